@@ -1,0 +1,1 @@
+"""The past: plan what is missing, fetch it, audit it."""

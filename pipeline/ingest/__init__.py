@@ -1,0 +1,1 @@
+"""The present: frames in, candle writes and signals out."""

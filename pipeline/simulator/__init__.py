@@ -1,0 +1,1 @@
+"""A Binance-compatible USD-M futures exchange on localhost, with a fault panel."""

@@ -1,0 +1,92 @@
+"""What the parts of the exchange hand to each other. Prices are whole ticks and quantities whole steps: exact, fast."""
+
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.timeline import Interval
+
+KLINE = np.dtype(
+    [
+        ("t", "i8"),  # opens, ms
+        ("open", "i8"),  # ticks
+        ("high", "i8"),
+        ("low", "i8"),
+        ("close", "i8"),
+        ("volume", "i8"),  # steps
+        ("quote", "i8"),  # ticks x steps
+        ("trades", "i8"),
+        ("taker_base", "i8"),
+        ("taker_quote", "i8"),
+    ]
+)
+"""A candle in whole ticks and steps. A minute without trades has volume 0 and repeats the last close."""
+
+Klines = npt.NDArray[np.void]
+
+
+class Tick(NamedTuple):
+    """One trade of the market."""
+
+    time: int
+    price: int  # ticks
+    quantity: int  # steps
+    buyer_is_maker: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SymbolSpec:
+    """A contract: its name, its grid and its filters, as `exchangeInfo` reports them."""
+
+    symbol: str
+    base: str
+    quote: str
+    tick: Decimal
+    step: Decimal
+    onboard: int  # ms
+    status: str = "TRADING"
+    min_notional: Decimal = Decimal(50)
+    max_quantity: Decimal = Decimal(1000)
+    market_max_quantity: Decimal = Decimal(120)
+    price_precision: int = 2
+    quantity_precision: int = 3
+    multiplier_up: Decimal = Decimal("1.05")
+    multiplier_down: Decimal = Decimal("0.95")
+    max_orders: int = 200
+    max_algo_orders: int = 10
+    maintenance_rate: Decimal = Decimal("0.004")
+    liquidation_fee: Decimal = Decimal("0.0125")
+
+
+class Market(Protocol):
+    """A source of prices: synthetic or replayed. Pure: the same question has the same answer for ever.
+
+    Every interval is the aggregate of the 1m candles, and the ticks of a minute build exactly its 1m candle. `now` is
+    passed in; a market has no clock.
+    """
+
+    specs: dict[str, SymbolSpec]
+
+    def klines(self, symbol: str, interval: Interval, start: int, end: int) -> Klines:
+        """The full candles that open in [start, end], from listing on. The caller clips to now."""
+        ...
+
+    def forming(self, symbol: str, interval: Interval, now: int) -> tuple[Klines, int]:
+        """The candle that contains `now` from the ticks up to and including `now` (an array of one), and the time of
+        the last tick in it (its open time where nothing traded yet)."""
+        ...
+
+    def ticks(self, symbol: str, after: int, until: int) -> list[Tick]:
+        """The trades with after < time <= until, in order."""
+        ...
+
+    def price(self, symbol: str, now: int) -> int:
+        """The last traded price in ticks."""
+        ...
+
+    def mark_price(self, symbol: str, now: int) -> Decimal:
+        """The mark price: follows the last price smoothly."""
+        ...

@@ -1,0 +1,1 @@
+"""The way into MongoDB: server, connection, codec, candles, series. Knows no exchange."""

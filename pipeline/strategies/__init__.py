@@ -1,0 +1,1 @@
+"""Columns in, signals out: one small module a strategy. No I/O."""

@@ -1,0 +1,63 @@
+"""A run of consecutive candles of one series: position in the array is time, a hole is `null`."""
+
+from datetime import datetime
+
+from pydantic import Field
+from pymongo import ASCENDING, IndexModel
+
+from schemas.base import Collection, Document
+
+
+class Candle(Document):
+    """One candle. Field order is the stored order: the codec relies on it."""
+
+    t: datetime = Field(description="opens")
+    te: datetime = Field(description="closes: the last millisecond")
+    open: float
+    high: float
+    low: float
+    close: float
+    volume: float
+    quote_volume: float
+    trades: int
+    taker_buy_base: float
+    taker_buy_quote: float
+    closed: bool
+    u: datetime = Field(description="event time of the newest frame or answer that wrote it")
+    rsi: float
+    macd: float
+    macd_signal: float
+    macd_hist: float
+    sma7: float
+    sma20: float
+    sma60: float
+    sma120: float
+    atr: float
+
+
+CANDLE_FIELDS: tuple[str, ...] = tuple(Candle.model_fields)
+INDICATOR_FIELDS: tuple[str, ...] = CANDLE_FIELDS[CANDLE_FIELDS.index("rsi") :]
+
+
+class Bucket(Document):
+    """A fixed number of slots; the candle that opens at `start + n x interval` is `candles[n]`."""
+
+    id: str = Field(alias="_id")
+    exchange: str
+    symbol: str
+    interval: str
+    start: datetime
+    candles: list[Candle | None]
+
+
+CANDLES = Collection(
+    "candles",
+    Bucket,
+    (
+        IndexModel(
+            [("exchange", ASCENDING), ("symbol", ASCENDING), ("interval", ASCENDING), ("start", ASCENDING)],
+            name="series_start",
+            unique=True,
+        ),
+    ),
+)

@@ -1,0 +1,62 @@
+"""One document a series: what is stored of it, what is known to be missing, and how far its derived data reaches."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from pydantic import Field
+from pymongo import ASCENDING, IndexModel
+
+from schemas.base import Collection, Document
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class SeriesKey:
+    """Names one run of candles: where it trades, what trades, and how long a candle is (`1m`, `1h`, ...)."""
+
+    exchange: str
+    symbol: str
+    interval: str
+
+    def __str__(self) -> str:
+        return f"{self.exchange}:{self.symbol}:{self.interval}"
+
+
+class Hole(Document):
+    """Candles that the exchange itself does not have: first and last opening time, and how we know."""
+
+    start: datetime
+    end: datetime
+    evidence: str
+    found_at: datetime
+
+
+class Watermark(Document):
+    """How far a derived value reaches, and the settings it was computed with."""
+
+    at: datetime
+    settings: str
+
+
+class Series(Document):
+    """The cheap answer to "what do we have?"; never a scan of candles."""
+
+    id: str = Field(alias="_id")
+    exchange: str
+    symbol: str
+    interval: str
+    first: datetime | None = None
+    last_closed: datetime | None = None
+    stored: int = 0
+    listed: datetime | None = None
+    holes: list[Hole] = Field(default_factory=list)
+    indicators: Watermark | None = None
+    signals: Watermark | None = None
+    last_frame: datetime | None = None
+    source: Literal["archive", "rest", "stream", "mixed"] | None = None
+    updated_at: datetime | None = None
+
+
+SERIES = Collection(
+    "series", Series, (IndexModel([("symbol", ASCENDING), ("interval", ASCENDING)], name="symbol_interval"),)
+)

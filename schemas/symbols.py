@@ -1,0 +1,51 @@
+"""What the exchange trades, and the rules an order must keep."""
+
+from datetime import datetime
+
+from pydantic import Field
+from pymongo import ASCENDING, IndexModel
+
+from schemas.base import Collection, Document, Money
+
+
+class Filters(Document):
+    """The exchange's own limits, exact."""
+
+    tick_size: Money
+    min_price: Money
+    max_price: Money
+    step_size: Money
+    min_quantity: Money
+    max_quantity: Money
+    market_step_size: Money
+    market_min_quantity: Money
+    market_max_quantity: Money
+    min_notional: Money
+    multiplier_up: Money
+    multiplier_down: Money
+    max_orders: int
+
+
+class Symbol(Document):
+    """One contract as the exchange describes it."""
+
+    id: str = Field(alias="_id")
+    exchange: str
+    symbol: str
+    pair: str
+    contract_type: str
+    status: str
+    base_asset: str
+    quote_asset: str
+    margin_asset: str
+    price_precision: int
+    quantity_precision: int
+    onboarded: datetime
+    delivery: datetime
+    filters: Filters | None = Field(default=None, description="None while the exchange has not set them")
+    updated_at: datetime
+
+
+SYMBOLS = Collection(
+    "symbols", Symbol, (IndexModel([("exchange", ASCENDING), ("status", ASCENDING)], name="exchange_status"),)
+)
