@@ -1,0 +1,5 @@
+"""`tidemark demo`: the whole system on embedded defaults, from nothing to "ready"."""
+
+import typer
+
+app = typer.Typer()

@@ -1,0 +1,309 @@
+"""Every setting, once: defaults, then `tidemark.toml`, then the environment (`TIDEMARK_*`). Reads; never writes.
+
+`load()` is the only way in. A value that cannot be is refused with its name, the value and what is allowed; a name that
+does not exist is refused with the nearest that does. Secrets are `SecretStr`, may come from a file (`..._FILE`), and
+appear in no message.
+"""
+
+import json
+import os
+import tomllib
+from collections.abc import Iterator, Mapping
+from decimal import Decimal
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
+from pydantic_core import ErrorDetails
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
+
+from pipeline import timeline
+from pipeline.errors import UsageError
+
+PREFIX = "TIDEMARK_"
+FILE_NAME = "tidemark.toml"
+PRODUCTION_PHRASE = "I trade real money"
+
+IN_FILES = ("mongo_uri", "api_key", "api_secret")
+"""Settings that `<name>_file` may hold instead."""
+
+SECRETS = (*IN_FILES, "proxy")
+"""Settings whose value is never shown."""
+
+Environment = Literal["sim", "binance-um-demo", "binance-um"]
+Mode = Literal["signal-only", "auto-execute"]
+
+
+def _split(value: Any) -> Any:
+    """A list in one environment variable: `BTCUSDT,ETHUSDT`, spaces for commas, or JSON."""
+    if not isinstance(value, str):
+        return value
+    text = value.strip()
+    if text.startswith("["):
+        return json.loads(text)
+    return text.replace(",", " ").split()
+
+
+def _symbol(text: str) -> str:
+    symbol = text.strip().upper()
+    if not symbol.replace("_", "").isalnum():
+        raise ValueError(f"{text!r} is no symbol; write it as the exchange does, for example BTCUSDT")
+    return symbol
+
+
+def _unique(values: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(values))
+
+
+def _mongo_uri(uri: SecretStr) -> SecretStr:
+    if not uri.get_secret_value().startswith(("mongodb://", "mongodb+srv://")):
+        raise ValueError("must begin with mongodb:// or mongodb+srv://")
+    return uri
+
+
+def _proxy(url: SecretStr) -> SecretStr:
+    if not url.get_secret_value().startswith(("http://", "https://", "socks5://", "socks5h://")):
+        raise ValueError("must begin with http://, https://, socks5:// or socks5h://")
+    return url
+
+
+def _url(text: str) -> str:
+    if not text.startswith(("http://", "https://")):
+        raise ValueError("must begin with http:// or https://")
+    return text.rstrip("/")
+
+
+def _path(path: Path) -> Path:
+    return path.expanduser().absolute()
+
+
+Url = Annotated[str, AfterValidator(_url)]
+AbsolutePath = Annotated[Path, AfterValidator(_path)]
+Symbol = Annotated[str, AfterValidator(_symbol)]
+IntervalCode = Annotated[str, AfterValidator(lambda code: timeline.interval(code).code)]
+Percent = Annotated[Decimal, Field(gt=0, le=100)]
+Text = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
+
+
+class Group(BaseModel):
+    """Settings that belong together: a table in `tidemark.toml`, `TIDEMARK_<GROUP>__<NAME>` in the environment."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+class Indicators(Group):
+    """Periods, in candles. They are recorded with the data that was computed with them."""
+
+    rsi: int = Field(default=14, ge=2, le=400)
+    macd_fast: int = Field(default=12, ge=2, le=400)
+    macd_slow: int = Field(default=26, ge=2, le=400)
+    macd_signal: int = Field(default=9, ge=1, le=400)
+    sma: Annotated[tuple[int, int, int, int], NoDecode, BeforeValidator(_split)] = (7, 20, 60, 120)
+    atr: int = Field(default=14, ge=1, le=400)
+    bollinger: int = Field(default=20, ge=2, le=400)
+    bollinger_deviations: float = Field(default=2.0, gt=0, le=10)
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.macd_fast >= self.macd_slow:
+            raise ValueError(f"macd_fast ({self.macd_fast}) must be shorter than macd_slow ({self.macd_slow})")
+        if list(self.sma) != sorted(set(self.sma)) or not 2 <= self.sma[0] <= self.sma[-1] <= 500:
+            raise ValueError(f"sma must be four rising periods from 2 to 500, not {', '.join(map(str, self.sma))}")
+        return self
+
+
+class Risk(Group):
+    """What a position may cost. Percentages are of equity; a unit is equity x unit_percent / (ATR x leverage)."""
+
+    unit_percent: Percent = Decimal(1)
+    leverage: int = Field(default=3, ge=1, le=125)
+    trial_units: Decimal = Field(default=Decimal("0.5"), gt=0)
+    entry_units: Decimal = Field(default=Decimal(2), gt=0)
+    add_units: Decimal = Field(default=Decimal(1), gt=0)
+    max_units: Decimal = Field(default=Decimal(4), gt=0)
+    stop_atr: Decimal = Field(default=Decimal(2), gt=0)
+    take_profit_atr: Decimal | None = Field(default=None, gt=0)
+    max_position_percent: Decimal = Field(default=Decimal(100), gt=0, description="notional of one position")
+    max_open_positions: int = Field(default=5, ge=1)
+    max_orders_per_minute: int = Field(default=30, ge=1)
+    max_slippage_percent: Percent = Decimal("0.5")
+    max_error_percent: Percent = Decimal(20)
+    daily_loss_percent: Percent = Decimal(5)
+    daily_profit_percent: Percent | None = None
+    stale_feed_seconds: int = Field(default=90, ge=1)
+    unprotected_seconds: int = Field(default=10, ge=1)
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if not self.trial_units <= self.entry_units <= self.max_units:
+            raise ValueError("trial_units <= entry_units <= max_units must hold")
+        return self
+
+
+class Settings(BaseSettings):
+    """What a run goes by. Frozen; `repr` shows no secret."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        env_nested_delimiter="__",
+        env_ignore_empty=True,
+        extra="forbid",
+        frozen=True,
+        hide_input_in_errors=True,
+        validate_default=True,
+    )
+
+    home: AbsolutePath = Field(default=Path(".tidemark"), description="everything the program writes lives here")
+    minimum_free_mb: int = Field(default=512, ge=0, description="less free space than this stops the start")
+
+    mongo_uri: Annotated[SecretStr, AfterValidator(_mongo_uri)] | None = None
+    mongo_uri_file: AbsolutePath | None = None
+    database: str = Field(default="tidemark", pattern=r"^[A-Za-z0-9_-]{1,38}$")
+    async_driver: Literal["pymongo", "motor"] = "pymongo"
+
+    environment: Environment = "sim"
+    sim_url: Url | None = Field(default=None, description="a simulator that already runs, instead of one of our own")
+    proxy: Annotated[SecretStr, AfterValidator(_proxy)] | None = None
+    api_key: SecretStr | None = None
+    api_key_file: AbsolutePath | None = None
+    api_secret: SecretStr | None = None
+    api_secret_file: AbsolutePath | None = None
+    private_key_file: AbsolutePath | None = Field(default=None, description="RSA or Ed25519 key in PEM, for signing")
+
+    symbols: Annotated[tuple[Symbol, ...], NoDecode, BeforeValidator(_split), AfterValidator(_unique)] = (
+        "BTCUSDT",
+        "ETHUSDT",
+        "SOLUSDT",
+    )
+    intervals: Annotated[tuple[IntervalCode, ...], NoDecode, BeforeValidator(_split), AfterValidator(_unique)] = (
+        "15m",
+        "1h",
+        "1d",
+    )
+    history_days: int = Field(default=300, ge=1, le=5_000)
+    indicators: Indicators = Indicators()
+    strategies: Text = Field(default=(), description="names of those to run; empty: all that are registered")
+    strategy_paths: Annotated[tuple[AbsolutePath, ...], NoDecode, BeforeValidator(_split)] = Field(
+        default=(), description="Python files with strategies of your own"
+    )
+
+    mode: Mode = "signal-only"
+    confirm_production: str = Field(default="", description=f"must read {PRODUCTION_PHRASE!r} to trade in production")
+    risk: Risk = Risk()
+
+    log: Literal["human", "json"] = "human"
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    @classmethod
+    def settings_customise_sources(cls, *_: Any, **sources: Any) -> tuple[PydanticBaseSettingsSource, ...]:
+        return sources["env_settings"], sources["init_settings"]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_secret_files(cls, values: Any) -> Any:
+        for name in IN_FILES:
+            path = values.get(f"{name}_file")
+            if path and values.get(name):
+                raise ValueError(f"{name} and {name}_file are both set; keep one")
+            if path:
+                values[name] = _secret_from(name, Path(path).expanduser())
+        return values
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.api_secret and self.private_key_file:
+            raise ValueError("api_secret and private_key_file are both set; keep the one your key was made with")
+        return self
+
+
+def load(folder: Path | None = None) -> Settings:
+    """The settings in force in `folder` (default: the working folder), or `UsageError` that says what to mend."""
+    chosen = os.environ.get(f"{PREFIX}CONFIG")
+    path = Path(chosen).expanduser() if chosen else (folder or Path.cwd()) / FILE_NAME
+    values = _read_toml(path, required=bool(chosen))
+    problems = [*_unknown_variables(os.environ), *_unknown_keys(Settings, values, path)]
+    if not problems:
+        try:
+            return Settings(**values)
+        except ValidationError as error:
+            problems = list(dict.fromkeys(_explain(detail, path) for detail in error.errors(include_url=False)))
+        except SettingsError as error:
+            problems = [f"{error}: not valid JSON"]
+    # Outside the handler on purpose: a chained ValidationError still holds what was typed, secrets included.
+    raise UsageError("\n".join(problems))
+
+
+def _read_toml(path: Path, *, required: bool) -> dict[str, Any]:
+    if not path.exists():
+        if required:
+            raise UsageError(f"{PREFIX}CONFIG names {path}, which does not exist; create it or unset the variable")
+        return {}
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+    raise UsageError(f"{path} cannot be read as TOML: {reason}")
+
+
+def _secret_from(name: str, path: Path) -> str:
+    try:
+        text = path.read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise ValueError(f"{name}_file = {str(path)!r} cannot be read: {error.strerror}") from None
+    if not text:
+        raise ValueError(f"{name}_file = {str(path)!r} is empty")
+    return text
+
+
+def _variables(model: type[BaseModel] = Settings, prefix: str = PREFIX) -> Iterator[str]:
+    for name, field in model.model_fields.items():
+        yield f"{prefix}{name.upper()}"
+        if isinstance(field.annotation, type) and issubclass(field.annotation, Group):
+            yield from _variables(field.annotation, f"{prefix}{name.upper()}__")
+
+
+def _unknown_variables(environ: Mapping[str, str]) -> Iterator[str]:
+    known = [f"{PREFIX}CONFIG", *_variables()]
+    for name in sorted(environ):
+        if name.startswith(PREFIX) and name.upper() not in known:
+            yield f"{name} is not a setting.{_did_you_mean(name, known)}"
+
+
+def _unknown_keys(model: type[BaseModel], values: Mapping[str, Any], path: Path, prefix: str = "") -> Iterator[str]:
+    for name, value in values.items():
+        field = model.model_fields.get(name)
+        if field is None:
+            yield f"{prefix}{name} in {path} is not a setting.{_did_you_mean(name, list(model.model_fields))}"
+        elif isinstance(value, dict) and isinstance(field.annotation, type) and issubclass(field.annotation, Group):
+            yield from _unknown_keys(field.annotation, value, path, f"{prefix}{name}.")
+
+
+def _did_you_mean(name: str, known: list[str]) -> str:
+    near = get_close_matches(name, known, n=1)
+    return f" Did you mean {near[0]}?" if near else f" Allowed: {', '.join(known)}."
+
+
+def _explain(detail: ErrorDetails, path: Path) -> str:
+    message = detail["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
+    places = [str(part) for part in detail["loc"] if isinstance(part, str)]
+    names = [name for name in (".".join(places[:2]), ".".join(places[:1])) if name]
+    known = {".".join(v.removeprefix(PREFIX).lower().split("__")): v for v in _variables()}
+    if detail["type"] == "extra_forbidden":
+        return f"{'.'.join(places)} is not a setting.{_did_you_mean('.'.join(places), list(known))}"
+    name = next((name for name in names if name in known), None)
+    if name is None:
+        return message
+    variable = known[name]
+    where = variable if variable in os.environ else f"{name} in {path}"
+    shown = "" if name in SECRETS else f" = {detail['input']!r}"
+    return f"{where}{shown}: {message}"
