@@ -1,14 +1,16 @@
 """How a document model becomes a MongoDB validator: the model is written once, the `$jsonSchema` follows from it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from enum import Enum
 from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Self, Union, get_args, get_origin
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict
+from bson import Decimal128
+from pydantic import BaseModel, BeforeValidator, ConfigDict, TypeAdapter
+from pydantic.fields import FieldInfo
 from pymongo import IndexModel
 
 
@@ -17,22 +19,46 @@ class Document(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
+    def to_mongo(self) -> dict[str, Any]:
+        """The document as the server stores it: `_id`, and Decimal128 for money."""
+        return {name: _to_bson(value) for name, value in self.model_dump(by_alias=True).items()}
+
+    @classmethod
+    def from_mongo(cls, stored: Mapping[str, Any]) -> Self:
+        """The model of a stored document; pydantic's `ValidationError` if it was written by something else."""
+        return cls.model_validate(stored)
+
 
 @dataclass(frozen=True, slots=True)
 class Collection:
-    """A collection: its name, what a document in it is, and the indexes its readers need."""
+    """A collection: its name, what a document in it is (one model, or a union of them), and its readers' indexes."""
 
     name: str
-    model: type[Document]
+    model: Any
     indexes: tuple[IndexModel, ...] = ()
 
     def validator(self) -> dict[str, Any]:
         """The `$jsonSchema` expression that makes the server refuse what the model would refuse."""
-        return {"$jsonSchema": _object(self.model)}
+        return {"$jsonSchema": _schema(self.model)}
+
+    def parse(self, stored: Mapping[str, Any]) -> Document:
+        """The model of a stored document, whichever of the union it is."""
+        document: Document = TypeAdapter(self.model).validate_python(stored)
+        return document
+
+
+def _to_bson(value: Any) -> Any:
+    if isinstance(value, Decimal):
+        return Decimal128(value)
+    if isinstance(value, dict):
+        return {name: _to_bson(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_to_bson(each) for each in value]
+    return value
 
 
 def _from_bson_decimal(value: Any) -> Any:
-    return value.to_decimal() if hasattr(value, "to_decimal") else value
+    return value.to_decimal() if isinstance(value, Decimal128) else value
 
 
 Money = Annotated[Decimal, BeforeValidator(_from_bson_decimal)]
@@ -50,12 +76,19 @@ _SCALARS: Mapping[Any, list[str]] = {
     Any: [],
 }
 
+_LIMITS = {
+    "ge": ("minimum", False),
+    "gt": ("minimum", True),
+    "le": ("maximum", False),
+    "lt": ("maximum", True),
+}
+
 
 def _object(model: type[BaseModel]) -> dict[str, Any]:
     fields = {field.alias or name: field for name, field in model.model_fields.items()}
     schema: dict[str, Any] = {
         "bsonType": "object",
-        "properties": {name: _schema(field.annotation) for name, field in fields.items()},
+        "properties": {name: _field(field) for name, field in fields.items()},
     }
     required = [name for name, field in fields.items() if field.is_required()]
     if required:
@@ -64,6 +97,22 @@ def _object(model: type[BaseModel]) -> dict[str, Any]:
         schema["additionalProperties"] = False
         schema["properties"].setdefault("_id", {})
     return schema
+
+
+def _field(field: FieldInfo) -> dict[str, Any]:
+    return {**_schema(field.annotation), **_limits(field.metadata)}
+
+
+def _limits(metadata: Iterable[Any]) -> dict[str, Any]:
+    limits: dict[str, Any] = {}
+    for constraint in metadata:
+        for attribute, (keyword, exclusive) in _LIMITS.items():
+            bound = getattr(constraint, attribute, None)
+            if bound is not None:
+                limits[keyword] = bound
+                if exclusive:
+                    limits[f"exclusive{keyword.capitalize()}"] = True
+    return limits
 
 
 def _schema(annotation: Any) -> dict[str, Any]:

@@ -1,0 +1,147 @@
+"""What is to be done, and who does it: switches, limits, watched series, leases and heartbeats.
+
+Each document is one of the models below, told apart by `kind`; ids are readable (`mode`, `trading:BTCUSDT`, ...).
+"""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+from pymongo import ASCENDING, IndexModel
+
+from schemas.base import Collection, Document, Money
+
+
+class Change(Document):
+    """Who changed a switch, when, from what to what, and why."""
+
+    at: datetime
+    by: str
+    old: str | None
+    new: str
+    reason: str | None = None
+
+
+class SchemaVersion(Document):
+    """Which version of these documents the database holds."""
+
+    id: Literal["schema"] = Field(alias="_id")
+    kind: Literal["schema"]
+    version: int = Field(ge=1)
+    updated_at: datetime
+
+
+class ModeSwitch(Document):
+    """Whether orders are sent or only worked out, and every change of it."""
+
+    id: str = Field(alias="_id", description="mode:<environment>")
+    kind: Literal["mode"]
+    environment: str
+    mode: Literal["signal-only", "auto-execute"]
+    changes: list[Change]
+
+
+class Halt(Document):
+    """The kill switch. While `halted`, no new order leaves; `flatten` asks for everything to be closed as well."""
+
+    id: str = Field(alias="_id", description="halt:<environment>")
+    kind: Literal["halt"]
+    environment: str
+    halted: bool
+    flatten: bool
+    changes: list[Change]
+
+
+class Breaker(Document):
+    """A limit that tripped: no new entries until it is reset, by itself at `until` or by hand."""
+
+    id: str = Field(alias="_id", description="breaker:<environment>:<name>")
+    kind: Literal["breaker"]
+    environment: str
+    name: str
+    symbol: str | None = None
+    tripped: bool
+    reason: str
+    at: datetime
+    until: datetime | None = None
+
+
+class Trading(Document):
+    """One symbol's own trading settings; None means: as in the settings."""
+
+    id: str = Field(alias="_id", description="trading:<environment>:<symbol>")
+    kind: Literal["trading"]
+    environment: str
+    symbol: str
+    enabled: bool
+    strategies: list[str] | None = None
+    leverage: int | None = Field(default=None, ge=1)
+    stop_atr: Money | None = None
+    take_profit_atr: Money | None = None
+    max_position: Money | None = Field(default=None, description="notional")
+    changes: list[Change]
+
+
+class Stage(Document):
+    """How much production trading may hold: a stage is left only by command, after clean days."""
+
+    id: str = Field(alias="_id", description="stage:<environment>")
+    kind: Literal["stage"]
+    environment: str
+    stage: int = Field(ge=1, le=3)
+    clean_days: list[str] = Field(description="dates, UTC")
+    changes: list[Change]
+
+
+class Lease(Document):
+    """Who acts at present. `fence` grows with every holder, so that an old one is told from the new."""
+
+    id: str = Field(alias="_id", description="lease:<what>")
+    kind: Literal["lease"]
+    holder: str
+    fence: int = Field(ge=1)
+    until: datetime
+
+
+class Cursor(Document):
+    """Where a reader of a change stream goes on after a restart."""
+
+    id: str = Field(alias="_id", description="cursor:<reader>")
+    kind: Literal["cursor"]
+    token: dict[str, Any]
+    at: datetime
+
+
+class Watch(Document):
+    """A series that the ingester keeps current. `since` is set once it is backfilled and live."""
+
+    id: str = Field(alias="_id", description="watch:<exchange>:<symbol>:<interval>")
+    kind: Literal["watch"]
+    exchange: str
+    symbol: str
+    interval: str
+    wanted: bool
+    asked_at: datetime
+    since: datetime | None = None
+
+
+class Heartbeat(Document):
+    """A sign of life of one process, and the figures it wants to be seen with it."""
+
+    id: str = Field(alias="_id", description="heartbeat:<role>:<host>:<pid>")
+    kind: Literal["heartbeat"]
+    role: str
+    host: str
+    pid: int
+    started_at: datetime
+    at: datetime
+    figures: dict[str, float] = Field(default_factory=dict)
+    detail: str | None = None
+
+
+Control = Annotated[
+    SchemaVersion | ModeSwitch | Halt | Breaker | Trading | Stage | Lease | Cursor | Watch | Heartbeat,
+    Field(discriminator="kind"),
+]
+
+CONTROL = Collection("control", Control, (IndexModel([("kind", ASCENDING)], name="kind"),))

@@ -1,0 +1,84 @@
+"""The executor's journal: an order is written before it is sent, and every later state is appended, never replaced."""
+
+from datetime import datetime
+from typing import Literal
+
+from pydantic import Field
+from pymongo import ASCENDING, DESCENDING, IndexModel
+
+from schemas.base import Collection, Document, Money
+
+Leg = Literal["trial", "entry", "add", "exit", "stop", "take_profit", "flatten"]
+OrderType = Literal["MARKET", "LIMIT", "STOP_MARKET", "TAKE_PROFIT_MARKET", "TRAILING_STOP_MARKET"]
+PositionSide = Literal["BOTH", "LONG", "SHORT"]
+State = Literal[
+    "intended",  # journaled; nothing has left this machine
+    "sent",  # handed to the network; no answer yet
+    "unknown",  # the answer was lost: resolved by query, fills and position, never by sending again
+    "accepted",
+    "partially_filled",
+    "filled",
+    "cancelled",
+    "expired",
+    "rejected",
+    "abandoned",  # proven never to have reached the exchange, and no longer wanted
+]
+
+UNSETTLED: tuple[State, ...] = ("intended", "sent", "unknown", "accepted", "partially_filled")
+"""States that still need watching; all others are final."""
+
+
+class Transition(Document):
+    """One step of an order's life, and how it was learnt."""
+
+    state: State
+    at: datetime
+    by: Literal["executor", "answer", "stream", "query", "fills", "position", "reconcile", "command"]
+    detail: str | None = None
+
+
+class Order(Document):
+    """One order. Its id is the client order id, derived from signal and leg: the same decision has the same order."""
+
+    id: str = Field(alias="_id")
+    environment: str
+    symbol: str
+    signal: str | None = Field(description="id in `signals`; None for what no signal asked for")
+    leg: Leg
+    side: Literal["BUY", "SELL"]
+    position_side: PositionSide = "BOTH"
+    type: OrderType
+    algo: bool = Field(default=False, description="lives among the exchange's algo orders")
+    quantity: Money | None = Field(description="None: closes whatever the position is")
+    price: Money | None = None
+    trigger_price: Money | None = None
+    reduce_only: bool = False
+    close_position: bool = False
+    fence: int = Field(description="the lease under which it was intended: an older one can no longer send")
+
+    state: State
+    history: list[Transition]
+    exchange_id: int | None = None
+    attempts: int = Field(default=0, ge=0)
+    filled: Money
+    average_price: Money | None = None
+    fee: Money | None = None
+    realized: Money | None = None
+    slippage_pct: float | None = Field(default=None, description="fill against the signal's price, positive is worse")
+    error_code: int | None = None
+    created_at: datetime
+    updated_at: datetime
+
+
+ORDERS = Collection(
+    "orders",
+    Order,
+    (
+        IndexModel(
+            [("environment", ASCENDING), ("symbol", ASCENDING), ("created_at", DESCENDING)], name="symbol_created"
+        ),
+        IndexModel([("environment", ASCENDING), ("state", ASCENDING), ("updated_at", ASCENDING)], name="state"),
+        IndexModel([("signal", ASCENDING)], name="signal"),
+        IndexModel([("exchange_id", ASCENDING)], name="exchange_id", sparse=True),
+    ),
+)

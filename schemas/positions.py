@@ -1,0 +1,46 @@
+"""What is held now: one document a symbol and position side, kept equal to the exchange by reconciliation."""
+
+from datetime import datetime
+
+from pydantic import Field
+from pymongo import ASCENDING, IndexModel
+
+from schemas.base import Collection, Document, Money
+from schemas.orders import PositionSide
+
+
+class Position(Document):
+    """A position and what protects it. `quantity` is signed: negative is short, zero is flat."""
+
+    id: str = Field(alias="_id", description="<environment>:<symbol>:<position side>")
+    environment: str
+    symbol: str
+    position_side: PositionSide = "BOTH"
+    quantity: Money
+    entry_price: Money
+    mark_price: Money | None = None
+    unrealized: Money | None = None
+    leverage: int | None = None
+    liquidation_price: Money | None = None
+
+    ours: bool = Field(description="False: opened by someone else; reported, left alone")
+    strategy: str | None = None
+    signal: str | None = Field(default=None, description="the signal that opened it")
+    units: Money | None = Field(default=None, description="how many units it holds by now")
+    unit_quantity: Money | None = Field(default=None, description="the size of a unit when it was opened")
+    atr: Money | None = Field(default=None, description="the ATR when it was opened; adds and stop are measured in it")
+    last_add_price: Money | None = None
+    stop_order: str | None = Field(default=None, description="id in `orders`")
+    stop_price: Money | None = None
+    take_profit_order: str | None = None
+    take_profit_price: Money | None = None
+    unprotected_since: datetime | None = Field(default=None, description="None while its stop stands")
+    opened_at: datetime | None = None
+    updated_at: datetime
+
+
+POSITIONS = Collection(
+    "positions",
+    Position,
+    (IndexModel([("environment", ASCENDING), ("symbol", ASCENDING)], name="symbol"),),
+)

@@ -1,0 +1,27 @@
+"""Every collection of the database, and the version of their shapes taken together."""
+
+from typing import Final
+
+from schemas.accounts import ACCOUNTS
+from schemas.base import Collection
+from schemas.candles import CANDLES
+from schemas.control import CONTROL
+from schemas.orders import ORDERS
+from schemas.positions import POSITIONS
+from schemas.series import SERIES
+from schemas.signals import SIGNALS
+from schemas.symbols import SYMBOLS
+
+SCHEMA_VERSION: Final = 1
+"""Raised with every change of a shape that older code could not read."""
+
+COLLECTIONS: Final[tuple[Collection, ...]] = (
+    CANDLES,
+    SERIES,
+    SIGNALS,
+    ORDERS,
+    POSITIONS,
+    ACCOUNTS,
+    CONTROL,
+    SYMBOLS,
+)
