@@ -1,0 +1,96 @@
+"""Clients of MongoDB, made in one place: synchronous, or asynchronous with the driver the settings name.
+
+A URI may hold a password, so no message here repeats one: errors name the hosts only. What the user's URI says about
+timeouts and write concern is left as it is.
+"""
+
+from typing import Any, Final, Literal, cast
+from urllib.parse import parse_qsl
+
+from pymongo import AsyncMongoClient, MongoClient
+from pymongo.errors import ConfigurationError, InvalidURI, OperationFailure, PyMongoError, ServerSelectionTimeoutError
+
+from pipeline.errors import AttentionError
+
+Document = dict[str, Any]
+AsyncDriver = Literal["pymongo", "motor"]
+
+_DEFAULTS: Final[dict[str, Any]] = {
+    "serverSelectionTimeoutMS": 10_000,
+    "connectTimeoutMS": 5_000,
+    "socketTimeoutMS": 120_000,
+    "w": "majority",
+    "retryWrites": True,
+    "retryReads": True,
+    "appname": "tidemark",
+}
+_MEND: Final = "Correct TIDEMARK_MONGO_URI, or remove it to use the embedded database."
+_AUTHENTICATION_CODES: Final = (18, 8000)
+
+
+def client(uri: str) -> MongoClient[Document]:
+    """A synchronous client. It connects at first use; `require` connects now."""
+    try:
+        return MongoClient(uri, tz_aware=True, **_options(uri))
+    except (InvalidURI, ConfigurationError, ValueError):
+        raise _unreadable(uri) from None
+
+
+def async_client(uri: str, driver: AsyncDriver = "pymongo") -> AsyncMongoClient[Document]:
+    """An asynchronous client of the running event loop. Motor's has the same methods, and `close` without `await`."""
+    try:
+        if driver == "motor":
+            from motor.motor_asyncio import AsyncIOMotorClient  # noqa: PLC0415 - its users alone pay for its import
+
+            return cast("AsyncMongoClient[Document]", AsyncIOMotorClient(uri, tz_aware=True, **_options(uri)))
+        return AsyncMongoClient(uri, tz_aware=True, **_options(uri))
+    except (InvalidURI, ConfigurationError, ValueError):
+        raise _unreadable(uri) from None
+
+
+async def close(connected: AsyncMongoClient[Document]) -> None:
+    """Close an asynchronous client of either driver."""
+    closing = cast("Any", connected).close()
+    if closing is not None:
+        await closing
+
+
+def require(connected: MongoClient[Document], uri: str) -> None:
+    """Connect now, so that a server that is away or refuses us is reported at the start and in plain words."""
+    try:
+        connected.admin.command("ping")
+    except OperationFailure as error:
+        if error.code in _AUTHENTICATION_CODES:
+            raise AttentionError(f"MongoDB at {hosts(uri)} refuses the user or the password. {_MEND}") from None
+        raise AttentionError(f"MongoDB at {hosts(uri)} answers with an error: {error.details}. {_MEND}") from None
+    except ServerSelectionTimeoutError as error:
+        reason = str(error).partition(" (configured timeouts")[0].partition(", Timeout:")[0]
+        raise AttentionError(f"MongoDB at {hosts(uri)} cannot be reached: {reason}. Start it. {_MEND}") from None
+    except PyMongoError as error:
+        raise AttentionError(f"MongoDB at {hosts(uri)} broke off: {error}. Try again. {_MEND}") from None
+
+
+def hosts(uri: str) -> str:
+    """The hosts a URI names, and nothing else of it."""
+    return uri.partition("://")[2].rpartition("@")[2].partition("/")[0].partition("?")[0]
+
+
+def redact(uri: str) -> str:
+    """The URI with its password hidden."""
+    scheme, mark, rest = uri.partition("://")
+    credentials, at, place = rest.rpartition("@")
+    user, colon, _ = credentials.partition(":")
+    return f"{scheme}{mark}{user}{':***' if colon else ''}{at}{place}"
+
+
+def _options(uri: str) -> dict[str, Any]:
+    said = {name.lower() for name, _ in parse_qsl(uri.partition("?")[2], keep_blank_values=True)}
+    return {name: value for name, value in _DEFAULTS.items() if name.lower() not in said}
+
+
+def _unreadable(uri: str) -> AttentionError:
+    return AttentionError(
+        f"the MongoDB URI for {hosts(uri) or 'no host'} cannot be read. It looks like "
+        "mongodb://user:password@host:27017/?replicaSet=name; special characters in user and password are "
+        f"percent-encoded (@ is %40). {_MEND}"
+    )

@@ -1,0 +1,181 @@
+"""A mongod process: its command line, its start until it listens, its end. Knows nothing of users or replica sets."""
+
+import socket
+import subprocess
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import psutil
+
+from pipeline.errors import AttentionError
+from pipeline.store.binary import ADDRESS_IN_USE, DATA_IN_USE, explain_exit, explain_refusal
+from pipeline.store.folder import Folder, Remembered
+
+LOOPBACK: Final = "127.0.0.1"
+REPLICA_SET: Final = "tidemark"
+_POLL: Final = 0.01
+
+_children: dict[int, subprocess.Popen[bytes]] = {}
+"""The servers this process started: they outlive whoever started them, and are reaped here when they end before."""
+
+
+class TakenError(Exception):
+    """Another program got the port or the data folder first. The starter looks again and decides anew."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What the server may use."""
+
+    cache_gb: float = 0.5
+    oplog_mb: int = 990
+
+
+def command_line(binary: Path, folder: Folder, port: int, limits: Limits) -> list[str]:
+    """How mongod is called: closed to the network, closed to users without a password from its first moment."""
+    settings = {
+        "enableLocalhostAuthBypass": "false",
+        "diagnosticDataCollectionEnabled": "false",
+        "shutdownTimeoutMillisForSignaledShutdown": "100",
+    }
+    return [
+        str(binary),
+        *("--dbpath", str(folder.data)),
+        *("--bind_ip", LOOPBACK, "--port", str(port), "--nounixsocket"),
+        *("--replSet", REPLICA_SET, "--oplogSize", str(limits.oplog_mb)),
+        *("--keyFile", str(folder.key_file)),
+        *("--wiredTigerCacheSizeGB", str(limits.cache_gb)),
+        *("--logpath", str(folder.log), "--logappend", "--quiet"),
+        *(part for name, value in settings.items() for part in ("--setParameter", f"{name}={value}")),
+    ]
+
+
+def find_process(folder: Folder) -> psutil.Process | None:
+    """The living mongod of this folder. A process that only inherited its number is not taken for it."""
+    for number in folder.process_ids():
+        _reap(number)
+        try:
+            process = psutil.Process(number)
+            if str(folder.data) in process.cmdline():
+                return process
+        except (psutil.NoSuchProcess, psutil.AccessDenied):
+            continue
+    return None
+
+
+def port_of(process: psutil.Process) -> int:
+    """The port that mongod was called with."""
+    arguments = process.cmdline()
+    return int(arguments[arguments.index("--port") + 1])
+
+
+def is_free(port: int) -> bool:
+    """Whether a server could listen there now."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((LOOPBACK, port))
+        except OSError:
+            return False
+        return True
+
+
+def any_free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((LOOPBACK, 0))
+        return int(probe.getsockname()[1])
+
+
+def launch(binary: Path, folder: Folder, port: int, limits: Limits, timeout: float) -> None:
+    """Start mongod, in a session of its own so that Ctrl-C does not reach it, and wait until it listens."""
+    folder.limit_log()
+    written = folder.log.stat().st_size if folder.log.exists() else 0
+    with folder.output.open("wb") as output:
+        try:
+            child = subprocess.Popen(  # noqa: S603 - our own argument list, no shell
+                command_line(binary, folder, port, limits),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                umask=0o077,
+            )
+        except OSError as error:
+            raise AttentionError(f"the database cannot start: {explain_refusal(binary, error)}") from error
+    _children[child.pid] = child
+    folder.remember(Remembered(port=port, process_id=child.pid))
+    deadline = time.monotonic() + timeout
+    while child.poll() is None:
+        if folder.lock_holder() == child.pid and listens(port):
+            return
+        if time.monotonic() > deadline:
+            end(psutil.Process(child.pid))
+            raise AttentionError(
+                f"mongod did not listen within {timeout:.0f} seconds and was ended. {folder.log} says why; a slow disk "
+                "after a crash may need several tries."
+            )
+        time.sleep(_POLL)
+    del _children[child.pid]
+    if child.returncode in (ADDRESS_IN_USE, DATA_IN_USE):
+        raise TakenError(_what_it_said(folder, written))
+    reason = explain_exit(binary, child.returncode, _what_it_said(folder, written))
+    raise AttentionError(f"the database cannot start: {reason} (log: {folder.log})")
+
+
+def _what_it_said(folder: Folder, since: int) -> str:
+    log = folder.log_end(folder.log.stat().st_size - since) if folder.log.exists() else ""
+    return log + folder.output.read_text(errors="replace")
+
+
+def listens(port: int) -> bool:
+    """Whether something answers on that port."""
+    try:
+        socket.create_connection((LOOPBACK, port), timeout=1).close()
+    except OSError:
+        return False
+    return True
+
+
+def wait_listens(process: psutil.Process, port: int, timeout: float) -> bool:
+    """Whether the process, started by someone else perhaps a moment ago, listens in time."""
+    deadline = time.monotonic() + timeout
+    while process.is_running() and time.monotonic() < deadline:
+        if listens(port):
+            return True
+        time.sleep(_POLL)
+    return False
+
+
+def end(process: psutil.Process, patience: float = 20) -> bool:
+    """Ask the process to end, then make it. Returns whether it had to be made."""
+    with suppress(psutil.NoSuchProcess):
+        process.terminate()
+    if wait_gone(process, patience):
+        return False
+    with suppress(psutil.NoSuchProcess):
+        process.kill()
+    wait_gone(process, patience)
+    return True
+
+
+def wait_gone(process: psutil.Process, timeout: float) -> bool:
+    """Whether the process ended in time; our own child is reaped, another's is gone when it is a zombie."""
+    deadline = time.monotonic() + timeout
+    while time.monotonic() < deadline:
+        _reap(process.pid)
+        try:
+            if not process.is_running() or process.status() == psutil.STATUS_ZOMBIE:
+                return True
+        except psutil.NoSuchProcess:
+            return True
+        time.sleep(_POLL)
+    return False
+
+
+def _reap(number: int) -> None:
+    child = _children.get(number)
+    if child is not None and child.poll() is not None:
+        del _children[number]
