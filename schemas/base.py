@@ -14,6 +14,11 @@ from pydantic.fields import FieldInfo
 from pymongo import IndexModel
 
 
+@dataclass(frozen=True, slots=True)
+class Shallow:
+    """Marks an array whose elements the server only checks to be documents: what is in them is the writer's affair."""
+
+
 class Document(BaseModel):
     """A document, or a part of one. A field that the model does not name is refused, here and by the server."""
 
@@ -76,11 +81,12 @@ _SCALARS: Mapping[Any, list[str]] = {
     Any: [],
 }
 
-_LIMITS = {
+_LIMITS: Mapping[str, tuple[str, bool]] = {
     "ge": ("minimum", False),
     "gt": ("minimum", True),
     "le": ("maximum", False),
     "lt": ("maximum", True),
+    "max_length": ("maxItems", False),
 }
 
 
@@ -100,7 +106,10 @@ def _object(model: type[BaseModel]) -> dict[str, Any]:
 
 
 def _field(field: FieldInfo) -> dict[str, Any]:
-    return {**_schema(field.annotation), **_limits(field.metadata)}
+    schema = {**_schema(field.annotation), **_limits(field.metadata)}
+    if any(isinstance(mark, Shallow) for mark in field.metadata):
+        schema["items"] = {"bsonType": ["object", "null"]}
+    return schema
 
 
 def _limits(metadata: Iterable[Any]) -> dict[str, Any]:

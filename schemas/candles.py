@@ -1,11 +1,14 @@
 """A run of consecutive candles of one series: position in the array is time, a hole is `null`."""
 
 from datetime import datetime
+from typing import Annotated, Final
 
 from pydantic import Field
 from pymongo import ASCENDING, IndexModel
 
-from schemas.base import Collection, Document
+from schemas.base import Collection, Document, Shallow
+
+SLOTS: Final = 240
 
 
 class Candle(Document):
@@ -47,7 +50,9 @@ class Bucket(Document):
     symbol: str
     interval: str
     start: datetime
-    candles: list[Candle | None]
+    rev: int = Field(default=0, description="how many times it was written: a replacement names the one it read")
+    # Checking every field of every candle costs the server two thirds of its writing speed (0.13 of 0.38 M candles/s).
+    candles: Annotated[list[Candle | None], Shallow(), Field(max_length=SLOTS)]
 
 
 CANDLES = Collection(
