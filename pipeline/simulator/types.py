@@ -59,6 +59,7 @@ class SymbolSpec:
     max_algo_orders: int = 10
     maintenance_rate: Decimal = Decimal("0.004")
     liquidation_fee: Decimal = Decimal("0.0125")
+    delivery: int = 4_133_404_800_000  # ms: when trading ends; a perpetual's is far away
 
 
 class Market(Protocol):

@@ -1,0 +1,117 @@
+"""Whole ticks and steps as the decimal strings the exchange prints. Exact: no number passes through a float."""
+
+from collections.abc import Iterable
+from decimal import Decimal
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+
+from pipeline.simulator.types import Klines, SymbolSpec
+from pipeline.timeline import Interval
+
+Row = list[int | str]
+"""A kline as REST answers it: twelve cells."""
+
+
+class Grid(NamedTuple):
+    """A unit as it is printed: `units` of the last printed digit, with `digits` after the point."""
+
+    units: int
+    digits: int
+
+    def text(self, count: int) -> str:
+        """`count` units, written out."""
+        return _point(count * self.units, self.digits)
+
+    def texts(self, counts: "np.ndarray[tuple[int], np.dtype[np.int64]]") -> list[str]:
+        """Many counts, written out."""
+        if not self.digits:
+            return list(map(str, (counts * self.units).tolist()))
+        whole, rest = np.divmod(counts * self.units, 10**self.digits)
+        template = f"%d.%0{self.digits}d "
+        both = np.stack((whole, rest), axis=1).ravel().tolist()
+        return ((template * len(counts)) % tuple(both)).split()
+
+
+class Grids(NamedTuple):
+    """How the three kinds of number of a contract are printed."""
+
+    price: Grid
+    quantity: Grid
+    quote: Grid
+
+
+@lru_cache(maxsize=4096)
+def grids(spec: SymbolSpec) -> Grids:
+    """Prices have `price_precision` digits, quantities `quantity_precision`, and their products both together."""
+    price = _grid(spec.tick, spec.price_precision)
+    quantity = _grid(spec.step, spec.quantity_precision)
+    return Grids(price, quantity, Grid(price.units * quantity.units, price.digits + quantity.digits))
+
+
+def price_text(spec: SymbolSpec, ticks: int) -> str:
+    """A price, as `60685.20`."""
+    return grids(spec).price.text(ticks)
+
+
+def quantity_text(spec: SymbolSpec, steps: int) -> str:
+    """A quantity, as `0.014`."""
+    return grids(spec).quantity.text(steps)
+
+
+def quote_text(spec: SymbolSpec, product: int) -> str:
+    """A price times a quantity, as `849.59280`."""
+    return grids(spec).quote.text(product)
+
+
+def rest_rows(spec: SymbolSpec, interval: Interval, klines: Klines) -> list[Row]:
+    """Candles as `/fapi/v1/klines` answers them."""
+    if not len(klines):
+        return []
+    price, quantity, quote = grids(spec)
+    prices = (price.texts(klines[name]) for name in ("open", "high", "low", "close"))
+    return [
+        list(cells)
+        for cells in zip(
+            klines["t"].tolist(),
+            *prices,
+            quantity.texts(klines["volume"]),
+            _close_times(interval, klines),
+            quote.texts(klines["quote"]),
+            klines["trades"].tolist(),
+            quantity.texts(klines["taker_base"]),
+            quote.texts(klines["taker_quote"]),
+            ["0"] * len(klines),
+            strict=True,
+        )
+    ]
+
+
+def rest_row(spec: SymbolSpec, interval: Interval, klines: Klines) -> Row:
+    """The one candle of an array of one, as `/fapi/v1/klines` answers it."""
+    (row,) = rest_rows(spec, interval, klines)
+    return row
+
+
+def _close_times(interval: Interval, klines: Klines) -> Iterable[int]:
+    opened = klines["t"]
+    if interval.milliseconds is None:
+        return [interval.close_time(time) for time in opened.tolist()]
+    closes: list[int] = (opened + (interval.milliseconds - 1)).tolist()
+    return closes
+
+
+def _grid(unit: Decimal, precision: int) -> Grid:
+    units = unit.scaleb(precision)
+    if units != units.to_integral_value():
+        raise ValueError(f"a unit of {unit} does not fit {precision} digits after the point")
+    return Grid(int(units), precision)
+
+
+def _point(scaled: int, digits: int) -> str:
+    if not digits:
+        return str(scaled)
+    sign = "-" if scaled < 0 else ""
+    whole, rest = divmod(abs(scaled), 10**digits)
+    return f"{sign}{whole}.{rest:0{digits}d}"
