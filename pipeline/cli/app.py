@@ -17,6 +17,7 @@ from pipeline.errors import TidemarkError
 MODULES = (
     "demo",
     "doctor",
+    "db",
 )
 """In the order of `tidemark --help`."""
 

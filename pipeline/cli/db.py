@@ -1,0 +1,108 @@
+"""`tidemark db`: the embedded database by hand: start it, stop it, look at it, get its address."""
+
+import dataclasses
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from pipeline.cli.output import Json, print_json, print_table
+
+if TYPE_CHECKING:
+    from pipeline.settings import Settings
+
+app = typer.Typer(name="db", no_args_is_help=True, help="Start, stop and look at the embedded database.")
+
+
+@app.command(epilog="Example: [bold]tidemark db start[/bold]")
+def start(as_json: Json = False) -> None:
+    """Start the database, or join the one that runs; it stays until [bold]tidemark db stop[/bold]."""
+    from pipeline.store.session import embedded  # noqa: PLC0415
+
+    settings = _settings_of_embedded("start")
+    server = embedded(settings)
+    with server.running():
+        server.keep()
+        status = server.status()
+    _show(status, as_json)
+
+
+@app.command(epilog="Example: [bold]tidemark db stop[/bold]")
+def stop(
+    force: Annotated[bool, typer.Option("--force", help="Stop it even while another tidemark uses it.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Stop the database cleanly. It is no error if it does not run."""
+    from pipeline.store.session import embedded  # noqa: PLC0415
+
+    stopped = embedded(_settings_of_embedded("stop")).stop(force=force)
+    if as_json:
+        print_json({"stopped": stopped})
+    else:
+        typer.echo("The database is stopped." if stopped else "The database was not running.")
+
+
+@app.command(epilog="Example: [bold]tidemark db status --json[/bold]")
+def status(as_json: Json = False) -> None:
+    """Whether the database runs, where, and who uses it. Changes nothing. Exits with 3 when it cannot be used."""
+    from pipeline.settings import load  # noqa: PLC0415
+
+    settings = load()
+    if settings.mongo_uri is not None:
+        _show_other(settings.mongo_uri.get_secret_value(), as_json)
+        return
+    from pipeline.store.session import embedded  # noqa: PLC0415
+
+    found = embedded(settings).status()
+    _show(found, as_json)
+    if not found.ready:
+        raise typer.Exit(3)
+
+
+@app.command(epilog='Example: [bold]mongosh "$(tidemark db uri)"[/bold]')
+def uri(
+    redacted: Annotated[bool, typer.Option("--redacted", help="Hide the password.")] = False, as_json: Json = False
+) -> None:
+    """Print the URI of the database, password included: for mongosh, Compass and your own programs."""
+    from pipeline.settings import load  # noqa: PLC0415
+    from pipeline.store.connect import redact  # noqa: PLC0415
+    from pipeline.store.session import embedded  # noqa: PLC0415
+
+    settings = load()
+    text = settings.mongo_uri.get_secret_value() if settings.mongo_uri else embedded(settings).uri
+    shown = redact(text) if redacted else text
+    if as_json:
+        print_json({"uri": shown, "database": settings.database})
+    else:
+        typer.echo(shown)
+
+
+def _settings_of_embedded(wish: str) -> "Settings":
+    from pipeline.errors import UsageError  # noqa: PLC0415
+    from pipeline.settings import load  # noqa: PLC0415
+
+    settings = load()
+    if settings.mongo_uri is not None:
+        raise UsageError(
+            f"TIDEMARK_MONGO_URI names a server that is not ours to {wish}. Remove it to use the embedded database."
+        )
+    return settings
+
+
+def _show(found: Any, as_json: bool) -> None:
+    facts = dataclasses.asdict(found)
+    if as_json:
+        print_json(facts)
+    else:
+        print_table(("database", ""), [(name.replace("_", " "), value) for name, value in facts.items()])
+
+
+def _show_other(text: str, as_json: bool) -> None:
+    from pipeline.store import connect  # noqa: PLC0415
+
+    with connect.client(text) as client:
+        connect.require(client, text)
+        facts = {"ready": True, "address": connect.hosts(text), "version": client.server_info()["version"]}
+    if as_json:
+        print_json(facts)
+    else:
+        print_table(("database", ""), list(facts.items()))
