@@ -1,0 +1,280 @@
+"""One series at the present: which candles are settled, which wait behind a gap, and the open one.
+
+The rules, and why:
+
+- *settled* is the newest closed candle with nothing missing before it. It only grows.
+- a closed candle behind a gap waits in `ahead`: it is stored at once, its indicators follow when the gap is filled,
+  because an indicator across a gap would be a made-up number.
+- closed is final for the stream; REST may correct it.
+- a candle that should be closed by now and is not, is fetched. This one rule covers the close that was never sent, the
+  gap of a broken connection, and the minute in which nothing traded.
+- where the stream was up at the close, its closing frame gets `grace` to arrive; where it was down, none will come.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from pipeline.ingest.events import (
+    Answer,
+    Candle,
+    CandleWrite,
+    Effect,
+    FetchCandles,
+    IndicatorWrite,
+    Recompute,
+    RecordHole,
+)
+from pipeline.ingest.window import CandleWindow, Columns
+from pipeline.timeline import MINUTE, Interval, Window
+from schemas.series import SeriesKey
+
+Compute = Callable[[Columns, int], tuple[float, ...]]
+"""Indicators of the last candle of a window; the integer is the number of decimals of the symbol's price."""
+
+NEVER: Final = 1 << 62
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long to wait for what, in milliseconds of exchange time."""
+
+    grace: int = 2_500
+    retries: tuple[int, ...] = (500, 1_000, 2_000, 4_000)
+    later: int = 30_000
+    eager_for: int = MINUTE
+    hole_after: int = 10 * MINUTE
+    most_rows: int = 499
+
+    def delay(self, attempts: int, overdue: int) -> int:
+        """How long after a fruitless attempt the next one comes: soon while the candle is young, rarely after."""
+        if overdue > self.eager_for + self.retries[-1]:
+            return self.later
+        return self.retries[min(attempts, len(self.retries)) - 1]
+
+
+class Book:
+    """The state of one series. Methods take events; writes and effects collect in `candles`, `values`, `effects`."""
+
+    __slots__ = (
+        "_attempts",
+        "_compute",
+        "_connected_since",
+        "_decimals",
+        "_fetching",
+        "_patience",
+        "_retry_at",
+        "_settled",
+        "_window",
+        "ahead",
+        "candles",
+        "due",
+        "effects",
+        "key",
+        "last_event",
+        "open",
+        "open_changed",
+        "step",
+        "values",
+    )
+
+    def __init__(
+        self,
+        key: SeriesKey,
+        step: Interval,
+        *,
+        settled: int,
+        history: Iterable[Candle],
+        window_size: int,
+        decimals: int,
+        compute: Compute,
+        patience: Patience,
+    ) -> None:
+        self.key = key
+        self.step = step
+        self.open: Candle | None = None
+        self.open_changed = False
+        self.ahead: dict[int, Candle] = {}
+        self.last_event: int | None = None
+        self.candles: list[CandleWrite] = []
+        self.values: list[IndicatorWrite] = []
+        self.effects: list[Effect] = []
+        self._compute = compute
+        self._decimals = decimals
+        self._patience = patience
+        self._settled = step.index(settled)
+        self._window = CandleWindow(window_size)
+        for candle in history:
+            self._window.append(candle)
+        self._connected_since: int | None = None
+        self._fetching: Window | None = None
+        self._attempts = 0
+        self._retry_at = 0
+        self.due = 0
+        self._set_due()
+
+    # What is known
+
+    @property
+    def last_closed(self) -> int:
+        """The opening time of the newest settled candle."""
+        return self.step.open_time(self._settled)
+
+    def missing(self, now: int) -> int:
+        """How many candles should be closed by now and are not."""
+        return max(0, self.step.index(now) - 1 - self._settled - len(self.ahead))
+
+    # Events
+
+    def connected(self, now: int) -> None:
+        """The stream of this series carries data again."""
+        if self._connected_since is None:
+            self._connected_since = now
+            self._set_due()
+
+    def disconnected(self) -> None:
+        """The stream of this series is down: no closing frame is to be waited for."""
+        self._connected_since = None
+        self._set_due()
+
+    def frame(self, candle: Candle) -> bool:
+        """Take a candle from the stream. True where it told something new."""
+        number = self.step.index(candle.t)
+        if number <= self._settled or number in self.ahead:
+            return False
+        self.last_event = max(self.last_event or 0, candle.u)
+        if candle.closed:
+            self._close(number, candle, authority=False)
+            return True
+        return self._renew_open(candle)
+
+    def answer(self, answer: Answer, now: int) -> None:
+        """Take what REST said."""
+        self._fetching = None
+        settled_before = self._settled
+        for candle in answer.candles:
+            self._learn(candle)
+        if self._settled > settled_before:
+            self._attempts = 0
+            self._retry_at = 0
+        else:
+            self._still_missing(answer, now)
+        self._set_due()
+
+    def fetch_failed(self, now: int) -> None:
+        """REST did not answer."""
+        self._fetching = None
+        self._try_later(now)
+        self._set_due()
+
+    def time(self, now: int) -> None:
+        """Ask for what should be closed by now and is not. Call it when `due` has come."""
+        window = self._overdue(now)
+        if window is not None:
+            self._fetching = window
+            self.effects.append(FetchCandles(self.key, window))
+        self._set_due()
+
+    def open_write(self) -> CandleWrite | None:
+        """The open candle, if it changed since it was last asked for, with the indicators it has right now."""
+        if self.open is None or not self.open_changed:
+            return None
+        self.open_changed = False
+        return CandleWrite(self.key, self.open, self._indicators_of_open(self.open), authority=False)
+
+    # How
+
+    def _renew_open(self, candle: Candle) -> bool:
+        current = self.open
+        if current is not None and (candle.t < current.t or (candle.t == current.t and candle.u <= current.u)):
+            return False
+        self.open = candle
+        self.open_changed = True
+        return True
+
+    def _learn(self, candle: Candle) -> None:
+        number = self.step.index(candle.t)
+        if not candle.closed:
+            if number > self._settled and number not in self.ahead:
+                self._renew_open(candle)
+        elif number <= self._settled:
+            self._correct(number, candle)
+        elif number not in self.ahead or not self.ahead[number].same_market(candle):
+            self._close(number, candle, authority=True)
+
+    def _correct(self, number: int, candle: Candle) -> None:
+        age = self._settled - number
+        if age >= len(self._window):
+            return
+        stored = self._window.closed()[:, -1 - age]
+        if tuple(stored) == candle[1:6]:
+            return
+        self._window.replace(age, candle)
+        self.candles.append(CandleWrite(self.key, candle, None, authority=True))
+        self.effects.append(Recompute(self.key, candle.t))
+
+    def _close(self, number: int, candle: Candle, *, authority: bool) -> None:
+        if self.open is not None and self.open.t <= candle.t:
+            self.open = None
+        if number != self._settled + 1:
+            self.ahead[number] = candle
+            self.candles.append(CandleWrite(self.key, candle, None, authority))
+            return
+        values = self._settle(candle)
+        self.candles.append(CandleWrite(self.key, candle, values, authority))
+        self._settle_waiting()
+        self._set_due()
+
+    def _settle(self, candle: Candle) -> tuple[float, ...]:
+        self._settled += 1
+        self._window.append(candle)
+        return self._compute(self._window.closed(), self._decimals)
+
+    def _settle_waiting(self) -> None:
+        while (candle := self.ahead.pop(self._settled + 1, None)) is not None:
+            self.values.append(IndicatorWrite(self.key, candle.t, self._settle(candle)))
+
+    def _indicators_of_open(self, candle: Candle) -> tuple[float, ...] | None:
+        if self.step.index(candle.t) != self._settled + 1:
+            return None
+        return self._compute(self._window.with_open(candle), self._decimals)
+
+    def _deadline(self, number: int) -> int:
+        closed_at = self.step.open_time(number + 1)
+        was_connected = self._connected_since is not None and self._connected_since < closed_at
+        return closed_at + self._patience.grace if was_connected else closed_at
+
+    def _set_due(self) -> None:
+        if self._fetching is not None:
+            self.due = NEVER
+        else:
+            self.due = max(self._deadline(self._settled + 1), self._retry_at)
+
+    def _overdue(self, now: int) -> Window | None:
+        first = self._settled + 1
+        if self._fetching is not None or self._deadline(first) > now or self._retry_at > now:
+            return None
+        last = min(self.step.index(now) - 1, first + self._patience.most_rows - 1)
+        while last > first and (last in self.ahead or self._deadline(last) > now):
+            last -= 1
+        return Window(self.step.open_time(first), self.step.open_time(last))
+
+    def _still_missing(self, answer: Answer, now: int) -> None:
+        self._try_later(now)
+        run_end = min([*self.ahead, self.step.index(answer.asked.end) + 1]) - 1
+        age = answer.asof - self.step.open_time(run_end + 1)
+        if age < self._patience.hole_after:
+            return
+        hole = Window(self.step.open_time(self._settled + 1), self.step.open_time(run_end))
+        evidence = f"REST answered {self._attempts} times without it, last {age // 1_000} s after its close"
+        self.effects.append(RecordHole(self.key, hole, evidence))
+        self._window.clear()
+        self._settled = run_end
+        self._attempts = 0
+        self._retry_at = 0
+        self._settle_waiting()
+
+    def _try_later(self, now: int) -> None:
+        self._attempts += 1
+        overdue = now - self._deadline(self._settled + 1)
+        self._retry_at = now + self._patience.delay(self._attempts, overdue)

@@ -1,0 +1,193 @@
+"""The present of many series as one state machine: frames, answers, connections and time in; writes and effects out.
+
+It has no I/O and no clock: every call takes the time it needs. It never loses a closed candle: what could not be kept
+in its bounded outbox is named in `unsaved`, to be fetched and computed again.
+"""
+
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
+from operator import attrgetter
+
+from pipeline.ingest.book import NEVER, Book, Compute, Patience
+from pipeline.ingest.events import Answer, Batch, Candle, CandleWrite, Effect, IndicatorWrite
+from pipeline.timeline import DAY, MINUTE, Window, interval
+from schemas.series import SeriesKey
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesView:
+    """What is known of a series right now, for people and metrics."""
+
+    key: SeriesKey
+    last_event: int | None
+    last_closed: int
+    missing: int
+
+
+class Core:
+    """The books of all watched series. Drive it with events; collect with `take` and `effects`."""
+
+    def __init__(
+        self, compute: Compute, *, window_size: int, patience: Patience | None = None, outbox_limit: int = 100_000
+    ) -> None:
+        self._compute = compute
+        self._window_size = window_size
+        self._patience = patience or Patience()
+        self._outbox_limit = outbox_limit
+        self._books: dict[SeriesKey, Book] = {}
+        self._touched: set[SeriesKey] = set()
+        self._candles: list[CandleWrite] = []
+        self._values: list[IndicatorWrite] = []
+        self._effects: list[Effect] = []
+        self._next_due = NEVER
+        self.unsaved: dict[SeriesKey, Window] = {}
+        self.implausible = 0
+
+    # What is watched
+
+    def watch(self, key: SeriesKey, *, settled: int, history: Iterable[Candle], decimals: int) -> None:
+        """Begin a series. `settled` opens its newest stored closed candle, `history` ends with it and has no hole."""
+        self._books[key] = Book(
+            key,
+            interval(key.interval),
+            settled=settled,
+            history=history,
+            window_size=self._window_size,
+            decimals=decimals,
+            compute=self._compute,
+            patience=self._patience,
+        )
+        self._next_due = 0
+
+    def unwatch(self, key: SeriesKey) -> None:
+        """End a series. What it had to write stays to be written."""
+        book = self._books.pop(key)
+        last = book.open_write()
+        if last is not None:
+            self._candles.append(last)
+        self._touched.discard(key)
+
+    def watched(self) -> Collection[SeriesKey]:
+        """The series that have a book."""
+        return self._books.keys()
+
+    def view(self, now: int) -> Iterator[SeriesView]:
+        """Every series as it stands."""
+        for book in self._books.values():
+            yield SeriesView(book.key, book.last_event, book.last_closed, book.missing(now))
+
+    # Events
+
+    def connected(self, keys: Iterable[SeriesKey], now: int) -> None:
+        """The streams of these series carry data."""
+        for book in self._known(keys):
+            book.connected(now)
+        self._next_due = 0
+
+    def disconnected(self, keys: Iterable[SeriesKey]) -> None:
+        """The streams of these series are down."""
+        for book in self._known(keys):
+            book.disconnected()
+        self._next_due = 0
+
+    def frame(self, key: SeriesKey, candle: Candle, now: int) -> None:
+        """A candle from the stream. One that cannot be true is counted and dropped."""
+        book = self._books.get(key)
+        if book is None:
+            return
+        if not plausible(book, candle, now):
+            self.implausible += 1
+            return
+        if book.frame(candle):
+            self._touched.add(key)
+        if candle.closed:
+            self._collect(book)
+
+    def answer(self, answer: Answer, now: int) -> None:
+        """What REST said about a window that `FetchCandles` asked for."""
+        for book in self._known([answer.key]):
+            book.answer(answer, now)
+            self._touched.add(answer.key)
+            self._collect(book)
+
+    def fetch_failed(self, key: SeriesKey, now: int) -> None:
+        """REST did not answer; the series asks again after a while."""
+        for book in self._known([key]):
+            book.fetch_failed(now)
+            self._collect(book)
+
+    def time(self, now: int) -> None:
+        """Time has passed: ask for what should be here by now."""
+        if now < self._next_due:
+            return
+        for book in self._books.values():
+            if book.due <= now:
+                book.time(now)
+                self._collect(book)
+        self._next_due = min(map(attrgetter("due"), self._books.values()), default=NEVER)
+
+    # What came of it
+
+    def effects(self) -> list[Effect]:
+        """What is to be done now. Each is handed out once."""
+        handed, self._effects = self._effects, []
+        return handed
+
+    def closes_waiting(self) -> bool:
+        """Whether a closed candle waits to be written, which should not wait for the next flush."""
+        return bool(self._candles or self._values)
+
+    def take(self) -> Batch:
+        """Everything to write: each closed candle, and of each open one only the newest state."""
+        opened = [write for key in self._touched if (write := self._books[key].open_write()) is not None]
+        batch = Batch((*self._candles, *opened), tuple(self._values))
+        self._touched.clear()
+        self._candles, self._values = [], []
+        return batch
+
+    def put_back(self, batch: Batch) -> None:
+        """The batch could not be written. Closed candles wait; of an open one a newer state may have come since."""
+        self._candles = [write for write in batch.candles if write.candle.closed] + self._candles
+        self._values = [*batch.indicators, *self._values]
+        for write in batch.candles:
+            book = self._books.get(write.key)
+            if not write.candle.closed and book is not None and book.open is not None:
+                book.open_changed = True
+                self._touched.add(write.key)
+        self._shed()
+
+    def _shed(self) -> None:
+        for kept in (self._candles, self._values):
+            excess = max(0, len(kept) - self._outbox_limit)
+            for write in kept[:excess]:
+                known = self.unsaved.get(write.key, Window(write.t, write.t))
+                self.unsaved[write.key] = Window(min(known.start, write.t), max(known.end, write.t))
+            del kept[:excess]
+
+    def _collect(self, book: Book) -> None:
+        self._candles += book.candles
+        self._values += book.values
+        self._effects += book.effects
+        book.candles.clear()
+        book.values.clear()
+        book.effects.clear()
+        self._next_due = min(self._next_due, book.due)
+
+    def _known(self, keys: Iterable[SeriesKey]) -> Iterator[Book]:
+        return (book for key in keys if (book := self._books.get(key)) is not None)
+
+
+def plausible(book: Book, candle: Candle, now: int) -> bool:
+    """Whether a frame can be true, so that one garbled number cannot freeze a series for ever.
+
+    - its candle opens on the grid of the interval, and not in the future by more than a clock may be off
+    - it was sent while its candle was open, or not long after
+    - open and close lie between low and high, and all are numbers
+    """
+    return (
+        book.step.floor(candle.t) == candle.t <= now + 5 * MINUTE
+        and candle.t - MINUTE <= candle.u <= book.step.after(candle.t) + DAY
+        and 0 < candle.low <= candle.open <= candle.high
+        and candle.low <= candle.close <= candle.high
+        and candle.volume >= 0
+    )

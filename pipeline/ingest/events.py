@@ -1,0 +1,99 @@
+"""What goes into the ingest core and what comes out of it. Data only."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from pipeline.timeline import Window
+from schemas.series import SeriesKey
+
+
+class Candle(NamedTuple):
+    """One candle as the exchange tells it: by a frame, or by a row of a REST answer. `u` is when it said so."""
+
+    t: int
+    open: float
+    high: float
+    low: float
+    close: float
+    volume: float
+    quote_volume: float
+    trades: int
+    taker_buy_base: float
+    taker_buy_quote: float
+    closed: bool
+    u: int
+
+    def same_market(self, other: "Candle") -> bool:
+        """Whether both tell the same trades, whoever said so and when."""
+        return self[:10] == other[:10]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What REST said about a window of a series. `asof` is a moment before the exchange wrote the answer."""
+
+    key: SeriesKey
+    asked: Window
+    candles: tuple[Candle, ...]
+    asof: int
+
+
+@dataclass(frozen=True, slots=True)
+class FetchCandles:
+    """Ask REST for these candles, and hand the answer, or the failure, back."""
+
+    key: SeriesKey
+    window: Window
+
+
+@dataclass(frozen=True, slots=True)
+class RecordHole:
+    """The exchange was asked again and again and does not have these candles."""
+
+    key: SeriesKey
+    window: Window
+    evidence: str
+
+
+@dataclass(frozen=True, slots=True)
+class Recompute:
+    """A candle that others already build on was corrected: indicators from here on have to be computed again."""
+
+    key: SeriesKey
+    since: int
+
+
+Effect = FetchCandles | RecordHole | Recompute
+
+
+class CandleWrite(NamedTuple):
+    """Store this candle and its indicators. `authority` is set where REST said it: it may correct a closed candle."""
+
+    key: SeriesKey
+    candle: Candle
+    indicators: tuple[float, ...] | None
+    authority: bool
+
+    @property
+    def t(self) -> int:
+        """When the candle opens."""
+        return self.candle.t
+
+
+class IndicatorWrite(NamedTuple):
+    """The candle is stored already; a gap before it has been filled since, so its indicators are known now."""
+
+    key: SeriesKey
+    t: int
+    indicators: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Everything that changed since the last flush."""
+
+    candles: tuple[CandleWrite, ...]
+    indicators: tuple[IndicatorWrite, ...]
+
+    def __bool__(self) -> bool:
+        return bool(self.candles or self.indicators)

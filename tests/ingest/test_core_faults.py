@@ -1,0 +1,294 @@
+"""Ten thousand seeded fault schedules through the pure core: whatever the feed, REST, the store and the process do,
+once they are quiet again the store equals the truth.
+
+A failing schedule names its seed; `TIDEMARK_FAULT_SEED=<seed> pytest <this file>` replays it alone.
+"""
+
+import heapq
+import os
+from dataclasses import dataclass, field
+from itertools import count
+from random import Random
+
+import pytest
+
+from pipeline.ingest.book import Patience
+from pipeline.ingest.core import Core
+from pipeline.ingest.events import Answer, Batch, Candle, FetchCandles, RecordHole
+from pipeline.ingest.window import CandleWindow
+from pipeline.timeline import MINUTE, SECOND, Window, interval
+from schemas.series import SeriesKey
+
+KEY = SeriesKey("sim", "BTCUSDT", "1m")
+STEP = interval("1m")
+START = 1_760_000_040_000 // MINUTE * MINUTE
+HISTORY, LIVE, QUIET = 6, 9, 150 * SECOND
+WINDOW = 5
+SEEDS, CHUNKS = 10_000, 20
+END = START + LIVE * MINUTE
+
+
+def fingerprint(columns, decimals):
+    """An indicator that is different for any other window: as long as the window itself, and bit for bit."""
+    return (float(columns.shape[1]), float((columns[3] * (columns[1] - columns[2] + 1)).sum()))
+
+
+@dataclass
+class World:
+    """The exchange as it truly is: every state of every candle, by the moment it came to be."""
+
+    random: Random
+    states: list[Candle] = field(default_factory=list)
+    finals: dict[int, Candle] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        price = 1000.0
+        for number in range(-HISTORY, LIVE + 1):
+            opened = START + number * MINUTE
+            trades = 0 if self.random.random() < 0.15 else self.random.randint(1, 5)
+            candle = Candle(opened, price, price, price, price, 0.0, 0.0, 0, 0.0, 0.0, False, opened)
+            for moment in sorted(self.random.sample(range(200, MINUTE, 250), trades)):
+                price += self.random.randint(-5, 5)
+                high, low = max(candle.high, price), min(candle.low, price)
+                volume = candle.volume + self.random.randint(1, 9)
+                candle = candle._replace(
+                    high=high, low=low, close=price, volume=volume, trades=candle.trades + 1, u=opened + moment
+                )
+                self.states.append(candle)
+            self.finals[opened] = candle._replace(closed=True, u=opened + MINUTE)
+
+    def rest(self, window: Window, server_time: int) -> tuple[Candle, ...]:
+        rows = []
+        for opened, final in self.finals.items():
+            if window.start <= opened <= window.end and opened <= server_time:
+                if opened + MINUTE <= server_time:
+                    rows.append(final._replace(u=server_time))
+                else:
+                    known = [s for s in self.states if s.t == opened and s.u <= server_time]
+                    if known:
+                        rows.append(known[-1]._replace(u=server_time))
+        return tuple(rows)
+
+
+@dataclass
+class Faults:
+    """How bad this schedule is."""
+
+    lose: float
+    repeat: float
+    delay: float
+    no_close: float
+    rest_fails: float
+    rest_holes: float
+    store_fails: float
+    skew: int
+    cuts: list[tuple[int, int]]
+    restarts: list[int]
+
+    @classmethod
+    def draw(cls, random: Random) -> "Faults":
+        def sometimes(high: float) -> float:
+            return random.choice([0.0, random.random() * high])
+
+        moments = [START + random.randrange(LIVE * MINUTE) for _ in range(8)]
+        return cls(
+            lose=sometimes(0.6),
+            repeat=sometimes(0.5),
+            delay=sometimes(0.7),
+            no_close=random.choice([0.0, 0.3, 1.0]),
+            rest_fails=sometimes(0.8),
+            rest_holes=sometimes(0.5),
+            store_fails=sometimes(0.7),
+            skew=random.choice([0, 0, random.randint(-4_000, 4_000)]),
+            cuts=[(a, a + random.randrange(3 * MINUTE)) for a in moments[: random.choice([0, 0, 1, 3])]],
+            restarts=sorted(moments[5 : 5 + random.choice([0, 0, 1, 3])]),
+        )
+
+
+class Store:
+    """The database as the guard keeps it."""
+
+    def __init__(self) -> None:
+        self.candles: dict[int, Candle] = {}
+        self.values: dict[int, tuple[float, ...] | None] = {}
+
+    def write(self, batch: Batch) -> None:
+        for write in batch.candles:
+            old = self.candles.get(write.candle.t)
+            wins = old is None or (not old.closed and (write.candle.closed or write.candle.u > old.u))
+            if wins or (write.authority and write.candle.closed):
+                self.candles[write.candle.t] = write.candle
+                self.values[write.candle.t] = write.indicators
+        for write in batch.indicators:
+            assert self.candles[write.t].closed
+            self.values[write.t] = write.indicators
+
+
+class Schedule:
+    """One run: a world, faults, and the core between them."""
+
+    def __init__(self, seed: int) -> None:
+        self.random = Random(seed)
+        self.world = World(self.random)
+        self.faults = Faults.draw(self.random)
+        self.store = Store()
+        self.holes: list[RecordHole] = []
+        self.order = count()
+        self.agenda: list[tuple[int, int, object]] = []
+        for number in range(-HISTORY, 0):
+            candle = self.world.finals[START + number * MINUTE]
+            self.store.candles[candle.t] = candle
+        self.outbox_limit = self.random.choice([3, 100])
+        self.core = self.start(START)
+
+    def start(self, now: int) -> Core:
+        """A fresh process: what the store has is loaded, its indicators are brought up to date, the rest is fetched."""
+        core = Core(fingerprint, window_size=WINDOW, patience=Patience(), outbox_limit=self.outbox_limit)
+        history: list[Candle] = []
+        opened = START - HISTORY * MINUTE
+        while (candle := self.store.candles.get(opened)) is not None and candle.closed:
+            history.append(candle)
+            opened += MINUTE
+        for candle, values in zip(history, batch_indicators(history), strict=True):
+            self.store.values[candle.t] = values
+        core.watch(KEY, settled=history[-1].t, history=history[-WINDOW:], decimals=2)
+        if not self.cut(now):
+            core.connected([KEY], self.local(now))
+        return core
+
+    def run(self) -> None:
+        self.plan_frames()
+        for now in range(START, END + QUIET, SECOND):
+            self.at(now, "tick")
+        for begin, end in self.faults.cuts:
+            self.at(begin, "cut")
+            self.at(min(end, END), "mend")
+        for moment in self.faults.restarts:
+            self.at(moment, "restart")
+        while self.agenda:
+            now, _, what = heapq.heappop(self.agenda)
+            self.happen(now, what)
+
+    def plan_frames(self) -> None:
+        for state in self.world.states:
+            if state.t >= START:
+                self.send(state)
+        for opened, final in self.world.finals.items():
+            if START <= opened < END and final.trades and self.random.random() >= self.faults.no_close:
+                late = self.random.choice([200, 800, 2_000, 30_000 if self.faults.delay else 500])
+                self.send(final._replace(u=opened + MINUTE + late))
+
+    def send(self, candle: Candle) -> None:
+        if self.random.random() < self.faults.lose:
+            return
+        for _ in range(1 + (self.random.random() < self.faults.repeat)):
+            slow = self.random.random() < self.faults.delay
+            self.at(candle.u + (self.random.randrange(20_000) if slow else 30), candle)
+
+    def at(self, moment: int, what: object) -> None:
+        heapq.heappush(self.agenda, (moment, next(self.order), what))
+
+    def cut(self, now: int) -> bool:
+        return any(begin <= now < min(end, END) for begin, end in self.faults.cuts)
+
+    def local(self, now: int) -> int:
+        return now + self.faults.skew
+
+    def happen(self, now: int, what: object) -> None:
+        core, local = self.core, self.local(now)
+        match what:
+            case Candle() if not self.cut(now):
+                core.frame(KEY, what, local)
+            case Answer():
+                core.answer(what, local)
+            case "failed":
+                core.fetch_failed(KEY, local)
+            case "cut":
+                core.disconnected([KEY])
+            case "mend" if not self.cut(now):
+                core.connected([KEY], local)
+            case "restart":
+                self.agenda = [e for e in self.agenda if e[2] != "failed" and not isinstance(e[2], Answer)]
+                heapq.heapify(self.agenda)
+                self.core = self.start(now)
+            case "tick":
+                core.time(local)
+                self.perform(now)
+                self.flush(now)
+
+    def perform(self, now: int) -> None:
+        for effect in self.core.effects():
+            match effect:
+                case FetchCandles():
+                    self.fetch(effect, now)
+                case RecordHole():
+                    self.holes.append(effect)
+
+    def fetch(self, effect: FetchCandles, now: int) -> None:
+        troubled = now < END
+        if troubled and self.random.random() < self.faults.rest_fails:
+            self.at(now + self.random.randrange(3_000), "failed")
+            return
+        rows = self.world.rest(effect.window, now)
+        if troubled:
+            rows = tuple(row for row in rows if self.random.random() >= self.faults.rest_holes)
+        self.at(now + self.random.randrange(20, 900), Answer(KEY, effect.window, rows, now))
+
+    def flush(self, now: int) -> None:
+        batch = self.core.take()
+        if now < END and self.random.random() < self.faults.store_fails:
+            self.core.put_back(batch)
+            return
+        self.store.write(batch)
+        for window in self.core.unsaved.values():
+            for row in self.world.rest(window, now):
+                self.store.candles[row.t] = row
+        if self.core.unsaved:
+            self.core.unsaved.clear()
+            self.repair_values()
+
+    def repair_values(self) -> None:
+        history = [c for c in sorted(self.store.candles.values()) if c.closed]
+        run = [c for n, c in enumerate(history) if c.t == history[0].t + n * MINUTE]
+        self.store.values.update({c.t: v for c, v in zip(run, batch_indicators(run), strict=True)})
+
+
+def batch_indicators(history: list[Candle]) -> list[tuple[float, ...]]:
+    window, values = CandleWindow(WINDOW), []
+    for candle in history:
+        window.append(candle)
+        values.append(fingerprint(window.closed(), 2))
+    return values
+
+
+def difference(seed: int) -> str | None:
+    schedule = Schedule(seed)
+    schedule.run()
+    if schedule.holes:
+        return f"a hole was recorded that the exchange does not have: {schedule.holes}"
+    truth = [c for c in schedule.world.finals.values() if c.t < END]
+    for final, values in zip(truth, batch_indicators(truth), strict=True):
+        stored = schedule.store.candles.get(final.t)
+        where = f"candle {(final.t - START) // MINUTE}"
+        if stored is None or not stored.closed:
+            return f"{where} is not closed in the store: {stored}"
+        if not stored.same_market(final):
+            return f"{where} differs: stored {stored}, truth {final}"
+        if schedule.store.values[final.t] != values:
+            return f"{where} has indicators {schedule.store.values[final.t]}, not {values}"
+    return None
+
+
+def seeds(chunk: int) -> range:
+    chosen = os.environ.get("TIDEMARK_FAULT_SEED")
+    if chosen is not None:
+        return range(int(chosen), int(chosen) + (chunk == 0))
+    share = SEEDS // CHUNKS
+    return range(chunk * share, (chunk + 1) * share)
+
+
+@pytest.mark.parametrize("chunk", range(CHUNKS))
+def test_after_any_schedule_of_faults_the_store_equals_the_truth(chunk):
+    for seed in seeds(chunk):
+        found = difference(seed)
+        assert found is None, f"{found}\nreplay alone: TIDEMARK_FAULT_SEED={seed} pytest {os.path.relpath(__file__)}"
