@@ -1,0 +1,90 @@
+"""Where we trade and how carefully: addresses, limits, timeouts and retries. The code is the same everywhere.
+
+Holds no key and reads no setting: the command line builds one from the settings.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import Final
+from urllib.parse import urlsplit
+
+from pipeline.errors import UsageError
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """One place to trade. Money spent on `binance-um` is real; everything else is play."""
+
+    name: str
+    rest_url: str
+    stream_url: str
+    archive_url: str | None
+    weight_limit: int = 2400
+    """Request weight a minute that the exchange allows to one IP address."""
+    weight_buffer: float = 0.8
+    """The share of the weight that bulk work may use up; the rest is for whoever else shares the address."""
+    orders_per_10s: int = 300
+    orders_per_minute: int = 1200
+    connect_timeout: float = 5.0
+    read_timeout: float = 10.0
+    retries: int = 5
+    recv_window: int = 5_000
+    proxy: str | None = None
+
+    @property
+    def is_production(self) -> bool:
+        """Whether orders cost real money."""
+        return self.name == "binance-um"
+
+
+SIM: Final = Environment(
+    name="sim",
+    rest_url="http://127.0.0.1:9876",
+    stream_url="ws://127.0.0.1:9876",
+    archive_url="http://127.0.0.1:9876",
+    connect_timeout=2.0,
+    read_timeout=5.0,
+)
+DEMO: Final = Environment(
+    name="binance-um-demo",
+    rest_url="https://demo-fapi.binance.com",
+    stream_url="wss://demo-fstream.binance.com",
+    archive_url=None,  # demo prices are not the archive's prices
+    weight_limit=6000,
+)
+PRODUCTION: Final = Environment(
+    name="binance-um",
+    rest_url="https://fapi.binance.com",
+    stream_url="wss://fstream.binance.com",
+    archive_url="https://data.binance.vision",
+    weight_buffer=0.6,
+    retries=8,
+)
+
+ENVIRONMENTS: Final[Mapping[str, Environment]] = MappingProxyType({one.name: one for one in (SIM, DEMO, PRODUCTION)})
+
+
+def environment(name: str, *, url: str | None = None, proxy: str | None = None) -> Environment:
+    """The environment of that name. `url` replaces the address of REST and streams (and of the archive, if it has
+    one), for a simulator elsewhere or a gateway of one's own."""
+    found = ENVIRONMENTS.get(name)
+    if found is None:
+        raise UsageError(f"unknown environment {name!r}. Allowed: {', '.join(ENVIRONMENTS)}")
+    if url is not None:
+        found = at(found, url)
+    return replace(found, proxy=proxy)
+
+
+def at(place: Environment, url: str) -> Environment:
+    """The same environment served from another address."""
+    parts = urlsplit(url)
+    if parts.scheme not in {"http", "https"} or not parts.netloc:
+        raise UsageError(f"{url!r} is not an address of an exchange; write it as http://host:port or https://host")
+    base = f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}"
+    return replace(
+        place,
+        rest_url=base,
+        stream_url=base.replace("http", "ws", 1),
+        archive_url=base if place.archive_url else None,
+    )

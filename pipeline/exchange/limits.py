@@ -1,0 +1,144 @@
+"""Stays under the exchange's limits by obeying its own count, which sees every process of our address.
+
+The exchange counts in fixed periods (a minute for weight) that reset together. The decision is one pure function; the
+gate around it remembers the last count, adds what this process has in flight, and makes callers wait. It never guesses
+downwards: a call whose count did not come back is taken as spent.
+"""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from pipeline.exchange.clock import ServerClock
+from pipeline.exchange.errors import BannedError, RateLimitedError, StoppedError, until_text
+from pipeline.timeline import MINUTE, SECOND
+
+_RECHECK: float = 0.25
+"""Seconds a waiting thread sleeps at most before it looks again: it may have been told to stop."""
+
+
+def wait_ms(used: int, cost: int, limit: int, share: float, now: int, *, period: int = MINUTE) -> int:
+    """How long to wait before spending `cost`: nothing while the share of the limit holds it, else until the period's
+    count resets. `now` is the exchange's time."""
+    allowed = int(limit * share)
+    if cost > allowed:
+        raise ValueError(f"one call costs {cost}, but only {allowed} of {limit} may ever be used; raise the buffer")
+    if used + cost <= allowed:
+        return 0
+    return period - now % period
+
+
+@dataclass(slots=True)
+class Ticket:
+    """Permission for one call; hand in the exchange's count with `count` if the answer had one."""
+
+    cost: int
+    sent: int
+    count: int | None = None
+    answered: bool = False
+
+
+@dataclass(slots=True)
+class LimitGate:
+    """Holds callers back until their cost fits. One a client and limit, shared by its threads."""
+
+    limit: int
+    share: float
+    clock: ServerClock
+    period: int = MINUTE
+    stop: threading.Event = field(default_factory=threading.Event)
+    _period_number: int = -1
+    _used: int = 0
+    _in_flight: int = 0
+    _sure: bool = True
+    _closed_until: int = 0
+    _ban: BannedError | None = None
+    _changed: threading.Condition = field(default_factory=threading.Condition, repr=False)
+
+    @property
+    def used(self) -> int:
+        """What the exchange last counted in this period, or more."""
+        with self._changed:
+            self._roll(self.clock.now())
+            return self._used
+
+    @contextmanager
+    def spend(self, cost: int, *, urgent: bool = False, patience_ms: int | None = None) -> Iterator[Ticket]:
+        """Wait until `cost` fits, then hold it in flight while the body makes the call.
+
+        Urgent calls may use half of what the buffer keeps back, so that bulk work never starves them. A wait that
+        would be longer than `patience_ms` raises instead; nothing was sent then.
+        """
+        ticket = self._acquire(cost, (1 + self.share) / 2 if urgent else self.share, patience_ms)
+        try:
+            yield ticket
+        finally:
+            self._settle(ticket)
+
+    def close_until(self, until: int) -> None:
+        """The exchange said stop: nobody passes before `until` (the exchange's time)."""
+        with self._changed:
+            self._closed_until = max(self._closed_until, until)
+
+    def ban(self, error: BannedError) -> None:
+        """This address is shut out: every caller gets this error until the ban is over."""
+        with self._changed:
+            self._ban = error
+            self._changed.notify_all()
+
+    def _acquire(self, cost: int, share: float, patience_ms: int | None) -> Ticket:
+        with self._changed:
+            while True:
+                now = self.clock.now()
+                wait = self._wait(now, cost, share)
+                if wait == 0:
+                    self._in_flight += cost
+                    return Ticket(cost, now)
+                if patience_ms is not None and wait > patience_ms:
+                    raise RateLimitedError(
+                        f"the request limit is used up {until_text(now + wait)}; nothing was sent", now + wait
+                    )
+                self._changed.wait(min(wait / SECOND, _RECHECK))
+
+    def _wait(self, now: int, cost: int, share: float) -> int:
+        if self.stop.is_set():
+            raise StoppedError("told to stop; nothing was sent")
+        if self._ban is not None:
+            if now < self._ban.until:
+                raise self._ban
+            self._ban = None
+        if now < self._closed_until:
+            return self._closed_until - now
+        self._roll(now)
+        wait = wait_ms(self._used + self._in_flight, cost, self.limit, share, now, period=self.period)
+        return wait + self.clock.uncertainty if wait else 0
+
+    def _roll(self, now: int) -> None:
+        number = now // self.period
+        if number > self._period_number:
+            self._period_number, self._used, self._sure = number, 0, False
+
+    def _settle(self, ticket: Ticket) -> None:
+        with self._changed:
+            self._in_flight -= ticket.cost
+            now = self.clock.now()
+            self._roll(now)
+            if ticket.count is None:
+                self._used += ticket.cost
+            else:
+                self._learn(ticket.count, self._spans_reset(ticket.sent, now))
+            self._changed.notify_all()
+
+    def _learn(self, count: int, spans_reset: bool) -> None:
+        """A count from an answer that spans the reset may be the old period's: it is kept only until a sure one."""
+        if spans_reset:
+            if not self._sure and count <= self.limit * self.share / 2:
+                self._used = max(self._used, count)
+            return
+        self._used = max(self._used, count) if self._sure else count
+        self._sure = True
+
+    def _spans_reset(self, sent: int, received: int) -> bool:
+        doubt = self.clock.uncertainty
+        return (sent - doubt) // self.period != (received + doubt) // self.period

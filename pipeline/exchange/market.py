@@ -1,0 +1,45 @@
+"""Public market data by REST: the symbols, and klines window by window."""
+
+from dataclasses import dataclass
+from typing import Final
+
+import polars as pl
+
+from pipeline.exchange.klines import candles
+from pipeline.exchange.rest import RestClient
+from pipeline.exchange.symbols import symbols
+from pipeline.timeline import Interval, Window
+from schemas.symbols import Symbol
+
+PAGE: Final = 499
+"""Candles a request: the most that cost a weight of 2, and so the most candles for the weight."""
+PAGE_WEIGHT: Final = 2
+_SMALL_PAGE: Final = 99
+
+
+@dataclass(frozen=True, slots=True)
+class Market:
+    """What the exchange publishes to everybody."""
+
+    client: RestClient
+
+    def symbols(self) -> list[Symbol]:
+        """Everything that trades, has traded or is about to."""
+        answer = self.client.get("/fapi/v1/exchangeInfo")
+        return symbols(answer.payload, self.client.environment.name, self.client.clock.now())
+
+    def klines(self, symbol: str, interval: Interval, window: Window) -> pl.DataFrame:
+        """The candles that open in `window`, which holds at most a page of them. The last may be open, and says so."""
+        limit = interval.count(*window)
+        if not 1 <= limit <= PAGE:
+            raise ValueError(f"a page holds 1 to {PAGE} candles, not {limit}")
+        parameters = {
+            "symbol": symbol,
+            "interval": interval.code,
+            "startTime": window.start,
+            "endTime": window.end,
+            "limit": limit,
+        }
+        weight = 1 if limit <= _SMALL_PAGE else PAGE_WEIGHT
+        answer = self.client.get("/fapi/v1/klines", parameters, weight=weight)
+        return candles(answer.payload, symbol, interval, window, answer.asked_at)

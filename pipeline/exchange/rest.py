@@ -1,0 +1,267 @@
+"""The REST client: one call in, one answer or one error out. Signs each attempt anew, keeps the limits, retries reads.
+
+It never resends a request that may have been carried out and changes the account, and never logs a key, a signature or
+a listen key.
+"""
+
+import logging
+import random
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Final, Literal, Self
+
+from pipeline.exchange.answers import TOO_MANY_ORDERS, Call, payload
+from pipeline.exchange.breaker import CircuitBreaker
+from pipeline.exchange.clock import ClockSample, ServerClock
+from pipeline.exchange.environments import Environment
+from pipeline.exchange.errors import (
+    BadAnswerError,
+    BannedError,
+    CircuitOpenError,
+    ClockSkewError,
+    ExchangeError,
+    KeyProblemError,
+    NotDoneError,
+    RateLimitedError,
+    StoppedError,
+    UnknownOutcomeError,
+)
+from pipeline.exchange.limits import LimitGate, Ticket
+from pipeline.exchange.retries import delays, worth_retrying
+from pipeline.exchange.signing import Credentials, Parameters, query_string, signed_query
+from pipeline.exchange.wire import Wire
+from pipeline.timeline import MINUTE, SECOND
+
+log = logging.getLogger(__name__)
+
+Security = Literal["public", "key", "signed"]
+
+_BODY_LOGGED: Final = 300
+_CLOCK_SAMPLES: Final = 3
+_URGENT_PATIENCE_MS: Final = 2_000
+_SECRET_PARAMETERS: Final = frozenset({"listenKey", "signature"})
+
+
+@dataclass(frozen=True, slots=True)
+class _Terms:
+    """How a call is made, and what it costs."""
+
+    security: Security
+    weight: int
+    orders: int
+    urgent: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A good answer, and what came with it. `asked_at` is the exchange's time when the request left, at the latest."""
+
+    payload: Any
+    status: int
+    headers: Mapping[str, str]
+    used_weight: int | None
+    order_counts: Mapping[str, int]
+    asked_at: int
+    latency_ms: int
+
+
+class RestClient:
+    """A client for one environment. Thread-safe: workers share one, so that they share its limits."""
+
+    def __init__(
+        self,
+        environment: Environment,
+        credentials: Credentials | None = None,
+        *,
+        clock: ServerClock | None = None,
+        stop: threading.Event | None = None,
+        random_: random.Random | None = None,
+        breaker: CircuitBreaker | None = None,
+        connections: int = 16,
+    ) -> None:
+        self.environment = environment
+        self.clock = clock or ServerClock()
+        self.stop = stop or threading.Event()
+        self.breaker = breaker or CircuitBreaker()
+        self.weight = LimitGate(environment.weight_limit, environment.weight_buffer, self.clock, stop=self.stop)
+        self._order_gates = {
+            "10s": LimitGate(environment.orders_per_10s, 1.0, self.clock, 10 * SECOND, self.stop),
+            "1m": LimitGate(environment.orders_per_minute, 1.0, self.clock, MINUTE, self.stop),
+        }
+        self._credentials = credentials
+        self._random = random_ or random.Random()
+        self._wire = Wire(environment, connections)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._wire.close()
+
+    def get(self, path: str, parameters: Parameters | None = None, *, weight: int = 1) -> Answer:
+        """Read public data."""
+        return self.call("GET", path, parameters, weight=weight)
+
+    def signed(
+        self, method: str, path: str, parameters: Parameters | None = None, *, weight: int = 1, orders: int = 0
+    ) -> Answer:
+        """Read or change the account. Urgent: rather than wait long for a limit it fails, and nothing was sent."""
+        return self.call(method, path, parameters, security="signed", weight=weight, orders=orders, urgent=True)
+
+    def call(
+        self,
+        method: str,
+        path: str,
+        parameters: Parameters | None = None,
+        *,
+        security: Security = "public",
+        weight: int = 1,
+        orders: int = 0,
+        urgent: bool = False,
+    ) -> Answer:
+        """Ask, and ask again while that is worth it. Raises the last error of the tree in `errors`."""
+        call, terms = Call(method, path), _Terms(security, weight, orders, urgent)
+        waits = delays(self._random)
+        for attempts_left in range(self.environment.retries, -1, -1):
+            try:
+                return self._attempt(call, parameters or {}, terms)
+            except ExchangeError as error:
+                if attempts_left == 0 or not worth_retrying(error, call) or (urgent and _says_until(error)):
+                    raise
+                log.info("%s; trying again", error)
+                self._recover(error, next(waits))
+        raise AssertionError("the last attempt returns or raises")
+
+    def server_time(self) -> int:
+        """The exchange's time now, in milliseconds."""
+        answer = self.get("/fapi/v1/time")
+        return _server_time(answer.payload)
+
+    def sync_clock(self) -> None:
+        """Measure the exchange's clock anew."""
+        self.clock.adopt([self._clock_sample() for _ in range(_CLOCK_SAMPLES)])
+        log.debug("the exchange's clock is %+d ms from ours, +-%d", self.clock.offset, self.clock.uncertainty)
+
+    def _clock_sample(self) -> ClockSample:
+        sent = self.clock.local()
+        server = self.server_time()
+        return ClockSample(sent, self.clock.local(), server)
+
+    def _recover(self, error: ExchangeError, delay: float) -> None:
+        """Do what makes the next attempt better: wait as long as told, else the back-off; mend our clock."""
+        if isinstance(error, RateLimitedError):
+            return  # the gate itself holds everybody back
+        if isinstance(error, CircuitOpenError):
+            delay = max(delay, (error.until - self.clock.now()) / SECOND)
+        if isinstance(error, ClockSkewError):
+            self.sync_clock()
+            return
+        if self.stop.wait(delay):
+            raise StoppedError("told to stop before trying again") from error
+
+    def _attempt(self, call: Call, parameters: Parameters, terms: _Terms) -> Answer:
+        patience = _URGENT_PATIENCE_MS if terms.urgent else None
+        self.breaker.check(self.clock.now())
+        with ExitStack() as gates:
+            spend = self.weight.spend(terms.weight, urgent=terms.urgent, patience_ms=patience)
+            tickets = {"weight": gates.enter_context(spend)}
+            if terms.orders:
+                for name, gate in self._order_gates.items():
+                    tickets[name] = gates.enter_context(gate.spend(terms.orders, patience_ms=patience))
+            with self._watch():
+                return self._exchange(call, parameters, terms.security, tickets)
+
+    @contextmanager
+    def _watch(self) -> Iterator[None]:
+        """Tell the breaker and the gates how the call went."""
+        try:
+            yield
+        except RateLimitedError as error:
+            self.breaker.succeeded()
+            for gate in self._order_gates.values() if error.code == TOO_MANY_ORDERS else (self.weight,):
+                gate.close_until(error.until)
+            raise
+        except BannedError as error:
+            self.weight.ban(error)
+            raise
+        except (NotDoneError, UnknownOutcomeError, BadAnswerError) as error:
+            if not isinstance(error, ClockSkewError):
+                self.breaker.failed(self.clock.now())
+            raise
+        except ExchangeError:
+            self.breaker.succeeded()
+            raise
+        self.breaker.succeeded()
+
+    def _exchange(
+        self, call: Call, parameters: Parameters, security: Security, tickets: Mapping[str, Ticket]
+    ) -> Answer:
+        began, asked_at = time.monotonic(), self.clock.now() - self.clock.uncertainty
+        query, headers = self._signed(call, parameters, security)
+        log.debug("%s %s", call, {name: value for name, value in parameters.items() if name not in _SECRET_PARAMETERS})
+        url = self.environment.rest_url + call.path + (f"?{query}" if query else "")
+        raw = self._wire.send(call, url, headers)
+        latency = round((time.monotonic() - began) * SECOND)
+
+        used, counts = _counted(raw.headers, "x-mbx-used-weight-1m"), _order_counts(raw.headers)
+        tickets["weight"].count = used
+        for name, ticket in tickets.items():
+            if name in counts:
+                ticket.count = counts[name]
+        log.debug(
+            "%s answered %d in %d ms, used weight %s: %s", call, raw.status, latency, used, _shown(call, raw.body)
+        )
+        decoded = payload(call, raw, self.clock.now())
+        return Answer(decoded, raw.status, raw.headers, used, counts, asked_at, latency)
+
+    def _signed(self, call: Call, parameters: Parameters, security: Security) -> tuple[str, dict[str, str]]:
+        if security == "public":
+            return query_string(parameters), {}
+        if self._credentials is None:
+            raise KeyProblemError(f"{call} needs an API key and secret; set them (see `tidemark doctor`)")
+        headers = {"X-MBX-APIKEY": self._credentials.api_key}
+        if security == "key":
+            return query_string(parameters), headers
+        stamped = {**parameters, "recvWindow": self.environment.recv_window, "timestamp": self.clock.now()}
+        return signed_query(stamped, self._credentials.signer), headers
+
+
+def _says_until(error: ExchangeError) -> bool:
+    return isinstance(error, RateLimitedError | CircuitOpenError)
+
+
+def _server_time(answer: Any) -> int:
+    found = answer.get("serverTime") if isinstance(answer, dict) else None
+    if not isinstance(found, int):
+        raise BadAnswerError("GET /fapi/v1/time: the answer has no whole number serverTime")
+    return found
+
+
+def _counted(headers: Mapping[str, str], name: str) -> int | None:
+    value = headers.get(name, "")
+    return int(value) if value.isdigit() else None
+
+
+def _order_counts(headers: Mapping[str, str]) -> dict[str, int]:
+    prefix = "x-mbx-order-count-"
+    return {
+        name.removeprefix(prefix): int(value)
+        for name, value in headers.items()
+        if name.startswith(prefix) and value.isdigit()
+    }
+
+
+def _shown(call: Call, body: bytes) -> str:
+    if "listenKey" in call.path:
+        return "(not shown)"
+    return body[:_BODY_LOGGED].decode(errors="replace")
