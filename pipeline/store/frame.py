@@ -1,0 +1,167 @@
+"""The shapes candles have in memory: a numpy record, a polars table, and a grid of whole buckets.
+
+A table has the columns of `schemas.candles.CANDLE_FIELDS` in that order: `t`, `te`, `u` as Datetime("ms", "UTC"),
+`trades` Int64, `closed` Boolean, the rest Float64, and NaN for an indicator that is not known (yet). Nothing here
+touches a database, and no bad table passes: the error names the column or the candle.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from pipeline.errors import TidemarkError
+from pipeline.timeline import SLOTS_PER_BUCKET, Interval, iso
+from schemas.candles import CANDLE_FIELDS, INDICATOR_FIELDS, Candle
+
+Values = npt.NDArray[Any]
+Flags = npt.NDArray[np.bool_]
+Times = npt.NDArray[np.int64]
+
+_NUMPY: Final[dict[Any, Any]] = {float: np.float64, bool: np.bool_, datetime: np.int64, int: np.int64}
+_TIMESTAMP: Final = pl.Datetime("ms", "UTC")
+_POLARS: Final[dict[Any, pl.DataType]] = {
+    float: pl.Float64(),
+    bool: pl.Boolean(),
+    datetime: _TIMESTAMP,
+    int: pl.Int64(),
+}
+
+CANDLE: Final = np.dtype([(name, _NUMPY[field.annotation]) for name, field in Candle.model_fields.items()])
+"""One candle in memory; times are milliseconds since the epoch."""
+
+FRAME_SCHEMA: Final[dict[str, pl.DataType]] = {
+    name: _POLARS[field.annotation] for name, field in Candle.model_fields.items()
+}
+"""The polars contract: every column and its type, in stored order."""
+
+MARKET_FIELDS: Final = tuple(name for name in CANDLE_FIELDS if name not in {"t", "closed", "u", *INDICATOR_FIELDS})
+"""What the exchange says about a candle: when these are equal, two candles are the same."""
+
+
+class FrameError(TidemarkError):
+    """A table of candles is not one: a column is missing, a value is null, a time is off the interval's grid."""
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """Whole buckets side by side: `present[b, s]` says whether bucket b has a candle in slot s, `values` which.
+
+    `revisions[b]` is None where the database has no such bucket.
+    """
+
+    starts: Times
+    revisions: Sequence[int | None]
+    present: Flags
+    values: Mapping[str, Values]
+
+    def columns(self) -> dict[str, Values]:
+        """The candles that exist, in time order, a column each."""
+        if self.present.all():
+            return {name: column.reshape(-1) for name, column in self.values.items()}
+        return {name: column[self.present] for name, column in self.values.items()}
+
+
+def blank_values(buckets: int, columns: Sequence[str] = CANDLE_FIELDS) -> dict[str, Values]:
+    """Room for that many buckets; what it holds before it is written to has no meaning."""
+    return {name: np.empty((buckets, SLOTS_PER_BUCKET), CANDLE[name]) for name in columns}
+
+
+def to_frame(columns: Mapping[str, Values]) -> pl.DataFrame:
+    """Columns in memory as the table that users see."""
+    return pl.DataFrame(
+        [
+            pl.Series(name, column).cast(FRAME_SCHEMA[name])
+            if FRAME_SCHEMA[name] == _TIMESTAMP
+            else pl.Series(name, column)
+            for name, column in columns.items()
+        ]
+    )
+
+
+def empty_frame(columns: Sequence[str] = CANDLE_FIELDS) -> pl.DataFrame:
+    """No candles, all columns."""
+    return pl.DataFrame(schema={name: FRAME_SCHEMA[name] for name in columns})
+
+
+def from_frame(frame: pl.DataFrame, step: Interval, required: Sequence[str]) -> dict[str, Values]:
+    """The table's columns in memory, by time; an absent indicator is NaN. Raises `FrameError` for a bad table."""
+    lacking = [name for name in required if name not in frame.columns]
+    if lacking:
+        raise FrameError(
+            f"the table of candles lacks the columns {', '.join(lacking)}; it has {', '.join(frame.columns)}"
+        )
+    columns = {name: _column(frame, name) for name in CANDLE_FIELDS if name in frame.columns}
+    for name in INDICATOR_FIELDS:
+        columns.setdefault(name, np.full(frame.height, np.nan))
+    order = np.argsort(columns["t"], kind="stable")
+    if not np.array_equal(order, np.arange(len(order))):
+        columns = {name: column[order] for name, column in columns.items()}
+    _require_slots(columns["t"], step)
+    return columns
+
+
+def _column(frame: pl.DataFrame, name: str) -> Values:
+    column = frame[name]
+    is_indicator = name in INDICATOR_FIELDS
+    if column.null_count() and not is_indicator:
+        row = column.is_null().arg_true()[0]
+        raise FrameError(f"column {name} has no value in row {row}; every candle needs one")
+    try:
+        typed = column.cast(FRAME_SCHEMA[name])
+    except pl.exceptions.PolarsError as error:
+        raise FrameError(f"column {name} is {column.dtype}, not {FRAME_SCHEMA[name]}") from error
+    if is_indicator:
+        typed = typed.fill_null(float("nan"))
+    if FRAME_SCHEMA[name] == _TIMESTAMP:
+        typed = typed.cast(pl.Int64())
+    return typed.to_numpy()
+
+
+def _require_slots(times: Times, step: Interval) -> None:
+    opens = open_times(step, indices(step, times))
+    if (opens != times).any():
+        stray = int(times[opens != times][0])
+        raise FrameError(
+            f"no {step} candle opens at {iso(stray)}; the one that contains it opens at {iso(step.floor(stray))}"
+        )
+    twice = np.flatnonzero(np.diff(times) == 0)
+    if len(twice):
+        raise FrameError(f"the candle that opens at {iso(int(times[twice[0]]))} is in the table twice")
+
+
+def indices(step: Interval, times: Times) -> Times:
+    """The number of the candle that contains each time."""
+    if step.milliseconds is None:
+        return np.fromiter((step.index(int(time)) for time in times), np.int64, len(times))
+    numbers: Times = (times - step.origin) // step.milliseconds
+    return numbers
+
+
+def open_times(step: Interval, numbers: Times) -> Times:
+    """When the candles of those numbers open."""
+    if step.milliseconds is None:
+        return np.fromiter((step.open_time(int(number)) for number in numbers), np.int64, len(numbers))
+    times: Times = step.origin + numbers * step.milliseconds
+    return times
+
+
+def to_grid(columns: Mapping[str, Values], step: Interval) -> Grid:
+    """Candles in the buckets they belong to."""
+    numbers = indices(step, columns["t"])
+    buckets, rows = np.unique(numbers // SLOTS_PER_BUCKET, return_inverse=True)
+    slots = numbers % SLOTS_PER_BUCKET
+    present = np.zeros((len(buckets), SLOTS_PER_BUCKET), np.bool_)
+    present[rows, slots] = True
+    if present.all():
+        shape = present.shape
+        values = {name: column.reshape(shape) for name, column in columns.items()}
+    else:
+        values = blank_values(len(buckets), tuple(columns))
+        for name, column in columns.items():
+            values[name][rows, slots] = column
+    return Grid(open_times(step, buckets * SLOTS_PER_BUCKET), [None] * len(buckets), present, values)

@@ -1,0 +1,230 @@
+"""Candles of the present: one guarded update a candle, the same for the synchronous and both asynchronous drivers.
+
+The guard is in the update's filter, so the server decides: an open candle gives way to a newer event or to its close, a
+closed one only to `authority` (the exchange's REST answer). A late frame, a duplicate, a second ingester: the filter
+does not match and nothing happens. The operations are built by pure functions; the writer only sends them.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple, Protocol
+
+from bson.datetime_ms import DatetimeMS
+from bson.int64 import Int64
+from pymongo import InsertOne, UpdateOne
+from pymongo.errors import BulkWriteError
+
+from pipeline.store.bson_layout import bucket_id, header_document
+from pipeline.timeline import SLOTS_PER_BUCKET, interval
+from schemas.candles import CANDLES, INDICATOR_FIELDS
+from schemas.series import SeriesKey
+
+DUPLICATE_KEY: Final = 11000
+_NOT_KNOWN: Final = (float("nan"),) * len(INDICATOR_FIELDS)
+
+
+class LiveCandle(NamedTuple):
+    """A candle as it is now. `authority` is set where REST said it: then it may correct a closed one."""
+
+    key: SeriesKey
+    t: int
+    open: float
+    high: float
+    low: float
+    close: float
+    volume: float
+    quote_volume: float
+    trades: int
+    taker_buy_base: float
+    taker_buy_quote: float
+    closed: bool
+    u: int
+    indicators: tuple[float, ...] = _NOT_KNOWN
+    authority: bool = False
+
+
+class LiveIndicators(NamedTuple):
+    """Indicators of a candle that is stored already."""
+
+    key: SeriesKey
+    t: int
+    indicators: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class WriteReport:
+    """What became of the candles offered: stored, stored already, or refused because the stored one is newer."""
+
+    offered: int = 0
+    written: int = 0
+    unchanged: int = 0
+    refused: int = 0
+
+    def __add__(self, other: "WriteReport") -> "WriteReport":
+        return WriteReport(
+            self.offered + other.offered,
+            self.written + other.written,
+            self.unchanged + other.unchanged,
+            self.refused + other.refused,
+        )
+
+
+class BucketName(NamedTuple):
+    """A bucket by series and opening time."""
+
+    key: SeriesKey
+    start: int
+
+    @property
+    def id(self) -> str:
+        return bucket_id(self.key, self.start)
+
+
+class _Placed(Protocol):
+    @property
+    def key(self) -> SeriesKey: ...
+    @property
+    def t(self) -> int: ...
+
+
+def buckets_of(candles: Iterable[_Placed]) -> set[BucketName]:
+    """The buckets these candles live in."""
+    return {BucketName(candle.key, interval(candle.key.interval).slot(candle.t).bucket) for candle in candles}
+
+
+def creation_operations(buckets: Iterable[BucketName]) -> list[InsertOne[dict[str, Any]]]:
+    """Empty buckets, all slots `null`: only in an array of full length is a slot a position."""
+    return [
+        InsertOne({**header_document(name.key, name.start, 0), "candles": [None] * SLOTS_PER_BUCKET})
+        for name in buckets
+    ]
+
+
+def upsert_operations(candles: Iterable[LiveCandle]) -> list[UpdateOne]:
+    """One guarded update a candle. The buckets must exist (`creation_operations`)."""
+    return [_upsert(candle) for candle in candles]
+
+
+def indicator_operations(updates: Iterable[LiveIndicators]) -> list[UpdateOne]:
+    """One update a stored candle, of its indicators alone; a slot without a candle stays as it is."""
+    return [_set_indicators(update) for update in updates]
+
+
+def _upsert(candle: LiveCandle) -> UpdateOne:
+    step = interval(candle.key.interval)
+    place = step.slot(candle.t)
+    path = f"candles.{place.position}"
+    matches: dict[str, Any] = {"_id": bucket_id(candle.key, place.bucket)}
+    if not (candle.authority and candle.closed):
+        matches[f"{path}.closed"] = {"$ne": True}
+    if not candle.closed:
+        matches[f"{path}.u"] = {"$not": {"$gte": DatetimeMS(candle.u)}}
+    document = {
+        "t": DatetimeMS(candle.t),
+        "te": DatetimeMS(step.close_time(candle.t)),
+        "open": float(candle.open),
+        "high": float(candle.high),
+        "low": float(candle.low),
+        "close": float(candle.close),
+        "volume": float(candle.volume),
+        "quote_volume": float(candle.quote_volume),
+        "trades": Int64(candle.trades),
+        "taker_buy_base": float(candle.taker_buy_base),
+        "taker_buy_quote": float(candle.taker_buy_quote),
+        "closed": candle.closed,
+        "u": DatetimeMS(candle.u),
+        **dict(zip(INDICATOR_FIELDS, candle.indicators, strict=True)),
+    }
+    return UpdateOne(matches, {"$set": {path: document}, "$inc": {"rev": Int64(1)}})
+
+
+def _set_indicators(update: LiveIndicators) -> UpdateOne:
+    place = interval(update.key.interval).slot(update.t)
+    path = f"candles.{place.position}"
+    values = zip(INDICATOR_FIELDS, update.indicators, strict=True)
+    return UpdateOne(
+        {"_id": bucket_id(update.key, place.bucket), path: {"$type": "object"}},
+        {"$set": {f"{path}.{name}": value for name, value in values}, "$inc": {"rev": Int64(1)}},
+    )
+
+
+def only_duplicates(error: BulkWriteError) -> bool:
+    """Whether every failure of that bulk is "exists already"."""
+    details = error.details
+    failures = details.get("writeErrors", [])
+    return not details.get("writeConcernErrors") and all(one.get("code") == DUPLICATE_KEY for one in failures)
+
+
+class KnownBuckets:
+    """Which buckets this process has seen to exist, so that they are not created again at every write."""
+
+    _MOST: Final = 50_000
+
+    def __init__(self) -> None:
+        self._names: set[BucketName] = set()
+
+    def unknown(self, buckets: set[BucketName]) -> set[BucketName]:
+        return buckets - self._names
+
+    def remember(self, buckets: set[BucketName]) -> None:
+        if len(self._names) > self._MOST:
+            self._names.clear()
+        self._names |= buckets
+
+
+def existing(buckets: set[BucketName]) -> dict[str, Any]:
+    """The filter that finds those of the buckets that exist."""
+    return {"_id": {"$in": [name.id for name in buckets]}}
+
+
+def missing(buckets: set[BucketName], found: Iterable[Mapping[str, Any]]) -> set[BucketName]:
+    """Those that were not found: dropped since this process created them."""
+    ids = {document["_id"] for document in found}
+    return {name for name in buckets if name.id not in ids}
+
+
+def guarded_report(offered: int, matched: int) -> WriteReport:
+    """The outcome of guarded updates: what did not match was refused by the guard."""
+    written = min(matched, offered)
+    return WriteReport(offered, written, 0, offered - written)
+
+
+class AsyncCandleWriter:
+    """Writes candles through PyMongo's `AsyncDatabase` or Motor's `AsyncIOMotorDatabase`. One for each process."""
+
+    def __init__(self, database: Any) -> None:
+        self._collection = database[CANDLES.name]
+        self._known = KnownBuckets()
+
+    async def write(self, candles: Sequence[LiveCandle]) -> WriteReport:
+        """Store what is newer than what is stored. Later candles of one call may supersede earlier ones."""
+        buckets = buckets_of(candles)
+        await self._create(self._known.unknown(buckets))
+        operations = upsert_operations(candles)
+        matched = await self._send(operations)
+        if matched < len(operations):
+            found = await self._collection.find(existing(buckets), {"_id": 1}).to_list(None)
+            if lost := missing(buckets, found):
+                await self._create(lost)
+                matched += await self._send(operations)
+        return guarded_report(len(operations), matched)
+
+    async def write_indicators(self, updates: Sequence[LiveIndicators]) -> int:
+        """Set the indicators of stored candles; how many candles were there to take them."""
+        return await self._send(indicator_operations(updates))
+
+    async def _send(self, operations: list[UpdateOne]) -> int:
+        if not operations:
+            return 0
+        result = await self._collection.bulk_write(operations, ordered=False)
+        return int(result.matched_count)
+
+    async def _create(self, buckets: set[BucketName]) -> None:
+        if not buckets:
+            return
+        try:
+            await self._collection.bulk_write(creation_operations(buckets), ordered=False)
+        except BulkWriteError as error:
+            if not only_duplicates(error):
+                raise
+        self._known.remember(buckets)
