@@ -168,6 +168,9 @@ class Settings(BaseSettings):
 
     mongo_uri: Annotated[SecretStr, AfterValidator(_mongo_uri)] | None = None
     mongo_uri_file: AbsolutePath | None = None
+    mongo_port: int | None = Field(
+        default=None, ge=1024, le=65_535, description="of the embedded database; unset: 27417, or a free one"
+    )
     database: str = Field(default="tidemark", pattern=r"^[A-Za-z0-9_-]{1,38}$")
     async_driver: Literal["pymongo", "motor"] = "pymongo"
 

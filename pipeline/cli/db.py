@@ -1,14 +1,14 @@
 """`tidemark db`: the embedded database by hand: start it, stop it, look at it, get its address."""
 
-import dataclasses
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipeline.cli.output import Json, print_json, print_table
+from pipeline.cli.output import Json, print_json
 
 if TYPE_CHECKING:
     from pipeline.settings import Settings
+    from pipeline.store.server import ServerStatus
 
 app = typer.Typer(name="db", no_args_is_help=True, help="Start, stop and look at the embedded database.")
 
@@ -88,12 +88,17 @@ def _settings_of_embedded(wish: str) -> "Settings":
     return settings
 
 
-def _show(found: Any, as_json: bool) -> None:
-    facts = dataclasses.asdict(found)
+def _show(found: "ServerStatus", as_json: bool) -> None:
     if as_json:
-        print_json(facts)
-    else:
-        print_table(("database", ""), [(name.replace("_", " "), value) for name, value in facts.items()])
+        print_json(found)
+        return
+    if not found.running:
+        typer.echo(f"The database does not run. Its folder: {found.folder}")
+        return
+    state = "accepts writes" if found.ready else "runs but does not accept writes"
+    stays = "stays until `tidemark db stop`" if found.kept else "stops with its last user"
+    typer.echo(f"The database {state} at {found.address} (process {found.process_id}); it {stays}.")
+    typer.echo(f"In use: {'yes' if found.in_use else 'no'}. Data: {found.data_mb:.0f} MB in {found.folder}")
 
 
 def _show_other(text: str, as_json: bool) -> None:
@@ -105,4 +110,4 @@ def _show_other(text: str, as_json: bool) -> None:
     if as_json:
         print_json(facts)
     else:
-        print_table(("database", ""), list(facts.items()))
+        typer.echo(f"MongoDB {facts['version']} answers at {facts['address']}; it is not ours to start or stop.")

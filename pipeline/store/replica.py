@@ -9,7 +9,7 @@ import time
 from typing import Any, Final
 
 from pymongo import MongoClient
-from pymongo.errors import OperationFailure, PyMongoError
+from pymongo.errors import AutoReconnect, NetworkTimeout, OperationFailure, PyMongoError, ServerSelectionTimeoutError
 
 from pipeline.errors import AttentionError
 from pipeline.store.folder import Folder
@@ -51,20 +51,24 @@ def make_ready(folder: Folder, port: int, timeout: float) -> None:
         except PyMongoError as error:
             raise AttentionError(
                 f"the database at {address(port)} stopped answering while it was set up: {error}. "
-                f"{folder.log} says why; then try again."
+                f"{folder.log} says why. Try again; if it hangs, end it with `tidemark db stop --force`."
             ) from error
 
 
-def shut_down(folder: Folder, port: int) -> None:
-    """Ask the server to write everything and end. It answers by closing the connection."""
-    with _client(port, "__system", folder.key, "local") as admin:
+def shut_down(folder: Folder, port: int, timeout: float) -> bool:
+    """Ask the server to write everything and end; returns whether it agreed, by closing the connection."""
+    with _client(port, "__system", folder.key, "local", timeout) as admin:
         try:
             admin.admin.command("shutdown", force=True, timeoutSecs=0)
+        except AutoReconnect as closed:
+            return not isinstance(closed, ServerSelectionTimeoutError | NetworkTimeout)
         except PyMongoError:
-            return  # closed, or beyond asking: the caller watches the process itself
+            return False
+    return True
 
 
-def _client(port: int, user: str, password: str, source: str) -> Admin:
+def _client(port: int, user: str, password: str, source: str, timeout: float = 10) -> Admin:
+    milliseconds = int(timeout * 1_000)
     return MongoClient(
         LOOPBACK,
         port,
@@ -73,9 +77,9 @@ def _client(port: int, user: str, password: str, source: str) -> Admin:
         authSource=source,
         authMechanism="SCRAM-SHA-256",
         directConnection=True,
-        serverSelectionTimeoutMS=5_000,
-        connectTimeoutMS=5_000,
-        socketTimeoutMS=30_000,
+        serverSelectionTimeoutMS=milliseconds,
+        connectTimeoutMS=milliseconds,
+        socketTimeoutMS=milliseconds,
         retryWrites=False,
         appname="tidemark-server",
     )
@@ -120,6 +124,6 @@ def _refusal(folder: Folder, port: int, error: OperationFailure) -> str:
     if error.code == _AUTHENTICATION_FAILED:
         return (
             f"the database at {address(port)} runs with another key than {folder.key_file}. "
-            "Stop it (`tidemark db stop`) and try again."
+            "Stop it with `tidemark db stop --force` and try again."
         )
     return f"the database at {address(port)} refused to be set up: {error.details or error}"

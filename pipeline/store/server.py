@@ -177,11 +177,11 @@ class Server:
         process = launch.find_process(self._folder)
         if process is None:
             return False
-        replica.shut_down(self._folder, launch.port_of(process))
-        if not launch.wait_gone(process, self._timeout) and launch.end(process):
-            log.warning(
-                "mongod (process %d) did not end when asked and was killed; it recovers at its next start", process.pid
-            )
+        agreed = replica.shut_down(self._folder, launch.port_of(process), min(self._timeout, 15))
+        if agreed and launch.wait_gone(process, self._timeout):
+            return True
+        if launch.end(process, self._timeout):
+            log.warning("mongod (process %d) did not end when asked and was killed", process.pid)
         return True
 
     def _leave(self) -> None:

@@ -17,7 +17,7 @@ from pipeline.store.server import Server
 
 def embedded(settings: Settings) -> Server:
     """The server in the data folder of these settings; not started."""
-    return Server(settings.home, minimum_free_mb=settings.minimum_free_mb)
+    return Server(settings.home, port=settings.mongo_port, minimum_free_mb=settings.minimum_free_mb)
 
 
 @contextmanager
