@@ -9,6 +9,7 @@ The rules, and why:
 - a candle that should be closed by now and is not, is fetched. This one rule covers the close that was never sent, the
   gap of a broken connection, and the minute in which nothing traded.
 - where the stream was up at the close, its closing frame gets `grace` to arrive; where it was down, none will come.
+- a stream that says nothing for long is either quiet or dead, and only REST can tell: it is asked, ever more rarely.
 """
 
 from collections.abc import Callable, Iterable
@@ -24,6 +25,7 @@ from pipeline.ingest.events import (
     IndicatorWrite,
     Recompute,
     RecordHole,
+    SilentStream,
 )
 from pipeline.ingest.window import CandleWindow, Columns
 from pipeline.timeline import MINUTE, Interval, Window
@@ -45,6 +47,8 @@ class Patience:
     eager_for: int = MINUTE
     hole_after: int = 10 * MINUTE
     most_rows: int = 499
+    silence: int = MINUTE
+    rarest_probe: int = 16 * MINUTE
 
     def delay(self, attempts: int, overdue: int) -> int:
         """How long after a fruitless attempt the next one comes: soon while the candle is young, rarely after."""
@@ -62,7 +66,10 @@ class Book:
         "_connected_since",
         "_decimals",
         "_fetching",
+        "_heard_at",
         "_patience",
+        "_probe_at",
+        "_probe_every",
         "_retry_at",
         "_settled",
         "_window",
@@ -110,6 +117,9 @@ class Book:
         self._fetching: Window | None = None
         self._attempts = 0
         self._retry_at = 0
+        self._heard_at = 0
+        self._probe_at = NEVER
+        self._probe_every = patience.silence
         self.due = 0
         self._set_due()
 
@@ -130,15 +140,18 @@ class Book:
         """The stream of this series carries data again."""
         if self._connected_since is None:
             self._connected_since = now
+            self._hear(now)
             self._set_due()
 
     def disconnected(self) -> None:
         """The stream of this series is down: no closing frame is to be waited for."""
         self._connected_since = None
+        self._probe_at = NEVER
         self._set_due()
 
-    def frame(self, candle: Candle) -> bool:
+    def frame(self, candle: Candle, now: int) -> bool:
         """Take a candle from the stream. True where it told something new."""
+        self._hear(now)
         number = self.step.index(candle.t)
         if number <= self._settled or number in self.ahead:
             return False
@@ -151,14 +164,15 @@ class Book:
     def answer(self, answer: Answer, now: int) -> None:
         """Take what REST said."""
         self._fetching = None
-        settled_before = self._settled
+        settled_before, traded_before = self._settled, self._trades_known()
         for candle in answer.candles:
             self._learn(candle)
-        if self._settled > settled_before:
+        if self._settled > settled_before or self._deadline(self._settled + 1) > now:
             self._attempts = 0
             self._retry_at = 0
         else:
             self._still_missing(answer, now)
+        self._judge_silence(traded_before, now)
         self._set_due()
 
     def fetch_failed(self, now: int) -> None:
@@ -169,7 +183,7 @@ class Book:
 
     def time(self, now: int) -> None:
         """Ask for what should be closed by now and is not. Call it when `due` has come."""
-        window = self._overdue(now)
+        window = self._overdue(now) or self._probe(now)
         if window is not None:
             self._fetching = window
             self.effects.append(FetchCandles(self.key, window))
@@ -183,6 +197,32 @@ class Book:
         return CandleWrite(self.key, self.open, self._indicators_of_open(self.open), authority=False)
 
     # How
+
+    def _hear(self, now: int) -> None:
+        self._heard_at = now
+        self._probe_every = self._patience.silence
+        self._probe_at = now + self._probe_every
+
+    def _probe(self, now: int) -> Window | None:
+        if now < self._probe_at or self._fetching is not None or now < self._retry_at:
+            return None
+        self._probe_at = now + self._probe_every
+        self._probe_every = min(2 * self._probe_every, self._patience.rarest_probe)
+        first = self.step.open_time(self._settled + 1)
+        return Window(first, max(first, self.step.floor(now)))
+
+    def _trades_known(self) -> tuple[int, int]:
+        """How far the trades of this series are known: the newest candle, and how many trades it has so far."""
+        if self.open is None:
+            return self._settled + 1, 0
+        return self.step.index(self.open.t), self.open.trades
+
+    def _judge_silence(self, traded_before: tuple[int, int], now: int) -> None:
+        silent_for = now - self._heard_at
+        traded_since = self._trades_known() > traded_before and self.open is not None and self.open.trades > 0
+        if self._connected_since is not None and silent_for >= self._patience.silence and traded_since:
+            self.effects.append(SilentStream(self.key, silent_for))
+            self._hear(now)
 
     def _renew_open(self, candle: Candle) -> bool:
         current = self.open
@@ -248,7 +288,7 @@ class Book:
         if self._fetching is not None:
             self.due = NEVER
         else:
-            self.due = max(self._deadline(self._settled + 1), self._retry_at)
+            self.due = max(min(self._deadline(self._settled + 1), self._probe_at), self._retry_at)
 
     def _overdue(self, now: int) -> Window | None:
         first = self._settled + 1

@@ -98,7 +98,7 @@ class Core:
         if not plausible(book, candle, now):
             self.implausible += 1
             return
-        if book.frame(candle):
+        if book.frame(candle, now):
             self._touched.add(key)
         if candle.closed:
             self._collect(book)

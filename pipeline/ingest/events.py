@@ -63,7 +63,15 @@ class Recompute:
     since: int
 
 
-Effect = FetchCandles | RecordHole | Recompute
+@dataclass(frozen=True, slots=True)
+class SilentStream:
+    """REST tells of trades that the stream, connected and acknowledged, did not: it has to be subscribed again."""
+
+    key: SeriesKey
+    silent_for: int
+
+
+Effect = FetchCandles | RecordHole | Recompute | SilentStream
 
 
 class CandleWrite(NamedTuple):

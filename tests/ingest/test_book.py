@@ -1,10 +1,12 @@
 """The rules of one series, a case each: what goes in, what is written, what is asked for."""
 
+from dataclasses import replace
+
 import pytest
 
 from pipeline.ingest.book import NEVER, Book, Patience
 from pipeline.ingest.core import Core, plausible
-from pipeline.ingest.events import Answer, Candle, FetchCandles, Recompute, RecordHole
+from pipeline.ingest.events import Answer, Candle, FetchCandles, Recompute, RecordHole, SilentStream
 from pipeline.timeline import MINUTE, Window, interval
 from schemas.series import SeriesKey
 
@@ -27,22 +29,25 @@ def at(number, offset=0):
     return T + number * MINUTE + offset
 
 
-@pytest.fixture
-def book():
-    """Settled up to candle -1, the stream up since long ago."""
-    history = [candle(n, closed=True) for n in range(-3, 0)]
+def a_book(patience, *, step="1m", settled=at(-1), history=()):
     made = Book(
-        KEY,
-        interval("1m"),
-        settled=at(-1),
+        SeriesKey("sim", "BTCUSDT", step),
+        interval(step),
+        settled=settled,
         history=history,
         window_size=4,
         decimals=2,
         compute=close_of,
-        patience=PATIENCE,
+        patience=patience,
     )
-    made.connected(at(-3))
+    made.connected(interval(step).after(settled))
     return made
+
+
+@pytest.fixture
+def book():
+    """Settled up to candle -1, the stream up since candle 0 opened, and never suspected of being dead."""
+    return a_book(replace(PATIENCE, silence=NEVER // 2), history=[candle(n, closed=True) for n in range(-3, 0)])
 
 
 def written(book):
@@ -50,12 +55,12 @@ def written(book):
 
 
 def test_an_open_candle_is_written_with_indicators_over_the_window_and_itself(book):
-    book.frame(candle(0, 101.0))
+    book.frame(candle(0, 101.0), at(0))
     assert book.open_write().indicators == (4.0, 101.0)
 
 
 def test_an_open_candle_that_did_not_change_is_not_written_again(book):
-    book.frame(candle(0, 101.0))
+    book.frame(candle(0, 101.0), at(0))
     assert book.open_write() is not None
     assert book.open_write() is None
 
@@ -73,39 +78,39 @@ def test_an_open_candle_that_did_not_change_is_not_written_again(book):
 )
 def test_the_newest_event_is_the_open_candle(book, frames, newest):
     for frame in frames:
-        book.frame(frame)
+        book.frame(frame, at(1))
     assert book.open.close == newest
 
 
 def test_the_open_candle_behind_an_unconfirmed_one_has_no_indicators_yet(book):
-    book.frame(candle(1, 103.0))
+    book.frame(candle(1, 103.0), at(0))
     assert book.open_write().indicators is None
 
 
 def test_a_close_is_written_once_however_often_it_is_sent(book):
     for _ in range(3):
-        book.frame(candle(0, 101.0, closed=True))
+        book.frame(candle(0, 101.0, closed=True), at(0))
     assert written(book) == [(at(0), 101.0, True, (4.0, 101.0))]
 
 
 def test_a_closed_candle_is_not_reopened_by_a_late_frame(book):
-    book.frame(candle(0, 101.0, closed=True))
-    assert not book.frame(candle(0, 99.0, after=59_000))
+    book.frame(candle(0, 101.0, closed=True), at(0))
+    assert not book.frame(candle(0, 99.0, after=59_000), at(0))
     assert book.open is None
 
 
 def test_a_close_behind_a_gap_is_written_at_once_and_its_indicators_when_the_gap_is_filled(book):
-    book.frame(candle(1, 102.0, closed=True))
+    book.frame(candle(1, 102.0, closed=True), at(0))
     assert written(book) == [(at(1), 102.0, True, None)]
     book.candles.clear()
-    book.frame(candle(0, 101.0, closed=True))
+    book.frame(candle(0, 101.0, closed=True), at(0))
     assert written(book) == [(at(0), 101.0, True, (4.0, 101.0))]
     assert [(v.t, v.indicators) for v in book.values] == [(at(1), (4.0, 102.0))]
 
 
 def test_a_repeated_close_behind_a_gap_is_not_written_again(book):
-    book.frame(candle(1, 102.0, closed=True))
-    assert not book.frame(candle(1, 102.0, closed=True))
+    book.frame(candle(1, 102.0, closed=True), at(0))
+    assert not book.frame(candle(1, 102.0, closed=True), at(0))
     assert len(book.candles) == 1
 
 
@@ -161,7 +166,7 @@ def test_a_fruitless_fetch_is_tried_again_later_and_later(book, failure):
 
 
 def test_a_candle_the_exchange_does_not_have_becomes_a_hole_and_warm_up_begins_again(book):
-    book.frame(candle(1, 102.0, closed=True))
+    book.frame(candle(1, 102.0, closed=True), at(0))
     late = at(1) + PATIENCE.hole_after
     book.time(late)
     book.answer(Answer(KEY, Window(at(0), at(0)), (), late), late)
@@ -184,6 +189,42 @@ def test_rest_agreeing_with_a_closed_candle_writes_nothing(book):
 def test_rest_tells_the_open_candle_of_a_quiet_series(book):
     book.answer(Answer(KEY, Window(at(0), at(0)), (candle(0, 101.5),), at(0, 40_000)), at(0, 40_000))
     assert book.open_write().candle.close == 101.5
+
+
+def test_a_silent_stream_is_compared_with_rest_ever_more_rarely():
+    start = interval("1d").floor(T)
+    book = a_book(PATIENCE, step="1d", settled=interval("1d").after(start, -1))
+    asked = []
+    for minute in range(70):
+        now = start + minute * MINUTE
+        book.time(now)
+        if book.effects:
+            asked.append(minute)
+            book.answer(Answer(book.key, book.effects.pop().window, (), now), now)
+    assert asked == [1, 2, 4, 8, 16, 32, 48, 64]
+
+
+def test_a_stream_that_says_nothing_while_trades_happen_is_found():
+    book = a_book(PATIENCE)
+    book.frame(candle(0, after=1_000)._replace(trades=1), at(0, 1_000))
+    now = at(0, 1_000) + PATIENCE.silence
+    book.time(now)
+    asked = book.effects.pop()
+    assert asked == FetchCandles(KEY, Window(at(0), at(1)))
+    rows = (candle(0, closed=True), candle(1, after=500))
+    book.answer(Answer(KEY, asked.window, rows, now), now)
+    assert SilentStream(KEY, PATIENCE.silence) in book.effects
+
+
+def test_a_stream_that_is_as_quiet_as_the_market_is_left_alone():
+    book = a_book(PATIENCE)
+    book.frame(candle(0, after=1_000), at(0, 1_000))
+    now = at(0, 1_000) + PATIENCE.silence
+    book.time(now)
+    book.effects.clear()
+    same = candle(0, after=59_000)
+    book.answer(Answer(KEY, Window(at(0), at(0)), (same,), now), now)
+    assert book.effects == []
 
 
 @pytest.mark.parametrize(
