@@ -111,6 +111,14 @@ def _season() -> Floats:
     return season
 
 
+def _tilt(key: int, stream: int, weights: tuple[float, ...], day: int) -> Floats:
+    """The slow noise through the day: straight from one midnight to the next."""
+    start, end = (_slow(key, stream, weights, midnight) for midnight in (day, day + 1))
+    tilt: Floats = np.linspace(start, end, MINUTES + 1)
+    return tilt
+
+
+@lru_cache(maxsize=16_384)
 def _slow(key: int, stream: int, weights: tuple[float, ...], day: int) -> float:
     """The slow noise at the midnight that begins `day`."""
     total = 0.0
@@ -140,16 +148,18 @@ def _level(key: int, volatility: float, day: int) -> float:
     return level
 
 
-def make_day(contract: Contract, day: int, listed: int = 0) -> Day:
-    """All the minutes of that UTC day; minute number `listed` trades for certain."""
+def make_day(contract: Contract, day: int, listed: int | None) -> Day:
+    """All the minutes of that UTC day; the last one trades for certain, and so does minute number `listed`."""
     dice = generator(contract.key, day)
-    prices, scale, calm = _boundaries(contract, day, dice)
-    busy = _season() * (0.7 if (day + 3) % 7 >= 5 else 1.0)
-    trades = _trades(contract.character, busy, calm, dice)
-    trades[[listed, -1]] = np.maximum(trades[[listed, -1]], 1)
+    prices, scale, unrest = _boundaries(contract, day, dice)
+    is_weekend = (day + 3) % 7 >= 5
+    pace = _season() * (0.7 if is_weekend else 1.0) * np.exp(0.5 * unrest)
+    trades = _trades(contract.character, pace, dice)
+    certain = [-1] if listed is None else [listed, -1]
+    trades[certain] = np.maximum(trades[certain], 1)
     before, candles = _shape(prices, scale, trades, dice)
     candles["t"] = day * DAY + np.arange(MINUTES) * MINUTE
-    _fill(contract, candles, scale, busy, calm, dice)
+    _fill(contract, candles, scale, pace, dice)
     return Day(candles, _dissect(candles, dice), before)
 
 
@@ -158,12 +168,10 @@ def _boundaries(contract: Contract, day: int, dice: np.random.Generator) -> tupl
     key, character = contract.key, contract.character
     for_calm, for_swell, spans, offsets = _nodes()
     places = day * (MINUTES // spans) + offsets + spans * (1 << 40)
-    ramp = np.arange(MINUTES + 1) / MINUTES
     unrest = for_calm @ spread(key ^ _CALM, places)
     swell = for_swell @ spread(key ^ _SWELL, places)
-    for noise, stream, weights in ((unrest, _CALM, _SLOW_CALM), (swell, _SWELL, _SLOW_SWELL)):
-        start, end = (_slow(key, stream, weights, midnight) for midnight in (day, day + 1))
-        noise += start + (end - start) * ramp
+    unrest += _tilt(key, _CALM, _SLOW_CALM, day)
+    swell += _tilt(key, _SWELL, _SLOW_SWELL, day)
     unrest = unrest[:-1]
     deviation = np.exp(unrest) * np.sqrt(_season()) * (character.volatility / MINUTES**0.5)
     steps = np.clip(dice.standard_t(4, MINUTES), -12, 12) * deviation * 0.5**0.5
@@ -176,9 +184,9 @@ def _boundaries(contract: Contract, day: int, dice: np.random.Generator) -> tupl
     return np.maximum(np.rint(ticks).astype(np.int64), 2), deviation * ticks[:-1], unrest
 
 
-def _trades(character: Character, busy: Floats, unrest: Floats, dice: np.random.Generator) -> Integers:
+def _trades(character: Character, pace: Floats, dice: np.random.Generator) -> Integers:
     """How many trades each minute has."""
-    rate = character.trades * busy * np.exp(0.6 * unrest + 0.4 * dice.standard_normal(MINUTES))
+    rate = character.trades * pace * np.exp(0.4 * dice.standard_normal(MINUTES))
     return np.minimum(np.rint(rate), MOST_TRADES).astype(np.int64)
 
 
@@ -204,14 +212,12 @@ def _shape(prices: Integers, scale: Floats, trades: Integers, dice: np.random.Ge
     return int(prices[0]), candles
 
 
-def _fill(
-    contract: Contract, candles: Klines, scale: Floats, busy: Floats, unrest: Floats, dice: np.random.Generator
-) -> None:
+def _fill(contract: Contract, candles: Klines, scale: Floats, pace: Floats, dice: np.random.Generator) -> None:
     """Volume: more when the hour is busy, the times are wild or the candle is long; a step for each trade at least."""
     character, trades = contract.character, candles["trades"]
     lots = character.turnover / character.price / contract.step
     length = 0.35 + 0.4 * (candles["high"] - candles["low"]) / np.maximum(scale, 0.5)
-    amount = lots * busy * length * np.exp(0.5 * unrest + 0.5 * dice.standard_normal(MINUTES))
+    amount = lots * pace * length * np.exp(0.5 * dice.standard_normal(MINUTES))
     thin = np.minimum(trades / character.trades, 1.0)
     candles["volume"] = np.where(trades > 0, trades + np.floor(amount * thin).astype(np.int64), 0)
 
