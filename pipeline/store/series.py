@@ -1,0 +1,191 @@
+"""What is stored of each series, as one small document: coverage, known holes, watermarks, the last frame.
+
+Readers ask here and never scan candles. Writers keep it true: a backfill or an audit counts the series anew when it is
+done, the ingester advances it candle by candle. Every update can be repeated, and two writers at once do no harm.
+"""
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any, Final, Literal, NamedTuple
+
+import numpy as np
+from pymongo import ReturnDocument, UpdateOne
+from pymongo.database import Database
+
+from pipeline.store.bson_layout import bucket_id
+from pipeline.store.candles import ATTEMPTS, BucketBusyError, CandleStore, SlotState
+from pipeline.timeline import interval, to_datetime, to_ms
+from schemas.candles import CANDLES
+from schemas.series import SERIES, Hole, Series, SeriesKey, Watermark
+
+Source = Literal["archive", "rest", "stream", "mixed"]
+_FIELDS: Final = ("exchange", "symbol", "interval")
+
+
+class Progress(NamedTuple):
+    """What the ingester saw of a series since it last said so: the newest frame, and closed candles in time order."""
+
+    key: SeriesKey
+    last_frame: int
+    closed: tuple[int, ...] = ()
+
+
+class SeriesStore:
+    """The `series` collection, through PyMongo's synchronous driver. The time is told by the caller."""
+
+    def __init__(self, database: Database[dict[str, Any]]) -> None:
+        self._database = database
+        self._collection = database[SERIES.name]
+
+    def get(self, key: SeriesKey) -> Series | None:
+        """The series, or None if nothing is known of it."""
+        found = self._collection.find_one({"_id": str(key)})
+        return None if found is None else to_series(found)
+
+    def list(self, exchange: str | None = None, symbol: str | None = None, code: str | None = None) -> list[Series]:
+        """All series, or those of an exchange, a symbol, an interval, by name."""
+        asked = zip(_FIELDS, (exchange, symbol, code), strict=True)
+        matches = {name: value for name, value in asked if value is not None}
+        return [to_series(found) for found in self._collection.find(matches).sort("_id", 1)]
+
+    def recount(self, key: SeriesKey, source: Source | None, now: int) -> Series:
+        """Count what is stored, slot by slot, and write it down. `source` is where the newest of it came from.
+
+        If the ingester counted a candle meanwhile, this count may or may not hold it: it is discarded and taken again.
+        """
+        self._update(key, {"$setOnInsert": _identity(key) | {"stored": 0}})
+        for _ in range(ATTEMPTS):
+            before = self._collection.find_one({"_id": str(key)}) or {}
+            first, last_closed, stored = self._count(key)
+            counted = {"first": first, "last_closed": last_closed, "stored": stored, "updated_at": to_datetime(now)}
+            found = self._collection.find_one_and_update(
+                {"_id": str(key), "last_closed": before.get("last_closed"), "stored": before.get("stored")},
+                [{"$set": counted | ({} if source is None else {"source": _mixed(source)})}],
+                return_document=ReturnDocument.AFTER,
+            )
+            if found is not None:
+                return to_series(found)
+        raise BucketBusyError(f"{key}: closed candles kept arriving during {ATTEMPTS} counts; count it again later")
+
+    def record_hole(self, key: SeriesKey, hole: Hole) -> None:
+        """The exchange itself has no such candles. Replaces what was recorded inside the same stretch."""
+        outside = _holes_outside(hole.start, hole.end)
+        document = hole.model_dump()
+        self._update(
+            key, [{"$set": _identity(key) | {"holes": {"$concatArrays": [outside, [{"$literal": document}]]}}}]
+        )
+
+    def forget_holes(self, key: SeriesKey, start: int, end: int) -> None:
+        """The exchange has those candles after all: drop the holes that lie within [start, end]."""
+        outside = _holes_outside(to_datetime(start), to_datetime(end))
+        self._update(key, [{"$set": _identity(key) | {"holes": outside}}])
+
+    def set_listed(self, key: SeriesKey, listed: int) -> None:
+        """When the exchange began to trade it."""
+        self._update(key, {"$set": _identity(key) | {"listed": to_datetime(listed)}})
+
+    def set_watermark(self, key: SeriesKey, derived: Literal["indicators", "signals"], mark: Watermark | None) -> None:
+        """How far indicators or signals reach; None: they have to be computed anew."""
+        value = None if mark is None else mark.model_dump()
+        self._update(key, {"$set": _identity(key) | {derived: value}})
+
+    def touch(self, progress: Iterable[Progress]) -> None:
+        """What the ingester does with `progress_operations`, synchronously."""
+        operations = progress_operations(progress)
+        if operations:
+            self._collection.bulk_write(operations, ordered=True)
+
+    def _update(self, key: SeriesKey, change: Any) -> None:
+        self._collection.update_one({"_id": str(key)}, change, upsert=True)
+
+    def _count(self, key: SeriesKey) -> tuple[datetime | None, datetime | None, int]:
+        """Opening times of the first and the last closed candle, and how many closed candles there are."""
+        bounds = self._bounds(key)
+        if bounds is None:
+            return None, None, 0
+        step = interval(key.interval)
+        start, end = bounds
+        closed = np.flatnonzero(CandleStore(self._database).presence(key, start, end) == SlotState.CLOSED)
+        if not len(closed):
+            return None, None, 0
+        base = step.index(start)
+        first, last = (to_datetime(step.open_time(base + int(closed[end]))) for end in (0, -1))
+        return first, last, len(closed)
+
+    def _bounds(self, key: SeriesKey) -> tuple[int, int] | None:
+        """Opening times of the first and the last slot of the series' buckets."""
+        candles = self._database[CANDLES.name]
+        names = {"_id": {"$gte": bucket_id(key, 0), "$lte": f"{key}:9"}}
+        first = candles.find_one(names, {"start": 1}, sort=[("_id", 1)])
+        last = candles.find_one(names, {"start": 1}, sort=[("_id", -1)])
+        if first is None or last is None:
+            return None
+        step = interval(key.interval)
+        return _ms(first["start"]), step.bucket(_ms(last["start"])).end
+
+
+def progress_operations(progress: Iterable[Progress]) -> list[UpdateOne]:
+    """The updates for one ordered bulk, whichever driver sends it.
+
+    A closed candle counts as stored only if it is the very next one after the last closed: told twice, or by two
+    ingesters, it counts once. After a gap the count is left to the backfill that fills it.
+    """
+    operations: list[UpdateOne] = []
+    for told in progress:
+        step = interval(told.key.interval)
+        operations.append(
+            UpdateOne(
+                {"_id": str(told.key)},
+                {
+                    "$setOnInsert": _identity(told.key) | {"stored": 0},
+                    "$max": {"last_frame": to_datetime(told.last_frame)},
+                },
+                upsert=True,
+            )
+        )
+        for opened in told.closed:
+            moment = to_datetime(opened)
+            before = to_datetime(step.after(opened, -1))
+            operations.append(
+                UpdateOne(
+                    {"_id": str(told.key), "last_closed": before},
+                    {"$set": {"last_closed": moment}, "$inc": {"stored": 1}},
+                )
+            )
+            operations.append(UpdateOne({"_id": str(told.key)}, {"$max": {"last_closed": moment}}))
+    return operations
+
+
+def to_series(document: Mapping[str, Any]) -> Series:
+    """A stored document as the model; times carry their zone whatever the client's settings are."""
+    return Series.model_validate(_aware(document))
+
+
+def _identity(key: SeriesKey) -> dict[str, Any]:
+    return {"exchange": key.exchange, "symbol": key.symbol, "interval": key.interval}
+
+
+def _mixed(source: Source) -> dict[str, Any]:
+    """`source` if nothing else is recorded yet, "mixed" if something else is."""
+    before = {"$ifNull": ["$source", source]}
+    return {"$cond": [{"$eq": [before, source]}, source, "mixed"]}
+
+
+def _holes_outside(start: datetime, end: datetime) -> dict[str, Any]:
+    within = {"$and": [{"$gte": ["$$hole.start", start]}, {"$lte": ["$$hole.end", end]}]}
+    return {"$filter": {"input": {"$ifNull": ["$holes", []]}, "as": "hole", "cond": {"$not": [within]}}}
+
+
+def _aware(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return to_datetime(_ms(value))
+    if isinstance(value, Mapping):
+        return {name: _aware(one) for name, one in value.items()}
+    if isinstance(value, list):
+        return [_aware(one) for one in value]
+    return value
+
+
+def _ms(moment: datetime) -> int:
+    """Milliseconds of a date as the driver gives it: without a zone it is UTC."""
+    return to_ms(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
