@@ -22,15 +22,6 @@ class Change(Document):
     reason: str | None = None
 
 
-class SchemaVersion(Document):
-    """Which version of these documents the database holds."""
-
-    id: Literal["schema"] = Field(alias="_id")
-    kind: Literal["schema"]
-    version: int = Field(ge=1)
-    updated_at: datetime
-
-
 class ModeSwitch(Document):
     """Whether orders are sent or only worked out, and every change of it."""
 
@@ -140,7 +131,7 @@ class Heartbeat(Document):
 
 
 Control = Annotated[
-    SchemaVersion | ModeSwitch | Halt | Breaker | Trading | Stage | Lease | Cursor | Watch | Heartbeat,
+    ModeSwitch | Halt | Breaker | Trading | Stage | Lease | Cursor | Watch | Heartbeat,
     Field(discriminator="kind"),
 ]
 

@@ -1,5 +1,64 @@
 """`tidemark doctor`: is this machine ready, and if not, how to mend it."""
 
+from typing import TYPE_CHECKING, Annotated
+
 import typer
 
+from pipeline.cli.output import Json, print_json
+from pipeline.errors import UsageError
+
+if TYPE_CHECKING:
+    from pipeline.cli.checks import Finding
+
 app = typer.Typer()
+
+_MARKS = {"good": ("ok", "green"), "note": ("note", "yellow"), "problem": ("PROBLEM", "bold red")}
+
+
+@app.command(epilog="Example: [bold]tidemark doctor --only database --only disk[/bold]")
+def doctor(
+    only: Annotated[
+        list[str] | None, typer.Option("--only", metavar="CHECK", help="Run this check alone; may be repeated.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Check this machine: Python, Prefect, TA-Lib, disk, mongod, database, exchange, clock and keys.
+
+    Changes nothing and prints no secret. Exits with 0 when all is well, with 3 when something needs you.
+    """
+    findings = list(_examine(only or []))
+    healthy = all(finding.state != "problem" for finding in findings)
+    if as_json:
+        print_json({"healthy": healthy, "findings": findings})
+    else:
+        _show(findings)
+    if not healthy:
+        raise typer.Exit(3)
+
+
+def _examine(only: list[str]) -> "list[Finding]":
+    from pipeline.cli.checks import CHECKS, Finding  # noqa: PLC0415
+    from pipeline.settings import load  # noqa: PLC0415
+
+    for name in only:
+        if name not in CHECKS:
+            raise UsageError(f"there is no check {name!r}. Allowed: {', '.join(CHECKS)}")
+    try:
+        settings = load()
+    except UsageError as error:
+        return [
+            Finding("settings", "problem", line, "Correct it and run this again.") for line in str(error).split("\n")
+        ]
+    return [finding for name, check in CHECKS.items() if name in (only or CHECKS) for finding in check(settings)]
+
+
+def _show(findings: "list[Finding]") -> None:
+    from rich.console import Console  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
+    console = Console(soft_wrap=True, highlight=False)
+    for finding in findings:
+        mark, style = _MARKS[finding.state]
+        console.print(Text.assemble((f"{mark:<8}", style), f"{finding.check:<9}", finding.found))
+        if finding.mend:
+            console.print(Text.assemble(" " * 17, (finding.mend, "bold")))

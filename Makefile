@@ -1,0 +1,77 @@
+# Two commands do all the set-up: `make demo` and `make test`. Everything is installed into .venv, nothing outside it.
+
+VENV  := .venv
+BIN   := $(VENV)/bin
+PIP   := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps
+TESTS ?= tests
+
+.DEFAULT_GOAL := help
+.PHONY: help install install-dev demo test bench bench-quick lock clean
+
+help:
+	@echo "make demo         install, then run everything on embedded defaults (Ctrl-C ends it)"
+	@echo "make test         install, lint, type-check, check the import contract, run every test"
+	@echo "make bench        compare with the alternatives and with the limits of the machine (bench-quick: under 2 minutes)"
+	@echo "make install      only install, into $(VENV)"
+	@echo "make lock         resolve the dependencies anew into constraints.txt and constraints-dev.txt"
+	@echo "make clean        remove what was built and installed; data in .tidemark stays"
+
+install: $(VENV)/.installed
+install-dev: $(VENV)/.installed-dev
+
+# The first Python that is new enough; PYTHON=/path/to/python3 names another.
+$(BIN)/python:
+	@for candidate in $(PYTHON) python3 python3.13 python3.12 python3.11; do \
+		"$$candidate" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' 2>/dev/null || continue; \
+		"$$candidate" -c 'import ensurepip, venv' 2>/dev/null && { "$$candidate" -m venv --clear $(VENV); exit; }; \
+		without="$$candidate"; \
+	done; \
+	if [ -n "$$without" ]; then \
+		echo "$$without cannot make virtual environments: install its venv module (Debian, Ubuntu: sudo apt-get install python3-venv)" >&2; \
+	else \
+		echo "Python 3.11, 3.12 or 3.13 is needed, and none was found on PATH: install one, or name it with PYTHON=/path/to/python3" >&2; \
+	fi; exit 1
+
+$(VENV)/.installed: constraints.txt pyproject.toml | $(BIN)/python
+	@echo "Installing into $(VENV) (a few minutes the first time)"
+	@$(PIP) --require-hashes -r constraints.txt
+	@$(PIP) --no-build-isolation --editable .
+	@$(BIN)/tidemark doctor --only python --only mongod --only ta-lib
+	@touch $@
+
+$(VENV)/.installed-dev: constraints-dev.txt constraints.txt pyproject.toml | $(BIN)/python
+	@echo "Installing into $(VENV), with what the tests need (a few minutes the first time)"
+	@$(PIP) --require-hashes -r constraints-dev.txt
+	@$(PIP) --no-build-isolation --editable .
+	@$(BIN)/tidemark doctor --only python --only mongod --only ta-lib
+	@touch $(VENV)/.installed $@
+
+demo: install
+	@$(BIN)/tidemark demo
+
+test: install-dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/pytest -n 2 --dist loadfile --cov --cov-report=term $(TESTS)
+
+bench: install-dev
+	@$(BIN)/python -m bench
+
+bench-quick: install-dev
+	@$(BIN)/python -m bench --quick
+
+RESOLVE = .lock/bin/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 \
+	--no-emit-index-url --no-header --no-annotate pyproject.toml
+
+lock: | $(BIN)/python
+	@$(BIN)/python -m venv --clear .lock
+	@.lock/bin/python -m pip install --quiet --disable-pip-version-check uv
+	@$(RESOLVE) --all-extras --upgrade --output-file constraints-dev.txt
+	@$(RESOLVE) --extra build --extra notify --upgrade --constraint constraints-dev.txt --output-file constraints.txt
+	@rm -rf .lock
+
+clean:
+	rm -rf $(VENV) .lock dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage .coverage.*
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,268 @@
+"""What `tidemark doctor` looks at: each check asks one question and says how to mend what it finds. Changes nothing."""
+
+import importlib.metadata
+import shutil
+import stat
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal
+
+from pipeline.cli.wiring import credentials_of, exchange_of
+from pipeline.errors import TidemarkError
+from pipeline.settings import IN_FILES, Settings
+
+State = Literal["good", "note", "problem"]
+
+_MEGABYTE: Final = 1024 * 1024
+_CLOCK_LIMIT: Final = 1_000
+_FIRST, _BEYOND = (3, 11), (3, 14)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What a check found. `mend` says what to do, and is empty where nothing is to be done."""
+
+    check: str
+    state: State
+    found: str
+    mend: str = ""
+
+
+Check = Callable[[Settings], Iterator[Finding]]
+
+
+def python(_: Settings) -> Iterator[Finding]:
+    """Is this Python one we run on?"""
+    version = ".".join(map(str, sys.version_info[:3]))
+    if _FIRST <= sys.version_info[:2] < _BEYOND:
+        yield Finding("python", "good", f"{version} ({sys.executable})")
+    else:
+        yield Finding("python", "problem", f"{version} is not supported", "Install Python 3.11, 3.12 or 3.13.")
+
+
+def prefect(_: Settings) -> Iterator[Finding]:
+    """Is Prefect the version that this release was tested with?"""
+    wanted = next(
+        line.partition("==")[2]
+        for line in importlib.metadata.requires("tidemark") or ()
+        if line.startswith("prefect==")
+    )
+    try:
+        version = importlib.metadata.version("prefect")
+    except importlib.metadata.PackageNotFoundError:
+        version = "none"
+    if version == wanted:
+        yield Finding("prefect", "good", version)
+    else:
+        yield Finding("prefect", "problem", f"{version} is installed, {wanted} is needed", "Run `make install` again.")
+
+
+def talib(_: Settings) -> Iterator[Finding]:
+    """Does TA-Lib load and count?"""
+    import numpy as np  # noqa: PLC0415
+
+    try:
+        import talib as library  # noqa: PLC0415
+
+        average = float(library.SMA(np.array([1.0, 2.0, 3.0]), timeperiod=3)[-1])
+    except ImportError as error:
+        yield Finding("ta-lib", "problem", f"cannot be loaded: {error}", "Run `make install` again.")
+        return
+    if average == 2.0:
+        yield Finding("ta-lib", "good", library.__version__)
+    else:
+        yield Finding("ta-lib", "problem", f"the mean of 1, 2, 3 is {average}", "Run `make install` again.")
+
+
+def disk(settings: Settings) -> Iterator[Finding]:
+    """Is there room in the data folder?"""
+    existing = next(path for path in (settings.home, *settings.home.parents) if path.exists())
+    try:
+        free = shutil.disk_usage(existing).free // _MEGABYTE
+    except OSError as error:
+        yield Finding("disk", "problem", f"{existing}: {error.strerror}", "Correct the folder, or set TIDEMARK_HOME.")
+        return
+    if free < settings.minimum_free_mb:
+        found = f"{free:,} MB free in {settings.home}, {settings.minimum_free_mb:,} MB wanted"
+        yield Finding("disk", "problem", found, "Free some space, or move the data folder with TIDEMARK_HOME.")
+    else:
+        yield Finding("disk", "good", f"{free:,} MB free in {settings.home}")
+
+
+def mongod(settings: Settings) -> Iterator[Finding]:
+    """Is there a database server to start, and does it run on this machine?"""
+    from pipeline.store.binary import explain_exit, explain_refusal, find_mongod  # noqa: PLC0415
+
+    if settings.mongo_uri is not None:
+        yield Finding("mongod", "good", "not needed: TIDEMARK_MONGO_URI names a server")
+        return
+    try:
+        binary = find_mongod()
+    except TidemarkError as error:
+        yield _from_error("mongod", error)
+        return
+    try:
+        answer = subprocess.run(  # noqa: S603 - the program we would start anyway
+            [binary, "--version"], capture_output=True, text=True, timeout=20, check=False
+        )
+    except OSError as error:
+        yield Finding("mongod", "problem", "mongod cannot be run", explain_refusal(binary, error))
+    except subprocess.TimeoutExpired:
+        yield Finding("mongod", "problem", f"{binary} --version hangs", "Put another mongod on PATH.")
+    else:
+        said = answer.stdout + answer.stderr
+        if answer.returncode == 0:
+            yield Finding("mongod", "good", f"{said.splitlines()[0].removeprefix('db version ')} ({binary})")
+        else:
+            found = f"mongod does not run: it ended with code {answer.returncode}"
+            yield Finding("mongod", "problem", found, explain_exit(binary, answer.returncode, said))
+
+
+def database(settings: Settings) -> Iterator[Finding]:
+    """Does the database answer, or could it start?"""
+    if settings.mongo_uri is not None:
+        yield from _remote(settings.mongo_uri.get_secret_value())
+        return
+    from pipeline.store.folder import Folder  # noqa: PLC0415
+    from pipeline.store.launch import is_free  # noqa: PLC0415
+    from pipeline.store.server import DEFAULT_PORT  # noqa: PLC0415
+    from pipeline.store.session import embedded  # noqa: PLC0415
+
+    status = embedded(settings).status()
+    port = Folder(settings.home).remembered().port or DEFAULT_PORT
+    if status.ready:
+        yield Finding("database", "good", f"runs on {status.address}")
+    elif status.running:
+        found = f"mongod runs as process {status.process_id} but does not answer"
+        yield Finding("database", "problem", found, f"Run `tidemark db stop --force`. {status.log} says more.")
+    elif is_free(port):
+        yield Finding("database", "good", f"not started; port {port} is free for it")
+    else:
+        found = f"port {port} is taken by another program{_owner_of(port)}"
+        yield Finding("database", "problem", found, "End that program; until then the database uses another port.")
+
+
+def _remote(uri: str) -> Iterator[Finding]:
+    from pymongo.errors import PyMongoError  # noqa: PLC0415
+
+    from pipeline.store import connect  # noqa: PLC0415
+
+    try:
+        with connect.client(uri) as client:
+            connect.require(client, uri)
+            facts = client.admin.command("hello")
+    except TidemarkError as error:
+        yield _from_error("database", error)
+    except PyMongoError as error:
+        yield Finding("database", "problem", f"{connect.hosts(uri)} broke off: {type(error).__name__}", "Try again.")
+    else:
+        if facts.get("setName") or facts.get("msg") == "isdbgrid":
+            yield Finding("database", "good", f"{connect.hosts(uri)} answers, replica set {facts.get('setName', '-')}")
+        else:
+            found = f"{connect.hosts(uri)} is no replica set, so that nobody can be told of a new signal"
+            yield Finding("database", "problem", found, "Start that mongod with --replSet and run rs.initiate() once.")
+
+
+def exchange(settings: Settings) -> Iterator[Finding]:
+    """Does the exchange answer, and do our clocks agree?"""
+    if settings.environment == "sim" and settings.sim_url is None:
+        yield Finding("exchange", "good", "the simulator, started when it is needed")
+        return
+    from pipeline.exchange.rest import RestClient  # noqa: PLC0415
+
+    with RestClient(exchange_of(settings, patient=False)) as client:
+        try:
+            client.sync_clock()
+        except TidemarkError as error:
+            mend = "Check the network, TIDEMARK_PROXY and TIDEMARK_SIM_URL."
+            yield Finding("exchange", "problem", str(error), mend)
+            return
+        ahead = client.clock.offset
+    yield Finding("exchange", "good", f"{settings.environment} answers")
+    if abs(ahead) > _CLOCK_LIMIT:
+        found = f"this machine is {abs(ahead) / 1_000:.1f} s {'behind' if ahead > 0 else 'ahead of'} the exchange"
+        yield Finding("clock", "problem", found, "Set it, and keep it with NTP (`timedatectl set-ntp true`).")
+    else:
+        yield Finding("clock", "good", f"{abs(ahead)} ms from the exchange's")
+
+
+def keys(settings: Settings) -> Iterator[Finding]:
+    """Are there keys where they are needed, are they closed to others, and may they trade?"""
+    yield from _open_files(settings)
+    try:
+        credentials = credentials_of(settings)
+    except OSError as error:
+        found = f"{settings.private_key_file}: {error.strerror}"
+        yield Finding("keys", "problem", found, "Correct TIDEMARK_PRIVATE_KEY_FILE.")
+        return
+    except TidemarkError as error:
+        yield _from_error("keys", error)
+        return
+    if credentials is None:
+        yield _no_keys(settings)
+        return
+    if settings.environment == "sim" and settings.sim_url is None:
+        yield Finding("keys", "good", "present")
+        return
+    from pipeline.exchange.rest import RestClient  # noqa: PLC0415
+
+    with RestClient(exchange_of(settings, patient=False), credentials) as client:
+        try:
+            account = client.signed("GET", "/fapi/v1/accountConfig", weight=5).payload
+        except TidemarkError as error:
+            mend = "Check the key, its secret, its environment, and the addresses it is restricted to."
+            yield Finding("keys", "problem", str(error), mend)
+            return
+    if account.get("canTrade"):
+        yield Finding("keys", "good", "accepted, and may trade")
+    else:
+        mend = "Enable futures trading for it at the exchange." if settings.mode == "auto-execute" else ""
+        yield Finding("keys", "problem" if mend else "note", "accepted, but may not trade", mend)
+
+
+def _no_keys(settings: Settings) -> Finding:
+    if settings.environment == "sim":
+        return Finding("keys", "good", "none needed: the simulator has its own")
+    if settings.mode == "signal-only":
+        return Finding("keys", "good", "none, and none needed for signal-only")
+    mend = "Set TIDEMARK_API_KEY_FILE, and TIDEMARK_API_SECRET_FILE or TIDEMARK_PRIVATE_KEY_FILE."
+    return Finding("keys", "problem", f"none, but auto-execute on {settings.environment} needs them", mend)
+
+
+def _open_files(settings: Settings) -> Iterator[Finding]:
+    for name in (*(f"{name}_file" for name in IN_FILES), "private_key_file"):
+        path: Path | None = getattr(settings, name)
+        if path is not None and path.exists() and stat.S_IMODE(path.stat().st_mode) & 0o077:
+            yield Finding("keys", "problem", f"{path} can be read by others", f"Run `chmod 600 {path}`.")
+
+
+def _from_error(check: str, error: TidemarkError) -> Finding:
+    found, _, mend = str(error).partition(". ")
+    return Finding(check, "problem", found, mend)
+
+
+def _owner_of(port: int) -> str:
+    import psutil  # noqa: PLC0415
+
+    try:
+        for connection in psutil.net_connections("tcp"):
+            if connection.laddr and connection.laddr.port == port and connection.status == psutil.CONN_LISTEN:
+                return f" ({psutil.Process(connection.pid).name()}, process {connection.pid})" if connection.pid else ""
+    except psutil.Error:
+        return ""
+    return ""
+
+
+CHECKS: Final[dict[str, Check]] = {
+    "python": python,
+    "prefect": prefect,
+    "ta-lib": talib,
+    "disk": disk,
+    "mongod": mongod,
+    "database": database,
+    "exchange": exchange,
+    "keys": keys,
+}

@@ -1,0 +1,44 @@
+"""Makes the parts of the pipeline from the settings. The only place that knows both."""
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from pipeline import logs
+from pipeline.settings import SECRETS, Settings, load
+
+if TYPE_CHECKING:
+    from pipeline.exchange.environments import Environment
+    from pipeline.exchange.signing import Credentials
+
+
+def begin() -> Settings:
+    """Read the settings and start logging: how every command that does work begins."""
+    settings = load()
+    secrets = (getattr(settings, name) for name in SECRETS)
+    logs.configure(settings.log, settings.log_level, [secret.get_secret_value() for secret in secrets if secret])
+    return settings
+
+
+def exchange_of(settings: Settings, *, patient: bool = True) -> "Environment":
+    """The exchange that the settings name. Not patient: one try and three seconds, for a person who waits."""
+    from pipeline.exchange.environments import environment  # noqa: PLC0415
+
+    proxy = settings.proxy.get_secret_value() if settings.proxy else None
+    url = settings.sim_url if settings.environment == "sim" else None
+    found = environment(settings.environment, url=url, proxy=proxy)
+    return found if patient else replace(found, retries=0, connect_timeout=3.0, read_timeout=3.0)
+
+
+def credentials_of(settings: Settings) -> "Credentials | None":
+    """The keys in the settings, or None while there are none."""
+    from pipeline.exchange.signing import Credentials, signer_for  # noqa: PLC0415
+
+    if settings.api_key is None:
+        return None
+    if settings.private_key_file is not None:
+        secret = settings.private_key_file.read_text(encoding="utf-8")
+    elif settings.api_secret is not None:
+        secret = settings.api_secret.get_secret_value()
+    else:
+        return None
+    return Credentials(settings.api_key.get_secret_value(), signer_for(secret))
