@@ -1,0 +1,7 @@
+"""The trading half of the exchange: accounts, orders, matching, margin, funding. Pure: no socket, no clock."""
+
+from pipeline.simulator.venue.funding import funding_rate, next_funding
+from pipeline.simulator.venue.matching import Quote, quote
+from pipeline.simulator.venue.venue import Venue
+
+__all__ = ["Quote", "Venue", "funding_rate", "next_funding", "quote"]

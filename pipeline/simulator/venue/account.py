@@ -1,0 +1,168 @@
+"""The state of one account and the arithmetic of its margin. Changes nothing outside itself and matches no order."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Final
+
+from pipeline.simulator.types import SymbolSpec
+from pipeline.simulator.venue.orders import ZERO, Algo, Order, PositionSide, Side
+from pipeline.simulator.venue.positions import Position
+
+DEFAULT_LEVERAGE: Final = 20
+MAX_NOTIONAL: Final = Decimal(100_000_000)
+
+MarkOf = Callable[[str], Decimal]
+
+
+@dataclass(frozen=True, slots=True)
+class Trade:
+    """A fill as `userTrades` remembers it."""
+
+    id: int
+    order_id: int
+    symbol: str
+    side: Side
+    position_side: PositionSide
+    price: Decimal
+    quantity: Decimal
+    fee: Decimal
+    realised: Decimal
+    maker: bool
+    time: int
+
+
+@dataclass(frozen=True, slots=True)
+class Income:
+    """A change of the wallet as `income` remembers it."""
+
+    id: int
+    kind: str
+    symbol: str
+    amount: Decimal
+    info: str
+    time: int
+    trade_id: str
+
+
+@dataclass(slots=True)
+class Account:
+    """Everything the exchange knows about an account."""
+
+    name: str
+    alias: str
+    opened: int
+    wallet: Decimal = ZERO
+    dual: bool = False
+    leverages: dict[str, int] = field(default_factory=dict)
+    isolated: set[str] = field(default_factory=set)
+    positions: dict[tuple[str, PositionSide], Position] = field(default_factory=dict)
+    orders: dict[int, Order] = field(default_factory=dict)
+    open_orders: dict[int, Order] = field(default_factory=dict)
+    by_client_id: dict[str, Order] = field(default_factory=dict)
+    algos: dict[int, Algo] = field(default_factory=dict)
+    open_algos: dict[int, Algo] = field(default_factory=dict)
+    trades: list[Trade] = field(default_factory=list)
+    incomes: list[Income] = field(default_factory=list)
+    events: list[dict[str, object]] = field(default_factory=list)
+    warned: bool = False
+
+    def leverage(self, symbol: str) -> int:
+        """The leverage chosen for a symbol."""
+        return self.leverages.get(symbol, DEFAULT_LEVERAGE)
+
+    def sides(self) -> tuple[PositionSide, ...]:
+        """The position sides that exist in the account's mode."""
+        return (PositionSide.LONG, PositionSide.SHORT) if self.dual else (PositionSide.BOTH,)
+
+    def position(self, symbol: str, side: PositionSide) -> Position:
+        """The position of that symbol and side, flat if there never was one."""
+        return self.positions.get((symbol, side)) or Position(symbol, side)
+
+    def held(self) -> Iterator[Position]:
+        """The positions that are not flat."""
+        return (position for position in self.positions.values() if position.quantity)
+
+    def watched(self) -> set[str]:
+        """The symbols whose prices can change this account."""
+        symbols = {position.symbol for position in self.held()}
+        symbols.update(order.symbol for order in self.open_orders.values())
+        symbols.update(algo.symbol for algo in self.open_algos.values())
+        return symbols
+
+    def orders_of(self, symbol: str) -> list[Order]:
+        """The open orders of a symbol, oldest first."""
+        return [order for order in self.open_orders.values() if order.symbol == symbol]
+
+    def algos_of(self, symbol: str) -> list[Algo]:
+        """The waiting conditional orders of a symbol, oldest first."""
+        return [algo for algo in self.open_algos.values() if algo.symbol == symbol]
+
+    def closable(self, symbol: str, position_side: PositionSide, side: Side) -> Decimal:
+        """How much an order that may only close could fill now."""
+        quantity = self.position(symbol, position_side).quantity
+        return abs(quantity) if quantity * side.sign < 0 else ZERO
+
+    @property
+    def cross_wallet(self) -> Decimal:
+        """The wallet less what is set aside for isolated positions."""
+        return self.wallet - sum((p.isolated_wallet for p in self.positions.values()), ZERO)
+
+    def unrealised(self, mark: MarkOf, *, cross_only: bool = False) -> Decimal:
+        """The unrealised profit of all positions, or of those in cross margin."""
+        held = (p for p in self.held() if not (cross_only and p.symbol in self.isolated))
+        return sum((p.unrealised(mark(p.symbol)) for p in held), ZERO)
+
+    def position_margin(self, position: Position, mark: MarkOf) -> Decimal:
+        """The initial margin of a position."""
+        if not position.quantity:
+            return ZERO
+        return abs(position.notional(mark(position.symbol))) / self.leverage(position.symbol)
+
+    def order_notionals(self, symbol: str, side: PositionSide) -> tuple[Decimal, Decimal]:
+        """What the open orders that can enlarge the position would buy and sell, at their prices."""
+        bids = asks = ZERO
+        for order in self.open_orders.values():
+            if order.symbol == symbol and order.position_side is side and not order.only_closes:
+                if order.side is Side.BUY:
+                    bids += order.remaining * order.price
+                else:
+                    asks += order.remaining * order.price
+        return bids, asks
+
+    def order_margin(
+        self, symbol: str, side: PositionSide, mark: MarkOf, buy: Decimal = ZERO, sell: Decimal = ZERO
+    ) -> Decimal:
+        """The initial margin that the open orders need beyond the position's own, were `buy` and `sell` added: only
+        the worse direction counts."""
+        bids, asks = self.order_notionals(symbol, side)
+        bids, asks = bids + buy, asks + sell
+        if not bids and not asks:
+            return ZERO
+        position = self.position(symbol, side)
+        held = position.notional(mark(symbol)) if position.quantity else ZERO
+        worst = max(abs(held + bids), abs(held - asks), abs(held))
+        return (worst - abs(held)) / self.leverage(symbol)
+
+    def order_keys(self) -> set[tuple[str, PositionSide]]:
+        """Which positions the open orders belong to."""
+        return {(order.symbol, order.position_side) for order in self.open_orders.values()}
+
+    def available(self, mark: MarkOf) -> Decimal:
+        """What new orders may use as margin."""
+        cross = [p for p in self.held() if p.symbol not in self.isolated]
+        used = sum((self.position_margin(p, mark) for p in cross), ZERO)
+        used += sum((self.order_margin(*key, mark) for key in self.order_keys()), ZERO)
+        return max(ZERO, self.cross_wallet + self.unrealised(mark, cross_only=True) - used)
+
+    def maintenance(self, specs: dict[str, SymbolSpec], mark: MarkOf) -> Decimal:
+        """The maintenance margin of all cross positions."""
+        cross = (p for p in self.held() if p.symbol not in self.isolated)
+        return sum((maintenance_of(p, specs, mark) for p in cross), ZERO)
+
+
+def maintenance_of(position: Position, specs: dict[str, SymbolSpec], mark: MarkOf) -> Decimal:
+    """The maintenance margin of one position."""
+    if not position.quantity:
+        return ZERO
+    return abs(position.notional(mark(position.symbol))) * specs[position.symbol].maintenance_rate

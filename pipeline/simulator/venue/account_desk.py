@@ -1,0 +1,163 @@
+"""The endpoints of an account's settings: leverage, margin type, position mode, and what they are now."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from pipeline.simulator.types import SymbolSpec
+from pipeline.simulator.venue import events, formats, ledger, payloads
+from pipeline.simulator.venue.account import MAX_NOTIONAL, Account
+from pipeline.simulator.venue.engine import MAKER_FEE, TAKER_FEE, Engine
+from pipeline.simulator.venue.intake import find_spec, optional_spec
+from pipeline.simulator.venue.orders import ZERO
+from pipeline.simulator.venue.params import Params
+from pipeline.simulator.venue.payloads import Payload
+from pipeline.simulator.venue.refusals import refuse
+
+HIGHEST_LEVERAGE: Final = 125
+
+
+class MarginType(StrEnum):
+    ISOLATED = "ISOLATED"
+    CROSSED = "CROSSED"
+
+
+def max_leverage(spec: SymbolSpec) -> int:
+    """The highest leverage of a symbol: half of the initial margin must stay above the maintenance margin."""
+    if not spec.maintenance_rate:
+        return HIGHEST_LEVERAGE
+    return max(1, min(HIGHEST_LEVERAGE, int(1 / (2 * spec.maintenance_rate))))
+
+
+@dataclass(frozen=True, slots=True)
+class AccountDesk:
+    """Answers about settings."""
+
+    engine: Engine
+
+    def set_leverage(self, account: Account, params: Params, now: int) -> Payload:
+        """POST /fapi/v1/leverage"""
+        spec = find_spec(self.engine, params)
+        params.need("leverage")
+        wanted = params.integer("leverage") or 0
+        if not 1 <= wanted <= max_leverage(spec):
+            raise refuse(-4028, wanted)
+        before = account.leverage(spec.symbol)
+        held = any(p.quantity for p in account.positions.values() if p.symbol == spec.symbol)
+        if held and wanted < before and spec.symbol in account.isolated:
+            raise refuse(-4161)
+        account.leverages[spec.symbol] = wanted
+        if wanted < before and not self._is_affordable(account, now):
+            account.leverages[spec.symbol] = before
+            raise refuse(-2028)
+        if wanted != before:
+            self._configured(account, "leverage", spec.symbol, str(wanted), now)
+            account.events.append(events.config_update(spec.symbol, wanted, now))
+        return {"leverage": wanted, "maxNotionalValue": formats.bare(MAX_NOTIONAL), "symbol": spec.symbol}
+
+    def set_margin_type(self, account: Account, params: Params, now: int) -> Payload:
+        """POST /fapi/v1/marginType"""
+        symbol = find_spec(self.engine, params).symbol
+        wanted = params.need_word("marginType", MarginType, -1130) is MarginType.ISOLATED
+        if wanted is (symbol in account.isolated):
+            raise refuse(-4046)
+        if account.orders_of(symbol) or account.algos_of(symbol):
+            raise refuse(-4047)
+        positions = [account.position(symbol, side) for side in account.sides()]
+        if any(p.quantity for p in positions):
+            raise refuse(-4048)
+        (account.isolated.add if wanted else account.isolated.discard)(symbol)
+        self._configured(account, "marginType", symbol, "isolated" if wanted else "cross", now)
+        update = events.account_update(
+            account, "MARGIN_TYPE_CHANGE", now, positions, self.engine.marks(now), balance=False
+        )
+        account.events.append(update)
+        return payloads.SUCCESS
+
+    def position_mode(self, account: Account, params: Params, now: int) -> Payload:  # noqa: ARG002
+        """GET /fapi/v1/positionSide/dual"""
+        return {"dualSidePosition": account.dual}
+
+    def set_position_mode(self, account: Account, params: Params, now: int) -> Payload:
+        """POST /fapi/v1/positionSide/dual"""
+        wanted = params.need_flag("dualSidePosition")
+        if wanted is account.dual:
+            raise refuse(-4059)
+        if account.open_orders or account.open_algos:
+            raise refuse(-4067)
+        if any(account.held()):
+            raise refuse(-4068)
+        account.dual = wanted
+        self._configured(account, "dualSidePosition", "", str(wanted).lower(), now)
+        return payloads.SUCCESS
+
+    def multi_assets(self, account: Account, params: Params, now: int) -> Payload:  # noqa: ARG002
+        """GET /fapi/v1/multiAssetsMargin"""
+        return {"multiAssetsMargin": False}
+
+    def symbol_config(self, account: Account, params: Params, now: int) -> list[Payload]:  # noqa: ARG002
+        """GET /fapi/v1/symbolConfig"""
+        return [
+            {
+                "symbol": spec.symbol,
+                "marginType": "ISOLATED" if spec.symbol in account.isolated else "CROSSED",
+                "isAutoAddMargin": False,
+                "leverage": account.leverage(spec.symbol),
+                "maxNotionalValue": formats.bare(MAX_NOTIONAL),
+            }
+            for spec in self._specs(params)
+        ]
+
+    def account_config(self, account: Account, params: Params, now: int) -> Payload:  # noqa: ARG002
+        """GET /fapi/v1/accountConfig"""
+        return {
+            "feeTier": 0,
+            "canTrade": True,
+            "canDeposit": True,
+            "canWithdraw": True,
+            "dualSidePosition": account.dual,
+            "updateTime": 0,
+            "multiAssetsMargin": False,
+            "tradeGroupId": -1,
+        }
+
+    def leverage_brackets(self, account: Account, params: Params, now: int) -> object:  # noqa: ARG002
+        """GET /fapi/v1/leverageBracket: one bracket a symbol."""
+        rows: list[Payload] = [
+            {
+                "symbol": spec.symbol,
+                "brackets": [
+                    {
+                        "bracket": 1,
+                        "initialLeverage": max_leverage(spec),
+                        "notionalCap": int(MAX_NOTIONAL),
+                        "notionalFloor": 0,
+                        "maintMarginRatio": float(spec.maintenance_rate),
+                        "cum": 0.0,
+                    }
+                ],
+            }
+            for spec in self._specs(params)
+        ]
+        return rows
+
+    def commission_rate(self, account: Account, params: Params, now: int) -> Payload:  # noqa: ARG002
+        """GET /fapi/v1/commissionRate"""
+        return {
+            "symbol": find_spec(self.engine, params).symbol,
+            "makerCommissionRate": formats.fixed(MAKER_FEE, 6),
+            "takerCommissionRate": formats.fixed(TAKER_FEE, 6),
+        }
+
+    def _specs(self, params: Params) -> list[SymbolSpec]:
+        spec = optional_spec(self.engine, params)
+        return [spec] if spec else list(self.engine.market.specs.values())
+
+    def _is_affordable(self, account: Account, now: int) -> bool:
+        mark = self.engine.marks(now)
+        if not account.open_orders and not any(account.held()):
+            return True
+        return account.available(mark) > ZERO
+
+    def _configured(self, account: Account, setting: str, symbol: str, value: str, now: int) -> None:
+        self.engine.ledger.append(ledger.Configured(now, account.name, setting, symbol, value))

@@ -1,0 +1,32 @@
+"""When funding is exchanged and at which rate. Pure: the same question has the same answer for ever."""
+
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import Final
+
+from pipeline.simulator.types import Market
+from pipeline.timeline import HOUR
+
+PERIOD: Final = 8 * HOUR
+
+_INTEREST: Final = Decimal("0.0001")
+_CLAMP: Final = Decimal("0.0005")
+_RATE_GRID: Final = Decimal("0.00000001")
+
+
+def funding_times(after: int, until: int) -> Iterator[int]:
+    """The moments of funding with after < time <= until."""
+    return iter(range((after // PERIOD + 1) * PERIOD, until + 1, PERIOD))
+
+
+def next_funding(now: int) -> int:
+    """The first moment of funding after now."""
+    return (now // PERIOD + 1) * PERIOD
+
+
+def funding_rate(market: Market, symbol: str, time: int) -> Decimal:
+    """The rate of that moment: the interest, plus the distance of the contract from its mark price, clamped. Longs pay
+    shorts where it is positive."""
+    mark = market.mark_price(symbol, time)
+    premium = (market.price(symbol, time) * market.specs[symbol].tick - mark) / mark
+    return (_INTEREST + min(_CLAMP, max(-_CLAMP, premium))).quantize(_RATE_GRID)

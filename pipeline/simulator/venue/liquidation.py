@@ -1,0 +1,96 @@
+"""What the exchange does when an account's margin is nearly or wholly gone: it warns, then it closes by force."""
+
+from decimal import Decimal
+from typing import Final
+
+from pipeline.simulator.venue import events, ledger
+from pipeline.simulator.venue.account import Account, MarkOf, maintenance_of
+from pipeline.simulator.venue.engine import Engine
+from pipeline.simulator.venue.orders import ZERO, Order, OrderType, Side, Status, TimeInForce
+from pipeline.simulator.venue.positions import Position
+
+WARN_AT: Final = Decimal("0.8")
+"""The share of the margin that the maintenance margin may take before the account is warned."""
+
+
+def watch(engine: Engine, account: Account, time: int) -> None:
+    """Look at every position at this second's mark prices."""
+    held = list(account.held())
+    if not held:
+        return
+    mark = engine.marks(time)
+    for position in held:
+        if position.symbol in account.isolated:
+            margin = position.isolated_wallet + position.unrealised(mark(position.symbol))
+            if margin <= maintenance_of(position, engine.market.specs, mark):
+                _close(engine, account, position, mark, time)
+    _watch_cross(engine, account, mark, time)
+
+
+def _watch_cross(engine: Engine, account: Account, mark: MarkOf, time: int) -> None:
+    cross = [p for p in account.held() if p.symbol not in account.isolated]
+    if not cross:
+        return
+    margin = account.cross_wallet + account.unrealised(mark, cross_only=True)
+    maintenance = account.maintenance(engine.market.specs, mark)
+    if margin <= maintenance:
+        for position in cross:
+            _close(engine, account, position, mark, time)
+        return
+    is_thin = maintenance > margin * WARN_AT
+    if is_thin and not account.warned:
+        account.events.append(events.margin_call(account, engine.market.specs, mark, cross, time))
+    account.warned = is_thin
+
+
+def _close(engine: Engine, account: Account, position: Position, mark: MarkOf, time: int) -> None:
+    for resting in account.orders_of(position.symbol):
+        engine.end(account, resting, Status.CANCELED, time)
+    quantity, price = position.quantity, mark(position.symbol)
+    was_isolated = position.symbol in account.isolated
+    set_aside = position.isolated_wallet
+    before = account.wallet
+    order = _order(engine, position, price, time)
+    account.orders[order.id] = account.open_orders[order.id] = order
+    account.by_client_id[order.client_id] = order
+    engine.ledger.append(
+        ledger.Accepted(
+            time, account.name, order.id, order.client_id, order.symbol, order.side, order.position_side, order.type,
+            order.time_in_force, order.quantity, order.price, order.reduce_only,
+        )
+    )  # fmt: skip
+    engine.report(account, order, "NEW", time)
+    fee_rate = engine.spec(position.symbol).liquidation_fee
+    engine.fill(account, order, abs(quantity), price, time, maker=False, fee_rate=fee_rate)
+    engine.ledger.append(ledger.Liquidated(time, account.name, position.symbol, position.side, quantity, price))
+    _insure(engine, account, before - set_aside if was_isolated else ZERO, time)
+
+
+def _insure(engine: Engine, account: Account, floor: Decimal, time: int) -> None:
+    """Nobody loses more than the margin behind the position: the insurance fund pays the rest."""
+    missing = floor - account.wallet
+    if missing <= 0:
+        return
+    engine.book_income(account, "INSURANCE_CLEAR", "", missing, time)
+    engine.ledger.append(ledger.Insured(time, account.name, missing))
+    account.events.append(
+        events.account_update(account, "INSURANCE_CLEAR", time, [], engine.marks(time), change=missing)
+    )
+
+
+def _order(engine: Engine, position: Position, price: Decimal, time: int) -> Order:
+    return Order(
+        id=engine.ids.take("order"),
+        client_id=f"autoclose-{time}{engine.ids.take('algo') % 1000}",
+        symbol=position.symbol,
+        side=Side.SELL if position.quantity > 0 else Side.BUY,
+        position_side=position.side,
+        type=OrderType.LIQUIDATION,
+        original_type=OrderType.LIQUIDATION,
+        time_in_force=TimeInForce.IOC,
+        quantity=abs(position.quantity),
+        price=price,
+        reduce_only=False,
+        created=time,
+        updated=time,
+    )

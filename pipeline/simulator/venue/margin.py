@@ -1,0 +1,64 @@
+"""The sums of an account's margin, and the price at which a position is liquidated. Pure arithmetic."""
+
+from dataclasses import dataclass
+from decimal import Decimal
+
+from pipeline.simulator.types import SymbolSpec
+from pipeline.simulator.venue.account import Account, MarkOf, maintenance_of
+from pipeline.simulator.venue.orders import ZERO
+from pipeline.simulator.venue.positions import Position
+
+
+@dataclass(frozen=True, slots=True)
+class Margins:
+    """An account's money at one moment, beyond its wallet."""
+
+    unrealised: Decimal
+    cross_unrealised: Decimal
+    positions: Decimal
+    orders: Decimal
+    maintenance: Decimal
+    available: Decimal
+    withdrawable: Decimal
+
+    @property
+    def initial(self) -> Decimal:
+        """The initial margin of positions and open orders together."""
+        return self.positions + self.orders
+
+    @staticmethod
+    def of(account: Account, specs: dict[str, SymbolSpec], mark: MarkOf) -> "Margins":
+        """The sums at these mark prices."""
+        available = account.available(mark)
+        cross_unrealised = account.unrealised(mark, cross_only=True)
+        return Margins(
+            unrealised=account.unrealised(mark),
+            cross_unrealised=cross_unrealised,
+            positions=sum((account.position_margin(p, mark) for p in account.held()), ZERO),
+            orders=sum((account.order_margin(*key, mark) for key in account.order_keys()), ZERO),
+            maintenance=sum((maintenance_of(p, specs, mark) for p in account.held()), ZERO),
+            available=available,
+            withdrawable=max(ZERO, available - max(ZERO, cross_unrealised)),
+        )
+
+
+def liquidation_price(account: Account, position: Position, specs: dict[str, SymbolSpec], mark: MarkOf) -> Decimal:
+    """The mark price of this symbol at which its margin falls to the maintenance margin, all else equal; 0 if none.
+
+    Solves `margin + quantity x price - cost = |quantity| x price x maintenance rate` for the price.
+    """
+    if not position.quantity:
+        return ZERO
+    rate = specs[position.symbol].maintenance_rate
+    margin = _margin_behind(account, position, specs, mark)
+    price = (position.cost - margin) / (position.quantity - abs(position.quantity) * rate)
+    return max(ZERO, price)
+
+
+def _margin_behind(account: Account, position: Position, specs: dict[str, SymbolSpec], mark: MarkOf) -> Decimal:
+    if position.symbol in account.isolated:
+        return position.isolated_wallet
+    own_profit = position.unrealised(mark(position.symbol))
+    own_maintenance = maintenance_of(position, specs, mark)
+    others = account.unrealised(mark, cross_only=True) - own_profit
+    return account.cross_wallet + others - (account.maintenance(specs, mark) - own_maintenance)

@@ -1,0 +1,171 @@
+"""The endpoints of ordinary orders: place, amend, cancel, query, alone and in batches."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from pipeline.simulator.errors import ApiError
+from pipeline.simulator.venue import ledger, matching, payloads
+from pipeline.simulator.venue.account import Account
+from pipeline.simulator.venue.engine import Engine
+from pipeline.simulator.venue.history import page
+from pipeline.simulator.venue.intake import check_filters, find_spec, optional_spec, read_order
+from pipeline.simulator.venue.orders import Order, OrderType, ResponseType, Status, TimeInForce
+from pipeline.simulator.venue.params import Params
+from pipeline.simulator.venue.payloads import Payload
+from pipeline.simulator.venue.refusals import refuse
+
+MAX_PLACED: Final = 5
+MAX_CANCELLED: Final = 10
+
+
+@dataclass(frozen=True, slots=True)
+class OrderDesk:
+    """Answers about ordinary orders."""
+
+    engine: Engine
+
+    def place(self, account: Account, params: Params, now: int) -> Payload:
+        """POST /fapi/v1/order"""
+        response = params.word("newOrderRespType", ResponseType, -1130) or ResponseType.ACK
+        order = read_order(self.engine, account, params, now)
+        last = self.engine.market.price(order.symbol, now)
+        self.engine.check_takeable(order, last, self.engine.mark(order.symbol, now))
+        self.engine.check_margin(account, order, last, now)
+        order.id = self.engine.ids.take("order")
+        order.client_id = order.client_id or self.engine.ids.text()
+        self.engine.accept(account, order, last, now)
+        spec = self.engine.spec(order.symbol)
+        return payloads.placed(spec, order, acknowledge=response is ResponseType.ACK)
+
+    def amend(self, account: Account, params: Params, now: int) -> Payload:
+        """PUT /fapi/v1/order: another price or quantity for a resting limit order."""
+        order = self._find(account, params, unknown=-2013)
+        if not order.is_open or order.type is not OrderType.LIMIT:
+            raise refuse(-2013)
+        spec = self.engine.spec(order.symbol)
+        before = (order.quantity, order.price)
+        wanted = (params.need_number("quantity"), params.need_number("price"))
+        if before == wanted:
+            raise refuse(-5027)
+        last = self.engine.market.price(order.symbol, now)
+        order.quantity, order.price = wanted
+        try:
+            check_filters(self.engine, spec, order, now)
+            if order.time_in_force is TimeInForce.GTX and matching.crosses(spec, order.side, order.price, last):
+                raise refuse(-5022)
+            self._check_amended_margin(account, order, last, now)
+        except ApiError:
+            order.quantity, order.price = before
+            raise
+        self._amended(account, order, last, now)
+        return payloads.placed(spec, order)
+
+    def cancel(self, account: Account, params: Params, now: int) -> Payload:
+        """DELETE /fapi/v1/order"""
+        order = self._find(account, params, unknown=-2011)
+        if not order.is_open:
+            raise refuse(-2011)
+        self.engine.end(account, order, Status.CANCELED, now)
+        return payloads.placed(self.engine.spec(order.symbol), order)
+
+    def query(self, account: Account, params: Params, now: int) -> Payload:  # noqa: ARG002 - all desks answer alike
+        """GET /fapi/v1/order"""
+        order = self._find(account, params, unknown=-2013)
+        return payloads.queried(self.engine.spec(order.symbol), order)
+
+    def query_open(self, account: Account, params: Params, now: int) -> Payload:  # noqa: ARG002
+        """GET /fapi/v1/openOrder"""
+        order = self._find(account, params, unknown=-2013)
+        if not order.is_open:
+            raise refuse(-2013)
+        return payloads.queried(self.engine.spec(order.symbol), order)
+
+    def place_batch(self, account: Account, params: Params, now: int) -> list[Payload]:
+        """POST /fapi/v1/batchOrders: each item succeeds or fails alone."""
+        items = params.array("batchOrders")
+        if not 1 <= len(items) <= MAX_PLACED:
+            raise refuse(-4082)
+        return [each(lambda item=item: self.place(account, item_params(item), now)) for item in items]  # type: ignore[misc]
+
+    def cancel_batch(self, account: Account, params: Params, now: int) -> list[Payload]:
+        """DELETE /fapi/v1/batchOrders"""
+        symbol = find_spec(self.engine, params).symbol
+        name = "orderIdList" if params.text("orderIdList") else "origClientOrderIdList"
+        key = "orderId" if name == "orderIdList" else "origClientOrderId"
+        items = params.array(name)
+        if not 1 <= len(items) <= MAX_CANCELLED:
+            raise refuse(-4082)
+        requests = [Params({"symbol": symbol, key: str(item)}) for item in items]
+        return [each(lambda request=request: self.cancel(account, request, now)) for request in requests]  # type: ignore[misc]
+
+    def cancel_all(self, account: Account, params: Params, now: int) -> Payload:
+        """DELETE /fapi/v1/allOpenOrders"""
+        for order in account.orders_of(find_spec(self.engine, params).symbol):
+            self.engine.end(account, order, Status.CANCELED, now)
+        return payloads.CANCELLED_ALL
+
+    def list_open(self, account: Account, params: Params, now: int) -> list[Payload]:  # noqa: ARG002
+        """GET /fapi/v1/openOrders"""
+        spec = optional_spec(self.engine, params)
+        orders = account.orders_of(spec.symbol) if spec else list(account.open_orders.values())
+        return [payloads.queried(self.engine.spec(order.symbol), order) for order in orders]
+
+    def list_all(self, account: Account, params: Params, now: int) -> list[Payload]:
+        """GET /fapi/v1/allOrders"""
+        spec = find_spec(self.engine, params)
+        orders = [order for order in account.orders.values() if order.symbol == spec.symbol]
+        found = page(orders, params, now, number=lambda o: o.id, time=lambda o: o.created, first="orderId", default=500)
+        return [payloads.queried(spec, order) for order in found]
+
+    def _find(self, account: Account, params: Params, *, unknown: int) -> Order:
+        symbol = find_spec(self.engine, params).symbol
+        number, client_id = params.integer("orderId"), params.text("origClientOrderId")
+        if number is not None:
+            order = account.orders.get(number)
+        elif client_id is not None:
+            order = account.by_client_id.get(client_id)
+        else:
+            raise refuse(-1102, "orderId")
+        if order is None or order.symbol != symbol:
+            raise refuse(unknown)
+        return order
+
+    def _check_amended_margin(self, account: Account, order: Order, last: int, now: int) -> None:
+        account.open_orders.pop(order.id)
+        try:
+            self.engine.check_margin(account, order, last, now)
+        finally:
+            account.open_orders[order.id] = order
+
+    def _amended(self, account: Account, order: Order, last: int, now: int) -> None:
+        order.updated = now
+        self.engine.ledger.append(
+            ledger.Amended(now, account.name, order.id, order.symbol, order.quantity, order.price)
+        )
+        if order.remaining <= 0:
+            self.engine.end(account, order, Status.CANCELED, now)
+            return
+        self.engine.report(account, order, "AMENDMENT", now)
+        self.engine.take(account, order, last, now)
+
+
+def each(answer: Callable[[], Payload]) -> Payload:
+    """The answer of one item of a batch, its refusal included."""
+    try:
+        return answer()
+    except ApiError as refusal:
+        return refusal.body()
+
+
+def item_params(item: object) -> Params:
+    """The parameters of one item of a batch, as text whatever JSON type they came in."""
+    if not isinstance(item, dict):
+        raise refuse(-1102, "batchOrders")
+    return Params({str(name): _text(value) for name, value in item.items()})
+
+
+def _text(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return "" if value is None else str(value)

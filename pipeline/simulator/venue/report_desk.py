@@ -1,0 +1,264 @@
+"""The endpoints that report an account's money: balance, account, positions, trades, incomes."""
+
+from dataclasses import dataclass
+from decimal import Decimal
+from enum import StrEnum
+
+from pipeline.simulator.types import SymbolSpec
+from pipeline.simulator.venue import formats, payloads
+from pipeline.simulator.venue.account import MAX_NOTIONAL, Account, MarkOf, maintenance_of
+from pipeline.simulator.venue.engine import Engine
+from pipeline.simulator.venue.history import page
+from pipeline.simulator.venue.intake import find_spec, optional_spec
+from pipeline.simulator.venue.margin import Margins, liquidation_price
+from pipeline.simulator.venue.orders import ZERO, PositionSide
+from pipeline.simulator.venue.params import Params
+from pipeline.simulator.venue.payloads import Payload
+from pipeline.simulator.venue.positions import Position
+
+
+class IncomeType(StrEnum):
+    TRANSFER = "TRANSFER"
+    REALIZED_PNL = "REALIZED_PNL"
+    FUNDING_FEE = "FUNDING_FEE"
+    COMMISSION = "COMMISSION"
+    INSURANCE_CLEAR = "INSURANCE_CLEAR"
+
+
+@dataclass(frozen=True, slots=True)
+class ReportDesk:
+    """Answers about money."""
+
+    engine: Engine
+
+    def balance(self, account: Account, params: Params, now: int) -> list[Payload]:  # noqa: ARG002
+        """GET /fapi/v2/balance and /fapi/v3/balance"""
+        margins = Margins.of(account, self.engine.market.specs, self.engine.marks(now))
+        return [
+            {
+                "accountAlias": account.alias,
+                "asset": "USDT",
+                "balance": formats.money(account.wallet),
+                "crossWalletBalance": formats.money(account.cross_wallet),
+                "crossUnPnl": formats.money(margins.cross_unrealised),
+                "availableBalance": formats.money(margins.available),
+                "maxWithdrawAmount": formats.money(margins.withdrawable),
+                "marginAvailable": True,
+                "updateTime": self._touched(account),
+            }
+        ]
+
+    def account_v3(self, account: Account, params: Params, now: int) -> Payload:  # noqa: ARG002
+        """GET /fapi/v3/account: only the symbols with a position or an open order."""
+        mark = self.engine.marks(now)
+        margins = Margins.of(account, self.engine.market.specs, mark)
+        asset = self._asset(account, margins)
+        keys = sorted({(p.symbol, p.side) for p in account.held()} | account.order_keys())
+        return self._totals(account, margins) | {
+            "assets": [asset],
+            "positions": [self._account_row_v3(account, account.position(*key), mark) for key in keys],
+        }
+
+    def account_v2(self, account: Account, params: Params, now: int) -> Payload:  # noqa: ARG002
+        """GET /fapi/v2/account: every symbol there is."""
+        mark = self.engine.marks(now)
+        margins = Margins.of(account, self.engine.market.specs, mark)
+        header: Payload = {
+            "feeTier": 0,
+            "feeBurn": False,
+            "canTrade": True,
+            "canDeposit": True,
+            "canWithdraw": True,
+            "updateTime": 0,
+            "multiAssetsMargin": False,
+            "tradeGroupId": -1,
+        }
+        rows = [self._account_row_v2(account, account.position(*key), mark) for key in self._every_key(account)]
+        asset = self._asset(account, margins) | {"marginAvailable": True}
+        return header | self._totals(account, margins) | {"assets": [asset], "positions": rows}
+
+    def positions_v3(self, account: Account, params: Params, now: int) -> list[Payload]:
+        """GET /fapi/v3/positionRisk: only the symbols with a position or an open order."""
+        spec = optional_spec(self.engine, params)
+        mark = self.engine.marks(now)
+        keys = sorted({(p.symbol, p.side) for p in account.held()} | account.order_keys())
+        return [
+            self._risk_row_v3(account, account.position(*key), mark)
+            for key in keys
+            if spec is None or key[0] == spec.symbol
+        ]
+
+    def positions_v2(self, account: Account, params: Params, now: int) -> list[Payload]:
+        """GET /fapi/v2/positionRisk: every symbol there is, or the one asked for."""
+        spec = optional_spec(self.engine, params)
+        mark = self.engine.marks(now)
+        return [
+            self._risk_row_v2(account, account.position(*key), mark)
+            for key in self._every_key(account)
+            if spec is None or key[0] == spec.symbol
+        ]
+
+    def trades(self, account: Account, params: Params, now: int) -> list[Payload]:
+        """GET /fapi/v1/userTrades"""
+        spec = find_spec(self.engine, params)
+        order_id = params.integer("orderId")
+        rows = [t for t in account.trades if t.symbol == spec.symbol and order_id in {None, t.order_id}]
+        found = page(rows, params, now, number=lambda t: t.id, time=lambda t: t.time, first="fromId", default=500)
+        return [payloads.trade_row(spec, trade) for trade in found]
+
+    def incomes(self, account: Account, params: Params, now: int) -> list[Payload]:
+        """GET /fapi/v1/income"""
+        spec = optional_spec(self.engine, params)
+        kind = params.word("incomeType", IncomeType, -1130)
+        rows = [
+            income
+            for income in account.incomes
+            if (spec is None or income.symbol == spec.symbol) and (kind is None or income.kind == kind)
+        ]
+        found = page(rows, params, now, number=lambda i: i.id, time=lambda i: i.time, first=None, default=100)
+        return [payloads.income_row(income) for income in found]
+
+    def _every_key(self, account: Account) -> list[tuple[str, PositionSide]]:
+        sides = (PositionSide.BOTH, PositionSide.LONG, PositionSide.SHORT) if account.dual else account.sides()
+        return [(symbol, side) for symbol in self.engine.market.specs for side in sides]
+
+    def _touched(self, account: Account) -> int:
+        return account.incomes[-1].time if account.incomes else account.opened
+
+    def _totals(self, account: Account, margins: Margins) -> Payload:
+        return {
+            "totalInitialMargin": formats.money(margins.initial),
+            "totalMaintMargin": formats.money(margins.maintenance),
+            "totalWalletBalance": formats.money(account.wallet),
+            "totalUnrealizedProfit": formats.money(margins.unrealised),
+            "totalMarginBalance": formats.money(account.wallet + margins.unrealised),
+            "totalPositionInitialMargin": formats.money(margins.positions),
+            "totalOpenOrderInitialMargin": formats.money(margins.orders),
+            "totalCrossWalletBalance": formats.money(account.cross_wallet),
+            "totalCrossUnPnl": formats.money(margins.cross_unrealised),
+            "availableBalance": formats.money(margins.available),
+            "maxWithdrawAmount": formats.money(margins.withdrawable),
+        }
+
+    def _asset(self, account: Account, margins: Margins) -> Payload:
+        return {
+            "asset": "USDT",
+            "walletBalance": formats.money(account.wallet),
+            "unrealizedProfit": formats.money(margins.unrealised),
+            "marginBalance": formats.money(account.wallet + margins.unrealised),
+            "maintMargin": formats.money(margins.maintenance),
+            "initialMargin": formats.money(margins.initial),
+            "positionInitialMargin": formats.money(margins.positions),
+            "openOrderInitialMargin": formats.money(margins.orders),
+            "crossWalletBalance": formats.money(account.cross_wallet),
+            "crossUnPnl": formats.money(margins.cross_unrealised),
+            "availableBalance": formats.money(margins.available),
+            "maxWithdrawAmount": formats.money(margins.withdrawable),
+            "updateTime": self._touched(account),
+        }
+
+    def _account_row_v3(self, account: Account, position: Position, mark: MarkOf) -> Payload:
+        spec = self.engine.spec(position.symbol)
+        own, orders = self._margins(account, position, mark)
+        return {
+            "symbol": position.symbol,
+            "positionSide": position.side,
+            "positionAmt": formats.quantity(spec, position.quantity),
+            "unrealizedProfit": formats.money(self._profit(position, mark)),
+            "isolatedMargin": formats.money(self._isolated_margin(account, position, mark)),
+            "notional": formats.money(self._notional(position, mark)),
+            "isolatedWallet": formats.money(position.isolated_wallet),
+            "initialMargin": formats.money(own + orders),
+            "maintMargin": formats.money(maintenance_of(position, self.engine.market.specs, mark)),
+            "updateTime": position.updated,
+        }
+
+    def _account_row_v2(self, account: Account, position: Position, mark: MarkOf) -> Payload:
+        spec = self.engine.spec(position.symbol)
+        own, orders = self._margins(account, position, mark)
+        bids, asks = account.order_notionals(position.symbol, position.side)
+        return {
+            "symbol": position.symbol,
+            "initialMargin": formats.money(own + orders),
+            "maintMargin": formats.money(maintenance_of(position, self.engine.market.specs, mark)),
+            "unrealizedProfit": formats.money(self._profit(position, mark)),
+            "positionInitialMargin": formats.money(own),
+            "openOrderInitialMargin": formats.money(orders),
+            "leverage": str(account.leverage(position.symbol)),
+            "isolated": position.symbol in account.isolated,
+            "entryPrice": formats.entry(position.entry),
+            "maxNotional": formats.bare(MAX_NOTIONAL),
+            "bidNotional": formats.bare(bids),
+            "askNotional": formats.bare(asks),
+            "positionSide": position.side,
+            "positionAmt": formats.quantity(spec, position.quantity),
+            "updateTime": position.updated,
+        }
+
+    def _risk_row_v3(self, account: Account, position: Position, mark: MarkOf) -> Payload:
+        spec = self.engine.spec(position.symbol)
+        own, orders = self._margins(account, position, mark)
+        bids, asks = account.order_notionals(position.symbol, position.side)
+        return {
+            "symbol": position.symbol,
+            "positionSide": position.side,
+            "positionAmt": formats.quantity(spec, position.quantity),
+            "entryPrice": formats.entry(position.entry),
+            "breakEvenPrice": formats.entry(position.break_even),
+            "markPrice": formats.money(mark(position.symbol)),
+            "unRealizedProfit": formats.money(self._profit(position, mark)),
+            "liquidationPrice": self._liquidation(account, position, mark),
+            "isolatedMargin": formats.money(self._isolated_margin(account, position, mark)),
+            "notional": formats.money(self._notional(position, mark)),
+            "marginAsset": spec.quote,
+            "isolatedWallet": formats.money(position.isolated_wallet),
+            "initialMargin": formats.money(own + orders),
+            "maintMargin": formats.money(maintenance_of(position, self.engine.market.specs, mark)),
+            "positionInitialMargin": formats.money(own),
+            "openOrderInitialMargin": formats.money(orders),
+            "adl": 1 if position.quantity else 0,
+            "bidNotional": formats.bare(bids),
+            "askNotional": formats.bare(asks),
+            "updateTime": position.updated,
+        }
+
+    def _risk_row_v2(self, account: Account, position: Position, mark: MarkOf) -> Payload:
+        spec = self.engine.spec(position.symbol)
+        return {
+            "symbol": position.symbol,
+            "positionAmt": formats.quantity(spec, position.quantity),
+            "entryPrice": formats.entry(position.entry),
+            "breakEvenPrice": formats.entry(position.break_even),
+            "markPrice": formats.money(mark(position.symbol) if spec.status == "TRADING" else ZERO),
+            "unRealizedProfit": formats.money(self._profit(position, mark)),
+            "liquidationPrice": self._liquidation(account, position, mark),
+            "leverage": str(account.leverage(position.symbol)),
+            "maxNotionalValue": formats.bare(MAX_NOTIONAL),
+            "marginType": "isolated" if position.symbol in account.isolated else "cross",
+            "isolatedMargin": formats.money(self._isolated_margin(account, position, mark)),
+            "isAutoAddMargin": "false",
+            "positionSide": position.side,
+            "notional": formats.money(self._notional(position, mark)),
+            "isolatedWallet": formats.money(position.isolated_wallet),
+            "updateTime": position.updated,
+        }
+
+    def _margins(self, account: Account, position: Position, mark: MarkOf) -> tuple[Decimal, Decimal]:
+        own = account.position_margin(position, mark)
+        return own, account.order_margin(position.symbol, position.side, mark)
+
+    def _profit(self, position: Position, mark: MarkOf) -> Decimal:
+        return position.unrealised(mark(position.symbol)) if position.quantity else ZERO
+
+    def _notional(self, position: Position, mark: MarkOf) -> Decimal:
+        return position.notional(mark(position.symbol)) if position.quantity else ZERO
+
+    def _isolated_margin(self, account: Account, position: Position, mark: MarkOf) -> Decimal:
+        if position.symbol not in account.isolated:
+            return ZERO
+        return position.isolated_wallet + self._profit(position, mark)
+
+    def _liquidation(self, account: Account, position: Position, mark: MarkOf) -> str:
+        spec: SymbolSpec = self.engine.spec(position.symbol)
+        price = liquidation_price(account, position, self.engine.market.specs, mark)
+        return formats.fixed(price, max(8, spec.price_precision)) if price > 0 else "0"

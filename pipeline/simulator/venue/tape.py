@@ -1,0 +1,98 @@
+"""Runs the market past the books: every trade, every second's mark price and every funding moment, in order of time and
+only for the symbols somebody is watching. Holds the clock of the exchange."""
+
+from collections.abc import Iterable, Iterator
+from decimal import Decimal
+from heapq import merge
+from typing import NamedTuple
+
+from pipeline.simulator.types import Tick
+from pipeline.simulator.venue import conditional, liquidation, trigger
+from pipeline.simulator.venue.account import Account
+from pipeline.simulator.venue.engine import Engine
+from pipeline.simulator.venue.funding import funding_times
+from pipeline.simulator.venue.orders import AlgoStatus, Status, WorkingType
+from pipeline.simulator.venue.settlement import exchange_funding
+from pipeline.timeline import MINUTE, SECOND
+
+_TRADE, _MARK, _FUNDING = range(3)
+
+
+class Happening(NamedTuple):
+    """Something on the tape. At one moment trades come first, then the marks, then funding."""
+
+    time: int
+    rank: int
+    symbol: str
+    tick: Tick | None
+
+
+class Tape:
+    """Brings the books up to a moment."""
+
+    def __init__(self, engine: Engine, now: int) -> None:
+        self._engine = engine
+        self.now = now
+
+    def advance(self, now: int) -> None:
+        """Run up to now, a minute at a time. Where nobody watches anything, the time just passes."""
+        while self.now < now:
+            watched = self._watched()
+            until = min(now, self.now + MINUTE) if watched else now
+            if watched:
+                for happening in self._happenings(watched, self.now, until):
+                    self._apply(happening)
+            self.now = until
+
+    def _watched(self) -> list[str]:
+        symbols: set[str] = set()
+        for account in self._engine.accounts.values():
+            symbols |= account.watched()
+        return sorted(symbols)
+
+    def _happenings(self, symbols: list[str], after: int, until: int) -> Iterator[Happening]:
+        trades = [self._trades(symbol, after, until) for symbol in symbols]
+        seconds = range((after // SECOND + 1) * SECOND, until + 1, SECOND)
+        marks = (Happening(time, _MARK, "", None) for time in seconds)
+        fundings = (Happening(time, _FUNDING, "", None) for time in funding_times(after, until))
+        return merge(*trades, marks, fundings)
+
+    def _trades(self, symbol: str, after: int, until: int) -> Iterable[Happening]:
+        ticks = self._engine.market.ticks(symbol, after, until)
+        return [Happening(tick.time, _TRADE, symbol, tick) for tick in ticks]
+
+    def _apply(self, happening: Happening) -> None:
+        for account in self._engine.accounts.values():
+            if happening.tick is not None:
+                self._trade(account, happening.symbol, happening.tick)
+            elif happening.rank == _MARK:
+                self._mark(account, happening.time)
+            else:
+                exchange_funding(self._engine, account, happening.time)
+
+    def _trade(self, account: Account, symbol: str, tick: Tick) -> None:
+        for order in account.orders_of(symbol):
+            if order.is_open:
+                self._engine.meet(account, order, tick)
+        price = tick.price * self._engine.spec(symbol).tick
+        self._show(account, symbol, price, kind=WorkingType.CONTRACT_PRICE, last=tick.price, time=tick.time)
+
+    def _mark(self, account: Account, time: int) -> None:
+        self._expire_good_till(account, time)
+        for symbol in {a.symbol for a in account.open_algos.values() if a.working_type is WorkingType.MARK_PRICE}:
+            mark, last = self._engine.mark(symbol, time), self._engine.market.price(symbol, time)
+            self._show(account, symbol, mark, kind=WorkingType.MARK_PRICE, last=last, time=time)
+        liquidation.watch(self._engine, account, time)
+
+    def _show(self, account: Account, symbol: str, price: Decimal, *, kind: WorkingType, last: int, time: int) -> None:
+        for algo in account.algos_of(symbol):
+            if algo.is_open and algo.working_type is kind and conditional.sees(algo, price):
+                trigger.fire(self._engine, account, algo, last, time)
+
+    def _expire_good_till(self, account: Account, time: int) -> None:
+        for order in list(account.open_orders.values()):
+            if order.good_till and order.good_till <= time and order.is_open:
+                self._engine.end(account, order, Status.EXPIRED, time)
+        for algo in list(account.open_algos.values()):
+            if algo.good_till and algo.good_till <= time and algo.is_open:
+                self._engine.move(account, algo, AlgoStatus.EXPIRED, time)

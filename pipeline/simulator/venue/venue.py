@@ -1,0 +1,107 @@
+"""The trading half of the exchange as one object: calls and the time come in, answers, events and a ledger come out.
+It opens no socket, checks no signature and reads no clock."""
+
+from collections.abc import Callable
+from decimal import Decimal
+
+from pipeline.simulator.errors import ApiError
+from pipeline.simulator.types import Market
+from pipeline.simulator.venue.account import Account
+from pipeline.simulator.venue.account_desk import AccountDesk
+from pipeline.simulator.venue.algo_desk import AlgoDesk
+from pipeline.simulator.venue.engine import Engine, Ids
+from pipeline.simulator.venue.ledger import Deposit, LedgerEntry
+from pipeline.simulator.venue.order_desk import OrderDesk
+from pipeline.simulator.venue.params import Params
+from pipeline.simulator.venue.report_desk import ReportDesk
+from pipeline.simulator.venue.tape import Tape
+
+Handler = Callable[[Account, Params, int], object]
+
+
+class Venue:
+    """The accounts, the matching engine and everything that moves them."""
+
+    def __init__(self, market: Market, *, seed: int = 0, now: int) -> None:
+        self._engine = Engine(market, Ids(seed))
+        self._tape = Tape(self._engine, now)
+        self._routes = routes(self._engine)
+
+    @property
+    def ledger(self) -> list[LedgerEntry]:
+        """Everything that truly happened, in order."""
+        return self._engine.ledger
+
+    @property
+    def endpoints(self) -> frozenset[tuple[str, str]]:
+        """Every (method, path) that `call` answers."""
+        return frozenset(self._routes)
+
+    def open_account(self, name: str, deposit: Decimal) -> None:
+        """A new account with so much USDT in it."""
+        if name in self._engine.accounts:
+            raise ValueError(f"there is already an account {name!r}")
+        now = self._tape.now
+        account = Account(name, alias=self._engine.ids.text(8), opened=now)
+        self._engine.accounts[name] = account
+        self._engine.ledger.append(Deposit(now, name, deposit))
+        self._engine.book_income(account, "TRANSFER", "", deposit, now, info="TRANSFER")
+
+    def call(self, account: str, method: str, path: str, params: dict[str, str], now: int) -> object:
+        """The answer of a signed endpoint, JSON-able; a refusal is an ApiError."""
+        handler = self._routes.get((method, path))
+        if handler is None:
+            raise ApiError(-5000, f"Path {path}, Method {method} is invalid", 404)
+        self.advance(now)
+        return handler(self._engine.accounts[account], Params(params), self._tape.now)
+
+    def advance(self, now: int) -> None:
+        """Let the market run up to now: fills, triggers, trailing stops, funding, liquidations."""
+        self._tape.advance(now)
+
+    def drain_events(self, account: str) -> list[dict[str, object]]:
+        """The user data events since the last time, in order."""
+        books = self._engine.accounts[account]
+        drained, books.events = books.events, []
+        return drained
+
+
+def routes(engine: Engine) -> dict[tuple[str, str], Handler]:
+    """Which desk answers which endpoint."""
+    orders, algos = OrderDesk(engine), AlgoDesk(engine)
+    settings, reports = AccountDesk(engine), ReportDesk(engine)
+    return {
+        ("POST", "/fapi/v1/order"): orders.place,
+        ("PUT", "/fapi/v1/order"): orders.amend,
+        ("DELETE", "/fapi/v1/order"): orders.cancel,
+        ("GET", "/fapi/v1/order"): orders.query,
+        ("GET", "/fapi/v1/openOrder"): orders.query_open,
+        ("GET", "/fapi/v1/openOrders"): orders.list_open,
+        ("GET", "/fapi/v1/allOrders"): orders.list_all,
+        ("DELETE", "/fapi/v1/allOpenOrders"): orders.cancel_all,
+        ("POST", "/fapi/v1/batchOrders"): orders.place_batch,
+        ("DELETE", "/fapi/v1/batchOrders"): orders.cancel_batch,
+        ("POST", "/fapi/v1/algoOrder"): algos.place,
+        ("GET", "/fapi/v1/algoOrder"): algos.query,
+        ("DELETE", "/fapi/v1/algoOrder"): algos.cancel,
+        ("GET", "/fapi/v1/openAlgoOrders"): algos.list_open,
+        ("GET", "/fapi/v1/allAlgoOrders"): algos.list_all,
+        ("DELETE", "/fapi/v1/algoOpenOrders"): algos.cancel_all,
+        ("POST", "/fapi/v1/leverage"): settings.set_leverage,
+        ("POST", "/fapi/v1/marginType"): settings.set_margin_type,
+        ("GET", "/fapi/v1/positionSide/dual"): settings.position_mode,
+        ("POST", "/fapi/v1/positionSide/dual"): settings.set_position_mode,
+        ("GET", "/fapi/v1/multiAssetsMargin"): settings.multi_assets,
+        ("GET", "/fapi/v1/symbolConfig"): settings.symbol_config,
+        ("GET", "/fapi/v1/accountConfig"): settings.account_config,
+        ("GET", "/fapi/v1/leverageBracket"): settings.leverage_brackets,
+        ("GET", "/fapi/v1/commissionRate"): settings.commission_rate,
+        ("GET", "/fapi/v2/balance"): reports.balance,
+        ("GET", "/fapi/v3/balance"): reports.balance,
+        ("GET", "/fapi/v2/account"): reports.account_v2,
+        ("GET", "/fapi/v3/account"): reports.account_v3,
+        ("GET", "/fapi/v2/positionRisk"): reports.positions_v2,
+        ("GET", "/fapi/v3/positionRisk"): reports.positions_v3,
+        ("GET", "/fapi/v1/userTrades"): reports.trades,
+        ("GET", "/fapi/v1/income"): reports.incomes,
+    }
