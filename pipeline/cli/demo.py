@@ -53,9 +53,7 @@ def _prepare_collections(demo: Demo) -> str:
 
     made = [name for name in prepare(demo.db).created if "." not in name]
     held = [f"{one.name} {count:,}" for one in COLLECTIONS if (count := demo.db[one.name].estimated_document_count())]
-    return (
-        f"{len(COLLECTIONS)} collections, {len(changes.created)} made now; documents: {', '.join(held) or 'none yet'}"
-    )
+    return f"{len(COLLECTIONS)}, {len(made)} of them made now; documents: {', '.join(held) or 'none yet'}"
 
 
 STEPS = (
