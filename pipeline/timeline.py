@@ -91,9 +91,8 @@ class Interval:
 
     def buckets(self, start: int, end: int) -> Iterator[Window]:
         """Every bucket that holds a candle opening in [start, end]."""
-        first = self.index(self.ceil(start)) // SLOTS_PER_BUCKET
-        last = self.index(end) // SLOTS_PER_BUCKET
-        for number in range(first, last + 1):
+        first, last = self.index(self.ceil(start)), self.index(end)
+        for number in range(first // SLOTS_PER_BUCKET, last // SLOTS_PER_BUCKET + 1) if first <= last else ():
             yield self.bucket(self.open_time(number * SLOTS_PER_BUCKET))
 
     def __str__(self) -> str:
