@@ -1,0 +1,241 @@
+"""The exchange behind its doors: one request in, one answer out, checked in the order in which the real one checks.
+
+No sockets: the server carries requests in and answers out. What a fault does to the wire (a reset, a late or a cut
+answer) is named in the answer and done by the server.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from decimal import Decimal
+from urllib.parse import parse_qsl
+
+import msgspec
+
+from pipeline.simulator.clock import Clock
+from pipeline.simulator.damage import damage_rows, refusal
+from pipeline.simulator.errors import ApiError
+from pipeline.simulator.faults import Facts, Fault, FaultPanel, Kind, Stage
+from pipeline.simulator.market_data import Question
+from pipeline.simulator.routes import ENDPOINTS, Endpoint, Guard
+from pipeline.simulator.security import ApiKey, Credentials, Keyring
+from pipeline.simulator.types import Market
+from pipeline.simulator.userdata import ListenKeys
+from pipeline.simulator.venue import Venue
+from pipeline.simulator.venue.params import Params
+from pipeline.simulator.weights import Meter, RefusedError
+
+LISTEN_KEY_PATH = "/fapi/v1/listenKey"
+WEIGHT_HEADER = "X-MBX-USED-WEIGHT-1M"
+_UNLOGGED = frozenset(("signature", "timestamp", "recvWindow"))
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A request as it arrived. Nothing is decoded yet, because a signature is over what was sent."""
+
+    method: str
+    path: str
+    query: str
+    body: str
+    key: str
+    address: str
+
+    def params(self) -> dict[str, str]:
+        """What was sent; where the query and the body disagree, the query wins."""
+        return {**_decode(self.body), **_decode(self.query)}
+
+    def signed_payload(self) -> bytes:
+        """The query and the body as sent, one after the other, without the signature."""
+        return (_unsigned(self.query) + _unsigned(self.body)).encode()
+
+
+@dataclass(slots=True)
+class Answer:
+    """What goes back, and the fault that strikes it on the way."""
+
+    status: int
+    body: bytes
+    headers: dict[str, str] = field(default_factory=dict)
+    fault: Fault | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """A request that could change something: whether it was executed, and what its sender was told."""
+
+    time: int
+    account: str
+    method: str
+    path: str
+    params: dict[str, str]
+    executed: bool
+    status: int
+    fault: str | None
+
+    def as_dict(self) -> dict[str, object]:
+        """As the ledger shows it."""
+        return asdict(self)
+
+
+class Exchange:
+    """The market, the accounts and the rules, at the time of the clock."""
+
+    def __init__(self, market: Market, clock: Clock, meter: Meter, seed: int = 0) -> None:
+        self.market = market
+        self.clock = clock
+        self.meter = meter
+        self.venue = Venue(market, seed=seed, now=clock.now())
+        self.keys = Keyring()
+        self.listen_keys = ListenKeys(seed)
+        self.panel = FaultPanel()
+        self.skew = 0  # how wrong the clock is that the exchange shows and checks requests by
+        self.accounts: list[str] = []
+        self.attempts: list[Attempt] = []
+        self.counts: Counter[str] = Counter()
+
+    def open_account(self, name: str, deposit: Decimal, *keys: ApiKey) -> None:
+        """An account with money and keys."""
+        for key in keys:
+            self.keys.add(key)
+        self.venue.open_account(name, deposit)
+        self.accounts.append(name)
+
+    def collect_events(self) -> Iterator[tuple[str, dict[str, object]]]:
+        """The user data that became due: the listen key it goes to, and the event. Without a key nobody hears it."""
+        now = self.clock.now()
+        for key in self.listen_keys.collect_expired(now):
+            yield key, {"e": "listenKeyExpired", "E": now, "listenKey": key}
+        for account in self.accounts:
+            holder = self.listen_keys.active(account, now)
+            for event in self.venue.drain_events(account):
+                if holder is not None:
+                    yield holder, event
+
+    def handle(self, request: Request) -> Answer:
+        """Answer one request."""
+        now = self.clock.now()
+        self.counts[f"{request.method} {request.path}"] += 1
+        try:
+            answer = self._answer(request, now)
+        except ApiError as refused:
+            answer = self._refuse(refused)
+        answer.headers[WEIGHT_HEADER] = str(self.meter.used(request.address, now))
+        return answer
+
+    def _answer(self, request: Request, now: int) -> Answer:
+        endpoint = ENDPOINTS.get((request.method, request.path))
+        if endpoint is None:
+            raise ApiError(-5000, f"Path {request.path}, Method {request.method} is invalid", 404)
+        sent = request.params()
+        owner = self.keys.owner(request.key)
+        facts = Facts(method=request.method, path=request.path, symbol=sent.get("symbol"), account=owner)
+        fault = self.panel.strike(Stage.BEFORE, facts)
+        if fault is not None:
+            answer = self._struck_before(fault, request, now)
+            self._note(request, sent, owner, answer, now, executed=False)
+            return answer
+        self.meter.charge(request.address, endpoint.weight(sent), now)
+        key = self._admit(endpoint, request, Params(sent), now + self.skew)
+        self._charge_orders(endpoint, key, sent, now)
+        answer = self._execute(endpoint, request, sent, key, now)
+        self._strike_after(facts, answer)
+        self._note(request, sent, owner, answer, now, executed=True)
+        if key is not None and endpoint.executes:
+            ten_seconds, minute = self.meter.order_counts(key.account, now)
+            answer.headers["X-MBX-ORDER-COUNT-10S"] = str(ten_seconds)
+            answer.headers["X-MBX-ORDER-COUNT-1M"] = str(minute)
+        return answer
+
+    def _admit(self, endpoint: Endpoint, request: Request, params: Params, now: int) -> ApiKey | None:
+        if endpoint.guard is Guard.NOTHING:
+            return None
+        credentials = Credentials(request.key, request.address, params, request.signed_payload())
+        if endpoint.guard is Guard.KEY:
+            return self.keys.identify(credentials, endpoint.permission)
+        return self.keys.verify(credentials, endpoint.permission, now)
+
+    def _charge_orders(self, endpoint: Endpoint, key: ApiKey | None, sent: dict[str, str], now: int) -> None:
+        if endpoint.orders is not None and key is not None:
+            self.meter.charge_orders(key.account, endpoint.orders(sent), now)
+
+    def _execute(
+        self, endpoint: Endpoint, request: Request, sent: dict[str, str], key: ApiKey | None, now: int
+    ) -> Answer:
+        try:
+            if endpoint.answer is not None:
+                question = Question(self.market, Params(sent), now, self.meter.limits, self.skew)
+                result = self._with_damaged_rows(request.path, sent, endpoint.answer(question))
+            else:
+                result = self._of_account(request, sent, key.account if key else "", now)
+        except ApiError as refused:
+            return self._refuse(refused)
+        return Answer(200, msgspec.json.encode(result))
+
+    def _of_account(self, request: Request, sent: dict[str, str], account: str, now: int) -> object:
+        if request.path != LISTEN_KEY_PATH:
+            return self.venue.call(account, request.method, request.path, sent, now)
+        match request.method:
+            case "POST":
+                return {"listenKey": self.listen_keys.issue(account, now)}
+            case "PUT":
+                return {"listenKey": self.listen_keys.renew(account, now)}
+            case _:
+                self.listen_keys.revoke(account)
+                return {}
+
+    def _with_damaged_rows(self, path: str, sent: dict[str, str], result: object) -> object:
+        if not path.lower().endswith("klines") or not isinstance(result, list):
+            return result
+        for fault in self.panel.strikes(Stage.ROWS, Facts(path=path, symbol=sent.get("symbol", sent.get("pair")))):
+            result = damage_rows(fault, result)
+        return result
+
+    def _struck_before(self, fault: Fault, request: Request, now: int) -> Answer:
+        if fault.kind is Kind.BANNED:
+            answer = self._refuse(self.meter.ban(request.address, now))
+        else:
+            words = refusal(fault)
+            answer = self._refuse(words) if words else Answer(0, b"")
+        answer.fault = fault
+        return answer
+
+    def _strike_after(self, facts: Facts, answer: Answer) -> None:
+        answer.fault = self.panel.strike(Stage.AFTER, facts)
+        if answer.fault is None:
+            return
+        words = refusal(answer.fault)
+        if words is not None:
+            answer.status, answer.body = words.status, msgspec.json.encode(words.body())
+        elif answer.fault.kind is Kind.INVALID_JSON:
+            answer.body = b"<html>" + answer.body
+
+    def _note(
+        self, request: Request, sent: dict[str, str], owner: str | None, answer: Answer, now: int, *, executed: bool
+    ) -> None:
+        if request.method == "GET" or owner is None:
+            return
+        shown = {name: value for name, value in sent.items() if name not in _UNLOGGED}
+        struck = answer.fault.kind.value if answer.fault else None
+        self.attempts.append(Attempt(now, owner, request.method, request.path, shown, executed, answer.status, struck))
+
+    def _refuse(self, refused: ApiError) -> Answer:
+        answer = Answer(refused.status, msgspec.json.encode(refused.body()))
+        if isinstance(refused, RefusedError) and self.meter.limits.retry_after:
+            answer.headers["Retry-After"] = str(-(-refused.wait // 1_000))
+        return answer
+
+
+def _decode(encoded: str) -> dict[str, str]:
+    try:
+        pairs = parse_qsl(encoded, keep_blank_values=True, errors="strict", max_num_fields=200)
+    except ValueError as failure:  # not UTF-8, or too many
+        raise ApiError(-1100, "Illegal characters found in a parameter.") from failure
+    params = dict(pairs)
+    if len(params) != len(pairs):
+        raise ApiError(-1101, "Duplicate values for a parameter detected.")
+    return params
+
+
+def _unsigned(encoded: str) -> str:
+    return "&".join(part for part in encoded.split("&") if not part.startswith("signature="))

@@ -1,0 +1,162 @@
+"""From options to a running exchange: builds the market, the accounts and the server, and runs until told to stop."""
+
+import asyncio
+import signal
+from collections.abc import Callable
+from decimal import Decimal, InvalidOperation
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+
+from pipeline.errors import UsageError
+from pipeline.simulator.clock import Clock
+from pipeline.simulator.exchange import Exchange
+from pipeline.simulator.market import SyntheticMarket
+from pipeline.simulator.security import ApiKey, read_secret
+from pipeline.simulator.server import Server, serving
+from pipeline.simulator.sockets import Manners
+from pipeline.simulator.types import Market, SymbolSpec
+from pipeline.simulator.universe import universe
+from pipeline.simulator.weights import Limits, Meter
+
+READY_KEY = "sim-key"
+READY_SECRET = "sim-secret"  # noqa: S105 - printed in the manual, and opens a pretend exchange only
+DEFAULT_PORT = 9876
+DEFAULT_SYMBOLS = 40
+MOST_SYMBOLS = 1_000
+
+
+class Account(msgspec.Struct, frozen=True, kw_only=True):
+    """An account with one key. `secret` is the shared secret, or a public key in PEM (RSA or Ed25519)."""
+
+    name: str
+    key: str
+    secret: str
+    deposit: str = "10000"
+    permissions: tuple[str, ...] = ("read", "trade")
+    addresses: tuple[str, ...] = ()
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that can be chosen."""
+
+    host: str = "127.0.0.1"
+    port: int = DEFAULT_PORT
+    seed: int = 0
+    symbols: tuple[str, ...] = ()
+    universe: Annotated[int, msgspec.Meta(ge=0)] = 0
+    replay: str | None = None
+    replay_symbol: str = "BTCUSDT"
+    accounts: tuple[Account, ...] = (Account(name="main", key=READY_KEY, secret=READY_SECRET),)
+    clock_offset: int = 0
+    speed: float = 1.0
+    weight_limit: int = 2400
+    orders_10s: int = 300
+    orders_1m: int = 1200
+    lifted_limits: bool = False
+    retry_after: bool = True
+    ping_every: float = 180
+    connection_life: float = 86_400
+    close_lateness: tuple[int, int] = (20, 400)
+    """How late a candle's last frame is, in ms of server time: from, to."""
+
+
+class Running(msgspec.Struct, frozen=True):
+    """Where the exchange answers."""
+
+    url: str
+    ws_url: str
+
+
+def build_exchange(options: Options) -> Exchange:
+    """The exchange of those options."""
+    clock = Clock(offset=options.clock_offset, speed=options.speed)
+    limits = Limits(
+        weight=options.weight_limit,
+        orders_10s=options.orders_10s,
+        orders_1m=options.orders_1m,
+        retry_after=options.retry_after,
+        enforced=not options.lifted_limits,
+    )
+    exchange = Exchange(_build_market(options, clock.now()), clock, Meter(limits), options.seed)
+    for account in options.accounts:
+        exchange.open_account(account.name, _deposit(account), _api_key(account))
+    return exchange
+
+
+async def serve(options: Options, on_ready: Callable[[Running], None]) -> None:
+    """Run until SIGINT or SIGTERM, or until something inside fails."""
+    server = Server(
+        build_exchange(options),
+        Manners(ping_every=options.ping_every, life=options.connection_life),
+        options.close_lateness,
+    )
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for signal_number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(signal_number, stopped.set)
+    try:
+        async with serving(server, options.host, options.port) as port:
+            on_ready(Running(f"http://{options.host}:{port}", f"ws://{options.host}:{port}"))
+            await server.until(stopped)
+    except OSError as failure:
+        raise UsageError(
+            f"cannot listen on {options.host}:{options.port}: {failure.strerror or failure}. "
+            "Choose another port with --port, or 0 for any free one"
+        ) from failure
+
+
+def parse_account(text: str) -> Account:
+    """An account from `name:key:secret:deposit`; the deposit may be left out. A secret that names a file is read."""
+    parts = text.split(":")
+    if len(parts) not in (3, 4) or not all(parts):
+        raise UsageError(f"an account is written name:key:secret[:deposit], not {text!r}")
+    name, key, secret, *deposit = parts
+    if Path(secret).is_file():
+        secret = Path(secret).read_text(encoding="utf-8")
+    account = Account(name=name, key=key, secret=secret, deposit=deposit[0] if deposit else "10000")
+    _deposit(account)
+    return account
+
+
+def _build_market(options: Options, now: int) -> Market:
+    if options.replay is not None:
+        raise UsageError("no replay yet")
+    return SyntheticMarket(options.seed, _contracts(options, now))
+
+
+def _contracts(options: Options, now: int) -> dict[str, SymbolSpec]:
+    known = universe(options.universe or (MOST_SYMBOLS if options.symbols else DEFAULT_SYMBOLS), now)
+    for symbol in options.symbols:
+        if symbol not in known:
+            near = get_close_matches(symbol, known, n=3)
+            hint = f"; near it: {', '.join(near)}" if near else ""
+            raise UsageError(f"the simulator lists no {symbol!r}{hint}")
+    return {symbol: known[symbol] for symbol in options.symbols} if options.symbols else known
+
+
+def _api_key(account: Account) -> ApiKey:
+    unknown = set(account.permissions) - {"read", "trade"}
+    if unknown:
+        raise UsageError(f"a key may 'read' and 'trade'; {min(unknown)!r} is no permission")
+    return ApiKey(
+        account.key,
+        account.name,
+        read_secret(account.secret),
+        frozenset(account.permissions),  # type: ignore[arg-type]
+        frozenset(account.addresses),
+    )
+
+
+def _deposit(account: Account) -> Decimal:
+    try:
+        deposit = Decimal(account.deposit)
+    except InvalidOperation as failure:
+        raise UsageError(
+            f"the deposit of {account.name!r} must be an amount of USDT, not {account.deposit!r}"
+        ) from failure
+    if not deposit.is_finite() or deposit < 0:
+        raise UsageError(f"the deposit of {account.name!r} cannot be {deposit}: give 0 or more")
+    return deposit
