@@ -41,7 +41,11 @@ class Ticket:
 
 @dataclass(slots=True)
 class LimitGate:
-    """Holds callers back until their cost fits. One a client and limit, shared by its threads."""
+    """Holds callers back until their cost fits. One a client and limit, shared by its threads.
+
+    Near a reset nobody knows in which period a call is counted, so the share may be passed by what is in flight then;
+    the rest that the share keeps back is for that, and for other processes.
+    """
 
     limit: int
     share: float
@@ -60,7 +64,7 @@ class LimitGate:
     def used(self) -> int:
         """What the exchange last counted in this period, or more."""
         with self._changed:
-            self._roll(self.clock.now())
+            self._roll()
             return self._used
 
     @contextmanager
@@ -110,34 +114,38 @@ class LimitGate:
             self._ban = None
         if now < self._closed_until:
             return self._closed_until - now
-        self._roll(now)
-        wait = wait_ms(self._used + self._in_flight, cost, self.limit, share, now, period=self.period)
-        return wait + self.clock.uncertainty if wait else 0
+        self._roll()
+        return wait_ms(self._used + self._in_flight, cost, self.limit, share, self._late_now(), period=self.period)
 
-    def _roll(self, now: int) -> None:
-        number = now // self.period
+    def _late_now(self) -> int:
+        """The latest moment that has surely come at the exchange: a new period is used only when it surely began."""
+        return self.clock.now() - self.clock.uncertainty
+
+    def _roll(self) -> None:
+        number = self._late_now() // self.period
         if number > self._period_number:
             self._period_number, self._used, self._sure = number, 0, False
 
     def _settle(self, ticket: Ticket) -> None:
         with self._changed:
             self._in_flight -= ticket.cost
-            now = self.clock.now()
-            self._roll(now)
-            if ticket.count is None:
-                self._used += ticket.cost
-            else:
-                self._learn(ticket.count, self._spans_reset(ticket.sent, now))
+            self._roll()
+            self._learn(ticket)
             self._changed.notify_all()
 
-    def _learn(self, count: int, spans_reset: bool) -> None:
-        """A count from an answer that spans the reset may be the old period's: it is kept only until a sure one."""
-        if spans_reset:
-            if not self._sure and count <= self.limit * self.share / 2:
-                self._used = max(self._used, count)
-            return
-        self._used = max(self._used, count) if self._sure else count
-        self._sure = True
+    def _learn(self, ticket: Ticket) -> None:
+        """Take the exchange's count over. One that spans the reset may be the old period's: while nothing better is
+        known, a small one is believed, and a large one counts as this call alone."""
+        spans_reset = self._spans_reset(ticket.sent, self.clock.now())
+        if ticket.count is None:
+            self._used += ticket.cost
+        elif not spans_reset:
+            self._used = max(self._used, ticket.count) if self._sure else ticket.count
+            self._sure = True
+        elif self._sure or ticket.count <= self.limit * self.share / 2:
+            self._used = max(self._used, ticket.count)
+        else:
+            self._used += ticket.cost
 
     def _spans_reset(self, sent: int, received: int) -> bool:
         doubt = self.clock.uncertainty

@@ -89,4 +89,5 @@ def _network_error(call: Call, error: Exception) -> ExchangeError:
         return _unusable(call, "the answer is not compressed as it says; nothing of it is used")
     late = isinstance(error, requests.Timeout | urllib3.exceptions.TimeoutError)
     what = "no answer in time" if late else "the connection broke"
-    return UnknownOutcomeError(f"{call}: {what} ({type(error).__name__}); whether it was carried out is unknown")
+    doubt = "" if call.only_reads else "; whether it was carried out is unknown"
+    return UnknownOutcomeError(f"{call}: {what} ({type(error).__name__}){doubt}")
