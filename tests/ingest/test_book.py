@@ -29,7 +29,7 @@ def at(number, offset=0):
     return T + number * MINUTE + offset
 
 
-def a_book(patience, *, step="1m", settled=at(-1), history=()):
+def a_book(patience, *, step="1m", settled=T - MINUTE, history=()):
     made = Book(
         SeriesKey("sim", "BTCUSDT", step),
         interval(step),

@@ -1,0 +1,191 @@
+"""One websocket of market data, from its handshake to its end: subscribes, receives, and notices when nothing comes."""
+
+import asyncio
+import contextlib
+import itertools
+import logging
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import msgspec
+from websockets.asyncio.client import ClientConnection, connect
+
+from pipeline.exchange.environments import Environment
+from pipeline.exchange.frames import MOST_FRAME_BYTES, Incoming, KlineFrame, decode
+
+log = logging.getLogger(__name__)
+
+
+class SilentFeedError(Exception):
+    """A connection is up and carries nothing: it is given up and made anew."""
+
+
+class FeedListener(Protocol):
+    """Who wants to know."""
+
+    def frame(self, stream: str, frame: KlineFrame) -> None:
+        """A candle arrived."""
+
+    def up(self, streams: Iterable[str]) -> None:
+        """These streams carry data, or at least their connection does."""
+
+    def down(self, streams: Iterable[str], reason: str) -> None:
+        """These streams carry nothing until `up` says otherwise."""
+
+    def refused(self, streams: Iterable[str], reason: str) -> None:
+        """The exchange will not send these."""
+
+
+@dataclass(frozen=True, slots=True)
+class FeedLimits:
+    """The exchange's limits with room to spare, and our patience. Seconds."""
+
+    streams_per_connection: int = 200
+    names_per_command: int = 100
+    command_every: float = 0.2
+    open_timeout: float = 10.0
+    ack_timeout: float = 10.0
+    silence: float = 60.0
+    lifetime: float = 23 * 3600.0
+    first_delay: float = 0.3
+    longest_delay: float = 30.0
+
+
+@dataclass(slots=True)
+class FeedCounters:
+    """What the feed saw, for metrics."""
+
+    frames: int = 0
+    undecodable: int = 0
+    connects: int = 0
+    breaks: int = 0
+    renewals: int = 0
+    connections: int = 0
+    last_break: str = ""
+
+
+def batches(names: Sequence[str], size: int) -> Iterator[tuple[str, ...]]:
+    """The names in groups of at most `size`."""
+    for begin in range(0, len(names), size):
+        yield tuple(names[begin : begin + size])
+
+
+@dataclass(slots=True, eq=False)
+class Session:
+    """One websocket, from its handshake to its end."""
+
+    url: str
+    place: Environment
+    streams: set[str]
+    listener: FeedListener
+    limits: FeedLimits
+    counters: FeedCounters
+    commands: asyncio.Queue[tuple[str, tuple[str, ...]]] = field(default_factory=asyncio.Queue)
+    carrying: asyncio.Event = field(default_factory=asyncio.Event)
+    _ids: Iterator[int] = field(default_factory=lambda: itertools.count(1))
+    _unanswered: dict[int, tuple[str, ...]] = field(default_factory=dict)
+    _asked_at: dict[int, float] = field(default_factory=dict)
+    _heard_at: float = 0.0
+    task: asyncio.Task[None] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.task = asyncio.create_task(self._run())
+
+    async def carries_or_ends(self) -> None:
+        """Wait until data flows, or until there is no hope that it will."""
+        carrying = asyncio.create_task(self.carrying.wait())
+        await asyncio.wait([self.task, carrying], return_when=asyncio.FIRST_COMPLETED)
+        carrying.cancel()
+
+    async def _run(self) -> None:
+        """Carry data until something breaks, and raise what broke."""
+        async with self._connection() as socket:
+            self.counters.connects += 1
+            self.counters.connections += 1
+            self._heard_at = asyncio.get_running_loop().time()
+            self.tell("SUBSCRIBE", sorted(self.streams))
+            try:
+                async with asyncio.TaskGroup() as tasks:
+                    tasks.create_task(self._receive(socket))
+                    tasks.create_task(self._send(socket))
+                    tasks.create_task(self._watch())
+            except BaseExceptionGroup as group:
+                raise group.exceptions[0] from None
+            finally:
+                self.counters.connections -= 1
+
+    def tell(self, method: str, streams: Sequence[str]) -> None:
+        """Queue a command, in as many messages as its names need."""
+        for names in batches(streams, self.limits.names_per_command):
+            self.commands.put_nowait((method, names))
+
+    @contextlib.asynccontextmanager
+    async def _connection(self) -> AsyncIterator[ClientConnection]:
+        async with connect(
+            self.url,
+            proxy=self.place.proxy,
+            open_timeout=self.limits.open_timeout,
+            close_timeout=1.0,
+            max_size=MOST_FRAME_BYTES,
+            compression=None,
+        ) as socket:
+            yield socket
+
+    async def _receive(self, socket: ClientConnection) -> None:
+        clock = asyncio.get_running_loop().time
+        while True:
+            message = await socket.recv(decode=False)
+            incoming = decode(message)
+            if incoming is None:
+                self._undecodable(message)
+            elif incoming.data is not None:
+                self._heard_at = clock()
+                self.counters.frames += 1
+                self.carrying.set()
+                self.listener.frame(incoming.stream, incoming.data)
+            else:
+                self._answered(incoming)
+
+    def _undecodable(self, message: bytes) -> None:
+        self.counters.undecodable += 1
+        if self.counters.undecodable == 1:
+            log.warning("a frame could not be read and was left out (further ones are only counted): %r", message[:500])
+
+    def _answered(self, incoming: Incoming) -> None:
+        if incoming.id is None:
+            if incoming.refusal is not None:
+                log.warning("the exchange complains about a command: %s", incoming.refusal)
+            return
+        names = self._unanswered.pop(incoming.id, ())
+        self._asked_at.pop(incoming.id, None)
+        if incoming.refusal is not None:
+            self.listener.refused(names, incoming.refusal)
+
+    async def _send(self, socket: ClientConnection) -> None:
+        clock = asyncio.get_running_loop().time
+        while True:
+            method, names = await self.commands.get()
+            number = next(self._ids)
+            self._unanswered[number] = names
+            self._asked_at[number] = clock()
+            await socket.send(msgspec.json.encode({"method": method, "params": names, "id": number}), text=True)
+            await asyncio.sleep(self.limits.command_every)
+
+    async def _watch(self) -> None:
+        clock = asyncio.get_running_loop().time
+        while True:
+            await asyncio.sleep(min(1.0, self.limits.silence / 4))
+            now = clock()
+            if any(now - asked > self.limits.ack_timeout for asked in self._asked_at.values()):
+                raise SilentFeedError(f"a command was not acknowledged within {self.limits.ack_timeout:g} s")
+            if self.streams and now - self._heard_at > self.limits.silence:
+                raise SilentFeedError(self._silence())
+
+    def _silence(self) -> str:
+        if self.carrying.is_set():
+            return f"no data for {self.limits.silence:g} s on a connection that carried some"
+        return (
+            f"connected and acknowledged, but no data came within {self.limits.silence:g} s: the address may not be "
+            f"routed to market data (klines flow below /market), or nothing trades in its {len(self.streams)} streams"
+        )
