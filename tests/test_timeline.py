@@ -135,7 +135,7 @@ def test_count_counts_the_openings_within(step: Interval, start: int, candles: i
     opened = step.floor(start)
     assert step.count(start, end) == candles + (opened == start)
     assert step.count(start, end - 1) == max(0, candles - 1 + (opened == start))
-    assert step.count(end, start - 1) == 0
+    assert step.count(start, start - 1) == 0
 
 
 @given(intervals, times, spans, st.integers(1, 400))
