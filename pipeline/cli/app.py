@@ -18,6 +18,7 @@ MODULES = (
     "demo",
     "doctor",
     "db",
+    "sim",
 )
 """In the order of `tidemark --help`."""
 

@@ -36,7 +36,7 @@ class Server:
         self._manners = manners or Manners()
         self.hub = Hub(exchange.market, exchange.panel, lambda name: lateness_between(*lateness, name))
         self.app = web.Application(client_max_size=1 << 20)
-        self.failed: asyncio.Future[Never] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
         self.app.router.add_route("*", "/fapi/{tail:.*}", self._rest)
         for prefix in ("", f"/{_ROUTES}"):
             self.app.router.add_get(prefix + "/ws", self._open_bare)
@@ -87,35 +87,23 @@ class Server:
         return socket
 
     async def _background(self, _: web.Application) -> AsyncIterator[None]:
-        """Keep the streams and the accounts moving while the server runs. If that stops, the server must not go on."""
-        loop = asyncio.get_running_loop()
-        self.failed = loop.create_future()
-        tasks = [
-            loop.create_task(Ticker(self.hub, self._exchange.clock).run()),
-            loop.create_task(self._move_accounts()),
-        ]
-        for task in tasks:
-            task.add_done_callback(self._report)
+        """Keep the streams and the accounts moving while the server runs."""
+        ticker = Ticker(self.hub, self._exchange.clock)
+        self._tasks = [asyncio.create_task(ticker.run()), asyncio.create_task(self._move_accounts())]
         yield
-        for task in tasks:
+        for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         for listener in list(self.hub.listeners):
             listener.drop()
 
     async def until(self, stopped: asyncio.Event) -> None:
-        """Wait for the end: told to stop, or something in the background failed, which is raised here."""
-        assert self.failed is not None, "the server is not running"
-        waiting = asyncio.ensure_future(stopped.wait())
-        done, _ = await asyncio.wait({waiting, self.failed}, return_when=asyncio.FIRST_COMPLETED)
+        """Wait until told to stop. If something in the background fails, that is raised: no exchange goes on half."""
+        waiting = asyncio.create_task(_wait(stopped))
+        done, _ = await asyncio.wait({waiting, *self._tasks}, return_when=asyncio.FIRST_COMPLETED)
         waiting.cancel()
-        if self.failed in done:
-            self.failed.result()
-
-    def _report(self, task: asyncio.Task[None]) -> None:
-        failure = None if task.cancelled() else task.exception()
-        if failure is not None and self.failed is not None and not self.failed.done():
-            self.failed.set_exception(failure)
+        for task in done:
+            task.result()
 
     async def _move_accounts(self) -> None:
         while True:
@@ -126,6 +114,10 @@ class Server:
     def _deliver_events(self) -> None:
         for key, event in self._exchange.collect_events():
             self.hub.publish_event(key, str(event["e"]), msgspec.json.encode(event))
+
+
+async def _wait(event: asyncio.Event) -> None:
+    await event.wait()
 
 
 async def _carry(answer: Answer, http: web.Request) -> web.StreamResponse:
