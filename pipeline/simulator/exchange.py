@@ -7,11 +7,14 @@ answer) is named in the answer and done by the server.
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
+from datetime import date
 from decimal import Decimal
 from urllib.parse import parse_qsl
 
 import msgspec
 
+from pipeline.simulator import archive
+from pipeline.simulator.archive import Damage
 from pipeline.simulator.clock import Clock
 from pipeline.simulator.damage import damage_rows, refusal
 from pipeline.simulator.errors import ApiError
@@ -111,6 +114,24 @@ class Exchange:
             for event in self.venue.drain_events(account):
                 if holder is not None:
                     yield holder, event
+
+    def archive_file(self, path: str) -> bytes | None:
+        """A file of the public archive, None where there is none; damaged where the panel says so."""
+        name = path.rsplit("/", 1)[-1].removesuffix(".CHECKSUM")
+        facts = Facts(path=path, symbol=name.partition("-")[0])
+        missing: set[tuple[str, date]] = set()
+        damaged: dict[str, Damage] = {}
+        for fault in self.panel.strikes(Stage.ARCHIVE, facts):
+            match fault.kind:
+                case Kind.ARCHIVE_MISSING:
+                    return None
+                case Kind.ARCHIVE_HOLE:
+                    missing |= {(facts.symbol or "", day) for day in fault.days()}
+                case Kind.ARCHIVE_CORRUPT:
+                    damaged[name] = Damage.BAD_BYTES
+                case _:
+                    damaged[name] = Damage.WRONG_CHECKSUM
+        return archive.file(path, self.market, self.clock.now(), archive.ArchiveFaults(frozenset(missing), damaged))
 
     def handle(self, request: Request) -> Answer:
         """Answer one request."""

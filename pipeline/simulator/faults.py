@@ -5,6 +5,7 @@ probability with a seed, or for "the next N", so that a test gets exactly the fa
 """
 
 from collections.abc import Iterator
+from datetime import date
 from enum import StrEnum
 from fnmatch import fnmatchcase
 from itertools import count
@@ -14,6 +15,7 @@ from typing import Annotated
 import msgspec
 
 from pipeline.errors import UsageError
+from pipeline.timeline import DAY, to_datetime
 
 
 class Stage(StrEnum):
@@ -57,6 +59,8 @@ class Kind(StrEnum):
     REFUSE = "refuse"
     ARCHIVE_MISSING = "archive_missing"
     ARCHIVE_CORRUPT = "archive_corrupt"
+    ARCHIVE_CHECKSUM = "archive_checksum"
+    ARCHIVE_HOLE = "archive_hole"
 
 
 STAGES: dict[Kind, Stage] = {
@@ -90,8 +94,9 @@ STAGES: dict[Kind, Stage] = {
         (Kind.LOSE, Kind.REPEAT, Kind.DELAY, Kind.REORDER, Kind.GARBLE, Kind.DROP, Kind.FREEZE), Stage.FRAME
     ),
     Kind.REFUSE: Stage.HANDSHAKE,
-    Kind.ARCHIVE_MISSING: Stage.ARCHIVE,
-    Kind.ARCHIVE_CORRUPT: Stage.ARCHIVE,
+    **dict.fromkeys(
+        (Kind.ARCHIVE_MISSING, Kind.ARCHIVE_CORRUPT, Kind.ARCHIVE_CHECKSUM, Kind.ARCHIVE_HOLE), Stage.ARCHIVE
+    ),
 }
 
 _REQUEST_FIELDS = frozenset(("method", "path", "symbol", "account"))
@@ -101,7 +106,7 @@ _FIELDS: dict[Stage, frozenset[str]] = {
     Stage.ROWS: frozenset(("path", "symbol", "start", "end")),
     Stage.FRAME: frozenset(("stream", "route", "closing")),
     Stage.HANDSHAKE: frozenset(("route",)),
-    Stage.ARCHIVE: frozenset(("path",)),
+    Stage.ARCHIVE: frozenset(("path", "symbol", "start", "end")),
 }
 _TIMED = frozenset((Kind.SLOW, Kind.DELAY))
 _ANY_STAGE = frozenset(("kind", "next", "probability", "seed"))
@@ -146,9 +151,15 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
             )
         if self.kind in _TIMED and self.milliseconds is None:
             raise UsageError(f"a fault of kind {self.kind.value!r} needs 'milliseconds': how long")
-        if self.stage is Stage.ROWS and (self.start is None or self.end is None):
+        in_time = self.stage is Stage.ROWS or self.kind is Kind.ARCHIVE_HOLE
+        if in_time and (self.start is None or self.end is None):
             raise UsageError(f"a fault of kind {self.kind.value!r} needs 'start' and 'end': opening times, inclusive")
         return self
+
+    def days(self) -> Iterator[date]:
+        """The days from `start` to `end`."""
+        for day in range((self.start or 0) // DAY, (self.end or 0) // DAY + 1):
+            yield to_datetime(day * DAY).date()
 
     def matches(self, facts: "Facts") -> bool:
         """Whether everything that the rule names is so."""

@@ -38,6 +38,7 @@ class Server:
         self.app = web.Application(client_max_size=1 << 20)
         self._tasks: list[asyncio.Task[None]] = []
         self.app.router.add_route("*", "/fapi/{tail:.*}", self._rest)
+        self.app.router.add_get("/data/{tail:.*}", self._archive)
         for prefix in ("", f"/{_ROUTES}"):
             self.app.router.add_get(prefix + "/ws", self._open_bare)
             self.app.router.add_get(prefix + "/ws/{streams:.+}", self._open_bare)
@@ -58,6 +59,12 @@ class Server:
         answer = self._exchange.handle(request)
         self._deliver_events()
         return await _carry(answer, http)
+
+    async def _archive(self, http: web.Request) -> web.StreamResponse:
+        found = self._exchange.archive_file(unquote(http.raw_path.partition("?")[0]))
+        if found is None:
+            raise web.HTTPNotFound(text="<Error><Code>NoSuchKey</Code></Error>", content_type="application/xml")
+        return web.Response(body=found, content_type="application/octet-stream")
 
     async def _open_bare(self, http: web.Request) -> web.StreamResponse:
         return await self._open(http, [name for name in http.match_info.get("streams", "").split("/") if name], False)
