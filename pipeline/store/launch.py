@@ -66,6 +66,14 @@ def find_process(folder: Folder) -> psutil.Process | None:
     return None
 
 
+def search_process(folder: Folder) -> psutil.Process | None:
+    """The same among all processes: for a mongod whose starter was killed before it could note the number."""
+    for process in psutil.process_iter(["cmdline"]):
+        if str(folder.data) in (process.info["cmdline"] or ()):
+            return process
+    return None
+
+
 def port_of(process: psutil.Process) -> int:
     """The port that mongod was called with."""
     arguments = process.cmdline()
@@ -120,7 +128,7 @@ def launch(binary: Path, folder: Folder, port: int, limits: Limits, timeout: flo
         time.sleep(_POLL)
     del _children[child.pid]
     if child.returncode in (ADDRESS_IN_USE, DATA_IN_USE):
-        raise TakenError(_what_it_said(folder, written))
+        raise TakenError
     reason = explain_exit(binary, child.returncode, _what_it_said(folder, written))
     raise AttentionError(f"the database cannot start: {reason} (log: {folder.log})")
 

@@ -28,23 +28,26 @@ def address(port: int) -> str:
     return f"{LOOPBACK}:{port}"
 
 
-def is_ready(folder: Folder, port: int) -> bool:
+def is_ready(folder: Folder, port: int, patience: float) -> bool:
     """Whether the server takes our password and accepts writes. A stranger, not knowing it, cannot pass."""
-    with _client(port, USER, folder.password, "admin") as client:
+    with _client(port, USER, folder.password, "admin", patience) as client:
         try:
             return bool(client.admin.command("hello")["isWritablePrimary"])
         except PyMongoError:
             return False
 
 
-def make_ready(folder: Folder, port: int, timeout: float) -> None:
-    """Bring the server from whatever state it was left in to one that takes our password and accepts writes."""
+def make_ready(folder: Folder, port: int, timeout: float, patience: float) -> None:
+    """Bring the server from whatever state it was left in to one that takes our password and accepts writes.
+
+    `timeout` is for the whole, `patience` for one answer, in seconds.
+    """
     deadline = time.monotonic() + timeout
-    with _client(port, "__system", folder.key, "local") as admin:
+    with _client(port, "__system", folder.key, "local", patience) as admin:
         try:
             _form_set(admin, port)
             _wait_writable(admin, deadline, timeout)
-            if not is_ready(folder, port):
+            if not is_ready(folder, port, patience):
                 _set_password(admin, folder.password)
         except OperationFailure as error:
             raise AttentionError(_refusal(folder, port, error)) from error
@@ -55,9 +58,9 @@ def make_ready(folder: Folder, port: int, timeout: float) -> None:
             ) from error
 
 
-def shut_down(folder: Folder, port: int, timeout: float) -> bool:
+def shut_down(folder: Folder, port: int, patience: float) -> bool:
     """Ask the server to write everything and end; returns whether it agreed, by closing the connection."""
-    with _client(port, "__system", folder.key, "local", timeout) as admin:
+    with _client(port, "__system", folder.key, "local", patience) as admin:
         try:
             admin.admin.command("shutdown", force=True, timeoutSecs=0)
         except AutoReconnect as closed:
@@ -67,8 +70,8 @@ def shut_down(folder: Folder, port: int, timeout: float) -> bool:
     return True
 
 
-def _client(port: int, user: str, password: str, source: str, timeout: float = 10) -> Admin:
-    milliseconds = int(timeout * 1_000)
+def _client(port: int, user: str, password: str, source: str, patience: float) -> Admin:
+    milliseconds = int(patience * 1_000)
     return MongoClient(
         LOOPBACK,
         port,

@@ -15,7 +15,7 @@ from typing import Final
 
 from pipeline.errors import AttentionError
 from pipeline.store import launch, replica
-from pipeline.store.binary import explain_exit, find_mongod
+from pipeline.store.binary import DATA_IN_USE, explain_exit, find_mongod
 from pipeline.store.folder import Folder
 from pipeline.store.launch import Limits, TakenError
 
@@ -58,6 +58,7 @@ class Server:
         self._limits = limits
         self._minimum_free_mb = minimum_free_mb
         self._timeout = timeout
+        self._patience = min(timeout, 10)
         self._membership: int | None = None
 
     def ensure(self) -> str:
@@ -116,7 +117,7 @@ class Server:
         port = launch.port_of(process) if process else None
         return ServerStatus(
             running=process is not None,
-            ready=port is not None and replica.is_ready(folder, port),
+            ready=port is not None and replica.is_ready(folder, port, self._patience),
             address=replica.address(port) if port else None,
             process_id=process.pid if process else None,
             kept=folder.remembered().kept,
@@ -139,29 +140,33 @@ class Server:
         )
 
     def _bring_up(self) -> None:
-        for _ in range(_TRIES):
+        for attempt in range(_TRIES):
             process = launch.find_process(self._folder)
+            if process is None and (attempt or not launch.is_free(self._preferred_port())):
+                process = launch.search_process(self._folder)
             if process is not None:
                 port = launch.port_of(process)
-                if replica.is_ready(self._folder, port):
+                if replica.is_ready(self._folder, port, self._patience):
                     return
                 if launch.wait_listens(process, port, self._timeout):
-                    replica.make_ready(self._folder, port, self._timeout)
+                    replica.make_ready(self._folder, port, self._timeout, self._patience)
                     return
                 self._stop()
             self._folder.require_space(self._minimum_free_mb)
             port = self._choose_port()
             try:
                 launch.launch(find_mongod(), self._folder, port, self._limits, self._timeout)
-            except TakenError as error:
-                taken = str(error)
+            except TakenError:
                 continue
-            replica.make_ready(self._folder, port, self._timeout)
+            replica.make_ready(self._folder, port, self._timeout, self._patience)
             return
-        raise AttentionError(f"the database cannot start: {explain_exit(find_mongod(), 100, taken)}")
+        raise AttentionError(f"the database cannot start: {explain_exit(find_mongod(), DATA_IN_USE, '')}")
+
+    def _preferred_port(self) -> int:
+        return self._wanted_port or self._folder.remembered().port or DEFAULT_PORT
 
     def _choose_port(self) -> int:
-        wanted = self._wanted_port or self._folder.remembered().port or DEFAULT_PORT
+        wanted = self._preferred_port()
         if launch.is_free(wanted):
             port = wanted
         elif self._wanted_port:
@@ -177,7 +182,7 @@ class Server:
         process = launch.find_process(self._folder)
         if process is None:
             return False
-        agreed = replica.shut_down(self._folder, launch.port_of(process), min(self._timeout, 15))
+        agreed = replica.shut_down(self._folder, launch.port_of(process), self._patience)
         if agreed and launch.wait_gone(process, self._timeout):
             return True
         if launch.end(process, self._timeout):

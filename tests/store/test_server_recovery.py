@@ -1,0 +1,230 @@
+"""Whatever state the last run left behind, the next one gets a working database, with what was stored in it."""
+
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from pymongo import MongoClient
+from pymongo.errors import OperationFailure
+
+from pipeline.errors import AttentionError
+from pipeline.store import connect, launch
+from pipeline.store import server as server_module
+from pipeline.store.folder import Folder, Remembered
+from pipeline.store.launch import any_free_port
+from pipeline.store.server import Server
+
+FindServers = Callable[[Path], list[psutil.Process]]
+
+KILLED_STARTER = """
+import os, pkgutil, signal, sys
+from pathlib import Path
+from pipeline.store.server import Server
+owner, _, name = sys.argv[2].rpartition(".")
+setattr(pkgutil.resolve_name(owner), name, lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL))
+server = Server(Path(sys.argv[1]))
+server.ensure()
+server.keep()
+"""
+
+
+def kill_starter_before(step: str, home: Path) -> None:
+    """Start the server in another process, which is killed with SIGKILL when it comes to `step`."""
+    starter = subprocess.run([sys.executable, "-c", KILLED_STARTER, str(home), step], check=False, timeout=60)
+    assert starter.returncode == -signal.SIGKILL
+
+
+def write_and_read(uri: str) -> int:
+    """Store one more document; returns how many there are."""
+    with connect.client(uri) as client:
+        client.db.notes.insert_one({})
+        return client.db.notes.count_documents({})
+
+
+def stored_once(home: Path) -> None:
+    """Leave a folder with one document and no server: it was killed, which is quicker than a clean stop."""
+    server = Server(home)
+    assert write_and_read(server.ensure()) == 1
+    process = psutil.Process(server.status().process_id)
+    process.kill()
+    assert launch.wait_gone(process, 30)
+    server.release()
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        pytest.param("pipeline.store.server.find_mongod", id="before-mongod"),
+        pytest.param("pipeline.store.folder.Folder.remember", id="mongod-just-started"),
+        pytest.param("pipeline.store.launch.listens", id="mongod-not-yet-listening"),
+        pytest.param("pipeline.store.replica._form_set", id="before-initiate"),
+        pytest.param("pipeline.store.replica._wait_writable", id="after-initiate"),
+        pytest.param("pipeline.store.replica._set_password", id="before-first-user"),
+        pytest.param("pipeline.store.server.Server.keep", id="ready"),
+    ],
+)
+def test_a_first_start_killed_at_any_moment_is_finished_by_the_next(
+    step: str, prepared: Path, mongods: FindServers
+) -> None:
+    kill_starter_before(step, prepared)
+    with Server(prepared).running() as uri:
+        assert write_and_read(uri) == 1
+        assert len(mongods(prepared)) == 1
+    assert mongods(prepared) == []
+
+
+def test_nobody_can_make_the_first_user_in_our_place(prepared: Path) -> None:
+    kill_starter_before("pipeline.store.replica._set_password", prepared)
+    port = Folder(prepared).remembered().port
+    with (
+        MongoClient("127.0.0.1", port, directConnection=True) as stranger,
+        pytest.raises(OperationFailure, match="requires authentication"),
+    ):
+        stranger.admin.command("createUser", "thief", pwd="x", roles=["root"])
+    Server(prepared).stop()
+
+
+def test_what_was_stored_outlives_a_kill_of_the_server_under_its_users(prepared: Path, mongods: FindServers) -> None:
+    server = Server(prepared)
+    assert write_and_read(server.ensure()) == 1
+    (process,) = mongods(prepared)
+    process.kill()
+    assert launch.wait_gone(process, 30)
+    assert write_and_read(server.ensure()) == 2
+    server.release()
+
+
+def test_a_number_that_now_belongs_to_another_program_is_left_alone(prepared: Path) -> None:
+    stored_once(prepared)
+    folder = Folder(prepared)
+    with subprocess.Popen(["sleep", "600"]) as other:
+        (folder.data / "mongod.lock").write_text(f"{other.pid}\n")
+        folder.remember(Remembered(port=folder.remembered().port, process_id=other.pid))
+        assert Server(prepared).status().running is False
+        with Server(prepared).running() as uri:
+            assert write_and_read(uri) == 2
+        assert other.poll() is None
+        other.kill()
+
+
+@pytest.fixture
+def strangers_port() -> Iterator[int]:
+    """A port on which another program accepts connections and never says a word."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield listener.getsockname()[1]
+
+
+def test_a_port_taken_by_a_stranger_is_left_for_another_one_aloud(
+    prepared: Path, strangers_port: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    stored_once(prepared)
+    Folder(prepared).remember(Remembered(port=strangers_port))
+    with Server(prepared).running() as uri:
+        assert write_and_read(uri) == 2
+        moved = Folder(prepared).remembered().port
+    assert moved != strangers_port
+    assert f"port {strangers_port} is taken by another program; the database listens on {moved}" in caplog.text
+    with Server(prepared).running() as uri:
+        assert f":{moved}/" in uri
+        assert write_and_read(uri) == 3
+
+
+def test_another_mongod_on_the_port_is_a_stranger_too(
+    prepared: Path, mongo: "MongoClient[dict[str, object]]", mongods: FindServers
+) -> None:
+    assert mongo.address is not None
+    Folder(prepared).remember(Remembered(port=mongo.address[1]))
+    stored_once(prepared)
+    assert mongods(prepared) == []
+    assert mongo.admin.command("ping")["ok"]
+
+
+def test_a_port_that_was_asked_for_is_not_exchanged(prepared: Path, strangers_port: int, mongods: FindServers) -> None:
+    with pytest.raises(AttentionError, match=rf"port {strangers_port} is taken by another program"):
+        Server(prepared, port=strangers_port).ensure()
+    assert mongods(prepared) == []
+    assert Folder(prepared).has_users() is False
+
+
+def test_the_first_start_takes_the_usual_port(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    usual = any_free_port()
+    monkeypatch.setattr(server_module, "DEFAULT_PORT", usual)
+    with Server(home).running() as uri:
+        assert f"@127.0.0.1:{usual}/" in uri
+
+
+def test_a_port_snatched_at_the_last_moment_is_given_up(
+    prepared: Path, strangers_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = iter([True])
+    monkeypatch.setattr(launch, "is_free", lambda port: next(looks, port != strangers_port))
+    Folder(prepared).remember(Remembered(port=strangers_port))
+    stored_once(prepared)
+
+
+@pytest.mark.parametrize(
+    ("lost", "left"),
+    [
+        (["password"], None),
+        (["key"], ""),
+        (["server.json"], '{"port": 27'),
+        (["server.json"], "[]"),
+        (["password", "key", "server.json"], None),
+    ],
+)
+def test_a_lost_file_is_made_anew(
+    lost: list[str], left: str | None, prepared: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server_module, "DEFAULT_PORT", any_free_port())
+    stored_once(prepared)
+    for name in lost:
+        file = Folder(prepared).path / name
+        file.unlink() if left is None else file.write_text(left)
+    with Server(prepared).running() as uri:
+        assert write_and_read(uri) == 2
+
+
+def test_secrets_lost_while_the_server_runs_need_it_stopped_first(prepared: Path, mongods: FindServers) -> None:
+    server = Server(prepared, timeout=20)
+    write_and_read(server.ensure())
+    folder = Folder(prepared)
+    folder.key_file.unlink()
+    (folder.path / "password").unlink()
+    with pytest.raises(AttentionError, match=r"runs with another key.*tidemark db stop --force"):
+        Server(prepared).ensure()
+    assert Server(prepared).stop(force=True)
+    assert mongods(prepared) == []
+    assert write_and_read(server.ensure()) == 2
+    server.release()
+
+
+def test_files_that_others_could_read_are_closed_again(prepared: Path) -> None:
+    folder = Folder(prepared)
+    folder.path.chmod(0o755)
+    folder.key_file.chmod(0o644)
+    stored_once(prepared)
+    assert folder.path.stat().st_mode & 0o777 == 0o700
+    assert folder.key_file.stat().st_mode & 0o777 == 0o600
+
+
+def test_waiting_for_a_starter_that_hangs_has_an_end(prepared: Path) -> None:
+    with (
+        Folder(prepared).starting(timeout=1),
+        pytest.raises(AttentionError, match="another tidemark has been starting or stopping the database"),
+    ):
+        Server(prepared, timeout=0.05).ensure()
+
+
+def test_a_database_that_hangs_is_named_and_can_be_ended(prepared: Path, mongods: FindServers) -> None:
+    Server(prepared).ensure()
+    (process,) = mongods(prepared)
+    process.suspend()
+    with pytest.raises(AttentionError, match=r"stopped answering while it was set up.*tidemark db stop --force"):
+        Server(prepared, timeout=0.3).ensure()
+    assert Server(prepared, timeout=0.3).stop(force=True)
+    assert mongods(prepared) == []
