@@ -54,6 +54,19 @@ def _split(value: Any) -> Any:
     return text.replace(",", " ").split()
 
 
+def _four_rising(periods: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
+    if list(periods) != sorted(set(periods)) or not 2 <= periods[0] <= periods[-1] <= 500:
+        raise ValueError("must be four rising periods from 2 to 500")
+    return periods
+
+
+def _four(value: Any) -> Any:
+    periods = _split(value)
+    if isinstance(periods, list | tuple) and len(periods) != 4:
+        raise ValueError("must be four rising periods from 2 to 500")
+    return periods
+
+
 def _symbol(text: str) -> str:
     symbol = text.strip().upper()
     if not symbol.replace("_", "").isalnum():
@@ -108,7 +121,12 @@ class Indicators(Group):
     macd_fast: int = Field(default=12, ge=2, le=400)
     macd_slow: int = Field(default=26, ge=2, le=400)
     macd_signal: int = Field(default=9, ge=1, le=400)
-    sma: Annotated[tuple[int, int, int, int], NoDecode, BeforeValidator(_split)] = (7, 20, 60, 120)
+    sma: Annotated[tuple[int, int, int, int], NoDecode, BeforeValidator(_four), AfterValidator(_four_rising)] = (
+        7,
+        20,
+        60,
+        120,
+    )
     atr: int = Field(default=14, ge=1, le=400)
     bollinger: int = Field(default=20, ge=2, le=400)
     bollinger_deviations: float = Field(default=2.0, gt=0, le=10)
@@ -117,8 +135,6 @@ class Indicators(Group):
     def _in_order(self) -> Self:
         if self.macd_fast >= self.macd_slow:
             raise ValueError(f"macd_fast ({self.macd_fast}) must be shorter than macd_slow ({self.macd_slow})")
-        if list(self.sma) != sorted(set(self.sma)) or not 2 <= self.sma[0] <= self.sma[-1] <= 500:
-            raise ValueError(f"sma must be four rising periods from 2 to 500, not {', '.join(map(str, self.sma))}")
         return self
 
 
@@ -269,26 +285,30 @@ def _secret_from(name: str, path: Path) -> str:
 
 
 def _variables(model: type[BaseModel] = Settings, prefix: str = PREFIX) -> Iterator[str]:
-    for name, field in model.model_fields.items():
+    for name in model.model_fields:
         yield f"{prefix}{name.upper()}"
-        if isinstance(field.annotation, type) and issubclass(field.annotation, Group):
-            yield from _variables(field.annotation, f"{prefix}{name.upper()}__")
+        group = _group(model, name)
+        if group:
+            yield from _variables(group, f"{prefix}{name.upper()}__")
 
 
 def _unknown_variables(environ: Mapping[str, str]) -> Iterator[str]:
     known = [f"{PREFIX}CONFIG", *_variables()]
     for name in sorted(environ):
         if name.startswith(PREFIX) and name.upper() not in known:
-            yield f"{name} is not a setting.{_did_you_mean(name, known)}"
+            near = get_close_matches(name.removeprefix(PREFIX), [each.removeprefix(PREFIX) for each in known], n=1)
+            hint = f"Did you mean {PREFIX}{near[0]}?" if near else f"Allowed: {', '.join(known)}."
+            yield f"{name} is not a setting. {hint}"
 
 
 def _unknown_keys(model: type[BaseModel], values: Mapping[str, Any], path: Path, prefix: str = "") -> Iterator[str]:
     for name, value in values.items():
-        field = model.model_fields.get(name)
-        if field is None:
+        if name not in model.model_fields:
             yield f"{prefix}{name} in {path} is not a setting.{_did_you_mean(name, list(model.model_fields))}"
-        elif isinstance(value, dict) and isinstance(field.annotation, type) and issubclass(field.annotation, Group):
-            yield from _unknown_keys(field.annotation, value, path, f"{prefix}{name}.")
+            continue
+        group = _group(model, name)
+        if group and isinstance(value, dict):
+            yield from _unknown_keys(group, value, path, f"{prefix}{name}.")
 
 
 def _did_you_mean(name: str, known: list[str]) -> str:
@@ -299,14 +319,24 @@ def _did_you_mean(name: str, known: list[str]) -> str:
 def _explain(detail: ErrorDetails, path: Path) -> str:
     message = detail["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
     places = [str(part) for part in detail["loc"] if isinstance(part, str)]
-    names = [name for name in (".".join(places[:2]), ".".join(places[:1])) if name]
-    known = {".".join(v.removeprefix(PREFIX).lower().split("__")): v for v in _variables()}
+    known = {_dotted(variable): variable for variable in _variables()}
     if detail["type"] == "extra_forbidden":
         return f"{'.'.join(places)} is not a setting.{_did_you_mean('.'.join(places), list(known))}"
-    name = next((name for name in names if name in known), None)
+    name = next((name for name in (".".join(places[:2]), ".".join(places[:1])) if name in known), None)
     if name is None:
         return message
+    if "." not in name and _group(Settings, name):
+        return f"{name}: {message}"
     variable = known[name]
     where = variable if variable in os.environ else f"{name} in {path}"
-    shown = "" if name in SECRETS else f" = {detail['input']!r}"
+    shown = "" if name in SECRETS else f" = {os.environ.get(variable, detail['input'])!r}"
     return f"{where}{shown}: {message}"
+
+
+def _dotted(variable: str) -> str:
+    return variable.removeprefix(PREFIX).lower().replace("__", ".")
+
+
+def _group(model: type[BaseModel], name: str) -> type[Group] | None:
+    annotation = model.model_fields[name].annotation
+    return annotation if isinstance(annotation, type) and issubclass(annotation, Group) else None

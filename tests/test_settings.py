@@ -1,0 +1,229 @@
+import json
+import os
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+from pipeline.errors import UsageError
+from pipeline.settings import Settings, load
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty working folder, and an environment without settings."""
+    for name in [name for name in os.environ if name.startswith("TIDEMARK_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def refused(monkeypatch: pytest.MonkeyPatch, **variables: str) -> str:
+    for name, value in variables.items():
+        monkeypatch.setenv(f"TIDEMARK_{name}", value)
+    with pytest.raises(UsageError) as error:
+        load()
+    assert error.value.exit_code == 2
+    assert error.value.__cause__ is None
+    assert error.value.__context__ is None
+    return str(error.value)
+
+
+def test_the_defaults_are_safe_and_local(folder: Path) -> None:
+    settings = load()
+    assert settings.home == folder / ".tidemark"
+    assert (settings.environment, settings.mode, settings.mongo_uri) == ("sim", "signal-only", None)
+    assert settings.symbols == ("BTCUSDT", "ETHUSDT", "SOLUSDT")
+    assert settings.intervals == ("15m", "1h", "1d")
+    assert settings.history_days == 300
+    assert settings.indicators.sma == (7, 20, 60, 120)
+
+
+def test_the_file_beats_the_default_and_the_environment_beats_the_file(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "tidemark.toml").write_text(
+        'symbols = ["ADAUSDT"]\nhistory_days = 10\n[risk]\nleverage = 2\nunit_percent = "0.5"\n'
+    )
+    monkeypatch.setenv("TIDEMARK_HISTORY_DAYS", "20")
+    monkeypatch.setenv("TIDEMARK_RISK__LEVERAGE", "4")
+    settings = load()
+    assert settings.symbols == ("ADAUSDT",)
+    assert settings.history_days == 20
+    assert (settings.risk.leverage, settings.risk.unit_percent) == (4, Decimal("0.5"))
+
+
+def test_another_file_can_be_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "other.toml").write_text('database = "elsewhere"')
+    monkeypatch.setenv("TIDEMARK_CONFIG", str(folder / "other.toml"))
+    assert load().database == "elsewhere"
+
+
+@pytest.mark.parametrize(
+    "text", ["btcusdt,ETHUSDT", "BTCUSDT ETHUSDT", " BTCUSDT , ETHUSDT,btcusdt", '["BTCUSDT","ETHUSDT"]']
+)
+def test_a_list_in_the_environment(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TIDEMARK_SYMBOLS", text)
+    assert load().symbols == ("BTCUSDT", "ETHUSDT")
+
+
+def test_a_list_of_numbers_and_of_paths_in_the_environment(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TIDEMARK_INDICATORS__SMA", "5,10,20,50")
+    monkeypatch.setenv("TIDEMARK_STRATEGY_PATHS", "mine.py,/other.py")
+    assert load().indicators.sma == (5, 10, 20, 50)
+    assert load().strategy_paths == (folder / "mine.py", Path("/other.py"))
+
+
+def test_a_group_as_json_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TIDEMARK_RISK", json.dumps({"leverage": 7}))
+    assert load().risk.leverage == 7
+
+
+def test_an_empty_variable_is_as_good_as_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TIDEMARK_SIM_URL", "")
+    assert load().sim_url is None
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("ENVIRONMENT", "simm", "'sim', 'binance-um-demo' or 'binance-um'"),
+        ("MODE", "auto", "'signal-only' or 'auto-execute'"),
+        ("ASYNC_DRIVER", "asyncpg", "'pymongo' or 'motor'"),
+        ("HISTORY_DAYS", "0", "greater than or equal to 1"),
+        ("HISTORY_DAYS", "many", "valid integer"),
+        ("INTERVALS", "1h,15x", "unknown interval '15x'. Did you mean '15m'?"),
+        ("SYMBOLS", "BTC/USDT", "'BTC/USDT' is no symbol"),
+        ("SYMBOLS", '["BTC', "Unterminated string"),
+        ("SIM_URL", "localhost:9876", "must begin with http:// or https://"),
+        ("DATABASE", "a.b", "should match pattern"),
+        ("RISK__LEVERAGE", "200", "less than or equal to 125"),
+        ("RISK__UNIT_PERCENT", "0", "greater than 0"),
+        ("INDICATORS__SMA", "7,20", "four rising periods"),
+        ("INDICATORS__SMA", "7,20,20,60", "four rising periods"),
+        ("LOG", "xml", "'human' or 'json'"),
+    ],
+)
+def test_a_bad_value_names_the_setting_the_value_and_what_is_allowed(
+    name: str, value: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = refused(monkeypatch, **{name: value})
+    assert text.startswith(f"TIDEMARK_{name} = ")
+    assert value in text
+    assert said in text
+
+
+def test_a_bad_value_in_the_file_names_the_file(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "tidemark.toml").write_text("[risk]\nleverage = 0\n")
+    assert refused(monkeypatch).startswith(f"risk.leverage in {folder / 'tidemark.toml'} = 0: must be")
+
+
+def test_every_problem_is_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert len(refused(monkeypatch, MODE="x", LOG="y", HISTORY_DAYS="z").splitlines()) == 3
+
+
+def test_values_that_contradict_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = refused(monkeypatch, INDICATORS__MACD_FAST="30")
+    assert "macd_fast (30) must be shorter than macd_slow (26)" in text
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("ENVIROMENT", "Did you mean TIDEMARK_ENVIRONMENT?"),
+        ("RISK__LEVERGE", "Did you mean TIDEMARK_RISK__LEVERAGE?"),
+        ("XYZZY", "Allowed: TIDEMARK_CONFIG, TIDEMARK_HOME,"),
+    ],
+)
+def test_an_unknown_variable_is_refused(name: str, hint: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert f"TIDEMARK_{name} is not a setting. {hint}" in refused(monkeypatch, **{name: "1"})
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("symbol = []", "is not a setting. Did you mean symbols?"),
+        ("[risk]\nleverge = 1", "risk.leverge in"),
+        ("[risc]\nleverage = 1", "Did you mean risk?"),
+    ],
+)
+def test_an_unknown_key_is_refused(text: str, hint: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "tidemark.toml").write_text(text)
+    assert hint in refused(monkeypatch)
+
+
+def test_an_unknown_key_within_json_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = refused(monkeypatch, RISK='{"leverge": 1}')
+    assert text == "risk.leverge is not a setting. Did you mean risk.leverage?"
+
+
+@pytest.mark.parametrize("text", ["symbols = [", b"\xff\xfe"])
+def test_a_file_that_is_no_toml_is_refused(text: str | bytes, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "tidemark.toml").write_bytes(text if isinstance(text, bytes) else text.encode())
+    assert "tidemark.toml cannot be read as TOML: " in refused(monkeypatch)
+
+
+def test_a_named_file_must_exist(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "nowhere.toml, which does not exist" in refused(monkeypatch, CONFIG="nowhere.toml")
+
+
+URI = "mongodb://user:hunter2@db.example/?replicaSet=a"
+
+
+def test_secrets_come_from_files(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, text in (("mongo_uri", URI), ("api_key", "key"), ("api_secret", "hunter2")):
+        (folder / name).write_text(f"{text}\n")
+        monkeypatch.setenv(f"TIDEMARK_{name.upper()}_FILE", name)
+    settings = load()
+    assert settings.mongo_uri == SecretStr(URI)
+    assert settings.api_key == SecretStr("key")
+    assert settings.api_secret == SecretStr("hunter2")
+
+
+@pytest.mark.parametrize(
+    ("content", "said"), [(None, "cannot be read: No such file or directory"), (" \n", "is empty")]
+)
+def test_a_secret_file_that_gives_no_secret(
+    content: str | None, said: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if content is not None:
+        (folder / "secret").write_text(content)
+    assert said in refused(monkeypatch, API_SECRET_FILE=str(folder / "secret"))
+
+
+def test_a_secret_and_its_file_are_one_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "api_key and api_key_file are both set" in refused(monkeypatch, API_KEY="hunter2", API_KEY_FILE="file")
+
+
+def secrets_of(monkeypatch: pytest.MonkeyPatch) -> Settings:
+    monkeypatch.setenv("TIDEMARK_MONGO_URI", URI)
+    monkeypatch.setenv("TIDEMARK_API_KEY", "hunter2")
+    monkeypatch.setenv("TIDEMARK_API_SECRET", "hunter2")
+    monkeypatch.setenv("TIDEMARK_PROXY", "http://user:hunter2@proxy:8080")
+    return load()
+
+
+def test_no_secret_is_ever_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = secrets_of(monkeypatch)
+    shown = [repr(settings), str(settings), str(settings.model_dump()), settings.model_dump_json()]
+    assert all("hunter2" not in text for text in shown)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("MONGO_URI", "postgres://user:hunter2@h/"),
+        ("PROXY", "ftp://user:hunter2@h"),
+        ("HISTORY_DAYS", "none"),
+        ("INDICATORS__MACD_FAST", "30"),
+    ],
+)
+def test_no_error_shows_a_secret(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    secrets_of(monkeypatch)
+    assert "hunter2" not in refused(monkeypatch, **{name: value})
+
+
+def test_settings_do_not_change_under_way() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        load().mode = "auto-execute"  # type: ignore[misc]
