@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from pymongo import MongoClient
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.database import Database
 
+from pipeline.simulator.handle import Simulator
 from pipeline.store import connect
 from pipeline.store.launch import Limits, any_free_port
 from pipeline.store.server import Server
@@ -98,3 +99,32 @@ def any_db(request: pytest.FixtureRequest) -> Any:
     if request.param == "mongod":
         return request.getfixturevalue("db")
     return mongomock.MongoClient(tz_aware=True)["test"]
+
+
+@pytest.fixture(scope="session")
+def shared_simulator() -> Iterator[Simulator]:
+    """The one exchange of this run: the default market, limits counted and not enforced."""
+    with Simulator.start(lifted_limits=True) as simulator:
+        yield simulator
+
+
+@pytest.fixture
+def simulator(shared_simulator: Simulator) -> Iterator[Simulator]:
+    """The exchange of this run, healed before and after the test. Its accounts remember what earlier tests did."""
+    shared_simulator.faults.clear()
+    yield shared_simulator
+    shared_simulator.faults.clear()
+
+
+@pytest.fixture
+def start_simulator() -> Iterator[Callable[..., Simulator]]:
+    """Start an exchange of the test's own with these options; it ends with the test."""
+    running: list[Simulator] = []
+
+    def start(**options: Any) -> Simulator:
+        running.append(Simulator.start(**options))
+        return running[-1]
+
+    yield start
+    for each in running:
+        each.stop()

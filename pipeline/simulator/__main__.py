@@ -1,6 +1,7 @@
 """`python -m pipeline.simulator OPTIONS`: the exchange as a process of its own, for `handle`.
 
-OPTIONS is `host.Options` as JSON. It prints where it answers, as one line of JSON, and runs until SIGTERM.
+OPTIONS is `host.Options` as JSON. It prints where it answers, as one line of JSON, and runs until SIGTERM, or until its
+standard input is closed: whoever started it is gone then, and no exchange outlives its test.
 """
 
 import asyncio
@@ -15,11 +16,17 @@ from pipeline.simulator.host import Options, Running, serve
 def main() -> int:
     """Run; the exit code is that of the error, if one ends it."""
     try:
-        asyncio.run(serve(msgspec.json.decode(sys.argv[1], type=Options), _announce))
+        asyncio.run(_serve_while_wanted(msgspec.json.decode(sys.argv[1], type=Options)))
     except TidemarkError as failure:
         sys.stderr.write(f"{failure}\n")
         return failure.exit_code
     return 0
+
+
+async def _serve_while_wanted(options: Options) -> None:
+    stopped = asyncio.Event()
+    asyncio.get_running_loop().add_reader(sys.stdin, stopped.set)
+    await serve(options, _announce, stopped)
 
 
 def _announce(running: Running) -> None:

@@ -100,14 +100,14 @@ class Simulator:
         with tempfile.TemporaryFile() as complaints:
             process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
                 [sys.executable, "-m", "pipeline.simulator", msgspec.json.encode(options).decode()],
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=complaints,
             )
             line = _first_line(process, START_TIMEOUT)
             if not line:
                 process.kill()
-                process.wait()
+                process.communicate()
                 complaints.seek(0)
                 raise SimulatorError(f"the simulator did not start: {complaints.read().decode().strip() or 'no word'}")
         return cls(process, msgspec.json.decode(line, type=Running))
@@ -120,8 +120,9 @@ class Simulator:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-        if self._process.stdout is not None:
-            self._process.stdout.close()
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                pipe.close()
 
     @property
     def alive(self) -> bool:

@@ -86,14 +86,14 @@ def build_exchange(options: Options) -> Exchange:
     return exchange
 
 
-async def serve(options: Options, on_ready: Callable[[Running], None]) -> None:
-    """Run until SIGINT or SIGTERM, or until something inside fails."""
+async def serve(options: Options, on_ready: Callable[[Running], None], stopped: asyncio.Event | None = None) -> None:
+    """Run until SIGINT or SIGTERM, until `stopped` is set, or until something inside fails."""
     server = Server(
         build_exchange(options),
         Manners(ping_every=options.ping_every, life=options.connection_life),
         options.close_lateness,
     )
-    stopped = asyncio.Event()
+    stopped = stopped or asyncio.Event()
     loop = asyncio.get_running_loop()
     for signal_number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(signal_number, stopped.set)
