@@ -41,7 +41,7 @@ def make_tape(opened: int, ticks: list[Tick]) -> Tape:
     return Tape(table[:, 0].tolist(), ticks, so_far)
 
 
-class _Deal(NamedTuple):
+class Deal(NamedTuple):
     price: int
     quantity: int
     buyer_is_maker: bool
@@ -53,41 +53,45 @@ def make_ticks(candle: np.void, anatomy: np.void, dice: Random) -> list[Tick]:
     if not trades:
         return []
     deals = _deals(candle, anatomy, dice)
-    opened = int(candle["t"])
-    times = sorted(opened + int(dice.random() * MINUTE) for _ in deals)
+    return timed(int(candle["t"]), MINUTE, deals, dice)
+
+
+def timed(opened: int, length: int, deals: list[Deal], dice: Random) -> list[Tick]:
+    """Those deals, in that order, at random times of the candle."""
+    times = sorted(opened + int(dice.random() * length) for _ in deals)
     return [Tick(time, *deal) for time, deal in zip(times, deals, strict=True)]
 
 
-def _deals(candle: np.void, anatomy: np.void, dice: Random) -> list[_Deal]:
+def _deals(candle: np.void, anatomy: np.void, dice: Random) -> list[Deal]:
     trades, opened, close = int(candle["trades"]), int(candle["open"]), int(candle["close"])
     first, last = int(anatomy["first"]), int(anatomy["last"])
-    deals = [_Deal(opened, first, not anatomy["first_taken"])]
+    deals = [Deal(opened, first, not anatomy["first_taken"])]
     if trades >= 4:
-        deals += _in_three_legs(candle, _pairs(candle, anatomy, dice), dice)
+        deals += in_three_legs(candle, _pairs(candle, anatomy, dice), dice)
     if trades % 2 and trades > 1:
-        deals.append(_Deal(close, last // 2, not anatomy["last_taken"]))
+        deals.append(Deal(close, last // 2, not anatomy["last_taken"]))
         last -= last // 2
     if trades > 1:
-        deals.append(_Deal(close, last, not anatomy["last_taken"]))
+        deals.append(Deal(close, last, not anatomy["last_taken"]))
     return deals
 
 
-def _pairs(candle: np.void, anatomy: np.void, dice: Random) -> list[_Deal]:
+def _pairs(candle: np.void, anatomy: np.void, dice: Random) -> list[Deal]:
     """The mirrored trades, in no order yet; the first two are the high and the low."""
     high, low = int(candle["high"]), int(candle["low"])
     pairs, taken_pairs, taken = (int(candle["trades"]) - 2) // 2, int(anatomy["taken_pairs"]), int(anatomy["taken"])
     mirrored = (int(candle["volume"]) - int(anatomy["first"]) - int(anatomy["last"])) // 2
-    quantities = [(q, False) for q in _shares(taken, taken_pairs, dice)]
-    quantities += [(q, True) for q in _shares(mirrored - taken, pairs - taken_pairs, dice)]
+    quantities = [(q, False) for q in shares(taken, taken_pairs, dice)]
+    quantities += [(q, True) for q in shares(mirrored - taken, pairs - taken_pairs, dice)]
     dice.shuffle(quantities)
     deals = []
     for number, (quantity, buyer_is_maker) in enumerate(quantities):
         price = high if not number else low + int((high - low + 1) * dice.random())
-        deals += [_Deal(price, quantity, buyer_is_maker), _Deal(high + low - price, quantity, buyer_is_maker)]
+        deals += [Deal(price, quantity, buyer_is_maker), Deal(high + low - price, quantity, buyer_is_maker)]
     return deals
 
 
-def _shares(total: int, parts: int, dice: Random) -> list[int]:
+def shares(total: int, parts: int, dice: Random) -> list[int]:
     """`total` in that many random parts of at least one."""
     if not parts:
         return []
@@ -96,12 +100,13 @@ def _shares(total: int, parts: int, dice: Random) -> list[int]:
     return [1 + right - left for left, right in pairwise(cuts)]
 
 
-def _in_three_legs(candle: np.void, deals: list[_Deal], dice: Random) -> list[_Deal]:
-    """In the order of a walk from the open to one extreme, to the other, to the close."""
+def in_three_legs(candle: np.void, deals: list[Deal], dice: Random) -> list[Deal]:
+    """In the order of a walk from the open to one extreme, to the other, to the close. The first two deals are those
+    at the high and at the low."""
     opened, close = int(candle["open"]), int(candle["close"])
     upwards = 1 if (dice.random() < 0.7) == (close < opened) else -1
     turns = deals[:2] if upwards == 1 else deals[1::-1]
-    legs: tuple[list[_Deal], list[_Deal], list[_Deal]] = ([], [], [])
+    legs: tuple[list[Deal], list[Deal], list[Deal]] = ([], [], [])
     for deal in deals[2:]:
         open_side, close_side = (deal.price - opened) * upwards >= 0, (close - deal.price) * upwards >= 0
         choices = [1, *([0] if open_side else []), *([2] if close_side else [])]
