@@ -12,6 +12,8 @@ _PACKAGES = {"libssl": "libssl3", "libcrypto": "libssl3", "libcurl": "libcurl4",
 
 ADDRESS_IN_USE = 48
 DATA_IN_USE = 100
+_NEED_UPGRADE = 62
+_OTHER_VERSION = ("UPGRADE PROBLEM", "unsupported WiredTiger file version", "to start up on the existing data files")
 
 
 def find_mongod() -> Path:
@@ -57,10 +59,10 @@ def explain_exit(binary: Path, code: int, said: str) -> str:
         )
     if "No space left on device" in said:
         return "the disk of the data folder is full. Free some space, or move the folder with TIDEMARK_HOME."
-    if "featureCompatibilityVersion" in said or "unsupported WiredTiger file version" in said or code == 62:
+    if code == _NEED_UPGRADE or any(words in said for words in _OTHER_VERSION):
         return (
-            f"the data files were written by another version of MongoDB than {binary}. Start the newer mongod again "
-            "(put it first on PATH), or begin an empty data folder with TIDEMARK_HOME."
+            f"the data files were written by another version of MongoDB than {binary}. Put the mongod that wrote "
+            "them first on PATH, or begin an empty data folder with TIDEMARK_HOME."
         )
     if code == -signal.SIGILL:
         return (

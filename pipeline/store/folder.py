@@ -83,8 +83,9 @@ class Folder:
     def remembered(self) -> Remembered:
         """What the last start wrote; a file that was cut short or edited counts as none."""
         try:
-            return Remembered(**json.loads(self._state_file.read_text()))
-        except (OSError, ValueError, TypeError):
+            stored = json.loads(self._state_file.read_text())
+            return Remembered(int(stored["port"]), int(stored["process_id"] or 0) or None, bool(stored["kept"]))
+        except (OSError, ValueError, TypeError, KeyError):
             return Remembered()
 
     def remember(self, state: Remembered) -> None:

@@ -70,9 +70,11 @@ class Server:
                 self._membership = self._folder.enter()
             try:
                 self._bring_up()
-            except BaseException:
+            except BaseException as error:
                 if joined:
                     self._leave()
+                if not isinstance(error, Exception):  # Ctrl-C: leave nothing behind
+                    self._stop_unused()
                 raise
         return self.uri
 
@@ -86,8 +88,7 @@ class Server:
             return
         with self._folder.starting(self._timeout):
             self._leave()
-            if not self._folder.remembered().kept and not self._folder.has_users():
-                self._stop()
+            self._stop_unused()
 
     @contextmanager
     def running(self) -> Iterator[str]:
@@ -178,11 +179,16 @@ class Server:
             log.warning("port %d is taken by another program; the database listens on %d", wanted, port)
         return port
 
+    def _stop_unused(self) -> None:
+        if not self._folder.remembered().kept and not self._folder.has_users():
+            self._stop()
+
     def _stop(self) -> bool:
         process = launch.find_process(self._folder)
         if process is None:
             return False
-        agreed = replica.shut_down(self._folder, launch.port_of(process), self._patience)
+        port = launch.port_of(process)
+        agreed = launch.listens(port) and replica.shut_down(self._folder, port, self._patience)
         if agreed and launch.wait_gone(process, self._timeout):
             return True
         if launch.end(process, self._timeout):

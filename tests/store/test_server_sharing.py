@@ -84,6 +84,21 @@ def test_ctrl_c_in_the_starter_leaves_a_clean_end_and_no_process(
         assert "Detected unclean shutdown" not in Folder(prepared).log_end()
 
 
+@pytest.mark.parametrize("step", ["pipeline.store.launch.listens", "pipeline.store.replica._form_set"])
+def test_ctrl_c_during_the_first_start_leaves_no_process(
+    step: str, prepared: Path, mongods: FindServers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> None:
+        monkeypatch.undo()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(step, interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        Server(prepared).ensure()
+    assert mongods(prepared) == []
+    assert Folder(prepared).has_users() is False
+
+
 def test_a_server_that_was_asked_to_stay_stays_until_stop(prepared: Path, mongods: FindServers) -> None:
     server = Server(prepared)
     with server.running():
