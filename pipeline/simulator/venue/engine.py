@@ -9,7 +9,7 @@ from typing import Final
 
 from pipeline.simulator.types import Market, SymbolSpec, Tick
 from pipeline.simulator.venue import events, ledger, matching
-from pipeline.simulator.venue.account import Account, Income, MarkOf, Trade
+from pipeline.simulator.venue.account import MAX_NOTIONAL, Account, Income, MarkOf, Trade
 from pipeline.simulator.venue.filters import band, check_counterparty
 from pipeline.simulator.venue.ledger import LedgerEntry
 from pipeline.simulator.venue.orders import (
@@ -112,12 +112,21 @@ class Engine:
         value = order.remaining * self._assumed_price(order, last)
         buy, sell = (value, ZERO) if order.side is Side.BUY else (ZERO, value)
         key = (order.symbol, order.position_side)
+        bids, asks = account.order_notionals(*key)
+        held = account.position(*key).notional(mark(order.symbol))
+        if max(abs(held + bids + buy), abs(held - asks - sell)) > MAX_NOTIONAL:
+            raise refuse(-2027)
         needed = account.order_margin(*key, mark, buy, sell) - account.order_margin(*key, mark)
         if needed > account.available(mark):
             raise refuse(-2019)
 
     def accept(self, account: Account, order: Order, last: int, time: int) -> None:
         """Enter a checked order: what can trade at once does, the rest rests or expires as it was told to."""
+        self.enter(account, order, time)
+        self.take(account, order, last, time)
+
+    def enter(self, account: Account, order: Order, time: int) -> None:
+        """Write an order into the book, before anything of it trades."""
         account.orders[order.id] = order
         account.open_orders[order.id] = order
         account.by_client_id[order.client_id] = order
@@ -128,7 +137,6 @@ class Engine:
             )
         )  # fmt: skip
         self.report(account, order, "NEW", time)
-        self.take(account, order, last, time)
 
     def take(self, account: Account, order: Order, last: int, time: int) -> None:
         """Trade what crosses the book now, then let the rest do what its time in force says."""

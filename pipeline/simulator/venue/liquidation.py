@@ -21,10 +21,19 @@ def watch(engine: Engine, account: Account, time: int) -> None:
     mark = engine.marks(time)
     for position in held:
         if position.symbol in account.isolated:
-            margin = position.isolated_wallet + position.unrealised(mark(position.symbol))
-            if margin <= maintenance_of(position, engine.market.specs, mark):
-                _close(engine, account, position, mark, time)
+            _watch_isolated(engine, account, position, mark, time)
     _watch_cross(engine, account, mark, time)
+
+
+def _watch_isolated(engine: Engine, account: Account, position: Position, mark: MarkOf, time: int) -> None:
+    margin = position.isolated_wallet + position.unrealised(mark(position.symbol))
+    if margin > maintenance_of(position, engine.market.specs, mark):
+        return
+    for order in account.orders_of(position.symbol):
+        engine.end(account, order, Status.CANCELED, time)
+    floor = account.wallet - max(ZERO, position.isolated_wallet)
+    _close(engine, account, position, mark, time)
+    _insure(engine, account, floor - account.wallet, time)
 
 
 def _watch_cross(engine: Engine, account: Account, mark: MarkOf, time: int) -> None:
@@ -34,8 +43,11 @@ def _watch_cross(engine: Engine, account: Account, mark: MarkOf, time: int) -> N
     margin = account.cross_wallet + account.unrealised(mark, cross_only=True)
     maintenance = account.maintenance(engine.market.specs, mark)
     if margin <= maintenance:
+        for order in list(account.open_orders.values()):
+            engine.end(account, order, Status.CANCELED, time)
         for position in cross:
             _close(engine, account, position, mark, time)
+        _insure(engine, account, -account.cross_wallet, time)
         return
     is_thin = maintenance > margin * WARN_AT
     if is_thin and not account.warned:
@@ -44,44 +56,29 @@ def _watch_cross(engine: Engine, account: Account, mark: MarkOf, time: int) -> N
 
 
 def _close(engine: Engine, account: Account, position: Position, mark: MarkOf, time: int) -> None:
-    for resting in account.orders_of(position.symbol):
-        engine.end(account, resting, Status.CANCELED, time)
     quantity, price = position.quantity, mark(position.symbol)
-    was_isolated = position.symbol in account.isolated
-    set_aside = position.isolated_wallet
-    before = account.wallet
     order = _order(engine, position, price, time)
-    account.orders[order.id] = account.open_orders[order.id] = order
-    account.by_client_id[order.client_id] = order
-    engine.ledger.append(
-        ledger.Accepted(
-            time, account.name, order.id, order.client_id, order.symbol, order.side, order.position_side, order.type,
-            order.time_in_force, order.quantity, order.price, order.reduce_only,
-        )
-    )  # fmt: skip
-    engine.report(account, order, "NEW", time)
+    engine.enter(account, order, time)
     fee_rate = engine.spec(position.symbol).liquidation_fee
     engine.fill(account, order, abs(quantity), price, time, maker=False, fee_rate=fee_rate)
     engine.ledger.append(ledger.Liquidated(time, account.name, position.symbol, position.side, quantity, price))
-    _insure(engine, account, before - set_aside if was_isolated else ZERO, time)
 
 
-def _insure(engine: Engine, account: Account, floor: Decimal, time: int) -> None:
+def _insure(engine: Engine, account: Account, missing: Decimal, time: int) -> None:
     """Nobody loses more than the margin behind the position: the insurance fund pays the rest."""
-    missing = floor - account.wallet
     if missing <= 0:
         return
     engine.book_income(account, "INSURANCE_CLEAR", "", missing, time)
     engine.ledger.append(ledger.Insured(time, account.name, missing))
-    account.events.append(
-        events.account_update(account, "INSURANCE_CLEAR", time, [], engine.marks(time), change=missing)
-    )
+    update = events.account_update(account, "INSURANCE_CLEAR", time, [], engine.marks(time), change=missing)
+    account.events.append(update)
 
 
 def _order(engine: Engine, position: Position, price: Decimal, time: int) -> Order:
+    number = engine.ids.take("order")
     return Order(
-        id=engine.ids.take("order"),
-        client_id=f"autoclose-{time}{engine.ids.take('algo') % 1000}",
+        id=number,
+        client_id=f"autoclose-{number}",
         symbol=position.symbol,
         side=Side.SELL if position.quantity > 0 else Side.BUY,
         position_side=position.side,

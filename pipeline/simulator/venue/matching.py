@@ -1,5 +1,6 @@
 """How orders meet the market: the quotes around the last trade, what a taker sweeps, what a resting order gets from a
-trade. Pure functions; the depth shown is the same for everyone and refills at once."""
+trade. Pure functions. Nobody moves the market: the depth is the same for everyone and refills at
+once, and every resting order meets the trades of the market alone."""
 
 from dataclasses import dataclass
 from decimal import ROUND_DOWN, Decimal

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Final
 
 from pipeline.simulator.errors import ApiError
@@ -168,4 +169,6 @@ def item_params(item: object) -> Params:
 def _text(value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, Decimal):
+        return f"{value:f}"
     return "" if value is None else str(value)

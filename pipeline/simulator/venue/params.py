@@ -93,7 +93,7 @@ class Params:
     def array(self, name: str) -> list[object]:
         """A mandatory JSON array."""
         try:
-            value = json.loads(self.need(name))
+            value = json.loads(self.need(name), parse_float=Decimal)
         except ValueError:
             raise refuse(-1102, name) from None
         if not isinstance(value, list):
