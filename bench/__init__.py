@@ -1,0 +1,4 @@
+"""Side-by-side benchmarks: ours, the best other way, and the limit the machine sets, measured in one run.
+
+`python -m bench` runs every module here that has `run(quick) -> list[Row]`. Numbers say nothing alone; ratios do.
+"""

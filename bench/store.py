@@ -1,0 +1,244 @@
+"""The candle store: load and write 300 days of 1m against the other ways, on a mongod of its own.
+
+Every way gets the same candles, of 22 fields, and ends with the same thing: a polars table when it loads, stored
+candles when it writes. They take turns, and the median counts.
+"""
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+from bson.datetime_ms import DatetimeMS
+from bson.int64 import Int64
+from pymongo import InsertOne, MongoClient, UpdateOne
+from pymongo.database import Database
+from pymongoarrow.api import Schema, aggregate_polars_all, find_polars_all
+
+from bench.table import Row, alternate, rate
+from pipeline.store import connect
+from pipeline.store.candles import BUCKETS_A_BATCH, BUCKETS_AT_ONCE, CandleStore
+from pipeline.store.codec import decode_buckets, encode_buckets
+from pipeline.store.frame import FRAME_SCHEMA, from_frame, to_grid
+from pipeline.store.launch import Limits, any_free_port
+from pipeline.store.live import LiveCandle, upsert_operations
+from pipeline.store.prepare import prepare
+from pipeline.store.server import Server
+from pipeline.timeline import MINUTE, interval
+from schemas.candles import CANDLE_FIELDS, CANDLES
+from schemas.series import SeriesKey
+
+KEY = SeriesKey("sim", "BTCUSDT", "1m")
+STEP = interval("1m")
+START = STEP.bucket(1_760_000_000_000).start
+FLAT = "one_document_a_candle"
+PER_BULK = 5_000
+
+_ARROW = {"closed": pa.bool_(), "trades": pa.int64()} | dict.fromkeys(("t", "te", "u"), pa.timestamp("ms"))
+ARROW_SCHEMA = Schema({name: _ARROW.get(name, pa.float64()) for name in CANDLE_FIELDS})
+
+
+def run(quick: bool) -> list[Row]:
+    """Load, write, and the guarded updates of the present."""
+    count = 43_200 if quick else 432_000
+    frame = history(count)
+    with mongod() as database:
+        written = writing(database, frame, rounds=3)
+        loaded = loading(database, frame, rounds=5 if quick else 7)
+        updated = updating(database, 250 if quick else 2_500)
+    return [*loaded, *written, *codec(frame), updated]
+
+
+def history(count: int) -> pl.DataFrame:
+    """A closed 1m candle a minute, a random walk, every field filled."""
+    random = np.random.default_rng(7)
+    t = START + np.arange(count) * MINUTE
+    columns: dict[str, Any] = {name: 60_000 + np.cumsum(random.normal(size=count)) for name in FRAME_SCHEMA}
+    columns |= {"t": t, "te": t + MINUTE - 1, "u": t + MINUTE + 7}
+    columns |= {"trades": random.integers(1, 9_000, count), "closed": np.ones(count, np.bool_)}
+    return pl.DataFrame(columns).select(pl.col(name).cast(kind) for name, kind in FRAME_SCHEMA.items())
+
+
+@contextmanager
+def mongod() -> Iterator[Database[dict[str, Any]]]:
+    """An empty, prepared database on a server that is gone afterwards."""
+    with tempfile.TemporaryDirectory(prefix="tidemark-bench-") as folder:
+        server = Server(Path(folder), port=any_free_port(), limits=Limits(cache_gb=1.0, oplog_mb=990))
+        with server.running() as uri, connect.client(uri) as client:
+            yield _prepared(client)
+
+
+def _prepared(client: MongoClient[dict[str, Any]]) -> Database[dict[str, Any]]:
+    database = client["bench"]
+    prepare(database)
+    return database
+
+
+def loading(database: Database[dict[str, Any]], frame: pl.DataFrame, rounds: int) -> list[Row]:
+    """Everything into one polars table. pymongoarrow gets the schema, and both ways of storing candles."""
+    count, end = frame.height, int(frame["t"].cast(pl.Int64)[-1])
+    store, buckets, flat = CandleStore(database), database[CANDLES.name], database[FLAT]
+    unwind = [{"$match": {"symbol": KEY.symbol}}, {"$sort": {"_id": 1}}, {"$unwind": "$candles"}]
+    unwind.append({"$replaceRoot": {"newRoot": "$candles"}})
+
+    def plain() -> pl.DataFrame:
+        found = buckets.find({"symbol": KEY.symbol}, sort=[("_id", 1)])
+        candles = [candle for bucket in found for candle in bucket["candles"] if candle is not None]
+        return pl.DataFrame(candles, schema=FRAME_SCHEMA)
+
+    ways = {
+        "ours": lambda: store.load(KEY, START, end),
+        "two columns": lambda: store.load(KEY, START, end, ("t", "close")),
+        "pymongoarrow, $unwind": lambda: aggregate_polars_all(buckets, unwind, schema=ARROW_SCHEMA),
+        "pymongoarrow, one document a candle": lambda: find_polars_all(
+            flat, {}, schema=ARROW_SCHEMA, sort=[("_id", 1)]
+        ),
+        "find()": plain,
+        "raw batches": lambda: drain(database),
+        "presence": lambda: store.presence(KEY, START, end),
+    }
+    for name in ("ours", "pymongoarrow, $unwind", "pymongoarrow, one document a candle", "find()"):
+        if ways[name]().height != count:
+            raise RuntimeError(f"{name} loaded another number of candles")
+    if not store.load(KEY, START, end).equals(frame):
+        raise RuntimeError("what was loaded is not what was written")
+    medians = alternate(rounds, *(lambda way=way: rate(count, way) for way in ways.values()))
+    measured = dict(zip(ways, medians, strict=True))
+    peer = max(("pymongoarrow, $unwind", "pymongoarrow, one document a candle"), key=measured.__getitem__)
+    others = ", ".join(f"{name} {measured[name] / 1e6:.3f} M/s" for name in ways if name.startswith(("py", "find")))
+    size = f"{count:,} candles"
+    return [
+        Row(
+            group="Load",
+            name=f"{size}, every field",
+            ours=measured["ours"],
+            unit="candles/s",
+            peer_name=peer,
+            peer=measured[peer],
+            limit_name="raw batches drained",
+            limit=measured["raw batches"],
+            times_peer=4,
+            share_of_limit=0.6,
+            note=others,
+        ),
+        Row(group="Load", name=f"{size}, two columns", ours=measured["two columns"], unit="candles/s"),
+        Row(group="Load", name=f"{size}, which slots are filled", ours=measured["presence"], unit="candles/s"),
+    ]
+
+
+def drain(database: Database[dict[str, Any]]) -> int:
+    """Receive the same documents in the same batches and look at none of them."""
+    batches = database[CANDLES.name].find_raw_batches(
+        {"_id": {"$gte": f"{KEY}:", "$lt": f"{KEY};"}}, sort=[("_id", 1)], batch_size=BUCKETS_A_BATCH
+    )
+    return sum(len(batch) for batch in batches)
+
+
+def writing(database: Database[dict[str, Any]], frame: pl.DataFrame, rounds: int) -> list[Row]:
+    """The same history into an empty collection. The peer's operations and the limit's bytes are made beforehand."""
+    count, candles, flat = frame.height, database[CANDLES.name], database[FLAT]
+    store = CandleStore(database)
+    documents = encode_buckets(KEY, to_grid(from_frame(frame, STEP, CANDLE_FIELDS), STEP))
+    upserts = [
+        UpdateOne({"_id": f"{KEY}:{row['t']}"}, {"$set": row}, upsert=True)
+        for row in map(_bson_types, frame.with_columns(pl.col("t", "te", "u").cast(pl.Int64)).iter_rows(named=True))
+    ]
+
+    def ours() -> float:
+        candles.delete_many({})
+        return rate(count, lambda: store.replace_closed(KEY, frame))
+
+    def ready_made() -> float:
+        candles.delete_many({})
+        bulks = [documents[first : first + BUCKETS_AT_ONCE] for first in range(0, len(documents), BUCKETS_AT_ONCE)]
+        return rate(
+            count, lambda: [candles.bulk_write([InsertOne(one) for one in bulk], ordered=False) for bulk in bulks]
+        )
+
+    def one_each() -> float:
+        flat.drop()
+        bulks = [upserts[first : first + PER_BULK] for first in range(0, len(upserts), PER_BULK)]
+        return rate(count, lambda: [flat.bulk_write(bulk, ordered=False) for bulk in bulks])
+
+    def again() -> float:
+        return rate(count, lambda: store.replace_closed(KEY, frame))
+
+    ours_rate, limit, peer = alternate(rounds, ours, ready_made, one_each)
+    candles.delete_many({})
+    store.replace_closed(KEY, frame)
+    return [
+        Row(
+            group="Write",
+            name=f"{count:,} candles, every field",
+            ours=ours_rate,
+            unit="candles/s",
+            peer_name="an upsert a candle",
+            peer=peer,
+            limit_name="the same documents, encoded beforehand",
+            limit=limit,
+            times_peer=8,
+            share_of_limit=0.85,
+        ),
+        Row(
+            group="Write",
+            name="the same again: nothing changes",
+            ours=alternate(rounds, again)[0],
+            unit="candles/s",
+        ),
+    ]
+
+
+def _bson_types(row: dict[str, Any]) -> dict[str, Any]:
+    times = {name: DatetimeMS(row[name]) for name in ("t", "te", "u")}
+    return row | times | {"trades": Int64(row["trades"])}
+
+
+def codec(frame: pl.DataFrame) -> list[Row]:
+    """Encoding and decoding alone."""
+    grid = to_grid(from_frame(frame, STEP, CANDLE_FIELDS), STEP)
+    raws = [document.raw for document in encode_buckets(KEY, grid)]
+    batches = [b"".join(raws[first : first + BUCKETS_A_BATCH]) for first in range(0, len(raws), BUCKETS_A_BATCH)]
+    encoded, decoded = alternate(
+        5,
+        lambda: rate(frame.height, lambda: encode_buckets(KEY, grid)),
+        lambda: rate(frame.height, lambda: [decode_buckets(KEY, batch) for batch in batches]),
+    )
+    return [
+        Row(group="Codec", name="columns to BSON", ours=encoded, unit="candles/s"),
+        Row(group="Codec", name="BSON to columns, every constant byte verified", ours=decoded, unit="candles/s"),
+    ]
+
+
+def updating(database: Database[dict[str, Any]], series: int) -> Row:
+    """One bulk of guarded updates over many series, the candle in the middle of its bucket."""
+    store, moment = CandleStore(database), START + 120 * MINUTE
+    keys = [SeriesKey("sim", f"S{number}USDT", "1m") for number in range(series)]
+
+    def candles(event: int) -> list[LiveCandle]:
+        return [LiveCandle(key, moment, *(1.0,) * 6, 3, 1.0, 1.0, closed=False, u=moment + event) for key in keys]
+
+    for key in keys:
+        store.replace_closed(key, history(120))
+    events = iter(range(1, 1_000))
+    store.upsert_open(candles(next(events)))
+
+    def build() -> float:
+        batch = candles(next(events))
+        return rate(series, lambda: upsert_operations(batch))
+
+    def send() -> float:
+        batch = candles(next(events))
+        return rate(series, lambda: store.upsert_open(batch))
+
+    operations, upserts = alternate(7, build, send)
+    return Row(
+        group="Live",
+        name=f"a bulk of {series:,} guarded updates",
+        ours=upserts,
+        unit="candles/s",
+        note=f"one bulk takes {1_000 * series / upserts:.0f} ms; building its operations runs at {operations:,.0f}/s",
+    )
