@@ -14,6 +14,8 @@ from pipeline.errors import UsageError
 from pipeline.simulator.clock import Clock
 from pipeline.simulator.exchange import Exchange
 from pipeline.simulator.market import SyntheticMarket
+from pipeline.simulator.replay import ReplayMarket
+from pipeline.simulator.replay_file import read_recording
 from pipeline.simulator.security import ApiKey, read_secret
 from pipeline.simulator.server import Server, serving
 from pipeline.simulator.sockets import Manners
@@ -61,6 +63,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     connection_life: float = 86_400
     close_lateness: tuple[int, int] = (20, 400)
     """How late a candle's last frame is, in ms of server time: from, to."""
+    stream_period: Annotated[int, msgspec.Meta(ge=1)] = 250
+    """The shortest time between two frames of a stream, in ms of server time."""
 
 
 class Running(msgspec.Struct, frozen=True):
@@ -92,6 +96,7 @@ async def serve(options: Options, on_ready: Callable[[Running], None], stopped: 
         build_exchange(options),
         Manners(ping_every=options.ping_every, life=options.connection_life),
         options.close_lateness,
+        options.stream_period,
     )
     stopped = stopped or asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -123,7 +128,8 @@ def parse_account(text: str) -> Account:
 
 def _build_market(options: Options, now: int) -> Market:
     if options.replay is not None:
-        raise UsageError("no replay yet")
+        recording = read_recording(Path(options.replay))
+        return ReplayMarket({options.replay_symbol: recording}, epoch=now, seed=options.seed)
     return SyntheticMarket(options.seed, _contracts(options, now))
 
 

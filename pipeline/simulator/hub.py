@@ -180,20 +180,20 @@ class Hub:
 
 
 class Ticker:
-    """Polls the hub's slots in turn, so that each stream has its turn every 250 ms of server time, or as fast as the
-    wall allows where the clock runs fast."""
+    """Polls the hub's slots in turn, so that each stream has its turn every `period` ms of server time, or as fast as
+    the wall allows where the clock runs fast."""
 
-    PERIOD = 250
     SHORTEST = 0.02  # seconds of wall time for a round
 
-    def __init__(self, hub: Hub, clock: Clock) -> None:
+    def __init__(self, hub: Hub, clock: Clock, period: int = 250) -> None:
         self._hub = hub
         self._clock = clock
+        self._period = period
 
     async def run(self) -> None:
         """Poll for ever."""
         loop = asyncio.get_running_loop()
-        pause = max(self._clock.seconds(self.PERIOD), self.SHORTEST) / SLOTS
+        pause = max(self._clock.seconds(self._period), self.SHORTEST) / SLOTS
         turn, due = 0, loop.time()
         while True:
             self._hub.poll(turn % SLOTS, self._clock.now())

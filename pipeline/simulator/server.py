@@ -30,8 +30,13 @@ class Server:
     """One exchange with its doors open."""
 
     def __init__(
-        self, exchange: Exchange, manners: Manners | None = None, lateness: tuple[int, int] = (20, 400)
+        self,
+        exchange: Exchange,
+        manners: Manners | None = None,
+        lateness: tuple[int, int] = (20, 400),
+        stream_period: int = 250,
     ) -> None:
+        self._stream_period = stream_period
         self._exchange = exchange
         self._manners = manners or Manners()
         self.hub = Hub(exchange.market, exchange.panel, lambda name: lateness_between(*lateness, name))
@@ -95,7 +100,7 @@ class Server:
 
     async def _background(self, _: web.Application) -> AsyncIterator[None]:
         """Keep the streams and the accounts moving while the server runs."""
-        ticker = Ticker(self.hub, self._exchange.clock)
+        ticker = Ticker(self.hub, self._exchange.clock, self._stream_period)
         self._tasks = [asyncio.create_task(ticker.run()), asyncio.create_task(self._move_accounts())]
         yield
         for task in self._tasks:
