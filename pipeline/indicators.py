@@ -1,0 +1,264 @@
+"""Indicator columns from candles: RSI, MACD, averages, ATR and Bollinger bands. Numbers in, numbers out.
+
+The law of this module: **the value at a candle is a function of the candles near it, not of where the caller's data
+happen to begin**. So the live window, the whole history and a repaired day give the same doubles, to the last bit:
+
+- Averages and bands are computed on prices as whole ticks, with exact integer sums.
+- RSI, MACD and ATR never forget, so TA-Lib is started anew at fixed places: a candle whose number (`Interval.index`)
+  lies in block `number // settle` is computed from the beginning of the block before. After that warm-up the value
+  equals TA-Lib's over the full history; where it would not (a market that stands still for hours) it is still one
+  value, not two.
+- A hole or the first listing is a beginning: the warm-up starts there again, and is NaN.
+
+It never guesses a number, never fills a hole, and does no I/O. `docs/strategies.md` has the measurements.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from decimal import Decimal
+from itertools import pairwise
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import talib
+
+from pipeline.errors import TidemarkError, UsageError
+
+Floats = npt.NDArray[np.float64]
+Integers = npt.NDArray[np.int64]
+Columns = dict[str, Floats]
+
+TAIL: Final = 240
+"""How many finished columns the live window can give a strategy to look back over."""
+
+_MEMORY: Final = 51  # time constants until the start is forgotten: 37 reach the last bit, the slowest seen needed 43
+_STEP: Final = 240  # the warm-up is whole buckets of the store
+_CHUNK: Final = 16_384  # averages are worked in pieces that stay in the processor's cache
+_DEFINITION: Final = "1"  # counts up when the meaning of a column changes, so that stored columns are computed again
+
+
+class PriceScaleError(TidemarkError):
+    """A close is not a whole number of ticks: the caller gave too few decimals for this symbol."""
+
+
+@dataclass(frozen=True, slots=True)
+class Periods:
+    """The periods of every column, in candles. They are recorded with the data as `code`."""
+
+    rsi: int = 14
+    macd_fast: int = 12
+    macd_slow: int = 26
+    macd_signal: int = 9
+    sma: tuple[int, ...] = (7, 20, 60, 120)
+    atr: int = 14
+    bollinger: int = 20
+    bollinger_width: float = 2.0
+
+    def __post_init__(self) -> None:
+        lengths = (self.rsi, self.macd_fast, self.macd_slow, self.atr, self.bollinger, *self.sma)
+        if min(lengths) < 2 or self.macd_signal < 1 or not self.bollinger_width > 0:
+            raise UsageError(f"a period is at least 2 candles and a width is above 0, but these are {self}")
+        if self.macd_fast >= self.macd_slow:
+            raise UsageError(f"macd_fast ({self.macd_fast}) must be shorter than macd_slow ({self.macd_slow})")
+        if len(set(self.sma)) != len(self.sma):
+            raise UsageError(f"sma names a period twice: {', '.join(map(str, self.sma))}")
+
+    @property
+    def code(self) -> str:
+        """Everything the values depend on besides the candles and their decimals, as one stable text."""
+        averages = "-".join(map(str, self.sma))
+        return (
+            f"v{_DEFINITION} rsi{self.rsi} macd{self.macd_fast}-{self.macd_slow}-{self.macd_signal} sma{averages} "
+            f"atr{self.atr} bb{self.bollinger}x{self.bollinger_width:g} settle{self.settle}"
+        )
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The names of the columns, in the order `compute` gives them."""
+        averages = (f"sma{period}" for period in self.sma)
+        return ("rsi", "macd", "macd_signal", "macd_hist", "atr", *averages, "bb_upper", "bb_middle", "bb_lower")
+
+    @property
+    def settle(self) -> int:
+        """Warm-up of the columns that never forget, and the distance between their fixed beginnings."""
+        slowest = max(self.rsi, self.atr, (self.macd_slow + 1) / 2)
+        return _STEP * math.ceil(_MEMORY * slowest / _STEP)
+
+    @property
+    def window(self) -> int:
+        """Candles the live side must hold, the open one included, for `TAIL` right values at its end."""
+        return 2 * self.settle + TAIL + max(0, max((*self.sma, self.bollinger)) - 2 * self.settle)
+
+
+PERIODS: Final = Periods()
+WINDOW: Final = PERIODS.window
+
+
+def compute(
+    numbers: Integers, high: Floats, low: Floats, close: Floats, *, decimals: int, periods: Periods = PERIODS
+) -> Columns:
+    """Every column over a history. `numbers` are the candles' numbers, ascending; where one is missing is a hole."""
+    if not math.isfinite(high.sum() + low.sum() + close.sum()):
+        raise ValueError("a price is not a number: leave that candle out, so that it counts as a hole")
+    out = np.empty((len(periods.columns), len(close)))
+    for begin, end in segments(numbers):
+        part = slice(begin, end)
+        _fill(out[:, part], int(numbers[begin]), (high[part], low[part], close[part]), decimals, periods)
+    return dict(zip(periods.columns, out, strict=True))
+
+
+def tail(
+    first: int,
+    high: Floats,
+    low: Floats,
+    close: Floats,
+    *,
+    decimals: int,
+    periods: Periods = PERIODS,
+    keep: int = TAIL,
+) -> Columns:
+    """The last `keep` values of every column: what `compute` gives for those candles over any history.
+
+    The window starts at candle number `first`, has no hole, and holds either `periods.window` candles or all there are
+    since the listing or the last hole.
+    """
+    keep = min(keep, len(close), TAIL)
+    out = np.empty((len(periods.columns), keep))
+    _fill(out, first, (high, low, close), decimals, periods)
+    return dict(zip(periods.columns, out, strict=True))
+
+
+def latest(columns: Columns) -> dict[str, float]:
+    """The values at the last candle."""
+    return {name: float(values[-1]) for name, values in columns.items()}
+
+
+def decimals_of(tick: Decimal) -> int:
+    """Decimals of a price step: 0.10 has one, 0.001 three, 5 none."""
+    exponent = tick.normalize().as_tuple().exponent
+    if not isinstance(exponent, int) or tick <= 0:
+        raise UsageError(f"a price step is a number above 0, not {tick}")
+    return max(0, -exponent)
+
+
+def segments(numbers: Integers) -> list[tuple[int, int]]:
+    """Runs of consecutive candles, as positions."""
+    if not len(numbers):
+        return []
+    steps = np.diff(numbers)
+    breaks = np.flatnonzero(steps != 1)
+    backwards = breaks[steps[breaks] < 1]
+    if len(backwards):
+        at = int(backwards[0])
+        raise ValueError(f"candle {numbers[at + 1]} follows candle {numbers[at]}: sort the candles and drop repeats")
+    bounds = [0, *(breaks + 1).tolist(), len(numbers)]
+    return list(pairwise(bounds))
+
+
+def _fill(out: Floats, first: int, prices: tuple[Floats, Floats, Floats], decimals: int, periods: Periods) -> None:
+    """Compute the last `out.shape[1]` candles of one run without a hole."""
+    close = prices[2]
+    since = len(close) - out.shape[1]
+    _exponential(out[:5], since, first, prices, periods)
+    for start in range(since, len(close), _CHUNK):
+        stop = min(start + _CHUNK, len(close))
+        _moving(out[5:, start - since : stop - since], start, close[:stop], decimals, periods)
+
+
+def _exponential(out: Floats, since: int, first: int, prices: tuple[Floats, Floats, Floats], periods: Periods) -> None:
+    """RSI, MACD and ATR, each block from the beginning of the block before it."""
+    for begin, start, stop in _runs(first, since, len(prices[2]), periods.settle):
+        high, low, close = (price[begin:stop] for price in prices)
+        rows = (
+            talib.RSI(close, periods.rsi),
+            *talib.MACD(close, periods.macd_fast, periods.macd_slow, periods.macd_signal),
+            talib.ATR(high, low, close, periods.atr),
+        )
+        for row, values in zip(out, rows, strict=True):
+            row[start - since : stop - since] = values[start - begin :]
+
+
+def _runs(first: int, since: int, count: int, settle: int) -> Iterator[tuple[int, int, int]]:
+    """(where TA-Lib begins, first value wanted, end), as positions in a run of candles numbered from `first`."""
+    start = since
+    while start < count:
+        block = (first + start) // settle
+        begin = max(0, (block - 1) * settle - first)
+        if begin == 0:
+            block = first // settle + 1  # this block and the one after begin at the same candle: one call does both
+        stop = min(count, (block + 1) * settle - first)
+        yield begin, start, stop
+        start = stop
+
+
+def _moving(out: Floats, start: int, close: Floats, decimals: int, periods: Periods) -> None:
+    """Averages and bands of the closes from `start` on."""
+    lengths = (*periods.sma, periods.bollinger)
+    origin = max(0, start + 1 - max(lengths))
+    ticks = _ticks(close[origin:], decimals)
+    wanted = start - origin
+    sums = _sums(ticks, wanted, lengths)
+    averages = sums / np.array(lengths)[:, np.newaxis]
+    middle = averages[-1]
+    half = np.sqrt(_spread(ticks, sums[-1], wanted, periods.bollinger))
+    half *= periods.bollinger_width / periods.bollinger
+    out[: len(periods.sma)] = averages[:-1]
+    out[-3] = middle + half
+    out[-2] = middle
+    out[-1] = middle - half
+    out /= 10.0**decimals
+    for row, length in zip(out, (*lengths, periods.bollinger, periods.bollinger), strict=True):
+        if wanted < length - 1:
+            row[: length - 1 - wanted] = np.nan
+
+
+def _ticks(close: Floats, decimals: int) -> Integers:
+    """Prices as whole ticks. A price in decimals is the double nearest to ticks / 10^decimals, so this is exact."""
+    scale = 10.0**decimals
+    ticks = np.rint(close * scale)
+    off = ticks / scale != close
+    if off.any():
+        raise PriceScaleError(
+            f"close {float(close[off][0])!r} is not a whole number of ticks at {decimals} decimals: "
+            "give the number of decimals of the symbol's prices (also of its older ones)"
+        )
+    return ticks.astype(np.int64)
+
+
+def _running(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Running totals, before the first value and after each. Integers: even a total that wraps differs exactly."""
+    total = np.zeros(len(values) + 1, dtype=values.dtype)
+    np.cumsum(values, out=total[1:])
+    return total
+
+
+def _sums(ticks: Integers, wanted: int, lengths: tuple[int, ...]) -> Integers:
+    """A row of sums for each window length, from position `wanted` on; 0 before the first full window."""
+    total = _running(ticks)
+    sums = np.zeros((len(lengths), len(ticks) - wanted), dtype=np.int64)
+    for row, length in zip(sums, lengths, strict=True):
+        full = max(wanted, length - 1)
+        if full < len(ticks):
+            np.subtract(total[full + 1 :], total[full + 1 - length : -length], out=row[full - wanted :])
+    return sums
+
+
+def _spread(ticks: Integers, sums: Integers, wanted: int, length: int) -> Floats:
+    """The variance of each window, times the length squared: a whole number, rounded to a double once.
+
+    64-bit arithmetic wraps on the way, which does no harm while the result itself fits; beyond that, Python's integers.
+    """
+    spread = np.zeros(len(sums))
+    full = max(wanted, length - 1)
+    near: npt.NDArray[Any] = ticks[full + 1 - length :]
+    if full >= len(ticks):
+        return spread
+    whole: npt.NDArray[Any] = sums[full - wanted :]
+    highest = int(near.max())
+    if length * highest >= 2**32 and length * (highest - int(near.min())) >= 2**32:
+        near, whole = near.astype(object), whole.astype(object)
+    squares = _running(near * near)
+    spread[full - wanted :] = length * (squares[length:] - squares[:-length]) - whole * whole
+    return spread

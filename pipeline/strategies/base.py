@@ -1,0 +1,89 @@
+"""What a strategy is, and the codes it answers with. No rule of any strategy, no arithmetic."""
+
+from collections.abc import Mapping
+from dataclasses import fields
+from enum import Enum, IntEnum
+from typing import Any, ClassVar, Final, NamedTuple, Protocol, runtime_checkable
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.errors import UsageError
+from pipeline.indicators import Floats
+
+Codes = npt.NDArray[np.int8]
+Prices = Mapping[str, Floats]
+
+CANDLE_COLUMNS: Final = ("open", "high", "low", "close", "volume")
+
+
+class Side(Enum):
+    """Which way a signal points."""
+
+    LONG = "long"
+    SHORT = "short"
+
+
+class Kind(IntEnum):
+    """What a signal asks for; how many units that is, is the executor's."""
+
+    TRIAL = 1
+    ENTRY = 2
+    ADD = 3
+    EXIT = 4
+
+
+class Meaning(NamedTuple):
+    """A code in words."""
+
+    side: Side
+    kind: Kind
+
+
+class StrategyError(UsageError):
+    """A strategy cannot be used as it is: its author or the settings must change. The message names it."""
+
+
+@runtime_checkable
+class Strategy(Protocol):
+    """A frozen dataclass whose fields are its parameters, each with a default.
+
+    The code at a candle may depend only on that candle and the `lookback` candles before it: then the live window and
+    the whole history give the same signals. `signals` gets the columns in `needs`, all of one length, without a hole;
+    the first ones may be NaN. It answers one int8 a candle: 0 for nothing, else a `Kind`, negative for short.
+    """
+
+    name: ClassVar[str]
+
+    @property
+    def needs(self) -> tuple[str, ...]: ...
+
+    @property
+    def lookback(self) -> int: ...
+
+    def signals(self, columns: Prices) -> Codes: ...
+
+
+def code_of(side: Side, kind: Kind) -> int:
+    """The code that says this."""
+    return int(kind) if side is Side.LONG else -int(kind)
+
+
+def meaning_of(code: int) -> Meaning:
+    """What a code other than 0 says."""
+    return Meaning(Side.LONG if code > 0 else Side.SHORT, Kind(abs(code)))
+
+
+def parameters_of(strategy: Strategy) -> dict[str, Any]:
+    """The parameters and their values."""
+    return {field.name: getattr(strategy, field.name) for field in fields(strategy)}  # type: ignore[arg-type]
+
+
+def label_of(strategy: Strategy) -> str:
+    """The name, and the parameters that differ from their defaults: `ma_breakout(n=60)`."""
+    changed = [
+        f"{field.name}={getattr(strategy, field.name)}"
+        for field in fields(strategy)  # type: ignore[arg-type]
+        if getattr(strategy, field.name) != field.default
+    ]
+    return f"{strategy.name}({', '.join(changed)})" if changed else strategy.name

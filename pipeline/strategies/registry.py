@@ -1,0 +1,129 @@
+"""Finds strategies: the shipped ones, those other packages announce, and those in a file of the user's.
+
+A strategy that is not ours is checked before it is handed out (`check.require`), so a wrong one never meets live data.
+"""
+
+import importlib.util
+import sys
+from collections.abc import Mapping
+from difflib import get_close_matches
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Final
+
+from pipeline.strategies.base import Strategy, StrategyError
+from pipeline.strategies.bollinger import Bollinger
+from pipeline.strategies.check import require
+from pipeline.strategies.ma_breakout import MaBreakout
+from pipeline.strategies.ma_order_golden import MaOrderGolden
+from pipeline.strategies.macd_cross import MacdCross
+from pipeline.strategies.macd_turtle import MacdTurtle
+from pipeline.strategies.parameters import build, require_parameters
+from pipeline.strategies.rsi_reversal import RsiReversal
+
+ENTRY_POINTS: Final = "tidemark.strategies"
+
+SHIPPED: Final[dict[str, type[Strategy]]] = {
+    kind.name: kind for kind in (MacdCross, MaOrderGolden, MacdTurtle, MaBreakout, Bollinger, RsiReversal)
+}
+
+
+def get(spec: str, parameters: Mapping[str, Any] | None = None) -> Strategy:
+    """The strategy of that name, or `path/to/file.py:Name`, with these parameters; a user's own only if it is sound."""
+    strategy = build(find(spec), parameters or {})
+    if spec not in SHIPPED:
+        require(strategy)
+    return strategy
+
+
+def find(spec: str) -> type[Strategy]:
+    """The class behind a name or `path/to/file.py:Name`, not yet checked."""
+    if spec in SHIPPED:
+        return SHIPPED[spec]
+    if ".py" in spec:
+        return _from_file(spec)
+    announced = _announced()
+    if spec in announced:
+        return _loaded(announced[spec])
+    known = [*SHIPPED, *announced]
+    near = get_close_matches(spec, known, n=1)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    raise StrategyError(
+        f"there is no strategy {spec!r}.{hint} There are: {', '.join(known)}. "
+        "One of your own is written as path/to/file.py:Name"
+    )
+
+
+def all() -> dict[str, type[Strategy]]:  # noqa: A001 - read as registry.all()
+    """Every strategy that has a name here: the shipped ones, then those other packages announce."""
+    return SHIPPED | {name: _loaded(point) for name, point in _announced().items()}
+
+
+def _announced() -> dict[str, EntryPoint]:
+    found: dict[str, EntryPoint] = {}
+    for point in sorted(entry_points(group=ENTRY_POINTS), key=lambda each: each.name):
+        if point.name in SHIPPED or point.name in found:
+            raise StrategyError(f"two strategies are called {point.name!r}: rename the entry point {point.value}")
+        found[point.name] = point
+    return found
+
+
+def _loaded(point: EntryPoint) -> type[Strategy]:
+    try:
+        kind = point.load()
+    except Exception as error:
+        raise StrategyError(f"strategy {point.name} ({point.value}) cannot be loaded: {error!r}") from error
+    strategy = _as_strategy(kind, point.value)
+    if strategy.name != point.name:
+        raise StrategyError(
+            f"the entry point {point.name!r} leads to a strategy called {strategy.name!r}: use one name"
+        )
+    return strategy
+
+
+def _from_file(spec: str) -> type[Strategy]:
+    text, _, name = spec.rpartition(":")
+    path = Path(text)
+    if not text.endswith(".py") or not name:
+        raise StrategyError(f"write a strategy of your own as path/to/file.py:Name, not {spec!r}")
+    if not path.is_file():
+        raise StrategyError(f"strategy {spec}: there is no file {path}")
+    module = _execute(path, spec)
+    kind = getattr(module, name, None)
+    if kind is None:
+        there = [each for each, value in vars(module).items() if isinstance(value, type) and hasattr(value, "signals")]
+        raise StrategyError(f"strategy {spec}: {path} has no {name!r}; strategies in it: {', '.join(there) or 'none'}")
+    strategy = _as_strategy(kind, spec)
+    if strategy.name in SHIPPED:
+        raise StrategyError(f"strategy {spec} is called {strategy.name!r}, like a shipped one: give it another name")
+    return strategy
+
+
+def _execute(path: Path, spec: str) -> ModuleType:
+    name = f"tidemark_user_strategy_{path.stem}_{abs(hash(path.resolve())):x}"
+    plan = importlib.util.spec_from_file_location(name, path)
+    if plan is None or plan.loader is None:
+        raise StrategyError(f"strategy {spec}: Python cannot import {path}")
+    module = importlib.util.module_from_spec(plan)
+    sys.modules[name] = module  # dataclasses look their module up there
+    try:
+        plan.loader.exec_module(module)
+    except Exception as error:
+        del sys.modules[name]
+        raise StrategyError(f"strategy {spec} cannot be loaded: {type(error).__name__}: {error}") from error
+    return module
+
+
+def _as_strategy(kind: Any, where: str) -> type[Strategy]:
+    if not isinstance(kind, type):
+        raise StrategyError(f"strategy {where} must be a class, not {type(kind).__name__}")
+    lacks = [part for part in ("name", "needs", "lookback", "signals") if not hasattr(kind, part)]
+    if lacks:
+        raise StrategyError(f"strategy {where} lacks {', '.join(lacks)}: see docs/strategies.md")
+    name = kind.name  # type: ignore[attr-defined]
+    if not isinstance(name, str) or not name.replace("_", "").isalnum():
+        raise StrategyError(f"strategy {where}: its name must be letters, digits and _, not {name!r}")
+    require_parameters(kind)
+    strategy: type[Strategy] = kind
+    return strategy

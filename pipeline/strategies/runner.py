@@ -1,0 +1,67 @@
+"""Runs a strategy and holds it to its word: the right columns in, one code a candle out, nothing across a hole."""
+
+from typing import Any
+
+import numpy as np
+
+from pipeline.indicators import Floats, Integers, segments
+from pipeline.strategies.base import Codes, Kind, Prices, Strategy, StrategyError
+
+_HIGHEST = int(max(Kind))
+
+
+def run(strategy: Strategy, columns: Prices) -> Codes:
+    """The codes of consecutive candles."""
+    wanted = _wanted(strategy, columns)
+    try:
+        codes = strategy.signals(wanted)
+    except Exception as error:
+        raise StrategyError(f"strategy {strategy.name} failed: {type(error).__name__}: {error}") from error
+    return _checked(strategy, codes, len(next(iter(wanted.values()))))
+
+
+def run_history(strategy: Strategy, columns: Prices, numbers: Integers) -> Codes:
+    """The codes of a history. Where a candle number is missing is a hole, and the strategy starts afresh after it."""
+    codes = np.zeros(len(numbers), dtype=np.int8)
+    for begin, end in segments(numbers):
+        part = slice(begin, end)
+        codes[part] = run(strategy, {name: columns[name][part] for name in strategy.needs if name in columns})
+    return codes
+
+
+def last_code(strategy: Strategy, columns: Prices) -> int:
+    """The code at the last candle, from no more candles than the strategy looks back over."""
+    may_signal = getattr(strategy, "may_signal", None)
+    rows = strategy.lookback + 1
+    wanted = {name: values[-rows:] for name, values in _wanted(strategy, columns).items()}
+    length = len(next(iter(wanted.values())))
+    if length == 0 or (may_signal is not None and length > 1 and not may_signal(wanted)):
+        return 0
+    return int(run(strategy, wanted)[-1])
+
+
+def _wanted(strategy: Strategy, columns: Prices) -> dict[str, Floats]:
+    try:
+        return {name: columns[name] for name in strategy.needs}
+    except KeyError as missing:
+        raise StrategyError(
+            f"strategy {strategy.name} needs the column {missing.args[0]!r}, which is not computed. "
+            f"There are: {', '.join(columns)}"
+        ) from None
+
+
+def _checked(strategy: Strategy, codes: Any, length: int) -> Codes:
+    if not isinstance(codes, np.ndarray) or codes.dtype != np.int8:
+        given = codes.dtype if isinstance(codes, np.ndarray) else type(codes).__name__
+        raise StrategyError(f"strategy {strategy.name} must answer a numpy array of int8, not {given}")
+    if codes.shape != (length,):
+        raise StrategyError(
+            f"strategy {strategy.name} must answer one code a candle: {length} candles, codes of shape {codes.shape}"
+        )
+    if length and not (codes.min() >= -_HIGHEST and codes.max() <= _HIGHEST):
+        strange = sorted(set(codes[np.abs(codes.astype(np.int64)) > _HIGHEST].tolist()))
+        raise StrategyError(
+            f"strategy {strategy.name} answered the unknown code {strange[0]}; codes are 0 and 1 to {_HIGHEST} "
+            "(trial, entry, add, exit), negative for short"
+        )
+    return codes
