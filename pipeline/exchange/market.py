@@ -5,6 +5,7 @@ from typing import Final
 
 import polars as pl
 
+from pipeline.exchange.errors import BadAnswerError
 from pipeline.exchange.klines import candles
 from pipeline.exchange.rest import RestClient
 from pipeline.exchange.symbols import symbols
@@ -15,6 +16,7 @@ PAGE: Final = 499
 """Candles a request: the most that cost a weight of 2, and so the most candles for the weight."""
 PAGE_WEIGHT: Final = 2
 _SMALL_PAGE: Final = 99
+_TRIES: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +31,8 @@ class Market:
         return symbols(answer.payload, self.client.environment.name, self.client.clock.now())
 
     def klines(self, symbol: str, interval: Interval, window: Window) -> pl.DataFrame:
-        """The candles that open in `window`, which holds at most a page of them. The last may be open, and says so."""
+        """The candles that open in `window`, which holds at most a page of them. The last may be open, and says so. An
+        answer whose rows make no sense is asked for again before it is an error."""
         limit = interval.count(*window)
         if not 1 <= limit <= PAGE:
             raise ValueError(f"a page holds 1 to {PAGE} candles, not {limit}")
@@ -41,5 +44,11 @@ class Market:
             "limit": limit,
         }
         weight = 1 if limit <= _SMALL_PAGE else PAGE_WEIGHT
-        answer = self.client.get("/fapi/v1/klines", parameters, weight=weight)
-        return candles(answer.payload, symbol, interval, window, answer.asked_at)
+        for tries_left in range(_TRIES - 1, -1, -1):
+            answer = self.client.get("/fapi/v1/klines", parameters, weight=weight)
+            try:
+                return candles(answer.payload, symbol, interval, window, answer.asked_at)
+            except BadAnswerError:
+                if tries_left == 0:
+                    raise
+        raise AssertionError("the last try returns or raises")

@@ -1,0 +1,124 @@
+"""What to fetch: the candles that are wanted, less those that are stored. Pure arithmetic over slots.
+
+It never asks "what is the newest candle": a hole in the middle is as missing as the end.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.exchange.archive import ArchiveFile, files
+from pipeline.exchange.market import PAGE
+from pipeline.store.candles import Presence, SlotState
+from pipeline.timeline import DAY, SLOTS_PER_BUCKET, Interval, Window, windows
+
+CHUNK_BUCKETS: Final = 27
+"""Buckets that are fetched, checked and written together: 6,480 candles, which fill 13 pages to 99.9 %."""
+
+Flags = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Slots:
+    """The state of every slot of a window, by number."""
+
+    step: Interval
+    window: Window
+    stored: Flags
+    """Which closed candles are stored."""
+    excused: Flags
+    """Which the exchange itself does not have."""
+
+    @classmethod
+    def of(cls, step: Interval, window: Window, presence: Presence, holes: Iterable[Window]) -> "Slots":
+        """From what the store says, and the exchange's own holes."""
+        excused = np.zeros(len(presence), np.bool_)
+        base = step.index(window.start)
+        for hole in holes:
+            first, last = step.index(hole.start) - base, step.index(hole.end) - base
+            excused[max(0, first) : max(0, last + 1)] = True
+        return cls(step, window, presence == SlotState.CLOSED, excused)
+
+    @property
+    def wanted(self) -> int:
+        """How many candles the window has."""
+        return len(self.stored)
+
+    @property
+    def missing(self) -> int:
+        """How many are not stored, whoever's fault it is."""
+        return int((~self.stored).sum())
+
+    def to_fetch(self) -> list[Window]:
+        """The runs of candles that are neither stored nor known not to exist."""
+        return self._runs(~self.stored & ~self.excused)
+
+    def part(self, window: Window) -> "Slots":
+        """The slots that both windows cover."""
+        start, end = max(window.start, self.window.start), min(window.end, self.window.end)
+        base = self.step.index(self.window.start)
+        cut = slice(self.step.index(start) - base, self.step.index(end) - base + 1)
+        return Slots(self.step, Window(start, end), self.stored[cut], self.excused[cut])
+
+    def without(self, given_up: Iterable[Window]) -> "Slots":
+        """The same, with these runs excused."""
+        excused = self.excused.copy()
+        base = self.step.index(self.window.start)
+        for window in given_up:
+            excused[self.step.index(window.start) - base : self.step.index(window.end) - base + 1] = True
+        return Slots(self.step, self.window, self.stored, excused)
+
+    def _runs(self, flags: Flags) -> list[Window]:
+        edges = np.flatnonzero(np.diff(np.concatenate(([False], flags, [False])).view(np.int8)))
+        base = self.step.index(self.window.start)
+        return [
+            Window(self.step.open_time(base + first), self.step.open_time(base + end - 1))
+            for first, end in zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True)
+        ]
+
+
+def wanted(step: Interval, now: int, days: int, listed: int, delivered: int) -> Window | None:
+    """The closed candles of the last `days` days, from listing to delivery; None where there are none yet."""
+    forming = step.floor(now)
+    start = max(step.ceil(forming - days * DAY), step.floor(listed))
+    end = step.after(min(forming, step.ceil(delivered)), -1)
+    return Window(start, end) if start <= end else None
+
+
+def chunks(step: Interval, run: Window) -> Iterator[Window]:
+    """Cut a run where buckets end, so that no two chunks write the same bucket."""
+    first = step.index(run.start) // SLOTS_PER_BUCKET * SLOTS_PER_BUCKET
+    last = step.index(run.end)
+    cuts = [*range(first, last + 1, CHUNK_BUCKETS * SLOTS_PER_BUCKET), last + 1]
+    for begin, end in pairwise(cuts):
+        yield Window(max(run.start, step.open_time(begin)), step.open_time(end - 1))
+
+
+def pages(step: Interval, chunk: Window) -> Iterator[Window]:
+    """Cut a chunk into what one request can hold."""
+    return windows(step, *chunk, limit=PAGE)
+
+
+def archived(symbol: str, slots: Slots, now: int) -> list[ArchiveFile]:
+    """The archive's files worth downloading: those of which more than a page is missing and nothing is stored, so that
+    nothing stored is fetched again. A month that does not qualify may have days that do."""
+    chosen: list[ArchiveFile] = []
+    for file in files(symbol, slots.step, slots.window, now):
+        if _is_worth_it(slots.part(file.window)):
+            chosen.append(file)
+        else:
+            chosen += [day for day in days_within(file, slots.window) if _is_worth_it(slots.part(day.window))]
+    return chosen
+
+
+def days_within(month: ArchiveFile, window: Window) -> list[ArchiveFile]:
+    """The daily files of a monthly one that touch the window."""
+    return [day for day in month.days() if day.window.start <= window.end and day.window.end >= window.start]
+
+
+def _is_worth_it(part: Slots) -> bool:
+    return not part.stored.any() and int((~part.excused).sum()) > PAGE
