@@ -195,7 +195,7 @@ class Backfill:
         self._progress.fetched(run.key, table.height)
 
     def _settle_holes(self, run: _Run, window: Window) -> None:
-        """REST has answered for all that is still missing. Ask once more; what it lacks then is the exchange's own hole."""
+        """REST has answered for all that is still missing. Ask once more; what it lacks again is its own hole."""
         asked_first = self._clock.now()
         self._fetch_runs(run, self.slots(run.key, window).without(run.given_up).to_fetch())
         asked_again = self._clock.now()
