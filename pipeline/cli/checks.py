@@ -199,7 +199,7 @@ def keys(settings: Settings) -> Iterator[Finding]:
         yield Finding("keys", "problem", found, "Correct TIDEMARK_PRIVATE_KEY_FILE.")
         return
     except TidemarkError as error:
-        yield _from_error("keys", error)
+        yield Finding("keys", "problem", str(error), "Correct TIDEMARK_API_SECRET or TIDEMARK_PRIVATE_KEY_FILE.")
         return
     if credentials is None:
         yield _no_keys(settings)

@@ -10,11 +10,12 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
-from pipeline.settings import Settings
+if TYPE_CHECKING:
+    from pipeline.settings import Settings
 
 app = typer.Typer()
 
@@ -23,7 +24,7 @@ app = typer.Typer()
 class Demo:
     """What the steps share: the settings, what must end, and what they hand to later steps."""
 
-    settings: Settings
+    settings: "Settings"
     ends: ExitStack
     db: Any = field(default=None)
 
