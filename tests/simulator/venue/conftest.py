@@ -45,11 +45,9 @@ class ScriptedMarket:
 
     def ticks(self, symbol: str, after: int, until: int) -> list[Tick]:
         self.asked.append(symbol)
-        return [
-            Tick(START + at, price, steps, buyer_is_maker=False)
-            for at, price, steps in self.paths[symbol]
-            if after < START + at <= until
-        ]
+        path = self.paths[symbol]
+        first, last = (bisect_right(path, time - START, key=lambda row: row[0]) for time in (after, until))
+        return [Tick(START + at, price, steps, buyer_is_maker=False) for at, price, steps in path[first:last]]
 
     def price(self, symbol: str, now: int) -> int:
         path = self.paths[symbol]

@@ -4,7 +4,14 @@ from decimal import Decimal
 
 import pytest
 
-LIMIT = {"symbol": "BTCUSDT", "side": "BUY", "type": "LIMIT", "quantity": "0.01", "price": "59000", "timeInForce": "GTC"}
+LIMIT = {
+    "symbol": "BTCUSDT",
+    "side": "BUY",
+    "type": "LIMIT",
+    "quantity": "0.01",
+    "price": "59000",
+    "timeInForce": "GTC",
+}
 MARKET = {"symbol": "BTCUSDT", "side": "BUY", "type": "MARKET", "quantity": "0.01"}
 ETH = LIMIT | {"symbol": "ETHUSDT", "quantity": "1", "price": "2900"}
 SELL = {"side": "SELL", "price": "61000"}
