@@ -109,7 +109,7 @@ class CandleMarket(ABC):
         """The mark price: within each minute it glides from the price a minute before its opening to that at it."""
         self._must_be_listed(symbol, now)
         minute = now - now % MINUTE
-        older, newer = (self._last_price(symbol, moment - 1) for moment in (minute - MINUTE, minute))
+        older, newer = (self._price_until(symbol, moment) for moment in (minute - MINUTE, minute))
         glided = Decimal(older * MINUTE + (newer - older) * (now - minute)) / MINUTE
         return (glided * self.specs[symbol].tick).quantize(_MARK_DIGITS)
 
@@ -136,6 +136,12 @@ class CandleMarket(ABC):
         tape = self._tapes[symbol, opened]
         seen = tape.seen(time)
         return tape.ticks[seen - 1].price if seen else self._price_before(symbol, opened)
+
+    def _price_until(self, symbol: str, time: int) -> int:
+        """The last price before `time`; between base candles it needs no trades."""
+        life = self._life(symbol)
+        time = min(max(time, life.start), life.end)
+        return self._last_price(symbol, time - 1) if time % self._length else self._price_before(symbol, time)
 
     def _last_trade(self, symbol: str, opened: int, current: int) -> int:
         """When the last trade before the base candle `current` was, if it was after `opened`; else `opened`."""

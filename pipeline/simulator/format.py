@@ -1,14 +1,16 @@
 """Whole ticks and steps as the decimal strings the exchange prints. Exact: no number passes through a float."""
 
-from collections.abc import Iterable
 from decimal import Decimal
 from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from pipeline.simulator.types import Klines, SymbolSpec
 from pipeline.timeline import Interval
+
+Integers = npt.NDArray[np.int64]
 
 Row = list[int | str]
 """A kline as REST answers it: twelve cells."""
@@ -24,7 +26,7 @@ class Grid(NamedTuple):
         """`count` units, written out."""
         return _point(count * self.units, self.digits)
 
-    def texts(self, counts: "np.ndarray[tuple[int], np.dtype[np.int64]]") -> list[str]:
+    def texts(self, counts: Integers) -> list[str]:
         """Many counts, written out."""
         if not self.digits:
             return list(map(str, (counts * self.units).tolist()))
@@ -77,7 +79,7 @@ def rest_rows(spec: SymbolSpec, interval: Interval, klines: Klines) -> list[Row]
             klines["t"].tolist(),
             *prices,
             quantity.texts(klines["volume"]),
-            _close_times(interval, klines),
+            _close_times(interval, klines).tolist(),
             quote.texts(klines["quote"]),
             klines["trades"].tolist(),
             quantity.texts(klines["taker_base"]),
@@ -94,12 +96,12 @@ def rest_row(spec: SymbolSpec, interval: Interval, klines: Klines) -> Row:
     return row
 
 
-def _close_times(interval: Interval, klines: Klines) -> Iterable[int]:
-    opened = klines["t"]
+def _close_times(interval: Interval, klines: Klines) -> Integers:
+    """The last millisecond of each candle."""
+    opened: Integers = klines["t"]
     if interval.milliseconds is None:
-        return [interval.close_time(time) for time in opened.tolist()]
-    closes: list[int] = (opened + (interval.milliseconds - 1)).tolist()
-    return closes
+        return np.array([interval.close_time(time) for time in opened.tolist()], dtype=np.int64)
+    return opened + (interval.milliseconds - 1)
 
 
 def _grid(unit: Decimal, precision: int) -> Grid:

@@ -75,6 +75,7 @@ _SPANS: Final = (720, 240, 60)  # minutes between the nodes of the noises within
 _SLOW_SPANS: Final = (1, 4, 16, 64)  # days between the nodes of the slow noises
 _CALM_WEIGHTS: Final = (0.22, 0.25, 0.3)
 _SLOW_CALM: Final = (0.2, 0.2, 0.2, 0.15)
+_USUAL_UNREST: Final = 0.26  # keeps the mean variance at that of the character
 _SWELL_WEIGHTS: Final = (0.22, 0.14, 0.05)
 _SLOW_SWELL: Final = (0.45, 0.8, 0.0, 0.0)
 
@@ -172,7 +173,7 @@ def _boundaries(contract: Contract, day: int, dice: np.random.Generator) -> tupl
     swell = for_swell @ spread(key ^ _SWELL, places)
     unrest += _tilt(key, _CALM, _SLOW_CALM, day)
     swell += _tilt(key, _SWELL, _SLOW_SWELL, day)
-    unrest = unrest[:-1]
+    unrest = unrest[:-1] - _USUAL_UNREST
     deviation = np.exp(unrest) * np.sqrt(_season()) * (character.volatility / MINUTES**0.5)
     steps = np.clip(dice.standard_t(4, MINUTES), -12, 12) * deviation * 0.5**0.5
     variance = deviation * deviation
@@ -216,8 +217,8 @@ def _fill(contract: Contract, candles: Klines, scale: Floats, pace: Floats, dice
     """Volume: more when the hour is busy, the times are wild or the candle is long; a step for each trade at least."""
     character, trades = contract.character, candles["trades"]
     lots = character.turnover / character.price / contract.step
-    length = 0.35 + 0.4 * (candles["high"] - candles["low"]) / np.maximum(scale, 0.5)
-    amount = lots * pace * length * np.exp(0.5 * dice.standard_normal(MINUTES))
+    length = 0.15 + 0.5 * (candles["high"] - candles["low"]) / np.maximum(scale, 0.5)
+    amount = lots * pace * length * np.exp(0.4 * dice.standard_normal(MINUTES))
     thin = np.minimum(trades / character.trades, 1.0)
     candles["volume"] = np.where(trades > 0, trades + np.floor(amount * thin).astype(np.int64), 0)
 

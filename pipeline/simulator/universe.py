@@ -234,6 +234,6 @@ def _name(number: int) -> str:
     first, rest = number % syllables, number // syllables
     return (
         _SYLLABLES[first]
-        + _SYLLABLES[(rest + 5 * first) % syllables]
+        + _SYLLABLES[(rest + 5 * first + 1) % syllables]
         + (_SYLLABLES[rest // syllables] if rest >= syllables else "")
     )
