@@ -1,13 +1,16 @@
 """Data folders for tests of the embedded database."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 
+from pipeline.store import launch
 from pipeline.store.folder import Folder, Remembered
 from pipeline.store.launch import any_free_port
+from pipeline.store.server import Server
 
 
 @pytest.fixture
@@ -20,15 +23,32 @@ def prepared(home: Path) -> Path:
 
 
 @pytest.fixture
+def start(prepared: Path) -> Iterator[Callable[..., str]]:
+    """Starts or joins the database of `prepared` and returns its URI; whatever runs at the end is killed."""
+    servers: list[Server] = []
+
+    def ensure(**options: Any) -> str:
+        servers.append(Server(prepared, **options))
+        return servers[-1].ensure()
+
+    yield ensure
+    for process in servers_of(prepared):
+        process.kill()
+        assert launch.wait_gone(process, 30)
+    for server in servers:
+        server.release()
+
+
+@pytest.fixture
 def mongods() -> Callable[[Path], list[psutil.Process]]:
     """Finds every living process that was called with a data folder."""
+    return servers_of
 
-    def find(home: Path) -> list[psutil.Process]:
-        return [
-            process
-            for process in psutil.process_iter(["cmdline", "status"])
-            if str(home / "mongo" / "data") in (process.info["cmdline"] or ())
-            and process.info["status"] != psutil.STATUS_ZOMBIE
-        ]
 
-    return find
+def servers_of(home: Path) -> list[psutil.Process]:
+    return [
+        process
+        for process in psutil.process_iter(["cmdline", "status"])
+        if str(home / "mongo" / "data") in (process.info["cmdline"] or ())
+        and process.info["status"] != psutil.STATUS_ZOMBIE
+    ]

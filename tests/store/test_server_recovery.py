@@ -20,6 +20,7 @@ from pipeline.store.launch import any_free_port
 from pipeline.store.server import Server
 
 FindServers = Callable[[Path], list[psutil.Process]]
+Start = Callable[..., str]
 
 KILLED_STARTER = """
 import os, pkgutil, signal, sys
@@ -46,14 +47,18 @@ def write_and_read(uri: str) -> int:
         return client.db.notes.count_documents({})
 
 
-def stored_once(home: Path) -> None:
-    """Leave a folder with one document and no server: it was killed, which is quicker than a clean stop."""
-    server = Server(home)
-    assert write_and_read(server.ensure()) == 1
-    process = psutil.Process(server.status().process_id)
+@pytest.fixture
+def stored_once(prepared: Path, start: Start) -> Path:
+    """A folder with one document and no server: it was killed."""
+    assert write_and_read(start()) == 1
+    kill_server(prepared)
+    return prepared
+
+
+def kill_server(home: Path) -> None:
+    process = psutil.Process(Server(home).status().process_id)
     process.kill()
     assert launch.wait_gone(process, 30)
-    server.release()
 
 
 @pytest.mark.parametrize(
@@ -69,16 +74,15 @@ def stored_once(home: Path) -> None:
     ],
 )
 def test_a_first_start_killed_at_any_moment_is_finished_by_the_next(
-    step: str, prepared: Path, mongods: FindServers
+    step: str, prepared: Path, start: Start, mongods: FindServers
 ) -> None:
     kill_starter_before(step, prepared)
-    with Server(prepared).running() as uri:
-        assert write_and_read(uri) == 1
-        assert len(mongods(prepared)) == 1
-    assert mongods(prepared) == []
+    assert write_and_read(start()) == 1
+    assert len(mongods(prepared)) == 1
+    assert Server(prepared).status().in_use
 
 
-def test_nobody_can_make_the_first_user_in_our_place(prepared: Path) -> None:
+def test_nobody_can_make_the_first_user_in_our_place(prepared: Path, start: Start) -> None:
     kill_starter_before("pipeline.store.replica._set_password", prepared)
     port = Folder(prepared).remembered().port
     with (
@@ -86,28 +90,26 @@ def test_nobody_can_make_the_first_user_in_our_place(prepared: Path) -> None:
         pytest.raises(OperationFailure, match="requires authentication"),
     ):
         stranger.admin.command("createUser", "thief", pwd="x", roles=["root"])
-    Server(prepared).stop()
+    assert write_and_read(start()) == 1
 
 
-def test_what_was_stored_outlives_a_kill_of_the_server_under_its_users(prepared: Path, mongods: FindServers) -> None:
+def test_a_server_killed_under_its_user_is_brought_back_by_the_same_user(prepared: Path) -> None:
     server = Server(prepared)
     assert write_and_read(server.ensure()) == 1
-    (process,) = mongods(prepared)
-    process.kill()
-    assert launch.wait_gone(process, 30)
+    kill_server(prepared)
     assert write_and_read(server.ensure()) == 2
     server.release()
+    assert server.status().running is False
 
 
-def test_a_number_that_now_belongs_to_another_program_is_left_alone(prepared: Path) -> None:
-    stored_once(prepared)
-    folder = Folder(prepared)
+def test_a_number_that_now_belongs_to_another_program_is_left_alone(stored_once: Path, start: Start) -> None:
+    folder = Folder(stored_once)
     with subprocess.Popen(["sleep", "600"]) as other:
         (folder.data / "mongod.lock").write_text(f"{other.pid}\n")
         folder.remember(Remembered(port=folder.remembered().port, process_id=other.pid))
-        assert Server(prepared).status().running is False
-        with Server(prepared).running() as uri:
-            assert write_and_read(uri) == 2
+        assert Server(stored_once).status().running is False
+        assert write_and_read(start()) == 2
+        assert Server(stored_once).stop(force=True)
         assert other.poll() is None
         other.kill()
 
@@ -120,28 +122,25 @@ def strangers_port() -> Iterator[int]:
 
 
 def test_a_port_taken_by_a_stranger_is_left_for_another_one_aloud(
-    prepared: Path, strangers_port: int, caplog: pytest.LogCaptureFixture
+    stored_once: Path, start: Start, strangers_port: int, caplog: pytest.LogCaptureFixture
 ) -> None:
-    stored_once(prepared)
-    Folder(prepared).remember(Remembered(port=strangers_port))
-    with Server(prepared).running() as uri:
-        assert write_and_read(uri) == 2
-        moved = Folder(prepared).remembered().port
+    Folder(stored_once).remember(Remembered(port=strangers_port))
+    assert write_and_read(start()) == 2
+    moved = Folder(stored_once).remembered().port
     assert moved != strangers_port
     assert f"port {strangers_port} is taken by another program; the database listens on {moved}" in caplog.text
-    with Server(prepared).running() as uri:
-        assert f":{moved}/" in uri
-        assert write_and_read(uri) == 3
+    kill_server(stored_once)
+    assert f":{moved}/" in start()
 
 
 def test_another_mongod_on_the_port_is_a_stranger_too(
-    prepared: Path, mongo: "MongoClient[dict[str, object]]", mongods: FindServers
+    prepared: Path, start: Start, mongo: "MongoClient[dict[str, object]]"
 ) -> None:
     assert mongo.address is not None
     Folder(prepared).remember(Remembered(port=mongo.address[1]))
-    stored_once(prepared)
-    assert mongods(prepared) == []
-    assert mongo.admin.command("ping")["ok"]
+    assert write_and_read(start()) == 1
+    assert Folder(prepared).remembered().port != mongo.address[1]
+    assert "notes" not in mongo.db.list_collection_names()
 
 
 def test_a_port_that_was_asked_for_is_not_exchanged(prepared: Path, strangers_port: int, mongods: FindServers) -> None:
@@ -151,20 +150,14 @@ def test_a_port_that_was_asked_for_is_not_exchanged(prepared: Path, strangers_po
     assert Folder(prepared).has_users() is False
 
 
-def test_the_first_start_takes_the_usual_port(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    usual = any_free_port()
-    monkeypatch.setattr(server_module, "DEFAULT_PORT", usual)
-    with Server(home).running() as uri:
-        assert f"@127.0.0.1:{usual}/" in uri
-
-
 def test_a_port_snatched_at_the_last_moment_is_given_up(
-    prepared: Path, strangers_port: int, monkeypatch: pytest.MonkeyPatch
+    prepared: Path, start: Start, strangers_port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    looks = iter([True])
+    looks = iter([True, True])
     monkeypatch.setattr(launch, "is_free", lambda port: next(looks, port != strangers_port))
     Folder(prepared).remember(Remembered(port=strangers_port))
-    stored_once(prepared)
+    assert write_and_read(start()) == 1
+    assert Folder(prepared).remembered().port != strangers_port
 
 
 @pytest.mark.parametrize(
@@ -178,20 +171,22 @@ def test_a_port_snatched_at_the_last_moment_is_given_up(
     ],
 )
 def test_a_lost_file_is_made_anew(
-    lost: list[str], left: str | None, prepared: Path, monkeypatch: pytest.MonkeyPatch
+    lost: list[str], left: str | None, stored_once: Path, start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(server_module, "DEFAULT_PORT", any_free_port())
-    stored_once(prepared)
+    usual = any_free_port()
+    monkeypatch.setattr(server_module, "DEFAULT_PORT", usual)
     for name in lost:
-        file = Folder(prepared).path / name
+        file = Folder(stored_once).path / name
         file.unlink() if left is None else file.write_text(left)
-    with Server(prepared).running() as uri:
-        assert write_and_read(uri) == 2
+    uri = start()
+    assert write_and_read(uri) == 2
+    assert (f"@127.0.0.1:{usual}/" in uri) is ("server.json" in lost)
 
 
-def test_secrets_lost_while_the_server_runs_need_it_stopped_first(prepared: Path, mongods: FindServers) -> None:
-    server = Server(prepared, timeout=20)
-    write_and_read(server.ensure())
+def test_secrets_lost_while_the_server_runs_need_it_stopped_first(
+    prepared: Path, start: Start, mongods: FindServers
+) -> None:
+    assert write_and_read(start()) == 1
     folder = Folder(prepared)
     folder.key_file.unlink()
     (folder.path / "password").unlink()
@@ -199,15 +194,14 @@ def test_secrets_lost_while_the_server_runs_need_it_stopped_first(prepared: Path
         Server(prepared).ensure()
     assert Server(prepared).stop(force=True)
     assert mongods(prepared) == []
-    assert write_and_read(server.ensure()) == 2
-    server.release()
+    assert write_and_read(start()) == 2
 
 
-def test_files_that_others_could_read_are_closed_again(prepared: Path) -> None:
+def test_files_that_others_could_read_are_closed_again(prepared: Path, start: Start) -> None:
     folder = Folder(prepared)
     folder.path.chmod(0o755)
     folder.key_file.chmod(0o644)
-    stored_once(prepared)
+    start()
     assert folder.path.stat().st_mode & 0o777 == 0o700
     assert folder.key_file.stat().st_mode & 0o777 == 0o600
 
@@ -220,11 +214,11 @@ def test_waiting_for_a_starter_that_hangs_has_an_end(prepared: Path) -> None:
         Server(prepared, timeout=0.05).ensure()
 
 
-def test_a_database_that_hangs_is_named_and_can_be_ended(prepared: Path, mongods: FindServers) -> None:
-    Server(prepared).ensure()
+def test_a_database_that_hangs_is_named_and_can_be_ended(prepared: Path, start: Start, mongods: FindServers) -> None:
+    start()
     (process,) = mongods(prepared)
     process.suspend()
     with pytest.raises(AttentionError, match=r"stopped answering while it was set up.*tidemark db stop --force"):
-        Server(prepared, timeout=0.3).ensure()
+        start(timeout=0.3)
     assert Server(prepared, timeout=0.3).stop(force=True)
     assert mongods(prepared) == []
