@@ -1,0 +1,116 @@
+"""`tidemark strategies` lists them, `tidemark check-strategy` shows whether one can be trusted. No database needed."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from pipeline.cli.output import Json, print_json, print_table
+from pipeline.errors import UsageError
+
+if TYPE_CHECKING:
+    from pipeline.strategies.base import Strategy
+    from pipeline.strategies.check import Finding
+    from pipeline.strategies.synthetic import Market
+
+app = typer.Typer()
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A strategy as the list shows it."""
+
+    name: str
+    rule: str
+    parameters: dict[str, Any]
+    columns: tuple[str, ...]
+    lookback: int
+
+
+@app.command(epilog="Example: [bold]tidemark strategies --json[/bold]")
+def strategies(as_json: Json = False) -> None:
+    """List the strategies: the rule in words, the parameters with their defaults, how far back each looks."""
+    from pipeline.strategies import registry  # noqa: PLC0415
+
+    listed = [_listed(kind()) for kind in registry.all().values()]
+    if as_json:
+        print_json(listed)
+        return
+    print_table(
+        ("strategy", "rule", "parameters", "looks back"),
+        [(each.name, each.rule.split("\n")[0], _text(each.parameters), each.lookback) for each in listed],
+    )
+
+
+@app.command(
+    name="check-strategy",
+    epilog="Examples: [bold]tidemark check-strategy macd_cross[/bold] · "
+    "[bold]tidemark check-strategy mine.py:Mine --set n=30 --candles btc_1h.csv[/bold]",
+)
+def check_strategy(
+    strategy: Annotated[str, typer.Argument(help="A name, or path/to/file.py:Name.")],
+    parameters: Annotated[
+        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A parameter; may be repeated.")
+    ] = None,
+    candles: Annotated[
+        Path | None,
+        typer.Option("--candles", help="Candles of yours too: a .csv, .parquet or .feather file."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Check that a strategy runs, answers in form, and looks neither ahead nor further back than it says.
+
+    It runs on made-up markets, cut short at many places: an answer that changes with later candles is a look ahead.
+    Exits with 0 when no fault is found, with 1 when there is one.
+    """
+    from pipeline.strategies import check, registry  # noqa: PLC0415
+    from pipeline.strategies.base import label_of  # noqa: PLC0415
+    from pipeline.strategies.parameters import build  # noqa: PLC0415
+
+    subject = build(registry.find(strategy), dict(map(_pair, parameters or [])))
+    extra = [_market(candles)] if candles else []
+    findings = list(check.findings(subject, extra))
+    sound = all(finding.fault is None for finding in findings)
+    if as_json:
+        print_json({"strategy": label_of(subject), "sound": sound, "findings": findings})
+    else:
+        _show(subject, findings)
+    if not sound:
+        raise typer.Exit(1)
+
+
+def _show(subject: "Strategy", findings: "list[Finding]") -> None:
+    from pipeline.strategies.base import label_of  # noqa: PLC0415
+
+    print_table(
+        ("market", "candles", "signals", "fault"),
+        [(each.market, each.candles, each.signals, each.fault or "none") for each in findings],
+        title=label_of(subject),
+    )
+
+
+def _listed(strategy: "Strategy") -> Listed:
+    from inspect import cleandoc  # noqa: PLC0415
+
+    from pipeline.strategies.base import parameters_of  # noqa: PLC0415
+
+    rule = cleandoc(type(strategy).__doc__ or "")
+    return Listed(strategy.name, rule, parameters_of(strategy), strategy.needs, strategy.lookback)
+
+
+def _text(parameters: dict[str, Any]) -> str | None:
+    return ", ".join(f"{name}={value}" for name, value in parameters.items()) or None
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise UsageError(f"--set takes NAME=VALUE, not {text!r}")
+    return name, value
+
+
+def _market(path: Path) -> "Market":
+    from pipeline.cli.candle_file import read_market  # noqa: PLC0415
+
+    return read_market(path)
