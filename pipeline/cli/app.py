@@ -19,6 +19,9 @@ MODULES = (
     "doctor",
     "db",
     "sim",
+    "backfill",
+    "candles",
+    "strategies",
 )
 """In the order of `tidemark --help`."""
 
