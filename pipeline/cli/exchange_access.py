@@ -1,0 +1,82 @@
+"""What commands need that ask the exchange: the environment, with a simulator of our own where one is due."""
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from pipeline.cli.wiring import exchange_of
+from pipeline.errors import UsageError
+from pipeline.settings import Settings
+
+if TYPE_CHECKING:
+    from pipeline.exchange.archive import Archive
+    from pipeline.exchange.environments import Environment
+    from pipeline.exchange.rest import RestClient
+
+
+@contextmanager
+def running_exchange(settings: Settings) -> Iterator["Environment"]:
+    """The exchange that the settings name. `sim` without an address is one of our own, for the length of the block;
+    its market is the same every time."""
+    place = exchange_of(settings)
+    if settings.environment != "sim" or settings.sim_url is not None:
+        yield place
+        return
+
+    from pipeline.exchange.environments import at  # noqa: PLC0415
+    from pipeline.simulator.handle import Simulator  # noqa: PLC0415
+
+    with Simulator.start() as simulator:
+        yield at(place, simulator.url)
+
+
+@contextmanager
+def client_of(settings: Settings) -> Iterator["RestClient"]:
+    """A client of that exchange that knows its clock. Ctrl-C and SIGTERM tell it to stop; the second one ends it."""
+    from pipeline.exchange.rest import RestClient  # noqa: PLC0415
+
+    stop = threading.Event()
+    with running_exchange(settings) as place, RestClient(place, stop=stop) as client, _signals_set(stop):
+        client.sync_clock()
+        yield client
+
+
+@contextmanager
+def archive_of(client: "RestClient", source: str) -> Iterator["Archive | None"]:
+    """The archive, where the source asks for it and the environment has one."""
+    from pipeline.exchange.archive import Archive  # noqa: PLC0415
+
+    if source == "archive" and client.environment.archive_url is None:
+        raise UsageError(f"{client.environment.name} has no archive; use --source rest")
+    if source == "rest" or client.environment.archive_url is None:
+        yield None
+        return
+    archive = Archive(client.environment, clock=client.clock, stop=client.stop)
+    try:
+        yield archive
+    finally:
+        archive.close()
+
+
+@contextmanager
+def _signals_set(stop: threading.Event) -> Iterator[None]:
+    """SIGINT and SIGTERM set the event once; after that they do what they did before."""
+    before: dict[int, Any] = {}
+
+    def on_signal(*_: object) -> None:
+        stop.set()
+        restore()
+
+    def restore() -> None:
+        while before:
+            number, handler = before.popitem()
+            signal.signal(number, handler)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        before[number] = signal.signal(number, on_signal)
+    try:
+        yield
+    finally:
+        restore()

@@ -1,0 +1,31 @@
+"""What the exchange trades, as last asked: one document a contract. Contracts that are gone stay, as they were."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from pymongo import ReplaceOne
+from pymongo.database import Database
+
+from schemas.symbols import SYMBOLS, Symbol
+
+
+class SymbolStore:
+    """The `symbols` collection, through PyMongo's synchronous driver."""
+
+    def __init__(self, database: Database[dict[str, Any]]) -> None:
+        self._collection = database[SYMBOLS.name]
+
+    def save(self, symbols: Iterable[Symbol]) -> None:
+        """Store what the exchange says now."""
+        changes = [ReplaceOne({"_id": one.id}, one.to_mongo(), upsert=True) for one in symbols]
+        if changes:
+            self._collection.bulk_write(changes, ordered=False)
+
+    def get(self, exchange: str, symbol: str) -> Symbol | None:
+        """One contract, or None if it was never seen."""
+        found = self._collection.find_one({"_id": f"{exchange}:{symbol}"})
+        return None if found is None else Symbol.from_mongo(found)
+
+    def list(self, exchange: str) -> list[Symbol]:
+        """All contracts of an exchange, by name."""
+        return [Symbol.from_mongo(found) for found in self._collection.find({"exchange": exchange}).sort("_id", 1)]
