@@ -157,7 +157,6 @@ class _Line:
     def _went_down(self, broke: BaseException) -> None:
         self._counters.breaks += 1
         self._counters.last_break = str(broke) or type(broke).__name__
-        log.warning("a stream connection broke and is made anew: %s", self._counters.last_break)
         self._is_up = False
         self._listener.down(frozenset(self.streams), self._counters.last_break)
 

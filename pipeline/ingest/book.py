@@ -31,8 +31,9 @@ from pipeline.ingest.window import CandleWindow, Columns
 from pipeline.timeline import MINUTE, Interval, Window
 from schemas.series import SeriesKey
 
-Compute = Callable[[Columns, int], tuple[float, ...]]
-"""Indicators of the last candle of a window; the integer is the number of decimals of the symbol's price."""
+Compute = Callable[[int, Columns, int], tuple[float, ...]]
+"""Indicators of the last candle of a window, from the number of its first candle, its columns, and the decimals of the
+symbol's price."""
 
 NEVER: Final = 1 << 62
 
@@ -268,7 +269,10 @@ class Book:
     def _settle(self, candle: Candle) -> tuple[float, ...]:
         self._settled += 1
         self._window.append(candle)
-        return self._compute(self._window.closed(), self._decimals)
+        return self._compute(self._first(), self._window.closed(), self._decimals)
+
+    def _first(self) -> int:
+        return self._settled + 1 - len(self._window)
 
     def _settle_waiting(self) -> None:
         while (candle := self.ahead.pop(self._settled + 1, None)) is not None:
@@ -277,7 +281,7 @@ class Book:
     def _indicators_of_open(self, candle: Candle) -> tuple[float, ...] | None:
         if self.step.index(candle.t) != self._settled + 1:
             return None
-        return self._compute(self._window.with_open(candle), self._decimals)
+        return self._compute(self._first(), self._window.with_open(candle), self._decimals)
 
     def _deadline(self, number: int) -> int:
         closed_at = self.step.open_time(number + 1)

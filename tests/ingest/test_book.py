@@ -15,7 +15,7 @@ T = 1_760_000_040_000 // MINUTE * MINUTE
 PATIENCE = Patience()
 
 
-def close_of(columns, decimals):
+def close_of(first, columns, decimals):
     return (float(columns.shape[1]), float(columns[3, -1]))
 
 

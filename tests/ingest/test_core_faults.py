@@ -28,9 +28,9 @@ SEEDS, CHUNKS = 10_000, 20
 END = START + LIVE * MINUTE
 
 
-def fingerprint(columns, decimals):
+def fingerprint(first, columns, decimals):
     """An indicator that is different for any other window: as long as the window itself, and bit for bit."""
-    return (float(columns.shape[1]), float((columns[3] * (columns[1] - columns[2] + 1)).sum()))
+    return (float(first), float(columns.shape[1]), float((columns[3] * (columns[1] - columns[2] + 1)).sum()))
 
 
 @dataclass
@@ -257,7 +257,7 @@ def batch_indicators(history: list[Candle]) -> list[tuple[float, ...]]:
     window, values = CandleWindow(WINDOW), []
     for candle in history:
         window.append(candle)
-        values.append(fingerprint(window.closed(), 2))
+        values.append(fingerprint(STEP.index(candle.t) + 1 - len(window), window.closed(), 2))
     return values
 
 

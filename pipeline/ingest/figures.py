@@ -1,0 +1,66 @@
+"""What the ingester measures about itself, for the heartbeat, the metrics and people."""
+
+import math
+from collections import deque
+from dataclasses import dataclass, field
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+
+@dataclass(slots=True)
+class Recent:
+    """The last measurements of something, and their quantiles."""
+
+    values: deque[float] = field(default_factory=lambda: deque(maxlen=1_000))
+
+    def add(self, value: float) -> None:
+        self.values.append(value)
+
+    def quantile(self, share: float) -> float:
+        """The value that `share` of the measurements do not exceed; 0 where there are none."""
+        ordered = sorted(self.values)
+        return ordered[max(0, math.ceil(share * len(ordered)) - 1)] if ordered else 0.0
+
+
+class Figures:
+    """The ingester's gauges and counters. One registry a process, so that tests can have many."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.frames = Counter("tidemark_frames", "Frames taken from the streams", registry=self.registry)
+        self.undecodable = Gauge("tidemark_frames_undecodable", "Frames that could not be read", registry=self.registry)
+        self.implausible = Gauge("tidemark_frames_implausible", "Frames that cannot be true", registry=self.registry)
+        self.candles = Counter("tidemark_candles_offered", "Candles offered to the store", registry=self.registry)
+        self.refused = Counter(
+            "tidemark_candles_refused", "Candles the store had newer already", registry=self.registry
+        )
+        self.fetches = Counter("tidemark_fetches", "Windows fetched by REST", ["outcome"], registry=self.registry)
+        self.series = Gauge("tidemark_series", "Series watched", registry=self.registry)
+        self.missing = Gauge(
+            "tidemark_candles_missing", "Candles that should be closed and are not", registry=self.registry
+        )
+        self.connections = Gauge("tidemark_connections", "Stream connections that are up", registry=self.registry)
+        self.lag = Gauge("tidemark_lag_seconds", "Age of the newest frame when it was taken", registry=self.registry)
+        self.store_up = Gauge("tidemark_store_up", "1 while the database takes writes", registry=self.registry)
+        self.flush = Histogram(
+            "tidemark_flush_seconds",
+            "Time to write what changed",
+            buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
+            registry=self.registry,
+        )
+        self.stored_after = Histogram(
+            "tidemark_stored_after_seconds",
+            "From the oldest frame of a flush to its being stored",
+            buckets=(0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
+            registry=self.registry,
+        )
+        self.recent_flushes = Recent()
+        self.recent_stored_after = Recent()
+        self.recent_lags = Recent()
+
+    def flushed(self, seconds: float, stored_after: float) -> None:
+        """One flush is done."""
+        self.flush.observe(seconds)
+        self.stored_after.observe(stored_after)
+        self.recent_flushes.add(seconds)
+        self.recent_stored_after.add(stored_after)

@@ -1,0 +1,132 @@
+"""Writes what the core collected: every flush interval, at a close at once, and again until the database takes it."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from pymongo.errors import PyMongoError
+
+from pipeline.ingest.core import Core
+from pipeline.ingest.events import Batch, CandleWrite
+from pipeline.ingest.figures import Figures
+from pipeline.store.live import AsyncCandleWriter, LiveCandle, LiveIndicators
+from pipeline.store.series import Progress, progress_operations
+from schemas.series import SERIES, SeriesKey
+
+log = logging.getLogger(__name__)
+
+
+class Flusher:
+    """The only writer of live candles in this process. While the database is away, the core keeps what matters."""
+
+    def __init__(
+        self,
+        core: Core,
+        database: Any,
+        figures: Figures,
+        *,
+        every: float,
+        write_timeout: float,
+        refill: Callable[[], None],
+    ) -> None:
+        self._core = core
+        self._writer = AsyncCandleWriter(database)
+        self._series = database[SERIES.name]
+        self._figures = figures
+        self._every = every
+        self._write_timeout = write_timeout
+        self._refill = refill
+        self._wake = asyncio.Event()
+        self._oldest: float | None = None
+        self._seen: dict[SeriesKey, int] = {}
+        self._closed: dict[SeriesKey, list[int]] = {}
+        self._is_up = True
+
+    def changed(self) -> None:
+        """The core has something to write. A closed candle does not wait for the next flush."""
+        if self._oldest is None:
+            self._oldest = asyncio.get_running_loop().time()
+        if self._is_up and self._core.closes_waiting():
+            self._wake.set()
+
+    async def run(self) -> None:
+        """Flush until cancelled."""
+        while True:
+            wait = self._every if self._is_up else 4 * self._every
+            try:
+                async with asyncio.timeout(wait):
+                    await self._wake.wait()
+            except TimeoutError:
+                pass
+            self._wake.clear()
+            await self.flush()
+
+    async def flush(self) -> bool:
+        """Write everything that changed. False where the database did not take it: then it is kept."""
+        batch = self._core.take()
+        if not batch:
+            return True
+        oldest, self._oldest = self._oldest, None
+        begun = asyncio.get_running_loop().time()
+        try:
+            async with asyncio.timeout(self._write_timeout):
+                await self._write(batch)
+        except (PyMongoError, TimeoutError) as error:
+            self._keep(batch, oldest, error)
+            return False
+        except asyncio.CancelledError:
+            self._core.put_back(batch)
+            raise
+        ended = asyncio.get_running_loop().time()
+        self._figures.flushed(ended - begun, ended - (oldest or begun))
+        self._came_back()
+        return True
+
+    async def tell_progress(self) -> None:
+        """Advance the `series` documents by what was stored since the last time."""
+        if not self._seen:
+            return
+        told = [Progress(key, seen, tuple(sorted(self._closed.get(key, ())))) for key, seen in self._seen.items()]
+        self._seen, self._closed = {}, {}
+        try:
+            async with asyncio.timeout(self._write_timeout):
+                await self._series.bulk_write(progress_operations(told), ordered=True)
+        except (PyMongoError, TimeoutError) as error:
+            log.warning("series documents could not be advanced: %s; they are counted anew later", _brief(error))
+
+    async def _write(self, batch: Batch) -> None:
+        report = await self._writer.write([_live(write) for write in batch.candles])
+        await self._writer.write_indicators([LiveIndicators(*write) for write in batch.indicators])
+        self._figures.candles.inc(report.offered)
+        self._figures.refused.inc(report.refused)
+        for write in batch.candles:
+            self._seen[write.key] = max(write.candle.u, self._seen.get(write.key, 0))
+            if write.candle.closed:
+                self._closed.setdefault(write.key, []).append(write.t)
+
+    def _keep(self, batch: Batch, oldest: float | None, error: Exception) -> None:
+        self._core.put_back(batch)
+        self._oldest = oldest
+        self._figures.store_up.set(0)
+        if self._is_up:
+            log.error("the database does not take candles: %s. They are kept and written when it does", _brief(error))
+        self._is_up = False
+
+    def _came_back(self) -> None:
+        self._figures.store_up.set(1)
+        if not self._is_up:
+            log.info("the database takes candles again")
+        self._is_up = True
+        if self._core.unsaved:
+            self._refill()
+
+
+def _live(write: CandleWrite) -> LiveCandle:
+    if write.indicators is None:
+        return LiveCandle(write.key, *write.candle, authority=write.authority)
+    return LiveCandle(write.key, *write.candle, write.indicators, write.authority)
+
+
+def _brief(error: Exception) -> str:
+    return (str(error) or type(error).__name__).partition(", Timeout:")[0][:300]

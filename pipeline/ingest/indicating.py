@@ -1,0 +1,42 @@
+"""The indicators of the newest candle, from the window of its series: what `indicators` gives over any history."""
+
+import logging
+from typing import Final
+
+from pipeline.indicators import PERIODS, Periods, PriceScaleError, tail
+from pipeline.ingest.window import Columns
+
+log = logging.getLogger(__name__)
+
+_HIGH: Final = 1
+_LOW: Final = 2
+_CLOSE: Final = 3
+
+
+class LiveIndicators:
+    """Computes the stored indicator columns of one candle, in their stored order."""
+
+    def __init__(self, periods: Periods = PERIODS) -> None:
+        self._periods = periods
+        averages = [f"sma{period}" for period in periods.sma]
+        self._names = ("rsi", "macd", "macd_signal", "macd_hist", *averages, "atr")
+        self._complained = False
+
+    def __call__(self, first: int, columns: Columns, decimals: int) -> tuple[float, ...]:
+        """The values at the last candle; not numbers where the price does not fit the symbol's decimals."""
+        try:
+            found = tail(
+                first,
+                columns[_HIGH],
+                columns[_LOW],
+                columns[_CLOSE],
+                decimals=decimals,
+                periods=self._periods,
+                keep=1,
+            )
+        except PriceScaleError as error:
+            if not self._complained:
+                log.error("indicators are left out where the price does not fit: %s", error)
+                self._complained = True
+            return (float("nan"),) * len(self._names)
+        return tuple(float(found[name][-1]) for name in self._names)

@@ -1,0 +1,257 @@
+"""The ingester with everything real around it: an exchange process that misbehaves, websockets, REST, and a mongod.
+
+The exchange's clock runs fast, so that a minute of the market lasts two seconds. A schedule of faults strikes while it
+runs; when they end, the store must equal what truly happened, candle by candle.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+
+import polars as pl
+import pytest
+from pymongo.database import Database
+
+from pipeline.exchange.clock import ServerClock, local_time
+from pipeline.exchange.environments import SIM, at
+from pipeline.exchange.market import Market
+from pipeline.exchange.rest import RestClient
+from pipeline.exchange.stream_session import FeedLimits
+from pipeline.indicators import WINDOW
+from pipeline.ingest.book import Patience
+from pipeline.ingest.indicating import LiveIndicators
+from pipeline.ingest.service import Ingester, Pace
+from pipeline.ingest.shard import Shard
+from pipeline.ingest.watchlist import Watchlist
+from pipeline.simulator.handle import Simulator
+from pipeline.store import connect
+from pipeline.store.candles import CandleStore
+from pipeline.store.prepare import prepare
+from pipeline.store.series import SeriesStore
+from pipeline.timeline import MINUTE, interval, to_ms
+from schemas.series import SeriesKey
+
+SPEED = 30
+STEP = interval("1m")
+SYMBOLS = ("BTCUSDT", "ETHUSDT", "SOLUSDT")
+TOLD = ("open", "high", "low", "close", "volume", "quote_volume", "trades", "taker_buy_base", "taker_buy_quote")
+LIMITS = FeedLimits(command_every=0.01, silence=3.0, first_delay=0.05, longest_delay=0.5, ack_timeout=2.0)
+PACE = Pace(flush=0.05, tend=0.02, watchlist=0.2, progress=0.2, clock=1.0)
+PATIENCE = Patience(grace=4_000, retries=(2_000, 4_000), silence=2 * MINUTE)
+
+
+def fast_clock() -> ServerClock:
+    """A clock of this machine that runs as fast as the exchange's."""
+    began = local_time()
+    return ServerClock(local=lambda: began + (local_time() - began) * SPEED)
+
+
+def keys(symbols=SYMBOLS):
+    return [SeriesKey("sim", symbol, "1m") for symbol in symbols]
+
+
+class Desk:
+    """One exchange, one database, and ingesters to run between them."""
+
+    def __init__(self, simulator: Simulator, database: Database, async_database) -> None:
+        self.simulator = simulator
+        self.store = CandleStore(database)
+        self.database = database
+        self.async_database = async_database
+        self.backfilled: list[SeriesKey] = []
+        self.begun = simulator.now()
+
+    @asynccontextmanager
+    async def ingesting(self, shard: Shard | None = None, symbols=SYMBOLS):
+        client = RestClient(at(SIM, self.simulator.url), clock=fast_clock())
+        client.sync_clock()
+        ingester = Ingester(
+            Market(client),
+            self.database,
+            self.async_database,
+            compute=LiveIndicators(),
+            window=WINDOW,
+            decimals=lambda symbol: 8,
+            backfill=self.backfilled.append,
+            shard=shard,
+            pace=PACE,
+            patience=PATIENCE,
+            feed_limits=LIMITS,
+        )
+        Watchlist(self.database, "sim").watch(keys(symbols), datetime.now(UTC))
+        stop = asyncio.Event()
+        running = asyncio.create_task(ingester.run(stop))
+        try:
+            yield ingester
+            stop.set()
+            async with asyncio.timeout(15):
+                await running
+        finally:
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+            client.close()
+
+    def truth(self, symbol: str, since: int, until: int) -> dict[int, tuple]:
+        rows = self.simulator.truth_klines(symbol, "1m", since, until)
+        return {row[0]: (*map(float, row[1:6]), float(row[7]), row[8], float(row[9]), float(row[10])) for row in rows}
+
+    def stored(self, symbol: str, since: int, until: int) -> dict[int, tuple]:
+        table = self.store.load(SeriesKey("sim", symbol, "1m"), since, until).filter(pl.col("closed"))
+        times = table["t"].cast(pl.Int64).to_list()
+        return dict(zip(times, table.select(TOLD).iter_rows(), strict=True))
+
+    def difference(self, since: int, until: int, symbols=SYMBOLS) -> str | None:
+        for symbol in symbols:
+            truth, stored = self.truth(symbol, since, until), self.stored(symbol, since, until)
+            for opened, candle in truth.items():
+                if stored.get(opened) != candle:
+                    return f"{symbol} candle {(opened - since) // MINUTE}: stored {stored.get(opened)}, truth {candle}"
+        return None
+
+    async def minutes(self, count: float) -> None:
+        """Let so many minutes of the market pass."""
+        end = self.simulator.now() + count * MINUTE
+        while (left := end - self.simulator.now()) > 0:  # noqa: ASYNC110 - the exchange's clock has no event
+            await asyncio.sleep(left / 1000 / SPEED)
+
+    async def becomes_right(self, since: int, until: int, symbols=SYMBOLS, seconds: float = 30.0) -> str | None:
+        """The difference that is left after at most so many seconds."""
+        deadline = time.monotonic() + seconds
+        while (found := await asyncio.to_thread(self.difference, since, until, symbols)) is not None:
+            if time.monotonic() > deadline:
+                return found
+            await asyncio.sleep(0.1)
+        return None
+
+
+@pytest.fixture
+async def calm_desk(start_simulator: Callable[..., Simulator], db, async_db):
+    """Through each asynchronous driver in turn."""
+    prepare(db)
+    return Desk(start_simulator(speed=SPEED, lifted_limits=True, seed=11), db, async_db)
+
+
+@pytest.fixture
+async def desk(start_simulator: Callable[..., Simulator], db, mongo_uri):
+    prepare(db)
+    client = connect.async_client(mongo_uri)
+    yield Desk(start_simulator(speed=SPEED, lifted_limits=True, seed=11), db, client[db.name])
+    await connect.close(client)
+
+
+async def test_in_calm_every_candle_is_stored_and_said(calm_desk):
+    desk = calm_desk
+    since = STEP.ceil(desk.begun)
+    async with desk.ingesting():
+        await desk.minutes(3)
+        until = STEP.floor(desk.simulator.now()) - MINUTE
+        assert await desk.becomes_right(since, until) is None
+        (beat,) = desk.database["control"].find({"kind": "heartbeat"})
+        assert beat["figures"]["series"] == 3
+    known = SeriesStore(desk.database).get(keys()[0])
+    assert to_ms(known.last_closed) >= until
+    assert desk.database["control"].count_documents({"kind": "heartbeat"}) == 0
+
+
+FRAME_FAULTS = {
+    "BTCUSDT": [{"kind": "lose", "probability": 0.5}],
+    "ETHUSDT": [{"kind": "repeat", "probability": 0.7}, {"kind": "garble", "probability": 0.2}],
+    "SOLUSDT": [{"kind": "delay", "probability": 0.5, "milliseconds": 900}],
+    "XRPUSDT": [{"kind": "reorder", "probability": 0.5}],
+    "DOGEUSDT": [{"kind": "lose", "closing": True}],
+    "ADAUSDT": [{"kind": "lose"}],
+    "LINKUSDT": [{"kind": "lose", "closing": False}],
+    "AVAXUSDT": [{"kind": "delay", "closing": True, "milliseconds": 2_500}],
+}
+
+
+async def test_after_any_fault_of_the_frames_the_store_is_right(desk):
+    symbols = tuple(FRAME_FAULTS)
+    since = STEP.ceil(desk.begun)
+    for symbol, faults in FRAME_FAULTS.items():
+        for fault in faults:
+            desk.simulator.faults.add(**fault, stream=f"{symbol.lower()}@kline_1m", seed=5)
+    async with desk.ingesting(symbols=symbols):
+        await desk.minutes(4)
+        until = STEP.floor(desk.simulator.now())
+        desk.simulator.faults.clear()
+        assert await desk.becomes_right(since, until, symbols) is None
+
+
+async def test_after_rest_and_the_connections_fail_together_the_store_is_right(desk):
+    since = STEP.ceil(desk.begun)
+    for kind in ("overloaded", "truncated", "invalid_json", "reset_before", "timeout_after", "maintenance"):
+        desk.simulator.faults.add(kind, path="/fapi/v1/klines", probability=0.2, seed=3)
+    desk.simulator.faults.add("malformed_rows", start=since, end=since + 9 * MINUTE, probability=0.3)
+    desk.simulator.faults.add("hole", start=since + MINUTE, end=since + 2 * MINUTE)
+    desk.simulator.faults.add("lose", closing=True, probability=0.5)
+    async with desk.ingesting():
+        for _ in range(3):
+            await desk.minutes(1)
+            desk.simulator.drop_connections()
+        desk.simulator.freeze_connections()
+        await desk.minutes(2)
+        until = STEP.floor(desk.simulator.now())
+        desk.simulator.faults.clear()
+        assert await desk.becomes_right(since, until) is None
+
+
+async def test_two_ingesters_on_the_same_series_do_no_harm(desk):
+    since = STEP.ceil(desk.begun)
+    desk.simulator.faults.add("lose", probability=0.3)
+    async with desk.ingesting():
+        async with desk.ingesting():
+            await desk.minutes(2)
+        await desk.minutes(1)
+        until = STEP.floor(desk.simulator.now())
+        desk.simulator.faults.clear()
+        assert await desk.becomes_right(since, until) is None
+
+
+async def test_shards_share_the_series(desk):
+    since = STEP.ceil(desk.begun)
+    async with desk.ingesting(Shard(1, 2)) as first, desk.ingesting(Shard(2, 2)) as second:
+        await desk.minutes(2)
+        until = STEP.floor(desk.simulator.now())
+        assert await desk.becomes_right(since, until) is None
+        one, other = set(first.core.watched()), set(second.core.watched())
+    assert one.isdisjoint(other)
+    assert one | other == set(keys())
+
+
+async def test_what_is_watched_changes_while_it_runs(desk):
+    watchlist, now = Watchlist(desk.database, "sim"), datetime.now(UTC)
+    extra = keys(("XRPUSDT",))
+    async with desk.ingesting() as ingester:
+        await until_true(lambda: len(ingester.core.watched()) == 3)
+        watchlist.watch(extra, now)
+        watchlist.watch(extra, now)
+        await until_true(lambda: extra[0] in ingester.core.watched())
+        since = STEP.ceil(desk.simulator.now())
+        await desk.minutes(2)
+        assert await desk.becomes_right(since, since, ("XRPUSDT",)) is None
+        watchlist.unwatch(extra, now)
+        await until_true(lambda: extra[0] not in ingester.core.watched())
+        assert "xrpusdt@kline_1m" not in ingester.feed.streams
+    assert extra[0] in desk.backfilled
+    assert desk.database["candles"].count_documents({"symbol": "XRPUSDT"}) == 1
+
+
+async def test_a_symbol_the_exchange_does_not_know_is_said_once_and_left(desk, caplog):
+    async with desk.ingesting(symbols=("BTCUSDT", "NOSUCHUSDT")) as ingester:
+        await until_true(lambda: "NOSUCHUSDT" in caplog.text)
+        since = STEP.ceil(desk.simulator.now())
+        await desk.minutes(3)
+        assert await desk.becomes_right(since, since, ("BTCUSDT",)) is None
+        assert set(ingester.core.watched()) == set(keys(("BTCUSDT",)))
+    said = [r.message for r in caplog.records if "NOSUCHUSDT" in r.message]
+    assert len(said) == 1
+    assert "tidemark unwatch NOSUCHUSDT" in said[0]
+
+
+async def until_true(condition, seconds=10.0):
+    async with asyncio.timeout(seconds):
+        while not condition():  # noqa: ASYNC110 - state of another task, which has no event for it
+            await asyncio.sleep(0.02)
