@@ -5,10 +5,7 @@ standard input is closed: whoever started it is gone then, and no exchange outli
 """
 
 import asyncio
-import os
-import signal
 import sys
-import threading
 
 import msgspec
 
@@ -18,7 +15,6 @@ from pipeline.simulator.host import Options, Running, serve
 
 def main() -> int:
     """Run; the exit code is that of the error, if one ends it."""
-    threading.Thread(target=_end_with_starter, daemon=True).start()
     try:
         asyncio.run(_serve_while_wanted(msgspec.json.decode(sys.argv[1], type=Options)))
     except TidemarkError as failure:
@@ -31,13 +27,6 @@ async def _serve_while_wanted(options: Options) -> None:
     stopped = asyncio.Event()
     asyncio.get_running_loop().add_reader(sys.stdin, stopped.set)
     await serve(options, _announce, stopped)
-
-
-def _end_with_starter() -> None:
-    # Not through sys.stdin: its lock, held by this thread, would stop the interpreter from ending.
-    while os.read(0, 1):
-        pass
-    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _announce(running: Running) -> None:
