@@ -45,7 +45,7 @@ _ARRAY_NAME: Final = bytes([ARRAY]) + b"candles\0"
 
 
 class BrokenBucketError(AttentionError):
-    """A document in `candles` is not a bucket. The message names it; `tidemark audit --repair` cannot mend it."""
+    """A document in `candles` is not a bucket: correct it or delete it; what it held can be fetched again."""
 
 
 class _Sparse(NamedTuple):

@@ -115,6 +115,9 @@ def _column(frame: pl.DataFrame, name: str) -> Values:
         typed = column.cast(FRAME_SCHEMA[name])
     except pl.exceptions.PolarsError as error:
         raise FrameError(f"column {name} is {column.dtype}, not {FRAME_SCHEMA[name]}") from error
+    if typed.dtype == pl.Float64 and not is_indicator and not typed.is_finite().all():
+        row = (~typed.is_finite()).arg_true()[0]
+        raise FrameError(f"column {name} is {typed[row]} in row {row}; what the exchange says is a finite number")
     if is_indicator:
         typed = typed.fill_null(float("nan"))
     if FRAME_SCHEMA[name] == _TIMESTAMP:

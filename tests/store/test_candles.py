@@ -294,9 +294,14 @@ def _text(frame: pl.DataFrame) -> pl.DataFrame:
     return frame.with_columns(close=pl.lit("dear"))
 
 
+def _not_a_number(frame: pl.DataFrame) -> pl.DataFrame:
+    return frame.with_columns(volume=pl.Series([1.0, NAN, 1.0]))
+
+
 @pytest.mark.parametrize(
     ("spoil", "says"),
     [
+        (_not_a_number, "volume is nan in row 1"),
         (_lacks, "lacks the columns close"),
         (_null, "close has no value in row 2"),
         (_off_grid, "no 1m candle opens at 2023-11-14T20:00:00.001Z"),
