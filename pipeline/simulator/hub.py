@@ -11,6 +11,7 @@ from typing import Protocol
 from zlib import crc32
 
 from pipeline.simulator.clock import Clock
+from pipeline.simulator.errors import ApiError
 from pipeline.simulator.faults import Facts, Fault, FaultPanel, Kind, Stage
 from pipeline.simulator.feeds import Feed, Lateness, Payload, make_feed
 from pipeline.simulator.session import Session
@@ -122,7 +123,12 @@ class Hub:
     def poll(self, slot: int, now: int) -> None:
         """Send what is due on the streams of one slot."""
         for stream, feed in list(self._feeds[slot].items()):
-            for payload in feed.poll(now):
+            try:
+                payloads = feed.poll(now)
+            except ApiError:  # the market has no such candles: acknowledged and silent, like every stream it has not
+                del self._feeds[slot][stream]
+                continue
+            for payload in payloads:
                 self.publish(Frame(stream.name, payload))
 
     def publish(self, frame: Frame) -> None:

@@ -4,7 +4,6 @@ Written from the exchange's rules alone; it shares no line with the client that 
 """
 
 import base64
-import binascii
 import hmac
 import re
 from dataclasses import dataclass, field
@@ -45,14 +44,15 @@ class ApiKey:
     def verifies(self, payload: bytes, signature: str) -> bool:
         """Whether the signature belongs to the payload."""
         if isinstance(self.secret, str):
-            return hmac.compare_digest(hmac.digest(self.secret.encode(), payload, "sha256").hex(), signature.lower())
+            expected = hmac.digest(self.secret.encode(), payload, "sha256").hex()
+            return hmac.compare_digest(expected.encode(), signature.lower().encode())
         try:
             raw = base64.b64decode(signature, validate=True)
             if isinstance(self.secret, RSAPublicKey):
                 self.secret.verify(raw, payload, PKCS1v15(), SHA256())
             else:
                 self.secret.verify(raw, payload)
-        except (InvalidSignature, binascii.Error):
+        except (InvalidSignature, ValueError):  # ValueError: not base64
             return False
         return True
 
