@@ -133,7 +133,7 @@ class Hub:
 
     def publish(self, frame: Frame) -> None:
         """Hand a frame to everyone who follows its stream."""
-        tampered = self._panel.has(Stage.FRAME)
+        tampered = bool(self._held) or self._panel.has(Stage.FRAME)
         for listener in list(self._subscribers.get(frame.name, ())):
             message = frame.form(combined=listener.session.combined)
             if tampered:
