@@ -22,6 +22,9 @@ MODULES = (
     "backfill",
     "candles",
     "strategies",
+    "live",
+    "status",
+    "watch",
 )
 """In the order of `tidemark --help`."""
 

@@ -9,6 +9,7 @@ from pipeline.settings import SECRETS, Settings, load
 if TYPE_CHECKING:
     from pipeline.exchange.environments import Environment
     from pipeline.exchange.signing import Credentials
+    from pipeline.indicators import Periods
 
 
 def begin() -> Settings:
@@ -17,6 +18,23 @@ def begin() -> Settings:
     secrets = (getattr(settings, name) for name in SECRETS)
     logs.configure(settings.log, settings.log_level, [secret.get_secret_value() for secret in secrets if secret])
     return settings
+
+
+def periods_of(settings: Settings) -> "Periods":
+    """The periods of the indicators."""
+    from pipeline.indicators import Periods  # noqa: PLC0415
+
+    chosen = settings.indicators
+    return Periods(
+        rsi=chosen.rsi,
+        macd_fast=chosen.macd_fast,
+        macd_slow=chosen.macd_slow,
+        macd_signal=chosen.macd_signal,
+        sma=chosen.sma,
+        atr=chosen.atr,
+        bollinger=chosen.bollinger,
+        bollinger_width=chosen.bollinger_deviations,
+    )
 
 
 def exchange_of(settings: Settings, *, patient: bool = True) -> "Environment":

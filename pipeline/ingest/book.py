@@ -131,6 +131,13 @@ class Book:
         """The opening time of the newest settled candle."""
         return self.step.open_time(self._settled)
 
+    @property
+    def price(self) -> float | None:
+        """The newest price."""
+        if self.open is not None:
+            return self.open.close
+        return float(self._window.closed()[3, -1]) if len(self._window) else None
+
     def missing(self, now: int) -> int:
         """How many candles should be closed by now and are not."""
         return max(0, self.step.index(now) - 1 - self._settled - len(self.ahead))

@@ -22,6 +22,7 @@ class SeriesView:
     last_event: int | None
     last_closed: int
     missing: int
+    price: float | None
 
 
 class Core:
@@ -74,7 +75,7 @@ class Core:
     def view(self, now: int) -> Iterator[SeriesView]:
         """Every series as it stands."""
         for book in self._books.values():
-            yield SeriesView(book.key, book.last_event, book.last_closed, book.missing(now))
+            yield SeriesView(book.key, book.last_event, book.last_closed, book.missing(now), book.price)
 
     # Events
 

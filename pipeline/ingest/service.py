@@ -125,6 +125,10 @@ class Ingester:
         finally:
             await self._leave()
 
+    def now(self) -> int:
+        """The exchange's time."""
+        return self._clock.now()
+
     # What the feed tells (FeedListener)
 
     def frame(self, stream: str, frame: KlineFrame) -> None:

@@ -1,0 +1,158 @@
+"""`tidemark live`: the ingester in the foreground, with a table of what it does where a person watches."""
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from prometheus_client import CollectorRegistry
+
+    from pipeline.exchange.rest import RestClient
+    from pipeline.ingest.service import Ingester
+    from pipeline.settings import Settings
+
+app = typer.Typer()
+
+EXAMPLES = """
+Examples:
+
+  tidemark live                         keep the watched series current until Ctrl-C
+
+  tidemark live --shard 2/4             the second of four processes that share the series
+
+  tidemark live --metrics-port 9464     Prometheus metrics on http://127.0.0.1:9464/metrics
+"""
+
+
+@app.command(epilog=EXAMPLES)
+def live(
+    shard: Annotated[str, typer.Option(help="Which share of the series: NUMBER/OF.")] = "1/1",
+    metrics_port: Annotated[
+        int | None, typer.Option(min=0, max=65535, help="Serve Prometheus metrics on this local port.")
+    ] = None,
+    plain: Annotated[bool, typer.Option("--plain", help="Log lines instead of a table.")] = False,
+) -> None:
+    """Keep the watched series current: every candle, open and closed, as it happens."""
+    from rich.console import Console  # noqa: PLC0415
+
+    from pipeline.cli.exchange_access import client_of  # noqa: PLC0415
+    from pipeline.cli.wiring import begin  # noqa: PLC0415
+    from pipeline.ingest.shard import parse_shard  # noqa: PLC0415
+    from pipeline.store.session import running  # noqa: PLC0415
+
+    share = parse_shard(shard)
+    settings = begin()
+    shown = Console().is_terminal and not plain
+    with running(settings) as uri, client_of(settings) as client:
+        asyncio.run(_live(settings, uri, client, share, metrics_port, shown=shown))
+
+
+async def _live(
+    settings: "Settings", uri: str, client: "RestClient", share: Any, metrics_port: int | None, *, shown: bool
+) -> None:
+    from pipeline.store import connect  # noqa: PLC0415
+    from pipeline.store.prepare import prepare  # noqa: PLC0415
+
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    asynchronous = connect.async_client(uri, settings.async_driver)
+    try:
+        with connect.client(uri) as database_client:
+            connect.require(database_client, uri)
+            database = database_client[settings.database]
+            prepare(database)
+            with (
+                _ingester(settings, client, database, asynchronous[settings.database], share) as ingester,
+                _metrics(ingester.figures.registry, metrics_port),
+                _shown(ingester, loop, shown=shown),
+            ):
+                await ingester.run(stop)
+    finally:
+        await connect.close(asynchronous)
+
+
+@contextlib.contextmanager
+def _ingester(
+    settings: "Settings", client: "RestClient", database: Any, async_database: Any, share: Any
+) -> "Iterator[Ingester]":
+    from datetime import UTC, datetime  # noqa: PLC0415
+
+    from pipeline.cli.exchange_access import archive_of  # noqa: PLC0415
+    from pipeline.cli.wiring import periods_of  # noqa: PLC0415
+    from pipeline.exchange.market import Market  # noqa: PLC0415
+    from pipeline.history.backfill import Backfill  # noqa: PLC0415
+    from pipeline.history.listing import wanted_series  # noqa: PLC0415
+    from pipeline.ingest.indicating import LiveIndicators  # noqa: PLC0415
+    from pipeline.ingest.service import Ingester  # noqa: PLC0415
+    from pipeline.ingest.watchlist import Watchlist  # noqa: PLC0415
+    from pipeline.store.symbols import SymbolStore  # noqa: PLC0415
+    from schemas.series import SeriesKey  # noqa: PLC0415
+
+    market = Market(client)
+    listed = {one.symbol: one for one in market.symbols()}
+    SymbolStore(database).save(listed.values())
+    wanted = wanted_series(settings.symbols, settings.intervals, listed.values(), settings.environment)
+    Watchlist(database, settings.environment).seed([one.key for one in wanted], datetime.now(UTC))
+    periods = periods_of(settings)
+
+    with archive_of(client, "auto") as archive, Backfill(database, market, archive) as history:
+
+        def fill(key: SeriesKey) -> None:
+            (series,) = wanted_series([key.symbol], [key.interval], market.symbols(), key.exchange)
+            history.fill(series, settings.history_days)
+
+        yield Ingester(
+            market,
+            database,
+            async_database,
+            compute=LiveIndicators(periods),
+            window=periods.window,
+            decimals=lambda symbol: listed[symbol].price_precision,
+            backfill=fill,
+            shard=share,
+        )
+
+
+@contextlib.contextmanager
+def _metrics(registry: "CollectorRegistry", port: int | None) -> Iterator[None]:
+    if port is None:
+        yield
+        return
+    from prometheus_client import start_http_server  # noqa: PLC0415
+
+    from pipeline.errors import AttentionError  # noqa: PLC0415
+
+    try:
+        server, thread = start_http_server(port, addr="127.0.0.1", registry=registry)
+    except OSError as error:
+        raise AttentionError(f"metrics cannot be served on port {port}: {error.strerror}. Choose another") from None
+    typer.echo(f"metrics: http://127.0.0.1:{server.server_port}/metrics", err=True)
+    try:
+        yield
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+@contextlib.contextmanager
+def _shown(ingester: "Ingester", loop: asyncio.AbstractEventLoop, *, shown: bool) -> Iterator[None]:
+    """The live table, redrawn twice a second."""
+    if not shown:
+        yield
+        return
+    from pipeline.cli.live_table import LiveTable  # noqa: PLC0415
+
+    table = LiveTable(ingester)
+    with table:
+        drawing = loop.create_task(table.draw_forever())
+        try:
+            yield
+        finally:
+            drawing.cancel()

@@ -1,0 +1,76 @@
+"""The compact table of `tidemark live`: how fast, how far behind, and the newest candle of each series."""
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Self
+
+from rich.console import Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from pipeline.timeline import SECOND, iso
+
+if TYPE_CHECKING:
+    from pipeline.ingest.service import Ingester
+
+MOST_ROWS = 30
+
+
+class LiveTable:
+    """Draws the state of an ingester; reads it, changes nothing."""
+
+    def __init__(self, ingester: "Ingester") -> None:
+        self._ingester = ingester
+        self._live = Live(self, auto_refresh=False, transient=True)
+        self._frames_before = 0
+        self._drawn_at = time.monotonic()
+        self._rate = 0.0
+
+    def __enter__(self) -> Self:
+        self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._live.stop()
+
+    async def draw_forever(self) -> None:
+        """Redraw until cancelled."""
+        while True:
+            self._measure()
+            self._live.refresh()
+            await asyncio.sleep(0.5)
+
+    def _measure(self) -> None:
+        frames, now = self._ingester.feed.counters.frames, time.monotonic()
+        if now > self._drawn_at:
+            self._rate = (frames - self._frames_before) / (now - self._drawn_at)
+        self._frames_before, self._drawn_at = frames, now
+
+    def __rich__(self) -> Group:
+        return Group(self._summary(), self._series())
+
+    def _summary(self) -> Text:
+        figures, counters = self._ingester.figures, self._ingester.feed.counters
+        return Text(
+            f"{self._rate:,.0f} frames/s   lag {figures.recent_lags.quantile(0.5):.2f} s   "
+            f"stored after {figures.recent_stored_after.quantile(0.5) * SECOND:.0f} ms "
+            f"(p99 {figures.recent_stored_after.quantile(0.99) * SECOND:.0f} ms)   "
+            f"{counters.connections} connections   Ctrl-C ends it",
+            style="bold",
+        )
+
+    def _series(self) -> Table:
+        table = Table(box=None, header_style="dim")
+        for name in ("symbol", "interval", "last closed", "price", "frame age", "missing"):
+            table.add_column(name, justify="left" if name in {"symbol", "interval"} else "right")
+        now = self._ingester.now()
+        views = list(self._ingester.core.view(now))
+        for view in views[:MOST_ROWS]:
+            age = "-" if view.last_event is None else f"{max(0, now - view.last_event) / SECOND:.1f} s"
+            missing = Text(str(view.missing), style="red" if view.missing else "green")
+            price = "-" if view.price is None else f"{view.price:g}"
+            table.add_row(view.key.symbol, view.key.interval, iso(view.last_closed), price, age, missing)
+        if len(views) > MOST_ROWS:
+            table.add_row(f"and {len(views) - MOST_ROWS} more", "", "", "", "", "")
+        return table

@@ -1,0 +1,91 @@
+"""`tidemark status`: what is current, what is behind, and which processes live. Reads the database only."""
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from pipeline.cli.output import Json, print_json, print_table
+
+if TYPE_CHECKING:
+    from pymongo.database import Database
+
+app = typer.Typer()
+
+ALIVE_FOR = timedelta(seconds=15)
+"""A process whose last heartbeat is older than this is taken for dead."""
+
+
+@app.command(epilog="Example: [bold]tidemark status --json[/bold]")
+def status(as_json: Json = False) -> None:
+    """How current each series is, and how the processes that keep it so are faring. Exits with 3 if one is dead."""
+    from pipeline.cli.wiring import begin  # noqa: PLC0415
+    from pipeline.store.session import database  # noqa: PLC0415
+
+    settings = begin()
+    with database(settings) as db:
+        found = look(db, settings.environment, datetime.now(UTC))
+    if as_json:
+        print_json(found)
+    else:
+        _show(found)
+    if any(not process["alive"] for process in found["processes"]):
+        raise typer.Exit(3)
+
+
+def look(db: "Database[dict[str, Any]]", exchange: str, now: datetime) -> dict[str, Any]:
+    """Everything `tidemark status` knows."""
+    from pipeline.ingest.watchlist import Watchlist  # noqa: PLC0415
+    from pipeline.store.series import SeriesStore  # noqa: PLC0415
+
+    known = {(one.symbol, one.interval): one for one in SeriesStore(db).list(exchange)}
+    watched = sorted(Watchlist(db, exchange).wanted())
+    return {
+        "processes": [_process(beat, now) for beat in db["control"].find({"kind": "heartbeat"}).sort("_id")],
+        "series": [_series(key, known.get((key.symbol, key.interval)), now) for key in watched],
+    }
+
+
+def _process(beat: dict[str, Any], now: datetime) -> dict[str, Any]:
+    age = (now - beat["at"]).total_seconds()
+    named = {name: beat[name] for name in ("role", "host", "pid", "detail", "started_at", "figures")}
+    return named | {"alive": now - beat["at"] < ALIVE_FOR, "heartbeat_age": round(age, 1)}
+
+
+def _series(key: Any, known: Any, now: datetime) -> dict[str, Any]:
+    from pipeline.timeline import interval, to_ms  # noqa: PLC0415
+
+    step = interval(key.interval)
+    last_closed = known.last_closed if known else None
+    last_frame = known.last_frame if known else None
+    forming = step.index(to_ms(now))
+    return {
+        "symbol": key.symbol,
+        "interval": key.interval,
+        "last_closed": last_closed,
+        "last_frame": last_frame,
+        "frame_age": None if last_frame is None else round((now - last_frame).total_seconds(), 1),
+        "behind": None if last_closed is None else max(0, forming - 1 - step.index(to_ms(last_closed))),
+        "stored": known.stored if known else 0,
+        "holes": len(known.holes) if known else 0,
+    }
+
+
+def _show(found: dict[str, Any]) -> None:
+    if not found["processes"]:
+        typer.echo("No ingester runs: `tidemark live` starts one.", err=True)
+    for process in found["processes"]:
+        figures = process["figures"]
+        state = "lives" if process["alive"] else f"DEAD: last heartbeat {process['heartbeat_age']:.0f} s ago"
+        typer.echo(
+            f"{process['role']} {process['detail']} on {process['host']} (process {process['pid']}) {state}: "
+            f"{figures.get('connections', 0):.0f} connections, lag {figures.get('lag_p50', 0):.2f} s, "
+            f"stored after {figures.get('stored_after_p50', 0) * 1000:.0f} ms "
+            f"(p99 {figures.get('stored_after_p99', 0) * 1000:.0f} ms)"
+        )
+    columns = ("symbol", "interval", "last_closed", "frame_age", "behind", "stored", "holes")
+    print_table(columns, [[_text(one[name]) for name in columns] for one in found["series"]])
+
+
+def _text(value: Any) -> Any:
+    return f"{value:%Y-%m-%d %H:%M}" if isinstance(value, datetime) else value
