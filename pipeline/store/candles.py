@@ -23,8 +23,18 @@ from pymongo.errors import BulkWriteError
 
 from pipeline.errors import TidemarkError, UsageError
 from pipeline.store.bson_layout import bucket_id
-from pipeline.store.codec import decode_buckets, encode_buckets, encode_rows
-from pipeline.store.frame import Grid, Values, blank_values, empty_frame, from_frame, indices, to_frame, to_grid
+from pipeline.store.codec import BrokenBucketError, decode_buckets, encode_buckets, encode_rows
+from pipeline.store.frame import (
+    Grid,
+    Values,
+    blank_values,
+    empty_frame,
+    from_frame,
+    indices,
+    to_frame,
+    to_grid,
+    with_every_indicator,
+)
 from pipeline.store.live import (
     BucketName,
     KnownBuckets,
@@ -101,10 +111,11 @@ class CandleStore:
 
     def replace_closed(self, key: SeriesKey, frame: pl.DataFrame) -> WriteReport:
         """Store what REST or the archive says. Corrects closed candles; an open one only where it is newer."""
-        return self._write(key, from_frame(frame, interval(key.interval), _STORED_FIELDS), merge_truth)
+        columns = from_frame(frame, interval(key.interval), _STORED_FIELDS)
+        return self._write(key, with_every_indicator(columns), merge_truth)
 
     def set_indicators(self, key: SeriesKey, frame: pl.DataFrame) -> WriteReport:
-        """Set the indicators of stored candles from columns `t` and the indicators; candles themselves stay.
+        """Set indicators of stored candles from a column `t` and one for each indicator; all else stays.
 
         With a column `u` (as `load` gives it) a candle that was written since it was loaded is left alone: its
         indicators belong to the new values.
@@ -181,6 +192,8 @@ class CandleStore:
         present = np.zeros_like(offered.present)
         revisions: list[int | None] = [None] * len(names)
         for found in self._read(key, {"_id": {"$in": names}}, CANDLE_FIELDS):
+            if not rows.keys() >= set(found.starts.tolist()):
+                raise BrokenBucketError(f"{key}: a candles document says another `start` than its `_id`; delete it")
             where = [rows[int(start)] for start in found.starts]
             present[where] = found.present
             for row, revision in zip(where, found.revisions, strict=True):

@@ -89,20 +89,24 @@ def empty_frame(columns: Sequence[str] = CANDLE_FIELDS) -> pl.DataFrame:
 
 
 def from_frame(frame: pl.DataFrame, step: Interval, required: Sequence[str]) -> dict[str, Values]:
-    """The table's columns in memory, by time; an absent indicator is NaN. Raises `FrameError` for a bad table."""
+    """The table's candle columns in memory, by time. Raises `FrameError` for a bad table."""
     lacking = [name for name in required if name not in frame.columns]
     if lacking:
         raise FrameError(
             f"the table of candles lacks the columns {', '.join(lacking)}; it has {', '.join(frame.columns)}"
         )
     columns = {name: _column(frame, name) for name in CANDLE_FIELDS if name in frame.columns}
-    for name in INDICATOR_FIELDS:
-        columns.setdefault(name, np.full(frame.height, np.nan))
     order = np.argsort(columns["t"], kind="stable")
     if not np.array_equal(order, np.arange(len(order))):
         columns = {name: column[order] for name, column in columns.items()}
     _require_slots(columns["t"], step)
     return columns
+
+
+def with_every_indicator(columns: Mapping[str, Values]) -> dict[str, Values]:
+    """The same columns, and NaN for the indicators that are not among them."""
+    unknown = {name: np.full(len(columns["t"]), np.nan) for name in INDICATOR_FIELDS if name not in columns}
+    return {**columns, **unknown}
 
 
 def _column(frame: pl.DataFrame, name: str) -> Values:

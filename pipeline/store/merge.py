@@ -67,7 +67,7 @@ def merge_indicators(stored: Grid, offered: Grid) -> Merged:
         both = both & (stored.values["u"] == offered.values["u"])
     values: dict[str, Values] = dict(stored.values)
     changed = np.zeros_like(both)
-    for name in INDICATOR_FIELDS:
+    for name in offered.values.keys() & set(INDICATOR_FIELDS):
         before, after = stored.values[name], offered.values[name]
         moves = both & (before != after) & ~(np.isnan(before) & np.isnan(after))
         values[name] = np.where(moves, after, before)

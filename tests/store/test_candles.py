@@ -13,10 +13,11 @@ import pytest
 from pipeline.errors import UsageError
 from pipeline.store import candles as module
 from pipeline.store.candles import BucketBusyError, CandleStore, SlotState
+from pipeline.store.codec import BrokenBucketError
 from pipeline.store.frame import FRAME_SCHEMA, FrameError, empty_frame
 from pipeline.store.live import AsyncCandleWriter, LiveCandle, LiveIndicators, WriteReport
 from pipeline.store.prepare import prepare
-from pipeline.timeline import INTERVALS, MINUTE, interval, to_ms
+from pipeline.timeline import INTERVALS, MINUTE, interval, to_datetime, to_ms
 from schemas.candles import CANDLE_FIELDS, CANDLES, INDICATOR_FIELDS
 from schemas.series import SeriesKey
 
@@ -264,6 +265,22 @@ def test_set_indicators_touches_existing_candles_alone_and_only_what_changed(sto
     assert everything(store)["rsi"].to_list()[:2] == [1.0, 2.0]
     assert everything(store).drop("rsi").equals(history([0, 1, 240]).drop("rsi"))
     assert [bucket["rev"] for bucket in db.candles.find().sort("_id", 1)] == [2, 1]
+
+
+def test_set_indicators_leaves_the_others_as_they_are(store: CandleStore) -> None:
+    store.replace_closed(KEY, history([0]))
+    t = pl.lit(minute(0)).alias("t")
+    store.set_indicators(KEY, pl.select(t, rsi=1.0, atr=2.0))
+    store.set_indicators(KEY, pl.select(t, atr=NAN, sma7=3.0))
+    assert everything(store).select("rsi", "sma7").rows() == [(1.0, 3.0)]
+    assert everything(store)["atr"].is_nan().all()
+
+
+def test_a_bucket_under_another_start_is_refused_by_name(store: CandleStore, db: Any) -> None:
+    store.replace_closed(KEY, history([0]))
+    db.candles.update_one({}, {"$set": {"start": to_datetime(minute(240))}})
+    with pytest.raises(BrokenBucketError, match="another `start`"):
+        store.replace_closed(KEY, history([1]))
 
 
 def test_indicators_of_a_candle_that_was_rewritten_since_are_not_stored(store: CandleStore) -> None:
