@@ -4,7 +4,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from pydantic import SecretStr
+from pydantic import SecretStr, ValidationError
 
 from pipeline.errors import UsageError
 from pipeline.settings import Settings, load
@@ -222,6 +222,12 @@ def test_no_secret_is_ever_shown(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_no_error_shows_a_secret(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
     secrets_of(monkeypatch)
     assert "hunter2" not in refused(monkeypatch, **{name: value})
+
+
+def test_pydantic_itself_shows_no_secret_either() -> None:
+    with pytest.raises(ValidationError) as refused:
+        Settings(mongo_uri=SecretStr("postgres://user:hunter2@h/"), api_key="hunter2", history_days="hunter2")
+    assert "hunter2" not in str(refused.value)
 
 
 def test_settings_do_not_change_under_way() -> None:
