@@ -63,7 +63,7 @@ class CandleMarket(ABC):
         """The full candles that open in [start, end], from listing on."""
         life = self._life(symbol)
         self._must_not_be_smaller(interval)
-        first = interval.ceil(max(start, interval.floor(life.start)))
+        first = interval.ceil(start)
         last = min(end, life.end - 1)
         if last < first:
             return np.empty(0, KLINE)

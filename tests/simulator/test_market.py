@@ -166,7 +166,7 @@ def test_a_settled_symbol_ends_and_keeps_its_last_price() -> None:
     assert last["t"][-1] == end - MINUTE
     assert SHARED.ticks(SETTLED, end - 1, EPOCH) == []
     assert SHARED.price(SETTLED, EPOCH) == last["close"][-1]
-    formed, traded = SHARED.forming(SETTLED, INTERVALS["1h"], EPOCH)
+    formed, traded = SHARED.forming(SETTLED, INTERVALS["1h"], EPOCH + HOUR - 1)
     assert (only(formed)["volume"], only(formed)["close"], traded) == (0, last["close"][-1], EPOCH)
     assert SHARED.mark_price(SETTLED, EPOCH) == int(last["close"][-1]) * SPECS[SETTLED].tick
 
@@ -219,6 +219,21 @@ def test_the_market_is_worth_trading_on() -> None:
     assert (candles["trades"] > 0).all()
     quiet = SHARED.klines(QUIET, ONE_MINUTE, EPOCH, EPOCH + 10 * DAY)
     assert 0.1 < (quiet["trades"] == 0).mean() < 0.8
+
+
+@pytest.mark.parametrize("symbol", TRADED)
+def test_a_silent_minute_repeats_the_last_close_and_midnight_is_a_minute_like_any(symbol: str) -> None:
+    candles = SHARED.klines(symbol, ONE_MINUTE, EPOCH - 60 * DAY, EPOCH)
+    before, silent, several = candles["close"][:-1], candles["trades"][1:] == 0, candles["trades"][1:] > 1
+    for name in ("open", "high", "low", "close"):
+        assert (candles[name][1:][silent] == before[silent]).all()
+    assert np.abs(candles["open"][1:] - before)[several].max() <= 1
+
+
+def test_no_day_is_like_another() -> None:
+    days = SHARED.klines("ETHUSDT", ONE_MINUTE, EPOCH, EPOCH + 8 * DAY - 1)["close"].reshape(8, -1)
+    alike = np.corrcoef(np.diff(np.log(days), axis=1))
+    assert np.abs(alike - np.eye(8)).max() < 0.2
 
 
 def test_the_memory_stays_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
