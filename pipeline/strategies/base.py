@@ -44,6 +44,14 @@ class StrategyError(UsageError):
     """A strategy cannot be used as it is: its author or the settings must change. The message names it."""
 
 
+class AnswerError(StrategyError):
+    """A strategy failed while it ran, or answered out of form. `reason` says how, without its name."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(f"strategy {name} {reason}")
+        self.reason = reason
+
+
 @runtime_checkable
 class Strategy(Protocol):
     """A frozen dataclass whose fields are its parameters, each with a default.

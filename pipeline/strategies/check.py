@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.indicators import TAIL, Floats
-from pipeline.strategies.base import Codes, Prices, Strategy, StrategyError
+from pipeline.strategies.base import AnswerError, Codes, Prices, Strategy, StrategyError
 from pipeline.strategies.runner import last_code, run
 from pipeline.strategies.synthetic import Market, markets
 
@@ -44,15 +44,28 @@ def findings(strategy: Strategy, extra: Sequence[Market] = ()) -> Iterator[Findi
 def examine(strategy: Strategy, market: Market) -> Finding:
     """Hold a strategy against one market."""
     columns = market.columns()
-    if not 0 <= strategy.lookback < TAIL:
-        bounds = f"lookback is {strategy.lookback} candles; the live window allows 0 to {TAIL - 1}"
-        return Finding(market.name, len(market.numbers), 0, bounds)
     try:
-        codes = run(strategy, _frozen(columns))
-        fault = _fault(strategy, columns, codes)
-    except StrategyError as error:
-        return Finding(market.name, len(market.numbers), 0, str(error))
+        misstated = _misstated(strategy)
+        codes = np.zeros(0, np.int8) if misstated else run(strategy, _frozen(columns))
+        fault = misstated or _fault(strategy, columns, codes)
+    except AnswerError as error:
+        return Finding(market.name, len(market.numbers), 0, f"it {error.reason}")
     return Finding(market.name, len(market.numbers), int(np.count_nonzero(codes)), fault)
+
+
+def _misstated(strategy: Strategy) -> str | None:
+    """What is wrong with what a strategy says of itself."""
+    try:
+        needs, lookback = strategy.needs, strategy.lookback
+    except Exception as error:
+        raise AnswerError(strategy.name, f"failed: {type(error).__name__}: {error}") from error
+    if not isinstance(needs, tuple) or not needs or not all(isinstance(each, str) for each in needs):
+        return f"its needs must be a tuple of column names, not {needs!r}"
+    if not isinstance(lookback, int):
+        return f"its lookback must be a whole number of candles, not {lookback!r}"
+    if not 0 <= lookback < TAIL:
+        return f"its lookback is {lookback} candles; the live window allows 0 to {TAIL - 1}"
+    return None
 
 
 def _fault(strategy: Strategy, columns: Prices, codes: Codes) -> str | None:

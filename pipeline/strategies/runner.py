@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.indicators import Floats, Integers, segments
-from pipeline.strategies.base import Codes, Kind, Prices, Strategy, StrategyError
+from pipeline.strategies.base import AnswerError, Codes, Kind, Prices, Strategy
 
 _HIGHEST = int(max(Kind))
 
@@ -16,7 +16,7 @@ def run(strategy: Strategy, columns: Prices) -> Codes:
     try:
         codes = strategy.signals(wanted)
     except Exception as error:
-        raise StrategyError(f"strategy {strategy.name} failed: {type(error).__name__}: {error}") from error
+        raise AnswerError(strategy.name, f"failed: {type(error).__name__}: {error}") from error
     return _checked(strategy, codes, len(next(iter(wanted.values()))))
 
 
@@ -44,24 +44,23 @@ def _wanted(strategy: Strategy, columns: Prices) -> dict[str, Floats]:
     try:
         return {name: columns[name] for name in strategy.needs}
     except KeyError as missing:
-        raise StrategyError(
-            f"strategy {strategy.name} needs the column {missing.args[0]!r}, which is not computed. "
-            f"There are: {', '.join(columns)}"
-        ) from None
+        there = ", ".join(columns)
+        reason = f"needs the column {missing.args[0]!r}, which is not computed. There are: {there}"
+        raise AnswerError(strategy.name, reason) from None
 
 
 def _checked(strategy: Strategy, codes: Any, length: int) -> Codes:
     if not isinstance(codes, np.ndarray) or codes.dtype != np.int8:
         given = codes.dtype if isinstance(codes, np.ndarray) else type(codes).__name__
-        raise StrategyError(f"strategy {strategy.name} must answer a numpy array of int8, not {given}")
+        raise AnswerError(strategy.name, f"must answer a numpy array of int8, not {given}")
     if codes.shape != (length,):
-        raise StrategyError(
-            f"strategy {strategy.name} must answer one code a candle: {length} candles, codes of shape {codes.shape}"
-        )
+        reason = f"must answer one code a candle: {length} candles, codes of shape {codes.shape}"
+        raise AnswerError(strategy.name, reason)
     if length and not (codes.min() >= -_HIGHEST and codes.max() <= _HIGHEST):
         strange = sorted(set(codes[np.abs(codes.astype(np.int64)) > _HIGHEST].tolist()))
-        raise StrategyError(
-            f"strategy {strategy.name} answered the unknown code {strange[0]}; codes are 0 and 1 to {_HIGHEST} "
-            "(trial, entry, add, exit), negative for short"
+        kinds = ", ".join(kind.name.lower() for kind in Kind)
+        reason = (
+            f"answered the unknown code {strange[0]}; codes are 0 and 1 to {_HIGHEST} ({kinds}), negative for short"
         )
+        raise AnswerError(strategy.name, reason)
     return codes
