@@ -52,7 +52,7 @@ class Trader:
 
     def base(self):
         symbol = self.rng.choice(list(SYMBOLS))
-        price, tick, decimals = SYMBOLS[symbol]
+        _, tick, decimals = SYMBOLS[symbol]
         last = self.desk.market.price(symbol, START + self.desk.at)
         worth = self.rng.choice([20, 300, 3_000, 60_000])
         quantity = round(D(worth) / (last * D(tick)), decimals)
@@ -172,7 +172,7 @@ def check_orders(desk):
         assert ended[order.id] + is_filled + is_open == 1
         assert is_open is order.is_open
         assert order.filled == filled[order.id]
-        assert 0 <= order.remaining or ended[order.id]
+        assert order.remaining >= 0 or ended[order.id]
         assert (order.remaining == 0) is is_filled or ended[order.id]
     for algo in account.algos.values():
         assert algo.is_open is (algo.id in account.open_algos)

@@ -4,6 +4,8 @@ from decimal import Decimal
 
 import pytest
 
+from pipeline.simulator.venue import funding_rate
+
 D = Decimal
 HOUR = 3_600_000
 
@@ -81,8 +83,6 @@ def test_funding_every_eight_hours_at_the_mark_price(open_desk, side, sign):
 
 @pytest.mark.parametrize(("mark", "rate"), [(60_000, "0.0001"), (61_000, "-0.0004"), (59_000, "0.0006")])
 def test_the_funding_rate_leans_against_the_premium_and_is_clamped(open_desk, mark, rate):
-    from pipeline.simulator.venue import funding_rate
-
     desk = open_desk(marks={"BTCUSDT": [(0, D(mark))]})
     assert funding_rate(desk.market, "BTCUSDT", 1_728_000_000_000) == D(rate)
 
@@ -179,3 +179,66 @@ def test_a_changed_leverage_is_announced_once(desk):
 def test_a_second_account_of_that_name_is_refused(desk):
     with pytest.raises(ValueError, match="already an account 'trader'"):
         desk.venue.open_account("trader", D(1))
+
+
+def test_the_break_even_price_counts_the_fees_of_this_position_only(desk):
+    desk.order("BUY", "0.01")
+    desk.order("SELL", "0.01")
+    desk.order("BUY", "0.01")
+    assert desk.position()["breakEvenPrice"] == "60030.6003"  # 60,000.6 and its own taker fee, once
+
+
+def test_the_warning_comes_once_until_the_margin_has_recovered(open_desk):
+    marks = [(0, D(60_000)), (1_500, D(53_260)), (4_500, D(58_000)), (6_500, D(53_260))]
+    desk = open_desk(deposit=700, marks={"BTCUSDT": marks})
+    desk.ask("POST", "v1/leverage", symbol="BTCUSDT", leverage=10)
+    desk.order("BUY", "0.1")
+    desk.wait(4_000)
+    assert len(desk.events("MARGIN_CALL")) == 1
+    desk.wait(9_000)
+    assert len(desk.events("MARGIN_CALL")) == 1
+
+
+def test_a_cross_liquidation_leaves_the_isolated_margin_alone(open_desk):
+    desk = open_desk(deposit=1_000, marks={"BTCUSDT": [(0, D(60_000)), (1_500, D(40_000))]})
+    desk.ask("POST", "v1/marginType", symbol="ETHUSDT", marginType="ISOLATED")
+    desk.ask("POST", "v1/leverage", symbol="ETHUSDT", leverage=10)
+    desk.order("BUY", "1", symbol="ETHUSDT")
+    desk.order("BUY", "0.1")
+    desk.wait(3_000)
+    assert (desk.amount(), desk.amount("ETHUSDT")) == (0, 1)
+    balance = desk.ask("GET", "v3/balance")[0]
+    assert (D(balance["balance"]), D(balance["crossWalletBalance"])) == (D("300.003"), 0)
+
+
+def test_an_isolated_position_pays_funding_out_of_its_own_margin(desk):
+    desk.ask("POST", "v1/marginType", symbol="BTCUSDT", marginType="ISOLATED")
+    desk.ask("POST", "v1/leverage", symbol="BTCUSDT", leverage=10)
+    desk.order("BUY", "0.1")
+    cross = desk.ask("GET", "v3/balance")[0]["crossWalletBalance"]
+    desk.wait(8 * HOUR)
+    assert D(desk.position()["isolatedWallet"]) == D("600.006") - D("0.6")
+    assert desk.ask("GET", "v3/balance")[0]["crossWalletBalance"] == cross
+    (row,) = desk.events("ACCOUNT_UPDATE")[-1]["a"]["P"]
+    assert D(row["iw"]) == D("599.406")
+
+
+def test_an_isolated_position_is_liquidated_where_its_own_margin_ends(desk):
+    desk.ask("POST", "v1/marginType", symbol="BTCUSDT", marginType="ISOLATED")
+    desk.ask("POST", "v1/leverage", symbol="BTCUSDT", leverage=10)
+    desk.order("BUY", "0.1")
+    price = D(desk.position()["liquidationPrice"])
+    assert price.quantize(D("0.01")) == D("54217.41")  # (6,000.06 - 600.006) / (0.1 x 0.996)
+    desk.market.marks["BTCUSDT"] = [(0, D(60_000)), (1_500, price + 1), (2_500, price - 1)]
+    desk.wait(2_000)
+    assert desk.amount() == D("0.1")
+    desk.wait(3_000)
+    assert desk.amount() == 0
+
+
+def test_an_amended_order_frees_the_margin_it_held(open_desk):
+    desk = open_desk(deposit=700)
+    desk.ask("POST", "v1/leverage", symbol="BTCUSDT", leverage=10)
+    order = desk.order("BUY", "0.1", "59000")
+    amend = {"symbol": "BTCUSDT", "orderId": order["orderId"], "quantity": "0.1", "price": "58000"}
+    assert desk.ask("PUT", "v1/order", **amend)["price"] == "58000.00"
