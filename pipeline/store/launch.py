@@ -109,7 +109,6 @@ def launch(binary: Path, folder: Folder, port: int, limits: Limits, timeout: flo
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                umask=0o077,
             )
         except OSError as error:
             raise AttentionError(f"the database cannot start: {explain_refusal(binary, error)}") from error
