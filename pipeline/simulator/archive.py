@@ -28,7 +28,6 @@ HEADER: Final = (
 
 PUBLISHED_AFTER: Final = 6 * HOUR
 
-_ROOT: Final = "/data/futures/um/"
 _NAME: Final = re.compile(
     r"/data/futures/um/(?P<span>daily|monthly)/klines/(?P<symbol>[^/]+)/(?P<code>[^/]+)/"
     r"(?P=symbol)-(?P=code)-(?P<when>\d{4}-\d{2}(?:-\d{2})?)\.zip(?P<checksum>\.CHECKSUM)?"
@@ -81,11 +80,6 @@ def file(path: str, market: Market, now: int, faults: ArchiveFaults) -> bytes | 
         summed = sound[::-1] if damage is Damage.WRONG_CHECKSUM else sound
         return f"{sha256(summed).hexdigest()}  {wanted.name}\n".encode()
     return _broken(sound) if damage is Damage.BAD_BYTES else sound
-
-
-def is_archive_path(path: str) -> bool:
-    """Whether the archive answers for that path, be it with nothing."""
-    return path.startswith(_ROOT)
 
 
 def _parse(path: str) -> _Request | None:

@@ -62,11 +62,6 @@ def quantity_text(spec: SymbolSpec, steps: int) -> str:
     return grids(spec).quantity.text(steps)
 
 
-def quote_text(spec: SymbolSpec, product: int) -> str:
-    """A price times a quantity, as `849.59280`."""
-    return grids(spec).quote.text(product)
-
-
 def rest_rows(spec: SymbolSpec, interval: Interval, klines: Klines) -> list[Row]:
     """Candles as `/fapi/v1/klines` answers them."""
     if not len(klines):
@@ -88,12 +83,6 @@ def rest_rows(spec: SymbolSpec, interval: Interval, klines: Klines) -> list[Row]
             strict=True,
         )
     ]
-
-
-def rest_row(spec: SymbolSpec, interval: Interval, klines: Klines) -> Row:
-    """The one candle of an array of one, as `/fapi/v1/klines` answers it."""
-    (row,) = rest_rows(spec, interval, klines)
-    return row
 
 
 def _close_times(interval: Interval, klines: Klines) -> Integers:

@@ -70,11 +70,11 @@ class Day(NamedTuple):
 
 _TOP: Final = 8  # anchors lie 2**8 days apart
 _ANCHOR_SPREAD: Final = 0.22
-_LEVELS, _CALM, _SWELL = 1, 2, 3  # names of the streams of randomness
+_LEVELS, _UNREST, _SWELL = 1, 2, 3  # names of the streams of randomness
 _SPANS: Final = (720, 240, 60)  # minutes between the nodes of the noises within a day
 _SLOW_SPANS: Final = (1, 4, 16, 64)  # days between the nodes of the slow noises
-_CALM_WEIGHTS: Final = (0.22, 0.25, 0.3)
-_SLOW_CALM: Final = (0.2, 0.2, 0.2, 0.15)
+_UNREST_WEIGHTS: Final = (0.22, 0.25, 0.3)
+_SLOW_UNREST: Final = (0.2, 0.2, 0.2, 0.15)
 _USUAL_UNREST: Final = 0.26  # keeps the mean variance at that of the character
 _SWELL_WEIGHTS: Final = (0.22, 0.14, 0.05)
 _SLOW_SWELL: Final = (0.45, 0.8, 0.0, 0.0)
@@ -86,10 +86,10 @@ def _smooth(fraction: float) -> float:
 
 @lru_cache(maxsize=1)
 def _nodes() -> tuple[Floats, Floats, Integers, Integers]:
-    """Weights of every node of the noises at each minute (for calm, for swell), and each node's place in the day."""
+    """Weights of every node of the noises at each minute (for unrest, for swell), and each node's place in the day."""
     position = np.arange(MINUTES + 1)
-    columns, spans, offsets, calm, swell = [], [], [], [], []
-    for span, calm_weight, swell_weight in zip(_SPANS, _CALM_WEIGHTS, _SWELL_WEIGHTS, strict=True):
+    columns, spans, offsets, unrest, swell = [], [], [], [], []
+    for span, unrest_weight, swell_weight in zip(_SPANS, _UNREST_WEIGHTS, _SWELL_WEIGHTS, strict=True):
         distance = np.minimum(position % span / span, 1.0)
         rising = distance * distance * (3 - 2 * distance)
         for node in range(MINUTES // span + 1):
@@ -98,10 +98,10 @@ def _nodes() -> tuple[Floats, Floats, Integers, Integers]:
             )
             spans.append(span)
             offsets.append(node)
-            calm.append(calm_weight)
+            unrest.append(unrest_weight)
             swell.append(swell_weight)
     shape = np.stack(columns, axis=1)
-    return shape * np.array(calm), shape * np.array(swell), np.array(spans), np.array(offsets)
+    return shape * np.array(unrest), shape * np.array(swell), np.array(spans), np.array(offsets)
 
 
 @lru_cache(maxsize=1)
@@ -167,11 +167,11 @@ def make_day(contract: Contract, day: int, listed: int | None) -> Day:
 def _boundaries(contract: Contract, day: int, dice: np.random.Generator) -> tuple[Integers, Floats, Floats]:
     """Prices in ticks at the 1,441 ends of minutes; each minute's standard deviation in ticks; each minute's unrest."""
     key, character = contract.key, contract.character
-    for_calm, for_swell, spans, offsets = _nodes()
+    for_unrest, for_swell, spans, offsets = _nodes()
     places = day * (MINUTES // spans) + offsets + spans * (1 << 40)
-    unrest = for_calm @ spread(key ^ _CALM, places)
+    unrest = for_unrest @ spread(key ^ _UNREST, places)
     swell = for_swell @ spread(key ^ _SWELL, places)
-    unrest += _tilt(key, _CALM, _SLOW_CALM, day)
+    unrest += _tilt(key, _UNREST, _SLOW_UNREST, day)
     swell += _tilt(key, _SWELL, _SLOW_SWELL, day)
     unrest = unrest[:-1] - _USUAL_UNREST
     deviation = np.exp(unrest) * np.sqrt(_season()) * (character.volatility / MINUTES**0.5)

@@ -39,11 +39,6 @@ def gauss(key: int, *counters: int) -> float:
     return _NORMAL.inv_cdf(((mix(key, *counters) >> 11) + 0.5) * _UNIT)
 
 
-def uniform(key: int, *counters: int) -> float:
-    """A number in (0, 1) for those counters."""
-    return ((mix(key, *counters) >> 11) + 0.5) * _UNIT
-
-
 def spread(key: int, counters: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
     """For each counter a number of mean 0 and variance 1, evenly spread."""
     state = np.uint64(key) + np.uint64(_GOLDEN) * (2 * counters.astype(np.uint64) + np.uint64(1))

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.simulator.format import grids, price_text, quantity_text, quote_text, rest_row, rest_rows
+from pipeline.simulator.format import grids, price_text, quantity_text, rest_rows
 from pipeline.simulator.types import KLINE, SymbolSpec
 from pipeline.timeline import INTERVALS
 
@@ -38,7 +38,7 @@ WHOLE = spec("5", "1", 0, 0)
 def test_one_number(contract: SymbolSpec, ticks: int, price: str, steps: int, quantity: str, quote: str) -> None:
     assert price_text(contract, ticks) == price
     assert quantity_text(contract, steps) == quantity
-    assert quote_text(contract, ticks * steps) == quote
+    assert grids(contract).quote.text(ticks * steps) == quote
 
 
 @pytest.mark.parametrize("contract", [BTC, SHIB, WHOLE])
@@ -59,7 +59,7 @@ def test_a_rest_row(interval: str, closes: int) -> None:
         1_767_225_600_000, "60685.20", "60700.00", "60600.10", "60690.00", "12.345", closes,
         "749000.00000", 31, "0.045", "2700.00000", "0",
     ]  # fmt: skip
-    assert rest_row(BTC, INTERVALS[interval], candle) == row
+    assert rest_rows(BTC, INTERVALS[interval], candle) == [row]
     assert rest_rows(BTC, INTERVALS[interval], np.concatenate([candle, candle])) == [row, row]
     assert rest_rows(BTC, INTERVALS[interval], candle[:0]) == []
 
