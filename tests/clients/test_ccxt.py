@@ -1,0 +1,165 @@
+"""ccxt's own Binance client against the exchange on the desk: nothing of it is changed but where it connects."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
+
+import ccxt
+import ccxt.pro
+import pytest
+
+from pipeline.simulator.handle import Simulator
+
+BTC = "BTC/USDT:USDT"
+JANUARY = 1_767_225_600_000  # 2026-01-01
+TIMEOUT = 60
+
+
+def pointed_at(simulator: Simulator, make: Callable[[dict[str, Any]], Any]) -> Any:
+    """A client with the ready key and the simulator's addresses."""
+    client = make({"apiKey": "sim-key", "secret": "sim-secret", "options": {"fetchCurrencies": False}})
+    addresses = client.urls["api"]
+    for name, address in addresses.items():
+        if isinstance(address, str):
+            addresses[name] = address.replace("https://fapi.binance.com", simulator.url)
+    if "ws" in addresses:
+        addresses["ws"]["linear"] = f"{simulator.ws_url}/ws"
+    return client
+
+
+@pytest.fixture(scope="module")
+def own() -> Iterator[Simulator]:
+    """An exchange with a fresh account, at real time, so that ccxt's own clock is right."""
+    with Simulator.start() as simulator:
+        yield simulator
+
+
+@pytest.fixture(scope="module")
+def client(own: Simulator) -> Any:
+    return pointed_at(own, ccxt.binanceusdm)
+
+
+@pytest.fixture
+async def streaming(own: Simulator) -> AsyncIterator[Any]:
+    client = pointed_at(own, ccxt.pro.binanceusdm)
+    yield client
+    await client.close()
+
+
+@pytest.fixture
+def price(client: Any) -> float:
+    return float(client.fetch_ticker(BTC)["last"])
+
+
+def test_time_and_markets(client: Any, own: Simulator) -> None:
+    assert abs(client.fetch_time() - own.now()) < TIMEOUT * 1_000
+    markets = client.load_markets()
+    assert (markets[BTC]["precision"]["amount"], markets[BTC]["precision"]["price"]) == (0.001, 0.1)
+    assert markets[BTC]["limits"]["cost"]["min"] == 50
+
+
+def test_candles(client: Any, own: Simulator) -> None:
+    truth = own.truth_klines("BTCUSDT", "1m", JANUARY, JANUARY + 1499 * 60_000)
+    rows = client.fapiPublicGetKlines({"symbol": "BTCUSDT", "interval": "1m", "startTime": JANUARY, "limit": 1500})
+    assert [[int(row[0]), *row[1:6]] for row in rows] == [row[:6] for row in truth]
+    candles = client.fetch_ohlcv(BTC, "1m", since=JANUARY, limit=1500)
+    assert len(candles) == 1000, "ccxt itself asks for no more"
+    assert candles == [[row[0], *map(float, row[1:6])] for row in truth[:1000]]
+
+
+def test_public_prices(client: Any) -> None:
+    assert BTC in client.fetch_tickers()
+    book = client.fetch_order_book(BTC)
+    assert book["bids"][0][0] < book["asks"][0][0]
+    assert client.fetch_funding_rate(BTC)["markPrice"] > 0
+    assert len(client.fetch_funding_rate_history(BTC, limit=3)) == 3
+    assert len(client.fetch_ohlcv(BTC, "1h", limit=5, params={"price": "mark"})) == 5
+
+
+def test_a_limit_order_is_placed_found_and_cancelled(client: Any, price: float) -> None:
+    order = client.create_order(BTC, "limit", "buy", 0.01, round(price * 0.97, 1))
+    assert client.fetch_order(order["id"], BTC)["status"] == "open"
+    assert [each["id"] for each in client.fetch_open_orders(BTC)] == [order["id"]]
+    client.cancel_order(order["id"], BTC)
+    assert client.fetch_order(order["id"], BTC)["status"] == "canceled"
+
+
+def test_settings(client: Any) -> None:
+    assert client.set_leverage(5, BTC)["leverage"] == 5
+    client.set_margin_mode("isolated", BTC)
+    client.set_margin_mode("cross", BTC)
+    assert client.fetch_position_mode()["hedged"] is False
+
+
+def test_in_and_out_of_a_position_with_a_stop(client: Any, price: float) -> None:
+    before = client.fetch_balance()["USDT"]["total"]
+    entry = client.create_order(BTC, "market", "buy", 0.01)
+    filled = client.fetch_order(entry["id"], BTC)
+    assert (filled["status"], filled["filled"]) == ("closed", 0.01)
+    (position,) = client.fetch_positions([BTC])
+    assert (position["side"], position["contracts"]) == ("long", 0.01)
+    assert position["entryPrice"] == pytest.approx(filled["average"])
+
+    stop = client.create_order(
+        BTC, "market", "sell", 0.01, None, {"stopLossPrice": round(price * 0.95, 1), "reduceOnly": True}
+    )
+    assert [each["id"] for each in client.fetch_open_orders(BTC, params={"trigger": True})] == [stop["id"]]
+    client.cancel_order(stop["id"], BTC, params={"trigger": True})
+    assert client.fetch_open_orders(BTC, params={"trigger": True}) == []
+
+    client.create_order(BTC, "market", "sell", 0.01, None, {"reduceOnly": True})
+    assert [each for each in client.fetch_positions([BTC]) if each["contracts"]] == []
+    trades = client.fetch_my_trades(BTC)
+    assert [trade["side"] for trade in trades[-2:]] == ["buy", "sell"]
+    fees = sum(trade["fee"]["cost"] for trade in trades[-2:])
+    earned = 0.01 * (trades[-1]["price"] - trades[-2]["price"])
+    assert client.fetch_balance()["USDT"]["total"] == pytest.approx(before + earned - fees)
+
+
+def test_refusals_become_ccxt_errors(client: Any, own: Simulator) -> None:
+    with pytest.raises(ccxt.ExchangeError, match="-2019"):
+        client.create_order(BTC, "market", "buy", 100)
+    with pytest.raises(ccxt.OrderNotFound):
+        client.fetch_order("1", BTC)
+    with pytest.raises(ccxt.BadSymbol):
+        client.fapiPublicGetKlines({"symbol": "NOSUCH", "interval": "1m"})
+    stranger = pointed_at(own, ccxt.binanceusdm)
+    stranger.secret = "wrong"
+    with pytest.raises(ccxt.AuthenticationError):
+        stranger.fetch_balance()
+
+
+async def test_candles_streamed_for_a_minute() -> None:
+    with Simulator.start(speed=60, stream_period=6_000) as fast:
+        client = pointed_at(fast, ccxt.pro.binanceusdm)
+        try:
+            await asyncio.wait_for(_watch_until_the_next_minute(client, fast), TIMEOUT)
+        finally:
+            await client.close()
+
+
+async def _watch_until_the_next_minute(client: Any, fast: Simulator) -> None:
+    first = (await client.watch_ohlcv(BTC, "1m"))[-1][0]
+    seen: dict[int, list[float]] = {}
+    while max(seen, default=first) < first + 3 * 60_000:
+        for candle in await client.watch_ohlcv(BTC, "1m"):
+            seen[candle[0]] = candle
+    whole = [time for time in sorted(seen) if first < time < max(seen)]
+    truth = fast.truth_klines("BTCUSDT", "1m", whole[0], whole[-1])
+    assert [seen[time] for time in whole] == [[row[0], *map(float, row[1:6])] for row in truth]
+
+
+async def test_user_data(streaming: Any) -> None:
+    await streaming.load_markets()
+    watching = asyncio.create_task(streaming.watch_my_trades(BTC))
+    placing = asyncio.create_task(_order_once_connected(streaming))
+    trades = await asyncio.wait_for(watching, TIMEOUT)
+    await placing
+    assert (trades[-1]["side"], trades[-1]["amount"]) == ("buy", 0.01)
+    await streaming.create_order(BTC, "market", "sell", 0.01, None, {"reduceOnly": True})
+
+
+async def _order_once_connected(client: Any) -> None:
+    while not any(each.connection is not None for each in client.clients.values()):  # noqa: ASYNC110 - no event tells
+        await asyncio.sleep(0.01)
+    await client.create_order(BTC, "market", "buy", 0.01)
