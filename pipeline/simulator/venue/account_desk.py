@@ -1,4 +1,5 @@
 """The endpoints of an account's settings: leverage, margin type, position mode, and what they are now."""
+# ruff: noqa: ARG002 - every endpoint is called alike, whether or not it needs the time or the parameters
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -74,7 +75,7 @@ class AccountDesk:
         account.events.append(update)
         return payloads.SUCCESS
 
-    def position_mode(self, account: Account, params: Params, now: int) -> Payload:  # noqa: ARG002
+    def position_mode(self, account: Account, params: Params, now: int) -> Payload:
         """GET /fapi/v1/positionSide/dual"""
         return {"dualSidePosition": account.dual}
 
@@ -91,11 +92,11 @@ class AccountDesk:
         self._configured(account, "dualSidePosition", "", str(wanted).lower(), now)
         return payloads.SUCCESS
 
-    def multi_assets(self, account: Account, params: Params, now: int) -> Payload:  # noqa: ARG002
+    def multi_assets(self, account: Account, params: Params, now: int) -> Payload:
         """GET /fapi/v1/multiAssetsMargin"""
         return {"multiAssetsMargin": False}
 
-    def symbol_config(self, account: Account, params: Params, now: int) -> list[Payload]:  # noqa: ARG002
+    def symbol_config(self, account: Account, params: Params, now: int) -> list[Payload]:
         """GET /fapi/v1/symbolConfig"""
         return [
             {
@@ -108,7 +109,7 @@ class AccountDesk:
             for spec in self._specs(params)
         ]
 
-    def account_config(self, account: Account, params: Params, now: int) -> Payload:  # noqa: ARG002
+    def account_config(self, account: Account, params: Params, now: int) -> Payload:
         """GET /fapi/v1/accountConfig"""
         return {
             "feeTier": 0,
@@ -121,7 +122,7 @@ class AccountDesk:
             "tradeGroupId": -1,
         }
 
-    def leverage_brackets(self, account: Account, params: Params, now: int) -> object:  # noqa: ARG002
+    def leverage_brackets(self, account: Account, params: Params, now: int) -> object:
         """GET /fapi/v1/leverageBracket: one bracket a symbol."""
         rows: list[Payload] = [
             {
@@ -141,7 +142,7 @@ class AccountDesk:
         ]
         return rows
 
-    def commission_rate(self, account: Account, params: Params, now: int) -> Payload:  # noqa: ARG002
+    def commission_rate(self, account: Account, params: Params, now: int) -> Payload:
         """GET /fapi/v1/commissionRate"""
         return {
             "symbol": find_spec(self.engine, params).symbol,

@@ -1,4 +1,5 @@
 """The endpoints of conditional orders: place, cancel, query, list."""
+# ruff: noqa: ARG002 - every endpoint is called alike, whether or not it needs the time or the parameters
 
 from dataclasses import dataclass
 from decimal import Decimal
@@ -62,7 +63,7 @@ class AlgoDesk:
         self.engine.move(account, algo, AlgoStatus.NEW, now)
         return payloads.algo_placed(self.engine.spec(algo.symbol), algo)
 
-    def query(self, account: Account, params: Params, now: int) -> Payload:  # noqa: ARG002
+    def query(self, account: Account, params: Params, now: int) -> Payload:
         """GET /fapi/v1/algoOrder"""
         algo = self._find(account, params, unknown=-2013)
         return payloads.algo_queried(self.engine.spec(algo.symbol), algo)
@@ -81,7 +82,7 @@ class AlgoDesk:
             self.engine.move(account, algo, AlgoStatus.CANCELED, now)
         return payloads.CANCELLED_ALL
 
-    def list_open(self, account: Account, params: Params, now: int) -> list[Payload]:  # noqa: ARG002
+    def list_open(self, account: Account, params: Params, now: int) -> list[Payload]:
         """GET /fapi/v1/openAlgoOrders"""
         spec = optional_spec(self.engine, params)
         number = params.integer("algoId")

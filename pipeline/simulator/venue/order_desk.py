@@ -1,8 +1,10 @@
 """The endpoints of ordinary orders: place, amend, cancel, query, alone and in batches."""
+# ruff: noqa: ARG002 - every endpoint is called alike, whether or not it needs the time or the parameters
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import partial
 from typing import Final
 
 from pipeline.simulator.errors import ApiError
@@ -70,12 +72,12 @@ class OrderDesk:
         self.engine.end(account, order, Status.CANCELED, now)
         return payloads.placed(self.engine.spec(order.symbol), order)
 
-    def query(self, account: Account, params: Params, now: int) -> Payload:  # noqa: ARG002 - all desks answer alike
+    def query(self, account: Account, params: Params, now: int) -> Payload:
         """GET /fapi/v1/order"""
         order = self._find(account, params, unknown=-2013)
         return payloads.queried(self.engine.spec(order.symbol), order)
 
-    def query_open(self, account: Account, params: Params, now: int) -> Payload:  # noqa: ARG002
+    def query_open(self, account: Account, params: Params, now: int) -> Payload:
         """GET /fapi/v1/openOrder"""
         order = self._find(account, params, unknown=-2013)
         if not order.is_open:
@@ -87,7 +89,7 @@ class OrderDesk:
         items = params.array("batchOrders")
         if not 1 <= len(items) <= MAX_PLACED:
             raise refuse(-4082)
-        return [each(lambda item=item: self.place(account, item_params(item), now)) for item in items]  # type: ignore[misc]
+        return [each(partial(self._place_item, account, item, now)) for item in items]
 
     def cancel_batch(self, account: Account, params: Params, now: int) -> list[Payload]:
         """DELETE /fapi/v1/batchOrders"""
@@ -98,7 +100,7 @@ class OrderDesk:
         if not 1 <= len(items) <= MAX_CANCELLED:
             raise refuse(-4082)
         requests = [Params({"symbol": symbol, key: str(item)}) for item in items]
-        return [each(lambda request=request: self.cancel(account, request, now)) for request in requests]  # type: ignore[misc]
+        return [each(partial(self.cancel, account, request, now)) for request in requests]
 
     def cancel_all(self, account: Account, params: Params, now: int) -> Payload:
         """DELETE /fapi/v1/allOpenOrders"""
@@ -106,7 +108,7 @@ class OrderDesk:
             self.engine.end(account, order, Status.CANCELED, now)
         return payloads.CANCELLED_ALL
 
-    def list_open(self, account: Account, params: Params, now: int) -> list[Payload]:  # noqa: ARG002
+    def list_open(self, account: Account, params: Params, now: int) -> list[Payload]:
         """GET /fapi/v1/openOrders"""
         spec = optional_spec(self.engine, params)
         orders = account.orders_of(spec.symbol) if spec else list(account.open_orders.values())
@@ -118,6 +120,9 @@ class OrderDesk:
         orders = [order for order in account.orders.values() if order.symbol == spec.symbol]
         found = page(orders, params, now, number=lambda o: o.id, time=lambda o: o.created, first="orderId", default=500)
         return [payloads.queried(spec, order) for order in found]
+
+    def _place_item(self, account: Account, item: object, now: int) -> Payload:
+        return self.place(account, item_params(item), now)
 
     def _find(self, account: Account, params: Params, *, unknown: int) -> Order:
         symbol = find_spec(self.engine, params).symbol

@@ -1,4 +1,5 @@
 """The endpoints that report an account's money: balance, account, positions, trades, incomes."""
+# ruff: noqa: ARG002 - every endpoint is called alike, whether or not it needs the time or the parameters
 
 from dataclasses import dataclass
 from decimal import Decimal
@@ -31,7 +32,7 @@ class ReportDesk:
 
     engine: Engine
 
-    def balance(self, account: Account, params: Params, now: int) -> list[Payload]:  # noqa: ARG002
+    def balance(self, account: Account, params: Params, now: int) -> list[Payload]:
         """GET /fapi/v2/balance and /fapi/v3/balance"""
         margins = Margins.of(account, self.engine.market.specs, self.engine.marks(now))
         return [
@@ -48,7 +49,7 @@ class ReportDesk:
             }
         ]
 
-    def account_v3(self, account: Account, params: Params, now: int) -> Payload:  # noqa: ARG002
+    def account_v3(self, account: Account, params: Params, now: int) -> Payload:
         """GET /fapi/v3/account: only the symbols with a position or an open order."""
         mark = self.engine.marks(now)
         margins = Margins.of(account, self.engine.market.specs, mark)
@@ -59,7 +60,7 @@ class ReportDesk:
             "positions": [self._account_row_v3(account, account.position(*key), mark) for key in keys],
         }
 
-    def account_v2(self, account: Account, params: Params, now: int) -> Payload:  # noqa: ARG002
+    def account_v2(self, account: Account, params: Params, now: int) -> Payload:
         """GET /fapi/v2/account: every symbol there is."""
         mark = self.engine.marks(now)
         margins = Margins.of(account, self.engine.market.specs, mark)

@@ -1,4 +1,5 @@
-"""What happens when a conditional order fires: it becomes an ordinary order, or it is rejected with the reason."""
+"""What happens when a conditional order fires: it becomes an ordinary order, or it is rejected with the reason. The
+ordinary order bears the conditional one's client id, if no open order has it."""
 
 from decimal import Decimal
 
