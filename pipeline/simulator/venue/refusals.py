@@ -15,7 +15,6 @@ MESSAGES: Final[dict[int, str]] = {
     -1117: "Invalid side.",
     -1121: "Invalid symbol.",
     -1127: "Lookup interval is too big. More than {} hours between startTime and endTime.",
-    -1128: "Combination of optional parameters invalid.",
     -1130: "Data sent for parameter '{}' is not valid.",
     -2007: "Invalid callBack rate.",
     -2011: "Unknown order sent.",
