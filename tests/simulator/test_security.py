@@ -25,7 +25,7 @@ PAYLOAD = (
 SIGNATURE = "3c661234138461fcc7a7d8746c6558c9842d4e10870d2ecbedf7777cad694af9"
 
 RSA_KEY = rsa.generate_private_key(65537, 2048)
-ED25519_KEY = ed25519.Ed25519PrivateKey.generate()
+ED25519_KEY = ed25519.Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 
 
 def pem(public: rsa.RSAPublicKey | ed25519.Ed25519PublicKey | ec.EllipticCurvePublicKey) -> str:
