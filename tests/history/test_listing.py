@@ -1,0 +1,60 @@
+"""Which series was meant: known names pass, unknown ones are refused with the nearest."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from pipeline.errors import UsageError
+from pipeline.history.listing import wanted_series
+from schemas.symbols import Symbol
+
+BEGAN, ENDED = datetime(2020, 1, 1, tzinfo=UTC), datetime(2100, 12, 25, tzinfo=UTC)
+
+
+def symbol(name: str) -> Symbol:
+    return Symbol(
+        id=f"sim:{name}",
+        exchange="sim",
+        symbol=name,
+        pair=name,
+        contract_type="PERPETUAL",
+        status="TRADING",
+        base_asset=name.removesuffix("USDT"),
+        quote_asset="USDT",
+        margin_asset="USDT",
+        price_precision=2,
+        quantity_precision=3,
+        onboarded=BEGAN,
+        delivery=ENDED,
+        updated_at=BEGAN,
+    )
+
+
+LISTED = [symbol("BTCUSDT"), symbol("ETHUSDT"), symbol("币安人生USDT")]
+
+
+def test_each_symbol_with_each_interval_once() -> None:
+    found = wanted_series(["btcusdt", "币安人生USDT", "btcusdt"], ["1m", "1M", "1m"], LISTED, "sim")
+    assert [str(one.key) for one in found] == [
+        "sim:BTCUSDT:1m",
+        "sim:BTCUSDT:1M",
+        "sim:币安人生USDT:1m",
+        "sim:币安人生USDT:1M",
+    ]
+    assert found[0].listed == 1_577_836_800_000
+
+
+@pytest.mark.parametrize(
+    ("symbols", "intervals", "said"),
+    [
+        (["BTUSDT"], ["1m"], r"no symbol 'BTUSDT'\. Did you mean BTCUSDT\?"),
+        (["zzz"], ["1m"], r"no symbol 'zzz'\.$"),
+        (["BTCUSDT"], ["60m"], r"unknown interval '60m'.*Allowed: 1m, 3m"),
+        (["BTCUSDT"], ["1s"], r"unknown interval '1s'"),
+    ],
+)
+def test_what_is_not_known_is_refused_before_anything_is_fetched(
+    symbols: list[str], intervals: list[str], said: str
+) -> None:
+    with pytest.raises(UsageError, match=said):
+        wanted_series(symbols, intervals, LISTED, "sim")
