@@ -5,7 +5,7 @@ happen to begin**. So the live window, the whole history and a repaired day give
 
 - Averages and bands are computed on prices as whole ticks, with exact integer sums.
 - RSI, MACD and ATR never forget, so TA-Lib is started anew at fixed places: a candle whose number (`Interval.index`)
-  lies in block `number // settle` is computed from the beginning of the block before. After that warm-up the value
+  lies in block `number // block` is computed from `settle` candles before that block. After that warm-up the value
   equals TA-Lib's over the full history; where it would not (a market that stands still for hours) it is still one
   value, not two.
 - A hole or the first listing is a beginning: the warm-up starts there again, and is NaN.
@@ -15,7 +15,7 @@ It never guesses a number, never fills a hole, and does no I/O. `docs/strategies
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from itertools import pairwise
 from typing import Any, Final
@@ -33,7 +33,7 @@ Columns = dict[str, Floats]
 TAIL: Final = 240
 """How many finished columns the live window can give a strategy to look back over."""
 
-_MEMORY: Final = 51  # time constants until the start is forgotten: 37 reach the last bit, the slowest seen needed 43
+_MEMORY: Final = 51  # time constants until the start is forgotten: 37 reach the last bit, the slowest seen needed 45
 _STEP: Final = 240  # the warm-up is whole buckets of the store
 _CHUNK: Final = 16_384  # averages are worked in pieces that stay in the processor's cache
 _DEFINITION: Final = "1"  # counts up when the meaning of a column changes, so that stored columns are computed again
@@ -55,6 +55,12 @@ class Periods:
     atr: int = 14
     bollinger: int = 20
     bollinger_width: float = 2.0
+    columns: tuple[str, ...] = field(init=False, repr=False, compare=False)
+    """The names of the columns, in the order `compute` gives them."""
+    settle: int = field(init=False, repr=False, compare=False)
+    """Warm-up of the columns that never forget: their start shows no more in any bit."""
+    block: int = field(init=False, repr=False, compare=False)
+    """Distance between the fixed places where they begin."""
 
     def __post_init__(self) -> None:
         lengths = (self.rsi, self.macd_fast, self.macd_slow, self.atr, self.bollinger, *self.sma)
@@ -64,6 +70,12 @@ class Periods:
             raise UsageError(f"macd_fast ({self.macd_fast}) must be shorter than macd_slow ({self.macd_slow})")
         if len(set(self.sma)) != len(self.sma):
             raise UsageError(f"sma names a period twice: {', '.join(map(str, self.sma))}")
+        averages = (f"sma{period}" for period in self.sma)
+        columns = ("rsi", "macd", "macd_signal", "macd_hist", "atr", *averages, "bb_upper", "bb_middle", "bb_lower")
+        object.__setattr__(self, "columns", columns)
+        slowest = max(self.rsi, self.atr, (self.macd_slow + 1) / 2)
+        object.__setattr__(self, "settle", _STEP * math.ceil(_MEMORY * slowest / _STEP))
+        object.__setattr__(self, "block", self.settle + _STEP)
 
     @property
     def code(self) -> str:
@@ -71,25 +83,13 @@ class Periods:
         averages = "-".join(map(str, self.sma))
         return (
             f"v{_DEFINITION} rsi{self.rsi} macd{self.macd_fast}-{self.macd_slow}-{self.macd_signal} sma{averages} "
-            f"atr{self.atr} bb{self.bollinger}x{self.bollinger_width:g} settle{self.settle}"
+            f"atr{self.atr} bb{self.bollinger}x{self.bollinger_width:g} settle{self.settle}-{self.block}"
         )
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """The names of the columns, in the order `compute` gives them."""
-        averages = (f"sma{period}" for period in self.sma)
-        return ("rsi", "macd", "macd_signal", "macd_hist", "atr", *averages, "bb_upper", "bb_middle", "bb_lower")
-
-    @property
-    def settle(self) -> int:
-        """Warm-up of the columns that never forget, and the distance between their fixed beginnings."""
-        slowest = max(self.rsi, self.atr, (self.macd_slow + 1) / 2)
-        return _STEP * math.ceil(_MEMORY * slowest / _STEP)
 
     @property
     def window(self) -> int:
         """Candles the live side must hold, the open one included, for `TAIL` right values at its end."""
-        return 2 * self.settle + TAIL + max(0, max((*self.sma, self.bollinger)) - 2 * self.settle)
+        return max(self.settle + self.block, *self.sma, self.bollinger) + TAIL
 
 
 PERIODS: Final = Periods()
@@ -169,7 +169,7 @@ def _fill(out: Floats, first: int, prices: tuple[Floats, Floats, Floats], decima
 
 def _exponential(out: Floats, since: int, first: int, prices: tuple[Floats, Floats, Floats], periods: Periods) -> None:
     """RSI, MACD and ATR, each block from the beginning of the block before it."""
-    for begin, start, stop in _runs(first, since, len(prices[2]), periods.settle):
+    for begin, start, stop in _runs(first, since, len(prices[2]), periods):
         high, low, close = (price[begin:stop] for price in prices)
         rows = (
             talib.RSI(close, periods.rsi),
@@ -180,15 +180,15 @@ def _exponential(out: Floats, since: int, first: int, prices: tuple[Floats, Floa
             row[start - since : stop - since] = values[start - begin :]
 
 
-def _runs(first: int, since: int, count: int, settle: int) -> Iterator[tuple[int, int, int]]:
+def _runs(first: int, since: int, count: int, periods: Periods) -> Iterator[tuple[int, int, int]]:
     """(where TA-Lib begins, first value wanted, end), as positions in a run of candles numbered from `first`."""
     start = since
     while start < count:
-        block = (first + start) // settle
-        begin = max(0, (block - 1) * settle - first)
+        block = (first + start) // periods.block
+        begin = max(0, block * periods.block - periods.settle - first)
         if begin == 0:
-            block = first // settle + 1  # this block and the one after begin at the same candle: one call does both
-        stop = min(count, (block + 1) * settle - first)
+            block = (first + periods.settle) // periods.block  # the last block to begin here: one call does them all
+        stop = min(count, (block + 1) * periods.block - first)
         yield begin, start, stop
         start = stop
 

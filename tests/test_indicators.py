@@ -202,9 +202,9 @@ HALTED_WHOLE = whole(HALTED)
 
 
 def test_the_window_reaches_back_far_enough_at_the_worst_place() -> None:
-    assert WINDOW == 2 * PERIODS.settle + TAIL == 1_680
-    first_kept = 4 * PERIODS.settle - 1 + PERIODS.settle * (int(HALTED.numbers[0]) // PERIODS.settle)
-    end = first_kept + TAIL - int(HALTED.numbers[0])  # the first value kept is the last of its block
+    assert WINDOW == PERIODS.settle + PERIODS.block + TAIL == 1_920
+    block = PERIODS.block * (int(HALTED.numbers[0] + WINDOW) // PERIODS.block + 1)
+    end = block - 1 + TAIL - int(HALTED.numbers[0])  # the first value kept is the last of its block
     assert same(live(HALTED, end), ending(HALTED_WHOLE, end, TAIL)) == []
 
 
@@ -314,8 +314,8 @@ def test_what_is_no_tick_is_refused(tick: str) -> None:
 
 
 def test_periods_have_a_stable_code() -> None:
-    assert PERIODS.code == "v1 rsi14 macd12-26-9 sma7-20-60-120 atr14 bb20x2 settle720"
-    assert Periods(rsi=21, sma=(5, 10)).code == "v1 rsi21 macd12-26-9 sma5-10 atr14 bb20x2 settle1200"
+    assert PERIODS.code == "v1 rsi14 macd12-26-9 sma7-20-60-120 atr14 bb20x2 settle720-960"
+    assert Periods(rsi=21, sma=(5, 10)).code == "v1 rsi21 macd12-26-9 sma5-10 atr14 bb20x2 settle1200-1440"
 
 
 @pytest.mark.parametrize(

@@ -59,6 +59,9 @@ class Strategy(Protocol):
     The code at a candle may depend only on that candle and the `lookback` candles before it: then the live window and
     the whole history give the same signals. `signals` gets the columns in `needs`, all of one length, without a hole;
     the first ones may be NaN. It answers one int8 a candle: 0 for nothing, else a `Kind`, negative for short.
+
+    A strategy may also have `may_signal(columns, before) -> bool`: False only when the code at the last candle is 0 for
+    certain, given the codes of the candles before it.
     """
 
     name: ClassVar[str]

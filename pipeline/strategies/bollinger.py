@@ -26,7 +26,7 @@ class Bollinger:
     def lookback(self) -> int:
         return 1
 
-    def may_signal(self, columns: Prices) -> bool:
+    def may_signal(self, columns: Prices, _before: Codes) -> bool:
         close, upper, lower = (columns[name][-2] for name in self.needs)
         return bool(close < lower or close > upper)
 

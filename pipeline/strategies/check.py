@@ -88,7 +88,8 @@ def _fault(strategy: Strategy, columns: Prices, codes: Codes) -> str | None:
                 f"it looks back further than its lookback of {strategy.lookback}: at candle {cut} the code is "
                 f"{codes[cut]} over the whole history, {seen} over that window"
             )
-        if last_code(strategy, _frozen(window)) != seen:
+        before = run(strategy, {name: values[:-1] for name, values in window.items()})
+        if last_code(strategy, _frozen(window), before) != seen:
             return f"its may_signal rules out the code {seen} that it answers at candle {cut}"
     return None
 

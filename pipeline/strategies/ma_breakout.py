@@ -30,7 +30,7 @@ class MaBreakout:
     def lookback(self) -> int:
         return REACH + 1
 
-    def may_signal(self, columns: Prices) -> bool:
+    def may_signal(self, columns: Prices, _before: Codes) -> bool:
         close, average = (columns[name][-2:].tolist() for name in self.needs)
         return may_cross(close[0] - average[0], close[1] - average[1])
 

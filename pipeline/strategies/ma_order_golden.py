@@ -39,7 +39,7 @@ class MaOrderGolden:
     def lookback(self) -> int:
         return self.memory + REACH + 1
 
-    def may_signal(self, columns: Prices) -> bool:
+    def may_signal(self, columns: Prices, _before: Codes) -> bool:
         short, mid = (columns[name][-2:].tolist() for name in self.needs[:2])
         return may_cross(short[0] - mid[0], short[1] - mid[1])
 

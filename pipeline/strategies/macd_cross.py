@@ -27,7 +27,7 @@ class MacdCross:
     def lookback(self) -> int:
         return REACH + 1
 
-    def may_signal(self, columns: Prices) -> bool:
+    def may_signal(self, columns: Prices, _before: Codes) -> bool:
         previous, last = columns["macd_hist"][-2:].tolist()
         return may_cross(previous, last, NOISE * float(columns["close"][-2:].max()))
 

@@ -22,6 +22,9 @@ from pipeline.strategies.lines import (
     without_noise,
 )
 
+_ENTRY = int(Kind.ENTRY)
+_ADD = int(Kind.ADD)
+
 
 @dataclass(frozen=True, slots=True)
 class MacdTurtle:
@@ -68,18 +71,12 @@ class MacdTurtle:
     def lookback(self) -> int:
         return self.memory + self.patience + REACH + 1
 
-    def may_signal(self, columns: Prices) -> bool:
-        """An entry needs a cross of the MACD or of the mid average, a trial all averages against their order, an add a
-        new extreme one ATR away."""
+    def may_signal(self, columns: Prices, before: Codes) -> bool:
         close, hist, _, short, mid, long = (columns[name][-2:].tolist() for name in self.needs)
         turns = (short[1] - short[0], mid[1] - mid[0], long[1] - long[0])
-        return (
-            may_cross(hist[0], hist[1], NOISE * max(close))
-            or may_cross(close[0] - mid[0], close[1] - mid[1])
-            or (short[1] < mid[1] < long[1] and min(turns) > 0)
-            or (short[1] > mid[1] > long[1] and max(turns) < 0)
-            or self._may_add(columns["close"], columns["atr"])
-        )
+        may_enter = may_cross(hist[0], hist[1], NOISE * max(close)) or may_cross(close[0] - mid[0], close[1] - mid[1])
+        may_try = (short[1] < mid[1] < long[1] and min(turns) > 0) or (short[1] > mid[1] > long[1] and max(turns) < 0)
+        return may_enter or may_try or self._may_add(columns["close"], columns["atr"], before)
 
     def signals(self, columns: Prices) -> Codes:
         close, hist, atr, short, mid, long = (columns[name] for name in self.needs)
@@ -93,15 +90,19 @@ class MacdTurtle:
             codes[entries != 0] = entries[entries != 0]
         return codes
 
-    def _may_add(self, close: Floats, atr: Floats) -> bool:
-        """Whether the last close passes all closes of a run that ends here, and one of them by the least ATR."""
-        passed = close[-1] - close[-self.memory - 1 : -1]
-        if passed[-1] < 0:
-            passed = -passed
-        not_passed = np.flatnonzero(passed <= 0)
-        run = passed[not_passed[-1] + 1 :] if len(not_passed) else passed
-        least = atr[-self.memory - 1 :].min()  # NaN while the ATR warms up: then it may
-        return len(run) > 0 and not run.max() < least
+    def _may_add(self, close: Floats, atr: Floats, before: Codes) -> bool:
+        """Whether the last close is one step up the ladder that the codes before it leave standing."""
+        entries = np.flatnonzero(np.abs(before) == _ENTRY)
+        if not len(entries):
+            return False
+        entry = int(entries[-1])
+        ladder = before[entry:].tolist()
+        rungs = [entry + age for age, code in enumerate(ladder) if age == 0 or abs(code) == _ADD]
+        if len(rungs) > self.adds or len(ladder) > self.memory:
+            return False
+        here = len(close) - 1 - len(before)
+        gain = float(close[-1] - close[rungs[-1] + here])
+        return (gain if ladder[0] > 0 else -gain) >= float(atr[entry + here])
 
     def _entries(self, hist: Floats, atr: Floats, turned: Codes, broken: Codes) -> Codes:
         crossed = crossing(hist)

@@ -37,7 +37,7 @@ class RsiReversal:
     def lookback(self) -> int:
         return REACH + 1
 
-    def may_signal(self, columns: Prices) -> bool:
+    def may_signal(self, columns: Prices, _before: Codes) -> bool:
         previous, last = columns["rsi"][-2:].tolist()
         return (
             previous in _NO_MOVE

@@ -29,15 +29,18 @@ def run_history(strategy: Strategy, columns: Prices, numbers: Integers) -> Codes
     return codes
 
 
-def last_code(strategy: Strategy, columns: Prices) -> int:
-    """The code at the last candle, from no more candles than the strategy looks back over."""
+def last_code(strategy: Strategy, columns: Prices, before: Codes | None = None) -> int:
+    """The code at the last candle, from no more candles than the strategy looks back over.
+
+    `before` are the codes of the candles before it, as `run` gives them. With them a strategy that has `may_signal` can
+    say at once that nothing happens: that is what makes an update of the open candle cheap.
+    """
     may_signal = getattr(strategy, "may_signal", None)
-    rows = strategy.lookback + 1
-    wanted = {name: values[-rows:] for name, values in _wanted(strategy, columns).items()}
-    length = len(next(iter(wanted.values())))
-    if length == 0 or (may_signal is not None and length > 1 and not may_signal(wanted)):
+    if may_signal is not None and before is not None and len(before) and not may_signal(columns, before):
         return 0
-    return int(run(strategy, wanted)[-1])
+    wanted = {name: values[-strategy.lookback - 1 :] for name, values in _wanted(strategy, columns).items()}
+    codes = run(strategy, wanted)
+    return int(codes[-1]) if len(codes) else 0
 
 
 def _wanted(strategy: Strategy, columns: Prices) -> dict[str, Floats]:

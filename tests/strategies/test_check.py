@@ -145,7 +145,7 @@ class TooFar(Sound):
 
 
 class WrongGate(Sound):
-    def may_signal(self, columns: Columns) -> bool:
+    def may_signal(self, columns: Columns, before: Any) -> bool:
         return False
 
 
@@ -223,7 +223,9 @@ def disagreements(market: Market, step: int) -> Iterator[str]:
         )
         columns = {name: values[-TAIL:] for name, values in candles.items()} | indicators
         for strategy in strategies:
-            if last_code(strategy, columns) != history[strategy.name][end - 1]:
+            before = run(strategy, {name: values[:-1] for name, values in columns.items()})
+            expected = history[strategy.name][end - 1]
+            if last_code(strategy, columns) != expected or last_code(strategy, columns, before) != expected:
                 yield f"{strategy.name} at candle {end - 1}"
 
 
