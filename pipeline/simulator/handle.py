@@ -129,6 +129,11 @@ class Simulator:
         """Whether its process runs."""
         return self._process.poll() is None
 
+    @property
+    def pid(self) -> int:
+        """The number of its process, to measure what it uses."""
+        return self._process.pid
+
     def now(self) -> int:
         """The server's true time, whatever the skew."""
         now: int = self._wire.call("GET", "")["now"]
