@@ -1,11 +1,14 @@
 """`tidemark sim`: a Binance-compatible futures exchange on this machine, for any client, alone or with the pipeline."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipeline.cli.output import Json
+from pipeline.cli.output import Json, print_json
+
+if TYPE_CHECKING:
+    from pipeline.simulator.host import Options, Running
 
 app = typer.Typer()
 
@@ -43,7 +46,7 @@ def sim(
     account: Annotated[
         list[str] | None,
         typer.Option(
-            help="A further account, name:key:secret[:deposit]; the secret, or a file with a public key in PEM."
+            help="A further account: name, key, secret (or a file with a public key in PEM) and deposit, with colons between."
         ),
     ] = None,
     speed: Annotated[float, typer.Option(min=0.1, max=600, help="How much faster than real time it runs.")] = 1.0,
@@ -54,7 +57,7 @@ def sim(
     """Run a pretend exchange until Ctrl-C. A ready account has 10,000 USDT behind the key `sim-key` / `sim-secret`."""
     import asyncio  # noqa: PLC0415
 
-    from pipeline.simulator.host import Options, Running, parse_account, serve  # noqa: PLC0415
+    from pipeline.simulator.host import Options, parse_account, serve  # noqa: PLC0415
 
     options = Options(
         host=host,
@@ -70,24 +73,30 @@ def sim(
         lifted_limits=lifted_limits,
     )
 
-    def announce(running: Running) -> None:
-        _announce(running, options.accounts[0].key, options.accounts[0].secret, as_json)
+    def announce(running: "Running") -> None:
+        _announce(running, options, as_json)
 
     asyncio.run(serve(options, announce))
 
 
-def _announce(running: object, key: str, secret: str, as_json: bool) -> None:
-    from pipeline.cli.output import print_json  # noqa: PLC0415
-
-    url, ws_url = running.url, running.ws_url  # type: ignore[attr-defined]
+def _announce(running: "Running", options: "Options", as_json: bool) -> None:
+    ready = options.accounts[0]
     if as_json:
-        print_json({"url": url, "ws_url": ws_url, "panel": f"{url}/sim", "key": key, "secret": secret})
+        print_json(
+            {
+                "url": running.url,
+                "ws_url": running.ws_url,
+                "panel": f"{running.url}/sim",
+                "key": ready.key,
+                "secret": ready.secret,
+            }
+        )
         return
-    for line in (
-        f"REST      {url}",
-        f"streams   {ws_url}/market  {ws_url}/public  {ws_url}/private",
-        f"panel     {url}/sim",
-        f"account   10,000 USDT, key {key}, secret {secret}",
-        "Ctrl-C ends it.",
-    ):
-        typer.echo(line)
+    routes = "  ".join(f"{running.ws_url}/{route}" for route in ("market", "public", "private"))
+    typer.echo(f"REST      {running.url}")
+    typer.echo(f"streams   {routes}")
+    typer.echo(f"panel     {running.url}/sim")
+    typer.echo(f"account   {ready.name}: {ready.deposit} USDT, key {ready.key}, secret {ready.secret}")
+    for account in options.accounts[1:]:
+        typer.echo(f"account   {account.name}: {account.deposit} USDT, key {account.key}")
+    typer.echo("Ctrl-C ends it.")
