@@ -160,7 +160,7 @@ def _cut(http: web.Request) -> web.StreamResponse:
 @contextlib.asynccontextmanager
 async def serving(server: Server, host: str, port: int) -> AsyncIterator[int]:
     """The server with its port open; yields the port, which was free if 0 was asked for."""
-    runner = web.AppRunner(server.app, access_log=None, handler_cancellation=True, shutdown_timeout=0.5)
+    runner = web.AppRunner(server.app, access_log=None, handler_cancellation=True, shutdown_timeout=0.1)
     await runner.setup()
     try:
         site = web.TCPSite(runner, host, port)
