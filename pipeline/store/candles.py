@@ -25,10 +25,10 @@ from pipeline.errors import TidemarkError, UsageError
 from pipeline.store.bson_layout import bucket_id
 from pipeline.store.codec import BrokenBucketError, decode_buckets, encode_buckets, encode_rows
 from pipeline.store.frame import (
+    Collected,
     Grid,
     Values,
     blank_values,
-    empty_frame,
     from_frame,
     indices,
     to_frame,
@@ -61,6 +61,9 @@ WRITERS: Final = 2
 
 BUCKETS_A_BATCH: Final = 48
 
+MOST_ROOM: Final = 1 << 20
+"""Candles to make room for at first, however long the stretch; more room follows when they come."""
+
 ATTEMPTS: Final = 64
 """A bucket is lost to another writer this often in a row only if something is wrong with that writer."""
 
@@ -92,11 +95,10 @@ class CandleStore:
     def load(self, key: SeriesKey, start: int, end: int, columns: Sequence[str] | None = None) -> pl.DataFrame:
         """The stored candles that open in [start, end], in time order; holes are simply not there."""
         wanted = _known_columns(columns)
-        grids = list(self._grids(key, start, end, wanted))
-        if not grids:
-            return empty_frame(wanted)
-        parts = [grid.columns() for grid in grids]
-        return to_frame({name: np.concatenate([part[name] for part in parts]) for name in wanted})
+        collected = Collected(wanted, min(interval(key.interval).count(start, end), MOST_ROOM))
+        for grid in self._grids(key, start, end, wanted):
+            collected.add(grid)
+        return to_frame(collected.columns())
 
     def presence(self, key: SeriesKey, start: int, end: int) -> Presence:
         """A `SlotState` for every candle that could open in [start, end], the first of them first."""

@@ -71,6 +71,34 @@ def blank_values(buckets: int, columns: Sequence[str] = CANDLE_FIELDS) -> dict[s
     return {name: np.empty((buckets, SLOTS_PER_BUCKET), CANDLE[name]) for name in columns}
 
 
+class Collected:
+    """Columns that buckets are copied into as they arrive, so that no more than one batch is held twice."""
+
+    def __init__(self, names: Sequence[str], room: int) -> None:
+        self._columns: dict[str, Values] = {name: np.empty(room, CANDLE[name]) for name in names}
+        self._room = room
+        self._filled = 0
+
+    def add(self, grid: Grid) -> None:
+        """Append the candles that exist."""
+        stop = self._filled + int(grid.present.sum())
+        if stop > self._room:
+            self._grow(max(stop, 2 * self._room))
+        for name, column in grid.columns().items():
+            self._columns[name][self._filled : stop] = column
+        self._filled = stop
+
+    def columns(self) -> dict[str, Values]:
+        """All that was added, in that order."""
+        return {name: column[: self._filled] for name, column in self._columns.items()}
+
+    def _grow(self, room: int) -> None:
+        for name, column in self._columns.items():
+            self._columns[name] = np.empty(room, column.dtype)
+            self._columns[name][: self._filled] = column[: self._filled]
+        self._room = room
+
+
 def to_frame(columns: Mapping[str, Values]) -> pl.DataFrame:
     """Columns in memory as the table that users see."""
     return pl.DataFrame(

@@ -122,6 +122,13 @@ def test_load_takes_what_opens_between_both_ends(store: CandleStore, start: floa
     assert [to_ms(t) for t in found["t"]] == [minute(number) for number in expected]
 
 
+def test_more_candles_than_there_was_room_for(store: CandleStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MOST_ROOM", 10)
+    monkeypatch.setattr(module, "BUCKETS_A_BATCH", 2)
+    store.replace_closed(KEY, history(range(2_000)))
+    assert store.load(KEY, T0, minute(1_999)).equals(history(range(2_000)))
+
+
 def test_columns_are_those_asked_for_in_that_order(store: CandleStore) -> None:
     store.replace_closed(KEY, history(range(300)))
     assert store.load(KEY, T0, minute(299), ["close", "t"]).equals(history(range(300)).select("close", "t"))
