@@ -46,7 +46,7 @@ def sim(
     account: Annotated[
         list[str] | None,
         typer.Option(
-            help="A further account: name, key, secret (or a PEM file of a public key) and deposit, with colons between."
+            help="A further account: name, key, secret (or a PEM file of a public key), deposit, with colons between."
         ),
     ] = None,
     speed: Annotated[float, typer.Option(min=0.1, max=600, help="How much faster than real time it runs.")] = 1.0,
