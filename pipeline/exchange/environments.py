@@ -45,6 +45,7 @@ SIM: Final = Environment(
     archive_url="http://127.0.0.1:9876",
     connect_timeout=2.0,
     read_timeout=5.0,
+    retries=4,
 )
 DEMO: Final = Environment(
     name="binance-um-demo",

@@ -1,0 +1,56 @@
+"""Real recorded candles through the replay market: stored and loaded back equal."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from pymongo.database import Database
+
+from pipeline.exchange.market import Market
+from pipeline.history.backfill import Backfill
+from pipeline.history.listing import wanted_series
+from pipeline.simulator.handle import Simulator
+from pipeline.store.candles import CandleStore
+from pipeline.timeline import DAY, interval
+from schemas.series import SeriesKey
+from tests.history.conftest import connected
+
+RECORDED = Path(__file__).parents[3] / "shared" / "realdata"
+COLUMNS = ("open", "high", "low", "close", "volume")
+
+
+@pytest.mark.parametrize(
+    ("file", "code", "days"),
+    [
+        ("btcusdt_perp_1m_2025.feather", "1m", 60),
+        ("btcusdt_perp_15m_2025.feather", "15m", 60),
+        ("btcusdt_perp_1h_2023-12_2024-12.feather", "1h", 400),
+    ],
+)
+def test_what_was_recorded_is_stored_and_loaded_back_equal(
+    prepared: Database[Any], start_simulator: Callable[..., Simulator], file: str, code: str, days: int
+) -> None:
+    path = RECORDED / file
+    if not path.exists():
+        pytest.skip(f"the recorded candles are not here: {path}")
+    simulator = start_simulator(replay=str(path), replay_symbol="BTCUSDT", lifted_limits=True)
+    with connected(simulator.url) as client:
+        market = Market(client)
+        (series,) = wanted_series(["BTCUSDT"], [code], market.symbols(), "sim")
+        with Backfill(prepared, market) as work:
+            report = work.fill(series, days)
+    assert report.is_complete
+    assert report.wanted > 1_000
+
+    key = SeriesKey("sim", "BTCUSDT", code)
+    step = interval(code)
+    stored = CandleStore(prepared).load(key, series.listed, series.listed + days * DAY).filter(pl.col("closed"))
+    recorded = pl.read_ipc(path.read_bytes()).head(stored.height)
+    assert stored.height == report.stored
+    opened = stored["t"].cast(pl.Int64).to_numpy()
+    assert (np.diff(opened) == step.milliseconds).all()
+    for column in COLUMNS:
+        np.testing.assert_array_equal(stored[column].to_numpy(), recorded[column].cast(pl.Float64).to_numpy(), column)
