@@ -2,7 +2,9 @@
 
 from pipeline.simulator.errors import ApiError
 from pipeline.simulator.faults import Fault, Kind
+from pipeline.simulator.venue.refusals import MESSAGES
 
+_OF_KEYS = (-2014, -2015)
 _REFUSALS: dict[Kind, tuple[int, str, int]] = {
     Kind.MAINTENANCE: (0, "Service Unavailable.", 503),
     Kind.OVERLOADED: (
@@ -28,6 +30,8 @@ _REFUSALS[Kind.TIMEOUT_AFTER] = _REFUSALS[Kind.TIMEOUT_BEFORE]
 
 def refusal(fault: Fault) -> ApiError | None:
     """What the exchange says where the fault makes it say something: whether or not it has executed."""
+    if fault.kind is Kind.ANSWER_CODE and fault.code is not None:
+        return ApiError(fault.code, MESSAGES.get(fault.code, "Refused."), 401 if fault.code in _OF_KEYS else 400)
     words = _REFUSALS.get(fault.kind)
     return ApiError(*words) if words else None
 

@@ -38,6 +38,7 @@ class Kind(StrEnum):
     TIMEOUT_BEFORE = "timeout_before"
     RATE_LIMITED = "rate_limited"
     BANNED = "banned"
+    ANSWER_CODE = "answer_code"
     RESET_BEFORE = "reset_before"
     HANG_BEFORE = "hang_before"
     UNKNOWN_AFTER = "unknown_after"
@@ -72,6 +73,7 @@ STAGES: dict[Kind, Stage] = {
             Kind.TIMEOUT_BEFORE,
             Kind.RATE_LIMITED,
             Kind.BANNED,
+            Kind.ANSWER_CODE,
             Kind.RESET_BEFORE,
             Kind.HANG_BEFORE,
         ),
@@ -133,6 +135,8 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     seed: int = 0
     milliseconds: Annotated[int, msgspec.Meta(ge=0)] | None = None
     """How long an answer is slow or a frame is late, by the wall."""
+    code: Annotated[int, msgspec.Meta(le=-1)] | None = None
+    """Which of its error codes the exchange answers with."""
 
     @property
     def stage(self) -> Stage:
@@ -142,6 +146,7 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     def check(self) -> "Fault":
         """Itself, if its fields go together; else the error says which does not."""
         allowed = _FIELDS[self.stage] | _ANY_STAGE | ({"milliseconds"} if self.kind in _TIMED else set())
+        allowed |= {"code"} if self.kind is Kind.ANSWER_CODE else set()
         given = [name for name in self.__struct_fields__ if getattr(self, name) is not None]
         foreign = [name for name in given if name not in allowed]
         if foreign:
@@ -151,6 +156,8 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
             )
         if self.kind in _TIMED and self.milliseconds is None:
             raise UsageError(f"a fault of kind {self.kind.value!r} needs 'milliseconds': how long")
+        if self.kind is Kind.ANSWER_CODE and self.code is None:
+            raise UsageError(f"a fault of kind {self.kind.value!r} needs 'code': for example -2019")
         in_time = self.stage is Stage.ROWS or self.kind is Kind.ARCHIVE_HOLE
         if in_time and (self.start is None or self.end is None):
             raise UsageError(f"a fault of kind {self.kind.value!r} needs 'start' and 'end': opening times, inclusive")

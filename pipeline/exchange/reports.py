@@ -1,0 +1,121 @@
+"""What the exchange tells about an account, as typed records: orders, trades, positions, balances, incomes.
+
+Unknown fields are passed over and words are kept as text, so that a new status or type breaks nothing. Amounts are
+`Decimal`, times milliseconds. It reads answers; it asks for none.
+"""
+
+from decimal import Decimal
+from typing import Any, TypeVar
+
+import msgspec
+
+from pipeline.exchange.errors import BadAnswerError
+
+T = TypeVar("T")
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """A part of an answer; field names are the exchange's, in our spelling."""
+
+
+class OrderReport(Record, frozen=True, kw_only=True):
+    """An order. `avg_price` is known only from a query: answers to sending do not have it."""
+
+    order_id: int
+    client_order_id: str
+    symbol: str
+    status: str
+    side: str
+    type: str
+    position_side: str = "BOTH"
+    price: Decimal = Decimal(0)
+    orig_qty: Decimal = Decimal(0)
+    executed_qty: Decimal = Decimal(0)
+    avg_price: Decimal | None = None
+    reduce_only: bool = False
+    close_position: bool = False
+    update_time: int = 0
+
+
+class AlgoReport(Record, frozen=True, kw_only=True):
+    """A conditional order. `actual_order_id` names the order it became once triggered."""
+
+    algo_id: int
+    client_algo_id: str
+    symbol: str
+    side: str
+    order_type: str
+    algo_status: str
+    position_side: str = "BOTH"
+    trigger_price: Decimal | None = None
+    quantity: Decimal | None = None
+    close_position: bool = False
+    reduce_only: bool = False
+    actual_order_id: str = ""
+    update_time: int = 0
+
+
+class TradeReport(Record, frozen=True, kw_only=True):
+    """A fill of ours."""
+
+    id: int
+    order_id: int
+    symbol: str
+    side: str
+    price: Decimal
+    qty: Decimal
+    realized_pnl: Decimal = Decimal(0)
+    commission: Decimal = Decimal(0)
+    commission_asset: str = ""
+    time: int
+    position_side: str = "BOTH"
+
+
+class PositionReport(Record, frozen=True, kw_only=True):
+    """A position, or a symbol with nothing but open orders. The amount is signed."""
+
+    symbol: str
+    position_side: str = "BOTH"
+    position_amt: Decimal
+    entry_price: Decimal
+    mark_price: Decimal
+    un_realized_profit: Decimal
+    liquidation_price: Decimal = Decimal(0)
+    notional: Decimal = Decimal(0)
+    update_time: int = 0
+
+
+class AccountReport(Record, frozen=True, kw_only=True):
+    """What the account is worth, in its margin asset."""
+
+    total_wallet_balance: Decimal
+    total_unrealized_profit: Decimal
+    total_margin_balance: Decimal
+    available_balance: Decimal
+
+
+class IncomeReport(Record, frozen=True, kw_only=True):
+    """Money that came or went: REALIZED_PNL, COMMISSION, FUNDING_FEE, TRANSFER, ..."""
+
+    income_type: str
+    income: Decimal
+    asset: str
+    symbol: str = ""
+    time: int
+    tran_id: int = 0
+
+
+class SymbolConfig(Record, frozen=True, kw_only=True):
+    """How a symbol is traded on this account."""
+
+    symbol: str
+    leverage: int
+    margin_type: str
+
+
+def read(payload: Any, kind: type[T], asked: str) -> T:
+    """The answer as that record; an answer that is none is `BadAnswerError`, and nothing of it is used."""
+    try:
+        return msgspec.convert(payload, kind, strict=False)
+    except (msgspec.ValidationError, ArithmeticError) as error:
+        raise BadAnswerError(f"{asked}: the answer does not read as it should: {error}") from None

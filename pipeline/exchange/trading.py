@@ -1,0 +1,249 @@
+"""The signed endpoints: place, query, cancel, list; positions, balances, incomes; the account's settings.
+
+One method a call, typed both ways. It decides nothing: whether to send, and what an error means for an order, are its
+callers' questions (`outcomes` answers the second).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, Final, Literal, TypeVar
+
+from pipeline.exchange.errors import RefusedError
+from pipeline.exchange.reports import (
+    AccountReport,
+    AlgoReport,
+    IncomeReport,
+    OrderReport,
+    PositionReport,
+    SymbolConfig,
+    TradeReport,
+    read,
+)
+from pipeline.exchange.rest import RestClient
+
+T = TypeVar("T")
+
+Side = Literal["BUY", "SELL"]
+ALREADY_SO: Final = frozenset({-4046, -4059, -4171})
+MOST_TRADES: Final = 1_000
+MOST_INCOMES: Final = 1_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewOrder:
+    """An order to place: MARKET, or LIMIT with a price."""
+
+    symbol: str
+    side: Side
+    client_id: str
+    quantity: Decimal
+    price: Decimal | None = None
+    reduce_only: bool = False
+    position_side: str = "BOTH"
+
+    def parameters(self) -> dict[str, object]:
+        """As the exchange wants them; hedge mode knows no `reduceOnly`."""
+        limit: dict[str, object] = {}
+        if self.price is not None:
+            limit = {"timeInForce": "GTC", "price": plain(self.price)}
+        reduces = self.reduce_only and self.position_side == "BOTH"
+        return {
+            "symbol": self.symbol,
+            "side": self.side,
+            "type": "MARKET" if self.price is None else "LIMIT",
+            "positionSide": self.position_side,
+            "quantity": plain(self.quantity),
+            **limit,
+            "reduceOnly": True if reduces else None,
+            "newClientOrderId": self.client_id,
+            "newOrderRespType": "RESULT",
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewAlgo:
+    """A conditional order: once the price touches its trigger it sells or buys at market. Without a quantity it closes
+    whatever the position is then."""
+
+    symbol: str
+    side: Side
+    client_id: str
+    type: Literal["STOP_MARKET", "TAKE_PROFIT_MARKET"]
+    trigger_price: Decimal
+    quantity: Decimal | None = None
+    position_side: str = "BOTH"
+    working_type: Literal["CONTRACT_PRICE", "MARK_PRICE"] = "CONTRACT_PRICE"
+
+    def parameters(self) -> dict[str, object]:
+        """As the exchange wants them. With a quantity it may only reduce; hedge mode says that by the side."""
+        closes = self.quantity is None
+        return {
+            "algoType": "CONDITIONAL",
+            "symbol": self.symbol,
+            "side": self.side,
+            "type": self.type,
+            "positionSide": self.position_side,
+            "triggerPrice": plain(self.trigger_price),
+            "workingType": self.working_type,
+            "quantity": None if self.quantity is None else plain(self.quantity),
+            "closePosition": True if closes else None,
+            "reduceOnly": True if not closes and self.position_side == "BOTH" else None,
+            "clientAlgoId": self.client_id,
+        }
+
+
+def plain(amount: Decimal) -> str:
+    """The amount in digits: the exchange reads no exponents."""
+    return format(amount, "f")
+
+
+@dataclass(frozen=True, slots=True)
+class Trading:
+    """An account, through `client`. Give it a client without retries where each attempt must be decided anew."""
+
+    client: RestClient
+
+    # Orders
+
+    def place_order(self, order: NewOrder) -> OrderReport:
+        """Send an order."""
+        return self._ask("POST", "/fapi/v1/order", order.parameters(), OrderReport, weight=0, orders=1)
+
+    def query_order(self, symbol: str, client_id: str) -> OrderReport | None:
+        """The order, or None where the exchange knows no such one (-2013: just after sending, that proves nothing)."""
+        asked = {"symbol": symbol, "origClientOrderId": client_id}
+        return _unless(-2013, lambda: self._ask("GET", "/fapi/v1/order", asked, OrderReport))
+
+    def cancel_order(self, symbol: str, client_id: str) -> OrderReport | None:
+        """Cancel; None where there was nothing to cancel (-2011): it is filled, cancelled, or was never there."""
+        asked = {"symbol": symbol, "origClientOrderId": client_id}
+        return _unless(-2011, lambda: self._ask("DELETE", "/fapi/v1/order", asked, OrderReport))
+
+    def open_orders(self) -> list[OrderReport]:
+        """Every ordinary order that is open, of all symbols."""
+        return self._ask("GET", "/fapi/v1/openOrders", {}, list[OrderReport], weight=40)
+
+    def cancel_open_orders(self, symbol: str) -> None:
+        """Cancel every ordinary order of a symbol."""
+        self.client.signed("DELETE", "/fapi/v1/allOpenOrders", {"symbol": symbol})
+
+    # Conditional orders
+
+    def place_algo(self, algo: NewAlgo) -> AlgoReport:
+        """Send a conditional order."""
+        return self._ask("POST", "/fapi/v1/algoOrder", algo.parameters(), AlgoReport, weight=0, orders=1)
+
+    def query_algo(self, client_id: str) -> AlgoReport | None:
+        """The conditional order, or None where the exchange knows no such one."""
+        return _unless(-2013, lambda: self._ask("GET", "/fapi/v1/algoOrder", {"clientAlgoId": client_id}, AlgoReport))
+
+    def cancel_algo(self, client_id: str) -> bool:
+        """Cancel; False where there was nothing to cancel."""
+        asked = {"clientAlgoId": client_id}
+        return _unless(-2011, lambda: self.client.signed("DELETE", "/fapi/v1/algoOrder", asked)) is not None
+
+    def open_algos(self) -> list[AlgoReport]:
+        """Every conditional order that waits, of all symbols."""
+        return self._ask("GET", "/fapi/v1/openAlgoOrders", {}, list[AlgoReport], weight=40)
+
+    def cancel_open_algos(self, symbol: str) -> None:
+        """Cancel every conditional order of a symbol."""
+        self.client.signed("DELETE", "/fapi/v1/algoOpenOrders", {"symbol": symbol})
+
+    # What became of it
+
+    def trades(self, symbol: str, since: int) -> list[TradeReport]:
+        """Our fills since then, oldest first, all of them."""
+        found: list[TradeReport] = []
+        asked: dict[str, object] = {"symbol": symbol, "startTime": since, "limit": MOST_TRADES}
+        while True:
+            page = self._ask("GET", "/fapi/v1/userTrades", asked, list[TradeReport], weight=5)
+            found += page
+            if len(page) < MOST_TRADES:
+                return found
+            asked = {"symbol": symbol, "fromId": page[-1].id + 1, "limit": MOST_TRADES}
+
+    def trades_of(self, symbol: str, order_id: int) -> list[TradeReport]:
+        """The fills of one order."""
+        asked = {"symbol": symbol, "orderId": order_id}
+        return self._ask("GET", "/fapi/v1/userTrades", asked, list[TradeReport], weight=5)
+
+    def positions(self, symbol: str | None = None) -> list[PositionReport]:
+        """Symbols with a position or an open order; one that is not listed is flat."""
+        return self._ask("GET", "/fapi/v3/positionRisk", {"symbol": symbol}, list[PositionReport], weight=5)
+
+    def account(self) -> AccountReport:
+        """What the account is worth now."""
+        return self._ask("GET", "/fapi/v3/account", {}, AccountReport, weight=5)
+
+    def incomes(self, since: int, until: int) -> list[IncomeReport]:
+        """Everything that changed the wallet in [since, until], oldest first. Rows of one moment that fill more than
+        a page cannot be told apart from their times, so the last moment of a full page is asked for again."""
+        found: dict[tuple[int, str, str], IncomeReport] = {}
+        while True:
+            asked = {"startTime": since, "endTime": until, "limit": MOST_INCOMES}
+            page = self._ask("GET", "/fapi/v1/income", asked, list[IncomeReport], weight=30)
+            fresh = {(row.tran_id, row.income_type, row.symbol): row for row in page}
+            news = fresh.keys() - found.keys()
+            found |= fresh
+            if len(page) < MOST_INCOMES or not news:
+                return list(found.values())
+            since = page[-1].time
+
+    # Settings of the account
+
+    def symbol_config(self, symbol: str) -> SymbolConfig | None:
+        """Leverage and margin type of a symbol."""
+        rows = self._ask("GET", "/fapi/v1/symbolConfig", {"symbol": symbol}, list[SymbolConfig], weight=5)
+        return next((row for row in rows if row.symbol == symbol), None)
+
+    def set_leverage(self, symbol: str, leverage: int) -> None:
+        """Set it; the same twice is no error."""
+        self.client.signed("POST", "/fapi/v1/leverage", {"symbol": symbol, "leverage": leverage})
+
+    def set_margin_type(self, symbol: str, margin_type: Literal["CROSSED", "ISOLATED"]) -> None:
+        """Set it; already so is success."""
+        self._settle("/fapi/v1/marginType", {"symbol": symbol, "marginType": margin_type})
+
+    def hedge_mode(self) -> bool:
+        """Whether long and short of a symbol are held apart. Tidemark trades in one-way mode."""
+        answer = self.client.signed("GET", "/fapi/v1/positionSide/dual", weight=30)
+        return bool(read(answer.payload, dict[str, Any], "GET /fapi/v1/positionSide/dual").get("dualSidePosition"))
+
+    def set_hedge_mode(self, wanted: bool) -> None:
+        """Set it; already so is success. Refused while anything is open."""
+        self._settle("/fapi/v1/positionSide/dual", {"dualSidePosition": wanted})
+
+    # The key of the user data stream
+
+    def open_listen_key(self) -> str:
+        """The account's listen key, prolonged, or a new one."""
+        answer = self.client.call("POST", "/fapi/v1/listenKey", security="key", urgent=True)
+        return read(answer.payload, dict[str, str], "POST /fapi/v1/listenKey").get("listenKey", "")
+
+    def prolong_listen_key(self) -> None:
+        """Another hour; -1125 where there is none any more."""
+        self.client.call("PUT", "/fapi/v1/listenKey", security="key", urgent=True)
+
+    def _ask(
+        self, method: str, path: str, asked: dict[str, Any], kind: type[T], *, weight: int = 1, orders: int = 0
+    ) -> T:
+        answer = self.client.signed(method, path, asked, weight=weight, orders=orders)
+        return read(answer.payload, kind, f"{method} {path}")
+
+    def _settle(self, path: str, asked: dict[str, object]) -> None:
+        try:
+            self.client.signed("POST", path, asked)
+        except RefusedError as refusal:
+            if refusal.code not in ALREADY_SO:
+                raise
+
+
+def _unless(code: int, ask: Callable[[], T]) -> T | None:
+    try:
+        return ask()
+    except RefusedError as refusal:
+        if refusal.code == code:
+            return None
+        raise

@@ -1,0 +1,126 @@
+"""What arrives on the user data stream, decoded. Unknown fields and unknown kinds of events are passed over; a message
+that cannot be read is `None`, for the caller to count: what it may have said is learnt by asking."""
+
+from decimal import Decimal
+from typing import Final
+
+import msgspec
+
+EVENT_NAMES: Final = (
+    "ORDER_TRADE_UPDATE",
+    "ACCOUNT_UPDATE",
+    "ALGO_UPDATE",
+    "ACCOUNT_CONFIG_UPDATE",
+    "MARGIN_CALL",
+    "TRADE_LITE",
+    "STRATEGY_UPDATE",
+    "GRID_UPDATE",
+    "CONDITIONAL_ORDER_TRIGGER_REJECT",
+    "listenKeyExpired",
+)
+"""Every name the exchange has: one that is not asked for is silently not delivered."""
+
+
+class OrderUpdate(msgspec.Struct, frozen=True, kw_only=True):
+    """An order was accepted, filled, amended or ended."""
+
+    symbol: str = msgspec.field(name="s")
+    client_id: str = msgspec.field(name="c")
+    side: str = msgspec.field(name="S")
+    execution: str = msgspec.field(name="x")
+    status: str = msgspec.field(name="X")
+    order_id: int = msgspec.field(name="i")
+    quantity: Decimal = msgspec.field(name="q")
+    filled: Decimal = msgspec.field(name="z")
+    average_price: Decimal = msgspec.field(name="ap")
+    last_quantity: Decimal = msgspec.field(name="l", default=Decimal(0))
+    last_price: Decimal = msgspec.field(name="L", default=Decimal(0))
+    fee: Decimal = msgspec.field(name="n", default=Decimal(0))
+    trade_id: int = msgspec.field(name="t", default=0)
+    realized: Decimal = msgspec.field(name="rp", default=Decimal(0))
+    type: str = msgspec.field(name="o", default="")
+    reduce_only: bool = msgspec.field(name="R", default=False)
+    position_side: str = msgspec.field(name="ps", default="BOTH")
+    time: int = msgspec.field(name="T", default=0)
+
+
+class AlgoUpdate(msgspec.Struct, frozen=True, kw_only=True):
+    """A conditional order was accepted or changed its state."""
+
+    client_id: str = msgspec.field(name="caid")
+    algo_id: int = msgspec.field(name="aid")
+    symbol: str = msgspec.field(name="s")
+    status: str = msgspec.field(name="X")
+    actual_order_id: str = msgspec.field(name="ai", default="")
+    trigger_price: Decimal | None = msgspec.field(name="tp", default=None)
+    reason: str = msgspec.field(name="rm", default="")
+
+
+class BalanceChange(msgspec.Struct, frozen=True, kw_only=True):
+    """An asset's wallet after a change."""
+
+    asset: str = msgspec.field(name="a")
+    wallet: Decimal = msgspec.field(name="wb")
+
+
+class PositionChange(msgspec.Struct, frozen=True, kw_only=True):
+    """A position after a change; the amount is signed."""
+
+    symbol: str = msgspec.field(name="s")
+    amount: Decimal = msgspec.field(name="pa")
+    entry_price: Decimal = msgspec.field(name="ep")
+    unrealized: Decimal = msgspec.field(name="up", default=Decimal(0))
+    position_side: str = msgspec.field(name="ps", default="BOTH")
+
+
+class AccountUpdate(msgspec.Struct, frozen=True, kw_only=True):
+    """Balances and positions that changed, and only those."""
+
+    reason: str = msgspec.field(name="m")
+    balances: tuple[BalanceChange, ...] = msgspec.field(name="B", default=())
+    positions: tuple[PositionChange, ...] = msgspec.field(name="P", default=())
+
+
+class KeyExpired(msgspec.Struct, frozen=True):
+    """The listen key is over: nothing more comes on this connection."""
+
+
+class Other(msgspec.Struct, frozen=True):
+    """An event that nothing here acts on, by its name."""
+
+    name: str
+
+
+UserEvent = OrderUpdate | AlgoUpdate | AccountUpdate | KeyExpired | Other
+
+
+class _Envelope(msgspec.Struct):
+    e: str
+    E: int = 0
+    o: msgspec.Raw = msgspec.Raw()
+    a: msgspec.Raw = msgspec.Raw()
+
+
+_envelopes: Final = msgspec.json.Decoder(_Envelope)
+_orders: Final = msgspec.json.Decoder(OrderUpdate, strict=False)
+_algos: Final = msgspec.json.Decoder(AlgoUpdate, strict=False)
+_accounts: Final = msgspec.json.Decoder(AccountUpdate, strict=False)
+
+
+def decode_event(message: bytes) -> UserEvent | None:
+    """The event, or None where the message cannot be read."""
+    try:
+        envelope = _envelopes.decode(message)
+        match envelope.e:
+            case "ORDER_TRADE_UPDATE":
+                return _orders.decode(envelope.o)
+            case "ALGO_UPDATE":
+                return _algos.decode(envelope.o)
+            case "ACCOUNT_UPDATE":
+                return _accounts.decode(envelope.a)
+            case "listenKeyExpired":
+                return KeyExpired()
+            case name:
+                return Other(name)
+    except (msgspec.MsgspecError, ArithmeticError, UnicodeDecodeError):
+        return None

@@ -1,0 +1,187 @@
+"""Keeps the user data stream open: gets a listen key, prolongs it, connects, reconnects.
+
+There is no replay: whatever happened while it was down was not told. So it says `connected` after every connect, and
+whoever listens must ask by REST then. A listen key is a secret: it is in no log line and no message of this module.
+"""
+
+import asyncio
+import contextlib
+import logging
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final, Protocol, TypeVar
+from urllib.parse import quote
+
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
+
+from pipeline.exchange.environments import Environment
+from pipeline.exchange.errors import ExchangeError
+from pipeline.exchange.frames import MOST_FRAME_BYTES
+from pipeline.exchange.stream_session import SilentFeedError
+from pipeline.exchange.streams import StreamBlockedError, reconnect_delays, worth_reconnecting
+from pipeline.exchange.trading import Trading
+from pipeline.exchange.user_events import EVENT_NAMES, KeyExpired, UserEvent, decode_event
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+NO_SUCH_KEY: Final = -1125
+
+
+class UserListener(Protocol):
+    """Who wants to know."""
+
+    def user_event(self, event: UserEvent) -> None:
+        """Something happened to the account."""
+
+    def user_connected(self) -> None:
+        """The stream carries from now on; what happened before has to be asked for."""
+
+    def user_lost(self, reason: str) -> None:
+        """Nothing is told until `user_connected`, or something was told that could not be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class UserLimits:
+    """Patience, in seconds."""
+
+    prolong_every: float = 30 * 60.0
+    lifetime: float = 23 * 3600.0
+    open_timeout: float = 10.0
+    ping_every: float = 20.0
+    news_within: float = 5.0
+    first_delay: float = 0.2
+    longest_delay: float = 10.0
+
+
+class KeyGoneError(SilentFeedError):
+    """The listen key is over: the next connection takes a new one."""
+
+
+class UserStream:
+    """The user data of one account. Run it in a task."""
+
+    def __init__(
+        self,
+        trading: Trading,
+        listener: UserListener,
+        *,
+        limits: UserLimits | None = None,
+        random_: random.Random | None = None,
+    ) -> None:
+        self._trading = trading
+        self._place: Environment = trading.client.environment
+        self._listener = listener
+        self._limits = limits or UserLimits()
+        self._random = random_ or random.Random()
+        self._news_due: float | None = None
+        self.connects = 0
+        self.unreadable = 0
+
+    def expect_news(self) -> None:
+        """Something was done that the stream must tell of soon. If it does not, the connection is a dead one."""
+        if self._news_due is None:
+            self._news_due = asyncio.get_running_loop().time() + self._limits.news_within
+
+    async def run(self) -> None:
+        """Carry events until cancelled. Ends with an error where trying again is of no use: a key that is refused, an
+        address that is wrong."""
+        delays = self._delays()
+        while True:
+            before = self.connects
+            broke = await self._carry()
+            if self.connects > before:
+                delays = self._delays()
+            self._listener.user_lost(str(broke) or type(broke).__name__)
+            if isinstance(broke, ExchangeError):
+                if broke.exit_code != 1:
+                    raise broke
+            elif not worth_reconnecting(broke):
+                address = self._place.stream_url
+                told = f"the user data stream at {address} refuses us ({type(broke).__name__}). Check the address"
+                raise StreamBlockedError(told) from None
+            await asyncio.sleep(next(delays))
+
+    def _delays(self) -> Any:
+        return reconnect_delays(self._random, self._limits.first_delay, self._limits.longest_delay)
+
+    async def _carry(self) -> Exception:
+        """One connection from its key to its end; what ended it."""
+        try:
+            key = await _in_thread(self._trading.open_listen_key)
+            async with self._connection(key) as socket:
+                self.connects += 1
+                self._news_due = None
+                self._listener.user_connected()
+                await self._live(socket)
+        except (ExchangeError, SilentFeedError, OSError, ConnectionClosed, InvalidHandshake, InvalidURI) as error:
+            return error
+        return EOFError("the stream ended")
+
+    async def _live(self, socket: ClientConnection) -> None:
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._receive(socket))
+                tasks.create_task(self._prolong())
+                tasks.create_task(self._watch())
+        except BaseExceptionGroup as group:
+            raise group.exceptions[0] from None
+
+    @contextlib.asynccontextmanager
+    async def _connection(self, key: str) -> Any:
+        names = "/".join(EVENT_NAMES)
+        async with connect(
+            f"{self._place.stream_url}/private/ws?listenKey={quote(key, safe='')}&events={names}",
+            proxy=self._place.proxy,
+            open_timeout=self._limits.open_timeout,
+            close_timeout=1.0,
+            ping_interval=self._limits.ping_every,
+            ping_timeout=self._limits.ping_every,
+            max_size=MOST_FRAME_BYTES,
+            compression=None,
+        ) as socket:
+            yield socket
+
+    async def _receive(self, socket: ClientConnection) -> None:
+        while True:
+            event = decode_event(await socket.recv(decode=False))
+            self._news_due = None
+            if event is None:
+                self.unreadable += 1
+                self._listener.user_lost("an event could not be read")
+                self._listener.user_connected()
+            elif isinstance(event, KeyExpired):
+                raise KeyGoneError("the listen key has expired")
+            else:
+                self._listener.user_event(event)
+
+    async def _prolong(self) -> None:
+        while True:
+            await asyncio.sleep(self._limits.prolong_every)
+            try:
+                await _in_thread(self._trading.prolong_listen_key)
+            except ExchangeError as error:
+                if error.code == NO_SUCH_KEY:
+                    raise KeyGoneError("the listen key is gone") from None
+                if error.exit_code != 1:
+                    raise
+                log.warning("the listen key could not be prolonged: %s; a new connection follows", error)
+                raise KeyGoneError("the listen key could not be prolonged") from None
+
+    async def _watch(self) -> None:
+        """End a connection that should have said something, and one that is nearly as old as the exchange allows."""
+        clock = asyncio.get_running_loop().time
+        ends = clock() + self._limits.lifetime * self._random.uniform(0.9, 1.0)
+        while True:
+            await asyncio.sleep(min(1.0, self._limits.news_within / 4))
+            if self._news_due is not None and clock() > self._news_due:
+                raise SilentFeedError(f"no word of what was done within {self._limits.news_within:g} s")
+            if clock() > ends:
+                raise SilentFeedError("the connection is old and is made anew")
+
+
+async def _in_thread(do: Callable[[], T]) -> T:
+    return await asyncio.get_running_loop().run_in_executor(None, do)
