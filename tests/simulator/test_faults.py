@@ -45,6 +45,8 @@ Desk = Any
         ('{"kind":"delay"}', "needs 'milliseconds'"),
         ('{"kind":"hole","start":1}', "needs 'start' and 'end'"),
         ('{"kind":"archive_hole"}', "needs 'start' and 'end'"),
+        ('{"kind":"answer_code"}', "needs 'code'"),
+        ('{"kind":"maintenance","code":-1}', "cannot match 'code'"),
     ],
 )
 def test_rules_that_cannot_be(rule: str, words: str) -> None:
@@ -57,7 +59,8 @@ def test_rules_that_cannot_be(rule: str, words: str) -> None:
 def test_every_kind_survives_json(kind: Kind) -> None:
     timed = {"milliseconds": 5} if kind in (Kind.SLOW, Kind.DELAY) else {}
     in_time = {"start": 1, "end": 2} if kind in (Kind.HOLE, Kind.MALFORMED_ROWS, Kind.ARCHIVE_HOLE) else {}
-    fault = Fault(kind=kind, next=3, probability=0.5, seed=7, **timed, **in_time)
+    coded = {"code": -2019} if kind is Kind.ANSWER_CODE else {}
+    fault = Fault(kind=kind, next=3, probability=0.5, seed=7, **timed, **in_time, **coded)
     assert read_fault(msgspec.json.encode(fault)) == fault
 
 
