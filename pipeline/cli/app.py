@@ -21,6 +21,7 @@ MODULES = (
     "sim",
     "backfill",
     "candles",
+    "audit",
     "strategies",
     "live",
     "status",

@@ -145,6 +145,19 @@ class Backfill:
             self._settle_holes(run, window)
             self._store_forming(run, now)
 
+    def refetch(self, series: Wanted, gaps: Sequence[Window]) -> list[TidemarkError]:
+        """Ask REST for these candles whether they are stored or not; what it says replaces what is stored, and what it
+        lacks twice is recorded as the exchange's own hole. Returns what went wrong."""
+        run = _Run(series)
+        try:
+            self._fetch_runs(run, gaps)
+            for gap in gaps:
+                self._settle_holes(run, gap)
+        except TidemarkError as error:
+            run.failures.append(error)
+        self.series.recount(series.key, run.source, self._clock.now())
+        return run.failures
+
     def slots(self, key: SeriesKey, window: Window) -> Slots:
         """What the store has of the window, and what it knows the exchange does not have."""
         known = self.series.get(key)

@@ -1,0 +1,105 @@
+"""`tidemark audit`: prove what is stored, and mend what is not right."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pipeline.cli.output import Json, complain, print_json, print_table
+
+if TYPE_CHECKING:
+    from pipeline.history.audit import SeriesAudit
+
+app = typer.Typer()
+
+EXAMPLES = """
+Examples:
+
+  tidemark audit                          everything that is stored
+
+  tidemark audit BTCUSDT -i 1m --samples 20
+
+  tidemark audit --repair --json
+"""
+
+
+@app.command(epilog=EXAMPLES)
+def audit(
+    *,
+    symbols: Annotated[list[str] | None, typer.Argument(help="Which contracts; none: all that are stored.")] = None,
+    interval: Annotated[
+        list[str] | None, typer.Option("--interval", "-i", help="Candle length; repeat it for several.")
+    ] = None,
+    repair: Annotated[
+        bool, typer.Option(help="Fetch again whatever is wrong; record what the exchange lacks.")
+    ] = False,
+    samples: Annotated[
+        int, typer.Option(min=0, max=1_000, help="Stretches of each series to compare with the exchange.")
+    ] = 3,
+    seed: Annotated[int, typer.Option(help="Another seed, other stretches.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Check stored candles: no holes, sound buckets, sound prices, intervals that agree, and what the exchange says."""
+    from pipeline.cli.exchange_access import client_of  # noqa: PLC0415
+    from pipeline.cli.wiring import begin  # noqa: PLC0415
+    from pipeline.exchange.market import Market  # noqa: PLC0415
+    from pipeline.history.audit import Audit  # noqa: PLC0415
+    from pipeline.history.listing import listed_in, stored_series  # noqa: PLC0415
+    from pipeline.store.session import database  # noqa: PLC0415
+
+    settings = begin()
+    with client_of(settings) as client, database(settings) as db:
+        market = Market(client)
+        keys = stored_series(db, settings.environment, symbols or (), interval or ())
+        work = Audit(db, market, samples=samples, seed=seed)
+        audits = work.look(keys)
+        if repair:
+            audits = work.repair(audits, listed_in(market.symbols(), settings.environment))
+    _show(audits, as_json=as_json)
+
+
+def _show(audits: Sequence["SeriesAudit"], *, as_json: bool) -> None:
+    if as_json:
+        print_json([_as_json(one) for one in audits])
+    else:
+        columns = ("symbol", "interval", "candles", "compared", "findings", "")
+        print_table(
+            columns,
+            [(one.symbol, one.interval, one.candles, one.sampled, len(one.findings), _verdict(one)) for one in audits],
+        )
+        for one in audits:
+            for finding in one.findings:
+                typer.echo(f"{one.symbol} {one.interval}: {finding.check}: {finding.what} ({finding.state})")
+    wrong = [one for one in audits if not one.is_sound]
+    for one in wrong:
+        complain(f"{one.symbol} {one.interval}: {'; '.join(one.failures) or 'not sound; see --repair'}")
+    if wrong:
+        raise typer.Exit(1)
+
+
+def _verdict(one: "SeriesAudit") -> str:
+    return "sound" if one.is_sound else "not sound"
+
+
+def _as_json(one: "SeriesAudit") -> dict[str, object]:
+    from pipeline.timeline import to_datetime  # noqa: PLC0415
+
+    return {
+        "symbol": one.symbol,
+        "interval": one.interval,
+        "candles": one.candles,
+        "sampled": one.sampled,
+        "sound": one.is_sound,
+        "findings": [
+            {
+                "check": finding.check,
+                "start": to_datetime(finding.start),
+                "end": to_datetime(finding.end),
+                "candles": finding.candles,
+                "what": finding.what,
+                "state": finding.state,
+            }
+            for finding in one.findings
+        ],
+        "failures": one.failures,
+    }

@@ -1,0 +1,240 @@
+"""Proves what is stored, or says what is wrong with it: contiguity, buckets, prices, intervals against each other, and
+samples against the exchange. With `repair` it asks REST again for whatever is wrong; REST has the last word, and what
+REST itself lacks is recorded as the exchange's own hole. It judges closed candles only and changes nothing unasked.
+"""
+
+import random
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Any, Final
+
+import polars as pl
+from pymongo.database import Database
+
+from pipeline.exchange.market import Market
+from pipeline.history.backfill import Backfill
+from pipeline.history.checks import MARKET_COLUMNS, differing, disagreeing, insane
+from pipeline.history.listing import Wanted
+from pipeline.history.plan import Slots
+from pipeline.store.candles import CandleStore
+from pipeline.store.integrity import Integrity
+from pipeline.store.series import SeriesStore
+from pipeline.timeline import DAY, Interval, Window, interval, iso, to_ms, windows
+from schemas.series import Series, SeriesKey
+
+PART: Final = 50_000
+"""Candles looked at together: about 10 MB."""
+SAMPLE: Final = 60
+"""Candles of a spot check, asked for together at a weight of 1."""
+_COLUMNS: Final = ("t", "te", *MARKET_COLUMNS, "closed")
+
+
+class Check(StrEnum):
+    """What is asked of a series."""
+
+    CONTIGUITY = "contiguity"
+    BUCKETS = "buckets"
+    SANITY = "sanity"
+    AGREEMENT = "agreement"
+    EXCHANGE = "exchange"
+
+
+class State(StrEnum):
+    """What has become of a finding."""
+
+    FOUND = "found"
+    REPAIRED = "repaired"
+    EXCHANGES_OWN = "exchange's own"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that is wrong: where, and what. Times are those of the first and of the last candle."""
+
+    check: Check
+    start: int
+    end: int
+    candles: int
+    what: str
+    state: State = State.FOUND
+
+    @property
+    def window(self) -> Window:
+        """The candles concerned."""
+        return Window(self.start, self.end)
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesAudit:
+    """One series: how many candles were looked at, how many the exchange was asked for, and what is wrong."""
+
+    symbol: str
+    interval: str
+    candles: int
+    sampled: int
+    findings: Sequence[Finding] = field(default_factory=tuple)
+    failures: Sequence[str] = field(default_factory=tuple)
+
+    @property
+    def is_sound(self) -> bool:
+        """Nothing is wrong that the exchange has right."""
+        return not self.failures and all(finding.state is not State.FOUND for finding in self.findings)
+
+
+class Audit:
+    """Audits the series of one database. Without a market it asks the exchange nothing and cannot repair."""
+
+    def __init__(
+        self, database: Database[dict[str, Any]], market: Market | None = None, *, samples: int = 3, seed: int = 0
+    ) -> None:
+        self._database = database
+        self._candles = CandleStore(database)
+        self._series = SeriesStore(database)
+        self._integrity = Integrity(database)
+        self._market = market
+        self._samples = samples
+        self._random = random.Random(seed)
+
+    def look(self, keys: Iterable[SeriesKey]) -> list[SeriesAudit]:
+        """Audit each of these series, those with nothing stored left out."""
+        known = [series for key in keys if (series := self._series.get(key)) is not None and series.first is not None]
+        return [self._audit(series) for series in known]
+
+    def repair(self, audits: Iterable[SeriesAudit], listed: Callable[[str, str], Wanted]) -> list[SeriesAudit]:
+        """Ask REST again for whatever was found, look again, and say what has become of each finding."""
+        if self._market is None:
+            raise ValueError("a repair needs a market to ask")
+        with Backfill(self._database, self._market) as work:
+            return [self._repair(work, audit, listed(audit.symbol, audit.interval)) for audit in audits]
+
+    def _repair(self, work: Backfill, audit: SeriesAudit, wanted: Wanted) -> SeriesAudit:
+        if not audit.findings:
+            return audit
+        for bucket in self._integrity.broken(wanted.key):
+            self._integrity.remove(bucket)
+        for finding in audit.findings:
+            if finding.state is State.EXCHANGES_OWN:
+                self._series.forget_holes(wanted.key, finding.start, finding.end)
+        gaps = sorted({finding.window for finding in audit.findings})
+        failures = work.refetch(wanted, gaps)
+        (after,) = self.look([wanted.key])
+        findings = [self._outcome(finding, after) for finding in audit.findings]
+        return replace(after, findings=tuple(findings), failures=tuple(str(error) for error in failures))
+
+    def _outcome(self, finding: Finding, after: SeriesAudit) -> Finding:
+        left = [
+            one
+            for one in after.findings
+            if one.check is finding.check and one.start <= finding.end and one.end >= finding.start
+        ]
+        if not left:
+            return replace(finding, state=State.REPAIRED)
+        own = all(one.state is State.EXCHANGES_OWN for one in left)
+        # REST was asked for these very candles: two answers of its own that disagree are not ours to mend.
+        own = own or finding.check is Check.AGREEMENT
+        return replace(finding, state=State.EXCHANGES_OWN if own else State.FOUND)
+
+    def _audit(self, series: Series) -> SeriesAudit:
+        key = SeriesKey(series.exchange, series.symbol, series.interval)
+        step = interval(key.interval)
+        window = _span(series)
+        findings = [*self._broken_buckets(key, step, window), *self._gaps(series, key, step, window)]
+        looked_at = 0
+        for part in windows(step, *window, limit=PART):
+            candles = self._closed(key, part)
+            looked_at += candles.height
+            findings += _findings(Check.SANITY, insane(candles, step), step, "values that no candle can have")
+        findings += self._disagreements(key, step, window)
+        sampled, differences = self._spot_check(key, step, window)
+        findings += _findings(Check.EXCHANGE, differences, step, "not what the exchange says")
+        return SeriesAudit(series.symbol, series.interval, looked_at, sampled, tuple(findings))
+
+    def _broken_buckets(self, key: SeriesKey, step: Interval, window: Window) -> list[Finding]:
+        """Their candles from the first stored one to the one that is open now."""
+        found = []
+        for bucket in self._integrity.broken(key):
+            holds = bucket.window or window
+            start, end = max(holds.start, window.start), min(holds.end, step.after(window.end))
+            count = step.count(start, end)
+            found.append(Finding(Check.BUCKETS, start, end, count, f"{bucket.id}: {bucket.what}"))
+        return found
+
+    def _gaps(self, series: Series, key: SeriesKey, step: Interval, window: Window) -> list[Finding]:
+        presence = self._candles.presence(key, *window)
+        slots = Slots.of(step, window, presence, [])
+        missing = _findings(Check.CONTIGUITY, slots.to_fetch(), step, "not stored")
+        holes = {(to_ms(hole.start), to_ms(hole.end)): hole.evidence for hole in series.holes}
+        return [_with_evidence(finding, holes) for finding in missing]
+
+    def _disagreements(self, key: SeriesKey, step: Interval, window: Window) -> list[Finding]:
+        """This series against the largest smaller one that divides it."""
+        smaller = self._best_smaller(key, step)
+        if smaller is None:
+            return []
+        small_step = interval(smaller.interval)
+        small_window = _span(smaller)
+        small_key = SeriesKey(smaller.exchange, smaller.symbol, smaller.interval)
+        found: list[Window] = []
+        start = max(window.start, step.ceil(small_window.start))
+        per_part = max(1, PART * (small_step.milliseconds or DAY) // (step.milliseconds or 31 * DAY))
+        for part in windows(step, start, window.end, limit=per_part) if start <= window.end else ():
+            large = self._closed(key, part)
+            small = self._closed(small_key, Window(part.start, step.close_time(part.end)))
+            found += disagreeing(small, small_step, large, step)
+        return _findings(Check.AGREEMENT, found, step, f"not what its {smaller.interval} candles add up to")
+
+    def _best_smaller(self, key: SeriesKey, step: Interval) -> Series | None:
+        candidates = [
+            one
+            for one in self._series.list(key.exchange, key.symbol)
+            if one.interval != key.interval and one.first is not None and _divides(interval(one.interval), step)
+        ]
+        return max(candidates, key=lambda one: interval(one.interval).milliseconds or 0, default=None)
+
+    def _spot_check(self, key: SeriesKey, step: Interval, window: Window) -> tuple[int, list[Window]]:
+        """A few stretches chosen by chance, compared with what REST says now."""
+        if self._market is None:
+            return 0, []
+        sampled, found = 0, []
+        last = step.index(window.end)
+        for _ in range(self._samples):
+            first = self._random.randint(step.index(window.start), max(step.index(window.start), last - SAMPLE + 1))
+            part = Window(step.open_time(first), step.open_time(min(first + SAMPLE - 1, last)))
+            truth = self._market.klines(key.symbol, step, part)
+            sampled += truth.height
+            found += differing(self._closed(key, part), truth, step)
+        return sampled, sorted(set(found))
+
+    def _closed(self, key: SeriesKey, window: Window) -> pl.DataFrame:
+        return self._candles.load(key, *window, _COLUMNS).filter(pl.col("closed"))
+
+
+def _span(series: Series) -> Window:
+    if series.first is None or series.last_closed is None:
+        raise ValueError(f"{series.id} holds no closed candle")
+    return Window(to_ms(series.first), to_ms(series.last_closed))
+
+
+def _divides(small: Interval, large: Interval) -> bool:
+    if small.milliseconds is None:
+        return False
+    if large.milliseconds is None:
+        return DAY % small.milliseconds == 0
+    whole = large.milliseconds % small.milliseconds == 0 and large.milliseconds > small.milliseconds
+    return whole and (large.origin - small.origin) % small.milliseconds == 0
+
+
+def _findings(check: Check, stretches: Iterable[Window], step: Interval, what: str) -> list[Finding]:
+    return [Finding(check, *stretch, step.count(*stretch), f"{_told(stretch)}: {what}") for stretch in stretches]
+
+
+def _told(stretch: Window) -> str:
+    return iso(stretch.start) if stretch.start == stretch.end else f"{iso(stretch.start)} to {iso(stretch.end)}"
+
+
+def _with_evidence(finding: Finding, holes: dict[tuple[int, int], str]) -> Finding:
+    for (start, end), evidence in holes.items():
+        if start <= finding.start and finding.end <= end:
+            return replace(finding, state=State.EXCHANGES_OWN, what=f"{finding.what}; {evidence}")
+    return finding
