@@ -30,10 +30,6 @@ class Clock:
         """The server's time."""
         return int(self._origin + (self._steady() - self._began) * 1_000 * self.speed)
 
-    def shift(self, milliseconds: int) -> None:
-        """Jump: a server whose clock was corrected, or went wrong."""
-        self._origin += milliseconds
-
     def seconds(self, milliseconds: float) -> float:
         """How long that much server time lasts for the process that waits for it."""
         return milliseconds / 1_000 / self.speed
