@@ -9,7 +9,7 @@ import numpy as np
 import talib
 
 from bench.table import Row, alternate, rate
-from pipeline.indicators import PERIODS, TAIL, WINDOW, Floats, Integers, compute, tail
+from pipeline.indicators import PERIODS, WINDOW, Floats, Integers, compute, tail
 from pipeline.strategies import registry, runner
 
 GROUP = "indicators and strategies"
@@ -82,6 +82,7 @@ def deciding(numbers: Integers, prices: Prices) -> Row:
 def updating(prices: Prices, updates: int) -> list[Row]:
     """One frame of the open candle: indicators on the window, then every strategy's code at the open candle."""
     strategies = [registry.get(name) for name in registry.SHIPPED]
+    keep = 1 + max(strategy.lookback for strategy in strategies)
     rng = np.random.default_rng(4)
     whole: list[float] = []
     indicators: list[float] = []
@@ -90,14 +91,14 @@ def updating(prices: Prices, updates: int) -> list[Row]:
     for end in rng.integers(WINDOW, len(prices[0]), updates).tolist():
         high, low, close = (price[end - WINDOW : end].copy() for price in prices)
         first = 28_000_000 + end - WINDOW
-        closed = tail(first, high[:-1], low[:-1], close[:-1], decimals=1) | {"close": close[-TAIL - 1 : -1]}
+        closed = tail(first, high[:-1], low[:-1], close[:-1], decimals=1, keep=keep) | {"close": close[-keep - 1 : -1]}
         begun = perf_counter()
         before = [runner.run(strategy, closed) for strategy in strategies]
         closing.append(perf_counter() - begun)
         begun = perf_counter()
-        columns = tail(first, high, low, close, decimals=1)
+        columns = tail(first, high, low, close, decimals=1, keep=keep)
         computed = perf_counter()
-        columns["close"] = close[-TAIL:]
+        columns["close"] = close[-keep:]
         for strategy, codes in zip(strategies, before, strict=True):
             runner.last_code(strategy, columns, codes)
         ended = perf_counter()

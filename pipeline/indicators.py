@@ -25,6 +25,7 @@ import numpy.typing as npt
 import talib
 
 from pipeline.errors import TidemarkError, UsageError
+from pipeline.timeline import Interval
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
@@ -61,6 +62,10 @@ class Periods:
     """Warm-up of the columns that never forget: their start shows no more in any bit."""
     block: int = field(init=False, repr=False, compare=False)
     """Distance between the fixed places where they begin."""
+    lengths: tuple[int, ...] = field(init=False, repr=False, compare=False)
+    """The lengths of the averages, the middle of the bands last."""
+    divisors: Floats = field(init=False, repr=False, compare=False)
+    """The lengths as a column."""
 
     def __post_init__(self) -> None:
         lengths = (self.rsi, self.macd_fast, self.macd_slow, self.atr, self.bollinger, *self.sma)
@@ -76,6 +81,8 @@ class Periods:
         slowest = max(self.rsi, self.atr, (self.macd_slow + 1) / 2)
         object.__setattr__(self, "settle", _STEP * math.ceil(_MEMORY * slowest / _STEP))
         object.__setattr__(self, "block", self.settle + _STEP)
+        object.__setattr__(self, "lengths", (*self.sma, self.bollinger))
+        object.__setattr__(self, "divisors", np.array(self.lengths, dtype=np.float64)[:, np.newaxis])
 
     @property
     def code(self) -> str:
@@ -89,7 +96,15 @@ class Periods:
     @property
     def window(self) -> int:
         """Candles the live side must hold, the open one included, for `TAIL` right values at its end."""
-        return max(self.settle + self.block, *self.sma, self.bollinger) + TAIL
+        return max(self.settle + self.block, *self.lengths) + TAIL
+
+    def reach(self, number: int) -> int:
+        """The number of the last candle that has a column which depends on candle `number`."""
+        return max(((number + self.settle) // self.block + 1) * self.block, number + max(self.lengths)) - 1
+
+    def root(self, number: int) -> int:
+        """The number of the first candle that a column of candle `number` depends on."""
+        return min(number // self.block * self.block - self.settle, number + 1 - max(self.lengths))
 
 
 PERIODS: Final = Periods()
@@ -133,6 +148,13 @@ def tail(
 def latest(columns: Columns) -> dict[str, float]:
     """The values at the last candle."""
     return {name: float(values[-1]) for name, values in columns.items()}
+
+
+def numbers_of(step: Interval, times: Integers) -> Integers:
+    """The numbers of the candles that open at these times."""
+    if step.milliseconds is None:
+        return np.array([step.index(time) for time in times.tolist()], dtype=np.int64)
+    return (times - step.origin) // step.milliseconds
 
 
 def decimals_of(tick: Decimal) -> int:
@@ -195,23 +217,22 @@ def _runs(first: int, since: int, count: int, periods: Periods) -> Iterator[tupl
 
 def _moving(out: Floats, start: int, close: Floats, decimals: int, periods: Periods) -> None:
     """Averages and bands of the closes from `start` on."""
-    lengths = (*periods.sma, periods.bollinger)
+    lengths = periods.lengths
     origin = max(0, start + 1 - max(lengths))
     ticks = _ticks(close[origin:], decimals)
     wanted = start - origin
     sums = _sums(ticks, wanted, lengths)
-    averages = sums / np.array(lengths)[:, np.newaxis]
-    middle = averages[-1]
+    np.divide(sums, periods.divisors, out=out[:-2])
     half = np.sqrt(_spread(ticks, sums[-1], wanted, periods.bollinger))
     half *= periods.bollinger_width / periods.bollinger
-    out[: len(periods.sma)] = averages[:-1]
-    out[-3] = middle + half
-    out[-2] = middle
-    out[-1] = middle - half
+    upper, middle, lower = out[-3:]
+    middle[:] = upper  # the divide left the average of the last length in the row of the upper band
+    np.subtract(middle, half, out=lower)
+    upper += half
     out /= 10.0**decimals
-    for row, length in zip(out, (*lengths, periods.bollinger, periods.bollinger), strict=True):
-        if wanted < length - 1:
-            row[: length - 1 - wanted] = np.nan
+    if wanted < max(lengths) - 1:
+        for row, length in zip(out, (*lengths, periods.bollinger, periods.bollinger), strict=True):
+            row[: max(0, length - 1 - wanted)] = np.nan
 
 
 def _ticks(close: Floats, decimals: int) -> Integers:
@@ -219,7 +240,7 @@ def _ticks(close: Floats, decimals: int) -> Integers:
     scale = 10.0**decimals
     ticks = np.rint(close * scale)
     off = ticks / scale != close
-    if off.any():
+    if np.count_nonzero(off):
         raise PriceScaleError(
             f"close {float(close[off][0])!r} is not a whole number of ticks at {decimals} decimals: "
             "give the number of decimals of the symbol's prices (also of its older ones)"

@@ -20,9 +20,11 @@ from pipeline.indicators import (
     compute,
     decimals_of,
     latest,
+    numbers_of,
     tail,
 )
 from pipeline.strategies.synthetic import Market, markets
+from pipeline.timeline import INTERVALS, Interval
 
 REALDATA = Path(__file__).parents[2] / "shared" / "realdata"
 RECORDED = ("btcusdt_perp_1h_2023-12_2024-12", "btcusdt_perp_15m_2025", "btcusdt_perp_1m_2025")
@@ -242,6 +244,14 @@ def test_candles_out_of_order_are_refused(numbers: list[int]) -> None:
     prices = np.ones(3)
     with pytest.raises(ValueError, match="sort the candles and drop repeats"):
         compute(np.array(numbers), prices, prices, prices, decimals=0)
+
+
+@pytest.mark.parametrize("step", INTERVALS.values(), ids=str)
+def test_numbers_are_those_of_the_timeline(step: Interval) -> None:
+    first = step.index(1_700_000_000_000)
+    times = np.array([step.open_time(number) for number in range(first, first + 50)])
+    assert numbers_of(step, times).tolist() == [step.index(time) for time in times.tolist()]
+    assert numbers_of(step, times).tolist() == list(range(first, first + 50))
 
 
 def test_a_price_that_is_no_number_is_refused() -> None:

@@ -22,7 +22,7 @@ NOISE: Final = 1e-12
 def side(line: Floats) -> Codes:
     """1 above zero, -1 below; on zero the side it had, if that was within `REACH` candles; NaN is on zero."""
     sides = (line > 0).view(np.int8) - (line < 0).view(np.int8)
-    return sides if sides.all() else _carried(sides)
+    return sides if np.count_nonzero(sides) == len(sides) else _carried(sides)
 
 
 def crossing(line: Floats) -> Codes:
