@@ -58,6 +58,8 @@ class Finding:
     candles: int
     what: str
     state: State = State.FOUND
+    against: str | None = None
+    """The interval whose candles it disagrees with."""
 
     @property
     def window(self) -> Window:
@@ -106,40 +108,34 @@ class Audit:
         if self._market is None:
             raise ValueError("a repair needs a market to ask")
         with Backfill(self._database, self._market) as work:
-            return [self._repair(work, audit, listed(audit.symbol, audit.interval)) for audit in audits]
+            return [self._repair(work, audit, listed) if audit.findings else audit for audit in audits]
 
-    def _repair(self, work: Backfill, audit: SeriesAudit, wanted: Wanted) -> SeriesAudit:
-        if not audit.findings:
-            return audit
+    def _repair(self, work: Backfill, audit: SeriesAudit, listed: Callable[[str, str], Wanted]) -> SeriesAudit:
+        wanted = listed(audit.symbol, audit.interval)
         for bucket in self._integrity.broken(wanted.key):
             self._integrity.remove(bucket)
         for finding in audit.findings:
             if finding.state is State.EXCHANGES_OWN:
                 self._series.forget_holes(wanted.key, finding.start, finding.end)
-        gaps = sorted({finding.window for finding in audit.findings})
-        failures = work.refetch(wanted, gaps)
+        failures = work.refetch(wanted, sorted({finding.window for finding in audit.findings}))
+        for finding in audit.findings:
+            if finding.against is not None:
+                smaller = listed(audit.symbol, finding.against)
+                span = Window(finding.start, smaller.step.floor(wanted.step.close_time(finding.end)))
+                failures += work.refetch(smaller, [span])
         (after,) = self.look([wanted.key])
-        findings = [self._outcome(finding, after) for finding in audit.findings]
-        return replace(after, findings=tuple(findings), failures=tuple(str(error) for error in failures))
-
-    def _outcome(self, finding: Finding, after: SeriesAudit) -> Finding:
-        left = [
-            one
-            for one in after.findings
-            if one.check is finding.check and one.start <= finding.end and one.end >= finding.start
-        ]
-        if not left:
-            return replace(finding, state=State.REPAIRED)
-        own = all(one.state is State.EXCHANGES_OWN for one in left)
-        # REST was asked for these very candles: two answers of its own that disagree are not ours to mend.
-        own = own or finding.check is Check.AGREEMENT
-        return replace(finding, state=State.EXCHANGES_OWN if own else State.FOUND)
+        findings = [_outcome(finding, after.findings, was_asked=not failures) for finding in audit.findings]
+        new = [one for one in after.findings if not any(_same_place(one, finding) for finding in audit.findings)]
+        return replace(after, findings=(*findings, *new), failures=tuple(str(error) for error in failures))
 
     def _audit(self, series: Series) -> SeriesAudit:
-        key = SeriesKey(series.exchange, series.symbol, series.interval)
+        key = _key(series)
         step = interval(key.interval)
         window = _span(series)
-        findings = [*self._broken_buckets(key, step, window), *self._gaps(series, key, step, window)]
+        broken = self._broken_buckets(key, step, window)
+        if broken:  # such a series cannot be read; what else may be wrong with it shows when they are mended
+            return SeriesAudit(series.symbol, series.interval, 0, 0, tuple(broken))
+        findings = self._gaps(series, key, step, window)
         looked_at = 0
         for part in windows(step, *window, limit=PART):
             candles = self._closed(key, part)
@@ -174,23 +170,26 @@ class Audit:
             return []
         small_step = interval(smaller.interval)
         small_window = _span(smaller)
-        small_key = SeriesKey(smaller.exchange, smaller.symbol, smaller.interval)
         found: list[Window] = []
         start = max(window.start, step.ceil(small_window.start))
         per_part = max(1, PART * (small_step.milliseconds or DAY) // (step.milliseconds or 31 * DAY))
         for part in windows(step, start, window.end, limit=per_part) if start <= window.end else ():
             large = self._closed(key, part)
-            small = self._closed(small_key, Window(part.start, step.close_time(part.end)))
+            small = self._closed(_key(smaller), Window(part.start, step.close_time(part.end)))
             found += disagreeing(small, small_step, large, step)
-        return _findings(Check.AGREEMENT, found, step, f"not what its {smaller.interval} candles add up to")
+        findings = _findings(Check.AGREEMENT, found, step, f"not what its {smaller.interval} candles add up to")
+        return [replace(finding, against=smaller.interval) for finding in findings]
 
     def _best_smaller(self, key: SeriesKey, step: Interval) -> Series | None:
         candidates = [
             one
             for one in self._series.list(key.exchange, key.symbol)
-            if one.interval != key.interval and one.first is not None and _divides(interval(one.interval), step)
+            if one.first is not None and _divides(interval(one.interval), step) and not self._is_broken(one)
         ]
         return max(candidates, key=lambda one: interval(one.interval).milliseconds or 0, default=None)
+
+    def _is_broken(self, series: Series) -> bool:
+        return next(self._integrity.broken(_key(series)), None) is not None
 
     def _spot_check(self, key: SeriesKey, step: Interval, window: Window) -> tuple[int, list[Window]]:
         """A few stretches chosen by chance, compared with what REST says now."""
@@ -210,10 +209,27 @@ class Audit:
         return self._candles.load(key, *window, _COLUMNS).filter(pl.col("closed"))
 
 
+def _same_place(one: Finding, other: Finding) -> bool:
+    return one.check is other.check and one.start <= other.end and one.end >= other.start
+
+
+def _outcome(finding: Finding, after: Iterable[Finding], *, was_asked: bool) -> Finding:
+    """What has become of it. REST was asked for both sides of a disagreement that stays: it is the exchange's own."""
+    left = [one for one in after if _same_place(one, finding)]
+    if not left:
+        return replace(finding, state=State.REPAIRED)
+    is_own = (was_asked and finding.check is Check.AGREEMENT) or all(one.state is State.EXCHANGES_OWN for one in left)
+    return replace(finding, state=State.EXCHANGES_OWN if is_own else State.FOUND)
+
+
 def _span(series: Series) -> Window:
     if series.first is None or series.last_closed is None:
         raise ValueError(f"{series.id} holds no closed candle")
     return Window(to_ms(series.first), to_ms(series.last_closed))
+
+
+def _key(series: Series) -> SeriesKey:
+    return SeriesKey(series.exchange, series.symbol, series.interval)
 
 
 def _divides(small: Interval, large: Interval) -> bool:

@@ -47,6 +47,8 @@ def differing(stored: pl.DataFrame, truth: pl.DataFrame, step: Interval) -> list
 
 def disagreeing(small: pl.DataFrame, small_step: Interval, large: pl.DataFrame, step: Interval) -> list[Window]:
     """Large candles that are not what their small candles add up to; only where all the small ones are there."""
+    if large.is_empty() or small.is_empty():
+        return []
     opened = large.select("t").with_columns(
         need=pl.Series([small_step.count(t, step.close_time(t)) for t in large["t"].cast(pl.Int64)], dtype=pl.UInt32)
     )

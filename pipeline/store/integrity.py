@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from pymongo.database import Database
 
@@ -10,6 +10,15 @@ from pipeline.store.bson_layout import bucket_id
 from pipeline.timeline import SLOTS_PER_BUCKET, Interval, Window, interval, iso, to_ms
 from schemas.candles import CANDLES
 from schemas.series import SeriesKey
+
+_SLOT: Final = {"$cond": [{"$eq": ["$$slot", None]}, None, {"$ifNull": ["$$slot.t", "nothing"]}]}
+_TIMES: Final = {
+    **dict.fromkeys(("exchange", "symbol", "interval", "start"), 1),
+    "times": {
+        "$cond": [{"$isArray": "$candles"}, {"$map": {"input": "$candles", "as": "slot", "in": _SLOT}}, "nothing"]
+    },
+}
+"""When the candle in each slot opens; null for a hole, which a plain projection would leave out."""
 
 
 class BrokenBucket(NamedTuple):
@@ -30,8 +39,7 @@ class Integrity:
         """Every bucket of the series in which something is not where it belongs."""
         step = interval(key.interval)
         named = {"_id": {"$gte": f"{key}:", "$lt": f"{key}:~"}}
-        fields = {"exchange": 1, "symbol": 1, "interval": 1, "start": 1, "candles.t": 1}
-        for document in self._candles.find(named, fields).sort("_id", 1):
+        for document in self._candles.aggregate([{"$match": named}, {"$sort": {"_id": 1}}, {"$project": _TIMES}]):
             what, window = _fault(document, key, step)
             if what is not None:
                 yield BrokenBucket(document["_id"], what, window)
@@ -53,17 +61,17 @@ def _fault(document: dict[str, Any], key: SeriesKey, step: Interval) -> tuple[st
         return "its name does not tell its start", bucket
     if (document.get("exchange"), document.get("symbol"), document.get("interval")) != tuple(_parts(key)):
         return "it says that it belongs to another series", bucket
-    candles = document.get("candles")
-    if not isinstance(candles, list) or len(candles) > SLOTS_PER_BUCKET:
+    times = document["times"]
+    if not isinstance(times, list) or len(times) > SLOTS_PER_BUCKET:
         return f"it has more than {SLOTS_PER_BUCKET} slots, or none", bucket
     first = step.index(opened)
-    for place, candle in enumerate(candles):
-        if candle is None:
+    for place, time in enumerate(times):
+        if time is None:
             continue
-        if not isinstance(candle, dict) or not isinstance(candle.get("t"), datetime):
+        if not isinstance(time, datetime):
             return f"slot {place} holds no candle", bucket
-        if _ms(candle["t"]) != step.open_time(first + place):
-            return f"slot {place} holds the candle of {iso(_ms(candle['t']))}", bucket
+        if _ms(time) != step.open_time(first + place):
+            return f"slot {place} holds the candle of {iso(_ms(time))}", bucket
     return None, None
 
 
