@@ -260,6 +260,30 @@ def test_a_price_that_is_no_number_is_refused() -> None:
         compute(np.arange(3), prices, prices, prices, decimals=0)
 
 
+@settings(max_examples=40, deadline=None)
+@given(at=st.integers(0, 3_999), filled=st.booleans())
+def test_a_repaired_candle_changes_no_more_than_what_depends_on_it(at: int, filled: bool) -> None:
+    candles = {name: HALTED.candles[name].copy() for name in ("high", "low", "close")}
+    for prices in candles.values():
+        prices[at] += 1_000.0
+    kept = np.arange(4_000) != at if filled else np.ones(4_000, dtype=bool)
+    numbers = HALTED.numbers[kept]
+    high, low, close = (prices[kept] for prices in candles.values())
+    wrong = compute(numbers, high, low, close, decimals=2)
+    number = int(HALTED.numbers[at])
+    for name, values in HALTED_WHOLE.items():
+        right = values[kept]
+        differ = numbers[(wrong[name] != right) & ~(np.isnan(wrong[name]) & np.isnan(right))]
+        assert all(number <= each <= PERIODS.last_affected(number) for each in differ)
+
+
+@settings(max_examples=40, deadline=None)
+@given(at=st.integers(2_000, 3_999))
+def test_a_value_needs_no_candle_before_the_first_needed(at: int) -> None:
+    begin = PERIODS.first_needed(int(HALTED.numbers[at])) - int(HALTED.numbers[0])
+    assert same(ending(whole(HALTED, begin), 4_000 - begin, 4_000 - at), ending(HALTED_WHOLE, 4_000, 4_000 - at)) == []
+
+
 # --- whole ticks ---------------------------------------------------------------------------------------------------
 
 
