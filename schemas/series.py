@@ -38,6 +38,15 @@ class Watermark(Document):
     settings: str
 
 
+class Stale(Document):
+    """Candles that changed, by opening time: what was computed from them has to be computed again."""
+
+    id: str
+    start: datetime
+    end: datetime
+    confirmed: bool = Field(description="False until the change itself is known to be stored")
+
+
 class Series(Document):
     """The cheap answer to "what do we have?"; never a scan of candles."""
 
@@ -52,6 +61,7 @@ class Series(Document):
     holes: list[Hole] = Field(default_factory=list)
     indicators: Watermark | None = None
     signals: Watermark | None = None
+    stale: list[Stale] = Field(default_factory=list)
     last_frame: datetime | None = None
     source: Literal["archive", "rest", "stream", "mixed"] | None = None
     updated_at: datetime | None = None

@@ -22,6 +22,7 @@ from pymongo.database import Database
 from pymongo.errors import BulkWriteError
 
 from pipeline.errors import TidemarkError, UsageError
+from pipeline.store import stale
 from pipeline.store.bson_layout import bucket_id
 from pipeline.store.codec import BrokenBucketError, decode_buckets, encode_buckets, encode_rows
 from pipeline.store.frame import (
@@ -49,9 +50,9 @@ from pipeline.store.live import (
     upsert_operations,
 )
 from pipeline.store.merge import Law, Merged, merge_indicators, merge_truth
-from pipeline.timeline import SLOTS_PER_BUCKET, interval
+from pipeline.timeline import SLOTS_PER_BUCKET, Window, interval
 from schemas.candles import CANDLE_FIELDS, CANDLES, INDICATOR_FIELDS
-from schemas.series import SeriesKey
+from schemas.series import SERIES, SeriesKey
 
 BUCKETS_AT_ONCE: Final = 96
 """About 8 MB a bulk: far under the server's 48 MB message, enough that the round trip does not count."""
@@ -90,6 +91,7 @@ class CandleStore:
 
     def __init__(self, database: Database[dict[str, Any]]) -> None:
         self._collection: Collection[dict[str, Any]] = database[CANDLES.name]
+        self._series: Collection[dict[str, Any]] = database[SERIES.name]
         self._known = KnownBuckets()
 
     def load(self, key: SeriesKey, start: int, end: int, columns: Sequence[str] | None = None) -> pl.DataFrame:
@@ -112,9 +114,12 @@ class CandleStore:
         return states
 
     def replace_closed(self, key: SeriesKey, frame: pl.DataFrame) -> WriteReport:
-        """Store what REST or the archive says. Corrects closed candles; an open one only where it is newer."""
+        """Store what REST or the archive says. Corrects closed candles; an open one only where it is newer.
+
+        Closed candles that this changes are marked in `series`, see `stale`: what builds on them is to be computed.
+        """
         columns = from_frame(frame, interval(key.interval), _STORED_FIELDS)
-        return self._write(key, with_every_indicator(columns), merge_truth)
+        return self._write(key, with_every_indicator(columns), merge_truth, marks=True)
 
     def set_indicators(self, key: SeriesKey, frame: pl.DataFrame) -> WriteReport:
         """Set indicators of stored candles from a column `t` and one for each indicator; all else stays.
@@ -160,31 +165,48 @@ class CandleStore:
             if raw:
                 yield decode_buckets(key, raw, columns)
 
-    def _write(self, key: SeriesKey, columns: dict[str, Values], law: Law) -> WriteReport:
+    def _write(self, key: SeriesKey, columns: dict[str, Values], law: Law, *, marks: bool = False) -> WriteReport:
         offered = to_grid(columns, interval(key.interval))
         parts = [
             _part(offered, first, first + BUCKETS_AT_ONCE) for first in range(0, len(offered.starts), BUCKETS_AT_ONCE)
         ]
         if len(parts) < 2:
-            return sum((self._write_buckets(key, part, law) for part in parts), WriteReport())
+            return sum((self._write_buckets(key, part, law, marks) for part in parts), WriteReport())
         with ThreadPoolExecutor(WRITERS) as writers:
-            return sum(writers.map(lambda part: self._write_buckets(key, part, law), parts), WriteReport())
+            return sum(writers.map(lambda part: self._write_buckets(key, part, law, marks), parts), WriteReport())
 
-    def _write_buckets(self, key: SeriesKey, offered: Grid, law: Law) -> WriteReport:
+    def _write_buckets(self, key: SeriesKey, offered: Grid, law: Law, marks: bool) -> WriteReport:
         report: WriteReport | None = None
+        announced: list[stale.Mark] = []
         for attempt in range(ATTEMPTS):
             stored = self._stored(key, offered)
             merged = law(stored, offered)
             report = report or _report(offered, merged)
-            if not merged.changed.any():
-                return report
+            if marks:
+                announced += self._announce(key, merged)
             operations = _by_slot(key, stored, merged) if attempt % 2 else _by_bucket(key, merged)
             if self._send(operations) == len(operations):
+                self._confirm(announced)
                 return report
         raise BucketBusyError(
             f"{key}: other writers changed the same buckets {ATTEMPTS} times in a row while candles were being stored; "
             "everything stored so far is kept, run the same write again"
         )
+
+    def _announce(self, key: SeriesKey, merged: Merged) -> list[stale.Mark]:
+        """Mark the closed candles that are about to change."""
+        step = interval(key.interval)
+        rows, slots = np.nonzero(merged.changed & merged.grid.values["closed"])
+        if not len(rows):
+            return []
+        first, last = (step.index(int(merged.grid.starts[rows[end]])) + int(slots[end]) for end in (0, -1))
+        mark = stale.new_mark(key, Window(step.open_time(first), step.open_time(last)))
+        self._series.bulk_write([stale.announcement(mark)])
+        return [mark]
+
+    def _confirm(self, announced: list[stale.Mark]) -> None:
+        if announced:
+            self._series.bulk_write([stale.confirmation(mark) for mark in announced])
 
     def _stored(self, key: SeriesKey, offered: Grid) -> Grid:
         """What the database holds of the offered buckets, aligned with them."""
