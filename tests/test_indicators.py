@@ -284,6 +284,13 @@ def test_a_value_needs_no_candle_before_the_first_needed(at: int) -> None:
     assert same(ending(whole(HALTED, begin), 4_000 - begin, 4_000 - at), ending(HALTED_WHOLE, 4_000, 4_000 - at)) == []
 
 
+def test_an_average_longer_than_the_warm_up_needs_and_affects_its_whole_length() -> None:
+    periods = Periods(sma=(3, 2_000))
+    assert periods.first_needed(9_600) == 9_600 - 1_999
+    assert periods.last_affected(9_600) == 9_600 + 1_999
+    assert periods.window == 2_000 + TAIL
+
+
 # --- whole ticks ---------------------------------------------------------------------------------------------------
 
 

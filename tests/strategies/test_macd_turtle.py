@@ -144,6 +144,9 @@ TRIALS = {
         long=OLD_LONG,
         rule=MacdTurtle(patience=2),
     ),
+    "not quite enough quiet": Told(
+        {1: "long trial"}, close=[94, 96, 94, 97, 94, 94], hist=ABOVE, **OLD, long=OLD_LONG, rule=MacdTurtle(patience=2)
+    ),
     "then the entry": Told(
         {2: "long trial", 4: "long entry"},
         close=[94, 94, 96, 96, 97, 97],
