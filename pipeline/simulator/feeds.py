@@ -9,15 +9,13 @@ from collections.abc import Callable
 from random import Random
 from typing import NamedTuple, Protocol
 
-from pipeline.simulator.format import grids, price_text, quantity_text
+from pipeline.simulator.format import grids, price_text
 from pipeline.simulator.quotes import best
 from pipeline.simulator.streams import Stream, Topic
+from pipeline.simulator.trade_rows import first_number, numbered, trade_row
 from pipeline.simulator.types import Klines, Market, SymbolSpec
 from pipeline.simulator.venue.funding import funding_rate, next_funding
-from pipeline.timeline import MINUTE, Interval
-
-TRADES_OF_A_MINUTE = 100_000
-"""Trade numbers of a minute begin at its number times this, so that they grow for ever without a history."""
+from pipeline.timeline import Interval
 
 Lateness = Callable[[], int]
 
@@ -77,7 +75,7 @@ class KlineFeed:
     def _encode(self, candle: Klines, now: int, *, closed: bool) -> bytes:
         opened, o, h, l, c, volume, quote, trades, taker, taker_quote = candle[0].item()  # noqa: E741
         price, quantity, turnover = self._grids
-        first = opened // MINUTE * TRADES_OF_A_MINUTE
+        first = first_number(opened)
         return (
             f'{{{self._head[0]}"E":{now},{self._head[1]}"k":{{"t":{opened},"T":{self._step.close_time(opened)},'
             f'{self._inner}"f":{first},"L":{first + trades - 1},"o":"{price.text(o)}","c":"{price.text(c)}",'
@@ -170,32 +168,13 @@ class AggregateTradeFeed:
         self._market = market
         self._spec = market.specs[stream.symbol]
         self._until = now
-        self._number = now // MINUTE * TRADES_OF_A_MINUTE
 
     def poll(self, now: int) -> list[Payload]:
         """The trades since the last poll."""
-        trades = self._market.ticks(self._spec.symbol, self._until, now)
-        self._until = now
-        payloads = []
-        for trade in trades:
-            self._number = max(self._number + 1, trade.time // MINUTE * TRADES_OF_A_MINUTE)
-            quantity = quantity_text(self._spec, trade.quantity)
-            payload = {
-                "e": "aggTrade",
-                "E": now,
-                "s": self._spec.symbol,
-                "a": self._number,
-                "p": price_text(self._spec, trade.price),
-                "q": quantity,
-                "nq": quantity,
-                "f": self._number,
-                "l": self._number,
-                "T": trade.time,
-                "m": trade.buyer_is_maker,
-                "st": 1,
-            }
-            payloads.append(Payload(_dump(payload)))
-        return payloads
+        after, self._until = self._until, now
+        head = {"e": "aggTrade", "E": now, "s": self._spec.symbol}
+        trades = numbered(self._market, self._spec.symbol, after, now)
+        return [Payload(_dump({**head, **trade_row(self._spec, *trade), "st": 1})) for trade in trades]
 
 
 def make_feed(market: Market, stream: Stream, lateness: Lateness, now: int) -> Feed:

@@ -17,7 +17,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from types import TracebackType
-from typing import Any, Self
+from typing import IO, Any, Self
 
 import msgspec
 
@@ -86,8 +86,9 @@ class Faults:
 class Simulator:
     """A running exchange."""
 
-    def __init__(self, process: "subprocess.Popen[bytes]", running: Running) -> None:
+    def __init__(self, process: "subprocess.Popen[bytes]", running: Running, complaints: IO[bytes]) -> None:
         self._process = process
+        self._complaints = complaints
         self.url = running.url
         self.ws_url = running.ws_url
         self._wire = _Wire(running.url)
@@ -97,23 +98,22 @@ class Simulator:
     def start(cls, **chosen: Any) -> Self:
         """Start one with these `host.Options`, on a free port unless one is chosen, and wait until it answers."""
         options = Options(**{"port": 0, **chosen})
-        with tempfile.TemporaryFile() as complaints:
-            process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
-                [sys.executable, "-m", "pipeline.simulator", msgspec.json.encode(options).decode()],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=complaints,
-            )
-            line = _first_line(process, START_TIMEOUT)
-            if not line:
-                process.kill()
-                process.communicate()
-                complaints.seek(0)
-                raise SimulatorError(f"the simulator did not start: {complaints.read().decode().strip() or 'no word'}")
-        return cls(process, msgspec.json.decode(line, type=Running))
+        complaints = tempfile.TemporaryFile()  # noqa: SIM115 - closed when the process has ended
+        process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
+            [sys.executable, "-m", "pipeline.simulator", msgspec.json.encode(options).decode()],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=complaints,
+        )
+        line = _first_line(process, START_TIMEOUT)
+        if not line:
+            process.kill()
+            process.communicate()
+            raise SimulatorError(f"the simulator did not start: {_read(complaints).strip() or 'no word'}")
+        return cls(process, msgspec.json.decode(line, type=Running), complaints)
 
     def stop(self) -> None:
-        """End it, and wait until it is gone."""
+        """End it, and wait until it is gone. What it complained of meanwhile goes to stderr."""
         self._process.terminate()
         try:
             self._process.wait(STOP_TIMEOUT)
@@ -123,6 +123,8 @@ class Simulator:
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe is not None:
                 pipe.close()
+        if not self._complaints.closed:
+            sys.stderr.write(_read(self._complaints))
 
     @property
     def alive(self) -> bool:
@@ -178,6 +180,12 @@ class Simulator:
         self, kind: type[BaseException] | None, failure: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+
+
+def _read(complaints: IO[bytes]) -> str:
+    with complaints:
+        complaints.seek(0)
+        return complaints.read().decode(errors="replace")
 
 
 def _first_line(process: "subprocess.Popen[bytes]", timeout: float) -> bytes:

@@ -14,8 +14,6 @@ from pipeline.errors import UsageError
 from pipeline.simulator.clock import Clock
 from pipeline.simulator.exchange import Exchange
 from pipeline.simulator.market import SyntheticMarket
-from pipeline.simulator.replay import ReplayMarket
-from pipeline.simulator.replay_file import read_recording
 from pipeline.simulator.security import ApiKey, read_secret
 from pipeline.simulator.server import Server, serving
 from pipeline.simulator.sockets import Manners
@@ -128,6 +126,9 @@ def parse_account(text: str) -> Account:
 
 def _build_market(options: Options, now: int) -> Market:
     if options.replay is not None:
+        from pipeline.simulator.replay import ReplayMarket  # noqa: PLC0415 - reads with polars, which is slow to import
+        from pipeline.simulator.replay_file import read_recording  # noqa: PLC0415
+
         recording = read_recording(Path(options.replay))
         return ReplayMarket({options.replay_symbol: recording}, epoch=now, seed=options.seed)
     return SyntheticMarket(options.seed, _contracts(options, now))

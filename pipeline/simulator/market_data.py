@@ -14,12 +14,13 @@ from pipeline.simulator.errors import ApiError
 from pipeline.simulator.exchange_info import exchange_info
 from pipeline.simulator.format import price_text, quantity_text, rest_rows
 from pipeline.simulator.quotes import Level, best, book
+from pipeline.simulator.trade_rows import numbered, trade_row
 from pipeline.simulator.types import Klines, Market, SymbolSpec
 from pipeline.simulator.venue.funding import PERIOD, funding_rate, funding_times, next_funding
 from pipeline.simulator.venue.params import Params
 from pipeline.simulator.venue.refusals import refuse
 from pipeline.simulator.weights import Limits
-from pipeline.timeline import DAY, INTERVALS, Interval
+from pipeline.timeline import DAY, HOUR, INTERVALS, Interval
 
 MOST_KLINES = 1500
 DEFAULT_KLINES = 500
@@ -223,6 +224,20 @@ def _book_row(question: Question, spec: SymbolSpec) -> dict[str, object]:
         "time": question.now,
         "lastUpdateId": question.now,
     }
+
+
+def aggregate_trades(question: Question) -> object:
+    """The first trades from startTime on, or else the newest of the last hour."""
+    spec = question.spec()
+    most = question.params.limit(500, 1000)
+    start = question.params.integer("startTime")
+    end = question.params.integer("endTime")
+    until = question.now if end is None else min(end, question.now)
+    if start is None:
+        trades = list(numbered(question.market, spec.symbol, until - HOUR, until))[-most:]
+    else:
+        trades = list(islice(numbered(question.market, spec.symbol, start - 1, min(until, start + HOUR)), most))
+    return [trade_row(spec, number, trade) for number, trade in trades]
 
 
 def depth(question: Question) -> object:

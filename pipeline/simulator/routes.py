@@ -103,6 +103,7 @@ ENDPOINTS: dict[tuple[str, str], Endpoint] = {
     ("GET", "/fapi/v1/premiumIndex"): _public(by_symbol(1, 10), market_data.premium_index),
     ("GET", "/fapi/v1/fundingRate"): _public(1, market_data.funding_rates),
     ("GET", "/fapi/v1/fundingInfo"): _public(1, market_data.funding_info),
+    ("GET", "/fapi/v1/aggTrades"): _public(20, market_data.aggregate_trades),
     ("GET", "/fapi/v1/depth"): _public(depth_weight, market_data.depth),
     ("POST", "/fapi/v1/order"): _trade(0, ONE),
     ("PUT", "/fapi/v1/order"): _trade(1, ONE),

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from decimal import Decimal
 from itertools import pairwise
 from typing import Any
 
@@ -153,6 +154,17 @@ def test_the_book_does_not_cross(desk: Desk) -> None:
     assert sorted(bids, reverse=True) == bids
     assert sorted(asks) == asks
     assert bids[0] < asks[0]
+
+
+def test_trades_make_up_their_candle(desk: Desk) -> None:
+    asked = {"symbol": "BTCUSDT", "startTime": JANUARY, "endTime": JANUARY + MINUTE - 1, "limit": 1000}
+    trades = desk.public("/fapi/v1/aggTrades", **asked).body
+    (candle,) = desk.public(KLINES, **BTC, startTime=JANUARY, limit=1).body
+    assert [trades[0]["p"], trades[-1]["p"], len(trades)] == [candle[1], candle[4], candle[8]]
+    assert [trade["a"] for trade in trades] == list(range(trades[0]["a"], trades[0]["a"] + len(trades)))
+    assert sum(Decimal(trade["q"]) for trade in trades) == Decimal(candle[5])
+    newest = desk.public("/fapi/v1/aggTrades", symbol="BTCUSDT", limit=5).body
+    assert [trade["a"] for trade in newest] == sorted(trade["a"] for trade in newest)
 
 
 def test_funding_is_every_eight_hours(desk: Desk) -> None:

@@ -173,6 +173,17 @@ def test_a_kline_frame_has_the_fields_of_the_real_one() -> None:
     assert frame["k"]["L"] - frame["k"]["f"] + 1 == frame["k"]["n"]
 
 
+def test_trades_are_told_once_and_numbered_as_their_candle_says() -> None:
+    stream = parse_stream("btcusdt@aggTrade", MARKET.specs)
+    assert stream is not None
+    feed = make_feed(MARKET, stream, lambda: 0, EPOCH - 1)
+    told = [json.loads(payload.body) for now in range(EPOCH, EPOCH + MINUTE, 999) for payload in feed.poll(now)]
+    told += [json.loads(payload.body) for payload in feed.poll(EPOCH + MINUTE - 1)]
+    candle = frames(kline_feed("BTCUSDT", "1m", EPOCH), EPOCH, EPOCH + MINUTE + 1_000)
+    closed = next(frame["k"] for frame in candle if frame["k"]["x"])
+    assert [trade["a"] for trade in told] == list(range(closed["f"], closed["L"] + 1))
+
+
 @asynccontextmanager
 async def connected(simulator: Simulator, path: str) -> AsyncIterator[ClientConnection]:
     async with websockets.connect(simulator.ws_url + path) as socket:
