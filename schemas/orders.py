@@ -37,6 +37,18 @@ class Transition(Document):
     detail: str | None = None
 
 
+class Plan(Document):
+    """What an order's fill means for the position: written with the intent, so that a restart knows it too."""
+
+    strategy: str
+    price: Money = Field(description="the signal's")
+    atr: Money
+    unit_quantity: Money
+    stop_price: Money
+    take_profit_price: Money | None = None
+    fresh_until: datetime
+
+
 class Order(Document):
     """One order. Its id is the client order id, derived from signal and leg: the same decision has the same order."""
 
@@ -54,6 +66,7 @@ class Order(Document):
     trigger_price: Money | None = None
     reduce_only: bool = False
     close_position: bool = False
+    plan: Plan | None = Field(default=None, description="of an order that enters a position")
     fence: int = Field(description="the lease under which it was intended: an older one can no longer send")
 
     state: State
@@ -66,6 +79,7 @@ class Order(Document):
     realized: Money | None = None
     slippage_pct: float | None = Field(default=None, description="fill against the signal's price, positive is worse")
     error_code: int | None = None
+    seen_at: datetime | None = Field(default=None, description="when the exchange last said something about it")
     created_at: datetime
     updated_at: datetime
 

@@ -35,7 +35,11 @@ class Position(Document):
     take_profit_order: str | None = None
     take_profit_price: Money | None = None
     unprotected_since: datetime | None = Field(default=None, description="None while its stop stands")
+    closing: str | None = Field(default=None, description="why it is being closed, while it is")
     opened_at: datetime | None = None
+    as_of: datetime | None = Field(default=None, description="the moment for which the exchange said the quantity")
+    entered_at: datetime | None = Field(default=None, description="the last fill that opened or added")
+    reduced_at: datetime | None = Field(default=None, description="the last fill that closed something")
     updated_at: datetime
 
 

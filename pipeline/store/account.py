@@ -1,0 +1,66 @@
+"""What is held and what it is worth: `positions` is kept as the exchange has it, `accounts` grows by a snapshot at a
+time."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+from pymongo import ASCENDING, DESCENDING, ReplaceOne
+from pymongo.database import Database
+
+from schemas.accounts import ACCOUNTS, Snapshot
+from schemas.positions import POSITIONS, Position
+
+
+class PositionStore:
+    """The `positions` of one environment."""
+
+    def __init__(self, database: Database[dict[str, Any]], environment: str) -> None:
+        self._positions = database[POSITIONS.name]
+        self._environment = environment
+
+    def save(self, positions: Iterable[Position]) -> None:
+        """Store them as they are now."""
+        changes = [ReplaceOne({"_id": one.id}, one.to_mongo(), upsert=True) for one in positions]
+        if changes:
+            self._positions.bulk_write(changes, ordered=False)
+
+    def list(self) -> list[Position]:
+        """All of them, flat ones too, by symbol."""
+        found = self._positions.find({"environment": self._environment}).sort("symbol", ASCENDING)
+        return [Position.from_mongo(one) for one in found]
+
+
+class AccountStore:
+    """The snapshots of one environment's account."""
+
+    def __init__(self, database: Database[dict[str, Any]], environment: str) -> None:
+        self._accounts = database[ACCOUNTS.name]
+        self._environment = environment
+
+    def add(self, snapshot: Snapshot) -> None:
+        """Store it; the same moment twice is stored once."""
+        self._accounts.replace_one({"_id": snapshot.id}, snapshot.to_mongo(), upsert=True)
+
+    def first_since(self, moment: datetime) -> Snapshot | None:
+        """The first snapshot since then."""
+        return self._one({"at": {"$gte": moment}}, ASCENDING)
+
+    def latest(self) -> Snapshot | None:
+        """The newest snapshot."""
+        return self._one({}, DESCENDING)
+
+    def daily(self, since: datetime) -> list[Snapshot]:
+        """The last snapshot of each day (UTC) since then, oldest first."""
+        last = {"_id": {"$dateTrunc": {"date": "$at", "unit": "day"}}, "last": {"$last": "$$ROOT"}}
+        stages: list[dict[str, Any]] = [
+            {"$match": {"environment": self._environment, "at": {"$gte": since}}},
+            {"$sort": {"at": 1}},
+            {"$group": last},
+            {"$sort": {"_id": 1}},
+        ]
+        return [Snapshot.from_mongo(one["last"]) for one in self._accounts.aggregate(stages)]
+
+    def _one(self, filter_: dict[str, Any], order: int) -> Snapshot | None:
+        found = self._accounts.find_one({"environment": self._environment} | filter_, sort=[("at", order)])
+        return None if found is None else Snapshot.from_mongo(found)

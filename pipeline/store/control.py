@@ -1,0 +1,114 @@
+"""The switches: mode, halt, breakers, per-symbol trading settings, stage. Every change says who made it and why.
+
+It stores what is to be done; acting on it is the executor's.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final, Literal
+
+from pymongo.database import Database
+
+from pipeline.store.orders import to_bson
+from schemas.control import CONTROL, Breaker, Change, Halt, ModeSwitch, Stage, Trading
+
+Mode = Literal["signal-only", "auto-execute"]
+_KINDS: Final = ("mode", "halt", "breaker", "trading", "stage")
+
+
+@dataclass(frozen=True, slots=True)
+class Controls:
+    """Everything that is switched in one environment; None where nobody has switched it yet."""
+
+    mode: ModeSwitch | None = None
+    halt: Halt | None = None
+    stage: Stage | None = None
+    breakers: Mapping[str, Breaker] = field(default_factory=dict)
+    trading: Mapping[str, Trading] = field(default_factory=dict)
+
+
+class ControlStore:
+    """The switches of one environment."""
+
+    def __init__(self, database: Database[dict[str, Any]], environment: str) -> None:
+        self._control = database[CONTROL.name]
+        self._environment = environment
+
+    def read(self) -> Controls:
+        """All of them, as of one moment."""
+        found = self._control.find({"environment": self._environment, "kind": {"$in": list(_KINDS)}})
+        models = [CONTROL.parse(one) for one in found]
+        return Controls(
+            mode=next((one for one in models if isinstance(one, ModeSwitch)), None),
+            halt=next((one for one in models if isinstance(one, Halt)), None),
+            stage=next((one for one in models if isinstance(one, Stage)), None),
+            breakers={one.name: one for one in models if isinstance(one, Breaker)},
+            trading={one.symbol: one for one in models if isinstance(one, Trading)},
+        )
+
+    def set_mode(self, mode: Mode, *, by: str, now: datetime, reason: str | None = None) -> None:
+        """Switch it."""
+        before = self.read().mode
+        change = Change(at=now, by=by, old=before.mode if before else None, new=mode, reason=reason)
+        self._switch("mode", f"mode:{self._environment}", {"mode": mode}, change)
+
+    def set_halt(self, halted: bool, *, flatten: bool, by: str, now: datetime, reason: str | None = None) -> None:
+        """Halt, halt and close everything, or go on."""
+        before = self.read().halt
+        old = None if before is None else _halt_word(before.halted, before.flatten)
+        change = Change(at=now, by=by, old=old, new=_halt_word(halted, flatten), reason=reason)
+        self._switch("halt", f"halt:{self._environment}", {"halted": halted, "flatten": flatten}, change)
+
+    def set_trading(
+        self, symbol: str, changes: Mapping[str, Any], *, by: str, now: datetime, reason: str | None = None
+    ) -> None:
+        """Change a symbol's own settings; what is not named stays."""
+        before = self.read().trading.get(symbol)
+        enabled = before.enabled if before else True
+        new = ", ".join(f"{name}={value}" for name, value in changes.items())
+        old = ", ".join(f"{name}={getattr(before, name)}" for name in changes) if before else None
+        change = Change(at=now, by=by, old=old, new=new, reason=reason)
+        fields = {"symbol": symbol, "enabled": enabled} | to_bson(changes)
+        self._switch("trading", f"trading:{self._environment}:{symbol}", fields, change)
+
+    def set_stage(self, stage: int, *, by: str, now: datetime, reason: str | None = None) -> None:
+        """Leave a stage for another; clean days are counted anew."""
+        before = self.read().stage
+        change = Change(at=now, by=by, old=str(before.stage) if before else None, new=str(stage), reason=reason)
+        self._switch("stage", f"stage:{self._environment}", {"stage": stage, "clean_days": []}, change)
+
+    def add_clean_day(self, day: str) -> None:
+        """A day of trading in this stage on which nothing went wrong."""
+        known = {"_id": f"stage:{self._environment}"}
+        self._control.update_one(known, {"$addToSet": {"clean_days": day}})
+
+    def forget_clean_days(self) -> None:
+        """Something went wrong: counting begins anew."""
+        self._control.update_one({"_id": f"stage:{self._environment}"}, {"$set": {"clean_days": []}})
+
+    def trip(self, breaker: Breaker) -> None:
+        """A limit was passed."""
+        self._control.replace_one({"_id": breaker.id}, breaker.to_mongo(), upsert=True)
+
+    def reset(self, name: str, *, now: datetime, reason: str) -> bool:
+        """Let a breaker go; False where none of that name was tripped."""
+        tripped = {"_id": f"breaker:{self._environment}:{name}", "tripped": True}
+        change = {"$set": {"tripped": False, "reason": reason, "at": now}}
+        return bool(self._control.update_one(tripped, change).matched_count)
+
+    def _switch(self, kind: str, identity: str, fields: Mapping[str, Any], change: Change) -> None:
+        self._control.update_one(
+            {"_id": identity},
+            {
+                "$set": {"kind": kind, "environment": self._environment, **fields},
+                "$push": {"changes": change.to_mongo()},
+            },
+            upsert=True,
+        )
+
+
+def _halt_word(halted: bool, flatten: bool) -> str:
+    if not halted:
+        return "running"
+    return "halted, flatten" if flatten else "halted"

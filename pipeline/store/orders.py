@@ -1,0 +1,95 @@
+"""The journal of orders: an intent is written before anything is sent, and every later state is appended.
+
+Every change is made only by the holder of the lease: the document carries its fence, and an update under another fence
+matches nothing. What is written here is on the majority of servers when the call returns.
+"""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Final
+
+from bson import Decimal128
+from pymongo import DESCENDING
+from pymongo.database import Database
+from pymongo.errors import DuplicateKeyError
+from pymongo.write_concern import WriteConcern
+
+from schemas.base import Document
+from schemas.orders import ORDERS, UNSETTLED, Order, Transition
+
+_DURABLE: Final = WriteConcern(w="majority", j=True, wtimeout=10_000)
+
+
+class FencedError(Exception):
+    """The order belongs to a later holder of the lease: this process no longer acts."""
+
+
+class OrderJournal:
+    """The `orders` of one environment."""
+
+    def __init__(self, database: Database[dict[str, Any]], environment: str) -> None:
+        self._orders = database.get_collection(ORDERS.name, write_concern=_DURABLE)
+        self._environment = environment
+
+    def intend(self, order: Order) -> bool:
+        """Write a new order down. False where it is written already: the same decision has the same id."""
+        try:
+            self._orders.insert_one(order.to_mongo())
+        except DuplicateKeyError:
+            return False
+        return True
+
+    def append(self, order_id: str, fence: int, step: Transition, changes: Mapping[str, Any], *, sent: bool) -> None:
+        """Add a state to the order's history, with what became known; `sent` counts an attempt to send it."""
+        update: dict[str, Any] = {
+            "$set": {**to_bson(changes), "state": step.state, "updated_at": step.at},
+            "$push": {"history": step.to_mongo()},
+        }
+        if sent:
+            update["$inc"] = {"attempts": 1}
+        if not self._orders.update_one({"_id": order_id, "fence": fence}, update).matched_count:
+            raise FencedError(f"order {order_id} is not ours to change under fence {fence}")
+
+    def claim(self, fence: int) -> None:
+        """Take over what earlier holders left unsettled: from now on only this fence may change it."""
+        mine = {"environment": self._environment, "state": {"$in": list(UNSETTLED)}, "fence": {"$lt": fence}}
+        self._orders.update_many(mine, {"$set": {"fence": fence}})
+
+    def get(self, order_id: str) -> Order | None:
+        """One order."""
+        found = self._orders.find_one({"_id": order_id})
+        return None if found is None else Order.from_mongo(found)
+
+    def unsettled(self) -> list[Order]:
+        """Orders whose end is not known yet, oldest first."""
+        return self._list({"state": {"$in": list(UNSETTLED)}})
+
+    def since(self, moment: datetime) -> list[Order]:
+        """Orders made since then, oldest first."""
+        return self._list({"created_at": {"$gte": moment}})
+
+    def of(self, ids: Iterable[str]) -> list[Order]:
+        """The orders of these ids, oldest first."""
+        return self._list({"_id": {"$in": list(ids)}})
+
+    def newest(self, limit: int, symbol: str | None = None) -> list[Order]:
+        """The latest orders, newest first."""
+        of_symbol = {} if symbol is None else {"symbol": {"$eq": symbol}}
+        found = self._orders.find({"environment": self._environment} | of_symbol)
+        return [Order.from_mongo(one) for one in found.sort("created_at", DESCENDING).limit(limit)]
+
+    def _list(self, filter_: dict[str, Any]) -> list[Order]:
+        found = self._orders.find({"environment": self._environment} | filter_).sort("created_at", 1)
+        return [Order.from_mongo(one) for one in found]
+
+
+def to_bson(changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Values as the server stores them: exact amounts as Decimal128, parts of documents as documents."""
+    return {name: _value(value) for name, value in changes.items()}
+
+
+def _value(value: Any) -> Any:
+    if isinstance(value, Decimal):
+        return Decimal128(value)
+    return value.to_mongo() if isinstance(value, Document) else value

@@ -1,0 +1,85 @@
+"""Signals on their way to the executor: as they are written, and again by looking; and its verdict, written once.
+
+The change stream is quick and may miss something (it was down for longer than the server remembers); the sweep is slow
+and misses nothing. Whoever reads both sees a signal twice, and decides once: the verdict's update matches only a signal
+that has none.
+"""
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any, Final
+
+from pymongo.database import Database
+from pymongo.errors import OperationFailure
+
+from schemas.control import CONTROL
+from schemas.signals import SIGNALS, Decision, Signal, Verdict
+
+_UNDECIDED: Final = {"verdict": "fresh", "confirmed": True}
+_CANNOT_RESUME: Final = frozenset({286, 280, 260, 136})  # history lost, fatal, invalid token, capped position lost
+
+
+class SignalFeed:
+    """Confirmed signals of one exchange that nobody has decided on."""
+
+    def __init__(self, database: Database[dict[str, Any]], exchange: str, reader: str = "executor") -> None:
+        self._signals = database[SIGNALS.name]
+        self._control = database[CONTROL.name]
+        self._exchange = exchange
+        self._cursor_id = f"cursor:{reader}:{exchange}"
+
+    def undecided(self) -> list[Signal]:
+        """All of them that are stored, oldest first."""
+        found = self._signals.find(_UNDECIDED | {"exchange": self._exchange}).sort("at", 1)
+        return [Signal.from_mongo(one) for one in found]
+
+    def follow(self, *, wait_ms: int = 250) -> Iterator[tuple[Signal | None, dict[str, Any] | None]]:
+        """Each one as it is written, with the token to go on from; `None` now and then while nothing comes, so that the
+        reader can see whether it should stop. Starts where `remember` last was; from now where that is too long ago."""
+        token = self._remembered()
+        try:
+            yield from self._follow(token, wait_ms)
+        except OperationFailure as error:
+            if token is None or error.code not in _CANNOT_RESUME:
+                raise
+            self._control.delete_one({"_id": self._cursor_id})
+            yield from self._follow(None, wait_ms)
+
+    def remember(self, token: dict[str, Any], now: datetime) -> None:
+        """Go on from here after a restart."""
+        change = {"$set": {"kind": "cursor", "token": token, "at": now}}
+        self._control.update_one({"_id": self._cursor_id}, change, upsert=True)
+
+    def decide(
+        self,
+        signal_id: str,
+        verdict: Verdict,
+        now: datetime,
+        *,
+        reason: str | None = None,
+        decision: Decision | None = None,
+        orders: tuple[str, ...] = (),
+    ) -> bool:
+        """Write the verdict. False where there is one already: it stands."""
+        change: dict[str, Any] = {"verdict": verdict, "decided_at": now, "reason": reason, "orders": list(orders)}
+        if decision is not None:
+            change["decision"] = decision.to_mongo()
+        decided = self._signals.update_one({"_id": signal_id, **_UNDECIDED}, {"$set": change})
+        return bool(decided.matched_count)
+
+    def _follow(
+        self, token: dict[str, Any] | None, wait_ms: int
+    ) -> Iterator[tuple[Signal | None, dict[str, Any] | None]]:
+        wanted = {f"fullDocument.{name}": value for name, value in (_UNDECIDED | {"exchange": self._exchange}).items()}
+        stages = [{"$match": {"operationType": {"$in": ["insert", "update", "replace"]}, **wanted}}]
+        with self._signals.watch(
+            stages, full_document="updateLookup", resume_after=token, max_await_time_ms=wait_ms
+        ) as stream:
+            while stream.alive:
+                change = stream.try_next()
+                signal = None if change is None else Signal.from_mongo(change["fullDocument"])
+                yield signal, None if stream.resume_token is None else dict(stream.resume_token)
+
+    def _remembered(self) -> dict[str, Any] | None:
+        found = self._control.find_one({"_id": self._cursor_id})
+        return None if found is None else dict(found["token"])

@@ -1,0 +1,239 @@
+"""The journal, the switches, the account and the feed of signals, on a real server."""
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from pymongo.database import Database
+
+from pipeline.store.account import AccountStore, PositionStore
+from pipeline.store.control import ControlStore
+from pipeline.store.orders import FencedError, OrderJournal
+from pipeline.store.prepare import prepare
+from pipeline.store.signal_feed import SignalFeed
+from schemas.accounts import Snapshot
+from schemas.control import Breaker
+from schemas.orders import Order, Plan, Transition
+from schemas.positions import Position
+from schemas.signals import Decision, Signal
+
+Db = Database[dict[str, Any]]
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+def prepared(db: Db) -> Db:
+    prepare(db)
+    return db
+
+
+def order(name: str = "tm-e-1", fence: int = 1, minute: int = 0, **fields: Any) -> Order:
+    plan = Plan(
+        strategy="s", price=Decimal("1.5"), atr=Decimal("0.1"), unit_quantity=Decimal(1), stop_price=Decimal("1.3"),
+        fresh_until=NOW,
+    )  # fmt: skip
+    made = NOW + timedelta(minutes=minute)
+    known = {
+        "environment": "sim", "symbol": "BTCUSDT", "signal": "sig", "leg": "entry", "side": "BUY", "type": "MARKET",
+        "quantity": Decimal("0.010"), "plan": plan, "state": "intended", "filled": Decimal(0),
+        "history": [Transition(state="intended", at=made, by="executor")], "created_at": made, "updated_at": made,
+    }  # fmt: skip
+    return Order(id=name, fence=fence, **(known | fields))
+
+
+def signal(name: str = "sig", exchange: str = "sim", **fields: Any) -> Signal:
+    known = {
+        "symbol": "BTCUSDT", "interval": "1h", "strategy": "s", "kind": "entry", "side": "long", "candle": NOW,
+        "at": NOW, "price": 100.0, "strength": 0.5, "indicators": {"atr": 1.0}, "settings": "x", "source": "live",
+        "confirmed": True, "created_at": NOW, "verdict": "fresh", "fresh_until": NOW,
+    }  # fmt: skip
+    return Signal(id=name, exchange=exchange, **(known | fields))
+
+
+def test_an_intent_is_written_once_and_its_life_appended(prepared: Db) -> None:
+    journal = OrderJournal(prepared, "sim")
+    assert journal.intend(order())
+    assert not journal.intend(order(symbol="ETHUSDT"))
+    step = Transition(state="sent", at=NOW + timedelta(seconds=1), by="executor")
+    journal.append("tm-e-1", 1, step, {}, sent=True)
+    step = Transition(state="filled", at=NOW + timedelta(seconds=2), by="answer", detail="at once")
+    journal.append("tm-e-1", 1, step, {"filled": Decimal("0.010"), "exchange_id": 7}, sent=False)
+    found = journal.get("tm-e-1")
+    assert found is not None
+    assert (found.symbol, found.state, found.attempts, found.filled) == ("BTCUSDT", "filled", 1, Decimal("0.010"))
+    assert [one.state for one in found.history] == ["intended", "sent", "filled"]
+    assert found.plan == order().plan
+    assert found.updated_at == step.at
+    assert journal.get("none") is None
+
+
+def test_only_the_fence_that_holds_an_order_may_change_it(prepared: Db) -> None:
+    journal = OrderJournal(prepared, "sim")
+    journal.intend(order("open"))
+    journal.intend(order("done", state="filled"))
+    OrderJournal(prepared, "binance-um").intend(order("elsewhere", environment="binance-um"))
+    journal.claim(2)
+    step = Transition(state="sent", at=NOW, by="executor")
+    with pytest.raises(FencedError):
+        journal.append("open", 1, step, {}, sent=True)
+    journal.append("open", 2, step, {}, sent=True)
+    journal.claim(1)
+    assert {one["_id"]: one["fence"] for one in prepared.orders.find()} == {"open": 2, "done": 1, "elsewhere": 1}
+
+
+def test_orders_are_found_by_what_is_asked(prepared: Db) -> None:
+    journal = OrderJournal(prepared, "sim")
+    for minute, (name, state) in enumerate([("a", "filled"), ("b", "unknown"), ("c", "accepted"), ("d", "rejected")]):
+        symbol = "ETHUSDT" if name == "c" else "BTCUSDT"
+        journal.intend(order(name, minute=minute, state=state, symbol=symbol))
+    assert [one.id for one in journal.unsettled()] == ["b", "c"]
+    assert [one.id for one in journal.since(NOW + timedelta(minutes=2))] == ["c", "d"]
+    assert [one.id for one in journal.of(["d", "a", "none"])] == ["a", "d"]
+    assert [one.id for one in journal.newest(2)] == ["d", "c"]
+    assert [one.id for one in journal.newest(9, "ETHUSDT")] == ["c"]
+
+
+def test_switches_are_audited(prepared: Db) -> None:
+    control = ControlStore(prepared, "sim")
+    assert control.read().mode is None
+    control.set_mode("auto-execute", by="ann", now=NOW, reason="go")
+    control.set_mode("signal-only", by="bob", now=NOW)
+    control.set_halt(True, flatten=True, by="ann", now=NOW, reason="panic")
+    control.set_halt(False, flatten=False, by="ann", now=NOW)
+    control.set_trading("BTCUSDT", {"leverage": 5, "max_position": Decimal(100)}, by="ann", now=NOW)
+    control.set_trading("BTCUSDT", {"enabled": False}, by="ann", now=NOW)
+    control.set_stage(1, by="ann", now=NOW)
+    control.add_clean_day("2026-03-01")
+    control.add_clean_day("2026-03-01")
+    found = control.read()
+    assert found.mode is not None
+    assert [(one.by, one.old, one.new, one.reason) for one in found.mode.changes] == [
+        ("ann", None, "auto-execute", "go"),
+        ("bob", "auto-execute", "signal-only", None),
+    ]
+    assert found.halt is not None
+    assert not found.halt.halted
+    assert [(one.old, one.new) for one in found.halt.changes] == [
+        (None, "halted, flatten"),
+        ("halted, flatten", "running"),
+    ]
+    trading = found.trading["BTCUSDT"]
+    assert (trading.enabled, trading.leverage, trading.max_position) == (False, 5, Decimal(100))
+    assert [(one.old, one.new) for one in trading.changes] == [
+        (None, "leverage=5, max_position=100"),
+        ("enabled=True", "enabled=False"),
+    ]
+    assert found.stage is not None
+    assert (found.stage.stage, found.stage.clean_days) == (1, ["2026-03-01"])
+    control.forget_clean_days()
+    assert ControlStore(prepared, "binance-um").read().stage is None
+    stage = control.read().stage
+    assert stage is not None
+    assert stage.clean_days == []
+
+
+def test_a_breaker_is_tripped_and_reset(prepared: Db) -> None:
+    control = ControlStore(prepared, "sim")
+    tripped = Breaker(
+        id="breaker:sim:loss", kind="breaker", environment="sim", name="loss", tripped=True, reason="-6 %", at=NOW
+    )
+    control.trip(tripped)
+    control.trip(tripped)
+    assert control.read().breakers == {"loss": tripped}
+    assert control.reset("loss", now=NOW, reason="ann looked")
+    assert not control.reset("loss", now=NOW, reason="again")
+    assert not control.read().breakers["loss"].tripped
+
+
+def test_positions_are_replaced_and_snapshots_grow(prepared: Db) -> None:
+    positions, accounts = PositionStore(prepared, "sim"), AccountStore(prepared, "sim")
+    held = Position(
+        id="sim:BTCUSDT:BOTH", environment="sim", symbol="BTCUSDT", quantity=Decimal("-0.5"), entry_price=Decimal(100),
+        ours=True, closing="exit", as_of=NOW, updated_at=NOW,
+    )  # fmt: skip
+    positions.save([held])
+    positions.save([held.model_copy(update={"quantity": Decimal(0)})])
+    positions.save([])
+    (found,) = positions.list()
+    assert (found.quantity, found.as_of, found.closing) == (Decimal(0), NOW, "exit")
+    assert accounts.latest() is None
+    for hour in (0, 5, 30):
+        accounts.add(snapshot(hour))
+        accounts.add(snapshot(hour))
+    latest, first = accounts.latest(), accounts.first_since(NOW + timedelta(hours=1))
+    assert latest == snapshot(30)
+    assert first == snapshot(5)
+    assert accounts.daily(NOW) == [snapshot(5), snapshot(30)]
+    assert AccountStore(prepared, "binance-um").daily(NOW) == []
+
+
+def snapshot(hour: int) -> Snapshot:
+    amounts = dict.fromkeys(
+        ("equity", "wallet", "available", "unrealized", "realized_today", "fees_today", "funding_today",
+         "transfers_today"), Decimal(hour),
+    )  # fmt: skip
+    at = NOW + timedelta(hours=hour)
+    return Snapshot(id=f"sim:{at.isoformat()}", environment="sim", at=at, asset="USDT", open_positions=0, **amounts)
+
+
+def test_a_verdict_is_written_once(prepared: Db) -> None:
+    feed = SignalFeed(prepared, "sim")
+    prepared.signals.insert_many(
+        [
+            signal("one").to_mongo(),
+            signal("open", confirmed=False).to_mongo(),
+            signal("old", verdict="expired").to_mongo(),
+            signal("elsewhere", exchange="binance-um").to_mongo(),
+        ]
+    )
+    assert [one.id for one in feed.undecided()] == ["one"]
+    decision = Decision(
+        mode="signal-only", at=NOW, units=Decimal(2), quantity=Decimal("0.01"), notional=Decimal(1), equity=Decimal(9),
+        leverage=3,
+    )  # fmt: skip
+    assert feed.decide("one", "taken", NOW, decision=decision, orders=("tm-e-1",))
+    assert not feed.decide("one", "expired", NOW, reason="late")
+    assert not feed.decide("open", "skipped", NOW, reason="not confirmed")
+    assert not feed.decide("none", "skipped", NOW)
+    found = Signal.from_mongo(prepared.signals.find_one({"_id": "one"}) or {})
+    assert (found.verdict, found.reason, found.decision, found.orders) == ("taken", None, decision, ["tm-e-1"])
+    assert feed.undecided() == []
+
+
+def test_the_feed_tells_what_is_written_and_goes_on_where_it_was(prepared: Db) -> None:
+    feed = SignalFeed(prepared, "sim")
+    following = feed.follow(wait_ms=50)
+    assert next(following)[0] is None
+    prepared.signals.insert_one(signal("open", confirmed=False).to_mongo())
+    prepared.signals.insert_one(signal("elsewhere", exchange="binance-um").to_mongo())
+    prepared.signals.insert_one(signal("one").to_mongo())
+    found, token = next_signal(following)
+    assert found.id == "one"
+    feed.remember(token, NOW)
+    following.close()
+
+    prepared.signals.insert_one(signal("two").to_mongo())
+    prepared.signals.update_one({"_id": "open"}, {"$set": {"confirmed": True}})
+    again = feed.follow(wait_ms=50)
+    assert [next_signal(again)[0].id for _ in range(2)] == ["two", "open"]
+    again.close()
+
+
+def test_a_place_that_is_forgotten_by_the_server_is_given_up(prepared: Db) -> None:
+    feed = SignalFeed(prepared, "sim")
+    old = {"_data": "8263A1B2C3000000012B0229296E04"}  # a moment before this server's history began
+    feed.remember(old, NOW)
+    following = feed.follow(wait_ms=50)
+    assert next(following)[0] is None
+    prepared.signals.insert_one(signal("one").to_mongo())
+    assert next_signal(following)[0].id == "one"
+    following.close()
+
+
+def next_signal(following: Any) -> Any:
+    for _ in range(200):
+        found, token = next(following)
+        if found is not None:
+            return found, token
+    raise AssertionError("nothing came")
