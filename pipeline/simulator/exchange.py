@@ -30,6 +30,7 @@ from pipeline.simulator.weights import Meter, RefusedError
 
 LISTEN_KEY_PATH = "/fapi/v1/listenKey"
 WEIGHT_HEADER = "X-MBX-USED-WEIGHT-1M"
+_DONE = 200
 _UNLOGGED = frozenset(("signature", "timestamp", "recvWindow"))
 
 
@@ -160,8 +161,9 @@ class Exchange:
         key = self._admit(endpoint, request, Params(sent), now + self.skew)
         self._charge_orders(endpoint, key, sent, now)
         answer = self._execute(endpoint, request, sent, key, now)
+        done = answer.status == _DONE
         self._strike_after(facts, answer)
-        self._note(request, sent, owner, answer, now, executed=True)
+        self._note(request, sent, owner, answer, now, executed=done)
         if key is not None and endpoint.executes:
             ten_seconds, minute = self.meter.order_counts(key.account, now)
             answer.headers["X-MBX-ORDER-COUNT-10S"] = str(ten_seconds)
@@ -191,7 +193,7 @@ class Exchange:
                 result = self._of_account(request, sent, key.account if key else "", now)
         except ApiError as refused:
             return self._refuse(refused)
-        return Answer(200, msgspec.json.encode(result))
+        return Answer(_DONE, msgspec.json.encode(result))
 
     def _of_account(self, request: Request, sent: dict[str, str], account: str, now: int) -> object:
         if request.path != LISTEN_KEY_PATH:

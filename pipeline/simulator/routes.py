@@ -109,7 +109,6 @@ ENDPOINTS: dict[tuple[str, str], Endpoint] = {
     ("PUT", "/fapi/v1/order"): _trade(1, ONE),
     ("GET", "/fapi/v1/order"): _read(1),
     ("DELETE", "/fapi/v1/order"): _trade(1),
-    ("POST", "/fapi/v1/order/test"): _trade(0),
     ("POST", "/fapi/v1/batchOrders"): _trade(5, batch_size),
     ("DELETE", "/fapi/v1/batchOrders"): _trade(1),
     ("GET", "/fapi/v1/openOrder"): _read(1),

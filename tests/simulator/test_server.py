@@ -11,6 +11,7 @@ import pytest
 from pipeline.errors import UsageError
 from pipeline.simulator.handle import Simulator, SimulatorError
 from pipeline.simulator.host import Account, Options, build_exchange, parse_account
+from pipeline.simulator.routes import ENDPOINTS, Guard
 from pipeline.simulator.universe import NON_ASCII, PENDING, YOUNG
 from pipeline.timeline import DAY, INTERVALS, MINUTE
 
@@ -184,6 +185,22 @@ def test_time_is_the_clock_of_the_exchange(desk: Desk, simulator: Simulator) -> 
     before = simulator.now()
     assert before <= desk.public("/fapi/v1/time").body["serverTime"] <= simulator.now()
     assert desk.public("/fapi/v1/ping").body == {}
+
+
+def test_every_endpoint_has_somebody_who_answers() -> None:
+    venue = build_exchange(Options(symbols=("BTCUSDT",))).venue
+    of_accounts = {where for where, endpoint in ENDPOINTS.items() if endpoint.answer is None}
+    listen_key = {(method, "/fapi/v1/listenKey") for method in ("POST", "PUT", "DELETE")}
+    assert of_accounts == venue.endpoints | listen_key
+    assert all(ENDPOINTS[where].guard is Guard.SIGNATURE for where in venue.endpoints)
+    assert all(ENDPOINTS[where].executes == (where[0] != "GET") for where in venue.endpoints)
+
+
+def test_a_refused_order_was_not_executed(desk: Desk, simulator: Simulator) -> None:
+    order = {"symbol": "BTCUSDT", "side": "BUY", "type": "MARKET", "quantity": "100"}
+    assert desk.signed("POST", "/fapi/v1/order", **order).code == -2019
+    attempt = simulator.ledger()["attempts"][-1]
+    assert (attempt["executed"], attempt["status"], attempt["params"]["quantity"]) == (False, 400, "100")
 
 
 def test_signed_endpoints_over_the_wire(desk: Desk, simulator: Simulator) -> None:
