@@ -98,6 +98,14 @@ class Periods:
         """Candles the live side must hold, the open one included, for `TAIL` right values at its end."""
         return max(self.settle + self.block, *self.lengths) + TAIL
 
+    def first_needed(self, number: int) -> int:
+        """The earliest candle that the values at this one, or later, depend on: compute from there."""
+        return min(number // self.block * self.block - self.settle, number + 1 - max(self.lengths))
+
+    def last_affected(self, number: int) -> int:
+        """The last candle whose values can change when this one is corrected, filled in or taken away."""
+        return max(((number + self.settle) // self.block + 1) * self.block, number + max(self.lengths)) - 1
+
 
 PERIODS: Final = Periods()
 WINDOW: Final = PERIODS.window

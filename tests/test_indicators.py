@@ -274,20 +274,20 @@ def test_a_repaired_candle_changes_no_more_than_what_depends_on_it(at: int, fill
     for name, values in HALTED_WHOLE.items():
         right = values[kept]
         differ = numbers[(wrong[name] != right) & ~(np.isnan(wrong[name]) & np.isnan(right))]
-        assert all(number <= each <= PERIODS.reach(number) for each in differ)
+        assert all(number <= each <= PERIODS.last_affected(number) for each in differ)
 
 
 @settings(max_examples=40, deadline=None)
 @given(at=st.integers(2_000, 3_999))
-def test_a_value_needs_no_candle_before_its_root(at: int) -> None:
-    begin = PERIODS.root(int(HALTED.numbers[at])) - int(HALTED.numbers[0])
+def test_a_value_needs_no_candle_before_the_first_needed(at: int) -> None:
+    begin = PERIODS.first_needed(int(HALTED.numbers[at])) - int(HALTED.numbers[0])
     assert same(ending(whole(HALTED, begin), 4_000 - begin, 4_000 - at), ending(HALTED_WHOLE, 4_000, 4_000 - at)) == []
 
 
 def test_an_average_longer_than_the_warm_up_needs_and_affects_its_whole_length() -> None:
     periods = Periods(sma=(3, 2_000))
-    assert periods.root(9_600) == 9_600 - 1_999
-    assert periods.reach(9_600) == 9_600 + 1_999
+    assert periods.first_needed(9_600) == 9_600 - 1_999
+    assert periods.last_affected(9_600) == 9_600 + 1_999
     assert periods.window == 2_000 + TAIL
 
 
