@@ -5,7 +5,6 @@ from collections.abc import Iterable
 from pipeline.simulator.types import SymbolSpec
 from pipeline.simulator.weights import Limits
 
-NEVER_DELIVERED = 4133404800000  # 2100-12-25, what the exchange writes for a perpetual
 STALE = 7_000  # the answer's own clock is cached: late by this much
 
 ORDER_TYPES = ["LIMIT", "MARKET", "STOP", "STOP_MARKET", "TAKE_PROFIT", "TAKE_PROFIT_MARKET", "TRAILING_STOP_MARKET"]
@@ -39,8 +38,8 @@ def _symbol(spec: SymbolSpec) -> dict[str, object]:
     return {
         "symbol": spec.symbol,
         "pair": spec.symbol,
-        "contractType": "PERPETUAL" if spec.status == "TRADING" else "",
-        "deliveryDate": NEVER_DELIVERED,
+        "contractType": "" if spec.status == "PENDING_TRADING" else "PERPETUAL",
+        "deliveryDate": spec.delivery,
         "onboardDate": spec.onboard,
         "status": spec.status,
         "maintMarginPercent": f"{spec.maintenance_rate * 100:.4f}",

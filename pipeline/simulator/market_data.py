@@ -14,7 +14,7 @@ from pipeline.simulator.errors import ApiError
 from pipeline.simulator.exchange_info import exchange_info
 from pipeline.simulator.format import price_text, quantity_text, rest_rows
 from pipeline.simulator.quotes import Level, best, book
-from pipeline.simulator.trade_rows import numbered, trade_row
+from pipeline.simulator.trade_rows import first_number, numbered, trade_row
 from pipeline.simulator.types import Klines, Market, SymbolSpec
 from pipeline.simulator.venue.funding import PERIOD, funding_rate, funding_times, next_funding
 from pipeline.simulator.venue.params import Params
@@ -152,7 +152,7 @@ def _range(question: Question, spec: SymbolSpec, step: Interval) -> tuple[int, i
     most = question.params.limit(DEFAULT_KLINES, MOST_KLINES)
     start = question.params.integer("startTime")
     end = question.params.integer("endTime")
-    last = step.floor(min(question.now, question.now if end is None else end))
+    last = step.floor(min(question.now, question.now if end is None else end, spec.delivery - 1))
     listed = step.floor(spec.onboard)
     if start is None:
         return max(step.after(last, 1 - most), listed), last
@@ -180,30 +180,30 @@ def ticker_24h(question: Question) -> object:
 
 
 def _day(question: Question, spec: SymbolSpec) -> dict[str, object]:
-    step = INTERVALS["5m"]
-    rows = select(question.market, spec, step, question.now - DAY, question.now, question.now)
-    if not len(rows):
-        return {"symbol": spec.symbol, "priceChange": "0", "priceChangePercent": "0.000", "count": 0}
-    opening, last = int(rows["open"][0]), int(rows["close"][-1])
-    volume, turnover = int(rows["volume"].sum()), int(rows["quote"].sum())
-    average = turnover // volume if volume else last
+    """The last 24 hours, by whole hours. A contract that no longer trades stands still."""
+    market, now = question.market, question.now
+    hours = select(market, spec, INTERVALS["1h"], now - DAY, now, now)
+    last = market.price(spec.symbol, now)
+    opening = int(hours["open"][0]) if len(hours) else last
+    began = int(hours["t"][0]) if len(hours) else now
+    volume, turnover, trades = (int(hours[name].sum()) for name in ("volume", "quote", "trades"))
     return {
         "symbol": spec.symbol,
         "priceChange": price_text(spec, last - opening),
         "priceChangePercent": f"{100 * (last - opening) / opening:.3f}",
-        "weightedAvgPrice": price_text(spec, average),
+        "weightedAvgPrice": price_text(spec, turnover // volume if volume else last),
         "lastPrice": price_text(spec, last),
         "lastQty": quantity_text(spec, 1),
         "openPrice": price_text(spec, opening),
-        "highPrice": price_text(spec, int(rows["high"].max())),
-        "lowPrice": price_text(spec, int(rows["low"].min())),
+        "highPrice": price_text(spec, int(hours["high"].max(initial=last))),
+        "lowPrice": price_text(spec, int(hours["low"].min(initial=last))),
         "volume": quantity_text(spec, volume),
         "quoteVolume": f"{turnover * spec.tick * spec.step:.2f}",
-        "openTime": int(rows["t"][0]),
-        "closeTime": question.now,
-        "firstId": int(rows["t"][0]),
-        "lastId": int(rows["t"][0]) + int(rows["trades"].sum()),
-        "count": int(rows["trades"].sum()),
+        "openTime": began,
+        "closeTime": now,
+        "firstId": first_number(began),
+        "lastId": first_number(now),
+        "count": trades,
     }
 
 

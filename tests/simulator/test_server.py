@@ -12,7 +12,7 @@ from pipeline.errors import UsageError
 from pipeline.simulator.handle import Simulator, SimulatorError
 from pipeline.simulator.host import Account, Options, build_exchange, parse_account
 from pipeline.simulator.routes import ENDPOINTS, Guard
-from pipeline.simulator.universe import NON_ASCII, PENDING, YOUNG
+from pipeline.simulator.universe import NON_ASCII, PENDING, SETTLED, YOUNG
 from pipeline.timeline import DAY, INTERVALS, MINUTE
 
 KLINES = "/fapi/v1/klines"
@@ -88,6 +88,29 @@ def test_history_begins_with_the_first_candle_there_is(desk: Desk) -> None:
     rows = desk.public(KLINES, symbol=YOUNG, interval="1d", startTime=0).body
     assert rows[0][0] == info[YOUNG]["onboardDate"] // DAY * DAY
     assert len(rows) in (100, 101)
+
+
+def test_a_settled_symbol_ends_with_its_last_candle(desk: Desk) -> None:
+    info = {spec["symbol"]: spec for spec in desk.public("/fapi/v1/exchangeInfo").body["symbols"]}
+    rows = desk.public(KLINES, symbol=SETTLED, interval="1m", limit=2).body
+    assert len(rows) == 2
+    assert rows[-1][6] == info[SETTLED]["deliveryDate"] // MINUTE * MINUTE - 1
+    day = desk.public("/fapi/v1/ticker/24hr", symbol=SETTLED).body
+    assert (day["count"], day["lastPrice"]) == (0, rows[-1][4])
+
+
+@pytest.mark.parametrize("path", ["ticker/price", "ticker/24hr", "ticker/bookTicker", "premiumIndex", "depth"])
+def test_a_pending_symbol_has_no_price(desk: Desk, path: str) -> None:
+    assert desk.public(f"/fapi/v1/{path}", symbol=PENDING).code == -1122
+    assert desk.public(KLINES, symbol=PENDING, interval="1m").body == []
+
+
+def test_the_day_is_the_sum_of_its_hours(desk: Desk) -> None:
+    day = desk.public("/fapi/v1/ticker/24hr", symbol=NON_ASCII).body
+    rows = desk.public(KLINES, symbol=NON_ASCII, interval="1h", startTime=day["openTime"]).body
+    assert day["openPrice"] == rows[0][1]
+    assert float(day["highPrice"]) <= max(float(row[2]) for row in rows)
+    assert day["count"] == pytest.approx(sum(row[8] for row in rows), abs=5)  # a trade may come between the answers
 
 
 def test_a_symbol_that_is_not_ascii(desk: Desk) -> None:
