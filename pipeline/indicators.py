@@ -198,8 +198,8 @@ def _exponential(out: Floats, since: int, first: int, prices: tuple[Floats, Floa
             *talib.MACD(close, periods.macd_fast, periods.macd_slow, periods.macd_signal),
             talib.ATR(high, low, close, periods.atr),
         )
-        for row, values in zip(out, rows, strict=True):
-            row[start - since : stop - since] = values[start - begin :]
+        for row, values in zip(out[:, start - since : stop - since], rows, strict=True):
+            row[:] = values[start - begin :]
 
 
 def _runs(first: int, since: int, count: int, periods: Periods) -> Iterator[tuple[int, int, int]]:
@@ -251,7 +251,7 @@ def _ticks(close: Floats, decimals: int) -> Integers:
 def _running(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """Running totals, before the first value and after each. Integers: even a total that wraps differs exactly."""
     total = np.zeros(len(values) + 1, dtype=values.dtype)
-    np.cumsum(values, out=total[1:])
+    values.cumsum(out=total[1:])
     return total
 
 

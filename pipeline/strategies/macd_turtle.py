@@ -73,10 +73,13 @@ class MacdTurtle:
 
     def may_signal(self, columns: Prices, before: Codes) -> bool:
         close, hist, _, short, mid, long = (columns[name][-2:].tolist() for name in self.needs)
-        turns = (short[1] - short[0], mid[1] - mid[0], long[1] - long[0])
-        may_enter = may_cross(hist[0], hist[1], NOISE * max(close)) or may_cross(close[0] - mid[0], close[1] - mid[1])
-        may_try = (short[1] < mid[1] < long[1] and min(turns) > 0) or (short[1] > mid[1] > long[1] and max(turns) < 0)
-        return may_enter or may_try or self._may_add(columns["close"], columns["atr"], before)
+        if may_cross(hist[0], hist[1], NOISE * max(close)) or may_cross(close[0] - mid[0], close[1] - mid[1]):
+            return True
+        if short[1] < mid[1] < long[1] and all(line[1] > line[0] for line in (short, mid, long)):
+            return True
+        if short[1] > mid[1] > long[1] and all(line[1] < line[0] for line in (short, mid, long)):
+            return True
+        return self._may_add(columns["close"], columns["atr"], before)
 
     def signals(self, columns: Prices) -> Codes:
         close, hist, atr, short, mid, long = (columns[name] for name in self.needs)
@@ -92,17 +95,18 @@ class MacdTurtle:
 
     def _may_add(self, close: Floats, atr: Floats, before: Codes) -> bool:
         """Whether the last close is one step up the ladder that the codes before it leave standing."""
-        entries = np.flatnonzero(np.abs(before) == _ENTRY)
-        if not len(entries):
-            return False
-        entry = int(entries[-1])
-        ladder = before[entry:].tolist()
-        rungs = [entry + age for age, code in enumerate(ladder) if age == 0 or abs(code) == _ADD]
-        if len(rungs) > self.adds or len(ladder) > self.memory:
-            return False
+        said = np.flatnonzero(before)
         here = len(close) - 1 - len(before)
-        gain = float(close[-1] - close[rungs[-1] + here])
-        return (gain if ladder[0] > 0 else -gain) >= float(atr[entry + here])
+        added: list[int] = []
+        for at, code in zip(said[::-1].tolist(), before[said[::-1]].tolist(), strict=True):
+            if abs(code) == _ADD:
+                added.append(at)
+            elif abs(code) == _ENTRY:
+                rung = added[0] if added else at
+                gain = float(close[-1] - close[rung + here]) * (1 if code > 0 else -1)
+                on_ladder = len(added) < self.adds and len(before) - at <= self.memory
+                return on_ladder and gain >= float(atr[at + here])
+        return False
 
     def _entries(self, hist: Floats, atr: Floats, turned: Codes, broken: Codes) -> Codes:
         crossed = crossing(hist)
