@@ -27,8 +27,8 @@ class Bollinger:
         return 1
 
     def may_signal(self, columns: Prices, _before: Codes) -> bool:
-        close, upper, lower = (columns[name][-2] for name in self.needs)
-        return bool(close < lower or close > upper)
+        close, upper, lower = (columns[name][-2:].tolist() for name in self.needs)
+        return not lower[0] <= close[0] <= upper[0] and lower[1] <= close[1] <= upper[1]
 
     def signals(self, columns: Prices) -> Codes:
         close, upper, lower = (columns[name] for name in self.needs)

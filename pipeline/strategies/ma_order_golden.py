@@ -40,7 +40,7 @@ class MaOrderGolden:
         return self.memory + REACH + 1
 
     def may_signal(self, columns: Prices, _before: Codes) -> bool:
-        short, mid = (columns[name][-2:].tolist() for name in self.needs[:2])
+        short, mid = columns[f"sma{self.short}"][-2:].tolist(), columns[f"sma{self.mid}"][-2:].tolist()
         return may_cross(short[0] - mid[0], short[1] - mid[1])
 
     def signals(self, columns: Prices) -> Codes:

@@ -73,7 +73,9 @@ class MacdTurtle:
 
     def may_signal(self, columns: Prices, before: Codes) -> bool:
         close, hist, _, short, mid, long = (columns[name][-2:].tolist() for name in self.needs)
-        if may_cross(hist[0], hist[1], NOISE * max(close)) or may_cross(close[0] - mid[0], close[1] - mid[1]):
+        noise, gap = NOISE * max(close), close[1] - mid[1]
+        at_odds = abs(hist[1]) > noise and hist[1] * gap < 0
+        if not at_odds and (may_cross(hist[0], hist[1], noise) or may_cross(close[0] - mid[0], gap)):
             return True
         if short[1] < mid[1] < long[1] and all(line[1] > line[0] for line in (short, mid, long)):
             return True
