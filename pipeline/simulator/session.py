@@ -46,19 +46,13 @@ class Session:
         if len(self._received) == MOST_MESSAGES and now - self._received[0] < 1_000:
             raise FloodError
         self._received.append(now)
+        known: dict[str, object] = {}
         try:
-            return self._answer(text)
+            message = _read(text)
+            known["id"] = _identifier(message)
+            return json.dumps({"result": self._result(message), **known})
         except _InvalidError as refusal:
-            return json.dumps({"error": {"code": refusal.code, "msg": str(refusal)}})
-
-    def _answer(self, text: str) -> str:
-        try:
-            message = json.loads(text)
-        except ValueError as failure:
-            raise _InvalidError(3, f"Invalid JSON: {failure}") from failure
-        if not isinstance(message, dict):
-            raise _InvalidError(2, "Invalid request: request must be an object")
-        return json.dumps({"result": self._result(message), "id": _identifier(message)})
+            return json.dumps({"error": {"code": refusal.code, "msg": str(refusal)}, **known})
 
     def _result(self, message: dict[str, object]) -> object:
         if "method" not in message:
@@ -66,7 +60,6 @@ class Session:
         method = message["method"]
         if method not in METHODS:
             raise _InvalidError(2, f"Invalid request: unknown variant `{method}`, expected one of {', '.join(METHODS)}")
-        _identifier(message)
         if method == "LIST_SUBSCRIPTIONS":
             return list(self.names)
         if method == "GET_PROPERTY":
@@ -94,6 +87,16 @@ class Session:
         self.combined = params[1]
 
 
+def _read(text: str) -> dict[str, object]:
+    try:
+        message = json.loads(text)
+    except ValueError as failure:
+        raise _InvalidError(3, f"Invalid JSON: {failure}") from failure
+    if not isinstance(message, dict):
+        raise _InvalidError(2, "Invalid request: request must be an object")
+    return message
+
+
 def _identifier(message: dict[str, object]) -> int | str:
     """The request's id: an unsigned integer, or text as the official connector sends it."""
     found = message.get("id")
@@ -110,4 +113,6 @@ def _stream_names(message: dict[str, object]) -> list[str]:
         raise _InvalidError(2, "Invalid request: params must be an array of stream names")
     if not all(isinstance(name, str) for name in params):
         raise _InvalidError(2, "Invalid request: property name must be a string")
+    if any(not name or any(map(str.isspace, name)) for name in params):
+        raise _InvalidError(2, "Invalid request: invalid stream")
     return params
