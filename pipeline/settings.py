@@ -213,7 +213,14 @@ class Settings(BaseSettings):
     indicators: Indicators = Indicators()
     strategies: Text = Field(default=(), description="names of those to run; empty: all that are registered")
     strategy_paths: Annotated[tuple[AbsolutePath, ...], NoDecode, BeforeValidator(_split)] = Field(
-        default=(), description="Python files with strategies of your own"
+        default=(), description="strategies of your own, as path/to/file.py:Name"
+    )
+
+    fresh_seconds: int = Field(
+        default=300, ge=1, le=86_400, description="a signal may be acted on for half its candle, and at most this long"
+    )
+    open_signals: bool = Field(
+        default=False, description="also show what strategies would say if the open candle closed as it is"
     )
 
     mode: Mode = "signal-only"

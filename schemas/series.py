@@ -62,6 +62,7 @@ class Series(Document):
     indicators: Watermark | None = None
     signals: Watermark | None = None
     stale: list[Stale] = Field(default_factory=list)
+    changes: int = Field(default=0, description="how many times something was added to `stale`")
     last_frame: datetime | None = None
     source: Literal["archive", "rest", "stream", "mixed"] | None = None
     updated_at: datetime | None = None

@@ -43,7 +43,7 @@ class Signal(Document):
     candle: datetime = Field(description="when the candle opened")
     at: datetime = Field(description="when the candle closed: the earliest moment anyone could have known")
     price: float = Field(gt=0, description="the close")
-    strength: float = Field(ge=0, le=1)
+    strength: float = Field(ge=0, le=1, description="how far the candle went the signal's way, in ATR, at most 1")
     indicators: dict[str, float] = Field(description="the columns the strategy read, at that candle")
     settings: str = Field(description="names the periods and parameters it was computed with")
     source: Literal["live", "history"]
@@ -58,14 +58,18 @@ class Signal(Document):
     orders: list[str] = Field(default_factory=list, description="ids in `orders`")
 
     current_price: float | None = None
-    return_pct: float | None = Field(default=None, description="against the current price")
+    return_pct: float | None = Field(default=None, description="in percent, against the current price")
     best_pct: float | None = Field(default=None, description="the best return since, by the candles' extremes")
     worst_pct: float | None = None
-    return_1h: float | None = None
+    return_1h: float | None = Field(default=None, description="at the close of the candle that ends an hour after `at`")
     return_4h: float | None = None
     return_1d: float | None = None
     return_7d: float | None = None
-    return_at: datetime | None = Field(default=None, description="when the returns were computed")
+    return_at: datetime | None = Field(default=None, description="the moment of `current_price`")
+    returns_through: datetime | None = Field(
+        default=None, description="all candles that open before it are in best and worst; None: not worked out yet"
+    )
+    returns_due: datetime | None = Field(default=None, description="when the next of the four returns falls due")
 
 
 SIGNALS = Collection(

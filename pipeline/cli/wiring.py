@@ -1,15 +1,20 @@
 """Makes the parts of the pipeline from the settings. The only place that knows both."""
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pipeline import logs
 from pipeline.settings import SECRETS, Settings, load
+from pipeline.timeline import SECOND
 
 if TYPE_CHECKING:
+    from pymongo.database import Database
+
     from pipeline.exchange.environments import Environment
     from pipeline.exchange.signing import Credentials
+    from pipeline.history.derive import Derivation
     from pipeline.indicators import Periods
+    from pipeline.strategies.base import Strategy
 
 
 def begin() -> Settings:
@@ -21,8 +26,9 @@ def begin() -> Settings:
 
 
 def periods_of(settings: Settings) -> "Periods":
-    """The periods of the indicators."""
-    from pipeline.indicators import Periods  # noqa: PLC0415
+    """The periods of the indicators. The averages that stored candles have columns for are always computed: a column
+    holds what its name says, and other averages are there for strategies to read."""
+    from pipeline.indicators import PERIODS, Periods  # noqa: PLC0415
 
     chosen = settings.indicators
     return Periods(
@@ -30,7 +36,7 @@ def periods_of(settings: Settings) -> "Periods":
         macd_fast=chosen.macd_fast,
         macd_slow=chosen.macd_slow,
         macd_signal=chosen.macd_signal,
-        sma=chosen.sma,
+        sma=tuple(sorted({*PERIODS.sma, *chosen.sma})),
         atr=chosen.atr,
         bollinger=chosen.bollinger,
         bollinger_width=chosen.bollinger_deviations,
@@ -60,3 +66,19 @@ def credentials_of(settings: Settings) -> "Credentials | None":
     else:
         return None
     return Credentials(settings.api_key.get_secret_value(), signer_for(secret))
+
+
+def strategies_of(settings: Settings) -> "list[Strategy]":
+    """The strategies that run: those named, else all that have a name, and those in files of the user's."""
+    from pipeline.strategies import registry  # noqa: PLC0415
+
+    names = settings.strategies or tuple(registry.all())
+    return [registry.get(name) for name in (*names, *map(str, settings.strategy_paths))]
+
+
+def derivation_of(settings: Settings, database: "Database[dict[str, Any]]") -> "Derivation":
+    """What computes indicators and signals over stored candles."""
+    from pipeline.history.derive import Derivation  # noqa: PLC0415
+
+    fresh = settings.fresh_seconds * SECOND
+    return Derivation(database, strategies_of(settings), periods_of(settings), fresh_at_most=fresh)

@@ -4,7 +4,7 @@ Readers ask here and never scan candles. Writers keep it true: a backfill or an 
 done, the ingester advances it candle by candle. Every update can be repeated, and two writers at once do no harm.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, Literal, NamedTuple
 
@@ -84,10 +84,20 @@ class SeriesStore:
         """When the exchange began to trade it."""
         self._update(key, {"$set": _identity(key) | {"listed": to_datetime(listed)}})
 
-    def set_watermark(self, key: SeriesKey, derived: Literal["indicators", "signals"], mark: Watermark | None) -> None:
-        """How far indicators or signals reach; None: they have to be computed anew."""
-        value = None if mark is None else mark.model_dump()
-        self._update(key, {"$set": _identity(key) | {derived: value}})
+    def derived(
+        self, seen: Series, indicators: Watermark | None, signals: Watermark | None, settled: Sequence[str]
+    ) -> bool:
+        """Indicators and signals are new as far as these say, and on the changed candles of the marks `settled`. False,
+        and nothing is noted, where candles changed since the series was `seen`: what was computed may be old again."""
+        reached = {
+            "indicators": None if indicators is None else indicators.model_dump(),
+            "signals": None if signals is None else signals.model_dump(),
+        }
+        noted = self._collection.update_one(
+            {"_id": seen.id, "changes": seen.changes or {"$in": [0, None]}},
+            {"$set": reached, "$pull": {"stale": {"id": {"$in": list(settled)}}}},
+        )
+        return bool(noted.matched_count)
 
     def touch(self, progress: Iterable[Progress]) -> None:
         """What the ingester does with `progress_operations`, synchronously."""
@@ -100,7 +110,7 @@ class SeriesStore:
 
     def _count(self, key: SeriesKey) -> tuple[datetime | None, datetime | None, int]:
         """Opening times of the first and the last closed candle, and how many closed candles there are."""
-        bounds = self._bounds(key)
+        bounds = self.bounds(key)
         if bounds is None:
             return None, None, 0
         step = interval(key.interval)
@@ -112,7 +122,7 @@ class SeriesStore:
         first, last = (to_datetime(step.open_time(base + int(closed[end]))) for end in (0, -1))
         return first, last, len(closed)
 
-    def _bounds(self, key: SeriesKey) -> tuple[int, int] | None:
+    def bounds(self, key: SeriesKey) -> tuple[int, int] | None:
         """Opening times of the first and the last slot of the series' buckets."""
         candles = self._database[CANDLES.name]
         names = {"_id": {"$gte": bucket_id(key, 0), "$lte": f"{key}:9"}}

@@ -37,7 +37,7 @@ def announcement(mark: Mark) -> UpdateOne:
     identity = {name: getattr(mark.key, name) for name in ("exchange", "symbol", "interval")}
     return UpdateOne(
         {"_id": str(mark.key)},
-        {"$setOnInsert": identity | {"stored": 0}, "$push": {"stale": stale.model_dump()}},
+        {"$setOnInsert": identity | {"stored": 0}, "$push": {"stale": stale.model_dump()}, "$inc": {"changes": 1}},
         upsert=True,
     )
 
@@ -45,11 +45,6 @@ def announcement(mark: Mark) -> UpdateOne:
 def confirmation(mark: Mark) -> UpdateOne:
     """To be written when the candles are."""
     return UpdateOne({"_id": str(mark.key), "stale.id": mark.id}, {"$set": {"stale.$.confirmed": True}})
-
-
-def removal(key: SeriesKey, marks: list[str]) -> UpdateOne:
-    """To be written when everything that builds on those candles is new."""
-    return UpdateOne({"_id": str(key)}, {"$pull": {"stale": {"id": {"$in": marks}}}})
 
 
 def is_settled(stale: Stale, now: int) -> bool:

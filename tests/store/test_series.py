@@ -185,9 +185,9 @@ def test_a_hole_that_was_filled_is_forgotten(series: SeriesStore) -> None:
 def test_listing_and_watermarks(series: SeriesStore) -> None:
     mark = Watermark(at=to_datetime(minute(9)), settings="rsi 14")
     series.set_listed(KEY, minute(0))
-    series.set_watermark(KEY, "indicators", mark)
-    series.set_watermark(KEY, "signals", mark)
-    series.set_watermark(KEY, "signals", None)
+    seen = series.get(KEY)
+    assert seen is not None
+    assert series.derived(seen, mark, None, [])
     found = series.get(KEY)
     assert found is not None
     assert (found.listed, found.indicators, found.signals) == (to_datetime(minute(0)), mark, None)

@@ -1,0 +1,219 @@
+"""Brings indicators and signals of a series up to date with its candles: what is new, and what a correction reaches.
+
+Where it left off is noted in `series`, with the settings; under other settings everything is computed anew. Killed at
+any moment it leaves the notes as they were, and the next run does the same work again, writing only what differs. It
+leaves to the live side what could still be acted on: the signals of candles that closed a moment ago.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from pymongo.database import Database
+from pymongo.errors import PyMongoError
+
+from pipeline.errors import TidemarkError
+from pipeline.history import indicators, signals
+from pipeline.history.indicators import Stretch, stretches
+from pipeline.indicators import Periods
+from pipeline.signals import Calculation, settings_of
+from pipeline.store.candles import CandleStore
+from pipeline.store.series import SeriesStore
+from pipeline.store.signals import FRESH_FOR, Reconciled, SignalStore, fresh_for
+from pipeline.store.stale import is_settled
+from pipeline.store.symbols import SymbolStore
+from pipeline.strategies.base import Strategy
+from pipeline.timeline import Interval, interval, to_datetime, to_ms
+from schemas.series import Series, SeriesKey, Watermark
+
+log = logging.getLogger(__name__)
+
+SERIES_AT_ONCE: Final = 2
+_ATTEMPTS: Final = 3
+
+
+class UnknownScaleError(TidemarkError):
+    """Nobody has said how many decimals the prices of this symbol have."""
+
+
+class StillChangingError(TidemarkError):
+    """Candles change faster than what depends on them can be computed. Run it again when that is over."""
+
+
+class StoreFailedError(TidemarkError):
+    """MongoDB went away or refused. Mend it and run it again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Derived:
+    """What was done for one series. `candles` had their indicators computed, `written` of them had others stored."""
+
+    symbol: str
+    interval: str
+    candles: int = 0
+    written: int = 0
+    signals: Reconciled = field(default_factory=Reconciled)
+    seconds: float = 0.0
+    failure: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What there is to do for a series, in candle numbers, and how far the indicators reached before."""
+
+    calculation: Calculation
+    changed: tuple[Stretch, ...]
+    last: int
+    reached: int | None
+
+
+@dataclass(slots=True)
+class _Done:
+    """What has been done so far."""
+
+    candles: int = 0
+    written: int = 0
+    signals: Reconciled = field(default_factory=Reconciled)
+    newest: int | None = None
+
+
+class Derivation:
+    """Computes what is derived, for any number of series of one database."""
+
+    def __init__(
+        self,
+        database: Database[dict[str, Any]],
+        strategies: Sequence[Strategy],
+        periods: Periods,
+        *,
+        fresh_at_most: int = FRESH_FOR,
+    ) -> None:
+        self._candles = CandleStore(database)
+        self._series = SeriesStore(database)
+        self._signals = SignalStore(database)
+        self._symbols = SymbolStore(database)
+        self._strategies = tuple(strategies)
+        self._periods = periods
+        self._fresh_at_most = fresh_at_most
+        self._lookback = max((one.lookback for one in strategies), default=0)
+
+    def bring_up_all(
+        self,
+        keys: Sequence[SeriesKey],
+        now: int,
+        *,
+        anew: bool = False,
+        told: Callable[[Derived], None] = lambda _: None,
+    ) -> list[Derived]:
+        """All of them, two at a time; the reports in the same order. One that fails stops no other."""
+
+        def one(key: SeriesKey) -> Derived:
+            derived = self._reported(key, now, anew)
+            told(derived)
+            return derived
+
+        with ThreadPoolExecutor(SERIES_AT_ONCE, thread_name_prefix="derive") as pool:
+            return list(pool.map(one, keys))
+
+    def bring_up(self, key: SeriesKey, now: int, *, anew: bool = False) -> Derived:
+        """One series. `anew` computes everything again; what comes out the same is not written."""
+        began = time.monotonic()
+        done = _Done()
+        try:
+            self._until_noted(key, now, anew, done)
+        except PyMongoError as error:
+            raise StoreFailedError(
+                f"{key}: the database failed ({type(error).__name__}: {error}); what is stored stays, run it again"
+            ) from error
+        if done.signals.kept:
+            kept = ", ".join(done.signals.kept)
+            log.warning("%s: signals that are not found any more stay, because somebody acted on them: %s", key, kept)
+        seconds = round(time.monotonic() - began, 3)
+        return Derived(key.symbol, key.interval, done.candles, done.written, done.signals, seconds)
+
+    def _until_noted(self, key: SeriesKey, now: int, anew: bool, done: _Done) -> None:
+        for _ in range(_ATTEMPTS):
+            seen = self._series.get(key)
+            bounds = self._series.bounds(key)
+            if seen is None or bounds is None or self._is_noted(key, seen, bounds, now, anew, done):
+                return
+        raise StillChangingError(
+            f"{key}: its candles were corrected during each of {_ATTEMPTS} computations; "
+            "what was computed is stored, run it again"
+        )
+
+    def _is_noted(
+        self, key: SeriesKey, seen: Series, bounds: tuple[int, int], now: int, anew: bool, done: _Done
+    ) -> bool:
+        """Do what is due, and note it. False where candles changed meanwhile."""
+        step = interval(key.interval)
+        plan = self._plan(key, seen, bounds, anew)
+        past = self._last_past(step, seen, now)
+        for stretch in stretches(plan.changed, self._periods, self._lookback, plan.last):
+            computed = indicators.bring_up(self._candles, key, stretch, plan.calculation, self._lookback)
+            if computed is None:
+                continue
+            until = min(stretch.last, past)
+            done.signals += signals.bring_up(
+                self._signals, key, computed, until, self._strategies, plan.calculation, now
+            )
+            done.candles += computed.report.offered
+            done.written += computed.report.written
+            done.newest = max(done.newest or 0, int(computed.numbers[-1]))
+        reached = max((number for number in (done.newest, plan.reached) if number is not None), default=None)
+        if reached is None:
+            return True
+        return self._series.derived(
+            seen,
+            _mark(step, reached, plan.calculation.settings),
+            _mark(step, min(reached, past), self._said_with(plan.calculation)),
+            [one.id for one in seen.stale if is_settled(one, now)],
+        )
+
+    def _plan(self, key: SeriesKey, seen: Series, bounds: tuple[int, int], anew: bool) -> _Plan:
+        step = interval(key.interval)
+        first, last = map(step.index, bounds)
+        calculation = Calculation(self._periods, self._decimals(key))
+        indicators_at = _reached(step, seen.indicators, calculation.settings)
+        signals_at = _reached(step, seen.signals, self._said_with(calculation))
+        is_anew = anew or indicators_at is None or signals_at is None
+        new = Stretch(first if is_anew else min(indicators_at or 0, signals_at or 0) + 1, last)
+        stale = (Stretch(step.index(to_ms(one.start)), step.index(to_ms(one.end))) for one in seen.stale)
+        return _Plan(calculation, (new, *stale), last, indicators_at)
+
+    def _last_past(self, step: Interval, seen: Series, now: int) -> int:
+        """The last candle whose signals nobody may act on any more. The exchange's clock may be ahead of ours."""
+        closed = 0 if seen.last_closed is None else step.after(to_ms(seen.last_closed))
+        return step.index(max(now, closed) - fresh_for(step, self._fresh_at_most)) - 1
+
+    def _said_with(self, calculation: Calculation) -> str:
+        return "; ".join(settings_of(one, calculation) for one in self._strategies) or "no strategies"
+
+    def _decimals(self, key: SeriesKey) -> int:
+        symbol = self._symbols.get(key.exchange, key.symbol)
+        if symbol is None:
+            raise UnknownScaleError(
+                f"{key}: the exchange's description of {key.symbol} is not stored, which says how many decimals its "
+                f"prices have; `tidemark backfill {key.symbol}` fetches it"
+            )
+        return symbol.price_precision
+
+    def _reported(self, key: SeriesKey, now: int, anew: bool) -> Derived:
+        try:
+            return self.bring_up(key, now, anew=anew)
+        except StoreFailedError:
+            raise
+        except TidemarkError as error:
+            return Derived(key.symbol, key.interval, failure=str(error))
+
+
+def _mark(step: Interval, number: int, settings: str) -> Watermark:
+    return Watermark(at=to_datetime(step.open_time(number)), settings=settings)
+
+
+def _reached(step: Interval, mark: Watermark | None, settings: str) -> int | None:
+    """The number of the candle that was reached with these settings."""
+    return None if mark is None or mark.settings != settings else step.index(to_ms(mark.at))
