@@ -1,0 +1,47 @@
+"""The breakers that are tripped. Trips, says so once, and lets go when the time is over; which limit was passed is
+decided elsewhere (`risk`)."""
+
+from collections.abc import Iterable
+
+from pipeline.execution import risk
+from pipeline.execution.effects import Notify, ResetBreaker, TripBreaker
+from pipeline.execution.ledger import Ledger
+from pipeline.execution.records import BreakerView
+from pipeline.timeline import iso
+
+
+class Breakers:
+    """While one is tripped, nothing is opened: for its symbol, or at all."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._tripped: dict[str, BreakerView] = {}
+
+    def tripped(self) -> tuple[BreakerView, ...]:
+        """All of them."""
+        return tuple(self._tripped.values())
+
+    def trip(self, breaker: BreakerView | None) -> None:
+        """Trip it, if there is one, unless it is tripped already and for as long."""
+        news = risk.extended(self._tripped.get(breaker.name), breaker) if breaker else None
+        if news is None:
+            return
+        self._tripped[news.name] = news
+        self._ledger.emit(TripBreaker(news))
+        end = f"until {iso(news.until)}" if news.until is not None else "until it is reset by hand"
+        self._ledger.emit(Notify("error", f"breaker {news.name}", f"{news.reason}. Nothing is opened {end}"))
+
+    def reset(self, name: str) -> None:
+        """What tripped it is over."""
+        if self._tripped.pop(name, None) is not None:
+            self._ledger.emit(ResetBreaker(name))
+
+    def adopt(self, breakers: Iterable[BreakerView]) -> None:
+        """These are tripped, and no others: a person may have reset one."""
+        self._tripped = {one.name: one for one in breakers}
+
+    def time(self, now: int) -> None:
+        """Let go of those whose time is over."""
+        for one in self.tripped():
+            if risk.is_over(one, now):
+                self.reset(one.name)

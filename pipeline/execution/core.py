@@ -1,0 +1,340 @@
+"""The executor as one state machine: signals, answers, the stream and time in; journal writes and orders out.
+
+It has no I/O and no clock. It keeps no plan of steps: after every event it compares what is with what should be, and
+does the next thing; so a restart is the journal, one snapshot, and the same comparison. It never sends an order before
+it is in the journal, and never sends one again that may have arrived and could open something.
+"""
+
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import replace
+
+from pipeline.execution import deciding, doubt, risk
+from pipeline.execution import events as ev
+from pipeline.execution.breakers import Breakers
+from pipeline.execution.deciding import Close, Expire, Open, Skip
+from pipeline.execution.effects import Effect, Query, Reconcile, SetLeverage, WriteVerdict
+from pipeline.execution.following import Follower
+from pipeline.execution.keeping import Keeper
+from pipeline.execution.ledger import Ledger
+from pipeline.execution.records import (
+    ENTERING,
+    ZERO,
+    AccountView,
+    BreakerView,
+    DecisionView,
+    Mode,
+    OrderRecord,
+    Policy,
+    PositionRecord,
+    SignalView,
+)
+from pipeline.execution.risk import Ask
+from pipeline.timeline import DAY, MINUTE, SECOND
+
+_REMEMBERED = 10_000
+_RECONCILE_AGAIN = 5 * SECOND
+_DECIDE_AGAIN = SECOND
+
+
+class Core:
+    """Drive it with `handle`; perform what it gives back, in that order. See `effects` for the protocol."""
+
+    def __init__(
+        self,
+        policy: Policy,
+        now: int,
+        *,
+        mode: Mode,
+        orders: Iterable[OrderRecord] = (),
+        positions: Iterable[PositionRecord] = (),
+        breakers: Iterable[BreakerView] = (),
+    ) -> None:
+        """`orders`: every unsettled one of the journal; `positions`: all of the journal."""
+        self.ready = False
+        self.mode: Mode = mode
+        self.halted = False
+        self.flatten = False
+        self._policy = policy
+        self._stage = 1
+        self._account: AccountView | None = None
+        self._ledger = Ledger(policy)
+        self._breakers = Breakers(self._ledger)
+        self._follower = Follower(self._ledger, self._breakers)
+        self._keeper = Keeper(self._ledger, self._breakers)
+        self._waiting: dict[str, SignalView] = {}
+        self._decided: dict[str, None] = {}
+        self._decisions: dict[str, DecisionView] = {}
+        self._calls: deque[tuple[int, bool]] = deque()
+        self._reconcile_at = now
+        self._lost = False
+        self._breakers.adopt(breakers)
+        self._ledger.load(orders, positions)
+        for order in list(self._ledger.orders.values()):
+            if order.in_doubt:
+                held = self._ledger.position(order.symbol).quantity
+                self._ledger.doubts[order.id] = doubt.lost(policy, held, now)
+
+    # What is known
+
+    def order(self, order_id: str) -> OrderRecord | None:
+        """The order of that id, if it is in memory."""
+        return self._ledger.orders.get(order_id)
+
+    def orders(self) -> tuple[OrderRecord, ...]:
+        """Every order in memory."""
+        return tuple(self._ledger.orders.values())
+
+    def positions(self) -> tuple[PositionRecord, ...]:
+        """Every position, also those that are flat by now."""
+        return tuple(self._ledger.positions.values())
+
+    def breakers(self) -> tuple[BreakerView, ...]:
+        """Those that are tripped."""
+        return self._breakers.tripped()
+
+    # Driving
+
+    def handle(self, event: ev.Event, now: int) -> list[Effect]:
+        """What is to be done about that, at that time."""
+        if self._lost:
+            return []
+        self._absorb(event, now)
+        symbols = set(self._ledger.touched)
+        if isinstance(event, ev.Time):
+            self._time(now)
+            symbols.update(self._ledger.symbols())
+        if self.ready:
+            for symbol in sorted(symbols):
+                self._keeper.keep(symbol, now, flatten=self.flatten)
+        if self._waiting:
+            self._decide_waiting(now)
+        return self._ledger.take()
+
+    def _absorb(self, event: ev.Event, now: int) -> None:  # noqa: C901, PLR0912 - a table of events
+        follower = self._follower
+        match event:
+            case ev.SignalSeen(signal):
+                self._signal(signal)
+            case ev.IntentJournaled(order_id) if order_id in self._ledger.unjournaled:
+                self._journaled(self._ledger.orders[order_id], now)
+            case ev.IntentRefused(order_id) if order_id in self._ledger.unjournaled:
+                self._not_journaled(self._ledger.orders[order_id], event, now)
+            case ev.OrderSeen(told, by):
+                follower.seen(told, by, now)
+            case ev.OrderRejected(order_id, code, text) if order := self._in_doubt(order_id):
+                follower.rejected(order, code, text, now)
+            case ev.OrderUnknown(order_id, reason) if order := self._in_doubt(order_id):
+                follower.unknown(order, reason, now)
+            case ev.OrderFailed(order_id, reason, until) if order := self._in_doubt(order_id):
+                follower.failed(order, reason, until, now)
+            case ev.CancelFailed(order_id) if (known := self._ledger.orders.get(order_id)) and known.unsettled:
+                self._ledger.emit(Query(known))
+            case ev.OrderNotFound(order_id, asof) if (known := self._ledger.orders.get(order_id)) and known.unsettled:
+                follower.not_found(known, asof, now)
+            case ev.FillsSeen():
+                follower.fills(event, now)
+            case ev.PositionsSeen(told_positions, asof, by):
+                follower.positions(told_positions, asof, by, now)
+            case ev.Snapshot():
+                self._snapshot(event, now)
+            case ev.ReconcileFailed(reason):
+                self._breakers.trip(risk.by_hand("reconcile", f"the exchange could not be compared: {reason}", now))
+                self._reconcile_at = now + _RECONCILE_AGAIN
+            case ev.StreamBack():
+                self._reconcile("the user stream is back", now)
+            case ev.LeaseLost():
+                self._lost = True
+            case _:
+                self._learn(event, now)
+
+    def _learn(self, event: ev.Event, now: int) -> None:  # noqa: C901 - a table of events
+        """Facts and switches that no order hangs on."""
+        match event:
+            case ev.AccountSeen(account):
+                self._account_seen(account, now)
+            case ev.PriceSeen(symbol, price, at):
+                market = self._ledger.market(symbol)
+                if at >= market.price_at:
+                    market.price, market.price_at = price, at
+            case ev.RulesSeen(symbol, filters, leverage):
+                market = self._ledger.market(symbol)
+                market.filters, market.leverage = filters, leverage
+                self._set_leverage(symbol, now)
+            case ev.TradingSeen(symbol, trading):
+                self._ledger.market(symbol).trading = trading
+                self._set_leverage(symbol, now)
+            case ev.ModeSeen(mode):
+                self.mode = mode
+            case ev.HaltSeen(halted, flatten):
+                self.halted, self.flatten = halted, flatten
+                self._ledger.touched.update(self._ledger.symbols())
+            case ev.BreakersSeen(breakers):
+                self._breakers.adopt(breakers)
+            case ev.StageSeen(stage):
+                self._stage = stage
+            case ev.CallCounted(ok):
+                self._calls.append((now, ok))
+                self._breakers.trip(risk.too_many_errors(self._recent_calls(now), self._policy.risk, now))
+
+    def _in_doubt(self, order_id: str) -> OrderRecord | None:
+        order = self._ledger.orders.get(order_id)
+        return order if order is not None and order.in_doubt else None
+
+    # Signals
+
+    def _signal(self, signal: SignalView) -> None:
+        if not signal.confirmed or signal.verdict != "fresh" or signal.id in self._decided:
+            return
+        made = next((one for one in self._ledger.orders.values() if _decides(one, signal.id)), None)
+        if made is not None:
+            self._verdict(WriteVerdict(signal.id, "taken", "decided before a restart", orders=(made.id,)))
+        else:
+            self._waiting.setdefault(signal.id, signal)
+
+    def _decide_waiting(self, now: int) -> None:
+        for signal in sorted(self._waiting.values(), key=lambda one: (one.at, one.id)):
+            late = signal.fresh_until is None or now > signal.fresh_until
+            if late or (self.ready and self._account and not self._ledger.busy(signal.symbol)):
+                self._decide(signal, now)
+
+    def _decide(self, signal: SignalView, now: int) -> None:
+        choice = deciding.decide(self._ask(signal, now))
+        match choice:
+            case Expire(reason):
+                self._verdict(WriteVerdict(signal.id, "expired", reason))
+            case Skip(reason):
+                self._verdict(WriteVerdict(signal.id, "skipped", reason))
+            case Open(_, decision) | Close(_, decision) if self.mode == "signal-only":
+                self._verdict(WriteVerdict(signal.id, "skipped", "signal-only: nothing is sent", decision))
+            case Open(order, decision) | Close(order, decision) if self._ledger.may(
+                signal.symbol, "decide", now, _DECIDE_AGAIN
+            ):
+                del self._waiting[signal.id]
+                self._decisions[order.id] = decision
+                if isinstance(choice, Close):
+                    self._ledger.put(replace(self._ledger.position(signal.symbol), closing=choice.reason))
+                self._ledger.intend(order)
+
+    def _ask(self, signal: SignalView, now: int) -> Ask:
+        account = self._account or AccountView(equity=ZERO, available=ZERO, at=0)
+        return Ask(
+            signal=signal,
+            now=now,
+            mode=self.mode,
+            policy=self._policy,
+            market=self._ledger.market(signal.symbol),
+            account=account,
+            position=self._ledger.position(signal.symbol),
+            halted=self.halted,
+            stage=self._stage,
+            breakers=self._breakers.tripped(),
+            open_symbols=self._ledger.open_symbols(),
+            reserved=self._ledger.reserved(account.at),
+        )
+
+    def _verdict(self, verdict: WriteVerdict) -> None:
+        self._waiting.pop(verdict.signal_id, None)
+        self._decided[verdict.signal_id] = None
+        if len(self._decided) > _REMEMBERED:
+            del self._decided[next(iter(self._decided))]
+        self._ledger.emit(verdict)
+
+    # The journal's answers
+
+    def _journaled(self, order: OrderRecord, now: int) -> None:
+        self._ledger.unjournaled.discard(order.id)
+        obstacle = self._obstacle(order, now)
+        if obstacle is None:
+            self._ledger.send(order, now)
+            self._breakers.trip(risk.too_many_orders(self._recent_sends(now), self._policy.risk, now))
+        else:
+            self._ledger.move(order, "abandoned", "executor", f"not sent: {obstacle}", now)
+        self._decided_with(order, obstacle)
+
+    def _decided_with(self, order: OrderRecord, obstacle: str | None) -> None:
+        decision = self._decisions.pop(order.id, None)
+        if decision is None or order.signal is None:
+            return
+        if obstacle is None:
+            self._verdict(WriteVerdict(order.signal, "taken", None, decision, (order.id,)))
+        else:
+            self._verdict(WriteVerdict(order.signal, "skipped", obstacle, decision, (order.id,)))
+
+    def _obstacle(self, order: OrderRecord, now: int) -> str | None:
+        """Why an order whose intent took its time must not leave any more."""
+        if order.leg not in ENTERING:
+            return None if self._ledger.position(order.symbol).exposed else "there is nothing left to protect or close"
+        if order.plan is not None and now > order.plan.fresh_until:
+            return "the journal took so long that the signal is not fresh any more"
+        if self.halted:
+            return "halted"
+        if self.mode != "auto-execute":
+            return "the mode was changed to signal-only"
+        return None
+
+    def _not_journaled(self, order: OrderRecord, event: ev.IntentRefused, now: int) -> None:
+        """What opens is not sent without the journal. What protects or closes is: a restart finds it by its id."""
+        decision = self._decisions.pop(order.id, None)
+        if event.exists:
+            self._ledger.forget(order)
+            if order.signal is not None and decision is not None:
+                self._verdict(WriteVerdict(order.signal, "taken", "decided before", orders=(order.id,)))
+            return
+        self._ledger.warn("the journal refused an order", f"{order.id} ({order.leg} {order.symbol}): {event.reason}")
+        if order.leg in ENTERING:
+            self._ledger.forget(order)
+            return
+        self._ledger.unjournaled.discard(order.id)
+        self._ledger.send(order, now)
+
+    # Reconciling, time and breakers
+
+    def _snapshot(self, event: ev.Snapshot, now: int) -> None:
+        self._follower.snapshot(event, now)
+        self.ready = True
+        self._breakers.reset("reconcile")
+        self._reconcile_at = now + self._policy.reconcile_every
+        self._account_seen(event.account, now)
+        self._ledger.touched.update(self._ledger.symbols())
+
+    def _reconcile(self, reason: str, now: int) -> None:
+        self._reconcile_at = now + _RECONCILE_AGAIN
+        self._ledger.emit(Reconcile(reason))
+
+    def _account_seen(self, account: AccountView, now: int) -> None:
+        old = self._account
+        if old is not None and account.at < old.at:
+            return
+        if account.day_start is None and old is not None and old.at // DAY == account.at // DAY:
+            account = replace(account, day_start=old.day_start)
+        self._account = account
+        self._breakers.trip(risk.daily(account, self._policy.risk, now))
+
+    def _time(self, now: int) -> None:
+        self._breakers.time(now)
+        if now >= self._reconcile_at:
+            self._reconcile("every minute" if self.ready else "start", now)
+
+    def _set_leverage(self, symbol: str, now: int) -> None:
+        market = self._ledger.market(symbol)
+        wanted = market.trading.leverage or self._policy.risk.leverage
+        sends = self.mode == "auto-execute" and market.trading.enabled and market.filters is not None
+        idle = not self._ledger.position(symbol).exposed and not self._ledger.unsettled(symbol)
+        if sends and idle and market.leverage != wanted and self._ledger.may(symbol, "leverage", now, 30 * SECOND):
+            self._ledger.emit(SetLeverage(symbol, wanted))
+
+    def _recent_calls(self, now: int) -> list[bool]:
+        while self._calls and self._calls[0][0] <= now - MINUTE:
+            self._calls.popleft()
+        return [ok for _, ok in self._calls]
+
+    def _recent_sends(self, now: int) -> int:
+        sends = self._ledger.sends
+        sends[:] = [at for at in sends if at > now - MINUTE]
+        return len(sends)
+
+
+def _decides(order: OrderRecord, signal_id: str) -> bool:
+    """Whether the order is the decision on that signal, not what protects or closes what it opened."""
+    return order.signal == signal_id and (order.leg in ENTERING or order.leg == "exit")

@@ -1,0 +1,188 @@
+"""What to do about a signal: open, close, skip, let it expire. One decision, the same in both modes; sends nothing."""
+
+from dataclasses import dataclass
+from decimal import Decimal
+
+from pipeline.execution import risk, sizing
+from pipeline.execution.names import client_order_id
+from pipeline.execution.records import (
+    DecisionView,
+    OrderRecord,
+    PlanRecord,
+    PositionRecord,
+    SignalView,
+    entry_side,
+    exit_side,
+)
+from pipeline.execution.risk import Ask
+from pipeline.execution.sizing import Sized
+from schemas.symbols import Filters
+
+
+@dataclass(frozen=True, slots=True)
+class Skip:
+    """Nothing is done, and why."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Expire:
+    """It came too late, and why."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Open:
+    """This order, and what it rests on."""
+
+    order: OrderRecord
+    decision: DecisionView
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """The position is closed, and why."""
+
+    order: OrderRecord
+    decision: DecisionView
+    reason: str
+
+
+Choice = Skip | Expire | Open | Close
+
+
+def decide(ask: Ask) -> Choice:
+    """The one decision on a confirmed signal. The rules are in docs/execution.md."""
+    signal, position = ask.signal, ask.position
+    if signal.fresh_until is None:
+        return Expire("from history: never fresh")
+    if ask.now > signal.fresh_until:
+        return Expire(f"seen {ask.now - signal.fresh_until} ms after it stopped being fresh")
+    held = position.ours and position.quantity != 0
+    if not held:
+        if signal.kind in {"add", "exit"}:
+            return Skip(f"no position to {'add to' if signal.kind == 'add' else 'close'}")
+        return _open(ask)
+    if signal.strategy != position.strategy:
+        return Skip(f"the position belongs to {position.strategy}")
+    closes = signal.kind == "exit" if signal.side == position.side else signal.kind == "entry"
+    if closes:
+        return _close(ask)
+    if signal.side != position.side:
+        return Skip(f"a {position.side} position is held, and only an entry the other way closes it")
+    return Skip("the position is past its trial") if signal.kind == "trial" else _open(ask)
+
+
+def wanted_units(signal: SignalView, position: PositionRecord, ask: Ask) -> Decimal | str:
+    """How many units the signal may add to what is held, or why none."""
+    settings, held = ask.risk, position.units
+    if signal.kind == "trial":
+        return settings.trial_units
+    room = settings.max_units - held
+    if signal.kind == "entry":
+        missing = min(settings.entry_units - held, room)
+        return missing if missing > 0 else f"{held:.2f} units are held, an entry goes to {settings.entry_units}"
+    if room <= 0:
+        return f"{held:.2f} units are held, {settings.max_units} is the most"
+    return _too_soon(signal, position) or min(settings.add_units, room)
+
+
+def _too_soon(signal: SignalView, position: PositionRecord) -> str | None:
+    """One more unit at each ATR in favour, as it was at the entry."""
+    if position.last_add_price is None or position.atr is None:
+        return "nothing is known of the position's entry"
+    gain = signal.price - position.last_add_price
+    gain = gain if signal.side == "long" else -gain
+    if gain >= position.atr:
+        return None
+    return f"the price is {gain} in favour since {position.last_add_price}, an add needs an ATR: {position.atr}"
+
+
+def _open(ask: Ask) -> Choice:
+    reason, filters, atr = risk.refusal(ask), ask.market.filters, ask.signal.atr
+    if reason or filters is None or atr is None:
+        return Skip(reason or "the exchange's rules or the ATR are not known")
+    units = wanted_units(ask.signal, ask.position, ask)
+    if isinstance(units, str):
+        return Skip(units)
+    plan = _plan(ask, filters, ask.position.atr if ask.signal.kind == "add" and ask.position.atr else atr)
+    if isinstance(plan, str):
+        return Skip(plan)
+    found = sizing.sized(units * plan.unit_quantity, ask.signal.price, filters, risk.limits(ask))
+    if isinstance(found, str):
+        return Skip(found)
+    signal = ask.signal
+    order = OrderRecord(
+        id=client_order_id(ask.policy.environment, signal.id, signal.kind),
+        symbol=signal.symbol,
+        signal=signal.id,
+        leg=signal.kind,
+        side=entry_side(signal.side),
+        type="MARKET",
+        quantity=found.quantity,
+        plan=plan,
+        created_at=ask.now,
+        updated_at=ask.now,
+    )
+    return Open(order, _decision(ask, found, plan))
+
+
+def _plan(ask: Ask, filters: Filters, atr: Decimal) -> PlanRecord | str:
+    signal, settings, position = ask.signal, ask.risk, ask.position
+    stop = sizing.stop_price(signal.price, signal.side, settings.stop_atr * atr, settings.leverage, filters)
+    if isinstance(stop, str):
+        return stop
+    target: Decimal | str | None = None
+    if settings.take_profit_atr is not None:
+        target = sizing.take_profit_price(signal.price, signal.side, settings.take_profit_atr * atr, filters)
+    if isinstance(target, str):
+        return target
+    unit = position.unit_quantity or sizing.unit_quantity(
+        ask.account.equity, settings.unit_percent, atr, settings.leverage, signal.price, ask.policy.taker_fee
+    )
+    return PlanRecord(signal.strategy, signal.price, atr, unit, stop, target, signal.fresh_until or ask.now)
+
+
+def _decision(ask: Ask, found: Sized, plan: PlanRecord) -> DecisionView:
+    return DecisionView(
+        mode=ask.mode,
+        at=ask.now,
+        units=found.quantity / plan.unit_quantity,
+        quantity=found.quantity,
+        notional=found.notional,
+        equity=ask.account.equity,
+        leverage=ask.risk.leverage,
+        stop_price=plan.stop_price,
+        take_profit_price=plan.take_profit_price,
+    )
+
+
+def _close(ask: Ask) -> Choice:
+    signal, position, filters = ask.signal, ask.position, ask.market.filters
+    if filters is None or position.side is None:
+        return Skip(f"the exchange does not trade {signal.symbol} now")
+    quantity = sizing.closing_quantity(position.quantity, filters)
+    order = OrderRecord(
+        id=client_order_id(ask.policy.environment, signal.id, "exit"),
+        symbol=signal.symbol,
+        signal=signal.id,
+        leg="exit",
+        side=exit_side(position.side),
+        type="MARKET",
+        quantity=quantity,
+        reduce_only=True,
+        created_at=ask.now,
+        updated_at=ask.now,
+    )
+    decision = DecisionView(
+        mode=ask.mode,
+        at=ask.now,
+        units=position.units,
+        quantity=quantity,
+        notional=quantity * signal.price,
+        equity=ask.account.equity,
+        leverage=ask.risk.leverage,
+    )
+    return Close(order, decision, f"{signal.strategy} gave {signal.kind} {signal.side}")

@@ -1,0 +1,324 @@
+"""Takes in what the exchange says about orders, fills and positions, in whatever order it comes. Sends nothing; what
+should follow from it is decided by comparing (`keeping`).
+"""
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from pipeline.execution import doubt, risk
+from pipeline.execution import events as ev
+from pipeline.execution.breakers import Breakers
+from pipeline.execution.doubt import Absent
+from pipeline.execution.effects import QueryFills, QueryPositions, Reconcile
+from pipeline.execution.ledger import Ledger
+from pipeline.execution.names import PREFIX, is_ours
+from pipeline.execution.outcomes import Reaction, reaction
+from pipeline.execution.protection import tightened
+from pipeline.execution.records import (
+    CLOSING,
+    ENTERING,
+    PROTECTING,
+    ZERO,
+    By,
+    OrderRecord,
+    OrderTold,
+    PositionRecord,
+    PositionTold,
+    TradeTold,
+    side_of,
+)
+from pipeline.execution.states import merged, with_slippage
+from pipeline.timeline import SECOND
+
+
+class Follower:
+    """Keeps the ledger equal to the exchange."""
+
+    def __init__(self, ledger: Ledger, breakers: Breakers) -> None:
+        self._ledger = ledger
+        self._breakers = breakers
+        self._reported: set[str] = set()
+
+    # One order
+
+    def seen(self, told: OrderTold, by: By, now: int) -> None:
+        """The exchange has the order."""
+        order = self._ledger.orders.get(told.id)
+        if order is None:
+            return
+        changed = merged(order, told, now)
+        if changed is order:
+            return
+        if order.state == "abandoned":
+            self._ledger.warn("an order came late", f"{order.id} ({order.leg} {order.symbol}) was given up, and exists")
+        if changed.filled > order.filled or (changed.state == "filled" and order.state != "filled"):
+            self._filled(changed, told.at, now)
+        if changed.updated_at == order.updated_at and changed.state == order.state:
+            self._ledger.keep(changed)
+        else:
+            self._ledger.write(changed, by)
+        if not changed.unsettled and changed.filled and order.fee is None and changed.exchange_id is not None:
+            self._ledger.emit(QueryFills(changed.symbol, changed.created_at - SECOND))
+
+    def rejected(self, order: OrderRecord, code: int, text: str, now: int) -> None:
+        """A request to place it was refused."""
+        meaning = reaction(code)
+        if meaning is Reaction.WAIT:
+            self.failed(order, f"{code}: {text}", None, now)
+            return
+        if meaning is Reaction.EXISTS:
+            self.unknown(order, f"{code}: {text}", now)
+            return
+        order = self._ledger.move(replace(order, error_code=code), "rejected", "answer", f"{code}: {text}", now)
+        told = f"{order.leg} {order.side} {order.quantity or ''} {order.symbol}: {code} {text}"
+        self._ledger.warn("an order was refused", told)
+        match meaning:
+            case Reaction.KEY:
+                self._breakers.trip(risk.by_hand("key", f"the exchange refused our key: {code} {text}", now))
+            case Reaction.POSITION_MODE:
+                self._breakers.trip(risk.by_hand("position-mode", f"one-way mode is needed: {code} {text}", now))
+            case Reaction.BUG:
+                self._breakers.trip(risk.by_hand("refused", told, now, order.symbol))
+            case Reaction.NOTHING_TO_REDUCE:
+                self._ledger.emit(QueryPositions(order.symbol))
+            case Reaction.STOP_STANDS:
+                self._ledger.emit(Reconcile(f"{order.symbol}: an unknown stop stands"))
+        if order.leg in PROTECTING:
+            self._protection_refused(order, meaning, f"{code} {text}", now)
+        elif order.leg in CLOSING:
+            self._ledger.hold(order.symbol, "close", now + SECOND)
+
+    def _protection_refused(self, order: OrderRecord, meaning: Reaction, why: str, now: int) -> None:
+        self._ledger.hold(order.symbol, order.leg, now + SECOND)
+        if meaning is Reaction.WOULD_TRIGGER:
+            self._close(order.symbol, f"the price is beyond its {order.leg.replace('_', '-')} already")
+        elif order.leg == "stop" and order.close_position:
+            if meaning not in {Reaction.NOTHING_TO_REDUCE, Reaction.STOP_STANDS}:
+                self._close(order.symbol, f"its stop was refused: {why}")
+        else:
+            self._ledger.hold(order.symbol, order.leg, now + self._ledger.policy.retry_after)
+
+    def _close(self, symbol: str, reason: str) -> None:
+        position = self._ledger.position(symbol)
+        if position.exposed and position.ours and not position.closing:
+            self._ledger.put(replace(position, closing=reason))
+
+    def unknown(self, order: OrderRecord, reason: str, now: int) -> None:
+        """The answer to its request was lost."""
+        held = self._ledger.doubts.get(order.id)
+        before = held.held_before if held else self._ledger.position(order.symbol).quantity
+        self._ledger.move(order, "unknown", "answer", reason, now)
+        self._ledger.doubts[order.id] = doubt.lost(self._ledger.policy, before, now)
+
+    def failed(self, order: OrderRecord, reason: str, until: int | None, now: int) -> None:
+        """It surely did not arrive. An entry is sent again a few times while its signal is fresh; what protects or
+        closes, until it has arrived."""
+        pause = min(200 * 2 ** max(order.attempts - 1, 0), 2 * SECOND)
+        again = max(until or 0, now + pause)
+        self._ledger.doubts.pop(order.id, None)
+        if order.leg in ENTERING:
+            late = order.plan is None or again > order.plan.fresh_until
+            if late or order.attempts > self._ledger.policy.resend_most:
+                self._ledger.move(order, "abandoned", "answer", f"it did not arrive, and is late now: {reason}", now)
+                return
+        self._ledger.move(order, "intended", "answer", f"it did not arrive: {reason}", now)
+        self._ledger.resend_at[order.id] = again
+
+    # Proving that an order is not there
+
+    def not_found(self, order: OrderRecord, asof: int, now: int) -> None:
+        """The exchange knows no order of that id. Right after it was sent, that proves nothing."""
+        wait = self._ledger.doubts.get(order.id)
+        if wait is None:
+            return
+        if order.leg in PROTECTING:
+            self._protection_not_found(order, asof, wait.gone_at, now)
+        elif asof >= wait.gone_at:
+            wait.absent = True
+            self._conclude(order, now)
+
+    def _protection_not_found(self, order: OrderRecord, asof: int, gone_at: int, now: int) -> None:
+        """It can only close, so a second copy does no harm: it is sent again while it is needed."""
+        if order.stands:
+            self._ledger.move(order, "cancelled", "query", "the exchange does not know it any more", now)
+        elif self._ledger.position(order.symbol).exposed:
+            self._ledger.send(order, now)
+        elif asof >= gone_at:
+            self._ledger.move(order, "abandoned", "query", "it never arrived, and is not needed", now)
+
+    def fills(self, event: ev.FillsSeen, now: int) -> None:
+        """Trades of a symbol: what our orders cost, and what an order that nobody knows may have done."""
+        mine = [one for one in self._ledger.orders.values() if one.symbol == event.symbol]
+        known = {one.exchange_id for one in mine}
+        for order in mine:
+            trades = [one for one in event.trades if one.exchange_id == order.exchange_id]
+            if trades and not order.unsettled:
+                self._account(order, trades, now)
+            wait = self._ledger.doubts.get(order.id)
+            if wait is not None and wait.absent and event.asof >= wait.gone_at:
+                wait.trades = doubt.unclaimed(order, event.trades, known)
+                self._conclude(order, now)
+
+    def _account(self, order: OrderRecord, trades: list[TradeTold], now: int) -> None:
+        quantity = sum((one.quantity for one in trades), ZERO)
+        if order.fee is not None or quantity < order.filled or not quantity:
+            return
+        priced = replace(
+            order,
+            fee=sum((one.fee for one in trades), ZERO),
+            realized=sum((one.realized for one in trades), ZERO),
+            average_price=sum((one.quantity * one.price for one in trades), ZERO) / quantity,
+            updated_at=now,
+        )
+        self._ledger.write(with_slippage(priced), "fills")
+        self._check_slippage(self._ledger.orders[order.id], now)
+
+    def _conclude(self, order: OrderRecord, now: int) -> None:
+        wait = self._ledger.doubts[order.id]
+        proven = doubt.verdict(order, wait, now)
+        if isinstance(proven, Absent):
+            self._ledger.move(order, "abandoned", "position", "unknown id, no trade, no change of the position", now)
+        elif proven is not None:
+            if wait.trades:
+                self._ledger.keep(replace(order, exchange_id=wait.trades[0].exchange_id))
+            self.seen(proven, "fills" if wait.trades else "position", now)
+
+    # Positions
+
+    def positions(self, told: Iterable[PositionTold], asof: int, by: By, now: int) -> None:
+        """What the exchange holds for us, by its own account. The newest statement wins."""
+        for one in told:
+            self._position(one, asof, by, now)
+
+    def _position(self, told: PositionTold, asof: int, by: By, now: int) -> None:
+        old = self._ledger.position(told.symbol)
+        if asof >= old.as_of:
+            self._moved_by_others(old, told, by)
+            self._ledger.put(self._restated(old, told, asof, now))
+        for order in self._ledger.unsettled(told.symbol):
+            wait = self._ledger.doubts.get(order.id)
+            if wait is not None and wait.absent and asof >= wait.gone_at and by != "stream":
+                wait.held_now = told.quantity
+                self._conclude(order, now)
+
+    def _restated(self, old: PositionRecord, told: PositionTold, asof: int, now: int) -> PositionRecord:
+        new = replace(old, quantity=told.quantity, entry_price=told.entry_price, as_of=asof)
+        if not told.quantity:
+            return new
+        side = side_of(told.quantity)
+        if old.signal is not None and old.side in {None, side}:
+            return replace(new, side=side)
+        entry = next((one for one in self._ledger.unsettled(told.symbol, *ENTERING) if _opens(one, told)), None)
+        if entry is not None:
+            return _planned(replace(new, side=None, signal=None, stop_price=None), entry, now)
+        self._report(f"position {told.symbol}", f"{told.quantity} {told.symbol} is not ours: it is left alone")
+        return PositionRecord(
+            told.symbol, told.quantity, told.entry_price, ours=False, side=side, as_of=asof,
+            entered_at=old.entered_at, reduced_at=old.reduced_at,
+        )  # fmt: skip
+
+    def _moved_by_others(self, old: PositionRecord, told: PositionTold, by: By) -> None:
+        """Ours changed between two snapshots, and no order of ours is under way or was filled since."""
+        if by != "reconcile" or not old.ours or not old.quantity or old.quantity == told.quantity or not old.as_of:
+            return
+        if old.settled and not any(one.leg not in PROTECTING for one in self._ledger.unsettled(told.symbol)):
+            title = f"position {told.symbol} changed"
+            self._ledger.warn(title, f"from {old.quantity} to {told.quantity}, by no fill that was told to us")
+
+    def _filled(self, order: OrderRecord, at: int, now: int) -> None:
+        position = self._ledger.position(order.symbol)
+        if order.leg not in ENTERING:
+            self._ledger.put(replace(position, reduced_at=max(position.reduced_at, at)))
+            return
+        if at > position.as_of or position.quantity:
+            position = _planned(position, order, now)
+        self._ledger.put(replace(position, entered_at=max(position.entered_at, at)))
+        self._check_slippage(order, now)
+
+    def _check_slippage(self, order: OrderRecord, now: int) -> None:
+        if order.slippage_pct is not None:
+            self._breakers.trip(risk.slipped(order.symbol, order.slippage_pct, self._ledger.policy.risk, now))
+
+    # Everything at once
+
+    def snapshot(self, event: ev.Snapshot, now: int) -> None:
+        """What is open at the exchange, against the journal. See "Mismatches" in docs/execution.md."""
+        for told in event.orders:
+            if told.id in self._ledger.orders:
+                self.seen(told, "reconcile", now)
+            elif is_ours(told.id):
+                self._adopt(told, now)
+            else:
+                self._report(f"order {told.id}", f"{told.symbol} {told.side}: not ours, it is left alone")
+        listed = {one.id for one in event.orders}
+        for order in list(self._ledger.orders.values()):
+            if order.stands and order.id not in listed and order.seen_at < event.asof:
+                self._missing(order, now)
+        told_positions = {one.symbol: one for one in event.positions}
+        silent = [PositionTold(each, ZERO, ZERO) for each in self._ledger.symbols() if each not in told_positions]
+        self.positions([*told_positions.values(), *silent], event.asof, "reconcile", now)
+
+    def _missing(self, order: OrderRecord, now: int) -> None:
+        """Open in the journal, and not at the exchange: it has ended, and how is asked at once."""
+        if order.id not in self._ledger.doubts:
+            held = self._ledger.position(order.symbol).quantity
+            wait = doubt.lost(self._ledger.policy, held, now)
+            wait.ask_at = wait.gone_at = now
+            self._ledger.doubts[order.id] = wait
+            self._ledger.touched.add(order.symbol)
+
+    def _adopt(self, told: OrderTold, now: int) -> None:
+        """Of an executor of ours, and not among what the journal has open: taken over as what its id says it is."""
+        leg = {"s": "stop", "p": "take_profit"}.get(told.id.removeprefix(PREFIX)[:1])
+        order = OrderRecord(
+            id=told.id,
+            symbol=told.symbol,
+            signal=None,
+            leg="take_profit" if leg == "take_profit" else "stop" if leg == "stop" else "flatten",
+            side=told.side,
+            type="TAKE_PROFIT_MARKET" if leg == "take_profit" else "STOP_MARKET" if leg == "stop" else "MARKET",
+            quantity=told.quantity,
+            created_at=told.at,
+            updated_at=now,
+            state=told.state or "accepted",
+            algo=told.algo,
+            trigger_price=told.trigger_price,
+            close_position=told.close_position,
+            reduce_only=not told.close_position,
+            exchange_id=told.exchange_id,
+            filled=told.filled,
+            seen_at=told.at,
+        )
+        self._ledger.warn("an order was found again", f"{told.id} ({order.leg} {told.symbol}) is open, and was final")
+        self._ledger.write(order, "reconcile", "open at the exchange, and not in the journal")
+
+    def _report(self, title: str, text: str) -> None:
+        if title not in self._reported:
+            self._reported.add(title)
+            self._ledger.warn(title, text)
+
+
+def _opens(order: OrderRecord, told: PositionTold) -> bool:
+    return order.plan is not None and (order.side == "BUY") == (told.quantity > 0)
+
+
+def _planned(position: PositionRecord, order: OrderRecord, now: int) -> PositionRecord:
+    """The position with what this order's fill means for it."""
+    plan = order.plan
+    if plan is None:
+        return position
+    long = order.side == "BUY"
+    opened = position.signal is None
+    return replace(
+        position,
+        ours=True,
+        side="long" if long else "short",
+        strategy=plan.strategy,
+        signal=order.signal if opened else position.signal,
+        unit_quantity=plan.unit_quantity,
+        atr=plan.atr,
+        last_add_price=plan.price,
+        stop_price=tightened(None if opened else position.stop_price, plan.stop_price, long=long),
+        take_profit_price=plan.take_profit_price,
+        opened_at=now if opened else position.opened_at,
+    )

@@ -1,0 +1,174 @@
+"""Compares what is with what should be, symbol by symbol, and does the next thing: asks, sends again, protects, closes,
+tidies up. Safe to call at any time, any number of times.
+"""
+
+from dataclasses import replace
+from decimal import Decimal
+
+from pipeline.execution import risk, sizing
+from pipeline.execution.breakers import Breakers
+from pipeline.execution.doubt import Doubt
+from pipeline.execution.effects import Cancel, Notify, Query, QueryFills, QueryPositions
+from pipeline.execution.ledger import Ledger
+from pipeline.execution.names import client_order_id
+from pipeline.execution.protection import CancelProtection, PlaceProtection, Step, stop_of, stop_steps, target_steps
+from pipeline.execution.records import (
+    CLOSING,
+    ENTERING,
+    PROTECTING,
+    OrderRecord,
+    PositionRecord,
+    exit_side,
+    flat,
+)
+from pipeline.timeline import SECOND
+
+_CANCEL_AGAIN = 2 * SECOND
+_PLACE_AGAIN = SECOND
+_DUST_AGAIN = 60 * SECOND
+
+
+class Keeper:
+    """Does the next thing for a symbol."""
+
+    def __init__(self, ledger: Ledger, breakers: Breakers) -> None:
+        self._ledger = ledger
+        self._breakers = breakers
+
+    def keep(self, symbol: str, now: int, *, flatten: bool) -> None:
+        """Whatever the symbol needs now."""
+        self._resolve(symbol, now)
+        position = self._ledger.position(symbol)
+        if not position.settled and self._ledger.may(symbol, "position", now, self._ledger.policy.ask_first * 2):
+            self._ledger.emit(QueryPositions(symbol))
+        if position.ours and position.exposed:
+            self._guard(position, now, flatten=flatten)
+        elif position.settled:
+            self._tidy(position, now)
+
+    # Doubts
+
+    def _resolve(self, symbol: str, now: int) -> None:
+        for order in self._ledger.unsettled(symbol):
+            if order.id in self._ledger.unjournaled:
+                continue
+            wait = self._ledger.doubts.get(order.id)
+            if wait is not None and now >= wait.ask_at:
+                self._ask(order, wait, now)
+            due = self._ledger.resend_at.get(order.id)
+            if due is not None and now >= due:
+                self._send_again(order, now)
+
+    def _ask(self, order: OrderRecord, wait: Doubt, now: int) -> None:
+        if order.state == "sent":
+            self._ledger.move(order, "unknown", "executor", "no answer came", now)
+        if wait.absent:
+            self._ledger.emit(QueryFills(order.symbol, order.created_at - SECOND))
+            self._ledger.emit(QueryPositions(order.symbol))
+        else:
+            self._ledger.emit(Query(order))
+        wait.asked(self._ledger.policy, now)
+
+    def _send_again(self, order: OrderRecord, now: int) -> None:
+        if order.leg in ENTERING or self._ledger.position(order.symbol).exposed:
+            self._ledger.send(order, now)
+        else:
+            self._ledger.move(order, "abandoned", "executor", "it never arrived, and is not needed any more", now)
+
+    # A position that is there
+
+    def _guard(self, position: PositionRecord, now: int, *, flatten: bool) -> None:
+        orders = self._ledger.unsettled(position.symbol)
+        stop = stop_of(position, orders)
+        since = None if stop else position.unprotected_since or now
+        target = next((one for one in orders if one.leg == "take_profit" and one.stands), None)
+        position = replace(
+            position,
+            stop_order=stop.id if stop else None,
+            take_profit_order=target.id if target else None,
+            unprotected_since=since,
+        )
+        naked = risk.unprotected(position, self._ledger.policy.risk, now)
+        if naked is not None:
+            self._breakers.trip(naked)
+        reason = "halt with flatten" if flatten else naked.reason if naked else None
+        if reason and not position.closing:
+            position = replace(position, closing=reason)
+        self._ledger.put(position)
+        if position.reduced_at <= position.as_of:
+            for step in [*stop_steps(position, orders), *target_steps(position, orders)]:
+                self._protect(position, step, now)
+        if position.closing and position.settled:
+            self._close(position, now)
+
+    def _protect(self, position: PositionRecord, step: Step, now: int) -> None:
+        if isinstance(step, CancelProtection):
+            self._cancel(step.order, now)
+        elif self._ledger.may(position.symbol, step.leg, now, _PLACE_AGAIN):
+            self._ledger.intend(_protective(self._ledger.policy.environment, position, step, now))
+
+    def _cancel(self, order: OrderRecord, now: int) -> None:
+        if self._ledger.may(order.symbol, f"cancel {order.id}", now, _CANCEL_AGAIN):
+            self._ledger.emit(Cancel(order))
+
+    def _close(self, position: PositionRecord, now: int) -> None:
+        if self._ledger.unsettled(position.symbol, *CLOSING):
+            return
+        if not self._ledger.may(position.symbol, "close", now, _PLACE_AGAIN):
+            return
+        filters = self._ledger.market(position.symbol).filters
+        quantity = sizing.closing_quantity(position.quantity, filters) if filters else abs(position.quantity)
+        if not quantity:
+            self._ledger.hold(position.symbol, "close", now + _DUST_AGAIN)
+            self._ledger.warn(f"{position.symbol} cannot be closed", f"{position.quantity} is less than a lot")
+            return
+        self._ledger.emit(Notify("warning", f"closing {position.symbol}", position.closing or ""))
+        self._ledger.intend(_closing(self._ledger.policy.environment, position, quantity, now))
+
+    # A position that is gone, or not ours
+
+    def _tidy(self, position: PositionRecord, now: int) -> None:
+        for order in self._ledger.unsettled(position.symbol, *PROTECTING):
+            if order.stands:
+                self._cancel(order, now)
+        under_way = self._ledger.unsettled(position.symbol)
+        if position.ours and position.signal is not None and not under_way:
+            self._ledger.emit(
+                Notify("info", f"{position.symbol} is closed", position.closing or "by its stop or target")
+            )
+            as_of, entered, reduced = position.as_of, position.entered_at, position.reduced_at
+            self._ledger.put(replace(flat(position.symbol, as_of), entered_at=entered, reduced_at=reduced))
+
+
+def _protective(environment: str, position: PositionRecord, step: PlaceProtection, now: int) -> OrderRecord:
+    whole = step.quantity is None
+    return OrderRecord(
+        id=client_order_id(environment, f"{position.signal}", step.leg, now),
+        symbol=position.symbol,
+        signal=position.signal,
+        leg=step.leg,
+        side=exit_side(position.side or "long"),
+        type="STOP_MARKET" if step.leg == "stop" else "TAKE_PROFIT_MARKET",
+        quantity=step.quantity,
+        algo=True,
+        trigger_price=step.trigger,
+        close_position=whole,
+        reduce_only=not whole,
+        created_at=now,
+        updated_at=now,
+    )
+
+
+def _closing(environment: str, position: PositionRecord, quantity: Decimal, now: int) -> OrderRecord:
+    return OrderRecord(
+        id=client_order_id(environment, f"{position.signal}", "flatten", now),
+        symbol=position.symbol,
+        signal=position.signal,
+        leg="flatten",
+        side="SELL" if position.quantity > 0 else "BUY",
+        type="MARKET",
+        quantity=quantity,
+        reduce_only=True,
+        created_at=now,
+        updated_at=now,
+    )

@@ -1,0 +1,178 @@
+"""The executor's memory: orders, positions and what is being waited for; and the effects that are to leave. It decides
+nothing; what it changes, it journals.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+
+from pipeline.execution.doubt import Doubt, sent
+from pipeline.execution.effects import Effect, JournalIntent, JournalOrder, JournalPosition, Notify, Place
+from pipeline.execution.records import (
+    ENTERING,
+    PROTECTING,
+    ZERO,
+    By,
+    Market,
+    OrderRecord,
+    Policy,
+    PositionRecord,
+    flat,
+)
+from schemas.orders import Leg, State
+
+
+@dataclass(slots=True)
+class Ledger:
+    """One process's view of the journal. Everything here can be built again from the journal and one snapshot."""
+
+    policy: Policy
+    orders: dict[str, OrderRecord] = field(default_factory=dict)
+    positions: dict[str, PositionRecord] = field(default_factory=dict)
+    markets: dict[str, Market] = field(default_factory=dict)
+    doubts: dict[str, Doubt] = field(default_factory=dict)
+    unjournaled: set[str] = field(default_factory=set)
+    resend_at: dict[str, int] = field(default_factory=dict)
+    not_before: dict[tuple[str, str], int] = field(default_factory=dict)
+    sends: list[int] = field(default_factory=list)
+    touched: set[str] = field(default_factory=set)
+    _effects: list[Effect] = field(default_factory=list)
+    _journaled: dict[str, PositionRecord] = field(default_factory=dict)
+
+    # Reading
+
+    def market(self, symbol: str) -> Market:
+        """What is known of the symbol."""
+        return self.markets.setdefault(symbol, Market())
+
+    def position(self, symbol: str) -> PositionRecord:
+        """The position in the symbol; flat if there is none."""
+        return self.positions.get(symbol) or flat(symbol)
+
+    def unsettled(self, symbol: str, *legs: Leg) -> list[OrderRecord]:
+        """The symbol's orders that still need watching, of those legs or of all."""
+        return [
+            one
+            for one in self.orders.values()
+            if one.symbol == symbol and one.unsettled and (not legs or one.leg in legs)
+        ]
+
+    def busy(self, symbol: str) -> bool:
+        """Whether something is under way that a new decision would have to wait for."""
+        position = self.position(symbol)
+        if not position.settled or position.closing:
+            return True
+        under_way = self.unsettled(symbol)
+        return any(one.leg not in PROTECTING or not position.exposed for one in under_way)
+
+    def open_symbols(self) -> frozenset[str]:
+        """Where we hold something, or soon may."""
+        held = {one.symbol for one in self.positions.values() if one.ours and one.exposed}
+        return frozenset(held | {one.symbol for one in self.orders.values() if one.unsettled and one.leg in ENTERING})
+
+    def reserved(self, since: int) -> Decimal:
+        """Margin of entries that were sent after the account was last told."""
+        news = (one for one in self.orders.values() if one.leg in ENTERING and one.created_at >= since and one.plan)
+        return sum((self._margin(one) for one in news), ZERO)
+
+    def _margin(self, order: OrderRecord) -> Decimal:
+        leverage = self.market(order.symbol).leverage or 1
+        return (order.quantity or ZERO) * (order.plan.price if order.plan else ZERO) / leverage
+
+    # Waiting
+
+    def may(self, symbol: str, what: str, now: int, pause: int) -> bool:
+        """Whether `what` may be tried for the symbol now; if so, not again before `pause` has passed."""
+        if now < self.not_before.get((symbol, what), 0):
+            return False
+        self.not_before[symbol, what] = now + pause
+        return True
+
+    def hold(self, symbol: str, what: str, until: int) -> None:
+        """`what` is not to be tried for the symbol before that."""
+        self.not_before[symbol, what] = until
+
+    # Writing
+
+    def emit(self, effect: Effect) -> None:
+        """This is to be done, after everything that was emitted before."""
+        self._effects.append(effect)
+
+    def warn(self, title: str, text: str) -> None:
+        """A person should know."""
+        self.emit(Notify("warning", title, text))
+
+    def intend(self, order: OrderRecord) -> None:
+        """Ask the journal to take the order; it is sent once that is done."""
+        self.orders[order.id] = order
+        self.unjournaled.add(order.id)
+        self.touched.add(order.symbol)
+        self.emit(JournalIntent(order))
+
+    def send(self, order: OrderRecord, now: int) -> None:
+        """The order leaves now."""
+        leaving = replace(order, state="sent", attempts=order.attempts + 1, updated_at=now)
+        self.emit(Place(leaving))
+        self.doubts[order.id] = sent(self.policy, self.position(order.symbol).quantity, now)
+        self.resend_at.pop(order.id, None)
+        self.sends.append(now)
+        self.write(leaving, "executor")
+
+    def move(self, order: OrderRecord, state: State, by: By, detail: str, now: int) -> OrderRecord:
+        """The order is in that state now."""
+        moved = replace(order, state=state, updated_at=now)
+        self.write(moved, by, detail)
+        return moved
+
+    def write(self, order: OrderRecord, by: By, detail: str | None = None) -> None:
+        """Keep the order as it is now, in the journal too."""
+        self.keep(order)
+        self.emit(JournalOrder(order, by, detail))
+
+    def keep(self, order: OrderRecord) -> None:
+        """Keep the order as it is now. Nobody waits for the answer to a settled one."""
+        self.orders[order.id] = order
+        self.touched.add(order.symbol)
+        if not order.in_doubt:
+            self.doubts.pop(order.id, None)
+            self.resend_at.pop(order.id, None)
+
+    def forget(self, order: OrderRecord) -> None:
+        """The order was never journaled: it has never been."""
+        self.orders.pop(order.id, None)
+        self.unjournaled.discard(order.id)
+        self.touched.add(order.symbol)
+
+    def put(self, position: PositionRecord) -> None:
+        """Keep the position as it is now; it is journaled with the next effects."""
+        self.positions[position.symbol] = position
+        self.touched.add(position.symbol)
+
+    def load(self, orders: Iterable[OrderRecord], positions: Iterable[PositionRecord]) -> None:
+        """What the journal has."""
+        self.orders.update((one.id, one) for one in orders)
+        for one in positions:
+            loaded = replace(one, as_of=0, entered_at=0, reduced_at=0)
+            self.positions[one.symbol] = self._journaled[one.symbol] = loaded
+        self.touched.update(self.symbols())
+
+    def symbols(self) -> Iterator[str]:
+        """Every symbol with a position or an order in memory."""
+        return iter(dict.fromkeys([*self.positions, *(one.symbol for one in self.orders.values())]))
+
+    def take(self) -> list[Effect]:
+        """The effects, each handed out once. Positions first: an order that is final in the journal has told all that
+        it means for its position."""
+        changed = [
+            one
+            for symbol, one in self.positions.items()
+            if symbol in self.touched and _durable(one) != _durable(self._journaled.get(symbol, flat(symbol)))
+        ]
+        self._journaled.update((one.symbol, one) for one in changed)
+        effects, self._effects = self._effects, []
+        self.touched.clear()
+        return [*map(JournalPosition, changed), *effects]
+
+
+def _durable(position: PositionRecord) -> PositionRecord:
+    return replace(position, as_of=0, entered_at=0, reduced_at=0)

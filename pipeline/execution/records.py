@@ -1,0 +1,291 @@
+"""What the executor knows of orders, positions, signals and the account. Data only; `now` and every other time is the
+exchange's time in milliseconds, as well as this machine knows it."""
+
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Final, Literal
+
+from pipeline.settings import Risk
+from pipeline.timeline import MINUTE, SECOND
+from schemas.orders import UNSETTLED, Leg, OrderType, State
+from schemas.signals import Kind, Side, Verdict
+from schemas.symbols import Filters
+
+Mode = Literal["signal-only", "auto-execute"]
+OrderSide = Literal["BUY", "SELL"]
+By = Literal["executor", "answer", "stream", "query", "fills", "position", "reconcile", "command"]
+
+ZERO: Final = Decimal(0)
+ENTERING: Final[tuple[Leg, ...]] = ("trial", "entry", "add")
+CLOSING: Final[tuple[Leg, ...]] = ("exit", "flatten")
+PROTECTING: Final[tuple[Leg, ...]] = ("stop", "take_profit")
+IN_DOUBT: Final[tuple[State, ...]] = ("intended", "sent", "unknown")
+STANDING: Final[tuple[State, ...]] = ("accepted", "partially_filled")
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """How the executor behaves: the settings, and how patient it is."""
+
+    environment: str
+    risk: Risk
+    production: bool = False
+    taker_fee: Decimal = Decimal("0.0005")
+    recv_window: int = 5 * SECOND
+    late_margin: int = 2 * SECOND
+    """How long after the end of its receive window a request is still given the time to show up."""
+    ask_first: int = 250
+    ask_most: int = 4 * SECOND
+    """Between two questions about the same thing: at first, and at most."""
+    answer_within: int = 20 * SECOND
+    """A request that has not ended by then counts as lost."""
+    resend_most: int = 3
+    """How often an entry that surely did not arrive is sent again, while its signal is fresh."""
+    retry_after: int = 30 * SECOND
+    """Before something that was refused, but that nothing depends on, is tried again."""
+    reconcile_every: int = MINUTE
+
+    @property
+    def surely_gone(self) -> int:
+        """After so long, a request that nobody has seen will not be carried out any more."""
+        return self.recv_window + self.late_margin
+
+
+@dataclass(frozen=True, slots=True)
+class SignalView:
+    """What the executor reads of a signal. `atr` is the column of that name at its candle."""
+
+    id: str
+    symbol: str
+    interval: str
+    strategy: str
+    kind: Kind
+    side: Side
+    at: int
+    price: Decimal
+    atr: Decimal | None
+    confirmed: bool
+    fresh_until: int | None
+    verdict: Verdict = "fresh"
+
+
+@dataclass(frozen=True, slots=True)
+class PlanRecord:
+    """What an order's fill means for the position: written with the intent, so that a restart knows it too."""
+
+    strategy: str
+    price: Decimal
+    atr: Decimal
+    unit_quantity: Decimal
+    stop_price: Decimal
+    take_profit_price: Decimal | None
+    fresh_until: int
+
+
+@dataclass(frozen=True, slots=True)
+class OrderRecord:
+    """One order as the journal has it. `seen_at` is when the exchange last said something about it."""
+
+    id: str
+    symbol: str
+    signal: str | None
+    leg: Leg
+    side: OrderSide
+    type: OrderType
+    quantity: Decimal | None
+    created_at: int
+    updated_at: int
+    state: State = "intended"
+    algo: bool = False
+    trigger_price: Decimal | None = None
+    reduce_only: bool = False
+    close_position: bool = False
+    plan: PlanRecord | None = None
+    exchange_id: int | None = None
+    attempts: int = 0
+    filled: Decimal = ZERO
+    average_price: Decimal | None = None
+    fee: Decimal | None = None
+    realized: Decimal | None = None
+    slippage_pct: float | None = None
+    error_code: int | None = None
+    seen_at: int = 0
+
+    @property
+    def unsettled(self) -> bool:
+        """Whether it still needs watching."""
+        return self.state in UNSETTLED
+
+    @property
+    def in_doubt(self) -> bool:
+        """Whether nobody here knows if the exchange has it."""
+        return self.state in IN_DOUBT
+
+    @property
+    def stands(self) -> bool:
+        """Whether it is open at the exchange, as far as we know."""
+        return self.state in STANDING
+
+
+@dataclass(frozen=True, slots=True)
+class PositionRecord:
+    """A position and what it needs. The quantity is what the exchange last said (`as_of`), never a sum of our own."""
+
+    symbol: str
+    quantity: Decimal = ZERO
+    entry_price: Decimal = ZERO
+    ours: bool = True
+    side: Side | None = None
+    strategy: str | None = None
+    signal: str | None = None
+    unit_quantity: Decimal | None = None
+    atr: Decimal | None = None
+    last_add_price: Decimal | None = None
+    stop_order: str | None = None
+    stop_price: Decimal | None = None
+    take_profit_order: str | None = None
+    take_profit_price: Decimal | None = None
+    unprotected_since: int | None = None
+    closing: str | None = None
+    opened_at: int | None = None
+    as_of: int = 0
+    entered_at: int = 0
+    reduced_at: int = 0
+
+    @property
+    def settled(self) -> bool:
+        """Whether the exchange told the quantity after every fill that we know of."""
+        return self.as_of >= max(self.entered_at, self.reduced_at)
+
+    @property
+    def exposed(self) -> bool:
+        """Whether there is, or has to be assumed, something to protect."""
+        return self.quantity != 0 or self.entered_at > self.as_of
+
+    @property
+    def units(self) -> Decimal:
+        """How many units are held."""
+        return abs(self.quantity) / self.unit_quantity if self.unit_quantity else ZERO
+
+
+@dataclass(frozen=True, slots=True)
+class OrderTold:
+    """What the exchange says about an order: by an answer, a query, a list of open orders, or the stream.
+
+    `state` is None where it used a word we do not know. `algo` says which kind of order spoke: the order that a
+    conditional order placed when it fired may carry the same id.
+    """
+
+    id: str
+    symbol: str
+    side: OrderSide
+    state: State | None
+    filled: Decimal
+    at: int
+    algo: bool = False
+    exchange_id: int | None = None
+    average_price: Decimal | None = None
+    quantity: Decimal | None = None
+    trigger_price: Decimal | None = None
+    close_position: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PositionTold:
+    """A position as the exchange says it. Signed; zero is flat."""
+
+    symbol: str
+    quantity: Decimal
+    entry_price: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class TradeTold:
+    """A fill, as `userTrades` lists it: it names the exchange's order id, not ours."""
+
+    exchange_id: int
+    side: OrderSide
+    quantity: Decimal
+    price: Decimal
+    fee: Decimal
+    realized: Decimal
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class AccountView:
+    """What the account is worth. `day_start` is the equity at 00:00 UTC, moved by deposits and withdrawals since."""
+
+    equity: Decimal
+    available: Decimal
+    at: int
+    day_start: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TradingView:
+    """One symbol's own trading settings; None means: as in the settings."""
+
+    enabled: bool = True
+    strategies: tuple[str, ...] | None = None
+    leverage: int | None = None
+    stop_atr: Decimal | None = None
+    take_profit_atr: Decimal | None = None
+    max_position: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BreakerView:
+    """A tripped breaker. `symbol` None: it holds for all; `until` None: until somebody resets it."""
+
+    name: str
+    reason: str
+    at: int
+    symbol: str | None = None
+    until: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionView:
+    """What was decided on a signal: done, or in signal-only mode left at that."""
+
+    mode: Mode
+    at: int
+    units: Decimal
+    quantity: Decimal
+    notional: Decimal
+    equity: Decimal
+    leverage: int
+    stop_price: Decimal | None = None
+    take_profit_price: Decimal | None = None
+
+
+@dataclass(slots=True)
+class Market:
+    """What is known of one symbol. `leverage` is what the exchange has set."""
+
+    filters: Filters | None = None
+    leverage: int | None = None
+    trading: TradingView = TradingView()
+    price: Decimal | None = None
+    price_at: int = 0
+
+
+def entry_side(side: Side) -> OrderSide:
+    """The side of an order that opens."""
+    return "BUY" if side == "long" else "SELL"
+
+
+def exit_side(side: Side) -> OrderSide:
+    """The side of an order that closes."""
+    return "SELL" if side == "long" else "BUY"
+
+
+def side_of(quantity: Decimal) -> Side:
+    """Which way a position of that signed quantity points."""
+    return "long" if quantity > 0 else "short"
+
+
+def flat(symbol: str, as_of: int = 0) -> PositionRecord:
+    """No position."""
+    return PositionRecord(symbol, as_of=as_of)

@@ -1,0 +1,226 @@
+"""What may be opened, and what stops everything from being opened. Each limit is one function that answers with the
+reason, or None. Closing and protecting are never limited.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from typing import Final
+
+from pipeline.execution import sizing
+from pipeline.execution.records import ZERO, AccountView, BreakerView, Market, Mode, Policy, PositionRecord, SignalView
+from pipeline.settings import Risk
+from pipeline.timeline import DAY, MINUTE, SECOND, iso
+
+_FEWEST_CALLS: Final = 10
+"""Below so many calls in a minute, a share of errors says nothing."""
+_ERROR_PAUSE: Final = 5 * MINUTE
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """A signal that wants to open something, and everything a limit may look at."""
+
+    signal: SignalView
+    now: int
+    mode: Mode
+    policy: Policy
+    market: Market
+    account: AccountView
+    position: PositionRecord
+    halted: bool
+    stage: int
+    breakers: tuple[BreakerView, ...]
+    open_symbols: frozenset[str]
+    reserved: Decimal = ZERO
+    """Margin of entries that the account did not yet know of."""
+
+    @property
+    def risk(self) -> Risk:
+        """The settings, with what the symbol has of its own."""
+        trading = self.market.trading
+        own = {
+            "leverage": trading.leverage, "stop_atr": trading.stop_atr, "take_profit_atr": trading.take_profit_atr,
+        }  # fmt: skip
+        return self.policy.risk.model_copy(update={name: value for name, value in own.items() if value is not None})
+
+
+def _halted(ask: Ask) -> str | None:
+    return "halted" if ask.halted else None
+
+
+def _breaker(ask: Ask) -> str | None:
+    for one in ask.breakers:
+        if one.symbol in {None, ask.signal.symbol}:
+            return f"breaker {one.name}: {one.reason}"
+    return None
+
+
+def _symbol_off(ask: Ask) -> str | None:
+    return None if ask.market.trading.enabled else f"trading of {ask.signal.symbol} is off"
+
+
+def _strategy_off(ask: Ask) -> str | None:
+    allowed = ask.market.trading.strategies
+    if allowed is None or ask.signal.strategy in allowed:
+        return None
+    return f"{ask.signal.strategy} is not among the strategies of {ask.signal.symbol}: {', '.join(allowed) or 'none'}"
+
+
+def _not_traded(ask: Ask) -> str | None:
+    return None if ask.market.filters else f"the exchange does not trade {ask.signal.symbol} now"
+
+
+def _no_atr(ask: Ask) -> str | None:
+    atr = ask.signal.atr
+    return None if atr is not None and atr.is_finite() and atr > 0 else "the signal has no ATR to size by"
+
+
+def _stale(ask: Ask) -> str | None:
+    most = ask.risk.stale_feed_seconds
+    age = ask.now - ask.market.price_at
+    if ask.market.price is not None and age <= most * SECOND:
+        return None
+    seen = f"was heard {age // SECOND} s ago" if ask.market.price is not None else "was never heard"
+    return f"stale data: the feed of {ask.signal.symbol} {seen}, at most {most} s are allowed"
+
+
+def _price_moved(ask: Ask) -> str | None:
+    price, at_signal, most = ask.market.price or ask.signal.price, ask.signal.price, ask.risk.max_slippage_percent
+    worse = price - at_signal if ask.signal.side == "long" else at_signal - price
+    if worse / at_signal * 100 <= most:
+        return None
+    return f"the price moved from {at_signal} to {price} since the signal, more than {most} %"
+
+
+def _outside_band(ask: Ask) -> str | None:
+    price, filters = ask.market.price or ask.signal.price, ask.market.filters
+    if filters is None or sizing.in_band(ask.signal.price, price, filters):
+        return None
+    return f"the signal's price {ask.signal.price} is outside the exchange's band around {price}"
+
+
+def _wrong_leverage(ask: Ask) -> str | None:
+    if ask.mode == "signal-only" or ask.market.leverage == ask.risk.leverage:
+        return None
+    return f"the exchange has leverage {ask.market.leverage or 'unknown'} set, not {ask.risk.leverage}"
+
+
+def _too_many_positions(ask: Ask) -> str | None:
+    others = ask.open_symbols - {ask.signal.symbol}
+    if len(others) < ask.risk.max_open_positions:
+        return None
+    return f"{len(others)} positions are open, and {ask.risk.max_open_positions} is the most"
+
+
+def _foreign(ask: Ask) -> str | None:
+    if ask.position.ours or ask.position.quantity == 0:
+        return None
+    return f"somebody else holds {ask.position.quantity} {ask.signal.symbol} on this account"
+
+
+CHECKS: Final[tuple[Callable[[Ask], str | None], ...]] = (
+    _halted,
+    _breaker,
+    _symbol_off,
+    _strategy_off,
+    _not_traded,
+    _no_atr,
+    _foreign,
+    _stale,
+    _price_moved,
+    _outside_band,
+    _wrong_leverage,
+    _too_many_positions,
+)
+
+
+def refusal(ask: Ask) -> str | None:
+    """Why nothing may be opened on this signal, if anything says so."""
+    return next((reason for check in CHECKS if (reason := check(ask))), None)
+
+
+def limits(ask: Ask) -> sizing.Limits:
+    """What the position may be worth, counting what it holds already."""
+    held = abs(ask.position.quantity) * ask.signal.price
+    most = {"max_position_percent": ask.account.equity * ask.risk.max_position_percent / 100}
+    if ask.market.trading.max_position is not None:
+        most["the symbol's max_position"] = ask.market.trading.max_position
+    cap = sizing.stage_cap(ask.stage) if ask.policy.production else None
+    if cap is not None:
+        most[f"production stage {ask.stage}"] = cap
+    rooms = {name: notional - held for name, notional in most.items()}
+    free = ask.account.available - ask.reserved
+    return sizing.Limits(rooms, free, ask.risk.leverage, ask.policy.taker_fee)
+
+
+# What trips by itself
+
+
+def daily(account: AccountView, risk: Risk, now: int) -> BreakerView | None:
+    """The day's loss limit or profit target is reached: nothing new until tomorrow, UTC."""
+    if not account.day_start or account.day_start <= 0 or account.at // DAY != now // DAY:
+        return None
+    change = (account.equity - account.day_start) / account.day_start * 100
+    tomorrow = (now // DAY + 1) * DAY
+    if change <= -risk.daily_loss_percent:
+        reason = f"the day's loss is {-change:.2f} %, the limit {risk.daily_loss_percent} %"
+        return BreakerView("daily-loss", reason, now, until=tomorrow)
+    if risk.daily_profit_percent is not None and change >= risk.daily_profit_percent:
+        reason = f"the day's profit is {change:.2f} %, the target {risk.daily_profit_percent} %"
+        return BreakerView("daily-profit", reason, now, until=tomorrow)
+    return None
+
+
+def slipped(symbol: str, slippage_pct: float, risk: Risk, now: int) -> BreakerView | None:
+    """A fill was much worse than the signal's price: the symbol rests until tomorrow, UTC."""
+    if Decimal(str(slippage_pct)) <= risk.max_slippage_percent:
+        return None
+    reason = f"a fill was {slippage_pct:.3f} % worse than the signal's price, at most {risk.max_slippage_percent} %"
+    return BreakerView(f"slippage:{symbol}", reason, now, symbol=symbol, until=(now // DAY + 1) * DAY)
+
+
+def too_many_errors(calls: Iterable[bool], risk: Risk, now: int) -> BreakerView | None:
+    """Too large a share of the last minute's calls to the exchange gave no sensible answer."""
+    outcomes = list(calls)
+    errors = outcomes.count(False)
+    if len(outcomes) < _FEWEST_CALLS or Decimal(errors) / len(outcomes) * 100 <= risk.max_error_percent:
+        return None
+    reason = f"{errors} of {len(outcomes)} calls in a minute failed, at most {risk.max_error_percent} %"
+    return BreakerView("errors", reason, now, until=now + _ERROR_PAUSE)
+
+
+def too_many_orders(sent: int, risk: Risk, now: int) -> BreakerView | None:
+    """As many orders left in the last minute as ever may."""
+    if sent < risk.max_orders_per_minute:
+        return None
+    reason = f"{sent} orders left within a minute, {risk.max_orders_per_minute} is the most"
+    return BreakerView("orders", reason, now, until=now + MINUTE)
+
+
+def unprotected(position: PositionRecord, risk: Risk, now: int) -> BreakerView | None:
+    """A position has been without its stop for too long: the symbol rests until a person has looked."""
+    since = position.unprotected_since
+    if since is None or now - since <= risk.unprotected_seconds * SECOND:
+        return None
+    reason = f"{position.symbol} had no stop since {iso(since)}, longer than {risk.unprotected_seconds} s"
+    return BreakerView(f"unprotected:{position.symbol}", reason, now, symbol=position.symbol)
+
+
+def by_hand(name: str, reason: str, now: int, symbol: str | None = None) -> BreakerView:
+    """One that only a person resets."""
+    return BreakerView(f"{name}:{symbol}" if symbol else name, reason, now, symbol=symbol)
+
+
+def is_over(breaker: BreakerView, now: int) -> bool:
+    """Whether its time has come."""
+    return breaker.until is not None and breaker.until <= now
+
+
+def extended(old: BreakerView | None, new: BreakerView) -> BreakerView | None:
+    """The breaker to write, or None where the one that is tripped says as much."""
+    if old is None:
+        return new
+    if old.until is not None and (new.until is None or new.until > old.until + MINUTE):
+        return replace(new, at=old.at)
+    return None
