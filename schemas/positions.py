@@ -1,6 +1,7 @@
 """What is held now: one document a symbol and position side, kept equal to the exchange by reconciliation."""
 
 from datetime import datetime
+from typing import Literal
 
 from pydantic import Field
 from pymongo import ASCENDING, IndexModel
@@ -24,6 +25,7 @@ class Position(Document):
     liquidation_price: Money | None = None
 
     ours: bool = Field(description="False: opened by someone else; reported, left alone")
+    side: Literal["long", "short"] | None = None
     strategy: str | None = None
     signal: str | None = Field(default=None, description="the signal that opened it")
     units: Money | None = Field(default=None, description="how many units it holds by now")
@@ -37,9 +39,6 @@ class Position(Document):
     unprotected_since: datetime | None = Field(default=None, description="None while its stop stands")
     closing: str | None = Field(default=None, description="why it is being closed, while it is")
     opened_at: datetime | None = None
-    as_of: datetime | None = Field(default=None, description="the moment for which the exchange said the quantity")
-    entered_at: datetime | None = Field(default=None, description="the last fill that opened or added")
-    reduced_at: datetime | None = Field(default=None, description="the last fill that closed something")
     updated_at: datetime
 
 

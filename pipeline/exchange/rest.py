@@ -8,7 +8,7 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from types import TracebackType
@@ -39,6 +39,9 @@ from pipeline.timeline import MINUTE, SECOND
 log = logging.getLogger(__name__)
 
 Security = Literal["public", "key", "signed"]
+Permit = Callable[[Call], None]
+"""Asked last, when the request is stamped and signed: raises to keep it here. However long the machine sleeps after
+that, the exchange refuses what arrives later than its receive window."""
 
 _BODY_LOGGED: Final = 300
 _CLOCK_SAMPLES: Final = 3
@@ -81,6 +84,7 @@ class RestClient:
         stop: threading.Event | None = None,
         random_: random.Random | None = None,
         breaker: CircuitBreaker | None = None,
+        permit: Permit | None = None,
         connections: int = 16,
     ) -> None:
         self.environment = environment
@@ -93,6 +97,7 @@ class RestClient:
             "1m": LimitGate(environment.orders_per_minute, 1.0, self.clock, MINUTE, self.stop),
         }
         self._credentials = credentials
+        self._permit = permit
         self._random = random_ or random.Random()
         self._wire = Wire(environment, connections)
 
@@ -208,6 +213,8 @@ class RestClient:
     ) -> Answer:
         began, asked_at = time.monotonic(), self.clock.now() - self.clock.uncertainty
         query, headers = self._signed(call, parameters, security)
+        if self._permit is not None:
+            self._permit(call)
         log.debug("%s %s", call, {name: value for name, value in parameters.items() if name not in _SECRET_PARAMETERS})
         url = self.environment.rest_url + call.path + (f"?{query}" if query else "")
         raw = self._wire.send(call, url, headers)

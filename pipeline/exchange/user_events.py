@@ -51,9 +51,15 @@ class AlgoUpdate(msgspec.Struct, frozen=True, kw_only=True):
     algo_id: int = msgspec.field(name="aid")
     symbol: str = msgspec.field(name="s")
     status: str = msgspec.field(name="X")
+    side: str = msgspec.field(name="S", default="")
     actual_order_id: str = msgspec.field(name="ai", default="")
+    filled: Decimal = msgspec.field(name="aq", default=Decimal(0))
+    average_price: Decimal = msgspec.field(name="ap", default=Decimal(0))
+    quantity: Decimal = msgspec.field(name="q", default=Decimal(0))
+    close_position: bool = msgspec.field(name="cp", default=False)
     trigger_price: Decimal | None = msgspec.field(name="tp", default=None)
     reason: str = msgspec.field(name="rm", default="")
+    time: int = 0
 
 
 class BalanceChange(msgspec.Struct, frozen=True, kw_only=True):
@@ -79,6 +85,7 @@ class AccountUpdate(msgspec.Struct, frozen=True, kw_only=True):
     reason: str = msgspec.field(name="m")
     balances: tuple[BalanceChange, ...] = msgspec.field(name="B", default=())
     positions: tuple[PositionChange, ...] = msgspec.field(name="P", default=())
+    time: int = 0
 
 
 class KeyExpired(msgspec.Struct, frozen=True):
@@ -97,6 +104,7 @@ UserEvent = OrderUpdate | AlgoUpdate | AccountUpdate | KeyExpired | Other
 class _Envelope(msgspec.Struct):
     e: str
     E: int = 0
+    T: int = 0
     o: msgspec.Raw = msgspec.Raw()
     a: msgspec.Raw = msgspec.Raw()
 
@@ -115,9 +123,9 @@ def decode_event(message: bytes) -> UserEvent | None:
             case "ORDER_TRADE_UPDATE":
                 return _orders.decode(envelope.o)
             case "ALGO_UPDATE":
-                return _algos.decode(envelope.o)
+                return msgspec.structs.replace(_algos.decode(envelope.o), time=envelope.T or envelope.E)
             case "ACCOUNT_UPDATE":
-                return _accounts.decode(envelope.a)
+                return msgspec.structs.replace(_accounts.decode(envelope.a), time=envelope.T or envelope.E)
             case "listenKeyExpired":
                 return KeyExpired()
             case name:

@@ -78,12 +78,14 @@ class UserStream:
         self._limits = limits or UserLimits()
         self._random = random_ or random.Random()
         self._news_due: float | None = None
+        self._heard_at = 0.0
         self.connects = 0
         self.unreadable = 0
 
-    def expect_news(self) -> None:
-        """Something was done that the stream must tell of soon. If it does not, the connection is a dead one."""
-        if self._news_due is None:
+    def expect_news(self, since: float) -> None:
+        """Something was done, begun at that time of the loop's clock, that the stream must tell of soon: if it does
+        not, the connection is a dead one. It may have told already: it is often quicker than the answer."""
+        if self._news_due is None and self._heard_at < since:
             self._news_due = asyncio.get_running_loop().time() + self._limits.news_within
 
     async def run(self) -> None:
@@ -148,7 +150,7 @@ class UserStream:
     async def _receive(self, socket: ClientConnection) -> None:
         while True:
             event = decode_event(await socket.recv(decode=False))
-            self._news_due = None
+            self._news_due, self._heard_at = None, asyncio.get_running_loop().time()
             if event is None:
                 self.unreadable += 1
                 self._listener.user_lost("an event could not be read")

@@ -40,16 +40,18 @@ class OrderJournal:
             return False
         return True
 
-    def append(self, order_id: str, fence: int, step: Transition, changes: Mapping[str, Any], *, sent: bool) -> None:
-        """Add a state to the order's history, with what became known; `sent` counts an attempt to send it."""
-        update: dict[str, Any] = {
+    def append(self, order_id: str, fence: int, step: Transition, changes: Mapping[str, Any]) -> None:
+        """Add a state to the order's history, with what became known."""
+        update = {
             "$set": {**to_bson(changes), "state": step.state, "updated_at": step.at},
             "$push": {"history": step.to_mongo()},
         }
-        if sent:
-            update["$inc"] = {"attempts": 1}
         if not self._orders.update_one({"_id": order_id, "fence": fence}, update).matched_count:
             raise FencedError(f"order {order_id} is not ours to change under fence {fence}")
+
+    def add(self, order_id: str, changes: Mapping[str, Any]) -> None:
+        """Write down what was learnt about a settled order afterwards: what it cost and what it brought."""
+        self._orders.update_one({"_id": order_id}, {"$set": to_bson(changes)})
 
     def claim(self, fence: int) -> None:
         """Take over what earlier holders left unsettled: from now on only this fence may change it."""

@@ -153,8 +153,8 @@ async def test_a_connection_that_does_not_tell_what_was_done_is_made_anew(simula
     async with listening(simulator.url, replace(QUICK, news_within=0.3)) as (stream, heard, _):
         await heard.until(lambda: heard.story == ["connected"])
         simulator.freeze_connections("private")
+        stream.expect_news(asyncio.get_running_loop().time())
         await trade(stream)
-        stream.expect_news()
         await heard.until(lambda: len(heard.story) == 3)
         assert heard.story[1] == "no word of what was done within 0.3 s"
         assert of(heard.events, OrderUpdate) == []
@@ -164,11 +164,14 @@ async def test_a_connection_that_does_not_tell_what_was_done_is_made_anew(simula
 async def test_news_that_come_leave_the_connection_alone(simulator: Simulator) -> None:
     async with listening(simulator.url) as (stream, heard, _):
         await heard.until(lambda: heard.story == ["connected"])
-        stream.expect_news()
+        began = asyncio.get_running_loop().time()
+        stream.expect_news(began)
         assert stream._news_due is not None
         await trade(stream)
         await heard.until(lambda: of(heard.events, OrderUpdate))
         assert stream._news_due is None
+        stream.expect_news(began)
+        assert stream._news_due is None, "it has told already"
         await trade(stream, side="SELL")
 
 

@@ -56,15 +56,18 @@ def test_an_intent_is_written_once_and_its_life_appended(prepared: Db) -> None:
     assert journal.intend(order())
     assert not journal.intend(order(symbol="ETHUSDT"))
     step = Transition(state="sent", at=NOW + timedelta(seconds=1), by="executor")
-    journal.append("tm-e-1", 1, step, {}, sent=True)
+    journal.append("tm-e-1", 1, step, {"attempts": 1})
     step = Transition(state="filled", at=NOW + timedelta(seconds=2), by="answer", detail="at once")
-    journal.append("tm-e-1", 1, step, {"filled": Decimal("0.010"), "exchange_id": 7}, sent=False)
+    journal.append("tm-e-1", 1, step, {"filled": Decimal("0.010"), "exchange_id": 7})
     found = journal.get("tm-e-1")
     assert found is not None
     assert (found.symbol, found.state, found.attempts, found.filled) == ("BTCUSDT", "filled", 1, Decimal("0.010"))
     assert [one.state for one in found.history] == ["intended", "sent", "filled"]
     assert found.plan == order().plan
     assert found.updated_at == step.at
+    journal.add("tm-e-1", {"fee": Decimal("0.02"), "realized": Decimal(0)})
+    learnt = journal.get("tm-e-1")
+    assert learnt == found.model_copy(update={"fee": Decimal("0.02"), "realized": Decimal(0)})
     assert journal.get("none") is None
 
 
@@ -76,8 +79,8 @@ def test_only_the_fence_that_holds_an_order_may_change_it(prepared: Db) -> None:
     journal.claim(2)
     step = Transition(state="sent", at=NOW, by="executor")
     with pytest.raises(FencedError):
-        journal.append("open", 1, step, {}, sent=True)
-    journal.append("open", 2, step, {}, sent=True)
+        journal.append("open", 1, step, {})
+    journal.append("open", 2, step, {})
     journal.claim(1)
     assert {one["_id"]: one["fence"] for one in prepared.orders.find()} == {"open": 2, "done": 1, "elsewhere": 1}
 
@@ -150,13 +153,13 @@ def test_positions_are_replaced_and_snapshots_grow(prepared: Db) -> None:
     positions, accounts = PositionStore(prepared, "sim"), AccountStore(prepared, "sim")
     held = Position(
         id="sim:BTCUSDT:BOTH", environment="sim", symbol="BTCUSDT", quantity=Decimal("-0.5"), entry_price=Decimal(100),
-        ours=True, closing="exit", as_of=NOW, updated_at=NOW,
+        ours=True, closing="exit", side="short", updated_at=NOW,
     )  # fmt: skip
     positions.save([held])
     positions.save([held.model_copy(update={"quantity": Decimal(0)})])
     positions.save([])
     (found,) = positions.list()
-    assert (found.quantity, found.as_of, found.closing) == (Decimal(0), NOW, "exit")
+    assert (found.quantity, found.side, found.closing) == (Decimal(0), "short", "exit")
     assert accounts.latest() is None
     for hour in (0, 5, 30):
         accounts.add(snapshot(hour))

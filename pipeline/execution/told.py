@@ -1,0 +1,113 @@
+"""What the exchange says, in the executor's words. Pure: reports and stream events in, records out."""
+
+from collections.abc import Iterable
+from decimal import Decimal
+
+from pipeline.exchange.reports import AccountReport, AlgoReport, OrderReport, PositionReport, TradeReport
+from pipeline.exchange.user_events import AccountUpdate, AlgoUpdate, OrderUpdate
+from pipeline.execution.records import ZERO, AccountView, OrderSide, OrderTold, PositionTold, TradeTold
+from pipeline.execution.states import state_of
+
+
+def order_told(report: OrderReport) -> OrderTold:
+    """An order as an answer, a query or a list has it."""
+    return OrderTold(
+        id=report.client_order_id,
+        symbol=report.symbol,
+        side=_side(report.side),
+        state=state_of(report.status),
+        filled=report.executed_qty,
+        at=report.update_time,
+        exchange_id=report.order_id,
+        average_price=report.avg_price or None,
+        quantity=report.orig_qty or None,
+        close_position=report.close_position,
+    )
+
+
+def algo_told(report: AlgoReport) -> OrderTold:
+    """A conditional order as an answer, a query or a list has it."""
+    return OrderTold(
+        id=report.client_algo_id,
+        symbol=report.symbol,
+        side=_side(report.side),
+        state=state_of(report.algo_status),
+        filled=ZERO,
+        at=report.update_time,
+        algo=True,
+        exchange_id=report.algo_id,
+        quantity=report.quantity or None,
+        trigger_price=report.trigger_price,
+        close_position=report.close_position,
+    )
+
+
+def order_streamed(update: OrderUpdate) -> OrderTold:
+    """An order as the stream has it. Its fee and profit are of the last fill alone, so they are not taken from here."""
+    return OrderTold(
+        id=update.client_id,
+        symbol=update.symbol,
+        side=_side(update.side),
+        state=state_of(update.status),
+        filled=update.filled,
+        at=update.time,
+        exchange_id=update.order_id,
+        average_price=update.average_price or None,
+        quantity=update.quantity or None,
+    )
+
+
+def algo_streamed(update: AlgoUpdate) -> OrderTold:
+    """A conditional order as the stream has it."""
+    return OrderTold(
+        id=update.client_id,
+        symbol=update.symbol,
+        side=_side(update.side),
+        state=state_of(update.status),
+        filled=update.filled,
+        at=update.time,
+        algo=True,
+        exchange_id=update.algo_id,
+        average_price=update.average_price or None,
+        quantity=update.quantity or None,
+        trigger_price=update.trigger_price,
+        close_position=update.close_position,
+    )
+
+
+def positions_streamed(update: AccountUpdate) -> tuple[PositionTold, ...]:
+    """The positions that changed, of one-way mode: those of hedge mode are nothing we can act on."""
+    return tuple(
+        PositionTold(one.symbol, one.amount, one.entry_price) for one in update.positions if one.position_side == "BOTH"
+    )
+
+
+def positions_told(reports: Iterable[PositionReport]) -> tuple[PositionTold, ...]:
+    """The positions that hold something, of one-way mode."""
+    return tuple(
+        PositionTold(one.symbol, one.position_amt, one.entry_price)
+        for one in reports
+        if one.position_amt and one.position_side == "BOTH"
+    )
+
+
+def trade_told(report: TradeReport) -> TradeTold:
+    """A fill."""
+    return TradeTold(
+        exchange_id=report.order_id,
+        side=_side(report.side),
+        quantity=report.qty,
+        price=report.price,
+        fee=report.commission,
+        realized=report.realized_pnl,
+        at=report.time,
+    )
+
+
+def account_view(report: AccountReport, at: int, day_start: Decimal | None) -> AccountView:
+    """What the account is worth."""
+    return AccountView(report.total_margin_balance, report.available_balance, at, day_start)
+
+
+def _side(word: str) -> OrderSide:
+    return "BUY" if word == "BUY" else "SELL"
