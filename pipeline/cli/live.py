@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 import signal
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from pipeline.settings import Settings
 
 app = typer.Typer()
+log = logging.getLogger(__name__)
 
 EXAMPLES = """
 Examples:
@@ -84,14 +86,16 @@ def _ingester(
     from datetime import UTC, datetime  # noqa: PLC0415
 
     from pipeline.cli.exchange_access import archive_of  # noqa: PLC0415
-    from pipeline.cli.wiring import periods_of  # noqa: PLC0415
+    from pipeline.cli.wiring import derivation_of, periods_of, strategies_of  # noqa: PLC0415
     from pipeline.exchange.market import Market  # noqa: PLC0415
     from pipeline.history.backfill import Backfill  # noqa: PLC0415
     from pipeline.history.listing import wanted_series  # noqa: PLC0415
+    from pipeline.ingest.deciding import LiveSignals  # noqa: PLC0415
     from pipeline.ingest.indicating import LiveIndicators  # noqa: PLC0415
     from pipeline.ingest.service import Ingester  # noqa: PLC0415
     from pipeline.ingest.watchlist import Watchlist  # noqa: PLC0415
     from pipeline.store.symbols import SymbolStore  # noqa: PLC0415
+    from pipeline.timeline import SECOND  # noqa: PLC0415
     from schemas.series import SeriesKey  # noqa: PLC0415
 
     market = Market(client)
@@ -100,12 +104,16 @@ def _ingester(
     wanted = wanted_series(settings.symbols, settings.intervals, listed.values(), settings.environment)
     Watchlist(database, settings.environment).seed([one.key for one in wanted], datetime.now(UTC))
     periods = periods_of(settings)
+    derivation = derivation_of(settings, database)
 
     with archive_of(client, "auto") as archive, Backfill(database, market, archive) as history:
 
         def fill(key: SeriesKey) -> None:
             (series,) = wanted_series([key.symbol], [key.interval], market.symbols(), key.exchange)
             history.fill(series, settings.history_days)
+            (derived,) = derivation.bring_up_all([key], client.clock.now())
+            if derived.failure is not None:
+                log.error("%s: indicators and signals of its history are missing: %s", key, derived.failure)
 
         yield Ingester(
             market,
@@ -116,6 +124,9 @@ def _ingester(
             decimals=lambda symbol: listed[symbol].price_precision,
             backfill=fill,
             shard=share,
+            decide=LiveSignals(strategies_of(settings), periods),
+            shows_open=settings.open_signals,
+            fresh_at_most=settings.fresh_seconds * SECOND,
         )
 
 

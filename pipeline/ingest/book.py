@@ -23,10 +23,10 @@ from pipeline.ingest.events import (
     Effect,
     FetchCandles,
     IndicatorWrite,
-    Recompute,
     RecordHole,
     SilentStream,
 )
+from pipeline.ingest.voice import Decide, Voice
 from pipeline.ingest.window import CandleWindow, Columns
 from pipeline.timeline import MINUTE, Interval, Window
 from schemas.series import SeriesKey
@@ -84,6 +84,7 @@ class Book:
         "open_changed",
         "step",
         "values",
+        "voice",
     )
 
     def __init__(
@@ -97,6 +98,8 @@ class Book:
         decimals: int,
         compute: Compute,
         patience: Patience,
+        decide: Decide | None = None,
+        shows_open: bool = False,
     ) -> None:
         self.key = key
         self.step = step
@@ -123,6 +126,9 @@ class Book:
         self._probe_every = patience.silence
         self.due = 0
         self._set_due()
+        self.voice = Voice(key, decide, shows_open=shows_open)
+        if len(self._window):
+            self._say(settled)
 
     # What is known
 
@@ -258,8 +264,7 @@ class Book:
         if tuple(stored) == candle[1:6]:
             return
         self._window.replace(age, candle)
-        self.candles.append(CandleWrite(self.key, candle, None, authority=True))
-        self.effects.append(Recompute(self.key, candle.t))
+        self.candles.append(CandleWrite(self.key, candle, None, authority=True, repairs=True))
 
     def _close(self, number: int, candle: Candle, *, authority: bool) -> None:
         if self.open is not None and self.open.t <= candle.t:
@@ -269,14 +274,19 @@ class Book:
             self.candles.append(CandleWrite(self.key, candle, None, authority))
             return
         values = self._settle(candle)
-        self.candles.append(CandleWrite(self.key, candle, values, authority))
+        self.candles.append(CandleWrite(self.key, candle, values, authority, repairs=bool(self.ahead)))
         self._settle_waiting()
         self._set_due()
 
     def _settle(self, candle: Candle) -> tuple[float, ...]:
         self._settled += 1
         self._window.append(candle)
-        return self._compute(self._first(), self._window.closed(), self._decimals)
+        values = self._compute(self._first(), self._window.closed(), self._decimals)
+        self._say(candle.t)
+        return values
+
+    def _say(self, t: int) -> None:
+        self.voice.closed(t, self._first(), self._window.closed(), self._decimals)
 
     def _first(self) -> int:
         return self._settled + 1 - len(self._window)
@@ -288,7 +298,9 @@ class Book:
     def _indicators_of_open(self, candle: Candle) -> tuple[float, ...] | None:
         if self.step.index(candle.t) != self._settled + 1:
             return None
-        return self._compute(self._first(), self._window.with_open(candle), self._decimals)
+        columns = self._window.with_open(candle)
+        self.voice.opened(candle.t, self._first(), columns, self._decimals)
+        return self._compute(self._first(), columns, self._decimals)
 
     def _deadline(self, number: int) -> int:
         closed_at = self.step.open_time(number + 1)

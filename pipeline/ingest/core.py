@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from operator import attrgetter
 
 from pipeline.ingest.book import NEVER, Book, Compute, Patience
-from pipeline.ingest.events import Answer, Batch, Candle, CandleWrite, Effect, IndicatorWrite
+from pipeline.ingest.events import Answer, Batch, Candle, CandleWrite, Effect, IndicatorWrite, Shown
+from pipeline.ingest.voice import Decide
+from pipeline.store.signals import Finding
 from pipeline.timeline import DAY, MINUTE, Window, interval
 from schemas.series import SeriesKey
 
@@ -29,9 +31,18 @@ class Core:
     """The books of all watched series. Drive it with events; collect with `take` and `effects`."""
 
     def __init__(
-        self, compute: Compute, *, window_size: int, patience: Patience | None = None, outbox_limit: int = 100_000
+        self,
+        compute: Compute,
+        *,
+        window_size: int,
+        decide: Decide | None = None,
+        shows_open: bool = False,
+        patience: Patience | None = None,
+        outbox_limit: int = 100_000,
     ) -> None:
         self._compute = compute
+        self._decide = decide
+        self._shows_open = shows_open
         self._window_size = window_size
         self._patience = patience or Patience()
         self._outbox_limit = outbox_limit
@@ -39,6 +50,8 @@ class Core:
         self._touched: set[SeriesKey] = set()
         self._candles: list[CandleWrite] = []
         self._values: list[IndicatorWrite] = []
+        self._signals: list[Finding] = []
+        self._shown: list[Shown] = []
         self._effects: list[Effect] = []
         self._next_due = NEVER
         self.unsaved: dict[SeriesKey, Window] = {}
@@ -48,7 +61,7 @@ class Core:
 
     def watch(self, key: SeriesKey, *, settled: int, history: Iterable[Candle], decimals: int) -> None:
         """Begin a series. `settled` opens its newest stored closed candle, `history` ends with it and has no hole."""
-        self._books[key] = Book(
+        book = self._books[key] = Book(
             key,
             interval(key.interval),
             settled=settled,
@@ -57,7 +70,10 @@ class Core:
             decimals=decimals,
             compute=self._compute,
             patience=self._patience,
+            decide=self._decide,
+            shows_open=self._shows_open,
         )
+        self._collect(book)
         self._next_due = 0
 
     def unwatch(self, key: SeriesKey) -> None:
@@ -66,6 +82,7 @@ class Core:
         last = book.open_write()
         if last is not None:
             self._candles.append(last)
+        self._collect(book)
         self._touched.discard(key)
 
     def watched(self) -> Collection[SeriesKey]:
@@ -136,20 +153,26 @@ class Core:
 
     def closes_waiting(self) -> bool:
         """Whether a closed candle waits to be written, which should not wait for the next flush."""
-        return bool(self._candles or self._values)
+        return bool(self._candles or self._values or self._signals)
 
     def take(self) -> Batch:
         """Everything to write: each closed candle, and of each open one only the newest state."""
         opened = [write for key in self._touched if (write := self._books[key].open_write()) is not None]
-        batch = Batch((*self._candles, *opened), tuple(self._values))
+        for key in self._touched:
+            self._collect(self._books[key])
+        batch = Batch((*self._candles, *opened), tuple(self._values), tuple(self._signals), tuple(self._shown))
         self._touched.clear()
-        self._candles, self._values = [], []
+        self._candles, self._values, self._signals, self._shown = [], [], [], []
         return batch
 
     def put_back(self, batch: Batch) -> None:
         """The batch could not be written. Closed candles wait; of an open one a newer state may have come since."""
         self._candles = [write for write in batch.candles if write.candle.closed] + self._candles
         self._values = [*batch.indicators, *self._values]
+        self._signals = [*batch.signals, *self._signals]
+        for shown in batch.shown:
+            if (book := self._books.get(shown.key)) is not None:
+                book.voice.forget_shown()
         for write in batch.candles:
             book = self._books.get(write.key)
             if not write.candle.closed and book is not None and book.open is not None:
@@ -158,7 +181,7 @@ class Core:
         self._shed()
 
     def _shed(self) -> None:
-        for kept in (self._candles, self._values):
+        for kept in (self._candles, self._values, self._signals):
             excess = max(0, len(kept) - self._outbox_limit)
             for write in kept[:excess]:
                 known = self.unsaved.get(write.key, Window(write.t, write.t))
@@ -169,6 +192,10 @@ class Core:
         self._candles += book.candles
         self._values += book.values
         self._effects += book.effects
+        self._signals += book.voice.signals
+        self._shown += book.voice.shown
+        book.voice.signals.clear()
+        book.voice.shown.clear()
         book.candles.clear()
         book.values.clear()
         book.effects.clear()

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from pipeline.store.signals import Finding
 from pipeline.timeline import Window
 from schemas.series import SeriesKey
 
@@ -56,14 +57,6 @@ class RecordHole:
 
 
 @dataclass(frozen=True, slots=True)
-class Recompute:
-    """A candle that others already build on was corrected: indicators from here on have to be computed again."""
-
-    key: SeriesKey
-    since: int
-
-
-@dataclass(frozen=True, slots=True)
 class SilentStream:
     """REST tells of trades that the stream, connected and acknowledged, did not: it has to be subscribed again."""
 
@@ -71,16 +64,18 @@ class SilentStream:
     silent_for: int
 
 
-Effect = FetchCandles | RecordHole | Recompute | SilentStream
+Effect = FetchCandles | RecordHole | SilentStream
 
 
 class CandleWrite(NamedTuple):
-    """Store this candle and its indicators. `authority` is set where REST said it: it may correct a closed candle."""
+    """Store this candle and its indicators. `authority` is set where REST said it: it may correct a closed candle.
+    `repairs` is set where candles that are stored already lie behind it, and so may depend on it."""
 
     key: SeriesKey
     candle: Candle
     indicators: tuple[float, ...] | None
     authority: bool
+    repairs: bool = False
 
     @property
     def t(self) -> int:
@@ -96,12 +91,22 @@ class IndicatorWrite(NamedTuple):
     indicators: tuple[float, ...]
 
 
+class Shown(NamedTuple):
+    """The signals on the open candle `t` are exactly these, and those shown on candles before it are gone."""
+
+    key: SeriesKey
+    t: int
+    findings: tuple[Finding, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Batch:
     """Everything that changed since the last flush."""
 
     candles: tuple[CandleWrite, ...]
     indicators: tuple[IndicatorWrite, ...]
+    signals: tuple[Finding, ...] = ()
+    shown: tuple[Shown, ...] = ()
 
     def __bool__(self) -> bool:
-        return bool(self.candles or self.indicators)
+        return bool(self.candles or self.indicators or self.signals or self.shown)

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from pymongo.errors import PyMongoError
@@ -10,8 +10,11 @@ from pymongo.errors import PyMongoError
 from pipeline.ingest.core import Core
 from pipeline.ingest.events import Batch, CandleWrite
 from pipeline.ingest.figures import Figures
+from pipeline.store import stale
 from pipeline.store.live import AsyncCandleWriter, LiveCandle, LiveIndicators
 from pipeline.store.series import Progress, progress_operations
+from pipeline.store.signals import FRESH_FOR, AsyncSignalWriter, live_document, open_document, showing
+from pipeline.timeline import Window
 from schemas.series import SERIES, SeriesKey
 
 log = logging.getLogger(__name__)
@@ -29,14 +32,21 @@ class Flusher:
         every: float,
         write_timeout: float,
         refill: Callable[[], None],
+        now: Callable[[], int],
+        corrected: Callable[[Iterable[SeriesKey]], None],
+        fresh_at_most: int = FRESH_FOR,
     ) -> None:
         self._core = core
         self._writer = AsyncCandleWriter(database)
+        self._signals = AsyncSignalWriter(database)
         self._series = database[SERIES.name]
         self._figures = figures
         self._every = every
         self._write_timeout = write_timeout
         self._refill = refill
+        self._now = now
+        self._corrected = corrected
+        self._fresh_at_most = fresh_at_most
         self._wake = asyncio.Event()
         self._oldest: float | None = None
         self._seen: dict[SeriesKey, int] = {}
@@ -96,14 +106,29 @@ class Flusher:
             log.warning("series documents could not be advanced: %s; they are counted anew later", _brief(error))
 
     async def _write(self, batch: Batch) -> None:
+        marks = [stale.new_mark(one.key, Window(one.t, one.t)) for one in batch.candles if one.repairs]
+        if marks:
+            await self._series.bulk_write([stale.announcement(mark) for mark in marks])
         report = await self._writer.write([_live(write) for write in batch.candles])
+        if marks:
+            await self._series.bulk_write([stale.confirmation(mark) for mark in marks])
         await self._writer.write_indicators([LiveIndicators(*write) for write in batch.indicators])
+        await self._write_signals(batch)
+        self._corrected({one.key for one in batch.candles if one.repairs and one.indicators is None})
         self._figures.candles.inc(report.offered)
         self._figures.refused.inc(report.refused)
         for write in batch.candles:
             self._seen[write.key] = max(write.candle.u, self._seen.get(write.key, 0))
             if write.candle.closed:
                 self._closed.setdefault(write.key, []).append(write.t)
+
+    async def _write_signals(self, batch: Batch) -> None:
+        """After the candles they rest on."""
+        now = self._now()
+        told = [live_document(finding, now, self._fresh_at_most) for finding in batch.signals]
+        told += [open_document(finding, now) for shown in batch.shown for finding in shown.findings]
+        takings = [showing(shown.key, shown.t, [one.id for one in shown.findings]) for shown in batch.shown]
+        await self._signals.write(told, takings)
 
     def _keep(self, batch: Batch, oldest: float | None, error: Exception) -> None:
         self._core.put_back(batch)

@@ -5,6 +5,7 @@ from typing import Final
 
 from pipeline.indicators import PERIODS, Periods, PriceScaleError, tail
 from pipeline.ingest.window import Columns
+from schemas.candles import INDICATOR_FIELDS
 
 log = logging.getLogger(__name__)
 
@@ -18,8 +19,6 @@ class LiveIndicators:
 
     def __init__(self, periods: Periods = PERIODS) -> None:
         self._periods = periods
-        averages = [f"sma{period}" for period in periods.sma]
-        self._names = ("rsi", "macd", "macd_signal", "macd_hist", *averages, "atr")
         self._complained = False
 
     def __call__(self, first: int, columns: Columns, decimals: int) -> tuple[float, ...]:
@@ -38,5 +37,5 @@ class LiveIndicators:
             if not self._complained:
                 log.error("indicators are left out where the price does not fit: %s", error)
                 self._complained = True
-            return (float("nan"),) * len(self._names)
-        return tuple(float(found[name][-1]) for name in self._names)
+            return (float("nan"),) * len(INDICATOR_FIELDS)
+        return tuple(float(found[name][-1]) for name in INDICATOR_FIELDS)

@@ -16,6 +16,7 @@ from typing import Any
 from pymongo.database import Database
 from pymongo.errors import PyMongoError
 
+from pipeline.errors import TidemarkError
 from pipeline.exchange.errors import ExchangeError, RefusedError
 from pipeline.exchange.frames import KlineFrame, kline_stream
 from pipeline.exchange.market import Market
@@ -23,15 +24,17 @@ from pipeline.exchange.stream_session import FeedLimits
 from pipeline.exchange.streams import Feed
 from pipeline.ingest.book import Compute, Patience
 from pipeline.ingest.core import Core
-from pipeline.ingest.events import Answer, Candle, Effect, FetchCandles, Recompute, RecordHole, SilentStream
+from pipeline.ingest.events import Answer, Candle, Effect, FetchCandles, RecordHole, SilentStream
 from pipeline.ingest.figures import Figures
 from pipeline.ingest.flusher import Flusher
 from pipeline.ingest.heartbeat import Heartbeat
 from pipeline.ingest.opening import Opening, open_series, to_candles
 from pipeline.ingest.shard import Shard
+from pipeline.ingest.voice import Decide
 from pipeline.ingest.watchlist import Watchlist
 from pipeline.store.candles import CandleStore
 from pipeline.store.series import SeriesStore
+from pipeline.store.signals import FRESH_FOR
 from pipeline.timeline import SECOND, Window, interval
 from schemas.series import Hole, SeriesKey
 
@@ -75,8 +78,18 @@ class Ingester:
         patience: Patience | None = None,
         feed_limits: FeedLimits | None = None,
         outbox_limit: int = 100_000,
+        decide: Decide | None = None,
+        shows_open: bool = False,
+        fresh_at_most: int = FRESH_FOR,
     ) -> None:
-        self.core = Core(compute, window_size=window - 1, patience=patience, outbox_limit=outbox_limit)
+        self.core = Core(
+            compute,
+            window_size=window - 1,
+            decide=decide,
+            shows_open=shows_open,
+            patience=patience,
+            outbox_limit=outbox_limit,
+        )
         self.figures = Figures()
         self.feed = Feed(market.client.environment, self, limits=feed_limits)
         self._pace = pace or Pace()
@@ -96,6 +109,9 @@ class Ingester:
             every=self._pace.flush,
             write_timeout=self._pace.write_timeout,
             refill=self._refill,
+            now=self.now,
+            corrected=self._make_up,
+            fresh_at_most=fresh_at_most,
         )
         self._heartbeat = Heartbeat(async_database, "ingester", str(self._shard))
         self._workers = ThreadPoolExecutor(self._pace.workers, thread_name_prefix="ingest")
@@ -178,8 +194,6 @@ class Ingester:
                 self._start(self._fetch(key, window))
             case RecordHole(key, window, evidence):
                 self._start(self._record_hole(key, window, evidence))
-            case Recompute(key, _):
-                self._start(self._in_thread(self._backfill, key))
             case SilentStream(key, silent_for):
                 name = kline_stream(key.symbol, key.interval)
                 log.warning(
@@ -230,6 +244,11 @@ class Ingester:
             self._start(self._in_thread(self._backfill, key))
         self.core.unsaved.clear()
 
+    def _make_up(self, keys: Iterable[SeriesKey]) -> None:
+        """Closed candles of these were corrected: what builds on them has to be computed again."""
+        for key in keys:
+            self._start(self._in_thread(self._backfill, key))
+
     # What is watched
 
     async def _follow_watchlist(self) -> None:
@@ -257,7 +276,7 @@ class Ingester:
         except RefusedError as error:
             self._give_up(key, error)
             return
-        except (ExchangeError, PyMongoError) as error:
+        except (TidemarkError, PyMongoError) as error:
             log.error("%s cannot be opened: %s; trying again", key, error)
             self._forget(key)
             return

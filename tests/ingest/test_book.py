@@ -6,7 +6,7 @@ import pytest
 
 from pipeline.ingest.book import NEVER, Book, Patience
 from pipeline.ingest.core import Core, plausible
-from pipeline.ingest.events import Answer, Candle, FetchCandles, Recompute, RecordHole, SilentStream
+from pipeline.ingest.events import Answer, Candle, FetchCandles, RecordHole, SilentStream
 from pipeline.timeline import MINUTE, Window, interval
 from schemas.series import SeriesKey
 
@@ -177,8 +177,14 @@ def test_a_candle_the_exchange_does_not_have_becomes_a_hole_and_warm_up_begins_a
 
 def test_rest_corrects_a_closed_candle_and_has_what_follows_recomputed(book):
     book.answer(Answer(KEY, Window(at(-2), at(-2)), (candle(-2, 107.0, closed=True),), at(0)), at(0))
-    assert [(w.candle.close, w.authority) for w in book.candles] == [(107.0, True)]
-    assert book.effects == [Recompute(KEY, at(-2))]
+    assert [(w.candle.close, w.authority, w.repairs) for w in book.candles] == [(107.0, True, True)]
+
+
+def test_a_gap_is_repaired_where_candles_behind_it_are_stored_already(book):
+    book.frame(candle(1, 102.0, closed=True), at(0))
+    book.frame(candle(0, 101.0, closed=True), at(0))
+    book.frame(candle(2, 103.0, closed=True), at(0))
+    assert [(w.candle.t, w.repairs) for w in book.candles] == [(at(1), False), (at(0), True), (at(2), False)]
 
 
 def test_rest_agreeing_with_a_closed_candle_writes_nothing(book):
