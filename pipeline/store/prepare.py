@@ -1,4 +1,4 @@
-"""Makes the collections what the models say: validators, indexes, storage. Never touches a document of the user's.
+"""Makes the collections what the models say: validators, indexes, storage, views. Never touches the user's documents.
 
 Everything is looked at first and changed only where it differs, so `prepare` costs a few milliseconds when there is
 nothing to do, and two processes may do it at once. What was made is noted in `meta`, so that an index of ours that no
@@ -14,6 +14,7 @@ from pymongo.database import Database
 from pymongo.errors import OperationFailure
 
 from pipeline.errors import AttentionError
+from pipeline.store.views import VIEWS, prepare_views
 from schemas.base import Collection
 from schemas.registry import COLLECTIONS, SCHEMA_VERSION
 
@@ -30,7 +31,7 @@ _DUPLICATE_KEY: Final = 11000
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What `prepare` had to do, as `collection` or `collection.index`. All empty: there was nothing to do."""
+    """What `prepare` had to do, as `collection`, `collection.index` or `collection.view`. All empty: there was nothing to do."""
 
     created: tuple[str, ...] = ()
     changed: tuple[str, ...] = ()
@@ -65,6 +66,10 @@ def prepare(
             _create_indexes(db, name, missing)
             created.extend(f"{name}.{index.document['name']}" for index in missing)
         _forget(db, collection, ours.get(name, ()))
+    names = {one.name for one in wanted}
+    new_views, changed_views = prepare_views(db, [view for view in VIEWS if view.source in names])
+    created += new_views
+    changed += changed_views
     return Changes(tuple(created), tuple(changed), tuple(dropped))
 
 

@@ -10,6 +10,7 @@ from pymongo.errors import WriteError
 
 from pipeline.errors import AttentionError
 from pipeline.store.prepare import META, Changes, compare, prepare
+from pipeline.store.views import VIEWS
 from schemas.base import Collection
 from schemas.base import Document as Model
 from schemas.registry import COLLECTIONS
@@ -42,7 +43,8 @@ def index_names(db: Db) -> set[str]:
 def test_every_collection_is_made_as_its_model_says(db: Db) -> None:
     prepare(db)
     found = {one["name"]: one["options"] for one in db.list_collections()}
-    assert set(found) == {collection.name for collection in COLLECTIONS} | {META}
+    views = {view.name for view in VIEWS}
+    assert set(found) == {collection.name for collection in COLLECTIONS} | views | {META, "system.views"}
     for collection in COLLECTIONS:
         assert found[collection.name]["validator"] == collection.validator()
         made = {index["name"] for index in db[collection.name].list_indexes()} - {"_id_"}
