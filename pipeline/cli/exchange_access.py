@@ -3,7 +3,7 @@
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from pipeline.cli.wiring import exchange_of
@@ -33,12 +33,17 @@ def running_exchange(settings: Settings) -> Iterator["Environment"]:
 
 
 @contextmanager
-def client_of(settings: Settings) -> Iterator["RestClient"]:
-    """A client of that exchange that knows its clock. Ctrl-C and SIGTERM tell it to stop; the second one ends it."""
+def client_of(settings: Settings, stop: threading.Event | None = None) -> Iterator["RestClient"]:
+    """A client of that exchange that knows its clock. It stops when `stop` is set; without one of the caller's own,
+    Ctrl-C and SIGTERM set it, and the second of them ends the process."""
     from pipeline.exchange.rest import RestClient  # noqa: PLC0415
 
-    stop = threading.Event()
-    with running_exchange(settings) as place, RestClient(place, stop=stop) as client, _signals_set(stop):
+    with ExitStack() as ends:
+        if stop is None:
+            stop = threading.Event()
+            ends.enter_context(_signals_set(stop))
+        place = ends.enter_context(running_exchange(settings))
+        client = ends.enter_context(RestClient(place, stop=stop))
         client.sync_clock()
         yield client
 

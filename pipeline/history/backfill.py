@@ -102,7 +102,7 @@ class Backfill:
 
     def close(self) -> None:
         """Let the fetchers finish what they hold, and end them."""
-        self._fetchers.shutdown(cancel_futures=True)
+        self._fetchers.shutdown()  # cancelling instead would leave whoever waits for a chunk waiting for ever
 
     def fill_all(self, series: Sequence[Wanted], days: int, source: SourceChoice = "auto") -> list[SeriesReport]:
         """Fill all of them, a few at a time; the reports in the same order. One that fails stops no other."""

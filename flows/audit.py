@@ -1,0 +1,92 @@
+"""The audit as a Prefect flow: a task a series, a table of what was found, failed if anything is left."""
+
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+from prefect import flow, get_run_logger, task
+from prefect.artifacts import create_table_artifact
+from prefect.cache_policies import NO_CACHE
+from prefect.tasks import Task
+from pydantic import Field
+
+from flows.running import Chosen, stop_when_cancelled
+from pipeline.cli.exchange_access import client_of
+from pipeline.errors import TidemarkError
+from pipeline.exchange.market import Market
+from pipeline.history.audit import Audit, SeriesAudit
+from pipeline.history.listing import listed_in, stored_series
+from pipeline.settings import load
+from pipeline.store.session import database
+from pipeline.timeline import iso
+from schemas.series import SeriesKey
+
+
+class AuditChoice(Chosen):
+    """Which stored series to audit; empty: all of them."""
+
+    repair: bool = Field(default=False, description="fetch again whatever is wrong; record what the exchange lacks")
+    samples: Annotated[int, Field(ge=0, le=1_000)] = Field(
+        default=3, description="stretches of each series to compare with the exchange"
+    )
+
+
+@flow(name="audit", persist_result=False)
+def audit(chosen: AuditChoice = AuditChoice()) -> list[dict[str, Any]]:  # noqa: B008 - frozen default
+    """Check stored candles, and mend them if told to. Ends failed, with the list, if a series is not sound."""
+    settings = load()
+    with stop_when_cancelled() as stop, client_of(settings, stop) as client, database(settings) as db:
+        market = Market(client)
+        work = Audit(db, market, samples=chosen.samples)
+        look = _task(work, market, settings.environment, repair=chosen.repair)
+        audits = [
+            look(key.symbol, key.interval)
+            for key in stored_series(db, settings.environment, chosen.symbols, chosen.intervals)
+        ]
+    return _conclude([one for each in audits for one in each])
+
+
+def _task(work: Audit, market: Market, exchange: str, *, repair: bool) -> Task[..., list[SeriesAudit]]:
+    listed = listed_in(market.symbols(), exchange)
+
+    @task(name="series", task_run_name="{symbol} {interval}", cache_policy=NO_CACHE, persist_result=False)
+    def look(symbol: str, interval: str) -> list[SeriesAudit]:
+        found = work.look([SeriesKey(exchange, symbol, interval)])
+        return work.repair(found, listed) if repair else found
+
+    return look
+
+
+def _conclude(audits: Sequence[SeriesAudit]) -> list[dict[str, Any]]:
+    rows = [
+        {
+            "symbol": one.symbol,
+            "interval": one.interval,
+            "candles": one.candles,
+            "compared": one.sampled,
+            "findings": len(one.findings),
+            "sound": one.is_sound,
+        }
+        for one in audits
+    ]
+    found = [
+        {
+            "symbol": one.symbol,
+            "interval": one.interval,
+            "check": finding.check.value,
+            "from": iso(finding.start),
+            "to": iso(finding.end),
+            "candles": finding.candles,
+            "state": finding.state.value,
+            "what": finding.what,
+        }
+        for one in audits
+        for finding in one.findings
+    ]
+    create_table_artifact(table=rows, key="audit-series", description="what each series came to")
+    if found:
+        create_table_artifact(table=found, key="audit-findings", description="what is or was wrong")
+    unsound = [f"{one.symbol} {one.interval}" for one in audits if not one.is_sound]
+    get_run_logger().info("%d of %d series are sound", len(audits) - len(unsound), len(audits))
+    if unsound:
+        raise TidemarkError(f"not sound: {', '.join(unsound)}; see the table of findings, or run it with repair")
+    return rows

@@ -1,0 +1,48 @@
+"""What the flows share: stopping when Prefect cancels, and making a choice of series into a form."""
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Chosen(BaseModel):
+    """Which series a run is about. Empty: those of the settings."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    symbols: list[str] = Field(default_factory=list, description="contracts, for example BTCUSDT; none: the settings'")
+    intervals: list[str] = Field(
+        default_factory=list, description="candle lengths, for example 1m; none: the settings'"
+    )
+
+
+@contextmanager
+def stop_when_cancelled() -> Iterator[threading.Event]:
+    """An event that is set by SIGTERM, which is how Prefect cancels; Prefect's own handling follows. So worker threads
+    end within a request instead of keeping a cancelled run alive. Outside the main thread there are no signals to
+    watch: then nothing sets it."""
+    stop = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+
+    before: Any = signal.getsignal(signal.SIGTERM)
+
+    def on_signal(number: int, frame: Any) -> None:
+        stop.set()
+        signal.signal(signal.SIGTERM, before)
+        if callable(before):
+            before(number, frame)
+        else:
+            raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, on_signal)
+    try:
+        yield stop
+    finally:
+        stop.set()
+        signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,27 @@
+"""The audit flow on a real Prefect server: sound, not sound, mended."""
+
+from typing import Any
+
+import pytest
+from pymongo.database import Database
+
+from flows.audit import AuditChoice, audit
+from flows.backfill import BackfillChoice, backfill
+from pipeline.errors import TidemarkError
+
+pytestmark = pytest.mark.usefixtures("settings_of_the_run")
+
+
+def test_it_fails_on_damage_and_passes_after_the_repair(db: Database[Any]) -> None:
+    backfill(BackfillChoice(symbols=["BTCUSDT"], intervals=["1h"], days=12, source="rest"))
+    assert audit(AuditChoice())[0]["sound"] is True
+
+    bucket = db.candles.find_one(sort=[("_id", 1)])
+    assert bucket is not None
+    filled = next(number for number, candle in enumerate(bucket["candles"]) if candle is not None) + 3
+    db.candles.update_one({"_id": bucket["_id"]}, {"$set": {f"candles.{filled}.high": 1.0}})
+    with pytest.raises(TidemarkError, match="not sound: BTCUSDT 1h"):
+        audit(AuditChoice(symbols=["BTCUSDT"], samples=0))
+    (row,) = audit(AuditChoice(repair=True, samples=0))
+    assert (row["sound"], row["findings"]) == (True, 1)
+    assert audit(AuditChoice(samples=0))[0]["findings"] == 0

@@ -1,0 +1,123 @@
+"""The backfill flow on a real Prefect server: tasks, artifacts, retries, cancelling."""
+
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
+from prefect.exceptions import ParameterTypeError
+from prefect.settings import PREFECT_API_URL
+from prefect.states import Failed
+from pymongo.database import Database
+
+from flows.backfill import BackfillChoice, IncompleteError, backfill, worth_another_run
+from pipeline.errors import TidemarkError, UsageError
+from pipeline.history.report import SeriesReport
+from pipeline.simulator.handle import Simulator
+
+pytestmark = pytest.mark.usefixtures("settings_of_the_run")
+
+KLINES = "/fapi/v1/klines"
+
+
+def newest_artifact(key: str) -> Any:
+    with get_client(sync_client=True) as client:
+        found = client.read_artifacts(artifact_filter=ArtifactFilter(key=ArtifactFilterKey(any_=[key])))
+    return max(found, key=lambda artifact: artifact.created).data
+
+
+def test_each_series_is_a_task_and_the_table_says_what_it_came_to(db: Database[Any]) -> None:
+    rows = backfill(BackfillChoice(symbols=["BTCUSDT", "TIDEUSDT"], intervals=["1h", "1d"], days=10))
+    assert [(row["symbol"], row["interval"], row["holes"]) for row in rows] == [
+        ("BTCUSDT", "1h", 0),
+        ("BTCUSDT", "1d", 0),
+        ("TIDEUSDT", "1h", 0),
+        ("TIDEUSDT", "1d", 0),
+    ]
+    assert rows[0]["stored"] == rows[0]["wanted"] == 240
+    assert db.series.count_documents({"stored": {"$gt": 0}}) == 4
+    assert newest_artifact("backfill-progress") == 100.0
+    assert '"symbol": "BTCUSDT"' in newest_artifact("backfill-series")
+
+
+def test_a_series_that_fails_once_is_tried_again_from_where_the_store_stands(simulator: Simulator) -> None:
+    rule = simulator.faults.add("malformed_rows", symbol="BTCUSDT", next=3, start=0, end=2**42)
+    (row,) = backfill(BackfillChoice(symbols=["BTCUSDT"], intervals=["15m"], days=12, source="rest"))
+    assert simulator.faults.struck(rule) == 3, "the page was given up once"
+    assert row["holes"] == 0
+    assert row["fetched"] <= 499 + 1, "the second try fetched only what the first could not"
+
+
+def test_a_series_that_stays_bad_fails_the_flow_with_the_list_and_the_others_are_whole(
+    simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("flows.backfill.RETRY_DELAYS", [0.0])
+    simulator.faults.add("malformed_rows", symbol="BTCUSDT", start=0, end=2**42)
+    chosen = BackfillChoice(symbols=["BTCUSDT", "ETHUSDT"], intervals=["1h"], days=5, source="rest")
+    with pytest.raises(TidemarkError, match=r"1 of 2 series are not whole:\nBTCUSDT 1h: 120 candles.*klines answer"):
+        backfill(chosen)
+    table = newest_artifact("backfill-series")
+    assert '"symbol": "ETHUSDT", "interval": "1h", "wanted": 120, "stored": 120' in table
+
+
+def test_an_unknown_symbol_is_said_as_on_the_command_line() -> None:
+    with pytest.raises(UsageError, match="Did you mean BTCUSDT"):
+        backfill(BackfillChoice(symbols=["BTUSDT"]))
+
+
+@pytest.mark.parametrize("wrong", [{"days": 0}, {"source": "moon"}, {"symbol": "BTCUSDT"}])
+def test_the_form_refuses_bad_values(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ParameterTypeError):
+        backfill(wrong)
+
+
+REPORT = SeriesReport("BTCUSDT", "1m", 10, 5, 5, 5, 0, "rest", 1.0, failures=("a page",), exit_code=1)
+
+
+@pytest.mark.parametrize(
+    ("error", "again"),
+    [
+        (IncompleteError(REPORT), True),
+        (IncompleteError(replace(REPORT, failures=("banned until ...",), exit_code=3)), False),
+        (IncompleteError(replace(REPORT, failures=("told to stop",))), False),
+        (IncompleteError(replace(REPORT, failures=(), exit_code=0)), False),
+        (TidemarkError("the database failed"), True),
+        (UsageError("no such symbol"), False),
+        (RuntimeError("a bug"), False),
+    ],
+)
+def test_what_is_worth_another_run(error: Exception, again: bool) -> None:
+    assert worth_another_run(None, None, Failed(data=error)) is again  # type: ignore[arg-type]
+
+
+def test_a_failure_without_an_error_is_not_retried() -> None:
+    assert worth_another_run(None, None, Failed(message="crashed")) is False  # type: ignore[arg-type]
+
+
+def test_cancelled_it_ends_at_once_and_the_next_run_goes_on(db: Database[Any], simulator: Simulator) -> None:
+    simulator.faults.add("slow", path=KLINES, milliseconds=40)
+    program = (
+        "from flows.backfill import *; "
+        "backfill(BackfillChoice(symbols=['BTCUSDT'], intervals=['1m'], days=60, source='rest'))"
+    )
+    environment = {**os.environ, "PREFECT_API_URL": str(PREFECT_API_URL.value())}
+    with subprocess.Popen([sys.executable, "-c", program], env=environment, stderr=subprocess.PIPE) as process:
+        try:
+            with db.watch(max_await_time_ms=200) as changes:
+                while (change := changes.try_next()) is None or change["ns"]["coll"] != "candles":
+                    assert process.poll() is None
+            process.send_signal(signal.SIGTERM)
+            process.communicate(timeout=20)
+        finally:
+            process.kill()
+    stored = db.candles.count_documents({})
+    assert 0 < stored < 360
+    simulator.faults.clear()
+    (row,) = backfill(BackfillChoice(symbols=["BTCUSDT"], intervals=["1m"], days=60, source="rest"))
+    assert row["holes"] == 0
+    assert row["fetched"] < row["wanted"]
