@@ -1,0 +1,301 @@
+"""Runs the processes of `demo` and `up`: starts them, waits for them, starts a dead one again, ends them all.
+
+Each is a process group of its own, so that Ctrl-C reaches the supervisor alone, and writes to a log file of its own.
+If the supervisor itself is killed, the guard beside it ends what it had started. It never decides what is to run.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from enum import StrEnum
+from itertools import count
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Final, Self
+
+from pipeline.errors import TidemarkError
+
+LOG_LIMIT: Final = 5 * 1024 * 1024
+STOP_WITHIN: Final = 6.0
+_LONGEST_DELAY: Final = 30.0
+_STEADY_AFTER: Final = 60.0
+_POLL: Final = 0.1
+_REMEMBERED: Final = 30
+
+
+class ServiceError(TidemarkError):
+    """A process did not become ready, or cannot be started. The message names it, says why, and where its log is."""
+
+    def __init__(self, message: str, exit_code: int = 1) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
+class State(StrEnum):
+    """How a service is."""
+
+    STARTING = "starting"
+    RUNNING = "running"
+    RESTARTING = "restarting"
+    STOPPED = "stopped"
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """One process: what runs, with which environment on top of ours, and how to tell that it is ready."""
+
+    name: str
+    command: Sequence[str]
+    is_ready: Callable[[], bool]
+    environment: Mapping[str, str]
+    ready_within: float = 90.0
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """What a person asks about a service."""
+
+    name: str
+    state: State
+    process_id: int | None
+    restarts: int
+    log: Path
+
+
+def delays(shortest: float = 0.5, longest: float = _LONGEST_DELAY) -> Iterator[float]:
+    """How long to wait before the next start: twice as long each time, up to a limit."""
+    return (min(longest, shortest * 2**number) for number in count())
+
+
+class Log:
+    """The log file of one service: appended to, the older half kept as `.1` when it grows beyond its limit."""
+
+    def __init__(self, path: Path, limit: int = LOG_LIMIT) -> None:
+        self.path = path
+        self._limit = limit
+        self._recent: deque[str] = deque(maxlen=_REMEMBERED)
+
+    def write(self, line: str) -> None:
+        """Add a line."""
+        if self.path.exists() and self.path.stat().st_size > self._limit:
+            self.path.replace(self.path.with_suffix(".log.1"))
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(line + "\n")
+        self._recent.append(line)
+
+    @property
+    def last_words(self) -> str:
+        """The last line that says something: the reason, if the process died."""
+        return next((line.strip() for line in reversed(self._recent) if line.strip()), "it said nothing")
+
+
+class _Runner:
+    """One service from its first start to its end, in a thread of its own."""
+
+    def __init__(
+        self, service: Service, log: Log, told: Callable[[str, int], None], say: Callable[[str], None]
+    ) -> None:
+        self.service = service
+        self.log = log
+        self.restarts = 0
+        self.was_ready = threading.Event()
+        self.exit_code: int | None = None
+        self._told, self._say = told, say
+        self._stopping = threading.Event()
+        self._process: subprocess.Popen[str] | None = None
+        self._changing = threading.Lock()
+        self._thread = threading.Thread(target=self._run, name=f"supervise-{service.name}", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    @property
+    def process_id(self) -> int | None:
+        process = self._process
+        return process.pid if process is not None and process.returncode is None else None
+
+    @property
+    def state(self) -> State:
+        if not self._thread.is_alive():
+            return State.STOPPED
+        if self.process_id is None:
+            return State.RESTARTING
+        return State.RUNNING if self.was_ready.is_set() else State.STARTING
+
+    def ask_to_stop(self) -> None:
+        with self._changing:
+            self._stopping.set()
+        self._signal(signal.SIGTERM)
+
+    def make_stop(self, deadline: float) -> bool:
+        """Wait until it has ended; past the deadline, kill it. Returns whether it ended by itself."""
+        self._thread.join(max(0.0, deadline - time.monotonic()))
+        ended = not self._thread.is_alive()
+        self._signal(signal.SIGKILL)
+        self._thread.join()
+        return ended
+
+    def _run(self) -> None:
+        waits = delays()
+        while not self._stopping.is_set():
+            began = time.monotonic()
+            self.exit_code = self._run_once()
+            if self._stopping.is_set() or not self.was_ready.is_set():
+                return
+            if time.monotonic() - began > _STEADY_AFTER:
+                waits = delays()
+            delay = next(waits)
+            self.restarts += 1
+            self._line(f"ended {_how(self.exit_code)}; starting it again in {delay:g} s")
+            self._stopping.wait(delay)
+
+    def _run_once(self) -> int:
+        with self._changing:
+            if self._stopping.is_set():
+                return 0
+            try:
+                process = self._spawn()
+            except OSError as error:
+                self._line(f"cannot be started: {error.strerror}: {self.service.command[0]}")
+                return 127
+            self._process = process
+        self._told("+", process.pid)
+        reader = threading.Thread(target=self._read, args=(process.stdout,), daemon=True)
+        reader.start()
+        code = process.wait()
+        _kill_group(process.pid, signal.SIGKILL)
+        reader.join()
+        self._told("-", process.pid)
+        return code
+
+    def _spawn(self) -> subprocess.Popen[str]:
+        return subprocess.Popen(  # noqa: S603 - our own argument list, no shell
+            self.service.command,
+            env={**os.environ, "PYTHONUNBUFFERED": "1", **self.service.environment},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            process_group=0,
+        )
+
+    def _read(self, output: IO[str]) -> None:
+        with output:
+            for line in output:
+                self._line(line.rstrip())
+
+    def _line(self, line: str) -> None:
+        self.log.write(line)
+        self._say(line)
+
+    def _signal(self, number: signal.Signals) -> None:
+        process = self._process
+        if process is not None and process.returncode is None:
+            _kill_group(process.pid, number)
+
+
+class Supervisor:
+    """The processes of one run. `say` hears every line that one of them writes, with its name."""
+
+    def __init__(
+        self, logs: Path, say: Callable[[str, str], None] = lambda *_: None, *, farewell: Sequence[str] = ()
+    ) -> None:
+        """`farewell`: what the guard runs in the end if this process was killed."""
+        self._logs = logs
+        self._say = say
+        self._farewell = farewell
+        self._runners: dict[str, _Runner] = {}
+        self._guard: subprocess.Popen[str] | None = None
+        self._telling = threading.Lock()
+
+    def __enter__(self) -> Self:
+        self._logs.mkdir(parents=True, exist_ok=True)
+        self._guard = subprocess.Popen(  # noqa: S603 - our own interpreter and module
+            [sys.executable, "-m", "pipeline.guard", *self._farewell],
+            stdin=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, failure: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def start(self, service: Service) -> None:
+        """Start it, and return at once."""
+        log = Log(self._logs / f"{service.name}.log")
+        runner = _Runner(service, log, self._tell_guard, lambda line: self._say(service.name, line))
+        self._runners[service.name] = runner
+        runner.start()
+
+    def wait_ready(self, name: str) -> None:
+        """Wait until it is ready; `ServiceError` if it ends before, or takes too long."""
+        runner = self._runners[name]
+        deadline = time.monotonic() + runner.service.ready_within
+        while not runner.service.is_ready():
+            if runner.state is State.STOPPED:
+                why = f"{name} ended {_how(runner.exit_code)} before it was ready: {runner.log.last_words}"
+                raise ServiceError(f"{why} (its log: {runner.log.path})", _code(runner.exit_code))
+            if time.monotonic() > deadline:
+                raise ServiceError(
+                    f"{name} was not ready within {runner.service.ready_within:.0f} s. "
+                    f"It said last: {runner.log.last_words} (its log: {runner.log.path})"
+                )
+            time.sleep(_POLL)
+        runner.was_ready.set()
+
+    def statuses(self) -> list[Status]:
+        """All services, in the order of their start."""
+        return [
+            Status(name, one.state, one.process_id, one.restarts, one.log.path) for name, one in self._runners.items()
+        ]
+
+    def stop(self, within: float = STOP_WITHIN) -> list[str]:
+        """End all of them at once, and return when all are gone; the names of those that had to be killed."""
+        runners = list(reversed(self._runners.values()))
+        for runner in runners:
+            runner.ask_to_stop()
+        deadline = time.monotonic() + within
+        killed = [runner.service.name for runner in runners if not runner.make_stop(deadline)]
+        self._dismiss_guard()
+        return killed
+
+    def _tell_guard(self, sign: str, group: int) -> None:
+        guard = self._guard
+        if guard is not None and guard.stdin is not None:
+            with self._telling, suppress(BrokenPipeError):
+                guard.stdin.write(f"{sign}{group}\n")
+                guard.stdin.flush()
+
+    def _dismiss_guard(self) -> None:
+        guard, self._guard = self._guard, None
+        if guard is not None and guard.stdin is not None:
+            with suppress(BrokenPipeError):
+                guard.stdin.close()
+            guard.wait()
+
+
+def _kill_group(group: int, number: signal.Signals) -> None:
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(group, number)
+
+
+def _how(code: int | None) -> str:
+    if code is None:
+        return "unexpectedly"
+    return f"by {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
+
+
+def _code(code: int | None) -> int:
+    """Usage errors and calls for attention keep their meaning; anything else is a failure."""
+    return code if code in {2, 3} else 1
