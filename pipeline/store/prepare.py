@@ -31,7 +31,7 @@ _DUPLICATE_KEY: Final = 11000
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What `prepare` had to do, as `collection`, `collection.index` or `collection.view`. All empty: there was nothing to do."""
+    """What `prepare` had to do, as `collection`, `collection.index` or `collection.view`. All empty: nothing."""
 
     created: tuple[str, ...] = ()
     changed: tuple[str, ...] = ()
