@@ -20,6 +20,7 @@ from pipeline.indicators import (
     compute,
     decimals_of,
     latest,
+    newest,
     numbers_of,
     tail,
 )
@@ -53,7 +54,11 @@ def live(market: Market, end: int, begin: int | None = None, keep: int = TAIL) -
     """What the live side has after `end` candles: its window, or everything there is."""
     part = slice(max(0, end - WINDOW) if begin is None else begin, end)
     high, low, close = (market.candles[name][part] for name in ("high", "low", "close"))
-    return tail(int(market.numbers[part][0]), high, low, close, decimals=market.decimals, keep=keep)
+    first = int(market.numbers[part][0])
+    window = tail(first, high, low, close, decimals=market.decimals, keep=keep)
+    told = newest(first, high, low, close, decimals=market.decimals)
+    np.testing.assert_array_equal(told, [values[-1] for values in window.values()][: len(told)])
+    return window
 
 
 def same(left: Columns, right: Columns) -> list[str]:
@@ -371,9 +376,10 @@ def test_live_equals_batch_with_other_periods(periods: Periods) -> None:
     np.testing.assert_array_equal(history["rsi"], talib.RSI(close, periods.rsi))
     for end in range(periods.window, 6_000, 401):
         part = slice(end - periods.window, end)
-        window = tail(
-            int(market.numbers[part][0]), high[part], low[part], close[part], decimals=market.decimals, periods=periods
-        )
+        prices = int(market.numbers[part][0]), high[part], low[part], close[part]
+        window = tail(*prices, decimals=market.decimals, periods=periods)
+        told = newest(*prices, decimals=market.decimals, periods=periods)
+        np.testing.assert_array_equal(told, [values[-1] for values in window.values()][: len(told)])
         assert same(window, ending(history, end, TAIL)) == []
 
 

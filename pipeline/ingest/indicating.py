@@ -3,7 +3,7 @@
 import logging
 from typing import Final
 
-from pipeline.indicators import PERIODS, Periods, PriceScaleError, tail
+from pipeline.indicators import PERIODS, Periods, PriceScaleError, newest
 from pipeline.ingest.window import Columns
 from schemas.candles import INDICATOR_FIELDS
 
@@ -15,7 +15,7 @@ _CLOSE: Final = 3
 
 
 class LiveIndicators:
-    """Computes the stored indicator columns of one candle, in their stored order."""
+    """Computes the stored indicators of one candle, in their stored order."""
 
     def __init__(self, periods: Periods = PERIODS) -> None:
         self._periods = periods
@@ -23,19 +23,14 @@ class LiveIndicators:
 
     def __call__(self, first: int, columns: Columns, decimals: int) -> tuple[float, ...]:
         """The values at the last candle; not numbers where the price does not fit the symbol's decimals."""
+        high, low, close = columns[_HIGH], columns[_LOW], columns[_CLOSE]
         try:
-            found = tail(
-                first,
-                columns[_HIGH],
-                columns[_LOW],
-                columns[_CLOSE],
-                decimals=decimals,
-                periods=self._periods,
-                keep=1,
+            rsi, macd, signal, histogram, atr, *averages = newest(
+                first, high, low, close, decimals=decimals, periods=self._periods
             )
         except PriceScaleError as error:
             if not self._complained:
                 log.error("indicators are left out where the price does not fit: %s", error)
                 self._complained = True
             return (float("nan"),) * len(INDICATOR_FIELDS)
-        return tuple(float(found[name][-1]) for name in INDICATOR_FIELDS)
+        return (rsi, macd, signal, histogram, *averages, atr)
