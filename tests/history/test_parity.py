@@ -1,0 +1,212 @@
+"""Live equals history: the same candles, frame by frame through the ingester's core into one database and in one piece
+into another, give the same candles, indicators and signals, field by field and to the last bit."""
+
+import random
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from pymongo.database import Database
+
+from pipeline.history.derive import Derivation
+from pipeline.indicators import PERIODS, WINDOW
+from pipeline.ingest.core import Core
+from pipeline.ingest.deciding import LiveSignals
+from pipeline.ingest.events import Answer, Candle, FetchCandles
+from pipeline.ingest.figures import Figures
+from pipeline.ingest.flusher import Flusher
+from pipeline.ingest.indicating import LiveIndicators
+from pipeline.ingest.opening import CANDLE_COLUMNS, open_series
+from pipeline.store import connect
+from pipeline.store.candles import CandleStore
+from pipeline.store.prepare import prepare
+from pipeline.store.signals import SAID
+from pipeline.store.symbols import SymbolStore
+from pipeline.strategies import registry
+from pipeline.strategies.synthetic import markets
+from pipeline.timeline import DAY, HOUR, MINUTE, Window, interval
+from schemas.series import SeriesKey
+from schemas.symbols import Symbol
+
+RECORDED = Path(__file__).parents[3] / "shared" / "realdata" / "btcusdt_perp_1h_2023-12_2024-12.feather"
+LIVE, PAST = SeriesKey("sim", "BTCUSDT", "1h"), SeriesKey("binance-um", "BTCUSDT", "1h")
+STEP = interval("1h")
+STRATEGIES = [registry.get(name) for name in registry.SHIPPED]
+DECIMALS = 6
+
+
+def described(exchange: str) -> Symbol:
+    """A contract, as far as this test needs one."""
+    names = ("pair", "contract_type", "status", "base_asset", "quote_asset", "margin_asset")
+    moment = datetime(2020, 1, 1, tzinfo=UTC)
+    return Symbol(
+        id=f"{exchange}:BTCUSDT",
+        exchange=exchange,
+        symbol="BTCUSDT",
+        **dict.fromkeys(names, "BTCUSDT"),
+        price_precision=DECIMALS,
+        quantity_precision=3,
+        onboarded=moment,
+        delivery=moment,
+        updated_at=moment,
+    )
+
+
+def recorded() -> list[Candle]:
+    if not RECORDED.exists():
+        pytest.skip(f"the recorded candles are not here: {RECORDED}")
+    table = pl.read_ipc(RECORDED.read_bytes())
+    times = (table["date"].dt.epoch("ms")).to_list()
+    return [closed(t, *prices) for t, prices in zip(times, table.drop("date").iter_rows(), strict=True)]
+
+
+def made_up() -> list[Candle]:
+    """A wild market of 2,600 hours, in which the exchange lacks four stretches."""
+    market = markets(2_600)[1]
+    rows = zip(*(market.candles[name].tolist() for name in ("open", "high", "low", "close", "volume")), strict=True)
+    every = [closed(STEP.open_time(400_000 + place), *row) for place, row in enumerate(rows)]
+    lacking = {300, 301, *range(1_200, 1_230), 1_260, 2_100}
+    return [candle for place, candle in enumerate(every) if place not in lacking]
+
+
+def closed(t: int, opened: float, high: float, low: float, close: float, volume: float) -> Candle:
+    said = STEP.after(t) + 40
+    return Candle(t, opened, high, low, close, volume, volume * close, 9, volume / 2, volume * close / 2, True, said)
+
+
+def while_open(candle: Candle) -> Iterator[Candle]:
+    """How the candle looked before it closed."""
+    middle = (candle.high + candle.low) / 2
+    for minute, price in ((1, candle.open), (20, middle)):
+        high, low = max(candle.open, price), min(candle.open, price)
+        yield candle._replace(high=high, low=low, close=price, closed=False, u=candle.t + minute * MINUTE)
+
+
+@dataclass
+class Exchange:
+    """What truly happened, for REST to tell."""
+
+    candles: dict[int, Candle]
+    now: int = 0
+
+    def klines(self, window: Window) -> tuple[Candle, ...]:
+        return tuple(
+            c for t, c in self.candles.items() if window.start <= t <= window.end and STEP.after(t) <= self.now
+        )
+
+
+class Ingesting:
+    """The ingester without its sockets: the core, the flusher, and restarts."""
+
+    def __init__(self, exchange: Exchange, db: Database[Any], asynchronous: Any) -> None:
+        self.exchange = exchange
+        self.store = CandleStore(db)
+        self.asynchronous = asynchronous
+        self.holes = 0
+
+    def start(self) -> None:
+        self.core = Core(LiveIndicators(), window_size=WINDOW - 1, decide=LiveSignals(STRATEGIES))
+        self.flusher = Flusher(
+            self.core,
+            self.asynchronous,
+            Figures(),
+            every=1,
+            write_timeout=60,
+            refill=lambda: None,
+            now=lambda: self.exchange.now,
+            corrected=lambda _: None,
+        )
+        opening = open_series(self.store, LIVE, window=WINDOW, now=self.exchange.now)
+        settled = opening.settled if opening else min(self.exchange.candles) - HOUR
+        self.core.watch(LIVE, settled=settled, history=opening.history if opening else (), decimals=DECIMALS)
+        self.core.connected([LIVE], self.exchange.now)
+
+    def tend(self) -> None:
+        self.core.time(self.exchange.now)
+        for effect in self.core.effects():
+            if isinstance(effect, FetchCandles):
+                told = self.exchange.klines(effect.window)
+                self.core.answer(Answer(LIVE, effect.window, told, self.exchange.now), self.exchange.now)
+            else:
+                self.holes += 1
+
+    async def run(self, chance: random.Random, *, restarts: float, flush_every: int) -> None:
+        """Every frame of every candle; now and then the process is killed with what it had not written."""
+        self.start()
+        for place, candle in enumerate(self.exchange.candles.values()):
+            for frame in (*while_open(candle), candle):
+                self.exchange.now = frame.u
+                self.core.frame(LIVE, frame, frame.u)
+            self.exchange.now += MINUTE
+            self.tend()
+            if place % flush_every == 0:
+                assert await self.flusher.flush()
+            if chance.random() < restarts:
+                self.start()
+                self.tend()
+        self.exchange.now += MINUTE
+        self.tend()
+        assert await self.flusher.flush()
+
+
+def in_one_piece(db: Database[Any], candles: list[Candle]) -> None:
+    times = pl.Datetime("ms", "UTC")
+    table = pl.DataFrame(candles, schema=list(CANDLE_COLUMNS), orient="row", infer_schema_length=None)
+    ends = pl.col("t").map_elements(STEP.close_time, return_dtype=pl.Int64)
+    table = table.with_columns(ends.alias("te")).with_columns(pl.col("t", "te", "u").cast(times))
+    CandleStore(db).replace_closed(PAST, table)
+    derived = Derivation(db, STRATEGIES, PERIODS).bring_up(PAST, max(candle.u for candle in candles) + DAY)
+    assert derived.candles == len(candles)
+
+
+def stored_candles(db: Database[Any], key: SeriesKey) -> pl.DataFrame:
+    return CandleStore(db).load(key, 0, 1 << 41)
+
+
+def stored_signals(db: Database[Any], key: SeriesKey) -> list[dict[str, Any]]:
+    found = db["signals"].find({"exchange": key.exchange}, dict.fromkeys(SAID, 1)).sort("_id", 1)
+    return [
+        {name: value for name, value in one.items() if name != "exchange"} | {"_id": one["_id"].removeprefix(str(key))}
+        for one in found
+    ]
+
+
+@pytest.mark.parametrize(
+    ("market", "restarts", "flush_every", "holes", "at_least"),
+    [
+        pytest.param(recorded, 0.0, 150, 0, 1_500, id="recorded"),
+        pytest.param(recorded, 0.004, 150, 0, 1_500, id="recorded, restarted"),
+        pytest.param(made_up, 0.0, 40, 4, 400, id="made up, with holes"),
+        pytest.param(made_up, 0.03, 40, 4, 400, id="made up, with holes, restarted"),
+    ],
+)
+async def test_live_equals_history(
+    db: Database[Any],
+    mongo_uri: str,
+    market: Callable[[], list[Candle]],
+    restarts: float,
+    flush_every: int,
+    holes: int,
+    at_least: int,
+) -> None:
+    prepare(db)
+    SymbolStore(db).save([described("sim"), described("binance-um")])
+    candles = market()
+    asynchronous = connect.async_client(mongo_uri)
+    live = Ingesting(Exchange({candle.t: candle for candle in candles}), db, asynchronous[db.name])
+    await live.run(random.Random(7), restarts=restarts, flush_every=flush_every)
+    await connect.close(asynchronous)
+    in_one_piece(db, candles)
+
+    ours, theirs = stored_candles(db, LIVE), stored_candles(db, PAST)
+    assert ours.height == len(candles)
+    for name in ours.columns:
+        np.testing.assert_array_equal(ours[name].to_numpy(), theirs[name].to_numpy(), name)
+    assert stored_signals(db, LIVE) == stored_signals(db, PAST)
+    assert len(stored_signals(db, LIVE)) > at_least
+    assert live.holes >= holes
