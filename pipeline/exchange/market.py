@@ -1,12 +1,14 @@
 """Public market data by REST: the symbols, and klines window by window."""
 
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Final
 
 import polars as pl
 
 from pipeline.exchange.errors import BadAnswerError
 from pipeline.exchange.klines import candles
+from pipeline.exchange.reports import PriceReport, read
 from pipeline.exchange.rest import RestClient
 from pipeline.exchange.symbols import symbols
 from pipeline.timeline import Interval, Window
@@ -29,6 +31,12 @@ class Market:
         """Everything that trades, has traded or is about to."""
         answer = self.client.get("/fapi/v1/exchangeInfo")
         return symbols(answer.payload, self.client.environment.name, self.client.clock.now())
+
+    def prices(self) -> dict[str, tuple[Decimal, int]]:
+        """The last price of each symbol, and when it was made."""
+        answer = self.client.get("/fapi/v2/ticker/price", weight=2)
+        rows = read(answer.payload, list[PriceReport], "GET /fapi/v2/ticker/price")
+        return {row.symbol: (row.price, row.time) for row in rows}
 
     def klines(self, symbol: str, interval: Interval, window: Window) -> pl.DataFrame:
         """The candles that open in `window`, which holds at most a page of them. The last may be open, and says so. An

@@ -105,6 +105,14 @@ class IncomeReport(Record, frozen=True, kw_only=True):
     tran_id: int = 0
 
 
+class PriceReport(Record, frozen=True, kw_only=True):
+    """The last price of a symbol."""
+
+    symbol: str
+    price: Decimal
+    time: int
+
+
 class SymbolConfig(Record, frozen=True, kw_only=True):
     """How a symbol is traded on this account."""
 

@@ -198,6 +198,11 @@ class Trading:
         rows = self._ask("GET", "/fapi/v1/symbolConfig", {"symbol": symbol}, list[SymbolConfig], weight=5)
         return next((row for row in rows if row.symbol == symbol), None)
 
+    def leverages(self) -> dict[str, int]:
+        """The leverage that is set for each symbol."""
+        rows = self._ask("GET", "/fapi/v1/symbolConfig", {}, list[SymbolConfig], weight=5)
+        return {row.symbol: row.leverage for row in rows}
+
     def set_leverage(self, symbol: str, leverage: int) -> None:
         """Set it; the same twice is no error."""
         self.client.signed("POST", "/fapi/v1/leverage", {"symbol": symbol, "leverage": leverage})

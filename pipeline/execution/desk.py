@@ -66,16 +66,17 @@ class Desk:
     """What the exchange last said about each position, for whoever shows it."""
     account: AccountReport | None = None
 
-    def place(self, order: OrderRecord) -> None:
-        """Send it once."""
+    def place(self, order: OrderRecord) -> bool:
+        """Send it once; whether the exchange took it for sure."""
         try:
             seen = self._send(order)
         except ExchangeError as error:
             self._count(error)
             self.tell(self._unplaced(order, error))
-        else:
-            self.tell(CallCounted(True))
-            self.tell(OrderSeen(seen, "answer"))
+            return False
+        self.tell(CallCounted(True))
+        self.tell(OrderSeen(seen, "answer"))
+        return True
 
     def cancel(self, order: OrderRecord) -> None:
         """Cancel it."""
@@ -124,6 +125,26 @@ class Desk:
         else:
             self.tell(CallCounted(True))
             self.tell(snapshot)
+
+    def costs(self, order: OrderRecord) -> dict[str, Decimal] | None:
+        """Fee, profit and average price of a filled order, from its trades; None where they cannot be had now."""
+        number = order.exchange_id
+        try:
+            if order.algo:
+                algo = self.asking.query_algo(order.id)
+                number = int(algo.actual_order_id) if algo and algo.actual_order_id else None
+            trades = [] if number is None else self.asking.trades_of(order.symbol, number)
+        except ExchangeError as error:
+            log.warning("the costs of order %s could not be asked for: %s", order.id, error)
+            return None
+        if not trades:
+            return None
+        quantity = sum((one.qty for one in trades), ZERO)
+        return {
+            "fee": sum((one.commission for one in trades), ZERO),
+            "realized": sum((one.realized_pnl for one in trades), ZERO),
+            "average_price": sum((one.qty * one.price for one in trades), ZERO) / quantity,
+        }
 
     def _send(self, order: OrderRecord) -> OrderTold:
         if order.algo:

@@ -9,6 +9,7 @@ from decimal import Decimal
 from math import isnan
 from typing import Any
 
+from pipeline.exchange.reports import PositionReport
 from pipeline.execution.records import (
     BreakerView,
     By,
@@ -96,16 +97,7 @@ def order_record(order: Order) -> OrderRecord:
     )
 
 
-def position_document(
-    position: PositionRecord,
-    environment: str,
-    now: int,
-    *,
-    mark_price: Decimal | None,
-    unrealized: Decimal | None,
-    liquidation_price: Decimal | None,
-    leverage: int | None,
-) -> Position:
+def position_document(position: PositionRecord, environment: str, now: int, worth: PositionReport | None) -> Position:
     """A position as it is stored, with what the exchange says about its worth."""
     return Position(
         id=f"{environment}:{position.symbol}:BOTH",
@@ -113,10 +105,7 @@ def position_document(
         symbol=position.symbol,
         quantity=position.quantity,
         entry_price=position.entry_price,
-        mark_price=mark_price,
-        unrealized=unrealized,
-        leverage=leverage,
-        liquidation_price=liquidation_price,
+        **_worth(worth),
         ours=position.ours,
         side=position.side,
         strategy=position.strategy,
@@ -134,6 +123,16 @@ def position_document(
         opened_at=_moment(position.opened_at),
         updated_at=to_datetime(now),
     )
+
+
+def _worth(report: PositionReport | None) -> dict[str, Decimal | None]:
+    if report is None:
+        return {}
+    return {
+        "mark_price": report.mark_price,
+        "unrealized": report.un_realized_profit,
+        "liquidation_price": report.liquidation_price or None,
+    }
 
 
 def position_record(position: Position) -> PositionRecord:

@@ -42,13 +42,13 @@ class AccountStore:
         """Store it; the same moment twice is stored once."""
         self._accounts.replace_one({"_id": snapshot.id}, snapshot.to_mongo(), upsert=True)
 
-    def first_since(self, moment: datetime) -> Snapshot | None:
-        """The first snapshot since then."""
-        return self._one({"at": {"$gte": moment}}, ASCENDING)
-
     def latest(self) -> Snapshot | None:
         """The newest snapshot."""
-        return self._one({}, DESCENDING)
+        return self._newest({})
+
+    def latest_before(self, moment: datetime) -> Snapshot | None:
+        """The last snapshot before then."""
+        return self._newest({"at": {"$lt": moment}})
 
     def daily(self, since: datetime) -> list[Snapshot]:
         """The last snapshot of each day (UTC) since then, oldest first."""
@@ -61,6 +61,6 @@ class AccountStore:
         ]
         return [Snapshot.from_mongo(one["last"]) for one in self._accounts.aggregate(stages)]
 
-    def _one(self, filter_: dict[str, Any], order: int) -> Snapshot | None:
-        found = self._accounts.find_one({"environment": self._environment} | filter_, sort=[("at", order)])
+    def _newest(self, filter_: dict[str, Any]) -> Snapshot | None:
+        found = self._accounts.find_one({"environment": self._environment} | filter_, sort=[("at", DESCENDING)])
         return None if found is None else Snapshot.from_mongo(found)

@@ -15,13 +15,17 @@ from pymongo.database import Database
 from pymongo.errors import DuplicateKeyError
 from pymongo.write_concern import WriteConcern
 
+from pipeline.errors import TidemarkError
 from schemas.base import Document
 from schemas.orders import ORDERS, UNSETTLED, Order, Transition
 
 _DURABLE: Final = WriteConcern(w="majority", j=True, wtimeout=10_000)
 
 
-class FencedError(Exception):
+_CHANGING: Final = ("state", "updated_at", "history")
+
+
+class FencedError(TidemarkError):
     """The order belongs to a later holder of the lease: this process no longer acts."""
 
 
@@ -40,14 +44,20 @@ class OrderJournal:
             return False
         return True
 
-    def append(self, order_id: str, fence: int, step: Transition, changes: Mapping[str, Any]) -> None:
-        """Add a state to the order's history, with what became known."""
+    def append(self, order: Order, step: Transition, changes: Mapping[str, Any]) -> None:
+        """Add a state to the order's history, with what became known; the same step twice is one. An order that was
+        sent while the journal could not be written is written with it."""
+        born = {name: value for name, value in order.to_mongo().items() if name not in {"_id", "fence", *_CHANGING}}
+        changing = {**to_bson(changes), "state": step.state, "updated_at": step.at}
         update = {
-            "$set": {**to_bson(changes), "state": step.state, "updated_at": step.at},
-            "$push": {"history": step.to_mongo()},
+            "$set": changing,
+            "$addToSet": {"history": step.to_mongo()},
+            "$setOnInsert": {name: value for name, value in born.items() if name not in changing},
         }
-        if not self._orders.update_one({"_id": order_id, "fence": fence}, update).matched_count:
-            raise FencedError(f"order {order_id} is not ours to change under fence {fence}")
+        try:
+            self._orders.update_one({"_id": order.id, "fence": order.fence}, update, upsert=True)
+        except DuplicateKeyError:
+            raise FencedError(f"order {order.id} is not ours to change under fence {order.fence}") from None
 
     def add(self, order_id: str, changes: Mapping[str, Any]) -> None:
         """Write down what was learnt about a settled order afterwards: what it cost and what it brought."""

@@ -5,7 +5,7 @@ and misses nothing. Whoever reads both sees a signal twice, and decides once: th
 that has none.
 """
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from datetime import datetime
 from typing import Any, Final
 
@@ -17,6 +17,10 @@ from schemas.signals import SIGNALS, Decision, Signal, Verdict
 
 _UNDECIDED: Final = {"verdict": "fresh", "confirmed": True}
 _CANNOT_RESUME: Final = frozenset({286, 280, 260, 136})  # history lost, fatal, invalid token, capped position lost
+
+
+News = tuple[Signal | None, dict[str, Any] | None]
+"""A signal, or nothing new; and the token to go on from."""
 
 
 class SignalFeed:
@@ -33,7 +37,7 @@ class SignalFeed:
         found = self._signals.find(_UNDECIDED | {"exchange": self._exchange}).sort("at", 1)
         return [Signal.from_mongo(one) for one in found]
 
-    def follow(self, *, wait_ms: int = 250) -> Iterator[tuple[Signal | None, dict[str, Any] | None]]:
+    def follow(self, *, wait_ms: int = 250) -> Generator[News, None, None]:
         """Each one as it is written, with the token to go on from; `None` now and then while nothing comes, so that the
         reader can see whether it should stop. Starts where `remember` last was; from now where that is too long ago."""
         token = self._remembered()
@@ -67,9 +71,7 @@ class SignalFeed:
         decided = self._signals.update_one({"_id": signal_id, **_UNDECIDED}, {"$set": change})
         return bool(decided.matched_count)
 
-    def _follow(
-        self, token: dict[str, Any] | None, wait_ms: int
-    ) -> Iterator[tuple[Signal | None, dict[str, Any] | None]]:
+    def _follow(self, token: dict[str, Any] | None, wait_ms: int) -> Generator[News, None, None]:
         wanted = {f"fullDocument.{name}": value for name, value in (_UNDECIDED | {"exchange": self._exchange}).items()}
         stages = [{"$match": {"operationType": {"$in": ["insert", "update", "replace"]}, **wanted}}]
         with self._signals.watch(

@@ -56,9 +56,10 @@ def test_an_intent_is_written_once_and_its_life_appended(prepared: Db) -> None:
     assert journal.intend(order())
     assert not journal.intend(order(symbol="ETHUSDT"))
     step = Transition(state="sent", at=NOW + timedelta(seconds=1), by="executor")
-    journal.append("tm-e-1", 1, step, {"attempts": 1})
+    journal.append(order(), step, {"attempts": 1})
     step = Transition(state="filled", at=NOW + timedelta(seconds=2), by="answer", detail="at once")
-    journal.append("tm-e-1", 1, step, {"filled": Decimal("0.010"), "exchange_id": 7})
+    for _ in range(2):
+        journal.append(order(), step, {"filled": Decimal("0.010"), "exchange_id": 7})
     found = journal.get("tm-e-1")
     assert found is not None
     assert (found.symbol, found.state, found.attempts, found.filled) == ("BTCUSDT", "filled", 1, Decimal("0.010"))
@@ -71,6 +72,16 @@ def test_an_intent_is_written_once_and_its_life_appended(prepared: Db) -> None:
     assert journal.get("none") is None
 
 
+def test_an_order_sent_without_its_intent_is_written_with_its_next_state(prepared: Db) -> None:
+    journal = OrderJournal(prepared, "sim")
+    step = Transition(state="accepted", at=NOW + timedelta(seconds=1), by="answer")
+    journal.append(order(leg="stop", plan=None), step, {"exchange_id": 9, "filled": Decimal(0)})
+    expected = order(leg="stop", plan=None).model_copy(
+        update={"state": "accepted", "history": [step], "exchange_id": 9, "updated_at": step.at}
+    )
+    assert journal.get("tm-e-1") == expected
+
+
 def test_only_the_fence_that_holds_an_order_may_change_it(prepared: Db) -> None:
     journal = OrderJournal(prepared, "sim")
     journal.intend(order("open"))
@@ -79,8 +90,8 @@ def test_only_the_fence_that_holds_an_order_may_change_it(prepared: Db) -> None:
     journal.claim(2)
     step = Transition(state="sent", at=NOW, by="executor")
     with pytest.raises(FencedError):
-        journal.append("open", 1, step, {})
-    journal.append("open", 2, step, {})
+        journal.append(order("open"), step, {})
+    journal.append(order("open", fence=2), step, {})
     journal.claim(1)
     assert {one["_id"]: one["fence"] for one in prepared.orders.find()} == {"open": 2, "done": 1, "elsewhere": 1}
 
@@ -164,9 +175,9 @@ def test_positions_are_replaced_and_snapshots_grow(prepared: Db) -> None:
     for hour in (0, 5, 30):
         accounts.add(snapshot(hour))
         accounts.add(snapshot(hour))
-    latest, first = accounts.latest(), accounts.first_since(NOW + timedelta(hours=1))
-    assert latest == snapshot(30)
-    assert first == snapshot(5)
+    assert accounts.latest() == snapshot(30)
+    assert accounts.latest_before(NOW + timedelta(hours=30)) == snapshot(5)
+    assert accounts.latest_before(NOW) is None
     assert accounts.daily(NOW) == [snapshot(5), snapshot(30)]
     assert AccountStore(prepared, "binance-um").daily(NOW) == []
 

@@ -1,0 +1,198 @@
+"""Performs the core's effects in the order given: what is to be journaled is durable before the next one begins;
+requests are only begun. It decides nothing.
+
+While the database is away, what is to be journaled queues in its order, no new intent is taken, and requests go on: so
+a position gets its stop as long as the lease lasts.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import pymongo
+from pymongo.errors import PyMongoError, WriteError
+
+from pipeline.execution import documents
+from pipeline.execution.desk import Desk
+from pipeline.execution.effects import (
+    Cancel,
+    Effect,
+    JournalIntent,
+    JournalOrder,
+    JournalPosition,
+    Notify,
+    Place,
+    Query,
+    QueryFills,
+    QueryPositions,
+    Reconcile,
+    ResetBreaker,
+    SetLeverage,
+    TripBreaker,
+    WriteVerdict,
+)
+from pipeline.execution.events import Event, IntentJournaled, IntentRefused
+from pipeline.execution.records import By, OrderRecord, PositionRecord
+from pipeline.store.account import PositionStore
+from pipeline.store.control import ControlStore
+from pipeline.store.orders import OrderJournal
+from pipeline.store.signal_feed import SignalFeed
+from pipeline.timeline import to_datetime
+
+log = logging.getLogger(__name__)
+
+InThread = Callable[..., Awaitable[Any]]
+Request = Place | Cancel | Query | QueryFills | QueryPositions | SetLeverage | Reconcile
+AGAIN_AFTER = 0.5
+WRITE_WITHIN = 1.5
+
+
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """Where things are written."""
+
+    journal: OrderJournal
+    positions: PositionStore
+    signals: SignalFeed
+    control: ControlStore
+
+
+@dataclass(slots=True)
+class Performer:
+    """One term's hands. `begin` starts a request in a worker thread and returns at once."""
+
+    environment: str
+    fence: int
+    stores: Stores
+    desk: Desk
+    tell: Callable[[Event], None]
+    begin: Callable[..., None]
+    in_thread: InThread
+    set_leverage: Callable[[str, int], None]
+    notify: Callable[[Notify], None]
+    now: Callable[[], int]
+    _behind: deque[tuple[Any, ...]] = field(default_factory=deque)
+
+    async def perform(self, effect: Effect) -> None:
+        """Do it."""
+        match effect:
+            case JournalIntent(order):
+                await self._intend(order)
+            case JournalOrder(order, by, detail):
+                await self._write(self._append, order, by, detail)
+                if order.filled and not order.unsettled and order.fee is None:
+                    self.begin(self._book_costs, order)
+            case JournalPosition(position):
+                await self._write(self._save, position)
+            case WriteVerdict():
+                await self._write(self._decide, effect)
+            case TripBreaker(breaker):
+                await self._write(self.stores.control.trip, documents.breaker_document(breaker, self.environment))
+            case ResetBreaker(name):
+                await self._write(self._reset, name)
+            case Notify():
+                self.notify(effect)
+            case _:
+                self._ask(effect)
+
+    def _ask(self, request: Request) -> None:
+        match request:
+            case Place(order):
+                self.begin(self.desk.place, order)
+            case Cancel(order):
+                self.begin(self.desk.cancel, order)
+            case Query(order):
+                self.begin(self.desk.query, order)
+            case QueryFills(symbol, since):
+                self.begin(self.desk.query_fills, symbol, since)
+            case QueryPositions(symbol):
+                self.begin(self.desk.query_positions, symbol)
+            case SetLeverage(symbol, leverage):
+                self.begin(self.set_leverage, symbol, leverage)
+            case Reconcile():
+                self.begin(self.desk.reconcile)
+
+    async def catch_up(self) -> None:
+        """Write what the database did not take, in its order, until cancelled."""
+        while True:
+            while self._behind and await self._tried(*self._behind[0]):
+                self._behind.popleft()
+            await asyncio.sleep(AGAIN_AFTER)
+
+    async def _intend(self, order: OrderRecord) -> None:
+        """While the journal is behind it takes no intents: the core sends then what protects, and opens nothing."""
+        if self._behind:
+            self.tell(IntentRefused(order.id, exists=False, reason="the journal is behind"))
+            return
+        document = documents.order_document(order, self.environment, self.fence)
+        try:
+            is_new = await self.in_thread(_bounded, self.stores.journal.intend, document)
+        except WriteError:
+            raise
+        except PyMongoError as error:
+            self.tell(IntentRefused(order.id, exists=False, reason=str(error)[:200]))
+            return
+        if is_new:
+            self.tell(IntentJournaled(order.id))
+        else:
+            self.tell(IntentRefused(order.id, exists=True, reason="an order of that id is in the journal"))
+
+    async def _write(self, write: Callable[..., None], *arguments: Any) -> None:
+        """Durable when it returns; or put behind what is not written yet either, so that nothing overtakes anything
+        and what has to be sent is not kept waiting by a database that is away."""
+        if self._behind or not await self._tried(write, *arguments):
+            self._behind.append((write, *arguments))
+
+    async def _tried(self, write: Callable[..., None], *arguments: Any) -> bool:
+        try:
+            await self.in_thread(_bounded, write, *arguments)
+        except WriteError:
+            raise  # it would refuse the same again: a fault of ours
+        except PyMongoError as error:
+            log.warning("the database did not take a write of the executor: %s; trying again", str(error)[:200])
+            return False
+        return True
+
+    # The writes themselves, in a worker thread
+
+    def _append(self, order: OrderRecord, by: By, detail: str | None) -> None:
+        document = documents.order_document(order, self.environment, self.fence)
+        self.stores.journal.append(document, documents.transition(order, by, detail), documents.order_changes(order))
+
+    def _decide(self, effect: WriteVerdict) -> None:
+        written = self.stores.signals.decide(
+            effect.signal_id,
+            effect.verdict,
+            to_datetime(self.now()),
+            reason=effect.reason,
+            decision=None if effect.decision is None else documents.decision_document(effect.decision),
+            orders=effect.orders,
+        )
+        if not written:
+            log.warning("signal %s has a verdict already; %s is not written", effect.signal_id, effect.verdict)
+
+    def _reset(self, name: str) -> None:
+        self.stores.control.reset(name, now=to_datetime(self.now()), reason="its time is over")
+
+    def _save(self, position: PositionRecord) -> None:
+        worth = self.desk.worth.get(position.symbol)
+        self.stores.positions.save([documents.position_document(position, self.environment, self.now(), worth)])
+
+    def _book_costs(self, order: OrderRecord) -> None:
+        """What a filled order cost and brought, from its trades. Nothing depends on it: a failure is left at that."""
+        costs = self.desk.costs(order)
+        if costs is None:
+            return
+        try:
+            self.stores.journal.add(order.id, costs)
+        except PyMongoError as error:
+            log.warning("the costs of order %s could not be written: %s", order.id, str(error)[:200])
+
+
+def _bounded(write: Callable[..., Any], *arguments: Any) -> Any:
+    """A write that ends soon, one way or the other: the lease does not wait for a database that is away."""
+    with pymongo.timeout(WRITE_WITHIN):
+        return write(*arguments)

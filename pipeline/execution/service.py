@@ -1,0 +1,128 @@
+"""The executor as a process: waits for the lease, acts while it holds it, and stands by again when it does not.
+
+Two may run at once: one acts, the other takes over within seconds of its death. Killed at any moment it loses nothing:
+the journal and the exchange know everything the next term needs.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+from pymongo.database import Database
+from pymongo.errors import PyMongoError
+
+from pipeline.errors import TidemarkError
+from pipeline.exchange.clock import ServerClock
+from pipeline.exchange.environments import Environment
+from pipeline.exchange.market import Market
+from pipeline.exchange.rest import RestClient
+from pipeline.exchange.signing import Credentials
+from pipeline.exchange.trading import Trading
+from pipeline.execution.bookkeeping import Bookkeeper
+from pipeline.execution.effects import Notify
+from pipeline.execution.leadership import Leadership
+from pipeline.execution.performer import Stores
+from pipeline.execution.records import Mode, Policy
+from pipeline.execution.term import House, Pace, Symbols, Term
+from pipeline.store.account import AccountStore, PositionStore
+from pipeline.store.control import ControlStore
+from pipeline.store.lease import LeaseStore
+from pipeline.store.orders import OrderJournal
+from pipeline.store.signal_feed import SignalFeed
+
+log = logging.getLogger(__name__)
+
+AGAIN_AFTER = 1.0
+MARGIN_ASSET = "USDT"
+_READ_RETRIES = 2
+
+
+@contextmanager
+def opened(
+    database: Database[dict[str, Any]],
+    place: Environment,
+    credentials: Credentials,
+    policy: Policy,
+    *,
+    mode: Mode,
+    symbols: Symbols,
+    notify: Callable[[Notify], None],
+    holder: str,
+    pace: Pace | None = None,
+) -> Iterator["Executor"]:
+    """An executor on that database and that exchange. Its requests pass only while it holds the lease."""
+    leadership = Leadership(LeaseStore(database, f"executor:{place.name}", holder))
+    clock = ServerClock()
+    with (
+        RestClient(replace(place, retries=0), credentials, clock=clock, permit=leadership.permit) as sending,
+        RestClient(replace(place, retries=_READ_RETRIES), credentials, clock=clock) as asking,
+    ):
+        asking.sync_clock()
+        reading = Trading(asking)
+        house = House(
+            policy=policy,
+            default_mode=mode,
+            sending=Trading(sending),
+            asking=reading,
+            market=Market(asking),
+            stores=Stores(
+                OrderJournal(database, place.name),
+                PositionStore(database, place.name),
+                SignalFeed(database, place.name),
+                ControlStore(database, place.name),
+            ),
+            books=Bookkeeper(place.name, MARGIN_ASSET, reading, AccountStore(database, place.name)),
+            symbols=symbols,
+            notify=notify,
+            pace=pace or Pace(),
+        )
+        yield Executor(house, leadership)
+
+
+class Executor:
+    """Acts on fresh signals, each at most once. Make one, `run` it once."""
+
+    def __init__(self, house: House, leadership: Leadership) -> None:
+        self._house = house
+        self._leadership = leadership
+        self.term: Term | None = None
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Act, or stand by, until `stop` is set. Ends with an error only where a person has to mend something."""
+        while not stop.is_set():
+            fence = await self._win(stop)
+            if fence is None:
+                return
+            log.info("acting as executor of %s, term %d", self._house.policy.environment, fence)
+            try:
+                await self._act(fence, stop)
+            finally:
+                await self._leadership.leave()
+            if not stop.is_set():
+                await asyncio.sleep(AGAIN_AFTER)
+
+    async def _win(self, stop: asyncio.Event) -> int | None:
+        winning, stopping = asyncio.ensure_future(self._leadership.win()), asyncio.ensure_future(stop.wait())
+        try:
+            await asyncio.wait([winning, stopping], return_when=asyncio.FIRST_COMPLETED)
+            return winning.result() if winning.done() else None
+        finally:
+            winning.cancel()
+            stopping.cancel()
+
+    async def _act(self, fence: int, stop: asyncio.Event) -> None:
+        self.term = Term(self._house, fence)
+        try:
+            reason = await self.term.run(self._leadership.hold(), stop)
+        except (TidemarkError, PyMongoError) as error:
+            if isinstance(error, TidemarkError) and error.exit_code != 1:
+                raise
+            reason = str(error)[:300]
+        finally:
+            self.term = None
+        if reason is not None:
+            log.error("this term ends: %s; the next one begins from the journal", reason)
+            self._house.notify(Notify("error", "the executor starts anew", reason))

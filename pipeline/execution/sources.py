@@ -1,0 +1,143 @@
+"""Where the core's news come from: signals, prices, switches. Each tells; none decides."""
+
+import logging
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from decimal import Decimal
+
+from pymongo.errors import PyMongoError
+
+from pipeline.exchange.environments import Environment
+from pipeline.exchange.frames import KlineFrame, kline_stream
+from pipeline.exchange.stream_session import FeedLimits
+from pipeline.exchange.streams import Feed
+from pipeline.execution import documents
+from pipeline.execution.events import (
+    BreakersSeen,
+    Event,
+    HaltSeen,
+    ModeSeen,
+    PriceSeen,
+    SignalSeen,
+    StageSeen,
+    TradingSeen,
+)
+from pipeline.execution.records import BreakerView, Mode, TradingView
+from pipeline.store.control import Controls
+from pipeline.store.signal_feed import SignalFeed
+from schemas.signals import Signal
+
+log = logging.getLogger(__name__)
+
+Tell = Callable[[Event], None]
+PRICE_INTERVAL = "1m"
+REMEMBER_EVERY = 1.0
+AGAIN_AFTER = 1.0
+
+
+@dataclass(slots=True)
+class Signals:
+    """Follows the feed of signals, in a thread of its own until `ended` is set. May tell of a signal twice."""
+
+    feed: SignalFeed
+    tell: Tell
+    ended: threading.Event
+
+    def follow(self) -> None:
+        """Tell of each signal as it is written. A database that is away is waited for."""
+        while not self.ended.is_set():
+            try:
+                self._follow()
+            except PyMongoError as error:
+                log.warning("signals cannot be followed: %s; trying again", str(error)[:200])
+                self.ended.wait(AGAIN_AFTER)
+
+    def sweep(self) -> None:
+        """Tell of every signal that has no verdict: what the change stream missed is among them."""
+        try:
+            found = self.feed.undecided()
+        except PyMongoError as error:
+            log.warning("signals cannot be looked for: %s", str(error)[:200])
+            return
+        for signal in found:
+            self._told(signal)
+
+    def _follow(self) -> None:
+        last, remembered = None, 0.0
+        for signal, token in self.feed.follow():
+            if signal is not None:
+                self._told(signal)
+            now = datetime.now(UTC)
+            if token is not None and token != last and now.timestamp() - remembered > REMEMBER_EVERY:
+                self.feed.remember(token, now)
+                last, remembered = token, now.timestamp()
+            if self.ended.is_set():
+                return
+
+    def _told(self, signal: Signal) -> None:
+        self.tell(SignalSeen(documents.signal_view(signal)))
+
+
+class Prices:
+    """The newest price of each symbol, from its candle stream."""
+
+    def __init__(self, place: Environment, tell: Tell, limits: FeedLimits | None = None) -> None:
+        self.feed = Feed(place, self, limits=limits)
+        self._tell = tell
+        self._symbols: dict[str, str] = {}
+
+    def follow(self, symbols: Iterable[str]) -> None:
+        """Follow these as well."""
+        names = {kline_stream(symbol, PRICE_INTERVAL): symbol for symbol in symbols}
+        self._symbols |= names
+        self.feed.add(names)
+
+    def frame(self, stream: str, frame: KlineFrame) -> None:
+        """A price."""
+        self._tell(PriceSeen(self._symbols[stream], Decimal(repr(frame.k.c)), frame.E))
+
+    def up(self, streams: Iterable[str]) -> None:
+        """Nothing to do: what is old is seen to be old."""
+
+    def down(self, streams: Iterable[str], reason: str) -> None:
+        """Prices grow old until it is back."""
+        log.warning("the prices of %d symbols are down: %s; connecting anew", len(set(streams)), reason)
+
+    def refused(self, streams: Iterable[str], reason: str) -> None:
+        """Without a price nothing is opened in these."""
+        log.error("the exchange refuses the prices of %s: %s", ", ".join(streams), reason)
+
+
+@dataclass(slots=True)
+class Switches:
+    """Tells what changed since it was last told."""
+
+    default_mode: Mode
+    mode: Mode | None = None
+    halt: HaltSeen = field(default_factory=lambda: HaltSeen(halted=False, flatten=False))
+    stage: int = 1
+    breakers: frozenset[BreakerView] = frozenset()
+    trading: Mapping[str, TradingView] = field(default_factory=dict)
+
+    def changes(self, controls: Controls) -> list[Event]:
+        """The events that bring the core up to date."""
+        mode: Mode = controls.mode.mode if controls.mode else self.default_mode
+        halted = controls.halt
+        halt = HaltSeen(halted.halted, halted.flatten) if halted else HaltSeen(halted=False, flatten=False)
+        stage = controls.stage.stage if controls.stage else 1
+        breakers = frozenset(documents.breaker_view(one) for one in controls.breakers.values() if one.tripped)
+        trading = {symbol: documents.trading_view(one) for symbol, one in controls.trading.items()}
+        news: list[Event] = []
+        if mode != self.mode:
+            news.append(ModeSeen(mode))
+        if halt != self.halt:
+            news.append(halt)
+        if stage != self.stage:
+            news.append(StageSeen(stage))
+        if breakers != self.breakers:
+            news.append(BreakersSeen(tuple(breakers)))
+        news += [TradingSeen(symbol, one) for symbol, one in trading.items() if one != self.trading.get(symbol)]
+        self.mode, self.halt, self.stage, self.breakers, self.trading = mode, halt, stage, breakers, trading
+        return news

@@ -1,0 +1,360 @@
+"""One term of leadership: a core built from the journal, and everything that feeds it and acts for it.
+
+A term ends when the lease is lost, when it is told to, or when something fails that it cannot mend; the next one begins
+anew from the journal. Nothing of a term outlives it: a core is never handed on.
+"""
+
+import asyncio
+import logging
+import threading
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+from pymongo.errors import PyMongoError
+
+from pipeline.errors import AttentionError
+from pipeline.exchange.errors import ExchangeError
+from pipeline.exchange.market import Market
+from pipeline.exchange.trading import Trading
+from pipeline.exchange.user_events import AccountUpdate, AlgoUpdate, OrderUpdate, UserEvent
+from pipeline.exchange.userdata import UserLimits, UserStream
+from pipeline.execution import documents, told
+from pipeline.execution.bookkeeping import Bookkeeper
+from pipeline.execution.core import Core
+from pipeline.execution.desk import Desk
+from pipeline.execution.effects import Effect, JournalPosition, Notify, Place
+from pipeline.execution.events import (
+    Event,
+    LeaseLost,
+    OrderSeen,
+    PositionsSeen,
+    SignalSeen,
+    Snapshot,
+    StreamBack,
+    Time,
+)
+from pipeline.execution.instruments import Instruments
+from pipeline.execution.performer import Performer, Stores
+from pipeline.execution.records import Mode, Policy
+from pipeline.execution.sources import Prices, Signals, Switches
+
+log = logging.getLogger(__name__)
+
+Symbols = Callable[[], set[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How often what is done, in seconds."""
+
+    tick: float = 0.1
+    switches: float = 0.5
+    sweep: float = 5.0
+    watched: float = 5.0
+    clock: float = 600.0
+    rules: float = 3600.0
+    last_words: float = 5.0
+    workers: int = 8
+
+
+@dataclass(frozen=True, slots=True)
+class House:
+    """What a term works with, and what the next term works with again."""
+
+    policy: Policy
+    default_mode: Mode
+    sending: Trading
+    asking: Trading
+    market: Market
+    stores: Stores
+    books: Bookkeeper
+    symbols: Symbols
+    notify: Callable[[Notify], None]
+    pace: Pace = field(default_factory=Pace)
+    user_limits: UserLimits = field(default_factory=UserLimits)
+
+    def now(self) -> int:
+        """The exchange's time."""
+        return self.sending.client.clock.now()
+
+
+class Term:
+    """Make one inside the event loop, `run` it once."""
+
+    def __init__(self, house: House, fence: int) -> None:
+        self._house = house
+        self._fence = fence
+        self._loop = asyncio.get_running_loop()
+        self._effects: asyncio.Queue[Effect] = asyncio.Queue()
+        self._failed: asyncio.Future[str] = self._loop.create_future()
+        self._ended = threading.Event()
+        self._workers = ThreadPoolExecutor(house.pace.workers, thread_name_prefix="executor")
+        self._journal = ThreadPoolExecutor(1, thread_name_prefix="journal")
+        self._switches = Switches(house.default_mode)
+        self._desk = Desk(house.sending, house.asking, self.tell_from_thread, house.books.day_start)
+        self._prices = Prices(house.sending.client.environment, self.tell)
+        self._instruments = Instruments(house.asking, house.market, self._prices)
+        self._stream = UserStream(house.asking, self, limits=house.user_limits)
+        self._signals = Signals(house.stores.signals, self.tell_from_thread, self._ended)
+        self._performer = Performer(
+            house.policy.environment,
+            fence,
+            house.stores,
+            self._desk,
+            self.tell,
+            self._begin,
+            self._in_journal,
+            self._set_leverage,
+            house.notify,
+            house.now,
+        )
+        self.core: Core
+
+    async def run(self, held: Awaitable[str], stop: asyncio.Event) -> str | None:
+        """Act until `stop` is set (None), or until the term ends by itself: why it did. `held` ends with the lease."""
+        tasks: list[asyncio.Future[Any]] = [asyncio.ensure_future(held)]
+        try:
+            await self._in_thread(self._load)
+            tasks += [asyncio.ensure_future(one) for one in self._work()]
+            return await self._until_one_ends(tasks, stop)
+        finally:
+            for task in tasks:
+                task.cancel()
+            self._end()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    # What is told
+
+    def tell(self, event: Event) -> None:
+        """Let the core think about it. In the loop's thread only."""
+        if self._ended.is_set():
+            return
+        try:
+            effects = self.core.handle(event, self._house.now())
+        except Exception as error:  # a core that failed is not to be trusted with another event
+            log.exception("the core failed on %s", type(event).__name__)
+            self._fail(f"the core failed on {type(event).__name__}: {error}")
+            return
+        for effect in effects:
+            self._effects.put_nowait(effect)
+        if isinstance(event, Snapshot):
+            self._show(event)
+
+    def tell_from_thread(self, event: Event) -> None:
+        """The same, from a worker thread."""
+        if not self._ended.is_set():
+            self._loop.call_soon_threadsafe(self._hear, event)
+
+    def _hear(self, event: Event) -> None:
+        if isinstance(event, SignalSeen) and event.signal.symbol not in self._instruments.known:
+            self._spawn(self._learn_symbol_of(event))
+        else:
+            self.tell(event)
+
+    # UserListener
+
+    def user_event(self, event: UserEvent) -> None:
+        """Something happened to the account."""
+        match event:
+            case OrderUpdate():
+                self.tell(OrderSeen(told.order_streamed(event), "stream"))
+            case AlgoUpdate():
+                self.tell(OrderSeen(told.algo_streamed(event), "stream"))
+            case AccountUpdate():
+                self.tell(PositionsSeen(told.positions_streamed(event), event.time, "stream"))
+
+    def user_connected(self) -> None:
+        """What happened before has to be asked for."""
+        self.tell(StreamBack())
+
+    def user_lost(self, reason: str) -> None:
+        """Until it is back, answers and the comparison each minute have to do."""
+        log.warning("the user data stream is down: %s; connecting anew", reason)
+
+    # How it begins
+
+    def _load(self) -> None:
+        """Take the journal over and build the core from it. In a worker thread; nothing is told before it is done."""
+        house, stores = self._house, self._house.stores
+        if house.asking.hedge_mode():
+            raise AttentionError(
+                "the account holds long and short apart (hedge mode); the executor trades in one-way mode. Close what "
+                "is open and switch the position mode in the exchange's preferences"
+            )
+        stores.journal.claim(self._fence)
+        controls = stores.control.read()
+        switched = self._switches.changes(controls)
+        now = house.now()
+        self.core = Core(
+            house.policy,
+            now,
+            mode=self._switches.mode or house.default_mode,
+            orders=[documents.order_record(one) for one in stores.journal.unsettled()],
+            positions=[documents.position_record(one) for one in stores.positions.list()],
+            breakers=self._switches.breakers,
+        )
+        symbols = house.symbols() | self._held()
+        for event in (*switched, *self._instruments.rules(symbols)):
+            self.tell_from_thread(event)
+        self._loop.call_soon_threadsafe(self._instruments.follow, symbols)
+
+    def _held(self) -> set[str]:
+        return {one.symbol for one in self.core.orders()} | {one.symbol for one in self.core.positions()}
+
+    # What it does
+
+    def _work(self) -> list[Awaitable[Any]]:
+        pace = self._house.pace
+        return [
+            self._failed,
+            self._perform(),
+            self._performer.catch_up(),
+            self._stream.run(),
+            self._prices.feed.run(),
+            asyncio.to_thread(self._signals.follow),
+            self._every(pace.tick, self._tick),
+            self._every(pace.switches, self._look_at_switches),
+            self._every(pace.sweep, self._sweep),
+            self._every(pace.watched, self._look_at_symbols),
+            self._every(pace.rules, self._refresh_rules),
+            self._every(pace.clock, self._sync_clock),
+        ]
+
+    async def _until_one_ends(self, tasks: Sequence[asyncio.Future[Any]], stop: asyncio.Event) -> str | None:
+        stopping = asyncio.ensure_future(stop.wait())
+        try:
+            done, _ = await asyncio.wait([stopping, *tasks], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            stopping.cancel()
+        if stopping in done:
+            return None
+        ended = next(task for task in tasks if task in done)
+        return str(ended.result())
+
+    async def _perform(self) -> None:
+        while True:
+            effect = await self._effects.get()
+            if isinstance(effect, Place):
+                self._place(effect)
+            else:
+                await self._performer.perform(effect)
+
+    def _place(self, effect: Place) -> None:
+        """The stream must tell of an order that the exchange took: if it does not, it is dead."""
+        begun = self._loop.time()
+
+        def sent() -> None:
+            if self._desk.place(effect.order):
+                self._loop.call_soon_threadsafe(self._stream.expect_news, begun)
+
+        self._begin(sent)
+
+    def _show(self, snapshot: Snapshot) -> None:
+        """The stored positions keep up with the exchange's prices; the books get a line."""
+        held = [one for one in self.core.positions() if one.quantity]
+        for position in held:
+            self._effects.put_nowait(JournalPosition(position))
+        self._begin(self._book, len(held), snapshot.asof)
+
+    def _book(self, open_positions: int, now: int) -> None:
+        if self._desk.account is None:
+            return
+        try:
+            self._house.books.snapshot(self._desk.account, open_positions, now)
+        except PyMongoError as error:
+            log.warning("the account's snapshot could not be stored: %s", str(error)[:200])
+
+    def _set_leverage(self, symbol: str, leverage: int) -> None:
+        try:
+            self._house.sending.set_leverage(symbol, leverage)
+            rules = self._instruments.rules({symbol})
+        except ExchangeError as error:
+            log.warning("the leverage of %s could not be set to %d: %s", symbol, leverage, error)
+            return
+        for event in rules:
+            self.tell_from_thread(event)
+
+    async def _learn_symbol_of(self, event: SignalSeen) -> None:
+        await self._learn({event.signal.symbol})
+        self.tell(event)
+
+    async def _learn(self, symbols: set[str]) -> None:
+        try:
+            rules = await self._in_thread(self._instruments.rules, symbols)
+        except ExchangeError as error:
+            log.warning("the rules of %s could not be asked for: %s", ", ".join(sorted(symbols)), error)
+            return
+        for event in rules:
+            self.tell(event)
+        self._instruments.follow(symbols)
+
+    async def _tick(self) -> None:
+        self.tell(Time())
+
+    async def _look_at_switches(self) -> None:
+        try:
+            controls = await self._in_thread(self._house.stores.control.read)
+        except PyMongoError as error:
+            log.warning("the switches cannot be read: %s; they stay as they are", str(error)[:200])
+            return
+        for event in self._switches.changes(controls):
+            self.tell(event)
+
+    async def _sweep(self) -> None:
+        await self._in_thread(self._signals.sweep)
+
+    async def _look_at_symbols(self) -> None:
+        try:
+            wanted = await self._in_thread(self._house.symbols)
+        except PyMongoError as error:
+            log.warning("the watchlist cannot be read: %s", str(error)[:200])
+            return
+        if new := wanted - self._instruments.known:
+            await self._learn(new)
+
+    async def _refresh_rules(self) -> None:
+        await self._learn(set(self._instruments.known))
+
+    async def _sync_clock(self) -> None:
+        try:
+            await self._in_thread(self._house.asking.client.sync_clock)
+        except ExchangeError as error:
+            log.warning("the exchange's clock could not be measured: %s", error)
+
+    async def _every(self, seconds: float, do: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            await do()
+            await asyncio.sleep(seconds)
+
+    # Threads
+
+    def _begin(self, do: Callable[..., Any], *arguments: Any) -> None:
+        self._spawn(self._in_thread(do, *arguments))
+
+    def _spawn(self, job: Coroutine[Any, Any, Any]) -> None:
+        task = self._loop.create_task(job)
+        task.add_done_callback(self._job_ended)
+
+    def _job_ended(self, task: "asyncio.Task[Any]") -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("a job of the executor failed: %s", error, exc_info=error)
+            self._fail(f"a job failed: {error}")
+
+    def _fail(self, reason: str) -> None:
+        if not self._failed.done():
+            self._failed.set_result(reason)
+
+    async def _in_thread(self, do: Callable[..., Any], *arguments: Any) -> Any:
+        return await self._loop.run_in_executor(self._workers, do, *arguments)
+
+    async def _in_journal(self, do: Callable[..., Any], *arguments: Any) -> Any:
+        return await self._loop.run_in_executor(self._journal, do, *arguments)
+
+    def _end(self) -> None:
+        if hasattr(self, "core"):
+            self.core.handle(LeaseLost(), self._house.now())
+        self._ended.set()
+        self._workers.shutdown(wait=False, cancel_futures=True)
+        self._journal.shutdown(wait=False, cancel_futures=True)
