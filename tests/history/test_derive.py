@@ -1,5 +1,5 @@
-"""Indicators and signals over stored candles: however candles came and were corrected, whatever crashed, in the end they
-are what a computation over all of the candles gives, and no more is computed than has to be."""
+"""Indicators and signals over stored candles: however candles came and were corrected, whatever crashed, the end is
+what a computation over all of the candles gives, and no more is computed than has to be."""
 
 import random
 from collections.abc import Callable
