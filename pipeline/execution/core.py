@@ -19,6 +19,7 @@ from pipeline.execution.keeping import Keeper
 from pipeline.execution.ledger import Ledger
 from pipeline.execution.records import (
     ENTERING,
+    PROTECTING,
     ZERO,
     AccountView,
     BreakerView,
@@ -74,6 +75,8 @@ class Core:
             if order.in_doubt:
                 held = self._ledger.position(order.symbol).quantity
                 self._ledger.doubts[order.id] = doubt.lost(policy, held, now)
+            if order.signal is not None and _decides(order, order.signal):
+                self._verdict(WriteVerdict(order.signal, "taken", "decided before a restart", orders=(order.id,)))
 
     # What is known
 
@@ -186,10 +189,7 @@ class Core:
     def _signal(self, signal: SignalView) -> None:
         if not signal.confirmed or signal.verdict != "fresh" or signal.id in self._decided:
             return
-        made = next((one for one in self._ledger.orders.values() if _decides(one, signal.id)), None)
-        if made is not None:
-            self._verdict(WriteVerdict(signal.id, "taken", "decided before a restart", orders=(made.id,)))
-        else:
+        if not any(_decides(one, signal.id) for one in self._ledger.orders.values()):
             self._waiting.setdefault(signal.id, signal)
 
     def _decide_waiting(self, now: int) -> None:
@@ -212,8 +212,6 @@ class Core:
             ):
                 del self._waiting[signal.id]
                 self._decisions[order.id] = decision
-                if isinstance(choice, Close):
-                    self._ledger.put(replace(self._ledger.position(signal.symbol), closing=choice.reason))
                 self._ledger.intend(order)
 
     def _ask(self, signal: SignalView, now: int) -> Ask:
@@ -247,10 +245,13 @@ class Core:
         obstacle = self._obstacle(order, now)
         if obstacle is None:
             self._ledger.send(order, now)
+            self._decided_with(order, None)
+            if order.leg == "exit":
+                self._ledger.put(replace(self._ledger.position(order.symbol), closing=f"signal {order.signal}"))
             self._breakers.trip(risk.too_many_orders(self._recent_sends(now), self._policy.risk, now))
         else:
+            self._decided_with(order, obstacle)
             self._ledger.move(order, "abandoned", "executor", f"not sent: {obstacle}", now)
-        self._decided_with(order, obstacle)
 
     def _decided_with(self, order: OrderRecord, obstacle: str | None) -> None:
         decision = self._decisions.pop(order.id, None)
@@ -263,18 +264,21 @@ class Core:
 
     def _obstacle(self, order: OrderRecord, now: int) -> str | None:
         """Why an order whose intent took its time must not leave any more."""
-        if order.leg not in ENTERING:
-            return None if self._ledger.position(order.symbol).exposed else "there is nothing left to protect or close"
+        if order.leg not in ENTERING and not self._ledger.position(order.symbol).exposed:
+            return "there is nothing left to protect or close"
+        if order.leg in PROTECTING or order.leg == "flatten":
+            return None
         if order.plan is not None and now > order.plan.fresh_until:
             return "the journal took so long that the signal is not fresh any more"
-        if self.halted:
+        if self.halted and order.leg in ENTERING:
             return "halted"
         if self.mode != "auto-execute":
             return "the mode was changed to signal-only"
         return None
 
     def _not_journaled(self, order: OrderRecord, event: ev.IntentRefused, now: int) -> None:
-        """What opens is not sent without the journal. What protects or closes is: a restart finds it by its id."""
+        """What a signal asks for is not sent without the journal. What protects or closes is: a restart finds what stands
+        by its id, and the position as it is."""
         decision = self._decisions.pop(order.id, None)
         if event.exists:
             self._ledger.forget(order)
@@ -282,7 +286,7 @@ class Core:
                 self._verdict(WriteVerdict(order.signal, "taken", "decided before", orders=(order.id,)))
             return
         self._ledger.warn("the journal refused an order", f"{order.id} ({order.leg} {order.symbol}): {event.reason}")
-        if order.leg in ENTERING:
+        if order.leg in ENTERING or order.leg == "exit":
             self._ledger.forget(order)
             return
         self._ledger.unjournaled.discard(order.id)

@@ -43,11 +43,10 @@ class Open:
 
 @dataclass(frozen=True, slots=True)
 class Close:
-    """The position is closed, and why."""
+    """This order closes the position."""
 
     order: OrderRecord
     decision: DecisionView
-    reason: str
 
 
 Choice = Skip | Expire | Open | Close
@@ -185,4 +184,4 @@ def _close(ask: Ask) -> Choice:
         equity=ask.account.equity,
         leverage=ask.risk.leverage,
     )
-    return Close(order, decision, f"{signal.strategy} gave {signal.kind} {signal.side}")
+    return Close(order, decision)

@@ -62,8 +62,7 @@ class Ledger:
         position = self.position(symbol)
         if not position.settled or position.closing:
             return True
-        under_way = self.unsettled(symbol)
-        return any(one.leg not in PROTECTING or not position.exposed for one in under_way)
+        return any(_occupies(one) or not position.exposed for one in self.unsettled(symbol))
 
     def open_symbols(self) -> frozenset[str]:
         """Where we hold something, or soon may."""
@@ -172,6 +171,11 @@ class Ledger:
         effects, self._effects = self._effects, []
         self.touched.clear()
         return [*map(JournalPosition, changed), *effects]
+
+
+def _occupies(order: OrderRecord) -> bool:
+    """Whether it is more than a stop or take-profit that simply stands."""
+    return order.leg not in PROTECTING or order.in_doubt or not order.close_position
 
 
 def _durable(position: PositionRecord) -> PositionRecord:

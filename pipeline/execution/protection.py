@@ -5,11 +5,11 @@ one first. A bridge is laid instead: a reduce-only stop for the whole quantity a
 cancelled, the new one placed, and the bridge cancelled. At every moment at least one of them stands.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 
-from pipeline.execution.records import OrderRecord, PositionRecord
+from pipeline.execution.records import ENTERING, OrderRecord, PositionRecord
 from schemas.orders import Leg
 
 
@@ -39,16 +39,20 @@ def stop_of(position: PositionRecord, orders: Iterable[OrderRecord]) -> OrderRec
     return closing or next((one for one in stops if _covers(one, position)), None)
 
 
-def stop_steps(position: PositionRecord, orders: Iterable[OrderRecord]) -> list[Step]:
-    """What to do next about the stop. Nothing while the outcome of an earlier step is not known."""
+def stop_steps(position: PositionRecord, orders: Collection[OrderRecord]) -> list[Step]:
+    """What to do next about the stop. Nothing while the outcome of an earlier step is not known; and what stands is not
+    moved while the position may still grow: a bridge would be too small."""
     stops = [one for one in orders if one.leg == "stop" and one.unsettled]
     wanted = position.stop_price
     if wanted is None or any(one.in_doubt for one in stops):
         return []
+    grows = any(one.leg in ENTERING and one.unsettled for one in orders)
     closing = next((one for one in stops if one.close_position), None)
     bridges = [one for one in stops if not one.close_position]
     if closing is None:
         return [PlaceProtection("stop", wanted)]
+    if grows:
+        return []
     if closing.trigger_price == wanted:
         return [CancelProtection(one) for one in bridges]
     if any(one.trigger_price == wanted and _covers(one, position) for one in bridges):

@@ -44,6 +44,8 @@ def state_of(status: str) -> State | None:
 
 def merged(order: OrderRecord, told: OrderTold, now: int) -> OrderRecord:
     """The order after the exchange said this; the same object where that says nothing new."""
+    if _speaks_of_another(order, told):
+        return _again(order, told, now) if told.state == "accepted" and told.at > order.seen_at else order
     filled = max(order.filled, told.filled)
     state = _next_state(order, told)
     newer = told.at >= order.seen_at
@@ -60,6 +62,17 @@ def merged(order: OrderRecord, told: OrderTold, now: int) -> OrderRecord:
     if replace(changed, seen_at=order.seen_at) == order:
         return changed if changed.seen_at != order.seen_at else order
     return with_slippage(replace(changed, updated_at=now))
+
+
+def _speaks_of_another(order: OrderRecord, told: OrderTold) -> bool:
+    """What only closes may be sent twice under one id, and the copy that was lost may come when the other has ended."""
+    both_known = order.exchange_id is not None and told.exchange_id is not None
+    ended = order.state not in UNSETTLED or told.at < order.seen_at
+    return both_known and told.algo == order.algo and told.exchange_id != order.exchange_id and ended
+
+
+def _again(order: OrderRecord, told: OrderTold, now: int) -> OrderRecord:
+    return replace(order, state="accepted", exchange_id=told.exchange_id, seen_at=told.at, updated_at=now)
 
 
 def with_slippage(order: OrderRecord) -> OrderRecord:

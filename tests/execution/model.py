@@ -1,0 +1,227 @@
+"""A small exchange for the tests of the core: one account, one symbol, one-way mode. It obeys the rules that matter to
+an executor (BINANCE's, in docs/execution.md), and knows nothing of the executor's code but the shape of its records.
+"""
+
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+from pipeline.execution.records import OrderRecord, OrderTold, PositionTold, TradeTold
+
+SYMBOL = "BTCUSDT"
+ZERO = Decimal(0)
+
+
+class Refused(Exception):
+    """The exchange says no."""
+
+    def __init__(self, code: int) -> None:
+        super().__init__(str(code))
+        self.code = code
+
+
+@dataclass
+class Placed:
+    """An order as the exchange has it."""
+
+    number: int
+    client_id: str
+    side: str
+    algo: bool
+    quantity: Decimal | None
+    trigger: Decimal | None
+    close_position: bool
+    reduce_only: bool
+    kind: str
+    status: str
+    at: int
+    filled: Decimal = ZERO
+    quote: Decimal = ZERO
+    updated: int = 0
+
+    @property
+    def open(self) -> bool:
+        return self.status in {"accepted", "partially_filled"}
+
+    def told(self) -> OrderTold:
+        return OrderTold(
+            id=self.client_id,
+            symbol=SYMBOL,
+            side=self.side,
+            state=self.status,
+            filled=self.filled,
+            at=self.updated,
+            algo=self.algo,
+            exchange_id=self.number,
+            average_price=self.quote / self.filled if self.filled else None,
+            quantity=self.quantity,
+            trigger_price=self.trigger,
+            close_position=self.close_position,
+        )
+
+
+@dataclass
+class Exchange:
+    """Its own books, and what it would say on the stream (`news`)."""
+
+    price: Decimal
+    now: int
+    position: Decimal = ZERO
+    orders: list[Placed] = field(default_factory=list)
+    trades: list[TradeTold] = field(default_factory=list)
+    news: list[OrderTold | tuple[PositionTold, int]] = field(default_factory=list)
+    part: Decimal | None = None
+    """Fill at most so much of an order at once; the rest with `fill_rest`."""
+    naked_by_cancel: list[str] = field(default_factory=list)
+
+    def moment(self) -> int:
+        """No two things happen in the same millisecond."""
+        self.now += 1
+        return self.now
+
+    # Requests
+
+    def place(self, order: OrderRecord) -> Placed:
+        if any(one.open and one.client_id == order.id for one in self.orders):
+            raise Refused(-4116)
+        if order.algo:
+            return self._place_algo(order)
+        if order.reduce_only and not self._reduces(order.side):
+            raise Refused(-2022)
+        quantity = min(order.quantity, abs(self.position)) if order.reduce_only else order.quantity
+        placed = self._record(order, quantity)
+        self._tell(placed)
+        self._fill(placed, self.part)
+        return placed
+
+    def cancel(self, client_id: str, *, by_us: bool = True) -> Placed:
+        order = next((one for one in self.orders if one.open and one.client_id == client_id), None)
+        if order is None:
+            raise Refused(-2011)
+        self._end(order, "cancelled")
+        if by_us and order.kind == "STOP_MARKET" and self.position and not self.protected():
+            self.naked_by_cancel.append(client_id)
+        return order
+
+    def find(self, client_id: str) -> Placed | None:
+        return next((one for one in reversed(self.orders) if one.client_id == client_id), None)
+
+    def open_orders(self) -> list[Placed]:
+        return [one for one in self.orders if one.open]
+
+    def told_position(self) -> PositionTold:
+        return PositionTold(SYMBOL, self.position, self.price)
+
+    def protected(self) -> bool:
+        """Whether an open order closes all that is held when the price goes against it."""
+        return any(
+            one.kind == "STOP_MARKET"
+            and self._reduces(one.side)
+            and (one.close_position or one.quantity >= abs(self.position))
+            for one in self.open_orders()
+        )
+
+    # The market
+
+    def move(self, price: Decimal) -> None:
+        """The price is another now; what waited for it fires."""
+        self.price = price
+        for order in self.open_orders():
+            if order.trigger is not None and order.open and _reached(order, price):
+                self._fire(order)
+
+    def fill_rest(self) -> None:
+        """What was filled in part is filled."""
+        for order in self.open_orders():
+            if not order.algo:
+                self._fill(order, None)
+
+    def end_rest(self) -> None:
+        """What was filled in part expires."""
+        for order in self.open_orders():
+            if not order.algo:
+                self._end(order, "expired")
+
+    def trade_by_hand(self, quantity: Decimal) -> None:
+        """Somebody trades on the same account."""
+        self._trade(None, "BUY" if quantity > 0 else "SELL", abs(quantity))
+
+    # Inside
+
+    def _place_algo(self, order: OrderRecord) -> Placed:
+        alike = (
+            one
+            for one in self.open_orders()
+            if one.algo and one.close_position and (one.kind, one.side) == (order.type, order.side)
+        )
+        if order.close_position and any(alike):
+            raise Refused(-4130)
+        placed = self._record(order, order.quantity)
+        if _reached(placed, self.price):
+            self.orders.remove(placed)
+            raise Refused(-2021)
+        self._tell(placed)
+        return placed
+
+    def _record(self, order: OrderRecord, quantity: Decimal | None) -> Placed:
+        placed = Placed(
+            number=len(self.orders) + 1 + 1000,
+            client_id=order.id,
+            side=order.side,
+            algo=order.algo,
+            quantity=quantity,
+            trigger=order.trigger_price,
+            close_position=order.close_position,
+            reduce_only=order.reduce_only,
+            kind=order.type,
+            status="accepted",
+            at=self.moment(),
+        )
+        placed.updated = placed.at
+        self.orders.append(placed)
+        return placed
+
+    def _reduces(self, side: str) -> bool:
+        return self.position > 0 if side == "SELL" else self.position < 0
+
+    def _fill(self, order: Placed, most: Decimal | None) -> None:
+        quantity = order.quantity - order.filled
+        quantity = min(quantity, most) if most is not None else quantity
+        if order.reduce_only:
+            quantity = min(quantity, abs(self.position)) if self._reduces(order.side) else ZERO
+        if not quantity:
+            self._end(order, "expired")
+            return
+        order.filled += quantity
+        order.quote += quantity * self.price
+        order.status = "filled" if order.filled == order.quantity else "partially_filled"
+        self._trade(order, order.side, quantity)
+
+    def _fire(self, order: Placed) -> None:
+        if not self._reduces(order.side):
+            self._end(order, "expired")
+            return
+        quantity = abs(self.position) if order.close_position else min(order.quantity, abs(self.position))
+        order.filled, order.quote, order.status = quantity, quantity * self.price, "filled"
+        self._trade(order, order.side, quantity)
+
+    def _trade(self, order: Placed | None, side: str, quantity: Decimal) -> None:
+        at = self.moment()
+        self.position += quantity if side == "BUY" else -quantity
+        number = order.number if order else 9_000_000 + at % 100_000
+        self.trades.append(TradeTold(number, side, quantity, self.price, quantity / 1000, ZERO, at))
+        if order is not None:
+            order.updated = at
+            self.news.append(order.told())
+        self.news.append((self.told_position(), at))
+
+    def _end(self, order: Placed, status: str) -> None:
+        order.status, order.updated = status, self.moment()
+        self._tell(order)
+
+    def _tell(self, order: Placed) -> None:
+        self.news.append(order.told())
+
+
+def _reached(order: Placed, price: Decimal) -> bool:
+    rises = (order.kind == "STOP_MARKET") == (order.side == "BUY")
+    return price >= order.trigger if rises else price <= order.trigger

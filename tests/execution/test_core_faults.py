@@ -1,0 +1,503 @@
+"""Ten thousand seeded fault schedules through the execution core and a model exchange: whatever the network, the
+journal, the stream, the market and the process do, once they are quiet again every law of docs/execution.md holds.
+
+A failing schedule names its seed; `TIDEMARK_FAULT_SEED=<seed> pytest <this file>` replays it alone.
+"""
+
+import heapq
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from itertools import count
+from random import Random
+
+import pytest
+
+from pipeline.execution import events as ev
+from pipeline.execution.core import Core
+from pipeline.execution.effects import (
+    Cancel,
+    Effect,
+    JournalIntent,
+    JournalOrder,
+    JournalPosition,
+    Place,
+    Query,
+    QueryFills,
+    QueryPositions,
+    Reconcile,
+    TripBreaker,
+    WriteVerdict,
+)
+from pipeline.execution.names import is_ours
+from pipeline.execution.records import (
+    ENTERING,
+    AccountView,
+    OrderRecord,
+    OrderTold,
+    Policy,
+    PositionRecord,
+    SignalView,
+)
+from pipeline.settings import Risk
+from pipeline.timeline import SECOND
+from schemas.symbols import Filters
+from tests.execution.model import SYMBOL, Exchange, Refused
+
+START = 1_760_000_000_000
+TROUBLE, QUIET = 24 * SECOND, 40 * SECOND
+END = START + TROUBLE
+SEEDS, CHUNKS = 10_000, 20
+ATR = Decimal(300)
+EQUITY = Decimal(10_000)
+
+FILTERS = Filters(
+    tick_size=Decimal("0.1"),
+    min_price=Decimal(100),
+    max_price=Decimal(1_000_000),
+    step_size=Decimal("0.001"),
+    min_quantity=Decimal("0.001"),
+    max_quantity=Decimal(1000),
+    market_step_size=Decimal("0.001"),
+    market_min_quantity=Decimal("0.001"),
+    market_max_quantity=Decimal(120),
+    min_notional=Decimal(50),
+    multiplier_up=Decimal("1.05"),
+    multiplier_down=Decimal("0.95"),
+    max_orders=200,
+)
+RISK = Risk(max_position_percent=Decimal(1000), take_profit_atr=Decimal(6), unprotected_seconds=6)
+POLICY = Policy("sim", RISK, answer_within=5 * SECOND, reconcile_every=10 * SECOND, retry_after=3 * SECOND)
+
+
+@dataclass
+class Faults:
+    """How bad this schedule is: chances, and moments."""
+
+    lost_before: float
+    lost_after: float
+    late: float
+    failed: float
+    refused: float
+    hangs: float
+    query_fails: float
+    journal_refuses: float
+    slow_journal: float
+    crash: float
+    repeat: float
+    delay: float
+    partial: float
+    gaps: list[tuple[int, int]]
+    by_hand: list[int]
+    stops_cancelled: list[int]
+    halt: int | None
+
+    @classmethod
+    def draw(cls, random: Random) -> "Faults":
+        def sometimes(high: float) -> float:
+            return random.choice([0.0, 0.0, random.random() * high])
+
+        def moments(most: int) -> list[int]:
+            return [START + random.randrange(TROUBLE) for _ in range(random.choice([0] * 6 + [most]))]
+
+        return cls(
+            lost_before=sometimes(0.4),
+            lost_after=sometimes(0.4),
+            late=sometimes(0.3),
+            failed=sometimes(0.5),
+            refused=sometimes(0.4),
+            hangs=sometimes(0.2),
+            query_fails=sometimes(0.6),
+            journal_refuses=sometimes(0.3),
+            slow_journal=sometimes(0.5),
+            crash=sometimes(0.08),
+            repeat=sometimes(0.5),
+            delay=sometimes(0.6),
+            partial=sometimes(0.9),
+            gaps=[(a, a + random.randrange(8 * SECOND)) for a in moments(2)],
+            by_hand=moments(1),
+            stops_cancelled=moments(2),
+            halt=START + random.randrange(TROUBLE) if random.random() < 0.1 else None,
+        )
+
+
+class Journal:
+    """MongoDB, as the shell uses it."""
+
+    def __init__(self) -> None:
+        self.orders: dict[str, OrderRecord] = {}
+        self.positions: dict[str, PositionRecord] = {}
+        self.verdicts: dict[str, WriteVerdict] = {}
+        self.breakers: set[str] = set()
+
+
+class Schedule:
+    """One run: an exchange, a journal, faults, and the core between them, killed and started again as it comes."""
+
+    def __init__(self, seed: int) -> None:
+        self.random = Random(seed)
+        self.faults = Faults.draw(self.random)
+        self.exchange = Exchange(Decimal(60_000), START)
+        self.journal = Journal()
+        self.order = count()
+        self.agenda: list[tuple[int, int, int | None, Callable[[int], None]]] = []
+        self.life = 0
+        self.told_news = 0
+        self.halted = False
+        self.signals = self.draw_signals()
+        self.start(START)
+
+    def draw_signals(self) -> dict[str, SignalView]:
+        signals = {}
+        kinds = [
+            "entry",
+            self.random.choice(["add", "entry", "exit", "trial"]),
+            self.random.choice(["add", "add", "exit"]),
+        ]
+        if self.random.random() < 0.3:
+            kinds.insert(0, "trial")
+        if self.random.random() < 0.3:
+            kinds.append("entry")
+        side = self.random.choice(["long", "short"])
+        at = START + 500
+        for number, kind in enumerate(kinds):
+            turned = kind == "entry" and number > 1 and self.random.random() < 0.6
+            way = side if not turned else "short" if side == "long" else "long"
+            fresh = at + self.random.choice([2 * SECOND, 20 * SECOND])
+            signals[f"s{number}"] = SignalView(
+                f"s{number}", SYMBOL, "1m", "macd", kind, way, at, Decimal(0), ATR, self.random.random() > 0.05, fresh
+            )
+            at += self.random.randrange(1, 8) * SECOND
+        return signals
+
+    # Running
+
+    def run(self) -> None:
+        drift = self.random.choice([-60, 0, 60])
+        for now in range(START + 250, END, 500):
+            self.at(now, lambda now: self.walk(drift, now))
+            self.at(now + 100, self.tick)
+        for now in range(END, END + QUIET, SECOND):
+            self.at(now + 100, self.tick)
+        for signal in self.signals.values():
+            self.at(signal.at, lambda now, signal=signal: self.signal_comes(signal, now))
+        for now in range(START, END + QUIET, 5 * SECOND):
+            self.at(now, self.sweep)
+        for _, end in self.faults.gaps:
+            self.at(end, lambda now: self.feed(ev.StreamBack(), now))
+        for moment in self.faults.by_hand:
+            self.at(moment, self.trade_by_hand)
+        for moment in self.faults.stops_cancelled:
+            self.at(moment, self.cancel_a_stop)
+        if self.faults.halt is not None:
+            self.at(self.faults.halt, lambda now: self.switch(halted=True, now=now))
+        self.at(END, self.become_quiet)
+        while self.agenda:
+            now, _, life, what = heapq.heappop(self.agenda)
+            if life is None or life == self.life:
+                self.exchange.now = max(self.exchange.now, now)
+                what(now)
+                self.tell_news(now)
+
+    def at(self, moment: int, what: Callable[[int], None], *, mine: bool = False) -> None:
+        """`mine`: it dies with the process."""
+        heapq.heappush(self.agenda, (moment, next(self.order), self.life if mine else None, what))
+
+    def troubled(self, chance: float, now: int) -> bool:
+        return now < END and self.random.random() < chance
+
+    def quick(self, now: int) -> int:
+        return now + (
+            self.random.randrange(3_000) if self.troubled(self.faults.delay, now) else self.random.randrange(5, 60)
+        )
+
+    # The world
+
+    def walk(self, drift: int, now: int) -> None:
+        self.exchange.move(self.exchange.price + self.random.randrange(-150, 151) + drift)
+        if self.random.random() < 0.5:
+            self.exchange.fill_rest()
+        self.exchange.part = Decimal("0.05") if self.troubled(self.faults.partial, now) else None
+        self.feed(ev.PriceSeen(SYMBOL, self.exchange.price, now), now)
+
+    def become_quiet(self, now: int) -> None:
+        self.exchange.part = None
+        if self.random.random() < 0.5:
+            self.exchange.end_rest()
+        self.exchange.fill_rest()
+
+    def trade_by_hand(self, now: int) -> None:
+        if self.exchange.position:
+            share = self.random.choice([Decimal(-1), Decimal("-0.5"), Decimal("0.5")])
+            self.exchange.trade_by_hand((share * self.exchange.position).quantize(Decimal("0.001")))
+
+    def cancel_a_stop(self, now: int) -> None:
+        for order in self.exchange.open_orders():
+            if order.algo and self.random.random() < 0.7:
+                self.exchange.cancel(order.client_id, by_us=False)
+
+    def switch(self, *, halted: bool, now: int) -> None:
+        self.halted = halted
+        self.feed(ev.HaltSeen(halted, flatten=halted), now)
+
+    # The process
+
+    def start(self, now: int) -> None:
+        """A new process: the journal is read, the switches are told, then time begins."""
+        journal = self.journal
+        unsettled = [one for one in journal.orders.values() if one.unsettled]
+        positions = journal.positions.values()
+        self.core = Core(POLICY, now, mode="auto-execute", orders=unsettled, positions=positions)
+        life = self.life
+        for event in (
+            ev.RulesSeen(SYMBOL, FILTERS, RISK.leverage),
+            ev.PriceSeen(SYMBOL, self.exchange.price, now),
+            ev.HaltSeen(self.halted, self.halted),
+        ):
+            if life == self.life:
+                self.feed(event, now)
+
+    def crash(self, now: int) -> None:
+        self.life += 1
+        self.start(now)
+
+    def feed(self, event: ev.Event, now: int) -> None:
+        for effect in self.core.handle(event, now):
+            if self.troubled(self.faults.crash, now):
+                self.crash(now)
+                return
+            self.perform(effect, now)
+
+    def back(self, event: ev.Event, moment: int) -> None:
+        """The answer comes in then, if the process still lives."""
+        self.at(moment, lambda now: self.feed(event, now), mine=True)
+
+    def tick(self, now: int) -> None:
+        self.feed(ev.Time(), now)
+
+    def sweep(self, now: int) -> None:
+        for signal in self.signals.values():
+            if signal.at <= now and signal.id not in self.journal.verdicts:
+                self.signal_comes(signal, now)
+
+    def signal_comes(self, signal: SignalView, now: int) -> None:
+        signal = self.signals[signal.id]
+        if not signal.price:
+            signal = self.signals[signal.id] = replace(signal, price=self.exchange.price)
+        self.feed(ev.SignalSeen(signal), now)
+        if self.troubled(self.faults.repeat, now):
+            self.back(ev.SignalSeen(signal), self.quick(now))
+
+    def tell_news(self, now: int) -> None:
+        for news in self.exchange.news[self.told_news :]:
+            if any(begin <= now < min(end, END) for begin, end in self.faults.gaps):
+                continue
+            if isinstance(news, OrderTold):
+                event: ev.Event = ev.OrderSeen(news, "stream")
+            else:
+                event = ev.PositionsSeen((news[0],), news[1], "stream")
+            for _ in range(1 + self.troubled(self.faults.repeat, now)):
+                self.back(event, self.quick(now))
+        self.told_news = len(self.exchange.news)
+
+    # Effects
+
+    def perform(self, effect: Effect, now: int) -> None:
+        match effect:
+            case JournalIntent(order):
+                self.intent(order, now)
+            case JournalOrder(order):
+                self.journal.orders[order.id] = order
+            case JournalPosition(position):
+                self.journal.positions[position.symbol] = position
+            case WriteVerdict():
+                self.journal.verdicts.setdefault(effect.signal_id, effect)
+            case TripBreaker(breaker):
+                self.journal.breakers.add(breaker.name)
+            case Place(order):
+                assert order.leg not in ENTERING or order.id in self.journal.orders, "sent before it was journaled"
+                self.request(order, lambda: self.exchange.place(order), now)
+            case Cancel(order):
+                self.cancel(order, now)
+            case Query(order):
+                self.query(order, now)
+            case QueryFills(_, since):
+                self.at(self.quick(now), lambda then: self.answer_fills(since, now, then), mine=True)
+            case QueryPositions():
+                self.at(self.quick(now), lambda then: self.answer_position(now, then), mine=True)
+            case Reconcile():
+                self.at(self.quick(now), lambda then: self.answer_snapshot(now, then), mine=True)
+
+    def intent(self, order: OrderRecord, now: int) -> None:
+        when = now + (self.random.randrange(4_000) if self.troubled(self.faults.slow_journal, now) else 2)
+        if order.id in self.journal.orders:
+            self.back(ev.IntentRefused(order.id, exists=True, reason="duplicate"), when)
+        elif self.troubled(self.faults.journal_refuses, now):
+            self.back(ev.IntentRefused(order.id, exists=False, reason="no server"), when)
+        else:
+            self.journal.orders[order.id] = order
+            self.back(ev.IntentJournaled(order.id), when)
+            if self.troubled(self.faults.repeat, now):
+                self.back(ev.IntentJournaled(order.id), when + 5)
+
+    def request(self, order: OrderRecord, carry_out: Callable[[], object], now: int) -> None:
+        faults = self.faults
+        if self.troubled(faults.failed, now):
+            self.back(ev.OrderFailed(order.id, "overloaded"), self.quick(now))
+        elif self.troubled(faults.refused, now):
+            code = self.random.choice([-4045, -2019, -4131, -2021 if order.algo else -2010])
+            self.back(ev.OrderRejected(order.id, code, "refused"), self.quick(now))
+        elif self.troubled(faults.lost_before, now):
+            self.back(ev.OrderUnknown(order.id, "timeout"), self.quick(now))
+        elif self.troubled(faults.late, now):
+            self.at(now + self.random.randrange(POLICY.recv_window), lambda _: self.carry_out(order, carry_out))
+            self.back(ev.OrderUnknown(order.id, "timeout"), self.quick(now))
+        else:
+            self.at(now + 3, lambda then: self.carry_out_and_answer(order, carry_out, then))
+
+    def carry_out(self, order: OrderRecord, what: Callable[[], object]) -> ev.Event:
+        try:
+            what()
+        except Refused as refusal:
+            return ev.OrderRejected(order.id, refusal.code, "refused")
+        placed = self.exchange.find(order.id)
+        assert placed is not None
+        return ev.OrderSeen(placed.told(), "answer")
+
+    def carry_out_and_answer(self, order: OrderRecord, what: Callable[[], object], now: int) -> None:
+        answer = self.carry_out(order, what)
+        if self.troubled(self.faults.hangs, now):
+            return
+        if self.troubled(self.faults.lost_after, now):
+            answer = ev.OrderUnknown(order.id, "reset")
+        self.back(answer, self.quick(now))
+
+    def cancel(self, order: OrderRecord, now: int) -> None:
+        def carry_out(then: int) -> None:
+            try:
+                placed = self.exchange.cancel(order.id)
+            except Refused as refusal:
+                self.back(ev.CancelFailed(order.id, f"{refusal.code}"), self.quick(then))
+                return
+            lost = self.troubled(self.faults.lost_after, then)
+            answer = ev.CancelFailed(order.id, "reset") if lost else ev.OrderSeen(placed.told(), "answer")
+            self.back(answer, self.quick(then))
+
+        if self.troubled(self.faults.lost_before, now):
+            self.back(ev.CancelFailed(order.id, "timeout"), self.quick(now))
+        else:
+            self.at(now + 3, carry_out)
+
+    def query(self, order: OrderRecord, asked: int) -> None:
+        def read(now: int) -> None:
+            found = self.exchange.find(order.id)
+            answer = ev.OrderSeen(found.told(), "query") if found else ev.OrderNotFound(order.id, asked)
+            self.back(answer, self.quick(now))
+
+        if not self.troubled(self.faults.query_fails, asked):
+            self.at(self.quick(asked), read)
+
+    def answer_fills(self, since: int, asked: int, now: int) -> None:
+        if not self.troubled(self.faults.query_fails, now):
+            trades = tuple(one for one in self.exchange.trades if one.at >= since)
+            self.back(ev.FillsSeen(SYMBOL, trades, asked), self.quick(now))
+
+    def answer_position(self, asked: int, now: int) -> None:
+        if not self.troubled(self.faults.query_fails, now):
+            self.back(ev.PositionsSeen((self.exchange.told_position(),), asked, "query"), self.quick(now))
+
+    def answer_snapshot(self, asked: int, now: int) -> None:
+        """Orders and positions are read one after the other: things may happen in between."""
+        if self.troubled(self.faults.query_fails, now):
+            self.back(ev.ReconcileFailed("no answer"), self.quick(now))
+            return
+        orders = tuple(one.told() for one in self.exchange.open_orders())
+
+        def read_positions(then: int) -> None:
+            told = (self.exchange.told_position(),) if self.exchange.position else ()
+            account = AccountView(EQUITY, EQUITY, then, EQUITY)
+            self.back(ev.Snapshot(orders, told, account, asked), self.quick(then))
+
+        self.at(self.quick(now), read_positions, mine=True)
+
+
+def broken_law(schedule: Schedule) -> str | None:
+    """The first law of docs/execution.md that does not hold now that all is quiet."""
+    exchange, journal = schedule.exchange, schedule.journal
+    ours = [one for one in exchange.orders if is_ours(one.client_id)]
+    entries = [one for one in journal.orders.values() if one.leg in ENTERING]
+    for signal in schedule.signals.values():
+        mine = {one.id for one in entries if one.signal == signal.id}
+        carried_out = [one for one in ours if one.client_id in mine]
+        if len(mine) > 1 or len(carried_out) > 1:
+            return f"signal {signal.id} has {len(carried_out)} entries at the exchange, {len(mine)} in the journal"
+        verdict = journal.verdicts.get(signal.id)
+        if signal.confirmed != (verdict is not None):
+            return f"signal {signal.id} (confirmed: {signal.confirmed}) has the verdict {verdict}"
+        if mine and not signal.confirmed:
+            return f"signal {signal.id} was not confirmed and has an order"
+        if carried_out and verdict is not None and verdict.verdict != "taken":
+            return f"signal {signal.id} has an entry at the exchange, and the verdict {verdict}"
+        if verdict is not None and verdict.verdict == "taken" and not set(verdict.orders) <= set(journal.orders):
+            return f"signal {signal.id} is taken, and its order is not in the journal"
+    if exchange.naked_by_cancel:
+        return f"cancelling {exchange.naked_by_cancel} left a position without a stop"
+    doubtful = [one for one in journal.orders.values() if one.in_doubt]
+    if doubtful:
+        return f"still in doubt: {doubtful}"
+    for placed in ours:
+        kept = journal.orders.get(placed.client_id)
+        closes = placed.algo or placed.reduce_only
+        if kept is None and not (closes and schedule.faults.journal_refuses and not placed.open):
+            return f"at the exchange and not in the journal: {placed}"
+        sent_twice = kept is None or (closes and kept.attempts > 1 and not placed.open and not kept.stands)
+        newest = placed is exchange.find(placed.client_id)
+        if newest and not sent_twice and (kept.state, kept.filled) != (placed.status, placed.filled):
+            return f"journal and exchange differ: {kept} {placed}"
+    gone = [one.id for one in journal.orders.values() if one.stands and exchange.find(one.id) is None]
+    if gone:
+        return f"open in the journal, and never at the exchange: {gone}"
+    return broken_position_law(schedule)
+
+
+def broken_position_law(schedule: Schedule) -> str | None:
+    exchange = schedule.exchange
+    held = schedule.journal.positions.get(SYMBOL) or PositionRecord(SYMBOL)
+    standing = [one for one in exchange.open_orders() if is_ours(one.client_id)]
+    if held.quantity != exchange.position:
+        return f"the journal holds {held.quantity}, the exchange {exchange.position}"
+    if not exchange.position:
+        if standing:
+            return f"flat, and open at the exchange: {standing}"
+        return None if held.signal is None else f"flat, and not cleared: {held}"
+    if schedule.halted:
+        return f"halted with flatten, and still holding {exchange.position}"
+    stops = [one for one in standing if one.kind == "STOP_MARKET"]
+    targets = [one for one in standing if one.kind != "STOP_MARKET"]
+    if not exchange.protected() or len(stops) != 1 or not stops[0].close_position:
+        return f"{exchange.position} held with the stops {stops}"
+    if stops[0].trigger != held.stop_price or stops[0].client_id != held.stop_order:
+        return f"the stop {stops[0]} is not the journal's: {held}"
+    if [one.trigger for one in targets] != [held.take_profit_price]:
+        return f"the take-profits {targets} are not the journal's: {held}"
+    if held.closing or (held.units > RISK.max_units and not schedule.faults.by_hand):
+        return f"not at rest: {held}"
+    return None
+
+
+def seeds(chunk: int) -> range:
+    chosen = os.environ.get("TIDEMARK_FAULT_SEED")
+    if chosen is not None:
+        return range(int(chosen), int(chosen) + (chunk == 0))
+    share = SEEDS // CHUNKS
+    return range(chunk * share, (chunk + 1) * share)
+
+
+@pytest.mark.parametrize("chunk", range(CHUNKS))
+def test_after_any_schedule_of_faults_every_law_holds(chunk):
+    for seed in seeds(chunk):
+        schedule = Schedule(seed)
+        schedule.run()
+        found = broken_law(schedule)
+        assert found is None, f"{found}\nreplay alone: TIDEMARK_FAULT_SEED={seed} pytest {os.path.relpath(__file__)}"
