@@ -277,8 +277,8 @@ class Core:
         return None
 
     def _not_journaled(self, order: OrderRecord, event: ev.IntentRefused, now: int) -> None:
-        """What a signal asks for is not sent without the journal. What protects or closes is: a restart finds what stands
-        by its id, and the position as it is."""
+        """What a signal asks for is not sent without the journal. What protects or closes is: a restart finds it by its
+        id where it stands, and the position as it is."""
         decision = self._decisions.pop(order.id, None)
         if event.exists:
             self._ledger.forget(order)

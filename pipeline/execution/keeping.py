@@ -128,6 +128,8 @@ class Keeper:
     # A position that is gone, or not ours
 
     def _tidy(self, position: PositionRecord, now: int) -> None:
+        if self._ledger.unsettled(position.symbol, *ENTERING):
+            return  # it may be filled at this moment: what stands would protect it
         for order in self._ledger.unsettled(position.symbol, *PROTECTING):
             if order.stands:
                 self._cancel(order, now)
