@@ -24,10 +24,11 @@ from pipeline.execution import documents, told
 from pipeline.execution.bookkeeping import Bookkeeper
 from pipeline.execution.core import Core
 from pipeline.execution.desk import Desk
-from pipeline.execution.effects import Effect, JournalPosition, Notify, Place
+from pipeline.execution.effects import Effect, JournalPosition, Notify, Place, SetLeverage
 from pipeline.execution.events import (
     Event,
     LeaseLost,
+    ModeSeen,
     OrderSeen,
     PositionsSeen,
     SignalSeen,
@@ -39,6 +40,7 @@ from pipeline.execution.instruments import Instruments
 from pipeline.execution.performer import Performer, Stores
 from pipeline.execution.records import Mode, Policy
 from pipeline.execution.sources import Prices, Signals, Switches
+from schemas.orders import Order
 
 log = logging.getLogger(__name__)
 
@@ -97,6 +99,8 @@ class Term:
         self._prices = Prices(house.sending.client.environment, self.tell)
         self._instruments = Instruments(house.asking, house.market, self._prices)
         self._stream = UserStream(house.asking, self, limits=house.user_limits)
+        self._setting_leverage: set[str] = set()
+        self._waiting: list[SignalSeen] = []
         self._signals = Signals(house.stores.signals, self.tell_from_thread, self._ended)
         self._performer = Performer(
             house.policy.environment,
@@ -138,6 +142,8 @@ class Term:
             self._fail(f"the core failed on {type(event).__name__}: {error}")
             return
         for effect in effects:
+            if isinstance(effect, SetLeverage):
+                self._setting_leverage.add(effect.symbol)
             self._effects.put_nowait(effect)
         if isinstance(event, Snapshot):
             self._show(event)
@@ -148,8 +154,12 @@ class Term:
             self._loop.call_soon_threadsafe(self._hear, event)
 
     def _hear(self, event: Event) -> None:
-        if isinstance(event, SignalSeen) and event.signal.symbol not in self._instruments.known:
+        if not isinstance(event, SignalSeen):
+            self.tell(event)
+        elif event.signal.symbol not in self._instruments.known:
             self._spawn(self._learn_symbol_of(event))
+        elif event.signal.symbol in self._setting_leverage:
+            self._waiting.append(event)
         else:
             self.tell(event)
 
@@ -191,7 +201,7 @@ class Term:
             house.policy,
             now,
             mode=self._switches.mode or house.default_mode,
-            orders=[documents.order_record(one) for one in stores.journal.unsettled()],
+            orders=[documents.order_record(one) for one in self._orders_to_know()],
             positions=[documents.position_record(one) for one in stores.positions.list()],
             breakers=self._switches.breakers,
         )
@@ -199,6 +209,13 @@ class Term:
         for event in (*switched, *self._instruments.rules(symbols)):
             self.tell_from_thread(event)
         self._loop.call_soon_threadsafe(self._instruments.follow, symbols)
+
+    def _orders_to_know(self) -> list[Order]:
+        """What is unsettled, and what was done about signals whose verdict was not written any more."""
+        stores = self._house.stores
+        undecided = [one.id for one in stores.signals.undecided()]
+        found = (*stores.journal.unsettled(), *stores.journal.of_signals(undecided))
+        return list({one.id: one for one in found}.values())
 
     def _held(self) -> set[str]:
         return {one.symbol for one in self.core.orders()} | {one.symbol for one in self.core.positions()}
@@ -272,13 +289,20 @@ class Term:
             rules = self._instruments.rules({symbol})
         except ExchangeError as error:
             log.warning("the leverage of %s could not be set to %d: %s", symbol, leverage, error)
-            return
-        for event in rules:
-            self.tell_from_thread(event)
+            rules = []
+        self._loop.call_soon_threadsafe(self._leverage_set, symbol, rules)
+
+    def _leverage_set(self, symbol: str, rules: list[Event]) -> None:
+        """Signals of the symbol waited for it."""
+        self._setting_leverage.discard(symbol)
+        waiting, self._waiting = self._waiting, []
+        for event in (*rules, *waiting):
+            self._hear(event)
 
     async def _learn_symbol_of(self, event: SignalSeen) -> None:
         await self._learn({event.signal.symbol})
-        self.tell(event)
+        self._instruments.known.add(event.signal.symbol)  # also where it could not be learnt: the core says why then
+        self._hear(event)
 
     async def _learn(self, symbols: set[str]) -> None:
         try:
@@ -299,8 +323,11 @@ class Term:
         except PyMongoError as error:
             log.warning("the switches cannot be read: %s; they stay as they are", str(error)[:200])
             return
-        for event in self._switches.changes(controls):
+        news = self._switches.changes(controls)
+        for event in news:
             self.tell(event)
+        if any(isinstance(event, ModeSeen) for event in news):
+            await self._refresh_rules()
 
     async def _sweep(self) -> None:
         await self._in_thread(self._signals.sweep)

@@ -81,9 +81,9 @@ class OrderJournal:
         """Orders made since then, oldest first."""
         return self._list({"created_at": {"$gte": moment}})
 
-    def of(self, ids: Iterable[str]) -> list[Order]:
-        """The orders of these ids, oldest first."""
-        return self._list({"_id": {"$in": list(ids)}})
+    def of_signals(self, signals: Iterable[str]) -> list[Order]:
+        """The orders that these signals led to, oldest first."""
+        return self._list({"signal": {"$in": list(signals)}})
 
     def newest(self, limit: int, symbol: str | None = None) -> list[Order]:
         """The latest orders, newest first."""

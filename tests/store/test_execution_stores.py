@@ -100,10 +100,10 @@ def test_orders_are_found_by_what_is_asked(prepared: Db) -> None:
     journal = OrderJournal(prepared, "sim")
     for minute, (name, state) in enumerate([("a", "filled"), ("b", "unknown"), ("c", "accepted"), ("d", "rejected")]):
         symbol = "ETHUSDT" if name == "c" else "BTCUSDT"
-        journal.intend(order(name, minute=minute, state=state, symbol=symbol))
+        journal.intend(order(name, minute=minute, state=state, symbol=symbol, signal=f"of {name}"))
     assert [one.id for one in journal.unsettled()] == ["b", "c"]
     assert [one.id for one in journal.since(NOW + timedelta(minutes=2))] == ["c", "d"]
-    assert [one.id for one in journal.of(["d", "a", "none"])] == ["a", "d"]
+    assert [one.id for one in journal.of_signals(["of d", "of a", "none"])] == ["a", "d"]
     assert [one.id for one in journal.newest(2)] == ["d", "c"]
     assert [one.id for one in journal.newest(9, "ETHUSDT")] == ["c"]
 

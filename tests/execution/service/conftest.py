@@ -1,0 +1,166 @@
+"""An executor on a real database and a real exchange, in this process, and what a test asks of them."""
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from pymongo.database import Database
+
+from pipeline.exchange.environments import SIM, Environment, at
+from pipeline.exchange.rest import RestClient
+from pipeline.exchange.signing import Credentials, signer_for
+from pipeline.exchange.trading import Trading
+from pipeline.execution.effects import Notify
+from pipeline.execution.records import Policy
+from pipeline.execution.service import Executor, opened
+from pipeline.execution.term import Pace
+from pipeline.settings import Risk
+from pipeline.simulator.handle import Simulator
+from pipeline.store.prepare import prepare
+from schemas.orders import Order
+from schemas.positions import Position
+from schemas.signals import Signal
+
+PATIENCE = 60.0
+SYMBOL = "BTCUSDT"
+_numbers = itertools.count(1)
+
+
+@dataclass
+class House:
+    """A database, an exchange, and whoever trades between them."""
+
+    db: Database[dict[str, Any]]
+    simulator: Simulator
+    place: Environment
+    credentials: Credentials
+    trading: Trading
+    notes: list[Notify] = field(default_factory=list)
+
+    @asynccontextmanager
+    async def executor(
+        self, *, mode: str = "auto-execute", risk: Risk | None = None, ready: bool = True, **options: Any
+    ) -> AsyncIterator[Executor]:
+        """Run one for the length of the block."""
+        stop = asyncio.Event()
+        policy = Policy("sim", risk=risk or Risk(), answer_within=options.pop("answer_within", 20_000))
+        with opened(
+            self.db, self.place, self.credentials, policy, mode=mode, symbols=lambda: {SYMBOL},
+            notify=self.notes.append, holder=f"executor {next(_numbers)}", pace=Pace(sweep=0.3, switches=0.1, watched=0.5),
+        ) as made:  # fmt: skip
+            running = asyncio.create_task(made.run(stop))
+            try:
+                if ready:
+                    await self.until(
+                        lambda: (
+                            running.done() or (made.term and getattr(made.term, "core", None) and made.term.core.ready)
+                        )
+                    )
+                    if running.done():
+                        running.result()
+                yield made
+            finally:
+                stop.set()
+                await asyncio.wait_for(running, PATIENCE)
+
+    async def until(self, so: Callable[[], Any]) -> Any:
+        """Wait for a condition."""
+        async with asyncio.timeout(PATIENCE):
+            while not (found := await asyncio.to_thread(so)):  # noqa: ASYNC110 - the server tells nobody
+                await asyncio.sleep(0.02)
+            return found
+
+    def price(self) -> Decimal:
+        """What the exchange trades at."""
+        now = self.simulator.now()
+        return Decimal(self.simulator.truth_klines(SYMBOL, "1m", now - 120_000, now)[-1][4])
+
+    def say(
+        self, kind: str = "entry", side: str = "long", *, price: float | None = None, age: float = 0.0, **fields: Any
+    ) -> str:
+        """A strategy writes a signal."""
+        now = datetime.fromtimestamp(self.simulator.now() / 1000, UTC) - timedelta(seconds=age)
+        paid = float(price or self.price())
+        known = {
+            "symbol": SYMBOL, "interval": "1h", "strategy": "turtle", "candle": now, "at": now, "price": paid,
+            "strength": 0.5, "indicators": {"atr": round(paid * 0.01, 1)}, "settings": "x", "source": "live",
+            "confirmed": True, "created_at": now, "verdict": "fresh", "fresh_until": now + timedelta(seconds=120),
+        }  # fmt: skip
+        name = f"signal {next(_numbers)}"
+        signal = Signal(id=name, exchange="sim", kind=kind, side=side, **(known | fields))
+        self.db.signals.insert_one(signal.to_mongo())
+        return name
+
+    def signal(self, name: str) -> Signal:
+        """A signal as it is stored now."""
+        return Signal.from_mongo(self.db.signals.find_one({"_id": name}) or {})
+
+    async def verdict(self, name: str) -> Signal:
+        """A signal, once it has its verdict."""
+        await self.until(lambda: self.signal(name).verdict != "fresh")
+        return self.signal(name)
+
+    def orders(self, **wanted: Any) -> list[Order]:
+        """The journal."""
+        return [Order.from_mongo(one) for one in self.db.orders.find(wanted).sort("created_at", 1)]
+
+    def position(self) -> Position | None:
+        """The stored position."""
+        found = self.db.positions.find_one({"symbol": SYMBOL})
+        return None if found is None else Position.from_mongo(found)
+
+    def held(self) -> Decimal:
+        """What the exchange says we hold."""
+        return sum((one.position_amt for one in self.trading.positions(SYMBOL)), Decimal(0))
+
+    def stops(self) -> list[Any]:
+        """The conditional orders that stand at the exchange."""
+        return self.trading.open_algos()
+
+    def accepted(self) -> list[dict[str, Any]]:
+        """The orders that the exchange truly took."""
+        return [one for one in self.simulator.ledger()["trading"] if one["kind"] == "Accepted"]
+
+    def check(self) -> None:
+        """What must be true whenever it is quiet."""
+        assert_journal_is_the_truth(self)
+
+
+def assert_journal_is_the_truth(house: House) -> None:
+    """One entry a signal, journal == exchange, nothing unknown, nothing naked."""
+    ledger = house.simulator.ledger()["trading"]
+    journal = {one.id: one for one in house.orders()}
+    fills: dict[str, Decimal] = {}
+    for one in ledger:
+        if one["kind"] == "Fill":
+            fills[one["client_id"]] = fills.get(one["client_id"], Decimal(0)) + Decimal(one["quantity"])
+    taken = [one["client_id"] for one in ledger if one["kind"] == "Accepted" and one["client_id"] in journal]
+    entries = [one for one in taken if journal[one].leg in {"trial", "entry", "add"}]
+    assert len(entries) == len(set(entries)), f"an entry was sent twice: {entries}"
+    for order_id, order in journal.items():
+        if not order.algo:
+            assert order.filled == fills.get(order_id, Decimal(0)), (
+                f"{order_id}: {order.filled} != {fills.get(order_id)}"
+            )
+        assert order.state not in {"intended", "sent", "unknown"}, f"{order_id} is {order.state}"
+    foreign = [one for one in fills if one not in journal]
+    assert not foreign, f"fills that nobody journaled: {foreign}"
+    if house.held():
+        assert [one for one in house.stops() if one.order_type == "STOP_MARKET"], "a position without its stop"
+
+
+@pytest.fixture
+def house(db: Database[dict[str, Any]], start_simulator: Callable[..., Simulator]) -> Iterator[House]:
+    """A prepared database and an exchange of the test's own."""
+    prepare(db)
+    simulator = start_simulator(symbols=(SYMBOL, "ETHUSDT"), lifted_limits=True)
+    credentials = Credentials("sim-key", signer_for("sim-secret"))
+    place = replace(at(SIM, simulator.url), weight_limit=1_000_000)  # a test asks more often than a trader may
+    with RestClient(place, credentials) as client:
+        yield House(db, simulator, place, credentials, Trading(client))

@@ -1,0 +1,164 @@
+"""The executor on a real database and a real exchange: what it does on a quiet day."""
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from pipeline.settings import Risk
+from pipeline.store.control import ControlStore
+from pipeline.timeline import to_datetime
+from schemas.accounts import Snapshot
+
+
+async def protected(house: Any, quantity: Decimal) -> Any:
+    """Wait until that much is held under one stop, and the journal says so."""
+
+    def so() -> Any:
+        found = house.position()
+        calm = found is not None and found.quantity == quantity and found.stop_order and not found.unprotected_since
+        stops = house.stops()
+        if not calm or len(stops) != 1 or not stops[0].close_position or found.stop_price != stops[0].trigger_price:
+            return None
+        return found if stops[0].client_algo_id == found.stop_order else None
+
+    return await house.until(so)
+
+
+async def quiet(house: Any) -> None:
+    await house.until(lambda: not house.db.orders.count_documents({"state": {"$in": ["intended", "sent", "unknown"]}}))
+
+
+async def test_trial_entry_and_add_and_the_stop_moves_with_each(house: Any) -> None:
+    async with house.executor():
+        price = house.price()
+        trial = await house.verdict(house.say("trial"))
+        assert trial.verdict == "taken"
+        held = await protected(house, trial.decision.quantity)
+        unit = held.unit_quantity
+        assert abs(held.quantity / unit - Decimal("0.5")) < Decimal("0.05")
+        assert (held.stop_price < price, held.strategy, held.signal) == (True, "turtle", trial.id)
+
+        entry = await house.verdict(house.say("entry", price=float(price * Decimal("1.002"))))
+        assert entry.verdict == "taken"
+        topped = await protected(house, held.quantity + entry.decision.quantity)
+        assert abs(topped.quantity / unit - 2) < Decimal("0.1")
+        assert topped.stop_price > held.stop_price
+
+        early = await house.verdict(house.say("add", price=float(price * Decimal("1.003"))))
+        assert early.verdict == "skipped"
+        assert "in favour" in early.reason
+        add = await house.verdict(house.say("add", price=float(price * Decimal("1.02"))))
+        assert add.verdict == "taken"
+        added = await protected(house, topped.quantity + add.decision.quantity)
+        assert abs(added.quantity / unit - 3) < Decimal("0.15")
+        assert added.stop_price > topped.stop_price
+
+        leave = await house.verdict(house.say("exit"))
+        assert leave.verdict == "taken"
+        await house.until(lambda: house.held() == 0 and house.stops() == [])
+        await quiet(house)
+        await house.until(lambda: (found := house.position()) is not None and found.quantity == 0)
+        house.check()
+        entries = [one for one in house.orders() if one.leg in {"trial", "entry", "add", "exit"}]
+        assert [one.leg for one in entries] == ["trial", "entry", "add", "exit"]
+        assert [one.orders for one in map(house.signal, (trial.id, entry.id, add.id, leave.id))] == [
+            [one.id] for one in entries
+        ]
+        await house.until(lambda: all(one.fee for one in house.orders() if one.filled))
+        assert house.orders(leg="exit")[0].realized != 0
+
+
+async def test_signal_only_sizes_and_writes_the_decision_and_sends_nothing(house: Any) -> None:
+    house.trading.set_leverage("BTCUSDT", Risk().leverage)
+    async with house.executor(mode="signal-only"):
+        found = await house.verdict(house.say("entry"))
+        assert (found.verdict, found.reason) == ("skipped", "signal-only: nothing is sent")
+        assert found.decision.mode == "signal-only"
+        assert found.decision.quantity > 0
+        assert found.decision.stop_price < Decimal(str(found.price))
+        assert found.decision.equity == Decimal(10_000)
+    assert house.accepted() == house.orders() == []
+
+
+async def test_the_mode_changes_while_it_runs(house: Any) -> None:
+    control, now = ControlStore(house.db, "sim"), to_datetime(house.simulator.now())
+    async with house.executor(mode="signal-only") as executor:
+        control.set_mode("auto-execute", by="ann", now=now)
+        await house.until(lambda: executor.term.core._ledger.market("BTCUSDT").leverage == Risk().leverage)
+        found = await house.verdict(house.say("trial"))
+        assert found.verdict == "taken"
+        await protected(house, found.decision.quantity)
+        control.set_mode("signal-only", by="ann", now=now)
+        await house.until(lambda: executor.term.core.mode == "signal-only")
+        later = await house.verdict(house.say("entry"))
+        assert later.verdict == "skipped"
+        assert len(house.stops()) == 1, "what is held keeps its stop in either mode"
+
+
+@pytest.mark.parametrize(
+    ("fields", "verdict", "reason"),
+    [
+        ({"age": 300.0}, "expired", "stopped being fresh"),
+        ({"fresh_until": None}, "expired", "from history"),
+        ({"kind": "exit"}, "skipped", "no position to close"),
+        ({"indicators": {}}, "skipped", "no ATR"),
+        ({"symbol": "NOSUCHUSDT"}, "skipped", "does not trade"),
+        ({"symbol": "ETHUSDT", "kind": "add"}, "skipped", "no position to add to"),
+    ],
+)
+async def test_what_is_not_done_says_why(house: Any, fields: Any, verdict: str, reason: str) -> None:
+    async with house.executor():
+        found = await house.verdict(house.say(**fields))
+        assert found.verdict == verdict
+        assert reason in found.reason
+    assert house.accepted() == []
+
+
+async def test_what_was_written_before_the_start_is_found_and_decided_once(house: Any) -> None:
+    fresh, old = house.say("trial"), house.say("trial", age=600)
+    async with house.executor():
+        assert (await house.verdict(fresh)).verdict == "taken"
+        assert (await house.verdict(old)).verdict == "expired"
+        decided = house.signal(fresh)
+    house.db.signals.update_one({"_id": fresh}, {"$set": {"verdict": "fresh"}})
+    async with house.executor():
+        assert (await house.verdict(fresh)).orders == decided.orders
+        await quiet(house)
+        house.check()
+    assert len([one for one in house.accepted() if one["type"] == "MARKET"]) == 1
+
+
+async def test_an_unconfirmed_signal_is_not_looked_at_until_it_is(house: Any) -> None:
+    async with house.executor():
+        name = house.say("trial", confirmed=False)
+        other = await house.verdict(house.say("exit"))
+        assert other.verdict == "skipped"
+        assert house.signal(name).verdict == "fresh"
+        house.db.signals.update_one({"_id": name}, {"$set": {"confirmed": True}})
+        assert (await house.verdict(name)).verdict == "taken"
+
+
+async def test_the_account_is_written_down(house: Any) -> None:
+    async with house.executor():
+        found = await house.verdict(house.say("trial"))
+        await protected(house, found.decision.quantity)
+    async with house.executor():
+        await house.until(lambda: house.db.accounts.find_one({"open_positions": 1}))
+    last = Snapshot.from_mongo(house.db.accounts.find_one(sort=[("at", -1)]))
+    account = house.trading.account()
+    assert last.wallet == account.total_wallet_balance
+    assert last.equity == last.wallet + last.unrealized
+    assert last.fees_today == account.total_wallet_balance - 10_000
+    assert last.day_return_pct == pytest.approx(float((last.equity - 10_000) / 100), abs=1e-6)
+    assert last.month_return_pct == pytest.approx(last.day_return_pct)
+    held = house.position()
+    assert held.mark_price > 0
+
+
+async def test_hedge_mode_is_a_matter_for_a_person(house: Any) -> None:
+    house.trading.set_hedge_mode(True)
+    with pytest.raises(Exception, match="hedge mode") as told:
+        async with house.executor():
+            pass
+    assert told.value.exit_code == 3
