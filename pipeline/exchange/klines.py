@@ -4,6 +4,8 @@ The table has the columns of a stored candle up to `u`, times as whole milliseco
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from math import isfinite
 from typing import Any, Final
 
 import numpy as np
@@ -81,7 +83,7 @@ def _checked(rows: object) -> Sequence[Row]:
     if not isinstance(rows, list):
         raise BadRowError(0, "answer", f"a list of rows was expected, not {type(rows).__name__}")
     for number, row in enumerate(rows):
-        if not isinstance(row, Sequence) or isinstance(row, str):
+        if type(row) is not list:
             raise BadRowError(number, "row", f"a list was expected, not {row!r:.40}")
         if len(row) != len(FIELDS):
             raise BadRowError(number, "row", f"{len(FIELDS)} fields were expected, not {len(row)}")
@@ -166,30 +168,29 @@ def _require(good: npt.NDArray[np.bool_], field: int, values: Floats | Integers,
 
 
 def _integers(columns: Sequence[Sequence[Any]], field: int) -> Integers:
-    for row, value in enumerate(columns[field]):
-        if type(value) is not int or not -(2**63) <= value < 2**63:
-            raise BadRowError(row, FIELDS[field], f"{value!r:.40} is not a whole number")
-    return np.array(columns[field], np.int64)
+    column = columns[field]
+    if set(map(type, column)) != {int} or not -(2**63) <= min(column) <= max(column) < 2**63:
+        for row, value in enumerate(column):
+            if type(value) is not int or not -(2**63) <= value < 2**63:
+                raise BadRowError(row, FIELDS[field], f"{value!r:.40} is not a whole number")
+    return np.array(column, np.int64)
 
 
 def _decimals(columns: Sequence[Sequence[Any]], field: int) -> Floats:
     column = columns[field]
-    try:
-        if _DECIMAL.issuperset("".join(column)):
-            return np.array([float(value) for value in column])
-    except (TypeError, ValueError):
-        pass  # some cell is not a number in text: find it, to name it
-    for row, value in enumerate(column):
-        if not _is_decimal(value):
-            raise BadRowError(row, FIELDS[field], f"{value!r:.40} is not a number written as text")
-    raise AssertionError("a column that cannot be read has a cell that cannot be read")
+    if set(map(type, column)) == {str} and _DECIMAL.issuperset("".join(column)):
+        with suppress(ValueError):
+            numbers = np.array(list(map(float, column)))
+            if np.isfinite(numbers).all():
+                return numbers
+    row = next(row for row, value in enumerate(column) if not _is_decimal(value))
+    raise BadRowError(row, FIELDS[field], f"{column[row]!r:.40} is not a number written as text")
 
 
 def _is_decimal(value: object) -> bool:
     if not isinstance(value, str) or not _DECIMAL.issuperset(value):
         return False
     try:
-        float(value)
+        return isfinite(float(value))
     except ValueError:
         return False
-    return True

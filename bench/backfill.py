@@ -1,0 +1,307 @@
+"""The backfill against the simulator and a mongod of its own: the weight it may use, candles a second beside a plain
+ccxt loop, where the time goes, how much memory fifty series take, and what Prefect adds.
+"""
+
+import logging
+import multiprocessing
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import ccxt
+from pymongo import UpdateOne
+
+from bench.table import Row
+from pipeline.exchange import market as market_module
+from pipeline.exchange.archive import Archive
+from pipeline.exchange.environments import environment
+from pipeline.exchange.market import PAGE, PAGE_WEIGHT, Market
+from pipeline.exchange.rest import RestClient
+from pipeline.history.backfill import FETCHERS, Backfill
+from pipeline.history.listing import wanted_series
+from pipeline.history.report import SeriesReport
+from pipeline.simulator.handle import Simulator
+from pipeline.store import connect
+from pipeline.store.launch import Limits, any_free_port
+from pipeline.store.prepare import prepare
+from pipeline.store.server import Server
+from pipeline.timeline import DAY, MINUTE, SECOND
+
+GROUP = "backfill"
+MEMORY_LIMIT_MB = 600
+MEMORY_SERIES = 50
+UNLIMITED = 10**9
+ENDLESS = 2_000
+"""Days: more candles than can be fetched while the weight is measured."""
+
+FLOW = """
+import json, sys, time
+from prefect.testing.utilities import prefect_test_harness
+from flows.backfill import BackfillChoice, backfill
+with prefect_test_harness(server_startup_timeout=120):
+    began = time.perf_counter()
+    backfill(BackfillChoice(symbols=json.loads(sys.argv[1]), intervals=["1m"], days=int(sys.argv[2]), source="rest"))
+    print("seconds", time.perf_counter() - began)
+"""
+
+
+def run(quick: bool) -> list[Row]:
+    """All of them; the quick form is shorter in minutes, days and series."""
+    with _mongod() as uri:
+        rows = [under_the_limits(uri, quick), *beside_ccxt(uri, days=10 if quick else 100)]
+        rows.append(memory(uri, days=3 if quick else 300))
+        return rows if quick else [*rows, prefect_overhead(uri, days=300)]  # it has a fixed part: a short run says nothing
+
+
+def under_the_limits(uri: str, quick: bool) -> Row:
+    """The real weight rules: two whole minutes, or (quick) a quarter of the weight around the end of a minute."""
+    limit, before, after = (600, 10 * SECOND, 10 * SECOND) if quick else (2400, 60 * SECOND, 59 * SECOND)
+    with Simulator.start(weight_limit=limit) as simulator, _client(simulator.url) as client, _refusals() as refused:
+        client.weight.limit = limit
+        turn = (client.clock.now() // MINUTE + 2) * MINUTE
+        client.stop.wait((turn - before - client.clock.now()) / SECOND)
+        threading.Timer((before + after) / SECOND, client.stop.set).start()
+        stored = _fill(uri, client, ENDLESS).fetched
+    budget = int(limit * client.environment.weight_buffer)
+    return Row(
+        group=GROUP,
+        name="two minutes under the weight rules",
+        ours=stored,
+        unit="candles",
+        limit_name="the buffered budget allows",
+        limit=2 * budget / PAGE_WEIGHT * PAGE,
+        share_of_limit=0.95,
+        note=f"two minutes' budgets of {budget} weight; answers 429: {len(refused)}",
+    )
+
+
+def beside_ccxt(uri: str, days: int) -> list[Row]:
+    """Without a weight limit: the same candles, stored, and where the time goes."""
+    with Simulator.start(lifted_limits=True) as simulator, _client(simulator.url) as client:
+        client.weight.limit = UNLIMITED
+        _fill(uri, client, days)  # once unmeasured: the simulator remembers what it made
+        with _timed() as spent:
+            ours = _rate(_fill(uri, client, days))
+        theirs = _ccxt_rate(uri, simulator.url, days)
+        with_archive = _rate(_fill(uri, client, days, archive=True))
+        with_archive = max(with_archive, _rate(_fill(uri, client, days, archive=True)))
+    parts = ", ".join(f"{name} {seconds / sum(spent.values()):.0%}" for name, seconds in spent.items())
+    return [
+        Row(
+            group=GROUP,
+            name=f"fetch and store {days} days of 1m by REST",
+            ours=ours,
+            unit="candles/s",
+            peer_name="ccxt fetch_ohlcv loop, upserts",
+            peer=theirs,
+            times_peer=1.0,
+            note=f"time of {FETCHERS} fetchers: {parts}",
+        ),
+        Row(group=GROUP, name=f"{days} days of 1m, archive first", ours=with_archive, unit="candles/s"),
+    ]
+
+
+def memory(uri: str, days: int) -> Row:
+    """The highest resident memory of a process that fills fifty series."""
+    with Simulator.start(lifted_limits=True, universe=MEMORY_SERIES + 10) as simulator:
+        context = multiprocessing.get_context("spawn")
+        mine, theirs = context.Pipe()
+        process = context.Process(target=_fill_fifty, args=(uri, simulator.url, days, theirs))
+        began = time.perf_counter()
+        process.start()
+        stored, peak = mine.recv()
+        process.join()
+    return Row(
+        group=GROUP,
+        name=f"resident memory, {MEMORY_SERIES} series x {days} days of 1m",
+        ours=peak,
+        unit="MB",
+        at_most=MEMORY_LIMIT_MB,
+        lower_is_better=True,
+        note=f"{stored:,} candles in {time.perf_counter() - began:,.0f} s",
+    )
+
+
+def prefect_overhead(uri: str, days: int) -> Row:
+    """The same three series with and without Prefect, each in its turn on an empty database."""
+    symbols = ["BTCUSDT", "ETHUSDT", "SOLUSDT"]
+    with Simulator.start(lifted_limits=True) as simulator, _client(simulator.url) as client:
+        client.weight.limit = UNLIMITED
+        _fill(uri, client, days, symbols)
+        began = time.perf_counter()
+        _fill(uri, client, days, symbols)
+        plain = time.perf_counter() - began
+        flow = _flow_seconds(uri, simulator.url, symbols, days)
+    return Row(
+        group=GROUP,
+        name=f"the flow's time over the plain one's, 3 x {days} days of 1m",
+        ours=flow / plain,
+        unit="x",
+        at_most=1.05,
+        lower_is_better=True,
+        note=f"{flow:.1f} s with Prefect, {plain:.1f} s without",
+    )
+
+
+@contextmanager
+def _mongod() -> Iterator[str]:
+    with tempfile.TemporaryDirectory(prefix="tidemark-bench-") as folder:
+        server = Server(Path(folder), port=any_free_port(), limits=Limits(cache_gb=1.0, oplog_mb=990))
+        with server.running() as uri:
+            yield uri
+
+
+@contextmanager
+def _client(url: str) -> Iterator[RestClient]:
+    with RestClient(environment("sim", url=url)) as client:
+        client.sync_clock()
+        yield client
+
+
+@contextmanager
+def _refusals() -> Iterator[list[str]]:
+    """What the client says about answers 429 meanwhile."""
+    found: list[str] = []
+
+    class Listener(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if "answered 429" in record.getMessage():
+                found.append(record.getMessage())
+
+    logger, listener = logging.getLogger("pipeline.exchange.rest"), Listener()
+    level = logger.level
+    logger.addHandler(listener)
+    logger.setLevel(logging.INFO)
+    try:
+        yield found
+    finally:
+        logger.removeHandler(listener)
+        logger.setLevel(level)
+
+
+def _fill(
+    uri: str, client: RestClient, days: int, symbols: list[str] | None = None, *, archive: bool = False
+) -> SeriesReport:
+    """Fill an empty database; the report of the first series."""
+    with connect.client(uri) as mongo:
+        mongo.drop_database("bench")
+        prepare(mongo["bench"])
+        market = Market(client)
+        series = wanted_series(symbols or ["BTCUSDT"], ["1m"], market.symbols(), "sim")
+        zips = Archive(client.environment, clock=client.clock, stop=client.stop) if archive else None
+        with Backfill(mongo["bench"], market, zips) as work:
+            return work.fill_all(series, days)[0]
+
+
+def _rate(report: SeriesReport) -> float:
+    return report.stored / report.seconds
+
+
+@contextmanager
+def _timed() -> Iterator[dict[str, float]]:
+    """How long the parts of a backfill take, summed over its threads."""
+    spent: dict[str, float] = defaultdict(float)
+    lock = threading.Lock()
+
+    def timed(name: str, work: Callable[..., Any]) -> Callable[..., Any]:
+        def measured(*arguments: Any, **named: Any) -> Any:
+            began = time.perf_counter()
+            try:
+                return work(*arguments, **named)
+            finally:
+                with lock:
+                    spent[name] += time.perf_counter() - began
+
+        return measured
+
+    get, check, store = RestClient.get, market_module.candles, Backfill._store
+    RestClient.get = timed("asking the exchange", get)  # type: ignore[method-assign]
+    market_module.candles = timed("checking rows", check)
+    Backfill._store = timed("storing", store)  # type: ignore[method-assign]
+    try:
+        yield spent
+    finally:
+        RestClient.get, Backfill._store = get, store  # type: ignore[method-assign]
+        market_module.candles = check
+
+
+def _ccxt_rate(uri: str, url: str, days: int) -> float:
+    """The loop that people write: fetch a page, upsert its candles one by one in a bulk, go on from the last."""
+    exchange = ccxt.binanceusdm({"enableRateLimit": False, "options": {"fetchCurrencies": False}})
+    for name, address in exchange.urls["api"].items():
+        if isinstance(address, str):
+            exchange.urls["api"][name] = address.replace("https://fapi.binance.com", url)
+    exchange.load_markets()
+    with connect.client(uri) as mongo:
+        mongo.drop_database("bench")
+        candles = mongo["bench"]["plain"]
+        count, began = 0, time.perf_counter()
+        end = time.time_ns() // 1_000_000 // MINUTE * MINUTE
+        since = end - days * DAY
+        while since < end:
+            rows = exchange.fetch_ohlcv("BTC/USDT:USDT", "1m", since=since, limit=1500)
+            candles.bulk_write(
+                [
+                    UpdateOne(
+                        {"_id": f"BTCUSDT:1m:{row[0]}"},
+                        {"$set": dict(zip(("t", "open", "high", "low", "close", "volume"), row, strict=True))},
+                        upsert=True,
+                    )
+                    for row in rows
+                ],
+                ordered=False,
+            )
+            count += len(rows)
+            since = rows[-1][0] + MINUTE
+        return count / (time.perf_counter() - began)
+
+
+def _fill_fifty(uri: str, url: str, days: int, answer: Connection) -> None:
+    with connect.client(uri) as mongo, _client(url) as client:
+        client.weight.limit = UNLIMITED
+        mongo.drop_database("bench")
+        prepare(mongo["bench"])
+        market = Market(client)
+        trading = [one.symbol for one in market.symbols() if one.status == "TRADING"][:MEMORY_SERIES]
+        series = wanted_series(trading, ["1m"], market.symbols(), "sim")
+        with Backfill(mongo["bench"], market) as work:
+            reports = work.fill_all(series, days)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    answer.send((sum(report.stored for report in reports), peak))
+
+
+def _flow_seconds(uri: str, url: str, symbols: list[str], days: int) -> float:
+    """The flow in a process and with a Prefect server of its own; the server's start does not count."""
+    with connect.client(uri) as mongo:
+        mongo.drop_database("bench")
+    with tempfile.TemporaryDirectory(prefix="tidemark-bench-") as folder:
+        settings = {
+            "TIDEMARK_HOME": folder,
+            "TIDEMARK_MONGO_URI": uri,
+            "TIDEMARK_DATABASE": "bench",
+            "TIDEMARK_SIM_URL": url,
+            "PREFECT_HOME": folder,
+            "DO_NOT_TRACK": "1",
+            "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        }
+        listed = "[" + ", ".join(f'"{symbol}"' for symbol in symbols) + "]"
+        done = subprocess.run(
+            [sys.executable, "-c", FLOW, listed, str(days)],
+            env={**os.environ, **settings},
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=900,
+        )
+    return float(done.stdout.split("seconds")[-1])
