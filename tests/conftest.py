@@ -24,6 +24,8 @@ from pipeline.simulator.handle import Simulator
 from pipeline.store import connect
 from pipeline.store.launch import Limits, any_free_port
 from pipeline.store.server import Server
+from pipeline.timeline import interval, to_datetime
+from schemas.signals import Signal
 
 Document = dict[str, Any]
 
@@ -99,6 +101,37 @@ def any_db(request: pytest.FixtureRequest) -> Any:
     if request.param == "mongod":
         return request.getfixturevalue("db")
     return mongomock.MongoClient(tz_aware=True)["test"]
+
+
+@pytest.fixture
+def signal_document() -> Callable[..., Document]:
+    """Makes the stored form of a signal; name what matters to the test, the rest is ordinary."""
+
+    def make(at: int, **changes: Any) -> Document:
+        code = changes.get("interval", "1h")
+        opened = interval(code).after(at, -1)
+        fields = {
+            "exchange": "sim",
+            "symbol": "BTCUSDT",
+            "interval": code,
+            "strategy": "macd_cross",
+            "kind": "entry",
+            "side": "long",
+            "candle": to_datetime(opened),
+            "at": to_datetime(at),
+            "price": 100.0,
+            "strength": 1.0,
+            "indicators": {"macd": 1.0},
+            "settings": "v1",
+            "source": "live",
+            "confirmed": True,
+            "created_at": to_datetime(at),
+            "verdict": "expired",
+        } | changes
+        identity = ("exchange", "symbol", "interval", "candle", "strategy", "kind", "side")
+        return Signal(id=":".join(str(fields[name]) for name in identity), **fields).to_mongo()
+
+    return make
 
 
 @pytest.fixture(scope="session")

@@ -17,8 +17,9 @@ from pipeline.timeline import DAY, HOUR, MINUTE, Interval
 
 Floats = npt.NDArray[np.float64]
 Times = npt.NDArray[np.int64]
+Flags = npt.NDArray[np.bool_]
 
-HORIZONS: Final[Mapping[str, int]] = {"1h": HOUR, "4h": 4 * HOUR, "1d": DAY, "7d": 7 * DAY}
+HORIZONS: Final[dict[str, int]] = {"1h": HOUR, "4h": 4 * HOUR, "1d": DAY, "7d": 7 * DAY}
 
 LATENESS: Final = 10
 """The price at a horizon may be late by a tenth of the horizon; one from later than that is another horizon's."""
@@ -42,7 +43,7 @@ class Path:
     high: Floats
     low: Floats
     close: Floats
-    closed: npt.NDArray[np.bool_]
+    closed: Flags
     known: int
 
 
@@ -115,13 +116,15 @@ def work_out(signals: Signals, paths: Sequence[Path]) -> Outcomes:
     current = percent(np.full(len(signals.at), latest.close[-1]), signals.price, signals.side)
     highest, lowest = _extremes(signals.at, ordered)
     by_high, by_low = (percent(price, signals.price, signals.side) for price in (highest, lowest))
-    horizons = {name: _at_horizon(signals, ordered, length) for name, length in HORIZONS.items()}
+    told = {name: _at_horizon(signals, ordered, length) for name, length in HORIZONS.items()}
+    horizons = {name: found for name, (found, _) in told.items()}
+    final = {name: is_prompt for name, (_, is_prompt) in told.items()}
     return Outcomes(
         current=current,
         best=np.maximum(np.maximum(by_high, by_low), current),
         worst=np.minimum(np.minimum(by_high, by_low), current),
         horizons=horizons,
-        due=_due(signals.at, horizons, latest.known),
+        due=_due(signals.at, final, latest.known),
     )
 
 
@@ -142,24 +145,26 @@ def _extremes(at: Times, paths: Sequence[Path]) -> tuple[Floats, Floats]:
     return highest, lowest
 
 
-def _at_horizon(signals: Signals, paths: Sequence[Path], length: int) -> Floats:
-    """The return at the close of the candle that ends there or first after, from the finest series that has it."""
-    found = np.full(len(signals.at), np.nan)
+def _at_horizon(signals: Signals, paths: Sequence[Path], length: int) -> tuple[Floats, Flags]:
+    """The return at the close of the candle that ends there or first after, from the finest series that has it; and
+    whether it is that of the very candle, or a candle between may still come."""
+    found, is_prompt = np.full(len(signals.at), np.nan), np.zeros(len(signals.at), np.bool_)
     target = signals.at + length
     for path in paths:
         ends, closes = path.ends[path.closed], path.close[path.closed]
         place = np.searchsorted(ends, target)
-        usable = np.isnan(found) & (place < len(ends))
-        usable[usable] = ends[place[usable]] - target[usable] <= length // LATENESS
-        entry, side = signals.price[usable], signals.side[usable]
-        found[usable] = percent(closes[place[usable]], entry, side)
-    return found
+        usable = np.flatnonzero(np.isnan(found) & (place < len(ends)))
+        late = ends[place[usable]] - target[usable]
+        usable, late = usable[late <= length // LATENESS], late[late <= length // LATENESS]
+        found[usable] = percent(closes[place[usable]], signals.price[usable], signals.side[usable])
+        is_prompt[usable] = late < _length(paths[0])
+    return found, is_prompt
 
 
-def _due(at: Times, horizons: Mapping[str, Floats], known: int) -> Times:
-    """When the next of the returns falls due. One that stayed unknown is asked for until its candle is given up."""
+def _due(at: Times, final: Mapping[str, Flags], known: int) -> Times:
+    """When the next of the returns falls due. One that is not final is asked for until its candle is given up."""
     due = np.zeros(len(at), np.int64)
     for name, length in reversed(HORIZONS.items()):
-        awaited = np.isnan(horizons[name]) & (at + length + length // LATENESS + PATIENCE > known)
+        awaited = ~final[name] & (at + length + length // LATENESS + PATIENCE > known)
         due = np.where(awaited, at + length, due)
     return due
