@@ -158,6 +158,30 @@ def test_a_signal_waits_for_the_candle_after_it(prepared: Db, signal_document: M
     check(prepared, market)
 
 
+def test_a_gap_that_is_filled_behind_newer_candles_counts(prepared: Db, signal_document: Make) -> None:
+    market, store = Market(prepared), ReturnStore(prepared)
+    market.close("1h", hours(0, 3))
+    prepared.signals.insert_one(signal_document(START + HOUR))
+    store.refresh("sim")
+    market.close("1h", hours(6, 7))
+    assert store.refresh("sim").moved == 1
+    check(prepared, market)
+    market.close("1h", {START + 4 * HOUR: (500.0, 1.0, 100.0)} | hours(5, 5) | hours(8, 8))
+    store.refresh("sim")
+    check(prepared, market)
+
+
+def test_a_price_that_was_late_gives_way_to_the_right_one(prepared: Db, signal_document: Make) -> None:
+    market, store = Market(prepared), ReturnStore(prepared)
+    market.close("1h", hours(0, 23) | hours(25, 26))
+    prepared.signals.insert_one(signal_document(START + HOUR))
+    store.refresh("sim")
+    check(prepared, market)
+    market.close("1h", hours(24, 24) | hours(27, 27))
+    store.refresh("sim")
+    check(prepared, market)
+
+
 def test_candles_corrected_behind_its_back_are_seen_when_forgotten(prepared: Db, signal_document: Make) -> None:
     market, store = Market(prepared), ReturnStore(prepared)
     market.close("1h", hours(0, 9))
