@@ -181,6 +181,22 @@ def test_many_threads_pass_the_share_by_no_more_than_is_in_flight_at_the_reset_a
     assert len(judge.periods) <= 5, "a period with work waiting must be used up"
 
 
+def test_two_processes_that_share_an_address_never_reach_its_limit() -> None:
+    clock = ServerClock()
+    clock.adopt([ClockSample(0, 0, 0)])
+    gates = [LimitGate(100, 0.8, clock, period=300) for _ in range(2)]
+    judge = Judge(clock, 300)
+
+    def work(number: int) -> None:
+        with gates[number % 2].spend(2) as ticket:
+            ticket.count = judge.count(2)
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(work, range(160)))
+    assert sum(judge.periods.values()) == 320
+    assert max(judge.periods.values()) <= 80 + 4 * 2
+
+
 class Judge:
     """Counts as the exchange does."""
 

@@ -1,0 +1,49 @@
+"""Contracts in the database: exact, replaced by what the exchange says now, and kept when they are gone."""
+
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+from pipeline.store.prepare import prepare
+from pipeline.store.symbols import SymbolStore
+from schemas.symbols import Filters, Symbol
+
+MOMENT = datetime(2025, 1, 1, tzinfo=UTC)
+FILTERS = Filters(**{name: Decimal("0.10") for name in Filters.model_fields if name != "max_orders"}, max_orders=200)
+
+
+def symbol(name: str, **changes: Any) -> Symbol:
+    fields: dict[str, Any] = {
+        "id": f"sim:{name}",
+        "exchange": "sim",
+        "symbol": name,
+        "pair": name,
+        "contract_type": "PERPETUAL",
+        "status": "TRADING",
+        "base_asset": "X",
+        "quote_asset": "USDT",
+        "margin_asset": "USDT",
+        "price_precision": 2,
+        "quantity_precision": 3,
+        "onboarded": MOMENT,
+        "delivery": MOMENT,
+        "filters": FILTERS,
+        "updated_at": MOMENT,
+    }
+    return Symbol(**{**fields, **changes})
+
+
+def test_contracts_come_back_exactly_and_gone_ones_stay(db: Any) -> None:
+    prepare(db)
+    store = SymbolStore(db)
+    store.save([])
+    store.save([symbol("BTCUSDT"), symbol("SOONUSDT", filters=None, status="PENDING_TRADING")])
+    store.save([symbol("BTCUSDT", status="CLOSE")])
+
+    bitcoin = store.get("sim", "BTCUSDT")
+    assert bitcoin == symbol("BTCUSDT", status="CLOSE")
+    assert bitcoin.filters is not None
+    assert str(bitcoin.filters.tick_size) == "0.10"
+    assert [one.symbol for one in store.list("sim")] == ["BTCUSDT", "SOONUSDT"]
+    assert store.get("sim", "NOSUCH") is None
+    assert store.list("binance-um") == []
