@@ -4,9 +4,11 @@ It has no I/O and no clock: every call takes the time it needs. It never loses a
 in its bounded outbox is named in `unsaved`, to be fetched and computed again.
 """
 
+import math
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from operator import attrgetter
+from typing import Final
 
 from pipeline.ingest.book import NEVER, Book, Compute, Patience
 from pipeline.ingest.events import Answer, Batch, Candle, CandleWrite, Effect, IndicatorWrite, Shown
@@ -14,6 +16,8 @@ from pipeline.ingest.voice import Decide
 from pipeline.store.signals import Finding
 from pipeline.timeline import DAY, MINUTE, Window, interval
 from schemas.series import SeriesKey
+
+MOST_TRADES: Final = 1 << 53
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,12 +214,16 @@ def plausible(book: Book, candle: Candle, now: int) -> bool:
 
     - its candle opens on the grid of the interval, and not in the future by more than a clock may be off
     - it was sent while its candle was open, or not long after
-    - open and close lie between low and high, and all are numbers
+    - open and close lie between low and high, and all are numbers that the database can hold
     """
     return (
         book.step.floor(candle.t) == candle.t <= now + 5 * MINUTE
         and candle.t - MINUTE <= candle.u <= book.step.after(candle.t) + DAY
-        and 0 < candle.low <= candle.open <= candle.high
+        and 0 < candle.low <= candle.open <= candle.high < math.inf
         and candle.low <= candle.close <= candle.high
-        and candle.volume >= 0
+        and 0 <= candle.trades < MOST_TRADES
+        and 0 <= candle.volume < math.inf
+        and 0 <= candle.quote_volume < math.inf
+        and 0 <= candle.taker_buy_base < math.inf
+        and 0 <= candle.taker_buy_quote < math.inf
     )

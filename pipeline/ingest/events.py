@@ -1,5 +1,6 @@
 """What goes into the ingest core and what comes out of it. Data only."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -110,3 +111,14 @@ class Batch:
 
     def __bool__(self) -> bool:
         return bool(self.candles or self.indicators or self.signals or self.shown)
+
+    def pieces(self, most: int) -> "Iterator[Batch]":
+        """The same in portions of at most `most` candles. What builds on candles comes after all of them."""
+        if len(self.candles) + len(self.indicators) <= most:
+            yield self
+            return
+        for begin in range(0, len(self.candles), most):
+            yield Batch(self.candles[begin : begin + most], ())
+        for begin in range(0, len(self.indicators), most):
+            yield Batch((), self.indicators[begin : begin + most])
+        yield Batch((), (), self.signals, self.shown)

@@ -40,6 +40,8 @@ class Figures:
             "tidemark_candles_missing", "Candles that should be closed and are not", registry=self.registry
         )
         self.connections = Gauge("tidemark_connections", "Stream connections that are up", registry=self.registry)
+        self.breaks = Gauge("tidemark_connection_breaks", "Stream connections that broke", registry=self.registry)
+        self.behind = Gauge("tidemark_behind", "1 while frames are taken late", registry=self.registry)
         self.lag = Gauge("tidemark_lag_seconds", "Age of the newest frame when it was taken", registry=self.registry)
         self.store_up = Gauge("tidemark_store_up", "1 while the database takes writes", registry=self.registry)
         self.flush = Histogram(
@@ -54,6 +56,7 @@ class Figures:
             buckets=(0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
             registry=self.registry,
         )
+        self.is_behind = False
         self.recent_flushes = Recent()
         self.recent_stored_after = Recent()
         self.recent_lags = Recent()

@@ -2,8 +2,9 @@
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, Final
 
 from pymongo.errors import PyMongoError
 
@@ -18,6 +19,10 @@ from pipeline.timeline import Window
 from schemas.series import SERIES, SeriesKey
 
 log = logging.getLogger(__name__)
+
+MOST_AT_ONCE: Final = 5_000
+"""Candles that the database takes well within the time a write may last, however slow it is."""
+_RARER: Final = 4
 
 
 class Flusher:
@@ -51,6 +56,7 @@ class Flusher:
         self._oldest: float | None = None
         self._seen: dict[SeriesKey, int] = {}
         self._closed: dict[SeriesKey, list[int]] = {}
+        self._took = 0.0
         self._is_up = True
 
     def changed(self) -> None:
@@ -63,33 +69,45 @@ class Flusher:
     async def run(self) -> None:
         """Flush until cancelled."""
         while True:
-            wait = self._every if self._is_up else 4 * self._every
             try:
-                async with asyncio.timeout(wait):
+                async with asyncio.timeout(self._pause()):
                     await self._wake.wait()
             except TimeoutError:
                 pass
             self._wake.clear()
             await self.flush()
 
+    def _pause(self) -> float:
+        """Until the next flush begins. The interval counts from the last beginning, so a slow database makes flushes
+        rarer and larger, and no queue. Longer where writing is of no use, or takes the time that frames need."""
+        if not self._is_up or self._figures.is_behind:
+            return _RARER * self._every
+        return max(0.0, self._every - self._took)
+
     async def flush(self) -> bool:
         """Write everything that changed. False where the database did not take it: then it is kept."""
         batch = self._core.take()
         if not batch:
             return True
-        oldest, self._oldest = self._oldest, None
         begun = asyncio.get_running_loop().time()
+        left = deque(batch.pieces(MOST_AT_ONCE))
+        oldest, self._oldest = self._oldest, None
         try:
-            async with asyncio.timeout(self._write_timeout):
-                await self._write(batch)
+            while left:
+                async with asyncio.timeout(self._write_timeout):
+                    await self._write(left[0])
+                left.popleft()
         except (PyMongoError, TimeoutError) as error:
-            self._keep(batch, oldest, error)
+            self._went_away(error)
+            self._oldest = oldest
             return False
-        except asyncio.CancelledError:
-            self._core.put_back(batch)
-            raise
+        finally:
+            for piece in reversed(left):
+                self._core.put_back(piece)
         ended = asyncio.get_running_loop().time()
-        self._figures.flushed(ended - begun, ended - (oldest or begun))
+        self._took = ended - begun
+        if oldest is not None:
+            self._figures.flushed(self._took, ended - oldest)
         self._came_back()
         return True
 
@@ -98,12 +116,22 @@ class Flusher:
         if not self._seen:
             return
         told = [Progress(key, seen, tuple(sorted(self._closed.get(key, ())))) for key, seen in self._seen.items()]
-        self._seen, self._closed = {}, {}
         try:
             async with asyncio.timeout(self._write_timeout):
                 await self._series.bulk_write(progress_operations(told), ordered=True)
         except (PyMongoError, TimeoutError) as error:
-            log.warning("series documents could not be advanced: %s; they are counted anew later", _brief(error))
+            log.warning("series documents could not be advanced: %s; trying again", _brief(error))
+            return
+        for progress in told:
+            self._forget(progress)
+
+    def _forget(self, told: Progress) -> None:
+        """It is written down; what came meanwhile is not."""
+        if self._seen[told.key] == told.last_frame:
+            del self._seen[told.key]
+        left = [opened for opened in self._closed.pop(told.key, ()) if opened not in told.closed]
+        if left:
+            self._closed[told.key] = left
 
     async def _write(self, batch: Batch) -> None:
         marks = [stale.new_mark(one.key, Window(one.t, one.t)) for one in batch.candles if one.repairs]
@@ -130,9 +158,7 @@ class Flusher:
         takings = [showing(shown.key, shown.t, [one.id for one in shown.findings]) for shown in batch.shown]
         await self._signals.write(told, takings)
 
-    def _keep(self, batch: Batch, oldest: float | None, error: Exception) -> None:
-        self._core.put_back(batch)
-        self._oldest = oldest
+    def _went_away(self, error: Exception) -> None:
         self._figures.store_up.set(0)
         if self._is_up:
             log.error("the database does not take candles: %s. They are kept and written when it does", _brief(error))

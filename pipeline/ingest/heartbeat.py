@@ -1,17 +1,22 @@
 """Says in `control` that this process lives and how it fares. A reader takes an old heartbeat for a dead process."""
 
+import asyncio
 import logging
 import os
 import socket
 from collections.abc import Mapping
-from datetime import UTC, datetime
-from typing import Any
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
 
 from pymongo.errors import PyMongoError
 
 from schemas.control import CONTROL
 
 log = logging.getLogger(__name__)
+
+ALIVE_FOR: Final = timedelta(seconds=15)
+"""A process whose last heartbeat is older than this is taken for dead."""
+PATIENCE: Final = 5.0
 
 
 class Heartbeat:
@@ -21,6 +26,7 @@ class Heartbeat:
         self._control = database[CONTROL.name]
         host, pid = socket.gethostname(), os.getpid()
         self._id = f"heartbeat:{role}:{host}:{pid}"
+        self._others = {"kind": "heartbeat", "role": role, "detail": detail, "_id": {"$ne": self._id}}
         self._known = {
             "kind": "heartbeat",
             "role": role,
@@ -37,9 +43,19 @@ class Heartbeat:
             "figures": {name: float(one) for name, one in figures.items()},
         }
         try:
-            await self._control.update_one({"_id": self._id}, {"$set": document}, upsert=True)
-        except PyMongoError as error:
+            async with asyncio.timeout(PATIENCE):
+                await self._control.update_one({"_id": self._id}, {"$set": document}, upsert=True)
+        except (PyMongoError, TimeoutError) as error:
             log.debug("no heartbeat: %s", error)
+
+    async def succeed(self) -> None:
+        """Take the place of processes that did the same work and were killed: they need nobody's attention any more."""
+        dead = self._others | {"at": {"$lt": datetime.now(UTC) - ALIVE_FOR}}
+        try:
+            async with asyncio.timeout(PATIENCE):
+                await self._control.delete_many(dead)
+        except (PyMongoError, TimeoutError) as error:
+            log.debug("heartbeats of the dead stay: %s", error)
 
     async def end(self) -> None:
         """The process leaves in order."""

@@ -14,11 +14,13 @@ _ROWS: Final = 5
 
 
 class CandleWindow:
-    """At most `size` closed candles, and room for the open one behind them. Never copies on a read."""
+    """At most `size` closed candles, and room for the open one behind them. Never copies on a read; after every `slack`
+    candles it moves them to the front of its memory."""
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, slack: int = 256) -> None:
         self._size = size
-        self._data: Columns = np.empty((_ROWS, 2 * size + 1))
+        self._room = size + slack
+        self._data: Columns = np.empty((_ROWS, self._room + 1))
         self._begin = 0
         self._end = 0
 
@@ -27,7 +29,7 @@ class CandleWindow:
 
     def append(self, candle: Candle) -> None:
         """Add a newly closed candle; the oldest leaves when the window is full."""
-        if self._end == 2 * self._size:
+        if self._end == self._room:
             self._move_to_front()
         self._data[:, self._end] = candle[1:6]
         self._end += 1

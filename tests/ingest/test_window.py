@@ -13,10 +13,11 @@ def candle(n):
 
 @given(
     st.integers(1, 6),
+    st.integers(1, 6),
     st.lists(st.one_of(st.just("clear"), st.tuples(st.just("fix"), st.integers(0, 5)), st.integers(0, 999))),
 )
-def test_the_window_is_the_end_of_the_list(size, steps):
-    window, model = CandleWindow(size), []
+def test_the_window_is_the_end_of_the_list(size, slack, steps):
+    window, model = CandleWindow(size, slack), []
     for step in steps:
         match step:
             case "clear":

@@ -1,0 +1,101 @@
+"""What the core asks of the world: candles from REST, holes written down, silent streams renewed.
+
+An errand that fails is run again until it succeeds: the core has moved on and will not ask a second time.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from pymongo.errors import PyMongoError
+
+from pipeline.exchange.errors import ExchangeError, RefusedError
+from pipeline.exchange.market import Market
+from pipeline.ingest.core import Core
+from pipeline.ingest.events import Answer, Effect, FetchCandles, RecordHole, SilentStream
+from pipeline.ingest.figures import Figures
+from pipeline.ingest.jobs import Jobs
+from pipeline.ingest.opening import to_candles
+from pipeline.store.series import SeriesStore
+from pipeline.timeline import SECOND, Window, interval, to_datetime
+from schemas.series import Hole, SeriesKey
+
+log = logging.getLogger(__name__)
+
+
+class Errands:
+    """Runs the core's errands and hands the answers back."""
+
+    def __init__(
+        self,
+        core: Core,
+        jobs: Jobs,
+        market: Market,
+        series: SeriesStore,
+        figures: Figures,
+        *,
+        renew: Callable[[SeriesKey], None],
+        give_up: Callable[[SeriesKey, Exception], None],
+        changed: Callable[[], None],
+        again_after: float,
+    ) -> None:
+        self._core = core
+        self._jobs = jobs
+        self._market = market
+        self._clock = market.client.clock
+        self._series = series
+        self._figures = figures
+        self._renew = renew
+        self._give_up = give_up
+        self._changed = changed
+        self._again_after = again_after
+
+    async def tend(self) -> None:
+        """Time has passed: ask the core what is to be done, and begin it."""
+        self._core.time(self._clock.now())
+        for effect in self._core.effects():
+            self._perform(effect)
+
+    def _perform(self, effect: Effect) -> None:
+        match effect:
+            case FetchCandles(key, window):
+                self._jobs.start(self._fetch(key, window))
+            case RecordHole(key, window, evidence):
+                self._jobs.start(self._record_hole(key, window, evidence))
+            case SilentStream(key, silent_for):
+                log.warning(
+                    "%s: its stream is connected and acknowledged, but silent for %d s while REST tells of trades; "
+                    "subscribing again",
+                    key,
+                    silent_for // SECOND,
+                )
+                self._renew(key)
+
+    async def _fetch(self, key: SeriesKey, window: Window) -> None:
+        try:
+            frame = await self._jobs.errand(self._market.klines, key.symbol, interval(key.interval), window)
+        except RefusedError as error:
+            self._give_up(key, error)
+            return
+        except ExchangeError as error:
+            self._figures.fetches.labels("failed").inc()
+            log.warning("%s: candles could not be fetched: %s; asking again", key, error)
+            self._core.fetch_failed(key, self._clock.now())
+            return
+        self._figures.fetches.labels("answered").inc()
+        candles = to_candles(frame)
+        asof = candles[-1].u if candles else self._clock.now()
+        self._core.answer(Answer(key, window, candles, asof), self._clock.now())
+        self._changed()
+
+    async def _record_hole(self, key: SeriesKey, window: Window, evidence: str) -> None:
+        lost = interval(key.interval).count(*window)
+        log.warning("%s: the exchange does not have %d candles: %s", key, lost, evidence)
+        found_at = to_datetime(self._clock.now())
+        hole = Hole(start=to_datetime(window.start), end=to_datetime(window.end), evidence=evidence, found_at=found_at)
+        while True:
+            try:
+                return await self._jobs.errand(self._series.record_hole, key, hole)
+            except PyMongoError as error:
+                log.warning("%s: its hole could not be written down: %s; trying again", key, str(error)[:200])
+            await asyncio.sleep(self._again_after)

@@ -1,0 +1,188 @@
+"""Who is watched: follows the watchlist, opens a series when it is asked for and lets it go when it is not.
+
+A newly watched series is backfilled first while its frames already arrive; one the exchange does not know is said once
+and given up until somebody asks for it anew. Each series has one stream and one book, however often it is asked for.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from typing import Final
+
+from pymongo.errors import PyMongoError
+
+from pipeline.errors import TidemarkError, UsageError
+from pipeline.exchange.clock import ServerClock
+from pipeline.exchange.errors import RefusedError
+from pipeline.exchange.streams import Feed
+from pipeline.ingest.core import Core
+from pipeline.ingest.jobs import Jobs
+from pipeline.ingest.mending import Backfill
+from pipeline.ingest.opening import Opening, open_series
+from pipeline.ingest.shard import Shard
+from pipeline.ingest.watchlist import Watchlist
+from pipeline.store.candles import CandleStore
+from pipeline.timeline import interval
+from schemas.series import SeriesKey
+
+log = logging.getLogger(__name__)
+
+StreamName = Callable[[SeriesKey], str]
+
+FAR_BEHIND: Final = 1_500
+"""More candles than this to catch up are a backfill, not a gap."""
+REOPEN_AFTER: Final = 5.0
+
+
+class Watching:
+    """The watched series of this process: what they are called on the wire, and which are up."""
+
+    def __init__(
+        self,
+        core: Core,
+        feed: Feed,
+        jobs: Jobs,
+        watchlist: Watchlist,
+        candles: CandleStore,
+        clock: ServerClock,
+        *,
+        shard: Shard,
+        window: int,
+        stream_name: StreamName,
+        decimals: Callable[[str], int],
+        backfill: Backfill,
+        make_up: Callable[[Iterable[SeriesKey]], None],
+        reopen_after: float = REOPEN_AFTER,
+    ) -> None:
+        self._core = core
+        self._feed = feed
+        self._jobs = jobs
+        self._watchlist = watchlist
+        self._candles = candles
+        self._clock = clock
+        self._shard = shard
+        self._window = window
+        self._stream_name = stream_name
+        self._decimals = decimals
+        self._backfill = backfill
+        self._make_up = make_up
+        self._reopen_after = reopen_after
+        self._up: set[str] = set()
+        self._refused: set[SeriesKey] = set()
+        self._readable = True
+        self.keys: dict[str, SeriesKey] = {}
+        """The series of each stream."""
+
+    async def follow(self) -> None:
+        """Take up what is newly wanted, let go what is not wanted any more."""
+        try:
+            wanted = await self._jobs.errand(self._watchlist.wanted)
+        except PyMongoError as error:
+            if self._readable:
+                log.warning("the watchlist cannot be read: %s; what is watched stays as it is", str(error)[:200])
+            self._readable = False
+            return
+        self._readable = True
+        self._refused &= wanted
+        mine = {key for key in wanted - self._refused if self._shard.takes(key)}
+        known = set(self.keys.values())
+        self._take_up(sorted(mine - known))
+        self._let_go(known - mine)
+
+    def renew(self, key: SeriesKey) -> None:
+        """Subscribe its stream again."""
+        self._feed.renew([self._stream_name(key)])
+
+    def give_up(self, key: SeriesKey, error: Exception) -> None:
+        """The exchange will never answer for this series."""
+        if key not in self._refused:
+            log.error("%s is given up: %s. `tidemark unwatch %s` forgets it", key, error, key.symbol)
+        self._refused.add(key)
+        self._let_go({key})
+
+    def came_up(self, streams: Iterable[str]) -> None:
+        """These carry data."""
+        names = set(streams)
+        self._up |= names
+        self._core.connected(self._known(names), self._clock.now())
+
+    def went_down(self, streams: Iterable[str]) -> None:
+        """These carry nothing for now."""
+        names = set(streams)
+        self._up -= names
+        self._core.disconnected(self._known(names))
+
+    def _known(self, streams: Iterable[str]) -> list[SeriesKey]:
+        return [self.keys[name] for name in streams if name in self.keys]
+
+    def _take_up(self, keys: Iterable[SeriesKey]) -> None:
+        new = {self._stream_name(key): key for key in keys}
+        self.keys |= new
+        self._feed.add(new)
+        for key in new.values():
+            self._jobs.start(self._open(key))
+
+    async def _open(self, key: SeriesKey) -> None:
+        try:
+            opening = await self._opening_of(key)
+            decimals = await self._jobs.errand(self._decimals, key.symbol)
+        except (RefusedError, UsageError) as error:
+            self.give_up(key, error)
+            return
+        except (TidemarkError, PyMongoError) as error:
+            log.error("%s cannot be opened: %s; trying again", key, str(error)[:300])
+            await asyncio.sleep(self._reopen_after)
+            self._forget({key})
+            return
+        name = self._stream_name(key)
+        if self.keys.get(name) != key:
+            return
+        self._core.watch(key, settled=opening.settled, history=opening.history, decimals=decimals)
+        if name in self._up:
+            self._core.connected([key], self._clock.now())
+        await self._say_live(key)
+
+    async def _say_live(self, key: SeriesKey) -> None:
+        try:
+            await self._jobs.errand(self._watchlist.went_live, key, datetime.now(UTC))
+        except PyMongoError as error:
+            log.warning("%s is live, which could not be written down: %s", key, str(error)[:200])
+
+    async def _opening_of(self, key: SeriesKey) -> Opening:
+        opening = await self._jobs.errand(self._stored, key)
+        if opening is None or self._is_far_behind(key, opening):
+            failed = await self._failed_to_fill(key)
+            opening = await self._jobs.errand(self._stored, key)
+            if failed is not None:
+                if opening is None or self._is_far_behind(key, opening):
+                    raise failed
+                self._make_up([key])
+        return opening or Opening(interval(key.interval).after(self._clock.now(), -1), ())
+
+    async def _failed_to_fill(self, key: SeriesKey) -> TidemarkError | None:
+        try:
+            await self._jobs.history(self._backfill, key)
+        except (RefusedError, UsageError):
+            raise
+        except TidemarkError as error:
+            return error
+        return None
+
+    def _stored(self, key: SeriesKey) -> Opening | None:
+        return open_series(self._candles, key, window=self._window, now=self._clock.now())
+
+    def _is_far_behind(self, key: SeriesKey, opening: Opening) -> bool:
+        return interval(key.interval).count(opening.settled, self._clock.now()) > FAR_BEHIND
+
+    def _let_go(self, keys: set[SeriesKey]) -> None:
+        names = {self._stream_name(key) for key in keys}
+        self._feed.remove(names)
+        self._up -= names
+        self._forget(keys)
+
+    def _forget(self, keys: set[SeriesKey]) -> None:
+        for key in keys:
+            self.keys.pop(self._stream_name(key), None)
+            if key in self._core.watched():
+                self._core.unwatch(key)
