@@ -16,16 +16,23 @@ from pipeline.errors import TidemarkError
 
 MODULES = (
     "demo",
+    "up",
     "doctor",
     "db",
     "sim",
     "backfill",
     "candles",
     "audit",
+    "indicators",
     "strategies",
     "live",
     "status",
     "watch",
+    "execute",
+    "halt",
+    "account",
+    "trading",
+    "backup",
 )
 """In the order of `tidemark --help`."""
 

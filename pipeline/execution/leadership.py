@@ -13,12 +13,9 @@ from pymongo.errors import PyMongoError
 
 from pipeline.exchange.answers import Call
 from pipeline.exchange.errors import StoppedError
-from pipeline.store.lease import LIFE, Grant, Held, LeaseStore
+from pipeline.store.lease import Grant, Held, LeaseStore
 
 log = logging.getLogger(__name__)
-
-RENEW_EVERY = LIFE / 5
-ASK_EVERY = LIFE / 10
 
 
 class Leadership:
@@ -57,7 +54,7 @@ class Leadership:
                 self._set(found)
                 return found.fence
             told = _say_once(found, told)
-            await asyncio.sleep(ASK_EVERY)
+            await asyncio.sleep(self._store.life / 10)
 
     async def hold(self) -> str:
         """Renew until that fails; why it did."""
@@ -73,7 +70,7 @@ class Leadership:
                 self._set(renewed)
                 if renewed is None:
                     return "another executor has taken the lease"
-            await asyncio.sleep(RENEW_EVERY)
+            await asyncio.sleep(self._store.life / 5)
 
     async def leave(self) -> None:
         """Let a standby act at once."""

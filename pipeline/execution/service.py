@@ -29,7 +29,7 @@ from pipeline.execution.records import Mode, Policy
 from pipeline.execution.term import House, Pace, Symbols, Term
 from pipeline.store.account import AccountStore, PositionStore
 from pipeline.store.control import ControlStore
-from pipeline.store.lease import LeaseStore
+from pipeline.store.lease import LIFE, LeaseStore
 from pipeline.store.orders import OrderJournal
 from pipeline.store.signal_feed import SignalFeed
 
@@ -48,13 +48,15 @@ def opened(
     policy: Policy,
     *,
     mode: Mode,
+    may_execute: bool = True,
     symbols: Symbols,
     notify: Callable[[Notify], None],
     holder: str,
     pace: Pace | None = None,
+    lease_life: float = LIFE,
 ) -> Iterator["Executor"]:
     """An executor on that database and that exchange. Its requests pass only while it holds the lease."""
-    leadership = Leadership(LeaseStore(database, f"executor:{place.name}", holder))
+    leadership = Leadership(LeaseStore(database, f"executor:{place.name}", holder, life=lease_life))
     clock = ServerClock()
     with (
         RestClient(replace(place, retries=0), credentials, clock=clock, permit=leadership.permit) as sending,
@@ -65,6 +67,7 @@ def opened(
         house = House(
             policy=policy,
             default_mode=mode,
+            may_execute=may_execute,
             sending=Trading(sending),
             asking=reading,
             market=Market(asking),

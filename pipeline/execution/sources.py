@@ -115,6 +115,7 @@ class Switches:
     """Tells what changed since it was last told."""
 
     default_mode: Mode
+    may_execute: bool
     mode: Mode | None = None
     halt: HaltSeen = field(default_factory=lambda: HaltSeen(halted=False, flatten=False))
     stage: int = 1
@@ -123,7 +124,7 @@ class Switches:
 
     def changes(self, controls: Controls) -> list[Event]:
         """The events that bring the core up to date."""
-        mode: Mode = controls.mode.mode if controls.mode else self.default_mode
+        mode = self._mode(controls)
         halted = controls.halt
         halt = HaltSeen(halted.halted, halted.flatten) if halted else HaltSeen(halted=False, flatten=False)
         stage = controls.stage.stage if controls.stage else 1
@@ -141,3 +142,12 @@ class Switches:
         news += [TradingSeen(symbol, one) for symbol, one in trading.items() if one != self.trading.get(symbol)]
         self.mode, self.halt, self.stage, self.breakers, self.trading = mode, halt, stage, breakers, trading
         return news
+
+    def _mode(self, controls: Controls) -> Mode:
+        """What is wanted, and allowed: without the confirmation of production nothing is ever sent there."""
+        wanted: Mode = controls.mode.mode if controls.mode else self.default_mode
+        if wanted == "signal-only" or self.may_execute:
+            return wanted
+        if self.mode is None:
+            log.error("auto-execute is switched on but production is not confirmed: signal-only, nothing is sent")
+        return "signal-only"

@@ -67,6 +67,8 @@ class House:
 
     policy: Policy
     default_mode: Mode
+    may_execute: bool
+    """False: whatever the switch says, nothing is sent."""
     sending: Trading
     asking: Trading
     market: Market
@@ -94,7 +96,7 @@ class Term:
         self._ended = threading.Event()
         self._workers = ThreadPoolExecutor(house.pace.workers, thread_name_prefix="executor")
         self._journal = ThreadPoolExecutor(1, thread_name_prefix="journal")
-        self._switches = Switches(house.default_mode)
+        self._switches = Switches(house.default_mode, house.may_execute)
         self._desk = Desk(house.sending, house.asking, self.tell_from_thread, house.books.day_start)
         self._prices = Prices(house.sending.client.environment, self.tell)
         self._instruments = Instruments(house.asking, house.market, self._prices)

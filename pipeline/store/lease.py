@@ -50,7 +50,7 @@ class LeaseStore:
         self._control = database[CONTROL.name]
         self._id = f"lease:{what}"
         self._holder = holder
-        self._life = life
+        self.life = life
         self._clock = clock
 
     def acquire(self) -> Grant | Held:
@@ -67,13 +67,13 @@ class LeaseStore:
         )
         if found["holder"] != self._holder:
             return Held(found["holder"])
-        return Grant(int(found["fence"]), asked + self._life)
+        return Grant(int(found["fence"]), asked + self.life)
 
     def renew(self, fence: int) -> Grant | None:
         """Hold it for longer; None where another has taken it since."""
         asked = self._clock()
         renewed = self._control.update_one(self._mine(fence), [{"$set": {"until": self._until()}}])
-        return Grant(fence, asked + self._life) if renewed.matched_count else None
+        return Grant(fence, asked + self.life) if renewed.matched_count else None
 
     def release(self, fence: int) -> None:
         """Let go at once, so that a standby need not wait; of no effect where another holds it by now."""
@@ -89,7 +89,7 @@ class LeaseStore:
         return {"_id": self._id, "holder": self._holder, "fence": fence}
 
     def _until(self) -> dict[str, Any]:
-        return {"$add": ["$$NOW", round(self._life * SECOND)]}
+        return {"$add": ["$$NOW", round(self.life * SECOND)]}
 
     def _take(self, fields: dict[str, Any]) -> dict[str, Any]:
         """Two that take the very first lease at once collide on its id: the second asks again."""

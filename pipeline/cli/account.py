@@ -1,0 +1,119 @@
+"""`tidemark account`, `positions`, `orders`: what the account is worth, what it holds, what was sent."""
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from pipeline.cli.output import Json, print_json, print_table
+from pipeline.errors import UsageError
+
+if TYPE_CHECKING:
+    from schemas.accounts import Snapshot
+
+app = typer.Typer()
+
+
+@app.command(epilog="Example: [bold]tidemark account --days 7 --json[/bold]")
+def account(
+    days: Annotated[int, typer.Option(min=1, max=366, help="How many days of returns to list.")] = 30,
+    as_json: Json = False,
+) -> None:
+    """Equity, its return today and this month, and the days before. The executor takes a snapshot each minute."""
+    from pipeline.cli.wiring import begin  # noqa: PLC0415
+    from pipeline.store.account import AccountStore  # noqa: PLC0415
+    from pipeline.store.session import database  # noqa: PLC0415
+
+    settings = begin()
+    with database(settings) as db:
+        store = AccountStore(db, settings.environment)
+        latest = store.latest()
+        daily = store.daily(datetime.now(UTC) - timedelta(days=days))
+    if as_json:
+        print_json({"environment": settings.environment, "latest": latest, "days": daily})
+        return
+    if latest is None:
+        typer.echo(
+            f"No snapshot of the account at {settings.environment} yet: `tidemark execute` takes them.", err=True
+        )
+        return
+    typer.echo(_headline(latest))
+    print_table(
+        ("day", "equity", "return %", "realized", "fees", "funding", "transfers"),
+        [
+            (f"{one.at:%Y-%m-%d}", one.equity, _percent(one.day_return_pct), one.realized_today, one.fees_today,
+             one.funding_today, one.transfers_today)
+            for one in daily
+        ],
+    )  # fmt: skip
+
+
+@app.command(epilog="Example: [bold]tidemark positions --json[/bold]")
+def positions(
+    every: Annotated[bool, typer.Option("--all", help="Flat ones too.")] = False, as_json: Json = False
+) -> None:
+    """What is held, and the stop that protects it."""
+    from pipeline.cli.wiring import begin  # noqa: PLC0415
+    from pipeline.store.account import PositionStore  # noqa: PLC0415
+    from pipeline.store.session import database  # noqa: PLC0415
+
+    settings = begin()
+    with database(settings) as db:
+        found = [one for one in PositionStore(db, settings.environment).list() if every or one.quantity]
+    if as_json:
+        print_json(found)
+        return
+    print_table(
+        ("symbol", "quantity", "entry", "mark", "unrealized", "units", "stop", "take profit", "strategy"),
+        [
+            (one.symbol, one.quantity, one.entry_price, one.mark_price, one.unrealized,
+             None if one.units is None else round(one.units, 2), one.stop_price, one.take_profit_price,
+             one.strategy if one.ours else "not ours")
+            for one in found
+        ],
+    )  # fmt: skip
+
+
+@app.command(epilog="Example: [bold]tidemark orders --symbol BTCUSDT --limit 5 --json[/bold]")
+def orders(
+    symbol: Annotated[str | None, typer.Option(help="Only this symbol.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many, newest first.")] = 20,
+    as_json: Json = False,
+) -> None:
+    """The journal: every order, what became of it, and how that was learnt."""
+    from pipeline.cli.wiring import begin  # noqa: PLC0415
+    from pipeline.store.orders import OrderJournal  # noqa: PLC0415
+    from pipeline.store.session import database  # noqa: PLC0415
+
+    if symbol is not None and not symbol.replace("_", "").isalnum():
+        raise UsageError(f"{symbol!r} is no symbol; write it as the exchange does, for example BTCUSDT")
+    settings = begin()
+    with database(settings) as db:
+        found = OrderJournal(db, settings.environment).newest(limit, symbol.upper() if symbol else None)
+    if as_json:
+        print_json(found)
+        return
+    print_table(
+        ("at", "symbol", "leg", "side", "type", "quantity", "trigger", "state", "filled", "price", "fee", "realized"),
+        [
+            (f"{one.created_at:%m-%d %H:%M:%S}", one.symbol, one.leg, one.side, one.type, one.quantity,
+             one.trigger_price, one.state, one.filled, _short(one.average_price), one.fee, one.realized)
+            for one in found
+        ],
+    )  # fmt: skip
+
+
+def _headline(latest: "Snapshot") -> str:
+    today, month = _percent(latest.day_return_pct), _percent(latest.month_return_pct)
+    return (
+        f"{latest.environment}: {latest.equity} {latest.asset} ({latest.available} available), today {today} %, "
+        f"this month {month} %, {latest.open_positions} positions; at {latest.at:%Y-%m-%d %H:%M:%S} UTC"
+    )
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{value:+.2f}"
+
+
+def _short(price: Any) -> Any:
+    return None if price is None else f"{price:.8f}".rstrip("0").rstrip(".")

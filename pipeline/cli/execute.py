@@ -1,0 +1,109 @@
+"""`tidemark execute`, `tidemark mode`: the executor in the foreground, and whether it sends orders."""
+
+import asyncio
+import os
+import signal
+import socket
+import uuid
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from pipeline.cli.output import Json, print_json, print_table
+from pipeline.errors import UsageError
+
+if TYPE_CHECKING:
+    from pipeline.exchange.environments import Environment
+    from pipeline.settings import Settings
+
+app = typer.Typer()
+
+EXAMPLES = """
+Examples:
+
+  tidemark execute                      decide on fresh signals until Ctrl-C; what it sends depends on the mode
+
+  tidemark mode auto-execute            send orders from now on (a running executor takes it up within a second)
+
+  tidemark halt --flatten               open nothing any more and close what is held
+"""
+
+
+@app.command(epilog=EXAMPLES)
+def execute() -> None:
+    """Act on fresh signals, each at most once. A second executor stands by and takes over within seconds."""
+    from pipeline.cli.exchange_access import running_exchange  # noqa: PLC0415
+    from pipeline.cli.wiring import begin  # noqa: PLC0415
+    from pipeline.store.session import database  # noqa: PLC0415
+
+    settings = begin()
+    with database(settings) as db, running_exchange(settings) as place:
+        asyncio.run(_execute(settings, db, place))
+
+
+async def _execute(settings: "Settings", db: Any, place: "Environment") -> None:
+    from pipeline.cli.trading_access import keys_of, may_execute, policy_of, tell  # noqa: PLC0415
+    from pipeline.execution.service import opened  # noqa: PLC0415
+    from pipeline.ingest.watchlist import Watchlist  # noqa: PLC0415
+
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    watchlist = Watchlist(db, settings.environment)
+
+    def symbols() -> set[str]:
+        return {key.symbol for key in watchlist.wanted()} or set(settings.symbols)
+
+    with opened(
+        db,
+        place,
+        keys_of(settings),
+        policy_of(settings, place),
+        mode=settings.mode,
+        may_execute=may_execute(settings),
+        symbols=symbols,
+        notify=tell,
+        holder=f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}",
+    ) as executor:
+        await executor.run(stop)
+
+
+@app.command(epilog="Examples: [bold]tidemark mode[/bold], [bold]tidemark mode auto-execute --reason tested[/bold]")
+def mode(
+    wanted: Annotated[str | None, typer.Argument(metavar="[signal-only|auto-execute]")] = None,
+    reason: Annotated[str | None, typer.Option(help="Kept with the change.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Show or change whether orders are sent. A running executor takes it up within a second."""
+    from datetime import UTC, datetime  # noqa: PLC0415
+
+    from pipeline.cli.trading_access import operator, require_confirmation  # noqa: PLC0415
+    from pipeline.cli.wiring import begin  # noqa: PLC0415
+    from pipeline.store.control import ControlStore  # noqa: PLC0415
+    from pipeline.store.session import database  # noqa: PLC0415
+
+    if wanted not in {None, "signal-only", "auto-execute"}:
+        raise UsageError(f"there is no mode {wanted!r}. Allowed: signal-only, auto-execute")
+    settings = begin()
+    if wanted == "auto-execute":
+        require_confirmation(settings)
+    with database(settings) as db:
+        control = ControlStore(db, settings.environment)
+        if wanted is not None:
+            sends = wanted == "auto-execute"
+            control.set_mode(
+                "auto-execute" if sends else "signal-only", by=operator(), now=datetime.now(UTC), reason=reason
+            )
+        found = control.read().mode
+    changes = [] if found is None else found.changes
+    current = settings.mode if found is None else found.mode
+    if as_json:
+        print_json({"environment": settings.environment, "mode": current, "changes": changes})
+        return
+    typer.echo(f"{settings.environment}: {current}")
+    if changes:
+        print_table(
+            ("at", "by", "from", "to", "reason"),
+            [(f"{one.at:%Y-%m-%d %H:%M:%S}", one.by, one.old, one.new, one.reason) for one in changes[-10:]],
+        )

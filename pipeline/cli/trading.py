@@ -1,0 +1,173 @@
+"""`tidemark trading`, `breakers`, `stage`: what may be traded, what stopped it, and how much real money may be held."""
+
+from datetime import UTC, datetime
+from decimal import Decimal, InvalidOperation
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from pipeline.cli.output import Json, print_json, print_table
+from pipeline.errors import AttentionError, UsageError
+
+if TYPE_CHECKING:
+    from pipeline.store.control import ControlStore
+
+app = typer.Typer()
+
+CLEAN_DAYS: Final = 5
+"""So many days without a breaker before a stage of production may be left for the next."""
+_AS_SETTINGS: Final = "default"
+
+Reason = Annotated[str | None, typer.Option(help="Kept with the change.")]
+
+
+@app.command(
+    epilog="Examples: [bold]tidemark trading[/bold], [bold]tidemark trading BTCUSDT --off[/bold], "
+    "[bold]tidemark trading ETHUSDT --on --leverage 2 --stop-atr 1.5 --max-position 500[/bold]"
+)
+def trading(
+    symbol: Annotated[str | None, typer.Argument()] = None,
+    on: Annotated[bool | None, typer.Option("--on/--off", help="Whether it is traded at all.")] = None,
+    leverage: Annotated[int | None, typer.Option(min=1, max=125)] = None,
+    stop_atr: Annotated[str | None, typer.Option(help="Stop-loss in ATR; 'default': as in the settings.")] = None,
+    take_profit_atr: Annotated[str | None, typer.Option(help="Take-profit in ATR, or 'default'.")] = None,
+    max_position: Annotated[str | None, typer.Option(help="Most notional of the position, or 'default'.")] = None,
+    strategy: Annotated[
+        list[str] | None, typer.Option(help="Only signals of these; repeat it; 'default': all.")
+    ] = None,
+    reason: Reason = None,
+    as_json: Json = False,
+) -> None:
+    """Show or change a symbol's own trading settings. A running executor takes them up within a second."""
+    from pipeline.cli.trading_access import operator  # noqa: PLC0415
+    from pipeline.cli.wiring import begin  # noqa: PLC0415
+    from pipeline.store.control import ControlStore  # noqa: PLC0415
+    from pipeline.store.session import database  # noqa: PLC0415
+
+    amounts = {"stop_atr": stop_atr, "take_profit_atr": take_profit_atr, "max_position": max_position}
+    changes: dict[str, Any] = {name: _amount(name, text) for name, text in amounts.items() if text is not None}
+    if on is not None:
+        changes["enabled"] = on
+    if leverage is not None:
+        changes["leverage"] = leverage
+    if strategy:
+        changes["strategies"] = None if strategy == [_AS_SETTINGS] else list(strategy)
+    if changes and symbol is None:
+        raise UsageError("name the symbol that this is for, for example: tidemark trading BTCUSDT --off")
+    settings = begin()
+    with database(settings) as db:
+        control = ControlStore(db, settings.environment)
+        if symbol is not None and changes:
+            control.set_trading(_symbol(symbol), changes, by=operator(), now=datetime.now(UTC), reason=reason)
+        found = [one for _, one in sorted(control.read().trading.items()) if symbol in {None, one.symbol}]
+    if as_json:
+        print_json(found)
+        return
+    print_table(
+        ("symbol", "traded", "strategies", "leverage", "stop ATR", "take profit ATR", "max position"),
+        [
+            (one.symbol, "yes" if one.enabled else "no", ", ".join(one.strategies or []) or "all", one.leverage,
+             one.stop_atr, one.take_profit_atr, one.max_position)
+            for one in found
+        ],
+        title="own settings; a dash: as in the settings",
+    )  # fmt: skip
+
+
+@app.command(epilog="Examples: [bold]tidemark breakers[/bold], [bold]tidemark breakers --reset refused:BTCUSDT[/bold]")
+def breakers(
+    reset: Annotated[str | None, typer.Option(metavar="NAME", help="Let this one go.")] = None,
+    reason: Reason = None,
+    as_json: Json = False,
+) -> None:
+    """Which limits were passed, why, and until when nothing is opened for it."""
+    from pipeline.cli.trading_access import operator  # noqa: PLC0415
+    from pipeline.cli.wiring import begin  # noqa: PLC0415
+    from pipeline.store.control import ControlStore  # noqa: PLC0415
+    from pipeline.store.session import database  # noqa: PLC0415
+
+    settings = begin()
+    with database(settings) as db:
+        control = ControlStore(db, settings.environment)
+        if reset is not None:
+            _reset(control, reset, f"reset by {operator()}{f': {reason}' if reason else ''}")
+        found = sorted(control.read().breakers.values(), key=lambda one: (not one.tripped, one.name))
+    if as_json:
+        print_json(found)
+        return
+    print_table(
+        ("breaker", "state", "at", "until", "reason"),
+        [
+            (one.name, "TRIPPED" if one.tripped else "reset", f"{one.at:%Y-%m-%d %H:%M:%S}",
+             f"{one.until:%Y-%m-%d %H:%M:%S}" if one.until else "by hand", one.reason)
+            for one in found
+        ],
+    )  # fmt: skip
+
+
+@app.command(epilog="Examples: [bold]tidemark stage[/bold], [bold]tidemark stage 2 --reason 'five clean days'[/bold]")
+def stage(
+    wanted: Annotated[int | None, typer.Argument(min=1, max=3, metavar="[1|2|3]")] = None,
+    reason: Reason = None,
+    as_json: Json = False,
+) -> None:
+    """How much production may hold in a position: stage 1: 20 USDT, stage 2: 100 USDT, stage 3: your own limit.
+
+    A stage is left for the next one by this command alone, and only after 5 clean days in it. Going back is always
+    allowed.
+    """
+    from pipeline.cli.trading_access import operator, require_confirmation  # noqa: PLC0415
+    from pipeline.cli.wiring import begin  # noqa: PLC0415
+    from pipeline.store.control import ControlStore  # noqa: PLC0415
+    from pipeline.store.session import database  # noqa: PLC0415
+
+    settings = begin()
+    with database(settings) as db:
+        control = ControlStore(db, settings.environment)
+        found = control.read().stage
+        now = found.stage if found else 1
+        clean = found.clean_days if found else []
+        if wanted is not None and wanted != now:
+            if wanted > now:
+                require_confirmation(settings)
+                _require_clean_days(now, wanted, clean)
+            control.set_stage(wanted, by=operator(), now=datetime.now(UTC), reason=reason)
+            now, clean = wanted, []
+    if as_json:
+        print_json({"environment": settings.environment, "stage": now, "clean_days": clean})
+    else:
+        typer.echo(f"{settings.environment}: stage {now}, {len(clean)} of {CLEAN_DAYS} clean days in it")
+
+
+def _require_clean_days(now: int, wanted: int, clean: list[str]) -> None:
+    if wanted > now + 1:
+        raise UsageError(f"stage {now} is left for stage {now + 1}, not for {wanted}")
+    if len(clean) < CLEAN_DAYS:
+        raise AttentionError(
+            f"stage {now} has {len(clean)} clean days, {CLEAN_DAYS} are needed: days of auto-execute on which no "
+            "breaker tripped. Nothing was changed"
+        )
+
+
+def _reset(control: "ControlStore", name: str, reason: str) -> None:
+    if not control.reset(name, now=datetime.now(UTC), reason=reason):
+        tripped = [one.name for one in control.read().breakers.values() if one.tripped]
+        raise UsageError(f"no breaker {name!r} is tripped. Tripped: {', '.join(sorted(tripped)) or 'none'}")
+
+
+def _amount(name: str, text: str) -> Decimal | None:
+    if text == _AS_SETTINGS:
+        return None
+    try:
+        amount = Decimal(text)
+    except InvalidOperation:
+        amount = Decimal(0)
+    if not amount.is_finite() or amount <= 0:
+        raise UsageError(f"{name.replace('_', '-')} must be a number above 0, or '{_AS_SETTINGS}', not {text!r}")
+    return amount
+
+
+def _symbol(text: str) -> str:
+    if not text.replace("_", "").isalnum():
+        raise UsageError(f"{text!r} is no symbol; write it as the exchange does, for example BTCUSDT")
+    return text.upper()

@@ -1,0 +1,81 @@
+"""What commands need that trade, or look at an account: keys, policy, guards, and who gives the order."""
+
+import getpass
+import logging
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from pipeline.cli.wiring import credentials_of
+from pipeline.errors import AttentionError, UsageError
+from pipeline.settings import PRODUCTION_PHRASE, Settings
+
+if TYPE_CHECKING:
+    from pipeline.exchange.environments import Environment
+    from pipeline.exchange.signing import Credentials
+    from pipeline.exchange.trading import Trading
+    from pipeline.execution.effects import Notify
+    from pipeline.execution.records import Policy
+
+log = logging.getLogger("pipeline.execution")
+
+_LEVELS = {"info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
+
+
+def operator() -> str:
+    """Who gives the order, for the audit."""
+    return f"{getpass.getuser()}@{socket.gethostname()}"
+
+
+def keys_of(settings: Settings) -> "Credentials":
+    """The keys in the settings; on the simulator, without any, those of its ready account."""
+    found = credentials_of(settings)
+    if found is not None:
+        return found
+    if settings.environment != "sim":
+        raise UsageError(
+            f"an account at {settings.environment} needs TIDEMARK_API_KEY and TIDEMARK_API_SECRET (or their _FILE "
+            "forms, or TIDEMARK_PRIVATE_KEY_FILE); a key that may only read is enough for signal-only"
+        )
+    from pipeline.exchange.signing import Credentials, signer_for  # noqa: PLC0415
+    from pipeline.simulator.host import READY_KEY, READY_SECRET  # noqa: PLC0415
+
+    return Credentials(READY_KEY, signer_for(READY_SECRET))
+
+
+def policy_of(settings: Settings, place: "Environment") -> "Policy":
+    """How the executor behaves."""
+    from pipeline.execution.records import Policy  # noqa: PLC0415
+
+    return Policy(place.name, settings.risk, production=place.is_production, recv_window=place.recv_window)
+
+
+def may_execute(settings: Settings) -> bool:
+    """Whether orders may be sent at all: real money only with the confirmation."""
+    return settings.environment != "binance-um" or settings.confirm_production == PRODUCTION_PHRASE
+
+
+def require_confirmation(settings: Settings) -> None:
+    """Refuse what would trade real money while nobody has confirmed that it should."""
+    if not may_execute(settings):
+        raise AttentionError(
+            "this would trade real money. If that is what you want, set "
+            f'TIDEMARK_CONFIRM_PRODUCTION="{PRODUCTION_PHRASE}" and run it again'
+        )
+
+
+@contextmanager
+def account_at(settings: Settings, place: "Environment") -> "Iterator[Trading]":
+    """The account, for a person who waits: a few tries, no lease."""
+    from pipeline.exchange.rest import RestClient  # noqa: PLC0415
+    from pipeline.exchange.trading import Trading  # noqa: PLC0415
+
+    with RestClient(place, keys_of(settings)) as client:
+        client.sync_clock()
+        yield Trading(client)
+
+
+def tell(note: "Notify") -> None:
+    """Say it in the log."""
+    log.log(_LEVELS[note.level], "%s: %s", note.title, note.text)
