@@ -11,9 +11,11 @@ from pydantic import Field
 
 from flows.running import Chosen, stop_when_cancelled
 from pipeline.cli.exchange_access import client_of
+from pipeline.cli.wiring import derivation_of
 from pipeline.errors import TidemarkError
 from pipeline.exchange.market import Market
 from pipeline.history.audit import Audit, SeriesAudit
+from pipeline.history.derive import Derivation
 from pipeline.history.listing import listed_in, stored_series
 from pipeline.settings import load
 from pipeline.store.session import database
@@ -37,7 +39,7 @@ def audit(chosen: AuditChoice = AuditChoice()) -> list[dict[str, Any]]:  # noqa:
     with stop_when_cancelled() as stop, client_of(settings, stop) as client, database(settings) as db:
         market = Market(client)
         work = Audit(db, market, samples=chosen.samples)
-        look = _task(work, market, settings.environment, repair=chosen.repair)
+        look = _task(work, market, derivation_of(settings, db), settings.environment, repair=chosen.repair)
         audits = [
             look(key.symbol, key.interval)
             for key in stored_series(db, settings.environment, chosen.symbols, chosen.intervals)
@@ -45,13 +47,22 @@ def audit(chosen: AuditChoice = AuditChoice()) -> list[dict[str, Any]]:  # noqa:
     return _conclude([one for each in audits for one in each])
 
 
-def _task(work: Audit, market: Market, exchange: str, *, repair: bool) -> Task[..., list[SeriesAudit]]:
+def _task(
+    work: Audit, market: Market, derivation: Derivation, exchange: str, *, repair: bool
+) -> Task[..., list[SeriesAudit]]:
     listed = listed_in(market.symbols(), exchange)
 
     @task(name="series", task_run_name="{symbol} {interval}", cache_policy=NO_CACHE, persist_result=False)
     def look(symbol: str, interval: str) -> list[SeriesAudit]:
-        found = work.look([SeriesKey(exchange, symbol, interval)])
-        return work.repair(found, listed) if repair else found
+        key = SeriesKey(exchange, symbol, interval)
+        found = work.look([key])
+        if not repair:
+            return found
+        repaired = work.repair(found, listed)
+        (derived,) = derivation.bring_up_all([key], market.client.clock.now())
+        if derived.failure is not None:
+            get_run_logger().error("%s: its indicators and signals are not new: %s", key, derived.failure)
+        return repaired
 
     return look
 

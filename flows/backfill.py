@@ -1,5 +1,5 @@
-"""The backfill as a Prefect flow: a task a series, retried from where the store says it stands. The pages are the
-pipeline's own affair: Prefect sees series, a progress bar and a table, and costs little.
+"""The backfill as a Prefect flow: a task a series, with its indicators and signals; a retry goes on from the store. The
+pages are the pipeline's own affair: Prefect sees series, a progress bar and a table, and costs little.
 """
 
 import threading
@@ -19,9 +19,11 @@ from pydantic import Field
 
 from flows.running import Chosen, stop_when_cancelled
 from pipeline.cli.exchange_access import archive_of, client_of
+from pipeline.cli.wiring import derivation_of
 from pipeline.errors import TidemarkError
 from pipeline.exchange.market import Market
 from pipeline.history.backfill import SERIES_AT_ONCE, Backfill
+from pipeline.history.derive import Derivation
 from pipeline.history.listing import Wanted, wanted_series
 from pipeline.history.report import SeriesReport, SourceChoice
 from pipeline.settings import load
@@ -75,7 +77,8 @@ def backfill(chosen: BackfillChoice = BackfillChoice()) -> list[dict[str, Any]]:
         SymbolStore(db).save(listed)
         tally = Tally()
         with Backfill(db, market, archive, progress=tally) as work:
-            fill = _task(work, chosen.days or settings.history_days, chosen.source)
+            derivation = derivation_of(settings, db)
+            fill = _task(work, derivation, chosen.days or settings.history_days, chosen.source)
             futures = [fill.submit(one.key.symbol, one.key.interval, _Opaque(one)) for one in series]
             _watch(futures, tally)
         reports = [_report(future) for future in futures]
@@ -116,7 +119,7 @@ class _Opaque:
         self.series = series
 
 
-def _task(work: Backfill, days: int, source: SourceChoice) -> Task[..., SeriesReport]:
+def _task(work: Backfill, derivation: Derivation, days: int, source: SourceChoice) -> Task[..., SeriesReport]:
     @task(
         name="series",
         task_run_name="{symbol} {interval}",
@@ -129,6 +132,9 @@ def _task(work: Backfill, days: int, source: SourceChoice) -> Task[..., SeriesRe
     )
     def fill(symbol: str, interval: str, opaque: _Opaque) -> SeriesReport:  # noqa: ARG001 - they name the run
         report = work.fill(opaque.series, days, source)
+        (derived,) = derivation.bring_up_all([opaque.series.key], work.market.client.clock.now())
+        if derived.failure is not None:
+            get_run_logger().error("%s: its indicators and signals are not new: %s", opaque.series.key, derived.failure)
         if not report.is_complete:
             raise IncompleteError(report)
         return report

@@ -41,7 +41,8 @@ def audit(
 ) -> None:
     """Check stored candles: no holes, sound buckets, sound prices, intervals that agree, and what the exchange says."""
     from pipeline.cli.exchange_access import client_of  # noqa: PLC0415
-    from pipeline.cli.wiring import begin  # noqa: PLC0415
+    from pipeline.cli.indicators import tell  # noqa: PLC0415
+    from pipeline.cli.wiring import begin, derivation_of  # noqa: PLC0415
     from pipeline.exchange.market import Market  # noqa: PLC0415
     from pipeline.history.audit import Audit  # noqa: PLC0415
     from pipeline.history.listing import listed_in, stored_series  # noqa: PLC0415
@@ -55,6 +56,7 @@ def audit(
         audits = work.look(keys)
         if repair:
             audits = work.repair(audits, listed_in(market.symbols(), settings.environment))
+            tell(derivation_of(settings, db).bring_up_all(keys, client.clock.now()))
     _show(audits, as_json=as_json)
 
 

@@ -1,4 +1,4 @@
-"""`tidemark backfill`: fetch what is missing of the chosen series, and say what came of it."""
+"""`tidemark backfill`: fetch what is missing of the chosen series, compute what depends on it, say what came of it."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -52,7 +52,8 @@ def backfill(
 ) -> None:
     """Fetch the candles that are not stored yet. Stop it whenever you like: the next run goes on from there."""
     from pipeline.cli.exchange_access import archive_of, client_of  # noqa: PLC0415
-    from pipeline.cli.wiring import begin  # noqa: PLC0415
+    from pipeline.cli.indicators import tell  # noqa: PLC0415
+    from pipeline.cli.wiring import begin, derivation_of  # noqa: PLC0415
     from pipeline.exchange.market import Market  # noqa: PLC0415
     from pipeline.history.backfill import Backfill  # noqa: PLC0415
     from pipeline.history.listing import wanted_series  # noqa: PLC0415
@@ -67,8 +68,11 @@ def backfill(
             symbols or settings.symbols, interval or settings.intervals, listed, settings.environment
         )
         SymbolStore(db).save(listed)
+        derivation = derivation_of(settings, db)
         with _bars(client.weight, shown=not as_json) as bars, Backfill(db, market, archive, progress=bars) as work:
             reports = work.fill_all(series, days or settings.history_days, source.value)
+        derived = derivation.bring_up_all([one.key for one in series], client.clock.now())
+    tell(derived)
     _show(reports, as_json=as_json)
 
 

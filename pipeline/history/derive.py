@@ -107,16 +107,20 @@ class Derivation:
         *,
         anew: bool = False,
         told: Callable[[Derived], None] = lambda _: None,
+        stop: Callable[[], bool] = lambda: False,
     ) -> list[Derived]:
-        """All of them, two at a time; the reports in the same order. One that fails stops no other."""
+        """All of them, two at a time; the reports in the same order. One that fails stops no other. Told to `stop`, it
+        ends the series at work and leaves the others out."""
 
-        def one(key: SeriesKey) -> Derived:
+        def one(key: SeriesKey) -> Derived | None:
+            if stop():
+                return None
             derived = self._reported(key, now, anew)
             told(derived)
             return derived
 
         with ThreadPoolExecutor(SERIES_AT_ONCE, thread_name_prefix="derive") as pool:
-            return list(pool.map(one, keys))
+            return [derived for derived in pool.map(one, keys) if derived is not None]
 
     def bring_up(self, key: SeriesKey, now: int, *, anew: bool = False) -> Derived:
         """One series. `anew` computes everything again; what comes out the same is not written."""

@@ -1,0 +1,105 @@
+"""`tidemark indicators`: bring indicators and signals of stored candles up to date, and say what came of it."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from pipeline.cli.output import Json, complain, print_json, print_table
+
+if TYPE_CHECKING:
+    from pipeline.history.derive import Derived
+
+app = typer.Typer()
+
+EXAMPLES = """
+Examples:
+
+  tidemark indicators                        everything that is stored
+
+  tidemark indicators BTCUSDT -i 1h --anew   all of it again; what comes out the same is not written
+
+  tidemark indicators --json
+"""
+
+
+@app.command(epilog=EXAMPLES)
+def indicators(
+    *,
+    symbols: Annotated[list[str] | None, typer.Argument(help="Which contracts; none: all that are stored.")] = None,
+    interval: Annotated[
+        list[str] | None, typer.Option("--interval", "-i", help="Candle length; repeat it for several.")
+    ] = None,
+    anew: Annotated[bool, typer.Option("--anew", help="Compute everything again, not only what is new.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Compute indicators and signals of stored candles: what is new, and what a corrected candle changes.
+
+    Runs by itself after a backfill and on schedule; by hand after settings were changed.
+    """
+    from rich.console import Console  # noqa: PLC0415
+    from rich.progress import Progress  # noqa: PLC0415
+
+    from pipeline.cli.wiring import begin, derivation_of  # noqa: PLC0415
+    from pipeline.history.listing import stored_series  # noqa: PLC0415
+    from pipeline.store.session import database  # noqa: PLC0415
+    from pipeline.timeline import to_ms  # noqa: PLC0415
+
+    settings = begin()
+    with database(settings) as db:
+        keys = stored_series(db, settings.environment, symbols or (), interval or ())
+        derivation = derivation_of(settings, db)
+        with Progress(console=Console(stderr=True), transient=True, disable=as_json) as bars:
+            bar = bars.add_task("indicators and signals", total=len(keys))
+            now = to_ms(datetime.now(UTC))
+            derived = derivation.bring_up_all(keys, now, anew=anew, told=lambda _: bars.advance(bar))
+    show(derived, as_json=as_json)
+
+
+def show(derived: Sequence["Derived"], *, as_json: bool) -> None:
+    """A row a series; exit code 1 if one failed."""
+    rows = [as_row(one) for one in derived]
+    if as_json:
+        print_json(rows)
+    elif rows:
+        columns = [name for name in rows[0] if name not in {"kept", "failure"}]
+        print_table(columns, [[row[name] for name in columns] for row in rows])
+    else:
+        typer.echo("nothing is stored yet; `tidemark backfill` fetches candles", err=True)
+    complain_of(derived)
+    if any(one.failure is not None for one in derived):
+        raise typer.Exit(1)
+
+
+def tell(derived: Sequence["Derived"]) -> None:
+    """One line on stderr, for a command that computed them beside what it is about, and what went wrong."""
+    computed, new = sum(one.candles for one in derived), sum(one.signals.added for one in derived)
+    typer.echo(f"indicators of {computed:,} candles computed, {new:,} new signals found", err=True)
+    complain_of(derived)
+
+
+def complain_of(derived: Sequence["Derived"]) -> None:
+    """What a person has to look at."""
+    for one in derived:
+        for signal in one.signals.kept:
+            complain(f"{signal} is not found any more, and stays because somebody acted on it")
+        if one.failure is not None:
+            complain(f"{one.symbol} {one.interval}: indicators and signals: {one.failure}")
+
+
+def as_row(one: "Derived") -> dict[str, Any]:
+    """What a person or a script wants to know of one series."""
+    return {
+        "symbol": one.symbol,
+        "interval": one.interval,
+        "candles": one.candles,
+        "written": one.written,
+        "signals": one.signals.found,
+        "new": one.signals.added,
+        "changed": one.signals.changed,
+        "withdrawn": one.signals.withdrawn,
+        "kept": list(one.signals.kept),
+        "seconds": one.seconds,
+        "failure": one.failure,
+    }
