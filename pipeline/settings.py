@@ -34,11 +34,11 @@ PREFIX = "TIDEMARK_"
 FILE_NAME = "tidemark.toml"
 PRODUCTION_PHRASE = "I trade real money"
 
-IN_FILES = ("mongo_uri", "api_key", "api_secret")
+IN_FILES = ("mongo_uri", "api_key", "api_secret", "notify_urls")
 """Settings that `<name>_file` may hold instead."""
 
-SECRETS = (*IN_FILES, "proxy")
-"""Settings whose value is never shown."""
+SECRETS = (*IN_FILES, "proxy", "notify_urls")
+"""Settings whose value is never shown. `secrets_of` gives the values."""
 
 Environment = Literal["sim", "binance-um-demo", "binance-um"]
 Mode = Literal["signal-only", "auto-execute"]
@@ -52,6 +52,13 @@ def _split(value: Any) -> Any:
     if text.startswith("["):
         return json.loads(text)
     return text.replace(",", " ").split()
+
+
+def _words(value: Any) -> Any:
+    """A list in one environment variable or file, by white space alone: an address may hold commas."""
+    if isinstance(value, str) and not value.strip().startswith("["):
+        return value.split()
+    return _split(value)
 
 
 def _four_rising(periods: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
@@ -88,6 +95,12 @@ def _proxy(url: SecretStr) -> SecretStr:
     if not url.get_secret_value().startswith(("http://", "https://", "socks5://", "socks5h://")):
         raise ValueError("must begin with http://, https://, socks5:// or socks5h://")
     return url
+
+
+def _notify_urls(urls: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+    if not all("://" in url.get_secret_value() for url in urls):
+        raise ValueError("each must look like service://..., several are separated by spaces")
+    return urls
 
 
 def _url(text: str) -> str:
@@ -209,6 +222,9 @@ class Settings(BaseSettings):
         "1h",
         "1d",
     )
+    stream: Literal["kline", "continuousKline"] = Field(
+        default="kline", description="continuousKline follows the pair's perpetual contract instead of its symbol"
+    )
     history_days: int = Field(default=300, ge=1, le=5_000)
     indicators: Indicators = Indicators()
     strategies: Text = Field(default=(), description="names of those to run; empty: all that are registered")
@@ -222,6 +238,15 @@ class Settings(BaseSettings):
     open_signals: bool = Field(
         default=False, description="also show what strategies would say if the open candle closed as it is"
     )
+
+    taker_fee_percent: Decimal = Field(
+        default=Decimal("0.05"), ge=0, le=5, description="of one order, for `performance`"
+    )
+    notify_urls: Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_words), AfterValidator(_notify_urls)] = (
+        Field(default=(), description="where new signals and alarms are sent: addresses as Apprise writes them")
+    )
+    notify_urls_file: AbsolutePath | None = None
+    notify_per_minute: int = Field(default=6, ge=1, le=600, description="more messages than this are put into one")
 
     mode: Mode = "signal-only"
     confirm_production: str = Field(default="", description=f"must read {PRODUCTION_PHRASE!r} to trade in production")
@@ -250,6 +275,13 @@ class Settings(BaseSettings):
         if self.api_secret and self.private_key_file:
             raise ValueError("api_secret and private_key_file are both set; keep the one your key was made with")
         return self
+
+
+def secrets_of(settings: Settings) -> list[str]:
+    """What must not be read in a log."""
+    values = (getattr(settings, name) for name in SECRETS)
+    each = (one for value in values if value for one in (value if isinstance(value, tuple) else (value,)))
+    return [secret.get_secret_value() for secret in each]
 
 
 def load(folder: Path | None = None) -> Settings:

@@ -2,9 +2,9 @@
 
 import asyncio
 import contextlib
-import logging
 import signal
 from collections.abc import Iterator
+from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -12,12 +12,14 @@ import typer
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
+    from pipeline.exchange.listed import Listed
     from pipeline.exchange.rest import RestClient
     from pipeline.ingest.service import Ingester
+    from pipeline.ingest.watching import StreamName
     from pipeline.settings import Settings
+    from schemas.series import SeriesKey
 
 app = typer.Typer()
-log = logging.getLogger(__name__)
 
 EXAMPLES = """
 Examples:
@@ -63,7 +65,7 @@ async def _live(
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    asynchronous = connect.async_client(uri, settings.async_driver)
+    asynchronous = connect.async_client(uri, settings.async_driver, retry_writes=False)
     try:
         with connect.client(uri) as database_client:
             connect.require(database_client, uri)
@@ -87,6 +89,8 @@ def _ingester(
 
     from pipeline.cli.exchange_access import archive_of  # noqa: PLC0415
     from pipeline.cli.wiring import derivation_of, periods_of, strategies_of  # noqa: PLC0415
+    from pipeline.errors import TidemarkError  # noqa: PLC0415
+    from pipeline.exchange.listed import Listed  # noqa: PLC0415
     from pipeline.exchange.market import Market  # noqa: PLC0415
     from pipeline.history.backfill import Backfill  # noqa: PLC0415
     from pipeline.history.listing import wanted_series  # noqa: PLC0415
@@ -96,24 +100,24 @@ def _ingester(
     from pipeline.ingest.watchlist import Watchlist  # noqa: PLC0415
     from pipeline.store.symbols import SymbolStore  # noqa: PLC0415
     from pipeline.timeline import SECOND  # noqa: PLC0415
-    from schemas.series import SeriesKey  # noqa: PLC0415
 
     market = Market(client)
-    listed = {one.symbol: one for one in market.symbols()}
-    SymbolStore(database).save(listed.values())
-    wanted = wanted_series(settings.symbols, settings.intervals, listed.values(), settings.environment)
+    listed = Listed(market)
+    SymbolStore(database).save(listed.all())
+    wanted = wanted_series(settings.symbols, settings.intervals, listed.all(), settings.environment)
     Watchlist(database, settings.environment).seed([one.key for one in wanted], datetime.now(UTC))
     periods = periods_of(settings)
     derivation = derivation_of(settings, database)
 
     with archive_of(client, "auto") as archive, Backfill(database, market, archive) as history:
 
-        def fill(key: SeriesKey) -> None:
-            (series,) = wanted_series([key.symbol], [key.interval], market.symbols(), key.exchange)
-            history.fill(series, settings.history_days)
+        def fill(key: "SeriesKey") -> None:
+            (series,) = wanted_series([key.symbol], [key.interval], [listed.symbol(key.symbol)], key.exchange)
+            report = history.fill(series, settings.history_days)
             (derived,) = derivation.bring_up_all([key], client.clock.now())
-            if derived.failure is not None:
-                log.error("%s: indicators and signals of its history are missing: %s", key, derived.failure)
+            failures = [*report.failures, *([str(derived.failure)] if derived.failure else [])]
+            if failures:
+                raise TidemarkError("; ".join(failures))
 
         yield Ingester(
             market,
@@ -121,13 +125,29 @@ def _ingester(
             async_database,
             compute=LiveIndicators(periods),
             window=periods.window,
-            decimals=lambda symbol: listed[symbol].price_precision,
+            decimals=lambda symbol: listed.symbol(symbol).price_precision,
             backfill=fill,
+            stream_name=_stream_names(settings, listed),
             shard=share,
             decide=LiveSignals(strategies_of(settings), periods),
             shows_open=settings.open_signals,
             fresh_at_most=settings.fresh_seconds * SECOND,
         )
+
+
+def _stream_names(settings: "Settings", listed: "Listed") -> "StreamName":
+    """How the stream of a series is called. Only a perpetual contract is the same market under both names."""
+    from pipeline.exchange.frames import continuous_kline_stream  # noqa: PLC0415
+    from pipeline.ingest.service import plain_kline  # noqa: PLC0415
+
+    @cache
+    def continuous(key: "SeriesKey") -> str:
+        symbol = listed.at_hand(key.symbol)
+        if symbol is None or "PERPETUAL" not in symbol.contract_type:
+            return plain_kline(key)
+        return continuous_kline_stream(symbol.pair, symbol.contract_type, key.interval)
+
+    return continuous if settings.stream == "continuousKline" else plain_kline
 
 
 @contextlib.contextmanager

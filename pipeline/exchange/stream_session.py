@@ -142,10 +142,15 @@ class Session:
             elif incoming.data is not None:
                 self._heard_at = clock()
                 self.counters.frames += 1
-                self.carrying.set()
+                if not self.carrying.is_set() and self._is_subscribed():
+                    self.carrying.set()
                 self.listener.frame(incoming.stream, incoming.data)
             else:
                 self._answered(incoming)
+
+    def _is_subscribed(self) -> bool:
+        """Whether every command so far is sent and acknowledged, so that no stream is still to come."""
+        return self.commands.empty() and not self._asked_at
 
     def _undecodable(self, message: bytes) -> None:
         self.counters.undecodable += 1

@@ -124,15 +124,19 @@ class _Line:
             self._end(current)
 
     async def _renewed(self, old: Session) -> Session:
-        """The session that takes over, once it carries data; the old one where it does not come up."""
+        """The session that takes over once it carries data, or the old one: it goes on, or is seen to have broken."""
         fresh = self._begin()
+        coming_up = asyncio.create_task(fresh.carries_or_ends())
         try:
-            await fresh.carries_or_ends()
+            await asyncio.wait([coming_up, old.task], return_when=asyncio.FIRST_COMPLETED)
         except asyncio.CancelledError:
             self._end(fresh)
             raise
-        if fresh.task.done():
-            log.warning("a connection could not be renewed and stays as it is: %s", _reason(fresh.task))
+        finally:
+            coming_up.cancel()
+        if not fresh.carrying.is_set():
+            if fresh.task.done():
+                log.warning("a connection could not be renewed and stays as it is: %s", _reason(fresh.task))
             self._end(fresh)
             return old
         self._end(old)

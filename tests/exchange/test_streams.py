@@ -221,6 +221,29 @@ async def test_where_a_renewal_fails_the_old_connection_stays(exchange, feeds):
     assert feed.counters.renewals == 0
 
 
+async def test_a_renewal_waits_until_every_stream_is_subscribed(exchange, feeds):
+    names = ("btcusdt@kline_1m", "ethusdt@kline_1m")
+    feed, heard, _ = feeds(replace(FAST, lifetime=0.2, names_per_command=1, command_every=0.3), names)
+    await heard.until(lambda: len(exchange.sockets) == 2 and len(heard.frames) >= 3)
+    assert feed.counters.renewals == 0
+    assert exchange.sockets[0].state.name == "OPEN"
+    await heard.until(lambda: len(heard.frames) >= 4)
+    async with asyncio.timeout(5):
+        await exchange.sockets[0].wait_closed()
+
+
+async def test_a_connection_that_breaks_while_it_is_renewed_is_made_anew_at_once(exchange, feeds):
+    _, heard, _ = feeds(replace(FAST, lifetime=0.1))
+    await heard.until(lambda: heard.frames)
+    exchange.sends = lambda name: []
+    async with asyncio.timeout(10):
+        while len(exchange.sockets) < 2:  # noqa: ASYNC110 - the scripted exchange has no event for it
+            await asyncio.sleep(0.01)
+    exchange.sends = lambda name: [kline("BTCUSDT")]
+    await exchange.sockets[0].close()
+    await heard.until(lambda: heard.count("down") == 1 and heard.count("up") == 2)
+
+
 async def test_an_address_the_exchange_does_not_know_ends_the_feed_with_words():
     def refuse(connection, request):
         return connection.respond(HTTPStatus.NOT_FOUND, "no such path\n")
