@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from pipeline import logs
-from pipeline.settings import SECRETS, Settings, load
+from pipeline.settings import Settings, load, secrets_of
 from pipeline.timeline import SECOND
 
 if TYPE_CHECKING:
@@ -20,8 +20,7 @@ if TYPE_CHECKING:
 def begin() -> Settings:
     """Read the settings and start logging: how every command that does work begins."""
     settings = load()
-    secrets = (getattr(settings, name) for name in SECRETS)
-    logs.configure(settings.log, settings.log_level, [secret.get_secret_value() for secret in secrets if secret])
+    logs.configure(settings.log, settings.log_level, secrets_of(settings))
     return settings
 
 
