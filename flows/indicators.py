@@ -4,7 +4,6 @@ A group is large, because Prefect's server pays for every task and most series h
 """
 
 import threading
-import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, cast
@@ -14,6 +13,8 @@ from prefect import flow, get_run_logger, task
 from prefect.artifacts import create_progress_artifact, create_table_artifact, update_progress_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
+from prefect.futures import PrefectFuture, wait
+from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 from prefect.tasks import Task
 from pydantic import Field
 
@@ -39,47 +40,40 @@ class IndicatorsChoice(Chosen):
     anew: bool = Field(default=False, description="compute everything again, not only what is new")
 
 
-@flow(name="indicators", persist_result=False)
+_RUNNER = cast("TaskRunner[PrefectFuture[Any]]", ThreadPoolTaskRunner(max_workers=1))
+
+
+@flow(name="indicators", task_runner=_RUNNER, persist_result=False)
 def indicators(chosen: IndicatorsChoice = IndicatorsChoice()) -> list[dict[str, Any]]:  # noqa: B008 - frozen default
     """Compute indicators and signals: what is new, and what a corrected candle changes. Ends failed, with the list, if
     any series could not be computed."""
     settings = load()
     with stop_when_cancelled() as stop, database(settings) as db:
         keys = stored_series(db, settings.environment, chosen.symbols, chosen.intervals)
-        compute = _task(derivation_of(settings, db), _Bar(len(keys)), stop, anew=chosen.anew)
+        tally = Tally()
+        compute = _task(derivation_of(settings, db), tally, stop, anew=chosen.anew)
         groups = [keys[first : first + GROUP] for first in range(0, len(keys), GROUP)]
-        derived = [
-            one for number, group in enumerate(groups, 1) for one in compute(f"{number} of {len(groups)}", group)
-        ]
+        futures = [compute.submit(f"{number} of {len(groups)}", group) for number, group in enumerate(groups, 1)]
+        _watch(futures, tally, len(keys))
+        derived = [one for future in futures for one in future.result()]
     return _conclude(derived, len(keys))
 
 
-class _Bar:
-    """A progress bar in the UI, moved from worker threads, at most once a second."""
+class Tally:
+    """How many series are done, told by worker threads; Prefect itself is told by the flow's own."""
 
-    def __init__(self, series: int) -> None:
+    def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._series = series
-        self._done = 0
-        self._told = time.monotonic()
-        text = f"{series} series to look at"
-        created = create_progress_artifact(progress=0.0, key="indicators-progress", description=text)
-        self._artifact = cast("UUID", created)
+        self.done = 0
 
-    def advance(self) -> None:
-        """One more series is done."""
+    def count(self, _: Derived) -> None:
+        """One more."""
         with self._lock:
-            self._done += 1
-            is_last = self._done == self._series
-            if is_last or time.monotonic() - self._told > _ARTIFACT_EVERY:
-                self._told = time.monotonic()
-                text = f"{self._done} of {self._series} series"
-                share = min(100.0, 100 * self._done / self._series)  # a group that is tried again counts again
-                update_progress_artifact(self._artifact, progress=share, description=text)
+            self.done += 1
 
 
 def _task(
-    derivation: Derivation, bar: _Bar, stop: threading.Event, *, anew: bool
+    derivation: Derivation, tally: Tally, stop: threading.Event, *, anew: bool
 ) -> Task[[str, Sequence[SeriesKey]], list[Derived]]:
     @task(
         name="series",
@@ -93,7 +87,7 @@ def _task(
     )
     def compute(group: str, keys: Sequence[SeriesKey]) -> list[Derived]:  # noqa: ARG001 - it names the run
         now = to_ms(datetime.now(UTC))
-        return derivation.bring_up_all(keys, now, anew=anew, told=lambda _: bar.advance(), stop=stop.is_set)
+        return derivation.bring_up_all(keys, now, anew=anew, told=tally.count, stop=stop.is_set)
 
     return compute
 
@@ -101,6 +95,16 @@ def _task(
 def database_failed(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:
     """Whether a group is tried again: only where the database was away; whatever else fails would fail again."""
     return isinstance(state.result(raise_on_failure=False), StoreFailedError)
+
+
+def _watch(futures: Sequence[PrefectFuture[list[Derived]]], tally: Tally, series: int) -> None:
+    """Keep a progress bar in the UI, at most once a second, until all are done."""
+    text = f"{series} series to look at"
+    bar = cast("UUID", create_progress_artifact(progress=0.0, key="indicators-progress", description=text))
+    while wait(list(futures), timeout=_ARTIFACT_EVERY).not_done:
+        share = min(100.0, 100 * tally.done / series)  # a group that is tried again counts again
+        update_progress_artifact(bar, progress=share, description=f"{tally.done} of {series} series")
+    update_progress_artifact(bar, progress=100.0, description=f"{series} series")
 
 
 def _conclude(derived: Sequence[Derived], asked: int) -> list[dict[str, Any]]:
