@@ -1,13 +1,12 @@
 """Runs the processes of `demo` and `up`: starts them, waits for them, starts a dead one again, ends them all.
 
 Each is a process group of its own, so that Ctrl-C reaches the supervisor alone, and writes to a log file of its own.
-If the supervisor itself is killed, the guard beside it ends what it had started. It never decides what is to run.
+If the supervisor itself is killed, its guard ends what it had started. It never decides what is to run.
 """
 
 import os
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections import deque
@@ -21,6 +20,7 @@ from types import TracebackType
 from typing import IO, Final, Self
 
 from pipeline.errors import TidemarkError
+from pipeline.guard import Guard
 
 LOG_LIMIT: Final = 5 * 1024 * 1024
 STOP_WITHIN: Final = 6.0
@@ -49,11 +49,12 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """One process: what runs, with which environment on top of ours, and how to tell that it is ready."""
+    """One process: what runs, in which environment, and how to tell, from what it has said or otherwise, that it is
+    ready."""
 
     name: str
     command: Sequence[str]
-    is_ready: Callable[[], bool]
+    is_ready: Callable[[Sequence[str]], bool]
     environment: Mapping[str, str]
     ready_within: float = 90.0
 
@@ -91,23 +92,26 @@ class Log:
         self._recent.append(line)
 
     @property
+    def recent(self) -> Sequence[str]:
+        """The last lines."""
+        return tuple(self._recent)
+
+    @property
     def last_words(self) -> str:
         """The last line that says something: the reason, if the process died."""
-        return next((line.strip() for line in reversed(self._recent) if line.strip()), "it said nothing")
+        return next((line.strip() for line in reversed(self.recent) if line.strip()), "it said nothing")
 
 
 class _Runner:
     """One service from its first start to its end, in a thread of its own."""
 
-    def __init__(
-        self, service: Service, log: Log, told: Callable[[str, int], None], say: Callable[[str], None]
-    ) -> None:
+    def __init__(self, service: Service, log: Log, guard: Guard, say: Callable[[str], None]) -> None:
         self.service = service
         self.log = log
         self.restarts = 0
         self.was_ready = threading.Event()
         self.exit_code: int | None = None
-        self._told, self._say = told, say
+        self._guard, self._say = guard, say
         self._stopping = threading.Event()
         self._process: subprocess.Popen[str] | None = None
         self._changing = threading.Lock()
@@ -166,19 +170,19 @@ class _Runner:
                 self._line(f"cannot be started: {error.strerror}: {self.service.command[0]}")
                 return 127
             self._process = process
-        self._told("+", process.pid)
+        self._guard.started(process.pid)
         reader = threading.Thread(target=self._read, args=(process.stdout,), daemon=True)
         reader.start()
         code = process.wait()
         _kill_group(process.pid, signal.SIGKILL)
         reader.join()
-        self._told("-", process.pid)
+        self._guard.ended(process.pid)
         return code
 
     def _spawn(self) -> subprocess.Popen[str]:
         return subprocess.Popen(  # noqa: S603 - our own argument list, no shell
             self.service.command,
-            env={**os.environ, "PYTHONUNBUFFERED": "1", **self.service.environment},
+            env={"PYTHONUNBUFFERED": "1", **self.service.environment},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -205,25 +209,14 @@ class _Runner:
 class Supervisor:
     """The processes of one run. `say` hears every line that one of them writes, with its name."""
 
-    def __init__(
-        self, logs: Path, say: Callable[[str, str], None] = lambda *_: None, *, farewell: Sequence[str] = ()
-    ) -> None:
-        """`farewell`: what the guard runs in the end if this process was killed."""
+    def __init__(self, logs: Path, guard: Guard, say: Callable[[str, str], None] = lambda *_: None) -> None:
         self._logs = logs
+        self._guard = guard
         self._say = say
-        self._farewell = farewell
         self._runners: dict[str, _Runner] = {}
-        self._guard: subprocess.Popen[str] | None = None
-        self._telling = threading.Lock()
 
     def __enter__(self) -> Self:
         self._logs.mkdir(parents=True, exist_ok=True)
-        self._guard = subprocess.Popen(  # noqa: S603 - our own interpreter and module
-            [sys.executable, "-m", "pipeline.guard", *self._farewell],
-            stdin=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
         return self
 
     def __exit__(
@@ -234,7 +227,7 @@ class Supervisor:
     def start(self, service: Service) -> None:
         """Start it, and return at once."""
         log = Log(self._logs / f"{service.name}.log")
-        runner = _Runner(service, log, self._tell_guard, lambda line: self._say(service.name, line))
+        runner = _Runner(service, log, self._guard, lambda line: self._say(service.name, line))
         self._runners[service.name] = runner
         runner.start()
 
@@ -242,7 +235,7 @@ class Supervisor:
         """Wait until it is ready; `ServiceError` if it ends before, or takes too long."""
         runner = self._runners[name]
         deadline = time.monotonic() + runner.service.ready_within
-        while not runner.service.is_ready():
+        while not runner.service.is_ready(runner.log.recent):
             if runner.state is State.STOPPED:
                 why = f"{name} ended {_how(runner.exit_code)} before it was ready: {runner.log.last_words}"
                 raise ServiceError(f"{why} (its log: {runner.log.path})", _code(runner.exit_code))
@@ -267,22 +260,9 @@ class Supervisor:
             runner.ask_to_stop()
         deadline = time.monotonic() + within
         killed = [runner.service.name for runner in runners if not runner.make_stop(deadline)]
-        self._dismiss_guard()
+        for name in killed:
+            self._say(name, f"did not end within {within:g} s and was killed")
         return killed
-
-    def _tell_guard(self, sign: str, group: int) -> None:
-        guard = self._guard
-        if guard is not None and guard.stdin is not None:
-            with self._telling, suppress(BrokenPipeError):
-                guard.stdin.write(f"{sign}{group}\n")
-                guard.stdin.flush()
-
-    def _dismiss_guard(self) -> None:
-        guard, self._guard = self._guard, None
-        if guard is not None and guard.stdin is not None:
-            with suppress(BrokenPipeError):
-                guard.stdin.close()
-            guard.wait()
 
 
 def _kill_group(group: int, number: signal.Signals) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from pipeline.guard import remaining
+from pipeline.guard import Guard, remaining
 from pipeline.supervisor import Log, Service, ServiceError, State, Supervisor, delays
 
 PATIENCE = 60.0
@@ -20,7 +20,7 @@ STUBBORN = (
     "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(600)"
 )
 PARENT = "import subprocess, time; print(subprocess.Popen(['sleep', '600']).pid, flush=True); time.sleep(600)"
-FORWARDED = "import time; print('up', flush=True); time.sleep(600)"
+PLAIN = "import time; print('up', flush=True); time.sleep(600)"
 
 
 def until(condition: Callable[[], bool]) -> None:
@@ -37,16 +37,9 @@ def is_gone(process_id: int) -> bool:
         return True
 
 
-def service(logs: Path, name: str, code: str, *, within: float = PATIENCE) -> Service:
+def service(name: str, code: str, *, within: float = PATIENCE) -> Service:
     """A Python program; it is ready when it has written something."""
-    log = logs / f"{name}.log"
-    return Service(
-        name,
-        [sys.executable, "-c", code],
-        lambda: log.exists() and log.stat().st_size > 0,
-        {"ONE_OF_OURS": "yes"},
-        within,
-    )
+    return Service(name, [sys.executable, "-c", code], bool, {**os.environ, "ONE_OF_OURS": "yes"}, within)
 
 
 @pytest.fixture
@@ -61,15 +54,13 @@ def heard() -> list[tuple[str, str]]:
 
 @pytest.fixture
 def supervisor(logs: Path, heard: list[tuple[str, str]]) -> Iterator[Supervisor]:
-    with Supervisor(logs, lambda name, line: heard.append((name, line))) as running:
+    with Guard() as guard, Supervisor(logs, guard, lambda name, line: heard.append((name, line))) as running:
         yield running
 
 
-def test_a_service_is_started_waited_for_heard_and_ended(
-    supervisor: Supervisor, logs: Path, heard: list[tuple[str, str]]
-) -> None:
+def test_a_service_is_started_waited_for_heard_and_ended(supervisor: Supervisor, heard: list[tuple[str, str]]) -> None:
     code = "import os, time; print('mine', os.environ['ONE_OF_OURS']); time.sleep(600)"
-    supervisor.start(service(logs, "talker", code))
+    supervisor.start(service("talker", code))
     supervisor.wait_ready("talker")
     (status,) = supervisor.statuses()
     assert (status.name, status.state, status.restarts) == ("talker", State.RUNNING, 0)
@@ -92,7 +83,7 @@ def test_a_service_is_started_waited_for_heard_and_ended(
 def test_one_that_ends_before_it_is_ready_is_named_with_its_last_words(
     code: str, exit_code: int, told: str, supervisor: Supervisor, logs: Path
 ) -> None:
-    supervisor.start(Service("weak", [sys.executable, "-c", code], lambda: False, {}))
+    supervisor.start(Service("weak", [sys.executable, "-c", code], lambda _: False, dict(os.environ)))
     with pytest.raises(ServiceError, match=told) as raised:
         supervisor.wait_ready("weak")
     assert str(raised.value).startswith("weak ended")
@@ -101,19 +92,19 @@ def test_one_that_ends_before_it_is_ready_is_named_with_its_last_words(
 
 
 def test_one_that_cannot_be_started_at_all_is_named(supervisor: Supervisor) -> None:
-    supervisor.start(Service("absent", ["/no/such/program"], lambda: False, {}))
+    supervisor.start(Service("absent", ["/no/such/program"], lambda _: False, {}))
     with pytest.raises(ServiceError, match="cannot be started: No such file or directory: /no/such/program"):
         supervisor.wait_ready("absent")
 
 
 def test_one_that_is_never_ready_is_given_up(supervisor: Supervisor) -> None:
-    supervisor.start(Service("slow", ["sleep", "600"], lambda: False, {}, ready_within=0.2))
+    supervisor.start(Service("slow", ["sleep", "600"], lambda _: False, {}, ready_within=0.2))
     with pytest.raises(ServiceError, match="slow was not ready within 0 s"):
         supervisor.wait_ready("slow")
 
 
-def test_one_that_dies_later_is_started_again(supervisor: Supervisor, heard: list[tuple[str, str]], logs: Path) -> None:
-    supervisor.start(service(logs, "mortal", FORWARDED))
+def test_one_that_dies_later_is_started_again(supervisor: Supervisor, heard: list[tuple[str, str]]) -> None:
+    supervisor.start(service("mortal", PLAIN))
     supervisor.wait_ready("mortal")
     first = supervisor.statuses()[0].process_id
     os.kill(first or 0, signal.SIGKILL)
@@ -124,8 +115,8 @@ def test_one_that_dies_later_is_started_again(supervisor: Supervisor, heard: lis
     assert ("mortal", "ended by SIGKILL; starting it again in 0.5 s") in heard
 
 
-def test_what_a_service_started_goes_with_it(supervisor: Supervisor, heard: list[tuple[str, str]], logs: Path) -> None:
-    supervisor.start(service(logs, "parent", PARENT))
+def test_what_a_service_started_goes_with_it(supervisor: Supervisor, heard: list[tuple[str, str]]) -> None:
+    supervisor.start(service("parent", PARENT))
     supervisor.wait_ready("parent")
     until(lambda: bool(heard))
     child = int(heard[0][1])
@@ -133,9 +124,9 @@ def test_what_a_service_started_goes_with_it(supervisor: Supervisor, heard: list
     until(lambda: is_gone(child))
 
 
-def test_one_that_will_not_end_is_killed(supervisor: Supervisor, logs: Path) -> None:
-    supervisor.start(service(logs, "polite", FORWARDED))
-    supervisor.start(service(logs, "stubborn", STUBBORN))
+def test_one_that_will_not_end_is_killed(supervisor: Supervisor) -> None:
+    supervisor.start(service("polite", PLAIN))
+    supervisor.start(service("stubborn", STUBBORN))
     for name in ("polite", "stubborn"):
         supervisor.wait_ready(name)
     numbers = [one.process_id or 0 for one in supervisor.statuses()]
@@ -158,29 +149,36 @@ def test_a_log_keeps_its_older_half_and_its_last_words(home: Path) -> None:
 
 @pytest.mark.parametrize(
     ("told", "left"),
-    [([], []), (["+5\n", "+7\n"], [5, 7]), (["+5\n", "+7\n", "-5\n"], [7]), (["+5\n", "-5\n", "-5\n"], [])],
+    [
+        ([], []),
+        (["+5\n", "+7\n"], [5, 7]),
+        (["+5\n", "+7\n", "-5\n"], [7]),
+        (["+5\n", "-5\n", "-5\n"], []),
+        (["+5\n", "-5\n", ".\n"], None),
+        (["+5\n", ".\n"], [5]),
+    ],
 )
-def test_the_guard_knows_what_is_left(told: list[str], left: list[int]) -> None:
+def test_the_guard_knows_what_is_left(told: list[str], left: list[int] | None) -> None:
     assert remaining(told) == left
 
 
 RUN = """
-import sys, time
+import os, sys, time
 from pathlib import Path
+from pipeline.guard import Guard
 from pipeline.supervisor import Service, Supervisor
 
 folder = Path(sys.argv[1])
-with Supervisor(folder / "logs", farewell=["touch", str(folder / "farewell")]) as supervisor:
+with Guard(["touch", str(folder / "farewell")]) as guard, Supervisor(folder / "logs", guard) as supervisor:
     for name in ("first", "second"):
-        log = folder / "logs" / f"{name}.log"
-        supervisor.start(Service(name, [sys.executable, "-c", sys.argv[2]], log.exists, {}))
+        supervisor.start(Service(name, [sys.executable, "-c", sys.argv[2]], bool, dict(os.environ)))
         supervisor.wait_ready(name)
     print(*(one.process_id for one in supervisor.statuses()), flush=True)
     time.sleep(600)
 """
 
 
-@pytest.mark.parametrize("code", [FORWARDED, PARENT, STUBBORN], ids=["plain", "with a child", "stubborn"])
+@pytest.mark.parametrize("code", [PLAIN, PARENT, STUBBORN], ids=["plain", "with a child", "stubborn"])
 def test_a_killed_supervisor_leaves_nothing(code: str, home: Path) -> None:
     command = [sys.executable, "-c", textwrap.dedent(RUN), str(home), code]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as running:
@@ -191,3 +189,9 @@ def test_a_killed_supervisor_leaves_nothing(code: str, home: Path) -> None:
         running.kill()
     until(lambda: all(map(is_gone, numbers + children)))
     until(lambda: (home / "farewell").exists())
+
+
+def test_the_farewell_is_for_the_killed_only(home: Path) -> None:
+    with Guard(["touch", str(home / "farewell")]):
+        pass
+    assert not (home / "farewell").exists()

@@ -29,16 +29,25 @@ def start(as_json: Json = False) -> None:
 @app.command(epilog="Example: [bold]tidemark db stop[/bold]")
 def stop(
     force: Annotated[bool, typer.Option("--force", help="Stop it even while another tidemark uses it.")] = False,
+    unused: Annotated[
+        bool, typer.Option("--unused", help="Stop it only if no tidemark uses it and none asked it to stay.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Stop the database cleanly. It is no error if it does not run."""
+    from pipeline.errors import UsageError  # noqa: PLC0415
     from pipeline.store.session import embedded  # noqa: PLC0415
 
-    stopped = embedded(_settings_of_embedded("stop")).stop(force=force)
+    if force and unused:
+        raise UsageError("--force and --unused contradict each other; give one of them")
+    server = embedded(_settings_of_embedded("stop"))
+    stopped = server.stop_unused() if unused else server.stop(force=force)
     if as_json:
         print_json({"stopped": stopped})
+    elif stopped:
+        typer.echo("The database is stopped.")
     else:
-        typer.echo("The database is stopped." if stopped else "The database was not running.")
+        typer.echo("The database stays as it was." if unused else "The database was not running.")
 
 
 @app.command(epilog="Example: [bold]tidemark db status --json[/bold]")

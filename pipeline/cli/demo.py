@@ -1,89 +1,57 @@
 """`tidemark demo`: the whole system on embedded defaults, from nothing to "ready", until Ctrl-C.
 
-The start is a list of steps. A step says what it is, does it, and leaves what must end later on the exit stack, so that
-everything ends in the opposite order however far the start came.
+It trades on a pretend exchange with pretend money, whatever is configured for another one.
 """
 
-import signal
-import threading
-import time
-from collections.abc import Callable
-from contextlib import ExitStack
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+import os
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 if TYPE_CHECKING:
-    from pipeline.settings import Settings
+    from pipeline.cli.services import Ports
+    from pipeline.cli.whole import OwnExchange
 
 app = typer.Typer()
 
+EXAMPLES = """
+Examples:
 
-@dataclass(slots=True)
-class Demo:
-    """What the steps share: the settings, what must end, and what they hand to later steps."""
+  tidemark demo
 
-    settings: "Settings"
-    ends: ExitStack
-    db: Any = field(default=None)
+  TIDEMARK_HOME=/var/lib/tidemark tidemark demo --plain
+"""
 
+KEY, SECRET = "demo-key", "demo-secret"
+OTHER_KEYS = ("TIDEMARK_API_KEY_FILE", "TIDEMARK_API_SECRET_FILE", "TIDEMARK_PRIVATE_KEY_FILE")
 
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One line of the start: its name, and what it does. It returns what to say about it."""
-
-    name: str
-    do: Callable[[Demo], str]
+Plain = Annotated[bool, typer.Option("--plain", help="Print lines instead of a view that moves.")]
+Speed = Annotated[float, typer.Option(min=0.1, max=60, help="How much faster than real time the exchange is.")]
 
 
-def _start_database(demo: Demo) -> str:
-    from pipeline.store import connect  # noqa: PLC0415
-    from pipeline.store.session import running  # noqa: PLC0415
-
-    uri = demo.ends.enter_context(running(demo.settings))
-    client = demo.ends.enter_context(connect.client(uri))
-    connect.require(client, uri)
-    demo.db = client[demo.settings.database]
-    return f"MongoDB {client.server_info()['version']} on {connect.hosts(uri)}"
-
-
-def _prepare_collections(demo: Demo) -> str:
-    from pipeline.store.prepare import prepare  # noqa: PLC0415
-    from schemas.registry import COLLECTIONS  # noqa: PLC0415
-
-    made = [name for name in prepare(demo.db).created if "." not in name]
-    held = [f"{one.name} {count:,}" for one in COLLECTIONS if (count := demo.db[one.name].estimated_document_count())]
-    return f"{len(COLLECTIONS)}, {len(made)} of them made now; documents: {', '.join(held) or 'none yet'}"
-
-
-STEPS = (
-    Step("database", _start_database),
-    Step("collections", _prepare_collections),
-)
-
-
-@app.command(epilog="Example: [bold]TIDEMARK_HOME=/var/lib/tidemark tidemark demo[/bold]")
-def demo() -> None:
-    """Run everything on embedded defaults. Ctrl-C ends it, and leaves no process behind; the data stay."""
+@app.command(epilog=EXAMPLES)
+def demo(*, plain: Plain = False, speed: Speed = 1.0) -> None:
+    """Run everything on embedded defaults, with a pretend exchange and its money. Ctrl-C ends it; the data stay."""
+    from pipeline.cli.conduct import conduct  # noqa: PLC0415
+    from pipeline.cli.services import Ports  # noqa: PLC0415
+    from pipeline.cli.whole import Choice, OwnExchange  # noqa: PLC0415
     from pipeline.cli.wiring import begin  # noqa: PLC0415
 
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    ports = Ports.choose()
+    own = OwnExchange(KEY, SECRET, speed)
+    use(own, ports)
+    os.environ["TIDEMARK_MODE"] = "auto-execute"
     settings = begin()
-    began = time.monotonic()
-    with ExitStack() as ends:
-        shared = Demo(settings, ends)
-        for step in STEPS:
-            typer.echo(f"{step.name:<12} {step.do(shared)}")
-        ends.callback(typer.echo, "stopping")
-        typer.echo(f'ready after {time.monotonic() - began:.1f} s. Look inside:  mongosh "$(tidemark db uri)"')
-        typer.echo("Ctrl-C stops it.")
-        _wait_for_the_end()
-    typer.echo("stopped; the data stay in " + str(settings.home))
+    conduct(Choice(settings, ports, own, minutes_of=settings.symbols[0]), plain=plain)
 
 
-def _wait_for_the_end() -> None:
-    try:
-        threading.Event().wait()
-    except KeyboardInterrupt:
-        typer.echo()
+def use(own: "OwnExchange", ports: "Ports") -> None:
+    """For this process and all that it starts: the pretend exchange, and the keys of its account."""
+    for name in OTHER_KEYS:
+        os.environ.pop(name, None)
+    os.environ |= {
+        "TIDEMARK_ENVIRONMENT": "sim",
+        "TIDEMARK_SIM_URL": ports.exchange_url,
+        "TIDEMARK_API_KEY": own.key,
+        "TIDEMARK_API_SECRET": own.secret,
+    }

@@ -111,6 +111,13 @@ class Server:
                 )
             return self._stop()
 
+    def stop_unused(self) -> bool:
+        """End the server if nobody uses it and nobody asked it to stay; returns whether it was ended."""
+        if not self._folder.path.is_dir():
+            return False
+        with self._folder.starting(self._timeout):
+            return self._stop_unused()
+
     def status(self) -> ServerStatus:
         """How the server is, without starting or changing anything."""
         folder = self._folder
@@ -179,9 +186,8 @@ class Server:
             log.warning("port %d is taken by another program; the database listens on %d", wanted, port)
         return port
 
-    def _stop_unused(self) -> None:
-        if not self._folder.remembered().kept and not self._folder.has_users():
-            self._stop()
+    def _stop_unused(self) -> bool:
+        return not self._folder.remembered().kept and not self._folder.has_users() and self._stop()
 
     def _stop(self) -> bool:
         process = launch.find_process(self._folder)

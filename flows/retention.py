@@ -1,0 +1,40 @@
+"""Retention as a Prefect flow: a form for what is kept, a table of what went."""
+
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+from prefect import flow, get_run_logger
+from prefect.artifacts import create_table_artifact
+from pydantic import BaseModel, ConfigDict, Field
+
+from pipeline.history.retention import Keep, Retention
+from pipeline.settings import load
+from pipeline.store.session import database
+
+Days = Annotated[int, Field(ge=1, le=5_000)]
+
+
+class RetentionChoice(BaseModel):
+    """How many days of each are kept. Orders, and signals that were acted on, are always kept."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    candles_days: Days | None = Field(default=None, description="none: every candle is kept")
+    signals_days: Days | None = Field(default=None, description="none: every signal is kept")
+    snapshots_days: Days | None = Field(
+        default=30, description="older account snapshots are thinned to the last of each day; none: all are kept"
+    )
+
+
+@flow(name="retention", persist_result=False)
+def retention(chosen: RetentionChoice = RetentionChoice()) -> list[dict[str, Any]]:  # noqa: B008 - never changed
+    """Forget what is older than it is to be kept."""
+    settings = load()
+    keep = Keep(chosen.candles_days, chosen.signals_days, chosen.snapshots_days)
+    with database(settings) as db:
+        work = Retention(db, settings.environment, history_days=settings.history_days)
+        rows = [asdict(one) for one in work.forget(keep, datetime.now(UTC))]
+    create_table_artifact(table=rows, key="retention", description="what was forgotten")
+    get_run_logger().info("%d documents are gone", sum(row["count"] for row in rows))
+    return rows

@@ -1,0 +1,114 @@
+"""Serves every flow from one process: what runs when, and how many at once. `python -m flows.serve`, until it is told
+to end.
+
+Whoever pauses a deployment or one of its schedules on its page finds it paused after a restart. It decides nothing of
+what the flows do.
+"""
+
+import asyncio
+import signal
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import timedelta
+from typing import Any, Final, cast
+
+from prefect import Flow
+from prefect.client.orchestration import PrefectClient, get_client
+from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
+from prefect.deployments.runner import RunnerDeployment
+from prefect.exceptions import ObjectNotFound
+from prefect.runner import Runner
+from prefect.schedules import Cron, Interval, Schedule
+from prefect.types.entrypoint import EntrypointType
+
+from flows.account import account
+from flows.audit import AuditChoice, audit
+from flows.backfill import backfill
+from flows.health import health
+from flows.indicators import indicators
+from flows.retention import retention
+
+RUNS_AT_ONCE: Final = 4
+SCHEDULE: Final = "as-served"
+"""The slug of each deployment's one schedule: by it Prefect knows the schedule again."""
+
+
+def every(**length: float) -> Schedule:
+    """At this distance."""
+    return Interval(timedelta(**length), slug=SCHEDULE)
+
+
+def at(cron: str) -> Schedule:
+    """At this time of day (UTC)."""
+    return Cron(cron, timezone="UTC", slug=SCHEDULE)
+
+
+def deployments() -> list[RunnerDeployment]:
+    """All of them. A run that is due while the last one still works is left out: the next one does its work too."""
+    return [
+        _served(backfill, "on-demand", "Fetch what you choose: symbols, intervals, days.", queue=True),
+        _served(backfill, "top-up", "Whatever the settings ask for and is not stored.", every(hours=1)),
+        _served(indicators, "every-5-minutes", "Indicators and signals of new candles.", every(minutes=5)),
+        _served(
+            audit, "nightly", "Prove what is stored, and mend it.", at("17 3 * * *"), chosen=AuditChoice(repair=True)
+        ),
+        _served(account, "hourly", "What the account is worth.", every(hours=1)),
+        _served(health, "every-minute", "Do the processes live, and is every series current?", every(minutes=1)),
+        _served(retention, "nightly", "Forget what is older than it is to be kept.", at("41 4 * * *")),
+    ]
+
+
+def _served(
+    flow: Flow[Any, Any],
+    name: str,
+    description: str,
+    schedule: Schedule | None = None,
+    *,
+    queue: bool = False,
+    paused: bool = False,
+    **parameters: Any,
+) -> RunnerDeployment:
+    """One at a time; another one waits where it was asked for by hand (`queue`), and is left out where it was due."""
+    then = ConcurrencyLimitStrategy.ENQUEUE if queue else ConcurrencyLimitStrategy.CANCEL_NEW
+    made: Any = flow.to_deployment(
+        name,
+        schedules=[] if schedule is None else [schedule],
+        concurrency_limit=ConcurrencyLimitConfig(limit=1, collision_strategy=then),
+        description=description,
+        parameters={key: value.model_dump(mode="json") for key, value in parameters.items()},
+        paused=paused,
+        tags=["tidemark"],
+        entrypoint_type=EntrypointType.MODULE_PATH,
+    )
+    return cast("RunnerDeployment", made)
+
+
+async def serve(listed: Sequence[RunnerDeployment]) -> None:
+    """Make them known, say so, and run what is due."""
+    runner = Runner("tidemark", limit=RUNS_AT_ONCE, pause_on_shutdown=False)
+    async with get_client() as client:
+        for one in listed:
+            await _leave_as_it_was(client, one)
+            await runner.aadd_deployment(one)
+    sys.stdout.write(f"{len(listed)} deployments are served\n")
+    sys.stdout.flush()
+    running = asyncio.create_task(runner.start())
+    await asyncio.sleep(0)  # its first act is to take SIGTERM for itself, and its answer to that is not awaited
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, running.cancel)
+    with suppress(asyncio.CancelledError):
+        await running
+
+
+async def _leave_as_it_was(client: PrefectClient, deployment: RunnerDeployment) -> None:
+    """Paused stays paused, and resumed resumed."""
+    with suppress(ObjectNotFound):
+        known = await client.read_deployment_by_name(f"{deployment.flow_name}/{deployment.name}")
+        deployment.paused = known.paused
+        active = {one.slug: one.active for one in known.schedules}
+        for schedule in deployment.schedules or ():
+            schedule.active = active.get(schedule.slug, schedule.active)
+
+
+if __name__ == "__main__":
+    asyncio.run(serve(deployments()))

@@ -1,0 +1,145 @@
+"""Runs a whole Tidemark in the foreground: the start, the live view, and an end that leaves no process behind."""
+
+import signal
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any, Final
+
+from pymongo.errors import PyMongoError
+from rich.console import Console
+from rich.live import Live
+
+from pipeline import logs
+from pipeline.cli import services
+from pipeline.cli.live_view import line, live_view, signals_table
+from pipeline.cli.overview import Overview
+from pipeline.cli.start_view import PlainStart, RichStart, StartView
+from pipeline.cli.whole import STEPS, Choice, Step, Whole, start, start_database
+from pipeline.guard import Guard
+from pipeline.settings import Settings, secrets_of
+from pipeline.supervisor import Supervisor
+
+REDRAWN_EVERY: Final = 1.0
+SAID_EVERY: Final = 15.0
+_LOG_WIDTH: Final = 140
+_TROUBLE: Final = ("WARNING", "ERROR", "CRITICAL", "starting it again", "Traceback")
+
+
+def conduct(choice: Choice, *, plain: bool) -> None:
+    """Take the steps, show what goes on until Ctrl-C, and end everything."""
+    settings = choice.settings
+    console = Console()
+    if not console.is_terminal:
+        plain, console.width = True, _LOG_WIDTH
+    news: deque[str] = deque(maxlen=3)
+
+    def say(name: str, said: str) -> None:
+        if plain:
+            console.print(f"{name:>9} | {said}", markup=False, highlight=False, soft_wrap=True)
+        elif any(sign in said for sign in _TROUBLE):
+            news.append(f"{name}: {said}")
+
+    began = time.monotonic()
+    stop = threading.Event()
+    try:
+        with Guard(services.farewell()) as guard, ExitStack() as ends, _until_a_signal(stop):
+            _log_to_a_file(settings, ends, plain=plain)
+            with _start_view(console, plain=plain) as view:
+                supervisor = Supervisor(settings.home / "logs", guard, say)
+                whole = Whole(choice, supervisor, view, ends, stop)
+                start(whole, [Step("database", start_database)])
+                ends.enter_context(supervisor)
+                start(whole, STEPS)
+            _tell_ready(whole, console, time.monotonic() - began)
+            _show(whole, console, news, plain=plain)
+    except KeyboardInterrupt:
+        console.print(f"stopped; the data stay in {settings.home}", markup=False, highlight=False, soft_wrap=True)
+
+
+@contextmanager
+def _until_a_signal(stop: threading.Event) -> Iterator[None]:
+    """Ctrl-C and SIGTERM set the event and interrupt, once: what ends meanwhile must not be interrupted again."""
+
+    def on_signal(*_: object) -> None:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
+        stop.set()
+        raise KeyboardInterrupt
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, on_signal)
+    yield
+
+
+def _log_to_a_file(settings: Settings, ends: ExitStack, *, plain: bool) -> None:
+    """A moving view leaves no room for log lines: they go beside those of the processes."""
+    if plain:
+        return
+    folder = settings.home / "logs"
+    folder.mkdir(parents=True, exist_ok=True)
+    file = ends.enter_context((folder / "tidemark.log").open("a", encoding="utf-8"))
+    said = secrets_of(settings)
+    logs.configure(settings.log, settings.log_level, said, file)
+    ends.callback(logs.configure, settings.log, settings.log_level, said)
+
+
+@contextmanager
+def _start_view(console: Console, *, plain: bool) -> Iterator[StartView]:
+    if plain:
+        yield PlainStart(console)
+        return
+    with RichStart(console) as view:
+        yield view
+
+
+def _tell_ready(whole: Whole, console: Console, seconds: float) -> None:
+    console.print()
+    console.print(signals_table(whole.overviews.look(), "the newest signals"))
+    console.print()
+    for name, address in _addresses(whole).items():
+        console.print(f"{name:<12} {address}", markup=False, highlight=False, soft_wrap=True)
+    console.print(f"ready after {seconds:.1f} s. Ctrl-C ends it; the data stay", highlight=False, soft_wrap=True)
+
+
+def _show(whole: Whole, console: Console, news: Sequence[str], *, plain: bool) -> None:
+    """Until Ctrl-C."""
+    seen = _Seen(whole)
+    if plain:
+        while True:
+            time.sleep(SAID_EVERY)
+            console.print(line(seen.now()), markup=False, highlight=False, soft_wrap=True)
+    with Live(console=console, auto_refresh=False, transient=True) as live:
+        while True:
+            shown = live_view(seen.now(), whole.supervisor.statuses(), _addresses(whole), seen.problems(news))
+            live.update(shown, refresh=True)
+            time.sleep(REDRAWN_EVERY)
+
+
+class _Seen:
+    """The newest overview; the one before while the database is away."""
+
+    def __init__(self, whole: Whole) -> None:
+        self._overviews = whole.overviews
+        self._last: Overview | None = None
+        self._away: str | None = None
+
+    def now(self) -> Overview:
+        """Look again."""
+        try:
+            self._last, self._away = self._overviews.look(), None
+        except PyMongoError as error:
+            self._away = f"the database does not answer: {str(error)[:120]}"
+            if self._last is None:
+                raise
+        return self._last
+
+    def problems(self, news: Sequence[str]) -> list[str]:
+        """What a person should know of."""
+        return [*news, *([self._away] if self._away else [])]
+
+
+def _addresses(whole: Whole) -> Mapping[str, Any]:
+    return services.addresses(whole.ports, whole.database_at)

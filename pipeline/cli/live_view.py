@@ -1,0 +1,159 @@
+"""The live view of `demo` and `up`: what an overview holds, as tables for a terminal, or as one line for a log."""
+
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+
+from rich.columns import Columns
+from rich.console import Group, RenderableType
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from pipeline.cli.overview import Overview
+from pipeline.supervisor import State, Status
+
+_STATE_STYLES = {State.RUNNING: "green", State.STARTING: "yellow", State.RESTARTING: "red", State.STOPPED: "red"}
+
+
+def live_view(seen: Overview, services: Sequence[Status], addresses: Mapping[str, str], news: Sequence[str]) -> Group:
+    """Everything at once. `news`: the last lines of the processes that need attention."""
+    parts: list[RenderableType] = [
+        _headline(seen),
+        signals_table(seen, "latest signals"),
+        Columns([_positions(seen), _account(seen)], padding=(0, 3)),
+        _services(services),
+        *(Text(line, style="yellow", overflow="ellipsis", no_wrap=True) for line in news),
+        _addresses(addresses),
+    ]
+    return Group(*parts)
+
+
+def line(seen: Overview) -> str:
+    """The figures in one line."""
+    rate, lag = seen.candles_per_second, seen.figure("ingester", "lag_p50")
+    equity = "-" if seen.account is None else f"{seen.account.equity:,.2f} {seen.account.asset}"
+    return (
+        f"{_number(rate, '{:,.0f}')} candles/s, lag {_number(lag, '{:.2f} s')}, {seen.signals_stored:,} signals, "
+        f"{seen.taken:,} taken, {len(seen.positions)} open positions, equity {equity}"
+    )
+
+
+def signals_table(seen: Overview, title: str) -> Table:
+    """The newest signals and what became of them."""
+    table = Table(title=title, title_justify="left", title_style="bold", header_style="dim", box=None, pad_edge=False)
+    for name in ("closed (UTC)", "symbol", "interval", "strategy", "kind", "side", "price", "return", "executor"):
+        table.add_column(name, justify="right" if name in {"price", "return"} else "left", no_wrap=True)
+    for one in seen.signals:
+        side = Text(one["side"], style="green" if one["side"] == "long" else "red")
+        table.add_row(
+            f"{one['at']:%m-%d %H:%M}",
+            one["symbol"],
+            one["interval"],
+            one["strategy"],
+            one["kind"],
+            side,
+            f"{one['price']:g}",
+            _percent(one["return_pct"]),
+            _verdict(one["verdict"], one["reason"]),
+        )
+    if not seen.signals:
+        table.add_row("none yet", *[""] * 8)
+    return table
+
+
+def _headline(seen: Overview) -> Text:
+    lag, stored = seen.figure("ingester", "lag_p50"), seen.figure("ingester", "stored_after_p50")
+    figures = [
+        ("candles/s", _number(seen.candles_per_second, "{:,.0f}")),
+        ("lag", _number(lag, "{:.2f} s")),
+        ("stored after", _number(None if stored is None else stored * 1_000, "{:.0f} ms")),
+        ("series", _number(seen.figure("ingester", "series"), "{:.0f}")),
+        ("missing", _number(seen.figure("ingester", "missing"), "{:.0f}")),
+        ("signals", f"{seen.signals_stored:,}"),
+        ("taken", f"{seen.taken:,}"),
+    ]
+    text = Text()
+    for name, value in figures:
+        text.append(f"{name} ", style="dim").append(f"{value}   ", style="bold")
+    return text
+
+
+def _positions(seen: Overview) -> Table:
+    table = Table(
+        title="positions", title_justify="left", title_style="bold", header_style="dim", box=None, pad_edge=False
+    )
+    for name in ("symbol", "side", "quantity", "entry", "unrealized", "stop"):
+        table.add_column(name, justify="left" if name in {"symbol", "side"} else "right")
+    for one in seen.positions:
+        table.add_row(
+            one.symbol,
+            one.side or ("long" if one.quantity > 0 else "short"),
+            _money(abs(one.quantity)),
+            _money(one.entry_price),
+            _signed(one.unrealized),
+            _money(one.stop_price),
+        )
+    if not seen.positions:
+        table.add_row("none", *[""] * 5)
+    return table
+
+
+def _account(seen: Overview) -> Table:
+    table = Table(
+        title="account", title_justify="left", title_style="bold", show_header=False, box=None, pad_edge=False
+    )
+    table.add_column(style="dim")
+    table.add_column(justify="right")
+    one = seen.account
+    if one is None:
+        table.add_row("equity", "not known yet")
+        return table
+    table.add_row("equity", f"{one.equity:,.2f} {one.asset}")
+    table.add_row("available", f"{one.available:,.2f}")
+    table.add_row("unrealized", _signed(one.unrealized))
+    table.add_row("today", _percent(one.day_return_pct))
+    return table
+
+
+def _services(services: Sequence[Status]) -> Text:
+    text = Text("processes ", style="dim")
+    for one in services:
+        restarts = f" ({one.restarts} restarts)" if one.restarts else ""
+        text.append(f"{one.name} {one.state}{restarts}   ", style=_STATE_STYLES[one.state])
+    return text
+
+
+def _addresses(addresses: Mapping[str, str]) -> Panel:
+    table = Table(show_header=False, box=None, pad_edge=False)
+    table.add_column(style="dim")
+    table.add_column()
+    for name, address in addresses.items():
+        table.add_row(name, address)
+    return Panel(table, subtitle="Ctrl-C ends it; the data stay", subtitle_align="left", border_style="dim")
+
+
+def _number(value: float | None, form: str) -> str:
+    return "-" if value is None else form.format(value)
+
+
+def _money(value: Decimal | None) -> str:
+    return "-" if value is None else f"{value.normalize():,f}"
+
+
+def _signed(value: Decimal | None) -> Text:
+    if value is None:
+        return Text("-")
+    return Text(f"{value:+,.2f}", style="red" if value < 0 else "green")
+
+
+def _percent(value: float | None) -> Text:
+    if value is None:
+        return Text("-")
+    return Text(f"{value:+.2f} %", style="red" if value < 0 else "green")
+
+
+def _verdict(verdict: str, reason: str | None) -> Text:
+    if verdict == "taken":
+        return Text("taken", style="bold green")
+    shown = verdict if reason is None else f"{verdict}: {reason}"
+    return Text(shown if len(shown) <= 40 else f"{shown[:39]}…", style="dim")

@@ -1,0 +1,90 @@
+"""What a whole Tidemark is doing, read from the database at one moment. Reads only; draws nothing."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from pymongo.database import Database
+
+    from schemas.accounts import Snapshot
+    from schemas.positions import Position
+
+ALIVE_FOR: Final = timedelta(seconds=15)
+NEWEST_SIGNALS: Final = 10
+_SHOWN: Final = ("at", "symbol", "interval", "strategy", "kind", "side", "price", "return_pct", "verdict", "reason")
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """The figures of one moment. `candles_per_second` needs the moment before, and is None without it."""
+
+    at: datetime
+    beats: dict[str, dict[str, Any]] = field(default_factory=dict)
+    candles_per_second: float | None = None
+    signals: Sequence[dict[str, Any]] = ()
+    signals_stored: int = 0
+    taken: int = 0
+    positions: "Sequence[Position]" = ()
+    account: "Snapshot | None" = None
+
+    def figure(self, role: str, name: str) -> float | None:
+        """A figure of a living process."""
+        found = self.beats.get(role, {}).get("figures", {}).get(name)
+        return None if found is None else float(found)
+
+
+class Overviews:
+    """Looks again and again."""
+
+    def __init__(self, database: "Database[dict[str, Any]]", exchange: str) -> None:
+        self._database = database
+        self._exchange = exchange
+        self._frames: tuple[datetime, float] | None = None
+        self._rate: float | None = None
+
+    def look(self) -> Overview:
+        """How it is now."""
+        from pipeline.store.account import AccountStore, PositionStore  # noqa: PLC0415
+
+        now = datetime.now(UTC)
+        beats = {one["role"]: one for one in self._heartbeats(now)}
+        signals = self._database["signals"]
+        positions = [one for one in PositionStore(self._database, self._exchange).list() if one.quantity]
+        return Overview(
+            at=now,
+            beats=beats,
+            candles_per_second=self._measured(beats.get("ingester")),
+            signals=list(
+                signals.find({"exchange": self._exchange, "confirmed": True}, dict.fromkeys(_SHOWN, 1))
+                .sort("at", -1)
+                .limit(NEWEST_SIGNALS)
+            ),
+            signals_stored=signals.estimated_document_count(),
+            taken=signals.count_documents({"exchange": self._exchange, "verdict": "taken", "source": "live"}),
+            positions=positions,
+            account=AccountStore(self._database, self._exchange).latest(),
+        )
+
+    def is_alive(self, role: str, since: datetime) -> bool:
+        """Whether a process of that role that was started since then lives, and has something to say of itself."""
+        return any(
+            beat["role"] == role and beat["started_at"] >= since and beat["figures"]
+            for beat in self._heartbeats(datetime.now(UTC))
+        )
+
+    def _heartbeats(self, now: datetime) -> list[dict[str, Any]]:
+        return list(self._database["control"].find({"kind": "heartbeat", "at": {"$gt": now - ALIVE_FOR}}).sort("at", 1))
+
+    def _measured(self, beat: dict[str, Any] | None) -> float | None:
+        """Frames a second between the last two heartbeats."""
+        if beat is None or "frames" not in beat["figures"]:
+            self._frames = self._rate = None
+            return None
+        at, frames = beat["at"], beat["figures"]["frames"]
+        if self._frames is not None and at > self._frames[0]:
+            self._rate = max(0.0, frames - self._frames[1]) / (at - self._frames[0]).total_seconds()
+        if self._frames is None or at > self._frames[0]:
+            self._frames = (at, frames)
+        return self._rate

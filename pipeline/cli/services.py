@@ -1,0 +1,135 @@
+"""The processes of a whole Tidemark: how each is called, in which environment, and when it counts as ready.
+
+It starts nothing. Every address is on this machine.
+"""
+
+import os
+import sys
+import urllib.request
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from pipeline.store.launch import LOOPBACK, any_free_port, is_free
+from pipeline.supervisor import Service
+
+SIMULATOR_PORT: Final = 9876
+PREFECT_PORT: Final = 4200
+METRICS_PORT: Final = 9464
+SERVED: Final = "deployments are served"
+"""What `flows.serve` says when Prefect knows them all."""
+
+_PREFECT: Final = {
+    "DO_NOT_TRACK": "1",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
+    "PREFECT_SERVER_UI_V2_ENABLED": "false",
+    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE": "100",
+    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_READ_BATCH_SIZE": "100",
+    "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_BATCH_SIZE": "200",
+    "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_READ_BATCH_SIZE": "100",
+    "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,flow_runs",
+    "PREFECT_RUNNER_POLL_FREQUENCY": "2",
+    "PREFECT_LOGGING_EXTRA_LOGGERS": "pipeline",
+    "PREFECT_LOGGING_LEVEL": "INFO",
+    "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
+    "PREFECT_CLI_PROMPT": "false",
+}
+"""Quiet, offline and cheap: nothing is asked outside this machine, and the server writes in batches."""
+
+_TIDEMARK: Final = (sys.executable, "-m", "pipeline.cli")
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """Where the parts listen: the usual ports, or free ones where somebody else has those."""
+
+    simulator: int
+    prefect: int
+    metrics: int
+
+    @classmethod
+    def choose(cls) -> "Ports":
+        """Look for them now."""
+        wanted = (SIMULATOR_PORT, PREFECT_PORT, METRICS_PORT)
+        return cls(*(port if is_free(port) else any_free_port() for port in wanted))
+
+    @property
+    def exchange_url(self) -> str:
+        """The address of a pretend exchange of our own."""
+        return f"http://{LOOPBACK}:{self.simulator}"
+
+
+def prefect_environment(home: Path, port: int) -> dict[str, str]:
+    """Prefect inside our data folder: what the user has configured for a Prefect of their own is left alone."""
+    return {
+        **{name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")},
+        **_PREFECT,
+        "PREFECT_HOME": str(home / "prefect"),
+        "PREFECT_API_URL": f"http://{LOOPBACK}:{port}/api",
+        "PREFECT_SERVER_API_HOST": LOOPBACK,
+        "PREFECT_SERVER_API_PORT": str(port),
+    }
+
+
+def simulator(port: int, account: str, speed: float) -> Service:
+    """The pretend exchange, with this account besides its own."""
+    command = [*_TIDEMARK, "sim", "--port", str(port), "--account", account, "--speed", f"{speed:g}"]
+    return Service("exchange", command, answers(f"http://{LOOPBACK}:{port}/fapi/v1/ping"), dict(os.environ))
+
+
+def prefect_server(home: Path, port: int) -> Service:
+    """Prefect's server with its pages."""
+    command = [sys.executable, "-m", "prefect", "server", "start", "--host", LOOPBACK, "--port", str(port)]
+    ready = answers(f"http://{LOOPBACK}:{port}/api/health")
+    return Service("prefect", command, ready, prefect_environment(home, port), ready_within=180)
+
+
+def flow_runner(home: Path, port: int) -> Service:
+    """What runs the flows when they are due."""
+    return Service(
+        "flows",
+        [sys.executable, "-m", "flows.serve"],
+        lambda said: any(SERVED in line for line in said),
+        prefect_environment(home, port),
+        ready_within=180,
+    )
+
+
+def ingester(metrics_port: int, is_ready: Callable[[], bool]) -> Service:
+    """What keeps the candles current."""
+    command = [*_TIDEMARK, "live", "--plain", "--metrics-port", str(metrics_port)]
+    return Service("ingester", command, lambda _: is_ready(), dict(os.environ), ready_within=180)
+
+
+def executor(is_ready: Callable[[], bool]) -> Service:
+    """What acts on fresh signals."""
+    return Service("executor", [*_TIDEMARK, "execute"], lambda _: is_ready(), dict(os.environ))
+
+
+def farewell() -> list[str]:
+    """What is left to do when everything was killed: the database must not run on without a user."""
+    return [*_TIDEMARK, "db", "stop", "--unused"]
+
+
+def answers(url: str) -> Callable[[Sequence[str]], bool]:
+    """Whether something answers there, and well."""
+
+    def ask(_: Sequence[str]) -> bool:
+        try:
+            with urllib.request.urlopen(url, timeout=2) as answer:  # noqa: S310 - always our own http URL
+                return bool(answer.status == 200)
+        except OSError:
+            return False
+
+    return ask
+
+
+def addresses(ports: Ports, database: str) -> Mapping[str, str]:
+    """Where a person looks, by name."""
+    return {
+        "Prefect": f"http://{LOOPBACK}:{ports.prefect}",
+        "MongoDB": f"{database}   (tidemark db uri)",
+        "metrics": f"http://{LOOPBACK}:{ports.metrics}/metrics",
+    }

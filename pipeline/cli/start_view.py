@@ -1,0 +1,95 @@
+"""The start of `demo` and `up` for whoever watches: a line a step, with a bar of words while it works."""
+
+import time
+from dataclasses import dataclass
+from typing import Protocol, Self
+
+from rich.console import Console
+from rich.live import Live
+from rich.spinner import Spinner
+from rich.table import Table
+from rich.text import Text
+
+_NAME_WIDTH = 12
+
+
+class StartView(Protocol):
+    """Who is told of the start. `detail` may be called from any thread, as often as there is news."""
+
+    def begin(self, name: str) -> None:
+        """A step begins."""
+        ...
+
+    def detail(self, text: str) -> None:
+        """How far the step is."""
+        ...
+
+    def done(self, text: str) -> None:
+        """The step is done, and what there is to say about it."""
+        ...
+
+
+class PlainStart:
+    """A line for each step that is done."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._name = ""
+
+    def begin(self, name: str) -> None:
+        """Said when it is done."""
+        self._name = name
+
+    def detail(self, text: str) -> None:
+        """Not said: a log has no line that moves."""
+
+    def done(self, text: str) -> None:
+        """Say it."""
+        self._console.print(f"{self._name:<{_NAME_WIDTH}} {text}", highlight=False, markup=False, soft_wrap=True)
+
+
+@dataclass(slots=True)
+class _Step:
+    name: str
+    began: float
+    text: str = ""
+    seconds: float | None = None
+
+
+class RichStart:
+    """The steps as a table that moves: done, and at work."""
+
+    def __init__(self, console: Console) -> None:
+        self._steps: list[_Step] = []
+        self._spinner = Spinner("dots", style="cyan")
+        self._live = Live(self, console=console, refresh_per_second=8)
+
+    def __enter__(self) -> Self:
+        self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._live.stop()
+
+    def begin(self, name: str) -> None:
+        """A line with a spinner."""
+        self._steps.append(_Step(name, time.monotonic()))
+
+    def detail(self, text: str) -> None:
+        """The rest of that line."""
+        self._steps[-1].text = text
+
+    def done(self, text: str) -> None:
+        """The spinner becomes a tick."""
+        step = self._steps[-1]
+        step.text, step.seconds = text, time.monotonic() - step.began
+
+    def __rich__(self) -> Table:
+        table = Table.grid(padding=(0, 1))
+        for step in self._steps:
+            mark = self._spinner if step.seconds is None else Text("✓", style="green")
+            seconds = "" if step.seconds is None else f"{step.seconds:.1f} s"
+            table.add_row(
+                mark, Text(f"{step.name:<{_NAME_WIDTH}}", style="bold"), Text(step.text), Text(seconds, "dim")
+            )
+        return table

@@ -1,0 +1,54 @@
+"""`tidemark up`: the whole system for the environment that the settings name, in the foreground until Ctrl-C.
+
+It sends orders only where the settings or `--mode` say so, and the executor's own conditions are met.
+"""
+
+import os
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from pipeline.cli.demo import KEY, SECRET, Plain, use
+
+app = typer.Typer()
+
+EXAMPLES = """
+Examples:
+
+  tidemark up                                          signals only, unless the settings say otherwise
+
+  TIDEMARK_ENVIRONMENT=binance-um tidemark up --plain
+
+  tidemark up --mode auto-execute
+"""
+
+
+class Mode(StrEnum):
+    """Whether orders are sent."""
+
+    SIGNAL_ONLY = "signal-only"
+    AUTO_EXECUTE = "auto-execute"
+
+
+@app.command(epilog=EXAMPLES)
+def up(
+    *,
+    mode: Annotated[Mode | None, typer.Option(help="Whether orders are sent; otherwise as the settings say.")] = None,
+    plain: Plain = False,
+) -> None:
+    """Run everything for the configured environment: database, history, candles, signals, flows. Ctrl-C ends it."""
+    from pipeline.cli.conduct import conduct  # noqa: PLC0415
+    from pipeline.cli.services import Ports  # noqa: PLC0415
+    from pipeline.cli.whole import Choice, OwnExchange  # noqa: PLC0415
+    from pipeline.cli.wiring import begin  # noqa: PLC0415
+    from pipeline.settings import load  # noqa: PLC0415
+
+    if mode is not None:
+        os.environ["TIDEMARK_MODE"] = mode.value
+    ports = Ports.choose()
+    asked = load()
+    own = OwnExchange(KEY, SECRET) if asked.environment == "sim" and asked.sim_url is None else None
+    if own is not None:
+        use(own, ports)
+    conduct(Choice(begin(), ports, own), plain=plain)

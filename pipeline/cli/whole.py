@@ -1,0 +1,314 @@
+"""The whole of Tidemark on one machine, for `demo` and `up`: the steps of its start, and what ends when.
+
+A step says what it is, does it, and leaves what must end later on the exit stack, so that everything ends in the
+opposite order however far the start came. The history is brought up here, before anything is live; what goes on for as
+long as it runs is a process of its own.
+"""
+
+import json
+import threading
+import time
+import urllib.request
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any, Final
+
+from pipeline.cli import services
+from pipeline.cli.exchange_access import archive_of, client_of
+from pipeline.cli.overview import Overviews
+from pipeline.cli.services import Ports
+from pipeline.cli.start_view import StartView
+from pipeline.cli.wiring import credentials_of, derivation_of
+from pipeline.errors import TidemarkError
+from pipeline.exchange.market import Market
+from pipeline.history.backfill import Backfill
+from pipeline.history.listing import Wanted, wanted_series
+from pipeline.history.report import SeriesReport
+from pipeline.ingest.watchlist import Watchlist
+from pipeline.settings import Settings
+from pipeline.store import connect
+from pipeline.store.account import AccountStore
+from pipeline.store.control import ControlStore
+from pipeline.store.launch import LOOPBACK
+from pipeline.store.lease import LeaseStore
+from pipeline.store.prepare import prepare
+from pipeline.store.returns import ReturnStore
+from pipeline.store.session import running
+from pipeline.store.symbols import SymbolStore
+from pipeline.supervisor import Supervisor
+from pipeline.timeline import SECOND
+from schemas.registry import COLLECTIONS
+from schemas.series import SeriesKey
+
+MINUTES: Final = "1m"
+MINUTE_DAYS: Final = 2
+"""So much of the minutes is there when it is ready; the rest comes as it goes."""
+DEPOSIT: Final = Decimal(10_000)
+BACKFILL_ON_DEMAND: Final = "backfill/on-demand"
+
+
+@dataclass(frozen=True, slots=True)
+class OwnExchange:
+    """The pretend exchange that belongs to this run: the key and secret of its account, and how fast it is."""
+
+    key: str
+    secret: str
+    speed: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What is to run. `minutes_of`: a symbol whose one-minute candles are wanted besides the settings' series."""
+
+    settings: Settings
+    ports: Ports
+    own_exchange: OwnExchange | None = None
+    minutes_of: str | None = None
+
+
+@dataclass(slots=True)
+class Whole:
+    """What the steps share: what was chosen, what must end, and what one step hands to later ones."""
+
+    choice: Choice
+    supervisor: Supervisor
+    view: StartView
+    ends: ExitStack
+    stop: threading.Event
+    db: Any = None
+    database_at: str = ""
+    series: list[Wanted] = field(default_factory=list)
+
+    @property
+    def settings(self) -> Settings:
+        """The settings in force."""
+        return self.choice.settings
+
+    @property
+    def ports(self) -> Ports:
+        """Where the parts listen."""
+        return self.choice.ports
+
+    @property
+    def overviews(self) -> Overviews:
+        """What looks at the running whole."""
+        return Overviews(self.db, self.settings.environment)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One line of the start: its name, and what it does. It returns what to say about it."""
+
+    name: str
+    do: Callable[[Whole], str]
+
+
+def start(whole: Whole, steps: Sequence[Step]) -> None:
+    """Take the steps, telling the view of each."""
+    for step in steps:
+        whole.view.begin(step.name)
+        whole.view.done(step.do(whole))
+
+
+def start_database(whole: Whole) -> str:
+    """The database that the settings name, or the embedded one."""
+    uri = whole.ends.enter_context(running(whole.settings))
+    client = whole.ends.enter_context(connect.client(uri))
+    connect.require(client, uri)
+    whole.db = client[whole.settings.database]
+    whole.database_at = connect.hosts(uri)
+    return f"MongoDB {client.server_info()['version']} on {whole.database_at}"
+
+
+def prepare_collections(whole: Whole) -> str:
+    """Its collections, with their rules and indexes."""
+    made = [name for name in prepare(whole.db).created if "." not in name]
+    held = [f"{one.name} {count:,}" for one in COLLECTIONS if (count := whole.db[one.name].estimated_document_count())]
+    return f"{len(COLLECTIONS)}, {len(made)} of them made now; documents: {', '.join(held) or 'none yet'}"
+
+
+def start_exchange(whole: Whole) -> str:
+    """The exchange: our own is started, any other is there. Prefect begins too: it takes its seconds beside the other
+    steps."""
+    _begin_prefect(whole)
+    own = whole.choice.own_exchange
+    if own is None:
+        return whole.settings.environment
+    latest = AccountStore(whole.db, whole.settings.environment).latest()
+    deposit = DEPOSIT if latest is None or latest.equity <= 0 else latest.equity
+    account = f"demo:{own.key}:{own.secret}:{deposit:f}"
+    whole.supervisor.start(services.simulator(whole.ports.simulator, account, own.speed))
+    whole.supervisor.wait_ready("exchange")
+    begins = "" if latest is None else "; it forgot its open positions, the account goes on with what it was worth"
+    return f"a pretend one, with {deposit:,.2f} USDT of pretend money{begins}"
+
+
+def _begin_prefect(whole: Whole) -> None:
+    home = whole.settings.home
+    (home / "prefect").mkdir(parents=True, exist_ok=True)
+    whole.supervisor.start(services.prefect_server(home, whole.ports.prefect))
+
+
+def finish_prefect(whole: Whole) -> str:
+    """Prefect answers, and knows the deployments."""
+    whole.view.detail("waiting for its server")
+    whole.supervisor.wait_ready("prefect")
+    whole.view.detail("making the deployments known")
+    whole.supervisor.start(services.flow_runner(whole.settings.home, whole.ports.prefect))
+    whole.supervisor.wait_ready("flows")
+    return f"http://{LOOPBACK}:{whole.ports.prefect} schedules the flows"
+
+
+def fetch_candles(whole: Whole) -> str:
+    """The history that is not stored yet, of everything that is watched."""
+    settings = whole.settings
+    told = _Fetching(whole.view)
+    with client_of(settings, whole.stop) as client, archive_of(client, "auto") as archive:
+        market = Market(client)
+        listed = market.symbols()
+        SymbolStore(whole.db).save(listed)
+        whole.series = wanted_series(settings.symbols, settings.intervals, listed, settings.environment)
+        minutes = _minutes(whole, listed)
+        Watchlist(whole.db, settings.environment).seed(
+            [one.key for one in (*whole.series, *minutes)], datetime.now(UTC)
+        )
+        with Backfill(whole.db, market, archive, progress=told) as work:
+            reports = [
+                *work.fill_all(whole.series, settings.history_days, "auto"),
+                *work.fill_all(minutes, MINUTE_DAYS, "auto"),
+            ]
+    _refuse_incomplete(reports)
+    whole.series += minutes
+    stored = sum(report.stored for report in reports)
+    fetched = sum(report.fetched for report in reports)
+    return f"{stored:,} of {len(reports)} series, {fetched:,} of them fetched now"
+
+
+def derive(whole: Whole) -> str:
+    """Indicators and signals over the history."""
+    keys = [one.key for one in whole.series]
+    ready: list[str] = []
+
+    def told(one: Any) -> None:
+        ready.append(one.symbol)
+        whole.view.detail(f"{len(ready)} of {len(keys)} series")
+
+    derived = derivation_of(whole.settings, whole.db).bring_up_all(keys, int(time.time() * SECOND), told=told)
+    for one in derived:
+        if one.failure is not None:
+            raise TidemarkError(one.failure)
+    candles, found = sum(one.candles for one in derived), sum(one.signals.added for one in derived)
+    return f"of {candles:,} candles; {found:,} signals found now"
+
+
+def refresh_returns(whole: Whole) -> str:
+    """What became of the signals."""
+    refreshed = ReturnStore(whole.db).refresh(whole.settings.environment)
+    return f"{refreshed.worked_out:,} signals worked out, {refreshed.moved:,} moved along"
+
+
+def start_ingester(whole: Whole) -> str:
+    """Candles are current from here on."""
+    since = datetime.now(UTC)
+    overviews = whole.overviews
+    whole.supervisor.start(services.ingester(whole.ports.metrics, lambda: overviews.is_alive("ingester", since)))
+    whole.supervisor.wait_ready("ingester")
+    return f"{len(whole.series)} series are live"
+
+
+def start_executor(whole: Whole) -> str:
+    """Fresh signals are acted on from here on: worked out only, or with orders, as the mode says."""
+    settings = whole.settings
+    if credentials_of(settings) is None:
+        return "none: it needs an account, and no keys are configured"
+    lease = LeaseStore(whole.db, f"executor:{settings.environment}", "nobody")
+    before = lease.holder()
+    whole.supervisor.start(services.executor(lambda: lease.holder() not in {None, before}))
+    whole.view.detail("looking at the account")
+    whole.supervisor.wait_ready("executor")
+    switched = ControlStore(whole.db, settings.environment).read().mode
+    return settings.mode if switched is None else f"{switched.mode}, as `tidemark mode` said"
+
+
+def fetch_all_minutes(whole: Whole) -> str:
+    """Ask Prefect for the rest of the minutes: its pages show how far it is."""
+    if whole.choice.minutes_of is None:
+        return "as the schedules say"
+    chosen = {
+        "symbols": [whole.choice.minutes_of],
+        "intervals": [MINUTES],
+        "days": whole.settings.history_days,
+        "source": "rest",  # a month of minutes in one file keeps a pretend exchange too busy to trade meanwhile
+    }
+    api = f"http://{LOOPBACK}:{whole.ports.prefect}/api"
+    known = _asked(f"{api}/deployments/name/{BACKFILL_ON_DEMAND}")
+    _asked(f"{api}/deployments/{known['id']}/create_flow_run", {"parameters": {"chosen": chosen}})
+    return f"{whole.settings.history_days} days of {whole.choice.minutes_of} {MINUTES} are fetched as it goes"
+
+
+def _asked(url: str, body: Any = None) -> Any:
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(url, data=data, headers={"Content-Type": "application/json"})  # noqa: S310 - ours
+    try:
+        with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
+            return json.load(answer)
+    except OSError as error:
+        raise TidemarkError(f"Prefect at {url} did not answer as it should: {error}") from error
+
+
+def _minutes(whole: Whole, listed: Any) -> list[Wanted]:
+    """The series of one-minute candles, where one is wanted besides."""
+    if whole.choice.minutes_of is None or MINUTES in whole.settings.intervals:
+        return []
+    return wanted_series([whole.choice.minutes_of], [MINUTES], listed, whole.settings.environment)
+
+
+def _refuse_incomplete(reports: Sequence[SeriesReport]) -> None:
+    for report in reports:
+        if report.failures:
+            raise TidemarkError(
+                f"{report.symbol} {report.interval}: {report.holes:,} candles are missing: {report.failures[0]}. "
+                "Start it again: it goes on from there"
+            )
+
+
+STEPS: Final = (
+    Step("collections", prepare_collections),
+    Step("exchange", start_exchange),
+    Step("candles", fetch_candles),
+    Step("indicators", derive),
+    Step("returns", refresh_returns),
+    Step("ingester", start_ingester),
+    Step("executor", start_executor),
+    Step("flows", finish_prefect),
+    Step("minutes", fetch_all_minutes),
+)
+"""Of the start, after the database."""
+
+
+class _Fetching:
+    """The progress of a backfill as one line."""
+
+    def __init__(self, view: StartView) -> None:
+        self._view = view
+        self._lock = threading.Lock()
+        self._planned = self._fetched = 0
+        self._began = time.monotonic()
+
+    def planned(self, key: SeriesKey, missing: int) -> None:  # noqa: ARG002 - a line for all series together
+        """So many more are to come."""
+        with self._lock:
+            self._planned += missing
+
+    def fetched(self, key: SeriesKey, candles: int) -> None:  # noqa: ARG002
+        """So many more are there."""
+        with self._lock:
+            self._fetched += candles
+            rate = self._fetched / max(0.001, time.monotonic() - self._began)
+            self._view.detail(f"{self._fetched:,} of {self._planned:,} candles, {rate:,.0f}/s")
+
+    def finished(self, report: SeriesReport) -> None:
+        """The step says it in the end."""
