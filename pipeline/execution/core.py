@@ -15,11 +15,10 @@ from pipeline.execution.breakers import Breakers
 from pipeline.execution.deciding import Close, Expire, Open, Skip
 from pipeline.execution.effects import Effect, Query, Reconcile, SetLeverage, WriteVerdict
 from pipeline.execution.following import Follower
-from pipeline.execution.keeping import Keeper
+from pipeline.execution.keeping import Keeper, obstacle
 from pipeline.execution.ledger import Ledger
 from pipeline.execution.records import (
     ENTERING,
-    PROTECTING,
     ZERO,
     AccountView,
     BreakerView,
@@ -53,13 +52,10 @@ class Core:
     ) -> None:
         """`orders`: every unsettled one of the journal; `positions`: all of the journal."""
         self.ready = False
-        self.mode: Mode = mode
-        self.halted = False
-        self.flatten = False
         self._policy = policy
         self._stage = 1
         self._account: AccountView | None = None
-        self._ledger = Ledger(policy)
+        self._ledger = Ledger(policy, mode)
         self._breakers = Breakers(self._ledger)
         self._follower = Follower(self._ledger, self._breakers)
         self._keeper = Keeper(self._ledger, self._breakers)
@@ -79,6 +75,11 @@ class Core:
                 self._verdict(WriteVerdict(order.signal, "taken", "decided before a restart", orders=(order.id,)))
 
     # What is known
+
+    @property
+    def mode(self) -> Mode:
+        """Whether orders are sent or only worked out."""
+        return self._ledger.mode
 
     def order(self, order_id: str) -> OrderRecord | None:
         """The order of that id, if it is in memory."""
@@ -109,7 +110,7 @@ class Core:
             symbols.update(self._ledger.symbols())
         if self.ready:
             for symbol in sorted(symbols):
-                self._keeper.keep(symbol, now, flatten=self.flatten)
+                self._keeper.keep(symbol, now)
         if self._waiting:
             self._decide_waiting(now)
         return self._ledger.take()
@@ -168,9 +169,9 @@ class Core:
                 self._ledger.market(symbol).trading = trading
                 self._set_leverage(symbol, now)
             case ev.ModeSeen(mode):
-                self.mode = mode
+                self._ledger.mode = mode
             case ev.HaltSeen(halted, flatten):
-                self.halted, self.flatten = halted, flatten
+                self._ledger.halted, self._ledger.flatten = halted, flatten
                 self._ledger.touched.update(self._ledger.symbols())
             case ev.BreakersSeen(breakers):
                 self._breakers.adopt(breakers)
@@ -205,7 +206,7 @@ class Core:
                 self._verdict(WriteVerdict(signal.id, "expired", reason))
             case Skip(reason):
                 self._verdict(WriteVerdict(signal.id, "skipped", reason))
-            case Open(_, decision) | Close(_, decision) if self.mode == "signal-only":
+            case Open(_, decision) | Close(_, decision) if self._ledger.mode == "signal-only":
                 self._verdict(WriteVerdict(signal.id, "skipped", "signal-only: nothing is sent", decision))
             case Open(order, decision) | Close(order, decision) if self._ledger.may(
                 signal.symbol, "decide", now, _DECIDE_AGAIN
@@ -219,12 +220,12 @@ class Core:
         return Ask(
             signal=signal,
             now=now,
-            mode=self.mode,
+            mode=self._ledger.mode,
             policy=self._policy,
             market=self._ledger.market(signal.symbol),
             account=account,
             position=self._ledger.position(signal.symbol),
-            halted=self.halted,
+            halted=self._ledger.halted,
             stage=self._stage,
             breakers=self._breakers.tripped(),
             open_symbols=self._ledger.open_symbols(),
@@ -242,39 +243,25 @@ class Core:
 
     def _journaled(self, order: OrderRecord, now: int) -> None:
         self._ledger.unjournaled.discard(order.id)
-        obstacle = self._obstacle(order, now)
-        if obstacle is None:
+        reason = obstacle(self._ledger, order, now)
+        if reason is None:
             self._ledger.send(order, now)
             self._decided_with(order, None)
             if order.leg == "exit":
                 self._ledger.put(replace(self._ledger.position(order.symbol), closing=f"signal {order.signal}"))
             self._breakers.trip(risk.too_many_orders(self._recent_sends(now), self._policy.risk, now))
         else:
-            self._decided_with(order, obstacle)
-            self._ledger.move(order, "abandoned", "executor", f"not sent: {obstacle}", now)
+            self._decided_with(order, reason)
+            self._ledger.move(order, "abandoned", "executor", f"not sent: {reason}", now)
 
-    def _decided_with(self, order: OrderRecord, obstacle: str | None) -> None:
+    def _decided_with(self, order: OrderRecord, reason: str | None) -> None:
         decision = self._decisions.pop(order.id, None)
         if decision is None or order.signal is None:
             return
-        if obstacle is None:
+        if reason is None:
             self._verdict(WriteVerdict(order.signal, "taken", None, decision, (order.id,)))
         else:
-            self._verdict(WriteVerdict(order.signal, "skipped", obstacle, decision, (order.id,)))
-
-    def _obstacle(self, order: OrderRecord, now: int) -> str | None:
-        """Why an order whose intent took its time must not leave any more."""
-        if order.leg not in ENTERING and not self._ledger.position(order.symbol).exposed:
-            return "there is nothing left to protect or close"
-        if order.leg in PROTECTING or order.leg == "flatten":
-            return None
-        if order.plan is not None and now > order.plan.fresh_until:
-            return "the journal took so long that the signal is not fresh any more"
-        if self.halted and order.leg in ENTERING:
-            return "halted"
-        if self.mode != "auto-execute":
-            return "the mode was changed to signal-only"
-        return None
+            self._verdict(WriteVerdict(order.signal, "skipped", reason, decision, (order.id,)))
 
     def _not_journaled(self, order: OrderRecord, event: ev.IntentRefused, now: int) -> None:
         """What a signal asks for is not sent without the journal. What protects or closes is: a restart finds it by its
@@ -323,7 +310,7 @@ class Core:
     def _set_leverage(self, symbol: str, now: int) -> None:
         market = self._ledger.market(symbol)
         wanted = market.trading.leverage or self._policy.risk.leverage
-        sends = self.mode == "auto-execute" and market.trading.enabled and market.filters is not None
+        sends = self._ledger.mode == "auto-execute" and market.trading.enabled and market.filters is not None
         idle = not self._ledger.position(symbol).exposed and not self._ledger.unsettled(symbol)
         if sends and idle and market.leverage != wanted and self._ledger.may(symbol, "leverage", now, 30 * SECOND):
             self._ledger.emit(SetLeverage(symbol, wanted))

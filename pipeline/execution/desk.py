@@ -103,7 +103,7 @@ class Desk:
         asof = self._surely_before_now()
         found = self._ask(lambda: self.asking.trades(symbol, since), f"trades of {symbol} could not be asked for")
         if found is not _FAILED:
-            self.tell(FillsSeen(symbol, tuple(told.trade_told(one) for one in found), asof))
+            self.tell(FillsSeen(symbol, tuple(told.trade_told(one) for one in found), since, asof))
 
     def query_positions(self, symbol: str) -> None:
         """Ask for the position of a symbol; one that is not listed is flat."""

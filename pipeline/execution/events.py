@@ -101,6 +101,7 @@ class FillsSeen:
 
     symbol: str
     trades: tuple[TradeTold, ...]
+    since: int
     asof: int
 
 

@@ -155,7 +155,7 @@ class Follower:
             if trades and not order.unsettled:
                 self._account(order, trades, now)
             wait = self._ledger.doubts.get(order.id)
-            if wait is not None and wait.absent and event.asof >= wait.gone_at:
+            if wait is not None and wait.absent and event.asof >= wait.gone_at and event.since <= order.created_at:
                 wait.trades = doubt.unclaimed(order, event.trades, known)
                 self._conclude(order, now)
 

@@ -35,14 +35,14 @@ class Keeper:
         self._ledger = ledger
         self._breakers = breakers
 
-    def keep(self, symbol: str, now: int, *, flatten: bool) -> None:
+    def keep(self, symbol: str, now: int) -> None:
         """Whatever the symbol needs now."""
         self._resolve(symbol, now)
         position = self._ledger.position(symbol)
         if not position.settled and self._ledger.may(symbol, "position", now, self._ledger.policy.ask_first * 2):
             self._ledger.emit(QueryPositions(symbol))
         if position.ours and position.exposed:
-            self._guard(position, now, flatten=flatten)
+            self._guard(position, now)
         elif position.settled:
             self._tidy(position, now)
 
@@ -67,17 +67,20 @@ class Keeper:
             self._ledger.emit(QueryPositions(order.symbol))
         else:
             self._ledger.emit(Query(order))
+            if order.leg in ENTERING:
+                self._ledger.emit(QueryPositions(order.symbol))
         wait.asked(self._ledger.policy, now)
 
     def _send_again(self, order: OrderRecord, now: int) -> None:
-        if order.leg in ENTERING or self._ledger.position(order.symbol).exposed:
+        reason = obstacle(self._ledger, order, now)
+        if reason is None:
             self._ledger.send(order, now)
         else:
-            self._ledger.move(order, "abandoned", "executor", "it never arrived, and is not needed any more", now)
+            self._ledger.move(order, "abandoned", "executor", f"it never arrived, and is not sent again: {reason}", now)
 
     # A position that is there
 
-    def _guard(self, position: PositionRecord, now: int, *, flatten: bool) -> None:
+    def _guard(self, position: PositionRecord, now: int) -> None:
         orders = self._ledger.unsettled(position.symbol)
         stop = stop_of(position, orders)
         since = None if stop else position.unprotected_since or now
@@ -91,7 +94,7 @@ class Keeper:
         naked = risk.unprotected(position, self._ledger.policy.risk, now)
         if naked is not None:
             self._breakers.trip(naked)
-        reason = "halt with flatten" if flatten else naked.reason if naked else None
+        reason = "halt with flatten" if self._ledger.flatten else naked.reason if naked else None
         if reason and not position.closing:
             position = replace(position, closing=reason)
         self._ledger.put(position)
@@ -140,6 +143,19 @@ class Keeper:
             )
             as_of, entered, reduced = position.as_of, position.entered_at, position.reduced_at
             self._ledger.put(replace(flat(position.symbol, as_of), entered_at=entered, reduced_at=reduced))
+
+
+def obstacle(ledger: Ledger, order: OrderRecord, now: int) -> str | None:
+    """Why an order that is about to leave must not: its intent, or the wait before it is sent again, took its time."""
+    if order.leg not in ENTERING and not ledger.position(order.symbol).exposed:
+        return "there is nothing left to protect or close"
+    if order.leg in PROTECTING or order.leg == "flatten":
+        return None
+    if order.plan is not None and now > order.plan.fresh_until:
+        return "the signal is not fresh any more"
+    if ledger.halted and order.leg in ENTERING:
+        return "halted"
+    return None if ledger.mode == "auto-execute" else "the mode was changed to signal-only"
 
 
 def _protective(environment: str, position: PositionRecord, step: PlaceProtection, now: int) -> OrderRecord:

@@ -14,6 +14,7 @@ from pipeline.execution.records import (
     ZERO,
     By,
     Market,
+    Mode,
     OrderRecord,
     Policy,
     PositionRecord,
@@ -27,6 +28,9 @@ class Ledger:
     """One process's view of the journal. Everything here can be built again from the journal and one snapshot."""
 
     policy: Policy
+    mode: Mode = "signal-only"
+    halted: bool = False
+    flatten: bool = False
     orders: dict[str, OrderRecord] = field(default_factory=dict)
     positions: dict[str, PositionRecord] = field(default_factory=dict)
     markets: dict[str, Market] = field(default_factory=dict)

@@ -92,6 +92,8 @@ class Faults:
     by_hand: list[int]
     stops_cancelled: list[int]
     halt: int | None
+    blind: bool
+    """The exchange does not know our ids for as long as it is troubled, and the stream is down."""
 
     @classmethod
     def draw(cls, random: Random) -> "Faults":
@@ -101,7 +103,7 @@ class Faults:
         def moments(most: int) -> list[int]:
             return [START + random.randrange(TROUBLE) for _ in range(random.choice([0] * 6 + [most]))]
 
-        return cls(
+        faults = cls(
             lost_before=sometimes(0.4),
             lost_after=sometimes(0.4),
             late=sometimes(0.3),
@@ -119,7 +121,11 @@ class Faults:
             by_hand=moments(1),
             stops_cancelled=moments(2),
             halt=START + random.randrange(TROUBLE) if random.random() < 0.1 else None,
+            blind=random.random() < 0.05,
         )
+        if faults.blind:
+            return replace(faults, gaps=[(START, END)], partial=0.0, lost_after=0.6, by_hand=[], crash=0.0)
+        return faults
 
 
 class Journal:
@@ -145,6 +151,8 @@ class Schedule:
         self.life = 0
         self.told_news = 0
         self.halted = False
+        self.wrongs: list[str] = []
+        """Laws that were broken on the way."""
         self.signals = self.draw_signals()
         self.start(START)
 
@@ -309,14 +317,17 @@ class Schedule:
                 self.intent(order, now)
             case JournalOrder(order):
                 self.journal.orders[order.id] = order
+                self.check_abandoned(order)
             case JournalPosition(position):
+                self.check_stop(self.journal.positions.get(position.symbol), position)
                 self.journal.positions[position.symbol] = position
             case WriteVerdict():
                 self.journal.verdicts.setdefault(effect.signal_id, effect)
             case TripBreaker(breaker):
                 self.journal.breakers.add(breaker.name)
             case Place(order):
-                assert order.leg not in ENTERING or order.id in self.journal.orders, "sent before it was journaled"
+                if order.leg in ENTERING and not (order.id in self.journal.orders and now <= order.plan.fresh_until):
+                    self.wrongs.append(f"sent too early or too late: {order}")
                 self.request(order, lambda: self.exchange.place(order), now)
             case Cancel(order):
                 self.cancel(order, now)
@@ -328,6 +339,18 @@ class Schedule:
                 self.at(self.quick(now), lambda then: self.answer_position(now, then), mine=True)
             case Reconcile():
                 self.at(self.quick(now), lambda then: self.answer_snapshot(now, then), mine=True)
+
+    def check_abandoned(self, order: OrderRecord) -> None:
+        """What is given up as never arrived has not arrived, and does not arrive any more."""
+        if order.state == "abandoned" and not order.algo and self.exchange.find(order.id) is not None:
+            self.wrongs.append(f"abandoned, and at the exchange: {order}")
+
+    def check_stop(self, old: PositionRecord | None, new: PositionRecord) -> None:
+        """A stop never loosens."""
+        if old is None or old.signal is None or old.signal != new.signal or old.side != new.side:
+            return
+        if (new.stop_price < old.stop_price) if new.side == "long" else (new.stop_price > old.stop_price):
+            self.wrongs.append(f"the stop was loosened from {old.stop_price} to {new.stop_price}")
 
     def intent(self, order: OrderRecord, now: int) -> None:
         when = now + (self.random.randrange(4_000) if self.troubled(self.faults.slow_journal, now) else 2)
@@ -363,6 +386,7 @@ class Schedule:
             return ev.OrderRejected(order.id, refusal.code, "refused")
         placed = self.exchange.find(order.id)
         assert placed is not None
+        self.check_abandoned(self.journal.orders.get(order.id, order))
         return ev.OrderSeen(placed.told(), "answer")
 
     def carry_out_and_answer(self, order: OrderRecord, what: Callable[[], object], now: int) -> None:
@@ -391,7 +415,8 @@ class Schedule:
 
     def query(self, order: OrderRecord, asked: int) -> None:
         def read(now: int) -> None:
-            found = self.exchange.find(order.id)
+            unseen = self.faults.blind and asked < END and not order.algo
+            found = None if unseen else self.exchange.find(order.id)
             answer = ev.OrderSeen(found.told(), "query") if found else ev.OrderNotFound(order.id, asked)
             self.back(answer, self.quick(now))
 
@@ -401,7 +426,7 @@ class Schedule:
     def answer_fills(self, since: int, asked: int, now: int) -> None:
         if not self.troubled(self.faults.query_fails, now):
             trades = tuple(one for one in self.exchange.trades if one.at >= since)
-            self.back(ev.FillsSeen(SYMBOL, trades, asked), self.quick(now))
+            self.back(ev.FillsSeen(SYMBOL, trades, since, asked), self.quick(now))
 
     def answer_position(self, asked: int, now: int) -> None:
         if not self.troubled(self.faults.query_fails, now):
@@ -425,6 +450,8 @@ class Schedule:
 def broken_law(schedule: Schedule) -> str | None:
     """The first law of docs/execution.md that does not hold now that all is quiet."""
     exchange, journal = schedule.exchange, schedule.journal
+    if schedule.wrongs:
+        return schedule.wrongs[0]
     ours = [one for one in exchange.orders if is_ours(one.client_id)]
     entries = [one for one in journal.orders.values() if one.leg in ENTERING]
     for signal in schedule.signals.values():
