@@ -1,0 +1,263 @@
+"""Signals from the live core: each said once at the settle of its candle, written after it, and kept while the database
+is away; what is shown of an open candle comes and goes; a correction leaves a mark."""
+
+from collections.abc import Iterable
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+from pymongo.database import Database
+from pymongo.errors import AutoReconnect
+
+from pipeline.indicators import PERIODS
+from pipeline.ingest.core import Core
+from pipeline.ingest.deciding import LiveSignals
+from pipeline.ingest.events import Answer, Candle, Shown
+from pipeline.ingest.figures import Figures
+from pipeline.ingest.flusher import Flusher
+from pipeline.ingest.indicating import LiveIndicators
+from pipeline.store.prepare import prepare
+from pipeline.store.series import SeriesStore
+from pipeline.store.signals import AsyncSignalWriter, Finding
+from pipeline.strategies.base import Codes, Prices
+from pipeline.timeline import MINUTE, Window, interval, to_datetime
+from schemas.series import SeriesKey
+
+KEY = SeriesKey("sim", "BTCUSDT", "1m")
+STEP = interval("1m")
+T = 1_760_000_040_000 // MINUTE * MINUTE
+
+
+def value_of(first: int, columns: Any, decimals: int) -> tuple[float, ...]:
+    return (float(first),) * 9
+
+
+def above_100(key: SeriesKey, first: int, columns: Any, decimals: int) -> tuple[Finding, ...]:
+    """Says something of every candle that closes above 100."""
+    opened = STEP.open_time(first + columns.shape[1] - 1)
+    close = float(columns[3, -1])
+    said = Finding(key, "above", "entry", "long", opened, close, 1.0, {"close": close}, "above()")
+    return (said,) if close > 100 else ()
+
+
+def candle(number: int, close: float, *, after: int = 30_000, closed: bool = True) -> Candle:
+    opened = T + number * MINUTE
+    said = opened + (MINUTE + 200 if closed else after)
+    return Candle(opened, 100.0, max(close, 100.0), min(close, 100.0), close, 5.0, 500.0, 3, 2.0, 200.0, closed, said)
+
+
+def at(number: int) -> int:
+    return T + number * MINUTE
+
+
+def core(*, shows_open: bool = False, outbox_limit: int = 100, history: Iterable[Candle] = ()) -> Core:
+    made = Core(value_of, window_size=9, decide=above_100, shows_open=shows_open, outbox_limit=outbox_limit)
+    made.watch(KEY, settled=T - MINUTE, history=history, decimals=1)
+    made.connected([KEY], T)
+    return made
+
+
+def said(core: Core) -> list[int]:
+    return [finding.t for finding in core.take().signals]
+
+
+def test_a_signal_is_said_once_at_the_close_and_travels_with_its_candle() -> None:
+    live = core()
+    live.frame(KEY, candle(0, 101.0, closed=False), at(0))
+    assert said(live) == []
+    live.frame(KEY, candle(0, 101.0), at(1))
+    live.frame(KEY, candle(0, 101.0), at(1))
+    assert live.closes_waiting()
+    batch = live.take()
+    assert [write.t for write in batch.candles] == [one.t for one in batch.signals] == [at(0)]
+    live.frame(KEY, candle(1, 99.0), at(2))
+    assert said(live) == []
+
+
+def test_behind_a_gap_nothing_is_said_until_it_is_filled() -> None:
+    live = core()
+    live.frame(KEY, candle(1, 102.0), at(2))
+    assert said(live) == []
+    live.answer(Answer(KEY, Window(at(0), at(0)), (candle(0, 101.0),), at(2)), at(2))
+    assert said(live) == [at(0), at(1)]
+
+
+def test_what_could_not_be_written_is_said_again_before_what_came_since() -> None:
+    live = core()
+    live.frame(KEY, candle(0, 101.0), at(1))
+    lost = live.take()
+    live.frame(KEY, candle(1, 102.0), at(2))
+    live.put_back(lost)
+    assert said(live) == [at(0), at(1)]
+
+
+def test_what_cannot_be_kept_is_named_to_be_computed_again() -> None:
+    live = core(outbox_limit=1)
+    for number in range(3):
+        live.frame(KEY, candle(number, 101.0), at(number + 1))
+    live.put_back(live.take())
+    assert said(live) == [at(2)]
+    assert live.unsaved == {KEY: Window(at(0), at(1))}
+
+
+def test_a_start_says_the_newest_candle_again_because_the_last_process_may_have_died_before_it_could() -> None:
+    assert said(core(history=[candle(-2, 101.0), candle(-1, 102.0)])) == [at(-1)]
+
+
+def shown(core: Core) -> list[tuple[int, int]]:
+    """(the open candle, how many signals are on it), as told to the store."""
+    return [(one.t, len(one.findings)) for one in core.take().shown]
+
+
+def test_what_is_shown_of_an_open_candle_comes_and_goes_and_ends_with_its_close() -> None:
+    live = core(shows_open=True)
+    live.take()
+    told = []
+    for after, close in ((1_000, 101.0), (2_000, 102.0), (3_000, 99.0), (4_000, 98.0), (5_000, 103.0)):
+        live.frame(KEY, candle(0, close, after=after, closed=False), at(0))
+        told.append(shown(live))
+    assert told == [[(at(0), 1)], [], [(at(0), 0)], [], [(at(0), 1)]]
+    live.frame(KEY, candle(0, 99.0), at(1))
+    batch = live.take()
+    assert (batch.signals, batch.shown) == ((), (Shown(KEY, at(0), ()),))
+    live.frame(KEY, candle(1, 99.0), at(2))
+    assert shown(live) == []
+
+
+def test_what_was_shown_and_may_be_lost_is_shown_again() -> None:
+    live = core(shows_open=True)
+    live.frame(KEY, candle(0, 101.0, closed=False), at(0))
+    live.put_back(live.take())
+    assert shown(live) == [(at(0), 1)]
+
+
+def test_nothing_is_shown_unless_asked_for_but_what_an_earlier_process_showed_is_taken_back() -> None:
+    live = core()
+    live.frame(KEY, candle(0, 101.0, closed=False), at(0))
+    assert shown(live) == []
+    live.frame(KEY, candle(0, 101.0), at(1))
+    live.frame(KEY, candle(1, 101.0), at(2))
+    assert shown(live) == [(at(0), 0)]
+
+
+# --- into the database ---------------------------------------------------------------------------------------------
+
+
+class Desk:
+    """A core and its flusher on a real database."""
+
+    def __init__(self, live: Core, async_db: Any) -> None:
+        self.core = live
+        self.now = at(1) + 300
+        self.corrected: list[SeriesKey] = []
+        self.flusher = Flusher(
+            live,
+            async_db,
+            Figures(),
+            every=1,
+            write_timeout=30,
+            refill=lambda: None,
+            now=lambda: self.now,
+            corrected=self.corrected.extend,
+        )
+
+
+async def test_a_signal_is_in_the_database_fresh_when_its_flush_is_done(db: Database[Any], async_db: Any) -> None:
+    prepare(db)
+    desk = Desk(core(), async_db)
+    desk.core.frame(KEY, candle(0, 101.0), at(1))
+    assert await desk.flusher.flush()
+    (stored,) = db["signals"].find()
+    assert (stored["verdict"], stored["confirmed"], stored["source"]) == ("fresh", True, "live")
+    assert stored["fresh_until"] == to_datetime(at(1) + 30_000)
+
+
+async def test_while_the_database_takes_no_signals_they_wait_and_are_written_once(
+    db: Database[Any], async_db: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepare(db)
+    desk = Desk(core(), async_db)
+    desk.core.frame(KEY, candle(0, 101.0), at(1))
+    truly = AsyncSignalWriter.write
+
+    async def written_and_lost(writer: AsyncSignalWriter, *what: Any) -> None:
+        await truly(writer, *what)
+        raise AutoReconnect("the answer is lost")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(AsyncSignalWriter, "write", written_and_lost)
+        assert not await desk.flusher.flush()
+    first = db["signals"].find_one()
+    desk.now = at(10)
+    desk.core.frame(KEY, candle(1, 101.0), at(2))
+    assert await desk.flusher.flush()
+    before, after = db["signals"].find().sort("_id", 1)
+    assert before == first
+    assert (after["verdict"], after["reason"]) == ("expired", "found 480 s after its candle closed")
+
+
+async def test_a_correction_is_marked_before_it_is_stored_and_has_what_follows_computed(
+    db: Database[Any], async_db: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepare(db)
+    desk = Desk(core(history=[candle(-2, 101.0), candle(-1, 102.0)]), async_db)
+    await desk.flusher.flush()
+    desk.core.answer(Answer(KEY, Window(at(-2), at(-2)), (candle(-2, 107.0),), at(0)), at(0))
+
+    async def fails(*_: Any) -> None:
+        raise AutoReconnect("gone")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(desk.flusher._writer, "write", fails)
+        assert not await desk.flusher.flush()
+    series = SeriesStore(db).get(KEY)
+    assert series is not None
+    assert [(one.start, one.confirmed) for one in series.stale] == [(to_datetime(at(-2)), False)]
+    assert desk.corrected == []
+    assert await desk.flusher.flush()
+    series = SeriesStore(db).get(KEY)
+    assert series is not None
+    assert [one.confirmed for one in series.stale] == [False, True]
+    assert desk.corrected == [KEY]
+
+
+# --- strategies ----------------------------------------------------------------------------------------------------
+
+
+class Every:
+    """Says something of every candle, unless its close is 13."""
+
+    name: ClassVar[str] = "every"
+    __dataclass_fields__: ClassVar[dict[str, Any]] = {}
+
+    needs = ("close",)
+    lookback = 0
+
+    def signals(self, columns: Prices) -> Codes:
+        if (columns["close"] == 13.0).any():
+            raise ZeroDivisionError("unlucky")
+        return np.full(len(columns["close"]), 2, dtype=np.int8)
+
+
+def window(close: float) -> Any:
+    return np.array([[10.0, 10.0], [20.0, 20.0], [5.0, 5.0], [10.0, close], [1.0, 1.0]])
+
+
+def test_a_strategy_that_fails_is_said_once_and_the_others_go_on(caplog: pytest.LogCaptureFixture) -> None:
+    class Other(Every):
+        name = "other"
+
+        def signals(self, columns: Prices) -> Codes:
+            return np.full(len(columns["close"]), -1, dtype=np.int8)
+
+    ask = LiveSignals([Every(), Other()])
+    assert [one.strategy for one in ask(KEY, 100, window(11.0), 1)] == ["every", "other"]
+    for _ in range(3):
+        (one,) = ask(KEY, 100, window(13.0), 1)
+        assert (one.strategy, one.kind, one.side, one.t) == ("other", "trial", "short", STEP.open_time(101))
+    assert caplog.text.count("strategy every failed") == 1
+
+
+def test_where_the_price_does_not_fit_its_decimals_nothing_is_said() -> None:
+    assert LiveSignals([Every()])(KEY, 100, window(11.05), 1) == ()
+    assert all(np.isnan(LiveIndicators(PERIODS)(100, window(11.05), 1)))
