@@ -1,6 +1,6 @@
 """`tidemark candles`: read stored candles, as a table, JSON, CSV or Parquet. Asks the database only."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -43,6 +43,7 @@ def candles(
     parquet: Annotated[Path | None, typer.Option(dir_okay=False, help="Write a Parquet file instead.")] = None,
 ) -> None:
     """Print stored candles with their indicators; the newest 20 unless told otherwise."""
+    from pipeline.cli.moments import moment  # noqa: PLC0415
     from pipeline.cli.wiring import begin  # noqa: PLC0415
     from pipeline.store.candles import CandleStore  # noqa: PLC0415
     from pipeline.store.series import SeriesStore  # noqa: PLC0415
@@ -51,7 +52,7 @@ def candles(
 
     if sum((as_json, as_csv, parquet is not None)) > 1:
         raise UsageError("--json, --csv and --parquet exclude each other; choose one")
-    first, stop = _moment("--start", start), _moment("--end", end)
+    first, stop = moment("--start", start), moment("--end", end)
     if first is not None and stop is not None and first > stop:
         raise UsageError(f"--start {start} is after --end {end}")
     settings = begin()
@@ -71,18 +72,6 @@ def _code(text: str) -> str:
         return interval(text).code
     except UnknownIntervalError as error:
         raise UsageError(str(error)) from error
-
-
-def _moment(option: str, text: str | None) -> int | None:
-    from pipeline.timeline import to_ms  # noqa: PLC0415
-
-    if text is None:
-        return None
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise UsageError(f"{option} {text!r} is no time; write it like 2026-01-31 or 2026-01-31T12:00") from None
-    return to_ms(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
 
 
 def _span(

@@ -69,14 +69,11 @@ class ReturnStore:
 
     def refresh(self, exchange: str, symbols: Iterable[str] | None = None) -> Refreshed:
         """Bring the signals of an exchange up to the newest stored candles; only those of `symbols` if given."""
-        matches: Matches = {"exchange": exchange}
-        if symbols is not None:
-            matches["symbol"] = {"$in": list(symbols)}
         stored = defaultdict(list)
         for one in self._series.list(exchange):
             stored[one.symbol].append(one)
         groups = defaultdict(list)
-        for group in self._groups(matches):
+        for group in self._groups(_of(exchange, symbols)):
             groups[group.symbol].append(group)
         with ThreadPoolExecutor(WRITERS) as workers:
             steps = list(workers.map(lambda symbol: self._catch_up(stored[symbol], groups[symbol]), groups))
@@ -84,14 +81,12 @@ class ReturnStore:
             moved = sum(workers.map(self._send, (moves[first::WRITERS] for first in range(WRITERS))))
         return Refreshed(len(groups), sum(step.worked_out for step in steps), moved)
 
-    def forget(self, exchange: str, symbol: str | None = None, until: int | None = None) -> int:
+    def forget(self, exchange: str, symbols: Iterable[str] | None = None, until: int | None = None) -> int:
         """Have signals worked out anew at the next refresh, because candles they saw were corrected; how many.
 
         `until` is when the last corrected candle closed: signals from later on saw none of them.
         """
-        matches: Matches = {"exchange": exchange}
-        if symbol is not None:
-            matches["symbol"] = symbol
+        matches = _of(exchange, symbols)
         if until is not None:
             matches["at"] = {"$lte": to_datetime(until)}
         return self._signals.update_many(matches, {"$set": {"returns_through": None}}).modified_count
@@ -137,6 +132,10 @@ class ReturnStore:
 
     def _send(self, updates: Sequence[UpdateOne | UpdateMany]) -> int:
         return self._signals.bulk_write(updates, ordered=False).matched_count if updates else 0
+
+
+def _of(exchange: str, symbols: Iterable[str] | None) -> Matches:
+    return {"exchange": exchange} | ({} if symbols is None else {"symbol": {"$in": list(symbols)}})
 
 
 def needs_working_out(groups: Sequence[Group], prices: SymbolPrices) -> Matches | None:

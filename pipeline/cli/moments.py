@@ -1,0 +1,32 @@
+"""Times as people type them."""
+
+import re
+from datetime import UTC, datetime
+
+from pipeline.errors import UsageError
+from pipeline.timeline import DAY, HOUR, MINUTE, WEEK, to_ms
+
+_UNITS = {"m": MINUTE, "h": HOUR, "d": DAY, "w": WEEK}
+_AGO = re.compile(r"(\d{1,6})([mhdw])")
+
+
+def moment(option: str, text: str | None) -> int | None:
+    """A date or a time in ISO 8601; without a zone it is UTC."""
+    if text is None:
+        return None
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        raise UsageError(f"{option} {text!r} is no time; write it like 2026-01-31 or 2026-01-31T12:00") from None
+    return to_ms(found if found.tzinfo else found.replace(tzinfo=UTC))
+
+
+def since(option: str, text: str | None, now: int) -> int | None:
+    """How long ago (`90m`, `12h`, `2d`, `4w`), or a date or a time."""
+    ago = _AGO.fullmatch(text or "")
+    if ago is not None:
+        return max(0, now - int(ago[1]) * _UNITS[ago[2]])
+    try:
+        return moment(option, text)
+    except UsageError:
+        raise UsageError(f"{option} {text!r} is no time; write it like 12h, 2d, 4w or 2026-01-31") from None

@@ -1,0 +1,106 @@
+"""`tidemark performance`: how well signals did, by strategy, symbol, interval or month. Asks the database only."""
+
+from collections.abc import Iterator, Sequence
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from pipeline.cli.output import Json, print_json, print_table
+from pipeline.cli.signals import Interval, Since, Strategy, Symbol, asked_for, percent, print_csv
+from pipeline.errors import UsageError
+
+if TYPE_CHECKING:
+    from pipeline.store.signal_queries import Performance
+
+app = typer.Typer()
+
+EXAMPLES = """
+Examples:
+
+  tidemark performance
+
+  tidemark performance --by symbol --strategy macd_turtle --since 30d
+
+  tidemark performance --by strategy --by interval --csv
+"""
+
+FIGURES = ("count", "hit_rate", "mean", "median")
+
+
+class By(StrEnum):
+    """What signals are put together by."""
+
+    STRATEGY = "strategy"
+    SYMBOL = "symbol"
+    INTERVAL = "interval"
+    MONTH = "month"
+
+
+@app.command(epilog=EXAMPLES)
+def performance(
+    *,
+    by: Annotated[list[By] | None, typer.Option(help="What to put together; repeat it for several.")] = None,
+    symbol: Symbol = None,
+    strategy: Strategy = None,
+    interval: Interval = None,
+    since: Since = None,
+    as_json: Json = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV on stdout.")] = False,
+) -> None:
+    """How well signals did 1 hour, 4 hours, 1 day and 7 days later: share that were right, mean and median return.
+
+    In percent, after a taker fee on the way in and on the way out (`taker_fee_percent`). The best median after a day
+    comes first.
+    """
+    from pipeline.cli.wiring import begin  # noqa: PLC0415
+    from pipeline.store.session import database  # noqa: PLC0415
+    from pipeline.store.signal_queries import performance as performance_of  # noqa: PLC0415
+
+    if as_json and as_csv:
+        raise UsageError("--json and --csv exclude each other; choose one")
+    settings = begin()
+    asked = asked_for(settings.environment, symbol, strategy, interval, since)
+    chosen = [one.value for one in by or [By.STRATEGY]]
+    with database(settings) as db:
+        found = performance_of(db, asked, chosen, settings.taker_fee_percent)
+    if as_json:
+        print_json(found)
+    elif as_csv:
+        _print_csv(" ".join(chosen), found)
+    elif found:
+        _show(" ".join(chosen), found, f"in percent, after fees of {settings.taker_fee_percent} % each way")
+    else:
+        typer.echo("No such signals.", err=True)
+
+
+def _print_csv(heading: str, found: "Sequence[Performance]") -> None:
+    horizons = list(found[0].horizons) if found else []
+    columns = [f"{name}_{figure}" for name in horizons for figure in FIGURES]
+    print_csv((heading, "signals", *columns), ([one.name, one.signals, *_flat(one)] for one in found))
+
+
+def _flat(one: "Performance") -> Iterator[Any]:
+    return (getattr(outcome, figure) for outcome in one.horizons.values() for figure in FIGURES)
+
+
+def _show(heading: str, found: "Sequence[Performance]", title: str) -> None:
+    shown = ("hit_rate", "mean", "median")
+    names = {"hit_rate": "right", "mean": "mean", "median": "median"}
+    horizons = [name.removeprefix("return_") for name in found[0].horizons]
+    columns = (heading, "signals", *(f"{horizon} {names[figure]}" for horizon in horizons for figure in shown))
+    rows = [
+        [
+            one.name,
+            one.signals,
+            *(_cell(figure, getattr(outcome, figure)) for outcome in one.horizons.values() for figure in shown),
+        ]
+        for one in found
+    ]
+    print_table(columns, rows, title=title)
+
+
+def _cell(figure: str, value: float | None) -> Any:
+    if figure != "hit_rate":
+        return percent(value)
+    return None if value is None else f"{value:.0%}"

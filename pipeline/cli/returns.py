@@ -1,0 +1,46 @@
+"""`tidemark returns`: bring the returns of all signals up to the newest prices by hand."""
+
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from pipeline.cli.output import Json, print_json
+
+app = typer.Typer()
+
+EXAMPLES = """
+Examples:
+
+  tidemark returns
+
+  tidemark returns --symbol BTCUSDT --anew    work out all of its signals again, after candles were corrected by hand
+"""
+
+
+@app.command(epilog=EXAMPLES)
+def returns(
+    *,
+    symbol: Annotated[list[str] | None, typer.Option(help="Only this contract; repeat it for several.")] = None,
+    anew: Annotated[bool, typer.Option("--anew", help="Work everything out again from the candles.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Refresh the returns of signals against the newest stored prices. It happens by itself every minute."""
+    from pipeline.cli.wiring import begin  # noqa: PLC0415
+    from pipeline.store.returns import ReturnStore  # noqa: PLC0415
+    from pipeline.store.session import database  # noqa: PLC0415
+
+    settings = begin()
+    symbols = None if symbol is None else [one.upper() for one in symbol]
+    with database(settings) as db:
+        store = ReturnStore(db)
+        if anew:
+            store.forget(settings.environment, symbols)
+        refreshed = store.refresh(settings.environment, symbols)
+    if as_json:
+        print_json(asdict(refreshed))
+    else:
+        typer.echo(
+            f"{refreshed.symbols} symbols: {refreshed.worked_out:,} signals worked out from the candles, "
+            f"{refreshed.moved:,} moved to the newest price."
+        )

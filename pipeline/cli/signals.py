@@ -1,0 +1,151 @@
+"""`tidemark signals`: list signals, as a table, JSON or CSV. Asks the database only."""
+
+import csv
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from pipeline.cli.output import Json, print_json, print_table
+from pipeline.errors import UsageError
+
+if TYPE_CHECKING:
+    from pipeline.store.signal_queries import Asked
+    from schemas.signals import Signal
+
+app = typer.Typer()
+
+EXAMPLES = """
+Examples:
+
+  tidemark signals --fresh                                    what can be acted on now
+
+  tidemark signals --symbol BTCUSDT --since 2d
+
+  tidemark signals --strategy macd_cross --sort return --limit 10
+
+  tidemark signals --since 2026-01-01 --limit 100000 --csv > signals.csv
+"""
+
+COLUMNS = (
+    *("at", "symbol", "interval", "strategy", "kind", "side", "price", "verdict", "reason"),
+    *("current_price", "return_pct", "best_pct", "worst_pct", "return_1h", "return_4h", "return_1d", "return_7d"),
+)
+SHOWN = tuple(column for column in COLUMNS if column not in {"current_price", "reason", "return_4h"})
+
+Symbol = Annotated[str | None, typer.Option(help="Only this contract, for example BTCUSDT.")]
+Strategy = Annotated[str | None, typer.Option(help="Only of this strategy.")]
+Interval = Annotated[str | None, typer.Option("--interval", "-i", help="Only on candles of this length.")]
+Since = Annotated[str | None, typer.Option(help="From then on: 12h, 2d, 4w ago, or a date.")]
+
+
+class Order(StrEnum):
+    """What comes first."""
+
+    AT = "at"
+    RETURN = "return"
+
+
+@app.command(epilog=EXAMPLES)
+def signals(
+    *,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Only those that can be acted on now.")] = False,
+    symbol: Symbol = None,
+    strategy: Strategy = None,
+    interval: Interval = None,
+    since: Since = None,
+    shown_open: Annotated[
+        bool, typer.Option("--open", help="Also what strategies would say if the open candle closed as it is.")
+    ] = False,
+    sort: Annotated[Order, typer.Option(help="Newest first, or best return first.")] = Order.AT,
+    limit: Annotated[int, typer.Option(min=1, max=1_000_000, help="So many at most.")] = 20,
+    as_json: Json = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV on stdout.")] = False,
+) -> None:
+    """List signals: when, what, at which price, and what came of them. Returns are in percent, positive when right."""
+    from pipeline.cli.wiring import begin  # noqa: PLC0415
+    from pipeline.store.session import database  # noqa: PLC0415
+    from pipeline.store.signal_queries import find_signals  # noqa: PLC0415
+
+    if as_json and as_csv:
+        raise UsageError("--json and --csv exclude each other; choose one")
+    settings = begin()
+    asked = asked_for(
+        settings.environment, symbol, strategy, interval, since, only_fresh=fresh, include_open=shown_open
+    )
+    with database(settings) as db:
+        found = find_signals(db, asked, sort.value, limit)
+    if as_json:
+        print_json(found)
+    elif as_csv:
+        print_csv(COLUMNS, ([getattr(one, column) for column in COLUMNS] for one in found))
+    else:
+        _show(found)
+
+
+def asked_for(
+    exchange: str,
+    symbol: str | None,
+    strategy: str | None,
+    interval: str | None,
+    since: str | None,
+    *,
+    only_fresh: bool = False,
+    include_open: bool = False,
+) -> "Asked":
+    """What was typed, understood."""
+    from pipeline.cli.moments import since as since_of  # noqa: PLC0415
+    from pipeline.store.signal_queries import Asked  # noqa: PLC0415
+    from pipeline.timeline import UnknownIntervalError, to_ms  # noqa: PLC0415
+    from pipeline.timeline import interval as interval_of  # noqa: PLC0415
+
+    now = to_ms(datetime.now(UTC))
+    try:
+        code = None if interval is None else interval_of(interval).code
+    except UnknownIntervalError as error:
+        raise UsageError(str(error)) from error
+    return Asked(
+        exchange=exchange,
+        symbol=None if symbol is None else symbol.upper(),
+        strategy=strategy,
+        interval=code,
+        since=since_of("--since", since, now),
+        fresh_at=now if only_fresh else None,
+        include_open=include_open,
+    )
+
+
+def print_csv(columns: Sequence[str], rows: Any) -> None:
+    """Print rows as CSV; a time as ISO 8601 in UTC, nothing where nothing is known."""
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(columns)
+    for row in rows:
+        writer.writerow([f"{cell:%Y-%m-%dT%H:%M:%SZ}" if isinstance(cell, datetime) else cell for cell in row])
+
+
+def _show(found: "Sequence[Signal]") -> None:
+    if not found:
+        typer.echo("No such signals.", err=True)
+        return
+    rows = [[_cell(column, getattr(one, column)) for column in SHOWN] for one in found]
+    print_table([column.removesuffix("_pct") for column in SHOWN], rows)
+
+
+def _cell(column: str, value: Any) -> Any:
+    if isinstance(value, datetime):
+        return f"{value:%Y-%m-%d %H:%M}"
+    if isinstance(value, float):
+        return round(value, 8) if column == "price" else percent(value)
+    return value
+
+
+def percent(value: float | None) -> Any:
+    """A percentage for the table: two decimals, green when it was right."""
+    from rich.text import Text  # noqa: PLC0415
+
+    if value is None:
+        return None
+    return Text(f"{value:+.2f}", style="green" if value > 0 else "red" if value < 0 else "")

@@ -1,0 +1,113 @@
+"""Reads signals: a list of them by what a trader asks, and how well they did. Never writes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, Final, Literal
+
+import polars as pl
+from pymongo import ASCENDING, DESCENDING
+from pymongo.database import Database
+
+from pipeline.timeline import to_datetime
+from schemas.signals import SIGNALS, Signal
+
+Sort = Literal["at", "return"]
+
+HORIZONS: Final = ("return_1h", "return_4h", "return_1d", "return_7d")
+_SORTS: Final = {"at": "at", "return": "return_pct"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """Which signals. None: whatever it is. Those on an open candle are only shown to who asks for them."""
+
+    exchange: str
+    fresh_at: int | None = None
+    symbol: str | None = None
+    strategy: str | None = None
+    interval: str | None = None
+    since: int | None = None
+    include_open: bool = False
+
+    def matches(self) -> dict[str, Any]:
+        """The filter. Every value is compared as the text it is; none can become an operator."""
+        wanted: dict[str, Any] = {"exchange": {"$eq": self.exchange}}
+        for name in ("symbol", "strategy", "interval"):
+            value = getattr(self, name)
+            if value is not None:
+                wanted[name] = {"$eq": value}
+        if self.since is not None:
+            wanted["at"] = {"$gte": to_datetime(self.since)}
+        if self.fresh_at is not None:
+            wanted |= {"verdict": "fresh", "fresh_until": {"$gt": to_datetime(self.fresh_at)}}
+        if not self.include_open or self.fresh_at is not None:
+            wanted["confirmed"] = True
+        return wanted
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How signals did at one horizon, in percent after fees. None where no signal is that old."""
+
+    count: int
+    hit_rate: float | None
+    mean: float | None
+    median: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Performance:
+    """How the signals of one strategy, symbol, interval or month did."""
+
+    name: str
+    signals: int
+    horizons: dict[str, Outcome]
+
+
+def find_signals(database: Database[dict[str, Any]], asked: Asked, sort: Sort, limit: int) -> list[Signal]:
+    """The newest first, or the best first; of the best, those without a return yet come last."""
+    order = [(_SORTS[sort], DESCENDING), ("_id", ASCENDING)]
+    return [Signal.from_mongo(one) for one in database[SIGNALS.name].find(asked.matches()).sort(order).limit(limit)]
+
+
+def performance(
+    database: Database[dict[str, Any]], asked: Asked, by: Sequence[str], fee_percent: Decimal
+) -> list[Performance]:
+    """How confirmed signals did, the best median after a day first. A fee is paid on the way in and on the way out.
+
+    `by`: any of strategy, symbol, interval and month. Exits are left out: they end a position and have no return of
+    their own.
+    """
+    fields = ("strategy", "symbol", "interval", "at", *HORIZONS)
+    matches = asked.matches() | {"kind": {"$ne": "exit"}}
+    found = database[SIGNALS.name].find(matches, dict.fromkeys(fields, 1) | {"_id": 0}, batch_size=20_000)
+    schema = dict.fromkeys(("strategy", "symbol", "interval"), pl.String()) | dict.fromkeys(HORIZONS, pl.Float64())
+    table = pl.DataFrame(list(found), schema=schema | {"at": pl.Datetime("ms", "UTC")})
+    after_fees = pl.col(HORIZONS) - 2 * float(fee_percent)
+    named = {"month": pl.col("at").dt.strftime("%Y-%m")}
+    name = pl.concat_str([named.get(one, pl.col(one)) for one in by], separator=" ").alias("name")
+    grouped = table.select(name, after_fees).group_by("name").agg(pl.len().alias("signals"), *_figures())
+    ordered = grouped.sort("return_1d median", "name", descending=[True, False], nulls_last=True)
+    return [_performance(row) for row in ordered.iter_rows(named=True)]
+
+
+def _figures() -> list[pl.Expr]:
+    return [
+        expression.alias(f"{name} {figure}")
+        for name in HORIZONS
+        for figure, expression in (
+            ("count", pl.col(name).count()),
+            ("hit_rate", (pl.col(name) > 0).mean()),
+            ("mean", pl.col(name).mean()),
+            ("median", pl.col(name).median()),
+        )
+    ]
+
+
+def _performance(row: dict[str, Any]) -> Performance:
+    horizons = {
+        name: Outcome(*(row[f"{name} {figure}"] for figure in ("count", "hit_rate", "mean", "median")))
+        for name in HORIZONS
+    }
+    return Performance(row["name"], row["signals"], horizons)
