@@ -3,7 +3,7 @@
 import random
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -30,10 +30,15 @@ PRICES = ("open", "high", "low", "close", "volume", "quote_volume", "taker_buy_b
 
 
 @pytest.fixture
-def client(simulator: Simulator) -> Iterator[RestClient]:
-    """Knows the clock; in no hurry to give up, and without a weight limit to wait for."""
-    with connected(simulator.url) as made:
-        yield made
+def connect_to() -> Iterator[Callable[[Simulator], RestClient]]:
+    """A client of that exchange that knows its clock, hurries, and has no weight limit to wait for."""
+    with ExitStack() as ends:
+        yield lambda simulator: ends.enter_context(connected(simulator.url))
+
+
+@pytest.fixture
+def client(simulator: Simulator, connect_to: Callable[[Simulator], RestClient]) -> RestClient:
+    return connect_to(simulator)
 
 
 class Hasty(random.Random):

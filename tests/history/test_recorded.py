@@ -10,13 +10,13 @@ import pytest
 from pymongo.database import Database
 
 from pipeline.exchange.market import Market
+from pipeline.exchange.rest import RestClient
 from pipeline.history.backfill import Backfill
 from pipeline.history.listing import wanted_series
 from pipeline.simulator.handle import Simulator
 from pipeline.store.candles import CandleStore
 from pipeline.timeline import DAY, interval
 from schemas.series import SeriesKey
-from tests.history.conftest import connected
 
 RECORDED = Path(__file__).parents[3] / "shared" / "realdata"
 COLUMNS = ("open", "high", "low", "close", "volume")
@@ -31,17 +31,21 @@ COLUMNS = ("open", "high", "low", "close", "volume")
     ],
 )
 def test_what_was_recorded_is_stored_and_loaded_back_equal(
-    prepared: Database[Any], start_simulator: Callable[..., Simulator], file: str, code: str, days: int
+    prepared: Database[Any],
+    start_simulator: Callable[..., Simulator],
+    connect_to: Callable[[Simulator], RestClient],
+    file: str,
+    code: str,
+    days: int,
 ) -> None:
     path = RECORDED / file
     if not path.exists():
         pytest.skip(f"the recorded candles are not here: {path}")
     simulator = start_simulator(replay=str(path), replay_symbol="BTCUSDT", lifted_limits=True)
-    with connected(simulator.url) as client:
-        market = Market(client)
-        (series,) = wanted_series(["BTCUSDT"], [code], market.symbols(), "sim")
-        with Backfill(prepared, market) as work:
-            report = work.fill(series, days)
+    market = Market(connect_to(simulator))
+    (series,) = wanted_series(["BTCUSDT"], [code], market.symbols(), "sim")
+    with Backfill(prepared, market) as work:
+        report = work.fill(series, days)
     assert report.is_complete
     assert report.wanted > 1_000
 
