@@ -1,0 +1,357 @@
+"""Tables "From signal to verdict" and "Limits and breakers" of docs/execution.md."""
+
+from dataclasses import replace
+from decimal import Decimal
+
+import pytest
+
+from pipeline.execution import events as ev
+from pipeline.execution import risk
+from pipeline.execution.effects import JournalIntent, Place, ResetBreaker, SetLeverage, TripBreaker
+from pipeline.execution.records import AccountView, BreakerView, PositionRecord, TradingView
+from pipeline.settings import Risk
+from pipeline.timeline import DAY, MINUTE
+from tests.execution.driver import ACCOUNT, FILTERS, POLICY, PRICE, RISK, SYMBOL, Driver, T, signal
+
+UNIT = Decimal("0.1110")
+
+
+def held(side="long", units="2", **changes):
+    """A position with its plan, as the journal has it after a restart."""
+    quantity = (UNIT * Decimal(units)).quantize(Decimal("0.001"))
+    plan = PositionRecord(
+        SYMBOL,
+        quantity if side == "long" else -quantity,
+        PRICE,
+        side=side,
+        strategy="macd",
+        signal="s0",
+        unit_quantity=UNIT,
+        atr=Decimal(300),
+        last_add_price=PRICE,
+        stop_price=Decimal(59_400 if side == "long" else 60_600),
+        opened_at=T - 60_000,
+    )
+    return replace(plan, **changes)
+
+
+def decided(position=None, **changes):
+    """What became of a signal while that was held: the driver, with the order intended if there is one."""
+    driver = Driver(ready=False, positions=[position] if position else [])
+    driver.snapshot(quantity=position.quantity if position else None)
+    driver.journal()  # the stop that is missing
+    for placed in driver.got(Place):
+        driver.seen(placed.order)
+    driver(ev.SignalSeen(signal(**changes)), 1)
+    return driver
+
+
+UP, DOWN = PRICE + 300, PRICE - 300
+
+
+@pytest.mark.parametrize(
+    ("position", "changes", "leg", "quantity"),
+    [
+        (None, {"kind": "trial"}, "trial", "0.055"),
+        (None, {"kind": "entry"}, "entry", "0.222"),
+        (None, {"kind": "entry", "side": "short"}, "entry", "0.222"),
+        (held(units="0.5"), {"kind": "entry"}, "entry", "0.166"),  # what is missing to two units: 2 - 0.056 / 0.111
+        (held(units="2"), {"kind": "add", "price": UP}, "add", "0.111"),
+        (held("short"), {"kind": "add", "side": "short", "price": DOWN}, "add", "0.111"),
+        (held(units="3.5"), {"kind": "add", "price": UP}, "add", "0.056"),  # up to four
+        (held(), {"kind": "entry", "side": "short"}, "exit", "0.222"),  # closes, and does not turn round
+        (held("short"), {"kind": "entry", "side": "long"}, "exit", "0.222"),
+        (held(), {"kind": "exit"}, "exit", "0.222"),
+        (held("short"), {"kind": "exit", "side": "short"}, "exit", "0.222"),
+    ],
+)
+def test_a_signal_that_is_acted_on(position, changes, leg, quantity):
+    driver = decided(position, **changes)
+    order = driver.one(JournalIntent).order
+    assert (order.leg, order.quantity) == (leg, Decimal(quantity))
+    assert order.reduce_only is (leg == "exit")
+    assert not driver.got(Place), "nothing leaves before the intent is journaled"
+    driver.journal()
+    assert driver.one(Place).order.id == order.id
+    verdict = driver.verdict()
+    assert (verdict.verdict, verdict.orders, verdict.decision.quantity) == ("taken", (order.id,), Decimal(quantity))
+
+
+@pytest.mark.parametrize(
+    ("position", "changes", "says"),
+    [
+        (None, {"kind": "add"}, "no position to add to"),
+        (None, {"kind": "exit"}, "no position to close"),
+        (held(), {"kind": "trial"}, "past its trial"),
+        (held(), {"kind": "entry"}, "2.00 units are held"),
+        (held(), {"kind": "trial", "side": "short"}, "only an entry the other way closes it"),
+        (held(), {"kind": "add", "side": "short"}, "only an entry the other way closes it"),
+        (held(), {"kind": "exit", "side": "short"}, "only an entry the other way closes it"),
+        (held(), {"kind": "add", "price": PRICE + 299}, "an add needs an ATR"),
+        (held("short"), {"kind": "add", "side": "short", "price": UP}, "an add needs an ATR"),
+        (held(units="4"), {"kind": "add", "price": UP}, "4 is the most"),
+        (held(), {"kind": "exit", "strategy": "other"}, "belongs to macd"),
+        (held(ours=False, signal=None), {"kind": "entry"}, "somebody else holds"),
+        (None, {"atr": None}, "no ATR"),
+        (None, {"atr": Decimal("NaN")}, "no ATR"),
+        (None, {"atr": Decimal(0)}, "no ATR"),
+        (None, {"atr": Decimal("0.001")}, "smaller than a tick"),
+        (None, {"atr": Decimal(300_000)}, "liquidates"),
+    ],
+)
+def test_a_signal_that_is_skipped_says_why(position, changes, says):
+    driver = decided(position, **changes)
+    assert driver.verdict().verdict == "skipped"
+    assert says in driver.verdict().reason
+    assert not driver.got(JournalIntent)
+
+
+def test_an_old_signal_expires_and_one_from_history_is_never_fresh():
+    driver = Driver()
+    driver(ev.SignalSeen(signal(fresh_until=T)), 10)
+    assert driver.verdict().verdict == "expired"
+    driver(ev.SignalSeen(signal("s2", fresh_until=None)))
+    assert "history" in driver.verdict("s2").reason
+    assert not any(isinstance(one, JournalIntent) for one in driver.all)
+
+
+@pytest.mark.parametrize("changes", [{"confirmed": False}, {"verdict": "skipped"}])
+def test_what_is_not_confirmed_or_has_a_verdict_is_not_looked_at(changes):
+    driver = Driver()
+    assert driver(ev.SignalSeen(signal(**changes))) == []
+
+
+def test_one_decision_a_signal_ever():
+    driver = Driver()
+    driver.sent()
+    assert driver(ev.SignalSeen(signal())) == []
+    driver(ev.OrderRejected(driver.order("entry").id, -2019, "no margin"))
+    assert driver(ev.SignalSeen(signal())) == []
+
+
+def test_a_signal_waits_while_an_order_of_its_symbol_is_under_way():
+    driver = Driver()
+    order = driver.sent()
+    driver(ev.SignalSeen(signal("s2", kind="add", price=UP)))
+    assert driver.verdict("s2") is None
+    driver.last = [*driver.seen(order, "filled", order.quantity), *driver.holds(order.quantity)]
+    driver.journal()
+    driver.seen(driver.order("stop"))
+    assert driver.one(JournalIntent).order.leg == "add"
+
+
+def test_a_signal_waits_for_the_first_comparison_and_may_expire_meanwhile():
+    driver = Driver(ready=False)
+    driver(ev.SignalSeen(signal()))
+    assert driver.verdict() is None
+    driver.now = T + 60_001
+    driver(ev.Time())
+    assert driver.verdict().verdict == "expired"
+
+
+def test_signal_only_decides_the_same_and_sends_nothing():
+    quiet, busy = Driver(mode="signal-only"), Driver()
+    quiet(ev.SignalSeen(signal()), 1)
+    busy.sent()
+    assert (quiet.verdict().verdict, quiet.verdict().reason) == ("skipped", "signal-only: nothing is sent")
+    assert replace(quiet.verdict().decision, mode="auto-execute") == busy.verdict().decision
+    assert not any(isinstance(one, JournalIntent | Place) for one in quiet.all)
+
+
+def test_production_is_capped_by_its_stage():
+    driver = Driver(replace(POLICY, production=True))
+    driver(ev.SignalSeen(signal()))
+    assert "production stage 1" in driver.verdict().reason
+    driver(ev.StageSeen(2))
+    driver(ev.SignalSeen(signal("s2")))
+    assert driver.one(JournalIntent).order.quantity == Decimal("0.001")
+
+
+def limited(*events, **policy):
+    driver = Driver(replace(POLICY, **policy))
+    for event in events:
+        driver(event)
+    driver(ev.SignalSeen(signal()))
+    return driver.verdict().reason if driver.verdict() else None
+
+
+@pytest.mark.parametrize(
+    ("events", "says"),
+    [
+        ([ev.HaltSeen(halted=True, flatten=False)], "halted"),
+        ([ev.BreakersSeen((BreakerView("key", "no key", T),))], "breaker key: no key"),
+        ([ev.BreakersSeen((BreakerView("x", "why", T, symbol=SYMBOL),))], "breaker x: why"),
+        ([ev.TradingSeen(SYMBOL, TradingView(enabled=False))], "trading of BTCUSDT is off"),
+        ([ev.TradingSeen(SYMBOL, TradingView(strategies=("rsi",)))], "not among the strategies"),
+        ([ev.TradingSeen(SYMBOL, TradingView(strategies=()))], "none"),
+        ([ev.RulesSeen(SYMBOL, None, 3)], "does not trade BTCUSDT"),
+        ([ev.RulesSeen(SYMBOL, FILTERS, 5)], "leverage 5 set, not 3"),
+        ([ev.TradingSeen(SYMBOL, TradingView(leverage=7))], "leverage 3 set, not 7"),
+        ([ev.PriceSeen(SYMBOL, PRICE * Decimal("1.006"), T)], "the price moved"),
+        ([ev.PriceSeen(SYMBOL, PRICE * Decimal("0.9"), T)], "outside the exchange's band"),
+        ([ev.TradingSeen(SYMBOL, TradingView(max_position=Decimal(40)))], "the symbol's max_position"),
+    ],
+)
+def test_limits(events, says):
+    assert says in limited(*events)
+
+
+@pytest.mark.parametrize(
+    "events",
+    [
+        [ev.HaltSeen(halted=True, flatten=False), ev.HaltSeen(halted=False, flatten=False)],
+        [ev.BreakersSeen((BreakerView("x", "why", T, symbol="ETHUSDT"),))],
+        [ev.BreakersSeen((BreakerView("x", "why", T),)), ev.BreakersSeen(())],
+        [ev.TradingSeen(SYMBOL, TradingView(strategies=("macd",)))],
+        [ev.PriceSeen(SYMBOL, PRICE * Decimal("1.005"), T)],
+        [ev.PriceSeen(SYMBOL, PRICE * Decimal("0.99"), T)],  # in favour
+    ],
+)
+def test_limits_that_do_not_object(events):
+    assert limited(*events) is None
+
+
+def test_a_stale_feed_stops_and_a_feed_that_is_back_does_not():
+    driver = Driver()
+    driver(ev.SignalSeen(signal(fresh_until=T + DAY)), 91_000)
+    assert "stale data" in driver.verdict().reason
+    driver(ev.PriceSeen(SYMBOL, PRICE, driver.now))
+    driver(ev.SignalSeen(signal("s2", fresh_until=T + DAY)))
+    assert driver.one(JournalIntent)
+
+
+def test_the_most_positions_count_entries_under_way():
+    driver = Driver(replace(POLICY, risk=RISK.model_copy(update={"max_open_positions": 1})))
+    driver(ev.RulesSeen("ETHUSDT", FILTERS, 3))
+    driver(ev.PriceSeen("ETHUSDT", PRICE, T))
+    driver.sent()
+    driver(ev.SignalSeen(signal("s2", symbol="ETHUSDT")))
+    assert "1 positions are open" in driver.verdict("s2").reason
+
+
+def test_the_margin_of_entries_under_way_is_spent_already():
+    poor = AccountView(Decimal(10_000), Decimal(5_000), T, Decimal(10_000))
+    driver = Driver()
+    driver(ev.RulesSeen("ETHUSDT", FILTERS, 3))
+    driver(ev.PriceSeen("ETHUSDT", PRICE, T))
+    driver(ev.AccountSeen(replace(poor, at=driver.now)))
+    first = driver.sent()
+    driver(ev.SignalSeen(signal("s2", symbol="ETHUSDT")))
+    second = driver.one(JournalIntent).order
+    margin = (first.quantity + second.quantity) * PRICE / 3
+    assert second.quantity < first.quantity
+    assert margin <= poor.available
+
+
+def test_leverage_is_set_where_it_differs_and_nothing_is_held():
+    driver = Driver()
+    driver(ev.TradingSeen(SYMBOL, TradingView(leverage=7)))
+    assert driver.one(SetLeverage).leverage == 7
+    busy = Driver()
+    busy.sent()
+    assert busy(ev.TradingSeen(SYMBOL, TradingView(leverage=7))) == []
+
+
+# Breakers
+
+TODAY = T - T % DAY
+
+
+@pytest.mark.parametrize(
+    ("equity", "settings", "name"),
+    [
+        (9_500, RISK, "daily-loss"),
+        (9_501, RISK, None),
+        (10_300, RISK.model_copy(update={"daily_profit_percent": Decimal(3)}), "daily-profit"),
+        (10_299, RISK.model_copy(update={"daily_profit_percent": Decimal(3)}), None),
+        (99_999, RISK, None),
+    ],
+)
+def test_the_days_limits_hold_until_midnight_utc(equity, settings, name):
+    driver = Driver(replace(POLICY, risk=settings))
+    driver(ev.AccountSeen(replace(ACCOUNT, equity=Decimal(equity), at=driver.now)))
+    found = driver.got(TripBreaker)
+    assert [one.breaker.name for one in found] == ([name] if name else [])
+    if not name:
+        return
+    assert found[0].breaker.until == TODAY + DAY
+    driver(ev.AccountSeen(replace(ACCOUNT, equity=Decimal(equity), at=driver.now)))
+    assert not driver.got(TripBreaker), "said once"
+    driver(ev.SignalSeen(signal()))
+    assert driver.verdict().reason.startswith(f"breaker {name}")
+    driver.now = TODAY + DAY
+    assert [one.name for one in (driver(ev.Time()), driver.got(ResetBreaker))[1]] == [name]
+    driver(ev.Time())
+    assert not driver.got(TripBreaker), "yesterday's equity trips nothing today"
+
+
+def test_a_day_whose_start_is_not_known_trips_nothing():
+    nothing = AccountView(Decimal(1), Decimal(1), T)
+    assert risk.daily(nothing, RISK, T) is None
+    assert risk.daily(replace(nothing, day_start=Decimal(0)), RISK, T) is None
+
+
+def test_a_bad_fill_rests_the_symbol_until_midnight():
+    driver = Driver()
+    order = driver.sent()
+    driver.seen(order, "filled", order.quantity, average_price=PRICE * Decimal("1.0051"))
+    breaker = driver.one(TripBreaker).breaker
+    assert (breaker.name, breaker.symbol, breaker.until) == ("slippage:BTCUSDT", SYMBOL, TODAY + DAY)
+    assert driver.order("entry").slippage_pct == pytest.approx(0.51)
+
+
+def test_as_many_orders_as_may_leave_in_a_minute():
+    driver = Driver(replace(POLICY, risk=RISK.model_copy(update={"max_orders_per_minute": 1})))
+    driver.sent()
+    assert driver.one(TripBreaker).breaker.until == driver.now + MINUTE
+    order = driver.order("entry")
+    driver.seen(order, "filled", order.quantity)
+    driver.journal()
+    assert driver.one(Place).order.leg == "stop", "what protects is never limited"
+
+
+@pytest.mark.parametrize(("good", "bad", "trips"), [(7, 3, True), (8, 2, False), (0, 9, False), (5, 5, True)])
+def test_too_many_calls_that_fail(good, bad, trips):
+    driver = Driver()
+    for ok in [True] * good + [False] * bad:
+        driver(ev.CallCounted(ok))
+    assert ("errors" in driver.breakers()) is trips
+
+
+def test_calls_of_more_than_a_minute_ago_do_not_count():
+    driver = Driver()
+    for _ in range(9):
+        driver(ev.CallCounted(ok=False))
+    driver(ev.CallCounted(ok=False), MINUTE)
+    assert driver.breakers() == set()
+
+
+def test_a_comparison_that_fails_trips_until_one_succeeds():
+    driver = Driver()
+    driver(ev.ReconcileFailed("no answer"))
+    assert driver.one(TripBreaker).breaker.until is None
+    driver(ev.SignalSeen(signal()))
+    assert "breaker reconcile" in driver.verdict().reason
+    driver.snapshot()
+    assert driver.one(ResetBreaker).name == "reconcile"
+
+
+def test_a_breaker_is_made_longer_and_never_shorter():
+    old = BreakerView("x", "old", T, until=T + 5 * MINUTE)
+    assert risk.extended(None, old) is old
+    assert risk.extended(old, replace(old, until=T + MINUTE)) is None
+    assert risk.extended(old, replace(old, until=None, at=T + 1)) == replace(old, until=None)
+    assert risk.extended(replace(old, until=None), old) is None
+
+
+def test_the_settings_of_a_symbol_replace_the_general_ones():
+    driver = Driver()
+    driver(ev.TradingSeen(SYMBOL, TradingView(stop_atr=Decimal(3), take_profit_atr=Decimal(4))))
+    order = driver.sent()
+    assert (order.plan.stop_price, order.plan.take_profit_price) == (PRICE - 900, PRICE + 1200)
+
+
+def test_the_defaults_are_those_of_the_settings():
+    assert Risk().max_position_percent == 100
+    driver = Driver(replace(POLICY, risk=Risk()))
+    assert driver.sent().quantity * PRICE <= ACCOUNT.equity

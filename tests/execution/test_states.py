@@ -1,0 +1,116 @@
+"""Table "Order states" of docs/execution.md."""
+
+from dataclasses import replace
+from decimal import Decimal
+
+import pytest
+
+from pipeline.execution.names import client_order_id, is_ours
+from pipeline.execution.records import OrderRecord, OrderTold, PlanRecord
+from pipeline.execution.states import merged, state_of
+from schemas.orders import Leg
+
+PLAN = PlanRecord("macd", Decimal(100), Decimal(1), Decimal(1), Decimal(98), None, 60_000)
+ORDER = OrderRecord("tm-e-1", "BTCUSDT", "s1", "entry", "BUY", "MARKET", Decimal(2), 0, 0, plan=PLAN)
+STOP = replace(ORDER, leg="stop", side="SELL", algo=True, plan=None)
+TOLD = OrderTold("tm-e-1", "BTCUSDT", "BUY", "accepted", Decimal(0), 10, exchange_id=7)
+
+EARLY = ("intended", "sent", "unknown")
+FINAL = ("filled", "cancelled", "expired", "rejected")
+OPEN = ("accepted", "partially_filled")
+
+
+def after(state, told_state, *, order=ORDER, filled=0, **more):
+    told = replace(TOLD, state=told_state, filled=Decimal(filled), **more)
+    return merged(replace(order, state=state), told, 20)
+
+
+@pytest.mark.parametrize("state", EARLY)
+@pytest.mark.parametrize("told", [*OPEN, *FINAL])
+def test_whatever_the_exchange_says_first_is_taken(state, told):
+    assert after(state, told).state == told
+
+
+@pytest.mark.parametrize(
+    ("state", "told", "then"),
+    [
+        ("accepted", "partially_filled", "partially_filled"),
+        ("partially_filled", "accepted", "partially_filled"),
+        *((one, end, end) for one in OPEN for end in FINAL),
+        *((end, late, end) for end in FINAL for late in (*OPEN, *FINAL)),
+        *(("abandoned", proof, proof) for proof in (*OPEN, *FINAL)),
+    ],
+)
+def test_a_state_never_goes_back_unless_the_exchange_proves_us_wrong(state, told, then):
+    assert after(state, told, order=replace(ORDER, exchange_id=7)).state == then
+
+
+def test_a_refusal_without_a_number_is_taken_back_when_the_order_shows_up():
+    assert after("rejected", "filled", filled=2).state == "filled"
+
+
+def test_what_comes_twice_changes_nothing():
+    once = after("sent", "partially_filled", filled=1, average_price=Decimal(101))
+    assert merged(once, replace(TOLD, state="partially_filled", filled=Decimal(1)), 30) is once
+
+
+def test_fills_only_grow_and_a_late_one_is_added_to_an_ended_order():
+    two = after("sent", "filled", filled=2)
+    assert merged(two, replace(TOLD, filled=Decimal(1)), 30).filled == 2
+    ended = after("sent", "expired", filled=1)
+    assert merged(ended, replace(TOLD, filled=Decimal(2), state="filled"), 30).filled == 2
+
+
+def test_a_word_that_is_new_means_that_the_order_is_there():
+    assert state_of("SOMETHING_NEW") is None
+    assert after("sent", None).state == "accepted"
+    assert after("sent", None, filled=1).state == "partially_filled"
+
+
+@pytest.mark.parametrize(
+    ("word", "state"),
+    [
+        ("NEW", "accepted"),
+        ("PARTIALLY_FILLED", "partially_filled"),
+        ("FILLED", "filled"),
+        ("CANCELED", "cancelled"),
+        ("EXPIRED", "expired"),
+        ("EXPIRED_IN_MATCH", "expired"),
+        ("REJECTED", "rejected"),
+        ("TRIGGERING", "accepted"),
+        ("TRIGGERED", "partially_filled"),
+        ("FINISHED", "filled"),
+    ],
+)
+def test_the_exchanges_words(word, state):
+    assert state_of(word) == state
+
+
+def test_the_order_that_a_conditional_order_placed_speaks_of_the_fill_only():
+    standing = replace(STOP, state="accepted", exchange_id=5)
+    fired = merged(standing, replace(TOLD, state="accepted", exchange_id=9, algo=False), 20)
+    assert (fired.state, fired.exchange_id) == ("partially_filled", 9)
+    assert merged(fired, replace(TOLD, state="filled", filled=Decimal(2), exchange_id=9), 30).state == "filled"
+
+
+def test_a_second_copy_of_a_stop_that_arrives_when_the_first_has_ended_is_followed():
+    ended = replace(STOP, state="cancelled", exchange_id=5, seen_at=10)
+    again = merged(ended, replace(TOLD, algo=True, exchange_id=6, at=11), 20)
+    assert (again.state, again.exchange_id) == ("accepted", 6)
+    late_news_of_the_first = replace(TOLD, algo=True, exchange_id=5, state="cancelled", at=10)
+    assert merged(again, late_news_of_the_first, 30) is again
+
+
+@pytest.mark.parametrize(("side", "price", "worse"), [("BUY", 101, 1.0), ("BUY", 99, -1.0), ("SELL", 99, 1.0)])
+def test_slippage_is_positive_where_the_fill_is_worse(side, price, worse):
+    order = replace(ORDER, side=side)
+    assert after("sent", "filled", order=order, filled=2, average_price=Decimal(price)).slippage_pct == worse
+
+
+def test_ids_are_the_same_for_the_same_decision_and_the_exchange_takes_them():
+    legs: list[Leg] = ["trial", "entry", "add", "exit", "stop", "take_profit", "flatten"]
+    ids = {client_order_id(env, name, leg, n) for env in "ab" for name in ("s1", "s2") for leg in legs for n in (0, 1)}
+    assert len(ids) == 2 * 2 * len(legs) * 2
+    assert client_order_id("a", "s1", "entry") == client_order_id("a", "s1", "entry")
+    allowed = set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789.:/_-")
+    assert all(1 <= len(one) <= 36 and set(one) <= allowed and is_ours(one) for one in ids)
