@@ -41,11 +41,11 @@ def tell(db: Database[Any], mongo_uri: str, home: Path, monkeypatch: pytest.Monk
 
 @pytest.fixture
 def four(db: Database[Any], tell: Tell, signal_document: Make) -> None:
-    """Signals of two symbols and strategies; one of them fresh, one on the open candle."""
-    soon = datetime.now(UTC) + timedelta(minutes=4)
+    """Signals of two symbols and strategies; one of them fresh, one not any more, one on the open candle."""
+    gone, soon = (datetime.now(UTC) + timedelta(minutes=minutes) for minutes in (-4, 4))
     db.signals.insert_many(
         [
-            signal_document(HOUR_AGO - 3 * DAY, return_pct=4.0, return_1h=1.0, return_1d=3.0),
+            signal_document(HOUR_AGO - 3 * DAY, return_pct=4.0, verdict="fresh", fresh_until=gone),
             signal_document(HOUR_AGO - HOUR, strategy="bollinger", return_pct=-2.0, return_1h=-1.0),
             signal_document(HOUR_AGO, symbol="ETHUSDT", side="short", verdict="fresh", fresh_until=soon),
             signal_document(HOUR_AGO + HOUR, symbol="ETHUSDT", confirmed=False),
