@@ -36,6 +36,7 @@ MODULES = (
     "account",
     "trading",
     "backup",
+    "alive",
 )
 """In the order of `tidemark --help`."""
 

@@ -1,5 +1,6 @@
 """`tidemark db`: the embedded database by hand: start it, stop it, look at it, get its address."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -83,6 +84,34 @@ def uri(
         print_json({"uri": shown, "database": settings.database})
     else:
         typer.echo(shown)
+
+
+@app.command(epilog="Example: [bold]tidemark db initiate --admin-password-file /run/secrets/mongo_root_password[/bold]")
+def initiate(
+    *,
+    admin: Annotated[str, typer.Option(help="Who may make replica sets and users.")] = "root",
+    admin_password_file: Annotated[
+        Path, typer.Option(exists=True, dir_okay=False, help="The file that holds that user's password.")
+    ],
+    patience: Annotated[float, typer.Option(min=0, help="Seconds to wait for servers that still start.")] = 120,
+    as_json: Json = False,
+) -> None:
+    """Make servers of your own ready: the replica set and the user that TIDEMARK_MONGO_URI names. May be run again."""
+    from pipeline.cli.wiring import begin  # noqa: PLC0415
+    from pipeline.errors import UsageError  # noqa: PLC0415
+    from pipeline.store.initiate import Administrator  # noqa: PLC0415
+    from pipeline.store.initiate import initiate as make  # noqa: PLC0415
+
+    settings = begin()
+    if settings.mongo_uri is None:
+        raise UsageError("TIDEMARK_MONGO_URI is not set; the embedded database needs none of this.")
+    administrator = Administrator(admin, admin_password_file.read_text(encoding="utf-8").strip())
+    made = make(settings.mongo_uri.get_secret_value(), administrator, settings.database, patience=patience)
+    facts = {"replica_set": made.replica_set, "members": made.members, "user": made.user, "database": settings.database}
+    if as_json:
+        print_json(facts)
+    else:
+        typer.echo(f"{made.user} may use {settings.database} on {made.replica_set} ({', '.join(made.members)}).")
 
 
 def _settings_of_embedded(wish: str) -> "Settings":

@@ -36,8 +36,11 @@ Examples:
 def live(
     shard: Annotated[str, typer.Option(help="Which share of the series: NUMBER/OF.")] = "1/1",
     metrics_port: Annotated[
-        int | None, typer.Option(min=0, max=65535, help="Serve Prometheus metrics on this local port.")
+        int | None, typer.Option(min=0, max=65535, help="Serve Prometheus metrics on this port.")
     ] = None,
+    metrics_host: Annotated[
+        str, typer.Option(help="The address they are served on; nothing but this machine reaches the usual one.")
+    ] = "127.0.0.1",
     plain: Annotated[bool, typer.Option("--plain", help="Log lines instead of a table.")] = False,
 ) -> None:
     """Keep the watched series current: every candle, open and closed, as it happens."""
@@ -52,11 +55,11 @@ def live(
     settings = begin()
     shown = Console().is_terminal and not plain
     with running(settings) as uri, client_of(settings) as client:
-        asyncio.run(_live(settings, uri, client, share, metrics_port, shown=shown))
+        asyncio.run(_live(settings, uri, client, share, (metrics_host, metrics_port), shown=shown))
 
 
 async def _live(
-    settings: "Settings", uri: str, client: "RestClient", share: Any, metrics_port: int | None, *, shown: bool
+    settings: "Settings", uri: str, client: "RestClient", share: Any, metrics: tuple[str, int | None], *, shown: bool
 ) -> None:
     from pipeline.store import connect  # noqa: PLC0415
     from pipeline.store.prepare import prepare  # noqa: PLC0415
@@ -73,7 +76,7 @@ async def _live(
             prepare(database)
             with (
                 _ingester(settings, client, database, asynchronous[settings.database], share) as ingester,
-                _metrics(ingester.figures.registry, metrics_port),
+                _metrics(ingester.figures.registry, *metrics),
                 _shown(ingester, loop, shown=shown),
             ):
                 await ingester.run(stop)
@@ -151,7 +154,7 @@ def _stream_names(settings: "Settings", listed: "Listed") -> "StreamName":
 
 
 @contextlib.contextmanager
-def _metrics(registry: "CollectorRegistry", port: int | None) -> Iterator[None]:
+def _metrics(registry: "CollectorRegistry", host: str, port: int | None) -> Iterator[None]:
     if port is None:
         yield
         return
@@ -160,10 +163,10 @@ def _metrics(registry: "CollectorRegistry", port: int | None) -> Iterator[None]:
     from pipeline.errors import AttentionError  # noqa: PLC0415
 
     try:
-        server, thread = start_http_server(port, addr="127.0.0.1", registry=registry)
+        server, thread = start_http_server(port, addr=host, registry=registry)
     except OSError as error:
-        raise AttentionError(f"metrics cannot be served on port {port}: {error.strerror}. Choose another") from None
-    typer.echo(f"metrics: http://127.0.0.1:{server.server_port}/metrics", err=True)
+        raise AttentionError(f"metrics cannot be served on {host}:{port}: {error.strerror}. Choose another") from None
+    typer.echo(f"metrics: http://{host}:{server.server_port}/metrics", err=True)
     try:
         yield
     finally:
