@@ -17,6 +17,9 @@ from pipeline.timeline import Interval, interval
 from schemas.series import SeriesKey
 from schemas.signals import Kind
 
+SIZED_BY: Final = "atr"
+"""The executor sizes by it, so every signal brings it along."""
+
 STRENGTH_COLUMNS: Final = ("open", "close", "atr")
 
 
@@ -56,7 +59,7 @@ def findings(
     rows = np.asarray(chosen, dtype=np.intp)
     strengths = _strengths(columns, codes, rows).tolist()
     prices = columns["close"][rows].tolist()
-    seen = list(_snapshots(strategy.needs, columns, rows))
+    seen = list(_snapshots(dict.fromkeys((*strategy.needs, SIZED_BY)), columns, rows))
     times = _opened(step, numbers[rows])
     found: list[Finding] = []
     for place, code in enumerate(codes[rows].tolist()):
@@ -90,7 +93,7 @@ def _strengths(columns: Prices, codes: Codes, rows: npt.NDArray[np.intp]) -> Flo
 
 
 def _snapshots(names: Iterable[str], columns: Prices, rows: npt.NDArray[np.intp]) -> Iterable[dict[str, float]]:
-    """The columns the strategy read, at each row; without those that are not known there."""
+    """These columns at each row; without those that are not known there."""
     listed = tuple(names)
     for values in zip(*(columns[name][rows].tolist() for name in listed), strict=True):
         yield {name: value for name, value in zip(listed, values, strict=True) if value == value}  # noqa: PLR0124 - NaN is not itself

@@ -44,7 +44,7 @@ class Signal(Document):
     at: datetime = Field(description="when the candle closed: the earliest moment anyone could have known")
     price: float = Field(gt=0, description="the close")
     strength: float = Field(ge=0, le=1, description="how far the candle went the signal's way, in ATR, at most 1")
-    indicators: dict[str, float] = Field(description="the columns the strategy read, at that candle")
+    indicators: dict[str, float] = Field(description="the columns the strategy read, and the ATR, at that candle")
     settings: str = Field(description="names the periods and parameters it was computed with")
     source: Literal["live", "history"]
     confirmed: bool = Field(description="False while the candle is open; only a confirmed signal is ever acted on")

@@ -474,7 +474,7 @@ def test_a_column_holds_what_its_name_says_whatever_averages_are_asked_for(house
     same(before, house.indicators())
     one = house.db["signals"].find_one()
     assert one is not None
-    assert set(one["indicators"]) == {"close", "sma50"}
+    assert set(one["indicators"]) == {"close", "sma50", "atr"}
 
 
 # --- failures ------------------------------------------------------------------------------------------------------
