@@ -196,7 +196,7 @@ class Core:
     def _decide_waiting(self, now: int) -> None:
         for signal in sorted(self._waiting.values(), key=lambda one: (one.at, one.id)):
             late = signal.fresh_until is None or now > signal.fresh_until
-            if late or (self.ready and self._account and not self._ledger.busy(signal.symbol)):
+            if late or (self.ready and self._account and not self._ledger.busy(signal.symbol, now)):
                 self._decide(signal, now)
 
     def _decide(self, signal: SignalView, now: int) -> None:
@@ -208,9 +208,7 @@ class Core:
                 self._verdict(WriteVerdict(signal.id, "skipped", reason))
             case Open(_, decision) | Close(_, decision) if self._ledger.mode == "signal-only":
                 self._verdict(WriteVerdict(signal.id, "skipped", "signal-only: nothing is sent", decision))
-            case Open(order, decision) | Close(order, decision) if self._ledger.may(
-                signal.symbol, "decide", now, _DECIDE_AGAIN
-            ):
+            case Open(order, decision) | Close(order, decision):
                 del self._waiting[signal.id]
                 self._decisions[order.id] = decision
                 self._ledger.intend(order)
@@ -275,6 +273,7 @@ class Core:
         self._ledger.warn("the journal refused an order", f"{order.id} ({order.leg} {order.symbol}): {event.reason}")
         if order.leg in ENTERING or order.leg == "exit":
             self._ledger.forget(order)
+            self._ledger.hold(order.symbol, "decide", now + _DECIDE_AGAIN)
             return
         self._ledger.unjournaled.discard(order.id)
         self._ledger.send(order, now)
@@ -304,6 +303,7 @@ class Core:
 
     def _time(self, now: int) -> None:
         self._breakers.time(now)
+        self._ledger.prune(now)
         if now >= self._reconcile_at:
             self._reconcile("every minute" if self.ready else "start", now)
 

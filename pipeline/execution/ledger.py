@@ -5,6 +5,7 @@ nothing; what it changes, it journals.
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
+from typing import Final
 
 from pipeline.execution.doubt import Doubt, sent
 from pipeline.execution.effects import Effect, JournalIntent, JournalOrder, JournalPosition, Notify, Place
@@ -20,7 +21,10 @@ from pipeline.execution.records import (
     PositionRecord,
     flat,
 )
+from pipeline.timeline import MINUTE
 from schemas.orders import Leg, State
+
+_REMEMBERED: Final = 10 * MINUTE
 
 
 @dataclass(slots=True)
@@ -61,10 +65,10 @@ class Ledger:
             if one.symbol == symbol and one.unsettled and (not legs or one.leg in legs)
         ]
 
-    def busy(self, symbol: str) -> bool:
+    def busy(self, symbol: str, now: int) -> bool:
         """Whether something is under way that a new decision would have to wait for."""
         position = self.position(symbol)
-        if not position.settled or position.closing:
+        if not position.settled or position.closing or now < self.not_before.get((symbol, "decide"), 0):
             return True
         return any(_occupies(one) or not position.exposed for one in self.unsettled(symbol))
 
@@ -75,8 +79,8 @@ class Ledger:
 
     def reserved(self, since: int) -> Decimal:
         """Margin of entries that were sent after the account was last told."""
-        news = (one for one in self.orders.values() if one.leg in ENTERING and one.created_at >= since and one.plan)
-        return sum((self._margin(one) for one in news), ZERO)
+        news = (one for one in self.orders.values() if one.leg in ENTERING and one.created_at >= since)
+        return sum((self._margin(one) for one in news if one.state not in {"rejected", "abandoned"}), ZERO)
 
     def _margin(self, order: OrderRecord) -> Decimal:
         leverage = self.market(order.symbol).leverage or 1
@@ -158,6 +162,13 @@ class Ledger:
             loaded = replace(one, as_of=0, entered_at=0, reduced_at=0)
             self.positions[one.symbol] = self._journaled[one.symbol] = loaded
         self.touched.update(self.symbols())
+
+    def prune(self, now: int) -> None:
+        """Forget what has been settled for long: it can have no news that a snapshot would not tell."""
+        for one in [one for one in self.orders.values() if not one.unsettled and one.updated_at < now - _REMEMBERED]:
+            del self.orders[one.id]
+        for what in [what for what, until in self.not_before.items() if until < now - _REMEMBERED]:
+            del self.not_before[what]
 
     def symbols(self) -> Iterator[str]:
         """Every symbol with a position or an order in memory."""

@@ -1,0 +1,473 @@
+"""Tables "Outcome of a request" and "Refusals" of docs/execution.md."""
+
+from dataclasses import replace
+from decimal import Decimal
+from itertools import pairwise
+
+import pytest
+
+from pipeline.execution import events as ev
+from pipeline.execution.effects import (
+    Cancel,
+    JournalIntent,
+    JournalOrder,
+    JournalPosition,
+    Notify,
+    Place,
+    Query,
+    QueryFills,
+    QueryPositions,
+    Reconcile,
+    WriteVerdict,
+)
+from pipeline.execution.outcomes import Reaction, reaction
+from pipeline.execution.records import PositionTold, TradeTold
+from pipeline.timeline import SECOND
+from tests.execution.driver import POLICY, PRICE, SYMBOL, Driver, T, signal
+
+GONE = POLICY.surely_gone
+FLAT = PositionTold(SYMBOL, Decimal(0), Decimal(0))
+
+
+def trade(order, quantity, number=77, side=None, at=None):
+    return TradeTold(number, side or order.side, Decimal(quantity), PRICE, Decimal("0.1"), Decimal(2), at or T + 5)
+
+
+def lost(driver, order):
+    """The answer was lost, and the exchange does not know the id for as long as a copy could still arrive."""
+    driver(ev.OrderUnknown(order.id, "timeout"), 1)
+    driver.wait(GONE)
+    driver(ev.OrderNotFound(order.id, driver.now))
+    driver.wait(5 * SECOND)
+
+
+# The protocol
+
+
+def test_an_order_leaves_only_after_its_intent_is_journaled_and_only_once():
+    driver = Driver()
+    driver(ev.SignalSeen(signal()))
+    order = driver.one(JournalIntent).order
+    assert order.state == "intended"
+    assert not driver.wait(3 * SECOND, 500) or not driver.got(Place)
+    driver(ev.IntentJournaled(order.id))
+    assert [type(one) for one in driver.last] == [Place, JournalOrder, WriteVerdict]
+    assert driver(ev.IntentJournaled(order.id)) == []
+
+
+@pytest.mark.parametrize(
+    ("event", "later", "says"),
+    [
+        (None, 60_001, "not fresh any more"),
+        (ev.HaltSeen(halted=True, flatten=False), 1, "halted"),
+        (ev.ModeSeen("signal-only"), 1, "the mode was changed"),
+    ],
+)
+def test_what_changed_while_the_journal_wrote_keeps_an_entry_from_leaving(event, later, says):
+    driver = Driver()
+    driver(ev.SignalSeen(signal()))
+    order = driver.one(JournalIntent).order
+    if event:
+        driver(event)
+    driver(ev.IntentJournaled(order.id), later)
+    assert not driver.got(Place)
+    assert (driver.state("entry"), driver.verdict().verdict) == ("abandoned", "skipped")
+    assert says in driver.verdict().reason
+    assert isinstance(driver.last[0], WriteVerdict), "the verdict is durable before the order is final"
+
+
+def test_an_intent_that_exists_already_is_not_sent():
+    driver = Driver()
+    driver(ev.SignalSeen(signal()))
+    order = driver.one(JournalIntent).order
+    driver(ev.IntentRefused(order.id, exists=True, reason="duplicate key"))
+    assert (driver.verdict().verdict, driver.verdict().orders) == ("taken", (order.id,))
+    assert driver(ev.IntentJournaled(order.id)) == []
+    driver(ev.SignalSeen(signal()))
+    assert driver.wait(2 * SECOND) == []
+
+
+def test_without_the_journal_an_entry_is_not_sent_and_its_signal_is_decided_again_while_fresh():
+    driver = Driver()
+    driver(ev.SignalSeen(signal()))
+    driver(ev.IntentRefused(driver.one(JournalIntent).order.id, exists=False, reason="no server"))
+    assert not driver.got(Place)
+    driver(ev.SignalSeen(signal()), 2 * SECOND)
+    assert driver.one(JournalIntent)
+
+
+def test_without_the_journal_a_stop_is_sent_all_the_same():
+    driver = Driver()
+    driver.filled()
+    driver(ev.IntentRefused(driver.order("stop").id, exists=False, reason="no server"))
+    assert driver.one(Place).order.leg == "stop"
+
+
+def test_the_position_is_journaled_before_the_order_that_made_it():
+    driver = Driver()
+    order = driver.sent()
+    driver.seen(order, "filled", order.quantity)
+    kinds = [type(one) for one in driver.last]
+    assert kinds.index(JournalPosition) < kinds.index(JournalOrder)
+
+
+# Unknown
+
+
+@pytest.mark.parametrize("unknown", ["told", "silence"])
+def test_an_entry_that_is_unknown_is_asked_for_and_never_sent_again(unknown):
+    driver = Driver()
+    order = driver.sent()
+    if unknown == "told":
+        driver(ev.OrderUnknown(order.id, "timeout"))
+    driver.wait(40 * SECOND)
+    assert driver.state("entry") == "unknown"
+    assert {one.order.id for one in driver.got(Query)} == {order.id}
+    assert driver.got(QueryPositions), "it may have opened something that needs a stop"
+    assert not driver.got(Place)
+
+
+def test_questions_come_soon_at_first_and_then_less_often():
+    driver = Driver()
+    order = driver.sent()
+    driver(ev.OrderUnknown(order.id, "timeout"))
+    asked = [driver.now for _ in range(0, 30 * SECOND, 50) if driver(ev.Time(), 50) and driver.got(Query)]
+    gaps = [later - earlier for earlier, later in pairwise(asked)]
+    assert gaps[:4] == [250, 500, 1000, 2000]
+    assert set(gaps[5:]) == {4000}
+
+
+def test_found_by_query_it_is_followed():
+    driver = Driver()
+    order = driver.sent()
+    driver(ev.OrderUnknown(order.id, "timeout"))
+    driver(ev.OrderSeen(driver.told(order, "filled", order.quantity), "query"))
+    assert driver.state("entry") == "filled"
+    assert driver.one(JournalIntent).order.leg == "stop"
+
+
+def test_not_found_proves_nothing_while_a_copy_can_still_arrive():
+    driver = Driver()
+    order = driver.sent()
+    driver(ev.OrderUnknown(order.id, "timeout"))
+    gone_at = driver.now + GONE
+    driver(ev.OrderNotFound(order.id, gone_at - 1), 30 * SECOND)
+    driver(ev.Time())
+    assert driver.got(Query)
+    assert not driver.got(QueryFills)
+    assert driver.state("entry") == "unknown"
+    driver(ev.OrderNotFound(order.id, gone_at))
+    driver.wait(5 * SECOND)
+    assert driver.got(QueryFills)
+    assert driver.got(QueryPositions)
+
+
+@pytest.mark.parametrize("first", ["fills", "position"])
+def test_an_entry_is_given_up_only_when_query_trades_and_position_agree(first):
+    driver = Driver()
+    order = driver.sent()
+    lost(driver, order)
+    answers = {
+        "fills": ev.FillsSeen(SYMBOL, (), order.created_at - SECOND, driver.now),
+        "position": ev.PositionsSeen((FLAT,), driver.now, "query"),
+    }
+    driver(answers.pop(first))
+    assert driver.state("entry") == "unknown"
+    driver(*answers.values())
+    assert driver.state("entry") == "abandoned"
+    assert not any(isinstance(one, Place) for one in driver.wait(60 * SECOND)), "a late entry is worse than none"
+
+
+def test_trades_of_an_earlier_question_or_an_earlier_time_prove_nothing():
+    driver = Driver()
+    order = driver.sent()
+    lost(driver, order)
+    driver(ev.FillsSeen(SYMBOL, (), order.created_at + 1, driver.now))
+    driver(ev.FillsSeen(SYMBOL, (), order.created_at - SECOND, driver.now - 60 * SECOND))
+    driver(ev.PositionsSeen((FLAT,), driver.now, "query"))
+    assert driver.state("entry") == "unknown"
+
+
+@pytest.mark.parametrize(("quantity", "state"), [("0.222", "filled"), ("0.1", "expired")])
+def test_trades_that_nobody_else_claims_are_its_own(quantity, state):
+    driver = Driver()
+    order = driver.sent()
+    lost(driver, order)
+    driver(ev.PositionsSeen((replace(FLAT, quantity=Decimal(quantity)),), driver.now, "query"))
+    driver(ev.FillsSeen(SYMBOL, (trade(order, quantity),), order.created_at - SECOND, driver.now))
+    kept = driver.order("entry")
+    assert (kept.state, kept.filled, kept.exchange_id) == (state, Decimal(quantity), 77)
+
+
+@pytest.mark.parametrize(
+    "foreign",
+    [
+        {"side": "SELL"},
+        {"quantity": "0.223"},  # more than was asked for
+        {"at": T - 10 * SECOND},
+    ],
+)
+def test_trades_that_cannot_be_its_own_are_not_taken(foreign):
+    driver = Driver()
+    order = driver.sent()
+    lost(driver, order)
+    driver(ev.PositionsSeen((FLAT,), driver.now, "query"))
+    found = trade(order, **({"quantity": "0.1"} | foreign))
+    driver(ev.FillsSeen(SYMBOL, (found,), order.created_at - SECOND, driver.now))
+    assert driver.state("entry") == "abandoned"
+
+
+def test_a_position_that_moved_its_way_is_its_doing():
+    driver = Driver()
+    order = driver.sent()
+    lost(driver, order)
+    driver(ev.FillsSeen(SYMBOL, (), order.created_at - SECOND, driver.now))
+    driver(ev.PositionsSeen((replace(FLAT, quantity=order.quantity),), driver.now, "query"))
+    assert (driver.state("entry"), driver.order("entry").filled) == ("filled", order.quantity)
+    assert driver.position().stop_price == Decimal(59_400)
+
+
+def test_a_stop_that_is_unknown_is_asked_for_and_sent_again_under_the_same_id():
+    driver = Driver()
+    driver.filled()
+    driver.journal()
+    stop = driver.one(Place).order
+    driver(ev.OrderUnknown(stop.id, "timeout"))
+    driver.wait(SECOND)
+    assert driver.got(Query)
+    driver(ev.OrderNotFound(stop.id, driver.now))
+    assert driver.one(Place).order.id == stop.id
+    assert driver.order("stop").attempts == 2
+
+
+def test_a_stop_that_is_unknown_and_not_needed_any_more_is_given_up():
+    driver = Driver()
+    order = driver.filled()
+    driver.journal()
+    stop = driver.one(Place).order
+    driver(ev.OrderUnknown(stop.id, "timeout"))
+    driver.holds(0)
+    driver(ev.OrderNotFound(stop.id, driver.now))
+    assert driver.state("stop") == "unknown"
+    driver(ev.OrderNotFound(stop.id, driver.now + GONE), GONE)
+    assert driver.state("stop") == "abandoned"
+    assert order.quantity
+
+
+def test_a_close_that_is_unknown_is_proven_absent_before_there_is_another():
+    driver = Driver()
+    held = driver.protected().quantity
+    driver(ev.HaltSeen(halted=True, flatten=True))
+    driver.journal()
+    close = driver.one(Place).order
+    lost(driver, close)
+    assert not driver.got(JournalIntent)
+    driver(ev.FillsSeen(SYMBOL, (), close.created_at - SECOND, driver.now))
+    driver.holds(held, by="query")
+    assert driver.core.order(close.id).state == "abandoned"
+    again = driver.one(JournalIntent).order
+    assert (again.leg, again.quantity) == ("flatten", held)
+    assert again.id != close.id
+
+
+# Failed for sure
+
+
+def test_an_entry_that_surely_did_not_arrive_is_sent_again_after_200_400_and_800_ms_then_given_up():
+    driver = Driver()
+    order = driver.sent()
+    pauses = []
+    for _ in range(3):
+        driver(ev.OrderFailed(order.id, "overloaded"))
+        failed_at = driver.now
+        assert not driver.got(Place)
+        while not driver.got(Place):
+            driver(ev.Time(), 10)
+        pauses.append(driver.now - failed_at)
+    assert pauses == [200, 400, 800]
+    driver(ev.OrderFailed(order.id, "overloaded"))
+    assert driver.state("entry") == "abandoned"
+
+
+@pytest.mark.parametrize("event", [ev.HaltSeen(halted=True, flatten=False), ev.ModeSeen("signal-only")])
+def test_an_entry_is_not_sent_again_when_nothing_may_be_opened_any_more(event):
+    driver = Driver()
+    order = driver.sent()
+    driver(ev.OrderFailed(order.id, "overloaded"))
+    driver(event)
+    assert not [one for one in driver.wait(5 * SECOND) if isinstance(one, Place)]
+    assert driver.state("entry") == "abandoned"
+
+
+def test_an_entry_that_would_be_late_is_not_sent_again():
+    driver = Driver()
+    order = driver.sent()
+    driver(ev.OrderFailed(order.id, "rate limit", until=T + 61 * SECOND))
+    assert driver.state("entry") == "abandoned"
+
+
+def test_nothing_is_sent_again_before_the_exchange_allows_it():
+    driver = Driver()
+    order = driver.sent()
+    driver(ev.OrderFailed(order.id, "rate limit", until=T + 30 * SECOND))
+    assert not [one for one in driver.wait(29 * SECOND) if isinstance(one, Place)]
+    assert [one for one in driver.wait(2 * SECOND) if isinstance(one, Place)]
+
+
+def test_a_stop_that_surely_did_not_arrive_is_sent_again_for_as_long_as_something_is_held():
+    driver = Driver(replace(POLICY, risk=POLICY.risk.model_copy(update={"unprotected_seconds": 1000})))
+    driver.filled()
+    driver.journal()
+    stop = driver.one(Place).order
+    for _ in range(20):
+        driver(ev.OrderFailed(stop.id, "overloaded"))
+        driver.wait(2 * SECOND + 250)
+        assert driver.one(Place).order.id == stop.id
+    driver(ev.OrderFailed(stop.id, "overloaded"))
+    driver.holds(0)
+    driver.wait(3 * SECOND)
+    assert not driver.got(Place)
+    assert driver.state("stop") == "abandoned"
+
+
+# Refusals
+
+ENTRY_REFUSALS = [
+    *((code, None) for code in (-2010, -2018, -2019, -2025, -4016, -4024, -4045, -4131, -5021, -5022, -9999)),
+    *(
+        (code, "refused:BTCUSDT")
+        for code in (
+            -1102, -1106, -1111, -1115, -1116, -1117, -1121, -1130,
+            -4003, -4004, -4005, -4014, -4015, -4023, -4120, -4164,
+        )
+    ),
+    *((code, "key") for code in (-1022, -2014, -2015)),
+    (-4061, "position-mode"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("code", "breaker"), ENTRY_REFUSALS)
+def test_an_entry_that_is_refused_is_over_and_what_a_person_must_mend_trips(code, breaker):
+    driver = Driver()
+    order = driver.sent()
+    driver(ev.OrderRejected(order.id, code, "because"))
+    assert (driver.state("entry"), driver.order("entry").error_code) == ("rejected", code)
+    assert driver.breakers() == ({breaker} if breaker else set())
+    assert any(f"{code} because" in one.text for one in driver.got(Notify))
+    assert not [one for one in driver.wait(30 * SECOND) if isinstance(one, Place)]
+
+
+@pytest.mark.parametrize("code", [-1003, -1008, -1015, -1021, -5028])
+def test_a_refusal_that_passes_is_waited_out(code):
+    driver = Driver()
+    order = driver.sent()
+    driver(ev.OrderRejected(order.id, code, "later"))
+    driver.wait(SECOND)
+    assert driver.one(Place).order.id == order.id
+
+
+def test_an_id_that_exists_is_asked_for():
+    driver = Driver()
+    order = driver.sent()
+    driver(ev.OrderRejected(order.id, -4116, "duplicated"))
+    driver.wait(SECOND)
+    assert driver.got(Query)
+    assert not driver.got(Place)
+
+
+@pytest.mark.parametrize("code", [-2022, -4118])
+def test_nothing_to_reduce_asks_for_the_position(code):
+    driver = Driver()
+    driver.protected()
+    driver(ev.HaltSeen(halted=True, flatten=True))
+    driver.journal()
+    driver(ev.OrderRejected(driver.order("flatten").id, code, "refused"))
+    assert driver.one(QueryPositions)
+
+
+def test_a_close_that_is_refused_is_tried_again_after_a_second():
+    driver = Driver()
+    driver.protected()
+    driver(ev.HaltSeen(halted=True, flatten=True))
+    driver.journal()
+    driver(ev.OrderRejected(driver.order("flatten").id, -4131, "nobody to trade with"))
+    assert not driver.got(JournalIntent)
+    driver.wait(SECOND)
+    assert driver.one(JournalIntent).order.leg == "flatten"
+    assert not driver.got(Cancel), "its stop stays"
+
+
+@pytest.mark.parametrize("code", [-2021, -4142, -4045, -1111, -2019, -2015, -9999])
+def test_a_closing_stop_that_is_refused_closes_the_position(code):
+    driver = Driver()
+    held = driver.filled().quantity
+    driver.journal()
+    driver(ev.OrderRejected(driver.order("stop").id, code, "refused"))
+    close = driver.one(JournalIntent).order
+    assert (close.leg, close.side, close.quantity, close.reduce_only) == ("flatten", "SELL", held, True)
+
+
+@pytest.mark.parametrize(("code", "asks"), [(-4130, Reconcile), (-2022, QueryPositions)])
+def test_a_closing_stop_that_is_refused_because_we_do_not_know_enough_asks_first(code, asks):
+    driver = Driver()
+    driver.filled()
+    driver.journal()
+    driver(ev.OrderRejected(driver.order("stop").id, code, "refused"))
+    assert driver.one(asks)
+    assert driver.position().closing is None
+    driver.wait(SECOND)
+    assert driver.one(JournalIntent).order.leg == "stop"
+
+
+def test_a_take_profit_that_is_reached_already_closes_and_another_refusal_does_not():
+    policy = replace(POLICY, risk=POLICY.risk.model_copy(update={"take_profit_atr": Decimal(3)}))
+    for code, closes in ((-2021, True), (-4045, False)):
+        driver = Driver(policy)
+        driver.filled()
+        driver.journal()
+        driver.seen(driver.order("stop"))
+        driver(ev.OrderRejected(driver.order("take_profit").id, code, "refused"))
+        assert bool(driver.position().closing) is closes
+        if not closes:
+            assert not [one for one in driver.wait(29 * SECOND) if isinstance(one, JournalIntent)]
+            assert [one for one in driver.wait(2 * SECOND) if isinstance(one, JournalIntent)]
+
+
+def test_a_late_refusal_of_an_order_that_is_known_changes_nothing():
+    driver = Driver()
+    order = driver.sent()
+    driver.seen(order, "filled", order.quantity)
+    driver(ev.OrderRejected(order.id, -2010, "late"))
+    driver(ev.OrderUnknown(order.id, "late"))
+    driver(ev.OrderFailed(order.id, "late"))
+    driver(ev.OrderNotFound(order.id, driver.now + 60 * SECOND))
+    assert driver.state("entry") == "filled"
+
+
+def test_a_cancel_that_fails_asks_and_tries_again():
+    driver = Driver()
+    order = driver.protected()
+    driver.holds(0)
+    stop = driver.one(Cancel).order
+    driver(ev.CancelFailed(stop.id, "-2011"))
+    assert driver.one(Query).order.id == stop.id
+    driver.wait(3 * SECOND)
+    assert driver.one(Cancel).order.id == stop.id
+    driver.seen(stop, "cancelled")
+    assert driver.position().signal is None
+    assert order.id
+
+
+def test_every_code_of_the_table_has_its_word():
+    assert reaction(-4116) is Reaction.EXISTS
+    assert reaction(-123456) is Reaction.GIVE_UP
+
+
+def test_fee_profit_and_average_come_from_the_trades():
+    driver = Driver()
+    order = driver.filled()
+    trades = (trade(order, "0.1", 100), trade(order, "0.122", 100))
+    driver(ev.FillsSeen(SYMBOL, trades, order.created_at, driver.now))
+    kept = driver.order("entry")
+    assert (kept.fee, kept.realized, kept.average_price) == (Decimal("0.2"), Decimal(4), PRICE)
+    assert driver(ev.FillsSeen(SYMBOL, trades, order.created_at, driver.now)) == []
