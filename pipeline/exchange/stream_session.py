@@ -95,8 +95,10 @@ class Session:
     async def carries_or_ends(self) -> None:
         """Wait until data flows, or until there is no hope that it will."""
         carrying = asyncio.create_task(self.carrying.wait())
-        await asyncio.wait([self.task, carrying], return_when=asyncio.FIRST_COMPLETED)
-        carrying.cancel()
+        try:
+            await asyncio.wait([self.task, carrying], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            carrying.cancel()
 
     async def _run(self) -> None:
         """Carry data until something breaks, and raise what broke."""

@@ -14,7 +14,7 @@ from pipeline.ingest.figures import Figures
 from pipeline.store import stale
 from pipeline.store.live import AsyncCandleWriter, LiveCandle, LiveIndicators
 from pipeline.store.series import Progress, progress_operations
-from pipeline.store.signals import FRESH_FOR, AsyncSignalWriter, live_document, open_document, showing
+from pipeline.store.signals import FRESH_FOR, AsyncSignalWriter, Document, live_document, open_document, showing
 from pipeline.timeline import Window
 from schemas.series import SERIES, SeriesKey
 
@@ -39,6 +39,8 @@ class Flusher:
         refill: Callable[[], None],
         now: Callable[[], int],
         corrected: Callable[[Iterable[SeriesKey]], None],
+        closed: Callable[[Iterable[str]], None] = lambda _: None,
+        said: Callable[[Iterable[Document]], None] = lambda _: None,
         fresh_at_most: int = FRESH_FOR,
     ) -> None:
         self._core = core
@@ -51,6 +53,8 @@ class Flusher:
         self._refill = refill
         self._now = now
         self._corrected = corrected
+        self._tell_closed = closed
+        self._tell_said = said
         self._fresh_at_most = fresh_at_most
         self._wake = asyncio.Event()
         self._oldest: float | None = None
@@ -143,6 +147,7 @@ class Flusher:
         await self._writer.write_indicators([LiveIndicators(*write) for write in batch.indicators])
         await self._write_signals(batch)
         self._corrected({one.key for one in batch.candles if one.repairs and one.indicators is None})
+        self._tell_closed({one.key.symbol for one in batch.candles if one.candle.closed})
         self._figures.candles.inc(report.offered)
         self._figures.refused.inc(report.refused)
         for write in batch.candles:
@@ -156,7 +161,8 @@ class Flusher:
         told = [live_document(finding, now, self._fresh_at_most) for finding in batch.signals]
         told += [open_document(finding, now) for shown in batch.shown for finding in shown.findings]
         takings = [showing(shown.key, shown.t, [one.id for one in shown.findings]) for shown in batch.shown]
-        await self._signals.write(told, takings)
+        new = await self._signals.write(told, takings)
+        self._tell_said([one for one in new if one["verdict"] == "fresh"])
 
     def _went_away(self, error: Exception) -> None:
         self._figures.store_up.set(0)

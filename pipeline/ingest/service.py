@@ -28,6 +28,7 @@ from pipeline.ingest.heartbeat import Heartbeat
 from pipeline.ingest.jobs import Jobs
 from pipeline.ingest.mending import AGAIN_AFTER, Backfill, Mending
 from pipeline.ingest.pulse import BEHIND_AFTER, Pulse
+from pipeline.ingest.returning import Returning
 from pipeline.ingest.shard import Shard
 from pipeline.ingest.voice import Decide
 from pipeline.ingest.watching import REOPEN_AFTER, StreamName, Watching
@@ -88,6 +89,7 @@ class Ingester:
         decide: Decide | None = None,
         shows_open: bool = False,
         fresh_at_most: int = FRESH_FOR,
+        said: Callable[[Iterable[dict[str, Any]]], None] = lambda _: None,
     ) -> None:
         pace, shard = pace or Pace(), shard or Shard()
         self._pace = pace
@@ -114,6 +116,8 @@ class Ingester:
             refill=mending.refill,
             now=self.now,
             corrected=mending.make_up,
+            closed=Returning(self._jobs, database, market.client.environment.name).closed,
+            said=said,
             fresh_at_most=fresh_at_most,
         )
         self._watching = Watching(

@@ -7,6 +7,7 @@ and given up until somebody asks for it anew. Each series has one stream and one
 import asyncio
 import logging
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
@@ -33,6 +34,15 @@ StreamName = Callable[[SeriesKey], str]
 FAR_BEHIND: Final = 1_500
 """More candles than this to catch up are a backfill, not a gap."""
 REOPEN_AFTER: Final = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Ready:
+    """A series that can be begun. Not complete: part of its history is still to be fetched."""
+
+    opening: Opening
+    decimals: int
+    complete: bool
 
 
 class Watching:
@@ -124,24 +134,29 @@ class Watching:
             self._jobs.start(self._open(key))
 
     async def _open(self, key: SeriesKey) -> None:
+        if await self._is_opened(key):
+            await self._say_live(key)
+
+    async def _is_opened(self, key: SeriesKey) -> bool:
         try:
-            opening = await self._opening_of(key)
-            decimals = await self._jobs.errand(self._decimals, key.symbol)
+            ready = await self._jobs.history(self._make_ready, key)
         except (RefusedError, UsageError) as error:
             self.give_up(key, error)
-            return
+            return False
         except (TidemarkError, PyMongoError) as error:
             log.error("%s cannot be opened: %s; trying again", key, str(error)[:300])
             await asyncio.sleep(self._reopen_after)
             self._forget({key})
-            return
+            return False
         name = self._stream_name(key)
         if self.keys.get(name) != key:
-            return
-        self._core.watch(key, settled=opening.settled, history=opening.history, decimals=decimals)
+            return False
+        self._core.watch(key, settled=ready.opening.settled, history=ready.opening.history, decimals=ready.decimals)
         if name in self._up:
             self._core.connected([key], self._clock.now())
-        await self._say_live(key)
+        if not ready.complete:
+            self._make_up([key])
+        return True
 
     async def _say_live(self, key: SeriesKey) -> None:
         try:
@@ -149,20 +164,20 @@ class Watching:
         except PyMongoError as error:
             log.warning("%s is live, which could not be written down: %s", key, str(error)[:200])
 
-    async def _opening_of(self, key: SeriesKey) -> Opening:
-        opening = await self._jobs.errand(self._stored, key)
-        if opening is None or self._is_far_behind(key, opening):
-            failed = await self._failed_to_fill(key)
-            opening = await self._jobs.errand(self._stored, key)
-            if failed is not None:
-                if opening is None or self._is_far_behind(key, opening):
-                    raise failed
-                self._make_up([key])
-        return opening or Opening(interval(key.interval).after(self._clock.now(), -1), ())
+    def _make_ready(self, key: SeriesKey) -> "_Ready":
+        """What the core needs to begin. Runs in a thread: the frames that arrive meanwhile wait for nobody."""
+        opening, failed = self._stored(key), None
+        if self._is_far_behind(key, opening):
+            failed = self._failed_to_fill(key)
+            opening = self._stored(key)
+            if failed is not None and self._is_far_behind(key, opening):
+                raise failed
+        nothing = Opening(interval(key.interval).after(self._clock.now(), -1), ())
+        return _Ready(opening or nothing, self._decimals(key.symbol), complete=failed is None)
 
-    async def _failed_to_fill(self, key: SeriesKey) -> TidemarkError | None:
+    def _failed_to_fill(self, key: SeriesKey) -> TidemarkError | None:
         try:
-            await self._jobs.history(self._backfill, key)
+            self._backfill(key)
         except (RefusedError, UsageError):
             raise
         except TidemarkError as error:
@@ -172,8 +187,8 @@ class Watching:
     def _stored(self, key: SeriesKey) -> Opening | None:
         return open_series(self._candles, key, window=self._window, now=self._clock.now())
 
-    def _is_far_behind(self, key: SeriesKey, opening: Opening) -> bool:
-        return interval(key.interval).count(opening.settled, self._clock.now()) > FAR_BEHIND
+    def _is_far_behind(self, key: SeriesKey, opening: Opening | None) -> bool:
+        return opening is None or interval(key.interval).count(opening.settled, self._clock.now()) > FAR_BEHIND
 
     def _let_go(self, keys: set[SeriesKey]) -> None:
         names = {self._stream_name(key) for key in keys}

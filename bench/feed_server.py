@@ -1,0 +1,120 @@
+"""The other end of `bench.live`: a websocket server that sends kline frames at a steady rate, in a process of its own.
+
+Its clock stands at `moment` until it is told to begin. It checks nothing; when its time is over it prints, as JSON, how
+many frames it sent and every closing frame.
+
+    python -m bench.feed_server '{"rate": 10000, "seconds": 60, "streams": 2500, "moment": 1767225570000}'
+"""
+
+import asyncio
+import contextlib
+import json
+import sys
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+from websockets.asyncio.server import ServerConnection, serve
+
+from pipeline.timeline import Interval, interval
+
+ROUNDS_A_SECOND = 50
+MOST_WAITING = 4 << 20
+"""Bytes that a slow reader may leave unread before a stream skips its turn."""
+
+
+@dataclass(slots=True)
+class Stream:
+    """One stream: where it goes, the candle it is in, and how many frames it sent."""
+
+    name: str
+    step: Interval
+    socket: ServerConnection
+    opened: int
+    sent: int = 0
+
+    def message(self, moment: int, *, closed: bool) -> bytes:
+        """A websocket message with the next combined frame, as the exchange writes it."""
+        self.sent += 1
+        symbol, code = self.name.split("@")[0].upper().encode(), self.step.code.encode()
+        body = (
+            b'{"stream":"%s","data":{"e":"kline","E":%d,"s":"%s","k":{"t":%d,"T":%d,"s":"%s","i":"%s","f":100,"L":200,'
+            b'"o":"60500.0","c":"%d.5","h":"61001.0","l":"59999.0","v":"%d.25","n":%d,"x":%s,"q":"9000000.50",'
+            b'"V":"60.1","Q":"3600000.25","B":"0"}}}'
+        ) % (
+            *(self.name.encode(), moment, symbol, self.opened, self.step.close_time(self.opened), symbol, code),
+            *(60_000 + self.sent * 7919 % 1_000, self.sent, self.sent, b"true" if closed else b"false"),
+        )
+        return b"\x81\x7e" + len(body).to_bytes(2, "big") + body
+
+
+@dataclass(slots=True)
+class Load:
+    """Who listens, and what was sent."""
+
+    rate: int
+    seconds: float
+    moment: int
+    offset: int | None = None
+    streams: list[Stream] = field(default_factory=list)
+    closes: list[tuple[str, int, int]] = field(default_factory=list)
+    sent: int = 0
+
+    def now(self) -> int:
+        return self.moment if self.offset is None else time.time_ns() // 1_000_000 + self.offset
+
+    async def talk(self, socket: ServerConnection) -> None:
+        """Acknowledge and remember."""
+        async for text in socket:
+            command = json.loads(text)
+            for name in command["params"]:
+                step = interval(name.rpartition("_")[2])
+                self.streams.append(Stream(name, step, socket, step.floor(self.now())))
+            await socket.send(json.dumps({"result": None, "id": command["id"]}))
+
+    async def send(self) -> None:
+        """A fiftieth of a second's frames in each round, the streams in turn; what is late is made up."""
+        begun, turn = time.monotonic(), 0
+        while (passed := time.monotonic() - begun) < self.seconds:
+            for _ in range(min(int(passed * self.rate) - self.sent, self.rate // ROUNDS_A_SECOND * 2)):
+                turn = (turn + 1) % len(self.streams)
+                self._send(self.streams[turn])
+            await asyncio.sleep(max(0.0, 1 / ROUNDS_A_SECOND - (time.monotonic() - begun - passed)))
+
+    def _send(self, stream: Stream) -> None:
+        transport = stream.socket.transport
+        if transport.get_write_buffer_size() > MOST_WAITING:
+            return
+        moment = self.now()
+        closing = stream.step.floor(moment) > stream.opened
+        transport.write(stream.message(moment, closed=closing))
+        self.sent += 1
+        if closing:
+            self.closes.append((stream.name, stream.opened, stream.sent))
+            stream.opened = stream.step.floor(moment)
+
+
+async def main(rate: int, seconds: float, streams: int, moment: int) -> None:
+    """Say the port; wait for a line and for the streams; say what the clock is set to; send; say what was sent."""
+    load = Load(rate, seconds, moment)
+    async with serve(load.talk, "127.0.0.1", 0, compression=None, ping_interval=None) as server:
+        say({"port": next(iter(server.sockets)).getsockname()[1]})
+        await asyncio.to_thread(sys.stdin.readline)
+        while len(load.streams) < streams:  # noqa: ASYNC110 - the connections have no event for it
+            await asyncio.sleep(0.01)
+        load.offset = moment - time.time_ns() // 1_000_000
+        say({"offset": load.offset})
+        await load.send()
+        say({"sent": load.sent, "closes": load.closes})
+        await asyncio.to_thread(sys.stdin.readline)
+
+
+def say(what: dict[str, Any]) -> None:
+    """One line of JSON."""
+    sys.stdout.write(json.dumps(what) + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    with contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(main(**json.loads(sys.argv[1])))
