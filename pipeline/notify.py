@@ -9,7 +9,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Final, Self
@@ -68,6 +68,12 @@ class Notifier:
                     log.warning("%d notifications wait already; the oldest is dropped", MOST_WAITING)
                 self._waiting.append(Message(title, text))
                 self._changed.notify()
+
+    def send_signals(self, signals: Iterable[Mapping[str, Any]]) -> None:
+        """Hand over new signals, as their documents."""
+        for signal in signals:
+            message = signal_message(signal)
+            self.send(message.title, message.text)
 
     def close(self, within: float = LAST_WORDS) -> None:
         """Send what waits, without regard to the limit, for at most so many seconds."""

@@ -91,7 +91,7 @@ def _ingester(
     from datetime import UTC, datetime  # noqa: PLC0415
 
     from pipeline.cli.exchange_access import archive_of  # noqa: PLC0415
-    from pipeline.cli.wiring import derivation_of, periods_of, strategies_of  # noqa: PLC0415
+    from pipeline.cli.wiring import derivation_of, notifier_of, periods_of, strategies_of  # noqa: PLC0415
     from pipeline.errors import TidemarkError  # noqa: PLC0415
     from pipeline.exchange.listed import Listed  # noqa: PLC0415
     from pipeline.exchange.market import Market  # noqa: PLC0415
@@ -112,7 +112,11 @@ def _ingester(
     periods = periods_of(settings)
     derivation = derivation_of(settings, database)
 
-    with archive_of(client, "auto") as archive, Backfill(database, market, archive) as history:
+    with (
+        archive_of(client, "auto") as archive,
+        Backfill(database, market, archive) as history,
+        notifier_of(settings) as notifier,
+    ):
 
         def fill(key: "SeriesKey") -> None:
             (series,) = wanted_series([key.symbol], [key.interval], [listed.symbol(key.symbol)], key.exchange)
@@ -135,6 +139,7 @@ def _ingester(
             decide=LiveSignals(strategies_of(settings), periods),
             shows_open=settings.open_signals,
             fresh_at_most=settings.fresh_seconds * SECOND,
+            said=notifier.send_signals,
         )
 
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pipeline.exchange.signing import Credentials
     from pipeline.history.derive import Derivation
     from pipeline.indicators import Periods
+    from pipeline.notify import Notifier
     from pipeline.strategies.base import Strategy
 
 
@@ -73,6 +74,13 @@ def strategies_of(settings: Settings) -> "list[Strategy]":
 
     names = settings.strategies or tuple(registry.all())
     return [registry.get(name) for name in (*names, *map(str, settings.strategy_paths))]
+
+
+def notifier_of(settings: Settings) -> "Notifier":
+    """What tells people of new signals and alarms; without addresses it says nothing."""
+    from pipeline.notify import Notifier  # noqa: PLC0415
+
+    return Notifier(settings.notify_urls, per_minute=settings.notify_per_minute)
 
 
 def derivation_of(settings: Settings, database: "Database[dict[str, Any]]") -> "Derivation":

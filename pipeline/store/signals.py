@@ -193,15 +193,17 @@ class AsyncSignalWriter:
     def __init__(self, database: Any) -> None:
         self._collection = database[SIGNALS.name]
 
-    async def write(self, documents: Sequence[Document], takings: Sequence[DeleteMany] = ()) -> None:
-        """Store those that are not stored yet, then take back. What the validator refuses would be refused for ever: it
-        is said and left out."""
-        await self._send([InsertOne(document) for document in documents])
+    async def write(self, documents: Sequence[Document], takings: Sequence[DeleteMany] = ()) -> list[Document]:
+        """Store those that are not stored yet, which are returned, then take back. What the validator refuses would be
+        refused for ever: it is said and left out."""
+        failed = await self._send([InsertOne(document) for document in documents])
         await self._send(takings)
+        return [document for number, document in enumerate(documents) if number not in failed]
 
-    async def _send(self, operations: Sequence[InsertOne[Document] | DeleteMany]) -> None:
+    async def _send(self, operations: Sequence[InsertOne[Document] | DeleteMany]) -> set[int]:
+        """The numbers of those that had no effect."""
         if not operations:
-            return
+            return set()
         try:
             await self._collection.bulk_write(list(operations), ordered=False)
         except BulkWriteError as error:
@@ -210,6 +212,8 @@ class AsyncSignalWriter:
                 log.error("the database refuses a signal, which is left out: %s", str(refused.get("op"))[:500])
             if error.details.get("writeConcernErrors") or {one.get("code") for one in failures} - _HARMLESS:
                 raise
+            return {one["index"] for one in failures}
+        return set()
 
 
 def _after(key: SeriesKey, opened: int) -> str:

@@ -1,0 +1,41 @@
+"""Returns of signals at each close: one refresh at a time, of all symbols whose candles closed meanwhile."""
+
+import logging
+from collections.abc import Iterable
+from typing import Any
+
+from pymongo.database import Database
+from pymongo.errors import PyMongoError
+
+from pipeline.ingest.jobs import Jobs
+from pipeline.store.returns import ReturnStore
+
+log = logging.getLogger(__name__)
+
+
+class Returning:
+    """Keeps nobody waiting: what fails is made up for by the next close, or by the refresh of every minute."""
+
+    def __init__(self, jobs: Jobs, database: Database[dict[str, Any]], exchange: str) -> None:
+        self._jobs = jobs
+        self._store = ReturnStore(database)
+        self._exchange = exchange
+        self._closed: set[str] = set()
+        self._is_refreshing = False
+
+    def closed(self, symbols: Iterable[str]) -> None:
+        """Candles of these closed and are stored."""
+        self._closed.update(symbols)
+        if self._closed and not self._is_refreshing:
+            self._is_refreshing = True
+            self._jobs.start(self._refresh())
+
+    async def _refresh(self) -> None:
+        try:
+            while self._closed:
+                symbols, self._closed = self._closed, set()
+                await self._jobs.errand(self._store.refresh, self._exchange, symbols)
+        except PyMongoError as error:
+            log.warning("returns were not refreshed: %s; the next close tries again", str(error)[:300])
+        finally:
+            self._is_refreshing = False
