@@ -28,6 +28,7 @@ from flows.backfill import backfill
 from flows.health import health
 from flows.indicators import indicators
 from flows.retention import retention
+from flows.sweep import sweep
 
 RUNS_AT_ONCE: Final = 4
 SCHEDULE: Final = "as-served"
@@ -54,6 +55,7 @@ def deployments() -> list[RunnerDeployment]:
             audit, "nightly", "Prove what is stored, and mend it.", at("17 3 * * *"), chosen=AuditChoice(repair=True)
         ),
         _served(account, "hourly", "What the account is worth.", every(hours=1)),
+        _served(sweep, "every-minute", "One pass of the executor, without its service.", every(minutes=1), paused=True),
         _served(health, "every-minute", "Do the processes live, and is every series current?", every(minutes=1)),
         _served(retention, "nightly", "Forget what is older than it is to be kept.", at("41 4 * * *")),
     ]
