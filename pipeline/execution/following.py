@@ -13,7 +13,7 @@ from pipeline.execution.effects import QueryFills, QueryPositions, Reconcile
 from pipeline.execution.ledger import Ledger
 from pipeline.execution.names import PREFIX, is_ours
 from pipeline.execution.outcomes import Reaction, reaction
-from pipeline.execution.protection import tightened
+from pipeline.execution.protection import pace_of, tightened
 from pipeline.execution.records import (
     CLOSING,
     ENTERING,
@@ -89,14 +89,15 @@ class Follower:
             self._ledger.hold(order.symbol, "close", now + SECOND)
 
     def _protection_refused(self, order: OrderRecord, meaning: Reaction, why: str, now: int) -> None:
-        self._ledger.hold(order.symbol, order.leg, now + SECOND)
+        pace = pace_of(order.leg, closing=order.close_position)
+        self._ledger.hold(order.symbol, pace, now + SECOND)
         if meaning is Reaction.WOULD_TRIGGER:
             self._close(order.symbol, f"the price is beyond its {order.leg.replace('_', '-')} already")
         elif order.leg == "stop" and order.close_position:
             if meaning not in {Reaction.NOTHING_TO_REDUCE, Reaction.STOP_STANDS}:
                 self._close(order.symbol, f"its stop was refused: {why}")
         else:
-            self._ledger.hold(order.symbol, order.leg, now + self._ledger.policy.retry_after)
+            self._ledger.hold(order.symbol, pace, now + self._ledger.policy.retry_after)
 
     def _close(self, symbol: str, reason: str) -> None:
         position = self._ledger.position(symbol)

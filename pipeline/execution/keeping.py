@@ -11,7 +11,15 @@ from pipeline.execution.doubt import Doubt
 from pipeline.execution.effects import Cancel, Notify, Query, QueryFills, QueryPositions
 from pipeline.execution.ledger import Ledger
 from pipeline.execution.names import client_order_id
-from pipeline.execution.protection import CancelProtection, PlaceProtection, Step, stop_of, stop_steps, target_steps
+from pipeline.execution.protection import (
+    CancelProtection,
+    PlaceProtection,
+    Step,
+    pace_of,
+    stop_of,
+    stop_steps,
+    target_steps,
+)
 from pipeline.execution.records import (
     CLOSING,
     ENTERING,
@@ -107,7 +115,9 @@ class Keeper:
     def _protect(self, position: PositionRecord, step: Step, now: int) -> None:
         if isinstance(step, CancelProtection):
             self._cancel(step.order, now)
-        elif self._ledger.may(position.symbol, step.leg, now, _PLACE_AGAIN):
+            return
+        pace = pace_of(step.leg, closing=step.quantity is None)
+        if self._ledger.may(position.symbol, pace, now, _PLACE_AGAIN):
             self._ledger.intend(_protective(self._ledger.policy.environment, position, step, now))
 
     def _cancel(self, order: OrderRecord, now: int) -> None:

@@ -73,6 +73,11 @@ def target_steps(position: PositionRecord, orders: Iterable[OrderRecord]) -> lis
     return [PlaceProtection("take_profit", position.take_profit_price)]
 
 
+def pace_of(leg: Leg, *, closing: bool) -> str:
+    """What is not tried too often: each leg for itself, and a bridge for itself."""
+    return leg if closing else f"{leg} bridge"
+
+
 def tightened(old: Decimal | None, new: Decimal, *, long: bool) -> Decimal:
     """A stop follows the position's favour; it never loosens."""
     if old is None:
