@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,10 +20,14 @@ import pytest
 from pymongo import MongoClient
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.database import Database
+from pymongo.errors import PyMongoError
 
 from pipeline.simulator.handle import Simulator
-from pipeline.store import connect
-from pipeline.store.launch import Limits, any_free_port
+from pipeline.store import connect, launch
+from pipeline.store.binary import find_mongod
+from pipeline.store.folder import Folder
+from pipeline.store.initiate import Administrator, initiate
+from pipeline.store.launch import LOOPBACK, Limits, any_free_port
 from pipeline.store.server import Server
 from pipeline.timeline import interval, to_datetime
 from schemas.signals import Signal
@@ -161,3 +166,89 @@ def start_simulator() -> Iterator[Callable[..., Simulator]]:
     yield start
     for each in running:
         each.stop()
+
+
+class Cluster:
+    """A replica set of three servers with a key, as a user's own; `uri` is that of a user who may use one database."""
+
+    def __init__(self, scratch: Path) -> None:
+        self.ports = [any_free_port() for _ in range(3)]
+        self._folders: dict[int, Folder] = {}
+        for port in self.ports:
+            folder = Folder(Path(tempfile.mkdtemp(prefix=f"member-{port}-", dir=scratch)))
+            folder.create()
+            self._folders[port] = folder
+        self._key = self._folders[self.ports[0]].key
+        for port, folder in self._folders.items():
+            folder.key_file.write_text(self._key)
+            self.start(port)
+        self.administrator = Administrator("__system", self._key, source="local")
+        initiate(self.uri, self.administrator, "kept")
+        self._elect_fast()
+
+    @property
+    def uri(self) -> str:
+        hosts = ",".join(f"{LOOPBACK}:{port}" for port in self.ports)
+        return f"mongodb://keeper:a%20pass%2Fword%40of%3Aours@{hosts}/?replicaSet={launch.REPLICA_SET}&authSource=admin"
+
+    def start(self, port: int) -> None:
+        launch.launch(find_mongod(), self._folders[port], port, Limits(cache_gb=0.25, oplog_mb=990), 60)
+
+    def primary(self) -> int:
+        """The port of the member that takes writes, as soon as one does."""
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            try:
+                with self._client() as client:
+                    return int(client.admin.command("hello")["me"].rpartition(":")[2])
+            except PyMongoError:
+                continue
+        raise AssertionError("no primary within a minute")
+
+    def kill_primary(self) -> int:
+        """kill -9; its port."""
+        port = self.primary()
+        self._kill(self._folders[port])
+        return port
+
+    def stop(self) -> None:
+        for folder in self._folders.values():
+            self._kill(folder)
+
+    @staticmethod
+    def _kill(folder: Folder) -> None:
+        while process := launch.find_process(folder):
+            process.kill()
+            process.wait(20)
+
+    def _client(self) -> MongoClient[dict[str, Any]]:
+        return connect.client(self.uri.replace("/?", "/?serverSelectionTimeoutMS=2000&"))
+
+    def _elect_fast(self) -> None:
+        """A dead primary is noticed after two seconds instead of ten."""
+        with MongoClient(
+            [f"{LOOPBACK}:{port}" for port in self.ports],
+            username="__system", password=self._key, authSource="local", replicaSet=launch.REPLICA_SET,
+        ) as admin:  # fmt: skip
+            configuration = admin.admin.command("replSetGetConfig")["config"]
+            configuration["settings"] |= {"electionTimeoutMillis": 2_000, "heartbeatIntervalMillis": 500}
+            configuration["version"] += 1
+            admin.admin.command("replSetReconfig", configuration)
+
+
+@pytest.fixture(scope="module")
+def cluster(scratch: Path) -> Iterator[Cluster]:
+    """Three servers, any of which may be killed and started again."""
+    running = Cluster(scratch)
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def kept(cluster: Cluster) -> Iterator[Any]:
+    """Its database, empty, as its user sees it."""
+    with connect.client(cluster.uri) as client:
+        for name in client["kept"].list_collection_names():
+            if not name.startswith("system."):
+                client["kept"].drop_collection(name)
+        yield client["kept"]

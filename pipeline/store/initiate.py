@@ -51,7 +51,7 @@ def wanted(uri: str) -> Wanted:
         said = parse_uri(uri)
     except (InvalidURI, PyMongoError, ValueError):
         raise UsageError("TIDEMARK_MONGO_URI cannot be read as a MongoDB URI") from None
-    name = said["options"].get("replicaset")
+    name = said["options"].get("replicaSet")
     if not (name and said["username"] and said["password"]):
         raise UsageError(
             "TIDEMARK_MONGO_URI must name the replica set, the user and the password to make: "
@@ -59,7 +59,7 @@ def wanted(uri: str) -> Wanted:
         )
     members = tuple(f"{host}:{port}" for host, port in said["nodelist"])
     tls = {option: value for option, value in said["options"].items() if option.lower().startswith("tls")}
-    source = said["options"].get("authsource") or "admin"
+    source = said["options"].get("authSource") or "admin"
     return Wanted(members, name, said["username"], said["password"], source, tls)
 
 
