@@ -46,6 +46,9 @@ ENDLESS = 2_000
 
 FLOW = """
 import json, sys, time
+from dataclasses import replace
+from pipeline.exchange import environments
+environments.ENVIRONMENTS = {"sim": replace(environments.SIM, weight_limit=10**9)}
 from prefect.testing.utilities import prefect_test_harness
 from flows.backfill import BackfillChoice, backfill
 with prefect_test_harness(server_startup_timeout=120):
