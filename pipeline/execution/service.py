@@ -62,6 +62,7 @@ def opened(
         RestClient(replace(place, retries=0), credentials, clock=clock, permit=leadership.permit) as sending,
         RestClient(replace(place, retries=_READ_RETRIES), credentials, clock=clock) as asking,
     ):
+        sending.weight = asking.weight  # one address, one limit: where one has to wait, so has the other
         asking.sync_clock()
         reading = Trading(asking)
         house = House(

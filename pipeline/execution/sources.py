@@ -120,7 +120,13 @@ class Switches:
     halt: HaltSeen = field(default_factory=lambda: HaltSeen(halted=False, flatten=False))
     stage: int = 1
     breakers: frozenset[BreakerView] = frozenset()
+    trips: int = 0
     trading: Mapping[str, TradingView] = field(default_factory=dict)
+
+    def tripped(self, breaker: BreakerView) -> None:
+        """The core has tripped it and it is written: missing from now on means that somebody has reset it."""
+        self.breakers = frozenset(one for one in self.breakers if one.name != breaker.name) | {breaker}
+        self.trips += 1
 
     def changes(self, controls: Controls) -> list[Event]:
         """The events that bring the core up to date."""

@@ -24,7 +24,7 @@ from pipeline.execution import documents, told
 from pipeline.execution.bookkeeping import Bookkeeper
 from pipeline.execution.core import Core
 from pipeline.execution.desk import Desk
-from pipeline.execution.effects import Effect, JournalPosition, Notify, Place, SetLeverage
+from pipeline.execution.effects import Effect, JournalPosition, Notify, Place, SetLeverage, TripBreaker
 from pipeline.execution.events import (
     Event,
     LeaseLost,
@@ -259,6 +259,8 @@ class Term:
                 self._place(effect)
             else:
                 await self._performer.perform(effect)
+                if isinstance(effect, TripBreaker):
+                    self._switches.tripped(effect.breaker)
 
     def _place(self, effect: Place) -> None:
         """The stream must tell of an order that the exchange took: if it does not, it is dead."""
@@ -320,11 +322,14 @@ class Term:
         self.tell(Time())
 
     async def _look_at_switches(self) -> None:
+        trips = self._switches.trips
         try:
             controls = await self._in_thread(self._house.stores.control.read)
         except PyMongoError as error:
             log.warning("the switches cannot be read: %s; they stay as they are", str(error)[:200])
             return
+        if trips != self._switches.trips:
+            return  # read before a breaker that was written meanwhile: the next look sees it
         news = self._switches.changes(controls)
         for event in news:
             self.tell(event)

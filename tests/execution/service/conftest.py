@@ -2,13 +2,21 @@
 
 import asyncio
 import itertools
+import json
+import os
+import signal as signals
+import subprocess
+import sys
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from pymongo.database import Database
 
@@ -29,6 +37,7 @@ from schemas.signals import Signal
 
 PATIENCE = 60.0
 SYMBOL = "BTCUSDT"
+LAUNCHER = Path(__file__).with_name("launcher.py")
 _numbers = itertools.count(1)
 
 
@@ -42,6 +51,7 @@ class House:
     credentials: Credentials
     trading: Trading
     notes: list[Notify] = field(default_factory=list)
+    failure: AssertionError = field(default_factory=AssertionError)
 
     @asynccontextmanager
     async def executor(
@@ -49,10 +59,12 @@ class House:
     ) -> AsyncIterator[Executor]:
         """Run one for the length of the block."""
         stop = asyncio.Event()
-        policy = Policy("sim", risk=risk or Risk(), answer_within=options.pop("answer_within", 20_000))
+        window = options.pop("recv_window", 5_000)
+        policy = Policy("sim", risk or Risk(), recv_window=window, late_margin=min(window, 2_000))
+        place = replace(self.place, recv_window=window, **options)
         with opened(
-            self.db, self.place, self.credentials, policy, mode=mode, symbols=lambda: {SYMBOL},
-            notify=self.notes.append, holder=f"executor {next(_numbers)}", pace=Pace(sweep=0.3, switches=0.1, watched=0.5),
+            self.db, place, self.credentials, policy, mode=mode, symbols=lambda: {SYMBOL}, notify=self.notes.append,
+            holder=f"executor {next(_numbers)}", pace=Pace(sweep=0.3, switches=0.1, watched=0.5),
         ) as made:  # fmt: skip
             running = asyncio.create_task(made.run(stop))
             try:
@@ -127,9 +139,21 @@ class House:
         """The orders that the exchange truly took."""
         return [one for one in self.simulator.ledger()["trading"] if one["kind"] == "Accepted"]
 
-    def check(self) -> None:
-        """What must be true whenever it is quiet."""
-        assert_journal_is_the_truth(self)
+    async def check(self) -> None:
+        """Wait until it is quiet and what must be true then is true."""
+
+        def so() -> bool:
+            try:
+                assert_journal_is_the_truth(self)
+            except AssertionError as failure:
+                self.failure = failure
+                return False
+            return True
+
+        try:
+            await self.until(so)
+        except TimeoutError:
+            raise self.failure from None
 
 
 def assert_journal_is_the_truth(house: House) -> None:
@@ -164,3 +188,49 @@ def house(db: Database[dict[str, Any]], start_simulator: Callable[..., Simulator
     place = replace(at(SIM, simulator.url), weight_limit=1_000_000)  # a test asks more often than a trader may
     with RestClient(place, credentials) as client:
         yield House(db, simulator, place, credentials, Trading(client))
+
+
+class Executors:
+    """Executors that can be killed."""
+
+    def __init__(self, house: Any, mongo_uri: str, log: Path) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, str(LAUNCHER)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        self.log = log
+        self._asked = {
+            "uri": mongo_uri, "database": house.db.name, "url": house.simulator.url, "symbols": ["BTCUSDT"],
+            "recv_window": 700, "lease_life": 2.0, "log": str(log),
+        }  # fmt: skip
+        self.running: set[int] = set()
+
+    def start(self, holder: str = "the one", **others: Any) -> int:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps(self._asked | {"holder": holder} | others) + "\n")
+        self._process.stdin.flush()
+        pid = int(self._process.stdout.readline())
+        self.running.add(pid)
+        return pid
+
+    def kill(self, pid: int) -> None:
+        self.running.discard(pid)
+        os.kill(pid, signals.SIGKILL)
+        while psutil.pid_exists(pid):
+            time.sleep(0.005)
+
+    def end(self) -> None:
+        for pid in list(self.running):
+            self.kill(pid)
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.close()
+        self._process.stdout.close()
+        self._process.wait(timeout=PATIENCE)
+
+
+@pytest.fixture
+def executors(house: Any, mongo_uri: str, home: Path) -> Iterator[Executors]:
+    made = Executors(house, mongo_uri, home / "executor.log")
+    yield made
+    made.end()

@@ -59,7 +59,7 @@ async def test_trial_entry_and_add_and_the_stop_moves_with_each(house: Any) -> N
         await house.until(lambda: house.held() == 0 and house.stops() == [])
         await quiet(house)
         await house.until(lambda: (found := house.position()) is not None and found.quantity == 0)
-        house.check()
+        await house.check()
         entries = [one for one in house.orders() if one.leg in {"trial", "entry", "add", "exit"}]
         assert [one.leg for one in entries] == ["trial", "entry", "add", "exit"]
         assert [one.orders for one in map(house.signal, (trial.id, entry.id, add.id, leave.id))] == [
@@ -125,7 +125,7 @@ async def test_what_was_written_before_the_start_is_found_and_decided_once(house
     async with house.executor():
         assert (await house.verdict(fresh)).orders == decided.orders
         await quiet(house)
-        house.check()
+        await house.check()
     assert len([one for one in house.accepted() if one["type"] == "MARKET"]) == 1
 
 

@@ -1,0 +1,61 @@
+"""A process that has imported the executor already and forks one for each line on its stdin, so that a test that kills
+many need not wait for many imports. A line is JSON; the answer is the process id."""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from pipeline import logs
+from pipeline.exchange.environments import SIM, at
+from pipeline.exchange.signing import Credentials, signer_for
+from pipeline.execution.records import Policy
+from pipeline.execution.service import opened
+from pipeline.execution.term import Pace
+from pipeline.settings import Risk
+from pipeline.store import connect
+
+
+async def run(asked: dict[str, Any]) -> None:
+    stop = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    window = asked["recv_window"]
+    place = replace(at(SIM, asked["url"]), weight_limit=1_000_000, recv_window=window)
+    policy = Policy("sim", Risk(), recv_window=window, late_margin=200)
+    with (
+        connect.client(asked["uri"]) as client,
+        opened(
+            client[asked["database"]],
+            place,
+            Credentials("sim-key", signer_for("sim-secret")),
+            policy,
+            mode="auto-execute",
+            symbols=lambda: set(asked["symbols"]),
+            notify=lambda _: None,
+            holder=asked["holder"],
+            pace=Pace(sweep=0.3, switches=0.2),
+            lease_life=asked["lease_life"],
+        ) as executor,
+    ):
+        await executor.run(stop)
+
+
+def main() -> None:
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    for line in sys.stdin:
+        child = os.fork()
+        if child == 0:
+            asked = json.loads(line)
+            with Path(asked["log"]).open("a", encoding="utf-8") as log:
+                logs.configure("json", "debug", stream=log)
+                asyncio.run(run(asked))
+            os._exit(0)
+        sys.stdout.write(f"{child}\n")
+        sys.stdout.flush()
+
+
+main()

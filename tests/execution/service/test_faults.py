@@ -1,0 +1,207 @@
+"""Every code the exchange may answer with and every way an answer is lost, on the real path: the documented reaction,
+and nothing else."""
+
+import asyncio
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from pipeline.settings import Risk
+from pipeline.store.control import ControlStore
+from pipeline.timeline import to_datetime
+
+ENTRY = {"method": "POST", "path": "/fapi/v1/order"}
+STOP = {"method": "POST", "path": "/fapi/v1/algoOrder"}
+
+GIVE_UP = (-2010, -2018, -2019, -2025, -4016, -4024, -4045, -4131, -5021, -5022, -4400)
+OUR_BUG = (-1102, -1106, -1111, -1116, -1121, -1130, -4003, -4004, -4005, -4014, -4015, -4023, -4120, -4164)
+KEY = (-1022, -2014, -2015)
+AGAIN = (-1008, -1021, -5028)
+UNKNOWN = (-1006, -1007)
+
+LOST = ["unknown_before", "unknown_after", "timeout_after", "reset_before", "reset_after", "hang_after", "truncated"]
+FORGIVING = Risk(max_error_percent=Decimal(100), max_orders_per_minute=1_000)
+"""So many errors and orders as these tests make would trip their breakers."""
+SURELY_NOT = ["maintenance", "overloaded"]
+
+
+async def settled(house: Any, name: str) -> Any:
+    """The one order of a signal, once its end is known."""
+
+    def so() -> Any:
+        signal = house.signal(name)
+        assert signal.verdict in {"fresh", "taken"} or signal.orders, signal.reason
+        found = house.orders(signal=name, leg={"$in": ["trial", "entry"]})
+        return found if found and found[0].state not in {"intended", "sent", "unknown", "accepted"} else None
+
+    (order,) = await house.until(so)
+    return order
+
+
+async def protected(house: Any) -> None:
+    def so() -> bool:
+        stored = house.position()
+        return bool(stored and stored.quantity and stored.stop_order and not stored.unprotected_since)
+
+    await house.until(so)
+    assert len([one for one in house.stops() if one.close_position]) == 1
+
+
+async def closed(house: Any) -> None:
+    """Leave the position again."""
+    await house.verdict(house.say("exit"))
+    await house.until(lambda: house.held() == 0 and house.stops() == [] and not (house.position() or house).quantity)
+
+
+def sends(house: Any, order_id: str) -> int:
+    """How often an order was sent, by the exchange's own account."""
+    attempts = house.simulator.ledger()["attempts"]
+    return sum(one["params"].get("newClientOrderId") == order_id for one in attempts)
+
+
+async def reset_breakers(house: Any, executor: Any) -> None:
+    """Somebody has looked, and lets trading go on."""
+    control = ControlStore(house.db, "sim")
+    await house.until(lambda: {one.name for one in executor.term.core.breakers()} <= set(control.read().breakers))
+    for name in control.read().breakers:
+        control.reset(name, now=to_datetime(house.simulator.now()), reason="looked at")
+    await house.until(lambda: not executor.term.core.breakers())
+
+
+async def test_a_code_that_refuses_is_a_rejection_and_trips_what_the_table_says(house: Any) -> None:
+    breakers = dict.fromkeys(OUR_BUG, "refused:BTCUSDT") | dict.fromkeys(KEY, "key") | {-4061: "position-mode"}
+    async with house.executor(risk=FORGIVING) as executor:
+        for code in (*GIVE_UP, *OUR_BUG, *KEY, -4061):
+            number = house.simulator.faults.add("answer_code", code=code, **ENTRY, next=1)
+            name = house.say("trial")
+            order = await settled(house, name)
+            assert (order.state, order.error_code) == ("rejected", code)
+            assert house.simulator.faults.struck(number) == sends(house, order.id) == 1, code
+            tripped = {one.name for one in executor.term.core.breakers()}
+            assert tripped == ({breakers[code]} if code in breakers else set()), code
+            assert house.signal(name).verdict == "taken"
+            if tripped:
+                refused = await house.verdict(house.say("trial"))
+                assert refused.reason.startswith("breaker"), code
+                await reset_breakers(house, executor)
+        await house.check()
+    assert house.accepted() == []
+
+
+async def test_a_code_that_says_later_is_sent_again(house: Any) -> None:
+    async with house.executor(risk=FORGIVING):
+        for code in AGAIN:
+            house.simulator.faults.add("answer_code", code=code, **ENTRY, next=2)
+            order = await settled(house, house.say("trial"))
+            assert (order.state, order.attempts) == ("filled", 3), code
+            await protected(house)
+            await closed(house)
+        await house.check()
+
+
+@pytest.mark.parametrize("code", [-1003, -1015])
+async def test_a_limit_is_waited_for(house: Any, code: int) -> None:
+    async with house.executor():
+        number = house.simulator.faults.add("answer_code", code=code, **ENTRY, next=1)
+        name = house.say("trial")
+        await house.verdict(name)
+        await house.until(lambda: house.simulator.faults.struck(number))
+        (order,) = house.orders(signal=name)
+        await house.until(lambda: "it did not arrive" in (house.orders(signal=name)[0].history[-1].detail or ""))
+        await asyncio.sleep(0.5)
+        assert sends(house, order.id) == 1
+
+
+async def test_what_is_unknown_and_never_was_is_given_up_and_what_was_is_found(house: Any) -> None:
+    async with house.executor(risk=FORGIVING, recv_window=500, read_timeout=0.4):
+        for code in UNKNOWN:
+            house.simulator.faults.add("answer_code", code=code, **ENTRY, next=1)
+            order = await settled(house, house.say("trial"))
+            assert order.state == "abandoned", code
+            assert sends(house, order.id) == 1
+        for kind in LOST:
+            number = house.simulator.faults.add(kind, **ENTRY, next=1)
+            order = await settled(house, house.say("trial"))
+            executed = kind.endswith("_after") or kind in {"truncated", "invalid_json"}
+            assert order.state == ("filled" if executed else "abandoned"), kind
+            assert sends(house, order.id) == house.simulator.faults.struck(number) == 1, kind
+            if executed:
+                await protected(house)
+                await closed(house)
+        await house.check()
+
+
+async def test_an_entry_that_was_surely_not_carried_out_is_sent_again_while_it_is_fresh(house: Any) -> None:
+    async with house.executor(risk=FORGIVING):
+        for kind in SURELY_NOT:
+            house.simulator.faults.add(kind, **ENTRY, next=2)
+            order = await settled(house, house.say("trial"))
+            assert (order.state, order.attempts) == ("filled", 3), kind
+            await protected(house)
+            await closed(house)
+        number = house.simulator.faults.add("maintenance", **ENTRY)
+        order = await settled(house, house.say("trial"))
+        assert (order.state, sends(house, order.id)) == ("abandoned", 4)
+        house.simulator.faults.remove(number)
+        await house.check()
+
+
+async def test_a_stop_whose_answer_is_lost_stands_in_the_end(house: Any) -> None:
+    async with house.executor(risk=FORGIVING, recv_window=500, read_timeout=0.4):
+        for kind in (*LOST, *SURELY_NOT):
+            number = house.simulator.faults.add(kind, **STOP, next=1)
+            order = await settled(house, house.say("trial"))
+            assert order.state == "filled", kind
+            await protected(house)
+            assert house.simulator.faults.struck(number) == 1, kind
+            await closed(house)
+            await house.check()
+
+
+@pytest.mark.parametrize("code", [-2021, -4142, -2019, -1111])
+async def test_a_stop_that_is_refused_closes_the_position(house: Any, code: int) -> None:
+    async with house.executor():
+        house.simulator.faults.add("answer_code", code=code, **STOP)
+        order = await settled(house, house.say("trial"))
+        assert order.state == "filled"
+        await house.until(lambda: house.held() == 0 and (house.position() or house).quantity == 0)
+        assert house.stops() == []
+        closing = house.orders(leg={"$in": ["exit", "flatten"]})
+        assert [one.state for one in closing] == ["filled"]
+        assert closing[0].reduce_only
+
+
+async def test_a_stop_that_can_never_be_placed_leaves_no_naked_position(house: Any) -> None:
+    risk = Risk(unprotected_seconds=1)
+    async with house.executor(risk=risk) as executor:
+        house.simulator.faults.add("maintenance", **STOP)
+        await settled(house, house.say("trial"))
+        await house.until(lambda: house.held() == 0 and (house.position() or house).quantity == 0)
+        assert "unprotected:BTCUSDT" in {one.name for one in executor.term.core.breakers()}
+        assert any(note.title == "breaker unprotected:BTCUSDT" for note in house.notes)
+
+
+async def test_a_stream_that_is_gone_is_made_good_by_asking(house: Any) -> None:
+    async with house.executor():
+        house.simulator.faults.add("refuse", route="private")
+        house.simulator.drop_connections("private")
+        order = await settled(house, house.say("trial"))
+        assert order.state == "filled"
+        await protected(house)
+        house.simulator.faults.clear()
+        await closed(house)
+        await house.check()
+
+
+async def test_it_does_not_trade_before_the_exchange_could_be_compared(house: Any) -> None:
+    house.simulator.faults.add("maintenance", method="GET", path="/fapi/v1/openAlgoOrders")
+    async with house.executor(ready=False) as executor:
+        name = house.say("trial")
+        await house.until(lambda: house.simulator.ledger()["requests"].get("GET /fapi/v1/openAlgoOrders"))
+        await house.until(lambda: "reconcile" in {one.name for one in executor.term.core.breakers()})
+        assert not executor.term.core.ready
+        assert house.accepted() == []
+        house.simulator.faults.clear()
+        assert (await settled(house, name)).state == "filled"
+        assert executor.term.core.ready
