@@ -1,0 +1,67 @@
+"""Returns of all signals as a Prefect flow, every minute: how far it came, and a table of the best recent signals."""
+
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any
+
+from prefect import flow, get_run_logger
+from prefect.artifacts import create_table_artifact
+from pydantic import BaseModel, ConfigDict, Field
+
+from pipeline.settings import Settings, load
+from pipeline.store.returns import Refreshed, ReturnStore
+from pipeline.store.session import database
+from pipeline.store.signal_queries import Asked, find_signals
+from pipeline.timeline import to_ms
+from schemas.signals import Signal
+
+SHOWN = ("symbol", "interval", "strategy", "kind", "side", "price", "current_price")
+PERCENT = ("return_pct", "best_pct", "worst_pct")
+
+
+class ReturnsChoice(BaseModel):
+    """Which signals to refresh, and which of them to show."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    symbols: list[str] = Field(default_factory=list, description="contracts, for example BTCUSDT; none: all")
+    anew: bool = Field(default=False, description="work everything out again from the candles")
+    top: Annotated[int, Field(ge=1, le=500)] = Field(default=20, description="so many signals in the table")
+    top_days: Annotated[int, Field(ge=1, le=5_000)] = Field(default=7, description="of the last so many days")
+
+
+@flow(name="returns", persist_result=False)
+def returns(chosen: ReturnsChoice = ReturnsChoice()) -> dict[str, int]:  # noqa: B008 - never changed
+    """Bring the returns of signals up to the newest stored prices."""
+    refreshed, best = _refresh(load(), chosen)
+    create_table_artifact(
+        table=[_row(signal) for signal in best],
+        key="returns-best-signals",
+        description=f"the best signals of the last {chosen.top_days} days, in percent, before fees",
+    )
+    get_run_logger().info(
+        "%d symbols: %d signals worked out from the candles, %d moved to the newest price",
+        *(refreshed.symbols, refreshed.worked_out, refreshed.moved),
+    )
+    return asdict(refreshed)
+
+
+def _refresh(settings: Settings, chosen: ReturnsChoice) -> tuple[Refreshed, list[Signal]]:
+    symbols = [symbol.upper() for symbol in chosen.symbols] or None
+    since = to_ms(datetime.now(UTC) - timedelta(days=chosen.top_days))
+    with database(settings) as db:
+        store = ReturnStore(db)
+        if chosen.anew:
+            store.forget(settings.environment, symbols)
+        refreshed = store.refresh(settings.environment, symbols)
+        best = find_signals(db, Asked(exchange=settings.environment, since=since), "return", chosen.top)
+    return refreshed, best
+
+
+def _row(signal: Signal) -> dict[str, Any]:
+    numbers = {name: _rounded(getattr(signal, name)) for name in PERCENT}
+    return {"at": f"{signal.at:%Y-%m-%d %H:%M}", **{name: getattr(signal, name) for name in SHOWN}, **numbers}
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 2)
