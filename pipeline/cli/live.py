@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 import signal
 from collections.abc import Iterator
 from functools import cache
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from schemas.series import SeriesKey
 
 app = typer.Typer()
+log = logging.getLogger(__name__)
 
 EXAMPLES = """
 Examples:
@@ -122,9 +124,10 @@ def _ingester(
             (series,) = wanted_series([key.symbol], [key.interval], [listed.symbol(key.symbol)], key.exchange)
             report = history.fill(series, settings.history_days)
             (derived,) = derivation.bring_up_all([key], client.clock.now())
-            failures = [*report.failures, *([str(derived.failure)] if derived.failure else [])]
-            if failures:
-                raise TidemarkError("; ".join(failures))
+            if derived.failure is not None:  # trying again would not help, and candles do not wait for it
+                log.error("%s: its indicators and signals are not new: %s", key, derived.failure)
+            if report.failures:
+                raise TidemarkError("; ".join(report.failures))
 
         yield Ingester(
             market,
