@@ -227,7 +227,8 @@ def test_new_candles_alone_are_computed(house: House) -> None:
 
 
 def test_a_series_nobody_knows_is_nothing_to_do(house: House) -> None:
-    assert house.derive() == Derived("BTCUSDT", "15m", seconds=house.derive().seconds)
+    done = house.derive()
+    assert (done.candles, done.signals.found, done.failure) == (0, 0, None)
 
 
 # --- corrections ---------------------------------------------------------------------------------------------------
