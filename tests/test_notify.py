@@ -12,7 +12,9 @@ import pytest
 from pydantic import SecretStr
 
 from pipeline import logs
+from pipeline.cli.trading_access import tell_by
 from pipeline.errors import UsageError
+from pipeline.execution.effects import Notify
 from pipeline.notify import MOST_WAITING, Message, Notifier, joined, signal_message
 from pipeline.settings import load, secrets_of
 
@@ -172,6 +174,20 @@ def test_the_setting_shows_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: An
     monkeypatch.delenv("TIDEMARK_NOTIFY_URLS")
     monkeypatch.setenv("TIDEMARK_NOTIFY_URLS_FILE", str(tmp_path / "addresses"))
     assert len(load().notify_urls) == 2
+
+
+def test_an_alarm_of_the_executor_is_sent_and_what_only_informs_is_not(
+    inbox: Inbox, start: Callable[..., Notifier], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "pipeline")
+    say = tell_by(start(inbox.url))
+    say(Notify("info", "BTCUSDT is closed", "by its stop"))
+    say(Notify("error", "breaker daily_loss", "5 % lost"))
+    assert inbox.titles(1) == ["breaker daily_loss"]
+    assert [record.message for record in caplog.records] == [
+        "BTCUSDT is closed: by its stop",
+        "breaker daily_loss: 5 % lost",
+    ]
 
 
 def test_many_titles_are_cut() -> None:

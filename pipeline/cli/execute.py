@@ -42,7 +42,8 @@ def execute() -> None:
 
 
 async def _execute(settings: "Settings", db: Any, place: "Environment") -> None:
-    from pipeline.cli.trading_access import keys_of, may_execute, policy_of, tell  # noqa: PLC0415
+    from pipeline.cli.trading_access import keys_of, may_execute, policy_of, tell_by  # noqa: PLC0415
+    from pipeline.cli.wiring import notifier_of  # noqa: PLC0415
     from pipeline.execution.service import opened  # noqa: PLC0415
     from pipeline.ingest.watchlist import Watchlist  # noqa: PLC0415
 
@@ -55,17 +56,20 @@ async def _execute(settings: "Settings", db: Any, place: "Environment") -> None:
     def symbols() -> set[str]:
         return {key.symbol for key in watchlist.wanted()} or set(settings.symbols)
 
-    with opened(
-        db,
-        place,
-        keys_of(settings),
-        policy_of(settings, place),
-        mode=settings.mode,
-        may_execute=may_execute(settings),
-        symbols=symbols,
-        notify=tell,
-        holder=f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}",
-    ) as executor:
+    with (
+        notifier_of(settings) as notifier,
+        opened(
+            db,
+            place,
+            keys_of(settings),
+            policy_of(settings, place),
+            mode=settings.mode,
+            may_execute=may_execute(settings),
+            symbols=symbols,
+            notify=tell_by(notifier),
+            holder=f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}",
+        ) as executor,
+    ):
         await executor.run(stop)
 
 

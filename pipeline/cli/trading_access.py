@@ -3,7 +3,7 @@
 import getpass
 import logging
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pipeline.exchange.trading import Trading
     from pipeline.execution.effects import Notify
     from pipeline.execution.records import Policy
+    from pipeline.notify import Notifier
 
 log = logging.getLogger("pipeline.execution")
 
@@ -79,3 +80,14 @@ def account_at(settings: Settings, place: "Environment") -> "Iterator[Trading]":
 def tell(note: "Notify") -> None:
     """Say it in the log."""
     log.log(_LEVELS[note.level], "%s: %s", note.title, note.text)
+
+
+def tell_by(notifier: "Notifier") -> "Callable[[Notify], None]":
+    """Say it in the log, and send what a person should know now."""
+
+    def both(note: "Notify") -> None:
+        tell(note)
+        if note.level != "info":
+            notifier.send(note.title, note.text or note.title)
+
+    return both
