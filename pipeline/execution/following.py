@@ -57,7 +57,7 @@ class Follower:
             self._ledger.keep(changed)
         else:
             self._ledger.write(changed, by)
-        if not changed.unsettled and changed.filled and order.fee is None and changed.exchange_id is not None:
+        if _unpaid(changed):
             self._ledger.emit(QueryFills(changed.symbol, changed.created_at - SECOND))
 
     def rejected(self, order: OrderRecord, code: int, text: str, now: int) -> None:
@@ -233,6 +233,8 @@ class Follower:
             return
         if at > position.as_of or position.quantity:
             position = _planned(position, order, now)
+        if position.settled:
+            self._ledger.hold(order.symbol, "position", now + self._ledger.policy.ask_first)  # the stream tells it too
         self._ledger.put(replace(position, entered_at=max(position.entered_at, at)))
         self._check_slippage(order, now)
 
@@ -255,6 +257,8 @@ class Follower:
         for order in list(self._ledger.orders.values()):
             if order.stands and order.id not in listed and order.seen_at < event.asof:
                 self._missing(order, now)
+            if _unpaid(order) and not order.algo:
+                self._ledger.emit(QueryFills(order.symbol, order.created_at - SECOND))
         told_positions = {one.symbol: one for one in event.positions}
         silent = [PositionTold(each, ZERO, ZERO) for each in self._ledger.symbols() if each not in told_positions]
         self.positions([*told_positions.values(), *silent], event.asof, "reconcile", now)
@@ -297,6 +301,11 @@ class Follower:
         if title not in self._reported:
             self._reported.add(title)
             self._ledger.warn(title, text)
+
+
+def _unpaid(order: OrderRecord) -> bool:
+    """Whether its fee and profit have still to be asked for."""
+    return not order.unsettled and bool(order.filled) and order.fee is None and order.exchange_id is not None
 
 
 def _opens(order: OrderRecord, told: PositionTold) -> bool:

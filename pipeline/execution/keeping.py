@@ -117,6 +117,9 @@ class Keeper:
             self._cancel(step.order, now)
             return
         pace = pace_of(step.leg, closing=step.quantity is None)
+        filters = self._ledger.market(position.symbol).filters
+        if step.quantity is not None and filters and sizing.closing_quantity(step.quantity, filters) != step.quantity:
+            return  # no one order closes all of it: the old stop stays where it is
         if self._ledger.may(position.symbol, pace, now, _PLACE_AGAIN):
             self._ledger.intend(_protective(self._ledger.policy.environment, position, step, now))
 

@@ -188,6 +188,16 @@ def test_a_bridge_that_is_refused(code, closes):
         assert [one for one in driver.wait(2 * SECOND) if isinstance(one, JournalIntent)]
 
 
+@pytest.mark.parametrize("quantity", ["200", "0.2225"])
+def test_no_bridge_is_laid_where_no_one_order_closes_all(quantity):
+    held = replace(HELD, quantity=Decimal(quantity))
+    old = replace(OLD_CLOSING, created_at=1)
+    driver = Driver(ready=False, orders=[old], positions=[held])
+    driver.snapshot([driver.told(old)], held.quantity)
+    assert not [one for one in driver.wait(60 * SECOND, 1000) if isinstance(one, JournalIntent | Cancel)]
+    assert driver.state("stop") == "accepted"
+
+
 def test_a_stop_that_somebody_cancelled_is_placed_again():
     driver = Driver()
     driver.protected()
