@@ -215,12 +215,14 @@ class Core:
 
     def _ask(self, signal: SignalView, now: int) -> Ask:
         account = self._account or AccountView(equity=ZERO, available=ZERO, at=0)
+        market = self._ledger.market(signal.symbol)
         return Ask(
             signal=signal,
             now=now,
             mode=self._ledger.mode,
             policy=self._policy,
-            market=self._ledger.market(signal.symbol),
+            risk=risk.settings_of(market, self._policy.risk),
+            market=market,
             account=account,
             position=self._ledger.position(signal.symbol),
             halted=self._ledger.halted,

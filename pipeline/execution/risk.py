@@ -25,6 +25,7 @@ class Ask:
     now: int
     mode: Mode
     policy: Policy
+    risk: Risk
     market: Market
     account: AccountView
     position: PositionRecord
@@ -35,14 +36,13 @@ class Ask:
     reserved: Decimal = ZERO
     """Margin of entries that the account did not yet know of."""
 
-    @property
-    def risk(self) -> Risk:
-        """The settings, with what the symbol has of its own."""
-        trading = self.market.trading
-        own = {
-            "leverage": trading.leverage, "stop_atr": trading.stop_atr, "take_profit_atr": trading.take_profit_atr,
-        }  # fmt: skip
-        return self.policy.risk.model_copy(update={name: value for name, value in own.items() if value is not None})
+
+def settings_of(market: Market, general: Risk) -> Risk:
+    """The settings, with what the symbol has of its own."""
+    trading = market.trading
+    own = {"leverage": trading.leverage, "stop_atr": trading.stop_atr, "take_profit_atr": trading.take_profit_atr}
+    update = {name: value for name, value in own.items() if value is not None}
+    return general.model_copy(update=update) if update else general
 
 
 def _halted(ask: Ask) -> str | None:
