@@ -1,0 +1,115 @@
+"""From the exchange's closing frame to a signal in MongoDB, with everything real between them, and a recomputation over
+the history that finds exactly the same."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, ClassVar
+
+import numpy as np
+from pymongo.database import Database
+
+from pipeline.exchange.clock import ServerClock, local_time
+from pipeline.exchange.environments import SIM, at
+from pipeline.exchange.market import Market
+from pipeline.exchange.rest import RestClient
+from pipeline.exchange.stream_session import FeedLimits
+from pipeline.history.backfill import Backfill
+from pipeline.history.derive import Derivation
+from pipeline.history.listing import wanted_series
+from pipeline.indicators import PERIODS, WINDOW
+from pipeline.ingest.deciding import LiveSignals
+from pipeline.ingest.indicating import LiveIndicators
+from pipeline.ingest.service import Ingester, Pace
+from pipeline.ingest.watchlist import Watchlist
+from pipeline.simulator.handle import Simulator
+from pipeline.store import connect
+from pipeline.store.prepare import prepare
+from pipeline.store.symbols import SymbolStore
+from pipeline.strategies import registry
+from pipeline.strategies.base import Codes, Kind, Prices
+from pipeline.timeline import HOUR
+from schemas.series import SeriesKey
+
+SPEED = 30
+KEY = SeriesKey("sim", "BTCUSDT", "1m")
+
+
+@dataclass(frozen=True)
+class Every:
+    """Says something at every candle."""
+
+    name: ClassVar[str] = "every"
+    needs: ClassVar[tuple[str, ...]] = ("close", "rsi")
+    lookback: ClassVar[int] = 0
+
+    def signals(self, columns: Prices) -> Codes:
+        return np.full(len(columns["close"]), int(Kind.ENTRY), dtype=np.int8)
+
+
+STRATEGIES = [*(registry.get(name) for name in registry.SHIPPED), Every()]
+
+
+async def test_each_close_has_its_signals_and_history_finds_the_same(
+    start_simulator: Callable[..., Simulator], db: Database[Any], mongo_uri: str
+) -> None:
+    prepare(db)
+    simulator = start_simulator(speed=SPEED, lifted_limits=True, seed=11)
+    began = local_time()
+    client = RestClient(at(SIM, simulator.url), clock=ServerClock(local=lambda: began + (local_time() - began) * SPEED))
+    client.sync_clock()
+    market = Market(client)
+    listed = market.symbols()
+    SymbolStore(db).save(listed)
+    decimals = {one.symbol: one.price_precision for one in listed}
+    derivation = Derivation(db, STRATEGIES, PERIODS)
+
+    def fill(key: SeriesKey) -> None:
+        with Backfill(db, market) as work:
+            work.fill(*wanted_series([key.symbol], [key.interval], listed, key.exchange), days=2)
+        derivation.bring_up(key, client.clock.now())
+
+    asynchronous = connect.async_client(mongo_uri)
+    ingester = Ingester(
+        market,
+        db,
+        asynchronous[db.name],
+        compute=LiveIndicators(),
+        window=WINDOW,
+        decimals=decimals.__getitem__,
+        backfill=fill,
+        pace=Pace(flush=0.05, tend=0.02, watchlist=0.2, progress=0.2, clock=1.0),
+        feed_limits=FeedLimits(command_every=0.01, first_delay=0.05, longest_delay=0.5),
+        decide=LiveSignals(STRATEGIES),
+        fresh_at_most=HOUR,
+    )
+    Watchlist(db, "sim").watch([KEY], datetime.now(UTC))
+    stop = asyncio.Event()
+    running = asyncio.create_task(ingester.run(stop))
+    try:
+        live = {"source": "live", "strategy": "every"}
+        await has(db, live, 2)
+        simulator.drop_connections()
+        seen = db["signals"].count_documents(live)
+        await has(db, live, seen + 2)
+    finally:
+        stop.set()
+        async with asyncio.timeout(30):
+            await running
+        await connect.close(asynchronous)
+        client.close()
+
+    for one in db["signals"].find({"source": "live"}):
+        assert (one["verdict"] == "fresh") == (one["created_at"] <= one["fresh_until"])
+    stored = db["signals"].count_documents({})
+    again = derivation.bring_up(KEY, client.clock.now() + HOUR, anew=True)
+    assert (again.written, again.signals.changed, again.signals.withdrawn) == (0, 0, 0)
+    assert (again.signals.found, again.signals.added) == (stored, 0)
+
+
+async def has(db: Database[Any], wanted: dict[str, Any], count: int) -> None:
+    """Wait until so many are stored."""
+    async with asyncio.timeout(120):
+        while await asyncio.to_thread(db["signals"].count_documents, wanted) < count:  # noqa: ASYNC110 - it tells nobody
+            await asyncio.sleep(0.1)
