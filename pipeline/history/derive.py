@@ -21,6 +21,7 @@ from pipeline.history.indicators import Stretch, stretches
 from pipeline.indicators import Periods
 from pipeline.signals import Calculation, settings_of
 from pipeline.store.candles import CandleStore
+from pipeline.store.returns import ReturnStore
 from pipeline.store.series import SeriesStore
 from pipeline.store.signals import FRESH_FOR, Reconciled, SignalStore, fresh_for
 from pipeline.store.stale import is_settled
@@ -95,6 +96,7 @@ class Derivation:
         self._series = SeriesStore(database)
         self._signals = SignalStore(database)
         self._symbols = SymbolStore(database)
+        self._returns = ReturnStore(database)
         self._strategies = tuple(strategies)
         self._periods = periods
         self._fresh_at_most = fresh_at_most
@@ -170,6 +172,8 @@ class Derivation:
         reached = max((number for number in (done.newest, plan.reached) if number is not None), default=None)
         if reached is None:
             return True
+        for one in seen.stale:
+            self._returns.forget(key.exchange, [key.symbol], to_ms(one.start), step.after(to_ms(one.end)))
         return self._series.derived(
             seen,
             _mark(step, reached, plan.calculation.settings),

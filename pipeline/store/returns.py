@@ -81,14 +81,14 @@ class ReturnStore:
             moved = sum(workers.map(self._send, (moves[first::WRITERS] for first in range(WRITERS))))
         return Refreshed(len(groups), sum(step.worked_out for step in steps), moved)
 
-    def forget(self, exchange: str, symbols: Iterable[str] | None = None, until: int | None = None) -> int:
-        """Have signals worked out anew at the next refresh, because candles they saw were corrected; how many.
-
-        `until` is when the last corrected candle closed: signals from later on saw none of them.
-        """
-        matches = _of(exchange, symbols)
+    def forget(
+        self, exchange: str, symbols: Iterable[str] | None = None, since: int | None = None, until: int | None = None
+    ) -> int:
+        """Have signals worked out anew at the next refresh, because candles that open in [since, until) were corrected;
+        how many. Those from later on, and those that have not come so far, saw none of them."""
+        matches = _of(exchange, symbols) | {"returns_through": {"$gt": to_datetime(since or 0)}}
         if until is not None:
-            matches["at"] = {"$lte": to_datetime(until)}
+            matches["at"] = {"$lt": to_datetime(until)}
         return self._signals.update_many(matches, {"$set": {"returns_through": None}}).modified_count
 
     def _groups(self, matches: Matches) -> Iterator[Group]:

@@ -228,6 +228,9 @@ def _change(stored: Document, finding: Finding) -> Document:
 
 def _only_unacted(changes: Mapping[str, Document], gone: Iterable[str]) -> list[UpdateOne | DeleteOne]:
     return [
-        *(UpdateOne({"_id": name, **NOT_ACTED_ON}, {"$set": change}) for name, change in changes.items()),
+        *(
+            UpdateOne({"_id": name, **NOT_ACTED_ON}, {"$set": change | {"returns_through": None}})
+            for name, change in changes.items()
+        ),
         *(DeleteOne({"_id": name, **NOT_ACTED_ON}) for name in gone),
     ]

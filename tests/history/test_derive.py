@@ -21,6 +21,7 @@ from pipeline.indicators import PERIODS, Periods, compute
 from pipeline.settings import Indicators, Settings
 from pipeline.store.candles import CandleStore
 from pipeline.store.prepare import prepare
+from pipeline.store.returns import ReturnStore
 from pipeline.store.series import SeriesStore
 from pipeline.store.signals import SAID
 from pipeline.store.symbols import SymbolStore
@@ -524,3 +525,28 @@ def test_whoever_waits_is_told_series_by_series(house: House) -> None:
     tell: Callable[[Derived], None] = lambda one: told.append(one.interval)  # noqa: E731
     reports = house.derivation().bring_up_all(keys, LONG_AFTER, told=tell)
     assert sorted(told) == sorted(one.interval for one in reports) == ["15m", "1w"]
+
+
+# --- what a correction does to returns -----------------------------------------------------------------------------
+
+
+def returns_of(house: House) -> list[dict[str, Any]]:
+    """The returns of every signal, brought up to the newest price."""
+    SeriesStore(house.db).recount(key_of(), None, LONG_AFTER)
+    ReturnStore(house.db).refresh("sim")
+    fields = ("price", "return_pct", "best_pct", "worst_pct", "return_1h", "return_4h", "return_1d", "return_7d")
+    return [*house.db["signals"].find({}, dict.fromkeys(fields, 1)).sort("_id", 1)]
+
+
+def test_signals_from_before_a_correction_are_worked_out_again(house: House) -> None:
+    table = market_of()
+    house.store(table)
+    house.derive()
+    before = returns_of(house)
+    house.store(corrected(table, 2_400, factor=1.5))
+    house.derive()
+    waiting = house.db["signals"].count_documents({"returns_through": None})
+    after = returns_of(house)
+    house.db["signals"].update_many({}, {"$set": {"returns_through": None}})
+    assert after == returns_of(house) != before
+    assert 0 < waiting < len(after), "those from after it stay as they are"

@@ -188,9 +188,12 @@ def test_candles_corrected_behind_its_back_are_seen_when_forgotten(prepared: Db,
     prepared.signals.insert_many([signal_document(START + n * HOUR) for n in (2, 8)])
     store.refresh("sim")
     market.close("1h", {START + 3 * HOUR: (500.0, 1.0, 100.0)})
-    assert store.forget("sim", ["BTCUSDT"], START + 4 * HOUR) == 1
+    corrected = {"since": START + 3 * HOUR, "until": START + 4 * HOUR}
+    assert store.forget("sim", ["ETHUSDT"], **corrected) == 0
+    assert store.forget("sim", ["BTCUSDT"], **corrected) == 1
     assert store.refresh("sim").worked_out == 1
     check(prepared, market)
+    assert store.forget("sim", since=START + 10 * HOUR) == 0, "nothing has come so far"
     assert store.forget("other") == 0
     assert store.forget("sim") == 2
 
