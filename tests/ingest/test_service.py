@@ -8,6 +8,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import polars as pl
@@ -64,7 +65,7 @@ class Desk:
         self.begun = simulator.now()
 
     @asynccontextmanager
-    async def ingesting(self, shard: Shard | None = None, symbols=SYMBOLS):
+    async def ingesting(self, shard: Shard | None = None, symbols=SYMBOLS, limits=LIMITS):
         client = RestClient(at(SIM, self.simulator.url), clock=fast_clock())
         client.sync_clock()
         ingester = Ingester(
@@ -78,7 +79,7 @@ class Desk:
             shard=shard,
             pace=PACE,
             patience=PATIENCE,
-            feed_limits=LIMITS,
+            feed_limits=limits,
         )
         Watchlist(self.database, "sim").watch(keys(symbols), datetime.now(UTC))
         stop = asyncio.Event()
@@ -167,7 +168,22 @@ FRAME_FAULTS = {
 }
 
 
-async def test_after_any_fault_of_the_frames_the_store_is_right(desk):
+async def test_connections_are_renewed_before_the_exchange_hangs_up(start_simulator, db, mongo_uri):
+    """The exchange hangs up after 6 seconds; each connection is renewed before, so none ever breaks."""
+    prepare(db)
+    client = connect.async_client(mongo_uri)
+    simulator = start_simulator(speed=SPEED, lifted_limits=True, seed=11, connection_life=6.0)
+    desk = Desk(simulator, db, client[db.name])
+    since = STEP.ceil(desk.begun)
+    async with desk.ingesting(limits=replace(LIMITS, lifetime=1.0)) as ingester:
+        await until_true(lambda: ingester.feed.counters.renewals >= 8, seconds=60)
+        assert ingester.feed.counters.breaks == 0
+        until = STEP.floor(simulator.now())
+        assert await desk.becomes_right(since, until) is None
+    await connect.close(client)
+
+
+async def test_after_any_fault_of_the_frames_the_store_is_right(desk, caplog):
     symbols = tuple(FRAME_FAULTS)
     since = STEP.ceil(desk.begun)
     for symbol, faults in FRAME_FAULTS.items():
@@ -178,6 +194,7 @@ async def test_after_any_fault_of_the_frames_the_store_is_right(desk):
         until = STEP.floor(desk.simulator.now())
         desk.simulator.faults.clear()
         assert await desk.becomes_right(since, until, symbols) is None
+    assert "sim:ADAUSDT:1m: its stream is connected and acknowledged, but silent" in caplog.text
 
 
 async def test_after_rest_and_the_connections_fail_together_the_store_is_right(desk):
