@@ -94,9 +94,9 @@ def orders(
         print_json(found)
         return
     print_table(
-        ("at", "symbol", "leg", "side", "type", "quantity", "trigger", "state", "filled", "price", "fee", "realized"),
+        ("at", "symbol", "leg", "side", "quantity", "trigger", "state", "filled", "price", "fee", "realized"),
         [
-            (f"{one.created_at:%m-%d %H:%M:%S}", one.symbol, one.leg, one.side, one.type, one.quantity,
+            (f"{one.created_at:%m-%d %H:%M:%S}", one.symbol, one.leg, one.side, one.quantity,
              one.trigger_price, one.state, one.filled, _short(one.average_price), one.fee, one.realized)
             for one in found
         ],

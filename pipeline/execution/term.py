@@ -40,10 +40,12 @@ from pipeline.execution.instruments import Instruments
 from pipeline.execution.performer import Performer, Stores
 from pipeline.execution.records import Mode, Policy
 from pipeline.execution.sources import Prices, Signals, Switches
+from pipeline.timeline import MINUTE, to_datetime
 from schemas.orders import Order
 
 log = logging.getLogger(__name__)
 
+_LATELY = 10 * MINUTE
 Symbols = Callable[[], set[str]]
 
 
@@ -213,10 +215,12 @@ class Term:
         self._loop.call_soon_threadsafe(self._instruments.follow, symbols)
 
     def _orders_to_know(self) -> list[Order]:
-        """What is unsettled, and what was done about signals whose verdict was not written any more."""
+        """What is unsettled; what was done about signals whose verdict was not written any more; and what is settled
+        since so short a time that its trades could be taken for those of an order in doubt."""
         stores = self._house.stores
         undecided = [one.id for one in stores.signals.undecided()]
-        found = (*stores.journal.unsettled(), *stores.journal.of_signals(undecided))
+        lately = to_datetime(self._house.now() - _LATELY)
+        found = (*stores.journal.unsettled(), *stores.journal.of_signals(undecided), *stores.journal.since(lately))
         return list({one.id: one for one in found}.values())
 
     def _held(self) -> set[str]:

@@ -80,8 +80,9 @@ class ControlStore:
 
     def add_clean_day(self, day: str) -> None:
         """A day of trading in this stage on which nothing went wrong."""
+        begun = {"kind": "stage", "environment": self._environment, "stage": 1, "changes": []}
         known = {"_id": f"stage:{self._environment}"}
-        self._control.update_one(known, {"$addToSet": {"clean_days": day}})
+        self._control.update_one(known, {"$addToSet": {"clean_days": day}, "$setOnInsert": begun}, upsert=True)
 
     def forget_clean_days(self) -> None:
         """Something went wrong: counting begins anew."""

@@ -9,7 +9,6 @@ import os
 import random
 import time
 from collections import Counter
-from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
@@ -20,27 +19,29 @@ SEED = int(os.environ.get("DRILL_SEED", "7"))
 PATIENCE = 60.0
 
 
-def until(so: Callable[[], Any], patience: float = PATIENCE) -> Any:
-    deadline = time.monotonic() + patience
-    while not (found := so()):
-        assert time.monotonic() < deadline, "it did not come to pass in time"
-        time.sleep(0.02)
-    return found
+def until_calm(house: Any) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while what := unrest(house):
+        assert time.monotonic() < deadline, what
+        time.sleep(0.05)
 
 
-def calm(house: Any) -> bool:
-    """Everything is decided and settled, and what is held is protected."""
-    if house.db.signals.count_documents({"verdict": "fresh"}):
-        return False
-    if house.db.orders.count_documents({"state": {"$in": ["intended", "sent", "unknown", "partially_filled"]}}):
-        return False
+def unrest(house: Any) -> str:
+    """What is not decided, settled or protected yet; nothing once it is calm."""
+    waiting = [one["_id"] for one in house.db.signals.find({"verdict": "fresh"})]
+    if waiting:
+        return f"undecided: {waiting}"
+    under_way = house.orders(state={"$in": ["intended", "sent", "unknown", "partially_filled"]})
+    if under_way:
+        return f"under way: {under_way}"
     held, stored = house.held(), house.position()
-    if stored is None or stored.quantity != held:
-        return held == 0 and stored is None
+    if (stored.quantity if stored else 0) != held:
+        return f"{held} is held, stored is {stored}"
     stops = [one for one in house.stops() if one.order_type == "STOP_MARKET"]
     if not held:
-        return not stops
-    return len(stops) == 1 and stored.unprotected_since is None and stops[0].trigger_price == stored.stop_price
+        return f"nothing is held, but {stops} stand" if stops else ""
+    calm = len(stops) == 1 and stored.unprotected_since is None and stops[0].trigger_price == stored.stop_price
+    return "" if calm else f"stops {stops} of {stored}"
 
 
 def say_something(house: Any, luck: random.Random) -> None:
@@ -73,7 +74,7 @@ def test_killed_at_any_moment_it_goes_on_where_the_exchange_is(house: Any, execu
                 luck.choice(["unknown_after", "reset_before"]), method="POST", path="*rder", next=1
             )
         pid = executors.start()
-        until(lambda: calm(house))
+        until_calm(house)
         asyncio.run(house.check())
         house.simulator.faults.clear()
     log.info("killed %d times; the journal's last state then: %s", KILLS, dict(killed_at))

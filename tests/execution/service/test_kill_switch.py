@@ -1,0 +1,202 @@
+"""The kill switch and the other switches of a person: with an executor, without one, and without the database."""
+
+import asyncio
+import json
+from collections.abc import Callable
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from pipeline.cli.app import build
+from pipeline.exchange.trading import NewOrder
+from pipeline.store.control import ControlStore
+from pipeline.store.launch import any_free_port
+from schemas.control import Halt
+
+Run = Callable[..., Any]
+
+
+@pytest.fixture
+def run(house: Any, mongo_uri: str, home: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """A command line on the house's database and exchange; its exit code is checked."""
+    for name, value in {
+        "HOME": str(home), "MONGO_URI": mongo_uri, "DATABASE": house.db.name, "SIM_URL": house.simulator.url,
+    }.items():  # fmt: skip
+        monkeypatch.setenv(f"TIDEMARK_{name}", value)
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.chdir(home)
+    monkeypatch.setattr("pipeline.cli.wiring.logs.configure", lambda *_: None)
+
+    def run(*arguments: str, code: int = 0) -> Any:
+        found = CliRunner().invoke(build(), list(arguments))
+        assert found.exit_code == code, found.output
+        return found
+
+    return run
+
+
+async def command(run: Run, *arguments: str, code: int = 0) -> Any:
+    found = await asyncio.to_thread(run, *arguments, code=code)
+    return json.loads(found.stdout) if "--json" in arguments else found
+
+
+async def hold(house: Any) -> None:
+    assert (await house.verdict(house.say("entry"))).verdict == "taken"
+    await house.until(lambda: house.held() and house.stops() and (house.position() or house).stop_order)
+
+
+def foreign(house: Any) -> None:
+    """Somebody trades by hand on the same account."""
+    order = NewOrder(symbol="ETHUSDT", side="BUY", client_id="by-hand", quantity=Decimal("0.1"))
+    house.trading.place_order(order)
+
+
+async def test_halt_and_resume_with_an_executor(house: Any, run: Run) -> None:
+    async with house.executor() as executor:
+        await hold(house)
+        await command(run, "halt", "--reason", "a look")
+        await house.until(lambda: executor.term.core._ledger.halted)
+        refused = await house.verdict(house.say("entry"))
+        assert (refused.verdict, refused.reason) == ("skipped", "halted")
+        assert len(house.stops()) == 1, "what is held keeps its stop"
+
+        done = await command(run, "halt", "--flatten", "--json")
+        assert done["flattened"] == {"closed": {}, "cancelled": [], "left": [], "problems": []}
+        await house.until(lambda: house.held() == 0 and house.stops() == [])
+        await command(run, "resume")
+        await house.until(lambda: not executor.term.core._ledger.halted)
+        await hold(house)
+        await house.check()
+    halt = Halt.model_validate(house.db.control.find_one({"kind": "halt"}))
+    assert [(one.new, one.reason) for one in halt.changes] == [
+        ("halted", "a look"),
+        ("halted, flatten", None),
+        ("running", None),
+    ]
+    assert all("@" in one.by for one in halt.changes)
+
+
+async def test_flatten_without_an_executor_closes_what_is_ours_and_journals_it(house: Any, run: Run) -> None:
+    async with house.executor():
+        await hold(house)
+    foreign(house)
+    house.simulator.faults.add("unknown_after", method="POST", path="/fapi/v1/order", next=1)
+    house.simulator.faults.add("maintenance", method="DELETE", next=1)
+    done = await command(run, "halt", "--flatten", "--json")
+    assert (done["halted"], done["flattened"]["left"], done["flattened"]["problems"]) == (True, [], [])
+    assert house.held() == 0
+    assert house.stops() == []
+    assert [one.symbol for one in house.trading.positions() if one.position_amt] == ["ETHUSDT"]
+    (closing,) = house.orders(leg="flatten")
+    assert (closing.state, closing.history[0].by, closing.reduce_only) == ("unknown", "command", True)
+    async with house.executor() as executor:
+        await house.until(lambda: house.orders(leg="flatten")[0].state == "filled")
+        assert executor.term.core._ledger.halted
+        refused = await house.verdict(house.say("entry"))
+        assert refused.reason == "halted"
+        await house.check()
+
+
+async def test_flatten_without_the_database_goes_straight_to_the_exchange(
+    house: Any, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with house.executor():
+        await hold(house)
+    foreign(house)
+    monkeypatch.setenv("TIDEMARK_MONGO_URI", f"mongodb://127.0.0.1:{any_free_port()}/?serverSelectionTimeoutMS=300")
+    failed = await command(run, "halt", "--flatten", code=3)
+    assert "not recorded" in failed.output
+    assert [one for one in house.trading.positions() if one.position_amt] == []
+    assert house.stops() == []
+    assert "run `tidemark halt` again" in failed.output.replace("\n", " ")
+
+
+async def test_what_cannot_be_closed_is_said(house: Any, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.execution.flatten._TRIES", 2)
+    monkeypatch.setattr("pipeline.execution.flatten._PAUSE", 0.01)
+    async with house.executor():
+        await hold(house)
+    house.simulator.faults.add("maintenance", method="POST", path="/fapi/v1/order")
+    failed = await command(run, "halt", "--flatten", code=3)
+    assert "not everything is closed: BTCUSDT" in failed.output
+    assert len(house.stops()) == 1, "until it is flat, the stop stands"
+    house.simulator.faults.clear()
+    await command(run, "halt", "--flatten")
+    assert house.held() == 0
+
+
+def test_the_mode_is_shown_changed_and_audited(house: Any, run: Run) -> None:
+    assert json.loads(run("mode", "--json").stdout)["mode"] == "signal-only"
+    run("mode", "auto-execute", "--reason", "tested")
+    shown = json.loads(run("mode", "signal-only", "--json").stdout)
+    assert shown["mode"] == "signal-only"
+    assert [(one["old"], one["new"], one["reason"]) for one in shown["changes"]] == [
+        (None, "auto-execute", "tested"),
+        ("auto-execute", "signal-only", None),
+    ]
+    assert "Allowed" in run("mode", "fast", code=2).output
+
+
+def test_real_money_is_not_switched_on_by_accident(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TIDEMARK_ENVIRONMENT", "binance-um")
+    refused = run("mode", "auto-execute", code=3)
+    assert "I trade real money" in refused.output
+    assert json.loads(run("mode", "--json").stdout)["mode"] == "signal-only"
+    assert "TIDEMARK_API_KEY" in run("execute", code=2).output
+    monkeypatch.setenv("TIDEMARK_CONFIRM_PRODUCTION", "I trade real money")
+    assert json.loads(run("mode", "auto-execute", "--json").stdout)["mode"] == "auto-execute"
+
+
+def test_a_stage_is_left_only_after_clean_days(house: Any, run: Run) -> None:
+    assert "stage 1" in run("stage").output
+    assert "0 clean days" in run("stage", "2", code=3).output
+    assert "not for 3" in run("stage", "3", code=2).output
+    control = ControlStore(house.db, "sim")
+    for day in range(1, 6):
+        control.add_clean_day(f"2026-03-0{day}")
+    assert json.loads(run("stage", "2", "--json").stdout) == {"environment": "sim", "stage": 2, "clean_days": []}
+    assert json.loads(run("stage", "1", "--json").stdout)["stage"] == 1
+
+
+def test_a_symbol_has_settings_of_its_own(run: Run) -> None:
+    run("trading", "btcusdt", "--off", "--leverage", "5", "--stop-atr", "1.5", "--max-position", "250")
+    run("trading", "BTCUSDT", "--on", "--stop-atr", "default", "--strategy", "a", "--strategy", "b")
+    (found,) = json.loads(run("trading", "BTCUSDT", "--json").stdout)
+    assert (found["enabled"], found["leverage"], found["stop_atr"]) == (True, 5, None)
+    assert (found["max_position"], found["strategies"]) == ("250", ["a", "b"])
+    assert "BTCUSDT" in run("trading").output
+    for bad in (["--leverage", "0"], ["--stop-atr", "-1"], ["--stop-atr", "NaN"], ["--max-position", "lots"]):
+        run("trading", "BTCUSDT", *bad, code=2)
+    assert "name the symbol" in run("trading", "--off", code=2).output
+    assert "no symbol" in run("trading", '{"$gt":""}', "--off", code=2).output
+
+
+async def test_breakers_orders_positions_and_account_are_shown(house: Any, run: Run) -> None:
+    async with house.executor() as executor:
+        await hold(house)
+        house.simulator.faults.add("answer_code", code=-1111, method="POST", path="/fapi/v1/order", next=1)
+        await house.verdict(house.say("exit"))
+        await house.until(lambda: executor.term.core.breakers())
+        await house.until(lambda: ControlStore(house.db, "sim").read().breakers)
+        shown = await command(run, "breakers", "--json")
+        assert [(one["name"], one["tripped"]) for one in shown] == [("refused:BTCUSDT", True)]
+        assert "TRIPPED" in (await command(run, "breakers")).output
+        assert "Tripped: refused" in (await command(run, "breakers", "--reset", "no", code=2)).output
+        await command(run, "breakers", "--reset", "refused:BTCUSDT", "--reason", "looked")
+        await house.until(lambda: not executor.term.core.breakers())
+        await house.until(lambda: house.held() == 0 and house.stops() == [])
+        await house.check()
+    listed = await command(run, "orders", "--json", "--limit", "2", "--symbol", "btcusdt")
+    assert len(listed) == 2
+    assert {"_id", "history", "state"} <= set(listed[0])
+    assert "BTCUSDT" in (await command(run, "orders")).output
+    assert await command(run, "positions", "--json") == []
+    assert [one["symbol"] for one in await command(run, "positions", "--all", "--json")] == ["BTCUSDT"]
+    found = await command(run, "account", "--json")
+    assert Decimal(found["latest"]["wallet"]) > 0
+    assert len(found["days"]) == 1
+    assert "today" in (await command(run, "account")).output
+    assert "no symbol" in (await command(run, "orders", "--symbol", "$where", code=2)).output
