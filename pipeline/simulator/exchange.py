@@ -13,8 +13,7 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
-from pipeline.simulator import archive
-from pipeline.simulator.archive import Damage
+from pipeline.simulator.archive import Archive, ArchiveFaults, Damage
 from pipeline.simulator.clock import Clock
 from pipeline.simulator.damage import damage_rows, refusal
 from pipeline.simulator.errors import ApiError
@@ -89,6 +88,7 @@ class Exchange:
         self.market = market
         self.clock = clock
         self.meter = meter
+        self._archive = Archive(market)
         self.venue = Venue(market, seed=seed, now=clock.now())
         self.keys = Keyring()
         self.listen_keys = ListenKeys(seed)
@@ -132,7 +132,7 @@ class Exchange:
                     damaged[name] = Damage.BAD_BYTES
                 case _:
                     damaged[name] = Damage.WRONG_CHECKSUM
-        return archive.file(path, self.market, self.clock.now(), archive.ArchiveFaults(frozenset(missing), damaged))
+        return self._archive.file(path, self.clock.now(), ArchiveFaults(frozenset(missing), damaged))
 
     def handle(self, request: Request) -> Answer:
         """Answer one request."""

@@ -27,13 +27,22 @@ class Grid(NamedTuple):
         return _point(count * self.units, self.digits)
 
     def texts(self, counts: Integers) -> list[str]:
-        """Many counts, written out."""
-        if not self.digits:
-            return list(map(str, (counts * self.units).tolist()))
-        whole, rest = np.divmod(counts * self.units, 10**self.digits)
-        template = f"%d.%0{self.digits}d "
-        both = np.stack((whole, rest), axis=1).ravel().tolist()
-        return ((template * len(counts)) % tuple(both)).split()
+        """Many counts, none below zero, written out: digit by digit, each for all of them at once."""
+        left = counts * self.units
+        width = max(len(str(left.max(initial=0))), self.digits + 1)
+        written = np.full((len(counts), width + 2), ord(" "), np.uint8)
+        column = width
+        for place in range(width):
+            if place == self.digits > 0:
+                written[:, column] = ord(".")
+                column -= 1
+            rest = left // 10
+            written[:, column] = left - rest * 10 + ord("0")
+            if place > self.digits:
+                written[left == 0, column] = ord(" ")  # no leading zeros
+            column -= 1
+            left = rest
+        return written.tobytes().decode().split()
 
 
 class Grids(NamedTuple):

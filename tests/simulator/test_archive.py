@@ -11,11 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.simulator.archive import HEADER, ArchiveFaults, Damage, file
+from pipeline.simulator.archive import HEADER, Archive, ArchiveFaults, Damage
 from pipeline.simulator.format import rest_rows
 from pipeline.simulator.market import SyntheticMarket
+from pipeline.simulator.types import Klines
 from pipeline.simulator.universe import NON_ASCII, PENDING, YOUNG, universe
-from pipeline.timeline import DAY, HOUR, INTERVALS, to_ms
+from pipeline.timeline import DAY, HOUR, INTERVALS, Interval, to_ms
 
 EPOCH = 1_767_225_600_000  # 2026-01-01
 MARKET = SyntheticMarket(7, universe(20, EPOCH))
@@ -23,6 +24,11 @@ SOUND = ArchiveFaults()
 ROOT = "/data/futures/um"
 A_DAY = f"{ROOT}/daily/klines/BTCUSDT/1m/BTCUSDT-1m-2025-12-03.zip"
 A_MONTH = f"{ROOT}/monthly/klines/BTCUSDT/1h/BTCUSDT-1h-2025-11.zip"
+
+
+def file(path: str, market: SyntheticMarket, now: int, faults: ArchiveFaults) -> bytes | None:
+    """What an archive that remembers nothing yet has there."""
+    return Archive(market).file(path, now, faults)
 
 
 def rows_of(path: str, faults: ArchiveFaults = SOUND, now: int = EPOCH + 40 * DAY) -> list[list[str]]:
@@ -128,3 +134,28 @@ def test_a_wrong_checksum_stands_beside_a_sound_zip() -> None:
     faults = ArchiveFaults(damaged={A_DAY.rsplit("/", 1)[1]: Damage.WRONG_CHECKSUM})
     assert file(A_DAY, MARKET, EPOCH, faults) == file(A_DAY, MARKET, EPOCH, SOUND)
     assert file(A_DAY + ".CHECKSUM", MARKET, EPOCH, faults) != file(A_DAY + ".CHECKSUM", MARKET, EPOCH, SOUND)
+
+
+class Counted(SyntheticMarket):
+    """Counts how often candles are asked for."""
+
+    asked = 0
+
+    def klines(self, symbol: str, interval: Interval, start: int, end: int) -> Klines:
+        self.asked += 1
+        return super().klines(symbol, interval, start, end)
+
+
+def test_a_file_and_its_checksum_are_made_once_and_faults_are_not_remembered() -> None:
+    market = Counted(7, MARKET.specs)
+    archive = Archive(market)
+    sound = archive.file(A_DAY, EPOCH, SOUND)
+    checksum = archive.file(A_DAY + ".CHECKSUM", EPOCH, SOUND)
+    assert market.asked == 1
+    hole = ArchiveFaults(missing=frozenset({("BTCUSDT", date(2025, 12, 3))}))
+    damaged = ArchiveFaults(damaged={A_DAY.rsplit("/", 1)[1]: Damage.BAD_BYTES})
+    assert archive.file(A_DAY, EPOCH, hole) is None
+    assert archive.file(A_DAY, EPOCH, damaged) != sound
+    assert archive.file(A_DAY, EPOCH, SOUND) == sound
+    assert archive.file(A_DAY + ".CHECKSUM", EPOCH, SOUND) == checksum
+    assert archive.file(A_DAY, EPOCH - 40 * DAY, SOUND) is None, "remembered, and not yet published"
