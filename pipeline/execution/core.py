@@ -170,6 +170,7 @@ class Core:
                 self._set_leverage(symbol, now)
             case ev.ModeSeen(mode):
                 self._ledger.mode = mode
+                self._set_leverages(now)
             case ev.HaltSeen(halted, flatten):
                 self._ledger.halted, self._ledger.flatten = halted, flatten
                 self._ledger.touched.update(self._ledger.symbols())
@@ -288,6 +289,7 @@ class Core:
         self._breakers.reset("reconcile")
         self._reconcile_at = now + self._policy.reconcile_every
         self._account_seen(event.account, now)
+        self._set_leverages(now)
         self._ledger.touched.update(self._ledger.symbols())
 
     def _reconcile(self, reason: str, now: int) -> None:
@@ -308,6 +310,10 @@ class Core:
         self._ledger.prune(now)
         if now >= self._reconcile_at:
             self._reconcile("every minute" if self.ready else "start", now)
+
+    def _set_leverages(self, now: int) -> None:
+        for symbol in list(self._ledger.markets):
+            self._set_leverage(symbol, now)
 
     def _set_leverage(self, symbol: str, now: int) -> None:
         market = self._ledger.market(symbol)

@@ -90,27 +90,21 @@ class Keeper:
 
     def _guard(self, position: PositionRecord, now: int) -> None:
         orders = self._ledger.unsettled(position.symbol)
-        stop = stop_of(position, orders)
-        since = None if stop else position.unprotected_since or now
-        target = next((one for one in orders if one.leg == "take_profit" and one.stands), None)
-        position = replace(
-            position,
-            stop_order=stop.id if stop else None,
-            take_profit_order=target.id if target else None,
-            unprotected_since=since,
-        )
-        naked = risk.unprotected(position, self._ledger.policy.risk, now)
-        if naked is not None:
-            self._breakers.trip(naked)
-        reason = "halt with flatten" if self._ledger.flatten else naked.reason if naked else None
-        if reason and not position.closing:
-            position = replace(position, closing=reason)
+        position = self._doomed(_with_standing(position, orders, now), now)
         self._ledger.put(position)
         if position.reduced_at <= position.as_of:
             for step in [*stop_steps(position, orders), *target_steps(position, orders)]:
                 self._protect(position, step, now)
         if position.closing and position.settled:
             self._close(position, now)
+
+    def _doomed(self, position: PositionRecord, now: int) -> PositionRecord:
+        """The position, to be closed from now on if that is asked for, or if it has been naked for too long."""
+        naked = risk.unprotected(position, self._ledger.policy.risk, now)
+        if naked is not None:
+            self._breakers.trip(naked)
+        reason = "halt with flatten" if self._ledger.flatten else naked.reason if naked else None
+        return replace(position, closing=reason) if reason and not position.closing else position
 
     def _protect(self, position: PositionRecord, step: Step, now: int) -> None:
         if isinstance(step, CancelProtection):
@@ -156,6 +150,17 @@ class Keeper:
             )
             as_of, entered, reduced = position.as_of, position.entered_at, position.reduced_at
             self._ledger.put(replace(flat(position.symbol, as_of), entered_at=entered, reduced_at=reduced))
+
+
+def _with_standing(position: PositionRecord, orders: list[OrderRecord], now: int) -> PositionRecord:
+    """The position with what stands for it, and since when nothing does."""
+    stop = stop_of(position, orders)
+    target = next((one for one in orders if one.leg == "take_profit" and one.stands), None)
+    since = None if stop else position.unprotected_since or now
+    standing = (stop.id if stop else None, target.id if target else None, since)
+    if standing == (position.stop_order, position.take_profit_order, position.unprotected_since):
+        return position
+    return replace(position, stop_order=standing[0], take_profit_order=standing[1], unprotected_since=since)
 
 
 def obstacle(ledger: Ledger, order: OrderRecord, now: int) -> str | None:

@@ -3,8 +3,9 @@ nothing; what it changes, it journals.
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from decimal import Decimal
+from operator import attrgetter
 from typing import Final
 
 from pipeline.execution.doubt import Doubt, sent
@@ -152,8 +153,9 @@ class Ledger:
 
     def put(self, position: PositionRecord) -> None:
         """Keep the position as it is now; it is journaled with the next effects."""
-        self.positions[position.symbol] = position
-        self.touched.add(position.symbol)
+        if self.positions.get(position.symbol) != position:
+            self.positions[position.symbol] = position
+            self.touched.add(position.symbol)
 
     def load(self, orders: Iterable[OrderRecord], positions: Iterable[PositionRecord]) -> None:
         """What the journal has."""
@@ -193,5 +195,7 @@ def _occupies(order: OrderRecord) -> bool:
     return order.leg not in PROTECTING or order.in_doubt or not order.close_position
 
 
-def _durable(position: PositionRecord) -> PositionRecord:
-    return replace(position, as_of=0, entered_at=0, reduced_at=0)
+_durable: Final = attrgetter(
+    *(each.name for each in fields(PositionRecord) if each.name not in {"as_of", "entered_at", "reduced_at"})
+)
+"""What of a position is worth a write: not when the exchange said it."""

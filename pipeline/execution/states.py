@@ -87,8 +87,6 @@ def _next_state(order: OrderRecord, told: OrderTold) -> State:
     said = _state_said(order, told)
     if _never_was(order):
         return said
-    if order.state not in UNSETTLED:
-        return order.state
     return said if _RANK[said] > _RANK[order.state] else order.state
 
 

@@ -247,9 +247,20 @@ def test_leverage_is_set_where_it_differs_and_nothing_is_held():
     driver = Driver()
     driver(ev.TradingSeen(SYMBOL, TradingView(leverage=7)))
     assert driver.one(SetLeverage).leverage == 7
+    assert not [one for one in driver.wait(29_000, 1000) if isinstance(one, SetLeverage)]
     busy = Driver()
-    busy.sent()
+    order = busy.sent()
     assert busy(ev.TradingSeen(SYMBOL, TradingView(leverage=7))) == []
+    busy(ev.OrderRejected(order.id, -2019, "no margin"))
+    busy.snapshot()
+    assert busy.one(SetLeverage).leverage == 7
+
+
+def test_leverage_is_set_only_where_orders_are_sent():
+    driver = Driver(mode="signal-only")
+    assert driver(ev.TradingSeen(SYMBOL, TradingView(leverage=7))) == []
+    driver(ev.ModeSeen("auto-execute"))
+    assert driver.one(SetLeverage).leverage == 7
 
 
 # Breakers
