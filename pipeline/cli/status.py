@@ -1,6 +1,6 @@
 """`tidemark status`: what is current, what is behind, and which processes live. Reads the database only."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -11,9 +11,6 @@ if TYPE_CHECKING:
     from pymongo.database import Database
 
 app = typer.Typer()
-
-ALIVE_FOR = timedelta(seconds=15)
-"""A process whose last heartbeat is older than this is taken for dead."""
 
 
 @app.command(epilog="Example: [bold]tidemark status --json[/bold]")
@@ -47,6 +44,8 @@ def look(db: "Database[dict[str, Any]]", exchange: str, now: datetime) -> dict[s
 
 
 def _process(beat: dict[str, Any], now: datetime) -> dict[str, Any]:
+    from pipeline.ingest.heartbeat import ALIVE_FOR  # noqa: PLC0415
+
     age = (now - beat["at"]).total_seconds()
     named = {name: beat[name] for name in ("role", "host", "pid", "detail", "started_at", "figures")}
     return named | {"alive": now - beat["at"] < ALIVE_FOR, "heartbeat_age": round(age, 1)}
@@ -75,16 +74,28 @@ def _show(found: dict[str, Any]) -> None:
     if not found["processes"]:
         typer.echo("No ingester runs: `tidemark live` starts one.", err=True)
     for process in found["processes"]:
-        figures = process["figures"]
-        state = "lives" if process["alive"] else f"DEAD: last heartbeat {process['heartbeat_age']:.0f} s ago"
-        typer.echo(
-            f"{process['role']} {process['detail']} on {process['host']} (process {process['pid']}) {state}: "
-            f"{figures.get('connections', 0):.0f} connections, lag {figures.get('lag_p50', 0):.2f} s, "
-            f"stored after {figures.get('stored_after_p50', 0) * 1000:.0f} ms "
-            f"(p99 {figures.get('stored_after_p99', 0) * 1000:.0f} ms)"
-        )
+        typer.echo(_said_of(process))
     columns = ("symbol", "interval", "last_closed", "frame_age", "behind", "stored", "holes")
     print_table(columns, [[_text(one[name]) for name in columns] for one in found["series"]])
+
+
+def _said_of(process: dict[str, Any]) -> str:
+    state = "lives" if process["alive"] else f"DEAD: last heartbeat {process['heartbeat_age']:.0f} s ago"
+    who = f"{process['role']} {process['detail']} on {process['host']} (process {process['pid']}) {state}"
+
+    def figure(name: str, scale: int = 1) -> float:
+        return float(process["figures"].get(name, 0)) * scale
+
+    parts = (
+        f"{figure('connections'):.0f} connections",
+        f"{figure('frames_per_second'):.0f} frames/s",
+        f"lag {figure('lag_p50'):.2f} s",
+        f"stored after {figure('stored_after_p50', 1000):.0f} ms (p99 {figure('stored_after_p99', 1000):.0f} ms)",
+        f"flush {figure('flush_p50', 1000):.0f} ms",
+        f"{figure('missing'):.0f} candles missing",
+        *(["FALLING BEHIND"] if figure("behind") else []),
+    )
+    return f"{who}: {', '.join(parts)}"
 
 
 def _text(value: Any) -> Any:

@@ -1,0 +1,187 @@
+"""`tidemark live`, `status`, `watch`, `unwatch`, `symbols` as a person runs them, against a real exchange process."""
+
+import contextlib
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pexpect
+import pytest
+from pymongo.database import Database
+
+from pipeline.simulator.handle import Simulator
+
+TIDEMARK = [sys.executable, "-c", "from pipeline.cli import main; main()"]
+PATIENCE = 90
+
+Live = Callable[..., "subprocess.Popen[str]"]
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture
+def environment(db: Database[Any], mongo_uri: str, simulator: Simulator, home: Path) -> dict[str, str]:
+    """A database of the test's own and the shared exchange; two series of a day."""
+    return {
+        **{name: value for name, value in os.environ.items() if not name.startswith("TIDEMARK_")},
+        "TIDEMARK_HOME": str(home),
+        "TIDEMARK_MONGO_URI": mongo_uri,
+        "TIDEMARK_DATABASE": db.name,
+        "TIDEMARK_SIM_URL": simulator.url,
+        "TIDEMARK_SYMBOLS": "BTCUSDT,ETHUSDT",
+        "TIDEMARK_INTERVALS": "1m",
+        "TIDEMARK_HISTORY_DAYS": "1",
+        "COLUMNS": "200",
+        "NO_COLOR": "1",
+    }
+
+
+@pytest.fixture
+def live(environment: dict[str, str], home: Path) -> Iterator[Live]:
+    """Start the ingester; what still runs at the end is killed."""
+    with contextlib.ExitStack() as running:
+
+        def start(*arguments: str, **more: str) -> "subprocess.Popen[str]":
+            process = subprocess.Popen(
+                [*TIDEMARK, "live", "--plain", *arguments],
+                env={**environment, **more},
+                cwd=home,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+            running.callback(process.communicate)
+            running.callback(process.kill)
+            return process
+
+        yield start
+
+
+@pytest.fixture
+def tidemark(environment: dict[str, str], home: Path) -> Run:
+    def run(*arguments: str) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
+            [*TIDEMARK, *arguments],
+            env=environment,
+            cwd=home,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+            check=False,
+        )
+
+    return run
+
+
+@pytest.fixture
+def status(tidemark: Run) -> Callable[[], Any]:
+    return lambda: json.loads(tidemark("status", "--json").stdout)
+
+
+def until(condition: Callable[[], Any], what: str) -> Any:
+    deadline = time.monotonic() + PATIENCE
+    while not (found := condition()):
+        assert time.monotonic() < deadline, what
+        time.sleep(0.2)
+    return found
+
+
+def current(found: Any, symbol: str) -> bool:
+    """Whether that series is stored, not behind, and frames of it arrive."""
+    return any(
+        one["symbol"] == symbol and one["stored"] >= 1_439 and one["behind"] == 0 and one["frame_age"] is not None
+        for one in found["series"]
+    )
+
+
+def test_it_keeps_series_current_and_says_so(live: Live, tidemark: Run, status: Callable[[], Any]) -> None:
+    process = live("--metrics-port", "0")
+    assert process.stderr is not None
+    address = until(lambda: re.search(r"http://\S+/metrics", process.stderr.readline()), "the address of the metrics")[
+        0
+    ]
+
+    found = until(lambda: (f := status()) and current(f, "BTCUSDT") and current(f, "ETHUSDT") and f, "both are current")
+    (ingester,) = found["processes"]
+    assert ingester["alive"]
+    assert ingester["figures"]["series"] == 2
+    assert ingester["figures"]["connections"] == 1
+
+    metrics = urllib.request.urlopen(address, timeout=10).read().decode()
+    assert "tidemark_series 2.0" in metrics
+    assert "tidemark_store_up 1.0" in metrics
+    assert float(re.search(r"^tidemark_frames_total (\S+)", metrics, re.MULTILINE)[1]) > 0
+
+    watched = tidemark("watch", "solusdt", "--interval", "1m", "--json")
+    assert ["sim", "SOLUSDT", "1m"] in [list(one.values()) for one in json.loads(watched.stdout)]
+    until(lambda: current(status(), "SOLUSDT"), "a newly watched series is backfilled and current")
+    assert tidemark("unwatch", "SOLUSDT").returncode == 0
+    assert "SOLUSDT" not in {one["symbol"] for one in status()["series"]}
+    until(lambda: status()["processes"][0]["figures"]["series"] == 2, "it is let go")
+
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(PATIENCE) == 0
+    after = tidemark("status")
+    assert after.returncode == 0
+    assert "No ingester runs" in after.stderr
+
+
+def test_a_killed_one_is_reported_until_another_takes_its_place(
+    live: Live, tidemark: Run, status: Callable[[], Any], db: Database[Any]
+) -> None:
+    process = live(TIDEMARK_STREAM="continuousKline")
+    until(lambda: current(status(), "BTCUSDT"), "it is current, by the stream of the pair")
+    process.kill()
+    process.wait()
+    db["control"].update_one({"kind": "heartbeat"}, {"$set": {"at": datetime.now(UTC) - timedelta(minutes=1)}})
+    told = tidemark("status")
+    assert told.returncode == 3
+    assert "DEAD" in told.stdout
+    live()
+    until(lambda: [one["alive"] for one in status()["processes"]] == [True], "the dead one is forgotten")
+
+
+def test_a_person_sees_a_table_and_ctrl_c_ends_it(environment: dict[str, str], home: Path) -> None:
+    screen = pexpect.spawn(
+        TIDEMARK[0], [*TIDEMARK[1:], "live"], env=environment, cwd=home, timeout=PATIENCE, dimensions=(40, 160)
+    )
+    try:
+        screen.expect("frames/s")
+        screen.expect(r"BTCUSDT\s+1m")
+        screen.sendintr()
+        screen.expect(pexpect.EOF)
+        screen.close()
+        assert screen.exitstatus == 0
+    finally:
+        screen.close(force=True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (("live", "--shard", "3/2"), 2, "is no share"),
+        (("watch", "NOSUCHUSDT"), 2, "lists no symbol 'NOSUCHUSDT'"),
+        (("watch", "BTCUSDT", "--interval", "7m"), 2, "7m"),
+        (("unwatch", "BTCUSDT"), 2, "not watched"),
+        (("unwatch",), 2, "--all"),
+    ],
+)
+def test_what_cannot_be_is_refused_with_words(tidemark: Run, arguments: tuple[str, ...], code: int, says: str) -> None:
+    done = tidemark(*arguments)
+    assert done.returncode == code
+    assert says in done.stderr
+
+
+def test_symbols_are_searched(tidemark: Run) -> None:
+    found = json.loads(tidemark("symbols", "--search", "btc", "--json").stdout)
+    assert "BTCUSDT" in {one["symbol"] for one in found}
+    assert all("BTC" in one["symbol"] for one in found)
+    assert "tick" in tidemark("symbols", "--search", "btc").stdout
