@@ -12,6 +12,7 @@ from urllib.request import urlopen
 import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
+from pymongo import MongoClient
 from pymongo.database import Database
 
 from pipeline.exchange.archive import Archive
@@ -22,7 +23,7 @@ from pipeline.history.backfill import Backfill
 from pipeline.history.listing import Wanted, wanted_series
 from pipeline.simulator.handle import Simulator
 from pipeline.store.candles import CandleStore
-from pipeline.store.prepare import prepare
+from pipeline.store.prepare import META, prepare
 from pipeline.timeline import DAY, Window, interval
 from schemas.series import SeriesKey
 
@@ -60,10 +61,21 @@ def market(client: RestClient) -> Market:
     return Market(client)
 
 
+@pytest.fixture(scope="session")
+def history(mongo: MongoClient[Any]) -> Iterator[Database[Any]]:
+    """The one prepared database of these tests: making its collections anew would cost more than most of them."""
+    prepare(mongo["history"])
+    yield mongo["history"]
+    mongo.drop_database("history")
+
+
 @pytest.fixture
-def prepared(db: Database[Any]) -> Database[Any]:
-    prepare(db)
-    return db
+def prepared(history: Database[Any]) -> Database[Any]:
+    """A prepared database without documents."""
+    for name in history.list_collection_names(filter={"type": "collection", "name": {"$ne": META}}):
+        if not name.startswith("system."):
+            history[name].delete_many({})
+    return history
 
 
 @pytest.fixture

@@ -39,9 +39,9 @@ def test_by_rest_alone_every_candle_is_the_truth(
     work: Backfill, client: RestClient, series: Find, equals_truth: Check
 ) -> None:
     bitcoin = series("BTCUSDT", "1m")
-    window = window_of(bitcoin, client, 12)
-    report = work.fill(bitcoin, 12, "rest")
-    assert (report.wanted, report.stored, report.holes, report.source) == (12 * 1440, 12 * 1440, 0, "rest")
+    window = window_of(bitcoin, client, 6)
+    report = work.fill(bitcoin, 6, "rest")
+    assert (report.wanted, report.stored, report.holes, report.source) == (6 * 1440, 6 * 1440, 0, "rest")
     assert report.is_complete
     equals_truth(bitcoin.key, window)
 
@@ -51,20 +51,22 @@ def test_archive_first_then_rest_for_what_it_lacks(
 ) -> None:
     bitcoin = series("BTCUSDT", "1m")
     before = simulator.ledger()["requests"].get(KLINES, 0)
-    window = window_of(bitcoin, client, 12)
-    report = work.fill(bitcoin, 12)
-    assert (report.stored, report.holes, report.source) == (12 * 1440, 0, "mixed")
+    window = window_of(bitcoin, client, 6)
+    report = work.fill(bitcoin, 6)
+    assert (report.stored, report.holes, report.source) == (6 * 1440, 0, "mixed")
     equals_truth(bitcoin.key, window)
     assert simulator.ledger()["requests"][KLINES] - before < 12, "whole days cost no request"
 
 
-@pytest.mark.parametrize("code", ["15m", "1h", "1d", "3d", "1w", "1M"])
+@pytest.mark.parametrize(
+    ("code", "days"), [("15m", 15), ("1h", 100), ("1d", 100), ("3d", 100), ("1w", 100), ("1M", 100)]
+)
 def test_every_length_of_candle(
-    work: Backfill, client: RestClient, series: Find, equals_truth: Check, code: str
+    work: Backfill, client: RestClient, series: Find, equals_truth: Check, code: str, days: int
 ) -> None:
     ether = series("ETHUSDT", code)
-    window = window_of(ether, client, 100)
-    report = work.fill(ether, 100)
+    window = window_of(ether, client, days)
+    report = work.fill(ether, days)
     assert report.is_complete
     assert report.stored == report.wanted == ether.step.count(*window)
     equals_truth(ether.key, window)
