@@ -109,11 +109,15 @@ def _open(ask: Ask) -> Choice:
     plan = _plan(ask, filters, ask.position.atr if ask.signal.kind == "add" and ask.position.atr else atr)
     if isinstance(plan, str):
         return Skip(plan)
-    found = sizing.sized(units * plan.unit_quantity, ask.signal.price, filters, risk.limits(ask))
+    found = sizing.sized(units * plan.unit_quantity, ask.price, filters, risk.limits(ask))
     if isinstance(found, str):
         return Skip(found)
+    return Open(_entry(ask, found, plan), _decision(ask, found, plan))
+
+
+def _entry(ask: Ask, found: Sized, plan: PlanRecord) -> OrderRecord:
     signal = ask.signal
-    order = OrderRecord(
+    return OrderRecord(
         id=client_order_id(ask.policy.environment, signal.id, signal.kind),
         symbol=signal.symbol,
         signal=signal.id,
@@ -125,21 +129,21 @@ def _open(ask: Ask) -> Choice:
         created_at=ask.now,
         updated_at=ask.now,
     )
-    return Open(order, _decision(ask, found, plan))
 
 
 def _plan(ask: Ask, filters: Filters, atr: Decimal) -> PlanRecord | str:
+    """Stop and take-profit go by the price now: by the signal's, a price that has moved would hit one at once."""
     signal, settings, position = ask.signal, ask.risk, ask.position
-    stop = sizing.stop_price(signal.price, signal.side, settings.stop_atr * atr, settings.leverage, filters)
+    stop = sizing.stop_price(ask.price, signal.side, settings.stop_atr * atr, settings.leverage, filters)
     if isinstance(stop, str):
         return stop
     target: Decimal | str | None = None
     if settings.take_profit_atr is not None:
-        target = sizing.take_profit_price(signal.price, signal.side, settings.take_profit_atr * atr, filters)
+        target = sizing.take_profit_price(ask.price, signal.side, settings.take_profit_atr * atr, filters)
     if isinstance(target, str):
         return target
     unit = position.unit_quantity or sizing.unit_quantity(
-        ask.account.equity, settings.unit_percent, atr, settings.leverage, signal.price, ask.policy.taker_fee
+        ask.account.equity, settings.unit_percent, atr, settings.leverage, ask.price, ask.policy.taker_fee
     )
     return PlanRecord(signal.strategy, signal.price, atr, unit, stop, target, signal.fresh_until or ask.now)
 
@@ -180,7 +184,7 @@ def _close(ask: Ask) -> Choice:
         at=ask.now,
         units=position.units,
         quantity=quantity,
-        notional=quantity * signal.price,
+        notional=quantity * ask.price,
         equity=ask.account.equity,
         leverage=ask.risk.leverage,
     )

@@ -36,6 +36,11 @@ class Ask:
     reserved: Decimal = ZERO
     """Margin of entries that the account did not yet know of."""
 
+    @property
+    def price(self) -> Decimal:
+        """What the order would be filled at: the newest price, else the signal's."""
+        return self.market.price or self.signal.price
+
 
 def settings_of(market: Market, general: Risk) -> Risk:
     """The settings, with what the symbol has of its own."""
@@ -86,7 +91,7 @@ def _stale(ask: Ask) -> str | None:
 
 
 def _price_moved(ask: Ask) -> str | None:
-    price, at_signal, most = ask.market.price or ask.signal.price, ask.signal.price, ask.risk.max_slippage_percent
+    price, at_signal, most = ask.price, ask.signal.price, ask.risk.max_slippage_percent
     worse = price - at_signal if ask.signal.side == "long" else at_signal - price
     if worse / at_signal * 100 <= most:
         return None
@@ -94,10 +99,10 @@ def _price_moved(ask: Ask) -> str | None:
 
 
 def _outside_band(ask: Ask) -> str | None:
-    price, filters = ask.market.price or ask.signal.price, ask.market.filters
-    if filters is None or sizing.in_band(ask.signal.price, price, filters):
+    filters = ask.market.filters
+    if filters is None or sizing.in_band(ask.signal.price, ask.price, filters):
         return None
-    return f"the signal's price {ask.signal.price} is outside the exchange's band around {price}"
+    return f"the signal's price {ask.signal.price} is outside the exchange's band around {ask.price}"
 
 
 def _wrong_leverage(ask: Ask) -> str | None:
@@ -142,7 +147,7 @@ def refusal(ask: Ask) -> str | None:
 
 def limits(ask: Ask) -> sizing.Limits:
     """What the position may be worth, counting what it holds already."""
-    held = abs(ask.position.quantity) * ask.signal.price
+    held = abs(ask.position.quantity) * ask.price
     most = {"max_position_percent": ask.account.equity * ask.risk.max_position_percent / 100}
     if ask.market.trading.max_position is not None:
         most["the symbol's max_position"] = ask.market.trading.max_position

@@ -362,6 +362,14 @@ def test_the_settings_of_a_symbol_replace_the_general_ones():
     assert (order.plan.stop_price, order.plan.take_profit_price) == (PRICE - 900, PRICE + 1200)
 
 
+def test_size_and_stop_go_by_the_price_now_and_slippage_by_the_signals():
+    driver = Driver()
+    driver(ev.TradingSeen(SYMBOL, TradingView(max_position=Decimal(6_000))))
+    driver(ev.PriceSeen(SYMBOL, PRICE + 250, T))
+    order = driver.sent()
+    assert (order.quantity, order.plan.stop_price, order.plan.price) == (Decimal("0.099"), PRICE - 350, PRICE)
+
+
 def test_the_defaults_are_those_of_the_settings():
     assert Risk().max_position_percent == 100
     driver = Driver(replace(POLICY, risk=Risk()))
