@@ -199,7 +199,7 @@ class Executors:
         self.log = log
         self._asked = {
             "uri": mongo_uri, "database": house.db.name, "url": house.simulator.url, "symbols": ["BTCUSDT"],
-            "recv_window": 700, "lease_life": 2.0, "log": str(log),
+            "recv_window": 700, "lease_life": 30.0, "log": str(log),
         }  # fmt: skip
         self.running: set[int] = set()
 

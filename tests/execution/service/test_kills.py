@@ -14,7 +14,7 @@ from typing import Any
 
 log = logging.getLogger(__name__)
 
-KILLS = int(os.environ.get("DRILL_KILLS", "16"))
+KILLS = int(os.environ.get("DRILL_KILLS", "12"))
 SEED = int(os.environ.get("DRILL_SEED", "7"))
 PATIENCE = 60.0
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from pipeline.store.lease import LeaseStore
 
-LIFE = 1.0
+LIFE = 2.0
 
 
 def holder(house: Any) -> str | None:
