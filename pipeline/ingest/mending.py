@@ -39,6 +39,11 @@ class Mending:
         self._owed: set[SeriesKey] = set()
         self._begun: set[SeriesKey] = set()
 
+    @property
+    def busy(self) -> bool:
+        """Whether something is still to be mended."""
+        return bool(self._begun)
+
     def make_up(self, keys: Iterable[SeriesKey]) -> None:
         """Mend these. Asked twice it is done once; asked while it is done, it is done once more."""
         for key in keys:

@@ -1,0 +1,111 @@
+"""Batches on their way to the database: in portions, in order, and back to the core where they were not taken."""
+
+import pytest
+from pymongo.errors import AutoReconnect
+
+from pipeline.ingest import flusher as module
+from pipeline.ingest.core import Core
+from pipeline.ingest.events import Batch, Candle, CandleWrite, IndicatorWrite
+from pipeline.ingest.figures import Figures
+from pipeline.ingest.flusher import Flusher
+from pipeline.store.candles import CandleStore
+from pipeline.store.prepare import prepare
+from pipeline.store.series import SeriesStore
+from pipeline.timeline import interval, to_ms
+from schemas.series import SeriesKey
+
+KEY = SeriesKey("sim", "BTCUSDT", "1m")
+STEP = interval("1m")
+START = STEP.bucket(1_760_000_000_000).start
+
+
+def candle(number, *, closed=True):
+    t = STEP.after(START, number)
+    return Candle(t, 1.0, 2.0, 0.5, 1.5, 3.0, 4.0, 5, 1.0, 1.0, closed, t + 60_000)
+
+
+def write(number):
+    return CandleWrite(KEY, candle(number), None, authority=False)
+
+
+@pytest.fixture
+def core():
+    core = Core(lambda *_: (float("nan"),) * 9, window_size=10)
+    core.watch(KEY, settled=STEP.after(START, -1), history=(), decimals=1)
+    return core
+
+
+@pytest.fixture
+def flusher(core, db, async_db):
+    prepare(db)
+    return Flusher(
+        core,
+        async_db,
+        Figures(),
+        every=0.25,
+        write_timeout=5.0,
+        refill=lambda: None,
+        now=lambda: START,
+        corrected=lambda _: None,
+    )
+
+
+@pytest.mark.parametrize(
+    ("candles", "values", "portions"), [(3, 2, [5]), (7, 0, [3, 3, 1, 0]), (4, 4, [3, 1, 3, 1, 0])]
+)
+def test_a_batch_in_portions(candles, values, portions):
+    batch = Batch(tuple(map(write, range(candles))), tuple(IndicatorWrite(KEY, n, ()) for n in range(values)))
+    pieces = list(batch.pieces(5 if portions == [5] else 3))
+    assert [len(one.candles) + len(one.indicators) for one in pieces] == portions
+    assert sum((one.candles for one in pieces), ()) == batch.candles
+    assert sum((one.indicators for one in pieces), ()) == batch.indicators
+
+
+async def test_what_the_database_did_not_take_goes_back_in_its_order(flusher, core, db, monkeypatch):
+    monkeypatch.setattr(module, "MOST_AT_ONCE", 2)
+    send, sent = flusher._writer.write, []
+
+    async def breaks_after_one(candles):
+        if sent:
+            raise AutoReconnect("gone")
+        sent.extend(candles)
+        return await send(candles)
+
+    monkeypatch.setattr(flusher._writer, "write", breaks_after_one)
+    for number in range(5):
+        core.frame(KEY, candle(number), candle(number).u)
+    assert not await flusher.flush()
+    left = core.take()
+    assert [one.candle.t for one in left.candles] == [candle(number).t for number in (2, 3, 4)]
+    core.put_back(left)
+    monkeypatch.setattr(flusher._writer, "write", send)
+    assert await flusher.flush()
+    stored = CandleStore(db).load(KEY, START, STEP.after(START, 9))
+    assert stored["closed"].to_list() == [True] * 5
+
+
+async def test_progress_that_was_not_written_down_is_told_again(flusher, core, db, monkeypatch):
+    core.frame(KEY, candle(0), candle(0).u)
+    assert await flusher.flush()
+    series = flusher._series
+
+    class Gone:
+        async def bulk_write(self, *_, **__):
+            raise AutoReconnect("gone")
+
+    monkeypatch.setattr(flusher, "_series", Gone())
+    await flusher.tell_progress()
+    assert SeriesStore(db).get(KEY) is None
+    monkeypatch.setattr(flusher, "_series", series)
+    await flusher.tell_progress()
+    assert to_ms(SeriesStore(db).get(KEY).last_closed) == candle(0).t
+
+
+async def test_it_flushes_less_often_while_the_process_is_behind(flusher):
+    assert flusher._pause() == 0.25
+    flusher._took = 0.1
+    assert flusher._pause() == pytest.approx(0.15)
+    flusher._took = 0.9
+    assert flusher._pause() == 0.0
+    flusher._figures.is_behind = True
+    assert flusher._pause() == 1.0

@@ -1,0 +1,60 @@
+"""What the ingester says of itself: falling behind is said once, the dead make room, gauges tell the truth."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from pipeline.exchange.stream_session import FeedCounters
+from pipeline.ingest.core import Core
+from pipeline.ingest.figures import Figures
+from pipeline.ingest.heartbeat import Heartbeat
+from pipeline.ingest.pulse import Pulse
+from pipeline.store.prepare import prepare
+
+
+@pytest.fixture
+def vital(db, async_db):
+    prepare(db)
+    figures, counters = Figures(), FeedCounters()
+    heartbeat = Heartbeat(async_db, "ingester", "1/1")
+    pulse = Pulse(Core(lambda *_: (), window_size=10), counters, figures, heartbeat, behind_after=2.0)
+    return pulse, figures, counters, heartbeat
+
+
+async def test_falling_behind_is_said_when_it_begins_and_when_it_ends(vital, caplog, db):
+    caplog.set_level("INFO")
+    pulse, figures, counters, _ = vital
+    for lag in (0.1, 5.0, 5.0, 0.1, 0.1):
+        counters.frames += 2_000
+        for _ in range(1_000):
+            figures.recent_lags.add(lag)
+        await pulse.beat(0)
+        assert figures.is_behind is (lag > 2)
+        assert db["control"].find_one({"kind": "heartbeat"})["figures"]["behind"] == float(lag > 2)
+    said = [record.message for record in caplog.records]
+    assert sum("falling behind: frames are 5.0 s old" in one for one in said) == 1
+    assert sum("keeping up again" in one for one in said) == 1
+
+
+async def test_without_frames_nothing_is_behind(vital):
+    pulse, figures, _, _ = vital
+    figures.recent_lags.add(60.0)
+    await pulse.beat(0)
+    assert not figures.is_behind
+
+
+async def test_a_new_process_takes_the_place_of_a_dead_one_and_of_no_other(vital, db):
+    _, _, _, heartbeat = vital
+    now = datetime.now(UTC)
+    known = {"kind": "heartbeat", "host": "h", "pid": 1, "started_at": now, "figures": {}}
+    beats = [
+        ("dead", "ingester", "1/1", now - timedelta(minutes=1)),
+        ("stand-by", "ingester", "1/1", now),
+        ("other share", "ingester", "2/2", now - timedelta(minutes=1)),
+        ("other role", "executor", "1/1", now - timedelta(minutes=1)),
+    ]
+    for name, role, detail, at in beats:
+        db["control"].insert_one(known | {"_id": f"heartbeat:{name}", "role": role, "detail": detail, "at": at})
+    await heartbeat.succeed()
+    left = {one["_id"].partition(":")[2] for one in db["control"].find({"kind": "heartbeat"})}
+    assert left == {"stand-by", "other share", "other role"}
