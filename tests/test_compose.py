@@ -1,0 +1,346 @@
+"""docker-compose.yml without Docker: what it says is checked, and each of our services' exact commands and healthchecks
+run as processes of this machine.
+
+Only what a container network and its mounts would provide is put in the place of the real thing: host names, ports,
+paths of secrets and data. The database's entry script is one of our own that does what the image's does; Prefect keeps
+its data in SQLite here instead of Postgres; Postgres and Prometheus themselves are not run.
+"""
+
+import json
+import re
+import secrets as randomness
+import shlex
+import signal
+import subprocess
+import sys
+import time
+import tomllib
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from pipeline.settings import load
+from pipeline.simulator.handle import Simulator
+from pipeline.store import connect
+from pipeline.store.binary import find_mongod
+from pipeline.store.launch import any_free_port
+
+ROOT = Path(__file__).parents[1]
+NOT_RUN = {"postgres", "metrics"}
+PATIENCE = 120.0
+
+ENTRY_SCRIPT = """#!{python}
+import os, subprocess, sys, time
+from pymongo import MongoClient
+from pymongo.errors import PyMongoError
+data = {data!r}
+if not os.path.exists(data):
+    os.mkdir(data)
+    alone = ["mongod", "--dbpath", data, "--bind_ip", "127.0.0.1", "--port", "{port}", "--nounixsocket", "--quiet"]
+    with subprocess.Popen(alone, stdout=subprocess.DEVNULL) as first:
+        client = MongoClient("127.0.0.1", {port}, directConnection=True)
+        password = open(os.environ["MONGO_INITDB_ROOT_PASSWORD_FILE"]).read().strip()
+        client.admin.command("createUser", os.environ["MONGO_INITDB_ROOT_USERNAME"], pwd=password, roles=["root"])
+        first.terminate()
+os.execvp(sys.argv[1], [*sys.argv[1:], "--dbpath", data, "--nounixsocket", "--quiet"])
+"""
+
+
+def resolve(node: Any, values: dict[str, str]) -> Any:
+    """Put values, else the defaults, in the place of `${NAME:-default}`; a variable without a default is an error."""
+    if isinstance(node, dict):
+        return {name: resolve(each, values) for name, each in node.items()}
+    if isinstance(node, list):
+        return [resolve(each, values) for each in node]
+    if not isinstance(node, str):
+        return node
+
+    def value(found: re.Match[str]) -> str:
+        name, default = found.group(1), found.group(2)
+        assert default is not None, f"{name} has no default"
+        return values.get(name, default)
+
+    return re.sub(r"(?<!\$)\$\{([A-Z_]+)(?::-([^}]*))?\}", value, node)
+
+
+def composed(**values: str) -> dict[str, Any]:
+    found: dict[str, Any] = resolve(yaml.safe_load((ROOT / "docker-compose.yml").read_text()), values)
+    return found
+
+
+COMPOSE = composed()
+SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
+OURS = [name for name, service in SERVICES.items() if service.get("image") == "tidemark:latest"]
+
+
+def variables() -> dict[str, str]:
+    """Every variable of the file with its default."""
+    text = (ROOT / "docker-compose.yml").read_text()
+    return dict(re.findall(r"(?<!\$)\$\{([A-Z_]+):-([^}]*)\}", text))
+
+
+def test_every_variable_has_a_default_and_can_be_set() -> None:
+    chosen = {name: f"chosen-{number}" for number, name in enumerate(variables())}
+    text = json.dumps(composed(**chosen))
+    assert all(value in text for value in chosen.values())
+    assert "${" not in text.replace("$${", "")
+
+
+@pytest.fixture(scope="module")
+def prefects_own() -> set[str]:
+    """The variables that Prefect knows, asked in a process of its own: it is slow to import, and sets things up."""
+    program = (
+        "from prefect.settings.models.root import Settings; from prefect.settings.legacy import _get_settings_fields;"
+        "print(*_get_settings_fields(Settings))"
+    )
+    return set(subprocess.run([sys.executable, "-c", program], capture_output=True, text=True).stdout.split())
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_the_settings_of_a_service_are_real_and_accepted(
+    name: str, prefects_own: set[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    environment = {key: str(value) for key, value in SERVICES[name].get("environment", {}).items()}
+    for secret in SERVICES[name].get("secrets", []):
+        (tmp_path / secret).write_text("mongodb://u:p@mongo:27017/?replicaSet=tidemark" if "uri" in secret else "x")
+    for key, value in environment.items():
+        monkeypatch.setenv(key, value.replace("/run/secrets", str(tmp_path)))
+    assert {key for key in environment if key.startswith("PREFECT_")} <= prefects_own
+    assert load(tmp_path).environment == ("sim" if name == "prefect-server" else "binance-um-demo")
+
+
+def test_secrets_are_files_and_each_is_for_those_who_need_it() -> None:
+    declared = COMPOSE["secrets"]
+    assert all(str(one["file"]).startswith("./secrets/") for one in declared.values())
+    used = {name: set(service.get("secrets", [])) for name, service in SERVICES.items()}
+    assert set().union(*used.values()) == set(declared)
+    assert [name for name, held in used.items() if held & {"api_key", "api_secret"}] == ["executor"]
+    for name, service in SERVICES.items():
+        said = json.dumps([service.get("command"), service.get("environment")])
+        assert set(re.findall(r"/run/secrets/(\w+)", said)) == used[name], name
+        plain = [key for key in service.get("environment", {}) if re.search("PASSWORD|SECRET|API_KEY|URI", key)]
+        assert all(key.endswith("_FILE") for key in plain), name
+    ignored = (ROOT / ".gitignore").read_text().splitlines()
+    assert {"/secrets/", "/.env"} <= set(ignored)
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_a_service_is_bounded_watched_and_closed(name: str) -> None:
+    service = SERVICES[name]
+    limits = service["deploy"]["resources"]["limits"]
+    assert set(limits) == {"cpus", "memory"}
+    assert service["restart"] in {"unless-stopped", "on-failure"}
+    assert "no-new-privileges:true" in service["security_opt"]
+    assert service["profiles"] == (["auto-execute"] if name == "executor" else ["signal-only", "auto-execute"])
+    assert all(str(port).startswith("127.0.0.1:") for port in service.get("ports", []))
+    assert "healthcheck" in service or service["restart"] == "on-failure"
+    if name != "postgres":  # its image begins as root to own its volume, and leaves it for `postgres`
+        assert re.fullmatch(r"[1-9]\d*:[1-9]\d*", service["user"])
+        assert service["cap_drop"] == ["ALL"]
+    if name in OURS:
+        assert service["read_only"] is True
+    for other, wanted in service.get("depends_on", {}).items():
+        healthy = wanted["condition"] == "service_healthy" and "healthcheck" in SERVICES[other]
+        assert healthy or wanted["condition"] == "service_completed_successfully"
+    for volume in service.get("volumes", []):
+        source = volume.partition(":")[0]
+        assert source in COMPOSE["volumes"] or (ROOT / source).is_file()
+
+
+def test_metrics_are_asked_of_a_service_that_serves_them() -> None:
+    asked = yaml.safe_load((ROOT / "deploy" / "prometheus.yml").read_text())["scrape_configs"]
+    targets = {one["job_name"]: one["static_configs"][0]["targets"] for one in asked}
+    host, port = targets["ingester"][0].split(":")
+    assert SERVICES[host]["command"][-1] == port
+
+
+def instructions() -> list[tuple[str, str]]:
+    text = re.sub(r"\\\n", " ", (ROOT / "Dockerfile").read_text())
+    lines = [line for line in text.splitlines() if line and not line.startswith("#")]
+    return [(line.partition(" ")[0], line.partition(" ")[2]) for line in lines]
+
+
+def test_the_image_has_what_is_pinned_and_nothing_of_the_developers() -> None:
+    steps = instructions()
+    installs = [said for verb, said in steps if verb == "RUN" and " install " in said and "pip" in said]
+    assert all("--no-deps" in said for said in installs)
+    assert "--require-hashes -r constraints.txt" in installs[0]
+    assert "constraints-dev" not in str(steps)
+    pinned = (ROOT / "constraints.txt").read_text()
+    developers = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]["dev"]
+    assert not [name for name in ("pytest", "mypy", "ruff") if re.search(f"^{name}==", pinned, re.MULTILINE)]
+    assert any(line.startswith("pytest") for line in developers)
+
+
+def test_the_image_runs_as_nobody_special_and_holds_no_secret() -> None:
+    steps = instructions()
+    last = max(number for number, (verb, _) in enumerate(steps) if verb == "FROM")
+    (user,) = [said for verb, said in steps[last:] if verb == "USER"]
+    assert user == SERVICES["ingester"]["user"] == "10001:10001"
+    allowed = [line[1:].rstrip("/") for line in (ROOT / ".dockerignore").read_text().splitlines() if line[:1] == "!"]
+    copied = [part for verb, said in steps if verb == "COPY" and "--from" not in said for part in said.split()[:-1]]
+    assert sorted(copied) == sorted(allowed)
+    assert all((ROOT / one).exists() for one in copied)
+    assert "*" in (ROOT / ".dockerignore").read_text().splitlines()
+
+
+class Host:
+    """This machine in the place of a container host: the same commands, with our paths, ports and names in them."""
+
+    def __init__(self, folder: Path, simulator: Simulator) -> None:
+        self.folder = folder
+        self.ports = {name: str(any_free_port()) for name in ("27017", "4200", "8080", "9464")}
+        self.running: dict[str, subprocess.Popen[bytes]] = {}
+        self.password = randomness.token_urlsafe(12)
+        secret = folder / "secrets"
+        secret.mkdir(mode=0o700)
+        user = f"tidemark:{self.password}"
+        uri = f"mongodb://{user}@127.0.0.1:{self.ports['27017']}/?replicaSet=tidemark&authSource=admin"
+        held = {
+            "mongo_key": randomness.token_hex(64), "mongo_uri": uri,
+            "mongo_root_password": randomness.token_urlsafe(12),
+            "postgres_password": randomness.token_urlsafe(12), "api_key": "sim-key", "api_secret": "sim-secret",
+        }  # fmt: skip
+        for name, text in held.items():
+            (secret / name).write_text(text + "\n")
+        self.secrets = held
+        (folder / "configdb").mkdir()
+        self._tools = folder / "tools"
+        self._tools.mkdir()
+        (self._tools / "mongod").symlink_to(find_mongod())
+        script = self._tools / "docker-entrypoint.sh"
+        script.write_text(ENTRY_SCRIPT.format(python=sys.executable, data=str(folder / "db"), port=self.ports["27017"]))
+        script.chmod(0o755)
+        self._exchange = {"TIDEMARK_ENVIRONMENT": "sim", "TIDEMARK_SIM_URL": simulator.url}
+        self._smaller = {"TIDEMARK_INTERVALS": "1h", "TIDEMARK_SYMBOLS": "BTCUSDT", "TIDEMARK_HISTORY_DAYS": "2"}
+
+    def here(self, name: str, text: str) -> str:
+        """What the container's text is on this machine."""
+        places = {
+            "/run/secrets": str(self.folder / "secrets"),
+            "/data/configdb": str(self.folder / "configdb"),
+            "/var/lib/tidemark": str(self.folder / "homes" / name),
+            "0.0.0.0": "127.0.0.1",
+            "//prefect-server:": "//127.0.0.1:",
+            "$$": "$",
+            **self.ports,
+        }
+        for there, ours in places.items():
+            text = text.replace(there, ours)
+        return text
+
+    def environment(self, name: str) -> dict[str, str]:
+        said = {key: self.here(name, str(value)) for key, value in SERVICES[name].get("environment", {}).items()}
+        said = {key: value for key, value in said.items() if not key.startswith("PREFECT_SERVER_DATABASE_")}
+        if any(key.startswith("TIDEMARK_") for key in said):
+            said |= self._exchange | self._smaller
+        path = f"{self._tools}:{Path(sys.executable).parent}:/usr/bin:/bin"
+        return {"PATH": path, "HOME": str(self.folder), **said}
+
+    def command(self, name: str) -> list[str]:
+        said = SERVICES[name]["command"]
+        return [self.here(name, part) for part in (shlex.split(said) if isinstance(said, str) else said)]
+
+    def start(self, name: str) -> None:
+        (self.folder / "homes" / name).mkdir(parents=True, exist_ok=True)
+        with (self.folder / f"{name}.log").open("wb") as log:
+            self.running[name] = subprocess.Popen(
+                self.command(name), env=self.environment(name), stdout=log, stderr=subprocess.STDOUT, cwd=self.folder
+            )
+
+    def log(self, name: str) -> str:
+        return (self.folder / f"{name}.log").read_text(errors="replace")
+
+    def health(self, name: str) -> subprocess.CompletedProcess[str]:
+        kind, *test = SERVICES[name]["healthcheck"]["test"]
+        assert kind == "CMD"
+        program = [self.here(name, part) for part in test]
+        return subprocess.run(program, env=self.environment(name), capture_output=True, text=True, cwd=self.folder)
+
+    def becomes_healthy(self, name: str) -> None:
+        deadline = time.monotonic() + PATIENCE
+        while (found := self.health(name)).returncode != 0:
+            assert self.running[name].poll() is None, self.log(name)
+            assert time.monotonic() < deadline, found.stdout + found.stderr + self.log(name)[-3_000:]
+            time.sleep(0.3)
+
+    def once(self, name: str) -> str:
+        self.start(name)
+        assert self.running.pop(name).wait(PATIENCE) == 0, self.log(name)
+        return self.log(name)
+
+    def stop(self, name: str) -> int:
+        process = self.running.pop(name)
+        process.terminate()
+        return process.wait(int(SERVICES[name]["stop_grace_period"].rstrip("s")))
+
+    def end(self) -> None:
+        for process in self.running.values():
+            process.send_signal(signal.SIGKILL)
+            process.wait(20)
+
+
+@pytest.fixture
+def host(home: Path, simulator: Simulator) -> Iterator[Host]:
+    made = Host(home, simulator)
+    yield made
+    made.end()
+
+
+def rule_names() -> set[str]:
+    groups = yaml.safe_load((ROOT / "deploy" / "alerts.yml").read_text())["groups"]
+    return {name for group in groups for rule in group["rules"] for name in re.findall(r"tidemark_\w+", rule["expr"])}
+
+
+def test_every_service_of_ours_starts_is_healthy_and_ends(host: Host, until: Callable[..., Any]) -> None:
+    assert set(SERVICES) - NOT_RUN == {"mongo", "mongo-init", "prefect-server", "flows", "ingester", "executor"}
+    host.start("mongo")
+    host.start("prefect-server")
+    host.becomes_healthy("mongo")
+    assert "tidemark may use tidemark on tidemark" in host.once("mongo-init")
+    assert "tidemark may use tidemark on tidemark" in host.once("mongo-init")
+    assert host.health("ingester").returncode == 3
+    host.start("ingester")
+    host.start("executor")
+    host.becomes_healthy("prefect-server")
+    host.start("flows")
+    for name in ("executor", "ingester", "flows"):
+        host.becomes_healthy(name)
+
+    with urllib.request.urlopen(f"http://127.0.0.1:{host.ports['9464']}/metrics") as answer:
+        told = answer.read().decode()
+    assert not [name for name in rule_names() if name not in told]
+    with urllib.request.urlopen(
+        urllib.request.Request(
+            f"http://127.0.0.1:{host.ports['4200']}/api/deployments/filter",
+            data=b"{}",
+            headers={"Content-Type": "application/json"},
+        )
+    ) as answer:
+        assert len(json.load(answer)) > 5
+    with connect.client(host.secrets["mongo_uri"]) as client:
+        until(lambda: client["tidemark"]["candles"].find_one({}, {"_id": 1}))
+
+    ends = {name: host.stop(name) for name in ("executor", "flows", "ingester", "prefect-server", "mongo")}
+    assert ends.pop("prefect-server") in {0, -signal.SIGTERM}  # its server ends in order, then passes the signal on
+    assert ends == dict.fromkeys(ends, 0)
+    said = "".join(host.log(name) for name in SERVICES if (host.folder / f"{name}.log").exists())
+    leaked = [name for name, value in host.secrets.items() if name != "api_key" and value in said]
+    assert leaked == []
+    assert host.password not in said
+
+
+@pytest.fixture
+def until() -> Callable[..., Any]:
+    def wait(so: Callable[[], Any]) -> Any:
+        deadline = time.monotonic() + PATIENCE
+        while not (found := so()):
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        return found
+
+    return wait
