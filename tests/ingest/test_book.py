@@ -244,6 +244,12 @@ def test_a_stream_that_is_as_quiet_as_the_market_is_left_alone():
         (candle(9), False),
         (candle(0)._replace(high=99.0), False),
         (candle(0)._replace(close=float("nan")), False),
+        (candle(0)._replace(high=float("inf")), False),
+        (candle(0)._replace(trades=1 << 70), False),
+        (candle(0)._replace(trades=-1), False),
+        (candle(0)._replace(volume=float("nan")), False),
+        (candle(0)._replace(quote_volume=float("inf")), False),
+        (candle(0)._replace(taker_buy_quote=-1.0), False),
     ],
     ids=[
         "open",
@@ -254,6 +260,12 @@ def test_a_stream_that_is_as_quiet_as_the_market_is_left_alone():
         "future",
         "high below close",
         "not a number",
+        "without end",
+        "more trades than the database can hold",
+        "fewer trades than none",
+        "no volume",
+        "a volume without end",
+        "less bought than nothing",
     ],
 )
 def test_a_frame_that_cannot_be_true_is_dropped(book, frame, believed):
