@@ -244,6 +244,36 @@ async def test_a_connection_that_breaks_while_it_is_renewed_is_made_anew_at_once
     await heard.until(lambda: heard.count("down") == 1 and heard.count("up") == 2)
 
 
+async def test_frames_come_through_a_proxy(exchange):
+    tunnels = []
+
+    async def relay(reader, writer):
+        try:
+            while data := await reader.read(65_536):
+                writer.write(data)
+        finally:
+            writer.close()
+
+    async def tunnel(reader, writer):
+        request = (await reader.readuntil(b"\r\n\r\n")).split()
+        tunnels.append(request[:2])
+        host, port = request[1].decode().split(":")
+        there, back = await asyncio.open_connection(host, int(port))
+        writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
+        await asyncio.gather(relay(reader, back), relay(there, writer), return_exceptions=True)
+
+    async with await asyncio.start_server(tunnel, "127.0.0.1", 0) as server:
+        proxy = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        heard = Heard()
+        feed = Feed(replace(at(SIM, f"http://127.0.0.1:{exchange.port}"), proxy=proxy), heard, limits=FAST)
+        feed.add(["btcusdt@kline_1m"])
+        running = asyncio.create_task(feed.run())
+        await heard.until(lambda: heard.frames)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+    assert tunnels == [[b"CONNECT", f"127.0.0.1:{exchange.port}".encode()]]
+
+
 async def test_an_address_the_exchange_does_not_know_ends_the_feed_with_words():
     def refuse(connection, request):
         return connection.respond(HTTPStatus.NOT_FOUND, "no such path\n")
