@@ -176,12 +176,15 @@ def stored_signals(db: Database[Any], key: SeriesKey) -> list[dict[str, Any]]:
     ]
 
 
+def recorded_lately() -> list[Candle]:
+    return recorded()[-3_000:]
+
+
 @pytest.mark.parametrize(
     ("market", "restarts", "flush_every", "holes", "at_least"),
     [
-        pytest.param(recorded, 0.0, 150, 0, 1_500, id="recorded"),
-        pytest.param(recorded, 0.004, 150, 0, 1_500, id="recorded, restarted"),
-        pytest.param(made_up, 0.0, 40, 4, 400, id="made up, with holes"),
+        pytest.param(recorded, 0.0, 150, 0, 3_000, id="recorded"),
+        pytest.param(recorded_lately, 0.01, 150, 0, 1_000, id="recorded, restarted"),
         pytest.param(made_up, 0.03, 40, 4, 400, id="made up, with holes, restarted"),
     ],
 )
