@@ -73,7 +73,10 @@ class SignalFeed:
 
     def _follow(self, token: dict[str, Any] | None, wait_ms: int) -> Generator[News, None, None]:
         wanted = {f"fullDocument.{name}": value for name, value in (_UNDECIDED | {"exchange": self._exchange}).items()}
-        stages = [{"$match": {"operationType": {"$in": ["insert", "update", "replace"]}, **wanted}}]
+        stages = [  # a refresh of returns touches every signal and concerns nobody who decides
+            {"$match": {"updateDescription.updatedFields.return_at": {"$exists": False}}},
+            {"$match": {"operationType": {"$in": ["insert", "update", "replace"]}, **wanted}},
+        ]
         with self._signals.watch(
             stages, full_document="updateLookup", resume_after=token, max_await_time_ms=wait_ms
         ) as stream:
