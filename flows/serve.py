@@ -28,36 +28,36 @@ from flows.backfill import backfill
 from flows.health import health
 from flows.indicators import indicators
 from flows.retention import retention
+from flows.returns import returns
 from flows.sweep import sweep
 
 RUNS_AT_ONCE: Final = 4
-SCHEDULE: Final = "as-served"
-"""The slug of each deployment's one schedule: by it Prefect knows the schedule again."""
 
 
-def every(**length: float) -> Schedule:
-    """At this distance."""
-    return Interval(timedelta(**length), slug=SCHEDULE)
+def every(minutes: int) -> Schedule:
+    """At this distance. Prefect shows the slug, and by it knows the schedule again."""
+    return Interval(timedelta(minutes=minutes), slug=f"every-{minutes}-minutes")
 
 
-def at(cron: str) -> Schedule:
-    """At this time of day (UTC)."""
-    return Cron(cron, timezone="UTC", slug=SCHEDULE)
+def nightly(hour: int, minute: int) -> Schedule:
+    """At this time of day, UTC."""
+    return Cron(f"{minute} {hour} * * *", timezone="UTC", slug=f"at-{hour:02}-{minute:02}-utc")
 
 
 def deployments() -> list[RunnerDeployment]:
     """All of them. A run that is due while the last one still works is left out: the next one does its work too."""
     return [
         _served(backfill, "on-demand", "Fetch what you choose: symbols, intervals, days.", queue=True),
-        _served(backfill, "top-up", "Whatever the settings ask for and is not stored.", every(hours=1)),
-        _served(indicators, "every-5-minutes", "Indicators and signals of new candles.", every(minutes=5)),
+        _served(backfill, "top-up", "Whatever the settings ask for and is not stored.", every(60)),
+        _served(indicators, "every-5-minutes", "Indicators and signals of new candles.", every(5)),
+        _served(returns, "every-minute", "What became of every signal.", every(1)),
         _served(
-            audit, "nightly", "Prove what is stored, and mend it.", at("17 3 * * *"), chosen=AuditChoice(repair=True)
+            audit, "nightly", "Prove what is stored, and mend it.", nightly(3, 17), chosen=AuditChoice(repair=True)
         ),
-        _served(account, "hourly", "What the account is worth.", every(hours=1)),
-        _served(sweep, "every-minute", "One pass of the executor, without its service.", every(minutes=1), paused=True),
-        _served(health, "every-minute", "Do the processes live, and is every series current?", every(minutes=1)),
-        _served(retention, "nightly", "Forget what is older than it is to be kept.", at("41 4 * * *")),
+        _served(account, "hourly", "What the account is worth.", every(60)),
+        _served(sweep, "every-minute", "One pass of the executor, without its service.", every(1), paused=True),
+        _served(health, "every-minute", "Do the processes live, and is every series current?", every(1)),
+        _served(retention, "nightly", "Forget what is older than it is to be kept.", nightly(4, 41)),
     ]
 
 

@@ -23,7 +23,7 @@ from pipeline.errors import TidemarkError
 from pipeline.guard import Guard
 
 LOG_LIMIT: Final = 5 * 1024 * 1024
-STOP_WITHIN: Final = 6.0
+STOP_WITHIN: Final = 5.0
 _LONGEST_DELAY: Final = 30.0
 _STEADY_AFTER: Final = 60.0
 _POLL: Final = 0.1

@@ -1,11 +1,13 @@
 """Runs a whole Tidemark in the foreground: the start, the live view, and an end that leaves no process behind."""
 
+import fcntl
 import signal
 import threading
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import Any, Final
 
 from pymongo.errors import PyMongoError
@@ -18,6 +20,7 @@ from pipeline.cli.live_view import line, live_view, signals_table
 from pipeline.cli.overview import Overview
 from pipeline.cli.start_view import PlainStart, RichStart, StartView
 from pipeline.cli.whole import STEPS, Choice, Step, Whole, start, start_database
+from pipeline.errors import AttentionError
 from pipeline.guard import Guard
 from pipeline.settings import Settings, secrets_of
 from pipeline.supervisor import Supervisor
@@ -45,7 +48,7 @@ def conduct(choice: Choice, *, plain: bool) -> None:
     began = time.monotonic()
     stop = threading.Event()
     try:
-        with Guard(services.farewell()) as guard, ExitStack() as ends, _until_a_signal(stop):
+        with _alone(settings.home), Guard(services.farewell()) as guard, ExitStack() as ends, _until_a_signal(stop):
             _log_to_a_file(settings, ends, plain=plain)
             with _start_view(console, plain=plain) as view:
                 supervisor = Supervisor(settings.home / "logs", guard, say)
@@ -57,6 +60,21 @@ def conduct(choice: Choice, *, plain: bool) -> None:
             _show(whole, console, news, plain=plain)
     except KeyboardInterrupt:
         console.print(f"stopped; the data stay in {settings.home}", markup=False, highlight=False, soft_wrap=True)
+
+
+@contextmanager
+def _alone(home: Path) -> Iterator[None]:
+    """One whole a data folder. The kernel drops the lock when its holder dies."""
+    home.mkdir(parents=True, exist_ok=True)
+    with (home / "running.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise AttentionError(
+                f"another `tidemark demo` or `tidemark up` runs in {home}. End that one, or give this one a folder of "
+                "its own with TIDEMARK_HOME"
+            ) from None
+        yield
 
 
 @contextmanager

@@ -142,7 +142,7 @@ def start_exchange(whole: Whole) -> str:
     account = f"demo:{own.key}:{own.secret}:{deposit:f}"
     whole.supervisor.start(services.simulator(whole.ports.simulator, account, own.speed))
     whole.supervisor.wait_ready("exchange")
-    begins = "" if latest is None else "; it forgot its open positions, the account goes on with what it was worth"
+    begins = "" if latest is None else "; the account goes on, without its positions"
     return f"a pretend one, with {deposit:,.2f} USDT of pretend money{begins}"
 
 

@@ -1,0 +1,94 @@
+"""A Prefect server of the tests' own with our deployments served, and a Chromium with a fresh profile to look at it."""
+
+import json
+import shutil
+import tempfile
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, sync_playwright
+from pymongo import MongoClient
+
+from pipeline.cli import services
+from pipeline.guard import Guard
+from pipeline.simulator.handle import Simulator
+from pipeline.store.launch import any_free_port
+from pipeline.supervisor import Supervisor
+
+SHOTS = Path(__file__).parents[2] / "test-output" / "browser"
+FLAGS = (
+    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
+    "--disable-component-update --disable-sync"
+)
+PATIENCE_MS = 60_000
+DATABASE = "browser"
+
+
+@dataclass(frozen=True, slots=True)
+class Prefect:
+    """Prefect's pages and its API."""
+
+    url: str
+
+    def ask(self, path: str, body: Any = None) -> Any:
+        """What the API answers."""
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(f"{self.url}/api{path}", data, {"Content-Type": "application/json"})
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return json.load(answer)
+
+    def deployment(self, name: str) -> Any:
+        """A deployment by `flow/name`."""
+        return self.ask(f"/deployments/name/{name}")
+
+    def page_of(self, name: str) -> str:
+        """The address of its page."""
+        return f"{self.url}/deployments/deployment/{self.deployment(name)['id']}"
+
+    def runs_of(self, name: str) -> list[Any]:
+        """Its runs that were asked for by hand."""
+        wanted = {"deployments": {"id": {"any_": [self.deployment(name)["id"]]}}}
+        return [run for run in self.ask("/flow_runs/filter", wanted) if not run["auto_scheduled"]]
+
+
+@pytest.fixture(scope="module")
+def prefect(scratch: Path, mongo_uri: str, mongo: MongoClient[Any], shared_simulator: Simulator) -> Iterator[Prefect]:
+    """A server, and what runs the flows against the simulator and a database of its own."""
+    home = Path(tempfile.mkdtemp(prefix="prefect-", dir=scratch))
+    port = any_free_port()
+    with pytest.MonkeyPatch.context() as environment:
+        for name, value in {
+            "TIDEMARK_HOME": str(home),
+            "TIDEMARK_MONGO_URI": mongo_uri,
+            "TIDEMARK_DATABASE": DATABASE,
+            "TIDEMARK_SIM_URL": shared_simulator.url,
+        }.items():
+            environment.setenv(name, value)
+        server, runner = services.prefect_server(home, port), services.flow_runner(home, port)
+    (home / "prefect").mkdir()
+    with Guard() as guard, Supervisor(home / "logs", guard) as supervisor:
+        for service in (server, runner):
+            supervisor.start(service)
+            supervisor.wait_ready(service.name)
+        yield Prefect(f"http://127.0.0.1:{port}")
+    mongo.drop_database(DATABASE)
+
+
+@pytest.fixture
+def page(request: pytest.FixtureRequest) -> Iterator[Page]:
+    """A page of a browser that was never used before. What it showed last is kept as a picture."""
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    if chromium is None:
+        pytest.fail("these tests drive Chromium, and there is none: apt-get install chromium")
+    SHOTS.mkdir(parents=True, exist_ok=True)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS.split())
+        shown = browser.new_page(viewport={"width": 1280, "height": 900})
+        shown.set_default_timeout(PATIENCE_MS)
+        yield shown
+        shown.screenshot(path=SHOTS / f"{request.node.name}.png")
+        browser.close()
