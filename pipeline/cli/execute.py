@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from pipeline.exchange.environments import Environment
     from pipeline.settings import Settings
 
+_HEARTBEAT_EVERY = 2.0
+
 app = typer.Typer()
 
 EXAMPLES = """
@@ -34,14 +36,18 @@ def execute() -> None:
     """Act on fresh signals, each at most once. A second executor stands by and takes over within seconds."""
     from pipeline.cli.exchange_access import running_exchange  # noqa: PLC0415
     from pipeline.cli.wiring import begin  # noqa: PLC0415
-    from pipeline.store.session import database  # noqa: PLC0415
+    from pipeline.store import connect  # noqa: PLC0415
+    from pipeline.store.prepare import prepare  # noqa: PLC0415
+    from pipeline.store.session import running  # noqa: PLC0415
 
     settings = begin()
-    with database(settings) as db, running_exchange(settings) as place:
-        asyncio.run(_execute(settings, db, place))
+    with running(settings) as uri, connect.client(uri) as client, running_exchange(settings) as place:
+        connect.require(client, uri)
+        prepare(client[settings.database])
+        asyncio.run(_execute(settings, uri, client[settings.database], place))
 
 
-async def _execute(settings: "Settings", db: Any, place: "Environment") -> None:
+async def _execute(settings: "Settings", uri: str, db: Any, place: "Environment") -> None:
     from pipeline.cli.trading_access import keys_of, may_execute, policy_of, tell_by  # noqa: PLC0415
     from pipeline.cli.wiring import notifier_of  # noqa: PLC0415
     from pipeline.execution.service import opened  # noqa: PLC0415

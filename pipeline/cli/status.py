@@ -82,6 +82,8 @@ def _show(found: dict[str, Any]) -> None:
 def _said_of(process: dict[str, Any]) -> str:
     state = "lives" if process["alive"] else f"DEAD: last heartbeat {process['heartbeat_age']:.0f} s ago"
     who = f"{process['role']} {process['detail']} on {process['host']} (process {process['pid']}) {state}"
+    if process["role"] == "executor":
+        return f"{who}, {'acts' if process['figures'].get('acts') else 'stands by'}"
 
     def figure(name: str, scale: int = 1) -> float:
         return float(process["figures"].get(name, 0)) * scale

@@ -22,11 +22,13 @@ from pipeline.exchange.rest import RestClient
 from pipeline.exchange.signing import Credentials
 from pipeline.exchange.trading import Trading
 from pipeline.execution.bookkeeping import Bookkeeper
+from pipeline.execution.clean_days import CleanDays
 from pipeline.execution.effects import Notify
+from pipeline.execution.house import House, Pace, Symbols
 from pipeline.execution.leadership import Leadership
 from pipeline.execution.performer import Stores
 from pipeline.execution.records import Mode, Policy
-from pipeline.execution.term import House, Pace, Symbols, Term
+from pipeline.execution.term import Term
 from pipeline.store.account import AccountStore, PositionStore
 from pipeline.store.control import ControlStore
 from pipeline.store.lease import LIFE, LeaseStore
@@ -65,6 +67,8 @@ def opened(
         sending.weight = asking.weight  # one address, one limit: where one has to wait, so has the other
         asking.sync_clock()
         reading = Trading(asking)
+        journal, accounts = OrderJournal(database, place.name), AccountStore(database, place.name)
+        control = ControlStore(database, place.name)
         house = House(
             policy=policy,
             default_mode=mode,
@@ -72,13 +76,9 @@ def opened(
             sending=Trading(sending),
             asking=reading,
             market=Market(asking),
-            stores=Stores(
-                OrderJournal(database, place.name),
-                PositionStore(database, place.name),
-                SignalFeed(database, place.name),
-                ControlStore(database, place.name),
-            ),
-            books=Bookkeeper(place.name, MARGIN_ASSET, reading, AccountStore(database, place.name)),
+            stores=Stores(journal, PositionStore(database, place.name), SignalFeed(database, place.name), control),
+            books=Bookkeeper(place.name, MARGIN_ASSET, reading, accounts),
+            clean_days=CleanDays(journal, accounts, control),
             symbols=symbols,
             notify=notify,
             pace=pace or Pace(),

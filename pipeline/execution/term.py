@@ -9,22 +9,17 @@ import logging
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from typing import Any
 
 from pymongo.errors import PyMongoError
 
-from pipeline.errors import AttentionError
 from pipeline.exchange.errors import ExchangeError
-from pipeline.exchange.market import Market
-from pipeline.exchange.trading import Trading
 from pipeline.exchange.user_events import AccountUpdate, AlgoUpdate, OrderUpdate, UserEvent
-from pipeline.exchange.userdata import UserLimits, UserStream
-from pipeline.execution import documents, told
-from pipeline.execution.bookkeeping import Bookkeeper
+from pipeline.exchange.userdata import UserStream
+from pipeline.execution import told
 from pipeline.execution.core import Core
 from pipeline.execution.desk import Desk
-from pipeline.execution.effects import Effect, JournalPosition, Notify, Place, SetLeverage, TripBreaker
+from pipeline.execution.effects import Effect, JournalPosition, Place, SetLeverage, TripBreaker
 from pipeline.execution.events import (
     Event,
     LeaseLost,
@@ -36,54 +31,14 @@ from pipeline.execution.events import (
     StreamBack,
     Time,
 )
+from pipeline.execution.house import House
 from pipeline.execution.instruments import Instruments
-from pipeline.execution.performer import Performer, Stores
-from pipeline.execution.records import Mode, Policy
+from pipeline.execution.opening import open_core
+from pipeline.execution.performer import Performer
 from pipeline.execution.sources import Prices, Signals, Switches
-from pipeline.timeline import MINUTE, to_datetime
-from schemas.orders import Order
+from pipeline.timeline import to_datetime
 
 log = logging.getLogger(__name__)
-
-_LATELY = 10 * MINUTE
-Symbols = Callable[[], set[str]]
-
-
-@dataclass(frozen=True, slots=True)
-class Pace:
-    """How often what is done, in seconds."""
-
-    tick: float = 0.1
-    switches: float = 0.5
-    sweep: float = 5.0
-    watched: float = 5.0
-    clock: float = 600.0
-    rules: float = 3600.0
-    last_words: float = 5.0
-    workers: int = 8
-
-
-@dataclass(frozen=True, slots=True)
-class House:
-    """What a term works with, and what the next term works with again."""
-
-    policy: Policy
-    default_mode: Mode
-    may_execute: bool
-    """False: whatever the switch says, nothing is sent."""
-    sending: Trading
-    asking: Trading
-    market: Market
-    stores: Stores
-    books: Bookkeeper
-    symbols: Symbols
-    notify: Callable[[Notify], None]
-    pace: Pace = field(default_factory=Pace)
-    user_limits: UserLimits = field(default_factory=UserLimits)
-
-    def now(self) -> int:
-        """The exchange's time."""
-        return self.sending.client.clock.now()
 
 
 class Term:
@@ -124,7 +79,7 @@ class Term:
         """Act until `stop` is set (None), or until the term ends by itself: why it did. `held` ends with the lease."""
         tasks: list[asyncio.Future[Any]] = [asyncio.ensure_future(held)]
         try:
-            await self._in_thread(self._load)
+            await self._in_thread(self._open)
             tasks += [asyncio.ensure_future(one) for one in self._work()]
             return await self._until_one_ends(tasks, stop)
         finally:
@@ -189,42 +144,14 @@ class Term:
 
     # How it begins
 
-    def _load(self) -> None:
-        """Take the journal over and build the core from it. In a worker thread; nothing is told before it is done."""
-        house, stores = self._house, self._house.stores
-        if house.asking.hedge_mode():
-            raise AttentionError(
-                "the account holds long and short apart (hedge mode); the executor trades in one-way mode. Close what "
-                "is open and switch the position mode in the exchange's preferences"
-            )
-        stores.journal.claim(self._fence)
-        controls = stores.control.read()
-        switched = self._switches.changes(controls)
-        now = house.now()
-        self.core = Core(
-            house.policy,
-            now,
-            mode=self._switches.mode or house.default_mode,
-            orders=[documents.order_record(one) for one in self._orders_to_know()],
-            positions=[documents.position_record(one) for one in stores.positions.list()],
-            breakers=self._switches.breakers,
-        )
-        symbols = house.symbols() | self._held()
+    def _open(self) -> None:
+        """Build the core from the journal. In a worker thread; nothing is told before it is done."""
+        self.core, switched = open_core(self._house, self._fence, self._switches)
+        held = {one.symbol for one in self.core.orders()} | {one.symbol for one in self.core.positions()}
+        symbols = self._house.symbols() | held
         for event in (*switched, *self._instruments.rules(symbols)):
             self.tell_from_thread(event)
         self._loop.call_soon_threadsafe(self._instruments.follow, symbols)
-
-    def _orders_to_know(self) -> list[Order]:
-        """What is unsettled; what was done about signals whose verdict was not written any more; and what is settled
-        since so short a time that its trades could be taken for those of an order in doubt."""
-        stores = self._house.stores
-        undecided = [one.id for one in stores.signals.undecided()]
-        lately = to_datetime(self._house.now() - _LATELY)
-        found = (*stores.journal.unsettled(), *stores.journal.of_signals(undecided), *stores.journal.since(lately))
-        return list({one.id: one for one in found}.values())
-
-    def _held(self) -> set[str]:
-        return {one.symbol for one in self.core.orders()} | {one.symbol for one in self.core.positions()}
 
     # What it does
 
@@ -243,6 +170,7 @@ class Term:
             self._every(pace.watched, self._look_at_symbols),
             self._every(pace.rules, self._refresh_rules),
             self._every(pace.clock, self._sync_clock),
+            self._every(pace.clean_days, self._look_back),
         ]
 
     async def _until_one_ends(self, tasks: Sequence[asyncio.Future[Any]], stop: asyncio.Event) -> str | None:
@@ -360,6 +288,9 @@ class Term:
             await self._in_thread(self._house.asking.client.sync_clock)
         except ExchangeError as error:
             log.warning("the exchange's clock could not be measured: %s", error)
+
+    async def _look_back(self) -> None:
+        await self._in_thread(self._house.clean_days.look_back, to_datetime(self._house.now()))
 
     async def _every(self, seconds: float, do: Callable[[], Awaitable[None]]) -> None:
         while True:

@@ -50,6 +50,11 @@ class AccountStore:
         """The last snapshot before then."""
         return self._newest({"at": {"$lt": moment}})
 
+    def count(self, start: datetime, end: datetime) -> int:
+        """How many snapshots were taken in [start, end)."""
+        taken = {"environment": self._environment, "at": {"$gte": start, "$lt": end}}
+        return self._accounts.count_documents(taken)
+
     def daily(self, since: datetime) -> list[Snapshot]:
         """The last snapshot of each day (UTC) since then, oldest first."""
         last = {"_id": {"$dateTrunc": {"date": "$at", "unit": "day"}}, "last": {"$last": "$$ROOT"}}

@@ -178,6 +178,7 @@ def test_positions_are_replaced_and_snapshots_grow(prepared: Db) -> None:
     assert accounts.latest() == snapshot(30)
     assert accounts.latest_before(NOW + timedelta(hours=30)) == snapshot(5)
     assert accounts.latest_before(NOW) is None
+    assert accounts.count(NOW, NOW + timedelta(hours=30)) == 2
     assert accounts.daily(NOW) == [snapshot(5), snapshot(30)]
     assert AccountStore(prepared, "binance-um").daily(NOW) == []
 

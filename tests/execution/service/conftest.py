@@ -25,9 +25,9 @@ from pipeline.exchange.rest import RestClient
 from pipeline.exchange.signing import Credentials, signer_for
 from pipeline.exchange.trading import Trading
 from pipeline.execution.effects import Notify
+from pipeline.execution.house import Pace
 from pipeline.execution.records import Policy
 from pipeline.execution.service import Executor, opened
-from pipeline.execution.term import Pace
 from pipeline.settings import Risk
 from pipeline.simulator.handle import Simulator
 from pipeline.store.prepare import prepare

@@ -1,0 +1,54 @@
+"""What a term of the executor works with, and what the next term works with again. Holds; does nothing."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from pipeline.exchange.market import Market
+from pipeline.exchange.trading import Trading
+from pipeline.exchange.userdata import UserLimits
+from pipeline.execution.bookkeeping import Bookkeeper
+from pipeline.execution.clean_days import CleanDays
+from pipeline.execution.effects import Notify
+from pipeline.execution.performer import Stores
+from pipeline.execution.records import Mode, Policy
+
+Symbols = Callable[[], set[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How often what is done, in seconds."""
+
+    tick: float = 0.1
+    switches: float = 0.5
+    sweep: float = 5.0
+    watched: float = 5.0
+    clock: float = 600.0
+    rules: float = 3600.0
+    clean_days: float = 3600.0
+    last_words: float = 5.0
+    workers: int = 8
+
+
+@dataclass(frozen=True, slots=True)
+class House:
+    """What a term works with, and what the next term works with again."""
+
+    policy: Policy
+    default_mode: Mode
+    may_execute: bool
+    """False: whatever the switch says, nothing is sent."""
+    sending: Trading
+    asking: Trading
+    market: Market
+    stores: Stores
+    books: Bookkeeper
+    clean_days: CleanDays
+    symbols: Symbols
+    notify: Callable[[Notify], None]
+    pace: Pace = field(default_factory=Pace)
+    user_limits: UserLimits = field(default_factory=UserLimits)
+
+    def now(self) -> int:
+        """The exchange's time."""
+        return self.sending.client.clock.now()

@@ -1,0 +1,69 @@
+"""The database goes away while a position is opened: what protects is sent all the same, and written down later."""
+
+from typing import Any
+
+from pymongo.errors import AutoReconnect
+
+from pipeline.execution.leadership import Leadership
+from pipeline.store.lease import LeaseStore
+
+
+async def test_a_stop_is_placed_without_the_journal_and_found_in_it_afterwards(house: Any, monkeypatch: Any) -> None:
+    async with house.executor() as executor:
+        journal = executor._house.stores.journal
+        truly = journal.append
+        away = [True]
+
+        def append(order: Any, *others: Any) -> None:
+            if away[0]:
+                raise AutoReconnect("the database is away")
+            truly(order, *others)
+
+        monkeypatch.setattr(journal, "append", append)
+        name = house.say("trial")
+        await house.until(lambda: house.held() and len(house.stops()) == 1)
+        (entry,) = house.orders()
+        assert (entry.leg, entry.state) == ("trial", "intended")
+        second = house.say("trial", symbol="ETHUSDT")
+        await house.until(lambda: house.orders() == [entry])
+        away[0] = False
+        await house.verdict(name)
+        await house.verdict(second)
+        await house.until(lambda: {"trial", "stop"} <= {one.leg for one in house.orders()})
+        await house.check()
+        (stop,) = house.orders(leg="stop", symbol="BTCUSDT")
+        assert stop.state == "accepted"
+        assert stop.exchange_id == house.stops()[0].algo_id
+
+
+async def test_without_the_lease_nothing_that_changes_anything_leaves(house: Any) -> None:
+    async with house.executor() as executor:
+        sending = executor._house.sending
+        before = len(house.simulator.ledger()["attempts"])
+        executor._leadership._set(None)
+        for send in (
+            lambda: sending.set_leverage("BTCUSDT", 4),
+            lambda: sending.cancel_open_orders("BTCUSDT"),
+            lambda: sending.cancel_algo("none"),
+        ):
+            try:
+                send()
+            except Exception as error:
+                assert "does not hold the executor's lease; nothing was sent" in str(error)
+            else:
+                raise AssertionError("it was sent")
+        sending.account()
+        assert len(house.simulator.ledger()["attempts"]) == before
+
+
+async def test_a_lease_that_cannot_be_renewed_is_not_believed_longer_than_it_lasts(db: Any) -> None:
+    moment = [100.0]
+    store = LeaseStore(db, "executor:sim", "me", life=5.0, clock=lambda: moment[0])
+    leadership = Leadership(store, clock=lambda: moment[0])
+    assert leadership.fence is None
+    assert await leadership.win() == 1
+    moment[0] = 104.9
+    assert leadership.fence == 1
+    moment[0] = 105.0
+    assert leadership.fence is None
+    assert "ran out" in await leadership.hold()
