@@ -40,6 +40,8 @@ from pipeline.timeline import DAY, MINUTE, SECOND
 GROUP = "backfill"
 MEMORY_LIMIT_MB = 600
 MEMORY_SERIES = 50
+MEMORY_SECONDS = 240
+"""After so long the fifty series are left as they are; the note says how far they came and if the peak still grew."""
 UNLIMITED = 10**9
 ENDLESS = 2_000
 """Days: more candles than can be fetched while the weight is measured."""
@@ -73,7 +75,7 @@ def under_the_limits(uri: str, quick: bool) -> Row:
     limit, before, after = (600, 10 * SECOND, 10 * SECOND) if quick else (2400, 60 * SECOND, 59 * SECOND)
     with Simulator.start(weight_limit=limit) as simulator, _client(simulator.url) as client, _refusals() as refused:
         client.weight.limit = limit
-        turn = (client.clock.now() // MINUTE + 2) * MINUTE
+        turn = -(-(client.clock.now() + before) // MINUTE) * MINUTE
         client.stop.wait((turn - before - client.clock.now()) / SECOND)
         threading.Timer((before + after) / SECOND, client.stop.set).start()
         stored = _fill(uri, client, ENDLESS).fetched
@@ -117,14 +119,14 @@ def beside_ccxt(uri: str, days: int) -> list[Row]:
 
 
 def memory(uri: str, days: int) -> Row:
-    """The highest resident memory of a process that fills fifty series."""
+    """The highest resident memory of a process that fills fifty series, and what it was half of the time before."""
     with Simulator.start(lifted_limits=True, universe=MEMORY_SERIES + 10) as simulator:
         context = multiprocessing.get_context("spawn")
         mine, theirs = context.Pipe()
         process = context.Process(target=_fill_fifty, args=(uri, simulator.url, days, theirs))
         began = time.perf_counter()
         process.start()
-        stored, peak = mine.recv()
+        stored, halfway, peak = mine.recv()
         process.join()
     return Row(
         group=GROUP,
@@ -133,7 +135,8 @@ def memory(uri: str, days: int) -> Row:
         unit="MB",
         at_most=MEMORY_LIMIT_MB,
         lower_is_better=True,
-        note=f"{stored:,} candles in {time.perf_counter() - began:,.0f} s",
+        note=f"{stored:,} of {MEMORY_SERIES * days * DAY // MINUTE:,} candles in {time.perf_counter() - began:,.0f} s "
+        f"(at most {MEMORY_SECONDS}); the peak of the first half: {halfway:.0f} MB",
     )
 
 
@@ -272,6 +275,7 @@ def _ccxt_rate(uri: str, url: str, days: int) -> float:
 
 
 def _fill_fifty(uri: str, url: str, days: int, answer: Connection) -> None:
+    peaks: list[float] = []
     with connect.client(uri) as mongo, _client(url) as client:
         client.weight.limit = UNLIMITED
         mongo.drop_database("bench")
@@ -279,10 +283,22 @@ def _fill_fifty(uri: str, url: str, days: int, answer: Connection) -> None:
         market = Market(client)
         trading = [one.symbol for one in market.symbols() if one.status == "TRADING"][:MEMORY_SERIES]
         series = wanted_series(trading, ["1m"], market.symbols(), "sim")
+        timers = [
+            threading.Timer(MEMORY_SECONDS / 2, lambda: peaks.append(_peak())),
+            threading.Timer(MEMORY_SECONDS, client.stop.set),
+        ]
+        for timer in timers:
+            timer.start()
         with Backfill(mongo["bench"], market) as work:
             reports = work.fill_all(series, days)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    answer.send((sum(report.stored for report in reports), peak))
+        for timer in timers:
+            timer.cancel()
+    answer.send((sum(report.fetched for report in reports), *peaks, *[_peak()] * (2 - len(peaks))))
+
+
+def _peak() -> float:
+    """The most memory that this process ever held, in MB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def _flow_seconds(uri: str, url: str, symbols: list[str], days: int) -> float:
