@@ -8,6 +8,7 @@ does not match and nothing happens. The operations are built by pure functions; 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final, NamedTuple, Protocol
 
 from bson.datetime_ms import DatetimeMS
@@ -91,7 +92,7 @@ class _Placed(Protocol):
 
 def buckets_of(candles: Iterable[_Placed]) -> set[BucketName]:
     """The buckets these candles live in."""
-    return {BucketName(candle.key, interval(candle.key.interval).slot(candle.t).bucket) for candle in candles}
+    return {BucketName(candle.key, _spot(candle.key.interval, candle.t).bucket) for candle in candles}
 
 
 def creation_operations(buckets: Iterable[BucketName]) -> list[InsertOne[dict[str, Any]]]:
@@ -112,16 +113,39 @@ def indicator_operations(updates: Iterable[LiveIndicators]) -> list[UpdateOne]:
     return [_set_indicators(update) for update in updates]
 
 
+class _Spot(NamedTuple):
+    """Where a candle lies, the same for every series of an interval: bucket, path to its slot, its times in BSON."""
+
+    bucket: int
+    path: str
+    opens: DatetimeMS
+    closes: DatetimeMS
+
+
+@lru_cache(maxsize=10_000)
+def _spot(code: str, t: int) -> _Spot:
+    step = interval(code)
+    place = step.slot(t)
+    return _Spot(place.bucket, f"candles.{place.position}", DatetimeMS(t), DatetimeMS(step.close_time(t)))
+
+
+_id_of: Final = lru_cache(maxsize=50_000)(bucket_id)
+
+
 def _upsert(candle: LiveCandle) -> UpdateOne:
-    step = interval(candle.key.interval)
-    place = step.slot(candle.t)
-    path = f"candles.{place.position}"
-    matches: dict[str, Any] = {"_id": bucket_id(candle.key, place.bucket)}
+    spot = _spot(candle.key.interval, candle.t)
+    told = DatetimeMS(candle.u)
+    matches: dict[str, Any] = {"_id": _id_of(candle.key, spot.bucket)}
     if not (candle.authority and candle.closed):
-        matches["$nor"] = [{"candles": {"$elemMatch": _stays(candle)}}]
+        # What the stored candle is if it must not give way. It is found by `t`, which the server compares without
+        # reading further into the other slots; by a path (`candles.7.u`) it would search every field of each.
+        final: dict[str, Any] = {"closed": True}
+        newer: dict[str, Any] = {"u": {"$gte": told}}
+        stays = final if candle.closed else {"$or": [final, newer]}
+        matches["$nor"] = [{"candles": {"$elemMatch": {"t": spot.opens} | stays}}]
     document = {
-        "t": DatetimeMS(candle.t),
-        "te": DatetimeMS(step.close_time(candle.t)),
+        "t": spot.opens,
+        "te": spot.closes,
         "open": float(candle.open),
         "high": float(candle.high),
         "low": float(candle.low),
@@ -132,26 +156,18 @@ def _upsert(candle: LiveCandle) -> UpdateOne:
         "taker_buy_base": float(candle.taker_buy_base),
         "taker_buy_quote": float(candle.taker_buy_quote),
         "closed": candle.closed,
-        "u": DatetimeMS(candle.u),
+        "u": told,
         **dict(zip(INDICATOR_FIELDS, candle.indicators, strict=True)),
     }
-    return UpdateOne(matches, {"$set": {path: document}, "$inc": {"rev": Int64(1)}})
-
-
-def _stays(candle: LiveCandle) -> dict[str, Any]:
-    """What the stored candle is if it must not give way. Found by `t`, which the server compares without reading
-    further into the other slots; a path through the array (`candles.7.u`) would make it search every field of each."""
-    final: dict[str, Any] = {"closed": True}
-    newer: dict[str, Any] = {"u": {"$gte": DatetimeMS(candle.u)}}
-    return {"t": DatetimeMS(candle.t)} | (final if candle.closed else {"$or": [final, newer]})
+    return UpdateOne(matches, {"$set": {spot.path: document}, "$inc": {"rev": Int64(1)}})
 
 
 def _set_indicators(update: LiveIndicators) -> UpdateOne:
-    place = interval(update.key.interval).slot(update.t)
-    path = f"candles.{place.position}"
+    spot = _spot(update.key.interval, update.t)
+    path = spot.path
     values = zip(INDICATOR_FIELDS, update.indicators, strict=True)
     return UpdateOne(
-        {"_id": bucket_id(update.key, place.bucket), path: {"$type": "object"}},
+        {"_id": _id_of(update.key, spot.bucket), path: {"$type": "object"}},
         {"$set": {f"{path}.{name}": value for name, value in values}, "$inc": {"rev": Int64(1)}},
     )
 
