@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from websockets.asyncio.server import ServerConnection, serve
+from websockets.protocol import State
 
 from pipeline.timeline import Interval, interval
 
@@ -57,6 +58,7 @@ class Load:
     moment: int
     offset: int | None = None
     streams: list[Stream] = field(default_factory=list)
+    named: dict[str, Stream] = field(default_factory=dict)
     closes: list[tuple[str, int, int]] = field(default_factory=list)
     sent: int = 0
 
@@ -68,9 +70,17 @@ class Load:
         async for text in socket:
             command = json.loads(text)
             for name in command["params"]:
-                step = interval(name.rpartition("_")[2])
-                self.streams.append(Stream(name, step, socket, step.floor(self.now())))
+                self._carry(name, socket)
             await socket.send(json.dumps({"result": None, "id": command["id"]}))
+
+    def _carry(self, name: str, socket: ServerConnection) -> None:
+        known = self.named.get(name)
+        if known is not None:
+            known.socket = socket
+            return
+        step = interval(name.rpartition("_")[2])
+        self.named[name] = Stream(name, step, socket, step.floor(self.now()))
+        self.streams.append(self.named[name])
 
     async def send(self) -> None:
         """A fiftieth of a second's frames in each round, the streams in turn; what is late is made up."""
@@ -83,7 +93,7 @@ class Load:
 
     def _send(self, stream: Stream) -> None:
         transport = stream.socket.transport
-        if transport.get_write_buffer_size() > MOST_WAITING:
+        if stream.socket.state is not State.OPEN or transport.get_write_buffer_size() > MOST_WAITING:
             return
         moment = self.now()
         closing = stream.step.floor(moment) > stream.opened

@@ -131,6 +131,7 @@ class Session:
             close_timeout=1.0,
             max_size=MOST_FRAME_BYTES,
             compression=None,
+            ping_interval=None,  # `_watch` judges by data: a pong may wait behind seconds of frames and prove nothing
         ) as socket:
             yield socket
 
