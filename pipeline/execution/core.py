@@ -69,6 +69,8 @@ class Core:
         self._ledger.load(orders, positions)
         for order in list(self._ledger.orders.values()):
             if order.in_doubt:
+                if order.state == "intended":  # it may have left, and the write of that be lost
+                    self._ledger.orders[order.id] = replace(order, attempts=order.attempts + 1)
                 held = self._ledger.position(order.symbol).quantity
                 self._ledger.doubts[order.id] = doubt.lost(policy, held, now)
             if order.signal is not None and _decides(order, order.signal):
