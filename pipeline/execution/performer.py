@@ -172,7 +172,7 @@ class Performer:
             orders=effect.orders,
         )
         if not written:
-            log.warning("signal %s has a verdict already; %s is not written", effect.signal_id, effect.verdict)
+            log.info("signal %s has a verdict already; %s is not written", effect.signal_id, effect.verdict)
 
     def _reset(self, name: str) -> None:
         self.stores.control.reset(name, now=to_datetime(self.now()), reason="its time is over")

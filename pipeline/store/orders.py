@@ -1,6 +1,6 @@
 """The journal of orders: an intent is written before anything is sent, and every later state is appended.
 
-Every change is made only by the holder of the lease: the document carries its fence, and an update under another fence
+Every change is made only by the holder of the lease: the document carries its fence, and an update under an older fence
 matches nothing. What is written here is on the majority of servers when the call returns.
 """
 
@@ -48,14 +48,14 @@ class OrderJournal:
         """Add a state to the order's history, with what became known; the same step twice is one. An order that was
         sent while the journal could not be written is written with it."""
         born = {name: value for name, value in order.to_mongo().items() if name not in {"_id", "fence", *_CHANGING}}
-        changing = {**to_bson(changes), "state": step.state, "updated_at": step.at}
+        changing = {**to_bson(changes), "state": step.state, "updated_at": step.at, "fence": order.fence}
         update = {
             "$set": changing,
             "$addToSet": {"history": step.to_mongo()},
             "$setOnInsert": {name: value for name, value in born.items() if name not in changing},
         }
         try:
-            self._orders.update_one({"_id": order.id, "fence": order.fence}, update, upsert=True)
+            self._orders.update_one({"_id": order.id, "fence": {"$lte": order.fence}}, update, upsert=True)
         except DuplicateKeyError:
             raise FencedError(f"order {order.id} is not ours to change under fence {order.fence}") from None
 
@@ -64,7 +64,7 @@ class OrderJournal:
         self._orders.update_one({"_id": order_id}, {"$set": to_bson(changes)})
 
     def claim(self, fence: int) -> None:
-        """Take over what earlier holders left unsettled: from now on only this fence may change it."""
+        """Take over what earlier holders left unsettled: from now on no older fence may change it."""
         mine = {"environment": self._environment, "state": {"$in": list(UNSETTLED)}, "fence": {"$lt": fence}}
         self._orders.update_many(mine, {"$set": {"fence": fence}})
 

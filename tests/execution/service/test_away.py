@@ -2,8 +2,10 @@
 
 from typing import Any
 
+import pytest
 from pymongo.errors import AutoReconnect
 
+from pipeline.exchange.errors import StoppedError
 from pipeline.execution.leadership import Leadership
 from pipeline.store.lease import LeaseStore
 
@@ -46,12 +48,8 @@ async def test_without_the_lease_nothing_that_changes_anything_leaves(house: Any
             lambda: sending.cancel_open_orders("BTCUSDT"),
             lambda: sending.cancel_algo("none"),
         ):
-            try:
+            with pytest.raises(StoppedError, match="does not hold the executor's lease; nothing was sent"):
                 send()
-            except Exception as error:
-                assert "does not hold the executor's lease; nothing was sent" in str(error)
-            else:
-                raise AssertionError("it was sent")
         sending.account()
         assert len(house.simulator.ledger()["attempts"]) == before
 

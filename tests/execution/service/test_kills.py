@@ -10,6 +10,7 @@ import random
 import time
 from collections import Counter
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 log = logging.getLogger(__name__)
@@ -19,10 +20,12 @@ SEED = int(os.environ.get("DRILL_SEED", "7"))
 PATIENCE = 60.0
 
 
-def until_calm(house: Any) -> None:
+def until_calm(house: Any, log: Path) -> None:
     deadline = time.monotonic() + PATIENCE
     while what := unrest(house):
-        assert time.monotonic() < deadline, what
+        if time.monotonic() > deadline:
+            complaints = [line for line in log.read_text(encoding="utf-8").splitlines() if '"debug"' not in line]
+            raise AssertionError("\n".join([what, *complaints[-30:]]))
         time.sleep(0.05)
 
 
@@ -57,6 +60,17 @@ def say_something(house: Any, luck: random.Random) -> None:
     house.say(kind, stored.side or ("long" if favour > 0 else "short"), price=float(far))
 
 
+def assert_no_secret_is_told(house: Any, log: Path) -> None:
+    """Neither the log, at its most talkative, nor the database holds key material."""
+    listen_key = house.trading.open_listen_key()
+    stored = "".join(str(one) for name in house.db.list_collection_names() for one in house.db[name].find())
+    told = log.read_text(encoding="utf-8")
+    assert "POST /fapi/v1/order" in told
+    for secret in ("sim-secret", "sim-key", listen_key, "signature="):
+        assert secret not in told, secret
+        assert secret not in stored, secret
+
+
 def test_killed_at_any_moment_it_goes_on_where_the_exchange_is(house: Any, executors: Any) -> None:
     luck, killed_at = random.Random(SEED), Counter[str]()
     pid = executors.start()
@@ -74,11 +88,12 @@ def test_killed_at_any_moment_it_goes_on_where_the_exchange_is(house: Any, execu
                 luck.choice(["unknown_after", "reset_before"]), method="POST", path="*rder", next=1
             )
         pid = executors.start()
-        until_calm(house)
+        until_calm(house, executors.log)
         asyncio.run(house.check())
         house.simulator.faults.clear()
     log.info("killed %d times; the journal's last state then: %s", KILLS, dict(killed_at))
     signals = [one["orders"] for one in house.db.signals.find({"verdict": "taken"})]
     assert len({name for each in signals for name in each}) == sum(map(len, signals))
+    assert_no_secret_is_told(house, executors.log)
     if KILLS >= 100:
         assert {"intended", "sent", "accepted", "filled"} <= set(killed_at)
