@@ -6,6 +6,7 @@ it, even when the test run itself is killed.
 """
 
 import itertools
+import logging
 import shutil
 import subprocess
 import sys
@@ -22,6 +23,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.database import Database
 from pymongo.errors import PyMongoError
 
+from pipeline.logs import Collapsing
 from pipeline.simulator.handle import Simulator
 from pipeline.store import connect, launch
 from pipeline.store.binary import find_mongod
@@ -106,6 +108,16 @@ def any_db(request: pytest.FixtureRequest) -> Any:
     if request.param == "mongod":
         return request.getfixturevalue("db")
     return mongomock.MongoClient(tz_aware=True)["test"]
+
+
+@pytest.fixture(autouse=True)
+def no_log_of_a_command() -> Iterator[None]:
+    """A command that ran in this process leaves a log that writes to where its output went, which is closed by now."""
+    yield
+    root = logging.getLogger()
+    for handler in root.handlers[:]:
+        if isinstance(handler, Collapsing):
+            root.removeHandler(handler)
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.store.outcomes import Path, Signals, followed, newest, path_of, settled, work_out
@@ -180,6 +180,7 @@ def test_how_far_candles_are_final(stored: tuple[int, ...], open_since: int | No
 PRICES = st.floats(min_value=1, max_value=1e6)
 
 
+@settings(deadline=None)
 @given(
     candles=st.lists(st.tuples(PRICES, PRICES, PRICES).map(sorted), min_size=2, max_size=30),
     at=st.integers(min_value=0, max_value=28),
