@@ -277,7 +277,8 @@ class Bench:
 
     def _used(self) -> tuple[float, float]:
         """Seconds of a core that ingester and mongod have used so far."""
-        return tuple(sum(one.cpu_times()[:2]) for one in (self._process, self._mongod))  # type: ignore[return-value]
+        ours, theirs = (sum(one.cpu_times()[:2]) for one in (self._process, self._mongod))
+        return ours, theirs
 
 
 def watch_writes(ingester: Ingester, clock: ServerClock, ages: list[float]) -> None:
@@ -355,7 +356,9 @@ class Feeding:
             self.process.stdin.flush()
 
     async def _read(self) -> dict[str, Any]:
-        return json.loads(await asyncio.to_thread(self.process.stdout.readline))  # type: ignore[union-attr]
+        line = await asyncio.to_thread(self.process.stdout.readline)  # type: ignore[union-attr]
+        said: dict[str, Any] = json.loads(line)
+        return said
 
 
 @contextmanager

@@ -24,8 +24,10 @@ from pipeline.indicators import (
     numbers_of,
     tail,
 )
+from pipeline.ingest.indicating import LiveIndicators
 from pipeline.strategies.synthetic import Market, markets
 from pipeline.timeline import INTERVALS, Interval
+from schemas.candles import INDICATOR_FIELDS
 
 REALDATA = Path(__file__).parents[2] / "shared" / "realdata"
 RECORDED = ("btcusdt_perp_1h_2023-12_2024-12", "btcusdt_perp_15m_2025", "btcusdt_perp_1m_2025")
@@ -381,6 +383,14 @@ def test_live_equals_batch_with_other_periods(periods: Periods) -> None:
         told = newest(*prices, decimals=market.decimals, periods=periods)
         np.testing.assert_array_equal(told, [values[-1] for values in window.values()][: len(told)])
         assert same(window, ending(history, end, TAIL)) == []
+
+
+def test_live_values_go_into_the_columns_of_their_name_whatever_else_is_computed() -> None:
+    periods = Periods(sma=(5, 7, 10, 20, 50, 60, 120, 200))
+    close = np.round(100 + np.cumsum(np.random.default_rng(3).normal(size=400)), 1)
+    columns = compute(np.arange(400), close, close, close, decimals=1, periods=periods)
+    live_columns = np.array([close, close, close, close, close])
+    assert LiveIndicators(periods)(0, live_columns, 1) == tuple(columns[name][-1] for name in INDICATOR_FIELDS)
 
 
 @pytest.mark.parametrize(

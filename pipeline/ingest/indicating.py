@@ -19,18 +19,17 @@ class LiveIndicators:
 
     def __init__(self, periods: Periods = PERIODS) -> None:
         self._periods = periods
+        self._places = [periods.columns.index(name) for name in INDICATOR_FIELDS]
         self._complained = False
 
     def __call__(self, first: int, columns: Columns, decimals: int) -> tuple[float, ...]:
         """The values at the last candle; not numbers where the price does not fit the symbol's decimals."""
         high, low, close = columns[_HIGH], columns[_LOW], columns[_CLOSE]
         try:
-            rsi, macd, signal, histogram, atr, *averages = newest(
-                first, high, low, close, decimals=decimals, periods=self._periods
-            )
+            found = newest(first, high, low, close, decimals=decimals, periods=self._periods)
         except PriceScaleError as error:
             if not self._complained:
                 log.error("indicators are left out where the price does not fit: %s", error)
                 self._complained = True
             return (float("nan"),) * len(INDICATOR_FIELDS)
-        return (rsi, macd, signal, histogram, *averages, atr)
+        return tuple(found[place] for place in self._places)
