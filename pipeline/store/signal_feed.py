@@ -73,7 +73,7 @@ class SignalFeed:
 
     def _follow(self, token: dict[str, Any] | None, wait_ms: int) -> Generator[News, None, None]:
         wanted = {f"fullDocument.{name}": value for name, value in (_UNDECIDED | {"exchange": self._exchange}).items()}
-        stages = [  # a refresh of returns touches every signal and concerns nobody who decides
+        stages: list[dict[str, Any]] = [  # a refresh of returns touches every signal and concerns nobody who decides
             {"$match": {"updateDescription.updatedFields.return_at": {"$exists": False}}},
             {"$match": {"operationType": {"$in": ["insert", "update", "replace"]}, **wanted}},
         ]
