@@ -105,12 +105,16 @@ class Simulator:
             stdout=subprocess.PIPE,
             stderr=complaints,
         )
-        line = _first_line(process, START_TIMEOUT)
-        if not line:
-            process.kill()
-            process.communicate()
-            raise SimulatorError(f"the simulator did not start: {_read(complaints).strip() or 'no word'}")
-        return cls(process, msgspec.json.decode(line, type=Running), complaints)
+        try:
+            running = msgspec.json.decode(_first_line(process, START_TIMEOUT), type=Running)
+        except msgspec.DecodeError:
+            _kill(process)
+            raise SimulatorError(f"the simulator did not start: {_read(complaints).strip() or 'no word'}") from None
+        except BaseException:  # whoever waited was interrupted
+            _kill(process)
+            complaints.close()
+            raise
+        return cls(process, running, complaints)
 
     def stop(self) -> None:
         """End it, and wait until it is gone. What it complained of meanwhile goes to stderr."""
@@ -180,6 +184,11 @@ class Simulator:
         self, kind: type[BaseException] | None, failure: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+
+
+def _kill(process: "subprocess.Popen[bytes]") -> None:
+    process.kill()
+    process.communicate()
 
 
 def _read(complaints: IO[bytes]) -> str:

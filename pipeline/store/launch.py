@@ -61,8 +61,8 @@ def command_line(binary: Path, folder: Folder, port: int, limits: Limits) -> lis
 
 def find_process(folder: Folder) -> psutil.Process | None:
     """The living mongod of this folder. A process that only inherited its number is not taken for it."""
+    _reap()
     for number in folder.process_ids():
-        _reap(number)
         try:
             process = psutil.Process(number)
             if str(folder.data) in process.cmdline():
@@ -131,7 +131,7 @@ def launch(binary: Path, folder: Folder, port: int, limits: Limits, timeout: flo
                 "after a crash may need several tries."
             )
         time.sleep(_POLL)
-    del _children[child.pid]
+    _reap()
     if child.returncode in (ADDRESS_IN_USE, DATA_IN_USE):
         raise TakenError
     reason = explain_exit(binary, child.returncode, _what_it_said(folder, written))
@@ -178,7 +178,7 @@ def wait_gone(process: psutil.Process, timeout: float) -> bool:
     """Whether the process ended in time; our own child is reaped, another's is gone when it is a zombie."""
     deadline = time.monotonic() + timeout
     while time.monotonic() < deadline:
-        _reap(process.pid)
+        _reap()
         try:
             if not process.is_running() or process.status() == psutil.STATUS_ZOMBIE:
                 return True
@@ -188,7 +188,8 @@ def wait_gone(process: psutil.Process, timeout: float) -> bool:
     return False
 
 
-def _reap(number: int) -> None:
-    child = _children.get(number)
-    if child is not None and child.poll() is not None:
-        del _children[number]
+def _reap() -> None:
+    """Take note of every server of ours that has ended."""
+    for number, child in list(_children.items()):
+        if child.poll() is not None:
+            _children.pop(number, None)

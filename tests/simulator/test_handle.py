@@ -7,6 +7,7 @@ import psutil
 import pytest
 import requests
 
+from pipeline.simulator import handle
 from pipeline.simulator.handle import Simulator, SimulatorError
 
 TIMEOUT = 30
@@ -35,6 +36,27 @@ def test_it_ends_when_its_starter_is_killed() -> None:
         starter.kill()
     psutil.wait_procs([simulator], timeout=TIMEOUT)
     assert not simulator.is_running()
+
+
+@pytest.mark.parametrize("interruption", [KeyboardInterrupt, SimulatorError])
+def test_interrupted_at_its_start_it_is_gone(
+    interruption: type[BaseException], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[psutil.Process] = []
+
+    def interrupted(process: "subprocess.Popen[bytes]", _: float) -> bytes:
+        begun.append(psutil.Process(process.pid))
+        raise interruption
+
+    monkeypatch.setattr(handle, "_first_line", interrupted)
+    with pytest.raises(interruption):
+        Simulator.start(symbols=("BTCUSDT",))
+    assert not begun[0].is_running()
+
+
+def test_one_that_cannot_start_says_why_and_is_gone() -> None:
+    with pytest.raises(SimulatorError, match=r"did not start:(.|\n)*the simulator lists no 'NOPE'"):
+        Simulator.start(symbols=("NOPE",))
 
 
 def test_two_with_the_same_seed_have_the_same_market() -> None:

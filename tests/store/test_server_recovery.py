@@ -102,6 +102,17 @@ def test_a_server_killed_under_its_user_is_brought_back_by_the_same_user(prepare
     assert server.status().running is False
 
 
+def test_servers_that_ended_unseen_are_taken_note_of(prepared: Path, start: Start) -> None:
+    start()
+    (ended,) = (child for number, child in launch._children.items() if number == Server(prepared).status().process_id)
+    ended.kill()
+    psutil.wait_procs([psutil.Process(ended.pid)], timeout=30)
+    Folder(prepared).remember(Remembered(port=any_free_port()))
+    (Folder(prepared).data / "mongod.lock").write_text("")
+    assert write_and_read(start()) == 1
+    assert ended.pid not in launch._children
+
+
 def test_a_number_that_now_belongs_to_another_program_is_left_alone(stored_once: Path, start: Start) -> None:
     folder = Folder(stored_once)
     with subprocess.Popen(["sleep", "600"]) as other:
