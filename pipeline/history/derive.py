@@ -122,7 +122,18 @@ class Derivation:
             return derived
 
         with ThreadPoolExecutor(SERIES_AT_ONCE, thread_name_prefix="derive") as pool:
-            return [derived for derived in pool.map(one, keys) if derived is not None]
+            reports = [(key, derived) for key, derived in zip(keys, pool.map(one, keys), strict=True) if derived]
+        self._work_out_returns([key for key, derived in reports if derived.signals.added or derived.signals.changed])
+        return [derived for _, derived in reports]
+
+    def _work_out_returns(self, keys: Sequence[SeriesKey]) -> None:
+        """What became of new signals in the history is known at once."""
+        for exchange in sorted({key.exchange for key in keys}):
+            symbols = {key.symbol for key in keys if key.exchange == exchange}
+            try:
+                self._returns.refresh(exchange, symbols)
+            except PyMongoError as error:
+                raise StoreFailedError(f"returns of {', '.join(sorted(symbols))} were not computed: {error}") from error
 
     def bring_up(self, key: SeriesKey, now: int, *, anew: bool = False) -> Derived:
         """One series. `anew` computes everything again; what comes out the same is not written."""

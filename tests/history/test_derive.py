@@ -527,7 +527,15 @@ def test_whoever_waits_is_told_series_by_series(house: House) -> None:
     assert sorted(told) == sorted(one.interval for one in reports) == ["15m", "1w"]
 
 
-# --- what a correction does to returns -----------------------------------------------------------------------------
+# --- returns of signals --------------------------------------------------------------------------------------------
+
+
+def test_what_became_of_signals_in_the_history_is_known_at_once(house: House) -> None:
+    house.store(market_of())
+    SeriesStore(house.db).recount(key_of(), None, LONG_AFTER)
+    (report,) = house.derivation().bring_up_all([key_of()], LONG_AFTER)
+    known = house.db["signals"].count_documents({"return_pct": {"$ne": None}, "return_1d": {"$ne": None}})
+    assert 0.5 * report.signals.added < known <= report.signals.added
 
 
 def returns_of(house: House) -> list[dict[str, Any]]:
