@@ -91,7 +91,7 @@ async def serve(listed: Sequence[RunnerDeployment]) -> None:
     runner = Runner("tidemark", limit=RUNS_AT_ONCE, pause_on_shutdown=False)
     async with get_client() as client:
         for one in listed:
-            await _leave_as_it_was(client, one)
+            await leave_as_it_was(client, one)
             await runner.aadd_deployment(one)
     sys.stdout.write(f"{len(listed)} deployments are served\n")
     sys.stdout.flush()
@@ -102,7 +102,7 @@ async def serve(listed: Sequence[RunnerDeployment]) -> None:
         await running
 
 
-async def _leave_as_it_was(client: PrefectClient, deployment: RunnerDeployment) -> None:
+async def leave_as_it_was(client: PrefectClient, deployment: RunnerDeployment) -> None:
     """Paused stays paused, and resumed resumed."""
     with suppress(ObjectNotFound):
         known = await client.read_deployment_by_name(f"{deployment.flow_name}/{deployment.name}")

@@ -1,4 +1,5 @@
 import os
+import re
 import subprocess
 import sys
 import textwrap
@@ -8,10 +9,12 @@ from typing import Any
 
 import pytest
 
+from pipeline.cli.whole import STEPS
 from pipeline.settings import load
 from schemas.signals import Signal
 
-README = (Path(__file__).parents[1] / "README.md").read_text()
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
 
 SIGNAL = Signal(
     id="a",
@@ -73,4 +76,11 @@ def test_the_settings_example_is_accepted(tmp_path: Path, monkeypatch: pytest.Mo
 
 def test_the_promised_lines_are_those_the_demo_prints() -> None:
     words = [line.split()[0] for line in example("ready after").splitlines() if line]
-    assert words == ["database", "collections", "ready"]
+    assert words == ["database", *(step.name for step in STEPS), "ready"]
+
+
+def test_the_pictures_are_there_and_modest() -> None:
+    pictures = re.findall(r"!\[[^\]]+\]\(([^)]+)\)", README)
+    assert len(pictures) == 2
+    for path in pictures:
+        assert 10_000 < (ROOT / path).stat().st_size < 300_000

@@ -5,7 +5,7 @@ import signal
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -28,7 +28,8 @@ from pipeline.supervisor import Supervisor
 REDRAWN_EVERY: Final = 1.0
 SAID_EVERY: Final = 15.0
 _LOG_WIDTH: Final = 140
-_TROUBLE: Final = ("WARNING", "ERROR", "CRITICAL", "starting it again", "Traceback")
+NEWS_FOR: Final = 60.0
+_TROUBLE: Final = ("WARNING", "ERROR", "CRITICAL", "starting it again")
 
 
 def conduct(choice: Choice, *, plain: bool) -> None:
@@ -37,13 +38,13 @@ def conduct(choice: Choice, *, plain: bool) -> None:
     console = Console()
     if not console.is_terminal:
         plain, console.width = True, _LOG_WIDTH
-    news: deque[str] = deque(maxlen=3)
+    news = News()
 
     def say(name: str, said: str) -> None:
         if plain:
             console.print(f"{name:>9} | {said}", markup=False, highlight=False, soft_wrap=True)
         elif any(sign in said for sign in _TROUBLE):
-            news.append(f"{name}: {said}")
+            news.add(f"{name}: {said}")
 
     began = time.monotonic()
     stop = threading.Event()
@@ -122,7 +123,7 @@ def _tell_ready(whole: Whole, console: Console, seconds: float) -> None:
     console.print(f"ready after {seconds:.1f} s. Ctrl-C ends it; the data stay", highlight=False, soft_wrap=True)
 
 
-def _show(whole: Whole, console: Console, news: Sequence[str], *, plain: bool) -> None:
+def _show(whole: Whole, console: Console, news: "News", *, plain: bool) -> None:
     """Until Ctrl-C."""
     seen = _Seen(whole)
     if plain:
@@ -134,6 +135,22 @@ def _show(whole: Whole, console: Console, news: Sequence[str], *, plain: bool) -
             shown = live_view(seen.now(), whole.supervisor.statuses(), _addresses(whole), seen.problems(news))
             live.update(shown, refresh=True)
             time.sleep(REDRAWN_EVERY)
+
+
+class News:
+    """The last few troubles of the processes, for a minute each."""
+
+    def __init__(self) -> None:
+        self._told: deque[tuple[float, str]] = deque(maxlen=3)
+
+    def add(self, text: str) -> None:
+        """Something happened."""
+        self._told.append((time.monotonic(), text))
+
+    def recent(self) -> list[str]:
+        """What is new enough to be shown."""
+        oldest = time.monotonic() - NEWS_FOR
+        return [text for at, text in list(self._told) if at > oldest]
 
 
 class _Seen:
@@ -154,9 +171,9 @@ class _Seen:
                 raise
         return self._last
 
-    def problems(self, news: Sequence[str]) -> list[str]:
+    def problems(self, news: "News") -> list[str]:
         """What a person should know of."""
-        return [*news, *([self._away] if self._away else [])]
+        return [*news.recent(), *([self._away] if self._away else [])]
 
 
 def _addresses(whole: Whole) -> Mapping[str, Any]:

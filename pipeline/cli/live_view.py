@@ -19,8 +19,11 @@ def live_view(seen: Overview, services: Sequence[Status], addresses: Mapping[str
     """Everything at once. `news`: the last lines of the processes that need attention."""
     parts: list[RenderableType] = [
         _headline(seen),
+        Text(),
         signals_table(seen, "latest signals"),
+        Text(),
         Columns([_positions(seen), _account(seen)], padding=(0, 3)),
+        Text(),
         _services(services),
         *(Text(line, style="yellow", overflow="ellipsis", no_wrap=True) for line in news),
         _addresses(addresses),

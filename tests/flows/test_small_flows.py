@@ -1,0 +1,127 @@
+"""Health, retention, the account's snapshot and the sweep: small flows, on a real server, database and exchange."""
+
+import os
+import socket
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
+from prefect.exceptions import ParameterTypeError
+from pymongo.database import Database
+
+from flows.account import account
+from flows.health import HealthChoice, health
+from flows.retention import RetentionChoice, retention
+from flows.sweep import SweepChoice, sweep
+from pipeline.errors import TidemarkError, UsageError
+from pipeline.ingest.watchlist import Watchlist
+from pipeline.store.lease import LeaseStore
+from pipeline.store.prepare import prepare
+from schemas.accounts import Snapshot
+from schemas.series import SeriesKey
+
+pytestmark = pytest.mark.usefixtures("settings_of_the_run")
+
+NOW = datetime.now(UTC)
+
+
+def newest_artifact(key: str) -> str:
+    with get_client(sync_client=True) as client:
+        found = client.read_artifacts(artifact_filter=ArtifactFilter(key=ArtifactFilterKey(any_=[key])))
+    return str(max(found, key=lambda artifact: artifact.created).data)
+
+
+def beat(db: Database[Any], role: str, age: timedelta) -> None:
+    db["control"].insert_one(
+        {
+            "_id": f"heartbeat:{role}:{age}",
+            "kind": "heartbeat",
+            "role": role,
+            "host": socket.gethostname(),
+            "pid": os.getpid(),
+            "started_at": NOW - age,
+            "at": datetime.now(UTC) - age,
+            "figures": {"lag_p50": 0.1},
+            "detail": "1/1",
+        }
+    )
+
+
+def snapshot(at: datetime) -> dict[str, Any]:
+    money = dict.fromkeys(
+        ("equity", "wallet", "available", "unrealized", "realized_today", "fees_today", "funding_today"), "1"
+    )
+    fields = {"asset": "USDT", "transfers_today": "0", "open_positions": 0, **money}
+    return Snapshot(_id=f"sim:{at.isoformat()}", environment="sim", at=at, **fields).to_mongo()
+
+
+def test_health_is_good_while_what_must_live_lives(db: Database[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    prepare(db)
+    beat(db, "ingester", timedelta(0))
+    assert health()["processes"][0]["alive"]
+    assert newest_artifact("health").startswith("# All is well")
+    monkeypatch.setenv("TIDEMARK_MODE", "auto-execute")
+    with pytest.raises(TidemarkError, match="no executor lives"):
+        health()
+    LeaseStore(db, "executor:sim", "desk:1").acquire()
+    health()
+    assert "decided on by desk:1" in newest_artifact("health")
+
+
+def test_health_names_what_is_dead_and_what_is_behind(db: Database[Any]) -> None:
+    prepare(db)
+    beat(db, "ingester", timedelta(minutes=2))
+    Watchlist(db, "sim").seed([SeriesKey("sim", "BTCUSDT", "1h")], NOW)
+    with pytest.raises(TidemarkError, match="no ingester lives; BTCUSDT 1h is not stored at all"):
+        health(HealthChoice(behind=2))
+    assert "**no ingester lives**" in newest_artifact("health")
+
+
+def test_retention_thins_snapshots_and_forgets_the_dead(db: Database[Any]) -> None:
+    prepare(db)
+    beat(db, "ingester", timedelta(days=2))
+    beat(db, "ingester", timedelta(hours=2))
+    old = NOW.replace(hour=1, minute=0) - timedelta(days=40)
+    db["accounts"].insert_many([snapshot(at) for at in (old, old + timedelta(hours=1), old + timedelta(days=1), NOW)])
+    rows = retention()
+    assert {row["what"]: row["count"] for row in rows} == {
+        "signals nobody acted on": 0,
+        "account snapshots, but the last of a day": 1,
+        "signs of life of dead processes": 1,
+    }
+    kept = {one["at"].replace(tzinfo=UTC) for one in db["accounts"].find()}
+    assert old not in {at.replace(second=old.second, microsecond=old.microsecond) for at in kept}
+    assert len(kept) == 3
+
+
+def test_retention_keeps_what_a_backfill_would_fetch_again() -> None:
+    with pytest.raises(UsageError, match="history_days is 300"):
+        retention(RetentionChoice(candles_days=30))
+    with pytest.raises(ParameterTypeError):
+        retention({"candles_days": 0})  # type: ignore[arg-type]
+
+
+def test_the_account_is_looked_at_where_there_are_keys(db: Database[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    prepare(db)
+    assert account() is None
+    monkeypatch.setenv("TIDEMARK_API_KEY", "sim-key")
+    monkeypatch.setenv("TIDEMARK_API_SECRET", "sim-secret")
+    taken = account()
+    assert taken is not None
+    stored = db["accounts"].find_one({"environment": "sim"})
+    assert stored is not None
+    assert str(stored["equity"]) == str(taken["equity"])
+    assert newest_artifact("account").startswith("# ")
+
+
+def test_a_sweep_stands_back_while_a_service_acts_and_else_makes_one_pass(db: Database[Any]) -> None:
+    prepare(db)
+    lease = LeaseStore(db, "executor:sim", "desk:1")
+    grant = lease.acquire()
+    assert sweep() == []
+    assert lease.holder() == "desk:1"
+    lease.release(grant.fence)
+    assert sweep(SweepChoice(seconds=120)) == []
+    assert db["control"].find_one({"_id": "lease:executor:sim"})["fence"] == grant.fence + 1
