@@ -90,7 +90,7 @@ def until(condition: Callable[[], Any], what: str) -> Any:
     deadline = time.monotonic() + PATIENCE
     while not (found := condition()):
         assert time.monotonic() < deadline, what
-        time.sleep(0.2)
+        time.sleep(0.5)
     return found
 
 

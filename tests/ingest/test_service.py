@@ -20,6 +20,7 @@ from pipeline.exchange.environments import SIM, at
 from pipeline.exchange.market import Market
 from pipeline.exchange.rest import RestClient
 from pipeline.exchange.stream_session import FeedLimits
+from pipeline.exchange.streams import StreamBlockedError
 from pipeline.indicators import WINDOW
 from pipeline.ingest.book import Patience
 from pipeline.ingest.indicating import LiveIndicators
@@ -65,8 +66,10 @@ class Desk:
         self.begun = simulator.now()
 
     @asynccontextmanager
-    async def ingesting(self, shard: Shard | None = None, symbols=SYMBOLS, limits=LIMITS):
-        client = RestClient(at(SIM, self.simulator.url), clock=fast_clock())
+    async def ingesting(self, shard: Shard | None = None, symbols=SYMBOLS, limits=LIMITS, stream_path=""):
+        place = at(SIM, self.simulator.url)
+        place = replace(place, stream_url=place.stream_url + stream_path)
+        client = RestClient(place, clock=fast_clock())
         client.sync_clock()
         ingester = Ingester(
             Market(client),
@@ -266,6 +269,13 @@ async def test_a_symbol_the_exchange_does_not_know_is_said_once_and_left(desk, c
     said = [r.message for r in caplog.records if "NOSUCHUSDT" in r.message]
     assert len(said) == 1
     assert "tidemark unwatch NOSUCHUSDT" in said[0]
+
+
+async def test_an_address_that_refuses_us_for_good_ends_it_with_words(desk):
+    with pytest.raises(StreamBlockedError, match=r"/nowhere refuses us: .*404.*Check the address"):
+        async with desk.ingesting(stream_path="/nowhere") as ingester:
+            await until_true(lambda: ingester.feed.counters.breaks)
+    assert desk.database["control"].count_documents({"kind": "heartbeat"}) == 0
 
 
 async def until_true(condition, seconds=10.0):
