@@ -6,11 +6,12 @@ PIP   := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-d
 TESTS ?= tests
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev demo test bench bench-quick lock clean
+.PHONY: help install install-dev demo test drills bench bench-quick lock clean
 
 help:
 	@echo "make demo         install, then run everything on embedded defaults (Ctrl-C ends it)"
 	@echo "make test         install, lint, type-check, check the import contract, run every test"
+	@echo "make drills       kill the executor 200 times while it trades on the simulator, and compare the ledgers"
 	@echo "make bench        compare with the alternatives and with the limits of the machine (bench-quick: under 2 minutes)"
 	@echo "make install      only install, into $(VENV)"
 	@echo "make lock         resolve the dependencies anew into constraints.txt and constraints-dev.txt"
@@ -55,6 +56,9 @@ test: install-dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/pytest -n 2 --dist loadfile --cov --cov-report=term $(TESTS)
+
+drills: install-dev
+	DRILL_KILLS=200 $(BIN)/python -m pytest -q tests/execution/service/test_kills.py -o timeout=3600
 
 bench: install-dev
 	@$(BIN)/python -m bench

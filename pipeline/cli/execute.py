@@ -14,6 +14,7 @@ from pipeline.errors import UsageError
 
 if TYPE_CHECKING:
     from pipeline.exchange.environments import Environment
+    from pipeline.execution.service import Executor
     from pipeline.settings import Settings
 
 _HEARTBEAT_EVERY = 2.0
@@ -35,15 +36,18 @@ Examples:
 def execute() -> None:
     """Act on fresh signals, each at most once. A second executor stands by and takes over within seconds."""
     from pipeline.cli.exchange_access import running_exchange  # noqa: PLC0415
+    from pipeline.cli.trading_access import check_key, keys_of  # noqa: PLC0415
     from pipeline.cli.wiring import begin  # noqa: PLC0415
     from pipeline.store import connect  # noqa: PLC0415
     from pipeline.store.prepare import prepare  # noqa: PLC0415
     from pipeline.store.session import running  # noqa: PLC0415
 
     settings = begin()
+    keys_of(settings)  # said before anything is started
     with running(settings) as uri, connect.client(uri) as client, running_exchange(settings) as place:
         connect.require(client, uri)
         prepare(client[settings.database])
+        check_key(settings, place)
         asyncio.run(_execute(settings, uri, client[settings.database], place))
 
 
@@ -76,7 +80,29 @@ async def _execute(settings: "Settings", uri: str, db: Any, place: "Environment"
             holder=f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}",
         ) as executor,
     ):
-        await executor.run(stop)
+        beating = asyncio.create_task(_beat(settings, uri, executor))
+        try:
+            await executor.run(stop)
+        finally:
+            beating.cancel()
+            await asyncio.gather(beating, return_exceptions=True)
+
+
+async def _beat(settings: "Settings", uri: str, executor: "Executor") -> None:
+    """Say in the database that this process lives, and whether it is the one that acts."""
+    from pipeline.ingest.heartbeat import Heartbeat  # noqa: PLC0415
+    from pipeline.store import connect  # noqa: PLC0415
+
+    client = connect.async_client(uri, settings.async_driver)
+    heart = Heartbeat(client[settings.database], "executor", settings.environment)
+    try:
+        await heart.succeed()
+        while True:
+            await heart.beat({"acts": float(executor.term is not None)})
+            await asyncio.sleep(_HEARTBEAT_EVERY)
+    finally:
+        await heart.end()
+        await connect.close(client)
 
 
 @app.command(epilog="Examples: [bold]tidemark mode[/bold], [bold]tidemark mode auto-execute --reason tested[/bold]")

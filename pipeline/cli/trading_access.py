@@ -13,6 +13,7 @@ from pipeline.settings import PRODUCTION_PHRASE, Settings
 
 if TYPE_CHECKING:
     from pipeline.exchange.environments import Environment
+    from pipeline.exchange.key_rights import KeyRights
     from pipeline.exchange.signing import Credentials
     from pipeline.exchange.trading import Trading
     from pipeline.execution.effects import Notify
@@ -64,6 +65,31 @@ def require_confirmation(settings: Settings) -> None:
             "this would trade real money. If that is what you want, set "
             f'TIDEMARK_CONFIRM_PRODUCTION="{PRODUCTION_PHRASE}" and run it again'
         )
+
+
+def check_key(settings: Settings, place: "Environment") -> None:
+    """Look at what a production key may do, before it trades."""
+    from pipeline.exchange.errors import ExchangeError  # noqa: PLC0415
+    from pipeline.exchange.key_rights import key_rights  # noqa: PLC0415
+
+    if not place.is_production:
+        return
+    try:
+        rights = key_rights(place, keys_of(settings))
+    except ExchangeError as error:
+        log.warning("what the API key may do could not be asked for: %s", error)
+    else:
+        judge_key(rights)
+
+
+def judge_key(rights: "KeyRights") -> None:
+    """Refuse a key that could lose more than trades, or cannot trade; say so where it works from any address."""
+    if rights.enable_withdrawals:
+        raise AttentionError("this API key may withdraw money. Make one that may not: trading does not need it")
+    if not rights.enable_futures:
+        raise AttentionError("this API key may not trade futures. Enable futures for it, or make another")
+    if not rights.ip_restrict:
+        log.warning("this API key is not restricted to your IP addresses: whoever steals it can trade. Restrict it")
 
 
 @contextmanager

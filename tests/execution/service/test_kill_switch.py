@@ -2,6 +2,9 @@
 
 import asyncio
 import json
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
@@ -200,3 +203,21 @@ async def test_breakers_orders_positions_and_account_are_shown(house: Any, run: 
     assert len(found["days"]) == 1
     assert "today" in (await command(run, "account")).output
     assert "no symbol" in (await command(run, "orders", "--symbol", "$where", code=2)).output
+
+
+def test_the_executor_as_a_process_says_that_it_lives_and_ends_in_order(house: Any, run: Run, home: Path) -> None:
+    with (home / "log").open("w", encoding="utf-8") as log:
+        process = subprocess.Popen([sys.executable, "-m", "pipeline.cli", "execute"], stderr=log, cwd=home)
+        try:
+            deadline = time.monotonic() + 60
+            while not house.db.control.find_one({"kind": "heartbeat", "figures.acts": 1.0}):
+                assert process.poll() is None, (home / "log").read_text(encoding="utf-8")
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+            assert "acts" in run("status").output
+            process.terminate()
+            assert process.wait(timeout=60) == 0
+        finally:
+            process.kill()
+            process.wait()
+    assert house.db.control.find_one({"kind": "heartbeat"}) is None

@@ -1,0 +1,26 @@
+"""What an API key may do, as the exchange's account service says. Only production has one to ask."""
+
+from dataclasses import replace
+from typing import Final
+
+from pipeline.exchange.environments import Environment
+from pipeline.exchange.reports import Record, read
+from pipeline.exchange.rest import RestClient
+from pipeline.exchange.signing import Credentials
+
+ACCOUNT_URL: Final = "https://api.binance.com"
+_PATH: Final = "/sapi/v1/account/apiRestrictions"
+
+
+class KeyRights(Record, frozen=True, kw_only=True):
+    """Rights of a key. One that may withdraw can lose everything to whoever steals it."""
+
+    ip_restrict: bool = False
+    enable_withdrawals: bool = False
+    enable_futures: bool = False
+
+
+def key_rights(place: Environment, credentials: Credentials, url: str = ACCOUNT_URL) -> KeyRights:
+    """Ask for them."""
+    with RestClient(replace(place, rest_url=url), credentials) as client:
+        return read(client.signed("GET", _PATH).payload, KeyRights, f"GET {_PATH}")
