@@ -26,11 +26,10 @@ KEY, SECRET = "demo-key", "demo-secret"
 OTHER_KEYS = ("TIDEMARK_API_KEY_FILE", "TIDEMARK_API_SECRET_FILE", "TIDEMARK_PRIVATE_KEY_FILE")
 
 Plain = Annotated[bool, typer.Option("--plain", help="Print lines instead of a view that moves.")]
-Speed = Annotated[float, typer.Option(min=0.1, max=60, help="How much faster than real time the exchange is.")]
 
 
 @app.command(epilog=EXAMPLES)
-def demo(*, plain: Plain = False, speed: Speed = 1.0) -> None:
+def demo(plain: Plain = False) -> None:
     """Run everything on embedded defaults, with a pretend exchange and its money. Ctrl-C ends it; the data stay."""
     from pipeline.cli.conduct import conduct  # noqa: PLC0415
     from pipeline.cli.services import Ports  # noqa: PLC0415
@@ -38,7 +37,7 @@ def demo(*, plain: Plain = False, speed: Speed = 1.0) -> None:
     from pipeline.cli.wiring import begin  # noqa: PLC0415
 
     ports = Ports.choose()
-    own = OwnExchange(KEY, SECRET, speed)
+    own = OwnExchange(KEY, SECRET)
     use(own, ports)
     os.environ["TIDEMARK_MODE"] = "auto-execute"
     settings = begin()

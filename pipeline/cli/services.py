@@ -73,9 +73,9 @@ def prefect_environment(home: Path, port: int) -> dict[str, str]:
     }
 
 
-def simulator(port: int, account: str, speed: float) -> Service:
+def simulator(port: int, account: str) -> Service:
     """The pretend exchange, with this account besides its own."""
-    command = [*_TIDEMARK, "sim", "--port", str(port), "--account", account, "--speed", f"{speed:g}"]
+    command = [*_TIDEMARK, "sim", "--port", str(port), "--account", account]
     return Service("exchange", command, answers(f"http://{LOOPBACK}:{port}/fapi/v1/ping"), dict(os.environ))
 
 

@@ -52,11 +52,10 @@ BACKFILL_ON_DEMAND: Final = "backfill/on-demand"
 
 @dataclass(frozen=True, slots=True)
 class OwnExchange:
-    """The pretend exchange that belongs to this run: the key and secret of its account, and how fast it is."""
+    """The pretend exchange that belongs to this run: the key and the secret of its account."""
 
     key: str
     secret: str
-    speed: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +139,7 @@ def start_exchange(whole: Whole) -> str:
     latest = AccountStore(whole.db, whole.settings.environment).latest()
     deposit = DEPOSIT if latest is None or latest.equity <= 0 else latest.equity
     account = f"demo:{own.key}:{own.secret}:{deposit:f}"
-    whole.supervisor.start(services.simulator(whole.ports.simulator, account, own.speed))
+    whole.supervisor.start(services.simulator(whole.ports.simulator, account))
     whole.supervisor.wait_ready("exchange")
     begins = "" if latest is None else "; the account goes on, without its positions"
     return f"a pretend one, with {deposit:,.2f} USDT of pretend money{begins}"
