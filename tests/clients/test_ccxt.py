@@ -84,6 +84,26 @@ def test_a_limit_order_is_placed_found_and_cancelled(client: Any, price: float) 
     assert client.fetch_order(order["id"], BTC)["status"] == "canceled"
 
 
+def test_many_orders_are_placed_and_cancelled_at_once(client: Any, price: float) -> None:
+    wanted = [
+        {"symbol": BTC, "type": "limit", "side": "buy", "amount": 0.01, "price": round(price * part, 1)}
+        for part in (0.96, 0.97)
+    ]
+    placed = client.create_orders(wanted)
+    client.cancel_orders([order["id"] for order in placed], BTC)
+    assert {client.fetch_order(order["id"], BTC)["status"] for order in placed} == {"canceled"}
+    client.create_orders(wanted)
+    client.cancel_all_orders(BTC)
+    assert client.fetch_open_orders(BTC) == []
+
+
+def test_paging_through_days_meets_no_hole_and_no_candle_twice(client: Any, own: Simulator) -> None:
+    rows: list[list[float]] = []
+    while len(rows) < 3 * 1440:
+        rows += client.fetch_ohlcv(BTC, "1m", since=rows[-1][0] + 60_000 if rows else JANUARY, limit=1000)
+    assert [row[0] for row in rows] == [JANUARY + place * 60_000 for place in range(len(rows))]
+
+
 def test_settings(client: Any) -> None:
     assert client.set_leverage(5, BTC)["leverage"] == 5
     client.set_margin_mode("isolated", BTC)

@@ -20,6 +20,8 @@ from pipeline.simulator.venue.refusals import refuse
 
 MAX_PLACED: Final = 5
 MAX_CANCELLED: Final = 10
+ID_LISTS: Final = ("orderIdList", "orderidlist")  # the manual's name, and the one that several clients use
+CANCEL_LISTS: Final = (*ID_LISTS, "origClientOrderIdList", "origclientorderidlist")
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +96,8 @@ class OrderDesk:
     def cancel_batch(self, account: Account, params: Params, now: int) -> list[Payload]:
         """DELETE /fapi/v1/batchOrders"""
         symbol = find_spec(self.engine, params).symbol
-        name = "orderIdList" if params.text("orderIdList") else "origClientOrderIdList"
-        key = "orderId" if name == "orderIdList" else "origClientOrderId"
+        name = next(filter(params.text, CANCEL_LISTS), "origClientOrderIdList")
+        key = "orderId" if name in ID_LISTS else "origClientOrderId"
         items = params.array(name)
         if not 1 <= len(items) <= MAX_CANCELLED:
             raise refuse(-4082)

@@ -60,10 +60,17 @@ def test_a_batch_places_what_it_can_and_says_why_not_for_the_rest(desk):
     assert [row["orderId"] for row in desk.ask("GET", "v1/openOrders", symbol="BTCUSDT")] == placed
 
 
-@pytest.mark.parametrize("key", ["orderId", "clientOrderId"])
-def test_a_batch_of_cancellations(desk, key):
+@pytest.mark.parametrize(
+    ("name", "key"),
+    [
+        ("orderIdList", "orderId"),
+        ("orderidlist", "orderId"),
+        ("origClientOrderIdList", "clientOrderId"),
+        ("origclientorderidlist", "clientOrderId"),
+    ],
+)
+def test_a_batch_of_cancellations(desk, name, key):
     order = desk.order("BUY", "0.01", "59000")
-    name = "orderIdList" if key == "orderId" else "origClientOrderIdList"
     answers = desk.ask("DELETE", "v1/batchOrders", symbol="BTCUSDT", **{name: json.dumps([order[key], 1])})
     assert [row.get("status", row.get("code")) for row in answers] == ["CANCELED", -2011]
 
