@@ -79,6 +79,29 @@ def test_stop_of_one_in_use_needs_force(db_command: Db, home: Path) -> None:
         assert data(db_command("stop", "--force", "--json")) == {"stopped": True}
 
 
+def test_stop_unused_leaves_what_is_used_or_asked_to_stay(db_command: Db, home: Path) -> None:
+    with Server(home).running():
+        assert data(db_command("stop", "--unused", "--json")) == {"stopped": False}
+    data(db_command("start", "--json"))
+    assert data(db_command("stop", "--unused", "--json")) == {"stopped": False}
+    db_command("stop")
+    contradiction = db_command("stop", "--unused", "--force")
+    assert contradiction.returncode == 2
+    assert "contradict" in contradiction.stderr
+
+
+def test_stop_unused_ends_what_a_killed_user_left_behind(db_command: Db, home: Path) -> None:
+    code = "import sys; from pathlib import Path; from pipeline.store.server import Server\n"
+    code += "with Server(Path(sys.argv[1])).running(): print('up', flush=True); sys.stdin.read()"
+    with subprocess.Popen(
+        [sys.executable, "-c", code, str(home)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as user:
+        assert user.stdout is not None
+        assert user.stdout.readline() == "up\n"
+        user.kill()
+    assert data(db_command("stop", "--unused", "--json")) == {"stopped": True}
+
+
 def test_a_server_that_is_not_ours_is_looked_at_only(
     db_command: Db, mongo_uri: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,0 +1,66 @@
+"""What retention forgets, and what it leaves."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from pymongo.database import Database
+
+from pipeline.errors import UsageError
+from pipeline.history.backfill import Backfill
+from pipeline.history.listing import Wanted
+from pipeline.history.retention import Keep, Retention
+from pipeline.store.series import SeriesStore
+from pipeline.timeline import interval, to_ms
+
+
+def retention(db: Database[Any], history_days: int = 10) -> Retention:
+    return Retention(db, "sim", history_days=history_days)
+
+
+def test_whole_documents_of_old_candles_go_and_the_series_says_so(
+    prepared: Database[Any], work: Backfill, series: Callable[[str, str], Wanted]
+) -> None:
+    wanted = series("BTCUSDT", "1h")
+    work.fill(wanted, 40, "rest")
+    before = SeriesStore(prepared).get(wanted.key)
+    now = datetime.now(UTC)
+    gone = {one.what: one.count for one in retention(prepared).forget(Keep(candles=15), now)}
+    after = SeriesStore(prepared).get(wanted.key)
+    assert before is not None
+    assert after is not None
+    oldest_kept = interval("1h").bucket(to_ms(now - timedelta(days=15))).start
+    assert gone[f"candle documents of {wanted.key}"] >= 2
+    assert to_ms(after.first) == oldest_kept
+    assert after.last_closed == before.last_closed
+    assert 15 * 24 <= after.stored < 15 * 24 + 240
+    assert all(one.count == 0 for one in retention(prepared).forget(Keep(candles=15), now))
+
+
+def test_a_signal_somebody_acted_on_stays(db: Database[Any]) -> None:
+    now = datetime.now(UTC)
+    old = {"exchange": "sim", "at": now - timedelta(days=20)}
+    db["signals"].insert_many(
+        [
+            old | {"_id": "taken", "verdict": "taken"},
+            old | {"_id": "expired", "verdict": "expired"},
+            old | {"_id": "elsewhere", "verdict": "expired", "exchange": "binance-um"},
+            {"_id": "young", "exchange": "sim", "at": now - timedelta(days=5), "verdict": "expired"},
+        ]
+    )
+    retention(db).forget(Keep(signals=10), now)
+    assert {one["_id"] for one in db["signals"].find()} == {"taken", "elsewhere", "young"}
+
+
+def test_nothing_is_forgotten_that_was_not_asked_for(db: Database[Any]) -> None:
+    now = datetime.now(UTC)
+    db["signals"].insert_one({"_id": "old", "exchange": "sim", "at": now - timedelta(days=900), "verdict": "expired"})
+    db["accounts"].insert_one({"_id": "old", "environment": "sim", "at": now - timedelta(days=900)})
+    retention(db).forget(Keep(snapshots=None), now)
+    assert db["signals"].count_documents({}) == db["accounts"].count_documents({}) == 1
+
+
+def test_what_the_next_backfill_would_fetch_again_is_not_forgotten(db: Database[Any]) -> None:
+    with pytest.raises(UsageError, match="history_days is 300"):
+        retention(db, history_days=300).forget(Keep(candles=30), datetime.now(UTC))
