@@ -69,7 +69,7 @@ def test_a_backfill_is_started_from_its_form_and_shows_its_progress_and_its_tabl
     expect(page.get_by_text("backfill-progress")).to_be_visible()
     page.get_by_text("backfill-series").click()
     expect(page.get_by_text("what each series came to").first).to_be_visible()
-    expect(page.get_by_role("cell", name="BTCUSDT").first).to_be_visible()
+    expect(page.get_by_text("BTCUSDT", exact=True).first).to_be_visible()
     expect(page.get_by_text("288").first).to_be_visible()
 
 
@@ -79,10 +79,8 @@ def test_a_wrong_parameter_is_refused_by_the_form(page: Page, prefect: Any) -> N
     page.get_by_role("button", name="int", exact=True).click()
     page.locator("input[type=number]").fill("-3")
     page.get_by_role("button", name="Submit").click()
-    expect(
-        page.get_by_text(re.compile("minimum|greater than or equal|validation", re.IGNORECASE)).first
-    ).to_be_visible()
-    assert page.url.endswith("/run"), "the form stays"
+    expect(page.get_by_text("-3 is not valid")).to_be_visible()
+    assert "/run?" in page.url, "the form stays"
     assert len(prefect.runs_of("backfill/on-demand")) == before
 
 
