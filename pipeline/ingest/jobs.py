@@ -21,9 +21,14 @@ class Jobs:
         self._errands = ThreadPoolExecutor(errands, thread_name_prefix="errand")
         self._histories = ThreadPoolExecutor(histories, thread_name_prefix="history")
         self._tasks: set[asyncio.Task[None]] = set()
+        self._is_open = True
 
     def start(self, job: Coroutine[Any, Any, None]) -> None:
-        """Let it run; nobody waits for it. What it does not catch itself is a mistake of ours, and logged as one."""
+        """Let it run; nobody waits for it. What it does not catch itself is a mistake of ours, and logged as one. After
+        the end nothing is begun: the next start finds what was left."""
+        if not self._is_open:
+            job.close()
+            return
         task = asyncio.create_task(job)
         self._tasks.add(task)
         task.add_done_callback(self._ended)
@@ -41,6 +46,7 @@ class Jobs:
 
     def end(self) -> None:
         """Begin nothing more. Threads end with what they hold: whoever calls this has told it to stop."""
+        self._is_open = False
         for task in self._tasks:
             task.cancel()
         for pool in (self._errands, self._histories):

@@ -83,3 +83,12 @@ async def test_what_could_not_be_kept_is_fetched_and_forgotten():
     assert sorted(history.asked) == [KEY, OTHER]
     assert core.unsaved == {}
     jobs.end()
+
+
+async def test_after_the_end_nothing_is_begun():
+    history = History()
+    _, jobs, work = mending(history)
+    jobs.end()
+    work.make_up([KEY])
+    await asyncio.sleep(0)
+    assert history.asked == []
