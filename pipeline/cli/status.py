@@ -34,13 +34,21 @@ def look(db: "Database[dict[str, Any]]", exchange: str, now: datetime) -> dict[s
     """Everything `tidemark status` knows."""
     from pipeline.ingest.watchlist import Watchlist  # noqa: PLC0415
     from pipeline.store.series import SeriesStore  # noqa: PLC0415
+    from pipeline.store.targets import targets  # noqa: PLC0415
 
     known = {(one.symbol, one.interval): one for one in SeriesStore(db).list(exchange)}
     watched = sorted(Watchlist(db, exchange).wanted())
     return {
         "processes": [_process(beat, now) for beat in db["control"].find({"kind": "heartbeat"}).sort("_id")],
         "series": [_series(key, known.get((key.symbol, key.interval)), now) for key in watched],
+        "targets": [_target(one) for one in targets(db, exchange, now)],
     }
+
+
+def _target(one: Any) -> dict[str, Any]:
+    limit = f"{'>' if one.more_is_better else '<'} {one.limit:g}"
+    measured = None if one.measured is None else round(one.measured, 3)
+    return {"name": one.name, "unit": one.unit, "target": limit, "measured": measured, "met": one.met}
 
 
 def _process(beat: dict[str, Any], now: datetime) -> dict[str, Any]:
@@ -77,6 +85,9 @@ def _show(found: dict[str, Any]) -> None:
         typer.echo(_said_of(process))
     columns = ("symbol", "interval", "last_closed", "frame_age", "behind", "stored", "holes")
     print_table(columns, [[_text(one[name]) for name in columns] for one in found["series"]])
+    met = {True: "yes", False: "NO", None: None}
+    rows = [[one["name"], one["target"], one["measured"], one["unit"], met[one["met"]]] for one in found["targets"]]
+    print_table(("last 7 days", "target", "measured", "", "met"), rows)
 
 
 def _said_of(process: dict[str, Any]) -> str:
