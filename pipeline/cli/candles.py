@@ -108,7 +108,10 @@ def _unknown(store: "SeriesStore", key: "SeriesKey") -> str:
 
 def _show(found: "pl.DataFrame", key: "SeriesKey", *, as_json: bool, as_csv: bool, parquet: Path | None) -> None:
     if parquet is not None:
-        found.write_parquet(parquet)
+        try:
+            found.write_parquet(parquet)
+        except OSError as error:
+            raise UsageError(f"cannot write {parquet}: {error}") from error
         typer.echo(f"{found.height:,} candles of {key.symbol} {key.interval} written to {parquet}", err=True)
     elif as_csv:
         typer.echo(found.write_csv(datetime_format="%Y-%m-%dT%H:%M:%S%.3fZ"), nl=False)

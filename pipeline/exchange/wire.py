@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping
 from http.cookiejar import DefaultCookiePolicy
 from typing import Final
+from urllib.parse import urlsplit
 
 import requests
 import urllib3
@@ -49,7 +50,7 @@ class Wire:
                 lowered = {name.lower(): value for name, value in response.headers.items()}
                 return Raw(response.status_code, lowered, body)
         except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
-            raise _network_error(call, error) from None
+            raise _network_error(call, url, error) from None
 
 
 def _session(environment: Environment, connections: int) -> requests.Session:
@@ -81,10 +82,14 @@ def _unusable(call: Call, what: str) -> ExchangeError:
     return (BadAnswerError if call.only_reads else UnknownOutcomeError)(f"{call}: {what}")
 
 
-def _network_error(call: Call, error: Exception) -> ExchangeError:
+def _network_error(call: Call, url: str, error: Exception) -> ExchangeError:
     never_sent = isinstance(error, requests.ConnectTimeout) or "NewConnectionError" in repr(error)
     if never_sent or isinstance(error, requests.exceptions.ProxyError | requests.exceptions.SSLError):
-        return UnreachableError(f"{call}: no connection could be made ({type(error).__name__})")
+        where = urlsplit(url)
+        return UnreachableError(
+            f"{call}: no connection to {where.scheme}://{where.netloc.rpartition('@')[2]} could be made "
+            f"({type(error).__name__}). Check the address, the network and the proxy"
+        )
     if isinstance(error, urllib3.exceptions.DecodeError):
         return _unusable(call, "the answer is not compressed as it says; nothing of it is used")
     late = isinstance(error, requests.Timeout | urllib3.exceptions.TimeoutError)

@@ -122,7 +122,7 @@ def test_a_failed_series_is_named_and_the_exit_code_is_1(tidemark: Run, simulato
 def test_without_an_exchange_it_ends_with_one_line(tidemark: Run) -> None:
     done = tidemark("backfill", "BTCUSDT", "-i", "1h", TIDEMARK_SIM_URL="http://127.0.0.1:1")
     assert done.returncode == 1
-    assert "no connection" in done.stderr
+    assert "no connection to http://127.0.0.1:1 could be made" in done.stderr
     assert "Traceback" not in done.stderr
 
 
@@ -147,6 +147,11 @@ def test_candles_are_printed_as_table_json_csv_and_parquet(tidemark: Run, home: 
     written = tidemark("candles", "BTCUSDT", "1h", "--last", "5", "--parquet", "some.parquet")
     assert "5 candles" in written.stderr
     assert pl.read_parquet(home / "some.parquet")["close"].to_list() == [candle["close"] for candle in found[-5:]]
+
+    nowhere = tidemark("candles", "BTCUSDT", "1h", "--parquet", "no/such/folder.parquet")
+    assert nowhere.returncode == 2
+    assert "cannot write no/such/folder.parquet" in nowhere.stderr
+    assert "Traceback" not in nowhere.stderr
 
     other = tidemark("candles", "BTCUSDT", "1d")
     assert other.returncode == 2
