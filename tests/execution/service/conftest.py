@@ -30,6 +30,7 @@ from pipeline.execution.records import Policy
 from pipeline.execution.service import Executor, opened
 from pipeline.settings import Risk
 from pipeline.simulator.handle import Simulator
+from pipeline.simulator.host import Account
 from pipeline.store.prepare import prepare
 from schemas.orders import Order
 from schemas.positions import Position
@@ -47,6 +48,7 @@ class House:
 
     db: Database[dict[str, Any]]
     simulator: Simulator
+    account: Account
     place: Environment
     credentials: Credentials
     trading: Trading
@@ -137,7 +139,11 @@ class House:
 
     def accepted(self) -> list[dict[str, Any]]:
         """The orders that the exchange truly took."""
-        return [one for one in self.simulator.ledger()["trading"] if one["kind"] == "Accepted"]
+        return [one for one in self.ledger() if one["kind"] == "Accepted"]
+
+    def ledger(self, part: str = "trading") -> list[dict[str, Any]]:
+        """What truly happened on our account: `trading`, or `attempts`."""
+        return [one for one in self.simulator.ledger()[part] if one["account"] == self.account.name]
 
     async def check(self) -> None:
         """Wait until it is quiet and what must be true then is true."""
@@ -158,7 +164,7 @@ class House:
 
 def assert_journal_is_the_truth(house: House) -> None:
     """One entry a signal, journal == exchange, nothing unknown, nothing naked."""
-    ledger = house.simulator.ledger()["trading"]
+    ledger = house.ledger()
     journal = {one.id: one for one in house.orders()}
     fills: dict[str, Decimal] = {}
     for one in ledger:
@@ -178,15 +184,25 @@ def assert_journal_is_the_truth(house: House) -> None:
         assert [one for one in house.stops() if one.order_type == "STOP_MARKET"], "a position without its stop"
 
 
+@pytest.fixture(scope="session")
+def venue() -> Iterator[tuple[Simulator, Iterator[Account]]]:
+    """One exchange for all these tests, and an account for each of them."""
+    accounts = [Account(name=f"trader {n}", key=f"canary-key-{n}", secret=f"canary-secret-{n}") for n in range(100)]
+    with Simulator.start(symbols=(SYMBOL, "ETHUSDT"), accounts=tuple(accounts), lifted_limits=True) as simulator:
+        yield simulator, iter(accounts)
+
+
 @pytest.fixture
-def house(db: Database[dict[str, Any]], start_simulator: Callable[..., Simulator]) -> Iterator[House]:
-    """A prepared database and an exchange of the test's own."""
+def house(db: Database[dict[str, Any]], venue: tuple[Simulator, Iterator[Account]]) -> Iterator[House]:
+    """A prepared database and an account of the test's own, on an exchange without faults."""
     prepare(db)
-    simulator = start_simulator(symbols=(SYMBOL, "ETHUSDT"), lifted_limits=True)
-    credentials = Credentials("sim-key", signer_for("sim-secret"))
+    simulator, account = venue[0], next(venue[1])
+    simulator.faults.clear()
+    credentials = Credentials(account.key, signer_for(account.secret))
     place = replace(at(SIM, simulator.url), weight_limit=1_000_000)  # a test asks more often than a trader may
     with RestClient(place, credentials) as client:
-        yield House(db, simulator, place, credentials, Trading(client))
+        yield House(db, simulator, account, place, credentials, Trading(client))
+    simulator.faults.clear()
 
 
 class Executors:
@@ -199,7 +215,8 @@ class Executors:
         self.log = log
         self._asked = {
             "uri": mongo_uri, "database": house.db.name, "url": house.simulator.url, "symbols": ["BTCUSDT"],
-            "recv_window": 700, "lease_life": 30.0, "log": str(log),
+            "recv_window": 700, "lease_life": 30.0, "log": str(log), "key": house.account.key,
+            "secret": house.account.secret,
         }  # fmt: skip
         self.running: set[int] = set()
 

@@ -31,7 +31,7 @@ async def run(asked: dict[str, Any]) -> None:
         opened(
             client[asked["database"]],
             place,
-            Credentials("sim-key", signer_for("sim-secret")),
+            Credentials(asked["key"], signer_for(asked["secret"])),
             policy,
             mode="auto-execute",
             symbols=lambda: set(asked["symbols"]),

@@ -41,7 +41,7 @@ async def test_a_stop_is_placed_without_the_journal_and_found_in_it_afterwards(h
 async def test_without_the_lease_nothing_that_changes_anything_leaves(house: Any) -> None:
     async with house.executor() as executor:
         sending = executor._house.sending
-        before = len(house.simulator.ledger()["attempts"])
+        before = len(house.ledger("attempts"))
         executor._leadership._set(None)
         for send in (
             lambda: sending.set_leverage("BTCUSDT", 4),
@@ -51,7 +51,7 @@ async def test_without_the_lease_nothing_that_changes_anything_leaves(house: Any
             with pytest.raises(StoppedError, match="does not hold the executor's lease; nothing was sent"):
                 send()
         sending.account()
-        assert len(house.simulator.ledger()["attempts"]) == before
+        assert len(house.ledger("attempts")) == before
 
 
 async def test_a_lease_that_cannot_be_renewed_is_not_believed_longer_than_it_lasts(db: Any) -> None:

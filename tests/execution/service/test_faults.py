@@ -56,8 +56,7 @@ async def closed(house: Any) -> None:
 
 def sends(house: Any, order_id: str) -> int:
     """How often an order was sent, by the exchange's own account."""
-    attempts = house.simulator.ledger()["attempts"]
-    return sum(one["params"].get("newClientOrderId") == order_id for one in attempts)
+    return sum(one["params"].get("newClientOrderId") == order_id for one in house.ledger("attempts"))
 
 
 async def reset_breakers(house: Any, executor: Any) -> None:
@@ -198,7 +197,7 @@ async def test_it_does_not_trade_before_the_exchange_could_be_compared(house: An
     house.simulator.faults.add("maintenance", method="GET", path="/fapi/v1/openAlgoOrders")
     async with house.executor(ready=False) as executor:
         name = house.say("trial")
-        await house.until(lambda: house.simulator.ledger()["requests"].get("GET /fapi/v1/openAlgoOrders"))
+        await house.until(lambda: hasattr(executor.term, "core"))
         await house.until(lambda: "reconcile" in {one.name for one in executor.term.core.breakers()})
         assert not executor.term.core.ready
         assert house.accepted() == []

@@ -27,6 +27,7 @@ def run(house: Any, mongo_uri: str, home: Path, monkeypatch: pytest.MonkeyPatch)
     """A command line on the house's database and exchange; its exit code is checked."""
     for name, value in {
         "HOME": str(home), "MONGO_URI": mongo_uri, "DATABASE": house.db.name, "SIM_URL": house.simulator.url,
+        "API_KEY": house.account.key, "API_SECRET": house.account.secret,
     }.items():  # fmt: skip
         monkeypatch.setenv(f"TIDEMARK_{name}", value)
     monkeypatch.setenv("COLUMNS", "200")
@@ -145,6 +146,7 @@ def test_the_mode_is_shown_changed_and_audited(house: Any, run: Run) -> None:
 
 def test_real_money_is_not_switched_on_by_accident(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TIDEMARK_ENVIRONMENT", "binance-um")
+    monkeypatch.delenv("TIDEMARK_API_KEY")
     refused = run("mode", "auto-execute", code=3)
     assert "I trade real money" in refused.output
     assert json.loads(run("mode", "--json").stdout)["mode"] == "signal-only"
@@ -202,6 +204,10 @@ async def test_breakers_orders_positions_and_account_are_shown(house: Any, run: 
     assert Decimal(found["latest"]["wallet"]) > 0
     assert len(found["days"]) == 1
     assert "today" in (await command(run, "account")).output
+    for said in ("orders", "positions", "account", "breakers", "trading", "mode", "stage"):
+        output = (await command(run, said)).output + json.dumps(await command(run, said, "--json"))
+        assert house.account.key not in output
+        assert house.account.secret not in output
     assert "no symbol" in (await command(run, "orders", "--symbol", "$where", code=2)).output
 
 
