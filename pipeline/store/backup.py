@@ -64,7 +64,7 @@ def take(
                 manifest = _copy(db, folder, manifest, changes, progress, chunk_size)
                 manifest = replace(_at_one_moment(db, folder, manifest, changes), finished_at=clock())
                 files.save(folder, manifest)
-        except OperationFailure as error:
+        except PyMongoError as error:
             raise _explained(error, folder) from error
         note = {"finished_at": manifest.finished_at, "documents": manifest.documents}
         db[NOTES].update_one({"_id": manifest.id}, {"$set": note})
@@ -288,17 +288,18 @@ def _id(document: bytes) -> Any:
     return bson.decode(found.raw) if isinstance(found, RawBSONDocument) else found
 
 
-def _explained(error: OperationFailure, folder: Path) -> AttentionError:
-    if error.code in _HISTORY_LOST:
+def _explained(error: PyMongoError, folder: Path) -> AttentionError:
+    code = error.code if isinstance(error, OperationFailure) else None
+    if code in _HISTORY_LOST:
         return AttentionError(
             "the server no longer knows what changed since the backup began: its oplog is too short. Begin anew in an "
             f"empty folder (not {folder}), at a calmer time or with a larger oplog."
         )
-    if error.code in _SNAPSHOT_GONE:
+    if code in _SNAPSHOT_GONE:
         return AttentionError(
             "so much changed while the backup ran that the server dropped the snapshot before all of it was read. "
             "Run the same command again, at a calmer time; what is copied stays."
         )
-    if error.code == _NO_CHANGE_STREAMS:
+    if code == _NO_CHANGE_STREAMS:
         return AttentionError("this MongoDB is no replica set, and only one can be backed up while it is in use.")
-    return AttentionError(f"the backup failed: {error.details or error}. Run the same command again: it goes on.")
+    return AttentionError(f"the backup broke off: {error}. Run the same command again: it goes on.")

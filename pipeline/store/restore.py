@@ -13,7 +13,7 @@ from bson.raw_bson import RawBSONDocument
 from pymongo import DeleteMany, IndexModel, ReplaceOne
 from pymongo.collection import Collection
 from pymongo.database import Database
-from pymongo.errors import BulkWriteError
+from pymongo.errors import BulkWriteError, PyMongoError
 
 from pipeline.errors import AttentionError, UsageError
 from pipeline.store import backup_files as files
@@ -48,7 +48,17 @@ def restore(
 ) -> Manifest:
     """Check the backup, then put it into the database. What is there already is replaced only with `force`."""
     manifest = read(folder)
-    _refuse_in_use(db, clock())
+    try:
+        _put(db, folder, manifest, clock(), force=force, progress=progress)
+    except PyMongoError as error:
+        raise AttentionError(f"the restore broke off: {error}. Run the same command again: it goes on.") from error
+    return manifest
+
+
+def _put(
+    db: Database[Document], folder: Path, manifest: Manifest, now: datetime, *, force: bool, progress: Progress
+) -> None:
+    _refuse_in_use(db, now)
     note = db[NOTES].find_one({"_id": _NOTE, "backup": manifest.id})
     if note is None or not note["placing"]:
         if not force:
@@ -58,7 +68,6 @@ def restore(
             _fill(db, folder, manifest, shape, done, progress)
         db[NOTES].update_one({"_id": _NOTE}, {"$set": {"placing": True}})
     _place(db, manifest)
-    return manifest
 
 
 def _refuse_in_use(db: Database[Document], now: datetime) -> None:

@@ -20,7 +20,7 @@ from bson import Decimal128, Int64, ObjectId
 from bson.raw_bson import RawBSONDocument
 from pymongo import ASCENDING, MongoClient
 from pymongo.database import Database
-from pymongo.errors import OperationFailure
+from pymongo.errors import AutoReconnect, OperationFailure
 
 from pipeline.errors import AttentionError, UsageError
 from pipeline.store import backup_files
@@ -344,20 +344,35 @@ REFUSALS = [
     (286, "oplog is too short"),
     (239, "dropped the snapshot"),
     (40573, "no replica set"),
-    (13, "the backup failed: .*Run the same command again"),
+    (13, "the backup broke off: .*Run the same command again"),
+    (None, "the backup broke off: connection closed. Run the same command again"),
 ]
 
 
 @pytest.mark.parametrize(("code", "said"), REFUSALS)
 def test_what_the_server_refuses_is_explained(
-    code: int, said: str, db: Database, folder: Path, monkeypatch: pytest.MonkeyPatch
+    code: int | None, said: str, db: Database, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: Any, **__: Any) -> None:
-        raise OperationFailure("no", code)
+        raise OperationFailure("no", code) if code else AutoReconnect("connection closed")
 
     monkeypatch.setattr(Database, "watch", refuse)
     with pytest.raises(AttentionError, match=said):
         take(db, folder, clock=clock)
+
+
+def test_a_restore_that_loses_its_server_says_so(
+    db: Database, other: Database, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    db["held"].insert_one({"_id": 1})
+    take(db, folder, clock=clock)
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise AutoReconnect("connection closed")
+
+    monkeypatch.setattr(Database, "create_collection", refuse)
+    with pytest.raises(AttentionError, match="the restore broke off: connection closed"):
+        restore(other, folder, clock=clock)
 
 
 def test_a_collection_dropped_meanwhile_ends_the_backup(db: Database, folder: Path) -> None:
