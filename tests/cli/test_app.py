@@ -1,3 +1,5 @@
+import re
+import shlex
 import subprocess
 import sys
 
@@ -99,6 +101,27 @@ def test_every_command_explains_itself_with_an_example(path: list[str]) -> None:
     result = CliRunner().invoke(cli.build(), [*path, "--help"], prog_name="tidemark")
     assert result.exit_code == 0
     assert "Example" in result.output
+
+
+def every_example() -> list[str]:
+    """What the helps tell people to type, without what explains it."""
+    root = typer.main.get_command(cli.build())
+    epilogs: list[str] = []
+
+    def walk(command: object) -> None:
+        epilogs.append(getattr(command, "epilog", None) or "")
+        for child in getattr(command, "commands", {}).values():
+            walk(child)
+
+    walk(root)
+    typed = re.findall(r"(?:^\s*|\[bold\])(tidemark .+?)(?=\s{2,}|\[/bold\]| > |$)", "\n".join(epilogs), re.MULTILINE)
+    return sorted(set(typed))
+
+
+@pytest.mark.parametrize("example", every_example())
+def test_an_example_exists_with_these_options(example: str) -> None:
+    result = CliRunner().invoke(cli.build(), [*shlex.split(example)[1:], "--help"])
+    assert result.exit_code == 0, result.output
 
 
 HEAVY = [
