@@ -92,8 +92,8 @@ def _mongo_uri(uri: SecretStr) -> SecretStr:
 
 
 def _proxy(url: SecretStr) -> SecretStr:
-    if not url.get_secret_value().startswith(("http://", "https://", "socks5://", "socks5h://")):
-        raise ValueError("must begin with http://, https://, socks5:// or socks5h://")
+    if not url.get_secret_value().startswith(("http://", "https://")):
+        raise ValueError("must begin with http:// or https://")
     return url
 
 
