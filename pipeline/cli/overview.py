@@ -2,8 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
+
+from pipeline.ingest.heartbeat import ALIVE_FOR
+from pipeline.store.account import AccountStore, PositionStore
 
 if TYPE_CHECKING:
     from pymongo.database import Database
@@ -11,7 +14,6 @@ if TYPE_CHECKING:
     from schemas.accounts import Snapshot
     from schemas.positions import Position
 
-ALIVE_FOR: Final = timedelta(seconds=15)
 NEWEST_SIGNALS: Final = 10
 _SHOWN: Final = ("at", "symbol", "interval", "strategy", "kind", "side", "price", "return_pct", "verdict", "reason")
 
@@ -46,8 +48,6 @@ class Overviews:
 
     def look(self) -> Overview:
         """How it is now."""
-        from pipeline.store.account import AccountStore, PositionStore  # noqa: PLC0415
-
         now = datetime.now(UTC)
         beats = {one["role"]: one for one in self._heartbeats(now)}
         signals = self._database["signals"]
