@@ -178,14 +178,19 @@ def wait_gone(process: psutil.Process, timeout: float) -> bool:
     """Whether the process ended in time; our own child is reaped, another's is gone when it is a zombie."""
     deadline = time.monotonic() + timeout
     while time.monotonic() < deadline:
-        _reap()
-        try:
-            if not process.is_running() or process.status() == psutil.STATUS_ZOMBIE:
-                return True
-        except psutil.NoSuchProcess:
+        gone = _is_gone(process)
+        _reap()  # only now: a child may end between two looks
+        if gone:
             return True
         time.sleep(_POLL)
     return False
+
+
+def _is_gone(process: psutil.Process) -> bool:
+    try:
+        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 def _reap() -> None:

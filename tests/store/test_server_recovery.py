@@ -4,6 +4,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -100,6 +101,23 @@ def test_a_server_killed_under_its_user_is_brought_back_by_the_same_user(prepare
     assert write_and_read(server.ensure()) == 2
     server.release()
     assert server.status().running is False
+
+
+def test_a_server_that_ends_between_two_looks_is_taken_note_of(prepared: Path, start: Start) -> None:
+    start()
+    process = psutil.Process(Server(prepared).status().process_id)
+
+    class Dying(psutil.Process):
+        """Ends the moment it is looked at."""
+
+        def is_running(self) -> bool:
+            process.kill()
+            while process.status() != psutil.STATUS_ZOMBIE:
+                time.sleep(0.001)
+            return True
+
+    assert launch.wait_gone(Dying(process.pid), 30)
+    assert process.pid not in launch._children
 
 
 def test_servers_that_ended_unseen_are_taken_note_of(prepared: Path, start: Start) -> None:
