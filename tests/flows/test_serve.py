@@ -1,6 +1,8 @@
 """What is served, and what stays as a person left it."""
 
 import asyncio
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -34,6 +36,11 @@ def test_everything_is_served_on_its_schedule_one_run_at_a_time() -> None:
     assert [name for name, one in served.items() if one.paused] == ["sweep/every-minute"]
     assert served["audit/nightly"].parameters["chosen"]["repair"] is True
     assert BACKFILL_ON_DEMAND in served
+
+
+def test_the_page_on_the_flows_names_them_all() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "flows.md").read_text()
+    assert set(re.findall(r"^\| `([a-z]+/[a-z0-9-]+)`", page, re.MULTILINE)) == set(SERVED)
 
 
 @pytest.mark.parametrize("name", sorted(SERVED))
