@@ -42,6 +42,7 @@ from pipeline.supervisor import Supervisor
 from pipeline.timeline import SECOND
 from schemas.registry import COLLECTIONS
 from schemas.series import SeriesKey
+from schemas.signals import SIGNALS
 
 MINUTES: Final = "1m"
 MINUTE_DAYS: Final = 2
@@ -205,8 +206,10 @@ def derive(whole: Whole) -> str:
 
 def refresh_returns(whole: Whole) -> str:
     """What became of the signals."""
-    refreshed = ReturnStore(whole.db).refresh(whole.settings.environment)
-    return f"{refreshed.worked_out:,} signals worked out, {refreshed.moved:,} moved along"
+    environment = whole.settings.environment
+    ReturnStore(whole.db).refresh(environment)
+    known = whole.db[SIGNALS.name].count_documents({"exchange": environment, "return_pct": {"$ne": None}})
+    return f"of {known:,} signals, as of the newest prices"
 
 
 def start_ingester(whole: Whole) -> str:
