@@ -7,7 +7,7 @@ start.
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -168,8 +168,7 @@ class Ingester:
                     )
                 ]
                 await stop.wait()
-                for task in running:
-                    task.cancel()
+                await end(running)
         except BaseExceptionGroup as group:
             raise group.exceptions[0] from None
         finally:
@@ -236,3 +235,12 @@ class Ingester:
                 await self._pulse.end()
         except TimeoutError:
             log.error("the database did not take the last candles; the next start fetches them")
+
+
+async def end(tasks: Sequence["asyncio.Task[Any]"]) -> None:
+    """Cancel until they have ended. Once may not do: a library may take a cancellation for its own time-out."""
+    waiting = set(tasks)
+    while waiting:
+        for task in waiting:
+            task.cancel()
+        _, waiting = await asyncio.wait(waiting, timeout=0.5)

@@ -179,8 +179,8 @@ def wait_gone(process: psutil.Process, timeout: float) -> bool:
     deadline = time.monotonic() + timeout
     while time.monotonic() < deadline:
         gone = _is_gone(process)
-        _reap()  # only now: a child may end between two looks
-        if gone:
+        _reap()  # only now: a child may end between two looks, and is there until its last thread is
+        if gone and process.pid not in _children:
             return True
         time.sleep(_POLL)
     return False

@@ -166,6 +166,7 @@ async def test_a_stop_that_is_refused_closes_the_position(house: Any, code: int)
         assert order.state == "filled"
         await house.until(lambda: house.held() == 0 and (house.position() or house).quantity == 0)
         assert house.stops() == []
+        await house.check()
         closing = house.orders(leg={"$in": ["exit", "flatten"]})
         assert [one.state for one in closing] == ["filled"]
         assert closing[0].reduce_only
