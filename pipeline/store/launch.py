@@ -97,6 +97,16 @@ def is_free(port: int) -> bool:
         return True
 
 
+def becomes_free(port: int, timeout: float) -> bool:
+    """Whether a server could listen there before long: a program that was just killed holds its port a moment more."""
+    deadline = time.monotonic() + timeout
+    while not is_free(port):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(_POLL)
+    return True
+
+
 def any_free_port() -> int:
     with socket.socket() as probe:
         probe.bind((LOOPBACK, 0))

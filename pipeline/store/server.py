@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 DEFAULT_PORT: Final = 27417
 DEFAULT_LIMITS: Final = Limits()
 _TRIES: Final = 5
+_PORT_PATIENCE: Final = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +176,7 @@ class Server:
 
     def _choose_port(self) -> int:
         wanted = self._preferred_port()
-        if launch.is_free(wanted):
+        if launch.becomes_free(wanted, _PORT_PATIENCE):
             port = wanted
         elif self._wanted_port:
             raise AttentionError(
