@@ -222,7 +222,7 @@ def deciding(count: int) -> list[Row]:
     core = Executing(Policy("sim", Risk()), now, mode="signal-only")
     account = AccountView(Decimal(10_000), Decimal(10_000), now, Decimal(10_000))
     core.handle(ev.Snapshot((), (), account, now), now)
-    core.handle(ev.RulesSeen(symbol.symbol, symbol.filters, 3), now)
+    core.handle(ev.RulesSeen(symbol.symbol, symbol.filters, 3, now), now)
     core.handle(ev.PriceSeen(symbol.symbol, Decimal("70000.0"), now), now)
     times: list[float] = []
     for number in range(count):

@@ -13,10 +13,11 @@ from pipeline.execution import deciding, doubt, risk
 from pipeline.execution import events as ev
 from pipeline.execution.breakers import Breakers
 from pipeline.execution.deciding import Close, Expire, Open, Skip
-from pipeline.execution.effects import Effect, Query, Reconcile, SetLeverage, WriteVerdict
+from pipeline.execution.effects import Effect, Query, Reconcile, WriteVerdict
 from pipeline.execution.following import Follower
 from pipeline.execution.keeping import Keeper, obstacle
 from pipeline.execution.ledger import Ledger
+from pipeline.execution.leverage import Leverages
 from pipeline.execution.records import (
     ENTERING,
     ZERO,
@@ -58,6 +59,7 @@ class Core:
         self._ledger = Ledger(policy, mode)
         self._breakers = Breakers(self._ledger)
         self._follower = Follower(self._ledger, self._breakers)
+        self._leverages = Leverages(self._ledger, policy)
         self._keeper = Keeper(self._ledger, self._breakers)
         self._waiting: dict[str, SignalView] = {}
         self._decided: dict[str, None] = {}
@@ -163,16 +165,19 @@ class Core:
                 market = self._ledger.market(symbol)
                 if at >= market.price_at:
                     market.price, market.price_at = price, at
-            case ev.RulesSeen(symbol, filters, leverage):
-                market = self._ledger.market(symbol)
-                market.filters, market.leverage = filters, leverage
-                self._set_leverage(symbol, now)
+            case ev.RulesSeen(symbol, filters, leverage, asof):
+                self._ledger.market(symbol).filters = filters
+                self._leverages.seen(symbol, leverage, asof)
+                self._leverages.keep(symbol, now)
+            case ev.LeverageSet() | ev.LeverageNotSet():
+                self._leverages.answered(event, now)
             case ev.TradingSeen(symbol, trading):
-                self._ledger.market(symbol).trading = trading
-                self._set_leverage(symbol, now)
+                market = self._ledger.market(symbol)
+                market.trading, market.leverage_refused = trading, None
+                self._leverages.keep(symbol, now)
             case ev.ModeSeen(mode):
                 self._ledger.mode = mode
-                self._set_leverages(now)
+                self._leverages.keep_all(now)
             case ev.HaltSeen(halted, flatten):
                 self._ledger.halted, self._ledger.flatten = halted, flatten
                 self._ledger.touched.update(self._ledger.symbols())
@@ -199,8 +204,12 @@ class Core:
     def _decide_waiting(self, now: int) -> None:
         for signal in sorted(self._waiting.values(), key=lambda one: (one.at, one.id)):
             late = signal.fresh_until is None or now > signal.fresh_until
-            if late or (self.ready and self._account and not self._ledger.busy(signal.symbol, now)):
+            if late or self._can_decide(signal.symbol, now):
                 self._decide(signal, now)
+
+    def _can_decide(self, symbol: str, now: int) -> bool:
+        known = self.ready and self._account is not None
+        return known and not self._ledger.busy(symbol, now) and not self._leverages.awaited(symbol)
 
     def _decide(self, signal: SignalView, now: int) -> None:
         choice = deciding.decide(self._ask(signal, now))
@@ -291,7 +300,7 @@ class Core:
         self._breakers.reset("reconcile")
         self._reconcile_at = now + self._policy.reconcile_every
         self._account_seen(event.account, now)
-        self._set_leverages(now)
+        self._leverages.keep_all(now)
         self._ledger.touched.update(self._ledger.symbols())
 
     def _reconcile(self, reason: str, now: int) -> None:
@@ -310,20 +319,9 @@ class Core:
     def _time(self, now: int) -> None:
         self._breakers.time(now)
         self._ledger.prune(now)
+        self._leverages.keep_all(now)
         if now >= self._reconcile_at:
             self._reconcile("every minute" if self.ready else "start", now)
-
-    def _set_leverages(self, now: int) -> None:
-        for symbol in list(self._ledger.markets):
-            self._set_leverage(symbol, now)
-
-    def _set_leverage(self, symbol: str, now: int) -> None:
-        market = self._ledger.market(symbol)
-        wanted = market.trading.leverage or self._policy.risk.leverage
-        sends = self._ledger.mode == "auto-execute" and market.trading.enabled and market.filters is not None
-        idle = not self._ledger.position(symbol).exposed and not self._ledger.unsettled(symbol)
-        if sends and idle and market.leverage != wanted and self._ledger.may(symbol, "leverage", now, 30 * SECOND):
-            self._ledger.emit(SetLeverage(symbol, wanted))
 
     def _recent_calls(self, now: int) -> list[bool]:
         while self._calls and self._calls[0][0] <= now - MINUTE:

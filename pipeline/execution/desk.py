@@ -32,6 +32,8 @@ from pipeline.execution.events import (
     CancelFailed,
     Event,
     FillsSeen,
+    LeverageNotSet,
+    LeverageSet,
     OrderFailed,
     OrderNotFound,
     OrderRejected,
@@ -125,6 +127,18 @@ class Desk:
         else:
             self.tell(CallCounted(True))
             self.tell(snapshot)
+
+    def set_leverage(self, symbol: str, leverage: int) -> None:
+        """Set it. Once more does no harm, but that is for the core to say."""
+        try:
+            self.sending.set_leverage(symbol, leverage)
+        except ExchangeError as error:
+            self._count(error)
+            self._mend(error)
+            self.tell(LeverageNotSet(symbol, leverage, str(error), outcome_of(error) is Outcome.REFUSED))
+            return
+        self.tell(CallCounted(True))
+        self.tell(LeverageSet(symbol, leverage, self._now()))
 
     def costs(self, order: OrderRecord) -> dict[str, Decimal] | None:
         """Fee, profit and average price of a filled order, from its trades; None where they cannot be had now."""

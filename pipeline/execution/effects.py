@@ -92,7 +92,7 @@ class Reconcile:
 
 @dataclass(frozen=True, slots=True)
 class SetLeverage:
-    """Set the leverage of a symbol that holds nothing, then tell `RulesSeen`."""
+    """Set the leverage of a symbol that holds nothing, then tell `LeverageSet` or `LeverageNotSet`."""
 
     symbol: str
     leverage: int

@@ -151,11 +151,31 @@ class PriceSeen:
 
 @dataclass(frozen=True, slots=True)
 class RulesSeen:
-    """What the exchange allows for a symbol (None: it is not traded now), and the leverage it has set."""
+    """What the exchange allows for a symbol (None: it is not traded now), and the leverage it had set at `asof`."""
 
     symbol: str
     filters: Filters | None
     leverage: int | None
+    asof: int
+
+
+@dataclass(frozen=True, slots=True)
+class LeverageSet:
+    """The exchange has set the leverage, at `asof` at the latest."""
+
+    symbol: str
+    leverage: int
+    asof: int
+
+
+@dataclass(frozen=True, slots=True)
+class LeverageNotSet:
+    """It was not set, or nobody knows. `refused`: the exchange will not set it as things are."""
+
+    symbol: str
+    leverage: int
+    reason: str
+    refused: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,6 +254,8 @@ Event = (
     | AccountSeen
     | PriceSeen
     | RulesSeen
+    | LeverageSet
+    | LeverageNotSet
     | TradingSeen
     | ModeSeen
     | HaltSeen

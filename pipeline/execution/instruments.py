@@ -19,12 +19,13 @@ class Instruments:
 
     def rules(self, symbols: Iterable[str]) -> list[Event]:
         """Filters and leverage of these symbols, and their last prices. Blocks; changes nothing."""
+        asof = self._asking.client.clock.now()
         filters = {one.symbol: one.filters for one in self._market.symbols() if one.status == "TRADING"}
         leverages = self._asking.leverages()
         prices = self._market.prices()
         news: list[Event] = []
         for symbol in sorted(symbols):
-            news.append(RulesSeen(symbol, filters.get(symbol), leverages.get(symbol)))
+            news.append(RulesSeen(symbol, filters.get(symbol), leverages.get(symbol), asof))
             if symbol in prices:
                 news.append(PriceSeen(symbol, *prices[symbol]))
         return news

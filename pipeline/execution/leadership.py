@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 
+import pymongo
 from pymongo.errors import PyMongoError
 
 from pipeline.exchange.answers import Call
@@ -57,20 +58,28 @@ class Leadership:
             await asyncio.sleep(self._store.life / 10)
 
     async def hold(self) -> str:
-        """Renew until that fails; why it did."""
+        """Renew until that fails; why it did. A database that is away is not waited for longer than the lease lasts:
+        who waits on believes to act, takes signals over, and can send nothing."""
         while True:
-            fence = self.fence
-            if fence is None:
+            asked = self._clock()
+            with self._lock:
+                grant = self._grant
+            if grant is None or asked >= grant.good_until:
                 return "the lease ran out before it could be renewed"
             try:
-                renewed = await asyncio.to_thread(self._store.renew, fence)
+                renewed = await asyncio.to_thread(self._renew, grant, grant.good_until - asked)
             except PyMongoError as error:
                 log.warning("the lease could not be renewed: %s; trying again while it lasts", str(error)[:200])
             else:
                 self._set(renewed)
                 if renewed is None:
                     return "another executor has taken the lease"
-            await asyncio.sleep(self._store.life / 5)
+            await asyncio.sleep(max(0.0, asked + self._store.life / 5 - self._clock()))
+
+    def _renew(self, grant: Grant, left: float) -> Grant | None:
+        """One try takes no more than half of what is left, so that there is time for another."""
+        with pymongo.timeout(min(left, max(left / 2, self._store.life / 5))):
+            return self._store.renew(grant.fence)
 
     async def leave(self) -> None:
         """Let a standby act at once."""

@@ -71,7 +71,6 @@ class Performer:
     tell: Callable[[Event], None]
     begin: Callable[..., None]
     in_thread: InThread
-    set_leverage: Callable[[str, int], None]
     notify: Callable[[Notify], None]
     now: Callable[[], int]
     _behind: deque[tuple[Any, ...]] = field(default_factory=deque)
@@ -111,7 +110,7 @@ class Performer:
             case QueryPositions(symbol):
                 self.begin(self.desk.query_positions, symbol)
             case SetLeverage(symbol, leverage):
-                self.begin(self.set_leverage, symbol, leverage)
+                self.begin(self.desk.set_leverage, symbol, leverage)
             case Reconcile():
                 self.begin(self.desk.reconcile)
 

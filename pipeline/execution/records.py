@@ -262,10 +262,12 @@ class DecisionView:
 
 @dataclass(slots=True)
 class Market:
-    """What is known of one symbol. `leverage` is what the exchange has set."""
+    """What is known of one symbol. `leverage` is what the exchange has set, `leverage_at` when we last changed it."""
 
     filters: Filters | None = None
     leverage: int | None = None
+    leverage_at: int = 0
+    leverage_refused: str | None = None
     trading: TradingView = TradingView()
     price: Decimal | None = None
     price_at: int = 0

@@ -108,6 +108,8 @@ def _outside_band(ask: Ask) -> str | None:
 def _wrong_leverage(ask: Ask) -> str | None:
     if ask.mode == "signal-only" or ask.market.leverage == ask.risk.leverage:
         return None
+    if ask.market.leverage_refused:
+        return f"the exchange does not set leverage {ask.risk.leverage}: {ask.market.leverage_refused}"
     return f"the exchange has leverage {ask.market.leverage or 'unknown'} set, not {ask.risk.leverage}"
 
 

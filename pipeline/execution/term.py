@@ -19,7 +19,7 @@ from pipeline.exchange.userdata import UserStream
 from pipeline.execution import told
 from pipeline.execution.core import Core
 from pipeline.execution.desk import Desk
-from pipeline.execution.effects import Effect, JournalPosition, Place, SetLeverage, TripBreaker
+from pipeline.execution.effects import Effect, JournalPosition, Place, TripBreaker
 from pipeline.execution.events import (
     Event,
     LeaseLost,
@@ -58,8 +58,6 @@ class Term:
         self._prices = Prices(house.sending.client.environment, self.tell)
         self._instruments = Instruments(house.asking, house.market, self._prices)
         self._stream = UserStream(house.asking, self, limits=house.user_limits)
-        self._setting_leverage: set[str] = set()
-        self._waiting: list[SignalSeen] = []
         self._signals = Signals(house.stores.signals, self.tell_from_thread, self._ended)
         self._performer = Performer(
             house.policy.environment,
@@ -69,7 +67,6 @@ class Term:
             self.tell,
             self._begin,
             self._in_journal,
-            self._set_leverage,
             house.notify,
             house.now,
         )
@@ -101,8 +98,6 @@ class Term:
             self._fail(f"the core failed on {type(event).__name__}: {error}")
             return
         for effect in effects:
-            if isinstance(effect, SetLeverage):
-                self._setting_leverage.add(effect.symbol)
             self._effects.put_nowait(effect)
         if isinstance(event, Snapshot):
             self._show(event)
@@ -113,12 +108,8 @@ class Term:
             self._loop.call_soon_threadsafe(self._hear, event)
 
     def _hear(self, event: Event) -> None:
-        if not isinstance(event, SignalSeen):
-            self.tell(event)
-        elif event.signal.symbol not in self._instruments.known:
+        if isinstance(event, SignalSeen) and event.signal.symbol not in self._instruments.known:
             self._spawn(self._learn_symbol_of(event))
-        elif event.signal.symbol in self._setting_leverage:
-            self._waiting.append(event)
         else:
             self.tell(event)
 
@@ -218,22 +209,6 @@ class Term:
             self._house.books.snapshot(self._desk.account, open_positions, now)
         except PyMongoError as error:
             log.warning("the account's snapshot could not be stored: %s", str(error)[:200])
-
-    def _set_leverage(self, symbol: str, leverage: int) -> None:
-        try:
-            self._house.sending.set_leverage(symbol, leverage)
-            rules = self._instruments.rules({symbol})
-        except ExchangeError as error:
-            log.warning("the leverage of %s could not be set to %d: %s", symbol, leverage, error)
-            rules = []
-        self._loop.call_soon_threadsafe(self._leverage_set, symbol, rules)
-
-    def _leverage_set(self, symbol: str, rules: list[Event]) -> None:
-        """Signals of the symbol waited for it."""
-        self._setting_leverage.discard(symbol)
-        waiting, self._waiting = self._waiting, []
-        for event in (*rules, *waiting):
-            self._hear(event)
 
     async def _learn_symbol_of(self, event: SignalSeen) -> None:
         await self._learn({event.signal.symbol})

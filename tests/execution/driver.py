@@ -58,7 +58,7 @@ class Driver:
         self.last: list[Effect] = []
         self.all: list[Effect] = []
         self.core = Core(policy, T, mode=mode, **journal)
-        self(ev.RulesSeen(SYMBOL, FILTERS, policy.risk.leverage))
+        self(ev.RulesSeen(SYMBOL, FILTERS, policy.risk.leverage, T))
         self(ev.PriceSeen(SYMBOL, PRICE, T))
         if ready:
             self.snapshot()

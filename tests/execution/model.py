@@ -66,11 +66,13 @@ class Exchange:
     price: Decimal
     now: int
     position: Decimal = ZERO
+    leverage: int = 20
     orders: list[Placed] = field(default_factory=list)
     trades: list[TradeTold] = field(default_factory=list)
     news: list[OrderTold | tuple[PositionTold, int]] = field(default_factory=list)
     part: Decimal | None = None
     """Fill at most so much of an order at once; the rest with `fill_rest`."""
+    added_by_hand: Decimal = ZERO
     naked_by_cancel: list[str] = field(default_factory=list)
 
     def moment(self) -> int:
@@ -98,7 +100,7 @@ class Exchange:
         if order is None:
             raise Refused(-2011)
         self._end(order, "cancelled")
-        if by_us and order.kind == "STOP_MARKET" and self.position and not self.protected():
+        if by_us and order.kind == "STOP_MARKET" and self.position and not self.protected(but=self.added_by_hand):
             self.naked_by_cancel.append(client_id)
         return order
 
@@ -111,12 +113,12 @@ class Exchange:
     def told_position(self) -> PositionTold:
         return PositionTold(SYMBOL, self.position, self.price)
 
-    def protected(self) -> bool:
-        """Whether an open order closes all that is held when the price goes against it."""
+    def protected(self, but: Decimal = ZERO) -> bool:
+        """Whether an open order closes all that is held, `but` so much, when the price goes against it."""
         return any(
             one.kind == "STOP_MARKET"
             and self._reduces(one.side)
-            and (one.close_position or one.quantity >= abs(self.position))
+            and (one.close_position or one.quantity >= abs(self.position) - but)
             for one in self.open_orders()
         )
 
@@ -142,7 +144,9 @@ class Exchange:
                 self._end(order, "expired")
 
     def trade_by_hand(self, quantity: Decimal) -> None:
-        """Somebody trades on the same account."""
+        """Somebody trades on the same account. What they add, nobody else may know of yet."""
+        if quantity * self.position > 0:
+            self.added_by_hand += abs(quantity)
         self._trade(None, "BUY" if quantity > 0 else "SELL", abs(quantity))
 
     # Inside
@@ -207,6 +211,8 @@ class Exchange:
     def _trade(self, order: Placed | None, side: str, quantity: Decimal) -> None:
         at = self.moment()
         self.position += quantity if side == "BUY" else -quantity
+        if not self.position:
+            self.added_by_hand = ZERO
         number = order.number if order else 9_000_000 + at % 100_000
         self.trades.append(TradeTold(number, side, quantity, self.price, quantity / 1000, ZERO, at))
         if order is not None:

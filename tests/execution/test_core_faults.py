@@ -27,6 +27,7 @@ from pipeline.execution.effects import (
     QueryFills,
     QueryPositions,
     Reconcile,
+    SetLeverage,
     TripBreaker,
     WriteVerdict,
 )
@@ -259,7 +260,7 @@ class Schedule:
         self.core = Core(POLICY, now, mode="auto-execute", orders=unsettled, positions=positions)
         life = self.life
         for event in (
-            ev.RulesSeen(SYMBOL, FILTERS, RISK.leverage),
+            ev.RulesSeen(SYMBOL, FILTERS, self.exchange.leverage, now),
             ev.PriceSeen(SYMBOL, self.exchange.price, now),
             ev.HaltSeen(self.halted, self.halted),
         ):
@@ -331,6 +332,8 @@ class Schedule:
                 self.request(order, lambda: self.exchange.place(order), now)
             case Cancel(order):
                 self.cancel(order, now)
+            case SetLeverage(_, leverage):
+                self.set_leverage(leverage, now)
             case Query(order):
                 self.query(order, now)
             case QueryFills(_, since):
@@ -412,6 +415,16 @@ class Schedule:
             self.back(ev.CancelFailed(order.id, "timeout"), self.quick(now))
         else:
             self.at(now + 3, carry_out)
+
+    def set_leverage(self, leverage: int, now: int) -> None:
+        stale = ev.RulesSeen(SYMBOL, FILTERS, self.exchange.leverage, now)
+        if not self.troubled(self.faults.lost_before, now):
+            self.exchange.leverage = leverage
+        if self.exchange.leverage != leverage or self.troubled(self.faults.lost_after, now):
+            self.back(ev.LeverageNotSet(SYMBOL, leverage, "timeout", refused=False), self.quick(now))
+        else:
+            self.back(ev.LeverageSet(SYMBOL, leverage, now + 1), now + 2)
+        self.back(stale, self.quick(now))
 
     def query(self, order: OrderRecord, asked: int) -> None:
         def read(now: int) -> None:

@@ -184,9 +184,11 @@ def limited(*events, **policy):
         ([ev.TradingSeen(SYMBOL, TradingView(enabled=False))], "trading of BTCUSDT is off"),
         ([ev.TradingSeen(SYMBOL, TradingView(strategies=("rsi",)))], "not among the strategies"),
         ([ev.TradingSeen(SYMBOL, TradingView(strategies=()))], "none"),
-        ([ev.RulesSeen(SYMBOL, None, 3)], "does not trade BTCUSDT"),
-        ([ev.RulesSeen(SYMBOL, FILTERS, 5)], "leverage 5 set, not 3"),
-        ([ev.TradingSeen(SYMBOL, TradingView(leverage=7))], "leverage 3 set, not 7"),
+        ([ev.RulesSeen(SYMBOL, None, 3, T)], "does not trade BTCUSDT"),
+        (
+            [ev.RulesSeen(SYMBOL, FILTERS, 5, T), ev.LeverageNotSet(SYMBOL, 3, "code -4028", refused=True)],
+            "does not set leverage 3: code -4028",
+        ),
         ([ev.PriceSeen(SYMBOL, PRICE * Decimal("1.006"), T)], "the price moved"),
         ([ev.PriceSeen(SYMBOL, PRICE * Decimal("0.9"), T)], "outside the exchange's band"),
         ([ev.TradingSeen(SYMBOL, TradingView(max_position=Decimal(40)))], "the symbol's max_position"),
@@ -222,7 +224,7 @@ def test_a_stale_feed_stops_and_a_feed_that_is_back_does_not():
 
 def test_the_most_positions_count_entries_under_way():
     driver = Driver(replace(POLICY, risk=RISK.model_copy(update={"max_open_positions": 1})))
-    driver(ev.RulesSeen("ETHUSDT", FILTERS, 3))
+    driver(ev.RulesSeen("ETHUSDT", FILTERS, 3, T))
     driver(ev.PriceSeen("ETHUSDT", PRICE, T))
     driver.sent()
     driver(ev.SignalSeen(signal("s2", symbol="ETHUSDT")))
@@ -232,7 +234,7 @@ def test_the_most_positions_count_entries_under_way():
 def test_the_margin_of_entries_under_way_is_spent_already():
     poor = AccountView(Decimal(10_000), Decimal(5_000), T, Decimal(10_000))
     driver = Driver()
-    driver(ev.RulesSeen("ETHUSDT", FILTERS, 3))
+    driver(ev.RulesSeen("ETHUSDT", FILTERS, 3, T))
     driver(ev.PriceSeen("ETHUSDT", PRICE, T))
     driver(ev.AccountSeen(replace(poor, at=driver.now)))
     first = driver.sent()
@@ -247,13 +249,60 @@ def test_leverage_is_set_where_it_differs_and_nothing_is_held():
     driver = Driver()
     driver(ev.TradingSeen(SYMBOL, TradingView(leverage=7)))
     assert driver.one(SetLeverage).leverage == 7
-    assert not [one for one in driver.wait(29_000, 1000) if isinstance(one, SetLeverage)]
+    driver(ev.LeverageSet(SYMBOL, 7, driver.now))
+    assert not [one for one in driver.wait(120_000, 1000) if isinstance(one, SetLeverage)]
     busy = Driver()
     order = busy.sent()
     assert busy(ev.TradingSeen(SYMBOL, TradingView(leverage=7))) == []
     busy(ev.OrderRejected(order.id, -2019, "no margin"))
     busy.snapshot()
     assert busy.one(SetLeverage).leverage == 7
+
+
+@pytest.mark.parametrize(("refused", "pause"), [(False, 5_000), (True, 60_000)])
+def test_leverage_that_was_not_set_is_asked_for_again(refused, pause):
+    driver = Driver()
+    driver(ev.TradingSeen(SYMBOL, TradingView(leverage=7)))
+    driver(ev.LeverageNotSet(SYMBOL, 7, "no answer", refused))
+    assert not [one for one in driver.wait(pause - 1000, 1000) if isinstance(one, SetLeverage)]
+    assert [one.leverage for one in driver.wait(2000, 1000) if isinstance(one, SetLeverage)] == [7]
+
+
+def test_a_signal_waits_for_the_leverage():
+    driver = Driver()
+    driver(ev.TradingSeen(SYMBOL, TradingView(leverage=7)))
+    driver(ev.SignalSeen(signal()))
+    driver.wait(2000)
+    assert driver.verdict() is None
+    driver(ev.LeverageSet(SYMBOL, 7, driver.now))
+    assert driver.one(JournalIntent)
+    late = Driver()
+    late(ev.TradingSeen(SYMBOL, TradingView(leverage=7)))
+    late(ev.SignalSeen(signal()))
+    late.wait(61_000, 1000)
+    assert late.verdict().verdict == "expired"
+
+
+def test_the_leverage_of_a_position_stays_and_nothing_is_added_at_another():
+    driver = Driver()
+    driver.protected(kind="trial")
+    driver(ev.TradingSeen(SYMBOL, TradingView(leverage=7)))
+    driver(ev.SignalSeen(signal("s2", at=driver.now, fresh_until=driver.now + 60_000)))
+    driver.wait(1000)
+    assert "leverage 3 set, not 7" in driver.verdict("s2").reason
+    assert not [one for one in driver.all if isinstance(one, SetLeverage)]
+
+
+def test_a_leverage_that_was_read_before_it_was_set_is_no_news():
+    driver = Driver()
+    driver(ev.TradingSeen(SYMBOL, TradingView(leverage=7)))
+    asked = driver.now
+    driver(ev.LeverageSet(SYMBOL, 7, driver.now + 5), 10)
+    assert driver(ev.RulesSeen(SYMBOL, FILTERS, 3, asked)) == []
+    driver(ev.SignalSeen(signal()))
+    assert driver.one(JournalIntent)
+    elsewhere = driver(ev.RulesSeen("ETHUSDT", FILTERS, 20, asked))
+    assert [one.leverage for one in elsewhere if isinstance(one, SetLeverage)] == [3]
 
 
 def test_leverage_is_set_only_where_orders_are_sent():

@@ -42,14 +42,6 @@ LAUNCHER = Path(__file__).with_name("launcher.py")
 _numbers = itertools.count(1)
 
 
-def can_open(core: Any) -> bool:
-    """Whether a signal would be decided on its merits: compared with the exchange, and the leverage is set there."""
-    ledger, market = core._ledger, core._ledger.market(SYMBOL)
-    wanted = market.trading.leverage or core._policy.risk.leverage
-    opens = ledger.mode == "auto-execute" and market.trading.enabled and not ledger.position(SYMBOL).exposed
-    return core.ready and (not opens or bool(ledger.unsettled(SYMBOL)) or market.leverage == wanted)
-
-
 @dataclass
 class House:
     """A database, an exchange, and whoever trades between them."""
@@ -81,8 +73,7 @@ class House:
                 if ready:
                     await self.until(
                         lambda: (
-                            running.done()
-                            or (made.term and getattr(made.term, "core", None) and can_open(made.term.core))
+                            running.done() or (made.term and getattr(made.term, "core", None) and made.term.core.ready)
                         )
                     )
                     if running.done():
