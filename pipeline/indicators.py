@@ -14,8 +14,8 @@ It never guesses a number, never fills a hole, and does no I/O. `docs/strategies
 """
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from itertools import pairwise
 from typing import Any, Final
@@ -33,6 +33,9 @@ Columns = dict[str, Floats]
 
 TAIL: Final = 240
 """How many finished columns the live window can give a strategy to look back over."""
+
+LONGEST_AVERAGE: Final = 500
+"""Candles in the longest average a strategy may ask for: the live window of every series grows with it."""
 
 _MEMORY: Final = 51  # time constants until the start is forgotten: 37 reach the last bit, the slowest seen needed 45
 _STEP: Final = 240  # the warm-up is whole buckets of the store
@@ -97,6 +100,14 @@ class Periods:
     def window(self) -> int:
         """Candles the live side must hold, the open one included, for `TAIL` right values at its end."""
         return max(self.settle + self.block, *self.lengths) + TAIL
+
+    def including(self, needs: Iterable[str]) -> "Periods":
+        """These periods, and beside them those of the averages that are needed: `sma50` is the average of 50 closes."""
+        named = {int(name[3:]) for name in needs if name.startswith("sma") and name[3:].isdecimal()}
+        strange = sorted(period for period in named if not 2 <= period <= LONGEST_AVERAGE)
+        if strange:
+            raise UsageError(f"an average is of 2 to {LONGEST_AVERAGE} closes, not of {strange[0]}")
+        return replace(self, sma=tuple(sorted({*self.sma, *named})))
 
     def first_needed(self, number: int) -> int:
         """The earliest candle that the values at this one, or later, depend on: compute from there."""

@@ -40,6 +40,9 @@ IN_FILES = ("mongo_uri", "api_key", "api_secret", "notify_urls")
 SECRETS = (*IN_FILES, "proxy", "notify_urls")
 """Settings whose value is never shown. `secrets_of` gives the values."""
 
+OPEN_ENDED = f"{PREFIX}STRATEGY_PARAMETERS__"
+"""Variables whose names go on as strategies say: `..._PARAMETERS__MA_BREAKOUT__N`. Who makes strategies checks them."""
+
 Environment = Literal["sim", "binance-um-demo", "binance-um"]
 Mode = Literal["signal-only", "auto-execute"]
 
@@ -52,6 +55,13 @@ def _split(value: Any) -> Any:
     if text.startswith("["):
         return json.loads(text)
     return text.replace(",", " ").split()
+
+
+def _strategy_names(value: Any) -> Any:
+    if isinstance(value, dict):
+        tables = ", ".join(f"[strategy_parameters.{name}]" for name in value)
+        raise ValueError(f"is a list of names; what a strategy is to go by is written in {tables}")  # noqa: TRY004
+    return _split(value)
 
 
 def _words(value: Any) -> Any:
@@ -118,7 +128,6 @@ AbsolutePath = Annotated[Path, AfterValidator(_path)]
 Symbol = Annotated[str, AfterValidator(_symbol)]
 IntervalCode = Annotated[str, AfterValidator(lambda code: timeline.interval(code).code)]
 Percent = Annotated[Decimal, Field(gt=0, le=100)]
-Text = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 
 
 class Group(BaseModel):
@@ -227,9 +236,15 @@ class Settings(BaseSettings):
     )
     history_days: int = Field(default=300, ge=1, le=5_000)
     indicators: Indicators = Indicators()
-    strategies: Text = Field(default=(), description="names of those to run; empty: all that are registered")
+    strategies: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_strategy_names)] = Field(
+        default=(), description="names of those to run; empty: all that have one"
+    )
     strategy_paths: Annotated[tuple[AbsolutePath, ...], NoDecode, BeforeValidator(_split)] = Field(
         default=(), description="strategies of your own, as path/to/file.py:Name"
+    )
+
+    strategy_parameters: dict[str, dict[str, bool | int | float | str]] = Field(
+        default_factory=dict, description="a table for each strategy whose parameters are not their defaults"
     )
 
     fresh_seconds: int = Field(
@@ -334,7 +349,7 @@ def _variables(model: type[BaseModel] = Settings, prefix: str = PREFIX) -> Itera
 def _unknown_variables(environ: Mapping[str, str]) -> Iterator[str]:
     known = [f"{PREFIX}CONFIG", *_variables()]
     for name in sorted(environ):
-        if name.startswith(PREFIX) and name.upper() not in known:
+        if name.startswith(PREFIX) and name.upper() not in known and not name.upper().startswith(OPEN_ENDED):
             near = get_close_matches(name.removeprefix(PREFIX), [each.removeprefix(PREFIX) for each in known], n=1)
             hint = f"Did you mean {PREFIX}{near[0]}?" if near else f"Allowed: {', '.join(known)}."
             yield f"{name} is not a setting. {hint}"

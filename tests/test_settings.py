@@ -75,6 +75,24 @@ def test_a_list_of_numbers_and_of_paths_in_the_environment(folder: Path, monkeyp
     assert load().strategy_paths == (folder / "mine.py", Path("/other.py"))
 
 
+def test_parameters_of_strategies(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "tidemark.toml").write_text(
+        'strategies = ["ma_breakout"]\n[strategy_parameters.ma_breakout]\nn = 60\n'
+        "[strategy_parameters.rsi_reversal]\nlow = 25.5\nhigh = 80\n"
+    )
+    monkeypatch.setenv("TIDEMARK_STRATEGY_PARAMETERS__RSI_REVERSAL__HIGH", "75")
+    settings = load()
+    assert settings.strategies == ("ma_breakout",)
+    assert settings.strategy_parameters == {"ma_breakout": {"n": 60}, "rsi_reversal": {"low": 25.5, "high": "75"}}
+
+
+def test_parameters_written_in_the_wrong_table(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "tidemark.toml").write_text("[strategies.ma_breakout]\nn = 60\n")
+    said = refused(monkeypatch)
+    assert said.startswith(f"strategies in {folder / 'tidemark.toml'} = {{'ma_breakout': {{'n': 60}}}}: is a list of")
+    assert said.endswith("is written in [strategy_parameters.ma_breakout]")
+
+
 def test_a_group_as_json_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TIDEMARK_RISK", json.dumps({"leverage": 7}))
     assert load().risk.leverage == 7
@@ -133,6 +151,7 @@ def test_values_that_contradict_each_other(monkeypatch: pytest.MonkeyPatch) -> N
     [
         ("ENVIROMENT", "Did you mean TIDEMARK_ENVIRONMENT?"),
         ("RISK__LEVERGE", "Did you mean TIDEMARK_RISK__LEVERAGE?"),
+        ("STRATEGY_PARAMETER__RSI_REVERSAL", "Did you mean TIDEMARK_STRATEGY_PARAMETERS?"),
         ("XYZZY", "Allowed: TIDEMARK_CONFIG, TIDEMARK_HOME,"),
     ],
 )

@@ -111,7 +111,8 @@ def _ingester(
     SymbolStore(database).save(listed.all())
     wanted = wanted_series(settings.symbols, settings.intervals, listed.all(), settings.environment)
     Watchlist(database, settings.environment).seed([one.key for one in wanted], datetime.now(UTC))
-    periods = periods_of(settings)
+    strategies = strategies_of(settings)
+    periods = periods_of(settings, strategies)
     derivation = derivation_of(settings, database)
 
     with (
@@ -139,7 +140,7 @@ def _ingester(
             backfill=fill,
             stream_name=_stream_names(settings, listed),
             shard=share,
-            decide=LiveSignals(strategies_of(settings), periods),
+            decide=LiveSignals(strategies, periods),
             shows_open=settings.open_signals,
             fresh_at_most=settings.fresh_seconds * SECOND,
             said=notifier.send_signals,

@@ -24,22 +24,37 @@ class Listed:
     name: str
     rule: str
     parameters: dict[str, Any]
+    defaults: dict[str, Any]
+    runs: bool
     columns: tuple[str, ...]
     lookback: int
 
 
-@app.command(epilog="Example: [bold]tidemark strategies --json[/bold]")
+@app.command(epilog="Examples: [bold]tidemark strategies[/bold] · [bold]tidemark strategies --json[/bold]")
 def strategies(as_json: Json = False) -> None:
-    """List the strategies: the rule in words, the parameters with their defaults, how far back each looks."""
+    """List the strategies: the rule in words, the parameters in force, how far back each looks, and whether it runs."""
+    from pipeline.cli.wiring import strategies_of  # noqa: PLC0415
+    from pipeline.settings import load  # noqa: PLC0415
     from pipeline.strategies import registry  # noqa: PLC0415
+    from pipeline.strategies.parameters import build  # noqa: PLC0415
 
-    listed = [_listed(kind()) for kind in registry.all().values()]
+    settings = load()
+    running = {one.name: one for one in strategies_of(settings)}
+    idle = {
+        name: build(kind, settings.strategy_parameters.get(name, {}))
+        for name, kind in registry.all().items()
+        if name not in running
+    }
+    listed = [_listed(one, runs=one.name in running) for one in (*running.values(), *idle.values())]
     if as_json:
         print_json(listed)
         return
     print_table(
-        ("strategy", "rule", "parameters", "looks back"),
-        [(each.name, each.rule.split("\n")[0], _text(each.parameters), each.lookback) for each in listed],
+        ("strategy", "runs", "rule", "parameters", "looks back"),
+        [
+            (each.name, "yes" if each.runs else "no", each.rule.split("\n")[0], _text(each), each.lookback)
+            for each in listed
+        ],
     )
 
 
@@ -61,14 +76,17 @@ def check_strategy(
 ) -> None:
     """Check that a strategy runs, answers in form, and looks neither ahead nor further back than it says.
 
+    With the parameters of the settings (`strategy_parameters`), and with those given here.
     It runs on made-up markets, cut short at many places: an answer that changes with later candles is a look ahead.
     Exits with 0 when no fault is found, with 1 when there is one.
     """
+    from pipeline.settings import load  # noqa: PLC0415
     from pipeline.strategies import check, registry  # noqa: PLC0415
     from pipeline.strategies.base import label_of  # noqa: PLC0415
     from pipeline.strategies.parameters import build  # noqa: PLC0415
 
-    subject = build(registry.find(strategy), dict(map(_pair, parameters or [])))
+    kind = registry.find(strategy)
+    subject = build(kind, load().strategy_parameters.get(kind.name, {}) | dict(map(_pair, parameters or [])))
     extra = [_market(candles)] if candles else []
     findings = list(check.findings(subject, extra))
     sound = all(finding.fault is None for finding in findings)
@@ -90,17 +108,25 @@ def _show(subject: "Strategy", findings: "list[Finding]") -> None:
     )
 
 
-def _listed(strategy: "Strategy") -> Listed:
+def _listed(strategy: "Strategy", *, runs: bool) -> Listed:
     from inspect import cleandoc  # noqa: PLC0415
 
     from pipeline.strategies.base import parameters_of  # noqa: PLC0415
 
     rule = cleandoc(type(strategy).__doc__ or "")
-    return Listed(strategy.name, rule, parameters_of(strategy), strategy.needs, strategy.lookback)
+    parameters, defaults = parameters_of(strategy), parameters_of(type(strategy)())
+    return Listed(strategy.name, rule, parameters, defaults, runs, strategy.needs, strategy.lookback)
 
 
-def _text(parameters: dict[str, Any]) -> str | None:
-    return ", ".join(f"{name}={value}" for name, value in parameters.items()) or None
+def _text(listed: Listed) -> str | None:
+    """The parameters in force; beside those that are not the default, what that is."""
+    return (
+        ", ".join(_parameter(name, value, listed.defaults[name]) for name, value in listed.parameters.items()) or None
+    )
+
+
+def _parameter(name: str, value: Any, default: Any) -> str:
+    return f"{name}={value}" if value == default else f"{name}={value} (default {default})"
 
 
 def _pair(text: str) -> tuple[str, str]:

@@ -1,5 +1,6 @@
 """Makes the parts of the pipeline from the settings. The only place that knows both."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -25,13 +26,13 @@ def begin() -> Settings:
     return settings
 
 
-def periods_of(settings: Settings) -> "Periods":
+def periods_of(settings: Settings, strategies: "Iterable[Strategy]") -> "Periods":
     """The periods of the indicators. The averages that stored candles have columns for are always computed: a column
-    holds what its name says, and other averages are there for strategies to read."""
+    holds what its name says; other averages, and those these strategies need, are there for strategies to read."""
     from pipeline.indicators import PERIODS, Periods  # noqa: PLC0415
 
     chosen = settings.indicators
-    return Periods(
+    periods = Periods(
         rsi=chosen.rsi,
         macd_fast=chosen.macd_fast,
         macd_slow=chosen.macd_slow,
@@ -41,6 +42,7 @@ def periods_of(settings: Settings) -> "Periods":
         bollinger=chosen.bollinger,
         bollinger_width=chosen.bollinger_deviations,
     )
+    return periods.including(column for one in strategies for column in one.needs)
 
 
 def exchange_of(settings: Settings, *, patient: bool = True) -> "Environment":
@@ -70,10 +72,9 @@ def credentials_of(settings: Settings) -> "Credentials | None":
 
 def strategies_of(settings: Settings) -> "list[Strategy]":
     """The strategies that run: those named, else all that have a name, and those in files of the user's."""
-    from pipeline.strategies import registry  # noqa: PLC0415
+    from pipeline.strategies.chosen import chosen  # noqa: PLC0415
 
-    names = settings.strategies or tuple(registry.all())
-    return [registry.get(name) for name in (*names, *map(str, settings.strategy_paths))]
+    return chosen(settings.strategies, map(str, settings.strategy_paths), settings.strategy_parameters)
 
 
 def notifier_of(settings: Settings) -> "Notifier":
@@ -87,5 +88,5 @@ def derivation_of(settings: Settings, database: "Database[dict[str, Any]]") -> "
     """What computes indicators and signals over stored candles."""
     from pipeline.history.derive import Derivation  # noqa: PLC0415
 
-    fresh = settings.fresh_seconds * SECOND
-    return Derivation(database, strategies_of(settings), periods_of(settings), fresh_at_most=fresh)
+    fresh, strategies = settings.fresh_seconds * SECOND, strategies_of(settings)
+    return Derivation(database, strategies, periods_of(settings, strategies), fresh_at_most=fresh)

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.indicators import TAIL, Floats
+from pipeline.errors import UsageError
+from pipeline.indicators import PERIODS, TAIL, Floats
 from pipeline.strategies.base import AnswerError, Codes, Prices, Strategy, StrategyError
 from pipeline.strategies.runner import last_code, run
 from pipeline.strategies.synthetic import Market, markets
@@ -35,6 +36,13 @@ def require(strategy: Strategy) -> None:
             raise StrategyError(f"strategy {strategy.name} is refused: {finding.fault} (market {finding.market!r})")
 
 
+def require_in_form(strategy: Strategy) -> None:
+    """Refuse a strategy that needs columns or a look back that it cannot be given."""
+    misstated = _misstated(strategy)
+    if misstated is not None:
+        raise StrategyError(f"strategy {strategy.name} is refused: {misstated}")
+
+
 def findings(strategy: Strategy, extra: Sequence[Market] = ()) -> Iterator[Finding]:
     """What each made-up market, and each given one, says of the strategy."""
     for market in (*markets(), *extra):
@@ -43,14 +51,17 @@ def findings(strategy: Strategy, extra: Sequence[Market] = ()) -> Iterator[Findi
 
 def examine(strategy: Strategy, market: Market) -> Finding:
     """Hold a strategy against one market."""
-    columns = market.columns()
+    candles = len(market.numbers)
     try:
         misstated = _misstated(strategy)
-        codes = np.zeros(0, np.int8) if misstated else run(strategy, _frozen(columns))
-        fault = misstated or _fault(strategy, columns, codes)
+        if misstated:
+            return Finding(market.name, candles, 0, misstated)
+        columns = market.columns(PERIODS.including(strategy.needs))
+        codes = run(strategy, _frozen(columns))
+        fault = _fault(strategy, columns, codes)
     except AnswerError as error:
-        return Finding(market.name, len(market.numbers), 0, f"it {error.reason}")
-    return Finding(market.name, len(market.numbers), int(np.count_nonzero(codes)), fault)
+        return Finding(market.name, candles, 0, f"it {error.reason}")
+    return Finding(market.name, candles, int(np.count_nonzero(codes)), fault)
 
 
 def _misstated(strategy: Strategy) -> str | None:
@@ -61,6 +72,10 @@ def _misstated(strategy: Strategy) -> str | None:
         raise AnswerError(strategy.name, f"failed: {type(error).__name__}: {error}") from error
     if not isinstance(needs, tuple) or not needs or not all(isinstance(each, str) for each in needs):
         return f"its needs must be a tuple of column names, not {needs!r}"
+    try:
+        PERIODS.including(needs)
+    except UsageError as error:
+        return str(error)
     if not isinstance(lookback, int):
         return f"its lookback must be a whole number of candles, not {lookback!r}"
     if not 0 <= lookback < TAIL:

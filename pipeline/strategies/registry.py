@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from pipeline.strategies.base import Strategy, StrategyError
 from pipeline.strategies.bollinger import Bollinger
-from pipeline.strategies.check import require
+from pipeline.strategies.check import require, require_in_form
 from pipeline.strategies.ma_breakout import MaBreakout
 from pipeline.strategies.ma_order_golden import MaOrderGolden
 from pipeline.strategies.macd_cross import MacdCross
@@ -31,9 +31,13 @@ SHIPPED: Final[dict[str, type[Strategy]]] = {
 
 def get(spec: str, parameters: Mapping[str, Any] | None = None) -> Strategy:
     """The strategy of that name, or `path/to/file.py:Name`, with these parameters; a user's own only if it is sound."""
-    strategy = build(find(spec), parameters or {})
-    if spec not in SHIPPED:
-        require(strategy)
+    return make(find(spec), parameters or {})
+
+
+def make(kind: type[Strategy], parameters: Mapping[str, Any]) -> Strategy:
+    """The strategy with these parameters. One of ours is tested; what it says of itself follows from its parameters."""
+    strategy = build(kind, parameters)
+    (require_in_form if SHIPPED.get(kind.name) is kind else require)(strategy)
     return strategy
 
 
@@ -46,13 +50,18 @@ def find(spec: str) -> type[Strategy]:
     announced = _announced()
     if spec in announced:
         return _loaded(announced[spec])
-    known = [*SHIPPED, *announced]
+    known = names()
     near = get_close_matches(spec, known, n=1)
     hint = f" Did you mean {near[0]!r}?" if near else ""
     raise StrategyError(
         f"there is no strategy {spec!r}.{hint} There are: {', '.join(known)}. "
         "One of your own is written as path/to/file.py:Name"
     )
+
+
+def names() -> list[str]:
+    """The names of the shipped strategies, then of those other packages announce. Loads none of them."""
+    return [*SHIPPED, *_announced()]
 
 
 def all() -> dict[str, type[Strategy]]:  # noqa: A001 - read as registry.all()

@@ -51,6 +51,13 @@ def candles(tmp_path: Path) -> Callable[..., Path]:
     return write
 
 
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty working folder."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
 def test_the_list() -> None:
     code, output = tell("strategies", "--json")
     listed = {each["name"]: each for each in json.loads(output)}
@@ -75,6 +82,22 @@ def test_a_sound_strategy() -> None:
     code, output = tell("check-strategy", "bollinger")
     assert code == 0
     assert "none" in output
+
+
+def test_what_the_settings_say_is_listed_and_checked(folder: Path) -> None:
+    (folder / "tidemark.toml").write_text(
+        'strategies = ["ma_breakout"]\n[strategy_parameters.ma_breakout]\nn = 33\n'
+        "[strategy_parameters.rsi_reversal]\nlow = 25\n"
+    )
+    listed = {each["name"]: each for each in json.loads(tell("strategies", "--json")[1])}
+    breakout, reversal = listed["ma_breakout"], listed["rsi_reversal"]
+    assert (breakout["parameters"], breakout["defaults"], breakout["runs"]) == ({"n": 33}, {"n": 20}, True)
+    assert (reversal["parameters"], reversal["runs"]) == ({"low": 25.0, "high": 70.0}, False)
+    assert "n=33 (default 20)" in tell("strategies")[1]
+    assert "ma_breakout(n=33)" in tell("check-strategy", "ma_breakout")[1]
+    assert "ma_breakout(n=44)" in tell("check-strategy", "ma_breakout", "--set", "n=44")[1]
+    (folder / "tidemark.toml").write_text("[strategy_parameters.ma_brekout]\nn = 33\n")
+    assert tell("strategies")[0] == 2
 
 
 def test_one_that_looks_ahead(tmp_path: Path) -> None:

@@ -465,7 +465,7 @@ def test_another_set_of_strategies_finds_its_signals_and_withdraws_the_others(ho
 
 
 def test_a_column_holds_what_its_name_says_whatever_averages_are_asked_for(house: House) -> None:
-    periods = periods_of(Settings(indicators=Indicators(sma=(5, 10, 50, 200))))
+    periods = periods_of(Settings(indicators=Indicators(sma=(5, 10, 50, 200))), ())
     assert periods.sma == (5, 7, 10, 20, 50, 60, 120, 200)
     house.store(market_of())
     house.derive()

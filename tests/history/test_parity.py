@@ -13,8 +13,7 @@ import polars as pl
 import pytest
 from pymongo.database import Database
 
-from pipeline.history.derive import Derivation
-from pipeline.indicators import PERIODS, WINDOW
+from pipeline.cli.wiring import derivation_of, periods_of, strategies_of
 from pipeline.ingest.core import Core
 from pipeline.ingest.deciding import LiveSignals
 from pipeline.ingest.events import Answer, Candle, FetchCandles
@@ -22,6 +21,7 @@ from pipeline.ingest.figures import Figures
 from pipeline.ingest.flusher import Flusher
 from pipeline.ingest.indicating import LiveIndicators
 from pipeline.ingest.opening import CANDLE_COLUMNS, open_series
+from pipeline.settings import Indicators, Settings
 from pipeline.store import connect
 from pipeline.store.candles import CandleStore
 from pipeline.store.prepare import prepare
@@ -36,8 +36,18 @@ from schemas.symbols import Symbol
 RECORDED = Path(__file__).parents[3] / "shared" / "realdata" / "btcusdt_perp_1h_2023-12_2024-12.feather"
 LIVE, PAST = SeriesKey("sim", "BTCUSDT", "1h"), SeriesKey("binance-um", "BTCUSDT", "1h")
 STEP = interval("1h")
-STRATEGIES = [registry.get(name) for name in registry.SHIPPED]
 DECIMALS = 6
+
+AS_SHIPPED = Settings()
+TUNED = Settings(
+    indicators=Indicators(rsi=10, macd_fast=8, macd_slow=21),
+    strategy_parameters={
+        "ma_breakout": {"n": 33},
+        "ma_order_golden": {"short": 5, "mid": 13, "long": 45, "memory": 40},
+        "macd_turtle": {"short": 5, "mid": 13, "long": 45, "small": 0.01, "adds": 3, "memory": 90},
+        "rsi_reversal": {"low": 40, "high": 65},
+    },
+)
 
 
 def described(exchange: str) -> Symbol:
@@ -103,14 +113,21 @@ class Exchange:
 class Ingesting:
     """The ingester without its sockets: the core, the flusher, and restarts."""
 
-    def __init__(self, exchange: Exchange, db: Database[Any], asynchronous: Any) -> None:
+    def __init__(self, settings: Settings, exchange: Exchange, db: Database[Any], asynchronous: Any) -> None:
+        self.strategies = strategies_of(settings)
+        self.periods = periods_of(settings, self.strategies)
         self.exchange = exchange
         self.store = CandleStore(db)
         self.asynchronous = asynchronous
         self.holes = 0
 
     def start(self) -> None:
-        self.core = Core(LiveIndicators(), window_size=WINDOW - 1, decide=LiveSignals(STRATEGIES))
+        self.core = Core(
+            LiveIndicators(self.periods),
+            window_size=self.periods.window - 1,
+            decide=LiveSignals(self.strategies, self.periods),
+            shows_open=True,
+        )
         self.flusher = Flusher(
             self.core,
             self.asynchronous,
@@ -121,7 +138,7 @@ class Ingesting:
             now=lambda: self.exchange.now,
             corrected=lambda _: None,
         )
-        opening = open_series(self.store, LIVE, window=WINDOW, now=self.exchange.now)
+        opening = open_series(self.store, LIVE, window=self.periods.window, now=self.exchange.now)
         settled = opening.settled if opening else min(self.exchange.candles) - HOUR
         self.core.watch(LIVE, settled=settled, history=opening.history if opening else (), decimals=DECIMALS)
         self.core.connected([LIVE], self.exchange.now)
@@ -154,13 +171,13 @@ class Ingesting:
         assert await self.flusher.flush()
 
 
-def in_one_piece(db: Database[Any], candles: list[Candle]) -> None:
+def in_one_piece(settings: Settings, db: Database[Any], candles: list[Candle]) -> None:
     times = pl.Datetime("ms", "UTC")
     table = pl.DataFrame(candles, schema=list(CANDLE_COLUMNS), orient="row", infer_schema_length=None)
     ends = pl.col("t").map_elements(STEP.close_time, return_dtype=pl.Int64)
     table = table.with_columns(ends.alias("te")).with_columns(pl.col("t", "te", "u").cast(times))
     CandleStore(db).replace_closed(PAST, table)
-    derived = Derivation(db, STRATEGIES, PERIODS).bring_up(PAST, max(candle.u for candle in candles) + DAY)
+    derived = derivation_of(settings, db).bring_up(PAST, max(candle.u for candle in candles) + DAY)
     assert derived.candles == len(candles)
 
 
@@ -169,7 +186,7 @@ def stored_candles(db: Database[Any], key: SeriesKey) -> pl.DataFrame:
 
 
 def stored_signals(db: Database[Any], key: SeriesKey) -> list[dict[str, Any]]:
-    found = db["signals"].find({"exchange": key.exchange}, dict.fromkeys(SAID, 1)).sort("_id", 1)
+    found = db["signals"].find({"exchange": key.exchange, "confirmed": True}, dict.fromkeys(SAID, 1)).sort("_id", 1)
     return [
         {name: value for name, value in one.items() if name != "exchange"} | {"_id": one["_id"].removeprefix(str(key))}
         for one in found
@@ -181,16 +198,17 @@ def recorded_lately() -> list[Candle]:
 
 
 @pytest.mark.parametrize(
-    ("market", "restarts", "flush_every", "holes", "at_least"),
+    ("settings", "market", "restarts", "flush_every", "holes", "at_least"),
     [
-        pytest.param(recorded, 0.0, 150, 0, 3_000, id="recorded"),
-        pytest.param(recorded_lately, 0.01, 150, 0, 1_000, id="recorded, restarted"),
-        pytest.param(made_up, 0.03, 40, 4, 400, id="made up, with holes, restarted"),
+        pytest.param(AS_SHIPPED, recorded, 0.0, 150, 0, 3_000, id="recorded"),
+        pytest.param(AS_SHIPPED, recorded_lately, 0.01, 150, 0, 1_000, id="recorded, restarted"),
+        pytest.param(TUNED, made_up, 0.03, 40, 4, 400, id="made up, with holes, restarted, other parameters"),
     ],
 )
 async def test_live_equals_history(
     db: Database[Any],
     mongo_uri: str,
+    settings: Settings,
     market: Callable[[], list[Candle]],
     restarts: float,
     flush_every: int,
@@ -201,10 +219,10 @@ async def test_live_equals_history(
     SymbolStore(db).save([described("sim"), described("binance-um")])
     candles = market()
     asynchronous = connect.async_client(mongo_uri)
-    live = Ingesting(Exchange({candle.t: candle for candle in candles}), db, asynchronous[db.name])
+    live = Ingesting(settings, Exchange({candle.t: candle for candle in candles}), db, asynchronous[db.name])
     await live.run(random.Random(7), restarts=restarts, flush_every=flush_every)
     await connect.close(asynchronous)
-    in_one_piece(db, candles)
+    in_one_piece(settings, db, candles)
 
     ours, theirs = stored_candles(db, LIVE), stored_candles(db, PAST)
     assert ours.height == len(candles)
@@ -212,4 +230,7 @@ async def test_live_equals_history(
         np.testing.assert_array_equal(ours[name].to_numpy(), theirs[name].to_numpy(), name)
     assert stored_signals(db, LIVE) == stored_signals(db, PAST)
     assert len(stored_signals(db, LIVE)) > at_least
+    said_with = {one["strategy"]: one["settings"] for one in stored_signals(db, LIVE)}
+    assert said_with.keys() == set(registry.SHIPPED)
+    assert ("ma_breakout(n=33) on " in said_with["ma_breakout"]) is (settings is TUNED)
     assert live.holes >= holes

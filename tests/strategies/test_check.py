@@ -121,7 +121,7 @@ class LowestCode(Sound):
 
 
 class UnknownColumn(Sound):
-    needs = ("close", "sma99")
+    needs = ("close", "ema99")
 
 
 class NotDeclared(Sound):
@@ -162,7 +162,7 @@ FAULTS: dict[type[Sound], str] = {
     AList: "not list",
     StrangeCode: "unknown code 8",
     LowestCode: "unknown code -128",
-    UnknownColumn: "needs the column 'sma99', which is not computed. There are: open, high,",
+    UnknownColumn: "needs the column 'ema99', which is not computed. There are: open, high,",
     NotDeclared: "failed: KeyError: 'open'",
     Writes: "failed: ValueError: assignment destination is read-only",
     Draws: "answers differently when asked twice",
