@@ -1,5 +1,8 @@
 """The database goes away while a position is opened: what protects is sent all the same, and written down later."""
 
+import asyncio
+import socket
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -7,7 +10,15 @@ from pymongo.errors import AutoReconnect
 
 from pipeline.exchange.errors import StoppedError
 from pipeline.execution.leadership import Leadership
+from pipeline.store import connect
 from pipeline.store.lease import LeaseStore
+
+
+@pytest.fixture
+def silent_server() -> Iterator[str]:
+    """A server that takes connections and says nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        yield f"127.0.0.1:{silent.getsockname()[1]}"
 
 
 async def test_a_stop_is_placed_without_the_journal_and_found_in_it_afterwards(house: Any, monkeypatch: Any) -> None:
@@ -65,3 +76,15 @@ async def test_a_lease_that_cannot_be_renewed_is_not_believed_longer_than_it_las
     moment[0] = 105.0
     assert leadership.fence is None
     assert "ran out" in await leadership.hold()
+
+
+async def test_a_database_that_does_not_answer_is_not_waited_for_longer_than_the_lease_lasts(
+    db: Any, silent_server: str
+) -> None:
+    leadership = Leadership(store := LeaseStore(db, "executor:sim", "me", life=1.0))
+    await leadership.win()
+    with connect.client(f"mongodb://{silent_server}/?serverSelectionTimeoutMS=60000&connectTimeoutMS=60000") as away:
+        store._control = away["kept"].control
+        async with asyncio.timeout(30):
+            assert "ran out" in await leadership.hold()
+    assert leadership.fence is None
