@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pipeline.cli.overview import Overview
+from pipeline.store.goals import Target
 from pipeline.supervisor import State, Status
 
 _STATE_STYLES = {State.RUNNING: "green", State.STARTING: "yellow", State.RESTARTING: "red", State.STOPPED: "red"}
@@ -24,6 +25,7 @@ def live_view(seen: Overview, services: Sequence[Status], addresses: Mapping[str
         Text(),
         Columns([_positions(seen), _account(seen)], padding=(0, 3)),
         Text(),
+        *([_targets(seen.targets)] if seen.targets else []),
         _services(services),
         *(Text(line, style="yellow", overflow="ellipsis", no_wrap=True) for line in news),
         _addresses(addresses),
@@ -116,6 +118,18 @@ def _account(seen: Overview) -> Table:
     table.add_row("unrealized", _signed(one.unrealized))
     table.add_row("today", _percent(one.day_return_pct))
     return table
+
+
+def _targets(targets: Sequence[Target]) -> Text:
+    """What is measured, beside what it should be: as many lines as it needs."""
+    text = Text("targets ", style="dim")
+    for one in targets:
+        goal, name = one.goal, one.goal.key.replace("_", " ")
+        style = {True: "green", False: "red", None: "dim"}[one.met]
+        said = "no data yet" if one.measured is None else f"{one.measured:,.4g} {goal.unit}".rstrip()
+        parts = (f"{name} ", (said, style), f" ({goal.text})")
+        text.append_text(Text.assemble(*parts)).append("   ")
+    return text
 
 
 def _services(services: Sequence[Status]) -> Text:

@@ -2,11 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
+from pipeline.exchange.environments import environment
 from pipeline.ingest.heartbeat import ALIVE_FOR
 from pipeline.store.account import AccountStore, PositionStore
+from pipeline.store.goals import Target
+from pipeline.store.targets import targets
 
 if TYPE_CHECKING:
     from pymongo.database import Database
@@ -15,6 +18,7 @@ if TYPE_CHECKING:
     from schemas.positions import Position
 
 NEWEST_SIGNALS: Final = 10
+JUDGED_EVERY: Final = timedelta(seconds=10)
 _SHOWN: Final = ("at", "symbol", "interval", "strategy", "kind", "side", "price", "return_pct", "verdict", "reason")
 
 
@@ -30,6 +34,7 @@ class Overview:
     taken: int = 0
     positions: "Sequence[Position]" = ()
     account: "Snapshot | None" = None
+    targets: Sequence[Target] = ()
 
     def figure(self, role: str, name: str) -> float | None:
         """A figure of a living process."""
@@ -45,6 +50,7 @@ class Overviews:
         self._exchange = exchange
         self._frames: tuple[datetime, float] | None = None
         self._rate: float | None = None
+        self._targets: tuple[datetime, Sequence[Target]] | None = None
 
     def look(self) -> Overview:
         """How it is now."""
@@ -65,6 +71,7 @@ class Overviews:
             taken=signals.count_documents({"exchange": self._exchange, "verdict": "taken", "source": "live"}),
             positions=positions,
             account=AccountStore(self._database, self._exchange).latest(),
+            targets=self._judged(now),
         )
 
     def is_alive(self, role: str, since: datetime) -> bool:
@@ -76,6 +83,13 @@ class Overviews:
 
     def _heartbeats(self, now: datetime) -> list[dict[str, Any]]:
         return list(self._database["control"].find({"kind": "heartbeat", "at": {"$gt": now - ALIVE_FOR}}).sort("at", 1))
+
+    def _judged(self, now: datetime) -> Sequence[Target]:
+        """What changes slowly and costs a look through the journal is looked at less often."""
+        if self._targets is None or now - self._targets[0] >= JUDGED_EVERY:
+            weight_percent = 100 * environment(self._exchange).weight_buffer
+            self._targets = (now, targets(self._database, self._exchange, weight_percent, now))
+        return self._targets[1]
 
     def _measured(self, beat: dict[str, Any] | None) -> float | None:
         """Frames a second between the last two heartbeats."""

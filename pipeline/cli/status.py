@@ -32,23 +32,27 @@ def status(as_json: Json = False) -> None:
 
 def look(db: "Database[dict[str, Any]]", exchange: str, now: datetime) -> dict[str, Any]:
     """Everything `tidemark status` knows."""
+    from pipeline.exchange.environments import environment  # noqa: PLC0415
     from pipeline.ingest.watchlist import Watchlist  # noqa: PLC0415
     from pipeline.store.series import SeriesStore  # noqa: PLC0415
     from pipeline.store.targets import targets  # noqa: PLC0415
 
     known = {(one.symbol, one.interval): one for one in SeriesStore(db).list(exchange)}
     watched = sorted(Watchlist(db, exchange).wanted())
+    weight_percent = 100 * environment(exchange).weight_buffer
     return {
         "processes": [_process(beat, now) for beat in db["control"].find({"kind": "heartbeat"}).sort("_id")],
         "series": [_series(key, known.get((key.symbol, key.interval)), now) for key in watched],
-        "targets": [_target(one) for one in targets(db, exchange, now)],
+        "targets": [_target(one) for one in targets(db, exchange, weight_percent, now)],
     }
 
 
 def _target(one: Any) -> dict[str, Any]:
-    limit = f"{'>' if one.more_is_better else '<'} {one.limit:g}"
+    goal = one.goal
     measured = None if one.measured is None else round(one.measured, 3)
-    return {"name": one.name, "unit": one.unit, "target": limit, "measured": measured, "met": one.met}
+    return {
+        "key": goal.key, "name": goal.name, "unit": goal.unit, "target": goal.text, "measured": measured, "met": one.met
+    }  # fmt: skip
 
 
 def _process(beat: dict[str, Any], now: datetime) -> dict[str, Any]:
@@ -85,16 +89,16 @@ def _show(found: dict[str, Any]) -> None:
         typer.echo(_said_of(process))
     columns = ("symbol", "interval", "last_closed", "frame_age", "behind", "stored", "holes")
     print_table(columns, [[_text(one[name]) for name in columns] for one in found["series"]])
-    met = {True: "yes", False: "NO", None: None}
+    met = {True: "yes", False: "NO", None: "no data yet"}
     rows = [[one["name"], one["target"], one["measured"], one["unit"], met[one["met"]]] for one in found["targets"]]
-    print_table(("last 7 days", "target", "measured", "", "met"), rows)
+    print_table(("how well it goes", "target", "measured", "", "met"), rows)
 
 
 def _said_of(process: dict[str, Any]) -> str:
     state = "lives" if process["alive"] else f"DEAD: last heartbeat {process['heartbeat_age']:.0f} s ago"
     who = f"{process['role']} {process['detail']} on {process['host']} (process {process['pid']}) {state}"
     if process["role"] == "executor":
-        return f"{who}, {'acts' if process['figures'].get('acts') else 'stands by'}"
+        return ", ".join([who, "acts" if process["figures"].get("acts") else "stands by", *_served(process["figures"])])
 
     def figure(name: str, scale: int = 1) -> float:
         return float(process["figures"].get(name, 0)) * scale
@@ -106,9 +110,22 @@ def _said_of(process: dict[str, Any]) -> str:
         f"stored after {figure('stored_after_p50', 1000):.0f} ms (p99 {figure('stored_after_p99', 1000):.0f} ms)",
         f"flush {figure('flush_p50', 1000):.0f} ms",
         f"{figure('missing'):.0f} candles missing",
+        *_served(process["figures"]),
         *(["FALLING BEHIND"] if figure("behind") else []),
     )
     return f"{who}: {', '.join(parts)}"
+
+
+def _served(figures: dict[str, float]) -> list[str]:
+    """How the exchange serves that process, as far as it was measured."""
+    said = (
+        ("api_p50", 1_000, "API {:.0f} ms"),
+        ("api_p99", 1_000, "p99 {:.0f} ms"),
+        ("uptime", 100, "stream up {:.3f} % since its start"),
+        ("uptime_day", 100, "{:.3f} % of the last day"),
+        ("weight_most", 100, "at most {:.0f} % of the request weight"),
+    )
+    return [form.format(figures[name] * scale) for name, scale, form in said if name in figures]
 
 
 def _text(value: Any) -> Any:

@@ -33,6 +33,7 @@ from pipeline.exchange.errors import (
 from pipeline.exchange.limits import LimitGate, Ticket
 from pipeline.exchange.retries import delays, worth_retrying
 from pipeline.exchange.signing import Credentials, Parameters, query_string, signed_query
+from pipeline.exchange.traffic import Traffic
 from pipeline.exchange.wire import Wire
 from pipeline.timeline import MINUTE, SECOND
 
@@ -91,6 +92,7 @@ class RestClient:
         self.clock = clock or ServerClock()
         self.stop = stop or threading.Event()
         self.breaker = breaker or CircuitBreaker()
+        self.traffic = Traffic(environment.weight_limit)
         self.weight = LimitGate(environment.weight_limit, environment.weight_buffer, self.clock, stop=self.stop)
         self._order_gates = {
             "10s": LimitGate(environment.orders_per_10s, 1.0, self.clock, 10 * SECOND, self.stop),
@@ -217,11 +219,14 @@ class RestClient:
             self._permit(call)
         log.debug("%s %s", call, {name: value for name, value in parameters.items() if name not in _SECRET_PARAMETERS})
         url = self.environment.rest_url + call.path + (f"?{query}" if query else "")
-        raw = self._wire.send(call, url, headers)
+        with self.traffic.timed():
+            raw = self._wire.send(call, url, headers)
         latency = round((time.monotonic() - began) * SECOND)
 
         used, counts = _counted(raw.headers, "x-mbx-used-weight-1m"), _order_counts(raw.headers)
         tickets["weight"].count = used
+        if used is not None:
+            self.traffic.counted(used)
         for name, ticket in tickets.items():
             if name in counts:
                 ticket.count = counts[name]

@@ -20,6 +20,11 @@ log = logging.getLogger(__name__)
 class SilentFeedError(Exception):
     """A connection is up and carries nothing: it is given up and made anew."""
 
+    def __init__(self, said: str, silent_for: float = 0.0) -> None:
+        super().__init__(said)
+        self.silent_for = silent_for
+        """Seconds since its last data."""
+
 
 class FeedListener(Protocol):
     """Who wants to know."""
@@ -188,7 +193,7 @@ class Session:
             if any(now - asked > self.limits.ack_timeout for asked in self._asked_at.values()):
                 raise SilentFeedError(f"a command was not acknowledged within {self.limits.ack_timeout:g} s")
             if self.streams and now - self._heard_at > self.limits.silence:
-                raise SilentFeedError(self._silence())
+                raise SilentFeedError(self._silence(), now - self._heard_at)
 
     def _silence(self) -> str:
         if self.carrying.is_set():

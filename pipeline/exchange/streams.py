@@ -7,6 +7,7 @@ promises no order and no completeness: frames may repeat around a renewal and ar
 import asyncio
 import logging
 import random
+import time
 from collections.abc import Iterable, Iterator
 
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
@@ -21,6 +22,7 @@ from pipeline.exchange.stream_session import (
     SilentFeedError,
     batches,
 )
+from pipeline.exchange.uptime import DAY, Uptime, share_up
 
 log = logging.getLogger(__name__)
 
@@ -70,6 +72,7 @@ class _Line:
         self._random = random_
         self._live: list[Session] = []
         self._is_up = False
+        self.uptime = Uptime(time.monotonic(), limits.silence)
 
     def add(self, streams: Iterable[str]) -> None:
         new = set(streams) - self.streams
@@ -156,12 +159,14 @@ class _Line:
     def _came_up(self) -> None:
         if not self._is_up:
             self._is_up = True
+            self.uptime.carries(time.monotonic())
             self._listener.up(frozenset(self.streams))
 
     def _went_down(self, broke: BaseException) -> None:
         self._counters.breaks += 1
         self._counters.last_break = str(broke) or type(broke).__name__
         self._is_up = False
+        self.uptime.lost(time.monotonic() - (broke.silent_for if isinstance(broke, SilentFeedError) else 0.0))
         self._listener.down(frozenset(self.streams), self._counters.last_break)
 
 
@@ -219,6 +224,16 @@ class Feed:
         again = set(streams)
         for line in self._lines:
             line.renew(again)
+
+    def figures(self) -> dict[str, float]:
+        """The share of the time in which the streams carried data, since the start and in the last day."""
+        now = time.monotonic()
+        found = {"uptime": self._uptime(now, float("inf")), "uptime_day": self._uptime(now, DAY)}
+        return {name: share for name, share in found.items() if share is not None}
+
+    def _uptime(self, now: float, period: float) -> float | None:
+        spans = [(len(line.streams), line.uptime.span(now, period)) for line in self._lines]
+        return share_up([(streams, span) for streams, span in spans if span is not None])
 
     async def run(self) -> None:
         """Carry everything until cancelled. Ends with `StreamBlockedError` where trying again is of no use."""

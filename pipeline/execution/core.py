@@ -13,7 +13,7 @@ from pipeline.execution import deciding, doubt, risk
 from pipeline.execution import events as ev
 from pipeline.execution.breakers import Breakers
 from pipeline.execution.deciding import Close, Expire, Open, Skip
-from pipeline.execution.effects import Effect, Query, Reconcile, WriteVerdict
+from pipeline.execution.effects import Effect, JournalOrder, Query, Reconcile, WriteVerdict
 from pipeline.execution.following import Follower
 from pipeline.execution.keeping import Keeper, obstacle
 from pipeline.execution.ledger import Ledger
@@ -64,19 +64,27 @@ class Core:
         self._waiting: dict[str, SignalView] = {}
         self._decided: dict[str, None] = {}
         self._decisions: dict[str, DecisionView] = {}
+        self._refused: dict[str, OrderRecord] = {}
         self._calls: deque[tuple[int, bool]] = deque()
         self._reconcile_at = now
         self._lost = False
         self._breakers.adopt(breakers)
         self._ledger.load(orders, positions)
         for order in list(self._ledger.orders.values()):
-            if order.in_doubt:
-                if order.state == "intended":  # it may have left, and the write of that be lost
-                    self._ledger.orders[order.id] = replace(order, attempts=order.attempts + 1)
-                held = self._ledger.position(order.symbol).quantity
-                self._ledger.doubts[order.id] = doubt.lost(policy, held, now)
+            self._take_over(order, now)
             if order.signal is not None and _decides(order, order.signal):
                 self._verdict(WriteVerdict(order.signal, "taken", "decided before a restart", orders=(order.id,)))
+
+    def _take_over(self, order: OrderRecord, now: int) -> None:
+        """Go on with an order that another term has journaled."""
+        if order.state == "intended":  # it may have left, and the write of that be lost
+            order = replace(order, attempts=order.attempts + 1)
+        self._ledger.orders[order.id] = order
+        position = self._ledger.position(order.symbol)
+        if order.in_doubt:
+            self._ledger.doubts[order.id] = doubt.lost(self._policy, position.quantity, now)
+        if order.unsettled and order.leg == "exit" and position.signal is not None and not position.closing:
+            self._ledger.put(replace(position, closing=f"signal {order.signal}"))
 
     # What is known
 
@@ -96,6 +104,11 @@ class Core:
     def positions(self) -> tuple[PositionRecord, ...]:
         """Every position, also those that are flat by now."""
         return tuple(self._ledger.positions.values())
+
+    @property
+    def corrections(self) -> int:
+        """How often a comparison with the exchange found the journal wrong."""
+        return self._ledger.corrections
 
     def breakers(self) -> tuple[BreakerView, ...]:
         """Those that are tripped."""
@@ -247,6 +260,9 @@ class Core:
     def _verdict(self, verdict: WriteVerdict) -> None:
         self._waiting.pop(verdict.signal_id, None)
         self._decided[verdict.signal_id] = None
+        refused = self._refused.pop(verdict.signal_id, None)
+        if refused is not None and verdict.verdict != "taken":  # the journal may have it all the same
+            self._ledger.emit(JournalOrder(replace(refused, state="abandoned"), "executor", verdict.reason))
         if len(self._decided) > _REMEMBERED:
             del self._decided[next(iter(self._decided))]
         self._ledger.emit(verdict)
@@ -281,12 +297,15 @@ class Core:
         decision = self._decisions.pop(order.id, None)
         if event.exists:
             self._ledger.forget(order)
+            if event.known is not None:
+                self._take_over(event.known, now)
             if order.signal is not None and decision is not None:
                 self._verdict(WriteVerdict(order.signal, "taken", "decided before", orders=(order.id,)))
             return
         self._ledger.warn("the journal refused an order", f"{order.id} ({order.leg} {order.symbol}): {event.reason}")
         if order.leg in ENTERING or order.leg == "exit":
             self._ledger.forget(order)
+            self._refused[f"{order.signal}"] = order
             self._ledger.hold(order.symbol, "decide", now + _DECIDE_AGAIN)
             return
         self._ledger.unjournaled.discard(order.id)

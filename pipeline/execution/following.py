@@ -46,13 +46,15 @@ class Follower:
         order = self._ledger.orders.get(told.id)
         if order is None:
             return
+        if by == "stream" and told.filled and told.filled >= order.filled:
+            self._streamed(order, told.at)
         changed = merged(order, told, now)
         if changed is order:
             return
         if order.state == "abandoned":
             self._ledger.warn("an order came late", f"{order.id} ({order.leg} {order.symbol}) was given up, and exists")
         if changed.filled > order.filled or (changed.state == "filled" and order.state != "filled"):
-            self._filled(changed, told.at, now)
+            self._filled(changed, told.at, by, now)
         if changed.updated_at == order.updated_at and changed.state == order.state:
             self._ledger.keep(changed)
         else:
@@ -224,18 +226,31 @@ class Follower:
             return
         if old.settled and not any(one.leg not in PROTECTING for one in self._ledger.unsettled(told.symbol)):
             title = f"position {told.symbol} changed"
+            self._ledger.corrections += 1
             self._ledger.warn(title, f"from {old.quantity} to {told.quantity}, by no fill that was told to us")
 
-    def _filled(self, order: OrderRecord, at: int, now: int) -> None:
+    def _streamed(self, order: OrderRecord, at: int) -> None:
+        """The stream has come to a fill that something else told first, and it tells the position before the fill."""
         position = self._ledger.position(order.symbol)
+        if position.entered_at == at + 1:
+            self._ledger.put(replace(position, entered_at=at))
+        if position.reduced_at == at + 1:
+            self._ledger.put(replace(position, reduced_at=at))
+
+    def _filled(self, order: OrderRecord, at: int, by: By, now: int) -> None:
+        """From now on the quantity is known again once it is told as it was after the fill. An order may be filled in
+        parts within one millisecond: what the stream says of that millisecond may be the position between two of them,
+        until the stream has told the fill itself."""
+        position = self._ledger.position(order.symbol)
+        known_at = at if by == "stream" else at + 1
         if order.leg not in ENTERING:
-            self._ledger.put(replace(position, reduced_at=max(position.reduced_at, at)))
+            self._ledger.put(replace(position, reduced_at=max(position.reduced_at, known_at)))
             return
         if at > position.as_of or position.quantity:
             position = _planned(position, order, now)
         if position.settled:
             self._ledger.hold(order.symbol, "position", now + self._ledger.policy.ask_first)  # the stream tells it too
-        self._ledger.put(replace(position, entered_at=max(position.entered_at, at)))
+        self._ledger.put(replace(position, entered_at=max(position.entered_at, known_at)))
         self._check_slippage(order, now)
 
     def _check_slippage(self, order: OrderRecord, now: int) -> None:
@@ -271,6 +286,7 @@ class Follower:
             wait.ask_at = wait.gone_at = now
             self._ledger.doubts[order.id] = wait
             self._ledger.touched.add(order.symbol)
+            self._ledger.corrections += 1
 
     def _adopt(self, told: OrderTold, now: int) -> None:
         """Of an executor of ours, and not among what the journal has open: taken over as what its id says it is."""

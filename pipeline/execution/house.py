@@ -30,6 +30,14 @@ class Pace:
     workers: int = 8
 
 
+@dataclass(slots=True)
+class Comparisons:
+    """How often the exchange was compared with the journal, and how often they were not equal."""
+
+    made: int = 0
+    unequal: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class House:
     """What a term works with, and what the next term works with again."""
@@ -48,6 +56,7 @@ class House:
     notify: Callable[[Notify], None]
     pace: Pace = field(default_factory=Pace)
     user_limits: UserLimits = field(default_factory=UserLimits)
+    comparisons: Comparisons = field(default_factory=Comparisons)
 
     def now(self) -> int:
         """The exchange's time."""

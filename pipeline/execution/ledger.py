@@ -45,6 +45,8 @@ class Ledger:
     not_before: dict[tuple[str, str], int] = field(default_factory=dict)
     sends: list[int] = field(default_factory=list)
     touched: set[str] = field(default_factory=set)
+    corrections: int = 0
+    """Where a comparison with the exchange found the journal wrong. An order in doubt is no mistake: it is resolved."""
     _effects: list[Effect] = field(default_factory=list)
     _journaled: dict[str, PositionRecord] = field(default_factory=dict)
 
@@ -134,6 +136,8 @@ class Ledger:
 
     def write(self, order: OrderRecord, by: By, detail: str | None = None) -> None:
         """Keep the order as it is now, in the journal too."""
+        if by == "reconcile" and not ((old := self.orders.get(order.id)) and old.in_doubt):
+            self.corrections += 1
         self.keep(order)
         self.emit(JournalOrder(order, by, detail))
 

@@ -65,6 +65,7 @@ def opened(
         RestClient(replace(place, retries=_READ_RETRIES), credentials, clock=clock) as asking,
     ):
         sending.weight = asking.weight  # one address, one limit: where one has to wait, so has the other
+        sending.traffic = asking.traffic
         asking.sync_clock()
         reading = Trading(asking)
         journal, accounts = OrderJournal(database, place.name), AccountStore(database, place.name)
@@ -93,6 +94,17 @@ class Executor:
         self._house = house
         self._leadership = leadership
         self.term: Term | None = None
+
+    def figures(self) -> dict[str, float]:
+        """What it says of itself with its heartbeat: whether it acts, how the exchange serves it, how often the two
+        were compared, and how often they were not equal."""
+        compared = self._house.comparisons
+        return {
+            "acts": float(self.term is not None),
+            "comparisons": float(compared.made),
+            "unequal": float(compared.unequal),
+            **self._house.asking.client.traffic.figures(),
+        }
 
     async def run(self, stop: asyncio.Event) -> None:
         """Act, or stand by, until `stop` is set. Ends with an error only where a person has to mend something."""

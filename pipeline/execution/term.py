@@ -91,6 +91,7 @@ class Term:
         """Let the core think about it. In the loop's thread only."""
         if self._ended.is_set():
             return
+        corrections = self.core.corrections
         try:
             effects = self.core.handle(event, self._house.now())
         except Exception as error:  # a core that failed is not to be trusted with another event
@@ -100,6 +101,8 @@ class Term:
         for effect in effects:
             self._effects.put_nowait(effect)
         if isinstance(event, Snapshot):
+            self._house.comparisons.made += 1
+            self._house.comparisons.unequal += self.core.corrections > corrections
             self._show(event)
 
     def tell_from_thread(self, event: Event) -> None:

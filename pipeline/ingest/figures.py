@@ -1,10 +1,15 @@
 """What the ingester measures about itself, for the heartbeat, the metrics and people."""
 
+import contextlib
 import math
 from collections import deque
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from pipeline.quantiles import quantile
+from pipeline.store.goals import Target
 
 
 @dataclass(slots=True)
@@ -18,8 +23,7 @@ class Recent:
 
     def quantile(self, share: float) -> float:
         """The value that `share` of the measurements do not exceed; 0 where there are none."""
-        ordered = sorted(self.values)
-        return ordered[max(0, math.ceil(share * len(ordered)) - 1)] if ordered else 0.0
+        return quantile(self.values, share) or 0.0
 
 
 class Figures:
@@ -56,6 +60,29 @@ class Figures:
             buckets=(0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
             registry=self.registry,
         )
+        self.api = Gauge(
+            "tidemark_api_latency_seconds",
+            "Time to an answer of the exchange's REST interface, in the last hour",
+            ["quantile"],
+            registry=self.registry,
+        )
+        self.uptime = Gauge(
+            "tidemark_stream_uptime_ratio",
+            "Share of the time in which the streams carried data",
+            ["since"],
+            registry=self.registry,
+        )
+        self.weight = Gauge(
+            "tidemark_request_weight_ratio",
+            "Request weight of the fullest minute of the last hour, as a share of the limit",
+            registry=self.registry,
+        )
+        self.weight.set(math.nan)
+        self.slo = Gauge(
+            "tidemark_slo", "What is measured for a target, in its unit", ["slo", "unit"], registry=self.registry
+        )
+        self.slo_target = Gauge("tidemark_slo_target", "The target", ["slo", "unit"], registry=self.registry)
+        self.slo_met = Gauge("tidemark_slo_met", "1 while the target is met", ["slo"], registry=self.registry)
         self.is_behind = False
         self.recent_flushes = Recent()
         self.recent_stored_after = Recent()
@@ -67,3 +94,26 @@ class Figures:
         self.stored_after.observe(stored_after)
         self.recent_flushes.add(seconds)
         self.recent_stored_after.add(stored_after)
+
+    def exchange(self, told: Mapping[str, float]) -> None:
+        """How the exchange serves us. What was not measured yet has no sample, or is not a number."""
+        for name, share in (("api_p50", "0.5"), ("api_p99", "0.99")):
+            if name in told:
+                self.api.labels(share).set(told[name])
+        for name, since in (("uptime", "start"), ("uptime_day", "day")):
+            if name in told:
+                self.uptime.labels(since).set(told[name])
+        self.weight.set(told.get("weight_most", math.nan))
+
+    def judged(self, targets: Iterable[Target]) -> None:
+        """What is measured against the targets, of the whole Tidemark. What nothing is known of has no sample."""
+        for target in targets:
+            goal = target.goal
+            self.slo_target.labels(goal.key, goal.unit).set(goal.limit)
+            if target.measured is None or target.met is None:
+                for gauge, labels in ((self.slo, (goal.key, goal.unit)), (self.slo_met, (goal.key,))):
+                    with contextlib.suppress(KeyError):
+                        gauge.remove(*labels)
+            else:
+                self.slo.labels(goal.key, goal.unit).set(target.measured)
+                self.slo_met.labels(goal.key).set(target.met)

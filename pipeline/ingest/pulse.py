@@ -5,6 +5,7 @@ It reads and reports; it decides nothing.
 
 import logging
 import time
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from pipeline.exchange.stream_session import FeedCounters
@@ -28,12 +29,14 @@ class Pulse:
         figures: Figures,
         heartbeat: Heartbeat,
         *,
+        exchange: Callable[[], Mapping[str, float]] = dict,
         behind_after: float = BEHIND_AFTER,
     ) -> None:
         self._core = core
         self._counters = counters
         self._figures = figures
         self._heartbeat = heartbeat
+        self._exchange = exchange
         self._behind_after = behind_after
         self._counted = 0
         self._counted_at = time.monotonic()
@@ -54,6 +57,8 @@ class Pulse:
         figures.implausible.set(self._core.implausible)
         figures.lag.set(lag)
         figures.behind.set(figures.is_behind)
+        served = self._exchange()
+        figures.exchange(served)
         await self._heartbeat.beat(
             {
                 "series": len(views),
@@ -69,6 +74,7 @@ class Pulse:
                 "flush_p99": figures.recent_flushes.quantile(0.99),
                 "stored_after_p50": figures.recent_stored_after.quantile(0.5),
                 "stored_after_p99": figures.recent_stored_after.quantile(0.99),
+                **served,
             }
         )
 

@@ -30,6 +30,7 @@ from pipeline.ingest.mending import AGAIN_AFTER, Backfill, Mending
 from pipeline.ingest.pulse import BEHIND_AFTER, Pulse
 from pipeline.ingest.returning import Returning
 from pipeline.ingest.shard import Shard
+from pipeline.ingest.verdicts import Verdicts
 from pipeline.ingest.voice import Decide
 from pipeline.ingest.watching import REOPEN_AFTER, StreamName, Watching
 from pipeline.ingest.watchlist import Watchlist
@@ -53,6 +54,7 @@ class Pace:
     write_timeout: float = 10.0
     last_words: float = 5.0
     clock: float = 600.0
+    verdicts: float = 30.0
     again_after: float = AGAIN_AFTER
     reopen_after: float = REOPEN_AFTER
     behind_after: float = BEHIND_AFTER
@@ -148,8 +150,14 @@ class Ingester:
         )
         self._heartbeat = Heartbeat(async_database, "ingester", str(shard))
         self._pulse = Pulse(
-            self.core, self.feed.counters, self.figures, self._heartbeat, behind_after=pace.behind_after
+            self.core,
+            self.feed.counters,
+            self.figures,
+            self._heartbeat,
+            exchange=lambda: {**market.client.traffic.figures(), **self.feed.figures()},
+            behind_after=pace.behind_after,
         )
+        self._verdicts = Verdicts(database, market.client.environment, self.figures)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Ingest until `stop` is set, then write what is left. Where the exchange refuses us for good, say why."""
@@ -165,6 +173,7 @@ class Ingester:
                         self._every(self._pace.watchlist, self._watching.follow),
                         self._every(self._pace.progress, self._tell),
                         self._every(self._pace.clock, self._sync_clock),
+                        self._every(self._pace.verdicts, self._judge),
                     )
                 ]
                 await stop.wait()
@@ -218,6 +227,9 @@ class Ingester:
             await self._jobs.errand(self._market.client.sync_clock)
         except ExchangeError as error:
             log.warning("the exchange's clock could not be measured: %s", error)
+
+    async def _judge(self) -> None:
+        await self._jobs.errand(self._verdicts.look)
 
     async def _every(self, seconds: float, do: Callable[[], Any]) -> None:
         while True:

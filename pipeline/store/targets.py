@@ -4,62 +4,85 @@ Reads the heartbeats, the journal of orders with their signals, and the notes of
 "met or not", and leaves open what nothing is known of.
 """
 
-import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
 from pymongo.database import Database
 
-from schemas.orders import UNSETTLED
+from pipeline.quantiles import quantile
+from pipeline.store.goals import Target, goals
+from schemas.orders import State
 
 Document = dict[str, Any]
+Figures = Mapping[str, float]
 
 PERIOD: Final = timedelta(days=7)
 _ALIVE_FOR: Final = timedelta(seconds=15)
 _MOST_ORDERS: Final = 10_000
-_FAILED: Final = ("rejected", "abandoned")
+_FAILED: Final[frozenset[State]] = frozenset({"rejected", "abandoned"})
+_JUDGED: Final[frozenset[State]] = _FAILED | {"accepted", "partially_filled", "filled", "cancelled", "expired"}
+"""States in which it is known whether the exchange took the order."""
+_IN_DOUBT: Final[frozenset[State]] = frozenset({"intended", "sent", "unknown"})
+
+MARKET_REFUSES: Final = frozenset({-2021, -4142, -2022, -4118, -4016, -4024, -4131, -5021, -5022})
+"""Refusals of a sound order, because the market had moved on: it would trigger at once, there is nothing left to
+reduce, its price is out of the band, it cannot be filled whole or passively. What follows: docs/execution.md."""
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
-    """One line: what is measured, in which unit, what it should be, and what it is (None: nothing to measure)."""
-
-    name: str
-    unit: str
-    limit: float
-    more_is_better: bool
-    measured: float | None
-
-    @property
-    def met(self) -> bool | None:
-        if self.measured is None:
-            return None
-        return self.measured > self.limit if self.more_is_better else self.measured < self.limit
-
-
-def targets(db: Database[Document], environment: str, now: datetime) -> list[Target]:
-    """All of them, over the last seven days."""
+def targets(db: Database[Document], environment: str, weight_percent: float, now: datetime) -> list[Target]:
+    """All of them: orders over the last seven days, the rest as the living processes say it."""
     orders = _orders(db, environment, now - PERIOD)
-    ended = [order for order in orders if order["state"] not in UNSETTLED]
-    failed = [order for order in ended if order["state"] in _FAILED]
-    corrected = [order for order in ended if any(step["by"] == "reconcile" for step in order["history"])]
     slipped = [order["slippage_pct"] for order in orders if order.get("slippage_pct") is not None]
-    return [
-        Target("a frame stored within, p99", "ms", 500, False, _stored_after(db, now)),
-        Target("orders that succeed", "%", 99.5, True, _share(len(ended) - len(failed), len(ended))),
-        Target("from signal to order, p99", "ms", 500, False, _quantile(_delays(db, orders), 0.99)),
-        Target("slippage, mean", "%", 0.1, False, sum(slipped) / len(slipped) if slipped else None),
-        Target("orders known without reconciling", "%", 99.9, True, _share(len(ended) - len(corrected), len(ended))),
-        Target("age of the last backup", "h", 24, False, _backup_age(db, now)),
-    ]
+    ingesters, executors = _figures(db, "ingester", now), _figures(db, "executor", now)
+    everybody = [*ingesters, *executors]
+    measured = {
+        "api_latency": _scaled(_most(everybody, "api_p99"), 1_000),
+        "stream_uptime": _scaled(_least(ingesters, "uptime_day"), 100),
+        "order_success": success(orders),
+        "decision": quantile(_delays(db, orders), 0.99),
+        "slippage": sum(slipped) / len(slipped) if slipped else None,
+        "state": equality(executors),
+        "mismatches": float(sum(map(_is_corrected, orders))) if orders else None,
+        "stored_within": _scaled(_most(ingesters, "stored_after_p99"), 1_000),
+        "missing": _sum(ingesters, "missing"),
+        "weight": _scaled(_most(everybody, "weight_most"), 100),
+        "backup": _backup_age(db, now),
+    }
+    return [Target(goal, measured[goal.key]) for goal in goals(weight_percent)]
+
+
+def success(orders: Sequence[Document]) -> float | None:
+    """Of the orders that were sent and whose outcome is known, the percentage that the exchange took. A refusal that
+    the market made (see `MARKET_REFUSES`) counts neither way: nothing was done wrong, and nothing came of it."""
+    judged = [one for one in orders if one["state"] in _JUDGED and one.get("error_code") not in MARKET_REFUSES]
+    sent = [one for one in judged if one["state"] != "abandoned" or one["attempts"]]
+    return _share(sum(one["state"] not in _FAILED for one in sent), len(sent))
+
+
+def equality(executors: Sequence[Figures]) -> float | None:
+    """The percentage of comparisons with the exchange that found nothing to set right."""
+    compared = sum(one.get("comparisons", 0.0) for one in executors)
+    return _share(compared - sum(one.get("unequal", 0.0) for one in executors), compared)
 
 
 def _orders(db: Database[Document], environment: str, since: datetime) -> list[Document]:
     """The orders of signals, newest first."""
     wanted = {"environment": environment, "created_at": {"$gte": since}, "signal": {"$ne": None}}
-    fields = dict.fromkeys(("signal", "state", "history.by", "slippage_pct", "created_at", "leg"), 1)
+    fields = dict.fromkeys(
+        (
+            "signal",
+            "state",
+            "history.by",
+            "history.state",
+            "slippage_pct",
+            "created_at",
+            "leg",
+            "error_code",
+            "attempts",
+        ),
+        1,
+    )
     return list(db["orders"].find(wanted, fields, sort=[("created_at", -1)], limit=_MOST_ORDERS))
 
 
@@ -73,11 +96,38 @@ def _delays(db: Database[Document], orders: Sequence[Document]) -> list[float]:
     return [(first[one["_id"]] - one["created_at"]) / timedelta(milliseconds=1) for one in signals]
 
 
-def _stored_after(db: Database[Document], now: datetime) -> float | None:
-    """The slowest living ingester's."""
-    beats = db["control"].find({"kind": "heartbeat", "role": "ingester", "at": {"$gt": now - _ALIVE_FOR}})
-    known = [beat["figures"].get("stored_after_p99") for beat in beats]
-    return max((seconds * 1_000 for seconds in known if seconds is not None), default=None)
+def _is_corrected(order: Document) -> bool:
+    """Whether a comparison found it to be otherwise than the journal had it. Out of doubt is not out of a mistake."""
+    steps = order["history"]
+    before = [None, *(step["state"] for step in steps)]
+    return any(step["by"] == "reconcile" and old not in _IN_DOUBT for old, step in zip(before, steps, strict=False))
+
+
+def _figures(db: Database[Document], role: str, now: datetime) -> list[Figures]:
+    """What the living processes of that role say of themselves."""
+    beats = db["control"].find({"kind": "heartbeat", "role": role, "at": {"$gt": now - _ALIVE_FOR}})
+    return [beat["figures"] for beat in beats]
+
+
+def _known(processes: Sequence[Figures], name: str) -> list[float]:
+    return [figures[name] for figures in processes if name in figures]
+
+
+def _most(processes: Sequence[Figures], name: str) -> float | None:
+    return max(_known(processes, name), default=None)
+
+
+def _least(processes: Sequence[Figures], name: str) -> float | None:
+    return min(_known(processes, name), default=None)
+
+
+def _sum(processes: Sequence[Figures], name: str) -> float | None:
+    known = _known(processes, name)
+    return sum(known) if known else None
+
+
+def _scaled(value: float | None, factor: float) -> float | None:
+    return None if value is None else value * factor
 
 
 def _backup_age(db: Database[Document], now: datetime) -> float | None:
@@ -85,10 +135,5 @@ def _backup_age(db: Database[Document], now: datetime) -> float | None:
     return None if last is None else (now - last["finished_at"]) / timedelta(hours=1)
 
 
-def _share(part: int, whole: int) -> float | None:
+def _share(part: float, whole: float) -> float | None:
     return 100 * part / whole if whole else None
-
-
-def _quantile(values: Sequence[float], share: float) -> float | None:
-    ordered = sorted(values)
-    return ordered[max(0, math.ceil(share * len(ordered)) - 1)] if ordered else None

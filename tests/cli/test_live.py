@@ -114,10 +114,23 @@ def test_it_keeps_series_current_and_says_so(live: Live, tidemark: Run, status: 
     assert ingester["alive"]
     assert ingester["figures"]["series"] == 2
     assert ingester["figures"]["connections"] == 1
+    assert 0 < ingester["figures"]["api_p50"] <= ingester["figures"]["api_p99"]
+    assert 0 < ingester["figures"]["weight_most"] < 1
+    until(lambda: status()["processes"][0]["figures"].get("uptime"), "the streams carry data")
+    targets = {one["key"]: one for one in status()["targets"]}
+    for known in ("api_latency", "stream_uptime", "weight", "stored_within", "missing"):
+        assert targets[known]["measured"] is not None, known
+        assert targets[known]["met"] in {True, False}, known
+    assert targets["slippage"]["measured"] is targets["slippage"]["met"] is None, "no order, no slippage"
+    said = tidemark("status").stdout
+    assert "stream up" in said
+    assert re.search(r"slippage, mean .*< 0\.1 %.* no data yet", said)
 
     metrics = urllib.request.urlopen(address, timeout=10).read().decode()
     assert "tidemark_series 2.0" in metrics
     assert "tidemark_store_up 1.0" in metrics
+    assert 'tidemark_slo_target{slo="api_latency",unit="ms"} 200.0' in metrics
+    assert 'tidemark_api_latency_seconds{quantile="0.99"}' in metrics
     assert float(re.search(r"^tidemark_frames_total (\S+)", metrics, re.MULTILINE)[1]) > 0
 
     watched = tidemark("watch", "solusdt", "--interval", "1m", "--json")

@@ -13,6 +13,7 @@ from rich.console import Console
 from pipeline.cli.live_view import line, live_view
 from pipeline.cli.overview import Overview, Overviews
 from pipeline.cli.start_view import PlainStart, RichStart
+from pipeline.store.goals import GOALS, Target
 from pipeline.store.prepare import prepare
 from pipeline.supervisor import State, Status
 from schemas.accounts import Snapshot
@@ -69,6 +70,7 @@ FULL = Overview(
     taken=1,
     positions=[POSITION],
     account=ACCOUNT,
+    targets=[Target(GOALS[0], 41.25), Target(GOALS[1], 99.5), Target(GOALS[4], None)],
 )
 SERVICES = [
     Status("ingester", State.RUNNING, 12, 0, Path("ingester.log")),
@@ -94,6 +96,7 @@ def shown(seen: Overview, *news: str) -> str:
         "BTCUSDT  short      0.14  71,000.7       -1.50  71,065.7",
         "9,995.53 USDT",
         "-0.04 %",
+        "targets api latency 41.25 ms (< 200 ms)   stream uptime 99.5 % (> 99.9 %)   slippage no data yet (< 0.1 %)",
         "ingester running",
         "flows restarting (3 restarts)",
         "executor: WARNING something",
@@ -168,3 +171,11 @@ def test_an_overview_holds_what_is_open_and_the_newest_snapshot(db: Database[Any
     assert [one.symbol for one in seen.positions] == ["BTCUSDT"]
     assert seen.account is not None
     assert seen.account.equity == Decimal("9995.53")
+    assert [one.goal.key for one in seen.targets] == [one.key for one in GOALS]
+
+
+def test_the_targets_are_looked_up_now_and_then(db: Database[Any]) -> None:
+    prepare(db)
+    overviews = Overviews(db, "sim")
+    first = overviews.look().targets
+    assert overviews.look().targets is first

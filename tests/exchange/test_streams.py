@@ -3,6 +3,7 @@
 import asyncio
 import json
 import random
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from http import HTTPStatus
@@ -166,6 +167,18 @@ async def test_a_broken_connection_is_told_and_made_anew(exchange, feeds):
     await exchange.sockets[0].close(1001)
     await heard.until(lambda: heard.count("up") == 2)
     assert [what for what, _, _ in heard.story] == ["up", "down", "up"]
+
+
+async def test_a_broken_connection_costs_uptime_from_its_last_data_on(exchange, feeds):
+    began = time.monotonic()
+    feed, heard, _ = feeds(replace(FAST, silence=0.3))
+    assert feed.figures() == {}, "nothing is claimed before there was data"
+    await heard.until(lambda: heard.count("up"))
+    assert feed.figures()["uptime"] == 1
+    await heard.until(lambda: heard.count("up") == 2)
+    told, lasted = feed.figures(), time.monotonic() - began
+    assert 0 < told["uptime"] <= 1 - 0.3 / lasted
+    assert told["uptime_day"] == pytest.approx(told["uptime"], abs=1e-3)
 
 
 async def test_a_refused_stream_is_named_with_the_reason(exchange, feeds):

@@ -1,5 +1,6 @@
 """What the ingester says of itself: falling behind is said once, the dead make room, gauges tell the truth."""
 
+import math
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -58,3 +59,28 @@ async def test_a_new_process_takes_the_place_of_a_dead_one_and_of_no_other(vital
     await heartbeat.succeed()
     left = {one["_id"].partition(":")[2] for one in db["control"].find({"kind": "heartbeat"})}
     assert left == {"stand-by", "other share", "other role"}
+
+
+async def test_how_the_exchange_serves_us_is_in_the_heartbeat_and_the_metrics(db, async_db):
+    prepare(db)
+    figures, told = Figures(), {}
+    heartbeat = Heartbeat(async_db, "ingester", "1/1")
+    pulse = Pulse(Core(lambda *_: (), window_size=10), FeedCounters(), figures, heartbeat, exchange=lambda: told)
+
+    def sample(name, **labels):
+        return figures.registry.get_sample_value(name, labels)
+
+    await pulse.beat(0)
+    assert sample("tidemark_api_latency_seconds", quantile="0.99") is None, "nothing was measured yet"
+    assert sample("tidemark_stream_uptime_ratio", since="day") is None
+    assert math.isnan(sample("tidemark_request_weight_ratio"))
+    assert not {"api_p99", "uptime_day", "weight_most"} & set(db["control"].find_one({"kind": "heartbeat"})["figures"])
+
+    told |= {"api_p50": 0.05, "api_p99": 0.15, "uptime": 0.5, "uptime_day": 0.75, "weight_most": 0.25}
+    await pulse.beat(0)
+    assert db["control"].find_one({"kind": "heartbeat"})["figures"].items() >= told.items()
+    assert sample("tidemark_api_latency_seconds", quantile="0.5") == 0.05
+    assert sample("tidemark_api_latency_seconds", quantile="0.99") == 0.15
+    assert sample("tidemark_stream_uptime_ratio", since="start") == 0.5
+    assert sample("tidemark_stream_uptime_ratio", since="day") == 0.75
+    assert sample("tidemark_request_weight_ratio") == 0.25

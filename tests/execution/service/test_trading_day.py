@@ -31,7 +31,7 @@ async def quiet(house: Any) -> None:
 
 
 async def test_trial_entry_and_add_and_the_stop_moves_with_each(house: Any) -> None:
-    async with house.executor():
+    async with house.executor() as executor:
         trial = await house.verdict(house.say("trial"))
         price = Decimal(str(trial.price))
         assert trial.verdict == "taken"
@@ -68,6 +68,11 @@ async def test_trial_entry_and_add_and_the_stop_moves_with_each(house: Any) -> N
         ]
         await house.until(lambda: all(one.fee for one in house.orders() if one.filled))
         assert house.orders(leg="exit")[0].realized != 0
+        figures = executor.figures()
+        assert figures["acts"] == 1
+        assert figures["comparisons"] >= 1
+        assert 0 < figures["api_p50"] <= figures["api_p99"]
+        assert 0 < figures["weight_most"] < 1
 
 
 async def test_signal_only_sizes_and_writes_the_decision_and_sends_nothing(house: Any) -> None:

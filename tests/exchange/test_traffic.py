@@ -1,0 +1,96 @@
+"""What is measured of the exchange's REST interface: latencies and weight, of the last hour, and nothing invented."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from pipeline.exchange.environments import Environment
+from pipeline.exchange.errors import ExchangeError, RefusedError, UnknownOutcomeError, UnreachableError
+from pipeline.exchange.rest import RestClient
+from pipeline.exchange.traffic import REMEMBERED, Traffic
+
+
+class Watch:
+    """A clock that goes on when told to."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def watch() -> Watch:
+    return Watch()
+
+
+def asked(traffic: Traffic, watch: Watch, *seconds: float, error: Exception | None = None) -> None:
+    for one in seconds:
+        try:
+            with traffic.timed():
+                watch.now += one
+                if error is not None:
+                    raise error
+        except ExchangeError:
+            pass
+
+
+def test_before_anything_was_asked_there_are_no_figures(watch: Watch) -> None:
+    assert Traffic(2400, watch).figures() == {}
+
+
+def test_quantiles_of_what_was_asked_in_the_last_hour(watch: Watch) -> None:
+    traffic = Traffic(2400, watch)
+    asked(traffic, watch, 1800.0)
+    watch.now += REMEMBERED / 2
+    asked(traffic, watch, *[0.1] * 98, 0.3, 0.5)
+    assert traffic.figures()["api_p99"] == pytest.approx(0.5), "what took half an hour is still among them"
+    watch.now += REMEMBERED / 2
+    assert traffic.figures() == {"api_p50": pytest.approx(0.1), "api_p99": pytest.approx(0.3)}
+    watch.now += REMEMBERED / 2
+    assert traffic.figures() == {}
+
+
+@pytest.mark.parametrize(
+    ("error", "counted"), [(UnknownOutcomeError("no answer"), True), (UnreachableError("no connection"), False)]
+)
+def test_no_answer_counts_for_as_long_as_it_was_waited_for_and_no_connection_not_at_all(
+    watch: Watch, error: ExchangeError, *, counted: bool
+) -> None:
+    traffic = Traffic(2400, watch)
+    asked(traffic, watch, 10.0, error=error)
+    assert traffic.figures() == ({"api_p50": 10.0, "api_p99": 10.0} if counted else {})
+
+
+def test_the_fullest_minute_of_the_last_hour(watch: Watch) -> None:
+    traffic = Traffic(2400, watch)
+    for used in (240, 1200, 12):
+        traffic.counted(used)
+        watch.now += 60
+    assert traffic.figures() == {"weight_most": 0.5}
+    watch.now += REMEMBERED - 90
+    assert traffic.figures() == {"weight_most": 0.005}
+
+
+def test_a_client_measures_what_it_sends_refused_or_not(place: Environment, exchange: Any, reply: Any) -> None:
+    refusal = reply(b'{"code":-1121,"msg":"Invalid symbol."}', status=400)
+    exchange.script = [reply(b"[]", headers={"X-MBX-USED-WEIGHT-1M": "600"}, drip=0.03), refusal]
+    with RestClient(place) as client:
+        client.get("/fapi/v1/klines")
+        with pytest.raises(RefusedError):
+            client.get("/fapi/v1/klines")
+        told = client.traffic.figures()
+    assert told["weight_most"] == 600 / place.weight_limit
+    assert 0 < told["api_p50"] <= told["api_p99"]
+    assert told["api_p99"] >= 0.03, "until its last byte"
+
+
+def test_a_client_without_a_connection_has_no_latency(place: Environment) -> None:
+    with (
+        RestClient(replace(place, rest_url="http://127.0.0.1:9", retries=0)) as client,
+        pytest.raises(UnreachableError),
+    ):
+        client.get("/fapi/v1/time")
+    assert client.traffic.figures() == {}

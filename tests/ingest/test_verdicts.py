@@ -1,0 +1,60 @@
+"""The targets as metrics: what was measured has samples, what was not has none, and a database that is away takes
+nothing back."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+
+from pipeline.exchange.environments import SIM
+from pipeline.ingest.figures import Figures
+from pipeline.ingest.verdicts import Verdicts
+from pipeline.store.goals import GOALS, Target
+from pipeline.store.prepare import prepare
+
+
+def sample(figures: Figures, name: str, **labels: str) -> float | None:
+    return figures.registry.get_sample_value(name, labels)
+
+
+def test_each_target_has_its_limit_and_what_was_measured_its_figure(db):
+    prepare(db)
+    now = datetime.now(UTC)
+    known = {"kind": "heartbeat", "role": "ingester", "host": "h", "pid": 1, "detail": "1/1", "started_at": now}
+    db["control"].insert_one(
+        known | {"_id": "heartbeat:a", "at": now, "figures": {"api_p99": 0.25, "weight_most": 0.7}}
+    )
+    figures = Figures()
+    Verdicts(db, replace(SIM, weight_buffer=0.75), figures).look()
+    assert sample(figures, "tidemark_slo_target", slo="weight", unit="%") == 75
+    assert sample(figures, "tidemark_slo", slo="weight", unit="%") == pytest.approx(70)
+    assert sample(figures, "tidemark_slo_met", slo="weight") == 1
+    assert sample(figures, "tidemark_slo", slo="api_latency", unit="ms") == 250
+    assert sample(figures, "tidemark_slo_met", slo="api_latency") == 0
+    assert sample(figures, "tidemark_slo_target", slo="slippage", unit="%") == 0.1
+    assert sample(figures, "tidemark_slo", slo="slippage", unit="%") is None
+    assert sample(figures, "tidemark_slo_met", slo="slippage") is None
+
+
+def test_what_is_not_known_any_more_has_no_sample():
+    figures = Figures()
+    for value in (10.0, None, None, 20.0):
+        figures.judged([Target(goal, value) for goal in GOALS])
+        for goal in GOALS:
+            assert sample(figures, "tidemark_slo", slo=goal.key, unit=goal.unit) == value
+            assert (sample(figures, "tidemark_slo_met", slo=goal.key) is None) == (value is None)
+
+
+def test_a_database_that_is_away_takes_nothing_back(db, unreachable):
+    figures = Figures()
+    figures.judged([Target(GOALS[0], 10.0)])
+    Verdicts(unreachable, SIM, figures).look()
+    assert sample(figures, "tidemark_slo", slo=GOALS[0].key, unit=GOALS[0].unit) == 10
+
+
+@pytest.fixture
+def unreachable():
+    from pymongo import MongoClient  # noqa: PLC0415
+
+    with MongoClient("mongodb://127.0.0.1:9/?serverSelectionTimeoutMS=100") as client:
+        yield client["nowhere"]
