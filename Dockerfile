@@ -1,11 +1,11 @@
 # The one image of every Tidemark service: the dependencies exactly as constraints.txt pins them by hash, and the program.
 #
-#     docker build --tag tidemark .
+#     docker build --tag tidemark:0.1.0 .
 #
 # PYTHON_IMAGE may name the same image by its digest, so that a later build is of the same base:
-#     docker build --build-arg PYTHON_IMAGE=python@sha256:... --tag tidemark .
+#     docker build --build-arg PYTHON_IMAGE=python:3.11.15-slim-bookworm@sha256:... --tag tidemark:0.1.0 .
 
-ARG PYTHON_IMAGE=python:3.11-slim-bookworm
+ARG PYTHON_IMAGE=python:3.11.15-slim-bookworm
 
 FROM ${PYTHON_IMAGE} AS build
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PYTHONDONTWRITEBYTECODE=1

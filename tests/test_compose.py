@@ -73,8 +73,10 @@ def composed(**values: str) -> dict[str, Any]:
 
 
 COMPOSE = composed()
+OPERATIONS = (ROOT / "docs" / "operations.md").read_text()
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
-OURS = [name for name, service in SERVICES.items() if service.get("image") == "tidemark:latest"]
+VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+OURS = [name for name, service in SERVICES.items() if service.get("image") == f"tidemark:{VERSION}"]
 
 
 def variables() -> dict[str, str]:
@@ -162,6 +164,14 @@ def instructions() -> list[tuple[str, str]]:
     text = re.sub(r"\\\n", " ", (ROOT / "Dockerfile").read_text())
     lines = [line for line in text.splitlines() if line and not line.startswith("#")]
     return [(line.partition(" ")[0], line.partition(" ")[2]) for line in lines]
+
+
+def test_every_image_is_an_exact_version() -> None:
+    base = next(said.partition("=")[2] for verb, said in instructions() if verb == "ARG")
+    named = {service["image"] for service in SERVICES.values()} | {base}
+    assert [name for name in named if not re.fullmatch(r"[\w/]+:v?\d+(\.\d+){1,2}(-[a-z-]+)?", name)] == []
+    assert not [name for name in named if re.fullmatch(r"(mongo|python|prom/prometheus):v?\d+\.\d+(-.*)?", name)]
+    assert {base, SERVICES["mongo"]["image"]} <= set(re.findall(r"[a-z]+:[\w.-]+", OPERATIONS)), "the page pins these"
 
 
 def test_the_image_has_what_is_pinned_and_nothing_of_the_developers() -> None:
