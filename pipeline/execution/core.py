@@ -260,9 +260,10 @@ class Core:
     def _verdict(self, verdict: WriteVerdict) -> None:
         self._waiting.pop(verdict.signal_id, None)
         self._decided[verdict.signal_id] = None
-        refused = self._refused.pop(verdict.signal_id, None)
-        if refused is not None and verdict.verdict != "taken":  # the journal may have it all the same
-            self._ledger.emit(JournalOrder(replace(refused, state="abandoned"), "executor", verdict.reason))
+        for refused in [one for one in self._refused.values() if one.signal == verdict.signal_id]:
+            del self._refused[refused.id]
+            if refused.id not in verdict.orders:  # the journal may have it all the same
+                self._ledger.emit(JournalOrder(replace(refused, state="abandoned"), "executor", verdict.reason))
         if len(self._decided) > _REMEMBERED:
             del self._decided[next(iter(self._decided))]
         self._ledger.emit(verdict)
@@ -305,7 +306,7 @@ class Core:
         self._ledger.warn("the journal refused an order", f"{order.id} ({order.leg} {order.symbol}): {event.reason}")
         if order.leg in ENTERING or order.leg == "exit":
             self._ledger.forget(order)
-            self._refused[f"{order.signal}"] = order
+            self._refused[order.id] = order
             self._ledger.hold(order.symbol, "decide", now + _DECIDE_AGAIN)
             return
         self._ledger.unjournaled.discard(order.id)

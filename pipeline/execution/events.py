@@ -12,6 +12,7 @@ from pipeline.execution.records import (
     BreakerView,
     By,
     Mode,
+    OrderRecord,
     OrderTold,
     PositionTold,
     SignalView,
@@ -37,11 +38,13 @@ class IntentJournaled:
 
 @dataclass(frozen=True, slots=True)
 class IntentRefused:
-    """The journal did not take the intent. `exists`: an order of that id is there already, so it must not be sent."""
+    """The journal did not take the intent. `exists`: an order of that id is there already, so it must not be sent;
+    `known` is that order."""
 
     order_id: str
     exists: bool
     reason: str
+    known: OrderRecord | None = None
 
 
 @dataclass(frozen=True, slots=True)

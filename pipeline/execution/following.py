@@ -232,25 +232,24 @@ class Follower:
     def _streamed(self, order: OrderRecord, at: int) -> None:
         """The stream has come to a fill that something else told first, and it tells the position before the fill."""
         position = self._ledger.position(order.symbol)
-        if position.entered_at == at + 1:
-            self._ledger.put(replace(position, entered_at=at))
-        if position.reduced_at == at + 1:
-            self._ledger.put(replace(position, reduced_at=at))
+        if position.unheard_at == at:
+            self._ledger.put(replace(position, unheard_at=-1))
 
     def _filled(self, order: OrderRecord, at: int, by: By, now: int) -> None:
         """From now on the quantity is known again once it is told as it was after the fill. An order may be filled in
         parts within one millisecond: what the stream says of that millisecond may be the position between two of them,
         until the stream has told the fill itself."""
         position = self._ledger.position(order.symbol)
-        known_at = at if by == "stream" else at + 1
+        if by != "stream":
+            position = replace(position, unheard_at=max(position.unheard_at, at))
         if order.leg not in ENTERING:
-            self._ledger.put(replace(position, reduced_at=max(position.reduced_at, known_at)))
+            self._ledger.put(replace(position, reduced_at=max(position.reduced_at, at)))
             return
         if at > position.as_of or position.quantity:
             position = _planned(position, order, now)
         if position.settled:
             self._ledger.hold(order.symbol, "position", now + self._ledger.policy.ask_first)  # the stream tells it too
-        self._ledger.put(replace(position, entered_at=max(position.entered_at, known_at)))
+        self._ledger.put(replace(position, entered_at=max(position.entered_at, at)))
         self._check_slippage(order, now)
 
     def _check_slippage(self, order: OrderRecord, now: int) -> None:

@@ -165,7 +165,7 @@ class Ledger:
         """What the journal has."""
         self.orders.update((one.id, one) for one in orders)
         for one in positions:
-            loaded = replace(one, as_of=0, entered_at=0, reduced_at=0)
+            loaded = replace(one, as_of=0, entered_at=0, reduced_at=0, unheard_at=-1)
             self.positions[one.symbol] = self._journaled[one.symbol] = loaded
         self.touched.update(self.symbols())
 
@@ -200,6 +200,10 @@ def _occupies(order: OrderRecord) -> bool:
 
 
 _durable: Final = attrgetter(
-    *(each.name for each in fields(PositionRecord) if each.name not in {"as_of", "entered_at", "reduced_at"})
+    *(
+        each.name
+        for each in fields(PositionRecord)
+        if each.name not in {"as_of", "entered_at", "reduced_at", "unheard_at"}
+    )
 )
 """What of a position is worth a write: not when the exchange said it."""

@@ -137,7 +137,16 @@ class Performer:
         if is_new:
             self.tell(IntentJournaled(order.id))
         else:
-            self.tell(IntentRefused(order.id, exists=True, reason="an order of that id is in the journal"))
+            await self._already_there(order.id)
+
+    async def _already_there(self, order_id: str) -> None:
+        try:
+            found = await self.in_thread(_bounded, self.stores.journal.get, order_id)
+        except PyMongoError as error:
+            self.tell(IntentRefused(order_id, exists=False, reason=str(error)[:200]))
+            return
+        known = None if found is None else documents.order_record(found)
+        self.tell(IntentRefused(order_id, exists=True, reason="an order of that id is in the journal", known=known))
 
     async def _write(self, write: Callable[..., None], *arguments: Any) -> None:
         """Durable when it returns; or put behind what is not written yet either, so that nothing overtakes anything

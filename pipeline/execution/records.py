@@ -151,11 +151,13 @@ class PositionRecord:
     as_of: int = 0
     entered_at: int = 0
     reduced_at: int = 0
+    unheard_at: int = -1
+    """A fill that something else told before the stream."""
 
     @property
     def settled(self) -> bool:
         """Whether the exchange told the quantity after every fill that we know of."""
-        return self.as_of >= max(self.entered_at, self.reduced_at)
+        return self.as_of >= max(self.entered_at, self.reduced_at) and self.as_of > self.unheard_at
 
     @property
     def exposed(self) -> bool:

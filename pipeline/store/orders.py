@@ -37,11 +37,13 @@ class OrderJournal:
         self._environment = environment
 
     def intend(self, order: Order) -> bool:
-        """Write a new order down. False where it is written already: the same decision has the same id."""
+        """Write a new order down. False where it is written already: the same decision has the same id. What this very
+        term wrote, and was not told that it had, does not count: nothing was sent on it, so it is written anew."""
         try:
             self._orders.insert_one(order.to_mongo())
         except DuplicateKeyError:
-            return False
+            unanswered = {"_id": order.id, "fence": order.fence, "state": "intended", "history.1": {"$exists": False}}
+            return self._orders.replace_one(unanswered, order.to_mongo()).matched_count == 1
         return True
 
     def append(self, order: Order, step: Transition, changes: Mapping[str, Any]) -> None:

@@ -255,6 +255,7 @@ class Schedule:
     def start(self, now: int) -> None:
         """A new process: the journal is read, the switches are told, then time begins."""
         journal = self.journal
+        self.unanswered: set[str] = set()
         unsettled = [one for one in journal.orders.values() if one.unsettled]
         positions = journal.positions.values()
         self.core = Core(POLICY, now, mode="auto-execute", orders=unsettled, positions=positions)
@@ -318,6 +319,7 @@ class Schedule:
                 self.intent(order, now)
             case JournalOrder(order):
                 self.journal.orders[order.id] = order
+                self.unanswered.discard(order.id)
                 self.check_abandoned(order)
             case JournalPosition(position):
                 self.check_stop(self.journal.positions.get(position.symbol), position)
@@ -357,12 +359,16 @@ class Schedule:
 
     def intent(self, order: OrderRecord, now: int) -> None:
         when = now + (self.random.randrange(4_000) if self.troubled(self.faults.slow_journal, now) else 2)
-        if order.id in self.journal.orders:
+        if order.id in self.journal.orders and order.id not in self.unanswered:
             self.back(ev.IntentRefused(order.id, exists=True, reason="duplicate"), when)
         elif self.troubled(self.faults.journal_refuses, now):
+            if self.random.random() < 0.5:
+                self.journal.orders[order.id] = order
+                self.unanswered.add(order.id)
             self.back(ev.IntentRefused(order.id, exists=False, reason="no server"), when)
         else:
             self.journal.orders[order.id] = order
+            self.unanswered.discard(order.id)
             self.back(ev.IntentJournaled(order.id), when)
             if self.troubled(self.faults.repeat, now):
                 self.back(ev.IntentJournaled(order.id), when + 5)

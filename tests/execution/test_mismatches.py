@@ -39,6 +39,8 @@ def crashed(leg="entry"):
         life(ev.SignalSeen(signal()))
         return life.order("entry")
     life.protected()
+    if leg == "exit":
+        life.sent(name="s2", kind="exit")
     if leg == "flatten":
         life(ev.HaltSeen(halted=True, flatten=True))
     return life.order(leg)
@@ -233,6 +235,37 @@ def test_a_quantity_older_than_the_last_fill_is_asked_for():
     assert not driver.got(QueryPositions)
 
 
+def test_a_position_told_between_two_parts_of_a_fill_is_not_taken_for_its_end():
+    """All parts of a market order may carry one millisecond, and the answer may come before the stream."""
+    driver = Driver()
+    driver.protected()
+    close = driver.sent(name="s2", kind="exit")
+    filled = driver.told(close, "filled", close.quantity)
+    driver(ev.OrderSeen(filled, "answer"), 1)
+    for left in (close.quantity / 2, Decimal(0)):
+        driver(ev.PositionsSeen((PositionTold(SYMBOL, left, PRICE),), filled.at, "stream"), 1)
+        assert not driver.got(JournalIntent)
+        assert not driver.position().settled
+    driver(ev.OrderSeen(filled, "stream"), 1)
+    assert driver.position().settled
+    assert driver.one(Cancel).order.leg == "stop"
+
+
+@pytest.mark.parametrize("left", [0, 1])
+def test_where_the_stream_never_tells_the_fill_the_position_is_asked_for(left):
+    driver = Driver()
+    driver.protected()
+    close = driver.sent(name="s2", kind="exit")
+    filled = driver.told(close, "filled", close.quantity)
+    driver(ev.OrderSeen(filled, "answer"), 1)
+    driver(ev.PositionsSeen((PositionTold(SYMBOL, Decimal(left), PRICE),), filled.at, "stream"), 1)
+    driver.wait(SECOND)
+    assert driver.got(QueryPositions)
+    driver.holds(left, by="query")
+    assert driver.position().settled
+    assert [one.order.leg for one in driver.got(JournalIntent)] == ["flatten"] * left
+
+
 def test_equity_is_what_the_exchange_says():
     driver = Driver()
     driver(ev.AccountSeen(replace(ACCOUNT, equity=Decimal(5_000), day_start=Decimal(5_000), at=driver.now)))
@@ -285,10 +318,12 @@ def test_a_stop_under_way_is_sent_again_after_a_restart_if_it_is_not_there(state
     assert driver.one(Place).order.id == stop.id
 
 
+@pytest.mark.parametrize(("leg", "closing"), [("flatten", "halt with flatten"), ("exit", "signal s1"), ("exit", None)])
 @pytest.mark.parametrize("state", ["intended", "sent", "unknown"])
-def test_a_close_under_way_is_proven_absent_after_a_restart_before_there_is_another(state):
-    close = replace(crashed("flatten"), state=state)
-    stop, held = crashed("stop"), replace(position(), closing="halt with flatten")
+def test_a_close_under_way_is_proven_absent_after_a_restart_before_there_is_another(state, leg, closing):
+    """Also where the process died between the intent of an exit and the note on its position."""
+    close = replace(crashed(leg), state=state)
+    stop, held = crashed("stop"), replace(position(), closing=closing)
     driver = Driver(ready=False, orders=[stop, close], positions=[held])
     driver.snapshot([driver.told(stop)], held.quantity)
     driver.wait(20 * SECOND, 500)

@@ -87,6 +87,40 @@ def test_an_intent_that_exists_already_is_not_sent():
     assert driver.wait(2 * SECOND) == []
 
 
+def test_what_another_term_has_journaled_meanwhile_is_gone_on_with():
+    """Its process slept between the intent and the request, or was overtaken there."""
+    driver = Driver()
+    driver(ev.SignalSeen(signal()))
+    order = driver.one(JournalIntent).order
+    driver(ev.IntentRefused(order.id, exists=True, reason="duplicate key", known=order))
+    assert (driver.verdict().verdict, driver.verdict().orders) == ("taken", (order.id,))
+    driver.wait(GONE + 5 * SECOND)
+    assert driver.got(Query)
+    driver(ev.OrderNotFound(order.id, driver.now))
+    driver.wait(5 * SECOND)
+    driver(ev.FillsSeen(SYMBOL, (), T - SECOND, driver.now))
+    driver.holds(0, by="query")
+    assert driver.state("entry") == "abandoned"
+    assert not any(isinstance(one, Place) for one in driver.all)
+
+
+@pytest.mark.parametrize(
+    ("event", "says"), [(None, "after it stopped being fresh"), (ev.HaltSeen(True, False), "halted")]
+)
+def test_an_intent_that_the_journal_may_have_is_given_up_there_when_its_signal_is(event, says):
+    driver = Driver()
+    driver(ev.SignalSeen(signal()))
+    order = driver.one(JournalIntent).order
+    driver(ev.IntentRefused(order.id, exists=False, reason="no answer"))
+    if event:
+        driver(event)
+    driver(ev.SignalSeen(signal()), 2 * SECOND if event else 61 * SECOND)
+    given_up = driver.one(JournalOrder)
+    assert (given_up.order.id, given_up.order.state) == (order.id, "abandoned")
+    assert says in given_up.detail
+    assert driver.verdict().reason == given_up.detail
+
+
 def test_without_the_journal_an_entry_is_not_sent_and_its_signal_is_decided_again_while_fresh():
     driver = Driver()
     driver(ev.SignalSeen(signal()))

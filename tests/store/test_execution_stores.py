@@ -54,7 +54,7 @@ def signal(name: str = "sig", exchange: str = "sim", **fields: Any) -> Signal:
 def test_an_intent_is_written_once_and_its_life_appended(prepared: Db) -> None:
     journal = OrderJournal(prepared, "sim")
     assert journal.intend(order())
-    assert not journal.intend(order(symbol="ETHUSDT"))
+    assert not journal.intend(order(symbol="ETHUSDT", fence=2)), "of another term"
     step = Transition(state="sent", at=NOW + timedelta(seconds=1), by="executor")
     journal.append(order(), step, {"attempts": 1})
     step = Transition(state="filled", at=NOW + timedelta(seconds=2), by="answer", detail="at once")
@@ -70,6 +70,19 @@ def test_an_intent_is_written_once_and_its_life_appended(prepared: Db) -> None:
     learnt = journal.get("tm-e-1")
     assert learnt == found.model_copy(update={"fee": Decimal("0.02"), "realized": Decimal(0)})
     assert journal.get("none") is None
+
+
+def test_an_intent_whose_answer_was_lost_is_written_anew_by_its_own_term(prepared: Db) -> None:
+    journal = OrderJournal(prepared, "sim")
+    for quantity in ("0.010", "0.020"):
+        assert journal.intend(order(fence=2, quantity=Decimal(quantity)))
+    found = journal.get("tm-e-1")
+    assert found is not None
+    assert (found.quantity, len(found.history)) == (Decimal("0.020"), 1)
+    assert not journal.intend(order(fence=1))
+    assert not journal.intend(order(fence=3))
+    journal.append(order(fence=2), Transition(state="sent", at=NOW + timedelta(seconds=1), by="executor"), {})
+    assert not journal.intend(order(fence=2)), "it may have left"
 
 
 def test_an_order_sent_without_its_intent_is_written_with_its_next_state(prepared: Db) -> None:
