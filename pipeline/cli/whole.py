@@ -36,7 +36,7 @@ from pipeline.store.launch import LOOPBACK
 from pipeline.store.lease import LeaseStore
 from pipeline.store.prepare import prepare
 from pipeline.store.returns import ReturnStore
-from pipeline.store.session import running
+from pipeline.store.session import kept_up
 from pipeline.store.symbols import SymbolStore
 from pipeline.supervisor import Supervisor
 from pipeline.timeline import SECOND
@@ -115,7 +115,7 @@ def start(whole: Whole, steps: Sequence[Step]) -> None:
 
 def start_database(whole: Whole) -> str:
     """The database that the settings name, or the embedded one."""
-    uri = whole.ends.enter_context(running(whole.settings))
+    uri = whole.ends.enter_context(kept_up(whole.settings))
     client = whole.ends.enter_context(connect.client(uri))
     connect.require(client, uri)
     whole.db = client[whole.settings.database]

@@ -79,6 +79,15 @@ class Server:
                 raise
         return self.uri
 
+    def revive(self) -> bool:
+        """Start the server again if it has died while this process uses it; returns whether it had. It comes back where
+        it was: those who use it know no other port."""
+        if launch.find_process(self._folder) is not None:
+            return False
+        self._wanted_port = self._preferred_port()
+        self.ensure()
+        return True
+
     def keep(self) -> None:
         """Let the server stay when its last user leaves, until `stop`."""
         self._folder.remember(replace(self._folder.remembered(), kept=True))

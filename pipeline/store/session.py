@@ -3,16 +3,26 @@
 A process opens it once, at its start, and holds it to its end.
 """
 
+import logging
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Final
 
+import psutil
 from pymongo.database import Database
+from pymongo.errors import PyMongoError
 
+from pipeline.errors import TidemarkError
 from pipeline.settings import Settings
 from pipeline.store import connect
 from pipeline.store.connect import Document
 from pipeline.store.prepare import prepare
 from pipeline.store.server import Server
+
+log = logging.getLogger(__name__)
+
+_LOOKED_AT_EVERY: Final = 0.5
 
 
 def embedded(settings: Settings) -> Server:
@@ -28,6 +38,33 @@ def running(settings: Settings) -> Iterator[str]:
     else:
         with embedded(settings).running() as uri:
             yield uri
+
+
+@contextmanager
+def kept_up(settings: Settings) -> Iterator[str]:
+    """The same for whoever looks after other processes: an embedded server that dies meanwhile is started again."""
+    if settings.mongo_uri is not None:
+        with running(settings) as uri:
+            yield uri
+        return
+    server, leaving = embedded(settings), threading.Event()
+    with server.running() as uri:
+        upkeep = threading.Thread(target=_keep_up, args=(server, leaving), name="keep-up-database", daemon=True)
+        upkeep.start()
+        try:
+            yield uri
+        finally:
+            leaving.set()
+            upkeep.join()
+
+
+def _keep_up(server: Server, leaving: threading.Event) -> None:
+    while not leaving.wait(_LOOKED_AT_EVERY):
+        try:
+            if server.revive():
+                log.warning("the database had died and was started again")
+        except (TidemarkError, PyMongoError, psutil.Error, OSError) as error:
+            log.error("the database died and cannot be started again yet: %s", error)
 
 
 @contextmanager
