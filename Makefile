@@ -6,12 +6,13 @@ PIP   := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-d
 TESTS ?= tests
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev demo test drills bench bench-quick lock clean
+.PHONY: help install install-dev demo test drills soak bench bench-quick lock clean
 
 help:
 	@echo "make demo         install, then run everything on embedded defaults (Ctrl-C ends it)"
 	@echo "make test         install, lint, type-check, check the import contract, run every test"
 	@echo "make drills       kill the executor 200 times while it trades on the simulator, and compare the ledgers"
+	@echo "make soak         run the demo for half an hour under mixed faults, and compare everything (SOAK_MINUTES, SOAK_SEED)"
 	@echo "make bench        compare with the alternatives and with the limits of the machine (bench-quick: under 2 minutes)"
 	@echo "make install      only install, into $(VENV)"
 	@echo "make lock         resolve the dependencies anew into constraints.txt and constraints-dev.txt"
@@ -59,6 +60,9 @@ test: install-dev
 
 drills: install-dev
 	DRILL_KILLS=200 $(BIN)/python -m pytest -q tests/execution/service/test_kills.py -o timeout=3600
+
+soak: install-dev
+	@$(BIN)/python -m tests.soak
 
 bench: install-dev
 	@$(BIN)/python -m bench

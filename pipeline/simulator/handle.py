@@ -76,23 +76,71 @@ class Faults:
         """Take every rule out and set the clock right."""
         self._wire.call("DELETE", "/faults")
 
+    def rules(self) -> list[dict[str, Any]]:
+        """Those in force or spent, oldest first: `number`, `struck`, `fault`."""
+        found: list[dict[str, Any]] = self._wire.call("GET", "/faults")
+        return found
+
     def struck(self, number: int) -> int:
         """How often that rule has struck."""
-        rules = self._wire.call("GET", "/faults")
-        count: int = next(rule["struck"] for rule in rules if rule["number"] == number)
+        count: int = next(rule["struck"] for rule in self.rules() if rule["number"] == number)
         return count
 
 
-class Simulator:
-    """A running exchange."""
+class RunningSimulator:
+    """An exchange that somebody started and will end: `url` says where."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self._wire = _Wire(url)
+        self.faults = Faults(self._wire)
+
+    def now(self) -> int:
+        """The server's true time, whatever the skew."""
+        now: int = self._wire.call("GET", "")["now"]
+        return now
+
+    def ledger(self) -> dict[str, Any]:
+        """Everything that truly happened: `trading`, `attempts`, `requests`, `frames`."""
+        found: dict[str, Any] = self._wire.call("GET", "/ledger")
+        return found
+
+    def truth_klines(self, symbol: str, interval: str, start: int, end: int) -> list[Row]:
+        """The full candles that open in [start, end] as REST rows, untouched by any fault."""
+        rows: list[Row] = self._wire.call("GET", "/klines", symbol=symbol, interval=interval, start=start, end=end)
+        return rows
+
+    def drop_connections(self, route: str | None = None) -> int:
+        """Cut the websockets of that route, or all; how many there were."""
+        dropped: int = self._wire.call("POST", "/connections/drop", route=route)["dropped"]
+        return dropped
+
+    def freeze_connections(self, route: str | None = None) -> int:
+        """Silence the websockets without cutting them; how many there were."""
+        frozen: int = self._wire.call("POST", "/connections/freeze", route=route)["frozen"]
+        return frozen
+
+    def expire_listen_keys(self) -> None:
+        """Let every listen key run out now."""
+        self._wire.call("POST", "/listen-keys/expire")
+
+    def skew_clock(self, milliseconds: int) -> None:
+        """Let the clock that it shows and checks by be wrong."""
+        self._wire.call("POST", "/clock/skew", milliseconds=milliseconds)
+
+    def forgive(self) -> None:
+        """Forget used weights and bans."""
+        self._wire.call("POST", "/limits/forgive")
+
+
+class Simulator(RunningSimulator):
+    """A running exchange that ends with whoever started it."""
 
     def __init__(self, process: "subprocess.Popen[bytes]", running: Running, complaints: IO[bytes]) -> None:
+        super().__init__(running.url)
         self._process = process
         self._complaints = complaints
-        self.url = running.url
         self.ws_url = running.ws_url
-        self._wire = _Wire(running.url)
-        self.faults = Faults(self._wire)
 
     @classmethod
     def start(cls, **chosen: Any) -> Self:
@@ -139,43 +187,6 @@ class Simulator:
     def pid(self) -> int:
         """The number of its process, to measure what it uses."""
         return self._process.pid
-
-    def now(self) -> int:
-        """The server's true time, whatever the skew."""
-        now: int = self._wire.call("GET", "")["now"]
-        return now
-
-    def ledger(self) -> dict[str, Any]:
-        """Everything that truly happened: `trading`, `attempts`, `requests`, `frames`."""
-        found: dict[str, Any] = self._wire.call("GET", "/ledger")
-        return found
-
-    def truth_klines(self, symbol: str, interval: str, start: int, end: int) -> list[Row]:
-        """The full candles that open in [start, end] as REST rows, untouched by any fault."""
-        rows: list[Row] = self._wire.call("GET", "/klines", symbol=symbol, interval=interval, start=start, end=end)
-        return rows
-
-    def drop_connections(self, route: str | None = None) -> int:
-        """Cut the websockets of that route, or all; how many there were."""
-        dropped: int = self._wire.call("POST", "/connections/drop", route=route)["dropped"]
-        return dropped
-
-    def freeze_connections(self, route: str | None = None) -> int:
-        """Silence the websockets without cutting them; how many there were."""
-        frozen: int = self._wire.call("POST", "/connections/freeze", route=route)["frozen"]
-        return frozen
-
-    def expire_listen_keys(self) -> None:
-        """Let every listen key run out now."""
-        self._wire.call("POST", "/listen-keys/expire")
-
-    def skew_clock(self, milliseconds: int) -> None:
-        """Let the clock that it shows and checks by be wrong."""
-        self._wire.call("POST", "/clock/skew", milliseconds=milliseconds)
-
-    def forgive(self) -> None:
-        """Forget used weights and bans."""
-        self._wire.call("POST", "/limits/forgive")
 
     def __enter__(self) -> Self:
         return self

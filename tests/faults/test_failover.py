@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import bson
-import polars as pl
 import pytest
 
 from pipeline.errors import AttentionError, UsageError
@@ -34,11 +33,12 @@ from pipeline.store.initiate import Administrator, initiate, wanted
 from pipeline.store.prepare import prepare
 from pipeline.timeline import MINUTE, interval
 from schemas.series import SeriesKey
+from tests.truth import candle_differences
 
 SPEED = 30
 STEP = interval("1m")
 SYMBOLS = ("BTCUSDT", "ETHUSDT", "SOLUSDT")
-TOLD = ("open", "high", "low", "close", "volume", "quote_volume", "trades", "taker_buy_base", "taker_buy_quote")
+KEYS = [SeriesKey("sim", symbol, "1m") for symbol in SYMBOLS]
 LIMITS = FeedLimits(command_every=0.01, silence=3.0, first_delay=0.05, longest_delay=0.5, ack_timeout=2.0)
 PACE = Pace(flush=0.05, tend=0.02, watchlist=0.2, progress=0.2, clock=1.0)
 PATIENCE = Patience(grace=4_000, retries=(2_000, 4_000), silence=2 * MINUTE)
@@ -110,7 +110,7 @@ async def ingesting(simulator: Simulator, database: Any, uri: str):
     rest = RestClient(at(SIM, simulator.url), clock=fast_clock())
     rest.sync_clock()
     asynchronous = connect.async_client(uri)
-    Watchlist(database, "sim").watch([SeriesKey("sim", symbol, "1m") for symbol in SYMBOLS], datetime.now(UTC))
+    Watchlist(database, "sim").watch(KEYS, datetime.now(UTC))
     ingester = Ingester(
         Market(rest), database, asynchronous[database.name], compute=LiveIndicators(), window=WINDOW,
         decimals=lambda _: 8, backfill=lambda _: None, pace=PACE, patience=PATIENCE, feed_limits=LIMITS,
@@ -131,14 +131,7 @@ async def ingesting(simulator: Simulator, database: Any, uri: str):
 
 def difference(simulator: Simulator, store: CandleStore, since: int, until: int) -> str | None:
     """The first closed candle of the exchange's ledger that is not stored as it was."""
-    for symbol in SYMBOLS:
-        table = store.load(SeriesKey("sim", symbol, "1m"), since, until).filter(pl.col("closed"))
-        stored = dict(zip(table["t"].cast(pl.Int64).to_list(), table.select(TOLD).iter_rows(), strict=True))
-        for row in simulator.truth_klines(symbol, "1m", since, until):
-            truth = (*map(float, row[1:6]), float(row[7]), row[8], float(row[9]), float(row[10]))
-            if stored.get(int(row[0])) != truth:
-                return f"{symbol} {row[0]}: stored {stored.get(int(row[0]))}, truth {truth}"
-    return None
+    return next(candle_differences(simulator, store, KEYS, since, until), None)
 
 
 async def becomes_right(simulator: Simulator, store: CandleStore, since: int, until: int) -> str | None:

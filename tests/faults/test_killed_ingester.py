@@ -15,7 +15,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import polars as pl
 import psutil
 import pytest
 
@@ -39,12 +38,12 @@ from pipeline.store.prepare import prepare
 from pipeline.store.server import Server
 from pipeline.timeline import MINUTE, interval
 from schemas.series import SeriesKey
+from tests.truth import candle_differences
 
 SPEED = 30
 DATABASE = "faults"
 STEP = interval("1m")
 KEYS = tuple(SeriesKey("sim", symbol, "1m") for symbol in ("BTCUSDT", "ETHUSDT", "SOLUSDT"))
-TOLD = ("open", "high", "low", "close", "volume", "quote_volume", "trades", "taker_buy_base", "taker_buy_quote")
 LIMITS = FeedLimits(command_every=0.01, silence=3.0, first_delay=0.05, longest_delay=0.5, ack_timeout=2.0)
 PACE = Pace(
     flush=0.05, tend=0.02, watchlist=0.2, progress=0.2, clock=1.0, write_timeout=1.0, again_after=0.2, reopen_after=0.2
@@ -137,16 +136,7 @@ def process_of(server: Server) -> psutil.Process:
 def difference(place: Place, simulator: Simulator, since: int, until: int) -> str | None:
     """The first candle that is not stored as it truly was."""
     with connect.client(place.uri) as mongo:
-        store = CandleStore(mongo[DATABASE])
-        for key in KEYS:
-            rows = simulator.truth_klines(key.symbol, "1m", since, until)
-            table = store.load(key, since, until).filter(pl.col("closed"))
-            stored = dict(zip(table["t"].cast(pl.Int64).to_list(), table.select(TOLD).iter_rows(), strict=True))
-            for row in rows:
-                truth = (*map(float, row[1:6]), float(row[7]), row[8], float(row[9]), float(row[10]))
-                if stored.get(row[0]) != truth:
-                    return f"{key} candle {(row[0] - since) // MINUTE}: stored {stored.get(row[0])}, truth {truth}"
-    return None
+        return next(candle_differences(simulator, CandleStore(mongo[DATABASE]), KEYS, since, until), None)
 
 
 def becomes_right(place: Place, simulator: Simulator, since: int, until: int, seconds: float = 60.0) -> str | None:

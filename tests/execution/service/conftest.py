@@ -35,6 +35,7 @@ from pipeline.store.prepare import prepare
 from schemas.orders import Order
 from schemas.positions import Position
 from schemas.signals import Signal
+from tests.truth import naked, order_differences
 
 PATIENCE = 60.0
 SYMBOL = "BTCUSDT"
@@ -164,24 +165,10 @@ class House:
 
 def assert_journal_is_the_truth(house: House) -> None:
     """One entry a signal, journal == exchange, nothing unknown, nothing naked."""
-    ledger = house.ledger()
-    journal = {one.id: one for one in house.orders()}
-    fills: dict[str, Decimal] = {}
-    for one in ledger:
-        if one["kind"] == "Fill":
-            fills[one["client_id"]] = fills.get(one["client_id"], Decimal(0)) + Decimal(one["quantity"])
-    taken = [one["client_id"] for one in ledger if one["kind"] == "Accepted" and one["client_id"] in journal]
-    entries = [one for one in taken if journal[one].leg in {"trial", "entry", "add"}]
-    assert len(entries) == len(set(entries)), f"an entry was sent twice: {entries}"
-    for order_id, order in journal.items():
-        story = [(one.state, one.by, one.detail) for one in order.history]
-        if not order.algo:
-            assert order.filled == fills.get(order_id, Decimal(0)), f"{order_id} {order.created_at}: {story}; {fills}"
-        assert order.state not in {"intended", "sent", "unknown"}, f"{order_id}: {story}"
-    foreign = [one for one in fills if one.startswith("tm-") and one not in journal]
-    assert not foreign, f"fills that nobody journaled: {foreign}"
+    wrong = [*order_differences(house.ledger(), house.orders())]
     if house.held():
-        assert [one for one in house.stops() if one.order_type == "STOP_MARKET"], "a position without its stop"
+        wrong += naked([SYMBOL], house.stops())
+    assert not wrong, "\n".join(wrong)
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,181 @@
+"""One soak: the demo starts, its exchange misbehaves for a while, then it is quiet, and everything is compared.
+
+What it finds wrong is in the report; an exception is only for what kept it from looking.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pymongo.database import Database
+from pymongo.errors import PyMongoError
+
+from pipeline.store import connect
+from pipeline.store.control import ControlStore
+from pipeline.store.server import Server
+from pipeline.timeline import MINUTE, to_datetime
+from tests.soak.checks import Check, Judge
+from tests.soak.demo import EXECUTOR_ACTS, READY, Demo, DemoError
+from tests.soak.memory import Life, Memory
+from tests.soak.mischief import Act, Mischief, plan
+
+STARTS_WITHIN = 120.0
+AFTER_A_CLOSE = 10.0
+"""A run has at least one close, and goes on for so long after the first: a strategy speaks only at a close."""
+LOOKED_EVERY = 1.0
+SAMPLED_EVERY = 3.0
+TOLD_EVERY = 15.0
+RESET_EVERY = 20.0
+CLIENT_OPTIONS = "&serverSelectionTimeoutMS=3000"
+
+Say = Callable[[str], None]
+
+
+@dataclass
+class Report:
+    """How it went."""
+
+    seed: int
+    planned: float
+    checks: list[Check] = field(default_factory=list)
+    faults: dict[str, int] = field(default_factory=dict)
+    breakers: int = 0
+    lives: list[Life] = field(default_factory=list)
+    quiet_after: float | None = None
+    ended_within: float | None = None
+
+    @property
+    def reasons(self) -> list[str]:
+        """What is wrong; nothing if it went well."""
+        return [f"{check.name}: {one}" for check in self.checks for one in check.wrong]
+
+
+@dataclass
+class Soak:
+    """One run, in this data folder."""
+
+    home: Path
+    seed: int
+    seconds: float
+    patience: float
+    say: Say
+    memory: Memory = field(default_factory=Memory)
+    _next: dict[str, float] = field(default_factory=dict)
+
+    def run(self) -> Report:
+        """From nothing to the report."""
+        demo, report = Demo(self.home), Report(self.seed, self.seconds)
+        began = time.monotonic()
+        with demo.running():
+            exchange = demo.exchange()
+            demo.wait_for(EXECUTOR_ACTS, STARTS_WITHIN)
+            uri = Server(self.home).uri + CLIENT_OPTIONS
+            with connect.client(uri) as client, demo.account(exchange) as trading:
+                judge = Judge(exchange, trading, client["tidemark"], exchange.now())
+                mischief = Mischief(exchange, demo.kill)
+                self._misbehave(demo, mischief, judge, report)
+                mischief.end()
+                report.faults = dict(sorted(mischief.done.items()))
+                self.say("the faults are over")
+                self._settle(demo, judge, report)
+            report.checks.append(_ready(demo))
+            report.checks.append(_ended(demo, report))
+        report.lives = self.memory.lives
+        lasted = time.monotonic() - began
+        grown = list(self.memory.complaints(lasted))
+        report.checks.append(Check("memory is flat", f"{sum(one.is_long for one in report.lives)} long lives", grown))
+        return report
+
+    def _misbehave(self, demo: Demo, mischief: Mischief, judge: Judge, report: Report) -> None:
+        first_close = (MINUTE - judge.since % MINUTE) / 1000
+        report.planned = max(self.seconds, first_close + AFTER_A_CLOSE)
+        acts = plan(self.seed, report.planned, first_close)
+        self.say(f"seed {self.seed}: {len(acts)} acts in {report.planned:.0f} s")
+        began = time.monotonic()
+        while (now := time.monotonic() - began) < report.planned:
+            while acts and acts[0].seconds <= now:
+                self._perform(mischief, acts.pop(0))
+            self._look(demo, judge, report, now)
+            if self._is_due("tidied", 1.0):
+                mischief.tidy()
+            time.sleep(0.05)
+
+    def _perform(self, mischief: Mischief, act: Act) -> None:
+        mischief.perform(act)
+        if act.name != "rule":
+            self.say(act.name)
+
+    def _settle(self, demo: Demo, judge: Judge, report: Report) -> None:
+        """Look until every law holds, or patience is over; the last look counts."""
+        began = time.monotonic()
+        while True:
+            now = time.monotonic() - began
+            report.checks = judge.look()
+            if all(check.fine for check in report.checks):
+                report.quiet_after = now
+                return
+            if now > self.patience:
+                return
+            self._look(demo, judge, report, now)
+            time.sleep(LOOKED_EVERY)
+
+    def _look(self, demo: Demo, judge: Judge, report: Report, now: float) -> None:
+        if self._is_due("sampled", SAMPLED_EVERY):
+            self.memory.sample(demo.processes(), time.monotonic())
+        if self._is_due("reset", RESET_EVERY):
+            with suppress(PyMongoError):
+                report.breakers += reset_breakers(judge.database, judge.exchange.now())
+        if self._is_due("told", TOLD_EVERY):
+            with suppress(PyMongoError):
+                self.say(f"{now:4.0f} s: {progress(judge.database)}")
+
+    def _is_due(self, what: str, every: float) -> bool:
+        now = time.monotonic()
+        if now < self._next.get(what, 0.0):
+            return False
+        self._next[what] = now + every
+        return True
+
+
+def reset_breakers(database: Database[dict[str, Any]], now: int) -> int:
+    """What a person would do after reading why: let go what only a person lets go. How many there were."""
+    control = ControlStore(database, "sim")
+    tripped = [one for one in control.read().breakers.values() if one.tripped]
+    return sum(control.reset(one.name, now=to_datetime(now), reason="seen") for one in tripped)
+
+
+def progress(database: Database[dict[str, Any]]) -> str:
+    """How far it is."""
+    live = database.signals.count_documents({"source": "live"})
+    taken = database.signals.count_documents({"verdict": "taken"})
+    orders, filled = database.orders.count_documents({}), database.orders.count_documents({"state": "filled"})
+    return f"{live} live signals, {taken} taken, {orders} orders, {filled} filled"
+
+
+def _ready(demo: Demo) -> Check:
+    return _tried("the demo came up", lambda: demo.wait_for(READY, STARTS_WITHIN) and "ready")
+
+
+def _ended(demo: Demo, report: Report) -> Check:
+    def end() -> str:
+        report.ended_within = demo.interrupt()
+        return f"within {report.ended_within:.1f} s of Ctrl-C"
+
+    return _tried("no process is left", end)
+
+
+def _tried(name: str, do: Callable[[], str]) -> Check:
+    try:
+        return Check(name, do())
+    except DemoError as failure:
+        return Check(name, "", [str(failure)])
+
+
+@contextmanager
+def timed(say: Say) -> Iterator[Say]:
+    """Every line with the seconds since the beginning."""
+    began = time.monotonic()
+    yield lambda text: say(f"{time.monotonic() - began:6.1f}  {text}")

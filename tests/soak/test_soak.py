@@ -1,0 +1,104 @@
+"""The short form of the soak, and the pure parts of it: what is planned, when memory counts as growing."""
+
+import json
+import logging
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from tests.soak import tell
+from tests.soak.memory import ROLES, Life, Memory, role_of
+from tests.soak.mischief import CALLS, FRAMES, REQUESTS, VICTIMS, plan
+from tests.soak.run import Soak, timed
+
+log = logging.getLogger(__name__)
+HOUR = 3_600.0
+
+
+@pytest.mark.timeout(600)
+def test_half_a_minute_of_mixed_faults(home: Path) -> None:
+    with timed(log.info) as say:
+        report = Soak(home, seed=11, seconds=30, patience=120, say=say).run()
+    tell.store(report, home / "soak.json")
+    with (home / "soak.txt").open("w") as told:
+        tell.show(report, Console(file=told, width=160))
+    assert report.reasons == [], (home / "said.log").read_text()[-6_000:]
+    assert {f"kill {victim}" for victim in VICTIMS} <= set(report.faults), report.faults
+    assert sum(report.faults.values()) > 10
+    stored = json.loads((home / "soak.json").read_text())
+    assert {life["role"] for life in stored["lives"]} == set(ROLES)
+    assert "store == exchange" in (home / "soak.txt").read_text()
+
+
+def test_a_seed_is_a_plan() -> None:
+    assert plan(7, 300, 20) == plan(7, 300, 20) != plan(8, 300, 20)
+
+
+def test_a_long_plan_holds_every_act_and_kills_in_its_first_half_only() -> None:
+    acts = plan(3, HOUR / 2, 42.0)
+    rules = [{name: value for name, value in act.fields.items() if name != "next"} for act in acts if act.fields]
+    assert all(rule in rules for rule in (*FRAMES, *REQUESTS))
+    assert set(CALLS) <= {act.name for act in acts}
+    kills = [act for act in acts if act.name.startswith("kill ")]
+    assert {act.name for act in kills} == {f"kill {victim}" for victim in VICTIMS}
+    assert len(kills) == 12
+    assert sum(act.fields.get("kind") == "rate_limited" for act in acts) == 8
+    assert max(act.seconds for act in kills) < HOUR / 4 + 10
+    assert all(one.seconds <= other.seconds for one, other in pairwise(acts))
+
+
+@pytest.mark.parametrize("first_close", [0.1, 30.0, 59.9])
+def test_the_shortest_plan_kills_each_once(first_close: float) -> None:
+    acts = plan(5, max(30.0, first_close + 10), first_close)
+    assert sorted(act.name for act in acts if act.name.startswith("kill ")) == sorted(f"kill {one}" for one in VICTIMS)
+
+
+def life(role: str, megabytes: list[float], every: float) -> Life:
+    return Life(role, 1, [(number * every, size) for number, size in enumerate(megabytes)])
+
+
+@pytest.mark.parametrize(
+    ("made", "complaint"),
+    [
+        (life("executor", [100.0] * 600, 3), None),
+        (life("executor", [30.0] * 50 + [100.0] * 550, 3), None),
+        (life("executor", [100.0 + 5 * (number % 2) for number in range(600)], 3), None),
+        (life("executor", [100.0 + number / 20 for number in range(600)], 3), "grew from 115.0 to 125.0 MB"),
+        (life("prefect", [300.0 + number / 20 for number in range(600)], 3), None),
+        (life("executor", [100.0 + number for number in range(100)], 3), None),
+        (life("mongod", [100.0 + number for number in range(600)], 3), None),
+        (life("mongod", [100.0] * 5 + [2_000.0], 3), "took 2000 MB, more than 912"),
+    ],
+    ids=["flat", "filled at first", "noisy", "grows", "a little of much", "too short", "fills its cache", "beyond"],
+)
+def test_what_counts_as_growing(made: Life, complaint: str | None) -> None:
+    told = made.complaint()
+    assert (told is None) if complaint is None else (told is not None and complaint in told)
+
+
+def test_the_slope_is_that_of_the_straight_line() -> None:
+    assert life("executor", [100.0 + number / 10 for number in range(601)], 6).slope == pytest.approx(60.0)
+
+
+def test_a_long_run_has_to_judge_every_role() -> None:
+    assert list(Memory().complaints(lasted=60)) == []
+    assert len(list(Memory().complaints(lasted=HOUR / 2))) == len(ROLES)
+
+
+@pytest.mark.parametrize(
+    ("command", "role"),
+    [
+        ("python -m pipeline.cli live --plain --metrics-port 1", "ingester"),
+        ("python -m pipeline.cli execute", "executor"),
+        ("python -m pipeline.cli sim --port 1", "exchange"),
+        ("python -m pipeline.guard python -m pipeline.cli db stop --unused", None),
+        ("python bin/tidemark demo --plain", "demo"),
+        ("mongod --dbpath data", "mongod"),
+        ("python -m prefect server start", "prefect"),
+        ("python -m prefect.engine", None),
+    ],
+)
+def test_processes_are_known_by_their_command(command: str, role: str | None) -> None:
+    assert role_of(command.split()) == role
