@@ -1,4 +1,4 @@
-"""Indicators and strategies: a history against the bare TA-Lib calls, and one live update from window to codes."""
+"""Indicators and strategies: a history against the bare TA-Lib calls, and one live update from window to signals."""
 
 from collections.abc import Callable
 from statistics import median, quantiles
@@ -9,12 +9,17 @@ import numpy as np
 import talib
 
 from bench.table import Row, alternate, rate
-from pipeline.indicators import PERIODS, WINDOW, Floats, Integers, compute, tail
+from pipeline.indicators import PERIODS, WINDOW, Floats, Integers, compute
+from pipeline.ingest.deciding import LiveSignals
+from pipeline.ingest.indicating import LiveIndicators
 from pipeline.strategies import registry, runner
+from schemas.series import SeriesKey
 
 GROUP = "indicators and strategies"
 ALLOWED = 1.3  # times what the bare calls take
 BUDGET = 100.0  # microseconds for a live update
+KEY = SeriesKey("sim", "LIVEUSDT", "1m")
+_RUN = 100
 
 Prices = tuple[Floats, Floats, Floats]
 
@@ -80,38 +85,48 @@ def deciding(numbers: Integers, prices: Prices) -> Row:
 
 
 def updating(prices: Prices, updates: int) -> list[Row]:
-    """One frame of the open candle: indicators on the window, then every strategy's code at the open candle."""
-    strategies = [registry.get(name) for name in registry.SHIPPED]
-    keep = 1 + max(strategy.lookback for strategy in strategies)
+    """What the ingester does with a frame: the stored indicators of the window's last candle, then what every strategy
+    says of it; each candle once while it is open, and at its close."""
+    indicators, signals = LiveIndicators(), LiveSignals([registry.get(name) for name in registry.SHIPPED])
+    high, low, close = prices
+    candles = np.array([np.concatenate((close[:1], close[:-1])), high, low, close, np.ones(len(close))])
+    times: dict[str, list[float]] = {"open": [], "close": [], "indicators": [], "bare": []}
     rng = np.random.default_rng(4)
-    whole: list[float] = []
-    indicators: list[float] = []
-    calls: list[float] = []
-    closing: list[float] = []
-    for end in rng.integers(WINDOW, len(prices[0]), updates).tolist():
-        high, low, close = (price[end - WINDOW : end].copy() for price in prices)
-        first = 28_000_000 + end - WINDOW
-        closed = tail(first, high[:-1], low[:-1], close[:-1], decimals=1, keep=keep) | {"close": close[-keep - 1 : -1]}
-        begun = perf_counter()
-        before = [runner.run(strategy, closed) for strategy in strategies]
-        closing.append(perf_counter() - begun)
-        begun = perf_counter()
-        columns = tail(first, high, low, close, decimals=1, keep=keep)
-        computed = perf_counter()
-        columns["close"] = close[-keep:]
-        for strategy, codes in zip(strategies, before, strict=True):
-            runner.last_code(strategy, columns, codes)
-        ended = perf_counter()
-        bare((high[-601:], low[-601:], close[-601:]))
-        calls.append(perf_counter() - ended)
-        whole.append(ended - begun)
-        indicators.append(computed - begun)
+    for start in rng.integers(WINDOW, len(close) - _RUN, updates // _RUN).tolist():
+        series = signals(KEY, 1)
+        for end in range(start, start + _RUN):
+            first, window = 28_000_000 + end - WINDOW, candles[:, end - WINDOW : end]
+            while_open = window.copy()
+            while_open[3, -1] = low[end - 1]
+            for moment, ask, columns in (("open", series.opened, while_open), ("close", series.closed, window)):
+                begun = perf_counter()
+                stored = indicators(first, columns, 1)
+                computed = perf_counter()
+                ask(first, columns, stored)
+                ended = perf_counter()
+                if end > start:  # the first one looks back, as a start does
+                    times[moment].append(ended - begun)
+                    times["indicators"].append(computed - begun)
+            begun = perf_counter()
+            bare((high[end - 601 : end], low[end - 601 : end], close[end - 601 : end]))
+            times["bare"].append(perf_counter() - begun)
     return [
-        _microseconds("live update: window to codes, median", whole, median, at_most=BUDGET),
-        _microseconds("live update: window to codes, p99", whole, lambda times: quantiles(times, n=100)[-1]),
-        _microseconds("at a close: the codes of the closed window, median", closing, median),
-        _microseconds("live update: the indicators alone, median", indicators, median, peer=median(calls) * 1e6),
+        *(
+            _microseconds(f"{what}: window to signals, {name}", times[moment], figure, at_most=limit)
+            for moment, what in (("open", "live update of the open candle"), ("close", "live update at a close"))
+            for name, figure, limit in (("median", median, BUDGET), ("p99", _p99, None))
+        ),
+        _microseconds(
+            "live update: the stored indicators alone, median",
+            times["indicators"],
+            median,
+            peer=median(times["bare"]) * 1e6,
+        ),
     ]
+
+
+def _p99(times: list[float]) -> float:
+    return quantiles(times, n=100)[-1]
 
 
 def _microseconds(

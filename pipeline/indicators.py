@@ -177,6 +177,26 @@ def newest(
     )
 
 
+def newest_average(close: Floats, length: int, *, decimals: int) -> float:
+    """The last value of an average: what `tail` gives."""
+    if len(close) < length:
+        return math.nan
+    return float(sum(_ticks(close[-length:], decimals).tolist())) / length / 10.0**decimals
+
+
+def newest_bands(close: Floats, *, decimals: int, periods: Periods = PERIODS) -> tuple[float, float, float]:
+    """The last values of the bands, upper, middle, lower: what `tail` gives."""
+    length = periods.bollinger
+    if len(close) < length:
+        return math.nan, math.nan, math.nan
+    ticks = _ticks(close[-length:], decimals).tolist()
+    total, scale = sum(ticks), 10.0**decimals
+    spread = length * sum(tick * tick for tick in ticks) - total * total
+    half = math.sqrt(spread) * (periods.bollinger_width / length)
+    middle = float(total) / length
+    return (middle + half) / scale, middle / scale, (middle - half) / scale
+
+
 def latest(columns: Columns) -> dict[str, float]:
     """The values at the last candle."""
     return {name: float(values[-1]) for name, values in columns.items()}

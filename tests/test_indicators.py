@@ -21,6 +21,8 @@ from pipeline.indicators import (
     decimals_of,
     latest,
     newest,
+    newest_average,
+    newest_bands,
     numbers_of,
     tail,
 )
@@ -382,6 +384,11 @@ def test_live_equals_batch_with_other_periods(periods: Periods) -> None:
         window = tail(*prices, decimals=market.decimals, periods=periods)
         told = newest(*prices, decimals=market.decimals, periods=periods)
         np.testing.assert_array_equal(told, [values[-1] for values in window.values()][: len(told)])
+        assert tuple(values[-1] for values in list(window.values())[-3:]) == newest_bands(
+            close[part], decimals=market.decimals, periods=periods
+        )
+        for length in periods.sma:
+            assert window[f"sma{length}"][-1] == newest_average(close[part], length, decimals=market.decimals)
         assert same(window, ending(history, end, TAIL)) == []
 
 

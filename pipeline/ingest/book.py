@@ -126,9 +126,9 @@ class Book:
         self._probe_every = patience.silence
         self.due = 0
         self._set_due()
-        self.voice = Voice(key, decide, shows_open=shows_open)
+        self.voice = Voice(key, decide and decide(key, decimals), shows_open=shows_open)
         if len(self._window):
-            self._say(settled)
+            self._say(settled, None)
 
     # What is known
 
@@ -264,6 +264,7 @@ class Book:
         if tuple(stored) == candle[1:6]:
             return
         self._window.replace(age, candle)
+        self.voice.corrected()
         self.candles.append(CandleWrite(self.key, candle, None, authority=True, repairs=True))
 
     def _close(self, number: int, candle: Candle, *, authority: bool) -> None:
@@ -282,11 +283,11 @@ class Book:
         self._settled += 1
         self._window.append(candle)
         values = self._compute(self._first(), self._window.closed(), self._decimals)
-        self._say(candle.t)
+        self._say(candle.t, values)
         return values
 
-    def _say(self, t: int) -> None:
-        self.voice.closed(t, self._first(), self._window.closed(), self._decimals)
+    def _say(self, t: int, values: tuple[float, ...] | None) -> None:
+        self.voice.closed(t, self._first(), self._window.closed(), values)
 
     def _first(self) -> int:
         return self._settled + 1 - len(self._window)
@@ -299,8 +300,9 @@ class Book:
         if self.step.index(candle.t) != self._settled + 1:
             return None
         columns = self._window.with_open(candle)
-        self.voice.opened(candle.t, self._first(), columns, self._decimals)
-        return self._compute(self._first(), columns, self._decimals)
+        values = self._compute(self._first(), columns, self._decimals)
+        self.voice.opened(candle.t, self._first(), columns, values)
+        return values
 
     def _deadline(self, number: int) -> int:
         closed_at = self.step.open_time(number + 1)

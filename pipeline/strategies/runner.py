@@ -36,8 +36,12 @@ def last_code(strategy: Strategy, columns: Prices, before: Codes | None = None) 
     say at once that nothing happens: that is what makes an update of the open candle cheap.
     """
     may_signal = getattr(strategy, "may_signal", None)
-    if may_signal is not None and before is not None and len(before) and not may_signal(columns, before):
-        return 0
+    if may_signal is not None and before is not None and len(before):
+        try:
+            if not may_signal(columns, before):
+                return 0
+        except Exception as error:
+            raise AnswerError(strategy.name, f"failed in may_signal: {type(error).__name__}: {error}") from error
     wanted = {name: values[-strategy.lookback - 1 :] for name, values in _wanted(strategy, columns).items()}
     codes = run(strategy, wanted)
     return int(codes[-1]) if len(codes) else 0

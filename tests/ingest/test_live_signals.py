@@ -4,22 +4,17 @@ is away; what is shown of an open candle comes and goes; a correction leaves a m
 from collections.abc import Iterable
 from typing import Any, ClassVar
 
-import numpy as np
 import pytest
 from pymongo.database import Database
 from pymongo.errors import AutoReconnect
 
-from pipeline.indicators import PERIODS
 from pipeline.ingest.core import Core
-from pipeline.ingest.deciding import LiveSignals
 from pipeline.ingest.events import Answer, Candle, Shown
 from pipeline.ingest.figures import Figures
 from pipeline.ingest.flusher import Flusher
-from pipeline.ingest.indicating import LiveIndicators
 from pipeline.store.prepare import prepare
 from pipeline.store.series import SeriesStore
 from pipeline.store.signals import AsyncSignalWriter, Finding
-from pipeline.strategies.base import Codes, Prices
 from pipeline.timeline import MINUTE, Window, interval, to_datetime
 from schemas.series import SeriesKey
 
@@ -32,12 +27,24 @@ def value_of(first: int, columns: Any, decimals: int) -> tuple[float, ...]:
     return (float(first),) * 9
 
 
-def above_100(key: SeriesKey, first: int, columns: Any, decimals: int) -> tuple[Finding, ...]:
-    """Says something of every candle that closes above 100."""
-    opened = STEP.open_time(first + columns.shape[1] - 1)
-    close = float(columns[3, -1])
-    said = Finding(key, "above", "entry", "long", opened, close, 1.0, {"close": close}, "above()")
-    return (said,) if close > 100 else ()
+class Above100:
+    """Says something of every candle that closes above 100, and notes what it is told besides."""
+
+    corrections: ClassVar[list[SeriesKey]] = []
+
+    def __init__(self, key: SeriesKey, _decimals: int) -> None:
+        self.key = key
+
+    def closed(self, first: int, columns: Any, _stored: Any) -> tuple[Finding, ...]:
+        opened = STEP.open_time(first + columns.shape[1] - 1)
+        close = float(columns[3, -1])
+        said = Finding(self.key, "above", "entry", "long", opened, close, 1.0, {"close": close}, "above()")
+        return (said,) if close > 100 else ()
+
+    opened = closed
+
+    def corrected(self) -> None:
+        self.corrections.append(self.key)
 
 
 def candle(number: int, close: float, *, after: int = 30_000, closed: bool = True) -> Candle:
@@ -51,7 +58,7 @@ def at(number: int) -> int:
 
 
 def core(*, shows_open: bool = False, outbox_limit: int = 100, history: Iterable[Candle] = ()) -> Core:
-    made = Core(value_of, window_size=9, decide=above_100, shows_open=shows_open, outbox_limit=outbox_limit)
+    made = Core(value_of, window_size=9, decide=Above100, shows_open=shows_open, outbox_limit=outbox_limit)
     made.watch(KEY, settled=T - MINUTE, history=history, decimals=1)
     made.connected([KEY], T)
     return made
@@ -231,7 +238,9 @@ async def test_a_correction_is_marked_before_it_is_stored_and_has_what_follows_c
     prepare(db)
     desk = Desk(core(history=[candle(-2, 101.0), candle(-1, 102.0)]), async_db)
     await desk.flusher.flush()
+    Above100.corrections.clear()
     desk.core.answer(Answer(KEY, Window(at(-2), at(-2)), (candle(-2, 107.0),), at(0)), at(0))
+    assert Above100.corrections == [KEY]
 
     async def fails(*_: Any) -> None:
         raise AutoReconnect("gone")
@@ -248,45 +257,3 @@ async def test_a_correction_is_marked_before_it_is_stored_and_has_what_follows_c
     assert series is not None
     assert [one.confirmed for one in series.stale] == [False, True]
     assert desk.corrected == [KEY]
-
-
-# --- strategies ----------------------------------------------------------------------------------------------------
-
-
-class Every:
-    """Says something of every candle, unless its close is 13."""
-
-    name: ClassVar[str] = "every"
-    __dataclass_fields__: ClassVar[dict[str, Any]] = {}
-
-    needs = ("close",)
-    lookback = 0
-
-    def signals(self, columns: Prices) -> Codes:
-        if (columns["close"] == 13.0).any():
-            raise ZeroDivisionError("unlucky")
-        return np.full(len(columns["close"]), 2, dtype=np.int8)
-
-
-def window(close: float) -> Any:
-    return np.array([[10.0, 10.0], [20.0, 20.0], [5.0, 5.0], [10.0, close], [1.0, 1.0]])
-
-
-def test_a_strategy_that_fails_is_said_once_and_the_others_go_on(caplog: pytest.LogCaptureFixture) -> None:
-    class Other(Every):
-        name = "other"
-
-        def signals(self, columns: Prices) -> Codes:
-            return np.full(len(columns["close"]), -1, dtype=np.int8)
-
-    ask = LiveSignals([Every(), Other()])
-    assert [one.strategy for one in ask(KEY, 100, window(11.0), 1)] == ["every", "other"]
-    for _ in range(3):
-        (one,) = ask(KEY, 100, window(13.0), 1)
-        assert (one.strategy, one.kind, one.side, one.t) == ("other", "trial", "short", STEP.open_time(101))
-    assert caplog.text.count("strategy every failed") == 1
-
-
-def test_where_the_price_does_not_fit_its_decimals_nothing_is_said() -> None:
-    assert LiveSignals([Every()])(KEY, 100, window(11.05), 1) == ()
-    assert all(np.isnan(LiveIndicators(PERIODS)(100, window(11.05), 1)))
