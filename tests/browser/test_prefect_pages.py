@@ -1,11 +1,12 @@
 """What a person does on Prefect's pages with our deployments."""
 
-import re
+import contextlib
 import time
 from collections.abc import Callable
 from typing import Any
 
 from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import TimeoutError as TookTooLong
 
 LISTED = [
     ("account", "hourly", "Hourly"),
@@ -19,35 +20,56 @@ LISTED = [
     ("sweep", "every-minute", "Every minute"),
 ]
 """Flow, deployment, and its schedule where the list has room for it."""
+ENDED = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
 
-expect.set_options(timeout=60_000)
+expect.set_options(timeout=90_000)
 
 
 def until(condition: Callable[[], Any]) -> Any:
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 150
     while not (found := condition()):
         assert time.monotonic() < deadline, "it did not come true in time"
         time.sleep(0.2)
     return found
 
 
-def turn(switch: Locator, condition: Callable[[], bool]) -> None:
-    """Click until it took: the page leaves out a click while it still shows the last one's message."""
+def press(page: Page, button: Locator, method: str, path: str) -> None:
+    """Click until the page asks the server for it: a click that comes while the page draws itself anew does nothing. No
+    request has left then, so that clicking again does nothing twice."""
+    for _ in range(6):
+        with (
+            contextlib.suppress(TookTooLong),
+            page.expect_request(lambda sent: sent.method == method and path in sent.url, timeout=10_000),
+        ):
+            button.click()
+            return
+    raise AssertionError(f"no {method} {path} came of clicking")
+
+
+def reveal(button: Locator, shown: Locator) -> None:
+    """Click until that is to be seen."""
+    button.click()
     for _ in range(5):
-        switch.click()
-        deadline = time.monotonic() + 20
-        while time.monotonic() < deadline:
-            if condition():
-                return
-            time.sleep(0.2)
-    raise AssertionError("the switch did not turn")
+        with contextlib.suppress(AssertionError):
+            expect(shown).to_be_visible(timeout=20_000)
+            return
+        if button.is_visible():
+            button.click()
+    raise AssertionError("clicking showed nothing")
 
 
 def open_form(page: Page, prefect: Any) -> None:
     page.goto(prefect.page_of("backfill/on-demand"))
-    page.get_by_role("button", name="Run", exact=True).click()
+    reveal(page.get_by_role("button", name="Run", exact=True), page.get_by_text("Custom run"))
     page.get_by_text("Custom run").click()
     expect(page.get_by_text("contracts, for example BTCUSDT")).to_be_visible()
+
+
+def choose_days(page: Page, days: str) -> None:
+    number = page.locator("input[type=number]")
+    reveal(page.get_by_role("button", name="int", exact=True), number)
+    number.fill(days)
+    expect(number).to_have_value(days)
 
 
 def test_the_deployments_page_lists_ours_with_their_schedules(page: Page, prefect: Any) -> None:
@@ -68,19 +90,21 @@ def test_the_deployments_page_lists_ours_with_their_schedules(page: Page, prefec
 def test_a_backfill_is_started_from_its_form_and_shows_its_progress_and_its_table(page: Page, prefect: Any) -> None:
     open_form(page, prefect)
     for entry, text in enumerate(("BTCUSDT", "1h")):
-        page.get_by_role("button", name="Add item").nth(entry).click()
-        page.locator("textarea").nth(entry).fill(text)
-    page.get_by_role("button", name="int", exact=True).click()
-    page.locator("input[type=number]").fill("12")
-    page.get_by_role("button", name="Submit").click()
+        item = page.locator("textarea").nth(entry)
+        reveal(page.get_by_role("button", name="Add item").nth(entry), item)
+        item.fill(text)
+        expect(item).to_have_value(text)
+    choose_days(page, "12")
+    press(page, page.get_by_role("button", name="Submit"), "POST", "/create_flow_run")
     (run,) = until(lambda: prefect.runs_of("backfill/on-demand"))
     assert run["parameters"]["chosen"] == {"symbols": ["BTCUSDT"], "intervals": ["1h"], "days": 12, "source": "auto"}
+    ended = until(lambda: (now := prefect.ask(f"/flow_runs/{run['id']}")["state"])["type"] in ENDED and now)
+    assert ended["type"] == "COMPLETED", ended
     page.goto(f"{prefect.url}/runs/flow-run/{run['id']}")
     expect(page.get_by_text("Completed").first).to_be_visible()
-    page.get_by_role("tab", name="Artifacts").or_(page.get_by_text("Artifacts", exact=True)).first.click()
-    expect(page.get_by_text("backfill-progress")).to_be_visible()
-    page.get_by_text("backfill-series").click()
-    expect(page.get_by_text("what each series came to").first).to_be_visible()
+    tab = page.get_by_role("tab", name="Artifacts").or_(page.get_by_text("Artifacts", exact=True)).first
+    reveal(tab, page.get_by_text("backfill-progress"))
+    reveal(page.get_by_text("backfill-series"), page.get_by_text("what each series came to").first)
     expect(page.get_by_text("BTCUSDT", exact=True).first).to_be_visible()
     expect(page.get_by_text("288").first).to_be_visible()
 
@@ -88,10 +112,8 @@ def test_a_backfill_is_started_from_its_form_and_shows_its_progress_and_its_tabl
 def test_a_wrong_parameter_is_refused_by_the_form(page: Page, prefect: Any) -> None:
     before = len(prefect.runs_of("backfill/on-demand"))
     open_form(page, prefect)
-    page.get_by_role("button", name="int", exact=True).click()
-    page.locator("input[type=number]").fill("-3")
-    page.get_by_role("button", name="Submit").click()
-    expect(page.get_by_text("-3 is not valid")).to_be_visible()
+    choose_days(page, "-3")
+    reveal(page.get_by_role("button", name="Submit"), page.get_by_text("-3 is not valid"))
     assert "/run?" in page.url, "the form stays"
     assert len(prefect.runs_of("backfill/on-demand")) == before
 
@@ -104,7 +126,8 @@ def test_a_schedule_is_switched_off_and_on(page: Page, prefect: Any) -> None:
     page.goto(prefect.page_of("retention/nightly"))
     expect(page.get_by_text("at-04-41-utc")).to_be_visible()
     switch = page.get_by_role("switch").first
-    expect(switch).to_have_class(re.compile("checked"))
-    turn(switch, lambda: not active())
-    expect(switch).not_to_have_class(re.compile("checked"))
-    turn(switch, active)
+    for is_on in (False, True):
+        expect(switch).to_have_attribute("aria-checked", str(not is_on).lower())
+        press(page, switch, "PATCH", "/schedules/")
+        until(lambda wanted=is_on: active() == wanted)
+        expect(switch).to_have_attribute("aria-checked", str(is_on).lower())
