@@ -5,14 +5,15 @@ It does no I/O and knows no time: how fresh a signal is, and what becomes of it,
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from math import isnan
 from typing import Final, cast
 
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.indicators import Floats, Periods
+from pipeline.indicators import Periods
 from pipeline.store.signals import Finding
-from pipeline.strategies.base import Codes, Prices, Strategy, meaning_of, parameters_of
+from pipeline.strategies.base import Codes, Prices, Side, Strategy, meaning_of, parameters_of
 from pipeline.timeline import Interval, interval
 from schemas.series import SeriesKey
 from schemas.signals import Kind
@@ -57,8 +58,7 @@ def findings(
     step = interval(key.interval)
     settings = settings_of(strategy, calculation)
     rows = np.asarray(chosen, dtype=np.intp)
-    strengths = _strengths(columns, codes, rows).tolist()
-    prices = columns["close"][rows].tolist()
+    opened, closed, atr = (columns[name][rows].tolist() for name in STRENGTH_COLUMNS)
     seen = list(_snapshots(dict.fromkeys((*strategy.needs, SIZED_BY)), columns, rows))
     times = _opened(step, numbers[rows])
     found: list[Finding] = []
@@ -71,8 +71,8 @@ def findings(
                 cast("Kind", kind.name.lower()),
                 side.value,
                 times[place],
-                prices[place],
-                strengths[place],
+                closed[place],
+                _strength(1 if side is Side.LONG else -1, opened[place], closed[place], atr[place]),
                 seen[place],
                 settings,
             )
@@ -84,12 +84,12 @@ def _opened(step: Interval, numbers: npt.NDArray[np.int64]) -> list[int]:
     return [step.open_time(number) for number in numbers.tolist()]
 
 
-def _strengths(columns: Prices, codes: Codes, rows: npt.NDArray[np.intp]) -> Floats:
-    """How far each candle went its signal's way, in ATR, from 0 to 1; 0 while the ATR is not known."""
-    opened, closed, atr = (columns[name][rows] for name in STRENGTH_COLUMNS)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        reach = np.sign(codes[rows]) * (closed - opened) / atr
-    return np.clip(np.nan_to_num(reach, nan=0.0), 0.0, 1.0)
+def _strength(sign: int, opened: float, closed: float, atr: float) -> float:
+    """How far a candle went its signal's way, in ATR, from 0 to 1; 0 while the ATR is not known."""
+    reach = sign * (closed - opened)
+    if reach <= 0 or isnan(atr):
+        return 0.0
+    return 1.0 if reach >= atr else reach / atr
 
 
 def _snapshots(names: Iterable[str], columns: Prices, rows: npt.NDArray[np.intp]) -> Iterable[dict[str, float]]:
