@@ -90,8 +90,12 @@ def _show(found: dict[str, Any]) -> None:
     columns = ("symbol", "interval", "last_closed", "frame_age", "behind", "stored", "holes")
     print_table(columns, [[_text(one[name]) for name in columns] for one in found["series"]])
     met = {True: "yes", False: "NO", None: "no data yet"}
-    rows = [[one["name"], one["target"], one["measured"], one["unit"], met[one["met"]]] for one in found["targets"]]
-    print_table(("how well it goes", "target", "measured", "", "met"), rows)
+    rows = [[one["name"], one["target"], _with_unit(one), met[one["met"]]] for one in found["targets"]]
+    print_table(("how well it goes", "target", "measured", "met"), rows)
+
+
+def _with_unit(one: dict[str, Any]) -> str | None:
+    return None if one["measured"] is None else f"{one['measured']:,g} {one['unit']}".rstrip()
 
 
 def _said_of(process: dict[str, Any]) -> str:

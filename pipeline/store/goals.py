@@ -53,7 +53,7 @@ GOALS: Final = (
     Goal("order_success", "orders that succeed", ">", 99.5, "%"),
     Goal("decision", "from signal to order, p99", "<", 500, "ms"),
     Goal("slippage", "slippage, mean", "<", 0.1, "%"),
-    Goal("state", "comparisons that found both sides equal", "=", 100, "%"),
+    Goal("state", "comparisons that found both equal", "=", 100, "%"),
     Goal("mismatches", "orders set right by reconciling", "=", 0, ""),
     Goal("stored_within", "a frame stored within, p99", "<", 500, "ms"),
     Goal("missing", "candles missing", "=", 0, ""),
