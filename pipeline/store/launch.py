@@ -130,12 +130,13 @@ def launch(binary: Path, folder: Folder, port: int, limits: Limits, timeout: flo
             raise AttentionError(f"the database cannot start: {explain_refusal(binary, error)}") from error
     _children[child.pid] = child
     folder.remember(Remembered(port=port, process_id=child.pid))
+    process = psutil.Process(child.pid)
     deadline = time.monotonic() + timeout
     while child.poll() is None:
-        if folder.lock_holder() == child.pid and listens(port):
+        if folder.lock_holder() == child.pid and holds(process, port):
             return
         if time.monotonic() > deadline:
-            end(psutil.Process(child.pid))
+            end(process)
             raise AttentionError(
                 f"mongod did not listen within {timeout:.0f} seconds and was ended. {folder.log} says why; a slow disk "
                 "after a crash may need several tries."
@@ -153,20 +154,20 @@ def _what_it_said(folder: Folder, since: int) -> str:
     return log + folder.output.read_text(errors="replace")
 
 
-def listens(port: int) -> bool:
-    """Whether something answers on that port."""
+def holds(process: psutil.Process, port: int) -> bool:
+    """Whether it is this process that listens on the port: another may have taken it in the same moment."""
     try:
-        socket.create_connection((LOOPBACK, port), timeout=1).close()
-    except OSError:
+        connections = process.net_connections("tcp")
+    except psutil.NoSuchProcess:
         return False
-    return True
+    return any(one.status == psutil.CONN_LISTEN and one.laddr.port == port for one in connections)
 
 
 def wait_listens(process: psutil.Process, port: int, timeout: float) -> bool:
     """Whether the process, started by someone else perhaps a moment ago, listens in time."""
     deadline = time.monotonic() + timeout
     while process.is_running() and time.monotonic() < deadline:
-        if listens(port):
+        if holds(process, port):
             return True
         time.sleep(_POLL)
     return False

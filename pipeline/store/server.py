@@ -204,7 +204,7 @@ class Server:
         if process is None:
             return False
         port = launch.port_of(process)
-        agreed = launch.listens(port) and replica.shut_down(self._folder, port, self._patience)
+        agreed = launch.holds(process, port) and replica.shut_down(self._folder, port, self._patience)
         if agreed and launch.wait_gone(process, self._timeout):
             return True
         if launch.end(process, self._timeout):

@@ -67,7 +67,7 @@ def kill_server(home: Path) -> None:
     [
         pytest.param("pipeline.store.server.find_mongod", id="before-mongod"),
         pytest.param("pipeline.store.folder.Folder.remember", id="mongod-just-started"),
-        pytest.param("pipeline.store.launch.listens", id="mongod-not-yet-listening"),
+        pytest.param("pipeline.store.launch.holds", id="mongod-not-yet-listening"),
         pytest.param("pipeline.store.replica._form_set", id="before-initiate"),
         pytest.param("pipeline.store.replica._wait_writable", id="after-initiate"),
         pytest.param("pipeline.store.replica._set_password", id="before-first-user"),
@@ -170,6 +170,26 @@ def test_another_mongod_on_the_port_is_a_stranger_too(
     assert write_and_read(start()) == 1
     assert Folder(prepared).remembered().port != mongo.address[1]
     assert "notes" not in mongo.db.list_collection_names()
+
+
+def test_a_server_that_is_ending_and_whose_port_is_another_mongods_by_now_is_not_joined(
+    prepared: Path, start: Start, mongo: "MongoClient[dict[str, object]]", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert mongo.address is not None
+    port = mongo.address[1]
+    program = [sys.executable, "-c", "import time; time.sleep(300)", str(Folder(prepared).data), "--port", str(port)]
+    with subprocess.Popen(program) as ending:
+        Folder(prepared).remember(Remembered(port=port, process_id=ending.pid))
+
+        def look(process: psutil.Process, where: int) -> bool:
+            if process.pid == ending.pid:
+                ending.kill()
+            return truly(process, where)
+
+        truly = launch.holds
+        monkeypatch.setattr(launch, "holds", look)
+        assert write_and_read(start()) == 1
+    assert Folder(prepared).remembered().port != port
 
 
 def test_a_port_that_was_asked_for_is_not_exchanged(prepared: Path, strangers_port: int, mongods: FindServers) -> None:

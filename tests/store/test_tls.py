@@ -6,6 +6,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -16,7 +17,7 @@ from cryptography.x509.oid import NameOID
 from pipeline.errors import AttentionError
 from pipeline.store import connect
 from pipeline.store.binary import find_mongod
-from pipeline.store.launch import LOOPBACK, any_free_port, listens
+from pipeline.store.launch import LOOPBACK, any_free_port, holds
 
 NOW = dt.datetime.now(dt.UTC)
 DAY = dt.timedelta(days=1)
@@ -60,7 +61,7 @@ def server(scratch: Path) -> Iterator[tuple[Path, int]]:
         str(folder / "server.pem"), "--tlsCAFile", str(folder / "ca.pem"), "--tlsAllowConnectionsWithoutCertificates",
     ]  # fmt: skip
     with subprocess.Popen(program, stdout=subprocess.DEVNULL) as process:
-        while not listens(port):
+        while not holds(psutil.Process(process.pid), port):
             assert process.poll() is None, (folder / "log").read_text()
         yield folder, port
         process.terminate()
