@@ -36,12 +36,12 @@ def demo(plain: Plain = False) -> None:
     from pipeline.cli.whole import Choice, OwnExchange  # noqa: PLC0415
     from pipeline.cli.wiring import begin  # noqa: PLC0415
 
-    ports = Ports.choose()
     own = OwnExchange(KEY, SECRET)
-    use(own, ports)
-    os.environ["TIDEMARK_MODE"] = "auto-execute"
-    settings = begin()
-    conduct(Choice(settings, ports, own, minutes_of=settings.symbols[0]), plain=plain)
+    with Ports.claimed() as ports:
+        use(own, ports)
+        os.environ["TIDEMARK_MODE"] = "auto-execute"
+        settings = begin()
+        conduct(Choice(settings, ports, own, minutes_of=settings.symbols[0]), plain=plain)
 
 
 def use(own: "OwnExchange", ports: "Ports") -> None:

@@ -4,9 +4,11 @@ It starts nothing. Every address is on this machine.
 """
 
 import os
+import socket
 import sys
 import urllib.request
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -50,15 +52,33 @@ class Ports:
     metrics: int
 
     @classmethod
-    def choose(cls) -> "Ports":
-        """Look for them now."""
-        wanted = (SIMULATOR_PORT, PREFECT_PORT, METRICS_PORT)
-        return cls(*(port if is_free(port) else any_free_port() for port in wanted))
+    @contextmanager
+    def claimed(cls) -> "Iterator[Ports]":
+        """Look for them now, and keep them from any other Tidemark that looks before the parts listen."""
+        with ExitStack() as held:
+            yield cls(*(_claim(port, held) for port in (SIMULATOR_PORT, PREFECT_PORT, METRICS_PORT)))
 
     @property
     def exchange_url(self) -> str:
         """The address of a pretend exchange of our own."""
         return f"http://{LOOPBACK}:{self.simulator}"
+
+
+def _claim(wanted: int, held: ExitStack) -> int:
+    """That port, or a free one. Its namesake in UDP, which no part uses, is bound to say whose it is: the kernel lets
+    one process have it, and lets it go with the process."""
+    port = wanted
+    while True:
+        mark = socket.socket(type=socket.SOCK_DGRAM)
+        try:
+            if is_free(port):
+                mark.bind((LOOPBACK, port))
+                held.enter_context(mark)
+                return port
+        except OSError:
+            pass
+        mark.close()
+        port = any_free_port()
 
 
 def prefect_environment(home: Path, port: int) -> dict[str, str]:

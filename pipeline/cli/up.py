@@ -46,9 +46,9 @@ def up(
 
     if mode is not None:
         os.environ["TIDEMARK_MODE"] = mode.value
-    ports = Ports.choose()
     asked = load()
     own = OwnExchange(KEY, SECRET) if asked.environment == "sim" and asked.sim_url is None else None
-    if own is not None:
-        use(own, ports)
-    conduct(Choice(begin(), ports, own), plain=plain)
+    with Ports.claimed() as ports:
+        if own is not None:
+            use(own, ports)
+        conduct(Choice(begin(), ports, own), plain=plain)
