@@ -1,5 +1,6 @@
 """A real HTTP server that answers from a script, and clients of it."""
 
+import itertools
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -10,6 +11,12 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 
 from pipeline.exchange.environments import SIM, Environment, at
+from pipeline.exchange.rest import RestClient
+from pipeline.exchange.signing import Credentials, signer_for
+from pipeline.exchange.trading import NewOrder, Trading
+from pipeline.simulator.handle import Simulator
+
+_numbers = itertools.count(1)
 
 
 @dataclass
@@ -118,3 +125,27 @@ def place(exchange: ScriptedExchange) -> Environment:
 @pytest.fixture
 def reply() -> type[Reply]:
     return Reply
+
+
+@pytest.fixture
+def flatten(simulator: Simulator) -> Callable[[], None]:
+    """Leaves the account of this run without orders and positions."""
+
+    def leave_nothing() -> None:
+        with RestClient(at(SIM, simulator.url), Credentials("sim-key", signer_for("sim-secret"))) as client:
+            desk = Trading(client)
+            for held in desk.positions():
+                desk.cancel_open_orders(held.symbol)
+                if held.position_amt:
+                    order = NewOrder(
+                        symbol=held.symbol,
+                        side="SELL" if held.position_amt > 0 else "BUY",
+                        client_id=f"flat:{next(_numbers)}",
+                        quantity=abs(held.position_amt),
+                        reduce_only=True,
+                    )
+                    desk.place_order(order)
+            for algo in desk.open_algos():
+                desk.cancel_algo(algo.client_algo_id)
+
+    return leave_nothing

@@ -40,25 +40,13 @@ def client_of(simulator: Simulator, *, retries: int = 0, secret: str = "sim-secr
 
 
 @pytest.fixture
-def trading(simulator: Simulator) -> Iterator[Trading]:
+def trading(simulator: Simulator, flatten: Callable[[], None]) -> Iterator[Trading]:
     """An account on the exchange of this run, flat before the test and after it."""
+    flatten()
     with client_of(simulator) as client:
-        desk = Trading(client)
-        flatten(desk)
-        yield desk
-        simulator.faults.clear()
-        flatten(desk)
-
-
-def flatten(desk: Trading) -> None:
-    for held in desk.positions():
-        desk.cancel_open_orders(held.symbol)
-        if held.position_amt:
-            side = "SELL" if held.position_amt > 0 else "BUY"
-            order = market(quantity=abs(held.position_amt), reduce_only=True)
-            desk.place_order(replace(order, symbol=held.symbol, side=side))
-    for algo in desk.open_algos():
-        desk.cancel_algo(algo.client_algo_id)
+        yield Trading(client)
+    simulator.faults.clear()
+    flatten()
 
 
 def market(quantity: Decimal = Decimal("0.01"), **fields: Any) -> NewOrder:

@@ -84,7 +84,10 @@ def of(events: list[UserEvent], kind: type[Any]) -> list[Any]:
     return [event for event in events if isinstance(event, kind)]
 
 
-async def test_an_order_its_fill_the_position_and_its_stop_are_told(simulator: Simulator) -> None:
+async def test_an_order_its_fill_the_position_and_its_stop_are_told(
+    simulator: Simulator, flatten: Callable[[], None]
+) -> None:
+    await asyncio.to_thread(flatten)
     async with listening(simulator.url) as (stream, heard, _):
         await heard.until(lambda: heard.story == ["connected"])
         client_id = await trade(stream)
