@@ -2,7 +2,9 @@
 and nothing else."""
 
 import asyncio
+import re
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,14 +13,24 @@ from pipeline.settings import Risk
 from pipeline.store.control import ControlStore
 from pipeline.timeline import to_datetime
 
+PAGE = Path(__file__).parents[3] / "docs" / "execution.md"
 ENTRY = {"method": "POST", "path": "/fapi/v1/order"}
 STOP = {"method": "POST", "path": "/fapi/v1/algoOrder"}
+CANCEL = {"method": "DELETE", "path": "/fapi/v1/algoOrder"}
 
-GIVE_UP = (-2010, -2018, -2019, -2025, -4016, -4024, -4045, -4131, -5021, -5022, -4400)
-OUR_BUG = (-1102, -1106, -1111, -1116, -1121, -1130, -4003, -4004, -4005, -4014, -4015, -4023, -4120, -4164)
+GIVE_UP = (-1120, -2010, -2018, -2019, -2025, -4016, -4024, -4045, -4131, -4400, -5021, -5022)
+OUR_BUG = (
+    -1102, -1106, -1111, -1115, -1116, -1117, -1121, -1130, -4003, -4004, -4005, -4014, -4015, -4023, -4120, -4164,
+)  # fmt: skip
 KEY = (-1022, -2014, -2015)
+WOULD_TRIGGER = (-2021, -4142)
+NOTHING_TO_REDUCE = (-2022, -4118)
+ASKS = dict.fromkeys(NOTHING_TO_REDUCE, "/fapi/v3/positionRisk") | {-4130: "/fapi/v1/openAlgoOrders"}
 AGAIN = (-1008, -1021, -5028)
-UNKNOWN = (-1006, -1007)
+WAIT = (-1003, -1015)
+UNKNOWN = (-1006, -1007, -4116)
+OF_QUESTIONS = (-2011, -2013)
+"""Of cancelling: a case of its own. Of asking for an order: the exchange says it wherever one never was."""
 
 LOST = ["unknown_before", "unknown_after", "timeout_after", "reset_before", "reset_after", "hang_after", "truncated"]
 FORGIVING = Risk(max_error_percent=Decimal(100), max_orders_per_minute=1_000)
@@ -48,15 +60,24 @@ async def protected(house: Any) -> None:
     assert len([one for one in house.stops() if one.close_position]) == 1
 
 
+async def flat(house: Any) -> None:
+    await house.until(lambda: house.held() == 0 and house.stops() == [] and not house.position().quantity)
+
+
 async def closed(house: Any) -> None:
     """Leave the position again."""
     await house.verdict(house.say("exit"))
-    await house.until(lambda: house.held() == 0 and house.stops() == [] and not (house.position() or house).quantity)
+    await flat(house)
 
 
 def sends(house: Any, order_id: str) -> int:
     """How often an order was sent, by the exchange's own account."""
     return sum(one["params"].get("newClientOrderId") == order_id for one in house.ledger("attempts"))
+
+
+def asks(house: Any, code: int) -> int:
+    """How often the exchange was asked for what that code makes doubtful."""
+    return sum(n for what, n in house.simulator.ledger()["requests"].items() if what.endswith(ASKS.get(code, " ")))
 
 
 async def reset_breakers(house: Any, executor: Any) -> None:
@@ -68,15 +89,25 @@ async def reset_breakers(house: Any, executor: Any) -> None:
     await house.until(lambda: not executor.term.core.breakers())
 
 
+def test_every_code_of_the_page_has_a_case_here() -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    tables = page[page.index("## Outcome of a request") : page.index("## Protection")]
+    groups = (GIVE_UP, OUR_BUG, KEY, WOULD_TRIGGER, ASKS, AGAIN, WAIT, UNKNOWN, (-4061,), OF_QUESTIONS)
+    cases = {code for group in groups for code in group}
+    assert {int(code) for code in re.findall(r"-\d{4}\b", tables)} - cases == set()
+
+
 async def test_a_code_that_refuses_is_a_rejection_and_trips_what_the_table_says(house: Any) -> None:
     breakers = dict.fromkeys(OUR_BUG, "refused:BTCUSDT") | dict.fromkeys(KEY, "key") | {-4061: "position-mode"}
     async with house.executor(risk=FORGIVING) as executor:
-        for code in (*GIVE_UP, *OUR_BUG, *KEY, -4061):
+        for code in (*GIVE_UP, *WOULD_TRIGGER, *ASKS, *breakers):
+            asked = asks(house, code)
             number = house.simulator.faults.add("answer_code", code=code, **ENTRY, next=1)
             name = house.say("trial")
             order = await settled(house, name)
             assert (order.state, order.error_code) == ("rejected", code)
             assert house.simulator.faults.struck(number) == sends(house, order.id) == 1, code
+            await house.until(lambda before=asked, code=code: code not in ASKS or asks(house, code) > before)
             tripped = {one.name for one in executor.term.core.breakers()}
             assert tripped == ({breakers[code]} if code in breakers else set()), code
             assert house.signal(name).verdict == "taken"
@@ -99,7 +130,7 @@ async def test_a_code_that_says_later_is_sent_again(house: Any) -> None:
         await house.check()
 
 
-@pytest.mark.parametrize("code", [-1003, -1015])
+@pytest.mark.parametrize("code", WAIT)
 async def test_a_limit_is_waited_for(house: Any, code: int) -> None:
     async with house.executor():
         number = house.simulator.faults.add("answer_code", code=code, **ENTRY, next=1)
@@ -158,18 +189,58 @@ async def test_a_stop_whose_answer_is_lost_stands_in_the_end(house: Any) -> None
             await house.check()
 
 
-@pytest.mark.parametrize("code", [-2021, -4142, -2019, -1111])
-async def test_a_stop_that_is_refused_closes_the_position(house: Any, code: int) -> None:
-    async with house.executor():
-        house.simulator.faults.add("answer_code", code=code, **STOP)
-        order = await settled(house, house.say("trial"))
-        assert order.state == "filled"
-        await house.until(lambda: house.held() == 0 and (house.position() or house).quantity == 0)
-        assert house.stops() == []
+async def test_a_stop_that_is_refused_closes_the_position_and_one_that_may_stand_is_asked_for(house: Any) -> None:
+    async with house.executor(risk=FORGIVING) as executor:
+        for code in ASKS:
+            asked = asks(house, code)
+            number = house.simulator.faults.add("answer_code", code=code, **STOP, next=1)
+            assert (await settled(house, house.say("trial"))).state == "filled"
+            await protected(house)
+            assert (house.simulator.faults.struck(number), asks(house, code) > asked) == (1, True), code
+            await closed(house)
+        for closings, code in enumerate((*WOULD_TRIGGER, -2019, -1111), start=1):
+            number = house.simulator.faults.add("answer_code", code=code, **STOP)
+            order = await settled(house, house.say("trial"))
+            assert order.state == "filled"
+            await flat(house)
+            house.simulator.faults.remove(number)
+            await house.check()
+            closing = house.orders(leg="flatten")
+            assert [one.state for one in closing] == ["filled"] * closings, code
+            assert closing[-1].reduce_only
+        assert {one.name for one in executor.term.core.breakers()} == {"refused:BTCUSDT"}, "after -1111"
+
+
+async def test_a_close_that_is_refused_is_made_again_and_its_stop_stays(house: Any) -> None:
+    async with house.executor(risk=FORGIVING):
+        for code in NOTHING_TO_REDUCE:
+            await settled(house, house.say("trial"))
+            await protected(house)
+            asked = asks(house, code)
+            house.simulator.faults.add("answer_code", code=code, **ENTRY, next=1)
+            name = house.say("exit")
+            await house.verdict(name)
+            await house.until(lambda name=name: house.orders(signal=name)[0].state == "rejected")
+            await flat(house)
+            assert asks(house, code) > asked
         await house.check()
-        closing = house.orders(leg={"$in": ["exit", "flatten"]})
-        assert [one.state for one in closing] == ["filled"]
-        assert closing[0].reduce_only
+    assert [one.leg for one in house.orders() if one.state == "filled" and not one.algo] == ["trial", "flatten"] * 2
+
+
+async def test_a_cancellation_that_finds_nothing_is_asked_for_and_made_again(house: Any) -> None:
+    """The old stop stands, though the exchange said that it does not: in the end the new one stands alone."""
+    async with house.executor(risk=FORGIVING):
+        await settled(house, house.say("trial"))
+        await protected(house)
+        (old,) = house.stops()
+        number = house.simulator.faults.add("answer_code", code=-2011, **CANCEL, next=1)
+        nearer = round(float(house.price()) * 0.005, 1)
+        await settled(house, house.say("entry", indicators={"atr": nearer}))
+        await house.until(
+            lambda: [one.close_position and one.algo_id != old.algo_id for one in house.stops()] == [True]
+        )
+        assert house.simulator.faults.struck(number) == 1
+        await house.check()
 
 
 async def test_a_stop_that_can_never_be_placed_leaves_no_naked_position(house: Any) -> None:
@@ -177,7 +248,7 @@ async def test_a_stop_that_can_never_be_placed_leaves_no_naked_position(house: A
     async with house.executor(risk=risk) as executor:
         house.simulator.faults.add("maintenance", **STOP)
         await settled(house, house.say("trial"))
-        await house.until(lambda: house.held() == 0 and (house.position() or house).quantity == 0)
+        await flat(house)
         assert "unprotected:BTCUSDT" in {one.name for one in executor.term.core.breakers()}
         assert any(note.title == "breaker unprotected:BTCUSDT" for note in house.notes)
 
