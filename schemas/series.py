@@ -47,6 +47,14 @@ class Stale(Document):
     confirmed: bool = Field(description="False until the change itself is known to be stored")
 
 
+class Underway(Document):
+    """Candles, by opening time, whose derived values somebody is writing. Left behind by a crash, they may be wrong."""
+
+    id: str
+    start: datetime
+    end: datetime
+
+
 class Series(Document):
     """The cheap answer to "what do we have?"; never a scan of candles."""
 
@@ -63,6 +71,7 @@ class Series(Document):
     signals: Watermark | None = None
     stale: list[Stale] = Field(default_factory=list)
     changes: int = Field(default=0, description="how many times something was added to `stale`")
+    deriving: list[Underway] = Field(default_factory=list)
     last_frame: datetime | None = None
     source: Literal["archive", "rest", "stream", "mixed"] | None = None
     updated_at: datetime | None = None

@@ -24,10 +24,10 @@ from pipeline.store.candles import CandleStore
 from pipeline.store.returns import ReturnStore
 from pipeline.store.series import SeriesStore
 from pipeline.store.signals import FRESH_FOR, Reconciled, SignalStore, fresh_for
-from pipeline.store.stale import is_settled
+from pipeline.store.stale import is_forsaken, is_settled, new_mark
 from pipeline.store.symbols import SymbolStore
 from pipeline.strategies.base import Strategy
-from pipeline.timeline import Interval, interval, to_datetime, to_ms
+from pipeline.timeline import Interval, Window, interval, to_datetime, to_ms
 from schemas.series import Series, SeriesKey, Watermark
 
 log = logging.getLogger(__name__)
@@ -79,6 +79,7 @@ class _Done:
     written: int = 0
     signals: Reconciled = field(default_factory=Reconciled)
     newest: int | None = None
+    undertaken: dict[str, Stretch] = field(default_factory=dict)
 
 
 class Derivation:
@@ -169,7 +170,9 @@ class Derivation:
         step = interval(key.interval)
         plan = self._plan(key, seen, bounds, anew)
         past = self._last_past(step, seen, now)
-        for stretch in stretches(plan.changed, self._periods, self._lookback, plan.last):
+        due = list(stretches((*plan.changed, *done.undertaken.values()), self._periods, self._lookback, plan.last))
+        self._undertake(key, due, done)
+        for stretch in due:
             computed = indicators.bring_up(self._candles, key, stretch, plan.calculation, self._lookback)
             if computed is None:
                 continue
@@ -182,6 +185,7 @@ class Derivation:
             done.newest = max(done.newest or 0, int(computed.numbers[-1]))
         reached = max((number for number in (done.newest, plan.reached) if number is not None), default=None)
         if reached is None:
+            self._series.relinquish(key, done.undertaken)
             return True
         for one in seen.stale:
             self._returns.forget(key.exchange, [key.symbol], to_ms(one.start), step.after(to_ms(one.end)))
@@ -189,8 +193,22 @@ class Derivation:
             seen,
             _mark(step, reached, plan.calculation.settings),
             _mark(step, min(reached, past), self._said_with(plan.calculation)),
-            [one.id for one in seen.stale if is_settled(one, now)],
+            [
+                *(one.id for one in seen.stale if is_settled(one, now)),
+                *(one.id for one in seen.deriving if is_forsaken(one, now)),
+                *done.undertaken,
+            ],
         )
+
+    def _undertake(self, key: SeriesKey, due: Sequence[Stretch], done: _Done) -> None:
+        """Say what is going to be written. It is taken back only by a note that nothing changed meanwhile: whoever
+        computes from candles that are old by then, and writes over a newer result, or dies, leaves word of it."""
+        if not due:
+            return
+        step, whole = interval(key.interval), Stretch(due[0].first, due[-1].last)
+        mark = new_mark(key, Window(step.open_time(whole.first), step.open_time(whole.last)))
+        self._series.undertake(mark)
+        done.undertaken[mark.id] = whole
 
     def _plan(self, key: SeriesKey, seen: Series, bounds: tuple[int, int], anew: bool) -> _Plan:
         step = interval(key.interval)
@@ -200,8 +218,9 @@ class Derivation:
         signals_at = _reached(step, seen.signals, self._said_with(calculation))
         is_anew = anew or indicators_at is None or signals_at is None
         new = Stretch(first if is_anew else min(indicators_at or 0, signals_at or 0) + 1, last)
-        stale = (Stretch(step.index(to_ms(one.start)), step.index(to_ms(one.end))) for one in seen.stale)
-        return _Plan(calculation, (new, *stale), last, indicators_at)
+        spans = [(one.start, one.end) for one in seen.stale] + [(one.start, one.end) for one in seen.deriving]
+        changed = (Stretch(*(step.index(to_ms(moment)) for moment in span)) for span in spans)
+        return _Plan(calculation, (new, *changed), last, indicators_at)
 
     def _last_past(self, step: Interval, seen: Series, now: int) -> int:
         """The last candle whose signals nobody may act on any more. The exchange's clock may be ahead of ours."""

@@ -4,7 +4,7 @@ Readers ask here and never scan candles. Writers keep it true: a backfill or an 
 done, the ingester advances it candle by candle. Every update can be repeated, and two writers at once do no harm.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final, Literal, NamedTuple
 
@@ -14,6 +14,7 @@ from pymongo.database import Database
 
 from pipeline.store.bson_layout import bucket_id
 from pipeline.store.candles import ATTEMPTS, BucketBusyError, CandleStore, SlotState
+from pipeline.store.stale import Mark, undertaking
 from pipeline.timeline import interval, to_datetime, to_ms
 from schemas.candles import CANDLES
 from schemas.series import SERIES, Hole, Series, SeriesKey, Watermark
@@ -84,18 +85,27 @@ class SeriesStore:
         """When the exchange began to trade it."""
         self._update(key, {"$set": _identity(key) | {"listed": to_datetime(listed)}})
 
+    def undertake(self, mark: Mark) -> None:
+        """What is derived from these candles is about to be written."""
+        self._collection.bulk_write([undertaking(mark)])
+
+    def relinquish(self, key: SeriesKey, done: Collection[str]) -> None:
+        """There was nothing to write after all."""
+        self._collection.update_one({"_id": str(key)}, {"$pull": {"deriving": {"id": {"$in": list(done)}}}})
+
     def derived(
-        self, seen: Series, indicators: Watermark | None, signals: Watermark | None, settled: Sequence[str]
+        self, seen: Series, indicators: Watermark | None, signals: Watermark | None, done: Collection[str]
     ) -> bool:
-        """Indicators and signals are new as far as these say, and on the changed candles of the marks `settled`. False,
-        and nothing is noted, where candles changed since the series was `seen`: what was computed may be old again."""
+        """Indicators and signals are new as far as these say, and on the candles of the marks `done`. False, and
+        nothing is noted, where candles changed since the series was `seen`: what was computed may be old again."""
+        without = {"id": {"$in": list(done)}}
         reached = {
             "indicators": None if indicators is None else indicators.model_dump(),
             "signals": None if signals is None else signals.model_dump(),
         }
         noted = self._collection.update_one(
             {"_id": seen.id, "changes": seen.changes or {"$in": [0, None]}},
-            {"$set": reached, "$pull": {"stale": {"id": {"$in": list(settled)}}}},
+            {"$set": reached, "$pull": {"stale": without, "deriving": without}},
         )
         return bool(noted.matched_count)
 

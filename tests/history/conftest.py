@@ -24,8 +24,10 @@ from pipeline.history.listing import Wanted, wanted_series
 from pipeline.simulator.handle import Simulator
 from pipeline.store.candles import CandleStore
 from pipeline.store.prepare import META, prepare
+from pipeline.store.symbols import SymbolStore
 from pipeline.timeline import DAY, Window, interval
 from schemas.series import SeriesKey
+from tests.history.house import House, described
 
 PRICES = ("open", "high", "low", "close", "volume", "quote_volume", "taker_buy_base", "taker_buy_quote")
 
@@ -76,6 +78,12 @@ def prepared(history: Database[Any]) -> Database[Any]:
         if not name.startswith("system."):
             history[name].delete_many({})
     return history
+
+
+@pytest.fixture
+def house(prepared: Database[Any]) -> House:
+    SymbolStore(prepared).save([described("sim"), described("binance-um")])
+    return House(prepared)
 
 
 @pytest.fixture

@@ -4,152 +4,37 @@ what a computation over all of the candles gives, and no more is computed than h
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import polars as pl
 import pytest
-from pymongo.database import Database
-from pymongo.errors import AutoReconnect
 
 from pipeline.cli.wiring import periods_of
 from pipeline.history import indicators
-from pipeline.history.derive import Derivation, Derived, StillChangingError
+from pipeline.history.derive import Derived
 from pipeline.history.indicators import Stretch, stretches
 from pipeline.indicators import PERIODS, Periods, compute
 from pipeline.settings import Indicators, Settings
-from pipeline.store.candles import CandleStore
-from pipeline.store.prepare import prepare
-from pipeline.store.returns import ReturnStore
 from pipeline.store.series import SeriesStore
-from pipeline.store.signals import SAID
-from pipeline.store.symbols import SymbolStore
 from pipeline.strategies import registry
 from pipeline.strategies.base import Codes, Prices
-from pipeline.strategies.synthetic import markets
-from pipeline.timeline import HOUR, MINUTE, interval, to_datetime
 from schemas.candles import INDICATOR_FIELDS
-from schemas.series import SeriesKey
-from schemas.symbols import Symbol
-
-DECIMALS = 6
-STRATEGIES = [registry.get(name) for name in registry.SHIPPED]
-LOOKBACK = max(one.lookback for one in STRATEGIES)
-COUNT = 3_000
-BASE = {"1m": 28_000_000, "15m": 1_900_000, "1w": 2_000, "1M": 300}
-LONG_AFTER = 1 << 42
-WARM_UP = 6  # before that candle there are no values to change
-
-
-def key_of(code: str = "15m", exchange: str = "sim") -> SeriesKey:
-    return SeriesKey(exchange, "BTCUSDT", code)
-
-
-def market_of(code: str = "15m", count: int = COUNT) -> pl.DataFrame:
-    """A wild market as a table of closed candles."""
-    step = interval(code)
-    candles = markets(count)[1].candles
-    opened = [step.open_time(BASE[code] + place) for place in range(count)]
-    volume = candles["volume"]
-    times = pl.Datetime("ms", "UTC")
-    return pl.DataFrame(
-        {
-            "t": pl.Series(opened).cast(times),
-            "te": pl.Series([step.close_time(t) for t in opened]).cast(times),
-            **{name: candles[name] for name in ("open", "high", "low", "close")},
-            "volume": volume,
-            "quote_volume": volume,
-            "trades": pl.Series([5] * count, dtype=pl.Int64),
-            "taker_buy_base": volume,
-            "taker_buy_quote": volume,
-            "closed": [True] * count,
-            "u": pl.Series([step.after(t) for t in opened]).cast(times),
-        }
-    )
-
-
-@dataclass
-class House:
-    """A prepared database with the means to fill and to question it."""
-
-    db: Database[Any]
-
-    def store(self, table: pl.DataFrame, key: SeriesKey | None = None) -> None:
-        CandleStore(self.db).replace_closed(key or key_of(), table)
-
-    def derive(self, key: SeriesKey | None = None, *, now: int = LONG_AFTER, **options: Any) -> Derived:
-        return self.derivation().bring_up(key or key_of(), now, **options)
-
-    def derivation(self, periods: Periods = PERIODS, strategies: Any = STRATEGIES) -> Derivation:
-        return Derivation(self.db, strategies, periods)
-
-    def marks(self) -> list[bool]:
-        series = SeriesStore(self.db).get(key_of())
-        assert series is not None
-        return [one.confirmed for one in series.stale]
-
-    def indicators(self, key: SeriesKey | None = None) -> pl.DataFrame:
-        table = CandleStore(self.db).load(key or key_of(), 0, 1 << 43)
-        return table.select("t", *INDICATOR_FIELDS)
-
-    def signals(self, exchange: str = "sim") -> list[dict[str, Any]]:
-        said = dict.fromkeys(SAID, 1)
-        found = [*self.db["signals"].find({"exchange": exchange}, said).sort("_id", 1)]
-        return [one | {"_id": one["_id"].removeprefix(exchange), "exchange": ""} for one in found]
-
-    def is_as_if_computed_at_once(self, table: pl.DataFrame) -> None:
-        """What is stored equals the same candles put into another series in one piece."""
-        other = key_of(exchange="binance-um")
-        self.db["candles"].delete_many({"exchange": other.exchange})
-        self.db["signals"].delete_many({"exchange": other.exchange})
-        self.store(table, other)
-        self.derive(other, anew=True)
-        same(self.indicators(), self.indicators(other))
-        assert self.signals() == self.signals(other.exchange)
-
-
-def same(ours: pl.DataFrame, theirs: pl.DataFrame) -> None:
-    assert ours.columns == theirs.columns
-    for name in ours.columns:
-        np.testing.assert_array_equal(ours[name].to_numpy(), theirs[name].to_numpy(), name)
-
-
-def described(exchange: str) -> Symbol:
-    names = ("pair", "contract_type", "status", "base_asset", "quote_asset", "margin_asset")
-    moment = datetime(2020, 1, 1, tzinfo=UTC)
-    return Symbol(
-        id=f"{exchange}:BTCUSDT",
-        exchange=exchange,
-        symbol="BTCUSDT",
-        **dict.fromkeys(names, "BTCUSDT"),
-        price_precision=DECIMALS,
-        quantity_precision=3,
-        onboarded=moment,
-        delivery=moment,
-        updated_at=moment,
-    )
-
-
-@pytest.fixture
-def house(db: Database[Any]) -> House:
-    prepare(db)
-    SymbolStore(db).save([described("sim"), described("binance-um")])
-    return House(db)
-
-
-def corrected(table: pl.DataFrame, place: int, factor: float = 1.05) -> pl.DataFrame:
-    """The one candle at that place, with another price."""
-    one = table[place : place + 1]
-    close = round(one["close"][0] * factor, DECIMALS)
-    return one.with_columns(
-        pl.lit(close).alias("close"), pl.max_horizontal("high", pl.lit(close)), pl.min_horizontal("low", pl.lit(close))
-    )
-
-
-def with_correction(table: pl.DataFrame, place: int) -> pl.DataFrame:
-    return pl.concat([table[:place], corrected(table, place), table[place + 1 :]])
-
+from tests.history.house import (
+    BASE,
+    COUNT,
+    DECIMALS,
+    LONG_AFTER,
+    LOOKBACK,
+    STRATEGIES,
+    WARM_UP,
+    House,
+    corrected,
+    key_of,
+    market_of,
+    same,
+    with_correction,
+)
 
 # --- what has to be computed ---------------------------------------------------------------------------------------
 
@@ -284,160 +169,6 @@ def test_in_whatever_order_candles_come_and_change_the_end_is_the_same(house: Ho
     house.is_as_if_computed_at_once(truth)
 
 
-# --- crashes -------------------------------------------------------------------------------------------------------
-
-
-def test_a_crash_after_the_candles_and_before_the_indicators_is_made_up_for(house: House) -> None:
-    table = market_of()
-    house.store(table)
-    house.derive()
-    house.store(corrected(table, 900))
-    assert house.marks() == [True]
-    assert House(house.db).derive().written > 400
-    house.is_as_if_computed_at_once(with_correction(table, 900))
-
-
-def test_a_mark_whose_candles_may_still_be_on_their_way_is_used_and_left(
-    house: House, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    table = market_of()
-    house.store(table)
-    house.derive()
-
-    def fails(*_: Any) -> int:
-        raise AutoReconnect("the connection is gone")
-
-    with monkeypatch.context() as broken:
-        broken.setattr(CandleStore, "_send", fails)
-        with pytest.raises(AutoReconnect):
-            house.store(corrected(table, 900))
-    assert house.marks() == [False]
-    soon = int(datetime.now(UTC).timestamp() * 1_000) + 5 * MINUTE
-    assert house.derive(now=soon).candles > 700
-    assert house.marks() == [False]
-    CandleStore(house.db)._collection.update_one(  # the write that was on its way lands after all
-        {"_id": f"{key_of()}:{bucket_start(900)}"}, {"$set": {f"candles.{slot_of(900)}.close": 1.0}}
-    )
-    assert house.derive(now=soon).written > 400
-    assert house.derive(now=soon + 2 * HOUR).written == 0
-    assert house.marks() == []
-
-
-def bucket_start(place: int) -> str:
-    step = interval("15m")
-    opened = step.slot(step.open_time(BASE["15m"] + place)).bucket
-    return to_datetime(opened).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def slot_of(place: int) -> int:
-    step = interval("15m")
-    return step.slot(step.open_time(BASE["15m"] + place)).position
-
-
-def test_a_correction_during_the_computation_has_it_done_again(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    table = market_of()
-    house.store(table)
-    truly = indicators.bring_up
-    pending = [900]
-
-    def disturbed(*arguments: Any) -> Any:
-        computed = truly(*arguments)
-        if pending:
-            house.store(corrected(table, pending.pop()))
-        return computed
-
-    monkeypatch.setattr(indicators, "bring_up", disturbed)
-    house.derive()
-    monkeypatch.undo()
-    assert house.marks() == []
-    house.is_as_if_computed_at_once(with_correction(table, 900))
-
-
-def test_candles_that_never_stop_changing_are_left_for_the_next_run(
-    house: House, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    table = market_of()
-    house.store(table)
-    truly = indicators.bring_up
-
-    def disturbed(*arguments: Any) -> Any:
-        nonlocal table
-        computed = truly(*arguments)
-        table = with_correction(table, 900)
-        house.store(table[900:901])
-        return computed
-
-    monkeypatch.setattr(indicators, "bring_up", disturbed)
-    with pytest.raises(StillChangingError, match="run it again"):
-        house.derive()
-    monkeypatch.undo()
-    house.derive()
-    house.is_as_if_computed_at_once(table)
-
-
-# --- signals -------------------------------------------------------------------------------------------------------
-
-
-def test_history_is_never_fresh_and_what_may_be_is_left_to_the_live_side(house: House) -> None:
-    table = market_of()
-    house.store(table)
-    SeriesStore(house.db).recount(key_of(), "rest", 0)
-    step = interval("15m")
-    just_closed = step.open_time(BASE["15m"] + COUNT) + MINUTE
-    house.derive(now=just_closed)
-    newest = house.db["signals"].find_one(sort=[("at", -1)])
-    assert newest is not None
-    assert newest["at"] < to_datetime(just_closed - MINUTE)
-    house.derive(now=just_closed + 5 * MINUTE)
-    house.is_as_if_computed_at_once(table)
-    assert house.db["signals"].distinct("fresh_until") == [None]
-    assert house.db["signals"].distinct("verdict") == ["expired"]
-    assert house.db["signals"].distinct("source") == ["history"]
-
-
-def lost_signal(house: House, table: pl.DataFrame) -> tuple[pl.DataFrame, str]:
-    """A correction after which a signal that is stored is not found any more."""
-    house.store(table)
-    house.derive()
-    before = {one["_id"] for one in house.db["signals"].find()}
-    changed = with_correction(table, 1_500)
-    other = key_of(exchange="binance-um")
-    house.store(changed, other)
-    house.derive(other)
-    after = {one["_id"].replace("binance-um", "sim") for one in house.db["signals"].find({"exchange": "binance-um"})}
-    return changed, min(before - after)
-
-
-def test_a_signal_that_a_correction_takes_away_is_withdrawn(house: House) -> None:
-    changed, lost = lost_signal(house, market_of())
-    house.store(changed)
-    done = house.derive()
-    assert done.signals.withdrawn > 0
-    assert house.db["signals"].count_documents({"_id": lost}) == 0
-    house.is_as_if_computed_at_once(changed)
-
-
-@pytest.mark.parametrize("acted", [{"verdict": "taken"}, {"verdict": "skipped"}, {"orders": ["x"]}])
-def test_unless_somebody_acted_on_it_and_then_that_is_said(
-    house: House, caplog: pytest.LogCaptureFixture, acted: dict[str, Any]
-) -> None:
-    changed, lost = lost_signal(house, market_of())
-    house.db["signals"].update_one({"_id": lost}, {"$set": acted})
-    house.store(changed)
-    assert house.derive().signals.kept == (lost,)
-    assert house.db["signals"].count_documents({"_id": lost}) == 1
-    assert lost in caplog.text
-
-
-def test_a_signal_that_the_live_side_wrote_stays_as_it_is(house: House) -> None:
-    house.store(market_of())
-    house.derive()
-    house.db["signals"].update_many({}, {"$set": {"source": "live", "return_pct": 1.5}})
-    house.derive(anew=True)
-    assert house.db["signals"].distinct("source") == ["live"]
-    assert house.db["signals"].distinct("return_pct") == [1.5]
-
-
 # --- settings ------------------------------------------------------------------------------------------------------
 
 
@@ -525,36 +256,3 @@ def test_whoever_waits_is_told_series_by_series(house: House) -> None:
     tell: Callable[[Derived], None] = lambda one: told.append(one.interval)  # noqa: E731
     reports = house.derivation().bring_up_all(keys, LONG_AFTER, told=tell)
     assert sorted(told) == sorted(one.interval for one in reports) == ["15m", "1w"]
-
-
-# --- returns of signals --------------------------------------------------------------------------------------------
-
-
-def test_what_became_of_signals_in_the_history_is_known_at_once(house: House) -> None:
-    house.store(market_of())
-    SeriesStore(house.db).recount(key_of(), None, LONG_AFTER)
-    (report,) = house.derivation().bring_up_all([key_of()], LONG_AFTER)
-    known = house.db["signals"].count_documents({"return_pct": {"$ne": None}, "return_1d": {"$ne": None}})
-    assert 0.5 * report.signals.added < known <= report.signals.added
-
-
-def returns_of(house: House) -> list[dict[str, Any]]:
-    """The returns of every signal, brought up to the newest price."""
-    SeriesStore(house.db).recount(key_of(), None, LONG_AFTER)
-    ReturnStore(house.db).refresh("sim")
-    fields = ("price", "return_pct", "best_pct", "worst_pct", "return_1h", "return_4h", "return_1d", "return_7d")
-    return [*house.db["signals"].find({}, dict.fromkeys(fields, 1)).sort("_id", 1)]
-
-
-def test_signals_from_before_a_correction_are_worked_out_again(house: House) -> None:
-    table = market_of()
-    house.store(table)
-    house.derive()
-    before = returns_of(house)
-    house.store(corrected(table, 2_400, factor=1.5))
-    house.derive()
-    waiting = house.db["signals"].count_documents({"returns_through": None})
-    after = returns_of(house)
-    house.db["signals"].update_many({}, {"$set": {"returns_through": None}})
-    assert after == returns_of(house) != before
-    assert 0 < waiting < len(after), "those from after it stay as they are"
