@@ -18,20 +18,24 @@ from pipeline.store.targets import targets
 log = logging.getLogger(__name__)
 
 PATIENCE: Final = 5.0
+"""Seconds that a look may take: the process must end within ten when it is told to."""
 
 
 class Verdicts:
     """What is measured against each target."""
 
-    def __init__(self, database: Database[dict[str, Any]], place: Environment, figures: Figures) -> None:
+    def __init__(
+        self, database: Database[dict[str, Any]], place: Environment, figures: Figures, *, patience: float = PATIENCE
+    ) -> None:
         self._database = database
         self._place = place
         self._figures = figures
+        self._patience = patience
 
     def look(self) -> None:
         """Look now. While the database is away the last ones stay."""
         try:
-            with pymongo.timeout(PATIENCE):
+            with pymongo.timeout(self._patience):
                 found = targets(self._database, self._place.name, 100 * self._place.weight_buffer, datetime.now(UTC))
         except PyMongoError as error:
             log.debug("the targets cannot be looked up: %s", str(error)[:200])

@@ -48,7 +48,7 @@ def test_what_is_not_known_any_more_has_no_sample():
 def test_a_database_that_is_away_takes_nothing_back(db, unreachable):
     figures = Figures()
     figures.judged([Target(GOALS[0], 10.0)])
-    Verdicts(unreachable, SIM, figures).look()
+    Verdicts(unreachable, SIM, figures, patience=0.2).look()
     assert sample(figures, "tidemark_slo", slo=GOALS[0].key, unit=GOALS[0].unit) == 10
 
 
