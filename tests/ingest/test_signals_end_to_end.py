@@ -82,14 +82,16 @@ async def test_each_close_has_its_signals_and_history_finds_the_same(
         pace=Pace(flush=0.05, tend=0.02, watchlist=0.2, progress=0.2, clock=1.0),
         feed_limits=FeedLimits(command_every=0.01, first_delay=0.05, longest_delay=0.5),
         decide=LiveSignals(STRATEGIES),
+        shows_open=True,
         fresh_at_most=HOUR,
     )
     Watchlist(db, "sim").watch([KEY], datetime.now(UTC))
     stop = asyncio.Event()
     running = asyncio.create_task(ingester.run(stop))
     try:
-        live = {"source": "live", "strategy": "every"}
+        live = {"source": "live", "strategy": "every", "confirmed": True}
         await has(db, live, 2)
+        await an_open_signal_gives_way_to_that_of_the_close(db)
         simulator.drop_connections()
         seen = db["signals"].count_documents(live)
         await has(db, live, seen + 2)
@@ -100,12 +102,25 @@ async def test_each_close_has_its_signals_and_history_finds_the_same(
         await connect.close(asynchronous)
         client.close()
 
-    for one in db["signals"].find({"source": "live"}):
+    for one in db["signals"].find({"source": "live", "confirmed": True}):
         assert (one["verdict"] == "fresh") == (one["created_at"] <= one["fresh_until"])
-    stored = db["signals"].count_documents({})
+    stored = db["signals"].count_documents({"confirmed": True})
     again = derivation.bring_up(KEY, client.clock.now() + HOUR, anew=True)
     assert (again.written, again.signals.changed, again.signals.withdrawn) == (0, 0, 0)
     assert (again.signals.found, again.signals.added) == (stored, 0)
+
+
+async def an_open_signal_gives_way_to_that_of_the_close(db: Database[Any]) -> None:
+    """It is shown while its candle is open, for nobody to act on; the close puts its own in its place."""
+    shown = {"strategy": "every", "confirmed": False}
+    async with asyncio.timeout(120):
+        while (one := await asyncio.to_thread(db["signals"].find_one, shown)) is None:  # noqa: ASYNC110 - it tells nobody
+            await asyncio.sleep(0.05)
+    assert (one["_id"][-5:], one["verdict"], one["fresh_until"]) == (":open", "expired", None)
+    await has(db, {"_id": one["_id"].removesuffix(":open"), "confirmed": True}, 1)
+    async with asyncio.timeout(120):
+        while await asyncio.to_thread(db["signals"].count_documents, {"_id": one["_id"]}):  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
 
 
 async def has(db: Database[Any], wanted: dict[str, Any], count: int) -> None:
