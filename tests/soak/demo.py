@@ -33,6 +33,7 @@ SETTINGS = {
 }
 """Small series, and limits that do not end the trading where most requests fail on purpose."""
 EXECUTOR_ACTS = "executor     auto-execute"
+EXCHANGE_ENDED = "exchange | ended"
 READY = "ready after"
 STOPPED = "stopped; the data stay in"
 ENDS_WITHIN = 30.0

@@ -63,7 +63,7 @@ _NEVER_TWICE = frozenset({"hang_before", "hang_after", "drop", "freeze"})
 def plan(seed: int, seconds: float, first_close: float) -> list[Act]:
     """What is done in so many seconds. `first_close`: when, from the beginning, a minute closes first."""
     luck = Random(seed)
-    acts = [*_deals(luck, seconds), *_limits(luck, seconds, first_close), *_kills(luck, seconds, first_close)]
+    acts = [*_deals(luck, seconds), *_limits(luck, seconds), *_kills(luck, seconds, first_close)]
     return sorted(acts, key=lambda act: act.seconds)
 
 
@@ -87,11 +87,11 @@ def _act(at: float, card: Mapping[str, Any], luck: Random) -> Act:
     return Act(at, "rule", rule)
 
 
-def _limits(luck: Random, seconds: float, first_close: float) -> Iterator[Act]:
-    """A 429 stops whoever gets it until the minute is over: seldom, and late in a minute."""
-    at = first_close
+def _limits(luck: Random, seconds: float) -> Iterator[Act]:
+    """A 429 stops whoever gets it until the minute is over: seldom, and not in the shortest runs."""
+    at = LIMITED_EVERY / 2
     while at < seconds:
-        yield Act(max(0.5, at - luck.uniform(4, 15)), "rule", {"kind": "rate_limited", "next": 1})
+        yield Act(at + luck.uniform(-MINUTE, MINUTE), "rule", {"kind": "rate_limited", "next": 1})
         at += LIMITED_EVERY
 
 

@@ -13,12 +13,13 @@ from typing import Any
 from pymongo.database import Database
 from pymongo.errors import PyMongoError
 
+from pipeline.simulator.handle import SimulatorError
 from pipeline.store import connect
 from pipeline.store.control import ControlStore
 from pipeline.store.server import Server
 from pipeline.timeline import MINUTE, to_datetime
 from tests.soak.checks import Check, Judge
-from tests.soak.demo import EXECUTOR_ACTS, READY, Demo, DemoError
+from tests.soak.demo import EXCHANGE_ENDED, EXECUTOR_ACTS, READY, Demo, DemoError, becomes_true
 from tests.soak.memory import Life, Memory
 from tests.soak.mischief import Act, Mischief, plan
 
@@ -69,7 +70,7 @@ class Soak:
         """From nothing to the report."""
         demo, report = Demo(self.home), Report(self.seed, self.seconds)
         began = time.monotonic()
-        with demo.running():
+        with demo.running(), last_words(demo):
             exchange = demo.exchange()
             demo.wait_for(EXECUTOR_ACTS, STARTS_WITHIN)
             uri = Server(self.home).uri + CLIENT_OPTIONS
@@ -119,6 +120,8 @@ class Soak:
                 return
             if now > self.patience:
                 return
+            if self._is_due("missed", TOLD_EVERY):
+                self.say(f"not yet: {'; '.join(report.reasons)}"[:500])
             self._look(demo, judge, report, now)
             time.sleep(LOOKED_EVERY)
 
@@ -138,6 +141,18 @@ class Soak:
             return False
         self._next[what] = now + every
         return True
+
+
+@contextmanager
+def last_words(demo: Demo) -> Iterator[None]:
+    """An exchange that is gone is a failure of the demo: it is given time to say why."""
+    try:
+        yield
+    except SimulatorError as failure:
+        becomes_true(lambda: EXCHANGE_ENDED in demo.said.read_text(encoding="utf-8"), 20)
+        raise DemoError(
+            f"{failure}. The demo said last:\n{demo.said.read_text(encoding='utf-8')[-6_000:]}"
+        ) from failure
 
 
 def reset_breakers(database: Database[dict[str, Any]], now: int) -> int:
