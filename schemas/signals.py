@@ -79,9 +79,10 @@ SIGNALS = Collection(
         IndexModel([("symbol", ASCENDING), ("at", DESCENDING)], name="symbol_at"),
         IndexModel([("strategy", ASCENDING), ("at", DESCENDING)], name="strategy_at"),
         IndexModel([("at", DESCENDING)], name="at"),
-        IndexModel([("return_pct", DESCENDING)], name="return"),
         IndexModel(
             [("fresh_until", ASCENDING)], name="fresh", partialFilterExpression={"verdict": "fresh", "confirmed": True}
         ),
     ),
 )
+"""No index on a return: all of them change every minute, and it would cost two fifths of that work. Sorting 100,000
+signals by one takes a fraction of a second."""
