@@ -54,7 +54,10 @@ class Ledger:
 
     def market(self, symbol: str) -> Market:
         """What is known of the symbol."""
-        return self.markets.setdefault(symbol, Market())
+        found = self.markets.get(symbol)
+        if found is None:
+            found = self.markets[symbol] = Market()
+        return found
 
     def position(self, symbol: str) -> PositionRecord:
         """The position in the symbol; flat if there is none."""
