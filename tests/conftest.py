@@ -33,6 +33,8 @@ from pipeline.store.launch import LOOPBACK, Limits, any_free_port
 from pipeline.store.server import Server
 from pipeline.timeline import interval, to_datetime
 from schemas.signals import Signal
+from tests import secret_watch
+from tests.secret_watch import keep_secret, search_database, search_logs
 
 Document = dict[str, Any]
 
@@ -49,18 +51,26 @@ shutil.rmtree(sys.argv[1], ignore_errors=True)
 _names = itertools.count()
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """No secret leaves the tests."""
+    config.pluginmanager.register(secret_watch)
+
+
 @pytest.fixture(scope="session")
-def scratch() -> Iterator[Path]:
-    """A folder for this run. Whatever process still has it in its command line when the run ends is killed."""
+def scratch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder for this run. Whatever process still has it in its command line when the run ends is killed; a secret in
+    a log file fails the run."""
     folder = Path(tempfile.mkdtemp(prefix="tidemark-test-")).resolve()
     reaper = subprocess.Popen(
         [sys.executable, "-c", REAPER, str(folder)], stdin=subprocess.PIPE, start_new_session=True
     )
     yield folder
+    said = search_logs(folder, tmp_path_factory.getbasetemp())
     assert reaper.stdin is not None
     reaper.stdin.close()
     reaper.wait(timeout=30)
     shutil.rmtree(folder, ignore_errors=True)
+    assert said == []
 
 
 @pytest.fixture
@@ -74,6 +84,8 @@ def mongo_uri(scratch: Path) -> Iterator[str]:
     """The one mongod of this run."""
     server = Server(scratch / "shared", port=any_free_port(), limits=Limits(cache_gb=0.25, oplog_mb=990))
     with server.running() as uri:
+        for secret in (Folder(scratch / "shared").password, Folder(scratch / "shared").key):
+            keep_secret(secret)
         yield uri
 
 
@@ -89,6 +101,7 @@ def db(mongo: MongoClient[Document]) -> Iterator[Database[Document]]:
     """An empty database, dropped after the test."""
     name = f"test_{next(_names)}"
     yield mongo[name]
+    search_database(mongo[name])
     mongo.drop_database(name)
 
 
@@ -264,3 +277,4 @@ def kept(cluster: Cluster) -> Iterator[Any]:
             if not name.startswith("system."):
                 client["kept"].drop_collection(name)
         yield client["kept"]
+        search_database(client["kept"])

@@ -94,6 +94,7 @@ def test_a_faulty_call_is_reported_without_its_arguments() -> None:
 PEM = "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIKhunter2\n-----END PRIVATE KEY-----"
 
 
+@pytest.mark.may_say_secrets
 @pytest.mark.parametrize("style", ["human", "json"])
 @pytest.mark.parametrize(
     "text",

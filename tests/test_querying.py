@@ -221,6 +221,7 @@ def test_candles_with_signals_beside_them(filled: Db) -> None:
     assert said.height == names["signals"].height > 0
 
 
+@pytest.mark.may_say_secrets
 def test_how_to_connect(mongo_uri: str, monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
     monkeypatch.setenv("TIDEMARK_MONGO_URI", mongo_uri)
     monkeypatch.setenv("TIDEMARK_HOME", str(home))

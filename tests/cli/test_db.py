@@ -102,6 +102,7 @@ def test_stop_unused_ends_what_a_killed_user_left_behind(db_command: Db, home: P
     assert data(db_command("stop", "--unused", "--json")) == {"stopped": True}
 
 
+@pytest.mark.may_say_secrets
 def test_a_server_that_is_not_ours_is_looked_at_only(
     db_command: Db, mongo_uri: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
