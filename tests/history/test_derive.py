@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from pipeline.cli.wiring import periods_of
+from pipeline.cli.wiring import derivation_of, periods_of
 from pipeline.history import indicators
 from pipeline.history.derive import Derived
 from pipeline.history.indicators import Stretch, stretches
@@ -193,6 +193,20 @@ def test_another_set_of_strategies_finds_its_signals_and_withdraws_the_others(ho
     assert house.db["signals"].distinct("strategy") == ["rsi_reversal"]
     house.derive()
     assert set(house.db["signals"].distinct("strategy")) == set(registry.SHIPPED)
+
+
+def test_other_parameters_find_their_signals_record_themselves_and_withdraw_the_others(house: House) -> None:
+    house.store(market_of())
+    house.derive()
+    tuned = Settings(strategy_parameters={"ma_breakout": {"n": 33}})
+    done = derivation_of(tuned, house.db).bring_up(key_of(), LONG_AFTER)
+    assert (done.candles, done.written) == (COUNT, 0)
+    assert min(done.signals.added, done.signals.withdrawn) > 20
+    settings = house.db["signals"].distinct("settings", {"strategy": "ma_breakout"})
+    assert [one.partition(" atr")[0] for one in settings] == [
+        "ma_breakout(n=33) on v1 rsi14 macd12-26-9 sma7-20-33-60-120"
+    ]
+    assert derivation_of(tuned, house.db).bring_up(key_of(), LONG_AFTER).candles == 0
 
 
 def test_a_column_holds_what_its_name_says_whatever_averages_are_asked_for(house: House) -> None:
