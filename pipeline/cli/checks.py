@@ -77,6 +77,20 @@ def talib(_: Settings) -> Iterator[Finding]:
         yield Finding("ta-lib", "problem", f"the mean of 1, 2, 3 is {average}", "Run `make install` again.")
 
 
+def strategies(settings: Settings) -> Iterator[Finding]:
+    """Can the strategies run that the settings name, with the parameters they give?"""
+    from pipeline.cli.wiring import strategies_of  # noqa: PLC0415
+    from pipeline.strategies.base import label_of  # noqa: PLC0415
+
+    try:
+        chosen = strategies_of(settings)
+    except TidemarkError as error:
+        mend = "Correct strategies, strategy_paths or strategy_parameters; `tidemark strategies` lists what there is."
+        yield Finding("strategies", "problem", str(error), mend)
+    else:
+        yield Finding("strategies", "good", ", ".join(map(label_of, chosen)))
+
+
 def disk(settings: Settings) -> Iterator[Finding]:
     """Is there room in the data folder?"""
     existing = next(path for path in (settings.home, *settings.home.parents) if path.exists())
@@ -260,6 +274,7 @@ CHECKS: Final[dict[str, Check]] = {
     "python": python,
     "prefect": prefect,
     "ta-lib": talib,
+    "strategies": strategies,
     "disk": disk,
     "mongod": mongod,
     "database": database,

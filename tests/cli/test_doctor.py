@@ -59,7 +59,27 @@ def the_problem(check: str) -> dict[str, str]:
 def test_a_good_machine_is_healthy() -> None:
     code, findings = examine()
     assert code == 0, findings
-    assert list(findings) == ["python", "prefect", "ta-lib", "disk", "mongod", "database", "exchange", "keys"]
+    assert list(findings) == [
+        "python",
+        "prefect",
+        "ta-lib",
+        "strategies",
+        "disk",
+        "mongod",
+        "database",
+        "exchange",
+        "keys",
+    ]
+
+
+def test_strategies_are_named_with_their_parameters_and_a_wrong_one_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TIDEMARK_STRATEGIES", "ma_breakout,bollinger")
+    monkeypatch.setenv("TIDEMARK_STRATEGY_PARAMETERS__MA_BREAKOUT__N", "60")
+    assert examine("strategies")[1]["strategies"][0]["found"] == "ma_breakout(n=60), bollinger"
+    monkeypatch.setenv("TIDEMARK_STRATEGY_PARAMETERS__MA_BREAKOUT__N", "1")
+    code, findings = examine("strategies")
+    assert (code, findings["strategies"][0]["state"]) == (3, "problem")
+    assert "n must be at least 2, not 1" in findings["strategies"][0]["found"]
 
 
 def test_a_person_reads_what_is_wrong_and_how_to_mend_it(monkeypatch: pytest.MonkeyPatch) -> None:
