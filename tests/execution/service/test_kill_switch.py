@@ -119,8 +119,7 @@ async def test_flatten_without_the_database_goes_straight_to_the_exchange(
 
 
 async def test_what_cannot_be_closed_is_said(house: Any, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.execution.flatten._TRIES", 2)
-    monkeypatch.setattr("pipeline.execution.flatten._PAUSE", 0.01)
+    monkeypatch.setattr("pipeline.execution.flatten._TRIES", 1)
     async with house.executor():
         await hold(house)
     house.simulator.faults.add("maintenance", method="POST", path="/fapi/v1/order")
