@@ -24,7 +24,7 @@ from tests.soak.memory import Life, Memory
 from tests.soak.mischief import Act, Mischief, plan
 
 STARTS_WITHIN = 120.0
-AFTER_A_CLOSE = 10.0
+AFTER_A_CLOSE = 8.0
 """A run has at least one close, and goes on for so long after the first: a strategy speaks only at a close."""
 LOOKED_EVERY = 1.0
 SAMPLED_EVERY = 3.0

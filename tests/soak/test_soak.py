@@ -11,22 +11,22 @@ from rich.console import Console
 from tests.soak import tell
 from tests.soak.memory import ROLES, Life, Memory, role_of
 from tests.soak.mischief import CALLS, FRAMES, REQUESTS, VICTIMS, plan
-from tests.soak.run import Soak, timed
+from tests.soak.run import AFTER_A_CLOSE, Soak, timed
 
 log = logging.getLogger(__name__)
 HOUR = 3_600.0
 
 
 @pytest.mark.timeout(600)
-def test_half_a_minute_of_mixed_faults(home: Path) -> None:
+def test_a_short_run(home: Path) -> None:
     with timed(log.info) as say:
-        report = Soak(home, seed=11, seconds=30, patience=120, say=say).run()
+        report = Soak(home, seed=11, seconds=20, patience=120, say=say).run()
     tell.store(report, home / "soak.json")
     with (home / "soak.txt").open("w") as told:
         tell.show(report, Console(file=told, width=160))
     assert report.reasons == [], (home / "said.log").read_text()[-6_000:]
-    assert {f"kill {victim}" for victim in VICTIMS} <= set(report.faults), report.faults
-    assert sum(report.faults.values()) > 10
+    assert all(report.faults[f"kill {victim}"] for victim in VICTIMS), report.faults
+    assert sum(report.faults.values()) >= 8
     stored = json.loads((home / "soak.json").read_text())
     assert {life["role"] for life in stored["lives"]} == set(ROLES)
     assert "store == exchange" in (home / "soak.txt").read_text()
@@ -51,7 +51,7 @@ def test_a_long_plan_holds_every_act_and_kills_in_its_first_half_only() -> None:
 
 @pytest.mark.parametrize("first_close", [0.1, 30.0, 59.9])
 def test_the_shortest_plan_kills_each_once(first_close: float) -> None:
-    acts = plan(5, max(30.0, first_close + 10), first_close)
+    acts = plan(5, max(20.0, first_close + AFTER_A_CLOSE), first_close)
     assert sorted(act.name for act in acts if act.name.startswith("kill ")) == sorted(f"kill {one}" for one in VICTIMS)
 
 
