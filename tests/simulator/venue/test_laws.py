@@ -218,6 +218,7 @@ def check_stream(desk, events):
         assert (D(rows[key]["positionAmt"]), D(rows[key]["isolatedWallet"])) == (amount, isolated)
 
 
+@pytest.mark.no_cover  # counted elsewhere; here it would triple the time
 @pytest.mark.parametrize(
     ("seed", "dual", "deposit", "happened"),
     [
@@ -238,6 +239,7 @@ def test_money_orders_and_events_agree_after_random_trading(open_desk, seed, dua
     assert {entry.status for entry in entries(desk, books.AlgoMoved)} >= {"NEW", "TRIGGERED", "FINISHED"}
 
 
+@pytest.mark.no_cover  # counted elsewhere; here it would triple the time
 def test_the_same_seed_and_calls_give_the_same_ledger(open_desk):
     first, _, events = trade(open_desk, seed=5, dual=False)
     second, _, again = trade(open_desk, seed=5, dual=False)
@@ -245,6 +247,7 @@ def test_the_same_seed_and_calls_give_the_same_ledger(open_desk):
     assert events == again
 
 
+@pytest.mark.no_cover  # counted elsewhere; here it would triple the time
 def test_how_often_the_time_is_told_changes_nothing(open_desk):
     seldom, _, events = trade(open_desk, seed=6, dual=False)
     often, _, again = trade(open_desk, seed=6, dual=False, stride=2_900)
