@@ -84,7 +84,7 @@ def test_ctrl_c_in_the_starter_leaves_a_clean_end_and_no_process(
         assert "Detected unclean shutdown" not in Folder(prepared).log_end()
 
 
-@pytest.mark.parametrize("step", ["pipeline.store.launch.listens", "pipeline.store.replica._form_set"])
+@pytest.mark.parametrize("step", ["pipeline.store.launch.holds", "pipeline.store.replica._form_set"])
 def test_ctrl_c_during_the_first_start_leaves_no_process(
     step: str, prepared: Path, mongods: FindServers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
