@@ -137,7 +137,8 @@ class Follower:
         if order.leg in PROTECTING:
             self._protection_not_found(order, asof, wait.gone_at, now)
         elif asof >= wait.gone_at:
-            wait.absent = True
+            if not wait.absent:
+                wait.absent, wait.ask_at = True, now  # its trades and the position are asked for at once
             self._conclude(order, now)
 
     def _protection_not_found(self, order: OrderRecord, asof: int, gone_at: int, now: int) -> None:

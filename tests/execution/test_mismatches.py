@@ -299,8 +299,8 @@ def test_an_entry_under_way_is_unknown_after_a_restart(state):
     driver.wait(4 * SECOND)
     assert not driver.got(QueryFills)
     driver(ev.OrderNotFound(order.id, T + GONE))
-    driver.wait(4 * SECOND)
-    assert driver.got(QueryFills)
+    driver.wait(250)
+    assert driver.got(QueryFills), "at once"
     assert not any(isinstance(one, Place) for one in driver.all)
     assert driver(ev.SignalSeen(signal())) == [], "decided"
 
