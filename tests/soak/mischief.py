@@ -56,7 +56,10 @@ REQUESTS: Sequence[Mapping[str, Any]] = [
     {"kind": "slow", "milliseconds": 1_200},
     {"kind": "hang_before", "path": "*klines"},
 ]  # fmt: skip
-CALLS = ("cut market", "cut private", "silence market", "silence private", "expire keys", "skew +", "skew -")
+SKEW = -3_000
+"""The exchange's clock is behind: signed requests are refused with -1021. One that showed the future would make an open
+candle look closed to whoever measured it; that is not among what is survived."""
+CALLS = ("cut market", "cut private", "silence market", "silence private", "expire keys", "skew")
 _NEVER_TWICE = frozenset({"hang_before", "hang_after", "drop", "freeze"})
 
 
@@ -157,5 +160,5 @@ class Mischief:
         elif word == "expire":
             self.simulator.expire_listen_keys()
         else:
-            self.simulator.skew_clock(3_000 if what == "+" else -3_000)
+            self.simulator.skew_clock(SKEW)
             self._skewed_at = time.monotonic()
