@@ -1,7 +1,8 @@
 """The ingester under load, on a mongod of its own, fed by a process of its own over real websockets.
 
 An hour ends in the middle, so that the candles of every series close in the same moment. Every series has its whole
-window of stored candles, so that each update computes indicators as it does in earnest. A frame counts as stored when
+window of stored candles, so that each update computes indicators, and each close asks every shipped strategy, as they
+do in earnest. A frame counts as stored when
 the server has acknowledged the write that holds it; frames that a newer one replaced before the flush are coalesced, as
 the design wants it, and not counted. The plain way beside it is what most collectors do: one `update_one(upsert=True)`
 a frame, one document a candle.
@@ -16,7 +17,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -27,14 +28,17 @@ import polars as pl
 import psutil
 from pymongo import InsertOne
 
+from bench import cryptofeed_way
 from bench.store import history
 from bench.table import Row
 from pipeline.exchange.clock import ServerClock, local_time
 from pipeline.exchange.environments import SIM, at
 from pipeline.exchange.errors import NotDoneError
 from pipeline.exchange.frames import decode, kline_stream
+from pipeline.exchange.traffic import Traffic
 from pipeline.indicators import WINDOW
 from pipeline.ingest.core import Core
+from pipeline.ingest.deciding import LiveSignals
 from pipeline.ingest.events import Candle
 from pipeline.ingest.indicating import LiveIndicators
 from pipeline.ingest.service import Ingester
@@ -47,6 +51,7 @@ from pipeline.store.launch import Limits, any_free_port
 from pipeline.store.live import LiveCandle, WriteReport
 from pipeline.store.prepare import prepare
 from pipeline.store.server import Server
+from pipeline.strategies import registry
 from pipeline.timeline import SECOND, interval
 from schemas.candles import CANDLE_FIELDS, CANDLES
 from schemas.series import SeriesKey
@@ -66,7 +71,8 @@ def run(quick: bool) -> list[Row]:
             steady = asyncio.run(Bench(uri, mongod, keys).measure(rate, seconds))
             flood = asyncio.run(Bench(uri, mongod, keys).measure(20 * rate, 10.0))
             plain = plain_way(uri, keys)
-    return [*rows(steady, len(keys), rate), ceiling(flood, plain), core_alone()]
+            appended = cryptofeed_way.frames_stored_a_second(uri) if cryptofeed_way.is_installed() else None
+    return [*rows(steady, len(keys), rate), *ceiling(flood, plain, appended), core_alone()]
 
 
 def rows(found: "Outcome", series: int, rate: int) -> list[Row]:
@@ -115,9 +121,9 @@ def rows(found: "Outcome", series: int, rate: int) -> list[Row]:
     ]
 
 
-def ceiling(flood: "Outcome", plain: float) -> Row:
+def ceiling(flood: "Outcome", plain: float, appended: float | None) -> list[Row]:
     """More is sent than can be taken: what is taken a second is the highest rate."""
-    return Row(
+    highest = Row(
         group="Live",
         name="highest rate of frames taken and stored",
         ours=flood.taken / flood.seconds,
@@ -127,6 +133,17 @@ def ceiling(flood: "Outcome", plain: float) -> Row:
         times_peer=4,
         note=f"{flood.closes:,} candles closed meanwhile, {flood.lost} lost",
     )
+    if appended is None:
+        return [highest]
+    beside = replace(
+        highest,
+        name="the same, beside cryptofeed",
+        peer_name="its Mongo backend, frames handed over decoded",
+        peer=appended,
+        times_peer=None,
+        note="it appends a document a frame: no candle is current, none is guarded",
+    )
+    return [highest, beside]
 
 
 def core_alone() -> Row:
@@ -218,8 +235,10 @@ class Bench:
             stop = asyncio.Event()
             running = asyncio.create_task(ingester.run(stop))
             begun = time.monotonic()
-            while len(ingester.core.watched()) < len(self._keys):  # noqa: ASYNC110 - it has no event for that
-                await asyncio.sleep(0.05)
+            while len(ingester.core.watched()) < len(self._keys):
+                await asyncio.wait([running], timeout=0.05)
+                if running.done():
+                    running.result()
             outcome.opening = time.monotonic() - begun
             await self._load(feed, ingester, outcome)
             stop.set()
@@ -241,6 +260,7 @@ class Bench:
             clock=clock,
             stop=threading.Event(),
             sync_clock=lambda: None,
+            traffic=Traffic(SIM.weight_limit),
         )
         market: Any = SimpleNamespace(client=client, klines=refuse)
         ingester = Ingester(
@@ -248,6 +268,7 @@ class Bench:
             database,
             async_database,
             compute=LiveIndicators(),
+            decide=LiveSignals([registry.get(name) for name in registry.SHIPPED]),
             window=WINDOW,
             decimals=lambda _: 1,
             backfill=lambda _: None,
