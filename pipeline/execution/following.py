@@ -82,6 +82,7 @@ class Follower:
             case Reaction.BUG:
                 self._breakers.trip(risk.by_hand("refused", told, now, order.symbol))
             case Reaction.NOTHING_TO_REDUCE:
+                self._disbelieve(order)
                 self._ledger.emit(QueryPositions(order.symbol))
             case Reaction.STOP_STANDS:
                 self._ledger.emit(Reconcile(f"{order.symbol}: an unknown stop stands"))
@@ -89,6 +90,12 @@ class Follower:
             self._protection_refused(order, meaning, f"{code} {text}", now)
         elif order.leg in CLOSING:
             self._ledger.hold(order.symbol, "close", now + SECOND)
+
+    def _disbelieve(self, order: OrderRecord) -> None:
+        """What it should close is not held: no other is sent before the position was told anew."""
+        if order.leg in CLOSING:
+            position = self._ledger.position(order.symbol)
+            self._ledger.put(replace(position, reduced_at=max(position.reduced_at, position.as_of + 1)))
 
     def _protection_refused(self, order: OrderRecord, meaning: Reaction, why: str, now: int) -> None:
         pace = pace_of(order.leg, closing=order.close_position)

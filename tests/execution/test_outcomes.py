@@ -417,6 +417,11 @@ def test_nothing_to_reduce_asks_for_the_position(code):
     driver.journal()
     driver(ev.OrderRejected(driver.order("flatten").id, code, "refused"))
     assert driver.one(QueryPositions)
+    driver.wait(5 * SECOND)
+    assert driver.got(QueryPositions)
+    assert not driver.got(JournalIntent), "what is believed to be held is in doubt"
+    driver.holds(driver.position().quantity, by="query")
+    assert driver.one(JournalIntent).order.leg == "flatten"
 
 
 def test_a_close_that_is_refused_is_tried_again_after_a_second():
