@@ -41,7 +41,11 @@ def test_none_named_is_all() -> None:
 
 
 def test_parameters_reach_the_strategy_they_name_and_no_other(surge: str) -> None:
-    tables: dict[str, dict[str, Any]] = {"ma_breakout": {"n": 60}, "rsi_reversal": {"low": "25", "high": 75}, "surge": {"atrs": 2}}
+    tables: dict[str, dict[str, Any]] = {
+        "ma_breakout": {"n": 60},
+        "rsi_reversal": {"low": "25", "high": 75},
+        "surge": {"atrs": 2},
+    }
     found = chosen(["rsi_reversal", "ma_breakout", "bollinger", "ma_breakout"], [surge], tables)
     assert [label_of(one) for one in found] == [
         "rsi_reversal(low=25.0, high=75.0)",
