@@ -7,6 +7,7 @@ in its bounded outbox is named in `unsaved`, to be fetched and computed again.
 import math
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from operator import attrgetter
 from typing import Final
 
@@ -51,7 +52,7 @@ class Core:
         self._patience = patience or Patience()
         self._outbox_limit = outbox_limit
         self._books: dict[SeriesKey, Book] = {}
-        self._touched: set[SeriesKey] = set()
+        self._touched: dict[SeriesKey, None] = {}
         self._candles: list[CandleWrite] = []
         self._values: list[IndicatorWrite] = []
         self._signals: list[Finding] = []
@@ -87,7 +88,7 @@ class Core:
         if last is not None:
             self._candles.append(last)
         self._collect(book)
-        self._touched.discard(key)
+        self._touched.pop(key, None)
 
     def watched(self) -> Collection[SeriesKey]:
         """The series that have a book."""
@@ -121,7 +122,7 @@ class Core:
             self.implausible += 1
             return
         if book.frame(candle, now):
-            self._touched.add(key)
+            self._touched[key] = None
         if candle.closed:
             self._collect(book)
 
@@ -129,7 +130,7 @@ class Core:
         """What REST said about a window that `FetchCandles` asked for."""
         for book in self._known([answer.key]):
             book.answer(answer, now)
-            self._touched.add(answer.key)
+            self._touched[answer.key] = None
             self._collect(book)
 
     def fetch_failed(self, key: SeriesKey, now: int) -> None:
@@ -159,13 +160,19 @@ class Core:
         """Whether a closed candle waits to be written, which should not wait for the next flush."""
         return bool(self._candles or self._values or self._signals)
 
-    def take(self) -> Batch:
-        """Everything to write: each closed candle, and of each open one only the newest state."""
-        opened = [write for key in self._touched if (write := self._books[key].open_write()) is not None]
-        for key in self._touched:
+    def opens_waiting(self) -> int:
+        """How many series have an open candle to write."""
+        return len(self._touched)
+
+    def take(self, most_open: int | None = None) -> Batch:
+        """What is to be written: each closed candle, and of open ones, those first that wait longest, only the newest
+        state."""
+        keys = list(islice(self._touched, most_open))
+        opened = [write for key in keys if (write := self._books[key].open_write()) is not None]
+        for key in keys:
             self._collect(self._books[key])
+            del self._touched[key]
         batch = Batch((*self._candles, *opened), tuple(self._values), tuple(self._signals), tuple(self._shown))
-        self._touched.clear()
         self._candles, self._values, self._signals, self._shown = [], [], [], []
         return batch
 
@@ -181,7 +188,7 @@ class Core:
             book = self._books.get(write.key)
             if not write.candle.closed and book is not None and book.open is not None:
                 book.open_changed = True
-                self._touched.add(write.key)
+                self._touched[write.key] = None
         self._shed()
 
     def _shed(self) -> None:

@@ -22,6 +22,9 @@ log = logging.getLogger(__name__)
 
 MOST_AT_ONCE: Final = 5_000
 """Candles that the database takes well within the time a write may last, however slow it is."""
+OPEN_AT_ONCE: Final = 500
+"""Open candles in one write. The next ones are taken when it is done, as they are then: few are old when they arrive,
+and a closed candle waits for no more than these."""
 _RARER: Final = 4
 
 
@@ -90,30 +93,39 @@ class Flusher:
 
     async def flush(self) -> bool:
         """Write everything that changed. False where the database did not take it: then it is kept."""
-        batch = self._core.take()
+        others = self._core.opens_waiting() - OPEN_AT_ONCE
+        batch = self._core.take(OPEN_AT_ONCE)
         if not batch:
             return True
         begun = asyncio.get_running_loop().time()
-        left = deque(batch.pieces(MOST_AT_ONCE))
         oldest, self._oldest = self._oldest, None
         try:
-            while left:
-                async with asyncio.timeout(self._write_timeout):
-                    await self._write(left[0])
-                left.popleft()
+            await self._send(batch)
+            while others > 0:
+                others -= OPEN_AT_ONCE
+                await self._send(self._core.take(OPEN_AT_ONCE))
         except (PyMongoError, TimeoutError) as error:
             self._went_away(error)
             self._oldest = oldest
             return False
-        finally:
-            for piece in reversed(left):
-                self._core.put_back(piece)
         ended = asyncio.get_running_loop().time()
         self._took = ended - begun
         if oldest is not None:
             self._figures.flushed(self._took, ended - oldest)
         self._came_back()
         return True
+
+    async def _send(self, batch: Batch) -> None:
+        """What the database did not take goes back to the core."""
+        left = deque(batch.pieces(MOST_AT_ONCE) if batch else ())
+        try:
+            while left:
+                async with asyncio.timeout(self._write_timeout):
+                    await self._write(left[0])
+                left.popleft()
+        finally:
+            for piece in reversed(left):
+                self._core.put_back(piece)
 
     async def tell_progress(self) -> None:
         """Advance the `series` documents by what was stored since the last time."""

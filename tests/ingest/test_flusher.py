@@ -9,6 +9,7 @@ from pipeline.ingest.events import Batch, Candle, CandleWrite, IndicatorWrite
 from pipeline.ingest.figures import Figures
 from pipeline.ingest.flusher import Flusher
 from pipeline.store.candles import CandleStore
+from pipeline.store.live import WriteReport
 from pipeline.store.prepare import prepare
 from pipeline.store.series import SeriesStore
 from pipeline.timeline import interval, to_ms
@@ -82,6 +83,31 @@ async def test_what_the_database_did_not_take_goes_back_in_its_order(flusher, co
     assert await flusher.flush()
     stored = CandleStore(db).load(KEY, START, STEP.after(START, 9))
     assert stored["closed"].to_list() == [True] * 5
+
+
+async def test_open_candles_are_written_in_turns_and_closed_ones_first(flusher, core, monkeypatch):
+    monkeypatch.setattr(module, "OPEN_AT_ONCE", 2)
+    keys = [SeriesKey("sim", f"S{number}USDT", "1m") for number in range(5)]
+    writes = []
+
+    async def collect(candles):
+        writes.append([(one.key, one.closed) for one in candles])
+        if len(writes) == 1:
+            core.frame(keys[0], candle(0, closed=False)._replace(u=START + 2), START)
+            core.frame(keys[4], candle(0), candle(0).u)
+        return WriteReport(len(candles), len(candles))
+
+    monkeypatch.setattr(flusher._writer, "write", collect)
+    for key in keys:
+        core.watch(key, settled=STEP.after(START, -1), history=(), decimals=1)
+        core.frame(key, candle(0, closed=False)._replace(u=START + 1), START)
+    assert await flusher.flush()
+    assert writes == [
+        [(keys[0], False), (keys[1], False)],
+        [(keys[4], True), (keys[2], False), (keys[3], False)],
+        [(keys[0], False)],
+    ]
+    assert not core.take()
 
 
 async def test_progress_that_was_not_written_down_is_told_again(flusher, core, db, monkeypatch):
