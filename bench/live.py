@@ -1,11 +1,10 @@
 """The ingester under load, on a mongod of its own, fed by a process of its own over real websockets.
 
-An hour ends in the middle, so that the candles of every series close in the same moment. Every series has its whole
-window of stored candles, so that each update computes indicators, and each close asks every shipped strategy, as they
-do in earnest. A frame counts as stored when
-the server has acknowledged the write that holds it; frames that a newer one replaced before the flush are coalesced, as
-the design wants it, and not counted. The plain way beside it is what most collectors do: one `update_one(upsert=True)`
-a frame, one document a candle.
+In the middle a minute ends, and a fifth of the candles close in one moment; in a run beside it an hour ends, and all of
+them do. Every series has its whole window of stored candles, so that each update computes indicators, and each close
+asks every shipped strategy, as they do in earnest. A frame counts as stored when the server has acknowledged the write
+that holds it; frames that a newer one replaced before the flush are coalesced, as the design wants it, and not counted.
+The plain way beside it is what most collectors do: one `update_one(upsert=True)` a frame, one document a candle.
 """
 
 import asyncio
@@ -52,7 +51,7 @@ from pipeline.store.live import LiveCandle, WriteReport
 from pipeline.store.prepare import prepare
 from pipeline.store.server import Server
 from pipeline.strategies import registry
-from pipeline.timeline import SECOND, interval
+from pipeline.timeline import MINUTE, SECOND, interval
 from schemas.candles import CANDLE_FIELDS, CANDLES
 from schemas.series import SeriesKey
 
@@ -68,11 +67,13 @@ def run(quick: bool) -> list[Row]:
         server = Server(Path(folder), port=any_free_port(), limits=Limits(cache_gb=1.0, oplog_mb=990))
         with server.running() as uri:
             mongod = find_mongod(folder)
-            steady = asyncio.run(Bench(uri, mongod, keys).measure(rate, seconds))
-            flood = asyncio.run(Bench(uri, mongod, keys).measure(20 * rate, 10.0))
+            hour = interval("1h").ceil(local_time())
+            steady = asyncio.run(Bench(uri, mongod, keys).measure(rate, seconds, hour + MINUTE))
+            burst = asyncio.run(Bench(uri, mongod, keys).measure(rate, seconds / 3, hour))
+            flood = asyncio.run(Bench(uri, mongod, keys).measure(20 * rate, 10.0, hour))
             plain = plain_way(uri, keys)
             appended = cryptofeed_way.frames_stored_a_second(uri) if cryptofeed_way.is_installed() else None
-    return [*rows(steady, len(keys), rate), *ceiling(flood, plain, appended), core_alone()]
+    return [*rows(steady, len(keys), rate), hours_end(burst), *ceiling(flood, plain, appended), core_alone()]
 
 
 def rows(found: "Outcome", series: int, rate: int) -> list[Row]:
@@ -119,6 +120,19 @@ def rows(found: "Outcome", series: int, rate: int) -> list[Row]:
             note=f"from {found.memory / 2**20:,.0f} MiB when all series were open",
         ),
     ]
+
+
+def hours_end(found: "Outcome") -> Row:
+    """The worst moment of a day: every candle closes."""
+    p50, p99 = (float(np.quantile(found.ages, share)) for share in (0.5, 0.99))
+    return Row(
+        group="Live",
+        name="the same while an hour ends: frame to stored, p99",
+        ours=p99,
+        unit="ms",
+        lower_is_better=True,
+        note=f"{found.seconds:.0f} s, p50 {p50:.0f} ms; {found.closes:,} candles closed at once, {found.lost} lost",
+    )
 
 
 def ceiling(flood: "Outcome", plain: float, appended: float | None) -> list[Row]:
@@ -220,11 +234,11 @@ class Bench:
         self._keys = keys
         self._process = psutil.Process()
 
-    async def measure(self, rate: int, seconds: float) -> Outcome:
+    async def measure(self, rate: int, seconds: float, middle: int) -> Outcome:
         """Fill the windows, open every series, send, and compare what is stored with what was sent."""
         outcome = Outcome(seconds)
         asynchronous = connect.async_client(self._uri, retry_writes=False)
-        with feeding(rate, seconds, len(self._keys)) as feed, connect.client(self._uri) as client:
+        with feeding(rate, seconds, len(self._keys), middle) as feed, connect.client(self._uri) as client:
             database = client["bench"]
             database[CANDLES.name].drop()
             prepare(database)
@@ -383,9 +397,9 @@ class Feeding:
 
 
 @contextmanager
-def feeding(rate: int, seconds: float, streams: int) -> Iterator[Feeding]:
-    """A load that waits for its word to begin."""
-    moment = interval("1h").ceil(local_time()) - int(seconds * SECOND / 2)
+def feeding(rate: int, seconds: float, streams: int, middle: int) -> Iterator[Feeding]:
+    """A load that waits for its word to begin, and then takes the market through that moment."""
+    moment = middle - int(seconds * SECOND / 2)
     command = json.dumps({"rate": rate, "seconds": seconds, "streams": streams, "moment": moment})
     with subprocess.Popen(
         [sys.executable, "-m", "bench.feed_server", command],
