@@ -28,8 +28,7 @@ class Breakers:
             return
         self._tripped[news.name] = news
         self._ledger.emit(TripBreaker(news))
-        end = f"until {iso(news.until)}" if news.until is not None else "until it is reset by hand"
-        self._ledger.emit(Notify("error", f"breaker {news.name}", f"{news.reason}. Nothing is opened {end}"))
+        self._ledger.emit(Notify("error", f"breaker {news.name}", f"{news.reason}. Nothing is opened {_end(news)}"))
 
     def reset(self, name: str) -> None:
         """What tripped it is over."""
@@ -45,3 +44,9 @@ class Breakers:
         for one in self.tripped():
             if risk.is_over(one, now):
                 self.reset(one.name)
+
+
+def _end(breaker: BreakerView) -> str:
+    if breaker.name == risk.NOT_COMPARED:
+        return "until it could be"
+    return f"until {iso(breaker.until)}" if breaker.until is not None else "until it is reset by hand"

@@ -160,7 +160,7 @@ class Core:
             case ev.Snapshot():
                 self._snapshot(event, now)
             case ev.ReconcileFailed(reason):
-                self._breakers.trip(risk.by_hand("reconcile", f"the exchange could not be compared: {reason}", now))
+                self._breakers.trip(risk.not_compared(reason, now))
                 self._reconcile_at = now + _RECONCILE_AGAIN
             case ev.StreamBack():
                 self._reconcile("the user stream is back", now)
@@ -317,7 +317,7 @@ class Core:
     def _snapshot(self, event: ev.Snapshot, now: int) -> None:
         self._follower.snapshot(event, now)
         self.ready = True
-        self._breakers.reset("reconcile")
+        self._breakers.reset(risk.NOT_COMPARED)
         self._reconcile_at = now + self._policy.reconcile_every
         self._account_seen(event.account, now)
         self._leverages.keep_all(now)

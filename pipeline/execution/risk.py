@@ -12,6 +12,8 @@ from pipeline.execution.records import ZERO, AccountView, BreakerView, Market, M
 from pipeline.settings import Risk
 from pipeline.timeline import DAY, MINUTE, SECOND, iso
 
+NOT_COMPARED: Final = "reconcile"
+"""The breaker that holds while the exchange could not be compared with the journal."""
 _FEWEST_CALLS: Final = 10
 """Below so many calls in a minute, a share of errors says nothing."""
 _ERROR_PAUSE: Final = 5 * MINUTE
@@ -217,6 +219,11 @@ def unprotected(position: PositionRecord, risk: Risk, now: int) -> BreakerView |
 def by_hand(name: str, reason: str, now: int, symbol: str | None = None) -> BreakerView:
     """One that only a person resets."""
     return BreakerView(f"{name}:{symbol}" if symbol else name, reason, now, symbol=symbol)
+
+
+def not_compared(reason: str, now: int) -> BreakerView:
+    """Reset by the next comparison that succeeds."""
+    return BreakerView(NOT_COMPARED, f"the exchange could not be compared: {reason}", now)
 
 
 def is_over(breaker: BreakerView, now: int) -> bool:

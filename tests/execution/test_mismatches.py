@@ -72,6 +72,7 @@ def test_a_comparison_that_is_not_answered_is_asked_for_again():
     driver.wait(6 * SECOND)
     assert driver.one(Reconcile)
     driver(ev.ReconcileFailed("no answer"))
+    assert driver.one(Notify).text.endswith("Nothing is opened until it could be")
     driver.wait(6 * SECOND)
     assert driver.one(Reconcile)
 
