@@ -1,4 +1,4 @@
-"""`python -m bench [--quick] [--only NAME] [--strict]`: run the benchmarks, print a table, write bench/results."""
+"""`python -m bench [--quick] [--only NAME] [--strict] [--page]`: run the benchmarks, print and write one table."""
 
 import argparse
 import importlib
@@ -13,6 +13,8 @@ import bench
 from bench.table import Row, machine, to_json, to_markdown, to_table
 
 RESULTS = Path(__file__).parent / "results"
+PAGE = Path(__file__).parent.parent / "docs" / "benchmarks.md"
+MARK = "<!-- what follows is written by `python -m bench --page` -->\n"
 _FRAME = {"__main__", "table"}
 
 
@@ -27,6 +29,7 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="a tenth of the data: a smoke test, not a measurement")
     parser.add_argument("--only", action="append", choices=names(), help="run this one; may be given again")
     parser.add_argument("--strict", action="store_true", help="exit with 1 if a target is missed")
+    parser.add_argument("--page", action="store_true", help="put the table into docs/benchmarks.md too")
     arguments = parser.parse_args()
     console = Console(width=None if sys.stdout.isatty() else 180)
     rows: list[Row] = []
@@ -42,6 +45,8 @@ def main() -> int:
     stem.with_suffix(".md").write_text(to_markdown(rows, where))
     stem.with_suffix(".json").write_text(json.dumps({"machine": where, "rows": to_json(rows)}, indent=2))
     console.print(f"written: {stem}.md, {stem}.json")
+    if arguments.page:
+        PAGE.write_text(PAGE.read_text().partition(MARK)[0] + MARK + "\n" + to_markdown(rows, where))
     missed = [row.name for row in rows if row.met is False]
     return 1 if missed and arguments.strict else 0
 
