@@ -38,6 +38,8 @@ from tests.secret_watch import keep_secret, search_database, search_logs
 
 Document = dict[str, Any]
 
+HERE = Path(__file__).parent
+
 REAPER = """
 import pathlib, shutil, sys
 sys.stdin.read()
@@ -49,6 +51,22 @@ shutil.rmtree(sys.argv[1], ignore_errors=True)
 """
 
 _names = itertools.count()
+
+
+LONGEST = (
+    "cli/test_demo.py", "browser/test_prefect_pages.py", "soak/test_soak.py", "execution/test_core_faults.py",
+    "ingest/test_core_faults.py", "history/test_parity.py", "ingest/test_service.py", "cli/test_backfill_command.py",
+    "cli/test_db.py", "cli/test_live.py", "store/test_candle_machine.py", "faults/test_killed_ingester.py",
+    "faults/test_failover.py", "flows/test_backfill_flow.py", "test_compose.py", "history/test_interrupted.py",
+    "cli/test_indicators_command.py", "execution/service/test_faults.py", "execution/service/test_kill_switch.py",
+    "flows/test_indicators_flow.py", "cli/test_sim.py", "test_security.py", "test_docs.py",
+)  # fmt: skip
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest files begin first, so that no process is still at one when the others have nothing left to do."""
+    places = {HERE / name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path, len(places)))
 
 
 def pytest_configure(config: pytest.Config) -> None:

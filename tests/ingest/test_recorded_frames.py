@@ -15,6 +15,7 @@ from pipeline.exchange.clock import ServerClock
 from pipeline.exchange.environments import SIM, at
 from pipeline.exchange.errors import NotDoneError
 from pipeline.exchange.frames import continuous_kline_stream
+from pipeline.exchange.traffic import Traffic
 from pipeline.ingest.indicating import LiveIndicators
 from pipeline.ingest.service import Ingester, Pace, plain_kline
 from pipeline.ingest.watchlist import Watchlist
@@ -81,7 +82,11 @@ async def replayed(db: Any, async_db: Any, frames: list[dict[str, Any]], keys: d
     async with serve(replay.talk, "127.0.0.1", 0) as server:
         place = at(SIM, f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
         client = SimpleNamespace(
-            environment=place, clock=ServerClock(local=lambda: first), stop=threading.Event(), sync_clock=lambda: None
+            environment=place,
+            clock=ServerClock(local=lambda: first),
+            stop=threading.Event(),
+            sync_clock=lambda: None,
+            traffic=Traffic(place.weight_limit),
         )
 
         def no_rest(*_: object) -> pl.DataFrame:
