@@ -540,7 +540,6 @@ def seeds(chunk: int) -> range:
     return range(chunk * share, (chunk + 1) * share)
 
 
-@pytest.mark.no_cover  # the rows have tests of their own; counted lines would cost these runs three times the time
 @pytest.mark.parametrize("chunk", range(CHUNKS))
 def test_after_any_schedule_of_faults_every_law_holds(chunk):
     for seed in seeds(chunk):

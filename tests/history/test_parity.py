@@ -197,7 +197,6 @@ def recorded_lately() -> list[Candle]:
     return recorded()[-3_000:]
 
 
-@pytest.mark.no_cover  # counted elsewhere; here it would double the time
 @pytest.mark.parametrize(
     ("settings", "market", "restarts", "flush_every", "holes", "at_least"),
     [

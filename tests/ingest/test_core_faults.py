@@ -287,7 +287,6 @@ def seeds(chunk: int) -> range:
     return range(chunk * share, (chunk + 1) * share)
 
 
-@pytest.mark.no_cover  # the rules have tests of their own; counted lines would cost these runs three times the time
 @pytest.mark.parametrize("chunk", range(CHUNKS))
 def test_after_any_schedule_of_faults_the_store_equals_the_truth(chunk):
     for seed in seeds(chunk):

@@ -4,7 +4,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
-import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
@@ -161,7 +160,6 @@ class Interleaved(CandleStore):
         return found
 
 
-@pytest.mark.no_cover  # counted elsewhere; here it would double the time
 def test_the_store_equals_a_dictionary(db: Any) -> None:
     profile = settings(
         max_examples=40, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck), database=None
