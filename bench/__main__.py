@@ -6,6 +6,7 @@ import json
 import pkgutil
 import sys
 from pathlib import Path
+from time import perf_counter
 
 from rich.console import Console
 
@@ -34,10 +35,11 @@ def main() -> int:
     console = Console(width=None if sys.stdout.isatty() else 180)
     rows: list[Row] = []
     for name in arguments.only or names():
-        console.print(f"[dim]{name} ...[/dim]")
         module = importlib.import_module(f"bench.{name}")
         if hasattr(module, "run"):
+            begun = perf_counter()
             rows += module.run(arguments.quick)
+            console.print(f"[dim]{name}: {perf_counter() - begun:.0f} s[/dim]")
     console.print(to_table(rows))
     where = machine()
     RESULTS.mkdir(exist_ok=True)

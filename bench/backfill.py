@@ -40,7 +40,7 @@ from pipeline.timeline import DAY, MINUTE, SECOND
 GROUP = "backfill"
 MEMORY_LIMIT_MB = 600
 MEMORY_SERIES = 50
-MEMORY_SECONDS = 240
+MEMORY_SECONDS = 150
 """After so long the fifty series are left as they are; the note says how far they came and if the peak still grew."""
 UNLIMITED = 10**9
 ENDLESS = 2_000
