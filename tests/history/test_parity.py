@@ -4,7 +4,6 @@ into another, give the same candles, indicators and signals, field by field and 
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +30,7 @@ from pipeline.strategies import registry
 from pipeline.strategies.synthetic import markets
 from pipeline.timeline import DAY, HOUR, MINUTE, Window, interval
 from schemas.series import SeriesKey
-from schemas.symbols import Symbol
+from tests.history.house import described
 
 RECORDED = Path(__file__).parents[3] / "shared" / "realdata" / "btcusdt_perp_1h_2023-12_2024-12.feather"
 LIVE, PAST = SeriesKey("sim", "BTCUSDT", "1h"), SeriesKey("binance-um", "BTCUSDT", "1h")
@@ -48,23 +47,6 @@ TUNED = Settings(
         "rsi_reversal": {"low": 40, "high": 65},
     },
 )
-
-
-def described(exchange: str) -> Symbol:
-    """A contract, as far as this test needs one."""
-    names = ("pair", "contract_type", "status", "base_asset", "quote_asset", "margin_asset")
-    moment = datetime(2020, 1, 1, tzinfo=UTC)
-    return Symbol(
-        id=f"{exchange}:BTCUSDT",
-        exchange=exchange,
-        symbol="BTCUSDT",
-        **dict.fromkeys(names, "BTCUSDT"),
-        price_precision=DECIMALS,
-        quantity_precision=3,
-        onboarded=moment,
-        delivery=moment,
-        updated_at=moment,
-    )
 
 
 def recorded() -> list[Candle]:
