@@ -11,7 +11,7 @@ TESTS ?= tests
 help:
 	@echo "make demo         install, then run everything on embedded defaults (Ctrl-C ends it)"
 	@echo "make test         install, lint, type-check, check the import contract, run every test"
-	@echo "make drills       kill the executor 200 times while it trades on the simulator, and compare the ledgers"
+	@echo "make drills       kill the executor 200 times while it trades; 100,000 schedules of faults each for it and the ingester"
 	@echo "make soak         run the demo for half an hour under mixed faults, and compare everything (SOAK_MINUTES, SOAK_SEED)"
 	@echo "make bench        compare with the alternatives and with the limits of the machine (bench-quick: under 2 minutes)"
 	@echo "make install      only install, into $(VENV)"
@@ -60,6 +60,7 @@ test: install-dev
 
 drills: install-dev
 	DRILL_KILLS=200 $(BIN)/python -m pytest -q tests/execution/service/test_kills.py -o timeout=3600
+	DRILL_SEEDS=100000 $(BIN)/pytest -q -n 2 tests/execution/test_core_faults.py tests/ingest/test_core_faults.py -o timeout=3600
 
 soak: install-dev
 	@$(BIN)/python -m tests.soak

@@ -49,7 +49,7 @@ from tests.execution.model import SYMBOL, Exchange, Refused
 START = 1_760_000_000_000
 TROUBLE, QUIET = 24 * SECOND, 40 * SECOND
 END = START + TROUBLE
-SEEDS, CHUNKS = 10_000, 20
+SEEDS, CHUNKS = int(os.environ.get("DRILL_SEEDS", "10000")), 20
 ATR = Decimal(300)
 EQUITY = Decimal(10_000)
 
