@@ -17,7 +17,7 @@ def is_installed() -> bool:
     return importlib.util.find_spec("cryptofeed") is not None
 
 
-def frames_stored_a_second(uri: str, seconds: float = 5.0) -> float:
+def frames_stored_a_second(uri: str, seconds: float) -> float:
     """Frames a second that are in the database in the end."""
     return asyncio.run(_measure(uri, seconds))
 
