@@ -48,6 +48,8 @@ class Follower:
             return
         if by == "stream" and told.filled and told.filled >= order.filled:
             self._streamed(order, told.at)
+        if order.stands and told.state == "accepted" and by != "stream":
+            self._ledger.doubts.pop(order.id, None)
         changed = merged(order, told, now)
         if changed is order:
             return

@@ -108,7 +108,8 @@ class Keeper:
 
     def _protect(self, position: PositionRecord, step: Step, now: int) -> None:
         if isinstance(step, CancelProtection):
-            self._cancel(step.order, now)
+            if not self._doubted_beside(step.order):
+                self._cancel(step.order, now)
             return
         pace = pace_of(step.leg, closing=step.quantity is None)
         filters = self._ledger.market(position.symbol).filters
@@ -116,6 +117,11 @@ class Keeper:
             return  # no one order closes all of it: the old stop stays where it is
         if self._ledger.may(position.symbol, pace, now, _PLACE_AGAIN):
             self._ledger.intend(_protective(self._ledger.policy.environment, position, step, now))
+
+    def _doubted_beside(self, order: OrderRecord) -> bool:
+        """Whether another one of its kind may be gone: then this one has to stay."""
+        others = self._ledger.unsettled(order.symbol, order.leg)
+        return any(one.id != order.id and one.stands and one.id in self._ledger.doubts for one in others)
 
     def _cancel(self, order: OrderRecord, now: int) -> None:
         if self._ledger.may(order.symbol, f"cancel {order.id}", now, _CANCEL_AGAIN):

@@ -65,9 +65,10 @@ def merged(order: OrderRecord, told: OrderTold, now: int) -> OrderRecord:
 
 
 def _speaks_of_another(order: OrderRecord, told: OrderTold) -> bool:
-    """What only closes may be sent twice under one id, and the copy that was lost may come when the other has ended."""
+    """What only closes may be sent twice under one id, and the copy that was lost may come when the other has ended; or
+    it stands already, and that the other has ended is told later."""
     both_known = order.exchange_id is not None and told.exchange_id is not None
-    ended = order.state not in UNSETTLED or told.at < order.seen_at
+    ended = order.state not in UNSETTLED or told.at < order.seen_at or order.state == told.state == "accepted"
     return both_known and told.algo == order.algo and told.exchange_id != order.exchange_id and ended
 
 

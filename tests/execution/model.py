@@ -9,6 +9,8 @@ from pipeline.execution.records import OrderRecord, OrderTold, PositionTold, Tra
 
 SYMBOL = "BTCUSDT"
 ZERO = Decimal(0)
+UNHEARD = 5_000
+"""Milliseconds within which nobody may have heard yet of what somebody else did."""
 
 
 class Refused(Exception):
@@ -73,6 +75,7 @@ class Exchange:
     part: Decimal | None = None
     """Fill at most so much of an order at once; the rest with `fill_rest`."""
     added_by_hand: Decimal = ZERO
+    cancelled_by_hand_at: int = 0
     naked_by_cancel: list[str] = field(default_factory=list)
 
     def moment(self) -> int:
@@ -100,7 +103,11 @@ class Exchange:
         if order is None:
             raise Refused(-2011)
         self._end(order, "cancelled")
-        if by_us and order.kind == "STOP_MARKET" and self.position and not self.protected(but=self.added_by_hand):
+        if not by_us:
+            self.cancelled_by_hand_at = self.now
+        unheard = self.now - self.cancelled_by_hand_at < UNHEARD
+        naked = self.position and not self.protected(but=self.added_by_hand)
+        if by_us and order.kind == "STOP_MARKET" and naked and not unheard:
             self.naked_by_cancel.append(client_id)
         return order
 

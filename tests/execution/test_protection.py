@@ -6,7 +6,7 @@ from decimal import Decimal
 import pytest
 
 from pipeline.execution import events as ev
-from pipeline.execution.effects import Cancel, JournalIntent, JournalPosition, Notify, Place, QueryPositions
+from pipeline.execution.effects import Cancel, JournalIntent, JournalPosition, Notify, Place, Query, QueryPositions
 from pipeline.execution.protection import (
     CancelProtection,
     PlaceProtection,
@@ -149,8 +149,8 @@ def test_stop_and_take_profit_are_placed_together():
     ]
 
 
-def test_an_add_moves_the_stop_over_a_bridge():
-    driver = Driver()
+def bridged(driver):
+    """A position grew, and its stop was moved: the bridge, and the new stop that stands beside it."""
     first = driver.protected()
     old = driver.order("stop")
     driver(ev.PriceSeen(SYMBOL, PRICE + 300, driver.now))
@@ -168,9 +168,27 @@ def test_an_add_moves_the_stop_over_a_bridge():
     driver.journal()
     driver.seen(new)
     assert driver.one(Cancel).order.id == bridge.id
+    return bridge, new
+
+
+def test_an_add_moves_the_stop_over_a_bridge():
+    driver = Driver()
+    bridge, new = bridged(driver)
     assert driver.position().stop_order == new.id
     driver.seen(bridge, "cancelled")
     assert driver.wait(10 * SECOND, 1000) == []
+
+
+def test_a_bridge_stays_while_the_stop_beside_it_may_be_gone():
+    driver = Driver()
+    bridge, new = bridged(driver)
+    driver(ev.CancelFailed(bridge.id, "no answer"), 5 * SECOND)
+    held = driver.position().quantity
+    driver.snapshot([driver.told(bridge)], held)
+    assert new.id in [one.order.id for one in driver.got(Query)]
+    assert driver.got(Cancel) == []
+    driver(ev.OrderSeen(driver.told(new), "query"))
+    assert driver.one(Cancel).order.id == bridge.id
 
 
 @pytest.mark.parametrize(("code", "closes"), [(-2021, True), (-4045, False)])

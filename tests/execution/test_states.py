@@ -101,6 +101,16 @@ def test_a_second_copy_of_a_stop_that_arrives_when_the_first_has_ended_is_follow
     assert merged(again, late_news_of_the_first, 30) is again
 
 
+def test_a_second_copy_that_stands_is_followed_before_the_end_of_the_first_is_told():
+    first = replace(STOP, state="accepted", exchange_id=5, seen_at=10)
+    second = merged(first, replace(TOLD, algo=True, exchange_id=6, at=12), 20)
+    assert (second.state, second.exchange_id, second.seen_at) == ("accepted", 6, 12)
+    for late_news_of_the_first in ("cancelled", "accepted"):
+        assert (
+            merged(second, replace(TOLD, algo=True, exchange_id=5, state=late_news_of_the_first, at=11), 30) is second
+        )
+
+
 @pytest.mark.parametrize(("side", "price", "worse"), [("BUY", 101, 1.0), ("BUY", 99, -1.0), ("SELL", 99, 1.0)])
 def test_slippage_is_positive_where_the_fill_is_worse(side, price, worse):
     order = replace(ORDER, side=side)
