@@ -8,6 +8,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 import pymongo
 from pymongo.errors import PyMongoError
@@ -46,7 +47,7 @@ class Leadership:
         told = ""
         while True:
             try:
-                found = await asyncio.to_thread(self._store.acquire)
+                found = await self._ask()
             except PyMongoError as error:
                 log.warning("the lease cannot be asked for: %s; nothing is done until it can", str(error)[:200])
                 await asyncio.sleep(1)
@@ -56,6 +57,19 @@ class Leadership:
                 return found.fence
             told = _say_once(found, told)
             await asyncio.sleep(self._store.life / 10)
+
+    async def _ask(self) -> Grant | Held:
+        """Ask once. Who is told to stop meanwhile gives back what the answer brings: nobody else would."""
+        asking = asyncio.ensure_future(asyncio.to_thread(self._store.acquire))
+        try:
+            return await asyncio.shield(asking)
+        except asyncio.CancelledError:
+            with suppress(PyMongoError):
+                found = await asking
+                if isinstance(found, Grant):
+                    self._set(found)
+                    await self.leave()
+            raise
 
     async def hold(self) -> str:
         """Renew until that fails; why it did. A database that is away is not waited for longer than the lease lasts:

@@ -128,6 +128,7 @@ class Executor:
         finally:
             winning.cancel()
             stopping.cancel()
+            await asyncio.wait([winning])
 
     async def _act(self, fence: int, stop: asyncio.Event) -> None:
         self.term = Term(self._house, fence)

@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -87,4 +88,26 @@ async def test_a_database_that_does_not_answer_is_not_waited_for_longer_than_the
         store._control = away["kept"].control
         async with asyncio.timeout(30):
             assert "ran out" in await leadership.hold()
+    assert leadership.fence is None
+
+
+async def test_a_lease_that_comes_to_one_who_was_told_to_stop_is_given_back(db: Any, monkeypatch: Any) -> None:
+    leadership = Leadership(store := LeaseStore(db, "executor:sim", "me", life=60.0))
+    acquire, asked, answered = store.acquire, threading.Event(), threading.Event()
+
+    def slowly() -> Any:
+        found = acquire()
+        asked.set()
+        assert answered.wait(60)
+        return found
+
+    monkeypatch.setattr(store, "acquire", slowly)
+    winning = asyncio.create_task(leadership.win())
+    assert await asyncio.to_thread(asked.wait, 60)
+    winning.cancel()
+    await asyncio.sleep(0)
+    answered.set()
+    with pytest.raises(asyncio.CancelledError):
+        await winning
+    assert store.holder() is None
     assert leadership.fence is None
