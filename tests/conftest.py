@@ -65,7 +65,7 @@ LONGEST = (
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest files begin first, so that no process is still at one when the others have nothing left to do. Lines
-    are not counted in them: that would double their time, and what they run has tests of its own."""
+    are not counted in them, which would double their time: the printed coverage leaves out what only these run."""
     places = {HERE / name: place for place, name in enumerate(LONGEST)}
     items.sort(key=lambda item: places.get(item.path, len(places)))
     for item in items:
