@@ -13,7 +13,7 @@ help:
 	@echo "make test         install, lint, type-check, check the import contract, run every test"
 	@echo "make drills       kill the executor 200 times while it trades; 100,000 schedules of faults each for it and the ingester"
 	@echo "make soak         run the demo for half an hour under mixed faults, and compare everything (SOAK_MINUTES, SOAK_SEED)"
-	@echo "make bench        compare with the alternatives and with the limits of the machine (bench-quick: under 2 minutes)"
+	@echo "make bench        compare with the alternatives and with the limits of the machine (bench-quick: a smoke test of the same)"
 	@echo "make install      only install, into $(VENV)"
 	@echo "make lock         resolve the dependencies anew into constraints.txt and constraints-dev.txt"
 	@echo "make clean        remove what was built and installed; data in .tidemark stays"
