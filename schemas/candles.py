@@ -12,10 +12,13 @@ SLOTS: Final = 240
 
 
 class Candle(Document):
-    """One candle. Field order is the stored order: the codec relies on it."""
+    """One candle. Field order is the stored order. The codec relies on it, and so does the guard of open candles: of two
+    candles of one slot the greater document, field by field, is the one to keep, the closed one or else the newer."""
 
     t: datetime = Field(description="opens")
     te: datetime = Field(description="closes: the last millisecond")
+    closed: bool
+    u: datetime = Field(description="event time of the newest frame or answer that wrote it")
     open: float
     high: float
     low: float
@@ -25,8 +28,6 @@ class Candle(Document):
     trades: int
     taker_buy_base: float
     taker_buy_quote: float
-    closed: bool
-    u: datetime = Field(description="event time of the newest frame or answer that wrote it")
     rsi: float
     macd: float
     macd_signal: float

@@ -36,7 +36,7 @@ class Figures:
         self.implausible = Gauge("tidemark_frames_implausible", "Frames that cannot be true", registry=self.registry)
         self.candles = Counter("tidemark_candles_offered", "Candles offered to the store", registry=self.registry)
         self.refused = Counter(
-            "tidemark_candles_refused", "Candles the store had newer already", registry=self.registry
+            "tidemark_candles_refused", "Closed candles the store had already", registry=self.registry
         )
         self.fetches = Counter("tidemark_fetches", "Windows fetched by REST", ["outcome"], registry=self.registry)
         self.series = Gauge("tidemark_series", "Series watched", registry=self.registry)

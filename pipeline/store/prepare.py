@@ -1,4 +1,5 @@
-"""Makes the collections what the models say: validators, indexes, storage, views. Never touches the user's documents.
+"""Makes the collections what the models say: validators, indexes, storage, views. Documents are touched only where an
+older version stored them otherwise, see `upgrade`.
 
 Everything is looked at first and changed only where it differs, so `prepare` costs a few milliseconds when there is
 nothing to do, and two processes may do it at once. What was made is noted in `meta`, so that an index of ours that no
@@ -14,6 +15,7 @@ from pymongo.database import Database
 from pymongo.errors import OperationFailure
 
 from pipeline.errors import AttentionError
+from pipeline.store.upgrade import upgrade
 from pipeline.store.views import VIEWS, prepare_views
 from schemas.base import Collection
 from schemas.registry import COLLECTIONS, SCHEMA_VERSION
@@ -66,6 +68,7 @@ def prepare(
             _create_indexes(db, name, missing)
             created.extend(f"{name}.{index.document['name']}" for index in missing)
         _forget(db, collection, ours.get(name, ()))
+    upgrade(db, META, _SCHEMA)
     names = {one.name for one in wanted}
     new_views, changed_views = prepare_views(db, [view for view in VIEWS if view.source in names])
     created += new_views

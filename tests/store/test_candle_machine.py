@@ -56,7 +56,11 @@ class CandleMachine(RuleBasedStateMachine):
         candle = LiveCandle(key, t, *prices, 3, price, price, closed, t + event, authority=authority)
         CandleStore(self.database).upsert_open([candle])
         before = self.truth.get((key, number))
-        wins = before is None or (authority and closed) or (not before.closed and (closed or t + event > before.u))
+        wins = (
+            before is None
+            or (authority and closed)
+            or (not before.closed and (closed or (t + event, price) > (before.u, before.price)))
+        )
         if wins:
             self.truth[key, number] = Known(price, closed, t + event, None)
 

@@ -161,7 +161,8 @@ GUARD_CASES = [
     # writes by price: (kind, price, event time, closed) -> the price and state that remain
     pytest.param([("live", 1, 5, False), ("live", 2, 6, False)], (2, False), id="newer open wins"),
     pytest.param([("live", 1, 6, False), ("live", 2, 5, False)], (1, False), id="older open loses"),
-    pytest.param([("live", 1, 5, False), ("live", 2, 5, False)], (1, False), id="same event time: first stays"),
+    pytest.param([("live", 1, 5, False), ("live", 2, 5, False)], (2, False), id="same event time: the greater"),
+    pytest.param([("live", 2, 5, False), ("live", 1, 5, False)], (2, False), id="whichever comes first"),
     pytest.param([("live", 1, 5, False), ("live", 2, 4, True)], (2, True), id="close beats a newer open"),
     pytest.param([("live", 1, 5, True), ("live", 2, 9, False)], (1, True), id="closed never reopens"),
     pytest.param([("live", 1, 5, True), ("live", 2, 9, True)], (1, True), id="the stream does not correct"),
@@ -205,13 +206,14 @@ async def test_one_bulk_over_many_series(store: CandleStore, async_db: Any) -> N
     keys = [SeriesKey("sim", f"S{number}USDT", "1m") for number in range(50)]
     writer = AsyncCandleWriter(async_db)
     assert await writer.write([live(3, 1.0, 5, key=key) for key in keys]) == WriteReport(50, 50, 0, 0)
-    assert await writer.write(
-        [live(3, 2.0, 4 + number % 3, key=key) for number, key in enumerate(keys)]
-    ) == WriteReport(50, 16, 0, 34)
+    await writer.write([live(3, 2.0, 4 + number % 3, key=key) for number, key in enumerate(keys)])
     assert await writer.write([]) == WriteReport()
     assert [everything(store, key)["close"].to_list() for key in keys] == [
-        [2.0 if n % 3 == 2 else 1.0] for n in range(50)
+        [2.0 if n % 3 else 1.0] for n in range(50)
     ]
+    closes = [live(3, 3.0, 9, closed=True, key=key) for key in keys]
+    assert await writer.write(closes[:20]) == WriteReport(20, 20, 0, 0)
+    assert await writer.write(closes) == WriteReport(50, 30, 0, 20)
 
 
 async def test_a_dropped_bucket_is_made_again(store: CandleStore, db: Any, async_db: Any) -> None:
