@@ -12,8 +12,9 @@ SLOTS: Final = 240
 
 
 class Candle(Document):
-    """One candle. Field order is the stored order. The codec relies on it, and so does the guard of open candles: of two
-    candles of one slot the greater document, field by field, is the one to keep, the closed one or else the newer."""
+    """One candle. Field order is the stored order. The codec relies on it, and so does the guard of open candles: of
+    two candles of one slot the greater document, field by field, is the one to keep, the closed one or else the newer.
+    """
 
     t: datetime = Field(description="opens")
     te: datetime = Field(description="closes: the last millisecond")
