@@ -76,6 +76,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """No secret leaves the tests."""
     config.pluginmanager.register(secret_watch)
+    end_stray_coverage(config)
+
+
+def end_stray_coverage(config: pytest.Config) -> None:
+    """pytest-cov begins, in each process of xdist, the coverage of the process that leads them too, and never ends it:
+    under the process's own, which `no_cover` would stop, it would go on counting lines, and nobody would read them."""
+    coverage = config.pluginmanager.get_plugin("_cov")
+    if hasattr(config, "workerinput") and coverage is not None and coverage.cov_controller is not None:
+        coverage.cov_controller.cov.stop()
 
 
 @pytest.fixture(scope="session")
