@@ -5,6 +5,7 @@ import importlib
 import json
 import pkgutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from time import perf_counter
 
@@ -12,45 +13,66 @@ from rich.console import Console
 
 import bench
 from bench.table import Row, machine, to_json, to_markdown, to_table
+from bench.tidy import leaving_nothing
 
 RESULTS = Path(__file__).parent / "results"
 PAGE = Path(__file__).parent.parent / "docs" / "benchmarks.md"
 MARK = "<!-- what follows is written by `python -m bench --page` -->\n"
-_FRAME = {"__main__", "table"}
+_PARTS_OF_OTHERS = {"__main__", "table", "tidy", "feed_server", "cryptofeed_way"}
+INTERRUPTED = 130
 
 
 def names() -> list[str]:
     """The benchmark modules of this package."""
-    return sorted(module.name for module in pkgutil.iter_modules(bench.__path__) if module.name not in _FRAME)
+    return sorted(module.name for module in pkgutil.iter_modules(bench.__path__) if module.name not in _PARTS_OF_OTHERS)
 
 
 def main() -> int:
     """Run what was asked for. With --strict the exit code is 1 if a target was missed."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=bench.__doc__)
-    parser.add_argument("--quick", action="store_true", help="a tenth of the data: a smoke test, not a measurement")
+    parser.add_argument("--quick", action="store_true", help="small data: a smoke test, not a measurement")
     parser.add_argument("--only", action="append", choices=names(), help="run this one; may be given again")
     parser.add_argument("--strict", action="store_true", help="exit with 1 if a target is missed")
     parser.add_argument("--page", action="store_true", help="put the table into docs/benchmarks.md too")
     arguments = parser.parse_args()
+    if arguments.quick and arguments.page:
+        parser.error("--quick is a smoke test: its figures are not for the page")
     console = Console(width=None if sys.stdout.isatty() else 180)
+    try:
+        with leaving_nothing():
+            rows, took = measure(arguments.only or names(), console, quick=arguments.quick)
+    except KeyboardInterrupt:
+        console.print("interrupted: what was begun is ended, and nothing is written")
+        return INTERRUPTED
+    report(rows, took, console, quick=arguments.quick, page=arguments.page)
+    return 1 if arguments.strict and any(row.met is False for row in rows) else 0
+
+
+def measure(wanted: Sequence[str], console: Console, *, quick: bool) -> tuple[list[Row], dict[str, float]]:
+    """The rows of these benchmarks, and how many seconds each of them took."""
     rows: list[Row] = []
-    for name in arguments.only or names():
-        module = importlib.import_module(f"bench.{name}")
-        if hasattr(module, "run"):
-            begun = perf_counter()
-            rows += module.run(arguments.quick)
-            console.print(f"[dim]{name}: {perf_counter() - begun:.0f} s[/dim]")
-    console.print(to_table(rows))
+    took: dict[str, float] = {}
+    for name in wanted:
+        begun = perf_counter()
+        rows += importlib.import_module(f"bench.{name}").run(quick)
+        took[name] = perf_counter() - begun
+        console.print(f"[dim]{name}: {took[name]:.0f} s[/dim]")
+    return rows, took
+
+
+def report(rows: list[Row], took: dict[str, float], console: Console, *, quick: bool, page: bool) -> None:
+    """Print the table and write it."""
     where = machine()
+    markdown = to_markdown(rows, where, took, quick=quick)
+    console.print(to_table(rows, took, quick=quick))
     RESULTS.mkdir(exist_ok=True)
-    stem = RESULTS / ("quick" if arguments.quick else "full")
-    stem.with_suffix(".md").write_text(to_markdown(rows, where))
-    stem.with_suffix(".json").write_text(json.dumps({"machine": where, "rows": to_json(rows)}, indent=2))
+    stem = RESULTS / ("quick" if quick else "full")
+    stem.with_suffix(".md").write_text(markdown)
+    found = {"machine": where, "smoke_test": quick, "seconds": took, "rows": to_json(rows)}
+    stem.with_suffix(".json").write_text(json.dumps(found, indent=2))
     console.print(f"written: {stem}.md, {stem}.json")
-    if arguments.page:
-        PAGE.write_text(PAGE.read_text().partition(MARK)[0] + MARK + "\n" + to_markdown(rows, where))
-    missed = [row.name for row in rows if row.met is False]
-    return 1 if missed and arguments.strict else 0
+    if page:
+        PAGE.write_text(PAGE.read_text().partition(MARK)[0] + MARK + "\n" + markdown)
 
 
 if __name__ == "__main__":

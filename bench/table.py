@@ -4,7 +4,7 @@ import os
 import platform
 import statistics
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from time import perf_counter
@@ -137,9 +137,13 @@ def _cells(row: Row) -> tuple[str, ...]:
     )
 
 
-def to_table(rows: Sequence[Row]) -> Table:
+SMOKE_TEST = "A smoke test with small data: these numbers are no figures."
+
+
+def to_table(rows: Sequence[Row], took: Mapping[str, float], *, quick: bool = False) -> Table:
     """For the terminal."""
-    table = Table(*_HEADINGS, title="Benchmarks: ours beside the best other way and the machine's limit")
+    title = SMOKE_TEST if quick else "Benchmarks: ours beside the best other way and the machine's limit"
+    table = Table(*_HEADINGS, title=title, caption=time_line(took))
     for group, members in _groups(rows):
         table.add_row(f"[bold]{group}[/bold]")
         for row in members:
@@ -149,14 +153,24 @@ def to_table(rows: Sequence[Row]) -> Table:
     return table
 
 
-def to_markdown(rows: Sequence[Row], where: dict[str, str]) -> str:
+def to_markdown(
+    rows: Sequence[Row], where: Mapping[str, str], took: Mapping[str, float], *, quick: bool = False
+) -> str:
     """For `docs/benchmarks.md`."""
-    lines = ["Measured on " + ", ".join(f"{name}: {value}" for name, value in where.items()) + "."]
+    lines = [f"**{SMOKE_TEST}**", ""] if quick else []
+    lines.append("Measured on " + ", ".join(f"{name}: {value}" for name, value in where.items()) + ".")
     for group, members in _groups(rows):
         lines += ["", f"### {group}", "", "| " + " | ".join(_HEADINGS) + " |", "|---" * len(_HEADINGS) + "|"]
         lines += ["| " + " | ".join(_cells(row)) + " |" for row in members]
         lines += [f"\n{row.name}: {row.note}" for row in members if row.note]
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, "", time_line(took)]) + "\n"
+
+
+def time_line(took: Mapping[str, float]) -> str:
+    """How long each part took, and all of them."""
+    minutes, seconds = divmod(round(sum(took.values())), 60)
+    parts = ", ".join(f"{name} {spent:.0f} s" for name, spent in took.items())
+    return f"Measuring took {minutes} min {seconds} s: {parts}."
 
 
 def to_json(rows: Iterable[Row]) -> list[dict[str, Any]]:
