@@ -236,7 +236,7 @@ def _fill(
 
 
 def _remember(client: RestClient, symbols: list[str], days: int) -> None:
-    """Let the simulator make all minutes beforehand, or whoever comes first waits for them: half hours are made of them."""
+    """Let the simulator make all minutes (half hours are made of them) beforehand, so that nobody waits for it."""
     step, market = interval("30m"), Market(client)
     first, last = client.clock.now() - days * DAY, client.clock.now()
     for symbol in symbols:

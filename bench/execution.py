@@ -17,7 +17,7 @@ import numpy as np
 
 from bench.table import Row
 from pipeline.exchange.environments import SIM, at
-from pipeline.exchange.frames import KlineFrame, decode
+from pipeline.exchange.frames import KlineFrame, decode, kline_stream
 from pipeline.exchange.market import Market
 from pipeline.exchange.rest import RestClient
 from pipeline.exchange.signing import Credentials, signer_for
@@ -40,13 +40,13 @@ from pipeline.store import connect
 from pipeline.store.launch import Limits, any_free_port
 from pipeline.store.prepare import prepare
 from pipeline.store.server import Server
+from pipeline.store.signals import fresh_for
 from pipeline.strategies.base import Codes, Kind, Prices
-from pipeline.timeline import MINUTE, SECOND, interval
+from pipeline.timeline import DAY, INTERVALS, MINUTE, SECOND, Interval
 from schemas.series import SeriesKey
 from schemas.symbols import Symbol
 
 GROUP = "execution"
-STEP = interval("1m")
 KEYS = Credentials(READY_KEY, signer_for(READY_SECRET))
 RISK = Risk(
     max_position_percent=Decimal("0.01"),
@@ -55,6 +55,8 @@ RISK = Risk(
     max_slippage_percent=Decimal(100),
 )
 EVERY_MS = 120
+SENDING_MS = 2 * EVERY_MS
+"""What a close may take when the machine is busy: its signal must not go stale meanwhile."""
 ALLOWED_MS = 50
 
 
@@ -144,36 +146,49 @@ def until_leverage_is_set(sim: Simulator, symbols: dict[str, Symbol]) -> None:
             time.sleep(0.2)
 
 
+def just_closed(enough: int) -> Interval:
+    """The shortest interval whose last candle closed so lately that its signals stay fresh for `enough`."""
+    while True:
+        now = _now()
+        for step in INTERVALS.values():
+            if step.floor(now) + fresh_for(step, DAY) >= now + enough:
+                return step
+        time.sleep(1)
+
+
 async def close_candles(
     uri: str, sim: Simulator, symbols: dict[str, Symbol]
 ) -> tuple[dict[str, float], dict[str, float]]:
     """When each closing frame came, and when its signal was acknowledged."""
+    step = just_closed(len(symbols) * SENDING_MS)
     client = connect.async_client(uri)
     strategy = Every()
     core = Core(LiveIndicators(), window_size=WINDOW - 1, decide=LiveSignals([strategy]))
     flusher = Flusher(
         core, client["bench"], Figures(), every=1.0, write_timeout=10.0, refill=lambda: None,
-        now=_now, corrected=lambda _: None,
+        now=_now, corrected=lambda _: None, fresh_at_most=DAY,
     )  # fmt: skip
-    opens = STEP.after(_now(), 0)
-    last = {symbol: float(sim.truth_klines(symbol, "1m", opens - MINUTE, opens - 1)[-1][4]) for symbol in symbols}
+    opens, minute = step.after(_now(), -1), _now() // MINUTE * MINUTE
+    last = {symbol: float(sim.truth_klines(symbol, "1m", minute - MINUTE, minute - 1)[-1][4]) for symbol in symbols}
     for symbol, described in symbols.items():
-        market = list(candles(last[symbol], described, opens))
+        market = list(candles(last[symbol], described, step, opens))
         core.watch(
-            SeriesKey("sim", symbol, "1m"), settled=market[-1].t, history=market, decimals=described.price_precision
+            SeriesKey("sim", symbol, step.code),
+            settled=market[-1].t,
+            history=market,
+            decimals=described.price_precision,
         )
     await flusher.flush()
-    await asyncio.sleep((opens + MINUTE + SECOND - _now()) / SECOND)  # now that minute is over, and may close
     strategy.speaks.append(True)
     sent: dict[str, float] = {}
     stored: dict[str, float] = {}
     for symbol in symbols:
-        frame = closing_frame(symbol, opens, last[symbol])
+        frame = closing_frame(symbol, step, opens, last[symbol])
         sent[symbol] = _now()
         incoming = decode(frame)
         if incoming is None or incoming.data is None:
             raise RuntimeError("the frame cannot be read")
-        core.frame(SeriesKey("sim", symbol, "1m"), _candle(incoming.data), _now())
+        core.frame(SeriesKey("sim", symbol, step.code), _candle(incoming.data), _now())
         await flusher.flush()
         stored[symbol] = _now()
         await asyncio.sleep(EVERY_MS / SECOND)
@@ -181,20 +196,30 @@ async def close_candles(
     return sent, stored
 
 
-def candles(close: float, described: Symbol, before: int) -> Iterator[Candle]:
+def candles(close: float, described: Symbol, step: Interval, before: int) -> Iterator[Candle]:
     """A walk that ends at the exchange's price."""
     random = np.random.default_rng(12)
     walk = np.cumsum(random.normal(0, 0.001, WINDOW))
     for place, price in enumerate(np.round(close * np.exp(walk - walk[-1]), described.price_precision).tolist()):
-        t = before - (WINDOW - place) * MINUTE
-        yield Candle(t, price, price * 1.001, price * 0.999, price, 1.0, price, 1, 0.5, price / 2, True, t + MINUTE)
+        t = step.after(before, place - WINDOW)
+        ends = step.after(t)
+        yield Candle(t, price, price * 1.001, price * 0.999, price, 1.0, price, 1, 0.5, price / 2, True, ends)
 
 
-def closing_frame(symbol: str, opens: int, price: float) -> bytes:
+def closing_frame(symbol: str, step: Interval, opens: int, price: float) -> bytes:
     """As it comes from the exchange."""
-    k = {"t": opens, "T": opens + MINUTE - 1, "s": symbol, "i": "1m", "o": str(price), "h": str(price), "l": str(price)}
-    k |= {"c": str(price), "v": "1", "n": 1, "x": True, "q": str(price), "V": "0.5", "Q": str(price / 2)}
-    name = f"{symbol.lower()}@kline_1m"
+    k = {"t": opens, "T": step.close_time(opens), "s": symbol, "i": step.code, "o": str(price), "h": str(price)}
+    k |= {
+        "l": str(price),
+        "c": str(price),
+        "v": "1",
+        "n": 1,
+        "x": True,
+        "q": str(price),
+        "V": "0.5",
+        "Q": str(price / 2),
+    }
+    name = kline_stream(symbol, step.code)
     return msgspec.json.encode({"stream": name, "data": {"e": "kline", "E": _now(), "s": symbol, "k": k}})
 
 
