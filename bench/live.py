@@ -26,10 +26,9 @@ from typing import Any
 import numpy as np
 import polars as pl
 import psutil
-from pymongo import InsertOne
 
 from bench import cryptofeed_way
-from bench.store import history
+from bench.store import fill, history
 from bench.table import Row
 from pipeline.exchange.clock import ServerClock, local_time
 from pipeline.exchange.environments import SIM, at
@@ -45,8 +44,6 @@ from pipeline.ingest.service import Ingester
 from pipeline.ingest.watchlist import Watchlist
 from pipeline.store import connect
 from pipeline.store.candles import CandleStore
-from pipeline.store.codec import encode_buckets
-from pipeline.store.frame import from_frame, to_grid
 from pipeline.store.launch import Limits, any_free_port
 from pipeline.store.live import LiveCandle, WriteReport
 from pipeline.store.prepare import prepare
@@ -342,14 +339,13 @@ def watch_writes(ingester: Ingester, clock: ServerClock, ages: list[tuple[int, i
 def fill_windows(database: Any, keys: Sequence[SeriesKey], now: int) -> None:
     """The whole window of every series, up to the candle before the one that is open."""
     table = history(WINDOW).with_columns(pl.lit(True).alias("closed"), pl.lit(60_500.0).alias("close"))
-    for key in keys:
-        step = interval(key.interval)
+    for code in dict.fromkeys(key.interval for key in keys):
+        step = interval(code)
         last = step.index(step.floor(now)) - 1
         times = np.array([step.open_time(number) for number in range(last - WINDOW + 1, last + 1)])
         moved = table.with_columns(t=times, te=times + step.milliseconds - 1, u=times + step.milliseconds)
         moved = moved.with_columns(pl.col("t", "te", "u").cast(table.schema["t"]))
-        grid = to_grid(from_frame(moved, step, CANDLE_FIELDS), step)
-        database[CANDLES.name].bulk_write([InsertOne(one) for one in encode_buckets(key, grid)], ordered=False)
+        fill(database, [key for key in keys if key.interval == code], moved)
 
 
 def lost(store: CandleStore, closes: Sequence[tuple[str, int, int]]) -> int:
