@@ -6,7 +6,7 @@ PIP   := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-d
 TESTS ?= tests
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev demo test drills soak bench bench-quick lock clean
+.PHONY: help install install-dev demo test drills soak bench bench-quick lock audit clean
 
 help:
 	@echo "make demo         install, then run everything on embedded defaults (Ctrl-C ends it)"
@@ -16,6 +16,7 @@ help:
 	@echo "make bench        compare with the alternatives and with the limits of the machine (bench-quick: a smoke test of the same)"
 	@echo "make install      only install, into $(VENV)"
 	@echo "make lock         resolve the dependencies anew into constraints.txt and constraints-dev.txt"
+	@echo "make audit        ask for published weaknesses of every pinned package; what cannot be looked up fails (needs the network)"
 	@echo "make clean        remove what was built and installed; data in .tidemark stays"
 
 install: $(VENV)/.installed
@@ -81,6 +82,13 @@ lock: | $(BIN)/python
 	@$(RESOLVE) --extra build --extra notify --upgrade --constraint constraints-dev.txt --output-file constraints.txt
 	@rm -rf .lock
 
+audit: | $(BIN)/python
+	@trap 'rm -rf .audit' EXIT; \
+	$(BIN)/python -m venv --clear .audit && \
+	.audit/bin/python -m pip install --quiet --disable-pip-version-check pip-audit && \
+	.audit/bin/pip-audit --strict --require-hashes --disable-pip --progress-spinner off \
+		--requirement constraints.txt --requirement constraints-dev.txt
+
 clean:
-	rm -rf $(VENV) .lock dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage .coverage.*
+	rm -rf $(VENV) .lock .audit dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage .coverage.*
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
