@@ -51,6 +51,7 @@ def command_line(binary: Path, folder: Folder, port: int, limits: Limits) -> lis
         str(binary),
         *("--dbpath", str(folder.data)),
         *("--bind_ip", LOOPBACK, "--port", str(port), "--nounixsocket"),
+        *("--networkMessageCompressors", "disabled"),  # gains nothing here, and its zlib has shown memory to strangers
         *("--replSet", REPLICA_SET, "--oplogSize", str(limits.oplog_mb)),
         *("--keyFile", str(folder.key_file)),
         *("--wiredTigerCacheSizeGB", str(limits.cache_gb), "--wiredTigerEngineConfigString", PATIENT_EVICTION),

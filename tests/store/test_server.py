@@ -86,6 +86,11 @@ def test_it_is_out_of_reach_of_ctrl_c(server: Server) -> None:
     assert os.getsid(process) == os.getpgid(process) == process
 
 
+def test_a_stranger_is_offered_no_compression(server: Server) -> None:
+    with direct(server.status()) as stranger:
+        assert "compression" not in stranger.admin.command("hello", compression=["zlib", "snappy", "zstd"])
+
+
 def test_no_secret_is_on_its_command_line_or_in_its_log(server: Server) -> None:
     folder = Folder(server.status().folder.parent)
     text = " ".join(psutil.Process(server.status().process_id).cmdline()) + folder.log_end()
