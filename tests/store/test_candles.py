@@ -208,9 +208,7 @@ async def test_one_bulk_over_many_series(store: CandleStore, async_db: Any) -> N
     assert await writer.write([live(3, 1.0, 5, key=key) for key in keys]) == WriteReport(50, 50, 0, 0)
     await writer.write([live(3, 2.0, 4 + number % 3, key=key) for number, key in enumerate(keys)])
     assert await writer.write([]) == WriteReport()
-    assert [everything(store, key)["close"].to_list() for key in keys] == [
-        [2.0 if n % 3 else 1.0] for n in range(50)
-    ]
+    assert [everything(store, key)["close"].to_list() for key in keys] == [[2.0 if n % 3 else 1.0] for n in range(50)]
     closes = [live(3, 3.0, 9, closed=True, key=key) for key in keys]
     assert await writer.write(closes[:20]) == WriteReport(20, 20, 0, 0)
     assert await writer.write(closes) == WriteReport(50, 30, 0, 20)
