@@ -66,7 +66,7 @@ with prefect_test_harness(server_startup_timeout=120):
 def run(quick: bool) -> list[Row]:
     """All of them; the quick form is shorter in minutes, days and series."""
     with _mongod() as uri:
-        rows = [under_the_limits(uri, quick), *beside_ccxt(uri, days=10 if quick else 100)]
+        rows = [under_the_limits(uri, quick), *beside_ccxt(uri, days=4 if quick else 100)]
         rows.append(memory(uri, 3, series=10) if quick else memory(uri, 300))
         if not quick:  # Prefect's part is mostly fixed: a short run says nothing of it
             rows.append(prefect_overhead(uri, days=300))
@@ -76,7 +76,7 @@ def run(quick: bool) -> list[Row]:
 def under_the_limits(uri: str, quick: bool) -> Row:
     """The real weight rules: the budgets of two minutes, spent within half a minute each around the minute's turn; in
     the quick form an eighth of the weight. The simulator's clock is set so that nobody waits for that moment."""
-    limit, around = (300, 6 * SECOND) if quick else (2400, 30 * SECOND)
+    limit, around = (300, 4 * SECOND) if quick else (2400, 30 * SECOND)
     offset = -(local_time() + around + STARTING) % MINUTE
     with (
         Simulator.start(weight_limit=limit, clock_offset=offset) as simulator,

@@ -62,7 +62,7 @@ ALLOWED_MS = 50
 
 def run(quick: bool) -> list[Row]:
     """The whole path, then the core alone."""
-    return [*whole_path(40 if quick else 200), *deciding(2_000 if quick else 20_000)]
+    return [*whole_path(20 if quick else 200), *deciding(2_000 if quick else 20_000)]
 
 
 # --- from the frame to the order -----------------------------------------------------------------------------------

@@ -30,7 +30,7 @@ GROUP = "Returns"
 
 def run(quick: bool) -> list[Row]:
     """Work out a history of signals, then move all of them along; the plain way does the same to the same signals."""
-    count, days = (10_000, 30) if quick else (100_000, 300)
+    count, days = (3_000, 10) if quick else (100_000, 300)
     keys = [SeriesKey("sim", f"S{number}USDT", STEP.code) for number in range(SYMBOLS)]
     with mongod() as database:
         end = fill(database, keys, days)

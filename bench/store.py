@@ -46,12 +46,12 @@ ARROW_SCHEMA = Schema({name: _ARROW.get(name, pa.float64()) for name in CANDLE_F
 
 def run(quick: bool) -> list[Row]:
     """Load, write, and the guarded updates of the present."""
-    count = 43_200 if quick else 432_000
+    count = 21_600 if quick else 432_000
     frame = history(count)
     with mongod() as database:
         written = writing(database, frame)
         loaded = loading(database, frame, rounds=3 if quick else 5)
-        updated = updating(database, 250 if quick else 2_500)
+        updated = updating(database, 100 if quick else 2_500)
     return [*loaded, *written, *codec(frame), updated]
 
 
