@@ -115,8 +115,7 @@ class Book:
         self._patience = patience
         self._settled = step.index(settled)
         self._window = CandleWindow(window_size)
-        for candle in history:
-            self._window.append(candle)
+        self._window.restart(history)
         self._connected_since: int | None = None
         self._fetching: Window | None = None
         self._attempts = 0

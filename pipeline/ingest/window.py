@@ -1,5 +1,6 @@
 """The newest closed candles of a series with no hole between them, kept so that indicators read them in place."""
 
+from collections.abc import Iterable
 from typing import Final
 
 import numpy as np
@@ -26,6 +27,13 @@ class CandleWindow:
 
     def __len__(self) -> int:
         return self._end - self._begin
+
+    def restart(self, candles: Iterable[Candle]) -> None:
+        """Hold the newest of these and nothing else: what `clear` and `append` of each would leave."""
+        rows = [candle[1:6] for candle in candles][-self._size :]
+        self._begin, self._end = 0, len(rows)
+        if rows:
+            self._data[:, : len(rows)] = np.array(rows).T
 
     def append(self, candle: Candle) -> None:
         """Add a newly closed candle; the oldest leaves when the window is full."""

@@ -14,7 +14,14 @@ def candle(n):
 @given(
     st.integers(1, 6),
     st.integers(1, 6),
-    st.lists(st.one_of(st.just("clear"), st.tuples(st.just("fix"), st.integers(0, 5)), st.integers(0, 999))),
+    st.lists(
+        st.one_of(
+            st.just("clear"),
+            st.tuples(st.just("fix"), st.integers(0, 5)),
+            st.tuples(st.just("restart"), st.lists(st.integers(0, 999))),
+            st.integers(0, 999),
+        )
+    ),
 )
 def test_the_window_is_the_end_of_the_list(size, slack, steps):
     window, model = CandleWindow(size, slack), []
@@ -23,6 +30,9 @@ def test_the_window_is_the_end_of_the_list(size, slack, steps):
             case "clear":
                 window.clear()
                 model.clear()
+            case ("restart", numbers):
+                window.restart(candle(number) for number in numbers)
+                model = [candle(number) for number in numbers]
             case ("fix", age) if age < len(model):
                 window.replace(age, candle(7_000))
                 model[-1 - age] = candle(7_000)
