@@ -33,12 +33,10 @@ from pipeline.store.launch import LOOPBACK, Limits, any_free_port
 from pipeline.store.server import Server
 from pipeline.timeline import interval, to_datetime
 from schemas.signals import Signal
-from tests import secret_watch
+from tests import pace, secret_watch
 from tests.secret_watch import keep_secret, search_database, search_logs
 
 Document = dict[str, Any]
-
-HERE = Path(__file__).parent
 
 REAPER = """
 import pathlib, shutil, sys
@@ -53,38 +51,10 @@ shutil.rmtree(sys.argv[1], ignore_errors=True)
 _names = itertools.count()
 
 
-LONGEST = (
-    "cli/test_demo.py", "browser/test_prefect_pages.py", "soak/test_soak.py", "execution/test_core_faults.py",
-    "ingest/test_core_faults.py", "history/test_parity.py", "ingest/test_service.py", "cli/test_backfill_command.py",
-    "cli/test_db.py", "cli/test_live.py", "store/test_candle_machine.py", "faults/test_killed_ingester.py",
-    "faults/test_failover.py", "flows/test_backfill_flow.py", "test_compose.py", "history/test_interrupted.py",
-    "cli/test_indicators_command.py", "execution/service/test_faults.py", "execution/service/test_kill_switch.py",
-    "flows/test_indicators_flow.py", "cli/test_sim.py", "test_security.py", "test_docs.py",
-)  # fmt: skip
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest files begin first, so that no process is still at one when the others have nothing left to do. Lines
-    are not counted in them, which would double their time: the printed coverage leaves out what only these run."""
-    places = {HERE / name: place for place, name in enumerate(LONGEST)}
-    items.sort(key=lambda item: places.get(item.path, len(places)))
-    for item in items:
-        if item.path in places:
-            item.add_marker(pytest.mark.no_cover)
-
-
 def pytest_configure(config: pytest.Config) -> None:
-    """No secret leaves the tests."""
+    """No secret leaves the tests, and they take no longer than they have to."""
     config.pluginmanager.register(secret_watch)
-    end_stray_coverage(config)
-
-
-def end_stray_coverage(config: pytest.Config) -> None:
-    """pytest-cov begins, in each process of xdist, the coverage of the process that leads them too, and never ends it:
-    under the process's own, which `no_cover` would stop, it would go on counting lines, and nobody would read them."""
-    coverage = config.pluginmanager.get_plugin("_cov")
-    if hasattr(config, "workerinput") and coverage is not None and coverage.cov_controller is not None:
-        coverage.cov_controller.cov.stop()
+    config.pluginmanager.register(pace)
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,7 @@
-"""A Prefect server of the test run's own, in a folder of its own; kept here, because it costs seconds to start."""
+"""A Prefect server of the test run's own, in a folder of its own; kept here, because it costs seconds to start.
+
+All tests of this folder run in one process.
+"""
 
 import os
 import shutil
@@ -21,12 +24,12 @@ os.environ |= {
     "PREFECT_LOGGING_TO_API_ENABLED": "false",
 }
 
-from prefect.testing.utilities import prefect_test_harness  # noqa: E402 - it reads its settings when it is imported
-
 
 @pytest.fixture(scope="session", autouse=True)
 def prefect_server() -> Iterator[None]:
-    """The server of these tests."""
+    """The server of these tests. To import it takes seconds too."""
+    from prefect.testing.utilities import prefect_test_harness  # noqa: PLC0415
+
     with prefect_test_harness(server_startup_timeout=120):
         yield
     shutil.rmtree(PREFECT_HOME, ignore_errors=True)

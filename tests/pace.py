@@ -1,0 +1,67 @@
+"""How the test run comes to its end soon: what begins first, what runs in one process, where lines are counted.
+
+Never decides what a test does, or whether one runs.
+"""
+
+import gc
+from collections.abc import Generator
+from pathlib import Path
+
+import pytest
+from xdist.scheduler import LoadFileScheduling
+
+HERE = Path(__file__).parent
+
+LONGEST = (
+    "cli/test_demo.py", "browser/test_prefect_pages.py", "soak/test_soak.py", "execution/test_core_faults.py",
+    "ingest/test_core_faults.py", "history/test_parity.py", "ingest/test_service.py", "cli/test_backfill_command.py",
+    "cli/test_db.py", "cli/test_live.py", "store/test_candle_machine.py", "faults/test_killed_ingester.py",
+    "faults/test_failover.py", "flows/test_backfill_flow.py", "test_compose.py", "history/test_interrupted.py",
+    "cli/test_indicators_command.py", "execution/service/test_faults.py", "execution/service/test_kill_switch.py",
+    "flows/test_indicators_flow.py", "cli/test_sim.py", "test_security.py", "test_docs.py",
+)  # fmt: skip
+
+TOGETHER = "tests/flows/"
+"""These share a Prefect server, which takes seconds to start: one process runs them all."""
+
+
+class Sharing(LoadFileScheduling):
+    """A file, or the folder that shares a server, is run by one process."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return TOGETHER if nodeid.startswith(TOGETHER) else super()._split_scope(nodeid)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> Sharing:
+    return Sharing(config, log)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """What is imported stays: no garbage is looked for while it comes, which would take a quarter of the time, nor in
+    it afterwards."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest files begin first, so that no process is still at one when the others have nothing left to do. Lines
+    are not counted in them, which would double their time: the printed coverage leaves out what only these run."""
+    places = {HERE / name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path, len(places)))
+    for item in items:
+        if item.path in places:
+            item.add_marker(pytest.mark.no_cover)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """pytest-cov begins, in each process of xdist, the coverage of the process that leads them too, and never ends it:
+    under the process's own, which `no_cover` would stop, it would go on counting lines, and nobody would read them."""
+    coverage = config.pluginmanager.get_plugin("_cov")
+    if hasattr(config, "workerinput") and coverage is not None and coverage.cov_controller is not None:
+        coverage.cov_controller.cov.stop()
