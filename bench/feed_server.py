@@ -105,18 +105,29 @@ class Load:
 
 
 async def main(rate: int, seconds: float, streams: int, moment: int) -> None:
-    """Say the port; wait for a line and for the streams; say what the clock is set to; send; say what was sent."""
+    """Say the port; begin at a line; end at the next one, or when whoever began it is gone."""
     load = Load(rate, seconds, moment)
     async with serve(load.talk, "127.0.0.1", 0, compression=None, ping_interval=None) as server:
         say({"port": next(iter(server.sockets)).getsockname()[1]})
-        await asyncio.to_thread(sys.stdin.readline)
-        while len(load.streams) < streams:  # noqa: ASYNC110 - the connections have no event for it
-            await asyncio.sleep(0.01)
-        load.offset = moment - time.time_ns() // 1_000_000
-        say({"offset": load.offset})
-        await load.send()
-        say({"sent": load.sent, "closes": load.closes})
-        await asyncio.to_thread(sys.stdin.readline)
+        if not await asyncio.to_thread(sys.stdin.readline):
+            return
+        over = asyncio.create_task(asyncio.to_thread(sys.stdin.readline))
+        sending = asyncio.create_task(deliver(load, streams))
+        await asyncio.wait((over, sending), return_when=asyncio.FIRST_COMPLETED)
+        if sending.done():
+            await sending
+        await over
+        sending.cancel()
+
+
+async def deliver(load: Load, streams: int) -> None:
+    """Wait for the streams; say what the clock is set to; send; say what was sent."""
+    while len(load.streams) < streams:  # noqa: ASYNC110 - the connections have no event for it
+        await asyncio.sleep(0.01)
+    load.offset = load.moment - time.time_ns() // 1_000_000
+    say({"offset": load.offset})
+    await load.send()
+    say({"sent": load.sent, "closes": load.closes})
 
 
 def say(what: dict[str, Any]) -> None:
