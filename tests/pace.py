@@ -8,18 +8,24 @@ from collections.abc import Generator
 from pathlib import Path
 
 import pytest
+from hypothesis import is_hypothesis_test
 from xdist.scheduler import LoadFileScheduling
 
 HERE = Path(__file__).parent
 
 LONGEST = (
     "cli/test_demo.py", "browser/test_prefect_pages.py", "soak/test_soak.py", "execution/test_core_faults.py",
-    "ingest/test_core_faults.py", "history/test_parity.py", "ingest/test_service.py", "cli/test_backfill_command.py",
-    "cli/test_db.py", "cli/test_live.py", "store/test_candle_machine.py", "faults/test_killed_ingester.py",
-    "faults/test_failover.py", "flows/test_backfill_flow.py", "test_compose.py", "history/test_interrupted.py",
+    "ingest/test_core_faults.py", "flows/test_backfill_flow.py", "history/test_parity.py", "ingest/test_service.py",
+    "cli/test_backfill_command.py", "cli/test_db.py", "cli/test_live.py", "store/test_candle_machine.py",
+    "faults/test_killed_ingester.py", "faults/test_failover.py", "test_compose.py", "history/test_interrupted.py",
     "cli/test_indicators_command.py", "execution/service/test_faults.py", "execution/service/test_kill_switch.py",
-    "flows/test_indicators_flow.py", "cli/test_sim.py", "test_security.py", "test_docs.py",
+    "flows/test_indicators_flow.py", "cli/test_sim.py", "test_security.py", "test_docs.py", "strategies/test_check.py",
+    "store/test_server_recovery.py", "history/test_derive.py", "store/test_backup.py",
 )  # fmt: skip
+"""These begin first, so that no process is still at one when the others have nothing left to do."""
+
+COUNTED = ("store/test_server_recovery.py", "history/test_derive.py", "store/test_backup.py")
+"""Of these, lines are counted all the same."""
 
 TOGETHER = "tests/flows/"
 """These share a Prefect server, which takes seconds to start: one process runs them all."""
@@ -50,12 +56,13 @@ def pytest_collection() -> Generator[None, object, object]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest files begin first, so that no process is still at one when the others have nothing left to do. Lines
-    are not counted in them, which would double their time: the printed coverage leaves out what only these run."""
+    """The order, and where lines are not counted, which doubles the time: in the longest tests, and in laws that are
+    tried with a hundred examples. The printed coverage leaves out what only these run."""
     places = {HERE / name: place for place, name in enumerate(LONGEST)}
+    uncounted = places.keys() - {HERE / name for name in COUNTED}
     items.sort(key=lambda item: places.get(item.path, len(places)))
     for item in items:
-        if item.path in places:
+        if item.path in uncounted or is_hypothesis_test(getattr(item, "obj", None)):
             item.add_marker(pytest.mark.no_cover)
 
 
