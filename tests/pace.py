@@ -1,6 +1,6 @@
 """How the test run comes to its end soon: what begins first, what runs in one process, where lines are counted.
 
-Never decides what a test does, or whether one runs.
+Never decides what a test does, or whether one runs; and no law fails for the time that an example took.
 """
 
 import gc
@@ -8,10 +8,13 @@ from collections.abc import Generator
 from pathlib import Path
 
 import pytest
-from hypothesis import is_hypothesis_test
+from hypothesis import HealthCheck, is_hypothesis_test, settings
 from xdist.scheduler import LoadFileScheduling
 
 HERE = Path(__file__).parent
+
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 
 LONGEST = (
     "cli/test_demo.py", "browser/test_prefect_pages.py", "soak/test_soak.py", "execution/test_core_faults.py",
