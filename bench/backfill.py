@@ -41,7 +41,7 @@ from pipeline.timeline import DAY, MINUTE, SECOND, Window, interval
 GROUP = "backfill"
 MEMORY_LIMIT_MB = 600
 MEMORY_SERIES = 50
-MEMORY_SECONDS = 100
+MEMORY_SECONDS = 75
 """After so long the fifty series are left as they are; the note says how far they came and if the peak still grew."""
 UNLIMITED = 10**9
 STARTING = 5 * SECOND
