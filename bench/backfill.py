@@ -13,6 +13,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -22,20 +23,23 @@ import ccxt
 from pymongo import UpdateOne
 
 from bench.table import Row
+from pipeline.cli.wiring import derivation_of
 from pipeline.exchange import market as market_module
 from pipeline.exchange.archive import Archive
 from pipeline.exchange.clock import local_time
 from pipeline.exchange.environments import environment
 from pipeline.exchange.market import PAGE, PAGE_WEIGHT, Market
 from pipeline.exchange.rest import RestClient
-from pipeline.history.backfill import FETCHERS, Backfill
-from pipeline.history.listing import wanted_series
+from pipeline.history.backfill import FETCHERS, SERIES_AT_ONCE, Backfill
+from pipeline.history.listing import Wanted, wanted_series
 from pipeline.history.report import SeriesReport
+from pipeline.settings import load
 from pipeline.simulator.handle import Simulator
 from pipeline.store import connect
 from pipeline.store.launch import Limits, any_free_port
 from pipeline.store.prepare import prepare
 from pipeline.store.server import Server
+from pipeline.store.symbols import SymbolStore
 from pipeline.timeline import DAY, MINUTE, SECOND, Window, interval
 
 GROUP = "backfill"
@@ -46,6 +50,7 @@ MEMORY_SECONDS = 75
 UNLIMITED = 10**9
 STARTING = 5 * SECOND
 """For the simulator to start."""
+PREFECT_DAYS = 100
 ENDLESS = 2_000
 """Days: more candles than can be fetched while the weight is measured."""
 
@@ -69,7 +74,7 @@ def run(quick: bool) -> list[Row]:
         rows = [under_the_limits(uri, quick), *beside_ccxt(uri, days=4 if quick else 100)]
         rows.append(memory(uri, 3, series=10) if quick else memory(uri, 300))
         if not quick:  # Prefect's part is mostly fixed: a short run says nothing of it
-            rows.append(prefect_overhead(uri, days=300))
+            rows.append(prefect_overhead(uri, days=PREFECT_DAYS))
     return rows
 
 
@@ -154,14 +159,13 @@ def memory(uri: str, days: int, series: int = MEMORY_SERIES) -> Row:
 
 
 def prefect_overhead(uri: str, days: int) -> Row:
-    """The same three series with and without Prefect, each in its turn on an empty database."""
+    """The same three series, with their indicators and signals, with and without Prefect, each in its turn on an empty
+    database."""
     symbols = ["BTCUSDT", "ETHUSDT", "SOLUSDT"]
     with Simulator.start(lifted_limits=True) as simulator, _client(simulator.url) as client:
         client.weight.limit = UNLIMITED
         _remember(client, symbols, days)
-        began = time.perf_counter()
-        _fill(uri, client, days, symbols)
-        plain = time.perf_counter() - began
+        plain = _plain_seconds(uri, client, symbols, days)
         flow = _flow_seconds(uri, simulator.url, symbols, days)
     return Row(
         group=GROUP,
@@ -170,7 +174,7 @@ def prefect_overhead(uri: str, days: int) -> Row:
         unit="x",
         at_most=1.05,
         lower_is_better=True,
-        note=f"{flow:.1f} s with Prefect, {plain:.1f} s without",
+        note=f"{flow:.1f} s with Prefect, {plain:.1f} s without: candles, indicators, signals",
     )
 
 
@@ -328,6 +332,26 @@ def _fill_many(uri: str, url: str, days: int, count: int, answer: Connection) ->
 def _peak() -> float:
     """The most memory that this process ever held, in MB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def _plain_seconds(uri: str, client: RestClient, symbols: list[str], days: int) -> float:
+    """What a task of the flow does, in as many threads."""
+    with connect.client(uri) as mongo, ThreadPoolExecutor(SERIES_AT_ONCE) as threads:
+        mongo.drop_database("bench")
+        began = time.perf_counter()
+        prepare(mongo["bench"])
+        market, derivation = Market(client), derivation_of(load(), mongo["bench"])
+        SymbolStore(mongo["bench"]).save(market.symbols())
+        with Backfill(mongo["bench"], market) as work:
+
+            def whole(one: Wanted) -> None:
+                work.fill(one, days, "rest")
+                (derived,) = derivation.bring_up_all([one.key], client.clock.now())
+                if derived.failure is not None:
+                    raise RuntimeError(derived.failure)
+
+            list(threads.map(whole, wanted_series(symbols, ["1m"], market.symbols(), "sim")))
+        return time.perf_counter() - began
 
 
 def _flow_seconds(uri: str, url: str, symbols: list[str], days: int) -> float:
