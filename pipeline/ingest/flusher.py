@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Iterable
+from itertools import islice
 from typing import Any, Final
 
 from pymongo.errors import PyMongoError
@@ -25,6 +26,9 @@ MOST_AT_ONCE: Final = 5_000
 OPEN_AT_ONCE: Final = 500
 """Open candles in one write. The next ones are taken when it is done, as they are then: few are old when they arrive,
 and a closed candle waits for no more than these."""
+TOLD_AT_ONCE: Final = 500
+"""Series whose open candle is told of in `series` at a time. Nothing depends on it being told soon, and telling of
+thousands at once keeps their candles waiting."""
 _RARER: Final = 4
 
 
@@ -127,11 +131,15 @@ class Flusher:
             for piece in reversed(left):
                 self._core.put_back(piece)
 
-    async def tell_progress(self) -> None:
-        """Advance the `series` documents by what was stored since the last time."""
-        if not self._seen:
+    async def tell_progress(self, most: int | None = TOLD_AT_ONCE) -> None:
+        """Advance the `series` documents by what was stored since the last time: of every series that closed a candle,
+        and of at most so many others, those first that wait longest."""
+        others = islice((key for key in self._seen if key not in self._closed), most)
+        told = [
+            Progress(key, self._seen[key], tuple(sorted(self._closed.get(key, ())))) for key in (*self._closed, *others)
+        ]
+        if not told:
             return
-        told = [Progress(key, seen, tuple(sorted(self._closed.get(key, ())))) for key, seen in self._seen.items()]
         try:
             async with asyncio.timeout(self._write_timeout):
                 await self._series.bulk_write(progress_operations(told), ordered=True)
@@ -142,9 +150,10 @@ class Flusher:
             self._forget(progress)
 
     def _forget(self, told: Progress) -> None:
-        """It is written down; what came meanwhile is not."""
-        if self._seen[told.key] == told.last_frame:
-            del self._seen[told.key]
+        """It is written down; what came meanwhile is not, and waits behind the others."""
+        newest = self._seen.pop(told.key)
+        if newest > told.last_frame:
+            self._seen[told.key] = newest
         left = [opened for opened in self._closed.pop(told.key, ()) if opened not in told.closed]
         if left:
             self._closed[told.key] = left

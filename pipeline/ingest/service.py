@@ -18,6 +18,7 @@ from pipeline.exchange.frames import KlineFrame, kline_stream
 from pipeline.exchange.market import Market
 from pipeline.exchange.stream_session import FeedLimits
 from pipeline.exchange.streams import Feed
+from pipeline.ingest import long_lived
 from pipeline.ingest.book import Compute, Patience
 from pipeline.ingest.core import Core
 from pipeline.ingest.errands import Errands
@@ -182,6 +183,7 @@ class Ingester:
             raise group.exceptions[0] from None
         finally:
             await self._leave()
+            long_lived.take_back()
 
     def now(self) -> int:
         """The exchange's time."""
@@ -243,7 +245,7 @@ class Ingester:
             async with asyncio.timeout(self._pace.last_words):
                 while not await self._flusher.flush():  # noqa: ASYNC110 - a database that is back tells nobody
                     await asyncio.sleep(self._pace.flush)
-                await self._flusher.tell_progress()
+                await self._flusher.tell_progress(most=None)
                 await self._pulse.end()
         except TimeoutError:
             log.error("the database did not take the last candles; the next start fetches them")

@@ -17,6 +17,7 @@ from pipeline.errors import TidemarkError, UsageError
 from pipeline.exchange.clock import ServerClock
 from pipeline.exchange.errors import RefusedError
 from pipeline.exchange.streams import Feed
+from pipeline.ingest import long_lived
 from pipeline.ingest.core import Core
 from pipeline.ingest.jobs import Jobs
 from pipeline.ingest.mending import Backfill
@@ -81,6 +82,7 @@ class Watching:
         self._up: set[str] = set()
         self._refused: set[SeriesKey] = set()
         self._readable = True
+        self._opening = 0
         self.keys: dict[str, SeriesKey] = {}
         """The series of each stream."""
 
@@ -134,8 +136,14 @@ class Watching:
             self._jobs.start(self._open(key))
 
     async def _open(self, key: SeriesKey) -> None:
-        if await self._is_opened(key):
-            await self._say_live(key)
+        self._opening += 1
+        try:
+            if await self._is_opened(key):
+                await self._say_live(key)
+        finally:
+            self._opening -= 1
+        if not self._opening:
+            long_lived.set_aside()
 
     async def _is_opened(self, key: SeriesKey) -> bool:
         try:

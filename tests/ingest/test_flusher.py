@@ -127,6 +127,25 @@ async def test_progress_that_was_not_written_down_is_told_again(flusher, core, d
     assert to_ms(SeriesStore(db).get(KEY).last_closed) == candle(0).t
 
 
+async def test_of_many_series_those_are_told_first_that_closed_or_wait_longest(flusher, core, db, monkeypatch):
+    keys = [SeriesKey("sim", f"S{number}USDT", "1m") for number in range(5)]
+    for key in keys:
+        core.watch(key, settled=STEP.after(START, -1), history=(), decimals=1)
+
+    async def told_of(moment, *, most, closing=None):
+        for key in keys:
+            core.frame(key, candle(0, closed=key == closing)._replace(u=START + moment), START + moment)
+        assert await flusher.flush()
+        await flusher.tell_progress(most)
+        stored = {one["symbol"]: to_ms(one["last_frame"]) - START for one in db.series.find()}
+        return [stored.get(key.symbol) for key in keys]
+
+    assert await told_of(1, most=2) == [1, 1, None, None, None]
+    assert await told_of(2, most=2) == [1, 1, 2, 2, None]
+    assert await told_of(60_003, most=2, closing=keys[3]) == [60_003, 1, 2, 60_003, 60_003]
+    assert await told_of(60_004, most=None) == [60_004, 60_004, 60_004, 60_003, 60_004]
+
+
 async def test_it_flushes_less_often_while_the_process_is_behind(flusher):
     assert flusher._pause() == 0.25
     flusher._took = 0.1
