@@ -1,8 +1,14 @@
-"""Returns of signals at each close: one refresh at a time, of all symbols whose candles closed meanwhile."""
+"""Returns of signals at each close: one refresh at a time, of a few of the symbols whose candles closed meanwhile.
 
+When hundreds close in one moment their returns take seconds of a processor, and it is frames that must not wait: so
+there are pauses between.
+"""
+
+import asyncio
 import logging
+import time
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Final
 
 from pymongo.database import Database
 from pymongo.errors import PyMongoError
@@ -11,6 +17,11 @@ from pipeline.ingest.jobs import Jobs
 from pipeline.store.returns import ReturnStore
 
 log = logging.getLogger(__name__)
+
+AT_ONCE: Final = 10
+"""Symbols in one refresh."""
+PAUSE: Final = 3
+"""Times as long as a refresh took, before the next."""
 
 
 class Returning:
@@ -33,8 +44,10 @@ class Returning:
     async def _refresh(self) -> None:
         try:
             while self._closed:
-                symbols, self._closed = self._closed, set()
+                symbols = {self._closed.pop() for _ in range(min(AT_ONCE, len(self._closed)))}
+                begun = time.monotonic()
                 await self._jobs.errand(self._store.refresh, self._exchange, symbols)
+                await asyncio.sleep(PAUSE * (time.monotonic() - begun) if self._closed else 0)
         except PyMongoError as error:
             log.warning("returns were not refreshed: %s; the next close tries again", str(error)[:300])
         finally:

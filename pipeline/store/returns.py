@@ -7,7 +7,7 @@ repeated, or run twice at once. No clock is asked: a return is as of the newest 
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -67,10 +67,10 @@ class ReturnStore:
         self._candles = CandleStore(database)
         self._series = SeriesStore(database)
 
-    def refresh(self, exchange: str, symbols: Iterable[str] | None = None) -> Refreshed:
+    def refresh(self, exchange: str, symbols: Collection[str] | None = None) -> Refreshed:
         """Bring the signals of an exchange up to the newest stored candles; only those of `symbols` if given."""
         stored = defaultdict(list)
-        for one in self._series.list(exchange):
+        for one in self._series.list(exchange) if symbols is None else self._series.of(exchange, symbols):
             stored[one.symbol].append(one)
         groups = defaultdict(list)
         for group in self._groups(_of(exchange, symbols)):

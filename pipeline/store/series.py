@@ -4,7 +4,7 @@ Readers ask here and never scan candles. Writers keep it true: a backfill or an 
 done, the ingester advances it candle by candle. Every update can be repeated, and two writers at once do no harm.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, Literal, NamedTuple
 
@@ -47,6 +47,11 @@ class SeriesStore:
         """All series, or those of an exchange, a symbol, an interval, by name."""
         asked = zip(_FIELDS, (exchange, symbol, code), strict=True)
         matches = {name: value for name, value in asked if value is not None}
+        return [to_series(found) for found in self._collection.find(matches).sort("_id", 1)]
+
+    def of(self, exchange: str, symbols: Iterable[str]) -> Sequence[Series]:
+        """The series of these symbols, by name."""
+        matches = {"exchange": exchange, "symbol": {"$in": sorted(symbols)}}
         return [to_series(found) for found in self._collection.find(matches).sort("_id", 1)]
 
     def recount(self, key: SeriesKey, source: Source | None, now: int) -> Series:

@@ -68,6 +68,19 @@ async def test_what_closes_during_a_refresh_is_refreshed_next_all_at_once(
     jobs.end()
 
 
+async def test_of_many_that_close_at_once_a_few_are_refreshed_at_a_time(
+    db: Database[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[set[str]] = []
+    monkeypatch.setattr(ReturnStore, "refresh", lambda _store, _exchange, symbols: asked.append(symbols))
+    jobs = Jobs(1, 1)
+    Returning(jobs, db, "sim").closed(f"S{number}" for number in range(25))
+    await until(lambda: len(asked) == 3)
+    assert [len(symbols) for symbols in asked] == [10, 10, 5]
+    assert set.union(*asked) == {f"S{number}" for number in range(25)}
+    jobs.end()
+
+
 async def test_after_a_failure_the_next_close_tries_again(
     db: Database[Any], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
