@@ -46,6 +46,7 @@ def candles(
     from pipeline.cli.moments import moment  # noqa: PLC0415
     from pipeline.cli.wiring import begin  # noqa: PLC0415
     from pipeline.store.candles import CandleStore  # noqa: PLC0415
+    from pipeline.store.frame import FOR_PEOPLE  # noqa: PLC0415
     from pipeline.store.series import SeriesStore  # noqa: PLC0415
     from pipeline.store.session import database  # noqa: PLC0415
     from schemas.series import SeriesKey  # noqa: PLC0415
@@ -59,7 +60,7 @@ def candles(
     with database(settings) as db:
         key = SeriesKey(settings.environment, symbol.upper(), _code(interval))
         span = _span(SeriesStore(db), key, first, stop, last)
-        found = CandleStore(db).load(key, *span)
+        found = CandleStore(db).load(key, *span, FOR_PEOPLE)
     if last is not None or (first is None and stop is None):
         found = found.tail(last or DEFAULT_LAST)
     _show(found, key, as_json=as_json, as_csv=as_csv, parquet=parquet)

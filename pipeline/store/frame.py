@@ -42,6 +42,9 @@ FRAME_SCHEMA: Final[dict[str, pl.DataType]] = {
 MARKET_FIELDS: Final = tuple(name for name in CANDLE_FIELDS if name not in {"t", "closed", "u", *INDICATOR_FIELDS})
 """What the exchange says about a candle: when these are equal, two candles are the same."""
 
+FOR_PEOPLE: Final = ("t", *MARKET_FIELDS, "closed", "u", *INDICATOR_FIELDS)
+"""Every column in the order in which candles are read: time, prices, and only then what is known of them."""
+
 
 class FrameError(TidemarkError):
     """A table of candles is not one: a column is missing, a value is null, a time is off the interval's grid."""
