@@ -49,6 +49,7 @@ class House:
             env=self.environment,
             timeout=PATIENCE,
             encoding="utf-8",
+            codec_errors="replace",  # Ctrl-C may cut a line in the middle of a character
             dimensions=(46, 140),
         )
 
