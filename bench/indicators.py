@@ -68,7 +68,8 @@ def computing(numbers: Integers, prices: Prices, rounds: int) -> Row:
         peer=peer,
         times_peer=1 / ALLOWED,
         note=f"the target allows {ALLOWED:g} times the bare calls' time. In a process of its own (--only indicators) "
-        "both wait for fresh memory and are alike; after other benchmarks the bare calls, which need less, take a third",
+        "both wait for fresh memory and are alike; after other benchmarks the bare calls, which need less, take a "
+        "third",
     )
 
 
