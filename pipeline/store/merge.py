@@ -6,6 +6,7 @@
 | open | stored if closed, or newer by event time | the same |
 | closed | refused | stored if it is closed and its market values differ (a correction) |
 
+An open candle of the stream that is as new as the stored one is stored if it is the greater, field by field.
 So time never runs backwards and a closed candle never reopens, whatever the order in which writers arrive. A candle
 whose market values stay the same keeps the indicators it has.
 """

@@ -43,16 +43,17 @@ class SeriesStore:
         found = self._collection.find_one({"_id": str(key)})
         return None if found is None else to_series(found)
 
+    def _found(self, matches: Mapping[str, Any]) -> list[Series]:
+        return [to_series(found) for found in self._collection.find(matches).sort("_id", 1)]
+
     def list(self, exchange: str | None = None, symbol: str | None = None, code: str | None = None) -> list[Series]:
         """All series, or those of an exchange, a symbol, an interval, by name."""
         asked = zip(_FIELDS, (exchange, symbol, code), strict=True)
-        matches = {name: value for name, value in asked if value is not None}
-        return [to_series(found) for found in self._collection.find(matches).sort("_id", 1)]
+        return self._found({name: value for name, value in asked if value is not None})
 
     def of(self, exchange: str, symbols: Iterable[str]) -> Sequence[Series]:
         """The series of these symbols, by name."""
-        matches = {"exchange": exchange, "symbol": {"$in": sorted(symbols)}}
-        return [to_series(found) for found in self._collection.find(matches).sort("_id", 1)]
+        return self._found({"exchange": exchange, "symbol": {"$in": sorted(symbols)}})
 
     def recount(self, key: SeriesKey, source: Source | None, now: int) -> Series:
         """Count what is stored, slot by slot, and write it down. `source` is where the newest of it came from.
