@@ -20,7 +20,7 @@ COPY flows flows
 RUN /opt/tidemark/bin/python -m pip install --no-deps --no-build-isolation .
 # The database is a service of its own, and nothing is installed any more.
 RUN rm -rf /opt/tidemark/lib/python3.11/site-packages/fiftyone/db/bin \
-    && /opt/tidemark/bin/python -m pip uninstall --yes hatchling pip
+    && /opt/tidemark/bin/python -m pip uninstall --yes hatchling uv pip
 
 FROM ${PYTHON_IMAGE}
 RUN useradd --uid 10001 --user-group --no-create-home --shell /usr/sbin/nologin tidemark \

@@ -59,6 +59,25 @@ def test_a_newer_python_beside_an_old_one_is_taken(checkout: Path) -> None:
     assert done.returncode != 0
 
 
+@pytest.mark.parametrize(
+    ("uv", "setting", "by_pip"),
+    [("exit 0", "", False), ("exit 1", "", True), ("exit 0", "global.index-url='https://mirror'", True)],
+    ids=["uv", "uv fails", "pip has a mirror"],
+)
+def test_pip_installs_what_uv_cannot(uv: str, setting: str, by_pip: bool, checkout: Path) -> None:
+    for name in ("sed", "grep", "touch"):
+        (checkout / "bin" / name).symlink_to(shutil.which(name) or name)
+    installed = checkout / ".venv" / "bin"
+    installed.mkdir(parents=True)
+    script(installed / "python", f'case "$*" in *config*) echo "{setting}" ;; *) echo "pip: $*" ;; esac')
+    script(installed / "uv", f'echo "uv: $*"; {uv}')
+    script(installed / "tidemark", "exit 0")
+    done = install(checkout)
+    assert done.returncode == 0
+    assert ("uv: " in done.stdout) != ("mirror" in setting)
+    assert bool(re.search(r"^pip: .*--require-hashes -r constraints.txt", done.stdout, re.MULTILINE)) is by_pip
+
+
 @pytest.mark.parametrize("name", ["constraints.txt", "constraints-dev.txt"])
 def test_everything_is_pinned_and_hashed_and_nothing_says_where_from(name: str) -> None:
     text = (ROOT / name).read_text()

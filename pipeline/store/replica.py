@@ -40,22 +40,28 @@ def is_ready(folder: Folder, port: int, patience: float) -> bool:
 def make_ready(folder: Folder, port: int, timeout: float, patience: float) -> None:
     """Bring the server from whatever state it was left in to one that takes our password and accepts writes.
 
-    `timeout` is for the whole, `patience` for one answer, in seconds.
+    `timeout` is for the whole, `patience` for one answer, in seconds. A server that becomes primary may close its
+    connections, which ends nothing.
     """
     deadline = time.monotonic() + timeout
     with _client(port, "__system", folder.key, "local", patience) as admin:
-        try:
-            _form_set(admin, port)
-            _wait_writable(admin, deadline, timeout)
-            if not is_ready(folder, port, patience):
-                _set_password(admin, folder.password)
-        except OperationFailure as error:
-            raise AttentionError(_refusal(folder, port, error)) from error
-        except PyMongoError as error:
-            raise AttentionError(
-                f"the database at {address(port)} stopped answering while it was set up: {error}. "
-                f"{folder.log} says why. Try again; if it hangs, end it with `tidemark db stop --force`."
-            ) from error
+        while True:
+            try:
+                _form_set(admin, port)
+                _wait_writable(admin, deadline, timeout)
+                if not is_ready(folder, port, patience):
+                    _set_password(admin, folder.password)
+            except OperationFailure as error:
+                raise AttentionError(_refusal(folder, port, error)) from error
+            except PyMongoError as error:
+                if _only_disconnected(error) and time.monotonic() < deadline:
+                    time.sleep(_POLL)
+                    continue
+                raise AttentionError(
+                    f"the database at {address(port)} stopped answering while it was set up: {error}. "
+                    f"{folder.log} says why. Try again; if it hangs, end it with `tidemark db stop --force`."
+                ) from error
+            return
 
 
 def shut_down(folder: Folder, port: int, patience: float) -> bool:
@@ -63,11 +69,14 @@ def shut_down(folder: Folder, port: int, patience: float) -> bool:
     with _client(port, "__system", folder.key, "local", patience) as admin:
         try:
             admin.admin.command("shutdown", force=True, timeoutSecs=0)
-        except AutoReconnect as closed:
-            return not isinstance(closed, ServerSelectionTimeoutError | NetworkTimeout)
-        except PyMongoError:
-            return False
+        except PyMongoError as error:
+            return _only_disconnected(error)
     return True
+
+
+def _only_disconnected(error: PyMongoError) -> bool:
+    """Whether the server closed a connection, rather than not being there or not answering in time."""
+    return isinstance(error, AutoReconnect) and not isinstance(error, ServerSelectionTimeoutError | NetworkTimeout)
 
 
 def _client(port: int, user: str, password: str, source: str, patience: float) -> Admin:

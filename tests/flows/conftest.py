@@ -32,6 +32,10 @@ def prefect_server() -> Iterator[None]:
 
     with prefect_test_harness(server_startup_timeout=120):
         yield
+
+
+def pytest_sessionfinish() -> None:
+    """Every process that looks at these tests makes a folder, also where it runs none of them."""
     shutil.rmtree(PREFECT_HOME, ignore_errors=True)
 
 

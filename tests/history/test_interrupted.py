@@ -78,9 +78,13 @@ def test_killed_twenty_times_it_ends_complete_and_fetches_nothing_twice(
     arguments = (mongo_uri, prepared.name, recorder.url, bitcoin, theirs)
     process = processes.Process(target=fill_in_a_process, args=arguments)
     process.start()
-    process.join(60)
-    assert stored_slots(prepared, bitcoin, first) >= all_slots(bitcoin, first)
-    equals_truth(bitcoin.key, first)
+    process.join(120)
+    assert process.exitcode == 0
+    last = wanted(bitcoin.step, simulator.now(), DAYS, bitcoin.listed, bitcoin.delivered)
+    assert last is not None
+    whole = Window(last.start, first.end)
+    assert stored_slots(prepared, bitcoin, whole) >= all_slots(bitcoin, whole)
+    equals_truth(bitcoin.key, whole)
 
 
 def all_slots(series: Wanted, window: Window) -> set[int]:

@@ -7,14 +7,16 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
+from unittest.mock import Mock
 
 import psutil
 import pytest
 from pymongo import MongoClient
-from pymongo.errors import OperationFailure
+from pymongo.errors import AutoReconnect, OperationFailure
 
 from pipeline.errors import AttentionError
-from pipeline.store import connect, launch
+from pipeline.store import connect, launch, replica
 from pipeline.store import server as server_module
 from pipeline.store.folder import Folder, Remembered
 from pipeline.store.launch import any_free_port
@@ -26,6 +28,8 @@ Start = Callable[..., str]
 KILLED_STARTER = """
 import os, pkgutil, signal, sys
 from pathlib import Path
+from typing import Any
+from unittest.mock import Mock
 from pipeline.store.server import Server
 owner, _, name = sys.argv[2].rpartition(".")
 setattr(pkgutil.resolve_name(owner), name, lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL))
@@ -81,6 +85,32 @@ def test_a_first_start_killed_at_any_moment_is_finished_by_the_next(
     assert write_and_read(start()) == 1
     assert len(mongods(prepared)) == 1
     assert Server(prepared).status().in_use
+
+
+@pytest.mark.parametrize("step", ["_form_set", "_wait_writable", "_set_password"])
+def test_a_connection_that_breaks_during_a_first_start_ends_nothing(
+    step: str, prepared: Path, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    do, breaks = getattr(replica, step), iter([AutoReconnect("connection pool paused")])
+
+    def breaking_once(*arguments: Any) -> None:
+        for broken in breaks:
+            raise broken
+        do(*arguments)
+
+    monkeypatch.setattr(replica, step, breaking_once)
+    assert write_and_read(start()) == 1
+    assert next(breaks, None) is None
+
+
+def test_a_server_that_breaks_every_connection_is_given_up(
+    prepared: Path, monkeypatch: pytest.MonkeyPatch, start: Start
+) -> None:
+    start()
+    folder = Folder(prepared)
+    monkeypatch.setattr(replica, "_form_set", Mock(side_effect=AutoReconnect("connection pool paused")))
+    with pytest.raises(AttentionError, match=r"stopped answering while it was set up: connection pool paused.*db stop"):
+        replica.make_ready(folder, folder.remembered().port, timeout=0.1, patience=5)
 
 
 def test_nobody_can_make_the_first_user_in_our_place(prepared: Path, start: Start) -> None:
