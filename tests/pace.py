@@ -8,6 +8,7 @@ from collections.abc import Generator
 from pathlib import Path
 
 import pytest
+from coverage import Coverage
 from hypothesis import HealthCheck, is_hypothesis_test, settings
 from xdist.scheduler import LoadFileScheduling
 
@@ -47,13 +48,19 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> Sharing:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_collection() -> Generator[None, object, object]:
+def pytest_collection(session: pytest.Session) -> Generator[None, object, object]:
     """What is imported stays: no garbage is looked for while it comes, which would take a quarter of the time, nor in
-    it afterwards."""
+    it afterwards. Every process imports the same: the first counts the lines of it for all."""
+    counting = Coverage.current()
+    others = getattr(session.config, "workerinput", {}).get("workerid", "gw0") != "gw0"
     gc.disable()
+    if counting and others:
+        counting.stop()
     try:
         return (yield)
     finally:
+        if counting and others:
+            counting.start()
         gc.freeze()
         gc.enable()
 

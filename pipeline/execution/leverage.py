@@ -60,5 +60,6 @@ class Leverages:
         market = self._ledger.market(symbol)
         if self._ledger.mode == "signal-only" or not market.trading.enabled or market.filters is None:
             return False
-        idle = not self._ledger.position(symbol).exposed and not self._ledger.unsettled(symbol)
-        return idle and market.leverage != self._wanted(symbol)
+        if market.leverage == self._wanted(symbol):
+            return False
+        return not self._ledger.position(symbol).exposed and not self._ledger.unsettled(symbol)

@@ -47,8 +47,8 @@ def submit(page: Page) -> None:
 
 
 def turn(switch: Locator, wanted: bool, is_on: Callable[[], bool]) -> None:
-    """Click until the schedule is as wanted, for the server and on the page: a slow page may take one click for none, or
-    two for two."""
+    """Click until the schedule is as wanted, for the server and on the page: a slow page may take one click for none,
+    or two for two."""
     for _ in range(6):
         if switch.get_attribute("aria-checked") != str(wanted).lower():
             switch.click()
