@@ -1,7 +1,6 @@
 """`python -m bench [--quick] [--only NAME] [--strict] [--page]`: run the benchmarks, print and write one table."""
 
 import argparse
-import importlib
 import json
 import pkgutil
 import sys
@@ -12,13 +11,14 @@ from time import perf_counter
 from rich.console import Console
 
 import bench
+from bench.alone import FailedError, measure_alone
 from bench.table import Row, machine, to_json, to_markdown, to_table
 from bench.tidy import leaving_nothing
 
 RESULTS = Path(__file__).parent / "results"
 PAGE = Path(__file__).parent.parent / "docs" / "benchmarks.md"
 MARK = "<!-- what follows is written by `python -m bench --page` -->\n"
-_PARTS_OF_OTHERS = {"__main__", "table", "tidy", "feed_server", "cryptofeed_way"}
+_PARTS_OF_OTHERS = {"__main__", "alone", "table", "tidy", "feed_server", "cryptofeed_way"}
 INTERRUPTED = 130
 
 
@@ -40,24 +40,30 @@ def main() -> int:
     console = Console(width=None if sys.stdout.isatty() else 180)
     try:
         with leaving_nothing():
-            rows, took = measure(arguments.only or names(), console, quick=arguments.quick)
+            rows, took, failed = measure(arguments.only or names(), console, quick=arguments.quick)
     except KeyboardInterrupt:
         console.print("interrupted: what was begun is ended, and nothing is written")
         return INTERRUPTED
-    report(rows, took, console, quick=arguments.quick, page=arguments.page)
-    return 1 if arguments.strict and any(row.met is False for row in rows) else 0
+    report(rows, took, console, quick=arguments.quick, page=arguments.page and not failed)
+    if failed:
+        console.print(f"without a result, see above: {', '.join(failed)}")
+    return 1 if failed or (arguments.strict and any(row.met is False for row in rows)) else 0
 
 
-def measure(wanted: Sequence[str], console: Console, *, quick: bool) -> tuple[list[Row], dict[str, float]]:
-    """The rows of these benchmarks, and how many seconds each of them took."""
+def measure(wanted: Sequence[str], console: Console, *, quick: bool) -> tuple[list[Row], dict[str, float], list[str]]:
+    """The rows of these benchmarks, how many seconds each of them took, and those that failed."""
     rows: list[Row] = []
     took: dict[str, float] = {}
+    failed: list[str] = []
     for name in wanted:
         begun = perf_counter()
-        rows += importlib.import_module(f"bench.{name}").run(quick)
+        try:
+            rows += measure_alone(name, quick=quick)
+        except FailedError:
+            failed.append(name)
         took[name] = perf_counter() - begun
         console.print(f"[dim]{name}: {took[name]:.0f} s[/dim]")
-    return rows, took
+    return rows, took, failed
 
 
 def report(rows: list[Row], took: dict[str, float], console: Console, *, quick: bool, page: bool) -> None:

@@ -33,7 +33,7 @@ from pipeline.store.launch import LOOPBACK, Limits, any_free_port
 from pipeline.store.server import Server
 from pipeline.timeline import interval, to_datetime
 from schemas.signals import Signal
-from tests import pace, secret_watch
+from tests import pace, prefect_home, secret_watch
 from tests.secret_watch import keep_secret, search_database, search_logs
 
 Document = dict[str, Any]
@@ -55,6 +55,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """No secret leaves the tests, and they take no longer than they have to."""
     config.pluginmanager.register(secret_watch)
     config.pluginmanager.register(pace)
+    config.pluginmanager.register(prefect_home)
 
 
 @pytest.fixture(scope="session")

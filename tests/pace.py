@@ -62,6 +62,7 @@ def pytest_collection(session: pytest.Session) -> Generator[None, object, object
         if counting and others:
             counting.start()
         gc.freeze()
+        gc.set_threshold(20_000)
         gc.enable()
 
 

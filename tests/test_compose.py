@@ -28,6 +28,7 @@ from pipeline.simulator.handle import Simulator
 from pipeline.store import connect
 from pipeline.store.binary import find_mongod
 from pipeline.store.launch import any_free_port
+from tests.prefect_home import PrefectHome
 
 ROOT = Path(__file__).parents[1]
 NOT_RUN = {"postgres", "metrics"}
@@ -306,7 +307,10 @@ def rule_names() -> set[str]:
     return {name for group in groups for rule in group["rules"] for name in re.findall(r"tidemark_\w+", rule["expr"])}
 
 
-def test_every_service_of_ours_starts_is_healthy_and_ends(host: Host, until: Callable[..., Any]) -> None:
+def test_every_service_of_ours_starts_is_healthy_and_ends(
+    host: Host, until: Callable[..., Any], prefect_home: PrefectHome
+) -> None:
+    prefect_home.furnish(host.folder / "homes" / "prefect-server" / "prefect")
     assert set(SERVICES) - NOT_RUN == {"mongo", "mongo-init", "prefect-server", "flows", "ingester", "executor"}
     host.start("mongo")
     host.start("prefect-server")

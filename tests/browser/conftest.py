@@ -1,4 +1,4 @@
-"""A Prefect server of the tests' own with our deployments served, and a Chromium with a fresh profile to look at it."""
+"""A Prefect server of the tests' own with our deployments served, and a Chromium to look at it."""
 
 import json
 import shutil
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 from pymongo import MongoClient
 
 from pipeline.cli import services
@@ -18,6 +18,7 @@ from pipeline.guard import Guard
 from pipeline.simulator.handle import Simulator
 from pipeline.store.launch import any_free_port
 from pipeline.supervisor import Supervisor
+from tests.prefect_home import PrefectHome
 
 SHOTS = Path(__file__).parents[2] / "test-output" / "browser"
 FLAGS = (
@@ -56,7 +57,13 @@ class Prefect:
 
 
 @pytest.fixture(scope="module")
-def prefect(scratch: Path, mongo_uri: str, mongo: MongoClient[Any], shared_simulator: Simulator) -> Iterator[Prefect]:
+def prefect(
+    scratch: Path,
+    mongo_uri: str,
+    mongo: MongoClient[Any],
+    shared_simulator: Simulator,
+    prefect_home: PrefectHome,
+) -> Iterator[Prefect]:
     """A server, and what runs the flows against the simulator and a database of its own."""
     home = Path(tempfile.mkdtemp(prefix="prefect-", dir=scratch))
     port = any_free_port()
@@ -69,7 +76,7 @@ def prefect(scratch: Path, mongo_uri: str, mongo: MongoClient[Any], shared_simul
         }.items():
             environment.setenv(name, value)
         server, runner = services.prefect_server(home, port), services.flow_runner(home, port)
-    (home / "prefect").mkdir()
+    prefect_home.furnish(home / "prefect")
     with Guard() as guard, Supervisor(home / "logs", guard) as supervisor:
         for service in (server, runner):
             supervisor.start(service)
@@ -78,17 +85,24 @@ def prefect(scratch: Path, mongo_uri: str, mongo: MongoClient[Any], shared_simul
     mongo.drop_database(DATABASE)
 
 
-@pytest.fixture
-def page(request: pytest.FixtureRequest) -> Iterator[Page]:
-    """A page of a browser that was never used before. What it showed last is kept as a picture."""
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """A Chromium."""
     chromium = shutil.which("chromium") or shutil.which("chromium-browser")
     if chromium is None:
         pytest.fail("these tests drive Chromium, and there is none: apt-get install chromium")
-    SHOTS.mkdir(parents=True, exist_ok=True)
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS.split())
-        shown = browser.new_page(viewport={"width": 1280, "height": 900})
+        launched = playwright.chromium.launch(executable_path=chromium, args=FLAGS.split())
+        yield launched
+        launched.close()
+
+
+@pytest.fixture
+def page(request: pytest.FixtureRequest, browser: Browser) -> Iterator[Page]:
+    """A page that shares nothing with one before it. What it showed last is kept as a picture."""
+    SHOTS.mkdir(parents=True, exist_ok=True)
+    with browser.new_context(viewport={"width": 1280, "height": 900}) as profile:
+        shown = profile.new_page()
         shown.set_default_timeout(PATIENCE_MS)
         yield shown
         shown.screenshot(path=SHOTS / f"{request.node.name}.png")
-        browser.close()

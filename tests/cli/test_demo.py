@@ -9,6 +9,7 @@ from typing import Any
 import pexpect
 import pytest
 
+from tests.prefect_home import PrefectHome
 from tests.whole import PATIENCE, House
 
 
@@ -78,7 +79,8 @@ def test_from_nothing_to_an_executed_signal_and_on_after_a_restart(house: House)
 
 
 @pytest.mark.timeout(600)
-def test_killed_it_leaves_no_process_behind(house: House) -> None:
+def test_killed_it_leaves_no_process_behind(house: House, prefect_home: PrefectHome) -> None:
+    prefect_home.furnish(house.home / "prefect")
     terminal = house.run("up", "--plain")
     terminal.expect("candles +[0-9,]+ of")
     assert len(house.processes()) > 3

@@ -184,10 +184,11 @@ class Schedule:
 
     def run(self) -> None:
         drift = self.random.choice([-60, 0, 60])
-        for now in range(START + 250, END, 500):
+        step = self.random.choice([500, 1_000, 2_000])
+        for now in range(START + 250, END, step):
             self.at(now, lambda now: self.walk(drift, now))
             self.at(now + 100, self.tick)
-        for now in range(END, END + QUIET, SECOND):
+        for now in range(END, END + QUIET, max(step, SECOND)):
             self.at(now + 100, self.tick)
         for signal in self.signals.values():
             self.at(signal.at, lambda now, signal=signal: self.signal_comes(signal, now))

@@ -13,11 +13,16 @@ from typing import Any
 import pytest
 from pymongo.database import Database
 
+from pipeline.cli import services
+from pipeline.guard import Guard
 from pipeline.simulator.handle import Simulator
+from pipeline.store.launch import any_free_port
+from pipeline.supervisor import Supervisor
+from tests.prefect_home import PrefectHome
 
-PREFECT_HOME = tempfile.mkdtemp(prefix="tidemark-prefect-")
+HOME = Path(tempfile.mkdtemp(prefix="tidemark-prefect-"))
 os.environ |= {
-    "PREFECT_HOME": PREFECT_HOME,
+    "PREFECT_HOME": str(HOME / "prefect"),
     "DO_NOT_TRACK": "1",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
@@ -26,17 +31,22 @@ os.environ |= {
 
 
 @pytest.fixture(scope="session", autouse=True)
-def prefect_server() -> Iterator[None]:
-    """The server of these tests. To import it takes seconds too."""
-    from prefect.testing.utilities import prefect_test_harness  # noqa: PLC0415
+def prefect_server(prefect_home: PrefectHome) -> Iterator[None]:
+    """The server of these tests. To import Prefect takes seconds too."""
+    from prefect.settings import PREFECT_API_URL, temporary_settings  # noqa: PLC0415
 
-    with prefect_test_harness(server_startup_timeout=120):
-        yield
+    prefect_home.furnish(HOME / "prefect")
+    server = services.prefect_server(HOME, port := any_free_port())
+    with Guard() as guard, Supervisor(HOME / "logs", guard) as supervisor:
+        supervisor.start(server)
+        supervisor.wait_ready(server.name)
+        with temporary_settings({PREFECT_API_URL: f"http://127.0.0.1:{port}/api"}):
+            yield
 
 
 def pytest_sessionfinish() -> None:
     """Every process that looks at these tests makes a folder, also where it runs none of them."""
-    shutil.rmtree(PREFECT_HOME, ignore_errors=True)
+    shutil.rmtree(HOME, ignore_errors=True)
 
 
 @pytest.fixture

@@ -237,6 +237,8 @@ class Schedule:
 
     def flush(self, now: int) -> None:
         batch = self.core.take()
+        if not (batch or self.core.unsaved):
+            return
         if now < END and self.random.random() < self.faults.store_fails:
             self.core.put_back(batch)
             return

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from tests.prefect_home import PrefectHome
 from tests.soak import tell
 from tests.soak.memory import ROLES, Life, Memory, role_of
 from tests.soak.mischief import CALLS, FRAMES, REQUESTS, VICTIMS, plan
@@ -18,7 +19,8 @@ HOUR = 3_600.0
 
 
 @pytest.mark.timeout(600)
-def test_a_short_run(home: Path) -> None:
+def test_a_short_run(home: Path, prefect_home: PrefectHome) -> None:
+    prefect_home.furnish(home / "prefect")
     with timed(log.info) as say:
         report = Soak(home, seed=11, seconds=20, patience=120, say=say).run()
     tell.store(report, home / "soak.json")
