@@ -67,9 +67,9 @@ def computing(numbers: Integers, prices: Prices, rounds: int) -> Row:
         peer_name="bare TA-Lib calls",
         peer=peer,
         times_peer=1 / ALLOWED,
-        note=f"the target allows {ALLOWED:g} times the bare calls' time. In a process of its own (--only indicators) "
-        "both wait for fresh memory and are alike; after other benchmarks the bare calls, which need less, take a "
-        "third",
+        note=f"the target allows {ALLOWED:g} times the bare calls' time. Here both wait for fresh memory. Where the "
+        "allocator has kept enough of it, the bare calls take a third of that, and ours hardly less: every block is "
+        "computed with its warm-up",
     )
 
 
