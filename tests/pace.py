@@ -50,7 +50,8 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> Sharing:
 @pytest.hookimpl(wrapper=True)
 def pytest_collection(session: pytest.Session) -> Generator[None, object, object]:
     """What is imported stays: no garbage is looked for while it comes, which would take a quarter of the time, nor in
-    it afterwards. Every process imports the same: the first counts the lines of it for all."""
+    it afterwards, and seldom in what the tests leave. Every process imports the same: the first counts the lines of it
+    for all."""
     counting = Coverage.current()
     others = getattr(session.config, "workerinput", {}).get("workerid", "gw0") != "gw0"
     gc.disable()
