@@ -27,7 +27,7 @@ import numpy as np
 import polars as pl
 import psutil
 
-from bench import cryptofeed_way
+from bench import cryptofeed_way, disk
 from bench.store import fill, history
 from bench.table import Row
 from pipeline.exchange.clock import ServerClock, local_time
@@ -68,20 +68,21 @@ def run(quick: bool) -> list[Row]:
             mongod = find_mongod(folder)
             hour = interval("1h").ceil(local_time())
             begins = hour - int(hours_end * SECOND / 2)
-            steady = asyncio.run(Bench(uri, mongod, keys).measure(rate, hours_end + minute, begins))
+            with disk.watched(Path(folder)) as pages:
+                steady = asyncio.run(Bench(uri, mongod, keys).measure(rate, hours_end + minute, begins))
             turn = interval("1m").ceil(begins + int((hours_end + minute) * SECOND))
             before = turn - int(briefly * SECOND)
             flood = asyncio.run(Bench(uri, mongod, keys).measure(20 * rate, 2 * briefly, before, goes_on=True))
             plain = plain_way(uri, keys, briefly)
             appended = cryptofeed_way.frames_stored_a_second(uri, briefly) if cryptofeed_way.is_installed() else None
     return [
-        *rows(steady, len(keys), rate, begins + int(hours_end * SECOND)),
+        *rows(steady, len(keys), rate, begins + int(hours_end * SECOND), pages),
         *ceiling(flood, plain, appended),
         core_alone(),
     ]
 
 
-def rows(found: "Outcome", series: int, rate: int, ordinary_from: int) -> list[Row]:
+def rows(found: "Outcome", series: int, rate: int, ordinary_from: int, pages: list[float]) -> list[Row]:
     """What the steady load came to; from that moment on it was an ordinary minute."""
     p50, p99 = quantiles(age for at, age in found.ages if at >= ordinary_from)
     worst50, worst99 = quantiles(age for at, age in found.ages if at < ordinary_from)
@@ -107,6 +108,7 @@ def rows(found: "Outcome", series: int, rate: int, ordinary_from: int) -> list[R
             unit="ms",
             lower_is_better=True,
             at_most=500,
+            note=disk.in_words(pages),
         ),
         Row(
             group="Live",
