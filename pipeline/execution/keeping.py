@@ -89,7 +89,7 @@ class Keeper:
     # A position that is there
 
     def _guard(self, position: PositionRecord, now: int) -> None:
-        orders = self._ledger.unsettled(position.symbol)
+        orders = self._without_strays(position, now)
         position = self._doomed(_with_standing(position, orders, now), now)
         self._ledger.put(position)
         if position.reduced_at <= position.as_of:
@@ -97,6 +97,16 @@ class Keeper:
                 self._protect(position, step, now)
         if position.closing and position.settled:
             self._close(position, now)
+
+    def _without_strays(self, position: PositionRecord, now: int) -> list[OrderRecord]:
+        """The symbol's orders, but what was to protect an earlier position on the other side: it is cancelled."""
+        closes = exit_side(position.side or "long")
+        orders = self._ledger.unsettled(position.symbol)
+        strays = [one for one in orders if one.leg in PROTECTING and one.side != closes]
+        for stray in strays:
+            if stray.stands:
+                self._cancel(stray, now)
+        return [one for one in orders if one not in strays]
 
     def _doomed(self, position: PositionRecord, now: int) -> PositionRecord:
         """The position, to be closed from now on if that is asked for, or if it has been naked for too long."""

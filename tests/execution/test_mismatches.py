@@ -129,6 +129,22 @@ def test_an_abandoned_order_that_turns_up_is_adopted_told_and_protected():
 
 
 @pytest.mark.parametrize("leg", ["stop", "take_profit"])
+def test_what_was_to_protect_an_earlier_position_on_the_other_side_is_cancelled(leg):
+    driver = Driver()
+    driver.protected()
+    stop = driver.order("stop")
+    assert stop.side == "SELL"
+    name = client_order_id("sim", "old", leg, 1)
+    stray = OrderTold(
+        name, SYMBOL, "BUY", "accepted", Decimal(0), T, algo=True, exchange_id=5,
+        trigger_price=Decimal(60_600), close_position=True,
+    )  # fmt: skip
+    driver.snapshot([stray, driver.told(stop)], driver.position().quantity)
+    assert driver.one(Cancel).order.id == name
+    assert driver.position().stop_order == stop.id
+
+
+@pytest.mark.parametrize("leg", ["stop", "take_profit"])
 def test_ours_and_not_in_the_journal_is_adopted_and_cancelled_unless_it_protects(leg):
     name = client_order_id("sim", "old", leg, 1)
     told = OrderTold(
