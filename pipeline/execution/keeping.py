@@ -99,14 +99,17 @@ class Keeper:
             self._close(position, now)
 
     def _without_strays(self, position: PositionRecord, now: int) -> list[OrderRecord]:
-        """The symbol's orders, but what was to protect an earlier position on the other side: it is cancelled."""
+        """The symbol's orders, but what was to protect an earlier position on the other side: that is cancelled, once
+        the position has a stop of its own."""
         closes = exit_side(position.side or "long")
         orders = self._ledger.unsettled(position.symbol)
         strays = [one for one in orders if one.leg in PROTECTING and one.side != closes]
-        for stray in strays:
-            if stray.stands:
-                self._cancel(stray, now)
-        return [one for one in orders if one not in strays]
+        ours = [one for one in orders if one not in strays]
+        if stop_of(position, ours):
+            for stray in strays:
+                if stray.stands:
+                    self._cancel(stray, now)
+        return ours
 
     def _doomed(self, position: PositionRecord, now: int) -> PositionRecord:
         """The position, to be closed from now on if that is asked for, or if it has been naked for too long."""
