@@ -28,8 +28,6 @@ Start = Callable[..., str]
 KILLED_STARTER = """
 import os, pkgutil, signal, sys
 from pathlib import Path
-from typing import Any
-from unittest.mock import Mock
 from pipeline.store.server import Server
 owner, _, name = sys.argv[2].rpartition(".")
 setattr(pkgutil.resolve_name(owner), name, lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL))
