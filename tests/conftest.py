@@ -1,15 +1,11 @@
 """What every test may ask for: one real mongod a test run, a database of its own, and both asynchronous drivers.
 
 `db` is a fresh database; `any_db` runs the test twice, on mongomock and on mongod; `async_db` twice, with PyMongo's
-asynchronous client and with Motor's. Everything lies in one temporary folder; a reaper ends what runs in it and removes
-it, even when the test run itself is killed.
+asynchronous client and with Motor's. Where it all lies: `folders`.
 """
 
 import itertools
 import logging
-import shutil
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -33,52 +29,20 @@ from pipeline.store.launch import LOOPBACK, Limits, any_free_port
 from pipeline.store.server import Server
 from pipeline.timeline import interval, to_datetime
 from schemas.signals import Signal
-from tests import pace, prefect_home, secret_watch
-from tests.secret_watch import keep_secret, search_database, search_logs
+from tests import folders, pace, prefect_home, secret_watch
+from tests.secret_watch import keep_secret, search_database
 
 Document = dict[str, Any]
-
-REAPER = """
-import pathlib, shutil, sys
-sys.stdin.read()
-import psutil
-for process in psutil.process_iter(["cmdline"]):
-    if process.pid != psutil.Process().pid and any(sys.argv[1] in part for part in process.info["cmdline"] or ()):
-        process.kill()
-shutil.rmtree(sys.argv[1], ignore_errors=True)
-"""
 
 _names = itertools.count()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """No secret leaves the tests, and they take no longer than they have to."""
+    """Nothing is left of the tests, no secret leaves them, and they take no longer than they have to."""
+    config.pluginmanager.register(folders)
     config.pluginmanager.register(secret_watch)
     config.pluginmanager.register(pace)
     config.pluginmanager.register(prefect_home)
-
-
-@pytest.fixture(scope="session")
-def scratch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A folder for this run. Whatever process still has it in its command line when the run ends is killed; a secret in
-    a log file fails the run."""
-    folder = Path(tempfile.mkdtemp(prefix="tidemark-test-")).resolve()
-    reaper = subprocess.Popen(
-        [sys.executable, "-c", REAPER, str(folder)], stdin=subprocess.PIPE, start_new_session=True
-    )
-    yield folder
-    said = search_logs(folder, tmp_path_factory.getbasetemp())
-    assert reaper.stdin is not None
-    reaper.stdin.close()
-    reaper.wait(timeout=30)
-    shutil.rmtree(folder, ignore_errors=True)
-    assert said == []
-
-
-@pytest.fixture
-def home(scratch: Path) -> Path:
-    """An empty data folder."""
-    return Path(tempfile.mkdtemp(prefix="home-", dir=scratch))
 
 
 @pytest.fixture(scope="session")

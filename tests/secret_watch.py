@@ -67,10 +67,15 @@ def search_database(database: Database[Any]) -> None:
                 note(batch, f"the collection {name}")
 
 
-def search_logs(*folders: Path) -> list[str]:
+def passwords_below(folder: Path) -> list[str]:
+    """Of the servers that have their files there."""
+    found = [each.read_text().strip() for each in folder.rglob("password") if each.is_file()]
+    return [each for each in found if len(each) > 8]
+
+
+def search_logs(*folders: Path, secrets: Iterable[str] = ()) -> list[str]:
     """What is wrong with the log files below: none may hold a secret, nor the password of a server below."""
-    passwords = [each.read_text() for folder in folders for each in folder.rglob("password") if each.is_file()]
-    own = [each.strip() for each in passwords if len(each.strip()) > 8]
+    own = [*secrets, *(each for folder in folders for each in passwords_below(folder))]
     files = (path for folder in folders for path in folder.rglob("*.log*") if path.is_file())
     return [f"the secret {one!r} is in {path}" for path in files for one in secrets_in(path.read_bytes(), own)]
 
