@@ -20,6 +20,7 @@ _POLL: Final = 0.01
 _AUTHENTICATION_FAILED: Final = 18
 _ALREADY_INITIALIZED: Final = 23
 _NOT_FOUND: Final = 11
+_NOT_YET_INITIALIZED: Final = 94
 
 Admin = MongoClient[dict[str, Any]]
 
@@ -41,7 +42,7 @@ def make_ready(folder: Folder, port: int, timeout: float, patience: float) -> No
     """Bring the server from whatever state it was left in to one that takes our password and accepts writes.
 
     `timeout` is for the whole, `patience` for one answer, in seconds. A server that becomes primary may close its
-    connections, which ends nothing.
+    connections, and one whose port another program has now takes a while to see that: neither ends anything.
     """
     deadline = time.monotonic() + timeout
     with _client(port, "__system", folder.key, "local", patience) as admin:
@@ -51,12 +52,12 @@ def make_ready(folder: Folder, port: int, timeout: float, patience: float) -> No
                 _wait_writable(admin, deadline, timeout)
                 if not is_ready(folder, port, patience):
                     _set_password(admin, folder.password)
-            except OperationFailure as error:
-                raise AttentionError(_refusal(folder, port, error)) from error
             except PyMongoError as error:
-                if _only_disconnected(error) and time.monotonic() < deadline:
+                if _passes(error) and time.monotonic() < deadline:
                     time.sleep(_POLL)
                     continue
+                if isinstance(error, OperationFailure):
+                    raise AttentionError(_refusal(folder, port, error)) from error
                 raise AttentionError(
                     f"the database at {address(port)} stopped answering while it was set up: {error}. "
                     f"{folder.log} says why. Try again; if it hangs, end it with `tidemark db stop --force`."
@@ -72,6 +73,11 @@ def shut_down(folder: Folder, port: int, patience: float) -> bool:
         except PyMongoError as error:
             return _only_disconnected(error)
     return True
+
+
+def _passes(error: PyMongoError) -> bool:
+    """Whether the same may go well in a moment."""
+    return _only_disconnected(error) or (isinstance(error, OperationFailure) and error.code == _NOT_YET_INITIALIZED)
 
 
 def _only_disconnected(error: PyMongoError) -> bool:

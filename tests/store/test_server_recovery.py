@@ -4,8 +4,10 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
@@ -188,6 +190,26 @@ def test_a_port_taken_by_a_stranger_is_left_for_another_one_aloud(
     assert f"port {strangers_port} is taken by another program; the database listens on {moved}" in caplog.text
     kill_server(stored_once)
     assert f":{moved}/" in start()
+
+
+def test_a_stranger_on_the_port_that_the_replica_set_knows_keeps_it_waiting_only(
+    stored_once: Path, start: Start
+) -> None:
+    """While mongod asks there whether it is itself who answers, it takes no other configuration."""
+    with socket.create_server(("127.0.0.1", Folder(stored_once).remembered().port or 0)) as listener:
+        closing = threading.Thread(target=close_each_after, args=(listener, 0.5), daemon=True)
+        closing.start()
+        assert write_and_read(start()) == 2
+        listener.shutdown(socket.SHUT_RDWR)
+        closing.join()
+
+
+def close_each_after(listener: socket.socket, seconds: float) -> None:
+    with suppress(OSError):  # until the listener is shut down
+        while True:
+            connection, _ = listener.accept()
+            with connection:
+                time.sleep(seconds)
 
 
 def test_another_mongod_on_the_port_is_a_stranger_too(
