@@ -6,6 +6,9 @@ PIP   := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-d
 UV    := $(BIN)/uv pip install --quiet --no-deps --compile-bytecode --no-cache --python $(BIN)/python
 TESTS ?= tests
 
+# What Python compiled is kept, whatever the machine says: the demo, the flows and the tests start process after process.
+export PYTHONDONTWRITEBYTECODE :=
+
 .DEFAULT_GOAL := help
 .PHONY: help install install-dev demo test drills soak bench bench-quick lock audit clean
 

@@ -37,7 +37,7 @@ from pipeline.ingest.flusher import Flusher
 from pipeline.ingest.indicating import LiveIndicators
 from pipeline.settings import Risk
 from pipeline.simulator.handle import Simulator
-from pipeline.simulator.host import READY_KEY, READY_SECRET, Account
+from pipeline.simulator.options import READY_KEY, READY_SECRET, Account
 from pipeline.store import connect
 from pipeline.store.launch import Limits, any_free_port
 from pipeline.store.prepare import prepare

@@ -27,7 +27,7 @@ from pipeline.exchange.archive import ArchiveFile
 from pipeline.exchange.errors import BadAnswerError
 from pipeline.exchange.frames import MOST_FRAME_BYTES
 from pipeline.simulator.handle import Simulator
-from pipeline.simulator.host import Account
+from pipeline.simulator.options import Account
 from pipeline.store import connect
 from pipeline.store.folder import Folder, Remembered
 from pipeline.store.launch import any_free_port

@@ -8,7 +8,7 @@ import typer
 from pipeline.cli.output import Json, print_json
 
 if TYPE_CHECKING:
-    from pipeline.simulator.host import Options, Running
+    from pipeline.simulator.options import Options, Running
 
 app = typer.Typer()
 
@@ -57,7 +57,8 @@ def sim(
     """Run a pretend exchange until Ctrl-C. A ready account has 10,000 USDT behind the key `sim-key` / `sim-secret`."""
     import asyncio  # noqa: PLC0415
 
-    from pipeline.simulator.host import Options, parse_account, serve  # noqa: PLC0415
+    from pipeline.simulator.host import parse_account, serve  # noqa: PLC0415
+    from pipeline.simulator.options import Options  # noqa: PLC0415
 
     options = Options(
         host=host,

@@ -41,7 +41,7 @@ def keys_of(settings: Settings) -> "Credentials":
             "forms, or TIDEMARK_PRIVATE_KEY_FILE); a key that may only read is enough for signal-only"
         )
     from pipeline.exchange.signing import Credentials, signer_for  # noqa: PLC0415
-    from pipeline.simulator.host import READY_KEY, READY_SECRET  # noqa: PLC0415
+    from pipeline.simulator.options import READY_KEY, READY_SECRET  # noqa: PLC0415
 
     return Credentials(READY_KEY, signer_for(READY_SECRET))
 

@@ -1,7 +1,7 @@
 """`python -m pipeline.simulator OPTIONS`: the exchange as a process of its own, for `handle`.
 
-OPTIONS is `host.Options` as JSON. It prints where it answers, as one line of JSON, and runs until SIGTERM, or until its
-standard input is closed: whoever started it is gone then, and no exchange outlives its test.
+OPTIONS is `options.Options` as JSON. It prints where it answers, as one line of JSON, and runs until SIGTERM, or until
+its standard input is closed: whoever started it is gone then, and no exchange outlives its test.
 """
 
 import asyncio
@@ -10,7 +10,8 @@ import sys
 import msgspec
 
 from pipeline.errors import TidemarkError
-from pipeline.simulator.host import Options, Running, serve
+from pipeline.simulator.host import serve
+from pipeline.simulator.options import Options, Running
 
 
 def main() -> int:

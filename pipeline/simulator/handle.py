@@ -23,7 +23,7 @@ import msgspec
 
 from pipeline.errors import TidemarkError
 from pipeline.simulator.faults import Fault, Kind
-from pipeline.simulator.host import Options, Running
+from pipeline.simulator.options import Options, Running
 
 START_TIMEOUT = 30.0
 STOP_TIMEOUT = 5.0
@@ -144,7 +144,7 @@ class Simulator(RunningSimulator):
 
     @classmethod
     def start(cls, **chosen: Any) -> Self:
-        """Start one with these `host.Options`, on a free port unless one is chosen, and wait until it answers."""
+        """Start one with these `options.Options`, on a free port unless one is chosen, and wait until it answers."""
         options = Options(**{"port": 0, **chosen})
         complaints = tempfile.TemporaryFile()  # noqa: SIM115 - closed when the process has ended
         process = subprocess.Popen(  # noqa: S603 - our own interpreter and module

@@ -6,14 +6,12 @@ from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated
-
-import msgspec
 
 from pipeline.errors import UsageError
 from pipeline.simulator.clock import Clock
 from pipeline.simulator.exchange import Exchange
 from pipeline.simulator.market import SyntheticMarket
+from pipeline.simulator.options import Account, Options, Running
 from pipeline.simulator.security import ApiKey, read_secret
 from pipeline.simulator.server import Server, serving
 from pipeline.simulator.sockets import Manners
@@ -21,55 +19,8 @@ from pipeline.simulator.types import Market, SymbolSpec
 from pipeline.simulator.universe import universe
 from pipeline.simulator.weights import Limits, Meter
 
-READY_KEY = "sim-key"
-READY_SECRET = "sim-secret"  # noqa: S105 - printed in the manual, and opens a pretend exchange only
-DEFAULT_PORT = 9876
 DEFAULT_SYMBOLS = 40
 MOST_SYMBOLS = 1_000
-
-
-class Account(msgspec.Struct, frozen=True, kw_only=True):
-    """An account with one key. `secret` is the shared secret, or a public key in PEM (RSA or Ed25519)."""
-
-    name: str
-    key: str
-    secret: str
-    deposit: str = "10000"
-    permissions: tuple[str, ...] = ("read", "trade")
-    addresses: tuple[str, ...] = ()
-
-
-class Options(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything that can be chosen."""
-
-    host: str = "127.0.0.1"
-    port: int = DEFAULT_PORT
-    seed: int = 0
-    symbols: tuple[str, ...] = ()
-    universe: Annotated[int, msgspec.Meta(ge=0)] = 0
-    replay: str | None = None
-    replay_symbol: str = "BTCUSDT"
-    accounts: tuple[Account, ...] = (Account(name="main", key=READY_KEY, secret=READY_SECRET),)
-    clock_offset: int = 0
-    speed: float = 1.0
-    weight_limit: int = 2400
-    orders_10s: int = 300
-    orders_1m: int = 1200
-    lifted_limits: bool = False
-    retry_after: bool = True
-    ping_every: float = 180
-    connection_life: float = 86_400
-    close_lateness: tuple[int, int] = (20, 400)
-    """How late a candle's last frame is, in ms of server time: from, to."""
-    stream_period: Annotated[int, msgspec.Meta(ge=1)] = 250
-    """The shortest time between two frames of a stream, in ms of server time."""
-
-
-class Running(msgspec.Struct, frozen=True):
-    """Where the exchange answers."""
-
-    url: str
-    ws_url: str
 
 
 def build_exchange(options: Options) -> Exchange:

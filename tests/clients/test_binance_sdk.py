@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from pipeline.simulator.handle import Simulator
-from pipeline.simulator.host import Account, Options
+from pipeline.simulator.options import Account, Options
 
 BTC = {"symbol": "BTCUSDT"}
 JANUARY = 1_767_225_600_000  # 2026-01-01

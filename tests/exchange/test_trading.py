@@ -28,7 +28,7 @@ from pipeline.exchange.rest import RestClient
 from pipeline.exchange.signing import Credentials, signer_for
 from pipeline.exchange.trading import NewAlgo, NewOrder, Trading, plain
 from pipeline.simulator.handle import Simulator
-from pipeline.simulator.host import Account
+from pipeline.simulator.options import Account
 
 SYMBOL = "BTCUSDT"
 _ids = count()

@@ -10,7 +10,8 @@ import pytest
 
 from pipeline.errors import UsageError
 from pipeline.simulator.handle import Simulator, SimulatorError
-from pipeline.simulator.host import Account, Options, build_exchange, parse_account
+from pipeline.simulator.host import build_exchange, parse_account
+from pipeline.simulator.options import Account, Options
 from pipeline.simulator.routes import ENDPOINTS, Guard
 from pipeline.simulator.universe import NON_ASCII, PENDING, SETTLED, YOUNG
 from pipeline.timeline import DAY, INTERVALS, MINUTE

@@ -30,7 +30,7 @@ from pipeline.execution.records import Policy
 from pipeline.execution.service import Executor, opened
 from pipeline.settings import Risk
 from pipeline.simulator.handle import Simulator
-from pipeline.simulator.host import Account
+from pipeline.simulator.options import Account
 from pipeline.store.prepare import prepare
 from schemas.orders import Order
 from schemas.positions import Position
