@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from itertools import islice
 from typing import Any, Final
 
+import pymongo
 from pymongo.errors import PyMongoError
 
 from pipeline.ingest.core import Core
@@ -108,7 +109,7 @@ class Flusher:
             while others > 0:
                 others -= OPEN_AT_ONCE
                 await self._send(self._core.take(OPEN_AT_ONCE))
-        except (PyMongoError, TimeoutError) as error:
+        except PyMongoError as error:
             self._went_away(error)
             self._oldest = oldest
             return False
@@ -124,7 +125,7 @@ class Flusher:
         left = deque(batch.pieces(MOST_AT_ONCE) if batch else ())
         try:
             while left:
-                async with asyncio.timeout(self._write_timeout):
+                with pymongo.timeout(self._write_timeout):
                     await self._write(left[0])
                 left.popleft()
         finally:
@@ -141,9 +142,9 @@ class Flusher:
         if not told:
             return
         try:
-            async with asyncio.timeout(self._write_timeout):
+            with pymongo.timeout(self._write_timeout):
                 await self._series.bulk_write(progress_operations(told), ordered=True)
-        except (PyMongoError, TimeoutError) as error:
+        except PyMongoError as error:
             log.warning("series documents could not be advanced: %s; trying again", _brief(error))
             return
         for progress in told:

@@ -1,6 +1,5 @@
 """Says in `control` that this process lives and how it fares. A reader takes an old heartbeat for a dead process."""
 
-import asyncio
 import logging
 import os
 import socket
@@ -8,6 +7,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
+import pymongo
 from pymongo.errors import PyMongoError
 
 from schemas.control import CONTROL
@@ -17,13 +17,15 @@ log = logging.getLogger(__name__)
 ALIVE_FOR: Final = timedelta(seconds=15)
 """A process whose last heartbeat is older than this is taken for dead."""
 PATIENCE: Final = 5.0
+"""Seconds for one beat. The driver keeps the time: a time-out of asyncio that ends its waiting may leave it locked."""
 
 
 class Heartbeat:
     """The heartbeat document of this process."""
 
-    def __init__(self, database: Any, role: str, detail: str) -> None:
+    def __init__(self, database: Any, role: str, detail: str, patience: float = PATIENCE) -> None:
         self._control = database[CONTROL.name]
+        self._patience = patience
         host, pid = socket.gethostname(), os.getpid()
         self._id = f"heartbeat:{role}:{host}:{pid}"
         self._others = {"kind": "heartbeat", "role": role, "detail": detail, "_id": {"$ne": self._id}}
@@ -43,20 +45,24 @@ class Heartbeat:
             "figures": {name: float(one) for name, one in figures.items()},
         }
         try:
-            async with asyncio.timeout(PATIENCE):
+            with pymongo.timeout(self._patience):
                 await self._control.update_one({"_id": self._id}, {"$set": document}, upsert=True)
-        except (PyMongoError, TimeoutError) as error:
+        except PyMongoError as error:
             log.debug("no heartbeat: %s", error)
 
     async def succeed(self) -> None:
         """Take the place of processes that did the same work and were killed: they need nobody's attention any more."""
         dead = self._others | {"at": {"$lt": datetime.now(UTC) - ALIVE_FOR}}
         try:
-            async with asyncio.timeout(PATIENCE):
+            with pymongo.timeout(self._patience):
                 await self._control.delete_many(dead)
-        except (PyMongoError, TimeoutError) as error:
+        except PyMongoError as error:
             log.debug("heartbeats of the dead stay: %s", error)
 
     async def end(self) -> None:
         """The process leaves in order."""
-        await self._control.delete_one({"_id": self._id})
+        try:
+            with pymongo.timeout(self._patience):
+                await self._control.delete_one({"_id": self._id})
+        except PyMongoError as error:
+            log.debug("the last heartbeat stays: %s", error)

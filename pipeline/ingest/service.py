@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import pymongo
 from pymongo.database import Database
 
 from pipeline.exchange.errors import ExchangeError
@@ -241,14 +242,16 @@ class Ingester:
     async def _leave(self) -> None:
         self._market.client.stop.set()
         self._jobs.end()
-        try:
-            async with asyncio.timeout(self._pace.last_words):
-                while not await self._flusher.flush():  # noqa: ASYNC110 - a database that is back tells nobody
-                    await asyncio.sleep(self._pace.flush)
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._pace.last_words
+        with pymongo.timeout(self._pace.last_words):
+            while not (written := await self._flusher.flush()) and loop.time() < deadline:  # noqa: ASYNC110
+                await asyncio.sleep(self._pace.flush)
+            if written:
                 await self._flusher.tell_progress(most=None)
                 await self._pulse.end()
-        except TimeoutError:
-            log.error("the database did not take the last candles; the next start fetches them")
+            else:
+                log.error("the database did not take the last candles; the next start fetches them")
 
 
 async def end(tasks: Sequence["asyncio.Task[Any]"]) -> None:

@@ -1,5 +1,6 @@
 """What the ingester says of itself: falling behind is said once, the dead make room, gauges tell the truth."""
 
+import asyncio
 import math
 from datetime import UTC, datetime, timedelta
 
@@ -10,6 +11,8 @@ from pipeline.ingest.core import Core
 from pipeline.ingest.figures import Figures
 from pipeline.ingest.heartbeat import Heartbeat
 from pipeline.ingest.pulse import Pulse
+from pipeline.store import connect
+from pipeline.store.launch import any_free_port
 from pipeline.store.prepare import prepare
 
 
@@ -84,3 +87,15 @@ async def test_how_the_exchange_serves_us_is_in_the_heartbeat_and_the_metrics(db
     assert sample("tidemark_stream_uptime_ratio", since="start") == 0.5
     assert sample("tidemark_stream_uptime_ratio", since="day") == 0.75
     assert sample("tidemark_request_weight_ratio") == 0.25
+
+
+@pytest.mark.parametrize("driver", ["pymongo", "motor"])
+async def test_a_database_that_is_away_does_not_lock_the_driver(driver):
+    """Whatever the time-out: also where it falls together with one of the driver's own, every half second."""
+    client = connect.async_client(f"mongodb://127.0.0.1:{any_free_port()}", driver)
+    hearts = [Heartbeat(client["away"], "ingester", str(n), patience=0.5 + n * 0.0005) for n in range(8)]
+    async with asyncio.timeout(60):
+        for _ in range(6):
+            await asyncio.gather(*(heart.beat({}) for heart in hearts))
+        await asyncio.gather(*(heart.end() for heart in hearts))
+        await connect.close(client)
