@@ -5,10 +5,8 @@ opposite order however far the start came. The history is brought up here, befor
 long as it runs is a process of its own.
 """
 
-import json
 import threading
 import time
-import urllib.request
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -19,6 +17,7 @@ from typing import Any, Final
 from pipeline.cli import services
 from pipeline.cli.exchange_access import archive_of, client_of
 from pipeline.cli.overview import Overviews
+from pipeline.cli.prefect_api import start_run
 from pipeline.cli.services import Ports
 from pipeline.cli.start_view import StartView
 from pipeline.cli.wiring import credentials_of, derivation_of
@@ -245,20 +244,8 @@ def fetch_all_minutes(whole: Whole) -> str:
         "days": whole.settings.history_days,
         "source": "rest",  # a month of minutes in one file keeps a pretend exchange too busy to trade meanwhile
     }
-    api = f"http://{LOOPBACK}:{whole.ports.prefect}/api"
-    known = _asked(f"{api}/deployments/name/{BACKFILL_ON_DEMAND}")
-    _asked(f"{api}/deployments/{known['id']}/create_flow_run", {"parameters": {"chosen": chosen}})
+    start_run(whole.ports.prefect, BACKFILL_ON_DEMAND, {"chosen": chosen})
     return f"{whole.settings.history_days} days of {whole.choice.minutes_of} {MINUTES} are fetched as it goes"
-
-
-def _asked(url: str, body: Any = None) -> Any:
-    data = None if body is None else json.dumps(body).encode()
-    request = urllib.request.Request(url, data=data, headers={"Content-Type": "application/json"})  # noqa: S310 - ours
-    try:
-        with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
-            return json.load(answer)
-    except OSError as error:
-        raise TidemarkError(f"Prefect at {url} did not answer as it should: {error}") from error
 
 
 def _minutes(whole: Whole, listed: Any) -> list[Wanted]:
