@@ -53,7 +53,7 @@ def test_what_was_recorded_is_stored_and_loaded_back_equal(
     step = interval(code)
     stored = CandleStore(prepared).load(key, series.listed, series.listed + days * DAY).filter(pl.col("closed"))
     recorded = pl.read_ipc(path.read_bytes()).head(stored.height)
-    assert stored.height == report.stored
+    assert stored.height - report.stored in {0, 1}, "a candle that closes meanwhile is stored and not counted"
     opened = stored["t"].cast(pl.Int64).to_numpy()
     assert (np.diff(opened) == step.milliseconds).all()
     for column in COLUMNS:
