@@ -10,7 +10,6 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import psutil
@@ -31,6 +30,7 @@ for process in psutil.process_iter(["cmdline"]):
 shutil.rmtree(sys.argv[1], ignore_errors=True)
 """
 
+of_the_run = pytest.StashKey["subprocess.Popen[bytes]"]()
 _passwords: list[str] = []
 """Of the servers that had a folder and are gone: nobody may say them afterwards either."""
 
@@ -43,32 +43,26 @@ def has_room(disk: Path) -> bool:
     return room >= ROOM and not os.statvfs(disk).f_flag & os.ST_NOEXEC
 
 
-@contextmanager
-def reaped(folder: Path) -> Iterator[Path]:
-    """It goes at the end, and with it whatever process still has it in its command line."""
-    reaper = subprocess.Popen(
-        [sys.executable, "-c", REAPER, str(folder)], stdin=subprocess.PIPE, start_new_session=True
-    )
-    yield folder
-    assert reaper.stdin is not None
-    reaper.stdin.close()
-    reaper.wait(timeout=30)
+def reaper(folder: Path) -> "subprocess.Popen[bytes]":
+    """When this process ends, or closes its standard input, the folder goes, and whatever process still has it in its
+    command line."""
+    return subprocess.Popen([sys.executable, "-c", REAPER, str(folder)], stdin=subprocess.PIPE, start_new_session=True)
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """The process that leads the run chooses for all."""
     if hasattr(config, "workerinput") or "TMPDIR" in os.environ or not has_room(MEMORY_DISK):
         return
-    until_the_end = ExitStack()
-    config.add_cleanup(until_the_end.close)
-    folder = until_the_end.enter_context(reaped(Path(tempfile.mkdtemp(prefix="tidemark-run-", dir=MEMORY_DISK))))
+    folder = Path(tempfile.mkdtemp(prefix="tidemark-run-", dir=MEMORY_DISK))
+    config.stash[of_the_run] = reaper(folder)
     os.environ["TMPDIR"] = tempfile.tempdir = str(folder)
 
 
 @pytest.fixture(scope="session")
 def scratch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A folder for this process of the run. A secret in a log file fails the run."""
-    with reaped(Path(tempfile.mkdtemp(prefix="tidemark-test-")).resolve()) as folder:
+    folder = Path(tempfile.mkdtemp(prefix="tidemark-test-")).resolve()
+    with reaper(folder):
         yield folder
         said = search_logs(folder, tmp_path_factory.getbasetemp(), secrets=_passwords)
     assert said == []

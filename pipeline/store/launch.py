@@ -169,9 +169,10 @@ def holds(process: psutil.Process, port: int) -> bool:
 
 
 def wait_listens(process: psutil.Process, port: int, timeout: float) -> bool:
-    """Whether the process, started by someone else perhaps a moment ago, listens in time."""
+    """Whether the process, started by someone else perhaps a moment ago, listens in time. One that was killed a moment
+    ago may be a zombie for as long as we look."""
     deadline = time.monotonic() + timeout
-    while process.is_running() and time.monotonic() < deadline:
+    while not _is_gone(process) and time.monotonic() < deadline:
         if holds(process, port):
             return True
         time.sleep(_POLL)

@@ -164,7 +164,8 @@ class Server:
                 process = launch.search_process(self._folder)
             if process is not None:
                 port = launch.port_of(process)
-                if replica.is_ready(self._folder, port, self._patience):
+                listens = launch.wait_listens(process, port, self._timeout)
+                if listens and replica.is_ready(self._folder, port, self._patience):
                     return
                 if launch.wait_listens(process, port, self._timeout):
                     replica.make_ready(self._folder, port, self._timeout, self._patience)

@@ -1,10 +1,6 @@
 """`tidemark backfill` and `tidemark candles` as a person runs them: arguments, output, exit codes."""
 
 import json
-import os
-import subprocess
-import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,36 +12,9 @@ from pipeline.simulator.handle import Simulator
 from pipeline.store.candles import CandleStore
 from pipeline.timeline import DAY, MINUTE
 from schemas.series import SeriesKey
-
-Run = Callable[..., subprocess.CompletedProcess[str]]
+from tests.cli.conftest import Run
 
 KEY = SeriesKey("sim", "BTCUSDT", "1m")
-
-
-@pytest.fixture
-def tidemark(db: Database[Any], mongo_uri: str, simulator: Simulator, home: Path) -> Run:
-    """The command, with a database of the test's own and the shared exchange."""
-    environment = {
-        **{name: value for name, value in os.environ.items() if not name.startswith("TIDEMARK_")},
-        "TIDEMARK_HOME": str(home),
-        "TIDEMARK_MONGO_URI": mongo_uri,
-        "TIDEMARK_DATABASE": db.name,
-        "TIDEMARK_SIM_URL": simulator.url,
-        "COLUMNS": "200",
-    }
-
-    def run(*arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-c", "from pipeline.cli import main; main()", *arguments],
-            env={**environment, **more},
-            cwd=home,
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
-
-    return run
 
 
 def test_300_days_of_minutes_without_a_hole_equal_to_the_truth(
@@ -55,7 +24,7 @@ def test_300_days_of_minutes_without_a_hole_equal_to_the_truth(
     done = tidemark(
         "backfill", "BTCUSDT", "--interval", "1m", "--days", "300", "--json", TIDEMARK_STRATEGIES="rsi_reversal"
     )
-    assert done.returncode == 0, done.stderr
+    assert done.exit_code == 0, done.stderr
     (series,) = json.loads(done.stdout)
     told = {name: series[name] for name in ("symbol", "interval", "wanted", "stored", "holes", "source")}
     assert told == {
@@ -83,7 +52,7 @@ def test_300_days_of_minutes_without_a_hole_equal_to_the_truth(
 
 def test_a_table_for_people_and_notes_about_short_histories(tidemark: Run) -> None:
     done = tidemark("backfill", "tideusdt", "-i", "1d", "-i", "1w")
-    assert done.returncode == 0, done.stderr
+    assert done.exit_code == 0, done.stderr
     assert "TIDEUSDT" in done.stdout
     assert "TIDEUSDT 1d: listed" in done.stderr
     assert "fewer than 300 days exist" in done.stderr
@@ -105,7 +74,7 @@ def test_a_table_for_people_and_notes_about_short_histories(tidemark: Run) -> No
 )
 def test_bad_input_is_a_usage_error_that_says_how_to_mend_it(tidemark: Run, arguments: list[str], said: str) -> None:
     done = tidemark(*arguments)
-    assert done.returncode == 2
+    assert done.exit_code == 2
     assert said in done.stderr
     assert "Traceback" not in done.stderr
 
@@ -113,7 +82,7 @@ def test_bad_input_is_a_usage_error_that_says_how_to_mend_it(tidemark: Run, argu
 def test_a_failed_series_is_named_and_the_exit_code_is_1(tidemark: Run, simulator: Simulator) -> None:
     simulator.faults.add("malformed_rows", symbol="BTCUSDT", start=0, end=2**42)
     done = tidemark("backfill", "BTCUSDT", "ETHUSDT", "-i", "1h", "--days", "5", "--source", "rest", "--json")
-    assert done.returncode == 1
+    assert done.exit_code == 1
     bad, good = json.loads(done.stdout)
     assert (bad["stored"], bad["holes"], good["holes"]) == (0, 120, 0)
     assert "BTCUSDT 1h: 120 candles are missing: BTCUSDT 1h: klines answer refused: row 0" in done.stderr
@@ -121,13 +90,13 @@ def test_a_failed_series_is_named_and_the_exit_code_is_1(tidemark: Run, simulato
 
 def test_without_an_exchange_it_ends_with_one_line(tidemark: Run) -> None:
     done = tidemark("backfill", "BTCUSDT", "-i", "1h", TIDEMARK_SIM_URL="http://127.0.0.1:1")
-    assert done.returncode == 1
+    assert done.exit_code == 1
     assert "no connection to http://127.0.0.1:1 could be made" in done.stderr
     assert "Traceback" not in done.stderr
 
 
 def test_candles_are_printed_as_table_json_csv_and_parquet(tidemark: Run, home: Path) -> None:
-    assert tidemark("backfill", "BTCUSDT", "-i", "1h", "--days", "3").returncode == 0
+    assert tidemark("backfill", "BTCUSDT", "-i", "1h", "--days", "3").exit_code == 0
 
     table = tidemark("candles", "btcusdt", "1h", "--last", "2").stdout
     assert table.count(":00") == 2
@@ -149,10 +118,10 @@ def test_candles_are_printed_as_table_json_csv_and_parquet(tidemark: Run, home: 
     assert pl.read_parquet(home / "some.parquet")["close"].to_list() == [candle["close"] for candle in found[-5:]]
 
     nowhere = tidemark("candles", "BTCUSDT", "1h", "--parquet", "no/such/folder.parquet")
-    assert nowhere.returncode == 2
+    assert nowhere.exit_code == 2
     assert "cannot write no/such/folder.parquet" in nowhere.stderr
     assert "Traceback" not in nowhere.stderr
 
     other = tidemark("candles", "BTCUSDT", "1d")
-    assert other.returncode == 2
+    assert other.exit_code == 2
     assert "no 1d candles of BTCUSDT are stored; stored are 1h" in other.stderr

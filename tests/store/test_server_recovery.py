@@ -150,6 +150,17 @@ def test_a_server_that_ends_between_two_looks_is_taken_note_of(prepared: Path, s
     assert process.pid not in launch._children
 
 
+@pytest.mark.timeout(60)
+def test_a_server_that_was_killed_and_that_nobody_took_note_of_is_not_waited_for() -> None:
+    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(300)"]) as killed:
+        process = psutil.Process(killed.pid)
+        killed.kill()
+        while process.status() != psutil.STATUS_ZOMBIE:
+            time.sleep(0.001)
+        assert not launch.wait_listens(process, any_free_port(), timeout=3_600)
+        assert process.status() == psutil.STATUS_ZOMBIE
+
+
 def test_servers_that_ended_unseen_are_taken_note_of(prepared: Path, start: Start) -> None:
     start()
     (ended,) = (child for number, child in launch._children.items() if number == Server(prepared).status().process_id)
