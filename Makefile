@@ -70,7 +70,7 @@ test: install-dev
 	$(BIN)/ruff check .
 	$(TYPES)
 	$(BIN)/lint-imports --no-logo
-	$(BIN)/pytest -n 4 --dist loadfile --no-loadscope-reorder --cov --cov-report=term $(TESTS)
+	$(BIN)/pytest -n 5 --dist loadfile --no-loadscope-reorder --cov --cov-report=term $(TESTS)
 
 drills: install-dev
 	DRILL_KILLS=200 $(BIN)/python -m pytest -q tests/execution/service/test_kills.py -o timeout=3600
