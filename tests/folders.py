@@ -21,7 +21,7 @@ MEMORY_DISK = Path("/dev/shm")
 ROOM = 4 * 2**30
 
 REAPER = """
-import pathlib, shutil, sys
+import shutil, sys
 sys.stdin.read()
 import psutil
 for process in psutil.process_iter(["cmdline"]):

@@ -11,8 +11,10 @@ from pipeline.errors import TidemarkError
 from pipeline.store.launch import LOOPBACK
 
 TIMEOUT: Final = 30
-_AGAIN: Final = Retry(total=8, backoff_factor=0.25, backoff_max=10, status_forcelist=(503,), allowed_methods=None)
-"""Half a minute in all: Prefect answers 503 while its database is locked."""
+_AGAIN: Final = Retry(
+    total=8, read=2, backoff_factor=0.25, backoff_max=10, status_forcelist=(503,), allowed_methods=None
+)
+"""Over half a minute where it says 503, which is while its database is locked; three times where it says nothing."""
 
 
 def start_run(port: int, deployment: str, parameters: dict[str, Any]) -> None:

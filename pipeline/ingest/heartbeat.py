@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 ALIVE_FOR: Final = timedelta(seconds=15)
 """A process whose last heartbeat is older than this is taken for dead."""
 PATIENCE: Final = 5.0
-"""Seconds for one beat. The driver keeps the time: a time-out of asyncio that ends its waiting may leave it locked."""
+"""Seconds for one beat."""
 
 
 class Heartbeat:

@@ -39,6 +39,7 @@ def client(uri: str) -> MongoClient[Document]:
 
 def async_client(uri: str, driver: AsyncDriver = "pymongo", *, retry_writes: bool = True) -> AsyncMongoClient[Document]:
     """An asynchronous client of the running event loop. Motor's has the same methods, and `close` without `await`.
+    An operation is limited with `pymongo.timeout`: where a time-out of asyncio ends it, the client may stay locked.
     Without `retry_writes` the server notes no write for a repetition, which saves a tenth of it: for a caller whose
     writes may be repeated, and who does so itself."""
     options = {**_DEFAULTS, "retryWrites": retry_writes}

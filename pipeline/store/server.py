@@ -164,12 +164,12 @@ class Server:
                 process = launch.search_process(self._folder)
             if process is not None:
                 port = launch.port_of(process)
-                listens = launch.wait_listens(process, port, self._timeout)
-                if listens and replica.is_ready(self._folder, port, self._patience):
-                    return
                 if launch.wait_listens(process, port, self._timeout):
-                    replica.make_ready(self._folder, port, self._timeout, self._patience)
-                    return
+                    if replica.is_ready(self._folder, port, self._patience):
+                        return
+                    if launch.wait_listens(process, port, self._timeout):  # it may have died while it was asked
+                        replica.make_ready(self._folder, port, self._timeout, self._patience)
+                        return
                 self._stop()
             self._folder.require_space(self._minimum_free_mb)
             port = self._choose_port()

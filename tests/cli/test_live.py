@@ -18,30 +18,29 @@ import pexpect
 import pytest
 from pymongo.database import Database
 
-from pipeline.simulator.handle import Simulator
+from tests.cli.conftest import Run
 
 TIDEMARK = [sys.executable, "-c", "from pipeline.cli import main; main()"]
 PATIENCE = 90
 
 Live = Callable[..., "subprocess.Popen[str]"]
-Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 @pytest.fixture
-def environment(db: Database[Any], mongo_uri: str, simulator: Simulator, home: Path) -> dict[str, str]:
-    """A database of the test's own and the shared exchange; two series of a day."""
-    return {
-        **{name: value for name, value in os.environ.items() if not name.startswith("TIDEMARK_")},
-        "TIDEMARK_HOME": str(home),
-        "TIDEMARK_MONGO_URI": mongo_uri,
-        "TIDEMARK_DATABASE": db.name,
-        "TIDEMARK_SIM_URL": simulator.url,
+def chosen(chosen: dict[str, str]) -> dict[str, str]:
+    """Two series of a day."""
+    return chosen | {
         "TIDEMARK_SYMBOLS": "BTCUSDT,ETHUSDT",
         "TIDEMARK_INTERVALS": "1m",
         "TIDEMARK_HISTORY_DAYS": "1",
-        "COLUMNS": "200",
         "NO_COLOR": "1",
     }
+
+
+@pytest.fixture
+def environment(chosen: dict[str, str]) -> dict[str, str]:
+    """For a process of its own."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("TIDEMARK_")} | chosen
 
 
 @pytest.fixture
@@ -63,22 +62,6 @@ def live(environment: dict[str, str], home: Path) -> Iterator[Live]:
             return process
 
         yield start
-
-
-@pytest.fixture
-def tidemark(environment: dict[str, str], home: Path) -> Run:
-    def run(*arguments: str) -> "subprocess.CompletedProcess[str]":
-        return subprocess.run(
-            [*TIDEMARK, *arguments],
-            env=environment,
-            cwd=home,
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE,
-            check=False,
-        )
-
-    return run
 
 
 @pytest.fixture
@@ -138,14 +121,14 @@ def test_it_keeps_series_current_and_says_so(live: Live, tidemark: Run, status: 
     watched = tidemark("watch", "solusdt", "--interval", "1m", "--json")
     assert ["sim", "SOLUSDT", "1m"] in [list(one.values()) for one in json.loads(watched.stdout)]
     until(lambda: current(status(), "SOLUSDT"), "a newly watched series is backfilled and current")
-    assert tidemark("unwatch", "SOLUSDT").returncode == 0
+    assert tidemark("unwatch", "SOLUSDT").exit_code == 0
     assert "SOLUSDT" not in {one["symbol"] for one in status()["series"]}
     until(lambda: status()["processes"][0]["figures"]["series"] == 2, "it is let go")
 
     process.send_signal(signal.SIGTERM)
     assert process.wait(PATIENCE) == 0
     after = tidemark("status")
-    assert after.returncode == 0
+    assert after.exit_code == 0
     assert "No ingester runs" in after.stderr
     assert re.search(r"slippage, mean .*< 0\.1 %.* no data yet", after.stdout)
 
@@ -159,7 +142,7 @@ def test_a_killed_one_is_reported_until_another_takes_its_place(
     process.wait()
     db["control"].update_one({"kind": "heartbeat"}, {"$set": {"at": datetime.now(UTC) - timedelta(minutes=1)}})
     told = tidemark("status")
-    assert told.returncode == 3
+    assert told.exit_code == 3
     assert "DEAD" in told.stdout
     assert re.search(r"API \d+ ms, p99 \d+ ms", told.stdout)
     live()
@@ -193,7 +176,7 @@ def test_a_person_sees_a_table_and_ctrl_c_ends_it(environment: dict[str, str], h
 )
 def test_what_cannot_be_is_refused_with_words(tidemark: Run, arguments: tuple[str, ...], code: int, says: str) -> None:
     done = tidemark(*arguments)
-    assert done.returncode == code
+    assert done.exit_code == code
     assert says in done.stderr
 
 

@@ -247,6 +247,7 @@ async def test_what_is_watched_changes_while_it_runs(desk):
     extra = keys(("XRPUSDT",))
     async with desk.ingesting() as ingester:
         await until_true(lambda: len(ingester.core.watched()) == 3)
+        begun = STEP.floor(desk.simulator.now())
         watchlist.watch(extra, now)
         watchlist.watch(extra, now)
         await until_true(lambda: extra[0] in ingester.core.watched())
@@ -257,7 +258,9 @@ async def test_what_is_watched_changes_while_it_runs(desk):
         await until_true(lambda: extra[0] not in ingester.core.watched())
         assert "xrpusdt@kline_1m" not in ingester.feed.streams
     assert extra[0] in desk.backfilled
-    assert desk.database["candles"].distinct("interval", {"symbol": "XRPUSDT"}) == ["1m"]
+    stored = {(one["interval"], to_ms(one["start"])) for one in desk.database["candles"].find({"symbol": "XRPUSDT"})}
+    assert ("1m", STEP.bucket(since).start) in stored
+    assert stored <= {("1m", bucket.start) for bucket in STEP.buckets(begun, desk.simulator.now())}
 
 
 async def test_a_symbol_the_exchange_does_not_know_is_said_once_and_left(desk, caplog):
