@@ -1,7 +1,8 @@
 """`tidemark account`, `positions`, `orders`: what the account is worth, what it holds, what was sent."""
 
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Annotated, Any
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -14,23 +15,48 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 
-@app.command(epilog="Example: [bold]tidemark account --days 7 --json[/bold]")
+EXAMPLES = """
+Examples:
+
+  tidemark account                 what it is worth, and the last thirty days
+
+  tidemark account --by month      every month that is stored
+
+  tidemark account --days 7 --json
+"""
+
+
+class By(StrEnum):
+    """What a line of the table is."""
+
+    DAY = "day"
+    MONTH = "month"
+
+
+@app.command(epilog=EXAMPLES)
 def account(
-    days: Annotated[int, typer.Option(min=1, max=366, help="How many days of returns to list.")] = 30,
+    by: Annotated[By | None, typer.Option(help="A line a day or a month, over all that is stored.")] = None,
+    days: Annotated[int | None, typer.Option(min=1, help="Only so many days back; 30 without --by.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Equity, its return today and this month, and the days before. The executor takes a snapshot each minute."""
+    """Equity, its return today and this month, and the days or months before. The executor takes a snapshot each
+    minute."""
     from pipeline.cli.wiring import begin  # noqa: PLC0415
+    from pipeline.execution.periods import periods  # noqa: PLC0415
     from pipeline.store.account import AccountStore  # noqa: PLC0415
     from pipeline.store.session import database  # noqa: PLC0415
 
+    back = 30 if by is None and days is None else days
     settings = begin()
     with database(settings) as db:
         store = AccountStore(db, settings.environment)
         latest = store.latest()
-        daily = store.daily(datetime.now(UTC) - timedelta(days=days))
+        ends = store.daily(None if back is None else datetime.now(UTC) - timedelta(days=back))
+    line: Literal["day", "month"] = "month" if by is By.MONTH else "day"
+    found = periods(ends, line)
     if as_json:
-        print_json({"environment": settings.environment, "latest": latest, "days": daily})
+        listed = {"months": found} if by is By.MONTH else {"days": ends}
+        print_json({"environment": settings.environment, "latest": latest, **listed})
         return
     if latest is None:
         typer.echo(
@@ -39,13 +65,12 @@ def account(
         return
     typer.echo(_headline(latest))
     print_table(
-        ("day", "equity", "return %", "realized", "fees", "funding", "transfers"),
+        (line, "equity", "return %", "realized", "fees", "funding", "transfers"),
         [
-            (f"{one.at:%Y-%m-%d}", one.equity, _percent(one.day_return_pct), one.realized_today, one.fees_today,
-             one.funding_today, one.transfers_today)
-            for one in daily
+            (one.name, one.equity, _percent(one.return_pct), one.realized, one.fees, one.funding, one.transfers)
+            for one in found
         ],
-    )  # fmt: skip
+    )
 
 
 @app.command(epilog="Example: [bold]tidemark positions --json[/bold]")

@@ -8,12 +8,12 @@ import logging
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from decimal import Decimal
-from math import prod
 
 from pymongo.errors import PyMongoError
 
 from pipeline.exchange.reports import AccountReport, IncomeReport
 from pipeline.exchange.trading import Trading
+from pipeline.execution.periods import compounded
 from pipeline.store.account import AccountStore
 from pipeline.timeline import DAY, MINUTE, iso, to_datetime
 from schemas.accounts import Snapshot
@@ -87,11 +87,9 @@ class Bookkeeper:
         self._asked_until = now
 
     def _month_return(self, now: int, today: float | None) -> float | None:
-        """The days' returns one after the other: so money that was paid in or out on the way does not count."""
         first = to_datetime(now).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
         past = [one.day_return_pct for one in self.store.daily(first) if one.at < to_datetime(now // DAY * DAY)]
-        known = [one for one in (*past, today) if one is not None]
-        return (prod(1 + one / 100 for one in known) - 1) * 100 if known else None
+        return compounded([*past, today])
 
 
 def total(incomes: Iterable[IncomeReport], kind: str | None = None) -> Decimal:

@@ -55,16 +55,15 @@ class AccountStore:
         taken = {"environment": self._environment, "at": {"$gte": start, "$lt": end}}
         return self._accounts.count_documents(taken)
 
-    def daily(self, since: datetime) -> list[Snapshot]:
-        """The last snapshot of each day (UTC) since then, oldest first."""
-        last = {"_id": {"$dateTrunc": {"date": "$at", "unit": "day"}}, "last": {"$last": "$$ROOT"}}
-        stages: list[dict[str, Any]] = [
-            {"$match": {"environment": self._environment, "at": {"$gte": since}}},
-            {"$sort": {"at": 1}},
-            {"$group": last},
-            {"$sort": {"_id": 1}},
-        ]
-        return [Snapshot.from_mongo(one["last"]) for one in self._accounts.aggregate(stages)]
+    def daily(self, since: datetime | None = None) -> list[Snapshot]:
+        """The last snapshot of each day (UTC), since then or of all days, oldest first. It costs a look-up a day,
+        however many snapshots a day has."""
+        ends: list[Snapshot] = []
+        one = self.latest()
+        while one is not None and (since is None or one.at >= since):
+            ends.append(one)
+            one = self.latest_before(one.at.replace(hour=0, minute=0, second=0, microsecond=0))
+        return ends[::-1]
 
     def _newest(self, filter_: dict[str, Any]) -> Snapshot | None:
         found = self._accounts.find_one({"environment": self._environment} | filter_, sort=[("at", DESCENDING)])

@@ -194,15 +194,30 @@ def test_positions_are_replaced_and_snapshots_grow(prepared: Db) -> None:
     assert accounts.latest_before(NOW) is None
     assert accounts.count(NOW, NOW + timedelta(hours=30)) == 2
     assert accounts.daily(NOW) == [snapshot(5), snapshot(30)]
+    assert accounts.daily() == [snapshot(5), snapshot(30)]
+    assert accounts.daily(NOW + timedelta(hours=6)) == [snapshot(30)]
     assert AccountStore(prepared, "binance-um").daily(NOW) == []
 
 
-def snapshot(hour: int) -> Snapshot:
+def test_the_days_of_an_account_cost_a_look_up_each_however_many_snapshots_they_have(prepared: Db) -> None:
+    accounts = AccountStore(prepared, "sim")
+    for day in range(3):
+        minutes = [NOW + timedelta(days=day, minutes=one) for one in range(600)]
+        prepared.accounts.insert_many([snapshot(0, at).to_mongo() for at in minutes])
+    prepared.command("profile", 2)
+    assert [one.at.day for one in accounts.daily()] == [NOW.day, NOW.day + 1, NOW.day + 2]
+    prepared.command("profile", 0)
+    looked_up = list(prepared["system.profile"].find({"ns": f"{prepared.name}.accounts"}))
+    assert 3 <= len(looked_up) <= 4
+    assert sum(one["docsExamined"] for one in looked_up) == 3
+
+
+def snapshot(hour: int, at: datetime | None = None) -> Snapshot:
     amounts = dict.fromkeys(
         ("equity", "wallet", "available", "unrealized", "realized_today", "fees_today", "funding_today",
          "transfers_today"), Decimal(hour),
     )  # fmt: skip
-    at = NOW + timedelta(hours=hour)
+    at = at or NOW + timedelta(hours=hour)
     return Snapshot(id=f"sim:{at.isoformat()}", environment="sim", at=at, asset="USDT", open_positions=0, **amounts)
 
 
