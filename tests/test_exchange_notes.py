@@ -36,8 +36,9 @@ def test_the_hosts_and_weights_are_those_of_the_environments() -> None:
 
 def test_the_codes_are_all_that_the_client_and_the_executor_know() -> None:
     known = {code for each in _CODES.values() for code in each}
-    known |= answers.CLOCK_CODES | answers.KEY_CODES | answers.WAIT_CODES | answers.UNKNOWN_CODES
-    known |= trading.ALREADY_SO | {answers.OVERLOADED, userdata.NO_SUCH_KEY, -2011, -2013}
+    known |= answers.CLOCK_CODES | answers.KEY_CODES | answers.WAIT_CODES
+    known |= answers.UNKNOWN_CODES | answers.NOT_DONE_CODES
+    known |= trading.ALREADY_SO | {userdata.NO_SUCH_KEY, -2011, -2013}
     assert set(codes()) == known
 
 

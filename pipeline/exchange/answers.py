@@ -29,8 +29,8 @@ CLOCK_CODES: Final = frozenset({-1021, -5028})
 KEY_CODES: Final = frozenset({-1022, -2014, -2015})
 TOO_MANY_ORDERS: Final = -1015
 WAIT_CODES: Final = frozenset({-1003, TOO_MANY_ORDERS})
-UNKNOWN_CODES: Final = frozenset({-1006, -1007})
-OVERLOADED: Final = -1008
+UNKNOWN_CODES: Final = frozenset({-1000, -1006, -1007})
+NOT_DONE_CODES: Final = frozenset({-1001, -1008})
 
 _NOT_DONE_TEXTS: Final = ("service unavailable", "internal error; unable to process")
 _BANNED_UNTIL: Final = re.compile(r"until (\d{13})")
@@ -92,7 +92,7 @@ def _kind(status: int, code: int | None, text: str) -> type[ExchangeError]:
         return ClockSkewError
     if code in KEY_CODES or status == 401:
         return KeyProblemError
-    if code == OVERLOADED:
+    if code in NOT_DONE_CODES:
         return NotDoneError
     if status == 503 and text.lower().startswith(_NOT_DONE_TEXTS):
         return NotDoneError

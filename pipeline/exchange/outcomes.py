@@ -2,8 +2,9 @@
 
 2xx with an order                                        known: no error, nothing to ask here
 4xx with a code; key, signature, IP, firewall, ban       refused
-overload, maintenance, rate limit, clock, no connection  not done
-timeout, reset, -1006, -1007, 408, other 5xx             unknown
+overload, maintenance, -1001, -1008, rate limit          not done
+clock, no connection                                     not done
+timeout, reset, -1000, -1006, -1007, 408, other 5xx      unknown
 an answer that cannot be read                            unknown
 """
 

@@ -67,7 +67,7 @@ class OrderRejected:
 
 @dataclass(frozen=True, slots=True)
 class OrderUnknown:
-    """A `Place` may or may not have been carried out: timeout, reset, 408, -1006, -1007, "Unknown error"."""
+    """A `Place` may or may not have been carried out: timeout, reset, 408, -1000, -1006, -1007, "Unknown error"."""
 
     order_id: str
     reason: str

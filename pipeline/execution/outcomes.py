@@ -38,7 +38,7 @@ _CODES: Final[dict[Reaction, tuple[int, ...]]] = {
     Reaction.WOULD_TRIGGER: (-2021, -4142),
     Reaction.NOTHING_TO_REDUCE: (-2022, -4118),
     Reaction.STOP_STANDS: (-4130,),
-    Reaction.WAIT: (-1003, -1008, -1015, -1021, -5028),
+    Reaction.WAIT: (-1001, -1003, -1008, -1015, -1021, -5028),
 }  # fmt: skip
 
 _REACTIONS: Final = {code: reaction for reaction, codes in _CODES.items() for code in codes}

@@ -30,7 +30,7 @@ _REFUSALS[Kind.TIMEOUT_AFTER] = _REFUSALS[Kind.TIMEOUT_BEFORE]
 
 def refusal(fault: Fault) -> ApiError | None:
     """What the exchange says where the fault makes it say something: whether or not it has executed."""
-    if fault.kind is Kind.ANSWER_CODE and fault.code is not None:
+    if fault.code is not None:
         return ApiError(fault.code, MESSAGES.get(fault.code, "Refused."), 401 if fault.code in _OF_KEYS else 400)
     words = _REFUSALS.get(fault.kind)
     return ApiError(*words) if words else None

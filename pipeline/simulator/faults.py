@@ -39,6 +39,7 @@ class Kind(StrEnum):
     RATE_LIMITED = "rate_limited"
     BANNED = "banned"
     ANSWER_CODE = "answer_code"
+    ANSWER_CODE_AFTER = "answer_code_after"
     RESET_BEFORE = "reset_before"
     HANG_BEFORE = "hang_before"
     UNKNOWN_AFTER = "unknown_after"
@@ -81,6 +82,7 @@ STAGES: dict[Kind, Stage] = {
     ),
     **dict.fromkeys(
         (
+            Kind.ANSWER_CODE_AFTER,
             Kind.UNKNOWN_AFTER,
             Kind.TIMEOUT_AFTER,
             Kind.RESET_AFTER,
@@ -111,6 +113,7 @@ _FIELDS: dict[Stage, frozenset[str]] = {
     Stage.ARCHIVE: frozenset(("path", "symbol", "start", "end")),
 }
 _TIMED = frozenset((Kind.SLOW, Kind.DELAY))
+_CODED = frozenset((Kind.ANSWER_CODE, Kind.ANSWER_CODE_AFTER))
 _ANY_STAGE = frozenset(("kind", "next", "probability", "seed"))
 
 
@@ -146,7 +149,7 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     def check(self) -> "Fault":
         """Itself, if its fields go together; else the error says which does not."""
         allowed = _FIELDS[self.stage] | _ANY_STAGE | ({"milliseconds"} if self.kind in _TIMED else set())
-        allowed |= {"code"} if self.kind is Kind.ANSWER_CODE else set()
+        allowed |= {"code"} if self.kind in _CODED else set()
         given = [name for name in self.__struct_fields__ if getattr(self, name) is not None]
         foreign = [name for name in given if name not in allowed]
         if foreign:
@@ -156,7 +159,7 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
             )
         if self.kind in _TIMED and self.milliseconds is None:
             raise UsageError(f"a fault of kind {self.kind.value!r} needs 'milliseconds': how long")
-        if self.kind is Kind.ANSWER_CODE and self.code is None:
+        if self.kind in _CODED and self.code is None:
             raise UsageError(f"a fault of kind {self.kind.value!r} needs 'code': for example -2019")
         in_time = self.stage is Stage.ROWS or self.kind is Kind.ARCHIVE_HOLE
         if in_time and (self.start is None or self.end is None):

@@ -221,8 +221,8 @@ REFUSALS = {
     ),
     RateLimitedError: (-1003, -1015),
     KeyProblemError: (-1022, -2014, -2015),
-    NotDoneError: (-1008, -1021, -5028),
-    UnknownOutcomeError: (-1006, -1007),
+    NotDoneError: (-1001, -1008, -1021, -5028),
+    UnknownOutcomeError: (-1000, -1006, -1007),
 }  # fmt: skip
 OUTCOMES = {
     RefusedError: Outcome.REFUSED,

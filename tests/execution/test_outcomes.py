@@ -391,7 +391,7 @@ def test_an_entry_that_is_refused_is_over_and_what_a_person_must_mend_trips(code
     assert not [one for one in driver.wait(30 * SECOND) if isinstance(one, Place)]
 
 
-@pytest.mark.parametrize("code", [-1003, -1008, -1015, -1021, -5028])
+@pytest.mark.parametrize("code", [-1001, -1003, -1008, -1015, -1021, -5028])
 def test_a_refusal_that_passes_is_waited_out(code):
     driver = Driver()
     order = driver.sent()

@@ -46,6 +46,7 @@ Desk = Any
         ('{"kind":"hole","start":1}', "needs 'start' and 'end'"),
         ('{"kind":"archive_hole"}', "needs 'start' and 'end'"),
         ('{"kind":"answer_code"}', "needs 'code'"),
+        ('{"kind":"answer_code_after"}', "needs 'code'"),
         ('{"kind":"maintenance","code":-1}', "cannot match 'code'"),
     ],
 )
@@ -59,7 +60,7 @@ def test_rules_that_cannot_be(rule: str, words: str) -> None:
 def test_every_kind_survives_json(kind: Kind) -> None:
     timed = {"milliseconds": 5} if kind in (Kind.SLOW, Kind.DELAY) else {}
     in_time = {"start": 1, "end": 2} if kind in (Kind.HOLE, Kind.MALFORMED_ROWS, Kind.ARCHIVE_HOLE) else {}
-    coded = {"code": -2019} if kind is Kind.ANSWER_CODE else {}
+    coded = {"code": -2019} if kind in (Kind.ANSWER_CODE, Kind.ANSWER_CODE_AFTER) else {}
     fault = Fault(kind=kind, next=3, probability=0.5, seed=7, **timed, **in_time, **coded)
     assert read_fault(msgspec.json.encode(fault)) == fault
 
@@ -142,6 +143,17 @@ def test_an_order_and_what_is_said_of_it(
     assert (attempt["path"], attempt["executed"], attempt["fault"]) == (ORDER, executed, kind)
     assert simulator.faults.struck(number) == 1
     assert desk.signed("POST", ORDER, **BUY).status == 200
+
+
+@pytest.mark.parametrize(("kind", "executed"), [("answer_code", False), ("answer_code_after", True)])
+def test_a_code_is_answered_whether_or_not_the_order_was_executed(
+    desk: Desk, simulator: Simulator, kind: str, executed: bool
+) -> None:
+    before = position(desk)
+    simulator.faults.add(kind, code=-1000, method="POST", path=ORDER, next=1)
+    reply = desk.signed("POST", ORDER, **BUY)
+    assert (reply.status, reply.code) == (400, -1000)
+    assert position(desk) == pytest.approx(before + 0.01 * executed)
 
 
 @pytest.mark.parametrize(("kind", "executed"), [("reset_before", False), ("reset_after", True)])

@@ -53,6 +53,8 @@ REQUESTS: Sequence[Mapping[str, Any]] = [
     ),
     *({"kind": kind} for kind in ("maintenance", "truncated", "invalid_json", "reset_before")),
     {"kind": "answer_code", "code": -1021},
+    {"kind": "answer_code", "code": -1001, "path": ORDERS},
+    *({"kind": kind, "code": -1000, "path": ORDERS} for kind in ("answer_code", "answer_code_after")),
     {"kind": "slow", "milliseconds": 1_200},
     {"kind": "hang_before", "path": "*klines"},
 ]  # fmt: skip

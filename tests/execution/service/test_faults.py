@@ -26,16 +26,19 @@ KEY = (-1022, -2014, -2015)
 WOULD_TRIGGER = (-2021, -4142)
 NOTHING_TO_REDUCE = (-2022, -4118)
 ASKS = dict.fromkeys(NOTHING_TO_REDUCE, "/fapi/v3/positionRisk") | {-4130: "/fapi/v1/openAlgoOrders"}
-AGAIN = (-1008, -1021, -5028)
+AGAIN = (-1001, -1008, -1021, -5028)
 WAIT = (-1003, -1015)
-UNKNOWN = (-1006, -1007, -4116)
+UNKNOWN = (-1000, -1006, -1007, -4116)
 OF_QUESTIONS = (-2011, -2013)
 """Of cancelling: a case of its own. Of asking for an order: the exchange says it wherever one never was."""
 
-LOST = ["unknown_before", "unknown_after", "timeout_after", "reset_before", "reset_after", "hang_after", "truncated"]
+LOST = dict.fromkeys(
+    ("unknown_before", "unknown_after", "timeout_after", "reset_before", "reset_after", "hang_after", "truncated")
+) | {"answer_code_after": -1000}
+"""Each with the code that it answers, if it answers one."""
 FORGIVING = Risk(max_error_percent=Decimal(100), max_orders_per_minute=1_000)
 """So many errors and orders as these tests make would trip their breakers."""
-SURELY_NOT = ["maintenance", "overloaded"]
+SURELY_NOT = ("maintenance", "overloaded")
 
 
 async def settled(house: Any, name: str) -> Any:
@@ -150,8 +153,8 @@ async def test_what_is_unknown_and_never_was_is_given_up_and_what_was_is_found(h
             order = await settled(house, house.say("trial"))
             assert order.state == "abandoned", code
             assert sends(house, order.id) == 1
-        for kind in LOST:
-            number = house.simulator.faults.add(kind, **ENTRY, next=1)
+        for kind, code in LOST.items():
+            number = house.simulator.faults.add(kind, code=code, **ENTRY, next=1)
             order = await settled(house, house.say("trial"))
             executed = kind.endswith("_after") or kind in {"truncated", "invalid_json"}
             assert order.state == ("filled" if executed else "abandoned"), kind
@@ -179,8 +182,8 @@ async def test_an_entry_that_was_surely_not_carried_out_is_sent_again_while_it_i
 
 async def test_a_stop_whose_answer_is_lost_stands_in_the_end(house: Any) -> None:
     async with house.executor(risk=FORGIVING, recv_window=500, read_timeout=0.4):
-        for kind in (*LOST, *SURELY_NOT):
-            number = house.simulator.faults.add(kind, **STOP, next=1)
+        for kind, code in (LOST | dict.fromkeys(SURELY_NOT)).items():
+            number = house.simulator.faults.add(kind, code=code, **STOP, next=1)
             order = await settled(house, house.say("trial"))
             assert order.state == "filled", kind
             await protected(house)
