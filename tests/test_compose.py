@@ -17,6 +17,7 @@ import time
 import tomllib
 import urllib.request
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ import yaml
 
 from pipeline.settings import load
 from pipeline.simulator.handle import Simulator
-from pipeline.store import connect
+from pipeline.store import connect, launch
 from pipeline.store.binary import find_mongod
 from pipeline.store.launch import any_free_port
 from tests.prefect_home import PrefectHome
@@ -152,6 +153,13 @@ def test_a_service_is_bounded_watched_and_closed(name: str) -> None:
     for volume in service.get("volumes", []):
         source = volume.partition(":")[0]
         assert source in COMPOSE["volumes"] or (ROOT / source).is_file()
+
+
+def test_its_mongod_is_called_as_the_embedded_one_is() -> None:
+    """But for where it runs and what it may use."""
+    said = shlex.split(SERVICES["mongo"]["command"][-1])
+    given = {pair for pair in pairwise(said) if pair[0].startswith("--")}
+    assert set(zip(launch.ALIKE[::2], launch.ALIKE[1::2], strict=True)) <= given
 
 
 def test_metrics_are_asked_of_a_service_that_serves_them() -> None:

@@ -24,6 +24,13 @@ them whenever 5% of the cache is dirty, that is without end; so they wait for th
 SMALL_JOURNAL: Final = "log=(file_max=16MB)"
 """An empty database takes 50 MB of the disk instead of 300: by default three files of the journal are made in advance,
 each of 100 MB."""
+ALIKE: Final = (
+    *("--networkMessageCompressors", "disabled"),  # gains nothing here, and its zlib has shown memory to strangers
+    *("--wiredTigerEngineConfigString", f"{PATIENT_EVICTION},{SMALL_JOURNAL}"),
+    *("--setParameter", "diagnosticDataCollectionEnabled=false"),
+    *("--setParameter", "minSnapshotHistoryWindowInSeconds=0"),  # nobody reads the past of a bucket, and it is dear
+)
+"""What every mongod of ours is called with, wherever it runs: it doubles the speed. `docker-compose.yml` repeats it."""
 _POLL: Final = 0.01
 
 _children: dict[int, subprocess.Popen[bytes]] = {}
@@ -44,23 +51,17 @@ class Limits:
 
 def command_line(binary: Path, folder: Folder, port: int, limits: Limits) -> list[str]:
     """How mongod is called: closed to the network, closed to users without a password from its first moment."""
-    settings = {
-        "enableLocalhostAuthBypass": "false",
-        "diagnosticDataCollectionEnabled": "false",
-        "shutdownTimeoutMillisForSignaledShutdown": "100",
-        "minSnapshotHistoryWindowInSeconds": "0",  # nobody reads the past of a bucket; keeping it costs most of a write
-    }
     return [
         str(binary),
         *("--dbpath", str(folder.data)),
         *("--bind_ip", LOOPBACK, "--port", str(port), "--nounixsocket"),
-        *("--networkMessageCompressors", "disabled"),  # gains nothing here, and its zlib has shown memory to strangers
+        *ALIKE,
         *("--replSet", REPLICA_SET, "--oplogSize", str(limits.oplog_mb)),
         *("--keyFile", str(folder.key_file)),
         *("--wiredTigerCacheSizeGB", str(limits.cache_gb)),
-        *("--wiredTigerEngineConfigString", f"{PATIENT_EVICTION},{SMALL_JOURNAL}"),
+        *("--setParameter", "enableLocalhostAuthBypass=false"),
+        *("--setParameter", "shutdownTimeoutMillisForSignaledShutdown=100"),
         *("--logpath", str(folder.log), "--logappend", "--quiet"),
-        *(part for name, value in settings.items() for part in ("--setParameter", f"{name}={value}")),
     ]
 
 
