@@ -6,6 +6,7 @@ What is remembered is bounded and never changes an answer. Not for use from seve
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from dataclasses import replace
 from decimal import Decimal
 from typing import Final, NamedTuple
 
@@ -37,6 +38,7 @@ class CandleMarket(ABC):
         if base.milliseconds is None or base.milliseconds > HOUR:
             raise ValueError(f"base candles last an hour at most, not {base}")
         self.specs = dict(specs)
+        self._listed = dict(specs), dict(lives)
         self.base = base
         self._length = base.milliseconds
         self._lives = dict(lives)
@@ -58,6 +60,26 @@ class CandleMarket(ABC):
     @abstractmethod
     def _price_before(self, symbol: str, opened: int) -> int:
         """The last price before that base candle; the first price of all for the first. `opened` is at most the end."""
+
+    def delist(self, symbol: str, status: str, now: int) -> None:
+        """Let its trading end with the base candle that `now` is in, and list it with that status."""
+        life = self._life(symbol)
+        end = min(life.end, now - now % self._length + self._length)
+        self.specs[symbol] = replace(self.specs[symbol], status=status, delivery=end)
+        self._lives[symbol] = life._replace(end=end)
+        self._forget()
+
+    def relist(self) -> None:
+        """Let everything that was delisted trade as if nothing had been."""
+        specs, lives = self._listed
+        if self.specs != specs:
+            self.specs, self._lives = dict(specs), dict(lives)
+            self._forget()
+
+    def _forget(self) -> None:
+        """Forget what was remembered: the life of a symbol has changed."""
+        self._tapes.forget()
+        self._beginnings.forget()
 
     def klines(self, symbol: str, interval: Interval, start: int, end: int) -> Klines:
         """The full candles that open in [start, end], from listing on."""

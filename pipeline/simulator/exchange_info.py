@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from pipeline.simulator.types import SymbolSpec
+from pipeline.simulator.types import UNLISTED, SymbolSpec
 from pipeline.simulator.weights import Limits
 
 STALE = 7_000  # the answer's own clock is cached: late by this much
@@ -13,7 +13,7 @@ TIME_IN_FORCE = ["GTC", "IOC", "FOK", "GTX", "GTD"]
 
 def exchange_info(specs: Iterable[SymbolSpec], limits: Limits, now: int) -> dict[str, object]:
     """The whole answer."""
-    listed = list(specs)
+    listed = [spec for spec in specs if spec.status != UNLISTED]
     quotes = sorted({spec.quote for spec in listed})
     return {
         "timezone": "UTC",

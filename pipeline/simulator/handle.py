@@ -73,7 +73,7 @@ class Faults:
         self._wire.call("DELETE", f"/faults/{number}")
 
     def clear(self) -> None:
-        """Take every rule out and set the clock right."""
+        """Take every rule out, set the clock right and list what was delisted."""
         self._wire.call("DELETE", "/faults")
 
     def rules(self) -> list[dict[str, Any]]:
@@ -127,6 +127,12 @@ class RunningSimulator:
     def skew_clock(self, milliseconds: int) -> None:
         """Let the clock that it shows and checks by be wrong."""
         self._wire.call("POST", "/clock/skew", milliseconds=milliseconds)
+
+    def delist(self, symbol: str, status: str = "SETTLING") -> int:
+        """End its trading with the current minute: "SETTLING", "CLOSE", or "UNLISTED", which names it no more. When it
+        ends; `faults.clear` takes it back."""
+        delivery: int = self._wire.call("POST", "/symbols/delist", symbol=symbol, status=status)["delivery"]
+        return delivery
 
     def forgive(self) -> None:
         """Forget used weights and bans."""

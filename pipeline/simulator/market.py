@@ -33,6 +33,10 @@ class SyntheticMarket(CandleMarket):
         self._days: Memory[tuple[str, int], Day] = Memory(_DAYS_REMEMBERED, self._make_day)
         self._hours_of_days: Memory[tuple[str, int], Klines] = Memory(_DAYS_OF_HOURS_REMEMBERED, self._make_hours)
 
+    def _forget(self) -> None:
+        super()._forget()
+        self._hours_of_days.forget()
+
     def _base_candles(self, symbol: str, start: int, until: int) -> Klines:
         life = self._lives[symbol]
         start, until = max(start, life.start), min(until, life.end)

@@ -15,7 +15,7 @@ from pipeline.simulator.exchange_info import exchange_info
 from pipeline.simulator.format import price_text, quantity_text, rest_rows
 from pipeline.simulator.quotes import Level, best, book
 from pipeline.simulator.trade_rows import first_number, numbered, trade_row
-from pipeline.simulator.types import Klines, Market, SymbolSpec
+from pipeline.simulator.types import UNLISTED, Klines, Market, SymbolSpec
 from pipeline.simulator.venue.funding import PERIOD, funding_rate, funding_times, next_funding
 from pipeline.simulator.venue.params import Params
 from pipeline.simulator.venue.refusals import refuse
@@ -42,7 +42,7 @@ class Question:
     def spec(self, name: str = "symbol") -> SymbolSpec:
         """The contract that the parameter names: -1102 without one, -1121 where there is no such contract."""
         spec = self.market.specs.get(self.params.need(name))
-        if spec is None:
+        if spec is None or spec.status == UNLISTED:
             raise refuse(-1121)
         return spec
 

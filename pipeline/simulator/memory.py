@@ -31,5 +31,9 @@ class Memory(Generic[K, V]):
         """The answer where it is remembered already."""
         return self._known.get(question)
 
+    def forget(self) -> None:
+        """Make every answer anew: what it follows from has changed."""
+        self._known.clear()
+
     def __len__(self) -> int:
         return len(self._known)

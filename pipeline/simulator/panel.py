@@ -1,6 +1,7 @@
 """The fault panel and the ledger over HTTP, under `/sim`: what a test does to the exchange, and asks of it."""
 
 from collections.abc import Awaitable, Callable
+from typing import Final
 
 import msgspec
 from aiohttp import web
@@ -10,7 +11,11 @@ from pipeline.simulator.exchange import Exchange
 from pipeline.simulator.faults import read_fault
 from pipeline.simulator.format import rest_rows
 from pipeline.simulator.hub import Hub, Listener
+from pipeline.simulator.types import UNLISTED
 from pipeline.timeline import UnknownIntervalError, interval
+
+ENDED: Final = ("SETTLING", "CLOSE", UNLISTED)
+"""What a symbol can be once it trades no more."""
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -35,6 +40,7 @@ class Panel:
             ("POST", "/sim/listen-keys/expire", self.expire_listen_keys),
             ("POST", "/sim/clock/skew", self.skew_clock),
             ("POST", "/sim/limits/forgive", self.forgive),
+            ("POST", "/sim/symbols/delist", self.delist),
             ("GET", "/sim/ledger", self.ledger),
             ("GET", "/sim/klines", self.truth),
         ):
@@ -64,9 +70,10 @@ class Panel:
         return _json([each.as_dict() for each in self._exchange.panel.active()])
 
     async def clear_faults(self, _: web.Request) -> web.Response:
-        """Heal everything: the rules and the clock."""
+        """Heal everything: the rules, the clock, and what is listed."""
         self._exchange.panel.clear()
         self._exchange.skew = 0
+        self._exchange.market.relist()
         return _json({})
 
     async def remove_fault(self, request: web.Request) -> web.Response:
@@ -96,6 +103,16 @@ class Panel:
         """Forget used weights and bans."""
         self._exchange.meter.forgive()
         return _json({})
+
+    async def delist(self, request: web.Request) -> web.Response:
+        """End the trading of a symbol: listed with `status` from now on, or not at all."""
+        symbol, status = request.query.get("symbol", ""), request.query.get("status", ENDED[0])
+        if symbol not in self._exchange.market.specs:
+            raise UsageError(f"there is no symbol {symbol!r} here")
+        if status not in ENDED:
+            raise UsageError(f"a delisted symbol is {', '.join(ENDED)}; not {status!r}")
+        self._exchange.market.delist(symbol, status, self._exchange.clock.now())
+        return _json({"delivery": self._exchange.market.specs[symbol].delivery})
 
     async def ledger(self, _: web.Request) -> web.Response:
         """Everything that truly happened."""

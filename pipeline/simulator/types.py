@@ -37,6 +37,10 @@ class Tick(NamedTuple):
     buyer_is_maker: bool
 
 
+UNLISTED = "UNLISTED"
+"""The status of a contract that the exchange does not name any more: what it was stays true, and nobody can ask."""
+
+
 @dataclass(frozen=True, slots=True)
 class SymbolSpec:
     """A contract: its name, its grid and its filters, as `exchangeInfo` reports them."""
@@ -66,10 +70,18 @@ class Market(Protocol):
     """A source of prices: synthetic or replayed. Pure: the same question has the same answer for ever.
 
     Every interval is the aggregate of the 1m candles, and the ticks of a minute build exactly its 1m candle. `now` is
-    passed in; a market has no clock.
+    passed in; a market has no clock. Only a delisting changes it.
     """
 
     specs: dict[str, SymbolSpec]
+
+    def delist(self, symbol: str, status: str, now: int) -> None:
+        """Let its trading end with the minute that `now` is in, and list it with that status."""
+        ...
+
+    def relist(self) -> None:
+        """Let everything that was delisted trade as if nothing had been."""
+        ...
 
     def klines(self, symbol: str, interval: Interval, start: int, end: int) -> Klines:
         """The full candles that open in [start, end], from listing on. The caller clips to now."""

@@ -4,7 +4,7 @@ market and the margin allow the order is the engine's question."""
 from decimal import Decimal
 from typing import Final
 
-from pipeline.simulator.types import SymbolSpec
+from pipeline.simulator.types import UNLISTED, SymbolSpec
 from pipeline.simulator.venue import filters
 from pipeline.simulator.venue.account import Account
 from pipeline.simulator.venue.engine import Engine
@@ -29,7 +29,7 @@ _SOONEST_GOOD_TILL: Final = 10 * MINUTE
 def find_spec(engine: Engine, params: Params) -> SymbolSpec:
     """The contract of the mandatory `symbol`."""
     spec = engine.market.specs.get(params.need("symbol"))
-    if spec is None:
+    if spec is None or spec.status == UNLISTED:
         raise refuse(-1121)
     return spec
 
