@@ -6,7 +6,7 @@ an executor. The stops go last: until a position is flat, they stand.
 
 import logging
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -15,7 +15,7 @@ from pymongo.errors import PyMongoError
 
 from pipeline.exchange.errors import ClockSkewError, ExchangeError
 from pipeline.exchange.market import Market
-from pipeline.exchange.reports import OrderReport, PositionReport
+from pipeline.exchange.reports import AlgoReport, OrderReport, PositionReport
 from pipeline.exchange.trading import NewOrder, Side, Trading
 from pipeline.execution.names import client_order_id
 from pipeline.execution.states import state_of
@@ -87,13 +87,15 @@ class Flattener:
                     order.symbol, order.client_order_id
                 ):
                     report.cancelled.append(order.client_order_id)
-            for position in filter(scope.position, self.trading.positions()):
-                self._close(position, filters.get(position.symbol), report)
-            held = [one.symbol for one in self.trading.positions() if scope.position(one)]
-            for algo in self.trading.open_algos():
-                done = scope.order(algo.client_algo_id) and algo.symbol not in held
-                if done and self.trading.cancel_algo(algo.client_algo_id):
+            algos = [one for one in self.trading.open_algos() if scope.order(one.client_algo_id)]
+            for position in self.trading.positions():
+                if _in_scope(position, scope, algos):
+                    self._close(position, filters.get(position.symbol), report)
+            positions = self.trading.positions()
+            for algo in algos:
+                if not any(_closes(algo, one) for one in positions) and self.trading.cancel_algo(algo.client_algo_id):
                     report.cancelled.append(algo.client_algo_id)
+            held = [one.symbol for one in positions if _in_scope(one, scope, algos)]
         except ExchangeError as error:
             self._problem(error, report)
             return report.left
@@ -141,6 +143,18 @@ class Flattener:
         self._number += 1
         name = self.trading.client.environment.name
         return client_order_id(name, f"command:{symbol}:{self.trading.client.clock.now()}", "flatten", self._number)
+
+
+def _in_scope(position: PositionReport, scope: Scope, algos: Iterable[AlgoReport]) -> bool:
+    """Whether it is to be closed: what a stop or target of ours would close is ours, whatever the database knows."""
+    return scope.position(position) or any(_closes(one, position) for one in algos)
+
+
+def _closes(algo: AlgoReport, position: PositionReport) -> bool:
+    """Whether the position is what it would close."""
+    same = (algo.symbol, algo.position_side) == (position.symbol, position.position_side)
+    side = "SELL" if position.position_amt > 0 else "BUY"
+    return same and position.position_amt != 0 and algo.side == side
 
 
 def journaled(

@@ -18,6 +18,7 @@ from pipeline.execution.protection import (
     pace_of,
     stop_of,
     stop_steps,
+    stops_loss_of,
     target_steps,
 )
 from pipeline.execution.records import (
@@ -160,7 +161,7 @@ class Keeper:
         if self._ledger.unsettled(position.symbol, *ENTERING):
             return  # it may be filled at this moment: what stands would protect it
         for order in self._ledger.unsettled(position.symbol, *PROTECTING):
-            if order.stands:
+            if order.stands and not stops_loss_of(order, position):
                 self._cancel(order, now)
         under_way = self._ledger.unsettled(position.symbol)
         if position.ours and position.signal is not None and not under_way:

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 
-from pipeline.execution.records import ENTERING, OrderRecord, PositionRecord
+from pipeline.execution.records import ENTERING, OrderRecord, PositionRecord, exit_side, side_of
 from schemas.orders import Leg
 
 
@@ -71,6 +71,11 @@ def target_steps(position: PositionRecord, orders: Iterable[OrderRecord]) -> lis
     if targets or position.take_profit_price is None:
         return []
     return [PlaceProtection("take_profit", position.take_profit_price)]
+
+
+def stops_loss_of(order: OrderRecord, position: PositionRecord) -> bool:
+    """Whether the order is a stop that would close what is held now, whoever opened it."""
+    return order.leg == "stop" and position.quantity != 0 and order.side == exit_side(side_of(position.quantity))
 
 
 def pace_of(leg: Leg, *, closing: bool) -> str:

@@ -164,6 +164,21 @@ def test_ours_and_not_in_the_journal_is_adopted_and_cancelled_unless_it_protects
     assert leg not in {one.order.leg for one in kept.got(JournalIntent)}
 
 
+@pytest.mark.parametrize(("side", "quantity"), [("SELL", "0.5"), ("BUY", "-0.5")])
+def test_a_stop_of_ours_under_what_is_not_ours_stands_until_nothing_is_held_that_it_would_close(side, quantity):
+    name = client_order_id("sim", "old", "stop", 1)
+    told = OrderTold(
+        name, SYMBOL, side, "accepted", Decimal(0), T, algo=True, exchange_id=5,
+        trigger_price=PRICE - Decimal(quantity) * 600, close_position=True,
+    )  # fmt: skip
+    driver = Driver(ready=False)
+    driver.snapshot([told], Decimal(quantity))
+    assert driver.order("stop").state == "accepted"
+    assert not [one for one in [*driver.all, *driver.wait(5 * SECOND)] if isinstance(one, Cancel)]
+    driver.holds(0)
+    assert driver.one(Cancel).order.id == name
+
+
 def test_an_order_that_is_not_ours_is_left_alone_and_reported_once():
     driver = Driver()
     theirs = OrderTold("web_123", SYMBOL, "BUY", "accepted", Decimal(0), T, exchange_id=5)

@@ -104,6 +104,20 @@ async def test_flatten_without_an_executor_closes_what_is_ours_and_journals_it(h
         await house.check()
 
 
+async def test_flatten_with_a_database_that_does_not_know_the_position_leaves_none_without_its_stop(
+    house: Any, run: Run
+) -> None:
+    async with house.executor():
+        await hold(house)
+    house.db.positions.delete_many({})
+    house.db.orders.delete_many({})
+    foreign(house)
+    await command(run, "halt", "--flatten")
+    assert house.held() == 0
+    assert house.stops() == []
+    assert [one.symbol for one in house.trading.positions() if one.position_amt] == ["ETHUSDT"]
+
+
 async def test_flatten_without_the_database_goes_straight_to_the_exchange(
     house: Any, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
