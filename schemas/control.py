@@ -3,13 +3,16 @@
 Each document is one of the models below, told apart by `kind`; ids are readable (`mode`, `trading:BTCUSDT`, ...).
 """
 
-from datetime import datetime
-from typing import Annotated, Any, Literal
+from datetime import datetime, timedelta
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field
 from pymongo import ASCENDING, IndexModel
 
 from schemas.base import Collection, Document, Money
+
+ALIVE_FOR: Final = timedelta(seconds=15)
+"""A process whose last heartbeat is older than this is taken for dead."""
 
 
 class Change(Document):
@@ -127,11 +130,32 @@ class Heartbeat(Document):
     started_at: datetime
     at: datetime
     figures: dict[str, float] = Field(default_factory=dict)
+    calls: dict[str, dict[str, int]] = Field(
+        default_factory=dict, description="to the exchange since the start: by call, how many became what"
+    )
     detail: str | None = None
 
 
+class Outage(Document):
+    """From the last heartbeat of a process that was killed to the start of the next one."""
+
+    since: datetime
+    until: datetime
+
+
+class Uptime(Document):
+    """When a process of that role and detail first lived, and when one that should have lived did not."""
+
+    id: str = Field(alias="_id", description="uptime:<role>:<detail>")
+    kind: Literal["uptime"]
+    role: str
+    detail: str
+    since: datetime
+    outages: list[Outage] = Field(default_factory=list, description="the last 200")
+
+
 Control = Annotated[
-    ModeSwitch | Halt | Breaker | Trading | Stage | Lease | Cursor | Watch | Heartbeat,
+    ModeSwitch | Halt | Breaker | Trading | Stage | Lease | Cursor | Watch | Heartbeat | Uptime,
     Field(discriminator="kind"),
 ]
 

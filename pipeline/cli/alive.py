@@ -49,7 +49,7 @@ def alive(
 
 
 def _signs(db: "Database[dict[str, Any]]", role: Role, host: str, environment: str) -> str | None:
-    from pipeline.ingest.heartbeat import ALIVE_FOR  # noqa: PLC0415
+    from schemas.control import ALIVE_FOR  # noqa: PLC0415
 
     since = datetime.now(UTC) - ALIVE_FOR
     beat = db["control"].find_one({"kind": "heartbeat", "role": role.value, "host": host, "at": {"$gte": since}})

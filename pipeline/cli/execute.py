@@ -98,7 +98,7 @@ async def _beat(settings: "Settings", uri: str, executor: "Executor") -> None:
     try:
         await heart.succeed()
         while True:
-            await heart.beat(executor.figures())
+            await heart.beat(executor.figures(), executor.calls())
             await asyncio.sleep(_HEARTBEAT_EVERY)
     finally:
         await heart.end()

@@ -6,9 +6,9 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from pipeline.exchange.environments import environment
-from pipeline.ingest.heartbeat import ALIVE_FOR
 from pipeline.store.account import AccountStore, PositionStore
 from pipeline.store.goals import Target
+from pipeline.store.processes import living
 from pipeline.store.targets import targets
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class Overviews:
     def look(self) -> Overview:
         """How it is now."""
         now = datetime.now(UTC)
-        beats = {one["role"]: one for one in self._heartbeats(now)}
+        beats = {one["role"]: one for one in living(self._database, now)}
         signals = self._database["signals"]
         positions = [one for one in PositionStore(self._database, self._exchange).list() if one.quantity]
         return Overview(
@@ -78,11 +78,8 @@ class Overviews:
         """Whether a process of that role that was started since then lives, and has something to say of itself."""
         return any(
             beat["role"] == role and beat["started_at"] >= since and beat["figures"]
-            for beat in self._heartbeats(datetime.now(UTC))
+            for beat in living(self._database, datetime.now(UTC))
         )
-
-    def _heartbeats(self, now: datetime) -> list[dict[str, Any]]:
-        return list(self._database["control"].find({"kind": "heartbeat", "at": {"$gt": now - ALIVE_FOR}}).sort("at", 1))
 
     def _judged(self, now: datetime) -> Sequence[Target]:
         """What changes slowly and costs a look through the journal is looked at less often."""

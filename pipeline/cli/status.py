@@ -1,7 +1,7 @@
 """`tidemark status`: what is current, what is behind, and which processes live. Reads the database only."""
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,8 +13,11 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 
-@app.command(epilog="Example: [bold]tidemark status --json[/bold]")
-def status(as_json: Json = False) -> None:
+@app.command(epilog="Examples: [bold]tidemark status[/bold], [bold]tidemark status --calls[/bold]")
+def status(
+    calls: Annotated[bool, typer.Option("--calls", help="Also what became of each call to the exchange.")] = False,
+    as_json: Json = False,
+) -> None:
     """How current each series is, and how the processes that keep it so are faring. Exits with 3 if one is dead."""
     from pipeline.cli.wiring import begin  # noqa: PLC0415
     from pipeline.store.session import database  # noqa: PLC0415
@@ -26,6 +29,8 @@ def status(as_json: Json = False) -> None:
         print_json(found)
     else:
         _show(found)
+        if calls:
+            _show_calls(found["processes"])
     if any(not process["alive"] for process in found["processes"]):
         raise typer.Exit(3)
 
@@ -56,11 +61,12 @@ def _target(one: Any) -> dict[str, Any]:
 
 
 def _process(beat: dict[str, Any], now: datetime) -> dict[str, Any]:
-    from pipeline.ingest.heartbeat import ALIVE_FOR  # noqa: PLC0415
+    from schemas.control import ALIVE_FOR  # noqa: PLC0415
 
     age = (now - beat["at"]).total_seconds()
     named = {name: beat[name] for name in ("role", "host", "pid", "detail", "started_at", "figures")}
-    return named | {"alive": now - beat["at"] < ALIVE_FOR, "heartbeat_age": round(age, 1)}
+    alive = now - beat["at"] < ALIVE_FOR
+    return named | {"calls": beat.get("calls", {}), "alive": alive, "heartbeat_age": round(age, 1)}
 
 
 def _series(key: Any, known: Any, now: datetime) -> dict[str, Any]:
@@ -102,7 +108,7 @@ def _said_of(process: dict[str, Any]) -> str:
     state = "lives" if process["alive"] else f"DEAD: last heartbeat {process['heartbeat_age']:.0f} s ago"
     who = f"{process['role']} {process['detail']} on {process['host']} (process {process['pid']}) {state}"
     if process["role"] == "executor":
-        return ", ".join([who, "acts" if process["figures"].get("acts") else "stands by", *_served(process["figures"])])
+        return ", ".join([who, "acts" if process["figures"].get("acts") else "stands by", *_served(process)])
 
     def figure(name: str, scale: int = 1) -> float:
         return float(process["figures"].get(name, 0)) * scale
@@ -114,22 +120,36 @@ def _said_of(process: dict[str, Any]) -> str:
         f"stored after {figure('stored_after_p50', 1000):.0f} ms (p99 {figure('stored_after_p99', 1000):.0f} ms)",
         f"flush {figure('flush_p50', 1000):.0f} ms",
         f"{figure('missing'):.0f} candles missing",
-        *_served(process["figures"]),
+        *_served(process),
         *(["FALLING BEHIND"] if figure("behind") else []),
     )
     return f"{who}: {', '.join(parts)}"
 
 
-def _served(figures: dict[str, float]) -> list[str]:
+def _served(process: dict[str, Any]) -> list[str]:
     """How the exchange serves that process, as far as it was measured."""
+    figures = process["figures"]
+    counted = [count for counts in process["calls"].values() for count in counts.values()]
+    answered = sum(counts.get("answered", 0) for counts in process["calls"].values())
+    calls = [f"{sum(counted):,} calls, {100 * answered / sum(counted):.1f} % answered"] if counted else []
     said = (
-        ("api_p50", 1_000, "API {:.0f} ms"),
+        ("api_mean", 1_000, "API {:.0f} ms on average"),
         ("api_p99", 1_000, "p99 {:.0f} ms"),
         ("uptime", 100, "stream up {:.3f} % since its start"),
         ("uptime_day", 100, "{:.3f} % of the last day"),
         ("weight_most", 100, "at most {:.0f} % of the request weight"),
     )
-    return [form.format(figures[name] * scale) for name, scale, form in said if name in figures]
+    return calls + [form.format(figures[name] * scale) for name, scale, form in said if name in figures]
+
+
+def _show_calls(processes: list[dict[str, Any]]) -> None:
+    ends = ("answered", "refused", "limited", "unknown", "failed")
+    rows = [
+        (process["role"], call, *(counts.get(one, 0) for one in ends))
+        for process in processes
+        for call, counts in sorted(process["calls"].items())
+    ]
+    print_table(("process", "call", *ends), rows)
 
 
 def _text(value: Any) -> Any:

@@ -185,7 +185,7 @@ class RestClient:
             if terms.orders:
                 for name, gate in self._order_gates.items():
                     tickets[name] = gates.enter_context(gate.spend(terms.orders, patience_ms=patience))
-            with self._watch():
+            with self._watch(), self.traffic.following(call):
                 return self._exchange(call, parameters, terms.security, tickets)
 
     @contextmanager

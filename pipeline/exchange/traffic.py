@@ -1,4 +1,5 @@
-"""How the exchange's REST interface serves us: how long its answers take, and how much request weight they cost.
+"""How the exchange's REST interface serves us: what became of each call, how long answers take, and how much request
+weight they cost.
 
 It measures what was sent, at the place where it is sent; it delays nothing and decides nothing. What was not measured
 is not in its figures.
@@ -10,10 +11,25 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Literal
 
-from pipeline.exchange.errors import ExchangeError, UnreachableError
+from pipeline.exchange.answers import Call
+from pipeline.exchange.errors import (
+    BannedError,
+    BlockedError,
+    ExchangeError,
+    KeyProblemError,
+    RateLimitedError,
+    RefusedError,
+    StoppedError,
+    UnknownOutcomeError,
+    UnreachableError,
+)
 from pipeline.quantiles import quantile
+
+Became = Literal["answered", "refused", "limited", "unknown", "failed"]
+Calls = dict[str, dict[str, int]]
+"""By call (`GET /fapi/v1/order`), how many became what."""
 
 REMEMBERED: Final = 3600.0
 """Seconds that a measurement counts."""
@@ -42,6 +58,20 @@ class Traffic:
         self._lock = threading.Lock()
         self._latencies = _Lately()
         self._weights = _Lately()
+        self._calls: Calls = {}
+
+    @contextmanager
+    def following(self, call: Call) -> Iterator[None]:
+        """Around one attempt, from its request to the meaning of its answer: counts what became of it. One that we
+        kept here ourselves counts for nothing."""
+        try:
+            yield
+        except StoppedError:
+            raise
+        except ExchangeError as error:
+            self._became(call, became(error))
+            raise
+        self._became(call, "answered")
 
     @contextmanager
     def timed(self) -> Iterator[None]:
@@ -68,13 +98,37 @@ class Traffic:
         with self._lock:
             latencies, weights = self._latencies.values(now), self._weights.values(now)
         found = {
+            "api_mean": sum(latencies) / len(latencies) if latencies else None,
             "api_p50": quantile(latencies, 0.5),
             "api_p99": quantile(latencies, 0.99),
             "weight_most": max(weights, default=None),
         }
         return {name: value for name, value in found.items() if value is not None}
 
+    def calls(self) -> Calls:
+        """Of every call since the start of this process, what became of it."""
+        with self._lock:
+            return {call: dict(counts) for call, counts in self._calls.items()}
+
+    def _became(self, call: Call, what: Became) -> None:
+        with self._lock:
+            counts = self._calls.setdefault(str(call), {})
+            counts[what] = counts.get(what, 0) + 1
+
     def _took(self, began: float) -> None:
         now = self._clock()
         with self._lock:
             self._latencies.add(now, now - began)
+
+
+def became(error: ExchangeError) -> Became:
+    """A word for the way a call ended: the exchange said no; it said not now; nobody knows; or nothing came of it."""
+    match error:
+        case RefusedError() | KeyProblemError() | BlockedError():
+            return "refused"
+        case RateLimitedError() | BannedError():
+            return "limited"
+        case UnknownOutcomeError():
+            return "unknown"
+        case _:
+            return "failed"

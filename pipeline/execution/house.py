@@ -9,6 +9,7 @@ from pipeline.exchange.userdata import UserLimits
 from pipeline.execution.bookkeeping import Bookkeeper
 from pipeline.execution.clean_days import CleanDays
 from pipeline.execution.effects import Notify
+from pipeline.execution.exposure import Exposure
 from pipeline.execution.performer import Stores
 from pipeline.execution.records import Mode, Policy
 
@@ -57,6 +58,7 @@ class House:
     pace: Pace = field(default_factory=Pace)
     user_limits: UserLimits = field(default_factory=UserLimits)
     comparisons: Comparisons = field(default_factory=Comparisons)
+    exposure: Exposure = field(default_factory=Exposure)
 
     def now(self) -> int:
         """The exchange's time."""

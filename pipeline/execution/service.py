@@ -21,6 +21,7 @@ from pipeline.exchange.market import Market
 from pipeline.exchange.rest import RestClient
 from pipeline.exchange.signing import Credentials
 from pipeline.exchange.trading import Trading
+from pipeline.exchange.traffic import Calls
 from pipeline.execution.bookkeeping import Bookkeeper
 from pipeline.execution.clean_days import CleanDays
 from pipeline.execution.effects import Notify
@@ -97,14 +98,19 @@ class Executor:
 
     def figures(self) -> dict[str, float]:
         """What it says of itself with its heartbeat: whether it acts, how the exchange serves it, how often the two
-        were compared, and how often they were not equal."""
+        were compared and were not equal, and for how long positions had no stop."""
         compared = self._house.comparisons
         return {
             "acts": float(self.term is not None),
             "comparisons": float(compared.made),
             "unequal": float(compared.unequal),
+            "naked_seconds": self._house.exposure.seconds(self._house.now()),
             **self._house.asking.client.traffic.figures(),
         }
+
+    def calls(self) -> Calls:
+        """What became of its calls to the exchange."""
+        return self._house.asking.client.traffic.calls()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Act, or stand by, until `stop` is set. Ends with an error only where a person has to mend something."""

@@ -184,6 +184,8 @@ class Term:
             if isinstance(effect, Place):
                 self._place(effect)
             else:
+                if isinstance(effect, JournalPosition):
+                    self._house.exposure.seen(effect.position, self._house.now())
                 await self._performer.perform(effect)
                 if isinstance(effect, TripBreaker):
                     self._switches.tripped(effect.breaker)

@@ -5,6 +5,7 @@ import math
 from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
@@ -78,6 +79,12 @@ class Figures:
             registry=self.registry,
         )
         self.weight.set(math.nan)
+        self.calls = Gauge(
+            "tidemark_api_calls",
+            "Calls to the exchange of each living process since its start, by what became of them",
+            ["role", "call", "became"],
+            registry=self.registry,
+        )
         self.slo = Gauge(
             "tidemark_slo", "What is measured for a target, in its unit", ["slo", "unit"], registry=self.registry
         )
@@ -104,6 +111,14 @@ class Figures:
             if name in told:
                 self.uptime.labels(since).set(told[name])
         self.weight.set(told.get("weight_most", math.nan))
+
+    def called(self, processes: Iterable[Mapping[str, Any]]) -> None:
+        """What became of the calls of these processes, by their heartbeats. One that has ended has no samples."""
+        self.calls.clear()
+        for beat in processes:
+            for call, counts in beat.get("calls", {}).items():
+                for became, count in counts.items():
+                    self.calls.labels(beat["role"], call, became).inc(count)
 
     def judged(self, targets: Iterable[Target]) -> None:
         """What is measured against the targets, of the whole Tidemark. What nothing is known of has no sample."""

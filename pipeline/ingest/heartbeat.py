@@ -4,18 +4,17 @@ import logging
 import os
 import socket
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import pymongo
 from pymongo.errors import PyMongoError
 
-from schemas.control import CONTROL
+from schemas.control import ALIVE_FOR, CONTROL
 
 log = logging.getLogger(__name__)
 
-ALIVE_FOR: Final = timedelta(seconds=15)
-"""A process whose last heartbeat is older than this is taken for dead."""
+OUTAGES_KEPT: Final = 200
 PATIENCE: Final = 5.0
 """Seconds for one beat."""
 
@@ -38,11 +37,12 @@ class Heartbeat:
             "detail": detail,
         }
 
-    async def beat(self, figures: Mapping[str, float]) -> None:
+    async def beat(self, figures: Mapping[str, float], calls: Mapping[str, Mapping[str, int]] | None = None) -> None:
         """One beat. A database that is away is no reason to stop."""
         document = self._known | {
             "at": datetime.now(UTC),
             "figures": {name: float(one) for name, one in figures.items()},
+            "calls": {call: dict(counts) for call, counts in (calls or {}).items()},
         }
         try:
             with pymongo.timeout(self._patience):
@@ -51,13 +51,27 @@ class Heartbeat:
             log.debug("no heartbeat: %s", error)
 
     async def succeed(self) -> None:
-        """Take the place of processes that did the same work and were killed: they need nobody's attention any more."""
-        dead = self._others | {"at": {"$lt": datetime.now(UTC) - ALIVE_FOR}}
+        """Take the place of processes that did the same work and were killed: they need nobody's attention any more.
+        The time that nobody did it is noted down, once."""
+        now = datetime.now(UTC)
+        dead = self._others | {"at": {"$lt": now - ALIVE_FOR}}
         try:
             with pymongo.timeout(self._patience):
+                last = await self._control.find_one_and_delete(dead, sort=[("at", pymongo.DESCENDING)])
                 await self._control.delete_many(dead)
+                beside = await self._control.find_one(self._others)
+                await self._note(now, None if beside else last)
         except PyMongoError as error:
             log.debug("heartbeats of the dead stay: %s", error)
+
+    async def _note(self, now: datetime, last: Mapping[str, Any] | None) -> None:
+        role, detail = self._known["role"], self._known["detail"]
+        began = {"kind": "uptime", "role": role, "detail": detail, "since": now, "outages": []}
+        known = {"_id": f"uptime:{role}:{detail}"}
+        await self._control.update_one(known, {"$setOnInsert": began}, upsert=True)
+        if last is not None:
+            outage = {"$each": [{"since": last["at"], "until": now}], "$slice": -OUTAGES_KEPT}
+            await self._control.update_one(known, {"$push": {"outages": outage}})
 
     async def end(self) -> None:
         """The process leaves in order."""

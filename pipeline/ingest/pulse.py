@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from pipeline.exchange.stream_session import FeedCounters
+from pipeline.exchange.traffic import Calls
 from pipeline.ingest.core import Core
 from pipeline.ingest.figures import Figures
 from pipeline.ingest.heartbeat import Heartbeat
@@ -30,6 +31,7 @@ class Pulse:
         heartbeat: Heartbeat,
         *,
         exchange: Callable[[], Mapping[str, float]] = dict,
+        calls: Callable[[], Calls] = dict,
         behind_after: float = BEHIND_AFTER,
     ) -> None:
         self._core = core
@@ -37,6 +39,7 @@ class Pulse:
         self._figures = figures
         self._heartbeat = heartbeat
         self._exchange = exchange
+        self._calls = calls
         self._behind_after = behind_after
         self._counted = 0
         self._counted_at = time.monotonic()
@@ -75,7 +78,8 @@ class Pulse:
                 "stored_after_p50": figures.recent_stored_after.quantile(0.5),
                 "stored_after_p99": figures.recent_stored_after.quantile(0.99),
                 **served,
-            }
+            },
+            self._calls(),
         )
 
     async def end(self) -> None:

@@ -157,6 +157,7 @@ class Ingester:
             self.figures,
             self._heartbeat,
             exchange=lambda: {**market.client.traffic.figures(), **self.feed.figures()},
+            calls=market.client.traffic.calls,
             behind_after=pace.behind_after,
         )
         self._verdicts = Verdicts(database, market.client.environment, self.figures)

@@ -1,4 +1,5 @@
-"""The targets of the operations page as metrics: looked up in the database now and then, and kept for whoever scrapes.
+"""The targets of the operations page, and every process's calls to the exchange, as metrics: looked up in the database
+now and then, and kept for whoever scrapes.
 
 A scrape reads what is kept and never waits for the database.
 """
@@ -13,6 +14,7 @@ from pymongo.errors import PyMongoError
 
 from pipeline.exchange.environments import Environment
 from pipeline.ingest.figures import Figures
+from pipeline.store.processes import living
 from pipeline.store.targets import targets
 
 log = logging.getLogger(__name__)
@@ -36,8 +38,11 @@ class Verdicts:
         """Look now. While the database is away the last ones stay."""
         try:
             with pymongo.timeout(self._patience):
-                found = targets(self._database, self._place.name, 100 * self._place.weight_buffer, datetime.now(UTC))
+                now = datetime.now(UTC)
+                found = targets(self._database, self._place.name, 100 * self._place.weight_buffer, now)
+                processes = living(self._database, now)
         except PyMongoError as error:
             log.debug("the targets cannot be looked up: %s", str(error)[:200])
             return
         self._figures.judged(found)
+        self._figures.called(processes)

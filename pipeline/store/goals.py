@@ -48,11 +48,14 @@ class Target:
 
 
 GOALS: Final = (
+    Goal("api_mean", "latency of the exchange's API, mean", "<", 200, "ms"),
     Goal("api_latency", "latency of the exchange's API, p99", "<", 200, "ms"),
+    Goal("uptime", "uptime of ingester and executor", ">", 99.9, "%"),
     Goal("stream_uptime", "stream uptime", ">", 99.9, "%"),
     Goal("order_success", "orders that succeed", ">", 99.5, "%"),
-    Goal("decision", "from signal to order, p99", "<", 500, "ms"),
+    Goal("decision", "from signal to the exchange's word, p99", "<", 500, "ms"),
     Goal("slippage", "slippage, mean", "<", 0.1, "%"),
+    Goal("naked", "positions without a stop", "=", 0, "s"),
     Goal("state", "comparisons that found both equal", "=", 100, "%"),
     Goal("mismatches", "orders set right by reconciling", "=", 0, ""),
     Goal("stored_within", "a frame stored within, p99", "<", 500, "ms"),

@@ -5,7 +5,7 @@ of them are in and counted; until then what was there stays untouched. Interrupt
 """
 
 from collections.abc import Callable, Iterator
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,8 +19,8 @@ from pipeline.errors import AttentionError, UsageError
 from pipeline.store import backup_files as files
 from pipeline.store.backup import NOTES, RESTORING, Document, belongs
 from pipeline.store.backup_files import BrokenBackupError, Chunk, Manifest, Progress, Shape, unheard
+from schemas.control import ALIVE_FOR
 
-ALIVE_FOR: Final = timedelta(seconds=15)
 _NOTE: Final = "restore"
 _BATCH_DOCUMENTS: Final = 1_000
 _BATCH_BYTES: Final = 8 * 1024 * 1024

@@ -12,17 +12,18 @@ from pymongo.database import Database
 
 from pipeline.quantiles import quantile
 from pipeline.store.goals import Target, goals
+from pipeline.store.processes import living, uptimes
 from schemas.orders import State
 
 Document = dict[str, Any]
 Figures = Mapping[str, float]
 
 PERIOD: Final = timedelta(days=7)
-_ALIVE_FOR: Final = timedelta(seconds=15)
 _MOST_ORDERS: Final = 10_000
 _FAILED: Final[frozenset[State]] = frozenset({"rejected", "abandoned"})
 _JUDGED: Final[frozenset[State]] = _FAILED | {"accepted", "partially_filled", "filled", "cancelled", "expired"}
 """States in which it is known whether the exchange took the order."""
+_OURSELVES: Final = frozenset({"executor", "command"})
 _IN_DOUBT: Final[frozenset[State]] = frozenset({"intended", "sent", "unknown"})
 
 MARKET_REFUSES: Final = frozenset({-2021, -4142, -2022, -4118, -4016, -4024, -4131, -5021, -5022})
@@ -34,14 +35,18 @@ def targets(db: Database[Document], environment: str, weight_percent: float, now
     """All of them: orders over the last seven days, the rest as the living processes say it."""
     orders = _orders(db, environment, now - PERIOD)
     slipped = [order["slippage_pct"] for order in orders if order.get("slippage_pct") is not None]
-    ingesters, executors = _figures(db, "ingester", now), _figures(db, "executor", now)
+    beats = living(db, now)
+    ingesters, executors = _figures(beats, "ingester"), _figures(beats, "executor")
     everybody = [*ingesters, *executors]
     measured = {
+        "api_mean": _scaled(_most(everybody, "api_mean"), 1_000),
         "api_latency": _scaled(_most(everybody, "api_p99"), 1_000),
+        "uptime": _scaled(min(uptimes(db, now).values(), default=None), 100),
         "stream_uptime": _scaled(_least(ingesters, "uptime_day"), 100),
         "order_success": success(orders),
         "decision": quantile(_delays(db, orders), 0.99),
         "slippage": sum(slipped) / len(slipped) if slipped else None,
+        "naked": _sum(executors, "naked_seconds"),
         "state": equality(executors),
         "mismatches": float(sum(map(_is_corrected, orders))) if orders else None,
         "stored_within": _scaled(_most(ingesters, "stored_after_p99"), 1_000),
@@ -75,6 +80,7 @@ def _orders(db: Database[Document], environment: str, since: datetime) -> list[D
             "state",
             "history.by",
             "history.state",
+            "history.at",
             "slippage_pct",
             "created_at",
             "leg",
@@ -87,13 +93,20 @@ def _orders(db: Database[Document], environment: str, since: datetime) -> list[D
 
 
 def _delays(db: Database[Document], orders: Sequence[Document]) -> list[float]:
-    """Milliseconds from each signal's being stored to the first order it led to."""
+    """Milliseconds from each signal's being stored to the exchange's first word on an order that it led to."""
     first: dict[str, datetime] = {}
     for order in orders:
-        if order["leg"] not in ("stop", "take_profit"):
-            first[order["signal"]] = min(order["created_at"], first.get(order["signal"], order["created_at"]))
+        word = _first_word(order)
+        if word is not None and order["leg"] not in ("stop", "take_profit"):
+            first[order["signal"]] = min(word, first.get(order["signal"], word))
     signals = db["signals"].find({"_id": {"$in": list(first)}}, {"created_at": 1})
     return [(first[one["_id"]] - one["created_at"]) / timedelta(milliseconds=1) for one in signals]
+
+
+def _first_word(order: Document) -> datetime | None:
+    """When the exchange was first known to have taken or refused it."""
+    words = (step for step in order["history"] if step["by"] not in _OURSELVES and step["state"] not in _IN_DOUBT)
+    return next((step["at"] for step in words), None)
 
 
 def _is_corrected(order: Document) -> bool:
@@ -103,10 +116,9 @@ def _is_corrected(order: Document) -> bool:
     return any(step["by"] == "reconcile" and old not in _IN_DOUBT for old, step in zip(before, steps, strict=False))
 
 
-def _figures(db: Database[Document], role: str, now: datetime) -> list[Figures]:
-    """What the living processes of that role say of themselves."""
-    beats = db["control"].find({"kind": "heartbeat", "role": role, "at": {"$gt": now - _ALIVE_FOR}})
-    return [beat["figures"] for beat in beats]
+def _figures(beats: Sequence[Document], role: str) -> list[Figures]:
+    """What the processes of that role say of themselves."""
+    return [beat["figures"] for beat in beats if beat["role"] == role]
 
 
 def _known(processes: Sequence[Figures], name: str) -> list[float]:

@@ -106,7 +106,7 @@ def test_it_keeps_series_current_and_says_so(live: Live, tidemark: Run, status: 
     assert 0 < ingester["figures"]["api_p50"] <= ingester["figures"]["api_p99"]
     assert 0 < ingester["figures"]["weight_most"] < 1
     targets = {one["key"]: one for one in found["targets"]}
-    for known in ("api_latency", "stream_uptime", "weight", "stored_within", "missing"):
+    for known in ("api_mean", "api_latency", "uptime", "stream_uptime", "weight", "stored_within", "missing"):
         assert targets[known]["measured"] is not None, known
         assert targets[known]["met"] in {True, False}, known
     assert targets["slippage"]["measured"] is targets["slippage"]["met"] is None, "no order, no slippage"
@@ -116,6 +116,7 @@ def test_it_keeps_series_current_and_says_so(live: Live, tidemark: Run, status: 
     assert "tidemark_store_up 1.0" in metrics
     assert 'tidemark_slo_target{slo="api_latency",unit="ms"} 200.0' in metrics
     assert 'tidemark_api_latency_seconds{quantile="0.99"}' in metrics
+    assert 'tidemark_api_calls{became="answered",call="GET /fapi/v1/exchangeInfo",role="ingester"}' in metrics
     assert float(re.search(r"^tidemark_frames_total (\S+)", metrics, re.MULTILINE)[1]) > 0
 
     watched = tidemark("watch", "solusdt", "--interval", "1m", "--json")
@@ -141,10 +142,11 @@ def test_a_killed_one_is_reported_until_another_takes_its_place(
     process.kill()
     process.wait()
     db["control"].update_one({"kind": "heartbeat"}, {"$set": {"at": datetime.now(UTC) - timedelta(minutes=1)}})
-    told = tidemark("status")
+    told = tidemark("status", "--calls")
     assert told.exit_code == 3
+    assert re.search(r"ingester .* GET /fapi/v1/exchangeInfo .* [1-9]", told.stdout)
     assert "DEAD" in told.stdout
-    assert re.search(r"API \d+ ms, p99 \d+ ms", told.stdout)
+    assert re.search(r"\d+ calls, 100\.0 % answered, API \d+ ms on average, p99 \d+ ms", told.stdout)
     live()
     until(lambda: [one["alive"] for one in status()["processes"]] == [True], "the dead one is forgotten")
 

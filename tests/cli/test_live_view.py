@@ -45,6 +45,7 @@ POSITION = Position(
     side="short",
     updated_at=NOW,
 )
+GOAL = {one.key: one for one in GOALS}
 ACCOUNT = Snapshot(
     _id="sim:1",
     environment="sim",
@@ -70,7 +71,7 @@ FULL = Overview(
     taken=1,
     positions=[POSITION],
     account=ACCOUNT,
-    targets=[Target(GOALS[0], 41.25), Target(GOALS[1], 99.5), Target(GOALS[4], None)],
+    targets=[Target(GOAL["api_latency"], 41.25), Target(GOAL["stream_uptime"], 99.5), Target(GOAL["slippage"], None)],
 )
 SERVICES = [
     Status("ingester", State.RUNNING, 12, 0, Path("ingester.log")),

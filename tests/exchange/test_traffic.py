@@ -1,12 +1,26 @@
 """What is measured of the exchange's REST interface: latencies and weight, of the last hour, and nothing invented."""
 
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from pipeline.exchange.answers import Call
 from pipeline.exchange.environments import Environment
-from pipeline.exchange.errors import ExchangeError, RefusedError, UnknownOutcomeError, UnreachableError
+from pipeline.exchange.errors import (
+    BadAnswerError,
+    BannedError,
+    BlockedError,
+    ExchangeError,
+    KeyProblemError,
+    NotDoneError,
+    RateLimitedError,
+    RefusedError,
+    StoppedError,
+    UnknownOutcomeError,
+    UnreachableError,
+)
 from pipeline.exchange.rest import RestClient
 from pipeline.exchange.traffic import REMEMBERED, Traffic
 
@@ -48,7 +62,11 @@ def test_quantiles_of_what_was_asked_in_the_last_hour(watch: Watch) -> None:
     asked(traffic, watch, *[0.1] * 98, 0.3, 0.5)
     assert traffic.figures()["api_p99"] == pytest.approx(0.5), "what took half an hour is still among them"
     watch.now += REMEMBERED / 2
-    assert traffic.figures() == {"api_p50": pytest.approx(0.1), "api_p99": pytest.approx(0.3)}
+    assert traffic.figures() == {
+        "api_mean": pytest.approx((98 * 0.1 + 0.3 + 0.5) / 100),
+        "api_p50": pytest.approx(0.1),
+        "api_p99": pytest.approx(0.3),
+    }
     watch.now += REMEMBERED / 2
     assert traffic.figures() == {}
 
@@ -61,7 +79,7 @@ def test_no_answer_counts_for_as_long_as_it_was_waited_for_and_no_connection_not
 ) -> None:
     traffic = Traffic(2400, watch)
     asked(traffic, watch, 10.0, error=error)
-    assert traffic.figures() == ({"api_p50": 10.0, "api_p99": 10.0} if counted else {})
+    assert traffic.figures() == ({"api_mean": 10.0, "api_p50": 10.0, "api_p99": 10.0} if counted else {})
 
 
 def test_the_fullest_minute_of_the_last_hour(watch: Watch) -> None:
@@ -94,3 +112,39 @@ def test_a_client_without_a_connection_has_no_latency(place: Environment) -> Non
     ):
         client.get("/fapi/v1/time")
     assert client.traffic.figures() == {}
+
+
+@pytest.mark.parametrize(
+    ("error", "became"),
+    [
+        (None, "answered"),
+        (RefusedError("no", code=-2019), "refused"),
+        (KeyProblemError("bad key"), "refused"),
+        (BlockedError("403"), "refused"),
+        (RateLimitedError("429", 0), "limited"),
+        (BannedError("418", 0), "limited"),
+        (UnknownOutcomeError("timeout"), "unknown"),
+        (NotDoneError("overload"), "failed"),
+        (UnreachableError("no connection"), "failed"),
+        (BadAnswerError("cut off"), "failed"),
+        (StoppedError("told to stop"), None),
+    ],
+)
+def test_each_call_is_counted_by_what_became_of_it(error: ExchangeError | None, became: str | None) -> None:
+    traffic, call = Traffic(2400), Call("POST", "/fapi/v1/order")
+    for _ in range(2):
+        with suppress(ExchangeError), traffic.following(call):
+            if error is not None:
+                raise error
+    assert traffic.calls() == ({"POST /fapi/v1/order": {became: 2}} if became else {})
+
+
+def test_a_client_counts_every_attempt(place: Environment, exchange: Any, reply: Any) -> None:
+    refusal = reply(b'{"code":-1121,"msg":"Invalid symbol."}', status=400)
+    exchange.script = [reply(b"[]"), reply(b"", status=503), reply(b"[]"), refusal]
+    with RestClient(replace(place, retries=1)) as client:
+        client.get("/fapi/v1/klines")
+        client.get("/fapi/v1/klines")
+        with pytest.raises(RefusedError):
+            client.get("/fapi/v1/klines")
+        assert client.traffic.calls() == {"GET /fapi/v1/klines": {"answered": 2, "unknown": 1, "refused": 1}}

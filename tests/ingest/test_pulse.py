@@ -64,6 +64,37 @@ async def test_a_new_process_takes_the_place_of_a_dead_one_and_of_no_other(vital
     assert left == {"stand-by", "other share", "other role"}
 
 
+async def test_the_time_without_a_process_is_noted_once(async_db, db):
+    prepare(db)
+
+    def noted():
+        return [(one["since"], one["until"]) for one in db["control"].find_one({"kind": "uptime"})["outages"]]
+
+    first, second, third = (Heartbeat(async_db, "ingester", "1/1") for _ in range(3))
+    for number, heart in enumerate((first, second, third)):  # as in processes of their own
+        heart._id = heart._known["_id"] = f"heartbeat:{number}"
+        heart._others["_id"] = {"$ne": heart._id}
+    await first.succeed()
+    await first.beat({})
+    assert noted() == [], "an orderly beginning is no outage"
+    died = datetime.now(UTC).replace(microsecond=0) - timedelta(minutes=3)
+    db["control"].update_one({"_id": "heartbeat:0"}, {"$set": {"at": died}})
+    await second.succeed()
+    await third.succeed()
+    ((since, until),) = noted()
+    assert since == died
+    assert timedelta(minutes=3) <= until - died < timedelta(minutes=4)
+
+    await second.beat({})
+    await third.beat({})
+    db["control"].update_one({"_id": "heartbeat:1"}, {"$set": {"at": died}})
+    await first.succeed()
+    assert len(noted()) == 1, "another went on with the work"
+    await third.end()
+    await first.succeed()
+    assert len(noted()) == 1, "an orderly end is no outage"
+
+
 async def test_how_the_exchange_serves_us_is_in_the_heartbeat_and_the_metrics(db, async_db):
     prepare(db)
     figures, told = Figures(), {}

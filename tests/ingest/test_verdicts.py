@@ -2,7 +2,7 @@
 nothing back."""
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -34,6 +34,34 @@ def test_each_target_has_its_limit_and_what_was_measured_its_figure(db):
     assert sample(figures, "tidemark_slo_target", slo="slippage", unit="%") == 0.1
     assert sample(figures, "tidemark_slo", slo="slippage", unit="%") is None
     assert sample(figures, "tidemark_slo_met", slo="slippage") is None
+
+
+def test_the_calls_of_every_living_process_are_there_and_those_of_the_dead_are_gone(db):
+    prepare(db)
+    now = datetime.now(UTC)
+    known = {"kind": "heartbeat", "host": "h", "detail": "1/1", "started_at": now, "figures": {}}
+    order, time = "POST /fapi/v1/order", "GET /fapi/v1/time"
+    beats = [
+        ("executor", 1, now, {order: {"answered": 3, "refused": 1}}),
+        ("ingester", 2, now, {time: {"answered": 5}}),
+        ("ingester", 3, now, {time: {"answered": 2}}),
+        ("executor", 4, now - timedelta(minutes=1), {order: {"answered": 9}}),
+    ]
+    for role, pid, at, calls in beats:
+        beat = {"_id": f"heartbeat:{pid}", "role": role, "pid": pid, "at": at, "calls": calls}
+        db["control"].insert_one(known | beat)
+    figures = Figures()
+
+    def counted(role: str, call: str, became: str) -> float | None:
+        return sample(figures, "tidemark_api_calls", role=role, call=call, became=became)
+
+    Verdicts(db, SIM, figures).look()
+    assert (counted("executor", order, "answered"), counted("executor", order, "refused")) == (3, 1)
+    assert counted("ingester", time, "answered") == 7
+    db["control"].delete_one({"_id": "heartbeat:1"})
+    Verdicts(db, SIM, figures).look()
+    assert counted("executor", order, "answered") is None
+    assert counted("ingester", time, "answered") == 7
 
 
 def test_what_is_not_known_any_more_has_no_sample():

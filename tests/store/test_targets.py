@@ -10,6 +10,7 @@ from pymongo.database import Database
 
 from pipeline.exchange.environments import ENVIRONMENTS
 from pipeline.store.goals import GOALS, Goal, Target, goals
+from pipeline.store.processes import uptimes
 from pipeline.store.targets import equality, success, targets
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -23,14 +24,17 @@ def order(number: int, state: str = "filled", *, delay: float = 100, **fields: A
     signal = {"_id": f"signal {number}", "created_at": at}
     made = {
         "_id": f"order {number}", "environment": "sim", "signal": signal["_id"], "leg": "entry", "state": state,
-        "history": steps("sent executor", f"{state} stream"), "attempts": 1,
-        "created_at": at + timedelta(milliseconds=delay),
+        "history": steps("sent executor", f"{state} stream", delay=delay), "attempts": 1,
+        "created_at": at + timedelta(milliseconds=5),
     }  # fmt: skip
     return [signal, made | fields]
 
 
-def steps(*told: str) -> list[dict[str, str]]:
-    return [dict(zip(("state", "by"), one.split(), strict=True)) for one in told]
+def steps(*told: str, delay: float = 100) -> list[dict[str, Any]]:
+    """The first of them 5 ms after the signal, the others after that delay."""
+    moments = [NOW - HOUR + timedelta(milliseconds=5 if number == 0 else delay) for number in range(len(told))]
+    words = [dict(zip(("state", "by"), one.split(), strict=True)) for one in told]
+    return [word | {"at": at} for word, at in zip(words, moments, strict=True)]
 
 
 def beat(role: str, name: str, age: float = 0, **figures: float) -> dict[str, Any]:
@@ -58,8 +62,9 @@ def test_the_figures_are_those_of_the_journal(db: Database) -> None:
         order(2, slippage_pct=0.11, delay=450),
         order(3, "rejected", delay=499, error_code=-2019),
         order(4, history=steps("sent executor", "accepted answer", "filled reconcile")),
-        order(5, "sent", delay=700),
-        order(6, history=steps("sent executor", "unknown answer", "filled reconcile")),
+        order(5, "sent", history=steps("sent executor")),
+        order(6, history=steps("sent executor", "unknown answer", "filled reconcile", delay=700)),
+        order(7, "abandoned", history=steps("sent executor", "intended answer", "abandoned answer"), attempts=0),
     )
     assert found["order_success"].measured == 80
     assert found["order_success"].met is False
@@ -164,3 +169,52 @@ def test_the_operations_page_has_every_target_and_no_other() -> None:
 def test_the_weight_that_may_be_used_differs_by_environment() -> None:
     assert [one.text for one in goals(60) if one.key == "weight"] == ["<= 60 %"]
     assert len(goals(60)) == len(GOALS)
+
+
+@pytest.mark.parametrize(
+    ("told", "word"),
+    [
+        (("intended executor",), None),
+        (("sent executor",), None),
+        (("sent executor", "unknown answer"), None),  # it was lost: no word of the exchange's
+        (("sent executor", "unknown answer", "filled fills"), 200.0),
+        (("sent executor", "rejected answer", "filled stream"), 200.0),
+        (("sent executor", "accepted answer", "filled stream"), 200.0),
+        (("sent executor", "abandoned executor"), None),
+    ],
+)
+def test_a_decision_takes_until_the_exchange_has_said_something(
+    db: Database, told: tuple[str, ...], word: float | None
+) -> None:
+    assert measured(db, order(1, history=steps(*told, delay=200)))["decision"].measured == word
+
+
+def life(role: str, detail: str, since: timedelta, *outages: tuple[float, float]) -> dict[str, Any]:
+    return {
+        "_id": f"uptime:{role}:{detail}",
+        "kind": "uptime",
+        "role": role,
+        "detail": detail,
+        "since": NOW - since,
+        "outages": [{"since": NOW - begin * HOUR, "until": NOW - end * HOUR} for begin, end in outages],
+    }
+
+
+@pytest.mark.parametrize(
+    ("since", "outages", "age", "share"),
+    [
+        (100 * HOUR, [], 0, 1.0),
+        (100 * HOUR, [(20, 18), (5, 4)], 0, 0.97),
+        (1_000 * HOUR, [(600, 500)], 0, 1.0),  # long ago
+        (1_000 * HOUR, [(168 + 5, 168 - 84)], 0, 0.5),  # half of it in the last seven days
+        (10 * HOUR, [], 3_600, 0.9),  # killed an hour ago, and nobody came
+        (10 * HOUR, [], 10, 1.0),  # a late beat
+    ],
+)
+def test_uptime_is_the_time_without_outages(
+    db: Database, since: timedelta, outages: list[tuple[float, float]], age: float, share: float
+) -> None:
+    db["control"].insert_one(life("executor", "sim", since, *outages))
+    db["control"].insert_one(beat("executor", "a", age) | {"detail": "sim"})
+    assert uptimes(db, NOW) == {("executor", "sim"): pytest.approx(share)}
+    assert measured(db)["uptime"].measured == pytest.approx(100 * share)

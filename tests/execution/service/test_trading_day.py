@@ -71,6 +71,8 @@ async def test_trial_entry_and_add_and_the_stop_moves_with_each(house: Any) -> N
         figures = executor.figures()
         assert figures["acts"] == 1
         assert figures["comparisons"] >= 1
+        assert figures["naked_seconds"] == 0
+        assert executor.calls()["POST /fapi/v1/order"]["answered"] == 4
         assert 0 < figures["api_p50"] <= figures["api_p99"]
         assert 0 < figures["weight_most"] < 1
 

@@ -1,0 +1,37 @@
+"""Which processes live, and how much of the time those lived that were to live. Reads; they note it themselves.
+
+An orderly end is somebody's wish, and no outage. A kill is one, from its last heartbeat on, until the next start.
+"""
+
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from pymongo.database import Database
+
+from schemas.control import ALIVE_FOR
+
+PERIOD: Final = timedelta(days=7)
+
+
+def living(db: Database[dict[str, Any]], now: datetime) -> list[dict[str, Any]]:
+    """The heartbeats of the processes that live, oldest beat first."""
+    return list(db["control"].find({"kind": "heartbeat", "at": {"$gt": now - ALIVE_FOR}}).sort("at", 1))
+
+
+def uptimes(db: Database[dict[str, Any]], now: datetime) -> dict[tuple[str, str], float]:
+    """By role and detail, the share of the last seven days, or of the time since the first start, without outages."""
+    newest: dict[tuple[str, str], datetime] = {}
+    for beat in db["control"].find({"kind": "heartbeat"}, {"role": 1, "detail": 1, "at": 1}):
+        key = beat["role"], beat.get("detail", "")
+        newest[key] = max(beat["at"], newest.get(key, beat["at"]))
+    found = {}
+    for known in db["control"].find({"kind": "uptime"}):
+        key = known["role"], known["detail"]
+        begin = max(known["since"], now - PERIOD)
+        outages = [(one["since"], one["until"]) for one in known["outages"]]
+        if key in newest and now - newest[key] > ALIVE_FOR:
+            outages.append((newest[key], now))
+        down = sum((max(until - max(since, begin), timedelta(0)) for since, until in outages), timedelta(0))
+        if now > begin:
+            found[key] = 1 - down / (now - begin)
+    return found
