@@ -12,9 +12,9 @@ from urllib.parse import urlsplit
 
 import requests
 import urllib3
-from requests.adapters import HTTPAdapter
 
 from pipeline.exchange.answers import Call, Raw
+from pipeline.exchange.connections import Adapter, NotConnectedError
 from pipeline.exchange.environments import Environment
 from pipeline.exchange.errors import BadAnswerError, ExchangeError, UnknownOutcomeError, UnreachableError
 
@@ -49,15 +49,17 @@ class Wire:
                 body = _read(response, call, time.monotonic() + 2 * place.read_timeout)
                 lowered = {name.lower(): value for name, value in response.headers.items()}
                 return Raw(response.status_code, lowered, body)
+        except NotConnectedError as error:
+            raise _not_sent(call, url, error.__cause__) from None
         except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
-            raise _network_error(call, url, error) from None
+            raise _broken(call, error) from None
 
 
 def _session(environment: Environment, connections: int) -> requests.Session:
     session = requests.Session()
     session.trust_env = False  # a proxy is a setting of ours, and a .netrc must not add a password
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-    adapter = HTTPAdapter(pool_connections=2, pool_maxsize=connections, max_retries=0)
+    adapter = Adapter(connections)
     session.mount("http://", adapter)
     session.mount("https://", adapter)
     session.headers["User-Agent"] = f"tidemark ({environment.name})"
@@ -82,14 +84,16 @@ def _unusable(call: Call, what: str) -> ExchangeError:
     return (BadAnswerError if call.only_reads else UnknownOutcomeError)(f"{call}: {what}")
 
 
-def _network_error(call: Call, url: str, error: Exception) -> ExchangeError:
-    never_sent = isinstance(error, requests.ConnectTimeout) or "NewConnectionError" in repr(error)
-    if never_sent or isinstance(error, requests.exceptions.ProxyError | requests.exceptions.SSLError):
-        where = urlsplit(url)
-        return UnreachableError(
-            f"{call}: no connection to {where.scheme}://{where.netloc.rpartition('@')[2]} could be made "
-            f"({type(error).__name__}). Check the address, the network and the proxy"
-        )
+def _not_sent(call: Call, url: str, cause: BaseException | None) -> UnreachableError:
+    where = urlsplit(url)
+    return UnreachableError(
+        f"{call}: no connection to {where.scheme}://{where.netloc.rpartition('@')[2]} could be made "
+        f"({type(cause).__name__}). Check the address, the network and the proxy"
+    )
+
+
+def _broken(call: Call, error: Exception) -> ExchangeError:
+    """Whatever broke after the request began to leave: it may have arrived."""
     if isinstance(error, urllib3.exceptions.DecodeError):
         return _unusable(call, "the answer is not compressed as it says; nothing of it is used")
     late = isinstance(error, requests.Timeout | urllib3.exceptions.TimeoutError)

@@ -6,12 +6,14 @@ import re
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
 from pipeline.settings import Risk
 from pipeline.store.control import ControlStore
 from pipeline.timeline import to_datetime
+from tests.tls import HARMS, Authority, Harm, door
 
 PAGE = Path(__file__).parents[3] / "docs" / "execution.md"
 ENTRY = {"method": "POST", "path": "/fapi/v1/order"}
@@ -188,6 +190,34 @@ async def test_a_stop_whose_answer_is_lost_stands_in_the_end(house: Any) -> None
             assert order.state == "filled", kind
             await protected(house)
             assert house.simulator.faults.struck(number) == 1, kind
+            await closed(house)
+            await house.check()
+
+
+async def test_what_was_read_and_answered_below_the_encryption_is_not_sent_again(
+    house: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each order is carried out, and a record that cannot be read comes back; no stream tells what became of it."""
+    authority = Authority(tmp_path)
+    authority.trusted(monkeypatch)
+    suffering = [b"POST /fapi/v1/order", b"POST /fapi/v1/algoOrder"]
+
+    def harm(asked: bytes) -> Harm | None:
+        struck = next((one for one in suffering if asked.startswith(one + b"?")), None)
+        if struck is None:
+            return None
+        suffering.remove(struck)
+        return HARMS["a record that cannot be read"]
+
+    port = urlsplit(house.simulator.url).port
+    with door(authority.context(), behind=port, harm=harm) as encrypted:
+        async with house.executor(risk=FORGIVING, rest_url=encrypted.url):
+            house.simulator.faults.add("refuse", route="private")
+            house.simulator.drop_connections("private")
+            order = await settled(house, house.say("trial"))
+            await protected(house)
+            assert (order.state, sends(house, order.id), suffering) == ("filled", 1, [])
+            assert house.held() == order.quantity
             await closed(house)
             await house.check()
 
