@@ -47,6 +47,8 @@ class Patience:
     later: int = 30_000
     eager_for: int = MINUTE
     hole_after: int = 10 * MINUTE
+    denials: int = 2
+    """So many answers without a candle are needed before it is called the exchange's own hole."""
     most_rows: int = 499
     silence: int = MINUTE
     rarest_probe: int = 16 * MINUTE
@@ -66,6 +68,7 @@ class Book:
         "_compute",
         "_connected_since",
         "_decimals",
+        "_denied",
         "_fetching",
         "_heard_at",
         "_patience",
@@ -94,6 +97,7 @@ class Book:
         *,
         settled: int,
         history: Iterable[Candle],
+        ahead: Iterable[Candle] = (),
         window_size: int,
         decimals: int,
         compute: Compute,
@@ -105,7 +109,7 @@ class Book:
         self.step = step
         self.open: Candle | None = None
         self.open_changed = False
-        self.ahead: dict[int, Candle] = {}
+        self.ahead = {step.index(candle.t): candle for candle in ahead}
         self.last_event: int | None = None
         self.candles: list[CandleWrite] = []
         self.values: list[IndicatorWrite] = []
@@ -119,6 +123,7 @@ class Book:
         self._connected_since: int | None = None
         self._fetching: Window | None = None
         self._attempts = 0
+        self._denied = 0
         self._retry_at = 0
         self._heard_at = 0
         self._probe_at = NEVER
@@ -181,8 +186,7 @@ class Book:
         for candle in answer.candles:
             self._learn(candle)
         if self._settled > settled_before or self._deadline(self._settled + 1) > now:
-            self._attempts = 0
-            self._retry_at = 0
+            self._start_over()
         else:
             self._still_missing(answer, now)
         self._judge_silence(traded_before, now)
@@ -327,16 +331,21 @@ class Book:
         self._try_later(now)
         run_end = min([*self.ahead, self.step.index(answer.asked.end) + 1]) - 1
         age = answer.asof - self.step.open_time(run_end + 1)
-        if age < self._patience.hole_after:
+        self._denied += 1
+        if age < self._patience.hole_after or self._denied < self._patience.denials:
             return
         hole = Window(self.step.open_time(self._settled + 1), self.step.open_time(run_end))
-        evidence = f"REST answered {self._attempts} times without it, last {age // 1_000} s after its close"
+        evidence = f"REST answered {self._denied} times without it, last {age // 1_000} s after its close"
         self.effects.append(RecordHole(self.key, hole, evidence))
         self._window.clear()
         self._settled = run_end
-        self._attempts = 0
-        self._retry_at = 0
+        self._start_over()
         self._settle_waiting()
+
+    def _start_over(self) -> None:
+        """Whatever is missing now, nobody was asked for it yet."""
+        self._attempts = self._denied = 0
+        self._retry_at = 0
 
     def _try_later(self, now: int) -> None:
         self._attempts += 1

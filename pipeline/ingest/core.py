@@ -64,13 +64,17 @@ class Core:
 
     # What is watched
 
-    def watch(self, key: SeriesKey, *, settled: int, history: Iterable[Candle], decimals: int) -> None:
-        """Begin a series. `settled` opens its newest stored closed candle, `history` ends with it and has no hole."""
+    def watch(
+        self, key: SeriesKey, *, settled: int, history: Iterable[Candle], ahead: Iterable[Candle] = (), decimals: int
+    ) -> None:
+        """Begin a series. `settled` opens the newest candle that nothing is missing up to, `history` ends with it and
+        has no hole, and the closed candles of `ahead` are stored already, behind a break."""
         book = self._books[key] = Book(
             key,
             interval(key.interval),
             settled=settled,
             history=history,
+            ahead=ahead,
             window_size=self._window_size,
             decimals=decimals,
             compute=self._compute,

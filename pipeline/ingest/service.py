@@ -130,6 +130,7 @@ class Ingester:
             self._jobs,
             Watchlist(database, market.client.environment.name),
             CandleStore(database),
+            SeriesStore(database),
             self._clock,
             shard=shard,
             window=window,

@@ -25,7 +25,8 @@ from pipeline.ingest.opening import Opening, open_series
 from pipeline.ingest.shard import Shard
 from pipeline.ingest.watchlist import Watchlist
 from pipeline.store.candles import CandleStore
-from pipeline.timeline import interval
+from pipeline.store.series import SeriesStore
+from pipeline.timeline import Window, interval, to_ms
 from schemas.series import SeriesKey
 
 log = logging.getLogger(__name__)
@@ -56,6 +57,7 @@ class Watching:
         jobs: Jobs,
         watchlist: Watchlist,
         candles: CandleStore,
+        series: SeriesStore,
         clock: ServerClock,
         *,
         shard: Shard,
@@ -71,6 +73,7 @@ class Watching:
         self._jobs = jobs
         self._watchlist = watchlist
         self._candles = candles
+        self._series = series
         self._clock = clock
         self._shard = shard
         self._window = window
@@ -159,7 +162,8 @@ class Watching:
         name = self._stream_name(key)
         if self.keys.get(name) != key:
             return False
-        self._core.watch(key, settled=ready.opening.settled, history=ready.opening.history, decimals=ready.decimals)
+        begun = ready.opening
+        self._core.watch(key, settled=begun.settled, history=begun.history, ahead=begun.ahead, decimals=ready.decimals)
         if name in self._up:
             self._core.connected([key], self._clock.now())
         if not ready.complete:
@@ -180,7 +184,7 @@ class Watching:
             opening = self._stored(key)
             if failed is not None and self._is_far_behind(key, opening):
                 raise failed
-        nothing = Opening(interval(key.interval).after(self._clock.now(), -1), ())
+        nothing = Opening(interval(key.interval).after(self._clock.now(), -1))
         return _Ready(opening or nothing, self._decimals(key.symbol), complete=failed is None)
 
     def _failed_to_fill(self, key: SeriesKey) -> TidemarkError | None:
@@ -193,7 +197,9 @@ class Watching:
         return None
 
     def _stored(self, key: SeriesKey) -> Opening | None:
-        return open_series(self._candles, key, window=self._window, now=self._clock.now())
+        known = self._series.get(key)
+        holes = [Window(to_ms(hole.start), to_ms(hole.end)) for hole in known.holes] if known else []
+        return open_series(self._candles, key, holes=holes, window=self._window, now=self._clock.now())
 
     def _is_far_behind(self, key: SeriesKey, opening: Opening | None) -> bool:
         return opening is None or interval(key.interval).count(opening.settled, self._clock.now()) > FAR_BEHIND

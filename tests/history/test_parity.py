@@ -19,7 +19,7 @@ from pipeline.ingest.events import Answer, Candle, FetchCandles
 from pipeline.ingest.figures import Figures
 from pipeline.ingest.flusher import Flusher
 from pipeline.ingest.indicating import LiveIndicators
-from pipeline.ingest.opening import CANDLE_COLUMNS, open_series
+from pipeline.ingest.opening import CANDLE_COLUMNS, Opening, open_series
 from pipeline.settings import Indicators, Settings
 from pipeline.store import connect
 from pipeline.store.candles import CandleStore
@@ -120,9 +120,9 @@ class Ingesting:
             now=lambda: self.exchange.now,
             corrected=lambda _: None,
         )
-        opening = open_series(self.store, LIVE, window=self.periods.window, now=self.exchange.now)
-        settled = opening.settled if opening else min(self.exchange.candles) - HOUR
-        self.core.watch(LIVE, settled=settled, history=opening.history if opening else (), decimals=DECIMALS)
+        found = open_series(self.store, LIVE, holes=(), window=self.periods.window, now=self.exchange.now)
+        begun = found or Opening(min(self.exchange.candles) - HOUR)
+        self.core.watch(LIVE, settled=begun.settled, history=begun.history, ahead=begun.ahead, decimals=DECIMALS)
         self.core.connected([LIVE], self.exchange.now)
 
     def tend(self) -> None:

@@ -15,6 +15,7 @@ import pytest
 from pipeline.ingest.book import Patience
 from pipeline.ingest.core import Core
 from pipeline.ingest.events import Answer, Batch, Candle, FetchCandles, RecordHole
+from pipeline.ingest.opening import opening
 from pipeline.ingest.window import CandleWindow
 from pipeline.timeline import MINUTE, SECOND, Window, interval
 from schemas.series import SeriesKey
@@ -139,20 +140,16 @@ class Schedule:
         for number in range(-HISTORY, 0):
             candle = self.world.finals[START + number * MINUTE]
             self.store.candles[candle.t] = candle
+        self.repair_values()
         self.outbox_limit = self.random.choice([3, 100])
         self.core = self.start(START)
 
     def start(self, now: int) -> Core:
-        """A fresh process: what the store has is loaded, its indicators are brought up to date, the rest is fetched."""
+        """A fresh process: it begins with what is stored as the ingester does, and fetches the rest."""
         core = Core(fingerprint, window_size=WINDOW, patience=Patience(), outbox_limit=self.outbox_limit)
-        history: list[Candle] = []
-        opened = START - HISTORY * MINUTE
-        while (candle := self.store.candles.get(opened)) is not None and candle.closed:
-            history.append(candle)
-            opened += MINUTE
-        for candle, values in zip(history, batch_indicators(history), strict=True):
-            self.store.values[candle.t] = values
-        core.watch(KEY, settled=history[-1].t, history=history[-WINDOW:], decimals=2)
+        found = opening(STEP, tuple(c for c in sorted(self.store.candles.values()) if c.closed), ())
+        assert found is not None
+        core.watch(KEY, settled=found.settled, history=found.history, ahead=found.ahead, decimals=2)
         if not self.cut(now):
             core.connected([KEY], self.local(now))
         return core

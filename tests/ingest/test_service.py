@@ -30,10 +30,11 @@ from pipeline.ingest.watchlist import Watchlist
 from pipeline.simulator.handle import Simulator
 from pipeline.store import connect
 from pipeline.store.candles import CandleStore
+from pipeline.store.live import LiveCandle
 from pipeline.store.prepare import prepare
 from pipeline.store.series import SeriesStore
-from pipeline.timeline import MINUTE, interval, to_ms
-from schemas.series import SeriesKey
+from pipeline.timeline import MINUTE, interval, to_datetime, to_ms
+from schemas.series import Hole, SeriesKey
 
 SPEED = 30
 STEP = interval("1m")
@@ -273,6 +274,40 @@ async def test_a_symbol_the_exchange_does_not_know_is_said_once_and_left(desk, c
     said = [r.message for r in caplog.records if "NOSUCHUSDT" in r.message]
     assert len(said) == 1
     assert "tidemark unwatch NOSUCHUSDT" in said[0]
+
+
+async def test_a_break_that_the_last_run_left_is_counted_and_fetched(desk):
+    """The newest candles are stored, some before them are not: what the exchange has is fetched, its hole is not."""
+    now = desk.simulator.now()
+    first = STEP.floor(now) - 40 * MINUTE
+    key = keys(("BTCUSDT",))[0]
+    hole = Hole(
+        start=to_datetime(first + 8 * MINUTE),
+        end=to_datetime(first + 9 * MINUTE),
+        evidence="said so",
+        found_at=to_datetime(now),
+    )
+    SeriesStore(desk.database).record_hole(key, hole)
+    lost = [first + number * MINUTE for number in (8, 9, 20, 21, 22, 30)]
+    rows = desk.simulator.truth_klines("BTCUSDT", "1m", first, STEP.floor(now) - MINUTE)
+    desk.store.upsert_open(
+        [
+            LiveCandle(key, row[0], *map(float, row[1:6]), float(row[7]), row[8], *map(float, row[9:11]), True, now)
+            for row in rows
+            if row[0] not in lost
+        ]
+    )
+    desk.simulator.faults.add("overloaded", path="/fapi/v1/klines")
+    async with desk.ingesting(symbols=("BTCUSDT",)) as ingester:
+        await until_true(lambda: ingester.core.watched())
+        (view,) = ingester.core.view(first + 40 * MINUTE)
+        assert (view.last_closed, view.missing) == (lost[1] + 10 * MINUTE, 4)
+        desk.simulator.faults.clear()
+        assert await desk.becomes_right(lost[2], STEP.floor(now) - MINUTE, ("BTCUSDT",)) is None
+        await until_true(lambda: next(ingester.core.view(desk.simulator.now())).last_closed >= STEP.floor(now) - MINUTE)
+    assert list(desk.stored("BTCUSDT", lost[0], lost[1])) == []
+    filled = desk.store.load(key, first + 30 * MINUTE, first + 39 * MINUTE, ("rsi",))["rsi"]
+    assert filled.is_finite().all(), "indicators follow behind the filled break"
 
 
 async def test_an_address_that_refuses_us_for_good_ends_it_with_words(desk):
