@@ -8,6 +8,7 @@ import os
 import socket
 import time
 import uuid
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
@@ -17,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from pymongo.database import Database
 
 from pipeline.cli.exchange_access import running_exchange
-from pipeline.cli.trading_access import keys_of, may_execute, policy_of, tell
+from pipeline.cli.trading_access import check_key, keys_of, may_execute, policy_of, tell
 from pipeline.errors import TidemarkError
 from pipeline.execution.service import Executor, opened
 from pipeline.settings import Settings, load
@@ -74,9 +75,10 @@ def sweep(chosen: SweepChoice = SweepChoice()) -> list[Document]:  # noqa: B008 
 
 
 async def _pass(settings: Settings, db: Database[Document], chosen: SweepChoice) -> bool:
-    with (
-        running_exchange(settings) as place,
-        opened(
+    with ExitStack() as ends:
+        place = ends.enter_context(running_exchange(settings))
+        await asyncio.to_thread(check_key, settings, place)
+        opening = opened(
             db,
             place,
             keys_of(settings),
@@ -86,8 +88,8 @@ async def _pass(settings: Settings, db: Database[Document], chosen: SweepChoice)
             symbols=lambda: set(settings.symbols),
             notify=tell,
             holder=f"sweep:{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}",
-        ) as executor,
-    ):
+        )
+        executor = ends.enter_context(opening)
         stop = asyncio.Event()
         running = asyncio.create_task(executor.run(stop))
         try:

@@ -7,6 +7,7 @@ appear in no message.
 
 import json
 import os
+import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
@@ -33,6 +34,8 @@ from pipeline.errors import UsageError
 PREFIX = "TIDEMARK_"
 FILE_NAME = "tidemark.toml"
 PRODUCTION_PHRASE = "I trade real money"
+BINANCE_KEY = re.compile(r"[A-Za-z0-9]{32,128}")
+"""Today's have 64 characters; nobody promises that for ever."""
 
 IN_FILES = ("mongo_uri", "api_key", "api_secret", "notify_urls")
 """Settings that `<name>_file` may hold instead."""
@@ -105,6 +108,13 @@ def _proxy(url: SecretStr) -> SecretStr:
     if not url.get_secret_value().startswith(("http://", "https://")):
         raise ValueError("must begin with http:// or https://")
     return url
+
+
+def _api_key(key: SecretStr) -> SecretStr:
+    text = key.get_secret_value()
+    if not (text.isascii() and text.isprintable()) or " " in text:
+        raise ValueError("must be one word of plain letters and digits, copied whole and without quotes or line breaks")
+    return key
 
 
 def _notify_urls(urls: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
@@ -215,7 +225,7 @@ class Settings(BaseSettings):
     environment: Environment = "sim"
     sim_url: Url | None = Field(default=None, description="a simulator that already runs, instead of one of our own")
     proxy: Annotated[SecretStr, AfterValidator(_proxy)] | None = None
-    api_key: SecretStr | None = None
+    api_key: Annotated[SecretStr, AfterValidator(_api_key)] | None = None
     api_key_file: AbsolutePath | None = None
     api_secret: SecretStr | None = None
     api_secret_file: AbsolutePath | None = None
@@ -287,6 +297,11 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
+        if self.api_key and self.environment != "sim" and not BINANCE_KEY.fullmatch(self.api_key.get_secret_value()):
+            raise ValueError(
+                f"api_key has {len(self.api_key.get_secret_value())} characters and is no key of Binance's: those are "
+                "64 letters and digits. Copy it again, whole"
+            )
         if self.api_secret and self.private_key_file:
             raise ValueError("api_secret and private_key_file are both set; keep the one your key was made with")
         return self

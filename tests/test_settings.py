@@ -252,3 +252,25 @@ def test_pydantic_itself_shows_no_secret_either() -> None:
 def test_settings_do_not_change_under_way() -> None:
     with pytest.raises(ValueError, match="frozen"):
         load().mode = "auto-execute"  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("key", ["two words", "line\nbreak", "k\u00e9y", "tab\tbed"])
+def test_a_key_that_was_copied_wrongly_is_refused_before_it_is_sent(monkeypatch: pytest.MonkeyPatch, key: str) -> None:
+    said = refused(monkeypatch, API_KEY=key)
+    assert "TIDEMARK_API_KEY: must be one word" in said
+    assert key not in said
+
+
+@pytest.mark.parametrize("key", ["a" * 31, "A1" * 32 + "-", "a" * 129])
+def test_at_binance_a_key_looks_like_a_key(monkeypatch: pytest.MonkeyPatch, key: str) -> None:
+    said = refused(monkeypatch, API_KEY=key, ENVIRONMENT="binance-um-demo")
+    assert f"api_key has {len(key)} characters and is no key of Binance's" in said
+    assert key not in said
+
+
+def test_a_key_of_binance_is_taken_and_the_simulator_has_keys_of_any_length(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TIDEMARK_API_KEY", "sim-key")
+    assert load().api_key == SecretStr("sim-key")
+    monkeypatch.setenv("TIDEMARK_API_KEY", "vmPUZE6mv9SD5VNHk4HlWFsOr6aKE2zvsw0MuIgwCIPy6utIco14y7Ju91duEh8A")
+    monkeypatch.setenv("TIDEMARK_ENVIRONMENT", "binance-um")
+    assert load().api_key is not None

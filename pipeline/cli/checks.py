@@ -8,11 +8,15 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from pipeline.cli.wiring import credentials_of, exchange_of
 from pipeline.errors import TidemarkError
 from pipeline.settings import IN_FILES, Settings
+
+if TYPE_CHECKING:
+    from pipeline.exchange.environments import Environment
+    from pipeline.exchange.signing import Credentials
 
 State = Literal["good", "note", "problem"]
 
@@ -235,6 +239,32 @@ def keys(settings: Settings) -> Iterator[Finding]:
     else:
         mend = "Enable futures trading for it at the exchange." if settings.mode == "auto-execute" else ""
         yield Finding("keys", "problem" if mend else "note", "accepted, but may not trade", mend)
+    if exchange_of(settings).is_production:
+        yield from _rights(exchange_of(settings, patient=False), credentials)
+
+
+def _rights(place: "Environment", credentials: "Credentials") -> Iterator[Finding]:
+    """Could whoever steals the key do more than trade?"""
+    from pipeline.exchange.key_rights import key_rights  # noqa: PLC0415
+
+    try:
+        rights = key_rights(place, credentials)
+    except TidemarkError as error:
+        yield Finding("keys", "note", f"what the key may do could not be asked for: {error}")
+        return
+    if rights.enable_withdrawals:
+        yield Finding("keys", "problem", "may withdraw money", "Make a key that may not: trading does not need it.")
+    else:
+        yield Finding("keys", "good", "may not withdraw")
+    if rights.ip_restrict:
+        yield Finding("keys", "good", "works from your addresses only")
+    else:
+        mend = "Restrict it to your addresses: whoever steals it can trade."
+        yield Finding("keys", "problem", "works from any address", mend)
+    if rights.enable_futures:
+        yield Finding("keys", "good", "may trade futures")
+    else:
+        yield Finding("keys", "note", "may not trade futures: good for signal-only")
 
 
 def _no_keys(settings: Settings) -> Finding:

@@ -20,7 +20,7 @@ class KeyRights(Record, frozen=True, kw_only=True):
     enable_futures: bool = False
 
 
-def key_rights(place: Environment, credentials: Credentials, url: str = ACCOUNT_URL) -> KeyRights:
+def key_rights(place: Environment, credentials: Credentials, url: str | None = None) -> KeyRights:
     """Ask for them."""
-    with RestClient(replace(place, rest_url=url), credentials) as client:
+    with RestClient(replace(place, rest_url=url or ACCOUNT_URL), credentials) as client:
         return read(client.signed("GET", _PATH).payload, KeyRights, f"GET {_PATH}")

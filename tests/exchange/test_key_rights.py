@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from pipeline.cli import checks
 from pipeline.cli.trading_access import judge_key
 from pipeline.errors import AttentionError
 from pipeline.exchange.key_rights import KeyRights, key_rights
@@ -39,3 +40,39 @@ def test_a_dangerous_key_is_refused_and_a_careless_one_is_told(
     else:
         with pytest.raises(AttentionError, match=words):
             judge_key(rights)
+
+
+@pytest.mark.parametrize(
+    ("rights", "found"),
+    [
+        (
+            {"ipRestrict": True, "enableFutures": True},
+            ["good: may not withdraw", "good: works from your addresses only", "good: may trade futures"],
+        ),
+        (
+            {"enableWithdrawals": True},
+            [
+                "problem: may withdraw money",
+                "problem: works from any address",
+                "note: may not trade futures: good for signal-only",
+            ],
+        ),
+    ],
+)
+def test_the_doctor_shows_each_right(
+    exchange: Any, place: Any, reply: Any, monkeypatch: pytest.MonkeyPatch, rights: Any, found: list[str]
+) -> None:
+    monkeypatch.setattr("pipeline.exchange.key_rights.ACCOUNT_URL", exchange.url)
+    exchange.script = [reply(msgspec.json.encode(rights))]
+    told = list(checks._rights(place, Credentials("key", signer_for("secret"))))
+    assert [f"{one.state}: {one.found}" for one in told] == found
+    assert all(one.mend for one in told if one.state == "problem")
+
+
+def test_rights_that_cannot_be_asked_for_are_no_problem_of_the_key(
+    exchange: Any, place: Any, reply: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipeline.exchange.key_rights.ACCOUNT_URL", exchange.url)
+    exchange.script = [reply(b"", status=403)]
+    (told,) = checks._rights(place, Credentials("key", signer_for("secret")))
+    assert (told.state, "could not be asked for" in told.found) == ("note", True)

@@ -15,7 +15,7 @@ from flows.account import account
 from flows.health import HealthChoice, health
 from flows.retention import RetentionChoice, retention
 from flows.sweep import SweepChoice, sweep
-from pipeline.errors import TidemarkError, UsageError
+from pipeline.errors import AttentionError, TidemarkError, UsageError
 from pipeline.ingest.watchlist import Watchlist
 from pipeline.store.lease import LeaseStore
 from pipeline.store.prepare import prepare
@@ -125,3 +125,15 @@ def test_a_sweep_stands_back_while_a_service_acts_and_else_makes_one_pass(db: Da
     lease.release(grant.fence)
     assert sweep(SweepChoice(seconds=120)) == []
     assert db["control"].find_one({"_id": "lease:executor:sim"})["fence"] == grant.fence + 1
+
+
+def test_a_sweep_looks_at_the_key_before_it_takes_the_lease(db: Database[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    prepare(db)
+
+    def refuse(*_: object) -> None:
+        raise AttentionError("this API key may withdraw money")
+
+    monkeypatch.setattr("flows.sweep.check_key", refuse)
+    with pytest.raises(AttentionError, match="may withdraw money"):
+        sweep(SweepChoice(seconds=120))
+    assert db["control"].find_one({"_id": "lease:executor:sim"}) is None
