@@ -21,11 +21,13 @@ State = Literal[
     "cancelled",
     "expired",
     "rejected",
-    "abandoned",  # proven never to have reached the exchange, and no longer wanted
+    "abandoned",  # proven never to have reached the exchange and no longer wanted, or not known there any more
 ]
 
 UNSETTLED: tuple[State, ...] = ("intended", "sent", "unknown", "accepted", "partially_filled")
-"""States that still need watching; all others are final."""
+"""States that still need watching."""
+SETTLED: tuple[State, ...] = ("filled", "cancelled", "expired", "rejected", "abandoned")
+"""The others: final, unless the exchange proves us wrong."""
 
 
 class Transition(Document):

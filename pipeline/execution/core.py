@@ -51,7 +51,7 @@ class Core:
         positions: Iterable[PositionRecord] = (),
         breakers: Iterable[BreakerView] = (),
     ) -> None:
-        """`orders`: every unsettled one of the journal; `positions`: all of the journal."""
+        """`orders`: every one of the journal that is unsettled or was so lately; `positions`: all of the journal."""
         self.ready = False
         self._policy = policy
         self._stage = 1

@@ -9,7 +9,7 @@ from pipeline.execution import doubt, risk
 from pipeline.execution import events as ev
 from pipeline.execution.breakers import Breakers
 from pipeline.execution.doubt import Absent
-from pipeline.execution.effects import QueryFills, QueryPositions, Reconcile
+from pipeline.execution.effects import Query, QueryFills, QueryPositions, Reconcile
 from pipeline.execution.ledger import Ledger
 from pipeline.execution.names import PREFIX, is_ours
 from pipeline.execution.outcomes import Reaction, reaction
@@ -87,11 +87,20 @@ class Follower:
                 self._disbelieve(order)
                 self._ledger.emit(QueryPositions(order.symbol))
             case Reaction.STOP_STANDS:
-                self._ledger.emit(Reconcile(f"{order.symbol}: an unknown stop stands"))
+                self._stands_already(order, now)
         if order.leg in PROTECTING:
             self._protection_refused(order, meaning, f"{code} {text}", now)
         elif order.leg in CLOSING:
             self._ledger.hold(order.symbol, "close", now + SECOND)
+
+    def _stands_already(self, refused: OrderRecord, now: int) -> None:
+        """One of its kind stands: ours that the exchange had forgotten, or one that only a look at everything shows."""
+        alike = [one for one in self._ledger.orders.values() if _forgotten(one) and _same_close(one, refused)]
+        if alike:
+            why = f"no other is taken beside it: {refused.id} got {refused.error_code}"
+            self._ledger.move(max(alike, key=lambda one: one.updated_at), "accepted", "answer", why, now)
+        else:
+            self._ledger.emit(Reconcile(f"{refused.symbol}: an unknown stop stands"))
 
     def _disbelieve(self, order: OrderRecord) -> None:
         """What it should close is not held: no other is sent before the position was told anew."""
@@ -105,7 +114,9 @@ class Follower:
         if meaning is Reaction.WOULD_TRIGGER:
             self._close(order.symbol, f"the price is beyond its {order.leg.replace('_', '-')} already")
         elif order.leg == "stop" and order.close_position:
-            if meaning not in {Reaction.NOTHING_TO_REDUCE, Reaction.STOP_STANDS}:
+            if meaning is Reaction.STOP_STANDS:
+                self._ledger.hold_longer(order.symbol, pace, now, self._ledger.policy.retry_after)
+            elif meaning is not Reaction.NOTHING_TO_REDUCE:
                 self._close(order.symbol, f"its stop was refused: {why}")
         else:
             self._ledger.hold(order.symbol, pace, now + self._ledger.policy.retry_after)
@@ -151,9 +162,10 @@ class Follower:
             self._conclude(order, now)
 
     def _protection_not_found(self, order: OrderRecord, asof: int, gone_at: int, now: int) -> None:
-        """It can only close, so a second copy does no harm: it is sent again while it is needed."""
+        """It can only close, so a second copy does no harm: it is sent again while it is needed. One that stood is
+        given up only until the exchange shows it again: it may have forgotten it for a moment."""
         if order.stands:
-            self._ledger.move(order, "cancelled", "query", "the exchange does not know it any more", now)
+            self._ledger.move(order, "abandoned", "query", "the exchange does not know it any more", now)
         elif self._ledger.position(order.symbol).exposed:
             self._ledger.send(order, now)
         elif asof >= gone_at:
@@ -281,6 +293,8 @@ class Follower:
         for order in list(self._ledger.orders.values()):
             if order.stands and order.id not in listed and order.seen_at < event.asof:
                 self._missing(order, now)
+            elif _forgotten(order) and order.id not in listed:
+                self._ledger.emit(Query(order))
             if _unpaid(order) and not order.algo:
                 self._ledger.emit(QueryFills(order.symbol, order.created_at - SECOND))
         told_positions = {one.symbol: one for one in event.positions}
@@ -331,6 +345,17 @@ class Follower:
 def _unpaid(order: OrderRecord) -> bool:
     """Whether its fee and profit have still to be asked for."""
     return not order.unsettled and bool(order.filled) and order.fee is None and order.exchange_id is not None
+
+
+def _forgotten(order: OrderRecord) -> bool:
+    """Whether it stood, and the exchange did not know it any more when it was asked."""
+    return order.state == "abandoned" and order.exchange_id is not None
+
+
+def _same_close(order: OrderRecord, other: OrderRecord) -> bool:
+    """Whether the exchange takes only one of the two."""
+    alike = (order.symbol, order.side, order.type) == (other.symbol, other.side, other.type)
+    return alike and order.close_position and other.close_position
 
 
 def _opens(order: OrderRecord, told: PositionTold) -> bool:

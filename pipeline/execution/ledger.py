@@ -22,7 +22,7 @@ from pipeline.execution.records import (
     PositionRecord,
     flat,
 )
-from pipeline.timeline import MINUTE
+from pipeline.timeline import MINUTE, SECOND
 from schemas.orders import Leg, State
 
 _REMEMBERED: Final = 10 * MINUTE
@@ -43,6 +43,7 @@ class Ledger:
     unjournaled: set[str] = field(default_factory=set)
     resend_at: dict[str, int] = field(default_factory=dict)
     not_before: dict[tuple[str, str], int] = field(default_factory=dict)
+    pauses: dict[tuple[str, str], int] = field(default_factory=dict)
     sends: list[int] = field(default_factory=list)
     touched: set[str] = field(default_factory=set)
     corrections: int = 0
@@ -104,6 +105,14 @@ class Ledger:
     def hold(self, symbol: str, what: str, until: int) -> None:
         """`what` is not to be tried for the symbol before that."""
         self.not_before[symbol, what] = until
+
+    def hold_longer(self, symbol: str, what: str, now: int, most: int) -> None:
+        """`what` was tried in vain again: the pause doubles, up to `most`. After a while in which nothing was held, it
+        begins at a second."""
+        key = symbol, what
+        lately = now < self.not_before.get(key, 0) + most
+        self.pauses[key] = min(self.pauses[key] * 2, most) if lately and key in self.pauses else SECOND
+        self.hold(symbol, what, now + self.pauses[key])
 
     # Writing
 
@@ -178,6 +187,7 @@ class Ledger:
             del self.orders[one.id]
         for what in [what for what, until in self.not_before.items() if until < now - _REMEMBERED]:
             del self.not_before[what]
+            self.pauses.pop(what, None)
 
     def symbols(self) -> Iterator[str]:
         """Every symbol with a position or an order in memory."""

@@ -35,9 +35,10 @@ def open_core(house: House, fence: int, switches: Switches) -> tuple[Core, list[
 
 def _orders_to_know(house: House) -> list[Order]:
     """What is unsettled; what was done about signals whose verdict was not written any more; and what is settled since
-    so short a time that its trades could be taken for those of an order in doubt."""
+    so short a time that its trades could be taken for those of an order in doubt, or that the exchange may yet show an
+    order that it had forgotten."""
     stores = house.stores
     undecided = [one.id for one in stores.signals.undecided()]
     lately = to_datetime(house.now() - _LATELY)
-    found = (*stores.journal.unsettled(), *stores.journal.of_signals(undecided), *stores.journal.since(lately))
+    found = (*stores.journal.unsettled(), *stores.journal.of_signals(undecided), *stores.journal.settled_since(lately))
     return list({one.id: one for one in found}.values())

@@ -1,5 +1,7 @@
 """What a fault does to an answer, once the panel has decided that it strikes: the words and the wounds. Pure."""
 
+import msgspec
+
 from pipeline.simulator.errors import ApiError
 from pipeline.simulator.faults import Fault, Kind
 from pipeline.simulator.venue.refusals import MESSAGES
@@ -34,6 +36,14 @@ def refusal(fault: Fault) -> ApiError | None:
         return ApiError(fault.code, MESSAGES.get(fault.code, "Refused."), 401 if fault.code in _OF_KEYS else 400)
     words = _REFUSALS.get(fault.kind)
     return ApiError(*words) if words else None
+
+
+def forgotten(status: int, body: bytes) -> tuple[int, bytes]:
+    """A list without what is in it; and of one order, that there is none."""
+    if body.startswith(b"["):
+        return status, b"[]"
+    words = ApiError(-2013, MESSAGES[-2013])
+    return words.status, msgspec.json.encode(words.body())
 
 
 def damage_rows(fault: Fault, rows: list[list[object]]) -> list[list[object]]:

@@ -15,7 +15,7 @@ import msgspec
 
 from pipeline.simulator.archive import Archive, ArchiveFaults, Damage
 from pipeline.simulator.clock import Clock
-from pipeline.simulator.damage import damage_rows, refusal
+from pipeline.simulator.damage import damage_rows, forgotten, refusal
 from pipeline.simulator.errors import ApiError
 from pipeline.simulator.faults import Facts, Fault, FaultPanel, Kind, Stage
 from pipeline.simulator.market_data import Question
@@ -228,7 +228,9 @@ class Exchange:
         if answer.fault is None:
             return
         words = refusal(answer.fault)
-        if words is not None:
+        if answer.fault.kind is Kind.FORGET:
+            answer.status, answer.body = forgotten(answer.status, answer.body)
+        elif words is not None:
             answer.status, answer.body = words.status, msgspec.json.encode(words.body())
         elif answer.fault.kind is Kind.INVALID_JSON:
             answer.body = b"<html>" + answer.body

@@ -46,6 +46,7 @@ class Kind(StrEnum):
     TIMEOUT_AFTER = "timeout_after"
     RESET_AFTER = "reset_after"
     HANG_AFTER = "hang_after"
+    FORGET = "forget"
     SLOW = "slow"
     TRUNCATED = "truncated"
     INVALID_JSON = "invalid_json"
@@ -87,6 +88,7 @@ STAGES: dict[Kind, Stage] = {
             Kind.TIMEOUT_AFTER,
             Kind.RESET_AFTER,
             Kind.HANG_AFTER,
+            Kind.FORGET,
             Kind.SLOW,
             Kind.TRUNCATED,
             Kind.INVALID_JSON,

@@ -17,7 +17,7 @@ from pymongo.write_concern import WriteConcern
 
 from pipeline.errors import TidemarkError
 from schemas.base import Document
-from schemas.orders import ORDERS, UNSETTLED, Order, Transition
+from schemas.orders import ORDERS, SETTLED, UNSETTLED, Order, Transition
 
 _DURABLE: Final = WriteConcern(w="majority", j=True, wtimeout=10_000)
 
@@ -82,6 +82,10 @@ class OrderJournal:
     def since(self, moment: datetime) -> list[Order]:
         """Orders made since then, oldest first."""
         return self._list({"created_at": {"$gte": moment}})
+
+    def settled_since(self, moment: datetime) -> list[Order]:
+        """Orders whose end was learnt since then, oldest first."""
+        return self._list({"state": {"$in": list(SETTLED)}, "updated_at": {"$gte": moment}})
 
     def of_signals(self, signals: Iterable[str]) -> list[Order]:
         """The orders that these signals led to, oldest first."""

@@ -77,6 +77,8 @@ class Exchange:
     added_by_hand: Decimal = ZERO
     cancelled_by_hand_at: int = 0
     naked_by_cancel: list[str] = field(default_factory=list)
+    forgets: bool = False
+    """Conditional orders stand, and neither a list nor a question shows them."""
 
     def moment(self) -> int:
         """No two things happen in the same millisecond."""
@@ -116,6 +118,10 @@ class Exchange:
 
     def open_orders(self) -> list[Placed]:
         return [one for one in self.orders if one.open]
+
+    def shows(self, order: Placed) -> bool:
+        """Whether it tells of the order when it is asked."""
+        return not (self.forgets and order.algo and order.open)
 
     def told_position(self) -> PositionTold:
         return PositionTold(SYMBOL, self.position, self.price)

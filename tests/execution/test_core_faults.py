@@ -7,7 +7,7 @@ A failing schedule names its seed; `TIDEMARK_FAULT_SEED=<seed> pytest <this file
 import heapq
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from decimal import Decimal
 from itertools import count
 from random import Random
@@ -95,6 +95,10 @@ class Faults:
     halt: int | None
     blind: bool
     """The exchange does not know our ids for as long as it is troubled, and the stream is down."""
+    forgets: list[tuple[int, int]]
+    """When the exchange shows none of the conditional orders that stand."""
+    forgetful: bool
+    """That, and no other fault: no position may be closed for it."""
 
     @classmethod
     def draw(cls, random: Random) -> "Faults":
@@ -123,10 +127,20 @@ class Faults:
             stops_cancelled=moments(2),
             halt=START + random.randrange(TROUBLE) if random.random() < 0.1 else None,
             blind=random.random() < 0.05,
+            forgets=[(a, a + random.randrange(12 * SECOND)) for a in moments(2)],
+            forgetful=random.random() < 0.05,
         )
+        if faults.forgetful:
+            return faults.only_forgetful(random)
         if faults.blind:
             return replace(faults, gaps=[(START, END)], partial=0.0, lost_after=0.6, by_hand=[], crash=0.0)
         return faults
+
+    def only_forgetful(self, random: Random) -> "Faults":
+        calm = {each.name: type(getattr(self, each.name))() for each in fields(self) if each.name != "halt"}
+        begin = START + random.randrange(TROUBLE // 2)
+        forgets = [(begin, begin + random.randrange(1, TROUBLE // 2))]
+        return replace(self, **calm | {"halt": None, "forgetful": True, "forgets": forgets})
 
 
 class Journal:
@@ -202,6 +216,9 @@ class Schedule:
             self.at(moment, self.cancel_a_stop)
         if self.faults.halt is not None:
             self.at(self.faults.halt, lambda now: self.switch(halted=True, now=now))
+        for begin, end in self.faults.forgets:
+            self.at(begin, lambda _: self.forget(forgets=True))
+            self.at(min(end, END), lambda _: self.forget(forgets=False))
         self.at(END, self.become_quiet)
         while self.agenda:
             now, _, life, what = heapq.heappop(self.agenda)
@@ -247,6 +264,9 @@ class Schedule:
             if order.algo and self.random.random() < 0.7:
                 self.exchange.cancel(order.client_id, by_us=False)
 
+    def forget(self, *, forgets: bool) -> None:
+        self.exchange.forgets = forgets
+
     def switch(self, *, halted: bool, now: int) -> None:
         self.halted = halted
         self.feed(ev.HaltSeen(halted, flatten=halted), now)
@@ -257,9 +277,8 @@ class Schedule:
         """A new process: the journal is read, the switches are told, then time begins."""
         journal = self.journal
         self.unanswered: set[str] = set()
-        unsettled = [one for one in journal.orders.values() if one.unsettled]
-        positions = journal.positions.values()
-        self.core = Core(POLICY, now, mode="auto-execute", orders=unsettled, positions=positions)
+        orders, positions = journal.orders.values(), journal.positions.values()
+        self.core = Core(POLICY, now, mode="auto-execute", orders=orders, positions=positions)
         life = self.life
         for event in (
             ev.RulesSeen(SYMBOL, FILTERS, self.exchange.leverage, now),
@@ -437,6 +456,7 @@ class Schedule:
         def read(now: int) -> None:
             unseen = self.faults.blind and asked < END and not order.algo
             found = None if unseen else self.exchange.find(order.id)
+            found = found if found and self.exchange.shows(found) else None
             answer = ev.OrderSeen(found.told(), "query") if found else ev.OrderNotFound(order.id, asked)
             self.back(answer, self.quick(now))
 
@@ -457,7 +477,7 @@ class Schedule:
         if self.troubled(self.faults.query_fails, now):
             self.back(ev.ReconcileFailed("no answer"), self.quick(now))
             return
-        orders = tuple(one.told() for one in self.exchange.open_orders())
+        orders = tuple(one.told() for one in self.exchange.open_orders() if self.exchange.shows(one))
 
         def read_positions(then: int) -> None:
             told = (self.exchange.told_position(),) if self.exchange.position else ()
@@ -488,6 +508,8 @@ def broken_law(schedule: Schedule) -> str | None:
             return f"signal {signal.id} has an entry at the exchange, and the verdict {verdict}"
         if verdict is not None and verdict.verdict == "taken" and not set(verdict.orders) <= set(journal.orders):
             return f"signal {signal.id} is taken, and its order is not in the journal"
+    if schedule.faults.forgetful and (closed := [one for one in journal.orders.values() if one.leg == "flatten"]):
+        return f"nothing was wrong but that the exchange forgot for a while, and the position was closed: {closed}"
     if exchange.naked_by_cancel:
         return f"cancelling {exchange.naked_by_cancel} left a position without a stop"
     doubtful = [one for one in journal.orders.values() if one.in_doubt]

@@ -95,9 +95,45 @@ def test_a_stop_that_the_exchange_does_not_know_at_all_is_replaced():
     driver, held, _ = standing()
     driver.snapshot([], held)
     driver(ev.OrderNotFound(driver.order("stop").id, driver.now))
-    assert driver.state("stop") == "cancelled"
+    assert driver.state("stop") == "abandoned"
     driver.wait(SECOND)
     assert driver.one(JournalIntent).order.leg == "stop"
+
+
+def forgotten():
+    """A stop stands, and the exchange has said that there is none."""
+    driver, held, stop = standing()
+    driver.snapshot([], held)
+    driver(ev.OrderNotFound(stop.id, driver.now))
+    return driver, held, stop
+
+
+def test_a_stop_that_the_exchange_shows_again_stands_again():
+    driver, held, stop = forgotten()
+    driver.snapshot([driver.told(stop)], held)
+    assert (driver.state("stop"), driver.position().stop_order) == ("accepted", stop.id)
+    assert not [one for one in driver.wait(20 * SECOND) if isinstance(one, JournalIntent)]
+
+
+def test_a_stop_beside_which_no_other_is_taken_stands_again():
+    driver, _, stop = forgotten()
+    driver.wait(SECOND)
+    driver.journal()
+    driver(ev.OrderRejected(driver.one(Place).order.id, -4130, "a closing stop stands"))
+    assert driver.core.order(stop.id).state == "accepted"
+    later = driver.wait(20 * SECOND)
+    assert not [one for one in later if isinstance(one, JournalIntent | Reconcile)]
+    assert (driver.position().stop_order, driver.position().closing) == (stop.id, None)
+
+
+def test_what_is_forgotten_is_asked_for_with_every_comparison_and_its_end_is_adopted():
+    driver, held, stop = forgotten()
+    driver.snapshot([], held)
+    assert [one.order.id for one in driver.got(Query)] == [stop.id]
+    driver(ev.OrderSeen(driver.told(stop, "cancelled"), "query"))
+    assert driver.core.order(stop.id).state == "cancelled"
+    driver.snapshot([], held)
+    assert not driver.got(Query)
 
 
 def test_what_was_placed_after_the_lists_were_read_is_not_missing():

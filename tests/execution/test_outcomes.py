@@ -458,6 +458,24 @@ def test_a_closing_stop_that_is_refused_because_we_do_not_know_enough_asks_first
     assert driver.one(JournalIntent).order.leg == "stop"
 
 
+def test_a_closing_stop_that_is_refused_for_another_is_looked_for_with_growing_pauses():
+    driver = Driver(replace(POLICY, risk=POLICY.risk.model_copy(update={"unprotected_seconds": 60})))
+    driver.filled()
+    driver.journal()
+    at, done = [], list(driver.last)
+    for _ in range(400):
+        for placed in [one for one in done if isinstance(one, Place)]:
+            at.append((driver.now - T) // SECOND)
+            assert [
+                one
+                for one in driver(ev.OrderRejected(placed.order.id, -4130, "it stands"))
+                if isinstance(one, Reconcile)
+            ]
+        done = driver(ev.Time(), 100)
+        done += driver.journal()
+    assert at == [0, 1, 3, 7, 15, 31]
+
+
 def test_a_take_profit_that_is_reached_already_closes_and_another_refusal_does_not():
     policy = replace(POLICY, risk=POLICY.risk.model_copy(update={"take_profit_atr": Decimal(3)}))
     for code, closes in ((-2021, True), (-4045, False)):

@@ -174,6 +174,20 @@ def test_an_answer_that_never_comes(desk: Desk, simulator: Simulator, kind: str,
     assert position(desk) == pytest.approx(before + 0.01 * executed)
 
 
+def test_what_is_open_is_forgotten_for_a_moment_and_stands_all_the_same(desk: Desk, simulator: Simulator) -> None:
+    assert desk.signed("POST", ORDER, **BUY).status == 200
+    stop = {"algoType": "CONDITIONAL", "symbol": "BTCUSDT", "side": "SELL", "type": "STOP_MARKET"}
+    stop |= {"triggerPrice": "1000", "closePosition": "true"}
+    placed = desk.signed("POST", "/fapi/v1/algoOrder", **stop)
+    assert placed.status == 200, placed
+    simulator.faults.add("forget", method="GET", path="/fapi/v1/*lgo*", next=2)
+    assert desk.signed("GET", "/fapi/v1/openAlgoOrders").body == []
+    assert desk.signed("GET", "/fapi/v1/algoOrder", algoId=placed.body["algoId"]).code == -2013
+    assert desk.signed("POST", "/fapi/v1/algoOrder", **stop).code == -4130
+    assert desk.signed("GET", "/fapi/v1/algoOrder", algoId=placed.body["algoId"]).body["algoStatus"] == "NEW"
+    assert desk.signed("DELETE", "/fapi/v1/algoOrder", algoId=placed.body["algoId"]).status == 200
+
+
 def test_a_slow_answer(desk: Desk, simulator: Simulator) -> None:
     simulator.faults.add("slow", path="/fapi/v1/time", milliseconds=60_000, next=1)
     with pytest.raises(requests.ReadTimeout):

@@ -117,6 +117,7 @@ def test_orders_are_found_by_what_is_asked(prepared: Db) -> None:
         journal.intend(order(name, minute=minute, state=state, symbol=symbol, signal=f"of {name}"))
     assert [one.id for one in journal.unsettled()] == ["b", "c"]
     assert [one.id for one in journal.since(NOW + timedelta(minutes=2))] == ["c", "d"]
+    assert [one.id for one in journal.settled_since(NOW + timedelta(minutes=1))] == ["d"]
     assert [one.id for one in journal.of_signals(["of d", "of a", "none"])] == ["a", "d"]
     assert [one.id for one in journal.newest(2)] == ["d", "c"]
     assert [one.id for one in journal.newest(9, "ETHUSDT")] == ["c"]

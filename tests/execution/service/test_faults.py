@@ -276,6 +276,28 @@ async def test_a_cancellation_that_finds_nothing_is_asked_for_and_made_again(hou
         await house.check()
 
 
+async def test_a_stop_that_the_exchange_forgets_for_a_while_stands_on(house: Any) -> None:
+    """No list shows it and no question finds it, and another is not taken: it is there."""
+    async with house.executor(risk=FORGIVING):
+        await settled(house, house.say("trial"))
+        await protected(house)
+        (stop,) = house.stops()
+        forgets = house.simulator.faults.add("forget", method="GET", path="/fapi/v1/*lgo*", account=house.account.name)
+        asked = asks(house, -4130)
+        house.simulator.drop_connections("private")
+        await house.until(lambda: house.orders(leg="stop")[-1].error_code == -4130)
+        await asyncio.sleep(4)
+        refusals = [one for one in house.orders(leg="stop") if one.error_code == -4130]
+        assert len(refusals) <= 2
+        assert asks(house, -4130) - asked <= 4
+        house.simulator.faults.remove(forgets)
+        assert [one.algo_id for one in house.stops()] == [stop.algo_id]
+        assert house.position().stop_order == stop.client_algo_id
+        await house.check()
+        await closed(house)
+    assert house.orders(leg="flatten") == []
+
+
 async def test_a_stop_that_can_never_be_placed_leaves_no_naked_position(house: Any) -> None:
     risk = Risk(unprotected_seconds=1)
     async with house.executor(risk=risk) as executor:
