@@ -55,6 +55,7 @@ REQUESTS: Sequence[Mapping[str, Any]] = [
     {"kind": "answer_code", "code": -1021},
     {"kind": "answer_code", "code": -1001, "path": ORDERS},
     *({"kind": kind, "code": -1000, "path": ORDERS} for kind in ("answer_code", "answer_code_after")),
+    {"kind": "forget", "method": "GET", "path": "/fapi/v1/*lgo*"},
     {"kind": "slow", "milliseconds": 1_200},
     {"kind": "hang_before", "path": "*klines"},
 ]  # fmt: skip
