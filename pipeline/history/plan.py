@@ -36,12 +36,8 @@ class Slots:
     @classmethod
     def of(cls, step: Interval, window: Window, presence: Presence, holes: Iterable[Window]) -> "Slots":
         """From what the store says, and the exchange's own holes."""
-        excused = np.zeros(len(presence), np.bool_)
-        base = step.index(window.start)
-        for hole in holes:
-            first, last = step.index(hole.start) - base, step.index(hole.end) - base
-            excused[max(0, first) : max(0, last + 1)] = True
-        return cls(step, window, presence == SlotState.CLOSED, excused)
+        nothing = np.zeros(len(presence), np.bool_)
+        return cls(step, window, presence == SlotState.CLOSED, nothing).without(holes)
 
     @property
     def wanted(self) -> int:
@@ -64,12 +60,13 @@ class Slots:
         cut = slice(self.step.index(start) - base, self.step.index(end) - base + 1)
         return Slots(self.step, Window(start, end), self.stored[cut], self.excused[cut])
 
-    def without(self, given_up: Iterable[Window]) -> "Slots":
-        """The same, with these runs excused."""
+    def without(self, runs: Iterable[Window]) -> "Slots":
+        """The same, with these runs excused, as far as they lie within the window."""
         excused = self.excused.copy()
         base = self.step.index(self.window.start)
-        for window in given_up:
-            excused[self.step.index(window.start) - base : self.step.index(window.end) - base + 1] = True
+        for run in runs:
+            first, last = self.step.index(run.start) - base, self.step.index(run.end) - base
+            excused[max(0, first) : max(0, last + 1)] = True
         return Slots(self.step, self.window, self.stored, excused)
 
     def _runs(self, flags: Flags) -> list[Window]:

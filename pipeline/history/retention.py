@@ -12,6 +12,7 @@ from pymongo.database import Database
 from pipeline.errors import UsageError
 from pipeline.store.bson_layout import bucket_id
 from pipeline.store.series import SeriesStore
+from pipeline.store.signals import NOT_ACTED_ON
 from pipeline.timeline import interval, to_ms
 from schemas.accounts import ACCOUNTS
 from schemas.candles import CANDLES
@@ -82,8 +83,8 @@ class Retention:
     def _signals(self, days: int | None, now: datetime) -> int:
         if days is None:
             return 0
-        old = {"exchange": self._exchange, "at": {"$lt": now - timedelta(days=days)}, "verdict": {"$ne": "taken"}}
-        return int(self._database[SIGNALS.name].delete_many(old).deleted_count)
+        old = {"exchange": self._exchange, "at": {"$lt": now - timedelta(days=days)}}
+        return int(self._database[SIGNALS.name].delete_many(old | NOT_ACTED_ON).deleted_count)
 
     def _snapshots(self, days: int | None, now: datetime) -> int:
         if days is None:

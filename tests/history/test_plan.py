@@ -171,3 +171,15 @@ def test_nothing_stored_is_ever_in_a_chosen_file(stored: set[int]) -> None:
     found = of_days(stored)
     for file in archived("BTCUSDT", found, NOW):
         assert not found.part(file.window).stored.any()
+
+
+@given(
+    states=st.text("#o.", min_size=1, max_size=60),
+    spans=st.lists(st.tuples(st.integers(-90, 90), st.integers(0, 60)).map(lambda one: (one[0], sum(one))), max_size=4),
+)
+def test_what_was_given_up_is_excused_as_a_hole_is_wherever_it_lies(states: str, spans: list[tuple[int, int]]) -> None:
+    found = slots(states)
+    given_up = [
+        Window(M1.after(found.window.start, first), M1.after(found.window.start, last)) for first, last in spans
+    ]
+    assert found.without(given_up).to_fetch() == slots(states, tuple(spans)).to_fetch()

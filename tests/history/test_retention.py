@@ -40,17 +40,21 @@ def test_whole_documents_of_old_candles_go_and_the_series_says_so(
 
 def test_a_signal_somebody_acted_on_stays(db: Database[Any]) -> None:
     now = datetime.now(UTC)
-    old = {"exchange": "sim", "at": now - timedelta(days=20)}
+    nobody = {"exchange": "sim", "at": now - timedelta(days=20), "verdict": "expired", "decision": None, "orders": []}
     db["signals"].insert_many(
         [
-            old | {"_id": "taken", "verdict": "taken"},
-            old | {"_id": "expired", "verdict": "expired"},
-            old | {"_id": "elsewhere", "verdict": "expired", "exchange": "binance-um"},
-            {"_id": "young", "exchange": "sim", "at": now - timedelta(days=5), "verdict": "expired"},
+            nobody | {"_id": "expired"},
+            nobody | {"_id": "taken", "verdict": "taken", "orders": ["one"]},
+            nobody | {"_id": "skipped", "verdict": "skipped", "reason": "the halt"},
+            nobody | {"_id": "worked out", "decision": {"side": "long"}},
+            nobody | {"_id": "ordered", "orders": ["one"]},
+            nobody | {"_id": "elsewhere", "exchange": "binance-um"},
+            nobody | {"_id": "young", "at": now - timedelta(days=5)},
         ]
     )
-    retention(db).forget(Keep(signals=10), now)
-    assert {one["_id"] for one in db["signals"].find()} == {"taken", "elsewhere", "young"}
+    gone = {one.what: one.count for one in retention(db).forget(Keep(signals=10), now)}
+    assert gone["signals nobody acted on"] == 1
+    assert "expired" not in {one["_id"] for one in db["signals"].find()}
 
 
 def test_nothing_is_forgotten_that_was_not_asked_for(db: Database[Any]) -> None:
