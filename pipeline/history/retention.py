@@ -84,7 +84,7 @@ class Retention:
         if days is None:
             return 0
         old = {"exchange": self._exchange, "at": {"$lt": now - timedelta(days=days)}}
-        return int(self._database[SIGNALS.name].delete_many(old | NOT_ACTED_ON).deleted_count)
+        return int(self._database[SIGNALS.name].delete_many({**old, **NOT_ACTED_ON}).deleted_count)
 
     def _snapshots(self, days: int | None, now: datetime) -> int:
         if days is None:
