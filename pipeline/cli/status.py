@@ -46,7 +46,7 @@ def look(db: "Database[dict[str, Any]]", exchange: str, now: datetime) -> dict[s
     watched = sorted(Watchlist(db, exchange).wanted())
     weight_percent = 100 * environment(exchange).weight_buffer
     return {
-        "processes": [_process(beat, now) for beat in db["control"].find({"kind": "heartbeat"}).sort("_id")],
+        "processes": _processes(db, now),
         "series": [_series(key, known.get((key.symbol, key.interval)), now) for key in watched],
         "targets": [_target(one) for one in targets(db, exchange, weight_percent, now)],
     }
@@ -58,6 +58,21 @@ def _target(one: Any) -> dict[str, Any]:
     return {
         "key": goal.key, "name": goal.name, "unit": goal.unit, "target": goal.text, "measured": measured, "met": one.met
     }  # fmt: skip
+
+
+def _processes(db: "Database[dict[str, Any]]", now: datetime) -> list[dict[str, Any]]:
+    """All that live or should. Of those that do the same work, the first does it and the others stand by."""
+    found = [_process(beat, now) for beat in db["control"].find({"kind": "heartbeat"}).sort("_id")]
+    first: dict[tuple[str, str | None], datetime] = {}
+    for one in sorted((one for one in found if one["alive"]), key=lambda one: one["started_at"]):
+        first.setdefault((one["role"], one["detail"]), one["started_at"])
+    for one in found:
+        one["stands_by"] = (
+            not one["figures"].get("acts")
+            if one["role"] == "executor"
+            else one["alive"] and one["started_at"] > first[one["role"], one["detail"]]
+        )
+    return found
 
 
 def _process(beat: dict[str, Any], now: datetime) -> dict[str, Any]:
@@ -108,12 +123,13 @@ def _said_of(process: dict[str, Any]) -> str:
     state = "lives" if process["alive"] else f"DEAD: last heartbeat {process['heartbeat_age']:.0f} s ago"
     who = f"{process['role']} {process['detail']} on {process['host']} (process {process['pid']}) {state}"
     if process["role"] == "executor":
-        return ", ".join([who, "acts" if process["figures"].get("acts") else "stands by", *_served(process)])
+        return ", ".join([who, "stands by" if process["stands_by"] else "acts", *_served(process)])
 
     def figure(name: str, scale: int = 1) -> float:
         return float(process["figures"].get(name, 0)) * scale
 
     parts = (
+        *(["STANDS BY: it stores what another stores too"] if process["stands_by"] else []),
         f"{figure('connections'):.0f} connections",
         f"{figure('frames_per_second'):.0f} frames/s",
         f"lag {figure('lag_p50'):.2f} s",

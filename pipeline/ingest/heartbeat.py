@@ -50,9 +50,9 @@ class Heartbeat:
         except PyMongoError as error:
             log.debug("no heartbeat: %s", error)
 
-    async def succeed(self) -> None:
+    async def succeed(self) -> str | None:
         """Take the place of processes that did the same work and were killed: they need nobody's attention any more.
-        The time that nobody did it is noted down, once."""
+        The time that nobody did it is noted down, once. Who does the same work already, if anybody does."""
         now = datetime.now(UTC)
         dead = self._others | {"at": {"$lt": now - ALIVE_FOR}}
         try:
@@ -63,6 +63,8 @@ class Heartbeat:
                 await self._note(now, None if beside else last)
         except PyMongoError as error:
             log.debug("heartbeats of the dead stay: %s", error)
+            return None
+        return None if beside is None else f"process {beside['pid']} on {beside['host']}"
 
     async def _note(self, now: datetime, last: Mapping[str, Any] | None) -> None:
         role, detail = self._known["role"], self._known["detail"]

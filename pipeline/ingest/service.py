@@ -166,7 +166,12 @@ class Ingester:
     async def run(self, stop: asyncio.Event) -> None:
         """Ingest until `stop` is set, then write what is left. Where the exchange refuses us for good, say why."""
         try:
-            await self._heartbeat.succeed()
+            first = await self._heartbeat.succeed()
+            if first is not None:
+                log.info(
+                    "%s keeps this share already; this one stands by: it stores too, and goes on alone if need be",
+                    first,
+                )
             async with asyncio.TaskGroup() as tasks:
                 running = [
                     tasks.create_task(one)

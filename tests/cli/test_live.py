@@ -5,6 +5,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -149,6 +150,24 @@ def test_a_killed_one_is_reported_until_another_takes_its_place(
     assert re.search(r"\d+ calls, 100\.0 % answered, API \d+ ms on average, p99 \d+ ms", told.stdout)
     live()
     until(lambda: [one["alive"] for one in status()["processes"]] == [True], "the dead one is forgotten")
+
+
+def test_a_second_one_on_the_same_share_is_told_that_it_stands_by(
+    live: Live, tidemark: Run, status: Callable[[], Any]
+) -> None:
+    first = live()
+    until(lambda: status()["processes"], "the first beats")
+    second = live()
+    until(lambda: len(status()["processes"]) == 2, "both beat")
+    told = status()["processes"]
+    assert {one["pid"]: one["stands_by"] for one in told} == {first.pid: False, second.pid: True}
+    assert tidemark("status").stdout.count("STANDS BY") == 1
+    first.send_signal(signal.SIGTERM)
+    assert first.wait(PATIENCE) == 0
+    until(lambda: [one["stands_by"] for one in status()["processes"]] == [False], "the second goes on alone")
+    second.send_signal(signal.SIGTERM)
+    _, said = second.communicate(timeout=PATIENCE)
+    assert f"process {first.pid} on {socket.gethostname()} keeps this share already; this one stands by" in said
 
 
 def test_a_person_sees_a_table_and_ctrl_c_ends_it(environment: dict[str, str], home: Path) -> None:
