@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from pipeline.indicators import Periods
 from pipeline.store.signals import Finding
-from pipeline.strategies.base import Codes, Prices, Side, Strategy, meaning_of, parameters_of
+from pipeline.strategies.base import Codes, Prices, Side, Strategy, edition_of, meaning_of, parameters_of
 from pipeline.timeline import Interval, interval
 from schemas.series import SeriesKey
 from schemas.signals import Kind
@@ -40,7 +40,9 @@ class Calculation:
 def settings_of(strategy: Strategy, calculation: Calculation) -> str:
     """Names everything a signal of this strategy depends on, besides the candles."""
     parameters = ", ".join(f"{name}={value}" for name, value in parameters_of(strategy).items())
-    return f"{strategy.name}({parameters}) on {calculation.settings}"
+    edition = edition_of(strategy)
+    rule = f"{strategy.name}({parameters})" + (f" edition {edition}" if edition > 1 else "")
+    return f"{rule} on {calculation.settings}"
 
 
 def findings(

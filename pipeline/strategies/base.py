@@ -61,7 +61,8 @@ class Strategy(Protocol):
     the first ones may be NaN. It answers one int8 a candle: 0 for nothing, else a `Kind`, negative for short.
 
     A strategy may also have `may_signal(columns, before) -> bool`: False only when the code at the last candle is 0 for
-    certain, given the codes of the candles before it.
+    certain, given the codes of the candles before it. And an `edition`, 1 while it has none: a number that counts up
+    when the rule changes, so that what the rule before it said is found anew.
     """
 
     name: ClassVar[str]
@@ -88,6 +89,12 @@ def meaning_of(code: int) -> Meaning:
 def parameters_of(strategy: Strategy) -> dict[str, Any]:
     """The parameters and their values."""
     return {field.name: getattr(strategy, field.name) for field in fields(strategy)}  # type: ignore[arg-type]
+
+
+def edition_of(strategy: Strategy) -> int:
+    """How often the rule was written: with the same parameters another edition says something else."""
+    edition: int = getattr(strategy, "edition", 1)
+    return edition
 
 
 def label_of(strategy: Strategy) -> str:

@@ -1,5 +1,6 @@
 """How traders speak of lines: above and below, crossing, rising. Each answer looks back a bounded number of candles."""
 
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -51,6 +52,13 @@ def all_rising(*lines: Floats) -> Codes:
     for line in lines[1:]:
         turns = turns * (turns == rising(line))
     return turns
+
+
+def way_of(lines: Sequence[Sequence[float]], at: int) -> int:
+    """1 if all lines rise at that place, -1 if all fall: `all_rising` of one candle."""
+    if all(line[at] > line[at - 1] for line in lines):
+        return 1
+    return -int(all(line[at] < line[at - 1] for line in lines))
 
 
 def without_noise(line: Floats, price: Floats) -> Floats:

@@ -1,4 +1,4 @@
-"""Short average crosses mid while short, mid and long all turn: the beginning of a trend."""
+"""Short, mid and long averages: the trend was down and now is up, or the other way. The beginning of a trend."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -6,21 +6,24 @@ from typing import ClassVar
 import numpy as np
 
 from pipeline.strategies.base import Codes, Kind, Prices
-from pipeline.strategies.lines import REACH, all_rising, at_least, before, crossing, in_order, last_true, may_cross
+from pipeline.strategies.lines import REACH, all_rising, at_least, before, in_order, last_true, side, way_of
 
 
 @dataclass(frozen=True, slots=True)
 class MaOrderGolden:
     """An entry at the turn of a trend, once a turn.
 
-    - Long: the short average crosses above the mid one while short, mid and long all rise.
-    - Short: its mirror, short crosses below mid while all three fall.
-    - Only at the turn: within the last `memory` candles the averages stood in the old order (for a long, from the top:
-      long, mid, short; for a short, from the top: short, mid, long).
-    - Not again until the order has changed: since they last stood so, there was no such cross yet.
+    - The trend is up where the short average is above the mid one and short, mid and long all rise; it is down in the
+      mirror of that. In between there is none.
+    - Long: the first candle of an up trend after a down trend. So the short average has crossed the mid one, all three
+      have turned, and the signal comes with whichever was last, at most `memory` candles after the trend was down.
+    - Short: the mirror, the first candle of a down trend after an up trend.
+    - Not again before the trend has been the other way: a pause in which the short average dips below the mid one and
+      crosses it again is no turn.
     """
 
     name: ClassVar[str] = "ma_order_golden"
+    edition: ClassVar[int] = 2
 
     short: int = 7
     mid: int = 20
@@ -40,21 +43,19 @@ class MaOrderGolden:
         return self.memory + REACH + 1
 
     def may_signal(self, columns: Prices, _before: Codes) -> bool:
-        short, mid = columns[f"sma{self.short}"][-2:].tolist(), columns[f"sma{self.mid}"][-2:].tolist()
-        return may_cross(short[0] - mid[0], short[1] - mid[1])
+        short, mid, _ = lines = [columns[name][-3:].tolist() for name in self.needs]
+        way = way_of(lines, -1)
+        if way == 0 or way * (short[-1] - mid[-1]) < 0:
+            return False
+        went_on = len(short) == 3 and way_of(lines, -2) == way and way * (short[-2] - mid[-2]) > 0
+        return not went_on
 
     def signals(self, columns: Prices) -> Codes:
         short, mid, long = (columns[name] for name in self.needs)
-        crossed = crossing(short - mid)
-        codes = np.zeros(len(short), dtype=np.int8)
-        if not crossed.any():
-            return codes
-        turned = crossed * (crossed == all_rising(short, mid, long))
-        old_order_of_long = (long > mid) & (mid > short)
-        old_order_of_short = (short > mid) & (mid > long)
-        for sign, old_order in ((1, old_order_of_long), (-1, old_order_of_short)):
-            turns = turned == sign
-            ordered, turned_before = before(last_true(old_order)), before(last_true(turns))
-            recent = (ordered >= 0) & (np.arange(len(short)) - ordered <= self.memory)
-            codes[turns & recent & (turned_before < ordered)] = sign * Kind.ENTRY
+        trend = all_rising(short, mid, long)
+        trend = trend * (trend == side(short - mid))
+        last = before(last_true(trend != 0))
+        turns = (last >= 0) & (np.arange(len(trend)) - last <= self.memory) & (trend * trend[last] < 0)
+        codes = np.zeros(len(trend), dtype=np.int8)
+        codes[turns] = trend[turns] * np.int8(Kind.ENTRY)
         return codes

@@ -3,25 +3,33 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
+from pipeline.errors import UsageError
 from pipeline.strategies.base import Codes, Kind, Prices
 from pipeline.strategies.lines import NOISE, REACH, coded, crossing, may_cross, rising, without_noise
 
 
 @dataclass(frozen=True, slots=True)
 class MacdCross:
-    """A trial entry where the MACD line crosses its signal line and slopes the same way.
+    """A trial where the MACD line crosses its signal line: rising it is a long, falling a short.
 
-    - Golden cross: the MACD line comes from below its signal line and is now above it. With the MACD line above its
-      value one candle ago, that is a trial long.
-    - Dead cross: its mirror, a trial short.
+    - Golden cross: the MACD line comes from below its signal line and is now above it. Dead cross: its mirror.
+    - Which way the MACD line slopes is not asked, because the cross implies it: the signal line follows the MACD line
+      part of the way, so whoever gets across has moved that way.
+    - With `average` set, the average of so many closes must slope the same way too; 0, the default, asks for none.
     - Lines that only touch have not crossed; a histogram smaller than the rounding of doubles is a touch.
     """
 
     name: ClassVar[str] = "macd_cross"
 
+    average: int = 0
+
+    def __post_init__(self) -> None:
+        if self.average != 0 and self.average < 2:
+            raise UsageError(f"{self.name}: average must be 0 (none) or at least 2 closes, not {self.average}")
+
     @property
     def needs(self) -> tuple[str, ...]:
-        return ("close", "macd", "macd_hist")
+        return ("close", "macd_hist", *((f"sma{self.average}",) if self.average else ()))
 
     @property
     def lookback(self) -> int:
@@ -33,4 +41,6 @@ class MacdCross:
 
     def signals(self, columns: Prices) -> Codes:
         crossed = crossing(without_noise(columns["macd_hist"], columns["close"]))
-        return coded(crossed * (crossed == rising(columns["macd"])), Kind.TRIAL)
+        if self.average:
+            crossed = crossed * (crossed == rising(columns[f"sma{self.average}"]))
+        return coded(crossed, Kind.TRIAL)

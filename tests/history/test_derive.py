@@ -19,6 +19,7 @@ from pipeline.settings import Indicators, Settings
 from pipeline.store.series import SeriesStore
 from pipeline.strategies import registry
 from pipeline.strategies.base import Codes, Prices
+from pipeline.strategies.ma_breakout import MaBreakout
 from schemas.candles import INDICATOR_FIELDS
 from tests.history.house import (
     BASE,
@@ -207,6 +208,27 @@ def test_other_parameters_find_their_signals_record_themselves_and_withdraw_the_
         "ma_breakout(n=33) on v1 rsi14 macd12-26-9 sma7-20-33-60-120"
     ]
     assert derivation_of(tuned, house.db).bring_up(key_of(), LONG_AFTER).candles == 0
+
+
+class Rewritten(MaBreakout):
+    """The same parameters, another rule: whoever runs it finds what it says, not what the rule before it said."""
+
+    edition: ClassVar[int] = 2
+
+    def signals(self, columns: Prices) -> Codes:
+        return -super().signals(columns)
+
+
+def test_a_rule_that_was_rewritten_finds_its_signals_anew(house: House) -> None:
+    house.store(market_of())
+    house.derivation(strategies=[MaBreakout()]).bring_up(key_of(), LONG_AFTER)
+    rewritten = house.derivation(strategies=[Rewritten()])
+    done = rewritten.bring_up(key_of(), LONG_AFTER)
+    assert (done.candles, done.written) == (COUNT, 0)
+    assert done.signals.added == done.signals.withdrawn > 20
+    (settings,) = house.db["signals"].distinct("settings")
+    assert settings.startswith("ma_breakout(n=20) edition 2 on v1 rsi14")
+    assert rewritten.bring_up(key_of(), LONG_AFTER).candles == 0
 
 
 def test_a_column_holds_what_its_name_says_whatever_averages_are_asked_for(house: House) -> None:

@@ -192,6 +192,7 @@ def test_every_shipped_strategy_is_sound(name: str) -> None:
 @pytest.mark.parametrize(
     "strategy",
     [
+        registry.get("macd_cross", {"average": 20}),
         registry.get("ma_breakout", {"n": 120}),
         registry.get("ma_order_golden", {"short": 20, "mid": 60, "long": 120, "memory": 200}),
         registry.get("macd_turtle", {"small": 0.0, "patience": 1, "adds": 5, "memory": 190}),

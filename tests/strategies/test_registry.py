@@ -112,7 +112,10 @@ def test_parameters(name: str, given: dict[str, Any], label: str) -> None:
     [
         ("ma_breakout", {"m": 3}, "ma_breakout has no parameter 'm'. It has: n"),
         ("macd_turtle", {"patiance": 3}, "Did you mean 'patience'?"),
-        ("macd_cross", {"n": 3}, "It has: none"),
+        ("macd_cross", {"n": 3}, "It has: average"),
+        ("macd_cross", {"average": 1}, "average must be 0 (none) or at least 2 closes, not 1"),
+        ("macd_cross", {"average": 501}, "an average is of 2 to 500 closes, not of 501"),
+        ("bollinger", {"n": 3}, "It has: none"),
         ("ma_breakout", {"n": "many"}, "ma_breakout: n must be int, not 'many'"),
         ("ma_breakout", {"n": 2.5}, "n must be int, not 2.5"),
         ("ma_breakout", {"n": True}, "n must be int, not True"),

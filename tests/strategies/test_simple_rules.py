@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from math import nan
 
+import numpy as np
 import pytest
 
 from pipeline.errors import UsageError
@@ -11,40 +12,64 @@ from pipeline.strategies.lines import REACH
 from pipeline.strategies.ma_breakout import MaBreakout
 from pipeline.strategies.macd_cross import MacdCross
 from pipeline.strategies.rsi_reversal import RsiReversal
+from pipeline.strategies.runner import run
+from pipeline.strategies.synthetic import Market, markets
 
 Story = Callable[..., dict[int, str]]
 Said = dict[int, str]
 
-MACD_STORIES: dict[str, tuple[list[float], list[float], Said]] = {
-    "golden cross, rising": ([1, 2, 3, 4], [-2, -1, 1, 2], {2: "long trial"}),
-    "dead cross, falling": ([4, 3, 2, 1], [2, 1, -1, -2], {2: "short trial"}),
-    "golden cross, but the MACD falls": ([4, 3, 2, 1], [-2, -1, 1, 2], {}),
-    "golden cross, but the MACD is level": ([4, 4, 4, 4], [-2, -1, 1, 2], {}),
-    "dead cross, but the MACD rises": ([1, 2, 3, 4], [2, 1, -1, -2], {}),
-    "no cross": ([1, 2, 3, 4], [1, 2, 1, 2], {}),
-    "above from the first candle on": ([1, 2, 3], [1, 2, 3], {}),
-    "touches from above and turns": ([1, 2, 3, 4], [1, 0, 1, 2], {}),
-    "touches from below, then crosses": ([1, 2, 3, 4], [-1, 0, 0, 2], {3: "long trial"}),
-    "lies on the signal line too long to have a side": (
-        [float(n) for n in range(REACH + 3)],
-        [-1, *[0.0] * (REACH + 1), 2],
-        {},
-    ),
-    "lies on it just short enough": (
-        [float(n) for n in range(REACH + 2)],
-        [-1, *[0.0] * REACH, 2],
-        {REACH + 1: "long trial"},
-    ),
-    "the rounding of doubles is no cross": ([1, 2, 3, 4], [1, -1e-12, 1e-12, 1], {}),
-    "there and back": ([1, 2, 1, 2], [-1, 1, -1, 1], {1: "long trial", 2: "short trial", 3: "long trial"}),
-    "warm-up": ([nan, nan, 3, 4], [nan, nan, 1, 2], {}),
-    "one candle": ([1], [1], {}),
+
+def mirrored(said: str) -> str:
+    side, _, kind = said.partition(" ")
+    return f"{'short' if side == 'long' else 'long'} {kind}"
+
+
+MACD_STORIES: dict[str, tuple[list[float], Said]] = {
+    "golden cross": ([-2, -1, 1, 2], {2: "long trial"}),
+    "no cross": ([1, 2, 1, 2], {}),
+    "above from the first candle on": ([1, 2, 3], {}),
+    "touches and turns": ([1, 0, 1, 2], {}),
+    "touches, then crosses": ([-1, 0, 0, 2], {3: "long trial"}),
+    "lies on the signal line too long to have a side": ([-1, *[0.0] * (REACH + 1), 2], {}),
+    "lies on it just short enough": ([-1, *[0.0] * REACH, 2], {REACH + 1: "long trial"}),
+    "the rounding of doubles is no cross": ([1, -1e-12, 1e-12, 1], {}),
+    "there and back": ([-1, 1, -1, 1], {1: "long trial", 2: "short trial", 3: "long trial"}),
+    "warm-up": ([nan, nan, 1, 2], {}),
+    "one candle": ([1], {}),
 }
 
 
-@pytest.mark.parametrize(("macd", "hist", "said"), MACD_STORIES.values(), ids=MACD_STORIES)
-def test_macd_cross(story: Story, macd: list[float], hist: list[float], said: Said) -> None:
-    assert story(MacdCross(), macd=macd, macd_hist=hist) == said
+@pytest.mark.parametrize(("hist", "said"), MACD_STORIES.values(), ids=MACD_STORIES)
+def test_macd_cross_and_its_mirror(story: Story, hist: list[float], said: Said) -> None:
+    assert story(MacdCross(), macd_hist=hist) == said
+    assert story(MacdCross(), macd_hist=[-value for value in hist]) == {at: mirrored(one) for at, one in said.items()}
+
+
+SLOPE_STORIES: dict[str, tuple[list[float], Said]] = {
+    "the average rises": ([99, 100, 101, 102], {2: "long trial"}),
+    "the average falls": ([102, 101, 100, 99], {}),
+    "the average is level": ([100, 100, 100, 100], {}),
+    "the average turns at the cross": ([101, 100, 101, 102], {2: "long trial"}),
+    "the average is not known yet": ([nan, nan, 101, 102], {}),
+}
+
+
+@pytest.mark.parametrize(("average", "said"), SLOPE_STORIES.values(), ids=SLOPE_STORIES)
+def test_macd_cross_asks_for_the_slope_of_an_average_when_told(story: Story, average: list[float], said: Said) -> None:
+    assert story(MacdCross(average=20), macd_hist=[-2, -1, 1, 2], sma20=average) == said
+    assert story(MacdCross(), macd_hist=[-2, -1, 1, 2]) == {2: "long trial"}
+    upside_down = [200 - value for value in average]
+    expected = {at: mirrored(one) for at, one in said.items()}
+    assert story(MacdCross(average=20), macd_hist=[2, 1, -1, -2], sma20=upside_down) == expected
+
+
+@pytest.mark.parametrize("market", markets(6_000), ids=lambda market: market.name)
+def test_a_macd_that_crosses_slopes_that_way(market: Market) -> None:
+    columns = market.columns()
+    crossed = np.sign(run(MacdCross(), columns))
+    assert np.count_nonzero(crossed) > 50
+    moved = np.diff(columns["macd"], prepend=columns["macd"][0])
+    assert (np.sign(moved)[crossed != 0] == crossed[crossed != 0]).all()
 
 
 BREAKOUT_STORIES: dict[str, tuple[list[float], list[float], Said]] = {
@@ -122,6 +147,8 @@ def test_rsi_reversal_at_other_levels(story: Story) -> None:
         (lambda: RsiReversal(low=70, high=30), "low is 70 and high is 30"),
         (lambda: RsiReversal(high=100), "0 < low < high < 100"),
         (lambda: MaBreakout(n=1), "n must be at least 2, not 1"),
+        (lambda: MacdCross(average=1), r"average must be 0 \(none\) or at least 2 closes, not 1"),
+        (lambda: MacdCross(average=-3), "average must be 0"),
     ],
 )
 def test_parameters_that_make_no_sense(make: Callable[[], object], says: str) -> None:
