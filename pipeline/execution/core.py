@@ -52,7 +52,6 @@ class Core:
         breakers: Iterable[BreakerView] = (),
     ) -> None:
         """`orders`: every one of the journal that is unsettled or was so lately; `positions`: all of the journal."""
-        self.ready = False
         self._policy = policy
         self._stage = 1
         self._account: AccountView | None = None
@@ -87,6 +86,11 @@ class Core:
             self._ledger.put(replace(position, closing=f"signal {order.signal}"))
 
     # What is known
+
+    @property
+    def ready(self) -> bool:
+        """Whether the exchange has been compared with the journal: before, nothing is sent."""
+        return self._ledger.compared
 
     @property
     def mode(self) -> Mode:
@@ -316,7 +320,7 @@ class Core:
 
     def _snapshot(self, event: ev.Snapshot, now: int) -> None:
         self._follower.snapshot(event, now)
-        self.ready = True
+        self._ledger.compared = True
         self._breakers.reset(risk.NOT_COMPARED)
         self._reconcile_at = now + self._policy.reconcile_every
         self._account_seen(event.account, now)

@@ -36,6 +36,8 @@ class Ledger:
     mode: Mode = "signal-only"
     halted: bool = False
     flatten: bool = False
+    compared: bool = False
+    """Whether the exchange was compared: before, nobody knows what is held, by us or by others."""
     orders: dict[str, OrderRecord] = field(default_factory=dict)
     positions: dict[str, PositionRecord] = field(default_factory=dict)
     markets: dict[str, Market] = field(default_factory=dict)

@@ -1,6 +1,7 @@
 """The leverage at the exchange: set before anything is opened, and a signal waits while it is on its way.
 
-It is never changed under a position or an order.
+It is never changed under a position, whose ever it is, or under an order; nor before the first comparison has told
+what is held.
 """
 
 from pipeline.execution.effects import SetLeverage
@@ -58,7 +59,8 @@ class Leverages:
 
     def _differs(self, symbol: str) -> bool:
         market = self._ledger.market(symbol)
-        if self._ledger.mode == "signal-only" or not market.trading.enabled or market.filters is None:
+        known = self._ledger.compared and market.filters is not None
+        if self._ledger.mode == "signal-only" or not market.trading.enabled or not known:
             return False
         if market.leverage == self._wanted(symbol):
             return False

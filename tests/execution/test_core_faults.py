@@ -293,7 +293,10 @@ class Schedule:
         self.start(now)
 
     def feed(self, event: ev.Event, now: int) -> None:
-        for effect in self.core.handle(event, now):
+        effects = self.core.handle(event, now)
+        if not self.core.ready and (sent := [one for one in effects if isinstance(one, Place | Cancel | SetLeverage)]):
+            self.wrongs.append(f"sent before the exchange was compared: {sent}")
+        for effect in effects:
             if self.troubled(self.faults.crash, now):
                 self.crash(now)
                 return
@@ -461,7 +464,7 @@ class Schedule:
             self.back(answer, self.quick(now))
 
         if not self.troubled(self.faults.query_fails, asked):
-            self.at(self.quick(asked), read)
+            self.at(self.quick(asked), read, mine=True)
 
     def answer_fills(self, since: int, asked: int, now: int) -> None:
         if not self.troubled(self.faults.query_fails, now):

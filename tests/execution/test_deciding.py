@@ -259,6 +259,22 @@ def test_leverage_is_set_where_it_differs_and_nothing_is_held():
     assert busy.one(SetLeverage).leverage == 7
 
 
+def test_leverage_is_not_touched_before_the_first_comparison_nor_under_anybodys_position():
+    driver = Driver(ready=False)
+    seven = TradingView(leverage=7)
+    news = (ev.TradingSeen(SYMBOL, seven), ev.ModeSeen("auto-execute"), ev.RulesSeen(SYMBOL, FILTERS, 3, T), ev.Time())
+    for event in news:
+        driver(event)
+    driver.snapshot([], Decimal("0.5"))
+    assert not driver.position().ours
+    for event in news:
+        driver(event)
+    driver.wait(120_000, 1000)
+    assert not [one for one in driver.all if isinstance(one, SetLeverage)]
+    driver.snapshot()
+    assert driver.one(SetLeverage).leverage == 7
+
+
 @pytest.mark.parametrize(("refused", "pause"), [(False, 5_000), (True, 60_000)])
 def test_leverage_that_was_not_set_is_asked_for_again(refused, pause):
     driver = Driver()

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from pipeline.exchange.trading import NewOrder
 from pipeline.settings import Risk
 from pipeline.store.control import ControlStore
 from pipeline.timeline import to_datetime
@@ -102,6 +103,18 @@ async def test_the_mode_changes_while_it_runs(house: Any) -> None:
         later = await house.verdict(house.say("entry"))
         assert later.verdict == "skipped"
         assert len(house.stops()) == 1, "what is held keeps its stop in either mode"
+
+
+async def test_the_leverage_of_somebodys_own_position_is_not_touched(house: Any) -> None:
+    house.trading.set_leverage("BTCUSDT", 7)
+    house.trading.place_order(NewOrder(symbol="BTCUSDT", side="BUY", client_id="mine", quantity=Decimal("0.01")))
+    async with house.executor():
+        found = await house.verdict(house.say("trial"))
+        assert (found.verdict, "somebody else holds" in found.reason) == ("skipped", True)
+    assert house.trading.leverages()["BTCUSDT"] == 7
+    assert [one["params"].get("leverage") for one in house.ledger("attempts") if one["path"].endswith("leverage")] == [
+        "7"
+    ]
 
 
 @pytest.mark.parametrize(
