@@ -1,46 +1,78 @@
-"""The account snapshot as a Prefect flow: what the account is worth, stored, and as a page a person reads."""
+"""The account as a Prefect flow: what it is worth, as a page a person reads.
 
-from collections.abc import Iterator
+Flows have no keys, and then the page is of what the executor stored last. Where they are given keys (the setting
+`sweep`), the exchange is asked, and the answer stored as the executor would.
+"""
+
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from decimal import Decimal
+from typing import Any, NamedTuple
 
 from prefect import flow, get_run_logger
 from prefect.artifacts import create_markdown_artifact
+from pymongo.database import Database
 
 from pipeline.cli.exchange_access import running_exchange
 from pipeline.cli.wiring import credentials_of
-from pipeline.exchange.reports import PositionReport
 from pipeline.exchange.rest import RestClient
 from pipeline.exchange.trading import Trading
 from pipeline.execution.bookkeeping import Bookkeeper
 from pipeline.settings import Settings, load
-from pipeline.store.account import AccountStore
+from pipeline.store.account import AccountStore, PositionStore
 from pipeline.store.session import database
 from schemas.accounts import Snapshot
 
 MARGIN_ASSET = "USDT"
 
 
+class Held(NamedTuple):
+    """A position, as far as the page shows it."""
+
+    symbol: str
+    amount: Decimal
+    entry: Decimal
+    mark: Decimal | None
+    unrealized: Decimal | None
+
+
 @flow(name="account", persist_result=False)
 def account() -> dict[str, Any] | None:
-    """Ask the exchange what the account is worth, and store it. Without keys there is no account to look at."""
+    """Show what the account is worth. Without keys and without an executor there is no account to look at."""
     settings = load()
     log = get_run_logger()
-    with _asking(settings) as trading:
-        if trading is None:
-            log.info("no keys are configured, so there is no account to look at")
-            return None
-        with database(settings) as db:
-            books = Bookkeeper(settings.environment, MARGIN_ASSET, trading, AccountStore(db, settings.environment))
-            report = trading.account()
-            books.day_start(report)
-            held = [one for one in trading.positions() if one.position_amt]
-            taken = books.snapshot(report, len(held), trading.client.clock.now())
+    with database(settings) as db, _asking(settings) as trading:
+        taken, held = _stored(settings, db) if trading is None else _asked(settings, db, trading)
+    if taken is None:
+        log.info("no executor has stored what the account is worth, so there is nothing to show")
+        return None
     create_markdown_artifact(
         key="account", markdown=_page(taken, held), description=f"{taken.equity:,.2f} {taken.asset}"
     )
     log.info("%s %s, %d open positions", f"{taken.equity:,.2f}", taken.asset, len(held))
     return taken.model_dump(mode="json")
+
+
+def _stored(settings: Settings, db: Database[dict[str, Any]]) -> tuple[Snapshot | None, list[Held]]:
+    positions = PositionStore(db, settings.environment).list()
+    held = [
+        Held(one.symbol, one.quantity, one.entry_price, one.mark_price, one.unrealized)
+        for one in positions
+        if one.quantity
+    ]
+    return AccountStore(db, settings.environment).latest(), held
+
+
+def _asked(settings: Settings, db: Database[dict[str, Any]], trading: Trading) -> tuple[Snapshot, list[Held]]:
+    books = Bookkeeper(settings.environment, MARGIN_ASSET, trading, AccountStore(db, settings.environment))
+    report = trading.account()
+    books.day_start(report)
+    held = [
+        Held(one.symbol, one.position_amt, one.entry_price, one.mark_price, one.un_realized_profit)
+        for one in trading.positions()
+        if one.position_amt
+    ]
+    return books.snapshot(report, len(held), trading.client.clock.now()), held
 
 
 @contextmanager
@@ -54,11 +86,12 @@ def _asking(settings: Settings) -> Iterator[Trading | None]:
         yield Trading(client)
 
 
-def _page(taken: Snapshot, held: list[PositionReport]) -> str:
+def _page(taken: Snapshot, held: Sequence[Held]) -> str:
     today, month = (_percent(one) for one in (taken.day_return_pct, taken.month_return_pct))
     lines = [
         f"# {taken.equity:,.2f} {taken.asset}",
         "",
+        f"As of {taken.at:%Y-%m-%d %H:%M} UTC.",
         f"Today **{today}**, this month **{month}**. Unrealized {taken.unrealized:+,.2f}.",
         "",
         f"Wallet {taken.wallet:,.2f}, available {taken.available:,.2f}. Today: realized {taken.realized_today:+,.2f},",
@@ -67,8 +100,8 @@ def _page(taken: Snapshot, held: list[PositionReport]) -> str:
     if held:
         lines += ["", "| position | amount | entry | mark | unrealized |", "| --- | ---: | ---: | ---: | ---: |"]
         lines += [
-            f"| {one.symbol} | {one.position_amt:f} | {one.entry_price:f} | {one.mark_price:f} "
-            f"| {one.un_realized_profit:+,.2f} |"
+            f"| {one.symbol} | {one.amount:f} | {one.entry:f} | {_known(one.mark, 'f')} "
+            f"| {_known(one.unrealized, '+,.2f')} |"
             for one in held
         ]
     return "\n".join(lines)
@@ -76,3 +109,7 @@ def _page(taken: Snapshot, held: list[PositionReport]) -> str:
 
 def _percent(value: float | None) -> str:
     return "not known" if value is None else f"{value:+.2f} %"
+
+
+def _known(value: Decimal | None, form: str) -> str:
+    return "not known" if value is None else f"{value:{form}}"

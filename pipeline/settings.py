@@ -9,7 +9,7 @@ import json
 import os
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, MutableMapping
 from decimal import Decimal
 from difflib import get_close_matches
 from pathlib import Path
@@ -42,6 +42,9 @@ IN_FILES = ("mongo_uri", "api_key", "api_secret", "notify_urls")
 
 SECRETS = (*IN_FILES, "proxy", "notify_urls")
 """Settings whose value is never shown. `secrets_of` gives the values."""
+
+KEYS = ("api_key", "api_key_file", "api_secret", "api_secret_file", "private_key_file")
+"""Settings that hold, or lead to, what it takes to trade."""
 
 OPEN_ENDED = f"{PREFIX}STRATEGY_PARAMETERS__"
 """Variables whose names go on as strategies say: `..._PARAMETERS__MA_BREAKOUT__N`. Who makes strategies checks them."""
@@ -276,6 +279,9 @@ class Settings(BaseSettings):
     mode: Mode = "signal-only"
     confirm_production: str = Field(default="", description=f"must read {PRODUCTION_PHRASE!r} to trade in production")
     risk: Risk = Risk()
+    sweep: bool = Field(
+        default=False, description="let the flow `sweep` have the keys, which otherwise only the executor has"
+    )
 
     log: Literal["human", "json"] = "human"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
@@ -312,6 +318,20 @@ def secrets_of(settings: Settings) -> list[str]:
     values = (getattr(settings, name) for name in SECRETS)
     each = (one for value in values if value for one in (value if isinstance(value, tuple) else (value,)))
     return [secret.get_secret_value() for secret in each]
+
+
+def without_keys(environ: Mapping[str, str]) -> dict[str, str]:
+    """The variables for a process that has no business with the account."""
+    return {name: value for name, value in environ.items() if not _holds_key(name)}
+
+
+def take_keys(environ: MutableMapping[str, str]) -> dict[str, str]:
+    """The variables that hold keys. They are gone from there: what is started from now on is not given them."""
+    return {name: environ.pop(name) for name in list(environ) if _holds_key(name)}
+
+
+def _holds_key(variable: str) -> bool:
+    return variable.upper().removeprefix(PREFIX).lower() in KEYS and variable.upper().startswith(PREFIX)
 
 
 def load(folder: Path | None = None) -> Settings:

@@ -16,10 +16,12 @@ import sys
 import time
 import tomllib
 import urllib.request
+from base64 import b64encode
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
 
 import pytest
 import yaml
@@ -222,7 +224,9 @@ class Host:
         held = {
             "mongo_key": randomness.token_hex(64), "mongo_uri": uri,
             "mongo_root_password": randomness.token_urlsafe(12),
-            "postgres_password": randomness.token_urlsafe(12), "api_key": "sim-key", "api_secret": "sim-secret",
+            "postgres_password": randomness.token_urlsafe(12),
+            "prefect_login": f"tidemark:{randomness.token_urlsafe(12)}",
+            "api_key": "sim-key", "api_secret": "sim-secret",
         }  # fmt: skip
         for name, text in held.items():
             (secret / name).write_text(text + "\n")
@@ -303,6 +307,13 @@ class Host:
             process.wait(20)
 
 
+def deployments_of(host: Host, login: str, **headers: str) -> urllib.request.Request:
+    """The question that only who has the login gets an answer to."""
+    token = b64encode(login.encode()).decode()
+    asked = {"Content-Type": "application/json", "Authorization": f"Basic {token}", **headers}
+    return urllib.request.Request(f"http://127.0.0.1:{host.ports['4200']}/api/deployments/filter", b"{}", asked)
+
+
 @pytest.fixture
 def host(home: Path, simulator: Simulator) -> Iterator[Host]:
     made = Host(home, simulator)
@@ -336,14 +347,12 @@ def test_every_service_of_ours_starts_is_healthy_and_ends(
     with urllib.request.urlopen(f"http://127.0.0.1:{host.ports['9464']}/metrics") as answer:
         told = answer.read().decode()
     assert not [name for name in rule_names() if name not in told]
-    with urllib.request.urlopen(
-        urllib.request.Request(
-            f"http://127.0.0.1:{host.ports['4200']}/api/deployments/filter",
-            data=b"{}",
-            headers={"Content-Type": "application/json"},
-        )
-    ) as answer:
+    with urllib.request.urlopen(deployments_of(host, host.secrets["prefect_login"])) as answer:
         assert len(json.load(answer)) > 5
+    with pytest.raises(HTTPError, match="401"):
+        urllib.request.urlopen(deployments_of(host, "tidemark:wrong"))
+    with pytest.raises(HTTPError, match="400"):
+        urllib.request.urlopen(deployments_of(host, host.secrets["prefect_login"], Host="stranger.test"))
     with connect.client(host.secrets["mongo_uri"]) as client:
         until(lambda: client["tidemark"]["candles"].find_one({}, {"_id": 1}))
 

@@ -22,6 +22,8 @@ import websockets
 from packaging.version import Version
 
 from pipeline.cli import services
+from pipeline.cli.prefect_login import login_file, login_of
+from pipeline.errors import AttentionError
 from pipeline.exchange import archive
 from pipeline.exchange.archive import ArchiveFile
 from pipeline.exchange.errors import BadAnswerError
@@ -203,6 +205,20 @@ def test_data_and_keys_are_their_owners_alone(run: Run) -> None:
     modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in (mongo, *mongo.iterdir())}
     assert (modes["mongo"], modes["data"]) == (0o700, 0o700)
     assert (modes["key"], modes["password"], modes["server.json"]) == (0o600, 0o600, 0o600)
+
+
+def test_the_login_of_prefect_is_made_once_and_its_owners_alone(tmp_path: Path) -> None:
+    made = login_of(tmp_path)
+    assert re.fullmatch(r"tidemark:[0-9a-f]{48}", made)
+    login_file(tmp_path).chmod(0o644)
+    assert login_of(tmp_path) == made
+    assert stat.S_IMODE(login_file(tmp_path).stat().st_mode) == 0o600
+    assert login_of(tmp_path / "another") != made
+    assert made.encode() not in json.dumps(services.prefect_server(tmp_path, 4200).command).encode()
+    login_file(tmp_path).unlink()
+    login_file(tmp_path).mkdir()
+    with pytest.raises(AttentionError, match=f"{login_file(tmp_path)} holds the login of Prefect's pages"):
+        login_of(tmp_path)
 
 
 INJECTED = (

@@ -7,7 +7,7 @@ import pytest
 from pydantic import SecretStr, ValidationError
 
 from pipeline.errors import UsageError
-from pipeline.settings import Settings, load
+from pipeline.settings import Settings, load, take_keys, without_keys
 
 
 @pytest.fixture(autouse=True)
@@ -28,6 +28,15 @@ def refused(monkeypatch: pytest.MonkeyPatch, **variables: str) -> str:
     assert error.value.__cause__ is None
     assert error.value.__context__ is None
     return str(error.value)
+
+
+def test_keys_are_taken_out_of_an_environment_and_nothing_else() -> None:
+    held = {f"TIDEMARK_{name}": "x" for name in ("API_KEY", "API_SECRET", "API_KEY_FILE", "PRIVATE_KEY_FILE")}
+    others = {"TIDEMARK_HOME": "here", "API_KEY": "of something else", "PATH": "/bin"}
+    environ = held | {"tidemark_api_secret_file": "x"} | others
+    assert without_keys(environ) == others
+    assert take_keys(environ).keys() == held.keys() | {"tidemark_api_secret_file"}
+    assert environ == others
 
 
 def test_the_defaults_are_safe_and_local(folder: Path) -> None:

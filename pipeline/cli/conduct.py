@@ -1,6 +1,7 @@
 """Runs a whole Tidemark in the foreground: the start, the live view, and an end that leaves no process behind."""
 
 import fcntl
+import os
 import signal
 import threading
 import time
@@ -22,7 +23,7 @@ from pipeline.cli.start_view import PlainStart, RichStart, StartView
 from pipeline.cli.whole import STEPS, Choice, Step, Whole, start, start_database
 from pipeline.errors import AttentionError
 from pipeline.guard import Guard
-from pipeline.settings import Settings, secrets_of
+from pipeline.settings import Settings, secrets_of, take_keys
 from pipeline.supervisor import Supervisor
 
 REDRAWN_EVERY: Final = 1.0
@@ -33,8 +34,10 @@ _TROUBLE: Final = ("WARNING", "ERROR", "CRITICAL", "starting it again")
 
 
 def conduct(choice: Choice, *, plain: bool) -> None:
-    """Take the steps, show what goes on until Ctrl-C, and end everything."""
+    """Take the steps, show what goes on until Ctrl-C, and end everything. Of all that is started, only what is to trade
+    is given the keys."""
     settings = choice.settings
+    keys = take_keys(os.environ)
     console = Console()
     if not console.is_terminal:
         plain, console.width = True, _LOG_WIDTH
@@ -53,7 +56,7 @@ def conduct(choice: Choice, *, plain: bool) -> None:
             _log_to_a_file(settings, ends, plain=plain)
             with _start_view(console, plain=plain) as view:
                 supervisor = Supervisor(settings.home / "logs", guard, say)
-                whole = Whole(choice, supervisor, view, ends, stop)
+                whole = Whole(choice, keys, supervisor, view, ends, stop)
                 start(whole, [Step("database", start_database)])
                 ends.enter_context(supervisor)
                 start(whole, STEPS)
@@ -177,4 +180,4 @@ class _Seen:
 
 
 def _addresses(whole: Whole) -> Mapping[str, Any]:
-    return services.addresses(whole.ports, whole.database_at)
+    return services.addresses(whole.settings.home, whole.ports, whole.database_at)

@@ -17,10 +17,12 @@ _AGAIN: Final = Retry(
 """Over half a minute where it says 503, which is while its database is locked; three times where it says nothing."""
 
 
-def start_run(port: int, deployment: str, parameters: dict[str, Any]) -> None:
+def start_run(port: int, login: str, deployment: str, parameters: dict[str, Any]) -> None:
     """Have the deployment run now, once, however often it takes to say so."""
     with requests.Session() as session:
         session.trust_env = False  # no proxy leads to this machine
+        user, _, password = login.partition(":")
+        session.auth = (user, password)
         session.mount("http://", HTTPAdapter(max_retries=_AGAIN))
         api = f"http://{LOOPBACK}:{port}/api/deployments"
         known = _answer(session, "GET", f"{api}/name/{deployment}")

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from pipeline.cli.prefect_login import login_file, login_of
 from pipeline.store.launch import LOOPBACK, any_free_port, is_free
 from pipeline.supervisor import Service
 
@@ -27,6 +28,7 @@ _PREFECT: Final = {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
     "PREFECT_SERVER_UI_V2_ENABLED": "false",
+    "PREFECT_UI_API_URL": "/api",
     "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE": "100",
     "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_READ_BATCH_SIZE": "100",
     "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_BATCH_SIZE": "200",
@@ -38,7 +40,8 @@ _PREFECT: Final = {
     "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
     "PREFECT_CLI_PROMPT": "false",
 }
-"""Quiet, offline and cheap: nothing is asked outside this machine, and the server writes in batches."""
+"""Quiet, offline and cheap: nothing is asked outside this machine, and the server writes in batches. Its page asks the
+server that it came from, by whatever name that was called."""
 
 _TIDEMARK: Final = (sys.executable, "-m", "pipeline.cli")
 
@@ -82,7 +85,9 @@ def _claim(wanted: int, held: ExitStack) -> int:
 
 
 def prefect_environment(home: Path, port: int) -> dict[str, str]:
-    """Prefect inside our data folder: what the user has configured for a Prefect of their own is left alone."""
+    """Prefect inside our data folder: what the user has configured for a Prefect of their own is left alone. Both its
+    sides know the login, and a page of another origin gets no answer."""
+    login = login_of(home)
     return {
         **{name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")},
         **_PREFECT,
@@ -90,6 +95,9 @@ def prefect_environment(home: Path, port: int) -> dict[str, str]:
         "PREFECT_API_URL": f"http://{LOOPBACK}:{port}/api",
         "PREFECT_SERVER_API_HOST": LOOPBACK,
         "PREFECT_SERVER_API_PORT": str(port),
+        "PREFECT_SERVER_API_AUTH_STRING": login,
+        "PREFECT_API_AUTH_STRING": login,
+        "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": f"http://{LOOPBACK}:{port}",
     }
 
 
@@ -100,19 +108,19 @@ def simulator(port: int, account: str) -> Service:
 
 
 def prefect_server(home: Path, port: int) -> Service:
-    """Prefect's server with its pages."""
-    command = [sys.executable, "-m", "prefect", "server", "start", "--host", LOOPBACK, "--port", str(port)]
+    """Prefect's server with its pages, behind a door."""
+    command = [sys.executable, "-m", "flows.server", "--host", LOOPBACK, "--port", str(port)]
     ready = answers(f"http://{LOOPBACK}:{port}/api/health")
     return Service("prefect", command, ready, prefect_environment(home, port), ready_within=180)
 
 
-def flow_runner(home: Path, port: int) -> Service:
-    """What runs the flows when they are due."""
+def flow_runner(home: Path, port: int, keys: Mapping[str, str]) -> Service:
+    """What runs the flows when they are due. `keys`: variables, for flows that may trade."""
     return Service(
         "flows",
         [sys.executable, "-m", "flows.serve"],
         lambda said: any(SERVED in line for line in said),
-        prefect_environment(home, port),
+        {**prefect_environment(home, port), **keys},
         ready_within=180,
     )
 
@@ -123,9 +131,9 @@ def ingester(metrics_port: int, is_ready: Callable[[], bool]) -> Service:
     return Service("ingester", command, lambda _: is_ready(), dict(os.environ), ready_within=180)
 
 
-def executor(is_ready: Callable[[], bool]) -> Service:
-    """What acts on fresh signals."""
-    return Service("executor", [*_TIDEMARK, "execute"], lambda _: is_ready(), dict(os.environ))
+def executor(is_ready: Callable[[], bool], keys: Mapping[str, str]) -> Service:
+    """What acts on fresh signals, with the variables that hold the keys of the account."""
+    return Service("executor", [*_TIDEMARK, "execute"], lambda _: is_ready(), {**os.environ, **keys})
 
 
 def farewell() -> list[str]:
@@ -146,10 +154,10 @@ def answers(url: str) -> Callable[[Sequence[str]], bool]:
     return ask
 
 
-def addresses(ports: Ports, database: str) -> Mapping[str, str]:
+def addresses(home: Path, ports: Ports, database: str) -> Mapping[str, str]:
     """Where a person looks, by name."""
     return {
-        "Prefect": f"http://{LOOPBACK}:{ports.prefect}",
+        "Prefect": f"http://{LOOPBACK}:{ports.prefect}   (asks once for the line in {login_file(home)})",
         "MongoDB": f"{database}   (tidemark db uri)",
         "metrics": f"http://{LOOPBACK}:{ports.metrics}/metrics",
     }

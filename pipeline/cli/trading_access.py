@@ -38,7 +38,8 @@ def keys_of(settings: Settings) -> "Credentials":
     if settings.environment != "sim":
         raise UsageError(
             f"an account at {settings.environment} needs TIDEMARK_API_KEY and TIDEMARK_API_SECRET (or their _FILE "
-            "forms, or TIDEMARK_PRIVATE_KEY_FILE); a key that may only read is enough for signal-only"
+            "forms, or TIDEMARK_PRIVATE_KEY_FILE); a key that may only read is enough for signal-only. Flows are given "
+            "them only with TIDEMARK_SWEEP=true"
         )
     from pipeline.exchange.signing import Credentials, signer_for  # noqa: PLC0415
     from pipeline.simulator.options import READY_KEY, READY_SECRET  # noqa: PLC0415

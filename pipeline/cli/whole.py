@@ -7,7 +7,7 @@ long as it runs is a process of its own.
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -18,6 +18,7 @@ from pipeline.cli import services
 from pipeline.cli.exchange_access import archive_of, client_of
 from pipeline.cli.overview import Overviews
 from pipeline.cli.prefect_api import start_run
+from pipeline.cli.prefect_login import login_of
 from pipeline.cli.services import Ports
 from pipeline.cli.start_view import StartView
 from pipeline.cli.wiring import credentials_of, derivation_of
@@ -70,9 +71,11 @@ class Choice:
 
 @dataclass(slots=True)
 class Whole:
-    """What the steps share: what was chosen, what must end, and what one step hands to later ones."""
+    """What the steps share: what was chosen, the variables that hold keys, what must end, and what one step hands to
+    later ones."""
 
     choice: Choice
+    keys: Mapping[str, str] = field(repr=False)
     supervisor: Supervisor
     view: StartView
     ends: ExitStack
@@ -146,9 +149,7 @@ def start_exchange(whole: Whole) -> str:
 
 
 def _begin_prefect(whole: Whole) -> None:
-    home = whole.settings.home
-    (home / "prefect").mkdir(parents=True, exist_ok=True)
-    whole.supervisor.start(services.prefect_server(home, whole.ports.prefect))
+    whole.supervisor.start(services.prefect_server(whole.settings.home, whole.ports.prefect))
 
 
 def finish_prefect(whole: Whole) -> str:
@@ -156,7 +157,8 @@ def finish_prefect(whole: Whole) -> str:
     whole.view.detail("waiting for its server")
     whole.supervisor.wait_ready("prefect")
     whole.view.detail("making the deployments known")
-    whole.supervisor.start(services.flow_runner(whole.settings.home, whole.ports.prefect))
+    keys = whole.keys if whole.settings.sweep else {}
+    whole.supervisor.start(services.flow_runner(whole.settings.home, whole.ports.prefect, keys))
     whole.supervisor.wait_ready("flows")
     return f"http://{LOOPBACK}:{whole.ports.prefect} schedules the flows"
 
@@ -227,7 +229,7 @@ def start_executor(whole: Whole) -> str:
         return "none: it needs an account, and no keys are configured"
     lease = LeaseStore(whole.db, f"executor:{settings.environment}", "nobody")
     before = lease.holder()
-    whole.supervisor.start(services.executor(lambda: lease.holder() not in {None, before}))
+    whole.supervisor.start(services.executor(lambda: lease.holder() not in {None, before}, whole.keys))
     whole.view.detail("looking at the account")
     whole.supervisor.wait_ready("executor")
     switched = ControlStore(whole.db, settings.environment).read().mode
@@ -244,7 +246,7 @@ def fetch_all_minutes(whole: Whole) -> str:
         "days": whole.settings.history_days,
         "source": "rest",  # a month of minutes in one file keeps a pretend exchange too busy to trade meanwhile
     }
-    start_run(whole.ports.prefect, BACKFILL_ON_DEMAND, {"chosen": chosen})
+    start_run(whole.ports.prefect, login_of(whole.settings.home), BACKFILL_ON_DEMAND, {"chosen": chosen})
     return f"{whole.settings.history_days} days of {whole.choice.minutes_of} {MINUTES} are fetched as it goes"
 
 

@@ -78,7 +78,7 @@ class Folder:
             return
         # base64 without the two characters a key file may not hold
         text = secrets.token_urlsafe(bytes_of_entropy).translate({ord("-"): "x", ord("_"): "y"})
-        _write_private(path, text)
+        write_private(path, text)
 
     def remembered(self) -> Remembered:
         """What the last start wrote; a file that was cut short or edited counts as none."""
@@ -90,7 +90,7 @@ class Folder:
 
     def remember(self, state: Remembered) -> None:
         """Replace what the next start reads, in one step."""
-        _write_private(self._state_file, json.dumps(asdict(state)))
+        write_private(self._state_file, json.dumps(asdict(state)))
 
     def process_ids(self) -> set[int]:
         """The numbers under which the server may run: mongod's own note, which it empties at a clean end, and ours."""
@@ -175,7 +175,7 @@ def _try_lock(descriptor: int, kind: int) -> bool:
     return True
 
 
-def _write_private(path: Path, text: str) -> None:
+def write_private(path: Path, text: str) -> None:
     """Whole or not at all, and never readable by others, not even for a moment."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     temporary.unlink(missing_ok=True)

@@ -1,5 +1,6 @@
 """A mongod process: its command line, its start until it listens, its end. Knows nothing of users or replica sets."""
 
+import os
 import socket
 import subprocess
 import time
@@ -11,6 +12,7 @@ from typing import Final
 import psutil
 
 from pipeline.errors import AttentionError
+from pipeline.settings import without_keys
 from pipeline.store.binary import ADDRESS_IN_USE, DATA_IN_USE, explain_exit, explain_refusal
 from pipeline.store.folder import Folder, Remembered
 
@@ -130,6 +132,7 @@ def launch(binary: Path, folder: Folder, port: int, limits: Limits, timeout: flo
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
+                env=without_keys(os.environ),
                 start_new_session=True,
             )
         except OSError as error:

@@ -3,17 +3,21 @@
 import json
 import shutil
 import tempfile
+import urllib.error
 import urllib.request
+from base64 import b64encode
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, Playwright, sync_playwright
 from pymongo import MongoClient
 
 from pipeline.cli import services
+from pipeline.cli.prefect_login import login_of
 from pipeline.guard import Guard
 from pipeline.simulator.handle import Simulator
 from pipeline.store.launch import any_free_port
@@ -31,16 +35,31 @@ DATABASE = "browser"
 
 @dataclass(frozen=True, slots=True)
 class Prefect:
-    """Prefect's pages and its API."""
+    """Prefect's pages and its API, and the login that both ask for."""
 
     url: str
+    login: str
 
     def ask(self, path: str, body: Any = None) -> Any:
         """What the API answers."""
         data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(f"{self.url}/api{path}", data, {"Content-Type": "application/json"})
+        headers = {"Content-Type": "application/json", "Authorization": f"Basic {self.token}"}
+        request = urllib.request.Request(f"{self.url}/api{path}", data, headers)
         with urllib.request.urlopen(request, timeout=60) as answer:
             return json.load(answer)
+
+    @property
+    def token(self) -> str:
+        """The login as it travels, and as the page keeps it."""
+        return b64encode(self.login.encode()).decode()
+
+    def status(self, path: str) -> int:
+        """What the API answers to somebody who gives no login."""
+        try:
+            with urllib.request.urlopen(f"{self.url}/api{path}", timeout=60) as answer:
+                return int(answer.status)
+        except urllib.error.HTTPError as refusal:
+            return refusal.code
 
     def deployment(self, name: str) -> Any:
         """A deployment by `flow/name`."""
@@ -75,26 +94,39 @@ def prefect(
             "TIDEMARK_SIM_URL": shared_simulator.url,
         }.items():
             environment.setenv(name, value)
-        server, runner = services.prefect_server(home, port), services.flow_runner(home, port)
+        server, runner = services.prefect_server(home, port), services.flow_runner(home, port, {})
     prefect_home.furnish(home / "prefect")
     with Guard() as guard, Supervisor(home / "logs", guard) as supervisor:
         for service in (server, runner):
             supervisor.start(service)
             supervisor.wait_ready(service.name)
-        yield Prefect(f"http://127.0.0.1:{port}")
+        yield Prefect(f"http://127.0.0.1:{port}", login_of(home))
     mongo.drop_database(DATABASE)
+
+
+@contextmanager
+def launch(playwright: Playwright, *flags: str) -> Iterator[Browser]:
+    """A Chromium, for the length of the block."""
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    if chromium is None:
+        pytest.fail("these tests drive Chromium, and there is none: apt-get install chromium")
+    launched = playwright.chromium.launch(executable_path=chromium, args=[*FLAGS.split(), *flags])
+    yield launched
+    launched.close()
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """A Chromium."""
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
-    if chromium is None:
-        pytest.fail("these tests drive Chromium, and there is none: apt-get install chromium")
-    with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=chromium, args=FLAGS.split())
+    with sync_playwright() as playwright, launch(playwright) as launched:
         yield launched
-        launched.close()
+
+
+@pytest.fixture
+def logged_in(page: Page, prefect: Prefect) -> Page:
+    """The same in a browser that was let in before."""
+    page.add_init_script(f"localStorage.setItem('prefect-password', '{prefect.token}')")
+    return page
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 from playwright.sync_api import Locator, Page, expect
 from playwright.sync_api import TimeoutError as TookTooLong
 
@@ -23,6 +24,7 @@ LISTED = [
 ENDED = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
 
 expect.set_options(timeout=90_000)
+pytestmark = pytest.mark.usefixtures("logged_in")
 
 
 def until(condition: Callable[[], Any], seconds: float = 150.0) -> Any:

@@ -10,6 +10,7 @@ import pexpect
 import pytest
 
 from tests.prefect_home import PrefectHome
+from tests.soak.memory import role_of
 from tests.whole import PATIENCE, House
 
 
@@ -37,6 +38,13 @@ def end(terminal: pexpect.spawn) -> None:
     assert terminal.exitstatus == 0
 
 
+def who_holds_keys(house: House) -> set[str | None]:
+    """The roles of the processes that have what it takes to trade in their environment."""
+    found = {role_of(one.cmdline()): set(one.environ()) for one in house.processes()}
+    assert {"mongod", "exchange", "prefect", "flows", "ingester", "executor"} <= found.keys()
+    return {role for role, names in found.items() if names & {"TIDEMARK_API_KEY", "TIDEMARK_API_SECRET"}}
+
+
 def filled_order(db: Any) -> Any:
     """A live signal that was taken, and its order that was filled."""
     taken = db["signals"].find_one({"source": "live", "verdict": "taken", "strategy": "metronome"})
@@ -59,6 +67,7 @@ def test_from_nothing_to_an_executed_signal_and_on_after_a_restart(house: House)
     assert second.returncode == 3
     assert "another `tidemark demo` or `tidemark up` runs in" in second.stderr
 
+    assert who_holds_keys(house) == {"executor"}
     with house.database() as db:
         order = until(lambda: filled_order(db), "a live signal to be executed")
         assert db["signals"].count_documents({"source": "history", "return_pct": {"$ne": None}})

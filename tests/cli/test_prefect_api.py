@@ -2,6 +2,7 @@
 
 import json
 import threading
+from base64 import b64encode
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
@@ -11,6 +12,8 @@ import pytest
 from pipeline.cli import prefect_api
 from pipeline.errors import TidemarkError
 from pipeline.store.launch import any_free_port
+
+LOGIN = "tidemark:open sesame: or not"
 
 
 class Prefect(HTTPServer):
@@ -37,6 +40,7 @@ class Desk(BaseHTTPRequestHandler):
         pass
 
     def _treat(self, answer: Any, body: Any = None) -> None:
+        assert self.headers["Authorization"] == f"Basic {b64encode(LOGIN.encode()).decode()}"
         mood = self.server.moods.pop(0) if self.server.moods else "well"
         self.server.asked.append(f"{self.command} {self.path} {mood}")
         if mood != "busy" and body:
@@ -63,7 +67,7 @@ def prefect() -> Iterator[Prefect]:
 @pytest.mark.parametrize("moods", [[], ["busy", "well", "busy"], ["gone", "well", "gone", "busy"]])
 def test_one_run_is_started_however_often_it_takes(prefect: Prefect, moods: list[str]) -> None:
     prefect.moods = moods
-    prefect_api.start_run(prefect.server_port, "backfill/on-demand", {"chosen": {"days": 3}})
+    prefect_api.start_run(prefect.server_port, LOGIN, "backfill/on-demand", {"chosen": {"days": 3}})
     assert list(prefect.runs.values()) == [{"chosen": {"days": 3}}]
     assert prefect.moods == []
     assert prefect.asked[0].startswith("GET /api/deployments/name/backfill/on-demand")
@@ -74,4 +78,4 @@ def test_one_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(prefect_api, "_AGAIN", 1)
     port = any_free_port()
     with pytest.raises(TidemarkError, match=f"Prefect at http://127.0.0.1:{port}/api/.* did not answer as it should"):
-        prefect_api.start_run(port, "backfill/on-demand", {})
+        prefect_api.start_run(port, LOGIN, "backfill/on-demand", {})

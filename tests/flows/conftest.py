@@ -14,6 +14,7 @@ import pytest
 from pymongo.database import Database
 
 from pipeline.cli import services
+from pipeline.cli.prefect_login import login_of
 from pipeline.guard import Guard
 from pipeline.simulator.handle import Simulator
 from pipeline.store.launch import any_free_port
@@ -33,14 +34,15 @@ os.environ |= {
 @pytest.fixture(scope="session", autouse=True)
 def prefect_server(prefect_home: PrefectHome) -> Iterator[None]:
     """The server of these tests. To import Prefect takes seconds too."""
-    from prefect.settings import PREFECT_API_URL, temporary_settings  # noqa: PLC0415
+    from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings  # noqa: PLC0415
 
     prefect_home.furnish(HOME / "prefect")
     server = services.prefect_server(HOME, port := any_free_port())
     with Guard() as guard, Supervisor(HOME / "logs", guard) as supervisor:
         supervisor.start(server)
         supervisor.wait_ready(server.name)
-        with temporary_settings({PREFECT_API_URL: f"http://127.0.0.1:{port}/api"}):
+        where = {PREFECT_API_URL: f"http://127.0.0.1:{port}/api", PREFECT_API_AUTH_STRING: login_of(HOME)}
+        with temporary_settings(where):
             yield
 
 

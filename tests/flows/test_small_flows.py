@@ -3,6 +3,7 @@
 import os
 import socket
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -20,6 +21,7 @@ from pipeline.ingest.watchlist import Watchlist
 from pipeline.store.lease import LeaseStore
 from pipeline.store.prepare import prepare
 from schemas.accounts import Snapshot
+from schemas.positions import Position
 from schemas.series import SeriesKey
 
 pytestmark = pytest.mark.usefixtures("settings_of_the_run")
@@ -49,11 +51,9 @@ def beat(db: Database[Any], role: str, age: timedelta) -> None:
     )
 
 
-def snapshot(at: datetime) -> dict[str, Any]:
-    money = dict.fromkeys(
-        ("equity", "wallet", "available", "unrealized", "realized_today", "fees_today", "funding_today"), "1"
-    )
-    fields = {"asset": "USDT", "transfers_today": "0", "open_positions": 0, **money}
+def snapshot(at: datetime, equity: str = "1") -> dict[str, Any]:
+    money = dict.fromkeys(("wallet", "available", "unrealized", "realized_today", "fees_today", "funding_today"), "1")
+    fields = {"asset": "USDT", "transfers_today": "0", "open_positions": 0, "equity": equity, **money}
     return Snapshot(_id=f"sim:{at.isoformat()}", environment="sim", at=at, **fields).to_mongo()
 
 
@@ -101,6 +101,21 @@ def test_retention_keeps_what_a_backfill_would_fetch_again() -> None:
         retention(RetentionChoice(candles_days=30))
     with pytest.raises(ParameterTypeError):
         retention({"candles_days": 0})  # type: ignore[arg-type]
+
+
+def test_without_keys_the_page_is_of_what_the_executor_stored(db: Database[Any]) -> None:
+    prepare(db)
+    db["accounts"].insert_many([snapshot(NOW - timedelta(hours=1)), snapshot(NOW, "1234.5")])
+    held = {"_id": "sim:BTCUSDT:BOTH", "environment": "sim", "symbol": "BTCUSDT", "quantity": "0.5"}
+    db["positions"].insert_one(
+        Position(**held, entry_price="100", ours=True, updated_at=NOW).to_mongo()  # type: ignore[arg-type]
+    )
+    taken = account()
+    assert taken is not None
+    assert Decimal(taken["equity"]) == Decimal("1234.5")
+    page = newest_artifact("account")
+    assert page.startswith("# 1,234.50 USDT")
+    assert "| BTCUSDT | 0.5 | 100 | not known | not known |" in page
 
 
 def test_the_account_is_looked_at_where_there_are_keys(db: Database[Any], monkeypatch: pytest.MonkeyPatch) -> None:

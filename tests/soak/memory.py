@@ -23,7 +23,7 @@ ROLES = {
     "exchange": ("pipeline.cli", "sim"),
     "ingester": ("pipeline.cli", "live"),
     "executor": ("pipeline.cli", "execute"),
-    "prefect": ("prefect", "server"),
+    "prefect": ("flows.server",),
     "flows": ("flows.serve",),
     "demo": ("demo", "--plain"),
 }

@@ -98,7 +98,7 @@ def test_a_long_run_has_to_judge_every_role() -> None:
         ("python -m pipeline.guard python -m pipeline.cli db stop --unused", None),
         ("python bin/tidemark demo --plain", "demo"),
         ("mongod --dbpath data", "mongod"),
-        ("python -m prefect server start", "prefect"),
+        ("python -m flows.server --port 1", "prefect"),
         ("python -m prefect.engine", None),
     ],
 )
