@@ -32,6 +32,7 @@ from pipeline.execution.records import (
 )
 from pipeline.execution.risk import Ask
 from pipeline.timeline import DAY, MINUTE, SECOND
+from schemas.signals import Verdict
 
 _REMEMBERED = 10_000
 _RECONCILE_AGAIN = 5 * SECOND
@@ -62,7 +63,7 @@ class Core:
         self._keeper = Keeper(self._ledger, self._breakers)
         self._waiting: dict[str, SignalView] = {}
         self._decided: dict[str, None] = {}
-        self._decisions: dict[str, DecisionView] = {}
+        self._decisions: dict[str, tuple[SignalView, DecisionView]] = {}
         self._refused: dict[str, OrderRecord] = {}
         self._calls: deque[tuple[int, bool]] = deque()
         self._reconcile_at = now
@@ -213,20 +214,29 @@ class Core:
     # Signals
 
     def _signal(self, signal: SignalView) -> None:
-        if not signal.confirmed or signal.verdict != "fresh" or signal.id in self._decided:
+        undecided = signal.verdict == "fresh" or (signal.verdict == "expired" and signal.last_word)
+        if not signal.confirmed or not undecided or signal.id in self._decided:
             return
         if not any(_decides(one, signal.id) for one in self._ledger.orders.values()):
-            self._waiting.setdefault(signal.id, signal)
+            self._waiting[signal.id] = signal
 
     def _decide_waiting(self, now: int) -> None:
+        """In the order in which they were said: none overtakes another of its symbol."""
+        waits: set[str] = set()
         for signal in sorted(self._waiting.values(), key=lambda one: (one.at, one.id)):
-            late = signal.fresh_until is None or now > signal.fresh_until
-            if late or self._can_decide(signal.symbol, now):
+            if signal.symbol not in waits and self._can_decide(signal, now):
                 self._decide(signal, now)
+            else:
+                waits.add(signal.symbol)
 
-    def _can_decide(self, symbol: str, now: int) -> bool:
-        known = self.ready and self._account is not None
-        return known and not self._ledger.busy(symbol, now) and not self._leverages.awaited(symbol)
+    def _can_decide(self, signal: SignalView, now: int) -> bool:
+        """Too late to open anything it can be decided at once; too late, and yet to close, once it is known what is
+        held."""
+        late = signal.is_late(now)
+        if late and signal.leaves is None:
+            return True
+        known = self.ready and self._account is not None and not self._ledger.busy(signal.symbol, now)
+        return known and (late or not self._leverages.awaited(signal.symbol))
 
     def _decide(self, signal: SignalView, now: int) -> None:
         choice = deciding.decide(self._ask(signal, now))
@@ -239,10 +249,12 @@ class Core:
                 self._verdict(WriteVerdict(signal.id, "skipped", "signal-only: nothing is sent", decision))
             case Open(order, decision) | Close(order, decision):
                 del self._waiting[signal.id]
-                self._decisions[order.id] = decision
+                self._decisions[order.id] = signal, decision
                 self._ledger.intend(order)
 
     def _ask(self, signal: SignalView, now: int) -> Ask:
+        taken_back = any(one.takes_back(signal) for one in self._waiting.values())
+        signal = replace(signal, last_word=signal.last_word and not taken_back)
         account = self._account or AccountView(equity=ZERO, available=ZERO, at=0)
         market = self._ledger.market(signal.symbol)
         return Ask(
@@ -288,29 +300,30 @@ class Core:
             self._ledger.move(order, "abandoned", "executor", f"not sent: {reason}", now)
 
     def _decided_with(self, order: OrderRecord, reason: str | None) -> None:
-        decision = self._decisions.pop(order.id, None)
-        if decision is None or order.signal is None:
+        decided = self._decisions.pop(order.id, None)
+        if decided is None:
             return
-        if reason is None:
-            self._verdict(WriteVerdict(order.signal, "taken", None, decision, (order.id,)))
-        else:
-            self._verdict(WriteVerdict(order.signal, "skipped", reason, decision, (order.id,)))
+        signal, decision = decided
+        verdict: Verdict = "taken" if reason is None else "skipped"
+        self._verdict(WriteVerdict(signal.id, verdict, reason, decision, (order.id,)))
 
     def _not_journaled(self, order: OrderRecord, event: ev.IntentRefused, now: int) -> None:
         """What a signal asks for is not sent without the journal. What protects or closes is: a restart finds it by its
         id where it stands, and the position as it is."""
-        decision = self._decisions.pop(order.id, None)
+        decided = self._decisions.pop(order.id, None)
         if event.exists:
             self._ledger.forget(order)
             if event.known is not None:
                 self._take_over(event.known, now)
-            if order.signal is not None and decision is not None:
-                self._verdict(WriteVerdict(order.signal, "taken", "decided before", orders=(order.id,)))
+            if decided is not None:
+                self._verdict(WriteVerdict(decided[0].id, "taken", "decided before", orders=(order.id,)))
             return
         self._ledger.warn("the journal refused an order", f"{order.id} ({order.leg} {order.symbol}): {event.reason}")
         if order.leg in ENTERING or order.leg == "exit":
             self._ledger.forget(order)
             self._refused[order.id] = order
+            if decided is not None:
+                self._waiting[decided[0].id] = decided[0]
             self._ledger.hold(order.symbol, "decide", now + _DECIDE_AGAIN)
             return
         self._ledger.unjournaled.discard(order.id)

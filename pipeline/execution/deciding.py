@@ -55,23 +55,27 @@ Choice = Skip | Expire | Open | Close
 def decide(ask: Ask) -> Choice:
     """The one decision on a confirmed signal. The rules are in docs/execution.md."""
     signal, position = ask.signal, ask.position
-    if signal.fresh_until is None:
-        return Expire("from history: never fresh")
-    if ask.now > signal.fresh_until:
-        return Expire(f"seen {ask.now - signal.fresh_until} ms after it stopped being fresh")
     held = position.ours and position.quantity != 0
+    closes = held and signal.leaves == position.side
+    if signal.is_late(ask.now) and not (closes and signal.last_word and signal.strategy == position.strategy):
+        return Expire(_lateness(signal, ask.now))
     if not held:
         if signal.kind in {"add", "exit"}:
             return Skip(f"no position to {'add to' if signal.kind == 'add' else 'close'}")
         return _open(ask)
     if signal.strategy != position.strategy:
         return Skip(f"the position belongs to {position.strategy}")
-    closes = signal.kind == "exit" if signal.side == position.side else signal.kind == "entry"
     if closes:
         return _close(ask)
     if signal.side != position.side:
         return Skip(f"a {position.side} position is held, and only an entry the other way closes it")
     return Skip("the position is past its trial") if signal.kind == "trial" else _open(ask)
+
+
+def _lateness(signal: SignalView, now: int) -> str:
+    if signal.fresh_until is None:
+        return "from history: never fresh"
+    return f"seen {now - signal.fresh_until} ms after it stopped being fresh"
 
 
 def wanted_units(signal: SignalView, position: PositionRecord, ask: Ask) -> Decimal | str:

@@ -67,6 +67,24 @@ class SignalView:
     confirmed: bool
     fresh_until: int | None
     verdict: Verdict = "fresh"
+    last_word: bool = False
+    """Of a signal that closes: no newer one of its strategy speaks for the position again."""
+
+    @property
+    def leaves(self) -> Side | None:
+        """The side of a position that it closes, if it closes any: an entry closes the other side."""
+        if self.kind == "exit":
+            return self.side
+        return ("short" if self.side == "long" else "long") if self.kind == "entry" else None
+
+    def is_late(self, now: int) -> bool:
+        """Whether it has stopped being fresh, or never was."""
+        return self.fresh_until is None or now > self.fresh_until
+
+    def takes_back(self, other: "SignalView") -> bool:
+        """Whether it speaks for the position that the other, older one closes."""
+        alike = (self.symbol, self.strategy) == (other.symbol, other.strategy)
+        return alike and self.at > other.at and self.kind != "exit" and self.side == other.leaves
 
 
 @dataclass(frozen=True, slots=True)

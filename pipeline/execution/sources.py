@@ -3,7 +3,7 @@
 import logging
 import threading
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 
@@ -24,10 +24,10 @@ from pipeline.execution.events import (
     StageSeen,
     TradingSeen,
 )
-from pipeline.execution.records import BreakerView, Mode, TradingView
+from pipeline.execution.records import BreakerView, Mode, PositionRecord, TradingView
 from pipeline.store.control import Controls
 from pipeline.store.signal_feed import SignalFeed
-from schemas.signals import Signal
+from schemas.signals import Side, Signal
 
 log = logging.getLogger(__name__)
 
@@ -57,12 +57,24 @@ class Signals:
     def sweep(self) -> None:
         """Tell of every signal that has no verdict: what the change stream missed is among them."""
         try:
-            found = self.feed.undecided()
+            for signal in self.feed.undecided():
+                self._told(signal)
         except PyMongoError as error:
             log.warning("signals cannot be looked for: %s", str(error)[:200])
-            return
-        for signal in found:
-            self._told(signal)
+
+    def remind(self, held: Iterable[PositionRecord]) -> None:
+        """Tell of what the strategy of each position said last, where that was an exit that nobody acted on."""
+        try:
+            for position in held:
+                if position.side is not None and position.strategy is not None:
+                    self._remind(position.symbol, position.strategy, position.side)
+        except PyMongoError as error:
+            log.warning("what was said last of what is held cannot be read: %s", str(error)[:200])
+
+    def _remind(self, symbol: str, strategy: str, side: Side) -> None:
+        said = self.feed.newest_word(symbol, strategy, side)
+        if said is not None and said.verdict == "expired" and said.decided_at is None:
+            self._told(said)
 
     def _follow(self) -> None:
         last, remembered = None, 0.0
@@ -77,7 +89,12 @@ class Signals:
                 return
 
     def _told(self, signal: Signal) -> None:
-        self.tell(SignalSeen(documents.signal_view(signal)))
+        view = documents.signal_view(signal)
+        if view.leaves is not None:
+            newest = self.feed.newest_word(view.symbol, view.strategy, view.leaves)
+            taken_back = newest is not None and documents.signal_view(newest).takes_back(view)
+            view = replace(view, last_word=not taken_back)
+        self.tell(SignalSeen(view))
 
 
 class Prices:

@@ -205,6 +205,7 @@ class Term:
         held = [one for one in self.core.positions() if one.quantity]
         for position in held:
             self._effects.put_nowait(JournalPosition(position))
+        self._begin(self._signals.remind, [one for one in held if one.ours])
         self._begin(self._book, len(held), snapshot.asof)
 
     def _book(self, open_positions: int, now: int) -> None:

@@ -1,4 +1,5 @@
-"""Signals on their way to the executor: as they are written, and again by looking; and its verdict, written once.
+"""Signals on their way to the executor: as they are written, and again by looking; and its verdict, written once; and
+what a strategy said last about a position that is held.
 
 The change stream is quick and may miss something (it was down for longer than the server remembers); the sweep is slow
 and misses nothing. Whoever reads both sees a signal twice, and decides once: the verdict's update matches only a signal
@@ -9,13 +10,17 @@ from collections.abc import Generator
 from datetime import datetime
 from typing import Any, Final
 
+from pymongo import DESCENDING
 from pymongo.database import Database
 from pymongo.errors import OperationFailure
 
 from schemas.control import CONTROL
-from schemas.signals import SIGNALS, Decision, Signal, Verdict
+from schemas.signals import SIGNALS, Decision, Side, Signal, Verdict
 
 _UNDECIDED: Final = {"verdict": "fresh", "confirmed": True}
+_OTHER: Final[dict[Side, Side]] = {"long": "short", "short": "long"}
+_LATE_EXIT: Final = {"verdict": "expired", "confirmed": True, "kind": "exit", "source": "live", "decided_at": None}
+"""Found after it had stopped being fresh: it may close a position all the same."""
 _CANNOT_RESUME: Final = frozenset({286, 280, 260, 136})  # history lost, fatal, invalid token, capped position lost
 
 
@@ -36,6 +41,15 @@ class SignalFeed:
         """All of them that are stored, oldest first."""
         found = self._signals.find(_UNDECIDED | {"exchange": self._exchange}).sort("at", 1)
         return [Signal.from_mongo(one) for one in found]
+
+    def newest_word(self, symbol: str, strategy: str, side: Side) -> Signal | None:
+        """What the strategy last said about a position of that side: that it should be, or that it should not."""
+        wanted = [{"side": side}, {"side": _OTHER[side], "kind": "entry"}]
+        found = self._signals.find_one(
+            {"exchange": self._exchange, "symbol": symbol, "strategy": strategy, "confirmed": True, "$or": wanted},
+            sort=[("at", DESCENDING), ("_id", DESCENDING)],
+        )
+        return None if found is None else Signal.from_mongo(found)
 
     def follow(self, *, wait_ms: int = 250) -> Generator[News, None, None]:
         """Each one as it is written, with the token to go on from; `None` now and then while nothing comes, so that the
@@ -68,14 +82,19 @@ class SignalFeed:
         change: dict[str, Any] = {"verdict": verdict, "decided_at": now, "reason": reason, "orders": list(orders)}
         if decision is not None:
             change["decision"] = decision.to_mongo()
-        decided = self._signals.update_one({"_id": signal_id, **_UNDECIDED}, {"$set": change})
+        found_late = {"verdict": "expired", "decided_at": None}
+        undecided = {"_id": signal_id, "confirmed": True, "$or": [{"verdict": "fresh"}, found_late]}
+        decided = self._signals.update_one(undecided, {"$set": change})
         return bool(decided.matched_count)
 
     def _follow(self, token: dict[str, Any] | None, wait_ms: int) -> Generator[News, None, None]:
-        wanted = {f"fullDocument.{name}": value for name, value in (_UNDECIDED | {"exchange": self._exchange}).items()}
+        wanted = [
+            {f"fullDocument.{name}": value for name, value in (kind | {"exchange": self._exchange}).items()}
+            for kind in (_UNDECIDED, _LATE_EXIT)
+        ]
         stages: list[dict[str, Any]] = [  # a refresh of returns touches every signal and concerns nobody who decides
             {"$match": {"updateDescription.updatedFields.return_at": {"$exists": False}}},
-            {"$match": {"operationType": {"$in": ["insert", "update", "replace"]}, **wanted}},
+            {"$match": {"operationType": {"$in": ["insert", "update", "replace"]}, "$or": wanted}},
         ]
         with self._signals.watch(
             stages, full_document="updateLookup", resume_after=token, max_await_time_ms=wait_ms

@@ -318,6 +318,8 @@ class Schedule:
         signal = self.signals[signal.id]
         if not signal.price:
             signal = self.signals[signal.id] = replace(signal, price=self.exchange.price)
+        newer = [one for one in self.signals.values() if one.confirmed and signal.at < one.at <= now]
+        signal = replace(signal, last_word=bool(signal.leaves) and not any(one.takes_back(signal) for one in newer))
         self.feed(ev.SignalSeen(signal), now)
         if self.troubled(self.faults.repeat, now):
             self.back(ev.SignalSeen(signal), self.quick(now))
@@ -513,6 +515,8 @@ def broken_law(schedule: Schedule) -> str | None:
             return f"signal {signal.id} is taken, and its order is not in the journal"
     if schedule.faults.forgetful and (closed := [one for one in journal.orders.values() if one.leg == "flatten"]):
         return f"nothing was wrong but that the exchange forgot for a while, and the position was closed: {closed}"
+    if unheeded := late_exit(schedule):
+        return f"held, though its strategy is out since {unheeded}"
     if exchange.naked_by_cancel:
         return f"cancelling {exchange.naked_by_cancel} left a position without a stop"
     doubtful = [one for one in journal.orders.values() if one.in_doubt]
@@ -531,6 +535,17 @@ def broken_law(schedule: Schedule) -> str | None:
     if gone:
         return f"open in the journal, and never at the exchange: {gone}"
     return broken_position_law(schedule)
+
+
+def late_exit(schedule: Schedule) -> SignalView | None:
+    """The exit that was said last of what is held, and that nobody acted on because it came late."""
+    held = schedule.journal.positions.get(SYMBOL)
+    if held is None or not held.quantity or not held.ours:
+        return None
+    said = [one for one in schedule.signals.values() if one.confirmed and held.side in {one.side, one.leaves}]
+    newest = max(said, key=lambda one: one.at)
+    verdict = schedule.journal.verdicts[newest.id]
+    return newest if newest.leaves == held.side and verdict.verdict == "expired" else None
 
 
 def broken_position_law(schedule: Schedule) -> str | None:

@@ -146,7 +146,90 @@ def test_a_signal_waits_for_the_first_comparison_and_may_expire_meanwhile():
     assert driver.verdict() is None
     driver.now = T + 60_001
     driver(ev.Time())
+    assert driver.verdict() is None, "it may have to close something"
+    driver.snapshot()
     assert driver.verdict().verdict == "expired"
+
+
+LATE = {"at": T + 10, "fresh_until": T + 20}
+
+
+@pytest.mark.parametrize(
+    "says",
+    [
+        {"kind": "exit"},
+        {"kind": "entry", "side": "short"},
+        {"kind": "exit", "fresh_until": None},
+        {"kind": "exit", "verdict": "expired"},
+    ],
+)
+def test_what_closes_a_held_position_does_not_grow_old(says):
+    driver = Driver()
+    driver.protected()
+    driver(ev.SignalSeen(signal("s2", **LATE | says, last_word=True)), 3_600_000)
+    driver.journal()
+    assert (driver.verdict("s2").verdict, driver.one(Place).order.leg) == ("taken", "exit")
+
+
+@pytest.mark.parametrize(
+    "says",
+    [
+        {"kind": "exit", "last_word": False},
+        {"kind": "exit", "strategy": "turtle"},
+        {"kind": "exit", "side": "short"},
+        {"kind": "entry"},
+        {"kind": "add"},
+    ],
+)
+def test_what_is_late_and_closes_nothing_or_was_taken_back_expires(says):
+    driver = Driver()
+    driver.protected()
+    driver(ev.SignalSeen(signal("s2", **LATE | {"last_word": True} | says)), 3_600_000)
+    assert driver.verdict("s2").verdict == "expired"
+    assert not driver.got(JournalIntent)
+
+
+def test_a_late_exit_waits_for_the_comparison_and_closes_what_the_journal_holds():
+    life = Driver()
+    life.protected()
+    driver = Driver(ready=False, orders=life.core.orders(), positions=life.core.positions())
+    driver(ev.SignalSeen(signal("s2", kind="exit", **LATE, last_word=True)), 3_600_000)
+    assert driver.verdict("s2") is None
+    driver.snapshot([driver.told(life.order("stop"))], life.position().quantity)
+    driver.journal()
+    assert (driver.verdict("s2").verdict, driver.one(Place).order.leg) == ("taken", "exit")
+
+
+def test_an_exit_that_waits_is_taken_back_by_what_its_strategy_says_next():
+    life = Driver()
+    life.protected()
+    driver = Driver(ready=False, orders=life.core.orders(), positions=life.core.positions())
+    driver(ev.SignalSeen(signal("s2", kind="exit", **LATE, last_word=True)))
+    driver(ev.SignalSeen(signal("s3", kind="add", at=T + 30, fresh_until=T + 40)), 50)
+    driver.snapshot([driver.told(life.order("stop"))], life.position().quantity)
+    assert [driver.verdict(name).verdict for name in ("s2", "s3")] == ["expired", "expired"]
+    assert not driver.got(JournalIntent)
+
+
+def test_signals_of_a_symbol_are_decided_in_the_order_in_which_they_were_said():
+    driver = Driver()
+    driver.sent()
+    driver(ev.SignalSeen(signal("s3", kind="exit", at=T + 2, last_word=True)), 1)
+    driver(ev.SignalSeen(signal("s2", kind="trial", side="short", at=T + 1, fresh_until=T + 120_000)), 1)
+    driver.wait(1_000)
+    assert driver.verdict("s2") is driver.verdict("s3") is None
+    driver(ev.OrderRejected(driver.order("entry").id, -2019, "no margin"))
+    driver.journal()
+    assert (driver.verdict("s2").verdict, driver.verdict("s3")) == ("taken", None)
+
+
+def test_an_intent_that_was_refused_is_decided_again_before_what_was_said_later():
+    driver = Driver()
+    (intent,) = [one for one in driver(ev.SignalSeen(signal())) if isinstance(one, JournalIntent)]
+    driver(ev.IntentRefused(intent.order.id, exists=False, reason="no server"))
+    driver(ev.SignalSeen(signal("s2", kind="exit", at=T + 1, last_word=True)))
+    again = [one.order.signal for one in driver.wait(2_000) if isinstance(one, JournalIntent)]
+    assert (again, driver.verdict("s2")) == (["s1"], None)
 
 
 def test_signal_only_decides_the_same_and_sends_nothing():

@@ -265,6 +265,47 @@ def test_the_feed_tells_what_is_written_and_goes_on_where_it_was(prepared: Db) -
     again.close()
 
 
+def test_the_feed_tells_of_exits_that_were_found_late_and_of_no_other_signal_without_hope(prepared: Db) -> None:
+    feed = SignalFeed(prepared, "sim")
+    following = feed.follow(wait_ms=50)
+    assert next(following)[0] is None
+    late = {"verdict": "expired", "kind": "exit"}
+    for name, said in {
+        "entry": {"verdict": "expired"},
+        "from history": late | {"source": "history"},
+        "decided": late | {"decided_at": NOW},
+        "late": late,
+    }.items():
+        prepared.signals.insert_one(signal(name, **said).to_mongo())
+    assert next_signal(following)[0].id == "late"
+    following.close()
+
+
+def test_what_was_said_last_of_a_position(prepared: Db) -> None:
+    feed = SignalFeed(prepared, "sim")
+    assert feed.newest_word("BTCUSDT", "s", "long") is None
+    for minute, (name, said) in enumerate(
+        {
+            "entry": {},
+            "exit": {"kind": "exit"},
+            "exit short": {"kind": "exit", "side": "short"},
+            "add short": {"kind": "add", "side": "short"},
+            "open": {"confirmed": False},
+            "other strategy": {"strategy": "macd"},
+            "other symbol": {"symbol": "ETHUSDT"},
+            "other exchange": {"exchange": "binance-um"},
+        }.items()
+    ):
+        prepared.signals.insert_one(signal(name, at=NOW + timedelta(minutes=minute), **said).to_mongo())
+    newest = feed.newest_word("BTCUSDT", "s", "long")
+    assert newest is not None
+    assert newest.id == "exit"
+    prepared.signals.insert_one(signal("turned", side="short", at=NOW + timedelta(hours=1)).to_mongo())
+    newest = feed.newest_word("BTCUSDT", "s", "long")
+    assert newest is not None
+    assert newest.id == "turned"
+
+
 def test_a_place_that_is_forgotten_by_the_server_is_given_up(prepared: Db) -> None:
     feed = SignalFeed(prepared, "sim")
     old = {"_data": "8263A1B2C3000000012B0229296E04"}  # a moment before this server's history began

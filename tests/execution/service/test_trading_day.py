@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from pipeline.exchange.trading import NewOrder
+from pipeline.execution.events import StreamBack
 from pipeline.settings import Risk
 from pipeline.store.control import ControlStore
 from pipeline.timeline import to_datetime
@@ -115,6 +116,41 @@ async def test_the_leverage_of_somebodys_own_position_is_not_touched(house: Any)
     assert [one["params"].get("leverage") for one in house.ledger("attempts") if one["path"].endswith("leverage")] == [
         "7"
     ]
+
+
+@pytest.mark.parametrize(
+    "late",
+    [
+        {"age": 130},
+        {"verdict": "expired", "reason": "found 130 s after its candle closed", "age": 130},
+        {"verdict": "expired", "source": "history", "fresh_until": None, "age": 130},
+    ],
+    ids=["seen late", "found late", "found in the history"],
+)
+@pytest.mark.parametrize("away", [False, True], ids=["it acts", "it was away"])
+async def test_an_exit_that_came_late_closes_what_is_held(house: Any, late: Any, away: bool) -> None:
+    async with house.executor() as executor:
+        await house.verdict(house.say("trial", age=200, fresh_until=to_datetime(house.simulator.now() + 60_000)))
+        await protected(house, house.held())
+        if not away:
+            name = house.say("exit", **late)
+            executor.term.tell(StreamBack())
+            await house.until(lambda: house.signal(name).verdict == "taken")
+    if away:
+        name = house.say("exit", **late)
+    async with house.executor():
+        await house.until(lambda: house.signal(name).verdict == "taken" and house.held() == 0 and not house.stops())
+        await house.check()
+
+
+async def test_a_late_exit_that_its_strategy_took_back_closes_nothing(house: Any) -> None:
+    async with house.executor():
+        await house.verdict(house.say("trial", age=200, fresh_until=to_datetime(house.simulator.now() + 60_000)))
+        await protected(house, house.held())
+    exit_, add = house.say("exit", age=150), house.say("add", age=140, interval="15m")
+    async with house.executor():
+        assert [(await house.verdict(name)).verdict for name in (exit_, add)] == ["expired", "expired"]
+        assert house.held() > 0
 
 
 @pytest.mark.parametrize(
