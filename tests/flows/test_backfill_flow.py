@@ -11,7 +11,7 @@ import pytest
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 from prefect.exceptions import ParameterTypeError
-from prefect.settings import PREFECT_API_URL
+from prefect.settings import get_current_settings
 from prefect.states import Failed
 from pymongo.database import Database
 
@@ -105,7 +105,7 @@ def test_cancelled_it_ends_at_once_and_the_next_run_goes_on(db: Database[Any], s
         "from flows.backfill import *; "
         "backfill(BackfillChoice(symbols=['BTCUSDT'], intervals=['1m'], days=60, source='rest'))"
     )
-    environment = {**os.environ, "PREFECT_API_URL": str(PREFECT_API_URL.value())}
+    environment = os.environ | get_current_settings().to_environment_variables(exclude_unset=True, include_secrets=True)
     with subprocess.Popen([sys.executable, "-c", program], env=environment, stderr=subprocess.PIPE) as process:
         try:
             with db.watch(max_await_time_ms=200) as changes:
