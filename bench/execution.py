@@ -25,6 +25,7 @@ from pipeline.exchange.signing import Credentials, signer_for
 from pipeline.exchange.trading import Trading
 from pipeline.execution import events as ev
 from pipeline.execution.core import Core as Executing
+from pipeline.execution.names import Identity
 from pipeline.execution.records import AccountView, Policy, SignalView
 from pipeline.execution.service import opened
 from pipeline.indicators import WINDOW
@@ -255,7 +256,7 @@ def deciding(count: int) -> list[Row]:
     now = 1_760_000_000_000
     with Simulator.start(symbols=("BTCUSDT",)) as sim:
         (symbol,) = tradable(sim, 1).values()
-    core = Executing(Policy("sim", Risk()), now, mode="signal-only")
+    core = Executing(Policy("sim", Risk()), now, identity=Identity("sim", "benchs"), mode="signal-only")
     account = AccountView(Decimal(10_000), Decimal(10_000), now, Decimal(10_000))
     core.handle(ev.Snapshot((), (), account, now), now)
     core.handle(ev.RulesSeen(symbol.symbol, symbol.filters, 3, now), now)

@@ -87,6 +87,20 @@ class Stage(Document):
     changes: list[Change]
 
 
+class Installation(Document):
+    """Which Tidemark this database is on an account: its orders carry the name. A copy of it that was restored under
+    another database name is another installation."""
+
+    id: str = Field(alias="_id", description="installation:<environment>")
+    kind: Literal["installation"]
+    environment: str
+    name: str
+    database: str
+    copy_of: str | None = Field(default=None, description="the installation whose database was copied")
+    taken_over: list[str] = Field(description="installations whose orders are ours by now")
+    changes: list[Change]
+
+
 class Lease(Document):
     """Who acts at present. `fence` grows with every holder, so that an old one is told from the new."""
 
@@ -155,7 +169,7 @@ class Uptime(Document):
 
 
 Control = Annotated[
-    ModeSwitch | Halt | Breaker | Trading | Stage | Lease | Cursor | Watch | Heartbeat | Uptime,
+    ModeSwitch | Halt | Breaker | Trading | Stage | Installation | Lease | Cursor | Watch | Heartbeat | Uptime,
     Field(discriminator="kind"),
 ]
 

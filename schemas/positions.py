@@ -25,6 +25,9 @@ class Position(Document):
     liquidation_price: Money | None = None
 
     ours: bool = Field(description="False: opened by someone else; reported, left alone")
+    installation: str | None = Field(
+        default=None, description="that it is a position of; None: from before they had names"
+    )
     side: Literal["long", "short"] | None = None
     strategy: str | None = None
     signal: str | None = Field(default=None, description="the signal that opened it")

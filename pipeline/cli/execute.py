@@ -26,6 +26,8 @@ Examples:
 
   tidemark execute                      decide on fresh signals until Ctrl-C; what it sends depends on the mode
 
+  tidemark execute --take-over          the same, after another installation on the account is gone for good
+
   tidemark mode auto-execute            send orders from now on (a running executor takes it up within a second)
 
   tidemark halt --flatten               open nothing any more and close what is held
@@ -33,7 +35,15 @@ Examples:
 
 
 @app.command(epilog=EXAMPLES)
-def execute() -> None:
+def execute(
+    take_over: Annotated[
+        bool,
+        typer.Option(
+            "--take-over",
+            help="First make ours what other Tidemark installations have open on the account. Only if they are gone.",
+        ),
+    ] = False,
+) -> None:
     """Act on fresh signals, each at most once. A second executor stands by and takes over within seconds."""
     from pipeline.cli.exchange_access import running_exchange  # noqa: PLC0415
     from pipeline.cli.trading_access import check_key, keys_of  # noqa: PLC0415
@@ -48,7 +58,23 @@ def execute() -> None:
         connect.require(client, uri)
         prepare(client[settings.database])
         check_key(settings, place)
+        if take_over:
+            _take_over(settings, client[settings.database], place)
         asyncio.run(_execute(settings, uri, client[settings.database], place))
+
+
+def _take_over(settings: "Settings", db: Any, place: "Environment") -> None:
+    """Say what was found, too: a person has answered for it."""
+    from datetime import UTC, datetime  # noqa: PLC0415
+
+    from pipeline.cli.trading_access import account_at, operator  # noqa: PLC0415
+    from pipeline.execution.opening import take_over  # noqa: PLC0415
+    from pipeline.store.control import ControlStore  # noqa: PLC0415
+
+    control = ControlStore(db, settings.environment)
+    with account_at(settings, place) as trading:
+        taken = take_over(control, settings.environment, trading, by=operator(), now=datetime.now(UTC))
+    typer.echo(f"taken over: {taken}" if taken else "nothing of another installation is open on this account", err=True)
 
 
 async def _execute(settings: "Settings", uri: str, db: Any, place: "Environment") -> None:

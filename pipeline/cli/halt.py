@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pymongo.database import Database
 
     from pipeline.execution.flatten import Report, Scope, Sent
+    from pipeline.execution.names import Identity
     from pipeline.settings import Settings
 
 app = typer.Typer()
@@ -122,9 +123,10 @@ def _flatten(settings: "Settings", db: "Database[Any] | None") -> "Report":
 
     if db is not None and _executor_does_it(settings, db):
         return Report()
+    identity = _identity(settings, db)
     with running_exchange(settings) as place, account_at(settings, place) as trading:
-        flattener = Flattener(trading, Market(trading.client), _journaled(settings, db))
-        return flattener.flatten(_scope(settings, db))
+        flattener = Flattener(trading, Market(trading.client), _journaled(settings, db), identity)
+        return flattener.flatten(_scope(settings, db, identity))
 
 
 def _executor_does_it(settings: "Settings", db: "Database[Any]") -> bool:
@@ -144,18 +146,29 @@ def _executor_does_it(settings: "Settings", db: "Database[Any]") -> bool:
     return False
 
 
-def _scope(settings: "Settings", db: "Database[Any] | None") -> "Scope":
+def _identity(settings: "Settings", db: "Database[Any] | None") -> "Identity":
+    """Who we are; nobody, where the database does not say it."""
+    from pipeline.execution.documents import identity_of  # noqa: PLC0415
+    from pipeline.store.control import ControlStore  # noqa: PLC0415
+
+    known = None if db is None else ControlStore(db, settings.environment).read().installation
+    return identity_of(known, settings.environment)
+
+
+def _scope(settings: "Settings", db: "Database[Any] | None", identity: "Identity") -> "Scope":
     from pipeline.execution.flatten import Scope  # noqa: PLC0415
-    from pipeline.execution.names import is_ours  # noqa: PLC0415
+    from pipeline.execution.names import installation_of  # noqa: PLC0415
     from pipeline.store.account import PositionStore  # noqa: PLC0415
     from pipeline.store.orders import OrderJournal  # noqa: PLC0415
 
     if db is None:
         complain("nobody knows what is ours without the database: everything on the account is closed")
         return Scope()
-    held = {one.symbol for one in PositionStore(db, settings.environment).list() if one.ours}
-    under_way = {one.symbol for one in OrderJournal(db, settings.environment).unsettled()}
-    return Scope(held | under_way, is_ours)
+    positions, journal = PositionStore(db, settings.environment), OrderJournal(db, settings.environment)
+    held = {one.symbol for one in positions.list() if one.ours and identity.keeps(one.installation)}
+    under_way = [one for one in journal.unsettled() if identity.keeps(installation_of(one.id))]
+    ids = {one.id for one in under_way}
+    return Scope(held | {one.symbol for one in under_way}, lambda name: name in ids or identity.owns(name))
 
 
 def _journaled(settings: "Settings", db: "Database[Any] | None") -> "Sent":

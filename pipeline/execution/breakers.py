@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pipeline.execution import risk
 from pipeline.execution.effects import Notify, ResetBreaker, TripBreaker
 from pipeline.execution.ledger import Ledger
+from pipeline.execution.others import OTHERS
 from pipeline.execution.records import BreakerView
 from pipeline.timeline import iso
 
@@ -49,4 +50,6 @@ class Breakers:
 def _end(breaker: BreakerView) -> str:
     if breaker.name == risk.NOT_COMPARED:
         return "until it could be"
+    if breaker.name == OTHERS:
+        return "until they are gone, or `tidemark execute --take-over` was run"
     return f"until {iso(breaker.until)}" if breaker.until is not None else "until it is reset by hand"

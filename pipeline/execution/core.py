@@ -18,6 +18,8 @@ from pipeline.execution.following import Follower
 from pipeline.execution.keeping import Keeper, obstacle
 from pipeline.execution.ledger import Ledger
 from pipeline.execution.leverage import Leverages
+from pipeline.execution.names import Identity
+from pipeline.execution.others import OTHERS, Others, breaker
 from pipeline.execution.records import (
     ENTERING,
     ZERO,
@@ -47,6 +49,7 @@ class Core:
         policy: Policy,
         now: int,
         *,
+        identity: Identity,
         mode: Mode,
         orders: Iterable[OrderRecord] = (),
         positions: Iterable[PositionRecord] = (),
@@ -56,7 +59,7 @@ class Core:
         self._policy = policy
         self._stage = 1
         self._account: AccountView | None = None
-        self._ledger = Ledger(policy, mode)
+        self._ledger = Ledger(policy, identity, mode)
         self._breakers = Breakers(self._ledger)
         self._follower = Follower(self._ledger, self._breakers)
         self._leverages = Leverages(self._ledger, policy)
@@ -68,6 +71,7 @@ class Core:
         self._calls: deque[tuple[int, bool]] = deque()
         self._reconcile_at = now
         self._lost = False
+        self._others: Others = {}
         self._breakers.adopt(breakers)
         self._ledger.load(orders, positions)
         for order in list(self._ledger.orders.values()):
@@ -94,6 +98,11 @@ class Core:
         return self._ledger.compared
 
     @property
+    def identity(self) -> Identity:
+        """Who we are at the exchange."""
+        return self._ledger.identity
+
+    @property
     def mode(self) -> Mode:
         """Whether orders are sent or only worked out."""
         return self._ledger.mode
@@ -109,6 +118,16 @@ class Core:
     def positions(self) -> tuple[PositionRecord, ...]:
         """Every position, also those that are flat by now."""
         return tuple(self._ledger.positions.values())
+
+    @property
+    def others(self) -> Others:
+        """Orders of other installations that are open on the account."""
+        return self._others
+
+    def keeps(self) -> bool:
+        """Whether anything of ours is held or under way."""
+        held = any(one.ours and one.exposed for one in self.positions())
+        return held or any(one.unsettled for one in self.orders())
 
     @property
     def corrections(self) -> int:
@@ -195,12 +214,14 @@ class Core:
                 self._leverages.keep(symbol, now)
             case ev.ModeSeen(mode):
                 self._ledger.mode = mode
+                self._beware_of_others(now)
                 self._leverages.keep_all(now)
             case ev.HaltSeen(halted, flatten):
                 self._ledger.halted, self._ledger.flatten = halted, flatten
                 self._ledger.touched.update(self._ledger.symbols())
             case ev.BreakersSeen(breakers):
                 self._breakers.adopt(breakers)
+                self._beware_of_others(now)
             case ev.StageSeen(stage):
                 self._stage = stage
             case ev.CallCounted(ok):
@@ -262,6 +283,7 @@ class Core:
             now=now,
             mode=self._ledger.mode,
             policy=self._policy,
+            identity=self._ledger.identity,
             risk=risk.settings_of(market, self._policy.risk),
             market=market,
             account=account,
@@ -332,13 +354,21 @@ class Core:
     # Reconciling, time and breakers
 
     def _snapshot(self, event: ev.Snapshot, now: int) -> None:
-        self._follower.snapshot(event, now)
+        self._others = self._follower.snapshot(event, now)
         self._ledger.compared = True
+        self._beware_of_others(now)
         self._breakers.reset(risk.NOT_COMPARED)
         self._reconcile_at = now + self._policy.reconcile_every
         self._account_seen(event.account, now)
         self._leverages.keep_all(now)
         self._ledger.touched.update(self._ledger.symbols())
+
+    def _beware_of_others(self, now: int) -> None:
+        """Nothing is opened beside another installation. In signal-only nothing is anyway, and it is only told."""
+        if self._others and self._ledger.mode == "auto-execute":
+            self._breakers.trip(breaker(self._others, now))
+        elif self.ready:
+            self._breakers.reset(OTHERS)
 
     def _reconcile(self, reason: str, now: int) -> None:
         self._reconcile_at = now + _RECONCILE_AGAIN

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from pipeline.execution import risk, sizing
-from pipeline.execution.names import client_order_id
 from pipeline.execution.records import (
     DecisionView,
     OrderRecord,
@@ -122,7 +121,7 @@ def _open(ask: Ask) -> Choice:
 def _entry(ask: Ask, found: Sized, plan: PlanRecord) -> OrderRecord:
     signal = ask.signal
     return OrderRecord(
-        id=client_order_id(ask.policy.environment, signal.id, signal.kind),
+        id=ask.identity.order_id(signal.id, signal.kind),
         symbol=signal.symbol,
         signal=signal.id,
         leg=signal.kind,
@@ -172,7 +171,7 @@ def _close(ask: Ask) -> Choice:
         return Skip(f"the exchange does not trade {signal.symbol} now")
     quantity = sizing.closing_quantity(position.quantity, filters)
     order = OrderRecord(
-        id=client_order_id(ask.policy.environment, signal.id, "exit"),
+        id=ask.identity.order_id(signal.id, "exit"),
         symbol=signal.symbol,
         signal=signal.id,
         leg="exit",

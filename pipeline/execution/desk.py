@@ -181,13 +181,12 @@ class Desk:
         return None if report is None else told.order_told(report)
 
     def _snapshot(self, asof: int) -> Snapshot:
-        orders = [told.order_told(one) for one in self.asking.open_orders()]
-        algos = [told.algo_told(one) for one in self.asking.open_algos()]
+        orders = open_orders(self.asking)
         positions = self.asking.positions()
         self.account = self.asking.account()
         self.worth = {one.symbol: one for one in positions}
         view = told.account_view(self.account, asof, self.day_start(self.account))
-        return Snapshot((*orders, *algos), told.positions_told(positions), view, asof)
+        return Snapshot(orders, told.positions_told(positions), view, asof)
 
     def _unplaced(self, order: OrderRecord, error: ExchangeError) -> Event:
         self._mend(error)
@@ -238,6 +237,12 @@ class Desk:
 
 
 _FAILED = object()
+
+
+def open_orders(asking: Trading) -> tuple[OrderTold, ...]:
+    """Every order that is open on the account, conditional ones too."""
+    orders = [told.order_told(one) for one in asking.open_orders()]
+    return (*orders, *(told.algo_told(one) for one in asking.open_algos()))
 
 
 def _new_order(order: OrderRecord) -> NewOrder:

@@ -10,6 +10,7 @@ from math import isnan
 from typing import Any
 
 from pipeline.exchange.reports import PositionReport
+from pipeline.execution.names import NOBODY, Identity
 from pipeline.execution.records import (
     BreakerView,
     By,
@@ -19,9 +20,11 @@ from pipeline.execution.records import (
     PositionRecord,
     SignalView,
     TradingView,
+    flat,
+    side_of,
 )
 from pipeline.timeline import to_datetime, to_ms
-from schemas.control import Breaker, Trading
+from schemas.control import Breaker, Installation, Trading
 from schemas.orders import Order, Plan, Transition
 from schemas.positions import Position
 from schemas.signals import Decision, Signal
@@ -97,16 +100,17 @@ def order_record(order: Order) -> OrderRecord:
     )
 
 
-def position_document(position: PositionRecord, environment: str, now: int, worth: PositionReport | None) -> Position:
+def position_document(position: PositionRecord, identity: Identity, now: int, worth: PositionReport | None) -> Position:
     """A position as it is stored, with what the exchange says about its worth."""
     return Position(
-        id=f"{environment}:{position.symbol}:BOTH",
-        environment=environment,
+        id=f"{identity.environment}:{position.symbol}:BOTH",
+        environment=identity.environment,
         symbol=position.symbol,
         quantity=position.quantity,
         entry_price=position.entry_price,
         **_worth(worth),
         ours=position.ours,
+        installation=identity.name if position.ours else None,
         side=position.side,
         strategy=position.strategy,
         signal=position.signal,
@@ -156,6 +160,22 @@ def position_record(position: Position) -> PositionRecord:
         closing=position.closing,
         opened_at=_time(position.opened_at),
     )
+
+
+def disowned(position: Position) -> PositionRecord:
+    """A stored position of another installation."""
+    if not position.quantity:
+        return flat(position.symbol)
+    side = side_of(position.quantity)
+    return PositionRecord(position.symbol, position.quantity, position.entry_price, ours=False, side=side)
+
+
+def identity_of(installation: Installation | None, environment: str) -> Identity:
+    """Who we are; nobody where the database does not say it."""
+    if installation is None:
+        return Identity(environment, NOBODY)
+    taken_over = frozenset(installation.taken_over)
+    return Identity(environment, installation.name, taken_over, copied=installation.copy_of is not None)
 
 
 def decision_document(decision: DecisionView) -> Decision:

@@ -17,7 +17,7 @@ from pipeline.exchange.errors import ClockSkewError, ExchangeError
 from pipeline.exchange.market import Market
 from pipeline.exchange.reports import AlgoReport, OrderReport, PositionReport
 from pipeline.exchange.trading import NewOrder, Side, Trading
-from pipeline.execution.names import client_order_id
+from pipeline.execution.names import Identity
 from pipeline.execution.states import state_of
 from pipeline.store.orders import OrderJournal
 from schemas.orders import Order, Transition
@@ -63,6 +63,7 @@ class Flattener:
     trading: Trading
     market: Market
     sent: Sent
+    identity: Identity
     sleep: Callable[[float], None] = time.sleep
     _number: int = 0
 
@@ -141,8 +142,7 @@ class Flattener:
 
     def _next_id(self, symbol: str) -> str:
         self._number += 1
-        name = self.trading.client.environment.name
-        return client_order_id(name, f"command:{symbol}:{self.trading.client.clock.now()}", "flatten", self._number)
+        return self.identity.order_id(f"command:{symbol}:{self.trading.client.clock.now()}", "flatten", self._number)
 
 
 def _in_scope(position: PositionReport, scope: Scope, algos: Iterable[AlgoReport]) -> bool:

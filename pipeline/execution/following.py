@@ -11,7 +11,8 @@ from pipeline.execution.breakers import Breakers
 from pipeline.execution.doubt import Absent
 from pipeline.execution.effects import Query, QueryFills, QueryPositions, Reconcile
 from pipeline.execution.ledger import Ledger
-from pipeline.execution.names import PREFIX, is_ours
+from pipeline.execution.names import leg_of
+from pipeline.execution.others import Others, others_in, said
 from pipeline.execution.outcomes import Reaction, reaction
 from pipeline.execution.protection import pace_of, tightened
 from pipeline.execution.records import (
@@ -280,15 +281,21 @@ class Follower:
 
     # Everything at once
 
-    def snapshot(self, event: ev.Snapshot, now: int) -> None:
-        """What is open at the exchange, against the journal. See "Mismatches" in docs/execution.md."""
+    def snapshot(self, event: ev.Snapshot, now: int) -> Others:
+        """What is open at the exchange, against the journal: see "Mismatches" in docs/execution.md. The orders of other
+        installations are given back."""
+        identity = self._ledger.identity
+        unknown = [one for one in event.orders if one.id not in self._ledger.orders]
         for told in event.orders:
             if told.id in self._ledger.orders:
                 self.seen(told, "reconcile", now)
-            elif is_ours(told.id):
+            elif identity.owns(told.id):
                 self._adopt(told, now)
-            else:
+            elif not identity.other(told.id):
                 self._report(f"order {told.id}", f"{told.symbol} {told.side}: not ours, it is left alone")
+        others = others_in(identity, unknown)
+        for name in others:
+            self._report(f"installation {name}", f"{said({name: others[name]})}. They are left alone")
         listed = {one.id for one in event.orders}
         for order in list(self._ledger.orders.values()):
             if order.stands and order.id not in listed and order.seen_at < event.asof:
@@ -300,6 +307,7 @@ class Follower:
         told_positions = {one.symbol: one for one in event.positions}
         silent = [PositionTold(each, ZERO, ZERO) for each in self._ledger.symbols() if each not in told_positions]
         self.positions([*told_positions.values(), *silent], event.asof, "reconcile", now)
+        return others
 
     def _missing(self, order: OrderRecord, now: int) -> None:
         """Open in the journal, and not at the exchange: it has ended, and how is asked at once."""
@@ -313,7 +321,7 @@ class Follower:
 
     def _adopt(self, told: OrderTold, now: int) -> None:
         """Of an executor of ours, and not among what the journal has open: taken over as what its id says it is."""
-        leg = {"s": "stop", "p": "take_profit"}.get(told.id.removeprefix(PREFIX)[:1])
+        leg = leg_of(told.id)
         order = OrderRecord(
             id=told.id,
             symbol=told.symbol,

@@ -10,7 +10,7 @@ from pipeline.execution.breakers import Breakers
 from pipeline.execution.doubt import Doubt
 from pipeline.execution.effects import Cancel, Notify, Query, QueryFills, QueryPositions
 from pipeline.execution.ledger import Ledger
-from pipeline.execution.names import client_order_id
+from pipeline.execution.names import Identity
 from pipeline.execution.protection import (
     CancelProtection,
     PlaceProtection,
@@ -130,7 +130,7 @@ class Keeper:
         if step.quantity is not None and filters and sizing.closing_quantity(step.quantity, filters) != step.quantity:
             return  # no one order closes all of it: the old stop stays where it is
         if self._ledger.may(position.symbol, pace, now, _PLACE_AGAIN):
-            self._ledger.intend(_protective(self._ledger.policy.environment, position, step, now))
+            self._ledger.intend(_protective(self._ledger.identity, position, step, now))
 
     def _doubted_beside(self, order: OrderRecord) -> bool:
         """Whether another one of its kind may be gone: then this one has to stay."""
@@ -153,7 +153,7 @@ class Keeper:
             self._ledger.warn(f"{position.symbol} cannot be closed", f"{position.quantity} is less than a lot")
             return
         self._ledger.emit(Notify("warning", f"closing {position.symbol}", position.closing or ""))
-        self._ledger.intend(_closing(self._ledger.policy.environment, position, quantity, now))
+        self._ledger.intend(_closing(self._ledger.identity, position, quantity, now))
 
     # A position that is gone, or not ours
 
@@ -196,10 +196,10 @@ def obstacle(ledger: Ledger, order: OrderRecord, now: int) -> str | None:
     return None if ledger.mode == "auto-execute" else "the mode was changed to signal-only"
 
 
-def _protective(environment: str, position: PositionRecord, step: PlaceProtection, now: int) -> OrderRecord:
+def _protective(identity: Identity, position: PositionRecord, step: PlaceProtection, now: int) -> OrderRecord:
     whole = step.quantity is None
     return OrderRecord(
-        id=client_order_id(environment, f"{position.signal}", step.leg, now),
+        id=identity.order_id(position.signal or position.symbol, step.leg, now),
         symbol=position.symbol,
         signal=position.signal,
         leg=step.leg,
@@ -215,9 +215,9 @@ def _protective(environment: str, position: PositionRecord, step: PlaceProtectio
     )
 
 
-def _closing(environment: str, position: PositionRecord, quantity: Decimal, now: int) -> OrderRecord:
+def _closing(identity: Identity, position: PositionRecord, quantity: Decimal, now: int) -> OrderRecord:
     return OrderRecord(
-        id=client_order_id(environment, f"{position.signal}", "flatten", now),
+        id=identity.order_id(position.signal or position.symbol, "flatten", now),
         symbol=position.symbol,
         signal=position.signal,
         leg="flatten",

@@ -10,6 +10,7 @@ from typing import Final
 
 from pipeline.execution.doubt import Doubt, sent
 from pipeline.execution.effects import Effect, JournalIntent, JournalOrder, JournalPosition, Notify, Place
+from pipeline.execution.names import Identity
 from pipeline.execution.records import (
     ENTERING,
     PROTECTING,
@@ -33,6 +34,7 @@ class Ledger:
     """One process's view of the journal. Everything here can be built again from the journal and one snapshot."""
 
     policy: Policy
+    identity: Identity
     mode: Mode = "signal-only"
     halted: bool = False
     flatten: bool = False

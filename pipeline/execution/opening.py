@@ -1,11 +1,20 @@
 """The core of a new term: built from the journal that the terms before it have left. Blocks; sends nothing."""
 
+import secrets
+from datetime import datetime
+
 from pipeline.errors import AttentionError
+from pipeline.exchange.trading import Trading
 from pipeline.execution import documents
 from pipeline.execution.core import Core
+from pipeline.execution.desk import open_orders
 from pipeline.execution.events import Event
 from pipeline.execution.house import House
+from pipeline.execution.names import NAME_LENGTH, NAME_LETTERS, Identity, installation_of
+from pipeline.execution.others import others_in, said
+from pipeline.execution.records import PositionRecord
 from pipeline.execution.sources import Switches
+from pipeline.store.control import ControlStore
 from pipeline.timeline import MINUTE, to_datetime
 from schemas.orders import Order
 
@@ -21,24 +30,49 @@ def open_core(house: House, fence: int, switches: Switches) -> tuple[Core, list[
             "open and switch the position mode in the exchange's preferences"
         )
     stores.journal.claim(fence)
+    identity = identify(stores.control, house.policy.environment)
     switched = switches.changes(stores.control.read())
     core = Core(
         house.policy,
         house.now(),
+        identity=identity,
         mode=switches.mode or house.default_mode,
-        orders=[documents.order_record(one) for one in _orders_to_know(house)],
-        positions=[documents.position_record(one) for one in stores.positions.list()],
+        orders=[documents.order_record(one) for one in _orders_to_know(house, identity)],
+        positions=_positions(house, identity),
         breakers=switches.breakers,
     )
     return core, switched
 
 
-def _orders_to_know(house: House) -> list[Order]:
-    """What is unsettled; what was done about signals whose verdict was not written any more; and what is settled since
-    so short a time that its trades could be taken for those of an order in doubt, or that the exchange may yet show an
-    order that it had forgotten."""
+def identify(control: ControlStore, environment: str) -> Identity:
+    """Who we are. A database that does not know it yet gets a name."""
+    name = "".join(secrets.choice(NAME_LETTERS) for _ in range(NAME_LENGTH))
+    return documents.identity_of(control.identify(name), environment)
+
+
+def take_over(control: ControlStore, environment: str, asking: Trading, *, by: str, now: datetime) -> str:
+    """From now on, the orders of the other installations on the account are ours; what they are, or nothing."""
+    others = others_in(identify(control, environment), open_orders(asking))
+    for name in others:
+        control.take_over(name, by=by, now=now, reason=said({name: others[name]}))
+    return said(others)
+
+
+def _positions(house: House, identity: Identity) -> list[PositionRecord]:
+    """Those of the journal. What it has of another installation is known, and not ours."""
+    stored = house.stores.positions.list()
+    theirs = {one.id: documents.disowned(one) for one in stored if one.ours and not identity.keeps(one.installation)}
+    changed = [documents.position_document(one, identity, house.now(), None) for one in theirs.values()]
+    house.stores.positions.save(changed)
+    return [theirs.get(one.id) or documents.position_record(one) for one in stored]
+
+
+def _orders_to_know(house: House, identity: Identity) -> list[Order]:
+    """Ours that are unsettled; what was done about signals whose verdict was not written any more; and what is settled
+    since so short a time that its trades could be taken for those of an order in doubt, or that the exchange may yet
+    show an order that it had forgotten."""
     stores = house.stores
     undecided = [one.id for one in stores.signals.undecided()]
     lately = to_datetime(house.now() - _LATELY)
     found = (*stores.journal.unsettled(), *stores.journal.of_signals(undecided), *stores.journal.settled_since(lately))
-    return list({one.id: one for one in found}.values())
+    return [one for one in {one.id: one for one in found}.values() if identity.keeps(installation_of(one.id))]

@@ -35,6 +35,7 @@ from pipeline.execution.effects import (
     WriteVerdict,
 )
 from pipeline.execution.events import Event, IntentJournaled, IntentRefused
+from pipeline.execution.names import Identity
 from pipeline.execution.records import By, OrderRecord, PositionRecord
 from pipeline.store.account import PositionStore
 from pipeline.store.control import ControlStore
@@ -64,7 +65,7 @@ class Stores:
 class Performer:
     """One term's hands. `begin` starts a request in a worker thread and returns at once."""
 
-    environment: str
+    identity: Identity
     fence: int
     stores: Stores
     desk: Desk
@@ -89,7 +90,9 @@ class Performer:
             case WriteVerdict():
                 await self._write(self._decide, effect)
             case TripBreaker(breaker):
-                await self._write(self.stores.control.trip, documents.breaker_document(breaker, self.environment))
+                await self._write(
+                    self.stores.control.trip, documents.breaker_document(breaker, self.identity.environment)
+                )
             case ResetBreaker(name):
                 await self._write(self._reset, name)
             case Notify():
@@ -126,7 +129,7 @@ class Performer:
         if self._behind:
             self.tell(IntentRefused(order.id, exists=False, reason="the journal is behind"))
             return
-        document = documents.order_document(order, self.environment, self.fence)
+        document = documents.order_document(order, self.identity.environment, self.fence)
         try:
             is_new = await self.in_thread(_bounded, self.stores.journal.intend, document)
         except WriteError:
@@ -167,7 +170,7 @@ class Performer:
     # The writes themselves, in a worker thread
 
     def _append(self, order: OrderRecord, by: By, detail: str | None) -> None:
-        document = documents.order_document(order, self.environment, self.fence)
+        document = documents.order_document(order, self.identity.environment, self.fence)
         self.stores.journal.append(document, documents.transition(order, by, detail), documents.order_changes(order))
 
     def _decide(self, effect: WriteVerdict) -> None:
@@ -187,7 +190,7 @@ class Performer:
 
     def _save(self, position: PositionRecord) -> None:
         worth = self.desk.worth.get(position.symbol)
-        self.stores.positions.save([documents.position_document(position, self.environment, self.now(), worth)])
+        self.stores.positions.save([documents.position_document(position, self.identity, self.now(), worth)])
 
     def _book_costs(self, order: OrderRecord) -> None:
         """What a filled order cost and brought, from its trades. Nothing depends on it: a failure is left at that."""

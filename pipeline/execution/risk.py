@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Final
 
 from pipeline.execution import sizing
+from pipeline.execution.names import Identity
 from pipeline.execution.records import ZERO, AccountView, BreakerView, Market, Mode, Policy, PositionRecord, SignalView
 from pipeline.settings import Risk
 from pipeline.timeline import DAY, MINUTE, SECOND, iso
@@ -27,6 +28,7 @@ class Ask:
     now: int
     mode: Mode
     policy: Policy
+    identity: Identity
     risk: Risk
     market: Market
     account: AccountView

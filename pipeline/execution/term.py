@@ -13,10 +13,11 @@ from typing import Any
 
 from pymongo.errors import PyMongoError
 
+from pipeline.errors import AttentionError
 from pipeline.exchange.errors import ExchangeError
 from pipeline.exchange.user_events import AccountUpdate, AlgoUpdate, OrderUpdate, UserEvent
 from pipeline.exchange.userdata import UserStream
-from pipeline.execution import told
+from pipeline.execution import documents, told
 from pipeline.execution.core import Core
 from pipeline.execution.desk import Desk
 from pipeline.execution.effects import Effect, JournalPosition, Place, TripBreaker
@@ -34,6 +35,7 @@ from pipeline.execution.events import (
 from pipeline.execution.house import House
 from pipeline.execution.instruments import Instruments
 from pipeline.execution.opening import open_core
+from pipeline.execution.others import said
 from pipeline.execution.performer import Performer
 from pipeline.execution.sources import Prices, Signals, Switches
 from pipeline.timeline import to_datetime
@@ -59,17 +61,7 @@ class Term:
         self._instruments = Instruments(house.asking, house.market, self._prices)
         self._stream = UserStream(house.asking, self, limits=house.user_limits)
         self._signals = Signals(house.stores.signals, self.tell_from_thread, self._ended)
-        self._performer = Performer(
-            house.policy.environment,
-            fence,
-            house.stores,
-            self._desk,
-            self.tell,
-            self._begin,
-            self._in_journal,
-            house.notify,
-            house.now,
-        )
+        self._performer: Performer
         self.core: Core
 
     async def run(self, held: Awaitable[str], stop: asyncio.Event) -> str | None:
@@ -101,9 +93,24 @@ class Term:
         for effect in effects:
             self._effects.put_nowait(effect)
         if isinstance(event, Snapshot):
+            self._refuse_beside_others()
             self._house.comparisons.made += 1
             self._house.comparisons.unequal += self.core.corrections > corrections
             self._show(event)
+
+    def _refuse_beside_others(self) -> None:
+        """A process that has just begun ends where another installation is on the account and nothing of ours is to be
+        kept; later, and with something to keep, it opens nothing."""
+        others = self.core.others
+        if self._house.comparisons.made or not others or self.core.mode != "auto-execute" or self.core.keeps():
+            return
+        refusal = AttentionError(
+            f"{said(others)}. Two that execute on one account could not tell whose is what. If that installation is "
+            "gone, make what it left yours: `tidemark execute --take-over`. Otherwise stop it, or give this one a "
+            "sub-account of its own"
+        )
+        if not self._failed.done():
+            self._failed.set_exception(refusal)
 
     def tell_from_thread(self, event: Event) -> None:
         """The same, from a worker thread."""
@@ -140,9 +147,21 @@ class Term:
 
     def _open(self) -> None:
         """Build the core from the journal. In a worker thread; nothing is told before it is done."""
-        self.core, switched = open_core(self._house, self._fence, self._switches)
+        house = self._house
+        self.core, switched = open_core(house, self._fence, self._switches)
+        self._performer = Performer(
+            self.core.identity,
+            self._fence,
+            house.stores,
+            self._desk,
+            self.tell,
+            self._begin,
+            self._in_journal,
+            house.notify,
+            house.now,
+        )
         held = {one.symbol for one in self.core.orders()} | {one.symbol for one in self.core.positions()}
-        symbols = self._house.symbols() | held
+        symbols = house.symbols() | held
         for event in (*switched, *self._instruments.rules(symbols)):
             self.tell_from_thread(event)
         self._loop.call_soon_threadsafe(self._instruments.follow, symbols)
@@ -241,6 +260,9 @@ class Term:
         except PyMongoError as error:
             log.warning("the switches cannot be read: %s; they stay as they are", str(error)[:200])
             return
+        identity = documents.identity_of(controls.installation, self._house.policy.environment)
+        if identity != self.core.identity:
+            self._fail("another installation's orders are ours now, or this database is another")
         if trips != self._switches.trips:
             return  # read before a breaker that was written meanwhile: the next look sees it
         news = self._switches.changes(controls)
@@ -288,7 +310,8 @@ class Term:
         task.add_done_callback(self._job_ended)
 
     def _job_ended(self, task: "asyncio.Task[Any]") -> None:
-        if not task.cancelled() and (error := task.exception()) is not None:
+        error = None if task.cancelled() else task.exception()
+        if error is not None and not self._ended.is_set():  # what begins as the term ends finds no workers any more
             log.error("a job of the executor failed: %s", error, exc_info=error)
             self._fail(f"a job failed: {error}")
 

@@ -1,4 +1,5 @@
-"""The switches: mode, halt, breakers, per-symbol trading settings, stage. Every change says who made it and why.
+"""The switches: mode, halt, breakers, per-symbol trading settings, stage; and which installation this database is.
+Every change says who made it and why.
 
 It stores what is to be done; acting on it is the executor's.
 """
@@ -6,15 +7,17 @@ It stores what is to be done; acting on it is the executor's.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypeGuard
 
+from pymongo import ReturnDocument
 from pymongo.database import Database
+from pymongo.errors import DuplicateKeyError
 
 from pipeline.store.orders import to_bson
-from schemas.control import CONTROL, Breaker, Change, Halt, ModeSwitch, Stage, Trading
+from schemas.control import CONTROL, Breaker, Change, Halt, Installation, ModeSwitch, Stage, Trading
 
 Mode = Literal["signal-only", "auto-execute"]
-_KINDS: Final = ("mode", "halt", "breaker", "trading", "stage")
+_KINDS: Final = ("mode", "halt", "breaker", "trading", "stage", "installation")
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +27,7 @@ class Controls:
     mode: ModeSwitch | None = None
     halt: Halt | None = None
     stage: Stage | None = None
+    installation: Installation | None = None
     breakers: Mapping[str, Breaker] = field(default_factory=dict)
     trading: Mapping[str, Trading] = field(default_factory=dict)
 
@@ -43,6 +47,7 @@ class ControlStore:
             mode=next((one for one in models if isinstance(one, ModeSwitch)), None),
             halt=next((one for one in models if isinstance(one, Halt)), None),
             stage=next((one for one in models if isinstance(one, Stage)), None),
+            installation=next((one for one in models if self._is_this_database(one)), None),
             breakers={one.name: one for one in models if isinstance(one, Breaker)},
             trading={one.symbol: one for one in models if isinstance(one, Trading)},
         )
@@ -88,6 +93,31 @@ class ControlStore:
         """Something went wrong: counting begins anew."""
         self._control.update_one({"_id": f"stage:{self._environment}"}, {"$set": {"clean_days": []}})
 
+    def identify(self, name: str) -> Installation:
+        """Which installation this database is: that one from now on, where it is none yet or a copy of another."""
+        same = {"$eq": ["$database", self._control.database.name]}
+        settled = {
+            "kind": "installation",
+            "environment": self._environment,
+            "database": self._control.database.name,
+            "name": {"$cond": [same, "$name", name]},
+            "copy_of": {"$cond": [same, "$copy_of", {"$ifNull": ["$name", None]}]},
+            "taken_over": {"$cond": [same, "$taken_over", []]},
+            "changes": {"$cond": [same, "$changes", []]},
+        }
+        try:
+            return self._identified(settled, upsert=True)
+        except DuplicateKeyError:  # another was quicker
+            return self._identified(settled, upsert=False)
+
+    def take_over(self, installation: str, *, by: str, now: datetime, reason: str | None = None) -> None:
+        """The orders and positions of that installation are ours from now on."""
+        change = Change(at=now, by=by, old=None, new=f"took over {installation}", reason=reason)
+        self._control.update_one(
+            {"_id": self._installation_id, "taken_over": {"$ne": installation}},
+            {"$push": {"taken_over": installation, "changes": change.to_mongo()}},
+        )
+
     def trip(self, breaker: Breaker) -> None:
         """A limit was passed."""
         self._control.replace_one({"_id": breaker.id}, breaker.to_mongo(), upsert=True)
@@ -97,6 +127,19 @@ class ControlStore:
         tripped = {"_id": f"breaker:{self._environment}:{name}", "tripped": True}
         change = {"$set": {"tripped": False, "reason": reason, "at": now}}
         return bool(self._control.update_one(tripped, change).matched_count)
+
+    @property
+    def _installation_id(self) -> str:
+        return f"installation:{self._environment}"
+
+    def _identified(self, settled: Mapping[str, Any], *, upsert: bool) -> Installation:
+        found = self._control.find_one_and_update(
+            {"_id": self._installation_id}, [{"$set": settled}], upsert=upsert, return_document=ReturnDocument.AFTER
+        )
+        return Installation.from_mongo(found or {})
+
+    def _is_this_database(self, one: object) -> TypeGuard[Installation]:
+        return isinstance(one, Installation) and one.database == self._control.database.name
 
     def _switch(self, kind: str, identity: str, fields: Mapping[str, Any], change: Change) -> None:
         self._control.update_one(

@@ -87,6 +87,10 @@ class OrderJournal:
         """Orders whose end was learnt since then, oldest first."""
         return self._list({"state": {"$in": list(SETTLED)}, "updated_at": {"$gte": moment}})
 
+    def named(self, ids: Iterable[str]) -> list[Order]:
+        """Those of these orders that are here, oldest first."""
+        return self._list({"_id": {"$in": list(ids)}})
+
     def of_signals(self, signals: Iterable[str]) -> list[Order]:
         """The orders that these signals led to, oldest first."""
         return self._list({"signal": {"$in": list(signals)}})

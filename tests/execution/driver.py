@@ -8,6 +8,7 @@ from itertools import count
 from pipeline.execution import events as ev
 from pipeline.execution.core import Core
 from pipeline.execution.effects import Effect, JournalIntent, Place, TripBreaker, WriteVerdict
+from pipeline.execution.names import Identity
 from pipeline.execution.records import (
     AccountView,
     OrderRecord,
@@ -40,6 +41,7 @@ FILTERS = Filters(
 )
 RISK = Risk(max_position_percent=Decimal(1000))
 POLICY = Policy("sim", RISK)
+IDENTITY = Identity("sim", "mine00")
 ACCOUNT = AccountView(Decimal(10_000), Decimal(10_000), T, Decimal(10_000))
 
 
@@ -57,7 +59,7 @@ class Driver:
         self.numbers = count(100)
         self.last: list[Effect] = []
         self.all: list[Effect] = []
-        self.core = Core(policy, T, mode=mode, **journal)
+        self.core = Core(policy, T, identity=IDENTITY, mode=mode, **journal)
         self(ev.RulesSeen(SYMBOL, FILTERS, policy.risk.leverage, T))
         self(ev.PriceSeen(SYMBOL, PRICE, T))
         if ready:

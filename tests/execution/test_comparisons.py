@@ -7,7 +7,7 @@ from decimal import Decimal
 import pytest
 
 from pipeline.execution.records import OrderTold
-from tests.execution.driver import Driver
+from tests.execution.driver import IDENTITY, Driver
 
 
 def stand_apart(driver: Driver, held: Decimal, stop: OrderTold) -> None:
@@ -27,7 +27,7 @@ def change_state(driver: Driver, held: Decimal, stop: OrderTold) -> None:
 
 def find_again(driver: Driver, held: Decimal, stop: OrderTold) -> None:
     """An order of ours that the journal does not have."""
-    driver.snapshot([stop, replace(stop, id="tm-s-other", exchange_id=77)], held)
+    driver.snapshot([stop, replace(stop, id=IDENTITY.order_id("other", "stop"), exchange_id=77)], held)
 
 
 def agree(driver: Driver, held: Decimal, stop: OrderTold) -> None:

@@ -31,7 +31,7 @@ from pipeline.execution.effects import (
     TripBreaker,
     WriteVerdict,
 )
-from pipeline.execution.names import is_ours
+from pipeline.execution.names import Identity
 from pipeline.execution.records import (
     ENTERING,
     AccountView,
@@ -46,6 +46,7 @@ from pipeline.timeline import SECOND
 from schemas.symbols import Filters
 from tests.execution.model import SYMBOL, Exchange, Refused
 
+IDENTITY = Identity("sim", "mine00")
 START = 1_760_000_000_000
 TROUBLE, QUIET = 24 * SECOND, 40 * SECOND
 END = START + TROUBLE
@@ -278,7 +279,7 @@ class Schedule:
         journal = self.journal
         self.unanswered: set[str] = set()
         orders, positions = journal.orders.values(), journal.positions.values()
-        self.core = Core(POLICY, now, mode="auto-execute", orders=orders, positions=positions)
+        self.core = Core(POLICY, now, identity=IDENTITY, mode="auto-execute", orders=orders, positions=positions)
         life = self.life
         for event in (
             ev.RulesSeen(SYMBOL, FILTERS, self.exchange.leverage, now),
@@ -497,7 +498,7 @@ def broken_law(schedule: Schedule) -> str | None:
     exchange, journal = schedule.exchange, schedule.journal
     if schedule.wrongs:
         return schedule.wrongs[0]
-    ours = [one for one in exchange.orders if is_ours(one.client_id)]
+    ours = [one for one in exchange.orders if IDENTITY.owns(one.client_id)]
     entries = [one for one in journal.orders.values() if one.leg in ENTERING]
     for signal in schedule.signals.values():
         mine = {one.id for one in entries if one.signal == signal.id}
@@ -551,7 +552,7 @@ def late_exit(schedule: Schedule) -> SignalView | None:
 def broken_position_law(schedule: Schedule) -> str | None:
     exchange = schedule.exchange
     held = schedule.journal.positions.get(SYMBOL) or PositionRecord(SYMBOL)
-    standing = [one for one in exchange.open_orders() if is_ours(one.client_id)]
+    standing = [one for one in exchange.open_orders() if IDENTITY.owns(one.client_id)]
     if held.quantity != exchange.position:
         return f"the journal holds {held.quantity}, the exchange {exchange.position}"
     if not exchange.position:

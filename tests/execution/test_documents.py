@@ -6,11 +6,13 @@ from decimal import Decimal
 import pytest
 
 from pipeline.execution import documents
+from pipeline.execution.names import NOBODY, Identity
 from pipeline.execution.records import BreakerView, OrderRecord, PlanRecord, PositionRecord
-from schemas.control import Breaker
+from schemas.control import Breaker, Installation
 from schemas.orders import Order
 from schemas.positions import Position
 
+IDENTITY = Identity("sim", "abc123")
 NOW = 1_760_000_000_123
 PLAN = PlanRecord("turtle", Decimal("100.5"), Decimal("1.25"), Decimal("0.333"), Decimal(98), None, NOW + 5)
 ORDER = OrderRecord(
@@ -44,8 +46,28 @@ def test_a_position_survives_but_for_what_the_exchange_says_anew() -> None:
         unit_quantity=Decimal("0.25"), stop_order="tm-s-1", stop_price=Decimal(102), closing="exit", opened_at=NOW,
         unprotected_since=NOW, as_of=NOW, entered_at=NOW,
     )  # fmt: skip
-    stored = documents.position_document(held, "sim", NOW, None).to_mongo()
+    stored = documents.position_document(held, IDENTITY, NOW, None).to_mongo()
     assert documents.position_record(Position.from_mongo(stored)) == replace(held, as_of=0, entered_at=0)
+    assert stored["installation"] == "abc123"
+
+
+def test_a_position_of_another_installation_is_known_and_not_ours() -> None:
+    held = PositionRecord("BTCUSDT", Decimal("-0.5"), Decimal(100), side="short", strategy="turtle", signal="s")
+    stored = Position.from_mongo(documents.position_document(held, IDENTITY, NOW, None).to_mongo())
+    assert documents.disowned(stored) == PositionRecord(
+        "BTCUSDT", Decimal("-0.5"), Decimal(100), ours=False, side="short"
+    )
+    gone = stored.model_copy(update={"quantity": Decimal(0)})
+    assert documents.disowned(gone) == PositionRecord("BTCUSDT")
+
+
+def test_who_we_are_is_what_the_database_says() -> None:
+    assert documents.identity_of(None, "sim") == Identity("sim", NOBODY)
+    known = Installation(
+        id="installation:sim", kind="installation", environment="sim", name="abc123", database="tidemark",
+        copy_of="zyx987", taken_over=["first1"], changes=[],
+    )  # fmt: skip
+    assert documents.identity_of(known, "sim") == Identity("sim", "abc123", frozenset({"first1"}), copied=True)
 
 
 @pytest.mark.parametrize("until", [None, NOW + 1])

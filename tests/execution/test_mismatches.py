@@ -17,10 +17,9 @@ from pipeline.execution.effects import (
     Reconcile,
     WriteVerdict,
 )
-from pipeline.execution.names import client_order_id
 from pipeline.execution.records import OrderTold, PositionRecord, PositionTold
 from pipeline.timeline import SECOND
-from tests.execution.driver import ACCOUNT, POLICY, PRICE, SYMBOL, Driver, T, signal
+from tests.execution.driver import ACCOUNT, IDENTITY, POLICY, PRICE, SYMBOL, Driver, T, signal
 
 GONE = POLICY.surely_gone
 
@@ -170,7 +169,7 @@ def test_what_was_to_protect_an_earlier_position_on_the_other_side_is_cancelled(
     driver.protected()
     stop = driver.order("stop")
     assert stop.side == "SELL"
-    name = client_order_id("sim", "old", leg, 1)
+    name = IDENTITY.order_id("old", leg, 1)
     stray = OrderTold(
         name, SYMBOL, "BUY", "accepted", Decimal(0), T, algo=True, exchange_id=5,
         trigger_price=Decimal(60_600), close_position=True,
@@ -182,7 +181,7 @@ def test_what_was_to_protect_an_earlier_position_on_the_other_side_is_cancelled(
 
 @pytest.mark.parametrize("leg", ["stop", "take_profit"])
 def test_ours_and_not_in_the_journal_is_adopted_and_cancelled_unless_it_protects(leg):
-    name = client_order_id("sim", "old", leg, 1)
+    name = IDENTITY.order_id("old", leg, 1)
     told = OrderTold(
         name, SYMBOL, "SELL", "accepted", Decimal(0), T, algo=True, exchange_id=5,
         trigger_price=Decimal(59_400), close_position=True,
@@ -202,7 +201,7 @@ def test_ours_and_not_in_the_journal_is_adopted_and_cancelled_unless_it_protects
 
 @pytest.mark.parametrize(("side", "quantity"), [("SELL", "0.5"), ("BUY", "-0.5")])
 def test_a_stop_of_ours_under_what_is_not_ours_stands_until_nothing_is_held_that_it_would_close(side, quantity):
-    name = client_order_id("sim", "old", "stop", 1)
+    name = IDENTITY.order_id("old", "stop", 1)
     told = OrderTold(
         name, SYMBOL, side, "accepted", Decimal(0), T, algo=True, exchange_id=5,
         trigger_price=PRICE - Decimal(quantity) * 600, close_position=True,

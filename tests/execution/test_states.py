@@ -5,10 +5,8 @@ from decimal import Decimal
 
 import pytest
 
-from pipeline.execution.names import client_order_id, is_ours
 from pipeline.execution.records import OrderRecord, OrderTold, PlanRecord
 from pipeline.execution.states import merged, state_of
-from schemas.orders import Leg
 
 PLAN = PlanRecord("macd", Decimal(100), Decimal(1), Decimal(1), Decimal(98), None, 60_000)
 ORDER = OrderRecord("tm-e-1", "BTCUSDT", "s1", "entry", "BUY", "MARKET", Decimal(2), 0, 0, plan=PLAN)
@@ -115,12 +113,3 @@ def test_a_second_copy_that_stands_is_followed_before_the_end_of_the_first_is_to
 def test_slippage_is_positive_where_the_fill_is_worse(side, price, worse):
     order = replace(ORDER, side=side)
     assert after("sent", "filled", order=order, filled=2, average_price=Decimal(price)).slippage_pct == worse
-
-
-def test_ids_are_the_same_for_the_same_decision_and_the_exchange_takes_them():
-    legs: list[Leg] = ["trial", "entry", "add", "exit", "stop", "take_profit", "flatten"]
-    ids = {client_order_id(env, name, leg, n) for env in "ab" for name in ("s1", "s2") for leg in legs for n in (0, 1)}
-    assert len(ids) == 2 * 2 * len(legs) * 2
-    assert client_order_id("a", "s1", "entry") == client_order_id("a", "s1", "entry")
-    allowed = set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789.:/_-")
-    assert all(1 <= len(one) <= 36 and set(one) <= allowed and is_ours(one) for one in ids)

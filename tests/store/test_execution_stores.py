@@ -1,5 +1,9 @@
 """The journal, the switches, the account and the feed of signals, on a real server."""
 
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -26,6 +30,14 @@ NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 def prepared(db: Db) -> Db:
     prepare(db)
     return db
+
+
+@contextmanager
+def restored(db: Db, name: str) -> Iterator[Db]:
+    copy = db.client[f"{db.name}-{name}"]
+    copy.control.insert_many(db.control.find())
+    yield copy
+    db.client.drop_database(copy.name)
 
 
 def order(name: str = "tm-e-1", fence: int = 1, minute: int = 0, **fields: Any) -> Order:
@@ -70,6 +82,7 @@ def test_an_intent_is_written_once_and_its_life_appended(prepared: Db) -> None:
     learnt = journal.get("tm-e-1")
     assert learnt == found.model_copy(update={"fee": Decimal("0.02"), "realized": Decimal(0)})
     assert journal.get("none") is None
+    assert [one.id for one in journal.named(["tm-e-1", "none"])] == ["tm-e-1"]
 
 
 def test_an_intent_whose_answer_was_lost_is_written_anew_by_its_own_term(prepared: Db) -> None:
@@ -160,6 +173,40 @@ def test_switches_are_audited(prepared: Db) -> None:
     stage = control.read().stage
     assert stage is not None
     assert stage.clean_days == []
+
+
+def test_of_many_that_start_together_one_gives_the_database_its_name(prepared: Db) -> None:
+    together = threading.Barrier(8)
+
+    def start(number: int) -> str:
+        control = ControlStore(prepared, "sim")
+        together.wait(60)
+        return control.identify(f"name0{number}").name
+
+    with ThreadPoolExecutor(8) as threads:
+        (name,) = set(threads.map(start, range(8)))
+    assert ControlStore(prepared, "sim").identify("later0").name == name
+    assert ControlStore(prepared, "binance-um").identify("other0").name == "other0", "each environment has its own"
+
+
+def test_a_copy_under_another_name_is_another_installation(prepared: Db) -> None:
+    control = ControlStore(prepared, "sim")
+    assert control.read().installation is None
+    first = control.identify("first0")
+    assert (first.database, first.copy_of, first.taken_over) == (prepared.name, None, [])
+    for _ in range(2):
+        control.take_over("gone00", by="ann", now=NOW, reason="2 orders")
+    taken = control.identify("ignored")
+    assert (taken.name, taken.taken_over) == ("first0", ["gone00"])
+    assert [(one.by, one.new, one.reason) for one in taken.changes] == [("ann", "took over gone00", "2 orders")]
+
+    with restored(prepared, "copy") as copy:
+        known = ControlStore(copy, "sim")
+        assert known.read().installation is None, "until it has a name of its own it is nobody"
+        second = known.identify("second")
+        assert (second.name, second.copy_of, second.taken_over, second.changes) == ("second", "first0", [], [])
+        assert known.identify("third0") == known.read().installation == second
+    assert control.identify("later0") == taken
 
 
 def test_a_breaker_is_tripped_and_reset(prepared: Db) -> None:
