@@ -1,6 +1,6 @@
 """The audit as a Prefect flow: a task a series, a table of what was found, failed if anything is left."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 
 from prefect import flow, get_run_logger, task
@@ -16,8 +16,9 @@ from pipeline.errors import TidemarkError
 from pipeline.exchange.market import Market
 from pipeline.history.audit import Audit, SeriesAudit
 from pipeline.history.derive import Derivation
-from pipeline.history.listing import listed_in, stored_series
+from pipeline.history.listing import Wanted, audited_series, listed_in, stored_series
 from pipeline.settings import load
+from pipeline.store.series import SeriesStore
 from pipeline.store.session import database
 from pipeline.timeline import iso
 from schemas.series import SeriesKey
@@ -39,19 +40,24 @@ def audit(chosen: AuditChoice = AuditChoice()) -> list[dict[str, Any]]:  # noqa:
     with stop_when_cancelled() as stop, client_of(settings, stop) as client, database(settings) as db:
         market = Market(client)
         work = Audit(db, market, samples=chosen.samples)
-        look = _task(work, market, derivation_of(settings, db), settings.environment, repair=chosen.repair)
-        audits = [
-            look(key.symbol, key.interval)
-            for key in stored_series(db, settings.environment, chosen.symbols, chosen.intervals)
-        ]
+        listed = market.symbols()
+        find = listed_in(listed, settings.environment)
+        look = _task(work, market, derivation_of(settings, db), find, settings.environment, repair=chosen.repair)
+        stored = stored_series(db, settings.environment, chosen.symbols, chosen.intervals)
+        keys = audited_series(stored, listed, SeriesStore(db), client.clock.now(), named=bool(chosen.symbols))
+        audits = [look(key.symbol, key.interval) for key in keys]
     return _conclude([one for each in audits for one in each])
 
 
 def _task(
-    work: Audit, market: Market, derivation: Derivation, exchange: str, *, repair: bool
+    work: Audit,
+    market: Market,
+    derivation: Derivation,
+    listed: Callable[[str, str], Wanted],
+    exchange: str,
+    *,
+    repair: bool,
 ) -> Task[..., list[SeriesAudit]]:
-    listed = listed_in(market.symbols(), exchange)
-
     @task(name="series", task_run_name="{symbol} {interval}", cache_policy=NO_CACHE, persist_result=False)
     def look(symbol: str, interval: str) -> list[SeriesAudit]:
         key = SeriesKey(exchange, symbol, interval)

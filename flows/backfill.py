@@ -19,14 +19,15 @@ from pydantic import Field
 
 from flows.running import Chosen, stop_when_cancelled
 from pipeline.cli.exchange_access import archive_of, client_of
-from pipeline.cli.wiring import derivation_of
+from pipeline.cli.wiring import derivation_of, keys_of
 from pipeline.errors import TidemarkError
 from pipeline.exchange.market import Market
 from pipeline.history.backfill import SERIES_AT_ONCE, Backfill
 from pipeline.history.derive import Derivation
-from pipeline.history.listing import Wanted, wanted_series
+from pipeline.history.listing import Wanted, kept_series, wanted_series
 from pipeline.history.report import SeriesReport, SourceChoice
 from pipeline.settings import load
+from pipeline.store.series import SeriesStore
 from pipeline.store.session import database
 from pipeline.store.symbols import SymbolStore
 from schemas.series import SeriesKey
@@ -71,8 +72,10 @@ def backfill(chosen: BackfillChoice = BackfillChoice()) -> list[dict[str, Any]]:
     ):
         market = Market(client)
         listed = market.symbols()
-        series = wanted_series(
-            chosen.symbols or settings.symbols, chosen.intervals or settings.intervals, listed, settings.environment
+        series = (
+            wanted_series(chosen.symbols, chosen.intervals or settings.intervals, listed, settings.environment)
+            if chosen.symbols
+            else kept_series(keys_of(settings, chosen.intervals), listed, SeriesStore(db), client.clock.now())
         )
         SymbolStore(db).save(listed)
         tally = Tally()

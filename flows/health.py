@@ -62,7 +62,8 @@ def _expected(settings: Settings) -> list[str]:
 
 
 def _behind(found: dict[str, Any], most: int) -> list[str]:
-    late = [one for one in found["series"] if one["behind"] is None or one["behind"] > most]
+    followed = [one for one in found["series"] if one["gone"] is None]
+    late = [one for one in followed if one["behind"] is None or one["behind"] > most]
     return [f"{one['symbol']} {one['interval']} is {_late(one['behind'])}" for one in late]
 
 
@@ -82,7 +83,7 @@ def _page(found: dict[str, Any], acting: str | None, problems: list[str]) -> str
     lines += ["", f"Orders are decided on by {acting or 'nobody'}."]
     lines += ["", "| series | last closed | behind | stored |", "| --- | --- | --- | --- |"]
     lines += [
-        f"| {one['symbol']} {one['interval']} | {_moment(one['last_closed'])} | {_late(one['behind'])} "
+        f"| {one['symbol']} {one['interval']} | {_moment(one['last_closed'])} | {one['gone'] or _late(one['behind'])} "
         f"| {one['stored']:,} |"
         for one in found["series"]
     ]

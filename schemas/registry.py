@@ -12,7 +12,7 @@ from schemas.series import SERIES
 from schemas.signals import SIGNALS
 from schemas.symbols import SYMBOLS
 
-SCHEMA_VERSION: Final = 4
+SCHEMA_VERSION: Final = 5
 """Raised with every change of a shape that older code could not read."""
 
 COLLECTIONS: Final[tuple[Collection, ...]] = (

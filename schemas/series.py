@@ -55,6 +55,13 @@ class Underway(Document):
     end: datetime
 
 
+class Gone(Document):
+    """The exchange does not trade the symbol any more, or never did: since when we know, and how."""
+
+    since: datetime
+    why: str
+
+
 class Series(Document):
     """The cheap answer to "what do we have?"; never a scan of candles."""
 
@@ -72,6 +79,7 @@ class Series(Document):
     stale: list[Stale] = Field(default_factory=list)
     changes: int = Field(default=0, description="how many times something was added to `stale`")
     deriving: list[Underway] = Field(default_factory=list)
+    gone: Gone | None = Field(default=None, description="None while new candles are to be expected")
     last_frame: datetime | None = None
     source: Literal["archive", "rest", "stream", "mixed"] | None = None
     updated_at: datetime | None = None

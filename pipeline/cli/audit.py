@@ -45,17 +45,21 @@ def audit(
     from pipeline.cli.wiring import begin, derivation_of  # noqa: PLC0415
     from pipeline.exchange.market import Market  # noqa: PLC0415
     from pipeline.history.audit import Audit  # noqa: PLC0415
-    from pipeline.history.listing import listed_in, stored_series  # noqa: PLC0415
+    from pipeline.history.listing import audited_series, listed_in, stored_series  # noqa: PLC0415
+    from pipeline.store.series import SeriesStore  # noqa: PLC0415
     from pipeline.store.session import database  # noqa: PLC0415
 
     settings = begin()
     with client_of(settings) as client, database(settings) as db:
         market = Market(client)
         keys = stored_series(db, settings.environment, symbols or (), interval or ())
+        listed = market.symbols() if samples or repair else None
+        if listed is not None:
+            keys = audited_series(keys, listed, SeriesStore(db), client.clock.now(), named=bool(symbols))
         work = Audit(db, market, samples=samples, seed=seed)
         audits = work.look(keys)
         if repair:
-            audits = work.repair(audits, listed_in(market.symbols(), settings.environment))
+            audits = work.repair(audits, listed_in(listed or (), settings.environment))
             tell(derivation_of(settings, db).bring_up_all(keys, client.clock.now()))
     _show(audits, as_json=as_json)
 

@@ -53,10 +53,11 @@ def backfill(
     """Fetch the candles that are not stored yet. Stop it whenever you like: the next run goes on from there."""
     from pipeline.cli.exchange_access import archive_of, client_of  # noqa: PLC0415
     from pipeline.cli.indicators import tell  # noqa: PLC0415
-    from pipeline.cli.wiring import begin, derivation_of  # noqa: PLC0415
+    from pipeline.cli.wiring import begin, derivation_of, keys_of  # noqa: PLC0415
     from pipeline.exchange.market import Market  # noqa: PLC0415
     from pipeline.history.backfill import Backfill  # noqa: PLC0415
-    from pipeline.history.listing import wanted_series  # noqa: PLC0415
+    from pipeline.history.listing import kept_series, wanted_series  # noqa: PLC0415
+    from pipeline.store.series import SeriesStore  # noqa: PLC0415
     from pipeline.store.session import database  # noqa: PLC0415
     from pipeline.store.symbols import SymbolStore  # noqa: PLC0415
 
@@ -64,8 +65,10 @@ def backfill(
     with client_of(settings) as client, database(settings) as db, archive_of(client, source) as archive:
         market = Market(client)
         listed = market.symbols()
-        series = wanted_series(
-            symbols or settings.symbols, interval or settings.intervals, listed, settings.environment
+        series = (
+            wanted_series(symbols, interval or settings.intervals, listed, settings.environment)
+            if symbols
+            else kept_series(keys_of(settings, interval or ()), listed, SeriesStore(db), client.clock.now())
         )
         SymbolStore(db).save(listed)
         derivation = derivation_of(settings, db)

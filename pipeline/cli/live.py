@@ -93,23 +93,24 @@ def _ingester(
     from datetime import UTC, datetime  # noqa: PLC0415
 
     from pipeline.cli.exchange_access import archive_of  # noqa: PLC0415
-    from pipeline.cli.wiring import derivation_of, notifier_of, periods_of, strategies_of  # noqa: PLC0415
+    from pipeline.cli.wiring import derivation_of, keys_of, notifier_of, periods_of, strategies_of  # noqa: PLC0415
     from pipeline.errors import TidemarkError  # noqa: PLC0415
     from pipeline.exchange.listed import Listed  # noqa: PLC0415
     from pipeline.exchange.market import Market  # noqa: PLC0415
     from pipeline.history.backfill import Backfill  # noqa: PLC0415
-    from pipeline.history.listing import wanted_series  # noqa: PLC0415
+    from pipeline.history.listing import kept_series, wanted_series  # noqa: PLC0415
     from pipeline.ingest.deciding import LiveSignals  # noqa: PLC0415
     from pipeline.ingest.indicating import LiveIndicators  # noqa: PLC0415
     from pipeline.ingest.service import Ingester  # noqa: PLC0415
     from pipeline.ingest.watchlist import Watchlist  # noqa: PLC0415
+    from pipeline.store.series import SeriesStore  # noqa: PLC0415
     from pipeline.store.symbols import SymbolStore  # noqa: PLC0415
     from pipeline.timeline import SECOND  # noqa: PLC0415
 
     market = Market(client)
     listed = Listed(market)
     SymbolStore(database).save(listed.all())
-    wanted = wanted_series(settings.symbols, settings.intervals, listed.all(), settings.environment)
+    wanted = kept_series(keys_of(settings), listed.all(), SeriesStore(database), client.clock.now())
     Watchlist(database, settings.environment).seed([one.key for one in wanted], datetime.now(UTC))
     strategies = strategies_of(settings)
     periods = periods_of(settings, strategies)
@@ -138,6 +139,7 @@ def _ingester(
             window=periods.window,
             decimals=lambda symbol: listed.symbol(symbol).price_precision,
             backfill=fill,
+            must_trade=lambda symbol: listed.must_trade(symbol, client.clock.now()),
             stream_name=_stream_names(settings, listed),
             shard=share,
             decide=LiveSignals(strategies, periods),

@@ -100,6 +100,7 @@ def _series(key: Any, known: Any, now: datetime) -> dict[str, Any]:
         "behind": None if last_closed is None else max(0, forming - 1 - step.index(to_ms(last_closed))),
         "stored": known.stored if known else 0,
         "holes": len(known.holes) if known else 0,
+        "gone": known.gone.why if known and known.gone else None,
     }
 
 
@@ -110,6 +111,10 @@ def _show(found: dict[str, Any]) -> None:
         typer.echo(_said_of(process))
     columns = ("symbol", "interval", "last_closed", "frame_age", "behind", "stored", "holes")
     print_table(columns, [[_text(one[name]) for name in columns] for one in found["series"]])
+    for one in found["series"]:
+        if one["gone"]:
+            series = f"{one['symbol']} {one['interval']}"
+            typer.echo(f"{series}: given up: {one['gone']}. `tidemark unwatch {one['symbol']}` forgets it", err=True)
     met = {True: "yes", False: "NO", None: "no data yet"}
     rows = [[one["name"], one["target"], _with_unit(one), met[one["met"]]] for one in found["targets"]]
     print_table(("how well it goes", "target", "measured", "met"), rows)

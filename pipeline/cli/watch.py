@@ -22,13 +22,19 @@ def watch(symbols: Annotated[list[str], typer.Argument()], interval: Intervals =
     from datetime import UTC, datetime  # noqa: PLC0415
 
     from pipeline.cli.wiring import begin  # noqa: PLC0415
+    from pipeline.errors import UsageError  # noqa: PLC0415
     from pipeline.history.listing import wanted_series  # noqa: PLC0415
     from pipeline.ingest.watchlist import Watchlist  # noqa: PLC0415
     from pipeline.store.session import database  # noqa: PLC0415
 
     settings = begin()
-    listed = _listed(settings)
+    listed, now = _listed(settings)
     series = wanted_series(symbols, interval or settings.intervals, listed, settings.environment)
+    for one in series:
+        if (why := one.ending(now)) is not None:
+            raise UsageError(
+                f"{why}: nothing new comes of it. `tidemark backfill {one.key.symbol}` fetches what there is"
+            )
     with database(settings) as db:
         watchlist = Watchlist(db, settings.environment)
         watchlist.watch([one.key for one in series], datetime.now(UTC))
@@ -74,7 +80,7 @@ def symbols(
     """What the exchange trades, with the rules of its orders."""
     from pipeline.cli.wiring import begin  # noqa: PLC0415
 
-    found = [one for one in _listed(begin()) if search.upper() in one.symbol.upper()]
+    found = [one for one in _listed(begin())[0] if search.upper() in one.symbol.upper()]
     if as_json:
         print_json(found)
         return
@@ -95,12 +101,13 @@ def symbols(
     )
 
 
-def _listed(settings: "Settings") -> "list[Symbol]":
+def _listed(settings: "Settings") -> "tuple[list[Symbol], int]":
+    """What the exchange lists, and its time."""
     from pipeline.cli.exchange_access import client_of  # noqa: PLC0415
     from pipeline.exchange.market import Market  # noqa: PLC0415
 
     with client_of(settings) as client:
-        return Market(client).symbols()
+        return Market(client).symbols(), client.clock.now()
 
 
 def _show(watched: "set[SeriesKey]", as_json: bool) -> None:

@@ -21,11 +21,11 @@ from pipeline.cli.prefect_api import start_run
 from pipeline.cli.prefect_login import login_of
 from pipeline.cli.services import Ports
 from pipeline.cli.start_view import StartView
-from pipeline.cli.wiring import credentials_of, derivation_of
+from pipeline.cli.wiring import credentials_of, derivation_of, keys_of
 from pipeline.errors import TidemarkError
 from pipeline.exchange.market import Market
 from pipeline.history.backfill import Backfill
-from pipeline.history.listing import Wanted, wanted_series
+from pipeline.history.listing import Wanted, kept_series, wanted_series
 from pipeline.history.report import SeriesReport
 from pipeline.ingest.watchlist import Watchlist
 from pipeline.settings import Settings
@@ -36,6 +36,7 @@ from pipeline.store.launch import LOOPBACK
 from pipeline.store.lease import LeaseStore
 from pipeline.store.prepare import prepare
 from pipeline.store.returns import ReturnStore
+from pipeline.store.series import SeriesStore
 from pipeline.store.session import kept_up
 from pipeline.store.symbols import SymbolStore
 from pipeline.supervisor import Supervisor
@@ -171,7 +172,7 @@ def fetch_candles(whole: Whole) -> str:
         market = Market(client)
         listed = market.symbols()
         SymbolStore(whole.db).save(listed)
-        whole.series = wanted_series(settings.symbols, settings.intervals, listed, settings.environment)
+        whole.series = kept_series(keys_of(settings), listed, SeriesStore(whole.db), client.clock.now())
         minutes = _minutes(whole, listed)
         Watchlist(whole.db, settings.environment).seed(
             [one.key for one in (*whole.series, *minutes)], datetime.now(UTC)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pipeline.indicators import Periods
     from pipeline.notify import Notifier
     from pipeline.strategies.base import Strategy
+    from schemas.series import SeriesKey
 
 
 def begin() -> Settings:
@@ -53,6 +54,13 @@ def exchange_of(settings: Settings, *, patient: bool = True) -> "Environment":
     url = settings.sim_url if settings.environment == "sim" else None
     found = environment(settings.environment, url=url, proxy=proxy)
     return found if patient else replace(found, retries=0, connect_timeout=3.0, read_timeout=3.0)
+
+
+def keys_of(settings: Settings, intervals: "Iterable[str]" = ()) -> "list[SeriesKey]":
+    """The series of the settings, of these intervals where some are named."""
+    from pipeline.history.listing import series_of  # noqa: PLC0415
+
+    return series_of(settings.environment, settings.symbols, list(intervals) or settings.intervals)
 
 
 def credentials_of(settings: Settings) -> "Credentials | None":

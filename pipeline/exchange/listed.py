@@ -2,23 +2,50 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from difflib import get_close_matches
 from typing import Final
 
 from pipeline.errors import UsageError
 from pipeline.exchange.market import Market
+from pipeline.timeline import DAY, iso, to_ms
 from schemas.symbols import Symbol
 
+TRADING: Final = "TRADING"
+ENDED: Final = frozenset({"CLOSE", "SETTLING", "DELIVERING", "DELIVERED"})
+"""What the exchange calls a contract that nobody trades any more."""
 AGAIN_AFTER: Final = 30.0
-"""Seconds between two questions for a symbol that is not listed."""
+"""Seconds between two questions for what may have changed."""
+
+
+class NotTradedError(UsageError):
+    """The exchange does not trade this symbol, or not any more: choose another, or wait until it does."""
+
+
+def unlisted(name: str, known: Iterable[str]) -> NotTradedError:
+    """The exchange does not name this symbol; the nearest that it does."""
+    near = get_close_matches(name.upper(), list(known), n=1, cutoff=0.4)
+    hint = f" Did you mean {near[0]}?" if near else ""
+    return NotTradedError(f"the exchange lists no symbol {name!r}.{hint}")
+
+
+def ending(name: str, status: str, delivery: int, now: int) -> str | None:
+    """Why a contract trades no more; None while it does, and until the moment that was set for its end."""
+    if delivery <= now:
+        return f"{name!r} ended {iso(delivery)} ({status})"
+    if status in ENDED and delivery > now + DAY:
+        return f"{name!r} ended ({status})"
+    return None
 
 
 class Listed:
     """A directory of symbols. Safe to ask from several threads."""
 
-    def __init__(self, market: Market, *, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, market: Market, *, monotonic: Callable[[], float] = time.monotonic, again_after: float = AGAIN_AFTER
+    ) -> None:
         self._market = market
+        self._again_after = again_after
         self._monotonic = monotonic
         self._lock = threading.Lock()
         self._asked_at = float("-inf")
@@ -36,16 +63,27 @@ class Listed:
         return self._symbols.get(name)
 
     def symbol(self, name: str) -> Symbol:
-        """The symbol; `UsageError` where the exchange, asked not long ago, does not list it."""
+        """The symbol; `NotTradedError` where the exchange, asked not long ago, does not list it."""
         with self._lock:
-            if name not in self._symbols and self._monotonic() > self._asked_at + AGAIN_AFTER:
-                self._ask()
+            if name not in self._symbols:
+                self._ask_again()
             found = self._symbols.get(name)
         if found is None:
-            near = get_close_matches(name, self._symbols, n=1, cutoff=0.4)
-            hint = f" Did you mean {near[0]}?" if near else ""
-            raise UsageError(f"the exchange lists no symbol {name!r}.{hint}")
+            raise unlisted(name, self._symbols)
         return found
+
+    def must_trade(self, name: str, now: int) -> None:
+        """`NotTradedError` where the exchange, asked not long ago, does not trade the symbol any more."""
+        with self._lock:
+            self._ask_again()
+        found = self.symbol(name)
+        why = ending(name, found.status, to_ms(found.delivery), now)
+        if why is not None:
+            raise NotTradedError(why)
+
+    def _ask_again(self) -> None:
+        if self._monotonic() > self._asked_at + self._again_after:
+            self._ask()
 
     def _ask(self) -> None:
         self._symbols = {one.symbol: one for one in self._market.symbols()}

@@ -15,7 +15,7 @@ from pymongo.database import Database
 from pipeline.exchange.market import Market
 from pipeline.history.backfill import Backfill
 from pipeline.history.checks import MARKET_COLUMNS, differing, disagreeing, insane
-from pipeline.history.listing import Wanted
+from pipeline.history.listing import Wanted, key_of
 from pipeline.history.plan import Slots
 from pipeline.store.candles import CandleStore
 from pipeline.store.integrity import Integrity
@@ -129,7 +129,7 @@ class Audit:
         return replace(after, findings=(*findings, *new), failures=tuple(str(error) for error in failures))
 
     def _audit(self, series: Series) -> SeriesAudit:
-        key = _key(series)
+        key = key_of(series)
         step = interval(key.interval)
         window = _span(series)
         broken = self._broken_buckets(key, step, window)
@@ -175,7 +175,7 @@ class Audit:
         per_part = max(1, PART * (small_step.milliseconds or DAY) // (step.milliseconds or 31 * DAY))
         for part in windows(step, start, window.end, limit=per_part) if start <= window.end else ():
             large = self._closed(key, part)
-            small = self._closed(_key(smaller), Window(part.start, step.close_time(part.end)))
+            small = self._closed(key_of(smaller), Window(part.start, step.close_time(part.end)))
             found += disagreeing(small, small_step, large, step)
         findings = _findings(Check.AGREEMENT, found, step, f"not what its {smaller.interval} candles add up to")
         return [replace(finding, against=smaller.interval) for finding in findings]
@@ -189,7 +189,7 @@ class Audit:
         return max(candidates, key=lambda one: interval(one.interval).milliseconds or 0, default=None)
 
     def _is_broken(self, series: Series) -> bool:
-        return next(self._integrity.broken(_key(series)), None) is not None
+        return next(self._integrity.broken(key_of(series)), None) is not None
 
     def _spot_check(self, key: SeriesKey, step: Interval, window: Window) -> tuple[int, list[Window]]:
         """A few stretches chosen by chance, compared with what REST says now."""
@@ -226,10 +226,6 @@ def _span(series: Series) -> Window:
     if series.first is None or series.last_closed is None:
         raise ValueError(f"{series.id} holds no closed candle")
     return Window(to_ms(series.first), to_ms(series.last_closed))
-
-
-def _key(series: Series) -> SeriesKey:
-    return SeriesKey(series.exchange, series.symbol, series.interval)
 
 
 def _divides(small: Interval, large: Interval) -> bool:

@@ -20,7 +20,7 @@ from pipeline.errors import TidemarkError
 from pipeline.exchange.archive import Archive, ArchiveFile
 from pipeline.exchange.errors import BadAnswerError, StoppedError
 from pipeline.exchange.market import Market
-from pipeline.history.listing import Wanted
+from pipeline.history.listing import Wanted, say_gone
 from pipeline.history.plan import Slots, archived, chunks, days_within, pages, wanted
 from pipeline.history.report import NoProgress, Progress, SeriesReport, Source, SourceChoice
 from pipeline.store.candles import CandleStore
@@ -118,6 +118,8 @@ class Backfill:
         try:
             self._fill_window(run, window, now, source)
             report = self._report(run, window, days, time.monotonic() - began)
+            if report.is_complete and (over := series.over(now)) is not None:
+                say_gone(self.series, series.key, over, now)
         except PyMongoError as error:
             raise DatabaseFailedError(
                 f"{series.key}: the database failed ({type(error).__name__}: {error}); "
@@ -277,10 +279,10 @@ def _own_hole(gap: Window, asked_first: int, asked_again: int) -> Hole:
 
 def _note(series: Wanted, window: Window | None, days: int, now: int) -> str | None:
     """What a person should know about a series that is shorter than asked for."""
+    if series.delivered <= now:
+        return f"ended {iso(series.delivered)}"
     if window is None:
         return f"listed from {iso(series.listed)}: there are no closed candles yet"
     if series.listed > now - days * DAY:
         return f"listed {iso(series.listed)}: fewer than {days} days exist"
-    if series.delivered <= now:
-        return f"ended {iso(series.delivered)}"
     return None

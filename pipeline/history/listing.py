@@ -1,5 +1,6 @@
 """Which series somebody asked for, checked against what the exchange lists before anything is fetched."""
 
+import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -8,10 +9,13 @@ from typing import Any
 from pymongo.database import Database
 
 from pipeline.errors import UsageError
+from pipeline.exchange.listed import TRADING, ending, unlisted
 from pipeline.store.series import SeriesStore
 from pipeline.timeline import Interval, UnknownIntervalError, interval, to_ms
-from schemas.series import SeriesKey
+from schemas.series import Series, SeriesKey
 from schemas.symbols import Symbol
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,25 +25,54 @@ class Wanted:
     key: SeriesKey
     listed: int
     delivered: int
+    status: str = TRADING
 
     @property
     def step(self) -> Interval:
         """The length of its candles."""
         return interval(self.key.interval)
 
+    def ending(self, now: int) -> str | None:
+        """Why no candles of it are to be expected any more; None while some are."""
+        return ending(self.key.symbol, self.status, self.delivered, now)
+
+    def over(self, now: int) -> str | None:
+        """The same once its last candle is past, so that what there is of it now is all there will ever be."""
+        last = self.step.floor(self.delivered - 1)
+        return self.ending(now) if self.step.after(last) <= now or self.delivered > now else None
+
 
 def wanted_series(
     symbols: Sequence[str], intervals: Sequence[str], listed: Iterable[Symbol], exchange: str
 ) -> list[Wanted]:
-    """Every symbol with every interval, or a usage error that names the unknown and the nearest known."""
+    """What a person named: every symbol with every interval, or a usage error that names the unknown and the nearest
+    known."""
     by_name = {one.symbol: one for one in listed}
     known = [_known(symbol, by_name) for symbol in dict.fromkeys(symbols)]
     codes = [_known_code(code) for code in dict.fromkeys(intervals)]
-    return [
-        Wanted(SeriesKey(exchange, one.symbol, code), to_ms(one.onboarded), to_ms(one.delivery))
-        for one in known
-        for code in codes
-    ]
+    return [_wanted(one, SeriesKey(exchange, one.symbol, code)) for one in known for code in codes]
+
+
+def kept_series(keys: Iterable[SeriesKey], listed: Iterable[Symbol], store: SeriesStore, now: int) -> list[Wanted]:
+    """What stands in the settings or in the store: those of these series that have candles to come, or an end that was
+    not reached yet. The others stop nothing: they are passed over, which is said once, and noted."""
+    by_name = {one.symbol: one for one in listed}
+    listed_keys = dict.fromkeys(keys)
+    gone = {key_of(one) for one in store.among(listed_keys) if one.gone is not None}
+    found: list[Wanted] = []
+    for key in listed_keys:
+        symbol = by_name.get(key.symbol)
+        if symbol is None:
+            say_gone(store, key, str(unlisted(key.symbol, by_name)), now)
+            continue
+        wanted = _wanted(symbol, key)
+        has_ended = wanted.ending(now) is not None
+        if key in gone and not has_ended:
+            log.info("%s %s: the exchange trades it again", key.symbol, key.interval)
+            store.note_back(key)
+        if key not in gone or not has_ended:
+            found.append(wanted)
+    return found
 
 
 def listed_in(listed: Iterable[Symbol], exchange: str) -> Callable[[str, str], Wanted]:
@@ -51,6 +84,29 @@ def listed_in(listed: Iterable[Symbol], exchange: str) -> Callable[[str, str], W
         return found
 
     return find
+
+
+def say_gone(store: SeriesStore, key: SeriesKey, why: str, now: int) -> None:
+    """Note that no new candles of it will come, and say so where that is news."""
+    if store.note_gone(key, why, now):
+        log.warning("%s %s is passed over: %s. This is not said again", key.symbol, key.interval, why)
+
+
+def series_of(exchange: str, symbols: Iterable[str], intervals: Iterable[str]) -> list[SeriesKey]:
+    """Every symbol of the settings with every interval."""
+    codes = [_known_code(code) for code in intervals]
+    return [SeriesKey(exchange, symbol.upper(), code) for symbol in symbols for code in codes]
+
+
+def audited_series(
+    keys: Sequence[SeriesKey], listed: Iterable[Symbol], store: SeriesStore, now: int, *, named: bool
+) -> list[SeriesKey]:
+    """Those of these stored series that the exchange can be asked about; refused or passed over are the others, as
+    somebody named them or not."""
+    if named:
+        known = list(listed)
+        return [wanted_series([key.symbol], [key.interval], known, key.exchange)[0].key for key in keys]
+    return [one.key for one in kept_series(keys, listed, store, now)]
 
 
 def stored_series(
@@ -66,19 +122,24 @@ def stored_series(
             raise UsageError(f"no candles of {symbol!r} are stored.{hint}")
     chosen = {symbol.upper() for symbol in symbols}
     return [
-        SeriesKey(one.exchange, one.symbol, one.interval)
-        for one in stored
-        if (not chosen or one.symbol in chosen) and (not codes or one.interval in codes)
+        key_of(one) for one in stored if (not chosen or one.symbol in chosen) and (not codes or one.interval in codes)
     ]
 
 
-def _known(symbol: str, by_name: Mapping[str, Symbol]) -> Symbol:
-    found = by_name.get(symbol) or by_name.get(symbol.upper())
+def key_of(series: Series) -> SeriesKey:
+    """The name of a stored series."""
+    return SeriesKey(series.exchange, series.symbol, series.interval)
+
+
+def _known(name: str, by_name: Mapping[str, Symbol]) -> Symbol:
+    found = by_name.get(name) or by_name.get(name.upper())
     if found is None:
-        near = get_close_matches(symbol.upper(), by_name, n=1, cutoff=0.4)
-        hint = f" Did you mean {near[0]}?" if near else ""
-        raise UsageError(f"the exchange lists no symbol {symbol!r}.{hint}")
+        raise unlisted(name, by_name)
     return found
+
+
+def _wanted(one: Symbol, key: SeriesKey) -> Wanted:
+    return Wanted(key, to_ms(one.onboarded), to_ms(one.delivery), one.status)
 
 
 def _known_code(code: str) -> str:

@@ -18,6 +18,7 @@ from typing import Final
 
 from pipeline.ingest.events import (
     Answer,
+    AskWhetherTraded,
     Candle,
     CandleWrite,
     Effect,
@@ -330,9 +331,12 @@ class Book:
     def _still_missing(self, answer: Answer, now: int) -> None:
         self._try_later(now)
         run_end = min([*self.ahead, self.step.index(answer.asked.end) + 1]) - 1
-        age = answer.asof - self.step.open_time(run_end + 1)
+        first, age = (answer.asof - self.step.open_time(number + 1) for number in (self._settled + 1, run_end))
         self._denied += 1
-        if age < self._patience.hole_after or self._denied < self._patience.denials:
+        if self._denied < self._patience.denials or first < self._patience.hole_after:
+            return
+        if age < self._patience.hole_after:
+            self.effects.append(AskWhetherTraded(self.key))
             return
         hole = Window(self.step.open_time(self._settled + 1), self.step.open_time(run_end))
         evidence = f"REST answered {self._denied} times without it, last {age // 1_000} s after its close"

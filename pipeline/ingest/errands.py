@@ -5,14 +5,14 @@ An errand that fails is run again until it succeeds: the core has moved on and w
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from pymongo.errors import PyMongoError
 
 from pipeline.exchange.errors import ExchangeError, RefusedError
 from pipeline.exchange.market import Market
 from pipeline.ingest.core import Core
-from pipeline.ingest.events import Answer, Effect, FetchCandles, RecordHole, SilentStream
+from pipeline.ingest.events import Answer, AskWhetherTraded, Effect, FetchCandles, RecordHole, SilentStream
 from pipeline.ingest.figures import Figures
 from pipeline.ingest.jobs import Jobs
 from pipeline.ingest.opening import to_candles
@@ -36,6 +36,7 @@ class Errands:
         *,
         renew: Callable[[SeriesKey], None],
         give_up: Callable[[SeriesKey, Exception], None],
+        is_traded: Callable[[SeriesKey], Awaitable[bool]],
         changed: Callable[[], None],
         again_after: float,
     ) -> None:
@@ -47,6 +48,7 @@ class Errands:
         self._figures = figures
         self._renew = renew
         self._give_up = give_up
+        self._is_traded = is_traded
         self._changed = changed
         self._again_after = again_after
 
@@ -62,6 +64,8 @@ class Errands:
                 self._jobs.start(self._fetch(key, window))
             case RecordHole(key, window, evidence):
                 self._jobs.start(self._record_hole(key, window, evidence))
+            case AskWhetherTraded(key):
+                self._jobs.start(self._ask_whether_traded(key))
             case SilentStream(key, silent_for):
                 log.warning(
                     "%s: its stream is connected and acknowledged, but silent for %d s while REST tells of trades; "
@@ -88,14 +92,33 @@ class Errands:
         self._core.answer(Answer(key, window, candles, asof), self._clock.now())
         self._changed()
 
+    async def _ask_whether_traded(self, key: SeriesKey) -> None:
+        try:
+            await self._is_traded(key)
+        except ExchangeError as error:
+            log.warning("%s: whether it is still traded is not known: %s", key, error)
+
+    async def _is_its_own(self, key: SeriesKey) -> bool:
+        """Candles after the end of a contract are no hole."""
+        while True:
+            try:
+                return await self._is_traded(key)
+            except ExchangeError as error:
+                log.warning("%s: whether it is still traded is not known: %s; asking again", key, error)
+            await asyncio.sleep(self._again_after)
+
     async def _record_hole(self, key: SeriesKey, window: Window, evidence: str) -> None:
+        if not await self._is_its_own(key):
+            return
         lost = interval(key.interval).count(*window)
         log.warning("%s: the exchange does not have %d candles: %s", key, lost, evidence)
         found_at = to_datetime(self._clock.now())
         hole = Hole(start=to_datetime(window.start), end=to_datetime(window.end), evidence=evidence, found_at=found_at)
         while True:
             try:
-                return await self._jobs.errand(self._series.record_hole, key, hole)
+                await self._jobs.errand(self._series.record_hole, key, hole)
             except PyMongoError as error:
                 log.warning("%s: its hole could not be written down: %s; trying again", key, str(error)[:200])
+            else:
+                return
             await asyncio.sleep(self._again_after)

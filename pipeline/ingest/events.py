@@ -65,7 +65,14 @@ class SilentStream:
     silent_for: int
 
 
-Effect = FetchCandles | RecordHole | SilentStream
+@dataclass(frozen=True, slots=True)
+class AskWhetherTraded:
+    """REST has had nothing of this series for long: the exchange may not trade it any more."""
+
+    key: SeriesKey
+
+
+Effect = FetchCandles | RecordHole | SilentStream | AskWhetherTraded
 
 
 class CandleWrite(NamedTuple):

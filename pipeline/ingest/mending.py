@@ -11,7 +11,7 @@ from typing import Final
 
 from pymongo.errors import PyMongoError
 
-from pipeline.errors import TidemarkError
+from pipeline.errors import TidemarkError, UsageError
 from pipeline.exchange.errors import RefusedError
 from pipeline.ingest.core import Core
 from pipeline.ingest.jobs import Jobs
@@ -72,7 +72,7 @@ class Mending:
     async def _is_mended(self, key: SeriesKey) -> bool:
         try:
             await self._jobs.history(self._backfill, key)
-        except RefusedError as error:
+        except (RefusedError, UsageError) as error:
             log.error("%s: its history cannot be mended: %s. `tidemark backfill` says more", key, error)
         except (TidemarkError, PyMongoError) as error:
             log.warning("%s: its history is not mended yet: %s; trying again", key, str(error)[:300])

@@ -84,6 +84,7 @@ class Ingester:
         window: int,
         decimals: Callable[[str], int],
         backfill: Backfill,
+        must_trade: Callable[[str], None] = lambda _: None,
         stream_name: StreamName = plain_kline,
         shard: Shard | None = None,
         pace: Pace | None = None,
@@ -137,6 +138,7 @@ class Ingester:
             stream_name=stream_name,
             decimals=decimals,
             backfill=backfill,
+            must_trade=must_trade,
             make_up=mending.make_up,
             reopen_after=pace.reopen_after,
         )
@@ -148,6 +150,7 @@ class Ingester:
             self.figures,
             renew=self._watching.renew,
             give_up=self._watching.give_up,
+            is_traded=self._watching.is_traded,
             changed=self._flusher.changed,
             again_after=pace.again_after,
         )

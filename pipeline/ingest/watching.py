@@ -1,7 +1,8 @@
 """Who is watched: follows the watchlist, opens a series when it is asked for and lets it go when it is not.
 
-A newly watched series is backfilled first while its frames already arrive; one the exchange does not know is said once
-and given up until somebody asks for it anew. Each series has one stream and one book, however often it is asked for.
+A newly watched series is backfilled first while its frames already arrive; one the exchange does not trade, or not any
+more, is noted as gone, said once and given up until somebody asks for it anew. Each series has one stream and one book,
+however often it is asked for.
 """
 
 import asyncio
@@ -15,7 +16,8 @@ from pymongo.errors import PyMongoError
 
 from pipeline.errors import TidemarkError, UsageError
 from pipeline.exchange.clock import ServerClock
-from pipeline.exchange.errors import RefusedError
+from pipeline.exchange.errors import ExchangeError, RefusedError
+from pipeline.exchange.listed import NotTradedError
 from pipeline.exchange.streams import Feed
 from pipeline.ingest import long_lived
 from pipeline.ingest.core import Core
@@ -65,6 +67,7 @@ class Watching:
         stream_name: StreamName,
         decimals: Callable[[str], int],
         backfill: Backfill,
+        must_trade: Callable[[str], None],
         make_up: Callable[[Iterable[SeriesKey]], None],
         reopen_after: float = REOPEN_AFTER,
     ) -> None:
@@ -80,10 +83,12 @@ class Watching:
         self._stream_name = stream_name
         self._decimals = decimals
         self._backfill = backfill
+        self._must_trade = must_trade
         self._make_up = make_up
         self._reopen_after = reopen_after
         self._up: set[str] = set()
-        self._refused: set[SeriesKey] = set()
+        self._asked: dict[SeriesKey, datetime] = {}
+        self._given_up: dict[SeriesKey, datetime | None] = {}
         self._readable = True
         self._opening = 0
         self.keys: dict[str, SeriesKey] = {}
@@ -92,15 +97,15 @@ class Watching:
     async def follow(self) -> None:
         """Take up what is newly wanted, let go what is not wanted any more."""
         try:
-            wanted = await self._jobs.errand(self._watchlist.wanted)
+            self._asked = await self._jobs.errand(self._watchlist.asked)
         except PyMongoError as error:
             if self._readable:
                 log.warning("the watchlist cannot be read: %s; what is watched stays as it is", str(error)[:200])
             self._readable = False
             return
         self._readable = True
-        self._refused &= wanted
-        mine = {key for key in wanted - self._refused if self._shard.takes(key)}
+        self._given_up = {key: asked for key, asked in self._given_up.items() if self._asked.get(key) == asked}
+        mine = {key for key in self._asked.keys() - self._given_up if self._shard.takes(key)}
         known = set(self.keys.values())
         self._take_up(sorted(mine - known))
         self._let_go(known - mine)
@@ -111,10 +116,31 @@ class Watching:
 
     def give_up(self, key: SeriesKey, error: Exception) -> None:
         """The exchange will never answer for this series."""
-        if key not in self._refused:
-            log.error("%s is given up: %s. `tidemark unwatch %s` forgets it", key, error, key.symbol)
-        self._refused.add(key)
+        if key not in self._given_up:
+            self._given_up[key] = self._asked.get(key)
+            self._jobs.start(self._note_gone(key, str(error)))
         self._let_go({key})
+
+    async def is_traded(self, key: SeriesKey) -> bool:
+        """Whether the exchange trades it, asked anew; where it does not, the series is given up."""
+        try:
+            await self._jobs.errand(self._must_trade, key.symbol)
+        except NotTradedError as error:
+            self.give_up(key, error)
+            return False
+        return True
+
+    async def _note_gone(self, key: SeriesKey, why: str) -> None:
+        while True:
+            try:
+                is_news = await self._jobs.errand(self._series.note_gone, key, why, self._clock.now())
+            except PyMongoError as error:
+                log.warning("%s is given up, which could not be noted: %s; trying again", key, str(error)[:200])
+                await asyncio.sleep(self._reopen_after)
+            else:
+                break
+        if is_news:
+            log.error("%s is given up: %s. `tidemark unwatch %s` forgets it", key, why, key.symbol)
 
     def came_up(self, streams: Iterable[str]) -> None:
         """These carry data."""
@@ -173,19 +199,29 @@ class Watching:
     async def _say_live(self, key: SeriesKey) -> None:
         try:
             await self._jobs.errand(self._watchlist.went_live, key, datetime.now(UTC))
+            await self._jobs.errand(self._series.note_back, key)
         except PyMongoError as error:
             log.warning("%s is live, which could not be written down: %s", key, str(error)[:200])
 
     def _make_ready(self, key: SeriesKey) -> "_Ready":
-        """What the core needs to begin. Runs in a thread: the frames that arrive meanwhile wait for nobody."""
+        """What the core needs to begin. Runs in a thread: the frames that arrive meanwhile wait for nobody. A series
+        that ended is filled to its end all the same."""
         opening, failed = self._stored(key), None
         if self._is_far_behind(key, opening):
             failed = self._failed_to_fill(key)
             opening = self._stored(key)
-            if failed is not None and self._is_far_behind(key, opening):
-                raise failed
+        self._refuse_ended(key)
+        if failed is not None and self._is_far_behind(key, opening):
+            raise failed
         nothing = Opening(interval(key.interval).after(self._clock.now(), -1))
         return _Ready(opening or nothing, self._decimals(key.symbol), complete=failed is None)
+
+    def _refuse_ended(self, key: SeriesKey) -> None:
+        """Where the exchange does not say, the series is begun: its frames may come all the same."""
+        try:
+            self._must_trade(key.symbol)
+        except ExchangeError as error:
+            log.warning("%s: whether it is still traded is not known: %s", key, error)
 
     def _failed_to_fill(self, key: SeriesKey) -> TidemarkError | None:
         try:

@@ -22,8 +22,12 @@ class Watchlist:
 
     def wanted(self) -> set[SeriesKey]:
         """The series to be kept current."""
+        return set(self.asked())
+
+    def asked(self) -> dict[SeriesKey, datetime]:
+        """The series to be kept current, and when each was last asked for."""
         found = self._control.find({"kind": "watch", "exchange": self._exchange, "wanted": True})
-        return {SeriesKey(one["exchange"], one["symbol"], one["interval"]) for one in found}
+        return {SeriesKey(one["exchange"], one["symbol"], one["interval"]): one["asked_at"] for one in found}
 
     def seed(self, keys: Iterable[SeriesKey], now: datetime) -> None:
         """Watch these unless somebody already said whether to."""

@@ -17,7 +17,7 @@ from pipeline.store.candles import ATTEMPTS, BucketBusyError, CandleStore, SlotS
 from pipeline.store.stale import Mark, undertaking
 from pipeline.timeline import interval, to_datetime, to_ms
 from schemas.candles import CANDLES
-from schemas.series import SERIES, Hole, Series, SeriesKey, Watermark
+from schemas.series import SERIES, Gone, Hole, Series, SeriesKey, Watermark
 
 Source = Literal["archive", "rest", "stream", "mixed"]
 _FIELDS: Final = ("exchange", "symbol", "interval")
@@ -55,6 +55,10 @@ class SeriesStore:
         """The series of these symbols, by name."""
         return self._found({"exchange": exchange, "symbol": {"$in": sorted(symbols)}})
 
+    def among(self, keys: Iterable[SeriesKey]) -> Sequence[Series]:
+        """Those of these that something is known of."""
+        return self._found({"_id": {"$in": [str(key) for key in keys]}})
+
     def recount(self, key: SeriesKey, source: Source | None, now: int) -> Series:
         """Count what is stored, slot by slot, and write it down. `source` is where the newest of it came from.
 
@@ -86,6 +90,20 @@ class SeriesStore:
         """The exchange has those candles after all: drop the holes that lie within [start, end]."""
         outside = _holes_outside(to_datetime(start), to_datetime(end))
         self._update(key, [{"$set": _identity(key) | {"holes": outside}}])
+
+    def note_gone(self, key: SeriesKey, why: str, now: int) -> bool:
+        """No new candles of it will come. False where that was noted before, which stays."""
+        gone = Gone(since=to_datetime(now), why=why).model_dump()
+        before = self._collection.find_one_and_update(
+            {"_id": str(key)},
+            [{"$set": _identity(key) | {"stored": {"$ifNull": ["$stored", 0]}, "gone": {"$ifNull": ["$gone", gone]}}}],
+            upsert=True,
+        )
+        return before is None or before.get("gone") is None
+
+    def note_back(self, key: SeriesKey) -> None:
+        """The exchange trades it again."""
+        self._collection.update_one({"_id": str(key), "gone": {"$ne": None}}, {"$unset": {"gone": 1}})
 
     def set_listed(self, key: SeriesKey, listed: int) -> None:
         """When the exchange began to trade it."""

@@ -15,6 +15,7 @@ from prefect.settings import get_current_settings
 from prefect.states import Failed
 from pymongo.database import Database
 
+from flows.audit import audit
 from flows.backfill import BackfillChoice, IncompleteError, backfill, worth_another_run
 from pipeline.errors import TidemarkError, UsageError
 from pipeline.history.report import SeriesReport
@@ -68,6 +69,20 @@ def test_a_series_that_stays_bad_fails_the_flow_with_the_list_and_the_others_are
 def test_an_unknown_symbol_is_said_as_on_the_command_line() -> None:
     with pytest.raises(UsageError, match="Did you mean BTCUSDT"):
         backfill(BackfillChoice(symbols=["BTUSDT"]))
+
+
+def test_a_symbol_of_the_settings_that_is_not_listed_stops_no_other(
+    simulator: Simulator, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("TIDEMARK_SYMBOLS", "BTCUSDT,ETHUSDT")
+    simulator.delist("ETHUSDT", "UNLISTED")
+    for _ in range(2):
+        (row,) = backfill(BackfillChoice(intervals=["1h"], days=3))
+        assert (row["symbol"], row["holes"]) == ("BTCUSDT", 0)
+        assert audit()[0]["sound"]
+    said = [one.message for one in caplog.records if "ETHUSDT" in one.message]
+    assert len(said) == 1
+    assert "the exchange lists no symbol 'ETHUSDT'" in said[0]
 
 
 @pytest.mark.parametrize("wrong", [{"days": 0}, {"source": "moon"}, {"symbol": "BTCUSDT"}])

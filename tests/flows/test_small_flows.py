@@ -20,6 +20,8 @@ from pipeline.errors import AttentionError, TidemarkError, UsageError
 from pipeline.ingest.watchlist import Watchlist
 from pipeline.store.lease import LeaseStore
 from pipeline.store.prepare import prepare
+from pipeline.store.series import SeriesStore
+from pipeline.timeline import to_ms
 from schemas.accounts import Snapshot
 from schemas.positions import Position
 from schemas.series import SeriesKey
@@ -77,6 +79,16 @@ def test_health_names_what_is_dead_and_what_is_behind(db: Database[Any]) -> None
     with pytest.raises(TidemarkError, match="no ingester lives; BTCUSDT 1h is not stored at all"):
         health(HealthChoice(behind=2))
     assert "**no ingester lives**" in newest_artifact("health")
+
+
+def test_health_is_good_without_what_the_exchange_trades_no_more(db: Database[Any]) -> None:
+    prepare(db)
+    beat(db, "ingester", timedelta(0))
+    gone = SeriesKey("sim", "LUNAUSDT", "1h")
+    Watchlist(db, "sim").seed([gone], NOW)
+    SeriesStore(db).note_gone(gone, "'LUNAUSDT' ended", to_ms(NOW))
+    assert [one["symbol"] for one in health()["series"]] == ["LUNAUSDT"]
+    assert "| LUNAUSDT 1h | - | 'LUNAUSDT' ended | 0 |" in newest_artifact("health")
 
 
 def test_retention_thins_snapshots_and_forgets_the_dead(db: Database[Any]) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from pipeline.ingest.book import NEVER, Book, Patience
 from pipeline.ingest.core import Core, plausible
-from pipeline.ingest.events import Answer, Candle, FetchCandles, RecordHole, SilentStream
+from pipeline.ingest.events import Answer, AskWhetherTraded, Candle, FetchCandles, RecordHole, SilentStream
 from pipeline.timeline import MINUTE, Window, interval
 from schemas.series import SeriesKey
 
@@ -175,6 +175,19 @@ def test_a_candle_the_exchange_does_not_have_becomes_a_hole_and_warm_up_begins_a
     hole = next(effect for effect in book.effects if isinstance(effect, RecordHole))
     assert hole.window == Window(at(0), at(0))
     assert [(v.t, v.indicators) for v in book.values] == [(at(1), (1.0, 102.0))]
+
+
+def test_where_rest_has_had_nothing_for_long_it_is_asked_whether_the_series_is_traded(book):
+    now, asked = at(1, PATIENCE.grace), []
+    while now < at(30):
+        book.time(now)
+        window = book.effects.pop().window
+        book.answer(Answer(KEY, window, (), now), now)
+        asked += [(now, effect) for effect in book.effects]
+        book.effects.clear()
+        now = book.due
+    assert {effect for _, effect in asked} == {AskWhetherTraded(KEY)}
+    assert asked[0][0] >= at(1) + PATIENCE.hole_after
 
 
 def test_rest_corrects_a_closed_candle_and_has_what_follows_recomputed(book):

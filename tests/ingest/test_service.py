@@ -17,6 +17,7 @@ from pymongo.database import Database
 
 from pipeline.exchange.clock import ServerClock, local_time
 from pipeline.exchange.environments import SIM, at
+from pipeline.exchange.listed import Listed
 from pipeline.exchange.market import Market
 from pipeline.exchange.rest import RestClient
 from pipeline.exchange.stream_session import FeedLimits
@@ -72,6 +73,7 @@ class Desk:
         place = replace(place, stream_url=place.stream_url + stream_path)
         client = RestClient(place, clock=fast_clock())
         client.sync_clock()
+        listed = Listed(Market(client), again_after=1.0)
         ingester = Ingester(
             Market(client),
             self.database,
@@ -80,6 +82,7 @@ class Desk:
             window=WINDOW,
             decimals=lambda symbol: 8,
             backfill=self.backfilled.append,
+            must_trade=lambda symbol: listed.must_trade(symbol, client.clock.now()),
             shard=shard,
             pace=PACE,
             patience=PATIENCE,
@@ -274,6 +277,33 @@ async def test_a_symbol_the_exchange_does_not_know_is_said_once_and_left(desk, c
     said = [r.message for r in caplog.records if "NOSUCHUSDT" in r.message]
     assert len(said) == 1
     assert "tidemark unwatch NOSUCHUSDT" in said[0]
+
+
+@pytest.mark.parametrize("status", ["SETTLING", "UNLISTED"])
+async def test_a_symbol_that_is_delisted_while_it_is_watched_is_noted_and_said_once(desk, caplog, status):
+    since = STEP.ceil(desk.begun)
+    btc, eth = keys(("BTCUSDT", "ETHUSDT"))
+    async with desk.ingesting(symbols=("BTCUSDT", "ETHUSDT")) as ingester:
+        await desk.minutes(2)
+        end = desk.simulator.delist("ETHUSDT", status)
+        await until_true(lambda: set(ingester.core.watched()) == {btc})
+        until = STEP.floor(desk.simulator.now())
+        assert await desk.becomes_right(since, until, ("BTCUSDT",)) is None
+        if status == "SETTLING":
+            assert await desk.becomes_right(since, end - MINUTE, ("ETHUSDT",)) is None
+        await until_true(lambda: SeriesStore(desk.database).get(eth).gone is not None)
+    known = SeriesStore(desk.database).get(eth)
+    assert known.holes == [], "nothing after the end is a hole"
+    async with desk.ingesting(symbols=("BTCUSDT", "ETHUSDT")) as ingester:
+        await desk.minutes(1)
+        await until_true(lambda: set(ingester.core.watched()) == {btc})
+        desk.simulator.faults.clear()
+        Watchlist(desk.database, "sim").watch([eth], datetime.now(UTC))
+        await until_true(lambda: set(ingester.core.watched()) == {btc, eth}, 120)
+        await until_true(lambda: SeriesStore(desk.database).get(eth).gone is None)
+    said = [record.message for record in caplog.records if "is given up" in record.message]
+    assert len(said) == 1
+    assert "sim:ETHUSDT:1m" in said[0]
 
 
 async def test_a_break_that_the_last_run_left_is_counted_and_fetched(desk):
