@@ -28,10 +28,14 @@ def side(line: Floats) -> Codes:
 
 def crossing(line: Floats) -> Codes:
     """1 where the line goes from below zero to above, -1 the other way. Touching zero and turning back is neither."""
-    sides = side(line)
-    crossed = np.zeros_like(sides)
-    crossed[1:] = sides[1:] * (sides[1:] * sides[:-1] < 0)
-    return crossed
+    return changes(side(line))
+
+
+def changes(sides: Codes) -> Codes:
+    """The new side wherever it is another than that of the candle before; from or to no side is no change."""
+    changed = np.zeros_like(sides)
+    changed[1:] = sides[1:] * (sides[1:] * sides[:-1] < 0)
+    return changed
 
 
 def may_cross(previous: float, last: float, noise: float = 0.0) -> bool:
@@ -83,6 +87,31 @@ def before(positions: Positions) -> Positions:
     shifted[:1] = -1
     shifted[1:] = positions[:-1]
     return shifted
+
+
+def together(one: Codes, other: Codes, reach: int) -> Codes:
+    """Crosses of two lines: the later of two the same way, if it is at most so many candles after the earlier."""
+    first, second = last_true(one != 0), last_true(other != 0)
+    both = (first >= 0) & (second >= 0) & (np.abs(first - second) <= reach) & (one[first] == other[second])
+    return np.where(both & ((one != 0) | (other != 0)), one[first], 0).astype(np.int8)
+
+
+def after_quiet(signs: Codes, reach: int) -> Codes:
+    """Those signs that were not there in the `reach` candles before."""
+    kept = np.zeros_like(signs)
+    for sign in (1, -1):
+        there = signs == sign
+        if there.any():
+            last = before(last_true(there))
+            kept[there & ((last < 0) | (np.arange(len(signs)) - last > reach))] = sign
+    return kept
+
+
+def one_of(strategy: str, name: str, value: object, allowed: Sequence[str]) -> None:
+    """Refuse a word that is not one of those."""
+    if value not in allowed:
+        words = f"{', '.join(allowed[:-1])} or {allowed[-1]}"
+        raise UsageError(f"{strategy}: {name} must be {words}, not {value!r}")
 
 
 def at_least(strategy: str, **limits: tuple[float, float]) -> None:

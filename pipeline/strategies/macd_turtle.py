@@ -1,7 +1,8 @@
-"""Try early, enter on the MACD cross, add as the price goes on: a ladder of signals in the manner of the turtles."""
+"""Try early, enter on a cross, add as the price goes on: a ladder of signals in the manner of the turtles."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal, get_args
 
 import numpy as np
 
@@ -10,44 +11,57 @@ from pipeline.strategies.base import Codes, Kind, Prices
 from pipeline.strategies.lines import (
     NOISE,
     REACH,
+    Flags,
+    after_quiet,
     all_rising,
     at_least,
     before,
+    changes,
     coded,
     crossing,
     in_order,
     last_true,
     may_cross,
+    one_of,
+    rising,
     side,
+    together,
+    way_of,
     without_noise,
 )
 
 _ENTRY = int(Kind.ENTRY)
 _ADD = int(Kind.ADD)
 
+Criterion = Literal["macd", "order", "both"]
+
 
 @dataclass(frozen=True, slots=True)
 class MacdTurtle:
-    """Trial, entry and adds of one trend; written for a long, a short is the mirror.
+    """Trials, entries and adds of one trend; written for a long, a short is the mirror.
 
-    - *Cross*: the MACD line crosses above its signal line. It is ignored when short, mid and long averages already rise
-      together and the histogram is smaller than `small` ATR: a better cross usually follows.
-    - *Entry*: a cross that was not ignored counts at the first close above the mid average, at the cross or up to
-      `patience` candles after it, while the MACD has not crossed back. One cross gives one entry at most.
-    - *Trial*: the averages still stand in the old order (from the top long, mid, short) but all three rise, and the
-      close is above the mid average. Given at the first such candle, and not again while the last `patience` candles
-      had one.
+    - *Cross*, by `criterion`: `macd`, the MACD line crosses above its signal line; `order`, the short average crosses
+      above the mid one; `both`, the later of the two, at most `patience` candles after the earlier. It is ignored while
+      short, mid and long averages all slope one way, whichever, and the histogram is smaller than `small` ATR: a better
+      one usually follows.
+    - *Entry*: a cross while the close is above the mid average, which was broken first.
+    - *Trial*: the close breaks above the mid average. Not while the last `patience` candles had such a break, unless
+      it is what a cross is waiting for: one that came below the average, since it was last broken, and was not undone.
+    - *Trial*: short and mid averages have turned up while the old order still stands (from the top long, mid, short).
+      Not while the last `patience` candles were so.
     - *Add*: the close is one ATR (as it was at the entry) or more above the close of the entry, and then of the last
       add: at most `adds` of them, within `memory` candles of the entry. The next entry, either way, starts a new
       ladder.
-    - One signal a candle: an entry before an add, an add before a trial.
+    - One signal a candle: an entry before an add, an add before a break, a break before turned averages.
     """
 
     name: ClassVar[str] = "macd_turtle"
+    edition: ClassVar[int] = 2
 
     short: int = 7
     mid: int = 20
     long: int = 60
+    criterion: Criterion = "macd"
     small: float = 0.05
     patience: int = 20
     adds: int = 2
@@ -55,6 +69,7 @@ class MacdTurtle:
 
     def __post_init__(self) -> None:
         in_order(self.name, self.short, self.mid, self.long)
+        one_of(self.name, "criterion", self.criterion, get_args(Criterion))
         at_least(
             self.name,
             small=(self.small, 0),
@@ -69,30 +84,35 @@ class MacdTurtle:
 
     @property
     def lookback(self) -> int:
-        return self.memory + self.patience + REACH + 1
+        pairing = self.patience if self.criterion == "both" else 0
+        return max(self.memory, self.patience) + pairing + REACH + 1
 
     def may_signal(self, columns: Prices, before: Codes) -> bool:
-        close, hist, _, short, mid, long = (columns[name][-2:].tolist() for name in self.needs)
-        noise, gap = NOISE * max(close), close[1] - mid[1]
-        at_odds = abs(hist[1]) > noise and hist[1] * gap < 0
-        if not at_odds and (may_cross(hist[0], hist[1], noise) or may_cross(close[0] - mid[0], gap)):
+        close, hist, _, short, mid, long = (columns[name][-3:].tolist() for name in self.needs)
+        if may_cross(close[-2] - mid[-2], close[-1] - mid[-1]):
             return True
-        if short[1] < mid[1] < long[1] and all(line[1] > line[0] for line in (short, mid, long)):
+        if self.criterion != "order" and may_cross(hist[-2], hist[-1], NOISE * max(close)):
             return True
-        if short[1] > mid[1] > long[1] and all(line[1] < line[0] for line in (short, mid, long)):
+        if self.criterion != "macd" and may_cross(short[-2] - mid[-2], short[-1] - mid[-1]):
+            return True
+        early = _early_at(short, mid, long, -1)
+        if early and (len(short) < 3 or _early_at(short, mid, long, -2) != early):
             return True
         return self._may_add(columns["close"], columns["atr"], before)
 
     def signals(self, columns: Prices) -> Codes:
         close, hist, atr, short, mid, long = (columns[name] for name in self.needs)
-        turned = all_rising(short, mid, long)
-        broken = side(close - mid)
-        entries = self._entries(without_noise(hist, close), atr, turned, broken)
-        codes = self._trials(short, mid, long, turned, broken)
+        hist, broken = without_noise(hist, close), side(close - mid)
+        turned = all_rising(short, mid)
+        crossed, crosses = self._crosses(hist, short - mid)
+        crosses[(turned != 0) & (turned == rising(long)) & (np.abs(hist) < self.small * atr)] = 0
+        codes = coded(after_quiet(_early(turned, short, mid, long), self.patience), Kind.TRIAL)
+        breaks = self._breaks(changes(broken), crossed, crosses)
+        codes[breaks != 0] = breaks[breaks != 0] * np.int8(Kind.TRIAL)
+        entries = crosses * (crosses == broken)
         if entries.any():
-            adds = self._adds(entries, close, atr)
-            codes[adds != 0] = adds[adds != 0]
-            codes[entries != 0] = entries[entries != 0]
+            for signs, kind in ((self._adds(entries, close, atr), Kind.ADD), (entries, Kind.ENTRY)):
+                codes[signs != 0] = signs[signs != 0] * np.int8(kind)
         return codes
 
     def _may_add(self, close: Floats, atr: Floats, before: Codes) -> bool:
@@ -110,37 +130,43 @@ class MacdTurtle:
                 return on_ladder and gain >= float(atr[at + here])
         return False
 
-    def _entries(self, hist: Floats, atr: Floats, turned: Codes, broken: Codes) -> Codes:
-        crossed = crossing(hist)
-        ignored = (turned == crossed) & (np.abs(hist) < self.small * atr)
-        cross = last_true(crossed != 0)
-        age = np.arange(len(hist)) - cross
-        waiting = (cross >= 0) & ~ignored[cross] & (age <= self.patience)
-        counts = waiting & (broken == crossed[cross])
-        first = counts & (before(last_true(counts)) < cross)
-        return coded(first * crossed[cross], Kind.ENTRY)
+    def _crosses(self, hist: Floats, gap: Floats) -> tuple[Flags, Codes]:
+        """Where a line of the criterion crosses, and which way the criterion is met there."""
+        if self.criterion == "both":
+            macd, order = crossing(hist), crossing(gap)
+            return (macd != 0) | (order != 0), together(macd, order, self.patience)
+        crosses = crossing(hist if self.criterion == "macd" else gap)
+        return crosses != 0, crosses
 
-    def _trials(self, short: Floats, mid: Floats, long: Floats, turned: Codes, broken: Codes) -> Codes:
-        codes = np.zeros(len(short), dtype=np.int8)
-        early_long = (turned > 0) & (broken > 0) & (long > mid) & (mid > short)
-        early_short = (turned < 0) & (broken < 0) & (short > mid) & (mid > long)
-        for sign, early in ((1, early_long), (-1, early_short)):
-            if early.any():
-                last = before(last_true(early))
-                quiet = (last < 0) | (np.arange(len(short)) - last > self.patience)
-                codes[early & quiet] = sign * Kind.TRIAL
-        return codes
+    def _breaks(self, breaks: Codes, crossed: Flags, crosses: Codes) -> Codes:
+        """Those breaks that come after some quiet, or after a cross that waits for one."""
+        cross = last_true(crossed)
+        awaited = (cross > before(last_true(breaks != 0))) & (crosses[cross] == breaks)
+        return np.where(awaited, breaks, after_quiet(breaks, self.patience))
 
     def _adds(self, entries: Codes, close: Floats, atr: Floats) -> Codes:
-        codes = np.zeros(len(close), dtype=np.int8)
+        signs = np.zeros(len(close), dtype=np.int8)
         entry = last_true(entries != 0)
-        sign = np.sign(entries[entry])
+        sign = entries[entry]
         on_ladder = (entry >= 0) & (np.arange(len(close)) - entry <= self.memory)
         rung = entry
         for _ in range(self.adds):
             higher = on_ladder & (sign * (close - close[rung]) >= atr[entry])
             add = higher & (before(last_true(higher)) < entry)
-            codes[add] = sign[add] * Kind.ADD
+            signs[add] = sign[add]
             rung = last_true(add)
             on_ladder &= rung > entry
-        return codes
+        return signs
+
+
+def _early(turned: Codes, short: Floats, mid: Floats, long: Floats) -> Codes:
+    """1 where short and mid rise in the order of a fall, from the top long, mid, short; -1 in the mirror."""
+    order = (long > mid).view(np.int8) * (mid > short) - (long < mid).view(np.int8) * (mid < short)
+    early: Codes = turned * (turned == order)
+    return early
+
+
+def _early_at(short: Sequence[float], mid: Sequence[float], long: Sequence[float], at: int) -> int:
+    """The same of one candle."""
+    way = way_of((short, mid), at)
+    return way if way * (long[at] - mid[at]) > 0 and way * (mid[at] - short[at]) > 0 else 0

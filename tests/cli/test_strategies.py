@@ -65,7 +65,7 @@ def test_the_list() -> None:
     assert list(listed)[:2] == ["macd_cross", "ma_order_golden"]
     assert listed["ma_breakout"]["parameters"] == {"n": 20}
     assert listed["ma_breakout"]["columns"] == ["close", "sma20"]
-    assert listed["macd_turtle"]["lookback"] == 161
+    assert listed["macd_turtle"]["lookback"] == 141
     assert "A close exactly on the average keeps the side it had" in listed["ma_breakout"]["rule"]
     code, output = tell("strategies")
     assert code == 0

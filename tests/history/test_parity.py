@@ -41,9 +41,10 @@ AS_SHIPPED = Settings()
 TUNED = Settings(
     indicators=Indicators(rsi=10, macd_fast=8, macd_slow=21),
     strategy_parameters={
+        "macd_cross": {"average": 30},
         "ma_breakout": {"n": 33},
         "ma_order_golden": {"short": 5, "mid": 13, "long": 45, "memory": 40},
-        "macd_turtle": {"short": 5, "mid": 13, "long": 45, "small": 0.01, "adds": 3, "memory": 90},
+        "macd_turtle": {"short": 5, "mid": 13, "long": 45, "criterion": "both", "small": 0.01, "adds": 3, "memory": 90},
         "rsi_reversal": {"low": 40, "high": 65},
     },
 )

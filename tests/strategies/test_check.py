@@ -11,7 +11,7 @@ import pytest
 from pipeline.cli.candle_file import read_market
 from pipeline.indicators import TAIL, WINDOW, tail
 from pipeline.strategies import registry
-from pipeline.strategies.base import CANDLE_COLUMNS, Strategy, StrategyError
+from pipeline.strategies.base import CANDLE_COLUMNS, Strategy, StrategyError, label_of
 from pipeline.strategies.check import findings, require
 from pipeline.strategies.runner import last_code, run, run_history
 from pipeline.strategies.synthetic import Market, markets
@@ -196,9 +196,12 @@ def test_every_shipped_strategy_is_sound(name: str) -> None:
         registry.get("ma_breakout", {"n": 120}),
         registry.get("ma_order_golden", {"short": 20, "mid": 60, "long": 120, "memory": 200}),
         registry.get("macd_turtle", {"small": 0.0, "patience": 1, "adds": 5, "memory": 190}),
+        registry.get("macd_turtle", {"criterion": "order", "small": 0.2, "patience": 8, "adds": 1, "memory": 5}),
+        registry.get("macd_turtle", {"criterion": "both", "patience": 90, "memory": 5}),
+        registry.get("macd_turtle", {"criterion": "both", "short": 3, "mid": 5, "long": 9, "patience": 3}),
         registry.get("rsi_reversal", {"low": 45, "high": 55}),
     ],
-    ids=lambda strategy: strategy.name,
+    ids=label_of,
 )
 def test_with_other_parameters_too(strategy: Strategy) -> None:
     require(strategy)
@@ -211,7 +214,8 @@ def disagreements(market: Market, step: int) -> Iterator[str]:
     """From candles to codes, both ways: over everything, and at each candle from the live window alone."""
     everything = market.columns()
     strategies = [registry.get(name) for name in registry.SHIPPED]
-    history = {strategy.name: run(strategy, everything) for strategy in strategies}
+    strategies += [registry.get("macd_turtle", {"criterion": one}) for one in ("order", "both")]
+    history = {label_of(strategy): run(strategy, everything) for strategy in strategies}
     for end in range(1, len(market.numbers) + 1, step):
         begin = max(0, end - WINDOW)
         candles = {name: market.candles[name][begin:end] for name in CANDLE_COLUMNS}
@@ -225,9 +229,9 @@ def disagreements(market: Market, step: int) -> Iterator[str]:
         columns = {name: values[-TAIL:] for name, values in candles.items()} | indicators
         for strategy in strategies:
             before = run(strategy, {name: values[:-1] for name, values in columns.items()})
-            expected = history[strategy.name][end - 1]
+            expected = history[label_of(strategy)][end - 1]
             if last_code(strategy, columns) != expected or last_code(strategy, columns, before) != expected:
-                yield f"{strategy.name} at candle {end - 1}"
+                yield f"{label_of(strategy)} at candle {end - 1}"
 
 
 @pytest.mark.parametrize("market", markets(2_400), ids=lambda market: market.name)

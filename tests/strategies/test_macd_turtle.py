@@ -45,17 +45,23 @@ DOWN = [100.0, 99.9, 99.8, 99.7, 99.6, 99.5]
 
 ENTRIES = {
     "at the cross, above the average": Told({2: "long entry"}, close=[99, 99, 101, 101], hist=[-1, -1, 1, 1]),
-    "waits for the average to break": Told({4: "long entry"}, close=[99, 99, 99, 99, 101], hist=[-1, 1, 1, 1, 1]),
-    "on the average is not above it": Told({4: "long entry"}, close=[99, 99, 100, 100, 101], hist=[-1, 1, 1, 1, 1]),
-    "the average never breaks": Told({}, close=[99, 99, 99, 99], hist=[-1, 1, 1, 1]),
-    "the MACD was above all along": Told({}, close=[99, 99, 101, 101], hist=[1, 1, 1, 1]),
-    "the MACD crosses back first": Told({3: "short entry"}, close=[99, 99, 99, 99, 101], hist=[-1, 1, 1, -1, -1]),
-    "one cross, one entry": Told({1: "long entry"}, close=[99, 101, 99, 101, 99], hist=[-1, 1, 1, 1, 1]),
-    "patience not yet at its end": Told(
-        {3: "long entry"}, close=[99, 99, 99, 101], hist=[-1, 1, 1, 1], rule=MacdTurtle(patience=2)
+    "the average broken first, then the cross": Told(
+        {1: "long trial", 3: "long entry"}, close=[99, 101, 101, 101, 102], hist=[-1, -1, -1, 1, 1]
     ),
-    "patience at its end": Told({}, close=[99, 99, 99, 99, 101], hist=[-1, 1, 1, 1, 1], rule=MacdTurtle(patience=2)),
-    "ignored: all averages rise already, small histogram": Told(
+    "the cross first, then the average breaks": Told(
+        {4: "long trial"}, close=[99, 99, 99, 99, 101], hist=[-1, 1, 1, 1, 1]
+    ),
+    "on the average is not above it": Told({4: "long trial"}, close=[99, 99, 100, 100, 101], hist=[-1, 1, 1, 1, 1]),
+    "on the average from above is above it": Told({2: "long entry"}, close=[101, 101, 100, 101], hist=[-1, -1, 1, 1]),
+    "the average never breaks": Told({}, close=[99, 99, 99, 99], hist=[-1, 1, 1, 1]),
+    "no cross": Told({}, close=[101, 101, 102, 101], hist=[1, 1, 1, 1]),
+    "the MACD crosses back first": Told(
+        {3: "short entry", 4: "long trial"}, close=[99, 99, 99, 99, 101], hist=[-1, 1, 1, -1, -1]
+    ),
+    "one cross, one entry": Told(
+        {1: "long entry", 2: "short trial"}, close=[99, 101, 99, 101, 99], hist=[-1, 1, 1, 1, 1]
+    ),
+    "ignored: all averages rise, small histogram": Told(
         {}, close=[101] * 6, hist=[-1, -1, 0.09, 1, 1, 1], short=UP, mid=UP, long=UP
     ),
     "not ignored: the histogram is not small": Told(
@@ -64,13 +70,66 @@ ENTRIES = {
     "not ignored: one average does not rise": Told(
         {2: "long entry"}, close=[101] * 6, hist=[-1, -1, 0.09, 1, 1, 1], short=UP, mid=UP
     ),
-    "not ignored: the averages fall": Told(
-        {2: "long entry"}, close=[101] * 6, hist=[-1, -1, 0.09, 1, 1, 1], short=DOWN, mid=DOWN, long=DOWN
+    "ignored: all averages fall, a cross the other way": Told(
+        {}, close=[101] * 6, hist=[-1, -1, 0.09, 1, 1, 1], short=DOWN, mid=DOWN, long=DOWN
+    ),
+    "ignored: all averages rise, a cross the other way": Told(
+        {}, close=[99] * 6, hist=[1, 1, -0.09, -1, -1, -1], short=UP, mid=UP, long=UP
+    ),
+    "not ignored: a cross the other way that is not small": Told(
+        {2: "short entry"}, close=[99] * 6, hist=[1, 1, -0.1, -1, -1, -1], short=UP, mid=UP, long=UP
     ),
     "the better cross after an ignored one": Told(
         {4: "long entry"}, close=[101] * 6, hist=[-1, 0.05, 0.05, -0.05, 0.5, 1], short=UP, mid=UP, long=UP
     ),
     "the rounding of doubles is no cross": Told({}, close=[101] * 4, hist=[1, -1e-12, 1e-12, 1]),
+}
+
+BREAKS = {
+    "a break is a trial by itself": Told({2: "long trial"}, close=[99, 99, 101, 101], hist=[1, 1, 1, 1]),
+    "each side has its own": Told({1: "long trial", 2: "short trial"}, close=[99, 101, 99], hist=[1, 1, 1]),
+    "to and fro, one trial a side": Told(
+        {1: "long trial", 2: "short trial"}, close=[99, 101, 99, 101, 99, 101], hist=[1] * 6
+    ),
+    "again after some quiet": Told(
+        {1: "long trial", 2: "short trial", 4: "long trial"},
+        close=[99, 101, 99, 99, 101],
+        hist=[1] * 5,
+        rule=MacdTurtle(patience=2),
+    ),
+    "not quite enough quiet": Told(
+        {1: "long trial", 2: "short trial"},
+        close=[99, 101, 99, 99, 101],
+        hist=[1] * 5,
+        rule=MacdTurtle(patience=3),
+    ),
+    "a break that was not given keeps the quiet": Told(
+        {1: "long trial", 2: "short trial"},
+        close=[99, 101, 99, 101, 99, 101],
+        hist=[1] * 6,
+        rule=MacdTurtle(patience=2),
+    ),
+    "a cross has come since: not quiet": Told(
+        {1: "long trial", 2: "short trial", 4: "long trial"}, close=[99, 101, 99, 99, 101], hist=[-1, -1, -1, 1, 1]
+    ),
+    "it has crossed back: quiet": Told(
+        {1: "long trial", 2: "short trial", 4: "short entry"},
+        close=[99, 101, 99, 99, 99, 101],
+        hist=[-1, -1, -1, 1, -1, -1],
+    ),
+    "the cross has had its entry: quiet": Told(
+        {1: "long trial", 2: "long entry", 3: "short trial"}, close=[99, 101, 101, 99, 101], hist=[-1, -1, 1, 1, 1]
+    ),
+    "the cross was ignored: quiet": Told(
+        {1: "long trial", 2: "short trial"},
+        close=[99, 101, 99, 99, 101, 101],
+        hist=[-1, -1, -1, 0.05, 0.05, 0.05],
+        short=UP,
+        mid=UP,
+        long=UP,
+    ),
+    "touches the average and turns": Told({}, close=[99, 100, 99], hist=[1, 1, 1]),
+    "an entry is no trial": Told({1: "long entry"}, close=[99, 101, 101], hist=[-1, 1, 1]),
 }
 
 ADDS = {
@@ -113,60 +172,137 @@ ADDS = {
 }
 
 OLD = {"short": [90, 91, 92, 93, 94, 95], "mid": [95, 95.1, 95.2, 95.3, 95.4, 95.5]}
-OLD_LONG = [99, 99.1, 99.2, 99.3, 99.4, 99.5]
+OLD_LONG = [99, 98.9, 98.8, 98.7, 98.6, 98.5]
+BELOW = [89.0] * 6
 ABOVE = [1.0] * 6
 
 TRIALS = {
-    "old order, all turned, the average breaks": Told(
-        {3: "long trial"}, close=[94, 94, 94, 96, 97, 97], hist=ABOVE, **OLD, long=OLD_LONG
+    "old order, short and mid have turned": Told({1: "long trial"}, close=BELOW, hist=ABOVE, **OLD, long=OLD_LONG),
+    "the order is kept by the long average alone": Told(
+        {3: "long trial"}, close=BELOW, hist=ABOVE, **OLD, long=[90, 91, 92, 96, 97, 98]
     ),
-    "broken first, turned later": Told(
-        {4: "long trial"},
-        close=[97] * 6,
-        hist=ABOVE,
-        short=OLD["short"],
-        mid=OLD["mid"],
-        long=[99, 98.9, 98.8, 98.7, 98.8, 98.9],
+    "the mid average turns later": Told(
+        {4: "long trial"}, close=BELOW, hist=ABOVE, short=OLD["short"], mid=[97, 96.5, 96, 95.5, 96, 97], long=OLD_LONG
     ),
-    "the average never breaks": Told({}, close=[94] * 6, hist=ABOVE, **OLD, long=OLD_LONG),
-    "the long average still falls": Told(
-        {}, close=[94, 94, 94, 96, 97, 97], hist=ABOVE, **OLD, long=[99, 98.9, 98.8, 98.7, 98.6, 98.5]
+    "the mid average still falls": Told(
+        {}, close=BELOW, hist=ABOVE, short=OLD["short"], mid=[98, 97.5, 97, 96.5, 96, 95.5], long=OLD_LONG
+    ),
+    "the short average still falls": Told(
+        {}, close=[80.0] * 6, hist=ABOVE, short=[90, 89, 88, 87, 86, 85], mid=OLD["mid"], long=OLD_LONG
     ),
     "the order is the new one already": Told(
-        {}, close=[89, 89, 89, 106, 107, 108], hist=ABOVE, short=OLD_LONG, mid=OLD["mid"], long=OLD["short"]
+        {}, close=[110.0] * 6, hist=ABOVE, short=[101, 102, 103, 104, 105, 106], mid=OLD["mid"], long=OLD["short"]
     ),
-    "not again soon": Told({1: "long trial"}, close=[94, 96, 94, 96, 94, 97], hist=ABOVE, **OLD, long=OLD_LONG),
+    "level is not above": Told({}, close=BELOW, hist=ABOVE, **OLD, long=OLD["mid"]),
+    "not again soon": Told(
+        {1: "long trial"},
+        close=BELOW,
+        hist=ABOVE,
+        short=[90, 91, 90, 91, 90, 91],
+        mid=OLD["mid"],
+        long=OLD_LONG,
+    ),
     "again after some quiet": Told(
         {1: "long trial", 4: "long trial"},
-        close=[94, 96, 94, 94, 97, 97],
+        close=BELOW,
         hist=ABOVE,
-        **OLD,
+        short=[90, 91, 90, 89, 91, 92],
+        mid=OLD["mid"],
         long=OLD_LONG,
         rule=MacdTurtle(patience=2),
     ),
     "not quite enough quiet": Told(
-        {1: "long trial"}, close=[94, 96, 94, 97, 94, 94], hist=ABOVE, **OLD, long=OLD_LONG, rule=MacdTurtle(patience=2)
+        {1: "long trial"},
+        close=BELOW,
+        hist=ABOVE,
+        short=[90, 91, 90, 89, 91, 92],
+        mid=OLD["mid"],
+        long=OLD_LONG,
+        rule=MacdTurtle(patience=3),
     ),
-    "then the entry": Told(
-        {2: "long trial", 4: "long entry"},
+    "the quiet of breaks is not that of turned averages": Told(
+        {1: "long trial", 3: "long trial"}, close=[94, 94, 94, 96, 97, 97], hist=ABOVE, **OLD, long=OLD_LONG
+    ),
+    "a break the other way speaks before turned averages": Told(
+        {1: "short trial"},
+        close=[96, 94, 94, 94, 94, 94],
+        hist=ABOVE,
+        **OLD,
+        long=OLD_LONG,
+    ),
+    "then the break, then the entry": Told(
+        {1: "long trial", 2: "long trial", 4: "long entry"},
         close=[94, 94, 96, 96, 97, 97],
         hist=[-1, -1, -1, -1, 1, 1],
         **OLD,
         long=OLD_LONG,
     ),
     "at the same candle the entry speaks": Told(
-        {3: "long entry"}, close=[94, 94, 94, 96, 97, 97], hist=[-1, -1, -1, 1, 1, 1], **OLD, long=OLD_LONG
+        {1: "long entry"}, close=[94, 96, 96, 96, 97, 97], hist=[-1, 1, 1, 1, 1, 1], **OLD, long=OLD_LONG
     ),
     "trial, entry and two adds": Told(
         {1: "long trial", 2: "long entry", 3: "long add", 4: "long add"},
-        close=[94, 96, 97, 99, 101, 110],
+        close=[94, 94, 97, 99, 101, 110],
         hist=[-1, -1, 1, 1, 1, 1],
         **OLD,
         long=OLD_LONG,
     ),
 }
 
-STORIES = ENTRIES | ADDS | TRIALS
+ORDER = MacdTurtle(criterion="order")
+BOTH = MacdTurtle(criterion="both")
+CROSSES = [99.0, 99, 101, 101, 101, 101]
+CROSSED = [1.0] * 6
+HIGH = [101.0] * 6
+
+CRITERIA = {
+    "order: the short average crosses mid": Told(
+        {2: "long entry"}, close=HIGH, hist=CROSSED, short=CROSSES, rule=ORDER
+    ),
+    "order: below the mid average": Told({}, close=[98] * 6, hist=CROSSED, short=CROSSES, rule=ORDER),
+    "order: then the average breaks": Told(
+        {4: "long trial"}, close=[98, 98, 98, 98, 101, 101], hist=CROSSED, short=CROSSES, rule=ORDER
+    ),
+    "order: a MACD cross is none": Told({}, close=HIGH, hist=[-1, 1, 1, 1, 1, 1], rule=ORDER),
+    "order: ignored like any other": Told(
+        {}, close=[102] * 6, hist=[0.09] * 6, short=[99, 99.5, 101, 102, 103, 104], mid=UP, long=UP, rule=ORDER
+    ),
+    "macd: an order cross is none": Told({}, close=HIGH, hist=CROSSED, short=CROSSES),
+    "both: first the MACD": Told({2: "long entry"}, close=HIGH, hist=[-1, 1, 1, 1, 1, 1], short=CROSSES, rule=BOTH),
+    "both: first the order": Told({4: "long entry"}, close=HIGH, hist=[-1, -1, -1, -1, 1, 1], short=CROSSES, rule=BOTH),
+    "both: on one candle": Told({2: "long entry"}, close=HIGH, hist=[-1, -1, 1, 1, 1, 1], short=CROSSES, rule=BOTH),
+    "both: one of them alone": Told({}, close=HIGH, hist=CROSSED, short=CROSSES, rule=BOTH),
+    "both: one each way": Told({}, close=HIGH, hist=[1, 1, 1, -1, -1, -1], short=CROSSES, rule=BOTH),
+    "both: just near enough": Told(
+        {4: "long entry"},
+        close=HIGH,
+        hist=[-1, -1, -1, -1, 1, 1],
+        short=CROSSES,
+        rule=MacdTurtle(criterion="both", patience=2),
+    ),
+    "both: too far from each other": Told(
+        {}, close=HIGH, hist=[-1, -1, -1, -1, 1, 1], short=CROSSES, rule=MacdTurtle(criterion="both", patience=1)
+    ),
+    "both: one has crossed back": Told(
+        {}, close=HIGH, hist=[-1, -1, -1, -1, 1, 1], short=[99, 101, 101, 99, 99, 99], rule=BOTH
+    ),
+    "both: crossed back before the average breaks": Told(
+        {1: "long trial", 2: "short trial"},
+        close=[99, 101, 99, 99, 99, 101],
+        hist=[-1, -1, -1, 1, -1, -1],
+        short=[98, 98, 98, 101, 101, 101],
+        rule=BOTH,
+    ),
+    "both: they stand when the average breaks": Told(
+        {1: "long trial", 2: "short trial", 5: "long trial"},
+        close=[99, 101, 99, 99, 99, 101],
+        hist=[-1, -1, -1, 1, 1, 1],
+        short=[98, 98, 98, 101, 101, 101],
+        rule=BOTH,
+    ),
+}
+
+STORIES = ENTRIES | BREAKS | ADDS | TRIALS | CRITERIA
 TURNED = {"long": "short", "short": "long"}
 
 
@@ -189,8 +325,10 @@ def test_story_upside_down(story: Story, told: Told) -> None:
         ({"patience": 0}, "patience must be at least 1"),
         ({"adds": -1}, "adds must be at least 0"),
         ({"memory": 0}, "memory must be at least 1"),
+        ({"criterion": "none"}, "criterion must be macd, order or both, not 'none'"),
+        ({"criterion": True}, "criterion must be macd, order or both, not True"),
     ],
 )
-def test_parameters_that_make_no_sense(wrong: dict[str, float], says: str) -> None:
+def test_parameters_that_make_no_sense(wrong: dict[str, object], says: str) -> None:
     with pytest.raises(UsageError, match=f"macd_turtle: {says}"):
         MacdTurtle(**wrong)  # type: ignore[arg-type]

@@ -112,6 +112,8 @@ def test_parameters(name: str, given: dict[str, Any], label: str) -> None:
     [
         ("ma_breakout", {"m": 3}, "ma_breakout has no parameter 'm'. It has: n"),
         ("macd_turtle", {"patiance": 3}, "Did you mean 'patience'?"),
+        ("macd_turtle", {"criterion": "mcad"}, "criterion must be macd, order or both, not 'mcad'"),
+        ("macd_turtle", {"memory": 219}, "lookback is 240 candles"),
         ("macd_cross", {"n": 3}, "It has: average"),
         ("macd_cross", {"average": 1}, "average must be 0 (none) or at least 2 closes, not 1"),
         ("macd_cross", {"average": 501}, "an average is of 2 to 500 closes, not of 501"),
