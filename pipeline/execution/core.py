@@ -38,7 +38,7 @@ from schemas.signals import Verdict
 
 _REMEMBERED = 10_000
 _RECONCILE_AGAIN = 5 * SECOND
-_DECIDE_AGAIN = SECOND
+_DECIDE_AT_MOST = 30 * SECOND
 
 
 class Core:
@@ -346,7 +346,7 @@ class Core:
             self._refused[order.id] = order
             if decided is not None:
                 self._waiting[decided[0].id] = decided[0]
-            self._ledger.hold(order.symbol, "decide", now + _DECIDE_AGAIN)
+            self._ledger.hold_longer(order.symbol, "decide", now, _DECIDE_AT_MOST)
             return
         self._ledger.unjournaled.discard(order.id)
         self._ledger.send(order, now)

@@ -1,8 +1,8 @@
 """Performs the core's effects in the order given: what is to be journaled is durable before the next one begins;
 requests are only begun. It decides nothing.
 
-While the database is away, what is to be journaled queues in its order, no new intent is taken, and requests go on: so
-a position gets its stop as long as the lease lasts.
+While the database is away, or refuses a write for certain, what is to be journaled queues in its order, no new intent
+is taken, and requests go on: so a position gets its stop as long as the lease lasts.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pymongo
-from pymongo.errors import PyMongoError, WriteError
+from pymongo.errors import BulkWriteError, PyMongoError, WriteError
 
 from pipeline.execution import documents
 from pipeline.execution.desk import Desk
@@ -48,6 +48,9 @@ log = logging.getLogger(__name__)
 InThread = Callable[..., Awaitable[Any]]
 Request = Place | Cancel | Query | QueryFills | QueryPositions | SetLeverage | Reconcile
 AGAIN_AFTER = 0.5
+AGAIN_AT_MOST = 60.0
+_FOR_CERTAIN = (WriteError, BulkWriteError, ValueError)
+"""It would be refused again: the document is not what it should be."""
 WRITE_WITHIN = 1.5
 
 
@@ -75,6 +78,7 @@ class Performer:
     notify: Callable[[Notify], None]
     now: Callable[[], int]
     _behind: deque[tuple[Any, ...]] = field(default_factory=deque)
+    _refused: bool = False
 
     async def perform(self, effect: Effect) -> None:
         """Do it."""
@@ -118,23 +122,26 @@ class Performer:
                 self.begin(self.desk.reconcile)
 
     async def catch_up(self) -> None:
-        """Write what the database did not take, in its order, until cancelled."""
+        """Write what the database did not take, in its order, until cancelled. What it refuses for certain is tried
+        again with growing pauses: a person may mend it."""
+        pause = AGAIN_AFTER
         while True:
             while self._behind and await self._tried(*self._behind[0]):
                 self._behind.popleft()
-            await asyncio.sleep(AGAIN_AFTER)
+                self._refused = False
+            pause = min(pause * 2, AGAIN_AT_MOST) if self._behind and self._refused else AGAIN_AFTER
+            await asyncio.sleep(pause)
 
     async def _intend(self, order: OrderRecord) -> None:
         """While the journal is behind it takes no intents: the core sends then what protects, and opens nothing."""
         if self._behind:
             self.tell(IntentRefused(order.id, exists=False, reason="the journal is behind"))
             return
-        document = documents.order_document(order, self.identity.environment, self.fence)
         try:
+            document = documents.order_document(order, self.identity.environment, self.fence)
             is_new = await self.in_thread(_bounded, self.stores.journal.intend, document)
-        except WriteError:
-            raise
-        except PyMongoError as error:
+        except (PyMongoError, *_FOR_CERTAIN) as error:
+            self._complain(error)
             self.tell(IntentRefused(order.id, exists=False, reason=str(error)[:200]))
             return
         if is_new:
@@ -160,12 +167,19 @@ class Performer:
     async def _tried(self, write: Callable[..., None], *arguments: Any) -> bool:
         try:
             await self.in_thread(_bounded, write, *arguments)
-        except WriteError:
-            raise  # it would refuse the same again: a fault of ours
-        except PyMongoError as error:
-            log.warning("the database did not take a write of the executor: %s; trying again", str(error)[:200])
+        except (PyMongoError, *_FOR_CERTAIN) as error:
+            self._complain(error)
             return False
         return True
+
+    def _complain(self, error: Exception) -> None:
+        """A database that is away comes back; one that refuses what we write has to be seen to by a person."""
+        reason = str(error)[:200]
+        log.warning("the database did not take a write of the executor: %s; trying again", reason)
+        if isinstance(error, _FOR_CERTAIN) and not self._refused:
+            self._refused = True
+            told = f"{reason}. Nothing is opened until it takes it; what is held keeps its stop and is closed by it"
+            self.notify(Notify("error", "the journal refuses a write", told))
 
     # The writes themselves, in a worker thread
 

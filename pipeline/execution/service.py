@@ -6,8 +6,9 @@ the journal and the exchange know everything the next term needs.
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Any
 
@@ -39,6 +40,9 @@ from pipeline.store.signal_feed import SignalFeed
 log = logging.getLogger(__name__)
 
 AGAIN_AFTER = 1.0
+AGAIN_AT_MOST = 60.0
+LASTED = 60.0
+"""A term of so many seconds has got going: the next one after it need not wait for long."""
 MARGIN_ASSET = "USDT"
 _READ_RETRIES = 2
 
@@ -114,17 +118,20 @@ class Executor:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Act, or stand by, until `stop` is set. Ends with an error only where a person has to mend something."""
+        pause = 0.0
         while not stop.is_set():
             fence = await self._win(stop)
             if fence is None:
                 return
             log.info("acting as executor of %s, term %d", self._house.policy.environment, fence)
+            began = time.monotonic()
             try:
                 await self._act(fence, stop)
             finally:
                 await self._leadership.leave()
-            if not stop.is_set():
-                await asyncio.sleep(AGAIN_AFTER)
+            pause = pause_after(pause, time.monotonic() - began)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), pause)
 
     async def _win(self, stop: asyncio.Event) -> int | None:
         winning, stopping = asyncio.ensure_future(self._leadership.win()), asyncio.ensure_future(stop.wait())
@@ -149,3 +156,9 @@ class Executor:
         if reason is not None:
             log.error("this term ends: %s; the next one begins from the journal", reason)
             self._house.notify(Notify("error", "the executor starts anew", reason))
+
+
+def pause_after(before: float, lasted: float) -> float:
+    """How long to wait for the next term: a term that fails for certain would fail again, and each costs the address
+    some of its weight. `before`: the pause before the last one; `lasted`: how long that ran."""
+    return AGAIN_AFTER if lasted > LASTED or not before else min(before * 2, AGAIN_AT_MOST)

@@ -11,6 +11,7 @@ from pymongo.errors import AutoReconnect
 
 from pipeline.exchange.errors import StoppedError
 from pipeline.execution.leadership import Leadership
+from pipeline.execution.service import pause_after
 from pipeline.store import connect
 from pipeline.store.lease import LeaseStore
 
@@ -48,6 +49,42 @@ async def test_a_stop_is_placed_without_the_journal_and_found_in_it_afterwards(h
         (stop,) = house.orders(leg="stop", symbol="BTCUSDT")
         assert stop.state == "accepted"
         assert stop.exchange_id == house.stops()[0].algo_id
+
+
+@pytest.mark.parametrize("collection", ["orders", "positions"])
+async def test_a_write_that_is_refused_for_certain_keeps_no_stop_from_going_out(house: Any, collection: str) -> None:
+    async with house.executor() as executor:
+        term = executor.term
+        house.db.command("collMod", collection, validator={"leg": {"$nin": ["stop", "flatten", None]}})
+        name = house.say("trial")
+        await house.until(lambda: house.held() and len(house.stops()) == 1)
+        await asyncio.sleep(2)
+        assert executor.term is term, "the term goes on"
+        assert [one.title for one in house.notes].count("the journal refuses a write") == 1
+        second = house.say("trial", symbol="ETHUSDT")
+        await asyncio.sleep(1)
+        assert house.trading.positions("ETHUSDT") == [], "and nothing is opened"
+        house.db.command("collMod", collection, validator={})
+        assert (await house.verdict(name)).verdict == "taken"
+        await house.verdict(second)
+        await house.check()
+
+
+async def test_a_term_that_fails_for_certain_begins_anew_less_and_less_often(house: Any) -> None:
+    house.simulator.faults.add("answer_code", code=-1000, method="GET", path="/fapi/v1/symbolConfig")
+    before = house.simulator.ledger()["requests"].get("GET /fapi/v1/positionSide/dual", 0)
+    async with house.executor(ready=False):
+        await asyncio.sleep(9)
+        terms = house.simulator.ledger()["requests"]["GET /fapi/v1/positionSide/dual"] - before
+        assert terms == 4, "after 0, 1, 3 and 7 seconds"
+
+
+def test_the_pause_between_two_terms_grows_to_a_minute_and_begins_anew_after_one_that_lasted() -> None:
+    pauses = [0.0]
+    for _ in range(8):
+        pauses.append(pause_after(pauses[-1], 2.0))
+    assert pauses == [0, 1, 2, 4, 8, 16, 32, 60, 60]
+    assert pause_after(60.0, 3_600.0) == 1
 
 
 async def test_without_the_lease_nothing_that_changes_anything_leaves(house: Any) -> None:
