@@ -3,7 +3,9 @@
 import asyncio
 import socket
 import threading
+import time
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -72,11 +74,15 @@ async def test_a_write_that_is_refused_for_certain_keeps_no_stop_from_going_out(
 
 async def test_a_term_that_fails_for_certain_begins_anew_less_and_less_often(house: Any) -> None:
     house.simulator.faults.add("answer_code", code=-1000, method="GET", path="/fapi/v1/symbolConfig")
-    before = house.simulator.ledger()["requests"].get("GET /fapi/v1/positionSide/dual", 0)
+    ended = []
     async with house.executor(ready=False):
-        await asyncio.sleep(9)
-        terms = house.simulator.ledger()["requests"]["GET /fapi/v1/positionSide/dual"] - before
-        assert terms == 4, "after 0, 1, 3 and 7 seconds"
+        for number in range(1, 5):
+            await house.until(lambda number=number: len(house.notes) >= number)
+            ended.append(time.monotonic())
+    assert {one.title for one in house.notes} == {"the executor starts anew"}
+    assert [late - early >= pause for (early, late), pause in zip(pairwise(ended), (1, 2, 4), strict=True)] == [
+        True
+    ] * 3
 
 
 def test_the_pause_between_two_terms_grows_to_a_minute_and_begins_anew_after_one_that_lasted() -> None:
