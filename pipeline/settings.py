@@ -184,7 +184,10 @@ class Risk(Group):
     max_units: Decimal = Field(default=Decimal(4), gt=0)
     stop_atr: Decimal = Field(default=Decimal(2), gt=0)
     take_profit_atr: Decimal | None = Field(default=None, gt=0)
-    max_position_percent: Decimal = Field(default=Decimal(100), gt=0, description="notional of one position")
+    max_position_percent: Decimal | None = Field(
+        default=None, gt=0, description="notional of one position; unset: its share of the margin"
+    )
+    margin_cushion_percent: Decimal = Field(default=Decimal(5), ge=0, lt=100, description="margin that is never used")
     max_open_positions: int = Field(default=5, ge=1)
     max_orders_per_minute: int = Field(default=30, ge=1)
     max_slippage_percent: Percent = Decimal("0.5")

@@ -85,6 +85,16 @@ class PositionReport(Record, frozen=True, kw_only=True):
     update_time: int = 0
 
 
+class AccountPosition(Record, frozen=True, kw_only=True):
+    """A position in the statement of an account, worth `notional` by the mark price."""
+
+    symbol: str
+    position_side: str = "BOTH"
+    position_amt: Decimal
+    notional: Decimal
+    unrealized_profit: Decimal
+
+
 class AccountReport(Record, frozen=True, kw_only=True):
     """What the account is worth, in its margin asset."""
 
@@ -92,6 +102,7 @@ class AccountReport(Record, frozen=True, kw_only=True):
     total_unrealized_profit: Decimal
     total_margin_balance: Decimal
     available_balance: Decimal
+    positions: tuple[AccountPosition, ...] = ()
 
 
 class IncomeReport(Record, frozen=True, kw_only=True):

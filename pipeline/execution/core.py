@@ -33,7 +33,8 @@ from pipeline.execution.records import (
     SignalView,
 )
 from pipeline.execution.risk import Ask
-from pipeline.timeline import DAY, MINUTE, SECOND
+from pipeline.execution.worth import Worth
+from pipeline.timeline import MINUTE, SECOND
 from schemas.signals import Verdict
 
 _REMEMBERED = 10_000
@@ -58,8 +59,8 @@ class Core:
         """`orders`: every one of the journal that is unsettled or was so lately; `positions`: all of the journal."""
         self._policy = policy
         self._stage = 1
-        self._account: AccountView | None = None
         self._ledger = Ledger(policy, identity, mode)
+        self._worth = Worth(self._ledger)
         self._breakers = Breakers(self._ledger)
         self._follower = Follower(self._ledger, self._breakers)
         self._leverages = Leverages(self._ledger, policy)
@@ -193,15 +194,20 @@ class Core:
             case _:
                 self._learn(event, now)
 
-    def _learn(self, event: ev.Event, now: int) -> None:  # noqa: C901 - a table of events
+    def _learn(self, event: ev.Event, now: int) -> None:  # noqa: C901, PLR0912 - a table of events
         """Facts and switches that no order hangs on."""
         match event:
             case ev.AccountSeen(account):
                 self._account_seen(account, now)
+            case ev.AccountChanged():
+                self._worth.changed(event)
+                self._judge_day(now)
             case ev.PriceSeen(symbol, price, at):
                 market = self._ledger.market(symbol)
                 if at >= market.price_at:
                     market.price, market.price_at = price, at
+                if self._worth.holds(symbol):
+                    self._judge_day(now)
             case ev.RulesSeen(symbol, filters, leverage, asof):
                 self._ledger.market(symbol).filters = filters
                 self._leverages.seen(symbol, leverage, asof)
@@ -256,7 +262,7 @@ class Core:
         late = signal.is_late(now)
         if late and signal.leaves is None:
             return True
-        known = self.ready and self._account is not None and not self._ledger.busy(signal.symbol, now)
+        known = self.ready and self._worth.known and not self._ledger.busy(signal.symbol, now)
         return known and (late or not self._leverages.awaited(signal.symbol))
 
     def _decide(self, signal: SignalView, now: int) -> None:
@@ -276,7 +282,7 @@ class Core:
     def _ask(self, signal: SignalView, now: int) -> Ask:
         taken_back = any(one.takes_back(signal) for one in self._waiting.values())
         signal = replace(signal, last_word=signal.last_word and not taken_back)
-        account = self._account or AccountView(equity=ZERO, available=ZERO, at=0)
+        account = self._worth.now() or AccountView(equity=ZERO, available=ZERO, at=0)
         market = self._ledger.market(signal.symbol)
         return Ask(
             signal=signal,
@@ -292,7 +298,7 @@ class Core:
             stage=self._stage,
             breakers=self._breakers.tripped(),
             open_symbols=self._ledger.open_symbols(),
-            reserved=self._ledger.reserved(account.at),
+            reserved=self._worth.reserved(),
         )
 
     def _verdict(self, verdict: WriteVerdict) -> None:
@@ -375,13 +381,14 @@ class Core:
         self._ledger.emit(Reconcile(reason))
 
     def _account_seen(self, account: AccountView, now: int) -> None:
-        old = self._account
-        if old is not None and account.at < old.at:
-            return
-        if account.day_start is None and old is not None and old.at // DAY == account.at // DAY:
-            account = replace(account, day_start=old.day_start)
-        self._account = account
-        self._breakers.trip(risk.daily(account, self._policy.risk, now))
+        if self._worth.told(account):
+            self._judge_day(now)
+
+    def _judge_day(self, now: int) -> None:
+        """At once, and not with the next comparison only."""
+        account = self._worth.now()
+        if account is not None:
+            self._breakers.trip(risk.daily(account, self._policy.risk, now))
 
     def _time(self, now: int) -> None:
         self._breakers.time(now)

@@ -109,10 +109,12 @@ def _open(ask: Ask) -> Choice:
     units = wanted_units(ask.signal, ask.position, ask)
     if isinstance(units, str):
         return Skip(units)
-    plan = _plan(ask, filters, ask.position.atr if ask.signal.kind == "add" and ask.position.atr else atr)
+    atr = ask.position.atr if ask.signal.kind == "add" and ask.position.atr else atr
+    unit = risk.unit(ask, filters, atr)
+    plan = _plan(ask, filters, atr, unit.quantity)
     if isinstance(plan, str):
         return Skip(plan)
-    found = sizing.sized(units * plan.unit_quantity, ask.price, filters, risk.limits(ask))
+    found = sizing.sized(units * unit.quantity, unit.bound, ask.price, filters, risk.limits(ask))
     if isinstance(found, str):
         return Skip(found)
     return Open(_entry(ask, found, plan), _decision(ask, found, plan))
@@ -134,9 +136,9 @@ def _entry(ask: Ask, found: Sized, plan: PlanRecord) -> OrderRecord:
     )
 
 
-def _plan(ask: Ask, filters: Filters, atr: Decimal) -> PlanRecord | str:
+def _plan(ask: Ask, filters: Filters, atr: Decimal, unit: Decimal) -> PlanRecord | str:
     """Stop and take-profit go by the price now: by the signal's, a price that has moved would hit one at once."""
-    signal, settings, position = ask.signal, ask.risk, ask.position
+    signal, settings = ask.signal, ask.risk
     stop = sizing.stop_price(ask.price, signal.side, settings.stop_atr * atr, settings.leverage, filters)
     if isinstance(stop, str):
         return stop
@@ -145,9 +147,6 @@ def _plan(ask: Ask, filters: Filters, atr: Decimal) -> PlanRecord | str:
         target = sizing.take_profit_price(ask.price, signal.side, settings.take_profit_atr * atr, filters)
     if isinstance(target, str):
         return target
-    unit = position.unit_quantity or sizing.unit_quantity(
-        ask.account.equity, settings.unit_percent, atr, settings.leverage, ask.price, ask.policy.taker_fee
-    )
     return PlanRecord(signal.strategy, signal.price, atr, unit, stop, target, signal.fresh_until or ask.now)
 
 

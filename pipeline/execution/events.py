@@ -11,6 +11,7 @@ from pipeline.execution.records import (
     AccountView,
     BreakerView,
     By,
+    Holding,
     Mode,
     OrderRecord,
     OrderTold,
@@ -144,6 +145,17 @@ class AccountSeen:
 
 
 @dataclass(frozen=True, slots=True)
+class AccountChanged:
+    """ACCOUNT_UPDATE: the wallet (None: it is not said) and the positions that changed, flat ones with a quantity of
+    zero. `earned`: by trading, and not because money was paid in or out."""
+
+    wallet: Decimal | None
+    holdings: tuple[Holding, ...]
+    asof: int
+    earned: bool
+
+
+@dataclass(frozen=True, slots=True)
 class PriceSeen:
     """The newest price of a symbol's feed and the event time of its frame."""
 
@@ -255,6 +267,7 @@ Event = (
     | Snapshot
     | ReconcileFailed
     | AccountSeen
+    | AccountChanged
     | PriceSeen
     | RulesSeen
     | LeverageSet

@@ -14,7 +14,6 @@ from pipeline.execution.names import Identity
 from pipeline.execution.records import (
     ENTERING,
     PROTECTING,
-    ZERO,
     By,
     Market,
     Mode,
@@ -44,6 +43,8 @@ class Ledger:
     positions: dict[str, PositionRecord] = field(default_factory=dict)
     markets: dict[str, Market] = field(default_factory=dict)
     doubts: dict[str, Doubt] = field(default_factory=dict)
+    held_before: dict[str, Decimal] = field(default_factory=dict)
+    """What was held of its symbol when an order was sent."""
     unjournaled: set[str] = field(default_factory=set)
     resend_at: dict[str, int] = field(default_factory=dict)
     not_before: dict[tuple[str, str], int] = field(default_factory=dict)
@@ -88,15 +89,6 @@ class Ledger:
         held = {one.symbol for one in self.positions.values() if one.ours and one.exposed}
         return frozenset(held | {one.symbol for one in self.orders.values() if one.unsettled and one.leg in ENTERING})
 
-    def reserved(self, since: int) -> Decimal:
-        """Margin of entries that were sent after the account was last told."""
-        news = (one for one in self.orders.values() if one.leg in ENTERING and one.created_at >= since)
-        return sum((self._margin(one) for one in news if one.state not in {"rejected", "abandoned"}), ZERO)
-
-    def _margin(self, order: OrderRecord) -> Decimal:
-        leverage = self.market(order.symbol).leverage or 1
-        return (order.quantity or ZERO) * (order.plan.price if order.plan else ZERO) / leverage
-
     # Waiting
 
     def may(self, symbol: str, what: str, now: int, pause: int) -> bool:
@@ -139,7 +131,8 @@ class Ledger:
         """The order leaves now."""
         leaving = replace(order, state="sent", attempts=order.attempts + 1, updated_at=now)
         self.emit(Place(leaving))
-        self.doubts[order.id] = sent(self.policy, self.position(order.symbol).quantity, now)
+        held = self.held_before[order.id] = self.position(order.symbol).quantity
+        self.doubts[order.id] = sent(self.policy, held, now)
         self.resend_at.pop(order.id, None)
         self.sends.append(now)
         self.write(leaving, "executor")
@@ -189,6 +182,7 @@ class Ledger:
         """Forget what has been settled for long: it can have no news that a snapshot would not tell."""
         for one in [one for one in self.orders.values() if not one.unsettled and one.updated_at < now - _REMEMBERED]:
             del self.orders[one.id]
+            self.held_before.pop(one.id, None)
         for what in [what for what, until in self.not_before.items() if until < now - _REMEMBERED]:
             del self.not_before[what]
             self.pauses.pop(what, None)

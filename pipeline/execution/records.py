@@ -233,6 +233,17 @@ class TradeTold:
 
 
 @dataclass(frozen=True, slots=True)
+class Holding:
+    """A position as a statement of the account has it: what it is worth is counted from that, at any later price."""
+
+    symbol: str
+    quantity: Decimal
+    entry_price: Decimal
+    mark_price: Decimal
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
 class AccountView:
     """What the account is worth. `day_start` is the equity at 00:00 UTC, moved by deposits and withdrawals since."""
 
@@ -240,6 +251,8 @@ class AccountView:
     available: Decimal
     at: int
     day_start: Decimal | None = None
+    wallet: Decimal | None = None
+    holdings: tuple[Holding, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from pipeline.execution.names import Identity
 from pipeline.execution.records import ZERO, AccountView, BreakerView, Market, Mode, Policy, PositionRecord, SignalView
 from pipeline.settings import Risk
 from pipeline.timeline import DAY, MINUTE, SECOND, iso
+from schemas.symbols import Filters
 
 NOT_COMPARED: Final = "reconcile"
 """The breaker that holds while the exchange could not be compared with the journal."""
@@ -38,7 +39,7 @@ class Ask:
     breakers: tuple[BreakerView, ...]
     open_symbols: frozenset[str]
     reserved: Decimal = ZERO
-    """Margin of entries that the account did not yet know of."""
+    """Margin of entries that are under way, or that the account does not know of yet."""
 
     @property
     def price(self) -> Decimal:
@@ -151,18 +152,46 @@ def refusal(ask: Ask) -> str | None:
     return next((reason for check in CHECKS if (reason := check(ask))), None)
 
 
+def unit(ask: Ask, filters: Filters, atr: Decimal) -> sizing.Unit:
+    """The unit that the position was opened with; where none is open, one of which as many as it may grow to fit."""
+    if ask.position.unit_quantity is not None:
+        return sizing.Unit(ask.position.unit_quantity, "the position's unit")
+    settings, fee = ask.risk, ask.policy.taker_fee
+    equity, side = ask.account.equity, ask.signal.side
+    by_risk = sizing.unit_quantity(equity, settings.unit_percent, atr, settings.leverage, ask.price, fee)
+    dearest = sizing.dearest_price(ask.price, side, atr, settings)
+    return sizing.fitting(by_risk, dearest, _shares(ask) | _caps(ask), filters, settings.max_units)
+
+
 def limits(ask: Ask) -> sizing.Limits:
-    """What the position may be worth, counting what it holds already."""
-    held = abs(ask.position.quantity) * ask.price
-    most = {"max_position_percent": ask.account.equity * ask.risk.max_position_percent / 100}
+    """What may be added to what is held, by what that was bought for, and what is free: not what is on its way
+    already, and not the cushion."""
+    held = abs(ask.position.quantity) * ask.position.entry_price
+    rooms = {name: cap - held for name, cap in _caps(ask).items()}
+    cushion = ask.account.equity * ask.risk.margin_cushion_percent / 100
+    free = ask.account.available - ask.reserved - cushion
+    return sizing.Limits(rooms, free, ask.risk.leverage, ask.policy.taker_fee)
+
+
+def _shares(ask: Ask) -> dict[str, Decimal]:
+    """What a new position may come to be worth by the equity: as much as `max_open_positions` alike can pay for."""
+    settings, equity = ask.risk, ask.account.equity
+    if settings.max_position_percent is not None:
+        return {"max_position_percent": equity * settings.max_position_percent / 100}
+    margin = equity * (100 - settings.margin_cushion_percent) / 100 / settings.max_open_positions
+    cost = sizing.margin_cost(Decimal(1), settings.leverage, ask.policy.taker_fee)
+    return {f"its share of the margin, one of {settings.max_open_positions},": margin / cost}
+
+
+def _caps(ask: Ask) -> dict[str, Decimal]:
+    """What the position may be worth whatever the equity."""
+    most: dict[str, Decimal] = {}
     if ask.market.trading.max_position is not None:
         most["the symbol's max_position"] = ask.market.trading.max_position
     cap = sizing.stage_cap(ask.stage) if ask.policy.production else None
     if cap is not None:
         most[f"production stage {ask.stage}"] = cap
-    rooms = {name: notional - held for name, notional in most.items()}
-    free = ask.account.available - ask.reserved
-    return sizing.Limits(rooms, free, ask.risk.leverage, ask.policy.taker_fee)
+    return most
 
 
 # What trips by itself

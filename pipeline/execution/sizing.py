@@ -1,6 +1,8 @@
 """How much: from equity, risk and ATR to a quantity and prices the exchange takes. Exact, and never rounded up.
 
-A unit is equity x unit_percent / (ATR x leverage), on the equity that the fees of opening and closing leave.
+A unit is equity x unit_percent / (ATR x leverage), on the equity that the fees of opening and closing leave; and so
+much less that all the units a position may grow to fit into what it may be worth. What does not fit then is not cut:
+a position holds its units, or the order is left out.
 """
 
 from collections.abc import Mapping
@@ -8,6 +10,7 @@ from dataclasses import dataclass
 from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
 from typing import Final
 
+from pipeline.settings import Risk
 from schemas.signals import Side
 from schemas.symbols import Filters
 
@@ -19,20 +22,27 @@ _STAGE_CAPS: Final[Mapping[int, Decimal]] = {1: Decimal(20), 2: Decimal(100)}
 
 
 @dataclass(frozen=True, slots=True)
-class Sized:
-    """A quantity the exchange takes. `bound` names what kept it from being larger."""
+class Unit:
+    """The quantity of one unit. `bound` names what kept it from being larger."""
 
     quantity: Decimal
-    notional: Decimal
     bound: str
 
 
 @dataclass(frozen=True, slots=True)
+class Sized:
+    """A quantity the exchange takes."""
+
+    quantity: Decimal
+    notional: Decimal
+
+
+@dataclass(frozen=True, slots=True)
 class Limits:
-    """What a position may be worth at most, each with its name, and what there is to pay for it."""
+    """What the order may add to the position's worth at most, each with its name, and what is free to pay for it."""
 
     notional: Mapping[str, Decimal]
-    available: Decimal
+    free: Decimal
     leverage: int
     taker_fee: Decimal
 
@@ -40,28 +50,49 @@ class Limits:
 def unit_quantity(
     equity: Decimal, percent: Decimal, atr: Decimal, leverage: int, price: Decimal, taker_fee: Decimal
 ) -> Decimal:
-    """One unit, before any rounding."""
+    """One unit by the risk alone, before any rounding."""
     share = percent / _PERCENT
     return equity * share / (atr * leverage + 2 * taker_fee * price * share)
 
 
-def sized(wanted: Decimal, price: Decimal, filters: Filters, limits: Limits) -> Sized | str:
-    """The most of `wanted` that every limit and filter allows, or the reason why that is nothing."""
-    bounds = {"the risk": wanted, "the exchange's market lot": _most(filters)}
-    bounds |= {name: max(room, Decimal(0)) / price for name, room in limits.notional.items()}
-    cost = price * (1 / Decimal(limits.leverage) + 2 * limits.taker_fee)
-    bounds["the margin available"] = max(limits.available, Decimal(0)) / cost
+def fitting(by_risk: Decimal, dearest: Decimal, caps: Mapping[str, Decimal], filters: Filters, units: Decimal) -> Unit:
+    """The unit of which so many, bought at the dearest price there may be, are within every cap and one market lot."""
+    bounds = {"the risk": by_risk, "the exchange's market lot": _most(filters) / units}
+    bounds |= {name: max(cap, Decimal(0)) / (units * dearest) for name, cap in caps.items()}
     bound = min(bounds, key=lambda name: bounds[name])
-    quantity = floor_to(bounds[bound], market_step(filters))
+    return Unit(bounds[bound], bound)
+
+
+def dearest_price(price: Decimal, side: Side, atr: Decimal, settings: Risk) -> Decimal:
+    """What the last unit of a position that is opened now may cost. Adds are an ATR apart, and may come as late as two
+    ATR; those of a short are cheaper, not dearer."""
+    adds = ((settings.max_units - settings.entry_units) / settings.add_units).to_integral_value(ROUND_CEILING)
+    return price + 2 * adds * atr if side == "long" else price
+
+
+def margin_cost(price: Decimal, leverage: int, taker_fee: Decimal) -> Decimal:
+    """What one of it takes of the margin, with the fees of both ways."""
+    return price * (1 / Decimal(leverage) + 2 * taker_fee)
+
+
+def sized(wanted: Decimal, bound: str, price: Decimal, filters: Filters, limits: Limits) -> Sized | str:
+    """`wanted` in lots, or why it is left out: what the exchange or a limit has against it. `bound` made it small."""
+    quantity = floor_to(wanted, market_step(filters))
+    notional = quantity * price
     least = max(filters.min_quantity, filters.market_min_quantity)
     if quantity < least or not quantity:
-        return f"too small: {bound} allows {bounds[bound]:.8f}, that is {quantity} in lots, and the least is {least}"
-    if quantity * price < filters.min_notional:
-        return (
-            f"too small: {bound} allows {quantity}, worth {quantity * price:.2f}, and the least is "
-            f"{filters.min_notional}"
-        )
-    return Sized(quantity, quantity * price, bound)
+        return f"too small: {bound} allows {wanted:.8f}, that is {quantity} in lots, and the least is {least}"
+    if notional < filters.min_notional:
+        return f"too small: {bound} allows {quantity}, worth {notional:.2f}, and the least is {filters.min_notional}"
+    if quantity > _most(filters):
+        return f"too large: {quantity} is more than the exchange's market lot of {_most(filters)}"
+    for name, room in limits.notional.items():
+        if notional > room:
+            return f"no room: {name} leaves {room:.2f}, and {quantity} is worth {notional:.2f}"
+    cost = quantity * margin_cost(price, limits.leverage, limits.taker_fee)
+    if cost > limits.free:
+        return f"no margin: {quantity} needs {cost:.2f} with its fees, and {limits.free:.2f} is free"
+    return Sized(quantity, notional)
 
 
 def closing_quantity(held: Decimal, filters: Filters) -> Decimal:

@@ -134,6 +134,7 @@ class Term:
                 self.tell(OrderSeen(told.algo_streamed(event), "stream"))
             case AccountUpdate():
                 self.tell(PositionsSeen(told.positions_streamed(event), event.time, "stream"))
+                self.tell(told.account_changed(event, self._house.books.asset))
 
     def user_connected(self) -> None:
         """What happened before has to be asked for."""

@@ -2,11 +2,24 @@
 
 from collections.abc import Iterable
 from decimal import Decimal
+from typing import Final
 
-from pipeline.exchange.reports import AccountReport, AlgoReport, OrderReport, PositionReport, TradeReport
-from pipeline.exchange.user_events import AccountUpdate, AlgoUpdate, OrderUpdate
-from pipeline.execution.records import ZERO, AccountView, OrderSide, OrderTold, PositionTold, TradeTold
+from pipeline.exchange.reports import (
+    AccountPosition,
+    AccountReport,
+    AlgoReport,
+    OrderReport,
+    PositionReport,
+    TradeReport,
+)
+from pipeline.exchange.user_events import AccountUpdate, AlgoUpdate, OrderUpdate, PositionChange
+from pipeline.execution.events import AccountChanged
+from pipeline.execution.records import ZERO, AccountView, Holding, OrderSide, OrderTold, PositionTold, TradeTold
 from pipeline.execution.states import state_of
+
+EARNED: Final = frozenset({"ORDER", "FUNDING_FEE", "INSURANCE_CLEAR", "ADJUSTMENT"})
+"""Why a wallet changes by trading. Any other word is taken for money that was paid in or out: the books know better
+within a minute, and until then nothing stops for a withdrawal."""
 
 
 def order_told(report: OrderReport) -> OrderTold:
@@ -105,8 +118,34 @@ def trade_told(report: TradeReport) -> TradeTold:
 
 
 def account_view(report: AccountReport, at: int, day_start: Decimal | None) -> AccountView:
-    """What the account is worth."""
-    return AccountView(report.total_margin_balance, report.available_balance, at, day_start)
+    """What the account is worth, and what it holds: of one statement."""
+    return AccountView(
+        equity=report.total_margin_balance,
+        available=report.available_balance,
+        at=at,
+        day_start=day_start,
+        wallet=report.total_wallet_balance,
+        holdings=tuple(_holding(one, at) for one in report.positions if one.position_amt),
+    )
+
+
+def account_changed(update: AccountUpdate, asset: str) -> AccountChanged:
+    """What the stream says of the account, where it counts in that asset."""
+    wallet = next((one.wallet for one in update.balances if one.asset == asset), None)
+    holdings = tuple(
+        Holding(one.symbol, one.amount, one.entry_price, _mark(one), update.time) for one in update.positions
+    )
+    return AccountChanged(wallet, holdings, update.time, earned=update.reason in EARNED)
+
+
+def _holding(report: AccountPosition, at: int) -> Holding:
+    amount = report.position_amt
+    entry = (report.notional - report.unrealized_profit) / amount
+    return Holding(report.symbol, amount, entry, report.notional / amount, at)
+
+
+def _mark(change: PositionChange) -> Decimal:
+    return change.entry_price + (change.unrealized / change.amount if change.amount else ZERO)
 
 
 def _side(word: str) -> OrderSide:

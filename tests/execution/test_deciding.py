@@ -247,7 +247,10 @@ def test_production_is_capped_by_its_stage():
     assert "production stage 1" in driver.verdict().reason
     driver(ev.StageSeen(2))
     driver(ev.SignalSeen(signal("s2")))
-    assert driver.one(JournalIntent).order.quantity == Decimal("0.001")
+    assert "production stage 2 allows 0.0008" in driver.verdict("s2").reason  # two of four units within 100 USDT
+    driver(ev.StageSeen(3))
+    driver(ev.SignalSeen(signal("s3")))
+    assert driver.one(JournalIntent).order.quantity == Decimal("0.222")
 
 
 def limited(*events, **policy):
@@ -314,18 +317,46 @@ def test_the_most_positions_count_entries_under_way():
     assert "1 positions are open" in driver.verdict("s2").reason
 
 
-def test_the_margin_of_entries_under_way_is_spent_already():
-    poor = AccountView(Decimal(10_000), Decimal(5_000), T, Decimal(10_000))
+ENTRY_COST = Decimal("0.222") * PRICE * (1 / Decimal(3) + 2 * POLICY.taker_fee)
+
+
+def two_symbols(available):
+    """A driver with so much to spend, and the order of a first entry that is on its way."""
     driver = Driver()
     driver(ev.RulesSeen("ETHUSDT", FILTERS, 3, T))
     driver(ev.PriceSeen("ETHUSDT", PRICE, T))
-    driver(ev.AccountSeen(replace(poor, at=driver.now)))
-    first = driver.sent()
+    driver(ev.AccountSeen(AccountView(Decimal(10_000), available, driver.now, Decimal(10_000))))
+    return driver, driver.sent()
+
+
+@pytest.mark.parametrize(("available", "verdict"), [(500 + 2 * ENTRY_COST, None), (499 + 2 * ENTRY_COST, "skipped")])
+def test_the_margin_of_entries_under_way_is_spent_already_and_a_cushion_is_left(available, verdict):
+    driver, _ = two_symbols(available)
     driver(ev.SignalSeen(signal("s2", symbol="ETHUSDT")))
-    second = driver.one(JournalIntent).order
-    margin = (first.quantity + second.quantity) * PRICE / 3
-    assert second.quantity < first.quantity
-    assert margin <= poor.available
+    if verdict is None:
+        assert driver.one(JournalIntent).order.symbol == "ETHUSDT"
+    else:
+        assert driver.verdict("s2").verdict == verdict
+        assert driver.verdict("s2").reason.startswith("no margin: 0.222 needs")
+
+
+@pytest.mark.parametrize(
+    ("filled", "read", "spent"),
+    [(False, 5, True), (True, -5, True), (True, 5, False)],
+    ids=["not yet filled", "filled after the account was read", "filled before"],
+)
+def test_an_entry_is_spent_until_the_account_has_told_of_it(filled, read, spent):
+    driver, first = two_symbols(500 + ENTRY_COST)
+    if filled:
+        driver.last = [*driver.seen(first, "filled", first.quantity), *driver.holds(first.quantity)]
+        settled = driver.now - 2  # when the exchange filled it
+        driver.now += 100
+    else:
+        settled = driver.now
+    account = AccountView(Decimal(10_000), 500 + ENTRY_COST, settled + read, Decimal(10_000))
+    driver(ev.AccountSeen(account), 10)
+    driver(ev.SignalSeen(signal("s2", symbol="ETHUSDT", at=driver.now)))
+    assert (driver.verdict("s2") is not None) is spent
 
 
 def test_leverage_is_set_where_it_differs_and_nothing_is_held():
@@ -512,13 +543,16 @@ def test_the_settings_of_a_symbol_replace_the_general_ones():
 
 def test_size_and_stop_go_by_the_price_now_and_slippage_by_the_signals():
     driver = Driver()
-    driver(ev.TradingSeen(SYMBOL, TradingView(max_position=Decimal(6_000))))
+    driver(ev.TradingSeen(SYMBOL, TradingView(max_position=Decimal(6_145))))
     driver(ev.PriceSeen(SYMBOL, PRICE + 250, T))
     order = driver.sent()
-    assert (order.quantity, order.plan.stop_price, order.plan.price) == (Decimal("0.099"), PRICE - 350, PRICE)
+    unit = 6_145 / (4 * (PRICE + 250 + 1_200))  # four units, the dearest four ATR above
+    assert order.plan.unit_quantity == pytest.approx(unit)
+    assert (order.quantity, order.plan.stop_price, order.plan.price) == (Decimal("0.050"), PRICE - 350, PRICE)
 
 
-def test_the_defaults_are_those_of_the_settings():
-    assert Risk().max_position_percent == 100
+def test_with_the_shipped_settings_a_position_has_its_share_of_the_margin():
     driver = Driver(replace(POLICY, risk=Risk()))
-    assert driver.sent().quantity * PRICE <= ACCOUNT.equity
+    order = driver.sent(atr=Decimal(30))
+    assert 4 * order.plan.unit_quantity * PRICE == pytest.approx(Decimal("5671.6"), abs=5)  # 95 % of 3 x 10,000 / 5
+    assert order.quantity * PRICE <= ACCOUNT.equity * 3 / 5 / 2

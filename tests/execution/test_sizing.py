@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from pipeline.execution import sizing
 from pipeline.execution.sizing import Limits, Sized
+from pipeline.settings import Risk
 from tests.execution.driver import FILTERS
 
 
@@ -31,8 +32,7 @@ FREE = Limits({}, D(10) ** 12, 10, D(0))
         ("0.166", 60_000, FILTERS, "0.166"),  # exactly on the step
         ("17.9", 3, COARSE, "17"),  # step 1
         ("123456.7", "0.00008", CHEAP, "123456"),  # a tick of 0.00001
-        ("500", 60_000, FILTERS, "120"),  # more than the largest market lot
-        ("1e9", 60_000, FILTERS, "120"),
+        ("120", 60_000, FILTERS, "120"),  # the largest market lot
         ("0.001", 50_000, FILTERS, "0.001"),  # worth exactly the least notional
         ("1.7", 60, filters(market_step_size="0.01"), "1.7"),
         ("1.777", 60, filters(market_step_size="0.01"), "1.77"),  # a coarser step for market orders
@@ -40,7 +40,7 @@ FREE = Limits({}, D(10) ** 12, 10, D(0))
     ],
 )
 def test_quantities(wanted, price, rules, quantity):
-    found = sizing.sized(D(wanted), D(str(price)), rules, FREE)
+    found = sizing.sized(D(wanted), "the risk", D(str(price)), rules, FREE)
     assert isinstance(found, Sized)
     assert (found.quantity, found.notional) == (D(quantity), D(quantity) * D(str(price)))
 
@@ -53,32 +53,58 @@ def test_quantities(wanted, price, rules, quantity):
         ("0.001", "49999.9", FILTERS, "and the least is 50"),  # a cent below the least notional: not rounded up
         ("0", 60_000, FILTERS, "too small"),
         ("0.005", 60_000, filters(market_min_quantity="0.01"), "the least is 0.01"),
+        ("120.001", 60_000, FILTERS, "too large: 120.001 is more than the exchange's market lot of 120"),
     ],
 )
-def test_what_is_too_small_is_skipped_and_never_rounded_up(wanted, price, rules, says):
-    assert says in sizing.sized(D(wanted), D(str(price)), rules, FREE)
+def test_what_the_exchange_does_not_take_is_left_out_and_never_rounded_up(wanted, price, rules, says):
+    assert says in sizing.sized(D(wanted), "the risk", D(str(price)), rules, FREE)
 
 
 @pytest.mark.parametrize(
-    ("limits", "quantity", "bound"),
+    ("limits", "says"),
     [
-        (Limits({"production stage 1": D(20)}, D(10_000), 3, D(0)), None, "production stage 1"),
-        (Limits({"production stage 2": D(100)}, D(10_000), 3, D(0)), "0.001", "production stage 2"),
-        (Limits({"the symbol's max_position": D(6_000)}, D(10_000), 3, D(0)), "0.1", "the symbol's max_position"),
-        (Limits({"a": D(6_000), "b": D(3_000)}, D(10_000), 3, D(0)), "0.05", "b"),
-        (Limits({"a": D(-1)}, D(10_000), 3, D(0)), None, "a"),  # more is held already than may be
-        (Limits({}, D(2_000), 3, D(0)), "0.1", "the margin available"),
-        (Limits({}, D(2_000), 3, D("0.0005")), "0.099", "the margin available"),  # with the fees of both ways
-        (Limits({}, D(-5), 3, D(0)), None, "the margin available"),
-        (Limits({}, D(10_000), 3, D(0)), "0.2", "the risk"),
+        (Limits({"the symbol's max_position": D(12_000)}, D(10_000), 3, D(0)), None),
+        (Limits({"a": D(12_000), "b": D("11999.99")}, D(10_000), 3, D(0)), "no room: b leaves 11999.99, and 0.2"),
+        (Limits({"a": D(-1)}, D(10_000), 3, D(0)), "no room: a leaves -1.00"),  # more is held already than may be
+        (Limits({}, D(4_000), 3, D(0)), None),
+        (Limits({}, D(4_000), 3, D("0.0005")), "no margin: 0.2 needs 4012.00 with its fees, and 4000.00 is free"),
+        (Limits({}, D(-5), 3, D(0)), "no margin"),
     ],
 )
-def test_the_smallest_limit_binds_and_is_named(limits, quantity, bound):
-    found = sizing.sized(D("0.2"), D(60_000), FILTERS, limits)
-    if quantity is None:
-        assert f"too small: {bound} allows" in found
+def test_what_does_not_fit_is_left_out_and_not_cut(limits, says):
+    found = sizing.sized(D("0.2"), "the risk", D(60_000), FILTERS, limits)
+    if says:
+        assert says in found
     else:
-        assert (found.quantity, found.bound) == (D(quantity), bound)
+        assert found == Sized(D("0.2"), D(12_000))
+
+
+@pytest.mark.parametrize(
+    ("by_risk", "caps", "quantity", "bound"),
+    [
+        ("0.1", {}, "0.1", "the risk"),
+        ("0.1", {"a": D(24_001)}, "0.1", "the risk"),
+        ("0.1", {"a": D(12_000)}, "0.05", "a"),  # four units are worth what they may
+        ("0.1", {"a": D(12_000), "b": D(6_000)}, "0.025", "b"),
+        ("500", {}, "30", "the exchange's market lot"),  # four units are closed by one order
+        ("0.1", {"a": D(-1)}, "0", "a"),
+    ],
+)
+def test_the_unit_shrinks_until_every_unit_fits(by_risk, caps, quantity, bound):
+    assert sizing.fitting(D(by_risk), D(60_000), caps, FILTERS, D(4)) == sizing.Unit(D(quantity), bound)
+
+
+@pytest.mark.parametrize(
+    ("side", "settings", "price"),
+    [
+        ("long", {}, 61_200),  # two adds, each up to two ATR later
+        ("short", {}, 60_000),
+        ("long", {"max_units": 2}, 60_000),
+        ("long", {"max_units": 3, "add_units": 2}, 60_600),
+    ],
+)
+def test_the_dearest_price_of_a_position(side, settings, price):
+    assert sizing.dearest_price(D(60_000), side, D(300), Risk(**settings)) == price
 
 
 @pytest.mark.parametrize(
@@ -168,10 +194,18 @@ def test_rounding_is_exact_whatever_the_size(value, step):
 @given(amounts, st.decimals("0.01", "1e6", places=2), st.decimals("0", "1e9", places=2), st.integers(1, 125))
 def test_no_limit_is_ever_passed(wanted, price, room, leverage):
     limits = Limits({"room": room}, room, leverage, D("0.0005"))
-    found = sizing.sized(wanted, price, FILTERS, limits)
+    found = sizing.sized(wanted, "the risk", price, FILTERS, limits)
     if isinstance(found, Sized):
-        assert found.quantity <= wanted
+        assert wanted - FILTERS.market_step_size < found.quantity <= wanted
         assert found.notional <= room
         assert found.notional / leverage <= room
         assert found.quantity % FILTERS.market_step_size == 0
         assert FILTERS.min_notional <= found.notional
+
+
+@given(amounts, amounts, st.decimals("0.01", "1e6", places=2))
+def test_every_unit_fits_whatever_the_cap(by_risk, cap, price):
+    unit = sizing.fitting(by_risk, price, {"cap": cap}, FILTERS, D(4)).quantity
+    assert unit <= by_risk
+    assert unit * 4 * price <= cap * (1 + D("1e-25"))
+    assert unit * 4 <= FILTERS.market_max_quantity

@@ -62,11 +62,11 @@ class House:
     ) -> AsyncIterator[Executor]:
         """Run one for the length of the block."""
         stop = asyncio.Event()
-        window = options.pop("recv_window", 5_000)
+        window, symbols = options.pop("recv_window", 5_000), options.pop("symbols", {SYMBOL})
         policy = Policy("sim", risk or Risk(), recv_window=window, late_margin=min(window, 2_000))
         place = replace(self.place, recv_window=window, **options)
         with opened(
-            self.db, place, self.credentials, policy, mode=mode, symbols=lambda: {SYMBOL}, notify=self.notes.append,
+            self.db, place, self.credentials, policy, mode=mode, symbols=lambda: symbols, notify=self.notes.append,
             holder=f"executor {next(_numbers)}", pace=Pace(sweep=0.3, switches=0.1, watched=0.5),
         ) as made:  # fmt: skip
             running = asyncio.create_task(made.run(stop))
@@ -91,10 +91,10 @@ class House:
                 await asyncio.sleep(0.02)
             return found
 
-    def price(self) -> Decimal:
+    def price(self, symbol: str = SYMBOL) -> Decimal:
         """What the exchange trades at."""
         now = self.simulator.now()
-        return Decimal(self.simulator.truth_klines(SYMBOL, "1m", now - 120_000, now)[-1][4])
+        return Decimal(self.simulator.truth_klines(symbol, "1m", now - 120_000, now)[-1][4])
 
     def say(
         self, kind: str = "entry", side: str = "long", *, price: float | None = None, age: float = 0.0, **fields: Any

@@ -219,3 +219,11 @@ async def test_hedge_mode_is_a_matter_for_a_person(house: Any) -> None:
         async with house.executor():
             pass
     assert told.value.exit_code == 3
+
+
+async def test_a_loss_stops_the_day_at_once_and_not_with_the_next_comparison(house: Any) -> None:
+    async with house.executor(risk=Risk(daily_loss_percent=Decimal("0.001"))) as executor:
+        compared = executor.figures()["comparisons"]
+        assert (await house.verdict(house.say("trial"))).verdict == "taken"  # its fee is more than that
+        await house.until(lambda: house.db.control.find_one({"name": "daily-loss", "tripped": True}))
+        assert executor.figures()["comparisons"] == compared

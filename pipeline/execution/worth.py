@@ -1,0 +1,100 @@
+"""What the account is worth between two comparisons: the exchange's last statement, followed by what its stream tells
+of wallet and positions, and by the prices.
+
+Wallet and positions are always those of one statement, so a loss is never counted twice. It decides nothing.
+"""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from decimal import Decimal
+
+from pipeline.execution.events import AccountChanged
+from pipeline.execution.ledger import Ledger
+from pipeline.execution.records import ENTERING, ZERO, AccountView, Holding, OrderRecord
+from pipeline.execution.sizing import margin_cost
+from pipeline.timeline import DAY
+
+
+class Worth:
+    """Nothing is known before the first statement."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._told: AccountView | None = None
+        self._wallet: Decimal | None = None
+        self._held: dict[str, Holding] = {}
+        self.at = 0
+        """When the exchange last said something about the account."""
+
+    @property
+    def known(self) -> bool:
+        """Whether there was a statement."""
+        return self._told is not None
+
+    def told(self, account: AccountView) -> bool:
+        """The exchange's own figures; whether they are news."""
+        old = self._told
+        if old is not None and account.at < old.at:
+            return False
+        if account.day_start is None and old is not None and old.at // DAY == account.at // DAY:
+            account = replace(account, day_start=old.day_start)
+        self._told, self._wallet, self.at = account, account.wallet, account.at
+        self._held = {one.symbol: one for one in account.holdings}
+        return True
+
+    def changed(self, event: AccountChanged) -> None:
+        """What the stream tells. Money that was paid in or out moves what the day began with."""
+        told = self._told
+        if told is None or event.asof < self.at:
+            return
+        self.at = event.asof
+        changed = self._held | {one.symbol: one for one in event.holdings}
+        self._held = {symbol: one for symbol, one in changed.items() if one.quantity}
+        if event.wallet is None or self._wallet is None:
+            return
+        if not event.earned and told.day_start is not None:
+            self._told = replace(told, day_start=told.day_start + event.wallet - self._wallet)
+        self._wallet = event.wallet
+
+    def holds(self, symbol: str) -> bool:
+        """Whether the symbol's price changes what the account is worth."""
+        return symbol in self._held
+
+    def now(self) -> AccountView | None:
+        """The account as it is now, by the newest prices. `at` stays that of the exchange's own figures."""
+        told = self._told
+        if told is None or self._wallet is None or told.wallet is None:
+            return told
+        earned = self._wallet - told.wallet
+        unrealized = self._unrealized(self._held.values())
+        lost = min(ZERO, self._wallet + unrealized - told.equity - earned)
+        freed = self._margin(told.holdings) - self._margin(self._held.values())
+        return replace(told, equity=self._wallet + unrealized, available=told.available + earned + freed + lost)
+
+    def reserved(self) -> Decimal:
+        """Margin of entries that are under way, or were filled since the account last said something: of each, as much
+        as the account does not show yet."""
+        entries = (one for one in self._ledger.orders.values() if one.leg in ENTERING)
+        news = (one for one in entries if one.unsettled or (one.filled and one.seen_at > self.at))
+        return sum((self._unseen(one) for one in news), ZERO)
+
+    def _unseen(self, order: OrderRecord) -> Decimal:
+        shown = self._held.get(order.symbol)
+        before = self._ledger.held_before.get(order.id)
+        grown = ZERO if before is None or shown is None else max(ZERO, abs(shown.quantity) - abs(before))
+        missing = max(ZERO, (order.quantity or ZERO) - grown)
+        price = order.plan.price if order.plan else ZERO
+        leverage = self._ledger.market(order.symbol).leverage or 1
+        return missing * margin_cost(price, leverage, self._ledger.policy.taker_fee)
+
+    def _unrealized(self, held: Iterable[Holding]) -> Decimal:
+        return sum((one.quantity * (self._price(one) - one.entry_price) for one in held), ZERO)
+
+    def _price(self, holding: Holding) -> Decimal:
+        market = self._ledger.market(holding.symbol)
+        return market.price if market.price is not None and market.price_at >= holding.at else holding.mark_price
+
+    def _margin(self, held: Iterable[Holding]) -> Decimal:
+        """What they take, where the leverage is known: what others hold elsewhere is told again within a minute."""
+        leverages = ((one, self._ledger.market(one.symbol).leverage) for one in held)
+        return sum((abs(one.quantity) * one.entry_price / leverage for one, leverage in leverages if leverage), ZERO)
