@@ -3,11 +3,11 @@
 The law of this module: **the value at a candle is a function of the candles near it, not of where the caller's data
 happen to begin**. So the live window, the whole history and a repaired day give the same doubles, to the last bit:
 
-- Averages and bands are computed on prices as whole ticks, with exact integer sums.
-- RSI, MACD and ATR never forget, so TA-Lib is started anew at fixed places: a candle whose number (`Interval.index`)
-  lies in block `number // block` is computed from `settle` candles before that block. After that warm-up the value
-  equals TA-Lib's over the full history; where it would not (a market that stands still for hours) it is still one
-  value, not two.
+- Averages and bands are computed on prices as whole ticks, with exact integer sums; so is the simple ATR.
+- RSI, MACD and Wilder's ATR never forget, so TA-Lib is started anew at fixed places: a candle whose number
+  (`Interval.index`) lies in block `number // block` is computed from `settle` candles before that block. After that
+  warm-up the value equals TA-Lib's over the full history; where it would not (a market that stands still for hours) it
+  is still one value, not two.
 - A hole or the first listing is a beginning: the warm-up starts there again, and is NaN.
 
 It never guesses a number, never fills a hole, and does no I/O. `docs/strategies.md` has the measurements.
@@ -18,7 +18,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from itertools import pairwise
-from typing import Any, Final
+from typing import Any, Final, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -30,6 +30,7 @@ from pipeline.timeline import Interval
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 Columns = dict[str, Floats]
+AtrKind = Literal["wilder", "simple"]
 
 TAIL: Final = 240
 """How many finished columns the live window can give a strategy to look back over."""
@@ -44,7 +45,7 @@ _DEFINITION: Final = "1"  # counts up when the meaning of a column changes, so t
 
 
 class PriceScaleError(TidemarkError):
-    """A close is not a whole number of ticks: the caller gave too few decimals for this symbol."""
+    """A price is not a whole number of ticks: the caller gave too few decimals for this symbol."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,8 @@ class Periods:
     atr: int = 14
     bollinger: int = 20
     bollinger_width: float = 2.0
+    atr_kind: AtrKind = "wilder"
+    """Of the true ranges: `simple` is the mean of the last `atr` of them, in `wilder` each older one counts less."""
     columns: tuple[str, ...] = field(init=False, repr=False, compare=False)
     """The names of the columns, in the order `compute` gives them."""
     settle: int = field(init=False, repr=False, compare=False)
@@ -76,6 +79,8 @@ class Periods:
             raise UsageError(f"a period is at least 2 candles and a width is above 0, but these are {self}")
         if self.macd_fast >= self.macd_slow:
             raise UsageError(f"macd_fast ({self.macd_fast}) must be shorter than macd_slow ({self.macd_slow})")
+        if self.atr_kind not in get_args(AtrKind):
+            raise UsageError(f"atr_kind must be wilder or simple, not {self.atr_kind!r}")
         if len(set(self.sma)) != len(self.sma):
             raise UsageError(f"sma names a period twice: {', '.join(map(str, self.sma))}")
         averages = (f"sma{period}" for period in self.sma)
@@ -91,9 +96,10 @@ class Periods:
     def code(self) -> str:
         """Everything the values depend on besides the candles and their decimals, as one stable text."""
         averages = "-".join(map(str, self.sma))
+        kind = "" if self.atr_kind == "wilder" else f"-{self.atr_kind}"
         return (
             f"v{_DEFINITION} rsi{self.rsi} macd{self.macd_fast}-{self.macd_slow}-{self.macd_signal} sma{averages} "
-            f"atr{self.atr} bb{self.bollinger}x{self.bollinger_width:g} settle{self.settle}-{self.block}"
+            f"atr{self.atr}{kind} bb{self.bollinger}x{self.bollinger_width:g} settle{self.settle}-{self.block}"
         )
 
     @property
@@ -172,7 +178,7 @@ def newest(
         float(macd[-1]),
         float(signal[-1]),
         float(histogram[-1]),
-        float(talib.ATR(high[begin:], low[begin:], since, periods.atr)[-1]),
+        float(_atr((high[begin:], low[begin:], since), decimals, periods)[-1]),
         *(float(sum(ticks[-length:])) / length / scale if len(ticks) >= length else math.nan for length in periods.sma),
     )
 
@@ -235,23 +241,37 @@ def _fill(out: Floats, first: int, prices: tuple[Floats, Floats, Floats], decima
     """Compute the last `out.shape[1]` candles of one run without a hole."""
     close = prices[2]
     since = len(close) - out.shape[1]
-    _exponential(out[:5], since, first, prices, periods)
+    _exponential(out[:5], since, first, prices, decimals, periods)
     for start in range(since, len(close), _CHUNK):
         stop = min(start + _CHUNK, len(close))
         _moving(out[5:, start - since : stop - since], start, close[:stop], decimals, periods)
 
 
-def _exponential(out: Floats, since: int, first: int, prices: tuple[Floats, Floats, Floats], periods: Periods) -> None:
+def _exponential(
+    out: Floats, since: int, first: int, prices: tuple[Floats, Floats, Floats], decimals: int, periods: Periods
+) -> None:
     """RSI, MACD and ATR, each block from the beginning of the block before it."""
     for begin, start, stop in _runs(first, since, len(prices[2]), periods):
         high, low, close = (price[begin:stop] for price in prices)
         rows = (
             talib.RSI(close, periods.rsi),
             *talib.MACD(close, periods.macd_fast, periods.macd_slow, periods.macd_signal),
-            talib.ATR(high, low, close, periods.atr),
+            _atr((high, low, close), decimals, periods),
         )
         for row, values in zip(out[:, start - since : stop - since], rows, strict=True):
             row[:] = values[start - begin :]
+
+
+def _atr(prices: tuple[Floats, Floats, Floats], decimals: int, periods: Periods) -> Floats:
+    """The average true range; the simple one exact, as averages are."""
+    if periods.atr_kind == "wilder":
+        wilder: Floats = talib.ATR(*prices, periods.atr)
+        return wilder
+    high, low, close = (_ticks(price, decimals) for price in prices)
+    total = _running(np.maximum(high[1:], close[:-1]) - np.minimum(low[1:], close[:-1]))
+    mean = np.full(len(close), np.nan)
+    mean[periods.atr :] = (total[periods.atr :] - total[: -periods.atr]) / periods.atr / 10.0**decimals
+    return mean
 
 
 def _runs(first: int, since: int, count: int, periods: Periods) -> Iterator[tuple[int, int, int]]:
@@ -287,14 +307,14 @@ def _moving(out: Floats, start: int, close: Floats, decimals: int, periods: Peri
             row[: max(0, length - 1 - wanted)] = np.nan
 
 
-def _ticks(close: Floats, decimals: int) -> Integers:
+def _ticks(prices: Floats, decimals: int) -> Integers:
     """Prices as whole ticks. A price in decimals is the double nearest to ticks / 10^decimals, so this is exact."""
     scale = 10.0**decimals
-    ticks = np.rint(close * scale)
-    off = ticks / scale != close
+    ticks = np.rint(prices * scale)
+    off = ticks / scale != prices
     if np.count_nonzero(off):
         raise PriceScaleError(
-            f"close {float(close[off][0])!r} is not a whole number of ticks at {decimals} decimals: "
+            f"price {float(prices[off][0])!r} is not a whole number of ticks at {decimals} decimals: "
             "give the number of decimals of the symbol's prices (also of its older ones)"
         )
     return ticks.astype(np.int64)

@@ -163,6 +163,7 @@ class Indicators(Group):
         120,
     )
     atr: int = Field(default=14, ge=1, le=400)
+    atr_kind: Literal["wilder", "simple"] = "wilder"
     bollinger: int = Field(default=20, ge=2, le=400)
     bollinger_deviations: float = Field(default=2.0, gt=0, le=10)
 

@@ -84,6 +84,8 @@ def halted(count: int = 4_000) -> Market:
     return Market("halted", np.arange(7_000, 7_000 + count), candles, 2)
 
 
+SIMPLE = Periods(atr_kind="simple")
+
 # --- by hand -------------------------------------------------------------------------------------------------------
 
 SAWTOOTH = 100.0 + np.cumsum([0, *([3, -1] * 8)])  # 7 gains of 3 and 7 losses of 1 in the first 14 moves
@@ -114,6 +116,23 @@ def test_the_true_range_is_averaged_as_wilder_does() -> None:
     high[16] = close[16] + 16  # true range 18 after fifteen of 4
     columns = compute(np.arange(17), high, low, close, decimals=0)
     assert columns["atr"][14:].tolist() == [4.0, 4.0, (4 * 13 + 18) / 14]
+
+
+def test_or_simply_when_told() -> None:
+    close = np.full(18, 50.0)
+    high, low = close + 2, close - 2
+    high[16] = close[16] + 16  # true range 18 after fifteen of 4, and counts as one of 14
+    simple = compute(np.arange(18), high, low, close, decimals=0, periods=SIMPLE)
+    assert np.isnan(simple["atr"][:14]).all()
+    assert simple["atr"][14:].tolist() == [4.0, 4.0, (4 * 13 + 18) / 14, (4 * 13 + 18) / 14]
+    others = compute(np.arange(18), high, low, close, decimals=0)
+    assert same(simple, others) == ["atr"]
+
+
+def test_a_leap_between_candles_is_part_of_the_simple_range() -> None:
+    close = np.array([10.0, 20, 20, 12])
+    columns = compute(np.arange(4), close + 1, close - 1, close, decimals=0, periods=Periods(atr=3, atr_kind="simple"))
+    assert columns["atr"].tolist()[3] == (11 + 2 + 9) / 3
 
 
 FIRST_VALUE = {"rsi": 14, "macd": 33, "macd_signal": 33, "macd_hist": 33, "atr": 14, "bb_upper": 19, "bb_middle": 19}
@@ -172,6 +191,19 @@ def test_equal_to_talib_on_recorded_candles(name: str) -> None:
 # --- live equals batch ---------------------------------------------------------------------------------------------
 
 
+@needs_realdata
+@pytest.mark.parametrize("name", RECORDED)
+def test_the_simple_range_is_that_of_talib_but_exact(name: str) -> None:
+    market = recorded(name)
+    high, low, close = (market.candles[each] for each in ("high", "low", "close"))
+    ours = compute(market.numbers, high, low, close, decimals=market.decimals, periods=SIMPLE)["atr"]
+    np.testing.assert_allclose(ours, talib.SMA(talib.TRANGE(high, low, close), 14), rtol=1e-9)
+    exact = [Decimal(str(price)) for price in (*high[-14:], *low[-14:], *close[-15:])]
+    highs, lows, closes = exact[:14], exact[14:28], exact[28:]
+    ranges = [max(h, c) - min(lo, c) for h, lo, c in zip(highs, lows, closes[:-1], strict=True)]
+    assert ours[-1] == pytest.approx(float(sum(ranges) / 14), rel=4e-16)
+
+
 @pytest.mark.parametrize("market", [*markets(4_000), halted()], ids=lambda market: market.name)
 def test_live_equals_batch_to_the_last_bit(market: Market) -> None:
     history = whole(market)
@@ -210,6 +242,12 @@ def test_where_the_data_begin_changes_nothing(begin: int, end: int, keep: int) -
 
 HALTED = halted()
 HALTED_WHOLE = whole(HALTED)
+
+
+def test_where_nothing_moves_the_simple_range_is_zero_and_no_rounding() -> None:
+    high, low, close = (HALTED.candles[name] for name in ("high", "low", "close"))
+    atr = compute(HALTED.numbers, high, low, close, decimals=2, periods=SIMPLE)["atr"]
+    assert set(atr[900:1_400].tolist()) == {0.0}
 
 
 def test_the_window_reaches_back_far_enough_at_the_worst_place() -> None:
@@ -343,8 +381,14 @@ def test_a_flat_market_has_bands_of_no_width() -> None:
 
 
 def test_a_price_finer_than_its_ticks_is_refused() -> None:
-    with pytest.raises(PriceScaleError, match=r"close 10\.25 is not a whole number of ticks at 1 decimals"):
+    with pytest.raises(PriceScaleError, match=r"price 10\.25 is not a whole number of ticks at 1 decimals"):
         over(np.array([10.1, 10.25]), decimals=1)
+
+
+def test_a_high_finer_than_its_ticks_is_refused_where_ranges_are_exact() -> None:
+    close = np.full(20, 10.1)
+    with pytest.raises(PriceScaleError, match=r"price 10\.25 is not a whole number of ticks at 1 decimals"):
+        compute(np.arange(20), np.full(20, 10.25), close, close, decimals=1, periods=SIMPLE)
 
 
 @pytest.mark.parametrize(
@@ -366,11 +410,19 @@ def test_what_is_no_tick_is_refused(tick: str) -> None:
 def test_periods_have_a_stable_code() -> None:
     assert PERIODS.code == "v1 rsi14 macd12-26-9 sma7-20-60-120 atr14 bb20x2 settle720-960"
     assert Periods(rsi=21, sma=(5, 10)).code == "v1 rsi21 macd12-26-9 sma5-10 atr14 bb20x2 settle1200-1440"
+    assert SIMPLE.code == "v1 rsi14 macd12-26-9 sma7-20-60-120 atr14-simple bb20x2 settle720-960"
 
 
 @pytest.mark.parametrize(
     "periods",
-    [Periods(rsi=7, atr=10), Periods(rsi=30), Periods(macd_fast=5, macd_slow=60), Periods(sma=(3, 400), bollinger=50)],
+    [
+        Periods(rsi=7, atr=10),
+        SIMPLE,
+        Periods(atr=60, atr_kind="simple"),
+        Periods(rsi=30),
+        Periods(macd_fast=5, macd_slow=60),
+        Periods(sma=(3, 400), bollinger=50),
+    ],
 )
 def test_live_equals_batch_with_other_periods(periods: Periods) -> None:
     market = markets(6_000)[0]
@@ -408,6 +460,7 @@ def test_live_values_go_into_the_columns_of_their_name_whatever_else_is_computed
         ({"bollinger_width": 0.0}, "width is above 0"),
         ({"macd_fast": 26}, "must be shorter than macd_slow"),
         ({"sma": (7, 7)}, "names a period twice"),
+        ({"atr_kind": "median"}, "atr_kind must be wilder or simple, not 'median'"),
     ],
 )
 def test_periods_that_cannot_be_are_refused(wrong: dict[str, object], says: str) -> None:

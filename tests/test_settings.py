@@ -128,6 +128,7 @@ def test_an_empty_variable_is_as_good_as_none(monkeypatch: pytest.MonkeyPatch) -
         ("RISK__LEVERAGE", "200", "less than or equal to 125"),
         ("RISK__UNIT_PERCENT", "0", "greater than 0"),
         ("INDICATORS__SMA", "7,20", "four rising periods"),
+        ("INDICATORS__ATR_KIND", "median", "'wilder' or 'simple'"),
         ("INDICATORS__SMA", "7,20,20,60", "four rising periods"),
         ("LOG", "xml", "'human' or 'json'"),
     ],

@@ -40,6 +40,7 @@ def periods_of(settings: Settings, strategies: "Iterable[Strategy]") -> "Periods
         macd_signal=chosen.macd_signal,
         sma=tuple(sorted({*PERIODS.sma, *chosen.sma})),
         atr=chosen.atr,
+        atr_kind=chosen.atr_kind,
         bollinger=chosen.bollinger,
         bollinger_width=chosen.bollinger_deviations,
     )

@@ -187,6 +187,18 @@ def test_other_periods_compute_everything_anew_and_are_recorded(house: House) ->
     assert other.bring_up(key_of(), LONG_AFTER).candles == 0
 
 
+def test_another_kind_of_atr_computes_that_column_anew(house: House) -> None:
+    house.store(market_of())
+    house.derive()
+    before = house.indicators()
+    tuned = Settings(indicators=Indicators(atr_kind="simple"))
+    done = derivation_of(tuned, house.db).bring_up(key_of(), LONG_AFTER)
+    assert (done.candles, done.written > COUNT - 50) == (COUNT, True)
+    same(before.drop("atr"), house.indicators().drop("atr"))
+    assert all(" atr14-simple " in one["settings"] for one in house.signals())
+    assert derivation_of(tuned, house.db).bring_up(key_of(), LONG_AFTER).candles == 0
+
+
 def test_another_set_of_strategies_finds_its_signals_and_withdraws_the_others(house: House) -> None:
     house.store(market_of())
     house.derive()

@@ -39,7 +39,7 @@ DECIMALS = 6
 
 AS_SHIPPED = Settings()
 TUNED = Settings(
-    indicators=Indicators(rsi=10, macd_fast=8, macd_slow=21),
+    indicators=Indicators(rsi=10, macd_fast=8, macd_slow=21, atr_kind="simple"),
     strategy_parameters={
         "macd_cross": {"average": 30},
         "ma_breakout": {"n": 33},

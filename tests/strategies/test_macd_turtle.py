@@ -165,6 +165,7 @@ ADDS = {
         hist=[-1, 1, 1, 1, 1],
         rule=MacdTurtle(memory=3),
     ),
+    "no range, no step": Told({1: "long entry"}, close=[99, 101, 101, 102], hist=[-1, 1, 1, 1], atr=[0.0] * 4),
     "no adds wanted": Told({1: "long entry"}, close=[99, 101, 105], hist=[-1, 1, 1], rule=MacdTurtle(adds=0)),
     "one add wanted": Told(
         {1: "long entry", 2: "long add"}, close=[99, 101, 103, 105], hist=[-1, 1, 1, 1], rule=MacdTurtle(adds=1)
