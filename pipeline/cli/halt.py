@@ -1,4 +1,4 @@
-"""`tidemark halt`, `tidemark resume`: the kill switch. Works without an executor, and without the database too.
+"""`tidemark halt`, `tidemark resume`: the kill switch. Works without an executor, and whatever the database does.
 
 The switch is in the database, where every executor sees it within a second. What is to be closed is closed by the
 executor if one acts, else by this command itself. Without the database nobody knows what is ours: then everything on
@@ -6,8 +6,8 @@ the account is closed, and an executor, which opens nothing without its journal,
 """
 
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from concurrent.futures import Future
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,7 +19,8 @@ from pipeline.errors import AttentionError, TidemarkError
 if TYPE_CHECKING:
     from pymongo.database import Database
 
-    from pipeline.execution.flatten import Report, Scope, Sent
+    from pipeline.cli.clerk import Clerk, Job
+    from pipeline.execution.flatten import Flattener, Report, Scope, Sent
     from pipeline.execution.names import Identity
     from pipeline.settings import Settings
 
@@ -28,9 +29,18 @@ app = typer.Typer()
 EXECUTOR_HAS = 10.0
 """Seconds an executor that acts is given to close everything, before this command does it itself."""
 _LOOK_EVERY = 0.3
-_DATABASE_WITHIN = 3.0
 
 Reason = Annotated[str | None, typer.Option(help="Kept with the change.")]
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What the database knows: who we are, who acts, what is ours, and whether it says that any of that is held."""
+
+    identity: "Identity"
+    acting: str | None
+    scope: "Scope"
+    holds: bool
 
 
 @app.command(
@@ -47,17 +57,15 @@ def halt(
 
     Exits with 3 if something is left to do: the database could not be told, or something could not be closed.
     """
+    from pipeline.cli.clerk import Clerk  # noqa: PLC0415
     from pipeline.cli.wiring import begin  # noqa: PLC0415
 
     settings = begin()
-    done: dict[str, Any] = {"halted": False, "flattened": None}
-    with _database(settings) as db:
-        if db is not None:
-            _switch(settings, db, halted=True, flatten=flatten, reason=reason)
-            done["halted"] = True
-        if flatten:
-            done["flattened"] = _flatten(settings, db)
-    _tell(done, as_json)
+    switch = _switch(settings, halted=True, flatten=flatten, reason=reason)
+    with Clerk(settings) as clerk:
+        recording = clerk.leave(switch)
+        report = _flatten(settings, clerk, recording) if flatten else None
+        _tell(_recorded(clerk, recording, switch), report, as_json)
 
 
 @app.command(epilog="Example: [bold]tidemark resume --reason 'looked at it'[/bold]")
@@ -68,134 +76,178 @@ def resume(reason: Reason = None, as_json: Json = False) -> None:
 
     settings = begin()
     with database(settings) as db:
-        _switch(settings, db, halted=False, flatten=False, reason=reason)
+        _switch(settings, halted=False, flatten=False, reason=reason)(db)
     if as_json:
         print_json({"halted": False})
     else:
         typer.echo("resumed")
 
 
-def _switch(settings: "Settings", db: "Database[Any]", *, halted: bool, flatten: bool, reason: str | None) -> None:
+def _switch(settings: "Settings", *, halted: bool, flatten: bool, reason: str | None) -> "Job[None]":
     from pipeline.cli.trading_access import operator  # noqa: PLC0415
     from pipeline.store.control import ControlStore  # noqa: PLC0415
 
-    control = ControlStore(db, settings.environment)
-    control.set_halt(halted, flatten=flatten, by=operator(), now=datetime.now(UTC), reason=reason)
+    by, now = operator(), datetime.now(UTC)
+
+    def switch(db: "Database[Any]") -> None:
+        ControlStore(db, settings.environment).set_halt(halted, flatten=flatten, by=by, now=now, reason=reason)
+
+    return switch
 
 
-@contextmanager
-def _database(settings: "Settings") -> "Iterator[Database[Any] | None]":
-    """The database if it answers soon; None, and a word about it, if it does not."""
-    import pymongo  # noqa: PLC0415
-    from pymongo.errors import PyMongoError  # noqa: PLC0415
+def _recorded(clerk: "Clerk", recording: "Future[None]", switch: "Job[None]") -> bool:
+    """Whether the database has the halt by now; where it failed before, it is asked once more."""
+    from pipeline.cli.clerk import AwayError  # noqa: PLC0415
 
-    from pipeline.store import connect  # noqa: PLC0415
-
-    with ExitStack() as ends:
+    try:
+        clerk.wait(recording)
+    except AwayError:
         try:
-            client = ends.enter_context(connect.client(_uri(settings, ends)))
-            with pymongo.timeout(_DATABASE_WITHIN):
-                client.admin.command("ping")
-        except (PyMongoError, TidemarkError) as error:
-            complain(f"the database does not answer, so the halt is not recorded: {str(error)[:200]}")
-            found = None
-        else:
-            found = client[settings.database]
-        yield found
+            clerk.ask(switch)
+        except AwayError as error:
+            complain(f"{error}, so the halt is not recorded")
+            return False
+    return True
 
 
-def _uri(settings: "Settings", ends: ExitStack) -> str:
-    """Of a server that may answer. One that hangs is not waited for."""
-    from pipeline.store.session import embedded, running  # noqa: PLC0415
-
-    if settings.mongo_uri is None:
-        status = embedded(settings).status()
-        if status.running and not status.ready:
-            raise AttentionError(f"the database in {settings.home} runs but does not answer")
-    return ends.enter_context(running(settings))
-
-
-def _flatten(settings: "Settings", db: "Database[Any] | None") -> "Report":
+def _flatten(settings: "Settings", clerk: "Clerk", recording: "Future[None]") -> "Report":
+    """Close what is ours. The exchange is turned to first, and never waits for the database longer than a moment."""
     from pipeline.cli.exchange_access import running_exchange  # noqa: PLC0415
     from pipeline.cli.trading_access import account_at  # noqa: PLC0415
     from pipeline.exchange.market import Market  # noqa: PLC0415
-    from pipeline.execution.flatten import Flattener, Report  # noqa: PLC0415
+    from pipeline.execution.flatten import Flattener, Report, Scope  # noqa: PLC0415
+    from pipeline.execution.names import NOBODY, Identity  # noqa: PLC0415
 
-    if db is not None and _executor_does_it(settings, db):
-        return Report()
-    identity = _identity(settings, db)
-    with running_exchange(settings) as place, account_at(settings, place) as trading:
-        flattener = Flattener(trading, Market(trading.client), _journaled(settings, db), identity)
-        return flattener.flatten(_scope(settings, db, identity))
-
-
-def _executor_does_it(settings: "Settings", db: "Database[Any]") -> bool:
-    """Whether an executor acts, and has closed everything in its time."""
-    from pipeline.store.account import PositionStore  # noqa: PLC0415
-    from pipeline.store.lease import LeaseStore  # noqa: PLC0415
-
-    if LeaseStore(db, f"executor:{settings.environment}", "").holder() is None:
-        return False
-    positions = PositionStore(db, settings.environment)
-    until = time.monotonic() + EXECUTOR_HAS
-    while time.monotonic() < until:
-        time.sleep(_LOOK_EVERY)
-        if not any(one.ours and one.quantity for one in positions.list()):
-            return True
-    complain(f"the executor did not close everything within {EXECUTOR_HAS:g} s; doing it from here")
-    return False
+    report, nobody = Report(), Identity(settings.environment, NOBODY)
+    try:
+        with running_exchange(settings) as place, account_at(settings, place) as trading:
+            market = Market(trading.client)
+            flattener = Flattener(trading, market, _journaled(settings, clerk), _say, nobody, report=report)
+            flattener.cancel_orders(Scope(is_ours=_enters))
+            known = _known(settings, clerk, recording)
+            if known is None:
+                complain("nobody knows what is ours without the database: everything on the account is closed")
+                return flattener.flatten(Scope())
+            flattener.identity = known.identity
+            if known.acting is not None:
+                known = _left_by_the_executor(settings, clerk, flattener, known)
+            return report if known is None else flattener.flatten(known.scope)
+    except TidemarkError as error:
+        report.problems.append(str(error))
+    except KeyboardInterrupt:
+        report.flat = False
+        report.problems.append("It was interrupted.")
+    return report
 
 
-def _identity(settings: "Settings", db: "Database[Any] | None") -> "Identity":
-    """Who we are; nobody, where the database does not say it."""
+def _known(settings: "Settings", clerk: "Clerk", recording: "Future[None]") -> Known | None:
+    """What the database knows; None where it does not say. An executor that cannot hear of the halt does nothing
+    about it, so it counts for none then."""
+    from pipeline.cli.clerk import AwayError  # noqa: PLC0415
+
+    try:
+        clerk.wait(recording)
+        heard = True
+    except AwayError:
+        heard = False
+    try:
+        known = clerk.ask(_look(settings))
+    except AwayError as error:
+        complain(str(error))
+        return None
+    return known if heard else replace(known, acting=None)
+
+
+def _enters(client_id: str) -> bool:
+    """Whether an order is a Tidemark's and could open something: so much is certain before anybody is asked."""
+    from pipeline.execution.names import leg_of  # noqa: PLC0415
+    from pipeline.execution.records import ENTERING  # noqa: PLC0415
+
+    return leg_of(client_id) in ENTERING
+
+
+def _look(settings: "Settings") -> "Job[Known]":
     from pipeline.execution.documents import identity_of  # noqa: PLC0415
-    from pipeline.store.control import ControlStore  # noqa: PLC0415
-
-    known = None if db is None else ControlStore(db, settings.environment).read().installation
-    return identity_of(known, settings.environment)
-
-
-def _scope(settings: "Settings", db: "Database[Any] | None", identity: "Identity") -> "Scope":
     from pipeline.execution.flatten import Scope  # noqa: PLC0415
     from pipeline.execution.names import installation_of  # noqa: PLC0415
+    from pipeline.execution.records import ENTERING  # noqa: PLC0415
     from pipeline.store.account import PositionStore  # noqa: PLC0415
+    from pipeline.store.control import ControlStore  # noqa: PLC0415
+    from pipeline.store.lease import LeaseStore  # noqa: PLC0415
     from pipeline.store.orders import OrderJournal  # noqa: PLC0415
 
-    if db is None:
-        complain("nobody knows what is ours without the database: everything on the account is closed")
-        return Scope()
-    positions, journal = PositionStore(db, settings.environment), OrderJournal(db, settings.environment)
-    held = {one.symbol for one in positions.list() if one.ours and identity.keeps(one.installation)}
-    under_way = [one for one in journal.unsettled() if identity.keeps(installation_of(one.id))]
-    ids = {one.id for one in under_way}
-    return Scope(held | {one.symbol for one in under_way}, lambda name: name in ids or identity.owns(name))
+    environment = settings.environment
+
+    def look(db: "Database[Any]") -> Known:
+        identity = identity_of(ControlStore(db, environment).read().installation, environment)
+        positions, journal = PositionStore(db, environment), OrderJournal(db, environment)
+        ours = [one for one in positions.list() if one.ours and identity.keeps(one.installation)]
+        unsettled = [one for one in journal.unsettled() if identity.keeps(installation_of(one.id))]
+        ids = {one.id for one in unsettled}
+        scope = Scope(
+            {one.symbol for one in ours} | {one.symbol for one in unsettled},
+            lambda name: name in ids or identity.owns(name),
+            {one.id: one.symbol for one in unsettled if one.leg in ENTERING},
+        )
+        acting = LeaseStore(db, f"executor:{environment}", "").holder()
+        return Known(identity, acting, scope, any(one.quantity for one in ours))
+
+    return look
 
 
-def _journaled(settings: "Settings", db: "Database[Any] | None") -> "Sent":
-    """What this command sends is in the journal too, where there is one."""
+def _left_by_the_executor(settings: "Settings", clerk: "Clerk", flattener: "Flattener", known: Known) -> Known | None:
+    """Nothing, if the executor that acts has closed everything in its time and the exchange says so; else what is
+    known by then."""
+    from pipeline.cli.clerk import AwayError  # noqa: PLC0415
+    from pipeline.exchange.errors import ExchangeError  # noqa: PLC0415
+
+    until = time.monotonic() + EXECUTOR_HAS
+    symbols = set(known.scope.symbols or ())
+    try:
+        while known.acting is not None and time.monotonic() < until:
+            time.sleep(_LOOK_EVERY)
+            known = clerk.ask(_look(settings))
+            symbols.update(known.scope.symbols or ())
+            known = replace(known, scope=replace(known.scope, symbols=symbols))
+            if not known.holds and flattener.is_flat(known.scope):
+                return None
+    except (AwayError, ExchangeError) as error:
+        complain(str(error))
+    complain(f"the executor did not close everything within {EXECUTOR_HAS:g} s; doing it from here")
+    return known
+
+
+def _journaled(settings: "Settings", clerk: "Clerk") -> "Sent":
+    """What this command sends is in the journal too, if the database takes it."""
     from pipeline.execution.flatten import journaled  # noqa: PLC0415
     from pipeline.store.orders import OrderJournal  # noqa: PLC0415
 
-    if db is None:
-        return lambda *_: None
-    journal = OrderJournal(db, settings.environment)
-    return lambda order, report: journaled(journal, settings.environment, order, report, datetime.now(UTC))
+    def sent(order: Any, answer: Any) -> None:
+        now = datetime.now(UTC)
+        clerk.leave(
+            lambda db: journaled(OrderJournal(db, settings.environment), settings.environment, order, answer, now)
+        )
+
+    return sent
 
 
-def _tell(done: dict[str, Any], as_json: bool) -> None:
-    report = done["flattened"]
+def _say(text: str) -> None:
+    typer.echo(text, err=True)
+
+
+def _tell(halted: bool, report: "Report | None", as_json: bool) -> None:
     if as_json:
-        print_json(done)
+        print_json({"halted": halted, "flattened": report})
     else:
-        typer.echo("halted: nothing is opened any more" if done["halted"] else "the halt is NOT recorded")
+        typer.echo("halted: nothing is opened any more" if halted else "the halt is NOT recorded")
         if report is not None:
             typer.echo(_said(report))
-    if report is not None and (report.left or report.problems):
+    if report is not None and not report.flat:
         raise AttentionError(
-            f"not everything is closed: {', '.join(report.left) or 'see above'}. "
+            f"not everything is closed: {', '.join([*report.left, *report.in_doubt]) or 'nobody knows'}. "
             f"{' '.join(report.problems)} Run this again, or close it at the exchange"
         )
-    if not done["halted"]:
+    if not halted:
         raise AttentionError(
             "the halt is not recorded: without its journal an executor opens nothing, but once the database is back "
             "it goes on. Start the database and run `tidemark halt` again"
@@ -204,4 +256,6 @@ def _tell(done: dict[str, Any], as_json: bool) -> None:
 
 def _said(report: "Report") -> str:
     closed = ", ".join(f"{quantity} {symbol}" for symbol, quantity in report.closed.items())
-    return f"flat. Closed from here: {closed or 'nothing'}; cancelled {len(report.cancelled)} orders"
+    others = f"; left alone, because it is not ours: {', '.join(report.others)}" if report.others else ""
+    done = f"Closed from here: {closed or 'nothing'}; cancelled {len(report.cancelled)} orders{others}"
+    return f"flat, says the exchange. {done}" if report.flat else f"NOT flat. {done}"

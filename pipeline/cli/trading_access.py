@@ -5,6 +5,7 @@ import logging
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pipeline.cli.wiring import credentials_of
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("pipeline.execution")
 
+_PATIENCE = 5.0
 _LEVELS = {"info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
 
@@ -95,12 +97,11 @@ def judge_key(rights: "KeyRights") -> None:
 
 @contextmanager
 def account_at(settings: Settings, place: "Environment") -> "Iterator[Trading]":
-    """The account, for a person who waits: a few tries, no lease."""
+    """The account, for a person who waits: one try a call, no lease, and nothing is asked before the first of them."""
     from pipeline.exchange.rest import RestClient  # noqa: PLC0415
     from pipeline.exchange.trading import Trading  # noqa: PLC0415
 
-    with RestClient(place, keys_of(settings)) as client:
-        client.sync_clock()
+    with RestClient(replace(place, retries=0, read_timeout=_PATIENCE), keys_of(settings)) as client:
         yield Trading(client)
 
 

@@ -26,6 +26,9 @@ _DEFAULTS: Final[dict[str, Any]] = {
     "appname": "tidemark",
 }
 _MEND: Final = "Correct TIDEMARK_MONGO_URI, or remove it to use the embedded database."
+_MEND_RIGHTS: Final = "It needs the roles readWrite and dbAdmin"
+_UNAUTHORIZED: Final = 13
+_TEXT_SHOWN: Final = 200
 _AUTHENTICATION_CODES: Final = (18, 8000)
 
 
@@ -73,6 +76,15 @@ def require(connected: MongoClient[Document], uri: str) -> None:
         raise AttentionError(f"MongoDB at {hosts(uri)} cannot be reached: {reason}. Start it. {_MEND}") from None
     except PyMongoError as error:
         raise AttentionError(f"MongoDB at {hosts(uri)} broke off: {error}. Try again. {_MEND}") from None
+
+
+def in_words(error: PyMongoError) -> str:
+    """What a person should know of a failure in the middle of the work."""
+    if isinstance(error, OperationFailure) and error.code == _UNAUTHORIZED:
+        return f"the database user may not do this: {error.details and error.details.get('errmsg')}. {_MEND_RIGHTS}"
+    if error.timeout:
+        return "the database does not answer in time, or takes no writes"
+    return f"the database broke off: {str(error)[:_TEXT_SHOWN]}"
 
 
 def hosts(uri: str) -> str:

@@ -146,6 +146,11 @@ class Server:
         )
 
     @property
+    def is_running(self) -> bool:
+        """Whether its process lives, ready or not."""
+        return launch.find_process(self._folder) is not None
+
+    @property
     def uri(self) -> str:
         """How to reach the server, password and all: for drivers, not for logs."""
         process = launch.find_process(self._folder)

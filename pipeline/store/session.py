@@ -13,7 +13,7 @@ import psutil
 from pymongo.database import Database
 from pymongo.errors import PyMongoError
 
-from pipeline.errors import TidemarkError
+from pipeline.errors import AttentionError, TidemarkError
 from pipeline.settings import Settings
 from pipeline.store import connect
 from pipeline.store.connect import Document
@@ -69,9 +69,12 @@ def _keep_up(server: Server, leaving: threading.Event) -> None:
 
 @contextmanager
 def database(settings: Settings) -> Iterator[Database[Document]]:
-    """The prepared database, for the length of a `with` block."""
+    """The prepared database, for the length of a `with` block. Where it fails in the middle, a person is told why."""
     with running(settings) as uri, connect.client(uri) as client:
         connect.require(client, uri)
         db = client[settings.database]
-        prepare(db)
-        yield db
+        try:
+            prepare(db)
+            yield db
+        except PyMongoError as error:
+            raise AttentionError(connect.in_words(error)) from None

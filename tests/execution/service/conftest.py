@@ -19,11 +19,13 @@ from typing import Any
 import psutil
 import pytest
 from pymongo.database import Database
+from typer.testing import CliRunner
 
+from pipeline.cli.app import build
 from pipeline.exchange.environments import SIM, Environment, at
 from pipeline.exchange.rest import RestClient
 from pipeline.exchange.signing import Credentials, signer_for
-from pipeline.exchange.trading import Trading
+from pipeline.exchange.trading import NewOrder, Trading
 from pipeline.execution.effects import Notify
 from pipeline.execution.house import Pace
 from pipeline.execution.records import Policy
@@ -83,6 +85,22 @@ class House:
             finally:
                 stop.set()
                 await asyncio.wait_for(running, PATIENCE)
+
+    async def hold(self) -> None:
+        """Let the executor open a position; it is held with its stop when this returns."""
+        assert (await self.verdict(self.say("entry"))).verdict == "taken"
+        await self.until(lambda: self.held() and self.stops() and (self.position() or self).stop_order)
+
+    def trade_by_hand(self) -> None:
+        """Somebody trades on the same account with something else."""
+        self.trading.place_order(NewOrder(symbol="ETHUSDT", side="BUY", client_id="by-hand", quantity=Decimal("0.1")))
+
+    def rest(self, client_id: str) -> None:
+        """An order that waits far below the price."""
+        far = (self.price() * Decimal("0.97")).quantize(Decimal("0.1"))
+        self.trading.place_order(
+            NewOrder(symbol=SYMBOL, side="BUY", client_id=client_id, quantity=Decimal("0.01"), price=far)
+        )
 
     async def until(self, so: Callable[[], Any]) -> Any:
         """Wait for a condition."""
@@ -190,6 +208,27 @@ def house(db: Database[dict[str, Any]], venue: tuple[Simulator, Iterator[Account
     with RestClient(place, credentials) as client:
         yield House(db, simulator, account, place, credentials, Trading(client))
     simulator.faults.clear()
+
+
+@pytest.fixture
+def run(house: House, mongo_uri: str, home: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+    """A command line on the house's database and exchange; its exit code is checked."""
+    for name, value in {
+        "HOME": str(home), "MONGO_URI": mongo_uri, "DATABASE": house.db.name, "SIM_URL": house.simulator.url,
+        "API_KEY": house.account.key, "API_SECRET": house.account.secret,
+    }.items():  # fmt: skip
+        monkeypatch.setenv(f"TIDEMARK_{name}", value)
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.chdir(home)
+    monkeypatch.setattr("pipeline.cli.wiring.logs.configure", lambda *_: None)
+
+    def run(*arguments: str, code: int = 0) -> Any:
+        house.simulator.forgive()  # what other tests have asked of it in this minute
+        found = CliRunner().invoke(build(), list(arguments))
+        assert found.exit_code == code, f"{found.output}\n{found.exception!r}"
+        return found
+
+    return run
 
 
 class Executors:

@@ -11,10 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.testing import CliRunner
 
-from pipeline.cli.app import build
-from pipeline.exchange.trading import NewOrder
 from pipeline.store.control import ControlStore
 from pipeline.store.launch import any_free_port
 from schemas.control import Halt
@@ -22,45 +19,14 @@ from schemas.control import Halt
 Run = Callable[..., Any]
 
 
-@pytest.fixture
-def run(house: Any, mongo_uri: str, home: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """A command line on the house's database and exchange; its exit code is checked."""
-    for name, value in {
-        "HOME": str(home), "MONGO_URI": mongo_uri, "DATABASE": house.db.name, "SIM_URL": house.simulator.url,
-        "API_KEY": house.account.key, "API_SECRET": house.account.secret,
-    }.items():  # fmt: skip
-        monkeypatch.setenv(f"TIDEMARK_{name}", value)
-    monkeypatch.setenv("COLUMNS", "200")
-    monkeypatch.chdir(home)
-    monkeypatch.setattr("pipeline.cli.wiring.logs.configure", lambda *_: None)
-
-    def run(*arguments: str, code: int = 0) -> Any:
-        found = CliRunner().invoke(build(), list(arguments))
-        assert found.exit_code == code, found.output
-        return found
-
-    return run
-
-
 async def command(run: Run, *arguments: str, code: int = 0) -> Any:
     found = await asyncio.to_thread(run, *arguments, code=code)
     return json.loads(found.stdout) if "--json" in arguments else found
 
 
-async def hold(house: Any) -> None:
-    assert (await house.verdict(house.say("entry"))).verdict == "taken"
-    await house.until(lambda: house.held() and house.stops() and (house.position() or house).stop_order)
-
-
-def foreign(house: Any) -> None:
-    """Somebody trades by hand on the same account."""
-    order = NewOrder(symbol="ETHUSDT", side="BUY", client_id="by-hand", quantity=Decimal("0.1"))
-    house.trading.place_order(order)
-
-
 async def test_halt_and_resume_with_an_executor(house: Any, run: Run) -> None:
     async with house.executor() as executor:
-        await hold(house)
+        await house.hold()
         await command(run, "halt", "--reason", "a look")
         await house.until(lambda: executor.term.core._ledger.halted)
         refused = await house.verdict(house.say("entry"))
@@ -68,11 +34,13 @@ async def test_halt_and_resume_with_an_executor(house: Any, run: Run) -> None:
         assert len(house.stops()) == 1, "what is held keeps its stop"
 
         done = await command(run, "halt", "--flatten", "--json")
-        assert done["flattened"] == {"closed": {}, "cancelled": [], "left": [], "problems": []}
+        assert done["flattened"] == {
+            "closed": {}, "cancelled": [], "left": [], "in_doubt": [], "others": [], "problems": [], "flat": True,
+        }  # fmt: skip
         await house.until(lambda: house.held() == 0 and house.stops() == [])
         await command(run, "resume")
         await house.until(lambda: not executor.term.core._ledger.halted)
-        await hold(house)
+        await house.hold()
         await house.check()
     halt = Halt.model_validate(house.db.control.find_one({"kind": "halt"}))
     assert [(one.new, one.reason) for one in halt.changes] == [
@@ -85,8 +53,8 @@ async def test_halt_and_resume_with_an_executor(house: Any, run: Run) -> None:
 
 async def test_flatten_without_an_executor_closes_what_is_ours_and_journals_it(house: Any, run: Run) -> None:
     async with house.executor():
-        await hold(house)
-    foreign(house)
+        await house.hold()
+    house.trade_by_hand()
     house.simulator.faults.add("unknown_after", method="POST", path="/fapi/v1/order", next=1)
     house.simulator.faults.add("maintenance", method="DELETE", next=1)
     done = await command(run, "halt", "--flatten", "--json")
@@ -108,10 +76,10 @@ async def test_flatten_with_a_database_that_does_not_know_the_position_leaves_no
     house: Any, run: Run
 ) -> None:
     async with house.executor():
-        await hold(house)
+        await house.hold()
     house.db.positions.delete_many({})
     house.db.orders.delete_many({})
-    foreign(house)
+    house.trade_by_hand()
     await command(run, "halt", "--flatten")
     assert house.held() == 0
     assert house.stops() == []
@@ -122,8 +90,8 @@ async def test_flatten_without_the_database_goes_straight_to_the_exchange(
     house: Any, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with house.executor():
-        await hold(house)
-    foreign(house)
+        await house.hold()
+    house.trade_by_hand()
     monkeypatch.setenv("TIDEMARK_MONGO_URI", f"mongodb://127.0.0.1:{any_free_port()}/?serverSelectionTimeoutMS=300")
     failed = await command(run, "halt", "--flatten", code=3)
     assert "not recorded" in failed.output
@@ -132,13 +100,13 @@ async def test_flatten_without_the_database_goes_straight_to_the_exchange(
     assert "run `tidemark halt` again" in failed.output.replace("\n", " ")
 
 
-async def test_what_cannot_be_closed_is_said(house: Any, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.execution.flatten._TRIES", 1)
+async def test_what_cannot_be_closed_is_said(house: Any, run: Run) -> None:
     async with house.executor():
-        await hold(house)
+        await house.hold()
     house.simulator.faults.add("maintenance", method="POST", path="/fapi/v1/order")
     failed = await command(run, "halt", "--flatten", code=3)
     assert "not everything is closed: BTCUSDT" in failed.output
+    assert "NOT flat" in failed.stdout
     assert len(house.stops()) == 1, "until it is flat, the stop stands"
     house.simulator.faults.clear()
     await command(run, "halt", "--flatten")
@@ -194,7 +162,7 @@ def test_a_symbol_has_settings_of_its_own(run: Run) -> None:
 
 async def test_breakers_orders_positions_and_account_are_shown(house: Any, run: Run) -> None:
     async with house.executor() as executor:
-        await hold(house)
+        await house.hold()
         house.simulator.faults.add("answer_code", code=-1111, method="POST", path="/fapi/v1/order", next=1)
         await house.verdict(house.say("exit"))
         await house.until(lambda: executor.term.core.breakers())

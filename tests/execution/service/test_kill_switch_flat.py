@@ -1,0 +1,142 @@
+"""What `halt --flatten` calls flat: the exchange holds nothing of ours, and nothing of ours can still come. Where the
+exchange says when it may be asked again, it is waited for; where it does not, it is said that not everything is closed.
+"""
+
+import asyncio
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from pipeline.exchange.market import Market
+from pipeline.exchange.rest import RestClient
+from pipeline.exchange.trading import NewOrder, Trading
+from pipeline.execution.flatten import Flattener, Scope
+from pipeline.execution.names import Identity
+from pipeline.execution.opening import identify
+from pipeline.store.control import ControlStore
+from pipeline.store.launch import any_free_port
+from pipeline.store.orders import OrderJournal
+from schemas.orders import Order, Transition
+
+Run = Callable[..., Any]
+
+
+async def flatten(run: Run, *, code: int = 0) -> Any:
+    return await asyncio.to_thread(run, "halt", "--flatten", "--json", code=code)
+
+
+def us(house: Any) -> Identity:
+    """Who the house's executors are at the exchange."""
+    return identify(ControlStore(house.db, "sim"), "sim")
+
+
+def let_it_be_second(house: Any, second: int) -> None:
+    """Move the exchange's clock forward to that second of its minute."""
+    house.simulator.skew_clock((second * 1_000 - house.simulator.now()) % 60_000)
+
+
+async def test_a_rate_limit_is_waited_for_until_its_end_and_shown(house: Any, run: Run) -> None:
+    async with house.executor():
+        await house.hold()
+    let_it_be_second(house, 42)
+    house.simulator.faults.add("rate_limited", path="/fapi/v3/positionRisk", next=1)
+    done = await flatten(run)
+    assert house.held() == 0
+    assert "to go on: GET /fapi/v3/positionRisk: the exchange answered 429" in done.stderr
+    assert json.loads(done.stdout)["flattened"]["flat"] is True
+
+
+async def test_a_ban_is_waited_for_until_its_end(house: Any) -> None:
+    async with house.executor():
+        await house.hold()
+    ahead, said = [0], list[str]()
+
+    def sleep(seconds: float) -> None:
+        ahead[0] += round(seconds * 1_000)
+        house.simulator.skew_clock(ahead[0])
+        house.simulator.forgive()
+
+    with RestClient(replace(house.place, retries=0), house.credentials) as client:
+        client.clock.local = lambda: house.simulator.now() + ahead[0]
+        flattener = Flattener(Trading(client), Market(client), lambda *_: None, said.append, us(house), sleep)
+        house.simulator.faults.add("banned", path="/fapi/v3/positionRisk", next=1)
+        report = flattener.flatten(Scope({"BTCUSDT"}, us(house).owns, {}))
+    assert (report.flat, report.problems) == (True, [])
+    assert 119_000 < ahead[0] < 140_000, "a ban lasts two minutes"
+    assert len(said) == 1
+    assert "banned" in said[0]
+    assert house.held() == 0
+
+
+async def test_a_position_is_closed_though_its_orders_cannot_be_cancelled(house: Any, run: Run) -> None:
+    async with house.executor():
+        await house.hold()
+    house.rest(us(house).order_id("a limit", "entry"))
+    house.simulator.faults.add("maintenance", method="DELETE", path="/fapi/v1/order")
+    failed = await flatten(run, code=3)
+    assert house.held() == 0
+    assert json.loads(failed.stdout)["flattened"]["flat"] is False
+
+
+async def test_stored_flatness_is_not_believed_while_an_entry_is_in_flight(house: Any, run: Run) -> None:
+    async with house.executor():
+        house.simulator.freeze_connections("private")
+        house.simulator.faults.add("unknown_after", method="POST", path="/fapi/v1/order", next=1)
+        house.simulator.faults.add("maintenance", method="GET", path="/fapi/v1/order", next=4)
+        house.say("entry")
+        await house.until(house.held)
+        assert house.position() is None or house.position().quantity == 0, "nobody has told the executor"
+        done = json.loads((await flatten(run)).stdout)
+        assert house.held() == 0
+        assert done["flattened"]["flat"] is True
+        await house.check()
+
+
+async def test_an_entry_that_arrives_after_the_death_of_its_executor_is_closed(house: Any, run: Run) -> None:
+    order = intended(house)
+    flattening = asyncio.create_task(flatten(run))
+    await asyncio.sleep(3)
+    await arrives(house, order.id)
+    done = json.loads((await flattening).stdout)
+    assert house.held() == 0
+    assert Decimal(done["flattened"]["closed"]["BTCUSDT"]) == order.quantity
+
+
+async def test_without_the_database_whatever_is_on_its_way_is_waited_for(
+    house: Any, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TIDEMARK_MONGO_URI", f"mongodb://127.0.0.1:{any_free_port()}/?serverSelectionTimeoutMS=300")
+    flattening = asyncio.create_task(flatten(run, code=3))
+    await asyncio.sleep(4)
+    await arrives(house, us(house).order_id("late", "entry"))
+    assert json.loads((await flattening).stdout)["flattened"]["flat"] is True
+    assert house.held() == 0
+
+
+async def test_what_is_not_ours_is_left_and_named(house: Any, run: Run) -> None:
+    house.trade_by_hand()
+    done = await asyncio.to_thread(run, "halt", "--flatten")
+    assert "not ours: ETHUSDT" in done.stdout.replace("\n", " ")
+
+
+def intended(house: Any) -> Order:
+    """An entry that its executor wrote down before it was killed; nobody knows whether it left."""
+    now = datetime.now(UTC)
+    order = Order(
+        id=us(house).order_id("in flight", "entry"), environment="sim", symbol="BTCUSDT", signal="in flight",
+        leg="entry", side="BUY", type="MARKET", quantity=Decimal("0.01"), fence=1, state="intended",
+        history=[Transition(state="intended", at=now, by="executor")], filled=Decimal(0), created_at=now,
+        updated_at=now,
+    )  # fmt: skip
+    assert OrderJournal(house.db, "sim").intend(order)
+    return order
+
+
+async def arrives(house: Any, client_id: str) -> None:
+    order = NewOrder(symbol="BTCUSDT", side="BUY", client_id=client_id, quantity=Decimal("0.01"))
+    await asyncio.to_thread(house.trading.place_order, order)
