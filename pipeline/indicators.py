@@ -170,6 +170,7 @@ def newest(
     block = (first + len(close) - 1) // periods.block
     begin = max(0, block * periods.block - periods.settle - first)
     since = close[begin:]
+    ranging = slice(begin if periods.atr_kind == "wilder" else -periods.atr - 1, None)  # the exact one needs no more
     macd, signal, histogram = talib.MACD(since, periods.macd_fast, periods.macd_slow, periods.macd_signal)
     ticks = _ticks(close[-max(periods.lengths) :], decimals).tolist()
     scale = 10.0**decimals
@@ -178,7 +179,7 @@ def newest(
         float(macd[-1]),
         float(signal[-1]),
         float(histogram[-1]),
-        float(_atr((high[begin:], low[begin:], since), decimals, periods)[-1]),
+        float(_atr((high[ranging], low[ranging], close[ranging]), decimals, periods)[-1]),
         *(float(sum(ticks[-length:])) / length / scale if len(ticks) >= length else math.nan for length in periods.sma),
     )
 
