@@ -39,11 +39,17 @@ class Symbol(Document):
     quote_asset: str
     margin_asset: str
     price_precision: int
+    finest: int = Field(default=0, description="decimals of the finest price ever seen, today's precision included")
     quantity_precision: int
     onboarded: datetime
     delivery: datetime
     filters: Filters | None = Field(default=None, description="None while the exchange has not set them")
     updated_at: datetime
+
+    @property
+    def decimals(self) -> int:
+        """Of its prices, the old ones included: a tick that grows coarser leaves them as they were."""
+        return max(self.price_precision, self.finest)
 
 
 SYMBOLS = Collection(

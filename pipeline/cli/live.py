@@ -109,7 +109,8 @@ def _ingester(
 
     market = Market(client)
     listed = Listed(market)
-    SymbolStore(database).save(listed.all())
+    symbols = SymbolStore(database)
+    symbols.save(listed.all())
     wanted = kept_series(keys_of(settings), listed.all(), SeriesStore(database), client.clock.now())
     Watchlist(database, settings.environment).seed([one.key for one in wanted], datetime.now(UTC))
     strategies = strategies_of(settings)
@@ -131,13 +132,17 @@ def _ingester(
             if report.failures:
                 raise TidemarkError("; ".join(report.failures))
 
+        def decimals(symbol: str) -> int:
+            known, now = symbols.get(settings.environment, symbol), listed.symbol(symbol).price_precision
+            return now if known is None else max(now, known.decimals)
+
         yield Ingester(
             market,
             database,
             async_database,
             compute=LiveIndicators(periods),
             window=periods.window,
-            decimals=lambda symbol: listed.symbol(symbol).price_precision,
+            decimals=decimals,
             backfill=fill,
             must_trade=lambda symbol: listed.must_trade(symbol, client.clock.now()),
             stream_name=_stream_names(settings, listed),

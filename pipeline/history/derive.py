@@ -17,7 +17,7 @@ from pymongo.errors import PyMongoError
 
 from pipeline.errors import TidemarkError
 from pipeline.history import indicators, signals
-from pipeline.history.indicators import Stretch, stretches
+from pipeline.history.indicators import FinerPricesError, Stretch, stretches
 from pipeline.indicators import Periods
 from pipeline.signals import Calculation, settings_of
 from pipeline.store.candles import CandleStore
@@ -156,12 +156,22 @@ class Derivation:
         for _ in range(_ATTEMPTS):
             seen = self._series.get(key)
             bounds = self._series.bounds(key)
-            if seen is None or bounds is None or self._is_noted(key, seen, bounds, now, anew, done):
+            if seen is None or bounds is None or self._is_up(key, seen, bounds, now, anew, done):
                 return
         raise StillChangingError(
             f"{key}: its candles were corrected during each of {_ATTEMPTS} computations; "
             "what was computed is stored, run it again"
         )
+
+    def _is_up(self, key: SeriesKey, seen: Series, bounds: tuple[int, int], now: int, anew: bool, done: _Done) -> bool:
+        """The same over prices that turn out to be finer than was known: then everything is computed with their
+        decimals, of every series of the symbol."""
+        while True:
+            try:
+                return self._is_noted(key, seen, bounds, now, anew, done)
+            except FinerPricesError as finer:
+                log.info("%s: there are prices with %d decimals; everything is computed anew", key, finer.decimals)
+                self._symbols.note_finest(key.exchange, key.symbol, finer.decimals)
 
     def _is_noted(
         self, key: SeriesKey, seen: Series, bounds: tuple[int, int], now: int, anew: bool, done: _Done
@@ -182,7 +192,7 @@ class Derivation:
             )
             done.candles += computed.report.offered
             done.written += computed.report.written
-            done.newest = max(done.newest or 0, int(computed.numbers[-1]))
+            done.newest = max(done.newest or 0, computed.newest)
         reached = max((number for number in (done.newest, plan.reached) if number is not None), default=None)
         if reached is None:
             self._series.relinquish(key, done.undertaken)
@@ -237,7 +247,7 @@ class Derivation:
                 f"{key}: the exchange's description of {key.symbol} is not stored, which says how many decimals its "
                 f"prices have; `tidemark backfill {key.symbol}` fetches it"
             )
-        return symbol.price_precision
+        return symbol.decimals
 
     def _reported(self, key: SeriesKey, now: int, anew: bool) -> Derived:
         try:

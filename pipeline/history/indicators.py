@@ -3,6 +3,7 @@
 Which stretches have to be computed is arithmetic on candle numbers (`stretches`), done before anything is loaded.
 """
 
+import logging
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final, NamedTuple
@@ -17,16 +18,28 @@ from pipeline.store.candles import CandleStore
 from pipeline.store.frame import indices, to_frame
 from pipeline.store.live import WriteReport
 from pipeline.strategies.base import CANDLE_COLUMNS
+from pipeline.ticks import MOST, decimals_in
 from pipeline.timeline import interval
 from schemas.candles import INDICATOR_FIELDS
 from schemas.series import SeriesKey
+
+log = logging.getLogger(__name__)
 
 MOST_AT_ONCE: Final = 96_000
 """Candles held in memory at once; what each stretch loads before itself is small beside it."""
 
 _LOADED: Final = ("t", "u", "closed", *CANDLE_COLUMNS, *INDICATOR_FIELDS)
 
+Flags = npt.NDArray[np.bool_]
 Numbers = npt.NDArray[np.int64]
+
+
+class FinerPricesError(Exception):
+    """There are closes of so many decimals: note that, and compute everything with them."""
+
+    def __init__(self, decimals: int) -> None:
+        super().__init__(f"prices have {decimals} decimals")
+        self.decimals = decimals
 
 
 class Stretch(NamedTuple):
@@ -42,6 +55,8 @@ class Computed:
     missing what they depend on: they are there for what looks back on them."""
 
     first: int
+    newest: int
+    """The number of the newest closed candle, whether it has indicators or not."""
     numbers: Numbers
     columns: dict[str, Floats]
     report: WriteReport
@@ -70,7 +85,11 @@ def stretches(changed: Iterable[Stretch], periods: Periods, lookback: int, last:
 def bring_up(
     store: CandleStore, key: SeriesKey, stretch: Stretch, calculation: Calculation, lookback: int
 ) -> Computed | None:
-    """Compute the indicators of a stretch and store those that differ. None where it has no closed candle."""
+    """Compute the indicators of a stretch and store those that differ. None where it has no closed candle.
+
+    Closes with more decimals than the calculation has are a `FinerPricesError`, and nothing is stored. A candle whose
+    close is no price at all has no indicators, and counts as a hole to all that follow.
+    """
     step = interval(key.interval)
     root = calculation.periods.first_needed(stretch.first - lookback)
     table = store.load(key, step.open_time(root), step.open_time(stretch.last), _LOADED).filter(pl.col("closed"))
@@ -78,11 +97,44 @@ def bring_up(
     begin = int(np.searchsorted(numbers, stretch.first))
     if begin == len(numbers):
         return None
-    candles = {name: table[name].to_numpy() for name in CANDLE_COLUMNS}
+    newest = int(numbers[-1])
+    priced = _priced(key, table, calculation.decimals)
+    sound, numbers = table.filter(priced), numbers[priced]
+    candles = {name: sound[name].to_numpy() for name in CANDLE_COLUMNS}
     high, low, close = (candles[name] for name in ("high", "low", "close"))
     columns = compute(numbers, high, low, close, decimals=calculation.decimals, periods=calculation.periods)
-    report = _store_changed(store, key, table[begin:], {name: columns[name][begin:] for name in INDICATOR_FIELDS})
-    return Computed(stretch.first, numbers, candles | columns, report)
+    values = {name: _spread_out(columns[name], priced)[begin:] for name in INDICATOR_FIELDS}
+    report = _store_changed(store, key, table[begin:], values)
+    return Computed(stretch.first, newest, numbers, candles | columns, report)
+
+
+def _priced(key: SeriesKey, table: pl.DataFrame, decimals: int) -> Flags:
+    """Which candles have a close that is a price."""
+    needed = decimals_in(table["close"].to_numpy(), decimals)
+    priced: Flags = needed <= max(MOST, decimals)
+    if not priced.all():
+        first = table.filter(~priced)[0]
+        log.warning(
+            "%s: %d candles have no indicators, because their close is no price: the first is %r at %s. "
+            "`tidemark audit --repair` asks the exchange again",
+            key,
+            int((~priced).sum()),
+            first["close"][0],
+            first["t"][0],
+        )
+    finest = int(needed[priced].max(initial=decimals))
+    if finest > decimals:
+        raise FinerPricesError(finest)
+    return priced
+
+
+def _spread_out(values: Floats, priced: Flags) -> Floats:
+    """The values at their places among all candles, NaN at the others."""
+    if priced.all():
+        return values
+    spread = np.full(len(priced), np.nan)
+    spread[priced] = values
+    return spread
 
 
 def _store_changed(store: CandleStore, key: SeriesKey, table: pl.DataFrame, values: dict[str, Floats]) -> WriteReport:

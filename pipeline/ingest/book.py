@@ -9,12 +9,16 @@ The rules, and why:
 - a candle that should be closed by now and is not, is fetched. This one rule covers the close that was never sent, the
   gap of a broken connection, and the minute in which nothing traded.
 - where the stream was up at the close, its closing frame gets `grace` to arrive; where it was down, none will come.
+- prices have the decimals of the finest: after one that is finer than all before, everything is computed with its own,
+  and what was computed before is asked for anew. What is no price at all is a hole to the indicators.
 - a stream that says nothing for long is either quiet or dead, and only REST can tell: it is asked, ever more rarely.
 """
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
+
+import numpy as np
 
 from pipeline.ingest.events import (
     Answer,
@@ -23,12 +27,14 @@ from pipeline.ingest.events import (
     CandleWrite,
     Effect,
     FetchCandles,
+    FinerPrices,
     IndicatorWrite,
     RecordHole,
     SilentStream,
 )
 from pipeline.ingest.voice import Decide, Voice
 from pipeline.ingest.window import CandleWindow, Columns
+from pipeline.ticks import MOST, decimals_in, decimals_of_price
 from pipeline.timeline import MINUTE, Interval, Window
 from schemas.series import SeriesKey
 
@@ -68,6 +74,7 @@ class Book:
         "_attempts",
         "_compute",
         "_connected_since",
+        "_decide",
         "_decimals",
         "_denied",
         "_fetching",
@@ -117,10 +124,11 @@ class Book:
         self.effects: list[Effect] = []
         self._compute = compute
         self._decimals = decimals
+        self._decide = decide
         self._patience = patience
         self._settled = step.index(settled)
         self._window = CandleWindow(window_size)
-        self._window.restart(history)
+        self._window.restart(self._priced(tuple(history)))
         self._connected_since: int | None = None
         self._fetching: Window | None = None
         self._attempts = 0
@@ -131,7 +139,7 @@ class Book:
         self._probe_every = patience.silence
         self.due = 0
         self._set_due()
-        self.voice = Voice(key, decide and decide(key, decimals), shows_open=shows_open)
+        self.voice = Voice(key, decide and decide(key, self._decimals), shows_open=shows_open)
         if len(self._window):
             self._say(settled, None)
 
@@ -214,7 +222,38 @@ class Book:
         self.open_changed = False
         return CandleWrite(self.key, self.open, self._indicators_of_open(self.open), authority=False)
 
+    def can_price(self, close: float) -> bool:
+        """Whether it is a price."""
+        return decimals_of_price(close, self._decimals) <= max(MOST, self._decimals)
+
+    def use_decimals(self, decimals: int) -> None:
+        """Prices have so many decimals: what is computed from now on is computed with them."""
+        if decimals > self._decimals:
+            self._decimals = decimals
+            self.voice.advised_by(self._decide and self._decide(self.key, decimals))
+
     # How
+
+    def _priced(self, history: tuple[Candle, ...]) -> tuple[Candle, ...]:
+        """The newest candles whose closes are all prices; they are known to have the decimals of the finest."""
+        needed = decimals_in(np.array([candle.close for candle in history]), self._decimals)
+        strange = np.flatnonzero(needed > max(MOST, self._decimals))
+        begin = int(strange[-1]) + 1 if len(strange) else 0
+        finest = int(needed[begin:].max(initial=self._decimals))
+        if finest > self._decimals:
+            self._decimals = finest
+            self.effects.append(FinerPrices(self.key, finest))
+        return history[begin:]
+
+    def _is_priced(self, candle: Candle) -> bool:
+        """Whether its close is a price; from here on everything is computed with its decimals."""
+        decimals = decimals_of_price(candle.close, self._decimals)
+        if decimals > max(MOST, self._decimals):
+            return False
+        if decimals > self._decimals:
+            self.use_decimals(decimals)
+            self.effects.append(FinerPrices(self.key, decimals))
+        return True
 
     def _hear(self, now: int) -> None:
         self._heard_at = now
@@ -267,7 +306,10 @@ class Book:
         stored = self._window.closed()[:, -1 - age]
         if tuple(stored) == candle[1:6]:
             return
-        self._window.replace(age, candle)
+        if self._is_priced(candle):
+            self._window.replace(age, candle)
+        else:
+            self._window.keep(age)
         self.voice.corrected()
         self.candles.append(CandleWrite(self.key, candle, None, authority=True, repairs=True))
 
@@ -283,8 +325,11 @@ class Book:
         self._settle_waiting()
         self._set_due()
 
-    def _settle(self, candle: Candle) -> tuple[float, ...]:
+    def _settle(self, candle: Candle) -> tuple[float, ...] | None:
         self._settled += 1
+        if not self._is_priced(candle):
+            self._window.clear()
+            return None
         self._window.append(candle)
         values = self._compute(self._first(), self._window.closed(), self._decimals)
         self._say(candle.t, values)
@@ -298,10 +343,12 @@ class Book:
 
     def _settle_waiting(self) -> None:
         while (candle := self.ahead.pop(self._settled + 1, None)) is not None:
-            self.values.append(IndicatorWrite(self.key, candle.t, self._settle(candle)))
+            values = self._settle(candle)
+            if values is not None:
+                self.values.append(IndicatorWrite(self.key, candle.t, values))
 
     def _indicators_of_open(self, candle: Candle) -> tuple[float, ...] | None:
-        if self.step.index(candle.t) != self._settled + 1:
+        if self.step.index(candle.t) != self._settled + 1 or not self._is_priced(candle):
             return None
         columns = self._window.with_open(candle)
         values = self._compute(self._first(), columns, self._decimals)

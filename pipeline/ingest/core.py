@@ -12,7 +12,7 @@ from operator import attrgetter
 from typing import Final
 
 from pipeline.ingest.book import NEVER, Book, Compute, Patience
-from pipeline.ingest.events import Answer, Batch, Candle, CandleWrite, Effect, IndicatorWrite, Shown
+from pipeline.ingest.events import Answer, Batch, Candle, CandleWrite, Effect, FinerPrices, IndicatorWrite, Shown
 from pipeline.ingest.voice import Decide
 from pipeline.store.signals import Finding
 from pipeline.timeline import DAY, MINUTE, Window, interval
@@ -206,7 +206,10 @@ class Core:
     def _collect(self, book: Book) -> None:
         self._candles += book.candles
         self._values += book.values
-        self._effects += book.effects
+        for effect in book.effects:
+            self._effects.append(effect)
+            if isinstance(effect, FinerPrices):
+                self._use_decimals(effect)
         self._signals += book.voice.signals
         self._shown += book.voice.shown
         book.voice.signals.clear()
@@ -215,6 +218,13 @@ class Core:
         book.values.clear()
         book.effects.clear()
         self._next_due = min(self._next_due, book.due)
+
+    def _use_decimals(self, finer: FinerPrices) -> None:
+        """The prices of a symbol are the same whatever the interval."""
+        exchange, symbol = finer.key.exchange, finer.key.symbol
+        for book in self._books.values():
+            if (book.key.exchange, book.key.symbol) == (exchange, symbol):
+                book.use_decimals(finer.decimals)
 
     def _known(self, keys: Iterable[SeriesKey]) -> Iterator[Book]:
         return (book for key in keys if (book := self._books.get(key)) is not None)
@@ -226,6 +236,7 @@ def plausible(book: Book, candle: Candle, now: int) -> bool:
     - its candle opens on the grid of the interval, and not in the future by more than a clock may be off
     - it was sent while its candle was open, or not long after
     - open and close lie between low and high, and all are numbers that the database can hold
+    - its close has no more decimals than a price can have
     """
     return (
         book.step.floor(candle.t) == candle.t <= now + 5 * MINUTE
@@ -237,4 +248,5 @@ def plausible(book: Book, candle: Candle, now: int) -> bool:
         and 0 <= candle.quote_volume < math.inf
         and 0 <= candle.taker_buy_base < math.inf
         and 0 <= candle.taker_buy_quote < math.inf
+        and book.can_price(candle.close)
     )

@@ -5,18 +5,19 @@ An errand that fails is run again until it succeeds: the core has moved on and w
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 
 from pymongo.errors import PyMongoError
 
 from pipeline.exchange.errors import ExchangeError, RefusedError
 from pipeline.exchange.market import Market
 from pipeline.ingest.core import Core
-from pipeline.ingest.events import Answer, AskWhetherTraded, Effect, FetchCandles, RecordHole, SilentStream
+from pipeline.ingest.events import Answer, AskWhetherTraded, Effect, FetchCandles, FinerPrices, RecordHole, SilentStream
 from pipeline.ingest.figures import Figures
 from pipeline.ingest.jobs import Jobs
 from pipeline.ingest.opening import to_candles
 from pipeline.store.series import SeriesStore
+from pipeline.store.symbols import SymbolStore
 from pipeline.timeline import SECOND, Window, interval, to_datetime
 from schemas.series import Hole, SeriesKey
 
@@ -32,12 +33,14 @@ class Errands:
         jobs: Jobs,
         market: Market,
         series: SeriesStore,
+        symbols: SymbolStore,
         figures: Figures,
         *,
         renew: Callable[[SeriesKey], None],
         give_up: Callable[[SeriesKey, Exception], None],
         is_traded: Callable[[SeriesKey], Awaitable[bool]],
         changed: Callable[[], None],
+        make_up: Callable[[Iterable[SeriesKey]], None],
         again_after: float,
     ) -> None:
         self._core = core
@@ -45,11 +48,13 @@ class Errands:
         self._market = market
         self._clock = market.client.clock
         self._series = series
+        self._symbols = symbols
         self._figures = figures
         self._renew = renew
         self._give_up = give_up
         self._is_traded = is_traded
         self._changed = changed
+        self._make_up = make_up
         self._again_after = again_after
 
     async def tend(self) -> None:
@@ -66,6 +71,8 @@ class Errands:
                 self._jobs.start(self._record_hole(key, window, evidence))
             case AskWhetherTraded(key):
                 self._jobs.start(self._ask_whether_traded(key))
+            case FinerPrices(key, decimals):
+                self._jobs.start(self._note_finer(key, decimals))
             case SilentStream(key, silent_for):
                 log.warning(
                     "%s: its stream is connected and acknowledged, but silent for %d s while REST tells of trades; "
@@ -91,6 +98,18 @@ class Errands:
         asof = candles[-1].u if candles else self._clock.now()
         self._core.answer(Answer(key, window, candles, asof), self._clock.now())
         self._changed()
+
+    async def _note_finer(self, key: SeriesKey, decimals: int) -> None:
+        log.info("%s: prices have %d decimals now; what depends on that is computed anew", key, decimals)
+        while True:
+            try:
+                await self._jobs.errand(self._symbols.note_finest, key.exchange, key.symbol, decimals)
+            except PyMongoError as error:
+                log.warning("%s: its decimals could not be noted: %s; trying again", key, str(error)[:200])
+            else:
+                break
+            await asyncio.sleep(self._again_after)
+        self._make_up([one for one in self._core.watched() if one.symbol == key.symbol])
 
     async def _ask_whether_traded(self, key: SeriesKey) -> None:
         try:

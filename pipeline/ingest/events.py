@@ -72,7 +72,15 @@ class AskWhetherTraded:
     key: SeriesKey
 
 
-Effect = FetchCandles | RecordHole | SilentStream | AskWhetherTraded
+@dataclass(frozen=True, slots=True)
+class FinerPrices:
+    """A price of this series has so many decimals, more than were known: what was computed before is computed anew."""
+
+    key: SeriesKey
+    decimals: int
+
+
+Effect = FetchCandles | RecordHole | SilentStream | AskWhetherTraded | FinerPrices
 
 
 class CandleWrite(NamedTuple):

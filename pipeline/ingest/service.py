@@ -39,6 +39,7 @@ from pipeline.ingest.watchlist import Watchlist
 from pipeline.store.candles import CandleStore
 from pipeline.store.series import SeriesStore
 from pipeline.store.signals import FRESH_FOR
+from pipeline.store.symbols import SymbolStore
 from pipeline.timeline import SECOND
 from schemas.series import SeriesKey
 
@@ -147,11 +148,13 @@ class Ingester:
             self._jobs,
             market,
             SeriesStore(database),
+            SymbolStore(database),
             self.figures,
             renew=self._watching.renew,
             give_up=self._watching.give_up,
             is_traded=self._watching.is_traded,
             changed=self._flusher.changed,
+            make_up=mending.make_up,
             again_after=pace.again_after,
         )
         self._heartbeat = Heartbeat(async_database, "ingester", str(shard))

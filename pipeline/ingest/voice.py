@@ -43,6 +43,10 @@ class Voice:
         self.signals: list[Finding] = []
         self.shown: list[Shown] = []
 
+    def advised_by(self, adviser: Adviser | None) -> None:
+        """Somebody else says what the strategies say from here on."""
+        self._adviser = adviser
+
     def closed(self, t: int, first: int, columns: Columns, stored: Sequence[float] | None) -> None:
         """The candle that opens at `t` has closed; it is the last one of the window."""
         if self._adviser is None:

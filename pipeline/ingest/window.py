@@ -52,6 +52,10 @@ class CandleWindow:
         """Correct the candle that is `age` candles older than the newest."""
         self._data[:, self._end - 1 - age] = candle[1:6]
 
+    def keep(self, newest: int) -> None:
+        """Forget all but so many."""
+        self._begin = max(self._begin, self._end - newest)
+
     def clear(self) -> None:
         """Forget everything: what follows does not continue what came before."""
         self._begin = self._end = 0

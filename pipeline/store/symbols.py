@@ -1,9 +1,10 @@
-"""What the exchange trades, as last asked: one document a contract. Contracts that are gone stay, as they were."""
+"""What the exchange trades, as last asked: one document a contract. Contracts that are gone stay, as they were, and so
+does the finest price that was ever seen of one."""
 
 from collections.abc import Iterable
 from typing import Any
 
-from pymongo import ReplaceOne
+from pymongo import UpdateOne
 from pymongo.database import Database
 
 from schemas.symbols import SYMBOLS, Symbol
@@ -17,9 +18,13 @@ class SymbolStore:
 
     def save(self, symbols: Iterable[Symbol]) -> None:
         """Store what the exchange says now."""
-        changes = [ReplaceOne({"_id": one.id}, one.to_mongo(), upsert=True) for one in symbols]
+        changes = [_said(one) for one in symbols]
         if changes:
             self._collection.bulk_write(changes, ordered=False)
+
+    def note_finest(self, exchange: str, symbol: str, decimals: int) -> None:
+        """A price with so many decimals was seen."""
+        self._collection.update_one({"_id": f"{exchange}:{symbol}"}, {"$max": {"finest": decimals}})
 
     def get(self, exchange: str, symbol: str) -> Symbol | None:
         """One contract, or None if it was never seen."""
@@ -29,3 +34,9 @@ class SymbolStore:
     def list(self, exchange: str) -> list[Symbol]:
         """All contracts of an exchange, by name."""
         return [Symbol.from_mongo(found) for found in self._collection.find({"exchange": exchange}).sort("_id", 1)]
+
+
+def _said(symbol: Symbol) -> UpdateOne:
+    told = symbol.to_mongo()
+    finest = max(told.pop("finest"), symbol.price_precision)
+    return UpdateOne({"_id": told.pop("_id")}, {"$set": told, "$max": {"finest": finest}}, upsert=True)

@@ -17,6 +17,7 @@ from pipeline.history.indicators import Stretch, stretches
 from pipeline.indicators import PERIODS, Periods, compute
 from pipeline.settings import Indicators, Settings
 from pipeline.store.series import SeriesStore
+from pipeline.store.symbols import SymbolStore
 from pipeline.strategies import registry
 from pipeline.strategies.base import Codes, Prices
 from pipeline.strategies.ma_breakout import MaBreakout
@@ -304,3 +305,62 @@ def test_whoever_waits_is_told_series_by_series(house: House) -> None:
     tell: Callable[[Derived], None] = lambda one: told.append(one.interval)  # noqa: E731
     reports = house.derivation().bring_up_all(keys, LONG_AFTER, told=tell)
     assert sorted(told) == sorted(one.interval for one in reports) == ["15m", "1w"]
+
+
+# --- prices of other decimals --------------------------------------------------------------------------------------
+
+
+def with_close(table: pl.DataFrame, place: int, close: float) -> pl.DataFrame:
+    one = table[place : place + 1].with_columns(
+        pl.lit(close).alias("close"), pl.max_horizontal("high", pl.lit(close)), pl.min_horizontal("low", pl.lit(close))
+    )
+    return pl.concat([table[:place], one, table[place + 1 :]])
+
+
+def finer(table: pl.DataFrame, place: int) -> pl.DataFrame:
+    """The close at that place has a decimal more than the symbol's prices have now."""
+    return with_close(table, place, round(table["close"][place] + 0.5 * 10.0**-DECIMALS, DECIMALS + 1))
+
+
+@pytest.mark.parametrize("place", [0, 1_000, COUNT - 1])
+def test_an_old_price_that_was_finer_is_computed_with_its_decimals(house: House, place: int) -> None:
+    table = finer(market_of(), place)
+    house.store(table)
+    done = house.derive()
+    assert (done.failure, done.candles) == (None, COUNT)
+    symbols = SymbolStore(house.db)
+    assert symbols.get("sim", "BTCUSDT").decimals == DECIMALS + 1  # type: ignore[union-attr]
+    assert house.derive().candles == 0, "and it is done"
+    house.is_as_if_computed_at_once(table)
+
+
+def test_when_finer_prices_come_what_was_derived_before_is_derived_anew(house: House) -> None:
+    table = finer(market_of(), 2_500)
+    house.store(table[:2_400])
+    house.derive()
+    house.store(table[2_400:])
+    house.derive()
+    house.is_as_if_computed_at_once(table)
+    assert {one["settings"].rpartition(" ")[2] for one in house.signals()} == {f"d{DECIMALS + 1}"}
+
+
+def test_a_close_that_is_no_price_is_a_hole_and_nothing_else(house: House) -> None:
+    table = with_close(market_of(), 1_500, 0.1 + 0.2)
+    house.store(table)
+    done = house.derive()
+    assert (done.failure, done.candles) == (None, COUNT)
+    values = house.indicators()
+    assert [bool(np.isnan(values["rsi"][place])) for place in (1_499, 1_500, 1_501, 1_515)] == [0, 1, 1, 0]
+    other = key_of(exchange="binance-um")
+    house.store(table.filter(pl.col("t") != table["t"][1_500]), other)
+    house.derive(other)
+    same(house.indicators().filter(pl.col("t") != table["t"][1_500]), house.indicators(other))
+
+
+def test_a_stretch_without_any_price_is_passed_over(house: House) -> None:
+    table = market_of()
+    house.store(table)
+    house.derive()
+    house.store(with_close(table, COUNT - 1, 0.1 + 0.2)[COUNT - 1 :])
+    assert house.derive().failure is None
+    assert house.derive().candles == 0

@@ -1,6 +1,7 @@
 """Live equals history: the same candles, frame by frame through the ingester's core into one database and in one piece
 into another, give the same candles, indicators and signals, field by field and to the last bit."""
 
+import asyncio
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from pymongo.database import Database
 from pipeline.cli.wiring import derivation_of, periods_of, strategies_of
 from pipeline.ingest.core import Core
 from pipeline.ingest.deciding import LiveSignals
-from pipeline.ingest.events import Answer, Candle, FetchCandles
+from pipeline.ingest.events import Answer, Candle, FetchCandles, FinerPrices
 from pipeline.ingest.figures import Figures
 from pipeline.ingest.flusher import Flusher
 from pipeline.ingest.indicating import LiveIndicators
@@ -67,6 +68,15 @@ def made_up() -> list[Candle]:
     return [candle for place, candle in enumerate(every) if place not in lacking]
 
 
+def finer_later() -> list[Candle]:
+    """The same market; in the middle of it a few prices have a decimal more, and one is no price."""
+    candles = made_up()
+    for place, close in ((1_500, 0.0123456789), (1_501, 7.1234567), (1_900, 0.1 + 0.2)):
+        one = candles[place]
+        candles[place] = one._replace(close=close, high=max(one.high, close), low=min(one.low, close))
+    return candles
+
+
 def closed(t: int, opened: float, high: float, low: float, close: float, volume: float) -> Candle:
     said = STEP.after(t) + 40
     return Candle(t, opened, high, low, close, volume, volume * close, 9, volume / 2, volume * close / 2, True, said)
@@ -74,7 +84,7 @@ def closed(t: int, opened: float, high: float, low: float, close: float, volume:
 
 def while_open(candle: Candle) -> Iterator[Candle]:
     """How the candle looked before it closed."""
-    middle = (candle.high + candle.low) / 2
+    middle = round((candle.high + candle.low) / 2, DECIMALS)
     for minute, price in ((1, candle.open), (20, middle)):
         high, low = max(candle.open, price), min(candle.open, price)
         yield candle._replace(high=high, low=low, close=price, closed=False, u=candle.t + minute * MINUTE)
@@ -101,8 +111,11 @@ class Ingesting:
         self.periods = periods_of(settings, self.strategies)
         self.exchange = exchange
         self.store = CandleStore(db)
+        self.symbols = SymbolStore(db)
         self.asynchronous = asynchronous
         self.holes = 0
+        self.derivation = derivation_of(settings, db)
+        self.is_finer = self.owes = False
 
     def start(self) -> None:
         self.core = Core(
@@ -123,7 +136,9 @@ class Ingesting:
         )
         found = open_series(self.store, LIVE, holes=(), window=self.periods.window, now=self.exchange.now)
         begun = found or Opening(min(self.exchange.candles) - HOUR)
-        self.core.watch(LIVE, settled=begun.settled, history=begun.history, ahead=begun.ahead, decimals=DECIMALS)
+        known = self.symbols.get(LIVE.exchange, LIVE.symbol)
+        assert known is not None
+        self.core.watch(LIVE, settled=begun.settled, history=begun.history, ahead=begun.ahead, decimals=known.decimals)
         self.core.connected([LIVE], self.exchange.now)
 
     def tend(self) -> None:
@@ -132,6 +147,10 @@ class Ingesting:
             if isinstance(effect, FetchCandles):
                 told = self.exchange.klines(effect.window)
                 self.core.answer(Answer(LIVE, effect.window, told, self.exchange.now), self.exchange.now)
+            elif isinstance(effect, FinerPrices):
+                self.is_finer = self.owes = True
+                for exchange in (LIVE.exchange, PAST.exchange):
+                    self.symbols.note_finest(exchange, LIVE.symbol, effect.decimals)
             else:
                 self.holes += 1
 
@@ -145,13 +164,19 @@ class Ingesting:
             self.exchange.now += MINUTE
             self.tend()
             if place % flush_every == 0:
-                assert await self.flusher.flush()
+                await self.flush()
             if chance.random() < restarts:
                 self.start()
                 self.tend()
         self.exchange.now += MINUTE
         self.tend()
+        await self.flush()
+
+    async def flush(self) -> None:
         assert await self.flusher.flush()
+        if self.owes:
+            await asyncio.to_thread(self.derivation.bring_up, LIVE, self.exchange.now)
+            self.owes = False
 
 
 def in_one_piece(settings: Settings, db: Database[Any], candles: list[Candle]) -> None:
@@ -186,6 +211,9 @@ def recorded_lately() -> list[Candle]:
         pytest.param(AS_SHIPPED, recorded, 0.0, 150, 0, 3_000, id="recorded"),
         pytest.param(AS_SHIPPED, recorded_lately, 0.01, 150, 0, 1_000, id="recorded, restarted"),
         pytest.param(TUNED, made_up, 0.03, 40, 4, 400, id="made up, with holes, restarted, other parameters"),
+        pytest.param(
+            AS_SHIPPED, finer_later, 0.01, 40, 4, 400, id="made up, prices that grow finer, and one that is none"
+        ),
     ],
 )
 async def test_live_equals_history(
@@ -205,6 +233,7 @@ async def test_live_equals_history(
     live = Ingesting(settings, Exchange({candle.t: candle for candle in candles}), db, asynchronous[db.name])
     await live.run(random.Random(7), restarts=restarts, flush_every=flush_every)
     await connect.close(asynchronous)
+    assert live.is_finer is (market is finer_later)
     in_one_piece(settings, db, candles)
 
     ours, theirs = stored_candles(db, LIVE), stored_candles(db, PAST)

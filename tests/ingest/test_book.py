@@ -6,7 +6,7 @@ import pytest
 
 from pipeline.ingest.book import NEVER, Book, Patience
 from pipeline.ingest.core import Core, plausible
-from pipeline.ingest.events import Answer, AskWhetherTraded, Candle, FetchCandles, RecordHole, SilentStream
+from pipeline.ingest.events import Answer, AskWhetherTraded, Candle, FetchCandles, FinerPrices, RecordHole, SilentStream
 from pipeline.timeline import MINUTE, Window, interval
 from schemas.series import SeriesKey
 
@@ -29,7 +29,7 @@ def at(number, offset=0):
     return T + number * MINUTE + offset
 
 
-def a_book(patience, *, step="1m", settled=T - MINUTE, history=()):
+def a_book(patience, *, step="1m", settled=T - MINUTE, history=(), compute=close_of):
     made = Book(
         SeriesKey("sim", "BTCUSDT", step),
         interval(step),
@@ -37,7 +37,7 @@ def a_book(patience, *, step="1m", settled=T - MINUTE, history=()):
         history=history,
         window_size=4,
         decimals=2,
-        compute=close_of,
+        compute=compute,
         patience=patience,
     )
     made.connected(interval(step).after(settled))
@@ -190,6 +190,47 @@ def test_where_rest_has_had_nothing_for_long_it_is_asked_whether_the_series_is_t
     assert asked[0][0] >= at(1) + PATIENCE.hole_after
 
 
+def decimals_of(first, columns, decimals):
+    return (float(decimals), float(columns.shape[1]))
+
+
+@pytest.fixture
+def of_decimals():
+    """A book whose indicators tell how many decimals they were computed with, and over how many candles."""
+    history = [candle(n, closed=True) for n in range(-3, 0)]
+    return a_book(replace(PATIENCE, silence=NEVER // 2), history=history, compute=decimals_of)
+
+
+def test_a_finer_price_is_computed_with_its_decimals_as_is_all_that_follows(of_decimals):
+    for number, close in ((0, 100.25), (1, 100.125), (2, 100.5)):
+        of_decimals.frame(candle(number, close, closed=True), at(number + 1))
+    assert [write.indicators[0] for write in of_decimals.candles] == [2.0, 3.0, 3.0]
+    assert of_decimals.effects == [FinerPrices(KEY, 3)]
+
+
+def test_of_what_is_no_price_there_are_no_indicators_and_those_after_it_begin_anew(of_decimals):
+    of_decimals.frame(candle(0, 100 + 0.1 + 0.2 + 1e-12, closed=True), at(1))
+    of_decimals.frame(candle(1, 101.0, closed=True), at(2))
+    assert [write.indicators for write in of_decimals.candles] == [None, (2.0, 1.0)]
+    assert of_decimals.effects == []
+
+
+def test_what_is_stored_tells_the_decimals_and_where_the_indicators_begin():
+    closes = (100.00000000001, 100.125, 100.5)
+    history = [candle(n, close, closed=True) for n, close in zip(range(-3, 0), closes, strict=True)]
+    book = a_book(PATIENCE, history=history, compute=decimals_of)
+    assert book.effects == [FinerPrices(KEY, 3)]
+    book.frame(candle(0, 100.5, closed=True), at(1))
+    assert book.candles[0].indicators == (3.0, 3.0)
+
+
+def test_a_correction_to_what_is_no_price_is_a_beginning(of_decimals):
+    wrong = candle(-2, 100.00000000001, closed=True)
+    of_decimals.answer(Answer(KEY, Window(at(-2), at(-2)), (wrong,), at(0)), at(0))
+    of_decimals.frame(candle(0, closed=True), at(1))
+    assert of_decimals.candles[-1].indicators == (2.0, 2.0)
+
+
 def test_rest_corrects_a_closed_candle_and_has_what_follows_recomputed(book):
     book.answer(Answer(KEY, Window(at(-2), at(-2)), (candle(-2, 107.0, closed=True),), at(0)), at(0))
     assert [(w.candle.close, w.authority, w.repairs) for w in book.candles] == [(107.0, True, True)]
@@ -265,6 +306,8 @@ def test_a_stream_that_is_as_quiet_as_the_market_is_left_alone():
         (candle(0)._replace(volume=float("nan")), False),
         (candle(0)._replace(quote_volume=float("inf")), False),
         (candle(0)._replace(taker_buy_quote=-1.0), False),
+        (candle(0, 100.125), True),
+        (candle(0, 100.00000000001), False),
     ],
     ids=[
         "open",
@@ -281,6 +324,8 @@ def test_a_stream_that_is_as_quiet_as_the_market_is_left_alone():
         "no volume",
         "a volume without end",
         "less bought than nothing",
+        "a finer price than before",
+        "more decimals than a price has",
     ],
 )
 def test_a_frame_that_cannot_be_true_is_dropped(book, frame, believed):

@@ -34,6 +34,7 @@ from pipeline.store.candles import CandleStore
 from pipeline.store.live import LiveCandle
 from pipeline.store.prepare import prepare
 from pipeline.store.series import SeriesStore
+from pipeline.store.symbols import SymbolStore
 from pipeline.timeline import MINUTE, interval, to_datetime, to_ms
 from schemas.series import Hole, SeriesKey
 
@@ -68,7 +69,7 @@ class Desk:
         self.begun = simulator.now()
 
     @asynccontextmanager
-    async def ingesting(self, shard: Shard | None = None, symbols=SYMBOLS, limits=LIMITS, stream_path=""):
+    async def ingesting(self, shard: Shard | None = None, symbols=SYMBOLS, limits=LIMITS, stream_path="", decimals=8):
         place = at(SIM, self.simulator.url)
         place = replace(place, stream_url=place.stream_url + stream_path)
         client = RestClient(place, clock=fast_clock())
@@ -80,7 +81,7 @@ class Desk:
             self.async_database,
             compute=LiveIndicators(),
             window=WINDOW,
-            decimals=lambda symbol: 8,
+            decimals=lambda symbol: decimals,
             backfill=self.backfilled.append,
             must_trade=lambda symbol: listed.must_trade(symbol, client.clock.now()),
             shard=shard,
@@ -338,6 +339,17 @@ async def test_a_break_that_the_last_run_left_is_counted_and_fetched(desk):
     assert list(desk.stored("BTCUSDT", lost[0], lost[1])) == []
     filled = desk.store.load(key, first + 30 * MINUTE, first + 39 * MINUTE, ("rsi",))["rsi"]
     assert filled.is_finite().all(), "indicators follow behind the filled break"
+
+
+async def test_prices_finer_than_was_known_are_noted_and_what_depends_on_them_is_asked_for_anew(desk):
+    client = RestClient(at(SIM, desk.simulator.url))
+    symbols = SymbolStore(desk.database)
+    symbols.save([one.model_copy(update={"price_precision": 0}) for one in Market(client).symbols()])
+    client.close()
+    (key,) = keys(("BTCUSDT",))
+    async with desk.ingesting(symbols=("BTCUSDT",), decimals=0):
+        await until_true(lambda: symbols.get("sim", "BTCUSDT").decimals == 1)
+        await until_true(lambda: desk.backfilled.count(key) >= 2)
 
 
 async def test_an_address_that_refuses_us_for_good_ends_it_with_words(desk):

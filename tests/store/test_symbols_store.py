@@ -41,9 +41,21 @@ def test_contracts_come_back_exactly_and_gone_ones_stay(db: Any) -> None:
     store.save([symbol("BTCUSDT", status="CLOSE")])
 
     bitcoin = store.get("sim", "BTCUSDT")
-    assert bitcoin == symbol("BTCUSDT", status="CLOSE")
+    assert bitcoin == symbol("BTCUSDT", status="CLOSE", finest=2)
     assert bitcoin.filters is not None
     assert str(bitcoin.filters.tick_size) == "0.10"
     assert [one.symbol for one in store.list("sim")] == ["BTCUSDT", "SOONUSDT"]
     assert store.get("sim", "NOSUCH") is None
     assert store.list("binance-um") == []
+
+
+def test_the_finest_price_that_was_ever_seen_stays(db: Any) -> None:
+    prepare(db)
+    store = SymbolStore(db)
+    store.save([symbol("BTCUSDT", price_precision=4)])
+    store.save([symbol("BTCUSDT", price_precision=1)])
+    assert store.get("sim", "BTCUSDT").decimals == 4  # type: ignore[union-attr]
+    store.note_finest("sim", "BTCUSDT", 6)
+    store.note_finest("sim", "BTCUSDT", 5)
+    store.save([symbol("BTCUSDT")])
+    assert store.get("sim", "BTCUSDT").decimals == 6  # type: ignore[union-attr]
