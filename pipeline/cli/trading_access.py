@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("pipeline.execution")
 
 _PATIENCE = 5.0
+_LIMIT_PATIENCE_MS = 2_000
 _LEVELS = {"info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
 
@@ -98,10 +99,12 @@ def judge_key(rights: "KeyRights") -> None:
 @contextmanager
 def account_at(settings: Settings, place: "Environment") -> "Iterator[Trading]":
     """The account, for a person who waits: one try a call, no lease, and nothing is asked before the first of them."""
+    from pipeline.exchange.limits import Need  # noqa: PLC0415
     from pipeline.exchange.rest import RestClient  # noqa: PLC0415
     from pipeline.exchange.trading import Trading  # noqa: PLC0415
 
-    with RestClient(replace(place, retries=0, read_timeout=_PATIENCE), keys_of(settings)) as client:
+    impatient = replace(place, retries=0, read_timeout=_PATIENCE)
+    with RestClient(impatient, keys_of(settings), need=Need.PROTECTION, patience_ms=_LIMIT_PATIENCE_MS) as client:
         yield Trading(client)
 
 

@@ -34,6 +34,7 @@ NOT_DONE_CODES: Final = frozenset({-1001, -1008})
 
 _NOT_DONE_TEXTS: Final = ("service unavailable", "internal error; unable to process")
 _BANNED_UNTIL: Final = re.compile(r"until (\d{13})")
+_ORDERS_OF_10S: Final = re.compile(r"per (?:10|TEN)[ _]SECONDS", re.IGNORECASE)
 _BAN_AT_LEAST: Final = 2 * MINUTE
 _TEXT_SHOWN: Final = 200
 
@@ -124,11 +125,12 @@ def _refusal(body: bytes) -> tuple[int | None, str]:
 
 
 def _wait_until(raw: Raw, text: str, now: int, at_least: int = 0) -> int:
-    """`Retry-After` if it is there, else the moment in the text, else the end of the minute (limits reset with it)."""
+    """`Retry-After` if it is there, else the moment in the text, else the end of the period: limits reset with it."""
     after = raw.headers.get("retry-after", "")
     if after.isdigit():
         return now + int(after) * SECOND
     named = _BANNED_UNTIL.search(text)
     if named:
         return max(now, int(named[1]))
-    return max(now + at_least, (now // MINUTE + 1) * MINUTE)
+    period = 10 * SECOND if _ORDERS_OF_10S.search(text) else MINUTE
+    return max(now + at_least, (now // period + 1) * period)

@@ -1,4 +1,4 @@
-"""A circuit breaker: after too many failures in a row nothing is sent for a while, then one call tries.
+"""A circuit breaker: after too many failures in a row those who ask it send nothing for a while, then one call tries.
 
 Knows no network and no clock; the time is passed in.
 """

@@ -71,7 +71,8 @@ class BadAnswerError(ExchangeError):
 
 
 class CircuitOpenError(NotDoneError):
-    """Too many calls in a row failed, so none is sent until `until`. Reads wait; orders are held back."""
+    """Too many calls in a row failed, so none is sent until `until`. Bulk work waits; what opens a position is held
+    back; what protects or closes one is sent."""
 
     def __init__(self, message: str, until: int) -> None:
         super().__init__(message)

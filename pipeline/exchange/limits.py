@@ -2,13 +2,15 @@
 
 The exchange counts in fixed periods (a minute for weight) that reset together. The decision is one pure function; the
 gate around it remembers the last count, adds what this process has in flight, and makes callers wait. It never guesses
-downwards: a call whose count did not come back is taken as spent.
+downwards: a call whose count did not come back is taken as spent. What costs nothing passes, unless the exchange itself
+has said stop.
 """
 
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from enum import Enum, auto
 
 from pipeline.exchange.clock import ServerClock
 from pipeline.exchange.errors import BannedError, RateLimitedError, StoppedError, until_text
@@ -18,13 +20,28 @@ _RECHECK: float = 0.25
 """Seconds a waiting thread sleeps at most before it looks again: it may have been told to stop."""
 
 
+class Need(Enum):
+    """What a call is for: that decides how much of a limit it may use up."""
+
+    BULK = auto()
+    """History and the like: the share that the environment allows."""
+    OPENING = auto()
+    """What opens a position, or prepares that: half of what bulk work leaves."""
+    PROTECTION = auto()
+    """What protects or closes a position, or tells what is held and what stands: all of it."""
+
+    def share(self, bulk: float) -> float:
+        """The part of a limit that it may use up, where bulk work may use `bulk`."""
+        return {Need.BULK: bulk, Need.OPENING: (1 + bulk) / 2, Need.PROTECTION: 1.0}[self]
+
+
 def wait_ms(used: int, cost: int, limit: int, share: float, now: int, *, period: int = MINUTE) -> int:
-    """How long to wait before spending `cost`: nothing while the share of the limit holds it, else until the period's
-    count resets. `now` is the exchange's time."""
+    """How long to wait before spending `cost`: nothing while the share of the limit holds it, or if it is nothing, else
+    until the period's count resets. `now` is the exchange's time."""
     allowed = int(limit * share)
     if cost > allowed:
         raise ValueError(f"one call costs {cost}, but only {allowed} of {limit} may ever be used; raise the buffer")
-    if used + cost <= allowed:
+    if cost == 0 or used + cost <= allowed:
         return 0
     return period - now % period
 
@@ -68,13 +85,12 @@ class LimitGate:
             return self._used
 
     @contextmanager
-    def spend(self, cost: int, *, urgent: bool = False, patience_ms: int | None = None) -> Iterator[Ticket]:
-        """Wait until `cost` fits, then hold it in flight while the body makes the call.
+    def spend(self, cost: int, *, need: Need = Need.BULK, patience_ms: int | None = None) -> Iterator[Ticket]:
+        """Wait until `cost` fits into what the need may use up, then hold it in flight while the body makes the call.
 
-        Urgent calls may use half of what the buffer keeps back, so that bulk work never starves them. A wait that
-        would be longer than `patience_ms` raises instead; nothing was sent then.
+        A wait that would be longer than `patience_ms` raises instead; nothing was sent then.
         """
-        ticket = self._acquire(cost, (1 + self.share) / 2 if urgent else self.share, patience_ms)
+        ticket = self._acquire(cost, need.share(self.share), patience_ms)
         try:
             yield ticket
         finally:

@@ -30,7 +30,7 @@ from pipeline.exchange.errors import (
     StoppedError,
     UnknownOutcomeError,
 )
-from pipeline.exchange.limits import LimitGate, Ticket
+from pipeline.exchange.limits import LimitGate, Need, Ticket
 from pipeline.exchange.retries import delays, worth_retrying
 from pipeline.exchange.signing import Credentials, Parameters, query_string, signed_query
 from pipeline.exchange.traffic import Traffic
@@ -46,7 +46,8 @@ that, the exchange refuses what arrives later than its receive window."""
 
 _BODY_LOGGED: Final = 300
 _CLOCK_SAMPLES: Final = 3
-_URGENT_PATIENCE_MS: Final = 2_000
+_BULK_OF_ORDERS: Final = 0.8
+"""What opens may use nine tenths of the orders that the exchange allows: the rest is for what protects and closes."""
 _SECRET_PARAMETERS: Final = frozenset({"listenKey", "signature"})
 
 
@@ -57,7 +58,7 @@ class _Terms:
     security: Security
     weight: int
     orders: int
-    urgent: bool
+    need: Need
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +75,9 @@ class Answer:
 
 
 class RestClient:
-    """A client for one environment. Thread-safe: workers share one, so that they share its limits."""
+    """A client for one environment. Thread-safe: workers share one, so that they share its limits. `need` is what its
+    public questions are for; `patience_ms` how long its calls wait for a limit before they fail, and nothing was sent
+    then: None for as long as it takes."""
 
     def __init__(
         self,
@@ -86,6 +89,8 @@ class RestClient:
         random_: random.Random | None = None,
         breaker: CircuitBreaker | None = None,
         permit: Permit | None = None,
+        need: Need = Need.BULK,
+        patience_ms: int | None = None,
         connections: int = 16,
     ) -> None:
         self.environment = environment
@@ -95,11 +100,13 @@ class RestClient:
         self.traffic = Traffic(environment.weight_limit)
         self.weight = LimitGate(environment.weight_limit, environment.weight_buffer, self.clock, stop=self.stop)
         self._order_gates = {
-            "10s": LimitGate(environment.orders_per_10s, 1.0, self.clock, 10 * SECOND, self.stop),
-            "1m": LimitGate(environment.orders_per_minute, 1.0, self.clock, MINUTE, self.stop),
+            "10s": LimitGate(environment.orders_per_10s, _BULK_OF_ORDERS, self.clock, 10 * SECOND, self.stop),
+            "1m": LimitGate(environment.orders_per_minute, _BULK_OF_ORDERS, self.clock, MINUTE, self.stop),
         }
         self._credentials = credentials
         self._permit = permit
+        self._need = need
+        self._patience_ms = patience_ms
         self._random = random_ or random.Random()
         self._wire = Wire(environment, connections)
 
@@ -117,13 +124,20 @@ class RestClient:
 
     def get(self, path: str, parameters: Parameters | None = None, *, weight: int = 1) -> Answer:
         """Read public data."""
-        return self.call("GET", path, parameters, weight=weight)
+        return self.call("GET", path, parameters, weight=weight, need=self._need)
 
     def signed(
-        self, method: str, path: str, parameters: Parameters | None = None, *, weight: int = 1, orders: int = 0
+        self,
+        method: str,
+        path: str,
+        parameters: Parameters | None = None,
+        *,
+        weight: int = 1,
+        orders: int = 0,
+        need: Need = Need.PROTECTION,
     ) -> Answer:
-        """Read or change the account. Urgent: rather than wait long for a limit it fails, and nothing was sent."""
-        return self.call(method, path, parameters, security="signed", weight=weight, orders=orders, urgent=True)
+        """Read or change the account."""
+        return self.call(method, path, parameters, security="signed", weight=weight, orders=orders, need=need)
 
     def call(
         self,
@@ -134,16 +148,17 @@ class RestClient:
         security: Security = "public",
         weight: int = 1,
         orders: int = 0,
-        urgent: bool = False,
+        need: Need = Need.BULK,
     ) -> Answer:
         """Ask, and ask again while that is worth it. Raises the last error of the tree in `errors`."""
-        call, terms = Call(method, path), _Terms(security, weight, orders, urgent)
+        call, terms = Call(method, path), _Terms(security, weight, orders, need)
         waits = delays(self._random)
         for attempts_left in range(self.environment.retries, -1, -1):
             try:
                 return self._attempt(call, parameters or {}, terms)
             except ExchangeError as error:
-                if attempts_left == 0 or not worth_retrying(error, call) or (urgent and _says_until(error)):
+                impatient = self._patience_ms is not None and _says_until(error)
+                if attempts_left == 0 or impatient or not worth_retrying(error, call):
                     raise
                 log.info("%s; trying again", error)
                 self._recover(error, next(waits))
@@ -177,14 +192,16 @@ class RestClient:
             raise StoppedError("told to stop before trying again") from error
 
     def _attempt(self, call: Call, parameters: Parameters, terms: _Terms) -> Answer:
-        patience = _URGENT_PATIENCE_MS if terms.urgent else None
-        self.breaker.check(self.clock.now())
+        if terms.need is not Need.PROTECTION:  # others may have failed of what does not concern it
+            self.breaker.check(self.clock.now())
+        spent = {"weight": (self.weight, terms.weight)}
+        if terms.orders:
+            spent |= {name: (gate, terms.orders) for name, gate in self._order_gates.items()}
         with ExitStack() as gates:
-            spend = self.weight.spend(terms.weight, urgent=terms.urgent, patience_ms=patience)
-            tickets = {"weight": gates.enter_context(spend)}
-            if terms.orders:
-                for name, gate in self._order_gates.items():
-                    tickets[name] = gates.enter_context(gate.spend(terms.orders, patience_ms=patience))
+            tickets = {
+                name: gates.enter_context(gate.spend(cost, need=terms.need, patience_ms=self._patience_ms))
+                for name, (gate, cost) in spent.items()
+            }
             with self._watch(), self.traffic.following(call):
                 return self._exchange(call, parameters, terms.security, tickets)
 

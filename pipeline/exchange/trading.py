@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import Any, Final, Literal, TypeVar
 
 from pipeline.exchange.errors import RefusedError
+from pipeline.exchange.limits import Need
 from pipeline.exchange.reports import (
     AccountReport,
     AlgoReport,
@@ -107,8 +108,9 @@ class Trading:
     # Orders
 
     def place_order(self, order: NewOrder) -> OrderReport:
-        """Send an order."""
-        return self._ask("POST", "/fapi/v1/order", order.parameters(), OrderReport, weight=0, orders=1)
+        """Send an order. One that may only reduce is let through where one that opens has to wait."""
+        need = Need.PROTECTION if order.reduce_only else Need.OPENING
+        return self._ask("POST", "/fapi/v1/order", order.parameters(), OrderReport, weight=0, orders=1, need=need)
 
     def query_order(self, symbol: str, client_id: str) -> OrderReport | None:
         """The order, or None where the exchange knows no such one (-2013: just after sending, that proves nothing)."""
@@ -205,7 +207,7 @@ class Trading:
 
     def set_leverage(self, symbol: str, leverage: int) -> None:
         """Set it; the same twice is no error."""
-        self.client.signed("POST", "/fapi/v1/leverage", {"symbol": symbol, "leverage": leverage})
+        self.client.signed("POST", "/fapi/v1/leverage", {"symbol": symbol, "leverage": leverage}, need=Need.OPENING)
 
     def set_margin_type(self, symbol: str, margin_type: Literal["CROSSED", "ISOLATED"]) -> None:
         """Set it; already so is success."""
@@ -224,22 +226,30 @@ class Trading:
 
     def open_listen_key(self) -> str:
         """The account's listen key, prolonged, or a new one."""
-        answer = self.client.call("POST", "/fapi/v1/listenKey", security="key", urgent=True)
+        answer = self.client.call("POST", "/fapi/v1/listenKey", security="key", need=Need.PROTECTION)
         return read(answer.payload, dict[str, str], "POST /fapi/v1/listenKey").get("listenKey", "")
 
     def prolong_listen_key(self) -> None:
         """Another hour; -1125 where there is none any more."""
-        self.client.call("PUT", "/fapi/v1/listenKey", security="key", urgent=True)
+        self.client.call("PUT", "/fapi/v1/listenKey", security="key", need=Need.PROTECTION)
 
     def _ask(
-        self, method: str, path: str, asked: dict[str, Any], kind: type[T], *, weight: int = 1, orders: int = 0
+        self,
+        method: str,
+        path: str,
+        asked: dict[str, Any],
+        kind: type[T],
+        *,
+        weight: int = 1,
+        orders: int = 0,
+        need: Need = Need.PROTECTION,
     ) -> T:
-        answer = self.client.signed(method, path, asked, weight=weight, orders=orders)
+        answer = self.client.signed(method, path, asked, weight=weight, orders=orders, need=need)
         return read(answer.payload, kind, f"{method} {path}")
 
     def _settle(self, path: str, asked: dict[str, object]) -> None:
         try:
-            self.client.signed("POST", path, asked)
+            self.client.signed("POST", path, asked, need=Need.OPENING)
         except RefusedError as refusal:
             if refusal.code not in ALREADY_SO:
                 raise

@@ -18,6 +18,7 @@ from pymongo.errors import PyMongoError
 from pipeline.errors import TidemarkError
 from pipeline.exchange.clock import ServerClock
 from pipeline.exchange.environments import Environment
+from pipeline.exchange.limits import Need
 from pipeline.exchange.market import Market
 from pipeline.exchange.rest import RestClient
 from pipeline.exchange.signing import Credentials
@@ -45,6 +46,8 @@ LASTED = 60.0
 """A term of so many seconds has got going: the next one after it need not wait for long."""
 MARGIN_ASSET = "USDT"
 _READ_RETRIES = 2
+_PATIENCE_MS = 2_000
+"""No worker waits longer for a limit: the core asks again."""
 
 
 @contextmanager
@@ -65,13 +68,15 @@ def opened(
     """An executor on that database and that exchange. Its requests pass only while it holds the lease."""
     leadership = Leadership(LeaseStore(database, f"executor:{place.name}", holder, life=lease_life))
     clock = ServerClock()
+    with RestClient(place, clock=clock, need=Need.PROTECTION) as patient:
+        patient.sync_clock()
+    made: dict[str, Any] = {"clock": clock, "need": Need.PROTECTION, "patience_ms": _PATIENCE_MS}
     with (
-        RestClient(replace(place, retries=0), credentials, clock=clock, permit=leadership.permit) as sending,
-        RestClient(replace(place, retries=_READ_RETRIES), credentials, clock=clock) as asking,
+        RestClient(replace(place, retries=0), credentials, permit=leadership.permit, **made) as sending,
+        RestClient(replace(place, retries=_READ_RETRIES), credentials, **made) as asking,
     ):
         sending.weight = asking.weight  # one address, one limit: where one has to wait, so has the other
         sending.traffic = asking.traffic
-        asking.sync_clock()
         reading = Trading(asking)
         journal, accounts = OrderJournal(database, place.name), AccountStore(database, place.name)
         control = ControlStore(database, place.name)

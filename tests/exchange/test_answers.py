@@ -112,6 +112,14 @@ def test_how_long_to_stop(status: int, headers: dict[str, str], text: str, until
     assert error.until == until
 
 
+@pytest.mark.parametrize("period", ["TEN_SECONDS", "10 SECONDS"])
+def test_too_many_orders_of_ten_seconds_are_waited_for_as_long(period: str) -> None:
+    told = body(-1015, f"Too many new orders; current limit is 300 orders per {period}.")
+    error = failure(ORDER, Raw(429, {}, told), NOW + 3_000)
+    assert isinstance(error, RateLimitedError)
+    assert error.until == NOW + 10_000
+
+
 @pytest.mark.parametrize(
     ("kind", "exit_code"), [(RefusedError, 1), (BannedError, 3), (KeyProblemError, 3), (BlockedError, 3)]
 )

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from pipeline.exchange.clock import ClockSample, ServerClock
 from pipeline.exchange.errors import BannedError, RateLimitedError, StoppedError
-from pipeline.exchange.limits import LimitGate, wait_ms
+from pipeline.exchange.limits import LimitGate, Need, wait_ms
 from pipeline.timeline import MINUTE
 
 NOON = 1_700_006_400_000
@@ -45,6 +45,8 @@ def gate(hands: Hands) -> LimitGate:
         (79, 2, NOON, MINUTE),
         (79, 2, NOON + 1, MINUTE - 1),
         (79, 1, NOON + MINUTE - 1, 0),
+        (80, 0, NOON, 0),
+        (200, 0, NOON, 0),
         (200, 1, NOON + MINUTE - 1, 1),
     ],
 )
@@ -126,11 +128,29 @@ def test_what_is_in_flight_counts_before_its_answer_comes(gate: LimitGate) -> No
         pass
 
 
-def test_urgent_calls_may_use_half_of_what_bulk_work_must_leave(gate: LimitGate) -> None:
+def test_what_opens_may_use_half_of_what_bulk_work_must_leave_and_what_protects_all(gate: LimitGate) -> None:
     spend(gate, 2, 80)
-    spend(gate, 10, 90, urgent=True)
+    spend(gate, 10, 90, need=Need.OPENING)
     with pytest.raises(RateLimitedError):
-        spend(gate, 1, 91, urgent=True)
+        spend(gate, 1, 91, need=Need.OPENING)
+    spend(gate, 10, 100, need=Need.PROTECTION)
+    with pytest.raises(RateLimitedError):
+        spend(gate, 1, 101, need=Need.PROTECTION)
+
+
+@pytest.mark.parametrize("need", Need)
+def test_what_costs_nothing_passes_however_much_is_used_up(gate: LimitGate, need: Need) -> None:
+    spend(gate, 2, 1_000)
+    spend(gate, 0, 1_000, need=need)
+
+
+def test_what_costs_nothing_is_held_back_once_the_exchange_itself_says_stop(gate: LimitGate) -> None:
+    gate.close_until(NOON + 90_000)
+    with pytest.raises(RateLimitedError):
+        spend(gate, 0, None, need=Need.PROTECTION)
+    gate.ban(BannedError("banned", NOON + 90_000))
+    with pytest.raises(BannedError):
+        spend(gate, 0, None, need=Need.PROTECTION)
 
 
 def test_after_a_429_everybody_waits_as_long_as_it_said(gate: LimitGate, hands: Hands) -> None:

@@ -25,6 +25,7 @@ from pipeline.exchange.errors import (
     UnknownOutcomeError,
     UnreachableError,
 )
+from pipeline.exchange.limits import Need
 from pipeline.exchange.rest import RestClient
 from pipeline.exchange.signing import Credentials, signer_for
 
@@ -34,7 +35,7 @@ ORDER = {"symbol": "BTCUSDT", "side": "BUY", "newClientOrderId": "a:b/c-1"}
 @pytest.fixture
 def client(place: Environment) -> RestClient:
     credentials = Credentials("the-api-key", signer_for("the-secret"))
-    with RestClient(place, credentials, random_=random.Random(1)) as made:
+    with RestClient(place, credentials, random_=random.Random(1), patience_ms=2_000) as made:
         yield made
 
 
@@ -230,8 +231,47 @@ def test_after_many_failures_in_a_row_orders_are_held_back_without_asking(
         client.get("/fapi/v1/time")
     asked = len(exchange.seen)
     with pytest.raises(CircuitOpenError):
-        client.signed("POST", "/fapi/v1/order", ORDER, orders=1)
+        client.signed("POST", "/fapi/v1/order", ORDER, orders=1, need=Need.OPENING)
     assert len(exchange.seen) == asked == 3
+
+
+def test_what_protects_is_sent_however_often_others_have_failed_and_lets_them_go_on(
+    client: RestClient, exchange: Any, reply: Any
+) -> None:
+    client.breaker.failures_to_open = 3
+    exchange.script = [reply(refusal(0, "Unknown error, please check"), 503)] * 3
+    with pytest.raises(UnknownOutcomeError):
+        client.get("/fapi/v1/time")
+    client.signed("POST", "/fapi/v1/algoOrder", ORDER, weight=0, orders=1)
+    client.get("/fapi/v1/time")
+    assert len(exchange.seen) == 5
+
+
+def test_orders_leave_while_somebody_else_has_used_up_the_weight(client: RestClient, exchange: Any, reply: Any) -> None:
+    begun = client.clock.local() // 60_000 * 60_000
+    client.clock.local = lambda: begun + 10_000  # the minute does not end meanwhile
+    exchange.otherwise = lambda _: reply(headers={"X-MBX-USED-WEIGHT-1M": "2400"})
+    client.signed("POST", "/fapi/v1/order", ORDER, weight=0, orders=1)
+    client.signed("POST", "/fapi/v1/order", ORDER, weight=0, orders=1, need=Need.OPENING)
+    client.signed("POST", "/fapi/v1/algoOrder", ORDER, weight=0, orders=1)
+    with pytest.raises(RateLimitedError, match="nothing was sent"):
+        client.signed("DELETE", "/fapi/v1/algoOrder", {"clientAlgoId": "a"})
+    assert [seen.method for seen in exchange.seen] == ["POST"] * 3
+
+
+def test_the_last_orders_that_are_allowed_are_for_what_protects(client: RestClient, exchange: Any, reply: Any) -> None:
+    begun = client.clock.local() // 60_000 * 60_000
+    client.clock.local = lambda: begun + 1_000  # the ten seconds do not end meanwhile
+    counts = iter((271, 272, 300))
+    exchange.otherwise = lambda _: reply(headers={"X-MBX-ORDER-COUNT-10S": str(next(counts))})
+    client.signed("POST", "/fapi/v1/order", ORDER, weight=0, orders=1, need=Need.OPENING)
+    with pytest.raises(RateLimitedError):
+        client.signed("POST", "/fapi/v1/order", ORDER, weight=0, orders=1, need=Need.OPENING)
+    for _ in range(2):
+        client.signed("POST", "/fapi/v1/order", ORDER, weight=0, orders=1)
+    with pytest.raises(RateLimitedError):
+        client.signed("POST", "/fapi/v1/order", ORDER, weight=0, orders=1)
+    assert len(exchange.seen) == 3
 
 
 def test_a_client_told_to_stop_does_not_try_again(client: RestClient, exchange: Any, reply: Any) -> None:

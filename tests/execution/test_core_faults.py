@@ -91,6 +91,8 @@ class Faults:
     delay: float
     partial: float
     gaps: list[tuple[int, int]]
+    used_up: list[tuple[int, int]]
+    """Somebody else has used up the address's weight: what costs some is held back, orders leave."""
     by_hand: list[int]
     stops_cancelled: list[int]
     halt: int | None
@@ -124,6 +126,7 @@ class Faults:
             delay=sometimes(0.6),
             partial=sometimes(0.9),
             gaps=[(a, a + random.randrange(8 * SECOND)) for a in moments(2)],
+            used_up=[(a, a + random.randrange(30 * SECOND)) for a in moments(2)],
             by_hand=moments(1),
             stops_cancelled=moments(2),
             halt=START + random.randrange(TROUBLE) if random.random() < 0.1 else None,
@@ -234,6 +237,9 @@ class Schedule:
 
     def troubled(self, chance: float, now: int) -> bool:
         return now < END and self.random.random() < chance
+
+    def held_back(self, now: int) -> bool:
+        return any(begin <= now < min(end, END) for begin, end in self.faults.used_up)
 
     def quick(self, now: int) -> int:
         return now + (
@@ -358,6 +364,14 @@ class Schedule:
                 if order.leg in ENTERING and not (order.id in self.journal.orders and now <= order.plan.fresh_until):
                     self.wrongs.append(f"sent too early or too late: {order}")
                 self.request(order, lambda: self.exchange.place(order), now)
+            case Cancel(order) if self.held_back(now):
+                self.back(ev.CancelFailed(order.id, "the request limit is used up"), now + 1)
+            case SetLeverage(symbol, leverage) if self.held_back(now):
+                self.back(ev.LeverageNotSet(symbol, leverage, "the request limit is used up", refused=False), now + 1)
+            case Reconcile() if self.held_back(now):
+                self.back(ev.ReconcileFailed("the request limit is used up"), now + 1)
+            case Query() | QueryFills() | QueryPositions() if self.held_back(now):
+                pass
             case Cancel(order):
                 self.cancel(order, now)
             case SetLeverage(_, leverage):

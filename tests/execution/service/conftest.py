@@ -33,6 +33,7 @@ from pipeline.execution.service import Executor, opened
 from pipeline.settings import Risk
 from pipeline.simulator.handle import Simulator
 from pipeline.simulator.options import Account
+from pipeline.store.lease import LIFE
 from pipeline.store.prepare import prepare
 from schemas.orders import Order
 from schemas.positions import Position
@@ -60,7 +61,13 @@ class House:
 
     @asynccontextmanager
     async def executor(
-        self, *, mode: str = "auto-execute", risk: Risk | None = None, ready: bool = True, **options: Any
+        self,
+        *,
+        mode: str = "auto-execute",
+        risk: Risk | None = None,
+        ready: bool = True,
+        lease_life: float = LIFE,
+        **options: Any,
     ) -> AsyncIterator[Executor]:
         """Run one for the length of the block."""
         stop = asyncio.Event()
@@ -70,6 +77,7 @@ class House:
         with opened(
             self.db, place, self.credentials, policy, mode=mode, symbols=lambda: symbols, notify=self.notes.append,
             holder=f"executor {next(_numbers)}", pace=Pace(sweep=0.3, switches=0.1, watched=0.5),
+            lease_life=lease_life,
         ) as made:  # fmt: skip
             running = asyncio.create_task(made.run(stop))
             try:
