@@ -212,10 +212,6 @@ def keys(settings: Settings) -> Iterator[Finding]:
     yield from _open_files(settings)
     try:
         credentials = credentials_of(settings)
-    except OSError as error:
-        found = f"{settings.private_key_file}: {error.strerror}"
-        yield Finding("keys", "problem", found, "Correct TIDEMARK_PRIVATE_KEY_FILE.")
-        return
     except TidemarkError as error:
         yield Finding("keys", "problem", str(error), "Correct TIDEMARK_API_SECRET or TIDEMARK_PRIVATE_KEY_FILE.")
         return

@@ -1,7 +1,9 @@
 """`tidemark trading`, `breakers`, `stage`: what may be traded, what stopped it, and how much real money may be held."""
 
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
@@ -10,6 +12,9 @@ from pipeline.cli.output import Json, print_json, print_table
 from pipeline.errors import AttentionError, UsageError
 
 if TYPE_CHECKING:
+    from pymongo.database import Database
+
+    from pipeline.settings import Settings
     from pipeline.store.control import ControlStore
 
 app = typer.Typer()
@@ -17,6 +22,8 @@ app = typer.Typer()
 CLEAN_DAYS: Final = 5
 """So many days without a breaker before a stage of production may be left for the next."""
 _AS_SETTINGS: Final = "default"
+_LEAST: Final = Decimal("0.00000001")
+_MOST: Final = {"stop_atr": 1_000, "take_profit_atr": 1_000, "max_position": 1_000_000_000_000}
 
 Reason = Annotated[str | None, typer.Option(help="Kept with the change.")]
 
@@ -55,11 +62,17 @@ def trading(
     if changes and symbol is None:
         raise UsageError("name the symbol that this is for, for example: tidemark trading BTCUSDT --off")
     settings = begin()
+    if changes.get("strategies"):
+        _require_strategies(settings, changes["strategies"])
     with database(settings) as db:
         control = ControlStore(db, settings.environment)
+        own = control.read().trading
+        if symbol is not None:
+            symbol = _known_symbol(settings, db, own, symbol)
         if symbol is not None and changes:
-            control.set_trading(_symbol(symbol), changes, by=operator(), now=datetime.now(UTC), reason=reason)
-        found = [one for _, one in sorted(control.read().trading.items()) if symbol in {None, one.symbol}]
+            control.set_trading(symbol, changes, by=operator(), now=datetime.now(UTC), reason=reason)
+            own = control.read().trading
+        found = [one for _, one in sorted(own.items()) if symbol in {None, one.symbol}]
     if as_json:
         print_json(found)
         return
@@ -161,10 +174,44 @@ def _amount(name: str, text: str) -> Decimal | None:
     try:
         amount = Decimal(text)
     except InvalidOperation:
-        amount = Decimal(0)
-    if not amount.is_finite() or amount <= 0:
-        raise UsageError(f"{name.replace('_', '-')} must be a number above 0, or '{_AS_SETTINGS}', not {text!r}")
+        amount = Decimal("NaN")
+    if not (amount.is_finite() and _LEAST <= amount <= _MOST[name]):
+        raise UsageError(
+            f"{name.replace('_', '-')} must be a number from {_LEAST:f} to {_MOST[name]:,}, or '{_AS_SETTINGS}', "
+            f"not {text!r}"
+        )
     return amount
+
+
+def _require_strategies(settings: "Settings", wanted: Sequence[str]) -> None:
+    from pipeline.cli.wiring import strategies_of  # noqa: PLC0415
+    from pipeline.strategies import registry  # noqa: PLC0415
+
+    known = {*registry.names(), *(one.name for one in strategies_of(settings))}
+    for name in wanted:
+        if name not in known:
+            raise UsageError(
+                f"there is no strategy {name!r}.{_hint(name, known)} There are: {', '.join(sorted(known))}"
+            )
+
+
+def _known_symbol(settings: "Settings", db: "Database[Any]", own: Iterable[str], text: str) -> str:
+    """The symbol as the exchange writes it: one that it lists, or that the settings name or somebody has set before."""
+    from pipeline.store.symbols import SymbolStore  # noqa: PLC0415
+
+    symbol = _symbol(text)
+    known = {one.symbol for one in SymbolStore(db).list(settings.environment)} | {*settings.symbols, *own}
+    if symbol not in known:
+        raise UsageError(
+            f"{settings.environment} has no {symbol!r} among the symbols that are stored.{_hint(symbol, known)} "
+            "`tidemark symbols` lists what the exchange trades"
+        )
+    return symbol
+
+
+def _hint(name: str, known: Iterable[str]) -> str:
+    near = get_close_matches(name, known, n=1)
+    return f" Did you mean {near[0]}?" if near else ""
 
 
 def _symbol(text: str) -> str:

@@ -2,9 +2,11 @@
 
 from collections.abc import Iterable
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline import logs
+from pipeline.errors import UsageError
 from pipeline.settings import Settings, load, secrets_of
 from pipeline.timeline import SECOND
 
@@ -71,12 +73,20 @@ def credentials_of(settings: Settings) -> "Credentials | None":
     if settings.api_key is None:
         return None
     if settings.private_key_file is not None:
-        secret = settings.private_key_file.read_text(encoding="utf-8")
+        secret = _key_in(settings.private_key_file)
     elif settings.api_secret is not None:
         secret = settings.api_secret.get_secret_value()
     else:
         return None
     return Credentials(settings.api_key.get_secret_value(), signer_for(secret))
+
+
+def _key_in(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no text"
+        raise UsageError(f"TIDEMARK_PRIVATE_KEY_FILE names {file}, which cannot be read: {reason}") from None
 
 
 def strategies_of(settings: Settings) -> "list[Strategy]":

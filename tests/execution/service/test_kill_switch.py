@@ -149,10 +149,10 @@ def test_a_stage_is_left_only_after_clean_days(house: Any, run: Run) -> None:
 
 def test_a_symbol_has_settings_of_its_own(run: Run) -> None:
     run("trading", "btcusdt", "--off", "--leverage", "5", "--stop-atr", "1.5", "--max-position", "250")
-    run("trading", "BTCUSDT", "--on", "--stop-atr", "default", "--strategy", "a", "--strategy", "b")
+    run("trading", "BTCUSDT", "--on", "--stop-atr", "default", "--strategy", "macd_cross", "--strategy", "macd_turtle")
     (found,) = json.loads(run("trading", "BTCUSDT", "--json").stdout)
     assert (found["enabled"], found["leverage"], found["stop_atr"]) == (True, 5, None)
-    assert (found["max_position"], found["strategies"]) == ("250", ["a", "b"])
+    assert (found["max_position"], found["strategies"]) == ("250", ["macd_cross", "macd_turtle"])
     assert "BTCUSDT" in run("trading").output
     for bad in (["--leverage", "0"], ["--stop-atr", "-1"], ["--stop-atr", "NaN"], ["--max-position", "lots"]):
         run("trading", "BTCUSDT", *bad, code=2)
