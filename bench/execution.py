@@ -26,7 +26,7 @@ from pipeline.exchange.trading import Trading
 from pipeline.execution import events as ev
 from pipeline.execution.core import Core as Executing
 from pipeline.execution.names import Identity
-from pipeline.execution.records import AccountView, Policy, SignalView
+from pipeline.execution.records import AccountView, Bracket, Margin, Policy, SignalView
 from pipeline.execution.service import opened
 from pipeline.indicators import WINDOW
 from pipeline.ingest import long_lived
@@ -150,7 +150,7 @@ def until_leverage_is_set(sim: Simulator, symbols: dict[str, Symbol]) -> None:
     """The executor is ready once it has done that."""
     with RestClient(replace(at(SIM, sim.url), weight_limit=10_000_000), KEYS) as client:
         deadline = time.monotonic() + 120
-        while {Trading(client).leverages()[one] for one in symbols} != {RISK.leverage}:
+        while {Trading(client).symbol_configs()[one].leverage for one in symbols} != {RISK.leverage}:
             if time.monotonic() > deadline:
                 raise RuntimeError("the executor did not become ready")
             time.sleep(0.2)
@@ -257,9 +257,10 @@ def deciding(count: int) -> list[Row]:
     with Simulator.start(symbols=("BTCUSDT",)) as sim:
         (symbol,) = tradable(sim, 1).values()
     core = Executing(Policy("sim", Risk()), now, identity=Identity("sim", "benchs"), mode="signal-only")
+    brackets = (Bracket(Decimal(1_000_000), Decimal("0.004"), Decimal(0), 125),)
     account = AccountView(Decimal(10_000), Decimal(10_000), now, Decimal(10_000))
     core.handle(ev.Snapshot((), (), account, now), now)
-    core.handle(ev.RulesSeen(symbol.symbol, symbol.filters, 3, now), now)
+    core.handle(ev.RulesSeen(symbol.symbol, symbol.filters, Margin(3, "isolated"), now, brackets), now)
     core.handle(ev.PriceSeen(symbol.symbol, Decimal("70000.0"), now), now)
     times: list[float] = []
     for number in range(count):

@@ -51,6 +51,7 @@ OPEN_ENDED = f"{PREFIX}STRATEGY_PARAMETERS__"
 
 Environment = Literal["sim", "binance-um-demo", "binance-um"]
 Mode = Literal["signal-only", "auto-execute"]
+MarginType = Literal["isolated", "crossed"]
 
 
 def _split(value: Any) -> Any:
@@ -179,6 +180,7 @@ class Risk(Group):
 
     unit_percent: Percent = Decimal(1)
     leverage: int = Field(default=3, ge=1, le=125)
+    margin_type: MarginType = Field(default="isolated", description="isolated: a position can lose its own margin only")
     trial_units: Decimal = Field(default=Decimal("0.5"), gt=0)
     entry_units: Decimal = Field(default=Decimal(2), gt=0)
     add_units: Decimal = Field(default=Decimal(1), gt=0)

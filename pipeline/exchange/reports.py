@@ -132,6 +132,22 @@ class SymbolConfig(Record, frozen=True, kw_only=True):
     margin_type: str
 
 
+class BracketReport(Record, frozen=True, kw_only=True):
+    """What a position worth up to `notional_cap` must keep: notional x ratio - cum."""
+
+    initial_leverage: int
+    notional_cap: Decimal
+    maint_margin_ratio: Decimal
+    cum: Decimal = Decimal(0)
+
+
+class SymbolBrackets(Record, frozen=True, kw_only=True):
+    """The brackets of a symbol."""
+
+    symbol: str
+    brackets: tuple[BracketReport, ...]
+
+
 def read(payload: Any, kind: type[T], asked: str) -> T:
     """The answer as that record; an answer that is none is `BadAnswerError`, and nothing of it is used."""
     try:

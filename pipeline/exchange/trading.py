@@ -14,9 +14,11 @@ from pipeline.exchange.limits import Need
 from pipeline.exchange.reports import (
     AccountReport,
     AlgoReport,
+    BracketReport,
     IncomeReport,
     OrderReport,
     PositionReport,
+    SymbolBrackets,
     SymbolConfig,
     TradeReport,
     read,
@@ -200,10 +202,15 @@ class Trading:
         rows = self._ask("GET", "/fapi/v1/symbolConfig", {"symbol": symbol}, list[SymbolConfig], weight=5)
         return next((row for row in rows if row.symbol == symbol), None)
 
-    def leverages(self) -> dict[str, int]:
-        """The leverage that is set for each symbol."""
+    def symbol_configs(self) -> dict[str, SymbolConfig]:
+        """The same for every symbol."""
         rows = self._ask("GET", "/fapi/v1/symbolConfig", {}, list[SymbolConfig], weight=5)
-        return {row.symbol: row.leverage for row in rows}
+        return {row.symbol: row for row in rows}
+
+    def brackets(self) -> dict[str, tuple[BracketReport, ...]]:
+        """How much margin a position in each symbol must keep, by its size."""
+        rows = self._ask("GET", "/fapi/v1/leverageBracket", {}, list[SymbolBrackets])
+        return {row.symbol: row.brackets for row in rows}
 
     def set_leverage(self, symbol: str, leverage: int) -> None:
         """Set it; the same twice is no error."""

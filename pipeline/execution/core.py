@@ -17,7 +17,7 @@ from pipeline.execution.effects import Effect, JournalOrder, Query, Reconcile, W
 from pipeline.execution.following import Follower
 from pipeline.execution.keeping import Keeper, obstacle
 from pipeline.execution.ledger import Ledger
-from pipeline.execution.leverage import Leverages
+from pipeline.execution.margins import Margins
 from pipeline.execution.names import Identity
 from pipeline.execution.others import OTHERS, Others, breaker
 from pipeline.execution.records import (
@@ -63,7 +63,7 @@ class Core:
         self._worth = Worth(self._ledger)
         self._breakers = Breakers(self._ledger)
         self._follower = Follower(self._ledger, self._breakers)
-        self._leverages = Leverages(self._ledger, policy)
+        self._margins = Margins(self._ledger, policy)
         self._keeper = Keeper(self._ledger, self._breakers)
         self._waiting: dict[str, SignalView] = {}
         self._decided: dict[str, None] = {}
@@ -208,20 +208,21 @@ class Core:
                     market.price, market.price_at = price, at
                 if self._worth.holds(symbol):
                     self._judge_day(now)
-            case ev.RulesSeen(symbol, filters, leverage, asof):
-                self._ledger.market(symbol).filters = filters
-                self._leverages.seen(symbol, leverage, asof)
-                self._leverages.keep(symbol, now)
-            case ev.LeverageSet() | ev.LeverageNotSet():
-                self._leverages.answered(event, now)
+            case ev.RulesSeen(symbol, filters, margin, asof, brackets):
+                market = self._ledger.market(symbol)
+                market.filters, market.brackets = filters, brackets
+                self._margins.seen(symbol, margin, asof)
+                self._margins.keep(symbol, now)
+            case ev.MarginSet() | ev.MarginNotSet():
+                self._margins.answered(event, now)
             case ev.TradingSeen(symbol, trading):
                 market = self._ledger.market(symbol)
-                market.trading, market.leverage_refused = trading, None
-                self._leverages.keep(symbol, now)
+                market.trading, market.margin_refused = trading, None
+                self._margins.keep(symbol, now)
             case ev.ModeSeen(mode):
                 self._ledger.mode = mode
                 self._beware_of_others(now)
-                self._leverages.keep_all(now)
+                self._margins.keep_all(now)
             case ev.HaltSeen(halted, flatten):
                 self._ledger.halted, self._ledger.flatten = halted, flatten
                 self._ledger.touched.update(self._ledger.symbols())
@@ -263,7 +264,7 @@ class Core:
         if late and signal.leaves is None:
             return True
         known = self.ready and self._worth.known and not self._ledger.busy(signal.symbol, now)
-        return known and (late or not self._leverages.awaited(signal.symbol))
+        return known and (late or not self._margins.awaited(signal.symbol))
 
     def _decide(self, signal: SignalView, now: int) -> None:
         choice = deciding.decide(self._ask(signal, now))
@@ -366,7 +367,7 @@ class Core:
         self._breakers.reset(risk.NOT_COMPARED)
         self._reconcile_at = now + self._policy.reconcile_every
         self._account_seen(event.account, now)
-        self._leverages.keep_all(now)
+        self._margins.keep_all(now)
         self._ledger.touched.update(self._ledger.symbols())
 
     def _beware_of_others(self, now: int) -> None:
@@ -393,7 +394,7 @@ class Core:
     def _time(self, now: int) -> None:
         self._breakers.time(now)
         self._ledger.prune(now)
-        self._leverages.keep_all(now)
+        self._margins.keep_all(now)
         if now >= self._reconcile_at:
             self._reconcile("every minute" if self.ready else "start", now)
 

@@ -117,6 +117,8 @@ def _open(ask: Ask) -> Choice:
     found = sizing.sized(units * unit.quantity, unit.bound, ask.price, filters, risk.limits(ask))
     if isinstance(found, str):
         return Skip(found)
+    if reason := risk.liquidated_before(ask, found.quantity, plan.stop_price):
+        return Skip(reason)
     return Open(_entry(ask, found, plan), _decision(ask, found, plan))
 
 
@@ -139,7 +141,7 @@ def _entry(ask: Ask, found: Sized, plan: PlanRecord) -> OrderRecord:
 def _plan(ask: Ask, filters: Filters, atr: Decimal, unit: Decimal) -> PlanRecord | str:
     """Stop and take-profit go by the price now: by the signal's, a price that has moved would hit one at once."""
     signal, settings = ask.signal, ask.risk
-    stop = sizing.stop_price(ask.price, signal.side, settings.stop_atr * atr, settings.leverage, filters)
+    stop = sizing.stop_price(ask.price, signal.side, settings.stop_atr * atr, filters)
     if isinstance(stop, str):
         return stop
     target: Decimal | str | None = None

@@ -32,8 +32,8 @@ from pipeline.execution.events import (
     CancelFailed,
     Event,
     FillsSeen,
-    LeverageNotSet,
-    LeverageSet,
+    MarginNotSet,
+    MarginSet,
     OrderFailed,
     OrderNotFound,
     OrderRejected,
@@ -43,7 +43,7 @@ from pipeline.execution.events import (
     ReconcileFailed,
     Snapshot,
 )
-from pipeline.execution.records import ZERO, OrderRecord, OrderTold, PositionTold
+from pipeline.execution.records import ZERO, Margin, OrderRecord, OrderTold, PositionTold
 from pipeline.timeline import MINUTE
 
 log = logging.getLogger(__name__)
@@ -128,17 +128,18 @@ class Desk:
             self.tell(CallCounted(True))
             self.tell(snapshot)
 
-    def set_leverage(self, symbol: str, leverage: int) -> None:
+    def set_margin(self, symbol: str, margin: Margin) -> None:
         """Set it. Once more does no harm, but that is for the core to say."""
         try:
-            self.sending.set_leverage(symbol, leverage)
+            self.sending.set_margin_type(symbol, "ISOLATED" if margin.type == "isolated" else "CROSSED")
+            self.sending.set_leverage(symbol, margin.leverage)
         except ExchangeError as error:
             self._count(error)
             self._mend(error)
-            self.tell(LeverageNotSet(symbol, leverage, str(error), outcome_of(error) is Outcome.REFUSED))
+            self.tell(MarginNotSet(symbol, margin, str(error), outcome_of(error) is Outcome.REFUSED))
             return
         self.tell(CallCounted(True))
-        self.tell(LeverageSet(symbol, leverage, self._now()))
+        self.tell(MarginSet(symbol, margin, self._now()))
 
     def costs(self, order: OrderRecord) -> dict[str, Decimal] | None:
         """Fee, profit and average price of a filled order, from its trades; None where they cannot be had now."""

@@ -8,7 +8,7 @@ asked first, so a crash at any point leaves either no trace of an order anywhere
 from dataclasses import dataclass
 from typing import Literal
 
-from pipeline.execution.records import BreakerView, By, DecisionView, OrderRecord, PositionRecord
+from pipeline.execution.records import BreakerView, By, DecisionView, Margin, OrderRecord, PositionRecord
 from schemas.signals import Verdict
 
 
@@ -91,11 +91,11 @@ class Reconcile:
 
 
 @dataclass(frozen=True, slots=True)
-class SetLeverage:
-    """Set the leverage of a symbol that holds nothing, then tell `LeverageSet` or `LeverageNotSet`."""
+class SetMargin:
+    """Set how a symbol that holds nothing is margined, then tell `MarginSet` or `MarginNotSet`."""
 
     symbol: str
-    leverage: int
+    margin: Margin
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +132,7 @@ Effect = (
     | QueryFills
     | QueryPositions
     | Reconcile
-    | SetLeverage
+    | SetMargin
     | TripBreaker
     | ResetBreaker
     | Notify

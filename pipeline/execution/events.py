@@ -9,9 +9,11 @@ from decimal import Decimal
 
 from pipeline.execution.records import (
     AccountView,
+    Bracket,
     BreakerView,
     By,
     Holding,
+    Margin,
     Mode,
     OrderRecord,
     OrderTold,
@@ -166,29 +168,31 @@ class PriceSeen:
 
 @dataclass(frozen=True, slots=True)
 class RulesSeen:
-    """What the exchange allows for a symbol (None: it is not traded now), and the leverage it had set at `asof`."""
+    """What the exchange allows for a symbol (None: it is not traded now), how it was margined at `asof`, and how much
+    margin a position must keep."""
 
     symbol: str
     filters: Filters | None
-    leverage: int | None
+    margin: Margin | None
+    asof: int
+    brackets: tuple[Bracket, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class MarginSet:
+    """The exchange has set it, at `asof` at the latest."""
+
+    symbol: str
+    margin: Margin
     asof: int
 
 
 @dataclass(frozen=True, slots=True)
-class LeverageSet:
-    """The exchange has set the leverage, at `asof` at the latest."""
+class MarginNotSet:
+    """It was not set, or only in part, or nobody knows. `refused`: the exchange will not set it as things are."""
 
     symbol: str
-    leverage: int
-    asof: int
-
-
-@dataclass(frozen=True, slots=True)
-class LeverageNotSet:
-    """It was not set, or nobody knows. `refused`: the exchange will not set it as things are."""
-
-    symbol: str
-    leverage: int
+    margin: Margin
     reason: str
     refused: bool
 
@@ -270,8 +274,8 @@ Event = (
     | AccountChanged
     | PriceSeen
     | RulesSeen
-    | LeverageSet
-    | LeverageNotSet
+    | MarginSet
+    | MarginNotSet
     | TradingSeen
     | ModeSeen
     | HaltSeen

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from pipeline.exchange.market import Market
 from pipeline.exchange.trading import Trading
+from pipeline.execution import told
 from pipeline.execution.events import Event, PriceSeen, RulesSeen
 from pipeline.execution.sources import Prices
 
@@ -18,14 +19,15 @@ class Instruments:
         self.known: set[str] = set()
 
     def rules(self, symbols: Iterable[str]) -> list[Event]:
-        """Filters and leverage of these symbols, and their last prices. Blocks; changes nothing."""
+        """Filters and margin of these symbols, and their last prices. Blocks; changes nothing."""
         asof = self._asking.client.clock.now()
         filters = {one.symbol: one.filters for one in self._market.symbols() if one.status == "TRADING"}
-        leverages = self._asking.leverages()
+        configs, brackets = self._asking.symbol_configs(), self._asking.brackets()
         prices = self._market.prices()
         news: list[Event] = []
         for symbol in sorted(symbols):
-            news.append(RulesSeen(symbol, filters.get(symbol), leverages.get(symbol), asof))
+            margin = told.margin(configs[symbol]) if symbol in configs else None
+            news.append(RulesSeen(symbol, filters.get(symbol), margin, asof, told.brackets(brackets.get(symbol, ()))))
             if symbol in prices:
                 news.append(PriceSeen(symbol, *prices[symbol]))
         return news

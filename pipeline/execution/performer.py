@@ -30,7 +30,7 @@ from pipeline.execution.effects import (
     QueryPositions,
     Reconcile,
     ResetBreaker,
-    SetLeverage,
+    SetMargin,
     TripBreaker,
     WriteVerdict,
 )
@@ -46,7 +46,7 @@ from pipeline.timeline import to_datetime
 log = logging.getLogger(__name__)
 
 InThread = Callable[..., Awaitable[Any]]
-Request = Place | Cancel | Query | QueryFills | QueryPositions | SetLeverage | Reconcile
+Request = Place | Cancel | Query | QueryFills | QueryPositions | SetMargin | Reconcile
 AGAIN_AFTER = 0.5
 AGAIN_AT_MOST = 60.0
 _FOR_CERTAIN = (WriteError, BulkWriteError, ValueError)
@@ -116,8 +116,8 @@ class Performer:
                 self.begin(self.desk.query_fills, symbol, since)
             case QueryPositions(symbol):
                 self.begin(self.desk.query_positions, symbol)
-            case SetLeverage(symbol, leverage):
-                self.begin(self.desk.set_leverage, symbol, leverage)
+            case SetMargin(symbol, margin):
+                self.begin(self.desk.set_margin, symbol, margin)
             case Reconcile():
                 self.begin(self.desk.reconcile)
 

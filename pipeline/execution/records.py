@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final, Literal
 
-from pipeline.settings import Risk
+from pipeline.settings import MarginType, Risk
 from pipeline.timeline import MINUTE, SECOND
 from schemas.orders import UNSETTLED, Leg, OrderType, State
 from schemas.signals import Kind, Side, Verdict
@@ -256,6 +256,27 @@ class AccountView:
 
 
 @dataclass(frozen=True, slots=True)
+class Margin:
+    """How the exchange margins a symbol."""
+
+    leverage: int
+    type: MarginType
+
+    def __str__(self) -> str:
+        return f"leverage {self.leverage}, {self.type}"
+
+
+@dataclass(frozen=True, slots=True)
+class Bracket:
+    """What a position worth up to `cap` must keep: notional x ratio - cum; and the most leverage it may have."""
+
+    cap: Decimal
+    ratio: Decimal
+    cum: Decimal
+    leverage: int
+
+
+@dataclass(frozen=True, slots=True)
 class TradingView:
     """One symbol's own trading settings; None means: as in the settings."""
 
@@ -295,12 +316,13 @@ class DecisionView:
 
 @dataclass(slots=True)
 class Market:
-    """What is known of one symbol. `leverage` is what the exchange has set, `leverage_at` when we last changed it."""
+    """What is known of one symbol. `margin` is what the exchange has set, `margin_at` when we last changed it."""
 
     filters: Filters | None = None
-    leverage: int | None = None
-    leverage_at: int = 0
-    leverage_refused: str | None = None
+    margin: Margin | None = None
+    margin_at: int = 0
+    margin_refused: str | None = None
+    brackets: tuple[Bracket, ...] = ()
     trading: TradingView = TradingView()
     price: Decimal | None = None
     price_at: int = 0

@@ -7,9 +7,19 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Final
 
-from pipeline.execution import sizing
+from pipeline.execution import liquidation, sizing
 from pipeline.execution.names import Identity
-from pipeline.execution.records import ZERO, AccountView, BreakerView, Market, Mode, Policy, PositionRecord, SignalView
+from pipeline.execution.records import (
+    ZERO,
+    AccountView,
+    BreakerView,
+    Margin,
+    Market,
+    Mode,
+    Policy,
+    PositionRecord,
+    SignalView,
+)
 from pipeline.settings import Risk
 from pipeline.timeline import DAY, MINUTE, SECOND, iso
 from schemas.symbols import Filters
@@ -81,6 +91,10 @@ def _not_traded(ask: Ask) -> str | None:
     return None if ask.market.filters else f"the exchange does not trade {ask.signal.symbol} now"
 
 
+def _no_brackets(ask: Ask) -> str | None:
+    return None if ask.market.brackets else f"the margin brackets of {ask.signal.symbol} are not known"
+
+
 def _no_atr(ask: Ask) -> str | None:
     atr = ask.signal.atr
     return None if atr is not None and atr.is_finite() and atr > 0 else "the signal has no ATR to size by"
@@ -110,12 +124,13 @@ def _outside_band(ask: Ask) -> str | None:
     return f"the signal's price {ask.signal.price} is outside the exchange's band around {ask.price}"
 
 
-def _wrong_leverage(ask: Ask) -> str | None:
-    if ask.mode == "signal-only" or ask.market.leverage == ask.risk.leverage:
+def _other_margin(ask: Ask) -> str | None:
+    wanted = Margin(ask.risk.leverage, ask.risk.margin_type)
+    if ask.mode == "signal-only" or ask.market.margin == wanted:
         return None
-    if ask.market.leverage_refused:
-        return f"the exchange does not set leverage {ask.risk.leverage}: {ask.market.leverage_refused}"
-    return f"the exchange has leverage {ask.market.leverage or 'unknown'} set, not {ask.risk.leverage}"
+    if ask.market.margin_refused:
+        return f"the exchange does not set {wanted}: {ask.market.margin_refused}"
+    return f"the exchange has {ask.market.margin or 'an unknown leverage'} set, not {wanted}"
 
 
 def _too_many_positions(ask: Ask) -> str | None:
@@ -137,12 +152,13 @@ CHECKS: Final[tuple[Callable[[Ask], str | None], ...]] = (
     _symbol_off,
     _strategy_off,
     _not_traded,
+    _no_brackets,
     _no_atr,
     _foreign,
     _stale,
     _price_moved,
     _outside_band,
-    _wrong_leverage,
+    _other_margin,
     _too_many_positions,
 )
 
@@ -173,6 +189,23 @@ def limits(ask: Ask) -> sizing.Limits:
     return sizing.Limits(rooms, free, ask.risk.leverage, ask.policy.taker_fee)
 
 
+def liquidated_before(ask: Ask, quantity: Decimal, stop: Decimal) -> str | None:
+    """Why the stop would not be the first to close the position, with that quantity added."""
+    held, settings = ask.position, ask.risk
+    sign = 1 if ask.signal.side == "long" else -1
+    total = held.quantity + sign * quantity
+    cost = held.quantity * held.entry_price + sign * quantity * ask.price
+    price = liquidation.price(total, cost, settings.leverage, ask.market.brackets)
+    if not liquidation.too_near(stop, ask.price, price):
+        return None
+    beyond = sign * (stop - price) <= 0
+    return (
+        f"the stop {stop} lies {'beyond' if beyond else 'too near to'} the liquidation price {price:.8g} of {total} "
+        f"{ask.signal.symbol} at {Margin(settings.leverage, settings.margin_type)}: it may be as far from {ask.price} "
+        f"as {100 * liquidation.ROOM:f} % of the way there"
+    )
+
+
 def _shares(ask: Ask) -> dict[str, Decimal]:
     """What a new position may come to be worth by the equity: as much as `max_open_positions` alike can pay for."""
     settings, equity = ask.risk, ask.account.equity
@@ -185,7 +218,8 @@ def _shares(ask: Ask) -> dict[str, Decimal]:
 
 def _caps(ask: Ask) -> dict[str, Decimal]:
     """What the position may be worth whatever the equity."""
-    most: dict[str, Decimal] = {}
+    allowed = liquidation.most(ask.risk.leverage, ask.market.brackets)
+    most = {f"the exchange at leverage {ask.risk.leverage}": allowed}
     if ask.market.trading.max_position is not None:
         most["the symbol's max_position"] = ask.market.trading.max_position
     cap = sizing.stage_cap(ask.stage) if ask.policy.production else None

@@ -16,8 +16,6 @@ from schemas.symbols import Filters
 
 _EXACT: Final = Context(prec=60)
 _PERCENT: Final = Decimal(100)
-_NEAR_LIQUIDATION: Final = Decimal("0.8")
-"""Share of the margin that a stop may let a position lose: beyond, the exchange would liquidate it first."""
 _STAGE_CAPS: Final[Mapping[int, Decimal]] = {1: Decimal(20), 2: Decimal(100)}
 
 
@@ -100,10 +98,8 @@ def closing_quantity(held: Decimal, filters: Filters) -> Decimal:
     return floor_to(min(abs(held), _most(filters)), market_step(filters))
 
 
-def stop_price(price: Decimal, side: Side, distance: Decimal, leverage: int, filters: Filters) -> Decimal | str:
+def stop_price(price: Decimal, side: Side, distance: Decimal, filters: Filters) -> Decimal | str:
     """The trigger that far away, on the tick nearer to the price, or the reason why there can be none."""
-    if distance >= price / leverage * _NEAR_LIQUIDATION:
-        return f"the stop is {distance:.8f} away, where at leverage {leverage} the exchange liquidates before"
     stop = to_tick(price - distance, filters, up=True) if side == "long" else to_tick(price + distance, filters)
     if not (stop < price if side == "long" else stop > price):
         return f"the ATR is smaller than a tick ({filters.tick_size}): there is no room for a stop"

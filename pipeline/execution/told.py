@@ -8,13 +8,25 @@ from pipeline.exchange.reports import (
     AccountPosition,
     AccountReport,
     AlgoReport,
+    BracketReport,
     OrderReport,
     PositionReport,
+    SymbolConfig,
     TradeReport,
 )
 from pipeline.exchange.user_events import AccountUpdate, AlgoUpdate, OrderUpdate, PositionChange
 from pipeline.execution.events import AccountChanged
-from pipeline.execution.records import ZERO, AccountView, Holding, OrderSide, OrderTold, PositionTold, TradeTold
+from pipeline.execution.records import (
+    ZERO,
+    AccountView,
+    Bracket,
+    Holding,
+    Margin,
+    OrderSide,
+    OrderTold,
+    PositionTold,
+    TradeTold,
+)
 from pipeline.execution.states import state_of
 
 EARNED: Final = frozenset({"ORDER", "FUNDING_FEE", "INSURANCE_CLEAR", "ADJUSTMENT"})
@@ -136,6 +148,16 @@ def account_changed(update: AccountUpdate, asset: str) -> AccountChanged:
         Holding(one.symbol, one.amount, one.entry_price, _mark(one), update.time) for one in update.positions
     )
     return AccountChanged(wallet, holdings, update.time, earned=update.reason in EARNED)
+
+
+def margin(config: SymbolConfig) -> Margin:
+    """How a symbol is margined."""
+    return Margin(config.leverage, "isolated" if config.margin_type == "ISOLATED" else "crossed")
+
+
+def brackets(reports: Iterable[BracketReport]) -> tuple[Bracket, ...]:
+    """How much margin a position must keep."""
+    return tuple(Bracket(one.notional_cap, one.maint_margin_ratio, one.cum, one.initial_leverage) for one in reports)
 
 
 def _holding(report: AccountPosition, at: int) -> Holding:

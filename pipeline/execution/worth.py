@@ -84,8 +84,8 @@ class Worth:
         grown = ZERO if before is None or shown is None else max(ZERO, abs(shown.quantity) - abs(before))
         missing = max(ZERO, (order.quantity or ZERO) - grown)
         price = order.plan.price if order.plan else ZERO
-        leverage = self._ledger.market(order.symbol).leverage or 1
-        return missing * margin_cost(price, leverage, self._ledger.policy.taker_fee)
+        margin = self._ledger.market(order.symbol).margin
+        return missing * margin_cost(price, margin.leverage if margin else 1, self._ledger.policy.taker_fee)
 
     def _unrealized(self, held: Iterable[Holding]) -> Decimal:
         return sum((one.quantity * (self._price(one) - one.entry_price) for one in held), ZERO)
@@ -96,5 +96,5 @@ class Worth:
 
     def _margin(self, held: Iterable[Holding]) -> Decimal:
         """What they take, where the leverage is known: what others hold elsewhere is told again within a minute."""
-        leverages = ((one, self._ledger.market(one.symbol).leverage) for one in held)
-        return sum((abs(one.quantity) * one.entry_price / leverage for one, leverage in leverages if leverage), ZERO)
+        known = ((one, self._ledger.market(one.symbol).margin) for one in held)
+        return sum((abs(one.quantity) * one.entry_price / margin.leverage for one, margin in known if margin), ZERO)

@@ -11,6 +11,8 @@ from pipeline.execution.effects import Effect, JournalIntent, Place, TripBreaker
 from pipeline.execution.names import Identity
 from pipeline.execution.records import (
     AccountView,
+    Bracket,
+    Margin,
     OrderRecord,
     OrderTold,
     Policy,
@@ -45,6 +47,21 @@ IDENTITY = Identity("sim", "mine00")
 ACCOUNT = AccountView(Decimal(10_000), Decimal(10_000), T, Decimal(10_000))
 
 
+BRACKETS = (
+    Bracket(Decimal(300_000), Decimal("0.004"), Decimal(0), 125),
+    Bracket(Decimal(50_000_000), Decimal("0.005"), Decimal(300), 100),
+)
+
+
+def isolated(leverage: int) -> Margin:
+    return Margin(leverage, "isolated")
+
+
+def rules(symbol: str = SYMBOL, filters: Filters | None = FILTERS, leverage: int = 3, asof: int = T) -> ev.RulesSeen:
+    """What the exchange allows, and has set."""
+    return ev.RulesSeen(symbol, filters, isolated(leverage), asof, BRACKETS)
+
+
 def signal(name: str = "s1", **changes: object) -> SignalView:
     """A fresh entry, long."""
     plain = SignalView(name, SYMBOL, "1h", "macd", "entry", "long", T, PRICE, Decimal(300), True, T + 60_000)
@@ -60,7 +77,7 @@ class Driver:
         self.last: list[Effect] = []
         self.all: list[Effect] = []
         self.core = Core(policy, T, identity=IDENTITY, mode=mode, **journal)
-        self(ev.RulesSeen(SYMBOL, FILTERS, policy.risk.leverage, T))
+        self(rules(leverage=policy.risk.leverage))
         self(ev.PriceSeen(SYMBOL, PRICE, T))
         if ready:
             self.snapshot()

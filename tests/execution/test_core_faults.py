@@ -27,7 +27,7 @@ from pipeline.execution.effects import (
     QueryFills,
     QueryPositions,
     Reconcile,
-    SetLeverage,
+    SetMargin,
     TripBreaker,
     WriteVerdict,
 )
@@ -44,6 +44,7 @@ from pipeline.execution.records import (
 from pipeline.settings import Risk
 from pipeline.timeline import SECOND
 from schemas.symbols import Filters
+from tests.execution.driver import isolated, rules
 from tests.execution.model import SYMBOL, Exchange, Refused
 
 IDENTITY = Identity("sim", "mine00")
@@ -288,7 +289,7 @@ class Schedule:
         self.core = Core(POLICY, now, identity=IDENTITY, mode="auto-execute", orders=orders, positions=positions)
         life = self.life
         for event in (
-            ev.RulesSeen(SYMBOL, FILTERS, self.exchange.leverage, now),
+            rules(SYMBOL, FILTERS, self.exchange.leverage, now),
             ev.PriceSeen(SYMBOL, self.exchange.price, now),
             ev.HaltSeen(self.halted, self.halted),
         ):
@@ -301,7 +302,7 @@ class Schedule:
 
     def feed(self, event: ev.Event, now: int) -> None:
         effects = self.core.handle(event, now)
-        if not self.core.ready and (sent := [one for one in effects if isinstance(one, Place | Cancel | SetLeverage)]):
+        if not self.core.ready and (sent := [one for one in effects if isinstance(one, Place | Cancel | SetMargin)]):
             self.wrongs.append(f"sent before the exchange was compared: {sent}")
         for effect in effects:
             if self.troubled(self.faults.crash, now):
@@ -366,16 +367,16 @@ class Schedule:
                 self.request(order, lambda: self.exchange.place(order), now)
             case Cancel(order) if self.held_back(now):
                 self.back(ev.CancelFailed(order.id, "the request limit is used up"), now + 1)
-            case SetLeverage(symbol, leverage) if self.held_back(now):
-                self.back(ev.LeverageNotSet(symbol, leverage, "the request limit is used up", refused=False), now + 1)
+            case SetMargin(symbol, margin) if self.held_back(now):
+                self.back(ev.MarginNotSet(symbol, margin, "the request limit is used up", refused=False), now + 1)
             case Reconcile() if self.held_back(now):
                 self.back(ev.ReconcileFailed("the request limit is used up"), now + 1)
             case Query() | QueryFills() | QueryPositions() if self.held_back(now):
                 pass
             case Cancel(order):
                 self.cancel(order, now)
-            case SetLeverage(_, leverage):
-                self.set_leverage(leverage, now)
+            case SetMargin(_, margin):
+                self.set_margin(margin.leverage, now)
             case Query(order):
                 self.query(order, now)
             case QueryFills(_, since):
@@ -462,14 +463,14 @@ class Schedule:
         else:
             self.at(now + 3, carry_out)
 
-    def set_leverage(self, leverage: int, now: int) -> None:
-        stale = ev.RulesSeen(SYMBOL, FILTERS, self.exchange.leverage, now)
+    def set_margin(self, leverage: int, now: int) -> None:
+        stale = rules(SYMBOL, FILTERS, self.exchange.leverage, now)
         if not self.troubled(self.faults.lost_before, now):
             self.exchange.leverage = leverage
         if self.exchange.leverage != leverage or self.troubled(self.faults.lost_after, now):
-            self.back(ev.LeverageNotSet(SYMBOL, leverage, "timeout", refused=False), self.quick(now))
+            self.back(ev.MarginNotSet(SYMBOL, isolated(leverage), "timeout", refused=False), self.quick(now))
         else:
-            self.back(ev.LeverageSet(SYMBOL, leverage, now + 1), now + 2)
+            self.back(ev.MarginSet(SYMBOL, isolated(leverage), now + 1), now + 2)
         self.back(stale, self.quick(now))
 
     def query(self, order: OrderRecord, asked: int) -> None:

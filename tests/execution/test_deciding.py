@@ -7,11 +7,11 @@ import pytest
 
 from pipeline.execution import events as ev
 from pipeline.execution import risk
-from pipeline.execution.effects import JournalIntent, Place, ResetBreaker, SetLeverage, TripBreaker
+from pipeline.execution.effects import JournalIntent, Place, ResetBreaker, SetMargin, TripBreaker
 from pipeline.execution.records import AccountView, BreakerView, PositionRecord, TradingView
 from pipeline.settings import Risk
 from pipeline.timeline import DAY, MINUTE
-from tests.execution.driver import ACCOUNT, FILTERS, POLICY, PRICE, RISK, SYMBOL, Driver, T, signal
+from tests.execution.driver import ACCOUNT, FILTERS, POLICY, PRICE, RISK, SYMBOL, Driver, T, isolated, rules, signal
 
 UNIT = Decimal("0.1110")
 
@@ -96,7 +96,7 @@ def test_a_signal_that_is_acted_on(position, changes, leg, quantity):
         (None, {"atr": Decimal("NaN")}, "no ATR"),
         (None, {"atr": Decimal(0)}, "no ATR"),
         (None, {"atr": Decimal("0.001")}, "smaller than a tick"),
-        (None, {"atr": Decimal(300_000)}, "liquidates"),
+        (None, {"atr": Decimal(300_000)}, "outside the exchange's prices"),
     ],
 )
 def test_a_signal_that_is_skipped_says_why(position, changes, says):
@@ -270,10 +270,10 @@ def limited(*events, **policy):
         ([ev.TradingSeen(SYMBOL, TradingView(enabled=False))], "trading of BTCUSDT is off"),
         ([ev.TradingSeen(SYMBOL, TradingView(strategies=("rsi",)))], "not among the strategies"),
         ([ev.TradingSeen(SYMBOL, TradingView(strategies=()))], "none"),
-        ([ev.RulesSeen(SYMBOL, None, 3, T)], "does not trade BTCUSDT"),
+        ([rules(SYMBOL, None, 3, T)], "does not trade BTCUSDT"),
         (
-            [ev.RulesSeen(SYMBOL, FILTERS, 5, T), ev.LeverageNotSet(SYMBOL, 3, "code -4028", refused=True)],
-            "does not set leverage 3: code -4028",
+            [rules(SYMBOL, FILTERS, 5, T), ev.MarginNotSet(SYMBOL, isolated(3), "code -4028", refused=True)],
+            "does not set leverage 3, isolated: code -4028",
         ),
         ([ev.PriceSeen(SYMBOL, PRICE * Decimal("1.006"), T)], "the price moved"),
         ([ev.PriceSeen(SYMBOL, PRICE * Decimal("0.9"), T)], "outside the exchange's band"),
@@ -310,7 +310,7 @@ def test_a_stale_feed_stops_and_a_feed_that_is_back_does_not():
 
 def test_the_most_positions_count_entries_under_way():
     driver = Driver(replace(POLICY, risk=RISK.model_copy(update={"max_open_positions": 1})))
-    driver(ev.RulesSeen("ETHUSDT", FILTERS, 3, T))
+    driver(rules("ETHUSDT", FILTERS, 3, T))
     driver(ev.PriceSeen("ETHUSDT", PRICE, T))
     driver.sent()
     driver(ev.SignalSeen(signal("s2", symbol="ETHUSDT")))
@@ -323,7 +323,7 @@ ENTRY_COST = Decimal("0.222") * PRICE * (1 / Decimal(3) + 2 * POLICY.taker_fee)
 def two_symbols(available):
     """A driver with so much to spend, and the order of a first entry that is on its way."""
     driver = Driver()
-    driver(ev.RulesSeen("ETHUSDT", FILTERS, 3, T))
+    driver(rules("ETHUSDT", FILTERS, 3, T))
     driver(ev.PriceSeen("ETHUSDT", PRICE, T))
     driver(ev.AccountSeen(AccountView(Decimal(10_000), available, driver.now, Decimal(10_000))))
     return driver, driver.sent()
@@ -362,21 +362,21 @@ def test_an_entry_is_spent_until_the_account_has_told_of_it(filled, read, spent)
 def test_leverage_is_set_where_it_differs_and_nothing_is_held():
     driver = Driver()
     driver(ev.TradingSeen(SYMBOL, TradingView(leverage=7)))
-    assert driver.one(SetLeverage).leverage == 7
-    driver(ev.LeverageSet(SYMBOL, 7, driver.now))
-    assert not [one for one in driver.wait(120_000, 1000) if isinstance(one, SetLeverage)]
+    assert driver.one(SetMargin).margin == isolated(7)
+    driver(ev.MarginSet(SYMBOL, isolated(7), driver.now))
+    assert not [one for one in driver.wait(120_000, 1000) if isinstance(one, SetMargin)]
     busy = Driver()
     order = busy.sent()
     assert busy(ev.TradingSeen(SYMBOL, TradingView(leverage=7))) == []
     busy(ev.OrderRejected(order.id, -2019, "no margin"))
     busy.snapshot()
-    assert busy.one(SetLeverage).leverage == 7
+    assert busy.one(SetMargin).margin == isolated(7)
 
 
 def test_leverage_is_not_touched_before_the_first_comparison_nor_under_anybodys_position():
     driver = Driver(ready=False)
     seven = TradingView(leverage=7)
-    news = (ev.TradingSeen(SYMBOL, seven), ev.ModeSeen("auto-execute"), ev.RulesSeen(SYMBOL, FILTERS, 3, T), ev.Time())
+    news = (ev.TradingSeen(SYMBOL, seven), ev.ModeSeen("auto-execute"), rules(SYMBOL, FILTERS, 3, T), ev.Time())
     for event in news:
         driver(event)
     driver.snapshot([], Decimal("0.5"))
@@ -384,18 +384,18 @@ def test_leverage_is_not_touched_before_the_first_comparison_nor_under_anybodys_
     for event in news:
         driver(event)
     driver.wait(120_000, 1000)
-    assert not [one for one in driver.all if isinstance(one, SetLeverage)]
+    assert not [one for one in driver.all if isinstance(one, SetMargin)]
     driver.snapshot()
-    assert driver.one(SetLeverage).leverage == 7
+    assert driver.one(SetMargin).margin == isolated(7)
 
 
 @pytest.mark.parametrize(("refused", "pause"), [(False, 5_000), (True, 60_000)])
 def test_leverage_that_was_not_set_is_asked_for_again(refused, pause):
     driver = Driver()
     driver(ev.TradingSeen(SYMBOL, TradingView(leverage=7)))
-    driver(ev.LeverageNotSet(SYMBOL, 7, "no answer", refused))
-    assert not [one for one in driver.wait(pause - 1000, 1000) if isinstance(one, SetLeverage)]
-    assert [one.leverage for one in driver.wait(2000, 1000) if isinstance(one, SetLeverage)] == [7]
+    driver(ev.MarginNotSet(SYMBOL, isolated(7), "no answer", refused))
+    assert not [one for one in driver.wait(pause - 1000, 1000) if isinstance(one, SetMargin)]
+    assert [one.margin.leverage for one in driver.wait(2000, 1000) if isinstance(one, SetMargin)] == [7]
 
 
 def test_a_signal_waits_for_the_leverage():
@@ -404,7 +404,7 @@ def test_a_signal_waits_for_the_leverage():
     driver(ev.SignalSeen(signal()))
     driver.wait(2000)
     assert driver.verdict() is None
-    driver(ev.LeverageSet(SYMBOL, 7, driver.now))
+    driver(ev.MarginSet(SYMBOL, isolated(7), driver.now))
     assert driver.one(JournalIntent)
     late = Driver()
     late(ev.TradingSeen(SYMBOL, TradingView(leverage=7)))
@@ -419,27 +419,27 @@ def test_the_leverage_of_a_position_stays_and_nothing_is_added_at_another():
     driver(ev.TradingSeen(SYMBOL, TradingView(leverage=7)))
     driver(ev.SignalSeen(signal("s2", at=driver.now, fresh_until=driver.now + 60_000)))
     driver.wait(1000)
-    assert "leverage 3 set, not 7" in driver.verdict("s2").reason
-    assert not [one for one in driver.all if isinstance(one, SetLeverage)]
+    assert "leverage 3, isolated set, not leverage 7" in driver.verdict("s2").reason
+    assert not [one for one in driver.all if isinstance(one, SetMargin)]
 
 
 def test_a_leverage_that_was_read_before_it_was_set_is_no_news():
     driver = Driver()
     driver(ev.TradingSeen(SYMBOL, TradingView(leverage=7)))
     asked = driver.now
-    driver(ev.LeverageSet(SYMBOL, 7, driver.now + 5), 10)
-    assert driver(ev.RulesSeen(SYMBOL, FILTERS, 3, asked)) == []
+    driver(ev.MarginSet(SYMBOL, isolated(7), driver.now + 5), 10)
+    assert driver(rules(SYMBOL, FILTERS, 3, asked)) == []
     driver(ev.SignalSeen(signal()))
     assert driver.one(JournalIntent)
-    elsewhere = driver(ev.RulesSeen("ETHUSDT", FILTERS, 20, asked))
-    assert [one.leverage for one in elsewhere if isinstance(one, SetLeverage)] == [3]
+    elsewhere = driver(rules("ETHUSDT", FILTERS, 20, asked))
+    assert [one.margin.leverage for one in elsewhere if isinstance(one, SetMargin)] == [3]
 
 
 def test_leverage_is_set_only_where_orders_are_sent():
     driver = Driver(mode="signal-only")
     assert driver(ev.TradingSeen(SYMBOL, TradingView(leverage=7))) == []
     driver(ev.ModeSeen("auto-execute"))
-    assert driver.one(SetLeverage).leverage == 7
+    assert driver.one(SetMargin).margin == isolated(7)
 
 
 # Breakers

@@ -10,7 +10,7 @@ from pipeline.execution import events as ev
 from pipeline.execution.effects import Cancel, JournalIntent, Place
 from pipeline.execution.records import AccountView, Policy, TradingView
 from pipeline.settings import Risk
-from tests.execution.driver import FILTERS, PRICE, SYMBOL, Driver, T, signal
+from tests.execution.driver import FILTERS, PRICE, SYMBOL, Driver, rules, signal
 
 EQUITY = D(100_000)
 LOT = FILTERS.market_step_size
@@ -89,6 +89,6 @@ def test_a_stage_of_production_shrinks_the_unit_too():
     fine = FILTERS.model_copy(update={"market_step_size": D(0), "step_size": D("0.00001"), "min_notional": D(5)})
     fine = fine.model_copy(update={"min_quantity": D("0.00001"), "market_min_quantity": D("0.00001")})
     policy = replace(Policy("sim", Risk()), production=True)
-    held = climbed(policy, "long", D(180), ev.RulesSeen(SYMBOL, fine, 3, T), ev.StageSeen(2))
+    held = climbed(policy, "long", D(180), rules(filters=fine), ev.StageSeen(2))
     assert [round(one.units, 1) for one in held] == [units for _, units in STAGES]
     assert held[-1].quantity * PRICE <= 100

@@ -135,22 +135,20 @@ def test_a_unit_is_the_users_rule(equity, percent, atr, leverage, price, fee, un
     ],
 )
 def test_the_stop_is_on_the_tick_nearer_to_the_price(side, price, distance, stop):
-    assert sizing.stop_price(D(price), side, D(distance), 3, FILTERS) == D(stop)
+    assert sizing.stop_price(D(price), side, D(distance), FILTERS) == D(stop)
 
 
 @pytest.mark.parametrize(
-    ("side", "price", "distance", "leverage", "says"),
+    ("side", "price", "distance", "says"),
     [
-        ("long", "60000", "0.04", 3, "smaller than a tick"),
-        ("short", "60000", "0.04", 3, "smaller than a tick"),
-        ("long", "60000", "16000", 3, "liquidates"),  # 60,000 / 3 x 0.8
-        ("short", "60000", "500", 100, "liquidates"),
-        ("long", "150", "60", 1, "outside the exchange's prices"),
-        ("short", "999999", "600", 3, "outside the exchange's prices"),
+        ("long", "60000", "0.04", "smaller than a tick"),
+        ("short", "60000", "0.04", "smaller than a tick"),
+        ("long", "150", "60", "outside the exchange's prices"),
+        ("short", "999999", "600", "outside the exchange's prices"),
     ],
 )
-def test_where_there_can_be_no_stop(side, price, distance, leverage, says):
-    assert says in sizing.stop_price(D(price), side, D(distance), leverage, FILTERS)
+def test_where_there_can_be_no_stop(side, price, distance, says):
+    assert says in sizing.stop_price(D(price), side, D(distance), FILTERS)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from pipeline.exchange.user_events import decode_event
 from pipeline.execution import events as ev
 from pipeline.execution import told
 from pipeline.execution.records import AccountView, Holding
-from tests.execution.driver import FILTERS, POLICY, PRICE, SYMBOL, Driver, T, signal
+from tests.execution.driver import POLICY, PRICE, SYMBOL, Driver, T, rules, signal
 
 START = D(10_000)
 
@@ -95,7 +95,7 @@ def test_the_minute_has_the_last_word():
 def test_the_margin_of_a_position_that_is_closed_is_free_at_once():
     margin = PRICE / 3
     driver = Driver(ready=False)
-    driver(ev.RulesSeen("ETHUSDT", FILTERS, 3, T))
+    driver(rules("ETHUSDT"))
     driver(ev.PriceSeen("ETHUSDT", PRICE, T))
     account = AccountView(D(100_000), D(6_000), driver.now, D(100_000), D(100_000), (holding(1),))
     driver(ev.Snapshot((), (), account, driver.now), 1)

@@ -6,11 +6,11 @@ from decimal import Decimal
 from typing import Final
 
 from pipeline.simulator.types import SymbolSpec
+from pipeline.simulator.venue import brackets
 from pipeline.simulator.venue.orders import ZERO, Algo, Order, PositionSide, Side
 from pipeline.simulator.venue.positions import Position
 
 DEFAULT_LEVERAGE: Final = 20
-MAX_NOTIONAL: Final = Decimal(100_000_000)
 
 MarkOf = Callable[[str], Decimal]
 
@@ -165,4 +165,4 @@ def maintenance_of(position: Position, specs: dict[str, SymbolSpec], mark: MarkO
     """The maintenance margin of one position."""
     if not position.quantity:
         return ZERO
-    return abs(position.notional(mark(position.symbol))) * specs[position.symbol].maintenance_rate
+    return brackets.maintenance(specs[position.symbol], abs(position.notional(mark(position.symbol))))

@@ -3,11 +3,11 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
 
 from pipeline.simulator.types import SymbolSpec
 from pipeline.simulator.venue import events, formats, ledger, payloads
-from pipeline.simulator.venue.account import MAX_NOTIONAL, Account
+from pipeline.simulator.venue.account import Account
+from pipeline.simulator.venue.brackets import brackets_of, max_leverage, max_notional
 from pipeline.simulator.venue.engine import MAKER_FEE, TAKER_FEE, Engine
 from pipeline.simulator.venue.intake import find_spec, optional_spec
 from pipeline.simulator.venue.orders import ZERO
@@ -15,19 +15,10 @@ from pipeline.simulator.venue.params import Params
 from pipeline.simulator.venue.payloads import Payload
 from pipeline.simulator.venue.refusals import refuse
 
-HIGHEST_LEVERAGE: Final = 125
-
 
 class MarginType(StrEnum):
     ISOLATED = "ISOLATED"
     CROSSED = "CROSSED"
-
-
-def max_leverage(spec: SymbolSpec) -> int:
-    """The highest leverage of a symbol: half of the initial margin must stay above the maintenance margin."""
-    if not spec.maintenance_rate:
-        return HIGHEST_LEVERAGE
-    return max(1, min(HIGHEST_LEVERAGE, int(1 / (2 * spec.maintenance_rate))))
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +45,7 @@ class AccountDesk:
         if wanted != before:
             self._configured(account, "leverage", spec.symbol, str(wanted), now)
             account.events.append(events.config_update(spec.symbol, wanted, now))
-        return {"leverage": wanted, "maxNotionalValue": formats.bare(MAX_NOTIONAL), "symbol": spec.symbol}
+        return {"leverage": wanted, "maxNotionalValue": formats.bare(max_notional(spec, wanted)), "symbol": spec.symbol}
 
     def set_margin_type(self, account: Account, params: Params, now: int) -> Payload:
         """POST /fapi/v1/marginType"""
@@ -104,7 +95,7 @@ class AccountDesk:
                 "marginType": "ISOLATED" if spec.symbol in account.isolated else "CROSSED",
                 "isAutoAddMargin": False,
                 "leverage": account.leverage(spec.symbol),
-                "maxNotionalValue": formats.bare(MAX_NOTIONAL),
+                "maxNotionalValue": formats.bare(max_notional(spec, account.leverage(spec.symbol))),
             }
             for spec in self._specs(params)
         ]
@@ -123,24 +114,24 @@ class AccountDesk:
         }
 
     def leverage_brackets(self, account: Account, params: Params, now: int) -> object:
-        """GET /fapi/v1/leverageBracket: one bracket a symbol."""
-        rows: list[Payload] = [
+        """GET /fapi/v1/leverageBracket"""
+        return [
             {
                 "symbol": spec.symbol,
                 "brackets": [
                     {
-                        "bracket": 1,
-                        "initialLeverage": max_leverage(spec),
-                        "notionalCap": int(MAX_NOTIONAL),
-                        "notionalFloor": 0,
-                        "maintMarginRatio": float(spec.maintenance_rate),
-                        "cum": 0.0,
+                        "bracket": number,
+                        "initialLeverage": one.leverage,
+                        "notionalCap": int(one.cap),
+                        "notionalFloor": int(one.floor),
+                        "maintMarginRatio": float(one.rate),
+                        "cum": float(one.cum),
                     }
+                    for number, one in enumerate(brackets_of(spec), start=1)
                 ],
             }
             for spec in self._specs(params)
         ]
-        return rows
 
     def commission_rate(self, account: Account, params: Params, now: int) -> Payload:
         """GET /fapi/v1/commissionRate"""

@@ -9,7 +9,8 @@ from typing import Final
 
 from pipeline.simulator.types import Market, SymbolSpec, Tick
 from pipeline.simulator.venue import events, ledger, matching
-from pipeline.simulator.venue.account import MAX_NOTIONAL, Account, Income, MarkOf, Trade
+from pipeline.simulator.venue.account import Account, Income, MarkOf, Trade
+from pipeline.simulator.venue.brackets import max_notional
 from pipeline.simulator.venue.filters import band, check_counterparty
 from pipeline.simulator.venue.ledger import LedgerEntry
 from pipeline.simulator.venue.orders import (
@@ -114,7 +115,8 @@ class Engine:
         key = (order.symbol, order.position_side)
         bids, asks = account.order_notionals(*key)
         held = account.position(*key).notional(mark(order.symbol))
-        if max(abs(held + bids + buy), abs(held - asks - sell)) > MAX_NOTIONAL:
+        most = max_notional(self.spec(order.symbol), account.leverage(order.symbol))
+        if max(abs(held + bids + buy), abs(held - asks - sell)) > most:
             raise refuse(-2027)
         needed = account.order_margin(*key, mark, buy, sell) - account.order_margin(*key, mark)
         if needed > account.available(mark):

@@ -5,6 +5,7 @@ from decimal import Decimal
 
 from pipeline.simulator.types import SymbolSpec
 from pipeline.simulator.venue.account import Account, MarkOf, maintenance_of
+from pipeline.simulator.venue.brackets import brackets_of
 from pipeline.simulator.venue.orders import ZERO
 from pipeline.simulator.venue.positions import Position
 
@@ -45,13 +46,17 @@ class Margins:
 def liquidation_price(account: Account, position: Position, specs: dict[str, SymbolSpec], mark: MarkOf) -> Decimal:
     """The mark price of this symbol at which its margin falls to the maintenance margin, all else equal; 0 if none.
 
-    Solves `margin + quantity x price - cost = |quantity| x price x maintenance rate` for the price.
+    Solves `margin + quantity x price - cost = |quantity| x price x rate - cum` for the price, in the bracket in which
+    the position is at that price.
     """
     if not position.quantity:
         return ZERO
-    rate = specs[position.symbol].maintenance_rate
     margin = _margin_behind(account, position, specs, mark)
-    price = (position.cost - margin) / (position.quantity - abs(position.quantity) * rate)
+    held = abs(position.quantity)
+    for bracket in brackets_of(specs[position.symbol]):
+        price = (position.cost - margin - bracket.cum) / (position.quantity - held * bracket.rate)
+        if held * price <= bracket.cap:
+            return max(ZERO, price)
     return max(ZERO, price)
 
 

@@ -7,7 +7,8 @@ from enum import StrEnum
 
 from pipeline.simulator.types import SymbolSpec
 from pipeline.simulator.venue import formats, payloads
-from pipeline.simulator.venue.account import MAX_NOTIONAL, Account, MarkOf, maintenance_of
+from pipeline.simulator.venue.account import Account, MarkOf, maintenance_of
+from pipeline.simulator.venue.brackets import max_notional
 from pipeline.simulator.venue.engine import Engine
 from pipeline.simulator.venue.history import page
 from pipeline.simulator.venue.intake import find_spec, optional_spec
@@ -188,7 +189,7 @@ class ReportDesk:
             "leverage": str(account.leverage(position.symbol)),
             "isolated": position.symbol in account.isolated,
             "entryPrice": formats.entry(position.entry),
-            "maxNotional": formats.bare(MAX_NOTIONAL),
+            "maxNotional": formats.bare(max_notional(spec, account.leverage(position.symbol))),
             "bidNotional": formats.bare(bids),
             "askNotional": formats.bare(asks),
             "positionSide": position.side,
@@ -234,7 +235,7 @@ class ReportDesk:
             "unRealizedProfit": formats.money(self._profit(position, mark)),
             "liquidationPrice": self._liquidation(account, position, mark),
             "leverage": str(account.leverage(position.symbol)),
-            "maxNotionalValue": formats.bare(MAX_NOTIONAL),
+            "maxNotionalValue": formats.bare(max_notional(spec, account.leverage(position.symbol))),
             "marginType": "isolated" if position.symbol in account.isolated else "cross",
             "isolatedMargin": formats.money(self._isolated_margin(account, position, mark)),
             "isAutoAddMargin": "false",

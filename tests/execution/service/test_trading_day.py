@@ -7,6 +7,7 @@ import pytest
 
 from pipeline.exchange.trading import NewOrder
 from pipeline.execution.events import StreamBack
+from pipeline.execution.records import Margin
 from pipeline.settings import Risk
 from pipeline.store.control import ControlStore
 from pipeline.timeline import to_datetime
@@ -95,7 +96,9 @@ async def test_the_mode_changes_while_it_runs(house: Any) -> None:
     control, now = ControlStore(house.db, "sim"), to_datetime(house.simulator.now())
     async with house.executor(mode="signal-only") as executor:
         control.set_mode("auto-execute", by="ann", now=now)
-        await house.until(lambda: executor.term.core._ledger.market("BTCUSDT").leverage == Risk().leverage)
+        await house.until(
+            lambda: executor.term.core._ledger.market("BTCUSDT").margin == Margin(Risk().leverage, "isolated")
+        )
         found = await house.verdict(house.say("trial"))
         assert found.verdict == "taken"
         await protected(house, found.decision.quantity)
@@ -112,7 +115,7 @@ async def test_the_leverage_of_somebodys_own_position_is_not_touched(house: Any)
     async with house.executor():
         found = await house.verdict(house.say("trial"))
         assert (found.verdict, "somebody else holds" in found.reason) == ("skipped", True)
-    assert house.trading.leverages()["BTCUSDT"] == 7
+    assert house.trading.symbol_config("BTCUSDT").leverage == 7
     assert [one["params"].get("leverage") for one in house.ledger("attempts") if one["path"].endswith("leverage")] == [
         "7"
     ]
@@ -223,7 +226,25 @@ async def test_hedge_mode_is_a_matter_for_a_person(house: Any) -> None:
 
 async def test_a_loss_stops_the_day_at_once_and_not_with_the_next_comparison(house: Any) -> None:
     async with house.executor(risk=Risk(daily_loss_percent=Decimal("0.001"))) as executor:
-        compared = executor.figures()["comparisons"]
+        await house.until(lambda: executor.figures()["comparisons"] == 2)  # at the start, and with the stream
         assert (await house.verdict(house.say("trial"))).verdict == "taken"  # its fee is more than that
         await house.until(lambda: house.db.control.find_one({"name": "daily-loss", "tripped": True}))
-        assert executor.figures()["comparisons"] == compared
+        assert executor.figures()["comparisons"] == 2
+
+
+async def test_the_margin_type_is_set_where_nothing_is_held_and_a_stop_beyond_liquidation_is_refused(
+    house: Any,
+) -> None:
+    assert house.trading.symbol_config("BTCUSDT").margin_type == "CROSSED"
+    async with house.executor(risk=Risk(leverage=100)):
+        price = house.price()
+        atr = {"atr": float(price * Decimal("0.003944"))}  # at 100x the margin is 1 %, and 0.4 % of it must be kept
+        found = await house.verdict(house.say("entry", indicators=atr))
+        assert found.verdict == "skipped"
+        assert "beyond the liquidation price" in found.reason
+        near = await house.verdict(house.say("entry", indicators={"atr": float(price * Decimal("0.002"))}))
+        assert near.verdict == "taken"
+        await protected(house, near.decision.quantity)
+        (held,) = house.trading.positions("BTCUSDT")
+        assert held.liquidation_price < house.position().stop_price
+    assert house.trading.symbol_config("BTCUSDT").margin_type == "ISOLATED"

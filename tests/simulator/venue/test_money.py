@@ -170,7 +170,7 @@ def test_an_isolated_liquidation_costs_no_more_than_was_set_aside(open_desk):
 def test_a_changed_leverage_is_announced_once(desk):
     for _ in range(2):
         answer = desk.ask("POST", "v1/leverage", symbol="BTCUSDT", leverage=50)
-        assert answer == {"leverage": 50, "maxNotionalValue": "100000000", "symbol": "BTCUSDT"}
+        assert answer == {"leverage": 50, "maxNotionalValue": "10000000", "symbol": "BTCUSDT"}
     (event,) = desk.events("ACCOUNT_CONFIG_UPDATE")
     assert event["ac"] == {"s": "BTCUSDT", "l": 50}
     assert desk.ask("GET", "v1/symbolConfig", symbol="BTCUSDT")[0]["leverage"] == 50
