@@ -10,6 +10,7 @@ from prefect.tasks import Task
 from pydantic import Field
 
 from flows.running import Chosen, stop_when_cancelled
+from pipeline.cli.candle_database import candle_database
 from pipeline.cli.exchange_access import client_of
 from pipeline.cli.wiring import derivation_of
 from pipeline.errors import TidemarkError
@@ -19,7 +20,6 @@ from pipeline.history.derive import Derivation
 from pipeline.history.listing import Wanted, audited_series, listed_in, stored_series
 from pipeline.settings import load
 from pipeline.store.series import SeriesStore
-from pipeline.store.session import database
 from pipeline.timeline import iso
 from schemas.series import SeriesKey
 
@@ -37,7 +37,7 @@ class AuditChoice(Chosen):
 def audit(chosen: AuditChoice = AuditChoice()) -> list[dict[str, Any]]:  # noqa: B008 - frozen default
     """Check stored candles, and mend them if told to. Ends failed, with the list, if a series is not sound."""
     settings = load()
-    with stop_when_cancelled() as stop, client_of(settings, stop) as client, database(settings) as db:
+    with stop_when_cancelled() as stop, client_of(settings, stop) as client, candle_database(settings) as db:
         market = Market(client)
         work = Audit(db, market, samples=chosen.samples)
         listed = market.symbols()

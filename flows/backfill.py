@@ -18,6 +18,7 @@ from prefect.tasks import Task
 from pydantic import Field
 
 from flows.running import Chosen, stop_when_cancelled
+from pipeline.cli.candle_database import candle_database
 from pipeline.cli.exchange_access import archive_of, client_of
 from pipeline.cli.wiring import derivation_of, keys_of
 from pipeline.errors import TidemarkError
@@ -28,7 +29,6 @@ from pipeline.history.listing import Wanted, kept_series, wanted_series
 from pipeline.history.report import SeriesReport, SourceChoice
 from pipeline.settings import load
 from pipeline.store.series import SeriesStore
-from pipeline.store.session import database
 from pipeline.store.symbols import SymbolStore
 from schemas.series import SeriesKey
 
@@ -67,7 +67,7 @@ def backfill(chosen: BackfillChoice = BackfillChoice()) -> list[dict[str, Any]]:
     with (
         stop_when_cancelled() as stop,
         client_of(settings, stop) as client,
-        database(settings) as db,
+        candle_database(settings) as db,
         archive_of(client, chosen.source) as archive,
     ):
         market = Market(client)

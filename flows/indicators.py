@@ -19,13 +19,13 @@ from prefect.tasks import Task
 from pydantic import Field
 
 from flows.running import Chosen, stop_when_cancelled
+from pipeline.cli.candle_database import candle_database
 from pipeline.cli.indicators import as_row
 from pipeline.cli.wiring import derivation_of
 from pipeline.errors import TidemarkError
 from pipeline.history.derive import Derivation, Derived, StoreFailedError
 from pipeline.history.listing import stored_series
 from pipeline.settings import load
-from pipeline.store.session import database
 from pipeline.timeline import to_ms
 from schemas.series import SeriesKey
 
@@ -48,7 +48,7 @@ def indicators(chosen: IndicatorsChoice = IndicatorsChoice()) -> list[dict[str, 
     """Compute indicators and signals: what is new, and what a corrected candle changes. Ends failed, with the list, if
     any series could not be computed."""
     settings = load()
-    with stop_when_cancelled() as stop, database(settings) as db:
+    with stop_when_cancelled() as stop, candle_database(settings) as db:
         keys = stored_series(db, settings.environment, chosen.symbols, chosen.intervals)
         tally = Tally()
         compute = _task(derivation_of(settings, db), tally, stop, anew=chosen.anew)

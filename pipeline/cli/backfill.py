@@ -51,6 +51,7 @@ def backfill(
     as_json: Json = False,
 ) -> None:
     """Fetch the candles that are not stored yet. Stop it whenever you like: the next run goes on from there."""
+    from pipeline.cli.candle_database import candle_database  # noqa: PLC0415
     from pipeline.cli.exchange_access import archive_of, client_of  # noqa: PLC0415
     from pipeline.cli.indicators import tell  # noqa: PLC0415
     from pipeline.cli.wiring import begin, derivation_of, keys_of  # noqa: PLC0415
@@ -58,11 +59,10 @@ def backfill(
     from pipeline.history.backfill import Backfill  # noqa: PLC0415
     from pipeline.history.listing import kept_series, wanted_series  # noqa: PLC0415
     from pipeline.store.series import SeriesStore  # noqa: PLC0415
-    from pipeline.store.session import database  # noqa: PLC0415
     from pipeline.store.symbols import SymbolStore  # noqa: PLC0415
 
     settings = begin()
-    with client_of(settings) as client, database(settings) as db, archive_of(client, source) as archive:
+    with candle_database(settings) as db, client_of(settings) as client, archive_of(client, source) as archive:
         market = Market(client)
         listed = market.symbols()
         series = (

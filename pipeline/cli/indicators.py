@@ -41,13 +41,13 @@ def indicators(
     from rich.console import Console  # noqa: PLC0415
     from rich.progress import Progress  # noqa: PLC0415
 
+    from pipeline.cli.candle_database import candle_database  # noqa: PLC0415
     from pipeline.cli.wiring import begin, derivation_of  # noqa: PLC0415
     from pipeline.history.listing import stored_series  # noqa: PLC0415
-    from pipeline.store.session import database  # noqa: PLC0415
     from pipeline.timeline import to_ms  # noqa: PLC0415
 
     settings = begin()
-    with database(settings) as db:
+    with candle_database(settings) as db:
         keys = stored_series(db, settings.environment, symbols or (), interval or ())
         derivation = derivation_of(settings, db)
         with Progress(console=Console(stderr=True), transient=True, disable=as_json) as bars:

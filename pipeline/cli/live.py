@@ -48,23 +48,37 @@ def live(
     """Keep the watched series current: every candle, open and closed, as it happens."""
     from rich.console import Console  # noqa: PLC0415
 
+    from pipeline.cli.candle_database import bring_up  # noqa: PLC0415
     from pipeline.cli.exchange_access import client_of  # noqa: PLC0415
     from pipeline.cli.wiring import begin  # noqa: PLC0415
     from pipeline.ingest.shard import parse_shard  # noqa: PLC0415
+    from pipeline.store import connect  # noqa: PLC0415
+    from pipeline.store.prepare import prepare  # noqa: PLC0415
     from pipeline.store.session import running  # noqa: PLC0415
 
     share = parse_shard(shard)
     settings = begin()
     shown = Console().is_terminal and not plain
-    with running(settings) as uri, client_of(settings) as client:
-        asyncio.run(_live(settings, uri, client, share, (metrics_host, metrics_port), shown=shown))
+    with running(settings) as uri, connect.client(uri) as database_client:
+        connect.require(database_client, uri)
+        database = database_client[settings.database]
+        prepare(database)
+        bring_up(database)
+        with client_of(settings) as client:
+            asyncio.run(_live(settings, uri, database, client, share, (metrics_host, metrics_port), shown=shown))
 
 
 async def _live(
-    settings: "Settings", uri: str, client: "RestClient", share: Any, metrics: tuple[str, int | None], *, shown: bool
+    settings: "Settings",
+    uri: str,
+    database: Any,
+    client: "RestClient",
+    share: Any,
+    metrics: tuple[str, int | None],
+    *,
+    shown: bool,
 ) -> None:
     from pipeline.store import connect  # noqa: PLC0415
-    from pipeline.store.prepare import prepare  # noqa: PLC0415
 
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -72,16 +86,12 @@ async def _live(
         loop.add_signal_handler(number, stop.set)
     asynchronous = connect.async_client(uri, settings.async_driver, retry_writes=False)
     try:
-        with connect.client(uri) as database_client:
-            connect.require(database_client, uri)
-            database = database_client[settings.database]
-            prepare(database)
-            with (
-                _ingester(settings, client, database, asynchronous[settings.database], share) as ingester,
-                _metrics(ingester.figures.registry, *metrics),
-                _shown(ingester, loop, shown=shown),
-            ):
-                await ingester.run(stop)
+        with (
+            _ingester(settings, client, database, asynchronous[settings.database], share) as ingester,
+            _metrics(ingester.figures.registry, *metrics),
+            _shown(ingester, loop, shown=shown),
+        ):
+            await ingester.run(stop)
     finally:
         await connect.close(asynchronous)
 

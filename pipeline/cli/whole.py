@@ -39,6 +39,7 @@ from pipeline.store.returns import ReturnStore
 from pipeline.store.series import SeriesStore
 from pipeline.store.session import kept_up
 from pipeline.store.symbols import SymbolStore
+from pipeline.store.upgrade import upgrade
 from pipeline.supervisor import Supervisor
 from pipeline.timeline import SECOND
 from schemas.registry import COLLECTIONS
@@ -129,6 +130,7 @@ def start_database(whole: Whole) -> str:
 def prepare_collections(whole: Whole) -> str:
     """Its collections, with their rules and indexes."""
     made = [name for name in prepare(whole.db).created if "." not in name]
+    upgrade(whole.db, lambda done, total: whole.view.detail(f"{done:,} of {total:,} documents of an older version"))
     held = [f"{one.name} {count:,}" for one in COLLECTIONS if (count := whole.db[one.name].estimated_document_count())]
     return f"{len(COLLECTIONS)}, {len(made)} of them made now; documents: {', '.join(held) or 'none yet'}"
 

@@ -1,5 +1,5 @@
-"""Makes the collections what the models say: validators, indexes, storage, views. Documents are touched only where an
-older version stored them otherwise, see `upgrade`.
+"""Makes the collections what the models say: validators, indexes, storage, views. It touches no document: what an older
+version stored otherwise is the affair of `upgrade`.
 
 Everything is looked at first and changed only where it differs, so `prepare` costs a few milliseconds when there is
 nothing to do, and two processes may do it at once. What was made is noted in `meta`, so that an index of ours that no
@@ -15,15 +15,13 @@ from pymongo.database import Database
 from pymongo.errors import OperationFailure
 
 from pipeline.errors import AttentionError
-from pipeline.store.upgrade import upgrade
+from pipeline.store.upgrade import META, SCHEMA
 from pipeline.store.views import VIEWS, prepare_views
 from schemas.base import Collection
 from schemas.registry import COLLECTIONS, SCHEMA_VERSION
 
 Document = dict[str, Any]
 
-META: Final = "meta"
-_SCHEMA: Final = "schema"
 _STORAGE: Final[Mapping[str, str]] = {"candles": "block_compressor=zstd"}  # a third smaller than snappy, as fast
 
 _INDEX_NOT_FOUND: Final = 27
@@ -68,7 +66,6 @@ def prepare(
             _create_indexes(db, name, missing)
             created.extend(f"{name}.{index.document['name']}" for index in missing)
         _forget(db, collection, ours.get(name, ()))
-    upgrade(db, META, _SCHEMA)
     names = {one.name for one in wanted}
     new_views, changed_views = prepare_views(db, [view for view in VIEWS if view.source in names])
     created += new_views
@@ -97,7 +94,7 @@ def _meaning(index: Mapping[str, Any]) -> Document:
 
 
 def _refuse_newer(db: Database[Document], version: int) -> None:
-    stored = db[META].find_one({"_id": _SCHEMA}) or {}
+    stored = db[META].find_one({"_id": SCHEMA}) or {}
     if stored.get("version", 0) > version:
         raise AttentionError(
             f"the database {db.name!r} was prepared by a newer Tidemark (schema {stored['version']}, this one knows "
@@ -113,7 +110,7 @@ def _claim(db: Database[Document], wanted: Iterable[Collection], version: int) -
         if one.indexes
     }
     update: Document = {"$max": {"version": version}} | ({"$addToSet": names} if names else {})
-    noted = db[META].find_one_and_update({"_id": _SCHEMA}, update, upsert=True, return_document=ReturnDocument.AFTER)
+    noted = db[META].find_one_and_update({"_id": SCHEMA}, update, upsert=True, return_document=ReturnDocument.AFTER)
     indexes: dict[str, list[str]] = (noted or {}).get("indexes", {})
     return indexes
 
@@ -121,7 +118,7 @@ def _claim(db: Database[Document], wanted: Iterable[Collection], version: int) -
 def _forget(db: Database[Document], collection: Collection, noted: Iterable[str]) -> None:
     gone = sorted(set(noted) - {index.document["name"] for index in collection.indexes})
     if gone:
-        db[META].update_one({"_id": _SCHEMA}, {"$pullAll": {f"indexes.{collection.name}": gone}})
+        db[META].update_one({"_id": SCHEMA}, {"$pullAll": {f"indexes.{collection.name}": gone}})
 
 
 def _create(db: Database[Document], collection: Collection) -> None:

@@ -23,8 +23,9 @@ from pipeline.history.backfill import Backfill
 from pipeline.history.listing import Wanted, wanted_series
 from pipeline.simulator.handle import Simulator
 from pipeline.store.candles import CandleStore
-from pipeline.store.prepare import META, prepare
+from pipeline.store.prepare import prepare
 from pipeline.store.symbols import SymbolStore
+from pipeline.store.upgrade import META
 from pipeline.timeline import DAY, Window, interval
 from schemas.series import SeriesKey
 from tests.history.house import House, described

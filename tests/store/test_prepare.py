@@ -9,7 +9,8 @@ from pymongo.database import Database
 from pymongo.errors import WriteError
 
 from pipeline.errors import AttentionError
-from pipeline.store.prepare import META, Changes, compare, prepare
+from pipeline.store.prepare import Changes, compare, prepare
+from pipeline.store.upgrade import META
 from pipeline.store.views import VIEWS
 from schemas.base import Collection
 from schemas.base import Document as Model

@@ -1,5 +1,10 @@
 """A database of an older version is brought into today's form, once, and nothing in it is lost."""
 
+import os
+import socket
+import subprocess
+import sys
+import time
 from typing import Any
 
 import polars as pl
@@ -8,7 +13,8 @@ import pytest
 from pipeline.store import upgrade as module
 from pipeline.store.candles import CandleStore
 from pipeline.store.live import LiveCandle
-from pipeline.store.prepare import META, prepare
+from pipeline.store.prepare import prepare
+from pipeline.store.upgrade import META, UpgradingError, upgrade
 from pipeline.timeline import MINUTE, interval
 from schemas.candles import CANDLE_FIELDS
 from schemas.series import SeriesKey
@@ -50,7 +56,7 @@ def orders(db: Any) -> set[tuple[str, ...]]:
 def test_candles_get_the_new_order_of_fields_and_keep_their_values(db: Any) -> None:
     before = make_old(db)
     assert orders(db) == {("t", "te", *OLD_ORDER)}
-    prepare(db)
+    upgrade(db)
     assert orders(db) == {CANDLE_FIELDS}
     assert [frame.height for frame in before] == [4, 4, 4]
     assert all(old.equals(new) for old, new in zip(before, everything(db), strict=True))
@@ -60,31 +66,133 @@ def test_candles_get_the_new_order_of_fields_and_keep_their_values(db: Any) -> N
 
 def test_the_guard_holds_for_candles_of_before(db: Any) -> None:
     make_old(db)
-    prepare(db)
+    upgrade(db)
     CandleStore(db).upsert_open([live(KEYS[0], number, 5.0, 99, closed=False) for number in (0, 3, 250)])
     assert everything(db)[0]["close"].to_list() == [2.0, 2.0, 2.0, 5.0]
 
 
 def test_it_is_done_once(db: Any) -> None:
     make_old(db)
-    prepare(db)
-    revisions = list(db.candles.find({}, {"rev": 1}))
-    prepare(db)
-    assert list(db.candles.find({}, {"rev": 1})) == revisions
+    upgrade(db)
+    before = revisions(db)
+    upgrade(db)
+    assert revisions(db) == before
 
 
-def test_an_interrupted_upgrade_is_begun_again(db: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    before = make_old(db)
-    monkeypatch.setattr(module, "_BUCKETS_AT_ONCE", 2)
-    monkeypatch.setattr(module.log, "info", _interrupt)
+def is_new(db: Any) -> list[bool]:
+    """Whether each document, in the order of their ids, is in today's form."""
+    return [
+        all(tuple(one) == CANDLE_FIELDS for one in bucket["candles"] if one and "atr" in one)
+        for bucket in db.candles.find().sort("_id", 1)
+    ]
+
+
+def revisions(db: Any) -> list[int]:
+    return [one["rev"] for one in db.candles.find({}, {"rev": 1}).sort("_id", 1)]
+
+
+def told_of(db: Any, until: int) -> None:
+    """Upgrade until so many documents are done, and be interrupted there."""
+
+    def told(done: int, _total: int) -> None:
+        if done >= until:
+            raise KeyboardInterrupt
+
     with pytest.raises(KeyboardInterrupt):
-        prepare(db)
-    assert len(orders(db)) == 2
-    monkeypatch.undo()
-    prepare(db)
+        upgrade(db, told)
+
+
+@pytest.fixture
+def in_twos(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Portions of two documents."""
+    monkeypatch.setattr(module, "_BUCKETS_AT_ONCE", 2)
+
+
+@pytest.mark.usefixtures("in_twos")
+def test_an_interrupted_upgrade_goes_on_where_it_was(db: Any) -> None:
+    before = make_old(db)
+    told_of(db, 4)
+    assert is_new(db) == [True] * 4 + [False] * 2
+    progress: list[tuple[int, int]] = []
+    upgrade(db, lambda done, total: progress.append((done, total)))
+    assert progress == [(6, 6)]
     assert orders(db) == {CANDLE_FIELDS}
+    assert sorted(revisions(db)) == [1, 2, 2, 2, 2, 2], "none was touched twice; one had no revision before"
     assert all(old.equals(new) for old, new in zip(before, everything(db), strict=True))
 
 
-def _interrupt(*_: Any) -> None:
-    raise KeyboardInterrupt
+@pytest.mark.usefixtures("in_twos")
+def test_one_does_it_and_the_others_are_told_who_and_how_far(db: Any, mongo: Any) -> None:
+    make_old(db)
+    said: list[str] = []
+
+    def told(done: int, _total: int) -> None:
+        if done == 4:
+            with pytest.raises(UpgradingError) as refused:
+                upgrade(mongo[db.name])
+            said.append(str(refused.value))
+
+    upgrade(db, told)
+    assert f"by process {os.getpid()} on {socket.gethostname()} (4 of 6 documents done)" in said[0]
+    assert set(revisions(db)) == {1, 2}
+    upgrade(mongo[db.name])
+
+
+@pytest.mark.usefixtures("in_twos")
+def test_whoever_prepares_neither_waits_nor_begins(db: Any, mongo: Any) -> None:
+    before = make_old(db)
+    prepare(db)
+    assert orders(db) == {("t", "te", *OLD_ORDER)}
+    upgrade(db, lambda _done, _total: prepare(mongo[db.name]))
+    assert all(old.equals(new) for old, new in zip(before, everything(db), strict=True))
+
+
+KILLED = """
+import sys
+from pymongo import MongoClient
+from pipeline.store import upgrade
+upgrade._BUCKETS_AT_ONCE = 2
+def told(done, total):
+    print(done, flush=True)
+    sys.stdin.readline()
+upgrade.upgrade(MongoClient(sys.argv[1])[sys.argv[2]], told, life=1.0)
+"""
+
+
+@pytest.mark.usefixtures("in_twos")
+def test_after_one_was_killed_another_goes_on_where_it_was(db: Any, mongo_uri: str) -> None:
+    make_old(db)
+    with subprocess.Popen(
+        [sys.executable, "-c", KILLED, mongo_uri, db.name], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "2\n"
+        process.kill()
+    with pytest.raises(UpgradingError, match=f"by process {process.pid} on"):
+        upgrade(db)
+    time.sleep(1.0)
+    upgrade(db)
+    assert orders(db) == {CANDLE_FIELDS}
+    assert set(revisions(db)) == {1, 2}
+
+
+@pytest.mark.usefixtures("in_twos")
+def test_one_that_was_passed_by_another_ends(db: Any, mongo: Any) -> None:
+    """It stood still for longer than its lease lasts."""
+    make_old(db)
+
+    def told(done: int, _total: int) -> None:
+        if done == 2:
+            time.sleep(0.3)
+            upgrade(mongo[db.name])
+
+    with pytest.raises(UpgradingError, match="stood still"):
+        upgrade(db, told, life=0.2)
+    assert orders(db) == {CANDLE_FIELDS}
+
+
+def test_an_empty_database_has_nothing_to_bring_up(db: Any) -> None:
+    prepare(db)
+    upgrade(db)
+    assert db.control.count_documents({}) == 0, "no lease is taken for nothing"
+    assert db[META].find_one({"_id": "schema"})["upgraded"] == list(module.STEPS)
