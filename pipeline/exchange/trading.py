@@ -119,6 +119,11 @@ class Trading:
         asked = {"symbol": symbol, "origClientOrderId": client_id}
         return _unless(-2013, lambda: self._ask("GET", "/fapi/v1/order", asked, OrderReport))
 
+    def query_order_number(self, symbol: str, order_id: int) -> OrderReport | None:
+        """The order by the exchange's own number, or None where it knows no such one."""
+        asked = {"symbol": symbol, "orderId": order_id}
+        return _unless(-2013, lambda: self._ask("GET", "/fapi/v1/order", asked, OrderReport))
+
     def cancel_order(self, symbol: str, client_id: str) -> OrderReport | None:
         """Cancel; None where there was nothing to cancel (-2011): it is filled, cancelled, or was never there."""
         asked = {"symbol": symbol, "origClientOrderId": client_id}

@@ -6,7 +6,7 @@ order is sent again. What only reads may be asked again by the client.
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any
 
@@ -24,7 +24,7 @@ from pipeline.exchange.errors import (
     UnknownOutcomeError,
 )
 from pipeline.exchange.outcomes import Outcome, outcome_of
-from pipeline.exchange.reports import AccountReport, PositionReport
+from pipeline.exchange.reports import AccountReport, AlgoReport, PositionReport
 from pipeline.exchange.trading import NewAlgo, NewOrder, Trading
 from pipeline.execution import told
 from pipeline.execution.events import (
@@ -177,9 +177,16 @@ class Desk:
     def _query(self, order: OrderRecord) -> OrderTold | None:
         if order.algo:
             algo = self.asking.query_algo(order.id)
-            return None if algo is None else told.algo_told(algo)
+            return None if algo is None else self._fired(order, algo) or told.algo_told(algo)
         report = self.asking.query_order(order.symbol, order.id)
         return None if report is None else told.order_told(report)
+
+    def _fired(self, order: OrderRecord, algo: AlgoReport) -> OrderTold | None:
+        """What the order says that it became when it fired: only that says how it ended."""
+        if not algo.actual_order_id:
+            return None
+        report = self.asking.query_order_number(order.symbol, int(algo.actual_order_id))
+        return None if report is None else replace(told.order_told(report), id=order.id)
 
     def _snapshot(self, asof: int) -> Snapshot:
         orders = open_orders(self.asking)

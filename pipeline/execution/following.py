@@ -49,7 +49,7 @@ class Follower:
             return
         if by == "stream" and told.filled and told.filled >= order.filled:
             self._streamed(order, told.at)
-        if order.stands and told.state == "accepted" and by != "stream":
+        if order.stands and not order.fired and told.state == "accepted" and by != "stream":
             self._ledger.doubts.pop(order.id, None)
         changed = merged(order, told, now)
         if changed is order:
@@ -64,6 +64,9 @@ class Follower:
             self._ledger.write(changed, by)
         if _unpaid(changed):
             self._ledger.emit(QueryFills(changed.symbol, changed.created_at - SECOND))
+        if changed.fired:
+            held = self._ledger.position(changed.symbol).quantity
+            self._ledger.doubts[changed.id] = doubt.lost(self._ledger.policy, held, now)
 
     def rejected(self, order: OrderRecord, code: int, text: str, now: int) -> None:
         """A request to place it was refused."""

@@ -108,7 +108,7 @@ class Keeper:
         ours = [one for one in orders if one not in strays]
         if stop_of(position, ours):
             for stray in strays:
-                if stray.stands:
+                if stray.waits:
                     self._cancel(stray, now)
         return ours
 
@@ -161,7 +161,7 @@ class Keeper:
         if self._ledger.unsettled(position.symbol, *ENTERING):
             return  # it may be filled at this moment: what stands would protect it
         for order in self._ledger.unsettled(position.symbol, *PROTECTING):
-            if order.stands and not stops_loss_of(order, position):
+            if order.waits and not stops_loss_of(order, position):
                 self._cancel(order, now)
         under_way = self._ledger.unsettled(position.symbol)
         if position.ours and position.signal is not None and not under_way:
@@ -175,7 +175,7 @@ class Keeper:
 def _with_standing(position: PositionRecord, orders: list[OrderRecord], now: int) -> PositionRecord:
     """The position with what stands for it, and since when nothing does."""
     stop = stop_of(position, orders)
-    target = next((one for one in orders if one.leg == "take_profit" and one.stands), None)
+    target = next((one for one in orders if one.leg == "take_profit" and one.waits), None)
     since = None if stop else position.unprotected_since or now
     standing = (stop.id if stop else None, target.id if target else None, since)
     if standing == (position.stop_order, position.take_profit_order, position.unprotected_since):

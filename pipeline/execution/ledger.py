@@ -207,7 +207,7 @@ class Ledger:
 
 def _occupies(order: OrderRecord) -> bool:
     """Whether it is more than a stop or take-profit that simply stands."""
-    return order.leg not in PROTECTING or order.in_doubt or not order.close_position
+    return order.leg not in PROTECTING or not order.waits or not order.close_position
 
 
 _durable: Final = attrgetter(

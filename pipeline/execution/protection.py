@@ -34,7 +34,7 @@ Step = PlaceProtection | CancelProtection
 
 def stop_of(position: PositionRecord, orders: Iterable[OrderRecord]) -> OrderRecord | None:
     """The order that protects the position now, if one stands: the closing stop, else a bridge for all of it."""
-    stops = [one for one in orders if one.leg == "stop" and one.stands]
+    stops = [one for one in orders if one.leg == "stop" and one.waits]
     closing = next((one for one in stops if one.close_position), None)
     return closing or next((one for one in stops if _covers(one, position)), None)
 
@@ -44,7 +44,7 @@ def stop_steps(position: PositionRecord, orders: Collection[OrderRecord]) -> lis
     moved while the position may still grow: a bridge would be too small."""
     stops = [one for one in orders if one.leg == "stop" and one.unsettled]
     wanted = position.stop_price
-    if wanted is None or any(one.in_doubt for one in stops):
+    if wanted is None or any(one.in_doubt or one.fired for one in stops):
         return []
     grows = any(one.leg in ENTERING and one.unsettled for one in orders)
     closing = next((one for one in stops if one.close_position), None)
@@ -63,7 +63,7 @@ def stop_steps(position: PositionRecord, orders: Collection[OrderRecord]) -> lis
 def target_steps(position: PositionRecord, orders: Iterable[OrderRecord]) -> list[Step]:
     """What to do next about the take-profit. It guards nothing, so the old one goes before the new one comes."""
     targets = [one for one in orders if one.leg == "take_profit" and one.unsettled]
-    if any(one.in_doubt for one in targets):
+    if any(one.in_doubt or one.fired for one in targets):
         return []
     wrong = [one for one in targets if one.trigger_price != position.take_profit_price]
     if wrong:

@@ -144,6 +144,17 @@ class OrderRecord:
         """Whether it is open at the exchange, as far as we know."""
         return self.state in STANDING
 
+    @property
+    def fired(self) -> bool:
+        """Of a conditional order: its price was reached, and what its order did is not known yet. It waits for nothing
+        any more, so it protects nothing."""
+        return self.algo and self.state == "partially_filled"
+
+    @property
+    def waits(self) -> bool:
+        """Of a conditional order: it stands, and its price has not been reached."""
+        return self.state == "accepted"
+
 
 @dataclass(frozen=True, slots=True)
 class PositionRecord:

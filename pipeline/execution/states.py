@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Final
 
 from pipeline.execution.records import OrderRecord, OrderTold
-from schemas.orders import UNSETTLED, State
+from schemas.orders import SETTLED, UNSETTLED, State
 
 _RANK: Final[dict[State, int]] = {
     "intended": 0,
@@ -31,9 +31,9 @@ _WORDS: Final[dict[str, State]] = {
     "EXPIRED": "expired",
     "EXPIRED_IN_MATCH": "expired",
     "REJECTED": "rejected",
-    "TRIGGERING": "accepted",
-    "TRIGGERED": "partially_filled",  # it has fired, and its order is in the market
-    "FINISHED": "filled",
+    "TRIGGERING": "partially_filled",  # it has fired, and its order is in the market, or soon will be
+    "TRIGGERED": "partially_filled",
+    "FINISHED": "partially_filled",  # its order has ended, and how only that says
 }
 
 
@@ -92,9 +92,9 @@ def _next_state(order: OrderRecord, told: OrderTold) -> State:
 
 
 def _state_said(order: OrderRecord, told: OrderTold) -> State:
-    """An order that a conditional order placed when it fired speaks of the fill only."""
+    """How a conditional order ends, the order says that it placed when it fired, whichever of them is told first."""
     if told.algo != order.algo:
-        return "filled" if told.state == "filled" else "partially_filled"
+        return told.state if told.state in SETTLED else "partially_filled"
     if told.state is None:
         return "partially_filled" if told.filled > 0 else "accepted"
     return told.state

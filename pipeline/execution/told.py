@@ -51,12 +51,13 @@ def order_told(report: OrderReport) -> OrderTold:
 
 
 def algo_told(report: AlgoReport) -> OrderTold:
-    """A conditional order as an answer, a query or a list has it."""
+    """A conditional order as an answer, a query or a list has it. What became of one that has fired, its order says."""
+    never_placed = report.algo_status == "FINISHED" and not report.actual_order_id
     return OrderTold(
         id=report.client_algo_id,
         symbol=report.symbol,
         side=_side(report.side),
-        state=state_of(report.algo_status),
+        state="expired" if never_placed else state_of(report.algo_status),
         filled=ZERO,
         at=report.update_time,
         algo=True,

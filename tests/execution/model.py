@@ -2,7 +2,7 @@
 an executor (BINANCE's, in docs/execution.md), and knows nothing of the executor's code but the shape of its records.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
 from pipeline.execution.records import OrderRecord, OrderTold, PositionTold, TradeTold
@@ -39,17 +39,23 @@ class Placed:
     filled: Decimal = ZERO
     quote: Decimal = ZERO
     updated: int = 0
+    actual: "Placed | None" = None
+    """The market order that it became when it fired: of the same client id, and a number of its own."""
 
     @property
     def open(self) -> bool:
         return self.status in {"accepted", "partially_filled"}
 
     def told(self) -> OrderTold:
+        """Of one that has fired, what became of it is what became of its order."""
+        return self.actual.told() if self.actual else self.as_such(self.status)
+
+    def as_such(self, state: str) -> OrderTold:
         return OrderTold(
             id=self.client_id,
             symbol=SYMBOL,
             side=self.side,
-            state=self.status,
+            state=state,
             filled=self.filled,
             at=self.updated,
             algo=self.algo,
@@ -79,6 +85,10 @@ class Exchange:
     naked_by_cancel: list[str] = field(default_factory=list)
     forgets: bool = False
     """Conditional orders stand, and neither a list nor a question shows them."""
+    unmatched: Decimal = ZERO
+    """What is missing of a fired order's counterparties: all of it, some, or nothing."""
+    fill_told_first: bool = False
+    """Whether the fill of a fired order is told before that it has fired."""
 
     def moment(self) -> int:
         """No two things happen in the same millisecond."""
@@ -218,8 +228,23 @@ class Exchange:
             self._end(order, "expired")
             return
         quantity = abs(self.position) if order.close_position else min(order.quantity, abs(self.position))
-        order.filled, order.quote, order.status = quantity, quantity * self.price, "filled"
-        self._trade(order, order.side, quantity)
+        fired = len(self.news)
+        actual = order.actual = replace(
+            order, number=order.number + 5000, algo=False, quantity=quantity, kind="MARKET", trigger=None,
+            close_position=False,
+        )  # fmt: skip
+        order.updated = self.moment()
+        self.news.append(order.as_such("partially_filled"))
+        actual.filled = (quantity * (1 - self.unmatched)).quantize(Decimal("0.001"))
+        actual.quote, actual.updated = actual.filled * self.price, order.updated
+        actual.status = order.status = "filled" if actual.filled == quantity else "expired"
+        order.filled = actual.filled
+        if actual.filled:
+            self._trade(actual, order.side, actual.filled)
+        else:
+            self._tell(actual)
+        if self.fill_told_first:
+            self.news.append(self.news.pop(fired))
 
     def _trade(self, order: Placed | None, side: str, quantity: Decimal) -> None:
         at = self.moment()

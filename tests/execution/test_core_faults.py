@@ -91,6 +91,7 @@ class Faults:
     repeat: float
     delay: float
     partial: float
+    unmatched: float
     gaps: list[tuple[int, int]]
     used_up: list[tuple[int, int]]
     """Somebody else has used up the address's weight: what costs some is held back, orders leave."""
@@ -126,6 +127,7 @@ class Faults:
             repeat=sometimes(0.5),
             delay=sometimes(0.6),
             partial=sometimes(0.9),
+            unmatched=sometimes(0.9),
             gaps=[(a, a + random.randrange(8 * SECOND)) for a in moments(2)],
             used_up=[(a, a + random.randrange(30 * SECOND)) for a in moments(2)],
             by_hand=moments(1),
@@ -250,6 +252,9 @@ class Schedule:
     # The world
 
     def walk(self, drift: int, now: int) -> None:
+        self.exchange.fill_told_first = self.random.random() < 0.5
+        unmatched = self.random.choice([Decimal(1), Decimal("0.5")])
+        self.exchange.unmatched = unmatched if self.troubled(self.faults.unmatched, now) else Decimal(0)
         self.exchange.move(self.exchange.price + self.random.randrange(-150, 151) + drift)
         if self.random.random() < 0.5:
             self.exchange.fill_rest()

@@ -378,3 +378,27 @@ def test_an_executor_that_lost_its_lease_does_nothing_any_more():
     assert driver(ev.IntentJournaled(order.id)) == []
     assert driver.holds(5) == []
     assert driver.wait(60 * SECOND, 1000) == []
+
+
+def test_a_stop_that_has_fired_protects_no_more_and_is_asked_for_until_its_order_has_ended():
+    driver = Driver(replace(POLICY, risk=POLICY.risk.model_copy(update={"unprotected_seconds": 600})))
+    stop = driver.protected() and driver.order("stop")
+    held = driver.position().quantity
+    driver.seen(stop, "partially_filled")
+    assert (driver.position().stop_order, driver.position().unprotected_since) == (None, driver.now)
+    asked = [one.order.id for one in driver.wait(6_000) if isinstance(one, Query)]
+    assert asked == [stop.id] * 5, "after 0.25, 0.5, 1, 2 and 4 s"
+    assert not driver.got(JournalIntent), "its order may close all of it at any moment"
+    driver(ev.OrderSeen(driver.told(stop, "expired", held / 2, algo=False, exchange_id=9), "query"))
+    driver.holds(held / 2)
+    driver.wait(1_000)
+    assert driver.order("stop").id != stop.id
+    assert driver.order("stop").state == "intended"
+
+
+def test_nothing_is_decided_while_a_stop_has_fired():
+    driver = Driver()
+    driver.protected()
+    driver.seen(driver.order("stop"), "partially_filled")
+    driver(ev.SignalSeen(signal("s2", kind="exit", last_word=True)))
+    assert driver.verdict("s2") is None

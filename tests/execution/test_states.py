@@ -2,11 +2,15 @@
 
 from dataclasses import replace
 from decimal import Decimal
+from itertools import permutations
 
+import msgspec
 import pytest
 
+from pipeline.exchange.reports import AlgoReport
 from pipeline.execution.records import OrderRecord, OrderTold, PlanRecord
 from pipeline.execution.states import merged, state_of
+from pipeline.execution.told import algo_told
 
 PLAN = PlanRecord("macd", Decimal(100), Decimal(1), Decimal(1), Decimal(98), None, 60_000)
 ORDER = OrderRecord("tm-e-1", "BTCUSDT", "s1", "entry", "BUY", "MARKET", Decimal(2), 0, 0, plan=PLAN)
@@ -75,13 +79,38 @@ def test_a_word_that_is_new_means_that_the_order_is_there():
         ("EXPIRED", "expired"),
         ("EXPIRED_IN_MATCH", "expired"),
         ("REJECTED", "rejected"),
-        ("TRIGGERING", "accepted"),
+        ("TRIGGERING", "partially_filled"),
         ("TRIGGERED", "partially_filled"),
-        ("FINISHED", "filled"),
+        ("FINISHED", "partially_filled"),
     ],
 )
 def test_the_exchanges_words(word, state):
     assert state_of(word) == state
+
+
+@pytest.mark.parametrize("end", FINAL)
+@pytest.mark.parametrize("filled", [0, 1, 2])
+def test_how_a_conditional_order_ends_its_order_says_whichever_is_told_first(end, filled):
+    standing = replace(STOP, state="accepted", exchange_id=5)
+    words = [
+        *(replace(TOLD, state=state_of(word), algo=True, exchange_id=5) for word in ("TRIGGERING", "TRIGGERED")),
+        replace(TOLD, state=end, algo=False, exchange_id=9, filled=Decimal(filled), at=11),
+        replace(TOLD, state=state_of("FINISHED"), algo=True, exchange_id=5, at=12),
+    ]
+    for said in permutations(words):
+        order = standing
+        for told in said:
+            order = merged(order, told, 20)
+        assert (order.state, order.filled, order.exchange_id) == (end, filled, 9), said
+
+
+def test_a_conditional_order_that_has_ended_without_an_order_has_done_nothing():
+    report = AlgoReport(
+        algo_id=5, client_algo_id="tm-s-1", symbol="BTCUSDT", side="SELL", order_type="STOP_MARKET",
+        algo_status="FINISHED",
+    )  # fmt: skip
+    assert algo_told(report).state == "expired"
+    assert algo_told(msgspec.structs.replace(report, actual_order_id="9")).state == "partially_filled"
 
 
 def test_the_order_that_a_conditional_order_placed_speaks_of_the_fill_only():

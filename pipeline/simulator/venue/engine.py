@@ -50,9 +50,15 @@ class Ids:
         }
     )
     _random: random.Random = field(init=False)
+    _coin: random.Random = field(init=False)
 
     def __post_init__(self) -> None:
         self._random = random.Random(self.seed)
+        self._coin = random.Random(self.seed)
+
+    def toss(self) -> bool:
+        """One or the other, where the exchange promises no order."""
+        return self._coin.random() < 0.5
 
     def take(self, kind: str) -> int:
         """The next number of that kind."""
@@ -222,7 +228,8 @@ class Engine:
             if is_orphan and order.position_side is position.side and order.is_open:
                 self.end(account, order, Status.EXPIRED, time)
         for algo in account.algos_of(position.symbol):
-            is_orphan = algo.close_position and not account.closable(algo.symbol, algo.position_side, algo.side)
+            ends_with_it = algo.time_in_force is TimeInForce.GTE_GTC
+            is_orphan = ends_with_it and not account.closable(algo.symbol, algo.position_side, algo.side)
             if is_orphan and algo.position_side is position.side:
                 self.move(account, algo, AlgoStatus.EXPIRED, time)
 

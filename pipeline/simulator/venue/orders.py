@@ -52,6 +52,8 @@ class TimeInForce(StrEnum):
     FOK = "FOK"
     GTX = "GTX"
     GTD = "GTD"
+    GTE_GTC = "GTE_GTC"
+    """Of a conditional order: it ends with the position that it closes. A GTC one stays, also beside nothing."""
 
 
 class WorkingType(StrEnum):

@@ -1,5 +1,6 @@
 """What happens when a conditional order fires: it becomes an ordinary order, or it is rejected with the reason. The
-ordinary order bears the conditional one's client id, if no open order has it."""
+ordinary order bears the conditional one's client id, if no open order has it. Which of the two is told of first, chance
+decides."""
 
 from decimal import Decimal
 
@@ -30,8 +31,17 @@ def fire(engine: Engine, account: Account, algo: Algo, last: int, time: int) -> 
         engine.move(account, algo, AlgoStatus.REJECTED, time, refusal.message)
         return
     algo.order = order
+    told = len(account.events)
     engine.move(account, algo, AlgoStatus.TRIGGERED, time)
     engine.accept(account, order, last, time)
+    if engine.ids.toss():
+        _tell_late(account, told, ended=algo.status is not AlgoStatus.TRIGGERED)
+
+
+def _tell_late(account: Account, told: int, *, ended: bool) -> None:
+    """That it has fired is told after what its order did; that it has ended still comes last."""
+    triggered = account.events.pop(told)
+    account.events.insert(len(account.events) - ended, triggered)
 
 
 def _check(engine: Engine, account: Account, order: Order, last: int, time: int) -> None:

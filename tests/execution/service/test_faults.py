@@ -10,6 +10,12 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from pipeline.exchange.errors import RefusedError
+from pipeline.exchange.trading import plain
+from pipeline.execution.desk import Desk
+from pipeline.execution.events import OrderSeen
+from pipeline.execution.records import OrderRecord
+from pipeline.execution.states import merged
 from pipeline.settings import Risk
 from pipeline.store.control import ControlStore
 from pipeline.timeline import to_datetime
@@ -296,6 +302,42 @@ async def test_a_stop_that_the_exchange_forgets_for_a_while_stands_on(house: Any
         await house.check()
         await closed(house)
     assert house.orders(leg="flatten") == []
+
+
+async def test_how_a_stop_that_fired_has_ended_its_order_says(house: Any) -> None:
+    """The exchange calls it FINISHED, whether its order was filled or cancelled."""
+    stop = {
+        "algoType": "CONDITIONAL", "symbol": "BTCUSDT", "side": "BUY", "type": "STOP", "quantity": "0.01",
+        "timeInForce": "GTC", "clientAlgoId": "tm-fired",
+    }  # fmt: skip
+
+    def placed() -> bool:
+        """Just above the price, so that it fires soon; and so far below it that its order is not filled."""
+        price = house.price()
+        prices = {"triggerPrice": plain(price + Decimal("0.5")), "price": plain(price - Decimal(500))}
+        try:
+            house.trading.client.signed("POST", "/fapi/v1/algoOrder", stop | prices)
+        except RefusedError:  # the price is there already
+            return False
+        return True
+
+    await house.until(placed)
+    said: list[Any] = []
+    desk = Desk(house.trading, house.trading, said.append, lambda _: None)
+    now = house.simulator.now()
+    order = OrderRecord(
+        "tm-fired", "BTCUSDT", None, "stop", "BUY", "STOP_MARKET", Decimal("0.01"), now, now, "accepted", algo=True
+    )
+
+    def asked() -> Any:
+        desk.query(order)
+        return next(merged(order, one.told, now) for one in reversed(said) if isinstance(one, OrderSeen))
+
+    await house.until(lambda: asked().state == "partially_filled")
+    assert asked().fired
+    house.trading.cancel_order("BTCUSDT", "tm-fired")
+    assert house.trading.query_algo("tm-fired").algo_status == "FINISHED"
+    assert (asked().state, asked().filled) == ("cancelled", 0)
 
 
 async def test_a_stop_that_can_never_be_placed_leaves_no_naked_position(house: Any) -> None:
