@@ -3,6 +3,7 @@ and nothing else."""
 
 import asyncio
 import re
+import time
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from pipeline.exchange.errors import RefusedError
+from pipeline.exchange.market import Market
 from pipeline.exchange.trading import plain
 from pipeline.execution.desk import Desk
 from pipeline.execution.events import OrderSeen
@@ -311,17 +313,6 @@ async def test_how_a_stop_that_fired_has_ended_its_order_says(house: Any) -> Non
         "timeInForce": "GTC", "clientAlgoId": "tm-fired",
     }  # fmt: skip
 
-    def placed() -> bool:
-        """Just above the price, so that it fires soon; and so far below it that its order is not filled."""
-        price = house.price()
-        prices = {"triggerPrice": plain(price + Decimal("0.5")), "price": plain(price - Decimal(500))}
-        try:
-            house.trading.client.signed("POST", "/fapi/v1/algoOrder", stop | prices)
-        except RefusedError:  # the price is there already
-            return False
-        return True
-
-    await house.until(placed)
     said: list[Any] = []
     desk = Desk(house.trading, house.trading, said.append, lambda _: None)
     now = house.simulator.now()
@@ -333,7 +324,18 @@ async def test_how_a_stop_that_fired_has_ended_its_order_says(house: Any) -> Non
         desk.query(order)
         return next(merged(order, one.told, now) for one in reversed(said) if isinstance(one, OrderSeen))
 
-    await house.until(lambda: asked().state == "partially_filled")
+    def fires() -> bool:
+        """Placed just above the price, again until that rises; its order waits far below."""
+        price, _ = Market(house.trading.client).prices()["BTCUSDT"]
+        prices = {"triggerPrice": plain(price + Decimal("0.1")), "price": plain(price - Decimal(500))}
+        try:
+            house.trading.client.signed("POST", "/fapi/v1/algoOrder", stop | prices)
+        except RefusedError:  # the price is there already
+            return False
+        time.sleep(0.5)
+        return not house.trading.cancel_algo("tm-fired")
+
+    await house.until(fires)
     assert asked().fired
     house.trading.cancel_order("BTCUSDT", "tm-fired")
     assert house.trading.query_algo("tm-fired").algo_status == "FINISHED"
