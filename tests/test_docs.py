@@ -63,3 +63,23 @@ def test_a_link_leads_somewhere(page):
     for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text()):
         if not target.startswith("http"):
             assert (page.parent / target).exists(), target
+
+
+def promises() -> list[str]:
+    """What the page on safety names as shown by a test."""
+    return re.findall(
+        r"`((?:\w+/)*test_\w+\.py(?:::test_\w+)?)` \|$", (ROOT / "docs" / "safety.md").read_text(), re.MULTILINE
+    )
+
+
+@pytest.mark.parametrize("named", promises())
+def test_a_test_that_the_page_on_safety_names_exists(named):
+    file, _, function = named.partition("::")
+    found = (ROOT / "tests" / file).read_text()
+    assert not function or re.search(rf"^(?:async )?def {function}\(", found, re.MULTILINE)
+
+
+def test_every_promise_of_safety_names_its_test():
+    tables = re.findall(r"^\| (?!what|---)(.*) \|$", (ROOT / "docs" / "safety.md").read_text(), re.MULTILINE)
+    lines = [line for line in tables if not line.startswith("---")]
+    assert len(lines) == len(promises()) > 30
