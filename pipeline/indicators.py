@@ -3,11 +3,12 @@
 The law of this module: **the value at a candle is a function of the candles near it, not of where the caller's data
 happen to begin**. So the live window, the whole history and a repaired day give the same doubles, to the last bit:
 
-- Averages and bands are computed on prices as whole ticks, with exact integer sums; so is the simple ATR.
+- Averages and bands are computed on prices as whole ticks, with exact integer sums.
 - RSI, MACD and Wilder's ATR never forget, so TA-Lib is started anew at fixed places: a candle whose number
   (`Interval.index`) lies in block `number // block` is computed from `settle` candles before that block. After that
   warm-up the value equals TA-Lib's over the full history; where it would not (a market that stands still for hours) it
   is still one value, not two.
+- The simple ATR adds up its true ranges anew at each candle, from the oldest to the newest.
 - A hole or the first listing is a beginning: the warm-up starts there again, and is NaN.
 
 It never guesses a number, never fills a hole, and does no I/O. `docs/strategies.md` has the measurements.
@@ -45,7 +46,7 @@ _DEFINITION: Final = "1"  # counts up when the meaning of a column changes, so t
 
 
 class PriceScaleError(TidemarkError):
-    """A price is not a whole number of ticks: the caller gave too few decimals for this symbol."""
+    """A close is not a whole number of ticks: the caller gave too few decimals for this symbol."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +171,7 @@ def newest(
     block = (first + len(close) - 1) // periods.block
     begin = max(0, block * periods.block - periods.settle - first)
     since = close[begin:]
-    ranging = slice(begin if periods.atr_kind == "wilder" else -periods.atr - 1, None)  # the exact one needs no more
+    ranging = slice(begin if periods.atr_kind == "wilder" else -periods.atr - 1, None)  # the mean needs no more
     macd, signal, histogram = talib.MACD(since, periods.macd_fast, periods.macd_slow, periods.macd_signal)
     ticks = _ticks(close[-max(periods.lengths) :], decimals).tolist()
     scale = 10.0**decimals
@@ -179,7 +180,7 @@ def newest(
         float(macd[-1]),
         float(signal[-1]),
         float(histogram[-1]),
-        float(_atr((high[ranging], low[ranging], close[ranging]), decimals, periods)[-1]),
+        float(_atr((high[ranging], low[ranging], close[ranging]), periods)[-1]),
         *(float(sum(ticks[-length:])) / length / scale if len(ticks) >= length else math.nan for length in periods.sma),
     )
 
@@ -242,36 +243,37 @@ def _fill(out: Floats, first: int, prices: tuple[Floats, Floats, Floats], decima
     """Compute the last `out.shape[1]` candles of one run without a hole."""
     close = prices[2]
     since = len(close) - out.shape[1]
-    _exponential(out[:5], since, first, prices, decimals, periods)
+    _exponential(out[:5], since, first, prices, periods)
     for start in range(since, len(close), _CHUNK):
         stop = min(start + _CHUNK, len(close))
         _moving(out[5:, start - since : stop - since], start, close[:stop], decimals, periods)
 
 
-def _exponential(
-    out: Floats, since: int, first: int, prices: tuple[Floats, Floats, Floats], decimals: int, periods: Periods
-) -> None:
+def _exponential(out: Floats, since: int, first: int, prices: tuple[Floats, Floats, Floats], periods: Periods) -> None:
     """RSI, MACD and ATR, each block from the beginning of the block before it."""
     for begin, start, stop in _runs(first, since, len(prices[2]), periods):
         high, low, close = (price[begin:stop] for price in prices)
         rows = (
             talib.RSI(close, periods.rsi),
             *talib.MACD(close, periods.macd_fast, periods.macd_slow, periods.macd_signal),
-            _atr((high, low, close), decimals, periods),
+            _atr((high, low, close), periods),
         )
         for row, values in zip(out[:, start - since : stop - since], rows, strict=True):
             row[:] = values[start - begin :]
 
 
-def _atr(prices: tuple[Floats, Floats, Floats], decimals: int, periods: Periods) -> Floats:
-    """The average true range; the simple one exact, as averages are."""
+def _atr(prices: tuple[Floats, Floats, Floats], periods: Periods) -> Floats:
+    """The average true range."""
     if periods.atr_kind == "wilder":
         wilder: Floats = talib.ATR(*prices, periods.atr)
         return wilder
-    high, low, close = (_ticks(price, decimals) for price in prices)
-    total = _running(np.maximum(high[1:], close[:-1]) - np.minimum(low[1:], close[:-1]))
+    high, low, close = prices
+    ranges = np.maximum(high[1:], close[:-1]) - np.minimum(low[1:], close[:-1])
+    total = np.zeros(max(0, len(close) - periods.atr))
+    for place in range(periods.atr):
+        total += ranges[place : place + len(total)]
     mean = np.full(len(close), np.nan)
-    mean[periods.atr :] = (total[periods.atr :] - total[: -periods.atr]) / periods.atr / 10.0**decimals
+    mean[periods.atr :] = total / periods.atr
     return mean
 
 
@@ -308,14 +310,14 @@ def _moving(out: Floats, start: int, close: Floats, decimals: int, periods: Peri
             row[: max(0, length - 1 - wanted)] = np.nan
 
 
-def _ticks(prices: Floats, decimals: int) -> Integers:
+def _ticks(close: Floats, decimals: int) -> Integers:
     """Prices as whole ticks. A price in decimals is the double nearest to ticks / 10^decimals, so this is exact."""
     scale = 10.0**decimals
-    ticks = np.rint(prices * scale)
-    off = ticks / scale != prices
+    ticks = np.rint(close * scale)
+    off = ticks / scale != close
     if np.count_nonzero(off):
         raise PriceScaleError(
-            f"price {float(prices[off][0])!r} is not a whole number of ticks at {decimals} decimals: "
+            f"close {float(close[off][0])!r} is not a whole number of ticks at {decimals} decimals: "
             "give the number of decimals of the symbol's prices (also of its older ones)"
         )
     return ticks.astype(np.int64)

@@ -144,6 +144,14 @@ class TooFar(Sound):
     lookback = TAIL
 
 
+class OddEdition(Sound):
+    edition: ClassVar[Any] = "second"
+
+
+class NoEdition(Sound):
+    edition = 0
+
+
 class WrongGate(Sound):
     def may_signal(self, columns: Columns, before: Any) -> bool:
         return False
@@ -167,6 +175,8 @@ FAULTS: dict[type[Sound], str] = {
     Writes: "failed: ValueError: assignment destination is read-only",
     Draws: "answers differently when asked twice",
     TooFar: f"lookback is {TAIL} candles; the live window allows 0 to {TAIL - 1}",
+    OddEdition: "its edition must be a whole number from 1 on, not 'second'",
+    NoEdition: "its edition must be a whole number from 1 on, not 0",
     WrongGate: "its may_signal rules out the code 2",
 }
 
