@@ -39,8 +39,8 @@ class Market:
         return {row.symbol: (row.price, row.time) for row in rows}
 
     def klines(self, symbol: str, interval: Interval, window: Window) -> pl.DataFrame:
-        """The candles that open in `window`, which holds at most a page of them. The last may be open, and says so. An
-        answer whose rows make no sense is asked for again before it is an error."""
+        """The candles that open in `window`, which holds at most a page of them. The last may be open, and says so: by
+        a clock that is not in doubt. An answer whose rows make no sense is asked for again before it is an error."""
         limit = interval.count(*window)
         if not 1 <= limit <= PAGE:
             raise ValueError(f"a page holds 1 to {PAGE} candles, not {limit}")
@@ -53,6 +53,7 @@ class Market:
         }
         weight = 1 if limit <= _SMALL_PAGE else PAGE_WEIGHT
         for tries_left in range(_TRIES - 1, -1, -1):
+            self.client.keep_clock()
             answer = self.client.get("/fapi/v1/klines", parameters, weight=weight)
             try:
                 return candles(answer.payload, symbol, interval, window, answer.asked_at)

@@ -104,6 +104,7 @@ class RestClient:
             "1m": LimitGate(environment.orders_per_minute, _BULK_OF_ORDERS, self.clock, MINUTE, self.stop),
         }
         self._credentials = credentials
+        self._measuring = threading.Lock()
         self._permit = permit
         self._need = need
         self._patience_ms = patience_ms
@@ -169,15 +170,23 @@ class RestClient:
         answer = self.get("/fapi/v1/time")
         return _server_time(answer.payload)
 
+    def keep_clock(self) -> None:
+        """Measure the exchange's clock if it is in doubt: before anything is judged by it."""
+        with self._measuring:
+            if self.clock.in_doubt:
+                self.sync_clock()
+
     def sync_clock(self) -> None:
         """Measure the exchange's clock anew."""
+        if self.clock.best is not None and self.clock.in_doubt:
+            log.warning("the clocks of this machine have come apart: it was set, or it slept; the exchange is asked")
         self.clock.adopt([self._clock_sample() for _ in range(_CLOCK_SAMPLES)])
         log.debug("the exchange's clock is %+d ms from ours, +-%d", self.clock.offset, self.clock.uncertainty)
 
     def _clock_sample(self) -> ClockSample:
-        sent = self.clock.local()
+        sent = self.clock.steady()
         server = self.server_time()
-        return ClockSample(sent, self.clock.local(), server)
+        return ClockSample(sent, self.clock.steady(), server, self.clock.local())
 
     def _recover(self, error: ExchangeError, delay: float) -> None:
         """Do what makes the next attempt better: wait as long as told, else the back-off; mend our clock."""

@@ -25,6 +25,7 @@ class Pace:
     sweep: float = 5.0
     watched: float = 5.0
     clock: float = 600.0
+    clock_in_doubt: float = 1.0
     rules: float = 3600.0
     clean_days: float = 3600.0
     last_words: float = 5.0

@@ -184,6 +184,7 @@ class Term:
             self._every(pace.watched, self._look_at_symbols),
             self._every(pace.rules, self._refresh_rules),
             self._every(pace.clock, self._sync_clock),
+            self._every(pace.clock_in_doubt, self._keep_clock),
             self._every(pace.clean_days, self._look_back),
         ]
 
@@ -286,6 +287,10 @@ class Term:
 
     async def _refresh_rules(self) -> None:
         await self._learn(set(self._instruments.known))
+
+    async def _keep_clock(self) -> None:
+        if self._house.asking.client.clock.in_doubt:
+            await self._sync_clock()
 
     async def _sync_clock(self) -> None:
         try:

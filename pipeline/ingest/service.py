@@ -57,6 +57,7 @@ class Pace:
     write_timeout: float = 10.0
     last_words: float = 5.0
     clock: float = 600.0
+    clock_in_doubt: float = 1.0
     verdicts: float = 30.0
     again_after: float = AGAIN_AFTER
     reopen_after: float = REOPEN_AFTER
@@ -188,6 +189,7 @@ class Ingester:
                         self._every(self._pace.watchlist, self._watching.follow),
                         self._every(self._pace.progress, self._tell),
                         self._every(self._pace.clock, self._sync_clock),
+                        self._every(self._pace.clock_in_doubt, self._keep_clock),
                         self._every(self._pace.verdicts, self._judge),
                     )
                 ]
@@ -243,6 +245,10 @@ class Ingester:
             await self._jobs.errand(self._market.client.sync_clock)
         except ExchangeError as error:
             log.warning("the exchange's clock could not be measured: %s", error)
+
+    async def _keep_clock(self) -> None:
+        if self._clock.in_doubt:
+            await self._sync_clock()
 
     async def _judge(self) -> None:
         await self._jobs.errand(self._verdicts.look)

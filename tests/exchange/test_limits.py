@@ -32,8 +32,8 @@ def hands() -> Hands:
 
 @pytest.fixture
 def gate(hands: Hands) -> LimitGate:
-    clock = ServerClock(hands)
-    clock.adopt([ClockSample(NOON, NOON, NOON)])
+    clock = ServerClock(hands, hands)
+    clock.adopt([ClockSample(NOON, NOON, NOON, NOON)])
     return LimitGate(100, 0.8, clock)
 
 
@@ -184,9 +184,16 @@ def spend_patiently(gate: LimitGate) -> None:
         pass
 
 
-def test_many_threads_pass_the_share_by_no_more_than_is_in_flight_at_the_reset_and_use_it_up() -> None:
+def own_clock() -> ServerClock:
+    """An exchange's clock that is this machine's."""
     clock = ServerClock()
-    clock.adopt([ClockSample(0, 0, 0)])  # this machine's own clock
+    steady, now = clock.steady(), clock.local()
+    clock.adopt([ClockSample(steady, steady, now, now)])
+    return clock
+
+
+def test_many_threads_pass_the_share_by_no_more_than_is_in_flight_at_the_reset_and_use_it_up() -> None:
+    clock = own_clock()
     gate = LimitGate(100, 0.8, clock, period=300)
     judge = Judge(clock, 300)
 
@@ -202,8 +209,7 @@ def test_many_threads_pass_the_share_by_no_more_than_is_in_flight_at_the_reset_a
 
 
 def test_two_processes_that_share_an_address_never_reach_its_limit() -> None:
-    clock = ServerClock()
-    clock.adopt([ClockSample(0, 0, 0)])
+    clock = own_clock()
     gates = [LimitGate(100, 0.8, clock, period=300) for _ in range(2)]
     judge = Judge(clock, 300)
 

@@ -5,11 +5,12 @@ from typing import Any
 import msgspec
 import pytest
 
+from pipeline.exchange.clock import ClockSample, local_time
 from pipeline.exchange.environments import Environment
 from pipeline.exchange.errors import BadAnswerError
 from pipeline.exchange.market import Market
 from pipeline.exchange.rest import RestClient
-from pipeline.timeline import MINUTE, Window, interval
+from pipeline.timeline import HOUR, MINUTE, Window, interval
 
 START = 1_700_006_400_000
 M1 = interval("1m")
@@ -18,6 +19,8 @@ M1 = interval("1m")
 @pytest.fixture
 def market(place: Environment) -> Market:
     with RestClient(place) as client:
+        steady, now = client.clock.steady(), client.clock.local()
+        client.clock.adopt([ClockSample(steady, steady, now, now)])
         yield Market(client)
 
 
@@ -52,6 +55,25 @@ def test_the_last_row_is_open_while_the_exchange_says_its_time_is_not_over(
     exchange.otherwise = lambda _: reply(msgspec.json.encode([row(this_minute - MINUTE * 2), row(this_minute)]))
     table = market.klines("BTCUSDT", M1, Window(this_minute - 2 * MINUTE, this_minute))
     assert table["closed"].to_list() == [True, False]
+
+
+@pytest.mark.parametrize("step", [-2 * HOUR, -5_000, 5_000, 2 * HOUR])
+def test_a_clock_that_is_set_closes_no_candle_and_is_measured_anew(
+    market: Market, exchange: Any, reply: Any, step: int
+) -> None:
+    this_minute = market.client.clock.now() // MINUTE * MINUTE
+    rows = msgspec.json.encode([row(this_minute - MINUTE), row(this_minute + 10 * MINUTE)])
+
+    def answer(seen: Any) -> Any:
+        told = msgspec.json.encode({"serverTime": local_time()})
+        return reply(told if seen.path == "/fapi/v1/time" else rows)
+
+    exchange.otherwise = answer
+    market.client.clock.local = lambda: local_time() + step
+    for _ in range(2):
+        table = market.klines("BTCUSDT", M1, Window(this_minute - MINUTE, this_minute + 10 * MINUTE))
+        assert table["closed"].to_list() == [True, False]
+    assert [seen.path for seen in exchange.seen].count("/fapi/v1/time") == 3
 
 
 def test_nothing_of_a_bad_page_is_used_and_the_error_names_it(market: Market, exchange: Any, reply: Any) -> None:

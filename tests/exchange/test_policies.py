@@ -57,7 +57,58 @@ def test_a_failed_try_opens_the_breaker_again() -> None:
     trips=st.lists(st.tuples(st.integers(0, 500), st.integers(0, 500)), min_size=1, max_size=5),
 )
 def test_the_offset_is_within_half_of_the_smallest_round_trip(ahead: int, trips: list[tuple[int, int]]) -> None:
-    clock = ServerClock(lambda: 1_000)
-    clock.adopt(ClockSample(0, there + back, there + ahead) for there, back in trips)
+    clock = ServerClock(lambda: 1_000, lambda: 1_000)
+    clock.adopt(ClockSample(0, there + back, there + ahead, 1_000) for there, back in trips)
     assert abs(clock.offset - ahead) <= min(sum(trip) for trip in trips) / 2 + 1
     assert abs(clock.now() - (1_000 + ahead)) <= clock.uncertainty
+
+
+class Machine:
+    """Its clocks, and the exchange's beside them."""
+
+    def __init__(self) -> None:
+        self.truth, self.wall, self.steady = 5_000_000, 1_000_000, 7_000
+        self.clock = ServerClock(lambda: self.wall, lambda: self.steady)
+        self.measure()
+
+    def measure(self) -> None:
+        self.clock.adopt([ClockSample(self.steady, self.steady, self.truth, self.wall)])
+
+    def later(self, milliseconds: int) -> None:
+        self.truth, self.wall, self.steady = (one + milliseconds for one in (self.truth, self.wall, self.steady))
+
+
+@pytest.mark.parametrize("step", [-7_200_000, -1_001, 1_001, 5_000, 7_200_000])
+def test_a_clock_that_is_set_changes_nothing_but_is_noticed(step: int) -> None:
+    machine = Machine()
+    machine.later(60_000)
+    machine.wall += step
+    assert machine.clock.now() == machine.truth
+    assert machine.clock.in_doubt
+    machine.measure()
+    assert (machine.clock.now(), machine.clock.in_doubt) == (machine.truth, False)
+
+
+@pytest.mark.parametrize("asleep", [1_001, 3_600_000])
+def test_a_steady_clock_that_stood_still_while_the_machine_slept_is_noticed_and_never_ahead(asleep: int) -> None:
+    machine = Machine()
+    machine.truth, machine.wall = machine.truth + asleep, machine.wall + asleep
+    assert machine.clock.in_doubt
+    assert machine.clock.now() == machine.truth - asleep
+
+
+def test_clocks_that_are_slewed_apart_by_less_than_a_second_are_not_in_doubt() -> None:
+    machine = Machine()
+    machine.later(600_000)
+    machine.wall += 999
+    assert not machine.clock.in_doubt
+
+
+def test_an_old_measurement_is_less_certain_than_a_new_one() -> None:
+    machine = Machine()
+    machine.later(3_600_000)
+    assert machine.clock.uncertainty == 50 + 360
+
+
+def test_a_clock_that_was_never_measured_is_in_doubt() -> None:
+    assert ServerClock().in_doubt

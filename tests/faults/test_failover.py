@@ -101,7 +101,11 @@ def test_what_cannot_be_initiated_is_refused_in_words(cluster: Any) -> None:
 
 def fast_clock() -> ServerClock:
     began = local_time()
-    return ServerClock(local=lambda: began + (local_time() - began) * SPEED)
+
+    def fast() -> int:
+        return began + (local_time() - began) * SPEED
+
+    return ServerClock(fast, fast)
 
 
 @asynccontextmanager

@@ -11,6 +11,7 @@ from pymongo.database import Database
 from pymongo.errors import AutoReconnect
 
 from pipeline.exchange.archive import Archive
+from pipeline.exchange.clock import local_time
 from pipeline.exchange.market import Market
 from pipeline.exchange.rest import RestClient
 from pipeline.history.backfill import Backfill, DatabaseFailedError
@@ -97,6 +98,23 @@ def test_the_candle_that_is_open_now_is_stored_as_open(
     forming = bitcoin.step.floor(client.clock.now())
     states = CandleStore(prepared).presence(bitcoin.key, forming - DAY, forming)
     assert states.tolist() == [SlotState.CLOSED, SlotState.OPEN]
+
+
+@pytest.mark.parametrize("step", [-2 * HOUR, 2 * HOUR])
+def test_a_clock_that_is_set_during_a_run_stores_nothing_as_closed_that_is_open_and_records_no_hole_to_come(
+    work: Backfill, series: Find, client: RestClient, prepared: Database[Any], step: int
+) -> None:
+    bitcoin = series("BTCUSDT", "1m")
+    begun = bitcoin.step.floor(client.server_time())
+    client.clock.local = lambda: local_time() + step
+    assert work.fill(bitcoin, 1).is_complete
+    forming = bitcoin.step.floor(client.server_time())
+    store = CandleStore(prepared)
+    assert set(store.presence(bitcoin.key, begun - 3 * HOUR, begun - MINUTE).tolist()) == {SlotState.CLOSED}
+    assert SlotState.CLOSED not in store.presence(bitcoin.key, forming, forming + 3 * HOUR).tolist()
+    known = work.series.get(bitcoin.key)
+    assert known is not None
+    assert known.holes == []
 
 
 def test_a_symbol_listed_later_is_complete_from_its_first_candle(

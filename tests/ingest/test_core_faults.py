@@ -12,12 +12,13 @@ from random import Random
 
 import pytest
 
+from pipeline.exchange.clock import ClockSample, ServerClock
 from pipeline.ingest.book import Patience
 from pipeline.ingest.core import Core
 from pipeline.ingest.events import Answer, Batch, Candle, FetchCandles, RecordHole
 from pipeline.ingest.opening import opening
 from pipeline.ingest.window import CandleWindow
-from pipeline.timeline import MINUTE, SECOND, Window, interval
+from pipeline.timeline import HOUR, MINUTE, SECOND, Window, interval
 from schemas.series import SeriesKey
 
 KEY = SeriesKey("sim", "BTCUSDT", "1m")
@@ -27,6 +28,7 @@ HISTORY, LIVE, QUIET = 6, 9, 150 * SECOND
 WINDOW = 5
 SEEDS, CHUNKS = int(os.environ.get("DRILL_SEEDS", "10000")), 20
 END = START + LIVE * MINUTE
+STEPS = (-3 * HOUR, -40 * SECOND, -2 * SECOND, 2 * SECOND, 40 * SECOND, 3 * HOUR)
 
 
 def fingerprint(first, columns, decimals):
@@ -58,16 +60,18 @@ class World:
                 self.states.append(candle)
             self.finals[opened] = candle._replace(closed=True, u=opened + MINUTE)
 
-    def rest(self, window: Window, server_time: int) -> tuple[Candle, ...]:
+    def rest(self, window: Window, server_time: int, judged_at: int | None = None) -> tuple[Candle, ...]:
+        """What REST says at that time. Nothing in a row tells whether its candle is over: whoever asked judges that by
+        the time that was, as far as they know."""
+        judged_at = server_time if judged_at is None else judged_at
         rows = []
         for opened, final in self.finals.items():
             if window.start <= opened <= window.end and opened <= server_time:
+                known = [s for s in self.states if s.t == opened and s.u <= server_time]
                 if opened + MINUTE <= server_time:
-                    rows.append(final._replace(u=server_time))
-                else:
-                    known = [s for s in self.states if s.t == opened and s.u <= server_time]
-                    if known:
-                        rows.append(known[-1]._replace(u=server_time))
+                    rows.append(final._replace(u=judged_at, closed=opened + MINUTE <= judged_at))
+                elif known:
+                    rows.append(known[-1]._replace(u=judged_at, closed=opened + MINUTE <= judged_at))
         return tuple(rows)
 
 
@@ -83,6 +87,11 @@ class Faults:
     rest_holes: float
     store_fails: float
     skew: int
+    """How wrong each measurement of the exchange's clock is."""
+    set_by: list[tuple[int, int]]
+    """When the machine's clock is set, and by how much."""
+    asleep: list[tuple[int, int]]
+    """When the steady clock stands still, and for how long."""
     cuts: list[tuple[int, int]]
     restarts: list[int]
 
@@ -101,6 +110,8 @@ class Faults:
             rest_holes=sometimes(0.5),
             store_fails=sometimes(0.7),
             skew=random.choice([0, 0, random.randint(-4_000, 4_000)]),
+            set_by=[(a, random.choice(STEPS)) for a in moments[: random.choice([0, 0, 1, 3])]],
+            asleep=[(a, random.choice([5 * SECOND, HOUR])) for a in moments[3 : 3 + random.choice([0, 0, 0, 1])]],
             cuts=[(a, a + random.randrange(3 * MINUTE)) for a in moments[: random.choice([0, 0, 1, 3])]],
             restarts=sorted(moments[5 : 5 + random.choice([0, 0, 1, 3])]),
         )
@@ -146,13 +157,38 @@ class Schedule:
 
     def start(self, now: int) -> Core:
         """A fresh process: it begins with what is stored as the ingester does, and fetches the rest."""
+        self.clock = ServerClock(self.wall, self.steady)
+        self.now = now
+        self.measure()
         core = Core(fingerprint, window_size=WINDOW, patience=Patience(), outbox_limit=self.outbox_limit)
         found = opening(STEP, tuple(c for c in sorted(self.store.candles.values()) if c.closed), ())
         assert found is not None
         core.watch(KEY, settled=found.settled, history=found.history, ahead=found.ahead, decimals=2)
         if not self.cut(now):
-            core.connected([KEY], self.local(now))
+            core.connected([KEY], self.clock.now())
         return core
+
+    # The machine's clocks
+
+    def wall(self) -> int:
+        return self.now + sum(step for moment, step in self.faults.set_by if moment <= self.now)
+
+    def steady(self) -> int:
+        return self.now - START - sum(lasted for moment, lasted in self.faults.asleep if moment <= self.now)
+
+    def measure(self) -> None:
+        """The answer took so long that it tells no more than this, and is as wrong as it can be."""
+        received, wrong = self.steady(), self.faults.skew
+        told = self.now if wrong > 0 else self.now - 2 * abs(wrong)
+        self.clock.adopt([ClockSample(received - 2 * abs(wrong), received, told, self.wall())])
+
+    def keep_clock(self) -> bool:
+        """As whoever asks for candles does first; whether it could be measured where it was in doubt."""
+        if self.clock.in_doubt:
+            if self.now < END and self.random.random() < self.faults.rest_fails:
+                return False
+            self.measure()
+        return True
 
     def run(self) -> None:
         self.plan_frames()
@@ -189,11 +225,9 @@ class Schedule:
     def cut(self, now: int) -> bool:
         return any(begin <= now < min(end, END) for begin, end in self.faults.cuts)
 
-    def local(self, now: int) -> int:
-        return now + self.faults.skew
-
     def happen(self, now: int, what: object) -> None:
-        core, local = self.core, self.local(now)
+        self.now = now
+        core, local = self.core, self.clock.now()
         match what:
             case Candle() if not self.cut(now):
                 core.frame(KEY, what, local)
@@ -210,7 +244,8 @@ class Schedule:
                 heapq.heapify(self.agenda)
                 self.core = self.start(now)
             case "tick":
-                core.time(local)
+                self.keep_clock()
+                core.time(self.clock.now())
                 self.perform(now)
                 self.flush(now)
 
@@ -224,13 +259,14 @@ class Schedule:
 
     def fetch(self, effect: FetchCandles, now: int) -> None:
         troubled = now < END
-        if troubled and self.random.random() < self.faults.rest_fails:
+        if not self.keep_clock() or (troubled and self.random.random() < self.faults.rest_fails):
             self.at(now + self.random.randrange(3_000), "failed")
             return
-        rows = self.world.rest(effect.window, now)
+        judged_at = self.clock.now() - self.clock.uncertainty
+        rows = self.world.rest(effect.window, now, judged_at)
         if troubled:
             rows = tuple(row for row in rows if self.random.random() >= self.faults.rest_holes)
-        self.at(now + self.random.randrange(20, 900), Answer(KEY, effect.window, rows, now))
+        self.at(now + self.random.randrange(20, 900), Answer(KEY, effect.window, rows, judged_at))
 
     def flush(self, now: int) -> None:
         batch = self.core.take()

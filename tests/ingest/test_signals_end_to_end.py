@@ -57,7 +57,11 @@ async def test_each_close_has_its_signals_and_history_finds_the_same(
     prepare(db)
     simulator = start_simulator(speed=SPEED, lifted_limits=True, seed=11)
     began = local_time()
-    client = RestClient(at(SIM, simulator.url), clock=ServerClock(local=lambda: began + (local_time() - began) * SPEED))
+
+    def fast() -> int:
+        return began + (local_time() - began) * SPEED
+
+    client = RestClient(at(SIM, simulator.url), clock=ServerClock(fast, fast))
     client.sync_clock()
     market = Market(client)
     listed = market.symbols()
