@@ -15,9 +15,11 @@ from pymongo.database import Database
 
 from pipeline.cli.exchange_access import running_exchange
 from pipeline.cli.wiring import credentials_of
+from pipeline.exchange.market import Market
 from pipeline.exchange.rest import RestClient
 from pipeline.exchange.trading import Trading
 from pipeline.execution.bookkeeping import Bookkeeper
+from pipeline.execution.fees import Rates
 from pipeline.settings import Settings, load
 from pipeline.store.account import AccountStore, PositionStore
 from pipeline.store.session import database
@@ -64,7 +66,14 @@ def _stored(settings: Settings, db: Database[dict[str, Any]]) -> tuple[Snapshot 
 
 
 def _asked(settings: Settings, db: Database[dict[str, Any]], trading: Trading) -> tuple[Snapshot, list[Held]]:
-    books = Bookkeeper(settings.environment, MARGIN_ASSET, trading, AccountStore(db, settings.environment))
+    books = Bookkeeper(
+        settings.environment,
+        MARGIN_ASSET,
+        trading,
+        AccountStore(db, settings.environment),
+        Rates(Market(trading.client), MARGIN_ASSET),
+        get_run_logger().warning,
+    )
     report = trading.account()
     books.day_start(report)
     held = [

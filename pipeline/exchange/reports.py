@@ -95,6 +95,13 @@ class AccountPosition(Record, frozen=True, kw_only=True):
     unrealized_profit: Decimal
 
 
+class AssetBalance(Record, frozen=True, kw_only=True):
+    """A wallet of the account."""
+
+    asset: str
+    wallet_balance: Decimal
+
+
 class AccountReport(Record, frozen=True, kw_only=True):
     """What the account is worth, in its margin asset."""
 
@@ -102,6 +109,7 @@ class AccountReport(Record, frozen=True, kw_only=True):
     total_unrealized_profit: Decimal
     total_margin_balance: Decimal
     available_balance: Decimal
+    assets: tuple[AssetBalance, ...] = ()
     positions: tuple[AccountPosition, ...] = ()
 
 

@@ -230,6 +230,11 @@ class Trading:
         answer = self.client.signed("GET", "/fapi/v1/positionSide/dual", weight=30)
         return bool(read(answer.payload, dict[str, Any], "GET /fapi/v1/positionSide/dual").get("dualSidePosition"))
 
+    def multi_assets_mode(self) -> bool:
+        """Whether every asset of the account is margin for all its positions."""
+        answer = self.client.signed("GET", "/fapi/v1/multiAssetsMargin", weight=30)
+        return bool(read(answer.payload, dict[str, Any], "GET /fapi/v1/multiAssetsMargin").get("multiAssetsMargin"))
+
     def set_hedge_mode(self, wanted: bool) -> None:
         """Set it; already so is success. Refused while anything is open."""
         self._settle("/fapi/v1/positionSide/dual", {"dualSidePosition": wanted})

@@ -5,14 +5,17 @@ is worked back from the exchange's own list of incomes, so it is right even for 
 """
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from decimal import Decimal
 
 from pymongo.errors import PyMongoError
 
+from pipeline.exchange.errors import ExchangeError
 from pipeline.exchange.reports import AccountReport, IncomeReport
 from pipeline.exchange.trading import Trading
+from pipeline.execution.fees import Rates
+from pipeline.execution.incomes import PLACES, Place, place_of
 from pipeline.execution.periods import compounded
 from pipeline.store.account import AccountStore
 from pipeline.timeline import DAY, MINUTE, iso, to_datetime
@@ -20,7 +23,6 @@ from schemas.accounts import Snapshot
 
 log = logging.getLogger(__name__)
 
-TRANSFER = "TRANSFER"
 _LATE = MINUTE
 """Incomes may be listed late: each question reaches back so far behind the last answer."""
 
@@ -33,8 +35,13 @@ class Bookkeeper:
     asset: str
     asking: Trading
     store: AccountStore
+    rates: Rates
+    warn: Callable[[str], None]
     _day: int = -1
     _incomes: dict[tuple[int, str, str, int], IncomeReport] = field(default_factory=dict)
+    _elsewhere: dict[tuple[int, str, str, int], Decimal] = field(default_factory=dict)
+    """What fees that were paid in another asset were worth: the wallet does not show them."""
+    _warned: set[str] = field(default_factory=set)
     _asked_until: int = 0
     _unrealized_before: Decimal = Decimal(0)
 
@@ -49,6 +56,7 @@ class Bookkeeper:
 
     def snapshot(self, account: AccountReport, open_positions: int, now: int) -> Snapshot:
         """Write down what the account is worth now. `day_start` was asked for before."""
+        incomes = self._incomes.values()
         today = percent(account.total_margin_balance, self._started_with(account))
         taken = Snapshot(
             id=f"{self.environment}:{iso(now)}",
@@ -59,10 +67,10 @@ class Bookkeeper:
             wallet=account.total_wallet_balance,
             available=account.available_balance,
             unrealized=account.total_unrealized_profit,
-            realized_today=total(self._incomes.values(), "REALIZED_PNL"),
-            fees_today=total(self._incomes.values(), "COMMISSION"),
-            funding_today=total(self._incomes.values(), "FUNDING_FEE"),
-            transfers_today=total(self._incomes.values(), TRANSFER),
+            realized_today=total(incomes, "result"),
+            fees_today=total(incomes, "fee") + sum(self._elsewhere.values(), Decimal(0)),
+            funding_today=total(incomes, "funding"),
+            transfers_today=total(incomes, "moved"),
             open_positions=open_positions,
             day_return_pct=today,
             month_return_pct=self._month_return(now, today),
@@ -71,20 +79,40 @@ class Bookkeeper:
         return taken
 
     def _started_with(self, account: AccountReport) -> Decimal:
-        wallet = account.total_wallet_balance - total(self._incomes.values())
-        return wallet + self._unrealized_before + total(self._incomes.values(), TRANSFER)
+        """Fees that the wallet does not show count as if they had been paid into it, and out again."""
+        incomes = self._incomes.values()
+        wallet = account.total_wallet_balance - total(incomes) + total(incomes, "moved")
+        return wallet + self._unrealized_before - sum(self._elsewhere.values(), Decimal(0))
 
     def _read_incomes(self, now: int) -> None:
         day = now // DAY
         if day != self._day:
             before = self.store.latest_before(to_datetime(day * DAY))
             self._unrealized_before = before.unrealized if before else Decimal(0)
-            self._day, self._incomes, self._asked_until = day, {}, day * DAY
+            self._day, self._incomes, self._elsewhere, self._asked_until = day, {}, {}, day * DAY
         since = max(day * DAY, self._asked_until - _LATE)
         for row in self.asking.incomes(since, now):
-            if row.asset == self.asset and row.time >= day * DAY:
-                self._incomes[row.tran_id, row.income_type, row.symbol, row.time] = row
+            if row.time >= day * DAY:
+                self._book(row)
         self._asked_until = now
+
+    def _book(self, row: IncomeReport) -> None:
+        key = (row.tran_id, row.income_type, row.symbol, row.time)
+        if row.income_type not in PLACES:
+            self._warn(f"an income of a kind that is not known, {row.income_type}: it counts as earned")
+        if row.asset == self.asset:
+            self._incomes[key] = row
+        elif key not in self._elsewhere and place_of(row.income_type) == "fee":
+            try:
+                self._elsewhere[key] = self.rates.worth(row.income, row.asset)
+            except ExchangeError as error:
+                self._warn(f"fees in {row.asset} are not counted: {error}")
+
+    def _warn(self, text: str) -> None:
+        """Once, not once a minute."""
+        if text not in self._warned:
+            self._warned.add(text)
+            self.warn(text)
 
     def _month_return(self, now: int, today: float | None) -> float | None:
         first = to_datetime(now).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
@@ -92,9 +120,9 @@ class Bookkeeper:
         return compounded([*past, today])
 
 
-def total(incomes: Iterable[IncomeReport], kind: str | None = None) -> Decimal:
-    """The sum of the incomes of that kind, or of all."""
-    return sum((one.income for one in incomes if kind in {None, one.income_type}), Decimal(0))
+def total(incomes: Iterable[IncomeReport], place: Place | None = None) -> Decimal:
+    """The sum of the incomes that count there, or of all."""
+    return sum((one.income for one in incomes if place in {None, place_of(one.income_type)}), Decimal(0))
 
 
 def percent(now: Decimal, before: Decimal) -> float | None:

@@ -24,7 +24,7 @@ from pipeline.exchange.errors import (
     UnknownOutcomeError,
 )
 from pipeline.exchange.outcomes import Outcome, outcome_of
-from pipeline.exchange.reports import AccountReport, AlgoReport, PositionReport
+from pipeline.exchange.reports import AccountReport, AlgoReport, PositionReport, TradeReport
 from pipeline.exchange.trading import NewAlgo, NewOrder, Trading
 from pipeline.execution import told
 from pipeline.execution.events import (
@@ -43,6 +43,7 @@ from pipeline.execution.events import (
     ReconcileFailed,
     Snapshot,
 )
+from pipeline.execution.fees import Rates
 from pipeline.execution.records import ZERO, Margin, OrderRecord, OrderTold, PositionTold
 from pipeline.timeline import MINUTE
 
@@ -64,6 +65,7 @@ class Desk:
     asking: Trading
     tell: Tell
     day_start: DayStart
+    rates: Rates
     worth: dict[str, PositionReport] = field(default_factory=dict)
     """What the exchange last said about each position, for whoever shows it."""
     account: AccountReport | None = None
@@ -105,7 +107,7 @@ class Desk:
         asof = self._surely_before_now()
         found = self._ask(lambda: self.asking.trades(symbol, since), f"trades of {symbol} could not be asked for")
         if found is not _FAILED:
-            self.tell(FillsSeen(symbol, tuple(told.trade_told(one) for one in found), since, asof))
+            self.tell(FillsSeen(symbol, tuple(told.trade_told(one, self._fee(one)) for one in found), since, asof))
 
     def query_positions(self, symbol: str) -> None:
         """Ask for the position of a symbol; one that is not listed is flat."""
@@ -149,6 +151,7 @@ class Desk:
                 algo = self.asking.query_algo(order.id)
                 number = int(algo.actual_order_id) if algo and algo.actual_order_id else None
             trades = [] if number is None else self.asking.trades_of(order.symbol, number)
+            fees = [self.rates.worth(one.commission, one.commission_asset) for one in trades]
         except ExchangeError as error:
             log.warning("the costs of order %s could not be asked for: %s", order.id, error)
             return None
@@ -156,10 +159,18 @@ class Desk:
             return None
         quantity = sum((one.qty for one in trades), ZERO)
         return {
-            "fee": sum((one.commission for one in trades), ZERO),
+            "fee": sum(fees, ZERO),
             "realized": sum((one.realized_pnl for one in trades), ZERO),
             "average_price": sum((one.qty * one.price for one in trades), ZERO) / quantity,
         }
+
+    def _fee(self, trade: TradeReport) -> Decimal | None:
+        """What a trade cost; None while its asset has no price: what the trade proves does not wait for that."""
+        try:
+            return self.rates.worth(trade.commission, trade.commission_asset)
+        except ExchangeError as error:
+            log.warning("a fee in %s cannot be counted yet: %s", trade.commission_asset, error)
+            return None
 
     def _send(self, order: OrderRecord) -> OrderTold:
         if order.algo:

@@ -190,11 +190,12 @@ class Follower:
 
     def _account(self, order: OrderRecord, trades: list[TradeTold], now: int) -> None:
         quantity = sum((one.quantity for one in trades), ZERO)
-        if order.fee is not None or quantity < order.filled or not quantity:
+        fees = [one.fee for one in trades if one.fee is not None]
+        if order.fee is not None or quantity < order.filled or not quantity or len(fees) < len(trades):
             return
         priced = replace(
             order,
-            fee=sum((one.fee for one in trades), ZERO),
+            fee=sum(fees, ZERO),
             realized=sum((one.realized for one in trades), ZERO),
             average_price=sum((one.quantity * one.price for one in trades), ZERO) / quantity,
             updated_at=now,

@@ -10,6 +10,7 @@ from pipeline.execution.bookkeeping import Bookkeeper
 from pipeline.execution.clean_days import CleanDays
 from pipeline.execution.effects import Notify
 from pipeline.execution.exposure import Exposure
+from pipeline.execution.fees import Rates
 from pipeline.execution.performer import Stores
 from pipeline.execution.records import Mode, Policy
 
@@ -52,6 +53,7 @@ class House:
     asking: Trading
     market: Market
     stores: Stores
+    rates: Rates
     books: Bookkeeper
     clean_days: CleanDays
     symbols: Symbols

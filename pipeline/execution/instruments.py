@@ -12,7 +12,8 @@ from pipeline.execution.sources import Prices
 class Instruments:
     """The symbols this executor knows. A signal of any other waits until it is known too."""
 
-    def __init__(self, asking: Trading, market: Market, prices: Prices) -> None:
+    def __init__(self, asking: Trading, market: Market, prices: Prices, asset: str) -> None:
+        self._asset = asset
         self._asking = asking
         self._market = market
         self._prices = prices
@@ -21,7 +22,10 @@ class Instruments:
     def rules(self, symbols: Iterable[str]) -> list[Event]:
         """Filters and margin of these symbols, and their last prices. Blocks; changes nothing."""
         asof = self._asking.client.clock.now()
-        filters = {one.symbol: one.filters for one in self._market.symbols() if one.status == "TRADING"}
+        listed = self._market.symbols()
+        filters = {
+            one.symbol: one.filters for one in listed if (one.status, one.margin_asset) == ("TRADING", self._asset)
+        }
         configs, brackets = self._asking.symbol_configs(), self._asking.brackets()
         prices = self._market.prices()
         news: list[Event] = []

@@ -3,7 +3,6 @@
 import secrets
 from datetime import datetime
 
-from pipeline.errors import AttentionError
 from pipeline.exchange.trading import Trading
 from pipeline.execution import documents
 from pipeline.execution.core import Core
@@ -14,6 +13,7 @@ from pipeline.execution.names import NAME_LENGTH, NAME_LETTERS, Identity, instal
 from pipeline.execution.others import others_in, said
 from pipeline.execution.records import PositionRecord
 from pipeline.execution.sources import Switches
+from pipeline.execution.understood import require_understood
 from pipeline.store.control import ControlStore
 from pipeline.timeline import MINUTE, to_datetime
 from schemas.orders import Order
@@ -24,11 +24,7 @@ _LATELY = 10 * MINUTE
 def open_core(house: House, fence: int, switches: Switches) -> tuple[Core, list[Event]]:
     """Take the journal over under that fence; the core that goes on with it, and what is switched differently."""
     stores = house.stores
-    if house.asking.hedge_mode():
-        raise AttentionError(
-            "the account holds long and short apart (hedge mode); the executor trades in one-way mode. Close what is "
-            "open and switch the position mode in the exchange's preferences"
-        )
+    require_understood(house.asking, house.books.asset)
     stores.journal.claim(fence)
     identity = identify(stores.control, house.policy.environment)
     switched = switches.changes(stores.control.read())

@@ -238,7 +238,7 @@ class TradeTold:
     side: OrderSide
     quantity: Decimal
     price: Decimal
-    fee: Decimal
+    fee: Decimal | None
     realized: Decimal
     at: int
 

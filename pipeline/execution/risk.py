@@ -88,7 +88,11 @@ def _strategy_off(ask: Ask) -> str | None:
 
 
 def _not_traded(ask: Ask) -> str | None:
-    return None if ask.market.filters else f"the exchange does not trade {ask.signal.symbol} now"
+    return (
+        None
+        if ask.market.filters
+        else f"the exchange does not trade {ask.signal.symbol} now, or not with margin in USDT"
+    )
 
 
 def _no_brackets(ask: Ask) -> str | None:

@@ -27,6 +27,7 @@ from pipeline.exchange.traffic import Calls
 from pipeline.execution.bookkeeping import Bookkeeper
 from pipeline.execution.clean_days import CleanDays
 from pipeline.execution.effects import Notify
+from pipeline.execution.fees import Rates
 from pipeline.execution.house import House, Pace, Symbols
 from pipeline.execution.leadership import Leadership
 from pipeline.execution.performer import Stores
@@ -80,15 +81,22 @@ def opened(
         reading = Trading(asking)
         journal, accounts = OrderJournal(database, place.name), AccountStore(database, place.name)
         control = ControlStore(database, place.name)
+        market = Market(asking)
+        rates = Rates(market, MARGIN_ASSET)
+
+        def warn(text: str) -> None:
+            notify(Notify("warning", "the books", text))
+
         house = House(
             policy=policy,
             default_mode=mode,
             may_execute=may_execute,
             sending=Trading(sending),
             asking=reading,
-            market=Market(asking),
+            market=market,
             stores=Stores(journal, PositionStore(database, place.name), SignalFeed(database, place.name), control),
-            books=Bookkeeper(place.name, MARGIN_ASSET, reading, accounts),
+            rates=rates,
+            books=Bookkeeper(place.name, MARGIN_ASSET, reading, accounts, rates, warn),
             clean_days=CleanDays(journal, accounts, control),
             symbols=symbols,
             notify=notify,

@@ -117,14 +117,14 @@ def positions_told(reports: Iterable[PositionReport]) -> tuple[PositionTold, ...
     )
 
 
-def trade_told(report: TradeReport) -> TradeTold:
-    """A fill."""
+def trade_told(report: TradeReport, fee: Decimal | None) -> TradeTold:
+    """A fill, and what it cost in the account's asset."""
     return TradeTold(
         exchange_id=report.order_id,
         side=_side(report.side),
         quantity=report.qty,
         price=report.price,
-        fee=report.commission,
+        fee=fee,
         realized=report.realized_pnl,
         at=report.time,
     )

@@ -5,7 +5,7 @@ answer) is named in the answer and done by the server.
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import date
 from decimal import Decimal
@@ -98,11 +98,13 @@ class Exchange:
         self.attempts: list[Attempt] = []
         self.counts: Counter[str] = Counter()
 
-    def open_account(self, name: str, deposit: Decimal, *keys: ApiKey) -> None:
+    def open_account(
+        self, name: str, deposit: Decimal, *keys: ApiKey, others: Mapping[str, Decimal] | None = None
+    ) -> None:
         """An account with money and keys."""
         for key in keys:
             self.keys.add(key)
-        self.venue.open_account(name, deposit)
+        self.venue.open_account(name, deposit, others)
         self.accounts.append(name)
 
     def collect_events(self) -> Iterator[tuple[str, dict[str, object]]]:

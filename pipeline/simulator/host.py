@@ -35,7 +35,8 @@ def build_exchange(options: Options) -> Exchange:
     )
     exchange = Exchange(_build_market(options, clock.now()), clock, Meter(limits), options.seed)
     for account in options.accounts:
-        exchange.open_account(account.name, _deposit(account), _api_key(account))
+        others = {asset: _amount(account.name, amount, asset) for asset, amount in account.others.items()}
+        exchange.open_account(account.name, _deposit(account), _api_key(account), others=others)
     return exchange
 
 
@@ -109,12 +110,14 @@ def _api_key(account: Account) -> ApiKey:
 
 
 def _deposit(account: Account) -> Decimal:
+    return _amount(account.name, account.deposit, "USDT")
+
+
+def _amount(name: str, text: str, asset: str) -> Decimal:
     try:
-        deposit = Decimal(account.deposit)
+        deposit = Decimal(text)
     except InvalidOperation as failure:
-        raise UsageError(
-            f"the deposit of {account.name!r} must be an amount of USDT, not {account.deposit!r}"
-        ) from failure
+        raise UsageError(f"the deposit of {name!r} must be an amount of {asset}, not {text!r}") from failure
     if not deposit.is_finite() or deposit < 0:
-        raise UsageError(f"the deposit of {account.name!r} cannot be {deposit}: give 0 or more")
+        raise UsageError(f"the deposit of {name!r} cannot be {deposit}: give 0 or more")
     return deposit

@@ -18,6 +18,8 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
     deposit: str = "10000"
     permissions: tuple[str, ...] = ("read", "trade")
     addresses: tuple[str, ...] = ()
+    others: dict[str, str] = {}
+    """Deposits in other assets: `{"BNB": "2", "USDC": "500"}`. Nothing here is margined in them."""
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):

@@ -12,6 +12,7 @@ from pipeline.simulator.venue.positions import Position
 
 DEFAULT_LEVERAGE: Final = 20
 
+MARGIN_ASSET: Final = "USDT"
 MarkOf = Callable[[str], Decimal]
 
 
@@ -27,6 +28,7 @@ class Trade:
     price: Decimal
     quantity: Decimal
     fee: Decimal
+    fee_asset: str
     realised: Decimal
     maker: bool
     time: int
@@ -40,6 +42,7 @@ class Income:
     kind: str
     symbol: str
     amount: Decimal
+    asset: str
     info: str
     time: int
     trade_id: str
@@ -53,6 +56,11 @@ class Account:
     alias: str
     opened: int
     wallet: Decimal = ZERO
+    others: dict[str, Decimal] = field(default_factory=dict)
+    """Wallets in other assets than the one that everything here is margined in."""
+    multi_assets: bool = False
+    burns: bool = False
+    """Whether fees are paid in BNB while there is any."""
     dual: bool = False
     leverages: dict[str, int] = field(default_factory=dict)
     isolated: set[str] = field(default_factory=set)

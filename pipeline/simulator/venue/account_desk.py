@@ -85,7 +85,30 @@ class AccountDesk:
 
     def multi_assets(self, account: Account, params: Params, now: int) -> Payload:
         """GET /fapi/v1/multiAssetsMargin"""
-        return {"multiAssetsMargin": False}
+        return {"multiAssetsMargin": account.multi_assets}
+
+    def set_multi_assets(self, account: Account, params: Params, now: int) -> Payload:
+        """POST /fapi/v1/multiAssetsMargin: not while anything is isolated, or open."""
+        wanted = params.need_flag("multiAssetsMargin")
+        if wanted is account.multi_assets:
+            raise refuse(-4171)
+        if account.isolated:
+            raise refuse(-4168)
+        if account.open_orders or any(account.held()):
+            raise refuse(-4167)
+        account.multi_assets = wanted
+        self._configured(account, "multiAssetsMargin", "", str(wanted).lower(), now)
+        return payloads.SUCCESS
+
+    def fee_burn(self, account: Account, params: Params, now: int) -> Payload:
+        """GET /fapi/v1/feeBurn"""
+        return {"feeBurn": account.burns}
+
+    def set_fee_burn(self, account: Account, params: Params, now: int) -> Payload:
+        """POST /fapi/v1/feeBurn"""
+        account.burns = params.need_flag("feeBurn")
+        self._configured(account, "feeBurn", "", str(account.burns).lower(), now)
+        return payloads.SUCCESS
 
     def symbol_config(self, account: Account, params: Params, now: int) -> list[Payload]:
         """GET /fapi/v1/symbolConfig"""
@@ -109,7 +132,7 @@ class AccountDesk:
             "canWithdraw": True,
             "dualSidePosition": account.dual,
             "updateTime": 0,
-            "multiAssetsMargin": False,
+            "multiAssetsMargin": account.multi_assets,
             "tradeGroupId": -1,
         }
 

@@ -9,7 +9,7 @@ from typing import Final
 
 from pipeline.simulator.types import Market, SymbolSpec, Tick
 from pipeline.simulator.venue import events, ledger, matching
-from pipeline.simulator.venue.account import Account, Income, MarkOf, Trade
+from pipeline.simulator.venue.account import MARGIN_ASSET, Account, Income, MarkOf, Trade
 from pipeline.simulator.venue.brackets import max_notional
 from pipeline.simulator.venue.filters import band, check_counterparty
 from pipeline.simulator.venue.ledger import LedgerEntry
@@ -29,6 +29,9 @@ from pipeline.simulator.venue.refusals import refuse
 TAKER_FEE: Final = Decimal("0.0005")
 MAKER_FEE: Final = Decimal("0.0002")
 
+_BNB: Final = "BNB"
+_BNB_PAIR: Final = "BNBUSDT"
+_BNB_SHARE: Final = Decimal("0.9")
 _ID_ALPHABET: Final = string.ascii_letters + string.digits
 _FIRST_ORDER: Final = 8_000_000_000
 _FIRST_TRADE: Final = 600_000_000
@@ -205,8 +208,7 @@ class Engine:
 
     def report(self, account: Account, order: Order, execution: str, time: int, trade: Trade | None = None) -> None:
         """Tell the owner what happened to an order."""
-        spec = self.spec(order.symbol)
-        account.events.append(events.order_update(account, spec, order, execution, time=time, trade=trade))
+        account.events.append(events.order_update(account, order, execution, time=time, trade=trade))
 
     # conditional orders
 
@@ -243,12 +245,16 @@ class Engine:
         amount: Decimal,
         time: int,
         *,
+        asset: str = MARGIN_ASSET,
         trade_id: str = "",
         info: str = "",
     ) -> None:
         """Change the wallet, and remember why."""
-        account.wallet += amount
-        account.incomes.append(Income(self.ids.take("income"), kind, symbol, amount, info, time, trade_id))
+        if asset == MARGIN_ASSET:
+            account.wallet += amount
+        else:
+            account.others[asset] = account.others.get(asset, ZERO) + amount
+        account.incomes.append(Income(self.ids.take("income"), kind, symbol, amount, asset, info, time, trade_id))
 
     def _settle(
         self,
@@ -266,18 +272,19 @@ class Engine:
         isolated = order.symbol in account.isolated
         change = quantity * order.side.sign
         realised = position.fill(change, price, account.leverage(order.symbol), isolated)
-        fee = (quantity * price * rate).quantize(CENT)
-        position.fees += fee if position.quantity else ZERO
+        fee, fee_asset = self._fee(account, (quantity * price * rate).quantize(CENT), time)
+        in_margin = fee_asset == MARGIN_ASSET
+        position.fees += fee if position.quantity and in_margin else ZERO
         position.updated = order.updated = time
         trade = Trade(
             self.ids.take("trade"), order.id, order.symbol, order.side, order.position_side, price, quantity, fee,
-            realised, maker, time,
+            fee_asset, realised, maker, time,
         )  # fmt: skip
         account.trades.append(trade)
         self.ledger.append(
             ledger.Fill(
                 time, account.name, trade.id, order.id, order.client_id, order.symbol, order.side,
-                order.position_side, price, quantity, fee, realised, maker,
+                order.position_side, price, quantity, fee, fee_asset, realised, maker,
             )
         )  # fmt: skip
         if realised:
@@ -285,8 +292,18 @@ class Engine:
                 account, "REALIZED_PNL", order.symbol, realised, time, info=str(trade.id), trade_id=str(trade.id)
             )
         fee_kind = "INSURANCE_CLEAR" if order.type is OrderType.LIQUIDATION else "COMMISSION"
-        self.book_income(account, fee_kind, order.symbol, -fee, time, info=str(trade.id), trade_id=str(trade.id))
+        self.book_income(
+            account, fee_kind, order.symbol, -fee, time, asset=fee_asset, info=str(trade.id), trade_id=str(trade.id)
+        )
         return trade
+
+    def _fee(self, account: Account, fee: Decimal, time: int) -> tuple[Decimal, str]:
+        """What is paid, and in which asset: in BNB it is a tenth less, as long as there is enough."""
+        if account.burns and _BNB_PAIR in self.market.specs:
+            in_bnb = (fee * _BNB_SHARE / self.mark(_BNB_PAIR, time)).quantize(CENT)
+            if in_bnb <= account.others.get(_BNB, ZERO):
+                return in_bnb, _BNB
+        return fee, MARGIN_ASSET
 
     def _leave(self, account: Account, order: Order, time: int) -> None:
         order.updated = time

@@ -5,16 +5,14 @@ from decimal import Decimal
 
 from pipeline.simulator.types import SymbolSpec
 from pipeline.simulator.venue import formats
-from pipeline.simulator.venue.account import Account, MarkOf, Trade, maintenance_of
+from pipeline.simulator.venue.account import MARGIN_ASSET, Account, MarkOf, Trade, maintenance_of
 from pipeline.simulator.venue.orders import ZERO, Algo, Order
 from pipeline.simulator.venue.positions import Position
 
 Event = dict[str, object]
 
 
-def order_update(
-    account: Account, spec: SymbolSpec, order: Order, execution: str, *, time: int, trade: Trade | None = None
-) -> Event:
+def order_update(account: Account, order: Order, execution: str, *, time: int, trade: Trade | None = None) -> Event:
     """ORDER_TRADE_UPDATE: an order was accepted, filled, amended or ended."""
     bids, asks = account.order_notionals(order.symbol, order.position_side)
     body: Event = {
@@ -52,7 +50,7 @@ def order_update(
         "gtd": order.good_till,
     }
     if trade is not None:
-        body["N"] = spec.quote
+        body["N"] = trade.fee_asset
         body["n"] = formats.bare(trade.fee)
     return {"e": "ORDER_TRADE_UPDATE", "E": time, "T": time, "o": body}
 
@@ -70,11 +68,15 @@ def account_update(
     """ACCOUNT_UPDATE: the balance and the positions that changed. `change` leaves profit and commission out."""
     balances = [
         {
-            "a": "USDT",
+            "a": MARGIN_ASSET,
             "wb": formats.money(account.wallet),
             "cw": formats.money(account.cross_wallet),
             "bc": formats.bare(change),
         }
+    ]
+    balances += [
+        {"a": asset, "wb": formats.money(held), "cw": formats.money(held), "bc": "0"}
+        for asset, held in account.others.items()
     ]
     rows = [
         {

@@ -26,6 +26,7 @@ class Deposit(LedgerEntry):
     """Money came in from outside."""
 
     amount: Decimal
+    asset: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +68,7 @@ class Fill(LedgerEntry):
     price: Decimal
     quantity: Decimal
     fee: Decimal
+    fee_asset: str
     realised: Decimal
     maker: bool
 

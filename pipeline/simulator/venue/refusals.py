@@ -54,6 +54,9 @@ MESSAGES: Final[dict[int, str]] = {
     -4141: "Symbol is already closed.",
     -4161: "Leverage reduction is not supported in Isolated Margin Mode with open positions.",
     -4164: "Order's notional must be no smaller than {} (unless you choose reduce only).",
+    -4167: "Unable to adjust to Multi-Assets mode with symbols of USDⓈ-M Futures under open orders or positions.",
+    -4168: "Unable to adjust to Multi-Assets mode with symbols of USDⓈ-M Futures under isolated-margin mode.",
+    -4171: "The target Multi-Assets mode is set already.",
     -5021: "Due to the order could not be filled immediately, the FOK order has been rejected. "
     "The order will not be recorded in the order history.",
     -5022: "Due to the order could not be executed as maker, the Post Only order will be rejected. "

@@ -4,10 +4,11 @@
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
+from typing import Final
 
 from pipeline.simulator.types import SymbolSpec
 from pipeline.simulator.venue import formats, payloads
-from pipeline.simulator.venue.account import Account, MarkOf, maintenance_of
+from pipeline.simulator.venue.account import MARGIN_ASSET, Account, MarkOf, maintenance_of
 from pipeline.simulator.venue.brackets import max_notional
 from pipeline.simulator.venue.engine import Engine
 from pipeline.simulator.venue.history import page
@@ -27,6 +28,10 @@ class IncomeType(StrEnum):
     INSURANCE_CLEAR = "INSURANCE_CLEAR"
 
 
+_FREE: Final = ("walletBalance", "marginBalance", "crossWalletBalance", "availableBalance", "maxWithdrawAmount")
+"""Of an asset that no position is margined in, these are all its wallet; the rest is zero."""
+
+
 @dataclass(frozen=True, slots=True)
 class ReportDesk:
     """Answers about money."""
@@ -35,29 +40,29 @@ class ReportDesk:
 
     def balance(self, account: Account, params: Params, now: int) -> list[Payload]:
         """GET /fapi/v2/balance and /fapi/v3/balance"""
-        margins = Margins.of(account, self.engine.market.specs, self.engine.marks(now))
+        rows = self._assets(account, Margins.of(account, self.engine.market.specs, self.engine.marks(now)))
         return [
             {
                 "accountAlias": account.alias,
-                "asset": "USDT",
-                "balance": formats.money(account.wallet),
-                "crossWalletBalance": formats.money(account.cross_wallet),
-                "crossUnPnl": formats.money(margins.cross_unrealised),
-                "availableBalance": formats.money(margins.available),
-                "maxWithdrawAmount": formats.money(margins.withdrawable),
+                "asset": row["asset"],
+                "balance": row["walletBalance"],
+                "crossWalletBalance": row["crossWalletBalance"],
+                "crossUnPnl": row["crossUnPnl"],
+                "availableBalance": row["availableBalance"],
+                "maxWithdrawAmount": row["maxWithdrawAmount"],
                 "marginAvailable": True,
-                "updateTime": self._touched(account),
+                "updateTime": row["updateTime"],
             }
+            for row in rows
         ]
 
     def account_v3(self, account: Account, params: Params, now: int) -> Payload:
         """GET /fapi/v3/account: only the symbols with a position or an open order."""
         mark = self.engine.marks(now)
         margins = Margins.of(account, self.engine.market.specs, mark)
-        asset = self._asset(account, margins)
         keys = sorted({(p.symbol, p.side) for p in account.held()} | account.order_keys())
-        return self._totals(account, margins) | {
-            "assets": [asset],
+        return self._totals(account, margins, now) | {
+            "assets": self._assets(account, margins),
             "positions": [self._account_row_v3(account, account.position(*key), mark) for key in keys],
         }
 
@@ -67,17 +72,17 @@ class ReportDesk:
         margins = Margins.of(account, self.engine.market.specs, mark)
         header: Payload = {
             "feeTier": 0,
-            "feeBurn": False,
+            "feeBurn": account.burns,
             "canTrade": True,
             "canDeposit": True,
             "canWithdraw": True,
             "updateTime": 0,
-            "multiAssetsMargin": False,
+            "multiAssetsMargin": account.multi_assets,
             "tradeGroupId": -1,
         }
         rows = [self._account_row_v2(account, account.position(*key), mark) for key in self._every_key(account)]
-        asset = self._asset(account, margins) | {"marginAvailable": True}
-        return header | self._totals(account, margins) | {"assets": [asset], "positions": rows}
+        assets = [row | {"marginAvailable": True} for row in self._assets(account, margins)]
+        return header | self._totals(account, margins, now) | {"assets": assets, "positions": rows}
 
     def positions_v3(self, account: Account, params: Params, now: int) -> list[Payload]:
         """GET /fapi/v3/positionRisk: only the symbols with a position or an open order."""
@@ -127,24 +132,42 @@ class ReportDesk:
     def _touched(self, account: Account) -> int:
         return account.incomes[-1].time if account.incomes else account.opened
 
-    def _totals(self, account: Account, margins: Margins) -> Payload:
+    def _totals(self, account: Account, margins: Margins, now: int) -> Payload:
+        others = self._worth_of_others(account, now)
         return {
             "totalInitialMargin": formats.money(margins.initial),
             "totalMaintMargin": formats.money(margins.maintenance),
-            "totalWalletBalance": formats.money(account.wallet),
+            "totalWalletBalance": formats.money(account.wallet + others),
             "totalUnrealizedProfit": formats.money(margins.unrealised),
-            "totalMarginBalance": formats.money(account.wallet + margins.unrealised),
+            "totalMarginBalance": formats.money(account.wallet + margins.unrealised + others),
             "totalPositionInitialMargin": formats.money(margins.positions),
             "totalOpenOrderInitialMargin": formats.money(margins.orders),
             "totalCrossWalletBalance": formats.money(account.cross_wallet),
             "totalCrossUnPnl": formats.money(margins.cross_unrealised),
-            "availableBalance": formats.money(margins.available),
+            "availableBalance": formats.money(margins.available + others),
             "maxWithdrawAmount": formats.money(margins.withdrawable),
         }
 
+    def _worth_of_others(self, account: Account, now: int) -> Decimal:
+        """What the other assets add to the totals: in multi-assets mode alone, and then they are in dollars."""
+        if not account.multi_assets:
+            return ZERO
+        pairs = ((f"{asset}{MARGIN_ASSET}", amount) for asset, amount in account.others.items())
+        known = self.engine.market.specs
+        return sum((amount * (self.engine.mark(one, now) if one in known else 1) for one, amount in pairs), ZERO)
+
+    def _assets(self, account: Account, margins: Margins) -> list[Payload]:
+        own = self._asset(account, margins)
+        nothing: Payload = dict.fromkeys(own, formats.money(ZERO))
+        others: list[Payload] = [
+            nothing | dict.fromkeys(_FREE, formats.money(held)) | {"asset": asset, "updateTime": own["updateTime"]}
+            for asset, held in account.others.items()
+        ]
+        return [own, *others]
+
     def _asset(self, account: Account, margins: Margins) -> Payload:
         return {
-            "asset": "USDT",
+            "asset": MARGIN_ASSET,
             "walletBalance": formats.money(account.wallet),
             "unrealizedProfit": formats.money(margins.unrealised),
             "marginBalance": formats.money(account.wallet + margins.unrealised),

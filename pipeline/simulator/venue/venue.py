@@ -1,12 +1,12 @@
 """The trading half of the exchange as one object: calls and the time come in, answers, events and a ledger come out.
 It opens no socket, checks no signature and reads no clock."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 
 from pipeline.simulator.errors import ApiError
 from pipeline.simulator.types import Market
-from pipeline.simulator.venue.account import Account
+from pipeline.simulator.venue.account import MARGIN_ASSET, Account
 from pipeline.simulator.venue.account_desk import AccountDesk
 from pipeline.simulator.venue.algo_desk import AlgoDesk
 from pipeline.simulator.venue.engine import Engine, Ids
@@ -37,15 +37,16 @@ class Venue:
         """Every (method, path) that `call` answers."""
         return frozenset(self._routes)
 
-    def open_account(self, name: str, deposit: Decimal) -> None:
-        """A new account with so much USDT in it."""
+    def open_account(self, name: str, deposit: Decimal, others: Mapping[str, Decimal] | None = None) -> None:
+        """A new account with so much USDT in it, and so much of other assets."""
         if name in self._engine.accounts:
             raise ValueError(f"there is already an account {name!r}")
         now = self._tape.now
         account = Account(name, alias=self._engine.ids.text(8), opened=now)
         self._engine.accounts[name] = account
-        self._engine.ledger.append(Deposit(now, name, deposit))
-        self._engine.book_income(account, "TRANSFER", "", deposit, now, info="TRANSFER")
+        for asset, amount in {MARGIN_ASSET: deposit, **(others or {})}.items():
+            self._engine.ledger.append(Deposit(now, name, amount, asset))
+            self._engine.book_income(account, "TRANSFER", "", amount, now, asset=asset, info="TRANSFER")
 
     def call(self, account: str, method: str, path: str, params: dict[str, str], now: int) -> object:
         """The answer of a signed endpoint, JSON-able; a refusal is an ApiError."""
@@ -92,6 +93,9 @@ def routes(engine: Engine) -> dict[tuple[str, str], Handler]:
         ("GET", "/fapi/v1/positionSide/dual"): settings.position_mode,
         ("POST", "/fapi/v1/positionSide/dual"): settings.set_position_mode,
         ("GET", "/fapi/v1/multiAssetsMargin"): settings.multi_assets,
+        ("POST", "/fapi/v1/multiAssetsMargin"): settings.set_multi_assets,
+        ("GET", "/fapi/v1/feeBurn"): settings.fee_burn,
+        ("POST", "/fapi/v1/feeBurn"): settings.set_fee_burn,
         ("GET", "/fapi/v1/symbolConfig"): settings.symbol_config,
         ("GET", "/fapi/v1/accountConfig"): settings.account_config,
         ("GET", "/fapi/v1/leverageBracket"): settings.leverage_brackets,

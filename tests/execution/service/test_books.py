@@ -1,7 +1,9 @@
 """The account's books and the clean days, worked out from what the exchange and the journal say."""
 
+import re
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,6 +14,8 @@ from pymongo.database import Database
 from pipeline.exchange.reports import AccountReport, IncomeReport
 from pipeline.execution.bookkeeping import Bookkeeper
 from pipeline.execution.clean_days import SNAPSHOTS_A_DAY, CleanDays
+from pipeline.execution.fees import Rates
+from pipeline.execution.incomes import PLACES
 from pipeline.store.account import AccountStore
 from pipeline.store.control import ControlStore
 from pipeline.store.orders import OrderJournal
@@ -43,6 +47,11 @@ class Exchange:
         return [row for row in self.rows if since <= row.time <= until]
 
 
+def rates(exchange: Any) -> Rates:
+    """BNB costs 600 USDT, and nothing else has a price."""
+    return Rates(SimpleNamespace(prices=lambda: {"BNBUSDT": (Decimal(600), exchange.at)}), "USDT")  # type: ignore[arg-type]
+
+
 def account(wallet: str, unrealized: str = "0") -> AccountReport:
     return AccountReport(
         total_wallet_balance=Decimal(wallet), total_unrealized_profit=Decimal(unrealized),
@@ -57,8 +66,9 @@ def prepared(db: Database[dict[str, Any]]) -> Database[dict[str, Any]]:
 
 
 def test_deposits_are_no_profit_and_yesterdays_unrealized_is_no_news(prepared: Any) -> None:
+    warnings: list[str] = []
     exchange = Exchange(NOON - timedelta(hours=13))
-    books = Bookkeeper("sim", "USDT", exchange, AccountStore(prepared, "sim"))
+    books = Bookkeeper("sim", "USDT", exchange, AccountStore(prepared, "sim"), rates(exchange), warnings.append)
     report = account("1000", "50")
     assert books.day_start(report) == 1000
     books.snapshot(report, 1, exchange.at)
@@ -71,18 +81,83 @@ def test_deposits_are_no_profit_and_yesterdays_unrealized_is_no_news(prepared: A
     exchange.add("FUNDING_FEE", "-1", midnight + 4)
     exchange.add("COMMISSION", "-9", midnight + 5, asset="BNB")
     report = account("1527", "80")
-    assert books.day_start(report) == 1000 + 50 + 500
+    started = 1000 + 50 + 500 + Decimal(9) * 600  # a fee in BNB is lost too, and the wallet does not show it
+    assert books.day_start(report) == started
     taken = books.snapshot(report, 2, exchange.at)
-    assert taken.day_return_pct == pytest.approx((1607 - 1550) / 1550 * 100)
-    assert (taken.realized_today, taken.fees_today, taken.funding_today, taken.transfers_today) == (30, -2, -1, 500)
-    assert taken.month_return_pct == pytest.approx((1.05 * (1607 / 1550) - 1) * 100)
+    assert taken.day_return_pct == pytest.approx(float((1607 - started) / started * 100))
+    assert (taken.realized_today, taken.fees_today, taken.funding_today, taken.transfers_today) == (30, -5402, -1, 500)
+    assert taken.month_return_pct == pytest.approx((1.05 * float(1607 / started) - 1) * 100)
 
     exchange.at += HOUR
     exchange.add("REALIZED_PNL", "10", exchange.at - 1)
-    assert books.day_start(account("1537", "80")) == 1550
+    assert books.day_start(account("1537", "80")) == started
     assert exchange.asked[-1][0] > midnight + HOUR, "what is known is not asked for again"
     exchange.at += DAY
     assert books.day_start(account("1537")) == 1537 + 80
+    assert warnings == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "amount", "asset", "field", "start"),
+    [
+        ("REALIZED_PNL", 10, "USDT", "realized_today", 1000),
+        ("INSURANCE_CLEAR", -10, "USDT", "realized_today", 1000),
+        ("COMMISSION", -10, "USDT", "fees_today", 1000),
+        ("COMMISSION_REBATE", 10, "USDT", "fees_today", 1000),
+        ("API_REBATE", 10, "USDT", "fees_today", 1000),
+        ("FUNDING_FEE", -10, "USDT", "funding_today", 1000),
+        ("TRANSFER", 10, "USDT", "transfers_today", 1010),
+        ("INTERNAL_TRANSFER", -10, "USDT", "transfers_today", 990),
+        ("COIN_SWAP_DEPOSIT", 10, "USDT", "transfers_today", 1010),
+        ("WELCOME_BONUS", 10, "USDT", "transfers_today", 1010),
+        ("TRANSFER", 10, "USDC", None, 1000),
+        ("FUNDING_FEE", -10, "USDC", None, 1000),
+    ],
+)
+def test_every_kind_of_income_has_its_place(
+    prepared: Any, kind: str, amount: int, asset: str, field: str | None, start: int
+) -> None:
+    exchange, warnings = Exchange(NOON), []
+    books = Bookkeeper("sim", "USDT", exchange, AccountStore(prepared, "sim"), rates(exchange), warnings.append)
+    exchange.add(kind, str(amount), to_ms(NOON) - HOUR, asset)
+    report = account(str(1000 + amount if asset == "USDT" else 1000))
+    assert books.day_start(report) == start
+    taken = books.snapshot(report, 0, exchange.at)
+    places = ("realized_today", "fees_today", "funding_today", "transfers_today")
+    assert {name: getattr(taken, name) for name in places} == dict.fromkeys(places, 0) | (
+        {field: amount} if field else {}
+    )
+    assert warnings == []
+
+
+def test_a_kind_that_is_not_known_is_told_once_and_counts_as_earned(prepared: Any) -> None:
+    exchange, warnings = Exchange(NOON), []
+    books = Bookkeeper("sim", "USDT", exchange, AccountStore(prepared, "sim"), rates(exchange), warnings.append)
+    for hour in (2, 1):
+        exchange.add("MOON_TAX", "-20", to_ms(NOON) - hour * HOUR)
+    exchange.add("COMMISSION", "-1", to_ms(NOON) - HOUR, "DOGE")
+    for _ in range(2):
+        assert books.day_start(account("960")) == 1000
+    assert [one.partition(":")[0] for one in warnings] == [
+        "an income of a kind that is not known, MOON_TAX", "fees in DOGE are not counted",
+    ]  # fmt: skip
+
+
+def test_the_exchanges_own_list_of_kinds_is_known() -> None:
+    """As its documentation has it in November 2026."""
+    listed = (
+        "TRANSFER WELCOME_BONUS REALIZED_PNL FUNDING_FEE COMMISSION INSURANCE_CLEAR REFERRAL_KICKBACK "
+        "COMMISSION_REBATE API_REBATE CONTEST_REWARD CROSS_COLLATERAL_TRANSFER OPTIONS_PREMIUM_FEE "
+        "OPTIONS_SETTLE_PROFIT INTERNAL_TRANSFER AUTO_EXCHANGE DELIVERED_SETTELMENT COIN_SWAP_DEPOSIT "
+        "COIN_SWAP_WITHDRAW POSITION_LIMIT_INCREASE_FEE STRATEGY_UMFUTURES_TRANSFER FEE_RETURN BFUSD_REWARD "
+        "SPECIAL_FUNDING_FEE"
+    )
+    assert set(PLACES) == set(listed.split())
+    page = (Path(__file__).parents[3] / "docs" / "execution.md").read_text()
+    rows = page.partition("| place | kinds |")[2].partition("\n\n")[0].splitlines()[2:]
+    places = ("result", "fee", "funding", "moved")
+    told = {kind: place for place, row in zip(places, rows, strict=True) for kind in re.findall(r"`(\w+)`", row)}
+    assert told == PLACES
 
 
 def order(at: datetime) -> Order:

@@ -16,6 +16,7 @@ from pipeline.exchange.market import Market
 from pipeline.exchange.trading import plain
 from pipeline.execution.desk import Desk
 from pipeline.execution.events import OrderSeen
+from pipeline.execution.fees import Rates
 from pipeline.execution.records import OrderRecord
 from pipeline.execution.states import merged
 from pipeline.settings import Risk
@@ -314,7 +315,7 @@ async def test_how_a_stop_that_fired_has_ended_its_order_says(house: Any) -> Non
     }  # fmt: skip
 
     said: list[Any] = []
-    desk = Desk(house.trading, house.trading, said.append, lambda _: None)
+    desk = Desk(house.trading, house.trading, said.append, lambda _: None, Rates(Market(house.trading.client), "USDT"))
     now = house.simulator.now()
     order = OrderRecord(
         "tm-fired", "BTCUSDT", None, "stop", "BUY", "STOP_MARKET", Decimal("0.01"), now, now, "accepted", algo=True

@@ -135,5 +135,6 @@ def test_v3_lists_only_what_is_held_or_ordered_and_v2_lists_everything(desk):
 
 def test_the_ledger_is_json(busy):
     rows = json.loads(json.dumps([entry.as_dict() for entry in busy.venue.ledger]))
-    assert rows[0] == {"kind": "Deposit", "time": 1_728_000_000_000, "account": "trader", "amount": "10000"}
+    deposit = {"kind": "Deposit", "time": 1_728_000_000_000, "account": "trader", "amount": "10000", "asset": "USDT"}
+    assert rows[0] == deposit
     assert {row["kind"] for row in rows} == {"Deposit", "Accepted", "Fill", "AlgoMoved"}
