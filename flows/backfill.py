@@ -20,7 +20,7 @@ from pydantic import Field
 from flows.running import Chosen, stop_when_cancelled
 from pipeline.cli.candle_database import candle_database
 from pipeline.cli.exchange_access import archive_of, client_of
-from pipeline.cli.wiring import derivation_of, keys_of
+from pipeline.cli.wiring import derivation_of, due_keys
 from pipeline.errors import TidemarkError
 from pipeline.exchange.market import Market
 from pipeline.history.backfill import SERIES_AT_ONCE, Backfill
@@ -75,7 +75,7 @@ def backfill(chosen: BackfillChoice = BackfillChoice()) -> list[dict[str, Any]]:
         series = (
             wanted_series(chosen.symbols, chosen.intervals or settings.intervals, listed, settings.environment)
             if chosen.symbols
-            else kept_series(keys_of(settings, chosen.intervals), listed, SeriesStore(db), client.clock.now())
+            else kept_series(due_keys(settings, db, chosen.intervals), listed, SeriesStore(db), client.clock.now())
         )
         SymbolStore(db).save(listed)
         tally = Tally()

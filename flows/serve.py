@@ -48,7 +48,7 @@ def deployments() -> list[RunnerDeployment]:
     """All of them. A run that is due while the last one still works is left out: the next one does its work too."""
     return [
         _served(backfill, "on-demand", "Fetch what you choose: symbols, intervals, days.", queue=True),
-        _served(backfill, "top-up", "Whatever the settings ask for and is not stored.", every(60)),
+        _served(backfill, "top-up", "Whatever the settings ask for, or is watched, and is not stored.", every(60)),
         _served(indicators, "every-5-minutes", "Indicators and signals of new candles.", every(5)),
         _served(returns, "every-minute", "What became of every signal.", every(1)),
         _served(

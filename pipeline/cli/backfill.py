@@ -22,6 +22,8 @@ Examples:
 
   tidemark backfill BTCUSDT --interval 1m --days 300
 
+  tidemark backfill BTCUSDT -i 15m --limit 2000        the newest 2,000 candles
+
   tidemark backfill BTCUSDT ETHUSDT -i 1m -i 1h --source rest --json
 """
 
@@ -45,6 +47,9 @@ def backfill(
         list[str] | None, typer.Option("--interval", "-i", help="Candle length; repeat it for several.")
     ] = None,
     days: Annotated[int | None, typer.Option(min=1, max=5_000, help="How far back.")] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, max=5_000_000, help="The newest so many candles of each series, not days.")
+    ] = None,
     source: Annotated[
         From, typer.Option(help="auto: the archive for whole months and days, REST for the rest.")
     ] = From.AUTO,
@@ -54,13 +59,16 @@ def backfill(
     from pipeline.cli.candle_database import candle_database  # noqa: PLC0415
     from pipeline.cli.exchange_access import archive_of, client_of  # noqa: PLC0415
     from pipeline.cli.indicators import tell  # noqa: PLC0415
-    from pipeline.cli.wiring import begin, derivation_of, keys_of  # noqa: PLC0415
+    from pipeline.cli.wiring import begin, derivation_of, due_keys  # noqa: PLC0415
+    from pipeline.errors import UsageError  # noqa: PLC0415
     from pipeline.exchange.market import Market  # noqa: PLC0415
     from pipeline.history.backfill import Backfill  # noqa: PLC0415
     from pipeline.history.listing import kept_series, wanted_series  # noqa: PLC0415
     from pipeline.store.series import SeriesStore  # noqa: PLC0415
     from pipeline.store.symbols import SymbolStore  # noqa: PLC0415
 
+    if days is not None and limit is not None:
+        raise UsageError("--days and --limit exclude each other: say how far back, or how many candles")
     settings = begin()
     with candle_database(settings) as db, client_of(settings) as client, archive_of(client, source) as archive:
         market = Market(client)
@@ -68,12 +76,12 @@ def backfill(
         series = (
             wanted_series(symbols, interval or settings.intervals, listed, settings.environment)
             if symbols
-            else kept_series(keys_of(settings, interval or ()), listed, SeriesStore(db), client.clock.now())
+            else kept_series(due_keys(settings, db, interval or ()), listed, SeriesStore(db), client.clock.now())
         )
         SymbolStore(db).save(listed)
         derivation = derivation_of(settings, db)
         with _bars(client.weight, shown=not as_json) as bars, Backfill(db, market, archive, progress=bars) as work:
-            reports = work.fill_all(series, days or settings.history_days, source.value)
+            reports = work.fill_all(series, days or settings.history_days, source.value, limit=limit)
         derived = derivation.bring_up_all([one.key for one in series], client.clock.now())
     tell(derived)
     _show(reports, as_json=as_json)

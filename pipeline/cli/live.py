@@ -109,6 +109,7 @@ def _ingester(
     from pipeline.exchange.market import Market  # noqa: PLC0415
     from pipeline.history.backfill import Backfill  # noqa: PLC0415
     from pipeline.history.listing import kept_series, wanted_series  # noqa: PLC0415
+    from pipeline.history.plan import lacking, wanted  # noqa: PLC0415
     from pipeline.ingest.deciding import LiveSignals  # noqa: PLC0415
     from pipeline.ingest.indicating import LiveIndicators  # noqa: PLC0415
     from pipeline.ingest.service import Ingester  # noqa: PLC0415
@@ -121,8 +122,9 @@ def _ingester(
     listed = Listed(market)
     symbols = SymbolStore(database)
     symbols.save(listed.all())
-    wanted = kept_series(keys_of(settings), listed.all(), SeriesStore(database), client.clock.now())
-    Watchlist(database, settings.environment).seed([one.key for one in wanted], datetime.now(UTC))
+    series = SeriesStore(database)
+    seeded = kept_series(keys_of(settings), listed.all(), series, client.clock.now())
+    Watchlist(database, settings.environment).seed([one.key for one in seeded], datetime.now(UTC))
     strategies = strategies_of(settings)
     periods = periods_of(settings, strategies)
     derivation = derivation_of(settings, database)
@@ -132,15 +134,21 @@ def _ingester(
         Backfill(database, market, archive) as history,
         notifier_of(settings) as notifier,
     ):
-
+        # The archive of a pretend exchange is made by the exchange itself, which is too busy to trade meanwhile.
         def fill(key: "SeriesKey") -> None:
-            (series,) = wanted_series([key.symbol], [key.interval], [listed.symbol(key.symbol)], key.exchange)
-            report = history.fill(series, settings.history_days)
+            (one,) = wanted_series([key.symbol], [key.interval], [listed.symbol(key.symbol)], key.exchange)
+            report = history.fill(one, settings.history_days, "rest" if settings.environment == "sim" else "auto")
             (derived,) = derivation.bring_up_all([key], client.clock.now())
             if derived.failure is not None:  # trying again would not help, and candles do not wait for it
                 log.error("%s: its indicators and signals are not new: %s", key, derived.failure)
             if report.failures:
                 raise TidemarkError("; ".join(report.failures))
+
+        def is_whole(key: "SeriesKey") -> bool:
+            (one,) = wanted_series([key.symbol], [key.interval], [listed.symbol(key.symbol)], key.exchange)
+            window = wanted(one.step, client.clock.now(), settings.history_days, one.listed, one.delivered)
+            known = series.get(key)
+            return window is None or (known is not None and not lacking(known, one.step, window))
 
         def decimals(symbol: str) -> int:
             known, now = symbols.get(settings.environment, symbol), listed.symbol(symbol).price_precision
@@ -154,6 +162,7 @@ def _ingester(
             window=periods.window,
             decimals=decimals,
             backfill=fill,
+            is_whole=is_whole,
             must_trade=lambda symbol: listed.must_trade(symbol, client.clock.now()),
             stream_name=_stream_names(settings, listed),
             shard=share,

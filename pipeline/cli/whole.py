@@ -21,7 +21,7 @@ from pipeline.cli.prefect_api import start_run
 from pipeline.cli.prefect_login import login_of
 from pipeline.cli.services import Ports
 from pipeline.cli.start_view import StartView
-from pipeline.cli.wiring import credentials_of, derivation_of, keys_of
+from pipeline.cli.wiring import credentials_of, derivation_of, due_keys
 from pipeline.errors import TidemarkError
 from pipeline.exchange.market import Market
 from pipeline.history.backfill import Backfill
@@ -174,8 +174,10 @@ def fetch_candles(whole: Whole) -> str:
         market = Market(client)
         listed = market.symbols()
         SymbolStore(whole.db).save(listed)
-        whole.series = kept_series(keys_of(settings), listed, SeriesStore(whole.db), client.clock.now())
         minutes = _minutes(whole, listed)
+        later = {one.key for one in minutes}
+        due = [key for key in due_keys(settings, whole.db) if key not in later]
+        whole.series = kept_series(due, listed, SeriesStore(whole.db), client.clock.now())
         Watchlist(whole.db, settings.environment).seed(
             [one.key for one in (*whole.series, *minutes)], datetime.now(UTC)
         )

@@ -66,6 +66,17 @@ def keys_of(settings: Settings, intervals: "Iterable[str]" = ()) -> "list[Series
     return series_of(settings.environment, settings.symbols, list(intervals) or settings.intervals)
 
 
+def due_keys(
+    settings: Settings, database: "Database[dict[str, Any]]", intervals: "Iterable[str]" = ()
+) -> "list[SeriesKey]":
+    """The series that are to be whole where nobody names any: those of the settings and those that are watched."""
+    from pipeline.ingest.watchlist import Watchlist  # noqa: PLC0415
+
+    of_settings, chosen = keys_of(settings, intervals), set(intervals)
+    watched = sorted(Watchlist(database, settings.environment).wanted())
+    return [*of_settings, *(key for key in watched if not chosen or key.interval in chosen)]
+
+
 def credentials_of(settings: Settings) -> "Credentials | None":
     """The keys in the settings, or None while there are none."""
     from pipeline.exchange.signing import Credentials, signer_for  # noqa: PLC0415

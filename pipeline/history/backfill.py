@@ -25,7 +25,7 @@ from pipeline.history.plan import Slots, archived, chunks, days_within, pages, w
 from pipeline.history.report import NoProgress, Progress, SeriesReport, Source, SourceChoice
 from pipeline.store.candles import CandleStore
 from pipeline.store.series import SeriesStore
-from pipeline.timeline import DAY, HOUR, Window, interval, iso, to_datetime, to_ms
+from pipeline.timeline import HOUR, Window, interval, iso, to_datetime, to_ms
 from schemas.series import Hole, SeriesKey
 
 log = logging.getLogger(__name__)
@@ -104,20 +104,25 @@ class Backfill:
         """Let the fetchers finish what they hold, and end them."""
         self._fetchers.shutdown()  # cancelling instead would leave whoever waits for a chunk waiting for ever
 
-    def fill_all(self, series: Sequence[Wanted], days: int, source: SourceChoice = "auto") -> list[SeriesReport]:
+    def fill_all(
+        self, series: Sequence[Wanted], days: int, source: SourceChoice = "auto", *, limit: int | None = None
+    ) -> list[SeriesReport]:
         """Fill all of them, a few at a time; the reports in the same order. One that fails stops no other."""
         with ThreadPoolExecutor(SERIES_AT_ONCE, thread_name_prefix="series") as pool:
-            return list(pool.map(lambda one: self.fill(one, days, source), series))
+            return list(pool.map(lambda one: self.fill(one, days, source, limit=limit), series))
 
-    def fill(self, series: Wanted, days: int, source: SourceChoice = "auto") -> SeriesReport:
-        """Fill one series. What went wrong is in the report."""
+    def fill(
+        self, series: Wanted, days: int, source: SourceChoice = "auto", *, limit: int | None = None
+    ) -> SeriesReport:
+        """Fill one series: its last `days` days, or its newest `limit` candles. What went wrong is in the report."""
         began = time.monotonic()
         run = _Run(series)
         now = self._clock.now()
-        window = wanted(series.step, now, days, series.listed, series.delivered)
+        window = wanted(series.step, now, days, series.listed, series.delivered, limit)
+        asked = f"{days} days" if limit is None else f"{limit:,} candles"
         try:
             self._fill_window(run, window, now, source)
-            report = self._report(run, window, days, time.monotonic() - began)
+            report = self._report(run, window, asked, time.monotonic() - began)
             if report.is_complete and (over := series.over(now)) is not None:
                 say_gone(self.series, series.key, over, now)
         except PyMongoError as error:
@@ -245,7 +250,7 @@ class Backfill:
         for each in begun:
             each.result()
 
-    def _report(self, run: _Run, window: Window | None, days: int, seconds: float) -> SeriesReport:
+    def _report(self, run: _Run, window: Window | None, asked: str, seconds: float) -> SeriesReport:
         known = 0
         slots = None if window is None else self.slots(run.key, window)
         if slots is not None:
@@ -261,7 +266,7 @@ class Backfill:
             known_holes=known,
             source=run.source,
             seconds=round(seconds, 3),
-            note=_note(run.wanted, window, days, self._clock.now()),
+            note=_note(run.wanted, window, asked, self._clock.now()),
             failures=tuple(dict.fromkeys(str(error) for error in run.failures)),
             exit_code=max((error.exit_code for error in run.failures), default=0),
         )
@@ -277,12 +282,12 @@ def _own_hole(gap: Window, asked_first: int, asked_again: int) -> Hole:
     )
 
 
-def _note(series: Wanted, window: Window | None, days: int, now: int) -> str | None:
+def _note(series: Wanted, window: Window | None, asked: str, now: int) -> str | None:
     """What a person should know about a series that is shorter than asked for."""
     if series.delivered <= now:
         return f"ended {iso(series.delivered)}"
     if window is None:
         return f"listed from {iso(series.listed)}: there are no closed candles yet"
-    if series.listed > now - days * DAY:
-        return f"listed {iso(series.listed)}: fewer than {days} days exist"
+    if series.listed >= window.start:
+        return f"listed {iso(series.listed)}: fewer than {asked} exist"
     return None

@@ -14,7 +14,8 @@ import numpy.typing as npt
 from pipeline.exchange.archive import ArchiveFile, files
 from pipeline.exchange.market import PAGE
 from pipeline.store.candles import Presence, SlotState
-from pipeline.timeline import DAY, SLOTS_PER_BUCKET, Interval, Window, windows
+from pipeline.timeline import DAY, SLOTS_PER_BUCKET, Interval, Window, to_ms, windows
+from schemas.series import Series
 
 CHUNK_BUCKETS: Final = 27
 """Buckets that are fetched, checked and written together: 6,480 candles, which fill 13 pages to 99.9 %."""
@@ -78,12 +79,25 @@ class Slots:
         ]
 
 
-def wanted(step: Interval, now: int, days: int, listed: int, delivered: int) -> Window | None:
-    """The closed candles of the last `days` days, from listing to delivery; None where there are none yet."""
+def wanted(step: Interval, now: int, days: int, listed: int, delivered: int, limit: int | None = None) -> Window | None:
+    """The closed candles of the last `days` days, or the newest `limit`, from listing to delivery; None where there are
+    none yet."""
     forming = step.floor(now)
-    start = max(step.ceil(forming - days * DAY), step.floor(listed))
-    end = step.after(min(forming, step.ceil(delivered)), -1)
+    over = min(forming, step.ceil(delivered))
+    first = step.ceil(forming - days * DAY) if limit is None else step.after(over, -limit)
+    start, end = max(first, step.floor(listed)), step.after(over, -1)
     return Window(start, end) if start <= end else None
+
+
+def lacking(known: Series, step: Interval, window: Window) -> int:
+    """How many candles are neither stored nor the exchange's own holes, from the beginning of the window, or of what is
+    stored, to the last closed one, as the document of the series counts them. What is newer is not counted."""
+    if known.first is None or known.last_closed is None:
+        return step.count(*window)
+    start, last = min(to_ms(known.first), window.start), to_ms(known.last_closed)
+    holes = [(max(to_ms(hole.start), start), min(to_ms(hole.end), last)) for hole in known.holes]
+    excused = sum(step.count(*hole) for hole in holes if hole[0] <= hole[1])
+    return max(0, step.count(start, last) - known.stored - excused)
 
 
 def chunks(step: Interval, run: Window) -> Iterator[Window]:

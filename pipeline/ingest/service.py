@@ -87,6 +87,7 @@ class Ingester:
         decimals: Callable[[str], int],
         backfill: Backfill,
         must_trade: Callable[[str], None] = lambda _: None,
+        is_whole: Callable[[SeriesKey], bool] = lambda _: True,
         stream_name: StreamName = plain_kline,
         shard: Shard | None = None,
         pace: Pace | None = None,
@@ -141,6 +142,7 @@ class Ingester:
             decimals=decimals,
             backfill=backfill,
             must_trade=must_trade,
+            is_whole=is_whole,
             make_up=mending.make_up,
             reopen_after=pace.reopen_after,
         )

@@ -68,6 +68,7 @@ class Watching:
         decimals: Callable[[str], int],
         backfill: Backfill,
         must_trade: Callable[[str], None],
+        is_whole: Callable[[SeriesKey], bool],
         make_up: Callable[[Iterable[SeriesKey]], None],
         reopen_after: float = REOPEN_AFTER,
     ) -> None:
@@ -84,6 +85,7 @@ class Watching:
         self._decimals = decimals
         self._backfill = backfill
         self._must_trade = must_trade
+        self._is_whole = is_whole
         self._make_up = make_up
         self._reopen_after = reopen_after
         self._up: set[str] = set()
@@ -214,7 +216,7 @@ class Watching:
         if failed is not None and self._is_far_behind(key, opening):
             raise failed
         nothing = Opening(interval(key.interval).after(self._clock.now(), -1))
-        return _Ready(opening or nothing, self._decimals(key.symbol), complete=failed is None)
+        return _Ready(opening or nothing, self._decimals(key.symbol), complete=failed is None and self._is_whole(key))
 
     def _refuse_ended(self, key: SeriesKey) -> None:
         """Where the exchange does not say, the series is begun: its frames may come all the same."""

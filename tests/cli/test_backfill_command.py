@@ -65,6 +65,7 @@ def test_a_table_for_people_and_notes_about_short_histories(tidemark: Run) -> No
         (["backfill", "BTCUSDT", "-i", "1minute"], "unknown interval '1minute'"),
         (["backfill", "--days", "0"], "days"),
         (["backfill", "--source", "moon"], "moon"),
+        (["backfill", "--days", "1", "--limit", "10"], "exclude each other"),
         (["candles", "BTCUSDT", "2m"], "unknown interval '2m'"),
         (["candles", "BTCUSDT", "1m"], "tidemark backfill BTCUSDT --interval 1m"),
         (["candles", "BTCUSDT", "1m", "--json", "--csv"], "exclude each other"),
@@ -77,6 +78,19 @@ def test_bad_input_is_a_usage_error_that_says_how_to_mend_it(tidemark: Run, argu
     assert done.exit_code == 2
     assert said in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_what_is_watched_is_topped_up_with_what_the_settings_name(tidemark: Run) -> None:
+    chosen = {"TIDEMARK_SYMBOLS": "BTCUSDT", "TIDEMARK_INTERVALS": "1h"}
+    assert tidemark("watch", "ETHUSDT", "-i", "15m").exit_code == 0
+    done = tidemark("backfill", "--limit", "5", "--json", **chosen)
+    assert done.exit_code == 0, done.stderr
+    assert [(one["symbol"], one["interval"], one["stored"]) for one in json.loads(done.stdout)] == [
+        ("BTCUSDT", "1h", 5),
+        ("ETHUSDT", "15m", 5),
+    ]
+    alone = tidemark("backfill", "-i", "1h", "--limit", "5", "--json", **chosen)
+    assert [one["symbol"] for one in json.loads(alone.stdout)] == ["BTCUSDT"]
 
 
 def test_a_failed_series_is_named_and_the_exit_code_is_1(tidemark: Run, simulator: Simulator) -> None:

@@ -185,6 +185,16 @@ def test_a_person_sees_a_table_and_ctrl_c_ends_it(environment: dict[str, str], h
         screen.close(force=True)
 
 
+def test_a_series_that_is_taken_up_gets_all_of_its_history(
+    live: Live, tidemark: Run, status: Callable[[], Any]
+) -> None:
+    stored = json.loads(tidemark("backfill", "XRPUSDT", "-i", "1m", "--limit", "240", "--json").stdout)
+    assert [(one["wanted"], one["stored"]) for one in stored] == [(240, 240)]
+    assert tidemark("watch", "XRPUSDT", "--interval", "1m").exit_code == 0
+    live()
+    until(lambda: current(status(), "XRPUSDT"), "a day of it is stored")
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "says"),
     [

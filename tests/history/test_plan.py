@@ -1,7 +1,7 @@
 """Planning as tables and laws: what is missing, and how it is cut."""
 
 import itertools
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.exchange.market import PAGE
-from pipeline.history.plan import CHUNK_BUCKETS, Slots, archived, chunks, pages, wanted
+from pipeline.history.plan import CHUNK_BUCKETS, Slots, archived, chunks, lacking, pages, wanted
 from pipeline.store.candles import SlotState
 from pipeline.timeline import DAY, HOUR, INTERVALS, MINUTE, SLOTS_PER_BUCKET, Interval, Window, interval, to_ms
+from schemas.series import Hole, Series
 
 M1, H1, D1 = interval("1m"), interval("1h"), interval("1d")
 NEVER = 4_133_404_800_000
@@ -43,6 +44,58 @@ NOW = at(2025, 11, 20, 12, 30) + 30_500
 )
 def test_what_is_wanted(code: str, days: int, listed: int, delivered: int, expected: tuple[int, int] | None) -> None:
     assert wanted(interval(code), NOW, days, listed, delivered) == expected
+
+
+@pytest.mark.parametrize(
+    ("code", "limit", "listed", "delivered", "expected"),
+    [
+        ("1m", 240, 0, NEVER, (at(2025, 11, 20, 8, 30), at(2025, 11, 20, 12, 29))),
+        ("1M", 2, 0, NEVER, (at(2025, 9, 1), at(2025, 10, 1))),
+        ("1h", 300, at(2025, 11, 20, 9, 30), NEVER, (at(2025, 11, 20, 9), at(2025, 11, 20, 11))),
+        ("1h", 3, 0, at(2022, 1, 1), (at(2021, 12, 31, 21), at(2021, 12, 31, 23))),
+        ("1h", 3, at(2025, 12, 1), NEVER, None),
+    ],
+)
+def test_so_many_candles_are_wanted(
+    code: str, limit: int, listed: int, delivered: int, expected: tuple[int, int] | None
+) -> None:
+    assert wanted(interval(code), NOW, 1, listed, delivered, limit) == expected
+
+
+def moment(hour: int) -> datetime:
+    return datetime(2025, 11, 1, tzinfo=UTC) + timedelta(hours=hour)
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "stored", "holes", "missing"),
+    [
+        (0, 9, 10, [], 0),
+        (0, 9, 8, [], 2),
+        (0, 9, 8, [(3, 4)], 0),
+        (4, 9, 6, [], 4),
+        (4, 9, 6, [(0, 3)], 0),
+        (4, 9, 6, [(-3, 1)], 2),
+        (-5, 9, 15, [], 0),
+        (-5, 9, 12, [], 3),
+        (0, 12, 13, [], 0),
+        (0, 9, 10, [(2, 3)], 0),
+        (None, None, 0, [], 10),
+    ],
+)
+def test_what_is_lacking_by_the_document(
+    first: int | None, last: int | None, stored: int, holes: list[tuple[int, int]], missing: int
+) -> None:
+    known = Series(
+        id="x",
+        exchange="x",
+        symbol="x",
+        interval="1h",
+        first=None if first is None else moment(first),
+        last_closed=None if last is None else moment(last),
+        stored=stored,
+        holes=[Hole(start=moment(a), end=moment(b), evidence="", found_at=moment(0)) for a, b in holes],
+    )
+    assert lacking(known, H1, Window(to_ms(moment(0)), to_ms(moment(9)))) == missing
 
 
 def test_300_days_of_minutes_are_432_000_candles() -> None:
