@@ -117,7 +117,15 @@ def test_the_start_of_everything_goes_on_without_it(
     simulator.delist("ETHUSDT", "UNLISTED")
     with ExitStack() as ends:
         view = PlainStart(Console(quiet=True))
-        whole = Whole(Choice(load(), Ports(0, 0, 0)), None, view, ends, threading.Event(), db)  # type: ignore[arg-type]
+        whole = Whole(
+            choice=Choice(load(), Ports(0, 0, 0)),
+            keys={},
+            supervisor=None,
+            view=view,
+            ends=ends,
+            stop=threading.Event(),
+            db=db,
+        )  # type: ignore[arg-type]
         said = fetch_candles(whole)
     assert said.startswith("1,440 of 1 series")
     assert [one.key for one in whole.series] == [BTC]
