@@ -168,9 +168,9 @@ def query(number: int) -> str:
     return next(text for found, _, _, text in QUERIES if int(found) == number)
 
 
-def test_there_are_ten() -> None:
-    assert [int(number) for number, *_ in QUERIES] == list(range(1, 11))
-    assert PAGE.count("```js") + PAGE.count("```python") == 10 + 1
+def test_there_are_eleven() -> None:
+    assert [int(number) for number, *_ in QUERIES] == list(range(1, 12))
+    assert PAGE.count("```js") + PAGE.count("```python") == 11 + 1
 
 
 @pytest.mark.parametrize("number", [int(number) for number, _, language, _ in QUERIES if language == "js"])
@@ -203,6 +203,11 @@ def test_a_query_for_mongosh(filled: Db, number: int) -> None:
     if number == 7:
         assert [row["t"] for row in rows] == sorted((row["t"] for row in rows), reverse=True)
         assert rows[-1]["rsi"] > 0
+    if number == 11:
+        (chart,) = rows
+        assert len(chart["candles"]) == 500
+        assert [one["closed"] for one in chart["candles"]] == [True] * 499 + [False]
+        assert chart["candles"][-2]["rsi"] > 0
     if number == 8:
         assert [row["_id"] for row in rows] == [f"sim:{s}USDT:{i}" for s in ("BTC", "ETH") for i in ("15m", "1h")]
 
@@ -241,7 +246,7 @@ def test_what_the_page_may_not_say(db: Db, text: str) -> None:
         Shell(text, datetime.now(UTC)).run(db)
 
 
-@pytest.mark.parametrize("name", ["fresh_signals", "latest_candles"])
+@pytest.mark.parametrize("name", ["fresh_signals", "latest_candles", "charts"])
 def test_a_view_reads_by_index(filled: Db, name: str) -> None:
     plan = str(filled.command("explain", {"find": name, "filter": {"symbol": "BTCUSDT"}}, verbosity="executionStats"))
     assert "IXSCAN" in plan

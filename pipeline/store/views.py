@@ -1,9 +1,10 @@
-"""Three ready views, so that the common questions need no pipeline of one's own. They hold no data; reading is all
+"""Four ready views, so that the common questions need no pipeline of one's own. They hold no data; reading is all
 one can do with them.
 
 - `fresh_signals`: what can be acted on this moment, the newest first
 - `signal_performance`: how the signals of each strategy did, by symbol and interval, before fees
 - `latest_candles`: the last ten candles of every series, flat, the newest first
+- `charts`: the last 500 candles of every series in one document, the oldest first
 """
 
 from collections.abc import Iterable, Mapping
@@ -14,6 +15,8 @@ from pymongo.database import Database
 from pymongo.errors import OperationFailure
 
 from pipeline.errors import AttentionError
+from pipeline.store.frame import FOR_PEOPLE
+from pipeline.timeline import SLOTS_PER_BUCKET
 from schemas.candles import CANDLE_FIELDS, CANDLES
 from schemas.series import SERIES
 from schemas.signals import SIGNALS
@@ -21,6 +24,7 @@ from schemas.signals import SIGNALS
 Stage = dict[str, Any]
 
 CANDLES_SHOWN: Final = 10
+CANDLES_CHARTED: Final = 500
 RETURNS: Final = ("return_1h", "return_4h", "return_1d", "return_7d")
 
 _NAMESPACE_EXISTS: Final = 48
@@ -73,31 +77,43 @@ def _figures(values: str) -> Stage:
 
 
 def _latest() -> tuple[Stage, ...]:
-    """The two newest buckets are enough for ten candles; found by the index, whatever is stored."""
-    same = [{"$eq": [f"${name}", f"$${name}"]} for name in ("exchange", "symbol", "interval")]
+    """A document a candle."""
+    names = dict.fromkeys(("exchange", "symbol", "interval"), 1)
+    return (
+        _newest(CANDLES_SHOWN),
+        {"$unwind": "$candles"},
+        {"$project": {"_id": 0, **names, **{name: f"$candles.{name}" for name in CANDLE_FIELDS}}},
+    )
+
+
+def _charts() -> tuple[Stage, ...]:
+    """A document a series."""
+    in_time = {"$sortArray": {"input": "$candles", "sortBy": {"t": 1}}}
+    in_order = {"$map": {"input": in_time, "in": {name: f"$$this.{name}" for name in FOR_PEOPLE}}}
+    return (
+        _newest(CANDLES_CHARTED),
+        {"$match": {"candles": {"$ne": []}}},
+        {"$project": {"_id": 0, "exchange": 1, "symbol": 1, "interval": 1, "candles": in_order}},
+    )
+
+
+def _newest(count: int) -> Stage:
+    """The newest candles of a series as `candles`. They are in its last buckets, the very last of which may have just
+    begun; these are found by the index, whatever is stored."""
+    identity = ("exchange", "symbol", "interval")
+    same = [{"$eq": [f"${name}", f"$${name}"]} for name in identity]
     newest: list[Stage] = [
         {"$match": {"$expr": {"$and": same}}},
         {"$sort": {"exchange": -1, "symbol": -1, "interval": -1, "start": -1}},
-        {"$limit": 2},
+        {"$limit": 1 + -(-count // SLOTS_PER_BUCKET)},
         {"$unwind": "$candles"},
         {"$match": {"candles": {"$ne": None}}},
         {"$replaceWith": "$candles"},
         {"$sort": {"t": -1}},
-        {"$limit": CANDLES_SHOWN},
+        {"$limit": count},
     ]
-    identity = dict.fromkeys(("exchange", "symbol", "interval"), 1)
-    return (
-        {
-            "$lookup": {
-                "from": CANDLES.name,
-                "let": {name: f"${name}" for name in identity},
-                "pipeline": newest,
-                "as": "candle",
-            }
-        },
-        {"$unwind": "$candle"},
-        {"$project": {"_id": 0, **identity, **{name: f"$candle.{name}" for name in CANDLE_FIELDS}}},
-    )
+    named = {name: f"${name}" for name in identity}
+    return {"$lookup": {"from": CANDLES.name, "let": named, "pipeline": newest, "as": "candles"}}
 
 
 VIEWS: Final[tuple[View, ...]] = (
@@ -111,6 +127,7 @@ VIEWS: Final[tuple[View, ...]] = (
     ),
     View("signal_performance", SIGNALS.name, _performance()),
     View("latest_candles", SERIES.name, _latest()),
+    View("charts", SERIES.name, _charts()),
 )
 
 

@@ -13,7 +13,7 @@ from pipeline.store.candles import CandleStore
 from pipeline.store.live import LiveCandle
 from pipeline.store.prepare import Changes, prepare
 from pipeline.store.series import SeriesStore
-from pipeline.store.views import CANDLES_SHOWN, VIEWS, prepare_views
+from pipeline.store.views import CANDLES_CHARTED, CANDLES_SHOWN, VIEWS, prepare_views
 from pipeline.timeline import HOUR, interval, to_datetime
 from schemas.candles import CANDLE_FIELDS
 from schemas.series import SeriesKey
@@ -109,6 +109,21 @@ def test_the_newest_candles_of_every_series(prepared: Db) -> None:
     lookup = next(stage for stage in stages if "$lookup" in stage)
     assert lookup["indexesUsed"] == ["series_start"]
     assert lookup["totalDocsExamined"] <= 2 * len(numbers)
+
+
+def test_the_chart_of_a_series_is_one_document(prepared: Db) -> None:
+    """Its newest candles from the oldest on, where a bucket has just begun and across holes, the open one included."""
+    numbers = [0, 5, *range(300, 300 + CANDLES_CHARTED - 2), 961]
+    for symbol, stored in {"BTCUSDT": numbers, "ETHUSDT": [3], "NEWUSDT": []}.items():
+        key = SeriesKey("sim", symbol, "1h")
+        CandleStore(prepared).upsert_open([candle(key, number) for number in stored])
+        SeriesStore(prepared).recount(key, "stream", START)
+    (chart,) = prepared.charts.find({"symbol": "BTCUSDT", "interval": "1h"})
+    assert set(chart) == {"exchange", "symbol", "interval", "candles"}
+    assert [one["close"] - 100 for one in chart["candles"]] == [5, *numbers[2:]][-CANDLES_CHARTED:]
+    assert list(chart["candles"][0])[:7] == ["t", "te", "open", "high", "low", "close", "volume"]
+    assert set(chart["candles"][0]) == set(CANDLE_FIELDS)
+    assert [len(one["candles"]) for one in prepared.charts.find({"symbol": {"$ne": "BTCUSDT"}})] == [1]
 
 
 def test_a_view_that_differs_is_changed_and_one_that_is_gone_is_made_again(prepared: Db) -> None:
