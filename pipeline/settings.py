@@ -274,7 +274,10 @@ class Settings(BaseSettings):
     )
 
     taker_fee_percent: Decimal = Field(
-        default=Decimal("0.05"), ge=0, le=5, description="of one order, for `performance`"
+        default=Decimal("0.05"),
+        ge=0,
+        le=5,
+        description="of one order: for `performance`, and where the account's own is not known",
     )
     notify_urls: Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_words), AfterValidator(_notify_urls)] = (
         Field(default=(), description="where new signals and alarms are sent: addresses as Apprise writes them")

@@ -54,7 +54,13 @@ def policy_of(settings: Settings, place: "Environment") -> "Policy":
     """How the executor behaves."""
     from pipeline.execution.records import Policy  # noqa: PLC0415
 
-    return Policy(place.name, settings.risk, production=place.is_production, recv_window=place.recv_window)
+    return Policy(
+        place.name,
+        settings.risk,
+        production=place.is_production,
+        taker_fee=settings.taker_fee_percent / 100,
+        recv_window=place.recv_window,
+    )
 
 
 def may_execute(settings: Settings) -> bool:

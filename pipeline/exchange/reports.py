@@ -156,6 +156,12 @@ class SymbolBrackets(Record, frozen=True, kw_only=True):
     brackets: tuple[BracketReport, ...]
 
 
+class CommissionRate(Record, frozen=True, kw_only=True):
+    """What this account pays of the worth of an order."""
+
+    taker_commission_rate: Decimal
+
+
 def read(payload: Any, kind: type[T], asked: str) -> T:
     """The answer as that record; an answer that is none is `BadAnswerError`, and nothing of it is used."""
     try:

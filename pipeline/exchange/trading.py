@@ -15,6 +15,7 @@ from pipeline.exchange.reports import (
     AccountReport,
     AlgoReport,
     BracketReport,
+    CommissionRate,
     IncomeReport,
     OrderReport,
     PositionReport,
@@ -216,6 +217,12 @@ class Trading:
         """How much margin a position in each symbol must keep, by its size."""
         rows = self._ask("GET", "/fapi/v1/leverageBracket", {}, list[SymbolBrackets])
         return {row.symbol: row.brackets for row in rows}
+
+    def taker_fee(self, symbol: str) -> Decimal:
+        """The share of its worth that an order in this symbol costs us, filled at once."""
+        asked = {"symbol": symbol}
+        found = self._ask("GET", "/fapi/v1/commissionRate", asked, CommissionRate, weight=20)
+        return found.taker_commission_rate
 
     def set_leverage(self, symbol: str, leverage: int) -> None:
         """Set it; the same twice is no error."""

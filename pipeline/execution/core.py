@@ -213,6 +213,8 @@ class Core:
                 market.filters, market.brackets = filters, brackets
                 self._margins.seen(symbol, margin, asof)
                 self._margins.keep(symbol, now)
+            case ev.FeeSeen(symbol, fee):
+                self._ledger.market(symbol).taker_fee = fee
             case ev.MarginSet() | ev.MarginNotSet():
                 self._margins.answered(event, now)
             case ev.TradingSeen(symbol, trading):

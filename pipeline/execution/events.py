@@ -179,6 +179,14 @@ class RulesSeen:
 
 
 @dataclass(frozen=True, slots=True)
+class FeeSeen:
+    """What the account pays of the worth of an order that is filled at once."""
+
+    symbol: str
+    taker_fee: Decimal
+
+
+@dataclass(frozen=True, slots=True)
 class MarginSet:
     """The exchange has set it, at `asof` at the latest."""
 
@@ -274,6 +282,7 @@ Event = (
     | AccountChanged
     | PriceSeen
     | RulesSeen
+    | FeeSeen
     | MarginSet
     | MarginNotSet
     | TradingSeen

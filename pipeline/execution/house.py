@@ -28,6 +28,7 @@ class Pace:
     clock: float = 600.0
     clock_in_doubt: float = 1.0
     rules: float = 3600.0
+    fees: float = 2.0
     clean_days: float = 3600.0
     last_words: float = 5.0
     workers: int = 8

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from pipeline.exchange.market import Market
 from pipeline.exchange.trading import Trading
 from pipeline.execution import told
-from pipeline.execution.events import Event, PriceSeen, RulesSeen
+from pipeline.execution.events import Event, FeeSeen, PriceSeen, RulesSeen
 from pipeline.execution.sources import Prices
 
 
@@ -18,6 +18,7 @@ class Instruments:
         self._market = market
         self._prices = prices
         self.known: set[str] = set()
+        self._fees_asked: set[str] = set()
 
     def rules(self, symbols: Iterable[str]) -> list[Event]:
         """Filters and margin of these symbols, and their last prices. Blocks; changes nothing."""
@@ -35,6 +36,15 @@ class Instruments:
             if symbol in prices:
                 news.append(PriceSeen(symbol, *prices[symbol]))
         return news
+
+    def a_fee(self) -> FeeSeen | None:
+        """What we pay in the next symbol that was not asked for yet; None where all were. Blocks. It costs so much
+        weight that a term asks once, one symbol after the other, and keeps the answer."""
+        symbol = next((one for one in sorted(self.known) if one not in self._fees_asked), None)
+        if symbol is None:
+            return None
+        self._fees_asked.add(symbol)
+        return FeeSeen(symbol, self._asking.taker_fee(symbol))
 
     def follow(self, symbols: Iterable[str]) -> None:
         """Know these from now on. In the loop's thread."""

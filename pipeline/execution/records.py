@@ -334,6 +334,8 @@ class Market:
     margin_at: int = 0
     margin_refused: str | None = None
     brackets: tuple[Bracket, ...] = ()
+    taker_fee: Decimal | None = None
+    """What the account pays; None: not known yet, and then it is that of the settings."""
     trading: TradingView = TradingView()
     price: Decimal | None = None
     price_at: int = 0

@@ -56,6 +56,11 @@ class Ask:
         """What the order would be filled at: the newest price, else the signal's."""
         return self.market.price or self.signal.price
 
+    @property
+    def taker_fee(self) -> Decimal:
+        """What an order costs: of the account, else of the settings."""
+        return self.policy.taker_fee if self.market.taker_fee is None else self.market.taker_fee
+
 
 def settings_of(market: Market, general: Risk) -> Risk:
     """The settings, with what the symbol has of its own."""
@@ -176,7 +181,7 @@ def unit(ask: Ask, filters: Filters, atr: Decimal) -> sizing.Unit:
     """The unit that the position was opened with; where none is open, one of which as many as it may grow to fit."""
     if ask.position.unit_quantity is not None:
         return sizing.Unit(ask.position.unit_quantity, "the position's unit")
-    settings, fee = ask.risk, ask.policy.taker_fee
+    settings, fee = ask.risk, ask.taker_fee
     equity, side = ask.account.equity, ask.signal.side
     by_risk = sizing.unit_quantity(equity, settings.unit_percent, atr, settings.leverage, ask.price, fee)
     dearest = sizing.dearest_price(ask.price, side, atr, settings)
@@ -190,7 +195,7 @@ def limits(ask: Ask) -> sizing.Limits:
     rooms = {name: cap - held for name, cap in _caps(ask).items()}
     cushion = ask.account.equity * ask.risk.margin_cushion_percent / 100
     free = ask.account.available - ask.reserved - cushion
-    return sizing.Limits(rooms, free, ask.risk.leverage, ask.policy.taker_fee)
+    return sizing.Limits(rooms, free, ask.risk.leverage, ask.taker_fee)
 
 
 def liquidated_before(ask: Ask, quantity: Decimal, stop: Decimal) -> str | None:
@@ -216,7 +221,7 @@ def _shares(ask: Ask) -> dict[str, Decimal]:
     if settings.max_position_percent is not None:
         return {"max_position_percent": equity * settings.max_position_percent / 100}
     margin = equity * (100 - settings.margin_cushion_percent) / 100 / settings.max_open_positions
-    cost = sizing.margin_cost(Decimal(1), settings.leverage, ask.policy.taker_fee)
+    cost = sizing.margin_cost(Decimal(1), settings.leverage, ask.taker_fee)
     return {f"its share of the margin, one of {settings.max_open_positions},": margin / cost}
 
 

@@ -183,6 +183,7 @@ class Term:
             self._every(pace.sweep, self._sweep),
             self._every(pace.watched, self._look_at_symbols),
             self._every(pace.rules, self._refresh_rules),
+            self._every(pace.fees, self._ask_a_fee),
             self._every(pace.clock, self._sync_clock),
             self._every(pace.clock_in_doubt, self._keep_clock),
             self._every(pace.clean_days, self._look_back),
@@ -291,6 +292,15 @@ class Term:
     async def _keep_clock(self) -> None:
         if self._house.asking.client.clock.in_doubt:
             await self._sync_clock()
+
+    async def _ask_a_fee(self) -> None:
+        try:
+            fee = await self._in_thread(self._instruments.a_fee)
+        except ExchangeError as error:
+            log.warning("what the account pays could not be asked for: %s; the fee of the settings counts", error)
+            return
+        if fee is not None:
+            self.tell(fee)
 
     async def _sync_clock(self) -> None:
         try:

@@ -84,8 +84,9 @@ class Worth:
         grown = ZERO if before is None or shown is None else max(ZERO, abs(shown.quantity) - abs(before))
         missing = max(ZERO, (order.quantity or ZERO) - grown)
         price = order.plan.price if order.plan else ZERO
-        margin = self._ledger.market(order.symbol).margin
-        return missing * margin_cost(price, margin.leverage if margin else 1, self._ledger.policy.taker_fee)
+        market = self._ledger.market(order.symbol)
+        fee = self._ledger.policy.taker_fee if market.taker_fee is None else market.taker_fee
+        return missing * margin_cost(price, market.margin.leverage if market.margin else 1, fee)
 
     def _unrealized(self, held: Iterable[Holding]) -> Decimal:
         return sum((one.quantity * (self._price(one) - one.entry_price) for one in held), ZERO)

@@ -556,3 +556,11 @@ def test_with_the_shipped_settings_a_position_has_its_share_of_the_margin():
     order = driver.sent(atr=Decimal(30))
     assert 4 * order.plan.unit_quantity * PRICE == pytest.approx(Decimal("5671.6"), abs=5)  # 95 % of 3 x 10,000 / 5
     assert order.quantity * PRICE <= ACCOUNT.equity * 3 / 5 / 2
+
+
+def test_the_fee_is_that_of_the_account_once_it_is_known():
+    cheap, dear = Driver(), Driver(replace(POLICY, taker_fee=Decimal("0.01")))
+    assert dear.sent().plan.unit_quantity < cheap.sent().plan.unit_quantity
+    told = Driver(replace(POLICY, taker_fee=Decimal("0.01")))
+    told(ev.FeeSeen(SYMBOL, POLICY.taker_fee))
+    assert told.sent().plan == cheap.order("entry").plan

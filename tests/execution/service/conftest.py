@@ -72,11 +72,12 @@ class House:
         """Run one for the length of the block."""
         stop = asyncio.Event()
         window, symbols = options.pop("recv_window", 5_000), options.pop("symbols", {SYMBOL})
+        fees = options.pop("pace_fees", 2.0)
         policy = Policy("sim", risk or Risk(), recv_window=window, late_margin=min(window, 2_000))
         place = replace(self.place, recv_window=window, **options)
         with opened(
             self.db, place, self.credentials, policy, mode=mode, symbols=lambda: symbols, notify=self.notes.append,
-            holder=f"executor {next(_numbers)}", pace=Pace(sweep=0.3, switches=0.1, watched=0.5),
+            holder=f"executor {next(_numbers)}", pace=Pace(sweep=0.3, switches=0.1, watched=0.5, fees=fees),
             lease_life=lease_life,
         ) as made:  # fmt: skip
             running = asyncio.create_task(made.run(stop))

@@ -1,5 +1,6 @@
 """The executor on a real database and a real exchange: what it does on a quiet day."""
 
+import asyncio
 from decimal import Decimal
 from typing import Any
 
@@ -248,3 +249,11 @@ async def test_the_margin_type_is_set_where_nothing_is_held_and_a_stop_beyond_li
         (held,) = house.trading.positions("BTCUSDT")
         assert held.liquidation_price < house.position().stop_price
     assert house.trading.symbol_config("BTCUSDT").margin_type == "ISOLATED"
+
+
+async def test_what_the_account_pays_is_asked_once_a_symbol(house: Any) -> None:
+    async with house.executor(symbols={"BTCUSDT", "ETHUSDT"}, pace_fees=0.1) as executor:
+        markets = executor.term.core._ledger.markets
+        await house.until(lambda: [markets[one].taker_fee for one in sorted(markets)] == [Decimal("0.0005")] * 2)
+        await asyncio.sleep(1)
+        assert executor.calls()["GET /fapi/v1/commissionRate"]["answered"] == 2
