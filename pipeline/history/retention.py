@@ -13,7 +13,7 @@ from pipeline.errors import UsageError
 from pipeline.store.bson_layout import bucket_id
 from pipeline.store.series import SeriesStore
 from pipeline.store.signals import NOT_ACTED_ON
-from pipeline.timeline import interval, to_ms
+from pipeline.timeline import interval, to_datetime, to_ms
 from schemas.accounts import ACCOUNTS
 from schemas.candles import CANDLES
 from schemas.control import CONTROL
@@ -56,12 +56,22 @@ class Retention:
                 f"candles of {keep.candles} days cannot be kept alone: history_days is {self._history_days}, and the "
                 "next backfill would fetch the rest again. Lower TIDEMARK_HISTORY_DAYS too"
             )
+        now = self._at_most_now(now)
         return [
             *self._candles(keep.candles, now),
             Forgotten("signals nobody acted on", self._signals(keep.signals, now)),
             Forgotten("account snapshots, but the last of a day", self._snapshots(keep.snapshots, now)),
             Forgotten("signs of life of dead processes", self._heartbeats(now)),
         ]
+
+    def _at_most_now(self, now: datetime) -> datetime:
+        """The clock of this machine may be set wrong: it is no later than the newest stored candle ends."""
+        closed = [
+            interval(one.interval).after(to_ms(one.last_closed))
+            for one in SeriesStore(self._database).list(self._exchange)
+            if one.last_closed is not None
+        ]
+        return min(now, to_datetime(max(closed))) if closed else now
 
     def _candles(self, days: int | None, now: datetime) -> list[Forgotten]:
         if days is None:

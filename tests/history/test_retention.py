@@ -38,6 +38,22 @@ def test_whole_documents_of_old_candles_go_and_the_series_says_so(
     assert all(one.count == 0 for one in retention(prepared).forget(Keep(candles=15), now))
 
 
+def test_a_clock_that_is_set_years_ahead_makes_nothing_old(
+    prepared: Database[Any],
+    work: Backfill,
+    series: Callable[[str, str], Wanted],
+    signal_document: Callable[..., dict[str, Any]],
+) -> None:
+    wanted = series("BTCUSDT", "1h")
+    work.fill(wanted, 40, "rest")
+    now = datetime.now(UTC)
+    retention(prepared).forget(Keep(candles=15), now)
+    prepared["signals"].insert_one(signal_document(to_ms(now - timedelta(days=5))))
+    set_ahead = now + timedelta(days=4_000)
+    gone = {one.what: one.count for one in retention(prepared).forget(Keep(candles=15, signals=10), set_ahead)}
+    assert gone[f"candle documents of {wanted.key}"] == gone["signals nobody acted on"] == 0
+
+
 def test_a_signal_somebody_acted_on_stays(db: Database[Any]) -> None:
     now = datetime.now(UTC)
     nobody = {"exchange": "sim", "at": now - timedelta(days=20), "verdict": "expired", "decision": None, "orders": []}
