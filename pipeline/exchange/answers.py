@@ -81,11 +81,19 @@ def failure(call: Call, raw: Raw, now: int) -> ExchangeError:
 
     if raw.status == 418:
         until = _wait_until(raw, text, now, at_least=_BAN_AT_LEAST)
-        return BannedError(f"{told}. This address is banned {until_text(until)}", until, status=raw.status, code=code)
+        return BannedError(
+            f"{told}. This address is banned {until_text(until)}",
+            until,
+            status=raw.status,
+            code=code,
+            headers=raw.headers,
+        )
     if raw.status == 429 or code in WAIT_CODES:
         until = _wait_until(raw, text, now)
-        return RateLimitedError(f"{told}. Waiting {until_text(until)}", until, status=raw.status, code=code)
-    return _kind(raw.status, code, text)(told, status=raw.status, code=code)
+        return RateLimitedError(
+            f"{told}. Waiting {until_text(until)}", until, status=raw.status, code=code, headers=raw.headers
+        )
+    return _kind(raw.status, code, text)(told, status=raw.status, code=code, headers=raw.headers)
 
 
 def _kind(status: int, code: int | None, text: str) -> type[ExchangeError]:
@@ -109,7 +117,7 @@ def _kind(status: int, code: int | None, text: str) -> type[ExchangeError]:
 def _unreadable(call: Call, raw: Raw, error: Exception) -> ExchangeError:
     told = f"{call}: the answer is not readable JSON ({error}; {len(raw.body)} bytes)"
     kind = BadAnswerError if call.only_reads else UnknownOutcomeError
-    return kind(told, status=raw.status)
+    return kind(told, status=raw.status, headers=raw.headers)
 
 
 def _refusal(body: bytes) -> tuple[int | None, str]:

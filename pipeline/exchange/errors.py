@@ -3,17 +3,28 @@
 No message ever holds a query string, a key or a signature.
 """
 
+from collections.abc import Mapping
+
 from pipeline.errors import AttentionError, TidemarkError
 from pipeline.timeline import iso
 
 
 class ExchangeError(TidemarkError):
-    """The root of this tree. `status` and `code` are the exchange's own, where it gave any."""
+    """The root of this tree. `status`, `code` and `headers` (names in lower case) are the exchange's own, where it gave
+    any."""
 
-    def __init__(self, message: str, *, status: int | None = None, code: int | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int | None = None,
+        code: int | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
         super().__init__(message)
         self.status = status
         self.code = code
+        self.headers: Mapping[str, str] = headers or {}
 
 
 class RefusedError(ExchangeError):
@@ -38,8 +49,16 @@ class UnreachableError(NotDoneError):
 class RateLimitedError(NotDoneError):
     """429 or -1003: this address asked for too much. Everything to this exchange waits until `until`, then goes on."""
 
-    def __init__(self, message: str, until: int, *, status: int | None = None, code: int | None = None) -> None:
-        super().__init__(message, status=status, code=code)
+    def __init__(
+        self,
+        message: str,
+        until: int,
+        *,
+        status: int | None = None,
+        code: int | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(message, status=status, code=code, headers=headers)
         self.until = until
 
 
@@ -47,8 +66,16 @@ class BannedError(ExchangeError, AttentionError):
     """418: this address is shut out until `until`. Everything stops; going on makes the ban longer. A person should
     look for whoever else uses this address."""
 
-    def __init__(self, message: str, until: int, *, status: int | None = None, code: int | None = None) -> None:
-        super().__init__(message, status=status, code=code)
+    def __init__(
+        self,
+        message: str,
+        until: int,
+        *,
+        status: int | None = None,
+        code: int | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(message, status=status, code=code, headers=headers)
         self.until = until
 
 

@@ -76,9 +76,9 @@ TABLE = [
 def test_each_answer_has_one_meaning(
     status: int, content: bytes, kind: type[ExchangeError], read_again: bool, order_again: bool
 ) -> None:
-    error = failure(ORDER, Raw(status, {}, content), NOW)
+    error = failure(ORDER, Raw(status, {"x-mbx-used-weight-1m": "12"}, content), NOW)
     assert type(error) is kind
-    assert error.status == status
+    assert (error.status, error.headers) == (status, {"x-mbx-used-weight-1m": "12"})
     assert str(status) in str(error)
     assert worth_retrying(error, READ) is read_again
     assert worth_retrying(error, ORDER) is order_again
@@ -86,9 +86,10 @@ def test_each_answer_has_one_meaning(
 
 @pytest.mark.parametrize("content", [b"", b'{"orderId": 1', b"\xff\xfe", b"not json"])
 def test_an_unreadable_success_is_a_bad_answer_for_a_read_and_an_unknown_outcome_for_an_order(content: bytes) -> None:
-    raw = Raw(200, {}, content)
-    with pytest.raises(BadAnswerError):
+    raw = Raw(200, {"retry-after": "1"}, content)
+    with pytest.raises(BadAnswerError) as told:
         payload(READ, raw, NOW)
+    assert (told.value.status, told.value.headers) == (200, {"retry-after": "1"})
     with pytest.raises(UnknownOutcomeError):
         payload(ORDER, raw, NOW)
 
