@@ -207,6 +207,27 @@ def exchange(settings: Settings) -> Iterator[Finding]:
         yield Finding("clock", "good", f"{abs(ahead)} ms from the exchange's")
 
 
+def stage(settings: Settings) -> Iterator[Finding]:
+    """Are the stages of production large enough for the chosen symbols?"""
+    from pipeline.cli.stages import too_small_now  # noqa: PLC0415
+
+    try:
+        found = too_small_now(settings, settings.symbols, [1, 2])
+    except TidemarkError as error:
+        yield Finding("stage", "note", f"which symbols a stage is too small for could not be asked: {error}")
+        return
+    for number, reasons in found.items():
+        if reasons:
+            yield Finding(
+                "stage", "note", f"stage {number} cannot trade {', '.join(sorted(reasons))}: {_first(reasons)}"
+            )
+
+
+def _first(reasons: dict[str, str]) -> str:
+    symbol = min(reasons)
+    return f"{symbol} is {reasons[symbol]}"
+
+
 def keys(settings: Settings) -> Iterator[Finding]:
     """Are there keys where they are needed, are they closed to others, and may they trade?"""
     yield from _open_files(settings)
@@ -306,4 +327,5 @@ CHECKS: Final[dict[str, Check]] = {
     "database": database,
     "exchange": exchange,
     "keys": keys,
+    "stage": stage,
 }

@@ -22,7 +22,7 @@ def doctor(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Check this machine: Python, Prefect, TA-Lib, disk, mongod, database, exchange, clock and keys.
+    """Check this machine: Python, Prefect, TA-Lib, disk, mongod, database, exchange, clock, keys and stages.
 
     Changes nothing and prints no secret. Exits with 0 when all is well, with 3 when something needs you.
     """

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from pipeline.cli.output import Json, print_json, print_table
-from pipeline.errors import AttentionError, UsageError
+from pipeline.errors import AttentionError, TidemarkError, UsageError
 
 if TYPE_CHECKING:
     from pymongo.database import Database
@@ -129,8 +129,10 @@ def stage(
     A stage is left for the next one by this command alone, and only after 5 clean days in it. Going back is always
     allowed.
     """
+    from pipeline.cli.stages import too_small_now  # noqa: PLC0415
     from pipeline.cli.trading_access import operator, require_confirmation  # noqa: PLC0415
     from pipeline.cli.wiring import begin  # noqa: PLC0415
+    from pipeline.ingest.watchlist import Watchlist  # noqa: PLC0415
     from pipeline.store.control import ControlStore  # noqa: PLC0415
     from pipeline.store.session import database  # noqa: PLC0415
 
@@ -146,10 +148,18 @@ def stage(
                 _require_clean_days(now, wanted, clean)
             control.set_stage(wanted, by=operator(), now=datetime.now(UTC), reason=reason)
             now, clean = wanted, []
+        symbols = {key.symbol for key in Watchlist(db, settings.environment).wanted()} or set(settings.symbols)
+    try:
+        reasons = too_small_now(settings, symbols, [now]).get(now, {})
+    except TidemarkError as error:
+        typer.echo(f"which symbols it is too small for cannot be asked now: {error}", err=True)
+        reasons = {}
     if as_json:
-        print_json({"environment": settings.environment, "stage": now, "clean_days": clean})
-    else:
-        typer.echo(f"{settings.environment}: stage {now}, {len(clean)} of {CLEAN_DAYS} clean days in it")
+        print_json({"environment": settings.environment, "stage": now, "clean_days": clean, "too_small": reasons})
+        return
+    typer.echo(f"{settings.environment}: stage {now}, {len(clean)} of {CLEAN_DAYS} clean days in it")
+    for symbol, why in sorted(reasons.items()):
+        typer.echo(f"cannot trade {symbol}: {why}")
 
 
 def _require_clean_days(now: int, wanted: int, clean: list[str]) -> None:

@@ -17,7 +17,7 @@ from pipeline.errors import AttentionError
 from pipeline.exchange.errors import ExchangeError
 from pipeline.exchange.user_events import AccountUpdate, AlgoUpdate, OrderUpdate, UserEvent
 from pipeline.exchange.userdata import UserStream
-from pipeline.execution import documents, told
+from pipeline.execution import documents, told, tradable
 from pipeline.execution.core import Core
 from pipeline.execution.desk import Desk
 from pipeline.execution.effects import Effect, JournalPosition, Place, TripBreaker
@@ -27,6 +27,8 @@ from pipeline.execution.events import (
     ModeSeen,
     OrderSeen,
     PositionsSeen,
+    PriceSeen,
+    RulesSeen,
     SignalSeen,
     Snapshot,
     StreamBack,
@@ -163,9 +165,26 @@ class Term:
         )
         held = {one.symbol for one in self.core.orders()} | {one.symbol for one in self.core.positions()}
         symbols = house.symbols() | held
-        for event in (*switched, *self._instruments.rules(symbols)):
+        rules = self._instruments.rules(symbols)
+        self._refuse_a_stage_too_small(rules, held)
+        for event in (*switched, *rules):
             self.tell_from_thread(event)
         self._loop.call_soon_threadsafe(self._instruments.follow, symbols)
+
+    def _refuse_a_stage_too_small(self, rules: Sequence[Event], held: set[str]) -> None:
+        """Where nothing is to be kept either, there would be nothing to do."""
+        policy = self._house.policy
+        if held or not policy.production or self.core.mode != "auto-execute":
+            return
+        prices = {one.symbol: one.price for one in rules if isinstance(one, PriceSeen)}
+        listed = {
+            one.symbol: (one.filters, prices[one.symbol])
+            for one in rules
+            if isinstance(one, RulesSeen) and one.filters is not None and one.symbol in prices
+        }
+        reason = tradable.refusal(self._switches.stage, policy.risk, self._house.symbols(), listed)
+        if reason:
+            raise AttentionError(reason)
 
     # What it does
 

@@ -73,7 +73,10 @@ class House:
         stop = asyncio.Event()
         window, symbols = options.pop("recv_window", 5_000), options.pop("symbols", {SYMBOL})
         fees = options.pop("pace_fees", 2.0)
-        policy = Policy("sim", risk or Risk(), recv_window=window, late_margin=min(window, 2_000))
+        policy = Policy(
+            "sim", risk or Risk(), production=options.pop("production", False), recv_window=window,
+            late_margin=min(window, 2_000),
+        )  # fmt: skip
         place = replace(self.place, recv_window=window, **options)
         with opened(
             self.db, place, self.credentials, policy, mode=mode, symbols=lambda: symbols, notify=self.notes.append,

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from pipeline.errors import AttentionError
 from pipeline.exchange.trading import NewOrder
 from pipeline.execution.events import StreamBack
 from pipeline.execution.records import Margin
@@ -257,3 +258,11 @@ async def test_what_the_account_pays_is_asked_once_a_symbol(house: Any) -> None:
         await house.until(lambda: [markets[one].taker_fee for one in sorted(markets)] == [Decimal("0.0005")] * 2)
         await asyncio.sleep(1)
         assert executor.calls()["GET /fapi/v1/commissionRate"]["answered"] == 2
+
+
+async def test_a_stage_that_no_chosen_symbol_can_be_traded_in_is_refused_at_the_start(house: Any) -> None:
+    with pytest.raises(AttentionError, match=r"no chosen symbol can be traded in stage 1.* BTCUSDT: too small"):
+        async with house.executor(production=True):
+            pass
+    async with house.executor(production=True, mode="signal-only"):
+        assert "production stage 1" in (await house.verdict(house.say("entry"))).reason
