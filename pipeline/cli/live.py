@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from pipeline.exchange.listed import Listed
     from pipeline.exchange.rest import RestClient
+    from pipeline.history.report import SourceChoice
     from pipeline.ingest.service import Ingester
     from pipeline.ingest.watching import StreamName
     from pipeline.settings import Settings
@@ -104,12 +105,11 @@ def _ingester(
 
     from pipeline.cli.exchange_access import archive_of  # noqa: PLC0415
     from pipeline.cli.wiring import derivation_of, keys_of, notifier_of, periods_of, strategies_of  # noqa: PLC0415
-    from pipeline.errors import TidemarkError  # noqa: PLC0415
     from pipeline.exchange.listed import Listed  # noqa: PLC0415
     from pipeline.exchange.market import Market  # noqa: PLC0415
     from pipeline.history.backfill import Backfill  # noqa: PLC0415
-    from pipeline.history.listing import kept_series, wanted_series  # noqa: PLC0415
-    from pipeline.history.plan import lacking, wanted  # noqa: PLC0415
+    from pipeline.history.kept import KeptHistory  # noqa: PLC0415
+    from pipeline.history.listing import kept_series  # noqa: PLC0415
     from pipeline.ingest.deciding import LiveSignals  # noqa: PLC0415
     from pipeline.ingest.indicating import LiveIndicators  # noqa: PLC0415
     from pipeline.ingest.service import Ingester  # noqa: PLC0415
@@ -120,50 +120,31 @@ def _ingester(
 
     market = Market(client)
     listed = Listed(market)
-    symbols = SymbolStore(database)
-    symbols.save(listed.all())
-    series = SeriesStore(database)
-    seeded = kept_series(keys_of(settings), listed.all(), series, client.clock.now())
+    SymbolStore(database).save(listed.all())
+    seeded = kept_series(keys_of(settings), listed.all(), SeriesStore(database), client.clock.now())
     Watchlist(database, settings.environment).seed([one.key for one in seeded], datetime.now(UTC))
     strategies = strategies_of(settings)
     periods = periods_of(settings, strategies)
-    derivation = derivation_of(settings, database)
 
     with (
         archive_of(client, "auto") as archive,
-        Backfill(database, market, archive) as history,
+        Backfill(database, market, archive) as work,
         notifier_of(settings) as notifier,
     ):
         # The archive of a pretend exchange is made by the exchange itself, which is too busy to trade meanwhile.
-        def fill(key: "SeriesKey") -> None:
-            (one,) = wanted_series([key.symbol], [key.interval], [listed.symbol(key.symbol)], key.exchange)
-            report = history.fill(one, settings.history_days, "rest" if settings.environment == "sim" else "auto")
-            (derived,) = derivation.bring_up_all([key], client.clock.now())
-            if derived.failure is not None:  # trying again would not help, and candles do not wait for it
-                log.error("%s: its indicators and signals are not new: %s", key, derived.failure)
-            if report.failures:
-                raise TidemarkError("; ".join(report.failures))
-
-        def is_whole(key: "SeriesKey") -> bool:
-            (one,) = wanted_series([key.symbol], [key.interval], [listed.symbol(key.symbol)], key.exchange)
-            window = wanted(one.step, client.clock.now(), settings.history_days, one.listed, one.delivered)
-            known = series.get(key)
-            return window is None or (known is not None and not lacking(known, one.step, window))
-
-        def decimals(symbol: str) -> int:
-            known, now = symbols.get(settings.environment, symbol), listed.symbol(symbol).price_precision
-            return now if known is None else max(now, known.decimals)
-
+        source: SourceChoice = "rest" if settings.environment == "sim" else "auto"
+        derivation = derivation_of(settings, database)
+        past = KeptHistory(database, work, derivation, listed, days=settings.history_days, source=source)
         yield Ingester(
             market,
             database,
             async_database,
             compute=LiveIndicators(periods),
             window=periods.window,
-            decimals=decimals,
-            backfill=fill,
-            is_whole=is_whole,
-            must_trade=lambda symbol: listed.must_trade(symbol, client.clock.now()),
+            decimals=past.decimals,
+            backfill=past.fill,
+            is_whole=past.is_whole,
+            must_trade=past.must_trade,
             stream_name=_stream_names(settings, listed),
             shard=share,
             decide=LiveSignals(strategies, periods),
