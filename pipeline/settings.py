@@ -133,11 +133,18 @@ def _url(text: str) -> str:
     return text.rstrip("/")
 
 
+def _stream_url(text: str) -> str:
+    if not text.startswith(("ws://", "wss://")):
+        raise ValueError("must begin with ws:// or wss://")
+    return text.rstrip("/")
+
+
 def _path(path: Path) -> Path:
     return path.expanduser().absolute()
 
 
 Url = Annotated[str, AfterValidator(_url)]
+StreamUrl = Annotated[str, AfterValidator(_stream_url)]
 AbsolutePath = Annotated[Path, AfterValidator(_path)]
 Symbol = Annotated[str, AfterValidator(_symbol)]
 IntervalCode = Annotated[str, AfterValidator(lambda code: timeline.interval(code).code)]
@@ -233,6 +240,17 @@ class Settings(BaseSettings):
 
     environment: Environment = "sim"
     sim_url: Url | None = Field(default=None, description="a simulator that already runs, instead of one of our own")
+    rest_url: Url | None = Field(default=None, description="of a gateway of your own, instead of the environment's")
+    stream_url: StreamUrl | None = Field(default=None, description="likewise, of the streams")
+    timeout: float | None = Field(
+        default=None,
+        ge=1,
+        le=30,
+        description="seconds an answer of the exchange is waited for; unset: as the environment",
+    )
+    recv_window: int | None = Field(
+        default=None, ge=500, le=60_000, description="how old a signed request may be, in ms; the exchange advises 5000"
+    )
     proxy: Annotated[SecretStr, AfterValidator(_proxy)] | None = None
     api_key: Annotated[SecretStr, AfterValidator(_api_key)] | None = None
     api_key_file: AbsolutePath | None = None
@@ -317,6 +335,8 @@ class Settings(BaseSettings):
                 f"api_key has {len(self.api_key.get_secret_value())} characters and is no key of Binance's: those are "
                 "64 letters and digits. Copy it again, whole"
             )
+        if self.environment == "sim" and (self.rest_url or self.stream_url):
+            raise ValueError("rest_url and stream_url are addresses of Binance; the one of a simulator is sim_url")
         if self.api_secret and self.private_key_file:
             raise ValueError("api_secret and private_key_file are both set; keep the one your key was made with")
         return self

@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr, ValidationError
 
+from pipeline.cli.wiring import exchange_of
 from pipeline.errors import UsageError
+from pipeline.exchange.environments import PRODUCTION
 from pipeline.settings import Settings, load, take_keys, without_keys
 
 
@@ -124,6 +126,12 @@ def test_an_empty_variable_is_as_good_as_none(monkeypatch: pytest.MonkeyPatch) -
         ("SYMBOLS", "BTC/USDT", "'BTC/USDT' is no symbol"),
         ("SYMBOLS", '["BTC', "Unterminated string"),
         ("SIM_URL", "localhost:9876", "must begin with http:// or https://"),
+        ("REST_URL", "fapi.binance.com", "must begin with http:// or https://"),
+        ("STREAM_URL", "https://fstream.binance.com", "must begin with ws:// or wss://"),
+        ("TIMEOUT", "0.5", "greater than or equal to 1"),
+        ("TIMEOUT", "31", "less than or equal to 30"),
+        ("RECV_WINDOW", "499", "greater than or equal to 500"),
+        ("RECV_WINDOW", "60001", "less than or equal to 60000"),
         ("DATABASE", "a.b", "should match pattern"),
         ("RISK__LEVERAGE", "200", "less than or equal to 125"),
         ("RISK__UNIT_PERCENT", "0", "greater than 0"),
@@ -140,6 +148,25 @@ def test_a_bad_value_names_the_setting_the_value_and_what_is_allowed(
     assert text.startswith(f"TIDEMARK_{name} = ")
     assert value in text
     assert said in text
+
+
+def test_addresses_and_patience_of_an_exchange_are_those_of_its_environment_or_ones_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("TIDEMARK_ENVIRONMENT", "binance-um")
+    assert exchange_of(load()) == PRODUCTION
+    chosen = {"REST_URL": "https://gateway/um/", "STREAM_URL": "wss://gateway", "TIMEOUT": "4", "RECV_WINDOW": "2500"}
+    for name, value in chosen.items():
+        monkeypatch.setenv(f"TIDEMARK_{name}", value)
+    place = exchange_of(load())
+    assert (place.rest_url, place.stream_url) == ("https://gateway/um", "wss://gateway")
+    assert (place.read_timeout, place.recv_window) == (4.0, 2_500)
+    assert (place.name, place.archive_url) == (PRODUCTION.name, PRODUCTION.archive_url)
+
+
+@pytest.mark.parametrize(("name", "value"), [("REST_URL", "http://elsewhere"), ("STREAM_URL", "ws://elsewhere")])
+def test_a_simulator_has_one_address(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "sim_url" in refused(monkeypatch, ENVIRONMENT="sim", **{name: value})
 
 
 def test_a_bad_value_in_the_file_names_the_file(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -55,7 +55,14 @@ def exchange_of(settings: Settings, *, patient: bool = True) -> "Environment":
 
     proxy = settings.proxy.get_secret_value() if settings.proxy else None
     url = settings.sim_url if settings.environment == "sim" else None
-    found = environment(settings.environment, url=url, proxy=proxy)
+    chosen = {
+        "rest_url": settings.rest_url,
+        "stream_url": settings.stream_url,
+        "read_timeout": settings.timeout,
+        "recv_window": settings.recv_window,
+    }
+    own: dict[str, Any] = {name: value for name, value in chosen.items() if value is not None}
+    found = replace(environment(settings.environment, url=url, proxy=proxy), **own)
     return found if patient else replace(found, retries=0, connect_timeout=3.0, read_timeout=3.0)
 
 
