@@ -1,4 +1,4 @@
-"""What commands need that ask the exchange: the environment, with a simulator of our own where one is due."""
+"""What commands need that ask the exchange: the environment, with the folder's own exchange where one is due."""
 
 import signal
 import threading
@@ -18,18 +18,18 @@ if TYPE_CHECKING:
 
 @contextmanager
 def running_exchange(settings: Settings) -> Iterator["Environment"]:
-    """The exchange that the settings name. `sim` without an address is one of our own, for the length of the block;
-    its market is the same every time."""
+    """The exchange that the settings name. `sim` without an address is that of the data folder, which all its commands
+    share."""
     place = exchange_of(settings)
     if settings.environment != "sim" or settings.sim_url is not None:
         yield place
         return
 
+    from pipeline.cli.home_exchange import HomeExchange  # noqa: PLC0415
     from pipeline.exchange.environments import at  # noqa: PLC0415
-    from pipeline.simulator.handle import Simulator  # noqa: PLC0415
 
-    with Simulator.start() as simulator:
-        yield at(place, simulator.url)
+    with HomeExchange(settings.home).running() as url:
+        yield at(place, url)
 
 
 @contextmanager

@@ -34,8 +34,10 @@ def operator() -> str:
 
 
 def keys_of(settings: Settings) -> "Credentials":
-    """The keys in the settings; on the simulator, without any, those of its ready account."""
-    found = credentials_of(settings)
+    """The keys in the settings; on the simulator, without any, those of its ready account. The folder's own exchange
+    has no other account, whatever keys are configured for another place."""
+    own_exchange = settings.environment == "sim" and settings.sim_url is None
+    found = None if own_exchange else credentials_of(settings)
     if found is not None:
         return found
     if settings.environment != "sim":

@@ -6,27 +6,22 @@
     <home>/mongo/server.json the port, the process, and whether the server outlives its users
     <home>/mongo/mongod.log  what mongod says, the older half in mongod.log.1
 
-The locks are `flock`s, which the kernel drops when their holder dies: a lock can never be stale.
-`start.lock` is held by whoever starts or stops the server; `users.lock` is shared by everyone who uses it.
+The locks are those of `sharing`.
 """
 
-import fcntl
 import json
-import os
 import secrets
 import shutil
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
 from pipeline.errors import AttentionError
+from pipeline.store.sharing import Shared, write_private
 
 LOG_LIMIT: Final = 5 * 1024 * 1024
 _MEGABYTE: Final = 1024 * 1024
-_POLL: Final = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +33,11 @@ class Remembered:
     kept: bool = False
 
 
-class Folder:
+class Folder(Shared):
     """Where the embedded database lives. Nobody but its owner may look inside."""
 
     def __init__(self, home: Path) -> None:
-        self.path = home.absolute() / "mongo"
+        super().__init__(home.absolute() / "mongo", "the database")
         self.data = self.path / "data"
         self.log = self.path / "mongod.log"
         self.output = self.path / "mongod.out"
@@ -134,54 +129,3 @@ class Folder:
                 f"the disk of {self.path} is full: {free} MB free, {minimum_mb} MB wanted. "
                 "Free some space, or move the data folder with TIDEMARK_HOME."
             )
-
-    @contextmanager
-    def starting(self, timeout: float) -> Iterator[None]:
-        """Be the only one who starts or stops this server."""
-        with (self.path / "start.lock").open("a+") as file:
-            deadline = time.monotonic() + timeout
-            while not _try_lock(file.fileno(), fcntl.LOCK_EX):
-                if time.monotonic() > deadline:
-                    raise AttentionError(
-                        f"another tidemark has been starting or stopping the database in {self.path} for {timeout:.0f} "
-                        "seconds. If it hangs, end that process and try again."
-                    )
-                time.sleep(_POLL)
-            yield
-
-    def enter(self) -> int:
-        """Become a user of the server; the returned descriptor is the membership."""
-        descriptor = os.open(self.path / "users.lock", os.O_RDWR | os.O_CREAT, 0o600)
-        fcntl.flock(descriptor, fcntl.LOCK_SH)
-        return descriptor
-
-    def has_users(self) -> bool:
-        """Whether any living process uses the server (this one too, if it entered)."""
-        try:
-            descriptor = os.open(self.path / "users.lock", os.O_RDWR)
-        except FileNotFoundError:
-            return False
-        try:
-            return not _try_lock(descriptor, fcntl.LOCK_EX)
-        finally:
-            os.close(descriptor)
-
-
-def _try_lock(descriptor: int, kind: int) -> bool:
-    try:
-        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
-def write_private(path: Path, text: str) -> None:
-    """Whole or not at all, and never readable by others, not even for a moment."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.unlink(missing_ok=True)
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
