@@ -239,7 +239,7 @@ class Settings(BaseSettings):
     async_driver: Literal["pymongo", "motor"] = "pymongo"
 
     environment: Environment = "sim"
-    sim_url: Url | None = Field(default=None, description="a simulator that already runs, instead of one of our own")
+    sim_url: Url | None = Field(default=None, description="a simulator that runs already, instead of the folder's own")
     rest_url: Url | None = Field(default=None, description="of a gateway of your own, instead of the environment's")
     stream_url: StreamUrl | None = Field(default=None, description="likewise, of the streams")
     timeout: float | None = Field(

@@ -53,8 +53,8 @@ class House:
             dimensions=(46, 140),
         )
 
-    def refused(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run the command to an end that is no good one."""
+    def runs(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run the command to its end."""
         return subprocess.run(
             [COMMAND, *arguments],
             cwd=self.home,

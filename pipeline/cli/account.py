@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from pipeline.cli.beside import Where
 from pipeline.cli.output import Json, print_json, print_table
 from pipeline.errors import UsageError
 
@@ -37,18 +38,20 @@ class By(StrEnum):
 def account(
     by: Annotated[By | None, typer.Option(help="A line a day or a month, over all that is stored.")] = None,
     days: Annotated[int | None, typer.Option(min=1, help="Only so many days back; 30 without --by.")] = None,
+    environment: Where = None,
     as_json: Json = False,
 ) -> None:
     """Equity, its return today and this month, and the days or months before. The executor takes a snapshot each
     minute."""
-    from pipeline.cli.wiring import begin  # noqa: PLC0415
+    from pipeline.cli.beside import begin_beside, say_place  # noqa: PLC0415
     from pipeline.execution.periods import periods  # noqa: PLC0415
     from pipeline.store.account import AccountStore  # noqa: PLC0415
     from pipeline.store.session import database  # noqa: PLC0415
 
     back = 30 if by is None and days is None else days
-    settings = begin()
+    settings = begin_beside(environment)
     with database(settings) as db:
+        say_place(settings, db)
         store = AccountStore(db, settings.environment)
         latest = store.latest()
         ends = store.daily(None if back is None else datetime.now(UTC) - timedelta(days=back))
@@ -75,15 +78,18 @@ def account(
 
 @app.command(epilog="Example: [bold]tidemark positions --json[/bold]")
 def positions(
-    every: Annotated[bool, typer.Option("--all", help="Flat ones too.")] = False, as_json: Json = False
+    every: Annotated[bool, typer.Option("--all", help="Flat ones too.")] = False,
+    environment: Where = None,
+    as_json: Json = False,
 ) -> None:
     """What is held, and the stop that protects it."""
-    from pipeline.cli.wiring import begin  # noqa: PLC0415
+    from pipeline.cli.beside import begin_beside, say_place  # noqa: PLC0415
     from pipeline.store.account import PositionStore  # noqa: PLC0415
     from pipeline.store.session import database  # noqa: PLC0415
 
-    settings = begin()
+    settings = begin_beside(environment)
     with database(settings) as db:
+        say_place(settings, db)
         found = [one for one in PositionStore(db, settings.environment).list() if every or one.quantity]
     if as_json:
         print_json(found)
@@ -103,17 +109,19 @@ def positions(
 def orders(
     symbol: Annotated[str | None, typer.Option(help="Only this symbol.")] = None,
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many, newest first.")] = 20,
+    environment: Where = None,
     as_json: Json = False,
 ) -> None:
     """The journal: every order, what became of it, and how that was learnt."""
-    from pipeline.cli.wiring import begin  # noqa: PLC0415
+    from pipeline.cli.beside import begin_beside, say_place  # noqa: PLC0415
     from pipeline.store.orders import OrderJournal  # noqa: PLC0415
     from pipeline.store.session import database  # noqa: PLC0415
 
     if symbol is not None and not symbol.replace("_", "").isalnum():
         raise UsageError(f"{symbol!r} is no symbol; write it as the exchange does, for example BTCUSDT")
-    settings = begin()
+    settings = begin_beside(environment)
     with database(settings) as db:
+        say_place(settings, db)
         found = OrderJournal(db, settings.environment).newest(limit, symbol.upper() if symbol else None)
     if as_json:
         print_json(found)

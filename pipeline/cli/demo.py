@@ -10,7 +10,6 @@ import typer
 
 if TYPE_CHECKING:
     from pipeline.cli.services import Ports
-    from pipeline.cli.whole import OwnExchange
 
 app = typer.Typer()
 
@@ -22,7 +21,6 @@ Examples:
   TIDEMARK_HOME=/var/lib/tidemark tidemark demo --plain
 """
 
-KEY, SECRET = "demo-key", "demo-secret"
 OTHER_KEYS = ("TIDEMARK_API_KEY_FILE", "TIDEMARK_API_SECRET_FILE", "TIDEMARK_PRIVATE_KEY_FILE")
 
 Plain = Annotated[bool, typer.Option("--plain", help="Print lines instead of a view that moves.")]
@@ -33,24 +31,26 @@ def demo(plain: Plain = False) -> None:
     """Run everything on embedded defaults, with a pretend exchange and its money. Ctrl-C ends it; the data stay."""
     from pipeline.cli.conduct import conduct  # noqa: PLC0415
     from pipeline.cli.services import Ports  # noqa: PLC0415
-    from pipeline.cli.whole import Choice, OwnExchange  # noqa: PLC0415
+    from pipeline.cli.whole import Choice  # noqa: PLC0415
     from pipeline.cli.wiring import begin  # noqa: PLC0415
 
-    own = OwnExchange(KEY, SECRET)
     with Ports.claimed() as ports:
-        use(own, ports)
+        use_own_exchange(ports)
         os.environ["TIDEMARK_MODE"] = "auto-execute"
         settings = begin()
-        conduct(Choice(settings, ports, own, minutes_of=settings.symbols[0]), plain=plain)
+        conduct(Choice(settings, ports, own_exchange=True, minutes_of=settings.symbols[0]), plain=plain)
 
 
-def use(own: "OwnExchange", ports: "Ports") -> None:
-    """For this process and all that it starts: the pretend exchange, and the keys of its account."""
+def use_own_exchange(ports: "Ports") -> None:
+    """For this process and all that it starts: the pretend exchange, and the keys of its account, which are those that
+    every command in the folder has for it."""
+    from pipeline.simulator.options import READY_KEY, READY_SECRET  # noqa: PLC0415
+
     for name in OTHER_KEYS:
         os.environ.pop(name, None)
     os.environ |= {
         "TIDEMARK_ENVIRONMENT": "sim",
         "TIDEMARK_SIM_URL": ports.exchange_url,
-        "TIDEMARK_API_KEY": own.key,
-        "TIDEMARK_API_SECRET": own.secret,
+        "TIDEMARK_API_KEY": READY_KEY,
+        "TIDEMARK_API_SECRET": READY_SECRET,
     }

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from pipeline.cli.beside import Where
 from pipeline.cli.output import Json, print_json, print_table
 from pipeline.errors import UsageError
 
@@ -45,6 +46,7 @@ def execute(
     ] = False,
 ) -> None:
     """Act on fresh signals, each at most once. A second executor stands by and takes over within seconds."""
+    from pipeline.cli.beside import remember  # noqa: PLC0415
     from pipeline.cli.exchange_access import running_exchange  # noqa: PLC0415
     from pipeline.cli.trading_access import check_key, keys_of  # noqa: PLC0415
     from pipeline.cli.wiring import begin  # noqa: PLC0415
@@ -60,6 +62,7 @@ def execute(
         check_key(settings, place)
         if take_over:
             _take_over(settings, client[settings.database], place)
+        remember(settings)
         asyncio.run(_execute(settings, uri, client[settings.database], place))
 
 
@@ -135,22 +138,24 @@ async def _beat(settings: "Settings", uri: str, executor: "Executor") -> None:
 def mode(
     wanted: Annotated[str | None, typer.Argument(metavar="[signal-only|auto-execute]")] = None,
     reason: Annotated[str | None, typer.Option(help="Kept with the change.")] = None,
+    environment: Where = None,
     as_json: Json = False,
 ) -> None:
     """Show or change whether orders are sent. A running executor takes it up within a second."""
     from datetime import UTC, datetime  # noqa: PLC0415
 
+    from pipeline.cli.beside import begin_beside, say_place  # noqa: PLC0415
     from pipeline.cli.trading_access import operator, require_confirmation  # noqa: PLC0415
-    from pipeline.cli.wiring import begin  # noqa: PLC0415
     from pipeline.store.control import ControlStore  # noqa: PLC0415
     from pipeline.store.session import database  # noqa: PLC0415
 
     if wanted not in {None, "signal-only", "auto-execute"}:
         raise UsageError(f"there is no mode {wanted!r}. Allowed: signal-only, auto-execute")
-    settings = begin()
+    settings = begin_beside(environment)
     if wanted == "auto-execute":
         require_confirmation(settings)
     with database(settings) as db:
+        say_place(settings, db)
         control = ControlStore(db, settings.environment)
         if wanted is not None:
             sends = wanted == "auto-execute"

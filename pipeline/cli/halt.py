@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from pipeline.cli.beside import Where
 from pipeline.cli.output import Json, complain, print_json
 from pipeline.errors import AttentionError, TidemarkError
 
@@ -51,31 +52,35 @@ def halt(
         bool, typer.Option("--flatten", help="Also cancel every order and close every position, reduce-only.")
     ] = False,
     reason: Reason = None,
+    environment: Where = None,
     as_json: Json = False,
 ) -> None:
     """Open nothing any more. Stops of what is held stand, unless --flatten closes it.
 
     Exits with 3 if something is left to do: the database could not be told, or something could not be closed.
     """
+    from pipeline.cli.beside import begin_beside, place_of  # noqa: PLC0415
     from pipeline.cli.clerk import Clerk  # noqa: PLC0415
-    from pipeline.cli.wiring import begin  # noqa: PLC0415
 
-    settings = begin()
+    settings = begin_beside(environment)
+    _say(place_of(settings))
     switch = _switch(settings, halted=True, flatten=flatten, reason=reason)
     with Clerk(settings) as clerk:
         recording = clerk.leave(switch)
         report = _flatten(settings, clerk, recording) if flatten else None
-        _tell(_recorded(clerk, recording, switch), report, as_json)
+        halted = _recorded(clerk, recording, switch)
+        _tell(_place(settings, clerk) | {"halted": halted, "flattened": report}, as_json)
 
 
 @app.command(epilog="Example: [bold]tidemark resume --reason 'looked at it'[/bold]")
-def resume(reason: Reason = None, as_json: Json = False) -> None:
+def resume(reason: Reason = None, environment: Where = None, as_json: Json = False) -> None:
     """Let signals open positions again. Breakers that were tripped stay tripped: see `tidemark breakers`."""
-    from pipeline.cli.wiring import begin  # noqa: PLC0415
+    from pipeline.cli.beside import begin_beside, say_place  # noqa: PLC0415
     from pipeline.store.session import database  # noqa: PLC0415
 
-    settings = begin()
+    settings = begin_beside(environment)
     with database(settings) as db:
+        say_place(settings, db)
         _switch(settings, halted=False, flatten=False, reason=reason)(db)
     if as_json:
         print_json({"halted": False})
@@ -93,6 +98,18 @@ def _switch(settings: "Settings", *, halted: bool, flatten: bool, reason: str | 
         ControlStore(db, settings.environment).set_halt(halted, flatten=flatten, by=by, now=now, reason=reason)
 
     return switch
+
+
+def _place(settings: "Settings", clerk: "Clerk") -> dict[str, Any]:
+    """Of which place this is, and who acts there, as far as the database says it."""
+    from pipeline.cli.beside import acting  # noqa: PLC0415
+    from pipeline.cli.clerk import AwayError  # noqa: PLC0415
+
+    try:
+        acts = clerk.ask(lambda db: acting(settings, db))
+    except AwayError:
+        acts = None
+    return {"environment": settings.environment, "database": settings.database, "acting": acts}
 
 
 def _recorded(clerk: "Clerk", recording: "Future[None]", switch: "Job[None]") -> bool:
@@ -113,14 +130,14 @@ def _recorded(clerk: "Clerk", recording: "Future[None]", switch: "Job[None]") ->
 def _flatten(settings: "Settings", clerk: "Clerk", recording: "Future[None]") -> "Report":
     """Close what is ours. The exchange is turned to first, and never waits for the database longer than a moment."""
     from pipeline.cli.exchange_access import running_exchange  # noqa: PLC0415
-    from pipeline.cli.trading_access import account_at  # noqa: PLC0415
+    from pipeline.cli.trading_access import account_in_need  # noqa: PLC0415
     from pipeline.exchange.market import Market  # noqa: PLC0415
     from pipeline.execution.flatten import Flattener, Report, Scope  # noqa: PLC0415
     from pipeline.execution.names import NOBODY, Identity  # noqa: PLC0415
 
     report, nobody = Report(), Identity(settings.environment, NOBODY)
     try:
-        with running_exchange(settings) as place, account_at(settings, place) as trading:
+        with running_exchange(settings) as place, account_in_need(settings, place) as trading:
             market = Market(trading.client)
             flattener = Flattener(trading, market, _journaled(settings, clerk), _say, nobody, report=report)
             flattener.cancel_orders(Scope(is_ours=_enters))
@@ -167,13 +184,13 @@ def _enters(client_id: str) -> bool:
 
 
 def _look(settings: "Settings") -> "Job[Known]":
+    from pipeline.cli.beside import acting  # noqa: PLC0415
     from pipeline.execution.documents import identity_of  # noqa: PLC0415
     from pipeline.execution.flatten import Scope  # noqa: PLC0415
     from pipeline.execution.names import installation_of  # noqa: PLC0415
     from pipeline.execution.records import ENTERING  # noqa: PLC0415
     from pipeline.store.account import PositionStore  # noqa: PLC0415
     from pipeline.store.control import ControlStore  # noqa: PLC0415
-    from pipeline.store.lease import LeaseStore  # noqa: PLC0415
     from pipeline.store.orders import OrderJournal  # noqa: PLC0415
 
     environment = settings.environment
@@ -189,8 +206,7 @@ def _look(settings: "Settings") -> "Job[Known]":
             lambda name: name in ids or identity.owns(name),
             {one.id: one.symbol for one in unsettled if one.leg in ENTERING},
         )
-        acting = LeaseStore(db, f"executor:{environment}", "").holder()
-        return Known(identity, acting, scope, any(one.quantity for one in ours))
+        return Known(identity, acting(settings, db), scope, any(one.quantity for one in ours))
 
     return look
 
@@ -235,11 +251,14 @@ def _say(text: str) -> None:
     typer.echo(text, err=True)
 
 
-def _tell(halted: bool, report: "Report | None", as_json: bool) -> None:
+def _tell(done: dict[str, Any], as_json: bool) -> None:
+    report: Report | None = done["flattened"]
+    halted: bool = done["halted"]
     if as_json:
-        print_json({"halted": halted, "flattened": report})
+        print_json(done)
     else:
-        typer.echo("halted: nothing is opened any more" if halted else "the halt is NOT recorded")
+        of = f"{done['environment']}, {done['acting'] or 'no executor'} acts"
+        typer.echo(f"halted: nothing is opened any more ({of})" if halted else f"the halt is NOT recorded ({of})")
         if report is not None:
             typer.echo(_said(report))
     if report is not None and not report.flat:

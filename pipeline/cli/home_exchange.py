@@ -1,15 +1,18 @@
 """The pretend exchange of a data folder, shared by every process that uses the folder, as its database is.
 
 Whoever needs it first starts it, the last to leave stops it, and it ends by itself when all who used it were killed;
-its account lives no longer. Its market is the same every time.
+its account lives no longer. Its market is the same every time. While a `tidemark demo` or `up` runs in the folder, it
+is theirs.
 
     <home>/exchange/exchange.json  where it answers, and its process
+    <home>/exchange/serving.lock   held for as long as it is there, by it or by whoever looks after it
     <home>/exchange/exchange.log   what it complains of
 
-`python -m pipeline.cli.home_exchange FOLDER OPTIONS` is the exchange itself.
+`python -m pipeline.cli.home_exchange FOLDER PORT` is the exchange itself.
 """
 
 import asyncio
+import fcntl
 import json
 import os
 import subprocess
@@ -21,15 +24,13 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-import msgspec
 import psutil
 
 from pipeline.errors import AttentionError, TidemarkError
-from pipeline.simulator.options import READY_KEY, READY_SECRET, Account, Options, Running
+from pipeline.simulator.options import Options, Running
 from pipeline.store import launch
-from pipeline.store.sharing import Shared, write_private
+from pipeline.store.sharing import Shared, try_lock, write_private
 
-DEPOSIT: Final = "10000"
 _START_WITHIN: Final = 30.0
 _STOP_WITHIN: Final = 5.0
 _LOOKED_AT_EVERY: Final = 1.0
@@ -46,23 +47,23 @@ class HomeExchange:
     def __init__(self, home: Path) -> None:
         self._folder = Shared(home.absolute() / "exchange", "the exchange")
         self._state_file = self._folder.path / "exchange.json"
+        self._serving_lock = self._folder.path / "serving.lock"
         self._log = self._folder.path / "exchange.log"
 
     @property
     def url(self) -> str | None:
         """Where it answers, if it runs."""
-        return None if self._process() is None else self._remembered()[0]
+        return self._remembered()[0] if self._is_served() else None
 
     @contextmanager
-    def running(self, *, port: int | None = None, deposit: str = DEPOSIT) -> Iterator[str]:
-        """Its address, for the length of a `with` block. Port and deposit are those of a start: one that runs already
-        is joined as it is."""
+    def running(self) -> Iterator[str]:
+        """Its address, for the length of a `with` block."""
         self._folder.path.mkdir(parents=True, exist_ok=True)
         with self._folder.starting(_START_WITHIN):
             membership = self._folder.enter()
             try:
-                if self._process() is None:
-                    self._start(port or self._port(), deposit)
+                if not self._is_served():
+                    self._start(self._port())
             except BaseException:
                 os.close(membership)
                 raise
@@ -71,30 +72,50 @@ class HomeExchange:
         finally:
             self._leave(membership)
 
-    def revive(self, deposit: str = DEPOSIT) -> bool:
-        """Start it again if it has died while this process uses it; whether it had. Its accounts begin anew, where its
-        users know it to be."""
-        if self._process() is not None:
-            return False
-        with self._folder.starting(_START_WITHIN):
-            if self._process() is None:
-                self._start(self._port(), deposit)
-        return True
+    @contextmanager
+    def served(self, url: str) -> Iterator[None]:
+        """Whoever runs an exchange there says so, for the length of a `with` block: from now on it is the folder's."""
+        self._folder.path.mkdir(parents=True, exist_ok=True)
+        with ExitStack() as ends:
+            with self._folder.starting(_START_WITHIN):
+                if self._is_served():
+                    raise AttentionError(
+                        f"another tidemark command uses a pretend exchange in {self._folder.path.parent} already, at "
+                        f"{self._remembered()[0]}. End that one, or give this one a folder of its own with "
+                        "TIDEMARK_HOME"
+                    )
+                self._serve_at(url, None, ends)
+            yield
 
     def _leave(self, membership: int) -> None:
         with self._folder.starting(_START_WITHIN):
             os.close(membership)
-            process = self._process()
-            if process is not None and not self._folder.has_users():
-                launch.end(process, _STOP_WITHIN)
-                self._process()  # reaps it
+            number = self._remembered()[1]
+            if number is not None and self._is_served() and not self._folder.has_users():
+                launch.end(psutil.Process(number), _STOP_WITHIN)
+                _reap()
 
-    def _start(self, port: int, deposit: str) -> None:
-        account = Account(name="main", key=READY_KEY, secret=READY_SECRET, deposit=deposit)
-        options = msgspec.json.encode(Options(port=port, accounts=(account,))).decode()
+    def _is_served(self) -> bool:
+        try:
+            descriptor = os.open(self._serving_lock, os.O_RDWR)
+        except FileNotFoundError:
+            return False
+        try:
+            return not try_lock(descriptor, fcntl.LOCK_EX)
+        finally:
+            os.close(descriptor)
+
+    def _serve_at(self, url: str, process_id: int | None, ends: ExitStack) -> None:
+        descriptor = os.open(self._serving_lock, os.O_RDWR | os.O_CREAT, 0o600)
+        ends.callback(os.close, descriptor)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        write_private(self._state_file, json.dumps({"url": url, "process_id": process_id}))
+
+    def _start(self, port: int) -> None:
+        _reap()
         with self._log.open("wb") as log:
             child = subprocess.Popen(  # noqa: S603 - our own interpreter and module
-                [sys.executable, "-m", "pipeline.cli.home_exchange", str(self._folder.path), options],
+                [sys.executable, "-m", "pipeline.cli.home_exchange", str(self._folder.path), str(port)],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=log,
@@ -115,42 +136,32 @@ class HomeExchange:
         port = urlsplit(self._remembered()[0]).port
         return port if port is not None and launch.becomes_free(port, _STOP_WITHIN) else launch.any_free_port()
 
-    def _process(self) -> psutil.Process | None:
-        """It, alive. A process that only inherited its number is not taken for it."""
-        for number, child in list(_children.items()):
-            if child.poll() is not None:
-                _children.pop(number, None)
-        try:
-            process = psutil.Process(self._remembered()[1])
-            alive = process.status() != psutil.STATUS_ZOMBIE and str(self._folder.path) in process.cmdline()
-        except (psutil.Error, ValueError):
-            return None
-        return process if alive else None
-
-    def _remembered(self) -> tuple[str, int]:
+    def _remembered(self) -> tuple[str, int | None]:
+        """Where it answers, or did, and its process, where it is one of its own."""
         try:
             stored = json.loads(self._state_file.read_text(encoding="utf-8"))
-            return str(stored["url"]), int(stored["process_id"])
+            return str(stored["url"]), stored["process_id"] and int(stored["process_id"])
         except (OSError, ValueError, TypeError, KeyError):
-            return "", -1
+            return "", None
 
-    def serve(self, options: Options) -> None:
+    def serve(self, port: int) -> None:
         """Be the exchange, until nobody uses it any more."""
         from pipeline.simulator.host import serve  # noqa: PLC0415 - whoever only looks need not load it
 
         async def serving(ends: ExitStack) -> None:
             stopped = asyncio.Event()
             watching = asyncio.create_task(self._watch(ends, stopped))
+
+            def announce(running: Running) -> None:
+                self._serve_at(running.url, os.getpid(), ends)
+
             try:
-                await serve(options, self._announce, stopped)
+                await serve(Options(port=port), announce, stopped)
             finally:
                 watching.cancel()
 
         with ExitStack() as ends:
             asyncio.run(serving(ends))
-
-    def _announce(self, running: Running) -> None:
-        write_private(self._state_file, json.dumps({"url": running.url, "process_id": os.getpid()}))
 
     async def _watch(self, ends: ExitStack, stopped: asyncio.Event) -> None:
         """Stop when all who used it are gone. Nobody comes in before it has ended: the lock goes with the process."""
@@ -166,11 +177,18 @@ class HomeExchange:
                     stopped.set()
 
 
+def _reap() -> None:
+    """Take note of every exchange of ours that has ended."""
+    for number, child in list(_children.items()):
+        if child.poll() is not None:
+            _children.pop(number)
+
+
 def main() -> int:
     """Run; the exit code is that of the error, if one ends it."""
-    folder, options = sys.argv[1:]
+    folder, port = sys.argv[1:]
     try:
-        HomeExchange(Path(folder).parent).serve(msgspec.json.decode(options, type=Options))
+        HomeExchange(Path(folder).parent).serve(int(port))
     except TidemarkError as failure:
         sys.stderr.write(f"{failure}\n")
         return failure.exit_code

@@ -10,6 +10,7 @@ import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import Final
 
@@ -101,9 +102,9 @@ def prefect_environment(home: Path, port: int) -> dict[str, str]:
     }
 
 
-def simulator(port: int, account: str) -> Service:
-    """The pretend exchange, with this account besides its own."""
-    command = [*_TIDEMARK, "sim", "--port", str(port), "--account", account]
+def simulator(port: int, deposit: Decimal) -> Service:
+    """The pretend exchange, with so much in its ready account."""
+    command = [*_TIDEMARK, "sim", "--port", str(port), "--deposit", f"{deposit:f}"]
     return Service("exchange", command, answers(f"http://{LOOPBACK}:{port}/fapi/v1/ping"), dict(os.environ))
 
 

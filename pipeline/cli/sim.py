@@ -49,6 +49,7 @@ def sim(
             help="A further account: name, key, secret (or a PEM file of a public key), deposit, with colons between."
         ),
     ] = None,
+    deposit: Annotated[str, typer.Option(help="What the ready account begins with, in USDT.")] = "10000",
     speed: Annotated[float, typer.Option(min=0.1, max=600, help="How much faster than real time it runs.")] = 1.0,
     clock_offset: Annotated[int, typer.Option(help="Shift the exchange's time by so many milliseconds.")] = 0,
     lifted_limits: Annotated[bool, typer.Option(help="Count weights and orders, and refuse none.")] = False,
@@ -58,7 +59,7 @@ def sim(
     import asyncio  # noqa: PLC0415
 
     from pipeline.simulator.host import parse_account, serve  # noqa: PLC0415
-    from pipeline.simulator.options import Options  # noqa: PLC0415
+    from pipeline.simulator.options import READY_KEY, READY_SECRET, Options  # noqa: PLC0415
 
     options = Options(
         host=host,
@@ -68,7 +69,7 @@ def sim(
         universe=universe or 0,
         replay=str(replay) if replay else None,
         replay_symbol=replay_symbol,
-        accounts=(*Options().accounts, *map(parse_account, account or [])),
+        accounts=(parse_account(f"main:{READY_KEY}:{READY_SECRET}:{deposit}"), *map(parse_account, account or [])),
         clock_offset=clock_offset,
         speed=speed,
         lifted_limits=lifted_limits,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from pipeline.cli.beside import Where
 from pipeline.cli.output import Json, print_json, print_table
 from pipeline.errors import AttentionError, TidemarkError, UsageError
 
@@ -43,11 +44,12 @@ def trading(
         list[str] | None, typer.Option(help="Only signals of these; repeat it; 'default': all.")
     ] = None,
     reason: Reason = None,
+    environment: Where = None,
     as_json: Json = False,
 ) -> None:
     """Show or change a symbol's own trading settings. A running executor takes them up within a second."""
+    from pipeline.cli.beside import begin_beside, say_place  # noqa: PLC0415
     from pipeline.cli.trading_access import operator  # noqa: PLC0415
-    from pipeline.cli.wiring import begin  # noqa: PLC0415
     from pipeline.store.control import ControlStore  # noqa: PLC0415
     from pipeline.store.session import database  # noqa: PLC0415
 
@@ -61,10 +63,11 @@ def trading(
         changes["strategies"] = None if strategy == [_AS_SETTINGS] else list(strategy)
     if changes and symbol is None:
         raise UsageError("name the symbol that this is for, for example: tidemark trading BTCUSDT --off")
-    settings = begin()
+    settings = begin_beside(environment)
     if changes.get("strategies"):
         _require_strategies(settings, changes["strategies"])
     with database(settings) as db:
+        say_place(settings, db)
         control = ControlStore(db, settings.environment)
         own = control.read().trading
         if symbol is not None:
@@ -91,16 +94,18 @@ def trading(
 def breakers(
     reset: Annotated[str | None, typer.Option(metavar="NAME", help="Let this one go.")] = None,
     reason: Reason = None,
+    environment: Where = None,
     as_json: Json = False,
 ) -> None:
     """Which limits were passed, why, and until when nothing is opened for it."""
+    from pipeline.cli.beside import begin_beside, say_place  # noqa: PLC0415
     from pipeline.cli.trading_access import operator  # noqa: PLC0415
-    from pipeline.cli.wiring import begin  # noqa: PLC0415
     from pipeline.store.control import ControlStore  # noqa: PLC0415
     from pipeline.store.session import database  # noqa: PLC0415
 
-    settings = begin()
+    settings = begin_beside(environment)
     with database(settings) as db:
+        say_place(settings, db)
         control = ControlStore(db, settings.environment)
         if reset is not None:
             _reset(control, reset, f"reset by {operator()}{f': {reason}' if reason else ''}")
@@ -122,6 +127,7 @@ def breakers(
 def stage(
     wanted: Annotated[int | None, typer.Argument(min=1, max=3, metavar="[1|2|3]")] = None,
     reason: Reason = None,
+    environment: Where = None,
     as_json: Json = False,
 ) -> None:
     """How much production may hold in a position: stage 1: 20 USDT, stage 2: 100 USDT, stage 3: your own limit.
@@ -129,15 +135,16 @@ def stage(
     A stage is left for the next one by this command alone, and only after 5 clean days in it. Going back is always
     allowed.
     """
+    from pipeline.cli.beside import begin_beside, say_place  # noqa: PLC0415
     from pipeline.cli.stages import too_small_now  # noqa: PLC0415
     from pipeline.cli.trading_access import operator, require_confirmation  # noqa: PLC0415
-    from pipeline.cli.wiring import begin  # noqa: PLC0415
     from pipeline.ingest.watchlist import Watchlist  # noqa: PLC0415
     from pipeline.store.control import ControlStore  # noqa: PLC0415
     from pipeline.store.session import database  # noqa: PLC0415
 
-    settings = begin()
+    settings = begin_beside(environment)
     with database(settings) as db:
+        say_place(settings, db)
         control = ControlStore(db, settings.environment)
         found = control.read().stage
         now = found.stage if found else 1

@@ -106,13 +106,25 @@ def judge_key(rights: "KeyRights") -> None:
 
 @contextmanager
 def account_at(settings: Settings, place: "Environment") -> "Iterator[Trading]":
-    """The account, for a person who waits: one try a call, no lease, and nothing is asked before the first of them."""
-    from pipeline.exchange.limits import Need  # noqa: PLC0415
+    """The account, for a person who waits: a few tries, no lease."""
+    with _trading(settings, place) as trading:
+        trading.client.sync_clock()
+        yield trading
+
+
+@contextmanager
+def account_in_need(settings: Settings, place: "Environment") -> "Iterator[Trading]":
+    """The same for whoever decides about every try, and asks for nothing before the first."""
+    with _trading(settings, replace(place, retries=0, read_timeout=_PATIENCE)) as trading:
+        yield trading
+
+
+@contextmanager
+def _trading(settings: Settings, place: "Environment") -> "Iterator[Trading]":
     from pipeline.exchange.rest import RestClient  # noqa: PLC0415
     from pipeline.exchange.trading import Trading  # noqa: PLC0415
 
-    impatient = replace(place, retries=0, read_timeout=_PATIENCE)
-    with RestClient(impatient, keys_of(settings), need=Need.PROTECTION, patience_ms=_LIMIT_PATIENCE_MS) as client:
+    with RestClient(place, keys_of(settings)) as client:
         yield Trading(client)
 
 

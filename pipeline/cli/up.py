@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli.demo import KEY, SECRET, Plain, use
+from pipeline.cli.demo import Plain, use_own_exchange
 
 app = typer.Typer()
 
@@ -40,15 +40,15 @@ def up(
     """Run everything for the configured environment: database, history, candles, signals, flows. Ctrl-C ends it."""
     from pipeline.cli.conduct import conduct  # noqa: PLC0415
     from pipeline.cli.services import Ports  # noqa: PLC0415
-    from pipeline.cli.whole import Choice, OwnExchange  # noqa: PLC0415
+    from pipeline.cli.whole import Choice  # noqa: PLC0415
     from pipeline.cli.wiring import begin  # noqa: PLC0415
     from pipeline.settings import load  # noqa: PLC0415
 
     if mode is not None:
         os.environ["TIDEMARK_MODE"] = mode.value
     asked = load()
-    own = OwnExchange(KEY, SECRET) if asked.environment == "sim" and asked.sim_url is None else None
+    own = asked.environment == "sim" and asked.sim_url is None
     with Ports.claimed() as ports:
-        if own is not None:
-            use(own, ports)
-        conduct(Choice(begin(), ports, own), plain=plain)
+        if own:
+            use_own_exchange(ports)
+        conduct(Choice(begin(), ports, own_exchange=own), plain=plain)

@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from pipeline.cli import services
 from pipeline.cli.exchange_access import archive_of, client_of
+from pipeline.cli.home_exchange import HomeExchange
 from pipeline.cli.overview import Overviews
 from pipeline.cli.prefect_api import start_run
 from pipeline.cli.prefect_login import login_of
@@ -54,20 +55,13 @@ BACKFILL_ON_DEMAND: Final = "backfill/on-demand"
 
 
 @dataclass(frozen=True, slots=True)
-class OwnExchange:
-    """The pretend exchange that belongs to this run: the key and the secret of its account."""
-
-    key: str
-    secret: str
-
-
-@dataclass(frozen=True, slots=True)
 class Choice:
-    """What is to run. `minutes_of`: a symbol whose one-minute candles are wanted besides the settings' series."""
+    """What is to run. `own_exchange`: whether a pretend exchange belongs to it; `minutes_of`: a symbol whose one-minute
+    candles are wanted besides the settings' series."""
 
     settings: Settings
     ports: Ports
-    own_exchange: OwnExchange | None = None
+    own_exchange: bool = False
     minutes_of: str | None = None
 
 
@@ -139,13 +133,12 @@ def start_exchange(whole: Whole) -> str:
     """The exchange: our own is started, any other is there. Prefect begins too: it takes its seconds beside the other
     steps."""
     _begin_prefect(whole)
-    own = whole.choice.own_exchange
-    if own is None:
+    if not whole.choice.own_exchange:
         return whole.settings.environment
     latest = AccountStore(whole.db, whole.settings.environment).latest()
     deposit = DEPOSIT if latest is None or latest.equity <= 0 else latest.equity
-    account = f"demo:{own.key}:{own.secret}:{deposit:f}"
-    whole.supervisor.start(services.simulator(whole.ports.simulator, account))
+    whole.ends.enter_context(HomeExchange(whole.settings.home).served(whole.ports.exchange_url))
+    whole.supervisor.start(services.simulator(whole.ports.simulator, deposit))
     whole.supervisor.wait_ready("exchange")
     begins = "" if latest is None else "; the account goes on, without its positions"
     return f"a pretend one, with {deposit:,.2f} USDT of pretend money{begins}"

@@ -25,8 +25,13 @@ if TYPE_CHECKING:
 def begin() -> Settings:
     """Read the settings and start logging: how every command that does work begins."""
     settings = load()
-    logs.configure(settings.log, settings.log_level, secrets_of(settings))
+    start_logging(settings)
     return settings
+
+
+def start_logging(settings: Settings) -> None:
+    """Log as these settings say, without their secrets."""
+    logs.configure(settings.log, settings.log_level, secrets_of(settings))
 
 
 def periods_of(settings: Settings, strategies: "Iterable[Strategy]") -> "Periods":

@@ -29,7 +29,7 @@ class Shared:
         """Be the only one who starts or stops this server."""
         with (self.path / "start.lock").open("a+") as file:
             deadline = time.monotonic() + timeout
-            while not _try_lock(file.fileno(), fcntl.LOCK_EX):
+            while not try_lock(file.fileno(), fcntl.LOCK_EX):
                 if time.monotonic() > deadline:
                     raise AttentionError(
                         f"another tidemark has been starting or stopping {self._what} in {self.path} for {timeout:.0f} "
@@ -51,12 +51,13 @@ class Shared:
         except FileNotFoundError:
             return False
         try:
-            return not _try_lock(descriptor, fcntl.LOCK_EX)
+            return not try_lock(descriptor, fcntl.LOCK_EX)
         finally:
             os.close(descriptor)
 
 
-def _try_lock(descriptor: int, kind: int) -> bool:
+def try_lock(descriptor: int, kind: int) -> bool:
+    """Take a lock, unless somebody has it."""
     try:
         fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
     except BlockingIOError:

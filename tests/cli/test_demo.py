@@ -1,5 +1,6 @@
 """`tidemark demo` and `tidemark up` as a person runs them: in a terminal, with everything they start."""
 
+import json
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -63,7 +64,7 @@ def test_from_nothing_to_an_executed_signal_and_on_after_a_restart(house: House)
     terminal.expect("ready after")
     terminal.expect("candles/s")
 
-    second = house.refused("demo", "--plain")
+    second = house.runs("demo", "--plain")
     assert second.returncode == 3
     assert "another `tidemark demo` or `tidemark up` runs in" in second.stderr
 
@@ -73,6 +74,12 @@ def test_from_nothing_to_an_executed_signal_and_on_after_a_restart(house: House)
         assert db["signals"].count_documents({"source": "history", "return_pct": {"$ne": None}})
         assert db["accounts"].find_one({"environment": "sim"})
         stored = db["candles"].estimated_document_count()
+    halted = house.runs("halt", "--flatten", "--json")
+    assert halted.returncode == 0, halted.stderr
+    assert json.loads(halted.stdout)["acting"], "the executor of the demo"
+    assert json.loads(halted.stdout)["flattened"]["flat"] is True
+    with house.database() as db:
+        assert [one for one in db["positions"].find() if one["quantity"].to_decimal()] == []
     end(terminal)
     assert house.processes() == []
 
@@ -100,7 +107,7 @@ def test_killed_it_leaves_no_process_behind(house: House, prefect_home: PrefectH
 
 def test_it_says_what_is_wrong_and_leaves_nothing_behind(house: House) -> None:
     house.environment["TIDEMARK_MINIMUM_FREE_MB"] = "999999999"
-    refused = house.refused("demo")
+    refused = house.runs("demo")
     assert refused.returncode == 3
     assert "error: the disk of " in refused.stderr
     assert house.processes() == []

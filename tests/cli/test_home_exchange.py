@@ -2,7 +2,6 @@
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -97,23 +96,24 @@ def test_it_ends_by_itself_when_all_who_used_it_were_killed(home: Path, user: An
     assert requests.get(f"{again}/fapi/v1/ping", timeout=PATIENCE).ok
 
 
-def test_one_that_was_killed_is_started_again_where_it_was(home: Path) -> None:
-    exchange = HomeExchange(home)
-    with exchange.running() as url:
-        assert exchange.revive() is False
-        (process,) = exchanges(home)
-        os.kill(process.pid, signal.SIGKILL)
-        until(lambda: exchange.url is None, "its death to be seen")
-        assert exchange.revive() is True
-        assert exchange.url == url
-        assert requests.get(f"{url}/fapi/v1/ping", timeout=PATIENCE).ok
+def test_one_that_was_killed_is_started_again_where_it_was(home: Path, user: Any) -> None:
+    _, url = user()
+    (process,) = exchanges(home)
+    process.kill()
+    until(lambda: HomeExchange(home).url is None, "its death to be seen")
+    _, again = user()
+    assert again == url, "those who used it know no other address"
+    assert requests.get(f"{url}/fapi/v1/ping", timeout=PATIENCE).ok
 
 
-def test_a_port_that_is_taken_is_said(home: Path, simulator: Any) -> None:
-    port = int(simulator.url.rpartition(":")[2])
-    with pytest.raises(AttentionError, match="cannot listen"), HomeExchange(home).running(port=port):
-        pass
+def test_one_that_somebody_looks_after_is_the_folders(home: Path, user: Any, simulator: Any) -> None:
+    with HomeExchange(home).served(simulator.url):
+        assert user()[1] == HomeExchange(home).url == simulator.url
+        with pytest.raises(AttentionError, match="already, at http"), HomeExchange(home).served("http://127.0.0.1:1"):
+            pass
     assert exchanges(home) == []
+    assert HomeExchange(home).url is None
+    assert requests.get(f"{simulator.url}/fapi/v1/ping", timeout=PATIENCE).ok, "nobody but its keeper ends it"
 
 
 def test_commands_of_one_folder_ask_the_same_exchange(

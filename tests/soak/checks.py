@@ -24,7 +24,7 @@ from schemas.series import SeriesKey
 from tests.metronome import Metronome
 from tests.truth import ENTERING, candle_differences, fills_of, naked, order_differences
 
-ACCOUNT = "demo"
+ACCOUNT = "main"
 MOST_TOLD = 5
 CURRENT_WITHIN = 15_000
 

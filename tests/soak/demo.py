@@ -12,12 +12,12 @@ from typing import Any
 import pexpect
 import psutil
 
-from pipeline.cli.demo import KEY, SECRET
 from pipeline.exchange.environments import SIM, at
 from pipeline.exchange.rest import RestClient
 from pipeline.exchange.signing import Credentials, signer_for
 from pipeline.exchange.trading import Trading
 from pipeline.simulator.handle import RunningSimulator
+from pipeline.simulator.options import READY_KEY, READY_SECRET
 from tests.soak.memory import role_of
 from tests.whole import House
 
@@ -84,7 +84,7 @@ class Demo:
     @contextmanager
     def account(self, exchange: RunningSimulator) -> Iterator[Trading]:
         """What the exchange says of the account that the executor trades with."""
-        with RestClient(at(SIM, exchange.url), Credentials(KEY, signer_for(SECRET))) as client:
+        with RestClient(at(SIM, exchange.url), Credentials(READY_KEY, signer_for(READY_SECRET))) as client:
             client.sync_clock()
             yield Trading(client)
 
