@@ -6,7 +6,7 @@ import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pipeline.cli.wiring import credentials_of
 from pipeline.errors import AttentionError, UsageError
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("pipeline.execution")
 
 _PATIENCE = 5.0
+_LIMIT_PATIENCE_MS = 2_000
 _LIMIT_PATIENCE_MS = 2_000
 _LEVELS = {"info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
@@ -114,17 +115,21 @@ def account_at(settings: Settings, place: "Environment") -> "Iterator[Trading]":
 
 @contextmanager
 def account_in_need(settings: Settings, place: "Environment") -> "Iterator[Trading]":
-    """The same for whoever decides about every try, and asks for nothing before the first."""
-    with _trading(settings, replace(place, retries=0, read_timeout=_PATIENCE)) as trading:
+    """The same for whoever closes what is held: he decides about every try, is told at once where he would have to
+    wait, and nothing is asked before the first."""
+    from pipeline.exchange.limits import Need  # noqa: PLC0415
+
+    one_try = replace(place, retries=0, read_timeout=_PATIENCE)
+    with _trading(settings, one_try, need=Need.PROTECTION, patience_ms=_LIMIT_PATIENCE_MS) as trading:
         yield trading
 
 
 @contextmanager
-def _trading(settings: Settings, place: "Environment") -> "Iterator[Trading]":
+def _trading(settings: Settings, place: "Environment", **manners: Any) -> "Iterator[Trading]":
     from pipeline.exchange.rest import RestClient  # noqa: PLC0415
     from pipeline.exchange.trading import Trading  # noqa: PLC0415
 
-    with RestClient(place, keys_of(settings)) as client:
+    with RestClient(place, keys_of(settings), **manners) as client:
         yield Trading(client)
 
 
