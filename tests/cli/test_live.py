@@ -112,12 +112,16 @@ def test_it_keeps_series_current_and_says_so(live: Live, tidemark: Run, status: 
         assert targets[known]["met"] in {True, False}, known
     assert targets["slippage"]["measured"] is targets["slippage"]["met"] is None, "no order, no slippage"
 
-    metrics = urllib.request.urlopen(address, timeout=10).read().decode()
+    def scraped() -> str:
+        return urllib.request.urlopen(address, timeout=10).read().decode()
+
+    calls = 'tidemark_api_calls{became="answered",call="GET /fapi/v1/exchangeInfo",role="ingester"}'
+    until(lambda: calls in scraped(), "its heartbeat was looked at")
+    metrics = scraped()
     assert "tidemark_series 2.0" in metrics
     assert "tidemark_store_up 1.0" in metrics
     assert 'tidemark_slo_target{slo="api_latency",unit="ms"} 200.0' in metrics
     assert 'tidemark_api_latency_seconds{quantile="0.99"}' in metrics
-    assert 'tidemark_api_calls{became="answered",call="GET /fapi/v1/exchangeInfo",role="ingester"}' in metrics
     assert float(re.search(r"^tidemark_frames_total (\S+)", metrics, re.MULTILINE)[1]) > 0
 
     watched = tidemark("watch", "solusdt", "--interval", "1m", "--json")
