@@ -23,6 +23,7 @@ class Worth:
         self._told: AccountView | None = None
         self._wallet: Decimal | None = None
         self._held: dict[str, Holding] = {}
+        self._lately: list[AccountChanged] = []
         self.at = 0
         """When the exchange last said something about the account."""
 
@@ -32,7 +33,8 @@ class Worth:
         return self._told is not None
 
     def told(self, account: AccountView) -> bool:
-        """The exchange's own figures; whether they are news."""
+        """The exchange's own figures; whether they are news. What the stream told of later moments still holds: it may
+        have come while they were read."""
         old = self._told
         if old is not None and account.at < old.at:
             return False
@@ -40,6 +42,9 @@ class Worth:
             account = replace(account, day_start=old.day_start)
         self._told, self._wallet, self.at = account, account.wallet, account.at
         self._held = {one.symbol: one for one in account.holdings}
+        later, self._lately = [one for one in self._lately if one.asof > account.at], []
+        for change in later:
+            self.changed(change)
         return True
 
     def changed(self, event: AccountChanged) -> None:
@@ -48,6 +53,7 @@ class Worth:
         if told is None or event.asof < self.at:
             return
         self.at = event.asof
+        self._lately.append(event)
         changed = self._held | {one.symbol: one for one in event.holdings}
         self._held = {symbol: one for symbol, one in changed.items() if one.quantity}
         if event.wallet is None or self._wallet is None:

@@ -115,3 +115,15 @@ def test_a_statement_of_the_account_is_read_with_its_positions():
     driver(ev.PriceSeen(SYMBOL, PRICE + 100, T + 5))
     assert driver.core._worth.now().equity == 8_950
     assert POLICY.risk.daily_loss_percent == 5
+
+
+def test_what_the_stream_told_while_the_account_was_read_still_holds():
+    driver = driver_with()
+    asked = driver.now
+    changed(driver, 9_900, holding(1), later=50)
+    account = AccountView(START, START, asked + 10, START, START)
+    driver(ev.AccountSeen(account), 50)
+    driver(ev.PriceSeen(SYMBOL, PRICE - 399, T + 100))
+    assert driver.breakers() == set()
+    driver(ev.PriceSeen(SYMBOL, PRICE - 400, T + 101))
+    assert driver.breakers() == {"daily-loss"}
