@@ -14,6 +14,7 @@ from decimal import Decimal
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import unquote, urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -111,7 +112,23 @@ def _mongo_uri(uri: SecretStr) -> SecretStr:
 def _proxy(url: SecretStr) -> SecretStr:
     if not url.get_secret_value().startswith(("http://", "https://")):
         raise ValueError("must begin with http:// or https://")
+    if not _is_proxy(url.get_secret_value()):
+        raise ValueError(
+            "must look like http://name:password@host:port; name and password may be percent-encoded, and hold ASCII "
+            "characters other than / ? # [ ] and white space"
+        )
     return url
+
+
+def _is_proxy(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        names = unquote(f"{parts.username or ''}{parts.password or ''}", errors="strict")
+        reaches = parts.hostname is not None and parts.port != 0
+    except ValueError:  # its words would show the password
+        return False
+    is_bare = not (parts.path.strip("/") or parts.query or parts.fragment)
+    return reaches and is_bare and names.isascii() and not any(one in "/?#[]" or one <= " " for one in names)
 
 
 def _api_key(key: SecretStr) -> SecretStr:

@@ -311,3 +311,19 @@ def test_a_key_of_binance_is_taken_and_the_simulator_has_keys_of_any_length(monk
     monkeypatch.setenv("TIDEMARK_API_KEY", "vmPUZE6mv9SD5VNHk4HlWFsOr6aKE2zvsw0MuIgwCIPy6utIco14y7Ju91duEh8A")
     monkeypatch.setenv("TIDEMARK_ENVIRONMENT", "binance-um")
     assert load().api_key is not None
+
+
+@pytest.mark.parametrize(
+    "proxy",
+    [
+        "http://", "http://:8080", "http://me:hunter2@", "http://me:hunter2@proxy:port", "http://me:hunter2@proxy/path",
+        "http://me:hunter2%2F@proxy:1", "http://me:hunter2%20@proxy:1", "http://me:hunter2%C3%A4@proxy:1",
+        "http://me:hunter2%FF@proxy:1", "http://me:hunter2[@proxy:1", "http://me:hunter2\uff0f@proxy:1",
+    ],
+)  # fmt: skip
+def test_a_proxy_that_rest_and_streams_cannot_both_use_is_refused_and_not_shown(
+    proxy: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = refused(monkeypatch, PROXY=proxy)
+    assert told.startswith("TIDEMARK_PROXY: must look like http://name:password@host:port")
+    assert "hunter2" not in told

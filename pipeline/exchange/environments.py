@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from pipeline.errors import UsageError
 
@@ -36,6 +36,15 @@ class Environment:
     def is_production(self) -> bool:
         """Whether orders cost real money."""
         return self.name == "binance-um"
+
+    @property
+    def stream_proxy(self) -> str | None:
+        """The proxy as `websockets` wants it: a name and a password decoded, as `requests` decodes them itself."""
+        parts = urlsplit(self.proxy or "")
+        if not parts.username:
+            return self.proxy
+        name, password, host = unquote(parts.username), unquote(parts.password or ""), parts.netloc.rpartition("@")[2]
+        return f"{parts.scheme}://{name}:{password}@{host}"
 
 
 SIM: Final = Environment(

@@ -131,7 +131,7 @@ class Session:
     async def _connection(self) -> AsyncIterator[ClientConnection]:
         async with connect(
             self.url,
-            proxy=self.place.proxy,
+            proxy=self.place.stream_proxy,
             open_timeout=self.limits.open_timeout,
             close_timeout=1.0,
             max_size=MOST_FRAME_BYTES,

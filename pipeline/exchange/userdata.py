@@ -137,7 +137,7 @@ class UserStream:
         names = "/".join(EVENT_NAMES)
         async with connect(
             f"{self._place.stream_url}/private/ws?listenKey={quote(key, safe='')}&events={names}",
-            proxy=self._place.proxy,
+            proxy=self._place.stream_proxy,
             open_timeout=self._limits.open_timeout,
             close_timeout=1.0,
             ping_interval=self._limits.ping_every,
