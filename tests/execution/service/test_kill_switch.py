@@ -143,7 +143,9 @@ def test_a_stage_is_left_only_after_clean_days(house: Any, run: Run) -> None:
     control = ControlStore(house.db, "sim")
     for day in range(1, 6):
         control.add_clean_day(f"2026-03-0{day}")
-    assert json.loads(run("stage", "2", "--json").stdout) == {"environment": "sim", "stage": 2, "clean_days": []}
+    assert json.loads(run("stage", "2", "--json").stdout) == {
+        "environment": "sim", "stage": 2, "clean_days": [], "too_small": {},
+    }  # fmt: skip
     assert json.loads(run("stage", "1", "--json").stdout)["stage"] == 1
 
 
