@@ -1,7 +1,7 @@
 """What the account is worth between two comparisons: the exchange's last statement, followed by what its stream tells
 of wallet and positions, and by the prices.
 
-Wallet and positions are always those of one statement, so a loss is never counted twice. It decides nothing.
+Wallet and positions are those of the same statements, so a loss is not counted twice. It decides nothing.
 """
 
 from collections.abc import Iterable
@@ -24,8 +24,7 @@ class Worth:
         self._wallet: Decimal | None = None
         self._held: dict[str, Holding] = {}
         self._lately: list[AccountChanged] = []
-        self.at = 0
-        """When the exchange last said something about the account."""
+        self._wallet_at = 0
 
     @property
     def known(self) -> bool:
@@ -40,7 +39,7 @@ class Worth:
             return False
         if account.day_start is None and old is not None and old.at // DAY == account.at // DAY:
             account = replace(account, day_start=old.day_start)
-        self._told, self._wallet, self.at = account, account.wallet, account.at
+        self._told, self._wallet, self._wallet_at = account, account.wallet, account.at
         self._held = {one.symbol: one for one in account.holdings}
         later, self._lately = [one for one in self._lately if one.asof > account.at], []
         for change in later:
@@ -48,23 +47,27 @@ class Worth:
         return True
 
     def changed(self, event: AccountChanged) -> None:
-        """What the stream tells. Money that was paid in or out moves what the day began with."""
+        """What the stream tells: of each symbol and of the wallet the newest, in whatever order it comes. Money that
+        was paid in or out moves what the day began with."""
         told = self._told
-        if told is None or event.asof < self.at:
+        if told is None or event.asof < told.at:
             return
-        self.at = event.asof
         self._lately.append(event)
-        changed = self._held | {one.symbol: one for one in event.holdings}
-        self._held = {symbol: one for symbol, one in changed.items() if one.quantity}
-        if event.wallet is None or self._wallet is None:
+        self._held |= {one.symbol: one for one in event.holdings if one.at >= self._said_at(one.symbol)}
+        if event.wallet is None or self._wallet is None or event.asof < self._wallet_at:
             return
         if not event.earned and told.day_start is not None:
             self._told = replace(told, day_start=told.day_start + event.wallet - self._wallet)
-        self._wallet = event.wallet
+        self._wallet, self._wallet_at = event.wallet, event.asof
+
+    def _said_at(self, symbol: str) -> int:
+        """When the exchange last said something about what is held of it."""
+        shown = self._held.get(symbol)
+        return max(shown.at if shown else 0, self._told.at if self._told else 0)
 
     def holds(self, symbol: str) -> bool:
         """Whether the symbol's price changes what the account is worth."""
-        return symbol in self._held
+        return symbol in self._held and self._held[symbol].quantity != 0
 
     def now(self) -> AccountView | None:
         """The account as it is now, by the newest prices. `at` stays that of the exchange's own figures."""
@@ -81,7 +84,7 @@ class Worth:
         """Margin of entries that are under way, or were filled since the account last said something: of each, as much
         as the account does not show yet."""
         entries = (one for one in self._ledger.orders.values() if one.leg in ENTERING)
-        news = (one for one in entries if one.unsettled or (one.filled and one.seen_at > self.at))
+        news = (one for one in entries if one.unsettled or (one.filled and one.seen_at > self._said_at(one.symbol)))
         return sum((self._unseen(one) for one in news), ZERO)
 
     def _unseen(self, order: OrderRecord) -> Decimal:

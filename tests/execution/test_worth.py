@@ -120,10 +120,23 @@ def test_a_statement_of_the_account_is_read_with_its_positions():
 def test_what_the_stream_told_while_the_account_was_read_still_holds():
     driver = driver_with()
     asked = driver.now
-    changed(driver, 9_900, holding(1), later=50)
+    changed(driver, 9_900, holding(1, at=asked + 50), later=50)
     account = AccountView(START, START, asked + 10, START, START)
     driver(ev.AccountSeen(account), 50)
     driver(ev.PriceSeen(SYMBOL, PRICE - 399, T + 100))
     assert driver.breakers() == set()
     driver(ev.PriceSeen(SYMBOL, PRICE - 400, T + 101))
     assert driver.breakers() == {"daily-loss"}
+
+
+def test_what_comes_in_another_order_is_not_lost():
+    driver = driver_with()
+    now = driver.now + 100
+    other = Holding("ETHUSDT", D(1), D(3_000), D(3_000), now + 5)
+    driver(ev.AccountChanged(D(9_990), (other,), now + 5, True), 200)
+    driver(ev.AccountChanged(D(9_995), (holding(1, at=now),), now, True))
+    assert driver.core._worth.holds(SYMBOL)
+    assert driver.core._worth.now().equity == 9_990
+    driver(ev.AccountChanged(D(9_000), (holding(2, at=now - 1),), now - 1, True))
+    assert driver.core._worth.now().equity == 9_990
+    assert driver.core._worth._held[SYMBOL].quantity == 1
