@@ -13,6 +13,7 @@ from prefect import flow, get_run_logger
 from prefect.artifacts import create_markdown_artifact
 from pymongo.database import Database
 
+from flows.running import leave_word
 from pipeline.cli.exchange_access import running_exchange
 from pipeline.cli.wiring import credentials_of
 from pipeline.exchange.market import Market
@@ -38,7 +39,7 @@ class Held(NamedTuple):
     unrealized: Decimal | None
 
 
-@flow(name="account", persist_result=False)
+@flow(name="account", persist_result=False, on_completion=[leave_word])
 def account() -> dict[str, Any] | None:
     """Show what the account is worth. Without keys and without an executor there is no account to look at."""
     settings = load()

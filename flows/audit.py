@@ -9,7 +9,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.tasks import Task
 from pydantic import Field
 
-from flows.running import Chosen, stop_when_cancelled
+from flows.running import Chosen, leave_word, stop_when_cancelled
 from pipeline.cli.candle_database import candle_database
 from pipeline.cli.exchange_access import client_of
 from pipeline.cli.wiring import derivation_of
@@ -33,7 +33,7 @@ class AuditChoice(Chosen):
     )
 
 
-@flow(name="audit", persist_result=False)
+@flow(name="audit", persist_result=False, on_completion=[leave_word])
 def audit(chosen: AuditChoice = AuditChoice()) -> list[dict[str, Any]]:  # noqa: B008 - frozen default
     """Check stored candles, and mend them if told to. Ends failed, with the list, if a series is not sound."""
     settings = load()

@@ -17,7 +17,7 @@ from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 from prefect.tasks import Task
 from pydantic import Field
 
-from flows.running import Chosen, stop_when_cancelled
+from flows.running import Chosen, leave_word, stop_when_cancelled
 from pipeline.cli.candle_database import candle_database
 from pipeline.cli.exchange_access import archive_of, client_of
 from pipeline.cli.wiring import derivation_of, due_keys
@@ -60,7 +60,7 @@ class IncompleteError(TidemarkError):
 _RUNNER = cast("TaskRunner[PrefectFuture[Any]]", ThreadPoolTaskRunner(max_workers=SERIES_AT_ONCE))
 
 
-@flow(name="backfill", task_runner=_RUNNER, persist_result=False)
+@flow(name="backfill", task_runner=_RUNNER, persist_result=False, on_completion=[leave_word])
 def backfill(chosen: BackfillChoice = BackfillChoice()) -> list[dict[str, Any]]:  # noqa: B008 - frozen default
     """Fetch the candles that are not stored yet. Ends failed, with the list, if any series is not whole."""
     settings = load()

@@ -1,4 +1,5 @@
-"""Health as a Prefect flow: do the processes live, and are the series current? An event either way, a failure if not.
+"""Health as a Prefect flow: do the processes live, are the series current, does every deployment run? An event either
+way, a failure if not.
 
 Automations can wait for the events `tidemark.health.good` and `tidemark.health.bad`.
 """
@@ -8,12 +9,16 @@ from typing import Annotated, Any
 
 from prefect import flow, get_run_logger
 from prefect.artifacts import create_markdown_artifact
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterTags
 from prefect.events import emit_event
 from pydantic import BaseModel, ConfigDict, Field
 
-from pipeline.cli.status import look
+from flows.running import leave_word
+from pipeline.cli.status import look, overdue
 from pipeline.errors import TidemarkError
 from pipeline.settings import Settings, load
+from pipeline.store.deployments import DeploymentStore
 from pipeline.store.lease import LeaseStore
 from pipeline.store.session import database
 
@@ -33,16 +38,18 @@ class HealthChoice(BaseModel):
     )
 
 
-@flow(name="health", persist_result=False)
+@flow(name="health", persist_result=False, on_completion=[leave_word])
 def health(chosen: HealthChoice = HealthChoice()) -> dict[str, Any]:  # noqa: B008 - never changed
-    """Look at heartbeats and series. Ends failed, with the names, if something is dead or behind."""
+    """Look at heartbeats, series and deployments. Ends failed, with the names, if something is dead or behind."""
     settings = load()
     with database(settings) as db:
+        DeploymentStore(db, settings.environment).pause(_paused())
         found = look(db, settings.environment, datetime.now(UTC))
         acting = LeaseStore(db, f"executor:{settings.environment}", "nobody").holder()
     living = {one["role"] for one in found["processes"] if one["alive"]} | ({"executor"} if acting else set())
     missing = [f"no {role} lives" for role in chosen.processes or _expected(settings) if role not in living]
-    problems = [*missing, *_behind(found, chosen.behind)]
+    late = [one for one in overdue(found) if not one.startswith("health/")]  # or one failure would bring the next
+    problems = [*missing, *_behind(found, chosen.behind), *late]
     create_markdown_artifact(
         key="health", markdown=_page(found, acting, problems), description="; ".join(problems) or "good"
     )
@@ -55,6 +62,14 @@ def health(chosen: HealthChoice = HealthChoice()) -> dict[str, Any]:  # noqa: B0
         raise TidemarkError("; ".join(problems))
     get_run_logger().info("good: %d processes, %d series", len(found["processes"]), len(found["series"]))
     return found
+
+
+def _paused() -> list[str]:
+    """The deployments that a person paused, or whose schedules are all switched off."""
+    with get_client(sync_client=True) as client:
+        ours = client.read_deployments(deployment_filter=DeploymentFilter(tags=DeploymentFilterTags(all_=["tidemark"])))
+        idle = [one for one in ours if one.paused or not any(schedule.active for schedule in one.schedules)]
+        return [f"{client.read_flow(one.flow_id).name}/{one.name}" for one in idle]
 
 
 def _expected(settings: Settings) -> list[str]:

@@ -18,7 +18,7 @@ from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 from prefect.tasks import Task
 from pydantic import Field
 
-from flows.running import Chosen, stop_when_cancelled
+from flows.running import Chosen, leave_word, stop_when_cancelled
 from pipeline.cli.candle_database import candle_database
 from pipeline.cli.indicators import as_row
 from pipeline.cli.wiring import derivation_of
@@ -43,7 +43,7 @@ class IndicatorsChoice(Chosen):
 _RUNNER = cast("TaskRunner[PrefectFuture[Any]]", ThreadPoolTaskRunner(max_workers=1))
 
 
-@flow(name="indicators", task_runner=_RUNNER, persist_result=False)
+@flow(name="indicators", task_runner=_RUNNER, persist_result=False, on_completion=[leave_word])
 def indicators(chosen: IndicatorsChoice = IndicatorsChoice()) -> list[dict[str, Any]]:  # noqa: B008 - frozen default
     """Compute indicators and signals: what is new, and what a corrected candle changes. Ends failed, with the list, if
     any series could not be computed."""

@@ -8,6 +8,7 @@ from prefect import flow, get_run_logger
 from prefect.artifacts import create_table_artifact
 from pydantic import BaseModel, ConfigDict, Field
 
+from flows.running import leave_word
 from pipeline.history.retention import Keep, Retention
 from pipeline.settings import load
 from pipeline.store.session import database
@@ -27,7 +28,7 @@ class RetentionChoice(BaseModel):
     )
 
 
-@flow(name="retention", persist_result=False)
+@flow(name="retention", persist_result=False, on_completion=[leave_word])
 def retention(chosen: RetentionChoice = RetentionChoice()) -> list[dict[str, Any]]:  # noqa: B008 - never changed
     """Forget what is older than it is to be kept."""
     settings = load()

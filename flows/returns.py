@@ -8,6 +8,7 @@ from prefect import flow, get_run_logger
 from prefect.artifacts import create_table_artifact
 from pydantic import BaseModel, ConfigDict, Field
 
+from flows.running import leave_word
 from pipeline.settings import Settings, load
 from pipeline.store.returns import Refreshed, ReturnStore
 from pipeline.store.session import database
@@ -30,7 +31,7 @@ class ReturnsChoice(BaseModel):
     top_days: Annotated[int, Field(ge=1, le=5_000)] = Field(default=7, description="of the last so many days")
 
 
-@flow(name="returns", persist_result=False)
+@flow(name="returns", persist_result=False, on_completion=[leave_word])
 def returns(chosen: ReturnsChoice = ReturnsChoice()) -> dict[str, int]:  # noqa: B008 - never changed
     """Bring the returns of signals up to the newest stored prices."""
     refreshed, best = _refresh(load(), chosen)

@@ -1,12 +1,22 @@
-"""What the flows share: stopping when Prefect cancels, and making a choice of series into a form."""
+"""What the flows share: stopping when Prefect cancels, making a choice of series into a form, and leaving word of their
+success."""
 
 import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import Any
 
+from prefect import Flow
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import FlowRun, State
 from pydantic import BaseModel, ConfigDict, Field
+
+from pipeline.settings import load
+from pipeline.store import connect
+from pipeline.store.deployments import DeploymentStore
+from pipeline.store.session import running
 
 
 class Chosen(BaseModel):
@@ -46,3 +56,14 @@ def stop_when_cancelled() -> Iterator[threading.Event]:
     finally:
         stop.set()
         signal.signal(signal.SIGTERM, before)
+
+
+def leave_word(flow: Flow[Any, Any], flow_run: FlowRun, state: State[Any]) -> None:  # noqa: ARG001 - as Prefect calls
+    """A run of a deployment succeeded: the database is told when, for whoever asks while Prefect does not answer."""
+    if flow_run.deployment_id is None:
+        return
+    with get_client(sync_client=True) as client:
+        name = f"{flow.name}/{client.read_deployment(flow_run.deployment_id).name}"
+    settings = load()
+    with running(settings) as uri, connect.client(uri) as database:
+        DeploymentStore(database[settings.database], settings.environment).complete(name, datetime.now(UTC))

@@ -10,7 +10,7 @@ import signal
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final, cast
 
 from prefect import Flow
@@ -27,11 +27,18 @@ from flows.audit import AuditChoice, audit
 from flows.backfill import backfill
 from flows.health import health
 from flows.indicators import indicators
+from flows.leftovers import end_leftovers
 from flows.retention import retention
 from flows.returns import returns
 from flows.sweep import sweep
+from pipeline.errors import TidemarkError
+from pipeline.settings import load
+from pipeline.store.deployments import DeploymentStore
+from pipeline.store.session import database
 
 RUNS_AT_ONCE: Final = 4
+ENDS_WITHIN: Final = 4.0
+"""Seconds in which the runs that are at work have to end when their server does."""
 
 
 def every(minutes: int) -> Schedule:
@@ -86,18 +93,51 @@ def _served(
     return cast("RunnerDeployment", made)
 
 
+def distance(deployment: RunnerDeployment) -> timedelta | None:
+    """How far apart its runs are due: a day where it is a time of day; None where it has no schedule."""
+    for one in deployment.schedules or ():
+        return getattr(one.schedule, "interval", None) or timedelta(days=1)
+    return None
+
+
+def tell_served(listed: Sequence[RunnerDeployment]) -> None:
+    """The database knows from now on what should run, so that anybody can miss what does not."""
+    settings = load()
+    every = {f"{one.flow_name}/{one.name}": each for one in listed if (each := distance(one)) is not None}
+    with database(settings) as db:
+        DeploymentStore(db, settings.environment).serve(every, datetime.now(UTC))
+
+
+def tell_ended() -> None:
+    """Nobody has to miss anything: it ends because it was told to."""
+    settings = load()
+    with database(settings) as db:
+        DeploymentStore(db, settings.environment).stop_serving()
+
+
 async def serve(listed: Sequence[RunnerDeployment]) -> None:
-    """Make them known, say so, and run what is due."""
+    """Make them known, say so, and run what is due until SIGTERM; then end what runs, while Prefect is there to hear
+    of it."""
     runner = Runner("tidemark", limit=RUNS_AT_ONCE, pause_on_shutdown=False)
     async with get_client() as client:
+        identities = []
         for one in listed:
             await leave_as_it_was(client, one)
-            await runner.aadd_deployment(one)
+            identities.append(await runner.aadd_deployment(one))
+        await end_leftovers(client, identities)
     sys.stdout.write(f"{len(listed)} deployments are served\n")
     sys.stdout.flush()
+    told = asyncio.Event()
     running = asyncio.create_task(runner.start())
     await asyncio.sleep(0)  # its first act is to take SIGTERM for itself, and its answer to that is not awaited
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, running.cancel)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, told.set)
+    asked = asyncio.create_task(told.wait())
+    await asyncio.wait({running, asked}, return_when=asyncio.FIRST_COMPLETED)
+    if told.is_set():
+        tell_ended()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(runner.astop(), ENDS_WITHIN)
+        running.cancel()
     with suppress(asyncio.CancelledError):
         await running
 
@@ -112,5 +152,16 @@ async def leave_as_it_was(client: PrefectClient, deployment: RunnerDeployment) -
             schedule.active = active.get(schedule.slug, schedule.active)
 
 
+def main() -> None:
+    """Serve all of them."""
+    try:
+        listed = deployments()
+        tell_served(listed)
+        asyncio.run(serve(listed))
+    except TidemarkError as error:
+        sys.stderr.write(f"error: {error}\n")
+        sys.exit(error.exit_code)
+
+
 if __name__ == "__main__":
-    asyncio.run(serve(deployments()))
+    main()

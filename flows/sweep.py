@@ -17,6 +17,7 @@ from prefect.artifacts import create_table_artifact
 from pydantic import BaseModel, ConfigDict, Field
 from pymongo.database import Database
 
+from flows.running import leave_word
 from pipeline.cli.exchange_access import running_exchange
 from pipeline.cli.trading_access import check_key, keys_of, may_execute, policy_of, tell
 from pipeline.errors import TidemarkError
@@ -49,7 +50,7 @@ class SweepChoice(BaseModel):
     )
 
 
-@flow(name="sweep", persist_result=False)
+@flow(name="sweep", persist_result=False, on_completion=[leave_word])
 def sweep(chosen: SweepChoice = SweepChoice()) -> list[Document]:  # noqa: B008 - never changed
     """Decide once on every fresh signal, and see the orders settled."""
     settings = load()

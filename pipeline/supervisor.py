@@ -50,13 +50,14 @@ class State(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Service:
     """One process: what runs, in which environment, and how to tell, from what it has said or otherwise, that it is
-    ready."""
+    ready. `ends_last`: others still tell it something as they end."""
 
     name: str
     command: Sequence[str]
     is_ready: Callable[[Sequence[str]], bool]
     environment: Mapping[str, str]
     ready_within: float = 90.0
+    ends_last: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,8 +255,14 @@ class Supervisor:
         ]
 
     def stop(self, within: float = STOP_WITHIN) -> list[str]:
-        """End all of them at once, and return when all are gone; the names of those that had to be killed."""
+        """End all of them at once, then those that are to be the last, and return when all are gone; the names of those
+        that had to be killed."""
         runners = list(reversed(self._runners.values()))
+        first = [one for one in runners if not one.service.ends_last]
+        last = [one for one in runners if one.service.ends_last]
+        return [*self._end(first, within), *self._end(last, within)]
+
+    def _end(self, runners: Sequence[_Runner], within: float) -> list[str]:
         for runner in runners:
             runner.ask_to_stop()
         deadline = time.monotonic() + within

@@ -168,8 +168,32 @@ class Uptime(Document):
     outages: list[Outage] = Field(default_factory=list, description="the last 200")
 
 
+class Deployment(Document):
+    """A flow that is served on a schedule. `served_since` is None while nobody serves it."""
+
+    id: str = Field(alias="_id", description="deployment:<environment>:<flow>/<name>")
+    kind: Literal["deployment"]
+    environment: str
+    name: str = Field(description="<flow>/<name>")
+    every_seconds: int = Field(ge=1)
+    paused: bool = Field(description="by a person, on Prefect's page")
+    served_since: datetime | None
+    completed_at: datetime | None = Field(description="the end of the last run that succeeded")
+
+
 Control = Annotated[
-    ModeSwitch | Halt | Breaker | Trading | Stage | Installation | Lease | Cursor | Watch | Heartbeat | Uptime,
+    ModeSwitch
+    | Halt
+    | Breaker
+    | Trading
+    | Stage
+    | Installation
+    | Lease
+    | Cursor
+    | Watch
+    | Heartbeat
+    | Uptime
+    | Deployment,
     Field(discriminator="kind"),
 ]
 

@@ -164,6 +164,16 @@ def test_its_mongod_is_called_as_the_embedded_one_is() -> None:
     assert set(zip(launch.ALIKE[::2], launch.ALIKE[1::2], strict=True)) <= given
 
 
+def test_prefect_keeps_on_disk_which_run_holds_which_place() -> None:
+    """The places themselves are in its database: what is kept of them in memory alone is lost with its container."""
+    prefect = SERVICES["prefect-server"]
+    assert prefect["environment"]["PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE"].endswith(".filesystem")
+    home = prefect["environment"]["PREFECT_HOME"]
+    assert any(home.startswith(volume.partition(":")[2]) for volume in prefect["volumes"])
+    assert all(not home.startswith(str(mount).partition(":")[0]) for mount in prefect["tmpfs"])
+    assert "prefect-server" in SERVICES["flows"]["depends_on"], "so the flows end first"
+
+
 def test_metrics_are_asked_of_a_service_that_serves_them() -> None:
     asked = yaml.safe_load((ROOT / "deploy" / "prometheus.yml").read_text())["scrape_configs"]
     targets = {one["job_name"]: one["static_configs"][0]["targets"] for one in asked}

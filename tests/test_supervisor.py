@@ -5,6 +5,7 @@ import sys
 import textwrap
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
@@ -20,6 +21,17 @@ STUBBORN = (
     "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(600)"
 )
 PARENT = "import subprocess, time; print(subprocess.Popen(['sleep', '600']).pid, flush=True); time.sleep(600)"
+SLOW_TO_END = """
+import signal, sys, time
+def end(*_):
+    print("asked", time.monotonic(), flush=True)
+    time.sleep(0.5)
+    print("ended", time.monotonic(), flush=True)
+    sys.exit()
+signal.signal(signal.SIGTERM, end)
+print("up", flush=True)
+time.sleep(600)
+"""
 PLAIN = "import time; print('up', flush=True); time.sleep(600)"
 
 
@@ -132,6 +144,17 @@ def test_one_that_will_not_end_is_killed(supervisor: Supervisor) -> None:
     numbers = [one.process_id or 0 for one in supervisor.statuses()]
     assert supervisor.stop(within=1.0) == ["stubborn"]
     assert all(map(is_gone, numbers))
+
+
+def test_one_that_is_to_end_last_hears_the_others_end(supervisor: Supervisor, logs: Path) -> None:
+    """It is there for as long as another takes to end, and has its own time after that."""
+    keeper, early = service("keeper", SLOW_TO_END), service("early", SLOW_TO_END)
+    for one in (replace(keeper, ends_last=True), early):
+        supervisor.start(one)
+        supervisor.wait_ready(one.name)
+    assert supervisor.stop(within=20) == []
+    said = {name: (logs / f"{name}.log").read_text().split() for name in ("keeper", "early")}
+    assert float(said["early"][-1]) <= float(said["keeper"][2]), said
 
 
 def test_waits_grow_to_a_limit() -> None:

@@ -35,6 +35,7 @@ _PREFECT: Final = {
     "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_BATCH_SIZE": "200",
     "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_READ_BATCH_SIZE": "100",
     "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,flow_runs",
+    "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
     "PREFECT_RUNNER_POLL_FREQUENCY": "2",
     "PREFECT_LOGGING_EXTRA_LOGGERS": "pipeline",
     "PREFECT_LOGGING_LEVEL": "INFO",
@@ -42,7 +43,8 @@ _PREFECT: Final = {
     "PREFECT_CLI_PROMPT": "false",
 }
 """Quiet, offline and cheap: nothing is asked outside this machine, and the server writes in batches. Its page asks the
-server that it came from, by whatever name that was called."""
+server that it came from, by whatever name that was called. Which run holds which place is kept on disk, as the places
+are: one that was killed loses its own, also where Prefect was killed with it."""
 
 _TIDEMARK: Final = (sys.executable, "-m", "pipeline.cli")
 
@@ -112,7 +114,7 @@ def prefect_server(home: Path, port: int) -> Service:
     """Prefect's server with its pages, behind a door."""
     command = [sys.executable, "-m", "flows.server", "--host", LOOPBACK, "--port", str(port)]
     ready = answers(f"http://{LOOPBACK}:{port}/api/health")
-    return Service("prefect", command, ready, prefect_environment(home, port), ready_within=180)
+    return Service("prefect", command, ready, prefect_environment(home, port), ready_within=180, ends_last=True)
 
 
 def flow_runner(home: Path, port: int, keys: Mapping[str, str]) -> Service:

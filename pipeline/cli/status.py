@@ -18,7 +18,8 @@ def status(
     calls: Annotated[bool, typer.Option("--calls", help="Also what became of each call to the exchange.")] = False,
     as_json: Json = False,
 ) -> None:
-    """How current each series is, and how the processes that keep it so are faring. Exits with 3 if one is dead."""
+    """How current each series is, and how the processes that keep it so are faring. Exits with 3 if one is dead, or a
+    deployment has not run for too long."""
     from pipeline.cli.wiring import begin  # noqa: PLC0415
     from pipeline.store.session import database  # noqa: PLC0415
 
@@ -31,7 +32,7 @@ def status(
         _show(found)
         if calls:
             _show_calls(found["processes"])
-    if any(not process["alive"] for process in found["processes"]):
+    if any(not process["alive"] for process in found["processes"]) or overdue(found):
         raise typer.Exit(3)
 
 
@@ -39,6 +40,7 @@ def look(db: "Database[dict[str, Any]]", exchange: str, now: datetime) -> dict[s
     """Everything `tidemark status` knows."""
     from pipeline.exchange.environments import environment  # noqa: PLC0415
     from pipeline.ingest.watchlist import Watchlist  # noqa: PLC0415
+    from pipeline.store.deployments import DeploymentStore  # noqa: PLC0415
     from pipeline.store.series import SeriesStore  # noqa: PLC0415
     from pipeline.store.targets import targets  # noqa: PLC0415
 
@@ -48,8 +50,29 @@ def look(db: "Database[dict[str, Any]]", exchange: str, now: datetime) -> dict[s
     return {
         "processes": _processes(db, now),
         "series": [_series(key, known.get((key.symbol, key.interval)), now) for key in watched],
+        "deployments": [_deployment(one, now) for one in DeploymentStore(db, exchange).list()],
         "targets": [_target(one) for one in targets(db, exchange, weight_percent, now)],
     }
+
+
+def overdue(found: dict[str, Any]) -> list[str]:
+    """The deployments that should have succeeded since, and for how long they have not."""
+    return [
+        f"{one['name']} has not succeeded {_since(one['completed_at'])} (it is due every {one['every_seconds']:,} s)"
+        for one in found["deployments"]
+        if one["overdue"]
+    ]
+
+
+def _since(completed_at: datetime | None) -> str:
+    return "yet" if completed_at is None else f"since {completed_at:%Y-%m-%d %H:%M} UTC"
+
+
+def _deployment(one: Any, now: datetime) -> dict[str, Any]:
+    from pipeline.store.deployments import is_overdue  # noqa: PLC0415
+
+    named = ("name", "every_seconds", "paused", "served_since", "completed_at")
+    return {name: getattr(one, name) for name in named} | {"overdue": is_overdue(one, now)}
 
 
 def _target(one: Any) -> dict[str, Any]:
@@ -109,6 +132,8 @@ def _show(found: dict[str, Any]) -> None:
         typer.echo("No ingester runs: `tidemark live` starts one.", err=True)
     for process in found["processes"]:
         typer.echo(_said_of(process))
+    for late in overdue(found):
+        typer.echo(f"OVERDUE: {late}")
     columns = ("symbol", "interval", "last_closed", "frame_age", "behind", "stored", "holes")
     print_table(columns, [[_text(one[name]) for name in columns] for one in found["series"]])
     for one in found["series"]:

@@ -18,6 +18,7 @@ from flows.retention import RetentionChoice, retention
 from flows.sweep import SweepChoice, sweep
 from pipeline.errors import AttentionError, TidemarkError, UsageError
 from pipeline.ingest.watchlist import Watchlist
+from pipeline.store.deployments import DeploymentStore
 from pipeline.store.lease import LeaseStore
 from pipeline.store.prepare import prepare
 from pipeline.store.series import SeriesStore
@@ -89,6 +90,24 @@ def test_health_is_good_without_what_the_exchange_trades_no_more(db: Database[An
     SeriesStore(db).note_gone(gone, "'LUNAUSDT' ended", to_ms(NOW))
     assert [one["symbol"] for one in health()["series"]] == ["LUNAUSDT"]
     assert "| LUNAUSDT 1h | - | 'LUNAUSDT' ended | 0 |" in newest_artifact("health")
+
+
+def test_health_names_a_deployment_that_does_not_run_and_not_itself(db: Database[Any]) -> None:
+    prepare(db)
+    beat(db, "ingester", timedelta(0))
+    store = DeploymentStore(db, "sim")
+    store.serve({"health/every-minute": timedelta(minutes=1), "returns/every-minute": timedelta(minutes=1)}, NOW)
+    health()
+    long_ago = datetime.now(UTC) - timedelta(hours=1)
+    store.serve({"health/every-minute": timedelta(minutes=1), "returns/every-minute": timedelta(minutes=1)}, long_ago)
+    store.complete("returns/every-minute", datetime(2026, 3, 1, 12, 5, tzinfo=UTC))
+    with pytest.raises(TidemarkError) as failure:
+        health()
+    assert str(failure.value) == (
+        "returns/every-minute has not succeeded since 2026-03-01 12:05 UTC (it is due every 60 s)"
+    )
+    store.complete("returns/every-minute", datetime.now(UTC))
+    health()
 
 
 def test_retention_thins_snapshots_and_forgets_the_dead(db: Database[Any]) -> None:

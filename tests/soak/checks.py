@@ -18,7 +18,9 @@ from pipeline.ingest.watchlist import Watchlist
 from pipeline.simulator.handle import RunningSimulator
 from pipeline.store.account import PositionStore
 from pipeline.store.candles import CandleStore
+from pipeline.store.deployments import DeploymentStore
 from pipeline.timeline import MINUTE, interval, to_datetime
+from schemas.control import Deployment
 from schemas.orders import Order
 from schemas.series import SeriesKey
 from tests.metronome import Metronome
@@ -45,12 +47,14 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class Judge:
-    """Compares a running demo with its exchange. `since`: when it began to be live."""
+    """Compares a running demo with its exchange. `since`: when it began to be live; `quiet_since`: when the faults
+    ended."""
 
     exchange: RunningSimulator
     trading: Trading
     database: Database[dict[str, Any]]
     since: int
+    quiet_since: datetime | None = None
 
     def look(self) -> list[Check]:
         """All laws, now."""
@@ -62,6 +66,7 @@ class Judge:
             self.journal_is_true,
             self.positions_are_true,
             self.positions_are_protected,
+            self.deployments_run,
         )
         try:
             self.exchange.forgive()  # whoever looks must not use up what the executor may ask
@@ -137,6 +142,20 @@ class Judge:
         """No position without its stop at the exchange."""
         held, stops = self._held(), self.trading.open_algos()
         return Check("every position has its stop", f"{len(held)} held, {len(stops)} stops", [*naked(held, stops)])
+
+    def deployments_run(self) -> Check:
+        """Each that is served on a schedule has succeeded since the faults ended."""
+        served = [one for one in DeploymentStore(self.database, "sim").list() if not one.paused]
+        late = [f"{one.name} has not succeeded since" for one in served if not self._ran(one)]
+        return _check("deployments run", f"{len(served)} deployments", late, len(served))
+
+    def idle_deployments(self) -> list[str]:
+        """Those among them whose next run is further away than anybody waits."""
+        listed = DeploymentStore(self.database, "sim").list()
+        return [one.name for one in listed if not one.paused and one.every_seconds > 60 and not self._ran(one)]
+
+    def _ran(self, one: Deployment) -> bool:
+        return one.completed_at is not None and self.quiet_since is not None and one.completed_at > self.quiet_since
 
     def _series(self) -> list[SeriesKey]:
         return sorted(Watchlist(self.database, "sim").wanted())

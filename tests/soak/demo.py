@@ -12,6 +12,8 @@ from typing import Any
 import pexpect
 import psutil
 
+from pipeline.cli.prefect_api import start_run
+from pipeline.cli.prefect_login import login_of
 from pipeline.exchange.environments import SIM, at
 from pipeline.exchange.rest import RestClient
 from pipeline.exchange.signing import Credentials, signer_for
@@ -32,7 +34,6 @@ SETTINGS = {
     "TIDEMARK_LOG_LEVEL": "info",
 }
 """Small series, and limits that do not end the trading where most requests fail on purpose."""
-EXECUTOR_ACTS = "executor     auto-execute"
 EXCHANGE_ENDED = "exchange | ended"
 READY = "ready after"
 STOPPED = "stopped; the data stay in"
@@ -80,6 +81,13 @@ class Demo:
         if found is None:
             raise DemoError("the demo did not say where the panel of its exchange is")
         return RunningSimulator(found[1])
+
+    def start_flow(self, deployment: str) -> None:
+        """Ask its Prefect for a run, as a person does on the page."""
+        found = re.search(r"http://127\.0\.0\.1:(\d+) schedules the flows", self.wait_for(READY, 0))
+        if found is None:
+            raise DemoError("the demo did not say where its Prefect is")
+        start_run(int(found[1]), login_of(self.house.home), deployment, {})
 
     @contextmanager
     def account(self, exchange: RunningSimulator) -> Iterator[Trading]:

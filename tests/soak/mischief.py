@@ -19,7 +19,7 @@ LIMITED_EVERY = 4 * MINUTE
 LASTS = 20.0
 """Seconds after which a rule that has not struck as often as it may is taken out."""
 SKEWED_FOR = 5.0
-VICTIMS = ("executor", "ingester", "mongod")
+VICTIMS = ("executor", "ingester", "mongod", "prefect", "flows")
 PAUSES = (0.5, 2.5)
 ORDERS = "/fapi/v1/*rder"
 
@@ -107,7 +107,7 @@ def _kills(luck: Random, seconds: float, first_close: float) -> Iterator[Act]:
     closes = [first_close + MINUTE * minute for minute in range(int((half - first_close) // MINUTE) + 1)]
     for victim in VICTIMS:
         for close in luck.sample(closes, k=min(len(closes), max(1, round(half / KILLED_EVERY)))):
-            early = {"executor": 0.0, "ingester": -12.0, "mongod": 2.5}[victim]
+            early = {"executor": 0.0, "ingester": -12.0, "mongod": 2.5, "prefect": 4.0, "flows": 1.0}[victim]
             yield Act(max(1.0, close + early + luck.uniform(0.1, 2.0)), f"kill {victim}")
 
 

@@ -6,20 +6,22 @@ What it finds wrong is in the report; an exception is only for what kept it from
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from pymongo.database import Database
 from pymongo.errors import PyMongoError
 
+from pipeline.errors import TidemarkError
 from pipeline.simulator.handle import SimulatorError
 from pipeline.store import connect
 from pipeline.store.control import ControlStore
 from pipeline.store.server import Server
 from pipeline.timeline import MINUTE, to_datetime
 from tests.soak.checks import Check, Judge
-from tests.soak.demo import EXCHANGE_ENDED, EXECUTOR_ACTS, READY, Demo, DemoError, becomes_true
+from tests.soak.demo import EXCHANGE_ENDED, READY, Demo, DemoError, becomes_true
 from tests.soak.memory import Life, Memory
 from tests.soak.mischief import Act, Mischief, plan
 
@@ -30,6 +32,7 @@ LOOKED_EVERY = 1.0
 SAMPLED_EVERY = 3.0
 TOLD_EVERY = 15.0
 RESET_EVERY = 20.0
+ASKED_EVERY = 30.0
 CLIENT_OPTIONS = "&serverSelectionTimeoutMS=3000"
 
 Say = Callable[[str], None]
@@ -72,7 +75,7 @@ class Soak:
         began = time.monotonic()
         with demo.running(), last_words(demo):
             exchange = demo.exchange()
-            demo.wait_for(EXECUTOR_ACTS, STARTS_WITHIN)
+            demo.wait_for(READY, STARTS_WITHIN)
             uri = Server(self.home).uri + CLIENT_OPTIONS
             with connect.client(uri) as client, demo.account(exchange) as trading:
                 judge = Judge(exchange, trading, client["tidemark"], exchange.now())
@@ -81,8 +84,7 @@ class Soak:
                 mischief.end()
                 report.faults = dict(sorted(mischief.done.items()))
                 self.say("the faults are over")
-                self._settle(demo, judge, report)
-            report.checks.append(_ready(demo))
+                self._settle(demo, replace(judge, quiet_since=datetime.now(UTC)), report)
             report.checks.append(_ended(demo, report))
         report.lives = self.memory.lives
         lasted = time.monotonic() - began
@@ -120,6 +122,8 @@ class Soak:
                 return
             if now > self.patience:
                 return
+            if self._is_due("asked", ASKED_EVERY):
+                _ask_for_runs(demo, judge)
             if self._is_due("missed", TOLD_EVERY):
                 self.say(f"not yet: {'; '.join(report.reasons)}"[:500])
             self._look(demo, judge, report, now)
@@ -170,8 +174,11 @@ def progress(database: Database[dict[str, Any]]) -> str:
     return f"{live} live signals, {taken} taken, {orders} orders, {filled} filled"
 
 
-def _ready(demo: Demo) -> Check:
-    return _tried("the demo came up", lambda: demo.wait_for(READY, STARTS_WITHIN) and "ready")
+def _ask_for_runs(demo: Demo, judge: Judge) -> None:
+    """Of what is due too seldom to wait for. It may be asked for in vain while Prefect comes up again."""
+    with suppress(PyMongoError, TidemarkError):
+        for name in judge.idle_deployments():
+            demo.start_flow(name)
 
 
 def _ended(demo: Demo, report: Report) -> Check:

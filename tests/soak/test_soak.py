@@ -22,7 +22,7 @@ HOUR = 3_600.0
 def test_a_short_run(home: Path, prefect_home: PrefectHome) -> None:
     prefect_home.furnish(home / "prefect")
     with timed(log.info) as say:
-        report = Soak(home, seed=11, seconds=20, patience=120, say=say).run()
+        report = Soak(home, seed=11, seconds=20, patience=180, say=say).run()
     tell.store(report, home / "soak.json")
     with (home / "soak.txt").open("w") as told:
         tell.show(report, Console(file=told, width=160))
@@ -45,7 +45,7 @@ def test_a_long_plan_holds_every_act_and_kills_in_its_first_half_only() -> None:
     assert set(CALLS) <= {act.name for act in acts}
     kills = [act for act in acts if act.name.startswith("kill ")]
     assert {act.name for act in kills} == {f"kill {victim}" for victim in VICTIMS}
-    assert len(kills) == 12
+    assert len(kills) == 4 * len(VICTIMS)
     assert sum(act.fields.get("kind") == "rate_limited" for act in acts) == 7
     assert max(act.seconds for act in kills) < HOUR / 4 + 10
     assert all(one.seconds <= other.seconds for one, other in pairwise(acts))
