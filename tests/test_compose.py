@@ -26,7 +26,9 @@ from urllib.error import HTTPError
 import pytest
 import yaml
 
-from pipeline.settings import load
+from pipeline import settings
+from pipeline.errors import UsageError
+from pipeline.settings import PREFIX, _variables, load
 from pipeline.simulator.handle import Simulator
 from pipeline.store import connect, launch
 from pipeline.store.binary import find_mongod
@@ -36,6 +38,8 @@ from tests.prefect_home import PrefectHome
 ROOT = Path(__file__).parents[1]
 NOT_RUN = {"postgres", "metrics"}
 PATIENCE = 120.0
+
+VARIABLE = r"(?<!\$)\$\{([A-Z_]+)(?:(:?)-([^}]*))?\}"
 
 ENTRY_SCRIPT = """#!{python}
 import os, subprocess, sys, time
@@ -55,7 +59,8 @@ os.execvp(sys.argv[1], [*sys.argv[1:], "--dbpath", data, "--nounixsocket", "--qu
 
 
 def resolve(node: Any, values: dict[str, str]) -> Any:
-    """Put values, else the defaults, in the place of `${NAME:-default}`; a variable without a default is an error."""
+    """Put values, else the defaults, in the place of `${NAME:-default}`, and of `${NAME-default}`, where also an empty
+    value counts; a variable without a default is an error."""
     if isinstance(node, dict):
         return {name: resolve(each, values) for name, each in node.items()}
     if isinstance(node, list):
@@ -64,11 +69,11 @@ def resolve(node: Any, values: dict[str, str]) -> Any:
         return node
 
     def value(found: re.Match[str]) -> str:
-        name, default = found.group(1), found.group(2)
+        name, colon, default = found.groups()
         assert default is not None, f"{name} has no default"
-        return values.get(name, default)
+        return values.get(name, default) or (default if colon else "")
 
-    return re.sub(r"(?<!\$)\$\{([A-Z_]+)(?::-([^}]*))?\}", value, node)
+    return re.sub(VARIABLE, value, node)
 
 
 def composed(**values: str) -> dict[str, Any]:
@@ -86,7 +91,7 @@ OURS = [name for name, service in SERVICES.items() if service.get("image") == f"
 def variables() -> dict[str, str]:
     """Every variable of the file with its default."""
     text = (ROOT / "docker-compose.yml").read_text()
-    return dict(re.findall(r"(?<!\$)\$\{([A-Z_]+):-([^}]*)\}", text))
+    return {name: default for name, _, default in re.findall(VARIABLE, text)}
 
 
 def test_every_variable_has_a_default_and_can_be_set() -> None:
@@ -106,13 +111,61 @@ def prefects_own() -> set[str]:
     return set(subprocess.run([sys.executable, "-c", program], capture_output=True, text=True).stdout.split())
 
 
+READERS = [name for name in OURS if "env_file" in SERVICES[name]]
+KEYS = {f"{PREFIX}{name.upper()}" for name in settings.KEYS}
+NOTIFYING = {"TIDEMARK_NOTIFY_URLS", "TIDEMARK_NOTIFY_URLS_FILE"}
+WITHHELD = {
+    "mongo-init": KEYS | NOTIFYING | {"TIDEMARK_PROXY"}, "flows": KEYS | NOTIFYING, "ingester": KEYS, "executor": set(),
+}  # fmt: skip
+"""Settings that a service has no business with."""
+
+
+def environment_of(name: str, chosen: dict[str, str]) -> dict[str, str]:
+    """What the containers of a service are given where `.env` says this."""
+    service = composed(**chosen)["services"][name]
+    files = service.get("env_file", [])
+    assert files in ([], [{"path": ".env", "required": False}])
+    return {**(chosen if files else {}), **{key: str(value) for key, value in service.get("environment", {}).items()}}
+
+
+def test_every_setting_reaches_the_services_that_have_business_with_it() -> None:
+    assert set(READERS) == set(WITHHELD) == set(OURS) - {"prefect-server"}
+    chosen = {name: f"chosen-{number}" for number, name in enumerate(_variables())}
+    for name, withheld in WITHHELD.items():
+        given = environment_of(name, chosen)
+        assert {key for key in chosen if given[key] == chosen[key]} == chosen.keys() - withheld, name
+        assert {given[key] for key in withheld} <= {""}, name
+    assert not [key for key in environment_of("prefect-server", chosen) if key.startswith(PREFIX)]
+    private = {"TIDEMARK_API_SECRET_FILE": "", "TIDEMARK_PRIVATE_KEY_FILE": "/run/secrets/api_secret"}
+    assert private.items() <= environment_of("executor", private).items(), "a PEM in the place of the HMAC secret"
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_what_env_says_of_risk_is_what_counts_and_what_is_no_setting_is_refused(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mongo_uri").write_text("mongodb://u:p@mongo:27017/?replicaSet=tidemark")
+    for secret in ("api_key", "api_secret"):
+        (tmp_path / secret).write_text("x" * 64)
+    chosen = {"TIDEMARK_RISK__LEVERAGE": "1", "TIDEMARK_STRATEGY_PARAMETERS__MA_BREAKOUT__N": "60"}
+    for key, value in environment_of(name, chosen).items():
+        monkeypatch.setenv(key, value.replace("/run/secrets", str(tmp_path)))
+    found = load(tmp_path)
+    assert (found.risk.leverage, found.strategy_parameters) == (1, {"ma_breakout": {"n": "60"}})
+    for key, value in environment_of(name, {"TIDEMARK_RISK_LEVERAGE": "1", "OWN_IMAGE": "mine:1"}).items():
+        monkeypatch.setenv(key, value.replace("/run/secrets", str(tmp_path)))
+    with pytest.raises(UsageError, match=r"TIDEMARK_RISK_LEVERAGE is not a setting\. Did you mean TIDEMARK_RISK__LEV"):
+        load(tmp_path)
+
+
 @pytest.mark.parametrize("name", OURS)
 def test_the_settings_of_a_service_are_real_and_accepted(
     name: str, prefects_own: set[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     environment = {key: str(value) for key, value in SERVICES[name].get("environment", {}).items()}
     for secret in SERVICES[name].get("secrets", []):
-        (tmp_path / secret).write_text("mongodb://u:p@mongo:27017/?replicaSet=tidemark" if "uri" in secret else "x")
+        text = "mongodb://u:p@mongo:27017/?replicaSet=tidemark" if "uri" in secret else "x" * 64
+        (tmp_path / secret).write_text(text)
     for key, value in environment.items():
         monkeypatch.setenv(key, value.replace("/run/secrets", str(tmp_path)))
     assert {key for key in environment if key.startswith("PREFECT_")} <= prefects_own
@@ -128,7 +181,8 @@ def test_secrets_are_files_and_each_is_for_those_who_need_it() -> None:
     for name, service in SERVICES.items():
         said = json.dumps([service.get("command"), service.get("environment")])
         assert set(re.findall(r"/run/secrets/(\w+)", said)) == used[name], name
-        plain = [key for key in service.get("environment", {}) if re.search("PASSWORD|SECRET|API_KEY|URI", key)]
+        given = {key for key, value in service.get("environment", {}).items() if value != ""}
+        plain = [key for key in given if re.search("PASSWORD|SECRET|API_KEY|URI", key)]
         assert all(key.endswith("_FILE") for key in plain), name
     ignored = (ROOT / ".gitignore").read_text().splitlines()
     assert {"/secrets/", "/.env"} <= set(ignored)
@@ -248,8 +302,10 @@ class Host:
         script = self._tools / "docker-entrypoint.sh"
         script.write_text(ENTRY_SCRIPT.format(python=sys.executable, data=str(folder / "db"), port=self.ports["27017"]))
         script.chmod(0o755)
-        self._exchange = {"TIDEMARK_ENVIRONMENT": "sim", "TIDEMARK_SIM_URL": simulator.url}
-        self._smaller = {"TIDEMARK_INTERVALS": "1h", "TIDEMARK_SYMBOLS": "BTCUSDT", "TIDEMARK_HISTORY_DAYS": "2"}
+        self._chosen = {
+            "TIDEMARK_ENVIRONMENT": "sim", "TIDEMARK_SIM_URL": simulator.url, "TIDEMARK_INTERVALS": "1h",
+            "TIDEMARK_SYMBOLS": "BTCUSDT", "TIDEMARK_HISTORY_DAYS": "2",
+        }  # fmt: skip
 
     def here(self, name: str, text: str) -> str:
         """What the container's text is on this machine."""
@@ -267,10 +323,9 @@ class Host:
         return text
 
     def environment(self, name: str) -> dict[str, str]:
-        said = {key: self.here(name, str(value)) for key, value in SERVICES[name].get("environment", {}).items()}
+        given = environment_of(name, self._chosen).items()
+        said = {key: value if key in self._chosen else self.here(name, value) for key, value in given}
         said = {key: value for key, value in said.items() if not key.startswith("PREFECT_SERVER_DATABASE_")}
-        if any(key.startswith("TIDEMARK_") for key in said):
-            said |= self._exchange | self._smaller
         path = f"{self._tools}:{Path(sys.executable).parent}:/usr/bin:/bin"
         return {"PATH": path, "HOME": str(self.folder), **said}
 
