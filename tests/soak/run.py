@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 from pymongo.database import Database
@@ -113,7 +114,7 @@ class Soak:
 
     def _settle(self, demo: Demo, judge: Judge, report: Report) -> None:
         """Look until every law holds, or patience is over; the last look counts."""
-        began = time.monotonic()
+        began, asking = time.monotonic(), Thread()
         while True:
             now = time.monotonic() - began
             report.checks = judge.look()
@@ -122,8 +123,9 @@ class Soak:
                 return
             if now > self.patience:
                 return
-            if self._is_due("asked", ASKED_EVERY):
-                _ask_for_runs(demo, judge)
+            if self._is_due("asked", ASKED_EVERY) and not asking.is_alive():
+                asking = Thread(target=_ask_for_runs, args=(demo, judge), daemon=True)
+                asking.start()
             if self._is_due("missed", TOLD_EVERY):
                 self.say(f"not yet: {'; '.join(report.reasons)}"[:500])
             self._look(demo, judge, report, now)
@@ -175,7 +177,8 @@ def progress(database: Database[dict[str, Any]]) -> str:
 
 
 def _ask_for_runs(demo: Demo, judge: Judge) -> None:
-    """Of what is due too seldom to wait for. It may be asked for in vain while Prefect comes up again."""
+    """Of what is due too seldom to wait for; it may be in vain while Prefect comes up again. Whoever asks may have to
+    wait long, and the laws are looked at meanwhile."""
     with suppress(PyMongoError, TidemarkError):
         for name in judge.idle_deployments():
             demo.start_flow(name)

@@ -22,7 +22,7 @@ HOUR = 3_600.0
 def test_a_short_run(home: Path, prefect_home: PrefectHome) -> None:
     prefect_home.furnish(home / "prefect")
     with timed(log.info) as say:
-        report = Soak(home, seed=11, seconds=20, patience=180, say=say).run()
+        report = Soak(home, seed=11, seconds=20, patience=240, say=say).run()
     tell.store(report, home / "soak.json")
     with (home / "soak.txt").open("w") as told:
         tell.show(report, Console(file=told, width=160))
