@@ -1,7 +1,8 @@
 """Commands that ask about the executor of a data folder, or tell it something: they mean the place where it trades.
 
-The folder remembers that place: the environment, and the exchange where it is a pretend one. A command whose settings
-name another is refused, for its answer would be of another account; `--environment` says that it is meant all the same.
+The folder remembers that place: the environment, the exchange where it is a pretend one, and the installation that
+signs its orders. A command whose settings name another is refused, for its answer would be of another account;
+`--environment` says that it is meant all the same.
 """
 
 import json
@@ -39,18 +40,20 @@ Where = Annotated[
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where the executor of a folder trades. `exchange`: the address of a pretend one; None: the folder's own."""
+    """Where the executor of a folder trades. `exchange`: the address of a pretend one; None: the folder's own.
+    `installation`: whose its orders are."""
 
     environment: str
     exchange: str | None = None
+    installation: str | None = None
 
 
-def remember(settings: "Settings") -> None:
-    """An executor begins there."""
+def remember(settings: "Settings", installation: str) -> None:
+    """An executor of that installation begins there."""
     from pipeline.store.sharing import write_private  # noqa: PLC0415
 
     exchange = settings.sim_url if settings.environment == SIM else None
-    place = Place(settings.environment, None if exchange == _own_exchange(settings) else exchange)
+    place = Place(settings.environment, None if exchange == _own_exchange(settings) else exchange, installation)
     settings.home.mkdir(parents=True, exist_ok=True)
     write_private(_file(settings.home), json.dumps(asdict(place)))
 
@@ -59,7 +62,11 @@ def remembered(home: Path) -> Place | None:
     """Where the last executor of the folder traded; a file that was cut short or edited counts as none."""
     try:
         stored = json.loads(_file(home).read_text(encoding="utf-8"))
-        return Place(str(Environment(stored["environment"])), stored["exchange"] and str(stored["exchange"]))
+        return Place(
+            str(Environment(stored["environment"])),
+            stored["exchange"] and str(stored["exchange"]),
+            stored.get("installation"),
+        )
     except (OSError, ValueError, TypeError, KeyError):
         return None
 

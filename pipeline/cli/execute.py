@@ -50,7 +50,9 @@ def execute(
     from pipeline.cli.exchange_access import running_exchange  # noqa: PLC0415
     from pipeline.cli.trading_access import check_key, keys_of  # noqa: PLC0415
     from pipeline.cli.wiring import begin  # noqa: PLC0415
+    from pipeline.execution.opening import identify  # noqa: PLC0415
     from pipeline.store import connect  # noqa: PLC0415
+    from pipeline.store.control import ControlStore  # noqa: PLC0415
     from pipeline.store.prepare import prepare  # noqa: PLC0415
     from pipeline.store.session import running  # noqa: PLC0415
 
@@ -62,7 +64,7 @@ def execute(
         check_key(settings, place)
         if take_over:
             _take_over(settings, client[settings.database], place)
-        remember(settings)
+        remember(settings, identify(ControlStore(client[settings.database], settings.environment), place.name).name)
         asyncio.run(_execute(settings, uri, client[settings.database], place))
 
 

@@ -18,6 +18,8 @@ from pipeline.cli.output import Json, complain, print_json
 from pipeline.errors import AttentionError, TidemarkError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pymongo.database import Database
 
     from pipeline.cli.clerk import Clerk, Job
@@ -140,7 +142,7 @@ def _flatten(settings: "Settings", clerk: "Clerk", recording: "Future[None]") ->
         with running_exchange(settings) as place, account_in_need(settings, place) as trading:
             market = Market(trading.client)
             flattener = Flattener(trading, market, _journaled(settings, clerk), _say, nobody, report=report)
-            flattener.cancel_orders(Scope(is_ours=_enters))
+            flattener.cancel_orders(Scope(is_ours=_enters(settings)))
             known = _known(settings, clerk, recording)
             if known is None:
                 complain("nobody knows what is ours without the database: everything on the account is closed")
@@ -175,12 +177,16 @@ def _known(settings: "Settings", clerk: "Clerk", recording: "Future[None]") -> K
     return known if heard else replace(known, acting=None)
 
 
-def _enters(client_id: str) -> bool:
-    """Whether an order is a Tidemark's and could open something: so much is certain before anybody is asked."""
-    from pipeline.execution.names import leg_of  # noqa: PLC0415
+def _enters(settings: "Settings") -> "Callable[[str], bool]":
+    """Whether an order could open something and is of the folder's installation, or of any Tidemark's where no executor
+    has traded from the folder: so much is certain before anybody is asked."""
+    from pipeline.cli.beside import remembered  # noqa: PLC0415
+    from pipeline.execution.names import installation_of, leg_of  # noqa: PLC0415
     from pipeline.execution.records import ENTERING  # noqa: PLC0415
 
-    return leg_of(client_id) in ENTERING
+    place = remembered(settings.home)
+    known = place.installation if place is not None and place.environment == settings.environment else None
+    return lambda name: leg_of(name) in ENTERING and known in {None, installation_of(name)}
 
 
 def _look(settings: "Settings") -> "Job[Known]":

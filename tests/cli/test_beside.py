@@ -86,13 +86,15 @@ def test_every_answer_says_of_which_place_it_is_and_who_acts(tidemark: Run, db: 
 def test_what_an_executor_leaves_is_read_again(home: Path, monkeypatch: pytest.MonkeyPatch, simulator: Any) -> None:
     monkeypatch.setenv("TIDEMARK_HOME", str(home))
     assert remembered(home) is None
-    remember(load())
-    assert remembered(home) == Place("sim")
+    remember(load(), "abc123")
+    assert remembered(home) == Place("sim", None, "abc123")
     monkeypatch.setenv("TIDEMARK_SIM_URL", simulator.url)
-    remember(load())
-    assert remembered(home) == Place("sim", simulator.url)
+    remember(load(), "abc123")
+    assert remembered(home) == Place("sim", simulator.url, "abc123")
     with HomeExchange(home).served(simulator.url):
-        remember(load())
-        assert remembered(home) == Place("sim"), "it is the folder's own while somebody looks after it there"
+        remember(load(), "abc123")
+        assert remembered(home) == Place("sim", None, "abc123"), (
+            "it is the folder's own while somebody looks after it there"
+        )
     (home / "executor.json").write_text('{"environment": "s')
     assert remembered(home) is None

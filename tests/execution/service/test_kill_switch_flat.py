@@ -12,12 +12,14 @@ from typing import Any
 
 import pytest
 
+from pipeline.cli.beside import remember
 from pipeline.exchange.market import Market
 from pipeline.exchange.rest import RestClient
 from pipeline.exchange.trading import NewOrder, Trading
 from pipeline.execution.flatten import Flattener, Scope
 from pipeline.execution.names import Identity
 from pipeline.execution.opening import identify
+from pipeline.settings import load
 from pipeline.store.control import ControlStore
 from pipeline.store.launch import any_free_port
 from pipeline.store.orders import OrderJournal
@@ -122,6 +124,20 @@ async def test_what_is_not_ours_is_left_and_named(house: Any, run: Run) -> None:
     house.trade_by_hand()
     done = await asyncio.to_thread(run, "halt", "--flatten")
     assert "not ours: ETHUSDT" in done.stdout.replace("\n", " ")
+
+
+@pytest.mark.parametrize(("known", "left"), [(True, 1), (False, 0)], ids=["known who we are", "nobody traded here"])
+async def test_the_orders_of_another_installation_are_left_where_it_is_known_who_we_are(
+    house: Any, run: Run, known: bool, left: int
+) -> None:
+    another = Identity("sim", "zzzzzz").order_id("a limit", "entry")
+    house.rest(another)
+    house.rest(us(house).order_id("a limit", "entry"))
+    if known:
+        remember(load(), us(house).name)
+    await asyncio.to_thread(run, "halt", "--flatten")
+    open_ = [one.client_order_id for one in house.trading.open_orders()]
+    assert open_ == [another][:left]
 
 
 def intended(house: Any) -> Order:
