@@ -168,9 +168,10 @@ def _decision(ask: Ask, found: Sized, plan: PlanRecord) -> DecisionView:
 
 def _close(ask: Ask) -> Choice:
     signal, position, filters = ask.signal, ask.position, ask.market.filters
-    if filters is None or position.side is None:
-        return Skip(f"the exchange does not trade {signal.symbol} now")
-    quantity = sizing.closing_quantity(position.quantity, filters)
+    held = abs(position.quantity)
+    quantity = sizing.closing_quantity(held, filters) if filters else held
+    if not quantity or position.side is None:
+        return Skip(f"dust: {held} {signal.symbol} is less than a lot")
     order = OrderRecord(
         id=ask.identity.order_id(signal.id, "exit"),
         symbol=signal.symbol,

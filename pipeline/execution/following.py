@@ -46,6 +46,7 @@ class Follower:
         """The exchange has the order."""
         order = self._ledger.orders.get(told.id)
         if order is None:
+            self._ledger.others |= {told.symbol: told} if told.filled else {}
             return
         if by == "stream" and told.filled and told.filled >= order.filled:
             self._streamed(order, told.at)
@@ -95,7 +96,7 @@ class Follower:
         if order.leg in PROTECTING:
             self._protection_refused(order, meaning, f"{code} {text}", now)
         elif order.leg in CLOSING:
-            self._ledger.hold(order.symbol, "close", now + SECOND)
+            self._ledger.hold_longer(order.symbol, "close", now, self._ledger.policy.retry_after)
 
     def _stands_already(self, refused: OrderRecord, now: int) -> None:
         """One of its kind stands: ours that the exchange had forgotten, or one that only a look at everything shows."""
@@ -114,13 +115,11 @@ class Follower:
 
     def _protection_refused(self, order: OrderRecord, meaning: Reaction, why: str, now: int) -> None:
         pace = pace_of(order.leg, closing=order.close_position)
-        self._ledger.hold(order.symbol, pace, now + SECOND)
+        self._ledger.hold_longer(order.symbol, pace, now, self._ledger.policy.retry_after)
         if meaning is Reaction.WOULD_TRIGGER:
             self._close(order.symbol, f"the price is beyond its {order.leg.replace('_', '-')} already")
         elif order.leg == "stop" and order.close_position:
-            if meaning is Reaction.STOP_STANDS:
-                self._ledger.hold_longer(order.symbol, pace, now, self._ledger.policy.retry_after)
-            elif meaning is not Reaction.NOTHING_TO_REDUCE:
+            if meaning not in {Reaction.NOTHING_TO_REDUCE, Reaction.STOP_STANDS}:
                 self._close(order.symbol, f"its stop was refused: {why}")
         else:
             self._ledger.hold(order.symbol, pace, now + self._ledger.policy.retry_after)

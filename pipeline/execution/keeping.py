@@ -9,6 +9,7 @@ from pipeline.execution import risk, sizing
 from pipeline.execution.breakers import Breakers
 from pipeline.execution.doubt import Doubt
 from pipeline.execution.effects import Cancel, Notify, Query, QueryFills, QueryPositions
+from pipeline.execution.endings import BY_HAND, how_it_ended
 from pipeline.execution.ledger import Ledger
 from pipeline.execution.names import Identity
 from pipeline.execution.protection import (
@@ -43,6 +44,7 @@ class Keeper:
     def __init__(self, ledger: Ledger, breakers: Breakers) -> None:
         self._ledger = ledger
         self._breakers = breakers
+        self._ended: dict[str, tuple[PositionRecord, int]] = {}
 
     def keep(self, symbol: str, now: int) -> None:
         """Whatever the symbol needs now."""
@@ -54,6 +56,8 @@ class Keeper:
             self._guard(position, now)
         elif position.settled:
             self._tidy(position, now)
+        if symbol in self._ended:
+            self._say_how_it_ended(*self._ended[symbol], now)
 
     # Doubts
 
@@ -165,11 +169,17 @@ class Keeper:
                 self._cancel(order, now)
         under_way = self._ledger.unsettled(position.symbol)
         if position.ours and position.signal is not None and not under_way:
-            self._ledger.emit(
-                Notify("info", f"{position.symbol} is closed", position.closing or "by its stop or target")
-            )
+            self._ended[position.symbol] = position, now
             as_of, entered, reduced = position.as_of, position.entered_at, position.reduced_at
             self._ledger.put(replace(flat(position.symbol, as_of), entered_at=entered, reduced_at=reduced))
+
+    def _say_how_it_ended(self, position: PositionRecord, at: int, now: int) -> None:
+        """The stream tells of the position first, and of the order that closed it right after."""
+        symbol = position.symbol
+        ending = how_it_ended(position, self._ledger.orders.values(), self._ledger.others.get(symbol))
+        if ending is not BY_HAND or now >= at + SECOND:
+            del self._ended[symbol]
+            self._ledger.emit(Notify(ending.level, f"{symbol} is closed", ending.words))
 
 
 def _with_standing(position: PositionRecord, orders: list[OrderRecord], now: int) -> PositionRecord:

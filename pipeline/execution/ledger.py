@@ -18,6 +18,7 @@ from pipeline.execution.records import (
     Market,
     Mode,
     OrderRecord,
+    OrderTold,
     Policy,
     PositionRecord,
     flat,
@@ -46,6 +47,8 @@ class Ledger:
     held_before: dict[str, Decimal] = field(default_factory=dict)
     """What was held of its symbol when an order was sent."""
     unjournaled: set[str] = field(default_factory=set)
+    others: dict[str, OrderTold] = field(default_factory=dict)
+    """The newest fill of each symbol by an order that the journal does not have."""
     resend_at: dict[str, int] = field(default_factory=dict)
     not_before: dict[tuple[str, str], int] = field(default_factory=dict)
     pauses: dict[tuple[str, str], int] = field(default_factory=dict)

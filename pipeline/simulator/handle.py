@@ -134,6 +134,11 @@ class RunningSimulator:
         delivery: int = self._wire.call("POST", "/symbols/delist", symbol=symbol, status=status)["delivery"]
         return delivery
 
+    def close_position(self, account: str, symbol: str, by: str) -> int:
+        """Close by force what that account holds: by liquidation, adl or settlement; how many positions that were."""
+        closed: int = self._wire.call("POST", "/positions/close", account=account, symbol=symbol, by=by)["closed"]
+        return closed
+
     def forgive(self) -> None:
         """Forget used weights and bans."""
         self._wire.call("POST", "/limits/forgive")

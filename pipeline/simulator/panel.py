@@ -12,6 +12,7 @@ from pipeline.simulator.faults import read_fault
 from pipeline.simulator.format import rest_rows
 from pipeline.simulator.hub import Hub, Listener
 from pipeline.simulator.types import UNLISTED
+from pipeline.simulator.venue.liquidation import Force
 from pipeline.timeline import UnknownIntervalError, interval
 
 ENDED: Final = ("SETTLING", "CLOSE", UNLISTED)
@@ -41,6 +42,7 @@ class Panel:
             ("POST", "/sim/clock/skew", self.skew_clock),
             ("POST", "/sim/limits/forgive", self.forgive),
             ("POST", "/sim/symbols/delist", self.delist),
+            ("POST", "/sim/positions/close", self.close_position),
             ("GET", "/sim/ledger", self.ledger),
             ("GET", "/sim/klines", self.truth),
         ):
@@ -98,6 +100,17 @@ class Panel:
         """Let the shown clock be wrong by `milliseconds`."""
         self._exchange.skew = _number(request, "milliseconds")
         return _json({"skew": self._exchange.skew})
+
+    async def close_position(self, request: web.Request) -> web.Response:
+        """Close by force what an account holds of a symbol: `by` liquidation, adl or settlement."""
+        account, symbol = request.query.get("account", ""), request.query.get("symbol", "")
+        by = request.query.get("by", "").upper()
+        if account not in self._exchange.accounts or symbol not in self._exchange.market.specs:
+            raise UsageError(f"there is no account {account!r} or no symbol {symbol!r} here")
+        if by not in Force.__members__:
+            raise UsageError(f"the exchange closes by {', '.join(Force.__members__).lower()}; not {by.lower()!r}")
+        closed = self._exchange.venue.close_by_force(account, symbol, Force[by], self._exchange.clock.now())
+        return _json({"closed": closed})
 
     async def forgive(self, _: web.Request) -> web.Response:
         """Forget used weights and bans."""

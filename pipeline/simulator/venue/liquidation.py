@@ -1,16 +1,26 @@
-"""What the exchange does when an account's margin is nearly or wholly gone: it warns, then it closes by force."""
+"""What the exchange does when an account's margin is nearly or wholly gone: it warns, then it closes by force. And the
+other reasons for which it closes a position without being asked."""
 
 from decimal import Decimal
+from enum import StrEnum
 from typing import Final
 
 from pipeline.simulator.venue import events, ledger
 from pipeline.simulator.venue.account import Account, MarkOf, maintenance_of
 from pipeline.simulator.venue.engine import Engine
-from pipeline.simulator.venue.orders import ZERO, Order, OrderType, Side, Status, TimeInForce
+from pipeline.simulator.venue.orders import ZERO, AlgoStatus, Order, OrderType, Side, Status, TimeInForce
 from pipeline.simulator.venue.positions import Position
 
 WARN_AT: Final = Decimal("0.8")
 """The share of the margin that the maintenance margin may take before the account is warned."""
+
+
+class Force(StrEnum):
+    """Why the exchange closes a position, and how the client id of its order begins then."""
+
+    LIQUIDATION = "autoclose-"
+    ADL = "adl_autoclose"
+    SETTLEMENT = "settlement_autoclose-"
 
 
 def watch(engine: Engine, account: Account, time: int) -> None:
@@ -55,13 +65,30 @@ def _watch_cross(engine: Engine, account: Account, mark: MarkOf, time: int) -> N
     account.warned = is_thin
 
 
-def _close(engine: Engine, account: Account, position: Position, mark: MarkOf, time: int) -> None:
+def close_by_force(engine: Engine, account: Account, symbol: str, force: Force, time: int) -> int:
+    """Close what the account holds of a symbol, for another's loss or because the contract has ended; how many
+    positions that were. With the contract every order in it ends."""
+    held = [position for position in account.held() if position.symbol == symbol]
+    if force is Force.SETTLEMENT:
+        for order in account.orders_of(symbol):
+            engine.end(account, order, Status.EXPIRED, time)
+        for algo in account.algos_of(symbol):
+            engine.move(account, algo, AlgoStatus.EXPIRED, time)
+    for position in held:
+        _close(engine, account, position, engine.marks(time), time, force)
+    return len(held)
+
+
+def _close(
+    engine: Engine, account: Account, position: Position, mark: MarkOf, time: int, force: Force = Force.LIQUIDATION
+) -> None:
     quantity, price = position.quantity, mark(position.symbol)
-    order = _order(engine, position, price, time)
+    order = _order(engine, position, price, time, force)
     engine.enter(account, order, time)
-    fee_rate = engine.spec(position.symbol).liquidation_fee
+    fee_rate = engine.spec(position.symbol).liquidation_fee if force is Force.LIQUIDATION else ZERO
     engine.fill(account, order, abs(quantity), price, time, maker=False, fee_rate=fee_rate)
-    engine.ledger.append(ledger.Liquidated(time, account.name, position.symbol, position.side, quantity, price))
+    if force is Force.LIQUIDATION:
+        engine.ledger.append(ledger.Liquidated(time, account.name, position.symbol, position.side, quantity, price))
 
 
 def _insure(engine: Engine, account: Account, missing: Decimal, time: int) -> None:
@@ -74,11 +101,11 @@ def _insure(engine: Engine, account: Account, missing: Decimal, time: int) -> No
     account.events.append(update)
 
 
-def _order(engine: Engine, position: Position, price: Decimal, time: int) -> Order:
+def _order(engine: Engine, position: Position, price: Decimal, time: int, force: Force) -> Order:
     number = engine.ids.take("order")
     return Order(
         id=number,
-        client_id=f"autoclose-{number}",
+        client_id=force if force is Force.ADL else f"{force}{number}",
         symbol=position.symbol,
         side=Side.SELL if position.quantity > 0 else Side.BUY,
         position_side=position.side,

@@ -11,6 +11,7 @@ from pipeline.simulator.venue.account_desk import AccountDesk
 from pipeline.simulator.venue.algo_desk import AlgoDesk
 from pipeline.simulator.venue.engine import Engine, Ids
 from pipeline.simulator.venue.ledger import Deposit, LedgerEntry
+from pipeline.simulator.venue.liquidation import Force, close_by_force
 from pipeline.simulator.venue.order_desk import OrderDesk
 from pipeline.simulator.venue.params import Params
 from pipeline.simulator.venue.report_desk import ReportDesk
@@ -59,6 +60,11 @@ class Venue:
     def advance(self, now: int) -> None:
         """Let the market run up to now: fills, triggers, trailing stops, funding, liquidations."""
         self._tape.advance(now)
+
+    def close_by_force(self, account: str, symbol: str, force: Force, now: int) -> int:
+        """Close what an account holds of a symbol without being asked; how many positions that were."""
+        self.advance(now)
+        return close_by_force(self._engine, self._engine.accounts[account], symbol, force, self._tape.now)
 
     def drain_events(self, account: str) -> list[dict[str, object]]:
         """The user data events since the last time, in order."""

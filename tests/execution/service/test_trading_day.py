@@ -148,6 +148,35 @@ async def test_an_exit_that_came_late_closes_what_is_held(house: Any, late: Any,
         await house.check()
 
 
+@pytest.mark.parametrize(
+    ("by", "level", "words"),
+    [
+        ("liquidation", "error", "liquidated by the exchange"),
+        ("adl", "warning", "auto-deleveraging"),
+        ("settlement", "warning", "the contract has ended"),
+        ("hand", "warning", "by no order of ours"),
+        ("exit", "info", "signal "),
+    ],
+)
+async def test_a_position_that_is_closed_is_said_to_be_closed_by_what_closed_it(
+    house: Any, by: str, level: str, words: str
+) -> None:
+    async with house.executor():
+        await house.verdict(house.say("trial"))
+        await protected(house, house.held())
+        if by == "exit":
+            house.say("exit")
+        elif by == "hand":
+            order = NewOrder(symbol="BTCUSDT", side="SELL", client_id="mine", quantity=house.held(), reduce_only=True)
+            house.trading.place_order(order)
+        else:
+            assert house.simulator.close_position(house.account.name, "BTCUSDT", by) == 1
+        (note,) = await house.until(lambda: [one for one in house.notes if one.title == "BTCUSDT is closed"])
+        assert (note.level, words in note.text) == (level, True), note
+        assert house.stops() == []
+        await house.check()
+
+
 async def test_a_late_exit_that_its_strategy_took_back_closes_nothing(house: Any) -> None:
     async with house.executor():
         await house.verdict(house.say("trial", age=200, fresh_until=to_datetime(house.simulator.now() + 60_000)))

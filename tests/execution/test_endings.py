@@ -1,0 +1,69 @@
+"""What a person is told about the end of a position."""
+
+from dataclasses import replace
+from decimal import Decimal
+
+import pytest
+
+from pipeline.execution import events as ev
+from pipeline.execution.effects import JournalIntent, Notify
+from pipeline.execution.endings import how_it_ended
+from pipeline.execution.records import OrderRecord, OrderTold, PositionRecord
+from tests.execution.driver import SYMBOL, Driver, signal
+
+POSITION = PositionRecord(SYMBOL, signal="s1", opened_at=1_000, entered_at=900, closing="signal s2")
+STOP = OrderRecord(
+    "tm-s-1", SYMBOL, "s1", "stop", "SELL", "STOP_MARKET", None, 1_000, 1_000, "filled", filled=Decimal(1),
+    seen_at=2_000,
+)  # fmt: skip
+OTHER = OrderTold("x", SYMBOL, "SELL", "filled", Decimal(1), 3_000)
+
+
+@pytest.mark.parametrize(
+    ("orders", "other", "level", "words"),
+    [
+        ([STOP], None, "info", "by its stop"),
+        ([replace(STOP, leg="take_profit")], None, "info", "by its take-profit"),
+        ([replace(STOP, leg="exit", signal="s2")], None, "info", "signal s2"),
+        ([STOP], OTHER, "warning", "by hand"),
+        ([STOP], replace(OTHER, at=1_999), "info", "by its stop"),
+        ([replace(STOP, signal="s0")], OTHER, "warning", "by hand"),
+        ([replace(STOP, filled=Decimal(0))], replace(OTHER, at=899), "warning", "by hand"),
+        ([], replace(OTHER, id="autoclose-123"), "error", "liquidated"),
+        ([], replace(OTHER, id="adl_autoclose"), "warning", "auto-deleveraging"),
+        ([], replace(OTHER, id="settlement_autoclose-1"), "warning", "settled"),
+        ([], replace(OTHER, id="tm-mine00-f-1"), "info", "by a person's command"),
+    ],
+)
+def test_the_newest_fill_says_what_closed_it(orders, other, level, words):
+    ending = how_it_ended(POSITION, orders, other)
+    assert (ending.level, words in ending.words) == (level, True), ending
+
+
+def test_a_position_that_its_stop_has_closed_while_an_exit_was_decided_was_closed_by_its_stop():
+    driver = Driver()
+    driver.protected()
+    stop = driver.order("stop")
+    driver(ev.OrderSeen(driver.told(stop, "filled", driver.position().quantity, algo=False, exchange_id=9), "stream"))
+    driver.holds(0)
+    assert driver.one(Notify).text == "by its stop"
+
+
+def test_dust_is_not_closed_and_nothing_is_journaled():
+    driver = Driver()
+    driver.protected()
+    driver.holds("0.0004")
+    driver(ev.SignalSeen(signal("s2", kind="exit", last_word=True)))
+    assert (driver.verdict("s2").verdict, driver.verdict("s2").reason) == (
+        "skipped",
+        "dust: 0.0004 BTCUSDT is less than a lot",
+    )
+    assert not driver.got(JournalIntent)
+
+
+def test_a_position_in_a_symbol_that_is_traded_no_more_is_closed_all_the_same():
+    driver = Driver()
+    held = driver.protected().quantity
+    driver(ev.RulesSeen(SYMBOL, None, None, driver.now))
+    driver(ev.SignalSeen(signal("s2", kind="exit", last_word=True)))
+    assert driver.one(JournalIntent).order.quantity == held
