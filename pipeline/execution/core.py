@@ -38,6 +38,9 @@ from pipeline.timeline import MINUTE, SECOND
 from schemas.signals import Verdict
 
 _REMEMBERED = 10_000
+_PUT_BACK = SECOND
+_PUT_FORWARD = 10 * SECOND
+"""By so much the clock does not go back or forward between two events: time is told at least twice a second."""
 _RECONCILE_AGAIN = 5 * SECOND
 _DECIDE_AT_MOST = 30 * SECOND
 
@@ -70,7 +73,7 @@ class Core:
         self._decisions: dict[str, tuple[SignalView, DecisionView]] = {}
         self._refused: dict[str, OrderRecord] = {}
         self._calls: deque[tuple[int, bool]] = deque()
-        self._reconcile_at = now
+        self._reconcile_at = self._now = now
         self._lost = False
         self._others: Others = {}
         self._breakers.adopt(breakers)
@@ -145,6 +148,7 @@ class Core:
         """What is to be done about that, at that time."""
         if self._lost:
             return []
+        self._set_clock(now)
         self._absorb(event, now)
         symbols = set(self._ledger.touched)
         if isinstance(event, ev.Time):
@@ -156,6 +160,15 @@ class Core:
         if self._waiting:
             self._decide_waiting(now)
         return self._ledger.take()
+
+    def _set_clock(self, now: int) -> None:
+        """A clock that was put back or forward, as by a process that stood still, takes with it what is waited for."""
+        by, self._now = now - self._now, now
+        if by > -_PUT_BACK and by < _PUT_FORWARD:
+            return
+        self._ledger.shift(by)
+        self._calls = deque((at + by, ok) for at, ok in self._calls)
+        self._reconcile_at = now
 
     def _absorb(self, event: ev.Event, now: int) -> None:  # noqa: C901, PLR0912 - a table of events
         follower = self._follower

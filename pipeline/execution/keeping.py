@@ -186,7 +186,7 @@ def _with_standing(position: PositionRecord, orders: list[OrderRecord], now: int
     """The position with what stands for it, and since when nothing does."""
     stop = stop_of(position, orders)
     target = next((one for one in orders if one.leg == "take_profit" and one.waits), None)
-    since = None if stop else position.unprotected_since or now
+    since = None if stop else min(position.unprotected_since or now, now)
     standing = (stop.id if stop else None, target.id if target else None, since)
     if standing == (position.stop_order, position.take_profit_order, position.unprotected_since):
         return position

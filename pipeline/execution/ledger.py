@@ -53,6 +53,8 @@ class Ledger:
     not_before: dict[tuple[str, str], int] = field(default_factory=dict)
     pauses: dict[tuple[str, str], int] = field(default_factory=dict)
     sends: list[int] = field(default_factory=list)
+    shifted: int = 0
+    """By how much the clock was put forward since the beginning: nothing is forgotten earlier for it."""
     touched: set[str] = field(default_factory=set)
     corrections: int = 0
     """Where a comparison with the exchange found the journal wrong. An order in doubt is no mistake: it is resolved."""
@@ -112,6 +114,19 @@ class Ledger:
         lately = now < self.not_before.get(key, 0) + most
         self.pauses[key] = min(self.pauses[key] * 2, most) if lately and key in self.pauses else SECOND
         self.hold(symbol, what, now + self.pauses[key])
+
+    def shift(self, by: int) -> None:
+        """The clock was put forward or back: what is waited for is waited for as long as before. What the exchange has
+        told keeps its time: that was not told by this clock, and what a clock far off signs is refused."""
+        self.shifted += by
+        self.not_before = {what: until + by for what, until in self.not_before.items()}
+        self.resend_at = {order: at + by for order, at in self.resend_at.items()}
+        self.sends = [at + by for at in self.sends]
+        for wait in self.doubts.values():
+            wait.ask_at, wait.gone_at = wait.ask_at + by, wait.gone_at + by
+        for one in list(self.positions.values()):
+            if one.unprotected_since is not None:
+                self.put(replace(one, unprotected_since=one.unprotected_since + by))
 
     # Writing
 
@@ -183,7 +198,8 @@ class Ledger:
 
     def prune(self, now: int) -> None:
         """Forget what has been settled for long: it can have no news that a snapshot would not tell."""
-        for one in [one for one in self.orders.values() if not one.unsettled and one.updated_at < now - _REMEMBERED]:
+        since = now - self.shifted - _REMEMBERED
+        for one in [one for one in self.orders.values() if not one.unsettled and one.updated_at < since]:
             del self.orders[one.id]
             self.held_before.pop(one.id, None)
         for what in [what for what, until in self.not_before.items() if until < now - _REMEMBERED]:

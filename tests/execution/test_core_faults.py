@@ -102,6 +102,9 @@ class Faults:
     """The exchange does not know our ids for as long as it is troubled, and the stream is down."""
     forgets: list[tuple[int, int]]
     """When the exchange shows none of the conditional orders that stand."""
+    clock_steps: list[tuple[int, int]]
+    """When the executor's clock is put forward or back, and by how much. The exchange refuses whatever it signs then,
+    until it has been measured anew."""
     forgetful: bool
     """That, and no other fault: no position may be closed for it."""
 
@@ -135,6 +138,9 @@ class Faults:
             halt=START + random.randrange(TROUBLE) if random.random() < 0.1 else None,
             blind=random.random() < 0.05,
             forgets=[(a, a + random.randrange(12 * SECOND)) for a in moments(2)],
+            clock_steps=[
+                (a, random.choice([-1, 1]) * random.choice([15 * SECOND, 3_600 * SECOND])) for a in moments(2)
+            ],
             forgetful=random.random() < 0.05,
         )
         if faults.forgetful:
@@ -171,6 +177,7 @@ class Schedule:
         self.order = count()
         self.agenda: list[tuple[int, int, int | None, Callable[[int], None]]] = []
         self.life = 0
+        self.skew = 0
         self.told_news = 0
         self.halted = False
         self.wrongs: list[str] = []
@@ -226,6 +233,9 @@ class Schedule:
         for begin, end in self.faults.forgets:
             self.at(begin, lambda _: self.forget(forgets=True))
             self.at(min(end, END), lambda _: self.forget(forgets=False))
+        for moment, by in self.faults.clock_steps:
+            self.at(moment, lambda _, by=by: self.set_clock(by))
+            self.at(min(moment + self.random.randrange(10 * SECOND), END), lambda _: self.set_clock(0))
         self.at(END, self.become_quiet)
         while self.agenda:
             now, _, life, what = heapq.heappop(self.agenda)
@@ -277,6 +287,13 @@ class Schedule:
             if order.algo and self.random.random() < 0.7:
                 self.exchange.cancel(order.client_id, by_us=False)
 
+    def set_clock(self, by: int) -> None:
+        self.skew = by
+
+    def clock(self, now: int) -> int:
+        """What time the executor takes it to be."""
+        return now + self.skew
+
     def forget(self, *, forgets: bool) -> None:
         self.exchange.forgets = forgets
 
@@ -291,7 +308,9 @@ class Schedule:
         journal = self.journal
         self.unanswered: set[str] = set()
         orders, positions = journal.orders.values(), journal.positions.values()
-        self.core = Core(POLICY, now, identity=IDENTITY, mode="auto-execute", orders=orders, positions=positions)
+        self.core = Core(
+            POLICY, self.clock(now), identity=IDENTITY, mode="auto-execute", orders=orders, positions=positions
+        )
         life = self.life
         for event in (
             rules(SYMBOL, FILTERS, self.exchange.leverage, now),
@@ -306,7 +325,7 @@ class Schedule:
         self.start(now)
 
     def feed(self, event: ev.Event, now: int) -> None:
-        effects = self.core.handle(event, now)
+        effects = self.core.handle(event, self.clock(now))
         if not self.core.ready and (sent := [one for one in effects if isinstance(one, Place | Cancel | SetMargin)]):
             self.wrongs.append(f"sent before the exchange was compared: {sent}")
         for effect in effects:
@@ -367,7 +386,9 @@ class Schedule:
             case TripBreaker(breaker):
                 self.journal.breakers.add(breaker.name)
             case Place(order):
-                if order.leg in ENTERING and not (order.id in self.journal.orders and now <= order.plan.fresh_until):
+                if order.leg in ENTERING and not (
+                    order.id in self.journal.orders and self.clock(now) <= order.plan.fresh_until
+                ):
                     self.wrongs.append(f"sent too early or too late: {order}")
                 self.request(order, lambda: self.exchange.place(order), now)
             case Cancel(order) if self.held_back(now):
@@ -421,7 +442,9 @@ class Schedule:
 
     def request(self, order: OrderRecord, carry_out: Callable[[], object], now: int) -> None:
         faults = self.faults
-        if self.troubled(faults.failed, now):
+        if self.skew:
+            self.back(ev.OrderFailed(order.id, "-1021"), self.quick(now))
+        elif self.troubled(faults.failed, now):
             self.back(ev.OrderFailed(order.id, "overloaded"), self.quick(now))
         elif self.troubled(faults.refused, now):
             code = self.random.choice([-4045, -2019, -4131, -2021 if order.algo else -2010])
@@ -463,20 +486,23 @@ class Schedule:
             answer = ev.CancelFailed(order.id, "reset") if lost else ev.OrderSeen(placed.told(), "answer")
             self.back(answer, self.quick(then))
 
-        if self.troubled(self.faults.lost_before, now):
+        if self.skew or self.troubled(self.faults.lost_before, now):
             self.back(ev.CancelFailed(order.id, "timeout"), self.quick(now))
         else:
             self.at(now + 3, carry_out)
 
     def set_margin(self, leverage: int, now: int) -> None:
         stale = rules(SYMBOL, FILTERS, self.exchange.leverage, now)
-        if not self.troubled(self.faults.lost_before, now):
+        if not self.skew and not self.troubled(self.faults.lost_before, now):
             self.exchange.leverage = leverage
         if self.exchange.leverage != leverage or self.troubled(self.faults.lost_after, now):
             self.back(ev.MarginNotSet(SYMBOL, isolated(leverage), "timeout", refused=False), self.quick(now))
         else:
             self.back(ev.MarginSet(SYMBOL, isolated(leverage), now + 1), now + 2)
         self.back(stale, self.quick(now))
+
+    def unanswered_at(self, now: int) -> bool:
+        return bool(self.skew) or self.troubled(self.faults.query_fails, now)
 
     def query(self, order: OrderRecord, asked: int) -> None:
         def read(now: int) -> None:
@@ -486,21 +512,21 @@ class Schedule:
             answer = ev.OrderSeen(found.told(), "query") if found else ev.OrderNotFound(order.id, asked)
             self.back(answer, self.quick(now))
 
-        if not self.troubled(self.faults.query_fails, asked):
+        if not self.unanswered_at(asked):
             self.at(self.quick(asked), read, mine=True)
 
     def answer_fills(self, since: int, asked: int, now: int) -> None:
-        if not self.troubled(self.faults.query_fails, now):
+        if not self.unanswered_at(now):
             trades = tuple(one for one in self.exchange.trades if one.at >= since)
             self.back(ev.FillsSeen(SYMBOL, trades, since, asked), self.quick(now))
 
     def answer_position(self, asked: int, now: int) -> None:
-        if not self.troubled(self.faults.query_fails, now):
+        if not self.unanswered_at(now):
             self.back(ev.PositionsSeen((self.exchange.told_position(),), asked, "query"), self.quick(now))
 
     def answer_snapshot(self, asked: int, now: int) -> None:
         """Orders and positions are read one after the other: things may happen in between."""
-        if self.troubled(self.faults.query_fails, now):
+        if self.unanswered_at(now):
             self.back(ev.ReconcileFailed("no answer"), self.quick(now))
             return
         orders = tuple(one.told() for one in self.exchange.open_orders() if self.exchange.shows(one))

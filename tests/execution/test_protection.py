@@ -6,7 +6,16 @@ from decimal import Decimal
 import pytest
 
 from pipeline.execution import events as ev
-from pipeline.execution.effects import Cancel, JournalIntent, JournalPosition, Notify, Place, Query, QueryPositions
+from pipeline.execution.effects import (
+    Cancel,
+    JournalIntent,
+    JournalPosition,
+    Notify,
+    Place,
+    Query,
+    QueryPositions,
+    Reconcile,
+)
 from pipeline.execution.protection import (
     CancelProtection,
     PlaceProtection,
@@ -402,3 +411,22 @@ def test_nothing_is_decided_while_a_stop_has_fired():
     driver.seen(driver.order("stop"), "partially_filled")
     driver(ev.SignalSeen(signal("s2", kind="exit", last_word=True)))
     assert driver.verdict("s2") is None
+
+
+@pytest.mark.parametrize("by", [3_600_000, -3_600_000, 15_000, -15_000])
+def test_a_clock_that_is_put_forward_or_back_closes_nothing_and_keeps_no_stop_waiting(by):
+    driver = Driver()
+    driver.filled()
+    driver.journal()
+    driver(ev.OrderFailed(driver.order("stop").id, "-1021"))
+    driver.now += by
+    driver(ev.Time())
+    assert driver.got(Reconcile)
+    assert driver.position().closing is None
+    sent = [one.order.leg for one in driver.wait(2_000) if isinstance(one, Place)]
+    assert sent == ["stop"]
+    driver(ev.OrderRejected(driver.order("stop").id, -4130, "one stands"))
+    driver.wait(7_000)
+    assert driver.position().closing is None
+    driver.wait(4_000)
+    assert driver.position().closing is not None, "10 s without a stop, by whichever clock"
