@@ -115,7 +115,8 @@ def test_an_intent_that_the_journal_may_have_is_given_up_there_when_its_signal_i
     if event:
         driver(event)
     driver(ev.SignalSeen(signal()), 2 * SECOND if event else 61 * SECOND)
-    given_up = driver.one(JournalOrder)
+    driver.wait(2 * SECOND)
+    (given_up,) = [one for one in driver.all if isinstance(one, JournalOrder)]
     assert (given_up.order.id, given_up.order.state) == (order.id, "abandoned")
     assert says in given_up.detail
     assert driver.verdict().reason == given_up.detail
@@ -185,8 +186,9 @@ def test_not_found_proves_nothing_while_a_copy_can_still_arrive():
     order = driver.sent()
     driver(ev.OrderUnknown(order.id, "timeout"))
     gone_at = driver.now + GONE
-    driver(ev.OrderNotFound(order.id, gone_at - 1), 30 * SECOND)
-    driver(ev.Time())
+    driver.wait(30 * SECOND)
+    driver(ev.OrderNotFound(order.id, gone_at - 1))
+    driver.wait(5 * SECOND)
     assert driver.got(Query)
     assert not driver.got(QueryFills)
     assert driver.state("entry") == "unknown"
