@@ -170,6 +170,7 @@ class Keeper:
         under_way = self._ledger.unsettled(position.symbol)
         if position.ours and position.signal is not None and not under_way:
             self._ended[position.symbol] = position, now
+            self._ledger.hold_no_more(position.symbol)
             as_of, entered, reduced = position.as_of, position.entered_at, position.reduced_at
             self._ledger.put(replace(flat(position.symbol, as_of), entered_at=entered, reduced_at=reduced))
 

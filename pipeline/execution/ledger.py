@@ -115,6 +115,12 @@ class Ledger:
         self.pauses[key] = min(self.pauses[key] * 2, most) if lately and key in self.pauses else SECOND
         self.hold(symbol, what, now + self.pauses[key])
 
+    def hold_no_more(self, symbol: str) -> None:
+        """What was tried in vain for a position that is gone keeps nothing waiting for the next one."""
+        for what in [what for what in self.pauses if what[0] == symbol]:
+            del self.pauses[what]
+            self.not_before.pop(what, None)
+
     def shift(self, by: int) -> None:
         """The clock was put forward or back: what is waited for is waited for as long as before. What the exchange has
         told keeps its time: that was not told by this clock, and what a clock far off signs is refused."""

@@ -478,6 +478,22 @@ def test_a_closing_stop_that_is_refused_for_another_is_looked_for_with_growing_p
     assert at == [0, 1, 3, 7, 15, 31]
 
 
+def test_the_stop_of_the_next_position_does_not_wait_for_what_the_last_one_was_refused():
+    driver = Driver(replace(POLICY, risk=POLICY.risk.model_copy(update={"unprotected_seconds": 600})))
+    driver.filled()
+    driver.journal()
+    for _ in range(4):
+        driver(ev.OrderRejected(driver.order("stop").id, -2022, "nothing to reduce"))
+        driver.wait(10 * SECOND)
+        driver.journal()
+    driver(ev.OrderRejected(driver.order("stop").id, -2022, "nothing to reduce"))
+    driver.holds(0, by="query")
+    assert driver.position().signal is None
+    driver(ev.PriceSeen(SYMBOL, PRICE, driver.now))
+    driver.filled(name="s2", at=driver.now, fresh_until=driver.now + 60_000)
+    assert [one.order.leg for one in driver.last if isinstance(one, JournalIntent)] == ["stop"]
+
+
 def test_a_take_profit_that_is_reached_already_closes_and_another_refusal_does_not():
     policy = replace(POLICY, risk=POLICY.risk.model_copy(update={"take_profit_atr": Decimal(3)}))
     for code, closes in ((-2021, True), (-4045, False)):

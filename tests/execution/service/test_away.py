@@ -96,7 +96,7 @@ def test_the_pause_between_two_terms_grows_to_a_minute_and_begins_anew_after_one
 async def test_without_the_lease_nothing_that_changes_anything_leaves(house: Any) -> None:
     async with house.executor() as executor:
         sending = executor._house.sending
-        await house.until(lambda: house.trading.leverages()["BTCUSDT"] == Risk().leverage)
+        await house.until(lambda: house.trading.symbol_config("BTCUSDT").leverage == Risk().leverage)
         before = len(house.ledger("attempts"))
         executor._leadership._set(None)
         for send in (
