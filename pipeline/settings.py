@@ -211,6 +211,9 @@ class Risk(Group):
     max_units: Decimal = Field(default=Decimal(4), gt=0)
     stop_atr: Decimal = Field(default=Decimal(2), gt=0)
     take_profit_atr: Decimal | None = Field(default=None, gt=0)
+    turn: Literal["trials", "entries"] = Field(
+        default="trials", description="what turns a position round: trials, while it is one; or entries as well"
+    )
     max_position_percent: Decimal | None = Field(
         default=None, gt=0, description="notional of one position; unset: its share of the margin"
     )

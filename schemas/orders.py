@@ -58,6 +58,10 @@ class Order(Document):
     environment: str
     symbol: str
     signal: str | None = Field(description="id in `signals`; None for what no signal asked for")
+    interval: str | None = Field(
+        default=None, description="of its signal; None: of no signal, or from before it was kept"
+    )
+    turns: bool = Field(default=False, description="of a close: its signal opens the other way then, if it may")
     leg: Leg
     side: Literal["BUY", "SELL"]
     position_side: PositionSide = "BOTH"

@@ -30,7 +30,9 @@ class Position(Document):
     )
     side: Literal["long", "short"] | None = None
     strategy: str | None = None
+    interval: str | None = Field(default=None, description="of its signals; None: from before it was kept")
     signal: str | None = Field(default=None, description="the signal that opened it")
+    trial: bool = Field(default=False, description="nothing but its trial was filled; False too before it was kept")
     units: Money | None = Field(default=None, description="how many units it holds by now")
     unit_quantity: Money | None = Field(default=None, description="the size of a unit when it was opened")
     atr: Money | None = Field(default=None, description="the ATR when it was opened; adds and stop are measured in it")

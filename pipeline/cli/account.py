@@ -95,11 +95,11 @@ def positions(
         print_json(found)
         return
     print_table(
-        ("symbol", "quantity", "entry", "mark", "unrealized", "units", "stop", "take profit", "strategy"),
+        ("symbol", "quantity", "entry", "mark", "unrealized", "units", "stop", "take profit", "strategy", "interval"),
         [
             (one.symbol, one.quantity, one.entry_price, one.mark_price, one.unrealized,
              None if one.units is None else round(one.units, 2), one.stop_price, one.take_profit_price,
-             one.strategy if one.ours else "not ours")
+             one.strategy if one.ours else "not ours", one.interval)
             for one in found
         ],
     )  # fmt: skip
@@ -127,9 +127,10 @@ def orders(
         print_json(found)
         return
     print_table(
-        ("at", "symbol", "leg", "side", "quantity", "trigger", "state", "filled", "price", "fee", "realized"),
+        ("at", "symbol", "interval", "leg", "side", "quantity", "trigger", "state", "filled", "price", "fee",
+         "realized"),
         [
-            (f"{one.created_at:%m-%d %H:%M:%S}", one.symbol, one.leg, one.side, one.quantity,
+            (f"{one.created_at:%m-%d %H:%M:%S}", one.symbol, one.interval, one.leg, one.side, one.quantity,
              one.trigger_price, one.state, one.filled, _short(one.average_price), one.fee, one.realized)
             for one in found
         ],

@@ -31,8 +31,10 @@ from pipeline.execution.records import (
     Policy,
     PositionRecord,
     SignalView,
+    exit_side,
 )
 from pipeline.execution.risk import Ask
+from pipeline.execution.turning import with_close
 from pipeline.execution.worth import Worth
 from pipeline.timeline import MINUTE, SECOND
 from schemas.signals import Verdict
@@ -72,6 +74,8 @@ class Core:
         self._decided: dict[str, None] = {}
         self._decisions: dict[str, tuple[SignalView, DecisionView]] = {}
         self._refused: dict[str, OrderRecord] = {}
+        self._turns: dict[str, OrderRecord] = {}
+        """Signals that close what is held and are decided once more after it: the order that closes."""
         self._calls: deque[tuple[int, bool]] = deque()
         self._reconcile_at = self._now = now
         self._lost = False
@@ -80,6 +84,7 @@ class Core:
         self._ledger.load(orders, positions)
         for order in list(self._ledger.orders.values()):
             self._take_over(order, now)
+        for order in self.orders():
             if order.signal is not None and _decides(order, order.signal):
                 self._verdict(WriteVerdict(order.signal, "taken", "decided before a restart", orders=(order.id,)))
 
@@ -88,10 +93,15 @@ class Core:
         if order.state == "intended":  # it may have left, and the write of that be lost
             order = replace(order, attempts=order.attempts + 1)
         self._ledger.orders[order.id] = order
+        if order.turns and order.signal is not None:
+            self._turns[order.signal] = order
         position = self._ledger.position(order.symbol)
         if order.in_doubt:
             self._ledger.doubts[order.id] = doubt.lost(self._policy, position.quantity, now)
-        if order.unsettled and order.leg == "exit" and position.signal is not None and not position.closing:
+        leaves = (
+            order.leg == "exit" and position.signal is not None and order.side == exit_side(position.side or "long")
+        )
+        if order.unsettled and leaves and not position.closing:
             self._ledger.put(replace(position, closing=f"signal {order.signal}"))
 
     # What is known
@@ -291,7 +301,10 @@ class Core:
             case Open(_, decision) | Close(_, decision) if self._ledger.mode == "signal-only":
                 self._verdict(WriteVerdict(signal.id, "skipped", "signal-only: nothing is sent", decision))
             case Open(order, decision) | Close(order, decision):
-                del self._waiting[signal.id]
+                if order.turns:
+                    self._turns[signal.id] = order
+                else:
+                    del self._waiting[signal.id]
                 self._decisions[order.id] = signal, decision
                 self._ledger.intend(order)
 
@@ -314,10 +327,12 @@ class Core:
             stage=self._stage,
             breakers=self._breakers.tripped(),
             open_symbols=self._ledger.open_symbols(),
+            closed=signal.id in self._turns,
             reserved=self._worth.reserved(),
         )
 
     def _verdict(self, verdict: WriteVerdict) -> None:
+        verdict = self._with_close(verdict)
         self._waiting.pop(verdict.signal_id, None)
         self._decided[verdict.signal_id] = None
         for refused in [one for one in self._refused.values() if one.signal == verdict.signal_id]:
@@ -328,6 +343,13 @@ class Core:
             del self._decided[next(iter(self._decided))]
         self._ledger.emit(verdict)
 
+    def _with_close(self, verdict: WriteVerdict) -> WriteVerdict:
+        close = self._turns.pop(verdict.signal_id, None)
+        if close is None:
+            return verdict
+        _, decision = self._decisions.pop(close.id, (None, None))
+        return with_close(verdict, close, decision)
+
     # The journal's answers
 
     def _journaled(self, order: OrderRecord, now: int) -> None:
@@ -335,12 +357,18 @@ class Core:
         reason = obstacle(self._ledger, order, now)
         if reason is None:
             self._ledger.send(order, now)
-            self._decided_with(order, None)
+            if order.turns:
+                self._turns[str(order.signal)] = self._ledger.orders[order.id]
+            else:
+                self._decided_with(order, None)
             if order.leg == "exit":
                 self._ledger.put(replace(self._ledger.position(order.symbol), closing=f"signal {order.signal}"))
             self._breakers.trip(risk.too_many_orders(self._recent_sends(now), self._policy.risk, now))
         else:
-            self._decided_with(order, reason)
+            if not order.turns:
+                self._decided_with(order, reason)
+            elif self._ledger.position(order.symbol).exposed:
+                self._verdict(WriteVerdict(str(order.signal), "skipped", reason))
             self._ledger.move(order, "abandoned", "executor", f"not sent: {reason}", now)
 
     def _decided_with(self, order: OrderRecord, reason: str | None) -> None:
@@ -359,7 +387,7 @@ class Core:
             self._ledger.forget(order)
             if event.known is not None:
                 self._take_over(event.known, now)
-            if decided is not None:
+            if decided is not None and not order.turns:
                 self._verdict(WriteVerdict(decided[0].id, "taken", "decided before", orders=(order.id,)))
             return
         self._ledger.warn("the journal refused an order", f"{order.id} ({order.leg} {order.symbol}): {event.reason}")
@@ -368,6 +396,8 @@ class Core:
             self._refused[order.id] = order
             if decided is not None:
                 self._waiting[decided[0].id] = decided[0]
+                if order.turns:
+                    del self._turns[decided[0].id]
             self._ledger.hold_longer(order.symbol, "decide", now, _DECIDE_AT_MOST)
             return
         self._ledger.unjournaled.discard(order.id)
@@ -425,5 +455,6 @@ class Core:
 
 
 def _decides(order: OrderRecord, signal_id: str) -> bool:
-    """Whether the order is the decision on that signal, not what protects or closes what it opened."""
-    return order.signal == signal_id and (order.leg in ENTERING or order.leg == "exit")
+    """Whether the order is all of the decision on that signal, not what protects or closes what it opened, nor a close
+    after which it is decided once more."""
+    return order.signal == signal_id and (order.leg in ENTERING or order.leg == "exit") and not order.turns

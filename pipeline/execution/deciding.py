@@ -42,7 +42,7 @@ class Open:
 
 @dataclass(frozen=True, slots=True)
 class Close:
-    """This order closes the position."""
+    """This order closes the position. Where it turns, the signal is decided once more when nothing is held."""
 
     order: OrderRecord
     decision: DecisionView
@@ -55,20 +55,32 @@ def decide(ask: Ask) -> Choice:
     """The one decision on a confirmed signal. The rules are in docs/execution.md."""
     signal, position = ask.signal, ask.position
     held = position.ours and position.quantity != 0
-    closes = held and signal.leaves == position.side
-    if signal.is_late(ask.now) and not (closes and signal.last_word and signal.strategy == position.strategy):
+    closes = held and position.is_left_by(signal)
+    if signal.is_late(ask.now) and not (closes and signal.last_word and position.belongs_to(signal)):
         return Expire(_lateness(signal, ask.now))
+    if ask.closed and held:
+        return Skip(f"a {position.side} position is held again")
     if not held:
         if signal.kind in {"add", "exit"}:
             return Skip(f"no position to {'add to' if signal.kind == 'add' else 'close'}")
         return _open(ask)
-    if signal.strategy != position.strategy:
-        return Skip(f"the position belongs to {position.strategy}")
+    if not position.belongs_to(signal):
+        return Skip(f"held by {position.strategy} {position.interval or ''}".rstrip())
     if closes:
         return _close(ask)
     if signal.side != position.side:
-        return Skip(f"a {position.side} position is held, and only an entry the other way closes it")
-    return Skip("the position is past its trial") if signal.kind == "trial" else _open(ask)
+        closing = "a trial or an entry" if position.trial else "an entry"
+        return Skip(f"a {position.side} position is held, and only {closing} the other way closes it")
+    if signal.kind == "trial":
+        return Skip("its trial is held already" if position.trial else "the position is past its trial")
+    return _open(ask)
+
+
+def _turns(ask: Ask) -> bool:
+    """Whether the signal is to open its own side after it has closed the other one: a trial does, an entry where the
+    settings say so, and nothing that came late."""
+    turning = ("trial", "entry") if ask.risk.turn == "entries" else ("trial",)
+    return ask.signal.kind in turning and not ask.signal.is_late(ask.now)
 
 
 def _lateness(signal: SignalView, now: int) -> str:
@@ -128,6 +140,7 @@ def _entry(ask: Ask, found: Sized, plan: PlanRecord) -> OrderRecord:
         id=ask.identity.order_id(signal.id, signal.kind),
         symbol=signal.symbol,
         signal=signal.id,
+        interval=signal.interval,
         leg=signal.kind,
         side=entry_side(signal.side),
         type="MARKET",
@@ -176,6 +189,8 @@ def _close(ask: Ask) -> Choice:
         id=ask.identity.order_id(signal.id, "exit"),
         symbol=signal.symbol,
         signal=signal.id,
+        interval=signal.interval,
+        turns=_turns(ask),
         leg="exit",
         side=exit_side(position.side),
         type="MARKET",

@@ -72,10 +72,13 @@ class SignalView:
 
     @property
     def leaves(self) -> Side | None:
-        """The side of a position that it closes, if it closes any: an entry closes the other side."""
+        """The side of a position that it closes, if it closes any: an entry closes the other side, and so does a trial
+        as long as the position is one itself."""
+        if self.kind == "add":
+            return None
         if self.kind == "exit":
             return self.side
-        return ("short" if self.side == "long" else "long") if self.kind == "entry" else None
+        return "short" if self.side == "long" else "long"
 
     def is_late(self, now: int) -> bool:
         """Whether it has stopped being fresh, or never was."""
@@ -83,8 +86,8 @@ class SignalView:
 
     def takes_back(self, other: "SignalView") -> bool:
         """Whether it speaks for the position that the other, older one closes."""
-        alike = (self.symbol, self.strategy) == (other.symbol, other.strategy)
-        return alike and self.at > other.at and self.kind != "exit" and self.side == other.leaves
+        mine, its = (self.symbol, self.strategy, self.interval), (other.symbol, other.strategy, other.interval)
+        return mine == its and self.at > other.at and self.kind != "exit" and self.side == other.leaves
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +116,10 @@ class OrderRecord:
     quantity: Decimal | None
     created_at: int
     updated_at: int
+    interval: str | None = None
+    """Of the signal or the position that it is for; None: from before it was kept."""
+    turns: bool = False
+    """Of a close: its signal is decided once more when nothing is held, to open the other way."""
     state: State = "intended"
     algo: bool = False
     trigger_price: Decimal | None = None
@@ -166,7 +173,11 @@ class PositionRecord:
     ours: bool = True
     side: Side | None = None
     strategy: str | None = None
+    interval: str | None = None
+    """Of the signals it was opened by; None: from before it was kept."""
     signal: str | None = None
+    trial: bool = False
+    """Nothing but its trial was filled."""
     unit_quantity: Decimal | None = None
     atr: Decimal | None = None
     last_add_price: Decimal | None = None
@@ -192,6 +203,14 @@ class PositionRecord:
     def exposed(self) -> bool:
         """Whether there is, or has to be assumed, something to protect."""
         return self.quantity != 0 or self.entered_at > self.as_of
+
+    def belongs_to(self, signal: SignalView) -> bool:
+        """Whether it is of the signal's strategy and interval; where its interval is not known, of the strategy."""
+        return self.strategy == signal.strategy and self.interval in {None, signal.interval}
+
+    def is_left_by(self, signal: SignalView) -> bool:
+        """Whether the signal closes it: a trial closes nothing but a trial."""
+        return self.side == signal.leaves and (self.trial or signal.kind != "trial")
 
     @property
     def units(self) -> Decimal:

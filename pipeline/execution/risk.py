@@ -48,6 +48,8 @@ class Ask:
     stage: int
     breakers: tuple[BreakerView, ...]
     open_symbols: frozenset[str]
+    closed: bool = False
+    """The signal has closed what was held already, and is decided once more, to open the other way."""
     reserved: Decimal = ZERO
     """Margin of entries that are under way, or that the account does not know of yet."""
 

@@ -63,16 +63,16 @@ class Signals:
             log.warning("signals cannot be looked for: %s", str(error)[:200])
 
     def remind(self, held: Iterable[PositionRecord]) -> None:
-        """Tell of what the strategy of each position said last, where that was an exit that nobody acted on."""
+        """Tell of what the strategy of each position said last, where that closes it and nobody acted on it."""
         try:
             for position in held:
                 if position.side is not None and position.strategy is not None:
-                    self._remind(position.symbol, position.strategy, position.side)
+                    self._remind(position, position.strategy, position.side)
         except PyMongoError as error:
             log.warning("what was said last of what is held cannot be read: %s", str(error)[:200])
 
-    def _remind(self, symbol: str, strategy: str, side: Side) -> None:
-        said = self.feed.newest_word(symbol, strategy, side)
+    def _remind(self, held: PositionRecord, strategy: str, side: Side) -> None:
+        said = self.feed.newest_word(held.symbol, strategy, held.interval, side, trial=held.trial)
         if said is not None and said.verdict == "expired" and said.decided_at is None:
             self._told(said)
 
@@ -91,9 +91,7 @@ class Signals:
     def _told(self, signal: Signal) -> None:
         view = documents.signal_view(signal)
         if view.leaves is not None:
-            newest = self.feed.newest_word(view.symbol, view.strategy, view.leaves)
-            taken_back = newest is not None and documents.signal_view(newest).takes_back(view)
-            view = replace(view, last_word=not taken_back)
+            view = replace(view, last_word=not self.feed.spoken_for_since(signal, view.leaves))
         self.tell(SignalSeen(view))
 
 

@@ -42,14 +42,23 @@ class SignalFeed:
         found = self._signals.find(_UNDECIDED | {"exchange": self._exchange}).sort("at", 1)
         return [Signal.from_mongo(one) for one in found]
 
-    def newest_word(self, symbol: str, strategy: str, side: Side) -> Signal | None:
-        """What the strategy last said about a position of that side: that it should be, or that it should not."""
-        wanted = [{"side": side}, {"side": _OTHER[side], "kind": "entry"}]
+    def newest_word(
+        self, symbol: str, strategy: str, interval: str | None, side: Side, *, trial: bool
+    ) -> Signal | None:
+        """What the strategy last said at that interval (None: at any) about a position of that side: that it should be,
+        or that it should not. Of a position that is still a `trial`, a trial the other way says that too."""
+        against = ["entry", "trial"] if trial else ["entry"]
+        wanted = [{"side": side}, {"side": _OTHER[side], "kind": {"$in": against}}]
         found = self._signals.find_one(
-            {"exchange": self._exchange, "symbol": symbol, "strategy": strategy, "confirmed": True, "$or": wanted},
-            sort=[("at", DESCENDING), ("_id", DESCENDING)],
+            self._said(symbol, strategy, interval) | {"$or": wanted}, sort=[("at", DESCENDING), ("_id", DESCENDING)]
         )
         return None if found is None else Signal.from_mongo(found)
+
+    def spoken_for_since(self, signal: Signal, side: Side) -> bool:
+        """Whether its strategy, at its interval, has spoken for a position of that side after it."""
+        later = {"side": side, "kind": {"$ne": "exit"}, "at": {"$gt": signal.at}}
+        said = self._said(signal.symbol, signal.strategy, signal.interval)
+        return self._signals.find_one(said | later, {"_id": 1}) is not None
 
     def follow(self, *, wait_ms: int = 250) -> Generator[News, None, None]:
         """Each one as it is written, with the token to go on from; `None` now and then while nothing comes, so that the
@@ -86,6 +95,10 @@ class SignalFeed:
         undecided = {"_id": signal_id, "confirmed": True, "$or": [{"verdict": "fresh"}, found_late]}
         decided = self._signals.update_one(undecided, {"$set": change})
         return bool(decided.matched_count)
+
+    def _said(self, symbol: str, strategy: str, interval: str | None) -> dict[str, Any]:
+        said = {"exchange": self._exchange, "symbol": symbol, "strategy": strategy, "confirmed": True}
+        return said if interval is None else said | {"interval": interval}
 
     def _follow(self, token: dict[str, Any] | None, wait_ms: int) -> Generator[News, None, None]:
         wanted = [

@@ -71,6 +71,9 @@ FILTERS = Filters(
     max_orders=200,
 )
 RISK = Risk(max_position_percent=Decimal(1000), take_profit_atr=Decimal(6), unprotected_seconds=6)
+OWN, STRANGERS = ("macd", "1m"), [("macd", "15m"), ("turtle", "1m")]
+"""Strategy and interval of the story that is told, and of what is said beside it."""
+LADDER = [("trial", False), ("entry", False), ("add", False), ("add", False)]
 POLICY = Policy("sim", RISK, answer_within=5 * SECOND, reconcile_every=10 * SECOND, retry_after=3 * SECOND)
 
 
@@ -172,6 +175,7 @@ class Schedule:
     def __init__(self, seed: int) -> None:
         self.random = Random(seed)
         self.faults = Faults.draw(self.random)
+        self.policy = replace(POLICY, risk=self.draw_risk())
         self.exchange = Exchange(Decimal(60_000), START)
         self.journal = Journal()
         self.order = count()
@@ -185,8 +189,44 @@ class Schedule:
         self.signals = self.draw_signals()
         self.start(START)
 
+    def draw_risk(self) -> Risk:
+        """Room for whole units, or as much as is shipped: then they shrink until four of them fit."""
+        room = self.random.choice([RISK.max_position_percent, None])
+        turn = self.random.choice(["trials", "trials", "entries"])
+        return RISK.model_copy(update={"max_position_percent": room, "turn": turn})
+
     def draw_signals(self) -> dict[str, SignalView]:
+        side, other = self.random.choice([("long", "short"), ("short", "long")])
+        said = []
+        at = START + 500
+        story = self.draw_story()
+        self.drift = self.random.choice([-60, 0, 60])
+        if story == LADDER and self.random.random() < 0.7:
+            self.drift = 100 if side == "long" else -100
+        for kind, turned in story:
+            said.append((kind, other if turned else side, at, OWN))
+            at += self.random.randrange(1, 8) * SECOND
+        for _ in range(self.random.choice([0, 0, 1, 3])):
+            kind, way = self.random.choice(["trial", "entry", "add", "exit"]), self.random.choice([side, other])
+            said.append((kind, way, START + self.random.randrange(TROUBLE), self.random.choice(STRANGERS)))
         signals = {}
+        for number, (kind, way, at, (strategy, interval)) in enumerate(said):
+            fresh = at + self.random.choice([2 * SECOND, 20 * SECOND])
+            confirmed = self.random.random() > 0.05
+            signals[f"s{number}"] = SignalView(
+                f"s{number}", SYMBOL, interval, strategy, kind, way, at, Decimal(0), ATR, confirmed, fresh
+            )
+        return signals
+
+    def draw_story(self) -> list[tuple[str, bool]]:
+        """What one strategy says, and whether of the other side: the whole ladder, a market that turns again and again,
+        or this and that."""
+        which = self.random.random()
+        if which < 0.2:
+            return LADDER
+        if which < 0.5:
+            kinds = self.random.choices(["trial", "entry"], [4, 1], k=self.random.choice([2, 3, 4]))
+            return [(kind, bool(number % 2)) for number, kind in enumerate(kinds)]
         kinds = [
             "entry",
             self.random.choice(["add", "entry", "exit", "trial"]),
@@ -196,25 +236,16 @@ class Schedule:
             kinds.insert(0, "trial")
         if self.random.random() < 0.3:
             kinds.append("entry")
-        side = self.random.choice(["long", "short"])
-        at = START + 500
-        for number, kind in enumerate(kinds):
-            turned = kind == "entry" and number > 1 and self.random.random() < 0.6
-            way = side if not turned else "short" if side == "long" else "long"
-            fresh = at + self.random.choice([2 * SECOND, 20 * SECOND])
-            signals[f"s{number}"] = SignalView(
-                f"s{number}", SYMBOL, "1m", "macd", kind, way, at, Decimal(0), ATR, self.random.random() > 0.05, fresh
-            )
-            at += self.random.randrange(1, 8) * SECOND
-        return signals
+        return [
+            (kind, kind == "entry" and number > 1 and self.random.random() < 0.6) for number, kind in enumerate(kinds)
+        ]
 
     # Running
 
     def run(self) -> None:
-        drift = self.random.choice([-60, 0, 60])
         step = self.random.choice([500, 1_000, 2_000])
         for now in range(START + 250, END, step):
-            self.at(now, lambda now: self.walk(drift, now))
+            self.at(now, lambda now: self.walk(self.drift, now))
             self.at(now + 100, self.tick)
         for now in range(END, END + QUIET, max(step, SECOND)):
             self.at(now + 100, self.tick)
@@ -268,7 +299,8 @@ class Schedule:
         self.exchange.move(self.exchange.price + self.random.randrange(-150, 151) + drift)
         if self.random.random() < 0.5:
             self.exchange.fill_rest()
-        self.exchange.part = Decimal("0.05") if self.troubled(self.faults.partial, now) else None
+        part = self.random.choice([Decimal("0.05"), Decimal("0.004")])
+        self.exchange.part = part if self.troubled(self.faults.partial, now) else None
         self.feed(ev.PriceSeen(SYMBOL, self.exchange.price, now), now)
 
     def become_quiet(self, now: int) -> None:
@@ -309,7 +341,7 @@ class Schedule:
         self.unanswered: set[str] = set()
         orders, positions = journal.orders.values(), journal.positions.values()
         self.core = Core(
-            POLICY, self.clock(now), identity=IDENTITY, mode="auto-execute", orders=orders, positions=positions
+            self.policy, self.clock(now), identity=IDENTITY, mode="auto-execute", orders=orders, positions=positions
         )
         life = self.life
         for event in (
@@ -390,6 +422,8 @@ class Schedule:
                     order.id in self.journal.orders and self.clock(now) <= order.plan.fresh_until
                 ):
                     self.wrongs.append(f"sent too early or too late: {order}")
+                if order.leg in ENTERING:
+                    self.check_turn(order)
                 self.request(order, lambda: self.exchange.place(order), now)
             case Cancel(order) if self.held_back(now):
                 self.back(ev.CancelFailed(order.id, "the request limit is used up"), now + 1)
@@ -411,6 +445,12 @@ class Schedule:
                 self.at(self.quick(now), lambda then: self.answer_position(now, then), mine=True)
             case Reconcile():
                 self.at(self.quick(now), lambda then: self.answer_snapshot(now, then), mine=True)
+
+    def check_turn(self, opening: OrderRecord) -> None:
+        """What turns a position opens nothing before the close is settled and nothing is held."""
+        closes = [one for one in self.journal.orders.values() if (one.signal, one.leg) == (opening.signal, "exit")]
+        if any(one.unsettled and one.attempts for one in closes) or (closes and self.exchange.position):
+            self.wrongs.append(f"turned before it was flat: {opening} while {self.exchange.position} is held: {closes}")
 
     def check_abandoned(self, order: OrderRecord) -> None:
         """What is given up as never arrived has not arrived, and does not arrive any more."""
@@ -552,6 +592,11 @@ def broken_law(schedule: Schedule) -> str | None:
         if len(mine) > 1 or len(carried_out) > 1:
             return f"signal {signal.id} has {len(carried_out)} entries at the exchange, {len(mine)} in the journal"
         verdict = journal.verdicts.get(signal.id)
+        exits = [one.id for one in journal.orders.values() if (one.signal, one.leg) == (signal.id, "exit")]
+        named = verdict.orders if verdict else ()
+        done = [one.client_id for one in ours if one.client_id in {*mine, *exits}]
+        if len(exits) > 1 or not set(done) <= set(named) or len(set(named)) < len(named):
+            return f"signal {signal.id} has {done} at the exchange, and the verdict {verdict}"
         if signal.confirmed != (verdict is not None):
             return f"signal {signal.id} (confirmed: {signal.confirmed}) has the verdict {verdict}"
         if mine and not signal.confirmed:
@@ -589,10 +634,23 @@ def late_exit(schedule: Schedule) -> SignalView | None:
     held = schedule.journal.positions.get(SYMBOL)
     if held is None or not held.quantity or not held.ours:
         return None
-    said = [one for one in schedule.signals.values() if one.confirmed and held.side in {one.side, one.leaves}]
+    said = [
+        one
+        for one in schedule.signals.values()
+        if one.confirmed
+        and (one.strategy, one.interval) == (held.strategy, held.interval)
+        and (one.side == held.side or closes(one, held))
+    ]
     newest = max(said, key=lambda one: one.at)
     verdict = schedule.journal.verdicts[newest.id]
-    return newest if newest.leaves == held.side and verdict.verdict == "expired" else None
+    return newest if closes(newest, held) and verdict.verdict == "expired" else None
+
+
+def closes(signal: SignalView, held: PositionRecord) -> bool:
+    """Whether it is an exit, or the other way: a trial closes what is a trial itself."""
+    if signal.side == held.side:
+        return signal.kind == "exit"
+    return signal.kind == "entry" or (signal.kind == "trial" and held.trial)
 
 
 def broken_position_law(schedule: Schedule) -> str | None:
@@ -635,3 +693,17 @@ def test_after_any_schedule_of_faults_every_law_holds(chunk):
         schedule.run()
         found = broken_law(schedule)
         assert found is None, f"{found}\nreplay alone: TIDEMARK_FAULT_SEED={seed} pytest {os.path.relpath(__file__)}"
+
+
+def test_the_schedules_turn_positions_climb_to_four_units_and_kill_the_executor_between_close_and_opening():
+    turned, climbed, killed = 0, 0, 0
+    for seed in range(300):
+        schedule = Schedule(seed)
+        schedule.run()
+        verdicts = schedule.journal.verdicts.values()
+        turned += any(one.verdict == "taken" and len(one.orders) == 2 and one.decision for one in verdicts)
+        killed += any((one.reason or "").startswith("closed, and") and not one.decision for one in verdicts)
+        climbed += sum(one.leg in ENTERING and one.state == "filled" for one in schedule.journal.orders.values()) == 4
+    assert turned > 10
+    assert climbed > 2
+    assert killed > 1

@@ -25,6 +25,7 @@ def held(side="long", units="2", **changes):
         PRICE,
         side=side,
         strategy="macd",
+        interval="1h",
         signal="s0",
         unit_quantity=UNIT,
         atr=Decimal(300),
@@ -61,6 +62,8 @@ UP, DOWN = PRICE + 300, PRICE - 300
         (held(units="3.5"), {"kind": "add", "price": UP}, "add", "0.056"),  # up to four
         (held(), {"kind": "entry", "side": "short"}, "exit", "0.222"),  # closes, and does not turn round
         (held("short"), {"kind": "entry", "side": "long"}, "exit", "0.222"),
+        (held(units="0.5", trial=True), {"kind": "entry", "side": "short"}, "exit", "0.056"),
+        (held(interval=None), {"kind": "exit", "interval": "15m"}, "exit", "0.222"),  # from before it was kept
         (held(), {"kind": "exit"}, "exit", "0.222"),
         (held("short"), {"kind": "exit", "side": "short"}, "exit", "0.222"),
     ],
@@ -90,7 +93,14 @@ def test_a_signal_that_is_acted_on(position, changes, leg, quantity):
         (held(), {"kind": "add", "price": PRICE + 299}, "an add needs an ATR"),
         (held("short"), {"kind": "add", "side": "short", "price": UP}, "an add needs an ATR"),
         (held(units="4"), {"kind": "add", "price": UP}, "4 is the most"),
-        (held(), {"kind": "exit", "strategy": "other"}, "belongs to macd"),
+        (held(), {"kind": "exit", "strategy": "other"}, "held by macd 1h"),
+        (held(), {"kind": "exit", "interval": "15m"}, "held by macd 1h"),
+        (held(), {"kind": "entry", "interval": "15m"}, "held by macd 1h"),
+        (held(), {"kind": "entry", "side": "short", "interval": "15m"}, "held by macd 1h"),
+        (held(interval=None), {"kind": "entry", "strategy": "other"}, "held by macd"),
+        (held(units="0.5", trial=True), {"kind": "trial"}, "its trial is held already"),
+        (held(units="0.5", trial=True), {"kind": "add", "side": "short"}, "only a trial or an entry the other way"),
+        (held(units="0.5"), {"kind": "trial", "side": "short"}, "only an entry the other way closes it"),
         (held(ours=False, signal=None), {"kind": "entry"}, "somebody else holds"),
         (None, {"atr": None}, "no ATR"),
         (None, {"atr": Decimal("NaN")}, "no ATR"),
@@ -176,6 +186,8 @@ def test_what_closes_a_held_position_does_not_grow_old(says):
     [
         {"kind": "exit", "last_word": False},
         {"kind": "exit", "strategy": "turtle"},
+        {"kind": "exit", "interval": "15m"},
+        {"kind": "trial", "side": "short"},
         {"kind": "exit", "side": "short"},
         {"kind": "entry"},
         {"kind": "add"},

@@ -17,7 +17,7 @@ NOW = 1_760_000_000_123
 PLAN = PlanRecord("turtle", Decimal("100.5"), Decimal("1.25"), Decimal("0.333"), Decimal(98), None, NOW + 5)
 ORDER = OrderRecord(
     id="tm-e-1", symbol="BTCUSDT", signal="s", leg="entry", side="BUY", type="MARKET", quantity=Decimal("0.010"),
-    created_at=NOW, updated_at=NOW + 1, plan=PLAN,
+    created_at=NOW, updated_at=NOW + 1, plan=PLAN, interval="1h",
 )  # fmt: skip
 STOP = OrderRecord(
     id="tm-s-1", symbol="BTCUSDT", signal=None, leg="stop", side="SELL", type="STOP_MARKET", quantity=None,
@@ -27,7 +27,13 @@ STOP = OrderRecord(
 
 
 @pytest.mark.parametrize(
-    "order", [ORDER, STOP, replace(ORDER, state="filled", filled=Decimal("0.01"), average_price=Decimal("100.6"))]
+    "order",
+    [
+        ORDER,
+        STOP,
+        replace(ORDER, leg="exit", plan=None, turns=True),
+        replace(ORDER, state="filled", filled=Decimal("0.01"), average_price=Decimal("100.6")),
+    ],
 )
 def test_an_order_survives(order: OrderRecord) -> None:
     stored = documents.order_document(order, "sim", 3).to_mongo()
@@ -42,7 +48,8 @@ def test_what_is_not_known_overwrites_nothing() -> None:
 
 def test_a_position_survives_but_for_what_the_exchange_says_anew() -> None:
     held = PositionRecord(
-        "BTCUSDT", Decimal("-0.5"), Decimal(100), side="short", strategy="turtle", signal="s", atr=Decimal(1),
+        "BTCUSDT", Decimal("-0.5"), Decimal(100), side="short", strategy="turtle", signal="s", interval="1h",
+        trial=True, atr=Decimal(1),
         unit_quantity=Decimal("0.25"), stop_order="tm-s-1", stop_price=Decimal(102), closing="exit", opened_at=NOW,
         unprotected_since=NOW, as_of=NOW, entered_at=NOW,
     )  # fmt: skip

@@ -20,7 +20,7 @@ from schemas.accounts import Snapshot
 from schemas.control import Breaker
 from schemas.orders import Order, Plan, Transition
 from schemas.positions import Position
-from schemas.signals import Decision, Signal
+from schemas.signals import Decision, Side, Signal
 
 Db = Database[dict[str, Any]]
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -330,7 +330,12 @@ def test_the_feed_tells_of_exits_that_were_found_late_and_of_no_other_signal_wit
 
 def test_what_was_said_last_of_a_position(prepared: Db) -> None:
     feed = SignalFeed(prepared, "sim")
-    assert feed.newest_word("BTCUSDT", "s", "long") is None
+
+    def newest(side: Side = "long", interval: str | None = "1h", *, trial: bool = False) -> str | None:
+        found = feed.newest_word("BTCUSDT", "s", interval, side, trial=trial)
+        return found and found.id
+
+    assert newest() is None
     for minute, (name, said) in enumerate(
         {
             "entry": {},
@@ -339,18 +344,36 @@ def test_what_was_said_last_of_a_position(prepared: Db) -> None:
             "add short": {"kind": "add", "side": "short"},
             "open": {"confirmed": False},
             "other strategy": {"strategy": "macd"},
+            "other interval": {"interval": "15m"},
             "other symbol": {"symbol": "ETHUSDT"},
             "other exchange": {"exchange": "binance-um"},
         }.items()
     ):
         prepared.signals.insert_one(signal(name, at=NOW + timedelta(minutes=minute), **said).to_mongo())
-    newest = feed.newest_word("BTCUSDT", "s", "long")
-    assert newest is not None
-    assert newest.id == "exit"
-    prepared.signals.insert_one(signal("turned", side="short", at=NOW + timedelta(hours=1)).to_mongo())
-    newest = feed.newest_word("BTCUSDT", "s", "long")
-    assert newest is not None
-    assert newest.id == "turned"
+    assert (newest(), newest(interval="15m"), newest(interval=None)) == ("exit", "other interval", "other interval")
+    prepared.signals.insert_one(signal("trial", kind="trial", side="short", at=NOW + timedelta(hours=1)).to_mongo())
+    assert (newest(), newest(trial=True)) == ("exit", "trial")
+    prepared.signals.insert_one(signal("turned", side="short", at=NOW + timedelta(hours=2)).to_mongo())
+    assert (newest(), newest(trial=True)) == ("turned", "turned")
+
+
+def test_what_was_said_is_taken_back_by_its_own_strategy_at_its_own_interval(prepared: Db) -> None:
+    feed = SignalFeed(prepared, "sim")
+    leave = signal("leave", kind="exit")
+    later = NOW + timedelta(minutes=1)
+    for name, said in {
+        "again": {"kind": "exit"},
+        "the other way": {"side": "short"},
+        "other interval": {"interval": "15m"},
+        "other strategy": {"strategy": "macd"},
+        "open": {"confirmed": False},
+    }.items():
+        prepared.signals.insert_one(signal(name, at=later, **said).to_mongo())
+    assert not feed.spoken_for_since(leave, "long")
+    prepared.signals.insert_one(signal("before", kind="add", at=NOW - timedelta(minutes=1)).to_mongo())
+    assert not feed.spoken_for_since(leave, "long")
+    prepared.signals.insert_one(signal("add", kind="add", at=later).to_mongo())
+    assert feed.spoken_for_since(leave, "long")
 
 
 def test_a_place_that_is_forgotten_by_the_server_is_given_up(prepared: Db) -> None:

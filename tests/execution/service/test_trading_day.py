@@ -82,6 +82,24 @@ async def test_trial_entry_and_add_and_the_stop_moves_with_each(house: Any) -> N
         assert 0 < figures["weight_most"] < 1
 
 
+async def test_a_trial_the_other_way_turns_a_trial_and_another_interval_leaves_it_alone(house: Any) -> None:
+    async with house.executor():
+        first = await house.verdict(house.say("trial"))
+        held = await protected(house, first.decision.quantity)
+        assert (held.trial, held.interval) == (True, first.interval)
+        stranger = await house.verdict(house.say("entry", side="short", interval="4h"))
+        assert (stranger.verdict, stranger.reason) == ("skipped", f"held by turtle {first.interval}")
+        second = await house.verdict(house.say("trial", side="short"))
+        turned = await protected(house, -second.decision.quantity)
+        assert (turned.side, turned.trial, turned.signal) == ("short", True, second.id)
+        assert turned.stop_price > Decimal(str(second.price))
+        await quiet(house)
+        await house.check()
+        legs = [(one.leg, one.id) for one in house.orders() if one.signal == second.id and one.leg in {"exit", "trial"}]
+        assert [leg for leg, _ in legs] == ["exit", "trial"]
+        assert second.orders == [name for _, name in legs]
+
+
 async def test_signal_only_sizes_and_writes_the_decision_and_sends_nothing(house: Any) -> None:
     house.trading.set_leverage("BTCUSDT", Risk().leverage)
     async with house.executor(mode="signal-only"):
@@ -181,7 +199,7 @@ async def test_a_late_exit_that_its_strategy_took_back_closes_nothing(house: Any
     async with house.executor():
         await house.verdict(house.say("trial", age=200, fresh_until=to_datetime(house.simulator.now() + 60_000)))
         await protected(house, house.held())
-    exit_, add = house.say("exit", age=150), house.say("add", age=140, interval="15m")
+    exit_, add = house.say("exit", age=150), house.say("add", age=140)
     async with house.executor():
         assert [(await house.verdict(name)).verdict for name in (exit_, add)] == ["expired", "expired"]
         assert house.held() > 0
