@@ -2,7 +2,7 @@
 
 `load()` is the only way in. A value that cannot be is refused with its name, the value and what is allowed; a name that
 does not exist is refused with the nearest that does. Secrets are `SecretStr`, may come from a file (`..._FILE`), and
-appear in no message.
+appear in no message. A manager of secrets is asked for those that are set nowhere.
 """
 
 import json
@@ -31,6 +31,7 @@ from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 
 from pipeline import timeline
 from pipeline.errors import UsageError
+from pipeline.secret_managers import ALLOWED, is_address, manager
 
 PREFIX = "TIDEMARK_"
 FILE_NAME = "tidemark.toml"
@@ -41,11 +42,17 @@ BINANCE_KEY = re.compile(r"[A-Za-z0-9]{32,128}")
 IN_FILES = ("mongo_uri", "api_key", "api_secret", "notify_urls")
 """Settings that `<name>_file` may hold instead."""
 
+MANAGED = (*IN_FILES, "proxy")
+"""Settings that a manager of secrets may hold instead."""
+
 SECRETS = (*IN_FILES, "proxy", "notify_urls")
 """Settings whose value is never shown. `secrets_of` gives the values."""
 
 KEYS = ("api_key", "api_key_file", "api_secret", "api_secret_file", "private_key_file")
 """Settings that hold, or lead to, what it takes to trade."""
+
+KEYLESS = {f"{PREFIX}API_KEY": "", f"{PREFIX}API_SECRET": ""}
+"""Variables that say: no keys, wherever they could be had."""
 
 OPEN_ENDED = f"{PREFIX}STRATEGY_PARAMETERS__"
 """Variables whose names go on as strategies say: `..._PARAMETERS__MA_BREAKOUT__N`. Who makes strategies checks them."""
@@ -136,6 +143,12 @@ def _api_key(key: SecretStr) -> SecretStr:
     if not (text.isascii() and text.isprintable()) or " " in text:
         raise ValueError("must be one word of plain letters and digits, copied whole and without quotes or line breaks")
     return key
+
+
+def _manager(address: str) -> str:
+    if not is_address(address):
+        raise ValueError(f"must be {ALLOWED}")
+    return address
 
 
 def _notify_urls(urls: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
@@ -249,6 +262,10 @@ class Settings(BaseSettings):
 
     home: AbsolutePath = Field(default=Path(".tidemark"), description="everything the program writes lives here")
     minimum_free_mb: int = Field(default=512, ge=0, description="less free space than this stops the start")
+
+    secrets: Annotated[str, AfterValidator(_manager)] | None = Field(
+        default=None, description=f"a manager that has the secrets which are set nowhere else: {ALLOWED}"
+    )
 
     mongo_uri: Annotated[SecretStr, AfterValidator(_mongo_uri)] | None = None
     mongo_uri_file: AbsolutePath | None = None
@@ -375,8 +392,11 @@ def without_keys(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def take_keys(environ: MutableMapping[str, str]) -> dict[str, str]:
-    """The variables that hold keys. They are gone from there: what is started from now on is not given them."""
-    return {name: environ.pop(name) for name in list(environ) if _holds_key(name)}
+    """The variables that hold keys. There, keys are set to nothing: what is started from now on neither has them nor
+    asks a manager of secrets for them."""
+    taken = {name: environ.pop(name) for name in list(environ) if _holds_key(name)}
+    environ.update(KEYLESS)
+    return taken
 
 
 def _holds_key(variable: str) -> bool:
@@ -391,13 +411,30 @@ def load(folder: Path | None = None) -> Settings:
     problems = [*_unknown_variables(os.environ), *_unknown_keys(Settings, values, path)]
     if not problems:
         try:
-            return Settings(**values)
+            return Settings(**values, **_from_manager(values))
         except ValidationError as error:
             problems = list(dict.fromkeys(_explain(detail, path) for detail in error.errors(include_url=False)))
         except SettingsError as error:
             problems = [f"{error}: not valid JSON"]
     # Outside the handler on purpose: a chained ValidationError still holds what was typed, secrets included.
     raise UsageError("\n".join(problems))
+
+
+def _from_manager(values: Mapping[str, Any]) -> dict[str, Any]:
+    """What the manager of secrets has of all that is set nowhere else."""
+    variables = {name.upper(): value for name, value in os.environ.items()}
+    address = variables.get(f"{PREFIX}SECRETS") or values.get("secrets")
+    if not isinstance(address, str) or not is_address(address):
+        return {}
+
+    def is_set(name: str) -> bool:
+        return bool(variables.get(f"{PREFIX}{name}_FILE".upper()) or {name, f"{name}_file"} & values.keys())
+
+    signs_otherwise = {"api_secret"} if variables.get(f"{PREFIX}PRIVATE_KEY_FILE") else set()
+    wanted = [name for name in MANAGED if f"{PREFIX}{name}".upper() not in variables and not is_set(name)]
+    asked = manager(address)
+    found = {name: asked.secret(name) for name in wanted if name not in signs_otherwise}
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def _read_toml(path: Path, *, required: bool) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from pipeline.cli.prefect_login import login_file, login_of
+from pipeline.settings import without_keys
 from pipeline.store.launch import LOOPBACK, any_free_port, is_free
 from pipeline.supervisor import Service
 
@@ -123,7 +124,7 @@ def flow_runner(home: Path, port: int, keys: Mapping[str, str]) -> Service:
         "flows",
         [sys.executable, "-m", "flows.serve"],
         lambda said: any(SERVED in line for line in said),
-        {**prefect_environment(home, port), **keys},
+        {**without_keys(prefect_environment(home, port)), **keys},
         ready_within=180,
     )
 
@@ -136,7 +137,7 @@ def ingester(metrics_port: int, is_ready: Callable[[], bool]) -> Service:
 
 def executor(is_ready: Callable[[], bool], keys: Mapping[str, str]) -> Service:
     """What acts on fresh signals, with the variables that hold the keys of the account."""
-    return Service("executor", [*_TIDEMARK, "execute"], lambda _: is_ready(), {**os.environ, **keys})
+    return Service("executor", [*_TIDEMARK, "execute"], lambda _: is_ready(), {**without_keys(os.environ), **keys})
 
 
 def farewell() -> list[str]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.cli.wiring import credentials_of
 from pipeline.errors import AttentionError, UsageError
+from pipeline.secret_managers import place
 from pipeline.settings import PRODUCTION_PHRASE, Settings
 
 if TYPE_CHECKING:
@@ -42,10 +43,11 @@ def keys_of(settings: Settings) -> "Credentials":
     if found is not None:
         return found
     if settings.environment != "sim":
+        manager = f"; {settings.secrets} has no {place(settings.secrets, 'api_key')}" if settings.secrets else ""
         raise UsageError(
             f"an account at {settings.environment} needs TIDEMARK_API_KEY and TIDEMARK_API_SECRET (or their _FILE "
             "forms, or TIDEMARK_PRIVATE_KEY_FILE); a key that may only read is enough for signal-only. Flows are given "
-            "them only with TIDEMARK_SWEEP=true"
+            f"them only with TIDEMARK_SWEEP=true{manager}"
         )
     from pipeline.exchange.signing import Credentials, signer_for  # noqa: PLC0415
     from pipeline.simulator.options import READY_KEY, READY_SECRET  # noqa: PLC0415

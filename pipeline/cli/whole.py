@@ -29,7 +29,7 @@ from pipeline.history.backfill import Backfill
 from pipeline.history.listing import Wanted, kept_series, wanted_series
 from pipeline.history.report import SeriesReport
 from pipeline.ingest.watchlist import Watchlist
-from pipeline.settings import Settings
+from pipeline.settings import KEYLESS, Settings
 from pipeline.store import connect
 from pipeline.store.account import AccountStore
 from pipeline.store.control import ControlStore
@@ -153,7 +153,7 @@ def finish_prefect(whole: Whole) -> str:
     whole.view.detail("waiting for its server")
     whole.supervisor.wait_ready("prefect")
     whole.view.detail("making the deployments known")
-    keys = whole.keys if whole.settings.sweep else {}
+    keys = whole.keys if whole.settings.sweep else KEYLESS
     whole.supervisor.start(services.flow_runner(whole.settings.home, whole.ports.prefect, keys))
     whole.supervisor.wait_ready("flows")
     return f"http://{LOOPBACK}:{whole.ports.prefect} schedules the flows"

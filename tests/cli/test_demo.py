@@ -41,7 +41,9 @@ def end(terminal: pexpect.spawn) -> None:
 
 def who_holds_keys(house: House) -> set[str | None]:
     """The roles of the processes that have what it takes to trade in their environment."""
-    found = {role_of(one.cmdline()): set(one.environ()) for one in house.processes()}
+    found = {
+        role_of(one.cmdline()): {name for name, value in one.environ().items() if value} for one in house.processes()
+    }
     assert {"mongod", "exchange", "prefect", "flows", "ingester", "executor"} <= found.keys()
     return {role for role, names in found.items() if names & {"TIDEMARK_API_KEY", "TIDEMARK_API_SECRET"}}
 
