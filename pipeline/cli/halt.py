@@ -204,7 +204,8 @@ def _look(settings: "Settings") -> "Job[Known]":
     def look(db: "Database[Any]") -> Known:
         identity = identity_of(ControlStore(db, environment).read().installation, environment)
         positions, journal = PositionStore(db, environment), OrderJournal(db, environment)
-        ours = [one for one in positions.list() if one.ours and identity.keeps(one.installation)]
+        stored = (one for one in positions.list() if one.quantity or one.signal)
+        ours = [one for one in stored if one.ours and identity.keeps(one.installation)]
         unsettled = [one for one in journal.unsettled() if identity.keeps(installation_of(one.id))]
         ids = {one.id for one in unsettled}
         scope = Scope(

@@ -8,6 +8,7 @@ that has none.
 
 from collections.abc import Generator
 from datetime import datetime
+from operator import itemgetter
 from typing import Any, Final
 
 from pymongo import DESCENDING
@@ -46,13 +47,14 @@ class SignalFeed:
         self, symbol: str, strategy: str, interval: str | None, side: Side, *, trial: bool
     ) -> Signal | None:
         """What the strategy last said at that interval (None: at any) about a position of that side: that it should be,
-        or that it should not. Of a position that is still a `trial`, a trial the other way says that too."""
+        or that it should not. Of a position that is still a `trial`, a trial the other way says that too. It costs
+        what was said of the symbol since, not what is stored."""
         against = ["entry", "trial"] if trial else ["entry"]
         wanted = [{"side": side}, {"side": _OTHER[side], "kind": {"$in": against}}]
-        found = self._signals.find_one(
-            self._said(symbol, strategy, interval) | {"$or": wanted}, sort=[("at", DESCENDING), ("_id", DESCENDING)]
-        )
-        return None if found is None else Signal.from_mongo(found)
+        words = self._said(symbol, strategy, interval) | {"$or": wanted}
+        newest = self._signals.find_one(words, {"at": 1}, sort=[("at", DESCENDING)])
+        said_then = [] if newest is None else list(self._signals.find(words | {"at": newest["at"]}))
+        return Signal.from_mongo(max(said_then, key=itemgetter("_id"))) if said_then else None
 
     def spoken_for_since(self, signal: Signal, side: Side) -> bool:
         """Whether its strategy, at its interval, has spoken for a position of that side after it."""

@@ -357,6 +357,26 @@ def test_what_was_said_last_of_a_position(prepared: Db) -> None:
     assert (newest(), newest(trial=True)) == ("turned", "turned")
 
 
+def test_of_what_was_said_at_once_the_last_by_its_id_counts(prepared: Db) -> None:
+    for name in ("b", "c", "a"):
+        prepared.signals.insert_one(signal(name, kind="exit").to_mongo())
+    found = SignalFeed(prepared, "sim").newest_word("BTCUSDT", "s", "1h", "long", trial=False)
+    assert found is not None
+    assert found.id == "c"
+
+
+def test_what_was_said_last_costs_no_look_at_what_was_said_before(prepared: Db) -> None:
+    minutes = range(1_000)
+    prepared.signals.insert_many([signal(f"{one}", at=NOW + timedelta(minutes=one)).to_mongo() for one in minutes])
+    prepared.command("profile", 2)
+    found = SignalFeed(prepared, "sim").newest_word("BTCUSDT", "s", "1h", "long", trial=False)
+    prepared.command("profile", 0)
+    assert found is not None
+    assert found.id == "999"
+    looked_up = list(prepared["system.profile"].find({"ns": f"{prepared.name}.signals"}))
+    assert sum(one["docsExamined"] for one in looked_up) <= 2
+
+
 def test_what_was_said_is_taken_back_by_its_own_strategy_at_its_own_interval(prepared: Db) -> None:
     feed = SignalFeed(prepared, "sim")
     leave = signal("leave", kind="exit")

@@ -103,9 +103,9 @@ class House:
         assert (await self.verdict(self.say("entry"))).verdict == "taken"
         await self.until(lambda: self.held() and self.stops() and (self.position() or self).stop_order)
 
-    def trade_by_hand(self) -> None:
+    def trade_by_hand(self, symbol: str = "ETHUSDT") -> None:
         """Somebody trades on the same account with something else."""
-        self.trading.place_order(NewOrder(symbol="ETHUSDT", side="BUY", client_id="by-hand", quantity=Decimal("0.1")))
+        self.trading.place_order(NewOrder(symbol=symbol, side="BUY", client_id="by-hand", quantity=Decimal("0.1")))
 
     def rest(self, client_id: str) -> None:
         """An order that waits far below the price."""

@@ -126,6 +126,18 @@ async def test_what_is_not_ours_is_left_and_named(house: Any, run: Run) -> None:
     assert "not ours: ETHUSDT" in done.stdout.replace("\n", " ")
 
 
+async def test_a_symbol_that_was_traded_once_is_not_ours_for_ever(house: Any, run: Run) -> None:
+    async with house.executor():
+        await house.hold()
+        await house.verdict(house.say("exit"))
+        await house.until(lambda: house.held() == 0)
+        await house.until(lambda: (found := house.position()) is not None and found.quantity == 0 and not found.signal)
+    house.trade_by_hand("BTCUSDT")
+    done = await asyncio.to_thread(run, "halt", "--flatten")
+    assert "not ours: BTCUSDT" in done.stdout.replace("\n", " ")
+    assert house.held() != 0
+
+
 @pytest.mark.parametrize(("known", "left"), [(True, 1), (False, 0)], ids=["known who we are", "nobody traded here"])
 async def test_the_orders_of_another_installation_are_left_where_it_is_known_who_we_are(
     house: Any, run: Run, known: bool, left: int
