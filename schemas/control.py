@@ -73,6 +73,7 @@ class Trading(Document):
     stop_atr: Money | None = None
     take_profit_atr: Money | None = None
     max_position: Money | None = Field(default=None, description="notional")
+    close_asked: datetime | None = Field(default=None, description="what is held is to be closed; null when it is")
     changes: list[Change]
 
 

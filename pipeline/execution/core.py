@@ -243,6 +243,7 @@ class Core:
             case ev.TradingSeen(symbol, trading):
                 market = self._ledger.market(symbol)
                 market.trading, market.margin_refused = trading, None
+                self._ledger.touched.add(symbol)
                 self._margins.keep(symbol, now)
             case ev.ModeSeen(mode):
                 self._ledger.mode = mode

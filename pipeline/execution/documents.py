@@ -220,6 +220,7 @@ def trading_view(trading: Trading | None) -> TradingView:
         stop_atr=trading.stop_atr,
         take_profit_atr=trading.take_profit_atr,
         max_position=trading.max_position,
+        close_asked=_time(trading.close_asked),
     )
 
 

@@ -113,6 +113,14 @@ class ResetBreaker:
 
 
 @dataclass(frozen=True, slots=True)
+class CloseDone:
+    """What a person asked at that moment to be closed is: write that it need not be done again."""
+
+    symbol: str
+    asked: int
+
+
+@dataclass(frozen=True, slots=True)
 class Notify:
     """Tell a person: log and notification."""
 
@@ -135,5 +143,6 @@ Effect = (
     | SetMargin
     | TripBreaker
     | ResetBreaker
+    | CloseDone
     | Notify
 )

@@ -8,7 +8,7 @@ from decimal import Decimal
 from pipeline.execution import risk, sizing
 from pipeline.execution.breakers import Breakers
 from pipeline.execution.doubt import Doubt
-from pipeline.execution.effects import Cancel, Notify, Query, QueryFills, QueryPositions
+from pipeline.execution.effects import Cancel, CloseDone, Notify, Query, QueryFills, QueryPositions
 from pipeline.execution.endings import BY_HAND, how_it_ended
 from pipeline.execution.ledger import Ledger
 from pipeline.execution.names import Identity
@@ -56,6 +56,7 @@ class Keeper:
             self._guard(position, now)
         elif position.settled:
             self._tidy(position, now)
+        self._end_closing(symbol)
         if symbol in self._ended:
             self._say_how_it_ended(*self._ended[symbol], now)
 
@@ -121,7 +122,8 @@ class Keeper:
         naked = risk.unprotected(position, self._ledger.policy.risk, now)
         if naked is not None:
             self._breakers.trip(naked)
-        reason = "halt with flatten" if self._ledger.flatten else naked.reason if naked else None
+        asked = "asked for by a person" if self._ledger.market(position.symbol).close_due else None
+        reason = "halt with flatten" if self._ledger.flatten else asked or (naked.reason if naked else None)
         return replace(position, closing=reason) if reason and not position.closing else position
 
     def _protect(self, position: PositionRecord, step: Step, now: int) -> None:
@@ -158,6 +160,14 @@ class Keeper:
             return
         self._ledger.emit(Notify("warning", f"closing {position.symbol}", position.closing or ""))
         self._ledger.intend(_closing(self._ledger.identity, position, quantity, now))
+
+    def _end_closing(self, symbol: str) -> None:
+        """It is done when nothing of ours is held in the symbol and nothing can come any more."""
+        market, position = self._ledger.market(symbol), self._ledger.position(symbol)
+        held = not position.settled or (position.ours and position.exposed)
+        if (asked := market.close_due) and not held and not self._ledger.unsettled(symbol):
+            market.close_done = asked
+            self._ledger.emit(CloseDone(symbol, asked))
 
     # A position that is gone, or not ours
 
@@ -202,9 +212,19 @@ def obstacle(ledger: Ledger, order: OrderRecord, now: int) -> str | None:
         return None
     if order.plan is not None and now > order.plan.fresh_until:
         return "the signal is not fresh any more"
-    if ledger.halted and order.leg in ENTERING:
-        return "halted"
+    if order.leg in ENTERING and (stopped := _opens_nothing(ledger, order.symbol)):
+        return stopped
     return None if ledger.mode == "auto-execute" else "the mode was changed to signal-only"
+
+
+def _opens_nothing(ledger: Ledger, symbol: str) -> str | None:
+    """Which switch a person has thrown since the signal was decided."""
+    market = ledger.market(symbol)
+    if ledger.halted:
+        return "halted"
+    if not market.trading.enabled:
+        return f"trading of {symbol} is off"
+    return f"{symbol} is being closed" if market.close_due else None
 
 
 def _protective(identity: Identity, position: PositionRecord, step: PlaceProtection, now: int) -> OrderRecord:

@@ -85,7 +85,9 @@ class Ledger:
     def busy(self, symbol: str, now: int) -> bool:
         """Whether something is under way that a new decision would have to wait for."""
         position = self.position(symbol)
-        if not position.settled or position.closing or now < self.not_before.get((symbol, "decide"), 0):
+        if not position.settled or position.closing or self.market(symbol).close_due:
+            return True
+        if now < self.not_before.get((symbol, "decide"), 0):
             return True
         return any(_occupies(one) or not position.exposed for one in self.unsettled(symbol))
 
@@ -213,8 +215,9 @@ class Ledger:
             self.pauses.pop(what, None)
 
     def symbols(self) -> Iterator[str]:
-        """Every symbol with a position or an order in memory."""
-        return iter(dict.fromkeys([*self.positions, *(one.symbol for one in self.orders.values())]))
+        """Every symbol with a position or an order in memory, or that is to be closed."""
+        to_close = (symbol for symbol, market in self.markets.items() if market.close_due)
+        return iter(dict.fromkeys([*self.positions, *(one.symbol for one in self.orders.values()), *to_close]))
 
     def take(self) -> list[Effect]:
         """The effects, each handed out once. Positions first: an order that is final in the journal has told all that

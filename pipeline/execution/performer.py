@@ -19,6 +19,7 @@ from pipeline.execution import documents
 from pipeline.execution.desk import Desk
 from pipeline.execution.effects import (
     Cancel,
+    CloseDone,
     Effect,
     JournalIntent,
     JournalOrder,
@@ -99,6 +100,8 @@ class Performer:
                 )
             case ResetBreaker(name):
                 await self._write(self._reset, name)
+            case CloseDone(symbol, asked):
+                await self._write(self.stores.control.close_done, symbol, to_datetime(asked))
             case Notify():
                 self.notify(effect)
             case _:

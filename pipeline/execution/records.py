@@ -316,6 +316,8 @@ class TradingView:
     stop_atr: Decimal | None = None
     take_profit_atr: Decimal | None = None
     max_position: Decimal | None = None
+    close_asked: int | None = None
+    """When a person asked for what is held to be closed; None again when that is done."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -358,6 +360,14 @@ class Market:
     trading: TradingView = TradingView()
     price: Decimal | None = None
     price_at: int = 0
+    close_done: int | None = None
+    """When what was last closed for a person was asked for."""
+
+    @property
+    def close_due(self) -> int | None:
+        """When a person asked for what is held to be closed, if that is not done."""
+        asked = self.trading.close_asked
+        return None if asked == self.close_done else asked
 
 
 def entry_side(side: Side) -> OrderSide:

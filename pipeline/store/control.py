@@ -77,6 +77,11 @@ class ControlStore:
         fields = {"symbol": symbol, "enabled": enabled} | to_bson(changes)
         self._switch("trading", f"trading:{self._environment}:{symbol}", fields, change)
 
+    def close_done(self, symbol: str, asked: datetime) -> None:
+        """What was asked at that moment to be closed is. It was perhaps asked again since: that stays."""
+        known = {"_id": f"trading:{self._environment}:{symbol}", "close_asked": asked}
+        self._control.update_one(known, {"$set": {"close_asked": None}})
+
     def set_stage(self, stage: int, *, by: str, now: datetime, reason: str | None = None) -> None:
         """Leave a stage for another; clean days are counted anew."""
         before = self.read().stage

@@ -18,6 +18,7 @@ from pipeline.execution import events as ev
 from pipeline.execution.core import Core
 from pipeline.execution.effects import (
     Cancel,
+    CloseDone,
     Effect,
     JournalIntent,
     JournalOrder,
@@ -40,6 +41,7 @@ from pipeline.execution.records import (
     Policy,
     PositionRecord,
     SignalView,
+    TradingView,
 )
 from pipeline.settings import Risk
 from pipeline.timeline import SECOND
@@ -101,6 +103,8 @@ class Faults:
     by_hand: list[int]
     stops_cancelled: list[int]
     halt: int | None
+    closes: list[int]
+    """When a person asks for what is held to be closed."""
     blind: bool
     """The exchange does not know our ids for as long as it is troubled, and the stream is down."""
     forgets: list[tuple[int, int]]
@@ -139,6 +143,7 @@ class Faults:
             by_hand=moments(1),
             stops_cancelled=moments(2),
             halt=START + random.randrange(TROUBLE) if random.random() < 0.1 else None,
+            closes=moments(2),
             blind=random.random() < 0.05,
             forgets=[(a, a + random.randrange(12 * SECOND)) for a in moments(2)],
             clock_steps=[
@@ -184,6 +189,7 @@ class Schedule:
         self.skew = 0
         self.told_news = 0
         self.halted = False
+        self.close_asked: int | None = None
         self.wrongs: list[str] = []
         """Laws that were broken on the way."""
         self.signals = self.draw_signals()
@@ -261,6 +267,8 @@ class Schedule:
             self.at(moment, self.cancel_a_stop)
         if self.faults.halt is not None:
             self.at(self.faults.halt, lambda now: self.switch(halted=True, now=now))
+        for moment in self.faults.closes:
+            self.at(moment, self.ask_to_close)
         for begin, end in self.faults.forgets:
             self.at(begin, lambda _: self.forget(forgets=True))
             self.at(min(end, END), lambda _: self.forget(forgets=False))
@@ -333,6 +341,13 @@ class Schedule:
         self.halted = halted
         self.feed(ev.HaltSeen(halted, flatten=halted), now)
 
+    def ask_to_close(self, now: int) -> None:
+        self.close_asked = now
+        self.feed(self.trading(), now)
+
+    def trading(self) -> ev.TradingSeen:
+        return ev.TradingSeen(SYMBOL, TradingView(close_asked=self.close_asked))
+
     # The process
 
     def start(self, now: int) -> None:
@@ -348,6 +363,7 @@ class Schedule:
             rules(SYMBOL, FILTERS, self.exchange.leverage, now),
             ev.PriceSeen(SYMBOL, self.exchange.price, now),
             ev.HaltSeen(self.halted, self.halted),
+            self.trading(),
         ):
             if life == self.life:
                 self.feed(event, now)
@@ -417,7 +433,11 @@ class Schedule:
                 self.journal.verdicts.setdefault(effect.signal_id, effect)
             case TripBreaker(breaker):
                 self.journal.breakers.add(breaker.name)
+            case CloseDone(_, asked):
+                self.close_done(asked, now)
             case Place(order):
+                if order.leg in ENTERING and self.close_asked is not None:
+                    self.wrongs.append(f"sent while the position is to be closed: {order}")
                 if order.leg in ENTERING and not (
                     order.id in self.journal.orders and self.clock(now) <= order.plan.fresh_until
                 ):
@@ -451,6 +471,14 @@ class Schedule:
         closes = [one for one in self.journal.orders.values() if (one.signal, one.leg) == (opening.signal, "exit")]
         if any(one.unsettled and one.attempts for one in closes) or (closes and self.exchange.position):
             self.wrongs.append(f"turned before it was flat: {opening} while {self.exchange.position} is held: {closes}")
+
+    def close_done(self, asked: int, now: int) -> None:
+        """Nobody is told that it is done while anything of ours is held, or can come."""
+        if self.exchange.position and not self.faults.by_hand:
+            self.wrongs.append(f"closed, it was said, and {self.exchange.position} is held")
+        if asked == self.close_asked:
+            self.close_asked = None
+            self.at(now + self.random.randrange(1_000), lambda then: self.feed(self.trading(), then))
 
     def check_abandoned(self, order: OrderRecord) -> None:
         """What is given up as never arrived has not arrived, and does not arrive any more."""
@@ -659,6 +687,8 @@ def broken_position_law(schedule: Schedule) -> str | None:
     standing = [one for one in exchange.open_orders() if IDENTITY.owns(one.client_id)]
     if held.quantity != exchange.position:
         return f"the journal holds {held.quantity}, the exchange {exchange.position}"
+    if schedule.close_asked is not None:
+        return f"to be closed since {schedule.close_asked}, and holding {exchange.position}"
     if not exchange.position:
         if standing:
             return f"flat, and open at the exchange: {standing}"
@@ -697,13 +727,13 @@ def test_after_any_schedule_of_faults_every_law_holds(chunk):
 
 def test_the_schedules_turn_positions_climb_to_four_units_and_kill_the_executor_between_close_and_opening():
     turned, climbed, killed = 0, 0, 0
-    for seed in range(300):
+    for seed in range(600):
         schedule = Schedule(seed)
         schedule.run()
         verdicts = schedule.journal.verdicts.values()
         turned += any(one.verdict == "taken" and len(one.orders) == 2 and one.decision for one in verdicts)
         killed += any((one.reason or "").startswith("closed, and") and not one.decision for one in verdicts)
         climbed += sum(one.leg in ENTERING and one.state == "filled" for one in schedule.journal.orders.values()) == 4
-    assert turned > 10
-    assert climbed > 2
-    assert killed > 1
+    assert turned > 20
+    assert climbed > 4
+    assert killed > 2
