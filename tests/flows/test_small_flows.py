@@ -96,10 +96,11 @@ def test_health_names_a_deployment_that_does_not_run_and_not_itself(db: Database
     prepare(db)
     beat(db, "ingester", timedelta(0))
     store = DeploymentStore(db, "sim")
-    store.serve({"health/every-minute": timedelta(minutes=1), "returns/every-minute": timedelta(minutes=1)}, NOW)
+    served = {"health/every-minute": timedelta(minutes=1), "returns/every-minute": timedelta(minutes=1)}
+    store.serve(served, datetime.now(UTC))
     health()
     long_ago = datetime.now(UTC) - timedelta(hours=1)
-    store.serve({"health/every-minute": timedelta(minutes=1), "returns/every-minute": timedelta(minutes=1)}, long_ago)
+    store.serve(served, long_ago)
     store.complete("returns/every-minute", datetime(2026, 3, 1, 12, 5, tzinfo=UTC))
     with pytest.raises(TidemarkError) as failure:
         health()
