@@ -67,11 +67,14 @@ class Trading(Document):
     kind: Literal["trading"]
     environment: str
     symbol: str
-    enabled: bool
+    enabled: bool | None = Field(default=None, description="None: nobody has said so; traded, but not in production")
     strategies: list[str] | None = None
+    intervals: list[str] | None = None
     leverage: int | None = Field(default=None, ge=1)
     stop_atr: Money | None = None
+    stop_percent: Money | None = Field(default=None, description="of the price, in place of the ATR")
     take_profit_atr: Money | None = None
+    take_profit_percent: Money | None = None
     max_position: Money | None = Field(default=None, description="notional")
     close_asked: datetime | None = Field(default=None, description="what is held is to be closed; null when it is")
     changes: list[Change]

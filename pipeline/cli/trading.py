@@ -1,6 +1,6 @@
 """`tidemark trading`, `breakers`, `stage`: what may be traded, what stopped it, and how much real money may be held."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from difflib import get_close_matches
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from pipeline import timeline
 from pipeline.cli.beside import Where
 from pipeline.cli.output import Json, print_json, print_table
 from pipeline.errors import AttentionError, TidemarkError, UsageError
@@ -24,7 +25,11 @@ CLEAN_DAYS: Final = 5
 """So many days without a breaker before a stage of production may be left for the next."""
 _AS_SETTINGS: Final = "default"
 _LEAST: Final = Decimal("0.00000001")
-_MOST: Final = {"stop_atr": 1_000, "take_profit_atr": 1_000, "max_position": 1_000_000_000_000}
+_MOST: Final = {
+    "stop_atr": 1_000, "take_profit_atr": 1_000, "stop_percent": 99, "take_profit_percent": 1_000,
+    "max_position": 1_000_000_000_000,
+}  # fmt: skip
+_DISTANCES: Final = ("stop", "take_profit")
 
 Reason = Annotated[str | None, typer.Option(help="Kept with the change.")]
 
@@ -38,32 +43,47 @@ def trading(
     on: Annotated[bool | None, typer.Option("--on/--off", help="Whether it is traded at all.")] = None,
     leverage: Annotated[int | None, typer.Option(min=1, max=125)] = None,
     stop_atr: Annotated[str | None, typer.Option(help="Stop-loss in ATR; 'default': as in the settings.")] = None,
+    stop_percent: Annotated[str | None, typer.Option(help="Stop-loss in percent of the price, or 'default'.")] = None,
     take_profit_atr: Annotated[str | None, typer.Option(help="Take-profit in ATR, or 'default'.")] = None,
+    take_profit_percent: Annotated[
+        str | None, typer.Option(help="Take-profit in percent of the price, or 'default'.")
+    ] = None,
     max_position: Annotated[str | None, typer.Option(help="Most notional of the position, or 'default'.")] = None,
     strategy: Annotated[
+        list[str] | None, typer.Option(help="Only signals of these; repeat it; 'default': all.")
+    ] = None,
+    interval: Annotated[
         list[str] | None, typer.Option(help="Only signals of these; repeat it; 'default': all.")
     ] = None,
     reason: Reason = None,
     environment: Where = None,
     as_json: Json = False,
 ) -> None:
-    """Show or change a symbol's own trading settings. A running executor takes them up within a second."""
+    """Show or change a symbol's own trading settings. A running executor takes them up within a second.
+
+    In production only symbols that are switched on are traded; elsewhere all are that are not switched off.
+    """
     from pipeline.cli.beside import begin_beside, say_place  # noqa: PLC0415
     from pipeline.cli.trading_access import operator  # noqa: PLC0415
+    from pipeline.cli.wiring import exchange_of  # noqa: PLC0415
+    from pipeline.execution.documents import trading_view  # noqa: PLC0415
     from pipeline.store.control import ControlStore  # noqa: PLC0415
     from pipeline.store.session import database  # noqa: PLC0415
 
-    amounts = {"stop_atr": stop_atr, "take_profit_atr": take_profit_atr, "max_position": max_position}
-    changes: dict[str, Any] = {name: _amount(name, text) for name, text in amounts.items() if text is not None}
-    if on is not None:
-        changes["enabled"] = on
-    if leverage is not None:
-        changes["leverage"] = leverage
+    amounts = {
+        "stop_atr": stop_atr, "stop_percent": stop_percent, "take_profit_atr": take_profit_atr,
+        "take_profit_percent": take_profit_percent, "max_position": max_position,
+    }  # fmt: skip
+    changes = _amounts({name: text for name, text in amounts.items() if text is not None})
+    changes |= {name: value for name, value in (("enabled", on), ("leverage", leverage)) if value is not None}
     if strategy:
         changes["strategies"] = None if strategy == [_AS_SETTINGS] else list(strategy)
+    if interval:
+        changes["intervals"] = None if interval == [_AS_SETTINGS] else _intervals(interval)
     if changes and symbol is None:
         raise UsageError("name the symbol that this is for, for example: tidemark trading BTCUSDT --off")
     settings = begin_beside(environment)
+    production = exchange_of(settings).is_production
     if changes.get("strategies"):
         _require_strategies(settings, changes["strategies"])
     with database(settings) as db:
@@ -80,14 +100,19 @@ def trading(
         print_json(found)
         return
     print_table(
-        ("symbol", "traded", "strategies", "leverage", "stop ATR", "take profit ATR", "max position"),
+        ("symbol", "traded", "strategies", "intervals", "leverage", "stop", "take profit", "max position"),
         [
-            (one.symbol, "yes" if one.enabled else "no", ", ".join(one.strategies or []) or "all", one.leverage,
-             one.stop_atr, one.take_profit_atr, one.max_position)
+            (one.symbol, "yes" if trading_view(one).traded(production=production) else "no",
+             ", ".join(one.strategies or []) or "all", ", ".join(one.intervals or []) or "all", one.leverage,
+             _distance(one.stop_atr, one.stop_percent), _distance(one.take_profit_atr, one.take_profit_percent),
+             one.max_position)
             for one in found
         ],
         title="own settings; a dash: as in the settings",
     )  # fmt: skip
+    if production:
+        on_ = ", ".join(name for name, one in sorted(own.items()) if one.enabled) or "none is"
+        typer.echo(f"In production only what is switched on is traded: {on_}")
 
 
 @app.command(epilog="Examples: [bold]tidemark breakers[/bold], [bold]tidemark breakers --reset refused:BTCUSDT[/bold]")
@@ -183,6 +208,33 @@ def _reset(control: "ControlStore", name: str, reason: str) -> None:
     if not control.reset(name, now=datetime.now(UTC), reason=reason):
         tripped = [one.name for one in control.read().breakers.values() if one.tripped]
         raise UsageError(f"no breaker {name!r} is tripped. Tripped: {', '.join(sorted(tripped)) or 'none'}")
+
+
+def _amounts(given: Mapping[str, str]) -> dict[str, Any]:
+    """The changes they mean. A distance is in ATR or in percent: one takes the place of the other."""
+    changes: dict[str, Any] = {name: _amount(name, text) for name, text in given.items()}
+    for what in _DISTANCES:
+        in_atr, in_percent = f"{what}_atr", f"{what}_percent"
+        if in_atr in changes and in_percent in changes:
+            option = f"--{what.replace('_', '-')}"
+            raise UsageError(f"give either {option}-atr or {option}-percent: one takes the place of the other")
+        for one, other in ((in_atr, in_percent), (in_percent, in_atr)):
+            if changes.get(one) is not None:
+                changes[other] = None
+    return changes
+
+
+def _intervals(wanted: Iterable[str]) -> list[str]:
+    try:
+        return [timeline.interval(code).code for code in wanted]
+    except timeline.UnknownIntervalError as error:
+        raise UsageError(str(error)) from None
+
+
+def _distance(atrs: Decimal | None, percent: Decimal | None) -> str | None:
+    if percent is not None:
+        return f"{percent} %"
+    return None if atrs is None else f"{atrs} ATR"
 
 
 def _amount(name: str, text: str) -> Decimal | None:

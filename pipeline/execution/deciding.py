@@ -153,13 +153,14 @@ def _entry(ask: Ask, found: Sized, plan: PlanRecord) -> OrderRecord:
 
 def _plan(ask: Ask, filters: Filters, atr: Decimal, unit: Decimal) -> PlanRecord | str:
     """Stop and take-profit go by the price now: by the signal's, a price that has moved would hit one at once."""
-    signal, settings = ask.signal, ask.risk
-    stop = sizing.stop_price(ask.price, signal.side, settings.stop_atr * atr, filters)
+    signal = ask.signal
+    stop = sizing.stop_price(ask.price, signal.side, risk.stop_distance(ask, atr), filters)
     if isinstance(stop, str):
         return stop
     target: Decimal | str | None = None
-    if settings.take_profit_atr is not None:
-        target = sizing.take_profit_price(ask.price, signal.side, settings.take_profit_atr * atr, filters)
+    distance = risk.take_profit_distance(ask, atr)
+    if distance is not None:
+        target = sizing.take_profit_price(ask.price, signal.side, distance, filters)
     if isinstance(target, str):
         return target
     return PlanRecord(signal.strategy, signal.price, atr, unit, stop, target, signal.fresh_until or ask.now)

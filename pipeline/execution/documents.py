@@ -216,9 +216,12 @@ def trading_view(trading: Trading | None) -> TradingView:
     return TradingView(
         enabled=trading.enabled,
         strategies=None if trading.strategies is None else tuple(trading.strategies),
+        intervals=None if trading.intervals is None else tuple(trading.intervals),
         leverage=trading.leverage,
         stop_atr=trading.stop_atr,
+        stop_percent=trading.stop_percent,
         take_profit_atr=trading.take_profit_atr,
+        take_profit_percent=trading.take_profit_percent,
         max_position=trading.max_position,
         close_asked=_time(trading.close_asked),
     )

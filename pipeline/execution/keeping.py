@@ -222,7 +222,7 @@ def _opens_nothing(ledger: Ledger, symbol: str) -> str | None:
     market = ledger.market(symbol)
     if ledger.halted:
         return "halted"
-    if not market.trading.enabled:
+    if not market.trading.traded(production=ledger.policy.production):
         return f"trading of {symbol} is off"
     return f"{symbol} is being closed" if market.close_due else None
 

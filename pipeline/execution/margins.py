@@ -62,7 +62,8 @@ class Margins:
     def _differs(self, symbol: str) -> bool:
         market = self._ledger.market(symbol)
         known = self._ledger.compared and market.filters is not None
-        if self._ledger.mode == "signal-only" or not market.trading.enabled or not known:
+        traded = market.trading.traded(production=self._policy.production)
+        if self._ledger.mode == "signal-only" or not traded or not known:
             return False
         if market.margin == self._wanted(symbol):
             return False

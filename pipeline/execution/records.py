@@ -310,14 +310,21 @@ class Bracket:
 class TradingView:
     """One symbol's own trading settings; None means: as in the settings."""
 
-    enabled: bool = True
+    enabled: bool | None = None
     strategies: tuple[str, ...] | None = None
+    intervals: tuple[str, ...] | None = None
     leverage: int | None = None
     stop_atr: Decimal | None = None
+    stop_percent: Decimal | None = None
     take_profit_atr: Decimal | None = None
+    take_profit_percent: Decimal | None = None
     max_position: Decimal | None = None
     close_asked: int | None = None
     """When a person asked for what is held to be closed; None again when that is done."""
+
+    def traded(self, *, production: bool) -> bool:
+        """Whether the symbol is traded: in production only where somebody has said so."""
+        return not production if self.enabled is None else self.enabled
 
 
 @dataclass(frozen=True, slots=True)

@@ -84,7 +84,13 @@ def _breaker(ask: Ask) -> str | None:
 
 
 def _symbol_off(ask: Ask) -> str | None:
-    return None if ask.market.trading.enabled else f"trading of {ask.signal.symbol} is off"
+    trading, symbol = ask.market.trading, ask.signal.symbol
+    if trading.traded(production=ask.policy.production):
+        return None
+    if trading.enabled is None:
+        only = "in production only what is switched on is traded"
+        return f"{symbol} is not switched on: {only} (tidemark trading {symbol} --on)"
+    return f"trading of {symbol} is off"
 
 
 def _strategy_off(ask: Ask) -> str | None:
@@ -92,6 +98,13 @@ def _strategy_off(ask: Ask) -> str | None:
     if allowed is None or ask.signal.strategy in allowed:
         return None
     return f"{ask.signal.strategy} is not among the strategies of {ask.signal.symbol}: {', '.join(allowed) or 'none'}"
+
+
+def _interval_off(ask: Ask) -> str | None:
+    allowed = ask.market.trading.intervals
+    if allowed is None or ask.signal.interval in allowed:
+        return None
+    return f"{ask.signal.interval} is not among the intervals of {ask.signal.symbol}: {', '.join(allowed)}"
 
 
 def _not_traded(ask: Ask) -> str | None:
@@ -162,6 +175,7 @@ CHECKS: Final[tuple[Callable[[Ask], str | None], ...]] = (
     _breaker,
     _symbol_off,
     _strategy_off,
+    _interval_off,
     _not_traded,
     _no_brackets,
     _no_atr,
@@ -198,6 +212,20 @@ def limits(ask: Ask) -> sizing.Limits:
     cushion = ask.account.equity * ask.risk.margin_cushion_percent / 100
     free = ask.account.available - ask.reserved - cushion
     return sizing.Limits(rooms, free, ask.risk.leverage, ask.taker_fee)
+
+
+def stop_distance(ask: Ask, atr: Decimal) -> Decimal:
+    """How far from the price the stop is: in percent of it where the symbol says so, else in ATR."""
+    percent = ask.market.trading.stop_percent
+    return ask.risk.stop_atr * atr if percent is None else ask.price * percent / 100
+
+
+def take_profit_distance(ask: Ask, atr: Decimal) -> Decimal | None:
+    """How far from the price the take-profit is, if there is one."""
+    percent, atrs = ask.market.trading.take_profit_percent, ask.risk.take_profit_atr
+    if percent is not None:
+        return ask.price * percent / 100
+    return None if atrs is None else atrs * atr
 
 
 def liquidated_before(ask: Ask, quantity: Decimal, stop: Decimal) -> str | None:

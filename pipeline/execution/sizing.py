@@ -102,7 +102,7 @@ def stop_price(price: Decimal, side: Side, distance: Decimal, filters: Filters) 
     """The trigger that far away, on the tick nearer to the price, or the reason why there can be none."""
     stop = to_tick(price - distance, filters, up=True) if side == "long" else to_tick(price + distance, filters)
     if not (stop < price if side == "long" else stop > price):
-        return f"the ATR is smaller than a tick ({filters.tick_size}): there is no room for a stop"
+        return f"the distance of the stop is smaller than a tick ({filters.tick_size}): there is no room for it"
     if not filters.min_price <= stop <= filters.max_price:
         return f"the stop {stop} is outside the exchange's prices {filters.min_price} to {filters.max_price}"
     return stop

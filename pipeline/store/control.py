@@ -70,11 +70,10 @@ class ControlStore:
     ) -> None:
         """Change a symbol's own settings; what is not named stays."""
         before = self.read().trading.get(symbol)
-        enabled = before.enabled if before else True
         new = ", ".join(f"{name}={value}" for name, value in changes.items())
         old = ", ".join(f"{name}={getattr(before, name)}" for name in changes) if before else None
         change = Change(at=now, by=by, old=old, new=new, reason=reason)
-        fields = {"symbol": symbol, "enabled": enabled} | to_bson(changes)
+        fields = {"symbol": symbol} | to_bson(changes)
         self._switch("trading", f"trading:{self._environment}:{symbol}", fields, change)
 
     def close_done(self, symbol: str, asked: datetime) -> None:

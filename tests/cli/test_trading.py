@@ -88,3 +88,43 @@ def test_a_key_file_that_cannot_be_read_is_named(
     assert refused.exit_code in {2, 3}
     assert str(file) in refused.stderr.replace("\n", "")
     assert "TIDEMARK_PRIVATE_KEY_FILE" in refused.stderr
+
+
+@pytest.mark.usefixtures("listed")
+def test_intervals_may_be_chosen_and_one_that_there_is_not_is_refused(tidemark: Run) -> None:
+    refused = tidemark("trading", "BTCUSDT", "--interval", "1hour")
+    assert refused.exit_code == 2
+    assert "unknown interval '1hour'" in refused.stderr
+    assert tidemark("trading", "BTCUSDT", "--interval", "1h", "--interval", "1d").exit_code == 0
+    (found,) = json.loads(tidemark("trading", "--json").stdout)
+    assert found["intervals"] == ["1h", "1d"]
+    assert "1h, 1d" in tidemark("trading").stdout
+    assert tidemark("trading", "BTCUSDT", "--interval", "default").exit_code == 0
+    (found,) = json.loads(tidemark("trading", "--json").stdout)
+    assert found["intervals"] is None
+
+
+@pytest.mark.usefixtures("listed")
+@pytest.mark.parametrize("what", ["stop", "take-profit"])
+def test_a_distance_is_in_atr_or_in_percent(tidemark: Run, what: str) -> None:
+    both = tidemark("trading", "BTCUSDT", f"--{what}-atr", "2", f"--{what}-percent", "1.5")
+    assert both.exit_code == 2
+    assert f"either --{what}-atr or --{what}-percent" in both.stderr
+    name = what.replace("-", "_")
+    for last, other in (("atr", "percent"), ("percent", "atr")):
+        assert tidemark("trading", "BTCUSDT", f"--{what}-{last}", "1.5").exit_code == 0
+        (found,) = json.loads(tidemark("trading", "--json").stdout)
+        assert (found[f"{name}_{last}"], found[f"{name}_{other}"]) == ("1.5", None)
+    refused = tidemark("trading", "BTCUSDT", f"--{what}-percent", "100000")
+    assert refused.exit_code == 2
+    assert f"{what}-percent must be a number" in refused.stderr
+
+
+def test_in_production_nothing_is_switched_on_by_another_setting(tidemark: Run, monkeypatch: Any) -> None:
+    monkeypatch.setenv("TIDEMARK_ENVIRONMENT", "binance-um")
+    assert "none is" in tidemark("trading").stdout
+    assert tidemark("trading", "BTCUSDT", "--leverage", "2").exit_code == 0
+    (found,) = json.loads(tidemark("trading", "--json").stdout)
+    assert found["enabled"] is None
+    shown = tidemark("trading", "BTCUSDT", "--on").stdout
+    assert "only what is switched on is traded: BTCUSDT" in shown

@@ -255,6 +255,7 @@ def test_signal_only_decides_the_same_and_sends_nothing():
 
 def test_production_is_capped_by_its_stage():
     driver = Driver(replace(POLICY, production=True))
+    driver(ev.TradingSeen(SYMBOL, TradingView(enabled=True)))
     driver(ev.SignalSeen(signal()))
     assert "production stage 1" in driver.verdict().reason
     driver(ev.StageSeen(2))
@@ -282,6 +283,14 @@ def limited(*events, **policy):
         ([ev.TradingSeen(SYMBOL, TradingView(enabled=False))], "trading of BTCUSDT is off"),
         ([ev.TradingSeen(SYMBOL, TradingView(strategies=("rsi",)))], "not among the strategies"),
         ([ev.TradingSeen(SYMBOL, TradingView(strategies=()))], "none"),
+        (
+            [ev.TradingSeen(SYMBOL, TradingView(intervals=("15m", "1d")))],
+            "1h is not among the intervals of BTCUSDT: 15m",
+        ),
+        ([ev.TradingSeen(SYMBOL, TradingView(stop_percent=Decimal(40)))], "the liquidation price"),
+        ([ev.TradingSeen(SYMBOL, TradingView(stop_percent=Decimal("0.00001")))], "smaller than a tick"),
+        ([ev.TradingSeen(SYMBOL, TradingView(take_profit_percent=Decimal("0.00001")))], "nearer than a tick"),
+        ([ev.TradingSeen(SYMBOL, TradingView(take_profit_percent=Decimal(2000)))], "outside the exchange's prices"),
         ([rules(SYMBOL, None, 3, T)], "does not trade BTCUSDT"),
         (
             [rules(SYMBOL, FILTERS, 5, T), ev.MarginNotSet(SYMBOL, isolated(3), "code -4028", refused=True)],
@@ -303,6 +312,7 @@ def test_limits(events, says):
         [ev.BreakersSeen((BreakerView("x", "why", T, symbol="ETHUSDT"),))],
         [ev.BreakersSeen((BreakerView("x", "why", T),)), ev.BreakersSeen(())],
         [ev.TradingSeen(SYMBOL, TradingView(strategies=("macd",)))],
+        [ev.TradingSeen(SYMBOL, TradingView(intervals=("1h",)))],
         [ev.PriceSeen(SYMBOL, PRICE * Decimal("1.005"), T)],
         [ev.PriceSeen(SYMBOL, PRICE * Decimal("0.99"), T)],  # in favour
     ],
@@ -552,6 +562,32 @@ def test_the_settings_of_a_symbol_replace_the_general_ones():
     driver(ev.TradingSeen(SYMBOL, TradingView(stop_atr=Decimal(3), take_profit_atr=Decimal(4))))
     order = driver.sent()
     assert (order.plan.stop_price, order.plan.take_profit_price) == (PRICE - 900, PRICE + 1200)
+
+
+@pytest.mark.parametrize("side", ["long", "short"])
+def test_stop_and_take_profit_may_be_percent_of_the_price(side):
+    driver = Driver(replace(POLICY, risk=RISK.model_copy(update={"take_profit_atr": Decimal(6)})))
+    driver(ev.TradingSeen(SYMBOL, TradingView(stop_percent=Decimal("1.5"), take_profit_percent=Decimal(3))))
+    plan = driver.sent(side=side).plan
+    way = 1 if side == "long" else -1
+    assert (plan.stop_price, plan.take_profit_price) == (PRICE - way * 900, PRICE + way * 1800)
+
+
+@pytest.mark.parametrize("seen", [None, TradingView(leverage=3)])
+def test_in_production_only_what_is_switched_on_is_traded(seen):
+    driver = Driver(replace(POLICY, production=True), ready=False)
+    driver(ev.StageSeen(3))
+    driver(rules(SYMBOL, FILTERS, 5, T))
+    if seen is not None:
+        driver(ev.TradingSeen(SYMBOL, seen))
+    driver.snapshot()
+    assert not driver.got(SetMargin), "what is not traded is left as it is"
+    driver(ev.SignalSeen(signal()))
+    assert driver.verdict().reason == (
+        "BTCUSDT is not switched on: in production only what is switched on is traded (tidemark trading BTCUSDT --on)"
+    )
+    driver(ev.TradingSeen(SYMBOL, TradingView(enabled=True)))
+    assert driver.got(SetMargin)
 
 
 def test_size_and_stop_go_by_the_price_now_and_slippage_by_the_signals():

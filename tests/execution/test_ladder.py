@@ -89,6 +89,8 @@ def test_a_stage_of_production_shrinks_the_unit_too():
     fine = FILTERS.model_copy(update={"market_step_size": D(0), "step_size": D("0.00001"), "min_notional": D(5)})
     fine = fine.model_copy(update={"min_quantity": D("0.00001"), "market_min_quantity": D("0.00001")})
     policy = replace(Policy("sim", Risk()), production=True)
-    held = climbed(policy, "long", D(180), rules(filters=fine), ev.StageSeen(2))
+    held = climbed(
+        policy, "long", D(180), rules(filters=fine), ev.StageSeen(2), ev.TradingSeen(SYMBOL, TradingView(enabled=True))
+    )
     assert [round(one.units, 1) for one in held] == [units for _, units in STAGES]
     assert held[-1].quantity * PRICE <= 100

@@ -164,7 +164,7 @@ def test_switches_are_audited(prepared: Db) -> None:
     assert (trading.enabled, trading.leverage, trading.max_position) == (False, 5, Decimal(100))
     assert [(one.old, one.new) for one in trading.changes] == [
         (None, "leverage=5, max_position=100"),
-        ("enabled=True", "enabled=False"),
+        ("enabled=None", "enabled=False"),
     ]
     assert found.stage is not None
     assert (found.stage.stage, found.stage.clean_days) == (1, ["2026-03-01"])
