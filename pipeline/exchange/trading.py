@@ -30,6 +30,7 @@ T = TypeVar("T")
 
 Side = Literal["BUY", "SELL"]
 ALREADY_SO: Final = frozenset({-4046, -4059, -4171})
+MOST_ORDERS: Final = 1_000
 MOST_TRADES: Final = 1_000
 MOST_INCOMES: Final = 1_000
 
@@ -134,6 +135,10 @@ class Trading:
         """Every ordinary order that is open, of all symbols."""
         return self._ask("GET", "/fapi/v1/openOrders", {}, list[OrderReport], weight=40)
 
+    def all_orders(self, symbol: str, since: int) -> list[OrderReport]:
+        """Ordinary orders that were placed since then, open or not, oldest first; less than seven days ago."""
+        return self._all("/fapi/v1/allOrders", symbol, since, OrderReport, "orderId", lambda one: one.order_id)
+
     def cancel_open_orders(self, symbol: str) -> None:
         """Cancel every ordinary order of a symbol."""
         self.client.signed("DELETE", "/fapi/v1/allOpenOrders", {"symbol": symbol})
@@ -156,6 +161,10 @@ class Trading:
     def open_algos(self) -> list[AlgoReport]:
         """Every conditional order that waits, of all symbols."""
         return self._ask("GET", "/fapi/v1/openAlgoOrders", {}, list[AlgoReport], weight=40)
+
+    def all_algos(self, symbol: str, since: int) -> list[AlgoReport]:
+        """Conditional orders that were placed since then, waiting or not, oldest first; less than seven days ago."""
+        return self._all("/fapi/v1/allAlgoOrders", symbol, since, AlgoReport, "algoId", lambda one: one.algo_id)
 
     def cancel_open_algos(self, symbol: str) -> None:
         """Cancel every conditional order of a symbol."""
@@ -256,6 +265,18 @@ class Trading:
     def prolong_listen_key(self) -> None:
         """Another hour; -1125 where there is none any more."""
         self.client.call("PUT", "/fapi/v1/listenKey", security="key", need=Need.PROTECTION)
+
+    def _all(
+        self, path: str, symbol: str, since: int, kind: type[T], number: str, number_of: Callable[[T], int]
+    ) -> list[T]:
+        found: list[T] = []
+        asked: dict[str, object] = {"symbol": symbol, "startTime": since, "limit": MOST_ORDERS}
+        while True:
+            page = self._ask("GET", path, asked, list[kind], weight=5)  # type: ignore[valid-type]
+            found += page
+            if len(page) < MOST_ORDERS:
+                return found
+            asked = {"symbol": symbol, number: number_of(page[-1]) + 1, "limit": MOST_ORDERS}
 
     def _ask(
         self,

@@ -20,6 +20,7 @@ from pipeline.execution.ledger import Ledger
 from pipeline.execution.margins import Margins
 from pipeline.execution.names import Identity
 from pipeline.execution.others import OTHERS, Others, breaker
+from pipeline.execution.recalling import Recaller
 from pipeline.execution.records import (
     ENTERING,
     ZERO,
@@ -70,6 +71,7 @@ class Core:
         self._follower = Follower(self._ledger, self._breakers)
         self._margins = Margins(self._ledger, policy)
         self._keeper = Keeper(self._ledger, self._breakers)
+        self._recaller = Recaller(self._ledger, now)
         self._waiting: dict[str, SignalView] = {}
         self._decided: dict[str, None] = {}
         self._decisions: dict[str, tuple[SignalView, DecisionView]] = {}
@@ -98,9 +100,7 @@ class Core:
         position = self._ledger.position(order.symbol)
         if order.in_doubt:
             self._ledger.doubts[order.id] = doubt.lost(self._policy, position.quantity, now)
-        leaves = (
-            order.leg == "exit" and position.signal is not None and order.side == exit_side(position.side or "long")
-        )
+        leaves = order.leg == "exit" and position.managed and order.side == exit_side(position.side or "long")
         if order.unsettled and leaves and not position.closing:
             self._ledger.put(replace(position, closing=f"signal {order.signal}"))
 
@@ -167,6 +167,7 @@ class Core:
         if self.ready:
             for symbol in sorted(symbols):
                 self._keeper.keep(symbol, now)
+                self._recaller.ask(symbol, now)
         if self._waiting:
             self._decide_waiting(now)
         return self._ledger.take()
@@ -201,6 +202,10 @@ class Core:
                 self._ledger.emit(Query(known))
             case ev.OrderNotFound(order_id, asof) if (known := self._ledger.orders.get(order_id)) and known.unsettled:
                 follower.not_found(known, asof, now)
+            case ev.OrderNotFound(order_id):
+                self._recaller.absent(order_id)
+            case ev.Recalled():
+                self._recaller.recalled(event, now)
             case ev.FillsSeen():
                 follower.fills(event, now)
             case ev.PositionsSeen(told_positions, asof, by):
@@ -271,17 +276,25 @@ class Core:
         undecided = signal.verdict == "fresh" or (signal.verdict == "expired" and signal.last_word)
         if not signal.confirmed or not undecided or signal.id in self._decided:
             return
-        if not any(_decides(one, signal.id) for one in self._ledger.orders.values()):
+        order = next((one for one in self._ledger.orders.values() if _decides(one, signal.id)), None)
+        if order is None:
             self._waiting[signal.id] = signal
+        elif order.id not in self._decisions:
+            self._acted_on(signal, order)
 
     def _decide_waiting(self, now: int) -> None:
         """In the order in which they were said: none overtakes another of its symbol."""
         waits: set[str] = set()
         for signal in sorted(self._waiting.values(), key=lambda one: (one.at, one.id)):
-            if signal.symbol not in waits and self._can_decide(signal, now):
+            if order := self._recaller.order_of(signal):
+                self._acted_on(signal, order)
+            elif signal.symbol not in waits and self._can_decide(signal, now):
                 self._decide(signal, now)
             else:
                 waits.add(signal.symbol)
+
+    def _acted_on(self, signal: SignalView, order: OrderRecord) -> None:
+        self._verdict(WriteVerdict(signal.id, "taken", "it was acted on before", orders=(order.id,)))
 
     def _can_decide(self, signal: SignalView, now: int) -> bool:
         """Too late to open anything it can be decided at once; too late, and yet to close, once it is known what is
@@ -290,7 +303,9 @@ class Core:
         if late and signal.leaves is None:
             return True
         known = self.ready and self._worth.known and not self._ledger.busy(signal.symbol, now)
-        return known and (late or not self._margins.awaited(signal.symbol))
+        if not known or late:
+            return known
+        return not self._margins.awaited(signal.symbol) and self._recaller.is_new(signal, now)
 
     def _decide(self, signal: SignalView, now: int) -> None:
         choice = deciding.decide(self._ask(signal, now))

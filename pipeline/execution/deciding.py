@@ -64,6 +64,8 @@ def decide(ask: Ask) -> Choice:
         if signal.kind in {"add", "exit"}:
             return Skip(f"no position to {'add to' if signal.kind == 'add' else 'close'}")
         return _open(ask)
+    if position.strategy is None:
+        return Skip("the position was found at the exchange, and nobody knows its signal: nothing is added or closed")
     if not position.belongs_to(signal):
         return Skip(f"held by {position.strategy} {position.interval or ''}".rstrip())
     if closes:

@@ -44,7 +44,7 @@ from pipeline.execution.events import (
     Snapshot,
 )
 from pipeline.execution.fees import Rates
-from pipeline.execution.records import ZERO, Margin, OrderRecord, OrderTold, PositionTold
+from pipeline.execution.records import ZERO, Margin, OrderRecord, OrderTold, PositionTold, TradeTold
 from pipeline.timeline import MINUTE
 
 log = logging.getLogger(__name__)
@@ -116,6 +116,17 @@ class Desk:
         if found is not _FAILED:
             held = told.positions_told(found) or (PositionTold(symbol, ZERO, ZERO),)
             self.tell(PositionsSeen(held, asof, "query"))
+
+    def past(self, symbol: str, since: int) -> tuple[tuple[OrderTold, ...], tuple[TradeTold, ...]] | None:
+        """Every order of a symbol since then, conditional ones first, and its trades; None where it cannot be had."""
+
+        def read() -> tuple[tuple[OrderTold, ...], tuple[TradeTold, ...]]:
+            algos = [told.algo_told(one) for one in self.asking.all_algos(symbol, since)]
+            orders = [told.order_told(one) for one in self.asking.all_orders(symbol, since)]
+            return (*algos, *orders), tuple(told.trade_told(one, None) for one in self.asking.trades(symbol, since))
+
+        found = self._ask(read, f"the past of {symbol} could not be asked for")
+        return None if found is _FAILED else found
 
     def reconcile(self) -> None:
         """Read everything that is open."""

@@ -59,8 +59,8 @@ def order_changes(order: OrderRecord) -> dict[str, Any]:
     """Everything of an order that can change after its intent."""
     fields = _order_fields(order)
     changing = (
-        "exchange_id", "filled", "average_price", "fee", "realized", "slippage_pct", "error_code", "seen_at",
-        "attempts",
+        "signal", "interval", "exchange_id", "filled", "average_price", "fee", "realized", "slippage_pct", "error_code",
+        "seen_at", "attempts",
     )  # fmt: skip
     return {name: fields[name] for name in changing if fields[name] is not None}
 

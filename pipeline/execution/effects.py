@@ -84,6 +84,15 @@ class QueryPositions:
 
 
 @dataclass(frozen=True, slots=True)
+class Recall:
+    """Read the past of a symbol since a moment, at the exchange and in the journal: `Recalled`, or nothing: it is asked
+    again."""
+
+    symbol: str
+    since: int
+
+
+@dataclass(frozen=True, slots=True)
 class Reconcile:
     """Read open orders, algo orders, positions and the account: `Snapshot`, or `ReconcileFailed`."""
 
@@ -139,6 +148,7 @@ Effect = (
     | Query
     | QueryFills
     | QueryPositions
+    | Recall
     | Reconcile
     | SetMargin
     | TripBreaker

@@ -112,6 +112,18 @@ class FillsSeen:
 
 
 @dataclass(frozen=True, slots=True)
+class Recalled:
+    """The answer to `Recall`: every order of the account in the symbol, open or not, conditional ones first; those of
+    them that are in the journal; the trades; and the signals that could have opened something."""
+
+    symbol: str
+    orders: tuple[OrderTold, ...]
+    known: tuple[OrderRecord, ...]
+    trades: tuple[TradeTold, ...]
+    signals: tuple[SignalView, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class PositionsSeen:
     """Positions as the exchange says them: ACCOUNT_UPDATE (`asof` is its time), or the answer to `QueryPositions`,
     where a symbol that was asked for and is not listed is told as zero."""
@@ -275,6 +287,7 @@ Event = (
     | CancelFailed
     | OrderNotFound
     | FillsSeen
+    | Recalled
     | PositionsSeen
     | Snapshot
     | ReconcileFailed

@@ -14,7 +14,8 @@ from pipeline.execution.ledger import Ledger
 from pipeline.execution.names import leg_of
 from pipeline.execution.others import Others, others_in, said
 from pipeline.execution.outcomes import Reaction, reaction
-from pipeline.execution.protection import pace_of, tightened
+from pipeline.execution.protection import pace_of
+from pipeline.execution.rebuilding import entered, found
 from pipeline.execution.records import (
     CLOSING,
     ENTERING,
@@ -38,16 +39,20 @@ class Follower:
     def __init__(self, ledger: Ledger, breakers: Breakers) -> None:
         self._ledger = ledger
         self._breakers = breakers
-        self._reported: set[str] = set()
 
     # One order
 
     def seen(self, told: OrderTold, by: By, now: int) -> None:
         """The exchange has the order."""
         order = self._ledger.orders.get(told.id)
-        if order is None:
-            self._ledger.others |= {told.symbol: told} if told.filled else {}
-            return
+        if order is not None:
+            self._follow(order, told, by, now)
+        elif leg_of(told.id) in ENTERING and self._ledger.identity.owns(told.id):
+            self._adopt(told, by, now)
+        elif told.filled:
+            self._ledger.others[told.symbol] = told
+
+    def _follow(self, order: OrderRecord, told: OrderTold, by: By, now: int) -> None:
         if by == "stream" and told.filled and told.filled >= order.filled:
             self._streamed(order, told.at)
         if order.stands and not order.fired and told.state == "accepted" and by != "stream":
@@ -169,7 +174,7 @@ class Follower:
         given up only until the exchange shows it again: it may have forgotten it for a moment."""
         if order.stands:
             self._ledger.move(order, "abandoned", "query", "the exchange does not know it any more", now)
-        elif self._ledger.position(order.symbol).exposed:
+        elif self._ledger.position(order.symbol).guarded:
             self._ledger.send(order, now)
         elif asof >= gone_at:
             self._ledger.move(order, "abandoned", "query", "it never arrived, and is not needed", now)
@@ -223,6 +228,8 @@ class Follower:
         old = self._ledger.position(told.symbol)
         if asof >= old.as_of:
             self._moved_by_others(old, told, by)
+            if old.managed and not old.as_of and ZERO != old.quantity != told.quantity != ZERO:
+                self._ledger.recall(told.symbol)
             self._ledger.put(self._restated(old, told, asof, now))
         for order in self._ledger.unsettled(told.symbol):
             wait = self._ledger.doubts.get(order.id)
@@ -235,12 +242,13 @@ class Follower:
         if not told.quantity:
             return new
         side = side_of(told.quantity)
-        if old.signal is not None and old.side in {None, side}:
-            return replace(new, side=side)
+        if old.managed and old.side == side:
+            return new
         entry = next((one for one in self._ledger.unsettled(told.symbol, *ENTERING) if _opens(one, told)), None)
         if entry is not None:
-            return _planned(replace(new, side=None, signal=None, stop_price=None), entry, now)
-        self._report(f"position {told.symbol}", f"{told.quantity} {told.symbol} is not ours: it is left alone")
+            return entered(replace(new, side=None, signal=None, stop_price=None), entry, now)
+        if old.ours or not old.quantity or not old.as_of:
+            self._ledger.recall(told.symbol)  # only its past says whether it is ours
         return PositionRecord(
             told.symbol, told.quantity, told.entry_price, ours=False, side=side, as_of=asof,
             entered_at=old.entered_at, reduced_at=old.reduced_at,
@@ -272,7 +280,7 @@ class Follower:
             self._ledger.put(replace(position, reduced_at=max(position.reduced_at, at)))
             return
         if at > position.as_of or position.quantity:
-            position = _planned(position, order, now)
+            position = entered(position, order, now)
         if position.settled:
             self._ledger.hold(order.symbol, "position", now + self._ledger.policy.ask_first)  # the stream tells it too
         self._ledger.put(replace(position, entered_at=max(position.entered_at, at)))
@@ -293,12 +301,12 @@ class Follower:
             if told.id in self._ledger.orders:
                 self.seen(told, "reconcile", now)
             elif identity.owns(told.id):
-                self._adopt(told, now)
+                self._adopt(told, "reconcile", now)
             elif not identity.other(told.id):
-                self._report(f"order {told.id}", f"{told.symbol} {told.side}: not ours, it is left alone")
+                self._ledger.warn_once(f"order {told.id}", f"{told.symbol} {told.side}: not ours, it is left alone")
         others = others_in(identity, unknown)
         for name in others:
-            self._report(f"installation {name}", f"{said({name: others[name]})}. They are left alone")
+            self._ledger.warn_once(f"installation {name}", f"{said({name: others[name]})}. They are left alone")
         listed = {one.id for one in event.orders}
         for order in list(self._ledger.orders.values()):
             if order.stands and order.id not in listed and order.seen_at < event.asof:
@@ -322,35 +330,17 @@ class Follower:
             self._ledger.touched.add(order.symbol)
             self._ledger.corrections += 1
 
-    def _adopt(self, told: OrderTold, now: int) -> None:
+    def _adopt(self, told: OrderTold, by: By, now: int) -> None:
         """Of an executor of ours, and not among what the journal has open: taken over as what its id says it is."""
-        leg = leg_of(told.id)
-        order = OrderRecord(
-            id=told.id,
-            symbol=told.symbol,
-            signal=None,
-            leg="take_profit" if leg == "take_profit" else "stop" if leg == "stop" else "flatten",
-            side=told.side,
-            type="TAKE_PROFIT_MARKET" if leg == "take_profit" else "STOP_MARKET" if leg == "stop" else "MARKET",
-            quantity=told.quantity,
-            created_at=told.at,
-            updated_at=now,
-            state=told.state or "accepted",
-            algo=told.algo,
-            trigger_price=told.trigger_price,
-            close_position=told.close_position,
-            reduce_only=not told.close_position,
-            exchange_id=told.exchange_id,
-            filled=told.filled,
-            seen_at=told.at,
+        order = found(told, now)
+        self._ledger.warn(
+            "an order was found again", f"{told.id} ({order.leg} {told.symbol}), which we did not know of"
         )
-        self._ledger.warn("an order was found again", f"{told.id} ({order.leg} {told.symbol}) is open, and was final")
-        self._ledger.write(order, "reconcile", "open at the exchange, and not in the journal")
-
-    def _report(self, title: str, text: str) -> None:
-        if title not in self._reported:
-            self._reported.add(title)
-            self._ledger.warn(title, text)
+        self._ledger.write(order, by, "at the exchange, and not in the journal")
+        self._ledger.recall(order.symbol)
+        if order.leg in ENTERING and order.filled:
+            position = self._ledger.position(order.symbol)
+            self._ledger.put(replace(position, entered_at=max(position.entered_at, told.at)))
 
 
 def _unpaid(order: OrderRecord) -> bool:
@@ -371,27 +361,3 @@ def _same_close(order: OrderRecord, other: OrderRecord) -> bool:
 
 def _opens(order: OrderRecord, told: PositionTold) -> bool:
     return order.plan is not None and (order.side == "BUY") == (told.quantity > 0)
-
-
-def _planned(position: PositionRecord, order: OrderRecord, now: int) -> PositionRecord:
-    """The position with what this order's fill means for it."""
-    plan = order.plan
-    if plan is None:
-        return position
-    long = order.side == "BUY"
-    opened = position.signal is None
-    return replace(
-        position,
-        ours=True,
-        side="long" if long else "short",
-        strategy=plan.strategy,
-        interval=order.interval,
-        signal=order.signal if opened else position.signal,
-        trial=order.leg == "trial" and (opened or position.trial),
-        unit_quantity=plan.unit_quantity,
-        atr=plan.atr,
-        last_add_price=plan.price,
-        stop_price=tightened(None if opened else position.stop_price, plan.stop_price, long=long),
-        take_profit_price=plan.take_profit_price,
-        opened_at=now if opened else position.opened_at,
-    )

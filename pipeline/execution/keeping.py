@@ -5,7 +5,7 @@ tidies up. Safe to call at any time, any number of times.
 from dataclasses import replace
 from decimal import Decimal
 
-from pipeline.execution import risk, sizing
+from pipeline.execution import liquidation, risk, sizing
 from pipeline.execution.breakers import Breakers
 from pipeline.execution.doubt import Doubt
 from pipeline.execution.effects import Cancel, CloseDone, Notify, Query, QueryFills, QueryPositions
@@ -30,6 +30,7 @@ from pipeline.execution.records import (
     PositionRecord,
     exit_side,
     flat,
+    side_of,
 )
 from pipeline.timeline import SECOND
 
@@ -52,7 +53,7 @@ class Keeper:
         position = self._ledger.position(symbol)
         if not position.settled and self._ledger.may(symbol, "position", now, self._ledger.policy.ask_first * 2):
             self._ledger.emit(QueryPositions(symbol))
-        if position.ours and position.exposed:
+        if position.guarded:
             self._guard(position, now)
         elif position.settled:
             self._tidy(position, now)
@@ -96,9 +97,11 @@ class Keeper:
 
     def _guard(self, position: PositionRecord, now: int) -> None:
         orders = self._without_strays(position, now)
+        position = self._with_stop_price(position)
         position = self._doomed(_with_standing(position, orders, now), now)
         self._ledger.put(position)
-        if position.reduced_at <= position.as_of:
+        unexplained = position.symbol in self._ledger.recalling and stop_of(position, orders) is not None
+        if position.reduced_at <= position.as_of and not unexplained:
             for step in [*stop_steps(position, orders), *target_steps(position, orders)]:
                 self._protect(position, step, now)
         if position.closing and position.settled:
@@ -116,6 +119,26 @@ class Keeper:
                 if stray.waits:
                     self._cancel(stray, now)
         return ours
+
+    def _with_stop_price(self, position: PositionRecord) -> PositionRecord:
+        """The position, with the stop that its entry would have had: it was found again, and none stands. Where nobody
+        knows its ATR, the stop is as far away as one may be."""
+        market = self._ledger.market(position.symbol)
+        missing = position.stop_price is None and position.quantity and position.symbol not in self._ledger.recalling
+        if not missing or market.filters is None or not market.brackets:
+            return position
+        settings = risk.settings_of(market, self._ledger.policy.risk)
+        leverage = market.margin.leverage if market.margin else settings.leverage
+        distance = liquidation.room(position.quantity, position.entry_price, leverage, market.brackets)
+        if market.trading.stop_percent is not None:
+            distance = min(distance, position.entry_price * market.trading.stop_percent / 100)
+        elif position.atr is not None:
+            distance = min(distance, settings.stop_atr * position.atr)
+        stop = sizing.stop_price(position.entry_price, side_of(position.quantity), distance, market.filters)
+        if isinstance(stop, str):
+            self._ledger.warn_once(f"{position.symbol} cannot have a stop", stop)
+            return position
+        return replace(position, stop_price=stop)
 
     def _doomed(self, position: PositionRecord, now: int) -> PositionRecord:
         """The position, to be closed from now on if that is asked for, or if it has been naked for too long."""
@@ -162,10 +185,13 @@ class Keeper:
         self._ledger.intend(_closing(self._ledger.identity, position, quantity, now))
 
     def _end_closing(self, symbol: str) -> None:
-        """It is done when nothing of ours is held in the symbol and nothing can come any more."""
+        """It is done when nothing of ours is held in the symbol and nothing can come any more: what stands under what
+        is not ours brings nothing."""
         market, position = self._ledger.market(symbol), self._ledger.position(symbol)
-        held = not position.settled or (position.ours and position.exposed)
-        if (asked := market.close_due) and not held and not self._ledger.unsettled(symbol):
+        unknown = not position.settled or symbol in self._ledger.recalling
+        held = unknown or (position.ours and position.exposed)
+        coming = any(not (one.waits and stops_loss_of(one, position)) for one in self._ledger.unsettled(symbol))
+        if (asked := market.close_due) and not held and not coming:
             market.close_done = asked
             self._ledger.emit(CloseDone(symbol, asked))
 
@@ -174,11 +200,13 @@ class Keeper:
     def _tidy(self, position: PositionRecord, now: int) -> None:
         if self._ledger.unsettled(position.symbol, *ENTERING):
             return  # it may be filled at this moment: what stands would protect it
+        if position.symbol in self._ledger.recalling:
+            return  # what stands may belong to what is held
         for order in self._ledger.unsettled(position.symbol, *PROTECTING):
             if order.waits and not stops_loss_of(order, position):
                 self._cancel(order, now)
         under_way = self._ledger.unsettled(position.symbol)
-        if position.ours and position.signal is not None and not under_way:
+        if position.managed and not under_way:
             self._ended[position.symbol] = position, now
             self._ledger.hold_no_more(position.symbol)
             as_of, entered, reduced = position.as_of, position.entered_at, position.reduced_at
@@ -206,7 +234,7 @@ def _with_standing(position: PositionRecord, orders: list[OrderRecord], now: int
 
 def obstacle(ledger: Ledger, order: OrderRecord, now: int) -> str | None:
     """Why an order that is about to leave must not: its intent, or the wait before it is sent again, took its time."""
-    if order.leg not in ENTERING and not ledger.position(order.symbol).exposed:
+    if order.leg not in ENTERING and not ledger.position(order.symbol).guarded:
         return "there is nothing left to protect or close"
     if order.leg in PROTECTING or order.leg == "flatten":
         return None

@@ -56,8 +56,11 @@ class Ledger:
     shifted: int = 0
     """By how much the clock was put forward since the beginning: nothing is forgotten earlier for it."""
     touched: set[str] = field(default_factory=set)
+    recalling: set[str] = field(default_factory=set)
+    """Symbols whose past is asked for: until it is known, nothing is decided there."""
     corrections: int = 0
     """Where a comparison with the exchange found the journal wrong. An order in doubt is no mistake: it is resolved."""
+    _told: set[str] = field(default_factory=set)
     _effects: list[Effect] = field(default_factory=list)
     _journaled: dict[str, PositionRecord] = field(default_factory=dict)
 
@@ -87,9 +90,9 @@ class Ledger:
         position = self.position(symbol)
         if not position.settled or position.closing or self.market(symbol).close_due:
             return True
-        if now < self.not_before.get((symbol, "decide"), 0):
+        if symbol in self.recalling or now < self.not_before.get((symbol, "decide"), 0):
             return True
-        return any(_occupies(one) or not position.exposed for one in self.unsettled(symbol))
+        return any(_occupies(one, position) or not position.exposed for one in self.unsettled(symbol))
 
     def open_symbols(self) -> frozenset[str]:
         """Where we hold something, or soon may."""
@@ -145,6 +148,17 @@ class Ledger:
     def warn(self, title: str, text: str) -> None:
         """A person should know."""
         self.emit(Notify("warning", title, text))
+
+    def warn_once(self, title: str, text: str) -> None:
+        """The same, once a term."""
+        if title not in self._told:
+            self._told.add(title)
+            self.warn(title, text)
+
+    def recall(self, symbol: str) -> None:
+        """The symbol's past is to be asked for."""
+        self.recalling.add(symbol)
+        self.touched.add(symbol)
 
     def intend(self, order: OrderRecord) -> None:
         """Ask the journal to take the order; it is sent once that is done."""
@@ -233,9 +247,10 @@ class Ledger:
         return [*map(JournalPosition, changed), *effects]
 
 
-def _occupies(order: OrderRecord) -> bool:
-    """Whether it is more than a stop or take-profit that simply stands."""
-    return order.leg not in PROTECTING or not order.waits or not order.close_position
+def _occupies(order: OrderRecord, position: PositionRecord) -> bool:
+    """Whether it is more than a stop or take-profit that simply stands, as a bridge does under what is not ours."""
+    moves = position.managed and not order.close_position
+    return order.leg not in PROTECTING or not order.waits or moves
 
 
 _durable: Final = attrgetter(

@@ -31,6 +31,12 @@ def too_near(stop: Decimal, entry: Decimal, liquidation: Decimal) -> bool:
     return abs(stop - entry) > ROOM * abs(liquidation - entry)
 
 
+def room(quantity: Decimal, entry: Decimal, leverage: int, brackets: Sequence[Bracket]) -> Decimal:
+    """How far from its entry a position's stop may be at most."""
+    liquidated = price(quantity, quantity * entry, leverage, brackets)
+    return ROOM * abs(max(liquidated, Decimal(0)) - entry)
+
+
 def most(leverage: int, brackets: Sequence[Bracket]) -> Decimal:
     """What a position may be worth at that leverage."""
     return max((one.cap for one in brackets if one.leverage >= leverage), default=Decimal(0))

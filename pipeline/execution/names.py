@@ -7,7 +7,7 @@ alone.
 
 import hashlib
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from schemas.orders import Leg
@@ -40,6 +40,10 @@ class Identity:
         """36 of the characters that the exchange allows. A signal's own order has no number; the protective and closing
         orders that a position needs one after the other are numbered by the moment of their intent."""
         return f"tm-{self.name}-{_CODES[leg]}-{_digest(self.environment, signal, leg, number)}"
+
+    def order_ids(self, signal: str, leg: Leg) -> list[str]:
+        """What a signal's own order is called if we placed it, or one that we have taken over."""
+        return [replace(self, name=one).order_id(signal, leg) for one in (self.name, *sorted(self.taken_over))]
 
     def is_of(self, client_id: str, signal: str, leg: Leg) -> bool:
         """Whether that is a signal's own order, whoever placed it."""

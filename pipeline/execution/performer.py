@@ -29,13 +29,14 @@ from pipeline.execution.effects import (
     Query,
     QueryFills,
     QueryPositions,
+    Recall,
     Reconcile,
     ResetBreaker,
     SetMargin,
     TripBreaker,
     WriteVerdict,
 )
-from pipeline.execution.events import Event, IntentJournaled, IntentRefused
+from pipeline.execution.events import Event, IntentJournaled, IntentRefused, Recalled
 from pipeline.execution.names import Identity
 from pipeline.execution.records import By, OrderRecord, PositionRecord
 from pipeline.store.account import PositionStore
@@ -47,7 +48,7 @@ from pipeline.timeline import to_datetime
 log = logging.getLogger(__name__)
 
 InThread = Callable[..., Awaitable[Any]]
-Request = Place | Cancel | Query | QueryFills | QueryPositions | SetMargin | Reconcile
+Request = Place | Cancel | Query | QueryFills | QueryPositions | Recall | SetMargin | Reconcile
 AGAIN_AFTER = 0.5
 AGAIN_AT_MOST = 60.0
 _FOR_CERTAIN = (WriteError, BulkWriteError, ValueError)
@@ -119,6 +120,8 @@ class Performer:
                 self.begin(self.desk.query_fills, symbol, since)
             case QueryPositions(symbol):
                 self.begin(self.desk.query_positions, symbol)
+            case Recall(symbol, since):
+                self.begin(self._recall, symbol, since)
             case SetMargin(symbol, margin):
                 self.begin(self.desk.set_margin, symbol, margin)
             case Reconcile():
@@ -208,6 +211,28 @@ class Performer:
     def _save(self, position: PositionRecord) -> None:
         worth = self.desk.worth.get(position.symbol)
         self.stores.positions.save([documents.position_document(position, self.identity, self.now(), worth)])
+
+    def _recall(self, symbol: str, since: int) -> None:
+        """A symbol's past, of the exchange and of the journal."""
+        past = self.desk.past(symbol, since)
+        if past is None:
+            return
+        orders, trades = past
+        try:
+            known = self.stores.journal.named(one.id for one in orders)
+            signals = self.stores.signals.of_symbol(symbol, to_datetime(since))
+        except PyMongoError as error:
+            log.warning("the past of %s cannot be read in the database: %s", symbol, str(error)[:200])
+            return
+        self.desk.tell(
+            Recalled(
+                symbol,
+                orders,
+                tuple(documents.order_record(one) for one in known),
+                trades,
+                tuple(documents.signal_view(one) for one in signals),
+            )
+        )
 
     def _book_costs(self, order: OrderRecord) -> None:
         """What a filled order cost and brought, from its trades. Nothing depends on it: a failure is left at that."""

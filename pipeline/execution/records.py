@@ -195,6 +195,11 @@ class PositionRecord:
     """A fill that something else told before the stream."""
 
     @property
+    def managed(self) -> bool:
+        """Whether it is a position of ours, from its first fill until its end has been told."""
+        return self.ours and self.side is not None
+
+    @property
     def settled(self) -> bool:
         """Whether the exchange told the quantity after every fill that we know of."""
         return self.as_of >= max(self.entered_at, self.reduced_at) and self.as_of > self.unheard_at
@@ -211,6 +216,11 @@ class PositionRecord:
     def is_left_by(self, signal: SignalView) -> bool:
         """Whether the signal closes it: a trial closes nothing but a trial."""
         return self.side == signal.leaves and (self.trial or signal.kind != "trial")
+
+    @property
+    def guarded(self) -> bool:
+        """Whether something of ours is to be protected."""
+        return self.managed and self.exposed
 
     @property
     def units(self) -> Decimal:

@@ -22,6 +22,7 @@ _UNDECIDED: Final = {"verdict": "fresh", "confirmed": True}
 _OTHER: Final[dict[Side, Side]] = {"long": "short", "short": "long"}
 _LATE_EXIT: Final = {"verdict": "expired", "confirmed": True, "kind": "exit", "source": "live", "decided_at": None}
 """Found after it had stopped being fresh: it may close a position all the same."""
+_OPENING: Final = ("trial", "entry", "add")
 _CANNOT_RESUME: Final = frozenset({286, 280, 260, 136})  # history lost, fatal, invalid token, capped position lost
 
 
@@ -61,6 +62,12 @@ class SignalFeed:
         later = {"side": side, "kind": {"$ne": "exit"}, "at": {"$gt": signal.at}}
         said = self._said(signal.symbol, signal.strategy, signal.interval)
         return self._signals.find_one(said | later, {"_id": 1}) is not None
+
+    def of_symbol(self, symbol: str, since: datetime) -> list[Signal]:
+        """Confirmed signals of a symbol since then that could open something, oldest first."""
+        wanted = {"exchange": self._exchange, "symbol": symbol, "at": {"$gte": since}, "kind": {"$in": list(_OPENING)}}
+        found = self._signals.find(wanted | {"confirmed": True}).sort("at", 1)
+        return [Signal.from_mongo(one) for one in found]
 
     def follow(self, *, wait_ms: int = 250) -> Generator[News, None, None]:
         """Each one as it is written, with the token to go on from; `None` now and then while nothing comes, so that the

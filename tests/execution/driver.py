@@ -76,7 +76,7 @@ class Driver:
         self.numbers = count(100)
         self.last: list[Effect] = []
         self.all: list[Effect] = []
-        self.core = Core(policy, T, identity=IDENTITY, mode=mode, **journal)
+        self.core = Core(policy, T, mode=mode, **{"identity": IDENTITY} | journal)
         self(rules(leverage=policy.risk.leverage))
         self(ev.PriceSeen(SYMBOL, PRICE, T))
         if ready:
@@ -126,6 +126,11 @@ class Driver:
     def snapshot(self, orders: Iterable[OrderTold] = (), quantity: Decimal | None = None) -> list[Effect]:
         told = (PositionTold(SYMBOL, quantity, PRICE),) if quantity else ()
         return self(ev.Snapshot(tuple(orders), told, replace(ACCOUNT, at=self.now), self.now), 1)
+
+    def recalled(self, *orders: OrderTold, **past) -> list[Effect]:
+        """The past of the symbol: these orders, and nothing else but what is named."""
+        known = {"known": (), "trades": (), "signals": ()} | past
+        return self(ev.Recalled(SYMBOL, orders, **known), 1)
 
     def told(self, order: OrderRecord, state: str = "accepted", filled: object = 0, **more: object) -> OrderTold:
         number = order.exchange_id or next(self.numbers)

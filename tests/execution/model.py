@@ -82,6 +82,7 @@ class Exchange:
     """Fill at most so much of an order at once; the rest with `fill_rest`."""
     added_by_hand: Decimal = ZERO
     cancelled_by_hand_at: int = 0
+    reopened_by_hand_at: int = 0
     naked_by_cancel: list[str] = field(default_factory=list)
     forgets: bool = False
     """Conditional orders stand, and neither a list nor a question shows them."""
@@ -117,9 +118,9 @@ class Exchange:
         self._end(order, "cancelled")
         if not by_us:
             self.cancelled_by_hand_at = self.now
-        unheard = self.now - self.cancelled_by_hand_at < UNHEARD
+        unheard = self.now - max(self.cancelled_by_hand_at, self.reopened_by_hand_at) < UNHEARD
         naked = self.position and not self.protected(but=self.added_by_hand)
-        if by_us and order.kind == "STOP_MARKET" and naked and not unheard:
+        if by_us and order.kind == "STOP_MARKET" and self._reduces(order.side) and naked and not unheard:
             self.naked_by_cancel.append(client_id)
         return order
 
@@ -171,6 +172,13 @@ class Exchange:
         if quantity * self.position > 0:
             self.added_by_hand += abs(quantity)
         self._trade(None, "BUY" if quantity > 0 else "SELL", abs(quantity))
+
+    def reopen_by_hand(self) -> None:
+        """Somebody closes what is held, and holds as much of his own: what stood under it stands."""
+        held = self.position
+        self.trade_by_hand(-held)
+        self.trade_by_hand(held)
+        self.reopened_by_hand_at = self.now
 
     # Inside
 

@@ -27,6 +27,7 @@ from pipeline.execution.effects import (
     Query,
     QueryFills,
     QueryPositions,
+    Recall,
     Reconcile,
     SetMargin,
     TripBreaker,
@@ -47,7 +48,7 @@ from pipeline.settings import Risk
 from pipeline.timeline import SECOND
 from schemas.symbols import Filters
 from tests.execution.driver import isolated, rules
-from tests.execution.model import SYMBOL, Exchange, Refused
+from tests.execution.model import SYMBOL, Exchange, Placed, Refused
 
 IDENTITY = Identity("sim", "mine00")
 START = 1_760_000_000_000
@@ -77,6 +78,7 @@ OWN, STRANGERS = ("macd", "1m"), [("macd", "15m"), ("turtle", "1m")]
 """Strategy and interval of the story that is told, and of what is said beside it."""
 LADDER = [("trial", False), ("entry", False), ("add", False), ("add", False)]
 POLICY = Policy("sim", RISK, answer_within=5 * SECOND, reconcile_every=10 * SECOND, retry_after=3 * SECOND)
+_MAY_BE_NONE = ("halt", "restored")
 
 
 @dataclass
@@ -114,6 +116,8 @@ class Faults:
     until it has been measured anew."""
     forgetful: bool
     """That, and no other fault: no position may be closed for it."""
+    restored: tuple[int | None, int] | None
+    """The process dies then, and goes on with the journal as it was at the first moment; None: with an empty one."""
 
     @classmethod
     def draw(cls, random: Random) -> "Faults":
@@ -150,18 +154,25 @@ class Faults:
                 (a, random.choice([-1, 1]) * random.choice([15 * SECOND, 3_600 * SECOND])) for a in moments(2)
             ],
             forgetful=random.random() < 0.05,
+            restored=None,
         )
+        if random.random() < 0.15:
+            dies = START + random.randrange(SECOND, TROUBLE - 8 * SECOND)
+            faults.restored = (random.choice([None, START + random.randrange(dies - START)]), dies)
+            faults.by_hand = random.choice([faults.by_hand, [dies + random.randrange(POLICY.surely_gone)]])
         if faults.forgetful:
             return faults.only_forgetful(random)
         if faults.blind:
-            return replace(faults, gaps=[(START, END)], partial=0.0, lost_after=0.6, by_hand=[], crash=0.0)
+            return replace(
+                faults, gaps=[(START, END)], partial=0.0, lost_after=0.6, by_hand=[], crash=0.0, restored=None
+            )
         return faults
 
     def only_forgetful(self, random: Random) -> "Faults":
-        calm = {each.name: type(getattr(self, each.name))() for each in fields(self) if each.name != "halt"}
+        calm = {each.name: type(getattr(self, each.name))() for each in fields(self) if each.name not in _MAY_BE_NONE}
         begin = START + random.randrange(TROUBLE // 2)
         forgets = [(begin, begin + random.randrange(1, TROUBLE // 2))]
-        return replace(self, **calm | {"halt": None, "forgetful": True, "forgets": forgets})
+        return replace(self, **calm | dict.fromkeys(_MAY_BE_NONE) | {"forgetful": True, "forgets": forgets})
 
 
 class Journal:
@@ -172,6 +183,12 @@ class Journal:
         self.positions: dict[str, PositionRecord] = {}
         self.verdicts: dict[str, WriteVerdict] = {}
         self.breakers: set[str] = set()
+
+    def copy(self) -> "Journal":
+        made = Journal()
+        made.orders, made.positions, made.verdicts = dict(self.orders), dict(self.positions), dict(self.verdicts)
+        made.breakers = set(self.breakers)
+        return made
 
 
 class Schedule:
@@ -187,6 +204,8 @@ class Schedule:
         self.agenda: list[tuple[int, int, int | None, Callable[[int], None]]] = []
         self.life = 0
         self.skew = 0
+        self.away = False
+        self.backup = Journal()
         self.told_news = 0
         self.halted = False
         self.close_asked: int | None = None
@@ -275,6 +294,12 @@ class Schedule:
         for moment, by in self.faults.clock_steps:
             self.at(moment, lambda _, by=by: self.set_clock(by))
             self.at(min(moment + self.random.randrange(10 * SECOND), END), lambda _: self.set_clock(0))
+        if self.faults.restored is not None:
+            saved, dies = self.faults.restored
+            if saved is not None:
+                self.at(saved, self.back_up)
+            self.at(dies, self.lose_the_journal)
+            self.at(dies + POLICY.surely_gone, self.restore)
         self.at(END, self.become_quiet)
         while self.agenda:
             now, _, life, what = heapq.heappop(self.agenda)
@@ -316,11 +341,15 @@ class Schedule:
         if self.random.random() < 0.5:
             self.exchange.end_rest()
         self.exchange.fill_rest()
+        self.exchange.fill_rest()  # of what can only reduce, the end
 
     def trade_by_hand(self, now: int) -> None:
         if self.exchange.position:
-            share = self.random.choice([Decimal(-1), Decimal("-0.5"), Decimal("0.5")])
-            self.exchange.trade_by_hand((share * self.exchange.position).quantize(Decimal("0.001")))
+            share = self.random.choice([Decimal(-1), Decimal("-0.5"), Decimal("0.5"), None])
+            if share is None:
+                self.exchange.reopen_by_hand()
+            else:
+                self.exchange.trade_by_hand((share * self.exchange.position).quantize(Decimal("0.001")))
 
     def cancel_a_stop(self, now: int) -> None:
         for order in self.exchange.open_orders():
@@ -368,11 +397,30 @@ class Schedule:
             if life == self.life:
                 self.feed(event, now)
 
+    def back_up(self, now: int) -> None:
+        self.backup = self.journal.copy()
+
+    def before_the_restore(self, placed: Placed) -> bool:
+        """It left before, and may have come late."""
+        return self.faults.restored is not None and placed.at < self.faults.restored[1] + POLICY.surely_gone
+
+    def lose_the_journal(self, now: int) -> None:
+        self.life += 1
+        self.away = True
+
+    def restore(self, now: int) -> None:
+        """It takes longer than a request can be on its way."""
+        self.away = False
+        self.journal = self.backup
+        self.start(now)
+
     def crash(self, now: int) -> None:
         self.life += 1
         self.start(now)
 
     def feed(self, event: ev.Event, now: int) -> None:
+        if self.away:
+            return
         effects = self.core.handle(event, self.clock(now))
         if not self.core.ready and (sent := [one for one in effects if isinstance(one, Place | Cancel | SetMargin)]):
             self.wrongs.append(f"sent before the exchange was compared: {sent}")
@@ -463,6 +511,8 @@ class Schedule:
                 self.at(self.quick(now), lambda then: self.answer_fills(since, now, then), mine=True)
             case QueryPositions():
                 self.at(self.quick(now), lambda then: self.answer_position(now, then), mine=True)
+            case Recall():
+                self.at(self.quick(now), self.answer_past, mine=True)
             case Reconcile():
                 self.at(self.quick(now), lambda then: self.answer_snapshot(now, then), mine=True)
 
@@ -474,7 +524,7 @@ class Schedule:
 
     def close_done(self, asked: int, now: int) -> None:
         """Nobody is told that it is done while anything of ours is held, or can come."""
-        if self.exchange.position and not self.faults.by_hand:
+        if self.exchange.position and not self.faults.by_hand and not self.exchange.reopened_by_hand_at:
             self.wrongs.append(f"closed, it was said, and {self.exchange.position} is held")
         if asked == self.close_asked:
             self.close_asked = None
@@ -592,6 +642,17 @@ class Schedule:
         if not self.unanswered_at(now):
             self.back(ev.PositionsSeen((self.exchange.told_position(),), asked, "query"), self.quick(now))
 
+    def answer_past(self, now: int) -> None:
+        if self.unanswered_at(now):
+            return
+        orders = tuple(one.told() for one in sorted(self.exchange.orders, key=lambda one: not one.algo))
+        known = {one.id: self.journal.orders[one.id] for one in orders if one.id in self.journal.orders}
+        signals = tuple(
+            one for one in self.signals.values() if one.confirmed and one.at <= now and one.kind in ENTERING
+        )
+        past = ev.Recalled(SYMBOL, orders, tuple(known.values()), tuple(self.exchange.trades), signals)
+        self.back(past, self.quick(now))
+
     def answer_snapshot(self, asked: int, now: int) -> None:
         """Orders and positions are read one after the other: things may happen in between."""
         if self.unanswered_at(now):
@@ -616,20 +677,24 @@ def broken_law(schedule: Schedule) -> str | None:
     entries = [one for one in journal.orders.values() if one.leg in ENTERING]
     for signal in schedule.signals.values():
         mine = {one.id for one in entries if one.signal == signal.id}
-        carried_out = [one for one in ours if one.client_id in mine]
+        carried_out = [
+            one for one in ours if not one.reduce_only and IDENTITY.is_of(one.client_id, signal.id, signal.kind)
+        ]
         if len(mine) > 1 or len(carried_out) > 1:
             return f"signal {signal.id} has {len(carried_out)} entries at the exchange, {len(mine)} in the journal"
         verdict = journal.verdicts.get(signal.id)
         exits = [one.id for one in journal.orders.values() if (one.signal, one.leg) == (signal.id, "exit")]
         named = verdict.orders if verdict else ()
-        done = [one.client_id for one in ours if one.client_id in {*mine, *exits}]
+        known = [one for one in ours if not schedule.before_the_restore(one)]
+        done = [one.client_id for one in known if one.client_id in {*mine, *exits}]
         if len(exits) > 1 or not set(done) <= set(named) or len(set(named)) < len(named):
             return f"signal {signal.id} has {done} at the exchange, and the verdict {verdict}"
         if signal.confirmed != (verdict is not None):
             return f"signal {signal.id} (confirmed: {signal.confirmed}) has the verdict {verdict}"
         if mine and not signal.confirmed:
             return f"signal {signal.id} was not confirmed and has an order"
-        if carried_out and verdict is not None and verdict.verdict != "taken":
+        forgotten = all(schedule.before_the_restore(one) for one in carried_out)
+        if carried_out and verdict is not None and verdict.verdict != "taken" and not forgotten:
             return f"signal {signal.id} has an entry at the exchange, and the verdict {verdict}"
         if verdict is not None and verdict.verdict == "taken" and not set(verdict.orders) <= set(journal.orders):
             return f"signal {signal.id} is taken, and its order is not in the journal"
@@ -645,10 +710,16 @@ def broken_law(schedule: Schedule) -> str | None:
     for placed in ours:
         kept = journal.orders.get(placed.client_id)
         closes = placed.algo or placed.reduce_only
+        if kept is None and schedule.before_the_restore(placed) and not placed.open:
+            continue
         if kept is None and not (closes and schedule.faults.journal_refuses and not placed.open):
             return f"at the exchange and not in the journal: {placed}"
-        sent_twice = kept is None or (closes and kept.attempts > 1 and not placed.open and not kept.stands)
+        copies = [one for one in ours if (one.client_id, one.algo) == (placed.client_id, placed.algo)]
+        again = len(copies) > 1 or (kept is not None and kept.attempts > 1)
+        sent_twice = kept is None or (closes and again and not placed.open and not kept.stands)
         newest = placed is exchange.find(placed.client_id)
+        if schedule.faults.blind and placed.reduce_only and (kept.state, placed.status) == ("expired", "filled"):
+            newest = kept.filled != placed.filled  # fills say how much; not that the exchange had cut the order to that
         if newest and not sent_twice and (kept.state, kept.filled) != (placed.status, placed.filled):
             return f"journal and exchange differ: {kept} {placed}"
     gone = [one.id for one in journal.orders.values() if one.stands and exchange.find(one.id) is None]
@@ -693,15 +764,20 @@ def broken_position_law(schedule: Schedule) -> str | None:
         if standing:
             return f"flat, and open at the exchange: {standing}"
         return None if held.signal is None else f"flat, and not cleared: {held}"
+    if not held.ours and exchange.reopened_by_hand_at:
+        return None
     if schedule.halted:
         return f"halted with flatten, and still holding {exchange.position}"
+    if held.signal is None and not schedule.faults.by_hand:
+        return f"nobody knows the signal of what is held: {held}"
     stops = [one for one in standing if one.kind == "STOP_MARKET"]
     targets = [one for one in standing if one.kind != "STOP_MARKET"]
     if not exchange.protected() or len(stops) != 1 or not stops[0].close_position:
         return f"{exchange.position} held with the stops {stops}"
     if stops[0].trigger != held.stop_price or stops[0].client_id != held.stop_order:
         return f"the stop {stops[0]} is not the journal's: {held}"
-    if [one.trigger for one in targets] != [held.take_profit_price]:
+    found_again = schedule.faults.restored is not None and held.take_profit_price is None
+    if [one.trigger for one in targets] != ([] if found_again else [held.take_profit_price]):
         return f"the take-profits {targets} are not the journal's: {held}"
     if held.closing or (held.units > RISK.max_units and not schedule.faults.by_hand):
         return f"not at rest: {held}"

@@ -40,6 +40,8 @@ def decided(position=None, **changes):
     """What became of a signal while that was held: the driver, with the order intended if there is one."""
     driver = Driver(ready=False, positions=[position] if position else [])
     driver.snapshot(quantity=position.quantity if position else None)
+    if position and not position.ours:
+        driver.recalled()
     driver.journal()  # the stop that is missing
     for placed in driver.got(Place):
         driver.seen(placed.order)

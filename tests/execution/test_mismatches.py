@@ -17,7 +17,7 @@ from pipeline.execution.effects import (
     Reconcile,
     WriteVerdict,
 )
-from pipeline.execution.records import OrderTold, PositionRecord, PositionTold
+from pipeline.execution.records import OrderTold, PositionRecord, PositionTold, TradeTold
 from pipeline.timeline import SECOND
 from tests.execution.driver import ACCOUNT, IDENTITY, POLICY, PRICE, SYMBOL, Driver, T, signal
 
@@ -43,6 +43,12 @@ def crashed(leg="entry"):
     if leg == "flatten":
         life(ev.HaltSeen(halted=True, flatten=True))
     return life.order(leg)
+
+
+def by_hand(quantity):
+    """Somebody's own trade."""
+    side = "BUY" if Decimal(quantity) > 0 else "SELL"
+    return TradeTold(7, side, abs(Decimal(quantity)), PRICE, Decimal(0), Decimal(0), T)
 
 
 def position():
@@ -189,8 +195,10 @@ def test_ours_and_not_in_the_journal_is_adopted_and_cancelled_unless_it_protects
     flat = Driver(ready=False)
     flat.snapshot([told])
     assert flat.order(leg).state == "accepted"
-    assert flat.one(Cancel).order.id == name
     assert any("was found again" in one.title for one in flat.got(Notify))
+    assert not flat.got(Cancel), "it may belong to something"
+    flat.recalled(told)
+    assert flat.one(Cancel).order.id == name
 
     held = replace(position(), take_profit_price=Decimal(59_400))
     kept = Driver(ready=False, positions=[held])
@@ -208,7 +216,9 @@ def test_a_stop_of_ours_under_what_is_not_ours_stands_until_nothing_is_held_that
     )  # fmt: skip
     driver = Driver(ready=False)
     driver.snapshot([told], Decimal(quantity))
+    driver.recalled(told, trades=[by_hand(quantity)])
     assert driver.order("stop").state == "accepted"
+    assert not driver.position().ours
     assert not [one for one in [*driver.all, *driver.wait(5 * SECOND)] if isinstance(one, Cancel)]
     driver.holds(0)
     assert driver.one(Cancel).order.id == name
@@ -247,6 +257,7 @@ def test_a_position_that_an_entry_under_way_made_is_protected_at_once():
 def test_a_position_that_is_not_ours_is_left_alone_and_reported_once(quantity):
     driver = Driver()
     driver.snapshot([], Decimal(quantity))
+    driver.recalled(trades=[by_hand(quantity)])
     assert [one.title for one in driver.got(Notify)] == ["position BTCUSDT"]
     assert not driver.position().ours
     driver(ev.HaltSeen(halted=True, flatten=True))
@@ -279,8 +290,20 @@ def test_a_position_that_is_gone_is_cleared():
 def test_a_position_turned_round_by_somebody_is_theirs():
     driver, _, stop = standing()
     driver.snapshot([stop], Decimal("-0.3"))
+    driver.recalled(stop, trades=[by_hand("-0.3")])
     assert not driver.position().ours
     assert driver.one(Cancel).order.id == stop.id
+
+
+def test_a_stop_that_never_arrived_is_not_sent_under_what_is_not_ours():
+    stop = replace(crashed("stop"), state="unknown")
+    driver = Driver(ready=False, orders=[stop])
+    driver.snapshot(quantity=Decimal("0.5"))
+    driver.recalled(trades=[by_hand("0.5")])
+    driver.wait(SECOND)
+    driver(ev.OrderNotFound(stop.id, T + GONE))
+    assert driver.state("stop") == "abandoned"
+    assert not [one for one in driver.all if isinstance(one, Place)]
 
 
 def test_an_older_statement_is_ignored():

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -31,11 +32,17 @@ def beside(house: Any) -> Iterator[Any]:
     db.client.drop_database(db.name)
 
 
-async def hold(house: Any) -> Any:
+def stop_of(house: Any) -> str | None:
+    """The order that protects the stored position."""
+    position = house.position()
+    return None if position is None else position.stop_order
+
+
+async def hold(house: Any, kind: str = "entry") -> Any:
     """Take a position and leave; what stands for it."""
     async with house.executor():
-        assert (await house.verdict(house.say("entry"))).verdict == "taken"
-        await house.until(lambda: house.held() and house.stops() and (house.position() or house).stop_order)
+        assert (await house.verdict(house.say(kind))).verdict == "taken"
+        await house.until(lambda: house.held() and house.stops() and stop_of(house))
         await house.check()
     (stop,) = house.stops()
     return stop
@@ -50,17 +57,36 @@ def restored(house: Any, folder: Path) -> None:
     restore(house.db, folder, clock=lambda: datetime.now(UTC), force=True)
 
 
+def cancels_since(house: Any, stop: Any) -> list[Any]:
+    """What was cancelled at the exchange after that stop was placed."""
+    truth = house.ledger()
+    placed = next(n for n, one in enumerate(truth) if one.get("client_id") == stop.client_algo_id)
+    return [one for one in truth[placed:] if "ancel" in one["kind"]]
+
+
 def execute(house: Any, uri: str, home: Path, *options: str) -> "subprocess.CompletedProcess[str]":
     """The command, until it ends by itself."""
+    with running(house, uri, home, *options) as command:
+        told = command.communicate(timeout=60)
+    return subprocess.CompletedProcess(command.args, command.returncode, *told)
+
+
+@contextmanager
+def running(house: Any, uri: str, home: Path, *options: str) -> "Iterator[subprocess.Popen[str]]":
     settings = {
         "HOME": str(home), "MONGO_URI": uri, "DATABASE": house.db.name, "SIM_URL": house.simulator.url,
         "API_KEY": house.account.key, "API_SECRET": house.account.secret,
     }  # fmt: skip
-    return subprocess.run(
+    command = subprocess.Popen(
         [sys.executable, "-m", "pipeline.cli", "execute", *options],
         env=os.environ | {f"TIDEMARK_{name}": value for name, value in settings.items()},
-        cwd=home, capture_output=True, text=True, timeout=60, check=False,
+        cwd=home, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
+    try:
+        yield command
+    finally:
+        command.kill()
+        command.wait()
 
 
 async def test_the_orders_of_another_installation_are_left_alone_in_signal_only(house: Any, beside: Any) -> None:
@@ -134,3 +160,79 @@ async def test_a_copy_of_the_database_under_another_name_is_another_installation
     async with house.executor():
         await house.check()
         assert house.position().ours
+
+
+async def test_with_a_journal_from_before_the_position_it_is_managed_again_and_its_stop_stands_all_along(
+    house: Any, home: Path
+) -> None:
+    async with house.executor():
+        await house.check()
+    backup = await asyncio.to_thread(backed_up, house, home / "backup")
+    stop = await hold(house)
+    entry = house.orders(leg="entry")[0]
+    signal = house.signal(entry.signal)
+    await asyncio.to_thread(restored, house, backup)
+    assert house.orders() == []
+    house.db.signals.insert_one(signal.to_mongo() | {"verdict": "fresh"})  # its strategy finds it again
+    async with house.executor():
+        decided = await house.verdict(signal.id)
+        assert (decided.verdict, decided.orders) == ("taken", [entry.id])
+        await house.until(lambda: stop_of(house) == stop.client_algo_id)
+        position = house.position()
+        assert (position.ours, position.strategy, position.signal) == (True, "turtle", signal.id)
+        assert position.stop_price == stop.trigger_price
+        await house.check()
+        assert house.stops() == [stop]
+        assert not cancels_since(house, stop)
+        assert (await house.verdict(house.say("exit"))).verdict == "taken"
+        await house.until(lambda: house.held() == 0 and house.stops() == [])
+        await house.check()
+    assert len([one for one in house.accepted() if one["client_id"] == entry.id]) == 1
+
+
+async def test_with_a_journal_from_before_an_entry_the_stop_does_not_loosen(house: Any, home: Path) -> None:
+    await hold(house, "trial")
+    backup = await asyncio.to_thread(backed_up, house, home / "backup")
+    async with house.executor():
+        nearer = {"atr": round(float(house.price()) * 0.004, 1)}
+        entry = await house.verdict(house.say("entry", indicators=nearer))
+        assert entry.verdict == "taken"
+        await house.until(lambda: stop_of(house) not in {None, house.orders(leg="stop")[0].id})
+        await house.until(
+            lambda: [stop_of(house)] == [one.client_algo_id for one in house.stops() if one.close_position]
+        )
+    (stop,) = house.stops()
+    grown = house.position()
+    await asyncio.to_thread(restored, house, backup)
+    assert house.position().stop_price < grown.stop_price
+    async with house.executor():
+        await house.until(lambda: stop_of(house) == stop.client_algo_id)
+        await house.until(lambda: house.position().stop_price == grown.stop_price)
+        assert house.position().quantity == grown.quantity
+        await house.until(lambda: entry.orders[0] in {one.id for one in house.orders()})
+        await house.check()
+        assert house.stops() == [stop]
+        assert not cancels_since(house, stop)
+
+
+async def test_what_is_taken_over_is_managed_and_what_it_was_is_recorded(
+    house: Any, beside: Any, mongo_uri: str, home: Path
+) -> None:
+    stop = await hold(house)
+    (name,) = {installation_of(stop.client_algo_id)}
+    with running(beside, mongo_uri, home, "--take-over") as command:
+        await beside.until(lambda: stop_of(beside) == stop.client_algo_id)
+        position = beside.position()
+        assert (position.ours, position.stop_price, position.strategy) == (True, stop.trigger_price, None)
+        await asyncio.to_thread(
+            ControlStore(beside.db, "sim").set_halt, True, flatten=True, by="ann", now=datetime.now(UTC)
+        )
+        await beside.until(lambda: beside.held() == 0 and beside.stops() == [])
+        command.terminate()
+        _, told = await asyncio.to_thread(command.communicate, timeout=60)
+    assert f"taken over: 1 order of another Tidemark installation ({name}) on this account: BTCUSDT" in told
+    installation = ControlStore(beside.db, "sim").read().installation
+    assert installation.taken_over == [name]
+    (change,) = installation.changes
+    assert "@" in change.by
+    assert (change.new, name in change.reason) == (f"took over {name}", True)

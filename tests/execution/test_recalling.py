@@ -1,0 +1,200 @@
+"""What the journal does not know is found out again: section "A journal that does not know" of docs/execution.md."""
+
+from dataclasses import replace
+from decimal import Decimal
+
+import pytest
+
+from pipeline.execution import events as ev
+from pipeline.execution.effects import (
+    Cancel,
+    JournalIntent,
+    JournalOrder,
+    JournalPosition,
+    Notify,
+    Place,
+    Query,
+    Recall,
+    WriteVerdict,
+)
+from pipeline.execution.names import Identity
+from pipeline.execution.records import OrderTold, TradeTold
+from pipeline.timeline import MINUTE, SECOND
+from tests.execution.driver import IDENTITY, PRICE, SYMBOL, Driver, T, signal
+
+ZERO = Decimal(0)
+HELD = Decimal("0.2")
+STOP = OrderTold(
+    IDENTITY.order_id("s1", "stop", 1), SYMBOL, "SELL", "accepted", ZERO, T, algo=True, exchange_id=5,
+    trigger_price=PRICE - 600, close_position=True,
+)  # fmt: skip
+TARGET = replace(STOP, id=IDENTITY.order_id("s1", "take_profit", 1), exchange_id=6, trigger_price=PRICE + 1800)
+ENTRY = OrderTold(
+    IDENTITY.order_id("s1", "entry"), SYMBOL, "BUY", "filled", HELD, T - MINUTE, exchange_id=7, average_price=PRICE,
+    quantity=HELD,
+)  # fmt: skip
+OPENED = TradeTold(7, "BUY", HELD, PRICE, ZERO, ZERO, T - MINUTE)
+SAID = signal("s1", at=T - MINUTE, price=PRICE - 5)
+
+
+def restarted(*orders, held=HELD, **changes):
+    """A term whose journal is empty, and what it does about what stands and is held."""
+    driver = Driver(ready=False, **changes)
+    driver.snapshot(orders, held)
+    return driver
+
+
+def test_a_restored_journal_is_rebuilt_before_anything_else():
+    driver = restarted(STOP, TARGET)
+    driver(ev.SignalSeen(signal("s9", kind="add", price=PRICE + 400)), 1)
+    assert [type(one) for one in driver.all if not isinstance(one, Notify | JournalOrder | JournalPosition)] == [Recall]
+    assert driver.verdict("s9") is None, "it waits until it is known what is held"
+    driver.recalled(STOP, TARGET, ENTRY, trades=[OPENED], signals=[SAID])
+    position = driver.position()
+    assert (position.ours, position.side, position.strategy, position.signal) == (True, "long", "macd", "s1")
+    assert (position.stop_order, position.stop_price) == (STOP.id, PRICE - 600)
+    assert (position.take_profit_order, position.take_profit_price) == (TARGET.id, PRICE + 1800)
+    assert (position.atr, position.last_add_price, position.units) == (SAID.atr, SAID.price, 2)
+    written = {one.order.id: one.order for one in driver.all if isinstance(one, JournalOrder)}
+    assert set(written) == {STOP.id, TARGET.id, ENTRY.id}
+    assert (written[ENTRY.id].signal, written[ENTRY.id].leg, written[ENTRY.id].filled) == ("s1", "entry", HELD)
+    assert not [one for one in driver.all if isinstance(one, Cancel)]
+    assert driver.order("add").signal == "s9"
+
+
+def test_what_is_found_again_is_told():
+    driver = restarted(STOP)
+    driver.recalled(STOP, ENTRY, trades=[OPENED], signals=[SAID])
+    assert any(one.text == f"{HELD} {SYMBOL} is ours, of macd by s1" for one in driver.got(Notify))
+
+
+def test_a_position_of_ours_without_a_stop_gets_the_one_its_entry_would_have_had():
+    driver = restarted()
+    driver.recalled(ENTRY, trades=[OPENED], signals=[SAID])
+    assert driver.one(JournalIntent).order.trigger_price == PRICE - 600, "2 ATR from its entry"
+
+
+def test_where_nobody_knows_the_signal_the_stop_is_as_far_away_as_it_may_be():
+    driver = restarted()
+    driver.recalled(ENTRY, trades=[OPENED])
+    assert driver.one(JournalIntent).order.trigger_price == Decimal("44128.6"), "80 % of the way to its liquidation"
+
+
+def test_a_position_that_only_its_stop_says_is_ours_is_kept_and_nothing_is_added():
+    driver = restarted(STOP)
+    driver.recalled(STOP)
+    position = driver.position()
+    assert (position.ours, position.strategy, position.stop_price) == (True, None, PRICE - 600)
+    assert any("nobody knows its signal" in one.text for one in driver.got(Notify))
+    for kind in ("entry", "add", "exit"):
+        driver(ev.SignalSeen(signal(f"a {kind}", kind=kind)), 1)
+        assert "nobody knows its signal" in driver.verdict(f"a {kind}").reason
+    assert not driver.got(Cancel)
+    driver(ev.HaltSeen(halted=True, flatten=True), 1)
+    assert driver.one(JournalIntent).order.leg == "flatten"
+
+
+@pytest.mark.parametrize("orders", [(), (STOP,)])
+def test_what_somebody_else_opened_is_theirs_also_under_a_stop_of_ours(orders):
+    driver = restarted(*orders)
+    driver.recalled(*orders, ENTRY, trades=[OPENED, replace(OPENED, side="SELL"), replace(OPENED, exchange_id=99)])
+    assert not driver.position().ours
+    assert any("is not ours" in one.text for one in driver.got(Notify))
+    driver.wait(10 * SECOND)
+    assert not [one for one in driver.all if isinstance(one, Cancel | Place | JournalIntent)]
+
+
+def test_an_older_journal_learns_what_was_added_and_its_stop_does_not_loosen():
+    before = Driver()
+    before.protected(name="s0", price=PRICE)
+    first, stop = before.order("entry"), before.order("stop")
+    opened = TradeTold(first.exchange_id, "BUY", first.filled, PRICE, ZERO, ZERO, T)
+    add = replace(ENTRY, id=IDENTITY.order_id("s1", "add"), at=T + MINUTE)
+    tighter = replace(STOP, trigger_price=stop.trigger_price + 300)
+    driver = restarted(tighter, held=first.filled + HELD, orders=[first, stop], positions=[before.position()])
+    driver.recalled(
+        tighter, add, known=[first], trades=[opened, replace(OPENED, at=T + MINUTE)],
+        signals=[signal("s1", kind="add", at=T + MINUTE, price=PRICE + 300)],
+    )  # fmt: skip
+    position = driver.position()
+    assert (position.signal, position.stop_price) == ("s0", tighter.trigger_price)
+    assert position.last_add_price == PRICE + 300
+    assert not [one for one in driver.all if isinstance(one, Cancel)]
+
+
+def test_a_bridge_that_stands_alone_says_how_tight_the_stop_was():
+    bridge = replace(STOP, close_position=False, quantity=HELD, trigger_price=PRICE - 300)
+    driver = restarted(bridge)
+    driver.recalled(bridge, ENTRY, trades=[OPENED], signals=[SAID])
+    assert driver.position().stop_price == PRICE - 300
+    assert driver.one(JournalIntent).order.trigger_price == PRICE - 300
+    assert not [one for one in driver.all if isinstance(one, Cancel)]
+
+
+def test_an_older_journal_does_not_take_a_later_position_for_the_one_it_knows():
+    before = Driver()
+    before.protected(name="s0")
+    old = before.order("entry")
+    driver = restarted(STOP, orders=[old, before.order("stop")], positions=[before.position()])
+    driver.recalled(STOP, ENTRY, known=[old], trades=[OPENED], signals=[SAID])
+    assert (driver.position().signal, driver.position().stop_price) == ("s1", STOP.trigger_price)
+
+
+def test_the_past_is_asked_for_again_until_it_comes_and_at_last_done_without():
+    driver = restarted(STOP)
+    asked = [one for one in driver.wait(50 * SECOND, 1000) if isinstance(one, Recall)]
+    assert 8 <= len(asked) <= 11
+    driver.wait(20 * SECOND, 1000)
+    assert any("the past of BTCUSDT is not known" in one.title for one in driver.all if isinstance(one, Notify))
+    assert not [one for one in driver.wait(30 * SECOND, 1000) if isinstance(one, Recall | Cancel)]
+
+
+def test_the_position_of_an_installation_that_was_taken_over_is_rebuilt_from_its_signals():
+    theirs = Identity("sim", "theirs")
+    heir = replace(IDENTITY, taken_over=frozenset({"theirs"}))
+    stop = replace(STOP, id=theirs.order_id("s1", "stop", 1))
+    entry = replace(ENTRY, id=theirs.order_id("s1", "entry"))
+    driver = restarted(stop, identity=heir)
+    driver.recalled(stop, entry, trades=[OPENED], signals=[SAID])
+    assert (driver.position().signal, driver.position().stop_order) == ("s1", stop.id)
+    driver(ev.SignalSeen(SAID), 1)
+    assert driver.verdict("s1").orders == (entry.id,), "it was acted on"
+
+
+# Signals from before the term
+
+
+def test_a_signal_from_before_the_term_is_acted_on_only_when_the_exchange_has_no_order_of_it():
+    driver = Driver()
+    driver(ev.SignalSeen(SAID), 1)
+    assert driver.one(Query).order.id == ENTRY.id
+    assert not driver.got(JournalIntent)
+    driver.wait(3 * SECOND)
+    assert len(driver.got(Query)) == 3, "asked again each second"
+    driver(ev.OrderNotFound(ENTRY.id, driver.now))
+    assert driver.one(JournalIntent).order.id == ENTRY.id
+
+
+def test_a_signal_that_was_acted_on_before_the_journal_was_lost_is_not_acted_on_again():
+    driver = Driver()
+    driver(ev.SignalSeen(SAID), 1)
+    driver(ev.OrderSeen(ENTRY, "query"), 1)
+    assert driver.one(WriteVerdict).orders == (ENTRY.id,)
+    assert not [one for one in driver.all if isinstance(one, JournalIntent | Place)]
+    assert driver.one(JournalOrder).order.state == "filled"
+
+
+def test_what_is_said_in_the_term_needs_no_question():
+    driver = Driver()
+    driver(ev.SignalSeen(signal("s1", at=T)), 1)
+    assert driver.one(JournalIntent)
+    assert not driver.got(Query)
+
+
+def test_an_entry_that_arrives_after_its_journal_was_lost_is_protected():
+    driver = Driver()
+    driver(ev.OrderSeen(replace(ENTRY, at=driver.now), "stream"), 1)
+    driver.holds(HELD)
+    assert any(isinstance(one, Recall) for one in driver.all)
+    driver.recalled(ENTRY, trades=[OPENED], signals=[SAID])
+    assert [one.order.trigger_price for one in driver.got(JournalIntent)] == [PRICE - 600]
