@@ -76,6 +76,10 @@ class Trading(Document):
     take_profit_atr: Money | None = None
     take_profit_percent: Money | None = None
     max_position: Money | None = Field(default=None, description="notional")
+    daily_profit_percent: Money | None = Field(default=None, description="of the equity that the day began with")
+    when_reached: Literal["stop", "close"] = Field(
+        default="stop", description="open nothing, or also close what is held"
+    )
     close_asked: datetime | None = Field(default=None, description="what is held is to be closed; null when it is")
     changes: list[Change]
 

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from difflib import get_close_matches
+from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
@@ -27,9 +28,17 @@ _AS_SETTINGS: Final = "default"
 _LEAST: Final = Decimal("0.00000001")
 _MOST: Final = {
     "stop_atr": 1_000, "take_profit_atr": 1_000, "stop_percent": 99, "take_profit_percent": 1_000,
-    "max_position": 1_000_000_000_000,
+    "max_position": 1_000_000_000_000, "daily_profit": 1_000,
 }  # fmt: skip
 _DISTANCES: Final = ("stop", "take_profit")
+
+
+class WhenReached(StrEnum):
+    """What follows when a symbol's profit target for the day is reached."""
+
+    STOP = "stop"
+    CLOSE = "close"
+
 
 Reason = Annotated[str | None, typer.Option(help="Kept with the change.")]
 
@@ -49,6 +58,12 @@ def trading(
         str | None, typer.Option(help="Take-profit in percent of the price, or 'default'.")
     ] = None,
     max_position: Annotated[str | None, typer.Option(help="Most notional of the position, or 'default'.")] = None,
+    daily_profit: Annotated[
+        str | None, typer.Option(help="Its profit target for the day in percent of the equity; 'default': none.")
+    ] = None,
+    when_reached: Annotated[
+        WhenReached | None, typer.Option(help="Then open nothing until 00:00 UTC, or also close what is held.")
+    ] = None,
     strategy: Annotated[
         list[str] | None, typer.Option(help="Only signals of these; repeat it; 'default': all.")
     ] = None,
@@ -72,10 +87,11 @@ def trading(
 
     amounts = {
         "stop_atr": stop_atr, "stop_percent": stop_percent, "take_profit_atr": take_profit_atr,
-        "take_profit_percent": take_profit_percent, "max_position": max_position,
+        "take_profit_percent": take_profit_percent, "max_position": max_position, "daily_profit": daily_profit,
     }  # fmt: skip
     changes = _amounts({name: text for name, text in amounts.items() if text is not None})
-    changes |= {name: value for name, value in (("enabled", on), ("leverage", leverage)) if value is not None}
+    plain = {"enabled": on, "leverage": leverage, "when_reached": when_reached and when_reached.value}
+    changes |= {name: value for name, value in plain.items() if value is not None}
     if strategy:
         changes["strategies"] = None if strategy == [_AS_SETTINGS] else list(strategy)
     if interval:
@@ -100,12 +116,13 @@ def trading(
         print_json(found)
         return
     print_table(
-        ("symbol", "traded", "strategies", "intervals", "leverage", "stop", "take profit", "max position"),
+        ("symbol", "traded", "strategies", "intervals", "leverage", "stop", "take profit", "max position",
+         "daily profit"),
         [
             (one.symbol, "yes" if trading_view(one).traded(production=production) else "no",
              ", ".join(one.strategies or []) or "all", ", ".join(one.intervals or []) or "all", one.leverage,
              _distance(one.stop_atr, one.stop_percent), _distance(one.take_profit_atr, one.take_profit_percent),
-             one.max_position)
+             one.max_position, _goal(one.daily_profit_percent, one.when_reached))
             for one in found
         ],
         title="own settings; a dash: as in the settings",
@@ -213,6 +230,8 @@ def _reset(control: "ControlStore", name: str, reason: str) -> None:
 def _amounts(given: Mapping[str, str]) -> dict[str, Any]:
     """The changes they mean. A distance is in ATR or in percent: one takes the place of the other."""
     changes: dict[str, Any] = {name: _amount(name, text) for name, text in given.items()}
+    if "daily_profit" in changes:
+        changes["daily_profit_percent"] = changes.pop("daily_profit")
     for what in _DISTANCES:
         in_atr, in_percent = f"{what}_atr", f"{what}_percent"
         if in_atr in changes and in_percent in changes:
@@ -235,6 +254,10 @@ def _distance(atrs: Decimal | None, percent: Decimal | None) -> str | None:
     if percent is not None:
         return f"{percent} %"
     return None if atrs is None else f"{atrs} ATR"
+
+
+def _goal(percent: Decimal | None, when_reached: str) -> str | None:
+    return None if percent is None else f"{percent} %, then {when_reached}"
 
 
 def _amount(name: str, text: str) -> Decimal | None:

@@ -54,6 +54,16 @@ class Bookkeeper:
             return None
         return self._started_with(account)
 
+    def earned(self) -> dict[str, Decimal]:
+        """What each symbol has brought today, as `day_start` last read it: realised profit, fees and funding."""
+        brought: dict[str, Decimal] = {}
+        for one in self._incomes.values():
+            if one.symbol and place_of(one.income_type) != "moved":
+                brought[one.symbol] = brought.get(one.symbol, Decimal(0)) + one.income
+        for (_, _, symbol, _), paid in self._elsewhere.items():
+            brought[symbol] = brought.get(symbol, Decimal(0)) + paid
+        return brought
+
     def snapshot(self, account: AccountReport, open_positions: int, now: int) -> Snapshot:
         """Write down what the account is worth now. `day_start` was asked for before."""
         incomes = self._incomes.values()

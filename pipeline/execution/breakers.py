@@ -22,6 +22,10 @@ class Breakers:
         """All of them."""
         return tuple(self._tripped.values())
 
+    def reason_of(self, name: str) -> str | None:
+        """Why that one is tripped, if it is."""
+        return self._tripped[name].reason if name in self._tripped else None
+
     def trip(self, breaker: BreakerView | None) -> None:
         """Trip it, if there is one, unless it is tripped already and for as long."""
         news = risk.extended(self._tripped.get(breaker.name), breaker) if breaker else None

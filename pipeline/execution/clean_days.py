@@ -35,7 +35,7 @@ class CleanDays:
         today = datetime(now.year, now.month, now.day, tzinfo=UTC)
         yesterday = today - timedelta(days=1)
         try:
-            trips = [one.at for one in self.control.read().breakers.values() if one.name != _GOOD]
+            trips = [one.at for one in self.control.read().breakers.values() if one.name.partition(":")[0] != _GOOD]
             if any(at >= yesterday for at in trips):
                 self.control.forget_clean_days()
             elif self._traded(yesterday, today) and self.accounts.count(yesterday, today) >= SNAPSHOTS_A_DAY:

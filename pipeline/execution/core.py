@@ -248,6 +248,7 @@ class Core:
             case ev.TradingSeen(symbol, trading):
                 market = self._ledger.market(symbol)
                 market.trading, market.margin_refused = trading, None
+                self._judge_day(now)
                 self._ledger.touched.add(symbol)
                 self._margins.keep(symbol, now)
             case ev.ModeSeen(mode):
@@ -449,8 +450,12 @@ class Core:
     def _judge_day(self, now: int) -> None:
         """At once, and not with the next comparison only."""
         account = self._worth.now()
-        if account is not None:
-            self._breakers.trip(risk.daily(account, self._policy.risk, now))
+        if account is None:
+            return
+        self._breakers.trip(risk.daily(account, self._policy.risk, now))
+        for symbol, market in self._ledger.markets.items():
+            if (target := market.trading.daily_profit_percent) is not None:
+                self._breakers.trip(risk.symbol_profit(symbol, self._worth.result(symbol), target, account, now))
 
     def _time(self, now: int) -> None:
         self._breakers.time(now)

@@ -5,7 +5,7 @@ order is sent again. What only reads may be asked again by the client.
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any
@@ -65,6 +65,7 @@ class Desk:
     asking: Trading
     tell: Tell
     day_start: DayStart
+    earned: Callable[[], Mapping[str, Decimal]]
     rates: Rates
     worth: dict[str, PositionReport] = field(default_factory=dict)
     """What the exchange last said about each position, for whoever shows it."""
@@ -215,7 +216,7 @@ class Desk:
         positions = self.asking.positions()
         self.account = self.asking.account()
         self.worth = {one.symbol: one for one in positions}
-        view = told.account_view(self.account, asof, self.day_start(self.account))
+        view = told.account_view(self.account, asof, self.day_start(self.account), self.earned())
         return Snapshot(orders, told.positions_told(positions), view, asof)
 
     def _unplaced(self, order: OrderRecord, error: ExchangeError) -> Event:

@@ -223,6 +223,8 @@ def trading_view(trading: Trading | None) -> TradingView:
         take_profit_atr=trading.take_profit_atr,
         take_profit_percent=trading.take_profit_percent,
         max_position=trading.max_position,
+        daily_profit_percent=trading.daily_profit_percent,
+        when_reached=trading.when_reached,
         close_asked=_time(trading.close_asked),
     )
 

@@ -145,7 +145,10 @@ class Keeper:
         naked = risk.unprotected(position, self._ledger.policy.risk, now)
         if naked is not None:
             self._breakers.trip(naked)
-        asked = "asked for by a person" if self._ledger.market(position.symbol).close_due else None
+        market = self._ledger.market(position.symbol)
+        asked = "asked for by a person" if market.close_due else None
+        if market.trading.when_reached == "close":
+            asked = asked or self._breakers.reason_of(risk.profit_breaker(position.symbol))
         reason = "halt with flatten" if self._ledger.flatten else asked or (naked.reason if naked else None)
         return replace(position, closing=reason) if reason and not position.closing else position
 

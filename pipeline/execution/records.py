@@ -1,7 +1,8 @@
 """What the executor knows of orders, positions, signals and the account. Data only; `now` and every other time is the
 exchange's time in milliseconds, as well as this machine knows it."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Final, Literal
 
@@ -293,6 +294,8 @@ class AccountView:
     day_start: Decimal | None = None
     wallet: Decimal | None = None
     holdings: tuple[Holding, ...] = ()
+    earned: Mapping[str, Decimal] = field(default_factory=dict)
+    """What each symbol has brought today: realised profit, fees and funding."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -329,6 +332,8 @@ class TradingView:
     take_profit_atr: Decimal | None = None
     take_profit_percent: Decimal | None = None
     max_position: Decimal | None = None
+    daily_profit_percent: Decimal | None = None
+    when_reached: Literal["stop", "close"] = "stop"
     close_asked: int | None = None
     """When a person asked for what is held to be closed; None again when that is done."""
 

@@ -285,6 +285,24 @@ def daily(account: AccountView, risk: Risk, now: int) -> BreakerView | None:
     return None
 
 
+def symbol_profit(
+    symbol: str, result: Decimal, target: Decimal | None, account: AccountView, now: int
+) -> BreakerView | None:
+    """A symbol has reached its own profit target for the day: it rests until tomorrow, UTC."""
+    if target is None or not account.day_start or account.day_start <= 0 or account.at // DAY != now // DAY:
+        return None
+    change = result / account.day_start * 100
+    if change < target:
+        return None
+    reason = f"the day's profit of {symbol} is {change:.2f} % of the equity, the target {target} %"
+    return BreakerView(profit_breaker(symbol), reason, now, symbol=symbol, until=(now // DAY + 1) * DAY)
+
+
+def profit_breaker(symbol: str) -> str:
+    """Its name."""
+    return f"daily-profit:{symbol}"
+
+
 def slipped(symbol: str, slippage_pct: float, risk: Risk, now: int) -> BreakerView | None:
     """A fill was much worse than the signal's price: the symbol rests until tomorrow, UTC."""
     if Decimal(str(slippage_pct)) <= risk.max_slippage_percent:

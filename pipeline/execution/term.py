@@ -58,7 +58,10 @@ class Term:
         self._workers = ThreadPoolExecutor(house.pace.workers, thread_name_prefix="executor")
         self._journal = ThreadPoolExecutor(1, thread_name_prefix="journal")
         self._switches = Switches(house.default_mode, house.may_execute)
-        self._desk = Desk(house.sending, house.asking, self.tell_from_thread, house.books.day_start, house.rates)
+        books = house.books
+        self._desk = Desk(
+            house.sending, house.asking, self.tell_from_thread, books.day_start, books.earned, house.rates
+        )
         self._prices = Prices(house.sending.client.environment, self.tell)
         self._instruments = Instruments(house.asking, house.market, self._prices, house.books.asset)
         self._stream = UserStream(house.asking, self, limits=house.user_limits)

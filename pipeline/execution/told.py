@@ -1,6 +1,6 @@
 """What the exchange says, in the executor's words. Pure: reports and stream events in, records out."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Final
 
@@ -130,7 +130,9 @@ def trade_told(report: TradeReport, fee: Decimal | None) -> TradeTold:
     )
 
 
-def account_view(report: AccountReport, at: int, day_start: Decimal | None) -> AccountView:
+def account_view(
+    report: AccountReport, at: int, day_start: Decimal | None, earned: Mapping[str, Decimal]
+) -> AccountView:
     """What the account is worth, and what it holds: of one statement."""
     return AccountView(
         equity=report.total_margin_balance,
@@ -139,6 +141,7 @@ def account_view(report: AccountReport, at: int, day_start: Decimal | None) -> A
         day_start=day_start,
         wallet=report.total_wallet_balance,
         holdings=tuple(_holding(one, at) for one in report.positions if one.position_amt),
+        earned=earned,
     )
 
 

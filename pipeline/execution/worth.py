@@ -38,7 +38,7 @@ class Worth:
         if old is not None and account.at < old.at:
             return False
         if account.day_start is None and old is not None and old.at // DAY == account.at // DAY:
-            account = replace(account, day_start=old.day_start)
+            account = replace(account, day_start=old.day_start, earned=old.earned)
         self._told, self._wallet, self._wallet_at = account, account.wallet, account.at
         self._held = {one.symbol: one for one in account.holdings}
         later, self._lately = [one for one in self._lately if one.asof > account.at], []
@@ -79,6 +79,11 @@ class Worth:
         lost = min(ZERO, self._wallet + unrealized - told.equity - earned)
         freed = self._margin(told.holdings) - self._margin(self._held.values())
         return replace(told, equity=self._wallet + unrealized, available=told.available + earned + freed + lost)
+
+    def result(self, symbol: str) -> Decimal:
+        """What the symbol has brought today, with what its position would bring now."""
+        booked = self._told.earned.get(symbol, ZERO) if self._told else ZERO
+        return booked + self._unrealized([self._held[symbol]] if symbol in self._held else [])
 
     def reserved(self) -> Decimal:
         """Margin of entries that are under way, or were filled since the account last said something: of each, as much

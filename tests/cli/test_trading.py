@@ -128,3 +128,15 @@ def test_in_production_nothing_is_switched_on_by_another_setting(tidemark: Run, 
     assert found["enabled"] is None
     shown = tidemark("trading", "BTCUSDT", "--on").stdout
     assert "only what is switched on is traded: BTCUSDT" in shown
+
+
+@pytest.mark.usefixtures("listed")
+def test_a_symbol_has_a_profit_target_for_the_day(tidemark: Run) -> None:
+    assert tidemark("trading", "BTCUSDT", "--daily-profit", "2", "--when-reached", "close").exit_code == 0
+    (found,) = json.loads(tidemark("trading", "--json").stdout)
+    assert (found["daily_profit_percent"], found["when_reached"]) == ("2", "close")
+    assert tidemark("trading", "BTCUSDT", "--daily-profit", "default", "--when-reached", "stop").exit_code == 0
+    (found,) = json.loads(tidemark("trading", "--json").stdout)
+    assert (found["daily_profit_percent"], found["when_reached"]) == (None, "stop")
+    for wrong in (["--daily-profit", "lots"], ["--daily-profit", "-1"], ["--when-reached", "dance"]):
+        assert tidemark("trading", "BTCUSDT", *wrong).exit_code == 2

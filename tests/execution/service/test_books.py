@@ -127,6 +127,7 @@ def test_every_kind_of_income_has_its_place(
     assert {name: getattr(taken, name) for name in places} == dict.fromkeys(places, 0) | (
         {field: amount} if field else {}
     )
+    assert books.earned().get("X", 0) == (amount if field and field != "transfers_today" else 0)
     assert warnings == []
 
 

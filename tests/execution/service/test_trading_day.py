@@ -100,6 +100,18 @@ async def test_a_trial_the_other_way_turns_a_trial_and_another_interval_leaves_i
         assert second.orders == [name for _, name in legs]
 
 
+async def test_what_a_symbol_brought_today_is_known_with_the_next_comparison(house: Any) -> None:
+    async with house.executor() as executor:
+        await house.verdict(house.say("trial"))
+        await protected(house, house.held())
+        await house.verdict(house.say("exit"))
+        await house.until(lambda: house.held() == 0 and all(one.fee for one in house.orders() if one.filled))
+        executor.term.tell(StreamBack())
+        brought = sum(one.realized - one.fee for one in house.orders() if one.filled)
+        assert brought < 0
+        await house.until(lambda: executor.term.core._worth.result("BTCUSDT") == brought)
+
+
 async def test_signal_only_sizes_and_writes_the_decision_and_sends_nothing(house: Any) -> None:
     house.trading.set_leverage("BTCUSDT", Risk().leverage)
     async with house.executor(mode="signal-only"):
