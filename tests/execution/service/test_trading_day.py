@@ -323,5 +323,7 @@ async def test_a_stage_that_no_chosen_symbol_can_be_traded_in_is_refused_at_the_
     with pytest.raises(AttentionError, match=r"no chosen symbol can be traded in stage 1.* BTCUSDT: too small"):
         async with house.executor(production=True):
             pass
+    now = to_datetime(house.simulator.now())
+    ControlStore(house.db, "sim").set_trading("BTCUSDT", {"enabled": True}, by="ann", now=now)
     async with house.executor(production=True, mode="signal-only"):
         assert "production stage 1" in (await house.verdict(house.say("entry"))).reason
