@@ -33,6 +33,7 @@ MODULES = (
     "watch",
     "execute",
     "halt",
+    "close",
     "account",
     "trading",
     "backup",

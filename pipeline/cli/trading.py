@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
-from difflib import get_close_matches
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -15,8 +14,6 @@ from pipeline.cli.output import Json, print_json, print_table
 from pipeline.errors import AttentionError, TidemarkError, UsageError
 
 if TYPE_CHECKING:
-    from pymongo.database import Database
-
     from pipeline.settings import Settings
     from pipeline.store.control import ControlStore
 
@@ -79,6 +76,7 @@ def trading(
     In production only symbols that are switched on are traded; elsewhere all are that are not switched off.
     """
     from pipeline.cli.beside import begin_beside, say_place  # noqa: PLC0415
+    from pipeline.cli.known_symbols import known_symbol  # noqa: PLC0415
     from pipeline.cli.trading_access import operator  # noqa: PLC0415
     from pipeline.cli.wiring import exchange_of  # noqa: PLC0415
     from pipeline.execution.documents import trading_view  # noqa: PLC0415
@@ -107,7 +105,7 @@ def trading(
         control = ControlStore(db, settings.environment)
         own = control.read().trading
         if symbol is not None:
-            symbol = _known_symbol(settings, db, own, symbol)
+            symbol = known_symbol(settings, db, symbol)
         if symbol is not None and changes:
             control.set_trading(symbol, changes, by=operator(), now=datetime.now(UTC), reason=reason)
             own = control.read().trading
@@ -276,6 +274,7 @@ def _amount(name: str, text: str) -> Decimal | None:
 
 
 def _require_strategies(settings: "Settings", wanted: Sequence[str]) -> None:
+    from pipeline.cli.known_symbols import nearest  # noqa: PLC0415
     from pipeline.cli.wiring import strategies_of  # noqa: PLC0415
     from pipeline.strategies import registry  # noqa: PLC0415
 
@@ -283,30 +282,5 @@ def _require_strategies(settings: "Settings", wanted: Sequence[str]) -> None:
     for name in wanted:
         if name not in known:
             raise UsageError(
-                f"there is no strategy {name!r}.{_hint(name, known)} There are: {', '.join(sorted(known))}"
+                f"there is no strategy {name!r}.{nearest(name, known)} There are: {', '.join(sorted(known))}"
             )
-
-
-def _known_symbol(settings: "Settings", db: "Database[Any]", own: Iterable[str], text: str) -> str:
-    """The symbol as the exchange writes it: one that it lists, or that the settings name or somebody has set before."""
-    from pipeline.store.symbols import SymbolStore  # noqa: PLC0415
-
-    symbol = _symbol(text)
-    known = {one.symbol for one in SymbolStore(db).list(settings.environment)} | {*settings.symbols, *own}
-    if symbol not in known:
-        raise UsageError(
-            f"{settings.environment} has no {symbol!r} among the symbols that are stored.{_hint(symbol, known)} "
-            "`tidemark symbols` lists what the exchange trades"
-        )
-    return symbol
-
-
-def _hint(name: str, known: Iterable[str]) -> str:
-    near = get_close_matches(name, known, n=1)
-    return f" Did you mean {near[0]}?" if near else ""
-
-
-def _symbol(text: str) -> str:
-    if not text.replace("_", "").isalnum():
-        raise UsageError(f"{text!r} is no symbol; write it as the exchange does, for example BTCUSDT")
-    return text.upper()

@@ -46,7 +46,8 @@ _OVER_LARGEST_LOT = -4005
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """What is to be closed: everything, or only positions in these symbols and orders with these ids.
+    """What is to be closed: everything, or only positions in these symbols and orders with these ids; and nothing that
+    is not `within` its symbols, where it names some.
 
     `entering` are the orders of ours, with their symbols, whose end is not known and that may open something; None
     where nobody knows of any.
@@ -55,14 +56,20 @@ class Scope:
     symbols: Collection[str] | None = None
     is_ours: Callable[[str], bool] | None = None
     entering: Mapping[str, str] | None = None
+    within: Collection[str] | None = None
+
+    def covers(self, symbol: str) -> bool:
+        """Whether anything in this symbol is to be looked at."""
+        return self.within is None or symbol in self.within
 
     def position(self, position: PositionReport) -> bool:
         """Whether this position is to be closed."""
-        return bool(position.position_amt) and (self.symbols is None or position.symbol in self.symbols)
+        among = self.symbols is None or position.symbol in self.symbols
+        return bool(position.position_amt) and among and self.covers(position.symbol)
 
-    def order(self, client_id: str) -> bool:
+    def order(self, symbol: str, client_id: str) -> bool:
         """Whether this order is to be cancelled."""
-        return self.is_ours is None or self.is_ours(client_id)
+        return self.covers(symbol) and (self.is_ours is None or self.is_ours(client_id))
 
 
 @dataclass(slots=True)
@@ -104,14 +111,14 @@ class Flattener:
         """One go at the orders that could still open something: the first thing to do, before anybody is asked."""
         with self._noting():
             for order in self.trading.open_orders():
-                if scope.order(order.client_order_id):
+                if scope.order(order.symbol, order.client_order_id):
                     with self._noting():
                         if self.trading.cancel_order(order.symbol, order.client_order_id):
                             self.report.cancelled.append(order.client_order_id)
 
     def is_flat(self, scope: Scope) -> bool:
         """Whether the exchange holds and has open nothing of the scope, and nothing is in doubt. Changes nothing."""
-        if scope.entering or any(scope.order(one.client_order_id) for one in self.trading.open_orders()):
+        if scope.entering or any(scope.order(one.symbol, one.client_order_id) for one in self.trading.open_orders()):
             return False
         algos = self._algos_of(scope)
         stray = self._found(scope, algos)
@@ -164,11 +171,11 @@ class Flattener:
             report.flat = not (report.left or report.in_doubt or report.problems)
 
     def _algos_of(self, scope: Scope) -> list[AlgoReport]:
-        return [one for one in self.trading.open_algos() if scope.order(one.client_algo_id)]
+        return [one for one in self.trading.open_algos() if scope.order(one.symbol, one.client_algo_id)]
 
     def _found(self, scope: Scope, algos: Iterable[AlgoReport]) -> list[AlgoReport]:
         """Look at what is held, ours and not ours; what is returned of the stops and targets protects none of it."""
-        held = [one for one in self.trading.positions() if one.position_amt]
+        held = [one for one in self.trading.positions() if one.position_amt and scope.covers(one.symbol)]
         self.report.left = [one.symbol for one in held if _in_scope(one, scope, algos)]
         self.report.others = [one.symbol for one in held if not _in_scope(one, scope, algos)]
         return [algo for algo in algos if not any(_closes(algo, one) for one in held)]

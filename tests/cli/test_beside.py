@@ -15,8 +15,8 @@ from pipeline.store.lease import LeaseStore
 
 Run = Callable[..., Any]
 ASKING = (
-    ["halt"], ["halt", "--flatten"], ["resume"], ["positions"], ["orders"], ["account"], ["mode"], ["trading"],
-    ["breakers"], ["stage"],
+    ["halt"], ["halt", "--flatten"], ["resume"], ["close", "BTCUSDT"], ["positions"], ["orders"], ["account"],
+    ["mode"], ["trading"], ["breakers"], ["stage"],
 )  # fmt: skip
 
 
