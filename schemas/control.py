@@ -84,6 +84,19 @@ class Trading(Document):
     changes: list[Change]
 
 
+class Goal(Document):
+    """The account's profit target for the day, set while it runs: it takes the place of the one in the settings."""
+
+    id: str = Field(alias="_id", description="goal:<environment>")
+    kind: Literal["goal"]
+    environment: str
+    daily_profit_percent: Money | None = Field(default=None, description="None: as in the settings")
+    when_reached: Literal["stop", "close"] = Field(
+        default="stop", description="open nothing, or also close what is held"
+    )
+    changes: list[Change]
+
+
 class Stage(Document):
     """How much production trading may hold: a stage is left only by command, after clean days."""
 
@@ -194,6 +207,7 @@ Control = Annotated[
     | Halt
     | Breaker
     | Trading
+    | Goal
     | Stage
     | Installation
     | Lease

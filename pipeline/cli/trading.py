@@ -1,4 +1,5 @@
-"""`tidemark trading`, `breakers`, `stage`: what may be traded, what stopped it, and how much real money may be held."""
+"""`tidemark trading`, `goal`, `breakers`, `stage`: what may be traded and until when, what stopped it, and how much
+real money may be held."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -128,6 +129,44 @@ def trading(
     if production:
         on_ = ", ".join(name for name, one in sorted(own.items()) if one.enabled) or "none is"
         typer.echo(f"In production only what is switched on is traded: {on_}")
+
+
+@app.command(
+    epilog="Examples: [bold]tidemark goal[/bold], [bold]tidemark goal --daily-profit 3 --when-reached close[/bold]"
+)
+def goal(
+    daily_profit: Annotated[
+        str | None, typer.Option(help="Percent of the equity that the day began with; 'default': as in the settings.")
+    ] = None,
+    when_reached: Annotated[
+        WhenReached | None, typer.Option(help="Then open nothing until 00:00 UTC, or also close what is held.")
+    ] = None,
+    reason: Reason = None,
+    environment: Where = None,
+    as_json: Json = False,
+) -> None:
+    """The account's profit target for the day. A running executor takes it up within a second."""
+    from pipeline.cli.beside import begin_beside, say_place  # noqa: PLC0415
+    from pipeline.cli.trading_access import operator  # noqa: PLC0415
+    from pipeline.store.control import ControlStore  # noqa: PLC0415
+    from pipeline.store.session import database  # noqa: PLC0415
+
+    changes = {} if daily_profit is None else _amounts({"daily_profit": daily_profit})
+    if when_reached is not None:
+        changes["when_reached"] = when_reached.value
+    settings = begin_beside(environment)
+    with database(settings) as db:
+        say_place(settings, db)
+        control = ControlStore(db, settings.environment)
+        if changes:
+            control.set_goal(changes, by=operator(), now=datetime.now(UTC), reason=reason)
+        found = control.read().goal
+    own = found.daily_profit_percent if found else None
+    percent, then = own or settings.risk.daily_profit_percent, found.when_reached if found else "stop"
+    if as_json:
+        print_json({"environment": settings.environment, "daily_profit_percent": percent, "when_reached": then})
+    else:
+        typer.echo(f"{settings.environment}: {_goal(percent, then) or 'no profit target for the day'}")
 
 
 @app.command(epilog="Examples: [bold]tidemark breakers[/bold], [bold]tidemark breakers --reset refused:BTCUSDT[/bold]")

@@ -261,6 +261,9 @@ class Core:
             case ev.BreakersSeen(breakers):
                 self._breakers.adopt(breakers)
                 self._beware_of_others(now)
+            case ev.GoalSeen():
+                self._ledger.goal = event
+                self._judge_day(now)
             case ev.StageSeen(stage):
                 self._stage = stage
             case ev.CallCounted(ok):
@@ -452,7 +455,7 @@ class Core:
         account = self._worth.now()
         if account is None:
             return
-        self._breakers.trip(risk.daily(account, self._policy.risk, now))
+        self._breakers.trip(risk.daily(account, self._policy.risk, self._ledger.goal.daily_profit_percent, now))
         for symbol, market in self._ledger.markets.items():
             if (target := market.trading.daily_profit_percent) is not None:
                 self._breakers.trip(risk.symbol_profit(symbol, self._worth.result(symbol), target, account, now))

@@ -6,6 +6,7 @@ The shell tells what happened and nothing else; each event may come twice, late,
 
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Literal
 
 from pipeline.execution.records import (
     AccountView,
@@ -248,6 +249,15 @@ class BreakersSeen:
 
 
 @dataclass(frozen=True, slots=True)
+class GoalSeen:
+    """The account's profit target for the day in percent (None: as in the settings), and what follows when it is
+    reached."""
+
+    daily_profit_percent: Decimal | None
+    when_reached: Literal["stop", "close"]
+
+
+@dataclass(frozen=True, slots=True)
 class StageSeen:
     """How much production trading may hold: 1, 2, or 3 for the user's own limit."""
 
@@ -302,6 +312,7 @@ Event = (
     | ModeSeen
     | HaltSeen
     | BreakersSeen
+    | GoalSeen
     | StageSeen
     | CallCounted
     | StreamBack

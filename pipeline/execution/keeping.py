@@ -149,6 +149,8 @@ class Keeper:
         asked = "asked for by a person" if market.close_due else None
         if market.trading.when_reached == "close":
             asked = asked or self._breakers.reason_of(risk.profit_breaker(position.symbol))
+        if self._ledger.goal.when_reached == "close":
+            asked = asked or self._breakers.reason_of(risk.ACCOUNT_PROFIT)
         reason = "halt with flatten" if self._ledger.flatten else asked or (naked.reason if naked else None)
         return replace(position, closing=reason) if reason and not position.closing else position
 

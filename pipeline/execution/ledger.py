@@ -10,6 +10,7 @@ from typing import Final
 
 from pipeline.execution.doubt import Doubt, sent
 from pipeline.execution.effects import Effect, JournalIntent, JournalOrder, JournalPosition, Notify, Place
+from pipeline.execution.events import GoalSeen
 from pipeline.execution.names import Identity
 from pipeline.execution.records import (
     ENTERING,
@@ -38,6 +39,7 @@ class Ledger:
     mode: Mode = "signal-only"
     halted: bool = False
     flatten: bool = False
+    goal: GoalSeen = field(default_factory=lambda: GoalSeen(None, "stop"))
     compared: bool = False
     """Whether the exchange was compared: before, nobody knows what is held, by us or by others."""
     orders: dict[str, OrderRecord] = field(default_factory=dict)

@@ -26,6 +26,7 @@ from schemas.symbols import Filters
 
 NOT_COMPARED: Final = "reconcile"
 """The breaker that holds while the exchange could not be compared with the journal."""
+ACCOUNT_PROFIT: Final = "daily-profit"
 _FEWEST_CALLS: Final = 10
 """Below so many calls in a minute, a share of errors says nothing."""
 _ERROR_PAUSE: Final = 5 * MINUTE
@@ -270,8 +271,9 @@ def _caps(ask: Ask) -> dict[str, Decimal]:
 # What trips by itself
 
 
-def daily(account: AccountView, risk: Risk, now: int) -> BreakerView | None:
-    """The day's loss limit or profit target is reached: nothing new until tomorrow, UTC."""
+def daily(account: AccountView, risk: Risk, goal: Decimal | None, now: int) -> BreakerView | None:
+    """The day's loss limit or profit target (`goal`, else that of the settings) is reached: nothing new until tomorrow,
+    UTC."""
     if not account.day_start or account.day_start <= 0 or account.at // DAY != now // DAY:
         return None
     change = (account.equity - account.day_start) / account.day_start * 100
@@ -279,9 +281,10 @@ def daily(account: AccountView, risk: Risk, now: int) -> BreakerView | None:
     if change <= -risk.daily_loss_percent:
         reason = f"the day's loss is {-change:.2f} %, the limit {risk.daily_loss_percent} %"
         return BreakerView("daily-loss", reason, now, until=tomorrow)
-    if risk.daily_profit_percent is not None and change >= risk.daily_profit_percent:
-        reason = f"the day's profit is {change:.2f} %, the target {risk.daily_profit_percent} %"
-        return BreakerView("daily-profit", reason, now, until=tomorrow)
+    target = risk.daily_profit_percent if goal is None else goal
+    if target is not None and change >= target:
+        reason = f"the day's profit is {change:.2f} %, the target {target} %"
+        return BreakerView(ACCOUNT_PROFIT, reason, now, until=tomorrow)
     return None
 
 
@@ -300,7 +303,7 @@ def symbol_profit(
 
 def profit_breaker(symbol: str) -> str:
     """Its name."""
-    return f"daily-profit:{symbol}"
+    return f"{ACCOUNT_PROFIT}:{symbol}"
 
 
 def slipped(symbol: str, slippage_pct: float, risk: Risk, now: int) -> BreakerView | None:

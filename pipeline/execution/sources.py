@@ -17,6 +17,7 @@ from pipeline.execution import documents
 from pipeline.execution.events import (
     BreakersSeen,
     Event,
+    GoalSeen,
     HaltSeen,
     ModeSeen,
     PriceSeen,
@@ -133,6 +134,7 @@ class Switches:
     may_execute: bool
     mode: Mode | None = None
     halt: HaltSeen = field(default_factory=lambda: HaltSeen(halted=False, flatten=False))
+    goal: GoalSeen = field(default_factory=lambda: GoalSeen(None, "stop"))
     stage: int = 1
     breakers: frozenset[BreakerView] = frozenset()
     trips: int = 0
@@ -148,6 +150,8 @@ class Switches:
         mode = self._mode(controls)
         halted = controls.halt
         halt = HaltSeen(halted.halted, halted.flatten) if halted else HaltSeen(halted=False, flatten=False)
+        wanted = controls.goal
+        goal = GoalSeen(wanted.daily_profit_percent, wanted.when_reached) if wanted else GoalSeen(None, "stop")
         stage = controls.stage.stage if controls.stage else 1
         breakers = frozenset(documents.breaker_view(one) for one in controls.breakers.values() if one.tripped)
         trading = {symbol: documents.trading_view(one) for symbol, one in controls.trading.items()}
@@ -156,12 +160,15 @@ class Switches:
             news.append(ModeSeen(mode))
         if halt != self.halt:
             news.append(halt)
+        if goal != self.goal:
+            news.append(goal)
         if stage != self.stage:
             news.append(StageSeen(stage))
         if breakers != self.breakers:
             news.append(BreakersSeen(tuple(breakers)))
         news += [TradingSeen(symbol, one) for symbol, one in trading.items() if one != self.trading.get(symbol)]
-        self.mode, self.halt, self.stage, self.breakers, self.trading = mode, halt, stage, breakers, trading
+        self.mode, self.halt, self.goal, self.stage = mode, halt, goal, stage
+        self.breakers, self.trading = breakers, trading
         return news
 
     def _mode(self, controls: Controls) -> Mode:

@@ -14,10 +14,10 @@ from pymongo.database import Database
 from pymongo.errors import DuplicateKeyError
 
 from pipeline.store.orders import to_bson
-from schemas.control import CONTROL, Breaker, Change, Halt, Installation, ModeSwitch, Stage, Trading
+from schemas.control import CONTROL, Breaker, Change, Goal, Halt, Installation, ModeSwitch, Stage, Trading
 
 Mode = Literal["signal-only", "auto-execute"]
-_KINDS: Final = ("mode", "halt", "breaker", "trading", "stage", "installation")
+_KINDS: Final = ("mode", "halt", "breaker", "trading", "goal", "stage", "installation")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +26,7 @@ class Controls:
 
     mode: ModeSwitch | None = None
     halt: Halt | None = None
+    goal: Goal | None = None
     stage: Stage | None = None
     installation: Installation | None = None
     breakers: Mapping[str, Breaker] = field(default_factory=dict)
@@ -46,6 +47,7 @@ class ControlStore:
         return Controls(
             mode=next((one for one in models if isinstance(one, ModeSwitch)), None),
             halt=next((one for one in models if isinstance(one, Halt)), None),
+            goal=next((one for one in models if isinstance(one, Goal)), None),
             stage=next((one for one in models if isinstance(one, Stage)), None),
             installation=next((one for one in models if self._is_this_database(one)), None),
             breakers={one.name: one for one in models if isinstance(one, Breaker)},
@@ -80,6 +82,14 @@ class ControlStore:
         """What was asked at that moment to be closed is. It was perhaps asked again since: that stays."""
         known = {"_id": f"trading:{self._environment}:{symbol}", "close_asked": asked}
         self._control.update_one(known, {"$set": {"close_asked": None}})
+
+    def set_goal(self, changes: Mapping[str, Any], *, by: str, now: datetime, reason: str | None = None) -> None:
+        """Change the account's profit target for the day; what is not named stays."""
+        before = self.read().goal
+        new = ", ".join(f"{name}={value}" for name, value in changes.items())
+        old = ", ".join(f"{name}={getattr(before, name)}" for name in changes) if before else None
+        change = Change(at=now, by=by, old=old, new=new, reason=reason)
+        self._switch("goal", f"goal:{self._environment}", to_bson(changes), change)
 
     def set_stage(self, stage: int, *, by: str, now: datetime, reason: str | None = None) -> None:
         """Leave a stage for another; clean days are counted anew."""

@@ -140,3 +140,13 @@ def test_a_symbol_has_a_profit_target_for_the_day(tidemark: Run) -> None:
     assert (found["daily_profit_percent"], found["when_reached"]) == (None, "stop")
     for wrong in (["--daily-profit", "lots"], ["--daily-profit", "-1"], ["--when-reached", "dance"]):
         assert tidemark("trading", "BTCUSDT", *wrong).exit_code == 2
+
+
+def test_the_account_has_a_profit_target_for_the_day(tidemark: Run, monkeypatch: Any) -> None:
+    assert "no profit target" in tidemark("goal").stdout
+    assert tidemark("goal", "--daily-profit", "3", "--when-reached", "close").exit_code == 0
+    found = json.loads(tidemark("goal", "--json").stdout)
+    assert (found["daily_profit_percent"], found["when_reached"]) == ("3", "close")
+    assert tidemark("goal", "--daily-profit", "three").exit_code == 2
+    monkeypatch.setenv("TIDEMARK_RISK__DAILY_PROFIT_PERCENT", "4")
+    assert "4 %, then close" in tidemark("goal", "--daily-profit", "default").stdout

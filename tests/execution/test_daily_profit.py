@@ -90,3 +90,16 @@ def test_without_todays_books_nothing_is_said(changes):
     driver(ev.TradingSeen(SYMBOL, TWO_PERCENT))
     driver(worth(driver, earned="300", **changes))
     assert driver.breakers() == set()
+
+
+@pytest.mark.parametrize(("when_reached", "closes"), [("stop", []), ("close", ["flatten"])])
+def test_the_accounts_own_target_is_set_while_it_runs(when_reached, closes):
+    driver = holding(TradingView(), earned="300")
+    assert driver.breakers() == set()
+    driver(ev.GoalSeen(Decimal("3.1"), when_reached), 1)
+    assert driver.breakers() == set()
+    driver(ev.GoalSeen(Decimal(3), when_reached), 1)
+    assert driver.breakers() == {"daily-profit"}
+    driver(ev.Time(), 250)
+    driver.journal()
+    assert [one.order.leg for one in driver.got(Place)] == closes

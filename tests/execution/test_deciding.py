@@ -501,8 +501,8 @@ def test_the_days_limits_hold_until_midnight_utc(equity, settings, name):
 
 def test_a_day_whose_start_is_not_known_trips_nothing():
     nothing = AccountView(Decimal(1), Decimal(1), T)
-    assert risk.daily(nothing, RISK, T) is None
-    assert risk.daily(replace(nothing, day_start=Decimal(0)), RISK, T) is None
+    assert risk.daily(nothing, RISK, None, T) is None
+    assert risk.daily(replace(nothing, day_start=Decimal(0)), RISK, None, T) is None
 
 
 def test_a_bad_fill_rests_the_symbol_until_midnight():

@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.errors import AttentionError
 from pipeline.exchange.trading import NewOrder
-from pipeline.execution.events import StreamBack
+from pipeline.execution.events import GoalSeen, StreamBack
 from pipeline.execution.records import Margin
 from pipeline.settings import Risk
 from pipeline.store.control import ControlStore
@@ -110,6 +110,15 @@ async def test_what_a_symbol_brought_today_is_known_with_the_next_comparison(hou
         brought = sum(one.realized - one.fee for one in house.orders() if one.filled)
         assert brought < 0
         await house.until(lambda: executor.term.core._worth.result("BTCUSDT") == brought)
+
+
+async def test_a_goal_is_taken_up_while_it_runs_and_left_again(house: Any) -> None:
+    control, now = ControlStore(house.db, "sim"), to_datetime(house.simulator.now())
+    async with house.executor() as executor:
+        control.set_goal({"daily_profit_percent": Decimal(3), "when_reached": "close"}, by="ann", now=now)
+        await house.until(lambda: executor.term.core._ledger.goal == GoalSeen(Decimal(3), "close"))
+        control.set_goal({"daily_profit_percent": None}, by="ann", now=now)
+        await house.until(lambda: executor.term.core._ledger.goal == GoalSeen(None, "close"))
 
 
 async def test_signal_only_sizes_and_writes_the_decision_and_sends_nothing(house: Any) -> None:
