@@ -9,8 +9,12 @@ import typer
 from pipeline.cli.beside import Where
 from pipeline.cli.output import Json, print_json, print_table
 from pipeline.errors import UsageError
+from pipeline.timeline import to_datetime
 
 if TYPE_CHECKING:
+    from pymongo.database import Database
+
+    from pipeline.settings import Settings
     from schemas.accounts import Snapshot
 
 app = typer.Typer()
@@ -24,6 +28,8 @@ Examples:
   tidemark account --by month      every month that is stored
 
   tidemark account --days 7 --json
+
+  tidemark account --now           what the exchange says this moment
 """
 
 
@@ -38,6 +44,7 @@ class By(StrEnum):
 def account(
     by: Annotated[By | None, typer.Option(help="A line a day or a month, over all that is stored.")] = None,
     days: Annotated[int | None, typer.Option(min=1, help="Only so many days back; 30 without --by.")] = None,
+    now: Annotated[bool, typer.Option("--now", help="Ask the exchange, not what is stored.")] = False,
     environment: Where = None,
     as_json: Json = False,
 ) -> None:
@@ -50,6 +57,11 @@ def account(
 
     back = 30 if by is None and days is None else days
     settings = begin_beside(environment)
+    if now:
+        if by is not None or days is not None:
+            raise UsageError("--now is this moment: leave --by and --days out, or --now")
+        _show_now(settings, as_json=as_json)
+        return
     with database(settings) as db:
         say_place(settings, db)
         store = AccountStore(db, settings.environment)
@@ -105,24 +117,34 @@ def positions(
     )  # fmt: skip
 
 
-@app.command(epilog="Example: [bold]tidemark orders --symbol BTCUSDT --limit 5 --json[/bold]")
+@app.command(
+    epilog="Examples: [bold]tidemark orders --symbol BTCUSDT --limit 5 --json[/bold], "
+    "[bold]tidemark orders --exchange --symbol BTCUSDT[/bold]"
+)
 def orders(
     symbol: Annotated[str | None, typer.Option(help="Only this symbol.")] = None,
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many, newest first.")] = 20,
+    exchange: Annotated[
+        bool, typer.Option("--exchange", help="What is open there now, whose ever it is; of a symbol, six days of it.")
+    ] = False,
     environment: Where = None,
     as_json: Json = False,
 ) -> None:
     """The journal: every order, what became of it, and how that was learnt."""
     from pipeline.cli.beside import begin_beside, say_place  # noqa: PLC0415
+    from pipeline.cli.known_symbols import known_symbol, symbol_in  # noqa: PLC0415
     from pipeline.store.orders import OrderJournal  # noqa: PLC0415
     from pipeline.store.session import database  # noqa: PLC0415
 
-    if symbol is not None and not symbol.replace("_", "").isalnum():
-        raise UsageError(f"{symbol!r} is no symbol; write it as the exchange does, for example BTCUSDT")
+    named = symbol_in(symbol) if symbol is not None else None
     settings = begin_beside(environment)
     with database(settings) as db:
         say_place(settings, db)
-        found = OrderJournal(db, settings.environment).newest(limit, symbol.upper() if symbol else None)
+        if exchange:
+            named = known_symbol(settings, db, named) if named is not None else None
+            _show_at_exchange(settings, db, named, limit, as_json=as_json)
+            return
+        found = OrderJournal(db, settings.environment).newest(limit, named)
     if as_json:
         print_json(found)
         return
@@ -132,6 +154,45 @@ def orders(
         [
             (f"{one.created_at:%m-%d %H:%M:%S}", one.symbol, one.interval, one.leg, one.side, one.quantity,
              one.trigger_price, one.state, one.filled, _short(one.average_price), one.fee, one.realized)
+            for one in found
+        ],
+    )  # fmt: skip
+
+
+def _show_now(settings: "Settings", *, as_json: bool) -> None:
+    from pipeline.cli.at_exchange import worth_now  # noqa: PLC0415
+    from pipeline.cli.beside import place_of  # noqa: PLC0415
+
+    typer.echo(place_of(settings), err=True)
+    found = worth_now(settings)
+    if as_json:
+        print_json(found)
+        return
+    typer.echo(
+        f"{settings.environment}, the exchange says: equity {found['equity']}, wallet {found['wallet']}, "
+        f"{found['available']} available, {found['unrealized']} unrealized"
+    )
+    columns = ("symbol", "quantity", "entry", "mark", "worth", "unrealized")
+    print_table(columns, [[one[name] for name in columns] for one in found["positions"]])
+
+
+def _show_at_exchange(
+    settings: "Settings", db: "Database[Any]", symbol: str | None, limit: int, *, as_json: bool
+) -> None:
+    from pipeline.cli.at_exchange import orders_now  # noqa: PLC0415
+    from pipeline.execution.documents import identity_of  # noqa: PLC0415
+    from pipeline.store.control import ControlStore  # noqa: PLC0415
+
+    installation = ControlStore(db, settings.environment).read().installation
+    found = orders_now(settings, identity_of(installation, settings.environment), symbol, limit)
+    if as_json:
+        print_json(found)
+        return
+    print_table(
+        ("at", "symbol", "type", "side", "quantity", "price", "state", "filled", "whose", "id"),
+        [
+            (f"{to_datetime(one.at):%m-%d %H:%M:%S}", one.symbol, one.type, one.side, one.quantity, _short(one.price),
+             "open" if one.open else one.status.lower(), one.filled, one.whose, one.id)
             for one in found
         ],
     )  # fmt: skip

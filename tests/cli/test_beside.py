@@ -16,6 +16,7 @@ from pipeline.store.lease import LeaseStore
 Run = Callable[..., Any]
 ASKING = (
     ["halt"], ["halt", "--flatten"], ["resume"], ["close", "BTCUSDT"], ["positions"], ["orders"], ["account"],
+    ["account", "--now"], ["orders", "--exchange"],
     ["mode"], ["trading"], ["breakers"], ["stage"],
 )  # fmt: skip
 

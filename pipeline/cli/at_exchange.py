@@ -1,0 +1,129 @@
+"""What the exchange itself says of the account now: what it is worth, what is open, and whose each order is. Nothing of
+it is stored, and nothing is changed.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Final
+
+from pipeline.timeline import DAY
+
+if TYPE_CHECKING:
+    from pipeline.exchange.reports import AlgoReport, OrderReport
+    from pipeline.exchange.trading import Trading
+    from pipeline.execution.names import Identity
+    from pipeline.settings import Settings
+
+HISTORY: Final = 6 * DAY
+"""So far back a symbol's orders are asked for: the exchange lists less than seven days."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """An order as the exchange lists it. `price`: of a conditional one, what it waits for; None: at the market."""
+
+    symbol: str
+    type: str
+    side: str
+    quantity: Decimal | None
+    price: Decimal | None
+    status: str
+    open: bool
+    filled: Decimal | None
+    whose: str
+    id: str
+    at: int
+
+
+def worth_now(settings: "Settings") -> Mapping[str, Any]:
+    """Balance, equity, what is free, and each position, as of this moment."""
+    from pipeline.cli.exchange_access import running_exchange  # noqa: PLC0415
+    from pipeline.cli.trading_access import account_at  # noqa: PLC0415
+
+    with running_exchange(settings) as place, account_at(settings, place) as trading:
+        account, positions = trading.account(), trading.positions()
+    return {
+        "environment": settings.environment,
+        "wallet": account.total_wallet_balance,
+        "equity": account.total_margin_balance,
+        "available": account.available_balance,
+        "unrealized": account.total_unrealized_profit,
+        "positions": [
+            {
+                "symbol": one.symbol,
+                "quantity": one.position_amt,
+                "entry": one.entry_price,
+                "mark": one.mark_price,
+                "worth": one.notional,
+                "unrealized": one.un_realized_profit,
+            }
+            for one in positions
+            if one.position_amt
+        ],
+    }
+
+
+def orders_now(settings: "Settings", identity: "Identity", symbol: str | None, limit: int) -> list[Listed]:
+    """What is open now; of one symbol also what was, newest first."""
+    from pipeline.cli.exchange_access import running_exchange  # noqa: PLC0415
+    from pipeline.cli.trading_access import account_at  # noqa: PLC0415
+
+    with running_exchange(settings) as place, account_at(settings, place) as trading:
+        ordinary, waiting = trading.open_orders(), trading.open_algos()
+        before = [] if symbol is None else _history(trading, identity, symbol)
+    listed = [*(_ordinary(one, identity) for one in ordinary), *(_waiting(one, identity) for one in waiting)]
+    now = _newest_first(one for one in listed if symbol in {None, one.symbol})
+    open_ids = {one.id for one in now}
+    ended = [one for one in _newest_first(before) if one.id not in open_ids]
+    return [*now, *ended[:limit]]
+
+
+def whose(identity: "Identity", client_id: str) -> str:
+    """Who placed the order, by its id."""
+    if identity.owns(client_id):
+        return "ours"
+    other = identity.other(client_id)
+    return f"installation {other}" if other else "by hand, or another program"
+
+
+def _history(trading: "Trading", identity: "Identity", symbol: str) -> list[Listed]:
+    since = trading.client.clock.now() - HISTORY
+    ordinary = (_ordinary(one, identity, is_open=False) for one in trading.all_orders(symbol, since))
+    return [*ordinary, *(_waiting(one, identity, is_open=False) for one in trading.all_algos(symbol, since))]
+
+
+def _newest_first(orders: Iterable[Listed]) -> list[Listed]:
+    return sorted(orders, key=lambda one: one.at, reverse=True)
+
+
+def _ordinary(order: "OrderReport", identity: "Identity", *, is_open: bool = True) -> Listed:
+    return Listed(
+        symbol=order.symbol,
+        type=order.type,
+        side=order.side,
+        quantity=order.orig_qty,
+        price=order.price or order.avg_price or None,
+        status=order.status,
+        open=is_open,
+        filled=order.executed_qty,
+        whose=whose(identity, order.client_order_id),
+        id=order.client_order_id,
+        at=order.update_time,
+    )
+
+
+def _waiting(algo: "AlgoReport", identity: "Identity", *, is_open: bool = True) -> Listed:
+    return Listed(
+        symbol=algo.symbol,
+        type=algo.order_type,
+        side=algo.side,
+        quantity=None if algo.close_position else algo.quantity,
+        price=algo.trigger_price,
+        status=algo.algo_status,
+        open=is_open,
+        filled=None,
+        whose=whose(identity, algo.client_algo_id),
+        id=algo.client_algo_id,
+        at=algo.update_time,
+    )
