@@ -40,9 +40,12 @@ class Breakers:
         if self._tripped.pop(name, None) is not None:
             self._ledger.emit(ResetBreaker(name))
 
-    def adopt(self, breakers: Iterable[BreakerView]) -> None:
-        """These are tripped, and no others: a person may have reset one."""
-        self._tripped = {one.name: one for one in breakers}
+    def adopt(self, tripped: Iterable[BreakerView], reset: Iterable[BreakerView] = ()) -> None:
+        """Somebody else has tripped these and reset those. One that was tripped anew since is not the one that was
+        reset, and stays."""
+        over = set(reset)
+        self._tripped = {name: one for name, one in self._tripped.items() if one not in over}
+        self._tripped |= {one.name: one for one in tripped}
 
     def time(self, now: int) -> None:
         """Let go of those whose time is over."""

@@ -258,8 +258,8 @@ class Core:
             case ev.HaltSeen(halted, flatten):
                 self._ledger.halted, self._ledger.flatten = halted, flatten
                 self._ledger.touched.update(self._ledger.symbols())
-            case ev.BreakersSeen(breakers):
-                self._breakers.adopt(breakers)
+            case ev.BreakersSeen(tripped, reset):
+                self._breakers.adopt(tripped, reset)
                 self._beware_of_others(now)
             case ev.GoalSeen():
                 self._ledger.goal = event

@@ -243,9 +243,10 @@ class HaltSeen:
 
 @dataclass(frozen=True, slots=True)
 class BreakersSeen:
-    """Every tripped breaker that `control` has: one that is missing has been reset by hand."""
+    """What changed in `control`: these are tripped, and those, exactly as they were, have been reset."""
 
-    breakers: tuple[BreakerView, ...]
+    tripped: tuple[BreakerView, ...]
+    reset: tuple[BreakerView, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

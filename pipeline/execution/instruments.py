@@ -1,5 +1,6 @@
 """What the exchange allows for each symbol we trade, and what it costs now: asked once, followed from then on."""
 
+from collections import Counter
 from collections.abc import Iterable
 
 from pipeline.exchange.market import Market
@@ -18,7 +19,8 @@ class Instruments:
         self._market = market
         self._prices = prices
         self.known: set[str] = set()
-        self._fees_asked: set[str] = set()
+        self._fees_known: set[str] = set()
+        self._fees_asked: Counter[str] = Counter()
 
     def rules(self, symbols: Iterable[str]) -> list[Event]:
         """Filters and margin of these symbols, and their last prices. Blocks; changes nothing."""
@@ -38,13 +40,17 @@ class Instruments:
         return news
 
     def a_fee(self) -> FeeSeen | None:
-        """What we pay in the next symbol that was not asked for yet; None where all were. Blocks. It costs so much
-        weight that a term asks once, one symbol after the other, and keeps the answer."""
-        symbol = next((one for one in sorted(self.known) if one not in self._fees_asked), None)
-        if symbol is None:
+        """What we pay in the next symbol of which it is not known yet; None where it is of all. Blocks. It costs so much
+        weight that a term asks one symbol after the other, and keeps the answer; one that got none has its turn again
+        after the others."""
+        waiting = sorted(self.known - self._fees_known)
+        if not waiting:
             return None
-        self._fees_asked.add(symbol)
-        return FeeSeen(symbol, self._asking.taker_fee(symbol))
+        symbol = min(waiting, key=lambda one: self._fees_asked[one])
+        self._fees_asked[symbol] += 1
+        fee = self._asking.taker_fee(symbol)
+        self._fees_known.add(symbol)
+        return FeeSeen(symbol, fee)
 
     def follow(self, symbols: Iterable[str]) -> None:
         """Know these from now on. In the loop's thread."""

@@ -165,7 +165,7 @@ class Switches:
         if stage != self.stage:
             news.append(StageSeen(stage))
         if breakers != self.breakers:
-            news.append(BreakersSeen(tuple(breakers)))
+            news.append(BreakersSeen(tuple(breakers - self.breakers), tuple(self.breakers - breakers)))
         news += [TradingSeen(symbol, one) for symbol, one in trading.items() if one != self.trading.get(symbol)]
         self.mode, self.halt, self.goal, self.stage = mode, halt, goal, stage
         self.breakers, self.trading = breakers, trading

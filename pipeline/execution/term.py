@@ -262,8 +262,7 @@ class Term:
 
     async def _learn_symbol_of(self, event: SignalSeen) -> None:
         await self._learn({event.signal.symbol})
-        self._instruments.known.add(event.signal.symbol)  # also where it could not be learnt: the core says why then
-        self._hear(event)
+        self.tell(event)  # also where it could not be learnt: the core says why then
 
     async def _learn(self, symbols: set[str]) -> None:
         try:

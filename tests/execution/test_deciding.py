@@ -312,7 +312,7 @@ def test_limits(events, says):
     [
         [ev.HaltSeen(halted=True, flatten=False), ev.HaltSeen(halted=False, flatten=False)],
         [ev.BreakersSeen((BreakerView("x", "why", T, symbol="ETHUSDT"),))],
-        [ev.BreakersSeen((BreakerView("x", "why", T),)), ev.BreakersSeen(())],
+        [ev.BreakersSeen((BreakerView("x", "why", T),)), ev.BreakersSeen((), (BreakerView("x", "why", T),))],
         [ev.TradingSeen(SYMBOL, TradingView(strategies=("macd",)))],
         [ev.TradingSeen(SYMBOL, TradingView(intervals=("1h",)))],
         [ev.PriceSeen(SYMBOL, PRICE * Decimal("1.005"), T)],

@@ -60,7 +60,7 @@ def test_beside_them_nothing_is_opened_until_they_are_gone():
 def test_it_is_no_use_to_reset_it_by_hand():
     driver = Driver()
     driver.snapshot([STOP])
-    driver(ev.BreakersSeen(()))
+    driver(ev.BreakersSeen((), reset=driver.core.breakers()))
     assert driver.one(TripBreaker).breaker.name == OTHERS
 
 

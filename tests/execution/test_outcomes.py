@@ -3,6 +3,7 @@
 from dataclasses import replace
 from decimal import Decimal
 from itertools import pairwise
+from itertools import pairwise
 
 import pytest
 
@@ -436,6 +437,47 @@ def test_a_close_that_is_refused_is_tried_again_after_a_second():
     driver.wait(SECOND)
     assert driver.one(JournalIntent).order.leg == "flatten"
     assert not driver.got(Cancel), "its stop stays"
+
+
+def tries_of_closing(driver):
+    """When a close is sent within half a minute, each of them refused, in seconds."""
+    begun, at, done = driver.now, [], list(driver.last)
+    for _ in range(300):
+        for placed in [one.order for one in done if isinstance(one, Place)]:
+            at += [(driver.now - begun) // SECOND] if placed.leg == "flatten" else []
+            driver(ev.OrderRejected(placed.id, -4131, "nobody to trade with"))
+        done = driver(ev.Time(), 100)
+        done += driver.journal()
+    return at
+
+
+def test_a_close_is_tried_less_and_less_often_while_a_stop_stands():
+    driver = Driver()
+    driver.protected()
+    driver(ev.HaltSeen(halted=True, flatten=True))
+    driver.journal()
+    assert tries_of_closing(driver) == [0, 1, 3, 7, 15]
+
+
+def test_the_close_of_a_naked_position_is_tried_every_other_second():
+    driver = Driver()
+    driver.filled()
+    driver.journal()
+    driver(ev.OrderRejected(driver.order("stop").id, -2010, "refused"))
+    driver.journal()
+    tries = tries_of_closing(driver)
+    assert len(tries) > 12
+    assert max(later - earlier for earlier, later in pairwise(tries)) <= 3
+
+
+def test_a_close_that_waited_beside_a_stop_waits_no_longer_than_the_naked_when_it_is_gone():
+    driver = Driver()
+    driver.protected()
+    driver(ev.HaltSeen(halted=True, flatten=True))
+    driver.journal()
+    tries_of_closing(driver)
+    driver.seen(driver.order("stop"), "cancelled")
+    assert [one.order.leg for one in driver.wait(2 * SECOND) if isinstance(one, JournalIntent)].count("flatten") == 1
 
 
 @pytest.mark.parametrize("code", [-2021, -4142, -4045, -1111, -2019, -2015, -9999])

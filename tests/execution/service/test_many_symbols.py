@@ -72,3 +72,16 @@ async def said_to_all(house: House, kind: str, prices: dict[str, Decimal]) -> No
     for name in names:
         await house.verdict(name)
     await house.until(lambda: not house.db.orders.count_documents({"state": {"$in": ["intended", "sent", "unknown"]}}))
+
+
+async def test_a_symbol_whose_rules_could_not_be_asked_for_is_asked_for_again(house: House) -> None:
+    async with house.executor(symbols={"BTCUSDT"}, risk=Risk(max_position_percent=Decimal(1000))):
+        asked = {"method": "GET", "path": "/fapi/v1/leverageBracket"}
+        number = house.simulator.faults.add("answer_code", code=-1120, **asked)
+        price = house.price("ETHUSDT")
+        said = {"symbol": "ETHUSDT", "price": float(price), "indicators": {"atr": float(price) * 0.01}}
+        assert (await house.verdict(house.say("trial", **said))).verdict == "skipped"
+        house.simulator.faults.remove(number)
+        again = await house.verdict(house.say("trial", **said))
+        assert again.verdict == "taken", again.reason
+        await house.until(lambda: house.db.positions.count_documents({"symbol": "ETHUSDT", "stop_order": {"$ne": None}}))
