@@ -40,9 +40,9 @@ class Instruments:
         return news
 
     def a_fee(self) -> FeeSeen | None:
-        """What we pay in the next symbol of which it is not known yet; None where it is of all. Blocks. It costs so much
-        weight that a term asks one symbol after the other, and keeps the answer; one that got none has its turn again
-        after the others."""
+        """What we pay in the next symbol of which it is not known yet; None where it is of all. Blocks. It costs so
+        much weight that a term asks one symbol after the other, and keeps the answer; one that got none has its turn
+        again after the others."""
         waiting = sorted(self.known - self._fees_known)
         if not waiting:
             return None

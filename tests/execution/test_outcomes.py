@@ -3,7 +3,6 @@
 from dataclasses import replace
 from decimal import Decimal
 from itertools import pairwise
-from itertools import pairwise
 
 import pytest
 

@@ -84,4 +84,6 @@ async def test_a_symbol_whose_rules_could_not_be_asked_for_is_asked_for_again(ho
         house.simulator.faults.remove(number)
         again = await house.verdict(house.say("trial", **said))
         assert again.verdict == "taken", again.reason
-        await house.until(lambda: house.db.positions.count_documents({"symbol": "ETHUSDT", "stop_order": {"$ne": None}}))
+        await house.until(
+            lambda: house.db.positions.count_documents({"symbol": "ETHUSDT", "stop_order": {"$ne": None}})
+        )
