@@ -120,7 +120,9 @@ class Follower:
 
     def _protection_refused(self, order: OrderRecord, meaning: Reaction, why: str, now: int) -> None:
         pace = pace_of(order.leg, closing=order.close_position)
-        self._ledger.hold_longer(order.symbol, pace, now, self._ledger.policy.retry_after)
+        stands = order.leg != "stop" or not order.close_position or meaning is Reaction.STOP_STANDS
+        most = self._ledger.policy.retry_after if stands else self._ledger.policy.naked_again
+        self._ledger.hold_longer(order.symbol, pace, now, most)
         if meaning is Reaction.WOULD_TRIGGER:
             self._close(order.symbol, f"the price is beyond its {order.leg.replace('_', '-')} already")
         elif order.leg == "stop" and order.close_position:

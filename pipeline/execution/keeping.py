@@ -104,6 +104,8 @@ class Keeper:
         if position.reduced_at <= position.as_of and not unexplained:
             for step in [*stop_steps(position, orders), *target_steps(position, orders)]:
                 self._protect(position, step, now)
+        if position.stop_order is None:
+            self._ledger.hold_at_most(position.symbol, "close", now + self._ledger.policy.naked_again)
         if position.closing and position.settled:
             self._close(position, now)
 
@@ -183,8 +185,8 @@ class Keeper:
         filters = self._ledger.market(position.symbol).filters
         quantity = sizing.closing_quantity(position.quantity, filters) if filters else abs(position.quantity)
         if not quantity:
-            self._ledger.hold(position.symbol, "close", now + _DUST_AGAIN)
-            self._ledger.warn(f"{position.symbol} cannot be closed", f"{position.quantity} is less than a lot")
+            if self._ledger.may(position.symbol, "dust", now, _DUST_AGAIN):
+                self._ledger.warn(f"{position.symbol} cannot be closed", f"{position.quantity} is less than a lot")
             return
         self._ledger.emit(Notify("warning", f"closing {position.symbol}", position.closing or ""))
         self._ledger.intend(_closing(self._ledger.identity, position, quantity, now))

@@ -122,6 +122,12 @@ class Ledger:
         self.pauses[key] = min(self.pauses[key] * 2, most) if lately and key in self.pauses else SECOND
         self.hold(symbol, what, now + self.pauses[key])
 
+    def hold_at_most(self, symbol: str, what: str, until: int) -> None:
+        """`what` may be tried for the symbol by then, however often it was in vain."""
+        key = symbol, what
+        if key in self.not_before:
+            self.not_before[key] = min(self.not_before[key], until)
+
     def hold_no_more(self, symbol: str) -> None:
         """What was tried in vain for a position that is gone keeps nothing waiting for the next one."""
         for what in [what for what in self.pauses if what[0] == symbol]:

@@ -43,6 +43,7 @@ class Policy:
     resend_most: int = 3
     """How often an entry that surely did not arrive is sent again, while its signal is fresh."""
     retry_after: int = 30 * SECOND
+    naked_again: int = 2 * SECOND
     """Before something that was refused, but that nothing depends on, is tried again."""
     reconcile_every: int = MINUTE
 
