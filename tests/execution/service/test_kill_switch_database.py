@@ -76,6 +76,20 @@ async def test_a_database_that_takes_no_writes(house: Any, run: Run, locked: Cal
     assert "Traceback" not in failed.output
 
 
+async def test_one_position_is_closed_though_the_database_takes_no_writes(
+    house: Any, run: Run, locked: Callable[[], None]
+) -> None:
+    async with house.executor():
+        await house.hold()
+    house.trade_by_hand()
+    locked()
+    with soon():
+        done = await asyncio.to_thread(run, "close", "BTCUSDT")
+    assert held(house) == ["ETHUSDT"]
+    assert house.stops() == []
+    assert "not recorded" in done.stderr
+
+
 async def test_a_user_who_may_only_read(
     house: Any, run: Run, mongo: Any, mongo_uri: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
