@@ -95,7 +95,7 @@ def rebuilt(
     if opener is not None:
         for later in entries[entries.index(opener) + 1 :]:
             mended = _added(mended, later, signals.get(later.id))
-    return _guarded(mended, orders, stops)
+    return guarded(mended, orders)
 
 
 def opening(position: PositionRecord, trades: Iterable[TradeTold]) -> TradeTold | None:
@@ -141,11 +141,11 @@ def _added(position: PositionRecord, order: OrderRecord, signal: SignalView | No
     return replace(position, last_add_price=price, trial=position.trial and order.leg == "trial")
 
 
-def _guarded(position: PositionRecord, orders: Iterable[OrderRecord], stops: Iterable[OrderRecord]) -> PositionRecord:
+def guarded(position: PositionRecord, orders: Iterable[OrderRecord]) -> PositionRecord:
     """A stop never loosens: not below what stands already."""
-    price = position.stop_price
-    for stop in stops:
-        if stop.trigger_price is not None:
+    price, orders = position.stop_price, list(orders)
+    for stop in orders:
+        if stop.stands and stops_loss_of(stop, position) and stop.trigger_price is not None:
             price = tightened(price, stop.trigger_price, long=position.quantity > 0)
     targets = [one.trigger_price for one in orders if one.leg == "take_profit" and one.stands]
     target = position.take_profit_price or next(iter(targets), None)

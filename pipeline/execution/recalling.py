@@ -12,7 +12,7 @@ from typing import Final
 from pipeline.execution import events as ev
 from pipeline.execution.effects import Query, Recall
 from pipeline.execution.ledger import Ledger
-from pipeline.execution.rebuilding import found, rebuilt
+from pipeline.execution.rebuilding import found, guarded, rebuilt
 from pipeline.execution.records import ENTERING, OrderRecord, PositionRecord, SignalView, entry_side
 from pipeline.execution.states import merged
 from pipeline.timeline import DAY, HOUR, SECOND
@@ -44,7 +44,12 @@ class Recaller:
             self._ledger.emit(Recall(symbol, now - REACH))
         else:
             self._learnt(symbol)
-            self._ledger.warn(f"the past of {symbol} is not known", "it could not be read; the journal has to do")
+            position = self._ledger.position(symbol)
+            if position.ours and position.quantity:
+                self._ledger.put(guarded(position, self._ledger.unsettled(symbol)))
+            self._ledger.warn(
+                f"the past of {symbol} is not known", "it could not be read; the journal and what stands have to do"
+            )
 
     def recalled(self, event: ev.Recalled, now: int) -> None:
         """The symbol's past: what the journal lacks is written into it, and what is held gets what belongs to it."""

@@ -122,6 +122,20 @@ def test_an_older_journal_learns_what_was_added_and_its_stop_does_not_loosen():
     assert not [one for one in driver.all if isinstance(one, Cancel)]
 
 
+def test_where_the_past_never_comes_what_stands_counts_and_the_stop_does_not_loosen():
+    before = Driver()
+    before.protected(name="s0", price=PRICE)
+    first, stop = before.order("entry"), before.order("stop")
+    tighter = replace(STOP, trigger_price=stop.trigger_price + 300)
+    driver = restarted(tighter, held=first.filled, orders=[first, stop], positions=[before.position()])
+    driver.seen(stop, "cancelled")
+    for _ in range(70):
+        driver.wait(SECOND)
+        driver.snapshot([tighter], first.filled)
+    assert driver.position().stop_price == tighter.trigger_price
+    assert not [one for one in driver.all if isinstance(one, Cancel | Place | JournalIntent)]
+
+
 def test_a_bridge_that_stands_alone_says_how_tight_the_stop_was():
     bridge = replace(STOP, close_position=False, quantity=HELD, trigger_price=PRICE - 300)
     driver = restarted(bridge)
