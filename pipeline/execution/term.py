@@ -304,7 +304,8 @@ class Term:
         except PyMongoError as error:
             log.warning("the watchlist cannot be read: %s", str(error)[:200])
             return
-        if new := wanted - self._instruments.known:
+        held = {one.symbol for one in self.core.positions() if one.ours and one.quantity}  # found again, maybe
+        if new := (wanted | held) - self._instruments.known:
             await self._learn(new)
 
     async def _refresh_rules(self) -> None:

@@ -148,6 +148,18 @@ def test_incomes_of_more_than_a_page_come_whole(trading: Trading, monkeypatch: p
     assert len(whole) >= len(fills) == 4
 
 
+def test_every_order_of_a_symbol_comes_page_by_page(trading: Trading, monkeypatch: pytest.MonkeyPatch) -> None:
+    since = trading.client.server_time()
+    ids = [trading.place_order(market()).client_order_id for _ in range(5)]
+    stops = []
+    for _ in range(3):
+        stops.append(trading.place_algo(stop_below(trading)).client_algo_id)
+        trading.cancel_open_algos(SYMBOL)
+    monkeypatch.setattr("pipeline.exchange.trading.MOST_ORDERS", 2)
+    assert [one.client_order_id for one in trading.all_orders(SYMBOL, since)] == ids
+    assert [one.client_algo_id for one in trading.all_algos(SYMBOL, since)] == stops
+
+
 def test_hedge_mode_says_by_the_side_what_one_way_says_by_reduce_only(
     start_simulator: Callable[..., Simulator],
 ) -> None:

@@ -236,3 +236,19 @@ async def test_what_is_taken_over_is_managed_and_what_it_was_is_recorded(
     (change,) = installation.changes
     assert "@" in change.by
     assert (change.new, name in change.reason) == (f"took over {name}", True)
+
+
+async def test_a_position_that_is_found_in_a_symbol_nobody_watches_gets_its_stop(house: Any) -> None:
+    async with house.executor():
+        signal = await house.verdict(house.say("entry", symbol="ETHUSDT", price=float(house.price("ETHUSDT"))))
+        assert signal.verdict == "taken"
+        await house.until(lambda: [one.symbol for one in house.stops()] == ["ETHUSDT"])
+    (stop,) = house.stops()
+    house.trading.cancel_algo(stop.client_algo_id)
+    house.db.orders.delete_many({})
+    house.db.positions.delete_many({})
+    async with house.executor():
+        await house.until(lambda: [one.symbol for one in house.stops()] == ["ETHUSDT"])
+        assert house.orders(leg="flatten") == []
+        found = house.db.positions.find_one({"symbol": "ETHUSDT"})
+        assert (found["signal"], found["ours"]) == (signal.id, True)
