@@ -16,6 +16,7 @@ from pymongo.database import Database
 from flows.running import leave_word
 from pipeline.cli.exchange_access import running_exchange
 from pipeline.cli.wiring import credentials_of
+from pipeline.errors import TidemarkError
 from pipeline.exchange.market import Market
 from pipeline.exchange.rest import RestClient
 from pipeline.exchange.trading import Trading
@@ -75,14 +76,18 @@ def _asked(settings: Settings, db: Database[dict[str, Any]], trading: Trading) -
         Rates(Market(trading.client), MARGIN_ASSET),
         get_run_logger().warning,
     )
+    asof = trading.client.clock.now()
     report = trading.account()
-    books.day_start(report)
+    books.day_start(report, asof)
     held = [
         Held(one.symbol, one.position_amt, one.entry_price, one.mark_price, one.un_realized_profit)
         for one in trading.positions()
         if one.position_amt
     ]
-    return books.snapshot(report, len(held), trading.client.clock.now()), held
+    taken = books.snapshot(report, len(held), asof)
+    if taken is None:
+        raise TidemarkError("what the day began with could not be read, the log says why: run it again")
+    return taken, held
 
 
 @contextmanager

@@ -50,8 +50,8 @@ from pipeline.timeline import MINUTE
 log = logging.getLogger(__name__)
 
 Tell = Callable[[Event], None]
-DayStart = Callable[[AccountReport], Decimal | None]
-"""The equity at 00:00 UTC, moved by deposits and withdrawals since."""
+DayStart = Callable[[AccountReport, int], Decimal | None]
+"""The equity at 00:00 UTC, moved by deposits and withdrawals since, by an account that was asked for then."""
 
 _KEY_REFUSED = -2015
 _BLOCKED_FOR = MINUTE
@@ -216,7 +216,7 @@ class Desk:
         positions = self.asking.positions()
         self.account = self.asking.account()
         self.worth = {one.symbol: one for one in positions}
-        view = told.account_view(self.account, asof, self.day_start(self.account), self.earned())
+        view = told.account_view(self.account, asof, self.day_start(self.account, asof), self.earned())
         return Snapshot(orders, told.positions_told(positions), view, asof)
 
     def _unplaced(self, order: OrderRecord, error: ExchangeError) -> Event:
@@ -254,8 +254,9 @@ class Desk:
             log.warning("the exchange's clock could not be measured: %s", failure)
 
     def _count(self, error: ExchangeError) -> None:
-        if isinstance(error, StoppedError):
-            return
+        held_back = isinstance(error, RateLimitedError) and error.status is None
+        if held_back or isinstance(error, StoppedError | CircuitOpenError):
+            return  # it never left: that says nothing about the exchange
         silent = isinstance(error, UnknownOutcomeError | NotDoneError | BadAnswerError | BlockedError)
         self.tell(CallCounted(not silent or isinstance(error, KeyProblemError)))
 

@@ -158,6 +158,10 @@ def _other_margin(ask: Ask) -> str | None:
     return f"the exchange has {ask.market.margin or 'an unknown leverage'} set, not {wanted}"
 
 
+def _no_beginning(ask: Ask) -> str | None:
+    return "it is not known what the day began with" if ask.account.day_start is None else None
+
+
 def _too_many_positions(ask: Ask) -> str | None:
     others = ask.open_symbols - {ask.signal.symbol}
     if len(others) < ask.risk.max_open_positions:
@@ -185,6 +189,7 @@ CHECKS: Final[tuple[Callable[[Ask], str | None], ...]] = (
     _price_moved,
     _outside_band,
     _other_margin,
+    _no_beginning,
     _too_many_positions,
 )
 

@@ -37,13 +37,16 @@ class Worth:
         old = self._told
         if old is not None and account.at < old.at:
             return False
-        if account.day_start is None and old is not None and old.at // DAY == account.at // DAY:
+        booked = account.day_start is not None
+        if not booked and old is not None and old.at // DAY == account.at // DAY:
             account = replace(account, day_start=old.day_start, earned=old.earned)
         self._told, self._wallet, self._wallet_at = account, account.wallet, account.at
         self._held = {one.symbol: one for one in account.holdings}
-        later, self._lately = [one for one in self._lately if one.asof > account.at], []
-        for change in later:
-            self.changed(change)
+        later = sorted((one for one in self._lately if one.asof > account.at), key=lambda one: one.asof)
+        self._lately = later
+        contained = max((n for n, one in enumerate(later, 1) if one.wallet == account.wallet), default=0)
+        for number, change in enumerate(later):
+            self._follow(change, moves=booked and number >= contained)
         return True
 
     def changed(self, event: AccountChanged) -> None:
@@ -53,10 +56,16 @@ class Worth:
         if told is None or event.asof < told.at:
             return
         self._lately.append(event)
+        self._follow(event, moves=True)
+
+    def _follow(self, event: AccountChanged, *, moves: bool) -> None:
+        """`moves`: what the day began with does not know yet of the money that it says was paid in or out. A statement
+        has all that had happened when its wallet was left so, and what is kept of an earlier one has moved already."""
         self._held |= {one.symbol: one for one in event.holdings if one.at >= self._said_at(one.symbol)}
         if event.wallet is None or self._wallet is None or event.asof < self._wallet_at:
             return
-        if not event.earned and told.day_start is not None:
+        told = self._told
+        if moves and not event.earned and told is not None and told.day_start is not None:
             self._told = replace(told, day_start=told.day_start + event.wallet - self._wallet)
         self._wallet, self._wallet_at = event.wallet, event.asof
 

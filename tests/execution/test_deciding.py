@@ -615,3 +615,12 @@ def test_the_fee_is_that_of_the_account_once_it_is_known():
     told = Driver(replace(POLICY, taker_fee=Decimal("0.01")))
     told(ev.FeeSeen(SYMBOL, POLICY.taker_fee))
     assert told.sent().plan == cheap.order("entry").plan
+
+
+def test_nothing_is_opened_before_it_is_known_what_the_day_began_with():
+    driver = Driver(ready=False)
+    account = AccountView(Decimal(10_000), Decimal(10_000), driver.now, None)
+    driver(ev.Snapshot((), (), account, driver.now), 1)
+    driver(ev.SignalSeen(signal()))
+    assert driver.verdict().verdict == "skipped"
+    assert "the day began with" in driver.verdict().reason

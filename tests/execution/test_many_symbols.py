@@ -155,7 +155,7 @@ class Day:
         positions = tuple(PositionTold(symbol, *one) for symbol, one in held.items())
         holdings = tuple(Holding(symbol, *one, self.prices[symbol], asked) for symbol, one in held.items())
         unrealized = sum((one.quantity * (one.mark_price - one.entry_price) for one in holdings), ZERO)
-        account = AccountView(books.wallet + unrealized, books.available, asked, None, books.wallet, holdings)
+        account = AccountView(books.wallet + unrealized, books.available, asked, books.wallet, books.wallet, holdings)
         standing = tuple(self.told(one, "accepted", one.seen_at) for one in self.core.orders() if one.stands)
         self.soon(asked, ev.Snapshot(standing, positions, account, asked))
 

@@ -140,3 +140,24 @@ def test_what_comes_in_another_order_is_not_lost():
     driver(ev.AccountChanged(D(9_000), (holding(2, at=now - 1),), now - 1, True))
     assert driver.core._worth.now().equity == 9_990
     assert driver.core._worth._held[SYMBOL].quantity == 1
+
+
+def test_money_that_a_statement_already_has_does_not_move_the_days_beginning_again():
+    driver = driver_with()
+    asked = driver.now
+    changed(driver, 9_990, later=50)
+    changed(driver, 14_990, earned=False)
+    driver(ev.AccountSeen(AccountView(D(14_990), D(14_990), asked + 10, D(15_000), D(14_990))), 50)
+    assert driver.core._worth.now().day_start == 15_000
+    changed(driver, 15_990, earned=False)
+    assert driver.core._worth.now().day_start == 16_000
+
+
+def test_money_that_came_after_a_statement_moves_the_days_beginning_once():
+    driver = driver_with()
+    asked = driver.now
+    changed(driver, 15_000, earned=False, later=50)
+    driver(ev.AccountSeen(AccountView(START, START, asked + 10, START, START)), 50)
+    assert driver.core._worth.now().day_start == 15_000
+    driver(ev.AccountSeen(AccountView(START, START, asked + 20, None, START)), 50)
+    assert driver.core._worth.now().day_start == 15_000, "what is kept of an earlier statement has moved already"
