@@ -2,29 +2,35 @@
 
 import secrets
 from datetime import datetime
+from typing import Final
 
+from pipeline.errors import AttentionError
+from pipeline.exchange.errors import ExchangeError, KeyProblemError
 from pipeline.exchange.trading import Trading
 from pipeline.execution import documents
 from pipeline.execution.core import Core
 from pipeline.execution.desk import open_orders
+from pipeline.execution.effects import Notify
 from pipeline.execution.events import Event
 from pipeline.execution.house import House
 from pipeline.execution.names import NAME_LENGTH, NAME_LETTERS, Identity, installation_of
 from pipeline.execution.others import others_in, said
-from pipeline.execution.records import PositionRecord
+from pipeline.execution.records import BreakerView, PositionRecord
 from pipeline.execution.sources import Switches
 from pipeline.execution.understood import require_understood
 from pipeline.store.control import ControlStore
 from pipeline.timeline import MINUTE, to_datetime
 from schemas.orders import Order
 
+ACCOUNT: Final = "account"
+"""The breaker that holds while positions are kept in an account that is not understood."""
 _LATELY = 10 * MINUTE
 
 
 def open_core(house: House, fence: int, switches: Switches) -> tuple[Core, list[Event]]:
     """Take the journal over under that fence; the core that goes on with it, and what is switched differently."""
     stores = house.stores
-    require_understood(house.asking, house.books.asset)
+    _understand(house)
     stores.journal.claim(fence)
     identity = identify(stores.control, house.policy.environment)
     switched = switches.changes(stores.control.read())
@@ -38,6 +44,32 @@ def open_core(house: House, fence: int, switches: Switches) -> tuple[Core, list[
         breakers=switches.breakers,
     )
     return core, switched
+
+
+def _understand(house: House) -> None:
+    """Refuse an account that the executor cannot count in, or that cannot be looked at. Where something of ours is held
+    or under way it is not left alone for that: it is protected and closed, and nothing is opened until the next term
+    finds the account in order."""
+    control, now = house.stores.control, to_datetime(house.now())
+    try:
+        require_understood(house.asking, house.books.asset)
+    except KeyProblemError:
+        raise
+    except (AttentionError, ExchangeError) as error:
+        if not _has_something(house):
+            raise
+        breaker = BreakerView(ACCOUNT, str(error), house.now())
+        control.trip(documents.breaker_document(breaker, house.policy.environment))
+        house.notify(
+            Notify("error", f"breaker {ACCOUNT}", f"{error}. Nothing is opened until a term finds it in order")
+        )
+    else:
+        control.reset(ACCOUNT, now=now, reason="the account is understood again")
+
+
+def _has_something(house: House) -> bool:
+    held = any(one.ours and one.quantity for one in house.stores.positions.list())
+    return held or bool(house.stores.journal.unsettled())
 
 
 def identify(control: ControlStore, environment: str) -> Identity:

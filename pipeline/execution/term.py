@@ -168,11 +168,22 @@ class Term:
         )
         held = {one.symbol for one in self.core.orders()} | {one.symbol for one in self.core.positions()}
         symbols = house.symbols() | held
-        rules = self._instruments.rules(symbols)
-        self._refuse_a_stage_too_small(rules, held)
-        for event in (*switched, *rules):
+        for event in (*switched, *self._first_rules(symbols, held)):
             self.tell_from_thread(event)
+
+    def _first_rules(self, symbols: set[str], held: set[str]) -> list[Event]:
+        """What is allowed in these symbols. What is held waits for no answer: it is protected without, and the next
+        look at the symbols asks again."""
+        try:
+            rules = self._instruments.rules(symbols)
+        except ExchangeError as error:
+            if not held:
+                raise
+            log.warning("the rules could not be asked for: %s; nothing is opened before they are", error)
+            return []
+        self._refuse_a_stage_too_small(rules, held)
         self._loop.call_soon_threadsafe(self._instruments.follow, symbols)
+        return rules
 
     def _refuse_a_stage_too_small(self, rules: Sequence[Event], held: set[str]) -> None:
         """Where nothing is to be kept either, there would be nothing to do."""

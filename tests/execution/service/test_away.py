@@ -11,11 +11,13 @@ from typing import Any
 import pytest
 from pymongo.errors import AutoReconnect
 
+from pipeline.errors import AttentionError
 from pipeline.exchange.errors import StoppedError
 from pipeline.execution.leadership import Leadership
 from pipeline.execution.service import pause_after
 from pipeline.settings import Risk
 from pipeline.store import connect
+from pipeline.store.control import ControlStore
 from pipeline.store.lease import LeaseStore
 
 
@@ -155,3 +157,45 @@ async def test_a_lease_that_comes_to_one_who_was_told_to_stop_is_given_back(db: 
         await winning
     assert store.holder() is None
     assert leadership.fence is None
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/fapi/v1/multiAssetsMargin",
+        "/fapi/v1/positionSide/dual",
+        "/fapi/v1/exchangeInfo",
+        "/fapi/v1/symbolConfig",
+        "/fapi/v1/leverageBracket",
+        "/fapi/v1/income",
+    ],
+)
+async def test_after_a_restart_what_is_held_waits_for_no_answer_that_protection_does_not_need(
+    house: Any, path: str
+) -> None:
+    async with house.executor():
+        await house.hold()
+    house.trading.cancel_algo(house.stops()[0].client_algo_id)
+    house.simulator.faults.add("maintenance", method="GET", path=path)
+    async with house.executor(ready=False):
+        await house.until(lambda: house.held() and [one.close_position for one in house.stops()] == [True])
+        house.simulator.faults.clear()
+
+
+async def test_an_account_that_is_not_understood_any_more_leaves_no_position_alone(
+    house: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise AttentionError("the futures account holds 0.01 USDC")
+
+    async with house.executor():
+        await house.hold()
+    house.trading.cancel_algo(house.stops()[0].client_algo_id)
+    monkeypatch.setattr("pipeline.execution.opening.require_understood", refuse)
+    async with house.executor():
+        await house.until(lambda: house.stops())
+        found = await house.verdict(house.say("entry", symbol="ETHUSDT"))
+        assert (found.verdict, "0.01 USDC" in found.reason) == ("skipped", True)
+    monkeypatch.undo()
+    async with house.executor():
+        assert not ControlStore(house.db, "sim").read().breakers["account"].tripped

@@ -315,7 +315,9 @@ async def test_how_a_stop_that_fired_has_ended_its_order_says(house: Any) -> Non
     }  # fmt: skip
 
     said: list[Any] = []
-    desk = Desk(house.trading, house.trading, said.append, lambda _: None, Rates(Market(house.trading.client), "USDT"))
+    desk = Desk(
+        house.trading, house.trading, said.append, lambda *_: None, dict, Rates(Market(house.trading.client), "USDT")
+    )
     now = house.simulator.now()
     order = OrderRecord(
         "tm-fired", "BTCUSDT", None, "stop", "BUY", "STOP_MARKET", Decimal("0.01"), now, now, "accepted", algo=True
