@@ -277,8 +277,9 @@ class Core:
     # Signals
 
     def _signal(self, signal: SignalView) -> None:
-        undecided = signal.verdict == "fresh" or (signal.verdict == "expired" and signal.last_word)
-        if not signal.confirmed or not undecided or signal.id in self._decided:
+        """One that expired is decided again if it is the last word about something that was opened after it expired."""
+        undecided = signal.verdict == "fresh" and signal.id not in self._decided
+        if not signal.confirmed or not (undecided or (signal.verdict == "expired" and signal.last_word)):
             return
         order = next((one for one in self._ledger.orders.values() if _decides(one, signal.id)), None)
         if order is None:

@@ -64,7 +64,8 @@ class Signals:
             log.warning("signals cannot be looked for: %s", str(error)[:200])
 
     def remind(self, held: Iterable[PositionRecord]) -> None:
-        """Tell of what the strategy of each position said last, where that closes it and nobody acted on it."""
+        """Tell of what the strategy of each position said last, where that closes it and nobody acted on it: it was
+        found late, or it expired before an older signal opened the position."""
         try:
             for position in held:
                 if position.side is not None and position.strategy is not None:
@@ -74,7 +75,7 @@ class Signals:
 
     def _remind(self, held: PositionRecord, strategy: str, side: Side) -> None:
         said = self.feed.newest_word(held.symbol, strategy, held.interval, side, trial=held.trial)
-        if said is not None and said.verdict == "expired" and said.decided_at is None:
+        if said is not None and said.verdict == "expired":
             self._told(said)
 
     def _follow(self) -> None:

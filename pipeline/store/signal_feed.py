@@ -96,12 +96,13 @@ class SignalFeed:
         decision: Decision | None = None,
         orders: tuple[str, ...] = (),
     ) -> bool:
-        """Write the verdict. False where there is one already: it stands."""
+        """Write the verdict. False where there is one already: it stands, unless what had expired is acted on after
+        all."""
         change: dict[str, Any] = {"verdict": verdict, "decided_at": now, "reason": reason, "orders": list(orders)}
         if decision is not None:
             change["decision"] = decision.to_mongo()
-        found_late = {"verdict": "expired", "decided_at": None}
-        undecided = {"_id": signal_id, "confirmed": True, "$or": [{"verdict": "fresh"}, found_late]}
+        expired = {"verdict": "expired"} | ({"decided_at": None} if verdict == "expired" else {})
+        undecided = {"_id": signal_id, "confirmed": True, "$or": [{"verdict": "fresh"}, expired]}
         decided = self._signals.update_one(undecided, {"$set": change})
         return bool(decided.matched_count)
 

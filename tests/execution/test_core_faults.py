@@ -442,6 +442,16 @@ class Schedule:
             if signal.at <= now and signal.id not in self.journal.verdicts:
                 self.signal_comes(signal, now)
 
+    def compared(self, snapshot: ev.Snapshot, now: int) -> None:
+        self.feed(snapshot, now)
+        self.remind(now)
+
+    def remind(self, now: int) -> None:
+        """With every comparison: what the strategy of the position said last, where it closes and had expired."""
+        last = late_exit(self, now)
+        if last is not None:
+            self.feed(ev.SignalSeen(replace(last, verdict="expired", last_word=True)), now)
+
     def signal_comes(self, signal: SignalView, now: int) -> None:
         signal = self.signals[signal.id]
         if not signal.price:
@@ -478,7 +488,9 @@ class Schedule:
                 self.check_stop(self.journal.positions.get(position.symbol), position)
                 self.journal.positions[position.symbol] = position
             case WriteVerdict():
-                self.journal.verdicts.setdefault(effect.signal_id, effect)
+                before = self.journal.verdicts.get(effect.signal_id)
+                if before is None or (before.verdict == "expired" and effect.verdict != "expired"):
+                    self.journal.verdicts[effect.signal_id] = effect
             case TripBreaker(breaker):
                 self.journal.breakers.add(breaker.name)
             case CloseDone(_, asked):
@@ -663,7 +675,9 @@ class Schedule:
         def read_positions(then: int) -> None:
             told = (self.exchange.told_position(),) if self.exchange.position else ()
             account = AccountView(EQUITY, EQUITY, then, EQUITY)
-            self.back(ev.Snapshot(orders, told, account, asked), self.quick(then))
+            self.at(
+                self.quick(then), lambda at: self.compared(ev.Snapshot(orders, told, account, asked), at), mine=True
+            )
 
         self.at(self.quick(now), read_positions, mine=True)
 
@@ -728,7 +742,7 @@ def broken_law(schedule: Schedule) -> str | None:
     return broken_position_law(schedule)
 
 
-def late_exit(schedule: Schedule) -> SignalView | None:
+def late_exit(schedule: Schedule, now: int = END + QUIET) -> SignalView | None:
     """The exit that was said last of what is held, and that nobody acted on because it came late."""
     held = schedule.journal.positions.get(SYMBOL)
     if held is None or not held.quantity or not held.ours:
@@ -737,12 +751,13 @@ def late_exit(schedule: Schedule) -> SignalView | None:
         one
         for one in schedule.signals.values()
         if one.confirmed
+        and one.at <= now
         and (one.strategy, one.interval) == (held.strategy, held.interval)
         and (one.side == held.side or closes(one, held))
     ]
-    newest = max(said, key=lambda one: one.at)
-    verdict = schedule.journal.verdicts[newest.id]
-    return newest if closes(newest, held) and verdict.verdict == "expired" else None
+    newest = max(said, key=lambda one: one.at, default=None)
+    verdict = schedule.journal.verdicts.get(newest.id) if newest else None
+    return newest if verdict and closes(newest, held) and verdict.verdict == "expired" else None
 
 
 def closes(signal: SignalView, held: PositionRecord) -> bool:

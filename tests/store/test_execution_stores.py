@@ -293,6 +293,17 @@ def test_a_verdict_is_written_once(prepared: Db) -> None:
     assert feed.undecided() == []
 
 
+def test_what_had_expired_is_acted_on_after_all_and_then_it_stands(prepared: Db) -> None:
+    feed = SignalFeed(prepared, "sim")
+    prepared.signals.insert_one(signal("old", verdict="expired").to_mongo())
+    assert feed.decide("old", "expired", NOW, reason="late")
+    assert not feed.decide("old", "expired", NOW, reason="late again")
+    assert feed.decide("old", "taken", NOW, orders=("tm-x-1",))
+    assert not feed.decide("old", "skipped", NOW)
+    found = Signal.from_mongo(prepared.signals.find_one({"_id": "old"}) or {})
+    assert (found.verdict, found.orders) == ("taken", ["tm-x-1"])
+
+
 def test_the_feed_tells_what_is_written_and_goes_on_where_it_was(prepared: Db) -> None:
     feed = SignalFeed(prepared, "sim")
     following = feed.follow(wait_ms=50)
