@@ -281,7 +281,7 @@ class Follower:
         if order.leg not in ENTERING:
             self._ledger.put(replace(position, reduced_at=max(position.reduced_at, at)))
             return
-        if at > position.as_of or position.quantity:
+        if at > position.as_of or (position.quantity > 0 if order.side == "BUY" else position.quantity < 0):
             position = entered(position, order, now)
         if position.settled:
             self._ledger.hold(order.symbol, "position", now + self._ledger.policy.ask_first)  # the stream tells it too

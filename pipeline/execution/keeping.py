@@ -118,7 +118,7 @@ class Keeper:
         ours = [one for one in orders if one not in strays]
         if stop_of(position, ours):
             for stray in strays:
-                if stray.waits:
+                if stray.waits and not stops_loss_of(stray, position):
                     self._cancel(stray, now)
         return ours
 

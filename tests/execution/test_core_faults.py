@@ -828,3 +828,16 @@ def test_the_schedules_turn_positions_climb_to_four_units_and_kill_the_executor_
     assert turned > 20
     assert climbed > 4
     assert killed > 2
+
+
+@pytest.mark.parametrize(
+    "seed",
+    [
+        10_869,  # an older entry was decided after a newer one the other way had expired
+        85_393,  # an old journal's entry, found filled, turned a position round that was held the other way since
+    ],
+)
+def test_a_schedule_that_once_broke_a_law_keeps_it(seed):
+    schedule = Schedule(seed)
+    schedule.run()
+    assert broken_law(schedule) is None

@@ -204,6 +204,14 @@ async def ask(socket: ClientConnection, method: str, *params: str) -> dict[str, 
     return await hear(socket)
 
 
+async def answered(socket: ClientConnection, method: str, *params: str) -> dict[str, Any]:
+    """The answer, whatever frames come before it."""
+    answer = await ask(socket, method, *params)
+    while "result" not in answer:
+        answer = await hear(socket)
+    return answer
+
+
 @pytest.fixture(scope="module")
 def fast() -> Iterator[Simulator]:
     """A minute of this exchange lasts a second."""
@@ -247,11 +255,8 @@ async def test_subscribing_listing_and_unsubscribing(fast: Simulator) -> None:
     async with connected(fast, "/market/ws") as socket:
         assert await ask(socket, "SUBSCRIBE", "btcusdt@kline_1m") == {"result": None, "id": 1}
         assert (await hear(socket))["e"] == "kline"
-        while "result" not in (answer := await ask(socket, "LIST_SUBSCRIPTIONS")):
-            pass
-        assert answer["result"] == ["btcusdt@kline_1m"]
-        while "result" not in await ask(socket, "UNSUBSCRIBE", "btcusdt@kline_1m"):
-            pass
+        assert (await answered(socket, "LIST_SUBSCRIPTIONS"))["result"] == ["btcusdt@kline_1m"]
+        await answered(socket, "UNSUBSCRIBE", "btcusdt@kline_1m")
         sent = fast.ledger()["frames"]["sent"]
         assert (await ask(socket, "LIST_SUBSCRIPTIONS"))["result"] == []
         assert fast.ledger()["frames"]["sent"] == sent

@@ -73,6 +73,7 @@ def execute(house: Any, uri: str, home: Path, *options: str) -> "subprocess.Comp
 
 @contextmanager
 def running(house: Any, uri: str, home: Path, *options: str) -> "Iterator[subprocess.Popen[str]]":
+    house.simulator.forgive()  # what other tests have asked of it in this minute
     settings = {
         "HOME": str(home), "MONGO_URI": uri, "DATABASE": house.db.name, "SIM_URL": house.simulator.url,
         "API_KEY": house.account.key, "API_SECRET": house.account.secret,
