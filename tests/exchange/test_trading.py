@@ -42,10 +42,13 @@ def client_of(simulator: Simulator, *, retries: int = 0, secret: str = "sim-secr
 
 @pytest.fixture
 def trading(simulator: Simulator, flatten: Callable[[], None]) -> Iterator[Trading]:
-    """An account on the exchange of this run, flat before the test and after it."""
+    """An account on the exchange of this run, flat before the test and after it; its margin is as an account begins,
+    whatever an executor of another test has set."""
     flatten()
     with client_of(simulator) as client:
-        yield Trading(client)
+        trading = Trading(client)
+        trading.set_margin_type(SYMBOL, "CROSSED")
+        yield trading
     simulator.faults.clear()
     flatten()
 
