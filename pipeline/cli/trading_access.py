@@ -26,7 +26,6 @@ log = logging.getLogger("pipeline.execution")
 
 _PATIENCE = 5.0
 _LIMIT_PATIENCE_MS = 2_000
-_LIMIT_PATIENCE_MS = 2_000
 _LEVELS = {"info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
 
