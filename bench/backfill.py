@@ -36,9 +36,9 @@ from pipeline.history.report import SeriesReport
 from pipeline.settings import load
 from pipeline.simulator.handle import Simulator
 from pipeline.store import connect
-from pipeline.store.launch import Limits, any_free_port
+from pipeline.store.mongod.launch import Limits, any_free_port
+from pipeline.store.mongod.server import Server
 from pipeline.store.prepare import prepare
-from pipeline.store.server import Server
 from pipeline.store.symbols import SymbolStore
 from pipeline.timeline import DAY, MINUTE, SECOND, Window, interval
 

@@ -40,10 +40,10 @@ from pipeline.settings import Risk
 from pipeline.simulator.handle import Simulator
 from pipeline.simulator.options import READY_KEY, READY_SECRET, Account
 from pipeline.store import connect
-from pipeline.store.launch import Limits, any_free_port
+from pipeline.store.mongod.launch import Limits, any_free_port
+from pipeline.store.mongod.server import Server
 from pipeline.store.prepare import prepare
-from pipeline.store.server import Server
-from pipeline.store.signals import fresh_for
+from pipeline.store.signals.write import fresh_for
 from pipeline.strategies.base import Codes, Kind, Prices
 from pipeline.timeline import DAY, INTERVALS, MINUTE, SECOND, Interval
 from schemas.series import SeriesKey

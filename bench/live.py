@@ -43,11 +43,11 @@ from pipeline.ingest.indicating import LiveIndicators
 from pipeline.ingest.service import Ingester
 from pipeline.ingest.watchlist import Watchlist
 from pipeline.store import connect
-from pipeline.store.candles import CandleStore
-from pipeline.store.launch import Limits, any_free_port
-from pipeline.store.live import LiveCandle, WriteReport
+from pipeline.store.candles.live import LiveCandle, WriteReport
+from pipeline.store.candles.store import CandleStore
+from pipeline.store.mongod.launch import Limits, any_free_port
+from pipeline.store.mongod.server import Server
 from pipeline.store.prepare import prepare
-from pipeline.store.server import Server
 from pipeline.strategies import registry
 from pipeline.timeline import SECOND, interval
 from schemas.candles import CANDLE_FIELDS

@@ -12,11 +12,11 @@ from pymongo.database import Database
 
 from bench.store import mongod
 from bench.table import Row
-from pipeline.store.candles import CandleStore
-from pipeline.store.frame import FRAME_SCHEMA
-from pipeline.store.live import LiveCandle
-from pipeline.store.returns import ReturnStore
+from pipeline.store.candles.frame import FRAME_SCHEMA
+from pipeline.store.candles.live import LiveCandle
+from pipeline.store.candles.store import CandleStore
 from pipeline.store.series import SeriesStore
+from pipeline.store.signals.returns import ReturnStore
 from pipeline.timeline import DAY, MINUTE, interval, to_datetime
 from schemas.series import SeriesKey
 from schemas.signals import SIGNALS, Signal

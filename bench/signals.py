@@ -27,12 +27,12 @@ from pipeline.ingest.figures import Figures
 from pipeline.ingest.flusher import Flusher
 from pipeline.ingest.indicating import LiveIndicators
 from pipeline.store import connect
-from pipeline.store.candles import CandleStore
-from pipeline.store.frame import FRAME_SCHEMA
-from pipeline.store.launch import Limits, any_free_port
+from pipeline.store.candles.frame import FRAME_SCHEMA
+from pipeline.store.candles.store import CandleStore
+from pipeline.store.mongod.launch import Limits, any_free_port
+from pipeline.store.mongod.server import Server
 from pipeline.store.prepare import prepare
-from pipeline.store.server import Server
-from pipeline.store.signals import SignalStore
+from pipeline.store.signals.write import SignalStore
 from pipeline.store.symbols import SymbolStore
 from pipeline.strategies import registry
 from pipeline.strategies.base import Codes, Kind, Prices, Strategy

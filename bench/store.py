@@ -21,13 +21,13 @@ from pymongoarrow.api import Schema, aggregate_polars_all, find_polars_all
 
 from bench.table import Row, alternate, rate
 from pipeline.store import connect
-from pipeline.store.candles import BUCKETS_A_BATCH, BUCKETS_AT_ONCE, CandleStore
-from pipeline.store.codec import decode_buckets, encode_buckets
-from pipeline.store.frame import FRAME_SCHEMA, from_frame, to_grid
-from pipeline.store.launch import Limits, any_free_port
-from pipeline.store.live import LiveCandle, upsert_operations
+from pipeline.store.candles.codec import decode_buckets, encode_buckets
+from pipeline.store.candles.frame import FRAME_SCHEMA, from_frame, to_grid
+from pipeline.store.candles.live import LiveCandle, upsert_operations
+from pipeline.store.candles.store import BUCKETS_A_BATCH, BUCKETS_AT_ONCE, CandleStore
+from pipeline.store.mongod.launch import Limits, any_free_port
+from pipeline.store.mongod.server import Server
 from pipeline.store.prepare import prepare
-from pipeline.store.server import Server
 from pipeline.timeline import MINUTE, interval, to_datetime
 from schemas.candles import CANDLE_FIELDS, CANDLES
 from schemas.series import SeriesKey

@@ -24,7 +24,7 @@ from pipeline.execution.bookkeeping import Bookkeeper
 from pipeline.execution.fees import Rates
 from pipeline.settings import Settings, load
 from pipeline.store.account import AccountStore, PositionStore
-from pipeline.store.session import database
+from pipeline.store.mongod.session import database
 from schemas.accounts import Snapshot
 
 MARGIN_ASSET = "USDT"

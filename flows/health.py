@@ -20,7 +20,7 @@ from pipeline.errors import TidemarkError
 from pipeline.settings import Settings, load
 from pipeline.store.deployments import DeploymentStore
 from pipeline.store.lease import LeaseStore
-from pipeline.store.session import database
+from pipeline.store.mongod.session import database
 
 
 class HealthChoice(BaseModel):

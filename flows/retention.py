@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from flows.running import leave_word
 from pipeline.history.retention import Keep, Retention
 from pipeline.settings import load
-from pipeline.store.session import database
+from pipeline.store.mongod.session import database
 
 Days = Annotated[int, Field(ge=1, le=5_000)]
 

@@ -10,9 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from flows.running import leave_word
 from pipeline.settings import Settings, load
-from pipeline.store.returns import Refreshed, ReturnStore
-from pipeline.store.session import database
-from pipeline.store.signal_queries import Asked, find_signals
+from pipeline.store.mongod.session import database
+from pipeline.store.signals.queries import Asked, find_signals
+from pipeline.store.signals.returns import Refreshed, ReturnStore
 from pipeline.timeline import to_ms
 from schemas.signals import Signal
 

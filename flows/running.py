@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from pipeline.settings import load
 from pipeline.store import connect
 from pipeline.store.deployments import DeploymentStore
-from pipeline.store.session import running
+from pipeline.store.mongod.session import running
 
 
 class Chosen(BaseModel):

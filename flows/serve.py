@@ -34,7 +34,7 @@ from flows.sweep import sweep
 from pipeline.errors import TidemarkError
 from pipeline.settings import load
 from pipeline.store.deployments import DeploymentStore
-from pipeline.store.session import database
+from pipeline.store.mongod.session import database
 
 RUNS_AT_ONCE: Final = 4
 ENDS_WITHIN: Final = 4.0

@@ -25,9 +25,9 @@ from pipeline.execution.service import Executor, opened
 from pipeline.settings import Settings, load
 from pipeline.store.account import PositionStore
 from pipeline.store.lease import LeaseStore
+from pipeline.store.mongod.session import database
 from pipeline.store.orders import OrderJournal
-from pipeline.store.session import database
-from pipeline.store.signal_feed import SignalFeed
+from pipeline.store.signals.feed import SignalFeed
 
 Document = dict[str, Any]
 PROTECTING = {"stop", "take_profit"}

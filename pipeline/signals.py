@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.indicators import Periods
-from pipeline.store.signals import Finding
+from pipeline.store.signals.write import Finding
 from pipeline.strategies.base import Codes, Prices, Side, Strategy, edition_of, meaning_of, parameters_of
 from pipeline.timeline import Interval, interval
 from schemas.series import SeriesKey

@@ -21,12 +21,13 @@ from pymongo.errors import PyMongoError
 
 from pipeline.logs import Collapsing
 from pipeline.simulator.handle import Simulator
-from pipeline.store import connect, launch
-from pipeline.store.binary import find_mongod
-from pipeline.store.folder import Folder
-from pipeline.store.initiate import Administrator, initiate
-from pipeline.store.launch import LOOPBACK, Limits, any_free_port
-from pipeline.store.server import Server
+from pipeline.store import connect
+from pipeline.store.mongod import launch
+from pipeline.store.mongod.binary import find_mongod
+from pipeline.store.mongod.folder import Folder
+from pipeline.store.mongod.initiate import Administrator, initiate
+from pipeline.store.mongod.launch import LOOPBACK, Limits, any_free_port
+from pipeline.store.mongod.server import Server
 from pipeline.timeline import interval, to_datetime
 from schemas.signals import Signal
 from tests import folders, pace, prefect_home, secret_watch

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.cli import services
-from pipeline.store.launch import any_free_port
+from pipeline.store.mongod.launch import any_free_port
 
 
 class PrefectHome:

@@ -30,9 +30,10 @@ from pipeline import settings
 from pipeline.errors import UsageError
 from pipeline.settings import PREFIX, _variables, load
 from pipeline.simulator.handle import Simulator
-from pipeline.store import connect, launch
-from pipeline.store.binary import find_mongod
-from pipeline.store.launch import any_free_port
+from pipeline.store import connect
+from pipeline.store.mongod import launch
+from pipeline.store.mongod.binary import find_mongod
+from pipeline.store.mongod.launch import any_free_port
 from tests.prefect_home import PrefectHome
 
 ROOT = Path(__file__).parents[1]

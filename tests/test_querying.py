@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 
 from pipeline.cli import app as cli
 from pipeline.simulator.handle import Simulator
-from pipeline.store.returns import ReturnStore
+from pipeline.store.signals.returns import ReturnStore
 
 Db = Database[dict[str, Any]]
 

@@ -31,9 +31,9 @@ from pipeline.exchange.frames import MOST_FRAME_BYTES
 from pipeline.simulator.handle import Simulator
 from pipeline.simulator.options import Account
 from pipeline.store import connect
-from pipeline.store.folder import Folder, Remembered
-from pipeline.store.launch import any_free_port
-from pipeline.store.server import Server
+from pipeline.store.mongod.folder import Folder, Remembered
+from pipeline.store.mongod.launch import any_free_port
+from pipeline.store.mongod.server import Server
 from pipeline.timeline import interval
 
 ROOT = Path(__file__).parents[1]

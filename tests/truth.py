@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 
 from pipeline.simulator.handle import RunningSimulator
-from pipeline.store.candles import CandleStore
+from pipeline.store.candles.store import CandleStore
 from schemas.orders import Order
 from schemas.series import SeriesKey
 

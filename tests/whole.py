@@ -12,9 +12,9 @@ import pexpect
 import psutil
 
 from pipeline.store import connect
-from pipeline.store.folder import Folder, Remembered
-from pipeline.store.launch import any_free_port
-from pipeline.store.server import Server
+from pipeline.store.mongod.folder import Folder, Remembered
+from pipeline.store.mongod.launch import any_free_port
+from pipeline.store.mongod.server import Server
 
 COMMAND = str(Path(sys.executable).with_name("tidemark"))
 METRONOME = Path(__file__).with_name("metronome.py")

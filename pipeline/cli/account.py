@@ -53,7 +53,7 @@ def account(
     from pipeline.cli.beside import begin_beside, say_place  # noqa: PLC0415
     from pipeline.execution.periods import periods  # noqa: PLC0415
     from pipeline.store.account import AccountStore  # noqa: PLC0415
-    from pipeline.store.session import database  # noqa: PLC0415
+    from pipeline.store.mongod.session import database  # noqa: PLC0415
 
     back = 30 if by is None and days is None else days
     settings = begin_beside(environment)
@@ -97,7 +97,7 @@ def positions(
     """What is held, and the stop that protects it."""
     from pipeline.cli.beside import begin_beside, say_place  # noqa: PLC0415
     from pipeline.store.account import PositionStore  # noqa: PLC0415
-    from pipeline.store.session import database  # noqa: PLC0415
+    from pipeline.store.mongod.session import database  # noqa: PLC0415
 
     settings = begin_beside(environment)
     with database(settings) as db:
@@ -133,8 +133,8 @@ def orders(
     """The journal: every order, what became of it, and how that was learnt."""
     from pipeline.cli.beside import begin_beside, say_place  # noqa: PLC0415
     from pipeline.cli.known_symbols import known_symbol, symbol_in  # noqa: PLC0415
+    from pipeline.store.mongod.session import database  # noqa: PLC0415
     from pipeline.store.orders import OrderJournal  # noqa: PLC0415
-    from pipeline.store.session import database  # noqa: PLC0415
 
     named = symbol_in(symbol) if symbol is not None else None
     settings = begin_beside(environment)

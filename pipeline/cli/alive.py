@@ -34,7 +34,7 @@ def alive(
     """
     from pipeline.cli.wiring import begin  # noqa: PLC0415
     from pipeline.store import connect  # noqa: PLC0415
-    from pipeline.store.session import running  # noqa: PLC0415
+    from pipeline.store.mongod.session import running  # noqa: PLC0415
 
     settings = begin()
     with running(settings) as uri, connect.client(uri) as client:

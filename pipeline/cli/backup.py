@@ -10,7 +10,7 @@ import typer
 from pipeline.cli.output import Json, print_json
 
 if TYPE_CHECKING:
-    from pipeline.store.backup_files import Manifest, Progress
+    from pipeline.store.backup.files import Manifest, Progress
 
 app = typer.Typer()
 
@@ -41,8 +41,8 @@ def backup(folder: Folder, as_json: Json = False) -> None:
     from datetime import UTC, datetime  # noqa: PLC0415
 
     from pipeline.cli.wiring import begin  # noqa: PLC0415
-    from pipeline.store.backup import take  # noqa: PLC0415
-    from pipeline.store.session import database  # noqa: PLC0415
+    from pipeline.store.backup.take import take  # noqa: PLC0415
+    from pipeline.store.mongod.session import database  # noqa: PLC0415
 
     settings = begin()
     with database(settings) as db, _shown(as_json=as_json) as progress:
@@ -63,9 +63,9 @@ def restore(
 
     from pipeline.cli.wiring import begin  # noqa: PLC0415
     from pipeline.store import connect  # noqa: PLC0415
-    from pipeline.store import restore as restoring  # noqa: PLC0415
+    from pipeline.store.backup import restore as restoring  # noqa: PLC0415
+    from pipeline.store.mongod.session import running  # noqa: PLC0415
     from pipeline.store.prepare import prepare  # noqa: PLC0415
-    from pipeline.store.session import running  # noqa: PLC0415
 
     settings = begin()
     with _shown(as_json=as_json) as progress:
@@ -108,7 +108,7 @@ def _shown(*, as_json: bool) -> Iterator["Progress"]:
     """One line on stderr that says how far it is, where a person watches."""
     from rich.console import Console  # noqa: PLC0415
 
-    from pipeline.store.backup_files import unheard  # noqa: PLC0415
+    from pipeline.store.backup.files import unheard  # noqa: PLC0415
 
     console = Console(stderr=True)
     if as_json or not console.is_terminal:

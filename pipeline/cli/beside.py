@@ -50,7 +50,7 @@ class Place:
 
 def remember(settings: "Settings", installation: str) -> None:
     """An executor of that installation begins there."""
-    from pipeline.store.sharing import write_private  # noqa: PLC0415
+    from pipeline.store.mongod.sharing import write_private  # noqa: PLC0415
 
     exchange = settings.sim_url if settings.environment == SIM else None
     place = Place(settings.environment, None if exchange == _own_exchange(settings) else exchange, installation)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pymongo.database import Database
 
 from pipeline.settings import Settings
-from pipeline.store.session import database
+from pipeline.store.mongod.session import database
 from pipeline.store.upgrade import upgrade
 
 if TYPE_CHECKING:

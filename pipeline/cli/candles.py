@@ -45,10 +45,10 @@ def candles(
     """Print stored candles with their indicators; the newest 20 unless told otherwise."""
     from pipeline.cli.moments import moment  # noqa: PLC0415
     from pipeline.cli.wiring import begin  # noqa: PLC0415
-    from pipeline.store.candles import CandleStore  # noqa: PLC0415
-    from pipeline.store.frame import FOR_PEOPLE  # noqa: PLC0415
+    from pipeline.store.candles.frame import FOR_PEOPLE  # noqa: PLC0415
+    from pipeline.store.candles.store import CandleStore  # noqa: PLC0415
+    from pipeline.store.mongod.session import database  # noqa: PLC0415
     from pipeline.store.series import SeriesStore  # noqa: PLC0415
-    from pipeline.store.session import database  # noqa: PLC0415
     from schemas.series import SeriesKey  # noqa: PLC0415
 
     if sum((as_json, as_csv, parquet is not None)) > 1:

@@ -112,7 +112,7 @@ def disk(settings: Settings) -> Iterator[Finding]:
 
 def mongod(settings: Settings) -> Iterator[Finding]:
     """Is there a database server to start, and does it run on this machine?"""
-    from pipeline.store.binary import explain_exit, explain_refusal, find_mongod  # noqa: PLC0415
+    from pipeline.store.mongod.binary import explain_exit, explain_refusal, find_mongod  # noqa: PLC0415
 
     if settings.mongo_uri is not None:
         yield Finding("mongod", "good", "not needed: TIDEMARK_MONGO_URI names a server")
@@ -144,10 +144,10 @@ def database(settings: Settings) -> Iterator[Finding]:
     if settings.mongo_uri is not None:
         yield from _remote(settings.mongo_uri.get_secret_value())
         return
-    from pipeline.store.folder import Folder  # noqa: PLC0415
-    from pipeline.store.launch import is_free  # noqa: PLC0415
-    from pipeline.store.server import DEFAULT_PORT  # noqa: PLC0415
-    from pipeline.store.session import embedded  # noqa: PLC0415
+    from pipeline.store.mongod.folder import Folder  # noqa: PLC0415
+    from pipeline.store.mongod.launch import is_free  # noqa: PLC0415
+    from pipeline.store.mongod.server import DEFAULT_PORT  # noqa: PLC0415
+    from pipeline.store.mongod.session import embedded  # noqa: PLC0415
 
     status = embedded(settings).status()
     port = Folder(settings.home).remembered().port or DEFAULT_PORT

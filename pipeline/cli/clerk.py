@@ -19,7 +19,7 @@ from pymongo.errors import PyMongoError
 from pipeline.errors import AttentionError, TidemarkError
 from pipeline.settings import Settings
 from pipeline.store import connect
-from pipeline.store.session import embedded, running
+from pipeline.store.mongod.session import embedded, running
 
 T = TypeVar("T")
 Job = Callable[[Database[dict[str, Any]]], T]

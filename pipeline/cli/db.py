@@ -9,7 +9,7 @@ from pipeline.cli.output import Json, print_json
 
 if TYPE_CHECKING:
     from pipeline.settings import Settings
-    from pipeline.store.server import ServerStatus
+    from pipeline.store.mongod.server import ServerStatus
 
 app = typer.Typer(name="db", no_args_is_help=True, help="Start, stop and look at the embedded database.")
 
@@ -17,7 +17,7 @@ app = typer.Typer(name="db", no_args_is_help=True, help="Start, stop and look at
 @app.command(epilog="Example: [bold]tidemark db start[/bold]")
 def start(as_json: Json = False) -> None:
     """Start the database, or join the one that runs; it stays until [bold]tidemark db stop[/bold]."""
-    from pipeline.store.session import embedded  # noqa: PLC0415
+    from pipeline.store.mongod.session import embedded  # noqa: PLC0415
 
     settings = _settings_of_embedded("start")
     server = embedded(settings)
@@ -37,7 +37,7 @@ def stop(
 ) -> None:
     """Stop the database cleanly. It is no error if it does not run."""
     from pipeline.errors import UsageError  # noqa: PLC0415
-    from pipeline.store.session import embedded  # noqa: PLC0415
+    from pipeline.store.mongod.session import embedded  # noqa: PLC0415
 
     if force and unused:
         raise UsageError("--force and --unused contradict each other; give one of them")
@@ -60,7 +60,7 @@ def status(as_json: Json = False) -> None:
     if settings.mongo_uri is not None:
         _show_other(settings.mongo_uri.get_secret_value(), as_json)
         return
-    from pipeline.store.session import embedded  # noqa: PLC0415
+    from pipeline.store.mongod.session import embedded  # noqa: PLC0415
 
     found = embedded(settings).status()
     _show(found, as_json)
@@ -75,7 +75,7 @@ def uri(
     """Print the URI of the database, password included: for mongosh, Compass and your own programs."""
     from pipeline.settings import load  # noqa: PLC0415
     from pipeline.store.connect import redact  # noqa: PLC0415
-    from pipeline.store.session import embedded  # noqa: PLC0415
+    from pipeline.store.mongod.session import embedded  # noqa: PLC0415
 
     settings = load()
     text = settings.mongo_uri.get_secret_value() if settings.mongo_uri else embedded(settings).uri
@@ -99,8 +99,8 @@ def initiate(
     """Make servers of your own ready: the replica set and the user that TIDEMARK_MONGO_URI names. May be run again."""
     from pipeline.cli.wiring import begin  # noqa: PLC0415
     from pipeline.errors import UsageError  # noqa: PLC0415
-    from pipeline.store.initiate import Administrator  # noqa: PLC0415
-    from pipeline.store.initiate import initiate as make  # noqa: PLC0415
+    from pipeline.store.mongod.initiate import Administrator  # noqa: PLC0415
+    from pipeline.store.mongod.initiate import initiate as make  # noqa: PLC0415
 
     settings = begin()
     if settings.mongo_uri is None:

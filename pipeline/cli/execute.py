@@ -53,8 +53,8 @@ def execute(
     from pipeline.execution.opening import identify  # noqa: PLC0415
     from pipeline.store import connect  # noqa: PLC0415
     from pipeline.store.control import ControlStore  # noqa: PLC0415
+    from pipeline.store.mongod.session import running  # noqa: PLC0415
     from pipeline.store.prepare import prepare  # noqa: PLC0415
-    from pipeline.store.session import running  # noqa: PLC0415
 
     settings = begin()
     keys_of(settings)  # said before anything is started
@@ -149,7 +149,7 @@ def mode(
     from pipeline.cli.beside import begin_beside, say_place  # noqa: PLC0415
     from pipeline.cli.trading_access import operator, require_confirmation  # noqa: PLC0415
     from pipeline.store.control import ControlStore  # noqa: PLC0415
-    from pipeline.store.session import database  # noqa: PLC0415
+    from pipeline.store.mongod.session import database  # noqa: PLC0415
 
     if wanted not in {None, "signal-only", "auto-execute"}:
         raise UsageError(f"there is no mode {wanted!r}. Allowed: signal-only, auto-execute")

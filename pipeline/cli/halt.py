@@ -78,7 +78,7 @@ def resume(symbol: Symbols = None, reason: Reason = None, environment: Where = N
     from pipeline.cli.closing import Asking  # noqa: PLC0415
     from pipeline.cli.known_symbols import known_symbol  # noqa: PLC0415
     from pipeline.store.control import ControlStore  # noqa: PLC0415
-    from pipeline.store.session import database  # noqa: PLC0415
+    from pipeline.store.mongod.session import database  # noqa: PLC0415
 
     settings = begin_beside(environment)
     with database(settings) as db:

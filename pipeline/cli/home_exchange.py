@@ -28,8 +28,8 @@ import psutil
 
 from pipeline.errors import AttentionError, TidemarkError
 from pipeline.simulator.options import Options, Running
-from pipeline.store import launch
-from pipeline.store.sharing import Shared, try_lock, write_private
+from pipeline.store.mongod import launch
+from pipeline.store.mongod.sharing import Shared, try_lock, write_private
 
 _START_WITHIN: Final = 30.0
 _STOP_WITHIN: Final = 5.0

@@ -54,8 +54,8 @@ def live(
     from pipeline.cli.wiring import begin  # noqa: PLC0415
     from pipeline.ingest.shard import parse_shard  # noqa: PLC0415
     from pipeline.store import connect  # noqa: PLC0415
+    from pipeline.store.mongod.session import running  # noqa: PLC0415
     from pipeline.store.prepare import prepare  # noqa: PLC0415
-    from pipeline.store.session import running  # noqa: PLC0415
 
     share = parse_shard(shard)
     settings = begin()

@@ -11,7 +11,7 @@ from pipeline.cli.signals import Interval, Since, Strategy, Symbol, asked_for, p
 from pipeline.errors import UsageError
 
 if TYPE_CHECKING:
-    from pipeline.store.signal_queries import Performance
+    from pipeline.store.signals.queries import Performance
 
 app = typer.Typer()
 
@@ -54,8 +54,8 @@ def performance(
     comes first.
     """
     from pipeline.cli.wiring import begin  # noqa: PLC0415
-    from pipeline.store.session import database  # noqa: PLC0415
-    from pipeline.store.signal_queries import performance as performance_of  # noqa: PLC0415
+    from pipeline.store.mongod.session import database  # noqa: PLC0415
+    from pipeline.store.signals.queries import performance as performance_of  # noqa: PLC0415
 
     if as_json and as_csv:
         raise UsageError("--json and --csv exclude each other; choose one")

@@ -8,7 +8,7 @@ from requests.adapters import HTTPAdapter
 from urllib3 import Retry
 
 from pipeline.errors import TidemarkError
-from pipeline.store.launch import LOOPBACK
+from pipeline.store.mongod.launch import LOOPBACK
 
 TIMEOUT: Final = 30
 _AGAIN: Final = Retry(

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from pipeline.errors import AttentionError
-from pipeline.store.sharing import write_private
+from pipeline.store.mongod.sharing import write_private
 
 USER: Final = "tidemark"
 

@@ -27,8 +27,8 @@ def returns(
 ) -> None:
     """Refresh the returns of signals against the newest stored prices. It happens by itself every minute."""
     from pipeline.cli.wiring import begin  # noqa: PLC0415
-    from pipeline.store.returns import ReturnStore  # noqa: PLC0415
-    from pipeline.store.session import database  # noqa: PLC0415
+    from pipeline.store.mongod.session import database  # noqa: PLC0415
+    from pipeline.store.signals.returns import ReturnStore  # noqa: PLC0415
 
     settings = begin()
     symbols = None if symbol is None else [one.upper() for one in symbol]

@@ -16,7 +16,7 @@ from typing import Final
 
 from pipeline.cli.prefect_login import login_file, login_of
 from pipeline.settings import without_keys
-from pipeline.store.launch import LOOPBACK, any_free_port, is_free
+from pipeline.store.mongod.launch import LOOPBACK, any_free_port, is_free
 from pipeline.supervisor import Service
 
 SIMULATOR_PORT: Final = 9876

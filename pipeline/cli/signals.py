@@ -13,7 +13,7 @@ from pipeline.cli.output import Json, print_json, print_table
 from pipeline.errors import UsageError
 
 if TYPE_CHECKING:
-    from pipeline.store.signal_queries import Asked
+    from pipeline.store.signals.queries import Asked
     from schemas.signals import Signal
 
 app = typer.Typer()
@@ -67,8 +67,8 @@ def signals(
 ) -> None:
     """List signals: when, what, at which price, and what came of them. Returns are in percent, positive when right."""
     from pipeline.cli.wiring import begin  # noqa: PLC0415
-    from pipeline.store.session import database  # noqa: PLC0415
-    from pipeline.store.signal_queries import find_signals  # noqa: PLC0415
+    from pipeline.store.mongod.session import database  # noqa: PLC0415
+    from pipeline.store.signals.queries import find_signals  # noqa: PLC0415
 
     if as_json and as_csv:
         raise UsageError("--json and --csv exclude each other; choose one")
@@ -98,7 +98,7 @@ def asked_for(
 ) -> "Asked":
     """What was typed, understood."""
     from pipeline.cli.moments import since as since_of  # noqa: PLC0415
-    from pipeline.store.signal_queries import Asked  # noqa: PLC0415
+    from pipeline.store.signals.queries import Asked  # noqa: PLC0415
     from pipeline.timeline import UnknownIntervalError, to_ms  # noqa: PLC0415
     from pipeline.timeline import interval as interval_of  # noqa: PLC0415
 

@@ -21,7 +21,7 @@ def status(
     """How current each series is, and how the processes that keep it so are faring. Exits with 3 if one is dead, or a
     deployment has not run for too long."""
     from pipeline.cli.wiring import begin  # noqa: PLC0415
-    from pipeline.store.session import database  # noqa: PLC0415
+    from pipeline.store.mongod.session import database  # noqa: PLC0415
 
     settings = begin()
     with database(settings) as db:

@@ -82,7 +82,7 @@ def trading(
     from pipeline.cli.wiring import exchange_of  # noqa: PLC0415
     from pipeline.execution.documents import trading_view  # noqa: PLC0415
     from pipeline.store.control import ControlStore  # noqa: PLC0415
-    from pipeline.store.session import database  # noqa: PLC0415
+    from pipeline.store.mongod.session import database  # noqa: PLC0415
 
     amounts = {
         "stop_atr": stop_atr, "stop_percent": stop_percent, "take_profit_atr": take_profit_atr,
@@ -149,7 +149,7 @@ def goal(
     from pipeline.cli.beside import begin_beside, say_place  # noqa: PLC0415
     from pipeline.cli.trading_access import operator  # noqa: PLC0415
     from pipeline.store.control import ControlStore  # noqa: PLC0415
-    from pipeline.store.session import database  # noqa: PLC0415
+    from pipeline.store.mongod.session import database  # noqa: PLC0415
 
     changes = {} if daily_profit is None else _amounts({"daily_profit": daily_profit})
     if when_reached is not None:
@@ -180,7 +180,7 @@ def breakers(
     from pipeline.cli.beside import begin_beside, say_place  # noqa: PLC0415
     from pipeline.cli.trading_access import operator  # noqa: PLC0415
     from pipeline.store.control import ControlStore  # noqa: PLC0415
-    from pipeline.store.session import database  # noqa: PLC0415
+    from pipeline.store.mongod.session import database  # noqa: PLC0415
 
     settings = begin_beside(environment)
     with database(settings) as db:
@@ -219,7 +219,7 @@ def stage(
     from pipeline.cli.trading_access import operator, require_confirmation  # noqa: PLC0415
     from pipeline.ingest.watchlist import Watchlist  # noqa: PLC0415
     from pipeline.store.control import ControlStore  # noqa: PLC0415
-    from pipeline.store.session import database  # noqa: PLC0415
+    from pipeline.store.mongod.session import database  # noqa: PLC0415
 
     settings = begin_beside(environment)
     with database(settings) as db:

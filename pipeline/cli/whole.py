@@ -33,12 +33,12 @@ from pipeline.settings import KEYLESS, Settings
 from pipeline.store import connect
 from pipeline.store.account import AccountStore
 from pipeline.store.control import ControlStore
-from pipeline.store.launch import LOOPBACK
 from pipeline.store.lease import LeaseStore
+from pipeline.store.mongod.launch import LOOPBACK
+from pipeline.store.mongod.session import kept_up
 from pipeline.store.prepare import prepare
-from pipeline.store.returns import ReturnStore
 from pipeline.store.series import SeriesStore
-from pipeline.store.session import kept_up
+from pipeline.store.signals.returns import ReturnStore
 from pipeline.store.symbols import SymbolStore
 from pipeline.store.upgrade import upgrade
 from pipeline.supervisor import Supervisor

@@ -42,7 +42,7 @@ from pipeline.execution.records import By, OrderRecord, PositionRecord
 from pipeline.store.account import PositionStore
 from pipeline.store.control import ControlStore
 from pipeline.store.orders import OrderJournal
-from pipeline.store.signal_feed import SignalFeed
+from pipeline.store.signals.feed import SignalFeed
 from pipeline.timeline import to_datetime
 
 log = logging.getLogger(__name__)

@@ -37,7 +37,7 @@ from pipeline.store.account import AccountStore, PositionStore
 from pipeline.store.control import ControlStore
 from pipeline.store.lease import LIFE, LeaseStore
 from pipeline.store.orders import OrderJournal
-from pipeline.store.signal_feed import SignalFeed
+from pipeline.store.signals.feed import SignalFeed
 
 log = logging.getLogger(__name__)
 

@@ -27,7 +27,7 @@ from pipeline.execution.events import (
 )
 from pipeline.execution.records import BreakerView, Mode, PositionRecord, TradingView
 from pipeline.store.control import Controls
-from pipeline.store.signal_feed import SignalFeed
+from pipeline.store.signals.feed import SignalFeed
 from schemas.signals import Side, Signal
 
 log = logging.getLogger(__name__)

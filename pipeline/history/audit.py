@@ -17,8 +17,8 @@ from pipeline.history.backfill import Backfill
 from pipeline.history.checks import MARKET_COLUMNS, differing, disagreeing, insane
 from pipeline.history.listing import Wanted, key_of
 from pipeline.history.plan import Slots
-from pipeline.store.candles import CandleStore
-from pipeline.store.integrity import Integrity
+from pipeline.store.candles.integrity import Integrity
+from pipeline.store.candles.store import CandleStore
 from pipeline.store.series import SeriesStore
 from pipeline.timeline import DAY, Interval, Window, interval, iso, to_ms, windows
 from schemas.series import Series, SeriesKey

@@ -23,7 +23,7 @@ from pipeline.exchange.market import Market
 from pipeline.history.listing import Wanted, say_gone
 from pipeline.history.plan import Slots, archived, chunks, days_within, pages, wanted
 from pipeline.history.report import NoProgress, Progress, SeriesReport, Source, SourceChoice
-from pipeline.store.candles import CandleStore
+from pipeline.store.candles.store import CandleStore
 from pipeline.store.series import SeriesStore
 from pipeline.timeline import HOUR, Window, interval, iso, to_datetime, to_ms
 from schemas.series import Hole, SeriesKey

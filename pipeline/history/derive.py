@@ -20,11 +20,11 @@ from pipeline.history import indicators, signals
 from pipeline.history.indicators import FinerPricesError, Stretch, stretches
 from pipeline.indicators import Periods
 from pipeline.signals import Calculation, settings_of
-from pipeline.store.candles import CandleStore
-from pipeline.store.returns import ReturnStore
+from pipeline.store.candles.stale import is_forsaken, is_settled, new_mark
+from pipeline.store.candles.store import CandleStore
 from pipeline.store.series import SeriesStore
-from pipeline.store.signals import FRESH_FOR, Reconciled, SignalStore, fresh_for
-from pipeline.store.stale import is_forsaken, is_settled, new_mark
+from pipeline.store.signals.returns import ReturnStore
+from pipeline.store.signals.write import FRESH_FOR, Reconciled, SignalStore, fresh_for
 from pipeline.store.symbols import SymbolStore
 from pipeline.strategies.base import Strategy
 from pipeline.timeline import Interval, Window, interval, to_datetime, to_ms

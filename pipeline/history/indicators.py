@@ -14,9 +14,9 @@ import polars as pl
 
 from pipeline.indicators import Floats, Periods, compute
 from pipeline.signals import Calculation
-from pipeline.store.candles import CandleStore
-from pipeline.store.frame import indices, to_frame
-from pipeline.store.live import WriteReport
+from pipeline.store.candles.frame import indices, to_frame
+from pipeline.store.candles.live import WriteReport
+from pipeline.store.candles.store import CandleStore
 from pipeline.strategies.base import CANDLE_COLUMNS
 from pipeline.ticks import MOST, decimals_in
 from pipeline.timeline import interval

@@ -10,9 +10,9 @@ from typing import Any, Final
 from pymongo.database import Database
 
 from pipeline.errors import UsageError
-from pipeline.store.bson_layout import bucket_id
+from pipeline.store.candles.layout import bucket_id
 from pipeline.store.series import SeriesStore
-from pipeline.store.signals import NOT_ACTED_ON
+from pipeline.store.signals.write import NOT_ACTED_ON
 from pipeline.timeline import interval, to_datetime, to_ms
 from schemas.accounts import ACCOUNTS
 from schemas.candles import CANDLES

@@ -14,7 +14,7 @@ from typing import Final
 from pipeline.ingest.book import NEVER, Book, Compute, Patience
 from pipeline.ingest.events import Answer, Batch, Candle, CandleWrite, Effect, FinerPrices, IndicatorWrite, Shown
 from pipeline.ingest.voice import Decide
-from pipeline.store.signals import Finding
+from pipeline.store.signals.write import Finding
 from pipeline.timeline import DAY, MINUTE, Window, interval
 from schemas.series import SeriesKey
 

@@ -15,7 +15,7 @@ from pipeline.indicators import PERIODS, Columns, Floats, Periods, PriceScaleErr
 from pipeline.ingest.recent import Recent
 from pipeline.ingest.window import Columns as Candles
 from pipeline.signals import SIZED_BY, Calculation, findings
-from pipeline.store.signals import Finding
+from pipeline.store.signals.write import Finding
 from pipeline.strategies.base import CANDLE_COLUMNS, AnswerError, Codes, Strategy
 from pipeline.strategies.runner import last_code, run
 from schemas.candles import INDICATOR_FIELDS

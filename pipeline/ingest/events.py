@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from pipeline.store.signals import Finding
+from pipeline.store.signals.write import Finding
 from pipeline.timeline import Window
 from schemas.series import SeriesKey
 

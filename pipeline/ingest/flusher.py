@@ -13,10 +13,10 @@ from pymongo.errors import PyMongoError
 from pipeline.ingest.core import Core
 from pipeline.ingest.events import Batch, CandleWrite
 from pipeline.ingest.figures import Figures
-from pipeline.store import stale
-from pipeline.store.live import AsyncCandleWriter, LiveCandle, LiveIndicators
+from pipeline.store.candles import stale
+from pipeline.store.candles.live import AsyncCandleWriter, LiveCandle, LiveIndicators
 from pipeline.store.series import Progress, progress_operations
-from pipeline.store.signals import FRESH_FOR, AsyncSignalWriter, Document, live_document, open_document, showing
+from pipeline.store.signals.write import FRESH_FOR, AsyncSignalWriter, Document, live_document, open_document, showing
 from pipeline.timeline import Window
 from schemas.series import SERIES, SeriesKey
 

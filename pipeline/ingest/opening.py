@@ -12,8 +12,8 @@ import numpy as np
 import polars as pl
 
 from pipeline.ingest.events import Candle
-from pipeline.store.candles import CandleStore
-from pipeline.store.frame import indices
+from pipeline.store.candles.frame import indices
+from pipeline.store.candles.store import CandleStore
 from pipeline.timeline import Interval, Window, interval
 from schemas.series import SeriesKey
 

@@ -14,7 +14,7 @@ from pymongo.database import Database
 from pymongo.errors import PyMongoError
 
 from pipeline.ingest.jobs import Jobs
-from pipeline.store.returns import ReturnStore
+from pipeline.store.signals.returns import ReturnStore
 
 log = logging.getLogger(__name__)
 

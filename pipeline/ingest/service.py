@@ -36,9 +36,9 @@ from pipeline.ingest.verdicts import Verdicts
 from pipeline.ingest.voice import Decide
 from pipeline.ingest.watching import REOPEN_AFTER, StreamName, Watching
 from pipeline.ingest.watchlist import Watchlist
-from pipeline.store.candles import CandleStore
+from pipeline.store.candles.store import CandleStore
 from pipeline.store.series import SeriesStore
-from pipeline.store.signals import FRESH_FOR
+from pipeline.store.signals.write import FRESH_FOR
 from pipeline.store.symbols import SymbolStore
 from pipeline.timeline import SECOND
 from schemas.series import SeriesKey

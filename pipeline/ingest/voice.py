@@ -8,7 +8,7 @@ from typing import Protocol
 
 from pipeline.ingest.events import Shown
 from pipeline.ingest.window import Columns
-from pipeline.store.signals import Finding
+from pipeline.store.signals.write import Finding
 from schemas.series import SeriesKey
 
 

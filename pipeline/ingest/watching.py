@@ -26,7 +26,7 @@ from pipeline.ingest.mending import Backfill
 from pipeline.ingest.opening import Opening, open_series
 from pipeline.ingest.shard import Shard
 from pipeline.ingest.watchlist import Watchlist
-from pipeline.store.candles import CandleStore
+from pipeline.store.candles.store import CandleStore
 from pipeline.store.series import SeriesStore
 from pipeline.timeline import Window, interval, to_ms
 from schemas.series import SeriesKey

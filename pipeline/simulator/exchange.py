@@ -13,19 +13,19 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
-from pipeline.simulator.archive import Archive, ArchiveFaults, Damage
 from pipeline.simulator.clock import Clock
-from pipeline.simulator.damage import damage_rows, forgotten, refusal
 from pipeline.simulator.errors import ApiError
-from pipeline.simulator.faults import Facts, Fault, FaultPanel, Kind, Stage
-from pipeline.simulator.market_data import Question
-from pipeline.simulator.routes import ENDPOINTS, Endpoint, Guard
-from pipeline.simulator.security import ApiKey, Credentials, Keyring
+from pipeline.simulator.faults.damage import damage_rows, forgotten, refusal
+from pipeline.simulator.faults.rules import Facts, Fault, FaultPanel, Kind, Stage
 from pipeline.simulator.types import Market
-from pipeline.simulator.userdata import ListenKeys
 from pipeline.simulator.venue import Venue
 from pipeline.simulator.venue.params import Params
-from pipeline.simulator.weights import Meter, RefusedError
+from pipeline.simulator.wire.archive import Archive, ArchiveFaults, Damage
+from pipeline.simulator.wire.listen_keys import ListenKeys
+from pipeline.simulator.wire.market_data import Question
+from pipeline.simulator.wire.routes import ENDPOINTS, Endpoint, Guard
+from pipeline.simulator.wire.security import ApiKey, Credentials, Keyring
+from pipeline.simulator.wire.weights import Meter, RefusedError
 
 LISTEN_KEY_PATH = "/fapi/v1/listenKey"
 WEIGHT_HEADER = "X-MBX-USED-WEIGHT-1M"

@@ -22,7 +22,7 @@ from typing import IO, Any, Self
 import msgspec
 
 from pipeline.errors import TidemarkError
-from pipeline.simulator.faults import Fault, Kind
+from pipeline.simulator.faults.rules import Fault, Kind
 from pipeline.simulator.options import Options, Running
 
 START_TIMEOUT = 30.0

@@ -10,14 +10,14 @@ from pathlib import Path
 from pipeline.errors import UsageError
 from pipeline.simulator.clock import Clock
 from pipeline.simulator.exchange import Exchange
-from pipeline.simulator.market import SyntheticMarket
+from pipeline.simulator.market.synthetic import SyntheticMarket
+from pipeline.simulator.market.universe import universe
 from pipeline.simulator.options import Account, Options, Running
-from pipeline.simulator.security import ApiKey, read_secret
-from pipeline.simulator.server import Server, serving
-from pipeline.simulator.sockets import Manners
 from pipeline.simulator.types import Market, SymbolSpec
-from pipeline.simulator.universe import universe
-from pipeline.simulator.weights import Limits, Meter
+from pipeline.simulator.wire.security import ApiKey, read_secret
+from pipeline.simulator.wire.server import Server, serving
+from pipeline.simulator.wire.sockets import Manners
+from pipeline.simulator.wire.weights import Limits, Meter
 
 DEFAULT_SYMBOLS = 40
 MOST_SYMBOLS = 1_000
@@ -78,8 +78,8 @@ def parse_account(text: str) -> Account:
 
 def _build_market(options: Options, now: int) -> Market:
     if options.replay is not None:
-        from pipeline.simulator.replay import ReplayMarket  # noqa: PLC0415 - reads with polars, which is slow to import
-        from pipeline.simulator.replay_file import read_recording  # noqa: PLC0415
+        from pipeline.simulator.market.replay import ReplayMarket  # noqa: PLC0415 - reads with polars, which is slow to import
+        from pipeline.simulator.market.replay_file import read_recording  # noqa: PLC0415
 
         recording = read_recording(Path(options.replay))
         return ReplayMarket({options.replay_symbol: recording}, epoch=now, seed=options.seed)

@@ -15,8 +15,8 @@ from pymongo.database import Database
 from pymongo.errors import OperationFailure
 
 from pipeline.errors import AttentionError
+from pipeline.store.signals.views import VIEWS, prepare_views
 from pipeline.store.upgrade import META, SCHEMA
-from pipeline.store.views import VIEWS, prepare_views
 from schemas.base import Collection
 from schemas.registry import COLLECTIONS, SCHEMA_VERSION
 

@@ -12,9 +12,9 @@ import numpy as np
 from pymongo import ReturnDocument, UpdateOne
 from pymongo.database import Database
 
-from pipeline.store.bson_layout import bucket_id
-from pipeline.store.candles import ATTEMPTS, BucketBusyError, CandleStore, SlotState
-from pipeline.store.stale import Mark, undertaking
+from pipeline.store.candles.layout import bucket_id
+from pipeline.store.candles.stale import Mark, undertaking
+from pipeline.store.candles.store import ATTEMPTS, BucketBusyError, CandleStore, SlotState
 from pipeline.timeline import interval, to_datetime, to_ms
 from schemas.candles import CANDLES
 from schemas.series import SERIES, Gone, Hole, Series, SeriesKey, Watermark

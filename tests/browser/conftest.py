@@ -20,7 +20,7 @@ from pipeline.cli import services
 from pipeline.cli.prefect_login import login_of
 from pipeline.guard import Guard
 from pipeline.simulator.handle import Simulator
-from pipeline.store.launch import any_free_port
+from pipeline.store.mongod.launch import any_free_port
 from pipeline.supervisor import Supervisor
 from tests.prefect_home import PrefectHome
 

@@ -9,7 +9,7 @@ import pytest
 from pymongo.database import Database
 
 from pipeline.simulator.handle import Simulator
-from pipeline.store.candles import CandleStore
+from pipeline.store.candles.store import CandleStore
 from pipeline.timeline import DAY, MINUTE
 from schemas.series import SeriesKey
 from tests.cli.conftest import Run

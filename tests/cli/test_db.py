@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from pipeline.store import connect
-from pipeline.store.folder import Folder, Remembered
-from pipeline.store.launch import any_free_port
-from pipeline.store.server import Server
+from pipeline.store.mongod.folder import Folder, Remembered
+from pipeline.store.mongod.launch import any_free_port
+from pipeline.store.mongod.server import Server
 
 Result = subprocess.CompletedProcess[str]
 Db = Callable[..., Result]
@@ -91,7 +91,7 @@ def test_stop_unused_leaves_what_is_used_or_asked_to_stay(db_command: Db, home: 
 
 
 def test_stop_unused_ends_what_a_killed_user_left_behind(db_command: Db, home: Path) -> None:
-    code = "import sys; from pathlib import Path; from pipeline.store.server import Server\n"
+    code = "import sys; from pathlib import Path; from pipeline.store.mongod.server import Server\n"
     code += "with Server(Path(sys.argv[1])).running(): print('up', flush=True); sys.stdin.read()"
     with subprocess.Popen(
         [sys.executable, "-c", code, str(home)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True

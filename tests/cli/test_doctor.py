@@ -17,8 +17,8 @@ from typer.testing import CliRunner
 from pipeline.cli import app as cli
 from pipeline.cli import checks
 from pipeline.exchange.clock import local_time
-from pipeline.store import binary
-from pipeline.store.folder import Folder, Remembered
+from pipeline.store.mongod import binary
+from pipeline.store.mongod.folder import Folder, Remembered
 
 
 @pytest.fixture(autouse=True)

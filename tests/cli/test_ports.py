@@ -6,7 +6,7 @@ import pytest
 
 from pipeline.cli import services
 from pipeline.cli.services import Ports
-from pipeline.store.launch import LOOPBACK, any_free_port, is_free
+from pipeline.store.mongod.launch import LOOPBACK, any_free_port, is_free
 
 
 @pytest.fixture(autouse=True)

@@ -11,7 +11,7 @@ import pytest
 
 from pipeline.cli import prefect_api
 from pipeline.errors import TidemarkError
-from pipeline.store.launch import any_free_port
+from pipeline.store.mongod.launch import any_free_port
 
 LOGIN = "tidemark:open sesame: or not"
 

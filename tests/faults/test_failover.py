@@ -28,8 +28,8 @@ from pipeline.ingest.service import Ingester, Pace
 from pipeline.ingest.watchlist import Watchlist
 from pipeline.simulator.handle import Simulator
 from pipeline.store import connect
-from pipeline.store.candles import CandleStore
-from pipeline.store.initiate import Administrator, initiate, wanted
+from pipeline.store.candles.store import CandleStore
+from pipeline.store.mongod.initiate import Administrator, initiate, wanted
 from pipeline.store.prepare import prepare
 from pipeline.timeline import MINUTE, interval
 from schemas.series import SeriesKey

@@ -32,10 +32,10 @@ from pipeline.ingest.service import Ingester, Pace
 from pipeline.ingest.watchlist import Watchlist
 from pipeline.simulator.handle import Simulator
 from pipeline.store import connect
-from pipeline.store.candles import CandleStore
-from pipeline.store.launch import Limits, any_free_port
+from pipeline.store.candles.store import CandleStore
+from pipeline.store.mongod.launch import Limits, any_free_port
+from pipeline.store.mongod.server import Server
 from pipeline.store.prepare import prepare
-from pipeline.store.server import Server
 from pipeline.timeline import MINUTE, interval
 from schemas.series import SeriesKey
 from tests.truth import candle_differences

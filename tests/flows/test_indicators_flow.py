@@ -14,7 +14,7 @@ from flows.backfill import BackfillChoice, backfill
 from flows.indicators import IndicatorsChoice, database_failed, indicators
 from pipeline.errors import TidemarkError
 from pipeline.history.derive import StoreFailedError
-from pipeline.store.candles import CandleStore
+from pipeline.store.candles.store import CandleStore
 
 pytestmark = pytest.mark.usefixtures("settings_of_the_run")
 

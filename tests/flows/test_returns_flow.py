@@ -12,8 +12,8 @@ from prefect.exceptions import ParameterTypeError
 from pymongo.database import Database
 
 from flows.returns import ReturnsChoice, returns
-from pipeline.store.candles import CandleStore
-from pipeline.store.live import LiveCandle
+from pipeline.store.candles.live import LiveCandle
+from pipeline.store.candles.store import CandleStore
 from pipeline.store.prepare import prepare
 from pipeline.store.series import SeriesStore
 from pipeline.timeline import HOUR, interval, to_ms

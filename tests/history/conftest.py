@@ -22,7 +22,7 @@ from pipeline.exchange.rest import RestClient
 from pipeline.history.backfill import Backfill
 from pipeline.history.listing import Wanted, wanted_series
 from pipeline.simulator.handle import Simulator
-from pipeline.store.candles import CandleStore
+from pipeline.store.candles.store import CandleStore
 from pipeline.store.prepare import prepare
 from pipeline.store.symbols import SymbolStore
 from pipeline.store.upgrade import META

@@ -10,9 +10,9 @@ from pymongo.database import Database
 
 from pipeline.history.derive import Derivation, Derived
 from pipeline.indicators import PERIODS, Periods
-from pipeline.store.candles import CandleStore
+from pipeline.store.candles.store import CandleStore
 from pipeline.store.series import SeriesStore
-from pipeline.store.signals import SAID
+from pipeline.store.signals.write import SAID
 from pipeline.strategies import registry
 from pipeline.strategies.synthetic import markets
 from pipeline.timeline import interval

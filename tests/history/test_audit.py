@@ -12,7 +12,7 @@ from pipeline.history.audit import Audit, Check, State
 from pipeline.history.backfill import Backfill
 from pipeline.history.listing import Wanted, listed_in, stored_series
 from pipeline.simulator.handle import Simulator
-from pipeline.store.bson_layout import bucket_id
+from pipeline.store.candles.layout import bucket_id
 from pipeline.store.series import SeriesStore
 from pipeline.timeline import DAY, HOUR, MINUTE, Window, interval, to_ms
 from schemas.series import SeriesKey

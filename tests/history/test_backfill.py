@@ -19,8 +19,8 @@ from pipeline.history.listing import Wanted
 from pipeline.history.plan import wanted
 from pipeline.history.report import SeriesReport
 from pipeline.simulator.handle import Simulator
-from pipeline.store.candles import CandleStore, SlotState
-from pipeline.store.live import LiveCandle
+from pipeline.store.candles.live import LiveCandle
+from pipeline.store.candles.store import CandleStore, SlotState
 from pipeline.timeline import DAY, HOUR, MINUTE, Window, interval, to_ms
 
 Find = Callable[[str, str], Wanted]

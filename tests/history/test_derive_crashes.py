@@ -8,7 +8,7 @@ from pymongo.errors import AutoReconnect
 
 from pipeline.history import indicators
 from pipeline.history.derive import StillChangingError
-from pipeline.store.candles import CandleStore
+from pipeline.store.candles.store import CandleStore
 from pipeline.store.series import SeriesStore
 from pipeline.timeline import HOUR, MINUTE, interval, to_datetime
 from tests.history.house import BASE, LONG_AFTER, House, corrected, key_of, market_of, with_correction

@@ -5,8 +5,8 @@ from typing import Any
 import polars as pl
 import pytest
 
-from pipeline.store.returns import ReturnStore
 from pipeline.store.series import SeriesStore
+from pipeline.store.signals.returns import ReturnStore
 from pipeline.timeline import MINUTE, interval, to_datetime
 from tests.history.house import BASE, COUNT, LONG_AFTER, House, corrected, key_of, market_of, with_correction
 

@@ -17,7 +17,7 @@ from pipeline.history.listing import Wanted
 from pipeline.history.plan import wanted
 from pipeline.simulator.handle import Simulator
 from pipeline.store import connect
-from pipeline.store.candles import CandleStore, SlotState
+from pipeline.store.candles.store import CandleStore, SlotState
 from pipeline.timeline import Window
 
 DAYS = 100

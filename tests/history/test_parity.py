@@ -23,9 +23,9 @@ from pipeline.ingest.indicating import LiveIndicators
 from pipeline.ingest.opening import CANDLE_COLUMNS, Opening, open_series
 from pipeline.settings import Indicators, Settings
 from pipeline.store import connect
-from pipeline.store.candles import CandleStore
+from pipeline.store.candles.store import CandleStore
 from pipeline.store.prepare import prepare
-from pipeline.store.signals import SAID
+from pipeline.store.signals.write import SAID
 from pipeline.store.symbols import SymbolStore
 from pipeline.strategies import registry
 from pipeline.strategies.synthetic import markets

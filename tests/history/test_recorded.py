@@ -14,7 +14,7 @@ from pipeline.exchange.rest import RestClient
 from pipeline.history.backfill import Backfill
 from pipeline.history.listing import wanted_series
 from pipeline.simulator.handle import Simulator
-from pipeline.store.candles import CandleStore
+from pipeline.store.candles.store import CandleStore
 from pipeline.timeline import DAY, interval
 from schemas.series import SeriesKey
 

@@ -10,7 +10,7 @@ import pytest
 from pipeline.indicators import PERIODS, Floats, compute
 from pipeline.ingest.deciding import LiveSignals
 from pipeline.ingest.indicating import LiveIndicators
-from pipeline.store.signals import Finding
+from pipeline.store.signals.write import Finding
 from pipeline.strategies.base import CANDLE_COLUMNS, Codes, Kind, Prices, Side, code_of
 from pipeline.strategies.chosen import chosen
 from pipeline.strategies.runner import run_history

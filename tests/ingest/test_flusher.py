@@ -8,8 +8,8 @@ from pipeline.ingest.core import Core
 from pipeline.ingest.events import Batch, Candle, CandleWrite, IndicatorWrite
 from pipeline.ingest.figures import Figures
 from pipeline.ingest.flusher import Flusher
-from pipeline.store.candles import CandleStore
-from pipeline.store.live import WriteReport
+from pipeline.store.candles.live import WriteReport
+from pipeline.store.candles.store import CandleStore
 from pipeline.store.prepare import prepare
 from pipeline.store.series import SeriesStore
 from pipeline.timeline import interval, to_ms

@@ -14,7 +14,7 @@ from pipeline.ingest.figures import Figures
 from pipeline.ingest.flusher import Flusher
 from pipeline.store.prepare import prepare
 from pipeline.store.series import SeriesStore
-from pipeline.store.signals import AsyncSignalWriter, Finding
+from pipeline.store.signals.write import AsyncSignalWriter, Finding
 from pipeline.timeline import MINUTE, Window, interval, to_datetime
 from schemas.series import SeriesKey
 

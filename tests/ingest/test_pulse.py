@@ -12,7 +12,7 @@ from pipeline.ingest.figures import Figures
 from pipeline.ingest.heartbeat import Heartbeat
 from pipeline.ingest.pulse import Pulse
 from pipeline.store import connect
-from pipeline.store.launch import any_free_port
+from pipeline.store.mongod.launch import any_free_port
 from pipeline.store.prepare import prepare
 
 

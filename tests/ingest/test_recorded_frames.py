@@ -19,7 +19,7 @@ from pipeline.exchange.traffic import Traffic
 from pipeline.ingest.indicating import LiveIndicators
 from pipeline.ingest.service import Ingester, Pace, plain_kline
 from pipeline.ingest.watchlist import Watchlist
-from pipeline.store.candles import CandleStore
+from pipeline.store.candles.store import CandleStore
 from pipeline.store.prepare import prepare
 from pipeline.timeline import interval, to_datetime
 from schemas.series import SeriesKey

@@ -11,11 +11,11 @@ from pymongo.errors import AutoReconnect
 
 from pipeline.ingest.jobs import Jobs
 from pipeline.ingest.returning import Returning
-from pipeline.store.candles import CandleStore
-from pipeline.store.live import LiveCandle
+from pipeline.store.candles.live import LiveCandle
+from pipeline.store.candles.store import CandleStore
 from pipeline.store.prepare import prepare
-from pipeline.store.returns import ReturnStore
 from pipeline.store.series import SeriesStore
+from pipeline.store.signals.returns import ReturnStore
 from pipeline.timeline import HOUR, interval
 from schemas.series import SeriesKey
 

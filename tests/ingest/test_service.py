@@ -30,8 +30,8 @@ from pipeline.ingest.shard import Shard
 from pipeline.ingest.watchlist import Watchlist
 from pipeline.simulator.handle import Simulator
 from pipeline.store import connect
-from pipeline.store.candles import CandleStore
-from pipeline.store.live import LiveCandle
+from pipeline.store.candles.live import LiveCandle
+from pipeline.store.candles.store import CandleStore
 from pipeline.store.prepare import prepare
 from pipeline.store.series import SeriesStore
 from pipeline.store.symbols import SymbolStore

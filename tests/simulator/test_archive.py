@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.simulator.archive import HEADER, Archive, ArchiveFaults, Damage
-from pipeline.simulator.format import rest_rows
-from pipeline.simulator.market import SyntheticMarket
+from pipeline.simulator.market.synthetic import SyntheticMarket
+from pipeline.simulator.market.universe import NON_ASCII, PENDING, YOUNG, universe
 from pipeline.simulator.types import Klines
-from pipeline.simulator.universe import NON_ASCII, PENDING, YOUNG, universe
+from pipeline.simulator.wire.archive import HEADER, Archive, ArchiveFaults, Damage
+from pipeline.simulator.wire.format import rest_rows
 from pipeline.timeline import DAY, HOUR, INTERVALS, Interval, to_ms
 
 EPOCH = 1_767_225_600_000  # 2026-01-01

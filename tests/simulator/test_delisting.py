@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from pipeline.simulator.handle import Simulator, SimulatorError
-from pipeline.simulator.market import SyntheticMarket
-from pipeline.simulator.universe import universe
+from pipeline.simulator.market.synthetic import SyntheticMarket
+from pipeline.simulator.market.universe import universe
 from pipeline.timeline import DAY, HOUR, INTERVALS, MINUTE
 
 Desk = Any

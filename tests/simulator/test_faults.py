@@ -15,7 +15,7 @@ import requests
 import websockets
 
 from pipeline.errors import UsageError
-from pipeline.simulator.faults import Facts, Fault, FaultPanel, Kind, Stage, read_fault
+from pipeline.simulator.faults.rules import Facts, Fault, FaultPanel, Kind, Stage, read_fault
 from pipeline.simulator.handle import Simulator
 from pipeline.timeline import DAY, MINUTE
 

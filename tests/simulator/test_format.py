@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.simulator.format import grids, price_text, quantity_text, rest_rows
 from pipeline.simulator.types import KLINE, SymbolSpec
+from pipeline.simulator.wire.format import grids, price_text, quantity_text, rest_rows
 from pipeline.timeline import INTERVALS
 
 

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.simulator.errors import ApiError
-from pipeline.simulator.market import SyntheticMarket
+from pipeline.simulator.market.synthetic import SyntheticMarket
+from pipeline.simulator.market.universe import NON_ASCII, PENDING, QUIET, SETTLED, YOUNG, universe
 from pipeline.simulator.types import KLINE, Klines, SymbolSpec, Tick
-from pipeline.simulator.universe import NON_ASCII, PENDING, QUIET, SETTLED, YOUNG, universe
 from pipeline.timeline import DAY, HOUR, INTERVALS, MINUTE, Interval
 
 EPOCH = 1_767_225_600_000  # 2026-01-01
@@ -237,7 +237,7 @@ def test_no_day_is_like_another() -> None:
 
 
 def test_the_memory_stays_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.simulator.market._DAYS_REMEMBERED", 3)
+    monkeypatch.setattr("pipeline.simulator.market.synthetic._DAYS_REMEMBERED", 3)
     market = fresh()
     window = ("ETHUSDT", ONE_MINUTE, EPOCH, EPOCH + 9 * DAY)
     assert market.klines(*window).tolist() == SHARED.klines(*window).tolist()

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from pipeline.errors import UsageError
 from pipeline.simulator.errors import ApiError
-from pipeline.simulator.format import grids
-from pipeline.simulator.replay import ReplayMarket
-from pipeline.simulator.replay_file import Recording, ReplayFileError, read_recording
+from pipeline.simulator.market.replay import ReplayMarket
+from pipeline.simulator.market.replay_file import Recording, ReplayFileError, read_recording
 from pipeline.simulator.types import KLINE, Klines, Tick
+from pipeline.simulator.wire.format import grids
 from pipeline.timeline import DAY, HOUR, INTERVALS, MINUTE
 
 EPOCH = 1_767_225_600_000 + 5 * HOUR

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from pipeline.errors import UsageError
 from pipeline.simulator.errors import ApiError
 from pipeline.simulator.exchange import Request
-from pipeline.simulator.security import ApiKey, Credentials, Keyring, check_time, read_secret
 from pipeline.simulator.venue.params import Params
+from pipeline.simulator.wire.security import ApiKey, Credentials, Keyring, check_time, read_secret
 
 NOW = 1_591_702_613_943
 SECRET = "2b5eb11e18796d12d88f13dc27dbbd02c2cc51ff7059765ed9821957d82bb4d9"

@@ -11,9 +11,9 @@ import pytest
 from pipeline.errors import UsageError
 from pipeline.simulator.handle import Simulator, SimulatorError
 from pipeline.simulator.host import build_exchange, parse_account
+from pipeline.simulator.market.universe import NON_ASCII, PENDING, SETTLED, YOUNG
 from pipeline.simulator.options import Account, Options
-from pipeline.simulator.routes import ENDPOINTS, Guard
-from pipeline.simulator.universe import NON_ASCII, PENDING, SETTLED, YOUNG
+from pipeline.simulator.wire.routes import ENDPOINTS, Guard
 from pipeline.timeline import DAY, INTERVALS, MINUTE
 
 KLINES = "/fapi/v1/klines"

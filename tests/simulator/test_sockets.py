@@ -3,9 +3,9 @@
 from types import SimpleNamespace
 from typing import Any
 
-from pipeline.simulator.session import Session
-from pipeline.simulator.sockets import LARGEST_OUTBOX, Connection
-from pipeline.simulator.streams import Route
+from pipeline.simulator.wire.session import Session
+from pipeline.simulator.wire.sockets import LARGEST_OUTBOX, Connection
+from pipeline.simulator.wire.streams import Route
 
 
 class Line:

@@ -11,12 +11,12 @@ import pytest
 import websockets
 from websockets.asyncio.client import ClientConnection
 
-from pipeline.simulator.feeds import KlineFeed, make_feed
 from pipeline.simulator.handle import Simulator
-from pipeline.simulator.market import SyntheticMarket
-from pipeline.simulator.session import FloodError, Session
-from pipeline.simulator.streams import Route, Topic, parse_stream
-from pipeline.simulator.universe import QUIET, universe
+from pipeline.simulator.market.synthetic import SyntheticMarket
+from pipeline.simulator.market.universe import QUIET, universe
+from pipeline.simulator.wire.feeds import KlineFeed, make_feed
+from pipeline.simulator.wire.session import FloodError, Session
+from pipeline.simulator.wire.streams import Route, Topic, parse_stream
 from pipeline.timeline import HOUR, INTERVALS, MINUTE
 
 EPOCH = 1_767_225_600_000  # 2026-01-01

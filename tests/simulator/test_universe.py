@@ -4,8 +4,8 @@ from decimal import Decimal
 
 import pytest
 
-from pipeline.simulator.format import grids
-from pipeline.simulator.universe import NON_ASCII, PENDING, QUIET, SETTLED, YOUNG, character_of, universe
+from pipeline.simulator.market.universe import NON_ASCII, PENDING, QUIET, SETTLED, YOUNG, character_of, universe
+from pipeline.simulator.wire.format import grids
 from pipeline.timeline import DAY, HOUR
 
 EPOCH = 1_767_225_600_000 + 7 * HOUR

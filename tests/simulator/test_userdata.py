@@ -10,7 +10,7 @@ import websockets
 
 from pipeline.simulator.errors import ApiError
 from pipeline.simulator.handle import Simulator
-from pipeline.simulator.userdata import LENGTH, ListenKeys
+from pipeline.simulator.wire.listen_keys import LENGTH, ListenKeys
 from pipeline.timeline import HOUR, MINUTE
 
 NOON = 1_767_268_800_000

@@ -2,8 +2,8 @@
 
 import pytest
 
-from pipeline.simulator.routes import ENDPOINTS, batch_size, klines_weight
-from pipeline.simulator.weights import Limits, Meter, RefusedError
+from pipeline.simulator.wire.routes import ENDPOINTS, batch_size, klines_weight
+from pipeline.simulator.wire.weights import Limits, Meter, RefusedError
 from pipeline.timeline import DAY, MINUTE
 
 NOON = 1_767_268_800_000

@@ -17,7 +17,7 @@ from pipeline.exchange.trading import Trading
 from pipeline.ingest.watchlist import Watchlist
 from pipeline.simulator.handle import RunningSimulator
 from pipeline.store.account import PositionStore
-from pipeline.store.candles import CandleStore
+from pipeline.store.candles.store import CandleStore
 from pipeline.store.deployments import DeploymentStore
 from pipeline.timeline import MINUTE, interval, to_datetime
 from schemas.control import Deployment

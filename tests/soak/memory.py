@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import psutil
 
-from pipeline.store.launch import Limits
+from pipeline.store.mongod.launch import Limits
 
 MEGABYTE = 1024 * 1024
 LONG_ENOUGH = 600.0

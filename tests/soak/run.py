@@ -19,7 +19,7 @@ from pipeline.errors import TidemarkError
 from pipeline.simulator.handle import SimulatorError
 from pipeline.store import connect
 from pipeline.store.control import ControlStore
-from pipeline.store.server import Server
+from pipeline.store.mongod.server import Server
 from pipeline.timeline import MINUTE, to_datetime
 from tests.soak.checks import Check, Judge
 from tests.soak.demo import EXCHANGE_ENDED, READY, Demo, DemoError, becomes_true

@@ -8,7 +8,7 @@ import pytest
 from pymongo.database import Database
 
 from pipeline.simulator.handle import Simulator
-from pipeline.store.candles import CandleStore
+from pipeline.store.candles.store import CandleStore
 from pipeline.store.prepare import prepare
 from pipeline.timeline import MINUTE, interval
 from schemas.series import SeriesKey

@@ -7,10 +7,10 @@ from typing import Any
 import psutil
 import pytest
 
-from pipeline.store import launch
-from pipeline.store.folder import Folder, Remembered
-from pipeline.store.launch import any_free_port
-from pipeline.store.server import Server
+from pipeline.store.mongod import launch
+from pipeline.store.mongod.folder import Folder, Remembered
+from pipeline.store.mongod.launch import any_free_port
+from pipeline.store.mongod.server import Server
 
 
 @pytest.fixture

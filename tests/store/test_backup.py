@@ -23,11 +23,11 @@ from pymongo.database import Database
 from pymongo.errors import AutoReconnect, OperationFailure
 
 from pipeline.errors import AttentionError, UsageError
-from pipeline.store import backup_files
-from pipeline.store.backup import NOTES, take
-from pipeline.store.backup_files import BrokenBackupError
+from pipeline.store.backup import files as backup_files
+from pipeline.store.backup.files import BrokenBackupError
+from pipeline.store.backup.restore import read, restore
+from pipeline.store.backup.take import NOTES, take
 from pipeline.store.prepare import prepare
-from pipeline.store.restore import read, restore
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 SMALL = 15_000
@@ -42,7 +42,7 @@ Content = dict[str, dict[bytes, bytes]]
 
 @pytest.fixture(autouse=True)
 def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.store.backup._BATCH", 20)
+    monkeypatch.setattr("pipeline.store.backup.take._BATCH", 20)
 
 
 def clock() -> datetime:

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import AttentionError
-from pipeline.store import binary
-from pipeline.store.binary import explain_exit, explain_refusal, find_mongod
+from pipeline.store.mongod import binary
+from pipeline.store.mongod.binary import explain_exit, explain_refusal, find_mongod
 
 MONGOD = Path("/opt/mongod")
 UPGRADE = (

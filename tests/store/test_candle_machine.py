@@ -8,9 +8,9 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
-from pipeline.store.candles import CandleStore
-from pipeline.store.frame import FRAME_SCHEMA
-from pipeline.store.live import LiveCandle
+from pipeline.store.candles.frame import FRAME_SCHEMA
+from pipeline.store.candles.live import LiveCandle
+from pipeline.store.candles.store import CandleStore
 from pipeline.timeline import SLOTS_PER_BUCKET, interval
 from schemas.candles import INDICATOR_FIELDS
 from schemas.series import SeriesKey

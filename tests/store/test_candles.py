@@ -11,11 +11,11 @@ import polars as pl
 import pytest
 
 from pipeline.errors import UsageError
-from pipeline.store import candles as module
-from pipeline.store.candles import BucketBusyError, CandleStore, SlotState
-from pipeline.store.codec import BrokenBucketError
-from pipeline.store.frame import FRAME_SCHEMA, FrameError, empty_frame
-from pipeline.store.live import AsyncCandleWriter, LiveCandle, LiveIndicators, WriteReport
+from pipeline.store.candles import store as module
+from pipeline.store.candles.codec import BrokenBucketError
+from pipeline.store.candles.frame import FRAME_SCHEMA, FrameError, empty_frame
+from pipeline.store.candles.live import AsyncCandleWriter, LiveCandle, LiveIndicators, WriteReport
+from pipeline.store.candles.store import BucketBusyError, CandleStore, SlotState
 from pipeline.store.prepare import prepare
 from pipeline.timeline import INTERVALS, MINUTE, interval, to_datetime, to_ms
 from schemas.candles import CANDLE_FIELDS, CANDLES, INDICATOR_FIELDS

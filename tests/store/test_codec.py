@@ -11,10 +11,10 @@ from bson.int64 import Int64
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.store import codec
-from pipeline.store.bson_layout import CANDLE_ROW, bucket_layout
-from pipeline.store.codec import BrokenBucketError, decode_buckets, encode_buckets
-from pipeline.store.frame import CANDLE, Grid
+from pipeline.store.candles import codec
+from pipeline.store.candles.codec import BrokenBucketError, decode_buckets, encode_buckets
+from pipeline.store.candles.frame import CANDLE, Grid
+from pipeline.store.candles.layout import CANDLE_ROW, bucket_layout
 from pipeline.timeline import INTERVALS, SLOTS_PER_BUCKET, to_datetime
 from schemas.candles import CANDLE_FIELDS, Candle
 from schemas.series import SeriesKey

@@ -8,7 +8,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 
 from pipeline.errors import AttentionError
 from pipeline.store import connect
-from pipeline.store.launch import any_free_port
+from pipeline.store.mongod.launch import any_free_port
 
 SECRET = "hunter2"
 

@@ -15,7 +15,7 @@ from pipeline.store.account import AccountStore, PositionStore
 from pipeline.store.control import ControlStore
 from pipeline.store.orders import FencedError, OrderJournal
 from pipeline.store.prepare import prepare
-from pipeline.store.signal_feed import SignalFeed
+from pipeline.store.signals.feed import SignalFeed
 from schemas.accounts import Snapshot
 from schemas.control import Breaker
 from schemas.orders import Order, Plan, Transition

@@ -6,8 +6,8 @@ from typing import Any
 import polars as pl
 import pytest
 
-from pipeline.store.candles import CandleStore
-from pipeline.store.integrity import Integrity
+from pipeline.store.candles.integrity import Integrity
+from pipeline.store.candles.store import CandleStore
 from pipeline.timeline import INTERVALS, MINUTE, Interval, interval
 from schemas.series import SeriesKey
 

@@ -10,9 +10,10 @@ from pymongo.errors import AutoReconnect
 
 from pipeline.errors import AttentionError
 from pipeline.settings import Settings
-from pipeline.store import connect, session
-from pipeline.store.launch import any_free_port
-from pipeline.store.server import Server
+from pipeline.store import connect
+from pipeline.store.mongod import session
+from pipeline.store.mongod.launch import any_free_port
+from pipeline.store.mongod.server import Server
 
 PATIENCE = 60.0
 Mongods = Callable[[Path], list[psutil.Process]]

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.store.outcomes import Path, Signals, followed, newest, path_of, settled, work_out
+from pipeline.store.signals.outcomes import Path, Signals, followed, newest, path_of, settled, work_out
 from pipeline.timeline import DAY, HOUR, MINUTE, interval
 
 M15, H1, D1 = (interval(code) for code in ("15m", "1h", "1d"))

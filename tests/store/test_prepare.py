@@ -10,8 +10,8 @@ from pymongo.errors import WriteError
 
 from pipeline.errors import AttentionError
 from pipeline.store.prepare import Changes, compare, prepare
+from pipeline.store.signals.views import VIEWS
 from pipeline.store.upgrade import META
-from pipeline.store.views import VIEWS
 from schemas.base import Collection
 from schemas.base import Document as Model
 from schemas.registry import COLLECTIONS

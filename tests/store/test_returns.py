@@ -10,12 +10,12 @@ import pytest
 from pymongo import MongoClient
 from pymongo.database import Database
 
-from pipeline.store.candles import CandleStore
-from pipeline.store.frame import FRAME_SCHEMA
-from pipeline.store.live import LiveCandle
+from pipeline.store.candles.frame import FRAME_SCHEMA
+from pipeline.store.candles.live import LiveCandle
+from pipeline.store.candles.store import CandleStore
 from pipeline.store.prepare import prepare
-from pipeline.store.returns import Refreshed, ReturnStore
 from pipeline.store.series import SeriesStore
+from pipeline.store.signals.returns import Refreshed, ReturnStore
 from pipeline.timeline import DAY, HOUR, MINUTE, interval, to_datetime, to_ms
 from schemas.series import SeriesKey
 from schemas.signals import Signal

@@ -6,9 +6,9 @@ import numpy as np
 import polars as pl
 import pytest
 
-from pipeline.store.candles import BucketBusyError, CandleStore
-from pipeline.store.frame import FRAME_SCHEMA
-from pipeline.store.live import LiveCandle
+from pipeline.store.candles.frame import FRAME_SCHEMA
+from pipeline.store.candles.live import LiveCandle
+from pipeline.store.candles.store import BucketBusyError, CandleStore
 from pipeline.store.prepare import prepare
 from pipeline.store.series import Progress, SeriesStore, progress_operations
 from pipeline.timeline import DAY, MINUTE, interval, to_datetime

@@ -11,9 +11,9 @@ from pymongo import MongoClient
 from pymongo.errors import OperationFailure
 
 from pipeline.store import connect
-from pipeline.store.folder import Folder
-from pipeline.store.launch import any_free_port
-from pipeline.store.server import Server, ServerStatus
+from pipeline.store.mongod.folder import Folder
+from pipeline.store.mongod.launch import any_free_port
+from pipeline.store.mongod.server import Server, ServerStatus
 
 
 def direct(status: ServerStatus, **options: Any) -> "MongoClient[dict[str, Any]]":

@@ -8,9 +8,9 @@ import psutil
 import pytest
 
 from pipeline.errors import AttentionError
-from pipeline.store import server as server_module
-from pipeline.store.binary import find_mongod
-from pipeline.store.server import Server
+from pipeline.store.mongod import server as server_module
+from pipeline.store.mongod.binary import find_mongod
+from pipeline.store.mongod.server import Server
 
 FindServers = Callable[[Path], list[psutil.Process]]
 

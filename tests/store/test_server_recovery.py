@@ -18,11 +18,12 @@ from pymongo import MongoClient
 from pymongo.errors import AutoReconnect, OperationFailure
 
 from pipeline.errors import AttentionError
-from pipeline.store import connect, launch, replica
-from pipeline.store import server as server_module
-from pipeline.store.folder import Folder, Remembered
-from pipeline.store.launch import any_free_port
-from pipeline.store.server import Server
+from pipeline.store import connect
+from pipeline.store.mongod import launch, replica
+from pipeline.store.mongod import server as server_module
+from pipeline.store.mongod.folder import Folder, Remembered
+from pipeline.store.mongod.launch import any_free_port
+from pipeline.store.mongod.server import Server
 
 FindServers = Callable[[Path], list[psutil.Process]]
 Start = Callable[..., str]
@@ -30,7 +31,7 @@ Start = Callable[..., str]
 KILLED_STARTER = """
 import os, pkgutil, signal, sys
 from pathlib import Path
-from pipeline.store.server import Server
+from pipeline.store.mongod.server import Server
 owner, _, name = sys.argv[2].rpartition(".")
 setattr(pkgutil.resolve_name(owner), name, lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL))
 server = Server(Path(sys.argv[1]))
@@ -69,13 +70,13 @@ def kill_server(home: Path) -> None:
 @pytest.mark.parametrize(
     "step",
     [
-        pytest.param("pipeline.store.server.find_mongod", id="before-mongod"),
-        pytest.param("pipeline.store.folder.Folder.remember", id="mongod-just-started"),
-        pytest.param("pipeline.store.launch.holds", id="mongod-not-yet-listening"),
-        pytest.param("pipeline.store.replica._form_set", id="before-initiate"),
-        pytest.param("pipeline.store.replica._wait_writable", id="after-initiate"),
-        pytest.param("pipeline.store.replica._set_password", id="before-first-user"),
-        pytest.param("pipeline.store.server.Server.keep", id="ready"),
+        pytest.param("pipeline.store.mongod.server.find_mongod", id="before-mongod"),
+        pytest.param("pipeline.store.mongod.folder.Folder.remember", id="mongod-just-started"),
+        pytest.param("pipeline.store.mongod.launch.holds", id="mongod-not-yet-listening"),
+        pytest.param("pipeline.store.mongod.replica._form_set", id="before-initiate"),
+        pytest.param("pipeline.store.mongod.replica._wait_writable", id="after-initiate"),
+        pytest.param("pipeline.store.mongod.replica._set_password", id="before-first-user"),
+        pytest.param("pipeline.store.mongod.server.Server.keep", id="ready"),
     ],
 )
 def test_a_first_start_killed_at_any_moment_is_finished_by_the_next(
@@ -114,7 +115,7 @@ def test_a_server_that_breaks_every_connection_is_given_up(
 
 
 def test_nobody_can_make_the_first_user_in_our_place(prepared: Path, start: Start) -> None:
-    kill_starter_before("pipeline.store.replica._set_password", prepared)
+    kill_starter_before("pipeline.store.mongod.replica._set_password", prepared)
     port = Folder(prepared).remembered().port
     with (
         MongoClient("127.0.0.1", port, directConnection=True) as stranger,

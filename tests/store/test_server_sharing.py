@@ -11,14 +11,14 @@ import psutil
 import pytest
 
 from pipeline.errors import AttentionError
-from pipeline.store.folder import LOG_LIMIT, Folder
-from pipeline.store.launch import wait_gone
-from pipeline.store.server import Server
+from pipeline.store.mongod.folder import LOG_LIMIT, Folder
+from pipeline.store.mongod.launch import wait_gone
+from pipeline.store.mongod.server import Server
 
 USER = """
 import sys
 from pathlib import Path
-from pipeline.store.server import Server
+from pipeline.store.mongod.server import Server
 with Server(Path(sys.argv[1])).running() as uri:
     print(Server(Path(sys.argv[1])).status().process_id, flush=True)
     sys.stdin.read()
@@ -84,7 +84,7 @@ def test_ctrl_c_in_the_starter_leaves_a_clean_end_and_no_process(
         assert "Detected unclean shutdown" not in Folder(prepared).log_end()
 
 
-@pytest.mark.parametrize("step", ["pipeline.store.launch.holds", "pipeline.store.replica._form_set"])
+@pytest.mark.parametrize("step", ["pipeline.store.mongod.launch.holds", "pipeline.store.mongod.replica._form_set"])
 def test_ctrl_c_during_the_first_start_leaves_no_process(
     step: str, prepared: Path, mongods: FindServers, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,7 +8,7 @@ from pymongo.database import Database
 from pymongo.errors import WriteError
 
 from pipeline.store.prepare import prepare
-from pipeline.store.signals import (
+from pipeline.store.signals.write import (
     SAID,
     AsyncSignalWriter,
     Finding,

@@ -16,8 +16,8 @@ from cryptography.x509.oid import NameOID
 
 from pipeline.errors import AttentionError
 from pipeline.store import connect
-from pipeline.store.binary import find_mongod
-from pipeline.store.launch import LOOPBACK, any_free_port, holds
+from pipeline.store.mongod.binary import find_mongod
+from pipeline.store.mongod.launch import LOOPBACK, any_free_port, holds
 
 NOW = dt.datetime.now(dt.UTC)
 DAY = dt.timedelta(days=1)

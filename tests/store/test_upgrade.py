@@ -11,8 +11,8 @@ import polars as pl
 import pytest
 
 from pipeline.store import upgrade as module
-from pipeline.store.candles import CandleStore
-from pipeline.store.live import LiveCandle
+from pipeline.store.candles.live import LiveCandle
+from pipeline.store.candles.store import CandleStore
 from pipeline.store.prepare import prepare
 from pipeline.store.upgrade import META, UpgradingError, upgrade
 from pipeline.timeline import MINUTE, interval

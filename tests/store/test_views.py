@@ -9,11 +9,11 @@ import pytest
 from pymongo.database import Database
 
 from pipeline.errors import AttentionError
-from pipeline.store.candles import CandleStore
-from pipeline.store.live import LiveCandle
+from pipeline.store.candles.live import LiveCandle
+from pipeline.store.candles.store import CandleStore
 from pipeline.store.prepare import Changes, prepare
 from pipeline.store.series import SeriesStore
-from pipeline.store.views import CANDLES_CHARTED, CANDLES_SHOWN, VIEWS, prepare_views
+from pipeline.store.signals.views import CANDLES_CHARTED, CANDLES_SHOWN, VIEWS, prepare_views
 from pipeline.timeline import HOUR, interval, to_datetime
 from schemas.candles import CANDLE_FIELDS
 from schemas.series import SeriesKey

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from pipeline.store.control import ControlStore
-from pipeline.store.launch import any_free_port
+from pipeline.store.mongod.launch import any_free_port
 from schemas.control import Trading
 
 Run = Callable[..., Any]

@@ -17,10 +17,10 @@ import pytest
 from pipeline.errors import AttentionError
 from pipeline.execution.events import StreamBack
 from pipeline.execution.names import installation_of
-from pipeline.store.backup import take
+from pipeline.store.backup.restore import restore
+from pipeline.store.backup.take import take
 from pipeline.store.control import ControlStore
 from pipeline.store.prepare import prepare
-from pipeline.store.restore import restore
 
 
 @pytest.fixture

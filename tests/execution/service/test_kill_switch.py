@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from pipeline.store.control import ControlStore
-from pipeline.store.launch import any_free_port
+from pipeline.store.mongod.launch import any_free_port
 from schemas.control import Halt
 
 Run = Callable[..., Any]

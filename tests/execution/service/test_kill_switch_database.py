@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 
 from pipeline.execution.opening import identify
-from pipeline.store import launch
 from pipeline.store.control import ControlStore
-from pipeline.store.folder import Folder
 from pipeline.store.lease import LeaseStore
+from pipeline.store.mongod import launch
+from pipeline.store.mongod.folder import Folder
 
 SOON = 20.0
 """Seconds until everything must be closed, on a machine that does much else. A database alone took 60 and more."""

@@ -21,7 +21,7 @@ from pipeline.execution.names import Identity
 from pipeline.execution.opening import identify
 from pipeline.settings import load
 from pipeline.store.control import ControlStore
-from pipeline.store.launch import any_free_port
+from pipeline.store.mongod.launch import any_free_port
 from pipeline.store.orders import OrderJournal
 from schemas.orders import Order, Transition
 

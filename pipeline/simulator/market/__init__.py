@@ -1,0 +1,1 @@
+"""What the exchange trades: candles of numbers or of a recording, exact and repeatable. No sockets."""

@@ -1,0 +1,1 @@
+"""The doors of the exchange: what callers ask over REST, websockets and the panel, in its own formats."""

@@ -1,0 +1,83 @@
+"""Are the bucket documents what the store's arithmetic takes them for? Tells, and takes a broken one out when told."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any, Final, NamedTuple
+
+from pymongo.database import Database
+
+from pipeline.store.candles.layout import bucket_id
+from pipeline.timeline import SLOTS_PER_BUCKET, Interval, Window, interval, iso, to_ms
+from schemas.candles import CANDLES
+from schemas.series import SeriesKey
+
+_SLOT: Final = {"$cond": [{"$eq": ["$$slot", None]}, None, {"$ifNull": ["$$slot.t", "nothing"]}]}
+_TIMES: Final = {
+    **dict.fromkeys(("exchange", "symbol", "interval", "start"), 1),
+    "times": {
+        "$cond": [{"$isArray": "$candles"}, {"$map": {"input": "$candles", "as": "slot", "in": _SLOT}}, "nothing"]
+    },
+}
+"""When the candle in each slot opens; null for a hole, which a plain projection would leave out."""
+
+
+class BrokenBucket(NamedTuple):
+    """A document that is not a bucket of its series, what is wrong with it, and the candles it should hold."""
+
+    id: str
+    what: str
+    window: Window | None
+
+
+class Integrity:
+    """The buckets of one database."""
+
+    def __init__(self, database: Database[dict[str, Any]]) -> None:
+        self._candles = database[CANDLES.name]
+
+    def broken(self, key: SeriesKey) -> Iterator[BrokenBucket]:
+        """Every bucket of the series in which something is not where it belongs."""
+        step = interval(key.interval)
+        named = {"_id": {"$gte": f"{key}:", "$lt": f"{key}:~"}}
+        for document in self._candles.aggregate([{"$match": named}, {"$sort": {"_id": 1}}, {"$project": _TIMES}]):
+            what, window = _fault(document, key, step)
+            if what is not None:
+                yield BrokenBucket(document["_id"], what, window)
+
+    def remove(self, bucket: BrokenBucket) -> None:
+        """Take the document out, so that its candles are missing and can be fetched again."""
+        self._candles.delete_one({"_id": bucket.id})
+
+
+def _fault(document: dict[str, Any], key: SeriesKey, step: Interval) -> tuple[str | None, Window | None]:
+    start = document.get("start")
+    if not isinstance(start, datetime):
+        return "it has no start", None
+    opened = _ms(start)
+    bucket = step.bucket(opened)
+    if bucket.start != opened:
+        return f"no bucket of {step} starts at {start.isoformat()}", None
+    if document["_id"] != bucket_id(key, opened):
+        return "its name does not tell its start", bucket
+    if (document.get("exchange"), document.get("symbol"), document.get("interval")) != tuple(_parts(key)):
+        return "it says that it belongs to another series", bucket
+    times = document["times"]
+    if not isinstance(times, list) or len(times) > SLOTS_PER_BUCKET:
+        return f"it has more than {SLOTS_PER_BUCKET} slots, or none", bucket
+    first = step.index(opened)
+    for place, time in enumerate(times):
+        if time is None:
+            continue
+        if not isinstance(time, datetime):
+            return f"slot {place} holds no candle", bucket
+        if _ms(time) != step.open_time(first + place):
+            return f"slot {place} holds the candle of {iso(_ms(time))}", bucket
+    return None, None
+
+
+def _parts(key: SeriesKey) -> tuple[str, str, str]:
+    return key.exchange, key.symbol, key.interval
+
+
+def _ms(moment: datetime) -> int:
+    return to_ms(moment if moment.tzinfo else moment.replace(tzinfo=UTC))

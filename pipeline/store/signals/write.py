@@ -1,0 +1,236 @@
+"""The way into `signals`: each is written once, whoever finds it first, and is the same document from either side.
+
+What a signal says (`SAID`) follows from candles and settings alone, so the live feed and a recomputation agree on it to
+the last bit; they differ in `source`, `created_at`, `verdict`, `reason` and `fresh_until`, and the returns and the
+executor's fields are filled in later. A confirmed signal is only ever changed or taken away by `reconcile`, because a
+candle was corrected or the settings are others, and never once somebody acted on it.
+
+The document of a signal on the open candle has another id and is `confirmed: false`; the close replaces it.
+"""
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
+
+from pymongo import DeleteMany, DeleteOne, InsertOne, UpdateOne
+from pymongo.database import Database
+from pymongo.errors import BulkWriteError
+
+from pipeline.store.candles.live import DUPLICATE_KEY, only_duplicates
+from pipeline.timeline import MINUTE, SECOND, Interval, Window, interval, iso, to_datetime
+from schemas.series import SeriesKey
+from schemas.signals import SIGNALS, Kind, Side, Signal
+
+log = logging.getLogger(__name__)
+
+Document = dict[str, Any]
+
+SAID: Final = (
+    *("_id", "exchange", "symbol", "interval", "strategy", "kind", "side", "candle", "at"),
+    *("price", "strength", "indicators", "settings", "confirmed"),
+)
+"""The fields that are equal whether a signal was found live or in a recomputation."""
+
+FRESH_FOR: Final = 5 * MINUTE
+NOT_ACTED_ON: Final[Mapping[str, Any]] = {"verdict": {"$nin": ["taken", "skipped"]}, "decision": None, "orders": []}
+
+_REFUSED_BY_VALIDATOR: Final = 121
+_HARMLESS: Final = {DUPLICATE_KEY, _REFUSED_BY_VALIDATOR}
+_OPEN: Final = ":open"
+_LATER: Final[Mapping[str, Any]] = {
+    name: field.get_default(call_default_factory=True)
+    for name, field in Signal.model_fields.items()
+    if not field.is_required()
+}
+
+
+class Finding(NamedTuple):
+    """What a strategy says at a candle, and what it saw there."""
+
+    key: SeriesKey
+    strategy: str
+    kind: Kind
+    side: Side
+    t: int
+    price: float
+    strength: float
+    indicators: dict[str, float]
+    settings: str
+
+    @property
+    def id(self) -> str:
+        """The `_id`: one for each series, candle, strategy, kind and side; ids of a series sort as their candles do."""
+        return f"{self.key}:{iso(self.t)}:{self.strategy}:{self.kind}:{self.side}"
+
+    def said(self, *, confirmed: bool = True) -> Document:
+        """The fields named by `SAID`."""
+        key = self.key
+        return {
+            "_id": self.id if confirmed else self.id + _OPEN,
+            "exchange": key.exchange,
+            "symbol": key.symbol,
+            "interval": key.interval,
+            "strategy": self.strategy,
+            "kind": self.kind,
+            "side": self.side,
+            "candle": to_datetime(self.t),
+            "at": to_datetime(interval(key.interval).after(self.t)),
+            "price": self.price,
+            "strength": self.strength,
+            "indicators": self.indicators,
+            "settings": self.settings,
+            "confirmed": confirmed,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Reconciled:
+    """What became of a stretch of signals. `kept`: a recomputation says otherwise, but somebody acted on them."""
+
+    found: int = 0
+    added: int = 0
+    changed: int = 0
+    withdrawn: int = 0
+    kept: tuple[str, ...] = ()
+
+    def __add__(self, other: "Reconciled") -> "Reconciled":
+        return Reconciled(
+            self.found + other.found,
+            self.added + other.added,
+            self.changed + other.changed,
+            self.withdrawn + other.withdrawn,
+            self.kept + other.kept,
+        )
+
+
+def fresh_for(step: Interval, at_most: int = FRESH_FOR) -> int:
+    """How long after its close a candle's signals may be acted on: half the candle, and never longer than `at_most`."""
+    return min((step.after(0) - step.floor(0)) // 2, at_most)
+
+
+def live_document(finding: Finding, now: int, at_most: int = FRESH_FOR) -> Document:
+    """A signal found at the close of its candle. One that was settled late is stored, and stale from the first."""
+    step = interval(finding.key.interval)
+    at = step.after(finding.t)
+    until = at + fresh_for(step, at_most)
+    is_fresh = now <= until
+    born = {
+        "source": "live",
+        "created_at": to_datetime(now),
+        "verdict": "fresh" if is_fresh else "expired",
+        "fresh_until": to_datetime(until),
+        "reason": None if is_fresh else f"found {(now - at) // SECOND} s after its candle closed",
+    }
+    return finding.said() | dict(_LATER) | born
+
+
+def open_document(finding: Finding, now: int) -> Document:
+    """What a strategy would say if the open candle closed as it is. Nobody acts on it."""
+    born = {"source": "live", "created_at": to_datetime(now), "verdict": "expired", "reason": "its candle is open"}
+    return finding.said(confirmed=False) | dict(_LATER) | born
+
+
+def history_document(finding: Finding, now: int) -> Document:
+    """A signal that nobody could act on any more when it was found."""
+    born = {"source": "history", "created_at": to_datetime(now), "verdict": "expired", "reason": "found in the history"}
+    return finding.said() | dict(_LATER) | born
+
+
+def showing(key: SeriesKey, t: int, ids: Sequence[str]) -> DeleteMany:
+    """Takes back what was said of the series' candles while they were open, up to the one that opens at `t`, but for
+    the signals of these ids."""
+    shown = [name + _OPEN for name in ids]
+    return DeleteMany({"_id": {"$gte": f"{key}:", "$lt": _after(key, t), "$nin": shown}, "confirmed": False})
+
+
+class SignalStore:
+    """The signals of one database, through PyMongo's synchronous driver."""
+
+    def __init__(self, database: Database[Document]) -> None:
+        self._collection = database[SIGNALS.name]
+
+    def reconcile(self, key: SeriesKey, window: Window, findings: Sequence[Finding], now: int) -> Reconciled:
+        """Make the confirmed signals on the candles of `window` those that a recomputation found."""
+        stored = {one["_id"]: one for one in self._stored(key, window)}
+        wanted = {finding.id: finding for finding in findings}
+        changes = {name: change for name in wanted.keys() & stored if (change := _change(stored[name], wanted[name]))}
+        gone = sorted(stored.keys() - wanted)
+        new = [InsertOne(history_document(one, now)) for name, one in wanted.items() if name not in stored]
+        self._send([*new, *_only_unacted(changes, gone)])
+        kept = self._acted_on([*changes, *gone])
+        return Reconciled(
+            len(wanted),
+            len(new),
+            len(changes.keys() - kept),
+            len(set(gone) - kept),
+            tuple(sorted(kept)),
+        )
+
+    def _stored(self, key: SeriesKey, window: Window) -> Iterable[Document]:
+        span = {"$gte": f"{key}:{iso(window.start)}", "$lt": _after(key, window.end)}
+        return self._collection.find({"_id": span, "confirmed": True}, dict.fromkeys(SAID, 1))
+
+    def _acted_on(self, ids: Sequence[str]) -> set[str]:
+        if not ids:
+            return set()
+        found = self._collection.find({"_id": {"$in": list(ids)}, "$nor": [dict(NOT_ACTED_ON)]}, {"_id": 1})
+        return {one["_id"] for one in found}
+
+    def _send(self, operations: Sequence[Any]) -> None:
+        if not operations:
+            return
+        try:
+            self._collection.bulk_write(operations, ordered=False)
+        except BulkWriteError as error:
+            if not only_duplicates(error):
+                raise
+
+
+class AsyncSignalWriter:
+    """Writes live signals through PyMongo's `AsyncDatabase` or Motor's `AsyncIOMotorDatabase`."""
+
+    def __init__(self, database: Any) -> None:
+        self._collection = database[SIGNALS.name]
+
+    async def write(self, documents: Sequence[Document], takings: Sequence[DeleteMany] = ()) -> list[Document]:
+        """Store those that are not stored yet, which are returned, then take back. What the validator refuses would be
+        refused for ever: it is said and left out."""
+        failed = await self._send([InsertOne(document) for document in documents])
+        await self._send(takings)
+        return [document for number, document in enumerate(documents) if number not in failed]
+
+    async def _send(self, operations: Sequence[InsertOne[Document] | DeleteMany]) -> set[int]:
+        """The numbers of those that had no effect."""
+        if not operations:
+            return set()
+        try:
+            await self._collection.bulk_write(list(operations), ordered=False)
+        except BulkWriteError as error:
+            failures = error.details.get("writeErrors", [])
+            for refused in (one for one in failures if one.get("code") == _REFUSED_BY_VALIDATOR):
+                log.error("the database refuses a signal, which is left out: %s", str(refused.get("op"))[:500])
+            if error.details.get("writeConcernErrors") or {one.get("code") for one in failures} - _HARMLESS:
+                raise
+            return {one["index"] for one in failures}
+        return set()
+
+
+def _after(key: SeriesKey, opened: int) -> str:
+    """Above every id of the candle that opens at `opened`, and not above those of the next."""
+    return f"{key}:{iso(interval(key.interval).after(opened))}"
+
+
+def _change(stored: Document, finding: Finding) -> Document:
+    """The fields that differ."""
+    return {name: value for name, value in finding.said().items() if stored.get(name) != value}
+
+
+def _only_unacted(changes: Mapping[str, Document], gone: Iterable[str]) -> list[UpdateOne | DeleteOne]:
+    return [
+        *(
+            UpdateOne({"_id": name, **NOT_ACTED_ON}, {"$set": change | {"returns_through": None}})
+            for name, change in changes.items()
+        ),
+        *(DeleteOne({"_id": name, **NOT_ACTED_ON}) for name in gone),
+    ]
