@@ -95,11 +95,13 @@ def pins(name: str) -> dict[str, set[str]]:
 
 
 def test_what_is_pinned_is_what_the_project_asks_for() -> None:
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    project, bounds = settings["project"], settings["tool"]["uv"]["constraint-dependencies"]
     extras = project["optional-dependencies"]
+    everything = [*project["dependencies"], *(line for lines in extras.values() for line in lines)]
     wanted = {
-        "constraints.txt": [*project["dependencies"], *extras["build"], *extras["notify"]],
-        "constraints-dev.txt": [*project["dependencies"], *(line for lines in extras.values() for line in lines)],
+        "constraints.txt": [*project["dependencies"], *extras["build"], *extras["notify"], *bounds],
+        "constraints-dev.txt": [*everything, *bounds],
     }
     for name, lines in wanted.items():
         pinned = pins(name)
