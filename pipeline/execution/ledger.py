@@ -55,8 +55,8 @@ class Ledger:
     not_before: dict[tuple[str, str], int] = field(default_factory=dict)
     pauses: dict[tuple[str, str], int] = field(default_factory=dict)
     sends: list[int] = field(default_factory=list)
-    shifted: int = 0
-    """By how much the clock was put forward since the beginning: nothing is forgotten earlier for it."""
+    settled_since: dict[str, int] = field(default_factory=dict)
+    """When each settled order was first seen to be as it is."""
     touched: set[str] = field(default_factory=set)
     recalling: set[str] = field(default_factory=set)
     """Symbols whose past is asked for: until it is known, nothing is decided there."""
@@ -137,7 +137,7 @@ class Ledger:
     def shift(self, by: int) -> None:
         """The clock was put forward or back: what is waited for is waited for as long as before. What the exchange has
         told keeps its time: that was not told by this clock, and what a clock far off signs is refused."""
-        self.shifted += by
+        self.settled_since = {order: at + by for order, at in self.settled_since.items()}
         self.not_before = {what: until + by for what, until in self.not_before.items()}
         self.resend_at = {order: at + by for order, at in self.resend_at.items()}
         self.sends = [at + by for at in self.sends]
@@ -201,6 +201,7 @@ class Ledger:
     def keep(self, order: OrderRecord) -> None:
         """Keep the order as it is now. Nobody waits for the answer to a settled one."""
         self.orders[order.id] = order
+        self.settled_since.pop(order.id, None)
         self.touched.add(order.symbol)
         if not order.in_doubt:
             self.doubts.pop(order.id, None)
@@ -209,6 +210,7 @@ class Ledger:
     def forget(self, order: OrderRecord) -> None:
         """The order was never journaled: it has never been."""
         self.orders.pop(order.id, None)
+        self.settled_since.pop(order.id, None)
         self.unjournaled.discard(order.id)
         self.touched.add(order.symbol)
 
@@ -228,10 +230,10 @@ class Ledger:
 
     def prune(self, now: int) -> None:
         """Forget what has been settled for long: it can have no news that a snapshot would not tell."""
-        since = now - self.shifted - _REMEMBERED
-        for one in [one for one in self.orders.values() if not one.unsettled and one.updated_at < since]:
-            del self.orders[one.id]
-            self.held_before.pop(one.id, None)
+        for one in [one for one in self.orders.values() if not one.unsettled]:
+            if self.settled_since.setdefault(one.id, now) < now - _REMEMBERED:
+                for memory in (self.orders, self.held_before, self.settled_since):
+                    memory.pop(one.id, None)
         for what in [what for what, until in self.not_before.items() if until < now - _REMEMBERED]:
             del self.not_before[what]
             self.pauses.pop(what, None)

@@ -2,13 +2,16 @@
 an executor (BINANCE's, in docs/execution.md), and knows nothing of the executor's code but the shape of its records.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
+from itertools import count
 
 from pipeline.execution.records import OrderRecord, OrderTold, PositionTold, TradeTold
 
 SYMBOL = "BTCUSDT"
 ZERO = Decimal(0)
+TAKER_FEE = Decimal("0.0005")
 UNHEARD = 5_000
 """Milliseconds within which nobody may have heard yet of what somebody else did."""
 
@@ -74,6 +77,8 @@ class Exchange:
     price: Decimal
     now: int
     position: Decimal = ZERO
+    entry_price: Decimal = ZERO
+    wallet: Decimal = Decimal(10_000)
     leverage: int = 20
     orders: list[Placed] = field(default_factory=list)
     trades: list[TradeTold] = field(default_factory=list)
@@ -90,6 +95,7 @@ class Exchange:
     """What is missing of a fired order's counterparties: all of it, some, or nothing."""
     fill_told_first: bool = False
     """Whether the fill of a fired order is told before that it has fired."""
+    numbers: Iterator[int] = field(default_factory=lambda: count(1001))
 
     def moment(self) -> int:
         """No two things happen in the same millisecond."""
@@ -135,7 +141,12 @@ class Exchange:
         return not (self.forgets and order.algo and order.open)
 
     def told_position(self) -> PositionTold:
-        return PositionTold(SYMBOL, self.position, self.price)
+        return PositionTold(SYMBOL, self.position, self.entry_price)
+
+    @property
+    def unrealized(self) -> Decimal:
+        """What closing the position at the price now would bring, before its fee."""
+        return self.position * (self.price - self.entry_price)
 
     def protected(self, but: Decimal = ZERO) -> bool:
         """Whether an open order closes all that is held, `but` so much, when the price goes against it."""
@@ -199,7 +210,7 @@ class Exchange:
 
     def _record(self, order: OrderRecord, quantity: Decimal | None) -> Placed:
         placed = Placed(
-            number=len(self.orders) + 1 + 1000,
+            number=next(self.numbers),
             client_id=order.id,
             side=order.side,
             algo=order.algo,
@@ -238,7 +249,7 @@ class Exchange:
         quantity = abs(self.position) if order.close_position else min(order.quantity, abs(self.position))
         fired = len(self.news)
         actual = order.actual = replace(
-            order, number=order.number + 5000, algo=False, quantity=quantity, kind="MARKET", trigger=None,
+            order, number=next(self.numbers), algo=False, quantity=quantity, kind="MARKET", trigger=None,
             close_position=False,
         )  # fmt: skip
         order.updated = self.moment()
@@ -256,15 +267,29 @@ class Exchange:
 
     def _trade(self, order: Placed | None, side: str, quantity: Decimal) -> None:
         at = self.moment()
-        self.position += quantity if side == "BUY" else -quantity
+        realized, fee = self._book(quantity if side == "BUY" else -quantity), quantity * self.price * TAKER_FEE
+        self.wallet += realized - fee
         if not self.position:
             self.added_by_hand = ZERO
         number = order.number if order else 9_000_000 + at % 100_000
-        self.trades.append(TradeTold(number, side, quantity, self.price, quantity / 1000, ZERO, at))
+        self.trades.append(TradeTold(number, side, quantity, self.price, fee, realized, at))
         if order is not None:
             order.updated = at
             self.news.append(order.told())
         self.news.append((self.told_position(), at))
+
+    def _book(self, change: Decimal) -> Decimal:
+        """The position after that much more of it at the price now; what was earned by what it closes of it."""
+        held, price = self.position, self.price
+        self.position = total = held + change
+        if held * change >= 0:
+            self.entry_price = (held * self.entry_price + change * price) / total
+            return ZERO
+        closed = held if held * total <= 0 else -change
+        earned = closed * (price - self.entry_price)
+        if held * total <= 0:
+            self.entry_price = price if total else ZERO
+        return earned
 
     def _end(self, order: Placed, status: str) -> None:
         order.status, order.updated = status, self.moment()
