@@ -98,6 +98,23 @@ def check_strategy(
         raise typer.Exit(1)
 
 
+@app.command(name="new-strategy", epilog="Example: [bold]tidemark new-strategy mine.py[/bold]")
+def new_strategy(
+    path: Annotated[Path, typer.Argument(help="Where to write it; the file's name is the strategy's.")],
+) -> None:
+    """Write a strategy of your own to begin with, and a test beside it. Overwrites nothing."""
+    from pipeline.strategies import template  # noqa: PLC0415
+
+    kind, rule, test = template.write(path)
+    typer.echo(
+        f"wrote {rule} with the class {kind}, and {test}\n"
+        f"try it    pytest {test}   (make install-dev brings pytest)\n"
+        f"check it  tidemark check-strategy {rule}:{kind}\n"
+        f'run it    strategy_paths = ["{rule}:{kind}"] in tidemark.toml: it alone;\n'
+        f'          with strategies = ["macd_turtle"] as well: beside macd_turtle'
+    )
+
+
 def _show(subject: "Strategy", findings: "list[Finding]") -> None:
     from pipeline.strategies.base import label_of  # noqa: PLC0415
 

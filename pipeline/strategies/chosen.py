@@ -4,7 +4,7 @@ A strategy runs once, with one set of parameters: its name is part of the `_id` 
 for a strategy that does not run is held against it all the same, so that a slip of the pen is found at once.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any, Final
 
@@ -19,16 +19,38 @@ Tables = Mapping[str, Mapping[str, Any]]
 
 
 def chosen(names: Iterable[str], files: Iterable[str], tables: Tables) -> list[Strategy]:
-    """The strategies of these names, all that have one if there are none, and those in these files."""
+    """The strategies of these names and those in these files; all that are shipped or announced if neither is given.
+
+    What a file calls itself is a name like any other: who names it too gets it once, at that place.
+    """
+    files = tuple(dict.fromkeys(files))
+    own = _own(files)
+    wanted = [name for name in dict.fromkeys(names) if name not in files]
     kinds: dict[str, type[Strategy]] = {}
-    for spec in dict.fromkeys((*(tuple(names) or registry.names()), *files)):
-        kind = registry.find(spec)
-        if kind.name in kinds:
-            raise StrategyError(f"two strategies are called {kind.name!r}: rename the one in {spec}, or leave it out")
+    for spec in wanted or (() if own else registry.names()):
+        kind = own[spec] if spec in own else registry.find(spec, also=own)
+        if kind.name in kinds or own.get(kind.name, kind) is not kind:
+            raise _twice(kind.name, spec)
         kinds[kind.name] = kind
+    kinds |= own
     for name in tables.keys() - kinds.keys():
         _with_table(_known(name, kinds), tables, registry.make)
     return [_with_table(kind, tables, registry.make) for kind in kinds.values()]
+
+
+def _own(files: Sequence[str]) -> dict[str, type[Strategy]]:
+    """The strategies in these files, by the names they give themselves."""
+    own: dict[str, type[Strategy]] = {}
+    for spec in files:
+        kind = registry.find(spec)
+        if kind.name in own or kind.name in registry.names():
+            raise _twice(kind.name, spec)
+        own[kind.name] = kind
+    return own
+
+
+def _twice(name: str, spec: str) -> StrategyError:
+    return StrategyError(f"two strategies are called {name!r}: rename the one in {spec}, or leave it out")
 
 
 def _known(name: str, kinds: Mapping[str, type[Strategy]]) -> type[Strategy]:

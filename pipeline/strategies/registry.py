@@ -5,7 +5,7 @@ A strategy that is not ours is checked before it is handed out (`check.require`)
 
 import importlib.util
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -41,8 +41,8 @@ def make(kind: type[Strategy], parameters: Mapping[str, Any]) -> Strategy:
     return strategy
 
 
-def find(spec: str) -> type[Strategy]:
-    """The class behind a name or `path/to/file.py:Name`, not yet checked."""
+def find(spec: str, also: Iterable[str] = ()) -> type[Strategy]:
+    """The class behind a name or `path/to/file.py:Name`, not yet checked. Who asks may know more names: `also`."""
     if spec in SHIPPED:
         return SHIPPED[spec]
     if ".py" in spec:
@@ -50,7 +50,7 @@ def find(spec: str) -> type[Strategy]:
     announced = _announced()
     if spec in announced:
         return _loaded(announced[spec])
-    known = names()
+    known = [*names(), *also]
     near = get_close_matches(spec, known, n=1)
     hint = f" Did you mean {near[0]!r}?" if near else ""
     raise StrategyError(

@@ -55,6 +55,21 @@ def test_parameters_reach_the_strategy_they_name_and_no_other(surge: str) -> Non
     ]
 
 
+def test_files_alone_mean_only_what_is_in_them(surge: str) -> None:
+    assert [one.name for one in chosen((), [surge], {})] == ["surge"]
+
+
+def test_what_a_file_calls_itself_is_a_name_like_any_other(surge: str) -> None:
+    assert [one.name for one in chosen(["surge"], [surge], {})] == ["surge"]
+    assert [one.name for one in chosen(["surge", "bollinger"], [surge], {})] == ["surge", "bollinger"]
+    assert [one.name for one in chosen([surge], [surge], {})] == ["surge"]
+
+
+def test_a_slip_in_a_name_finds_ones_own_too(surge: str) -> None:
+    with pytest.raises(UsageError, match=r"there is no strategy 'surg'. Did you mean 'surge'\? .*rsi_reversal, surge"):
+        chosen(["surg"], [surge], {})
+
+
 @pytest.mark.parametrize(
     ("tables", "says"),
     [
@@ -90,3 +105,5 @@ def test_two_of_one_name_are_refused(surge: str, tmp_path: Path) -> None:
     (tmp_path / "other.py").write_text(SURGE)
     with pytest.raises(UsageError, match="two strategies are called 'surge': rename the one in"):
         chosen((), [surge, f"{tmp_path / 'other.py'}:Surge"], {})
+    with pytest.raises(UsageError, match="two strategies are called 'surge': rename the one in"):
+        chosen([f"{tmp_path / 'other.py'}:Surge"], [surge], {})
