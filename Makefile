@@ -38,6 +38,10 @@ install-dev: $(VENV)/.installed-dev
 
 # The first Python that is new enough; PYTHON=/path/to/python3 names another.
 $(BIN)/python:
+	@if [ -n "$(PYTHON)" ] && ! "$(PYTHON)" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' 2>/dev/null; then \
+		echo "PYTHON=$(PYTHON) is not Python 3.11, 3.12 or 3.13 ($$("$(PYTHON)" --version 2>&1 | head -n 1)): name one that is, or leave PYTHON out" >&2; \
+		exit 1; \
+	fi
 	@for candidate in $(PYTHON) python3 python3.13 python3.12 python3.11; do \
 		"$$candidate" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' 2>/dev/null || continue; \
 		"$$candidate" -c 'import ensurepip, venv' 2>/dev/null && { "$$candidate" -m venv --clear $(VENV); exit; }; \

@@ -35,6 +35,7 @@ from pipeline.secret_managers import ALLOWED, is_address, manager
 
 PREFIX = "TIDEMARK_"
 FILE_NAME = "tidemark.toml"
+_CURLY = re.compile("[\u2018\u2019\u201a\u201c\u201d\u201e\u00ab\u00bb]")
 PRODUCTION_PHRASE = "I trade real money"
 BINANCE_KEY = re.compile(r"[A-Za-z0-9]{32,128}")
 """Today's have 64 characters; nobody promises that for ever."""
@@ -442,11 +443,26 @@ def _read_toml(path: Path, *, required: bool) -> dict[str, Any]:
         if required:
             raise UsageError(f"{PREFIX}CONFIG names {path}, which does not exist; create it or unset the variable")
         return {}
+    text = ""
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else str(error)
+        text = path.read_text(encoding="utf-8")
+        return tomllib.loads(text)
+    except OSError as error:
+        reason = error.strerror or str(error)
+    except ValueError as error:
+        reason = _with_setting(text, str(error))
     raise UsageError(f"{path} cannot be read as TOML: {reason}")
+
+
+def _with_setting(text: str, reason: str) -> str:
+    """The reason, with the setting it speaks of (never its value, which may be a secret), and how to mend curly quotes."""
+    place = re.search(r"at line (\d+)", reason)
+    if place is None:
+        return reason
+    line = text.splitlines()[int(place[1]) - 1]
+    curly = _CURLY.search(line)
+    hint = f" Write straight quotes (\" or '), not {curly[0]}" if curly else ""
+    return f"{reason}: {line.partition('=')[0].strip()}.{hint}"
 
 
 def _secret_from(name: str, path: Path) -> str:

@@ -220,6 +220,26 @@ def test_a_file_that_is_no_toml_is_refused(text: str | bytes, folder: Path, monk
     assert "tidemark.toml cannot be read as TOML: " in refused(monkeypatch)
 
 
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (
+            "history_days = 9\nsymbols = [\u201cBTCUSDT\u201d]",
+            "(at line 2, column 12): symbols. Write straight quotes (\" or '), not \u201c",
+        ),
+        ("api_secret = \u2018hushhush\u2019", "(at line 1, column 14): api_secret. Write straight quotes"),
+        ("history_days = 9\n[risk\nleverage = 2", "(at line 2, column 6): [risk."),
+    ],
+)
+def test_a_slip_in_the_file_is_shown_by_its_line_and_setting_but_never_by_its_value(
+    text: str, says: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "tidemark.toml").write_text(text)
+    said = refused(monkeypatch)
+    assert says in said
+    assert "hush" not in said
+
+
 def test_a_named_file_must_exist(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "nowhere.toml, which does not exist" in refused(monkeypatch, CONFIG="nowhere.toml")
 

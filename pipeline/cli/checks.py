@@ -145,7 +145,7 @@ def database(settings: Settings) -> Iterator[Finding]:
         yield from _remote(settings.mongo_uri.get_secret_value())
         return
     from pipeline.store.mongod.folder import Folder  # noqa: PLC0415
-    from pipeline.store.mongod.launch import is_free  # noqa: PLC0415
+    from pipeline.store.mongod.launch import holder_of, is_free  # noqa: PLC0415
     from pipeline.store.mongod.server import DEFAULT_PORT  # noqa: PLC0415
     from pipeline.store.mongod.session import embedded  # noqa: PLC0415
 
@@ -159,7 +159,7 @@ def database(settings: Settings) -> Iterator[Finding]:
     elif is_free(port):
         yield Finding("database", "good", f"not started; port {port} is free for it")
     else:
-        found = f"port {port} is taken by another program{_owner_of(port)}"
+        found = f"port {port} is taken by another program{holder_of(port)}"
         yield Finding("database", "problem", found, "End that program; until then the database uses another port.")
 
 
@@ -303,18 +303,6 @@ def _open_files(settings: Settings) -> Iterator[Finding]:
 def _from_error(check: str, error: TidemarkError) -> Finding:
     found, _, mend = str(error).partition(". ")
     return Finding(check, "problem", found, mend)
-
-
-def _owner_of(port: int) -> str:
-    import psutil  # noqa: PLC0415
-
-    try:
-        for connection in psutil.net_connections("tcp"):
-            if connection.laddr and connection.laddr.port == port and connection.status == psutil.CONN_LISTEN:
-                return f" ({psutil.Process(connection.pid).name()}, process {connection.pid})" if connection.pid else ""
-    except psutil.Error:
-        return ""
-    return ""
 
 
 CHECKS: Final[dict[str, Check]] = {

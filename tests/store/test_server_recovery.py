@@ -1,5 +1,6 @@
 """Whatever state the last run left behind, the next one gets a working database, with what was stored in it."""
 
+import os
 import signal
 import socket
 import subprocess
@@ -255,8 +256,9 @@ def test_a_server_that_is_ending_and_whose_port_is_another_mongods_by_now_is_not
 
 
 def test_a_port_that_was_asked_for_is_not_exchanged(prepared: Path, strangers_port: int, mongods: FindServers) -> None:
-    with pytest.raises(AttentionError, match=rf"port {strangers_port} is taken by another program"):
+    with pytest.raises(AttentionError, match=rf"port {strangers_port}, which mongo_port .*, is taken") as refused:
         Server(prepared, port=strangers_port).ensure()
+    assert f"process {os.getpid()})" in str(refused.value)
     assert mongods(prepared) == []
     assert Folder(prepared).has_users() is False
 

@@ -105,6 +105,17 @@ def is_free(port: int) -> bool:
         return True
 
 
+def holder_of(port: int) -> str:
+    """Who listens there, as " (name, process 4711)"; nothing where the system does not tell us."""
+    try:
+        for connection in psutil.net_connections("tcp"):
+            if connection.laddr and connection.laddr.port == port and connection.status == psutil.CONN_LISTEN:
+                return f" ({psutil.Process(connection.pid).name()}, process {connection.pid})" if connection.pid else ""
+    except psutil.Error:
+        return ""
+    return ""
+
+
 def becomes_free(port: int, timeout: float) -> bool:
     """Whether a server could listen there before long: a program that was just killed holds its port a moment more."""
     deadline = time.monotonic() + timeout

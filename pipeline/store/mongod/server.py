@@ -195,7 +195,9 @@ class Server:
             port = wanted
         elif self._wanted_port:
             raise AttentionError(
-                f"port {wanted} is taken by another program. End that program, or choose another port."
+                f"port {wanted}, which mongo_port (TIDEMARK_MONGO_PORT) asks for, is taken by another program"
+                f"{launch.holder_of(wanted)}. End that program, choose another port, or leave mongo_port out: "
+                "a free one is found then."
             )
         else:
             port = launch.any_free_port()
