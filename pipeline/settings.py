@@ -455,7 +455,7 @@ def _read_toml(path: Path, *, required: bool) -> dict[str, Any]:
 
 
 def _with_setting(text: str, reason: str) -> str:
-    """The reason, with the setting it speaks of (never its value, which may be a secret), and how to mend curly quotes."""
+    """The reason with its setting (never the value, which may be a secret), and how to mend curly quotes."""
     place = re.search(r"at line (\d+)", reason)
     if place is None:
         return reason
