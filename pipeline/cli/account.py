@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from pipeline.cli.beside import Where
-from pipeline.cli.output import Json, print_json, print_table
+from pipeline.cli.output import Json, Wide, print_json, print_table
+from pipeline.cli.table import Column
 from pipeline.errors import UsageError
 from pipeline.timeline import to_datetime
 
@@ -46,6 +47,7 @@ def account(
     days: Annotated[int | None, typer.Option(min=1, help="Only so many days back; 30 without --by.")] = None,
     now: Annotated[bool, typer.Option("--now", help="Ask the exchange, not what is stored.")] = False,
     environment: Where = None,
+    wide: Wide = False,
     as_json: Json = False,
 ) -> None:
     """Equity, its return today and this month, and the days or months before. The executor takes a snapshot each
@@ -60,7 +62,7 @@ def account(
     if now:
         if by is not None or days is not None:
             raise UsageError("--now is this moment: leave --by and --days out, or --now")
-        _show_now(settings, as_json=as_json)
+        _show_now(settings, wide=wide, as_json=as_json)
         return
     with database(settings) as db:
         say_place(settings, db)
@@ -80,11 +82,12 @@ def account(
         return
     typer.echo(_headline(latest))
     print_table(
-        (line, "equity", "return %", "realized", "fees", "funding", "transfers"),
+        (line, "equity", Column("return %", 2, right=True), "realized", "fees", "funding", "transfers"),
         [
             (one.name, one.equity, _percent(one.return_pct), one.realized, one.fees, one.funding, one.transfers)
             for one in found
         ],
+        wide=wide,
     )
 
 
@@ -92,6 +95,7 @@ def account(
 def positions(
     every: Annotated[bool, typer.Option("--all", help="Flat ones too.")] = False,
     environment: Where = None,
+    wide: Wide = False,
     as_json: Json = False,
 ) -> None:
     """What is held, and the stop that protects it."""
@@ -107,13 +111,18 @@ def positions(
         print_json(found)
         return
     print_table(
-        ("symbol", "quantity", "entry", "mark", "unrealized", "units", "stop", "take profit", "strategy", "interval"),
+        (
+            *(Column("symbol"), Column("quantity", 1), Column("entry", 2), Column("mark", 5), Column("unrealized", 3)),
+            *(Column("units", 6), Column("stop", 4), Column("take profit", 8), Column("strategy", 7)),
+            Column("interval", 9),
+        ),
         [
             (one.symbol, one.quantity, one.entry_price, one.mark_price, one.unrealized,
              None if one.units is None else round(one.units, 2), one.stop_price, one.take_profit_price,
              one.strategy if one.ours else "not ours", one.interval)
             for one in found
         ],
+        wide=wide,
     )  # fmt: skip
 
 
@@ -128,6 +137,7 @@ def orders(
         bool, typer.Option("--exchange", help="What is open there now, whose ever it is; of a symbol, six days of it.")
     ] = False,
     environment: Where = None,
+    wide: Wide = False,
     as_json: Json = False,
 ) -> None:
     """The journal: every order, what became of it, and how that was learnt."""
@@ -142,24 +152,28 @@ def orders(
         say_place(settings, db)
         if exchange:
             named = known_symbol(settings, db, named) if named is not None else None
-            _show_at_exchange(settings, db, named, limit, as_json=as_json)
+            _show_at_exchange(settings, db, named, limit, wide=wide, as_json=as_json)
             return
         found = OrderJournal(db, settings.environment).newest(limit, named)
     if as_json:
         print_json(found)
         return
     print_table(
-        ("at", "symbol", "interval", "leg", "side", "quantity", "trigger", "state", "filled", "price", "fee",
-         "realized"),
+        (
+            *(Column("at"), Column("symbol", 1), Column("interval", 11), Column("leg", 4), Column("side", 2)),
+            *(Column("quantity", 5), Column("trigger", 8, right=True), Column("state", 3), Column("filled", 7)),
+            *(Column("price", 6, right=True), Column("fee", 10), Column("realized", 9)),
+        ),
         [
             (f"{one.created_at:%m-%d %H:%M:%S}", one.symbol, one.interval, one.leg, one.side, one.quantity,
              one.trigger_price, one.state, one.filled, _short(one.average_price), one.fee, one.realized)
             for one in found
         ],
+        wide=wide,
     )  # fmt: skip
 
 
-def _show_now(settings: "Settings", *, as_json: bool) -> None:
+def _show_now(settings: "Settings", *, wide: bool, as_json: bool) -> None:
     from pipeline.cli.at_exchange import worth_now  # noqa: PLC0415
     from pipeline.cli.beside import place_of  # noqa: PLC0415
 
@@ -173,11 +187,11 @@ def _show_now(settings: "Settings", *, as_json: bool) -> None:
         f"{found['available']} available, {found['unrealized']} unrealized"
     )
     columns = ("symbol", "quantity", "entry", "mark", "worth", "unrealized")
-    print_table(columns, [[one[name] for name in columns] for one in found["positions"]])
+    print_table(columns, [[one[name] for name in columns] for one in found["positions"]], wide=wide)
 
 
 def _show_at_exchange(
-    settings: "Settings", db: "Database[Any]", symbol: str | None, limit: int, *, as_json: bool
+    settings: "Settings", db: "Database[Any]", symbol: str | None, limit: int, *, wide: bool, as_json: bool
 ) -> None:
     from pipeline.cli.at_exchange import orders_now  # noqa: PLC0415
     from pipeline.execution.documents import identity_of  # noqa: PLC0415
@@ -189,12 +203,17 @@ def _show_at_exchange(
         print_json(found)
         return
     print_table(
-        ("at", "symbol", "type", "side", "quantity", "price", "state", "filled", "whose", "id"),
+        (
+            *(Column("at"), Column("symbol", 1), Column("type", 6), Column("side", 2), Column("quantity", 4)),
+            *(Column("price", 5, right=True), Column("state", 3), Column("filled", 8)),
+            *(Column("whose", 7, long="wrap"), Column("id", 9)),
+        ),
         [
             (f"{to_datetime(one.at):%m-%d %H:%M:%S}", one.symbol, one.type, one.side, one.quantity, _short(one.price),
              "open" if one.open else one.status.lower(), one.filled, one.whose, one.id)
             for one in found
         ],
+        wide=wide,
     )  # fmt: skip
 
 

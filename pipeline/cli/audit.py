@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pipeline.cli.output import Json, complain, print_json, print_table
+from pipeline.cli.table import Column
 
 if TYPE_CHECKING:
     from pipeline.history.audit import SeriesAudit
@@ -68,7 +69,7 @@ def _show(audits: Sequence["SeriesAudit"], *, as_json: bool) -> None:
     if as_json:
         print_json([_as_json(one) for one in audits])
     else:
-        columns = ("symbol", "interval", "candles", "compared", "findings", "")
+        columns = ("symbol", "interval", Column("candles", 3), Column("compared", 4), "findings", Column("verdict", 1))
         print_table(
             columns,
             [(one.symbol, one.interval, one.candles, one.sampled, len(one.findings), _verdict(one)) for one in audits],

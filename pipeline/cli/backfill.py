@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipeline.cli.output import Json, complain, print_json, print_table
+from pipeline.cli.output import Json, Wide, complain, print_json, print_table
 
 if TYPE_CHECKING:
     from pipeline.exchange.limits import LimitGate
@@ -53,6 +53,7 @@ def backfill(
     source: Annotated[
         From, typer.Option(help="auto: the archive for whole months and days, REST for the rest.")
     ] = From.AUTO,
+    wide: Wide = False,
     as_json: Json = False,
 ) -> None:
     """Fetch the candles that are not stored yet. Stop it whenever you like: the next run goes on from there."""
@@ -84,14 +85,14 @@ def backfill(
             reports = work.fill_all(series, days or settings.history_days, source.value, limit=limit)
         derived = derivation.bring_up_all([one.key for one in series], client.clock.now())
     tell(derived)
-    _show(reports, as_json=as_json)
+    _show(reports, wide=wide, as_json=as_json)
 
 
-def _show(reports: Sequence["SeriesReport"], *, as_json: bool) -> None:
+def _show(reports: Sequence["SeriesReport"], *, wide: bool, as_json: bool) -> None:
     if as_json:
         print_json([{name: getattr(report, name) for name in (*COLUMNS, *DETAILS)} for report in reports])
     else:
-        print_table(COLUMNS, [[getattr(report, name) for name in COLUMNS] for report in reports])
+        print_table(COLUMNS, [[getattr(report, name) for name in COLUMNS] for report in reports], wide=wide)
         for report in reports:
             if report.note:
                 typer.echo(f"{report.symbol} {report.interval}: {report.note}", err=True)

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipeline.cli.output import Json, print_json, print_table
+from pipeline.cli.output import Json, Wide, print_json, print_table
+from pipeline.cli.table import Column
 from pipeline.errors import UsageError
 
 if TYPE_CHECKING:
@@ -19,6 +20,11 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 DEFAULT_LAST = 20
+SHOWN = (
+    *(Column("t"), Column("open", 2), Column("high", 3), Column("low", 4), Column("close", 1), Column("volume", 5)),
+    *(Column("rsi", 6), Column("closed", 7), Column("macd", 8), Column("macd_signal", 9), Column("macd_hist", 10)),
+    *(Column("sma20", 11), Column("atr", 12)),
+)
 EXAMPLES = """
 Examples:
 
@@ -40,6 +46,7 @@ def candles(
     end: Annotated[str | None, typer.Option(help="Up to here, inclusive.")] = None,
     as_json: Json = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV on stdout.")] = False,
+    wide: Wide = False,
     parquet: Annotated[Path | None, typer.Option(dir_okay=False, help="Write a Parquet file instead.")] = None,
 ) -> None:
     """Print stored candles with their indicators; the newest 20 unless told otherwise."""
@@ -63,7 +70,14 @@ def candles(
         found = CandleStore(db).load(key, *span, FOR_PEOPLE)
     if last is not None or (first is None and stop is None):
         found = found.tail(last or DEFAULT_LAST)
-    _show(found, key, as_json=as_json, as_csv=as_csv, parquet=parquet)
+    if parquet is not None:
+        _write_parquet(found, key, parquet)
+    elif as_csv:
+        typer.echo(found.write_csv(datetime_format="%Y-%m-%dT%H:%M:%S%.3fZ"), nl=False)
+    elif as_json:
+        print_json(found.to_dicts())
+    else:
+        _show(found, key, wide=wide)
 
 
 def _code(text: str) -> str:
@@ -107,21 +121,18 @@ def _unknown(store: "SeriesStore", key: "SeriesKey") -> str:
     )
 
 
-def _show(found: "pl.DataFrame", key: "SeriesKey", *, as_json: bool, as_csv: bool, parquet: Path | None) -> None:
-    if parquet is not None:
-        try:
-            found.write_parquet(parquet)
-        except OSError as error:
-            raise UsageError(f"cannot write {parquet}: {error}") from error
-        typer.echo(f"{found.height:,} candles of {key.symbol} {key.interval} written to {parquet}", err=True)
-    elif as_csv:
-        typer.echo(found.write_csv(datetime_format="%Y-%m-%dT%H:%M:%S%.3fZ"), nl=False)
-    elif as_json:
-        print_json(found.to_dicts())
-    else:
-        columns = ("t", "open", "high", "low", "close", "volume", "rsi", "closed")
-        rows = [[_cell(row[column]) for column in columns] for row in found.select(columns).iter_rows(named=True)]
-        print_table(columns, rows, title=f"{key.symbol} {key.interval}")
+def _write_parquet(found: "pl.DataFrame", key: "SeriesKey", file: Path) -> None:
+    try:
+        found.write_parquet(file)
+    except OSError as error:
+        raise UsageError(f"cannot write {file}: {error}") from error
+    typer.echo(f"{found.height:,} candles of {key.symbol} {key.interval} written to {file}", err=True)
+
+
+def _show(found: "pl.DataFrame", key: "SeriesKey", *, wide: bool) -> None:
+    names = [column.name for column in SHOWN]
+    rows = [[_cell(row[name]) for name in names] for row in found.select(names).iter_rows(named=True)]
+    print_table(SHOWN, rows, title=f"{key.symbol} {key.interval}", wide=wide)
 
 
 def _cell(value: object) -> object:

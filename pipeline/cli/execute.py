@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pipeline.cli.beside import Where
-from pipeline.cli.output import Json, print_json, print_table
+from pipeline.cli.output import Json, Wide, print_json, print_table
+from pipeline.cli.table import Column
 from pipeline.errors import UsageError
 
 if TYPE_CHECKING:
@@ -141,6 +142,7 @@ def mode(
     wanted: Annotated[str | None, typer.Argument(metavar="[signal-only|auto-execute]")] = None,
     reason: Annotated[str | None, typer.Option(help="Kept with the change.")] = None,
     environment: Where = None,
+    wide: Wide = False,
     as_json: Json = False,
 ) -> None:
     """Show or change whether orders are sent. A running executor takes it up within a second."""
@@ -173,6 +175,7 @@ def mode(
     typer.echo(f"{settings.environment}: {current}")
     if changes:
         print_table(
-            ("at", "by", "from", "to", "reason"),
+            (Column("at"), Column("by", 3), Column("from", 4), Column("to", 1), Column("reason", 2, long="wrap")),
             [(f"{one.at:%Y-%m-%d %H:%M:%S}", one.by, one.old, one.new, one.reason) for one in changes[-10:]],
+            wide=wide,
         )

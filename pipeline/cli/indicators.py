@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pipeline.cli.output import Json, complain, print_json, print_table
+from pipeline.cli.output import Json, Wide, complain, print_json, print_table
 
 if TYPE_CHECKING:
     from pipeline.history.derive import Derived
@@ -32,6 +32,7 @@ def indicators(
         list[str] | None, typer.Option("--interval", "-i", help="Candle length; repeat it for several.")
     ] = None,
     anew: Annotated[bool, typer.Option("--anew", help="Compute everything again, not only what is new.")] = False,
+    wide: Wide = False,
     as_json: Json = False,
 ) -> None:
     """Compute indicators and signals of stored candles: what is new, and what a corrected candle changes.
@@ -54,17 +55,17 @@ def indicators(
             bar = bars.add_task("indicators and signals", total=len(keys))
             now = to_ms(datetime.now(UTC))
             derived = derivation.bring_up_all(keys, now, anew=anew, told=lambda _: bars.advance(bar))
-    show(derived, as_json=as_json)
+    show(derived, wide=wide, as_json=as_json)
 
 
-def show(derived: Sequence["Derived"], *, as_json: bool) -> None:
+def show(derived: Sequence["Derived"], *, wide: bool, as_json: bool) -> None:
     """A row a series; exit code 1 if one failed."""
     rows = [as_row(one) for one in derived]
     if as_json:
         print_json(rows)
     elif rows:
         columns = [name for name in rows[0] if name not in {"kept", "failure"}]
-        print_table(columns, [[row[name] for name in columns] for row in rows])
+        print_table(columns, [[row[name] for name in columns] for row in rows], wide=wide)
     else:
         typer.echo("nothing is stored yet; `tidemark backfill` fetches candles", err=True)
     complain_of(derived)

@@ -6,15 +6,19 @@ from typing import TYPE_CHECKING, Self
 
 from rich.console import Group
 from rich.live import Live
-from rich.table import Table
 from rich.text import Text
 
+from pipeline.cli.table import Column, Table
 from pipeline.timeline import SECOND, iso
 
 if TYPE_CHECKING:
     from pipeline.ingest.service import Ingester
 
 MOST_ROWS = 30
+_SERIES = (
+    *(Column("symbol"), Column("interval", 1), Column("last closed", 5, right=True), Column("price", 3, right=True)),
+    *(Column("frame age", 4, right=True), Column("missing", 2, right=True)),
+)
 
 
 class LiveTable:
@@ -61,16 +65,19 @@ class LiveTable:
         )
 
     def _series(self) -> Table:
-        table = Table(box=None, header_style="dim")
-        for name in ("symbol", "interval", "last closed", "price", "frame age", "missing"):
-            table.add_column(name, justify="left" if name in {"symbol", "interval"} else "right")
         now = self._ingester.now()
         views = list(self._ingester.core.view(now))
-        for view in views[:MOST_ROWS]:
-            age = "-" if view.last_event is None else f"{max(0, now - view.last_event) / SECOND:.1f} s"
-            missing = Text(str(view.missing), style="red" if view.missing else "green")
-            price = "-" if view.price is None else f"{view.price:g}"
-            table.add_row(view.key.symbol, view.key.interval, iso(view.last_closed), price, age, missing)
+        rows = [
+            (
+                view.key.symbol,
+                view.key.interval,
+                iso(view.last_closed),
+                "-" if view.price is None else f"{view.price:g}",
+                "-" if view.last_event is None else f"{max(0, now - view.last_event) / SECOND:.1f} s",
+                Text(str(view.missing), style="red" if view.missing else "green"),
+            )
+            for view in views[:MOST_ROWS]
+        ]
         if len(views) > MOST_ROWS:
-            table.add_row(f"and {len(views) - MOST_ROWS} more", "", "", "", "", "")
-        return table
+            rows.append((f"and {len(views) - MOST_ROWS} more", "", "", "", "", Text()))
+        return Table(_SERIES, rows)

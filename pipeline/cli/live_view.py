@@ -2,17 +2,28 @@
 
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
+from typing import Literal
 
 from rich.columns import Columns
 from rich.console import Group, RenderableType
 from rich.panel import Panel
-from rich.table import Table
+from rich.table import Table as Pairs
 from rich.text import Text
 
 from pipeline.cli.overview import Overview
+from pipeline.cli.table import Column, Table
 from pipeline.store.goals import Target
 from pipeline.supervisor import State, Status
 
+_SIGNALS = (
+    *(Column("closed (UTC)"), Column("symbol", 1), Column("interval", 6), Column("strategy", 4), Column("kind", 8)),
+    *(Column("side", 2), Column("price", 7, right=True), Column("return", 5, right=True)),
+    Column("executor", 3, long="cut", least=24),
+)
+_POSITIONS = (
+    *(Column("symbol"), Column("side", 1), Column("quantity", 2, right=True), Column("entry", 5, right=True)),
+    *(Column("unrealized", 3, right=True), Column("stop", 4, right=True)),
+)
 _STATE_STYLES = {State.RUNNING: "green", State.STARTING: "yellow", State.RESTARTING: "red", State.STOPPED: "red"}
 
 
@@ -45,25 +56,21 @@ def line(seen: Overview) -> str:
 
 def signals_table(seen: Overview, title: str) -> Table:
     """The newest signals and what became of them."""
-    table = Table(title=title, title_justify="left", title_style="bold", header_style="dim", box=None, pad_edge=False)
-    for name in ("closed (UTC)", "symbol", "interval", "strategy", "kind", "side", "price", "return", "executor"):
-        table.add_column(name, justify="right" if name in {"price", "return"} else "left", no_wrap=True)
-    for one in seen.signals:
-        side = Text(one["side"], style="green" if one["side"] == "long" else "red")
-        table.add_row(
+    rows = [
+        (
             f"{one['at']:%m-%d %H:%M}",
             one["symbol"],
             one["interval"],
             one["strategy"],
             one["kind"],
-            side,
+            Text(one["side"], style="green" if one["side"] == "long" else "red"),
             f"{one['price']:g}",
             _percent(one["return_pct"]),
             _verdict(one["verdict"], one["reason"]),
         )
-    if not seen.signals:
-        table.add_row("none yet", *[""] * 8)
-    return table
+        for one in seen.signals
+    ]
+    return Table(_SIGNALS, rows, title=title, empty="none yet")
 
 
 def _headline(seen: Overview) -> Text:
@@ -84,13 +91,8 @@ def _headline(seen: Overview) -> Text:
 
 
 def _positions(seen: Overview) -> Table:
-    table = Table(
-        title="positions", title_justify="left", title_style="bold", header_style="dim", box=None, pad_edge=False
-    )
-    for name in ("symbol", "side", "quantity", "entry", "unrealized", "stop"):
-        table.add_column(name, justify="left" if name in {"symbol", "side"} else "right")
-    for one in seen.positions:
-        table.add_row(
+    rows = [
+        (
             one.symbol,
             one.side or ("long" if one.quantity > 0 else "short"),
             _money(abs(one.quantity)),
@@ -98,26 +100,22 @@ def _positions(seen: Overview) -> Table:
             _signed(one.unrealized),
             _money(one.stop_price),
         )
-    if not seen.positions:
-        table.add_row("none", *[""] * 5)
-    return table
+        for one in seen.positions
+    ]
+    return Table(_POSITIONS, rows, title="positions", empty="none")
 
 
-def _account(seen: Overview) -> Table:
-    table = Table(
-        title="account", title_justify="left", title_style="bold", show_header=False, box=None, pad_edge=False
-    )
-    table.add_column(style="dim")
-    table.add_column(justify="right")
+def _account(seen: Overview) -> Pairs:
     one = seen.account
     if one is None:
-        table.add_row("equity", "not known yet")
-        return table
-    table.add_row("equity", f"{one.equity:,.2f} {one.asset}")
-    table.add_row("available", f"{one.available:,.2f}")
-    table.add_row("unrealized", _signed(one.unrealized))
-    table.add_row("today", _percent(one.day_return_pct))
-    return table
+        return _pairs({"equity": "not known yet"}, "account")
+    told: dict[str, Text | str] = {
+        "equity": f"{one.equity:,.2f} {one.asset}",
+        "available": f"{one.available:,.2f}",
+        "unrealized": _signed(one.unrealized),
+        "today": _percent(one.day_return_pct),
+    }
+    return _pairs(told, "account", justify="right")
 
 
 def _targets(targets: Sequence[Target]) -> Text:
@@ -141,12 +139,20 @@ def _services(services: Sequence[Status]) -> Text:
 
 
 def _addresses(addresses: Mapping[str, str]) -> Panel:
-    table = Table(show_header=False, box=None, pad_edge=False)
-    table.add_column(style="dim")
-    table.add_column()
-    for name, address in addresses.items():
-        table.add_row(name, address)
-    return Panel(table, subtitle="Ctrl-C ends it; the data stay", subtitle_align="left", border_style="dim")
+    pairs = _pairs(addresses)
+    return Panel(pairs, subtitle="Ctrl-C ends it; the data stay", subtitle_align="left", border_style="dim")
+
+
+def _pairs(
+    told: Mapping[str, Text | str], title: str | None = None, justify: Literal["left", "right"] = "left"
+) -> Pairs:
+    """Names, and what belongs to each."""
+    pairs = Pairs(title=title, title_justify="left", title_style="bold", show_header=False, box=None, pad_edge=False)
+    pairs.add_column(style="dim")
+    pairs.add_column(justify=justify)
+    for name, value in told.items():
+        pairs.add_row(name, value)
+    return pairs
 
 
 def _number(value: float | None, form: str) -> str:
@@ -173,4 +179,4 @@ def _verdict(verdict: str, reason: str | None) -> Text:
     if verdict == "taken":
         return Text("taken", style="bold green")
     shown = verdict if reason is None else f"{verdict}: {reason}"
-    return Text(shown if len(shown) <= 40 else f"{shown[:39]}…", style="dim")
+    return Text(shown, style="dim")

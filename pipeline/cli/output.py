@@ -11,8 +11,12 @@ from typing import Annotated, Any
 
 import typer
 
+from pipeline.cli.table import Column, Table
+
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout instead of text.")]
 """The type of a command's `as_json` parameter."""
+Wide = Annotated[bool, typer.Option("--wide", help="Every column, also where the terminal is too narrow for all.")]
+"""The type of the `wide` parameter of a command that prints a table."""
 
 
 def complain(message: str) -> None:
@@ -28,20 +32,17 @@ def print_json(value: Any) -> None:
     typer.echo(json.dumps(_plain(value), indent=2, ensure_ascii=False, allow_nan=False))
 
 
-def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], title: str | None = None) -> None:
-    """Print rows as a table; numbers are right-aligned, None is a dash."""
+def print_table(
+    columns: Sequence[Column | str], rows: Iterable[Sequence[Any]], title: str | None = None, *, wide: bool = False
+) -> None:
+    """Print rows as a table that fits: numbers are right-aligned, None is a dash. What found no room is named."""
     from rich.console import Console  # noqa: PLC0415
-    from rich.table import Table  # noqa: PLC0415
-    from rich.text import Text  # noqa: PLC0415
 
-    listed = [list(row) for row in rows]
-    table = Table(title=title, title_justify="left", header_style="bold")
-    for position, column in enumerate(columns):
-        numeric = any(isinstance(row[position], int | float | Decimal) for row in listed)
-        table.add_column(column, justify="right" if numeric else "left", overflow="fold")
-    for row in listed:
-        table.add_row(*(cell if isinstance(cell, Text) else Text("-" if cell is None else str(cell)) for cell in row))
-    Console().print(table)
+    table, console = Table(columns, rows, title=title, wide=wide), Console()
+    console.print(table, crop=False)
+    left_out = table.left_out(console.width)
+    if left_out:
+        typer.echo(f"not shown for want of room: {', '.join(left_out)}; --wide shows all", err=True)
 
 
 def _plain(value: Any) -> Any:

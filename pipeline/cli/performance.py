@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pipeline.cli.output import Json, print_json, print_table
+from pipeline.cli.output import Json, Wide, print_json, print_table
 from pipeline.cli.signals import Interval, Since, Strategy, Symbol, asked_for, percent, print_csv
+from pipeline.cli.table import Column
 from pipeline.errors import UsageError
 
 if TYPE_CHECKING:
@@ -26,6 +27,11 @@ Examples:
 """
 
 FIGURES = ("count", "hit_rate", "mean", "median")
+_TELLING = (
+    *((horizon, figure) for horizon in ("1d", "4h", "7d", "1h") for figure in ("median", "hit_rate")),
+    *((horizon, "mean") for horizon in ("1d", "4h", "7d", "1h")),
+)
+"""What is shown, the most telling first."""
 
 
 class By(StrEnum):
@@ -47,6 +53,7 @@ def performance(
     since: Since = None,
     as_json: Json = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV on stdout.")] = False,
+    wide: Wide = False,
 ) -> None:
     """How well signals did 1 hour, 4 hours, 1 day and 7 days later: share that were right, mean and median return.
 
@@ -69,7 +76,8 @@ def performance(
     elif as_csv:
         _print_csv(" ".join(chosen), found)
     elif found:
-        _show(" ".join(chosen), found, f"in percent, after fees of {settings.taker_fee_percent} % each way")
+        title = f"in percent, after fees of {settings.taker_fee_percent} % each way"
+        _show(" ".join(chosen), found, title, wide=wide)
     else:
         typer.echo("No such signals.", err=True)
 
@@ -84,11 +92,20 @@ def _flat(one: "Performance") -> Iterator[Any]:
     return (getattr(outcome, figure) for outcome in one.horizons.values() for figure in FIGURES)
 
 
-def _show(heading: str, found: "Sequence[Performance]", title: str) -> None:
+def _show(heading: str, found: "Sequence[Performance]", title: str, *, wide: bool) -> None:
     shown = ("hit_rate", "mean", "median")
     names = {"hit_rate": "right", "mean": "mean", "median": "median"}
     horizons = [name.removeprefix("return_") for name in found[0].horizons]
-    columns = (heading, "signals", *(f"{horizon} {names[figure]}" for horizon in horizons for figure in shown))
+    ranks = {name: rank for rank, name in enumerate(_TELLING)}
+    columns = (
+        Column(heading),
+        Column("signals", 1),
+        *(
+            Column(f"{horizon} {names[figure]}", 2 + ranks[horizon, figure], right=True)
+            for horizon in horizons
+            for figure in shown
+        ),
+    )
     rows = [
         [
             one.name,
@@ -97,7 +114,7 @@ def _show(heading: str, found: "Sequence[Performance]", title: str) -> None:
         ]
         for one in found
     ]
-    print_table(columns, rows, title=title)
+    print_table(columns, rows, title=title, wide=wide)
 
 
 def _cell(figure: str, value: float | None) -> Any:

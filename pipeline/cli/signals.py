@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pipeline.cli.output import Json, print_json, print_table
+from pipeline.cli.output import Json, Wide, print_json, print_table
+from pipeline.cli.table import Column
 from pipeline.errors import UsageError
 
 if TYPE_CHECKING:
@@ -34,7 +35,18 @@ COLUMNS = (
     *("at", "symbol", "interval", "strategy", "kind", "side", "price", "verdict", "reason"),
     *("current_price", "return_pct", "best_pct", "worst_pct", "return_1h", "return_4h", "return_1d", "return_7d"),
 )
-SHOWN = tuple(column for column in COLUMNS if column not in {"current_price", "reason", "return_4h"})
+SHOWN = (
+    Column("at"),
+    Column("symbol", 1),
+    Column("interval", 6),
+    Column("strategy", 3),
+    Column("kind", 8),
+    Column("side", 2),
+    Column("price", 7),
+    Column("verdict", 4),
+    Column("return", 5),
+    *(Column(name, rank) for rank, name in enumerate(("best", "worst", "return_1h", "return_1d", "return_7d"), 9)),
+)
 
 Symbol = Annotated[str | None, typer.Option(help="Only this contract, for example BTCUSDT.")]
 Strategy = Annotated[str | None, typer.Option(help="Only of this strategy.")]
@@ -64,6 +76,7 @@ def signals(
     limit: Annotated[int, typer.Option(min=1, max=1_000_000, help="So many at most.")] = 20,
     as_json: Json = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV on stdout.")] = False,
+    wide: Wide = False,
 ) -> None:
     """List signals: when, what, at which price, and what came of them. Returns are in percent, positive when right."""
     from pipeline.cli.wiring import begin  # noqa: PLC0415
@@ -83,7 +96,7 @@ def signals(
     elif as_csv:
         print_csv(COLUMNS, ([getattr(one, column) for column in COLUMNS] for one in found))
     else:
-        _show(found)
+        _show(found, wide=wide)
 
 
 def asked_for(
@@ -126,12 +139,13 @@ def print_csv(columns: Sequence[str], rows: Any) -> None:
         writer.writerow([f"{cell:%Y-%m-%dT%H:%M:%SZ}" if isinstance(cell, datetime) else cell for cell in row])
 
 
-def _show(found: "Sequence[Signal]") -> None:
+def _show(found: "Sequence[Signal]", *, wide: bool) -> None:
     if not found:
         typer.echo("No such signals.", err=True)
         return
-    rows = [[_cell(column, getattr(one, column)) for column in SHOWN] for one in found]
-    print_table([column.removesuffix("_pct") for column in SHOWN], rows)
+    stored = {"return": "return_pct", "best": "best_pct", "worst": "worst_pct"}
+    names = [stored.get(column.name, column.name) for column in SHOWN]
+    print_table(SHOWN, [[_cell(name, getattr(one, name)) for name in names] for one in found], wide=wide)
 
 
 def _cell(column: str, value: Any) -> Any:

@@ -5,17 +5,31 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pipeline.cli.output import Json, print_json, print_table
+from pipeline.cli.output import Json, Wide, print_json, print_table
+from pipeline.cli.table import Column
 
 if TYPE_CHECKING:
     from pymongo.database import Database
 
 app = typer.Typer()
 
+SERIES = (
+    *(
+        Column("symbol"),
+        Column("interval", 1),
+        Column("last_closed", 2),
+        Column("frame_age", 4, right=True),
+        Column("behind", 3, right=True),
+    ),
+    *(Column("stored", 6), Column("holes", 5)),
+)
+TARGETS = (Column("how well it goes", long="wrap", least=24), Column("target", 3), Column("measured", 1), Column("met"))
+
 
 @app.command(epilog="Examples: [bold]tidemark status[/bold], [bold]tidemark status --calls[/bold]")
 def status(
     calls: Annotated[bool, typer.Option("--calls", help="Also what became of each call to the exchange.")] = False,
+    wide: Wide = False,
     as_json: Json = False,
 ) -> None:
     """How current each series is, and how the processes that keep it so are faring. Exits with 3 if one is dead, or a
@@ -29,9 +43,9 @@ def status(
     if as_json:
         print_json(found)
     else:
-        _show(found)
+        _show(found, wide=wide)
         if calls:
-            _show_calls(found["processes"])
+            _show_calls(found["processes"], wide=wide)
     if any(not process["alive"] for process in found["processes"]) or overdue(found):
         raise typer.Exit(3)
 
@@ -127,22 +141,23 @@ def _series(key: Any, known: Any, now: datetime) -> dict[str, Any]:
     }
 
 
-def _show(found: dict[str, Any]) -> None:
+def _show(found: dict[str, Any], *, wide: bool) -> None:
     if not found["processes"]:
         typer.echo("No ingester runs: `tidemark live` starts one.", err=True)
     for process in found["processes"]:
         typer.echo(_said_of(process))
     for late in overdue(found):
         typer.echo(f"OVERDUE: {late}")
-    columns = ("symbol", "interval", "last_closed", "frame_age", "behind", "stored", "holes")
-    print_table(columns, [[_text(one[name]) for name in columns] for one in found["series"]])
+    rows = [[_text(one[column.name]) for column in SERIES] for one in found["series"]]
+    print_table(SERIES, rows, wide=wide)
     for one in found["series"]:
         if one["gone"]:
             series = f"{one['symbol']} {one['interval']}"
             typer.echo(f"{series}: given up: {one['gone']}. `tidemark unwatch {one['symbol']}` forgets it", err=True)
     met = {True: "yes", False: "NO", None: "no data yet"}
     rows = [[one["name"], one["target"], _with_unit(one), met[one["met"]]] for one in found["targets"]]
-    print_table(("how well it goes", "target", "measured", "met"), rows)
+    typer.echo()
+    print_table(TARGETS, rows, wide=wide)
 
 
 def _with_unit(one: dict[str, Any]) -> str | None:
@@ -188,14 +203,14 @@ def _served(process: dict[str, Any]) -> list[str]:
     return calls + [form.format(figures[name] * scale) for name, scale, form in said if name in figures]
 
 
-def _show_calls(processes: list[dict[str, Any]]) -> None:
+def _show_calls(processes: list[dict[str, Any]], *, wide: bool) -> None:
     ends = ("answered", "refused", "limited", "unknown", "failed")
     rows = [
         (process["role"], call, *(counts.get(one, 0) for one in ends))
         for process in processes
         for call, counts in sorted(process["calls"].items())
     ]
-    print_table(("process", "call", *ends), rows)
+    print_table(("process", "call", *ends), rows, wide=wide)
 
 
 def _text(value: Any) -> Any:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pipeline.cli.output import Json, print_json, print_table
+from pipeline.cli.output import Json, Wide, print_json, print_table
+from pipeline.cli.table import Column
 from pipeline.errors import UsageError
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ class Listed:
 
 
 @app.command(epilog="Examples: [bold]tidemark strategies[/bold] · [bold]tidemark strategies --json[/bold]")
-def strategies(as_json: Json = False) -> None:
+def strategies(wide: Wide = False, as_json: Json = False) -> None:
     """List the strategies: the rule in words, the parameters in force, how far back each looks, and whether it runs."""
     from pipeline.cli.wiring import strategies_of  # noqa: PLC0415
     from pipeline.settings import load  # noqa: PLC0415
@@ -50,11 +51,15 @@ def strategies(as_json: Json = False) -> None:
         print_json(listed)
         return
     print_table(
-        ("strategy", "runs", "rule", "parameters", "looks back"),
+        (
+            *(Column("strategy"), Column("runs", 1), Column("rule", 2, long="wrap", least=24)),
+            *(Column("parameters", 3, long="wrap"), Column("looks back", 4)),
+        ),
         [
             (each.name, "yes" if each.runs else "no", each.rule.split("\n")[0], _text(each), each.lookback)
             for each in listed
         ],
+        wide=wide,
     )
 
 
@@ -119,7 +124,7 @@ def _show(subject: "Strategy", findings: "list[Finding]") -> None:
     from pipeline.strategies.base import label_of  # noqa: PLC0415
 
     print_table(
-        ("market", "candles", "signals", "fault"),
+        ("market", "candles", "signals", Column("fault", 0, long="wrap", least=24)),
         [(each.market, each.candles, each.signals, each.fault or "none") for each in findings],
         title=label_of(subject),
     )

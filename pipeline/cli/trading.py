@@ -11,7 +11,8 @@ import typer
 
 from pipeline import timeline
 from pipeline.cli.beside import Where
-from pipeline.cli.output import Json, print_json, print_table
+from pipeline.cli.output import Json, Wide, print_json, print_table
+from pipeline.cli.table import Column
 from pipeline.errors import AttentionError, TidemarkError, UsageError
 
 if TYPE_CHECKING:
@@ -70,6 +71,7 @@ def trading(
     ] = None,
     reason: Reason = None,
     environment: Where = None,
+    wide: Wide = False,
     as_json: Json = False,
 ) -> None:
     """Show or change a symbol's own trading settings. A running executor takes them up within a second.
@@ -115,8 +117,11 @@ def trading(
         print_json(found)
         return
     print_table(
-        ("symbol", "traded", "strategies", "intervals", "leverage", "stop", "take profit", "max position",
-         "daily profit"),
+        (
+            *(Column("symbol"), Column("traded", 1), Column("strategies", 5, long="wrap")),
+            *(Column("intervals", 6, long="wrap"), Column("leverage", 2), Column("stop", 3), Column("take profit", 4)),
+            *(Column("max position", 7), Column("daily profit", 8)),
+        ),
         [
             (one.symbol, "yes" if trading_view(one).traded(production=production) else "no",
              ", ".join(one.strategies or []) or "all", ", ".join(one.intervals or []) or "all", one.leverage,
@@ -125,6 +130,7 @@ def trading(
             for one in found
         ],
         title="own settings; a dash: as in the settings",
+        wide=wide,
     )  # fmt: skip
     if production:
         on_ = ", ".join(name for name, one in sorted(own.items()) if one.enabled) or "none is"
@@ -174,6 +180,7 @@ def breakers(
     reset: Annotated[str | None, typer.Option(metavar="NAME", help="Let this one go.")] = None,
     reason: Reason = None,
     environment: Where = None,
+    wide: Wide = False,
     as_json: Json = False,
 ) -> None:
     """Which limits were passed, why, and until when nothing is opened for it."""
@@ -193,12 +200,16 @@ def breakers(
         print_json(found)
         return
     print_table(
-        ("breaker", "state", "at", "until", "reason"),
+        (
+            *(Column("breaker"), Column("state", 1), Column("at", 3), Column("until", 4)),
+            Column("reason", 2, long="wrap", least=24),
+        ),
         [
             (one.name, "TRIPPED" if one.tripped else "reset", f"{one.at:%Y-%m-%d %H:%M:%S}",
              f"{one.until:%Y-%m-%d %H:%M:%S}" if one.until else "by hand", one.reason)
             for one in found
         ],
+        wide=wide,
     )  # fmt: skip
 
 

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipeline.cli.output import Json, print_json, print_table
+from pipeline.cli.output import Json, Wide, print_json, print_table
 
 if TYPE_CHECKING:
     from pipeline.settings import Settings
@@ -75,7 +75,9 @@ def unwatch(
 
 @app.command(epilog="Example: [bold]tidemark symbols --search btc[/bold]")
 def symbols(
-    search: Annotated[str, typer.Option(help="Only those whose name contains this.")] = "", as_json: Json = False
+    search: Annotated[str, typer.Option(help="Only those whose name contains this.")] = "",
+    wide: Wide = False,
+    as_json: Json = False,
 ) -> None:
     """What the exchange trades, with the rules of its orders."""
     from pipeline.cli.wiring import begin  # noqa: PLC0415
@@ -98,6 +100,7 @@ def symbols(
             )
             for one in found
         ],
+        wide=wide,
     )
 
 

@@ -10,7 +10,7 @@ import pytest
 from pymongo.database import Database
 from rich.console import Console
 
-from pipeline.cli.live_view import line, live_view
+from pipeline.cli.live_view import line, live_view, signals_table
 from pipeline.cli.overview import Overview, Overviews
 from pipeline.cli.start_view import PlainStart, RichStart
 from pipeline.store.goals import GOALS, Target
@@ -93,7 +93,7 @@ def shown(seen: Overview, *news: str) -> str:
         "stored after 214 ms",
         "signals 204,489",
         "03-01 12:00   BTCUSDT  1m        macd_cross  trial  long  71000.5  -0.25 %  taken",
-        "skipped: the exchange has leverage leve…",
+        "skipped: the exchange has leverage leverage leverage leverage…",
         "BTCUSDT  short      0.14  71,000.7       -1.50  71,065.7",
         "9,995.53 USDT",
         "-0.04 %",
@@ -180,3 +180,16 @@ def test_the_targets_are_looked_up_now_and_then(db: Database[Any]) -> None:
     overviews = Overviews(db, "sim")
     first = overviews.look().targets
     assert overviews.look().targets is first
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 120])
+def test_the_tables_of_the_view_break_no_word_and_no_number(width: int) -> None:
+    def drawn(wide: int) -> str:
+        console = Console(width=wide, file=io.StringIO(), record=True)
+        console.print(signals_table(FULL, "latest signals"))
+        console.print(live_view(FULL, SERVICES, {}, ()))
+        return console.export_text()
+
+    words = set(drawn(400).split())
+    assert not [word for word in drawn(width).split() if word.strip("─╭╮╰╯│…") and word.rstrip("…") not in words]
+    assert all(len(line) <= width for line in drawn(width).splitlines())

@@ -93,7 +93,7 @@ def test_what_the_settings_say_is_listed_and_checked(folder: Path) -> None:
     breakout, reversal = listed["ma_breakout"], listed["rsi_reversal"]
     assert (breakout["parameters"], breakout["defaults"], breakout["runs"]) == ({"n": 33}, {"n": 20}, True)
     assert (reversal["parameters"], reversal["runs"]) == ({"low": 25.0, "high": 70.0}, False)
-    assert "n=33 (default 20)" in tell("strategies")[1]
+    assert "n=33 (default 20)" in tell("strategies", "--wide")[1]
     assert "ma_breakout(n=33)" in tell("check-strategy", "ma_breakout")[1]
     assert "ma_breakout(n=44)" in tell("check-strategy", "ma_breakout", "--set", "n=44")[1]
     (folder / "tidemark.toml").write_text("[strategy_parameters.ma_brekout]\nn = 33\n")
