@@ -29,13 +29,13 @@ from pipeline.execution.names import Identity
 from pipeline.execution.records import AccountView, Bracket, Margin, Policy, SignalView
 from pipeline.execution.service import opened
 from pipeline.indicators import WINDOW
-from pipeline.ingest import long_lived
+from pipeline.ingest.background import pause_garbage_searches, resume_garbage_searches
 from pipeline.ingest.core import Core
-from pipeline.ingest.deciding import LiveSignals
 from pipeline.ingest.events import Candle
-from pipeline.ingest.figures import Figures
-from pipeline.ingest.flusher import Flusher
-from pipeline.ingest.indicating import LiveIndicators
+from pipeline.ingest.indicators import LiveIndicators
+from pipeline.ingest.signals import LiveSignals
+from pipeline.ingest.telemetry import Metrics
+from pipeline.ingest.writer import Writer
 from pipeline.settings import Risk
 from pipeline.simulator.handle import Simulator
 from pipeline.simulator.options import READY_KEY, READY_SECRET, Account
@@ -174,8 +174,8 @@ async def close_candles(
     client = connect.async_client(uri)
     strategy = Every()
     core = Core(LiveIndicators(), window_size=WINDOW - 1, decide=LiveSignals([strategy]))
-    flusher = Flusher(
-        core, client["bench"], Figures(), every=1.0, write_timeout=10.0, refill=lambda: None,
+    writer = Writer(
+        core, client["bench"], Metrics(), every=1.0, write_timeout=10.0, refill=lambda: None,
         now=_now, corrected=lambda _: None, fresh_at_most=DAY,
     )  # fmt: skip
     opens, minute = step.after(_now(), -1), _now() // MINUTE * MINUTE
@@ -188,8 +188,8 @@ async def close_candles(
             history=market,
             decimals=described.price_precision,
         )
-    await flusher.flush()
-    long_lived.set_aside()  # as the ingester does when all series are open
+    await writer.flush()
+    pause_garbage_searches()  # as the ingester does when all series are open
     strategy.speaks.append(True)
     sent: dict[str, float] = {}
     stored: dict[str, float] = {}
@@ -200,10 +200,10 @@ async def close_candles(
         if incoming is None or incoming.data is None:
             raise RuntimeError("the frame cannot be read")
         core.frame(SeriesKey("sim", symbol, step.code), _candle(incoming.data), _now())
-        await flusher.flush()
+        await writer.flush()
         stored[symbol] = _now()
         await asyncio.sleep(EVERY_MS / SECOND)
-    long_lived.take_back()
+    resume_garbage_searches()
     await connect.close(client)
     return sent, stored
 

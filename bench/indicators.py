@@ -10,8 +10,8 @@ import talib
 
 from bench.table import Row, alternate, rate
 from pipeline.indicators import PERIODS, WINDOW, Floats, Integers, compute
-from pipeline.ingest.deciding import LiveSignals
-from pipeline.ingest.indicating import LiveIndicators
+from pipeline.ingest.indicators import LiveIndicators
+from pipeline.ingest.signals import LiveSignals
 from pipeline.strategies import registry, runner
 from schemas.series import SeriesKey
 

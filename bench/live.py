@@ -37,17 +37,17 @@ from pipeline.exchange.frames import decode, kline_stream
 from pipeline.exchange.traffic import Traffic
 from pipeline.indicators import WINDOW
 from pipeline.ingest.core import Core
-from pipeline.ingest.deciding import LiveSignals
 from pipeline.ingest.events import Candle
-from pipeline.ingest.indicating import LiveIndicators
+from pipeline.ingest.indicators import LiveIndicators
 from pipeline.ingest.service import Ingester
-from pipeline.ingest.watchlist import Watchlist
+from pipeline.ingest.signals import LiveSignals
 from pipeline.store import connect
 from pipeline.store.candles.live import LiveCandle, WriteReport
 from pipeline.store.candles.store import CandleStore
 from pipeline.store.mongod.launch import Limits, any_free_port
 from pipeline.store.mongod.server import Server
 from pipeline.store.prepare import prepare
+from pipeline.store.watchlist import Watchlist
 from pipeline.strategies import registry
 from pipeline.timeline import SECOND, interval
 from schemas.candles import CANDLE_FIELDS
@@ -329,7 +329,7 @@ class Bench:
 
 def watch_writes(ingester: Ingester, clock: ServerClock, ages: list[tuple[int, int]]) -> None:
     """Note of each candle how old its newest frame is when the server has acknowledged it."""
-    writer = ingester._flusher._writer
+    writer = ingester._writer._candles
     write = writer.write
 
     async def measured(candles: Sequence[LiveCandle]) -> WriteReport:

@@ -21,11 +21,11 @@ from pipeline.history import indicators, signals
 from pipeline.history.derive import Derivation, Derived
 from pipeline.indicators import PERIODS, WINDOW
 from pipeline.ingest.core import Core
-from pipeline.ingest.deciding import LiveSignals
 from pipeline.ingest.events import Candle
-from pipeline.ingest.figures import Figures
-from pipeline.ingest.flusher import Flusher
-from pipeline.ingest.indicating import LiveIndicators
+from pipeline.ingest.indicators import LiveIndicators
+from pipeline.ingest.signals import LiveSignals
+from pipeline.ingest.telemetry import Metrics
+from pipeline.ingest.writer import Writer
 from pipeline.store import connect
 from pipeline.store.candles.frame import FRAME_SCHEMA
 from pipeline.store.candles.store import CandleStore
@@ -182,10 +182,10 @@ async def present(uri: str, closes: int) -> list[Row]:
     client = connect.async_client(uri)
     strategies: list[Strategy] = [*(registry.get(name) for name in registry.SHIPPED), Every()]
     core = Core(LiveIndicators(), window_size=WINDOW - 1, decide=LiveSignals(strategies))
-    flusher = Flusher(
+    writer = Writer(
         core,
         client["bench"],
-        Figures(),
+        Metrics(),
         every=1.0,
         write_timeout=10.0,
         refill=lambda: None,
@@ -194,14 +194,14 @@ async def present(uri: str, closes: int) -> list[Row]:
     )
     market = list(candles(WINDOW + closes))
     core.watch(LIVE, settled=market[WINDOW - 1].t, history=market[:WINDOW], decimals=DECIMALS)
-    await flusher.flush()
+    await writer.flush()
     deciding: list[float] = []
     stored: list[float] = []
     for candle in market[WINDOW:]:
         began = perf_counter()
         core.frame(LIVE, candle, candle.u)
         deciding.append(perf_counter() - began)
-        await flusher.flush()
+        await writer.flush()
         stored.append(perf_counter() - began)
     found = await client["bench"]["signals"].count_documents({"source": "live"})
     await connect.close(client)

@@ -26,7 +26,7 @@ from pipeline.indicators import (
     numbers_of,
     tail,
 )
-from pipeline.ingest.indicating import LiveIndicators
+from pipeline.ingest.indicators import LiveIndicators
 from pipeline.strategies.synthetic import Market, markets
 from pipeline.timeline import INTERVALS, Interval
 from schemas.candles import INDICATOR_FIELDS

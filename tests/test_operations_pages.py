@@ -9,7 +9,7 @@ import pytest
 import typer
 
 from pipeline.cli.app import build
-from pipeline.ingest.figures import Figures
+from pipeline.ingest.telemetry import Metrics
 from pipeline.settings import OPEN_ENDED, _variables
 
 ROOT = Path(__file__).parents[1]
@@ -49,7 +49,7 @@ def test_every_setting_metric_and_file_is_real(page: str) -> None:
     known = {*_variables(), *re.findall(r"\b[A-Z]+_[A-Z_]+\b", COMPOSE)}
     named = set(re.findall(r"\bTIDEMARK_[A-Z_]+\b", PAGES[page]))
     assert {name for name in named if not name.startswith(OPEN_ENDED)} <= known
-    metrics_told = list(Figures().registry.collect())
+    metrics_told = list(Metrics().registry.collect())
     told = {one.name for one in metrics_told} | {sample.name for one in metrics_told for sample in one.samples}
     metrics = set(re.findall(r"`(tidemark_\w+)`", PAGES[page]))
     assert {name for name in metrics if not any(one.startswith(name) for one in told)} == set()

@@ -87,7 +87,7 @@ async def _execute(settings: "Settings", uri: str, db: Any, place: "Environment"
     from pipeline.cli.trading_access import keys_of, may_execute, policy_of, tell_by  # noqa: PLC0415
     from pipeline.cli.wiring import notifier_of  # noqa: PLC0415
     from pipeline.execution.service import opened  # noqa: PLC0415
-    from pipeline.ingest.watchlist import Watchlist  # noqa: PLC0415
+    from pipeline.store.watchlist import Watchlist  # noqa: PLC0415
 
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -122,8 +122,8 @@ async def _execute(settings: "Settings", uri: str, db: Any, place: "Environment"
 
 async def _beat(settings: "Settings", uri: str, executor: "Executor") -> None:
     """Say in the database that this process lives, and whether it is the one that acts."""
-    from pipeline.ingest.heartbeat import Heartbeat  # noqa: PLC0415
     from pipeline.store import connect  # noqa: PLC0415
+    from pipeline.store.heartbeat import Heartbeat  # noqa: PLC0415
 
     client = connect.async_client(uri, settings.async_driver)
     heart = Heartbeat(client[settings.database], "executor", settings.environment)

@@ -52,7 +52,7 @@ def live(
     from pipeline.cli.candle_database import bring_up  # noqa: PLC0415
     from pipeline.cli.exchange_access import client_of  # noqa: PLC0415
     from pipeline.cli.wiring import begin  # noqa: PLC0415
-    from pipeline.ingest.shard import parse_shard  # noqa: PLC0415
+    from pipeline.ingest.watching import parse_shard  # noqa: PLC0415
     from pipeline.store import connect  # noqa: PLC0415
     from pipeline.store.mongod.session import running  # noqa: PLC0415
     from pipeline.store.prepare import prepare  # noqa: PLC0415
@@ -89,7 +89,7 @@ async def _live(
     try:
         with (
             _ingester(settings, client, database, asynchronous[settings.database], share) as ingester,
-            _metrics(ingester.figures.registry, *metrics),
+            _metrics(ingester.metrics.registry, *metrics),
             _shown(ingester, loop, shown=shown),
         ):
             await ingester.run(stop)
@@ -110,12 +110,12 @@ def _ingester(
     from pipeline.history.backfill import Backfill  # noqa: PLC0415
     from pipeline.history.kept import KeptHistory  # noqa: PLC0415
     from pipeline.history.listing import kept_series  # noqa: PLC0415
-    from pipeline.ingest.deciding import LiveSignals  # noqa: PLC0415
-    from pipeline.ingest.indicating import LiveIndicators  # noqa: PLC0415
+    from pipeline.ingest.indicators import LiveIndicators  # noqa: PLC0415
     from pipeline.ingest.service import Ingester  # noqa: PLC0415
-    from pipeline.ingest.watchlist import Watchlist  # noqa: PLC0415
+    from pipeline.ingest.signals import LiveSignals  # noqa: PLC0415
     from pipeline.store.series import SeriesStore  # noqa: PLC0415
     from pipeline.store.symbols import SymbolStore  # noqa: PLC0415
+    from pipeline.store.watchlist import Watchlist  # noqa: PLC0415
     from pipeline.timeline import SECOND  # noqa: PLC0415
 
     market = Market(client)

@@ -55,11 +55,11 @@ class LiveTable:
         return Group(self._summary(), self._series())
 
     def _summary(self) -> Text:
-        figures, counters = self._ingester.figures, self._ingester.feed.counters
+        metrics, counters = self._ingester.metrics, self._ingester.feed.counters
         return Text(
-            f"{self._rate:,.0f} frames/s   lag {figures.recent_lags.quantile(0.5):.2f} s   "
-            f"stored after {figures.recent_stored_after.quantile(0.5) * SECOND:.0f} ms "
-            f"(p99 {figures.recent_stored_after.quantile(0.99) * SECOND:.0f} ms)   "
+            f"{self._rate:,.0f} frames/s   lag {metrics.recent_lags.quantile(0.5):.2f} s   "
+            f"stored after {metrics.recent_stored_after.quantile(0.5) * SECOND:.0f} ms "
+            f"(p99 {metrics.recent_stored_after.quantile(0.99) * SECOND:.0f} ms)   "
             f"{counters.connections} connections   Ctrl-C ends it",
             style="bold",
         )

@@ -53,10 +53,10 @@ def status(
 def look(db: "Database[dict[str, Any]]", exchange: str, now: datetime) -> dict[str, Any]:
     """Everything `tidemark status` knows."""
     from pipeline.exchange.environments import environment  # noqa: PLC0415
-    from pipeline.ingest.watchlist import Watchlist  # noqa: PLC0415
     from pipeline.store.deployments import DeploymentStore  # noqa: PLC0415
     from pipeline.store.series import SeriesStore  # noqa: PLC0415
     from pipeline.store.targets import targets  # noqa: PLC0415
+    from pipeline.store.watchlist import Watchlist  # noqa: PLC0415
 
     known = {(one.symbol, one.interval): one for one in SeriesStore(db).list(exchange)}
     watched = sorted(Watchlist(db, exchange).wanted())

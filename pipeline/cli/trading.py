@@ -228,9 +228,9 @@ def stage(
     from pipeline.cli.beside import begin_beside, say_place  # noqa: PLC0415
     from pipeline.cli.stages import too_small_now  # noqa: PLC0415
     from pipeline.cli.trading_access import operator, require_confirmation  # noqa: PLC0415
-    from pipeline.ingest.watchlist import Watchlist  # noqa: PLC0415
     from pipeline.store.control import ControlStore  # noqa: PLC0415
     from pipeline.store.mongod.session import database  # noqa: PLC0415
+    from pipeline.store.watchlist import Watchlist  # noqa: PLC0415
 
     settings = begin_beside(environment)
     with database(settings) as db:

@@ -24,8 +24,8 @@ def watch(symbols: Annotated[list[str], typer.Argument()], interval: Intervals =
     from pipeline.cli.wiring import begin  # noqa: PLC0415
     from pipeline.errors import UsageError  # noqa: PLC0415
     from pipeline.history.listing import wanted_series  # noqa: PLC0415
-    from pipeline.ingest.watchlist import Watchlist  # noqa: PLC0415
     from pipeline.store.mongod.session import database  # noqa: PLC0415
+    from pipeline.store.watchlist import Watchlist  # noqa: PLC0415
 
     settings = begin()
     listed, now = _listed(settings)
@@ -53,8 +53,8 @@ def unwatch(
 
     from pipeline.cli.wiring import begin  # noqa: PLC0415
     from pipeline.errors import UsageError  # noqa: PLC0415
-    from pipeline.ingest.watchlist import Watchlist  # noqa: PLC0415
     from pipeline.store.mongod.session import database  # noqa: PLC0415
+    from pipeline.store.watchlist import Watchlist  # noqa: PLC0415
 
     if bool(symbols) == every:
         raise UsageError("name the symbols to let go, or --all for everything")

@@ -28,7 +28,6 @@ from pipeline.exchange.market import Market
 from pipeline.history.backfill import Backfill
 from pipeline.history.listing import Wanted, kept_series, wanted_series
 from pipeline.history.report import SeriesReport
-from pipeline.ingest.watchlist import Watchlist
 from pipeline.settings import KEYLESS, Settings
 from pipeline.store import connect
 from pipeline.store.account import AccountStore
@@ -41,6 +40,7 @@ from pipeline.store.series import SeriesStore
 from pipeline.store.signals.returns import ReturnStore
 from pipeline.store.symbols import SymbolStore
 from pipeline.store.upgrade import upgrade
+from pipeline.store.watchlist import Watchlist
 from pipeline.supervisor import Supervisor
 from pipeline.timeline import SECOND
 from schemas.registry import COLLECTIONS

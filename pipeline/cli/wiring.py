@@ -82,7 +82,7 @@ def due_keys(
     settings: Settings, database: "Database[dict[str, Any]]", intervals: "Iterable[str]" = ()
 ) -> "list[SeriesKey]":
     """The series that are to be whole where nobody names any: those of the settings and those that are watched."""
-    from pipeline.ingest.watchlist import Watchlist  # noqa: PLC0415
+    from pipeline.store.watchlist import Watchlist  # noqa: PLC0415
 
     of_settings, chosen = keys_of(settings, intervals), set(intervals)
     watched = sorted(Watchlist(database, settings.environment).wanted())

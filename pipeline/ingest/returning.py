@@ -13,7 +13,7 @@ from typing import Any, Final
 from pymongo.database import Database
 from pymongo.errors import PyMongoError
 
-from pipeline.ingest.jobs import Jobs
+from pipeline.ingest.background import Background
 from pipeline.store.signals.returns import ReturnStore
 
 log = logging.getLogger(__name__)
@@ -27,8 +27,8 @@ PAUSE: Final = 3
 class Returning:
     """Keeps nobody waiting: what fails is made up for by the next close, or by the refresh of every minute."""
 
-    def __init__(self, jobs: Jobs, database: Database[dict[str, Any]], exchange: str) -> None:
-        self._jobs = jobs
+    def __init__(self, background: Background, database: Database[dict[str, Any]], exchange: str) -> None:
+        self._background = background
         self._store = ReturnStore(database)
         self._exchange = exchange
         self._closed: set[str] = set()
@@ -39,14 +39,14 @@ class Returning:
         self._closed.update(symbols)
         if self._closed and not self._is_refreshing:
             self._is_refreshing = True
-            self._jobs.start(self._refresh())
+            self._background.start(self._refresh())
 
     async def _refresh(self) -> None:
         try:
             while self._closed:
                 symbols = {self._closed.pop() for _ in range(min(AT_ONCE, len(self._closed)))}
                 begun = time.monotonic()
-                await self._jobs.errand(self._store.refresh, self._exchange, symbols)
+                await self._background.short(self._store.refresh, self._exchange, symbols)
                 await asyncio.sleep(PAUSE * (time.monotonic() - begun) if self._closed else 0)
         except PyMongoError as error:
             log.warning("returns were not refreshed: %s; the next close tries again", str(error)[:300])

@@ -7,7 +7,7 @@ start.
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,27 +19,23 @@ from pipeline.exchange.frames import KlineFrame, kline_stream
 from pipeline.exchange.market import Market
 from pipeline.exchange.stream_session import FeedLimits
 from pipeline.exchange.streams import Feed
-from pipeline.ingest import long_lived
+from pipeline.ingest.background import Background, cancel, resume_garbage_searches
 from pipeline.ingest.book import Compute, Patience
 from pipeline.ingest.core import Core
-from pipeline.ingest.errands import Errands
 from pipeline.ingest.events import Candle
-from pipeline.ingest.figures import Figures
-from pipeline.ingest.flusher import Flusher
-from pipeline.ingest.heartbeat import Heartbeat
-from pipeline.ingest.jobs import Jobs
-from pipeline.ingest.mending import AGAIN_AFTER, Backfill, Mending
-from pipeline.ingest.pulse import BEHIND_AFTER, Pulse
+from pipeline.ingest.fetching import Fetching
+from pipeline.ingest.history import AGAIN_AFTER, Backfill, Beginnings, Repairs
 from pipeline.ingest.returning import Returning
-from pipeline.ingest.shard import Shard
-from pipeline.ingest.verdicts import Verdicts
+from pipeline.ingest.telemetry import BEHIND_AFTER, Metrics, TargetMetrics, Telemetry
 from pipeline.ingest.voice import Decide
-from pipeline.ingest.watching import REOPEN_AFTER, StreamName, Watching
-from pipeline.ingest.watchlist import Watchlist
+from pipeline.ingest.watching import REOPEN_AFTER, Shard, StreamName, Watching
+from pipeline.ingest.writer import Writer
 from pipeline.store.candles.store import CandleStore
+from pipeline.store.heartbeat import Heartbeat
 from pipeline.store.series import SeriesStore
 from pipeline.store.signals.write import FRESH_FOR
 from pipeline.store.symbols import SymbolStore
+from pipeline.store.watchlist import Watchlist
 from pipeline.timeline import SECOND
 from schemas.series import SeriesKey
 
@@ -58,13 +54,13 @@ class Pace:
     last_words: float = 5.0
     clock: float = 600.0
     clock_in_doubt: float = 1.0
-    verdicts: float = 30.0
+    targets: float = 30.0
     again_after: float = AGAIN_AFTER
     reopen_after: float = REOPEN_AFTER
     behind_after: float = BEHIND_AFTER
-    errands: int = 4
+    short_threads: int = 4
     """Threads for requests of a moment."""
-    histories: int = 3
+    long_threads: int = 3
     """Threads for backfills."""
 
 
@@ -111,66 +107,72 @@ class Ingester:
             patience=patience,
             outbox_limit=outbox_limit,
         )
-        self.figures = Figures()
+        self.metrics = Metrics()
         self.feed = Feed(market.client.environment, self, limits=feed_limits)
-        self._jobs = Jobs(pace.errands, pace.histories)
-        mending = Mending(self.core, self._jobs, backfill, again_after=pace.again_after)
-        self._flusher = Flusher(
+        self._background = Background(pace.short_threads, pace.long_threads)
+        repairs = Repairs(self.core, self._background, backfill, again_after=pace.again_after)
+        self._writer = Writer(
             self.core,
             async_database,
-            self.figures,
+            self.metrics,
             every=pace.flush,
             write_timeout=pace.write_timeout,
-            refill=mending.refill,
+            refill=repairs.refill,
             now=self.now,
-            corrected=mending.make_up,
-            closed=Returning(self._jobs, database, market.client.environment.name).closed,
+            corrected=repairs.make_up,
+            closed=Returning(self._background, database, market.client.environment.name).closed,
             said=said,
             fresh_at_most=fresh_at_most,
         )
+        series = SeriesStore(database)
         self._watching = Watching(
             self.core,
             self.feed,
-            self._jobs,
+            self._background,
             Watchlist(database, market.client.environment.name),
-            CandleStore(database),
-            SeriesStore(database),
+            series,
             self._clock,
+            Beginnings(
+                CandleStore(database),
+                series,
+                self._clock,
+                window=window,
+                decimals=decimals,
+                backfill=backfill,
+                must_trade=must_trade,
+                is_whole=is_whole,
+            ),
             shard=shard,
-            window=window,
             stream_name=stream_name,
-            decimals=decimals,
-            backfill=backfill,
             must_trade=must_trade,
-            is_whole=is_whole,
-            make_up=mending.make_up,
+            make_up=repairs.make_up,
             reopen_after=pace.reopen_after,
         )
-        self._errands = Errands(
+        self._fetching = Fetching(
             self.core,
-            self._jobs,
+            self._background,
             market,
-            SeriesStore(database),
+            series,
             SymbolStore(database),
-            self.figures,
+            self.metrics,
             renew=self._watching.renew,
             give_up=self._watching.give_up,
             is_traded=self._watching.is_traded,
-            changed=self._flusher.changed,
-            make_up=mending.make_up,
+            changed=self._writer.changed,
+            make_up=repairs.make_up,
             again_after=pace.again_after,
         )
         self._heartbeat = Heartbeat(async_database, "ingester", str(shard))
-        self._pulse = Pulse(
+        self._telemetry = Telemetry(
             self.core,
             self.feed.counters,
-            self.figures,
+            self.metrics,
             self._heartbeat,
             exchange=lambda: {**market.client.traffic.figures(), **self.feed.figures()},
             calls=market.client.traffic.calls,
             behind_after=pace.behind_after,
         )
-        self._verdicts = Verdicts(database, market.client.environment, self.figures)
+        self._targets = TargetMetrics(database, market.client.environment, self.metrics)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Ingest until `stop` is set, then write what is left. Where the exchange refuses us for good, say why."""
@@ -186,22 +188,22 @@ class Ingester:
                     tasks.create_task(one)
                     for one in (
                         self.feed.run(),
-                        self._flusher.run(),
-                        self._every(self._pace.tend, self._errands.tend),
+                        self._writer.run(),
+                        self._every(self._pace.tend, self._fetching.tend),
                         self._every(self._pace.watchlist, self._watching.follow),
                         self._every(self._pace.progress, self._tell),
                         self._every(self._pace.clock, self._sync_clock),
                         self._every(self._pace.clock_in_doubt, self._keep_clock),
-                        self._every(self._pace.verdicts, self._judge),
+                        self._every(self._pace.targets, self._look_at_targets),
                     )
                 ]
                 await stop.wait()
-                await end(running)
+                await cancel(running)
         except BaseExceptionGroup as group:
             raise group.exceptions[0] from None
         finally:
             await self._leave()
-            long_lived.take_back()
+            resume_garbage_searches()
 
     def now(self) -> int:
         """The exchange's time."""
@@ -218,8 +220,8 @@ class Ingester:
         now = self._clock.now()
         candle = Candle(k.t, k.o, k.h, k.l, k.c, k.v, k.q, k.n, k.V, k.Q, k.x, frame.E)
         self.core.frame(key, candle, now)
-        self.figures.recent_lags.add((now - frame.E) / SECOND)
-        self._flusher.changed()
+        self.metrics.recent_lags.add((now - frame.E) / SECOND)
+        self._writer.changed()
 
     def up(self, streams: Iterable[str]) -> None:
         """These streams carry data."""
@@ -239,12 +241,12 @@ class Ingester:
     # How it lives
 
     async def _tell(self) -> None:
-        await self._flusher.tell_progress()
-        await self._pulse.beat(self._clock.now())
+        await self._writer.tell_progress()
+        await self._telemetry.beat(self._clock.now())
 
     async def _sync_clock(self) -> None:
         try:
-            await self._jobs.errand(self._market.client.sync_clock)
+            await self._background.short(self._market.client.sync_clock)
         except ExchangeError as error:
             log.warning("the exchange's clock could not be measured: %s", error)
 
@@ -252,8 +254,8 @@ class Ingester:
         if self._clock.in_doubt:
             await self._sync_clock()
 
-    async def _judge(self) -> None:
-        await self._jobs.errand(self._verdicts.look)
+    async def _look_at_targets(self) -> None:
+        await self._background.short(self._targets.look)
 
     async def _every(self, seconds: float, do: Callable[[], Any]) -> None:
         while True:
@@ -262,23 +264,14 @@ class Ingester:
 
     async def _leave(self) -> None:
         self._market.client.stop.set()
-        self._jobs.end()
+        self._background.end()
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._pace.last_words
         with pymongo.timeout(self._pace.last_words):
-            while not (written := await self._flusher.flush()) and loop.time() < deadline:  # noqa: ASYNC110
+            while not (written := await self._writer.flush()) and loop.time() < deadline:  # noqa: ASYNC110
                 await asyncio.sleep(self._pace.flush)
             if written:
-                await self._flusher.tell_progress(most=None)
-                await self._pulse.end()
+                await self._writer.tell_progress(most=None)
+                await self._heartbeat.end()
             else:
                 log.error("the database did not take the last candles; the next start fetches them")
-
-
-async def end(tasks: Sequence["asyncio.Task[Any]"]) -> None:
-    """Cancel until they have ended. Once may not do: a library may take a cancellation for its own time-out."""
-    waiting = set(tasks)
-    while waiting:
-        for task in waiting:
-            task.cancel()
-        _, waiting = await asyncio.wait(waiting, timeout=0.5)

@@ -15,11 +15,11 @@ from rich.console import Console
 from pipeline.cli.services import Ports
 from pipeline.cli.start_view import PlainStart
 from pipeline.cli.whole import Choice, Whole, fetch_candles
-from pipeline.ingest.watchlist import Watchlist
 from pipeline.settings import load
 from pipeline.simulator.handle import Simulator
 from pipeline.store.prepare import prepare
 from pipeline.store.series import SeriesStore
+from pipeline.store.watchlist import Watchlist
 from pipeline.timeline import MINUTE, SECOND
 from schemas.series import SeriesKey
 from tests.cli.conftest import Run

@@ -23,14 +23,14 @@ from pipeline.exchange.rest import RestClient
 from pipeline.exchange.stream_session import FeedLimits
 from pipeline.indicators import WINDOW
 from pipeline.ingest.book import Patience
-from pipeline.ingest.indicating import LiveIndicators
+from pipeline.ingest.indicators import LiveIndicators
 from pipeline.ingest.service import Ingester, Pace
-from pipeline.ingest.watchlist import Watchlist
 from pipeline.simulator.handle import Simulator
 from pipeline.store import connect
 from pipeline.store.candles.store import CandleStore
 from pipeline.store.mongod.initiate import Administrator, initiate, wanted
 from pipeline.store.prepare import prepare
+from pipeline.store.watchlist import Watchlist
 from pipeline.timeline import MINUTE, interval
 from schemas.series import SeriesKey
 from tests.truth import candle_differences

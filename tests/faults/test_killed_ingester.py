@@ -27,15 +27,15 @@ from pipeline.history.backfill import Backfill
 from pipeline.history.listing import wanted_series
 from pipeline.indicators import WINDOW
 from pipeline.ingest.book import Patience
-from pipeline.ingest.indicating import LiveIndicators
+from pipeline.ingest.indicators import LiveIndicators
 from pipeline.ingest.service import Ingester, Pace
-from pipeline.ingest.watchlist import Watchlist
 from pipeline.simulator.handle import Simulator
 from pipeline.store import connect
 from pipeline.store.candles.store import CandleStore
 from pipeline.store.mongod.launch import Limits, any_free_port
 from pipeline.store.mongod.server import Server
 from pipeline.store.prepare import prepare
+from pipeline.store.watchlist import Watchlist
 from pipeline.timeline import MINUTE, interval
 from schemas.series import SeriesKey
 from tests.truth import candle_differences
@@ -197,7 +197,7 @@ async def test_while_the_database_stands_still_nothing_is_lost(
             taken, begun = ingester.feed.counters.frames, simulator.now()
             await until_true(lambda: simulator.now() > begun + 4 * MINUTE)
             assert ingester.feed.counters.frames > taken, "frames are taken all the while"
-            await until_true(lambda: ingester.figures.registry.get_sample_value("tidemark_store_up") == 0)
+            await until_true(lambda: ingester.metrics.registry.get_sample_value("tidemark_store_up") == 0)
         finally:
             frozen.send_signal(signal.SIGCONT)
         until = STEP.floor(simulator.now())

@@ -17,11 +17,11 @@ from flows.health import HealthChoice, health
 from flows.retention import RetentionChoice, retention
 from flows.sweep import SweepChoice, sweep
 from pipeline.errors import AttentionError, TidemarkError, UsageError
-from pipeline.ingest.watchlist import Watchlist
 from pipeline.store.deployments import DeploymentStore
 from pipeline.store.lease import LeaseStore
 from pipeline.store.prepare import prepare
 from pipeline.store.series import SeriesStore
+from pipeline.store.watchlist import Watchlist
 from pipeline.timeline import to_ms
 from schemas.accounts import Snapshot
 from schemas.positions import Position

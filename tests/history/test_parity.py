@@ -15,12 +15,12 @@ from pymongo.database import Database
 
 from pipeline.cli.wiring import derivation_of, periods_of, strategies_of
 from pipeline.ingest.core import Core
-from pipeline.ingest.deciding import LiveSignals
 from pipeline.ingest.events import Answer, Candle, FetchCandles, FinerPrices
-from pipeline.ingest.figures import Figures
-from pipeline.ingest.flusher import Flusher
-from pipeline.ingest.indicating import LiveIndicators
-from pipeline.ingest.opening import CANDLE_COLUMNS, Opening, open_series
+from pipeline.ingest.history import CANDLE_COLUMNS, Opening, open_series
+from pipeline.ingest.indicators import LiveIndicators
+from pipeline.ingest.signals import LiveSignals
+from pipeline.ingest.telemetry import Metrics
+from pipeline.ingest.writer import Writer
 from pipeline.settings import Indicators, Settings
 from pipeline.store import connect
 from pipeline.store.candles.store import CandleStore
@@ -104,7 +104,7 @@ class Exchange:
 
 
 class Ingesting:
-    """The ingester without its sockets: the core, the flusher, and restarts."""
+    """The ingester without its sockets: the core, the writer, and restarts."""
 
     def __init__(self, settings: Settings, exchange: Exchange, db: Database[Any], asynchronous: Any) -> None:
         self.strategies = strategies_of(settings)
@@ -124,10 +124,10 @@ class Ingesting:
             decide=LiveSignals(self.strategies, self.periods),
             shows_open=True,
         )
-        self.flusher = Flusher(
+        self.writer = Writer(
             self.core,
             self.asynchronous,
-            Figures(),
+            Metrics(),
             every=1,
             write_timeout=60,
             refill=lambda: None,
@@ -173,7 +173,7 @@ class Ingesting:
         await self.flush()
 
     async def flush(self) -> None:
-        assert await self.flusher.flush()
+        assert await self.writer.flush()
         if self.owes:
             await asyncio.to_thread(self.derivation.bring_up, LIVE, self.exchange.now)
             self.owes = False

@@ -16,7 +16,7 @@ from pipeline.exchange.clock import ClockSample, ServerClock
 from pipeline.ingest.book import Patience
 from pipeline.ingest.core import Core
 from pipeline.ingest.events import Answer, Batch, Candle, FetchCandles, RecordHole
-from pipeline.ingest.opening import opening
+from pipeline.ingest.history import opening
 from pipeline.ingest.window import CandleWindow
 from pipeline.timeline import HOUR, MINUTE, SECOND, Window, interval
 from schemas.series import SeriesKey

@@ -10,8 +10,8 @@ from pymongo.errors import AutoReconnect
 
 from pipeline.ingest.core import Core
 from pipeline.ingest.events import Answer, Candle, Shown
-from pipeline.ingest.figures import Figures
-from pipeline.ingest.flusher import Flusher
+from pipeline.ingest.telemetry import Metrics
+from pipeline.ingest.writer import Writer
 from pipeline.store.prepare import prepare
 from pipeline.store.series import SeriesStore
 from pipeline.store.signals.write import AsyncSignalWriter, Finding
@@ -151,7 +151,7 @@ def test_nothing_is_shown_unless_asked_for_but_what_an_earlier_process_showed_is
 
 
 class Desk:
-    """A core and its flusher on a real database."""
+    """A core and its writer on a real database."""
 
     def __init__(self, live: Core, async_db: Any) -> None:
         self.core = live
@@ -159,10 +159,10 @@ class Desk:
         self.corrected: list[SeriesKey] = []
         self.closed: list[str] = []
         self.said: list[dict[str, Any]] = []
-        self.flusher = Flusher(
+        self.writer = Writer(
             live,
             async_db,
-            Figures(),
+            Metrics(),
             every=1,
             write_timeout=30,
             refill=lambda: None,
@@ -177,7 +177,7 @@ async def test_a_signal_is_in_the_database_fresh_when_its_flush_is_done(db: Data
     prepare(db)
     desk = Desk(core(), async_db)
     desk.core.frame(KEY, candle(0, 101.0), at(1))
-    assert await desk.flusher.flush()
+    assert await desk.writer.flush()
     (stored,) = db["signals"].find()
     assert (stored["verdict"], stored["confirmed"], stored["source"]) == ("fresh", True, "live")
     assert stored["fresh_until"] == to_datetime(at(1) + 30_000)
@@ -190,20 +190,20 @@ async def test_whoever_wants_to_know_is_told_once_of_a_fresh_signal_and_of_each_
     desk = Desk(core(), async_db)
     desk.core.frame(KEY, candle(0, 101.0), at(1))
     desk.core.frame(KEY, candle(1, 101.0, closed=False), at(1) + 1)
-    assert await desk.flusher.flush()
+    assert await desk.writer.flush()
     assert [one["_id"] for one in desk.said] == [one["_id"] for one in db["signals"].find()]
     assert desk.closed == [KEY.symbol]
 
     again = Desk(core(), async_db)
     again.core.frame(KEY, candle(0, 101.0), at(1))
-    assert await again.flusher.flush()
+    assert await again.writer.flush()
     assert again.said == [], "it is stored already: another process has told of it"
 
     late = Desk(core(), async_db)
     late.now = at(10)
     late.core.frame(KEY, candle(0, 101.0), at(1))
     late.core.frame(KEY, candle(1, 101.0), at(2))
-    assert await late.flusher.flush()
+    assert await late.writer.flush()
     assert late.said == []
     assert db["signals"].count_documents({}) == 2
 
@@ -222,11 +222,11 @@ async def test_while_the_database_takes_no_signals_they_wait_and_are_written_onc
 
     with monkeypatch.context() as broken:
         broken.setattr(AsyncSignalWriter, "write", written_and_lost)
-        assert not await desk.flusher.flush()
+        assert not await desk.writer.flush()
     first = db["signals"].find_one()
     desk.now = at(10)
     desk.core.frame(KEY, candle(1, 101.0), at(2))
-    assert await desk.flusher.flush()
+    assert await desk.writer.flush()
     before, after = db["signals"].find().sort("_id", 1)
     assert before == first
     assert (after["verdict"], after["reason"]) == ("expired", "found 480 s after its candle closed")
@@ -237,7 +237,7 @@ async def test_a_correction_is_marked_before_it_is_stored_and_has_what_follows_c
 ) -> None:
     prepare(db)
     desk = Desk(core(history=[candle(-2, 101.0), candle(-1, 102.0)]), async_db)
-    await desk.flusher.flush()
+    await desk.writer.flush()
     Above100.corrections.clear()
     desk.core.answer(Answer(KEY, Window(at(-2), at(-2)), (candle(-2, 107.0),), at(0)), at(0))
     assert Above100.corrections == [KEY]
@@ -246,13 +246,13 @@ async def test_a_correction_is_marked_before_it_is_stored_and_has_what_follows_c
         raise AutoReconnect("gone")
 
     with monkeypatch.context() as broken:
-        broken.setattr(desk.flusher._writer, "write", fails)
-        assert not await desk.flusher.flush()
+        broken.setattr(desk.writer._candles, "write", fails)
+        assert not await desk.writer.flush()
     series = SeriesStore(db).get(KEY)
     assert series is not None
     assert [(one.start, one.confirmed) for one in series.stale] == [(to_datetime(at(-2)), False)]
     assert desk.corrected == []
-    assert await desk.flusher.flush()
+    assert await desk.writer.flush()
     series = SeriesStore(db).get(KEY)
     assert series is not None
     assert [one.confirmed for one in series.stale] == [False, True]

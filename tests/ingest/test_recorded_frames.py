@@ -16,11 +16,11 @@ from pipeline.exchange.environments import SIM, at
 from pipeline.exchange.errors import NotDoneError
 from pipeline.exchange.frames import continuous_kline_stream
 from pipeline.exchange.traffic import Traffic
-from pipeline.ingest.indicating import LiveIndicators
+from pipeline.ingest.indicators import LiveIndicators
 from pipeline.ingest.service import Ingester, Pace, plain_kline
-from pipeline.ingest.watchlist import Watchlist
 from pipeline.store.candles.store import CandleStore
 from pipeline.store.prepare import prepare
+from pipeline.store.watchlist import Watchlist
 from pipeline.timeline import interval, to_datetime
 from schemas.series import SeriesKey
 

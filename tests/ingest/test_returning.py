@@ -9,7 +9,7 @@ import pytest
 from pymongo.database import Database
 from pymongo.errors import AutoReconnect
 
-from pipeline.ingest.jobs import Jobs
+from pipeline.ingest.background import Background
 from pipeline.ingest.returning import Returning
 from pipeline.store.candles.live import LiveCandle
 from pipeline.store.candles.store import CandleStore
@@ -37,10 +37,10 @@ async def test_a_close_refreshes_the_signals_of_its_symbol(
     CandleStore(db).upsert_open([LiveCandle(key, START, *values, closed=True, u=START + HOUR)])
     SeriesStore(db).recount(key, "stream", START)
     db.signals.insert_one(signal_document(START))
-    jobs = Jobs(1, 1)
-    Returning(jobs, db, "sim").closed(["BTCUSDT"])
+    background = Background(1, 1)
+    Returning(background, db, "sim").closed(["BTCUSDT"])
     await until(lambda: db.signals.find_one({"return_pct": {"$gt": 1.9}, "best_pct": {"$gt": 2.9}}) is not None)
-    jobs.end()
+    background.end()
 
 
 async def test_what_closes_during_a_refresh_is_refreshed_next_all_at_once(
@@ -54,8 +54,8 @@ async def test_what_closes_during_a_refresh_is_refreshed_next_all_at_once(
         assert go.wait(30)
 
     monkeypatch.setattr(ReturnStore, "refresh", refresh)
-    jobs = Jobs(4, 1)
-    returning = Returning(jobs, db, "sim")
+    background = Background(4, 1)
+    returning = Returning(background, db, "sim")
     returning.closed([])
     returning.closed(["A"])
     await until(lambda: asked == [["A"]])
@@ -65,7 +65,7 @@ async def test_what_closes_during_a_refresh_is_refreshed_next_all_at_once(
     await until(lambda: asked == [["A"], ["B", "C"]])
     returning.closed(["D"])
     await until(lambda: asked[-1] == ["D"])
-    jobs.end()
+    background.end()
 
 
 async def test_of_many_that_close_at_once_a_few_are_refreshed_at_a_time(
@@ -73,12 +73,12 @@ async def test_of_many_that_close_at_once_a_few_are_refreshed_at_a_time(
 ) -> None:
     asked: list[set[str]] = []
     monkeypatch.setattr(ReturnStore, "refresh", lambda _store, _exchange, symbols: asked.append(symbols))
-    jobs = Jobs(1, 1)
-    Returning(jobs, db, "sim").closed(f"S{number}" for number in range(25))
+    background = Background(1, 1)
+    Returning(background, db, "sim").closed(f"S{number}" for number in range(25))
     await until(lambda: len(asked) == 3)
     assert [len(symbols) for symbols in asked] == [10, 10, 5]
     assert set.union(*asked) == {f"S{number}" for number in range(25)}
-    jobs.end()
+    background.end()
 
 
 async def test_after_a_failure_the_next_close_tries_again(
@@ -92,10 +92,10 @@ async def test_after_a_failure_the_next_close_tries_again(
             raise AutoReconnect("gone")
 
     monkeypatch.setattr(ReturnStore, "refresh", refresh)
-    jobs = Jobs(1, 1)
-    returning = Returning(jobs, db, "sim")
+    background = Background(1, 1)
+    returning = Returning(background, db, "sim")
     returning.closed(["A"])
     await until(lambda: "returns were not refreshed: gone" in caplog.text)
     returning.closed(["B"])
     await until(lambda: asked == [{"A"}, {"B"}])
-    jobs.end()
+    background.end()

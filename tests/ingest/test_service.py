@@ -24,10 +24,9 @@ from pipeline.exchange.stream_session import FeedLimits
 from pipeline.exchange.streams import StreamBlockedError
 from pipeline.indicators import WINDOW
 from pipeline.ingest.book import Patience
-from pipeline.ingest.indicating import LiveIndicators
+from pipeline.ingest.indicators import LiveIndicators
 from pipeline.ingest.service import Ingester, Pace
-from pipeline.ingest.shard import Shard
-from pipeline.ingest.watchlist import Watchlist
+from pipeline.ingest.watching import Shard
 from pipeline.simulator.handle import Simulator
 from pipeline.store import connect
 from pipeline.store.candles.live import LiveCandle
@@ -35,6 +34,7 @@ from pipeline.store.candles.store import CandleStore
 from pipeline.store.prepare import prepare
 from pipeline.store.series import SeriesStore
 from pipeline.store.symbols import SymbolStore
+from pipeline.store.watchlist import Watchlist
 from pipeline.timeline import MINUTE, interval, to_datetime, to_ms
 from schemas.series import Hole, SeriesKey
 

@@ -19,14 +19,14 @@ from pipeline.history.backfill import Backfill
 from pipeline.history.derive import Derivation
 from pipeline.history.listing import wanted_series
 from pipeline.indicators import PERIODS, WINDOW
-from pipeline.ingest.deciding import LiveSignals
-from pipeline.ingest.indicating import LiveIndicators
+from pipeline.ingest.indicators import LiveIndicators
 from pipeline.ingest.service import Ingester, Pace
-from pipeline.ingest.watchlist import Watchlist
+from pipeline.ingest.signals import LiveSignals
 from pipeline.simulator.handle import Simulator
 from pipeline.store import connect
 from pipeline.store.prepare import prepare
 from pipeline.store.symbols import SymbolStore
+from pipeline.store.watchlist import Watchlist
 from pipeline.strategies import registry
 from pipeline.strategies.base import Codes, Kind, Prices
 from pipeline.timeline import HOUR

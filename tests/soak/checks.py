@@ -14,11 +14,11 @@ from pymongo.errors import PyMongoError
 
 from pipeline.errors import TidemarkError
 from pipeline.exchange.trading import Trading
-from pipeline.ingest.watchlist import Watchlist
 from pipeline.simulator.handle import RunningSimulator
 from pipeline.store.account import PositionStore
 from pipeline.store.candles.store import CandleStore
 from pipeline.store.deployments import DeploymentStore
+from pipeline.store.watchlist import Watchlist
 from pipeline.timeline import MINUTE, interval, to_datetime
 from schemas.control import Deployment
 from schemas.orders import Order

@@ -5,9 +5,9 @@ import threading
 
 from pipeline.errors import TidemarkError
 from pipeline.exchange.errors import RefusedError
+from pipeline.ingest.background import Background
 from pipeline.ingest.core import Core
-from pipeline.ingest.jobs import Jobs
-from pipeline.ingest.mending import Mending
+from pipeline.ingest.history import Repairs
 from pipeline.timeline import Window
 from schemas.series import SeriesKey
 
@@ -31,9 +31,9 @@ class History:
             raise failure
 
 
-def mending(history):
-    core, jobs = Core(lambda *_: (), window_size=10), Jobs(1, 2)
-    return core, jobs, Mending(core, jobs, history, again_after=0.01)
+def repairs(history):
+    core, background = Core(lambda *_: (), window_size=10), Background(1, 2)
+    return core, background, Repairs(core, background, history, again_after=0.01)
 
 
 async def until(condition):
@@ -44,25 +44,25 @@ async def until(condition):
 
 async def test_what_fails_is_tried_until_it_succeeds():
     history = History(TidemarkError("no"), TidemarkError("still no"))
-    _, jobs, work = mending(history)
+    _, background, work = repairs(history)
     work.make_up([KEY])
     await until(lambda: len(history.asked) == 3 and not work.busy)
-    jobs.end()
+    background.end()
 
 
 async def test_what_the_exchange_refuses_is_said_and_left(caplog):
     history = History(RefusedError("no such symbol"))
-    _, jobs, work = mending(history)
+    _, background, work = repairs(history)
     work.make_up([KEY])
     await until(lambda: "cannot be mended: no such symbol" in caplog.text and not work.busy)
     assert len(history.asked) == 1
-    jobs.end()
+    background.end()
 
 
 async def test_asked_again_meanwhile_it_is_done_once_more_and_not_at_once():
     history = History()
     history.go_on.clear()
-    _, jobs, work = mending(history)
+    _, background, work = repairs(history)
     work.make_up([KEY])
     await until(lambda: len(history.asked) == 1)
     for _ in range(5):
@@ -71,24 +71,24 @@ async def test_asked_again_meanwhile_it_is_done_once_more_and_not_at_once():
     history.go_on.set()
     await until(lambda: not work.busy)
     assert history.asked == [KEY, KEY]
-    jobs.end()
+    background.end()
 
 
 async def test_what_could_not_be_kept_is_fetched_and_forgotten():
     history = History()
-    core, jobs, work = mending(history)
+    core, background, work = repairs(history)
     core.unsaved = {KEY: Window(0, 0), OTHER: Window(0, 60_000)}
     work.refill()
     await until(lambda: not work.busy)
     assert sorted(history.asked) == [KEY, OTHER]
     assert core.unsaved == {}
-    jobs.end()
+    background.end()
 
 
 async def test_after_the_end_nothing_is_begun():
     history = History()
-    _, jobs, work = mending(history)
-    jobs.end()
+    _, background, work = repairs(history)
+    background.end()
     work.make_up([KEY])
     await asyncio.sleep(0)
     assert history.asked == []

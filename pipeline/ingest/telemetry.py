@@ -1,16 +1,40 @@
-"""What the ingester measures about itself, for the heartbeat, the metrics and people."""
+"""What the ingester says of itself: metrics for whoever scrapes, its heartbeat every few seconds, and a word when it
+falls behind.
+
+It reads and reports; it decides nothing. A scrape reads what is kept and never waits for the database.
+"""
 
 import contextlib
+import logging
 import math
+import time
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from datetime import UTC, datetime
+from typing import Any, Final
 
+import pymongo
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from pymongo.database import Database
+from pymongo.errors import PyMongoError
 
+from pipeline.exchange.environments import Environment
+from pipeline.exchange.stream_session import FeedCounters
+from pipeline.exchange.traffic import Calls
+from pipeline.ingest.core import Core
 from pipeline.quantiles import quantile
 from pipeline.store.goals import Target
+from pipeline.store.heartbeat import Heartbeat
+from pipeline.store.processes import living
+from pipeline.store.targets import targets
+
+log = logging.getLogger(__name__)
+
+BEHIND_AFTER: Final = 2.0
+"""Frames older than this when they are taken mean that the process does not keep up. Seconds."""
+PATIENCE: Final = 5.0
+"""Seconds that a look at the targets may take: the process must end within ten when it is told to."""
 
 
 @dataclass(slots=True)
@@ -27,7 +51,7 @@ class Recent:
         return quantile(self.values, share) or 0.0
 
 
-class Figures:
+class Metrics:
     """The ingester's gauges and counters. One registry a process, so that tests can have many."""
 
     def __init__(self) -> None:
@@ -120,9 +144,9 @@ class Figures:
                 for became, count in counts.items():
                     self.calls.labels(beat["role"], call, became).inc(count)
 
-    def judged(self, targets: Iterable[Target]) -> None:
+    def judged(self, measured: Iterable[Target]) -> None:
         """What is measured against the targets, of the whole Tidemark. What nothing is known of has no sample."""
-        for target in targets:
+        for target in measured:
             goal = target.goal
             self.slo_target.labels(goal.key, goal.unit).set(goal.limit)
             if target.measured is None or target.met is None:
@@ -132,3 +156,114 @@ class Figures:
             else:
                 self.slo.labels(goal.key, goal.unit).set(target.measured)
                 self.slo_met.labels(goal.key).set(target.met)
+
+
+class Telemetry:
+    """The vital signs of one ingester."""
+
+    def __init__(
+        self,
+        core: Core,
+        counters: FeedCounters,
+        metrics: Metrics,
+        heartbeat: Heartbeat,
+        *,
+        exchange: Callable[[], Mapping[str, float]] = dict,
+        calls: Callable[[], Calls] = dict,
+        behind_after: float = BEHIND_AFTER,
+    ) -> None:
+        self._core = core
+        self._counters = counters
+        self._metrics = metrics
+        self._heartbeat = heartbeat
+        self._exchange = exchange
+        self._calls = calls
+        self._behind_after = behind_after
+        self._counted = 0
+        self._counted_at = time.monotonic()
+
+    async def beat(self, now: int) -> None:
+        """Measure and tell. `now` is the exchange's time."""
+        rate = self._frame_rate()
+        lag = self._metrics.recent_lags.quantile(0.5) if rate else 0.0
+        self._judge(lag, rate)
+        views = list(self._core.view(now))
+        series, missing = len(views), sum(view.missing for view in views)
+        self._metrics.series.set(series)
+        self._metrics.missing.set(missing)
+        self._metrics.implausible.set(self._core.implausible)
+        told = {"series": series, "missing": missing, **self._feed(), "frames_per_second": rate}
+        await self._heartbeat.beat({**told, **self._pace(lag), **self._served()}, self._calls())
+
+    def _feed(self) -> dict[str, float]:
+        metrics, counters = self._metrics, self._counters
+        metrics.connections.set(counters.connections)
+        metrics.breaks.set(counters.breaks)
+        metrics.undecodable.set(counters.undecodable)
+        return {"connections": counters.connections, "breaks": counters.breaks, "frames": counters.frames}
+
+    def _pace(self, lag: float) -> dict[str, float]:
+        """How fast frames are taken and stored."""
+        metrics = self._metrics
+        metrics.lag.set(lag)
+        metrics.behind.set(metrics.is_behind)
+        return {
+            "behind": metrics.is_behind,
+            "lag_p50": lag,
+            "lag_p99": metrics.recent_lags.quantile(0.99),
+            "flush_p50": metrics.recent_flushes.quantile(0.5),
+            "flush_p99": metrics.recent_flushes.quantile(0.99),
+            "stored_after_p50": metrics.recent_stored_after.quantile(0.5),
+            "stored_after_p99": metrics.recent_stored_after.quantile(0.99),
+        }
+
+    def _served(self) -> Mapping[str, float]:
+        served = self._exchange()
+        self._metrics.exchange(served)
+        return served
+
+    def _frame_rate(self) -> float:
+        frames, moment = self._counters.frames, time.monotonic()
+        fresh, seconds = frames - self._counted, max(moment - self._counted_at, 1e-3)
+        self._counted, self._counted_at = frames, moment
+        self._metrics.frames.inc(fresh)
+        return fresh / seconds
+
+    def _judge(self, lag: float, rate: float) -> None:
+        """Said when it begins and when it ends, not every time."""
+        was_behind, self._metrics.is_behind = self._metrics.is_behind, lag > self._behind_after
+        if self._metrics.is_behind and not was_behind:
+            log.warning(
+                "falling behind: frames are %.1f s old when they are taken, at %d frames/s. Open candles are written "
+                "less often, closed ones are all kept. Watch fewer series, or share them: tidemark live --shard 1/2",
+                lag,
+                rate,
+            )
+        elif was_behind and not self._metrics.is_behind:
+            log.info("keeping up again: frames are %.1f s old when they are taken", lag)
+
+
+class TargetMetrics:
+    """The targets of the operations page, and every process's calls to the exchange: looked up in the database now and
+    then, and kept."""
+
+    def __init__(
+        self, database: Database[dict[str, Any]], place: Environment, metrics: Metrics, *, patience: float = PATIENCE
+    ) -> None:
+        self._database = database
+        self._place = place
+        self._metrics = metrics
+        self._patience = patience
+
+    def look(self) -> None:
+        """Look now. While the database is away the last ones stay."""
+        try:
+            with pymongo.timeout(self._patience):
+                now = datetime.now(UTC)
+                found = targets(self._database, self._place.name, 100 * self._place.weight_buffer, now)
+                processes = living(self._database, now)
+        except PyMongoError as error:
+            log.debug("the targets cannot be looked up: %s", str(error)[:200])
+            return
+        self._metrics.judged(found)
+        self._metrics.called(processes)

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from pipeline.indicators import PERIODS, Floats, compute
-from pipeline.ingest.deciding import LiveSignals
-from pipeline.ingest.indicating import LiveIndicators
+from pipeline.ingest.indicators import LiveIndicators
+from pipeline.ingest.signals import LiveSignals
 from pipeline.store.signals.write import Finding
 from pipeline.strategies.base import CANDLE_COLUMNS, Codes, Kind, Prices, Side, code_of
 from pipeline.strategies.chosen import chosen

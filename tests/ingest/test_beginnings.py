@@ -3,7 +3,7 @@
 import pytest
 
 from pipeline.ingest.events import Candle
-from pipeline.ingest.opening import Opening, opening
+from pipeline.ingest.history import Opening, opening
 from pipeline.timeline import MINUTE, Window, interval
 
 STEP = interval("1m")

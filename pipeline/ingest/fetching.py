@@ -1,6 +1,6 @@
 """What the core asks of the world: candles from REST, holes written down, silent streams renewed.
 
-An errand that fails is run again until it succeeds: the core has moved on and will not ask a second time.
+What fails is done again until it succeeds: the core has moved on and will not ask a second time.
 """
 
 import asyncio
@@ -11,11 +11,11 @@ from pymongo.errors import PyMongoError
 
 from pipeline.exchange.errors import ExchangeError, RefusedError
 from pipeline.exchange.market import Market
+from pipeline.ingest.background import Background
 from pipeline.ingest.core import Core
 from pipeline.ingest.events import Answer, AskWhetherTraded, Effect, FetchCandles, FinerPrices, RecordHole, SilentStream
-from pipeline.ingest.figures import Figures
-from pipeline.ingest.jobs import Jobs
-from pipeline.ingest.opening import to_candles
+from pipeline.ingest.history import to_candles
+from pipeline.ingest.telemetry import Metrics
 from pipeline.store.series import SeriesStore
 from pipeline.store.symbols import SymbolStore
 from pipeline.timeline import SECOND, Window, interval, to_datetime
@@ -24,17 +24,17 @@ from schemas.series import Hole, SeriesKey
 log = logging.getLogger(__name__)
 
 
-class Errands:
-    """Runs the core's errands and hands the answers back."""
+class Fetching:
+    """Does what the core asks for and hands the answers back."""
 
     def __init__(
         self,
         core: Core,
-        jobs: Jobs,
+        background: Background,
         market: Market,
         series: SeriesStore,
         symbols: SymbolStore,
-        figures: Figures,
+        metrics: Metrics,
         *,
         renew: Callable[[SeriesKey], None],
         give_up: Callable[[SeriesKey, Exception], None],
@@ -44,12 +44,12 @@ class Errands:
         again_after: float,
     ) -> None:
         self._core = core
-        self._jobs = jobs
+        self._background = background
         self._market = market
         self._clock = market.client.clock
         self._series = series
         self._symbols = symbols
-        self._figures = figures
+        self._metrics = metrics
         self._renew = renew
         self._give_up = give_up
         self._is_traded = is_traded
@@ -66,13 +66,13 @@ class Errands:
     def _perform(self, effect: Effect) -> None:
         match effect:
             case FetchCandles(key, window):
-                self._jobs.start(self._fetch(key, window))
+                self._background.start(self._fetch(key, window))
             case RecordHole(key, window, evidence):
-                self._jobs.start(self._record_hole(key, window, evidence))
+                self._background.start(self._record_hole(key, window, evidence))
             case AskWhetherTraded(key):
-                self._jobs.start(self._ask_whether_traded(key))
+                self._background.start(self._ask_whether_traded(key))
             case FinerPrices(key, decimals):
-                self._jobs.start(self._note_finer(key, decimals))
+                self._background.start(self._note_finer(key, decimals))
             case SilentStream(key, silent_for):
                 log.warning(
                     "%s: its stream is connected and acknowledged, but silent for %d s while REST tells of trades; "
@@ -84,16 +84,16 @@ class Errands:
 
     async def _fetch(self, key: SeriesKey, window: Window) -> None:
         try:
-            frame = await self._jobs.errand(self._market.klines, key.symbol, interval(key.interval), window)
+            frame = await self._background.short(self._market.klines, key.symbol, interval(key.interval), window)
         except RefusedError as error:
             self._give_up(key, error)
             return
         except ExchangeError as error:
-            self._figures.fetches.labels("failed").inc()
+            self._metrics.fetches.labels("failed").inc()
             log.warning("%s: candles could not be fetched: %s; asking again", key, error)
             self._core.fetch_failed(key, self._clock.now())
             return
-        self._figures.fetches.labels("answered").inc()
+        self._metrics.fetches.labels("answered").inc()
         candles = to_candles(frame)
         asof = candles[-1].u if candles else self._clock.now()
         self._core.answer(Answer(key, window, candles, asof), self._clock.now())
@@ -103,7 +103,7 @@ class Errands:
         log.info("%s: prices have %d decimals now; what depends on that is computed anew", key, decimals)
         while True:
             try:
-                await self._jobs.errand(self._symbols.note_finest, key.exchange, key.symbol, decimals)
+                await self._background.short(self._symbols.note_finest, key.exchange, key.symbol, decimals)
             except PyMongoError as error:
                 log.warning("%s: its decimals could not be noted: %s; trying again", key, str(error)[:200])
             else:
@@ -135,7 +135,7 @@ class Errands:
         hole = Hole(start=to_datetime(window.start), end=to_datetime(window.end), evidence=evidence, found_at=found_at)
         while True:
             try:
-                await self._jobs.errand(self._series.record_hole, key, hole)
+                await self._background.short(self._series.record_hole, key, hole)
             except PyMongoError as error:
                 log.warning("%s: its hole could not be written down: %s; trying again", key, str(error)[:200])
             else:

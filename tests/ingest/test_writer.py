@@ -3,11 +3,11 @@
 import pytest
 from pymongo.errors import AutoReconnect
 
-from pipeline.ingest import flusher as module
+from pipeline.ingest import writer as module
 from pipeline.ingest.core import Core
 from pipeline.ingest.events import Batch, Candle, CandleWrite, IndicatorWrite
-from pipeline.ingest.figures import Figures
-from pipeline.ingest.flusher import Flusher
+from pipeline.ingest.telemetry import Metrics
+from pipeline.ingest.writer import Writer
 from pipeline.store.candles.live import WriteReport
 from pipeline.store.candles.store import CandleStore
 from pipeline.store.prepare import prepare
@@ -37,12 +37,12 @@ def core():
 
 
 @pytest.fixture
-def flusher(core, db, async_db):
+def writer(core, db, async_db):
     prepare(db)
-    return Flusher(
+    return Writer(
         core,
         async_db,
-        Figures(),
+        Metrics(),
         every=0.25,
         write_timeout=5.0,
         refill=lambda: None,
@@ -62,9 +62,9 @@ def test_a_batch_in_portions(candles, values, portions):
     assert sum((one.indicators for one in pieces), ()) == batch.indicators
 
 
-async def test_what_the_database_did_not_take_goes_back_in_its_order(flusher, core, db, monkeypatch):
+async def test_what_the_database_did_not_take_goes_back_in_its_order(writer, core, db, monkeypatch):
     monkeypatch.setattr(module, "MOST_AT_ONCE", 2)
-    send, sent = flusher._writer.write, []
+    send, sent = writer._candles.write, []
 
     async def breaks_after_one(candles):
         if sent:
@@ -72,20 +72,20 @@ async def test_what_the_database_did_not_take_goes_back_in_its_order(flusher, co
         sent.extend(candles)
         return await send(candles)
 
-    monkeypatch.setattr(flusher._writer, "write", breaks_after_one)
+    monkeypatch.setattr(writer._candles, "write", breaks_after_one)
     for number in range(5):
         core.frame(KEY, candle(number), candle(number).u)
-    assert not await flusher.flush()
+    assert not await writer.flush()
     left = core.take()
     assert [one.candle.t for one in left.candles] == [candle(number).t for number in (2, 3, 4)]
     core.put_back(left)
-    monkeypatch.setattr(flusher._writer, "write", send)
-    assert await flusher.flush()
+    monkeypatch.setattr(writer._candles, "write", send)
+    assert await writer.flush()
     stored = CandleStore(db).load(KEY, START, STEP.after(START, 9))
     assert stored["closed"].to_list() == [True] * 5
 
 
-async def test_open_candles_are_written_in_turns_and_closed_ones_first(flusher, core, monkeypatch):
+async def test_open_candles_are_written_in_turns_and_closed_ones_first(writer, core, monkeypatch):
     monkeypatch.setattr(module, "OPEN_AT_ONCE", 2)
     keys = [SeriesKey("sim", f"S{number}USDT", "1m") for number in range(5)]
     writes = []
@@ -97,11 +97,11 @@ async def test_open_candles_are_written_in_turns_and_closed_ones_first(flusher, 
             core.frame(keys[4], candle(0), candle(0).u)
         return WriteReport(len(candles), len(candles))
 
-    monkeypatch.setattr(flusher._writer, "write", collect)
+    monkeypatch.setattr(writer._candles, "write", collect)
     for key in keys:
         core.watch(key, settled=STEP.after(START, -1), history=(), decimals=1)
         core.frame(key, candle(0, closed=False)._replace(u=START + 1), START)
-    assert await flusher.flush()
+    assert await writer.flush()
     assert writes == [
         [(keys[0], False), (keys[1], False)],
         [(keys[4], True), (keys[2], False), (keys[3], False)],
@@ -110,24 +110,24 @@ async def test_open_candles_are_written_in_turns_and_closed_ones_first(flusher, 
     assert not core.take()
 
 
-async def test_progress_that_was_not_written_down_is_told_again(flusher, core, db, monkeypatch):
+async def test_progress_that_was_not_written_down_is_told_again(writer, core, db, monkeypatch):
     core.frame(KEY, candle(0), candle(0).u)
-    assert await flusher.flush()
-    series = flusher._series
+    assert await writer.flush()
+    series = writer._series
 
     class Gone:
         async def bulk_write(self, *_, **__):
             raise AutoReconnect("gone")
 
-    monkeypatch.setattr(flusher, "_series", Gone())
-    await flusher.tell_progress()
+    monkeypatch.setattr(writer, "_series", Gone())
+    await writer.tell_progress()
     assert SeriesStore(db).get(KEY) is None
-    monkeypatch.setattr(flusher, "_series", series)
-    await flusher.tell_progress()
+    monkeypatch.setattr(writer, "_series", series)
+    await writer.tell_progress()
     assert to_ms(SeriesStore(db).get(KEY).last_closed) == candle(0).t
 
 
-async def test_of_many_series_those_are_told_first_that_closed_or_wait_longest(flusher, core, db, monkeypatch):
+async def test_of_many_series_those_are_told_first_that_closed_or_wait_longest(writer, core, db, monkeypatch):
     keys = [SeriesKey("sim", f"S{number}USDT", "1m") for number in range(5)]
     for key in keys:
         core.watch(key, settled=STEP.after(START, -1), history=(), decimals=1)
@@ -135,8 +135,8 @@ async def test_of_many_series_those_are_told_first_that_closed_or_wait_longest(f
     async def told_of(moment, *, most, closing=None):
         for key in keys:
             core.frame(key, candle(0, closed=key == closing)._replace(u=START + moment), START + moment)
-        assert await flusher.flush()
-        await flusher.tell_progress(most)
+        assert await writer.flush()
+        await writer.tell_progress(most)
         stored = {one["symbol"]: to_ms(one["last_frame"]) - START for one in db.series.find()}
         return [stored.get(key.symbol) for key in keys]
 
@@ -146,11 +146,11 @@ async def test_of_many_series_those_are_told_first_that_closed_or_wait_longest(f
     assert await told_of(60_004, most=None) == [60_004, 60_004, 60_004, 60_003, 60_004]
 
 
-async def test_it_flushes_less_often_while_the_process_is_behind(flusher):
-    assert flusher._pause() == 0.25
-    flusher._took = 0.1
-    assert flusher._pause() == pytest.approx(0.15)
-    flusher._took = 0.9
-    assert flusher._pause() == 0.0
-    flusher._figures.is_behind = True
-    assert flusher._pause() == 1.0
+async def test_it_flushes_less_often_while_the_process_is_behind(writer):
+    assert writer._pause() == 0.25
+    writer._took = 0.1
+    assert writer._pause() == pytest.approx(0.15)
+    writer._took = 0.9
+    assert writer._pause() == 0.0
+    writer._metrics.is_behind = True
+    assert writer._pause() == 1.0

@@ -12,7 +12,7 @@ from pymongo.errors import PyMongoError
 
 from pipeline.ingest.core import Core
 from pipeline.ingest.events import Batch, CandleWrite
-from pipeline.ingest.figures import Figures
+from pipeline.ingest.telemetry import Metrics
 from pipeline.store.candles import stale
 from pipeline.store.candles.live import AsyncCandleWriter, LiveCandle, LiveIndicators
 from pipeline.store.series import Progress, progress_operations
@@ -33,14 +33,14 @@ thousands at once keeps their candles waiting."""
 _RARER: Final = 4
 
 
-class Flusher:
+class Writer:
     """The only writer of live candles in this process. While the database is away, the core keeps what matters."""
 
     def __init__(
         self,
         core: Core,
         database: Any,
-        figures: Figures,
+        metrics: Metrics,
         *,
         every: float,
         write_timeout: float,
@@ -52,10 +52,10 @@ class Flusher:
         fresh_at_most: int = FRESH_FOR,
     ) -> None:
         self._core = core
-        self._writer = AsyncCandleWriter(database)
+        self._candles = AsyncCandleWriter(database)
         self._signals = AsyncSignalWriter(database)
         self._series = database[SERIES.name]
-        self._figures = figures
+        self._metrics = metrics
         self._every = every
         self._write_timeout = write_timeout
         self._refill = refill
@@ -92,7 +92,7 @@ class Flusher:
     def _pause(self) -> float:
         """Until the next flush begins. The interval counts from the last beginning, so a slow database makes flushes
         rarer and larger, and no queue. Longer where writing is of no use, or takes the time that frames need."""
-        if not self._is_up or self._figures.is_behind:
+        if not self._is_up or self._metrics.is_behind:
             return _RARER * self._every
         return max(0.0, self._every - self._took)
 
@@ -116,7 +116,7 @@ class Flusher:
         ended = asyncio.get_running_loop().time()
         self._took = ended - begun
         if oldest is not None:
-            self._figures.flushed(self._took, ended - oldest)
+            self._metrics.flushed(self._took, ended - oldest)
         self._came_back()
         return True
 
@@ -163,15 +163,15 @@ class Flusher:
         marks = [stale.new_mark(one.key, Window(one.t, one.t)) for one in batch.candles if one.repairs]
         if marks:
             await self._series.bulk_write([stale.announcement(mark) for mark in marks])
-        report = await self._writer.write([_live(write) for write in batch.candles])
+        report = await self._candles.write([_live(write) for write in batch.candles])
         if marks:
             await self._series.bulk_write([stale.confirmation(mark) for mark in marks])
-        await self._writer.write_indicators([LiveIndicators(*write) for write in batch.indicators])
+        await self._candles.write_indicators([LiveIndicators(*write) for write in batch.indicators])
         await self._write_signals(batch)
         self._corrected({one.key for one in batch.candles if one.repairs and one.indicators is None})
         self._tell_closed({one.key.symbol for one in batch.candles if one.candle.closed})
-        self._figures.candles.inc(report.offered)
-        self._figures.refused.inc(report.refused)
+        self._metrics.candles.inc(report.offered)
+        self._metrics.refused.inc(report.refused)
         for write in batch.candles:
             self._seen[write.key] = max(write.candle.u, self._seen.get(write.key, 0))
             if write.candle.closed:
@@ -187,13 +187,13 @@ class Flusher:
         self._tell_said([one for one in new if one["verdict"] == "fresh"])
 
     def _went_away(self, error: Exception) -> None:
-        self._figures.store_up.set(0)
+        self._metrics.store_up.set(0)
         if self._is_up:
             log.error("the database does not take candles: %s. They are kept and written when it does", _brief(error))
         self._is_up = False
 
     def _came_back(self) -> None:
-        self._figures.store_up.set(1)
+        self._metrics.store_up.set(1)
         if not self._is_up:
             log.info("the database takes candles again")
         self._is_up = True

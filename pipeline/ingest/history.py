@@ -1,0 +1,216 @@
+"""The past of a series: what is stored of it when it begins, filled up where it is far behind, and later completed and
+computed again where it has to be, until that succeeded.
+
+A break that is not one of the exchange's own holes is a beginning before the break: the core fetches what is missing,
+and the candles behind it wait for that, as they would have done had the process never ended.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import polars as pl
+from pymongo.errors import PyMongoError
+
+from pipeline.errors import TidemarkError, UsageError
+from pipeline.exchange.clock import ServerClock
+from pipeline.exchange.errors import ExchangeError, RefusedError
+from pipeline.ingest.background import Background
+from pipeline.ingest.core import Core
+from pipeline.ingest.events import Candle
+from pipeline.store.candles.frame import indices
+from pipeline.store.candles.store import CandleStore
+from pipeline.store.series import SeriesStore
+from pipeline.timeline import Interval, Window, interval, iso, to_ms
+from schemas.series import SeriesKey
+
+log = logging.getLogger(__name__)
+
+CANDLE_COLUMNS: Final = Candle._fields
+FAR_BEHIND: Final = 1_500
+"""More candles than this to catch up are a backfill, not a gap."""
+AGAIN_AFTER: Final = 15.0
+"""Seconds until what failed is tried again."""
+
+Backfill = Callable[[SeriesKey], None]
+"""Fetch what is missing of a series' history and compute what follows from it. Blocks; raises `TidemarkError` where
+something is still missing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """What is stored of a series right before now. Nothing is missing up to the candle that opens at `settled`, with
+    which `history` ends where it is stored; the candles in `ahead` lie behind a break."""
+
+    settled: int
+    history: tuple[Candle, ...] = ()
+    ahead: tuple[Candle, ...] = ()
+
+
+def open_series(
+    store: CandleStore, key: SeriesKey, *, holes: Iterable[Window], window: int, now: int
+) -> Opening | None:
+    """The closed candles of the series among the last `window`; None where there are none. `holes` are those that the
+    exchange itself has."""
+    step = interval(key.interval)
+    stored = store.load(key, step.after(now, -window), now, CANDLE_COLUMNS)
+    return opening(step, to_candles(stored.filter(pl.col("closed"))), holes)
+
+
+def opening(step: Interval, closed: tuple[Candle, ...], holes: Iterable[Window]) -> Opening | None:
+    """How to begin with these closed candles, the oldest first."""
+    if not closed:
+        return None
+    excused = sorted((step.index(hole.start), step.index(hole.end)) for hole in holes)
+    numbers = indices(step, np.array([candle.t for candle in closed], np.int64))
+    begin = 0
+    for behind in [*(np.flatnonzero(np.diff(numbers) != 1) + 1).tolist(), len(closed)]:
+        newest = int(numbers[behind - 1])
+        settled = _through(excused, newest)
+        if behind == len(closed) or settled + 1 < numbers[behind]:
+            return Opening(step.open_time(settled), closed[begin:behind] if settled == newest else (), closed[behind:])
+        begin = behind
+    raise AssertionError("the last candle ends the search")
+
+
+def _through(excused: Sequence[tuple[int, int]], number: int) -> int:
+    """The last candle that nothing is missing up to, from that one on, when none is stored."""
+    for first, last in excused:
+        if first <= number + 1 <= last:
+            number = last
+    return number
+
+
+def to_candles(frame: pl.DataFrame) -> tuple[Candle, ...]:
+    """The rows of a table of candles, times as milliseconds."""
+    milliseconds = frame.select(pl.col(CANDLE_COLUMNS)).with_columns(pl.col("t", "u").cast(pl.Int64))
+    return tuple(map(Candle._make, milliseconds.iter_rows()))
+
+
+@dataclass(frozen=True, slots=True)
+class Beginning:
+    """A series that can be begun. Not complete: part of its history is still to be fetched."""
+
+    opening: Opening
+    decimals: int
+    complete: bool
+
+
+class Beginnings:
+    """Finds how a series can be begun. Blocks: the frames that arrive meanwhile wait for nobody."""
+
+    def __init__(
+        self,
+        candles: CandleStore,
+        series: SeriesStore,
+        clock: ServerClock,
+        *,
+        window: int,
+        decimals: Callable[[str], int],
+        backfill: Backfill,
+        must_trade: Callable[[str], None],
+        is_whole: Callable[[SeriesKey], bool],
+    ) -> None:
+        self._candles = candles
+        self._series = series
+        self._clock = clock
+        self._window = window
+        self._decimals = decimals
+        self._backfill = backfill
+        self._must_trade = must_trade
+        self._is_whole = is_whole
+
+    def find(self, key: SeriesKey) -> Beginning:
+        """What the core needs to begin. A series that ended is filled to its end all the same."""
+        opening, failed = self._stored(key), None
+        if self._is_far_behind(key, opening):
+            failed = self._failed_to_fill(key)
+            opening = self._stored(key)
+        self._refuse_ended(key)
+        if failed is not None and self._is_far_behind(key, opening):
+            raise failed
+        nothing = Opening(interval(key.interval).after(self._clock.now(), -1))
+        complete = failed is None and self._is_whole(key)
+        return Beginning(opening or nothing, self._decimals(key.symbol), complete)
+
+    def _stored(self, key: SeriesKey) -> Opening | None:
+        known = self._series.get(key)
+        holes = [Window(to_ms(hole.start), to_ms(hole.end)) for hole in known.holes] if known else []
+        return open_series(self._candles, key, holes=holes, window=self._window, now=self._clock.now())
+
+    def _is_far_behind(self, key: SeriesKey, opening: Opening | None) -> bool:
+        return opening is None or interval(key.interval).count(opening.settled, self._clock.now()) > FAR_BEHIND
+
+    def _failed_to_fill(self, key: SeriesKey) -> TidemarkError | None:
+        try:
+            self._backfill(key)
+        except (RefusedError, UsageError):
+            raise
+        except TidemarkError as error:
+            return error
+        return None
+
+    def _refuse_ended(self, key: SeriesKey) -> None:
+        """Where the exchange does not say, the series is begun: its frames may come all the same."""
+        try:
+            self._must_trade(key.symbol)
+        except ExchangeError as error:
+            log.warning("%s: whether it is still traded is not known: %s", key, error)
+
+
+class Repairs:
+    """Completes a history and computes it again: where a closed candle that others build on was corrected, or the
+    database was away for so long that not every candle could be kept for it."""
+
+    def __init__(
+        self, core: Core, background: Background, backfill: Backfill, *, again_after: float = AGAIN_AFTER
+    ) -> None:
+        self._core = core
+        self._background = background
+        self._backfill = backfill
+        self._again_after = again_after
+        self._owed: set[SeriesKey] = set()
+        self._begun: set[SeriesKey] = set()
+
+    @property
+    def busy(self) -> bool:
+        """Whether something is still to be repaired."""
+        return bool(self._begun)
+
+    def make_up(self, keys: Iterable[SeriesKey]) -> None:
+        """Repair these. Asked twice it is done once; asked while it is done, it is done once more."""
+        for key in keys:
+            self._owed.add(key)
+            if key not in self._begun:
+                self._begun.add(key)
+                self._background.start(self._repair(key))
+
+    def refill(self) -> None:
+        """The database is back: fetch and compute what could not be kept for it."""
+        for key, window in self._core.unsaved.items():
+            log.info("%s: candles since %s are fetched again", key, iso(window.start))
+        self.make_up(self._core.unsaved)
+        self._core.unsaved.clear()
+
+    async def _repair(self, key: SeriesKey) -> None:
+        try:
+            while key in self._owed:
+                self._owed.discard(key)
+                if not await self._is_repaired(key):
+                    await asyncio.sleep(self._again_after)
+                    self._owed.add(key)
+        finally:
+            self._begun.discard(key)
+
+    async def _is_repaired(self, key: SeriesKey) -> bool:
+        try:
+            await self._background.long(self._backfill, key)
+        except (RefusedError, UsageError) as error:
+            log.error("%s: its history cannot be mended: %s. `tidemark backfill` says more", key, error)
+        except (TidemarkError, PyMongoError) as error:
+            log.warning("%s: its history is not mended yet: %s; trying again", key, str(error)[:300])
+            return False
+        return True
