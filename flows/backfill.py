@@ -2,21 +2,18 @@
 pages are the pipeline's own affair: Prefect sees series, a progress bar and a table, and costs little.
 """
 
-import threading
 import time
 from collections.abc import Sequence
-from typing import Annotated, Any, cast
-from uuid import UUID
+from typing import Annotated, Any
 
-from prefect import flow, get_run_logger, task
-from prefect.artifacts import create_progress_artifact, create_table_artifact, update_progress_artifact
-from prefect.cache_policies import NO_CACHE
+from prefect import flow, get_run_logger
+from prefect.artifacts import create_table_artifact
 from prefect.client.schemas.objects import State, TaskRun
-from prefect.futures import PrefectFuture, wait
-from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
+from prefect.futures import PrefectFuture
 from prefect.tasks import Task
 from pydantic import Field
 
+from flows.reporting import Tally, fail_with, retried_task, show_progress, threads
 from flows.running import Chosen, leave_word, stop_when_cancelled
 from pipeline.cli.candle_database import candle_database
 from pipeline.cli.exchange_access import archive_of, client_of
@@ -33,8 +30,6 @@ from pipeline.store.symbols import SymbolStore
 from schemas.series import SeriesKey
 
 TABLE = ("symbol", "interval", "wanted", "stored", "fetched", "source", "holes", "seconds")
-RETRY_DELAYS: list[float] = [2, 8, 30]
-_ARTIFACT_EVERY = 1.0
 
 
 class BackfillChoice(Chosen):
@@ -57,10 +52,7 @@ class IncompleteError(TidemarkError):
         self.report = report
 
 
-_RUNNER = cast("TaskRunner[PrefectFuture[Any]]", ThreadPoolTaskRunner(max_workers=SERIES_AT_ONCE))
-
-
-@flow(name="backfill", task_runner=_RUNNER, persist_result=False, on_completion=[leave_word])
+@flow(name="backfill", task_runner=threads(SERIES_AT_ONCE), persist_result=False, on_completion=[leave_word])
 def backfill(chosen: BackfillChoice = BackfillChoice()) -> list[dict[str, Any]]:  # noqa: B008 - frozen default
     """Fetch the candles that are not stored yet. Ends failed, with the list, if any series is not whole."""
     settings = load()
@@ -78,41 +70,36 @@ def backfill(chosen: BackfillChoice = BackfillChoice()) -> list[dict[str, Any]]:
             else kept_series(due_keys(settings, db, chosen.intervals), listed, SeriesStore(db), client.clock.now())
         )
         SymbolStore(db).save(listed)
-        tally = Tally()
+        tally, began = CandleTally(), time.monotonic()
         with Backfill(db, market, archive, progress=tally) as work:
             derivation = derivation_of(settings, db)
             fill = _task(work, derivation, chosen.days or settings.history_days, chosen.source)
             futures = [fill.submit(one.key.symbol, one.key.interval, _Opaque(one)) for one in series]
-            _watch(futures, tally)
+            show_progress(
+                futures,
+                tally,
+                key="backfill-progress",
+                begins="candles stored",
+                meanwhile=lambda: _so_far(tally, time.monotonic() - began),
+                ends=lambda: f"{tally.done:,} candles fetched",
+            )
         reports = [_report(future) for future in futures]
     return _conclude(reports)
 
 
-class Tally:
-    """How many candles are planned and stored so far, told by many threads."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self.planned_candles = 0
-        self.fetched_candles = 0
+class CandleTally(Tally):
+    """The candles of a backfill."""
 
     def planned(self, key: SeriesKey, missing: int) -> None:  # noqa: ARG002
         """So many more are to be fetched."""
-        with self._lock:
-            self.planned_candles += missing
+        self.plan(missing)
 
     def fetched(self, key: SeriesKey, candles: int) -> None:  # noqa: ARG002
         """So many more are stored."""
-        with self._lock:
-            self.fetched_candles += candles
+        self.count(candles)
 
     def finished(self, report: SeriesReport) -> None:
         """The table says it."""
-
-    @property
-    def percent(self) -> float:
-        """How far it is."""
-        return min(100.0, 100 * self.fetched_candles / self.planned_candles) if self.planned_candles else 0.0
 
 
 class _Opaque:
@@ -123,16 +110,7 @@ class _Opaque:
 
 
 def _task(work: Backfill, derivation: Derivation, days: int, source: SourceChoice) -> Task[..., SeriesReport]:
-    @task(
-        name="series",
-        task_run_name="{symbol} {interval}",
-        retries=len(RETRY_DELAYS),
-        retry_delay_seconds=RETRY_DELAYS,
-        retry_jitter_factor=0.3,
-        retry_condition_fn=worth_another_run,
-        cache_policy=NO_CACHE,
-        persist_result=False,
-    )
+    @retried_task("{symbol} {interval}", worth_another_run)
     def fill(symbol: str, interval: str, opaque: _Opaque) -> SeriesReport:  # noqa: ARG001 - they name the run
         report = work.fill(opaque.series, days, source)
         (derived,) = derivation.bring_up_all([opaque.series.key], work.market.client.clock.now())
@@ -155,17 +133,8 @@ def worth_another_run(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -
     return error.report.exit_code == 1 and not stopped
 
 
-def _watch(futures: Sequence[PrefectFuture[SeriesReport]], tally: Tally) -> None:
-    """Keep a progress bar in the UI, at most once a second, until all are done."""
-    bar = cast("UUID", create_progress_artifact(progress=0.0, key="backfill-progress", description="candles stored"))
-    told, began = 0.0, time.monotonic()
-    while wait(list(futures), timeout=_ARTIFACT_EVERY).not_done:
-        if tally.percent != told:
-            told = tally.percent
-            rate = tally.fetched_candles / (time.monotonic() - began)
-            text = f"{tally.fetched_candles:,} of {tally.planned_candles:,} candles, {rate:,.0f}/s"
-            update_progress_artifact(bar, progress=told, description=text)
-    update_progress_artifact(bar, progress=100.0, description=f"{tally.fetched_candles:,} candles fetched")
+def _so_far(tally: Tally, seconds: float) -> str:
+    return f"{tally.done:,} of {tally.wanted:,} candles, {tally.done / seconds:,.0f}/s"
 
 
 def _report(future: PrefectFuture[SeriesReport]) -> SeriesReport:
@@ -182,6 +151,5 @@ def _conclude(reports: Sequence[SeriesReport]) -> list[dict[str, Any]]:
     create_table_artifact(table=rows, key="backfill-series", description="what each series came to")
     short = [str(IncompleteError(report)) for report in reports if not report.is_complete]
     get_run_logger().info("%d of %d series are whole", len(reports) - len(short), len(reports))
-    if short:
-        raise TidemarkError(f"{len(short)} of {len(reports)} series are not whole:\n" + "\n".join(short))
+    fail_with(short, len(reports), "are not whole")
     return rows

@@ -57,7 +57,7 @@ def test_a_series_that_fails_once_is_tried_again_from_where_the_store_stands(sim
 def test_a_series_that_stays_bad_fails_the_flow_with_the_list_and_the_others_are_whole(
     simulator: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("flows.backfill.RETRY_DELAYS", [0.0])
+    monkeypatch.setattr("flows.reporting.RETRY_DELAYS", [0.0])
     simulator.faults.add("malformed_rows", symbol="BTCUSDT", start=0, end=2**42)
     chosen = BackfillChoice(symbols=["BTCUSDT", "ETHUSDT"], intervals=["1h"], days=5, source="rest")
     with pytest.raises(TidemarkError, match=r"1 of 2 series are not whole:\nBTCUSDT 1h: 120 candles.*klines answer"):

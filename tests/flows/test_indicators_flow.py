@@ -52,7 +52,7 @@ def test_a_series_that_cannot_be_computed_fails_the_flow_with_the_list(db: Datab
 
 def test_a_database_that_is_away_for_a_moment_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
     backfill(BackfillChoice(symbols=["BTCUSDT"], intervals=["1h"], days=3))
-    monkeypatch.setattr("flows.indicators.RETRY_DELAYS", [0.0])
+    monkeypatch.setattr("flows.reporting.RETRY_DELAYS", [0.0])
     truly, failures = CandleStore.load, [AutoReconnect("gone")]
 
     def once(*arguments: Any) -> Any:
