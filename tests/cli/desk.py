@@ -8,7 +8,6 @@ import numpy as np
 import polars as pl
 from pymongo.database import Database
 
-from pipeline.ingest.watchlist import Watchlist
 from pipeline.store.account import AccountStore, PositionStore
 from pipeline.store.candles.store import CandleStore
 from pipeline.store.control import ControlStore
@@ -16,6 +15,7 @@ from pipeline.store.orders import OrderJournal
 from pipeline.store.prepare import prepare
 from pipeline.store.series import SeriesStore
 from pipeline.store.symbols import SymbolStore
+from pipeline.store.watchlist import Watchlist
 from pipeline.timeline import HOUR, interval, to_datetime, to_ms
 from schemas.accounts import Snapshot
 from schemas.control import Breaker
