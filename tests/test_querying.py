@@ -1,13 +1,9 @@
-"""Every query in docs/querying.md runs as it stands there, against candles and signals of the simulated exchange.
-
-There is no mongosh here, so a small reader understands the part of its language that the page uses, and nothing else:
-what it does not know fails the test.
-"""
+"""Every query in docs/querying.md runs as it stands there, against candles and signals of the simulated exchange."""
 
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -20,116 +16,9 @@ from typer.testing import CliRunner
 from pipeline.cli import app as cli
 from pipeline.simulator.handle import Simulator
 from pipeline.store.signals.returns import ReturnStore
+from tests.mongosh import PAGE, QUERIES, Shell, query
 
 Db = Database[dict[str, Any]]
-
-PAGE = (Path(__file__).parents[1] / "docs" / "querying.md").read_text()
-QUERIES = re.findall(r"^## (\d+)\. (.*?)\n.*?```(js|python)\n(.*?)```", PAGE, re.DOTALL | re.MULTILINE)
-TOKEN = re.compile(r"\s*(?:(\d+(?:\.\d+)?)|\"([^\"\\]*)\"|(\$?[A-Za-z_]\w*)|(.))", re.DOTALL)
-WORDS = {"true": True, "false": False, "null": None}
-
-
-class Shell:
-    """Reads `db.name.method(...).method(...)`: objects, arrays, texts, numbers, products, and `new Date(...)`."""
-
-    def __init__(self, text: str, now: datetime) -> None:
-        self._tokens = list(TOKEN.finditer(text.strip()))
-        self._at = 0
-        self._now = now
-
-    def run(self, db: Db) -> list[dict[str, Any]]:
-        """What the statement finds."""
-        self._take("db")
-        self._take(".")
-        target: Any = db[self._name()]
-        while self._at < len(self._tokens):
-            self._take(".")
-            target = self._call(target, self._name(), self._arguments())
-        return list(target)
-
-    def _call(self, target: Any, method: str, arguments: list[Any]) -> Any:
-        if method == "sort":
-            return target.sort(list(arguments[0].items()))
-        if method not in {"find", "aggregate", "limit"}:
-            raise SyntaxError(f"the page may not use {method}")
-        return getattr(target, method)(*arguments)
-
-    def _arguments(self) -> list[Any]:
-        self._take("(")
-        return self._until(")", self._value)
-
-    def _until(self, end: str, read: Callable[[], Any]) -> list[Any]:
-        found = []
-        while not self._is(end):
-            found.append(read())
-            if not self._is(end):
-                self._take(",")
-        self._take(end)
-        return found
-
-    def _pair(self) -> tuple[str, Any]:
-        _, text, name, _ = self._next()
-        self._take(":")
-        return text if text is not None else name, self._value()
-
-    def _value(self) -> Any:
-        if self._is("{"):
-            self._take("{")
-            return dict(self._until("}", self._pair))
-        if self._is("["):
-            self._take("[")
-            return self._until("]", self._value)
-        number, text, name, other = self._peek()
-        if number is not None or other == "-":
-            return self._product()
-        self._at += 1
-        if text is not None:
-            return text
-        if name == "new":
-            return self._date()
-        if name in WORDS:
-            return WORDS[name]
-        raise SyntaxError(f"not a value: {name or other}")
-
-    def _product(self) -> float:
-        result = self._number()
-        while self._is("*"):
-            self._take("*")
-            result *= self._number()
-        return result
-
-    def _date(self) -> datetime:
-        for part in ("Date", "(", "Date", ".", "now", "(", ")", "-"):
-            self._take(part)
-        ago = timedelta(milliseconds=self._product())
-        self._take(")")
-        return self._now - ago
-
-    def _number(self) -> float:
-        if self._is("-"):
-            self._take("-")
-            return -self._number()
-        number = self._next()[0]
-        return float(number) if "." in number else int(number)
-
-    def _name(self) -> str:
-        return self._next()[2]
-
-    def _peek(self) -> tuple[Any, ...]:
-        return self._tokens[self._at].groups()
-
-    def _next(self) -> tuple[Any, ...]:
-        self._at += 1
-        return self._tokens[self._at - 1].groups()
-
-    def _is(self, text: str) -> bool:
-        _, _, name, other = self._peek()
-        return text in (name, other)
-
-    def _take(self, text: str) -> None:
-        if not self._is(text):
-            raise SyntaxError(f"{text} expected, not {self._peek()}")
-        self._at += 1
 
 
 @pytest.fixture(scope="module")
@@ -164,13 +53,9 @@ def filled(
     mongo.drop_database(db.name)
 
 
-def query(number: int) -> str:
-    return next(text for found, _, _, text in QUERIES if int(found) == number)
-
-
-def test_there_are_eleven() -> None:
-    assert [int(number) for number, *_ in QUERIES] == list(range(1, 12))
-    assert PAGE.count("```js") + PAGE.count("```python") == 11 + 1
+def test_there_are_twelve() -> None:
+    assert [int(number) for number, *_ in QUERIES] == list(range(1, 13))
+    assert PAGE.count("```js") + PAGE.count("```python") == 12 + 1
 
 
 @pytest.mark.parametrize("number", [int(number) for number, _, language, _ in QUERIES if language == "js"])
@@ -187,41 +72,48 @@ def test_a_query_for_mongosh(filled: Db, number: int) -> None:
         assert times == sorted(times, reverse=True)
         assert min(times) > now - timedelta(days=2)
     if number == 3:
+        times = [row["at"] for row in rows]
+        assert len(times) == 20
+        assert times == sorted(times, reverse=True)
+        assert len({(row["current_price"], row["return_at"]) for row in rows}) == 1
+        now = filled.prices.find_one({"symbol": "BTCUSDT"}, sort=[("at", -1), ("seconds", 1)]) or {}
+        assert (rows[0]["current_price"], rows[0]["return_at"]) == (now["price"], now["at"])
+    if number == 4:
         returns = [row["return_pct"] for row in rows]
         assert returns == sorted(returns, reverse=True)
         assert returns[0] == filled.signals.find_one(sort=[("return_pct", -1)])["return_pct"]  # type: ignore[index]
-    if number == 4:
+    if number == 5:
         told = {row["_id"]: (row["signals"], row["mean"]) for row in rows}
         strategy, (count, mean) = next(iter(told.items()))
         values = [one["return_1d"] for one in filled.signals.find({"strategy": strategy, "return_1d": {"$ne": None}})]
         assert (count, mean) == (len(values), pytest.approx(sum(values) / len(values)))
-    if number == 5:
+    if number == 6:
         best = [row["return_4h"]["median"] for row in rows]
         assert best == sorted(best, reverse=True)
-    if number == 6:
-        assert all(row["worst_pct"] < -2 and row["return_1d"] > 0 for row in rows)
     if number == 7:
+        assert all(row["worst_pct"] < -2 and row["return_1d"] > 0 for row in rows)
+    if number == 8:
         assert [row["t"] for row in rows] == sorted((row["t"] for row in rows), reverse=True)
         assert rows[-1]["rsi"] > 0
-    if number == 11:
+    if number == 12:
         (chart,) = rows
         assert len(chart["candles"]) == 500
         assert [one["closed"] for one in chart["candles"]] == [True] * 499 + [False]
         assert chart["candles"][-2]["rsi"] > 0
-    if number == 8:
+    if number == 9:
         assert [row["_id"] for row in rows] == [f"sim:{s}USDT:{i}" for s in ("BTC", "ETH") for i in ("15m", "1h")]
 
 
 def test_hours_of_the_day(filled: Db) -> None:
     names: dict[str, Any] = {"db": filled}
-    exec(query(9), names)
+    exec(query(10), names)
     assert set(names["hours"]["hour"]) <= set(range(24))
     assert names["hours"]["signals"].sum() == filled.signals.count_documents({"return_4h": {"$ne": None}})
 
 
 def test_candles_with_signals_beside_them(filled: Db) -> None:
     names: dict[str, Any] = {"db": filled}
-    exec(query(10), names)
+    exec(query(11), names)
     said = names["table"].drop_nulls("strategy")
     assert said.height == names["signals"].height > 0
 
@@ -246,7 +138,7 @@ def test_what_the_page_may_not_say(db: Db, text: str) -> None:
         Shell(text, datetime.now(UTC)).run(db)
 
 
-@pytest.mark.parametrize("name", ["fresh_signals", "latest_candles", "charts"])
+@pytest.mark.parametrize("name", ["fresh_signals", "latest_candles", "charts", "prices"])
 def test_a_view_reads_by_index(filled: Db, name: str) -> None:
     plan = str(filled.command("explain", {"find": name, "filter": {"symbol": "BTCUSDT"}}, verbosity="executionStats"))
     assert "IXSCAN" in plan

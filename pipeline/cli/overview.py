@@ -9,6 +9,7 @@ from pipeline.exchange.environments import environment
 from pipeline.store.account import AccountStore, PositionStore
 from pipeline.store.goals import Target
 from pipeline.store.processes import living
+from pipeline.store.signals.queries import Asked, find_documents
 from pipeline.store.targets import targets
 
 if TYPE_CHECKING:
@@ -62,11 +63,7 @@ class Overviews:
             at=now,
             beats=beats,
             candles_per_second=self._measured(beats.get("ingester")),
-            signals=list(
-                signals.find({"exchange": self._exchange, "confirmed": True}, dict.fromkeys(_SHOWN, 1))
-                .sort("at", -1)
-                .limit(NEWEST_SIGNALS)
-            ),
+            signals=find_documents(self._database, Asked(exchange=self._exchange), "at", NEWEST_SIGNALS, _SHOWN),
             signals_stored=signals.estimated_document_count(),
             taken=signals.count_documents({"exchange": self._exchange, "verdict": "taken", "source": "live"}),
             positions=positions,

@@ -1,6 +1,6 @@
 """Reads signals: a list of them by what a trader asks, and how well they did. Never writes."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Final, Literal
@@ -9,13 +9,19 @@ import polars as pl
 from pymongo import ASCENDING, DESCENDING
 from pymongo.database import Database
 
+from pipeline.store.signals.current import at_newest_prices, newest_prices, valuing
 from pipeline.timeline import to_datetime
 from schemas.signals import SIGNALS, Signal
 
 Sort = Literal["at", "return"]
 
 HORIZONS: Final = ("return_1h", "return_4h", "return_1d", "return_7d")
-_SORTS: Final = {"at": "at", "return": "return_pct"}
+_ORDERS: Final[Mapping[Sort, dict[str, int]]] = {
+    "at": {"at": DESCENDING},
+    "return": {"return_pct": DESCENDING, "_id": ASCENDING},
+}
+"""That of `at` is an index's own: only what is listed is read."""
+_VALUED_BY: Final = ("exchange", "symbol", "at", "price", "side")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,9 +72,30 @@ class Performance:
 
 
 def find_signals(database: Database[dict[str, Any]], asked: Asked, sort: Sort, limit: int) -> list[Signal]:
-    """The newest first, or the best first; of the best, those without a return yet come last."""
-    order = [(_SORTS[sort], DESCENDING), ("_id", ASCENDING)]
-    return [Signal.from_mongo(one) for one in database[SIGNALS.name].find(asked.matches()).sort(order).limit(limit)]
+    """The newest first, or the best first, those without a return last: with their returns as they are at this moment.
+
+    The newest cost what is asked for. The best cost as much as all that match: each is valued before they are sorted.
+    """
+    return [Signal.from_mongo(one) for one in find_documents(database, asked, sort, limit)]
+
+
+def find_documents(
+    database: Database[dict[str, Any]], asked: Asked, sort: Sort, limit: int, fields: Sequence[str] = ()
+) -> list[dict[str, Any]]:
+    """The same as they are stored; only these fields, where some are named."""
+    stages: list[dict[str, Any]] = [{"$match": asked.matches()}]
+    if sort == "return":
+        symbols = None if asked.symbol is None else [asked.symbol]
+        stages.append(valuing(newest_prices(database, asked.exchange, symbols)))
+    stages += [{"$sort": _ORDERS[sort]}, {"$limit": limit}]
+    if fields:
+        stages.append({"$project": dict.fromkeys((*_VALUED_BY, *fields), 1)})
+    found = list(database[SIGNALS.name].aggregate(stages, allowDiskUse=True))
+    return at_newest_prices(database, found if sort == "return" else sorted(found, key=_newest_first))
+
+
+def _newest_first(signal: Mapping[str, Any]) -> tuple[float, str]:
+    return -signal["at"].timestamp(), signal["_id"]
 
 
 def performance(

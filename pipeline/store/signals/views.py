@@ -5,6 +5,7 @@ one can do with them.
 - `signal_performance`: how the signals of each strategy did, by symbol and interval, before fees
 - `latest_candles`: the last ten candles of every series, flat, the newest first
 - `charts`: the last 500 candles of every series in one document, the oldest first
+- `prices`: the newest price of every series, and its moment
 """
 
 from collections.abc import Iterable, Mapping
@@ -16,6 +17,7 @@ from pymongo.errors import OperationFailure
 
 from pipeline.errors import AttentionError
 from pipeline.store.candles.frame import FOR_PEOPLE
+from pipeline.store.signals.current import NEWEST_PRICES
 from pipeline.timeline import SLOTS_PER_BUCKET
 from schemas.candles import CANDLE_FIELDS, CANDLES
 from schemas.series import SERIES
@@ -128,6 +130,7 @@ VIEWS: Final[tuple[View, ...]] = (
     View("signal_performance", SIGNALS.name, _performance()),
     View("latest_candles", SERIES.name, _latest()),
     View("charts", SERIES.name, _charts()),
+    View("prices", SERIES.name, NEWEST_PRICES),
 )
 
 
