@@ -100,7 +100,8 @@ class CandleWrite(NamedTuple):
 
 
 class IndicatorWrite(NamedTuple):
-    """The candle is stored already; a gap before it has been filled since, so its indicators are known now."""
+    """The candle was written before, closed; a gap before it has been filled since, so its indicators are known now.
+    Where the store does not have it closed, it was shed and is fetched again, and they are computed then."""
 
     key: SeriesKey
     t: int

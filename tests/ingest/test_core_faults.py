@@ -7,7 +7,7 @@ A failing schedule names its seed; `TIDEMARK_FAULT_SEED=<seed> pytest <this file
 import heapq
 import os
 from dataclasses import dataclass, field
-from itertools import count
+from itertools import chain, count
 from random import Random
 
 import pytest
@@ -117,6 +117,13 @@ class Faults:
         )
 
 
+@dataclass(frozen=True)
+class Refill:
+    """What could not be kept for the database is fetched, and computed, beside the core."""
+
+    windows: tuple[Window, ...]
+
+
 class Store:
     """The database as the guard keeps it."""
 
@@ -124,17 +131,21 @@ class Store:
         self.candles: dict[int, Candle] = {}
         self.values: dict[int, tuple[float, ...] | None] = {}
 
-    def write(self, batch: Batch) -> None:
+    def write(self, batch: Batch) -> list[int]:
+        """Which candles were not there, closed, to take the indicators offered for them."""
         for write in batch.candles:
             old = self.candles.get(write.candle.t)
             wins = old is None or (not old.closed and (write.candle.closed or write.candle.u > old.u))
             if wins or (write.authority and write.candle.closed):
                 self.candles[write.candle.t] = write.candle
                 self.values[write.candle.t] = write.indicators
+        refused = []
         for write in batch.indicators:
-            if (old := self.candles.get(write.t)) is not None:
-                assert old.closed
+            if (old := self.candles.get(write.t)) is not None and old.closed:
                 self.values[write.t] = write.indicators
+            else:
+                refused.append(write.t)
+        return refused
 
 
 class Schedule:
@@ -243,6 +254,8 @@ class Schedule:
                 self.agenda = [e for e in self.agenda if e[2] != "failed" and not isinstance(e[2], Answer)]
                 heapq.heapify(self.agenda)
                 self.core = self.start(now)
+            case Refill():
+                self.refill(what, now)
             case "tick":
                 self.keep_clock()
                 core.time(self.clock.now())
@@ -275,13 +288,29 @@ class Schedule:
         if now < END and self.random.random() < self.faults.store_fails:
             self.core.put_back(batch)
             return
-        self.store.write(batch)
-        for window in self.core.unsaved.values():
-            for row in self.world.rest(window, now):
-                self.store.candles[row.t] = row
+        for opened in self.store.write(batch):
+            assert self.is_owed(opened), f"the indicators of candle {(opened - START) // MINUTE} are lost"
         if self.core.unsaved:
+            self.at(now + self.random.randrange(20_000), Refill(tuple(self.core.unsaved.values())))
             self.core.unsaved.clear()
-            self.repair_values()
+
+    def is_owed(self, opened: int) -> bool:
+        """Whether that candle could not be kept for the database, and is to be fetched and computed again."""
+        refills = [what.windows for _, _, what in self.agenda if isinstance(what, Refill)]
+        owed = chain(self.core.unsaved.values(), *refills)
+        return any(window.start <= opened <= window.end for window in owed)
+
+    def refill(self, owed: Refill, now: int) -> None:
+        """As a backfill does, which the next start takes up where this process ends before it."""
+        if now < END and self.random.random() < self.faults.rest_fails:
+            self.at(now + 15 * SECOND, owed)
+            return
+        for window in owed.windows:
+            for row in self.world.rest(window, now):
+                if (old := self.store.candles.get(row.t)) is None or not old.closed:
+                    self.store.candles[row.t] = row
+                    self.store.values[row.t] = None
+        self.repair_values()
 
     def repair_values(self) -> None:
         history = [c for c in sorted(self.store.candles.values()) if c.closed]

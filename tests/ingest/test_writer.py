@@ -12,7 +12,7 @@ from pipeline.store.candles.live import WriteReport
 from pipeline.store.candles.store import CandleStore
 from pipeline.store.prepare import prepare
 from pipeline.store.series import SeriesStore
-from pipeline.timeline import interval, to_ms
+from pipeline.timeline import Window, interval, to_ms
 from schemas.series import SeriesKey
 
 KEY = SeriesKey("sim", "BTCUSDT", "1m")
@@ -83,6 +83,46 @@ async def test_what_the_database_did_not_take_goes_back_in_its_order(writer, cor
     assert await writer.flush()
     stored = CandleStore(db).load(KEY, START, STEP.after(START, 9))
     assert stored["closed"].to_list() == [True] * 5
+
+
+@pytest.mark.parametrize("gap_is_filled", ["before the database is back", "while it is refilled"])
+async def test_a_candle_that_was_shed_while_open_in_the_store_does_not_get_the_indicators_of_its_close(
+    db, async_db, gap_is_filled
+):
+    """Candle 1 is stored open, behind a gap; the database goes; it closes, and so do two more; the outbox keeps two
+    candles, so candle 1 is to be fetched again. The gap before them is filled: their indicators are known now."""
+    prepare(db)
+    core = Core(lambda *_: (7.0,) * 9, window_size=10, outbox_limit=2)
+    refilled = []
+
+    def refill():
+        refilled.extend(core.unsaved.values())
+        core.unsaved.clear()
+
+    writer = Writer(
+        core,
+        async_db,
+        Metrics(),
+        every=0.25,
+        write_timeout=5.0,
+        refill=refill,
+        now=lambda: START,
+        corrected=lambda _: None,
+    )
+    core.watch(KEY, settled=STEP.after(START, -1), history=(), decimals=1)
+    core.frame(KEY, candle(1, closed=False)._replace(u=candle(1).t + 1), candle(1).t + 1)
+    assert await writer.flush()
+    for number in (1, 2, 3):
+        core.frame(KEY, candle(number), candle(number).u)
+    core.put_back(core.take())
+    if gap_is_filled == "while it is refilled":
+        assert await writer.flush()
+    core.frame(KEY, candle(0), candle(3).u)
+    assert await writer.flush()
+    stored = CandleStore(db).load(KEY, START, STEP.after(START, 3), ("closed", "rsi")).rows()
+    assert [closed for closed, _ in stored] == [True, False, True, True]
+    assert [rsi == 7.0 for _, rsi in stored] == [True, False, True, True]
+    assert refilled == [Window(candle(1).t, candle(1).t)]
 
 
 async def test_open_candles_are_written_in_turns_and_closed_ones_first(writer, core, monkeypatch):

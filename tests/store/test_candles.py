@@ -1,6 +1,7 @@
 """The candle store on a real mongod: what is written is loaded back, and of two writers the right one wins."""
 
 import asyncio
+import math
 import threading
 from collections.abc import Sequence
 from dataclasses import replace
@@ -225,12 +226,15 @@ async def test_a_dropped_bucket_is_made_again(store: CandleStore, db: Any, async
     assert prices(store) == {7: (3.0, False)}
 
 
-async def test_indicators_of_a_stored_candle(store: CandleStore, async_db: Any) -> None:
+async def test_indicators_are_written_to_closed_candles_alone(store: CandleStore, async_db: Any) -> None:
+    """Not to one that is open, which they do not belong to, and not to one that is not stored."""
     writer = AsyncCandleWriter(async_db)
-    await writer.write([live(3, 1.0, 5)])
+    await writer.write([live(3, 1.0, 5, closed=True), live(5, 1.0, 5)])
     values = tuple(float(number) for number in range(len(INDICATOR_FIELDS)))
-    assert await writer.write_indicators([LiveIndicators(KEY, minute(n), values) for n in (3, 4)]) == 1
-    assert everything(store).select(INDICATOR_FIELDS).rows() == [values]
+    assert await writer.write_indicators([LiveIndicators(KEY, minute(n), values) for n in (3, 4, 5)]) == 1
+    stored = dict(zip((3, 5), everything(store).select(INDICATOR_FIELDS).rows(), strict=True))
+    assert stored[3] == values
+    assert all(math.isnan(value) for value in stored[5])
     assert await writer.write_indicators([]) == 0
 
 

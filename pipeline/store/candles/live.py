@@ -1,10 +1,11 @@
 """Candles of the present: one guarded update a candle, the same for the synchronous and both asynchronous drivers.
 
 The guard is in the update, so the server decides: an open candle gives way to a newer event or to its close, a closed
-one only to `authority` (the exchange's REST answer). A late frame, a duplicate, a second ingester: nothing happens. For
-open candles, nearly all there are, the guard is `$max` over the whole candle, whose order of fields makes the right one
-the greater (see `schemas.candles`): the bucket is found by its `_id` alone, which takes the server half the time of a
-filter that looks into it. The operations are built by pure functions; the writer only sends them.
+one only to `authority` (the exchange's REST answer), and indicators alone go to a closed one. A late frame, a
+duplicate, a second ingester: nothing happens. For open candles, nearly all there are, the guard is `$max` over the
+whole candle, whose order of fields makes the right one the greater (see `schemas.candles`): the bucket is found by its
+`_id` alone, which takes the server half the time of a filter that looks into it. The operations are built by pure
+functions; the writer only sends them.
 """
 
 import asyncio
@@ -50,7 +51,7 @@ class LiveCandle(NamedTuple):
 
 
 class LiveIndicators(NamedTuple):
-    """Indicators of a candle that is stored already."""
+    """Indicators of a closed candle that is stored already."""
 
     key: SeriesKey
     t: int
@@ -113,7 +114,8 @@ def upsert_operations(candles: Iterable[LiveCandle]) -> list[UpdateOne]:
 
 
 def indicator_operations(updates: Iterable[LiveIndicators]) -> list[UpdateOne]:
-    """One update a stored candle, of its indicators alone; a slot without a candle stays as it is."""
+    """One update a closed candle, of its indicators alone; where the slot is open or without a candle it stays as it
+    is: whoever closes it computes them."""
     return [_set_indicators(update) for update in updates]
 
 
@@ -158,20 +160,23 @@ def _upsert(candle: LiveCandle) -> UpdateOne:
     if not candle.closed:
         return UpdateOne(matches, {"$max": {spot.path: document}, **_WRITTEN})
     if not candle.authority:
-        # It is found by `t`, which the server compares without reading further into the other slots; by a path
-        # (`candles.7.closed`) it would search every field of each.
-        matches["$nor"] = [{"candles": {"$elemMatch": {"t": spot.opens, "closed": True}}}]
+        matches["$nor"] = [_is_closed(spot)]
     return UpdateOne(matches, {"$set": {spot.path: document}, **_WRITTEN})
 
 
 def _set_indicators(update: LiveIndicators) -> UpdateOne:
     spot = _spot(update.key.interval, update.t)
-    path = spot.path
     values = zip(INDICATOR_FIELDS, update.indicators, strict=True)
     return UpdateOne(
-        {"_id": _id_of(update.key, spot.bucket), path: {"$type": "object"}},
-        {"$set": {f"{path}.{name}": value for name, value in values}, **_WRITTEN},
+        {"_id": _id_of(update.key, spot.bucket), **_is_closed(spot)},
+        {"$set": {f"{spot.path}.{name}": value for name, value in values}, **_WRITTEN},
     )
+
+
+def _is_closed(spot: _Spot) -> dict[str, Any]:
+    """The filter that finds a bucket where that candle is closed. It is found by `t`, which the server compares without
+    reading further into the other slots; by a path (`candles.7.closed`) it would search every field of each."""
+    return {"candles": {"$elemMatch": {"t": spot.opens, "closed": True}}}
 
 
 def _lanes(candles: Sequence[LiveCandle]) -> list[list[LiveCandle]]:
@@ -246,7 +251,7 @@ class AsyncCandleWriter:
         return guarded_report(len(candles), matched)
 
     async def write_indicators(self, updates: Sequence[LiveIndicators]) -> int:
-        """Set the indicators of stored candles; how many candles were there to take them."""
+        """Set the indicators of closed candles; how many candles were there to take them."""
         return await self._send(indicator_operations(updates))
 
     async def _send_abreast(self, lanes: list[list[UpdateOne]]) -> int:
