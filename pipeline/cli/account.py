@@ -1,5 +1,6 @@
 """`tidemark account`, `positions`, `orders`: what the account is worth, what it holds, what was sent."""
 
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -7,12 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from pipeline.cli.beside import Where
+from pipeline.cli.figures import Ticks, amount, change, moment, money, percent, price
 from pipeline.cli.output import Json, Wide, print_json, print_table
 from pipeline.cli.table import Column
 from pipeline.errors import UsageError
 from pipeline.timeline import to_datetime
 
 if TYPE_CHECKING:
+    from decimal import Decimal
+
     from pymongo.database import Database
 
     from pipeline.settings import Settings
@@ -20,6 +24,29 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 
+PERIOD = ("equity", "return %", "realized", "fees", "funding", "transfers")
+HELD_NOW = ("quantity", "entry", "mark", "worth", "unrealized")
+POSITIONS = (
+    *(Column("symbol"), Column("quantity", 1, right=True), Column("entry", 2, right=True)),
+    *(Column("mark", 5, right=True), Column("unrealized", 3, right=True), Column("units", 6, right=True)),
+    *(
+        Column("stop", 4, right=True),
+        Column("take profit", 8, right=True),
+        Column("strategy", 7),
+        Column("interval", 9),
+    ),
+)
+ORDERS = (
+    *(Column("at (UTC)"), Column("symbol", 1), Column("interval", 11), Column("leg", 4), Column("side", 2)),
+    *(Column("quantity", 5, right=True), Column("trigger", 8, right=True), Column("state", 3)),
+    *(Column("filled", 7, right=True), Column("price", 6, right=True), Column("fee", 10, right=True)),
+    Column("realized", 9, right=True),
+)
+AT_EXCHANGE = (
+    *(Column("at (UTC)"), Column("symbol", 1), Column("type", 6), Column("side", 2), Column("quantity", 4, right=True)),
+    *(Column("price", 5, right=True), Column("state", 3), Column("filled", 8, right=True)),
+    *(Column("whose", 7, long="wrap"), Column("id", 9)),
+)
 
 EXAMPLES = """
 Examples:
@@ -82,13 +109,14 @@ def account(
         return
     typer.echo(_headline(latest))
     print_table(
-        (line, "equity", Column("return %", 2, right=True), "realized", "fees", "funding", "transfers"),
+        (Column(line), *(Column(name, rank, right=True) for rank, name in enumerate(PERIOD, 1))),
         [
-            (one.name, one.equity, _percent(one.return_pct), one.realized, one.fees, one.funding, one.transfers)
+            (one.name, money(one.equity), percent(one.return_pct),
+             *map(change, (one.realized, one.fees, one.funding, one.transfers)))
             for one in found
         ],
         wide=wide,
-    )
+    )  # fmt: skip
 
 
 @app.command(epilog="Example: [bold]tidemark positions --json[/bold]")
@@ -102,23 +130,22 @@ def positions(
     from pipeline.cli.beside import begin_beside, say_place  # noqa: PLC0415
     from pipeline.store.account import PositionStore  # noqa: PLC0415
     from pipeline.store.mongod.session import database  # noqa: PLC0415
+    from pipeline.store.symbols import SymbolStore  # noqa: PLC0415
 
     settings = begin_beside(environment)
     with database(settings) as db:
         say_place(settings, db)
         found = [one for one in PositionStore(db, settings.environment).list() if every or one.quantity]
+        ticks = SymbolStore(db).ticks(settings.environment)
     if as_json:
         print_json(found)
         return
     print_table(
-        (
-            *(Column("symbol"), Column("quantity", 1), Column("entry", 2), Column("mark", 5), Column("unrealized", 3)),
-            *(Column("units", 6), Column("stop", 4), Column("take profit", 8), Column("strategy", 7)),
-            Column("interval", 9),
-        ),
+        POSITIONS,
         [
-            (one.symbol, one.quantity, one.entry_price, one.mark_price, one.unrealized,
-             None if one.units is None else round(one.units, 2), one.stop_price, one.take_profit_price,
+            (one.symbol, amount(one.quantity), *_prices(ticks, one.symbol, one.entry_price, one.mark_price),
+             change(one.unrealized), money(one.units),
+             *_prices(ticks, one.symbol, one.stop_price, one.take_profit_price),
              one.strategy if one.ours else "not ours", one.interval)
             for one in found
         ],
@@ -145,6 +172,7 @@ def orders(
     from pipeline.cli.known_symbols import known_symbol, symbol_in  # noqa: PLC0415
     from pipeline.store.mongod.session import database  # noqa: PLC0415
     from pipeline.store.orders import OrderJournal  # noqa: PLC0415
+    from pipeline.store.symbols import SymbolStore  # noqa: PLC0415
 
     named = symbol_in(symbol) if symbol is not None else None
     settings = begin_beside(environment)
@@ -155,18 +183,17 @@ def orders(
             _show_at_exchange(settings, db, named, limit, wide=wide, as_json=as_json)
             return
         found = OrderJournal(db, settings.environment).newest(limit, named)
+        ticks = SymbolStore(db).ticks(settings.environment)
     if as_json:
         print_json(found)
         return
     print_table(
-        (
-            *(Column("at"), Column("symbol", 1), Column("interval", 11), Column("leg", 4), Column("side", 2)),
-            *(Column("quantity", 5), Column("trigger", 8, right=True), Column("state", 3), Column("filled", 7)),
-            *(Column("price", 6, right=True), Column("fee", 10), Column("realized", 9)),
-        ),
+        ORDERS,
         [
-            (f"{one.created_at:%m-%d %H:%M:%S}", one.symbol, one.interval, one.leg, one.side, one.quantity,
-             one.trigger_price, one.state, one.filled, _short(one.average_price), one.fee, one.realized)
+            (moment(one.created_at, seconds=True), one.symbol, one.interval, one.leg, one.side, amount(one.quantity),
+             *_prices(ticks, one.symbol, one.trigger_price), one.state, amount(one.filled),
+             *_prices(ticks, one.symbol, one.average_price), change(None if one.fee is None else -one.fee),
+             change(one.realized))
             for one in found
         ],
         wide=wide,
@@ -183,11 +210,18 @@ def _show_now(settings: "Settings", *, wide: bool, as_json: bool) -> None:
         print_json(found)
         return
     typer.echo(
-        f"{settings.environment}, the exchange says: equity {found['equity']}, wallet {found['wallet']}, "
-        f"{found['available']} available, {found['unrealized']} unrealized"
+        f"{settings.environment}, the exchange says: equity {money(found['equity'])}, wallet {money(found['wallet'])}, "
+        f"{money(found['available'])} available, {change(found['unrealized'])} unrealized"
     )
-    columns = ("symbol", "quantity", "entry", "mark", "worth", "unrealized")
-    print_table(columns, [[one[name] for name in columns] for one in found["positions"]], wide=wide)
+    print_table(
+        (Column("symbol"), *(Column(name, rank, right=True) for rank, name in enumerate(HELD_NOW, 1))),
+        [
+            (one["symbol"], *map(amount, (one["quantity"], one["entry"], one["mark"])), money(one["worth"]),
+             change(one["unrealized"]))
+            for one in found["positions"]
+        ],
+        wide=wide,
+    )  # fmt: skip
 
 
 def _show_at_exchange(
@@ -196,21 +230,20 @@ def _show_at_exchange(
     from pipeline.cli.at_exchange import orders_now  # noqa: PLC0415
     from pipeline.execution.documents import identity_of  # noqa: PLC0415
     from pipeline.store.control import ControlStore  # noqa: PLC0415
+    from pipeline.store.symbols import SymbolStore  # noqa: PLC0415
 
     installation = ControlStore(db, settings.environment).read().installation
     found = orders_now(settings, identity_of(installation, settings.environment), symbol, limit)
+    ticks = SymbolStore(db).ticks(settings.environment)
     if as_json:
         print_json(found)
         return
     print_table(
-        (
-            *(Column("at"), Column("symbol", 1), Column("type", 6), Column("side", 2), Column("quantity", 4)),
-            *(Column("price", 5, right=True), Column("state", 3), Column("filled", 8)),
-            *(Column("whose", 7, long="wrap"), Column("id", 9)),
-        ),
+        AT_EXCHANGE,
         [
-            (f"{to_datetime(one.at):%m-%d %H:%M:%S}", one.symbol, one.type, one.side, one.quantity, _short(one.price),
-             "open" if one.open else one.status.lower(), one.filled, one.whose, one.id)
+            (moment(to_datetime(one.at), seconds=True), one.symbol, one.type, one.side, amount(one.quantity),
+             *_prices(ticks, one.symbol, one.price), "open" if one.open else one.status.lower(), amount(one.filled),
+             one.whose, one.id)
             for one in found
         ],
         wide=wide,
@@ -218,16 +251,13 @@ def _show_at_exchange(
 
 
 def _headline(latest: "Snapshot") -> str:
-    today, month = _percent(latest.day_return_pct), _percent(latest.month_return_pct)
+    today, month = percent(latest.day_return_pct, " %"), percent(latest.month_return_pct, " %")
     return (
-        f"{latest.environment}: {latest.equity} {latest.asset} ({latest.available} available), today {today} %, "
-        f"this month {month} %, {latest.open_positions} positions; at {latest.at:%Y-%m-%d %H:%M:%S} UTC"
+        f"{latest.environment}: {money(latest.equity)} {latest.asset} ({money(latest.available)} available), "
+        f"today {today}, this month {month}, {latest.open_positions} positions; "
+        f"at {moment(latest.at, seconds=True)} UTC"
     )
 
 
-def _percent(value: float | None) -> str:
-    return "-" if value is None else f"{value:+.2f}"
-
-
-def _short(price: Any) -> Any:
-    return None if price is None else f"{price:.8f}".rstrip("0").rstrip(".")
+def _prices(ticks: Ticks, symbol: str, *prices: "Decimal | None") -> Iterator[str]:
+    return (price(one, ticks.get(symbol)) for one in prices)

@@ -1,12 +1,14 @@
 """`tidemark candles`: read stored candles, as a table, JSON, CSV or Parquet. Asks the database only."""
 
-from datetime import datetime
+from decimal import Decimal
 from difflib import get_close_matches
+from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pipeline.cli.figures import amount, moment, price
 from pipeline.cli.output import Json, Wide, print_json, print_table
 from pipeline.cli.table import Column
 from pipeline.errors import UsageError
@@ -20,11 +22,14 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 DEFAULT_LAST = 20
+PRICES = ("open", "high", "low", "close")
+MORE = ("macd", "macd_signal", "macd_hist", "sma20", "atr")
 SHOWN = (
-    *(Column("t"), Column("open", 2), Column("high", 3), Column("low", 4), Column("close", 1), Column("volume", 5)),
-    *(Column("rsi", 6), Column("closed", 7), Column("macd", 8), Column("macd_signal", 9), Column("macd_hist", 10)),
-    *(Column("sma20", 11), Column("atr", 12)),
+    *(Column("opened (UTC)"), Column("open", 2, right=True), Column("high", 3, right=True)),
+    *(Column("low", 4, right=True), Column("close", 1, right=True), Column("volume", 5, right=True)),
+    *(Column("rsi", 6, right=True), Column("is", 7), *(Column(name, 8, right=True) for name in MORE)),
 )
+_RSI = Decimal("0.01")
 EXAMPLES = """
 Examples:
 
@@ -50,17 +55,18 @@ def candles(
     parquet: Annotated[Path | None, typer.Option(dir_okay=False, help="Write a Parquet file instead.")] = None,
 ) -> None:
     """Print stored candles with their indicators; the newest 20 unless told otherwise."""
-    from pipeline.cli.moments import moment  # noqa: PLC0415
+    from pipeline.cli.moments import moment as moment_of  # noqa: PLC0415
     from pipeline.cli.wiring import begin  # noqa: PLC0415
     from pipeline.store.candles.frame import FOR_PEOPLE  # noqa: PLC0415
     from pipeline.store.candles.store import CandleStore  # noqa: PLC0415
     from pipeline.store.mongod.session import database  # noqa: PLC0415
     from pipeline.store.series import SeriesStore  # noqa: PLC0415
+    from pipeline.store.symbols import SymbolStore  # noqa: PLC0415
     from schemas.series import SeriesKey  # noqa: PLC0415
 
     if sum((as_json, as_csv, parquet is not None)) > 1:
         raise UsageError("--json, --csv and --parquet exclude each other; choose one")
-    first, stop = moment("--start", start), moment("--end", end)
+    first, stop = moment_of("--start", start), moment_of("--end", end)
     if first is not None and stop is not None and first > stop:
         raise UsageError(f"--start {start} is after --end {end}")
     settings = begin()
@@ -68,6 +74,7 @@ def candles(
         key = SeriesKey(settings.environment, symbol.upper(), _code(interval))
         span = _span(SeriesStore(db), key, first, stop, last)
         found = CandleStore(db).load(key, *span, FOR_PEOPLE)
+        tick = SymbolStore(db).ticks(key.exchange).get(key.symbol)
     if last is not None or (first is None and stop is None):
         found = found.tail(last or DEFAULT_LAST)
     if parquet is not None:
@@ -77,7 +84,7 @@ def candles(
     elif as_json:
         print_json(found.to_dicts())
     else:
-        _show(found, key, wide=wide)
+        _show(found, key, tick, wide=wide)
 
 
 def _code(text: str) -> str:
@@ -129,15 +136,21 @@ def _write_parquet(found: "pl.DataFrame", key: "SeriesKey", file: Path) -> None:
     typer.echo(f"{found.height:,} candles of {key.symbol} {key.interval} written to {file}", err=True)
 
 
-def _show(found: "pl.DataFrame", key: "SeriesKey", *, wide: bool) -> None:
-    names = [column.name for column in SHOWN]
-    rows = [[_cell(row[name]) for name in names] for row in found.select(names).iter_rows(named=True)]
+def _show(found: "pl.DataFrame", key: "SeriesKey", tick: Decimal | None, *, wide: bool) -> None:
+    rows = [
+        (
+            moment(row["t"]),
+            *(price(row[name], tick) for name in PRICES),
+            amount(row["volume"]),
+            _figure(row["rsi"], _RSI),
+            "closed" if row["closed"] else "open",
+            *(_figure(row[name], tick) for name in MORE),
+        )
+        for row in found.iter_rows(named=True)
+    ]
     print_table(SHOWN, rows, title=f"{key.symbol} {key.interval}", wide=wide)
 
 
-def _cell(value: object) -> object:
-    if isinstance(value, datetime):
-        return f"{value:%Y-%m-%d %H:%M}"
-    if isinstance(value, float):
-        return None if value != value else round(value, 8)  # noqa: PLR0124 - NaN: not known
-    return value
+def _figure(value: float, tick: Decimal | None) -> str:
+    """An indicator is an average: it has as many decimals as a price."""
+    return price(None if isnan(value) else Decimal(value), tick)

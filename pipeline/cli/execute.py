@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pipeline.cli.beside import Where
+from pipeline.cli.figures import moment
 from pipeline.cli.output import Json, Wide, print_json, print_table
 from pipeline.cli.table import Column
 from pipeline.errors import UsageError
@@ -175,7 +176,7 @@ def mode(
     typer.echo(f"{settings.environment}: {current}")
     if changes:
         print_table(
-            (Column("at"), Column("by", 3), Column("from", 4), Column("to", 1), Column("reason", 2, long="wrap")),
-            [(f"{one.at:%Y-%m-%d %H:%M:%S}", one.by, one.old, one.new, one.reason) for one in changes[-10:]],
+            (Column("at (UTC)"), Column("by", 3), Column("from", 4), Column("to", 1), Column("reason", 2, long="wrap")),
+            [(moment(one.at, seconds=True), one.by, one.old, one.new, one.reason) for one in changes[-10:]],
             wide=wide,
         )

@@ -8,15 +8,16 @@ from rich.console import Group
 from rich.live import Live
 from rich.text import Text
 
+from pipeline.cli.figures import amount, moment
 from pipeline.cli.table import Column, Table
-from pipeline.timeline import SECOND, iso
+from pipeline.timeline import SECOND, to_datetime
 
 if TYPE_CHECKING:
     from pipeline.ingest.service import Ingester
 
 MOST_ROWS = 30
 _SERIES = (
-    *(Column("symbol"), Column("interval", 1), Column("last closed", 5, right=True), Column("price", 3, right=True)),
+    *(Column("symbol"), Column("interval", 1), Column("opened (UTC)", 5), Column("price", 3, right=True)),
     *(Column("frame age", 4, right=True), Column("missing", 2, right=True)),
 )
 
@@ -71,8 +72,8 @@ class LiveTable:
             (
                 view.key.symbol,
                 view.key.interval,
-                iso(view.last_closed),
-                "-" if view.price is None else f"{view.price:g}",
+                moment(None if view.last_closed is None else to_datetime(view.last_closed)),
+                amount(view.price),
                 "-" if view.last_event is None else f"{max(0, now - view.last_event) / SECOND:.1f} s",
                 Text(str(view.missing), style="red" if view.missing else "green"),
             )

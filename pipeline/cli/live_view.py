@@ -1,7 +1,6 @@
 """The live view of `demo` and `up`: what an overview holds, as tables for a terminal, or as one line for a log."""
 
 from collections.abc import Mapping, Sequence
-from decimal import Decimal
 from typing import Literal
 
 from rich.columns import Columns
@@ -10,6 +9,7 @@ from rich.panel import Panel
 from rich.table import Table as Pairs
 from rich.text import Text
 
+from pipeline.cli.figures import amount, change, moment, money, percent, price
 from pipeline.cli.overview import Overview
 from pipeline.cli.table import Column, Table
 from pipeline.store.goals import Target
@@ -47,7 +47,7 @@ def live_view(seen: Overview, services: Sequence[Status], addresses: Mapping[str
 def line(seen: Overview) -> str:
     """The figures in one line."""
     rate, lag = seen.candles_per_second, seen.figure("ingester", "lag_p50")
-    equity = "-" if seen.account is None else f"{seen.account.equity:,.2f} {seen.account.asset}"
+    equity = "-" if seen.account is None else f"{money(seen.account.equity)} {seen.account.asset}"
     return (
         f"{_number(rate, '{:,.0f}')} candles/s, lag {_number(lag, '{:.2f} s')}, {seen.signals_stored:,} signals, "
         f"{seen.taken:,} taken, {len(seen.positions)} open positions, equity {equity}"
@@ -58,14 +58,14 @@ def signals_table(seen: Overview, title: str) -> Table:
     """The newest signals and what became of them."""
     rows = [
         (
-            f"{one['at']:%m-%d %H:%M}",
+            moment(one["at"]),
             one["symbol"],
             one["interval"],
             one["strategy"],
             one["kind"],
             Text(one["side"], style="green" if one["side"] == "long" else "red"),
-            f"{one['price']:g}",
-            _percent(one["return_pct"]),
+            price(one["price"], seen.ticks.get(one["symbol"])),
+            percent(one["return_pct"], " %"),
             _verdict(one["verdict"], one["reason"]),
         )
         for one in seen.signals
@@ -95,10 +95,10 @@ def _positions(seen: Overview) -> Table:
         (
             one.symbol,
             one.side or ("long" if one.quantity > 0 else "short"),
-            _money(abs(one.quantity)),
-            _money(one.entry_price),
-            _signed(one.unrealized),
-            _money(one.stop_price),
+            amount(abs(one.quantity)),
+            price(one.entry_price, seen.ticks.get(one.symbol)),
+            change(one.unrealized),
+            price(one.stop_price, seen.ticks.get(one.symbol)),
         )
         for one in seen.positions
     ]
@@ -110,10 +110,10 @@ def _account(seen: Overview) -> Pairs:
     if one is None:
         return _pairs({"equity": "not known yet"}, "account")
     told: dict[str, Text | str] = {
-        "equity": f"{one.equity:,.2f} {one.asset}",
-        "available": f"{one.available:,.2f}",
-        "unrealized": _signed(one.unrealized),
-        "today": _percent(one.day_return_pct),
+        "equity": f"{money(one.equity)} {one.asset}",
+        "available": money(one.available),
+        "unrealized": change(one.unrealized),
+        "today": percent(one.day_return_pct, " %"),
     }
     return _pairs(told, "account", justify="right")
 
@@ -157,22 +157,6 @@ def _pairs(
 
 def _number(value: float | None, form: str) -> str:
     return "-" if value is None else form.format(value)
-
-
-def _money(value: Decimal | None) -> str:
-    return "-" if value is None else f"{value.normalize():,f}"
-
-
-def _signed(value: Decimal | None) -> Text:
-    if value is None:
-        return Text("-")
-    return Text(f"{value:+,.2f}", style="red" if value < 0 else "green")
-
-
-def _percent(value: float | None) -> Text:
-    if value is None:
-        return Text("-")
-    return Text(f"{value:+.2f} %", style="red" if value < 0 else "green")
 
 
 def _verdict(verdict: str, reason: str | None) -> Text:

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
+from pipeline.cli.figures import plain
 from pipeline.cli.table import Column, Table
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout instead of text.")]
@@ -28,7 +29,8 @@ def complain(message: str) -> None:
 
 
 def print_json(value: Any) -> None:
-    """Print a value as JSON. Money becomes text (exact), a time becomes ISO 8601 in UTC, NaN becomes null."""
+    """Print a value as JSON. Money becomes text, exact and without zeros it does not need, a time becomes ISO 8601 in
+    UTC, NaN becomes null."""
     typer.echo(json.dumps(_plain(value), indent=2, ensure_ascii=False, allow_nan=False))
 
 
@@ -62,6 +64,12 @@ def _plain(value: Any) -> Any:
         return {field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
     if hasattr(value, "model_dump"):
         return _plain(value.model_dump(by_alias=True))
-    if isinstance(value, Decimal | Path) or hasattr(value, "to_decimal"):
+    return _text(value)
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, Path):
         return str(value)
+    if isinstance(value, Decimal) or hasattr(value, "to_decimal"):
+        return plain(value if isinstance(value, Decimal) else value.to_decimal())
     raise TypeError(f"{type(value).__name__} has no JSON form here; turn it into one before printing")

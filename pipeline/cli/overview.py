@@ -1,8 +1,9 @@
 """What a whole Tidemark is doing, read from the database at one moment. Reads only; draws nothing."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
 from pipeline.exchange.environments import environment
@@ -10,6 +11,7 @@ from pipeline.store.account import AccountStore, PositionStore
 from pipeline.store.goals import Target
 from pipeline.store.processes import living
 from pipeline.store.signals.queries import Asked, find_documents
+from pipeline.store.symbols import SymbolStore
 from pipeline.store.targets import targets
 
 if TYPE_CHECKING:
@@ -36,6 +38,7 @@ class Overview:
     positions: "Sequence[Position]" = ()
     account: "Snapshot | None" = None
     targets: Sequence[Target] = ()
+    ticks: Mapping[str, Decimal] = field(default_factory=dict)
 
     def figure(self, role: str, name: str) -> float | None:
         """A figure of a living process."""
@@ -51,6 +54,7 @@ class Overviews:
         self._exchange = exchange
         self._frames: tuple[datetime, float] | None = None
         self._rate: float | None = None
+        self._ticks: Mapping[str, Decimal] = {}
         self._targets: tuple[datetime, Sequence[Target]] | None = None
 
     def look(self) -> Overview:
@@ -69,6 +73,7 @@ class Overviews:
             positions=positions,
             account=AccountStore(self._database, self._exchange).latest(),
             targets=self._judged(now),
+            ticks=self._ticks,
         )
 
     def is_alive(self, role: str, since: datetime) -> bool:
@@ -82,6 +87,7 @@ class Overviews:
         """What changes slowly and costs a look through the journal is looked at less often."""
         if self._targets is None or now - self._targets[0] >= JUDGED_EVERY:
             weight_percent = 100 * environment(self._exchange).weight_buffer
+            self._ticks = self._ticks or SymbolStore(self._database).ticks(self._exchange)
             self._targets = (now, targets(self._database, self._exchange, weight_percent, now))
         return self._targets[1]
 

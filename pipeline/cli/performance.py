@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from pipeline.cli.figures import percent
 from pipeline.cli.output import Json, Wide, print_json, print_table
-from pipeline.cli.signals import Interval, Since, Strategy, Symbol, asked_for, percent, print_csv
+from pipeline.cli.signals import Interval, Since, Strategy, Symbol, asked_for, print_csv
 from pipeline.cli.table import Column
 from pipeline.errors import UsageError
 

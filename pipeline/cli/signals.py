@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from pipeline.cli.figures import Ticks, moment, percent, price
 from pipeline.cli.output import Json, Wide, print_json, print_table
 from pipeline.cli.table import Column
 from pipeline.errors import UsageError
@@ -36,16 +37,10 @@ COLUMNS = (
     *("current_price", "return_pct", "best_pct", "worst_pct", "return_1h", "return_4h", "return_1d", "return_7d"),
 )
 SHOWN = (
-    Column("at"),
-    Column("symbol", 1),
-    Column("interval", 6),
-    Column("strategy", 3),
-    Column("kind", 8),
-    Column("side", 2),
-    Column("price", 7),
-    Column("verdict", 4),
-    Column("return", 5),
-    *(Column(name, rank) for rank, name in enumerate(("best", "worst", "return_1h", "return_1d", "return_7d"), 9)),
+    *(Column("closed (UTC)"), Column("symbol", 1), Column("interval", 6), Column("strategy", 3), Column("kind", 8)),
+    *(Column("side", 2), Column("price", 7, right=True), Column("verdict", 4), Column("return %", 5, right=True)),
+    *(Column("best %", 9, right=True), Column("worst %", 10, right=True), Column("1h %", 11, right=True)),
+    *(Column("1d %", 12, right=True), Column("7d %", 13, right=True)),
 )
 
 Symbol = Annotated[str | None, typer.Option(help="Only this contract, for example BTCUSDT.")]
@@ -82,6 +77,7 @@ def signals(
     from pipeline.cli.wiring import begin  # noqa: PLC0415
     from pipeline.store.mongod.session import database  # noqa: PLC0415
     from pipeline.store.signals.queries import find_signals  # noqa: PLC0415
+    from pipeline.store.symbols import SymbolStore  # noqa: PLC0415
 
     if as_json and as_csv:
         raise UsageError("--json and --csv exclude each other; choose one")
@@ -91,12 +87,13 @@ def signals(
     )
     with database(settings) as db:
         found = find_signals(db, asked, sort.value, limit)
+        ticks = SymbolStore(db).ticks(settings.environment)
     if as_json:
         print_json(found)
     elif as_csv:
         print_csv(COLUMNS, ([getattr(one, column) for column in COLUMNS] for one in found))
     else:
-        _show(found, wide=wide)
+        _show(found, ticks, wide=wide)
 
 
 def asked_for(
@@ -139,27 +136,14 @@ def print_csv(columns: Sequence[str], rows: Any) -> None:
         writer.writerow([f"{cell:%Y-%m-%dT%H:%M:%SZ}" if isinstance(cell, datetime) else cell for cell in row])
 
 
-def _show(found: "Sequence[Signal]", *, wide: bool) -> None:
+def _show(found: "Sequence[Signal]", ticks: Ticks, *, wide: bool) -> None:
     if not found:
         typer.echo("No such signals.", err=True)
         return
-    stored = {"return": "return_pct", "best": "best_pct", "worst": "worst_pct"}
-    names = [stored.get(column.name, column.name) for column in SHOWN]
-    print_table(SHOWN, [[_cell(name, getattr(one, name)) for name in names] for one in found], wide=wide)
+    print_table(SHOWN, [_row(one, ticks) for one in found], wide=wide)
 
 
-def _cell(column: str, value: Any) -> Any:
-    if isinstance(value, datetime):
-        return f"{value:%Y-%m-%d %H:%M}"
-    if isinstance(value, float):
-        return round(value, 8) if column == "price" else percent(value)
-    return value
-
-
-def percent(value: float | None) -> Any:
-    """A percentage for the table: two decimals, green when it was right."""
-    from rich.text import Text  # noqa: PLC0415
-
-    if value is None:
-        return None
-    return Text(f"{value:+.2f}", style="green" if value > 0 else "red" if value < 0 else "")
+def _row(one: "Signal", ticks: Ticks) -> tuple[Any, ...]:
+    said = (moment(one.at), one.symbol, one.interval, one.strategy, one.kind, one.side)
+    returns = (one.return_pct, one.best_pct, one.worst_pct, one.return_1h, one.return_1d, one.return_7d)
+    return (*said, price(one.price, ticks.get(one.symbol)), one.verdict, *map(percent, returns))

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from pipeline.cli.figures import amount, moment
 from pipeline.cli.output import Json, Wide, print_json, print_table
 from pipeline.cli.table import Column
 
@@ -17,11 +18,11 @@ SERIES = (
     *(
         Column("symbol"),
         Column("interval", 1),
-        Column("last_closed", 2),
-        Column("frame_age", 4, right=True),
+        Column("closed (UTC)", 2),
+        Column("frame age, s", 4, right=True),
         Column("behind", 3, right=True),
     ),
-    *(Column("stored", 6), Column("holes", 5)),
+    *(Column("stored", 6, right=True), Column("holes", 5)),
 )
 TARGETS = (Column("how well it goes", long="wrap", least=24), Column("target", 3), Column("measured", 1), Column("met"))
 
@@ -79,7 +80,7 @@ def overdue(found: dict[str, Any]) -> list[str]:
 
 
 def _since(completed_at: datetime | None) -> str:
-    return "yet" if completed_at is None else f"since {completed_at:%Y-%m-%d %H:%M} UTC"
+    return "yet" if completed_at is None else f"since {moment(completed_at)} UTC"
 
 
 def _deployment(one: Any, now: datetime) -> dict[str, Any]:
@@ -148,16 +149,20 @@ def _show(found: dict[str, Any], *, wide: bool) -> None:
         typer.echo(_said_of(process))
     for late in overdue(found):
         typer.echo(f"OVERDUE: {late}")
-    rows = [[_text(one[column.name]) for column in SERIES] for one in found["series"]]
+    rows = [
+        (one["symbol"], one["interval"], moment(_closed(one)), amount(one["frame_age"]), one["behind"],
+         amount(one["stored"]), one["holes"])
+        for one in found["series"]
+    ]  # fmt: skip
     print_table(SERIES, rows, wide=wide)
     for one in found["series"]:
         if one["gone"]:
             series = f"{one['symbol']} {one['interval']}"
             typer.echo(f"{series}: given up: {one['gone']}. `tidemark unwatch {one['symbol']}` forgets it", err=True)
     met = {True: "yes", False: "NO", None: "no data yet"}
-    rows = [[one["name"], one["target"], _with_unit(one), met[one["met"]]] for one in found["targets"]]
+    judged = [(one["name"], one["target"], _with_unit(one), met[one["met"]]) for one in found["targets"]]
     typer.echo()
-    print_table(TARGETS, rows, wide=wide)
+    print_table(TARGETS, judged, wide=wide)
 
 
 def _with_unit(one: dict[str, Any]) -> str | None:
@@ -213,5 +218,9 @@ def _show_calls(processes: list[dict[str, Any]], *, wide: bool) -> None:
     print_table(("process", "call", *ends), rows, wide=wide)
 
 
-def _text(value: Any) -> Any:
-    return f"{value:%Y-%m-%d %H:%M}" if isinstance(value, datetime) else value
+def _closed(series: dict[str, Any]) -> datetime | None:
+    """When the newest closed candle did."""
+    from pipeline.timeline import interval, to_datetime, to_ms  # noqa: PLC0415
+
+    opened = series["last_closed"]
+    return None if opened is None else to_datetime(interval(series["interval"]).after(to_ms(opened)))

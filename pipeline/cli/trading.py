@@ -11,6 +11,7 @@ import typer
 
 from pipeline import timeline
 from pipeline.cli.beside import Where
+from pipeline.cli.figures import moment, money, plain
 from pipeline.cli.output import Json, Wide, print_json, print_table
 from pipeline.cli.table import Column
 from pipeline.errors import AttentionError, TidemarkError, UsageError
@@ -120,13 +121,13 @@ def trading(
         (
             *(Column("symbol"), Column("traded", 1), Column("strategies", 5, long="wrap")),
             *(Column("intervals", 6, long="wrap"), Column("leverage", 2), Column("stop", 3), Column("take profit", 4)),
-            *(Column("max position", 7), Column("daily profit", 8)),
+            *(Column("max position", 7, right=True), Column("daily profit", 8)),
         ),
         [
             (one.symbol, "yes" if trading_view(one).traded(production=production) else "no",
              ", ".join(one.strategies or []) or "all", ", ".join(one.intervals or []) or "all", one.leverage,
              _distance(one.stop_atr, one.stop_percent), _distance(one.take_profit_atr, one.take_profit_percent),
-             one.max_position, _goal(one.daily_profit_percent, one.when_reached))
+             money(one.max_position), _goal(one.daily_profit_percent, one.when_reached))
             for one in found
         ],
         title="own settings; a dash: as in the settings",
@@ -201,12 +202,12 @@ def breakers(
         return
     print_table(
         (
-            *(Column("breaker"), Column("state", 1), Column("at", 3), Column("until", 4)),
+            *(Column("breaker"), Column("state", 1), Column("at (UTC)", 3), Column("until (UTC)", 4)),
             Column("reason", 2, long="wrap", least=24),
         ),
         [
-            (one.name, "TRIPPED" if one.tripped else "reset", f"{one.at:%Y-%m-%d %H:%M:%S}",
-             f"{one.until:%Y-%m-%d %H:%M:%S}" if one.until else "by hand", one.reason)
+            (one.name, "TRIPPED" if one.tripped else "reset", moment(one.at, seconds=True),
+             moment(one.until, seconds=True) if one.until else "by hand", one.reason)
             for one in found
         ],
         wide=wide,
@@ -300,12 +301,12 @@ def _intervals(wanted: Iterable[str]) -> list[str]:
 
 def _distance(atrs: Decimal | None, percent: Decimal | None) -> str | None:
     if percent is not None:
-        return f"{percent} %"
-    return None if atrs is None else f"{atrs} ATR"
+        return f"{plain(percent)} %"
+    return None if atrs is None else f"{plain(atrs)} ATR"
 
 
 def _goal(percent: Decimal | None, when_reached: str) -> str | None:
-    return None if percent is None else f"{percent} %, then {when_reached}"
+    return None if percent is None else f"{plain(percent)} %, then {when_reached}"
 
 
 def _amount(name: str, text: str) -> Decimal | None:

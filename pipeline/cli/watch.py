@@ -4,7 +4,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pipeline.cli.figures import UNKNOWN, amount, plain
 from pipeline.cli.output import Json, Wide, print_json, print_table
+from pipeline.cli.table import Column
 
 if TYPE_CHECKING:
     from pipeline.settings import Settings
@@ -87,21 +89,19 @@ def symbols(
         print_json(found)
         return
     print_table(
-        ("symbol", "contract", "status", "tick", "step", "min notional", "listed"),
-        [
-            (
-                one.symbol,
-                one.contract_type,
-                one.status,
-                one.filters.tick_size if one.filters else None,
-                one.filters.step_size if one.filters else None,
-                one.filters.min_notional if one.filters else None,
-                f"{one.onboarded:%Y-%m-%d}",
-            )
-            for one in found
-        ],
+        (
+            *(Column("symbol"), Column("contract", 4), Column("status", 5), Column("tick", 1, right=True)),
+            *(Column("step", 2, right=True), Column("min notional", 3, right=True), Column("listed (UTC)", 6)),
+        ),
+        [(one.symbol, one.contract_type, one.status, *_rules(one), f"{one.onboarded:%Y-%m-%d}") for one in found],
         wide=wide,
     )
+
+
+def _rules(symbol: "Symbol") -> tuple[str, str, str]:
+    if symbol.filters is None:
+        return UNKNOWN, UNKNOWN, UNKNOWN
+    return plain(symbol.filters.tick_size), plain(symbol.filters.step_size), amount(symbol.filters.min_notional)
 
 
 def _listed(settings: "Settings") -> "tuple[list[Symbol], int]":

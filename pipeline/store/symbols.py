@@ -2,6 +2,7 @@
 does the finest price that was ever seen of one."""
 
 from collections.abc import Iterable
+from decimal import Decimal
 from typing import Any
 
 from pymongo import UpdateOne
@@ -30,6 +31,12 @@ class SymbolStore:
         """One contract, or None if it was never seen."""
         found = self._collection.find_one({"_id": f"{exchange}:{symbol}"})
         return None if found is None else Symbol.from_mongo(found)
+
+    def ticks(self, exchange: str) -> dict[str, Decimal]:
+        """The least step of the prices of each contract, as far as it is known."""
+        matches = {"exchange": exchange, "filters.tick_size": {"$exists": True}}
+        found = self._collection.find(matches, {"symbol": 1, "filters.tick_size": 1})
+        return {one["symbol"]: one["filters"]["tick_size"].to_decimal() for one in found}
 
     def list(self, exchange: str) -> list[Symbol]:
         """All contracts of an exchange, by name."""

@@ -22,7 +22,7 @@ def stored(db: Database[dict[str, Any]]) -> None:
 
 def test_months_are_listed_over_all_that_is_stored(tidemark: Run) -> None:
     lines = tidemark("account", "--by", "month").stdout.splitlines()
-    assert any("2026-01" in line and "-1.00" in line and "1000" in line for line in lines)
+    assert any("2026-01" in line and "-1.00" in line and "1,000.00" in line for line in lines)
     assert any("2026-03" in line and "+2.00" in line for line in lines)
     found = json.loads(tidemark("account", "--by", "month", "--json").stdout)
     assert [(one["name"], one["days"], one["equity"]) for one in found["months"]] == [

@@ -71,6 +71,7 @@ FULL = Overview(
     taken=1,
     positions=[POSITION],
     account=ACCOUNT,
+    ticks={"BTCUSDT": Decimal("0.10")},
     targets=[Target(GOAL["api_latency"], 41.25), Target(GOAL["stream_uptime"], 99.5), Target(GOAL["slippage"], None)],
 )
 SERVICES = [
@@ -92,8 +93,8 @@ def shown(seen: Overview, *news: str) -> str:
         "lag 0.02 s",
         "stored after 214 ms",
         "signals 204,489",
-        "03-01 12:00   BTCUSDT  1m        macd_cross  trial  long  71000.5  -0.25 %  taken",
-        "skipped: the exchange has leverage leverage leverage leverage…",
+        "2026-03-01 12:00  BTCUSDT  1m        macd_cross  trial  long  71,000.5  -0.25 %  taken",
+        "skipped: the exchange has leverage leverage leverage…",
         "BTCUSDT  short      0.14  71,000.7       -1.50  71,065.7",
         "9,995.53 USDT",
         "-0.04 %",

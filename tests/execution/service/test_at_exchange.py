@@ -18,7 +18,7 @@ async def test_the_account_is_asked_for_at_the_exchange(house: Any, run: Run) ->
     found = json.loads((await command(run, "account", "--now", "--json")).stdout)
     assert found["environment"] == "sim"
     (held,) = found["positions"]
-    assert (held["symbol"], held["quantity"]) == ("ETHUSDT", "0.100")
+    assert (held["symbol"], held["quantity"]) == ("ETHUSDT", "0.1")
     assert Decimal(held["worth"]) > 0
     account = house.trading.account()
     assert Decimal(found["wallet"]) == account.total_wallet_balance
