@@ -5,6 +5,7 @@ from decimal import Decimal
 
 from pipeline.execution import risk, sizing
 from pipeline.execution.records import (
+    ZERO,
     DecisionView,
     OrderRecord,
     PlanRecord,
@@ -96,13 +97,19 @@ def wanted_units(signal: SignalView, position: PositionRecord, ask: Ask) -> Deci
     settings, held = ask.risk, position.units
     if signal.kind == "trial":
         return settings.trial_units
-    room = settings.max_units - held
+    room, lot = settings.max_units - held, _lot(ask)
     if signal.kind == "entry":
         missing = min(settings.entry_units - held, room)
-        return missing if missing > 0 else f"{held:.2f} units are held, an entry goes to {settings.entry_units}"
-    if room <= 0:
+        return missing if missing > 0 and missing >= lot else f"{held:.2f} units are held, an entry goes to {settings.entry_units}"
+    if room <= 0 or room < lot:
         return f"{held:.2f} units are held, {settings.max_units} is the most"
     return _too_soon(signal, position) or min(settings.add_units, room)
+
+
+def _lot(ask: Ask) -> Decimal:
+    """A lot in units of the position: orders are rounded down, so less than that may be missing for good."""
+    unit, filters = ask.position.unit_quantity, ask.market.filters
+    return sizing.market_step(filters) / unit if unit and filters else ZERO
 
 
 def _too_soon(signal: SignalView, position: PositionRecord) -> str | None:

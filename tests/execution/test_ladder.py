@@ -35,15 +35,19 @@ def settle(driver):
                 asked += driver.seen(order, "cancelled")
 
 
-def climbed(policy, side, atr, *events, step=D("1.7")):
+def climbed(policy, side, atr, *events):
     """The units that were held after each signal of the ladder, and the reasons of what was skipped."""
     driver = Driver(policy, ready=False)
     account = AccountView(EQUITY, EQUITY, driver.now, EQUITY)
     driver(ev.Snapshot((), (), account, driver.now), 1)
     for event in events:
         driver(event)
+    return climb(driver, side, atr, STAGES)
+
+
+def climb(driver, side, atr, stages):
     held, price, direction = [], PRICE, 1 if side == "long" else -1
-    for number, (kind, _) in enumerate(STAGES):
+    for number, (kind, _) in enumerate(stages):
         driver(ev.PriceSeen(SYMBOL, price, driver.now))
         asked = signal(
             f"s{number}", kind=kind, side=side, price=price, atr=atr, at=driver.now, fresh_until=driver.now + 60_000
@@ -56,7 +60,7 @@ def climbed(policy, side, atr, *events, step=D("1.7")):
         verdict = driver.verdict(f"s{number}")
         assert verdict.verdict == "taken", verdict.reason
         held.append(driver.position())
-        price += direction * step * atr
+        price += direction * D("1.7") * atr
     return held
 
 
@@ -94,3 +98,15 @@ def test_a_stage_of_production_shrinks_the_unit_too():
     )
     assert [round(one.units, 1) for one in held] == [units for _, units in STAGES]
     assert held[-1].quantity * PRICE <= 100
+
+
+def test_two_units_are_held_where_less_than_a_lot_is_missing():
+    driver = Driver(Policy("sim", Risk()), ready=False)
+    driver(ev.Snapshot((), (), AccountView(EQUITY, EQUITY, driver.now, EQUITY), driver.now), 1)
+    climb(driver, "long", D(180), STAGES[:2])
+    position = driver.position()
+    assert 0 < 2 * position.unit_quantity - position.quantity < LOT
+    driver(ev.PriceSeen(SYMBOL, PRICE, driver.now))
+    driver(ev.SignalSeen(signal("again", atr=D(180), at=driver.now, fresh_until=driver.now + 60_000)), 1)
+    verdict = driver.verdict("again")
+    assert (verdict.verdict, verdict.reason) == ("skipped", "2.00 units are held, an entry goes to 2")
