@@ -5,7 +5,6 @@ from decimal import Decimal
 
 from pipeline.execution import risk, sizing
 from pipeline.execution.records import (
-    ZERO,
     DecisionView,
     OrderRecord,
     PlanRecord,
@@ -92,24 +91,25 @@ def _lateness(signal: SignalView, now: int) -> str:
     return f"seen {now - signal.fresh_until} ms after it stopped being fresh"
 
 
-def wanted_units(signal: SignalView, position: PositionRecord, ask: Ask) -> Decimal | str:
-    """How many units the signal may add to what is held, or why none."""
-    settings, held = ask.risk, position.units
+def units_to_hold(signal: SignalView, position: PositionRecord, ask: Ask) -> Decimal | str:
+    """How many units the position is to come to, or why no more than are held. So an order makes up for what those
+    before it left out, because they were rounded down to lots."""
+    settings, held = ask.risk, _held_units(ask)
     if signal.kind == "trial":
         return settings.trial_units
-    room, lot = settings.max_units - held, _lot(ask)
     if signal.kind == "entry":
-        missing = min(settings.entry_units - held, room)
-        return missing if missing > 0 and missing >= lot else f"{held:.2f} units are held, an entry goes to {settings.entry_units}"
-    if room <= 0 or room < lot:
+        reason = f"{held:.2f} units are held, an entry goes to {settings.entry_units}"
+        return reason if held >= settings.entry_units else settings.entry_units
+    if held >= settings.max_units:
         return f"{held:.2f} units are held, {settings.max_units} is the most"
-    return _too_soon(signal, position) or min(settings.add_units, room)
+    return _too_soon(signal, position) or min(held + settings.add_units, settings.max_units)
 
 
-def _lot(ask: Ask) -> Decimal:
-    """A lot in units of the position: orders are rounded down, so less than that may be missing for good."""
-    unit, filters = ask.position.unit_quantity, ask.market.filters
-    return sizing.market_step(filters) / unit if unit and filters else ZERO
+def _held_units(ask: Ask) -> Decimal:
+    position, filters = ask.position, ask.market.filters
+    if not position.unit_quantity or filters is None:
+        return position.units
+    return sizing.units_held(abs(position.quantity), position.unit_quantity, ask.risk, filters)
 
 
 def _too_soon(signal: SignalView, position: PositionRecord) -> str | None:
@@ -127,7 +127,7 @@ def _open(ask: Ask) -> Choice:
     reason, filters, atr = risk.refusal(ask), ask.market.filters, ask.signal.atr
     if reason or filters is None or atr is None:
         return Skip(reason or "the exchange's rules or the ATR are not known")
-    units = wanted_units(ask.signal, ask.position, ask)
+    units = units_to_hold(ask.signal, ask.position, ask)
     if isinstance(units, str):
         return Skip(units)
     atr = ask.position.atr if ask.signal.kind == "add" and ask.position.atr else atr
@@ -135,7 +135,8 @@ def _open(ask: Ask) -> Choice:
     plan = _plan(ask, filters, atr, unit.quantity)
     if isinstance(plan, str):
         return Skip(plan)
-    found = sizing.sized(units * unit.quantity, unit.bound, ask.price, filters, risk.limits(ask))
+    wanted = units * unit.quantity - abs(ask.position.quantity)
+    found = sizing.sized(wanted, unit.bound, ask.price, filters, risk.limits(ask))
     if isinstance(found, str):
         return Skip(found)
     if reason := risk.liquidated_before(ask, found.quantity, plan.stop_price):

@@ -8,6 +8,7 @@ a position holds its units, or the order is left out.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
+from math import ceil
 from typing import Final
 
 from pipeline.settings import Risk
@@ -61,11 +62,18 @@ def fitting(by_risk: Decimal, dearest: Decimal, caps: Mapping[str, Decimal], fil
     return Unit(bounds[bound], bound)
 
 
+def units_held(quantity: Decimal, unit: Decimal, settings: Risk, filters: Filters) -> Decimal:
+    """How many units that is: the step of the ladder that comes to it in lots, else what it comes to."""
+    adds = (settings.entry_units + n * settings.add_units for n in range(_adds(settings)))
+    steps = (settings.trial_units, *adds, settings.max_units)
+    lot = market_step(filters)
+    return next((step for step in steps if floor_to(step * unit, lot) == quantity), quantity / unit)
+
+
 def dearest_price(price: Decimal, side: Side, atr: Decimal, settings: Risk) -> Decimal:
     """What the last unit of a position that is opened now may cost. Adds are an ATR apart, and may come as late as two
     ATR; those of a short are cheaper, not dearer."""
-    adds = ((settings.max_units - settings.entry_units) / settings.add_units).to_integral_value(ROUND_CEILING)
-    return price + 2 * adds * atr if side == "long" else price
+    return price + 2 * _adds(settings) * atr if side == "long" else price
 
 
 def margin_cost(price: Decimal, leverage: int, taker_fee: Decimal) -> Decimal:
@@ -141,6 +149,11 @@ def to_tick(price: Decimal, filters: Filters, *, up: bool = False) -> Decimal:
 def market_step(filters: Filters) -> Decimal:
     """The step of a market order. Some symbols give none of its own."""
     return max(filters.step_size, filters.market_step_size)
+
+
+def _adds(settings: Risk) -> int:
+    """How many adds there may be after an entry."""
+    return ceil((settings.max_units - settings.entry_units) / settings.add_units)
 
 
 def _most(filters: Filters) -> Decimal:

@@ -14,6 +14,7 @@ from tests.execution.driver import FILTERS, PRICE, SYMBOL, Driver, rules, signal
 
 EQUITY = D(100_000)
 LOT = FILTERS.market_step_size
+ATR = D(180)
 STAGES = [("trial", D("0.5")), ("entry", D(2)), ("add", D(3)), ("add", D(4))]
 
 
@@ -79,11 +80,9 @@ def test_a_position_is_seen_at_half_a_unit_and_at_two_three_and_four(side, atr, 
     policy = Policy("sim", Risk(**risk))
     held = climbed(policy, side, atr, *events)
     unit = held[0].unit_quantity
-    for orders, (position, (_, units)) in enumerate(zip(held, STAGES, strict=True), start=1):
+    for position, (_, units) in zip(held, STAGES, strict=True):
         assert position.unit_quantity == unit
-        assert abs(abs(position.quantity) - units * unit) <= orders * LOT, (
-            f"{position.units} units where {units} should be"
-        )
+        assert 0 <= units * unit - abs(position.quantity) < LOT, f"{position.units} units where {units} should be"
     most = cap or EQUITY * policy.risk.leverage / policy.risk.max_open_positions * D("0.95")
     assert abs(held[-1].quantity) * PRICE <= most
     assert unit <= EQUITY / 100 / (atr * policy.risk.leverage)
@@ -100,13 +99,21 @@ def test_a_stage_of_production_shrinks_the_unit_too():
     assert held[-1].quantity * PRICE <= 100
 
 
-def test_two_units_are_held_where_less_than_a_lot_is_missing():
+@pytest.mark.parametrize(
+    ("stages", "kind", "price", "reason"),
+    [
+        (2, "entry", PRICE, "2.00 units are held, an entry goes to 2"),
+        (4, "add", PRICE + 6 * ATR, "4.00 units are held, 4 is the most"),
+    ],
+)
+def test_units_that_lack_less_than_a_lot_are_held(stages, kind, price, reason):
     driver = Driver(Policy("sim", Risk()), ready=False)
     driver(ev.Snapshot((), (), AccountView(EQUITY, EQUITY, driver.now, EQUITY), driver.now), 1)
-    climb(driver, "long", D(180), STAGES[:2])
-    position = driver.position()
-    assert 0 < 2 * position.unit_quantity - position.quantity < LOT
-    driver(ev.PriceSeen(SYMBOL, PRICE, driver.now))
-    driver(ev.SignalSeen(signal("again", atr=D(180), at=driver.now, fresh_until=driver.now + 60_000)), 1)
+    climb(driver, "long", ATR, STAGES[:stages])
+    units, position = STAGES[stages - 1][1], driver.position()
+    assert 0 < units * position.unit_quantity - position.quantity < LOT
+    driver(ev.PriceSeen(SYMBOL, price, driver.now))
+    again = signal("again", kind=kind, price=price, atr=ATR, at=driver.now, fresh_until=driver.now + 60_000)
+    driver(ev.SignalSeen(again), 1)
     verdict = driver.verdict("again")
-    assert (verdict.verdict, verdict.reason) == ("skipped", "2.00 units are held, an entry goes to 2")
+    assert (verdict.verdict, verdict.reason) == ("skipped", reason)
