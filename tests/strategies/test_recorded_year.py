@@ -1,31 +1,26 @@
 """What a year of recorded BTCUSDT gives, as docs/strategies.md tells it. When a rule is changed, the tables fail here:
 count up its edition and put the new tables, which are in the failure, into the page."""
 
-from collections.abc import Sequence
-from functools import cache
-from pathlib import Path
 from statistics import median
 
 import numpy as np
 import pytest
 
-from pipeline.cli.candle_file import read_market
-from pipeline.indicators import Floats, Periods
+from pipeline.indicators import Periods
 from pipeline.strategies import registry
 from pipeline.strategies.base import Kind, Side, Strategy, label_of
 from pipeline.strategies.macd_cross import MacdCross
 from pipeline.strategies.runner import run
-from pipeline.strategies.synthetic import Market
 from tests.strategies.ladder import climb
-
-PAGE = Path(__file__).parents[2] / "docs" / "strategies.md"
-REALDATA = Path(__file__).parents[3] / "shared" / "realdata"
-YEAR = "btcusdt_perp_1h_2023-12_2024-12"
-RECORDED = (YEAR, "btcusdt_perp_15m_2025", "btcusdt_perp_1m_2025")
-HOURS_A_MONTH = 365.25 * 24 / 12
-
-needs_realdata = pytest.mark.skipif(
-    not REALDATA.is_dir(), reason="the recorded candles (../shared/realdata) are absent"
+from tests.strategies.recorded import (
+    FILES,
+    HOURS_A_MONTH,
+    PAGE,
+    columns_of,
+    market_of,
+    needs_realdata,
+    percent,
+    written,
 )
 
 LADDERS = {
@@ -55,23 +50,9 @@ def test_the_ladder(codes: list[int], close: list[float], units: list[float], mo
         assert sum(one.candles for one in positions) == sum(map(bool, units))
 
 
-@cache
-def market_of(name: str) -> Market:
-    return read_market(REALDATA / f"{name}.feather")
-
-
-@cache
-def columns_of(name: str) -> dict[str, Floats]:
-    return market_of(name).columns()
-
-
-def percent(flags: Sequence[bool]) -> str:
-    return f"{100 * sum(flags) / len(flags):.0f} %"
-
-
 def row_of(strategy: Strategy) -> tuple[list[str], list[str]]:
     """The columns of both tables."""
-    columns = columns_of(YEAR)
+    columns = columns_of("1h")
     codes = run(strategy, columns)
     months = len(codes) / HOURS_A_MONTH
     units, positions = climb(codes.tolist(), columns["close"].tolist(), columns["atr"].tolist())
@@ -83,10 +64,6 @@ def row_of(strategy: Strategy) -> tuple[list[str], list[str]]:
     most = [one.units for one in positions]
     steps = [f"{percent([held == step for held in units])}, {most.count(step)}" for step in (0.5, 2, 3, 4)]
     return whole, [name, *steps]
-
-
-def written(*rows: Sequence[str]) -> str:
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
 @needs_realdata
@@ -102,8 +79,8 @@ def test_the_tables_of_the_page_are_those_of_the_recorded_year() -> None:
 @needs_realdata
 def test_whatever_crosses_slopes_that_way() -> None:
     crosses = 0
-    for name in RECORDED:
-        columns = columns_of(name)
+    for interval in FILES:
+        columns = columns_of(interval)
         crossed = np.sign(run(MacdCross(), columns))
         slopes = np.sign(np.diff(columns["macd"], prepend=np.nan))
         assert (slopes[crossed != 0] == crossed[crossed != 0]).all()
@@ -113,8 +90,8 @@ def test_whatever_crosses_slopes_that_way() -> None:
 
 @needs_realdata
 def test_how_far_the_two_kinds_of_atr_lie_apart() -> None:
-    simple = market_of(YEAR).columns(Periods(atr_kind="simple"))["atr"]
-    apart = (100 * (simple / columns_of(YEAR)["atr"] - 1))[14:]
+    simple = market_of("1h").columns(Periods(atr_kind="simple"))["atr"]
+    apart = (100 * (simple / columns_of("1h")["atr"] - 1))[14:]
     low, middle, high = np.quantile(apart, (0.05, 0.5, 0.95))
     told = (
         f"the simple one lay {-middle:.1f} % below Wilder's in the median, from {-low:.0f} % below to {high:.0f} % "
