@@ -23,7 +23,7 @@ import ccxt
 from pymongo import UpdateOne
 
 from bench.table import Row
-from pipeline.cli.wiring import derivation_of
+from pipeline.app.wiring import derivation_of
 from pipeline.exchange import market as market_module
 from pipeline.exchange.archive import Archive
 from pipeline.exchange.clock import local_time

@@ -14,8 +14,8 @@ from prefect.artifacts import create_markdown_artifact
 from pymongo.database import Database
 
 from flows.running import leave_word
-from pipeline.cli.exchange_access import running_exchange
-from pipeline.cli.wiring import credentials_of
+from pipeline.app.exchange_access import running_exchange
+from pipeline.app.wiring import credentials_of
 from pipeline.errors import TidemarkError
 from pipeline.exchange.market import Market
 from pipeline.exchange.rest import RestClient

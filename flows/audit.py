@@ -10,9 +10,9 @@ from prefect.tasks import Task
 from pydantic import Field
 
 from flows.running import Chosen, leave_word, stop_when_cancelled
-from pipeline.cli.candle_database import candle_database
-from pipeline.cli.exchange_access import client_of
-from pipeline.cli.wiring import derivation_of
+from pipeline.app.candle_database import candle_database
+from pipeline.app.exchange_access import client_of
+from pipeline.app.wiring import derivation_of
 from pipeline.errors import TidemarkError
 from pipeline.exchange.market import Market
 from pipeline.history.audit import Audit, SeriesAudit

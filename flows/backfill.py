@@ -15,9 +15,9 @@ from pydantic import Field
 
 from flows.reporting import Tally, fail_with, retried_task, show_progress, threads
 from flows.running import Chosen, leave_word, stop_when_cancelled
-from pipeline.cli.candle_database import candle_database
-from pipeline.cli.exchange_access import archive_of, client_of
-from pipeline.cli.wiring import derivation_of, due_keys
+from pipeline.app.candle_database import candle_database
+from pipeline.app.exchange_access import archive_of, client_of
+from pipeline.app.wiring import derivation_of, due_keys
 from pipeline.errors import TidemarkError
 from pipeline.exchange.market import Market
 from pipeline.history.backfill import SERIES_AT_ONCE, Backfill

@@ -15,7 +15,7 @@ from prefect.events import emit_event
 from pydantic import BaseModel, ConfigDict, Field
 
 from flows.running import leave_word
-from pipeline.cli.status import look, overdue
+from pipeline.app.status import look, overdue
 from pipeline.errors import TidemarkError
 from pipeline.settings import Settings, load
 from pipeline.store.deployments import DeploymentStore

@@ -16,9 +16,9 @@ from pydantic import Field
 
 from flows.reporting import Tally, fail_with, retried_task, show_progress, threads
 from flows.running import Chosen, leave_word, stop_when_cancelled
-from pipeline.cli.candle_database import candle_database
-from pipeline.cli.indicators import as_row
-from pipeline.cli.wiring import derivation_of
+from pipeline.app.candle_database import candle_database
+from pipeline.app.derive import as_row
+from pipeline.app.wiring import derivation_of
 from pipeline.history.derive import Derivation, Derived, StoreFailedError
 from pipeline.history.listing import stored_series
 from pipeline.settings import load

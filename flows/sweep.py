@@ -18,8 +18,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from pymongo.database import Database
 
 from flows.running import leave_word
-from pipeline.cli.exchange_access import running_exchange
-from pipeline.cli.trading_access import check_key, keys_of, may_execute, policy_of, tell
+from pipeline.app.exchange_access import running_exchange
+from pipeline.app.trading_access import check_key, keys_of, may_execute, policy_of, tell
 from pipeline.errors import TidemarkError
 from pipeline.execution.service import Executor, opened
 from pipeline.settings import Settings, load

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.cli import services
 from pipeline.store.mongod.launch import any_free_port
+from pipeline.supervise import services
 
 
 class PrefectHome:

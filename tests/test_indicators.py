@@ -7,7 +7,7 @@ import talib
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.cli.candle_file import read_market
+from pipeline.app.candle_file import read_market
 from pipeline.errors import UsageError
 from pipeline.indicators import (
     PERIODS,

@@ -12,7 +12,7 @@ import pytest
 from pydantic import SecretStr
 
 from pipeline import logs
-from pipeline.cli.trading_access import tell_by
+from pipeline.app.trading_access import tell_by
 from pipeline.errors import UsageError
 from pipeline.execution.effects import Notify
 from pipeline.notify import MOST_WAITING, Message, Notifier, joined, signal_message

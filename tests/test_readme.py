@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from pipeline.cli.whole import STEPS
 from pipeline.settings import load
+from pipeline.supervise.whole import STEPS
 from schemas.signals import Signal
 
 ROOT = Path(__file__).parents[1]

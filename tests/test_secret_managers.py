@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.cli.trading_access import keys_of
+from pipeline.app.trading_access import keys_of
 from pipeline.errors import UsageError
 from pipeline.settings import load, secrets_of
 

@@ -21,8 +21,6 @@ import pytest
 import websockets
 from packaging.version import Version
 
-from pipeline.cli import services
-from pipeline.cli.prefect_login import login_file, login_of
 from pipeline.errors import AttentionError
 from pipeline.exchange import archive
 from pipeline.exchange.archive import ArchiveFile
@@ -34,6 +32,8 @@ from pipeline.store import connect
 from pipeline.store.mongod.folder import Folder, Remembered
 from pipeline.store.mongod.launch import any_free_port
 from pipeline.store.mongod.server import Server
+from pipeline.supervise import services
+from pipeline.supervise.prefect_login import login_file, login_of
 from pipeline.timeline import interval
 
 ROOT = Path(__file__).parents[1]

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr, ValidationError
 
-from pipeline.cli.wiring import exchange_of
+from pipeline.app.wiring import exchange_of
 from pipeline.errors import UsageError
 from pipeline.exchange.environments import PRODUCTION
 from pipeline.settings import KEYLESS, Settings, load, take_keys, without_keys

@@ -12,8 +12,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from pipeline.guard import Guard, remaining
-from pipeline.supervisor import Log, Service, ServiceError, State, Supervisor, delays
+from pipeline.supervise.reaper import Reaper, remaining
+from pipeline.supervise.supervisor import Log, Service, ServiceError, State, Supervisor, delays
 
 PATIENCE = 60.0
 
@@ -66,7 +66,7 @@ def heard() -> list[tuple[str, str]]:
 
 @pytest.fixture
 def supervisor(logs: Path, heard: list[tuple[str, str]]) -> Iterator[Supervisor]:
-    with Guard() as guard, Supervisor(logs, guard, lambda name, line: heard.append((name, line))) as running:
+    with Reaper() as reaper, Supervisor(logs, reaper, lambda name, line: heard.append((name, line))) as running:
         yield running
 
 
@@ -188,11 +188,11 @@ def test_the_guard_knows_what_is_left(told: list[str], left: list[int] | None) -
 RUN = """
 import os, sys, time
 from pathlib import Path
-from pipeline.guard import Guard
-from pipeline.supervisor import Service, Supervisor
+from pipeline.supervise.reaper import Reaper
+from pipeline.supervise.supervisor import Service, Supervisor
 
 folder = Path(sys.argv[1])
-with Guard(["touch", str(folder / "farewell")]) as guard, Supervisor(folder / "logs", guard) as supervisor:
+with Reaper(["touch", str(folder / "farewell")]) as reaper, Supervisor(folder / "logs", reaper) as supervisor:
     for name in ("first", "second"):
         supervisor.start(Service(name, [sys.executable, "-c", sys.argv[2]], bool, dict(os.environ)))
         supervisor.wait_ready(name)
@@ -215,6 +215,6 @@ def test_a_killed_supervisor_leaves_nothing(code: str, home: Path) -> None:
 
 
 def test_the_farewell_is_for_the_killed_only(home: Path) -> None:
-    with Guard(["touch", str(home / "farewell")]):
+    with Reaper(["touch", str(home / "farewell")]):
         pass
     assert not (home / "farewell").exists()

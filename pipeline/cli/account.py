@@ -79,7 +79,8 @@ def account(
 ) -> None:
     """Equity, its return today and this month, and the days or months before. The executor takes a snapshot each
     minute."""
-    from pipeline.cli.beside import begin_beside, say_place  # noqa: PLC0415
+    from pipeline.app.beside import begin_beside  # noqa: PLC0415
+    from pipeline.cli.beside import say_place  # noqa: PLC0415
     from pipeline.execution.periods import periods  # noqa: PLC0415
     from pipeline.store.account import AccountStore  # noqa: PLC0415
     from pipeline.store.mongod.session import database  # noqa: PLC0415
@@ -127,7 +128,8 @@ def positions(
     as_json: Json = False,
 ) -> None:
     """What is held, and the stop that protects it."""
-    from pipeline.cli.beside import begin_beside, say_place  # noqa: PLC0415
+    from pipeline.app.beside import begin_beside  # noqa: PLC0415
+    from pipeline.cli.beside import say_place  # noqa: PLC0415
     from pipeline.store.account import PositionStore  # noqa: PLC0415
     from pipeline.store.mongod.session import database  # noqa: PLC0415
     from pipeline.store.symbols import SymbolStore  # noqa: PLC0415
@@ -168,8 +170,9 @@ def orders(
     as_json: Json = False,
 ) -> None:
     """The journal: every order, what became of it, and how that was learnt."""
-    from pipeline.cli.beside import begin_beside, say_place  # noqa: PLC0415
-    from pipeline.cli.known_symbols import known_symbol, symbol_in  # noqa: PLC0415
+    from pipeline.app.beside import begin_beside  # noqa: PLC0415
+    from pipeline.app.known_symbols import known_symbol, symbol_in  # noqa: PLC0415
+    from pipeline.cli.beside import say_place  # noqa: PLC0415
     from pipeline.store.mongod.session import database  # noqa: PLC0415
     from pipeline.store.orders import OrderJournal  # noqa: PLC0415
     from pipeline.store.symbols import SymbolStore  # noqa: PLC0415
@@ -201,8 +204,8 @@ def orders(
 
 
 def _show_now(settings: "Settings", *, wide: bool, as_json: bool) -> None:
-    from pipeline.cli.at_exchange import worth_now  # noqa: PLC0415
-    from pipeline.cli.beside import place_of  # noqa: PLC0415
+    from pipeline.app.at_exchange import worth_now  # noqa: PLC0415
+    from pipeline.app.beside import place_of  # noqa: PLC0415
 
     typer.echo(place_of(settings), err=True)
     found = worth_now(settings)
@@ -227,7 +230,7 @@ def _show_now(settings: "Settings", *, wide: bool, as_json: bool) -> None:
 def _show_at_exchange(
     settings: "Settings", db: "Database[Any]", symbol: str | None, limit: int, *, wide: bool, as_json: bool
 ) -> None:
-    from pipeline.cli.at_exchange import orders_now  # noqa: PLC0415
+    from pipeline.app.at_exchange import orders_now  # noqa: PLC0415
     from pipeline.execution.documents import identity_of  # noqa: PLC0415
     from pipeline.store.control import ControlStore  # noqa: PLC0415
     from pipeline.store.symbols import SymbolStore  # noqa: PLC0415

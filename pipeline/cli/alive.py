@@ -32,7 +32,7 @@ def alive(
 
     An executor that stands by for another one is alive too: somebody holds the lease.
     """
-    from pipeline.cli.wiring import begin  # noqa: PLC0415
+    from pipeline.app.wiring import begin  # noqa: PLC0415
     from pipeline.store import connect  # noqa: PLC0415
     from pipeline.store.mongod.session import running  # noqa: PLC0415
 

@@ -41,17 +41,18 @@ def audit(
     as_json: Json = False,
 ) -> None:
     """Check stored candles: no holes, sound buckets, sound prices, intervals that agree, and what the exchange says."""
-    from pipeline.cli.candle_database import candle_database  # noqa: PLC0415
-    from pipeline.cli.exchange_access import client_of  # noqa: PLC0415
+    from pipeline.app.candle_database import candle_database  # noqa: PLC0415
+    from pipeline.app.exchange_access import client_of  # noqa: PLC0415
+    from pipeline.app.wiring import begin, derivation_of  # noqa: PLC0415
     from pipeline.cli.indicators import tell  # noqa: PLC0415
-    from pipeline.cli.wiring import begin, derivation_of  # noqa: PLC0415
+    from pipeline.cli.upgrade_bar import bring_up  # noqa: PLC0415
     from pipeline.exchange.market import Market  # noqa: PLC0415
     from pipeline.history.audit import Audit  # noqa: PLC0415
     from pipeline.history.listing import audited_series, listed_in, stored_series  # noqa: PLC0415
     from pipeline.store.series import SeriesStore  # noqa: PLC0415
 
     settings = begin()
-    with candle_database(settings) as db, client_of(settings) as client:
+    with candle_database(settings, bring_up) as db, client_of(settings) as client:
         market = Market(client)
         keys = stored_series(db, settings.environment, symbols or (), interval or ())
         listed = market.symbols() if samples or repair else None

@@ -57,10 +57,11 @@ def backfill(
     as_json: Json = False,
 ) -> None:
     """Fetch the candles that are not stored yet. Stop it whenever you like: the next run goes on from there."""
-    from pipeline.cli.candle_database import candle_database  # noqa: PLC0415
-    from pipeline.cli.exchange_access import archive_of, client_of  # noqa: PLC0415
+    from pipeline.app.candle_database import candle_database  # noqa: PLC0415
+    from pipeline.app.exchange_access import archive_of, client_of  # noqa: PLC0415
+    from pipeline.app.wiring import begin, derivation_of, due_keys  # noqa: PLC0415
     from pipeline.cli.indicators import tell  # noqa: PLC0415
-    from pipeline.cli.wiring import begin, derivation_of, due_keys  # noqa: PLC0415
+    from pipeline.cli.upgrade_bar import bring_up  # noqa: PLC0415
     from pipeline.errors import UsageError  # noqa: PLC0415
     from pipeline.exchange.market import Market  # noqa: PLC0415
     from pipeline.history.backfill import Backfill  # noqa: PLC0415
@@ -71,7 +72,11 @@ def backfill(
     if days is not None and limit is not None:
         raise UsageError("--days and --limit exclude each other: say how far back, or how many candles")
     settings = begin()
-    with candle_database(settings) as db, client_of(settings) as client, archive_of(client, source) as archive:
+    with (
+        candle_database(settings, bring_up) as db,
+        client_of(settings) as client,
+        archive_of(client, source) as archive,
+    ):
         market = Market(client)
         listed = market.symbols()
         series = (

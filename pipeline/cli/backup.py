@@ -40,7 +40,7 @@ def backup(folder: Folder, as_json: Json = False) -> None:
     """Write the whole database, as of one moment, into an empty folder, while everything goes on running."""
     from datetime import UTC, datetime  # noqa: PLC0415
 
-    from pipeline.cli.wiring import begin  # noqa: PLC0415
+    from pipeline.app.wiring import begin  # noqa: PLC0415
     from pipeline.store.backup.take import take  # noqa: PLC0415
     from pipeline.store.mongod.session import database  # noqa: PLC0415
 
@@ -61,7 +61,7 @@ def restore(
     """Make the database what the backup holds. Nothing is written before the whole backup has proved sound."""
     from datetime import UTC, datetime  # noqa: PLC0415
 
-    from pipeline.cli.wiring import begin  # noqa: PLC0415
+    from pipeline.app.wiring import begin  # noqa: PLC0415
     from pipeline.store import connect  # noqa: PLC0415
     from pipeline.store.backup import restore as restoring  # noqa: PLC0415
     from pipeline.store.mongod.session import running  # noqa: PLC0415

@@ -55,8 +55,8 @@ def candles(
     parquet: Annotated[Path | None, typer.Option(dir_okay=False, help="Write a Parquet file instead.")] = None,
 ) -> None:
     """Print stored candles with their indicators; the newest 20 unless told otherwise."""
+    from pipeline.app.wiring import begin  # noqa: PLC0415
     from pipeline.cli.moments import moment as moment_of  # noqa: PLC0415
-    from pipeline.cli.wiring import begin  # noqa: PLC0415
     from pipeline.store.candles.frame import FOR_PEOPLE  # noqa: PLC0415
     from pipeline.store.candles.store import CandleStore  # noqa: PLC0415
     from pipeline.store.mongod.session import database  # noqa: PLC0415

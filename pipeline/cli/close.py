@@ -27,31 +27,15 @@ def close(
     Later signals may open it again: `tidemark halt --symbol SYMBOL --flatten` closes it and keeps it closed. Exits with
     3 if something is left to do; an executor that runs, or is started, goes on with it.
     """
-    from pipeline.cli.beside import begin_beside, place_of  # noqa: PLC0415
-    from pipeline.cli.clerk import Clerk  # noqa: PLC0415
-    from pipeline.cli.closing import (  # noqa: PLC0415
-        Asking,
-        close_ours,
-        place_in_need,
-        recorded,
-        require_flat,
-        said,
-        say,
-    )
-    from pipeline.cli.known_symbols import symbol_in_need  # noqa: PLC0415
+    from pipeline.app import kill_switch  # noqa: PLC0415
+    from pipeline.app.beside import begin_beside, place_of  # noqa: PLC0415
+    from pipeline.app.trading_access import operator  # noqa: PLC0415
+    from pipeline.cli.closing import Spoken, require_flat, said  # noqa: PLC0415
 
-    settings = begin_beside(environment)
-    say(place_of(settings))
-    with Clerk(settings) as clerk:
-        symbol = symbol_in_need(settings, clerk, symbol)
-        asking = Asking(settings, [symbol], {}, closes=True, reason=reason)
-        recording = clerk.leave(asking.write)
-        report = close_ours(settings, clerk, recording, asking.symbols)
-        if report.flat:
-            asking.end(clerk)
-        else:
-            recorded(clerk, recording, asking.write, "what was asked")
-        done = place_in_need(settings, clerk) | {"symbols": asking.symbols, "flattened": report}
+    settings, spoken = begin_beside(environment), Spoken()
+    spoken.say(place_of(settings))
+    done = kill_switch.close(settings, symbol, by=operator(), listener=spoken, reason=reason)
+    (symbol,), report = done.symbols, done.flattened
     if as_json:
         print_json(done)
     else:

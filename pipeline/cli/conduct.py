@@ -16,15 +16,15 @@ from rich.console import Console
 from rich.live import Live
 
 from pipeline import logs
-from pipeline.cli import services
+from pipeline.app.overview import Overview
 from pipeline.cli.live_view import line, live_view, signals_table
-from pipeline.cli.overview import Overview
-from pipeline.cli.start_view import PlainStart, RichStart, StartView
-from pipeline.cli.whole import STEPS, Choice, Step, Whole, start, start_database
+from pipeline.cli.start_view import PlainStart, RichStart
 from pipeline.errors import AttentionError
-from pipeline.guard import Guard
 from pipeline.settings import Settings, secrets_of, take_keys
-from pipeline.supervisor import Supervisor
+from pipeline.supervise import services
+from pipeline.supervise.reaper import Reaper
+from pipeline.supervise.supervisor import Supervisor
+from pipeline.supervise.whole import STEPS, Choice, StartView, Step, Whole, start, start_database
 
 REDRAWN_EVERY: Final = 1.0
 SAID_EVERY: Final = 15.0
@@ -52,10 +52,10 @@ def conduct(choice: Choice, *, plain: bool) -> None:
     began = time.monotonic()
     stop = threading.Event()
     try:
-        with _alone(settings.home), Guard(services.farewell()) as guard, ExitStack() as ends, _until_a_signal(stop):
+        with _alone(settings.home), Reaper(services.farewell()) as reaper, ExitStack() as ends, _until_a_signal(stop):
             _log_to_a_file(settings, ends, plain=plain)
             with _start_view(console, plain=plain) as view:
-                supervisor = Supervisor(settings.home / "logs", guard, say)
+                supervisor = Supervisor(settings.home / "logs", reaper, say)
                 whole = Whole(choice, keys, supervisor, view, ends, stop)
                 start(whole, [Step("database", start_database)])
                 ends.enter_context(supervisor)

@@ -97,7 +97,7 @@ def initiate(
     as_json: Json = False,
 ) -> None:
     """Make servers of your own ready: the replica set and the user that TIDEMARK_MONGO_URI names. May be run again."""
-    from pipeline.cli.wiring import begin  # noqa: PLC0415
+    from pipeline.app.wiring import begin  # noqa: PLC0415
     from pipeline.errors import UsageError  # noqa: PLC0415
     from pipeline.store.mongod.initiate import Administrator  # noqa: PLC0415
     from pipeline.store.mongod.initiate import initiate as make  # noqa: PLC0415

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from pipeline.cli.services import Ports
+    from pipeline.supervise.services import Ports
 
 app = typer.Typer()
 
@@ -29,10 +29,10 @@ Plain = Annotated[bool, typer.Option("--plain", help="Print lines instead of a v
 @app.command(epilog=EXAMPLES)
 def demo(plain: Plain = False) -> None:
     """Run everything on embedded defaults, with a pretend exchange and its money. Ctrl-C ends it; the data stay."""
+    from pipeline.app.wiring import begin  # noqa: PLC0415
     from pipeline.cli.conduct import conduct  # noqa: PLC0415
-    from pipeline.cli.services import Ports  # noqa: PLC0415
-    from pipeline.cli.whole import Choice  # noqa: PLC0415
-    from pipeline.cli.wiring import begin  # noqa: PLC0415
+    from pipeline.supervise.services import Ports  # noqa: PLC0415
+    from pipeline.supervise.whole import Choice  # noqa: PLC0415
 
     with Ports.claimed() as ports:
         use_own_exchange(ports)

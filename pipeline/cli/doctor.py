@@ -8,7 +8,7 @@ from pipeline.cli.output import Json, print_json
 from pipeline.errors import UsageError
 
 if TYPE_CHECKING:
-    from pipeline.cli.checks import Finding
+    from pipeline.app.checks import Finding
 
 app = typer.Typer()
 
@@ -37,7 +37,7 @@ def doctor(
 
 
 def _examine(only: list[str]) -> "list[Finding]":
-    from pipeline.cli.checks import CHECKS, Finding  # noqa: PLC0415
+    from pipeline.app.checks import CHECKS, Finding  # noqa: PLC0415
     from pipeline.settings import load  # noqa: PLC0415
 
     for name in only:

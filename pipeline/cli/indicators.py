@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pipeline.app.derive import as_row
 from pipeline.cli.output import Json, Wide, complain, print_json, print_table
 
 if TYPE_CHECKING:
@@ -42,13 +43,14 @@ def indicators(
     from rich.console import Console  # noqa: PLC0415
     from rich.progress import Progress  # noqa: PLC0415
 
-    from pipeline.cli.candle_database import candle_database  # noqa: PLC0415
-    from pipeline.cli.wiring import begin, derivation_of  # noqa: PLC0415
+    from pipeline.app.candle_database import candle_database  # noqa: PLC0415
+    from pipeline.app.wiring import begin, derivation_of  # noqa: PLC0415
+    from pipeline.cli.upgrade_bar import bring_up  # noqa: PLC0415
     from pipeline.history.listing import stored_series  # noqa: PLC0415
     from pipeline.timeline import to_ms  # noqa: PLC0415
 
     settings = begin()
-    with candle_database(settings) as db:
+    with candle_database(settings, bring_up) as db:
         keys = stored_series(db, settings.environment, symbols or (), interval or ())
         derivation = derivation_of(settings, db)
         with Progress(console=Console(stderr=True), transient=True, disable=as_json) as bars:
@@ -87,20 +89,3 @@ def complain_of(derived: Sequence["Derived"]) -> None:
             complain(f"{signal} is not found any more, and stays because somebody acted on it")
         if one.failure is not None:
             complain(f"{one.symbol} {one.interval}: indicators and signals: {one.failure}")
-
-
-def as_row(one: "Derived") -> dict[str, Any]:
-    """What a person or a script wants to know of one series."""
-    return {
-        "symbol": one.symbol,
-        "interval": one.interval,
-        "candles": one.candles,
-        "written": one.written,
-        "signals": one.signals.found,
-        "new": one.signals.added,
-        "changed": one.signals.changed,
-        "withdrawn": one.signals.withdrawn,
-        "kept": list(one.signals.kept),
-        "seconds": one.seconds,
-        "failure": one.failure,
-    }

@@ -9,11 +9,11 @@ from rich.panel import Panel
 from rich.table import Table as Pairs
 from rich.text import Text
 
+from pipeline.app.overview import Overview
 from pipeline.cli.figures import amount, change, moment, money, percent, price
-from pipeline.cli.overview import Overview
 from pipeline.cli.table import Column, Table
 from pipeline.store.goals import Target
-from pipeline.supervisor import State, Status
+from pipeline.supervise.supervisor import State, Status
 
 _SIGNALS = (
     *(Column("closed (UTC)"), Column("symbol", 1), Column("interval", 6), Column("strategy", 4), Column("kind", 8)),

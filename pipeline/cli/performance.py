@@ -61,7 +61,7 @@ def performance(
     In percent, after a taker fee on the way in and on the way out (`taker_fee_percent`). The best median after a day
     comes first.
     """
-    from pipeline.cli.wiring import begin  # noqa: PLC0415
+    from pipeline.app.wiring import begin  # noqa: PLC0415
     from pipeline.store.mongod.session import database  # noqa: PLC0415
     from pipeline.store.signals.queries import performance as performance_of  # noqa: PLC0415
 

@@ -26,7 +26,7 @@ def returns(
     as_json: Json = False,
 ) -> None:
     """Refresh the returns of signals against the newest stored prices. It happens by itself every minute."""
-    from pipeline.cli.wiring import begin  # noqa: PLC0415
+    from pipeline.app.wiring import begin  # noqa: PLC0415
     from pipeline.store.mongod.session import database  # noqa: PLC0415
     from pipeline.store.signals.returns import ReturnStore  # noqa: PLC0415
 

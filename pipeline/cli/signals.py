@@ -74,7 +74,7 @@ def signals(
     wide: Wide = False,
 ) -> None:
     """List signals: when, what, at which price, and what came of them. Returns are in percent, positive when right."""
-    from pipeline.cli.wiring import begin  # noqa: PLC0415
+    from pipeline.app.wiring import begin  # noqa: PLC0415
     from pipeline.store.mongod.session import database  # noqa: PLC0415
     from pipeline.store.signals.queries import find_signals  # noqa: PLC0415
     from pipeline.store.symbols import SymbolStore  # noqa: PLC0415

@@ -2,7 +2,7 @@
 
 import time
 from dataclasses import dataclass
-from typing import Protocol, Self
+from typing import Self
 
 from rich.console import Console
 from rich.live import Live
@@ -11,22 +11,6 @@ from rich.table import Table
 from rich.text import Text
 
 _NAME_WIDTH = 12
-
-
-class StartView(Protocol):
-    """Who is told of the start. `detail` may be called from any thread, as often as there is news."""
-
-    def begin(self, name: str) -> None:
-        """A step begins."""
-        ...
-
-    def detail(self, text: str) -> None:
-        """How far the step is."""
-        ...
-
-    def done(self, text: str) -> None:
-        """The step is done, and what there is to say about it."""
-        ...
 
 
 class PlainStart:

@@ -34,7 +34,7 @@ class Listed:
 @app.command(epilog="Examples: [bold]tidemark strategies[/bold] · [bold]tidemark strategies --json[/bold]")
 def strategies(wide: Wide = False, as_json: Json = False) -> None:
     """List the strategies: the rule in words, the parameters in force, how far back each looks, and whether it runs."""
-    from pipeline.cli.wiring import strategies_of  # noqa: PLC0415
+    from pipeline.app.wiring import strategies_of  # noqa: PLC0415
     from pipeline.settings import load  # noqa: PLC0415
     from pipeline.strategies import registry  # noqa: PLC0415
     from pipeline.strategies.parameters import build  # noqa: PLC0415
@@ -159,6 +159,6 @@ def _pair(text: str) -> tuple[str, str]:
 
 
 def _market(path: Path) -> "Market":
-    from pipeline.cli.candle_file import read_market  # noqa: PLC0415
+    from pipeline.app.candle_file import read_market  # noqa: PLC0415
 
     return read_market(path)

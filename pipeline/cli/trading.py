@@ -79,10 +79,11 @@ def trading(
 
     In production only symbols that are switched on are traded; elsewhere all are that are not switched off.
     """
-    from pipeline.cli.beside import begin_beside, say_place  # noqa: PLC0415
-    from pipeline.cli.known_symbols import known_symbol  # noqa: PLC0415
-    from pipeline.cli.trading_access import operator  # noqa: PLC0415
-    from pipeline.cli.wiring import exchange_of  # noqa: PLC0415
+    from pipeline.app.beside import begin_beside  # noqa: PLC0415
+    from pipeline.app.known_symbols import known_symbol  # noqa: PLC0415
+    from pipeline.app.trading_access import operator  # noqa: PLC0415
+    from pipeline.app.wiring import exchange_of  # noqa: PLC0415
+    from pipeline.cli.beside import say_place  # noqa: PLC0415
     from pipeline.execution.documents import trading_view  # noqa: PLC0415
     from pipeline.store.control import ControlStore  # noqa: PLC0415
     from pipeline.store.mongod.session import database  # noqa: PLC0415
@@ -153,8 +154,9 @@ def goal(
     as_json: Json = False,
 ) -> None:
     """The account's profit target for the day. A running executor takes it up within a second."""
-    from pipeline.cli.beside import begin_beside, say_place  # noqa: PLC0415
-    from pipeline.cli.trading_access import operator  # noqa: PLC0415
+    from pipeline.app.beside import begin_beside  # noqa: PLC0415
+    from pipeline.app.trading_access import operator  # noqa: PLC0415
+    from pipeline.cli.beside import say_place  # noqa: PLC0415
     from pipeline.store.control import ControlStore  # noqa: PLC0415
     from pipeline.store.mongod.session import database  # noqa: PLC0415
 
@@ -185,8 +187,9 @@ def breakers(
     as_json: Json = False,
 ) -> None:
     """Which limits were passed, why, and until when nothing is opened for it."""
-    from pipeline.cli.beside import begin_beside, say_place  # noqa: PLC0415
-    from pipeline.cli.trading_access import operator  # noqa: PLC0415
+    from pipeline.app.beside import begin_beside  # noqa: PLC0415
+    from pipeline.app.trading_access import operator  # noqa: PLC0415
+    from pipeline.cli.beside import say_place  # noqa: PLC0415
     from pipeline.store.control import ControlStore  # noqa: PLC0415
     from pipeline.store.mongod.session import database  # noqa: PLC0415
 
@@ -226,9 +229,10 @@ def stage(
     A stage is left for the next one by this command alone, and only after 5 clean days in it. Going back is always
     allowed.
     """
-    from pipeline.cli.beside import begin_beside, say_place  # noqa: PLC0415
-    from pipeline.cli.stages import too_small_now  # noqa: PLC0415
-    from pipeline.cli.trading_access import operator, require_confirmation  # noqa: PLC0415
+    from pipeline.app.beside import begin_beside  # noqa: PLC0415
+    from pipeline.app.stages import too_small_now  # noqa: PLC0415
+    from pipeline.app.trading_access import operator, require_confirmation  # noqa: PLC0415
+    from pipeline.cli.beside import say_place  # noqa: PLC0415
     from pipeline.store.control import ControlStore  # noqa: PLC0415
     from pipeline.store.mongod.session import database  # noqa: PLC0415
     from pipeline.store.watchlist import Watchlist  # noqa: PLC0415
@@ -325,8 +329,8 @@ def _amount(name: str, text: str) -> Decimal | None:
 
 
 def _require_strategies(settings: "Settings", wanted: Sequence[str]) -> None:
-    from pipeline.cli.known_symbols import nearest  # noqa: PLC0415
-    from pipeline.cli.wiring import strategies_of  # noqa: PLC0415
+    from pipeline.app.known_symbols import nearest  # noqa: PLC0415
+    from pipeline.app.wiring import strategies_of  # noqa: PLC0415
     from pipeline.strategies import registry  # noqa: PLC0415
 
     known = {*registry.names(), *(one.name for one in strategies_of(settings))}

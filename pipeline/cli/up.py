@@ -38,11 +38,11 @@ def up(
     plain: Plain = False,
 ) -> None:
     """Run everything for the configured environment: database, history, candles, signals, flows. Ctrl-C ends it."""
+    from pipeline.app.wiring import begin  # noqa: PLC0415
     from pipeline.cli.conduct import conduct  # noqa: PLC0415
-    from pipeline.cli.services import Ports  # noqa: PLC0415
-    from pipeline.cli.whole import Choice  # noqa: PLC0415
-    from pipeline.cli.wiring import begin  # noqa: PLC0415
     from pipeline.settings import load  # noqa: PLC0415
+    from pipeline.supervise.services import Ports  # noqa: PLC0415
+    from pipeline.supervise.whole import Choice  # noqa: PLC0415
 
     if mode is not None:
         os.environ["TIDEMARK_MODE"] = mode.value

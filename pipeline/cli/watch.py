@@ -23,7 +23,7 @@ def watch(symbols: Annotated[list[str], typer.Argument()], interval: Intervals =
     """Keep these series current. A running ingester backfills them and takes them up within seconds."""
     from datetime import UTC, datetime  # noqa: PLC0415
 
-    from pipeline.cli.wiring import begin  # noqa: PLC0415
+    from pipeline.app.wiring import begin  # noqa: PLC0415
     from pipeline.errors import UsageError  # noqa: PLC0415
     from pipeline.history.listing import wanted_series  # noqa: PLC0415
     from pipeline.store.mongod.session import database  # noqa: PLC0415
@@ -53,7 +53,7 @@ def unwatch(
     """Stop keeping these series current; without an interval, all of a symbol. What is stored stays."""
     from datetime import UTC, datetime  # noqa: PLC0415
 
-    from pipeline.cli.wiring import begin  # noqa: PLC0415
+    from pipeline.app.wiring import begin  # noqa: PLC0415
     from pipeline.errors import UsageError  # noqa: PLC0415
     from pipeline.store.mongod.session import database  # noqa: PLC0415
     from pipeline.store.watchlist import Watchlist  # noqa: PLC0415
@@ -82,7 +82,7 @@ def symbols(
     as_json: Json = False,
 ) -> None:
     """What the exchange trades, with the rules of its orders."""
-    from pipeline.cli.wiring import begin  # noqa: PLC0415
+    from pipeline.app.wiring import begin  # noqa: PLC0415
 
     found = [one for one in _listed(begin())[0] if search.upper() in one.symbol.upper()]
     if as_json:
@@ -106,7 +106,7 @@ def _rules(symbol: "Symbol") -> tuple[str, str, str]:
 
 def _listed(settings: "Settings") -> "tuple[list[Symbol], int]":
     """What the exchange lists, and its time."""
-    from pipeline.cli.exchange_access import client_of  # noqa: PLC0415
+    from pipeline.app.exchange_access import client_of  # noqa: PLC0415
     from pipeline.exchange.market import Market  # noqa: PLC0415
 
     with client_of(settings) as client:

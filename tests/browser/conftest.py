@@ -16,12 +16,12 @@ import pytest
 from playwright.sync_api import Browser, Page, Playwright, sync_playwright
 from pymongo import MongoClient
 
-from pipeline.cli import services
-from pipeline.cli.prefect_login import login_of
-from pipeline.guard import Guard
 from pipeline.simulator.handle import Simulator
 from pipeline.store.mongod.launch import any_free_port
-from pipeline.supervisor import Supervisor
+from pipeline.supervise import services
+from pipeline.supervise.prefect_login import login_of
+from pipeline.supervise.reaper import Reaper
+from pipeline.supervise.supervisor import Supervisor
 from tests.prefect_home import PrefectHome
 
 SHOTS = Path(__file__).parents[2] / "test-output" / "browser"
@@ -96,7 +96,7 @@ def prefect(
             environment.setenv(name, value)
         server, runner = services.prefect_server(home, port), services.flow_runner(home, port, {})
     prefect_home.furnish(home / "prefect")
-    with Guard() as guard, Supervisor(home / "logs", guard) as supervisor:
+    with Reaper() as reaper, Supervisor(home / "logs", reaper) as supervisor:
         for service in (server, runner):
             supervisor.start(service)
             supervisor.wait_ready(service.name)

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from pipeline.cli.beside import Place, remember, remembered
-from pipeline.cli.home_exchange import HomeExchange
+from pipeline.app.beside import Place, remember, remembered
+from pipeline.app.home_exchange import HomeExchange
 from pipeline.settings import load
 from pipeline.store.control import ControlStore
 from pipeline.store.lease import LeaseStore

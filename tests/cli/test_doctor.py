@@ -14,8 +14,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from typer.testing import CliRunner
 
+from pipeline.app import checks
 from pipeline.cli import app as cli
-from pipeline.cli import checks
 from pipeline.exchange.clock import local_time
 from pipeline.store.mongod import binary
 from pipeline.store.mongod.folder import Folder, Remembered

@@ -12,14 +12,14 @@ import pytest
 from pymongo.database import Database
 from rich.console import Console
 
-from pipeline.cli.services import Ports
 from pipeline.cli.start_view import PlainStart
-from pipeline.cli.whole import Choice, Whole, fetch_candles
 from pipeline.settings import load
 from pipeline.simulator.handle import Simulator
 from pipeline.store.prepare import prepare
 from pipeline.store.series import SeriesStore
 from pipeline.store.watchlist import Watchlist
+from pipeline.supervise.services import Ports
+from pipeline.supervise.whole import Choice, Whole, fetch_candles
 from pipeline.timeline import MINUTE, SECOND
 from schemas.series import SeriesKey
 from tests.cli.conftest import Run

@@ -15,8 +15,8 @@ import pytest
 import requests
 from typer.testing import CliRunner
 
+from pipeline.app.home_exchange import HomeExchange
 from pipeline.cli.app import build
-from pipeline.cli.home_exchange import HomeExchange
 from pipeline.errors import AttentionError
 from pipeline.exchange.environments import SIM, at
 from pipeline.exchange.rest import RestClient
@@ -28,7 +28,7 @@ PATIENCE = 30.0
 USER = """
 import sys, time
 from pathlib import Path
-from pipeline.cli.home_exchange import HomeExchange
+from pipeline.app.home_exchange import HomeExchange
 with HomeExchange(Path(sys.argv[1])).running() as url:
     print(url, flush=True)
     time.sleep(600)
@@ -57,7 +57,7 @@ def exchanges(home: Path) -> list[psutil.Process]:
     return [
         one
         for one in psutil.process_iter(["cmdline", "status"])
-        if "pipeline.cli.home_exchange" in (one.info["cmdline"] or ())
+        if "pipeline.app.home_exchange" in (one.info["cmdline"] or ())
         and str(home / "exchange") in one.info["cmdline"]
         and one.info["status"] != psutil.STATUS_ZOMBIE
     ]

@@ -10,12 +10,12 @@ import pytest
 from pymongo.database import Database
 from rich.console import Console
 
+from pipeline.app.overview import Overview, Overviews
 from pipeline.cli.live_view import line, live_view, signals_table
-from pipeline.cli.overview import Overview, Overviews
 from pipeline.cli.start_view import PlainStart, RichStart
 from pipeline.store.goals import GOALS, Target
 from pipeline.store.prepare import prepare
-from pipeline.supervisor import State, Status
+from pipeline.supervise.supervisor import State, Status
 from schemas.accounts import Snapshot
 from schemas.positions import Position
 

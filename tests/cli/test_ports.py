@@ -4,9 +4,9 @@ import socket
 
 import pytest
 
-from pipeline.cli import services
-from pipeline.cli.services import Ports
 from pipeline.store.mongod.launch import LOOPBACK, any_free_port, is_free
+from pipeline.supervise import services
+from pipeline.supervise.services import Ports
 
 
 @pytest.fixture(autouse=True)

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from pipeline.cli import stages
-from pipeline.cli.checks import stage
+from pipeline.app import stages
+from pipeline.app.checks import stage
 from pipeline.exchange.environments import SIM, at
 from pipeline.settings import load
 from pipeline.simulator.handle import Simulator

@@ -9,8 +9,8 @@ import polars as pl
 import pytest
 from typer.testing import CliRunner
 
+from pipeline.app.candle_file import read_market
 from pipeline.cli import app as cli
-from pipeline.cli.candle_file import read_market
 from pipeline.errors import UsageError
 from pipeline.strategies.synthetic import markets
 

@@ -8,7 +8,7 @@ import pytest
 from pymongo.database import Database
 from rich.console import Console
 
-from pipeline.cli.candle_database import bring_up
+from pipeline.cli.upgrade_bar import bring_up
 from pipeline.store.lease import LeaseStore
 from pipeline.store.upgrade import LEASE, META, upgrade
 from tests.cli.conftest import Run

@@ -5,8 +5,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from pipeline.cli import checks
-from pipeline.cli.trading_access import judge_key
+from pipeline.app import checks
+from pipeline.app.trading_access import judge_key
 from pipeline.errors import AttentionError
 from pipeline.exchange.key_rights import KeyRights, key_rights
 from pipeline.exchange.signing import Credentials, signer_for

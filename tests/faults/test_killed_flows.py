@@ -15,12 +15,12 @@ from typing import Any
 import psutil
 import pytest
 
-from pipeline.cli import services
-from pipeline.cli.prefect_login import login_of
-from pipeline.guard import Guard
 from pipeline.store.deployments import DeploymentStore
 from pipeline.store.mongod.launch import any_free_port
-from pipeline.supervisor import Supervisor
+from pipeline.supervise import services
+from pipeline.supervise.prefect_login import login_of
+from pipeline.supervise.reaper import Reaper
+from pipeline.supervise.supervisor import Supervisor
 from tests.prefect_home import PrefectHome
 
 DATABASE = "killed-flows"
@@ -38,7 +38,7 @@ class Flows:
 
     @contextmanager
     def running(self) -> Iterator[Supervisor]:
-        with Guard() as guard, Supervisor(self.home / "logs", guard) as supervisor:
+        with Reaper() as reaper, Supervisor(self.home / "logs", reaper) as supervisor:
             for service in (
                 services.prefect_server(self.home, self.port),
                 services.flow_runner(self.home, self.port, {}),

@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 from pymongo.database import Database
 
-from pipeline.cli import services
-from pipeline.cli.prefect_login import login_of
-from pipeline.guard import Guard
 from pipeline.simulator.handle import Simulator
 from pipeline.store.mongod.launch import any_free_port
-from pipeline.supervisor import Supervisor
+from pipeline.supervise import services
+from pipeline.supervise.prefect_login import login_of
+from pipeline.supervise.reaper import Reaper
+from pipeline.supervise.supervisor import Supervisor
 from tests.prefect_home import PrefectHome
 
 HOME = Path(tempfile.mkdtemp(prefix="tidemark-prefect-"))
@@ -38,7 +38,7 @@ def prefect_server(prefect_home: PrefectHome) -> Iterator[None]:
 
     prefect_home.furnish(HOME / "prefect")
     server = services.prefect_server(HOME, port := any_free_port())
-    with Guard() as guard, Supervisor(HOME / "logs", guard) as supervisor:
+    with Reaper() as reaper, Supervisor(HOME / "logs", reaper) as supervisor:
         supervisor.start(server)
         supervisor.wait_ready(server.name)
         where = {PREFECT_API_URL: f"http://127.0.0.1:{port}/api", PREFECT_API_AUTH_STRING: login_of(HOME)}

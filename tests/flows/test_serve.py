@@ -9,7 +9,7 @@ import pytest
 from prefect.client.orchestration import get_client
 
 from flows.serve import deployments, leave_as_it_was
-from pipeline.cli.whole import BACKFILL_ON_DEMAND
+from pipeline.supervise.whole import BACKFILL_ON_DEMAND
 
 SERVED = {
     "account/hourly": "every-60-minutes",

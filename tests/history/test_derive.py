@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from pipeline.cli.wiring import derivation_of, periods_of
+from pipeline.app.wiring import derivation_of, periods_of
 from pipeline.history import indicators
 from pipeline.history.derive import Derived
 from pipeline.history.indicators import Stretch, stretches

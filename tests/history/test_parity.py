@@ -13,7 +13,7 @@ import polars as pl
 import pytest
 from pymongo.database import Database
 
-from pipeline.cli.wiring import derivation_of, periods_of, strategies_of
+from pipeline.app.wiring import derivation_of, periods_of, strategies_of
 from pipeline.ingest.core import Core
 from pipeline.ingest.events import Answer, Candle, FetchCandles, FinerPrices
 from pipeline.ingest.history import CANDLE_COLUMNS, Opening, open_series

@@ -95,7 +95,7 @@ def test_a_long_run_has_to_judge_every_role() -> None:
         ("python -m pipeline.cli live --plain --metrics-port 1", "ingester"),
         ("python -m pipeline.cli execute", "executor"),
         ("python -m pipeline.cli sim --port 1", "exchange"),
-        ("python -m pipeline.guard python -m pipeline.cli db stop --unused", None),
+        ("python -m pipeline.supervise.reaper python -m pipeline.cli db stop --unused", None),
         ("python bin/tidemark demo --plain", "demo"),
         ("mongod --dbpath data", "mongod"),
         ("python -m flows.server --port 1", "prefect"),

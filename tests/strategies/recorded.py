@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.cli.candle_file import read_market
+from pipeline.app.candle_file import read_market
 from pipeline.indicators import Floats
 from pipeline.strategies.synthetic import Market
 

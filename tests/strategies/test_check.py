@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
-from pipeline.cli.candle_file import read_market
+from pipeline.app.candle_file import read_market
 from pipeline.indicators import TAIL, WINDOW, tail
 from pipeline.strategies import registry
 from pipeline.strategies.base import CANDLE_COLUMNS, Strategy, StrategyError, label_of

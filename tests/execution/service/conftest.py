@@ -232,7 +232,7 @@ def run(house: House, mongo_uri: str, home: Path, monkeypatch: pytest.MonkeyPatc
         monkeypatch.setenv(f"TIDEMARK_{name}", value)
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.chdir(home)
-    monkeypatch.setattr("pipeline.cli.wiring.logs.configure", lambda *_: None)
+    monkeypatch.setattr("pipeline.app.wiring.logs.configure", lambda *_: None)
 
     def run(*arguments: str, code: int = 0) -> Any:
         house.simulator.forgive()  # what other tests have asked of it in this minute

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.cli.beside import remember
+from pipeline.app.beside import remember
 from pipeline.exchange.market import Market
 from pipeline.exchange.rest import RestClient
 from pipeline.exchange.trading import NewOrder, Trading

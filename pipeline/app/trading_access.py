@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from pipeline.cli.wiring import credentials_of
+from pipeline.app.wiring import credentials_of
 from pipeline.errors import AttentionError, UsageError
 from pipeline.secret_managers import place
 from pipeline.settings import PRODUCTION_PHRASE, Settings

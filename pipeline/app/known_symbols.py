@@ -3,7 +3,7 @@ nearest named: a switch that nobody reads, or a position that is looked for else
 """
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,7 @@ from pipeline.errors import UsageError
 if TYPE_CHECKING:
     from pymongo.database import Database
 
-    from pipeline.cli.clerk import Clerk
+    from pipeline.app.clerk import Clerk
     from pipeline.settings import Settings
 
 
@@ -21,11 +21,10 @@ def known_symbol(settings: "Settings", db: "Database[Any]", text: str) -> str:
     return _among(settings, symbol_in(text), _known(settings, db))
 
 
-def symbol_in_need(settings: "Settings", clerk: "Clerk", text: str) -> str:
+def symbol_in_need(settings: "Settings", clerk: "Clerk", text: str, complain: "Callable[[str], None]") -> str:
     """The same whatever the database does: where it is away and the settings do not name the symbol, the exchange is
     asked whether it lists it."""
-    from pipeline.cli.clerk import AwayError  # noqa: PLC0415
-    from pipeline.cli.output import complain  # noqa: PLC0415
+    from pipeline.app.clerk import AwayError  # noqa: PLC0415
 
     symbol = symbol_in(text)
     try:
@@ -71,7 +70,7 @@ def _among(settings: "Settings", symbol: str, known: set[str]) -> str:
 
 
 def _listed(settings: "Settings", symbol: str) -> str:
-    from pipeline.cli.exchange_access import client_of  # noqa: PLC0415
+    from pipeline.app.exchange_access import client_of  # noqa: PLC0415
     from pipeline.exchange.listed import Listed  # noqa: PLC0415
     from pipeline.exchange.market import Market  # noqa: PLC0415
 

@@ -12,17 +12,12 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
-from pipeline.cli import services
-from pipeline.cli.exchange_access import archive_of, client_of
-from pipeline.cli.home_exchange import HomeExchange
-from pipeline.cli.overview import Overviews
-from pipeline.cli.prefect_api import start_run
-from pipeline.cli.prefect_login import login_of
-from pipeline.cli.services import Ports
-from pipeline.cli.start_view import StartView
-from pipeline.cli.wiring import credentials_of, derivation_of, due_keys
+from pipeline.app.exchange_access import archive_of, client_of
+from pipeline.app.home_exchange import HomeExchange
+from pipeline.app.overview import Overviews
+from pipeline.app.wiring import credentials_of, derivation_of, due_keys
 from pipeline.errors import TidemarkError
 from pipeline.exchange.market import Market
 from pipeline.history.backfill import Backfill
@@ -41,7 +36,11 @@ from pipeline.store.signals.returns import ReturnStore
 from pipeline.store.symbols import SymbolStore
 from pipeline.store.upgrade import upgrade
 from pipeline.store.watchlist import Watchlist
-from pipeline.supervisor import Supervisor
+from pipeline.supervise import services
+from pipeline.supervise.prefect_api import start_run
+from pipeline.supervise.prefect_login import login_of
+from pipeline.supervise.services import Ports
+from pipeline.supervise.supervisor import Supervisor
 from pipeline.timeline import SECOND
 from schemas.registry import COLLECTIONS
 from schemas.series import SeriesKey
@@ -52,6 +51,22 @@ MINUTE_DAYS: Final = 2
 """So much of the minutes is there when it is ready; the rest comes as it goes."""
 DEPOSIT: Final = Decimal(10_000)
 BACKFILL_ON_DEMAND: Final = "backfill/on-demand"
+
+
+class StartView(Protocol):
+    """Who is told of the start. `detail` may be called from any thread, as often as there is news."""
+
+    def begin(self, name: str) -> None:
+        """A step begins."""
+        ...
+
+    def detail(self, text: str) -> None:
+        """How far the step is."""
+        ...
+
+    def done(self, text: str) -> None:
+        """The step is done, and what there is to say about it."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

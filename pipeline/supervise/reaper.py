@@ -1,11 +1,11 @@
 """Outlives a program by seconds: when it dies without a word, ends the process groups it had started.
 
-    with Guard(farewell) as guard: ...
+    with Reaper(farewell) as reaper: ...
 
-runs `python -m pipeline.guard FAREWELL...` beside the program, with a pipe as its standard input: a line `+GROUP` for
-each group that was started, `-GROUP` for each that has ended, `.` when the program leaves in order. When the pipe
-closes without that, which the kernel sees to however the program dies, what is left is ended in the opposite order, and
-then the farewell is run. It never ends a group that it was not told of.
+runs `python -m pipeline.supervise.reaper FAREWELL...` beside the program, with a pipe as its standard input: a line
+`+GROUP` for each group that was started, `-GROUP` for each that has ended, `.` when the program leaves in order. When
+the pipe closes without that, which the kernel sees to however the program dies, what is left is ended in the opposite
+order, and then the farewell is run. It never ends a group that it was not told of.
 """
 
 import os
@@ -27,8 +27,8 @@ _POLL: Final = 0.05
 _IN_ORDER: Final = "."
 
 
-class Guard:
-    """The guard of this program, from its side."""
+class Reaper:
+    """The reaper of this program, from its side."""
 
     def __init__(self, farewell: Sequence[str] = ()) -> None:
         """`farewell`: a command that is left to be run if this program is killed."""
@@ -38,7 +38,7 @@ class Guard:
 
     def __enter__(self) -> Self:
         self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
-            [sys.executable, "-m", "pipeline.guard", *self._farewell],
+            [sys.executable, "-m", "pipeline.supervise.reaper", *self._farewell],
             stdin=subprocess.PIPE,
             text=True,
             start_new_session=True,

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from pipeline.cli.wiring import exchange_of
+from pipeline.app.wiring import exchange_of
 from pipeline.exchange.market import Market
 from pipeline.exchange.rest import RestClient
 from pipeline.execution.tradable import Listed, too_small

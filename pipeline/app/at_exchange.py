@@ -38,8 +38,8 @@ class Listed:
 
 def worth_now(settings: "Settings") -> Mapping[str, Any]:
     """Balance, equity, what is free, and each position, as of this moment."""
-    from pipeline.cli.exchange_access import running_exchange  # noqa: PLC0415
-    from pipeline.cli.trading_access import account_at  # noqa: PLC0415
+    from pipeline.app.exchange_access import running_exchange  # noqa: PLC0415
+    from pipeline.app.trading_access import account_at  # noqa: PLC0415
 
     with running_exchange(settings) as place, account_at(settings, place) as trading:
         account, positions = trading.account(), trading.positions()
@@ -66,8 +66,8 @@ def worth_now(settings: "Settings") -> Mapping[str, Any]:
 
 def orders_now(settings: "Settings", identity: "Identity", symbol: str | None, limit: int) -> list[Listed]:
     """What is open now; of one symbol also what was, newest first."""
-    from pipeline.cli.exchange_access import running_exchange  # noqa: PLC0415
-    from pipeline.cli.trading_access import account_at  # noqa: PLC0415
+    from pipeline.app.exchange_access import running_exchange  # noqa: PLC0415
+    from pipeline.app.trading_access import account_at  # noqa: PLC0415
 
     with running_exchange(settings) as place, account_at(settings, place) as trading:
         ordinary, waiting = trading.open_orders(), trading.open_algos()

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
-from pipeline.cli.wiring import exchange_of
+from pipeline.app.wiring import exchange_of
 from pipeline.errors import UsageError
 from pipeline.settings import Settings
 
@@ -25,7 +25,7 @@ def running_exchange(settings: Settings) -> Iterator["Environment"]:
         yield place
         return
 
-    from pipeline.cli.home_exchange import HomeExchange  # noqa: PLC0415
+    from pipeline.app.home_exchange import HomeExchange  # noqa: PLC0415
     from pipeline.exchange.environments import at  # noqa: PLC0415
 
     with HomeExchange(settings.home).running() as url:

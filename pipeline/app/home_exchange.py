@@ -8,7 +8,7 @@ is theirs.
     <home>/exchange/serving.lock   held for as long as it is there, by it or by whoever looks after it
     <home>/exchange/exchange.log   what it complains of
 
-`python -m pipeline.cli.home_exchange FOLDER PORT` is the exchange itself.
+`python -m pipeline.app.home_exchange FOLDER PORT` is the exchange itself.
 """
 
 import asyncio
@@ -115,7 +115,7 @@ class HomeExchange:
         _reap()
         with self._log.open("wb") as log:
             child = subprocess.Popen(  # noqa: S603 - our own interpreter and module
-                [sys.executable, "-m", "pipeline.cli.home_exchange", str(self._folder.path), str(port)],
+                [sys.executable, "-m", "pipeline.app.home_exchange", str(self._folder.path), str(port)],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=log,

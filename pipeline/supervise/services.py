@@ -14,10 +14,10 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Final
 
-from pipeline.cli.prefect_login import login_file, login_of
 from pipeline.settings import without_keys
 from pipeline.store.mongod.launch import LOOPBACK, any_free_port, is_free
-from pipeline.supervisor import Service
+from pipeline.supervise.prefect_login import login_file, login_of
+from pipeline.supervise.supervisor import Service
 
 SIMULATOR_PORT: Final = 9876
 PREFECT_PORT: Final = 4200

@@ -1,7 +1,7 @@
 """Runs the processes of `demo` and `up`: starts them, waits for them, starts a dead one again, ends them all.
 
 Each is a process group of its own, so that Ctrl-C reaches the supervisor alone, and writes to a log file of its own.
-If the supervisor itself is killed, its guard ends what it had started. It never decides what is to run.
+If the supervisor itself is killed, its reaper ends what it had started. It never decides what is to run.
 """
 
 import os
@@ -20,7 +20,7 @@ from types import TracebackType
 from typing import IO, Final, Self
 
 from pipeline.errors import TidemarkError
-from pipeline.guard import Guard
+from pipeline.supervise.reaper import Reaper
 
 LOG_LIMIT: Final = 5 * 1024 * 1024
 STOP_WITHIN: Final = 5.0
@@ -106,13 +106,13 @@ class Log:
 class _Runner:
     """One service from its first start to its end, in a thread of its own."""
 
-    def __init__(self, service: Service, log: Log, guard: Guard, say: Callable[[str], None]) -> None:
+    def __init__(self, service: Service, log: Log, reaper: Reaper, say: Callable[[str], None]) -> None:
         self.service = service
         self.log = log
         self.restarts = 0
         self.was_ready = threading.Event()
         self.exit_code: int | None = None
-        self._guard, self._say = guard, say
+        self._reaper, self._say = reaper, say
         self._stopping = threading.Event()
         self._process: subprocess.Popen[str] | None = None
         self._changing = threading.Lock()
@@ -171,13 +171,13 @@ class _Runner:
                 self._line(f"cannot be started: {error.strerror}: {self.service.command[0]}")
                 return 127
             self._process = process
-        self._guard.started(process.pid)
+        self._reaper.started(process.pid)
         reader = threading.Thread(target=self._read, args=(process.stdout,), daemon=True)
         reader.start()
         code = process.wait()
         _kill_group(process.pid, signal.SIGKILL)
         reader.join()
-        self._guard.ended(process.pid)
+        self._reaper.ended(process.pid)
         return code
 
     def _spawn(self) -> subprocess.Popen[str]:
@@ -210,9 +210,9 @@ class _Runner:
 class Supervisor:
     """The processes of one run. `say` hears every line that one of them writes, with its name."""
 
-    def __init__(self, logs: Path, guard: Guard, say: Callable[[str, str], None] = lambda *_: None) -> None:
+    def __init__(self, logs: Path, reaper: Reaper, say: Callable[[str, str], None] = lambda *_: None) -> None:
         self._logs = logs
-        self._guard = guard
+        self._reaper = reaper
         self._say = say
         self._runners: dict[str, _Runner] = {}
 
@@ -228,7 +228,7 @@ class Supervisor:
     def start(self, service: Service) -> None:
         """Start it, and return at once."""
         log = Log(self._logs / f"{service.name}.log")
-        runner = _Runner(service, log, self._guard, lambda line: self._say(service.name, line))
+        runner = _Runner(service, log, self._reaper, lambda line: self._say(service.name, line))
         self._runners[service.name] = runner
         runner.start()
 

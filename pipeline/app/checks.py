@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
-from pipeline.cli.wiring import credentials_of, exchange_of
+from pipeline.app.wiring import credentials_of, exchange_of
 from pipeline.errors import TidemarkError
 from pipeline.settings import IN_FILES, Settings
 
@@ -83,7 +83,7 @@ def talib(_: Settings) -> Iterator[Finding]:
 
 def strategies(settings: Settings) -> Iterator[Finding]:
     """Can the strategies run that the settings name, with the parameters they give?"""
-    from pipeline.cli.wiring import strategies_of  # noqa: PLC0415
+    from pipeline.app.wiring import strategies_of  # noqa: PLC0415
     from pipeline.strategies.base import label_of  # noqa: PLC0415
 
     try:
@@ -209,7 +209,7 @@ def exchange(settings: Settings) -> Iterator[Finding]:
 
 def stage(settings: Settings) -> Iterator[Finding]:
     """Are the stages of production large enough for the chosen symbols?"""
-    from pipeline.cli.stages import too_small_now  # noqa: PLC0415
+    from pipeline.app.stages import too_small_now  # noqa: PLC0415
 
     try:
         found = too_small_now(settings, settings.symbols, [1, 2])
