@@ -11,6 +11,7 @@ from rich.text import Text
 
 from pipeline.app.overview import Overview
 from pipeline.cli.figures import amount, change, moment, money, percent, price
+from pipeline.cli.signals import verdict_of
 from pipeline.cli.table import Column, Table
 from pipeline.store.goals import Target
 from pipeline.supervise.supervisor import State, Status
@@ -160,7 +161,4 @@ def _number(value: float | None, form: str) -> str:
 
 
 def _verdict(verdict: str, reason: str | None) -> Text:
-    if verdict == "taken":
-        return Text("taken", style="bold green")
-    shown = verdict if reason is None else f"{verdict}: {reason}"
-    return Text(shown, style="dim")
+    return Text(verdict_of(verdict, reason), style="bold green" if verdict == "taken" else "dim")

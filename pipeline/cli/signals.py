@@ -37,10 +37,10 @@ COLUMNS = (
     *("current_price", "return_pct", "best_pct", "worst_pct", "return_1h", "return_4h", "return_1d", "return_7d"),
 )
 SHOWN = (
-    *(Column("closed (UTC)"), Column("symbol", 1), Column("interval", 6), Column("strategy", 3), Column("kind", 8)),
-    *(Column("side", 2), Column("price", 7, right=True), Column("verdict", 4), Column("return %", 5, right=True)),
+    *(Column("closed (UTC)"), Column("symbol", 1), Column("interval", 6), Column("strategy", 4), Column("kind", 8)),
+    *(Column("side", 2), Column("price", 7, right=True), Column("return %", 5, right=True)),
     *(Column("best %", 9, right=True), Column("worst %", 10, right=True), Column("1h %", 11, right=True)),
-    *(Column("1d %", 12, right=True), Column("7d %", 13, right=True)),
+    *(Column("1d %", 12, right=True), Column("7d %", 13, right=True), Column("verdict", 3, long="wrap", least=20)),
 )
 
 Symbol = Annotated[str | None, typer.Option(help="Only this contract, for example BTCUSDT.")]
@@ -146,4 +146,10 @@ def _show(found: "Sequence[Signal]", ticks: Ticks, *, wide: bool) -> None:
 def _row(one: "Signal", ticks: Ticks) -> tuple[Any, ...]:
     said = (moment(one.at), one.symbol, one.interval, one.strategy, one.kind, one.side)
     returns = (one.return_pct, one.best_pct, one.worst_pct, one.return_1h, one.return_1d, one.return_7d)
-    return (*said, price(one.price, ticks.get(one.symbol)), one.verdict, *map(percent, returns))
+    verdict = verdict_of(one.verdict, one.reason)
+    return (*said, price(one.price, ticks.get(one.symbol)), *map(percent, returns), verdict)
+
+
+def verdict_of(verdict: str, reason: str | None) -> str:
+    """What the executor made of a signal, and why."""
+    return verdict if reason is None or verdict == "taken" else f"{verdict}: {reason}"
