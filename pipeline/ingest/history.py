@@ -18,6 +18,7 @@ from pymongo.errors import PyMongoError
 from pipeline.errors import TidemarkError, UsageError
 from pipeline.exchange.clock import ServerClock
 from pipeline.exchange.errors import ExchangeError, RefusedError
+from pipeline.exchange.listed import NotTradedError
 from pipeline.ingest.background import Background
 from pipeline.ingest.core import Core
 from pipeline.ingest.events import Candle
@@ -154,9 +155,13 @@ class Beginnings:
         return None
 
     def _refuse_ended(self, key: SeriesKey) -> None:
-        """Where the exchange does not say, the series is begun: its frames may come all the same."""
+        """One that ended is filled first. Where the exchange does not say, the series is begun: its frames may come all
+        the same."""
         try:
             self._must_trade(key.symbol)
+        except NotTradedError:
+            self._backfill(key)
+            raise
         except ExchangeError as error:
             log.warning("%s: whether it is still traded is not known: %s", key, error)
 

@@ -43,10 +43,11 @@ class World:
     random: Random
     states: list[Candle] = field(default_factory=list)
     finals: dict[int, Candle] = field(default_factory=dict)
+    live: int = LIVE
 
     def __post_init__(self) -> None:
         price = 1000.0
-        for number in range(-HISTORY, LIVE + 1):
+        for number in range(-HISTORY, self.live + 1):
             opened = START + number * MINUTE
             trades = 0 if self.random.random() < 0.15 else self.random.randint(1, 5)
             candle = Candle(opened, price, price, price, price, 0.0, 0.0, 0, 0.0, 0.0, False, opened)
@@ -151,11 +152,14 @@ class Store:
 class Schedule:
     """One run: a world, faults, and the core between them."""
 
+    quiet = QUIET
+    store_of = Store
+
     def __init__(self, seed: int) -> None:
         self.random = Random(seed)
         self.world = World(self.random)
         self.faults = Faults.draw(self.random)
-        self.store = Store()
+        self.store = self.store_of()
         self.holes: list[RecordHole] = []
         self.order = count()
         self.agenda: list[tuple[int, int, object]] = []
@@ -203,7 +207,7 @@ class Schedule:
 
     def run(self) -> None:
         self.plan_frames()
-        for now in range(START, END + QUIET, self.random.choice([1, 2, 4]) * SECOND):
+        for now in range(START, END + self.quiet, self.random.choice([1, 2, 4]) * SECOND):
             self.at(now, "tick")
         for begin, end in self.faults.cuts:
             self.at(begin, "cut")

@@ -309,6 +309,20 @@ async def test_a_symbol_that_is_delisted_while_it_is_watched_is_noted_and_said_o
     assert "sim:ETHUSDT:1m" in said[0]
 
 
+async def test_a_symbol_that_ended_while_nobody_watched_is_filled_to_its_end_before_it_is_given_up(desk):
+    btc, eth = keys(("BTCUSDT", "ETHUSDT"))
+    async with desk.ingesting(symbols=("BTCUSDT", "ETHUSDT")) as ingester:
+        await until_true(lambda: set(ingester.core.watched()) == {btc, eth})
+        await desk.minutes(2)
+    assert desk.stored("ETHUSDT", desk.begun - MINUTE, desk.simulator.now())
+    desk.backfilled.clear()
+    desk.simulator.delist("ETHUSDT", "SETTLING")
+    await desk.minutes(3)
+    async with desk.ingesting(symbols=("BTCUSDT", "ETHUSDT")):
+        await until_true(lambda: (known := SeriesStore(desk.database).get(eth)) is not None and known.gone is not None)
+    assert desk.backfilled == [eth], "the other one, which is not far behind, the core completes"
+
+
 async def test_a_break_that_the_last_run_left_is_counted_and_fetched(desk):
     """The newest candles are stored, some before them are not: what the exchange has is fetched, its hole is not."""
     now = desk.simulator.now()
