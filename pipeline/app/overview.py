@@ -13,6 +13,8 @@ from pipeline.store.processes import living
 from pipeline.store.signals.queries import Asked, find_documents
 from pipeline.store.symbols import SymbolStore
 from pipeline.store.targets import targets
+from pipeline.store.watchlist import Watchlist
+from pipeline.timeline import Interval, interval, to_datetime, to_ms
 
 if TYPE_CHECKING:
     from pymongo.database import Database
@@ -21,18 +23,34 @@ if TYPE_CHECKING:
     from schemas.positions import Position
 
 NEWEST_SIGNALS: Final = 10
+SHOWN_FOR: Final = timedelta(days=1)
+"""A signal that is older is not looked for: the history is long, and none of it is live."""
 JUDGED_EVERY: Final = timedelta(seconds=10)
-_SHOWN: Final = ("at", "symbol", "interval", "strategy", "kind", "side", "price", "return_pct", "verdict", "reason")
+_SHOWN: Final = (
+    "at",
+    "symbol",
+    "interval",
+    "strategy",
+    "kind",
+    "side",
+    "price",
+    "return_pct",
+    "verdict",
+    "reason",
+    "source",
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """The figures of one moment. `candles_per_second` needs the moment before, and is None without it."""
+    """The figures of one moment. `candles_per_second` needs the moment before, and is None without it; `signals` are
+    those that were said live; at `next_close` the next may come."""
 
     at: datetime
     beats: dict[str, dict[str, Any]] = field(default_factory=dict)
     candles_per_second: float | None = None
     signals: Sequence[dict[str, Any]] = ()
+    next_close: datetime | None = None
     signals_stored: int = 0
     taken: int = 0
     positions: "Sequence[Position]" = ()
@@ -54,6 +72,7 @@ class Overviews:
         self._exchange = exchange
         self._frames: tuple[datetime, float] | None = None
         self._rate: float | None = None
+        self._steps: Sequence[Interval] = ()
         self._ticks: Mapping[str, Decimal] = {}
         self._targets: tuple[datetime, Sequence[Target]] | None = None
 
@@ -63,17 +82,20 @@ class Overviews:
         beats = {one["role"]: one for one in living(self._database, now)}
         signals = self._database["signals"]
         positions = [one for one in PositionStore(self._database, self._exchange).list() if one.quantity]
+        judged = self._judged(now)
+        live = Asked(exchange=self._exchange, since=to_ms(now - SHOWN_FOR), only_live=True)
         return Overview(
             at=now,
             beats=beats,
             candles_per_second=self._measured(beats.get("ingester")),
-            signals=find_documents(self._database, Asked(exchange=self._exchange), "at", NEWEST_SIGNALS, _SHOWN),
+            signals=find_documents(self._database, live, "at", NEWEST_SIGNALS, _SHOWN),
             signals_stored=signals.estimated_document_count(),
             taken=signals.count_documents({"exchange": self._exchange, "verdict": "taken", "source": "live"}),
             positions=positions,
             account=AccountStore(self._database, self._exchange).latest(),
-            targets=self._judged(now),
+            targets=judged,
             ticks=self._ticks,
+            next_close=min((to_datetime(step.after(to_ms(now))) for step in self._steps), default=None),
         )
 
     def is_alive(self, role: str, since: datetime) -> bool:
@@ -88,6 +110,8 @@ class Overviews:
         if self._targets is None or now - self._targets[0] >= JUDGED_EVERY:
             weight_percent = 100 * environment(self._exchange).weight_buffer
             self._ticks = self._ticks or SymbolStore(self._database).ticks(self._exchange)
+            intervals = {key.interval for key in Watchlist(self._database, self._exchange).wanted()}
+            self._steps = [interval(code) for code in intervals]
             self._targets = (now, targets(self._database, self._exchange, weight_percent, now))
         return self._targets[1]
 

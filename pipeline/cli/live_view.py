@@ -56,7 +56,7 @@ def line(seen: Overview) -> str:
 
 
 def signals_table(seen: Overview, title: str) -> Table:
-    """The newest signals and what became of them."""
+    """The newest signals that were said live, what became of them, and when there may be more."""
     rows = [
         (
             moment(one["at"]),
@@ -67,11 +67,23 @@ def signals_table(seen: Overview, title: str) -> Table:
             Text(one["side"], style="green" if one["side"] == "long" else "red"),
             price(one["price"], seen.ticks.get(one["symbol"])),
             percent(one["return_pct"], " %"),
-            _verdict(one["verdict"], one["reason"]),
+            _verdict(one["verdict"], one["reason"], one["source"]),
         )
         for one in seen.signals
     ]
-    return Table(_SIGNALS, rows, title=title, empty="none yet")
+    return Table(
+        _SIGNALS,
+        rows,
+        title=f"{title}{_next_close(seen)}",
+        empty="none yet; those of the history: tidemark signals",
+    )
+
+
+def _next_close(seen: Overview) -> str:
+    if seen.next_close is None:
+        return ""
+    minutes, seconds = divmod(max(0, round((seen.next_close - seen.at).total_seconds())), 60)
+    return f"; next close in {minutes}:{seconds:02}"
 
 
 def _headline(seen: Overview) -> Text:
@@ -160,5 +172,5 @@ def _number(value: float | None, form: str) -> str:
     return "-" if value is None else form.format(value)
 
 
-def _verdict(verdict: str, reason: str | None) -> Text:
-    return Text(verdict_of(verdict, reason), style="bold green" if verdict == "taken" else "dim")
+def _verdict(verdict: str, reason: str | None, source: str) -> Text:
+    return Text(verdict_of(verdict, reason, source), style="bold green" if verdict == "taken" else "dim")

@@ -32,6 +32,7 @@ Examples:
   tidemark signals --since 2026-01-01 --limit 100000 --csv > signals.csv
 """
 
+HISTORICAL = "historical"
 COLUMNS = (
     *("at", "symbol", "interval", "strategy", "kind", "side", "price", "verdict", "reason"),
     *("current_price", "return_pct", "best_pct", "worst_pct", "return_1h", "return_4h", "return_1d", "return_7d"),
@@ -146,10 +147,12 @@ def _show(found: "Sequence[Signal]", ticks: Ticks, *, wide: bool) -> None:
 def _row(one: "Signal", ticks: Ticks) -> tuple[Any, ...]:
     said = (moment(one.at), one.symbol, one.interval, one.strategy, one.kind, one.side)
     returns = (one.return_pct, one.best_pct, one.worst_pct, one.return_1h, one.return_1d, one.return_7d)
-    verdict = verdict_of(one.verdict, one.reason)
+    verdict = verdict_of(one.verdict, one.reason, one.source)
     return (*said, price(one.price, ticks.get(one.symbol)), *map(percent, returns), verdict)
 
 
-def verdict_of(verdict: str, reason: str | None) -> str:
-    """What the executor made of a signal, and why."""
+def verdict_of(verdict: str, reason: str | None, source: str) -> str:
+    """What the executor made of a signal, and why. One from the history was never asked about."""
+    if source == "history" and verdict == "expired":
+        return HISTORICAL
     return verdict if reason is None or verdict == "taken" else f"{verdict}: {reason}"

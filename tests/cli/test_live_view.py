@@ -1,6 +1,7 @@
 """What the live view and the start show, and where they read it."""
 
 import io
+import re
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -12,12 +13,16 @@ from rich.console import Console
 
 from pipeline.app.overview import Overview, Overviews
 from pipeline.cli.live_view import line, live_view, signals_table
+from pipeline.cli.signals import verdict_of
 from pipeline.cli.start_view import PlainStart, RichStart
 from pipeline.store.goals import GOALS, Target
 from pipeline.store.prepare import prepare
+from pipeline.store.watchlist import Watchlist
 from pipeline.supervise.supervisor import State, Status
+from pipeline.timeline import interval, to_ms
 from schemas.accounts import Snapshot
 from schemas.positions import Position
+from schemas.series import SeriesKey
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -32,6 +37,7 @@ SIGNAL = {
     "return_pct": -0.25,
     "verdict": "taken",
     "reason": None,
+    "source": "live",
 }
 POSITION = Position(
     _id="sim:BTCUSDT:BOTH",
@@ -67,6 +73,7 @@ FULL = Overview(
     beats={"ingester": {"figures": {"lag_p50": 0.02, "stored_after_p50": 0.214, "series": 10, "missing": 0}}},
     candles_per_second=41.6,
     signals=[SIGNAL, SIGNAL | {"verdict": "skipped", "reason": "the exchange has " + "leverage " * 9}],
+    next_close=NOW + timedelta(seconds=23),
     signals_stored=204_489,
     taken=1,
     positions=[POSITION],
@@ -93,6 +100,7 @@ def shown(seen: Overview, *news: str) -> str:
         "lag 0.02 s",
         "stored after 214 ms",
         "signals 204,489",
+        "latest signals; next close in 0:23",
         "2026-03-01 12:00  BTCUSDT  1m        macd_cross  trial  long  71,000.5  -0.25 %  taken",
         "skipped: the exchange has leverage leverage leverage…",
         "BTCUSDT  short      0.14  71,000.7       -1.50  71,065.7",
@@ -174,6 +182,36 @@ def test_an_overview_holds_what_is_open_and_the_newest_snapshot(db: Database[Any
     assert seen.account is not None
     assert seen.account.equity == Decimal("9995.53")
     assert [one.goal.key for one in seen.targets] == [one.key for one in GOALS]
+
+
+def test_the_panel_has_what_was_said_live_and_says_when_more_may_come(db: Database[Any], signal_document: Any) -> None:
+    prepare(db)
+    hour = interval("1h").floor(to_ms(datetime.now(UTC)))
+    db["signals"].insert_many(
+        [
+            signal_document(hour, source="history", reason="found in the history"),
+            signal_document(hour, strategy="bollinger", verdict="fresh", fresh_until=datetime.now(UTC)),
+        ]
+    )
+    Watchlist(db, "sim").watch([SeriesKey("sim", "BTCUSDT", "1m"), SeriesKey("sim", "BTCUSDT", "1h")], NOW)
+    seen = Overviews(db, "sim").look()
+    assert [one["strategy"] for one in seen.signals] == ["bollinger"]
+    assert seen.next_close is not None
+    assert timedelta(0) < seen.next_close - seen.at <= timedelta(minutes=1)
+    assert (seen.next_close.second, seen.next_close.microsecond) == (0, 0)
+    for width in (60, 80, 100, 120):
+        console = Console(width=width, file=io.StringIO(), record=True)
+        console.print(signals_table(seen, "latest signals"))
+        text = console.export_text()
+        assert "bollinger" in text
+        assert "history" not in text
+        assert re.search(r"next close in [01]:\d\d", text)
+
+
+def test_a_signal_from_the_history_is_called_historical() -> None:
+    assert verdict_of("expired", "found in the history", "history") == "historical"
+    assert verdict_of("taken", None, "history") == "taken"
+    assert verdict_of("expired", "seen 7 ms after it stopped being fresh", "live").startswith("expired: seen")
 
 
 def test_the_targets_are_looked_up_now_and_then(db: Database[Any]) -> None:

@@ -35,6 +35,7 @@ class Asked:
     interval: str | None = None
     since: int | None = None
     include_open: bool = False
+    only_live: bool = False
 
     def matches(self) -> dict[str, Any]:
         """The filter. Every value is compared as the text it is; none can become an operator."""
@@ -45,6 +46,8 @@ class Asked:
                 wanted[name] = {"$eq": value}
         if self.since is not None:
             wanted["at"] = {"$gte": to_datetime(self.since)}
+        if self.only_live:
+            wanted["source"] = "live"
         if self.fresh_at is not None:
             wanted |= {"verdict": "fresh", "fresh_until": {"$gt": to_datetime(self.fresh_at)}}
         if not self.include_open or self.fresh_at is not None:
