@@ -9,16 +9,12 @@ The rules, and why:
 - a candle that should be closed by now and is not, is fetched. This one rule covers the close that was never sent, the
   gap of a broken connection, and the minute in which nothing traded.
 - where the stream was up at the close, its closing frame gets `grace` to arrive; where it was down, none will come.
-- prices have the decimals of the finest: after one that is finer than all before, everything is computed with its own,
-  and what was computed before is asked for anew. What is no price at all is a hole to the indicators.
 - a stream that says nothing for long is either quiet or dead, and only REST can tell: it is asked, ever more rarely.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
-
-import numpy as np
 
 from pipeline.ingest.events import (
     Answer,
@@ -27,20 +23,13 @@ from pipeline.ingest.events import (
     CandleWrite,
     Effect,
     FetchCandles,
-    FinerPrices,
     IndicatorWrite,
     RecordHole,
     SilentStream,
 )
-from pipeline.ingest.voice import Decide, Voice
-from pipeline.ingest.window import CandleWindow, Columns
-from pipeline.ticks import MOST, decimals_in, decimals_of_price
+from pipeline.ingest.window import Compute, Computed, Decide
 from pipeline.timeline import MINUTE, Interval, Window
 from schemas.series import SeriesKey
-
-Compute = Callable[[int, Columns, int], tuple[float, ...]]
-"""Indicators of the last candle of a window, from the number of its first candle, its columns, and the decimals of the
-symbol's price."""
 
 NEVER: Final = 1 << 62
 
@@ -72,10 +61,7 @@ class Book:
 
     __slots__ = (
         "_attempts",
-        "_compute",
         "_connected_since",
-        "_decide",
-        "_decimals",
         "_denied",
         "_fetching",
         "_heard_at",
@@ -84,9 +70,9 @@ class Book:
         "_probe_every",
         "_retry_at",
         "_settled",
-        "_window",
         "ahead",
         "candles",
+        "computed",
         "due",
         "effects",
         "key",
@@ -95,7 +81,6 @@ class Book:
         "open_changed",
         "step",
         "values",
-        "voice",
     )
 
     def __init__(
@@ -122,13 +107,19 @@ class Book:
         self.candles: list[CandleWrite] = []
         self.values: list[IndicatorWrite] = []
         self.effects: list[Effect] = []
-        self._compute = compute
-        self._decimals = decimals
-        self._decide = decide
         self._patience = patience
         self._settled = step.index(settled)
-        self._window = CandleWindow(window_size)
-        self._window.restart(self._priced(tuple(history)))
+        self.computed = Computed(
+            key,
+            self._settled,
+            history,
+            size=window_size,
+            decimals=decimals,
+            compute=compute,
+            decide=decide,
+            shows_open=shows_open,
+            effects=self.effects,
+        )
         self._connected_since: int | None = None
         self._fetching: Window | None = None
         self._attempts = 0
@@ -139,9 +130,6 @@ class Book:
         self._probe_every = patience.silence
         self.due = 0
         self._set_due()
-        self.voice = Voice(key, decide and decide(key, self._decimals), shows_open=shows_open)
-        if len(self._window):
-            self._say(settled, None)
 
     # What is known
 
@@ -153,9 +141,7 @@ class Book:
     @property
     def price(self) -> float | None:
         """The newest price."""
-        if self.open is not None:
-            return self.open.close
-        return float(self._window.closed()[3, -1]) if len(self._window) else None
+        return self.open.close if self.open is not None else self.computed.price
 
     def missing(self, now: int) -> int:
         """How many candles should be closed by now and are not."""
@@ -220,40 +206,12 @@ class Book:
         if self.open is None or not self.open_changed:
             return None
         self.open_changed = False
-        return CandleWrite(self.key, self.open, self._indicators_of_open(self.open), authority=False)
-
-    def can_price(self, close: float) -> bool:
-        """Whether it is a price."""
-        return decimals_of_price(close, self._decimals) <= max(MOST, self._decimals)
-
-    def use_decimals(self, decimals: int) -> None:
-        """Prices have so many decimals: what is computed from now on is computed with them."""
-        if decimals > self._decimals:
-            self._decimals = decimals
-            self.voice.advised_by(self._decide and self._decide(self.key, decimals))
+        number, indicators = self.step.index(self.open.t), None
+        if number == self._settled + 1:
+            indicators = self.computed.of_open(number, self.open)
+        return CandleWrite(self.key, self.open, indicators, authority=False)
 
     # How
-
-    def _priced(self, history: tuple[Candle, ...]) -> tuple[Candle, ...]:
-        """The newest candles whose closes are all prices; they are known to have the decimals of the finest."""
-        needed = decimals_in(np.array([candle.close for candle in history]), self._decimals)
-        strange = np.flatnonzero(needed > max(MOST, self._decimals))
-        begin = int(strange[-1]) + 1 if len(strange) else 0
-        finest = int(needed[begin:].max(initial=self._decimals))
-        if finest > self._decimals:
-            self._decimals = finest
-            self.effects.append(FinerPrices(self.key, finest))
-        return history[begin:]
-
-    def _is_priced(self, candle: Candle) -> bool:
-        """Whether its close is a price; from here on everything is computed with its decimals."""
-        decimals = decimals_of_price(candle.close, self._decimals)
-        if decimals > max(MOST, self._decimals):
-            return False
-        if decimals > self._decimals:
-            self.use_decimals(decimals)
-            self.effects.append(FinerPrices(self.key, decimals))
-        return True
 
     def _hear(self, now: int) -> None:
         self._heard_at = now
@@ -300,18 +258,8 @@ class Book:
             self._close(number, candle, authority=True)
 
     def _correct(self, number: int, candle: Candle) -> None:
-        age = self._settled - number
-        if age >= len(self._window):
-            return
-        stored = self._window.closed()[:, -1 - age]
-        if tuple(stored) == candle[1:6]:
-            return
-        if self._is_priced(candle):
-            self._window.replace(age, candle)
-        else:
-            self._window.keep(age)
-        self.voice.corrected()
-        self.candles.append(CandleWrite(self.key, candle, None, authority=True, repairs=True))
+        if self.computed.correct(self._settled - number, candle):
+            self.candles.append(CandleWrite(self.key, candle, None, authority=True, repairs=True))
 
     def _close(self, number: int, candle: Candle, *, authority: bool) -> None:
         if self.open is not None and self.open.t <= candle.t:
@@ -327,33 +275,13 @@ class Book:
 
     def _settle(self, candle: Candle) -> tuple[float, ...] | None:
         self._settled += 1
-        if not self._is_priced(candle):
-            self._window.clear()
-            return None
-        self._window.append(candle)
-        values = self._compute(self._first(), self._window.closed(), self._decimals)
-        self._say(candle.t, values)
-        return values
-
-    def _say(self, t: int, values: tuple[float, ...] | None) -> None:
-        self.voice.closed(t, self._first(), self._window.closed(), values)
-
-    def _first(self) -> int:
-        return self._settled + 1 - len(self._window)
+        return self.computed.of_closed(self._settled, candle)
 
     def _settle_waiting(self) -> None:
         while (candle := self.ahead.pop(self._settled + 1, None)) is not None:
             values = self._settle(candle)
             if values is not None:
                 self.values.append(IndicatorWrite(self.key, candle.t, values))
-
-    def _indicators_of_open(self, candle: Candle) -> tuple[float, ...] | None:
-        if self.step.index(candle.t) != self._settled + 1 or not self._is_priced(candle):
-            return None
-        columns = self._window.with_open(candle)
-        values = self._compute(self._first(), columns, self._decimals)
-        self.voice.opened(candle.t, self._first(), columns, values)
-        return values
 
     def _deadline(self, number: int) -> int:
         closed_at = self.step.open_time(number + 1)
@@ -388,7 +316,7 @@ class Book:
         hole = Window(self.step.open_time(self._settled + 1), self.step.open_time(run_end))
         evidence = f"REST answered {self._denied} times without it, last {age // 1_000} s after its close"
         self.effects.append(RecordHole(self.key, hole, evidence))
-        self._window.clear()
+        self.computed.begin_anew()
         self._settled = run_end
         self._start_over()
         self._settle_waiting()

@@ -11,9 +11,9 @@ from itertools import islice
 from operator import attrgetter
 from typing import Final
 
-from pipeline.ingest.book import NEVER, Book, Compute, Patience
+from pipeline.ingest.book import NEVER, Book, Patience
 from pipeline.ingest.events import Answer, Batch, Candle, CandleWrite, Effect, FinerPrices, IndicatorWrite, Shown
-from pipeline.ingest.voice import Decide
+from pipeline.ingest.window import Compute, Decide
 from pipeline.store.signals.write import Finding
 from pipeline.timeline import DAY, MINUTE, Window, interval
 from schemas.series import SeriesKey
@@ -187,7 +187,7 @@ class Core:
         self._signals = [*batch.signals, *self._signals]
         for shown in batch.shown:
             if (book := self._books.get(shown.key)) is not None:
-                book.voice.forget_shown()
+                book.computed.forget_shown()
         for write in batch.candles:
             book = self._books.get(write.key)
             if not write.candle.closed and book is not None and book.open is not None:
@@ -210,10 +210,10 @@ class Core:
             self._effects.append(effect)
             if isinstance(effect, FinerPrices):
                 self._use_decimals(effect)
-        self._signals += book.voice.signals
-        self._shown += book.voice.shown
-        book.voice.signals.clear()
-        book.voice.shown.clear()
+        self._signals += book.computed.signals
+        self._shown += book.computed.shown
+        book.computed.signals.clear()
+        book.computed.shown.clear()
         book.candles.clear()
         book.values.clear()
         book.effects.clear()
@@ -224,7 +224,7 @@ class Core:
         exchange, symbol = finer.key.exchange, finer.key.symbol
         for book in self._books.values():
             if (book.key.exchange, book.key.symbol) == (exchange, symbol):
-                book.use_decimals(finer.decimals)
+                book.computed.use_decimals(finer.decimals)
 
     def _known(self, keys: Iterable[SeriesKey]) -> Iterator[Book]:
         return (book for key in keys if (book := self._books.get(key)) is not None)
@@ -248,5 +248,5 @@ def plausible(book: Book, candle: Candle, now: int) -> bool:
         and 0 <= candle.quote_volume < math.inf
         and 0 <= candle.taker_buy_base < math.inf
         and 0 <= candle.taker_buy_quote < math.inf
-        and book.can_price(candle.close)
+        and book.computed.can_price(candle.close)
     )

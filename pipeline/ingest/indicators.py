@@ -1,17 +1,12 @@
 """The indicators of the newest candle, from the window of its series: what `indicators` gives over any history."""
 
 import logging
-from typing import Final
 
 from pipeline.indicators import PERIODS, Periods, PriceScaleError, newest
-from pipeline.ingest.window import Columns
+from pipeline.ingest.window import CLOSE, HIGH, LOW, Columns
 from schemas.candles import INDICATOR_FIELDS
 
 log = logging.getLogger(__name__)
-
-_HIGH: Final = 1
-_LOW: Final = 2
-_CLOSE: Final = 3
 
 
 class LiveIndicators:
@@ -24,7 +19,7 @@ class LiveIndicators:
 
     def __call__(self, first: int, columns: Columns, decimals: int) -> tuple[float, ...]:
         """The values at the last candle; not numbers where the price does not fit the symbol's decimals."""
-        high, low, close = columns[_HIGH], columns[_LOW], columns[_CLOSE]
+        high, low, close = columns[HIGH], columns[LOW], columns[CLOSE]
         try:
             found = newest(first, high, low, close, decimals=decimals, periods=self._periods)
         except PriceScaleError as error:

@@ -20,15 +20,15 @@ from pipeline.exchange.market import Market
 from pipeline.exchange.stream_session import FeedLimits
 from pipeline.exchange.streams import Feed
 from pipeline.ingest.background import Background, cancel, resume_garbage_searches
-from pipeline.ingest.book import Compute, Patience
+from pipeline.ingest.book import Patience
 from pipeline.ingest.core import Core
 from pipeline.ingest.events import Candle
 from pipeline.ingest.fetching import Fetching
 from pipeline.ingest.history import AGAIN_AFTER, Backfill, Beginnings, Repairs
 from pipeline.ingest.returning import Returning
 from pipeline.ingest.telemetry import BEHIND_AFTER, Metrics, TargetMetrics, Telemetry
-from pipeline.ingest.voice import Decide
 from pipeline.ingest.watching import REOPEN_AFTER, Shard, StreamName, Watching
+from pipeline.ingest.window import Compute, Decide
 from pipeline.ingest.writer import Writer
 from pipeline.store.candles.store import CandleStore
 from pipeline.store.heartbeat import Heartbeat

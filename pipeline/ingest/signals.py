@@ -12,6 +12,7 @@ from typing import Final
 import numpy as np
 
 from pipeline.indicators import PERIODS, Columns, Floats, Periods, PriceScaleError, newest_average, newest_bands, tail
+from pipeline.ingest.window import CLOSE, HIGH, LOW
 from pipeline.ingest.window import Columns as Candles
 from pipeline.signals import SIZED_BY, Calculation, findings
 from pipeline.store.signals.write import Finding
@@ -22,9 +23,6 @@ from schemas.series import SeriesKey
 
 log = logging.getLogger(__name__)
 
-_HIGH: Final = 1
-_LOW: Final = 2
-_CLOSE: Final = 3
 _BANDS: Final = ("bb_upper", "bb_middle", "bb_lower")
 _SLACK: Final = 40
 
@@ -88,7 +86,7 @@ class SeriesSignals:
             if stored is None or isnan(stored[0]) or self._recent.number != number - 1:
                 self._look_back(number, first, candles)
             else:
-                self._recent.renew(self._newest(candles[_CLOSE], stored))
+                self._recent.renew(self._newest(candles[CLOSE], stored))
         except PriceScaleError:
             self._recent.number = None
             return False
@@ -110,7 +108,7 @@ class SeriesSignals:
     def _look_back(self, number: int, first: int, candles: Candles) -> None:
         """Compute every column of the candles that strategies look back over, and what they said of them."""
         house = self._house
-        prices = (candles[row] for row in (_HIGH, _LOW, _CLOSE))
+        prices = (candles[row] for row in (HIGH, LOW, CLOSE))
         columns = tail(first, *prices, decimals=self._decimals, periods=house.periods, keep=house.keep)
         before = {name: values[:-1] for name, values in columns.items()}
         traded = self._traded(candles[:, :-1], len(before[SIZED_BY]))

@@ -1,17 +1,53 @@
-"""The newest closed candles of a series with no hole between them, kept so that indicators read them in place."""
+"""The newest closed candles of a series with no hole between them, and what is computed from them: the indicators and
+the signals of each candle when it is final, and of the open one as it is.
 
-from collections.abc import Iterable
-from typing import Final
+Prices have the decimals of the finest: after one that is finer than all before, everything is computed with its own,
+and what was computed before is asked for anew. What is no price at all is a hole to the indicators.
+
+How it is computed is not known here: indicators come from a `Compute`, signals from an `Adviser`. A signal that was
+said of a final candle is never taken back.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.ingest.events import Candle
+from pipeline.ingest.events import Candle, Effect, FinerPrices, Shown
+from pipeline.store.signals.write import Finding
+from pipeline.ticks import MOST, decimals_in, decimals_of_price
+from schemas.series import SeriesKey
 
 Columns = npt.NDArray[np.float64]
 """Rows open, high, low, close, volume; one column a candle, oldest first."""
 
+HIGH: Final = 1
+LOW: Final = 2
+CLOSE: Final = 3
 _ROWS: Final = 5
+
+Compute = Callable[[int, Columns, int], tuple[float, ...]]
+"""Indicators of the last candle of a window, from the number of its first candle, its columns, and the decimals of the
+symbol's price."""
+
+
+class Adviser(Protocol):
+    """What the strategies say of one series. It is told of every final candle, in order, and of some that are open."""
+
+    def closed(self, first: int, columns: Columns, stored: Sequence[float] | None) -> tuple[Finding, ...]:
+        """The signals at the last candle of a window, which is final. `first` numbers the window's first candle;
+        `stored` are the stored indicators of the last one, where they are known."""
+
+    def opened(self, first: int, columns: Columns, stored: Sequence[float] | None) -> tuple[Finding, ...]:
+        """What the signals would be if it closed as it is."""
+
+    def corrected(self) -> None:
+        """A final candle of the window has become another."""
+
+
+Decide = Callable[[SeriesKey, int], Adviser]
+"""The adviser of a series, whose prices have so many decimals."""
 
 
 class CandleWindow:
@@ -68,3 +104,150 @@ class CandleWindow:
         """The closed candles and, last, the open one. A view, as `closed` is."""
         self._data[:, self._end] = candle[1:6]
         return self._data[:, self._begin : self._end + 1]
+
+
+class Computed:
+    """What is computed of one series, with the decimals of the finest of its prices. Signals collect in `signals` and
+    `shown`, finer prices in `effects`."""
+
+    __slots__ = (
+        "_adviser",
+        "_compute",
+        "_decide",
+        "_decimals",
+        "_key",
+        "_on_show",
+        "_shows_open",
+        "_window",
+        "effects",
+        "shown",
+        "signals",
+    )
+
+    def __init__(
+        self,
+        key: SeriesKey,
+        newest: int,
+        history: Iterable[Candle],
+        *,
+        size: int,
+        decimals: int,
+        compute: Compute,
+        decide: Decide | None,
+        shows_open: bool,
+        effects: list[Effect],
+    ) -> None:
+        """`newest` is the number of the candle that `history` ends with."""
+        self._key = key
+        self._decimals = decimals
+        self._compute = compute
+        self._decide = decide
+        self._shows_open = shows_open
+        self._on_show: set[str] | None = None
+        self.effects = effects
+        self.signals: list[Finding] = []
+        self.shown: list[Shown] = []
+        self._window = CandleWindow(size)
+        priced = self._priced(tuple(history))
+        self._window.restart(priced)
+        self._adviser = decide and decide(key, self._decimals)
+        if priced:
+            self._advise(newest, priced[-1].t, None)
+
+    @property
+    def price(self) -> float | None:
+        """The newest close."""
+        return float(self._window.closed()[CLOSE, -1]) if len(self._window) else None
+
+    def of_closed(self, number: int, candle: Candle) -> tuple[float, ...] | None:
+        """The indicators of a final candle, the next one of the window. None where its close is no price: then what
+        follows is a beginning."""
+        if not self._is_priced(candle):
+            self._window.clear()
+            return None
+        self._window.append(candle)
+        values = self._compute(self._first(number), self._window.closed(), self._decimals)
+        self._advise(number, candle.t, values)
+        return values
+
+    def of_open(self, number: int, candle: Candle) -> tuple[float, ...] | None:
+        """The indicators of the candle behind the window, which is still open."""
+        if not self._is_priced(candle):
+            return None
+        first, columns = self._first(number - 1), self._window.with_open(candle)
+        values = self._compute(first, columns, self._decimals)
+        if self._adviser is not None and self._shows_open:
+            self._show(candle.t, self._adviser.opened(first, columns, values))
+        return values
+
+    def correct(self, age: int, candle: Candle) -> bool:
+        """The final candle that is `age` candles older than the newest is this one. False where that is known, or
+        nothing depends on it."""
+        if age >= len(self._window) or tuple(self._window.closed()[:, -1 - age]) == candle[1:6]:
+            return False
+        if self._is_priced(candle):
+            self._window.replace(age, candle)
+        else:
+            self._window.keep(age)
+        if self._adviser is not None:
+            self._adviser.corrected()
+        return True
+
+    def begin_anew(self) -> None:
+        """What follows does not continue what came before."""
+        self._window.clear()
+
+    def forget_shown(self) -> None:
+        """What was shown may not have been stored: show it again."""
+        self._on_show = None
+
+    def can_price(self, close: float) -> bool:
+        """Whether it is a price."""
+        return decimals_of_price(close, self._decimals) <= max(MOST, self._decimals)
+
+    def use_decimals(self, decimals: int) -> None:
+        """Prices have so many decimals: what is computed from now on is computed with them."""
+        if decimals > self._decimals:
+            self._decimals = decimals
+            self._adviser = self._decide and self._decide(self._key, decimals)
+
+    def _first(self, newest: int) -> int:
+        """The number of the window's first candle."""
+        return newest + 1 - len(self._window)
+
+    def _advise(self, number: int, t: int, values: Sequence[float] | None) -> None:
+        """The newest candle of the window is final, and shows nothing any more."""
+        if self._adviser is None:
+            return
+        self.signals += self._adviser.closed(self._first(number), self._window.closed(), values)
+        if self._on_show is None or self._on_show:
+            self.shown.append(Shown(self._key, t, ()))
+            self._on_show = set()
+
+    def _show(self, t: int, findings: tuple[Finding, ...]) -> None:
+        """Only what is not on show already."""
+        ids = {one.id for one in findings}
+        if ids != self._on_show:
+            self.shown.append(Shown(self._key, t, findings))
+            self._on_show = ids
+
+    def _priced(self, history: tuple[Candle, ...]) -> tuple[Candle, ...]:
+        """The newest candles whose closes are all prices; they are known to have the decimals of the finest."""
+        needed = decimals_in(np.array([candle.close for candle in history]), self._decimals)
+        strange = np.flatnonzero(needed > max(MOST, self._decimals))
+        begin = int(strange[-1]) + 1 if len(strange) else 0
+        finest = int(needed[begin:].max(initial=self._decimals))
+        if finest > self._decimals:
+            self._decimals = finest
+            self.effects.append(FinerPrices(self._key, finest))
+        return history[begin:]
+
+    def _is_priced(self, candle: Candle) -> bool:
+        """Whether its close is a price; from here on everything is computed with its decimals."""
+        decimals = decimals_of_price(candle.close, self._decimals)
+        if decimals > max(MOST, self._decimals):
+            return False
+        if decimals > self._decimals:
+            self.use_decimals(decimals)
+            self.effects.append(FinerPrices(self._key, decimals))
+        return True
