@@ -13,7 +13,6 @@ from pymongo.database import Database
 from bench.store import mongod
 from bench.table import Row
 from pipeline.store.candles.frame import FRAME_SCHEMA
-from pipeline.store.candles.live import LiveCandle
 from pipeline.store.candles.store import CandleStore
 from pipeline.store.series import SeriesStore
 from pipeline.store.signals.returns import ReturnStore
@@ -122,10 +121,12 @@ def _signal(key: SeriesKey, number: int, at: int) -> dict[str, Any]:
 
 def price(database: Database[dict[str, Any]], keys: list[SeriesKey], opened: int, minute: int) -> None:
     """A newer state of every open candle."""
-    values = (100.0, 101.0 + minute, 99.0 - minute, 100.0 + minute, 1.0, 1.0, 3, 1.0, 1.0)
-    CandleStore(database).upsert_open(
-        [LiveCandle(key, opened, *values, closed=False, u=opened + minute * MINUTE) for key in keys]
-    )
+    state = dict.fromkeys(FRAME_SCHEMA, 1.0) | {"open": 100.0, "high": 101.0 + minute, "low": 99.0 - minute}
+    state |= {"close": 100.0 + minute, "t": opened, "te": STEP.close_time(opened), "trades": 3}
+    state |= {"u": opened + minute * MINUTE, "closed": False}
+    frame = pl.DataFrame([state]).select(pl.col(name).cast(kind) for name, kind in FRAME_SCHEMA.items())
+    for key in keys:
+        CandleStore(database).replace_closed(key, frame)
 
 
 def one_each(database: Database[dict[str, Any]], keys: list[SeriesKey], opened: int) -> None:

@@ -4,6 +4,7 @@ Every way gets the same candles, of 22 fields, and ends with the same thing: a p
 candles when it writes. They take turns, and the median counts.
 """
 
+import asyncio
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ import polars as pl
 import pyarrow as pa
 from bson.datetime_ms import DatetimeMS
 from bson.int64 import Int64
-from pymongo import InsertOne, MongoClient, UpdateOne
+from pymongo import AsyncMongoClient, InsertOne, MongoClient, UpdateOne
 from pymongo.database import Database
 from pymongoarrow.api import Schema, aggregate_polars_all, find_polars_all
 
@@ -23,7 +24,7 @@ from bench.table import Row, alternate, rate
 from pipeline.store import connect
 from pipeline.store.candles.codec import decode_buckets, encode_buckets
 from pipeline.store.candles.frame import FRAME_SCHEMA, from_frame, to_grid
-from pipeline.store.candles.live import LiveCandle, upsert_operations
+from pipeline.store.candles.live import AsyncCandleWriter, LiveCandle, upsert_operations
 from pipeline.store.candles.store import BUCKETS_A_BATCH, BUCKETS_AT_ONCE, CandleStore
 from pipeline.store.mongod.launch import Limits, any_free_port
 from pipeline.store.mongod.server import Server
@@ -48,10 +49,10 @@ def run(quick: bool) -> list[Row]:
     """Load, write, and the guarded updates of the present."""
     count = 21_600 if quick else 432_000
     frame = history(count)
-    with mongod() as database:
+    with mongod_at() as (database, uri):
         written = writing(database, frame)
         loaded = loading(database, frame, rounds=3 if quick else 5)
-        updated = updating(database, 100 if quick else 2_500)
+        updated = updating(database, uri, 100 if quick else 2_500)
     return [*loaded, *written, *codec(frame), updated]
 
 
@@ -68,10 +69,17 @@ def history(count: int) -> pl.DataFrame:
 @contextmanager
 def mongod() -> Iterator[Database[dict[str, Any]]]:
     """An empty, prepared database on a server that is gone afterwards."""
+    with mongod_at() as (database, _):
+        yield database
+
+
+@contextmanager
+def mongod_at() -> Iterator[tuple[Database[dict[str, Any]], str]]:
+    """The same, and its URI."""
     with tempfile.TemporaryDirectory(prefix="tidemark-bench-") as folder:
         server = Server(Path(folder), port=any_free_port(), limits=Limits(cache_gb=1.0, oplog_mb=990))
         with server.running() as uri, connect.client(uri) as client:
-            yield _prepared(client)
+            yield _prepared(client), uri
 
 
 def _prepared(client: MongoClient[dict[str, Any]]) -> Database[dict[str, Any]]:
@@ -236,9 +244,13 @@ def fill(database: Database[dict[str, Any]], keys: Sequence[SeriesKey], frame: p
         database[CANDLES.name].bulk_write(documents, ordered=False)
 
 
-def updating(database: Database[dict[str, Any]], series: int) -> Row:
+async def _connected(uri: str) -> AsyncMongoClient[dict[str, Any]]:
+    return connect.async_client(uri)
+
+
+def updating(database: Database[dict[str, Any]], uri: str, series: int) -> Row:
     """One bulk of guarded updates over many series, the candle in the middle of its bucket."""
-    store, moment = CandleStore(database), START + 120 * MINUTE
+    moment = START + 120 * MINUTE
     keys = [SeriesKey("sim", f"S{number}USDT", "1m") for number in range(series)]
 
     def candles(event: int) -> list[LiveCandle]:
@@ -246,17 +258,22 @@ def updating(database: Database[dict[str, Any]], series: int) -> Row:
 
     fill(database, keys, history(120))
     events = iter(range(1, 1_000))
-    store.upsert_open(candles(next(events)))
 
     def build() -> float:
         batch = candles(next(events))
         return rate(series, lambda: upsert_operations(batch))
 
-    def send() -> float:
-        batch = candles(next(events))
-        return rate(series, lambda: store.upsert_open(batch))
+    with asyncio.Runner() as runner:
+        client = runner.run(_connected(uri))
+        writer = AsyncCandleWriter(client[database.name])
+        runner.run(writer.write(candles(next(events))))
 
-    operations, upserts = alternate(7, build, send)
+        def send() -> float:
+            batch = candles(next(events))
+            return rate(series, lambda: runner.run(writer.write(batch)))
+
+        operations, upserts = alternate(7, build, send)
+        runner.run(connect.close(client))
     return Row(
         group="Live",
         name=f"a bulk of {series:,} guarded updates",

@@ -17,7 +17,6 @@ It never guesses a number, never fills a hole, and does no I/O. `docs/strategies
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from decimal import Decimal
 from itertools import pairwise
 from typing import Any, Final, Literal, get_args
 
@@ -26,7 +25,6 @@ import numpy.typing as npt
 import talib
 
 from pipeline.errors import TidemarkError, UsageError
-from pipeline.timeline import Interval
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
@@ -203,26 +201,6 @@ def newest_bands(close: Floats, *, decimals: int, periods: Periods = PERIODS) ->
     half = math.sqrt(spread) * (periods.bollinger_width / length)
     middle = float(total) / length
     return (middle + half) / scale, middle / scale, (middle - half) / scale
-
-
-def latest(columns: Columns) -> dict[str, float]:
-    """The values at the last candle."""
-    return {name: float(values[-1]) for name, values in columns.items()}
-
-
-def numbers_of(step: Interval, times: Integers) -> Integers:
-    """The numbers of the candles that open at these times."""
-    if step.milliseconds is None:
-        return np.array([step.index(time) for time in times.tolist()], dtype=np.int64)
-    return (times - step.origin) // step.milliseconds
-
-
-def decimals_of(tick: Decimal) -> int:
-    """Decimals of a price step: 0.10 has one, 0.001 three, 5 none."""
-    exponent = tick.normalize().as_tuple().exponent
-    if not isinstance(exponent, int) or tick <= 0:
-        raise UsageError(f"a price step is a number above 0, not {tick}")
-    return max(0, -exponent)
 
 
 def segments(numbers: Integers) -> list[tuple[int, int]]:

@@ -18,17 +18,13 @@ from pipeline.indicators import (
     Periods,
     PriceScaleError,
     compute,
-    decimals_of,
-    latest,
     newest,
     newest_average,
     newest_bands,
-    numbers_of,
     tail,
 )
 from pipeline.ingest.indicators import LiveIndicators
 from pipeline.strategies.synthetic import Market, markets
-from pipeline.timeline import INTERVALS, Interval
 from schemas.candles import INDICATOR_FIELDS
 
 REALDATA = Path(__file__).parents[2] / "shared" / "realdata"
@@ -257,11 +253,6 @@ def test_the_window_reaches_back_far_enough_at_the_worst_place() -> None:
     assert same(live(HALTED, end), ending(HALTED_WHOLE, end, TAIL)) == []
 
 
-def test_latest_is_the_last_row() -> None:
-    columns = live(HALTED, 2_000)
-    assert latest(columns) == {name: values[1_999] for name, values in HALTED_WHOLE.items()}
-
-
 # --- holes ---------------------------------------------------------------------------------------------------------
 
 
@@ -291,14 +282,6 @@ def test_candles_out_of_order_are_refused(numbers: list[int]) -> None:
     prices = np.ones(3)
     with pytest.raises(ValueError, match="sort the candles and drop repeats"):
         compute(np.array(numbers), prices, prices, prices, decimals=0)
-
-
-@pytest.mark.parametrize("step", INTERVALS.values(), ids=str)
-def test_numbers_are_those_of_the_timeline(step: Interval) -> None:
-    first = step.index(1_700_000_000_000)
-    times = np.array([step.open_time(number) for number in range(first, first + 50)])
-    assert numbers_of(step, times).tolist() == [step.index(time) for time in times.tolist()]
-    assert numbers_of(step, times).tolist() == list(range(first, first + 50))
 
 
 def test_a_price_that_is_no_number_is_refused() -> None:
@@ -389,19 +372,6 @@ def test_a_high_finer_than_its_ticks_does_no_harm() -> None:
     close = np.full(20, 10.5)
     columns = compute(np.arange(20), np.full(20, 10.75), close, close, decimals=1, periods=SIMPLE)
     assert columns["atr"][-1] == 0.25
-
-
-@pytest.mark.parametrize(
-    ("tick", "decimals"), [("0.10", 1), ("0.001", 3), ("1", 0), ("5", 0), ("10", 0), ("0.00000001", 8), ("0.25", 2)]
-)
-def test_decimals_of_a_tick(tick: str, decimals: int) -> None:
-    assert decimals_of(Decimal(tick)) == decimals
-
-
-@pytest.mark.parametrize("tick", ["0", "-0.1", "NaN"])
-def test_what_is_no_tick_is_refused(tick: str) -> None:
-    with pytest.raises(UsageError, match="above 0"):
-        decimals_of(Decimal(tick))
 
 
 # --- periods -------------------------------------------------------------------------------------------------------

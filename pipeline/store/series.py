@@ -133,12 +133,6 @@ class SeriesStore:
         )
         return bool(noted.matched_count)
 
-    def touch(self, progress: Iterable[Progress]) -> None:
-        """What the ingester does with `progress_operations`, synchronously."""
-        operations = progress_operations(progress)
-        if operations:
-            self._collection.bulk_write(operations, ordered=True)
-
     def _update(self, key: SeriesKey, change: Any) -> None:
         self._collection.update_one({"_id": str(key)}, change, upsert=True)
 

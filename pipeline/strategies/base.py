@@ -76,11 +76,6 @@ class Strategy(Protocol):
     def signals(self, columns: Prices) -> Codes: ...
 
 
-def code_of(side: Side, kind: Kind) -> int:
-    """The code that says this."""
-    return int(kind) if side is Side.LONG else -int(kind)
-
-
 def meaning_of(code: int) -> Meaning:
     """What a code other than 0 says."""
     return Meaning(Side.LONG if code > 0 else Side.SHORT, Kind(abs(code)))

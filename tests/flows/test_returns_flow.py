@@ -13,11 +13,11 @@ from pymongo.database import Database
 
 from flows.returns import ReturnsChoice, returns
 from pipeline.store.candles.live import LiveCandle
-from pipeline.store.candles.store import CandleStore
 from pipeline.store.prepare import prepare
 from pipeline.store.series import SeriesStore
 from pipeline.timeline import HOUR, interval, to_ms
 from schemas.series import SeriesKey
+from tests.live_writer import write_live
 
 pytestmark = pytest.mark.usefixtures("settings_of_the_run")
 
@@ -38,7 +38,7 @@ def market(db: Database[Any], signal_document: Callable[..., dict[str, Any]]) ->
     values = (100.0, 103.0, 99.0, 102.0, 1.0, 1.0, 1, 1.0, 1.0)
     keys = [SeriesKey("sim", symbol, "1h") for symbol in ("BTCUSDT", "ETHUSDT")]
     for key in keys:
-        CandleStore(db).upsert_open([LiveCandle(key, START, *values, closed=True, u=START + HOUR)])
+        write_live(db, [LiveCandle(key, START, *values, closed=True, u=START + HOUR)])
         SeriesStore(db).recount(key, "stream", START)
     old = START - 30 * 24 * HOUR
     db.signals.insert_many(

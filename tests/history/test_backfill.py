@@ -22,6 +22,7 @@ from pipeline.simulator.handle import Simulator
 from pipeline.store.candles.live import LiveCandle
 from pipeline.store.candles.store import CandleStore, SlotState
 from pipeline.timeline import DAY, HOUR, MINUTE, Window, interval, to_ms
+from tests.live_writer import write_live
 
 Find = Callable[[str, str], Wanted]
 Check = Callable[..., None]
@@ -377,7 +378,7 @@ class LiveWriter:
     open frames again."""
 
     def __init__(self, db: Database[Any], series: Wanted, simulator: Simulator, window: Window) -> None:
-        self.store = CandleStore(db)
+        self.database = db
         self.rows = simulator.truth_klines(series.key.symbol, series.key.interval, *window)
         self.key = series.key
         self.enough = threading.Event()
@@ -388,7 +389,7 @@ class LiveWriter:
             for row in self.rows:
                 opened, closes = int(row[0]), int(row[6])
                 states = [(closes - 500, False), (closes + 20, True), (closes - 900, False)]
-                self.store.upsert_open([self._candle(row, opened, at, closed) for at, closed in states])
+                write_live(self.database, [self._candle(row, opened, at, closed) for at, closed in states])
                 if self.enough.is_set():
                     break
             self.rounds += 1

@@ -12,12 +12,12 @@ from pymongo.errors import AutoReconnect
 from pipeline.ingest.background import Background
 from pipeline.ingest.returning import Returning
 from pipeline.store.candles.live import LiveCandle
-from pipeline.store.candles.store import CandleStore
 from pipeline.store.prepare import prepare
 from pipeline.store.series import SeriesStore
 from pipeline.store.signals.returns import ReturnStore
 from pipeline.timeline import HOUR, interval
 from schemas.series import SeriesKey
+from tests.live_writer import write_live
 
 START = interval("1h").floor(1_760_000_000_000)
 
@@ -34,7 +34,7 @@ async def test_a_close_refreshes_the_signals_of_its_symbol(
     prepare(db)
     key = SeriesKey("sim", "BTCUSDT", "1h")
     values = (100.0, 103.0, 99.0, 102.0, 1.0, 1.0, 1, 1.0, 1.0)
-    CandleStore(db).upsert_open([LiveCandle(key, START, *values, closed=True, u=START + HOUR)])
+    write_live(db, [LiveCandle(key, START, *values, closed=True, u=START + HOUR)])
     SeriesStore(db).recount(key, "stream", START)
     db.signals.insert_one(signal_document(START))
     background = Background(1, 1)

@@ -37,6 +37,7 @@ from pipeline.store.symbols import SymbolStore
 from pipeline.store.watchlist import Watchlist
 from pipeline.timeline import MINUTE, interval, to_datetime, to_ms
 from schemas.series import Hole, SeriesKey
+from tests.live_writer import write_live
 
 SPEED = 30
 STEP = interval("1m")
@@ -337,12 +338,13 @@ async def test_a_break_that_the_last_run_left_is_counted_and_fetched(desk):
     SeriesStore(desk.database).record_hole(key, hole)
     lost = [first + number * MINUTE for number in (8, 9, 20, 21, 22, 30)]
     rows = desk.simulator.truth_klines("BTCUSDT", "1m", first, STEP.floor(now) - MINUTE)
-    desk.store.upsert_open(
+    write_live(
+        desk.database,
         [
             LiveCandle(key, row[0], *map(float, row[1:6]), float(row[7]), row[8], *map(float, row[9:11]), True, now)
             for row in rows
             if row[0] not in lost
-        ]
+        ],
     )
     desk.simulator.faults.add("overloaded", path="/fapi/v1/klines")
     async with desk.ingesting(symbols=("BTCUSDT",)) as ingester:

@@ -11,7 +11,7 @@ from pipeline.indicators import PERIODS, Floats, compute
 from pipeline.ingest.indicators import LiveIndicators
 from pipeline.ingest.signals import LiveSignals
 from pipeline.store.signals.write import Finding
-from pipeline.strategies.base import CANDLE_COLUMNS, Codes, Kind, Prices, Side, code_of
+from pipeline.strategies.base import CANDLE_COLUMNS, Codes, Kind, Prices
 from pipeline.strategies.chosen import chosen
 from pipeline.strategies.runner import run_history
 from pipeline.strategies.synthetic import markets
@@ -26,7 +26,8 @@ WILD = markets(2_600)[1]
 
 
 def codes_of(said: Sequence[Finding]) -> dict[str, int]:
-    return {one.strategy: code_of(Side(one.side), Kind[one.kind.upper()]) for one in said}
+    kinds = {one.strategy: int(Kind[one.kind.upper()]) for one in said}
+    return {one.strategy: kinds[one.strategy] if one.side == "long" else -kinds[one.strategy] for one in said}
 
 
 def as_candles(prices: dict[str, Floats]) -> Floats:

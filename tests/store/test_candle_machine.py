@@ -1,5 +1,9 @@
 """Random writes, guards, loads and repairs on a real mongod against a plain dictionary: always equal."""
 
+import asyncio
+from collections.abc import Callable, Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -8,8 +12,9 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
+from pipeline.store import connect
 from pipeline.store.candles.frame import FRAME_SCHEMA
-from pipeline.store.candles.live import LiveCandle
+from pipeline.store.candles.live import AsyncCandleWriter, LiveCandle
 from pipeline.store.candles.store import CandleStore
 from pipeline.timeline import SLOTS_PER_BUCKET, interval
 from schemas.candles import INDICATOR_FIELDS
@@ -35,9 +40,10 @@ class Known(NamedTuple):
 class CandleMachine(RuleBasedStateMachine):
     """Each rule does one thing to the store and the same, by the plainest means, to a dictionary."""
 
-    def __init__(self, database: Any) -> None:
+    def __init__(self, database: Any, write: Callable[[LiveCandle], None]) -> None:
         super().__init__()
         self.database = database
+        self.write = write
         self.truth: dict[tuple[SeriesKey, int], Known] = {}
         self.between: list[Any] = []
 
@@ -54,7 +60,7 @@ class CandleMachine(RuleBasedStateMachine):
         t = self.time(key, number)
         prices = (price,) * 6
         candle = LiveCandle(key, t, *prices, 3, price, price, closed, t + event, authority=authority)
-        CandleStore(self.database).upsert_open([candle])
+        self.write(candle)
         before = self.truth.get((key, number))
         wins = (
             before is None
@@ -164,8 +170,32 @@ class Interleaved(CandleStore):
         return found
 
 
-def test_the_store_equals_a_dictionary(db: Any) -> None:
+@contextmanager
+def live_writer(uri: str, database: str) -> Iterator[Callable[[LiveCandle], None]]:
+    """Writes a candle as the ingester does, on an event loop of its own; it outlives the documents it once created."""
+    loop = asyncio.new_event_loop()
+
+    def run(work: Coroutine[Any, Any, Any]) -> Any:
+        return asyncio.run_coroutine_threadsafe(work, loop).result(60)
+
+    async def connected() -> Any:
+        return connect.async_client(uri)
+
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(loop.run_forever)
+        client = run(connected())
+        writer = AsyncCandleWriter(client[database])
+        try:
+            yield lambda candle: run(writer.write([candle]))
+        finally:
+            run(connect.close(client))
+            loop.call_soon_threadsafe(loop.stop)
+    loop.close()
+
+
+def test_the_store_equals_a_dictionary(db: Any, mongo_uri: str) -> None:
     profile = settings(
         max_examples=40, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck), database=None
     )
-    run_state_machine_as_test(lambda: CandleMachine(db), settings=profile)
+    with live_writer(mongo_uri, db.name) as write:
+        run_state_machine_as_test(lambda: CandleMachine(db, write), settings=profile)

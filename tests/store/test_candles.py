@@ -14,13 +14,14 @@ import pytest
 from pipeline.errors import UsageError
 from pipeline.store.candles import store as module
 from pipeline.store.candles.codec import BrokenBucketError
-from pipeline.store.candles.frame import FRAME_SCHEMA, FrameError, empty_frame
+from pipeline.store.candles.frame import FRAME_SCHEMA, FrameError
 from pipeline.store.candles.live import AsyncCandleWriter, LiveCandle, LiveIndicators, WriteReport
 from pipeline.store.candles.store import BucketBusyError, CandleStore, SlotState
 from pipeline.store.prepare import prepare
 from pipeline.timeline import INTERVALS, MINUTE, interval, to_datetime, to_ms
 from schemas.candles import CANDLE_FIELDS, CANDLES, INDICATOR_FIELDS
 from schemas.series import SeriesKey
+from tests.live_writer import write_live
 
 KEY = SeriesKey("sim", "BTCUSDT", "1m")
 T0 = interval("1m").bucket(1_700_000_000_000).start
@@ -133,14 +134,14 @@ def test_more_candles_than_there_was_room_for(store: CandleStore, monkeypatch: p
 def test_columns_are_those_asked_for_in_that_order(store: CandleStore) -> None:
     store.replace_closed(KEY, history(range(300)))
     assert store.load(KEY, T0, minute(299), ["close", "t"]).equals(history(range(300)).select("close", "t"))
-    assert store.load(KEY, 0, 0, ["close", "t"]).equals(empty_frame(("close", "t")))
+    assert store.load(KEY, 0, 0, ["close", "t"]).equals(history([]).select("close", "t"))
     with pytest.raises(UsageError, match="no column price"):
         store.load(KEY, 0, 0, ["price"])
 
 
-def test_presence_tells_missing_open_and_closed(store: CandleStore) -> None:
+def test_presence_tells_missing_open_and_closed(store: CandleStore, db: Any) -> None:
     store.replace_closed(KEY, history([0, 1, 239, 241, 500]))
-    store.upsert_open([live(501, 1.0, 5)])
+    write_live(db, [live(501, 1.0, 5)])
     states = store.presence(KEY, minute(-2), minute(600))
     assert len(states) == 603
     found = {int(where) - 2: SlotState(states[where]) for where in np.flatnonzero(states)}
@@ -179,27 +180,16 @@ GUARD_CASES = [
 
 
 @pytest.mark.parametrize(("writes", "remains"), GUARD_CASES)
-def test_of_two_writers_the_right_one_wins(
-    store: CandleStore, writes: list[tuple[str, int, int, bool]], remains: tuple[int, bool]
+async def test_of_two_writers_the_right_one_wins(
+    store: CandleStore, async_db: Any, writes: list[tuple[str, int, int, bool]], remains: tuple[int, bool]
 ) -> None:
+    writer = AsyncCandleWriter(async_db)
     for kind, price, u, closed in writes:
         if kind == "rest":
             moment = pl.lit(minute(3) + u).cast(FRAME_SCHEMA["u"])
             store.replace_closed(KEY, history([3], price, closed=closed).with_columns(u=moment))
         else:
-            store.upsert_open([live(3, price, u, closed, authority=kind == "truth")])
-    assert prices(store) == {3: remains}
-
-
-@pytest.mark.parametrize(
-    ("writes", "remains"), [case for case in GUARD_CASES if all(w[0] != "rest" for w in case.values[0])]
-)
-async def test_the_asynchronous_writer_keeps_the_same_laws(
-    store: CandleStore, async_db: Any, writes: list[tuple[str, int, int, bool]], remains: tuple[int, bool]
-) -> None:
-    writer = AsyncCandleWriter(async_db)
-    for kind, price, u, closed in writes:
-        await writer.write([live(3, price, u, closed, authority=kind == "truth")])
+            await writer.write([live(3, price, u, closed, authority=kind == "truth")])
     assert prices(store) == {3: remains}
 
 
@@ -220,10 +210,7 @@ async def test_a_dropped_bucket_is_made_again(store: CandleStore, db: Any, async
     await writer.write([live(3, 1.0, 5)])
     db.candles.delete_many({})
     assert await writer.write([live(4, 2.0, 5), live(5, 2.0, 5)]) == WriteReport(2, 2, 0, 0)
-    store.upsert_open([live(6, 3.0, 5)])
-    db.candles.delete_many({})
-    assert store.upsert_open([live(7, 3.0, 5)]) == WriteReport(1, 1, 0, 0)
-    assert prices(store) == {7: (3.0, False)}
+    assert prices(store) == {4: (2.0, False), 5: (2.0, False)}
 
 
 async def test_indicators_are_written_to_closed_candles_alone(store: CandleStore, async_db: Any) -> None:
@@ -294,10 +281,10 @@ def test_a_bucket_under_another_start_is_refused_by_name(store: CandleStore, db:
         store.replace_closed(KEY, history([1]))
 
 
-def test_indicators_of_a_candle_that_was_rewritten_since_are_not_stored(store: CandleStore) -> None:
-    store.upsert_open([live(0, 1.0, 5), live(1, 1.0, 5)])
+def test_indicators_of_a_candle_that_was_rewritten_since_are_not_stored(store: CandleStore, db: Any) -> None:
+    write_live(db, [live(0, 1.0, 5), live(1, 1.0, 5)])
     loaded = everything(store).select("t", "u").with_columns(rsi=pl.lit(9.0))
-    store.upsert_open([live(1, 2.0, 6)])
+    write_live(db, [live(1, 2.0, 6)])
     assert store.set_indicators(KEY, loaded) == WriteReport(2, 1, 0, 1)
     assert everything(store)["rsi"].is_nan().to_list() == [False, True]
 
@@ -376,7 +363,7 @@ def test_a_write_between_read_and_replace_is_not_lost(store: CandleStore, db: An
     if stored_before:
         store.replace_closed(KEY, history([100]))
     moves = iter(range(20, 30))
-    between = _Interfering(db, lambda: store.upsert_open([live(next(moves), 5.0, 5)]))
+    between = _Interfering(db, lambda: write_live(db, [live(next(moves), 5.0, 5)]))
     assert between.replace_closed(KEY, history(range(10))).written == 10
     found = prices(store)
     assert {found[number] for number in range(10)} == {(100.0, True)}
@@ -389,7 +376,7 @@ def test_a_slot_that_is_contested_at_every_attempt_ends_in_an_error_and_loses_no
     price = iter(range(1, 1_000))
 
     def correct() -> None:
-        store.upsert_open([live(3, float(next(price)), 5, closed=True, authority=True)])
+        write_live(db, [live(3, float(next(price)), 5, closed=True, authority=True)])
 
     with pytest.raises(BucketBusyError, match=f"{module.ATTEMPTS} times in a row"):
         _Interfering(db, correct).replace_closed(KEY, history([3, 4]))
@@ -408,9 +395,8 @@ def test_two_backfills_and_a_live_writer_at_once(store: CandleStore, db: Any) ->
             own.replace_closed(KEY, history(range(first, min(first + chunk, count))))
 
     def stream() -> None:
-        own = CandleStore(db)
         for number in range(count + 50):
-            own.upsert_open([live(number, 50.0, 5), live(number, 51.0, 6, closed=number % 2 == 0)])
+            write_live(db, [live(number, 50.0, 5), live(number, 51.0, 6, closed=number % 2 == 0)])
 
     def indicators() -> None:
         own = CandleStore(db)

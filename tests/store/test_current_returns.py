@@ -18,6 +18,7 @@ from pipeline.store.series import SeriesStore
 from pipeline.store.signals.queries import Asked, find_documents, find_signals
 from pipeline.timeline import DAY, HOUR, MINUTE, interval, to_datetime, to_ms
 from schemas.series import SeriesKey
+from tests.live_writer import write_live
 from tests.mongosh import Shell, query
 
 Db = Database[dict[str, Any]]
@@ -42,7 +43,7 @@ def closed(db: Db, symbol: str, code: str, closes: dict[int, float]) -> None:
 def opened(db: Db, symbol: str, code: str, t: int, event: int, price: float) -> None:
     key = SeriesKey("sim", symbol, code)
     SeriesStore(db).recount(key, "rest", START)
-    CandleStore(db).upsert_open([LiveCandle(key, t, *(price,) * 6, 1, price, price, closed=False, u=event)])
+    write_live(db, [LiveCandle(key, t, *(price,) * 6, 1, price, price, closed=False, u=event)])
 
 
 @pytest.fixture

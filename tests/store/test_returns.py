@@ -19,6 +19,7 @@ from pipeline.store.signals.returns import Refreshed, ReturnStore
 from pipeline.timeline import DAY, HOUR, MINUTE, interval, to_datetime, to_ms
 from schemas.series import SeriesKey
 from schemas.signals import Signal
+from tests.live_writer import write_live
 
 Db = Database[dict[str, Any]]
 Make = Callable[..., dict[str, Any]]
@@ -59,7 +60,7 @@ class Market:
         """A state of the open candle."""
         high, low, close = bar
         live = LiveCandle(self.key(code), t, close, high, low, close, 1.0, 1.0, 1, 1.0, 1.0, closed=False, u=event)
-        CandleStore(self.db).upsert_open([live])
+        write_live(self.db, [live])
         self.bars.setdefault(code, {})[t] = bar
         self.opened.setdefault(code, {})[t] = event
 

@@ -14,6 +14,7 @@ from pipeline.store.series import Progress, SeriesStore, progress_operations
 from pipeline.timeline import DAY, MINUTE, interval, to_datetime
 from schemas.candles import CANDLES, INDICATOR_FIELDS
 from schemas.series import SERIES, Hole, SeriesKey, Watermark
+from tests.live_writer import write_live
 
 KEY = SeriesKey("sim", "BTCUSDT", "1m")
 T0 = interval("1m").bucket(1_700_000_000_000).start
@@ -49,9 +50,13 @@ def test_nothing_is_known_of_a_new_series(series: SeriesStore) -> None:
     assert series.list() == []
 
 
+def tell(db: Any, progress: list[Progress]) -> None:
+    db.series.bulk_write(progress_operations(progress), ordered=True)
+
+
 def test_a_count_tells_the_first_and_last_closed_candle(series: SeriesStore, db: Any) -> None:
     store_minutes(db, 5, 6, 300, 700)
-    CandleStore(db).upsert_open([LiveCandle(KEY, minute(701), 1, 1, 1, 1, 1, 1, 1, 1, 1, closed=False, u=minute(701))])
+    write_live(db, [LiveCandle(KEY, minute(701), 1, 1, 1, 1, 1, 1, 1, 1, 1, closed=False, u=minute(701))])
     counted = series.recount(KEY, "rest", NOW)
     assert counted == series.get(KEY)
     assert counted.stored == 4
@@ -93,7 +98,7 @@ def test_a_count_during_which_a_candle_closed_is_taken_again(
         counted = count(key)
         for number in late:
             store_minutes(db, number)
-            series.touch([Progress(KEY, minute(number), (minute(number),))])
+            tell(db, [Progress(KEY, minute(number), (minute(number),))])
         return counted
 
     monkeypatch.setattr(series, "_count", count_while_one_closes)
@@ -127,19 +132,18 @@ def test_progress_counts_each_candle_once(
     store_minutes(db, 0, 1)
     series.recount(KEY, "rest", NOW)
     for numbers in told:
-        series.touch([Progress(KEY, NOW, tuple(minute(number) for number in numbers))])
+        tell(db, [Progress(KEY, NOW, tuple(minute(number) for number in numbers))])
     found = series.get(KEY)
     assert found is not None
     assert (found.stored, found.last_closed, found.last_frame) == (stored, to_datetime(minute(last)), to_datetime(NOW))
 
 
-def test_the_last_frame_never_goes_back(series: SeriesStore) -> None:
+def test_the_last_frame_never_goes_back(series: SeriesStore, db: Any) -> None:
     for time in (NOW, NOW - 1):
-        series.touch([Progress(KEY, time)])
+        tell(db, [Progress(KEY, time)])
     found = series.get(KEY)
     assert found is not None
     assert found.last_frame == to_datetime(NOW)
-    series.touch([])
 
 
 async def test_progress_through_both_asynchronous_drivers(series: SeriesStore, async_db: Any) -> None:

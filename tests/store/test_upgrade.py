@@ -18,6 +18,7 @@ from pipeline.store.upgrade import META, UpgradingError, upgrade
 from pipeline.timeline import MINUTE, interval
 from schemas.candles import CANDLE_FIELDS
 from schemas.series import SeriesKey
+from tests.live_writer import write_live
 
 KEYS = [SeriesKey("sim", f"S{number}USDT", "1m") for number in range(3)]
 T0 = interval("1m").bucket(1_700_000_000_000).start
@@ -36,8 +37,7 @@ def everything(db: Any) -> list[pl.DataFrame]:
 def make_old(db: Any) -> list[pl.DataFrame]:
     """What an older version left: holes, an open candle, and a bucket that somebody made by hand."""
     prepare(db)
-    store = CandleStore(db)
-    store.upsert_open([live(key, number, 2.0, 9, closed=number != 250) for key in KEYS for number in (0, 3, 239, 250)])
+    write_live(db, [live(key, number, 2.0, 9, closed=number != 250) for key in KEYS for number in (0, 3, 239, 250)])
     for bucket in db.candles.find():
         old = [
             candle and {name: candle[name] for name in ("t", "te", *OLD_ORDER) if name in candle}
@@ -67,7 +67,7 @@ def test_candles_get_the_new_order_of_fields_and_keep_their_values(db: Any) -> N
 def test_the_guard_holds_for_candles_of_before(db: Any) -> None:
     make_old(db)
     upgrade(db)
-    CandleStore(db).upsert_open([live(KEYS[0], number, 5.0, 99, closed=False) for number in (0, 3, 250)])
+    write_live(db, [live(KEYS[0], number, 5.0, 99, closed=False) for number in (0, 3, 250)])
     assert everything(db)[0]["close"].to_list() == [2.0, 2.0, 2.0, 5.0]
 
 

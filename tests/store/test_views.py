@@ -10,13 +10,13 @@ from pymongo.database import Database
 
 from pipeline.errors import AttentionError
 from pipeline.store.candles.live import LiveCandle
-from pipeline.store.candles.store import CandleStore
 from pipeline.store.prepare import Changes, prepare
 from pipeline.store.series import SeriesStore
 from pipeline.store.signals.views import CANDLES_CHARTED, CANDLES_SHOWN, VIEWS, prepare_views
 from pipeline.timeline import HOUR, interval, to_datetime
 from schemas.candles import CANDLE_FIELDS
 from schemas.series import SeriesKey
+from tests.live_writer import write_live
 
 Db = Database[dict[str, Any]]
 Make = Callable[..., dict[str, Any]]
@@ -99,7 +99,7 @@ def test_the_newest_candles_of_every_series(prepared: Db) -> None:
     numbers = {"BTCUSDT": [0, 1, *range(230, 242)], "ETHUSDT": [3], "NEWUSDT": []}
     for symbol, stored in numbers.items():
         key = SeriesKey("sim", symbol, "1h")
-        CandleStore(prepared).upsert_open([candle(key, number) for number in stored])
+        write_live(prepared, [candle(key, number) for number in stored])
         SeriesStore(prepared).recount(key, "stream", START)
     found = list(prepared.latest_candles.find({"symbol": "BTCUSDT"}))
     assert [one["close"] - 100 for one in found] == list(range(241, 241 - CANDLES_SHOWN, -1))
@@ -116,7 +116,7 @@ def test_the_chart_of_a_series_is_one_document(prepared: Db) -> None:
     numbers = [0, 5, *range(300, 300 + CANDLES_CHARTED - 2), 961]
     for symbol, stored in {"BTCUSDT": numbers, "ETHUSDT": [3], "NEWUSDT": []}.items():
         key = SeriesKey("sim", symbol, "1h")
-        CandleStore(prepared).upsert_open([candle(key, number) for number in stored])
+        write_live(prepared, [candle(key, number) for number in stored])
         SeriesStore(prepared).recount(key, "stream", START)
     (chart,) = prepared.charts.find({"symbol": "BTCUSDT", "interval": "1h"})
     assert set(chart) == {"exchange", "symbol", "interval", "candles"}

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pytest
 
-from pipeline.strategies.base import Strategy, code_of, meaning_of
+from pipeline.strategies.base import Side, Strategy, meaning_of
 from pipeline.strategies.runner import last_code, run
 
 Story = Callable[..., dict[int, str]]
@@ -29,7 +29,7 @@ def story() -> Story:
             so_far = {name: values[: at + 1] for name, values in columns.items()}
             assert last_code(strategy, so_far) == last_code(strategy, so_far, codes[:at]) == codes[at], at
         said = {int(at): meaning_of(int(codes[at])) for at in np.flatnonzero(codes)}
-        assert all(code_of(*each) == codes[at] for at, each in said.items())
+        assert all(codes[at] == (each.kind if each.side is Side.LONG else -each.kind) for at, each in said.items())
         return {at: f"{each.side.value} {each.kind.name.lower()}" for at, each in said.items()}
 
     return tell

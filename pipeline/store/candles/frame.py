@@ -114,11 +114,6 @@ def to_frame(columns: Mapping[str, Values]) -> pl.DataFrame:
     )
 
 
-def empty_frame(columns: Sequence[str] = CANDLE_FIELDS) -> pl.DataFrame:
-    """No candles, all columns."""
-    return pl.DataFrame(schema={name: FRAME_SCHEMA[name] for name in columns})
-
-
 def from_frame(frame: pl.DataFrame, step: Interval, required: Sequence[str]) -> dict[str, Values]:
     """The table's candle columns in memory, by time. Raises `FrameError` for a bad table."""
     lacking = [name for name in required if name not in frame.columns]

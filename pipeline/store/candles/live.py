@@ -1,4 +1,4 @@
-"""Candles of the present: one guarded update a candle, the same for the synchronous and both asynchronous drivers.
+"""Candles of the present: one guarded update a candle, the same through both asynchronous drivers.
 
 The guard is in the update, so the server decides: an open candle gives way to a newer event or to its close, a closed
 one only to `authority` (the exchange's REST answer), and indicators alone go to a closed one. A late frame, a

@@ -36,19 +36,7 @@ from pipeline.store.candles.frame import (
     with_every_indicator,
 )
 from pipeline.store.candles.layout import bucket_id
-from pipeline.store.candles.live import (
-    BucketName,
-    KnownBuckets,
-    LiveCandle,
-    WriteReport,
-    buckets_of,
-    creation_operations,
-    existing,
-    guarded_report,
-    missing,
-    only_duplicates,
-    upsert_operations,
-)
+from pipeline.store.candles.live import WriteReport, only_duplicates
 from pipeline.store.candles.merge import Law, Merged, merge_indicators, merge_truth
 from pipeline.timeline import SLOTS_PER_BUCKET, Window, interval
 from schemas.candles import CANDLE_FIELDS, CANDLES, INDICATOR_FIELDS
@@ -92,7 +80,6 @@ class CandleStore:
     def __init__(self, database: Database[dict[str, Any]]) -> None:
         self._collection: Collection[dict[str, Any]] = database[CANDLES.name]
         self._series: Collection[dict[str, Any]] = database[SERIES.name]
-        self._known = KnownBuckets()
 
     def load(self, key: SeriesKey, start: int, end: int, columns: Sequence[str] | None = None) -> pl.DataFrame:
         """The stored candles that open in [start, end], in time order; holes are simply not there."""
@@ -128,23 +115,6 @@ class CandleStore:
         indicators belong to the new values.
         """
         return self._write(key, from_frame(frame, interval(key.interval), ("t",)), merge_indicators)
-
-    def upsert_open(self, candles: Sequence[LiveCandle]) -> WriteReport:
-        """Store live candles of any number of series; see `live` for which of two wins."""
-        buckets = buckets_of(candles)
-        self._create(self._known.unknown(buckets))
-        operations = upsert_operations(candles)
-        matched = self._send(operations)
-        if matched < len(operations):
-            lost = missing(buckets, self._collection.find(existing(buckets), {"_id": 1}))
-            if lost:
-                self._create(lost)
-                matched += self._send(operations)
-        return guarded_report(len(operations), matched)
-
-    def _create(self, buckets: set[BucketName]) -> None:
-        self._send(creation_operations(buckets))
-        self._known.remember(buckets)
 
     def _grids(self, key: SeriesKey, start: int, end: int, columns: Sequence[str]) -> Iterator[Grid]:
         """The buckets that touch [start, end], a batch at a time, without the candles outside it."""
