@@ -1,6 +1,6 @@
 """Commands that ask about the executor of a data folder, or tell it something: they mean the place where it trades.
 
-The folder remembers that place: the environment, the exchange where it is a pretend one, and the installation that
+The folder remembers that place: the environment, the exchange where it is a simulated one, and the installation that
 signs its orders. A command whose settings name another is refused, for its answer would be of another account;
 `--environment` says that it is meant all the same.
 """
@@ -32,7 +32,7 @@ class Environment(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where the executor of a folder trades. `exchange`: the address of a pretend one; None: the folder's own.
+    """Where the executor of a folder trades. `exchange`: the address of a simulated one; None: the folder's own.
     `installation`: whose its orders are."""
 
     environment: str

@@ -1,4 +1,4 @@
-"""The pretend exchange of a data folder, shared by every process that uses the folder, as its database is.
+"""The simulated exchange of a data folder, shared by every process that uses the folder, as its database is.
 
 Whoever needs it first starts it, the last to leave stops it, and it ends by itself when all who used it were killed;
 its account lives no longer. Its market is the same every time. While a `tidemark demo` or `up` runs in the folder, it
@@ -80,7 +80,7 @@ class HomeExchange:
             with self._folder.starting(_START_WITHIN):
                 if self._is_served():
                     raise AttentionError(
-                        f"another tidemark command uses a pretend exchange in {self._folder.path.parent} already, at "
+                        f"another tidemark command uses a simulated exchange in {self._folder.path.parent} already, at "
                         f"{self._remembered()[0]}. End that one, or give this one a folder of its own with "
                         "TIDEMARK_HOME"
                     )
@@ -128,7 +128,7 @@ class HomeExchange:
                 child.kill()
                 child.wait()
                 said = self._log.read_text(errors="replace").strip() or "it said nothing"
-                raise AttentionError(f"the pretend exchange of {self._folder.path.parent} did not start: {said}")
+                raise AttentionError(f"the simulated exchange of {self._folder.path.parent} did not start: {said}")
             time.sleep(_POLL)
 
     def _port(self) -> int:

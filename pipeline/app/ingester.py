@@ -91,7 +91,7 @@ def _ingester(
         Backfill(database, market, archive) as work,
         notifier_of(settings) as notifier,
     ):
-        # The archive of a pretend exchange is made by the exchange itself, which is too busy to trade meanwhile.
+        # The archive of a simulated exchange is made by the exchange itself, which is too busy to trade meanwhile.
         source: SourceChoice = "rest" if settings.environment == "sim" else "auto"
         derivation = derivation_of(settings, database)
         past = KeptHistory(database, work, derivation, listed, days=settings.history_days, source=source)

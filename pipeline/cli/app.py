@@ -63,10 +63,10 @@ def _show_version(wanted: bool) -> None:
 
 def _root(
     _version: Annotated[
-        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and leave.")
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    """Candles of crypto futures in MongoDB, complete and right; signals from them; orders on the signals."""
+    """Candles of crypto futures in MongoDB, complete and correct; signals from them; orders on the signals."""
 
 
 def build() -> typer.Typer:

@@ -40,7 +40,7 @@ def audit(
     seed: Annotated[int, typer.Option(help="Another seed, other stretches.")] = 0,
     as_json: Json = False,
 ) -> None:
-    """Check stored candles: no holes, sound buckets, sound prices, intervals that agree, and what the exchange says."""
+    """Check stored candles: no holes, sound buckets, sound prices, intervals that agree, the exchange's answers."""
     from pipeline.app.candle_database import candle_database  # noqa: PLC0415
     from pipeline.app.exchange_access import client_of  # noqa: PLC0415
     from pipeline.app.wiring import begin, derivation_of  # noqa: PLC0415

@@ -1,6 +1,6 @@
 """`tidemark demo`: the whole system on embedded defaults, from nothing to "ready", until Ctrl-C.
 
-It trades on a pretend exchange with pretend money, whatever is configured for another one.
+It trades on a simulated exchange with paper money, whatever is configured for another one.
 """
 
 import os
@@ -28,7 +28,7 @@ Plain = Annotated[bool, typer.Option("--plain", help="Print lines instead of a v
 
 @app.command(epilog=EXAMPLES)
 def demo(plain: Plain = False) -> None:
-    """Run everything on embedded defaults, with a pretend exchange and its money. Ctrl-C ends it; the data stay."""
+    """Run everything on embedded defaults, with a simulated exchange and paper money. Ctrl-C ends it; the data stay."""
     from pipeline.app.wiring import begin  # noqa: PLC0415
     from pipeline.cli.conduct import conduct  # noqa: PLC0415
     from pipeline.supervise.services import Ports  # noqa: PLC0415
@@ -42,8 +42,8 @@ def demo(plain: Plain = False) -> None:
 
 
 def use_own_exchange(ports: "Ports") -> None:
-    """For this process and all that it starts: the pretend exchange, and the keys of its account, which are those that
-    every command in the folder has for it."""
+    """For this process and all that it starts: the simulated exchange, and the keys of its account, which are those
+    that every command in the folder has for it."""
     from pipeline.simulator.options import READY_KEY, READY_SECRET  # noqa: PLC0415
 
     for name in OTHER_KEYS:

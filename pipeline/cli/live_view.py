@@ -25,6 +25,22 @@ _POSITIONS = (
     *(Column("symbol"), Column("side", 1), Column("quantity", 2, right=True), Column("entry", 5, right=True)),
     *(Column("unrealized", 3, right=True), Column("stop", 4, right=True)),
 )
+TARGET_NAMES = {
+    "api_mean": "api latency, mean",
+    "api_latency": "api latency, p99",
+    "uptime": "uptime",
+    "stream_uptime": "stream uptime",
+    "order_success": "orders that succeed",
+    "decision": "from signal to order",
+    "slippage": "slippage",
+    "naked": "without a stop",
+    "state": "matches exchange",
+    "mismatches": "mismatches",
+    "stored_within": "stored within",
+    "missing": "missing candles",
+    "weight": "request weight",
+    "backup": "age of the backup",
+}
 _STATE_STYLES = {State.RUNNING: "green", State.STARTING: "yellow", State.RESTARTING: "red", State.STOPPED: "red"}
 
 
@@ -135,7 +151,7 @@ def _targets(targets: Sequence[Target]) -> Text:
     """What is measured, beside what it should be: as many lines as it needs."""
     text = Text("targets ", style="dim")
     for one in targets:
-        goal, name = one.goal, one.goal.key.replace("_", " ")
+        goal, name = one.goal, TARGET_NAMES[one.goal.key]
         style = {True: "green", False: "red", None: "dim"}[one.met]
         said = "no data yet" if one.measured is None else f"{one.measured:,.4g} {goal.unit}".rstrip()
         parts = (f"{name} ", (said, style), f" ({goal.text})")

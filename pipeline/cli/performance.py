@@ -56,10 +56,10 @@ def performance(
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV on stdout.")] = False,
     wide: Wide = False,
 ) -> None:
-    """How well signals did 1 hour, 4 hours, 1 day and 7 days later: share that were right, mean and median return.
+    """How well signals did 1 hour, 4 hours, 1 day and 7 days later: hit rate, mean and median return.
 
-    In percent, after a taker fee on the way in and on the way out (`taker_fee_percent`). The best median after a day
-    comes first.
+    The hit rate is the share with a positive return. In percent, after a taker fee on the way in and on the way out
+    (`taker_fee_percent`). The best median after a day comes first.
     """
     from pipeline.app.wiring import begin  # noqa: PLC0415
     from pipeline.store.mongod.session import database  # noqa: PLC0415
@@ -95,7 +95,7 @@ def _flat(one: "Performance") -> Iterator[Any]:
 
 def _show(heading: str, found: "Sequence[Performance]", title: str, *, wide: bool) -> None:
     shown = ("hit_rate", "mean", "median")
-    names = {"hit_rate": "right", "mean": "mean", "median": "median"}
+    names = {"hit_rate": "hit rate", "mean": "mean", "median": "median"}
     horizons = [name.removeprefix("return_") for name in found[0].horizons]
     ranks = {name: rank for rank, name in enumerate(_TELLING)}
     columns = (

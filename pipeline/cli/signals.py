@@ -66,7 +66,7 @@ def signals(
     interval: Interval = None,
     since: Since = None,
     shown_open: Annotated[
-        bool, typer.Option("--open", help="Also what strategies would say if the open candle closed as it is.")
+        bool, typer.Option("--open", help="Also those of candles that are still open: they may go again.")
     ] = False,
     sort: Annotated[Order, typer.Option(help="Newest first, or best return first.")] = Order.AT,
     limit: Annotated[int, typer.Option(min=1, max=1_000_000, help="So many at most.")] = 20,
@@ -74,7 +74,8 @@ def signals(
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV on stdout.")] = False,
     wide: Wide = False,
 ) -> None:
-    """List signals: when, what, at which price, and what came of them. Returns are in percent, positive when right."""
+    """List signals: when, what, at which price, and what came of them. Returns are in percent, positive
+    when the price went the signal's way."""
     from pipeline.app.wiring import begin  # noqa: PLC0415
     from pipeline.store.mongod.session import database  # noqa: PLC0415
     from pipeline.store.signals.queries import find_signals  # noqa: PLC0415

@@ -55,7 +55,7 @@ def sim(
     lifted_limits: Annotated[bool, typer.Option(help="Count weights and orders, and refuse none.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Run a pretend exchange until Ctrl-C. A ready account has 10,000 USDT behind the key `sim-key` / `sim-secret`."""
+    """Run the simulated exchange until Ctrl-C. An account has 10,000 USDT behind the key `sim-key` / `sim-secret`."""
     import asyncio  # noqa: PLC0415
 
     from pipeline.simulator.host import parse_account, serve  # noqa: PLC0415

@@ -5,7 +5,7 @@ from typing import Annotated
 import msgspec
 
 READY_KEY = "sim-key"
-READY_SECRET = "sim-secret"  # noqa: S105 - printed in the manual, and opens a pretend exchange only
+READY_SECRET = "sim-secret"  # noqa: S105 - printed in the manual, and opens a simulated exchange only
 DEFAULT_PORT = 9876
 
 

@@ -67,7 +67,7 @@ class Ports:
 
     @property
     def exchange_url(self) -> str:
-        """The address of a pretend exchange of our own."""
+        """The address of a simulated exchange of our own."""
         return f"http://{LOOPBACK}:{self.simulator}"
 
 
@@ -106,7 +106,7 @@ def prefect_environment(home: Path, port: int) -> dict[str, str]:
 
 
 def simulator(port: int, deposit: Decimal) -> Service:
-    """The pretend exchange, with so much in its ready account."""
+    """The simulated exchange, with so much in its ready account."""
     command = [*_TIDEMARK, "sim", "--port", str(port), "--deposit", f"{deposit:f}"]
     return Service("exchange", command, answers(f"http://{LOOPBACK}:{port}/fapi/v1/ping"), dict(os.environ))
 

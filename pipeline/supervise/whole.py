@@ -71,8 +71,8 @@ class StartView(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What is to run. `own_exchange`: whether a pretend exchange belongs to it; `minutes_of`: a symbol whose one-minute
-    candles are wanted besides the settings' series."""
+    """What is to run. `own_exchange`: whether a simulated exchange belongs to it; `minutes_of`: a symbol whose
+    one-minute candles are wanted besides the settings' series."""
 
     settings: Settings
     ports: Ports
@@ -156,7 +156,7 @@ def start_exchange(whole: Whole) -> str:
     whole.supervisor.start(services.simulator(whole.ports.simulator, deposit))
     whole.supervisor.wait_ready("exchange")
     begins = "" if latest is None else "; the account goes on, without its positions"
-    return f"a pretend one, with {deposit:,.2f} USDT of pretend money{begins}"
+    return f"a simulated one, with {deposit:,.2f} USDT of paper money{begins}"
 
 
 def _begin_prefect(whole: Whole) -> None:
@@ -246,7 +246,7 @@ def start_executor(whole: Whole) -> str:
     whole.view.detail("looking at the account")
     whole.supervisor.wait_ready("executor")
     switched = ControlStore(whole.db, settings.environment).read().mode
-    return settings.mode if switched is None else f"{switched.mode}, as `tidemark mode` said"
+    return settings.mode if switched is None else f"{switched.mode}, set by `tidemark mode`"
 
 
 def fetch_all_minutes(whole: Whole) -> str:
@@ -257,7 +257,7 @@ def fetch_all_minutes(whole: Whole) -> str:
         "symbols": [whole.choice.minutes_of],
         "intervals": [MINUTES],
         "days": whole.settings.history_days,
-        "source": "rest",  # a month of minutes in one file keeps a pretend exchange too busy to trade meanwhile
+        "source": "rest",  # a month of minutes in one file keeps a simulated exchange too busy to trade meanwhile
     }
     start_run(whole.ports.prefect, login_of(whole.settings.home), BACKFILL_ON_DEMAND, {"chosen": chosen})
     return f"{whole.settings.history_days} days of {whole.choice.minutes_of} {MINUTES} are fetched as it goes"

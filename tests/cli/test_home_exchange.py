@@ -1,4 +1,4 @@
-"""The pretend exchange of a data folder: one for all its commands, there while somebody uses it, gone after that."""
+"""The simulated exchange of a data folder: one for all its commands, there while somebody uses it, gone after that."""
 
 import json
 import os

@@ -106,7 +106,7 @@ def shown(seen: Overview, *news: str) -> str:
         "BTCUSDT  short      0.14  71,000.7       -1.50  71,065.7",
         "9,995.53 USDT",
         "-0.04 %",
-        "targets api latency 41.25 ms (< 200 ms)   stream uptime 99.5 % (> 99.9 %)   slippage no data yet (< 0.1 %)",
+        "targets api latency, p99 41.25 ms (< 200 ms)   stream uptime 99.5 % (> 99.9 %)   slippage no data yet",
         "ingester running",
         "flows restarting (3 restarts)",
         "executor: WARNING something",

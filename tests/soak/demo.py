@@ -76,7 +76,7 @@ class Demo:
         return said
 
     def exchange(self) -> RunningSimulator:
-        """The pretend exchange that it started."""
+        """The simulated exchange that it started."""
         found = re.search(r"panel +(http://\S+)/sim", self.wait_for("Ctrl-C ends it.", 60))
         if found is None:
             raise DemoError("the demo did not say where the panel of its exchange is")
