@@ -22,7 +22,7 @@ from pipeline.execution.names import Identity
 from pipeline.execution.others import OTHERS, Others, breaker
 from pipeline.execution.recalling import Recaller
 from pipeline.execution.records import (
-    ENTERING,
+    DECIDED,
     ZERO,
     AccountView,
     BreakerView,
@@ -71,7 +71,7 @@ class Core:
         self._follower = Follower(self._ledger, self._breakers)
         self._margins = Margins(self._ledger, policy)
         self._keeper = Keeper(self._ledger, self._breakers)
-        self._recaller = Recaller(self._ledger, now)
+        self._recaller = Recaller(self._ledger)
         self._waiting: dict[str, SignalView] = {}
         self._decided: dict[str, None] = {}
         self._decisions: dict[str, tuple[SignalView, DecisionView]] = {}
@@ -285,21 +285,21 @@ class Core:
         if order is None:
             self._waiting[signal.id] = signal
         elif order.id not in self._decisions:
-            self._acted_on(signal, order)
+            self._acted_on(signal, order.id)
 
     def _decide_waiting(self, now: int) -> None:
         """In the order in which they were said: none overtakes another of its symbol."""
         waits: set[str] = set()
         for signal in sorted(self._waiting.values(), key=lambda one: (one.at, one.id)):
-            if order := self._recaller.order_of(signal):
-                self._acted_on(signal, order)
+            if orders := self._recaller.orders_of(signal):
+                self._acted_on(signal, *orders)
             elif signal.symbol not in waits and self._can_decide(signal, now):
                 self._decide(signal, now)
             else:
                 waits.add(signal.symbol)
 
-    def _acted_on(self, signal: SignalView, order: OrderRecord) -> None:
-        self._verdict(WriteVerdict(signal.id, "taken", "it was acted on before", orders=(order.id,)))
+    def _acted_on(self, signal: SignalView, *orders: str) -> None:
+        self._verdict(WriteVerdict(signal.id, "taken", "it was acted on before", orders=orders))
 
     def _can_decide(self, signal: SignalView, now: int) -> bool:
         """Too late to open anything it can be decided at once; too late, and yet to close, once it is known what is
@@ -308,9 +308,9 @@ class Core:
         if late and signal.leaves is None:
             return True
         known = self.ready and self._worth.known and not self._ledger.busy(signal.symbol, now)
-        if not known or late:
-            return known
-        return not self._margins.awaited(signal.symbol) and self._recaller.is_new(signal, now)
+        if not known or (not late and self._margins.awaited(signal.symbol)):
+            return False
+        return self._recaller.is_new(self._unless_taken_back(signal), now)
 
     def _decide(self, signal: SignalView, now: int) -> None:
         choice = deciding.decide(self._ask(signal, now))
@@ -329,13 +329,16 @@ class Core:
                 self._decisions[order.id] = signal, decision
                 self._ledger.intend(order)
 
-    def _ask(self, signal: SignalView, now: int) -> Ask:
+    def _unless_taken_back(self, signal: SignalView) -> SignalView:
+        """The signal as what waits beside it leaves it: its last word may not be the last any more."""
         taken_back = any(one.takes_back(signal) for one in self._waiting.values())
-        signal = replace(signal, last_word=signal.last_word and not taken_back)
+        return replace(signal, last_word=signal.last_word and not taken_back)
+
+    def _ask(self, signal: SignalView, now: int) -> Ask:
         account = self._worth.now() or AccountView(equity=ZERO, available=ZERO, at=0)
         market = self._ledger.market(signal.symbol)
         return Ask(
-            signal=signal,
+            signal=self._unless_taken_back(signal),
             now=now,
             mode=self._ledger.mode,
             policy=self._policy,
@@ -412,7 +415,7 @@ class Core:
                 self._verdict(WriteVerdict(decided[0].id, "taken", "decided before", orders=(order.id,)))
             return
         self._ledger.warn("the journal refused an order", f"{order.id} ({order.leg} {order.symbol}): {event.reason}")
-        if order.leg in ENTERING or order.leg == "exit":
+        if order.leg in DECIDED:
             self._ledger.forget(order)
             self._refused[order.id] = order
             if decided is not None:
@@ -428,7 +431,9 @@ class Core:
 
     def _snapshot(self, event: ev.Snapshot, now: int) -> None:
         self._others = self._follower.snapshot(event, now)
-        self._ledger.compared = True
+        if not self._ledger.compared:
+            self._ledger.compared = True
+            self._recaller.begin(max(event.asof, now))
         self._beware_of_others(now)
         self._breakers.reset(risk.NOT_COMPARED)
         self._reconcile_at = now + self._policy.reconcile_every
@@ -482,4 +487,4 @@ class Core:
 def _decides(order: OrderRecord, signal_id: str) -> bool:
     """Whether the order is all of the decision on that signal, not what protects or closes what it opened, nor a close
     after which it is decided once more."""
-    return order.signal == signal_id and (order.leg in ENTERING or order.leg == "exit") and not order.turns
+    return order.signal == signal_id and order.leg in DECIDED and not order.turns

@@ -18,6 +18,7 @@ from pipeline.execution.protection import pace_of
 from pipeline.execution.rebuilding import entered, found
 from pipeline.execution.records import (
     CLOSING,
+    DECIDED,
     ENTERING,
     PROTECTING,
     ZERO,
@@ -47,7 +48,7 @@ class Follower:
         order = self._ledger.orders.get(told.id)
         if order is not None:
             self._follow(order, told, by, now)
-        elif leg_of(told.id) in ENTERING and self._ledger.identity.owns(told.id):
+        elif leg_of(told.id) in DECIDED and self._ledger.identity.owns(told.id):
             self._adopt(told, by, now)
         elif told.filled:
             self._ledger.others[told.symbol] = told
@@ -340,9 +341,13 @@ class Follower:
         )
         self._ledger.write(order, by, "at the exchange, and not in the journal")
         self._ledger.recall(order.symbol)
-        if order.leg in ENTERING and order.filled:
-            position = self._ledger.position(order.symbol)
+        if not order.filled:
+            return
+        position = self._ledger.position(order.symbol)
+        if order.leg in ENTERING:
             self._ledger.put(replace(position, entered_at=max(position.entered_at, told.at)))
+        else:
+            self._ledger.put(replace(position, reduced_at=max(position.reduced_at, told.at)))
 
 
 def _unpaid(order: OrderRecord) -> bool:

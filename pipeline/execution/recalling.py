@@ -5,17 +5,27 @@ before its time is acted on. What follows from the answers is `rebuilding`'s; it
 """
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Final
 
 from pipeline.execution import events as ev
 from pipeline.execution.effects import Query, Recall
 from pipeline.execution.ledger import Ledger
+from pipeline.execution.names import leg_of
 from pipeline.execution.rebuilding import found, guarded, rebuilt
-from pipeline.execution.records import ENTERING, OrderRecord, PositionRecord, SignalView, entry_side
+from pipeline.execution.records import (
+    DECIDED,
+    ENTERING,
+    OrderRecord,
+    PositionRecord,
+    SignalView,
+    entry_side,
+    exit_side,
+)
 from pipeline.execution.states import merged
 from pipeline.timeline import DAY, HOUR, SECOND
+from schemas.orders import Leg
 
 REACH: Final = 7 * DAY - HOUR
 """How far back is asked: the exchange lists less than seven days at once."""
@@ -27,9 +37,9 @@ _ASK_AGAIN: Final = SECOND
 class Recaller:
     """Asks, and puts what it learns into the ledger."""
 
-    def __init__(self, ledger: Ledger, began: int) -> None:
+    def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
-        self._began = began
+        self._began = 0
         self._absent: set[str] = set()
         self._asked: Counter[str] = Counter()
 
@@ -96,21 +106,41 @@ class Recaller:
 
     # A signal that was said before this term
 
-    def order_of(self, signal: SignalView) -> OrderRecord | None:
-        """The order that was made of it by one who had another journal."""
-        names = self._ledger.identity.order_ids(signal.id, signal.kind)
-        return next((self._ledger.orders[name] for name in names if name in self._ledger.orders), None)
+    def begin(self, now: int) -> None:
+        """The exchange was compared first: before, nothing was sent. Its clock has taken ours for right by then; what
+        ours said earlier may have been anything."""
+        self._began = now
+
+    def orders_of(self, signal: SignalView) -> tuple[str, ...]:
+        """The orders that were made of it by one who had another journal."""
+        names = (
+            self._names(signal, ("exit", signal.kind)) if signal.kind in ENTERING else self._names(signal, ("exit",))
+        )
+        return tuple(one for one in names if one in self._ledger.orders and not self._ledger.orders[one].turns)
 
     def is_new(self, signal: SignalView, now: int) -> bool:
         """Whether it was surely not acted on yet. What was said before this term began may have been, by one whose
         journal is lost: the exchange is asked first."""
-        if signal.at >= self._began or signal.kind not in ENTERING or self._ledger.mode == "signal-only":
+        if signal.at >= self._began or self._ledger.mode == "signal-only":
             return True
-        unsure = [one for one in self._ledger.identity.order_ids(signal.id, signal.kind) if one not in self._absent]
+        known = self._absent | self._ledger.orders.keys()
+        unsure = [one for one in self._names(signal, self._wanted(signal, now)) if one not in known]
         for name in unsure:
             if self._ledger.may(signal.symbol, f"ask {name}", now, _ASK_AGAIN):
                 self._ledger.emit(Query(_sought(name, signal)))
         return not unsure
+
+    def _wanted(self, signal: SignalView, now: int) -> Iterator[Leg]:
+        """What may have to be done about it, as far as is known now."""
+        position, late = self._ledger.position(signal.symbol), signal.is_late(now)
+        held = position.ours and position.quantity != 0
+        if held and position.is_left_by(signal) and position.belongs_to(signal) and (signal.last_word or not late):
+            yield "exit"
+        if signal.kind in ENTERING and not late:
+            yield signal.kind
+
+    def _names(self, signal: SignalView, legs: Iterable[Leg]) -> list[str]:
+        return [name for leg in legs for name in self._ledger.identity.order_ids(signal.id, leg)]
 
     def absent(self, order_id: str) -> None:
         """The exchange has no such order."""
@@ -118,15 +148,15 @@ class Recaller:
 
     def _signals_of(self, orders: Iterable[OrderRecord], signals: Iterable[SignalView]) -> dict[str, SignalView]:
         """The signals that these orders were made of, by the order's id."""
-        entries = [one.id for one in orders if one.leg in ENTERING]
+        made = [one for one in orders if one.leg in DECIDED]
         is_of = self._ledger.identity.is_of
-        return {name: one for one in signals for name in entries if is_of(name, one.id, one.kind)}
+        return {order.id: one for one in signals for order in made if is_of(order.id, one.id, order.leg)}
 
 
 def _sought(name: str, signal: SignalView) -> OrderRecord:
-    return OrderRecord(
-        name, signal.symbol, signal.id, signal.kind, entry_side(signal.side), "MARKET", None, signal.at, signal.at
-    )
+    leg = leg_of(name) or signal.kind
+    side = exit_side(signal.leaves or signal.side) if leg == "exit" else entry_side(signal.side)
+    return OrderRecord(name, signal.symbol, signal.id, leg, side, "MARKET", None, signal.at, signal.at)
 
 
 def _said(position: PositionRecord) -> str:

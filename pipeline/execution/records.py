@@ -18,6 +18,8 @@ By = Literal["executor", "answer", "stream", "query", "fills", "position", "reco
 
 ZERO: Final = Decimal(0)
 ENTERING: Final[tuple[Leg, ...]] = ("trial", "entry", "add")
+DECIDED: Final[tuple[Leg, ...]] = (*ENTERING, "exit")
+"""What a signal asks for itself."""
 CLOSING: Final[tuple[Leg, ...]] = ("exit", "flatten")
 PROTECTING: Final[tuple[Leg, ...]] = ("stop", "take_profit")
 IN_DOUBT: Final[tuple[State, ...]] = ("intended", "sent", "unknown")

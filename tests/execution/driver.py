@@ -124,8 +124,9 @@ class Driver:
     # What the exchange says
 
     def snapshot(self, orders: Iterable[OrderTold] = (), quantity: Decimal | None = None) -> list[Effect]:
+        """The first takes no time: what is said at T is said in this term."""
         told = (PositionTold(SYMBOL, quantity, PRICE),) if quantity else ()
-        return self(ev.Snapshot(tuple(orders), told, replace(ACCOUNT, at=self.now), self.now), 1)
+        return self(ev.Snapshot(tuple(orders), told, replace(ACCOUNT, at=self.now), self.now), int(self.core.ready))
 
     def recalled(self, *orders: OrderTold, **past) -> list[Effect]:
         """The past of the symbol: these orders, and nothing else but what is named."""

@@ -48,7 +48,7 @@ from pipeline.settings import Risk
 from pipeline.timeline import SECOND
 from schemas.symbols import Filters
 from tests.execution.driver import isolated, rules
-from tests.execution.model import SYMBOL, Exchange, Placed, Refused
+from tests.execution.model import SYMBOL, UNHEARD, Exchange, Placed, Refused
 
 IDENTITY = Identity("sim", "mine00")
 START = 1_760_000_000_000
@@ -529,9 +529,12 @@ class Schedule:
                 self.at(self.quick(now), lambda then: self.answer_snapshot(now, then), mine=True)
 
     def check_turn(self, opening: OrderRecord) -> None:
-        """What turns a position opens nothing before the close is settled and nothing is held."""
+        """What turns a position opens nothing before the close is settled and nothing is held, as far as one can have
+        heard."""
+        unheard = self.exchange.now - self.exchange.reopened_by_hand_at < UNHEARD
         closes = [one for one in self.journal.orders.values() if (one.signal, one.leg) == (opening.signal, "exit")]
-        if any(one.unsettled and one.attempts for one in closes) or (closes and self.exchange.position):
+        held = closes and self.exchange.position and not unheard
+        if held or any(one.unsettled and one.attempts for one in closes):
             self.wrongs.append(f"turned before it was flat: {opening} while {self.exchange.position} is held: {closes}")
 
     def close_done(self, asked: int, now: int) -> None:
@@ -694,6 +697,9 @@ def broken_law(schedule: Schedule) -> str | None:
         carried_out = [
             one for one in ours if not one.reduce_only and IDENTITY.is_of(one.client_id, signal.id, signal.kind)
         ]
+        closed = [one for one in ours if IDENTITY.is_of(one.client_id, signal.id, "exit")]
+        if len(closed) > 1:
+            return f"signal {signal.id} has closed twice: {closed}"
         if len(mine) > 1 or len(carried_out) > 1:
             return f"signal {signal.id} has {len(carried_out)} entries at the exchange, {len(mine)} in the journal"
         verdict = journal.verdicts.get(signal.id)
@@ -818,21 +824,25 @@ def test_after_any_schedule_of_faults_every_law_holds(chunk):
 
 def test_the_schedules_turn_positions_climb_to_four_units_and_kill_the_executor_between_close_and_opening():
     turned, climbed, killed = 0, 0, 0
-    for seed in range(600):
+    for seed in range(1_000):
         schedule = Schedule(seed)
         schedule.run()
         verdicts = schedule.journal.verdicts.values()
         turned += any(one.verdict == "taken" and len(one.orders) == 2 and one.decision for one in verdicts)
         killed += any((one.reason or "").startswith("closed, and") and not one.decision for one in verdicts)
         climbed += sum(one.leg in ENTERING and one.state == "filled" for one in schedule.journal.orders.values()) == 4
-    assert turned > 20
-    assert climbed > 4
-    assert killed > 2
+    assert turned > 33
+    assert climbed > 6
+    assert killed > 3
 
 
 @pytest.mark.parametrize(
     "seed",
     [
+        53_909,  # the journal lost, the clock behind: what was said before the first comparison was taken for new
+        10_204,  # an old journal: a signal whose close was done already closed what was opened after it
+        35_089,  # a close that this journal has was asked for again and again, and its signal never decided
+        29_578,  # somebody closed and opened by hand between a close that was not needed and the opening
         10_869,  # an older entry was decided after a newer one the other way had expired
         85_393,  # an old journal's entry, found filled, turned a position round that was held the other way since
     ],

@@ -7,7 +7,7 @@ import pytest
 
 from pipeline.execution import events as ev
 from pipeline.execution import risk
-from pipeline.execution.effects import JournalIntent, Place, ResetBreaker, SetMargin, TripBreaker
+from pipeline.execution.effects import JournalIntent, Place, Query, ResetBreaker, SetMargin, TripBreaker
 from pipeline.execution.records import AccountView, BreakerView, PositionRecord, TradingView
 from pipeline.settings import Risk
 from pipeline.timeline import DAY, MINUTE
@@ -210,6 +210,7 @@ def test_a_late_exit_waits_for_the_comparison_and_closes_what_the_journal_holds(
     driver(ev.SignalSeen(signal("s2", kind="exit", **LATE, last_word=True)), 3_600_000)
     assert driver.verdict("s2") is None
     driver.snapshot([driver.told(life.order("stop"))], life.position().quantity)
+    driver(ev.OrderNotFound(driver.one(Query).order.id, driver.now))
     driver.journal()
     assert (driver.verdict("s2").verdict, driver.one(Place).order.leg) == ("taken", "exit")
 
@@ -620,7 +621,7 @@ def test_the_fee_is_that_of_the_account_once_it_is_known():
 def test_nothing_is_opened_before_it_is_known_what_the_day_began_with():
     driver = Driver(ready=False)
     account = AccountView(Decimal(10_000), Decimal(10_000), driver.now, None)
-    driver(ev.Snapshot((), (), account, driver.now), 1)
+    driver(ev.Snapshot((), (), account, driver.now))
     driver(ev.SignalSeen(signal()))
     assert driver.verdict().verdict == "skipped"
     assert "the day began with" in driver.verdict().reason

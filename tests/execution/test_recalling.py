@@ -205,6 +205,44 @@ def test_what_is_said_in_the_term_needs_no_question():
     assert not driver.got(Query)
 
 
+def test_the_term_begins_with_its_first_comparison_whatever_its_clock_took_it_to_be():
+    driver = Driver(ready=False)
+    driver.now -= 15 * SECOND
+    driver.wait(SECOND)
+    driver.now = T + MINUTE
+    driver.snapshot()
+    driver(ev.SignalSeen(signal("s1", at=T + 50 * SECOND, fresh_until=T + 2 * MINUTE)), 1)
+    assert driver.one(Query).order.id == ENTRY.id, "it may have been acted on before the first comparison"
+    assert not driver.got(JournalIntent)
+
+
+@pytest.mark.parametrize(("kind", "side"), [("exit", "long"), ("entry", "short")])
+def test_a_signal_that_closed_before_the_journal_was_lost_does_not_close_again(kind, side):
+    driver = Driver()
+    driver.protected()
+    said = signal("s2", kind=kind, side=side, at=T - MINUTE)
+    driver(ev.SignalSeen(said), 1)
+    exit_id = IDENTITY.order_id("s2", "exit")
+    assert exit_id in [one.order.id for one in driver.got(Query)]
+    assert not driver.got(JournalIntent)
+    done = OrderTold(exit_id, SYMBOL, "SELL", "filled", HELD, T - MINUTE, exchange_id=8, average_price=PRICE)
+    driver(ev.OrderSeen(done, "query"), 1)
+    assert driver.verdict("s2").orders == (exit_id,), "it was acted on"
+    assert driver.order("exit").state == "filled"
+    driver.recalled(done, ENTRY, trades=[OPENED], signals=[SAID])
+    assert not [one for one in driver.all if isinstance(one, Place) and one.order.leg == "exit"]
+
+
+def test_a_signal_from_before_the_term_closes_when_the_exchange_has_no_order_of_it():
+    driver = Driver()
+    driver.protected()
+    driver(ev.SignalSeen(signal("s2", kind="exit", at=T - MINUTE)), 1)
+    asked = driver.one(Query).order
+    assert (asked.id, asked.leg) == (IDENTITY.order_id("s2", "exit"), "exit")
+    driver(ev.OrderNotFound(asked.id, driver.now))
+    assert driver.one(JournalIntent).order.id == asked.id
+
+
 def test_an_entry_that_arrives_after_its_journal_was_lost_is_protected():
     driver = Driver()
     driver(ev.OrderSeen(replace(ENTRY, at=driver.now), "stream"), 1)

@@ -98,7 +98,7 @@ def test_the_margin_of_a_position_that_is_closed_is_free_at_once():
     driver(rules("ETHUSDT"))
     driver(ev.PriceSeen("ETHUSDT", PRICE, T))
     account = AccountView(D(100_000), D(6_000), driver.now, D(100_000), D(100_000), (holding(1),))
-    driver(ev.Snapshot((), (), account, driver.now), 1)
+    driver(ev.Snapshot((), (), account, driver.now))
     driver(ev.SignalSeen(signal("s1", symbol="ETHUSDT", atr=D(1_500))))
     assert "no margin" in driver.verdict("s1").reason
     changed(driver, 99_000, holding(0))
