@@ -8,12 +8,12 @@ import typer
 
 from pipeline.cli.figures import percent
 from pipeline.cli.output import Json, Wide, print_json, print_table
-from pipeline.cli.signals import Interval, Since, Strategy, Symbol, asked_for, print_csv
+from pipeline.cli.signals import Interval, Since, Strategy, Symbol, print_csv
 from pipeline.cli.table import Column
 from pipeline.errors import UsageError
 
 if TYPE_CHECKING:
-    from pipeline.store.signals.queries import Performance
+    from pipeline.app.signals import Performance
 
 app = typer.Typer()
 
@@ -61,17 +61,17 @@ def performance(
     The hit rate is the share with a positive return. In percent, after a taker fee on the way in and on the way out
     (`taker_fee_percent`). The best median after a day comes first.
     """
+    from pipeline.app import signals as asking  # noqa: PLC0415
+    from pipeline.app.opened import Opened  # noqa: PLC0415
     from pipeline.app.wiring import begin  # noqa: PLC0415
-    from pipeline.store.mongod.session import database  # noqa: PLC0415
-    from pipeline.store.signals.queries import performance as performance_of  # noqa: PLC0415
 
     if as_json and as_csv:
         raise UsageError("--json and --csv exclude each other; choose one")
-    settings = begin()
-    asked = asked_for(settings.environment, symbol, strategy, interval, since)
     chosen = [one.value for one in by or [By.STRATEGY]]
-    with database(settings) as db:
-        found = performance_of(db, asked, chosen, settings.taker_fee_percent)
+    settings = begin()
+    with Opened(settings) as tm:
+        asked = asking.asked_for(tm, symbol=symbol, strategy=strategy, interval=interval, since=since)
+        found = asking.performance(tm, asked, chosen)
     if as_json:
         print_json(found)
     elif as_csv:

@@ -3,7 +3,7 @@
 import csv
 import sys
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,7 +15,7 @@ from pipeline.cli.table import Column
 from pipeline.errors import UsageError
 
 if TYPE_CHECKING:
-    from pipeline.store.signals.queries import Asked
+    from pipeline.app.signals import Found
     from schemas.signals import Signal
 
 app = typer.Typer()
@@ -76,58 +76,24 @@ def signals(
 ) -> None:
     """List signals: when, what, at which price, and what came of them. Returns are in percent, positive
     when the price went the signal's way."""
+    from pipeline.app import signals as asking  # noqa: PLC0415
+    from pipeline.app.opened import Opened  # noqa: PLC0415
     from pipeline.app.wiring import begin  # noqa: PLC0415
-    from pipeline.store.mongod.session import database  # noqa: PLC0415
-    from pipeline.store.signals.queries import find_signals  # noqa: PLC0415
-    from pipeline.store.symbols import SymbolStore  # noqa: PLC0415
 
     if as_json and as_csv:
         raise UsageError("--json and --csv exclude each other; choose one")
-    settings = begin()
-    asked = asked_for(
-        settings.environment, symbol, strategy, interval, since, only_fresh=fresh, include_open=shown_open
-    )
-    with database(settings) as db:
-        found = find_signals(db, asked, sort.value, limit)
-        ticks = SymbolStore(db).ticks(settings.environment)
+    with Opened(begin()) as tm:
+        asked = asking.asked_for(
+            tm, symbol=symbol, strategy=strategy, interval=interval, since=since, only_fresh=fresh,
+            include_open=shown_open,
+        )  # fmt: skip
+        found = asking.signals(tm, asked, sort.value, limit)
     if as_json:
-        print_json(found)
+        print_json(found.signals)
     elif as_csv:
-        print_csv(COLUMNS, ([getattr(one, column) for column in COLUMNS] for one in found))
+        print_csv(COLUMNS, ([getattr(one, column) for column in COLUMNS] for one in found.signals))
     else:
-        _show(found, ticks, wide=wide)
-
-
-def asked_for(
-    exchange: str,
-    symbol: str | None,
-    strategy: str | None,
-    interval: str | None,
-    since: str | None,
-    *,
-    only_fresh: bool = False,
-    include_open: bool = False,
-) -> "Asked":
-    """What was typed, understood."""
-    from pipeline.cli.moments import since as since_of  # noqa: PLC0415
-    from pipeline.store.signals.queries import Asked  # noqa: PLC0415
-    from pipeline.timeline import UnknownIntervalError, to_ms  # noqa: PLC0415
-    from pipeline.timeline import interval as interval_of  # noqa: PLC0415
-
-    now = to_ms(datetime.now(UTC))
-    try:
-        code = None if interval is None else interval_of(interval).code
-    except UnknownIntervalError as error:
-        raise UsageError(str(error)) from error
-    return Asked(
-        exchange=exchange,
-        symbol=None if symbol is None else symbol.upper(),
-        strategy=strategy,
-        interval=code,
-        since=since_of("--since", since, now),
-        fresh_at=now if only_fresh else None,
-        include_open=include_open,
-    )
+        _show(found, wide=wide)
 
 
 def print_csv(columns: Sequence[str], rows: Any) -> None:
@@ -138,11 +104,11 @@ def print_csv(columns: Sequence[str], rows: Any) -> None:
         writer.writerow([f"{cell:%Y-%m-%dT%H:%M:%SZ}" if isinstance(cell, datetime) else cell for cell in row])
 
 
-def _show(found: "Sequence[Signal]", ticks: Ticks, *, wide: bool) -> None:
-    if not found:
+def _show(found: "Found", *, wide: bool) -> None:
+    if not found.signals:
         typer.echo("No such signals.", err=True)
         return
-    print_table(SHOWN, [_row(one, ticks) for one in found], wide=wide)
+    print_table(SHOWN, [_row(one, found.ticks) for one in found.signals], wide=wide)
 
 
 def _row(one: "Signal", ticks: Ticks) -> tuple[Any, ...]:

@@ -9,9 +9,7 @@ from pipeline.cli.output import Json, Wide, print_json, print_table
 from pipeline.cli.table import Column
 
 if TYPE_CHECKING:
-    from pipeline.settings import Settings
-    from schemas.series import SeriesKey
-    from schemas.symbols import Symbol
+    from pipeline.app.series import SeriesKey, Symbol
 
 app = typer.Typer()
 
@@ -21,26 +19,13 @@ Intervals = Annotated[list[str] | None, typer.Option("--interval", "-i", help="C
 @app.command(epilog="Example: [bold]tidemark watch BTCUSDT XRPUSDT --interval 1m[/bold]")
 def watch(symbols: Annotated[list[str], typer.Argument()], interval: Intervals = None, as_json: Json = False) -> None:
     """Keep these series current. A running ingester backfills them and takes them up within seconds."""
-    from datetime import UTC, datetime  # noqa: PLC0415
-
+    from pipeline.app import series  # noqa: PLC0415
+    from pipeline.app.opened import Opened  # noqa: PLC0415
+    from pipeline.app.trading_access import operator  # noqa: PLC0415
     from pipeline.app.wiring import begin  # noqa: PLC0415
-    from pipeline.errors import UsageError  # noqa: PLC0415
-    from pipeline.history.listing import wanted_series  # noqa: PLC0415
-    from pipeline.store.mongod.session import database  # noqa: PLC0415
-    from pipeline.store.watchlist import Watchlist  # noqa: PLC0415
 
-    settings = begin()
-    listed, now = _listed(settings)
-    series = wanted_series(symbols, interval or settings.intervals, listed, settings.environment)
-    for one in series:
-        if (why := one.ending(now)) is not None:
-            raise UsageError(
-                f"{why}: nothing new comes of it. `tidemark backfill {one.key.symbol}` fetches what there is"
-            )
-    with database(settings) as db:
-        watchlist = Watchlist(db, settings.environment)
-        watchlist.watch([one.key for one in series], datetime.now(UTC))
-        _show(watchlist.wanted(), as_json)
+    with Opened(begin()) as tm:
+        _show(series.watch(tm, symbols, interval or (), by=operator()), as_json)
 
 
 @app.command(epilog="Examples: [bold]tidemark unwatch XRPUSDT[/bold], [bold]tidemark unwatch --all[/bold]")
@@ -51,28 +36,16 @@ def unwatch(
     as_json: Json = False,
 ) -> None:
     """Stop keeping these series current; without an interval, all of a symbol. What is stored stays."""
-    from datetime import UTC, datetime  # noqa: PLC0415
-
+    from pipeline.app import series  # noqa: PLC0415
+    from pipeline.app.opened import Opened  # noqa: PLC0415
+    from pipeline.app.trading_access import operator  # noqa: PLC0415
     from pipeline.app.wiring import begin  # noqa: PLC0415
     from pipeline.errors import UsageError  # noqa: PLC0415
-    from pipeline.store.mongod.session import database  # noqa: PLC0415
-    from pipeline.store.watchlist import Watchlist  # noqa: PLC0415
 
     if bool(symbols) == every:
         raise UsageError("name the symbols to let go, or --all for everything")
-    settings = begin()
-    with database(settings) as db:
-        watchlist = Watchlist(db, settings.environment)
-        watched = watchlist.wanted()
-        names = {symbol.upper() for symbol in symbols or ()}
-        unknown = names - {key.symbol for key in watched}
-        if unknown:
-            raise UsageError(f"{', '.join(sorted(unknown))}: not watched. Watched: {_names(watched) or 'nothing'}")
-        gone = {
-            key for key in watched if (every or key.symbol in names) and (interval is None or key.interval in interval)
-        }
-        watchlist.unwatch(gone, datetime.now(UTC))
-        _show(watchlist.wanted(), as_json)
+    with Opened(begin()) as tm:
+        _show(series.unwatch(tm, symbols or (), interval or (), by=operator()), as_json)
 
 
 @app.command(epilog="Example: [bold]tidemark symbols --search btc[/bold]")
@@ -82,9 +55,12 @@ def symbols(
     as_json: Json = False,
 ) -> None:
     """What the exchange trades, with the rules of its orders."""
+    from pipeline.app import series  # noqa: PLC0415
+    from pipeline.app.opened import Opened  # noqa: PLC0415
     from pipeline.app.wiring import begin  # noqa: PLC0415
 
-    found = [one for one in _listed(begin())[0] if search.upper() in one.symbol.upper()]
+    with Opened(begin()) as tm:
+        found = series.symbols(tm, search)
     if as_json:
         print_json(found)
         return
@@ -104,21 +80,8 @@ def _rules(symbol: "Symbol") -> tuple[str, str, str]:
     return plain(symbol.filters.tick_size), plain(symbol.filters.step_size), amount(symbol.filters.min_notional)
 
 
-def _listed(settings: "Settings") -> "tuple[list[Symbol], int]":
-    """What the exchange lists, and its time."""
-    from pipeline.app.exchange_access import client_of  # noqa: PLC0415
-    from pipeline.exchange.market import Market  # noqa: PLC0415
-
-    with client_of(settings) as client:
-        return Market(client).symbols(), client.clock.now()
-
-
 def _show(watched: "set[SeriesKey]", as_json: bool) -> None:
     if as_json:
         print_json(sorted(watched))
     else:
         print_table(("symbol", "interval"), [(key.symbol, key.interval) for key in sorted(watched)], title="watched")
-
-
-def _names(watched: "set[SeriesKey]") -> str:
-    return ", ".join(sorted({key.symbol for key in watched}))
