@@ -1,9 +1,8 @@
 """`tidemark account`, `positions`, `orders`: what the account is worth, what it holds, what was sent."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -17,10 +16,8 @@ from pipeline.timeline import to_datetime
 if TYPE_CHECKING:
     from decimal import Decimal
 
-    from pymongo.database import Database
-
+    from pipeline.app.account import ListedOrders, Snapshot
     from pipeline.settings import Settings
-    from schemas.accounts import Snapshot
 
 app = typer.Typer()
 
@@ -79,11 +76,10 @@ def account(
 ) -> None:
     """Equity, its return today and this month, and the days or months before. The executor takes a snapshot each
     minute."""
+    from pipeline.app import account as asking  # noqa: PLC0415
     from pipeline.app.beside import begin_beside  # noqa: PLC0415
+    from pipeline.app.opened import Opened  # noqa: PLC0415
     from pipeline.cli.beside import say_place  # noqa: PLC0415
-    from pipeline.execution.periods import periods  # noqa: PLC0415
-    from pipeline.store.account import AccountStore  # noqa: PLC0415
-    from pipeline.store.mongod.session import database  # noqa: PLC0415
 
     back = 30 if by is None and days is None else days
     settings = begin_beside(environment)
@@ -92,15 +88,13 @@ def account(
             raise UsageError("--now is this moment: leave --by and --days out, or --now")
         _show_now(settings, wide=wide, as_json=as_json)
         return
-    with database(settings) as db:
-        say_place(settings, db)
-        store = AccountStore(db, settings.environment)
-        latest = store.latest()
-        ends = store.daily(None if back is None else datetime.now(UTC) - timedelta(days=back))
     line: Literal["day", "month"] = "month" if by is By.MONTH else "day"
-    found = periods(ends, line)
+    with Opened(settings) as tm:
+        say_place(settings, tm.db)
+        found = asking.account(tm, line, back)
+    latest = found.latest
     if as_json:
-        listed = {"months": found} if by is By.MONTH else {"days": ends}
+        listed = {"months": found.periods} if by is By.MONTH else {"days": found.days}
         print_json({"environment": settings.environment, "latest": latest, **listed})
         return
     if latest is None:
@@ -114,7 +108,7 @@ def account(
         [
             (one.name, money(one.equity), percent(one.return_pct),
              *map(change, (one.realized, one.fees, one.funding, one.transfers)))
-            for one in found
+            for one in found.periods
         ],
         wide=wide,
     )  # fmt: skip
@@ -128,17 +122,16 @@ def positions(
     as_json: Json = False,
 ) -> None:
     """What is held, and the stop that protects it."""
+    from pipeline.app import account as asking  # noqa: PLC0415
     from pipeline.app.beside import begin_beside  # noqa: PLC0415
+    from pipeline.app.opened import Opened  # noqa: PLC0415
     from pipeline.cli.beside import say_place  # noqa: PLC0415
-    from pipeline.store.account import PositionStore  # noqa: PLC0415
-    from pipeline.store.mongod.session import database  # noqa: PLC0415
-    from pipeline.store.symbols import SymbolStore  # noqa: PLC0415
 
     settings = begin_beside(environment)
-    with database(settings) as db:
-        say_place(settings, db)
-        found = [one for one in PositionStore(db, settings.environment).list() if every or one.quantity]
-        ticks = SymbolStore(db).ticks(settings.environment)
+    with Opened(settings) as tm:
+        say_place(settings, tm.db)
+        held = asking.positions(tm, flat_too=every)
+    found, ticks = held.positions, held.ticks
     if as_json:
         print_json(found)
         return
@@ -170,23 +163,21 @@ def orders(
     as_json: Json = False,
 ) -> None:
     """The journal: every order, what became of it, and how that was learnt."""
+    from pipeline.app import account as asking  # noqa: PLC0415
     from pipeline.app.beside import begin_beside  # noqa: PLC0415
-    from pipeline.app.known_symbols import known_symbol, symbol_in  # noqa: PLC0415
+    from pipeline.app.known_symbols import symbol_in  # noqa: PLC0415
+    from pipeline.app.opened import Opened  # noqa: PLC0415
     from pipeline.cli.beside import say_place  # noqa: PLC0415
-    from pipeline.store.mongod.session import database  # noqa: PLC0415
-    from pipeline.store.orders import OrderJournal  # noqa: PLC0415
-    from pipeline.store.symbols import SymbolStore  # noqa: PLC0415
 
     named = symbol_in(symbol) if symbol is not None else None
     settings = begin_beside(environment)
-    with database(settings) as db:
-        say_place(settings, db)
+    with Opened(settings) as tm:
+        say_place(settings, tm.db)
         if exchange:
-            named = known_symbol(settings, db, named) if named is not None else None
-            _show_at_exchange(settings, db, named, limit, wide=wide, as_json=as_json)
+            _show_at_exchange(asking.orders_at_exchange(tm, limit, named), wide=wide, as_json=as_json)
             return
-        found = OrderJournal(db, settings.environment).newest(limit, named)
-        ticks = SymbolStore(db).ticks(settings.environment)
+        journal = asking.orders(tm, limit, named)
+    found, ticks = journal.orders, journal.ticks
     if as_json:
         print_json(found)
         return
@@ -227,17 +218,8 @@ def _show_now(settings: "Settings", *, wide: bool, as_json: bool) -> None:
     )  # fmt: skip
 
 
-def _show_at_exchange(
-    settings: "Settings", db: "Database[Any]", symbol: str | None, limit: int, *, wide: bool, as_json: bool
-) -> None:
-    from pipeline.app.at_exchange import orders_now  # noqa: PLC0415
-    from pipeline.execution.documents import identity_of  # noqa: PLC0415
-    from pipeline.store.control import ControlStore  # noqa: PLC0415
-    from pipeline.store.symbols import SymbolStore  # noqa: PLC0415
-
-    installation = ControlStore(db, settings.environment).read().installation
-    found = orders_now(settings, identity_of(installation, settings.environment), symbol, limit)
-    ticks = SymbolStore(db).ticks(settings.environment)
+def _show_at_exchange(listed: "ListedOrders", *, wide: bool, as_json: bool) -> None:
+    found, ticks = listed.orders, listed.ticks
     if as_json:
         print_json(found)
         return

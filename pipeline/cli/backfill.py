@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -10,8 +11,7 @@ import typer
 from pipeline.cli.output import Json, Wide, complain, print_json, print_table
 
 if TYPE_CHECKING:
-    from pipeline.exchange.limits import LimitGate
-    from pipeline.history.report import Progress, SeriesReport
+    from pipeline.app.backfill import LimitGate, Progress, SeriesReport
 
 app = typer.Typer()
 
@@ -57,40 +57,20 @@ def backfill(
     as_json: Json = False,
 ) -> None:
     """Fetch the candles that are not stored yet. Stop it whenever you like: the next run goes on from there."""
-    from pipeline.app.candle_database import candle_database  # noqa: PLC0415
-    from pipeline.app.exchange_access import archive_of, client_of  # noqa: PLC0415
-    from pipeline.app.wiring import begin, derivation_of, due_keys  # noqa: PLC0415
+    from pipeline.app import backfill as ordering  # noqa: PLC0415
+    from pipeline.app.opened import Opened  # noqa: PLC0415
+    from pipeline.app.trading_access import operator  # noqa: PLC0415
+    from pipeline.app.wiring import begin  # noqa: PLC0415
     from pipeline.cli.indicators import tell  # noqa: PLC0415
     from pipeline.cli.upgrade_bar import bring_up  # noqa: PLC0415
-    from pipeline.errors import UsageError  # noqa: PLC0415
-    from pipeline.exchange.market import Market  # noqa: PLC0415
-    from pipeline.history.backfill import Backfill  # noqa: PLC0415
-    from pipeline.history.listing import kept_series, wanted_series  # noqa: PLC0415
-    from pipeline.store.series import SeriesStore  # noqa: PLC0415
-    from pipeline.store.symbols import SymbolStore  # noqa: PLC0415
 
-    if days is not None and limit is not None:
-        raise UsageError("--days and --limit exclude each other: say how far back, or how many candles")
-    settings = begin()
-    with (
-        candle_database(settings, bring_up) as db,
-        client_of(settings) as client,
-        archive_of(client, source) as archive,
-    ):
-        market = Market(client)
-        listed = market.symbols()
-        series = (
-            wanted_series(symbols, interval or settings.intervals, listed, settings.environment)
-            if symbols
-            else kept_series(due_keys(settings, db, interval or ()), listed, SeriesStore(db), client.clock.now())
-        )
-        SymbolStore(db).save(listed)
-        derivation = derivation_of(settings, db)
-        with _bars(client.weight, shown=not as_json) as bars, Backfill(db, market, archive, progress=bars) as work:
-            reports = work.fill_all(series, days or settings.history_days, source.value, limit=limit)
-        derived = derivation.bring_up_all([one.key for one in series], client.clock.now())
-    tell(derived)
-    _show(reports, wide=wide, as_json=as_json)
+    with Opened(begin(), bring_up) as tm:
+        done = ordering.backfill(
+            tm, symbols or (), interval or (), days=days, limit=limit, source=source.value, by=operator(),
+            shown=partial(_bars, shown=not as_json),
+        )  # fmt: skip
+    tell(done.derived)
+    _show(done.reports, wide=wide, as_json=as_json)
 
 
 def _show(reports: Sequence["SeriesReport"], *, wide: bool, as_json: bool) -> None:
@@ -101,18 +81,13 @@ def _show(reports: Sequence["SeriesReport"], *, wide: bool, as_json: bool) -> No
         for report in reports:
             if report.note:
                 typer.echo(f"{report.symbol} {report.interval}: {report.note}", err=True)
+    from pipeline.app.backfill import lacks  # noqa: PLC0415
+
     failed = [report for report in reports if not report.is_complete]
     for report in failed:
-        complain(f"{report.symbol} {report.interval}: {_why(report)}")
+        complain(f"{report.symbol} {report.interval}: {lacks(report)}")
     if failed:
         raise typer.Exit(max(1, *(report.exit_code for report in failed)))
-
-
-def _why(report: "SeriesReport") -> str:
-    if not report.failures:
-        return f"{report.holes - report.known_holes:,} candles are still missing; run it again, with --source auto"
-    more = f" (and {len(report.failures) - 1} more)" if len(report.failures) > 1 else ""
-    return f"{report.holes:,} candles are missing: {report.failures[0]}{more}"
 
 
 @contextmanager
@@ -120,8 +95,8 @@ def _bars(weight: "LimitGate", *, shown: bool) -> Iterator["Progress"]:
     """Progress bars on stderr, where a person watches."""
     from rich.console import Console  # noqa: PLC0415
 
+    from pipeline.app.backfill import NoProgress  # noqa: PLC0415
     from pipeline.cli.progress import Bars  # noqa: PLC0415
-    from pipeline.history.report import NoProgress  # noqa: PLC0415
 
     console = Console(stderr=True)
     if not (shown and console.is_terminal):

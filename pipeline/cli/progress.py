@@ -7,8 +7,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from pipeline.exchange.limits import LimitGate
-from pipeline.history.report import SeriesReport
+from pipeline.app.backfill import LimitGate, SeriesReport
 from schemas.series import SeriesKey
 
 

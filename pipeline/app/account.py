@@ -1,0 +1,88 @@
+"""What the account is worth, what it holds, what was sent: as stored, or as the exchange says this moment."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+from pipeline.app import at_exchange
+from pipeline.app.at_exchange import Listed
+from pipeline.app.known_symbols import known_symbol
+from pipeline.app.opened import Opened
+from pipeline.execution.documents import identity_of
+from pipeline.execution.periods import By, Period, periods
+from pipeline.store.account import AccountStore, PositionStore
+from pipeline.store.control import ControlStore
+from pipeline.store.orders import OrderJournal
+from pipeline.store.symbols import SymbolStore
+from schemas.accounts import Snapshot
+from schemas.orders import Order
+from schemas.positions import Position
+
+__all__ = [
+    "Account", "By", "Held", "Journal", "Listed", "ListedOrders", "Order", "Period", "Position", "Snapshot", "account",
+    "orders", "orders_at_exchange", "positions",
+]  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """The newest snapshot (None while nobody has taken any), the last one of each day, and the days or months."""
+
+    latest: Snapshot | None
+    days: Sequence[Snapshot]
+    periods: Sequence[Period]
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """The positions, and the least step of the prices of each symbol."""
+
+    positions: Sequence[Position]
+    ticks: Mapping[str, Decimal]
+
+
+@dataclass(frozen=True, slots=True)
+class Journal:
+    """Orders of the journal, newest first, and the least step of the prices of each symbol."""
+
+    orders: Sequence[Order]
+    ticks: Mapping[str, Decimal]
+
+
+@dataclass(frozen=True, slots=True)
+class ListedOrders:
+    """Orders as the exchange lists them, and the least step of the prices of each symbol."""
+
+    orders: Sequence[Listed]
+    ticks: Mapping[str, Decimal]
+
+
+def account(tm: Opened, by: By = "day", days: int | None = None) -> Account:
+    """What is stored of it; `days`: only so many back."""
+    store = AccountStore(tm.db, tm.environment)
+    ends = store.daily(None if days is None else datetime.now(UTC) - timedelta(days=days))
+    return Account(store.latest(), ends, periods(ends, by))
+
+
+def positions(tm: Opened, *, flat_too: bool = False) -> Held:
+    """What is held."""
+    found = PositionStore(tm.db, tm.environment).list()
+    return Held([one for one in found if flat_too or one.quantity], _ticks(tm))
+
+
+def orders(tm: Opened, limit: int, symbol: str | None = None) -> Journal:
+    """The journal: every order, and what became of it."""
+    return Journal(OrderJournal(tm.db, tm.environment).newest(limit, symbol), _ticks(tm))
+
+
+def orders_at_exchange(tm: Opened, limit: int, symbol: str | None = None) -> ListedOrders:
+    """What is open there now, whose ever it is; of a symbol also what was."""
+    named = None if symbol is None else known_symbol(tm.settings, tm.db, symbol)
+    installation = ControlStore(tm.db, tm.environment).read().installation
+    identity = identity_of(installation, tm.environment)
+    return ListedOrders(at_exchange.orders_now(tm.settings, identity, named, limit), _ticks(tm))
+
+
+def _ticks(tm: Opened) -> Mapping[str, Decimal]:
+    return SymbolStore(tm.db).ticks(tm.environment)
