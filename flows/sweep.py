@@ -10,7 +10,7 @@ import time
 import uuid
 from contextlib import ExitStack
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from prefect import flow, get_run_logger
 from prefect.artifacts import create_table_artifact
@@ -28,6 +28,7 @@ from pipeline.store.lease import LeaseStore
 from pipeline.store.mongod.session import database
 from pipeline.store.orders import OrderJournal
 from pipeline.store.signals.feed import SignalFeed
+from schemas.shared import Mode
 
 Document = dict[str, Any]
 PROTECTING = {"stop", "take_profit"}
@@ -40,7 +41,7 @@ class SweepChoice(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    mode: Literal["signal-only", "auto-execute"] = Field(
+    mode: Mode = Field(
         default="signal-only",
         description="signal-only works out what would be done; auto-execute sends orders, where `tidemark mode` and "
         "the settings allow it too",

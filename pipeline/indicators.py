@@ -25,6 +25,7 @@ import numpy.typing as npt
 import talib
 
 from pipeline.errors import TidemarkError, UsageError
+from schemas.shared import SLOTS_PER_BUCKET
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
@@ -38,7 +39,6 @@ LONGEST_AVERAGE: Final = 500
 """Candles in the longest average a strategy may ask for: the live window of every series grows with it."""
 
 _MEMORY: Final = 51  # time constants until the start is forgotten: 37 reach the last bit, the slowest seen needed 45
-_STEP: Final = 240  # the warm-up is whole buckets of the store
 _CHUNK: Final = 16_384  # averages are worked in pieces that stay in the processor's cache
 _DEFINITION: Final = "1"  # counts up when the meaning of a column changes, so that stored columns are computed again
 
@@ -86,8 +86,9 @@ class Periods:
         columns = ("rsi", "macd", "macd_signal", "macd_hist", "atr", *averages, "bb_upper", "bb_middle", "bb_lower")
         object.__setattr__(self, "columns", columns)
         slowest = max(self.rsi, self.atr, (self.macd_slow + 1) / 2)
-        object.__setattr__(self, "settle", _STEP * math.ceil(_MEMORY * slowest / _STEP))
-        object.__setattr__(self, "block", self.settle + _STEP)
+        warm_up = math.ceil(_MEMORY * slowest / SLOTS_PER_BUCKET)  # whole buckets of the store
+        object.__setattr__(self, "settle", SLOTS_PER_BUCKET * warm_up)
+        object.__setattr__(self, "block", self.settle + SLOTS_PER_BUCKET)
         object.__setattr__(self, "lengths", (*self.sma, self.bollinger))
         object.__setattr__(self, "divisors", np.array(self.lengths, dtype=np.float64)[:, np.newaxis])
 

@@ -32,6 +32,7 @@ from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 from pipeline import timeline
 from pipeline.errors import UsageError
 from pipeline.secret_managers import ALLOWED, is_address, manager
+from schemas.shared import Mode
 
 PREFIX = "TIDEMARK_"
 FILE_NAME = "tidemark.toml"
@@ -59,7 +60,6 @@ OPEN_ENDED = f"{PREFIX}STRATEGY_PARAMETERS__"
 """Variables whose names go on as strategies say: `..._PARAMETERS__MA_BREAKOUT__N`. Who makes strategies checks them."""
 
 Environment = Literal["sim", "binance-um-demo", "binance-um"]
-Mode = Literal["signal-only", "auto-execute"]
 MarginType = Literal["isolated", "crossed"]
 
 

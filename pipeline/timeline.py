@@ -11,13 +11,13 @@ from datetime import UTC, datetime
 from difflib import get_close_matches
 from typing import Final, NamedTuple
 
+from schemas.shared import SLOTS_PER_BUCKET
+
 SECOND: Final = 1_000
 MINUTE: Final = 60 * SECOND
 HOUR: Final = 60 * MINUTE
 DAY: Final = 24 * HOUR
 WEEK: Final = 7 * DAY
-
-SLOTS_PER_BUCKET: Final = 240
 
 _FIRST_MONDAY: Final = -3 * DAY  # 1969-12-29: the epoch itself is a Thursday
 _EPOCH_YEAR: Final = 1970
@@ -141,6 +141,11 @@ def to_ms(moment: datetime) -> int:
         raise ValueError(f"{moment.isoformat()} has no time zone; write it with one, for example +00:00")
     since = moment - datetime(_EPOCH_YEAR, 1, 1, tzinfo=UTC)
     return (since.days * 86_400 + since.seconds) * SECOND + since.microseconds // 1_000
+
+
+def in_utc(moment: datetime) -> datetime:
+    """A moment that may have come without its zone, from the database or from a person: then it is UTC."""
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def to_datetime(time: int) -> datetime:

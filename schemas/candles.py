@@ -1,14 +1,13 @@
 """A run of consecutive candles of one series: position in the array is time, a hole is `null`."""
 
 from datetime import datetime
-from typing import Annotated, Final
+from typing import Annotated
 
 from pydantic import Field
 from pymongo import ASCENDING, IndexModel
 
 from schemas.base import Collection, Document, Shallow
-
-SLOTS: Final = 240
+from schemas.shared import SLOTS_PER_BUCKET
 
 
 class Candle(Document):
@@ -54,7 +53,7 @@ class Bucket(Document):
     start: datetime
     rev: int = Field(default=0, description="how many times it was written: a replacement names the one it read")
     # Checking every field of every candle costs the server two thirds of its writing speed (0.13 of 0.38 M candles/s).
-    candles: Annotated[list[Candle | None], Shallow(), Field(max_length=SLOTS)]
+    candles: Annotated[list[Candle | None], Shallow(), Field(max_length=SLOTS_PER_BUCKET)]
 
 
 CANDLES = Collection(

@@ -10,6 +10,7 @@ from pydantic import Field
 from pymongo import ASCENDING, IndexModel
 
 from schemas.base import Collection, Document, Money
+from schemas.shared import Mode
 
 ALIVE_FOR: Final = timedelta(seconds=15)
 """A process whose last heartbeat is older than this is taken for dead."""
@@ -31,7 +32,7 @@ class ModeSwitch(Document):
     id: str = Field(alias="_id", description="mode:<environment>")
     kind: Literal["mode"]
     environment: str
-    mode: Literal["signal-only", "auto-execute"]
+    mode: Mode
     changes: list[Change]
 
 

@@ -7,6 +7,7 @@ from pydantic import Field
 from pymongo import ASCENDING, DESCENDING, IndexModel
 
 from schemas.base import Collection, Document, Money
+from schemas.shared import Mode
 
 Kind = Literal["trial", "entry", "add", "exit"]
 Side = Literal["long", "short"]
@@ -16,7 +17,7 @@ Verdict = Literal["fresh", "expired", "skipped", "taken"]
 class Decision(Document):
     """What the executor did, or in signal-only mode would have done: sized, rounded, and against which equity."""
 
-    mode: Literal["signal-only", "auto-execute"]
+    mode: Mode
     at: datetime
     units: Money
     quantity: Money

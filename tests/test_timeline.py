@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline import timeline
-from pipeline.timeline import DAY, INTERVALS, SLOTS_PER_BUCKET, Interval, UnknownIntervalError, interval, windows
-from schemas.candles import SLOTS
+from pipeline.timeline import DAY, INTERVALS, Interval, UnknownIntervalError, interval, windows
+from schemas.shared import SLOTS_PER_BUCKET
 
 FIRST = timeline.to_ms(datetime(1905, 1, 1, tzinfo=UTC))
 LAST = timeline.to_ms(datetime(2105, 1, 1, tzinfo=UTC))
@@ -60,10 +60,6 @@ def test_known_candles(code: str, moment: str, opens: str, closes: str) -> None:
 )
 def test_known_slots(code: str, moment: str, bucket: str, position: int) -> None:
     assert interval(code).slot(ms(moment)) == (ms(bucket), position)
-
-
-def test_a_bucket_of_the_schema_holds_as_many_slots() -> None:
-    assert SLOTS == SLOTS_PER_BUCKET
 
 
 def test_every_week_opens_on_a_monday_and_every_month_on_its_first() -> None:

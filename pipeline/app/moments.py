@@ -1,10 +1,10 @@
 """Times as people type them."""
 
 import re
-from datetime import UTC, datetime
+from datetime import datetime
 
 from pipeline.errors import UsageError
-from pipeline.timeline import DAY, HOUR, MINUTE, WEEK, to_ms
+from pipeline.timeline import DAY, HOUR, MINUTE, WEEK, in_utc, to_ms
 
 _UNITS = {"m": MINUTE, "h": HOUR, "d": DAY, "w": WEEK}
 _AGO = re.compile(r"(\d{1,6})([mhdw])")
@@ -18,7 +18,7 @@ def moment(option: str, text: str | None) -> int | None:
         found = datetime.fromisoformat(text)
     except ValueError:
         raise UsageError(f"{option} {text!r} is no time; write it like 2026-01-31 or 2026-01-31T12:00") from None
-    return to_ms(found if found.tzinfo else found.replace(tzinfo=UTC))
+    return to_ms(in_utc(found))
 
 
 def since(option: str, text: str | None, now: int) -> int | None:

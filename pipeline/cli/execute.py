@@ -1,6 +1,6 @@
 """`tidemark execute`, `tidemark mode`: the executor in the foreground, and whether it sends orders."""
 
-from typing import Annotated
+from typing import Annotated, get_args
 
 import typer
 
@@ -9,6 +9,7 @@ from pipeline.cli.figures import moment
 from pipeline.cli.output import Json, Wide, print_json, print_table
 from pipeline.cli.table import Column
 from pipeline.errors import UsageError
+from schemas.shared import Mode
 
 app = typer.Typer()
 
@@ -60,8 +61,8 @@ def mode(
     from pipeline.store.control import ControlStore  # noqa: PLC0415
     from pipeline.store.mongod.session import database  # noqa: PLC0415
 
-    if wanted not in {None, "signal-only", "auto-execute"}:
-        raise UsageError(f"there is no mode {wanted!r}. Allowed: signal-only, auto-execute")
+    if wanted not in {None, *get_args(Mode)}:
+        raise UsageError(f"there is no mode {wanted!r}. Allowed: {', '.join(get_args(Mode))}")
     settings = begin_beside(environment)
     if wanted == "auto-execute":
         require_confirmation(settings)

@@ -4,12 +4,12 @@ It sends orders only where the settings or `--mode` say so, and the executor's o
 """
 
 import os
-from enum import StrEnum
 from typing import Annotated
 
 import typer
 
 from pipeline.cli.demo import Plain, use_own_exchange
+from schemas.shared import Mode
 
 app = typer.Typer()
 
@@ -22,13 +22,6 @@ Examples:
 
   tidemark up --mode auto-execute
 """
-
-
-class Mode(StrEnum):
-    """Whether orders are sent."""
-
-    SIGNAL_ONLY = "signal-only"
-    AUTO_EXECUTE = "auto-execute"
 
 
 @app.command(epilog=EXAMPLES)
@@ -45,7 +38,7 @@ def up(
     from pipeline.supervise.whole import Choice  # noqa: PLC0415
 
     if mode is not None:
-        os.environ["TIDEMARK_MODE"] = mode.value
+        os.environ["TIDEMARK_MODE"] = mode
     asked = load()
     own = asked.environment == "sim" and asked.sim_url is None
     with Ports.claimed() as ports:

@@ -27,7 +27,6 @@ from pipeline.execution.records import (
     AccountView,
     BreakerView,
     DecisionView,
-    Mode,
     OrderRecord,
     Policy,
     PositionRecord,
@@ -38,6 +37,7 @@ from pipeline.execution.risk import Ask
 from pipeline.execution.turning import with_close
 from pipeline.execution.worth import Worth
 from pipeline.timeline import MINUTE, SECOND
+from schemas.shared import Mode
 from schemas.signals import Verdict
 
 _REMEMBERED = 10_000

@@ -15,7 +15,6 @@ from pipeline.execution.records import (
     By,
     Holding,
     Margin,
-    Mode,
     OrderRecord,
     OrderTold,
     PositionTold,
@@ -23,6 +22,7 @@ from pipeline.execution.records import (
     TradeTold,
     TradingView,
 )
+from schemas.shared import Mode
 from schemas.symbols import Filters
 
 

@@ -12,7 +12,8 @@ from pipeline.execution.effects import Notify
 from pipeline.execution.exposure import Exposure
 from pipeline.execution.fees import Rates
 from pipeline.execution.performer import Stores
-from pipeline.execution.records import Mode, Policy
+from pipeline.execution.records import Policy
+from schemas.shared import Mode
 
 Symbols = Callable[[], set[str]]
 

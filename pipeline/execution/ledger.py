@@ -17,7 +17,6 @@ from pipeline.execution.records import (
     PROTECTING,
     By,
     Market,
-    Mode,
     OrderRecord,
     OrderTold,
     Policy,
@@ -26,6 +25,7 @@ from pipeline.execution.records import (
 )
 from pipeline.timeline import MINUTE, SECOND
 from schemas.orders import Leg, State
+from schemas.shared import Mode
 
 _REMEMBERED: Final = 10 * MINUTE
 

@@ -9,10 +9,10 @@ from typing import Final, Literal
 from pipeline.settings import MarginType, Risk
 from pipeline.timeline import MINUTE, SECOND
 from schemas.orders import UNSETTLED, Leg, OrderType, State
+from schemas.shared import Mode
 from schemas.signals import Kind, Side, Verdict
 from schemas.symbols import Filters
 
-Mode = Literal["signal-only", "auto-execute"]
 OrderSide = Literal["BUY", "SELL"]
 By = Literal["executor", "answer", "stream", "query", "fills", "position", "reconcile", "command"]
 

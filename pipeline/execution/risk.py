@@ -15,13 +15,13 @@ from pipeline.execution.records import (
     BreakerView,
     Margin,
     Market,
-    Mode,
     Policy,
     PositionRecord,
     SignalView,
 )
 from pipeline.settings import Risk
 from pipeline.timeline import DAY, MINUTE, SECOND, iso
+from schemas.shared import Mode
 from schemas.symbols import Filters
 
 NOT_COMPARED: Final = "reconcile"

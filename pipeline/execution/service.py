@@ -31,13 +31,14 @@ from pipeline.execution.fees import Rates
 from pipeline.execution.house import House, Pace, Symbols
 from pipeline.execution.leadership import Leadership
 from pipeline.execution.performer import Stores
-from pipeline.execution.records import Mode, Policy
+from pipeline.execution.records import Policy
 from pipeline.execution.term import Term
 from pipeline.store.account import AccountStore, PositionStore
 from pipeline.store.control import ControlStore
 from pipeline.store.lease import LIFE, LeaseStore
 from pipeline.store.orders import OrderJournal
 from pipeline.store.signals.feed import SignalFeed
+from schemas.shared import Mode
 
 log = logging.getLogger(__name__)
 

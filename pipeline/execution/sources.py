@@ -25,9 +25,10 @@ from pipeline.execution.events import (
     StageSeen,
     TradingSeen,
 )
-from pipeline.execution.records import BreakerView, Mode, PositionRecord, TradingView
+from pipeline.execution.records import BreakerView, PositionRecord, TradingView
 from pipeline.store.control import Controls
 from pipeline.store.signals.feed import SignalFeed
+from schemas.shared import Mode
 from schemas.signals import Side, Signal
 
 log = logging.getLogger(__name__)

@@ -14,8 +14,9 @@ import numpy.typing as npt
 from pipeline.exchange.archive import ArchiveFile, files
 from pipeline.exchange.market import PAGE
 from pipeline.store.candles.store import Presence, SlotState
-from pipeline.timeline import DAY, SLOTS_PER_BUCKET, Interval, Window, to_ms, windows
+from pipeline.timeline import DAY, Interval, Window, to_ms, windows
 from schemas.series import Series
+from schemas.shared import SLOTS_PER_BUCKET
 
 CHUNK_BUCKETS: Final = 27
 """Buckets that are fetched, checked and written together: 6,480 candles, which fill 13 pages to 99.9 %."""

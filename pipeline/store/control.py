@@ -7,7 +7,7 @@ It stores what is to be done; acting on it is the executor's.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final, Literal, TypeGuard
+from typing import Any, Final, TypeGuard
 
 from pymongo import ReturnDocument
 from pymongo.database import Database
@@ -15,8 +15,8 @@ from pymongo.errors import DuplicateKeyError
 
 from pipeline.store.orders import to_bson
 from schemas.control import CONTROL, Breaker, Change, Goal, Halt, Installation, ModeSwitch, Stage, Trading
+from schemas.shared import Mode
 
-Mode = Literal["signal-only", "auto-execute"]
 _KINDS: Final = ("mode", "halt", "breaker", "trading", "goal", "stage", "installation")
 
 

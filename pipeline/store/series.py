@@ -5,7 +5,7 @@ done, the ingester advances it candle by candle. Every update can be repeated, a
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Final, Literal, NamedTuple
 
 import numpy as np
@@ -15,7 +15,7 @@ from pymongo.database import Database
 from pipeline.store.candles.layout import bucket_id
 from pipeline.store.candles.stale import Mark, undertaking
 from pipeline.store.candles.store import ATTEMPTS, BucketBusyError, CandleStore, SlotState
-from pipeline.timeline import interval, to_datetime, to_ms
+from pipeline.timeline import in_utc, interval, to_datetime, to_ms
 from schemas.candles import CANDLES
 from schemas.series import SERIES, Gone, Hole, Series, SeriesKey, Watermark
 
@@ -159,7 +159,7 @@ class SeriesStore:
         if first is None or last is None:
             return None
         step = interval(key.interval)
-        return _ms(first["start"]), step.bucket(_ms(last["start"])).end
+        return to_ms(in_utc(first["start"])), step.bucket(to_ms(in_utc(last["start"]))).end
 
 
 def progress_operations(progress: Iterable[Progress]) -> list[UpdateOne]:
@@ -216,14 +216,9 @@ def _holes_outside(start: datetime, end: datetime) -> dict[str, Any]:
 
 def _aware(value: Any) -> Any:
     if isinstance(value, datetime):
-        return to_datetime(_ms(value))
+        return to_datetime(to_ms(in_utc(value)))
     if isinstance(value, Mapping):
         return {name: _aware(one) for name, one in value.items()}
     if isinstance(value, list):
         return [_aware(one) for one in value]
     return value
-
-
-def _ms(moment: datetime) -> int:
-    """Milliseconds of a date as the driver gives it: without a zone it is UTC."""
-    return to_ms(moment if moment.tzinfo else moment.replace(tzinfo=UTC))

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from pipeline.exchange.market import PAGE
 from pipeline.history.plan import CHUNK_BUCKETS, Slots, archived, chunks, lacking, pages, wanted
 from pipeline.store.candles.store import SlotState
-from pipeline.timeline import DAY, HOUR, INTERVALS, MINUTE, SLOTS_PER_BUCKET, Interval, Window, interval, to_ms
+from pipeline.timeline import DAY, HOUR, INTERVALS, MINUTE, Interval, Window, interval, to_ms
 from schemas.series import Hole, Series
+from schemas.shared import SLOTS_PER_BUCKET
 
 M1, H1, D1 = interval("1m"), interval("1h"), interval("1d")
 NEVER = 4_133_404_800_000

@@ -16,9 +16,10 @@ from pipeline.store import connect
 from pipeline.store.candles.frame import FRAME_SCHEMA
 from pipeline.store.candles.live import AsyncCandleWriter, LiveCandle
 from pipeline.store.candles.store import CandleStore
-from pipeline.timeline import SLOTS_PER_BUCKET, interval
+from pipeline.timeline import interval
 from schemas.candles import INDICATOR_FIELDS
 from schemas.series import SeriesKey
+from schemas.shared import SLOTS_PER_BUCKET
 
 NAN = float("nan")
 KEYS = [SeriesKey("sim", "BTCUSDT", "1m"), SeriesKey("sim", "BTCUSDT", "1M"), SeriesKey("sim", "ETHUSDT", "1m")]

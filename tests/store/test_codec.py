@@ -15,9 +15,10 @@ from pipeline.store.candles import codec
 from pipeline.store.candles.codec import BrokenBucketError, decode_buckets, encode_buckets
 from pipeline.store.candles.frame import CANDLE, Grid
 from pipeline.store.candles.layout import CANDLE_ROW, bucket_layout
-from pipeline.timeline import INTERVALS, SLOTS_PER_BUCKET, to_datetime
+from pipeline.timeline import INTERVALS, to_datetime
 from schemas.candles import CANDLE_FIELDS, Candle
 from schemas.series import SeriesKey
+from schemas.shared import SLOTS_PER_BUCKET
 
 KEY = SeriesKey("sim", "BTCUSDT", "1m")
 STEP = INTERVALS["1m"]

@@ -33,9 +33,10 @@ from pipeline.store.candles.layout import (
     bucket_layout,
     header_document,
 )
-from pipeline.timeline import SLOTS_PER_BUCKET, iso, to_ms
+from pipeline.timeline import iso, to_ms
 from schemas.candles import CANDLE_FIELDS, INDICATOR_FIELDS
 from schemas.series import SeriesKey
+from schemas.shared import SLOTS_PER_BUCKET
 
 _OPTIONS: Final[CodecOptions[dict[str, Any]]] = CodecOptions(tz_aware=True)
 BLOCK: Final = 6

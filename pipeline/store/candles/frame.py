@@ -15,8 +15,9 @@ import numpy.typing as npt
 import polars as pl
 
 from pipeline.errors import TidemarkError
-from pipeline.timeline import SLOTS_PER_BUCKET, Interval, iso
+from pipeline.timeline import Interval, iso
 from schemas.candles import CANDLE_FIELDS, INDICATOR_FIELDS, Candle
+from schemas.shared import SLOTS_PER_BUCKET
 
 Values = npt.NDArray[Any]
 Flags = npt.NDArray[np.bool_]

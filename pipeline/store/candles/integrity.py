@@ -1,15 +1,16 @@
 """Are the bucket documents what the store's arithmetic takes them for? Tells, and takes a broken one out when told."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Final, NamedTuple
 
 from pymongo.database import Database
 
 from pipeline.store.candles.layout import bucket_id
-from pipeline.timeline import SLOTS_PER_BUCKET, Interval, Window, interval, iso, to_ms
+from pipeline.timeline import Interval, Window, in_utc, interval, iso, to_ms
 from schemas.candles import CANDLES
 from schemas.series import SeriesKey
+from schemas.shared import SLOTS_PER_BUCKET
 
 _SLOT: Final = {"$cond": [{"$eq": ["$$slot", None]}, None, {"$ifNull": ["$$slot.t", "nothing"]}]}
 _TIMES: Final = {
@@ -53,7 +54,7 @@ def _fault(document: dict[str, Any], key: SeriesKey, step: Interval) -> tuple[st
     start = document.get("start")
     if not isinstance(start, datetime):
         return "it has no start", None
-    opened = _ms(start)
+    opened = to_ms(in_utc(start))
     bucket = step.bucket(opened)
     if bucket.start != opened:
         return f"no bucket of {step} starts at {start.isoformat()}", None
@@ -70,14 +71,10 @@ def _fault(document: dict[str, Any], key: SeriesKey, step: Interval) -> tuple[st
             continue
         if not isinstance(time, datetime):
             return f"slot {place} holds no candle", bucket
-        if _ms(time) != step.open_time(first + place):
-            return f"slot {place} holds the candle of {iso(_ms(time))}", bucket
+        if (opens := to_ms(in_utc(time))) != step.open_time(first + place):
+            return f"slot {place} holds the candle of {iso(opens)}", bucket
     return None, None
 
 
 def _parts(key: SeriesKey) -> tuple[str, str, str]:
     return key.exchange, key.symbol, key.interval
-
-
-def _ms(moment: datetime) -> int:
-    return to_ms(moment if moment.tzinfo else moment.replace(tzinfo=UTC))

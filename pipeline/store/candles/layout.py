@@ -17,9 +17,10 @@ import numpy as np
 import numpy.typing as npt
 from bson.int64 import Int64
 
-from pipeline.timeline import SLOTS_PER_BUCKET, iso, to_datetime
+from pipeline.timeline import iso, to_datetime
 from schemas.candles import Candle
 from schemas.series import SeriesKey
+from schemas.shared import SLOTS_PER_BUCKET
 
 Bytes = npt.NDArray[np.uint8]
 

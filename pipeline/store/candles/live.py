@@ -20,9 +20,10 @@ from pymongo import InsertOne, UpdateOne
 from pymongo.errors import BulkWriteError
 
 from pipeline.store.candles.layout import bucket_id, header_document
-from pipeline.timeline import SLOTS_PER_BUCKET, interval
+from pipeline.timeline import interval
 from schemas.candles import CANDLES, INDICATOR_FIELDS
 from schemas.series import SeriesKey
+from schemas.shared import SLOTS_PER_BUCKET
 
 DUPLICATE_KEY: Final = 11000
 _WORTH_TWO_LANES: Final = 200  # one connection is one thread of the server: two halve the time of a large bulk

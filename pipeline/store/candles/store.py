@@ -38,9 +38,10 @@ from pipeline.store.candles.frame import (
 from pipeline.store.candles.layout import bucket_id
 from pipeline.store.candles.live import WriteReport, only_duplicates
 from pipeline.store.candles.merge import Law, Merged, merge_indicators, merge_truth
-from pipeline.timeline import SLOTS_PER_BUCKET, Window, interval
+from pipeline.timeline import Window, interval
 from schemas.candles import CANDLE_FIELDS, CANDLES, INDICATOR_FIELDS
 from schemas.series import SERIES, SeriesKey
+from schemas.shared import SLOTS_PER_BUCKET
 
 BUCKETS_AT_ONCE: Final = 96
 """About 8 MB a bulk: far under the server's 48 MB message, enough that the round trip does not count."""

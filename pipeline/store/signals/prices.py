@@ -6,8 +6,9 @@ from typing import Any, Final
 
 from pipeline.store.candles.store import CandleStore
 from pipeline.store.signals.outcomes import COLUMNS, PATIENCE, Path, followed, newest, path_of
-from pipeline.timeline import SLOTS_PER_BUCKET, interval, to_ms
+from pipeline.timeline import interval, to_ms
 from schemas.series import Series, SeriesKey
+from schemas.shared import SLOTS_PER_BUCKET
 
 _AHEAD: Final = 2 * SLOTS_PER_BUCKET
 """A series document may be a few seconds behind its candles: look for newer ones this many candles further."""

@@ -18,9 +18,9 @@ from pymongo.errors import OperationFailure
 from pipeline.errors import AttentionError
 from pipeline.store.candles.frame import FOR_PEOPLE
 from pipeline.store.signals.current import NEWEST_PRICES
-from pipeline.timeline import SLOTS_PER_BUCKET
 from schemas.candles import CANDLE_FIELDS, CANDLES
 from schemas.series import SERIES
+from schemas.shared import SLOTS_PER_BUCKET
 from schemas.signals import SIGNALS
 
 Stage = dict[str, Any]
