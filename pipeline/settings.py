@@ -223,6 +223,12 @@ class Risk(Group):
     entry_units: Decimal = Field(default=Decimal(2), gt=0)
     add_units: Decimal = Field(default=Decimal(1), gt=0)
     max_units: Decimal = Field(default=Decimal(4), gt=0)
+    entry_order: Literal["market", "limit"] = Field(
+        default="market", description="limit: entries rest at their signal's price"
+    )
+    limit_seconds: int = Field(
+        default=60, ge=1, description="so long, while the signal is fresh; the rest is cancelled"
+    )
     stop_atr: Decimal = Field(default=Decimal(2), gt=0)
     take_profit_atr: Decimal | None = Field(default=None, gt=0)
     turn: Literal["trials", "entries"] = Field(

@@ -49,6 +49,9 @@ class Plan(Document):
     stop_price: Money
     take_profit_price: Money | None = None
     fresh_until: datetime
+    cancel_at: datetime | None = Field(
+        default=None, description="of a limit order: what is not filled then is cancelled"
+    )
 
 
 class Order(Document):
@@ -68,7 +71,7 @@ class Order(Document):
     type: OrderType
     algo: bool = Field(default=False, description="lives among the exchange's algo orders")
     quantity: Money | None = Field(description="None: closes whatever the position is")
-    price: Money | None = None
+    price: Money | None = Field(default=None, description="of a limit order")
     trigger_price: Money | None = None
     reduce_only: bool = False
     close_position: bool = False

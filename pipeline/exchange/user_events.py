@@ -33,6 +33,7 @@ class OrderUpdate(msgspec.Struct, frozen=True, kw_only=True):
     quantity: Decimal = msgspec.field(name="q")
     filled: Decimal = msgspec.field(name="z")
     average_price: Decimal = msgspec.field(name="ap")
+    price: Decimal = msgspec.field(name="p", default=Decimal(0))
     last_quantity: Decimal = msgspec.field(name="l", default=Decimal(0))
     last_price: Decimal = msgspec.field(name="L", default=Decimal(0))
     fee: Decimal = msgspec.field(name="n", default=Decimal(0))

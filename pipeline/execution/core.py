@@ -15,14 +15,16 @@ from pipeline.execution.breakers import Breakers
 from pipeline.execution.deciding import Close, Expire, Open, Skip
 from pipeline.execution.effects import Effect, JournalOrder, Query, Reconcile, WriteVerdict
 from pipeline.execution.following import Follower
-from pipeline.execution.keeping import Keeper, obstacle
+from pipeline.execution.keeping import Keeper
 from pipeline.execution.ledger import Ledger
 from pipeline.execution.margins import Margins
 from pipeline.execution.names import Identity
+from pipeline.execution.obstacles import ends, obstacle
 from pipeline.execution.others import OTHERS, Others, breaker
 from pipeline.execution.recalling import Recaller
 from pipeline.execution.records import (
     DECIDED,
+    ENTERING,
     ZERO,
     AccountView,
     BreakerView,
@@ -137,6 +139,14 @@ class Core:
     def others(self) -> Others:
         """Orders of other installations that are open on the account."""
         return self._others
+
+    @property
+    def rests(self) -> bool:
+        """Whether a limit entry may still be filled, or what one has opened is without its stop."""
+        entries = [one for one in self.orders() if one.type == "LIMIT"]
+        filled = {one.symbol for one in entries if one.filled}
+        naked = any(one.guarded and one.stop_order is None and one.symbol in filled for one in self.positions())
+        return naked or any(one.unsettled for one in entries)
 
     def keeps(self) -> bool:
         """Whether anything of ours is held or under way."""
@@ -261,6 +271,9 @@ class Core:
             case ev.BreakersSeen(tripped, reset):
                 self._breakers.adopt(tripped, reset)
                 self._beware_of_others(now)
+            case ev.Leaving():
+                self._ledger.leaving = True
+                self._ledger.touched.update(self._ledger.symbols())
             case ev.GoalSeen():
                 self._ledger.goal = event
                 self._judge_day(now)
@@ -297,6 +310,7 @@ class Core:
                 self._decide(signal, now)
             else:
                 waits.add(signal.symbol)
+                self._clear_the_way(signal, now)
 
     def _acted_on(self, signal: SignalView, *orders: str) -> None:
         self._verdict(WriteVerdict(signal.id, "taken", "it was acted on before", orders=orders))
@@ -304,6 +318,8 @@ class Core:
     def _can_decide(self, signal: SignalView, now: int) -> bool:
         """Too late to open anything it can be decided at once; too late, and yet to close, once it is known what is
         held."""
+        if self._ledger.leaving:
+            return False
         late = signal.is_late(now)
         if late and signal.leaves is None:
             return True
@@ -311,6 +327,14 @@ class Core:
         if not known or (not late and self._margins.awaited(signal.symbol)):
             return False
         return self._recaller.is_new(self._unless_taken_back(signal), now)
+
+    def _clear_the_way(self, signal: SignalView, now: int) -> None:
+        """What rests, and would be closed by the signal once it is filled, is cancelled first."""
+        if not self.ready or (signal.is_late(now) and not self._unless_taken_back(signal).last_word):
+            return
+        for order in self._ledger.unsettled(signal.symbol, *ENTERING):
+            if order.rests and ends(signal, order):
+                self._keeper.withdraw(order, f"{signal.kind} {signal.side} was signalled", now)
 
     def _decide(self, signal: SignalView, now: int) -> None:
         choice = deciding.decide(self._ask(signal, now))

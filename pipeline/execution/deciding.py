@@ -15,6 +15,7 @@ from pipeline.execution.records import (
 )
 from pipeline.execution.risk import Ask
 from pipeline.execution.sizing import Sized
+from pipeline.timeline import SECOND
 from schemas.symbols import Filters
 
 
@@ -136,7 +137,7 @@ def _open(ask: Ask) -> Choice:
     if isinstance(plan, str):
         return Skip(plan)
     wanted = units * unit.quantity - abs(ask.position.quantity)
-    found = sizing.sized(wanted, unit.bound, ask.price, filters, risk.limits(ask))
+    found = sizing.sized(wanted, unit.bound, ask.price, filters, risk.limits(ask), ask.limit)
     if isinstance(found, str):
         return Skip(found)
     if reason := risk.liquidated_before(ask, found.quantity, plan.stop_price):
@@ -153,8 +154,9 @@ def _entry(ask: Ask, found: Sized, plan: PlanRecord) -> OrderRecord:
         interval=signal.interval,
         leg=signal.kind,
         side=entry_side(signal.side),
-        type="MARKET",
+        type="MARKET" if ask.limit is None else "LIMIT",
         quantity=found.quantity,
+        price=ask.limit,
         plan=plan,
         created_at=ask.now,
         updated_at=ask.now,
@@ -173,7 +175,9 @@ def _plan(ask: Ask, filters: Filters, atr: Decimal, unit: Decimal) -> PlanRecord
         target = sizing.take_profit_price(ask.price, signal.side, distance, filters)
     if isinstance(target, str):
         return target
-    return PlanRecord(signal.strategy, signal.price, atr, unit, stop, target, signal.fresh_until or ask.now)
+    fresh_until = signal.fresh_until or ask.now
+    cancel_at = None if ask.limit is None else min(fresh_until, ask.now + ask.risk.limit_seconds * SECOND)
+    return PlanRecord(signal.strategy, signal.price, atr, unit, stop, target, fresh_until, cancel_at)
 
 
 def _decision(ask: Ask, found: Sized, plan: PlanRecord) -> DecisionView:

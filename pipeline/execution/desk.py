@@ -285,6 +285,7 @@ def _new_order(order: OrderRecord) -> NewOrder:
         side=order.side,
         client_id=order.id,
         quantity=order.quantity,
+        price=order.price,
         reduce_only=order.reduce_only,
     )
 

@@ -86,6 +86,7 @@ def order_record(order: Order) -> OrderRecord:
         updated_at=to_ms(order.updated_at),
         state=order.state,
         algo=order.algo,
+        price=order.price,
         trigger_price=order.trigger_price,
         reduce_only=order.reduce_only,
         close_position=order.close_position,
@@ -240,11 +241,13 @@ def _order_fields(order: OrderRecord) -> dict[str, Any]:
 
 
 def _plan(plan: PlanRecord) -> Plan:
-    return Plan(**asdict(plan) | {"fresh_until": to_datetime(plan.fresh_until)})
+    times = {"fresh_until": to_datetime(plan.fresh_until), "cancel_at": _moment(plan.cancel_at)}
+    return Plan(**asdict(plan) | times)
 
 
 def _plan_record(plan: Plan) -> PlanRecord:
-    return PlanRecord(**plan.model_dump() | {"fresh_until": to_ms(plan.fresh_until)})
+    times = {"fresh_until": to_ms(plan.fresh_until), "cancel_at": _time(plan.cancel_at)}
+    return PlanRecord(**plan.model_dump() | times)
 
 
 def _exact(number: float) -> Decimal:

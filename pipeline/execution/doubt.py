@@ -1,7 +1,8 @@
 """An order whose outcome is not known, and what has been asked about it so far. When to ask next; asks nothing itself.
 
 An order is proven absent only by three answers that were all read after no copy of its request could still be carried
-out: the exchange does not know its id, no trade is its, and the position is no other than it would be without it.
+out: the exchange does not know its id, no trade is its, and the position is no other than it would be without it. One
+that could rest has to be missing from the list of open orders as well, before the trades and the position are read.
 """
 
 from collections.abc import Collection, Iterable
@@ -29,8 +30,15 @@ class Doubt:
     """The position when the order was sent, to see afterwards whether it moved."""
     absent: bool = False
     """The exchange said, after `gone_at`, that it knows no such order."""
+    unlisted: bool = False
+    """Nor is it among its open orders; of one that cannot rest that need not be asked."""
     trades: tuple[TradeTold, ...] | None = None
     held_now: Decimal | None = None
+
+    @property
+    def unseen(self) -> bool:
+        """Whether only its trades and the position can still tell of it."""
+        return self.absent and self.unlisted
 
     def asked(self, policy: Policy, now: int) -> None:
         """A question went out: the next one waits longer."""
@@ -51,12 +59,14 @@ def lost(policy: Policy, held: Decimal, now: int) -> Doubt:
 
 def verdict(order: OrderRecord, doubt: Doubt, now: int) -> OrderTold | Absent | None:
     """What the answers prove: how the order stands, that it never was, or None as long as they prove nothing."""
-    if not doubt.absent or doubt.trades is None or doubt.held_now is None:
+    if not doubt.unseen or doubt.trades is None or doubt.held_now is None:
         return None
     if doubt.trades:
         quantity = sum((one.quantity for one in doubt.trades), ZERO)
         price = sum((one.quantity * one.price for one in doubt.trades), ZERO) / quantity
         return filled_by(order, quantity, price, max(one.at for one in doubt.trades))
+    if order.type == "LIMIT" and order.exchange_id is not None:
+        return filled_by(order, order.filled, order.average_price, now)  # it was there, and rests no more
     moved = doubt.held_now - doubt.held_before
     moved = moved if order.side == "BUY" else -moved
     if moved > 0 and order.quantity is not None:
@@ -65,7 +75,10 @@ def verdict(order: OrderRecord, doubt: Doubt, now: int) -> OrderTold | Absent | 
 
 
 def unclaimed(order: OrderRecord, trades: Iterable[TradeTold], known: Collection[int | None]) -> tuple[TradeTold, ...]:
-    """The trades that can only be this order's: its side, its time, of one exchange order that nobody else claims."""
+    """The trades that can only be this order's: its side, its time, of one exchange order that nobody else claims; or
+    of its own, where the exchange has shown it before."""
+    if order.type == "LIMIT" and order.exchange_id is not None:
+        return tuple(one for one in trades if one.exchange_id == order.exchange_id)
     mine = [one for one in trades if one.side == order.side and one.at >= order.created_at - SECOND]
     by_order: dict[int, list[TradeTold]] = {}
     for one in mine:

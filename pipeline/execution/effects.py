@@ -47,6 +47,15 @@ class WriteVerdict:
 
 
 @dataclass(frozen=True, slots=True)
+class Explain:
+    """Write on a signal that is taken what became of its order. Told before the order's end is journaled, and told
+    again by whoever has to find out that end anew."""
+
+    signal_id: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Place:
     """Send the order (`order.algo`: as a conditional one). Ends in `OrderSeen`, `OrderRejected`, `OrderUnknown` or
     `OrderFailed`; the shell never sends it again by itself."""
@@ -143,6 +152,7 @@ Effect = (
     | JournalOrder
     | JournalPosition
     | WriteVerdict
+    | Explain
     | Place
     | Cancel
     | Query

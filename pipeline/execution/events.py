@@ -283,6 +283,11 @@ class Time:
 
 
 @dataclass(frozen=True, slots=True)
+class Leaving:
+    """The process is to end, and nobody may be there to protect what is filled then: nothing rests any more."""
+
+
+@dataclass(frozen=True, slots=True)
 class LeaseLost:
     """Somebody else acts now. This core does nothing ever again: build a new one when the lease is back."""
 
@@ -318,5 +323,6 @@ Event = (
     | CallCounted
     | StreamBack
     | Time
+    | Leaving
     | LeaseLost
 )

@@ -2,14 +2,14 @@
 should follow from it is decided by comparing (`keeping`).
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 
 from pipeline.execution import doubt, risk
 from pipeline.execution import events as ev
 from pipeline.execution.breakers import Breakers
 from pipeline.execution.doubt import Absent
-from pipeline.execution.effects import Query, QueryFills, QueryPositions, Reconcile
+from pipeline.execution.effects import Explain, Query, QueryFills, QueryPositions, Reconcile
 from pipeline.execution.ledger import Ledger
 from pipeline.execution.names import leg_of
 from pipeline.execution.others import Others, others_in, said
@@ -21,6 +21,7 @@ from pipeline.execution.records import (
     DECIDED,
     ENTERING,
     PROTECTING,
+    STANDING,
     ZERO,
     By,
     OrderRecord,
@@ -56,7 +57,7 @@ class Follower:
     def _follow(self, order: OrderRecord, told: OrderTold, by: By, now: int) -> None:
         if by == "stream" and told.filled and told.filled >= order.filled:
             self._streamed(order, told.at)
-        if order.stands and not order.fired and told.state == "accepted" and by != "stream":
+        if order.stands and not order.fired and told.state in STANDING and by != "stream":
             self._ledger.doubts.pop(order.id, None)
         changed = merged(order, told, now)
         if changed is order:
@@ -65,6 +66,8 @@ class Follower:
             self._ledger.warn("an order came late", f"{order.id} ({order.leg} {order.symbol}) was given up, and exists")
         if changed.filled > order.filled or (changed.state == "filled" and order.state != "filled"):
             self._filled(changed, told.at, by, now)
+        if changed.type == "LIMIT" and (order.unsettled or changed.filled > order.filled):
+            self._say_what_was_filled(changed)
         if changed.updated_at == order.updated_at and changed.state == order.state:
             self._ledger.keep(changed)
         else:
@@ -74,6 +77,12 @@ class Follower:
         if changed.fired:
             held = self._ledger.position(changed.symbol).quantity
             self._ledger.doubts[changed.id] = doubt.lost(self._ledger.policy, held, now)
+
+    def _say_what_was_filled(self, order: OrderRecord) -> None:
+        if order.signal is not None and order.state in {"cancelled", "expired"}:
+            why = self._ledger.withdrawn.get(order.id, order.state)
+            filled = f"filled {order.filled} of {order.quantity} at {order.price}"
+            self._ledger.emit(Explain(order.signal, f"{filled}: {why}"))
 
     def rejected(self, order: OrderRecord, code: int, text: str, now: int) -> None:
         """A request to place it was refused."""
@@ -151,7 +160,7 @@ class Follower:
         again = max(until or 0, now + pause)
         self._ledger.doubts.pop(order.id, None)
         if order.leg in ENTERING:
-            late = order.plan is None or again > order.plan.fresh_until
+            late = order.plan is None or again > order.plan.send_by
             if late or order.attempts > self._ledger.policy.resend_most:
                 self._ledger.move(order, "abandoned", "answer", f"it did not arrive, and is late now: {reason}", now)
                 return
@@ -170,6 +179,7 @@ class Follower:
         elif asof >= wait.gone_at:
             if not wait.absent:
                 wait.absent, wait.ask_at = True, now  # its trades and the position are asked for at once
+                wait.unlisted = order.type != "LIMIT"
             self._conclude(order, now)
 
     def _protection_not_found(self, order: OrderRecord, asof: int, gone_at: int, now: int) -> None:
@@ -191,7 +201,7 @@ class Follower:
             if trades and not order.unsettled:
                 self._account(order, trades, now)
             wait = self._ledger.doubts.get(order.id)
-            if wait is not None and wait.absent and event.asof >= wait.gone_at and event.since <= order.created_at:
+            if wait is not None and wait.unseen and event.asof >= wait.gone_at and event.since <= order.created_at:
                 wait.trades = doubt.unclaimed(order, event.trades, known)
                 self._conclude(order, now)
 
@@ -236,7 +246,7 @@ class Follower:
             self._ledger.put(self._restated(old, told, asof, now))
         for order in self._ledger.unsettled(told.symbol):
             wait = self._ledger.doubts.get(order.id)
-            if wait is not None and wait.absent and asof >= wait.gone_at and by != "stream":
+            if wait is not None and wait.unseen and asof >= wait.gone_at and by != "stream":
                 wait.held_now = told.quantity
                 self._conclude(order, now)
 
@@ -318,10 +328,19 @@ class Follower:
                 self._ledger.emit(Query(order))
             if _unpaid(order) and not order.algo:
                 self._ledger.emit(QueryFills(order.symbol, order.created_at - SECOND))
+        self._not_listed(listed, event.asof, now)
         told_positions = {one.symbol: one for one in event.positions}
         silent = [PositionTold(each, ZERO, ZERO) for each in self._ledger.symbols() if each not in told_positions]
         self.positions([*told_positions.values(), *silent], event.asof, "reconcile", now)
         return others
+
+    def _not_listed(self, listed: Collection[str], asof: int, now: int) -> None:
+        """What could rest, and does not. It may have been filled since it was looked for: only what is read from now on
+        says whether it was."""
+        for name, wait in self._ledger.doubts.items():
+            if wait.absent and not wait.unlisted and name not in listed and asof >= wait.gone_at:
+                wait.unlisted, wait.gone_at, wait.ask_at = True, now, now
+                self._ledger.touched.add(self._ledger.orders[name].symbol)
 
     def _missing(self, order: OrderRecord, now: int) -> None:
         """Open in the journal, and not at the exchange: it has ended, and how is asked at once."""

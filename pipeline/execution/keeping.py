@@ -8,10 +8,11 @@ from decimal import Decimal
 from pipeline.execution import liquidation, risk, sizing
 from pipeline.execution.breakers import Breakers
 from pipeline.execution.doubt import Doubt
-from pipeline.execution.effects import Cancel, CloseDone, Notify, Query, QueryFills, QueryPositions
+from pipeline.execution.effects import Cancel, CloseDone, Notify, Query, QueryFills, QueryPositions, Reconcile
 from pipeline.execution.endings import BY_HAND, how_it_ended
 from pipeline.execution.ledger import Ledger
 from pipeline.execution.names import Identity
+from pipeline.execution.obstacles import ended_by, obstacle
 from pipeline.execution.protection import (
     CancelProtection,
     PlaceProtection,
@@ -50,6 +51,7 @@ class Keeper:
     def keep(self, symbol: str, now: int) -> None:
         """Whatever the symbol needs now."""
         self._resolve(symbol, now)
+        self._end_entries(symbol, now)
         position = self._ledger.position(symbol)
         if not position.settled and self._ledger.may(symbol, "position", now, self._ledger.policy.ask_first * 2):
             self._ledger.emit(QueryPositions(symbol))
@@ -77,7 +79,9 @@ class Keeper:
     def _ask(self, order: OrderRecord, wait: Doubt, now: int) -> None:
         if order.state == "sent":
             self._ledger.move(order, "unknown", "executor", "no answer came", now)
-        if wait.absent:
+        if wait.absent and not wait.unlisted:
+            self._ledger.emit(Reconcile(f"{order.id} may rest"))
+        elif wait.absent:
             self._ledger.emit(QueryFills(order.symbol, order.created_at - SECOND))
             self._ledger.emit(QueryPositions(order.symbol))
         else:
@@ -92,6 +96,18 @@ class Keeper:
             self._ledger.send(order, now)
         else:
             self._ledger.move(order, "abandoned", "executor", f"it never arrived, and is not sent again: {reason}", now)
+
+    # Entries that rest
+
+    def _end_entries(self, symbol: str, now: int) -> None:
+        for order in self._ledger.unsettled(symbol, *ENTERING):
+            if order.rests and (reason := ended_by(self._ledger, self._breakers.tripped(), order, now)):
+                self.withdraw(order, reason, now)
+
+    def withdraw(self, order: OrderRecord, reason: str, now: int) -> None:
+        """Cancel an entry that rests, until it has its end."""
+        self._ledger.withdrawn.setdefault(order.id, reason)
+        self._cancel(order, now)
 
     # A position that is there
 
@@ -237,29 +253,6 @@ def _with_standing(position: PositionRecord, orders: list[OrderRecord], now: int
     if standing == (position.stop_order, position.take_profit_order, position.unprotected_since):
         return position
     return replace(position, stop_order=standing[0], take_profit_order=standing[1], unprotected_since=since)
-
-
-def obstacle(ledger: Ledger, order: OrderRecord, now: int) -> str | None:
-    """Why an order that is about to leave must not: its intent, or the wait before it is sent again, took its time."""
-    if order.leg not in ENTERING and not ledger.position(order.symbol).guarded:
-        return "there is nothing left to protect or close"
-    if order.leg in PROTECTING or order.leg == "flatten":
-        return None
-    if order.plan is not None and now > order.plan.fresh_until:
-        return "the signal is not fresh any more"
-    if order.leg in ENTERING and (stopped := _opens_nothing(ledger, order.symbol)):
-        return stopped
-    return None if ledger.mode == "auto-execute" else "the mode was changed to signal-only"
-
-
-def _opens_nothing(ledger: Ledger, symbol: str) -> str | None:
-    """Which switch a person has thrown since the signal was decided."""
-    market = ledger.market(symbol)
-    if ledger.halted:
-        return "halted"
-    if not market.trading.traded(production=ledger.policy.production):
-        return f"trading of {symbol} is off"
-    return f"{symbol} is being closed" if market.close_due else None
 
 
 def _protective(identity: Identity, position: PositionRecord, step: PlaceProtection, now: int) -> OrderRecord:

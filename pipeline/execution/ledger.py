@@ -39,6 +39,8 @@ class Ledger:
     mode: Mode = "signal-only"
     halted: bool = False
     flatten: bool = False
+    leaving: bool = False
+    """The process is about to end."""
     goal: GoalSeen = field(default_factory=lambda: GoalSeen(None, "stop"))
     compared: bool = False
     """Whether the exchange was compared: before, nobody knows what is held, by us or by others."""
@@ -48,6 +50,10 @@ class Ledger:
     doubts: dict[str, Doubt] = field(default_factory=dict)
     held_before: dict[str, Decimal] = field(default_factory=dict)
     """What was held of its symbol when an order was sent."""
+    rest_until: dict[str, int] = field(default_factory=dict)
+    """How long a limit entry may rest, by the clock as it is now."""
+    withdrawn: dict[str, str] = field(default_factory=dict)
+    """Why a limit entry is cancelled."""
     unjournaled: set[str] = field(default_factory=set)
     others: dict[str, OrderTold] = field(default_factory=dict)
     """The newest fill of each symbol by an order that the journal does not have."""
@@ -141,6 +147,7 @@ class Ledger:
         self.not_before = {what: until + by for what, until in self.not_before.items()}
         self.resend_at = {order: at + by for order, at in self.resend_at.items()}
         self.sends = [at + by for at in self.sends]
+        self.rest_until = {order: until + min(by, 0) for order, until in self.rest_until.items()}
         for wait in self.doubts.values():
             wait.ask_at, wait.gone_at = wait.ask_at + by, wait.gone_at + by
         for one in list(self.positions.values()):
@@ -232,7 +239,7 @@ class Ledger:
         """Forget what has been settled for long: it can have no news that a snapshot would not tell."""
         for one in [one for one in self.orders.values() if not one.unsettled]:
             if self.settled_since.setdefault(one.id, now) < now - _REMEMBERED:
-                for memory in (self.orders, self.held_before, self.settled_since):
+                for memory in (self.orders, self.held_before, self.settled_since, self.rest_until, self.withdrawn):
                     memory.pop(one.id, None)
         for what in [what for what, until in self.not_before.items() if until < now - _REMEMBERED]:
             del self.not_before[what]

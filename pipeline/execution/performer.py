@@ -21,6 +21,7 @@ from pipeline.execution.effects import (
     Cancel,
     CloseDone,
     Effect,
+    Explain,
     JournalIntent,
     JournalOrder,
     JournalPosition,
@@ -82,7 +83,7 @@ class Performer:
     _behind: deque[tuple[Any, ...]] = field(default_factory=deque)
     _refused: bool = False
 
-    async def perform(self, effect: Effect) -> None:
+    async def perform(self, effect: Effect) -> None:  # noqa: C901 - a table of effects
         """Do it."""
         match effect:
             case JournalIntent(order):
@@ -95,6 +96,8 @@ class Performer:
                 await self._write(self._save, position)
             case WriteVerdict():
                 await self._write(self._decide, effect)
+            case Explain(signal_id, reason):
+                await self._write(self.stores.signals.explain, signal_id, reason)
             case TripBreaker(breaker):
                 await self._write(
                     self.stores.control.trip, documents.breaker_document(breaker, self.identity.environment)

@@ -6,6 +6,7 @@ open: a position without a known signal has its stop, and nothing is added to it
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from typing import Final
 
 from pipeline.execution.names import leg_of
 from pipeline.execution.protection import stops_loss_of, tightened
@@ -20,6 +21,9 @@ from pipeline.execution.records import (
     side_of,
 )
 from pipeline.settings import Risk
+from schemas.orders import Leg, OrderType
+
+_TYPES: Final[Mapping[Leg, OrderType]] = {"stop": "STOP_MARKET", "take_profit": "TAKE_PROFIT_MARKET"}
 
 
 def found(told: OrderTold, now: int) -> OrderRecord:
@@ -31,12 +35,13 @@ def found(told: OrderTold, now: int) -> OrderRecord:
         signal=None,
         leg=leg,
         side=told.side,
-        type="STOP_MARKET" if leg == "stop" else "TAKE_PROFIT_MARKET" if leg == "take_profit" else "MARKET",
+        type=_TYPES.get(leg, "MARKET" if told.price is None else "LIMIT"),
         quantity=told.quantity,
         created_at=told.at,
         updated_at=now,
         state=told.state or "accepted",
         algo=told.algo,
+        price=told.price,
         trigger_price=told.trigger_price,
         close_position=told.close_position,
         reduce_only=leg not in ENTERING and not told.close_position,

@@ -105,6 +105,13 @@ class PlanRecord:
     stop_price: Decimal
     take_profit_price: Decimal | None
     fresh_until: int
+    cancel_at: int | None = None
+    """Of a limit order: what is not filled by then is cancelled."""
+
+    @property
+    def send_by(self) -> int:
+        """When it is too late to send the order."""
+        return self.fresh_until if self.cancel_at is None else self.cancel_at
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +133,8 @@ class OrderRecord:
     """Of a close: its signal is decided once more when nothing is held, to open the other way."""
     state: State = "intended"
     algo: bool = False
+    price: Decimal | None = None
+    """Of a limit order."""
     trigger_price: Decimal | None = None
     reduce_only: bool = False
     close_position: bool = False
@@ -154,6 +163,11 @@ class OrderRecord:
     def stands(self) -> bool:
         """Whether it is open at the exchange, as far as we know."""
         return self.state in STANDING
+
+    @property
+    def rests(self) -> bool:
+        """Whether it waits at the exchange for its price, or what is left of it does."""
+        return self.type == "LIMIT" and self.stands
 
     @property
     def fired(self) -> bool:
@@ -250,6 +264,7 @@ class OrderTold:
     exchange_id: int | None = None
     average_price: Decimal | None = None
     quantity: Decimal | None = None
+    price: Decimal | None = None
     trigger_price: Decimal | None = None
     close_position: bool = False
 

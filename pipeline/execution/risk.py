@@ -55,9 +55,23 @@ class Ask:
     """Margin of entries that are under way, or that the account does not know of yet."""
 
     @property
-    def price(self) -> Decimal:
-        """What the order would be filled at: the newest price, else the signal's."""
+    def newest(self) -> Decimal:
+        """The newest price, else the signal's."""
         return self.market.price or self.signal.price
+
+    @property
+    def limit(self) -> Decimal | None:
+        """The price of a limit entry; None: entries are market orders."""
+        if self.risk.entry_order == "market" or self.market.filters is None:
+            return None
+        return sizing.limit_price(self.signal.price, self.signal.side, self.market.filters)
+
+    @property
+    def price(self) -> Decimal:
+        """What the order would be filled at: the newest price, and a limit order at no worse than its own."""
+        if self.limit is None:
+            return self.newest
+        return min(self.newest, self.limit) if self.signal.side == "long" else max(self.newest, self.limit)
 
     @property
     def taker_fee(self) -> Decimal:
@@ -78,10 +92,7 @@ def _halted(ask: Ask) -> str | None:
 
 
 def _breaker(ask: Ask) -> str | None:
-    for one in ask.breakers:
-        if one.symbol in {None, ask.signal.symbol}:
-            return f"breaker {one.name}: {one.reason}"
-    return None
+    return stopped_by(ask.breakers, ask.signal.symbol)
 
 
 def _symbol_off(ask: Ask) -> str | None:
@@ -143,10 +154,12 @@ def _price_moved(ask: Ask) -> str | None:
 
 
 def _outside_band(ask: Ask) -> str | None:
-    filters = ask.market.filters
-    if filters is None or sizing.in_band(ask.signal.price, ask.price, filters):
+    filters, limit = ask.market.filters, ask.limit
+    if filters is not None and limit is not None and not filters.min_price <= limit <= filters.max_price:
+        return f"the limit {limit} is outside the exchange's prices {filters.min_price} to {filters.max_price}"
+    if filters is None or sizing.in_band(ask.signal.price, ask.newest, filters):
         return None
-    return f"the signal's price {ask.signal.price} is outside the exchange's band around {ask.price}"
+    return f"the signal's price {ask.signal.price} is outside the exchange's band around {ask.newest}"
 
 
 def _other_margin(ask: Ask) -> str | None:
@@ -274,6 +287,11 @@ def _caps(ask: Ask) -> dict[str, Decimal]:
 
 
 # What trips by itself
+
+
+def stopped_by(breakers: Iterable[BreakerView], symbol: str) -> str | None:
+    """The breaker, of the symbol or of all, that lets nothing be opened in it."""
+    return next((f"breaker {one.name}: {one.reason}" for one in breakers if one.symbol in {None, symbol}), None)
 
 
 def daily(account: AccountView, risk: Risk, goal: Decimal | None, now: int) -> BreakerView | None:

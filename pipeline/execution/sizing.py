@@ -81,21 +81,26 @@ def margin_cost(price: Decimal, leverage: int, taker_fee: Decimal) -> Decimal:
     return price * (1 / Decimal(leverage) + 2 * taker_fee)
 
 
-def sized(wanted: Decimal, bound: str, price: Decimal, filters: Filters, limits: Limits) -> Sized | str:
-    """`wanted` in lots, or why it is left out: what the exchange or a limit has against it. `bound` made it small."""
+def sized(
+    wanted: Decimal, bound: str, price: Decimal, filters: Filters, limits: Limits, limit: Decimal | None = None
+) -> Sized | str:
+    """`wanted` in lots, or why it is left out: what the exchange or a limit has against it. `bound` made it small.
+    `limit`: the price of a limit order, by which the exchange counts what it is worth; it takes margin for the dearer
+    of the two. Its lots are those of market orders as well: one has to close what it opens."""
     quantity = floor_to(wanted, market_step(filters))
-    notional = quantity * price
+    dearer = price if limit is None else max(price, limit)
+    worth, notional = quantity * (price if limit is None else limit), quantity * dearer
     least = max(filters.min_quantity, filters.market_min_quantity)
     if quantity < least or not quantity:
         return f"too small: {bound} allows {wanted:.8f}, that is {quantity} in lots, and the least is {least}"
-    if notional < filters.min_notional:
-        return f"too small: {bound} allows {quantity}, worth {notional:.2f}, and the least is {filters.min_notional}"
+    if worth < filters.min_notional:
+        return f"too small: {bound} allows {quantity}, worth {worth:.2f}, and the least is {filters.min_notional}"
     if quantity > _most(filters):
         return f"too large: {quantity} is more than the exchange's market lot of {_most(filters)}"
     for name, room in limits.notional.items():
         if notional > room:
             return f"no room: {name} leaves {room:.2f}, and {quantity} is worth {notional:.2f}"
-    cost = quantity * margin_cost(price, limits.leverage, limits.taker_fee)
+    cost = quantity * margin_cost(dearer, limits.leverage, limits.taker_fee)
     if cost > limits.free:
         return f"no margin: {quantity} needs {cost:.2f} with its fees, and {limits.free:.2f} is free"
     return Sized(quantity, notional)
@@ -104,6 +109,11 @@ def sized(wanted: Decimal, bound: str, price: Decimal, filters: Filters, limits:
 def closing_quantity(held: Decimal, filters: Filters) -> Decimal:
     """How much of a position one market order can close; the rest takes another."""
     return floor_to(min(abs(held), _most(filters)), market_step(filters))
+
+
+def limit_price(price: Decimal, side: Side, filters: Filters) -> Decimal:
+    """The price of a limit entry: never worse for us than that."""
+    return to_tick(price, filters, up=side == "short")
 
 
 def stop_price(price: Decimal, side: Side, distance: Decimal, filters: Filters) -> Decimal | str:

@@ -118,7 +118,7 @@ def filled_by(order: OrderRecord, quantity: Decimal, price: Decimal | None, at: 
         id=order.id,
         symbol=order.symbol,
         side=order.side,
-        state="filled" if whole else "expired",
+        state="filled" if whole else "cancelled" if order.type == "LIMIT" else "expired",
         filled=quantity,
         at=at,
         algo=order.algo,

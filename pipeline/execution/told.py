@@ -46,6 +46,7 @@ def order_told(report: OrderReport) -> OrderTold:
         exchange_id=report.order_id,
         average_price=report.avg_price or None,
         quantity=report.orig_qty or None,
+        price=report.price or None,
         close_position=report.close_position,
     )
 
@@ -80,6 +81,7 @@ def order_streamed(update: OrderUpdate) -> OrderTold:
         exchange_id=update.order_id,
         average_price=update.average_price or None,
         quantity=update.quantity or None,
+        price=update.price or None,
     )
 
 

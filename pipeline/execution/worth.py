@@ -96,10 +96,13 @@ class Worth:
 
     def reserved(self) -> Decimal:
         """Margin of entries that are under way, or were filled since the account last said something: of each, as much
-        as the account does not show yet."""
-        entries = (one for one in self._ledger.orders.values() if one.leg in ENTERING)
+        as the account does not show yet. For one that rested already when the account was read, it is not free."""
+        entries = (one for one in self._ledger.orders.values() if one.leg in ENTERING and not self._shown(one))
         news = (one for one in entries if one.unsettled or (one.filled and one.seen_at > self._said_at(one.symbol)))
         return sum((self._unseen(one) for one in news), ZERO)
+
+    def _shown(self, order: OrderRecord) -> bool:
+        return order.rests and self._told is not None and order.seen_at < self._told.at
 
     def _unseen(self, order: OrderRecord) -> Decimal:
         shown = self._held.get(order.symbol)

@@ -10,6 +10,7 @@ from itertools import count
 from pipeline.execution.records import OrderRecord, OrderTold, PositionTold, TradeTold
 
 SYMBOL = "BTCUSDT"
+TICK = Decimal("0.1")
 ZERO = Decimal(0)
 TAKER_FEE = Decimal("0.0005")
 UNHEARD = 5_000
@@ -39,6 +40,8 @@ class Placed:
     kind: str
     status: str
     at: int
+    price: Decimal | None = None
+    """Of a limit order."""
     filled: Decimal = ZERO
     quote: Decimal = ZERO
     updated: int = 0
@@ -65,6 +68,7 @@ class Placed:
             exchange_id=self.number,
             average_price=self.quote / self.filled if self.filled else None,
             quantity=self.quantity,
+            price=self.price,
             trigger_price=self.trigger,
             close_position=self.close_position,
         )
@@ -112,9 +116,12 @@ class Exchange:
         if order.reduce_only and not self._reduces(order.side):
             raise Refused(-2022)
         quantity = min(order.quantity, abs(self.position)) if order.reduce_only else order.quantity
+        if order.price is not None and order.price % TICK:
+            raise Refused(-4014)
         placed = self._record(order, quantity)
         self._tell(placed)
-        self._fill(placed, self.part)
+        if _takes(placed, self.price):
+            self._fill(placed, self.part)
         return placed
 
     def cancel(self, client_id: str, *, by_us: bool = True) -> Placed:
@@ -165,17 +172,19 @@ class Exchange:
         for order in self.open_orders():
             if order.trigger is not None and order.open and _reached(order, price):
                 self._fire(order)
+            elif order.price is not None and order.open and _takes(order, price):
+                self._fill(order, self.part, order.price)
 
     def fill_rest(self) -> None:
-        """What was filled in part is filled."""
+        """What was filled in part is filled, where its price allows it."""
         for order in self.open_orders():
-            if not order.algo:
+            if not order.algo and _takes(order, self.price):
                 self._fill(order, None)
 
     def end_rest(self) -> None:
-        """What was filled in part expires."""
+        """What was filled in part expires, but for what may rest."""
         for order in self.open_orders():
-            if not order.algo:
+            if not order.algo and order.price is None:
                 self._end(order, "expired")
 
     def trade_by_hand(self, quantity: Decimal) -> None:
@@ -221,6 +230,7 @@ class Exchange:
             kind=order.type,
             status="accepted",
             at=self.moment(),
+            price=order.price,
         )
         placed.updated = placed.at
         self.orders.append(placed)
@@ -229,7 +239,8 @@ class Exchange:
     def _reduces(self, side: str) -> bool:
         return self.position > 0 if side == "SELL" else self.position < 0
 
-    def _fill(self, order: Placed, most: Decimal | None) -> None:
+    def _fill(self, order: Placed, most: Decimal | None, price: Decimal | None = None) -> None:
+        """`price`: of one that rested; another takes the market's."""
         quantity = order.quantity - order.filled
         quantity = min(quantity, most) if most is not None else quantity
         if order.reduce_only:
@@ -238,9 +249,9 @@ class Exchange:
             self._end(order, "expired")
             return
         order.filled += quantity
-        order.quote += quantity * self.price
+        order.quote += quantity * (price or self.price)
         order.status = "filled" if order.filled == order.quantity else "partially_filled"
-        self._trade(order, order.side, quantity)
+        self._trade(order, order.side, quantity, price)
 
     def _fire(self, order: Placed) -> None:
         if not self._reduces(order.side):
@@ -265,22 +276,22 @@ class Exchange:
         if self.fill_told_first:
             self.news.append(self.news.pop(fired))
 
-    def _trade(self, order: Placed | None, side: str, quantity: Decimal) -> None:
-        at = self.moment()
-        realized, fee = self._book(quantity if side == "BUY" else -quantity), quantity * self.price * TAKER_FEE
+    def _trade(self, order: Placed | None, side: str, quantity: Decimal, price: Decimal | None = None) -> None:
+        at, price = self.moment(), price or self.price
+        realized, fee = self._book(quantity if side == "BUY" else -quantity, price), quantity * price * TAKER_FEE
         self.wallet += realized - fee
         if not self.position:
             self.added_by_hand = ZERO
         number = order.number if order else 9_000_000 + at % 100_000
-        self.trades.append(TradeTold(number, side, quantity, self.price, fee, realized, at))
+        self.trades.append(TradeTold(number, side, quantity, price, fee, realized, at))
         if order is not None:
             order.updated = at
             self.news.append(order.told())
         self.news.append((self.told_position(), at))
 
-    def _book(self, change: Decimal) -> Decimal:
-        """The position after that much more of it at the price now; what was earned by what it closes of it."""
-        held, price = self.position, self.price
+    def _book(self, change: Decimal, price: Decimal) -> Decimal:
+        """The position after that much more of it at that price; what was earned by what it closes of it."""
+        held = self.position
         self.position = total = held + change
         if held * change >= 0:
             self.entry_price = (held * self.entry_price + change * price) / total
@@ -297,6 +308,13 @@ class Exchange:
 
     def _tell(self, order: Placed) -> None:
         self.news.append(order.told())
+
+
+def _takes(order: Placed, price: Decimal) -> bool:
+    """Whether the order is filled at that price of the market."""
+    if order.price is None:
+        return True
+    return price <= order.price if order.side == "BUY" else price >= order.price
 
 
 def _reached(order: Placed, price: Decimal) -> bool:

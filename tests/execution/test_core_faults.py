@@ -20,6 +20,7 @@ from pipeline.execution.effects import (
     Cancel,
     CloseDone,
     Effect,
+    Explain,
     JournalIntent,
     JournalOrder,
     JournalPosition,
@@ -197,6 +198,8 @@ class Schedule:
     def __init__(self, seed: int) -> None:
         self.random = Random(seed)
         self.faults = Faults.draw(self.random)
+        self.resting = Random(f"{seed} rests")
+        """Of its own, so that a schedule of market orders is what it was."""
         self.policy = replace(POLICY, risk=self.draw_risk())
         self.exchange = Exchange(Decimal(60_000), START)
         self.journal = Journal()
@@ -209,6 +212,8 @@ class Schedule:
         self.told_news = 0
         self.halted = False
         self.close_asked: int | None = None
+        self.overtaken = False
+        """The market was beyond a stop before it stood: the move that fired the one before filled what rested."""
         self.wrongs: list[str] = []
         """Laws that were broken on the way."""
         self.signals = self.draw_signals()
@@ -218,7 +223,9 @@ class Schedule:
         """Room for whole units, or as much as is shipped: then they shrink until four of them fit."""
         room = self.random.choice([RISK.max_position_percent, None])
         turn = self.random.choice(["trials", "trials", "entries"])
-        return RISK.model_copy(update={"max_position_percent": room, "turn": turn})
+        limits = {"entry_order": "limit", "limit_seconds": self.resting.choice([1, 5, 60])}
+        entries = limits if self.resting.random() < 0.4 else {}
+        return RISK.model_copy(update={"max_position_percent": room, "turn": turn} | entries)
 
     def draw_signals(self) -> dict[str, SignalView]:
         side, other = self.random.choice([("long", "short"), ("short", "long")])
@@ -455,12 +462,19 @@ class Schedule:
     def signal_comes(self, signal: SignalView, now: int) -> None:
         signal = self.signals[signal.id]
         if not signal.price:
-            signal = self.signals[signal.id] = replace(signal, price=self.exchange.price)
+            signal = self.signals[signal.id] = replace(signal, price=self.exchange.price + self.draw_distance(signal))
         newer = [one for one in self.signals.values() if one.confirmed and signal.at < one.at <= now]
         signal = replace(signal, last_word=bool(signal.leaves) and not any(one.takes_back(signal) for one in newer))
         self.feed(ev.SignalSeen(signal), now)
         if self.troubled(self.faults.repeat, now):
             self.back(ev.SignalSeen(signal), self.quick(now))
+
+    def draw_distance(self, signal: SignalView) -> Decimal:
+        """How far the price of a signal lies from the market's: as far as a limit entry has to wait for."""
+        if self.policy.risk.entry_order == "market":
+            return Decimal(0)
+        away = self.resting.choice([Decimal(40), Decimal("-0.03"), Decimal("-60.05"), Decimal(-150)])
+        return away if signal.side == "long" else -away
 
     def tell_news(self, now: int) -> None:
         for news in self.exchange.news[self.told_news :]:
@@ -491,6 +505,9 @@ class Schedule:
                 before = self.journal.verdicts.get(effect.signal_id)
                 if before is None or (before.verdict == "expired" and effect.verdict != "expired"):
                     self.journal.verdicts[effect.signal_id] = effect
+            case Explain(signal_id, reason):
+                if (told := self.journal.verdicts.get(signal_id)) and told.verdict == "taken":
+                    self.journal.verdicts[signal_id] = replace(told, reason=reason)
             case TripBreaker(breaker):
                 self.journal.breakers.add(breaker.name)
             case CloseDone(_, asked):
@@ -499,11 +516,12 @@ class Schedule:
                 if order.leg in ENTERING and self.close_asked is not None:
                     self.wrongs.append(f"sent while the position is to be closed: {order}")
                 if order.leg in ENTERING and not (
-                    order.id in self.journal.orders and self.clock(now) <= order.plan.fresh_until
+                    order.id in self.journal.orders and self.clock(now) <= order.plan.send_by
                 ):
                     self.wrongs.append(f"sent too early or too late: {order}")
                 if order.leg in ENTERING:
                     self.check_turn(order)
+                    self.check_price(order)
                 self.request(order, lambda: self.exchange.place(order), now)
             case Cancel(order) if self.held_back(now):
                 self.back(ev.CancelFailed(order.id, "the request limit is used up"), now + 1)
@@ -536,6 +554,13 @@ class Schedule:
         held = closes and self.exchange.position and not unheard
         if held or any(one.unsettled and one.attempts for one in closes):
             self.wrongs.append(f"turned before it was flat: {opening} while {self.exchange.position} is held: {closes}")
+
+    def check_price(self, entry: OrderRecord) -> None:
+        """A limit entry is never worse than its signal's price; a market order has none."""
+        limited = self.policy.risk.entry_order == "limit"
+        worse = limited and (entry.price > entry.plan.price if entry.side == "BUY" else entry.price < entry.plan.price)
+        if limited != (entry.price is not None) or worse:
+            self.wrongs.append(f"sent at another price than its signal's: {entry}")
 
     def close_done(self, asked: int, now: int) -> None:
         """Nobody is told that it is done while anything of ours is held, or can come."""
@@ -594,6 +619,7 @@ class Schedule:
         try:
             what()
         except Refused as refusal:
+            self.overtaken |= refusal.code == -2021
             return ev.OrderRejected(order.id, refusal.code, "refused")
         placed = self.exchange.find(order.id)
         assert placed is not None
@@ -713,12 +739,15 @@ def broken_law(schedule: Schedule) -> str | None:
             return f"signal {signal.id} (confirmed: {signal.confirmed}) has the verdict {verdict}"
         if mine and not signal.confirmed:
             return f"signal {signal.id} was not confirmed and has an order"
+        if unsaid := unsaid_end(schedule, verdict, carried_out):
+            return unsaid
         forgotten = all(schedule.before_the_restore(one) for one in carried_out)
         if carried_out and verdict is not None and verdict.verdict != "taken" and not forgotten:
             return f"signal {signal.id} has an entry at the exchange, and the verdict {verdict}"
         if verdict is not None and verdict.verdict == "taken" and not set(verdict.orders) <= set(journal.orders):
             return f"signal {signal.id} is taken, and its order is not in the journal"
-    if schedule.faults.forgetful and (closed := [one for one in journal.orders.values() if one.leg == "flatten"]):
+    forgetful = schedule.faults.forgetful and not schedule.overtaken
+    if forgetful and (closed := [one for one in journal.orders.values() if one.leg == "flatten"]):
         return f"nothing was wrong but that the exchange forgot for a while, and the position was closed: {closed}"
     if unheeded := late_exit(schedule):
         return f"held, though its strategy is out since {unheeded}"
@@ -746,6 +775,21 @@ def broken_law(schedule: Schedule) -> str | None:
     if gone:
         return f"open in the journal, and never at the exchange: {gone}"
     return broken_position_law(schedule)
+
+
+def unsaid_end(schedule: Schedule, verdict: WriteVerdict | None, entries: list[Placed]) -> str | None:
+    """What is not filled of a limit entry is said with its signal."""
+    for one in entries:
+        known = verdict is not None and verdict.verdict == "taken" and not schedule.before_the_restore(one)
+        said = f"filled {one.filled} of {one.quantity} at {one.price}: "
+        if (
+            known
+            and one.price is not None
+            and one.filled < one.quantity
+            and not (verdict.reason or "").startswith(said)
+        ):
+            return f"{one} and nothing is said of it: {verdict}"
+    return None
 
 
 def late_exit(schedule: Schedule, now: int = END + QUIET) -> SignalView | None:
@@ -791,6 +835,8 @@ def broken_position_law(schedule: Schedule) -> str | None:
         return f"halted with flatten, and still holding {exchange.position}"
     if held.signal is None and not schedule.faults.by_hand:
         return f"nobody knows the signal of what is held: {held}"
+    if resting := [one for one in standing if not one.algo]:
+        return f"{exchange.position} held, and an entry rests after its time: {resting}"
     stops = [one for one in standing if one.kind == "STOP_MARKET"]
     targets = [one for one in standing if one.kind != "STOP_MARKET"]
     if not exchange.protected() or len(stops) != 1 or not stops[0].close_position:

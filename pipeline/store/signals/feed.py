@@ -106,6 +106,10 @@ class SignalFeed:
         decided = self._signals.update_one(undecided, {"$set": change})
         return bool(decided.matched_count)
 
+    def explain(self, signal_id: str, reason: str) -> None:
+        """Write what became of a signal that is taken."""
+        self._signals.update_one({"_id": signal_id, "verdict": "taken"}, {"$set": {"reason": reason}})
+
     def _said(self, symbol: str, strategy: str, interval: str | None) -> dict[str, Any]:
         said = {"exchange": self._exchange, "symbol": symbol, "strategy": strategy, "confirmed": True}
         return said if interval is None else said | {"interval": interval}
