@@ -9,6 +9,7 @@ import logging
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 from pymongo.errors import PyMongoError
@@ -24,6 +25,7 @@ from pipeline.execution.effects import Effect, JournalPosition, Place, TripBreak
 from pipeline.execution.events import (
     Event,
     LeaseLost,
+    Leaving,
     ModeSeen,
     OrderSeen,
     PositionsSeen,
@@ -43,6 +45,8 @@ from pipeline.execution.sources import Prices, Signals, Switches
 from pipeline.timeline import to_datetime
 
 log = logging.getLogger(__name__)
+
+_LEAVE_WITHIN = 5.0
 
 
 class Term:
@@ -229,9 +233,21 @@ class Term:
         finally:
             stopping.cancel()
         if stopping in done:
+            await self._leave()
             return None
         ended = next(task for task in tasks if task in done)
         return str(ended.result())
+
+    async def _leave(self) -> None:
+        """Nobody may be there to protect what would be filled later: what rests is cancelled, and what was filled of it
+        gets its stop."""
+        if not self.core.rests:
+            return
+        self.tell(Leaving())
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_LEAVE_WITHIN):
+                while self.core.rests or not self._effects.empty():  # noqa: ASYNC110 - the core tells nobody
+                    await asyncio.sleep(0.05)
 
     async def _perform(self) -> None:
         while True:

@@ -195,7 +195,9 @@ class Journal:
 class Schedule:
     """One run: an exchange, a journal, faults, and the core between them, killed and started again as it comes."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, rests: float = 0.4) -> None:
+        """`rests`: in so many of all, entries are limit orders."""
+        self.rests = rests
         self.random = Random(seed)
         self.faults = Faults.draw(self.random)
         self.resting = Random(f"{seed} rests")
@@ -224,7 +226,7 @@ class Schedule:
         room = self.random.choice([RISK.max_position_percent, None])
         turn = self.random.choice(["trials", "trials", "entries"])
         limits = {"entry_order": "limit", "limit_seconds": self.resting.choice([1, 5, 60])}
-        entries = limits if self.resting.random() < 0.4 else {}
+        entries = limits if self.resting.random() < self.rests else {}
         return RISK.model_copy(update={"max_position_percent": room, "turn": turn} | entries)
 
     def draw_signals(self) -> dict[str, SignalView]:
@@ -868,18 +870,23 @@ def test_after_any_schedule_of_faults_every_law_holds(chunk):
         assert found is None, f"{found}\nreplay alone: TIDEMARK_FAULT_SEED={seed} pytest {os.path.relpath(__file__)}"
 
 
-def test_the_schedules_turn_positions_climb_to_four_units_and_kill_the_executor_between_close_and_opening():
-    turned, climbed, killed = 0, 0, 0
-    for seed in range(1_000):
+def test_the_schedules_turn_positions_climb_to_four_units_kill_between_close_and_opening_and_let_entries_rest():
+    turned, climbed, killed, rested, parts = 0, 0, 0, 0, 0
+    for seed in range(1_500):
         schedule = Schedule(seed)
         schedule.run()
         verdicts = schedule.journal.verdicts.values()
         turned += any(one.verdict == "taken" and len(one.orders) == 2 and one.decision for one in verdicts)
         killed += any((one.reason or "").startswith("closed, and") and not one.decision for one in verdicts)
         climbed += sum(one.leg in ENTERING and one.state == "filled" for one in schedule.journal.orders.values()) == 4
+        withdrawn = [one for one in schedule.exchange.orders if one.price is not None and one.status == "cancelled"]
+        rested += any(not one.filled for one in withdrawn)
+        parts += any(one.filled for one in withdrawn)
     assert turned > 33
     assert climbed > 6
     assert killed > 3
+    assert rested > 100
+    assert parts > 6
 
 
 @pytest.mark.parametrize(
@@ -894,6 +901,6 @@ def test_the_schedules_turn_positions_climb_to_four_units_and_kill_the_executor_
     ],
 )
 def test_a_schedule_that_once_broke_a_law_keeps_it(seed):
-    schedule = Schedule(seed)
+    schedule = Schedule(seed, rests=0)
     schedule.run()
     assert broken_law(schedule) is None

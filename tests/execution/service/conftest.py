@@ -253,7 +253,7 @@ class Executors:
         self.log = log
         self._asked = {
             "uri": mongo_uri, "database": house.db.name, "url": house.simulator.url, "symbols": ["BTCUSDT"],
-            "recv_window": 700, "lease_life": 30.0, "log": str(log), "key": house.account.key,
+            "recv_window": 700, "lease_life": 30.0, "log": str(log), "risk": {}, "key": house.account.key,
             "secret": house.account.secret,
         }  # fmt: skip
         self.running: set[int] = set()

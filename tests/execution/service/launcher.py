@@ -25,7 +25,7 @@ async def run(asked: dict[str, Any]) -> None:
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     window = asked["recv_window"]
     place = replace(at(SIM, asked["url"]), weight_limit=1_000_000, recv_window=window)
-    policy = Policy("sim", Risk(), recv_window=window, late_margin=200)
+    policy = Policy("sim", Risk(**asked["risk"]), recv_window=window, late_margin=200)
     with (
         connect.client(asked["uri"]) as client,
         opened(
