@@ -350,6 +350,15 @@ def test_a_position_that_is_closed_for_whatever_reason_does_not_grow():
     assert cancels(driver) == [order.id]
 
 
+def test_one_that_a_comparison_has_missed_is_asked_for_until_it_is_seen_and_no_longer():
+    driver, order = partly()
+    driver.snapshot([driver.told(driver.order("stop"))], quantity=D("0.004"))
+    assert driver.one(Query).order.id == order.id
+    driver(ev.OrderSeen(driver.told(order, "partially_filled", "0.004", average_price=order.price), "query"), 10)
+    driver.wait(5 * SECOND)
+    assert driver.got(Query) == []
+
+
 # Nobody knows whether it arrived
 
 
