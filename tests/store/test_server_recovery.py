@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -253,6 +254,21 @@ def test_a_server_that_is_ending_and_whose_port_is_another_mongods_by_now_is_not
         monkeypatch.setattr(launch, "holds", look)
         assert write_and_read(start()) == 1
     assert Folder(prepared).remembered().port != port
+
+
+def test_databases_that_start_at_once_and_want_one_port_all_get_one(tmp_path: Path) -> None:
+    """Two may bind a port while neither listens; the one that listens later aborts."""
+    port, servers = any_free_port(), [Server(tmp_path / str(number)) for number in range(4)]
+    for number in range(4):
+        Folder(tmp_path / str(number)).create()
+        Folder(tmp_path / str(number)).remember(Remembered(port=port))
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(Server.ensure, servers))
+        assert len({server.status().address for server in servers}) == 4
+    finally:
+        for server in servers:
+            server.stop(force=True)
 
 
 def test_a_port_that_was_asked_for_is_not_exchanged(prepared: Path, strangers_port: int, mongods: FindServers) -> None:

@@ -38,6 +38,11 @@ def _packaged() -> Path | None:
     return None
 
 
+def lost_the_port(code: int, said: str) -> bool:
+    """Whether another server began to listen between this one's bind and its listen: it aborts then."""
+    return code == -signal.SIGABRT and "Error listening for new connections" in said and "in use" in said
+
+
 def explain_refusal(binary: Path, error: OSError) -> str:
     """Why the system would not even run the file, and how to mend it."""
     if isinstance(error, PermissionError):

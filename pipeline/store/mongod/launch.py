@@ -13,7 +13,13 @@ import psutil
 
 from pipeline.errors import AttentionError
 from pipeline.settings import without_keys
-from pipeline.store.mongod.binary import ADDRESS_IN_USE, DATA_IN_USE, explain_exit, explain_refusal
+from pipeline.store.mongod.binary import (
+    ADDRESS_IN_USE,
+    DATA_IN_USE,
+    explain_exit,
+    explain_refusal,
+    lost_the_port,
+)
 from pipeline.store.mongod.folder import Folder, Remembered
 
 LOOPBACK: Final = "127.0.0.1"
@@ -41,6 +47,10 @@ _children: dict[int, subprocess.Popen[bytes]] = {}
 
 class TakenError(Exception):
     """Another program got the port or the data folder first. The starter looks again and decides anew."""
+
+
+class PortTakenError(TakenError):
+    """Another server listens on the port by now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,9 +173,12 @@ def launch(binary: Path, folder: Folder, port: int, limits: Limits, timeout: flo
             )
         time.sleep(_POLL)
     _reap()
-    if child.returncode in (ADDRESS_IN_USE, DATA_IN_USE):
+    said = _what_it_said(folder, written)
+    if child.returncode == ADDRESS_IN_USE or lost_the_port(child.returncode, said):
+        raise PortTakenError
+    if child.returncode == DATA_IN_USE:
         raise TakenError
-    reason = explain_exit(binary, child.returncode, _what_it_said(folder, written))
+    reason = explain_exit(binary, child.returncode, said)
     raise AttentionError(f"the database cannot start: {reason} (log: {folder.log})")
 
 

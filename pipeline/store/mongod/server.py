@@ -17,7 +17,7 @@ from pipeline.errors import AttentionError
 from pipeline.store.mongod import launch, replica
 from pipeline.store.mongod.binary import DATA_IN_USE, explain_exit, find_mongod
 from pipeline.store.mongod.folder import Folder
-from pipeline.store.mongod.launch import Limits, TakenError
+from pipeline.store.mongod.launch import Limits, PortTakenError, TakenError
 
 log = logging.getLogger(__name__)
 
@@ -163,6 +163,7 @@ class Server:
         )
 
     def _bring_up(self) -> None:
+        beaten = False
         for attempt in range(_TRIES):
             process = launch.find_process(self._folder)
             if process is None and (attempt or not launch.is_free(self._preferred_port())):
@@ -177,10 +178,11 @@ class Server:
                         return
                 self._stop()
             self._folder.require_space(self._minimum_free_mb)
-            port = self._choose_port()
+            port = launch.any_free_port() if beaten and not self._wanted_port else self._choose_port()
             try:
                 launch.launch(find_mongod(), self._folder, port, self._limits, self._timeout)
-            except TakenError:
+            except TakenError as error:
+                beaten = isinstance(error, PortTakenError)
                 continue
             replica.make_ready(self._folder, port, self._timeout, self._patience)
             return
