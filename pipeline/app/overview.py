@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
+from pipeline.app.standing import Standing, standing
 from pipeline.exchange.environments import environment
 from pipeline.store.account import AccountStore, PositionStore
 from pipeline.store.goals import Target
@@ -55,6 +56,7 @@ class Overview:
     taken: int = 0
     positions: "Sequence[Position]" = ()
     account: "Snapshot | None" = None
+    standing: Standing | None = None
     targets: Sequence[Target] = ()
     ticks: Mapping[str, Decimal] = field(default_factory=dict)
 
@@ -67,9 +69,10 @@ class Overview:
 class Overviews:
     """Looks again and again."""
 
-    def __init__(self, database: "Database[dict[str, Any]]", exchange: str) -> None:
+    def __init__(self, database: "Database[dict[str, Any]]", exchange: str, mode: str = "signal-only") -> None:
         self._database = database
         self._exchange = exchange
+        self._mode = mode
         self._frames: tuple[datetime, float] | None = None
         self._rate: float | None = None
         self._steps: Sequence[Interval] = ()
@@ -93,6 +96,7 @@ class Overviews:
             taken=signals.count_documents({"exchange": self._exchange, "verdict": "taken", "source": "live"}),
             positions=positions,
             account=AccountStore(self._database, self._exchange).latest(),
+            standing=standing(self._database, self._exchange, self._mode, now),
             targets=judged,
             ticks=self._ticks,
             next_close=min((to_datetime(step.after(to_ms(now))) for step in self._steps), default=None),

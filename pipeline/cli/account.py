@@ -79,7 +79,7 @@ def account(
     from pipeline.app import account as asking  # noqa: PLC0415
     from pipeline.app.beside import begin_beside  # noqa: PLC0415
     from pipeline.app.opened import Opened  # noqa: PLC0415
-    from pipeline.cli.beside import say_place  # noqa: PLC0415
+    from pipeline.cli.beside import say_place, tell_standing  # noqa: PLC0415
 
     back = 30 if by is None and days is None else days
     settings = begin_beside(environment)
@@ -91,11 +91,12 @@ def account(
     line: Literal["day", "month"] = "month" if by is By.MONTH else "day"
     with Opened(settings) as tm:
         say_place(settings, tm.db)
+        stands = tell_standing(settings, tm.db, as_json=as_json)
         found = asking.account(tm, line, back)
     latest = found.latest
     if as_json:
         listed = {"months": found.periods} if by is By.MONTH else {"days": found.days}
-        print_json({"environment": settings.environment, "latest": latest, **listed})
+        print_json({"environment": settings.environment, "standing": stands, "latest": latest, **listed})
         return
     if latest is None:
         typer.echo(
@@ -125,11 +126,12 @@ def positions(
     from pipeline.app import account as asking  # noqa: PLC0415
     from pipeline.app.beside import begin_beside  # noqa: PLC0415
     from pipeline.app.opened import Opened  # noqa: PLC0415
-    from pipeline.cli.beside import say_place  # noqa: PLC0415
+    from pipeline.cli.beside import say_place, tell_standing  # noqa: PLC0415
 
     settings = begin_beside(environment)
     with Opened(settings) as tm:
         say_place(settings, tm.db)
+        tell_standing(settings, tm.db, as_json=as_json)
         held = asking.positions(tm, flat_too=every)
     found, ticks = held.positions, held.ticks
     if as_json:
@@ -167,12 +169,13 @@ def orders(
     from pipeline.app.beside import begin_beside  # noqa: PLC0415
     from pipeline.app.known_symbols import symbol_in  # noqa: PLC0415
     from pipeline.app.opened import Opened  # noqa: PLC0415
-    from pipeline.cli.beside import say_place  # noqa: PLC0415
+    from pipeline.cli.beside import say_place, tell_standing  # noqa: PLC0415
 
     named = symbol_in(symbol) if symbol is not None else None
     settings = begin_beside(environment)
     with Opened(settings) as tm:
         say_place(settings, tm.db)
+        tell_standing(settings, tm.db, as_json=as_json)
         if exchange:
             _show_at_exchange(asking.orders_at_exchange(tm, limit, named), wide=wide, as_json=as_json)
             return

@@ -1,16 +1,20 @@
 """Commands that mean the place where the executor of a data folder trades: the option that names another, and the line
-beside an answer that says of which place it is.
+beside an answer that says of which place it is. Before any answer stands how trading stands.
 """
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from pipeline.app.beside import Environment, acting, place_of
+from pipeline.cli.figures import UNKNOWN, moment, percent
 
 if TYPE_CHECKING:
     from pymongo.database import Database
+    from rich.text import Text
 
+    from pipeline.app.standing import Halting, Standing
     from pipeline.settings import Settings
 
 Where = Annotated[
@@ -22,3 +26,33 @@ Where = Annotated[
 def say_place(settings: "Settings", database: "Database[Any]") -> None:
     """Beside an answer: of which place it is, and who acts there."""
     typer.echo(f"{place_of(settings)}; {acting(settings, database) or 'no executor'} acts", err=True)
+
+
+def tell_standing(settings: "Settings", database: "Database[Any]", *, as_json: bool) -> "Standing":
+    """The first line of an answer: how trading stands there. It goes beside an answer in JSON."""
+    from rich.console import Console  # noqa: PLC0415
+
+    from pipeline.app.standing import standing  # noqa: PLC0415
+
+    found = standing(database, settings.environment, settings.mode, datetime.now(UTC))
+    Console(stderr=as_json).print(standing_line(found))
+    return found
+
+
+def standing_line(found: "Standing") -> "Text":
+    """Environment, mode, a halt, what is held, and what today has brought."""
+    from rich.text import Text  # noqa: PLC0415
+
+    line = Text(f"{found.environment}, {found.mode}; ")
+    if found.halted is not None:
+        line.append(halt_words(found.halted), style="bold red").append("; ")
+    held = f"held: {', '.join(found.held)}" if found.held else "nothing held"
+    today = UNKNOWN if found.today_pct is None else percent(found.today_pct, " %")
+    return line.append(f"{held}; today ").append(today)
+
+
+def halt_words(halted: "Halting") -> str:
+    """Since when, by whom and why; and that what is held is closed as well, where that was asked."""
+    closing = " and closes what is held" if halted.flatten else ""
+    why = f": {halted.reason}" if halted.reason else ""
+    return f"HALTED{closing} since {moment(halted.since)} UTC by {halted.by}{why}"

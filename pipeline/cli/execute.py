@@ -57,7 +57,7 @@ def mode(
 
     from pipeline.app.beside import begin_beside  # noqa: PLC0415
     from pipeline.app.trading_access import operator, require_confirmation  # noqa: PLC0415
-    from pipeline.cli.beside import say_place  # noqa: PLC0415
+    from pipeline.cli.beside import say_place, tell_standing  # noqa: PLC0415
     from pipeline.store.control import ControlStore  # noqa: PLC0415
     from pipeline.store.mongod.session import database  # noqa: PLC0415
 
@@ -75,12 +75,12 @@ def mode(
                 "auto-execute" if sends else "signal-only", by=operator(), now=datetime.now(UTC), reason=reason
             )
         found = control.read().mode
+        stands = tell_standing(settings, db, as_json=as_json)
     changes = [] if found is None else found.changes
-    current = settings.mode if found is None else found.mode
     if as_json:
-        print_json({"environment": settings.environment, "mode": current, "changes": changes})
+        print_json({"environment": settings.environment, "mode": stands.mode, "standing": stands, "changes": changes})
         return
-    typer.echo(f"{settings.environment}: {current}")
+    typer.echo(f"{settings.environment}: {stands.mode}")
     if changes:
         print_table(
             (Column("at (UTC)"), Column("by", 3), Column("from", 4), Column("to", 1), Column("reason", 2, long="wrap")),

@@ -10,6 +10,7 @@ from rich.table import Table as Pairs
 from rich.text import Text
 
 from pipeline.app.overview import Overview
+from pipeline.cli.beside import halt_words, standing_line
 from pipeline.cli.figures import amount, change, moment, money, percent, price
 from pipeline.cli.signals import verdict_of
 from pipeline.cli.table import Column, Table
@@ -47,6 +48,7 @@ _STATE_STYLES = {State.RUNNING: "green", State.STARTING: "yellow", State.RESTART
 def live_view(seen: Overview, services: Sequence[Status], addresses: Mapping[str, str], news: Sequence[str]) -> Group:
     """Everything at once. `news`: the last lines of the processes that need attention."""
     parts: list[RenderableType] = [
+        *([standing_line(seen.standing)] if seen.standing is not None else []),
         _headline(seen),
         Text(),
         signals_table(seen, "latest signals"),
@@ -65,9 +67,10 @@ def line(seen: Overview) -> str:
     """The figures in one line."""
     rate, lag = seen.candles_per_second, seen.figure("ingester", "lag_p50")
     equity = "-" if seen.account is None else f"{money(seen.account.equity)} {seen.account.asset}"
+    halted = f"{halt_words(seen.standing.halted)}; " if seen.standing and seen.standing.halted else ""
     return (
-        f"{_number(rate, '{:,.0f}')} candles/s, lag {_number(lag, '{:.2f} s')}, {seen.signals_stored:,} signals, "
-        f"{seen.taken:,} taken, {len(seen.positions)} open positions, equity {equity}"
+        f"{halted}{_number(rate, '{:,.0f}')} candles/s, lag {_number(lag, '{:.2f} s')}, "
+        f"{seen.signals_stored:,} signals, {seen.taken:,} taken, {len(seen.positions)} open positions, equity {equity}"
     )
 
 

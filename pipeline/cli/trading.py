@@ -83,7 +83,7 @@ def trading(
     from pipeline.app.known_symbols import known_symbol  # noqa: PLC0415
     from pipeline.app.trading_access import operator  # noqa: PLC0415
     from pipeline.app.wiring import exchange_of  # noqa: PLC0415
-    from pipeline.cli.beside import say_place  # noqa: PLC0415
+    from pipeline.cli.beside import say_place, tell_standing  # noqa: PLC0415
     from pipeline.execution.documents import trading_view  # noqa: PLC0415
     from pipeline.store.control import ControlStore  # noqa: PLC0415
     from pipeline.store.mongod.session import database  # noqa: PLC0415
@@ -107,6 +107,7 @@ def trading(
         _require_strategies(settings, changes["strategies"])
     with database(settings) as db:
         say_place(settings, db)
+        tell_standing(settings, db, as_json=as_json)
         control = ControlStore(db, settings.environment)
         own = control.read().trading
         if symbol is not None:
@@ -156,7 +157,7 @@ def goal(
     """The account's profit target for the day. A running executor takes it up within a second."""
     from pipeline.app.beside import begin_beside  # noqa: PLC0415
     from pipeline.app.trading_access import operator  # noqa: PLC0415
-    from pipeline.cli.beside import say_place  # noqa: PLC0415
+    from pipeline.cli.beside import say_place, tell_standing  # noqa: PLC0415
     from pipeline.store.control import ControlStore  # noqa: PLC0415
     from pipeline.store.mongod.session import database  # noqa: PLC0415
 
@@ -166,6 +167,7 @@ def goal(
     settings = begin_beside(environment)
     with database(settings) as db:
         say_place(settings, db)
+        tell_standing(settings, db, as_json=as_json)
         control = ControlStore(db, settings.environment)
         if changes:
             control.set_goal(changes, by=operator(), now=datetime.now(UTC), reason=reason)
@@ -189,13 +191,14 @@ def breakers(
     """Which limits were passed, why, and until when nothing is opened for it."""
     from pipeline.app.beside import begin_beside  # noqa: PLC0415
     from pipeline.app.trading_access import operator  # noqa: PLC0415
-    from pipeline.cli.beside import say_place  # noqa: PLC0415
+    from pipeline.cli.beside import say_place, tell_standing  # noqa: PLC0415
     from pipeline.store.control import ControlStore  # noqa: PLC0415
     from pipeline.store.mongod.session import database  # noqa: PLC0415
 
     settings = begin_beside(environment)
     with database(settings) as db:
         say_place(settings, db)
+        tell_standing(settings, db, as_json=as_json)
         control = ControlStore(db, settings.environment)
         if reset is not None:
             _reset(control, reset, f"reset by {operator()}{f': {reason}' if reason else ''}")
@@ -232,7 +235,7 @@ def stage(
     from pipeline.app.beside import begin_beside  # noqa: PLC0415
     from pipeline.app.stages import too_small_now  # noqa: PLC0415
     from pipeline.app.trading_access import operator, require_confirmation  # noqa: PLC0415
-    from pipeline.cli.beside import say_place  # noqa: PLC0415
+    from pipeline.cli.beside import say_place, tell_standing  # noqa: PLC0415
     from pipeline.store.control import ControlStore  # noqa: PLC0415
     from pipeline.store.mongod.session import database  # noqa: PLC0415
     from pipeline.store.watchlist import Watchlist  # noqa: PLC0415
@@ -240,6 +243,7 @@ def stage(
     settings = begin_beside(environment)
     with database(settings) as db:
         say_place(settings, db)
+        tell_standing(settings, db, as_json=as_json)
         control = ControlStore(db, settings.environment)
         found = control.read().stage
         now = found.stage if found else 1

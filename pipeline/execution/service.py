@@ -115,11 +115,12 @@ class Executor:
         self.term: Term | None = None
 
     def figures(self) -> dict[str, float]:
-        """What it says of itself with its heartbeat: whether it acts, how the exchange serves it, how often the two
-        were compared and were not equal, and for how long positions had no stop."""
+        """What it says of itself with its heartbeat: whether it acts and sends, how the exchange serves it, how often
+        the two were compared and were not equal, and for how long positions had no stop."""
         compared = self._house.comparisons
         return {
             "acts": float(self.term is not None),
+            "sends": float(self.term is not None and self.term.sends),
             "comparisons": float(compared.made),
             "unequal": float(compared.unequal),
             "naked_seconds": self._house.exposure.seconds(self._house.now()),

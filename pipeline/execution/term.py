@@ -73,6 +73,11 @@ class Term:
         self._performer: Performer
         self.core: Core
 
+    @property
+    def sends(self) -> bool:
+        """Whether orders are sent: not before the switches were read."""
+        return self._switches.mode == "auto-execute"
+
     async def run(self, held: Awaitable[str], stop: asyncio.Event) -> str | None:
         """Act until `stop` is set (None), or until the term ends by itself: why it did. `held` ends with the lease."""
         tasks: list[asyncio.Future[Any]] = [asyncio.ensure_future(held)]

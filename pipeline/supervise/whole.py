@@ -108,7 +108,7 @@ class Whole:
     @property
     def overviews(self) -> Overviews:
         """What looks at the running whole."""
-        return Overviews(self.db, self.settings.environment)
+        return Overviews(self.db, self.settings.environment, self.settings.mode)
 
 
 @dataclass(frozen=True, slots=True)

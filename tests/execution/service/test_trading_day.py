@@ -75,6 +75,7 @@ async def test_trial_entry_and_add_and_the_stop_moves_with_each(house: Any) -> N
         assert house.orders(leg="exit")[0].realized != 0
         figures = executor.figures()
         assert figures["acts"] == 1
+        assert figures["sends"] == 1
         assert figures["comparisons"] >= 1
         assert figures["naked_seconds"] == 0
         assert executor.calls()["POST /fapi/v1/order"]["answered"] == 4

@@ -1,0 +1,75 @@
+"""How trading stands: the first thing a person has to know before reading anything else of an account. Reads only."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from pipeline.store.account import AccountStore, PositionStore
+from pipeline.store.control import ControlStore
+from pipeline.store.processes import living
+
+if TYPE_CHECKING:
+    from pymongo.database import Database
+
+    from schemas.control import Change, Halt
+
+
+@dataclass(frozen=True, slots=True)
+class Halting:
+    """Since when nothing is opened any more, who wanted that, and why."""
+
+    since: datetime
+    by: str
+    reason: str | None
+    flatten: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where, in which mode, whether halted, which symbols are held, and what today has brought, in percent."""
+
+    environment: str
+    mode: str
+    halted: Halting | None
+    held: Sequence[str]
+    today_pct: float | None
+
+
+def standing(db: "Database[dict[str, Any]]", environment: str, default_mode: str, now: datetime) -> Standing:
+    """How it stands now. A snapshot of yesterday says nothing about today."""
+    controls = ControlStore(db, environment).read()
+    latest = AccountStore(db, environment).latest()
+    return Standing(
+        environment=environment,
+        mode=controls.mode.mode if controls.mode else _mode_of_executor(db, environment, now) or default_mode,
+        halted=_halting(controls.halt),
+        held=[one.symbol for one in PositionStore(db, environment).list() if one.quantity],
+        today_pct=latest.day_return_pct if latest is not None and latest.at.date() == now.date() else None,
+    )
+
+
+def _mode_of_executor(db: "Database[dict[str, Any]]", environment: str, now: datetime) -> str | None:
+    """What the executor that acts goes by where nobody has switched: its settings may be others than those here."""
+    for beat in living(db, now):
+        if beat["role"] == "executor" and beat["detail"] == environment and beat["figures"].get("acts"):
+            return "auto-execute" if beat["figures"].get("sends") else "signal-only"
+    return None
+
+
+def _halting(halt: "Halt | None") -> Halting | None:
+    if halt is None or not halt.halted:
+        return None
+    began = _began(halt.changes)
+    newest = halt.changes[-1]
+    return Halting(began.at, newest.by, newest.reason or began.reason, halt.flatten)
+
+
+def _began(changes: "Sequence[Change]") -> "Change":
+    """The change that began the halt: a second one, perhaps to close everything, goes on with it."""
+    began = changes[-1]
+    for change in reversed(changes):
+        if not change.new.startswith("halted"):
+            break
+        began = change
+    return began
