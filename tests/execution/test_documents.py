@@ -32,6 +32,7 @@ STOP = OrderRecord(
         ORDER,
         STOP,
         replace(ORDER, leg="exit", plan=None, turns=True),
+        replace(ORDER, type="LIMIT", price=Decimal("100.5"), plan=replace(PLAN, cancel_at=NOW + 3)),
         replace(ORDER, state="filled", filled=Decimal("0.01"), average_price=Decimal("100.6")),
     ],
 )
