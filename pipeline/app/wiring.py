@@ -1,5 +1,6 @@
 """Makes the parts of the pipeline from the settings. The only place that knows both."""
 
+import sys
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -22,16 +23,18 @@ if TYPE_CHECKING:
     from schemas.series import SeriesKey
 
 
-def begin() -> Settings:
-    """Read the settings and start logging: how every command that does work begins."""
+def begin(*, log_is_output: bool = False) -> Settings:
+    """Read the settings and start logging: how every command that does work begins. `log_is_output`: the command
+    prints nothing else, so its log goes where a person has sent its output: `tidemark live > file`."""
     settings = load()
-    start_logging(settings)
+    start_logging(settings, log_is_output=log_is_output)
     return settings
 
 
-def start_logging(settings: Settings) -> None:
+def start_logging(settings: Settings, *, log_is_output: bool = False) -> None:
     """Log as these settings say, without their secrets."""
-    logs.configure(settings.log, settings.log_level, secrets_of(settings))
+    sent_away = log_is_output and sys.stderr.isatty() and not sys.stdout.isatty()
+    logs.configure(settings.log, settings.log_level, secrets_of(settings), sys.stdout if sent_away else None)
 
 
 def periods_of(settings: Settings, strategies: "Iterable[Strategy]") -> "Periods":

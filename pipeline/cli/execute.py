@@ -41,7 +41,9 @@ def execute(
     from pipeline.app.trading_access import operator  # noqa: PLC0415
     from pipeline.app.wiring import begin  # noqa: PLC0415
 
-    executor.execute(begin(), take_over=take_over, by=operator(), say=lambda text: typer.echo(text, err=True))
+    executor.execute(
+        begin(log_is_output=True), take_over=take_over, by=operator(), say=lambda text: typer.echo(text, err=True)
+    )
 
 
 @app.command(epilog="Examples: [bold]tidemark mode[/bold], [bold]tidemark mode auto-execute --reason tested[/bold]")

@@ -50,7 +50,7 @@ def live(
         with _metrics(ingester.metrics.registry, metrics_host, metrics_port), _shown(ingester, shown=shown):
             yield
 
-    ingest(begin(), shard, bring_up, beside)
+    ingest(begin(log_is_output=not shown), shard, bring_up, beside)
 
 
 @contextlib.contextmanager

@@ -168,7 +168,9 @@ class Executor:
             reason = str(error)[:300]
         finally:
             self.term = None
-        if reason is not None:
+        if reason is None:
+            log.info("the executor of %s ends; what is held keeps its stop", self._house.policy.environment)
+        else:
             log.error("this term ends: %s; the next one begins from the journal", reason)
             self._house.notify(Notify("error", "the executor starts anew", reason))
 

@@ -21,6 +21,7 @@ from pipeline.exchange.userdata import UserStream
 from pipeline.execution import documents, told, tradable
 from pipeline.execution.core import Core
 from pipeline.execution.desk import Desk
+from pipeline.execution.diary import Diary
 from pipeline.execution.effects import Effect, JournalPosition, Place, TripBreaker
 from pipeline.execution.events import (
     Event,
@@ -71,6 +72,7 @@ class Term:
         self._stream = UserStream(house.asking, self, limits=house.user_limits)
         self._signals = Signals(house.stores.signals, self.tell_from_thread, self._ended)
         self._performer: Performer
+        self._diary: Diary
         self.core: Core
 
     @property
@@ -106,11 +108,20 @@ class Term:
             return
         for effect in effects:
             self._effects.put_nowait(effect)
+        self._write_down(event, effects)
         if isinstance(event, Snapshot):
             self._refuse_beside_others()
             self._house.comparisons.made += 1
             self._house.comparisons.unequal += self.core.corrections > corrections
             self._show(event)
+
+    def _write_down(self, event: Event, effects: Sequence[Effect]) -> None:
+        """What happened, in the log. Nothing hangs on it."""
+        try:
+            for line in self._diary.told(event, effects, self._house.now()):
+                log.info(line)
+        except Exception:
+            log.exception("what happened could not be written down: %s", type(event).__name__)
 
     def _refuse_beside_others(self) -> None:
         """A process that has just begun ends where another installation is on the account and nothing of ours is to be
@@ -164,6 +175,8 @@ class Term:
         """Build the core from the journal. In a worker thread; nothing is told before it is done."""
         house = self._house
         self.core, switched = open_core(house, self._fence, self._switches)
+        self._diary = Diary(house.policy.environment, self.core.mode)
+        self._diary.takes_over(self.core.orders(), self.core.positions())
         self._performer = Performer(
             self.core.identity,
             self._fence,

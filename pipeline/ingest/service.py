@@ -97,6 +97,7 @@ class Ingester:
     ) -> None:
         pace, shard = pace or Pace(), shard or Shard()
         self._pace = pace
+        self._shard = shard
         self._market = market
         self._clock = market.client.clock
         self.core = Core(
@@ -176,6 +177,7 @@ class Ingester:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Ingest until `stop` is set, then write what is left. Where the exchange refuses us for good, say why."""
+        log.info("the ingester of %s begins, share %s", self._market.client.environment.name, self._shard)
         try:
             first = await self._heartbeat.succeed()
             if first is not None:
@@ -273,5 +275,6 @@ class Ingester:
             if written:
                 await self._writer.tell_progress(most=None)
                 await self._heartbeat.end()
+                log.info("the ingester ends; every candle that came is stored")
             else:
                 log.error("the database did not take the last candles; the next start fetches them")

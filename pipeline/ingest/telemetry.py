@@ -28,6 +28,7 @@ from pipeline.store.goals import Target
 from pipeline.store.heartbeat import Heartbeat
 from pipeline.store.processes import living
 from pipeline.store.targets import targets
+from pipeline.timeline import HOUR
 
 log = logging.getLogger(__name__)
 
@@ -51,11 +52,20 @@ class Recent:
         return quantile(self.values, share) or 0.0
 
 
+@dataclass(slots=True)
+class Hour:
+    """What was stored since the hour began."""
+
+    closes: int = 0
+    signals: int = 0
+
+
 class Metrics:
     """The ingester's gauges and counters. One registry a process, so that tests can have many."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        self.hour = Hour()
         self.frames = Counter("tidemark_frames", "Frames taken from the streams", registry=self.registry)
         self.undecodable = Gauge("tidemark_frames_undecodable", "Frames that could not be read", registry=self.registry)
         self.implausible = Gauge("tidemark_frames_implausible", "Frames that cannot be true", registry=self.registry)
@@ -179,6 +189,7 @@ class Telemetry:
         self._exchange = exchange
         self._calls = calls
         self._behind_after = behind_after
+        self._hour: int | None = None
         self._counted = 0
         self._counted_at = time.monotonic()
 
@@ -192,8 +203,23 @@ class Telemetry:
         self._metrics.series.set(series)
         self._metrics.missing.set(missing)
         self._metrics.implausible.set(self._core.implausible)
+        self._sum_up(now // HOUR, series, missing)
         told = {"series": series, "missing": missing, **self._feed(), "frames_per_second": rate}
         await self._heartbeat.beat({**told, **self._pace(lag), **self._served()}, self._calls())
+
+    def _sum_up(self, hour: int, series: int, missing: int) -> None:
+        """A line at each full hour."""
+        begun, self._hour = self._hour, hour
+        if begun is None or hour <= begun:
+            return
+        past, self._metrics.hour = self._metrics.hour, Hour()
+        log.info(
+            "the hour: %d candles closed, %d signals; %d series, %d candles missing",
+            past.closes,
+            past.signals,
+            series,
+            missing,
+        )
 
     def _feed(self) -> dict[str, float]:
         metrics, counters = self._metrics, self._counters

@@ -183,6 +183,7 @@ class Watching:
             self._opening -= 1
         if not self._opening:
             pause_garbage_searches()
+            log.info("%d of %d watched series are live", len(self._core.watched()), len(self.keys))
 
     async def _is_opened(self, key: SeriesKey) -> bool:
         try:

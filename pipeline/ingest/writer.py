@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 from typing import Any, Final
 
@@ -30,6 +30,8 @@ and a closed candle waits for no more than these."""
 TOLD_AT_ONCE: Final = 500
 """Series whose open candle is told of in `series` at a time. Nothing depends on it being told soon, and telling of
 thousands at once keeps their candles waiting."""
+SAID_AT_ONCE: Final = 20
+"""Signals of one write that get a line each in the log."""
 _RARER: Final = 4
 
 
@@ -175,6 +177,7 @@ class Writer:
         for write in batch.candles:
             self._seen[write.key] = max(write.candle.u, self._seen.get(write.key, 0))
             if write.candle.closed:
+                self._metrics.hour.closes += 1
                 self._closed.setdefault(write.key, []).append(write.t)
 
     async def _write_signals(self, batch: Batch) -> None:
@@ -184,6 +187,9 @@ class Writer:
         told += [open_document(finding, now) for shown in batch.shown for finding in shown.findings]
         takings = [showing(shown.key, shown.t, [one.id for one in shown.findings]) for shown in batch.shown]
         new = await self._signals.write(told, takings)
+        confirmed = [one for one in new if one["confirmed"]]
+        self._metrics.hour.signals += len(confirmed)
+        _log_signals(confirmed)
         self._tell_said([one for one in new if one["verdict"] == "fresh"])
 
     def _went_away(self, error: Exception) -> None:
@@ -205,6 +211,15 @@ def _live(write: CandleWrite) -> LiveCandle:
     if write.indicators is None:
         return LiveCandle(write.key, *write.candle, authority=write.authority)
     return LiveCandle(write.key, *write.candle, write.indicators, write.authority)
+
+
+def _log_signals(found: Sequence[Document]) -> None:
+    for one in found[:SAID_AT_ONCE]:
+        by = f"{one['strategy']} {one['interval']}"
+        what = f"signal {one['symbol']} {one['side']} {one['kind']} @ {one['price']} by {by}"
+        log.info(what if one["verdict"] == "fresh" else f"{what}: {one['verdict']}, {one['reason']}")
+    if len(found) > SAID_AT_ONCE:
+        log.info("and %d more signals at this close", len(found) - SAID_AT_ONCE)
 
 
 def _brief(error: Exception) -> str:

@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import re
+import shlex
 import signal
 import socket
 import subprocess
@@ -187,6 +188,23 @@ def test_a_person_sees_a_table_and_ctrl_c_ends_it(environment: dict[str, str], h
         assert screen.exitstatus == 0
     finally:
         screen.close(force=True)
+
+
+def test_output_sent_to_a_file_is_its_log(environment: dict[str, str], home: Path) -> None:
+    command = shlex.join([*TIDEMARK, "live"])
+    shell = pexpect.spawn("sh", ["-c", f"exec {command} > said"], env=environment, cwd=home, timeout=PATIENCE)
+    said = home / "said"
+    try:
+        until(lambda: said.exists() and "2 of 2 watched series are live" in said.read_text(), "it says what is live")
+        shell.sendintr()
+        shell.expect(pexpect.EOF)
+        shell.close()
+    finally:
+        shell.close(force=True)
+    assert shell.exitstatus == 0
+    lines = said.read_text().splitlines()
+    assert lines[0].endswith("the ingester of sim begins, share 1/1")
+    assert lines[-1].endswith("the ingester ends; every candle that came is stored")
 
 
 def test_a_series_that_is_taken_up_gets_all_of_its_history(

@@ -16,6 +16,7 @@ import pytest
 
 from pipeline.execution import events as ev
 from pipeline.execution.core import Core
+from pipeline.execution.diary import Diary
 from pipeline.execution.effects import (
     Cancel,
     CloseDone,
@@ -393,6 +394,7 @@ class Schedule:
         journal = self.journal
         self.unanswered: set[str] = set()
         orders, positions = journal.orders.values(), journal.positions.values()
+        self.diary = Diary("sim")
         self.core = Core(
             self.policy, self.clock(now), identity=IDENTITY, mode="auto-execute", orders=orders, positions=positions
         )
@@ -431,6 +433,7 @@ class Schedule:
         if self.away:
             return
         effects = self.core.handle(event, self.clock(now))
+        self.diary.told(event, effects, self.clock(now))
         if not self.core.ready and (sent := [one for one in effects if isinstance(one, Place | Cancel | SetMargin)]):
             self.wrongs.append(f"sent before the exchange was compared: {sent}")
         for effect in effects:

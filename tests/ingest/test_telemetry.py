@@ -9,6 +9,7 @@ from pipeline.ingest.core import Core
 from pipeline.ingest.telemetry import Metrics, Telemetry
 from pipeline.store.heartbeat import Heartbeat
 from pipeline.store.prepare import prepare
+from pipeline.timeline import HOUR
 
 
 @pytest.fixture
@@ -33,6 +34,18 @@ async def test_falling_behind_is_said_when_it_begins_and_when_it_ends(vital, cap
     said = [record.message for record in caplog.records]
     assert sum("falling behind: frames are 5.0 s old" in one for one in said) == 1
     assert sum("keeping up again" in one for one in said) == 1
+
+
+async def test_each_hour_is_summed_up(vital, caplog):
+    caplog.set_level("INFO")
+    telemetry, metrics, _ = vital
+    metrics.hour.closes, metrics.hour.signals = 60, 2
+    for now in (HOUR - 1, HOUR, HOUR + 1, 2 * HOUR):
+        await telemetry.beat(now)
+    assert [one.message for one in caplog.records] == [
+        "the hour: 60 candles closed, 2 signals; 0 series, 0 candles missing",
+        "the hour: 0 candles closed, 0 signals; 0 series, 0 candles missing",
+    ]
 
 
 async def test_without_frames_nothing_is_behind(vital):

@@ -12,6 +12,7 @@ from pipeline.store.candles.live import WriteReport
 from pipeline.store.candles.store import CandleStore
 from pipeline.store.prepare import prepare
 from pipeline.store.series import SeriesStore
+from pipeline.store.signals.write import Finding
 from pipeline.timeline import Window, interval, to_ms
 from schemas.series import SeriesKey
 
@@ -184,6 +185,27 @@ async def test_of_many_series_those_are_told_first_that_closed_or_wait_longest(w
     assert await told_of(2, most=2) == [1, 1, 2, 2, None]
     assert await told_of(60_003, most=2, closing=keys[3]) == [60_003, 1, 2, 60_003, 60_003]
     assert await told_of(60_004, most=None) == [60_004, 60_004, 60_004, 60_003, 60_004]
+
+
+async def test_each_signal_is_a_line_and_a_flood_is_counted(writer, caplog):
+    caplog.set_level("INFO")
+
+    def found(number):
+        return Finding(
+            SeriesKey("sim", f"S{number}USDT", "1m"), "cross", "entry", "short", START, 70952.0, 1.0, {}, "x"
+        )
+
+    await writer._write_signals(Batch((), (), (found(0),)))
+    assert [one.message for one in caplog.records] == ["signal S0USDT short entry @ 70952.0 by cross 1m"]
+    await writer._write_signals(Batch((), (), (found(0),)))
+    assert len(caplog.records) == 1, "what is stored already is not said again"
+    caplog.clear()
+    await writer._write_signals(Batch((), (), tuple(map(found, range(1, 31)))))
+    assert [one.message for one in caplog.records][-2:] == [
+        "signal S20USDT short entry @ 70952.0 by cross 1m",
+        "and 10 more signals at this close",
+    ]
+    assert writer._metrics.hour.signals == 31
 
 
 async def test_it_flushes_less_often_while_the_process_is_behind(writer):

@@ -1,6 +1,7 @@
 """The executor on a real database and a real exchange: what it does on a quiet day."""
 
 import asyncio
+import re
 from decimal import Decimal
 from typing import Any
 
@@ -120,6 +121,36 @@ async def test_a_goal_is_taken_up_while_it_runs_and_left_again(house: Any) -> No
         await house.until(lambda: executor.term.core._ledger.goal == GoalSeen(Decimal(3), "close"))
         control.set_goal({"daily_profit_percent": None}, by="ann", now=now)
         await house.until(lambda: executor.term.core._ledger.goal == GoalSeen(None, "close"))
+
+
+async def test_its_log_tells_the_day(house: Any, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", logger="pipeline.execution")
+    async with house.executor():
+        name = house.say("entry")
+        assert (await house.verdict(name)).verdict == "taken"
+        await house.until(lambda: house.held() and house.stops() and (house.position() or house).stop_order)
+        await house.verdict(house.say("exit", "long"))
+        await house.until(lambda: any(one.message.startswith("closed ") for one in caplog.records))
+        ControlStore(house.db, "sim").set_mode(
+            "signal-only", by="ann", now=to_datetime(house.simulator.now()), reason=None
+        )
+        await house.until(lambda: any(one.message.startswith("mode ") for one in caplog.records))
+    said = [one.message for one in caplog.records]
+    wanted = [
+        r"acting as executor of sim, term \d+",
+        r"ready: sim, auto-execute; nothing is held; equity 10000\.00",
+        r"signal BTCUSDT long entry @ [\d.]+ by turtle 1h",
+        r"entry BTCUSDT buy [\d.]+ at the market, by turtle 1h",
+        r"filled BTCUSDT buy [\d.]+ @ [\d.]+",
+        r"opened BTCUSDT long [\d.]+ @ [\d.]+, stop [\d.]+, by turtle 1h",
+        r"stop placed BTCUSDT @ [\d.]+",
+        r"signal BTCUSDT long exit @ [\d.]+ by turtle 1h",
+        r"filled BTCUSDT sell [\d.]+ @ [\d.]+",
+        r"closed BTCUSDT long [\d.]+ @ [\d.]+, [+-][\d.]+ before fees, by turtle 1h, long exit",
+        r"mode signal-only: orders are only worked out",
+        r"the executor of sim ends; what is held keeps its stop",
+    ]
+    assert [sum(bool(re.fullmatch(one, line)) for line in said) for one in wanted] == [1] * len(wanted), said
 
 
 async def test_signal_only_sizes_and_writes_the_decision_and_sends_nothing(house: Any) -> None:
