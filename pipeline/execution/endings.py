@@ -44,7 +44,9 @@ def _closed(order: OrderRecord, position: PositionRecord) -> bool:
     """Whether it has closed something of this very position."""
     if order.symbol != position.symbol or order.leg in ENTERING or not order.filled:
         return False
-    return order.signal == position.signal or (order.leg == "exit" and order.created_at >= (position.opened_at or 0))
+    if order.leg == "exit":  # of the same signal where that turned what was held before
+        return order.created_at >= (position.opened_at or 0)
+    return order.signal == position.signal
 
 
 def _by_other(told: OrderTold) -> Ending:

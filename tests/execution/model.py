@@ -13,6 +13,7 @@ SYMBOL = "BTCUSDT"
 TICK = Decimal("0.1")
 ZERO = Decimal(0)
 TAKER_FEE = Decimal("0.0005")
+SETTLED = "settlement_autoclose-1"
 UNHEARD = 5_000
 """Milliseconds within which nobody may have heard yet of what somebody else did."""
 
@@ -99,6 +100,10 @@ class Exchange:
     """What is missing of a fired order's counterparties: all of it, some, or nothing."""
     fill_told_first: bool = False
     """Whether the fill of a fired order is told before that it has fired."""
+    settling: bool = False
+    """The contract ends: no order is taken any more, and what is held is settled soon."""
+    gone: bool = False
+    """It is not listed any more, and nobody can ask for it."""
     numbers: Iterator[int] = field(default_factory=lambda: count(1001))
 
     def moment(self) -> int:
@@ -109,6 +114,8 @@ class Exchange:
     # Requests
 
     def place(self, order: OrderRecord) -> Placed:
+        if self.settling:
+            raise Refused(-1121 if self.gone else -4141)
         if any(one.open and one.client_id == order.id for one in self.orders):
             raise Refused(-4116)
         if order.algo:
@@ -186,6 +193,20 @@ class Exchange:
         for order in self.open_orders():
             if not order.algo and order.price is None:
                 self._end(order, "expired")
+
+    def settle(self) -> None:
+        """The contract has ended: every order in it ends, and what is held is closed by an order of the exchange."""
+        for order in self.open_orders():
+            self._end(order, "expired")
+        if self.position:
+            side, quantity = ("SELL" if self.position > 0 else "BUY"), abs(self.position)
+            order = Placed(
+                next(self.numbers), SETTLED, side, algo=False, quantity=quantity, trigger=None, close_position=False,
+                reduce_only=False, kind="MARKET", status="filled", at=self.moment(), filled=quantity,
+                quote=quantity * self.price,
+            )  # fmt: skip
+            self.orders.append(order)
+            self._trade(order, side, quantity)
 
     def trade_by_hand(self, quantity: Decimal) -> None:
         """Somebody trades on the same account. What they add, nobody else may know of yet."""

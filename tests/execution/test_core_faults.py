@@ -25,6 +25,7 @@ from pipeline.execution.effects import (
     JournalIntent,
     JournalOrder,
     JournalPosition,
+    Notify,
     Place,
     Query,
     QueryFills,
@@ -37,6 +38,7 @@ from pipeline.execution.effects import (
 )
 from pipeline.execution.names import Identity
 from pipeline.execution.records import (
+    CLOSING,
     ENTERING,
     AccountView,
     OrderRecord,
@@ -219,7 +221,12 @@ class Schedule:
         """The market was beyond a stop before it stood: the move that fired the one before filled what rested."""
         self.wrongs: list[str] = []
         """Laws that were broken on the way."""
+        self.endings: list[tuple[int, Notify]] = []
+        """What was said of positions that came to their end, and when."""
+        self.settled: tuple[int, Decimal] | None = None
+        """When the contract ended, and what was held then, if the journal had it and no close was in doubt."""
         self.signals = self.draw_signals()
+        self.delisted = self.draw_delisting(Random(f"delisted {seed}"))
         self.start(START)
 
     def draw_risk(self) -> Risk:
@@ -229,6 +236,14 @@ class Schedule:
         limits = {"entry_order": "limit", "limit_seconds": self.resting.choice([1, 5, 60])}
         entries = limits if self.resting.random() < self.rests else {}
         return RISK.model_copy(update={"max_position_percent": room, "turn": turn} | entries)
+
+    def draw_delisting(self, random: Random) -> list[int]:
+        """When no order is taken any more, when what is held is settled, when nobody can ask for it: mostly never."""
+        if self.faults.forgetful or random.random() > 0.08:
+            return []
+        settling = START + random.randrange(2 * SECOND, TROUBLE)
+        settled = settling + random.randrange(12 * SECOND)
+        return [settling, settled, max(settled, END) + 12 * SECOND]
 
     def draw_signals(self) -> dict[str, SignalView]:
         side, other = self.random.choice([("long", "short"), ("short", "long")])
@@ -304,6 +319,8 @@ class Schedule:
         for moment, by in self.faults.clock_steps:
             self.at(moment, lambda _, by=by: self.set_clock(by))
             self.at(min(moment + self.random.randrange(10 * SECOND), END), lambda _: self.set_clock(0))
+        for moment, what in zip(self.delisted, (self.begin_settling, self.settle, self.unlist), strict=False):
+            self.at(moment, what)
         if self.faults.restored is not None:
             saved, dies = self.faults.restored
             if saved is not None:
@@ -354,12 +371,28 @@ class Schedule:
         self.exchange.fill_rest()  # of what can only reduce, the end
 
     def trade_by_hand(self, now: int) -> None:
-        if self.exchange.position:
+        if self.exchange.position and not self.exchange.settling:
             share = self.random.choice([Decimal(-1), Decimal("-0.5"), Decimal("0.5"), None])
             if share is None:
                 self.exchange.reopen_by_hand()
             else:
                 self.exchange.trade_by_hand((share * self.exchange.position).quantize(Decimal("0.001")))
+
+    def begin_settling(self, now: int) -> None:
+        self.exchange.settling = True
+        self.at(now + self.random.randrange(2 * SECOND), lambda then: self.feed(self.rules(then), then))
+
+    def settle(self, now: int) -> None:
+        known = self.journal.positions.get(SYMBOL)
+        doubted = any(one.in_doubt and one.leg in CLOSING for one in self.journal.orders.values())
+        self.settled = now, self.exchange.position if known and known.managed and not doubted else Decimal(0)
+        self.exchange.settle()
+
+    def unlist(self, now: int) -> None:
+        self.exchange.gone = True
+
+    def rules(self, now: int) -> ev.RulesSeen:
+        return rules(SYMBOL, None if self.exchange.settling else FILTERS, self.exchange.leverage, now)
 
     def cancel_a_stop(self, now: int) -> None:
         for order in self.exchange.open_orders():
@@ -400,7 +433,7 @@ class Schedule:
         )
         life = self.life
         for event in (
-            rules(SYMBOL, FILTERS, self.exchange.leverage, now),
+            self.rules(now),
             ev.PriceSeen(SYMBOL, self.exchange.price, now),
             ev.HaltSeen(self.halted, self.halted),
             self.trading(),
@@ -513,6 +546,8 @@ class Schedule:
             case Explain(signal_id, reason):
                 if (told := self.journal.verdicts.get(signal_id)) and told.verdict == "taken":
                     self.journal.verdicts[signal_id] = replace(told, reason=reason)
+            case Notify(_, title) if title.endswith("is closed"):
+                self.endings.append((now, effect))
             case TripBreaker(breaker):
                 self.journal.breakers.add(breaker.name)
             case CloseDone(_, asked):
@@ -583,6 +618,10 @@ class Schedule:
     def check_stop(self, old: PositionRecord | None, new: PositionRecord) -> None:
         """A stop never loosens."""
         if old is None or old.signal is None or old.signal != new.signal or old.side != new.side:
+            return
+        if old.stop_price is None or new.stop_price is None:
+            if old.stop_price is not None:
+                self.wrongs.append(f"the stop at {old.stop_price} was given up")
             return
         if (new.stop_price < old.stop_price) if new.side == "long" else (new.stop_price > old.stop_price):
             self.wrongs.append(f"the stop was loosened from {old.stop_price} to {new.stop_price}")
@@ -656,7 +695,7 @@ class Schedule:
             self.at(now + 3, carry_out)
 
     def set_margin(self, leverage: int, now: int) -> None:
-        stale = rules(SYMBOL, FILTERS, self.exchange.leverage, now)
+        stale = self.rules(now)
         if not self.skew and not self.troubled(self.faults.lost_before, now):
             self.exchange.leverage = leverage
         if self.exchange.leverage != leverage or self.troubled(self.faults.lost_after, now):
@@ -666,7 +705,7 @@ class Schedule:
         self.back(stale, self.quick(now))
 
     def unanswered_at(self, now: int) -> bool:
-        return bool(self.skew) or self.troubled(self.faults.query_fails, now)
+        return bool(self.skew) or self.exchange.gone or self.troubled(self.faults.query_fails, now)
 
     def query(self, order: OrderRecord, asked: int) -> None:
         def read(now: int) -> None:
@@ -701,7 +740,7 @@ class Schedule:
 
     def answer_snapshot(self, asked: int, now: int) -> None:
         """Orders and positions are read one after the other: things may happen in between."""
-        if self.unanswered_at(now):
+        if self.skew or self.troubled(self.faults.query_fails, now):
             self.back(ev.ReconcileFailed("no answer"), self.quick(now))
             return
         orders = tuple(one.told() for one in self.exchange.open_orders() if self.exchange.shows(one))
@@ -772,6 +811,8 @@ def broken_law(schedule: Schedule) -> str | None:
         again = len(copies) > 1 or (kept is not None and kept.attempts > 1)
         sent_twice = kept is None or (closes and again and not placed.open and not kept.stands)
         newest = placed is exchange.find(placed.client_id)
+        if schedule.faults.blind and (kept.state, placed.status) == ("cancelled", "expired"):
+            newest = kept.filled != placed.filled  # that it rests no more is seen; who ended it, only its id could say
         if schedule.faults.blind and placed.reduce_only and (kept.state, placed.status) == ("expired", "filled"):
             newest = kept.filled != placed.filled  # fills say how much; not that the exchange had cut the order to that
         if newest and not sent_twice and (kept.state, kept.filled) != (placed.status, placed.filled):
@@ -830,6 +871,8 @@ def broken_position_law(schedule: Schedule) -> str | None:
         return f"the journal holds {held.quantity}, the exchange {exchange.position}"
     if schedule.close_asked is not None:
         return f"to be closed since {schedule.close_asked}, and holding {exchange.position}"
+    if unsaid := badly_said(schedule):
+        return unsaid
     if not exchange.position:
         if standing:
             return f"flat, and open at the exchange: {standing}"
@@ -853,6 +896,19 @@ def broken_position_law(schedule: Schedule) -> str | None:
         return f"the take-profits {targets} are not the journal's: {held}"
     if held.closing or (held.units > RISK.max_units and not schedule.faults.by_hand):
         return f"not at rest: {held}"
+    return None
+
+
+def badly_said(schedule: Schedule) -> str | None:
+    """That the contract has ended is said once, and said for what it is where the stream told of it at once."""
+    if schedule.settled is None or not schedule.settled[1]:
+        return None
+    at, held = schedule.settled
+    said = [note for then, note in schedule.endings if then >= at]
+    if len(said) > 1:
+        return f"the end of {held} was said {len(said)} times: {said}"
+    if at >= END and [one.text for one in said] != ["settled by the exchange: the contract has ended"]:
+        return f"{held} was settled in quiet, and what was said is {said}"
     return None
 
 
@@ -899,6 +955,7 @@ def test_the_schedules_turn_positions_climb_to_four_units_kill_between_close_and
         10_204,  # an old journal: a signal whose close was done already closed what was opened after it
         35_089,  # a close that this journal has was asked for again and again, and its signal never decided
         29_578,  # somebody closed and opened by hand between a close that was not needed and the opening
+        307,  # settled after it had been turned: the close before it was said to have closed it
         10_869,  # an older entry was decided after a newer one the other way had expired
         85_393,  # an old journal's entry, found filled, turned a position round that was held the other way since
     ],

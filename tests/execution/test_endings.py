@@ -7,7 +7,7 @@ import pytest
 
 from pipeline.execution import events as ev
 from pipeline.execution.effects import JournalIntent, Notify
-from pipeline.execution.endings import how_it_ended
+from pipeline.execution.endings import BY_HAND, how_it_ended
 from pipeline.execution.records import OrderRecord, OrderTold, PositionRecord
 from tests.execution.driver import SYMBOL, Driver, signal
 
@@ -67,3 +67,8 @@ def test_a_position_in_a_symbol_that_is_traded_no_more_is_closed_all_the_same():
     driver(ev.RulesSeen(SYMBOL, None, None, driver.now))
     driver(ev.SignalSeen(signal("s2", kind="exit", last_word=True)))
     assert driver.one(JournalIntent).order.quantity == held
+
+
+def test_a_close_that_turned_what_was_held_before_has_not_closed_what_it_made_room_for():
+    before = replace(STOP, leg="exit", created_at=POSITION.opened_at - 1)
+    assert how_it_ended(POSITION, [before], None) is BY_HAND
