@@ -14,12 +14,12 @@ from pipeline.execution.records import (
     ENTERING,
     ZERO,
     DecisionView,
-    Mode,
     OrderRecord,
     PositionRecord,
     SignalView,
 )
 from pipeline.timeline import MINUTE
+from schemas.shared import Mode
 
 _HOUR: Final = 60 * MINUTE
 _REMEMBERED: Final = 10_000
@@ -132,7 +132,7 @@ class Diary:
 
     def _worked_out(self, symbol: str, decision: DecisionView) -> str:
         stop = f", stop {self._price(symbol, decision.stop_price)}" if decision.stop_price else ""
-        return f"{_figure(decision.quantity)} at the market{stop}"
+        return f"{_figure(decision.quantity)}{stop}"
 
     # Orders
 
@@ -145,7 +145,8 @@ class Diary:
         if order.leg in ENTERING and order.state == "sent" and order.attempts == 1 and _was(before, "intended"):
             self._counts["entry"] += 1
             by = f", by {order.plan.strategy} {order.interval or ''}".rstrip() if order.plan else ""
-            lines.append(f"{order.leg} {_what(order)} at the market{by}")
+            how = "at the market" if order.price is None else f"at {self._price(order.symbol, order.price)} or better"
+            lines.append(f"{order.leg} {_what(order)} {how}{by}")
         if order.leg == "stop" and order.state == "accepted" and not _was(before, "accepted"):
             lines += self._stop_stands(order)
         if order.filled > (before.filled if before else ZERO):

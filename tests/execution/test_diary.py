@@ -1,11 +1,12 @@
 """What the executor's log says of a day, in a trader's words: each thing once, and with its figures."""
 
+from dataclasses import replace
 from decimal import Decimal
 
 from pipeline.execution import events as ev
 from pipeline.execution.diary import Diary
 from pipeline.execution.records import TradingView
-from tests.execution.driver import PRICE, SYMBOL, Driver, signal
+from tests.execution.driver import POLICY, PRICE, RISK, SYMBOL, Driver, signal
 
 HOUR = 3_600_000
 
@@ -100,6 +101,13 @@ def test_what_is_left_alone_says_why():
     assert driver.take()[1] == "skipped BTCUSDT long entry by macd 1h: trading of BTCUSDT is off"
     driver(ev.SignalSeen(signal("s1")), 1)
     assert driver.take() == [], "a second sight of it says nothing"
+
+
+def test_a_limit_order_says_its_price():
+    limit = replace(POLICY, risk=RISK.model_copy(update={"entry_order": "limit", "limit_seconds": 20}))
+    driver = Written(policy=limit)
+    order = driver.sent()
+    assert driver.take()[-1] == f"entry BTCUSDT buy {order.quantity} at {order.price:.1f} or better, by macd 1h"
 
 
 def test_a_refused_order_says_why():
