@@ -180,11 +180,6 @@ class Repairs:
         self._owed: set[SeriesKey] = set()
         self._begun: set[SeriesKey] = set()
 
-    @property
-    def busy(self) -> bool:
-        """Whether something is still to be repaired."""
-        return bool(self._begun)
-
     def make_up(self, keys: Iterable[SeriesKey]) -> None:
         """Repair these. Asked twice it is done once; asked while it is done, it is done once more."""
         for key in keys:

@@ -46,7 +46,7 @@ async def test_what_fails_is_tried_until_it_succeeds():
     history = History(TidemarkError("no"), TidemarkError("still no"))
     _, background, work = repairs(history)
     work.make_up([KEY])
-    await until(lambda: len(history.asked) == 3 and not work.busy)
+    await until(lambda: len(history.asked) == 3 and not work._begun)
     background.end()
 
 
@@ -54,7 +54,7 @@ async def test_what_the_exchange_refuses_is_said_and_left(caplog):
     history = History(RefusedError("no such symbol"))
     _, background, work = repairs(history)
     work.make_up([KEY])
-    await until(lambda: "cannot be mended: no such symbol" in caplog.text and not work.busy)
+    await until(lambda: "cannot be mended: no such symbol" in caplog.text and not work._begun)
     assert len(history.asked) == 1
     background.end()
 
@@ -69,7 +69,7 @@ async def test_asked_again_meanwhile_it_is_done_once_more_and_not_at_once():
         work.make_up([KEY])
     assert len(history.asked) == 1
     history.go_on.set()
-    await until(lambda: not work.busy)
+    await until(lambda: not work._begun)
     assert history.asked == [KEY, KEY]
     background.end()
 
@@ -79,7 +79,7 @@ async def test_what_could_not_be_kept_is_fetched_and_forgotten():
     core, background, work = repairs(history)
     core.unsaved = {KEY: Window(0, 0), OTHER: Window(0, 60_000)}
     work.refill()
-    await until(lambda: not work.busy)
+    await until(lambda: not work._begun)
     assert sorted(history.asked) == [KEY, OTHER]
     assert core.unsaved == {}
     background.end()
