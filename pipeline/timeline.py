@@ -5,12 +5,13 @@ A time is an `int`: milliseconds since the epoch, UTC. A candle is named by the 
 "where is this candle" and "how many are missing" are subtractions, never searches.
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from difflib import get_close_matches
 from typing import Final, NamedTuple
 
+from pipeline.nearest import folded, nearest
 from schemas.shared import SLOTS_PER_BUCKET
 
 SECOND: Final = 1_000
@@ -117,13 +118,21 @@ class UnknownIntervalError(ValueError):
 
 
 def interval(code: str) -> Interval:
-    """The interval of that Binance code (`1m` is a minute, `1M` a month)."""
-    found = INTERVALS.get(code)
+    """The interval of that Binance code (`1m` is a minute, `1M` a month), or of that length: `60m` is `1h`."""
+    found = INTERVALS.get(code) or _of_that_length(folded(code))
     if found is None:
-        near = get_close_matches(code, INTERVALS, n=1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
+        near = nearest(code, INTERVALS)
+        hint = f" Did you mean {near!r}?" if near else ""
         raise UnknownIntervalError(f"unknown interval {code!r}.{hint} Allowed: {', '.join(INTERVALS)}")
     return found
+
+
+def _of_that_length(text: str) -> Interval | None:
+    length = re.fullmatch(r"([0-9]{1,5})([mhdw])", text)
+    if length is None:
+        return INTERVALS.get(text)
+    milliseconds = int(length[1]) * {"m": MINUTE, "h": HOUR, "d": DAY, "w": WEEK}[length[2]]
+    return next((one for one in INTERVALS.values() if one.milliseconds == milliseconds), None)
 
 
 def windows(step: Interval, start: int, end: int, limit: int) -> Iterator[Window]:

@@ -197,7 +197,7 @@ def test_all_intervals_of_the_exchange_are_there() -> None:
     assert all(interval(code).code == code == str(interval(code)) for code in INTERVALS)
 
 
-@pytest.mark.parametrize(("code", "hint"), [("1H", "1h"), ("15", "15m"), ("60m", "Allowed: 1m"), ("", "Allowed: 1m")])
+@pytest.mark.parametrize(("code", "hint"), [("1H", "1h"), ("15", "15m"), ("61m", "Allowed: 1m"), ("", "Allowed: 1m")])
 def test_an_unknown_interval_is_refused_with_what_is_allowed(code: str, hint: str) -> None:
     with pytest.raises(UnknownIntervalError) as refused:
         interval(code)

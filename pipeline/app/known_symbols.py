@@ -3,11 +3,11 @@ nearest named: a switch that nobody reads, or a position that is looked for else
 """
 
 import threading
-from collections.abc import Callable, Iterable
-from difflib import get_close_matches
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import UsageError
+from pipeline.nearest import folded, hint
 
 if TYPE_CHECKING:
     from pymongo.database import Database
@@ -37,15 +37,10 @@ def symbol_in_need(settings: "Settings", clerk: "Clerk", text: str, complain: "C
 
 def symbol_in(text: str) -> str:
     """The symbol as the exchange writes it."""
-    if not text.replace("_", "").isalnum():
+    name = folded(text)
+    if not name.replace("_", "").isalnum():
         raise UsageError(f"{text!r} is no symbol; write it as the exchange does, for example BTCUSDT")
-    return text.upper()
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """What was perhaps meant, as the next sentence of an error."""
-    near = get_close_matches(name, known, n=1)
-    return f" Did you mean {near[0]}?" if near else ""
+    return name.upper()
 
 
 def _known(settings: "Settings", db: "Database[Any]") -> set[str]:
@@ -63,7 +58,7 @@ def _known(settings: "Settings", db: "Database[Any]") -> set[str]:
 def _among(settings: "Settings", symbol: str, known: set[str]) -> str:
     if symbol not in known:
         raise UsageError(
-            f"{settings.environment} has no {symbol!r} among the symbols that are stored.{nearest(symbol, known)} "
+            f"{settings.environment} has no {symbol!r} among the symbols that are stored.{hint(symbol, known)} "
             "`tidemark symbols` lists what the exchange trades"
         )
     return symbol

@@ -5,10 +5,12 @@ from datetime import UTC, datetime
 
 from pipeline.app.audit_trail import note
 from pipeline.app.exchange_access import client_of
+from pipeline.app.filters import code_of
 from pipeline.app.opened import Opened
 from pipeline.errors import UsageError
 from pipeline.exchange.market import Market
 from pipeline.history.listing import wanted_series
+from pipeline.nearest import folded
 from pipeline.store.series import SeriesStore
 from pipeline.store.watchlist import Watchlist
 from schemas.series import Series, SeriesKey
@@ -54,14 +56,12 @@ def unwatch(
 ) -> set[SeriesKey]:
     """Let these go, without an interval all of a symbol, without a name all there are. What is stored stays."""
     before = watched(tm)
-    chosen = {name.upper() for name in names}
+    chosen, codes = {folded(name).upper() for name in names}, {code_of(one) for one in intervals}
     unknown = chosen - {key.symbol for key in before}
     if unknown:
         known = ", ".join(sorted({key.symbol for key in before}))
         raise UsageError(f"{', '.join(sorted(unknown))}: not watched. Watched: {known or 'nothing'}")
-    gone = {
-        key for key in before if (not chosen or key.symbol in chosen) and (not intervals or key.interval in intervals)
-    }
+    gone = {key for key in before if (not chosen or key.symbol in chosen) and (not codes or key.interval in codes)}
     Watchlist(tm.db, tm.environment).unwatch(gone, datetime.now(UTC))
     note(f"unwatch {_said(gone)}", by, reason)
     return watched(tm)

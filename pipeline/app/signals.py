@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 
-from pipeline.app.candles import code_of
+from pipeline.app.filters import interval_filter, strategy_filter, symbol_filter
 from pipeline.app.moments import since as since_of
 from pipeline.app.opened import Opened
+from pipeline.nearest import folded
 from pipeline.store.signals import queries
 from pipeline.store.signals.queries import Asked, Performance, Sort
 from pipeline.store.symbols import SymbolStore
@@ -36,13 +37,14 @@ def asked_for(
     include_open: bool = False,
 ) -> Asked:
     """What was typed, understood."""
-    now = to_ms(datetime.now(UTC))
+    now, since_then = to_ms(datetime.now(UTC)), None if since is None else folded(since)
+    named = None if symbol is None else symbol_filter(tm, symbol)
     return Asked(
         exchange=tm.environment,
-        symbol=None if symbol is None else symbol.upper(),
-        strategy=strategy,
-        interval=None if interval is None else code_of(interval),
-        since=since_of("--since", since, now),
+        symbol=named,
+        strategy=None if strategy is None else strategy_filter(tm, strategy),
+        interval=None if interval is None else interval_filter(tm, interval, named),
+        since=since_of("--since", since_then, now),
         fresh_at=now if only_fresh else None,
         include_open=include_open,
     )

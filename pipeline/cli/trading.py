@@ -333,13 +333,11 @@ def _amount(name: str, text: str) -> Decimal | None:
 
 
 def _require_strategies(settings: "Settings", wanted: Sequence[str]) -> None:
-    from pipeline.app.known_symbols import nearest  # noqa: PLC0415
     from pipeline.app.wiring import strategies_of  # noqa: PLC0415
+    from pipeline.nearest import hint  # noqa: PLC0415
     from pipeline.strategies import registry  # noqa: PLC0415
 
     known = {*registry.names(), *(one.name for one in strategies_of(settings))}
     for name in wanted:
         if name not in known:
-            raise UsageError(
-                f"there is no strategy {name!r}.{nearest(name, known)} There are: {', '.join(sorted(known))}"
-            )
+            raise UsageError(f"there is no strategy {name!r}.{hint(name, known)} There are: {', '.join(sorted(known))}")

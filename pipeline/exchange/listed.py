@@ -3,11 +3,11 @@
 import threading
 import time
 from collections.abc import Callable, Iterable
-from difflib import get_close_matches
 from typing import Final
 
 from pipeline.errors import UsageError
 from pipeline.exchange.market import Market
+from pipeline.nearest import hint
 from pipeline.timeline import DAY, iso, to_ms
 from schemas.symbols import Symbol
 
@@ -24,9 +24,7 @@ class NotTradedError(UsageError):
 
 def unlisted(name: str, known: Iterable[str]) -> NotTradedError:
     """The exchange does not name this symbol; the nearest that it does."""
-    near = get_close_matches(name.upper(), list(known), n=1, cutoff=0.4)
-    hint = f" Did you mean {near[0]}?" if near else ""
-    return NotTradedError(f"the exchange lists no symbol {name!r}.{hint}")
+    return NotTradedError(f"the exchange lists no symbol {name!r}.{hint(name.upper(), known)}")
 
 
 def ending(name: str, status: str, delivery: int, now: int) -> str | None:

@@ -3,13 +3,13 @@
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Any
 
 from pymongo.database import Database
 
 from pipeline.errors import UsageError
 from pipeline.exchange.listed import TRADING, ending, unlisted
+from pipeline.nearest import folded, hint
 from pipeline.store.series import SeriesStore
 from pipeline.timeline import Interval, UnknownIntervalError, interval, to_ms
 from schemas.series import Series, SeriesKey
@@ -49,7 +49,7 @@ def wanted_series(
     known."""
     by_name = {one.symbol: one for one in listed}
     known = [_known(symbol, by_name) for symbol in dict.fromkeys(symbols)]
-    codes = [_known_code(code) for code in dict.fromkeys(intervals)]
+    codes = dict.fromkeys(_known_code(code) for code in intervals)
     return [_wanted(one, SeriesKey(exchange, one.symbol, code)) for one in known for code in codes]
 
 
@@ -94,7 +94,7 @@ def say_gone(store: SeriesStore, key: SeriesKey, why: str, now: int) -> None:
 
 def series_of(exchange: str, symbols: Iterable[str], intervals: Iterable[str]) -> list[SeriesKey]:
     """Every symbol of the settings with every interval."""
-    codes = [_known_code(code) for code in intervals]
+    codes = dict.fromkeys(_known_code(code) for code in intervals)
     return [SeriesKey(exchange, symbol.upper(), code) for symbol in symbols for code in codes]
 
 
@@ -115,12 +115,9 @@ def stored_series(
     """The series that are stored, of these symbols and intervals (none named: of all)."""
     stored = [one for one in SeriesStore(database).list(exchange) if one.stored]
     names, codes = {one.symbol for one in stored}, {_known_code(code) for code in intervals}
-    for symbol in symbols:
-        if symbol.upper() not in names:
-            near = get_close_matches(symbol.upper(), names, n=1)
-            hint = f" Did you mean {near[0]}?" if near else ""
-            raise UsageError(f"no candles of {symbol!r} are stored.{hint}")
-    chosen = {symbol.upper() for symbol in symbols}
+    chosen = {folded(symbol).upper() for symbol in symbols}
+    for symbol in sorted(chosen - names):
+        raise UsageError(f"no candles of {symbol!r} are stored.{hint(symbol, names)}")
     return [
         key_of(one) for one in stored if (not chosen or one.symbol in chosen) and (not codes or one.interval in codes)
     ]
@@ -132,7 +129,7 @@ def key_of(series: Series) -> SeriesKey:
 
 
 def _known(name: str, by_name: Mapping[str, Symbol]) -> Symbol:
-    found = by_name.get(name) or by_name.get(name.upper())
+    found = by_name.get(name) or by_name.get(folded(name).upper())
     if found is None:
         raise unlisted(name, by_name)
     return found

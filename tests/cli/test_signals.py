@@ -69,8 +69,6 @@ def four(db: Database[Any], tell: Tell, signal_document: Make) -> None:
         (["--since", "2999-01-01"], []),
         (["--sort", "return"], ["BTCUSDT macd_cross", "BTCUSDT bollinger", "ETHUSDT macd_cross"]),
         (["--sort", "return", "--limit", "1"], ["BTCUSDT macd_cross"]),
-        (["--strategy", '{"$ne": null}'], []),
-        (["--symbol", "$where"], []),
     ],
 )
 def test_what_is_listed(tell: Tell, arguments: list[str], found: list[str]) -> None:
@@ -106,6 +104,8 @@ def test_none(tell: Tell) -> None:
             "--since 'yesterday' is no time; write it like 12h, 2d, 4w or 2026-01-31",
         ),
         (["signals", "--interval", "1x"], "unknown interval '1x'"),
+        (["signals", "--strategy", '{"$ne": null}'], """there is no strategy '{"$ne": null}'"""),
+        (["signals", "--symbol", "$where"], "no symbol '$WHERE'"),
         (["signals", "--json", "--csv"], "--json and --csv exclude each other"),
         (["performance", "--json", "--csv"], "--json and --csv exclude each other"),
         (["performance", "--by", "luck"], "'luck' is not one of"),

@@ -49,7 +49,7 @@ def test_each_symbol_with_each_interval_once() -> None:
     [
         (["BTUSDT"], ["1m"], r"no symbol 'BTUSDT'\. Did you mean BTCUSDT\?"),
         (["zzz"], ["1m"], r"no symbol 'zzz'\.$"),
-        (["BTCUSDT"], ["60m"], r"unknown interval '60m'.*Allowed: 1m, 3m"),
+        (["BTCUSDT"], ["61m"], r"unknown interval '61m'.*Allowed: 1m, 3m"),
         (["BTCUSDT"], ["1s"], r"unknown interval '1s'"),
     ],
 )
