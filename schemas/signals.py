@@ -1,7 +1,7 @@
 """A signal: what a strategy saw at the close of a candle, what became of it, and what the executor decided."""
 
 from datetime import datetime
-from typing import Literal
+from typing import Final, Literal
 
 from pydantic import Field
 from pymongo import ASCENDING, DESCENDING, IndexModel
@@ -11,7 +11,10 @@ from schemas.shared import Mode
 
 Kind = Literal["trial", "entry", "add", "exit"]
 Side = Literal["long", "short"]
-Verdict = Literal["fresh", "expired", "skipped", "taken"]
+Verdict = Literal["fresh", "expired", "skipped", "would-take", "taken"]
+
+TO_ACT_ON: Final[tuple[Verdict, ...]] = ("fresh", "would-take")
+"""A signal with one of these can be acted on until its `fresh_until`."""
 
 
 class Decision(Document):
@@ -53,7 +56,7 @@ class Signal(Document):
 
     verdict: Verdict
     fresh_until: datetime | None = Field(default=None, description="None: from history, never fresh")
-    reason: str | None = Field(default=None, description="why it was skipped or expired")
+    reason: str | None = Field(default=None, description="why it was skipped, expired or only worked out")
     decided_at: datetime | None = None
     decision: Decision | None = None
     orders: list[str] = Field(default_factory=list, description="ids in `orders`")
@@ -82,6 +85,11 @@ SIGNALS = Collection(
         IndexModel([("at", DESCENDING)], name="at"),
         IndexModel(
             [("fresh_until", ASCENDING)], name="fresh", partialFilterExpression={"verdict": "fresh", "confirmed": True}
+        ),
+        IndexModel(
+            [("fresh_until", ASCENDING)],
+            name="would_take",
+            partialFilterExpression={"verdict": "would-take", "confirmed": True},
         ),
     ),
 )

@@ -38,6 +38,7 @@ _SHOWN: Final = (
     "return_pct",
     "verdict",
     "reason",
+    "decision",
     "source",
 )
 

@@ -1,7 +1,7 @@
 """The live view of `demo` and `up`: what an overview holds, as tables for a terminal, or as one line for a log."""
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 from rich.columns import Columns
 from rich.console import Group, RenderableType
@@ -11,11 +11,12 @@ from rich.text import Text
 
 from pipeline.app.overview import Overview
 from pipeline.cli.beside import halt_words, standing_line
-from pipeline.cli.figures import amount, change, moment, money, percent, price
-from pipeline.cli.signals import verdict_of
+from pipeline.cli.figures import Ticks, amount, change, moment, money, percent, price
+from pipeline.cli.signals import planned, verdict_of
 from pipeline.cli.table import Column, Table
 from pipeline.store.goals import Target
 from pipeline.supervise.supervisor import State, Status
+from schemas.signals import Decision
 
 _SIGNALS = (
     *(Column("closed (UTC)"), Column("symbol", 1), Column("interval", 6), Column("strategy", 4), Column("kind", 8)),
@@ -86,7 +87,7 @@ def signals_table(seen: Overview, title: str) -> Table:
             Text(one["side"], style="green" if one["side"] == "long" else "red"),
             price(one["price"], seen.ticks.get(one["symbol"])),
             percent(one["return_pct"], " %"),
-            _verdict(one["verdict"], one["reason"], one["source"]),
+            _verdict(one, seen.ticks),
         )
         for one in seen.signals
     ]
@@ -191,5 +192,8 @@ def _number(value: float | None, form: str) -> str:
     return "-" if value is None else form.format(value)
 
 
-def _verdict(verdict: str, reason: str | None, source: str) -> Text:
-    return Text(verdict_of(verdict, reason, source), style="bold green" if verdict == "taken" else "dim")
+def _verdict(one: Mapping[str, Any], ticks: Ticks) -> Text:
+    decided = one.get("decision")
+    plan = planned(decided and Decision.from_mongo(decided), ticks.get(one["symbol"]))
+    style = {"taken": "bold green", "would-take": "green"}.get(one["verdict"], "dim")
+    return Text(verdict_of(one["verdict"], plan or one["reason"], one["source"]), style=style)

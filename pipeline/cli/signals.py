@@ -4,19 +4,20 @@ import csv
 import sys
 from collections.abc import Sequence
 from datetime import datetime
+from decimal import Decimal
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pipeline.cli.figures import Ticks, moment, percent, price
+from pipeline.cli.figures import Ticks, amount, moment, percent, plain, price
 from pipeline.cli.output import Json, Wide, print_json, print_table
 from pipeline.cli.table import Column
 from pipeline.errors import UsageError
 
 if TYPE_CHECKING:
     from pipeline.app.signals import Found
-    from schemas.signals import Signal
+    from schemas.signals import Decision, Signal
 
 app = typer.Typer()
 
@@ -37,6 +38,7 @@ COLUMNS = (
     *("at", "symbol", "interval", "strategy", "kind", "side", "price", "verdict", "reason"),
     *("current_price", "return_pct", "best_pct", "worst_pct", "return_1h", "return_4h", "return_1d", "return_7d"),
 )
+DECIDED = ("quantity", "stop_price")
 SHOWN = (
     *(Column("closed (UTC)"), Column("symbol", 1), Column("interval", 6), Column("strategy", 4), Column("kind", 8)),
     *(Column("side", 2), Column("price", 7, right=True), Column("return %", 5, right=True)),
@@ -91,7 +93,7 @@ def signals(
     if as_json:
         print_json(found.signals)
     elif as_csv:
-        print_csv(COLUMNS, ([getattr(one, column) for column in COLUMNS] for one in found.signals))
+        print_csv((*COLUMNS, *DECIDED), map(_values, found.signals))
     else:
         _show(found, wide=wide)
 
@@ -114,8 +116,22 @@ def _show(found: "Found", *, wide: bool) -> None:
 def _row(one: "Signal", ticks: Ticks) -> tuple[Any, ...]:
     said = (moment(one.at), one.symbol, one.interval, one.strategy, one.kind, one.side)
     returns = (one.return_pct, one.best_pct, one.worst_pct, one.return_1h, one.return_1d, one.return_7d)
-    verdict = verdict_of(one.verdict, one.reason, one.source)
+    verdict = verdict_of(one.verdict, planned(one.decision, ticks.get(one.symbol)) or one.reason, one.source)
     return (*said, price(one.price, ticks.get(one.symbol)), *map(percent, returns), verdict)
+
+
+def _values(one: "Signal") -> list[Any]:
+    decided = [None if one.decision is None else getattr(one.decision, column) for column in DECIDED]
+    return [getattr(one, column) for column in COLUMNS] + [None if each is None else plain(each) for each in decided]
+
+
+def planned(decision: "Decision | None", tick: Decimal | None) -> str | None:
+    """What the executor would have done, where it only worked it out."""
+    if decision is None or decision.mode == "auto-execute":
+        return None
+    if decision.stop_price is None:
+        return f"closes {amount(decision.quantity)}"
+    return f"{amount(decision.quantity)}, stop {price(decision.stop_price, tick)}"
 
 
 def verdict_of(verdict: str, reason: str | None, source: str) -> str:

@@ -344,7 +344,7 @@ class Core:
             case Skip(reason):
                 self._verdict(WriteVerdict(signal.id, "skipped", reason))
             case Open(_, decision) | Close(_, decision) if self._ledger.mode == "signal-only":
-                self._verdict(WriteVerdict(signal.id, "skipped", "signal-only: nothing is sent", decision))
+                self._verdict(WriteVerdict(signal.id, "would-take", "signal-only: nothing is sent", decision))
             case Open(order, decision) | Close(order, decision):
                 if order.turns:
                     self._turns[signal.id] = order

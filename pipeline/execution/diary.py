@@ -126,13 +126,14 @@ class Diary:
         if signal is None or verdict.verdict == "taken":
             return []
         what = f"{signal.symbol} {signal.side} {signal.kind} by {signal.strategy} {signal.interval}"
-        if verdict.decision is not None and verdict.decision.mode == "signal-only":
+        if verdict.verdict == "would-take" and verdict.decision is not None:
             return [f"would take {what}: {self._worked_out(signal.symbol, verdict.decision)}"]
         return [f"{verdict.verdict} {what}: {verdict.reason}"]
 
     def _worked_out(self, symbol: str, decision: DecisionView) -> str:
-        stop = f", stop {self._price(symbol, decision.stop_price)}" if decision.stop_price else ""
-        return f"{_figure(decision.quantity)}{stop}"
+        if decision.stop_price is None:
+            return f"closes {_figure(decision.quantity)}"
+        return f"{_figure(decision.quantity)}, stop {self._price(symbol, decision.stop_price)}"
 
     # Orders
 

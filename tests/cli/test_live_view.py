@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from bson import Decimal128
 from pymongo.database import Database
 from rich.console import Console
 
@@ -68,11 +69,25 @@ ACCOUNT = Snapshot(
     open_positions=1,
     day_return_pct=-0.04,
 )
+DECIDED = {
+    "mode": "signal-only",
+    "at": NOW,
+    "leverage": 3,
+    "units": Decimal128("2"),
+    "quantity": Decimal128("0.14"),
+    "notional": Decimal128("9940"),
+    "equity": Decimal128("10000"),
+    "stop_price": Decimal128("71036.3"),
+}
 FULL = Overview(
     at=NOW,
     beats={"ingester": {"figures": {"lag_p50": 0.02, "stored_after_p50": 0.214, "series": 10, "missing": 0}}},
     candles_per_second=41.6,
-    signals=[SIGNAL, SIGNAL | {"verdict": "skipped", "reason": "the exchange has " + "leverage " * 9}],
+    signals=[
+        SIGNAL,
+        SIGNAL | {"verdict": "skipped", "reason": "the exchange has " + "leverage " * 9},
+        SIGNAL | {"verdict": "would-take", "reason": "signal-only: nothing is sent", "decision": DECIDED},
+    ],
     next_close=NOW + timedelta(seconds=23),
     signals_stored=204_489,
     taken=1,
@@ -103,6 +118,7 @@ def shown(seen: Overview, *news: str) -> str:
         "latest signals; next close in 0:23",
         "2026-03-01 12:00  BTCUSDT  1m        macd_cross  trial  long  71,000.5  -0.25 %  taken",
         "skipped: the exchange has leverage leverage leverage…",
+        "would-take: 0.14, stop 71,036.3",
         "BTCUSDT  short      0.14  71,000.7       -1.50  71,065.7",
         "9,995.53 USDT",
         "-0.04 %",

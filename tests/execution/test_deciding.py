@@ -251,7 +251,7 @@ def test_signal_only_decides_the_same_and_sends_nothing():
     quiet, busy = Driver(mode="signal-only"), Driver()
     quiet(ev.SignalSeen(signal()), 1)
     busy.sent()
-    assert (quiet.verdict().verdict, quiet.verdict().reason) == ("skipped", "signal-only: nothing is sent")
+    assert (quiet.verdict().verdict, quiet.verdict().reason) == ("would-take", "signal-only: nothing is sent")
     assert replace(quiet.verdict().decision, mode="auto-execute") == busy.verdict().decision
     assert not any(isinstance(one, JournalIntent | Place) for one in quiet.all)
 

@@ -11,7 +11,7 @@ from pymongo.database import Database
 
 from pipeline.store.signals.current import at_newest_prices, newest_prices, valuing
 from pipeline.timeline import to_datetime
-from schemas.signals import SIGNALS, Signal
+from schemas.signals import SIGNALS, TO_ACT_ON, Signal
 
 Sort = Literal["at", "return"]
 
@@ -49,7 +49,8 @@ class Asked:
         if self.only_live:
             wanted["source"] = "live"
         if self.fresh_at is not None:
-            wanted |= {"verdict": "fresh", "fresh_until": {"$gt": to_datetime(self.fresh_at)}}
+            timely = {"confirmed": True, "fresh_until": {"$gt": to_datetime(self.fresh_at)}}
+            wanted["$or"] = [{"verdict": verdict} | timely for verdict in TO_ACT_ON]
         if not self.include_open or self.fresh_at is not None:
             wanted["confirmed"] = True
         return wanted

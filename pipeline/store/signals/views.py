@@ -21,7 +21,7 @@ from pipeline.store.signals.current import NEWEST_PRICES
 from schemas.candles import CANDLE_FIELDS, CANDLES
 from schemas.series import SERIES
 from schemas.shared import SLOTS_PER_BUCKET
-from schemas.signals import SIGNALS
+from schemas.signals import SIGNALS, TO_ACT_ON
 
 Stage = dict[str, Any]
 
@@ -118,12 +118,14 @@ def _newest(count: int) -> Stage:
     return {"$lookup": {"from": CANDLES.name, "let": named, "pipeline": newest, "as": "candles"}}
 
 
+_TIMELY: Final = {"confirmed": True, "$expr": {"$gt": ["$fresh_until", "$$NOW"]}}
+
 VIEWS: Final[tuple[View, ...]] = (
     View(
         "fresh_signals",
         SIGNALS.name,
         (
-            {"$match": {"verdict": "fresh", "confirmed": True, "$expr": {"$gt": ["$fresh_until", "$$NOW"]}}},
+            {"$match": {"$or": [{"verdict": one} | _TIMELY for one in TO_ACT_ON]}},
             {"$sort": {"at": -1}},
         ),
     ),

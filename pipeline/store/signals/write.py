@@ -33,7 +33,11 @@ SAID: Final = (
 """The fields that are equal whether a signal was found live or in a recomputation."""
 
 FRESH_FOR: Final = 5 * MINUTE
-NOT_ACTED_ON: Final[Mapping[str, Any]] = {"verdict": {"$nin": ["taken", "skipped"]}, "decision": None, "orders": []}
+NOT_ACTED_ON: Final[Mapping[str, Any]] = {
+    "verdict": {"$nin": ["taken", "would-take", "skipped"]},
+    "decision": None,
+    "orders": [],
+}
 
 _REFUSED_BY_VALIDATOR: Final = 121
 _HARMLESS: Final = {DUPLICATE_KEY, _REFUSED_BY_VALIDATOR}

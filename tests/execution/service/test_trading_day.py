@@ -157,7 +157,7 @@ async def test_signal_only_sizes_and_writes_the_decision_and_sends_nothing(house
     house.trading.set_leverage("BTCUSDT", Risk().leverage)
     async with house.executor(mode="signal-only"):
         found = await house.verdict(house.say("entry"))
-        assert (found.verdict, found.reason) == ("skipped", "signal-only: nothing is sent")
+        assert (found.verdict, found.reason) == ("would-take", "signal-only: nothing is sent")
         assert found.decision.mode == "signal-only"
         assert found.decision.quantity > 0
         assert found.decision.stop_price < Decimal(str(found.price))
@@ -178,7 +178,7 @@ async def test_the_mode_changes_while_it_runs(house: Any) -> None:
         control.set_mode("signal-only", by="ann", now=now)
         await house.until(lambda: executor.term.core.mode == "signal-only")
         later = await house.verdict(house.say("entry"))
-        assert later.verdict == "skipped"
+        assert later.verdict == "would-take"
         assert len(house.stops()) == 1, "what is held keeps its stop in either mode"
 
 
