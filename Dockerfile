@@ -17,6 +17,7 @@ COPY pyproject.toml README.md ./
 COPY schemas schemas
 COPY pipeline pipeline
 COPY flows flows
+COPY tidemark tidemark
 RUN /opt/tidemark/bin/python -m pip install --no-deps --no-build-isolation .
 # The database is a service of its own, and nothing is installed any more.
 RUN rm -rf /opt/tidemark/lib/python3.11/site-packages/fiftyone/db/bin \

@@ -18,7 +18,7 @@ README = (ROOT / "README.md").read_text()
 
 SIGNAL = Signal(
     id="a",
-    exchange="binance-um",
+    exchange="sim",
     symbol="BTCUSDT",
     interval="1h",
     strategy="macd_cross",
@@ -51,20 +51,20 @@ def example(containing: str) -> str:
 
 
 def test_the_python_example_finds_a_signal(mongo: Any, mongo_uri: str) -> None:
-    program = example("MongoClient").replace(").tidemark", ").readme")
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     mongo["readme"]["signals"].insert_one(SIGNAL.to_mongo())
     try:
         done = subprocess.run(
-            [sys.executable, "-c", program],
-            env={**os.environ, "PATH": path, "TIDEMARK_MONGO_URI": mongo_uri},
+            [sys.executable, "-c", example("import tidemark")],
+            env={**os.environ, "TIDEMARK_MONGO_URI": mongo_uri, "TIDEMARK_DATABASE": "readme"},
             capture_output=True,
             text=True,
             timeout=60,
         )
     finally:
         mongo.drop_database("readme")
-    assert (done.returncode, done.stdout) == (0, "2026-01-01 01:00:00 macd_cross long 1.5\n"), done.stderr
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"│ 2026-01-01 01:00:00 UTC ┆ macd_cross ┆ long ┆ 1.5 +│", done.stdout)
+    assert len(example("import tidemark").splitlines()) == 4
 
 
 def test_the_settings_example_is_accepted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,7 +21,7 @@ from pipeline.store.symbols import SymbolStore
 
 __all__ = [
     "Backfilled", "Derived", "LimitGate", "NoProgress", "Progress", "SeriesReport", "Shown", "SourceChoice", "backfill",
-    "lacks",
+    "lacks", "unshown",
 ]  # fmt: skip
 
 Shown = Callable[[LimitGate], AbstractContextManager[Progress]]
@@ -36,7 +36,8 @@ class Backfilled:
     derived: Sequence[Derived]
 
 
-def _unshown(_: LimitGate) -> AbstractContextManager[Progress]:
+def unshown(_: LimitGate) -> AbstractContextManager[Progress]:
+    """Nobody looks."""
     return nullcontext(NoProgress())
 
 
@@ -50,7 +51,7 @@ def backfill(
     source: SourceChoice = "auto",
     by: str,
     reason: str | None = None,
-    shown: Shown = _unshown,
+    shown: Shown = unshown,
     stop: threading.Event | None = None,
 ) -> Backfilled:
     """Fetch the candles that are not stored yet; without a symbol those of the settings and of all that is watched.
@@ -68,7 +69,8 @@ def backfill(
             if symbols
             else kept_series(due_keys(tm.settings, db, intervals), listed, SeriesStore(db), client.clock.now())
         )
-        note(f"backfill {', '.join(f'{one.key.symbol} {one.key.interval}' for one in series) or 'nothing'}", by, reason)
+        named = ", ".join(f"{one.key.symbol} {one.key.interval}" for one in series)
+        note(tm.settings.home, f"backfill {named or 'nothing'}", by=by, reason=reason)
         SymbolStore(db).save(listed)
         derivation = derivation_of(tm.settings, db)
         with shown(client.weight) as progress, Backfill(db, market, archive, progress=progress) as work:

@@ -68,7 +68,14 @@ def begin_beside(environment: Environment | None) -> "Settings":
     from pipeline.app.wiring import start_logging  # noqa: PLC0415
     from pipeline.settings import load  # noqa: PLC0415
 
-    settings = load()
+    settings = beside(load(), environment)
+    start_logging(settings)
+    return settings
+
+
+def beside(settings: "Settings", environment: Environment | None = None) -> "Settings":
+    """These settings, of the place where the executor of their folder trades. Refused where they name another and
+    nobody says that it is meant."""
     place = remembered(settings.home)
     if environment is not None:
         settings = settings.model_copy(update={"environment": str(environment)})
@@ -80,7 +87,6 @@ def begin_beside(environment: Environment | None) -> "Settings":
         )
     if place is not None and place.environment == settings.environment == SIM:
         settings = _at_its_exchange(settings, place, chosen=environment is not None)
-    start_logging(settings)
     return settings
 
 

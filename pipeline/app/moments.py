@@ -1,9 +1,10 @@
 """Times as people type them."""
 
 import re
-from datetime import datetime
+from datetime import UTC, datetime
 
 from pipeline.errors import UsageError
+from pipeline.nearest import folded
 from pipeline.timeline import DAY, HOUR, MINUTE, WEEK, in_utc, to_ms
 
 _UNITS = {"m": MINUTE, "h": HOUR, "d": DAY, "w": WEEK}
@@ -21,8 +22,9 @@ def moment(option: str, text: str | None) -> int | None:
     return to_ms(in_utc(found))
 
 
-def since(option: str, text: str | None, now: int) -> int | None:
+def since(option: str, text: str | None) -> int | None:
     """How long ago (`90m`, `12h`, `2d`, `4w`), or a date or a time."""
+    now, text = to_ms(datetime.now(UTC)), None if text is None else folded(text)
     ago = _AGO.fullmatch(text or "")
     if ago is not None:
         return max(0, now - int(ago[1]) * _UNITS[ago[2]])

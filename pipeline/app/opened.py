@@ -1,16 +1,38 @@
 """What is opened for a person's question or order: the settings, and the database they lead to."""
 
+from collections.abc import Callable
 from contextlib import ExitStack
 from functools import cached_property
+from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from pipeline.settings import Settings
+from pydantic import SecretStr
+
+from pipeline.errors import AttentionError, UsageError
+from pipeline.settings import Settings, load
 
 if TYPE_CHECKING:
     from pymongo.database import Database
 
     from pipeline.app.candle_database import BringUp
+
+
+T = TypeVar("T")
+
+
+def settings_for(home: str | Path | None = None, uri: str | None = None) -> Settings:
+    """The settings in force, of another data folder or another MongoDB where one is named. A folder that is named means
+    its own database."""
+    from pipeline.store import connect  # noqa: PLC0415
+
+    changes: dict[str, Any] = {}
+    if home is not None:
+        changes |= {"home": Path(home).expanduser().absolute(), "mongo_uri": None}
+    if uri is not None:
+        connect.client(uri).close()  # says what is wrong with it
+        changes["mongo_uri"] = SecretStr(uri)
+    return load().model_copy(update=changes)
 
 
 class Opened:
@@ -23,6 +45,7 @@ class Opened:
         self.settings = settings
         self._bring_up = bring_up
         self._ends = ExitStack()
+        self._is_closed = False
 
     def __enter__(self) -> Self:
         return self
@@ -31,6 +54,24 @@ class Opened:
         self, kind: type[BaseException] | None, failure: BaseException | None, trace: TracebackType | None
     ) -> bool | None:
         return self._ends.__exit__(kind, failure, trace)
+
+    def ask(self, question: "Callable[[Opened], T]") -> T:
+        """The answer, for whoever keeps it open; a failure of the database is said in words."""
+        from pymongo.errors import PyMongoError  # noqa: PLC0415
+
+        from pipeline.store import connect  # noqa: PLC0415
+
+        if self._is_closed:
+            raise UsageError("this Tidemark is closed; open another")
+        try:
+            return question(self)
+        except PyMongoError as error:
+            raise AttentionError(connect.in_words(error)) from None
+
+    def close(self) -> None:
+        """End what was opened. Closing twice does no harm."""
+        self._is_closed = True
+        self._ends.close()
 
     @property
     def environment(self) -> str:

@@ -47,7 +47,7 @@ def watch(
             )
     keys = [one.key for one in chosen]
     Watchlist(tm.db, tm.environment).watch(keys, datetime.now(UTC))
-    note(f"watch {_said(keys)}", by, reason)
+    note(tm.settings.home, f"watch {_said(keys)}", by=by, reason=reason)
     return watched(tm)
 
 
@@ -63,7 +63,7 @@ def unwatch(
         raise UsageError(f"{', '.join(sorted(unknown))}: not watched. Watched: {known or 'nothing'}")
     gone = {key for key in before if (not chosen or key.symbol in chosen) and (not codes or key.interval in codes)}
     Watchlist(tm.db, tm.environment).unwatch(gone, datetime.now(UTC))
-    note(f"unwatch {_said(gone)}", by, reason)
+    note(tm.settings.home, f"unwatch {_said(gone)}", by=by, reason=reason)
     return watched(tm)
 
 

@@ -4,18 +4,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
+from typing import Any
 
 from pipeline.app.filters import interval_filter, strategy_filter, symbol_filter
-from pipeline.app.moments import since as since_of
 from pipeline.app.opened import Opened
-from pipeline.nearest import folded
 from pipeline.store.signals import queries
 from pipeline.store.signals.queries import Asked, Performance, Sort
 from pipeline.store.symbols import SymbolStore
 from pipeline.timeline import to_ms
 from schemas.signals import Signal
 
-__all__ = ["Asked", "Found", "Performance", "Sort", "asked_for", "performance", "signals"]
+__all__ = ["Asked", "Found", "Performance", "Sort", "asked_for", "performance", "rows", "signals"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,19 +31,19 @@ def asked_for(
     symbol: str | None = None,
     strategy: str | None = None,
     interval: str | None = None,
-    since: str | None = None,
+    since: int | None = None,
     only_fresh: bool = False,
     include_open: bool = False,
 ) -> Asked:
-    """What was typed, understood."""
-    now, since_then = to_ms(datetime.now(UTC)), None if since is None else folded(since)
+    """What is asked for, checked."""
+    now = to_ms(datetime.now(UTC))
     named = None if symbol is None else symbol_filter(tm, symbol)
     return Asked(
         exchange=tm.environment,
         symbol=named,
         strategy=None if strategy is None else strategy_filter(tm, strategy),
         interval=None if interval is None else interval_filter(tm, interval, named),
-        since=since_of("--since", since_then, now),
+        since=since,
         fresh_at=now if only_fresh else None,
         include_open=include_open,
     )
@@ -54,6 +53,11 @@ def signals(tm: Opened, asked: Asked, sort: Sort, limit: int) -> Found:
     """The newest first, or the best first, with their returns as they are at this moment."""
     found = queries.find_signals(tm.db, asked, sort, limit)
     return Found(found, SymbolStore(tm.db).ticks(tm.environment))
+
+
+def rows(tm: Opened, asked: Asked, sort: Sort, limit: int, fields: Sequence[str]) -> list[dict[str, Any]]:
+    """The same as documents with these fields, for whoever makes a table of very many."""
+    return queries.find_documents(tm.db, asked, sort, limit, fields)
 
 
 def performance(tm: Opened, asked: Asked, by: Sequence[str]) -> list[Performance]:

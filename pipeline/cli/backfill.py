@@ -96,7 +96,7 @@ def _bars(weight: "LimitGate", *, shown: bool) -> Iterator["Progress"]:
     from rich.console import Console  # noqa: PLC0415
 
     from pipeline.app.backfill import NoProgress  # noqa: PLC0415
-    from pipeline.cli.progress import Bars  # noqa: PLC0415
+    from pipeline.app.progress import Bars  # noqa: PLC0415
 
     console = Console(stderr=True)
     if not (shown and console.is_terminal):

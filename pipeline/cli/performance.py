@@ -62,6 +62,7 @@ def performance(
     (`taker_fee_percent`). The best median after a day comes first.
     """
     from pipeline.app import signals as asking  # noqa: PLC0415
+    from pipeline.app.moments import since as since_of  # noqa: PLC0415
     from pipeline.app.opened import Opened  # noqa: PLC0415
     from pipeline.app.wiring import begin  # noqa: PLC0415
 
@@ -70,7 +71,9 @@ def performance(
     chosen = [one.value for one in by or [By.STRATEGY]]
     settings = begin()
     with Opened(settings) as tm:
-        asked = asking.asked_for(tm, symbol=symbol, strategy=strategy, interval=interval, since=since)
+        asked = asking.asked_for(
+            tm, symbol=symbol, strategy=strategy, interval=interval, since=since_of("--since", since)
+        )
         found = asking.performance(tm, asked, chosen)
     if as_json:
         print_json(found)

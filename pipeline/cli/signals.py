@@ -79,6 +79,7 @@ def signals(
     """List signals: when, what, at which price, and what came of them. Returns are in percent, positive
     when the price went the signal's way."""
     from pipeline.app import signals as asking  # noqa: PLC0415
+    from pipeline.app.moments import since as since_of  # noqa: PLC0415
     from pipeline.app.opened import Opened  # noqa: PLC0415
     from pipeline.app.wiring import begin  # noqa: PLC0415
 
@@ -86,7 +87,7 @@ def signals(
         raise UsageError("--json and --csv exclude each other; choose one")
     with Opened(begin()) as tm:
         asked = asking.asked_for(
-            tm, symbol=symbol, strategy=strategy, interval=interval, since=since, only_fresh=fresh,
+            tm, symbol=symbol, strategy=strategy, interval=interval, since=since_of("--since", since), only_fresh=fresh,
             include_open=shown_open,
         )  # fmt: skip
         found = asking.signals(tm, asked, sort.value, limit)

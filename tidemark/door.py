@@ -1,0 +1,224 @@
+"""The door itself: what is opened, and what it can be asked and told. Every answer is a polars table.
+
+It calls `pipeline.app` and nothing below it, and loads that when it is first asked: it decides nothing itself.
+"""
+
+import threading
+import weakref
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Literal, Self, TypeVar
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from pipeline.app.opened import Opened
+
+T = TypeVar("T")
+Moment = datetime | str
+"""A time, or its ISO 8601 text; without a zone it is UTC."""
+Names = str | Sequence[str]
+"""One name, or several."""
+
+
+def open(home: str | Path | None = None, uri: str | None = None) -> "Tidemark":  # noqa: A001 - `tidemark.open()`
+    """Open what the settings name: `tidemark.toml` in the working folder and `TIDEMARK_...` variables, as for the
+    command.
+
+    `home`: the data folder instead, with its own database, which is started if it does not run. `uri`: a MongoDB.
+    Nothing is connected before the first question.
+    """
+    from pipeline.app.opened import Opened, settings_for  # noqa: PLC0415
+
+    return Tidemark(Opened(settings_for(home, uri)))
+
+
+class Tidemark:
+    """One Tidemark, from `tidemark.open()` to `close()`, to the end of a `with` block, or to the end of the program."""
+
+    def __init__(self, opened: "Opened") -> None:
+        self._opened = opened
+        self._closing = weakref.finalize(self, opened.close)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, failure: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        from pipeline.app.beside import place_of  # noqa: PLC0415
+
+        return f"<Tidemark {place_of(self._opened.settings)}>"
+
+    def close(self) -> None:
+        """Let the database go. An embedded one that nobody else uses ends."""
+        self._closing()
+
+    def candles(
+        self,
+        symbol: str,
+        interval: str,
+        *,
+        days: float | None = None,
+        last: int | None = None,
+        start: Moment | None = None,
+        end: Moment | None = None,
+    ) -> "pl.DataFrame":
+        """Stored candles with their indicators, oldest first; all of them unless told otherwise.
+
+        `days` back from now, or from `start` to `end`, both inclusive; of these the `last`. The candle that is open now
+        is among them (`closed` is False). An indicator that is not known yet is NaN.
+        """
+        from pipeline.app.candles import candles  # noqa: PLC0415
+        from tidemark.frames import since_days, to_moment  # noqa: PLC0415
+
+        first = since_days(days, "start", to_moment("start", start))
+        stop = to_moment("end", end)
+        begin = 0 if first is None and last is None else first
+        return self._ask(lambda tm: candles(tm, symbol, interval, first=begin, stop=stop, last=last)).frame
+
+    def signals(
+        self,
+        *,
+        symbol: str | None = None,
+        strategy: str | None = None,
+        interval: str | None = None,
+        since: Moment | None = None,
+        fresh: bool = False,
+        include_open: bool = False,
+        sort: Literal["at", "return"] = "at",
+        limit: int | None = 1_000,
+    ) -> "pl.DataFrame":
+        """Signals and what came of them, newest first, or the best first with `sort="return"`; at most `limit`, or all
+        with None.
+
+        `return_pct` is the return at `current_price`, the newest stored price, as it is at this moment: in percent,
+        positive when the price went the signal's way. `since`: also how long ago, like `"12h"`, `"2d"` or `"4w"`.
+        `fresh`: only what can be acted on now. `include_open`: also what strategies would say if the open candle closed
+        as it is.
+        """
+        from pipeline.app.signals import asked_for, rows  # noqa: PLC0415
+        from tidemark.frames import SIGNAL_COLUMNS, signals_frame, to_since  # noqa: PLC0415
+
+        def ask(tm: "Opened") -> "pl.DataFrame":
+            asked = asked_for(
+                tm, symbol=symbol, strategy=strategy, interval=interval, since=to_since("since", since),
+                only_fresh=fresh, include_open=include_open,
+            )  # fmt: skip
+            return signals_frame(rows(tm, asked, sort, limit or 2**31 - 1, SIGNAL_COLUMNS))
+
+        return self._ask(ask)
+
+    def performance(
+        self,
+        by: Names = "strategy",
+        *,
+        symbol: str | None = None,
+        strategy: str | None = None,
+        interval: str | None = None,
+        since: Moment | None = None,
+    ) -> "pl.DataFrame":
+        """How well signals did after 1 hour, 4 hours, 1 day and 7 days, by any of `strategy`, `symbol`, `interval` and
+        `month`: how many are that old, their hit rate, mean and median return in percent after fees. The best median
+        after a day comes first.
+        """
+        from pipeline.app.signals import asked_for, performance  # noqa: PLC0415
+        from tidemark.frames import performance_frame, to_grouping, to_since  # noqa: PLC0415
+
+        grouping = to_grouping(by)
+
+        def ask(tm: "Opened") -> "pl.DataFrame":
+            asked = asked_for(tm, symbol=symbol, strategy=strategy, interval=interval, since=to_since("since", since))
+            return performance_frame(grouping, performance(tm, asked, grouping))
+
+        return self._ask(ask)
+
+    def account(self, by: Literal["day", "month"] = "day", *, days: int | None = None) -> "pl.DataFrame":
+        """What the account was worth at the end of each day or month, and what that brought: as the executor stored it.
+        The last row is today. Money is exact (Decimal)."""
+        from pipeline.app.account import account  # noqa: PLC0415
+        from tidemark.frames import periods_frame  # noqa: PLC0415
+
+        self._require_its_place()
+        return periods_frame(self._ask(lambda tm: account(tm, by, days)).periods)
+
+    def positions(self) -> "pl.DataFrame":
+        """What is held, and the stop that protects it. Money is exact (Decimal)."""
+        from pipeline.app.account import positions  # noqa: PLC0415
+        from tidemark.frames import positions_frame  # noqa: PLC0415
+
+        self._require_its_place()
+        return positions_frame(self._ask(positions).positions)
+
+    def series(self) -> "pl.DataFrame":
+        """Which candles are stored: from when to when, how many, and how many holes the exchange itself has."""
+        from pipeline.app.series import series  # noqa: PLC0415
+        from tidemark.frames import series_frame  # noqa: PLC0415
+
+        return series_frame(self._ask(series))
+
+    def watch(self, symbols: Names, intervals: Names = (), *, reason: str | None = None) -> "pl.DataFrame":
+        """Keep these series current from now on, of the settings' intervals where none is named: all that are by then.
+        A running ingester takes them up within seconds."""
+        from pipeline.app.series import watch  # noqa: PLC0415
+        from pipeline.app.trading_access import operator  # noqa: PLC0415
+        from tidemark.frames import keys_frame, to_names  # noqa: PLC0415
+
+        names, codes = to_names(symbols), to_names(intervals)
+        return keys_frame(self._ask(lambda tm: watch(tm, names, codes, by=operator(), reason=reason)))
+
+    def unwatch(self, symbols: Names, intervals: Names = (), *, reason: str | None = None) -> "pl.DataFrame":
+        """Let these series go, without an interval all of a symbol. What is stored stays."""
+        from pipeline.app.series import unwatch  # noqa: PLC0415
+        from pipeline.app.trading_access import operator  # noqa: PLC0415
+        from tidemark.frames import keys_frame, to_names, to_some  # noqa: PLC0415
+
+        names, codes = to_some("symbols", symbols), to_names(intervals)
+        return keys_frame(self._ask(lambda tm: unwatch(tm, names, codes, by=operator(), reason=reason)))
+
+    def backfill(
+        self,
+        symbols: Names = (),
+        intervals: Names = (),
+        *,
+        days: int | None = None,
+        limit: int | None = None,
+        source: Literal["auto", "rest", "archive"] = "auto",
+        progress: bool = True,
+        reason: str | None = None,
+    ) -> "pl.DataFrame":
+        """Fetch the candles that are not stored yet, and compute indicators and signals of them: what each series came
+        to. Without a symbol: those of the settings and of all that is watched.
+
+        `days` back, or the newest `limit` candles of each. A bar shows how far it is, in a terminal and in a notebook.
+        Interrupt it whenever you like: the next one goes on from there. `TidemarkError` says which series is not whole.
+        """
+        from pipeline.app.backfill import backfill, unshown  # noqa: PLC0415
+        from pipeline.app.progress import where_one_looks  # noqa: PLC0415
+        from pipeline.app.trading_access import operator  # noqa: PLC0415
+        from tidemark.frames import reports_frame, require_whole, to_names  # noqa: PLC0415
+
+        names, codes = to_names(symbols), to_names(intervals)
+        is_main = threading.current_thread() is threading.main_thread()
+        done = self._ask(
+            lambda tm: backfill(
+                tm, names, codes, days=days, limit=limit, source=source, by=operator(), reason=reason,
+                shown=where_one_looks if progress else unshown, stop=None if is_main else threading.Event(),
+            )
+        )  # fmt: skip
+        require_whole(done)
+        return reports_frame(done.reports)
+
+    def _ask(self, question: "Callable[[Opened], T]") -> T:
+        return self._opened.ask(question)
+
+    def _require_its_place(self) -> None:
+        """The account is that of the place where the executor of the folder trades."""
+        from pipeline.app.beside import beside  # noqa: PLC0415
+
+        beside(self._opened.settings)
