@@ -23,11 +23,11 @@ from pipeline.exchange.market import Market
 from pipeline.exchange.rest import RestClient
 from pipeline.exchange.signing import Credentials, signer_for
 from pipeline.exchange.trading import Trading
-from pipeline.execution import events as ev
-from pipeline.execution.core import Core as Executing
-from pipeline.execution.names import Identity
-from pipeline.execution.records import AccountView, Bracket, Margin, Policy, SignalView
-from pipeline.execution.service import opened
+from pipeline.execution.engine import events as ev
+from pipeline.execution.engine.client_ids import Identity
+from pipeline.execution.engine.machine import Core as Executing
+from pipeline.execution.engine.state import AccountView, Bracket, Margin, Policy, SignalView
+from pipeline.execution.runtime.executor import opened
 from pipeline.indicators import WINDOW
 from pipeline.ingest.background import pause_garbage_searches, resume_garbage_searches
 from pipeline.ingest.core import Core

@@ -20,8 +20,8 @@ from pipeline.errors import TidemarkError
 from pipeline.exchange.market import Market
 from pipeline.exchange.rest import RestClient
 from pipeline.exchange.trading import Trading
-from pipeline.execution.bookkeeping import Bookkeeper
-from pipeline.execution.fees import Rates
+from pipeline.execution.account.books import Bookkeeper
+from pipeline.execution.account.fees import Rates
 from pipeline.settings import Settings, load
 from pipeline.store.account import AccountStore, PositionStore
 from pipeline.store.mongod.session import database

@@ -21,7 +21,7 @@ from flows.running import leave_word
 from pipeline.app.exchange_access import running_exchange
 from pipeline.app.trading_access import check_key, keys_of, may_execute, policy_of, tell
 from pipeline.errors import TidemarkError
-from pipeline.execution.service import Executor, opened
+from pipeline.execution.runtime.executor import Executor, opened
 from pipeline.settings import Settings, load
 from pipeline.store.account import PositionStore
 from pipeline.store.lease import LeaseStore

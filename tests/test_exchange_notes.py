@@ -9,7 +9,7 @@ from pipeline.exchange import answers, market, trading, userdata
 from pipeline.exchange.environments import ENVIRONMENTS
 from pipeline.exchange.stream_session import FeedLimits
 from pipeline.exchange.userdata import UserLimits
-from pipeline.execution.outcomes import _CODES, reaction
+from pipeline.execution.engine.refusals import _CODES, reaction
 from pipeline.ingest.book import Patience
 
 ROOT = Path(__file__).parents[1]

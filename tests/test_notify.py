@@ -14,7 +14,7 @@ from pydantic import SecretStr
 from pipeline import logs
 from pipeline.app.trading_access import tell_by
 from pipeline.errors import UsageError
-from pipeline.execution.effects import Notify
+from pipeline.execution.engine.effects import Notify
 from pipeline.notify import MOST_WAITING, Message, Notifier, joined, signal_message
 from pipeline.settings import load, secrets_of
 

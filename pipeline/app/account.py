@@ -9,8 +9,8 @@ from pipeline.app import at_exchange
 from pipeline.app.at_exchange import Listed
 from pipeline.app.known_symbols import known_symbol
 from pipeline.app.opened import Opened
-from pipeline.execution.documents import identity_of
-from pipeline.execution.periods import By, Period, periods
+from pipeline.execution.account.periods import By, Period, periods
+from pipeline.execution.runtime.documents import identity_of
 from pipeline.store.account import AccountStore, PositionStore
 from pipeline.store.control import ControlStore
 from pipeline.store.orders import OrderJournal

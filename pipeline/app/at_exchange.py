@@ -12,7 +12,7 @@ from pipeline.timeline import DAY
 if TYPE_CHECKING:
     from pipeline.exchange.reports import AlgoReport, OrderReport
     from pipeline.exchange.trading import Trading
-    from pipeline.execution.names import Identity
+    from pipeline.execution.engine.client_ids import Identity
     from pipeline.settings import Settings
 
 HISTORY: Final = 6 * DAY

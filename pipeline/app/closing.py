@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from pymongo.database import Database
 
     from pipeline.app.clerk import Clerk, Job
-    from pipeline.execution.flatten import Flattener, Report, Scope, Sent
-    from pipeline.execution.names import Identity
+    from pipeline.execution.account.flatten import Flattener, Report, Scope, Sent
+    from pipeline.execution.engine.client_ids import Identity
     from pipeline.settings import Settings
 
 EXECUTOR_HAS = 10.0
@@ -64,8 +64,8 @@ class Closing:
         from pipeline.app.exchange_access import running_exchange  # noqa: PLC0415
         from pipeline.app.trading_access import account_in_need  # noqa: PLC0415
         from pipeline.exchange.market import Market  # noqa: PLC0415
-        from pipeline.execution.flatten import Flattener, Report, Scope  # noqa: PLC0415
-        from pipeline.execution.names import NOBODY, Identity  # noqa: PLC0415
+        from pipeline.execution.account.flatten import Flattener, Report, Scope  # noqa: PLC0415
+        from pipeline.execution.engine.client_ids import NOBODY, Identity  # noqa: PLC0415
 
         report, nobody = Report(), Identity(self.settings.environment, NOBODY)
         try:
@@ -131,7 +131,7 @@ class Closing:
 
     def _journaled(self) -> "Sent":
         """What this command sends is in the journal too, if the database takes it."""
-        from pipeline.execution.flatten import journaled  # noqa: PLC0415
+        from pipeline.execution.account.flatten import journaled  # noqa: PLC0415
         from pipeline.store.orders import OrderJournal  # noqa: PLC0415
 
         environment = self.settings.environment
@@ -147,8 +147,8 @@ def _enters(settings: "Settings") -> "Callable[[str], bool]":
     """Whether an order could open something and is of the folder's installation, or of any Tidemark's where no executor
     has traded from the folder: so much is certain before anybody is asked."""
     from pipeline.app.beside import remembered  # noqa: PLC0415
-    from pipeline.execution.names import installation_of, leg_of  # noqa: PLC0415
-    from pipeline.execution.records import ENTERING  # noqa: PLC0415
+    from pipeline.execution.engine.client_ids import installation_of, leg_of  # noqa: PLC0415
+    from pipeline.execution.engine.state import ENTERING  # noqa: PLC0415
 
     place = remembered(settings.home)
     known = place.installation if place is not None and place.environment == settings.environment else None
@@ -157,10 +157,10 @@ def _enters(settings: "Settings") -> "Callable[[str], bool]":
 
 def _look(settings: "Settings", within: Symbols | None) -> "Job[Known]":
     from pipeline.app.beside import acting  # noqa: PLC0415
-    from pipeline.execution.documents import identity_of  # noqa: PLC0415
-    from pipeline.execution.flatten import Scope  # noqa: PLC0415
-    from pipeline.execution.names import installation_of  # noqa: PLC0415
-    from pipeline.execution.records import ENTERING  # noqa: PLC0415
+    from pipeline.execution.account.flatten import Scope  # noqa: PLC0415
+    from pipeline.execution.engine.client_ids import installation_of  # noqa: PLC0415
+    from pipeline.execution.engine.state import ENTERING  # noqa: PLC0415
+    from pipeline.execution.runtime.documents import identity_of  # noqa: PLC0415
     from pipeline.store.account import PositionStore  # noqa: PLC0415
     from pipeline.store.control import ControlStore  # noqa: PLC0415
     from pipeline.store.orders import OrderJournal  # noqa: PLC0415

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pipeline.exchange.environments import Environment
-    from pipeline.execution.service import Executor
+    from pipeline.execution.runtime.executor import Executor
     from pipeline.settings import Settings
 
 _HEARTBEAT_EVERY = 2.0
@@ -21,7 +21,7 @@ def execute(settings: "Settings", *, take_over: bool, by: str, say: Callable[[st
     from pipeline.app.beside import remember  # noqa: PLC0415
     from pipeline.app.exchange_access import running_exchange  # noqa: PLC0415
     from pipeline.app.trading_access import check_key, keys_of  # noqa: PLC0415
-    from pipeline.execution.opening import identify  # noqa: PLC0415
+    from pipeline.execution.runtime.opening import identify  # noqa: PLC0415
     from pipeline.store import connect  # noqa: PLC0415
     from pipeline.store.control import ControlStore  # noqa: PLC0415
     from pipeline.store.mongod.session import running  # noqa: PLC0415
@@ -43,7 +43,7 @@ def _take_over(settings: "Settings", db: Any, place: "Environment", by: str, say
     from datetime import UTC, datetime  # noqa: PLC0415
 
     from pipeline.app.trading_access import account_at  # noqa: PLC0415
-    from pipeline.execution.opening import take_over  # noqa: PLC0415
+    from pipeline.execution.runtime.opening import take_over  # noqa: PLC0415
     from pipeline.store.control import ControlStore  # noqa: PLC0415
 
     control = ControlStore(db, settings.environment)
@@ -55,7 +55,7 @@ def _take_over(settings: "Settings", db: Any, place: "Environment", by: str, say
 async def _execute(settings: "Settings", uri: str, db: Any, place: "Environment") -> None:
     from pipeline.app.trading_access import keys_of, may_execute, policy_of, tell_by  # noqa: PLC0415
     from pipeline.app.wiring import notifier_of  # noqa: PLC0415
-    from pipeline.execution.service import opened  # noqa: PLC0415
+    from pipeline.execution.runtime.executor import opened  # noqa: PLC0415
     from pipeline.store.watchlist import Watchlist  # noqa: PLC0415
 
     stop = asyncio.Event()

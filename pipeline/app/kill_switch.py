@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pymongo.database import Database
 
     from pipeline.app.clerk import Clerk, Job
-    from pipeline.execution.flatten import Report
+    from pipeline.execution.account.flatten import Report
     from pipeline.settings import Settings
     from pipeline.store.control import ControlStore
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from pipeline.app.wiring import exchange_of
 from pipeline.exchange.market import Market
 from pipeline.exchange.rest import RestClient
-from pipeline.execution.tradable import Listed, too_small
+from pipeline.execution.engine.tradable import Listed, too_small
 from pipeline.settings import Settings
 
 

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from pipeline.exchange.key_rights import KeyRights
     from pipeline.exchange.signing import Credentials
     from pipeline.exchange.trading import Trading
-    from pipeline.execution.effects import Notify
-    from pipeline.execution.records import Policy
+    from pipeline.execution.engine.effects import Notify
+    from pipeline.execution.engine.state import Policy
     from pipeline.notify import Notifier
 
 log = logging.getLogger("pipeline.execution")
@@ -56,7 +56,7 @@ def keys_of(settings: Settings) -> "Credentials":
 
 def policy_of(settings: Settings, place: "Environment") -> "Policy":
     """How the executor behaves."""
-    from pipeline.execution.records import Policy  # noqa: PLC0415
+    from pipeline.execution.engine.state import Policy  # noqa: PLC0415
 
     return Policy(
         place.name,

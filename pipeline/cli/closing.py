@@ -8,7 +8,7 @@ from pipeline.cli.output import complain as complain_in_red
 from pipeline.errors import AttentionError
 
 if TYPE_CHECKING:
-    from pipeline.execution.flatten import Report
+    from pipeline.execution.account.flatten import Report
 
 
 class Spoken:

@@ -84,7 +84,7 @@ def trading(
     from pipeline.app.trading_access import operator  # noqa: PLC0415
     from pipeline.app.wiring import exchange_of  # noqa: PLC0415
     from pipeline.cli.beside import say_place, tell_standing  # noqa: PLC0415
-    from pipeline.execution.documents import trading_view  # noqa: PLC0415
+    from pipeline.execution.runtime.documents import trading_view  # noqa: PLC0415
     from pipeline.store.control import ControlStore  # noqa: PLC0415
     from pipeline.store.mongod.session import database  # noqa: PLC0415
 

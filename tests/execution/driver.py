@@ -5,11 +5,11 @@ from dataclasses import replace
 from decimal import Decimal
 from itertools import count
 
-from pipeline.execution import events as ev
-from pipeline.execution.core import Core
-from pipeline.execution.effects import Effect, JournalIntent, Place, TripBreaker, WriteVerdict
-from pipeline.execution.names import Identity
-from pipeline.execution.records import (
+from pipeline.execution.engine import events as ev
+from pipeline.execution.engine.client_ids import Identity
+from pipeline.execution.engine.effects import Effect, JournalIntent, Place, TripBreaker, WriteVerdict
+from pipeline.execution.engine.machine import Core
+from pipeline.execution.engine.state import (
     AccountView,
     Bracket,
     Margin,

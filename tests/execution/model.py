@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from itertools import count
 
-from pipeline.execution.records import OrderRecord, OrderTold, PositionTold, TradeTold
+from pipeline.execution.engine.state import OrderRecord, OrderTold, PositionTold, TradeTold
 
 SYMBOL = "BTCUSDT"
 TICK = Decimal("0.1")

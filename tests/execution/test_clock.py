@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipeline.execution import events as ev
+from pipeline.execution.engine import events as ev
 from pipeline.timeline import HOUR, MINUTE, SECOND
 from tests.execution.driver import Driver
 

@@ -3,10 +3,10 @@ settings, and the core takes them up as they are told."""
 
 import pytest
 
-from pipeline.execution import events as ev
-from pipeline.execution.core import Core
-from pipeline.execution.effects import Cancel, CloseDone, JournalIntent, Place
-from pipeline.execution.records import TradingView
+from pipeline.execution.engine import events as ev
+from pipeline.execution.engine.effects import Cancel, CloseDone, JournalIntent, Place
+from pipeline.execution.engine.machine import Core
+from pipeline.execution.engine.state import TradingView
 from tests.execution.driver import IDENTITY, POLICY, SYMBOL, Driver, T, rules, signal
 
 ASKED = TradingView(close_asked=T + 50)

@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import pytest
 
-from pipeline.execution.records import OrderTold
+from pipeline.execution.engine.state import OrderTold
 from tests.execution.driver import IDENTITY, Driver
 
 

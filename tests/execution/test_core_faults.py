@@ -14,10 +14,10 @@ from random import Random
 
 import pytest
 
-from pipeline.execution import events as ev
-from pipeline.execution.core import Core
-from pipeline.execution.diary import Diary
-from pipeline.execution.effects import (
+from pipeline.execution.engine import events as ev
+from pipeline.execution.engine.client_ids import Identity
+from pipeline.execution.engine.diary import Diary
+from pipeline.execution.engine.effects import (
     Cancel,
     CloseDone,
     Effect,
@@ -36,8 +36,8 @@ from pipeline.execution.effects import (
     TripBreaker,
     WriteVerdict,
 )
-from pipeline.execution.names import Identity
-from pipeline.execution.records import (
+from pipeline.execution.engine.machine import Core
+from pipeline.execution.engine.state import (
     CLOSING,
     ENTERING,
     AccountView,

@@ -5,9 +5,9 @@ from decimal import Decimal
 
 import pytest
 
-from pipeline.execution import events as ev
-from pipeline.execution.effects import Place, TripBreaker
-from pipeline.execution.records import AccountView, Holding, TradingView
+from pipeline.execution.engine import events as ev
+from pipeline.execution.engine.effects import Place, TripBreaker
+from pipeline.execution.engine.state import AccountView, Holding, TradingView
 from pipeline.timeline import DAY
 from tests.execution.driver import PRICE, SYMBOL, Driver, T, rules, signal
 

@@ -5,10 +5,10 @@ from decimal import Decimal
 
 import pytest
 
-from pipeline.execution import events as ev
-from pipeline.execution import risk
-from pipeline.execution.effects import JournalIntent, Place, Query, ResetBreaker, SetMargin, TripBreaker
-from pipeline.execution.records import AccountView, BreakerView, PositionRecord, TradingView
+from pipeline.execution.engine import events as ev
+from pipeline.execution.engine import risk
+from pipeline.execution.engine.effects import JournalIntent, Place, Query, ResetBreaker, SetMargin, TripBreaker
+from pipeline.execution.engine.state import AccountView, BreakerView, PositionRecord, TradingView
 from pipeline.settings import Risk
 from pipeline.timeline import DAY, MINUTE
 from tests.execution.driver import ACCOUNT, FILTERS, POLICY, PRICE, RISK, SYMBOL, Driver, T, isolated, rules, signal

@@ -3,9 +3,9 @@
 from dataclasses import replace
 from decimal import Decimal
 
-from pipeline.execution import events as ev
-from pipeline.execution.diary import Diary
-from pipeline.execution.records import TradingView
+from pipeline.execution.engine import events as ev
+from pipeline.execution.engine.diary import Diary
+from pipeline.execution.engine.state import TradingView
 from tests.execution.driver import POLICY, PRICE, RISK, SYMBOL, Driver, signal
 
 HOUR = 3_600_000

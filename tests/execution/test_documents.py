@@ -5,9 +5,9 @@ from decimal import Decimal
 
 import pytest
 
-from pipeline.execution import documents
-from pipeline.execution.names import NOBODY, Identity
-from pipeline.execution.records import BreakerView, OrderRecord, PlanRecord, PositionRecord
+from pipeline.execution.engine.client_ids import NOBODY, Identity
+from pipeline.execution.engine.state import BreakerView, OrderRecord, PlanRecord, PositionRecord
+from pipeline.execution.runtime import documents
 from schemas.control import Breaker, Installation
 from schemas.orders import Order
 from schemas.positions import Position

@@ -5,10 +5,10 @@ from decimal import Decimal
 
 import pytest
 
-from pipeline.execution import events as ev
-from pipeline.execution.effects import JournalIntent, Notify
-from pipeline.execution.endings import BY_HAND, how_it_ended
-from pipeline.execution.records import OrderRecord, OrderTold, PositionRecord
+from pipeline.execution.engine import events as ev
+from pipeline.execution.engine.effects import JournalIntent, Notify
+from pipeline.execution.engine.endings import BY_HAND, how_it_ended
+from pipeline.execution.engine.state import OrderRecord, OrderTold, PositionRecord
 from tests.execution.driver import SYMBOL, Driver, signal
 
 POSITION = PositionRecord(SYMBOL, signal="s1", opened_at=1_000, entered_at=900, closing="signal s2")

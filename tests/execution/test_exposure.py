@@ -5,8 +5,8 @@ from decimal import Decimal
 
 import pytest
 
-from pipeline.execution.exposure import Exposure
-from pipeline.execution.records import PositionRecord
+from pipeline.execution.engine.exposure import Exposure
+from pipeline.execution.engine.state import PositionRecord
 from pipeline.timeline import SECOND
 
 T = 1_760_000_000_000

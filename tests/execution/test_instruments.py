@@ -4,8 +4,8 @@ from contextlib import suppress
 from decimal import Decimal
 
 from pipeline.exchange.errors import ExchangeError
-from pipeline.execution.events import FeeSeen
-from pipeline.execution.instruments import Instruments
+from pipeline.execution.engine.events import FeeSeen
+from pipeline.execution.gateway.instruments import Instruments
 
 FEE = Decimal("0.0004")
 

@@ -6,9 +6,9 @@ from decimal import Decimal as D
 
 import pytest
 
-from pipeline.execution import events as ev
-from pipeline.execution.effects import Cancel, JournalIntent, Place
-from pipeline.execution.records import AccountView, Policy, TradingView
+from pipeline.execution.engine import events as ev
+from pipeline.execution.engine.effects import Cancel, JournalIntent, Place
+from pipeline.execution.engine.state import AccountView, Policy, TradingView
 from pipeline.settings import Risk
 from tests.execution.driver import FILTERS, PRICE, SYMBOL, Driver, rules, signal
 

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.execution import events as ev
-from pipeline.execution import liquidation
-from pipeline.execution.effects import JournalIntent
-from pipeline.execution.records import Bracket, Policy
+from pipeline.execution.engine import events as ev
+from pipeline.execution.engine import liquidation
+from pipeline.execution.engine.effects import JournalIntent
+from pipeline.execution.engine.state import Bracket, Policy
 from pipeline.settings import Risk
 from pipeline.simulator.types import SymbolSpec
 from pipeline.simulator.venue import margin as theirs

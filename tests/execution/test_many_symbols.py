@@ -10,11 +10,19 @@ from random import Random
 
 import pytest
 
-from pipeline.execution import events as ev
-from pipeline.execution.core import Core
-from pipeline.execution.effects import Cancel, JournalIntent, Place, QueryFills, Reconcile, SetMargin, WriteVerdict
-from pipeline.execution.names import Identity
-from pipeline.execution.records import (
+from pipeline.execution.engine import events as ev
+from pipeline.execution.engine.client_ids import Identity
+from pipeline.execution.engine.effects import (
+    Cancel,
+    JournalIntent,
+    Place,
+    QueryFills,
+    Reconcile,
+    SetMargin,
+    WriteVerdict,
+)
+from pipeline.execution.engine.machine import Core
+from pipeline.execution.engine.state import (
     AccountView,
     Holding,
     OrderRecord,

@@ -5,8 +5,8 @@ from decimal import Decimal
 
 import pytest
 
-from pipeline.execution import events as ev
-from pipeline.execution.effects import (
+from pipeline.execution.engine import events as ev
+from pipeline.execution.engine.effects import (
     Cancel,
     JournalIntent,
     Notify,
@@ -17,7 +17,7 @@ from pipeline.execution.effects import (
     Reconcile,
     WriteVerdict,
 )
-from pipeline.execution.records import OrderTold, PositionRecord, PositionTold, TradeTold
+from pipeline.execution.engine.state import OrderTold, PositionRecord, PositionTold, TradeTold
 from pipeline.timeline import SECOND
 from tests.execution.driver import ACCOUNT, IDENTITY, POLICY, PRICE, SYMBOL, Driver, T, signal
 

@@ -6,7 +6,7 @@ from typing import get_args
 
 import pytest
 
-from pipeline.execution.names import UNNAMED, Identity, installation_of, leg_of
+from pipeline.execution.engine.client_ids import UNNAMED, Identity, installation_of, leg_of
 from schemas.orders import Leg
 
 OURS = Identity("sim", "abc123")

@@ -5,8 +5,9 @@ from decimal import Decimal
 
 import pytest
 
-from pipeline.execution import events as ev
-from pipeline.execution.effects import (
+from pipeline.execution.engine import events as ev
+from pipeline.execution.engine.client_ids import Identity
+from pipeline.execution.engine.effects import (
     Cancel,
     JournalIntent,
     JournalOrder,
@@ -16,9 +17,8 @@ from pipeline.execution.effects import (
     ResetBreaker,
     TripBreaker,
 )
-from pipeline.execution.names import Identity
-from pipeline.execution.others import OTHERS, others_in, said
-from pipeline.execution.records import OrderTold
+from pipeline.execution.engine.others import OTHERS, others_in, said
+from pipeline.execution.engine.state import OrderTold
 from pipeline.timeline import SECOND
 from tests.execution.driver import IDENTITY, SYMBOL, Driver, T, signal
 

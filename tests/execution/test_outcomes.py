@@ -6,8 +6,8 @@ from itertools import pairwise
 
 import pytest
 
-from pipeline.execution import events as ev
-from pipeline.execution.effects import (
+from pipeline.execution.engine import events as ev
+from pipeline.execution.engine.effects import (
     Cancel,
     JournalIntent,
     JournalOrder,
@@ -20,8 +20,8 @@ from pipeline.execution.effects import (
     Reconcile,
     WriteVerdict,
 )
-from pipeline.execution.outcomes import Reaction, reaction
-from pipeline.execution.records import PositionTold, TradeTold
+from pipeline.execution.engine.refusals import Reaction, reaction
+from pipeline.execution.engine.state import PositionTold, TradeTold
 from pipeline.timeline import SECOND
 from tests.execution.driver import POLICY, PRICE, SYMBOL, Driver, T, signal
 

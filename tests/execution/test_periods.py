@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import pytest
 
-from pipeline.execution.periods import compounded, periods
+from pipeline.execution.account.periods import compounded, periods
 from schemas.accounts import Snapshot
 
 

@@ -5,8 +5,8 @@ from decimal import Decimal
 
 import pytest
 
-from pipeline.execution import events as ev
-from pipeline.execution.effects import (
+from pipeline.execution.engine import events as ev
+from pipeline.execution.engine.effects import (
     Cancel,
     JournalIntent,
     JournalPosition,
@@ -16,7 +16,7 @@ from pipeline.execution.effects import (
     QueryPositions,
     Reconcile,
 )
-from pipeline.execution.protection import (
+from pipeline.execution.engine.protect import (
     CancelProtection,
     PlaceProtection,
     stop_of,
@@ -24,7 +24,7 @@ from pipeline.execution.protection import (
     target_steps,
     tightened,
 )
-from pipeline.execution.records import OrderRecord, PositionRecord
+from pipeline.execution.engine.state import OrderRecord, PositionRecord
 from pipeline.timeline import SECOND
 from tests.execution.driver import POLICY, PRICE, SYMBOL, Driver, signal
 

@@ -5,8 +5,9 @@ from decimal import Decimal
 
 import pytest
 
-from pipeline.execution import events as ev
-from pipeline.execution.effects import (
+from pipeline.execution.engine import events as ev
+from pipeline.execution.engine.client_ids import Identity
+from pipeline.execution.engine.effects import (
     Cancel,
     JournalIntent,
     JournalOrder,
@@ -17,8 +18,7 @@ from pipeline.execution.effects import (
     Recall,
     WriteVerdict,
 )
-from pipeline.execution.names import Identity
-from pipeline.execution.records import OrderTold, TradeTold
+from pipeline.execution.engine.state import OrderTold, TradeTold
 from pipeline.timeline import MINUTE, SECOND
 from tests.execution.driver import IDENTITY, PRICE, SYMBOL, Driver, T, signal
 

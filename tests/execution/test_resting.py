@@ -6,9 +6,18 @@ from decimal import Decimal as D
 
 import pytest
 
-from pipeline.execution import events as ev
-from pipeline.execution.effects import Cancel, Explain, JournalIntent, JournalOrder, Place, Query, QueryFills, Reconcile
-from pipeline.execution.records import BreakerView, PositionTold, TradingView
+from pipeline.execution.engine import events as ev
+from pipeline.execution.engine.effects import (
+    Cancel,
+    Explain,
+    JournalIntent,
+    JournalOrder,
+    Place,
+    Query,
+    QueryFills,
+    Reconcile,
+)
+from pipeline.execution.engine.state import BreakerView, PositionTold, TradingView
 from pipeline.timeline import SECOND
 from tests.execution.driver import FILTERS, POLICY, PRICE, RISK, SYMBOL, Driver, T, rules, signal
 

@@ -5,8 +5,8 @@ from decimal import Decimal as D
 
 import pytest
 
-from pipeline.execution import events as ev
-from pipeline.execution.records import AccountView
+from pipeline.execution.engine import events as ev
+from pipeline.execution.engine.state import AccountView
 from tests.execution.driver import Driver, rules, signal
 from tests.execution.test_ladder import settle
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.execution import sizing
-from pipeline.execution.sizing import Limits, Sized
+from pipeline.execution.engine import sizing
+from pipeline.execution.engine.sizing import Limits, Sized
 from pipeline.settings import Risk
 from tests.execution.driver import FILTERS
 

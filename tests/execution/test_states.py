@@ -8,9 +8,9 @@ import msgspec
 import pytest
 
 from pipeline.exchange.reports import AlgoReport
-from pipeline.execution.records import OrderRecord, OrderTold, PlanRecord
-from pipeline.execution.states import merged, state_of
-from pipeline.execution.told import algo_told
+from pipeline.execution.engine.order_life import merged, state_of
+from pipeline.execution.engine.state import OrderRecord, OrderTold, PlanRecord
+from pipeline.execution.gateway.reports_in import algo_told
 
 PLAN = PlanRecord("macd", Decimal(100), Decimal(1), Decimal(1), Decimal(98), None, 60_000)
 ORDER = OrderRecord("tm-e-1", "BTCUSDT", "s1", "entry", "BUY", "MARKET", Decimal(2), 0, 0, plan=PLAN)

@@ -1,10 +1,10 @@
 """What the switches tell the core: the changes, and nothing that the core knows better."""
 
-from pipeline.execution import documents
-from pipeline.execution import events as ev
-from pipeline.execution.effects import TripBreaker
-from pipeline.execution.records import BreakerView
-from pipeline.execution.sources import Switches
+from pipeline.execution.engine import events as ev
+from pipeline.execution.engine.effects import TripBreaker
+from pipeline.execution.engine.state import BreakerView
+from pipeline.execution.runtime import documents
+from pipeline.execution.runtime.inputs import Switches
 from pipeline.store.control import Controls
 from tests.execution.driver import SYMBOL, Driver, T
 

@@ -4,7 +4,7 @@ from decimal import Decimal as D
 
 import pytest
 
-from pipeline.execution import tradable
+from pipeline.execution.engine import tradable
 from pipeline.settings import Risk
 from tests.execution.driver import FILTERS
 

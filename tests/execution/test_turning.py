@@ -5,9 +5,9 @@ from decimal import Decimal
 
 import pytest
 
-from pipeline.execution import events as ev
-from pipeline.execution.effects import Cancel, JournalIntent, Place
-from pipeline.execution.records import Policy
+from pipeline.execution.engine import events as ev
+from pipeline.execution.engine.effects import Cancel, JournalIntent, Place
+from pipeline.execution.engine.state import Policy
 from pipeline.timeline import MINUTE
 from tests.execution.driver import POLICY, PRICE, RISK, Driver, T, signal
 

@@ -5,9 +5,9 @@ import os
 
 import pytest
 
-from pipeline.execution import events as ev
-from pipeline.execution.core import Core
-from pipeline.execution.effects import (
+from pipeline.execution.engine import events as ev
+from pipeline.execution.engine.client_ids import Identity
+from pipeline.execution.engine.effects import (
     Cancel,
     Effect,
     JournalIntent,
@@ -18,8 +18,8 @@ from pipeline.execution.effects import (
     Reconcile,
     SetMargin,
 )
-from pipeline.execution.names import Identity
-from pipeline.execution.records import ENTERING, AccountView, OrderTold
+from pipeline.execution.engine.machine import Core
+from pipeline.execution.engine.state import ENTERING, AccountView, OrderTold
 from tests.execution.driver import rules
 from tests.execution.model import SYMBOL, Refused
 from tests.execution.test_core_faults import CHUNKS, EQUITY, IDENTITY, POLICY, START, TROUBLE, Schedule, seeds

@@ -6,9 +6,9 @@ from decimal import Decimal as D
 import pytest
 
 from pipeline.exchange.user_events import decode_event
-from pipeline.execution import events as ev
-from pipeline.execution import told
-from pipeline.execution.records import AccountView, Holding
+from pipeline.execution.engine import events as ev
+from pipeline.execution.engine.state import AccountView, Holding
+from pipeline.execution.gateway import reports_in
 from tests.execution.driver import POLICY, PRICE, SYMBOL, Driver, T, rules, signal
 
 START = D(10_000)
@@ -68,8 +68,8 @@ def test_money_that_is_paid_out_is_no_loss(reason, trips):
     )
     update = decode_event(frame.encode())
     for _ in range(2):  # what comes twice changes nothing
-        driver(ev.PositionsSeen(told.positions_streamed(update), update.time, "stream"))
-        driver(told.account_changed(update, "USDT"))
+        driver(ev.PositionsSeen(reports_in.positions_streamed(update), update.time, "stream"))
+        driver(reports_in.account_changed(update, "USDT"))
     assert ("daily-loss" in driver.breakers()) is trips
     changed(driver, 4_700, later=100)
     assert ("daily-loss" in driver.breakers()) is True, "six per cent of what is left"

@@ -14,9 +14,8 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import NamedTuple
 
-from pipeline.execution import events as ev
-from pipeline.execution.core import Core
-from pipeline.execution.effects import (
+from pipeline.execution.engine import events as ev
+from pipeline.execution.engine.effects import (
     Cancel,
     Effect,
     JournalIntent,
@@ -33,7 +32,8 @@ from pipeline.execution.effects import (
     TripBreaker,
     WriteVerdict,
 )
-from pipeline.execution.records import AccountView, Holding, OrderTold, Policy, PositionRecord, SignalView
+from pipeline.execution.engine.machine import Core
+from pipeline.execution.engine.state import AccountView, Holding, OrderTold, Policy, PositionRecord, SignalView
 from pipeline.settings import Risk
 from pipeline.timeline import DAY, MINUTE, SECOND
 from tests.execution.driver import IDENTITY, rules

@@ -10,7 +10,7 @@ from functools import cache
 import polars as pl
 import pytest
 
-from pipeline.execution.records import SignalView
+from pipeline.execution.engine.state import SignalView
 from pipeline.strategies import registry
 from pipeline.strategies.base import Strategy, label_of, meaning_of
 from pipeline.strategies.runner import run

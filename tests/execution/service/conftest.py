@@ -26,10 +26,10 @@ from pipeline.exchange.environments import SIM, Environment, at
 from pipeline.exchange.rest import RestClient
 from pipeline.exchange.signing import Credentials, signer_for
 from pipeline.exchange.trading import NewOrder, Trading
-from pipeline.execution.effects import Notify
-from pipeline.execution.house import Pace
-from pipeline.execution.records import Policy
-from pipeline.execution.service import Executor, opened
+from pipeline.execution.engine.effects import Notify
+from pipeline.execution.engine.state import Policy
+from pipeline.execution.runtime.context import Pace
+from pipeline.execution.runtime.executor import Executor, opened
 from pipeline.settings import Risk
 from pipeline.simulator.handle import Simulator
 from pipeline.simulator.options import Account

@@ -13,9 +13,9 @@ from typing import Any
 from pipeline import logs
 from pipeline.exchange.environments import SIM, at
 from pipeline.exchange.signing import Credentials, signer_for
-from pipeline.execution.house import Pace
-from pipeline.execution.records import Policy
-from pipeline.execution.service import opened
+from pipeline.execution.engine.state import Policy
+from pipeline.execution.runtime.context import Pace
+from pipeline.execution.runtime.executor import opened
 from pipeline.settings import Risk
 from pipeline.store import connect
 

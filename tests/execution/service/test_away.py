@@ -13,8 +13,8 @@ from pymongo.errors import AutoReconnect
 
 from pipeline.errors import AttentionError
 from pipeline.exchange.errors import StoppedError
-from pipeline.execution.leadership import Leadership
-from pipeline.execution.service import pause_after
+from pipeline.execution.runtime.executor import pause_after
+from pipeline.execution.runtime.lease import Leadership
 from pipeline.settings import Risk
 from pipeline.store import connect
 from pipeline.store.control import ControlStore
@@ -191,7 +191,7 @@ async def test_an_account_that_is_not_understood_any_more_leaves_no_position_alo
     async with house.executor():
         await house.hold()
     house.trading.cancel_algo(house.stops()[0].client_algo_id)
-    monkeypatch.setattr("pipeline.execution.opening.require_understood", refuse)
+    monkeypatch.setattr("pipeline.execution.runtime.opening.require_understood", refuse)
     async with house.executor():
         await house.until(lambda: house.stops())
         found = await house.verdict(house.say("entry", symbol="ETHUSDT"))

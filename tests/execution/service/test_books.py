@@ -15,10 +15,10 @@ from pymongo.database import Database
 
 from pipeline.exchange.errors import UnknownOutcomeError
 from pipeline.exchange.reports import AccountReport, IncomeReport
-from pipeline.execution.bookkeeping import Bookkeeper
-from pipeline.execution.clean_days import SNAPSHOTS_A_DAY, CleanDays
-from pipeline.execution.fees import Rates
-from pipeline.execution.incomes import PLACES
+from pipeline.execution.account.books import Bookkeeper
+from pipeline.execution.account.clean_days import SNAPSHOTS_A_DAY, CleanDays
+from pipeline.execution.account.fees import Rates
+from pipeline.execution.account.incomes import PLACES
 from pipeline.store.account import AccountStore
 from pipeline.store.control import ControlStore
 from pipeline.store.orders import OrderJournal

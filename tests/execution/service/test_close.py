@@ -151,7 +151,7 @@ async def test_a_symbol_that_is_halted_opens_nothing_and_the_others_do(house: An
         assert (refused.verdict, refused.reason) == ("skipped", "trading of BTCUSDT is off")
         assert "off, each by itself: BTCUSDT" in (await command(run, "resume")).stderr
         assert json.loads((await command(run, "resume", "--symbol", "BTCUSDT", "--json")).stdout)["off"] == []
-        await house.until(lambda: executor.term.core._ledger.market("BTCUSDT").trading.enabled)
+        await house.until(lambda: executor.term.core._memory.market("BTCUSDT").trading.enabled)
         await house.hold()
         assert ControlStore(house.db, "sim").read().halt.halted is False
 

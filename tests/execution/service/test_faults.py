@@ -14,11 +14,11 @@ import pytest
 from pipeline.exchange.errors import RefusedError
 from pipeline.exchange.market import Market
 from pipeline.exchange.trading import plain
-from pipeline.execution.desk import Desk
-from pipeline.execution.events import OrderSeen
-from pipeline.execution.fees import Rates
-from pipeline.execution.records import OrderRecord
-from pipeline.execution.states import merged
+from pipeline.execution.account.fees import Rates
+from pipeline.execution.engine.events import OrderSeen
+from pipeline.execution.engine.order_life import merged
+from pipeline.execution.engine.state import OrderRecord
+from pipeline.execution.gateway.orders_out import Gateway
 from pipeline.settings import Risk
 from pipeline.store.control import ControlStore
 from pipeline.timeline import to_datetime
@@ -315,7 +315,7 @@ async def test_how_a_stop_that_fired_has_ended_its_order_says(house: Any) -> Non
     }  # fmt: skip
 
     said: list[Any] = []
-    desk = Desk(
+    desk = Gateway(
         house.trading, house.trading, said.append, lambda *_: None, dict, Rates(Market(house.trading.client), "USDT")
     )
     now = house.simulator.now()

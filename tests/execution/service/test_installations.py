@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from pipeline.errors import AttentionError
-from pipeline.execution.events import StreamBack
-from pipeline.execution.names import installation_of
+from pipeline.execution.engine.client_ids import installation_of
+from pipeline.execution.engine.events import StreamBack
 from pipeline.store.backup.restore import restore
 from pipeline.store.backup.take import take
 from pipeline.store.control import ControlStore

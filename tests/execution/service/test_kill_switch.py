@@ -28,7 +28,7 @@ async def test_halt_and_resume_with_an_executor(house: Any, run: Run) -> None:
     async with house.executor() as executor:
         await house.hold()
         await command(run, "halt", "--reason", "a look")
-        await house.until(lambda: executor.term.core._ledger.halted)
+        await house.until(lambda: executor.term.core._memory.halted)
         refused = await house.verdict(house.say("entry"))
         assert (refused.verdict, refused.reason) == ("skipped", "halted")
         assert len(house.stops()) == 1, "what is held keeps its stop"
@@ -39,7 +39,7 @@ async def test_halt_and_resume_with_an_executor(house: Any, run: Run) -> None:
         }  # fmt: skip
         await house.until(lambda: house.held() == 0 and house.stops() == [])
         await command(run, "resume")
-        await house.until(lambda: not executor.term.core._ledger.halted)
+        await house.until(lambda: not executor.term.core._memory.halted)
         await house.hold()
         await house.check()
     halt = Halt.model_validate(house.db.control.find_one({"kind": "halt"}))
@@ -66,7 +66,7 @@ async def test_flatten_without_an_executor_closes_what_is_ours_and_journals_it(h
     assert (closing.state, closing.history[0].by, closing.reduce_only) == ("unknown", "command", True)
     async with house.executor() as executor:
         await house.until(lambda: house.orders(leg="flatten")[0].state == "filled")
-        assert executor.term.core._ledger.halted
+        assert executor.term.core._memory.halted
         refused = await house.verdict(house.say("entry"))
         assert refused.reason == "halted"
         await house.check()

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.execution.opening import identify
+from pipeline.execution.runtime.opening import identify
 from pipeline.store.control import ControlStore
 from pipeline.store.lease import LeaseStore
 from pipeline.store.mongod import launch

@@ -16,9 +16,9 @@ from pipeline.app.beside import remember
 from pipeline.exchange.market import Market
 from pipeline.exchange.rest import RestClient
 from pipeline.exchange.trading import NewOrder, Trading
-from pipeline.execution.flatten import Flattener, Scope
-from pipeline.execution.names import Identity
-from pipeline.execution.opening import identify
+from pipeline.execution.account.flatten import Flattener, Scope
+from pipeline.execution.engine.client_ids import Identity
+from pipeline.execution.runtime.opening import identify
 from pipeline.settings import load
 from pipeline.store.control import ControlStore
 from pipeline.store.mongod.launch import any_free_port

@@ -9,8 +9,8 @@ import pytest
 
 from pipeline.errors import AttentionError
 from pipeline.exchange.trading import NewOrder
-from pipeline.execution.events import GoalSeen, StreamBack
-from pipeline.execution.records import Margin
+from pipeline.execution.engine.events import GoalSeen, StreamBack
+from pipeline.execution.engine.state import Margin
 from pipeline.settings import Risk
 from pipeline.store.control import ControlStore
 from pipeline.timeline import to_datetime
@@ -118,9 +118,9 @@ async def test_a_goal_is_taken_up_while_it_runs_and_left_again(house: Any) -> No
     control, now = ControlStore(house.db, "sim"), to_datetime(house.simulator.now())
     async with house.executor() as executor:
         control.set_goal({"daily_profit_percent": Decimal(3), "when_reached": "close"}, by="ann", now=now)
-        await house.until(lambda: executor.term.core._ledger.goal == GoalSeen(Decimal(3), "close"))
+        await house.until(lambda: executor.term.core._memory.goal == GoalSeen(Decimal(3), "close"))
         control.set_goal({"daily_profit_percent": None}, by="ann", now=now)
-        await house.until(lambda: executor.term.core._ledger.goal == GoalSeen(None, "close"))
+        await house.until(lambda: executor.term.core._memory.goal == GoalSeen(None, "close"))
 
 
 async def test_its_log_tells_the_day(house: Any, caplog: pytest.LogCaptureFixture) -> None:
@@ -170,7 +170,7 @@ async def test_the_mode_changes_while_it_runs(house: Any) -> None:
     async with house.executor(mode="signal-only") as executor:
         control.set_mode("auto-execute", by="ann", now=now)
         await house.until(
-            lambda: executor.term.core._ledger.market("BTCUSDT").margin == Margin(Risk().leverage, "isolated")
+            lambda: executor.term.core._memory.market("BTCUSDT").margin == Margin(Risk().leverage, "isolated")
         )
         found = await house.verdict(house.say("trial"))
         assert found.verdict == "taken"
@@ -354,7 +354,7 @@ async def test_the_margin_type_is_set_where_nothing_is_held_and_a_stop_beyond_li
 
 async def test_what_the_account_pays_is_asked_once_a_symbol(house: Any) -> None:
     async with house.executor(symbols={"BTCUSDT", "ETHUSDT"}, pace_fees=0.1) as executor:
-        markets = executor.term.core._ledger.markets
+        markets = executor.term.core._memory.markets
         await house.until(lambda: [markets[one].taker_fee for one in sorted(markets)] == [Decimal("0.0005")] * 2)
         await asyncio.sleep(1)
         assert executor.calls()["GET /fapi/v1/commissionRate"]["answered"] == 2

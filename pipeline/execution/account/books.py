@@ -1,0 +1,165 @@
+"""What the account is worth over time: the equity that a day began with, and a snapshot a minute with its returns.
+
+A day is a day in UTC. Deposits and withdrawals are no profit: they are counted out. What the wallet began the day with
+is worked back from the exchange's own list of incomes, so it is right even for a day that began without us.
+"""
+
+import logging
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+from pymongo.errors import PyMongoError
+
+from pipeline.exchange.errors import BadAnswerError, ExchangeError
+from pipeline.exchange.reports import AccountReport, IncomeReport
+from pipeline.exchange.trading import Trading
+from pipeline.execution.account.fees import Rates
+from pipeline.execution.account.incomes import PLACES, Place, place_of
+from pipeline.execution.account.periods import compounded
+from pipeline.store.account import AccountStore
+from pipeline.timeline import DAY, MINUTE, iso, to_datetime
+from schemas.accounts import Snapshot
+
+log = logging.getLogger(__name__)
+
+_LATE = MINUTE
+"""Incomes may be listed late: each question reaches back so far behind the last answer."""
+
+
+@dataclass(slots=True)
+class Bookkeeper:
+    """One account's books. Blocks; runs in worker threads, one at a time."""
+
+    environment: str
+    asset: str
+    asking: Trading
+    store: AccountStore
+    rates: Rates
+    warn: Callable[[str], None]
+    _day: int = -1
+    _incomes: dict[tuple[int, str, str, int], IncomeReport] = field(default_factory=dict)
+    _elsewhere: dict[tuple[int, str, str, int], Decimal] = field(default_factory=dict)
+    """What fees that were paid in another asset were worth: the wallet does not show them."""
+    _unpriced: dict[tuple[int, str, str, int], IncomeReport] = field(default_factory=dict)
+    """Such fees that could not be valued yet: each question tries again."""
+    _warned: set[str] = field(default_factory=set)
+    _asked_until: int = 0
+    _unrealized_before: Decimal = Decimal(0)
+    _complete: bool = False
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def day_start(self, account: AccountReport, asof: int) -> Decimal | None:
+        """The equity at 00:00 UTC, moved by deposits and withdrawals since; None while the books cannot be read. The
+        account was asked for at `asof`."""
+        with self._lock:
+            self._complete = False
+            try:
+                self._read_incomes(self.asking.client.clock.now())
+            except (PyMongoError, ExchangeError) as error:
+                log.warning("what the day began with cannot be read: %s", str(error)[:200])
+                return None
+            self._complete = True
+            return self._started_with(account, asof)
+
+    def earned(self) -> dict[str, Decimal]:
+        """What each symbol has brought today, as `day_start` last read it: realised profit, fees and funding."""
+        brought: dict[str, Decimal] = {}
+        with self._lock:
+            for one in self._incomes.values():
+                if one.symbol and place_of(one.income_type) != "moved":
+                    brought[one.symbol] = brought.get(one.symbol, Decimal(0)) + one.income
+            for (_, _, symbol, _), paid in self._elsewhere.items():
+                brought[symbol] = brought.get(symbol, Decimal(0)) + paid
+        return brought
+
+    def snapshot(self, account: AccountReport, open_positions: int, now: int) -> Snapshot | None:
+        """Write down what the account was worth then; nothing while `day_start` could not be said."""
+        with self._lock:
+            return self._snapshot(account, open_positions, now) if self._complete else None
+
+    def _snapshot(self, account: AccountReport, open_positions: int, now: int) -> Snapshot:
+        incomes = self._incomes.values()
+        today = percent(account.total_margin_balance, self._started_with(account, now))
+        taken = Snapshot(
+            id=f"{self.environment}:{iso(now)}",
+            environment=self.environment,
+            at=to_datetime(now),
+            asset=self.asset,
+            equity=account.total_margin_balance,
+            wallet=account.total_wallet_balance,
+            available=account.available_balance,
+            unrealized=account.total_unrealized_profit,
+            realized_today=total(incomes, "result"),
+            fees_today=total(incomes, "fee") + sum(self._elsewhere.values(), Decimal(0)),
+            funding_today=total(incomes, "funding"),
+            transfers_today=total(incomes, "moved"),
+            open_positions=open_positions,
+            day_return_pct=today,
+            month_return_pct=self._month_return(now, today),
+        )
+        self.store.add(taken)
+        return taken
+
+    def _started_with(self, account: AccountReport, asof: int) -> Decimal:
+        """Fees that the wallet does not show count as if they had been paid into it, and out again. What came after the
+        account was asked for is not taken out of its wallet: it may not be in it."""
+        incomes = [one for one in self._incomes.values() if one.time <= asof]
+        wallet = account.total_wallet_balance - total(incomes) + total(incomes, "moved")
+        return wallet + self._unrealized_before - sum(self._elsewhere.values(), Decimal(0))
+
+    def _read_incomes(self, now: int) -> None:
+        day = now // DAY
+        if day != self._day:
+            before = self.store.latest_before(to_datetime(day * DAY))
+            self._unrealized_before = before.unrealized if before else Decimal(0)
+            self._day, self._incomes, self._elsewhere, self._unpriced, self._asked_until = day, {}, {}, {}, day * DAY
+        since = max(day * DAY, self._asked_until - _LATE)
+        for row in self.asking.incomes(since, now):
+            if row.time >= day * DAY:
+                self._book(row)
+        self._asked_until = now
+        self._value()
+
+    def _book(self, row: IncomeReport) -> None:
+        key = (row.tran_id, row.income_type, row.symbol, row.time)
+        if row.income_type not in PLACES:
+            self._warn(f"an income of a kind that is not known, {row.income_type}: it counts as earned")
+        if row.asset == self.asset:
+            self._incomes[key] = row
+        elif key not in self._elsewhere and place_of(row.income_type) == "fee":
+            self._unpriced[key] = row
+
+    def _value(self) -> None:
+        """Fees in other assets, by the price now. Where no prices can be had at all, none is asked for again now."""
+        for key, row in list(self._unpriced.items()):
+            try:
+                self._elsewhere[key] = self.rates.worth(row.income, row.asset)
+            except ExchangeError as error:
+                self._warn(f"fees in {row.asset} are not counted yet: {error}")
+                if not isinstance(error, BadAnswerError):
+                    return
+            else:
+                del self._unpriced[key]
+
+    def _warn(self, text: str) -> None:
+        """Once, not once a minute."""
+        if text not in self._warned:
+            self._warned.add(text)
+            self.warn(text)
+
+    def _month_return(self, now: int, today: float | None) -> float | None:
+        first = to_datetime(now).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+        past = [one.day_return_pct for one in self.store.daily(first) if one.at < to_datetime(now // DAY * DAY)]
+        return compounded([*past, today])
+
+
+def total(incomes: Iterable[IncomeReport], place: Place | None = None) -> Decimal:
+    """The sum of the incomes that count there, or of all."""
+    return sum((one.income for one in incomes if place in {None, place_of(one.income_type)}), Decimal(0))
+
+
+def percent(now: Decimal, before: Decimal) -> float | None:
+    """The change in percent; None where there was nothing to change."""
+    return float((now - before) / before * 100) if before > 0 else None

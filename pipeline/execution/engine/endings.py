@@ -1,0 +1,54 @@
+"""How a position came to its end, in words for a person: by an order of ours, by the exchange's force, or by somebody
+else. Decides nothing.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from pipeline.execution.engine.client_ids import installation_of
+from pipeline.execution.engine.state import ENTERING, OrderRecord, OrderTold, PositionRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """What is said, and how loudly."""
+
+    level: Literal["info", "warning", "error"]
+    words: str
+
+
+BY_HAND: Final = Ending("warning", "by hand, or by another program: by no order of ours")
+_BY_COMMAND: Final = Ending("info", "by a person's command")
+_BY_FORCE: Final = {
+    "autoclose-": Ending("error", "liquidated by the exchange: its margin was used up"),
+    "adl_autoclose": Ending("warning", "closed by the exchange to cover another's loss (auto-deleveraging, ADL)"),
+    "settlement_autoclose-": Ending("warning", "settled by the exchange: the contract has ended"),
+}
+"""By the client ids that the exchange gives to orders of its own."""
+_BY_OURS: Final = {"stop": "by its stop", "take_profit": "by its take-profit"}
+
+
+def how_it_ended(position: PositionRecord, orders: Iterable[OrderRecord], other: OrderTold | None) -> Ending:
+    """What closed it: the newest fill that is known of. `other`: the newest of an order that is not in the journal."""
+    ours = [one for one in orders if _closed(one, position)]
+    newest = max(ours, key=lambda one: one.seen_at, default=None)
+    if other is not None and other.at > (newest.seen_at if newest else position.entered_at):
+        return _by_other(other)
+    if newest is None:
+        return BY_HAND
+    return Ending("info", _BY_OURS.get(newest.leg) or position.closing or "by an order of ours")
+
+
+def _closed(order: OrderRecord, position: PositionRecord) -> bool:
+    """Whether it has closed something of this very position."""
+    if order.symbol != position.symbol or order.leg in ENTERING or not order.filled:
+        return False
+    if order.leg == "exit":  # of the same signal where that turned what was held before
+        return order.created_at >= (position.opened_at or 0)
+    return order.signal == position.signal
+
+
+def _by_other(told: OrderTold) -> Ending:
+    forced = next((ending for prefix, ending in _BY_FORCE.items() if told.id.startswith(prefix)), None)
+    return forced or (_BY_COMMAND if installation_of(told.id) else BY_HAND)

@@ -1,0 +1,280 @@
+"""The executor's memory: orders, positions and what is being waited for; and the effects that are to leave. It decides
+nothing; what it changes, it journals.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, fields, replace
+from decimal import Decimal
+from operator import attrgetter
+from typing import Final
+
+from pipeline.execution.engine.client_ids import Identity
+from pipeline.execution.engine.effects import Effect, JournalIntent, JournalOrder, JournalPosition, Notify, Place
+from pipeline.execution.engine.events import GoalSeen
+from pipeline.execution.engine.resolve import Doubt, sent
+from pipeline.execution.engine.state import (
+    ENTERING,
+    PROTECTING,
+    By,
+    Market,
+    OrderRecord,
+    OrderTold,
+    Policy,
+    PositionRecord,
+    flat,
+)
+from pipeline.timeline import MINUTE, SECOND
+from schemas.orders import Leg, State
+from schemas.shared import Mode
+
+_REMEMBERED: Final = 10 * MINUTE
+
+
+@dataclass(slots=True)
+class Memory:
+    """One process's view of the journal. Everything here can be built again from the journal and one snapshot."""
+
+    policy: Policy
+    identity: Identity
+    mode: Mode = "signal-only"
+    halted: bool = False
+    flatten: bool = False
+    leaving: bool = False
+    """The process is about to end."""
+    goal: GoalSeen = field(default_factory=lambda: GoalSeen(None, "stop"))
+    compared: bool = False
+    """Whether the exchange was compared: before, nobody knows what is held, by us or by others."""
+    orders: dict[str, OrderRecord] = field(default_factory=dict)
+    positions: dict[str, PositionRecord] = field(default_factory=dict)
+    markets: dict[str, Market] = field(default_factory=dict)
+    doubts: dict[str, Doubt] = field(default_factory=dict)
+    held_before: dict[str, Decimal] = field(default_factory=dict)
+    """What was held of its symbol when an order was sent."""
+    rest_until: dict[str, int] = field(default_factory=dict)
+    """How long a limit entry may rest, by the clock as it is now."""
+    withdrawn: dict[str, str] = field(default_factory=dict)
+    """Why a limit entry is cancelled."""
+    unjournaled: set[str] = field(default_factory=set)
+    others: dict[str, OrderTold] = field(default_factory=dict)
+    """The newest fill of each symbol by an order that the journal does not have."""
+    resend_at: dict[str, int] = field(default_factory=dict)
+    not_before: dict[tuple[str, str], int] = field(default_factory=dict)
+    pauses: dict[tuple[str, str], int] = field(default_factory=dict)
+    sends: list[int] = field(default_factory=list)
+    settled_since: dict[str, int] = field(default_factory=dict)
+    """When each settled order was first seen to be as it is."""
+    touched: set[str] = field(default_factory=set)
+    recalling: set[str] = field(default_factory=set)
+    """Symbols whose past is asked for: until it is known, nothing is decided there."""
+    corrections: int = 0
+    """Where a comparison with the exchange found the journal wrong. An order in doubt is no mistake: it is resolved."""
+    _told: set[str] = field(default_factory=set)
+    _effects: list[Effect] = field(default_factory=list)
+    _journaled: dict[str, PositionRecord] = field(default_factory=dict)
+
+    # Reading
+
+    def market(self, symbol: str) -> Market:
+        """What is known of the symbol."""
+        found = self.markets.get(symbol)
+        if found is None:
+            found = self.markets[symbol] = Market()
+        return found
+
+    def position(self, symbol: str) -> PositionRecord:
+        """The position in the symbol; flat if there is none."""
+        return self.positions.get(symbol) or flat(symbol)
+
+    def unsettled(self, symbol: str, *legs: Leg) -> list[OrderRecord]:
+        """The symbol's orders that still need watching, of those legs or of all."""
+        return [
+            one
+            for one in self.orders.values()
+            if one.symbol == symbol and one.unsettled and (not legs or one.leg in legs)
+        ]
+
+    def busy(self, symbol: str, now: int) -> bool:
+        """Whether something is under way that a new decision would have to wait for."""
+        position = self.position(symbol)
+        if not position.settled or position.closing or self.market(symbol).close_due:
+            return True
+        if symbol in self.recalling or now < self.not_before.get((symbol, "decide"), 0):
+            return True
+        return any(_occupies(one, position) or not position.exposed for one in self.unsettled(symbol))
+
+    def open_symbols(self) -> frozenset[str]:
+        """Where we hold something, or soon may."""
+        held = {one.symbol for one in self.positions.values() if one.ours and one.exposed}
+        return frozenset(held | {one.symbol for one in self.orders.values() if one.unsettled and one.leg in ENTERING})
+
+    # Waiting
+
+    def may(self, symbol: str, what: str, now: int, pause: int) -> bool:
+        """Whether `what` may be tried for the symbol now; if so, not again before `pause` has passed."""
+        if now < self.not_before.get((symbol, what), 0):
+            return False
+        self.not_before[symbol, what] = now + pause
+        return True
+
+    def hold(self, symbol: str, what: str, until: int) -> None:
+        """`what` is not to be tried for the symbol before that."""
+        self.not_before[symbol, what] = until
+
+    def hold_longer(self, symbol: str, what: str, now: int, most: int) -> None:
+        """`what` was tried in vain again: the pause doubles, up to `most`. After a while in which nothing was held, it
+        begins at a second."""
+        key = symbol, what
+        lately = now < self.not_before.get(key, 0) + most
+        self.pauses[key] = min(self.pauses[key] * 2, most) if lately and key in self.pauses else SECOND
+        self.hold(symbol, what, now + self.pauses[key])
+
+    def hold_at_most(self, symbol: str, what: str, until: int) -> None:
+        """`what` may be tried for the symbol by then, however often it was in vain."""
+        key = symbol, what
+        if key in self.not_before:
+            self.not_before[key] = min(self.not_before[key], until)
+
+    def hold_no_more(self, symbol: str) -> None:
+        """What was tried in vain for a position that is gone keeps nothing waiting for the next one."""
+        for what in [what for what in self.pauses if what[0] == symbol]:
+            del self.pauses[what]
+            self.not_before.pop(what, None)
+
+    def shift(self, by: int) -> None:
+        """The clock was put forward or back: what is waited for is waited for as long as before. What the exchange has
+        told keeps its time: that was not told by this clock, and what a clock far off signs is refused."""
+        self.settled_since = {order: at + by for order, at in self.settled_since.items()}
+        self.not_before = {what: until + by for what, until in self.not_before.items()}
+        self.resend_at = {order: at + by for order, at in self.resend_at.items()}
+        self.sends = [at + by for at in self.sends]
+        self.rest_until = {order: until + min(by, 0) for order, until in self.rest_until.items()}
+        for wait in self.doubts.values():
+            wait.ask_at, wait.gone_at = wait.ask_at + by, wait.gone_at + by
+        for one in list(self.positions.values()):
+            if one.unprotected_since is not None:
+                self.put(replace(one, unprotected_since=one.unprotected_since + by))
+
+    # Writing
+
+    def emit(self, effect: Effect) -> None:
+        """This is to be done, after everything that was emitted before."""
+        self._effects.append(effect)
+
+    def warn(self, title: str, text: str) -> None:
+        """A person should know."""
+        self.emit(Notify("warning", title, text))
+
+    def warn_once(self, title: str, text: str) -> None:
+        """The same, once a term."""
+        if title not in self._told:
+            self._told.add(title)
+            self.warn(title, text)
+
+    def recall(self, symbol: str) -> None:
+        """The symbol's past is to be asked for."""
+        self.recalling.add(symbol)
+        self.touched.add(symbol)
+
+    def intend(self, order: OrderRecord) -> None:
+        """Ask the journal to take the order; it is sent once that is done."""
+        self.orders[order.id] = order
+        self.unjournaled.add(order.id)
+        self.touched.add(order.symbol)
+        self.emit(JournalIntent(order))
+
+    def send(self, order: OrderRecord, now: int) -> None:
+        """The order leaves now."""
+        leaving = replace(order, state="sent", attempts=order.attempts + 1, updated_at=now)
+        self.emit(Place(leaving))
+        held = self.held_before[order.id] = self.position(order.symbol).quantity
+        self.doubts[order.id] = sent(self.policy, held, now)
+        self.resend_at.pop(order.id, None)
+        self.sends.append(now)
+        self.write(leaving, "executor")
+
+    def move(self, order: OrderRecord, state: State, by: By, detail: str, now: int) -> OrderRecord:
+        """The order is in that state now."""
+        moved = replace(order, state=state, updated_at=now)
+        self.write(moved, by, detail)
+        return moved
+
+    def write(self, order: OrderRecord, by: By, detail: str | None = None) -> None:
+        """Keep the order as it is now, in the journal too."""
+        if by == "reconcile" and not ((old := self.orders.get(order.id)) and old.in_doubt):
+            self.corrections += 1
+        self.keep(order)
+        self.emit(JournalOrder(order, by, detail))
+
+    def keep(self, order: OrderRecord) -> None:
+        """Keep the order as it is now. Nobody waits for the answer to a settled one."""
+        self.orders[order.id] = order
+        self.settled_since.pop(order.id, None)
+        self.touched.add(order.symbol)
+        if not order.in_doubt:
+            self.doubts.pop(order.id, None)
+            self.resend_at.pop(order.id, None)
+
+    def forget(self, order: OrderRecord) -> None:
+        """The order was never journaled: it has never been."""
+        self.orders.pop(order.id, None)
+        self.settled_since.pop(order.id, None)
+        self.unjournaled.discard(order.id)
+        self.touched.add(order.symbol)
+
+    def put(self, position: PositionRecord) -> None:
+        """Keep the position as it is now; it is journaled with the next effects."""
+        if self.positions.get(position.symbol) != position:
+            self.positions[position.symbol] = position
+            self.touched.add(position.symbol)
+
+    def load(self, orders: Iterable[OrderRecord], positions: Iterable[PositionRecord]) -> None:
+        """What the journal has."""
+        self.orders.update((one.id, one) for one in orders)
+        for one in positions:
+            loaded = replace(one, as_of=0, entered_at=0, reduced_at=0, unheard_at=-1)
+            self.positions[one.symbol] = self._journaled[one.symbol] = loaded
+        self.touched.update(self.symbols())
+
+    def prune(self, now: int) -> None:
+        """Forget what has been settled for long: it can have no news that a snapshot would not tell."""
+        for one in [one for one in self.orders.values() if not one.unsettled]:
+            if self.settled_since.setdefault(one.id, now) < now - _REMEMBERED:
+                for known in (self.orders, self.held_before, self.settled_since, self.rest_until, self.withdrawn):
+                    known.pop(one.id, None)
+        for what in [what for what, until in self.not_before.items() if until < now - _REMEMBERED]:
+            del self.not_before[what]
+            self.pauses.pop(what, None)
+
+    def symbols(self) -> Iterator[str]:
+        """Every symbol with a position or an order in memory, or that is to be closed."""
+        to_close = (symbol for symbol, market in self.markets.items() if market.close_due)
+        return iter(dict.fromkeys([*self.positions, *(one.symbol for one in self.orders.values()), *to_close]))
+
+    def take(self) -> list[Effect]:
+        """The effects, each handed out once. Positions first: an order that is final in the journal has told all that
+        it means for its position."""
+        changed = [
+            one
+            for symbol, one in self.positions.items()
+            if symbol in self.touched and _durable(one) != _durable(self._journaled.get(symbol, flat(symbol)))
+        ]
+        self._journaled.update((one.symbol, one) for one in changed)
+        effects, self._effects = self._effects, []
+        self.touched.clear()
+        return [*map(JournalPosition, changed), *effects]
+
+
+def _occupies(order: OrderRecord, position: PositionRecord) -> bool:
+    """Whether it is more than a stop or take-profit that simply stands, as a bridge does under what is not ours."""
+    moves = position.managed and not order.close_position
+    return order.leg not in PROTECTING or not order.waits or moves
+
+
+_durable: Final = attrgetter(
+    *(
+        each.name
+        for each in fields(PositionRecord)
+        if each.name not in {"as_of", "entered_at", "reduced_at", "unheard_at"}
+    )
+)
+"""What of a position is worth a write: not when the exchange said it."""

@@ -1,0 +1,157 @@
+"""What an order, a fill and what stands say about an order or a position, when the journal does not. Pure.
+
+The trades say which order opened what is held; an order's id says what it was for. What cannot be found out is left
+open: a position without a known signal has its stop, and nothing is added to it.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Final
+
+from pipeline.execution.engine.client_ids import leg_of
+from pipeline.execution.engine.protect import stops_loss_of, tightened
+from pipeline.execution.engine.state import (
+    ENTERING,
+    OrderRecord,
+    OrderTold,
+    PositionRecord,
+    SignalView,
+    TradeTold,
+    flat,
+    side_of,
+)
+from pipeline.settings import Risk
+from schemas.orders import Leg, OrderType
+
+_TYPES: Final[Mapping[Leg, OrderType]] = {"stop": "STOP_MARKET", "take_profit": "TAKE_PROFIT_MARKET"}
+
+
+def found(told: OrderTold, now: int) -> OrderRecord:
+    """An order of ours as its id and the exchange tell it. What it was planned with is lost."""
+    leg = leg_of(told.id) or "flatten"
+    return OrderRecord(
+        id=told.id,
+        symbol=told.symbol,
+        signal=None,
+        leg=leg,
+        side=told.side,
+        type=_TYPES.get(leg, "MARKET" if told.price is None else "LIMIT"),
+        quantity=told.quantity,
+        created_at=told.at,
+        updated_at=now,
+        state=told.state or "accepted",
+        algo=told.algo,
+        price=told.price,
+        trigger_price=told.trigger_price,
+        close_position=told.close_position,
+        reduce_only=leg not in ENTERING and not told.close_position,
+        exchange_id=told.exchange_id,
+        filled=told.filled,
+        average_price=told.average_price,
+        seen_at=told.at,
+    )
+
+
+def entered(position: PositionRecord, order: OrderRecord, now: int) -> PositionRecord:
+    """The position with what this order's fill means for it."""
+    plan = order.plan
+    if plan is None:
+        return position
+    long = order.side == "BUY"
+    opened = not position.managed
+    return replace(
+        position,
+        ours=True,
+        side="long" if long else "short",
+        strategy=plan.strategy,
+        interval=order.interval,
+        signal=order.signal if opened else position.signal,
+        trial=order.leg == "trial" and (opened or position.trial),
+        unit_quantity=plan.unit_quantity,
+        atr=plan.atr,
+        last_add_price=plan.price,
+        stop_price=tightened(None if opened else position.stop_price, plan.stop_price, long=long),
+        take_profit_price=plan.take_profit_price,
+        opened_at=now if opened else position.opened_at,
+    )
+
+
+def rebuilt(
+    position: PositionRecord,
+    orders: Sequence[OrderRecord],
+    trades: Sequence[TradeTold],
+    signals: Mapping[str, SignalView],
+    risk: Risk,
+) -> PositionRecord | None:
+    """What is held, with what belongs to it; None where it is not ours. It is ours if an order of ours opened it, or,
+    if that was too long ago to be listed, if a stop of ours stands under it."""
+    first = opening(position, trades)
+    entries = [one for one in orders if one.leg in ENTERING and one.filled]
+    opener = None if first is None else next((one for one in entries if one.exchange_id == first.exchange_id), None)
+    stops = [one for one in orders if one.stands and stops_loss_of(one, position)]
+    if opener is not None and not (position.managed and opener.signal in {None, position.signal}):
+        mended = _opened_by(position, opener, signals.get(opener.id), risk)
+    elif position.managed:
+        mended = position
+    elif first is None and stops:
+        mended = replace(position, ours=True, opened_at=stops[0].created_at)
+    else:
+        return None
+    if opener is not None:
+        for later in entries[entries.index(opener) + 1 :]:
+            mended = _added(mended, later, signals.get(later.id))
+    return guarded(mended, orders)
+
+
+def opening(position: PositionRecord, trades: Iterable[TradeTold]) -> TradeTold | None:
+    """The trade before which nothing was held on this side; None if it is older than these."""
+    left = position.quantity
+    for trade in reversed(list(trades)):
+        left -= trade.quantity if trade.side == "BUY" else -trade.quantity
+        if left == 0 or (left > 0) != (position.quantity > 0):
+            return trade
+    return None
+
+
+def _opened_by(position: PositionRecord, opener: OrderRecord, signal: SignalView | None, risk: Risk) -> PositionRecord:
+    bare = replace(
+        flat(position.symbol, position.as_of),
+        quantity=position.quantity,
+        entry_price=position.entry_price,
+        entered_at=position.entered_at,
+        reduced_at=position.reduced_at,
+        unheard_at=position.unheard_at,
+    )
+    if opener.plan is not None:
+        return entered(bare, opener, opener.created_at)
+    units = {"trial": risk.trial_units, "entry": risk.entry_units, "add": risk.add_units}
+    return replace(
+        bare,
+        side=side_of(position.quantity),
+        signal=opener.signal,
+        strategy=signal.strategy if signal else None,
+        interval=signal.interval if signal else None,
+        trial=opener.leg == "trial",
+        atr=signal.atr if signal else None,
+        unit_quantity=opener.filled / units[opener.leg],
+        last_add_price=signal.price if signal else opener.average_price,
+        opened_at=opener.created_at,
+    )
+
+
+def _added(position: PositionRecord, order: OrderRecord, signal: SignalView | None) -> PositionRecord:
+    if order.plan is not None:
+        return entered(position, order, order.created_at)
+    price = signal.price if signal else order.average_price
+    return replace(position, last_add_price=price, trial=position.trial and order.leg == "trial")
+
+
+def guarded(position: PositionRecord, orders: Iterable[OrderRecord]) -> PositionRecord:
+    """A stop never loosens: not below what stands already."""
+    price, orders = position.stop_price, list(orders)
+    for stop in orders:
+        if stop.stands and stops_loss_of(stop, position) and stop.trigger_price is not None:
+            price = tightened(price, stop.trigger_price, long=position.quantity > 0)
+    targets = [one.trigger_price for one in orders if one.leg == "take_profit" and one.stands]
+    target = position.take_profit_price or next(iter(targets), None)
+    return replace(position, side=side_of(position.quantity), stop_price=price, take_profit_price=target)

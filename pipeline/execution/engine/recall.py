@@ -1,0 +1,166 @@
+"""Finds out again what the journal does not know: after a restore, a take-over, or an answer that came after all.
+
+It asks the exchange for a symbol's past where what is open or held there is not explained, and before a signal from
+before its time is acted on. What follows from the answers is `rebuilding`'s; it places and cancels nothing.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from typing import Final
+
+from pipeline.execution.engine import events as ev
+from pipeline.execution.engine.client_ids import leg_of
+from pipeline.execution.engine.effects import Query, Recall
+from pipeline.execution.engine.memory import Memory
+from pipeline.execution.engine.order_life import merged
+from pipeline.execution.engine.rebuild import found, guarded, rebuilt
+from pipeline.execution.engine.state import (
+    DECIDED,
+    ENTERING,
+    OrderRecord,
+    PositionRecord,
+    SignalView,
+    entry_side,
+    exit_side,
+)
+from pipeline.timeline import DAY, HOUR, SECOND
+from schemas.orders import Leg
+
+REACH: Final = 7 * DAY - HOUR
+"""How far back is asked: the exchange lists less than seven days at once."""
+_AGAIN: Final = 5 * SECOND
+_TRIES: Final = 12
+_ASK_AGAIN: Final = SECOND
+
+
+class Recaller:
+    """Asks, and puts what it learns into the memory."""
+
+    def __init__(self, memory: Memory) -> None:
+        self._memory = memory
+        self._began = 0
+        self._absent: set[str] = set()
+        self._asked: Counter[str] = Counter()
+
+    # A symbol that the journal does not explain
+
+    def ask(self, symbol: str, now: int) -> None:
+        """Ask for the past of a symbol where that is wanted, unless it was done just now."""
+        if symbol not in self._memory.recalling or not self._memory.may(symbol, "recall", now, _AGAIN):
+            return
+        self._asked[symbol] += 1
+        if self._asked[symbol] <= _TRIES:
+            self._memory.emit(Recall(symbol, now - REACH))
+        else:
+            self._learnt(symbol)
+            position = self._memory.position(symbol)
+            if position.ours and position.quantity:
+                self._memory.put(guarded(position, self._memory.unsettled(symbol)))
+            self._memory.warn(
+                f"the past of {symbol} is not known", "it could not be read; the journal and what stands have to do"
+            )
+
+    def recalled(self, event: ev.Recalled, now: int) -> None:
+        """The symbol's past: what the journal lacks is written into it, and what is held gets what belongs to it."""
+        self._learnt(event.symbol)
+        orders = self._orders(event, now)
+        position = self._memory.position(event.symbol)
+        if not position.quantity:
+            return
+        mended = rebuilt(
+            position, orders, event.trades, self._signals_of(orders, event.signals), self._memory.policy.risk
+        )
+        if mended is None:
+            self._memory.warn_once(
+                f"position {event.symbol}", f"{position.quantity} {event.symbol} is not ours: it is left alone"
+            )
+            return
+        if (mended.ours, mended.signal, mended.opened_at) != (position.ours, position.signal, position.opened_at):
+            self._memory.warn(f"position {event.symbol} was found again", _said(mended))
+        self._memory.put(mended)
+
+    def _learnt(self, symbol: str) -> None:
+        self._memory.recalling.discard(symbol)
+        self._memory.touched.add(symbol)
+        del self._asked[symbol]
+
+    def _orders(self, event: ev.Recalled, now: int) -> list[OrderRecord]:
+        """Ours in the symbol, also those that are not in memory any more; oldest first."""
+        known = {one.id: one for one in event.known} | {
+            one.id: one for one in self._memory.orders.values() if one.symbol == event.symbol
+        }
+        lost: dict[str, OrderRecord] = {}
+        for told in event.orders:
+            if self._memory.identity.owns(told.id) and told.id not in known:
+                lost[told.id] = merged(lost[told.id], told, now) if told.id in lost else found(told, now)
+        orders = known | lost
+        signals = self._signals_of(orders.values(), event.signals)
+        for name, order in orders.items():
+            if order.signal is None and name in signals:
+                orders[name] = replace(order, signal=signals[name].id, interval=signals[name].interval)
+        for name, order in orders.items():
+            if name in lost or (name in self._memory.orders and order != self._memory.orders[name]):
+                self._memory.write(order, "reconcile", "it was at the exchange, and not in the journal")
+        return sorted(orders.values(), key=lambda one: one.created_at)
+
+    # A signal that was said before this term
+
+    def begin(self, now: int) -> None:
+        """The exchange was compared first: before, nothing was sent. Its clock has taken ours for right by then; what
+        ours said earlier may have been anything."""
+        self._began = now
+
+    def orders_of(self, signal: SignalView) -> tuple[str, ...]:
+        """The orders that were made of it by one who had another journal."""
+        names = (
+            self._names(signal, ("exit", signal.kind)) if signal.kind in ENTERING else self._names(signal, ("exit",))
+        )
+        return tuple(one for one in names if one in self._memory.orders and not self._memory.orders[one].turns)
+
+    def is_new(self, signal: SignalView, now: int) -> bool:
+        """Whether it was surely not acted on yet. What was said before this term began may have been, by one whose
+        journal is lost: the exchange is asked first."""
+        if signal.at >= self._began or self._memory.mode == "signal-only":
+            return True
+        known = self._absent | self._memory.orders.keys()
+        unsure = [one for one in self._names(signal, self._wanted(signal, now)) if one not in known]
+        for name in unsure:
+            if self._memory.may(signal.symbol, f"ask {name}", now, _ASK_AGAIN):
+                self._memory.emit(Query(_sought(name, signal)))
+        return not unsure
+
+    def _wanted(self, signal: SignalView, now: int) -> Iterator[Leg]:
+        """What may have to be done about it, as far as is known now."""
+        position, late = self._memory.position(signal.symbol), signal.is_late(now)
+        held = position.ours and position.quantity != 0
+        if held and position.is_left_by(signal) and position.belongs_to(signal) and (signal.last_word or not late):
+            yield "exit"
+        if signal.kind in ENTERING and not late:
+            yield signal.kind
+
+    def _names(self, signal: SignalView, legs: Iterable[Leg]) -> list[str]:
+        return [name for leg in legs for name in self._memory.identity.order_ids(signal.id, leg)]
+
+    def absent(self, order_id: str) -> None:
+        """The exchange has no such order."""
+        self._absent.add(order_id)
+
+    def _signals_of(self, orders: Iterable[OrderRecord], signals: Iterable[SignalView]) -> dict[str, SignalView]:
+        """The signals that these orders were made of, by the order's id."""
+        made = [one for one in orders if one.leg in DECIDED]
+        is_of = self._memory.identity.is_of
+        return {order.id: one for one in signals for order in made if is_of(order.id, one.id, order.leg)}
+
+
+def _sought(name: str, signal: SignalView) -> OrderRecord:
+    leg = leg_of(name) or signal.kind
+    side = exit_side(signal.leaves or signal.side) if leg == "exit" else entry_side(signal.side)
+    return OrderRecord(name, signal.symbol, signal.id, leg, side, "MARKET", None, signal.at, signal.at)
+
+
+def _said(position: PositionRecord) -> str:
+    what = f"{position.quantity} {position.symbol} is ours"
+    if position.strategy is None:
+        return f"{what}; nobody knows its signal: it is closed by its stop, by a halt or by you, and nothing is added"
+    return f"{what}, of {position.strategy} by {position.signal}"

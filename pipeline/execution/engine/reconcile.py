@@ -1,0 +1,291 @@
+"""Compares what is with what should be, symbol by symbol, and does the next thing: asks, sends again, protects, closes,
+tidies up. Safe to call at any time, any number of times.
+"""
+
+from dataclasses import replace
+from decimal import Decimal
+
+from pipeline.execution.engine import liquidation, risk, sizing
+from pipeline.execution.engine.breakers import Breakers
+from pipeline.execution.engine.client_ids import Identity
+from pipeline.execution.engine.effects import Cancel, CloseDone, Notify, Query, QueryFills, QueryPositions, Reconcile
+from pipeline.execution.engine.endings import BY_HAND, how_it_ended
+from pipeline.execution.engine.memory import Memory
+from pipeline.execution.engine.obstacles import ended_by, obstacle
+from pipeline.execution.engine.protect import (
+    CancelProtection,
+    PlaceProtection,
+    Step,
+    pace_of,
+    stop_of,
+    stop_steps,
+    stops_loss_of,
+    target_steps,
+)
+from pipeline.execution.engine.resolve import Doubt
+from pipeline.execution.engine.state import (
+    CLOSING,
+    ENTERING,
+    PROTECTING,
+    OrderRecord,
+    PositionRecord,
+    exit_side,
+    flat,
+    side_of,
+)
+from pipeline.timeline import SECOND
+
+_CANCEL_AGAIN = 2 * SECOND
+_PLACE_AGAIN = SECOND
+_DUST_AGAIN = 60 * SECOND
+
+
+class Reconciler:
+    """Does the next thing for a symbol."""
+
+    def __init__(self, memory: Memory, breakers: Breakers) -> None:
+        self._memory = memory
+        self._breakers = breakers
+        self._ended: dict[str, tuple[PositionRecord, int]] = {}
+
+    def keep(self, symbol: str, now: int) -> None:
+        """Whatever the symbol needs now."""
+        self._resolve(symbol, now)
+        self._end_entries(symbol, now)
+        position = self._memory.position(symbol)
+        if not position.settled and self._memory.may(symbol, "position", now, self._memory.policy.ask_first * 2):
+            self._memory.emit(QueryPositions(symbol))
+        if position.guarded:
+            self._guard(position, now)
+        elif position.settled:
+            self._tidy(position, now)
+        self._end_closing(symbol)
+        if symbol in self._ended:
+            self._say_how_it_ended(*self._ended[symbol], now)
+
+    # Doubts
+
+    def _resolve(self, symbol: str, now: int) -> None:
+        for order in self._memory.unsettled(symbol):
+            if order.id in self._memory.unjournaled:
+                continue
+            wait = self._memory.doubts.get(order.id)
+            if wait is not None and now >= wait.ask_at:
+                self._ask(order, wait, now)
+            due = self._memory.resend_at.get(order.id)
+            if due is not None and now >= due:
+                self._send_again(order, now)
+
+    def _ask(self, order: OrderRecord, wait: Doubt, now: int) -> None:
+        if order.state == "sent":
+            self._memory.move(order, "unknown", "executor", "no answer came", now)
+        if wait.absent and not wait.unlisted:
+            self._memory.emit(Reconcile(f"{order.id} may rest"))
+        elif wait.absent:
+            self._memory.emit(QueryFills(order.symbol, order.created_at - SECOND))
+            self._memory.emit(QueryPositions(order.symbol))
+        else:
+            self._memory.emit(Query(order))
+            if order.leg in ENTERING:
+                self._memory.emit(QueryPositions(order.symbol))
+        wait.asked(self._memory.policy, now)
+
+    def _send_again(self, order: OrderRecord, now: int) -> None:
+        reason = obstacle(self._memory, order, now)
+        if reason is None:
+            self._memory.send(order, now)
+        else:
+            self._memory.move(order, "abandoned", "executor", f"it never arrived, and is not sent again: {reason}", now)
+
+    # Entries that rest
+
+    def _end_entries(self, symbol: str, now: int) -> None:
+        for order in self._memory.unsettled(symbol, *ENTERING):
+            if order.rests and (reason := ended_by(self._memory, self._breakers.tripped(), order, now)):
+                self.withdraw(order, reason, now)
+
+    def withdraw(self, order: OrderRecord, reason: str, now: int) -> None:
+        """Cancel an entry that rests, until it has its end."""
+        self._memory.withdrawn.setdefault(order.id, reason)
+        self._cancel(order, now)
+
+    # A position that is there
+
+    def _guard(self, position: PositionRecord, now: int) -> None:
+        orders = self._without_strays(position, now)
+        position = self._with_stop_price(position)
+        position = self._doomed(_with_standing(position, orders, now), now)
+        self._memory.put(position)
+        unexplained = position.symbol in self._memory.recalling and stop_of(position, orders) is not None
+        if position.reduced_at <= position.as_of and not unexplained:
+            for step in [*stop_steps(position, orders), *target_steps(position, orders)]:
+                self._protect(position, step, now)
+        if position.stop_order is None:
+            self._memory.hold_at_most(position.symbol, "close", now + self._memory.policy.naked_again)
+        if position.closing and position.settled:
+            self._close(position, now)
+
+    def _without_strays(self, position: PositionRecord, now: int) -> list[OrderRecord]:
+        """The symbol's orders, but what was to protect an earlier position on the other side: that is cancelled, once
+        the position has a stop of its own."""
+        closes = exit_side(position.side or "long")
+        orders = self._memory.unsettled(position.symbol)
+        strays = [one for one in orders if one.leg in PROTECTING and one.side != closes]
+        ours = [one for one in orders if one not in strays]
+        if stop_of(position, ours):
+            for stray in strays:
+                if stray.waits and not stops_loss_of(stray, position):
+                    self._cancel(stray, now)
+        return ours
+
+    def _with_stop_price(self, position: PositionRecord) -> PositionRecord:
+        """The position, with the stop that its entry would have had: it was found again, and none stands. Where nobody
+        knows its ATR, the stop is as far away as one may be."""
+        market = self._memory.market(position.symbol)
+        missing = position.stop_price is None and position.quantity and position.symbol not in self._memory.recalling
+        if not missing or market.filters is None or not market.brackets:
+            return position
+        settings = risk.settings_of(market, self._memory.policy.risk)
+        leverage = market.margin.leverage if market.margin else settings.leverage
+        distance = liquidation.room(position.quantity, position.entry_price, leverage, market.brackets)
+        if market.trading.stop_percent is not None:
+            distance = min(distance, position.entry_price * market.trading.stop_percent / 100)
+        elif position.atr is not None:
+            distance = min(distance, settings.stop_atr * position.atr)
+        stop = sizing.stop_price(position.entry_price, side_of(position.quantity), distance, market.filters)
+        if isinstance(stop, str):
+            self._memory.warn_once(f"{position.symbol} cannot have a stop", stop)
+            return position
+        return replace(position, stop_price=stop)
+
+    def _doomed(self, position: PositionRecord, now: int) -> PositionRecord:
+        """The position, to be closed from now on if that is asked for, or if it has been naked for too long."""
+        naked = risk.unprotected(position, self._memory.policy.risk, now)
+        if naked is not None:
+            self._breakers.trip(naked)
+        market = self._memory.market(position.symbol)
+        asked = "asked for by a person" if market.close_due else None
+        if market.trading.when_reached == "close":
+            asked = asked or self._breakers.reason_of(risk.profit_breaker(position.symbol))
+        if self._memory.goal.when_reached == "close":
+            asked = asked or self._breakers.reason_of(risk.ACCOUNT_PROFIT)
+        reason = "halt with flatten" if self._memory.flatten else asked or (naked.reason if naked else None)
+        return replace(position, closing=reason) if reason and not position.closing else position
+
+    def _protect(self, position: PositionRecord, step: Step, now: int) -> None:
+        if isinstance(step, CancelProtection):
+            if not self._doubted_beside(step.order):
+                self._cancel(step.order, now)
+            return
+        pace = pace_of(step.leg, closing=step.quantity is None)
+        filters = self._memory.market(position.symbol).filters
+        if step.quantity is not None and filters and sizing.closing_quantity(step.quantity, filters) != step.quantity:
+            return  # no one order closes all of it: the old stop stays where it is
+        if self._memory.may(position.symbol, pace, now, _PLACE_AGAIN):
+            self._memory.intend(_protective(self._memory.identity, position, step, now))
+
+    def _doubted_beside(self, order: OrderRecord) -> bool:
+        """Whether another one of its kind may be gone: then this one has to stay."""
+        others = self._memory.unsettled(order.symbol, order.leg)
+        return any(one.id != order.id and one.stands and one.id in self._memory.doubts for one in others)
+
+    def _cancel(self, order: OrderRecord, now: int) -> None:
+        if self._memory.may(order.symbol, f"cancel {order.id}", now, _CANCEL_AGAIN):
+            self._memory.emit(Cancel(order))
+
+    def _close(self, position: PositionRecord, now: int) -> None:
+        if self._memory.unsettled(position.symbol, *CLOSING):
+            return
+        if not self._memory.may(position.symbol, "close", now, _PLACE_AGAIN):
+            return
+        filters = self._memory.market(position.symbol).filters
+        quantity = sizing.closing_quantity(position.quantity, filters) if filters else abs(position.quantity)
+        if not quantity:
+            if self._memory.may(position.symbol, "dust", now, _DUST_AGAIN):
+                self._memory.warn(f"{position.symbol} cannot be closed", f"{position.quantity} is less than a lot")
+            return
+        self._memory.emit(Notify("warning", f"closing {position.symbol}", position.closing or ""))
+        self._memory.intend(_closing(self._memory.identity, position, quantity, now))
+
+    def _end_closing(self, symbol: str) -> None:
+        """It is done when nothing of ours is held in the symbol and nothing can come any more: what stands under what
+        is not ours brings nothing."""
+        market, position = self._memory.market(symbol), self._memory.position(symbol)
+        unknown = not position.settled or symbol in self._memory.recalling
+        held = unknown or (position.ours and position.exposed)
+        coming = any(not (one.waits and stops_loss_of(one, position)) for one in self._memory.unsettled(symbol))
+        if (asked := market.close_due) and not held and not coming:
+            market.close_done = asked
+            self._memory.emit(CloseDone(symbol, asked))
+
+    # A position that is gone, or not ours
+
+    def _tidy(self, position: PositionRecord, now: int) -> None:
+        if self._memory.unsettled(position.symbol, *ENTERING):
+            return  # it may be filled at this moment: what stands would protect it
+        if position.symbol in self._memory.recalling:
+            return  # what stands may belong to what is held
+        for order in self._memory.unsettled(position.symbol, *PROTECTING):
+            if order.waits and not stops_loss_of(order, position):
+                self._cancel(order, now)
+        under_way = self._memory.unsettled(position.symbol)
+        if position.managed and not under_way:
+            self._ended[position.symbol] = position, now
+            self._memory.hold_no_more(position.symbol)
+            as_of, entered, reduced = position.as_of, position.entered_at, position.reduced_at
+            self._memory.put(replace(flat(position.symbol, as_of), entered_at=entered, reduced_at=reduced))
+
+    def _say_how_it_ended(self, position: PositionRecord, at: int, now: int) -> None:
+        """The stream tells of the position first, and of the order that closed it right after."""
+        symbol = position.symbol
+        ending = how_it_ended(position, self._memory.orders.values(), self._memory.others.get(symbol))
+        if ending is not BY_HAND or now >= at + SECOND:
+            del self._ended[symbol]
+            self._memory.emit(Notify(ending.level, f"{symbol} is closed", ending.words))
+
+
+def _with_standing(position: PositionRecord, orders: list[OrderRecord], now: int) -> PositionRecord:
+    """The position with what stands for it, and since when nothing does."""
+    stop = stop_of(position, orders)
+    target = next((one for one in orders if one.leg == "take_profit" and one.waits), None)
+    since = None if stop else min(position.unprotected_since or now, now)
+    standing = (stop.id if stop else None, target.id if target else None, since)
+    if standing == (position.stop_order, position.take_profit_order, position.unprotected_since):
+        return position
+    return replace(position, stop_order=standing[0], take_profit_order=standing[1], unprotected_since=since)
+
+
+def _protective(identity: Identity, position: PositionRecord, step: PlaceProtection, now: int) -> OrderRecord:
+    whole = step.quantity is None
+    return OrderRecord(
+        id=identity.order_id(position.signal or position.symbol, step.leg, now),
+        symbol=position.symbol,
+        signal=position.signal,
+        interval=position.interval,
+        leg=step.leg,
+        side=exit_side(position.side or "long"),
+        type="STOP_MARKET" if step.leg == "stop" else "TAKE_PROFIT_MARKET",
+        quantity=step.quantity,
+        algo=True,
+        trigger_price=step.trigger,
+        close_position=whole,
+        reduce_only=not whole,
+        created_at=now,
+        updated_at=now,
+    )
+
+
+def _closing(identity: Identity, position: PositionRecord, quantity: Decimal, now: int) -> OrderRecord:
+    return OrderRecord(
+        id=identity.order_id(position.signal or position.symbol, "flatten", now),
+        symbol=position.symbol,
+        signal=position.signal,
+        interval=position.interval,
+        leg="flatten",
+        side="SELL" if position.quantity > 0 else "BUY",
+        type="MARKET",
+        quantity=quantity,
+        reduce_only=True,
+        created_at=now,
+        updated_at=now,
+    )

@@ -1,0 +1,389 @@
+"""Takes in what the exchange says about orders, fills and positions, in whatever order it comes. Sends nothing; what
+should follow from it is decided by comparing (`reconcile`).
+"""
+
+from collections.abc import Collection, Iterable
+from dataclasses import replace
+
+from pipeline.execution.engine import events as ev
+from pipeline.execution.engine import resolve, risk
+from pipeline.execution.engine.breakers import Breakers
+from pipeline.execution.engine.client_ids import leg_of
+from pipeline.execution.engine.effects import Explain, Query, QueryFills, QueryPositions, Reconcile
+from pipeline.execution.engine.memory import Memory
+from pipeline.execution.engine.order_life import merged, with_slippage
+from pipeline.execution.engine.others import Others, others_in, said
+from pipeline.execution.engine.protect import pace_of
+from pipeline.execution.engine.rebuild import entered, found
+from pipeline.execution.engine.refusals import Reaction, reaction
+from pipeline.execution.engine.resolve import Absent
+from pipeline.execution.engine.state import (
+    CLOSING,
+    DECIDED,
+    ENTERING,
+    PROTECTING,
+    STANDING,
+    ZERO,
+    By,
+    OrderRecord,
+    OrderTold,
+    PositionRecord,
+    PositionTold,
+    TradeTold,
+    side_of,
+)
+from pipeline.timeline import SECOND
+
+
+class Reports:
+    """Keeps the memory equal to the exchange."""
+
+    def __init__(self, memory: Memory, breakers: Breakers) -> None:
+        self._memory = memory
+        self._breakers = breakers
+
+    # One order
+
+    def seen(self, told: OrderTold, by: By, now: int) -> None:
+        """The exchange has the order."""
+        order = self._memory.orders.get(told.id)
+        if order is not None:
+            self._follow(order, told, by, now)
+        elif leg_of(told.id) in DECIDED and self._memory.identity.owns(told.id):
+            self._adopt(told, by, now)
+        elif told.filled:
+            self._memory.others[told.symbol] = told
+
+    def _follow(self, order: OrderRecord, told: OrderTold, by: By, now: int) -> None:
+        if by == "stream" and told.filled and told.filled >= order.filled:
+            self._streamed(order, told.at)
+        if order.stands and not order.fired and told.state in STANDING and by != "stream":
+            self._memory.doubts.pop(order.id, None)
+        changed = merged(order, told, now)
+        if changed is order:
+            return
+        if order.state == "abandoned":
+            self._memory.warn("an order came late", f"{order.id} ({order.leg} {order.symbol}) was given up, and exists")
+        if changed.filled > order.filled or (changed.state == "filled" and order.state != "filled"):
+            self._filled(changed, told.at, by, now)
+        if changed.type == "LIMIT" and (order.unsettled or changed.filled > order.filled):
+            self._say_what_was_filled(changed)
+        if changed.updated_at == order.updated_at and changed.state == order.state:
+            self._memory.keep(changed)
+        else:
+            self._memory.write(changed, by)
+        if _unpaid(changed):
+            self._memory.emit(QueryFills(changed.symbol, changed.created_at - SECOND))
+        if changed.fired:
+            held = self._memory.position(changed.symbol).quantity
+            self._memory.doubts[changed.id] = resolve.lost(self._memory.policy, held, now)
+
+    def _say_what_was_filled(self, order: OrderRecord) -> None:
+        if order.signal is not None and order.state in {"cancelled", "expired"}:
+            why = self._memory.withdrawn.get(order.id, order.state)
+            filled = f"filled {order.filled} of {order.quantity} at {order.price}"
+            self._memory.emit(Explain(order.signal, f"{filled}: {why}"))
+
+    def rejected(self, order: OrderRecord, code: int, text: str, now: int) -> None:
+        """A request to place it was refused."""
+        meaning = reaction(code)
+        if meaning is Reaction.WAIT:
+            self.failed(order, f"{code}: {text}", None, now)
+            return
+        if meaning is Reaction.EXISTS:
+            self.unknown(order, f"{code}: {text}", now)
+            return
+        order = self._memory.move(replace(order, error_code=code), "rejected", "answer", f"{code}: {text}", now)
+        told = f"{order.leg} {order.side} {order.quantity or ''} {order.symbol}: {code} {text}"
+        self._memory.warn("an order was refused", told)
+        match meaning:
+            case Reaction.KEY:
+                self._breakers.trip(risk.by_hand("key", f"the exchange refused our key: {code} {text}", now))
+            case Reaction.POSITION_MODE:
+                self._breakers.trip(risk.by_hand("position-mode", f"one-way mode is needed: {code} {text}", now))
+            case Reaction.BUG:
+                self._breakers.trip(risk.by_hand("refused", told, now, order.symbol))
+            case Reaction.NOTHING_TO_REDUCE:
+                self._disbelieve(order)
+                self._memory.emit(QueryPositions(order.symbol))
+            case Reaction.STOP_STANDS:
+                self._stands_already(order, now)
+        if order.leg in PROTECTING:
+            self._protection_refused(order, meaning, f"{code} {text}", now)
+        elif order.leg in CLOSING:
+            self._memory.hold_longer(order.symbol, "close", now, self._memory.policy.retry_after)
+
+    def _stands_already(self, refused: OrderRecord, now: int) -> None:
+        """One of its kind stands: ours that the exchange had forgotten, or one that only a look at everything shows."""
+        alike = [one for one in self._memory.orders.values() if _forgotten(one) and _same_close(one, refused)]
+        if alike:
+            why = f"no other is taken beside it: {refused.id} got {refused.error_code}"
+            self._memory.move(max(alike, key=lambda one: one.updated_at), "accepted", "answer", why, now)
+        else:
+            self._memory.emit(Reconcile(f"{refused.symbol}: an unknown stop stands"))
+
+    def _disbelieve(self, order: OrderRecord) -> None:
+        """What it should close is not held: no other is sent before the position was told anew."""
+        if order.leg in CLOSING:
+            position = self._memory.position(order.symbol)
+            self._memory.put(replace(position, reduced_at=max(position.reduced_at, position.as_of + 1)))
+
+    def _protection_refused(self, order: OrderRecord, meaning: Reaction, why: str, now: int) -> None:
+        pace = pace_of(order.leg, closing=order.close_position)
+        stands = order.leg != "stop" or not order.close_position or meaning is Reaction.STOP_STANDS
+        most = self._memory.policy.retry_after if stands else self._memory.policy.naked_again
+        self._memory.hold_longer(order.symbol, pace, now, most)
+        if meaning is Reaction.WOULD_TRIGGER:
+            self._close(order.symbol, f"the price is beyond its {order.leg.replace('_', '-')} already")
+        elif order.leg == "stop" and order.close_position:
+            if meaning not in {Reaction.NOTHING_TO_REDUCE, Reaction.STOP_STANDS}:
+                self._close(order.symbol, f"its stop was refused: {why}")
+        else:
+            self._memory.hold(order.symbol, pace, now + self._memory.policy.retry_after)
+
+    def _close(self, symbol: str, reason: str) -> None:
+        position = self._memory.position(symbol)
+        if position.exposed and position.ours and not position.closing:
+            self._memory.put(replace(position, closing=reason))
+
+    def unknown(self, order: OrderRecord, reason: str, now: int) -> None:
+        """The answer to its request was lost."""
+        held = self._memory.doubts.get(order.id)
+        before = held.held_before if held else self._memory.position(order.symbol).quantity
+        self._memory.move(order, "unknown", "answer", reason, now)
+        self._memory.doubts[order.id] = resolve.lost(self._memory.policy, before, now)
+
+    def failed(self, order: OrderRecord, reason: str, until: int | None, now: int) -> None:
+        """It surely did not arrive. An entry is sent again a few times while its signal is fresh; what protects or
+        closes, until it has arrived."""
+        pause = min(200 * 2 ** max(order.attempts - 1, 0), 2 * SECOND)
+        again = max(until or 0, now + pause)
+        self._memory.doubts.pop(order.id, None)
+        if order.leg in ENTERING:
+            late = order.plan is None or again > order.plan.send_by
+            if late or order.attempts > self._memory.policy.resend_most:
+                self._memory.move(order, "abandoned", "answer", f"it did not arrive, and is late now: {reason}", now)
+                return
+        self._memory.move(order, "intended", "answer", f"it did not arrive: {reason}", now)
+        self._memory.resend_at[order.id] = again
+
+    # Proving that an order is not there
+
+    def not_found(self, order: OrderRecord, asof: int, now: int) -> None:
+        """The exchange knows no order of that id. Right after it was sent, that proves nothing."""
+        wait = self._memory.doubts.get(order.id)
+        if wait is None:
+            return
+        if order.leg in PROTECTING:
+            self._protection_not_found(order, asof, wait.gone_at, now)
+        elif asof >= wait.gone_at:
+            if not wait.absent:
+                wait.absent, wait.ask_at = True, now  # its trades and the position are asked for at once
+                wait.unlisted = order.type != "LIMIT"
+            self._conclude(order, now)
+
+    def _protection_not_found(self, order: OrderRecord, asof: int, gone_at: int, now: int) -> None:
+        """It can only close, so a second copy does no harm: it is sent again while it is needed. One that stood is
+        given up only until the exchange shows it again: it may have forgotten it for a moment."""
+        if order.stands:
+            self._memory.move(order, "abandoned", "query", "the exchange does not know it any more", now)
+        elif self._memory.position(order.symbol).guarded:
+            self._memory.send(order, now)
+        elif asof >= gone_at:
+            self._memory.move(order, "abandoned", "query", "it never arrived, and is not needed", now)
+
+    def fills(self, event: ev.FillsSeen, now: int) -> None:
+        """Trades of a symbol: what our orders cost, and what an order that nobody knows may have done."""
+        mine = [one for one in self._memory.orders.values() if one.symbol == event.symbol]
+        known = {one.exchange_id for one in mine}
+        for order in mine:
+            trades = [one for one in event.trades if one.exchange_id == order.exchange_id]
+            if trades and not order.unsettled:
+                self._account(order, trades, now)
+            wait = self._memory.doubts.get(order.id)
+            if wait is not None and wait.unseen and event.asof >= wait.gone_at and event.since <= order.created_at:
+                wait.trades = resolve.unclaimed(order, event.trades, known)
+                self._conclude(order, now)
+
+    def _account(self, order: OrderRecord, trades: list[TradeTold], now: int) -> None:
+        quantity = sum((one.quantity for one in trades), ZERO)
+        fees = [one.fee for one in trades if one.fee is not None]
+        if order.fee is not None or quantity < order.filled or not quantity or len(fees) < len(trades):
+            return
+        priced = replace(
+            order,
+            fee=sum(fees, ZERO),
+            realized=sum((one.realized for one in trades), ZERO),
+            average_price=sum((one.quantity * one.price for one in trades), ZERO) / quantity,
+            updated_at=now,
+        )
+        self._memory.write(with_slippage(priced), "fills")
+        self._check_slippage(self._memory.orders[order.id], now)
+
+    def _conclude(self, order: OrderRecord, now: int) -> None:
+        wait = self._memory.doubts[order.id]
+        proven = resolve.verdict(order, wait, now)
+        if isinstance(proven, Absent):
+            self._memory.move(order, "abandoned", "position", "unknown id, no trade, no change of the position", now)
+        elif proven is not None:
+            if wait.trades:
+                self._memory.keep(replace(order, exchange_id=wait.trades[0].exchange_id))
+            self.seen(proven, "fills" if wait.trades else "position", now)
+
+    # Positions
+
+    def positions(self, told: Iterable[PositionTold], asof: int, by: By, now: int) -> None:
+        """What the exchange holds for us, by its own account. The newest statement wins."""
+        for one in told:
+            self._position(one, asof, by, now)
+
+    def _position(self, told: PositionTold, asof: int, by: By, now: int) -> None:
+        old = self._memory.position(told.symbol)
+        if asof >= old.as_of:
+            self._moved_by_others(old, told, by)
+            if old.managed and not old.as_of and ZERO != old.quantity != told.quantity != ZERO:
+                self._memory.recall(told.symbol)
+            self._memory.put(self._restated(old, told, asof, now))
+        for order in self._memory.unsettled(told.symbol):
+            wait = self._memory.doubts.get(order.id)
+            if wait is not None and wait.unseen and asof >= wait.gone_at and by != "stream":
+                wait.held_now = told.quantity
+                self._conclude(order, now)
+
+    def _restated(self, old: PositionRecord, told: PositionTold, asof: int, now: int) -> PositionRecord:
+        new = replace(old, quantity=told.quantity, entry_price=told.entry_price, as_of=asof)
+        if not told.quantity:
+            return new
+        side = side_of(told.quantity)
+        if old.managed and old.side == side:
+            return new
+        entry = next((one for one in self._memory.unsettled(told.symbol, *ENTERING) if _opens(one, told)), None)
+        if entry is not None:
+            return entered(replace(new, side=None, signal=None, stop_price=None), entry, now)
+        if old.ours or not old.quantity or not old.as_of:
+            self._memory.recall(told.symbol)  # only its past says whether it is ours
+        return PositionRecord(
+            told.symbol, told.quantity, told.entry_price, ours=False, side=side, as_of=asof,
+            entered_at=old.entered_at, reduced_at=old.reduced_at,
+        )  # fmt: skip
+
+    def _moved_by_others(self, old: PositionRecord, told: PositionTold, by: By) -> None:
+        """Ours changed between two snapshots, and no order of ours is under way or was filled since."""
+        if by != "reconcile" or not old.ours or not old.quantity or old.quantity == told.quantity or not old.as_of:
+            return
+        if old.settled and not any(one.leg not in PROTECTING for one in self._memory.unsettled(told.symbol)):
+            title = f"position {told.symbol} changed"
+            self._memory.corrections += 1
+            self._memory.warn(title, f"from {old.quantity} to {told.quantity}, by no fill that was told to us")
+
+    def _streamed(self, order: OrderRecord, at: int) -> None:
+        """The stream has come to a fill that something else told first, and it tells the position before the fill."""
+        position = self._memory.position(order.symbol)
+        if position.unheard_at == at:
+            self._memory.put(replace(position, unheard_at=-1))
+
+    def _filled(self, order: OrderRecord, at: int, by: By, now: int) -> None:
+        """From now on the quantity is known again once it is told as it was after the fill. An order may be filled in
+        parts within one millisecond: what the stream says of that millisecond may be the position between two of them,
+        until the stream has told the fill itself."""
+        position = self._memory.position(order.symbol)
+        if by != "stream":
+            position = replace(position, unheard_at=max(position.unheard_at, at))
+        if order.leg not in ENTERING:
+            self._memory.put(replace(position, reduced_at=max(position.reduced_at, at)))
+            return
+        if at > position.as_of or (position.quantity > 0 if order.side == "BUY" else position.quantity < 0):
+            position = entered(position, order, now)
+        if position.settled:
+            self._memory.hold(order.symbol, "position", now + self._memory.policy.ask_first)  # the stream tells it too
+        self._memory.put(replace(position, entered_at=max(position.entered_at, at)))
+        self._check_slippage(order, now)
+
+    def _check_slippage(self, order: OrderRecord, now: int) -> None:
+        if order.slippage_pct is not None:
+            self._breakers.trip(risk.slipped(order.symbol, order.slippage_pct, self._memory.policy.risk, now))
+
+    # Everything at once
+
+    def snapshot(self, event: ev.Snapshot, now: int) -> Others:
+        """What is open at the exchange, against the journal: see "Mismatches" in docs/execution.md. The orders of other
+        installations are given back."""
+        identity = self._memory.identity
+        unknown = [one for one in event.orders if one.id not in self._memory.orders]
+        for told in event.orders:
+            if told.id in self._memory.orders:
+                self.seen(told, "reconcile", now)
+            elif identity.owns(told.id):
+                self._adopt(told, "reconcile", now)
+            elif not identity.other(told.id):
+                self._memory.warn_once(f"order {told.id}", f"{told.symbol} {told.side}: not ours, it is left alone")
+        others = others_in(identity, unknown)
+        for name in others:
+            self._memory.warn_once(f"installation {name}", f"{said({name: others[name]})}. They are left alone")
+        listed = {one.id for one in event.orders}
+        for order in list(self._memory.orders.values()):
+            if order.stands and order.id not in listed and order.seen_at < event.asof:
+                self._missing(order, now)
+            elif _forgotten(order) and order.id not in listed:
+                self._memory.emit(Query(order))
+            if _unpaid(order) and not order.algo:
+                self._memory.emit(QueryFills(order.symbol, order.created_at - SECOND))
+        self._not_listed(listed, event.asof, now)
+        told_positions = {one.symbol: one for one in event.positions}
+        silent = [PositionTold(each, ZERO, ZERO) for each in self._memory.symbols() if each not in told_positions]
+        self.positions([*told_positions.values(), *silent], event.asof, "reconcile", now)
+        return others
+
+    def _not_listed(self, listed: Collection[str], asof: int, now: int) -> None:
+        """What could rest, and does not. It may have been filled since it was looked for: only what is read from now on
+        says whether it was."""
+        for name, wait in self._memory.doubts.items():
+            if wait.absent and not wait.unlisted and name not in listed and asof >= wait.gone_at:
+                wait.unlisted, wait.gone_at, wait.ask_at = True, now, now
+                self._memory.touched.add(self._memory.orders[name].symbol)
+
+    def _missing(self, order: OrderRecord, now: int) -> None:
+        """Open in the journal, and not at the exchange: it has ended, and how is asked at once."""
+        if order.id not in self._memory.doubts:
+            held = self._memory.position(order.symbol).quantity
+            wait = resolve.lost(self._memory.policy, held, now)
+            wait.ask_at = wait.gone_at = now
+            self._memory.doubts[order.id] = wait
+            self._memory.touched.add(order.symbol)
+            self._memory.corrections += 1
+
+    def _adopt(self, told: OrderTold, by: By, now: int) -> None:
+        """Of an executor of ours, and not among what the journal has open: taken over as what its id says it is."""
+        order = found(told, now)
+        self._memory.warn(
+            "an order was found again", f"{told.id} ({order.leg} {told.symbol}), which we did not know of"
+        )
+        self._memory.write(order, by, "at the exchange, and not in the journal")
+        self._memory.recall(order.symbol)
+        if not order.filled:
+            return
+        position = self._memory.position(order.symbol)
+        if order.leg in ENTERING:
+            self._memory.put(replace(position, entered_at=max(position.entered_at, told.at)))
+        else:
+            self._memory.put(replace(position, reduced_at=max(position.reduced_at, told.at)))
+
+
+def _unpaid(order: OrderRecord) -> bool:
+    """Whether its fee and profit have still to be asked for."""
+    return not order.unsettled and bool(order.filled) and order.fee is None and order.exchange_id is not None
+
+
+def _forgotten(order: OrderRecord) -> bool:
+    """Whether it stood, and the exchange did not know it any more when it was asked."""
+    return order.state == "abandoned" and order.exchange_id is not None
+
+
+def _same_close(order: OrderRecord, other: OrderRecord) -> bool:
+    """Whether the exchange takes only one of the two."""
+    alike = (order.symbol, order.side, order.type) == (other.symbol, other.side, other.type)
+    return alike and order.close_position and other.close_position
+
+
+def _opens(order: OrderRecord, told: PositionTold) -> bool:
+    return order.plan is not None and (order.side == "BUY") == (told.quantity > 0)

@@ -1,0 +1,90 @@
+"""An order whose outcome is not known, and what has been asked about it so far. When to ask next; asks nothing itself.
+
+An order is proven absent only by three answers that were all read after no copy of its request could still be carried
+out: the exchange does not know its id, no trade is its, and the position is no other than it would be without it. One
+that could rest has to be missing from the list of open orders as well, before the trades and the position are read.
+"""
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from decimal import Decimal
+
+from pipeline.execution.engine.order_life import filled_by
+from pipeline.execution.engine.state import ZERO, OrderRecord, OrderTold, Policy, TradeTold
+from pipeline.timeline import SECOND
+
+
+@dataclass(frozen=True, slots=True)
+class Absent:
+    """Proven: the exchange never had it, and never will."""
+
+
+@dataclass(slots=True)
+class Doubt:
+    """What we wait for. `gone_at`: from then on no copy of the request can be carried out any more."""
+
+    gone_at: int
+    ask_at: int
+    wait: int
+    held_before: Decimal
+    """The position when the order was sent, to see afterwards whether it moved."""
+    absent: bool = False
+    """The exchange said, after `gone_at`, that it knows no such order."""
+    unlisted: bool = False
+    """Nor is it among its open orders; of one that cannot rest that need not be asked."""
+    trades: tuple[TradeTold, ...] | None = None
+    held_now: Decimal | None = None
+
+    @property
+    def unseen(self) -> bool:
+        """Whether only its trades and the position can still tell of it."""
+        return self.absent and self.unlisted
+
+    def asked(self, policy: Policy, now: int) -> None:
+        """A question went out: the next one waits longer."""
+        self.ask_at = now + self.wait
+        self.wait = min(self.wait * 2, policy.ask_most)
+
+
+def sent(policy: Policy, held: Decimal, now: int) -> Doubt:
+    """The order is on its way: an answer is expected soon."""
+    lost_at = now + policy.answer_within
+    return Doubt(lost_at + policy.surely_gone, lost_at, policy.ask_first, held)
+
+
+def lost(policy: Policy, held: Decimal, now: int) -> Doubt:
+    """No answer will come any more: ask, soon and then less often."""
+    return Doubt(now + policy.surely_gone, now + policy.ask_first, policy.ask_first, held)
+
+
+def verdict(order: OrderRecord, doubt: Doubt, now: int) -> OrderTold | Absent | None:
+    """What the answers prove: how the order stands, that it never was, or None as long as they prove nothing."""
+    if not doubt.unseen or doubt.trades is None or doubt.held_now is None:
+        return None
+    if doubt.trades:
+        quantity = sum((one.quantity for one in doubt.trades), ZERO)
+        price = sum((one.quantity * one.price for one in doubt.trades), ZERO) / quantity
+        return filled_by(order, quantity, price, max(one.at for one in doubt.trades))
+    if order.type == "LIMIT" and order.exchange_id is not None:
+        return filled_by(order, order.filled, order.average_price, now)  # it was there, and rests no more
+    moved = doubt.held_now - doubt.held_before
+    moved = moved if order.side == "BUY" else -moved
+    if moved > 0 and order.quantity is not None:
+        return filled_by(order, min(moved, order.quantity), None, now)
+    return Absent()
+
+
+def unclaimed(order: OrderRecord, trades: Iterable[TradeTold], known: Collection[int | None]) -> tuple[TradeTold, ...]:
+    """The trades that can only be this order's: its side, its time, of one exchange order that nobody else claims; or
+    of its own, where the exchange has shown it before."""
+    if order.type == "LIMIT" and order.exchange_id is not None:
+        return tuple(one for one in trades if one.exchange_id == order.exchange_id)
+    mine = [one for one in trades if one.side == order.side and one.at >= order.created_at - SECOND]
+    by_order: dict[int, list[TradeTold]] = {}
+    for one in mine:
+        if one.exchange_id not in known:
+            by_order.setdefault(one.exchange_id, []).append(one)
+    for group in by_order.values():
+        if order.quantity is not None and sum((one.quantity for one in group), ZERO) <= order.quantity:
+            return tuple(group)
+    return ()

@@ -1,0 +1,388 @@
+"""What may be opened, and what stops everything from being opened. Each limit is one function that answers with the
+reason, or None. Closing and protecting are never limited.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from typing import Final
+
+from pipeline.execution.engine import liquidation, sizing
+from pipeline.execution.engine.client_ids import Identity
+from pipeline.execution.engine.state import (
+    ZERO,
+    AccountView,
+    BreakerView,
+    Margin,
+    Market,
+    Policy,
+    PositionRecord,
+    SignalView,
+)
+from pipeline.settings import Risk
+from pipeline.timeline import DAY, MINUTE, SECOND, iso
+from schemas.shared import Mode
+from schemas.symbols import Filters
+
+NOT_COMPARED: Final = "reconcile"
+"""The breaker that holds while the exchange could not be compared with the journal."""
+ACCOUNT_PROFIT: Final = "daily-profit"
+_FEWEST_CALLS: Final = 10
+"""Below so many calls in a minute, a share of errors says nothing."""
+_ERROR_PAUSE: Final = 5 * MINUTE
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """A signal that wants to open something, and everything a limit may look at."""
+
+    signal: SignalView
+    now: int
+    mode: Mode
+    policy: Policy
+    identity: Identity
+    risk: Risk
+    market: Market
+    account: AccountView
+    position: PositionRecord
+    halted: bool
+    stage: int
+    breakers: tuple[BreakerView, ...]
+    open_symbols: frozenset[str]
+    closed: bool = False
+    """The signal has closed what was held already, and is decided once more, to open the other way."""
+    reserved: Decimal = ZERO
+    """Margin of entries that are under way, or that the account does not know of yet."""
+
+    @property
+    def newest(self) -> Decimal:
+        """The newest price, else the signal's."""
+        return self.market.price or self.signal.price
+
+    @property
+    def limit(self) -> Decimal | None:
+        """The price of a limit entry; None: entries are market orders."""
+        if self.risk.entry_order == "market" or self.market.filters is None:
+            return None
+        return sizing.limit_price(self.signal.price, self.signal.side, self.market.filters)
+
+    @property
+    def price(self) -> Decimal:
+        """What the order would be filled at: the newest price, and a limit order at no worse than its own."""
+        if self.limit is None:
+            return self.newest
+        return min(self.newest, self.limit) if self.signal.side == "long" else max(self.newest, self.limit)
+
+    @property
+    def taker_fee(self) -> Decimal:
+        """What an order costs: of the account, else of the settings."""
+        return self.policy.taker_fee if self.market.taker_fee is None else self.market.taker_fee
+
+
+def settings_of(market: Market, general: Risk) -> Risk:
+    """The settings, with what the symbol has of its own."""
+    trading = market.trading
+    own = {"leverage": trading.leverage, "stop_atr": trading.stop_atr, "take_profit_atr": trading.take_profit_atr}
+    update = {name: value for name, value in own.items() if value is not None}
+    return general.model_copy(update=update) if update else general
+
+
+def _halted(ask: Ask) -> str | None:
+    return "halted" if ask.halted else None
+
+
+def _breaker(ask: Ask) -> str | None:
+    return stopped_by(ask.breakers, ask.signal.symbol)
+
+
+def _symbol_off(ask: Ask) -> str | None:
+    trading, symbol = ask.market.trading, ask.signal.symbol
+    if trading.traded(production=ask.policy.production):
+        return None
+    if trading.enabled is None:
+        only = "in production only what is switched on is traded"
+        return f"{symbol} is not switched on: {only} (tidemark trading {symbol} --on)"
+    return f"trading of {symbol} is off"
+
+
+def _strategy_off(ask: Ask) -> str | None:
+    allowed = ask.market.trading.strategies
+    if allowed is None or ask.signal.strategy in allowed:
+        return None
+    return f"{ask.signal.strategy} is not among the strategies of {ask.signal.symbol}: {', '.join(allowed) or 'none'}"
+
+
+def _interval_off(ask: Ask) -> str | None:
+    allowed = ask.market.trading.intervals
+    if allowed is None or ask.signal.interval in allowed:
+        return None
+    return f"{ask.signal.interval} is not among the intervals of {ask.signal.symbol}: {', '.join(allowed)}"
+
+
+def _not_traded(ask: Ask) -> str | None:
+    return (
+        None
+        if ask.market.filters
+        else f"the exchange does not trade {ask.signal.symbol} now, or not with margin in USDT"
+    )
+
+
+def _no_brackets(ask: Ask) -> str | None:
+    return None if ask.market.brackets else f"the margin brackets of {ask.signal.symbol} are not known"
+
+
+def _no_atr(ask: Ask) -> str | None:
+    atr = ask.signal.atr
+    return None if atr is not None and atr.is_finite() and atr > 0 else "the signal has no ATR to size by"
+
+
+def _stale(ask: Ask) -> str | None:
+    most = ask.risk.stale_feed_seconds
+    age = ask.now - ask.market.price_at
+    if ask.market.price is not None and age <= most * SECOND:
+        return None
+    seen = f"was heard {age // SECOND} s ago" if ask.market.price is not None else "was never heard"
+    return f"stale data: the feed of {ask.signal.symbol} {seen}, at most {most} s are allowed"
+
+
+def _price_moved(ask: Ask) -> str | None:
+    price, at_signal, most = ask.price, ask.signal.price, ask.risk.max_slippage_percent
+    worse = price - at_signal if ask.signal.side == "long" else at_signal - price
+    if worse / at_signal * 100 <= most:
+        return None
+    return f"the price moved from {at_signal} to {price} since the signal, more than {most} %"
+
+
+def _outside_band(ask: Ask) -> str | None:
+    filters, limit = ask.market.filters, ask.limit
+    if filters is not None and limit is not None and not filters.min_price <= limit <= filters.max_price:
+        return f"the limit {limit} is outside the exchange's prices {filters.min_price} to {filters.max_price}"
+    if filters is None or sizing.in_band(ask.signal.price, ask.newest, filters):
+        return None
+    return f"the signal's price {ask.signal.price} is outside the exchange's band around {ask.newest}"
+
+
+def _other_margin(ask: Ask) -> str | None:
+    wanted = Margin(ask.risk.leverage, ask.risk.margin_type)
+    if ask.mode == "signal-only" or ask.market.margin == wanted:
+        return None
+    if ask.market.margin_refused:
+        return f"the exchange does not set {wanted}: {ask.market.margin_refused}"
+    return f"the exchange has {ask.market.margin or 'an unknown leverage'} set, not {wanted}"
+
+
+def _no_beginning(ask: Ask) -> str | None:
+    return "it is not known what the day began with" if ask.account.day_start is None else None
+
+
+def _too_many_positions(ask: Ask) -> str | None:
+    others = ask.open_symbols - {ask.signal.symbol}
+    if len(others) < ask.risk.max_open_positions:
+        return None
+    return f"{len(others)} positions are open, and {ask.risk.max_open_positions} is the most"
+
+
+def _foreign(ask: Ask) -> str | None:
+    if ask.position.ours or ask.position.quantity == 0:
+        return None
+    return f"somebody else holds {ask.position.quantity} {ask.signal.symbol} on this account"
+
+
+CHECKS: Final[tuple[Callable[[Ask], str | None], ...]] = (
+    _halted,
+    _breaker,
+    _symbol_off,
+    _strategy_off,
+    _interval_off,
+    _not_traded,
+    _no_brackets,
+    _no_atr,
+    _foreign,
+    _stale,
+    _price_moved,
+    _outside_band,
+    _other_margin,
+    _no_beginning,
+    _too_many_positions,
+)
+
+
+def refusal(ask: Ask) -> str | None:
+    """Why nothing may be opened on this signal, if anything says so."""
+    return next((reason for check in CHECKS if (reason := check(ask))), None)
+
+
+def unit(ask: Ask, filters: Filters, atr: Decimal) -> sizing.Unit:
+    """The unit that the position was opened with; where none is open, one of which as many as it may grow to fit."""
+    if ask.position.unit_quantity is not None:
+        return sizing.Unit(ask.position.unit_quantity, "the position's unit")
+    settings, fee = ask.risk, ask.taker_fee
+    equity, side = ask.account.equity, ask.signal.side
+    by_risk = sizing.unit_quantity(equity, settings.unit_percent, atr, settings.leverage, ask.price, fee)
+    dearest = sizing.dearest_price(ask.price, side, atr, settings)
+    return sizing.fitting(by_risk, dearest, _shares(ask) | _caps(ask), filters, settings.max_units)
+
+
+def limits(ask: Ask) -> sizing.Limits:
+    """What may be added to what is held, by what that was bought for, and what is free: not what is on its way
+    already, and not the cushion."""
+    held = abs(ask.position.quantity) * ask.position.entry_price
+    rooms = {name: cap - held for name, cap in _caps(ask).items()}
+    cushion = ask.account.equity * ask.risk.margin_cushion_percent / 100
+    free = ask.account.available - ask.reserved - cushion
+    return sizing.Limits(rooms, free, ask.risk.leverage, ask.taker_fee)
+
+
+def stop_distance(ask: Ask, atr: Decimal) -> Decimal:
+    """How far from the price the stop is: in percent of it where the symbol says so, else in ATR."""
+    percent = ask.market.trading.stop_percent
+    return ask.risk.stop_atr * atr if percent is None else ask.price * percent / 100
+
+
+def take_profit_distance(ask: Ask, atr: Decimal) -> Decimal | None:
+    """How far from the price the take-profit is, if there is one."""
+    percent, atrs = ask.market.trading.take_profit_percent, ask.risk.take_profit_atr
+    if percent is not None:
+        return ask.price * percent / 100
+    return None if atrs is None else atrs * atr
+
+
+def liquidated_before(ask: Ask, quantity: Decimal, stop: Decimal) -> str | None:
+    """Why the stop would not be the first to close the position, with that quantity added."""
+    held, settings = ask.position, ask.risk
+    sign = 1 if ask.signal.side == "long" else -1
+    total = held.quantity + sign * quantity
+    cost = held.quantity * held.entry_price + sign * quantity * ask.price
+    price = liquidation.price(total, cost, settings.leverage, ask.market.brackets)
+    if not liquidation.too_near(stop, ask.price, price):
+        return None
+    beyond = sign * (stop - price) <= 0
+    return (
+        f"the stop {stop} lies {'beyond' if beyond else 'too near to'} the liquidation price {price:.8g} of {total} "
+        f"{ask.signal.symbol} at {Margin(settings.leverage, settings.margin_type)}: it may be as far from {ask.price} "
+        f"as {100 * liquidation.ROOM:f} % of the way there"
+    )
+
+
+def _shares(ask: Ask) -> dict[str, Decimal]:
+    """What a new position may come to be worth by the equity: as much as `max_open_positions` alike can pay for."""
+    settings, equity = ask.risk, ask.account.equity
+    if settings.max_position_percent is not None:
+        return {"max_position_percent": equity * settings.max_position_percent / 100}
+    margin = equity * (100 - settings.margin_cushion_percent) / 100 / settings.max_open_positions
+    cost = sizing.margin_cost(Decimal(1), settings.leverage, ask.taker_fee)
+    return {f"its share of the margin, one of {settings.max_open_positions},": margin / cost}
+
+
+def _caps(ask: Ask) -> dict[str, Decimal]:
+    """What the position may be worth whatever the equity."""
+    allowed = liquidation.most(ask.risk.leverage, ask.market.brackets)
+    most = {f"the exchange at leverage {ask.risk.leverage}": allowed}
+    if ask.market.trading.max_position is not None:
+        most["the symbol's max_position"] = ask.market.trading.max_position
+    cap = sizing.stage_cap(ask.stage) if ask.policy.production else None
+    if cap is not None:
+        most[f"production stage {ask.stage}"] = cap
+    return most
+
+
+# What trips by itself
+
+
+def stopped_by(breakers: Iterable[BreakerView], symbol: str) -> str | None:
+    """The breaker, of the symbol or of all, that lets nothing be opened in it."""
+    return next((f"breaker {one.name}: {one.reason}" for one in breakers if one.symbol in {None, symbol}), None)
+
+
+def daily(account: AccountView, risk: Risk, goal: Decimal | None, now: int) -> BreakerView | None:
+    """The day's loss limit or profit target (`goal`, else that of the settings) is reached: nothing new until tomorrow,
+    UTC."""
+    if not account.day_start or account.day_start <= 0 or account.at // DAY != now // DAY:
+        return None
+    change = (account.equity - account.day_start) / account.day_start * 100
+    tomorrow = (now // DAY + 1) * DAY
+    if change <= -risk.daily_loss_percent:
+        reason = f"the day's loss is {-change:.2f} %, the limit {risk.daily_loss_percent} %"
+        return BreakerView("daily-loss", reason, now, until=tomorrow)
+    target = risk.daily_profit_percent if goal is None else goal
+    if target is not None and change >= target:
+        reason = f"the day's profit is {change:.2f} %, the target {target} %"
+        return BreakerView(ACCOUNT_PROFIT, reason, now, until=tomorrow)
+    return None
+
+
+def symbol_profit(
+    symbol: str, result: Decimal, target: Decimal | None, account: AccountView, now: int
+) -> BreakerView | None:
+    """A symbol has reached its own profit target for the day: it rests until tomorrow, UTC."""
+    if target is None or not account.day_start or account.day_start <= 0 or account.at // DAY != now // DAY:
+        return None
+    change = result / account.day_start * 100
+    if change < target:
+        return None
+    reason = f"the day's profit of {symbol} is {change:.2f} % of the equity, the target {target} %"
+    return BreakerView(profit_breaker(symbol), reason, now, symbol=symbol, until=(now // DAY + 1) * DAY)
+
+
+def profit_breaker(symbol: str) -> str:
+    """Its name."""
+    return f"{ACCOUNT_PROFIT}:{symbol}"
+
+
+def slipped(symbol: str, slippage_pct: float, risk: Risk, now: int) -> BreakerView | None:
+    """A fill was much worse than the signal's price: the symbol rests until tomorrow, UTC."""
+    if Decimal(str(slippage_pct)) <= risk.max_slippage_percent:
+        return None
+    reason = f"a fill was {slippage_pct:.3f} % worse than the signal's price, at most {risk.max_slippage_percent} %"
+    return BreakerView(f"slippage:{symbol}", reason, now, symbol=symbol, until=(now // DAY + 1) * DAY)
+
+
+def too_many_errors(calls: Iterable[bool], risk: Risk, now: int) -> BreakerView | None:
+    """Too large a share of the last minute's calls to the exchange gave no sensible answer."""
+    outcomes = list(calls)
+    errors = outcomes.count(False)
+    if len(outcomes) < _FEWEST_CALLS or Decimal(errors) / len(outcomes) * 100 <= risk.max_error_percent:
+        return None
+    reason = f"{errors} of {len(outcomes)} calls in a minute failed, at most {risk.max_error_percent} %"
+    return BreakerView("errors", reason, now, until=now + _ERROR_PAUSE)
+
+
+def too_many_orders(sent: int, risk: Risk, now: int) -> BreakerView | None:
+    """As many orders left in the last minute as ever may."""
+    if sent < risk.max_orders_per_minute:
+        return None
+    reason = f"{sent} orders left within a minute, {risk.max_orders_per_minute} is the most"
+    return BreakerView("orders", reason, now, until=now + MINUTE)
+
+
+def unprotected(position: PositionRecord, risk: Risk, now: int) -> BreakerView | None:
+    """A position has been without its stop for too long: the symbol rests until a person has looked."""
+    since = position.unprotected_since
+    if since is None or now - since <= risk.unprotected_seconds * SECOND:
+        return None
+    reason = f"{position.symbol} had no stop since {iso(since)}, longer than {risk.unprotected_seconds} s"
+    return BreakerView(f"unprotected:{position.symbol}", reason, now, symbol=position.symbol)
+
+
+def by_hand(name: str, reason: str, now: int, symbol: str | None = None) -> BreakerView:
+    """One that only a person resets."""
+    return BreakerView(f"{name}:{symbol}" if symbol else name, reason, now, symbol=symbol)
+
+
+def not_compared(reason: str, now: int) -> BreakerView:
+    """Reset by the next comparison that succeeds."""
+    return BreakerView(NOT_COMPARED, f"the exchange could not be compared: {reason}", now)
+
+
+def is_over(breaker: BreakerView, now: int) -> bool:
+    """Whether its time has come."""
+    return breaker.until is not None and breaker.until <= now
+
+
+def extended(old: BreakerView | None, new: BreakerView) -> BreakerView | None:
+    """The breaker to write, or None where the one that is tripped says as much."""
+    if old is None:
+        return new
+    if old.until is not None and (new.until is None or new.until > old.until + MINUTE):
+        return replace(new, at=old.at)
+    return None

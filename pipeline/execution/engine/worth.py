@@ -1,0 +1,127 @@
+"""What the account is worth between two comparisons: the exchange's last statement, followed by what its stream tells
+of wallet and positions, and by the prices.
+
+Wallet and positions are those of the same statements, so a loss is not counted twice. It decides nothing.
+"""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from decimal import Decimal
+
+from pipeline.execution.engine.events import AccountChanged
+from pipeline.execution.engine.memory import Memory
+from pipeline.execution.engine.sizing import margin_cost
+from pipeline.execution.engine.state import ENTERING, ZERO, AccountView, Holding, OrderRecord
+from pipeline.timeline import DAY
+
+
+class Worth:
+    """Nothing is known before the first statement."""
+
+    def __init__(self, memory: Memory) -> None:
+        self._memory = memory
+        self._told: AccountView | None = None
+        self._wallet: Decimal | None = None
+        self._held: dict[str, Holding] = {}
+        self._lately: list[AccountChanged] = []
+        self._wallet_at = 0
+
+    @property
+    def known(self) -> bool:
+        """Whether there was a statement."""
+        return self._told is not None
+
+    def told(self, account: AccountView) -> bool:
+        """The exchange's own figures; whether they are news. What the stream told of later moments still holds: it may
+        have come while they were read."""
+        old = self._told
+        if old is not None and account.at < old.at:
+            return False
+        booked = account.day_start is not None
+        if not booked and old is not None and old.at // DAY == account.at // DAY:
+            account = replace(account, day_start=old.day_start, earned=old.earned)
+        self._told, self._wallet, self._wallet_at = account, account.wallet, account.at
+        self._held = {one.symbol: one for one in account.holdings}
+        later = sorted((one for one in self._lately if one.asof > account.at), key=lambda one: one.asof)
+        self._lately = later
+        contained = max((n for n, one in enumerate(later, 1) if one.wallet == account.wallet), default=0)
+        for number, change in enumerate(later):
+            self._follow(change, moves=booked and number >= contained)
+        return True
+
+    def changed(self, event: AccountChanged) -> None:
+        """What the stream tells: of each symbol and of the wallet the newest, in whatever order it comes. Money that
+        was paid in or out moves what the day began with."""
+        told = self._told
+        if told is None or event.asof < told.at:
+            return
+        self._lately.append(event)
+        self._follow(event, moves=True)
+
+    def _follow(self, event: AccountChanged, *, moves: bool) -> None:
+        """`moves`: what the day began with does not know yet of the money that it says was paid in or out. A statement
+        has all that had happened when its wallet was left so, and what is kept of an earlier one has moved already."""
+        self._held |= {one.symbol: one for one in event.holdings if one.at >= self._said_at(one.symbol)}
+        if event.wallet is None or self._wallet is None or event.asof < self._wallet_at:
+            return
+        told = self._told
+        if moves and not event.earned and told is not None and told.day_start is not None:
+            self._told = replace(told, day_start=told.day_start + event.wallet - self._wallet)
+        self._wallet, self._wallet_at = event.wallet, event.asof
+
+    def _said_at(self, symbol: str) -> int:
+        """When the exchange last said something about what is held of it."""
+        shown = self._held.get(symbol)
+        return max(shown.at if shown else 0, self._told.at if self._told else 0)
+
+    def holds(self, symbol: str) -> bool:
+        """Whether the symbol's price changes what the account is worth."""
+        return symbol in self._held and self._held[symbol].quantity != 0
+
+    def now(self) -> AccountView | None:
+        """The account as it is now, by the newest prices. `at` stays that of the exchange's own figures."""
+        told = self._told
+        if told is None or self._wallet is None or told.wallet is None:
+            return told
+        earned = self._wallet - told.wallet
+        unrealized = self._unrealized(self._held.values())
+        lost = min(ZERO, self._wallet + unrealized - told.equity - earned)
+        freed = self._margin(told.holdings) - self._margin(self._held.values())
+        return replace(told, equity=self._wallet + unrealized, available=told.available + earned + freed + lost)
+
+    def result(self, symbol: str) -> Decimal:
+        """What the symbol has brought today, with what its position would bring now."""
+        booked = self._told.earned.get(symbol, ZERO) if self._told else ZERO
+        return booked + self._unrealized([self._held[symbol]] if symbol in self._held else [])
+
+    def reserved(self) -> Decimal:
+        """Margin of entries that are under way, or were filled since the account last said something: of each, as much
+        as the account does not show yet. For one that rested already when the account was read, it is not free."""
+        entries = (one for one in self._memory.orders.values() if one.leg in ENTERING and not self._shown(one))
+        news = (one for one in entries if one.unsettled or (one.filled and one.seen_at > self._said_at(one.symbol)))
+        return sum((self._unseen(one) for one in news), ZERO)
+
+    def _shown(self, order: OrderRecord) -> bool:
+        return order.rests and self._told is not None and order.seen_at < self._told.at
+
+    def _unseen(self, order: OrderRecord) -> Decimal:
+        shown = self._held.get(order.symbol)
+        before = self._memory.held_before.get(order.id)
+        grown = ZERO if before is None or shown is None else max(ZERO, abs(shown.quantity) - abs(before))
+        missing = max(ZERO, (order.quantity or ZERO) - grown)
+        price = order.plan.price if order.plan else ZERO
+        market = self._memory.market(order.symbol)
+        fee = self._memory.policy.taker_fee if market.taker_fee is None else market.taker_fee
+        return missing * margin_cost(price, market.margin.leverage if market.margin else 1, fee)
+
+    def _unrealized(self, held: Iterable[Holding]) -> Decimal:
+        return sum((one.quantity * (self._price(one) - one.entry_price) for one in held), ZERO)
+
+    def _price(self, holding: Holding) -> Decimal:
+        market = self._memory.market(holding.symbol)
+        return market.price if market.price is not None and market.price_at >= holding.at else holding.mark_price
+
+    def _margin(self, held: Iterable[Holding]) -> Decimal:
+        """What they take, where the leverage is known: what others hold elsewhere is told again within a minute."""
+        known = ((one, self._memory.market(one.symbol).margin) for one in held)
+        return sum((abs(one.quantity) * one.entry_price / margin.leverage for one, margin in known if margin), ZERO)

@@ -1,0 +1,61 @@
+"""What the exchange allows for each symbol we trade, and what it costs now: asked once, followed from then on."""
+
+from collections import Counter
+from collections.abc import Iterable
+
+from pipeline.exchange.market import Market
+from pipeline.exchange.trading import Trading
+from pipeline.execution.engine.events import Event, FeeSeen, PriceSeen, RulesSeen
+from pipeline.execution.gateway import reports_in
+from pipeline.execution.runtime.inputs import Prices
+
+
+class Instruments:
+    """The symbols this executor knows. A signal of any other waits until it is known too."""
+
+    def __init__(self, asking: Trading, market: Market, prices: Prices, asset: str) -> None:
+        self._asset = asset
+        self._asking = asking
+        self._market = market
+        self._prices = prices
+        self.known: set[str] = set()
+        self._fees_known: set[str] = set()
+        self._fees_asked: Counter[str] = Counter()
+
+    def rules(self, symbols: Iterable[str]) -> list[Event]:
+        """Filters and margin of these symbols, and their last prices. Blocks; changes nothing."""
+        asof = self._asking.client.clock.now()
+        listed = self._market.symbols()
+        filters = {
+            one.symbol: one.filters for one in listed if (one.status, one.margin_asset) == ("TRADING", self._asset)
+        }
+        configs, brackets = self._asking.symbol_configs(), self._asking.brackets()
+        prices = self._market.prices()
+        news: list[Event] = []
+        for symbol in sorted(symbols):
+            margin = reports_in.margin(configs[symbol]) if symbol in configs else None
+            news.append(
+                RulesSeen(symbol, filters.get(symbol), margin, asof, reports_in.brackets(brackets.get(symbol, ())))
+            )
+            if symbol in prices:
+                news.append(PriceSeen(symbol, *prices[symbol]))
+        return news
+
+    def a_fee(self) -> FeeSeen | None:
+        """What we pay in the next symbol of which it is not known yet; None where it is of all. Blocks. It costs so
+        much weight that a term asks one symbol after the other, and keeps the answer; one that got none has its turn
+        again after the others."""
+        waiting = sorted(self.known - self._fees_known)
+        if not waiting:
+            return None
+        symbol = min(waiting, key=lambda one: self._fees_asked[one])
+        self._fees_asked[symbol] += 1
+        fee = self._asking.taker_fee(symbol)
+        self._fees_known.add(symbol)
+        return FeeSeen(symbol, fee)
+
+    def follow(self, symbols: Iterable[str]) -> None:
+        """Know these from now on. In the loop's thread."""
+        new = set(symbols) - self.known
+        self.known |= new
+        self._prices.follow(new)

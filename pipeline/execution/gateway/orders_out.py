@@ -1,0 +1,307 @@
+"""Carries the core's requests to the exchange and brings back what the answers mean, as events.
+
+Each method blocks for one request and runs in a worker thread. Nothing is sent twice here: the core decides whether an
+order is sent again. What only reads may be asked again by the client.
+"""
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from typing import Any
+
+from pipeline.exchange.errors import (
+    BadAnswerError,
+    BannedError,
+    BlockedError,
+    CircuitOpenError,
+    ClockSkewError,
+    ExchangeError,
+    KeyProblemError,
+    NotDoneError,
+    RateLimitedError,
+    StoppedError,
+    UnknownOutcomeError,
+)
+from pipeline.exchange.outcomes import Outcome, outcome_of
+from pipeline.exchange.reports import AccountReport, AlgoReport, PositionReport, TradeReport
+from pipeline.exchange.trading import NewAlgo, NewOrder, Trading
+from pipeline.execution.account.fees import Rates
+from pipeline.execution.engine.events import (
+    CallCounted,
+    CancelFailed,
+    Event,
+    FillsSeen,
+    MarginNotSet,
+    MarginSet,
+    OrderFailed,
+    OrderNotFound,
+    OrderRejected,
+    OrderSeen,
+    OrderUnknown,
+    PositionsSeen,
+    ReconcileFailed,
+    Snapshot,
+)
+from pipeline.execution.engine.state import ZERO, Margin, OrderRecord, OrderTold, PositionTold, TradeTold
+from pipeline.execution.gateway import reports_in
+from pipeline.timeline import MINUTE
+
+log = logging.getLogger(__name__)
+
+Tell = Callable[[Event], None]
+DayStart = Callable[[AccountReport, int], Decimal | None]
+"""The equity at 00:00 UTC, moved by deposits and withdrawals since, by an account that was asked for then."""
+
+_KEY_REFUSED = -2015
+_BLOCKED_FOR = MINUTE
+
+
+@dataclass(slots=True)
+class Gateway:
+    """`sending` never retries: each attempt is the core's decision. `asking` may."""
+
+    sending: Trading
+    asking: Trading
+    tell: Tell
+    day_start: DayStart
+    earned: Callable[[], Mapping[str, Decimal]]
+    rates: Rates
+    worth: dict[str, PositionReport] = field(default_factory=dict)
+    """What the exchange last said about each position, for whoever shows it."""
+    account: AccountReport | None = None
+
+    def place(self, order: OrderRecord) -> bool:
+        """Send it once; whether the exchange took it for sure."""
+        try:
+            seen = self._send(order)
+        except ExchangeError as error:
+            self._count(error)
+            self.tell(self._unplaced(order, error))
+            return False
+        self.tell(CallCounted(True))
+        self.tell(OrderSeen(seen, "answer"))
+        return True
+
+    def cancel(self, order: OrderRecord) -> None:
+        """Cancel it."""
+        try:
+            seen = self._cancel(order)
+        except ExchangeError as error:
+            self._count(error)
+            self._mend(error)
+            self.tell(CancelFailed(order.id, str(error)))
+            return
+        self.tell(CallCounted(True))
+        gone = CancelFailed(order.id, "the exchange has no such open order (-2011)")
+        self.tell(gone if seen is None else OrderSeen(seen, "answer"))
+
+    def query(self, order: OrderRecord) -> None:
+        """Ask how it stands; a question that fails is not answered, and asked again by the core."""
+        asof = self._surely_before_now()
+        found = self._ask(lambda: self._query(order), f"the order {order.id} could not be asked for")
+        if found is not _FAILED:
+            self.tell(OrderNotFound(order.id, asof) if found is None else OrderSeen(found, "query"))
+
+    def query_fills(self, symbol: str, since: int) -> None:
+        """Ask for the trades of a symbol."""
+        asof = self._surely_before_now()
+        found = self._ask(lambda: self.asking.trades(symbol, since), f"trades of {symbol} could not be asked for")
+        if found is not _FAILED:
+            self.tell(
+                FillsSeen(symbol, tuple(reports_in.trade_told(one, self._fee(one)) for one in found), since, asof)
+            )
+
+    def query_positions(self, symbol: str) -> None:
+        """Ask for the position of a symbol; one that is not listed is flat."""
+        asof = self._surely_before_now()
+        found = self._ask(lambda: self.asking.positions(symbol), f"the position of {symbol} could not be asked for")
+        if found is not _FAILED:
+            held = reports_in.positions_told(found) or (PositionTold(symbol, ZERO, ZERO),)
+            self.tell(PositionsSeen(held, asof, "query"))
+
+    def past(self, symbol: str, since: int) -> tuple[tuple[OrderTold, ...], tuple[TradeTold, ...]] | None:
+        """Every order of a symbol since then, conditional ones first, and its trades; None where it cannot be had."""
+
+        def read() -> tuple[tuple[OrderTold, ...], tuple[TradeTold, ...]]:
+            algos = [reports_in.algo_told(one) for one in self.asking.all_algos(symbol, since)]
+            orders = [reports_in.order_told(one) for one in self.asking.all_orders(symbol, since)]
+            return (*algos, *orders), tuple(
+                reports_in.trade_told(one, None) for one in self.asking.trades(symbol, since)
+            )
+
+        found = self._ask(read, f"the past of {symbol} could not be asked for")
+        return None if found is _FAILED else found
+
+    def reconcile(self) -> None:
+        """Read everything that is open."""
+        asof = self._surely_before_now()
+        try:
+            snapshot = self._snapshot(asof)
+        except ExchangeError as error:
+            self._count(error)
+            self._mend(error)
+            self.tell(ReconcileFailed(str(error)))
+        else:
+            self.tell(CallCounted(True))
+            self.tell(snapshot)
+
+    def set_margin(self, symbol: str, margin: Margin) -> None:
+        """Set it. Once more does no harm, but that is for the core to say."""
+        try:
+            self.sending.set_margin_type(symbol, "ISOLATED" if margin.type == "isolated" else "CROSSED")
+            self.sending.set_leverage(symbol, margin.leverage)
+        except ExchangeError as error:
+            self._count(error)
+            self._mend(error)
+            self.tell(MarginNotSet(symbol, margin, str(error), outcome_of(error) is Outcome.REFUSED))
+            return
+        self.tell(CallCounted(True))
+        self.tell(MarginSet(symbol, margin, self._now()))
+
+    def costs(self, order: OrderRecord) -> dict[str, Decimal] | None:
+        """Fee, profit and average price of a filled order, from its trades; None where they cannot be had now."""
+        number = order.exchange_id
+        try:
+            if order.algo:
+                algo = self.asking.query_algo(order.id)
+                number = int(algo.actual_order_id) if algo and algo.actual_order_id else None
+            trades = [] if number is None else self.asking.trades_of(order.symbol, number)
+            fees = [self.rates.worth(one.commission, one.commission_asset) for one in trades]
+        except ExchangeError as error:
+            log.warning("the costs of order %s could not be asked for: %s", order.id, error)
+            return None
+        if not trades:
+            return None
+        quantity = sum((one.qty for one in trades), ZERO)
+        return {
+            "fee": sum(fees, ZERO),
+            "realized": sum((one.realized_pnl for one in trades), ZERO),
+            "average_price": sum((one.qty * one.price for one in trades), ZERO) / quantity,
+        }
+
+    def _fee(self, trade: TradeReport) -> Decimal | None:
+        """What a trade cost; None while its asset has no price: what the trade proves does not wait for that."""
+        try:
+            return self.rates.worth(trade.commission, trade.commission_asset)
+        except ExchangeError as error:
+            log.warning("a fee in %s cannot be counted yet: %s", trade.commission_asset, error)
+            return None
+
+    def _send(self, order: OrderRecord) -> OrderTold:
+        if order.algo:
+            return reports_in.algo_told(self.sending.place_algo(_new_algo(order)))
+        return reports_in.order_told(self.sending.place_order(_new_order(order)))
+
+    def _cancel(self, order: OrderRecord) -> OrderTold | None:
+        if not order.algo:
+            report = self.sending.cancel_order(order.symbol, order.id)
+            return None if report is None else reports_in.order_told(report)
+        if not self.sending.cancel_algo(order.id):
+            return None
+        return OrderTold(order.id, order.symbol, order.side, "cancelled", ZERO, self._now(), algo=True)
+
+    def _query(self, order: OrderRecord) -> OrderTold | None:
+        if order.algo:
+            algo = self.asking.query_algo(order.id)
+            return None if algo is None else self._fired(order, algo) or reports_in.algo_told(algo)
+        report = self.asking.query_order(order.symbol, order.id)
+        return None if report is None else reports_in.order_told(report)
+
+    def _fired(self, order: OrderRecord, algo: AlgoReport) -> OrderTold | None:
+        """What the order says that it became when it fired: only that says how it ended."""
+        if not algo.actual_order_id:
+            return None
+        report = self.asking.query_order_number(order.symbol, int(algo.actual_order_id))
+        return None if report is None else replace(reports_in.order_told(report), id=order.id)
+
+    def _snapshot(self, asof: int) -> Snapshot:
+        orders = open_orders(self.asking)
+        positions = self.asking.positions()
+        self.account = self.asking.account()
+        self.worth = {one.symbol: one for one in positions}
+        view = reports_in.account_view(self.account, asof, self.day_start(self.account, asof), self.earned())
+        return Snapshot(orders, reports_in.positions_told(positions), view, asof)
+
+    def _unplaced(self, order: OrderRecord, error: ExchangeError) -> Event:
+        self._mend(error)
+        if isinstance(error, BannedError | BlockedError):
+            banned = error.until if isinstance(error, BannedError) else self._now() + _BLOCKED_FOR
+            return OrderFailed(order.id, str(error), banned)
+        match outcome_of(error):
+            case Outcome.UNKNOWN:
+                return OrderUnknown(order.id, str(error))
+            case Outcome.NOT_DONE:
+                until = error.until if isinstance(error, RateLimitedError | CircuitOpenError) else None
+                return OrderFailed(order.id, str(error), until)
+            case Outcome.REFUSED:
+                return OrderRejected(order.id, error.code or _KEY_REFUSED, str(error))
+
+    def _ask(self, ask: Callable[[], Any], what: str) -> Any:
+        try:
+            found = ask()
+        except ExchangeError as error:
+            self._count(error)
+            self._mend(error)
+            log.warning("%s: %s", what, error)
+            return _FAILED
+        self.tell(CallCounted(True))
+        return found
+
+    def _mend(self, error: ExchangeError) -> None:
+        """A clock that is off is measured again before anything else is signed."""
+        if not isinstance(error, ClockSkewError):
+            return
+        try:
+            self.asking.client.sync_clock()
+        except ExchangeError as failure:
+            log.warning("the exchange's clock could not be measured: %s", failure)
+
+    def _count(self, error: ExchangeError) -> None:
+        held_back = isinstance(error, RateLimitedError) and error.status is None
+        if held_back or isinstance(error, StoppedError | CircuitOpenError):
+            return  # it never left: that says nothing about the exchange
+        silent = isinstance(error, UnknownOutcomeError | NotDoneError | BadAnswerError | BlockedError)
+        self.tell(CallCounted(not silent or isinstance(error, KeyProblemError)))
+
+    def _now(self) -> int:
+        return self.sending.client.clock.now()
+
+    def _surely_before_now(self) -> int:
+        clock = self.asking.client.clock
+        return clock.now() - clock.uncertainty
+
+
+_FAILED = object()
+
+
+def open_orders(asking: Trading) -> tuple[OrderTold, ...]:
+    """Every order that is open on the account, conditional ones too."""
+    orders = [reports_in.order_told(one) for one in asking.open_orders()]
+    return (*orders, *(reports_in.algo_told(one) for one in asking.open_algos()))
+
+
+def _new_order(order: OrderRecord) -> NewOrder:
+    if order.quantity is None:
+        raise ValueError(f"order {order.id} has no quantity")
+    return NewOrder(
+        symbol=order.symbol,
+        side=order.side,
+        client_id=order.id,
+        quantity=order.quantity,
+        price=order.price,
+        reduce_only=order.reduce_only,
+    )
+
+
+def _new_algo(order: OrderRecord) -> NewAlgo:
+    if order.trigger_price is None or order.type not in {"STOP_MARKET", "TAKE_PROFIT_MARKET"}:
+        raise ValueError(f"order {order.id} is no stop and no take-profit, or has no trigger")
+    return NewAlgo(
+        symbol=order.symbol,
+        side=order.side,
+        client_id=order.id,
+        type="STOP_MARKET" if order.type == "STOP_MARKET" else "TAKE_PROFIT_MARKET",
+        trigger_price=order.trigger_price,
+        quantity=None if order.close_position else order.quantity,
+    )

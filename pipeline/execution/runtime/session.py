@@ -1,0 +1,418 @@
+"""One term of leadership: a core built from the journal, and everything that feeds it and acts for it.
+
+A term ends when the lease is lost, when it is told to, or when something fails that it cannot mend; the next one begins
+anew from the journal. Nothing of a term outlives it: a core is never handed on.
+"""
+
+import asyncio
+import logging
+import threading
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from typing import Any
+
+from pymongo.errors import PyMongoError
+
+from pipeline.errors import AttentionError
+from pipeline.exchange.errors import ExchangeError
+from pipeline.exchange.user_events import AccountUpdate, AlgoUpdate, OrderUpdate, UserEvent
+from pipeline.exchange.userdata import UserStream
+from pipeline.execution.engine import tradable
+from pipeline.execution.engine.diary import Diary
+from pipeline.execution.engine.effects import Effect, JournalPosition, Place, TripBreaker
+from pipeline.execution.engine.events import (
+    Event,
+    LeaseLost,
+    Leaving,
+    ModeSeen,
+    OrderSeen,
+    PositionsSeen,
+    PriceSeen,
+    RulesSeen,
+    SignalSeen,
+    Snapshot,
+    StreamBack,
+    Time,
+)
+from pipeline.execution.engine.machine import Core
+from pipeline.execution.engine.others import said
+from pipeline.execution.gateway import reports_in
+from pipeline.execution.gateway.instruments import Instruments
+from pipeline.execution.gateway.orders_out import Gateway
+from pipeline.execution.runtime import documents
+from pipeline.execution.runtime.context import Context
+from pipeline.execution.runtime.effects import Performer
+from pipeline.execution.runtime.inputs import Prices, Signals, Switches
+from pipeline.execution.runtime.opening import open_core
+from pipeline.timeline import to_datetime
+
+log = logging.getLogger(__name__)
+
+_LEAVE_WITHIN = 5.0
+
+
+class TradingSession:
+    """Make one inside the event loop, `run` it once."""
+
+    def __init__(self, context: Context, fence: int) -> None:
+        self._context = context
+        self._fence = fence
+        self._loop = asyncio.get_running_loop()
+        self._effects: asyncio.Queue[Effect] = asyncio.Queue()
+        self._failed: asyncio.Future[str] = self._loop.create_future()
+        self._ended = threading.Event()
+        self._workers = ThreadPoolExecutor(context.pace.workers, thread_name_prefix="executor")
+        self._journal = ThreadPoolExecutor(1, thread_name_prefix="journal")
+        self._switches = Switches(context.default_mode, context.may_execute)
+        books = context.books
+        self._gateway = Gateway(
+            context.sending, context.asking, self.tell_from_thread, books.day_start, books.earned, context.rates
+        )
+        self._prices = Prices(context.sending.client.environment, self.tell)
+        self._instruments = Instruments(context.asking, context.market, self._prices, context.books.asset)
+        self._stream = UserStream(context.asking, self, limits=context.user_limits)
+        self._signals = Signals(context.stores.signals, self.tell_from_thread, self._ended)
+        self._performer: Performer
+        self._diary: Diary
+        self.core: Core
+
+    @property
+    def sends(self) -> bool:
+        """Whether orders are sent: not before the switches were read."""
+        return self._switches.mode == "auto-execute"
+
+    async def run(self, held: Awaitable[str], stop: asyncio.Event) -> str | None:
+        """Act until `stop` is set (None), or until the term ends by itself: why it did. `held` ends with the lease."""
+        tasks: list[asyncio.Future[Any]] = [asyncio.ensure_future(held)]
+        try:
+            await self._in_thread(self._open)
+            tasks += [asyncio.ensure_future(one) for one in self._work()]
+            return await self._until_one_ends(tasks, stop)
+        finally:
+            for task in tasks:
+                task.cancel()
+            self._end()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    # What is told
+
+    def tell(self, event: Event) -> None:
+        """Let the core think about it. In the loop's thread only."""
+        if self._ended.is_set():
+            return
+        corrections = self.core.corrections
+        try:
+            effects = self.core.handle(event, self._context.now())
+        except Exception as error:  # a core that failed is not to be trusted with another event
+            log.exception("the core failed on %s", type(event).__name__)
+            self._fail(f"the core failed on {type(event).__name__}: {error}")
+            return
+        for effect in effects:
+            self._effects.put_nowait(effect)
+        self._write_down(event, effects)
+        if isinstance(event, Snapshot):
+            self._refuse_beside_others()
+            self._context.comparisons.made += 1
+            self._context.comparisons.unequal += self.core.corrections > corrections
+            self._show(event)
+
+    def _write_down(self, event: Event, effects: Sequence[Effect]) -> None:
+        """What happened, in the log. Nothing hangs on it."""
+        try:
+            for line in self._diary.told(event, effects, self._context.now()):
+                log.info(line)
+        except Exception:
+            log.exception("what happened could not be written down: %s", type(event).__name__)
+
+    def _refuse_beside_others(self) -> None:
+        """A process that has just begun ends where another installation is on the account and nothing of ours is to be
+        kept; later, and with something to keep, it opens nothing."""
+        others = self.core.others
+        if self._context.comparisons.made or not others or self.core.mode != "auto-execute" or self.core.keeps():
+            return
+        refusal = AttentionError(
+            f"{said(others)}. Two that execute on one account could not tell whose is what. If that installation is "
+            "gone, make what it left yours: `tidemark execute --take-over`. Otherwise stop it, or give this one a "
+            "sub-account of its own"
+        )
+        if not self._failed.done():
+            self._failed.set_exception(refusal)
+
+    def tell_from_thread(self, event: Event) -> None:
+        """The same, from a worker thread."""
+        if not self._ended.is_set():
+            self._loop.call_soon_threadsafe(self._hear, event)
+
+    def _hear(self, event: Event) -> None:
+        if isinstance(event, SignalSeen) and event.signal.symbol not in self._instruments.known:
+            self._spawn(self._learn_symbol_of(event))
+        else:
+            self.tell(event)
+
+    # UserListener
+
+    def user_event(self, event: UserEvent) -> None:
+        """Something happened to the account."""
+        match event:
+            case OrderUpdate():
+                self.tell(OrderSeen(reports_in.order_streamed(event), "stream"))
+            case AlgoUpdate():
+                self.tell(OrderSeen(reports_in.algo_streamed(event), "stream"))
+            case AccountUpdate():
+                self.tell(PositionsSeen(reports_in.positions_streamed(event), event.time, "stream"))
+                self.tell(reports_in.account_changed(event, self._context.books.asset))
+
+    def user_connected(self) -> None:
+        """What happened before has to be asked for."""
+        self.tell(StreamBack())
+
+    def user_lost(self, reason: str) -> None:
+        """Until it is back, answers and the comparison each minute have to do."""
+        log.warning("the user data stream is down: %s; connecting anew", reason)
+
+    # How it begins
+
+    def _open(self) -> None:
+        """Build the core from the journal. In a worker thread; nothing is told before it is done."""
+        context = self._context
+        self.core, switched = open_core(context, self._fence, self._switches)
+        self._diary = Diary(context.policy.environment, self.core.mode)
+        self._diary.takes_over(self.core.orders(), self.core.positions())
+        self._performer = Performer(
+            self.core.identity,
+            self._fence,
+            context.stores,
+            self._gateway,
+            self.tell,
+            self._begin,
+            self._in_journal,
+            context.notify,
+            context.now,
+        )
+        held = {one.symbol for one in self.core.orders()} | {one.symbol for one in self.core.positions()}
+        symbols = context.symbols() | held
+        for event in (*switched, *self._first_rules(symbols, held)):
+            self.tell_from_thread(event)
+
+    def _first_rules(self, symbols: set[str], held: set[str]) -> list[Event]:
+        """What is allowed in these symbols. What is held waits for no answer: it is protected without, and the next
+        look at the symbols asks again."""
+        try:
+            rules = self._instruments.rules(symbols)
+        except ExchangeError as error:
+            if not held:
+                raise
+            log.warning("the rules could not be asked for: %s; nothing is opened before they are", error)
+            return []
+        self._refuse_a_stage_too_small(rules, held)
+        self._loop.call_soon_threadsafe(self._instruments.follow, symbols)
+        return rules
+
+    def _refuse_a_stage_too_small(self, rules: Sequence[Event], held: set[str]) -> None:
+        """Where nothing is to be kept either, there would be nothing to do."""
+        policy = self._context.policy
+        if held or not policy.production or self.core.mode != "auto-execute":
+            return
+        prices = {one.symbol: one.price for one in rules if isinstance(one, PriceSeen)}
+        listed = {
+            one.symbol: (one.filters, prices[one.symbol])
+            for one in rules
+            if isinstance(one, RulesSeen) and one.filters is not None and one.symbol in prices
+        }
+        reason = tradable.refusal(self._switches.stage, policy.risk, self._context.symbols(), listed)
+        if reason:
+            raise AttentionError(reason)
+
+    # What it does
+
+    def _work(self) -> list[Awaitable[Any]]:
+        pace = self._context.pace
+        return [
+            self._failed,
+            self._perform(),
+            self._performer.catch_up(),
+            self._stream.run(),
+            self._prices.feed.run(),
+            asyncio.to_thread(self._signals.follow),
+            self._every(pace.tick, self._tick),
+            self._every(pace.switches, self._look_at_switches),
+            self._every(pace.sweep, self._sweep),
+            self._every(pace.watched, self._look_at_symbols),
+            self._every(pace.rules, self._refresh_rules),
+            self._every(pace.fees, self._ask_a_fee),
+            self._every(pace.clock, self._sync_clock),
+            self._every(pace.clock_in_doubt, self._keep_clock),
+            self._every(pace.clean_days, self._look_back),
+        ]
+
+    async def _until_one_ends(self, tasks: Sequence[asyncio.Future[Any]], stop: asyncio.Event) -> str | None:
+        stopping = asyncio.ensure_future(stop.wait())
+        try:
+            done, _ = await asyncio.wait([stopping, *tasks], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            stopping.cancel()
+        if stopping in done:
+            await self._leave()
+            return None
+        ended = next(task for task in tasks if task in done)
+        return str(ended.result())
+
+    async def _leave(self) -> None:
+        """Nobody may be there to protect what would be filled later: what rests is cancelled, and what was filled of it
+        gets its stop."""
+        if not self.core.rests:
+            return
+        self.tell(Leaving())
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_LEAVE_WITHIN):
+                while self.core.rests or not self._effects.empty():  # noqa: ASYNC110 - the core tells nobody
+                    await asyncio.sleep(0.05)
+
+    async def _perform(self) -> None:
+        while True:
+            effect = await self._effects.get()
+            if isinstance(effect, Place):
+                self._place(effect)
+            else:
+                if isinstance(effect, JournalPosition):
+                    self._context.exposure.seen(effect.position, self._context.now())
+                await self._performer.perform(effect)
+                if isinstance(effect, TripBreaker):
+                    self._switches.tripped(effect.breaker)
+
+    def _place(self, effect: Place) -> None:
+        """The stream must tell of an order that the exchange took: if it does not, it is dead."""
+        begun = self._loop.time()
+
+        def sent() -> None:
+            if self._gateway.place(effect.order):
+                self._loop.call_soon_threadsafe(self._stream.expect_news, begun)
+
+        self._begin(sent)
+
+    def _show(self, snapshot: Snapshot) -> None:
+        """The stored positions keep up with the exchange's prices; the books get a line."""
+        held = [one for one in self.core.positions() if one.quantity]
+        for position in held:
+            self._effects.put_nowait(JournalPosition(position))
+        self._begin(self._signals.remind, [one for one in held if one.ours])
+        self._begin(self._book, len(held), snapshot.asof)
+
+    def _book(self, open_positions: int, now: int) -> None:
+        if self._gateway.account is None:
+            return
+        try:
+            self._context.books.snapshot(self._gateway.account, open_positions, now)
+        except PyMongoError as error:
+            log.warning("the account's snapshot could not be stored: %s", str(error)[:200])
+
+    async def _learn_symbol_of(self, event: SignalSeen) -> None:
+        await self._learn({event.signal.symbol})
+        self.tell(event)  # also where it could not be learnt: the core says why then
+
+    async def _learn(self, symbols: set[str]) -> None:
+        try:
+            rules = await self._in_thread(self._instruments.rules, symbols)
+        except ExchangeError as error:
+            log.warning("the rules of %s could not be asked for: %s", ", ".join(sorted(symbols)), error)
+            return
+        for event in rules:
+            self.tell(event)
+        self._instruments.follow(symbols)
+
+    async def _tick(self) -> None:
+        self.tell(Time())
+
+    async def _look_at_switches(self) -> None:
+        trips = self._switches.trips
+        try:
+            controls = await self._in_thread(self._context.stores.control.read)
+        except PyMongoError as error:
+            log.warning("the switches cannot be read: %s; they stay as they are", str(error)[:200])
+            return
+        identity = documents.identity_of(controls.installation, self._context.policy.environment)
+        if identity != self.core.identity:
+            self._fail("another installation's orders are ours now, or this database is another")
+        if trips != self._switches.trips:
+            return  # read before a breaker that was written meanwhile: the next look sees it
+        news = self._switches.changes(controls)
+        for event in news:
+            self.tell(event)
+        if any(isinstance(event, ModeSeen) for event in news):
+            await self._refresh_rules()
+
+    async def _sweep(self) -> None:
+        await self._in_thread(self._signals.sweep)
+
+    async def _look_at_symbols(self) -> None:
+        try:
+            wanted = await self._in_thread(self._context.symbols)
+        except PyMongoError as error:
+            log.warning("the watchlist cannot be read: %s", str(error)[:200])
+            return
+        held = {one.symbol for one in self.core.positions() if one.ours and one.quantity}  # found again, maybe
+        if new := (wanted | held) - self._instruments.known:
+            await self._learn(new)
+
+    async def _refresh_rules(self) -> None:
+        await self._learn(set(self._instruments.known))
+
+    async def _keep_clock(self) -> None:
+        if self._context.asking.client.clock.in_doubt:
+            await self._sync_clock()
+
+    async def _ask_a_fee(self) -> None:
+        try:
+            fee = await self._in_thread(self._instruments.a_fee)
+        except ExchangeError as error:
+            log.warning("what the account pays could not be asked for: %s; the fee of the settings counts", error)
+            return
+        if fee is not None:
+            self.tell(fee)
+
+    async def _sync_clock(self) -> None:
+        try:
+            await self._in_thread(self._context.asking.client.sync_clock)
+        except ExchangeError as error:
+            log.warning("the exchange's clock could not be measured: %s", error)
+
+    async def _look_back(self) -> None:
+        await self._in_thread(self._context.clean_days.look_back, to_datetime(self._context.now()))
+
+    async def _every(self, seconds: float, do: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            await do()
+            await asyncio.sleep(seconds)
+
+    # Threads
+
+    def _begin(self, do: Callable[..., Any], *arguments: Any) -> None:
+        self._spawn(self._in_thread(do, *arguments))
+
+    def _spawn(self, job: Coroutine[Any, Any, Any]) -> None:
+        task = self._loop.create_task(job)
+        task.add_done_callback(self._job_ended)
+
+    def _job_ended(self, task: "asyncio.Task[Any]") -> None:
+        error = None if task.cancelled() else task.exception()
+        if error is not None and not self._ended.is_set():  # what begins as the term ends finds no workers any more
+            log.error("a job of the executor failed: %s", error, exc_info=error)
+            self._fail(f"a job failed: {error}")
+
+    def _fail(self, reason: str) -> None:
+        if not self._failed.done():
+            self._failed.set_result(reason)
+
+    async def _in_thread(self, do: Callable[..., Any], *arguments: Any) -> Any:
+        return await self._loop.run_in_executor(self._workers, do, *arguments)
+
+    async def _in_journal(self, do: Callable[..., Any], *arguments: Any) -> Any:
+        return await self._loop.run_in_executor(self._journal, do, *arguments)
+
+    def _end(self) -> None:
+        if hasattr(self, "core"):
+            self.core.handle(LeaseLost(), self._context.now())
+        self._ended.set()
+        self._workers.shutdown(wait=False, cancel_futures=True)
+        self._journal.shutdown(wait=False, cancel_futures=True)
