@@ -35,6 +35,18 @@ def settings_for(home: str | Path | None = None, uri: str | None = None) -> Sett
     return load().model_copy(update=changes)
 
 
+def having_data(settings: Settings) -> Settings:
+    """The same settings, for whoever only reads: refused where their folder has no database, and none is made there."""
+    from pipeline.store.mongod.folder import Folder  # noqa: PLC0415
+
+    if settings.mongo_uri is None and not Folder(settings.home).data.is_dir():
+        raise UsageError(
+            f"no data in {settings.home.absolute()}; set TIDEMARK_HOME to the folder that holds it, or change to the "
+            "folder that has it as .tidemark. `tidemark demo` or `tidemark backfill` begins a new one"
+        )
+    return settings
+
+
 class Opened:
     """Settings, and their database from when it is first asked for to the end of the `with` block.
 

@@ -77,8 +77,8 @@ def account(
     """Equity, its return today and this month, and the days or months before. The executor takes a snapshot each
     minute."""
     from pipeline.app import account as asking  # noqa: PLC0415
-    from pipeline.app.beside import begin_beside  # noqa: PLC0415
-    from pipeline.app.opened import Opened  # noqa: PLC0415
+    from pipeline.app.beside import SIM, begin_beside  # noqa: PLC0415
+    from pipeline.app.opened import Opened, having_data  # noqa: PLC0415
     from pipeline.cli.beside import say_place, tell_standing  # noqa: PLC0415
 
     back = 30 if by is None and days is None else days
@@ -86,10 +86,11 @@ def account(
     if now:
         if by is not None or days is not None:
             raise UsageError("--now is this moment: leave --by and --days out, or --now")
-        _show_now(settings, wide=wide, as_json=as_json)
+        own_exchange = settings.environment == SIM and settings.sim_url is None
+        _show_now(having_data(settings) if own_exchange else settings, wide=wide, as_json=as_json)
         return
     line: Literal["day", "month"] = "month" if by is By.MONTH else "day"
-    with Opened(settings) as tm:
+    with Opened(having_data(settings)) as tm:
         say_place(settings, tm.db)
         stands = tell_standing(settings, tm.db, as_json=as_json)
         found = asking.account(tm, line, back)
@@ -125,11 +126,11 @@ def positions(
     """What is held, and the stop that protects it."""
     from pipeline.app import account as asking  # noqa: PLC0415
     from pipeline.app.beside import begin_beside  # noqa: PLC0415
-    from pipeline.app.opened import Opened  # noqa: PLC0415
+    from pipeline.app.opened import Opened, having_data  # noqa: PLC0415
     from pipeline.cli.beside import say_place, tell_standing  # noqa: PLC0415
 
     settings = begin_beside(environment)
-    with Opened(settings) as tm:
+    with Opened(having_data(settings)) as tm:
         say_place(settings, tm.db)
         tell_standing(settings, tm.db, as_json=as_json)
         held = asking.positions(tm, flat_too=every)
@@ -168,12 +169,12 @@ def orders(
     from pipeline.app import account as asking  # noqa: PLC0415
     from pipeline.app.beside import begin_beside  # noqa: PLC0415
     from pipeline.app.known_symbols import symbol_in  # noqa: PLC0415
-    from pipeline.app.opened import Opened  # noqa: PLC0415
+    from pipeline.app.opened import Opened, having_data  # noqa: PLC0415
     from pipeline.cli.beside import say_place, tell_standing  # noqa: PLC0415
 
     named = symbol_in(symbol) if symbol is not None else None
     settings = begin_beside(environment)
-    with Opened(settings) as tm:
+    with Opened(having_data(settings)) as tm:
         say_place(settings, tm.db)
         tell_standing(settings, tm.db, as_json=as_json)
         if exchange:

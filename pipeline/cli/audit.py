@@ -43,6 +43,7 @@ def audit(
     """Check stored candles: no holes, sound buckets, sound prices, intervals that agree, the exchange's answers."""
     from pipeline.app.candle_database import candle_database  # noqa: PLC0415
     from pipeline.app.exchange_access import client_of  # noqa: PLC0415
+    from pipeline.app.opened import having_data  # noqa: PLC0415
     from pipeline.app.wiring import begin, derivation_of  # noqa: PLC0415
     from pipeline.cli.indicators import tell  # noqa: PLC0415
     from pipeline.cli.upgrade_bar import bring_up  # noqa: PLC0415
@@ -51,7 +52,7 @@ def audit(
     from pipeline.history.listing import audited_series, listed_in, stored_series  # noqa: PLC0415
     from pipeline.store.series import SeriesStore  # noqa: PLC0415
 
-    settings = begin()
+    settings = having_data(begin())
     with candle_database(settings, bring_up) as db, client_of(settings) as client:
         market = Market(client)
         keys = stored_series(db, settings.environment, symbols or (), interval or ())

@@ -54,7 +54,7 @@ def candles(
     """Print stored candles with their indicators; the newest 20 unless told otherwise."""
     from pipeline.app.candles import candles as candles_of  # noqa: PLC0415
     from pipeline.app.moments import moment as moment_of  # noqa: PLC0415
-    from pipeline.app.opened import Opened  # noqa: PLC0415
+    from pipeline.app.opened import Opened, having_data  # noqa: PLC0415
     from pipeline.app.wiring import begin  # noqa: PLC0415
 
     if sum((as_json, as_csv, parquet is not None)) > 1:
@@ -62,7 +62,7 @@ def candles(
     first, stop = moment_of("--start", start), moment_of("--end", end)
     if first is not None and stop is not None and first > stop:
         raise UsageError(f"--start {start} is after --end {end}")
-    with Opened(begin()) as tm:
+    with Opened(having_data(begin())) as tm:
         found = candles_of(tm, symbol, interval, first=first, stop=stop, last=last)
     if parquet is not None:
         _write_parquet(found.frame, found.key, parquet)

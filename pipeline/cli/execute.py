@@ -58,6 +58,7 @@ def mode(
     from datetime import UTC, datetime  # noqa: PLC0415
 
     from pipeline.app.beside import begin_beside  # noqa: PLC0415
+    from pipeline.app.opened import having_data  # noqa: PLC0415
     from pipeline.app.trading_access import operator, require_confirmation  # noqa: PLC0415
     from pipeline.cli.beside import say_place, tell_standing  # noqa: PLC0415
     from pipeline.store.control import ControlStore  # noqa: PLC0415
@@ -68,7 +69,7 @@ def mode(
     settings = begin_beside(environment)
     if wanted == "auto-execute":
         require_confirmation(settings)
-    with database(settings) as db:
+    with database(having_data(settings) if wanted is None else settings) as db:
         say_place(settings, db)
         control = ControlStore(db, settings.environment)
         if wanted is not None:

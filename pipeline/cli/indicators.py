@@ -44,12 +44,13 @@ def indicators(
     from rich.progress import Progress  # noqa: PLC0415
 
     from pipeline.app.candle_database import candle_database  # noqa: PLC0415
+    from pipeline.app.opened import having_data  # noqa: PLC0415
     from pipeline.app.wiring import begin, derivation_of  # noqa: PLC0415
     from pipeline.cli.upgrade_bar import bring_up  # noqa: PLC0415
     from pipeline.history.listing import stored_series  # noqa: PLC0415
     from pipeline.timeline import to_ms  # noqa: PLC0415
 
-    settings = begin()
+    settings = having_data(begin())
     with candle_database(settings, bring_up) as db:
         keys = stored_series(db, settings.environment, symbols or (), interval or ())
         derivation = derivation_of(settings, db)

@@ -63,13 +63,13 @@ def performance(
     """
     from pipeline.app import signals as asking  # noqa: PLC0415
     from pipeline.app.moments import since as since_of  # noqa: PLC0415
-    from pipeline.app.opened import Opened  # noqa: PLC0415
+    from pipeline.app.opened import Opened, having_data  # noqa: PLC0415
     from pipeline.app.wiring import begin  # noqa: PLC0415
 
     if as_json and as_csv:
         raise UsageError("--json and --csv exclude each other; choose one")
     chosen = [one.value for one in by or [By.STRATEGY]]
-    settings = begin()
+    settings = having_data(begin())
     with Opened(settings) as tm:
         asked = asking.asked_for(
             tm, symbol=symbol, strategy=strategy, interval=interval, since=since_of("--since", since)

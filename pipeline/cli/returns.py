@@ -26,11 +26,12 @@ def returns(
     as_json: Json = False,
 ) -> None:
     """Refresh the returns of signals against the newest stored prices. It happens by itself every minute."""
+    from pipeline.app.opened import having_data  # noqa: PLC0415
     from pipeline.app.wiring import begin  # noqa: PLC0415
     from pipeline.store.mongod.session import database  # noqa: PLC0415
     from pipeline.store.signals.returns import ReturnStore  # noqa: PLC0415
 
-    settings = begin()
+    settings = having_data(begin())
     symbols = None if symbol is None else [one.upper() for one in symbol]
     with database(settings) as db:
         store = ReturnStore(db)

@@ -80,12 +80,12 @@ def signals(
     when the price went the signal's way."""
     from pipeline.app import signals as asking  # noqa: PLC0415
     from pipeline.app.moments import since as since_of  # noqa: PLC0415
-    from pipeline.app.opened import Opened  # noqa: PLC0415
+    from pipeline.app.opened import Opened, having_data  # noqa: PLC0415
     from pipeline.app.wiring import begin  # noqa: PLC0415
 
     if as_json and as_csv:
         raise UsageError("--json and --csv exclude each other; choose one")
-    with Opened(begin()) as tm:
+    with Opened(having_data(begin())) as tm:
         asked = asking.asked_for(
             tm, symbol=symbol, strategy=strategy, interval=interval, since=since_of("--since", since), only_fresh=fresh,
             include_open=shown_open,

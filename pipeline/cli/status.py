@@ -33,11 +33,12 @@ def status(
 ) -> None:
     """How current each series is, and how the processes that keep it so are faring. Exits with 3 if one is dead, or a
     deployment has not run for too long."""
+    from pipeline.app.opened import having_data  # noqa: PLC0415
     from pipeline.app.wiring import begin  # noqa: PLC0415
     from pipeline.cli.beside import tell_standing  # noqa: PLC0415
     from pipeline.store.mongod.session import database  # noqa: PLC0415
 
-    settings = begin()
+    settings = having_data(begin())
     with database(settings) as db:
         stands = tell_standing(settings, db, as_json=as_json)
         found = look(db, settings.environment, datetime.now(UTC))

@@ -81,6 +81,7 @@ def trading(
     """
     from pipeline.app.beside import begin_beside  # noqa: PLC0415
     from pipeline.app.known_symbols import known_symbol  # noqa: PLC0415
+    from pipeline.app.opened import having_data  # noqa: PLC0415
     from pipeline.app.trading_access import operator  # noqa: PLC0415
     from pipeline.app.wiring import exchange_of  # noqa: PLC0415
     from pipeline.cli.beside import say_place, tell_standing  # noqa: PLC0415
@@ -105,7 +106,7 @@ def trading(
     production = exchange_of(settings).is_production
     if changes.get("strategies"):
         _require_strategies(settings, changes["strategies"])
-    with database(settings) as db:
+    with database(settings if changes else having_data(settings)) as db:
         say_place(settings, db)
         tell_standing(settings, db, as_json=as_json)
         control = ControlStore(db, settings.environment)
@@ -156,6 +157,7 @@ def goal(
 ) -> None:
     """The account's profit target for the day. A running executor takes it up within a second."""
     from pipeline.app.beside import begin_beside  # noqa: PLC0415
+    from pipeline.app.opened import having_data  # noqa: PLC0415
     from pipeline.app.trading_access import operator  # noqa: PLC0415
     from pipeline.cli.beside import say_place, tell_standing  # noqa: PLC0415
     from pipeline.store.control import ControlStore  # noqa: PLC0415
@@ -165,7 +167,7 @@ def goal(
     if when_reached is not None:
         changes["when_reached"] = when_reached.value
     settings = begin_beside(environment)
-    with database(settings) as db:
+    with database(settings if changes else having_data(settings)) as db:
         say_place(settings, db)
         tell_standing(settings, db, as_json=as_json)
         control = ControlStore(db, settings.environment)
@@ -190,13 +192,14 @@ def breakers(
 ) -> None:
     """Which limits were passed, why, and until when nothing is opened for it."""
     from pipeline.app.beside import begin_beside  # noqa: PLC0415
+    from pipeline.app.opened import having_data  # noqa: PLC0415
     from pipeline.app.trading_access import operator  # noqa: PLC0415
     from pipeline.cli.beside import say_place, tell_standing  # noqa: PLC0415
     from pipeline.store.control import ControlStore  # noqa: PLC0415
     from pipeline.store.mongod.session import database  # noqa: PLC0415
 
     settings = begin_beside(environment)
-    with database(settings) as db:
+    with database(having_data(settings)) as db:
         say_place(settings, db)
         tell_standing(settings, db, as_json=as_json)
         control = ControlStore(db, settings.environment)
@@ -233,6 +236,7 @@ def stage(
     allowed.
     """
     from pipeline.app.beside import begin_beside  # noqa: PLC0415
+    from pipeline.app.opened import having_data  # noqa: PLC0415
     from pipeline.app.stages import too_small_now  # noqa: PLC0415
     from pipeline.app.trading_access import operator, require_confirmation  # noqa: PLC0415
     from pipeline.cli.beside import say_place, tell_standing  # noqa: PLC0415
@@ -241,7 +245,7 @@ def stage(
     from pipeline.store.watchlist import Watchlist  # noqa: PLC0415
 
     settings = begin_beside(environment)
-    with database(settings) as db:
+    with database(settings if wanted is not None else having_data(settings)) as db:
         say_place(settings, db)
         tell_standing(settings, db, as_json=as_json)
         control = ControlStore(db, settings.environment)

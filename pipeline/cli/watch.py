@@ -37,14 +37,14 @@ def unwatch(
 ) -> None:
     """Stop keeping these series current; without an interval, all of a symbol. What is stored stays."""
     from pipeline.app import series  # noqa: PLC0415
-    from pipeline.app.opened import Opened  # noqa: PLC0415
+    from pipeline.app.opened import Opened, having_data  # noqa: PLC0415
     from pipeline.app.trading_access import operator  # noqa: PLC0415
     from pipeline.app.wiring import begin  # noqa: PLC0415
     from pipeline.errors import UsageError  # noqa: PLC0415
 
     if bool(symbols) == every:
         raise UsageError("name the symbols to let go, or --all for everything")
-    with Opened(begin()) as tm:
+    with Opened(having_data(begin())) as tm:
         _show(series.unwatch(tm, symbols or (), interval or (), by=operator()), as_json)
 
 
