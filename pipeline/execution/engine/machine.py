@@ -72,7 +72,7 @@ class Core:
         self._breakers = Breakers(self._memory)
         self._reports = Reports(self._memory, self._breakers)
         self._margins = Margins(self._memory, policy)
-        self._keeper = Reconciler(self._memory, self._breakers)
+        self._reconciler = Reconciler(self._memory, self._breakers)
         self._recaller = Recaller(self._memory)
         self._waiting: dict[str, SignalView] = {}
         self._decided: dict[str, None] = {}
@@ -176,7 +176,7 @@ class Core:
             symbols.update(self._memory.symbols())
         if self.ready:
             for symbol in sorted(symbols):
-                self._keeper.keep(symbol, now)
+                self._reconciler.keep(symbol, now)
                 self._recaller.ask(symbol, now)
         if self._waiting:
             self._decide_waiting(now)
@@ -334,7 +334,7 @@ class Core:
             return
         for order in self._memory.unsettled(signal.symbol, *ENTERING):
             if order.rests and ends(signal, order):
-                self._keeper.withdraw(order, f"{signal.kind} {signal.side} was signalled", now)
+                self._reconciler.withdraw(order, f"{signal.kind} {signal.side} was signalled", now)
 
     def _decide(self, signal: SignalView, now: int) -> None:
         choice = decide.decide(self._ask(signal, now))
