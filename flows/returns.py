@@ -1,6 +1,6 @@
-"""Returns of all signals as a Prefect flow, every minute: how far it came, and a table of the best recent signals."""
+"""The stored returns of signals as a Prefect flow, every minute: how far it came, and, where prices have moved, a table
+of the best recent signals."""
 
-from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
@@ -35,28 +35,31 @@ class ReturnsChoice(BaseModel):
 def returns(chosen: ReturnsChoice = ReturnsChoice()) -> dict[str, int]:  # noqa: B008 - never changed
     """Bring the returns of signals up to the newest stored prices."""
     refreshed, best = _refresh(load(), chosen)
-    create_table_artifact(
-        table=[_row(signal) for signal in best],
-        key="returns-best-signals",
-        description=f"the best signals of the last {chosen.top_days} days, in percent, before fees",
-    )
+    if best is not None:
+        create_table_artifact(
+            table=[_row(signal) for signal in best],
+            key="returns-best-signals",
+            description=f"the best of the newest signals, of the last {chosen.top_days} days, in percent, before fees",
+        )
     get_run_logger().info(
         "%d symbols: %d signals worked out from the candles, %d moved to the newest price",
         *(refreshed.symbols, refreshed.worked_out, refreshed.moved),
     )
-    return asdict(refreshed)
+    return {"symbols": refreshed.symbols, "worked_out": refreshed.worked_out, "moved": refreshed.moved}
 
 
-def _refresh(settings: Settings, chosen: ReturnsChoice) -> tuple[Refreshed, list[Signal]]:
+def _refresh(settings: Settings, chosen: ReturnsChoice) -> tuple[Refreshed, list[Signal] | None]:
     symbols = [symbol.upper() for symbol in chosen.symbols] or None
     since = to_ms(datetime.now(UTC) - timedelta(days=chosen.top_days))
     with database(settings) as db:
         store = ReturnStore(db)
         if chosen.anew:
             store.forget(settings.environment, symbols)
-        refreshed = store.refresh(settings.environment, symbols)
-        best = find_signals(db, Asked(exchange=settings.environment, since=since), "return", chosen.top)
-    return refreshed, best
+        refreshed = store.refresh(settings.environment, symbols, budget=settings.returns_per_minute)
+        if refreshed.compared_since is None:
+            return refreshed, None
+        since = max(since, to_ms(refreshed.compared_since))
+        return refreshed, find_signals(db, Asked(exchange=settings.environment, since=since), "return", chosen.top)
 
 
 def _row(signal: Signal) -> dict[str, Any]:

@@ -335,6 +335,13 @@ class Settings(BaseSettings):
         default=False, description="also show what strategies would say if the open candle closed as it is"
     )
 
+    returns_per_minute: int = Field(
+        default=20_000,
+        ge=0,
+        le=1_000_000,
+        description="how many signals, the newest, have their stored returns refreshed; who reads gets exact ones",
+    )
+
     taker_fee_percent: Decimal = Field(
         default=Decimal("0.05"),
         ge=0,

@@ -9,16 +9,17 @@ from schemas.control import CONTROL
 from schemas.orders import ORDERS
 from schemas.positions import POSITIONS
 from schemas.series import SERIES
-from schemas.signals import SIGNALS
+from schemas.signals import SIGNAL_SETTINGS, SIGNALS
 from schemas.symbols import SYMBOLS
 
-SCHEMA_VERSION: Final = 5
+SCHEMA_VERSION: Final = 6
 """Raised with every change of a shape that older code could not read."""
 
 COLLECTIONS: Final[tuple[Collection, ...]] = (
     CANDLES,
     SERIES,
     SIGNALS,
+    SIGNAL_SETTINGS,
     ORDERS,
     POSITIONS,
     ACCOUNTS,

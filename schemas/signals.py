@@ -1,9 +1,10 @@
 """A signal: what a strategy saw at the close of a candle, what became of it, and what the executor decided."""
 
 from datetime import datetime
-from typing import Final, Literal
+from hashlib import blake2b
+from typing import Any, Final, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 from pymongo import ASCENDING, DESCENDING, IndexModel
 
 from schemas.base import Collection, Document, Money
@@ -49,7 +50,7 @@ class Signal(Document):
     price: float = Field(gt=0, description="the close")
     strength: float = Field(ge=0, le=1, description="how far the candle went the signal's way, in ATR, at most 1")
     indicators: dict[str, float] = Field(description="the columns the strategy read, and the ATR, at that candle")
-    settings: str = Field(description="names the periods and parameters it was computed with")
+    settings: str = Field(description="in `signal_settings`: the periods and parameters it was computed with")
     source: Literal["live", "history"]
     confirmed: bool = Field(description="False while the candle is open; only a confirmed signal is ever acted on")
     created_at: datetime
@@ -62,18 +63,25 @@ class Signal(Document):
     orders: list[str] = Field(default_factory=list, description="ids in `orders`")
 
     current_price: float | None = None
-    return_pct: float | None = Field(default=None, description="in percent, against the current price")
-    best_pct: float | None = Field(default=None, description="the best return since, by the candles' extremes")
+    return_pct: float | None = Field(default=None, description="in percent, at `current_price`")
+    return_at: datetime | None = Field(default=None, description="the moment of `current_price`")
+    best_pct: float | None = Field(
+        default=None, description="the best return until the last of the four horizons that fell due"
+    )
     worst_pct: float | None = None
     return_1h: float | None = Field(default=None, description="at the close of the candle that ends an hour after `at`")
     return_4h: float | None = None
     return_1d: float | None = None
     return_7d: float | None = None
-    return_at: datetime | None = Field(default=None, description="the moment of `current_price`")
-    returns_through: datetime | None = Field(
-        default=None, description="all candles that open before it are in best and worst; None: not worked out yet"
+    returns_due: datetime | None = Field(
+        default=None, description="when the next of the four falls due; not there: none does any more"
     )
-    returns_due: datetime | None = Field(default=None, description="when the next of the four returns falls due")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _as_of_schema_5(cls, stored: Any) -> Any:
+        """What `upgrade` has not come to yet can be read all the same."""
+        return {name: value for name, value in stored.items() if name != "returns_through"}
 
 
 SIGNALS = Collection(
@@ -81,7 +89,6 @@ SIGNALS = Collection(
     Signal,
     (
         IndexModel([("symbol", ASCENDING), ("at", DESCENDING)], name="symbol_at"),
-        IndexModel([("strategy", ASCENDING), ("at", DESCENDING)], name="strategy_at"),
         IndexModel([("at", DESCENDING)], name="at"),
         IndexModel(
             [("fresh_until", ASCENDING)], name="fresh", partialFilterExpression={"verdict": "fresh", "confirmed": True}
@@ -91,7 +98,32 @@ SIGNALS = Collection(
             name="would_take",
             partialFilterExpression={"verdict": "would-take", "confirmed": True},
         ),
+        IndexModel(
+            [("exchange", ASCENDING), ("source", ASCENDING)],
+            name="taken",
+            partialFilterExpression={"verdict": "taken"},
+        ),
+        IndexModel(
+            [("exchange", ASCENDING), ("symbol", ASCENDING), ("returns_due", ASCENDING)],
+            name="returns_due",
+            partialFilterExpression={"returns_due": {"$exists": True}},
+        ),
     ),
 )
-"""No index on a return: all of them change every minute, and it would cost two fifths of that work. Sorting 100,000
-signals by one takes a fraction of a second."""
+"""The first two hold every signal, the others a few. None on a strategy or a return: the best or the last of one are
+found by looking at all of them, and every signal of the history would cost a third more to write."""
+
+
+class SettingsText(Document):
+    """What signals were computed with, in words. They name it by its id, which follows from the text."""
+
+    id: str = Field(alias="_id")
+    text: str
+
+
+SIGNAL_SETTINGS = Collection("signal_settings", SettingsText)
+
+
+def settings_id(text: str) -> str:
+    """The id of a text of settings: twelve characters for some two hundred."""
+    return blake2b(text.encode(), digest_size=6).hexdigest()

@@ -86,7 +86,7 @@ def signals_table(seen: Overview, title: str) -> Table:
             one["kind"],
             Text(one["side"], style="green" if one["side"] == "long" else "red"),
             price(one["price"], seen.ticks.get(one["symbol"])),
-            percent(one["return_pct"], " %"),
+            percent(one.get("return_pct"), " %"),
             _verdict(one, seen.ticks),
         )
         for one in seen.signals
@@ -196,4 +196,4 @@ def _verdict(one: Mapping[str, Any], ticks: Ticks) -> Text:
     decided = one.get("decision")
     plan = planned(decided and Decision.from_mongo(decided), ticks.get(one["symbol"]))
     style = {"taken": "bold green", "would-take": "green"}.get(one["verdict"], "dim")
-    return Text(verdict_of(one["verdict"], plan or one["reason"], one["source"]), style=style)
+    return Text(verdict_of(one["verdict"], plan or one.get("reason"), one["source"]), style=style)

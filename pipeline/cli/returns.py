@@ -1,6 +1,5 @@
 """`tidemark returns`: bring the returns of all signals up to the newest prices by hand."""
 
-from dataclasses import asdict
 from typing import Annotated
 
 import typer
@@ -25,7 +24,10 @@ def returns(
     anew: Annotated[bool, typer.Option("--anew", help="Work everything out again from the candles.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Refresh the returns of signals against the newest stored prices. It happens by itself every minute."""
+    """Refresh the stored returns of signals: at horizons that fell due, and those of a week at the newest prices.
+
+    It happens by itself every minute. Whoever lists signals sees them at the newest price anyway.
+    """
     from pipeline.app.opened import having_data  # noqa: PLC0415
     from pipeline.app.wiring import begin  # noqa: PLC0415
     from pipeline.store.mongod.session import database  # noqa: PLC0415
@@ -39,7 +41,7 @@ def returns(
             store.forget(settings.environment, symbols)
         refreshed = store.refresh(settings.environment, symbols)
     if as_json:
-        print_json(asdict(refreshed))
+        print_json({"symbols": refreshed.symbols, "worked_out": refreshed.worked_out, "moved": refreshed.moved})
     else:
         typer.echo(
             f"{refreshed.symbols} symbols: {refreshed.worked_out:,} signals worked out from the candles, "

@@ -28,7 +28,7 @@ from pipeline.store.signals.write import FRESH_FOR, Reconciled, SignalStore, fre
 from pipeline.store.symbols import SymbolStore
 from pipeline.strategies.base import Strategy
 from pipeline.timeline import Interval, Window, interval, to_datetime, to_ms
-from schemas.series import Series, SeriesKey, Watermark
+from schemas.series import Series, SeriesKey, Stale, Watermark
 
 log = logging.getLogger(__name__)
 
@@ -100,6 +100,8 @@ class Derivation:
         self._returns = ReturnStore(database)
         self._strategies = tuple(strategies)
         self._periods = periods
+        self._sent_back: dict[SeriesKey, set[str]] = {}
+        self._touched: set[tuple[str, str]] = set()
         self._fresh_at_most = fresh_at_most
         self._lookback = max((one.lookback for one in strategies), default=0)
 
@@ -122,15 +124,19 @@ class Derivation:
             told(derived)
             return derived
 
+        for seen in self._series.among(keys):
+            self._send_back(SeriesKey(seen.exchange, seen.symbol, seen.interval), seen.stale, now)
         with ThreadPoolExecutor(SERIES_AT_ONCE, thread_name_prefix="derive") as pool:
             reports = [(key, derived) for key, derived in zip(keys, pool.map(one, keys), strict=True) if derived]
-        self._work_out_returns([key for key, derived in reports if derived.signals.added or derived.signals.changed])
+        self._touched.update((key.exchange, key.symbol) for key, derived in reports if derived.signals.changed)
+        self._work_out_returns()
         return [derived for _, derived in reports]
 
-    def _work_out_returns(self, keys: Sequence[SeriesKey]) -> None:
-        """What became of new signals in the history is known at once."""
-        for exchange in sorted({key.exchange for key in keys}):
-            symbols = {key.symbol for key in keys if key.exchange == exchange}
+    def _work_out_returns(self) -> None:
+        """What became of signals that are others now, or saw candles that are, is known at once."""
+        touched, self._touched = self._touched, set()
+        for exchange in sorted({exchange for exchange, _ in touched}):
+            symbols = {symbol for place, symbol in touched if place == exchange}
             try:
                 self._returns.refresh(exchange, symbols)
             except PyMongoError as error:
@@ -182,6 +188,7 @@ class Derivation:
         past = self._last_past(step, seen, now)
         due = list(stretches((*plan.changed, *done.undertaken.values()), self._periods, self._lookback, plan.last))
         self._undertake(key, due, done)
+        self._send_back(key, seen.stale, now)
         for stretch in due:
             computed = indicators.bring_up(self._candles, key, stretch, plan.calculation, self._lookback)
             if computed is None:
@@ -197,8 +204,6 @@ class Derivation:
         if reached is None:
             self._series.relinquish(key, done.undertaken)
             return True
-        for one in seen.stale:
-            self._returns.forget(key.exchange, [key.symbol], to_ms(one.start), step.after(to_ms(one.end)))
         return self._series.derived(
             seen,
             _mark(step, reached, plan.calculation.settings),
@@ -209,6 +214,16 @@ class Derivation:
                 *done.undertaken,
             ],
         )
+
+    def _send_back(self, key: SeriesKey, changed: Sequence[Stale], now: int) -> None:
+        """Have the returns worked out again of the signals that saw candles which changed. Signals that are found from
+        here on are stored with what came of them by the new ones."""
+        step, done = interval(key.interval), self._sent_back.get(key, set())
+        for one in changed:
+            span = to_ms(one.start), step.after(to_ms(one.end))
+            if one.id not in done and self._returns.forget(key.exchange, [key.symbol], *span, now=now):
+                self._touched.add((key.exchange, key.symbol))
+        self._sent_back[key] = {one.id for one in changed if is_settled(one, now)}
 
     def _undertake(self, key: SeriesKey, due: Sequence[Stretch], done: _Done) -> None:
         """Say what is going to be written. It is taken back only by a note that nothing changed meanwhile: whoever

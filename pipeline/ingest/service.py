@@ -25,7 +25,6 @@ from pipeline.ingest.core import Core
 from pipeline.ingest.events import Candle
 from pipeline.ingest.fetching import Fetching
 from pipeline.ingest.history import AGAIN_AFTER, Backfill, Beginnings, Repairs
-from pipeline.ingest.returning import Returning
 from pipeline.ingest.telemetry import BEHIND_AFTER, Metrics, TargetMetrics, Telemetry
 from pipeline.ingest.watching import REOPEN_AFTER, Shard, StreamName, Watching
 from pipeline.ingest.window import Compute, Decide
@@ -121,7 +120,6 @@ class Ingester:
             refill=repairs.refill,
             now=self.now,
             corrected=repairs.make_up,
-            closed=Returning(self._background, database, market.client.environment.name).closed,
             said=said,
             fresh_at_most=fresh_at_most,
         )

@@ -49,7 +49,6 @@ class Writer:
         refill: Callable[[], None],
         now: Callable[[], int],
         corrected: Callable[[Iterable[SeriesKey]], None],
-        closed: Callable[[Iterable[str]], None] = lambda _: None,
         said: Callable[[Iterable[Document]], None] = lambda _: None,
         fresh_at_most: int = FRESH_FOR,
     ) -> None:
@@ -63,7 +62,6 @@ class Writer:
         self._refill = refill
         self._now = now
         self._corrected = corrected
-        self._tell_closed = closed
         self._tell_said = said
         self._fresh_at_most = fresh_at_most
         self._wake = asyncio.Event()
@@ -171,7 +169,6 @@ class Writer:
         await self._candles.write_indicators([LiveIndicators(*write) for write in batch.indicators])
         await self._write_signals(batch)
         self._corrected({one.key for one in batch.candles if one.repairs and one.indicators is None})
-        self._tell_closed({one.key.symbol for one in batch.candles if one.candle.closed})
         self._metrics.candles.inc(report.offered)
         self._metrics.refused.inc(report.refused)
         for write in batch.candles:
@@ -183,6 +180,7 @@ class Writer:
     async def _write_signals(self, batch: Batch) -> None:
         """After the candles they rest on."""
         now = self._now()
+        await self._signals.note([*batch.signals, *(one for shown in batch.shown for one in shown.findings)])
         told = [live_document(finding, now, self._fresh_at_most) for finding in batch.signals]
         told += [open_document(finding, now) for shown in batch.shown for finding in shown.findings]
         takings = [showing(shown.key, shown.t, [one.id for one in shown.findings]) for shown in batch.shown]

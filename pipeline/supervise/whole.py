@@ -221,8 +221,8 @@ def derive(whole: Whole) -> str:
 def refresh_returns(whole: Whole) -> str:
     """What became of the signals."""
     environment = whole.settings.environment
-    ReturnStore(whole.db).refresh(environment)
-    known = whole.db[SIGNALS.name].count_documents({"exchange": environment, "return_pct": {"$ne": None}})
+    ReturnStore(whole.db).refresh(environment, budget=whole.settings.returns_per_minute)
+    known = whole.db[SIGNALS.name].estimated_document_count()
     return f"of {known:,} signals, as of the newest prices"
 
 

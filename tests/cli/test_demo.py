@@ -86,7 +86,7 @@ def test_from_nothing_to_an_executed_signal_and_on_after_a_restart(house: House)
     assert house.processes() == []
 
     again = house.run("demo", "--plain")
-    again.expect("8, 0 of them made now")
+    again.expect("9, 0 of them made now")
     again.expect("the account goes on, without its positions")
     again.expect("ready after")
     with house.database() as db:

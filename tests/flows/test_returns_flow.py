@@ -15,6 +15,7 @@ from flows.returns import ReturnsChoice, returns
 from pipeline.store.candles.live import LiveCandle
 from pipeline.store.prepare import prepare
 from pipeline.store.series import SeriesStore
+from pipeline.store.signals.returns import returns_at_birth
 from pipeline.timeline import HOUR, interval, to_ms
 from schemas.series import SeriesKey
 from tests.live_writer import write_live
@@ -24,11 +25,15 @@ pytestmark = pytest.mark.usefixtures("settings_of_the_run")
 START = interval("1h").floor(to_ms(datetime.now(UTC))) - HOUR
 
 
-def newest_table() -> list[dict[str, Any]]:
+def tables() -> list[Any]:
     with get_client(sync_client=True) as client:
         key = ArtifactFilterKey(any_=["returns-best-signals"])
         found = client.read_artifacts(artifact_filter=ArtifactFilter(key=key))
-    return json.loads(max(found, key=lambda artifact: artifact.created).data)
+    return sorted(found, key=lambda artifact: artifact.created)
+
+
+def newest_table() -> list[dict[str, Any]]:
+    return json.loads(tables()[-1].data)
 
 
 @pytest.fixture
@@ -41,12 +46,13 @@ def market(db: Database[Any], signal_document: Callable[..., dict[str, Any]]) ->
         write_live(db, [LiveCandle(key, START, *values, closed=True, u=START + HOUR)])
         SeriesStore(db).recount(key, "stream", START)
     old = START - 30 * 24 * HOUR
+    begun = returns_at_birth(START, 100.0)
     db.signals.insert_many(
         [
-            signal_document(START, side="short"),
-            signal_document(START),
-            signal_document(old),
-            signal_document(START, symbol="ETHUSDT"),
+            signal_document(START, side="short", **begun),
+            signal_document(START, **begun),
+            signal_document(old, **returns_at_birth(old, 100.0)),
+            signal_document(START, symbol="ETHUSDT", **begun),
         ]
     )
 
@@ -67,6 +73,9 @@ def test_every_signal_is_refreshed_and_the_best_recent_ones_are_shown() -> None:
         "moved": 0,
     }
     assert len(newest_table()) == 1
+    before = len(tables())
+    assert returns() == {"symbols": 2, "worked_out": 0, "moved": 0}
+    assert len(tables()) == before, "where nothing has changed, the table of before stands"
 
 
 def test_a_wish_that_is_none_is_refused() -> None:

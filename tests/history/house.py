@@ -89,7 +89,11 @@ class House:
     def signals(self, exchange: str = "sim") -> list[dict[str, Any]]:
         said = dict.fromkeys(SAID, 1)
         found = [*self.db["signals"].find({"exchange": exchange}, said).sort("_id", 1)]
-        return [one | {"_id": one["_id"].removeprefix(exchange), "exchange": ""} for one in found]
+        texts = {one["_id"]: one["text"] for one in self.db["signal_settings"].find()}
+        return [
+            one | {"_id": one["_id"].removeprefix(exchange), "exchange": "", "settings": texts[one["settings"]]}
+            for one in found
+        ]
 
     def is_as_if_computed_at_once(self, table: pl.DataFrame) -> None:
         """What is stored equals the same candles put into another series in one piece."""

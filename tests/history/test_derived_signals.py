@@ -25,7 +25,7 @@ def test_history_is_never_fresh_and_what_may_be_is_left_to_the_live_side(house: 
     assert newest["at"] < to_datetime(just_closed - MINUTE)
     house.derive(now=just_closed + 5 * MINUTE)
     house.is_as_if_computed_at_once(table)
-    assert house.db["signals"].distinct("fresh_until") == [None]
+    assert house.db["signals"].count_documents({"fresh_until": {"$ne": None}}) == 0
     assert house.db["signals"].distinct("verdict") == ["expired"]
     assert house.db["signals"].distinct("source") == ["history"]
 
@@ -92,15 +92,27 @@ def returns_of(house: House) -> list[dict[str, Any]]:
     return [*house.db["signals"].find({}, dict.fromkeys(fields, 1)).sort("_id", 1)]
 
 
-def test_signals_from_before_a_correction_are_worked_out_again(house: House) -> None:
+def test_signals_that_saw_a_corrected_candle_are_worked_out_again(house: House) -> None:
     table = market_of()
     house.store(table)
     house.derive()
     before = returns_of(house)
     house.store(corrected(table, 2_400, factor=1.5))
     house.derive()
-    waiting = house.db["signals"].count_documents({"returns_through": None})
+    waiting = house.db["signals"].count_documents({"returns_due": {"$exists": True}})
     after = returns_of(house)
-    house.db["signals"].update_many({}, {"$set": {"returns_through": None}})
+    ReturnStore(house.db).forget("sim")
     assert after == returns_of(house) != before
-    assert 0 < waiting < len(after), "those from after it stay as they are"
+    assert 0 < waiting < len(after) / 2, "those of eight days before it, and those after it, stay as they are"
+
+
+def test_found_in_the_history_a_signal_is_written_once(house: House) -> None:
+    """With all that became of it; where everything is new, nothing is sent back for having changed."""
+    house.store(market_of())
+    SeriesStore(house.db).recount(key_of(), None, LONG_AFTER)
+    house.db.command("profile", 2)
+    (report,) = house.derivation().bring_up_all([key_of()], LONG_AFTER)
+    house.db.command("profile", 0)
+    told = list(house.db["system.profile"].find({"ns": f"{house.db.name}.signals"}))
+    written = sum(one.get(name, 0) for one in told for name in ("ninserted", "nModified", "ndeleted"))
+    assert written == report.signals.added > 100

@@ -194,7 +194,9 @@ def stored_candles(db: Database[Any], key: SeriesKey) -> pl.DataFrame:
 
 
 def stored_signals(db: Database[Any], key: SeriesKey) -> list[dict[str, Any]]:
-    found = db["signals"].find({"exchange": key.exchange, "confirmed": True}, dict.fromkeys(SAID, 1)).sort("_id", 1)
+    stored = db["signals"].find({"exchange": key.exchange, "confirmed": True}, dict.fromkeys(SAID, 1)).sort("_id", 1)
+    texts = {one["_id"]: one["text"] for one in db["signal_settings"].find()}
+    found = [one | {"settings": texts[one["settings"]]} for one in stored]
     return [
         {name: value for name, value in one.items() if name != "exchange"} | {"_id": one["_id"].removeprefix(str(key))}
         for one in found

@@ -157,7 +157,6 @@ class Desk:
         self.core = live
         self.now = at(1) + 300
         self.corrected: list[SeriesKey] = []
-        self.closed: list[str] = []
         self.said: list[dict[str, Any]] = []
         self.writer = Writer(
             live,
@@ -168,7 +167,6 @@ class Desk:
             refill=lambda: None,
             now=lambda: self.now,
             corrected=self.corrected.extend,
-            closed=self.closed.extend,
             said=self.said.extend,
         )
 
@@ -183,16 +181,13 @@ async def test_a_signal_is_in_the_database_fresh_when_its_flush_is_done(db: Data
     assert stored["fresh_until"] == to_datetime(at(1) + 30_000)
 
 
-async def test_whoever_wants_to_know_is_told_once_of_a_fresh_signal_and_of_each_close(
-    db: Database[Any], async_db: Any
-) -> None:
+async def test_whoever_wants_to_know_is_told_once_of_a_fresh_signal(db: Database[Any], async_db: Any) -> None:
     prepare(db)
     desk = Desk(core(), async_db)
     desk.core.frame(KEY, candle(0, 101.0), at(1))
     desk.core.frame(KEY, candle(1, 101.0, closed=False), at(1) + 1)
     assert await desk.writer.flush()
     assert [one["_id"] for one in desk.said] == [one["_id"] for one in db["signals"].find()]
-    assert desk.closed == [KEY.symbol]
 
     again = Desk(core(), async_db)
     again.core.frame(KEY, candle(0, 101.0), at(1))

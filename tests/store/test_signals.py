@@ -8,6 +8,7 @@ from pymongo.database import Database
 from pymongo.errors import WriteError
 
 from pipeline.store.prepare import prepare
+from pipeline.store.signals.returns import returns_at_birth
 from pipeline.store.signals.write import (
     SAID,
     AsyncSignalWriter,
@@ -27,6 +28,7 @@ KEY = SeriesKey("sim", "BTCUSDT", "1h")
 STEP = interval("1h")
 T = 1_760_000_400_000 // HOUR * HOUR
 NOW = T + HOUR + SECOND
+BORN = returns_at_birth(T + HOUR, 100.5)
 
 
 def finding(place: int = 0, strategy: str = "macd_cross", price: float = 100.5, key: SeriesKey = KEY) -> Finding:
@@ -57,17 +59,36 @@ def ids(db: Database[Any]) -> list[str]:
 
 
 def test_live_and_history_say_the_same_and_differ_in_what_is_named() -> None:
-    live, past = live_document(finding(), NOW), history_document(finding(), NOW + HOUR)
+    live, past = live_document(finding(), NOW), history_document(finding(), BORN, NOW + HOUR)
     assert {name: live[name] for name in SAID} == {name: past[name] for name in SAID}
-    differing = {name for name in live if live[name] != past[name]}
+    differing = {name for name in live.keys() | past if live.get(name) != past.get(name)}
     assert differing == {"source", "created_at", "verdict", "reason", "fresh_until"}
-    assert live.keys() == past.keys() == {field.alias or name for name, field in Signal.model_fields.items()}
+    returns = {"current_price": 100.5, "return_pct": 0.0, "return_at": to_datetime(T + HOUR)}
+    assert live.items() >= (returns | {"returns_due": to_datetime(T + 2 * HOUR), "orders": []}).items()
+    assert None not in [*live.values(), *past.values()]
 
 
-@pytest.mark.parametrize("document", [live_document(finding(), NOW), history_document(finding(), NOW)])
+def test_what_it_was_computed_with_is_stored_once(prepared: Database[Any]) -> None:
+    SignalStore(prepared).reconcile(KEY, Window(T, T + 9 * HOUR), [finding(place) for place in range(9)], NOW)
+    (settings,) = prepared["signals"].distinct("settings")
+    assert list(prepared["signal_settings"].find()) == [{"_id": settings, "text": "macd_cross() on v1"}]
+    assert len(settings) == 12
+
+
+async def test_also_by_the_live_side(db: Database[Any], async_db: Any) -> None:
+    prepare(db)
+    writer = AsyncSignalWriter(async_db)
+    for _ in range(2):
+        await writer.note([finding(), finding(1)])
+    await AsyncSignalWriter(async_db).note([finding()])
+    (stored,) = db["signal_settings"].find()
+    assert stored == {"_id": live_document(finding(), NOW)["settings"], "text": "macd_cross() on v1"}
+
+
+@pytest.mark.parametrize("document", [live_document(finding(), NOW), history_document(finding(), BORN, NOW)])
 def test_every_document_is_one_of_the_model(document: dict[str, Any]) -> None:
     signal = Signal.from_mongo(document)
-    assert signal.to_mongo() == document
+    assert {name: value for name, value in signal.to_mongo().items() if value is not None} == document
     assert signal.id == "sim:BTCUSDT:1h:2025-10-09T09:00:00Z:macd_cross:trial:long"
     assert (signal.candle, signal.at) == (to_datetime(T), to_datetime(T + HOUR))
 
@@ -98,7 +119,7 @@ def test_fresh_for_half_the_candle_and_never_longer_than_asked(code: str, at_mos
 )
 def test_a_candle_settled_late_gives_a_signal_that_is_not_fresh(late: int, verdict: str, reason: str | None) -> None:
     document = live_document(finding(), T + HOUR + late)
-    assert (document["verdict"], document["reason"]) == (verdict, reason)
+    assert (document["verdict"], document.get("reason")) == (verdict, reason)
     assert document["fresh_until"] == to_datetime(T + HOUR + 5 * MINUTE)
 
 
@@ -156,7 +177,7 @@ def test_only_the_series_and_the_stretch_asked_for_are_touched(prepared: Databas
         finding(key=SeriesKey("sim", "BTCUSDT", "1m")),
         finding(key=SeriesKey("sim", "BTCUSDC", "1h")),
     ]
-    prepared["signals"].insert_many([history_document(one, NOW) for one in others])
+    prepared["signals"].insert_many([history_document(one, BORN, NOW) for one in others])
     prepared["signals"].insert_one(open_document(finding(1), NOW))
     done = store.reconcile(KEY, Window(T, T + HOUR), [finding()], NOW)
     assert (done.added, done.withdrawn) == (1, 0)

@@ -14,10 +14,14 @@ from pipeline.store import upgrade as module
 from pipeline.store.candles.live import LiveCandle
 from pipeline.store.candles.store import CandleStore
 from pipeline.store.prepare import prepare
+from pipeline.store.series import SeriesStore
+from pipeline.store.signals.queries import Asked, find_signals
+from pipeline.store.signals.returns import ReturnStore
 from pipeline.store.upgrade import META, UpgradingError, upgrade
-from pipeline.timeline import MINUTE, interval
+from pipeline.timeline import DAY, HOUR, MINUTE, interval, to_datetime
 from schemas.candles import CANDLE_FIELDS
 from schemas.series import SeriesKey
+from schemas.signals import Signal, settings_id
 from tests.live_writer import write_live
 
 KEYS = [SeriesKey("sim", f"S{number}USDT", "1m") for number in range(3)]
@@ -47,6 +51,102 @@ def make_old(db: Any) -> list[pl.DataFrame]:
     db.candles.update_one({"symbol": "S1USDT"}, {"$unset": {"rev": 1, "candles.0.atr": 1}})
     db[META].update_one({"_id": "schema"}, {"$set": {"version": 3}, "$unset": {"upgraded": 1}})
     return everything(db)
+
+
+OLD_SIGNAL = {
+    "exchange": "sim",
+    "interval": "1h",
+    "strategy": "ma_breakout",
+    "kind": "entry",
+    "side": "long",
+    "price": 100.0,
+    "strength": 0.5,
+    "indicators": {"close": 100.0},
+    "source": "history",
+    "confirmed": True,
+    "created_at": to_datetime(T0),
+    "verdict": "expired",
+    "fresh_until": None,
+    "reason": "found in the history",
+    "decided_at": None,
+    "decision": None,
+    "orders": [],
+    "current_price": 110.0,
+    "return_pct": 10.0,
+    "best_pct": 90.0,
+    "worst_pct": -90.0,
+    "return_1h": 1.0,
+    "return_4h": 4.0,
+    "return_1d": None,
+    "return_7d": None,
+    "return_at": to_datetime(T0 + DAY),
+    "returns_through": to_datetime(T0 + DAY),
+    "returns_due": to_datetime(T0 + DAY),
+}
+SETTINGS = [f"ma_breakout(n={n}) on v1 rsi14 macd12-26-9 sma7-20-60-120 atr14 bb20x2 d1" for n in (20, 60)]
+
+
+def old_signals(db: Any) -> list[dict[str, Any]]:
+    """As they were stored until schema 5."""
+    prepare(db)
+    made = [
+        OLD_SIGNAL
+        | {"_id": f"sim:S{number}USDT:1h", "symbol": f"S{number}USDT", "settings": SETTINGS[number % 2]}
+        | {"candle": to_datetime(T0), "at": to_datetime(T0 + HOUR)}
+        for number in range(5)
+    ]
+    made[4] |= {"confirmed": False, "returns_through": None, "returns_due": None}
+    db.signals.insert_many(made, bypass_document_validation=True)
+    db[META].update_one({"_id": "schema"}, {"$set": {"version": 5, "upgraded": ["candle fields"]}})
+    return made
+
+
+def test_signals_lose_what_is_not_known_and_name_their_settings(db: Any) -> None:
+    before = {one["_id"]: one for one in old_signals(db)}
+    upgrade(db)
+    for one in db.signals.find():
+        old = {name: value for name, value in before[one["_id"]].items() if value is not None}
+        old.pop("returns_through", None)
+        due = {"returns_due": to_datetime(T0 + 2 * HOUR)} if one["confirmed"] else {}
+        text = db.signal_settings.find_one({"_id": one["settings"]})["text"]
+        assert one == old | {"settings": settings_id(old["settings"])} | due
+        assert text == old["settings"]
+        Signal.from_mongo(one)
+    assert db.signal_settings.count_documents({}) == 2
+    assert db.signals.update_many({}, {"$set": {"strength": 0.6}}).modified_count == 5, "the server takes them"
+
+
+def test_what_is_worked_out_again_is_as_if_it_were_new(db: Any) -> None:
+    """The best and the worst of before were those until today."""
+    old_signals(db)
+    step, key = interval("1h"), SeriesKey("sim", "S0USDT", "1h")
+    hours = [
+        LiveCandle(key, step.after(T0, n), *(100.0 + n,) * 6, 7, 1.0, 1.0, True, step.after(T0, n + 1))
+        for n in range(200)
+    ]
+    write_live(db, hours)
+    SeriesStore(db).recount(key, "rest", T0)
+    upgrade(db)
+    ReturnStore(db).refresh("sim")
+    one = db.signals.find_one({"symbol": "S0USDT"})
+    assert (one["best_pct"], one["worst_pct"], one["return_7d"]) == pytest.approx((168.0, 1.0, 168.0))
+    assert "returns_due" not in one
+
+
+def test_a_signal_of_before_can_be_read(db: Any) -> None:
+    assert len(old_signals(db)) == len(find_signals(db, Asked(exchange="sim", include_open=True), "at", 9)) == 5
+
+
+def test_an_interrupted_upgrade_of_signals_goes_on_where_it_was(db: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_SIGNALS_AT_ONCE", 2)
+    old_signals(db)
+    told_of(db, 2)
+    assert db.signals.count_documents({"returns_through": {"$exists": True}}) == 3
+    progress: list[tuple[int, int]] = []
+    upgrade(db, lambda done, total: progress.append((done, total)))
+    assert progress == [(4, 5), (5, 5)]
+    assert db.signals.count_documents({"returns_through": {"$exists": True}}) == 0
+    assert sorted(db.signals.distinct("settings")) == sorted(map(settings_id, SETTINGS))
 
 
 def orders(db: Any) -> set[tuple[str, ...]]:

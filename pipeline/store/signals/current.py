@@ -4,12 +4,13 @@ First which signals, then their prices: a price is looked up once a symbol, howe
 writes, and asks no clock.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 
 from pymongo.database import Database
 
+from pipeline.store.signals.outcomes import SIGN, percent
 from schemas.candles import CANDLES
 from schemas.series import SERIES
 
@@ -26,10 +27,8 @@ def _newest_candle() -> Stage:
     stages: list[Stage] = [
         {"$match": {"$expr": {"$and": same}}},
         {"$sort": {"exchange": -1, "symbol": -1, "interval": -1, "start": -1}},
-        {"$project": {"last": last}},
-        {"$match": {"last": {"$ne": None}}},
         {"$limit": 1},
-        {"$replaceWith": "$last"},
+        {"$replaceWith": last},
     ]
     named = {name: f"${name}" for name in _IDENTITY}
     return {"$lookup": {"from": CANDLES.name, "let": named, "pipeline": stages, "as": "candle"}}
@@ -65,15 +64,30 @@ class Price(NamedTuple):
 
 
 def newest_prices(
-    database: Database[Document], exchange: str, symbols: Iterable[str] | None = None
+    database: Database[Document], exchange: str, symbols: Collection[str] | None = None
 ) -> dict[str, Price]:
     """By symbol. One that has no candle is not in it."""
+    rows: dict[str, list[Document]] = {}
+    for row in prices_of_series(database, exchange, symbols):
+        rows.setdefault(row["symbol"], []).append(row)
+    return {symbol: newest(found) for symbol, found in rows.items()}
+
+
+def prices_of_series(
+    database: Database[Document], exchange: str, symbols: Collection[str] | None = None
+) -> list[Document]:
+    """What the view `prices` says of these symbols: a document a series."""
     matches: Document = {"exchange": exchange}
     if symbols is not None:
         matches["symbol"] = {"$in": sorted(symbols)}
-    latest_last: Stage = {"$sort": {"at": 1, "seconds": -1}}
-    found = database[SERIES.name].aggregate([{"$match": matches}, *NEWEST_PRICES, latest_last])
-    return {one["symbol"]: Price(one["price"], _aware(one["at"])) for one in found}
+    found = database[SERIES.name].aggregate([{"$match": matches}, *NEWEST_PRICES])
+    return [row | {"at": _aware(row["at"])} for row in found]
+
+
+def newest(rows: Iterable[Document]) -> Price:
+    """The one price of a symbol whose series say these."""
+    latest = max(rows, key=lambda row: (row["at"], -row["seconds"]))
+    return Price(latest["price"], latest["at"])
 
 
 def at_newest_prices(database: Database[Document], signals: Sequence[Document]) -> list[Document]:
@@ -106,15 +120,10 @@ def gain(price: Any) -> Stage:
     return {"$multiply": [raw, {"$cond": [{"$eq": ["$side", "long"]}, 1.0, -1.0]}]}
 
 
-def percent(price: float, entry: float, side: str) -> float:
-    """The return of a price: in percent, positive when the signal was right."""
-    return (price / entry - 1.0) * 100.0 * (1.0 if side == "long" else -1.0)
-
-
 def _valued(signal: Document, now: Price | None) -> Document:
     if now is None or now.at < _aware(signal["at"]):
         return signal
-    worth = percent(now.price, signal["price"], signal["side"])
+    worth = percent(now.price, signal["price"], SIGN[signal["side"]])
     return signal | {"current_price": now.price, "return_pct": worth, "return_at": now.at}
 
 

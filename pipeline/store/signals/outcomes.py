@@ -1,41 +1,40 @@
 """What became of signals, worked out from candles: pure functions of arrays, no database.
 
-A return is in percent and signed by side: positive when the signal was right. Only candles that open at or after the
-signal count, so that nothing from before it makes it look better or worse.
+A return is in percent and signed by side: positive when the signal was right. Only closed candles count, and of those
+only what lies between a signal and its horizon: so each value is final when it falls due, whoever works it out, and
+however late.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from pipeline.store.candles.frame import indices
-from pipeline.timeline import DAY, HOUR, MINUTE, Interval
+from pipeline.timeline import DAY, HOUR, Interval
 
 Floats = npt.NDArray[np.float64]
 Times = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
+Number = TypeVar("Number", float, Floats)
 
 HORIZONS: Final[dict[str, int]] = {"1h": HOUR, "4h": 4 * HOUR, "1d": DAY, "7d": 7 * DAY}
+FIRST: Final = min(HORIZONS.values())
+LAST: Final = max(HORIZONS.values())
 
 LATENESS: Final = 10
 """The price at a horizon may be late by a tenth of the horizon; one from later than that is another horizon's."""
 
-PATIENCE: Final = DAY
-"""A candle that is still missing this long after it should have come is waited for no more."""
+COLUMNS: Final = ("t", "te", "high", "low", "close", "closed")
 
-CURRENT: Final = 5 * MINUTE
-"""A series whose newest candle is this much older than that of another series is not followed now."""
-
-COLUMNS: Final = ("t", "te", "high", "low", "close", "closed", "u")
+SIGN: Final[Mapping[str, float]] = {"long": 1.0, "short": -1.0}
 
 
 @dataclass(frozen=True, slots=True)
 class Path:
-    """The candles of one series in time order. `known` is the moment of the newest price."""
+    """The closed candles of one series, in time order."""
 
     step: Interval
     opens: Times
@@ -43,128 +42,92 @@ class Path:
     high: Floats
     low: Floats
     close: Floats
-    closed: Flags
-    known: int
 
 
 @dataclass(frozen=True, slots=True)
 class Signals:
-    """Signals of one symbol, a column each. `side` is +1 for long, -1 for short."""
+    """Signals of one symbol, a column each. `sign` is +1 for long, -1 for short."""
 
     at: Times
     price: Floats
-    side: Floats
+    sign: Floats
 
 
 @dataclass(frozen=True, slots=True)
 class Outcomes:
     """One value a signal. NaN where there is no answer; `due` is 0 where nothing falls due any more."""
 
-    current: Floats
     best: Floats
     worst: Floats
     horizons: Mapping[str, Floats]
     due: Times
 
 
-def path_of(step: Interval, frame: pl.DataFrame) -> Path | None:
-    """A table with `COLUMNS`, as `CandleStore.load` gives it. None if it holds no candle."""
-    if frame.is_empty():
-        return None
-    times = {name: frame[name].cast(pl.Int64).to_numpy() for name in ("t", "te", "u")}
-    values = {name: frame[name].to_numpy() for name in ("high", "low", "close", "closed")}
-    ends = times["te"] + 1
-    newest = int(ends[-1]) if values["closed"][-1] else max(int(times["t"][-1]), min(int(times["u"][-1]), ends[-1]))
-    return Path(step, times["t"], ends, **values, known=int(newest))
+def path_of(step: Interval, frame: pl.DataFrame) -> Path:
+    """A table with `COLUMNS`, as `CandleStore.load` gives it."""
+    closed = frame.filter(pl.col("closed"))
+    opens, lasts = (closed[name].cast(pl.Int64).to_numpy() for name in ("t", "te"))
+    high, low, close = (closed[name].to_numpy() for name in ("high", "low", "close"))
+    return Path(step, opens, lasts + 1, high, low, close)
 
 
-def percent(price: Floats, entry: Floats, side: Floats) -> Floats:
+def signals_of(told: Sequence[tuple[int, float, str]]) -> Signals:
+    """From the moment, the price and the side of each."""
+    at, price, side = zip(*told, strict=True)
+    return Signals(np.array(at, np.int64), np.array(price, np.float64), np.array([SIGN[one] for one in side]))
+
+
+def percent(price: Number, entry: Number, sign: Number) -> Number:
     """The return of a price. The server computes it with the same operations, so to the same last bit."""
-    return (price / entry - 1.0) * 100.0 * side
+    return (price / entry - 1.0) * 100.0 * sign
 
 
-def newest(paths: Sequence[Path]) -> Path:
-    """The path that knows the latest price; of several the finest."""
-    return max(paths, key=lambda path: (path.known, -_length(path)))
+def reach(length: int) -> int:
+    """How long after a signal a candle can end that has a say in this horizon."""
+    return length + length // LATENESS
 
 
-def followed(paths: Sequence[Path]) -> Path:
-    """The path to follow from now on: the finest that is current."""
-    latest = newest(paths).known
-    return min((path for path in paths if path.known >= latest - CURRENT - _length(path)), key=_length)
+def work_out(signals: Signals, paths: Sequence[Path], through: int) -> Outcomes:
+    """What became of these signals, as far as it has fallen due: all candles that end until `through` are there."""
+    ordered = sorted(paths, key=lambda path: length_of(path.step))
+    fallen = {name: signals.at + length <= through for name, length in HORIZONS.items()}
+    horizons = {name: _at_horizon(signals, ordered, HORIZONS[name], due) for name, due in fallen.items()}
+    span, due = np.zeros(len(signals.at), np.int64), np.zeros(len(signals.at), np.int64)
+    for name, length in HORIZONS.items():
+        span[fallen[name]] = length
+    for name, length in reversed(HORIZONS.items()):
+        due = np.where(fallen[name], due, signals.at + length)
+    gains = [percent(price, signals.price, signals.sign) for price in _extremes(signals.at, span, ordered)]
+    return Outcomes(np.fmax(*gains), np.fmin(*gains), horizons, due)
 
 
-def settled(path: Path, since: int) -> int:
-    """From `since` on, the opening time of the first candle that may still change or still come.
-
-    A missing candle is waited for, because a gap is filled from its beginning after newer candles are there.
-    """
-    numbers = indices(path.step, path.opens[path.closed])
-    first, last = path.step.index(since), path.step.index(int(path.opens[-1]))
-    final = np.zeros(max(0, last - first + 1), np.bool_)
-    final[numbers[numbers >= first] - first] = True
-    given_up = path.step.index(path.known - PATIENCE) - first
-    final[: max(0, given_up)] = True
-    waiting = np.flatnonzero(~final)
-    return path.step.open_time(first + int(waiting[0]) if len(waiting) else max(first, last + 1))
+def length_of(step: Interval) -> int:
+    """Of a candle; that of a month is a long one's."""
+    return step.milliseconds or 31 * DAY
 
 
-def work_out(signals: Signals, paths: Sequence[Path]) -> Outcomes:
-    """Everything there is to know of these signals. Each must have a candle that opens at or after it."""
-    ordered = sorted(paths, key=_length)
-    latest = newest(paths)
-    current = percent(np.full(len(signals.at), latest.close[-1]), signals.price, signals.side)
-    highest, lowest = _extremes(signals.at, ordered)
-    by_high, by_low = (percent(price, signals.price, signals.side) for price in (highest, lowest))
-    told = {name: _at_horizon(signals, ordered, length) for name, length in HORIZONS.items()}
-    horizons = {name: found for name, (found, _) in told.items()}
-    final = {name: is_prompt for name, (_, is_prompt) in told.items()}
-    return Outcomes(
-        current=current,
-        best=np.maximum(np.maximum(by_high, by_low), current),
-        worst=np.minimum(np.minimum(by_high, by_low), current),
-        horizons=horizons,
-        due=_due(signals.at, final, latest.known),
-    )
-
-
-def _length(path: Path) -> int:
-    return path.step.milliseconds or 31 * DAY
-
-
-def _extremes(at: Times, paths: Sequence[Path]) -> tuple[Floats, Floats]:
-    """The highest and the lowest price since each moment. Each candle that opens since then may contribute."""
-    highest, lowest = np.full(len(at), -np.inf), np.full(len(at), np.inf)
+def _extremes(at: Times, span: Times, paths: Sequence[Path]) -> tuple[Floats, Floats]:
+    """The highest and the lowest price of the candles that opened since each moment and ended within its span."""
+    highest, lowest = np.full(len(at), np.nan), np.full(len(at), np.nan)
     for path in paths:
-        first = np.searchsorted(path.opens, at)
-        known = first < len(path.opens)
-        high = np.maximum.accumulate(path.high[::-1])[::-1]
-        low = np.minimum.accumulate(path.low[::-1])[::-1]
-        highest[known] = np.maximum(highest[known], high[first[known]])
-        lowest[known] = np.minimum(lowest[known], low[first[known]])
+        bounds = np.column_stack((np.searchsorted(path.opens, at), np.searchsorted(path.ends, at + span, "right")))
+        some = bounds[:, 0] < bounds[:, 1]
+        if not some.any():
+            continue
+        edges = bounds[some].ravel()
+        high, low = np.append(path.high, np.nan), np.append(path.low, np.nan)
+        highest[some] = np.fmax(highest[some], np.maximum.reduceat(high, edges)[::2])
+        lowest[some] = np.fmin(lowest[some], np.minimum.reduceat(low, edges)[::2])
     return highest, lowest
 
 
-def _at_horizon(signals: Signals, paths: Sequence[Path], length: int) -> tuple[Floats, Flags]:
-    """The return at the close of the candle that ends there or first after, from the finest series that has it; and
-    whether it is that of the very candle, or a candle between may still come."""
-    found, is_prompt = np.full(len(signals.at), np.nan), np.zeros(len(signals.at), np.bool_)
+def _at_horizon(signals: Signals, paths: Sequence[Path], length: int, fallen: Flags) -> Floats:
+    """The return at the close of the candle that ends there or first after, from the finest series that has it."""
+    found = np.full(len(signals.at), np.nan)
     target = signals.at + length
     for path in paths:
-        ends, closes = path.ends[path.closed], path.close[path.closed]
-        place = np.searchsorted(ends, target)
-        usable = np.flatnonzero(np.isnan(found) & (place < len(ends)))
-        late = ends[place[usable]] - target[usable]
-        usable, late = usable[late <= length // LATENESS], late[late <= length // LATENESS]
-        found[usable] = percent(closes[place[usable]], signals.price[usable], signals.side[usable])
-        is_prompt[usable] = late < _length(paths[0])
-    return found, is_prompt
-
-
-def _due(at: Times, final: Mapping[str, Flags], known: int) -> Times:
-    """When the next of the returns falls due. One that is not final is asked for until its candle is given up."""
-    due = np.zeros(len(at), np.int64)
-    for name, length in reversed(HORIZONS.items()):
-        awaited = ~final[name] & (at + length + length // LATENESS + PATIENCE > known)
-        due = np.where(awaited, at + length, due)
-    return due
+        place = np.searchsorted(path.ends, target)
+        usable = np.flatnonzero(fallen & np.isnan(found) & (place < len(path.ends)))
+        usable = usable[path.ends[place[usable]] <= target[usable] + length // LATENESS]
+        found[usable] = percent(path.close[place[usable]], signals.price[usable], signals.sign[usable])
+    return found

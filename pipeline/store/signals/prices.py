@@ -1,80 +1,91 @@
-"""The stored prices of one symbol, whichever of its series knows them. Reads candles; asks no clock."""
+"""How far the stored prices of each symbol of an exchange reach, and its candles. Reads; asks no clock."""
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from datetime import datetime
+from typing import Any, Final, NamedTuple
+
+from pymongo.database import Database
 
 from pipeline.store.candles.store import CandleStore
-from pipeline.store.signals.outcomes import COLUMNS, PATIENCE, Path, followed, newest, path_of
-from pipeline.timeline import interval, to_ms
+from pipeline.store.series import SeriesStore
+from pipeline.store.signals.current import Price, newest, prices_of_series
+from pipeline.store.signals.outcomes import COLUMNS, Path, length_of, path_of
+from pipeline.timeline import MINUTE, Interval, interval, to_ms
 from schemas.series import Series, SeriesKey
-from schemas.shared import SLOTS_PER_BUCKET
 
-_AHEAD: Final = 2 * SLOTS_PER_BUCKET
-"""A series document may be a few seconds behind its candles: look for newer ones this many candles further."""
+CURRENT: Final = 5 * MINUTE
+"""A series whose newest price is this much older than that of another series is not followed now."""
+
+
+class Reached(NamedTuple):
+    """How far a series has come: the moment of its newest price, and the end of its last closed candle."""
+
+    step: Interval
+    known: int
+    closed: int
 
 
 @dataclass(frozen=True, slots=True)
-class SymbolPrices:
-    """Where a symbol stands. `path` is the newest part of the series to follow, `begins` its first stored candle."""
+class Standing:
+    """Where a symbol stands: its newest price, and until when its candles are all there, but for holes."""
 
-    candles: CandleStore
-    stored: Sequence[Series]
-    followed: Series
-    path: Path
-    latest: Path
+    symbol: str
+    now: Price
+    through: int
+    series: Sequence[Series]
 
-    @property
-    def of_symbol(self) -> dict[str, Any]:
-        """Matches what belongs to this symbol."""
-        return {"exchange": self.followed.exchange, "symbol": self.followed.symbol}
-
-    @property
-    def known(self) -> int:
-        """The moment of the newest price."""
-        return self.latest.known
-
-    def opened_since(self, at: int) -> bool:
-        """Whether a candle opened at that moment or later."""
-        return at <= int(self.path.opens[-1])
-
-    def tell_all_since(self, through: int) -> bool:
-        """Whether the followed series alone tells what came since, from the beginning of a candle on."""
-        begins = self.followed.first
-        return begins is not None and to_ms(begins) <= through == self.path.step.floor(through)
-
-    def begins_after(self, start: int) -> int:
-        """The first opening time from `start` on that the followed series can have."""
-        begins = self.followed.first
-        return max(self.path.step.ceil(start), to_ms(begins) if begins is not None else start)
-
-    def since(self, start: int) -> Path:
-        """The followed series from `start` on."""
-        return _load(self.candles, self.followed, start) or self.path
-
-    def every_path_since(self, start: int) -> list[Path]:
-        """Every series of the symbol from `start` on, and at least as far back as candles may still be missing."""
-        start = min(start, self.known - PATIENCE)
-        return [path for one in self.stored if (path := _load(self.candles, one, start)) is not None]
+    def paths(self, candles: CandleStore, start: int, end: int) -> list[Path]:
+        """The closed candles that open in [start, end], of every series."""
+        return [
+            path_of(
+                interval(one.interval),
+                candles.load(SeriesKey(one.exchange, one.symbol, one.interval), start, end, COLUMNS),
+            )
+            for one in self.series
+        ]
 
 
-def prices_of(candles: CandleStore, stored: Sequence[Series]) -> SymbolPrices | None:
-    """Where the symbol of these series stands, or None if no candle of it is closed yet."""
-    tails = {}
-    for one in stored:
-        tail = _load(candles, one, to_ms(one.last_closed)) if one.last_closed is not None else None
-        if tail is not None:
-            tails[one.id] = tail
-    if not tails:
+def standings(
+    database: Database[dict[str, Any]], exchange: str, symbols: Collection[str] | None = None
+) -> list[Standing]:
+    """Of every symbol that has a closed candle, by name."""
+    store = SeriesStore(database)
+    stored = defaultdict(list)
+    for one in store.list(exchange) if symbols is None else store.of(exchange, symbols):
+        stored[one.symbol].append(one)
+    priced: dict[str, dict[str, dict[str, Any]]] = defaultdict(dict)
+    for row in prices_of_series(database, exchange, symbols):
+        priced[row["symbol"]][row["interval"]] = row
+    found = []
+    for symbol, series in sorted(stored.items()):
+        rows = priced[symbol]
+        through = settled_through(
+            [
+                Reached(interval(one.interval), to_ms(rows[one.interval]["at"]), _end(one, one.last_closed))
+                for one in series
+                if one.last_closed is not None and one.interval in rows
+            ]
+        )
+        if through is not None:
+            found.append(Standing(symbol, newest(rows.values()), through, series))
+    return found
+
+
+def settled_through(reached: Sequence[Reached]) -> int | None:
+    """Until when every candle of the symbol is closed, or will never come unless it is filled in and marked: the end of
+    the last closed one of the finest series that is current. None if there is none.
+
+    The close of a coarser candle may be late by a moment: before it is there, what ends with it does not count yet.
+    """
+    latest = max((one.known for one in reached), default=0)
+    current = [one for one in reached if one.known >= latest - CURRENT - length_of(one.step)]
+    if not current:
         return None
-    path = followed(list(tails.values()))
-    series = next(one for one in stored if tails.get(one.id) is path)
-    return SymbolPrices(candles, stored, series, path, newest(list(tails.values())))
+    finest = min(current, key=lambda one: length_of(one.step))
+    return min(finest.closed, *(one.step.after(one.closed) - 1 for one in current))
 
 
-def _load(candles: CandleStore, one: Series, start: int) -> Path | None:
-    if one.last_closed is None:
-        return None
-    step = interval(one.interval)
-    end = step.after(max(to_ms(one.last_closed), start), _AHEAD)
-    return path_of(step, candles.load(SeriesKey(one.exchange, one.symbol, one.interval), start, end, COLUMNS))
+def _end(one: Series, opened: datetime) -> int:
+    return interval(one.interval).after(to_ms(opened))

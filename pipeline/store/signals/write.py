@@ -5,6 +5,8 @@ the last bit; they differ in `source`, `created_at`, `verdict`, `reason` and `fr
 executor's fields are filled in later. A confirmed signal is only ever changed or taken away by `reconcile`, because a
 candle was corrected or the settings are others, and never once somebody acted on it.
 
+What nothing is known of yet is left out, and what it was computed with is stored once, in `signal_settings`.
+
 The document of a signal on the open candle has another id and is `confirmed: false`; the close replaces it.
 """
 
@@ -18,9 +20,10 @@ from pymongo.database import Database
 from pymongo.errors import BulkWriteError
 
 from pipeline.store.candles.live import DUPLICATE_KEY, only_duplicates
+from pipeline.store.signals.returns import ReturnStore, returns_at_birth
 from pipeline.timeline import MINUTE, SECOND, Interval, Window, interval, iso, to_datetime
 from schemas.series import SeriesKey
-from schemas.signals import SIGNALS, Kind, Side, Signal
+from schemas.signals import SIGNAL_SETTINGS, SIGNALS, Kind, Side, settings_id
 
 log = logging.getLogger(__name__)
 
@@ -42,11 +45,6 @@ NOT_ACTED_ON: Final[Mapping[str, Any]] = {
 _REFUSED_BY_VALIDATOR: Final = 121
 _HARMLESS: Final = {DUPLICATE_KEY, _REFUSED_BY_VALIDATOR}
 _OPEN: Final = ":open"
-_LATER: Final[Mapping[str, Any]] = {
-    name: field.get_default(call_default_factory=True)
-    for name, field in Signal.model_fields.items()
-    if not field.is_required()
-}
 
 
 class Finding(NamedTuple):
@@ -63,12 +61,17 @@ class Finding(NamedTuple):
     settings: str
 
     @property
+    def at(self) -> int:
+        """When its candle closed."""
+        return interval(self.key.interval).after(self.t)
+
+    @property
     def id(self) -> str:
         """The `_id`: one for each series, candle, strategy, kind and side; ids of a series sort as their candles do."""
         return f"{self.key}:{iso(self.t)}:{self.strategy}:{self.kind}:{self.side}"
 
     def said(self, *, confirmed: bool = True) -> Document:
-        """The fields named by `SAID`."""
+        """The fields named by `SAID`, and no orders yet."""
         key = self.key
         return {
             "_id": self.id if confirmed else self.id + _OPEN,
@@ -79,12 +82,13 @@ class Finding(NamedTuple):
             "kind": self.kind,
             "side": self.side,
             "candle": to_datetime(self.t),
-            "at": to_datetime(interval(key.interval).after(self.t)),
+            "at": to_datetime(self.at),
             "price": self.price,
             "strength": self.strength,
             "indicators": self.indicators,
-            "settings": self.settings,
+            "settings": settings_id(self.settings),
             "confirmed": confirmed,
+            "orders": [],
         }
 
 
@@ -124,21 +128,28 @@ def live_document(finding: Finding, now: int, at_most: int = FRESH_FOR) -> Docum
         "created_at": to_datetime(now),
         "verdict": "fresh" if is_fresh else "expired",
         "fresh_until": to_datetime(until),
-        "reason": None if is_fresh else f"found {(now - at) // SECOND} s after its candle closed",
     }
-    return finding.said() | dict(_LATER) | born
+    if not is_fresh:
+        born["reason"] = f"found {(now - at) // SECOND} s after its candle closed"
+    return finding.said() | born | returns_at_birth(at, finding.price)
 
 
 def open_document(finding: Finding, now: int) -> Document:
     """What a strategy would say if the open candle closed as it is. Nobody acts on it."""
     born = {"source": "live", "created_at": to_datetime(now), "verdict": "expired", "reason": "its candle is open"}
-    return finding.said(confirmed=False) | dict(_LATER) | born
+    return finding.said(confirmed=False) | born
 
 
-def history_document(finding: Finding, now: int) -> Document:
-    """A signal that nobody could act on any more when it was found."""
+def history_document(finding: Finding, returns: Document, now: int) -> Document:
+    """A signal that nobody could act on any more when it was found, and what had become of it."""
     born = {"source": "history", "created_at": to_datetime(now), "verdict": "expired", "reason": "found in the history"}
-    return finding.said() | dict(_LATER) | born
+    return finding.said() | born | returns
+
+
+def settings_notes(findings: Iterable[Finding]) -> list[UpdateOne]:
+    """To be written before they are: what their `settings` stand for."""
+    texts = sorted({one.settings for one in findings})
+    return [UpdateOne({"_id": settings_id(text)}, {"$setOnInsert": {"text": text}}, upsert=True) for text in texts]
 
 
 def showing(key: SeriesKey, t: int, ids: Sequence[str]) -> DeleteMany:
@@ -153,6 +164,8 @@ class SignalStore:
 
     def __init__(self, database: Database[Document]) -> None:
         self._collection = database[SIGNALS.name]
+        self._settings = database[SIGNAL_SETTINGS.name]
+        self._returns = ReturnStore(database)
 
     def reconcile(self, key: SeriesKey, window: Window, findings: Sequence[Finding], now: int) -> Reconciled:
         """Make the confirmed signals on the candles of `window` those that a recomputation found."""
@@ -160,8 +173,10 @@ class SignalStore:
         wanted = {finding.id: finding for finding in findings}
         changes = {name: change for name in wanted.keys() & stored if (change := _change(stored[name], wanted[name]))}
         gone = sorted(stored.keys() - wanted)
-        new = [InsertOne(history_document(one, now)) for name, one in wanted.items() if name not in stored]
-        self._send([*new, *_only_unacted(changes, gone)])
+        new = [one for name, one in wanted.items() if name not in stored]
+        if notes := settings_notes([*new, *(wanted[name] for name in changes)]):
+            self._settings.bulk_write(notes)
+        self._send([*self._insertions(key, new, now), *_only_unacted(wanted, changes, gone)])
         kept = self._acted_on([*changes, *gone])
         return Reconciled(
             len(wanted),
@@ -170,6 +185,11 @@ class SignalStore:
             len(set(gone) - kept),
             tuple(sorted(kept)),
         )
+
+    def _insertions(self, key: SeriesKey, new: Sequence[Finding], now: int) -> list[InsertOne[Document]]:
+        told = [(one.at, one.price, one.side) for one in new]
+        returns = self._returns.of_new(key.exchange, key.symbol, told)
+        return [InsertOne(history_document(*one, now)) for one in zip(new, returns, strict=True)]
 
     def _stored(self, key: SeriesKey, window: Window) -> Iterable[Document]:
         span = {"$gte": f"{key}:{iso(window.start)}", "$lt": _after(key, window.end)}
@@ -196,6 +216,15 @@ class AsyncSignalWriter:
 
     def __init__(self, database: Any) -> None:
         self._collection = database[SIGNALS.name]
+        self._settings = database[SIGNAL_SETTINGS.name]
+        self._noted: set[str] = set()
+
+    async def note(self, findings: Iterable[Finding]) -> None:
+        """Store what they were computed with, before they are written."""
+        new = [one for one in findings if one.settings not in self._noted]
+        if notes := settings_notes(new):
+            await self._settings.bulk_write(notes)
+            self._noted.update(one.settings for one in new)
 
     async def write(self, documents: Sequence[Document], takings: Sequence[DeleteMany] = ()) -> list[Document]:
         """Store those that are not stored yet, which are returned, then take back. What the validator refuses would be
@@ -227,13 +256,18 @@ def _after(key: SeriesKey, opened: int) -> str:
 
 def _change(stored: Document, finding: Finding) -> Document:
     """The fields that differ."""
-    return {name: value for name, value in finding.said().items() if stored.get(name) != value}
+    said = finding.said()
+    return {name: said[name] for name in SAID if stored.get(name) != said[name]}
 
 
-def _only_unacted(changes: Mapping[str, Document], gone: Iterable[str]) -> list[UpdateOne | DeleteOne]:
+def _only_unacted(
+    wanted: Mapping[str, Finding], changes: Mapping[str, Document], gone: Iterable[str]
+) -> list[UpdateOne | DeleteOne]:
     return [
         *(
-            UpdateOne({"_id": name, **NOT_ACTED_ON}, {"$set": change | {"returns_through": None}})
+            UpdateOne(
+                {"_id": name, **NOT_ACTED_ON}, {"$set": change | returns_at_birth(wanted[name].at, wanted[name].price)}
+            )
             for name, change in changes.items()
         ),
         *(DeleteOne({"_id": name, **NOT_ACTED_ON}) for name in gone),
