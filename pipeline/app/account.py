@@ -72,8 +72,11 @@ def positions(tm: Opened, *, flat_too: bool = False) -> Held:
 
 
 def orders(tm: Opened, limit: int, symbol: str | None = None) -> Journal:
-    """The journal: every order, and what became of it."""
-    return Journal(OrderJournal(tm.db, tm.environment).newest(limit, symbol), _ticks(tm))
+    """The journal: every order, and what became of it. A symbol that is neither in it nor known is refused."""
+    found = OrderJournal(tm.db, tm.environment).newest(limit, symbol)
+    if symbol is not None and not found:
+        known_symbol(tm.settings, tm.db, symbol)
+    return Journal(found, _ticks(tm))
 
 
 def orders_at_exchange(tm: Opened, limit: int, symbol: str | None = None) -> ListedOrders:

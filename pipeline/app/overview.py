@@ -6,9 +6,10 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
-from pipeline.app.standing import Standing, standing
+from pipeline.app.standing import Standing, stands
 from pipeline.exchange.environments import environment
 from pipeline.store.account import AccountStore, PositionStore
+from pipeline.store.control import ControlStore
 from pipeline.store.goals import Target
 from pipeline.store.processes import living
 from pipeline.store.signals.queries import Asked, find_documents
@@ -83,9 +84,12 @@ class Overviews:
     def look(self) -> Overview:
         """How it is now."""
         now = datetime.now(UTC)
-        beats = {one["role"]: one for one in living(self._database, now)}
+        alive = living(self._database, now)
+        beats = {one["role"]: one for one in alive}
         signals = self._database["signals"]
         positions = [one for one in PositionStore(self._database, self._exchange).list() if one.quantity]
+        latest = AccountStore(self._database, self._exchange).latest()
+        controls = ControlStore(self._database, self._exchange).read()
         judged = self._judged(now)
         live = Asked(exchange=self._exchange, since=to_ms(now - SHOWN_FOR), only_live=True)
         return Overview(
@@ -96,8 +100,8 @@ class Overviews:
             signals_stored=signals.estimated_document_count(),
             taken=signals.count_documents({"exchange": self._exchange, "verdict": "taken", "source": "live"}),
             positions=positions,
-            account=AccountStore(self._database, self._exchange).latest(),
-            standing=standing(self._database, self._exchange, self._mode, now),
+            account=latest,
+            standing=stands(self._exchange, controls, alive, latest, positions, self._mode, now),
             targets=judged,
             ticks=self._ticks,
             next_close=min((to_datetime(step.after(to_ms(now))) for step in self._steps), default=None),

@@ -1,18 +1,20 @@
 """How trading stands: the first thing a person has to know before reading anything else of an account. Reads only."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from pipeline.store.account import AccountStore, PositionStore
-from pipeline.store.control import ControlStore
+from pipeline.store.control import Controls, ControlStore
 from pipeline.store.processes import living
 
 if TYPE_CHECKING:
     from pymongo.database import Database
 
+    from schemas.accounts import Snapshot
     from schemas.control import Change, Halt
+    from schemas.positions import Position
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,21 +39,35 @@ class Standing:
 
 
 def standing(db: "Database[dict[str, Any]]", environment: str, default_mode: str, now: datetime) -> Standing:
-    """How it stands now. A snapshot of yesterday says nothing about today."""
-    controls = ControlStore(db, environment).read()
-    latest = AccountStore(db, environment).latest()
+    """How it stands now."""
+    latest, positions = AccountStore(db, environment).latest(), PositionStore(db, environment).list()
+    return stands(
+        environment, ControlStore(db, environment).read(), living(db, now), latest, positions, default_mode, now
+    )
+
+
+def stands(
+    environment: str,
+    controls: Controls,
+    beats: Iterable[Mapping[str, Any]],
+    latest: "Snapshot | None",
+    positions: "Iterable[Position]",
+    default_mode: str,
+    now: datetime,
+) -> Standing:
+    """The same of what was read already. A snapshot of yesterday says nothing about today."""
     return Standing(
         environment=environment,
-        mode=controls.mode.mode if controls.mode else _mode_of_executor(db, environment, now) or default_mode,
+        mode=controls.mode.mode if controls.mode else _mode_of_executor(beats, environment) or default_mode,
         halted=_halting(controls.halt),
-        held=[one.symbol for one in PositionStore(db, environment).list() if one.quantity],
+        held=[one.symbol for one in positions if one.quantity],
         today_pct=latest.day_return_pct if latest is not None and latest.at.date() == now.date() else None,
     )
 
 
-def _mode_of_executor(db: "Database[dict[str, Any]]", environment: str, now: datetime) -> str | None:
+def _mode_of_executor(beats: Iterable[Mapping[str, Any]], environment: str) -> str | None:
     """What the executor that acts goes by where nobody has switched: its settings may be others than those here."""
-    for beat in living(db, now):
+    for beat in beats:
         if beat["role"] == "executor" and beat["detail"] == environment and beat["figures"].get("acts"):
             return "auto-execute" if beat["figures"].get("sends") else "signal-only"
     return None

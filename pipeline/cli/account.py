@@ -34,9 +34,9 @@ POSITIONS = (
     ),
 )
 ORDERS = (
-    *(Column("at (UTC)"), Column("symbol", 1), Column("interval", 11), Column("leg", 4), Column("side", 2)),
-    *(Column("quantity", 5, right=True), Column("trigger", 8, right=True), Column("state", 3)),
-    *(Column("filled", 7, right=True), Column("price", 6, right=True), Column("fee", 10, right=True)),
+    *(Column("at (UTC)"), Column("symbol", 1), Column("interval", 11), Column("leg", 6), Column("side", 2)),
+    *(Column("quantity", 4, right=True), Column("trigger", 8, right=True), Column("state", 3)),
+    *(Column("filled", 7, right=True), Column("price", 5, right=True), Column("fee", 10, right=True)),
     Column("realized", 9, right=True),
 )
 AT_EXCHANGE = (

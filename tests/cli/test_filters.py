@@ -52,6 +52,16 @@ def test_another_way_to_write_it_is_understood(tidemark: Run, filters: list[str]
     assert {one["symbol"] for one in found} == {"BTCUSDT"}
 
 
+def test_orders_of_a_symbol_that_nobody_knows_are_refused(tidemark: Run) -> None:
+    refused = tidemark("orders", "--symbol", "BTCUSD")
+    assert refused.exit_code == 2
+    assert "Did you mean BTCUSDT?" in refused.stderr
+    assert json.loads(tidemark("orders", "--symbol", "ethusdt", "--json").stdout) == []
+    assert {one["symbol"] for one in json.loads(tidemark("orders", "--symbol", "ＢＴＣＵＳＤＴ", "--json").stdout)} == {
+        "BTCUSDT"
+    }
+
+
 def test_what_is_known_and_has_no_signal_is_no_error(tidemark: Run) -> None:
     for filters in (["--symbol", "ETHUSDT"], ["--strategy", "bollinger"], ["--interval", "4h"]):
         shown = tidemark("signals", *filters, TIDEMARK_INTERVALS="4h")
