@@ -5,7 +5,7 @@ from decimal import Decimal
 
 from pipeline.exchange.errors import ExchangeError
 from pipeline.execution.engine.events import FeeSeen
-from pipeline.execution.gateway.instruments import Instruments
+from pipeline.execution.runtime.instruments import Instruments
 
 FEE = Decimal("0.0004")
 

@@ -38,12 +38,12 @@ from pipeline.execution.engine.events import (
 from pipeline.execution.engine.machine import Core
 from pipeline.execution.engine.others import said
 from pipeline.execution.gateway import reports_in
-from pipeline.execution.gateway.instruments import Instruments
 from pipeline.execution.gateway.orders_out import Gateway
 from pipeline.execution.runtime import documents
 from pipeline.execution.runtime.context import Context
 from pipeline.execution.runtime.effects import Performer
 from pipeline.execution.runtime.inputs import Prices, Signals, Switches
+from pipeline.execution.runtime.instruments import Instruments
 from pipeline.execution.runtime.opening import open_core
 from pipeline.timeline import to_datetime
 
