@@ -5,10 +5,11 @@ Without the database nobody knows what is ours: then everything is closed, or ev
 """
 
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Protocol
 
 from pipeline.errors import TidemarkError
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from pymongo.database import Database
 
     from pipeline.app.clerk import Clerk, Job
+    from pipeline.execution.account.closures import Closure
     from pipeline.execution.account.flatten import Flattener, Report, Scope, Sent
     from pipeline.execution.engine.client_ids import Identity
     from pipeline.settings import Settings
@@ -41,12 +43,17 @@ class Listener(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What the database knows: who we are, who acts, what is to be closed, and whether it says that any is held."""
+    """What the database knows: who we are, who acts, what is to be closed, and how much it says is held."""
 
     identity: "Identity"
     acting: str | None
     scope: "Scope"
-    holds: bool
+    held: Mapping[str, Decimal]
+
+    @property
+    def holds(self) -> bool:
+        """Whether any is held."""
+        return any(self.held.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,38 +65,49 @@ class Closing:
     listener: Listener
     within: Symbols | None
 
-    def close_ours(self, recording: "Future[None]") -> "Report":
-        """Close what is ours. The exchange is turned to first, and never waits for the database longer than a
-        moment. `recording`: the switch that the command has left with the clerk."""
+    def close_ours(self, recording: "Future[None]") -> "tuple[Report, tuple[Closure, ...] | None]":
+        """Close what is ours; what came of it, and what was closed, by whomever. The exchange is turned to first, and
+        never waits for the database longer than a moment. `recording`: the switch that the command has left with the
+        clerk."""
         from pipeline.app.exchange_access import running_exchange  # noqa: PLC0415
         from pipeline.app.trading_access import account_in_need  # noqa: PLC0415
         from pipeline.exchange.market import Market  # noqa: PLC0415
+        from pipeline.execution.account.closures import closures  # noqa: PLC0415
         from pipeline.execution.account.flatten import Flattener, Report, Scope  # noqa: PLC0415
         from pipeline.execution.engine.client_ids import NOBODY, Identity  # noqa: PLC0415
 
         report, nobody = Report(), Identity(self.settings.environment, NOBODY)
+        closed: tuple[Closure, ...] | None = None
+        sent: list[str] = []
         try:
             with running_exchange(self.settings) as place, account_in_need(self.settings, place) as trading:
                 market = Market(trading.client)
-                flattener = Flattener(trading, market, self._journaled(), self.listener.say, nobody, report=report)
+                flattener = Flattener(trading, market, self._journaled(sent), self.listener.say, nobody, report=report)
                 flattener.cancel_orders(Scope(is_ours=_enters(self.settings), within=self.within))
-                known = self._known(recording)
-                if known is None:
-                    everything = "on the account" if self.within is None else f"in {', '.join(self.within)}"
-                    self.listener.complain(
-                        f"nobody knows what is ours without the database: everything {everything} is closed"
-                    )
-                    return flattener.flatten(Scope(within=self.within))
-                flattener.identity = known.identity
-                if known.acting is not None:
-                    known = self._left_by_the_executor(flattener, known)
-                return report if known is None else flattener.flatten(known.scope)
+                stored = self._flatten(flattener, recording)
+                closed = closures(trading, {**stored, **flattener.held}, sent)
         except TidemarkError as error:
             report.problems.append(str(error))
         except KeyboardInterrupt:
             report.flat = False
             report.problems.append("It was interrupted.")
-        return report
+        return report, closed
+
+    def _flatten(self, flattener: "Flattener", recording: "Future[None]") -> Mapping[str, Decimal]:
+        """Close it; what was held before, as far as the database knew."""
+        from pipeline.execution.account.flatten import Scope  # noqa: PLC0415
+
+        known = self._known(recording)
+        if known is None:
+            everything = "on the account" if self.within is None else f"in {', '.join(self.within)}"
+            self.listener.complain(f"nobody knows what is ours without the database: everything {everything} is closed")
+            flattener.flatten(Scope(within=self.within))
+            return {}
+        flattener.identity = known.identity
+        left = known if known.acting is None else self._left_by_the_executor(flattener, known)
+        if left is not None:
+            flattener.flatten(left.scope)
+        return known.held
 
     def _known(self, recording: "Future[None]") -> Known | None:
         """What the database knows; None where it does not say. An executor that cannot hear of it does nothing about
@@ -129,8 +147,8 @@ class Closing:
         self.listener.complain(f"the executor did not close everything within {EXECUTOR_HAS:g} s; doing it from here")
         return known
 
-    def _journaled(self) -> "Sent":
-        """What this command sends is in the journal too, if the database takes it."""
+    def _journaled(self, names: list[str]) -> "Sent":
+        """What this command sends is in the journal too, if the database takes it; the ids are added to `names`."""
         from pipeline.execution.account.flatten import journaled  # noqa: PLC0415
         from pipeline.store.orders import OrderJournal  # noqa: PLC0415
 
@@ -138,6 +156,7 @@ class Closing:
 
         def sent(order: Any, answer: Any) -> None:
             now = datetime.now(UTC)
+            names.append(order.client_id)
             self.clerk.leave(lambda db: journaled(OrderJournal(db, environment), environment, order, answer, now))
 
         return sent
@@ -180,7 +199,7 @@ def _look(settings: "Settings", within: Symbols | None) -> "Job[Known]":
             {one.id: one.symbol for one in unsettled if one.leg in ENTERING and (not within or one.symbol in within)},
             within,
         )
-        holds = any(one.quantity and scope.covers(one.symbol) for one in ours)
-        return Known(identity, acting(settings, db), scope, holds)
+        held = {one.symbol: one.quantity for one in ours if scope.covers(one.symbol)}
+        return Known(identity, acting(settings, db), scope, held)
 
     return look

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pymongo.database import Database
 
     from pipeline.app.clerk import Clerk, Job
+    from pipeline.execution.account.closures import Closure
     from pipeline.execution.account.flatten import Report
     from pipeline.settings import Settings
     from pipeline.store.control import ControlStore
@@ -34,6 +35,7 @@ class Halted:
     symbols: Sequence[str]
     halted: bool
     flattened: "Report | None"
+    closed: "Sequence[Closure] | None" = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,7 @@ class Closed:
     acting: str | None
     symbols: Sequence[str]
     flattened: "Report"
+    closed: "Sequence[Closure] | None" = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,11 +77,12 @@ def halt(
         asking = Asking(settings, named, {"enabled": False}, closes=flatten, by=by, reason=reason)
         switch = asking.write if named else _switch(settings, halted=True, flatten=flatten, by=by, reason=reason)
         recording = clerk.leave(switch)
-        report = Closing(settings, clerk, listener, named or None).close_ours(recording) if flatten else None
+        closing = Closing(settings, clerk, listener, named or None)
+        report, closed = closing.close_ours(recording) if flatten else (None, None)
         halted = _recorded(clerk, recording, switch, "the halt", listener)
         if named and report is not None and report.flat:
             asking.end(clerk, listener)
-        return Halted(settings.environment, settings.database, _acting(settings, clerk), named, halted, report)
+        return Halted(settings.environment, settings.database, _acting(settings, clerk), named, halted, report, closed)
 
 
 def close(settings: "Settings", symbol: str, *, by: str, listener: Listener, reason: str | None = None) -> Closed:
@@ -90,12 +94,12 @@ def close(settings: "Settings", symbol: str, *, by: str, listener: Listener, rea
         named = [symbol_in_need(settings, clerk, symbol, listener.complain)]
         asking = Asking(settings, named, {}, closes=True, by=by, reason=reason)
         recording = clerk.leave(asking.write)
-        report = Closing(settings, clerk, listener, named).close_ours(recording)
+        report, closed = Closing(settings, clerk, listener, named).close_ours(recording)
         if report.flat:
             asking.end(clerk, listener)
         else:
             _recorded(clerk, recording, asking.write, "what was asked", listener)
-        return Closed(settings.environment, settings.database, _acting(settings, clerk), named, report)
+        return Closed(settings.environment, settings.database, _acting(settings, clerk), named, report, closed)
 
 
 def resume(

@@ -39,7 +39,7 @@ def close(
     if as_json:
         print_json(done)
     else:
-        typer.echo(f"{symbol}: {said(report)}")
+        typer.echo(f"{symbol}: {said(report, done.closed)}")
     if symbol in report.others:
         raise AttentionError(f"the position in {symbol} is not Tidemark's and is left alone: close it at the exchange")
     require_flat(report)

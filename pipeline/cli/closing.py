@@ -1,13 +1,16 @@
 """What `halt` and `close` say while they work, and of what came of it."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import typer
 
+from pipeline.cli.figures import amount
 from pipeline.cli.output import complain as complain_in_red
 from pipeline.errors import AttentionError
 
 if TYPE_CHECKING:
+    from pipeline.execution.account.closures import Closure
     from pipeline.execution.account.flatten import Report
 
 
@@ -23,12 +26,27 @@ class Spoken:
         complain_in_red(text)
 
 
-def said(report: "Report") -> str:
-    """What was done from here, and how the exchange was found."""
-    closed = ", ".join(f"{quantity} {symbol}" for symbol, quantity in report.closed.items())
-    others = f"; left alone, because it is not ours: {', '.join(report.others)}" if report.others else ""
-    done = f"Closed from here: {closed or 'nothing'}; cancelled {len(report.cancelled)} orders{others}"
-    return f"flat, says the exchange. {done}" if report.flat else f"NOT flat. {done}"
+def said(report: "Report", closed: "Sequence[Closure] | None") -> str:
+    """How the exchange was found, what was closed, by whom and at which price, and what was left alone."""
+    lines = [f"{_flat(report)}; cancelled {len(report.cancelled)} orders from here"]
+    if closed is None:
+        here = ", ".join(f"{amount(quantity)} {symbol}" for symbol, quantity in report.closed.items())
+        lines.append(f"the exchange did not tell what was closed; from here it was: {here or 'nothing'}")
+    else:
+        lines += [_closed(one) for one in closed] or ["nothing was held that is gone now"]
+    if report.others:
+        lines.append(f"left alone, because it is not ours: {', '.join(report.others)}")
+    return "\n".join(lines)
+
+
+def _flat(report: "Report") -> str:
+    return "flat, says the exchange" if report.flat else "NOT flat"
+
+
+def _closed(one: "Closure") -> str:
+    price = "a price that the exchange did not tell" if one.price is None else amount(round(one.price, 8))
+    by = f", by {' and '.join(one.by)}" if one.by else ""
+    return f"closed {one.symbol} {one.side} {amount(one.quantity)} @ {price}{by}"
 
 
 def require_flat(report: "Report") -> None:

@@ -87,7 +87,7 @@ def _tell(done: "Halted", as_json: bool) -> None:
             f"halted: nothing is opened{where} any more ({of})" if done.halted else f"the halt is NOT recorded ({of})"
         )
         if report is not None:
-            typer.echo(said(report))
+            typer.echo(said(report, done.closed))
     if report is not None:
         require_flat(report)
     if not done.halted:

@@ -101,6 +101,8 @@ class Flattener:
     identity: Identity
     sleep: Callable[[float], None] = time.sleep
     report: Report = field(default_factory=Report)
+    held: dict[str, Decimal] = field(default_factory=dict)
+    """What of the scope it has found open, as it was found first."""
     _largest: dict[str, Decimal] = field(default_factory=dict)
     _number: int = 0
     _until: int = 0
@@ -160,6 +162,7 @@ class Flattener:
         with self._noting():
             for position in self.trading.positions():
                 if _in_scope(position, scope, algos):
+                    self.held.setdefault(position.symbol, position.position_amt)
                     with self._noting():
                         self._close(position)
         with self._noting():

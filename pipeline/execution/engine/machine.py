@@ -47,6 +47,8 @@ _PUT_BACK = SECOND
 _PUT_FORWARD = 10 * SECOND
 """By so much the clock does not go back or forward between two events: time is told at least twice a second."""
 _RECONCILE_AGAIN = 5 * SECOND
+_BOOKED_AFTER = SECOND
+"""After a position has ended the exchange is compared so soon, and the account's books get their line."""
 _DECIDE_AT_MOST = 30 * SECOND
 
 
@@ -180,6 +182,8 @@ class Core:
                 self._recaller.ask(symbol, now)
         if self._waiting:
             self._decide_waiting(now)
+        if self._reconciler.take_ended():
+            self._reconcile_at = min(self._reconcile_at, now + _BOOKED_AFTER)
         return self._memory.take()
 
     def _set_clock(self, now: int) -> None:

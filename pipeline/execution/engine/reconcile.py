@@ -47,6 +47,7 @@ class Reconciler:
         self._memory = memory
         self._breakers = breakers
         self._ended: dict[str, tuple[PositionRecord, int]] = {}
+        self._has_ended = False
 
     def keep(self, symbol: str, now: int) -> None:
         """Whatever the symbol needs now."""
@@ -62,6 +63,11 @@ class Reconciler:
         self._end_closing(symbol)
         if symbol in self._ended:
             self._say_how_it_ended(*self._ended[symbol], now)
+
+    def take_ended(self) -> bool:
+        """Whether a position has ended since this was asked last."""
+        ended, self._has_ended = self._has_ended, False
+        return ended
 
     # Doubts
 
@@ -231,6 +237,7 @@ class Reconciler:
         under_way = self._memory.unsettled(position.symbol)
         if position.managed and not under_way:
             self._ended[position.symbol] = position, now
+            self._has_ended = True
             self._memory.hold_no_more(position.symbol)
             as_of, entered, reduced = position.as_of, position.entered_at, position.reduced_at
             self._memory.put(replace(flat(position.symbol, as_of), entered_at=entered, reduced_at=reduced))

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import signal
 import sys
 from collections.abc import Callable
@@ -77,6 +78,7 @@ async def test_without_an_executor_it_is_closed_from_here_and_a_later_one_opens_
         await hold_both(house)
     done = await command(run, "close", "BTCUSDT", "--reason", "the news")
     assert "BTCUSDT: flat, says the exchange" in done.stdout
+    assert re.search(r"^closed BTCUSDT long [\d.]+ @ [\d,.]+, by this command$", done.stdout, re.MULTILINE)
     assert held(house) == {"ETHUSDT"}
     assert {one.symbol for one in house.stops()} == {"ETHUSDT"}
     assert trading(house).close_asked is None

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,15 @@ async def test_halt_and_resume_with_an_executor(house: Any, run: Run) -> None:
             "closed": {}, "cancelled": [], "left": [], "in_doubt": [], "others": [], "problems": [], "flat": True,
         }  # fmt: skip
         await house.until(lambda: house.held() == 0 and house.stops() == [])
+        (closing,) = house.orders(leg="flatten")
+        assert [(one["symbol"], one["side"], one["by"]) for one in done["closed"]] == [
+            ("BTCUSDT", "long", ["the executor"])
+        ]
+        assert Decimal(done["closed"][0]["quantity"]) == closing.filled
+        assert Decimal(done["closed"][0]["price"]) == closing.average_price
+        at = datetime.now(UTC)
+        await house.until(lambda: not house.db.accounts.find_one(sort=[("at", -1)])["open_positions"])
+        assert (datetime.now(UTC) - at).total_seconds() < 7, "the books do not wait for the next minute"
         await command(run, "resume")
         await house.until(lambda: not executor.term.core._memory.halted)
         await house.hold()
