@@ -170,7 +170,7 @@ class Tidemark:
         from tidemark.frames import keys_frame, to_names  # noqa: PLC0415
 
         names, codes = to_names(symbols), to_names(intervals)
-        return keys_frame(self._ask(lambda tm: watch(tm, names, codes, by=operator(), reason=reason)))
+        return keys_frame(self._opened.ask(lambda tm: watch(tm, names, codes, by=operator(), reason=reason)))
 
     def unwatch(self, symbols: Names, intervals: Names = (), *, reason: str | None = None) -> "pl.DataFrame":
         """Let these series go, without an interval all of a symbol. What is stored stays."""
@@ -205,7 +205,7 @@ class Tidemark:
 
         names, codes = to_names(symbols), to_names(intervals)
         is_main = threading.current_thread() is threading.main_thread()
-        done = self._ask(
+        done = self._opened.ask(
             lambda tm: backfill(
                 tm, names, codes, days=days, limit=limit, source=source, by=operator(), reason=reason,
                 shown=where_one_looks if progress else unshown, stop=None if is_main else threading.Event(),
@@ -215,6 +215,10 @@ class Tidemark:
         return reports_frame(done.reports)
 
     def _ask(self, question: "Callable[[Opened], T]") -> T:
+        """The answer of what is stored: where there is nothing, none is begun."""
+        from pipeline.app.opened import having_data  # noqa: PLC0415
+
+        having_data(self._opened.settings)
         return self._opened.ask(question)
 
     def _require_its_place(self) -> None:

@@ -1,12 +1,42 @@
-"""Indicators and signals of what is stored, brought up to date by a person's order."""
+"""The order to bring indicators and signals of what is stored up to date."""
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import Any
 
-if TYPE_CHECKING:
-    from pipeline.history.derive import Derived
+from pipeline.app.audit_trail import note
+from pipeline.app.opened import Opened
+from pipeline.app.wiring import derivation_of
+from pipeline.history.derive import Derivation, Derived, StoreFailedError
+from pipeline.history.listing import stored_series
+from pipeline.timeline import to_ms
+from schemas.series import SeriesKey
+
+__all__ = ["Derivation", "Derived", "StoreFailedError", "as_row", "derive", "stored"]
 
 
-def as_row(one: "Derived") -> dict[str, Any]:
+def stored(tm: Opened, symbols: Sequence[str] = (), intervals: Sequence[str] = ()) -> list[SeriesKey]:
+    """The series that are stored, of these symbols and intervals (none named: of all)."""
+    return stored_series(tm.candle_db, tm.environment, symbols, intervals)
+
+
+def derive(
+    tm: Opened,
+    keys: Sequence[SeriesKey],
+    *,
+    anew: bool = False,
+    by: str,
+    reason: str | None = None,
+    told: Callable[[Derived], None] = lambda _: None,
+) -> list[Derived]:
+    """Compute what is new and what a corrected candle changes, or everything `anew`. `told`: of each series."""
+    named = ", ".join(f"{one.symbol} {one.interval}" for one in keys)
+    note(tm.settings.home, f"derive {named or 'nothing'}{' anew' if anew else ''}", by=by, reason=reason)
+    now = to_ms(datetime.now(UTC))
+    return derivation_of(tm.settings, tm.candle_db).bring_up_all(keys, now, anew=anew, told=told)
+
+
+def as_row(one: Derived) -> dict[str, Any]:
     """What a person or a script wants to know of one series."""
     return {
         "symbol": one.symbol,

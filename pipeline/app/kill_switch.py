@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from pipeline.app.closing import Closing, Listener, Symbols
+from pipeline.app.opened import Opened
 
 if TYPE_CHECKING:
     from pymongo.database import Database
@@ -102,18 +103,12 @@ def close(settings: "Settings", symbol: str, *, by: str, listener: Listener, rea
         return Closed(settings.environment, settings.database, _acting(settings, clerk), named, report, closed)
 
 
-def resume(
-    settings: "Settings",
-    db: "Database[Any]",
-    symbols: Collection[str] = (),
-    *,
-    by: str,
-    reason: str | None = None,
-) -> Resumed:
+def resume(tm: Opened, symbols: Collection[str] = (), *, by: str, reason: str | None = None) -> Resumed:
     """Let signals open positions again, at all or in these symbols."""
     from pipeline.app.known_symbols import known_symbol  # noqa: PLC0415
     from pipeline.store.control import ControlStore  # noqa: PLC0415
 
+    settings, db = tm.settings, tm.db
     named = [known_symbol(settings, db, one) for one in symbols]
     if named:
         on = {"enabled": True, "close_asked": None}

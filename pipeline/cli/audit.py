@@ -9,7 +9,7 @@ from pipeline.cli.output import Json, complain, print_json, print_table
 from pipeline.cli.table import Column
 
 if TYPE_CHECKING:
-    from pipeline.history.audit import SeriesAudit
+    from pipeline.app.audit import SeriesAudit
 
 app = typer.Typer()
 
@@ -41,30 +41,20 @@ def audit(
     as_json: Json = False,
 ) -> None:
     """Check stored candles: no holes, sound buckets, sound prices, intervals that agree, the exchange's answers."""
-    from pipeline.app.candle_database import candle_database  # noqa: PLC0415
-    from pipeline.app.exchange_access import client_of  # noqa: PLC0415
-    from pipeline.app.opened import having_data  # noqa: PLC0415
-    from pipeline.app.wiring import begin, derivation_of  # noqa: PLC0415
+    from pipeline.app import audit as ordering  # noqa: PLC0415
+    from pipeline.app.opened import Opened, having_data  # noqa: PLC0415
+    from pipeline.app.trading_access import operator  # noqa: PLC0415
+    from pipeline.app.wiring import begin  # noqa: PLC0415
     from pipeline.cli.indicators import tell  # noqa: PLC0415
     from pipeline.cli.upgrade_bar import bring_up  # noqa: PLC0415
-    from pipeline.exchange.market import Market  # noqa: PLC0415
-    from pipeline.history.audit import Audit  # noqa: PLC0415
-    from pipeline.history.listing import audited_series, listed_in, stored_series  # noqa: PLC0415
-    from pipeline.store.series import SeriesStore  # noqa: PLC0415
 
-    settings = having_data(begin())
-    with candle_database(settings, bring_up) as db, client_of(settings) as client:
-        market = Market(client)
-        keys = stored_series(db, settings.environment, symbols or (), interval or ())
-        listed = market.symbols() if samples or repair else None
-        if listed is not None:
-            keys = audited_series(keys, listed, SeriesStore(db), client.clock.now(), named=bool(symbols))
-        work = Audit(db, market, samples=samples, seed=seed)
-        audits = work.look(keys)
-        if repair:
-            audits = work.repair(audits, listed_in(listed or (), settings.environment))
-            tell(derivation_of(settings, db).bring_up_all(keys, client.clock.now()))
-    _show(audits, as_json=as_json)
+    with Opened(having_data(begin()), bring_up) as tm:
+        done = ordering.audit(
+            tm, symbols or (), interval or (), repair=repair, samples=samples, seed=seed, by=operator()
+        )
+    if done.derived is not None:
+        tell(done.derived)
+    _show(done.audits, as_json=as_json)
 
 
 def _show(audits: Sequence["SeriesAudit"], *, as_json: bool) -> None:

@@ -55,31 +55,24 @@ def mode(
     as_json: Json = False,
 ) -> None:
     """Show or change whether orders are sent. A running executor takes it up within a second."""
-    from datetime import UTC, datetime  # noqa: PLC0415
-
+    from pipeline.app import switches  # noqa: PLC0415
     from pipeline.app.beside import begin_beside  # noqa: PLC0415
-    from pipeline.app.opened import having_data  # noqa: PLC0415
+    from pipeline.app.opened import Opened, having_data  # noqa: PLC0415
     from pipeline.app.trading_access import operator, require_confirmation  # noqa: PLC0415
     from pipeline.cli.beside import say_place, tell_standing  # noqa: PLC0415
-    from pipeline.store.control import ControlStore  # noqa: PLC0415
-    from pipeline.store.mongod.session import database  # noqa: PLC0415
 
     if wanted not in {None, *get_args(Mode)}:
         raise UsageError(f"there is no mode {wanted!r}. Allowed: {', '.join(get_args(Mode))}")
     settings = begin_beside(environment)
     if wanted == "auto-execute":
         require_confirmation(settings)
-    with database(having_data(settings) if wanted is None else settings) as db:
-        say_place(settings, db)
-        control = ControlStore(db, settings.environment)
+    with Opened(having_data(settings) if wanted is None else settings) as tm:
+        say_place(settings, tm.db)
         if wanted is not None:
             sends = wanted == "auto-execute"
-            control.set_mode(
-                "auto-execute" if sends else "signal-only", by=operator(), now=datetime.now(UTC), reason=reason
-            )
-        found = control.read().mode
-        stands = tell_standing(settings, db, as_json=as_json)
-    changes = [] if found is None else found.changes
+            switches.set_mode(tm, "auto-execute" if sends else "signal-only", by=operator(), reason=reason)
+        changes = switches.mode_changes(tm)
+        stands = tell_standing(settings, tm.db, as_json=as_json)
     if as_json:
         print_json({"environment": settings.environment, "mode": stands.mode, "standing": stands, "changes": changes})
         return

@@ -56,14 +56,14 @@ def resume(symbol: Symbols = None, reason: Reason = None, environment: Where = N
     `tidemark breakers`."""
     from pipeline.app import kill_switch  # noqa: PLC0415
     from pipeline.app.beside import begin_beside  # noqa: PLC0415
+    from pipeline.app.opened import Opened  # noqa: PLC0415
     from pipeline.app.trading_access import operator  # noqa: PLC0415
     from pipeline.cli.beside import say_place  # noqa: PLC0415
-    from pipeline.store.mongod.session import database  # noqa: PLC0415
 
     settings = begin_beside(environment)
-    with database(settings) as db:
-        say_place(settings, db)
-        done = kill_switch.resume(settings, db, symbol or (), by=operator(), reason=reason)
+    with Opened(settings) as tm:
+        say_place(settings, tm.db)
+        done = kill_switch.resume(tm, symbol or (), by=operator(), reason=reason)
     if as_json:
         print_json({"halted": done.halted, "off": done.off})
         return

@@ -1,16 +1,14 @@
 """`tidemark indicators`: bring indicators and signals of stored candles up to date, and say what came of it."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipeline.app.derive import as_row
 from pipeline.cli.output import Json, Wide, complain, print_json, print_table
 
 if TYPE_CHECKING:
-    from pipeline.history.derive import Derived
+    from pipeline.app.derive import Derived
 
 app = typer.Typer()
 
@@ -43,26 +41,24 @@ def indicators(
     from rich.console import Console  # noqa: PLC0415
     from rich.progress import Progress  # noqa: PLC0415
 
-    from pipeline.app.candle_database import candle_database  # noqa: PLC0415
-    from pipeline.app.opened import having_data  # noqa: PLC0415
-    from pipeline.app.wiring import begin, derivation_of  # noqa: PLC0415
+    from pipeline.app import derive  # noqa: PLC0415
+    from pipeline.app.opened import Opened, having_data  # noqa: PLC0415
+    from pipeline.app.trading_access import operator  # noqa: PLC0415
+    from pipeline.app.wiring import begin  # noqa: PLC0415
     from pipeline.cli.upgrade_bar import bring_up  # noqa: PLC0415
-    from pipeline.history.listing import stored_series  # noqa: PLC0415
-    from pipeline.timeline import to_ms  # noqa: PLC0415
 
-    settings = having_data(begin())
-    with candle_database(settings, bring_up) as db:
-        keys = stored_series(db, settings.environment, symbols or (), interval or ())
-        derivation = derivation_of(settings, db)
+    with Opened(having_data(begin()), bring_up) as tm:
+        keys = derive.stored(tm, symbols or (), interval or ())
         with Progress(console=Console(stderr=True), transient=True, disable=as_json) as bars:
             bar = bars.add_task("indicators and signals", total=len(keys))
-            now = to_ms(datetime.now(UTC))
-            derived = derivation.bring_up_all(keys, now, anew=anew, told=lambda _: bars.advance(bar))
+            derived = derive.derive(tm, keys, anew=anew, by=operator(), told=lambda _: bars.advance(bar))
     show(derived, wide=wide, as_json=as_json)
 
 
 def show(derived: Sequence["Derived"], *, wide: bool, as_json: bool) -> None:
     """A row a series; exit code 1 if one failed."""
+    from pipeline.app.derive import as_row  # noqa: PLC0415
+
     rows = [as_row(one) for one in derived]
     if as_json:
         print_json(rows)

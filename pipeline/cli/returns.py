@@ -28,18 +28,13 @@ def returns(
 
     It happens by itself every minute. Whoever lists signals sees them at the newest price anyway.
     """
-    from pipeline.app.opened import having_data  # noqa: PLC0415
+    from pipeline.app.opened import Opened, having_data  # noqa: PLC0415
+    from pipeline.app.returns import refresh_returns  # noqa: PLC0415
+    from pipeline.app.trading_access import operator  # noqa: PLC0415
     from pipeline.app.wiring import begin  # noqa: PLC0415
-    from pipeline.store.mongod.session import database  # noqa: PLC0415
-    from pipeline.store.signals.returns import ReturnStore  # noqa: PLC0415
 
-    settings = having_data(begin())
-    symbols = None if symbol is None else [one.upper() for one in symbol]
-    with database(settings) as db:
-        store = ReturnStore(db)
-        if anew:
-            store.forget(settings.environment, symbols)
-        refreshed = store.refresh(settings.environment, symbols)
+    with Opened(having_data(begin())) as tm:
+        refreshed = refresh_returns(tm, symbol, anew=anew, by=operator())
     if as_json:
         print_json({"symbols": refreshed.symbols, "worked_out": refreshed.worked_out, "moved": refreshed.moved})
     else:

@@ -33,15 +33,14 @@ def status(
 ) -> None:
     """How current each series is, and how the processes that keep it so are faring. Exits with 3 if one is dead, or a
     deployment has not run for too long."""
-    from pipeline.app.opened import having_data  # noqa: PLC0415
+    from pipeline.app.opened import Opened, having_data  # noqa: PLC0415
     from pipeline.app.wiring import begin  # noqa: PLC0415
     from pipeline.cli.beside import tell_standing  # noqa: PLC0415
-    from pipeline.store.mongod.session import database  # noqa: PLC0415
 
     settings = having_data(begin())
-    with database(settings) as db:
-        stands = tell_standing(settings, db, as_json=as_json)
-        found = look(db, settings.environment, datetime.now(UTC))
+    with Opened(settings) as tm:
+        stands = tell_standing(settings, tm.db, as_json=as_json)
+        found = look(tm.db, settings.environment, datetime.now(UTC))
     if as_json:
         print_json({"standing": stands} | found)
     else:

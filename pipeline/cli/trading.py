@@ -1,36 +1,19 @@
 """`tidemark trading`, `goal`, `breakers`, `stage`: what may be traded and until when, what stopped it, and how much
 real money may be held."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import Annotated
 
 import typer
 
-from pipeline import timeline
 from pipeline.cli.beside import Where
 from pipeline.cli.figures import moment, money, plain
 from pipeline.cli.output import Json, Wide, print_json, print_table
 from pipeline.cli.table import Column
-from pipeline.errors import AttentionError, TidemarkError, UsageError
-
-if TYPE_CHECKING:
-    from pipeline.settings import Settings
-    from pipeline.store.control import ControlStore
+from pipeline.errors import TidemarkError, UsageError
 
 app = typer.Typer()
-
-CLEAN_DAYS: Final = 5
-"""So many days without a breaker before a stage of production may be left for the next."""
-_AS_SETTINGS: Final = "default"
-_LEAST: Final = Decimal("0.00000001")
-_MOST: Final = {
-    "stop_atr": 1_000, "take_profit_atr": 1_000, "stop_percent": 99, "take_profit_percent": 1_000,
-    "max_position": 1_000_000_000_000, "daily_profit": 1_000,
-}  # fmt: skip
-_DISTANCES: Final = ("stop", "take_profit")
 
 
 class WhenReached(StrEnum):
@@ -79,44 +62,29 @@ def trading(
 
     In production only symbols that are switched on are traded; elsewhere all are that are not switched off.
     """
+    from pipeline.app import trading_settings as ordering  # noqa: PLC0415
     from pipeline.app.beside import begin_beside  # noqa: PLC0415
-    from pipeline.app.known_symbols import known_symbol  # noqa: PLC0415
-    from pipeline.app.opened import having_data  # noqa: PLC0415
+    from pipeline.app.opened import Opened, having_data  # noqa: PLC0415
     from pipeline.app.trading_access import operator  # noqa: PLC0415
-    from pipeline.app.wiring import exchange_of  # noqa: PLC0415
     from pipeline.cli.beside import say_place, tell_standing  # noqa: PLC0415
-    from pipeline.execution.runtime.documents import trading_view  # noqa: PLC0415
-    from pipeline.store.control import ControlStore  # noqa: PLC0415
-    from pipeline.store.mongod.session import database  # noqa: PLC0415
 
-    amounts = {
+    texts = {
         "stop_atr": stop_atr, "stop_percent": stop_percent, "take_profit_atr": take_profit_atr,
         "take_profit_percent": take_profit_percent, "max_position": max_position, "daily_profit": daily_profit,
     }  # fmt: skip
-    changes = _amounts({name: text for name, text in amounts.items() if text is not None})
+    amounts = {name: text for name, text in texts.items() if text is not None}
     plain = {"enabled": on, "leverage": leverage, "when_reached": when_reached and when_reached.value}
-    changes |= {name: value for name, value in plain.items() if value is not None}
-    if strategy:
-        changes["strategies"] = None if strategy == [_AS_SETTINGS] else list(strategy)
-    if interval:
-        changes["intervals"] = None if interval == [_AS_SETTINGS] else _intervals(interval)
+    settings = begin_beside(environment)
+    changes = ordering.changed(settings, amounts, plain, strategy or (), interval or ())
     if changes and symbol is None:
         raise UsageError("name the symbol that this is for, for example: tidemark trading BTCUSDT --off")
-    settings = begin_beside(environment)
-    production = exchange_of(settings).is_production
-    if changes.get("strategies"):
-        _require_strategies(settings, changes["strategies"])
-    with database(settings if changes else having_data(settings)) as db:
-        say_place(settings, db)
-        tell_standing(settings, db, as_json=as_json)
-        control = ControlStore(db, settings.environment)
-        own = control.read().trading
+    with Opened(settings if changes else having_data(settings)) as tm:
+        say_place(settings, tm.db)
+        tell_standing(settings, tm.db, as_json=as_json)
         if symbol is not None:
-            symbol = known_symbol(settings, db, symbol)
-        if symbol is not None and changes:
-            control.set_trading(symbol, changes, by=operator(), now=datetime.now(UTC), reason=reason)
-            own = control.read().trading
-        found = [one for _, one in sorted(own.items()) if symbol in {None, one.symbol}]
+            symbol = ordering.set_trading(tm, symbol, changes, by=operator(), reason=reason)
+        listed = ordering.trading(tm)
+    found = [one for one in listed.own if symbol in {None, one.symbol}]
     if as_json:
         print_json(found)
         return
@@ -127,7 +95,7 @@ def trading(
             *(Column("max position", 7, right=True), Column("daily profit", 8)),
         ),
         [
-            (one.symbol, "yes" if trading_view(one).traded(production=production) else "no",
+            (one.symbol, "yes" if one.symbol in listed.traded else "no",
              ", ".join(one.strategies or []) or "all", ", ".join(one.intervals or []) or "all", one.leverage,
              _distance(one.stop_atr, one.stop_percent), _distance(one.take_profit_atr, one.take_profit_percent),
              money(one.max_position), _goal(one.daily_profit_percent, one.when_reached))
@@ -136,8 +104,8 @@ def trading(
         title="own settings; a dash: as in the settings",
         wide=wide,
     )  # fmt: skip
-    if production:
-        on_ = ", ".join(name for name, one in sorted(own.items()) if one.enabled) or "none is"
+    if listed.production:
+        on_ = ", ".join(one.symbol for one in listed.own if one.enabled) or "none is"
         typer.echo(f"In production only what is switched on is traded: {on_}")
 
 
@@ -156,26 +124,23 @@ def goal(
     as_json: Json = False,
 ) -> None:
     """The account's profit target for the day. A running executor takes it up within a second."""
+    from pipeline.app import trading_settings as ordering  # noqa: PLC0415
     from pipeline.app.beside import begin_beside  # noqa: PLC0415
-    from pipeline.app.opened import having_data  # noqa: PLC0415
+    from pipeline.app.opened import Opened, having_data  # noqa: PLC0415
     from pipeline.app.trading_access import operator  # noqa: PLC0415
     from pipeline.cli.beside import say_place, tell_standing  # noqa: PLC0415
-    from pipeline.store.control import ControlStore  # noqa: PLC0415
-    from pipeline.store.mongod.session import database  # noqa: PLC0415
 
-    changes = {} if daily_profit is None else _amounts({"daily_profit": daily_profit})
+    changes = {} if daily_profit is None else ordering.amounts({"daily_profit": daily_profit})
     if when_reached is not None:
         changes["when_reached"] = when_reached.value
     settings = begin_beside(environment)
-    with database(settings if changes else having_data(settings)) as db:
-        say_place(settings, db)
-        tell_standing(settings, db, as_json=as_json)
-        control = ControlStore(db, settings.environment)
+    with Opened(settings if changes else having_data(settings)) as tm:
+        say_place(settings, tm.db)
+        tell_standing(settings, tm.db, as_json=as_json)
         if changes:
-            control.set_goal(changes, by=operator(), now=datetime.now(UTC), reason=reason)
-        found = control.read().goal
-    own = found.daily_profit_percent if found else None
-    percent, then = own or settings.risk.daily_profit_percent, found.when_reached if found else "stop"
+            ordering.set_goal(tm, changes, by=operator(), reason=reason)
+        found = ordering.goal(tm)
+    percent, then = found.daily_profit_percent, found.when_reached
     if as_json:
         print_json({"environment": settings.environment, "daily_profit_percent": percent, "when_reached": then})
     else:
@@ -191,21 +156,19 @@ def breakers(
     as_json: Json = False,
 ) -> None:
     """Which limits were passed, why, and until when nothing is opened for it."""
+    from pipeline.app import switches  # noqa: PLC0415
     from pipeline.app.beside import begin_beside  # noqa: PLC0415
-    from pipeline.app.opened import having_data  # noqa: PLC0415
+    from pipeline.app.opened import Opened, having_data  # noqa: PLC0415
     from pipeline.app.trading_access import operator  # noqa: PLC0415
     from pipeline.cli.beside import say_place, tell_standing  # noqa: PLC0415
-    from pipeline.store.control import ControlStore  # noqa: PLC0415
-    from pipeline.store.mongod.session import database  # noqa: PLC0415
 
     settings = begin_beside(environment)
-    with database(having_data(settings)) as db:
-        say_place(settings, db)
-        tell_standing(settings, db, as_json=as_json)
-        control = ControlStore(db, settings.environment)
+    with Opened(having_data(settings)) as tm:
+        say_place(settings, tm.db)
+        tell_standing(settings, tm.db, as_json=as_json)
         if reset is not None:
-            _reset(control, reset, f"reset by {operator()}{f': {reason}' if reason else ''}")
-        found = sorted(control.read().breakers.values(), key=lambda one: (not one.tripped, one.name))
+            switches.reset_breaker(tm, reset, by=operator(), reason=reason)
+        found = switches.breakers(tm)
     if as_json:
         print_json(found)
         return
@@ -235,80 +198,31 @@ def stage(
     A stage is left for the next one by this command alone, and only after 5 clean days in it. Going back is always
     allowed.
     """
+    from pipeline.app import switches  # noqa: PLC0415
     from pipeline.app.beside import begin_beside  # noqa: PLC0415
-    from pipeline.app.opened import having_data  # noqa: PLC0415
-    from pipeline.app.stages import too_small_now  # noqa: PLC0415
-    from pipeline.app.trading_access import operator, require_confirmation  # noqa: PLC0415
+    from pipeline.app.opened import Opened, having_data  # noqa: PLC0415
+    from pipeline.app.trading_access import operator  # noqa: PLC0415
     from pipeline.cli.beside import say_place, tell_standing  # noqa: PLC0415
-    from pipeline.store.control import ControlStore  # noqa: PLC0415
-    from pipeline.store.mongod.session import database  # noqa: PLC0415
-    from pipeline.store.watchlist import Watchlist  # noqa: PLC0415
 
     settings = begin_beside(environment)
-    with database(settings if wanted is not None else having_data(settings)) as db:
-        say_place(settings, db)
-        tell_standing(settings, db, as_json=as_json)
-        control = ControlStore(db, settings.environment)
-        found = control.read().stage
-        now = found.stage if found else 1
-        clean = found.clean_days if found else []
-        if wanted is not None and wanted != now:
-            if wanted > now:
-                require_confirmation(settings)
-                _require_clean_days(now, wanted, clean)
-            control.set_stage(wanted, by=operator(), now=datetime.now(UTC), reason=reason)
-            now, clean = wanted, []
-        symbols = {key.symbol for key in Watchlist(db, settings.environment).wanted()} or set(settings.symbols)
-    try:
-        reasons = too_small_now(settings, symbols, [now]).get(now, {})
-    except TidemarkError as error:
-        typer.echo(f"which symbols it is too small for cannot be asked now: {error}", err=True)
-        reasons = {}
+    with Opened(settings if wanted is not None else having_data(settings)) as tm:
+        say_place(settings, tm.db)
+        tell_standing(settings, tm.db, as_json=as_json)
+        found = switches.stage(tm)
+        if wanted is not None:
+            found = switches.set_stage(tm, wanted, by=operator(), reason=reason)
+        try:
+            reasons = switches.too_small(tm, found.stage)
+        except TidemarkError as error:
+            typer.echo(f"which symbols it is too small for cannot be asked now: {error}", err=True)
+            reasons = {}
+    now, clean = found.stage, found.clean_days
     if as_json:
         print_json({"environment": settings.environment, "stage": now, "clean_days": clean, "too_small": reasons})
         return
-    typer.echo(f"{settings.environment}: stage {now}, {len(clean)} of {CLEAN_DAYS} clean days in it")
+    typer.echo(f"{settings.environment}: stage {now}, {len(clean)} of {switches.CLEAN_DAYS} clean days in it")
     for symbol, why in sorted(reasons.items()):
         typer.echo(f"cannot trade {symbol}: {why}")
-
-
-def _require_clean_days(now: int, wanted: int, clean: list[str]) -> None:
-    if wanted > now + 1:
-        raise UsageError(f"stage {now} is left for stage {now + 1}, not for {wanted}")
-    if len(clean) < CLEAN_DAYS:
-        raise AttentionError(
-            f"stage {now} has {len(clean)} clean days, {CLEAN_DAYS} are needed: days of auto-execute on which no "
-            "breaker tripped. Nothing was changed"
-        )
-
-
-def _reset(control: "ControlStore", name: str, reason: str) -> None:
-    if not control.reset(name, now=datetime.now(UTC), reason=reason):
-        tripped = [one.name for one in control.read().breakers.values() if one.tripped]
-        raise UsageError(f"no breaker {name!r} is tripped. Tripped: {', '.join(sorted(tripped)) or 'none'}")
-
-
-def _amounts(given: Mapping[str, str]) -> dict[str, Any]:
-    """The changes they mean. A distance is in ATR or in percent: one takes the place of the other."""
-    changes: dict[str, Any] = {name: _amount(name, text) for name, text in given.items()}
-    if "daily_profit" in changes:
-        changes["daily_profit_percent"] = changes.pop("daily_profit")
-    for what in _DISTANCES:
-        in_atr, in_percent = f"{what}_atr", f"{what}_percent"
-        if in_atr in changes and in_percent in changes:
-            option = f"--{what.replace('_', '-')}"
-            raise UsageError(f"give either {option}-atr or {option}-percent: one takes the place of the other")
-        for one, other in ((in_atr, in_percent), (in_percent, in_atr)):
-            if changes.get(one) is not None:
-                changes[other] = None
-    return changes
-
-
-def _intervals(wanted: Iterable[str]) -> list[str]:
-    try:
-        return [timeline.interval(code).code for code in wanted]
-    except timeline.UnknownIntervalError as error:
-        raise UsageError(str(error)) from None
 
 
 def _distance(atrs: Decimal | None, percent: Decimal | None) -> str | None:
@@ -319,29 +233,3 @@ def _distance(atrs: Decimal | None, percent: Decimal | None) -> str | None:
 
 def _goal(percent: Decimal | None, when_reached: str) -> str | None:
     return None if percent is None else f"{plain(percent)} %, then {when_reached}"
-
-
-def _amount(name: str, text: str) -> Decimal | None:
-    if text == _AS_SETTINGS:
-        return None
-    try:
-        amount = Decimal(text)
-    except InvalidOperation:
-        amount = Decimal("NaN")
-    if not (amount.is_finite() and _LEAST <= amount <= _MOST[name]):
-        raise UsageError(
-            f"{name.replace('_', '-')} must be a number from {_LEAST:f} to {_MOST[name]:,}, or '{_AS_SETTINGS}', "
-            f"not {text!r}"
-        )
-    return amount
-
-
-def _require_strategies(settings: "Settings", wanted: Sequence[str]) -> None:
-    from pipeline.app.wiring import strategies_of  # noqa: PLC0415
-    from pipeline.nearest import hint  # noqa: PLC0415
-    from pipeline.strategies import registry  # noqa: PLC0415
-
-    known = {*registry.names(), *(one.name for one in strategies_of(settings))}
-    for name in wanted:
-        if name not in known:
-            raise UsageError(f"there is no strategy {name!r}.{hint(name, known)} There are: {', '.join(sorted(known))}")

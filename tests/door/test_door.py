@@ -25,6 +25,7 @@ from pipeline.app.trading_access import operator
 from pipeline.cli.app import build
 from pipeline.errors import AttentionError, TidemarkError, UsageError
 from pipeline.history.report import SeriesReport
+from pipeline.simulator.handle import Simulator
 from pipeline.store.account import AccountStore
 from pipeline.store.connect import Document
 from pipeline.store.watchlist import Watchlist
@@ -250,15 +251,25 @@ def test_a_database_that_is_away_is_named_without_its_password() -> None:
         tidemark.open(uri="mongodb://a:b:c@/")
 
 
-def test_a_folder_has_its_own_database_that_ends_with_the_program(home: Path) -> None:
+def test_who_only_reads_begins_no_database(home: Path) -> None:
+    with tidemark.open(home=home / "nothing") as tm, pytest.raises(UsageError, match="no data in"):
+        tm.signals()
+    assert not (home / "nothing").exists()
+
+
+def test_a_folder_has_its_own_database_that_ends_with_the_program(home: Path, simulator: Simulator) -> None:
     """Also where nobody closes it."""
-    program = "import tidemark; tm = tidemark.open(home='data'); print(tm.series().height); print(tm)"
+    program = (
+        "import tidemark; tm = tidemark.open(home='data'); tm.backfill('BTCUSDT', '1h', limit=50);"
+        "print(tm.series().height); print(tm)"
+    )
     environment = {name: value for name, value in os.environ.items() if not name.startswith("TIDEMARK_")}
+    environment["TIDEMARK_SIM_URL"] = simulator.url
     done = subprocess.run(
         [sys.executable, "-c", program], cwd=home, env=environment, capture_output=True, text=True, timeout=120
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[0] == "0"
+    assert done.stdout.splitlines()[0] == "1"
     assert f"in {home / 'data'}" in done.stdout
     asked = [sys.executable, "-m", "pipeline.cli", "db", "status", "--json"]
     deadline = time.monotonic() + 20

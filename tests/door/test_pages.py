@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.simulator.handle import Simulator
+from pipeline.store.mongod.launch import any_free_port
 
 ROOT = Path(__file__).parents[2]
 
@@ -43,6 +44,7 @@ def test_it_runs_as_it_stands(code, tables: int, home: Path, simulator: Simulato
     program = "\n".join(map(shown, code()))
     environment = {name: value for name, value in os.environ.items() if not name.startswith("TIDEMARK_")}
     environment |= {"TIDEMARK_HOME": str(home / "data"), "TIDEMARK_SIM_URL": simulator.url}
+    environment["TIDEMARK_MONGO_PORT"] = str(any_free_port())
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", program],
         cwd=home,
