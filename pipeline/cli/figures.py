@@ -89,3 +89,8 @@ def _decimals(tick: Decimal) -> int:
 def _exponent(value: Decimal) -> int:
     found = value.as_tuple().exponent
     return found if isinstance(found, int) else 0
+
+
+def measured(value: float | None, unit: str) -> str | None:
+    """What was measured, with as many digits as one reads."""
+    return None if value is None else f"{value:{',.0f' if value >= 1000 else '.4g'}} {unit}".rstrip()

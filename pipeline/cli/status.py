@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from pipeline.app.status import look, overdue
-from pipeline.cli.figures import amount, moment
+from pipeline.cli.figures import amount, measured, moment
 from pipeline.cli.output import Json, Wide, print_json, print_table
 from pipeline.cli.table import Column
 
@@ -69,13 +69,12 @@ def _show(found: dict[str, Any], *, wide: bool) -> None:
             series = f"{one['symbol']} {one['interval']}"
             typer.echo(f"{series}: given up: {one['gone']}. `tidemark unwatch {one['symbol']}` forgets it", err=True)
     met = {True: "yes", False: "NO", None: "no data yet"}
-    judged = [(one["name"], one["target"], _with_unit(one), met[one["met"]]) for one in found["targets"]]
+    judged = [
+        (one["name"], one["target"], measured(one["measured"], one["unit"]), met[one["met"]])
+        for one in found["targets"]
+    ]
     typer.echo()
     print_table(TARGETS, judged, wide=wide)
-
-
-def _with_unit(one: dict[str, Any]) -> str | None:
-    return None if one["measured"] is None else f"{one['measured']:,g} {one['unit']}".rstrip()
 
 
 def _said_of(process: dict[str, Any]) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from pymongo.database import Database
 
-from pipeline.cli.figures import amount, change, moment, money, percent, plain, price
+from pipeline.cli.figures import amount, change, measured, moment, money, percent, plain, price
 from tests.cli import desk
 from tests.cli.conftest import Run
 
@@ -99,3 +99,18 @@ def test_no_figure_has_an_exponent_or_digits_that_say_nothing(tidemark: Run, com
     texts = re.findall(r'": "(-?\d+\.\d+)"', said)
     assert not [text for text in texts if text.endswith("0")]
     assert json.loads(said) or command == "symbols"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, None),
+        (0, "0 ms"),
+        (367.274, "367.3 ms"),
+        (0.0412, "0.0412 ms"),
+        (99.98765, "99.99 ms"),
+        (123456.7, "123,457 ms"),
+    ],
+)
+def test_what_was_measured_has_as_many_digits_as_one_reads(value: float | None, text: str | None) -> None:
+    assert measured(value, "ms") == text
