@@ -3,27 +3,28 @@
 It calls `pipeline.app` and nothing below it, and loads that when it is first asked: it decides nothing itself.
 """
 
-import threading
 import weakref
-from collections.abc import Callable, Sequence
-from datetime import datetime
-from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Self, TypeVar
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from datetime import datetime
+    from pathlib import Path
+    from types import TracebackType
+
     import polars as pl
 
     from pipeline.app.opened import Opened
 
+    Moment = datetime | str
+    """A time, or its ISO 8601 text; without a zone it is UTC."""
+    Names = str | Sequence[str]
+    """One name, or several."""
+
 T = TypeVar("T")
-Moment = datetime | str
-"""A time, or its ISO 8601 text; without a zone it is UTC."""
-Names = str | Sequence[str]
-"""One name, or several."""
 
 
-def open(home: str | Path | None = None, uri: str | None = None) -> "Tidemark":  # noqa: A001 - `tidemark.open()`
+def open(home: "str | Path | None" = None, uri: str | None = None) -> "Tidemark":  # noqa: A001 - `tidemark.open()`
     """Open what the settings name: `tidemark.toml` in the working folder and `TIDEMARK_...` variables, as for the
     command.
 
@@ -46,7 +47,7 @@ class Tidemark:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, failure: BaseException | None, trace: TracebackType | None
+        self, kind: type[BaseException] | None, failure: BaseException | None, trace: "TracebackType | None"
     ) -> None:
         self.close()
 
@@ -66,8 +67,8 @@ class Tidemark:
         *,
         days: float | None = None,
         last: int | None = None,
-        start: Moment | None = None,
-        end: Moment | None = None,
+        start: "Moment | None" = None,
+        end: "Moment | None" = None,
     ) -> "pl.DataFrame":
         """Stored candles with their indicators, oldest first; all of them unless told otherwise.
 
@@ -88,7 +89,7 @@ class Tidemark:
         symbol: str | None = None,
         strategy: str | None = None,
         interval: str | None = None,
-        since: Moment | None = None,
+        since: "Moment | None" = None,
         fresh: bool = False,
         include_open: bool = False,
         sort: Literal["at", "return"] = "at",
@@ -116,12 +117,12 @@ class Tidemark:
 
     def performance(
         self,
-        by: Names = "strategy",
+        by: "Names" = "strategy",
         *,
         symbol: str | None = None,
         strategy: str | None = None,
         interval: str | None = None,
-        since: Moment | None = None,
+        since: "Moment | None" = None,
     ) -> "pl.DataFrame":
         """How well signals did after 1 hour, 4 hours, 1 day and 7 days, by any of `strategy`, `symbol`, `interval` and
         `month`: how many are that old, their hit rate, mean and median return in percent after fees. The best median
@@ -162,7 +163,7 @@ class Tidemark:
 
         return series_frame(self._ask(series))
 
-    def watch(self, symbols: Names, intervals: Names = (), *, reason: str | None = None) -> "pl.DataFrame":
+    def watch(self, symbols: "Names", intervals: "Names" = (), *, reason: str | None = None) -> "pl.DataFrame":
         """Keep these series current from now on, of the settings' intervals where none is named: all that are by then.
         A running ingester takes them up within seconds."""
         from pipeline.app.series import watch  # noqa: PLC0415
@@ -172,7 +173,7 @@ class Tidemark:
         names, codes = to_names(symbols), to_names(intervals)
         return keys_frame(self._opened.ask(lambda tm: watch(tm, names, codes, by=operator(), reason=reason)))
 
-    def unwatch(self, symbols: Names, intervals: Names = (), *, reason: str | None = None) -> "pl.DataFrame":
+    def unwatch(self, symbols: "Names", intervals: "Names" = (), *, reason: str | None = None) -> "pl.DataFrame":
         """Let these series go, without an interval all of a symbol. What is stored stays."""
         from pipeline.app.series import unwatch  # noqa: PLC0415
         from pipeline.app.trading_access import operator  # noqa: PLC0415
@@ -183,8 +184,8 @@ class Tidemark:
 
     def backfill(
         self,
-        symbols: Names = (),
-        intervals: Names = (),
+        symbols: "Names" = (),
+        intervals: "Names" = (),
         *,
         days: int | None = None,
         limit: int | None = None,
@@ -198,6 +199,8 @@ class Tidemark:
         `days` back, or the newest `limit` candles of each. A bar shows how far it is, in a terminal and in a notebook.
         Interrupt it whenever you like: the next one goes on from there. `TidemarkError` says which series is not whole.
         """
+        import threading  # noqa: PLC0415
+
         from pipeline.app.backfill import backfill, unshown  # noqa: PLC0415
         from pipeline.app.progress import where_one_looks  # noqa: PLC0415
         from pipeline.app.trading_access import operator  # noqa: PLC0415

@@ -13,7 +13,7 @@ from pipeline.simulator.handle import Simulator
 from tidemark import Tidemark
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def filled(
     mongo: MongoClient[dict[str, Any]], mongo_uri: str, shared_simulator: Simulator, scratch: Path
 ) -> Iterator[Tidemark]:
@@ -26,7 +26,20 @@ def filled(
         patch.setenv("TIDEMARK_DATABASE", "door")
         patch.setenv("TIDEMARK_SIM_URL", shared_simulator.url)
         patch.chdir(home)
-        with tidemark.open(home=home / "data", uri=mongo_uri) as tm:
-            tm.backfill(["BTCUSDT", "ETHUSDT"], ["1h", "15m"], days=10)
-            yield tm
+        tm = tidemark.open(home=home / "data", uri=mongo_uri)
+    with tm:
+        tm.backfill(["BTCUSDT", "ETHUSDT"], ["1h", "15m"], days=10)
+        yield tm
     mongo.drop_database("door")
+
+
+@pytest.fixture(autouse=True)
+def shell(monkeypatch: pytest.MonkeyPatch, filled: Tidemark, mongo_uri: str, home: Path) -> None:
+    """Whatever opens another one, or runs a command, means the same database and exchange."""
+    settings = filled._opened.settings
+    for name in [name for name in os.environ if name.startswith("TIDEMARK_")]:
+        monkeypatch.delenv(name)
+    chosen = {"HOME": settings.home, "DATABASE": "door", "MONGO_URI": mongo_uri, "SIM_URL": settings.sim_url}
+    for name, value in chosen.items():
+        monkeypatch.setenv(f"TIDEMARK_{name}", str(value))
+    monkeypatch.chdir(home)
