@@ -21,8 +21,10 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
+    Discriminator,
     Field,
     SecretStr,
+    Tag,
     ValidationError,
     model_validator,
 )
@@ -56,7 +58,7 @@ KEYS = ("api_key", "api_key_file", "api_secret", "api_secret_file", "private_key
 KEYLESS = {f"{PREFIX}API_KEY": "", f"{PREFIX}API_SECRET": ""}
 """Variables that say: no keys, wherever they could be had."""
 
-OPEN_ENDED = f"{PREFIX}STRATEGY_PARAMETERS__"
+OPEN_ENDED = (f"{PREFIX}STRATEGY_PARAMETERS__", f"{PREFIX}STRATEGIES__")
 """Variables whose names go on as strategies say: `..._PARAMETERS__MA_BREAKOUT__N`. Who makes strategies checks them."""
 
 Environment = Literal["sim", "binance-um-demo", "binance-um"]
@@ -74,10 +76,23 @@ def _split(value: Any) -> Any:
 
 
 def _strategy_names(value: Any) -> Any:
-    if isinstance(value, dict):
-        tables = ", ".join(f"[strategy_parameters.{name}]" for name in value)
-        raise ValueError(f"is a list of names; what a strategy is to go by is written in {tables}")  # noqa: TRY004
-    return _split(value)
+    if isinstance(value, str) and value.strip().startswith("{"):
+        value = json.loads(value)
+    if not isinstance(value, dict):
+        return _split(value)
+    odd = {name: table for name, table in value.items() if not isinstance(table, dict) or table.keys() - {"intervals"}}
+    if odd:
+        tables = ", ".join(f"[strategy_parameters.{name}]" for name in odd)
+        raise ValueError(
+            f"a table of a strategy to run holds its intervals alone; what it is to go by is written in {tables}"
+        )
+    return value
+
+
+def _some(intervals: tuple[str, ...] | None) -> tuple[str, ...] | None:
+    if intervals is not None and not intervals:
+        raise ValueError("names at least one interval; a strategy that is not to run is left out")
+    return intervals
 
 
 def _words(value: Any) -> Any:
@@ -254,6 +269,12 @@ class Risk(Group):
         return self
 
 
+class StrategyIntervals(Group):
+    """Where a strategy runs: on candles of these lengths. Not given: on all that are stored."""
+
+    intervals: Annotated[tuple[IntervalCode, ...] | None, BeforeValidator(_split), AfterValidator(_some)] = None
+
+
 class Settings(BaseSettings):
     """What a run goes by. Frozen; `repr` shows no secret."""
 
@@ -317,8 +338,13 @@ class Settings(BaseSettings):
     )
     history_days: int = Field(default=300, ge=1, le=5_000)
     indicators: Indicators = Indicators()
-    strategies: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_strategy_names)] = Field(
-        default=(), description="names of those to run; empty: all that have one"
+    strategies: Annotated[
+        Annotated[tuple[str, ...], Tag("list")] | Annotated[dict[str, StrategyIntervals], Tag("table")],
+        Discriminator(lambda value: "table" if isinstance(value, dict) else "list"),
+        NoDecode,
+        BeforeValidator(_strategy_names),
+    ] = Field(
+        default=(), description="names of those to run, or a table of each with its intervals; empty: all that have one"
     )
     strategy_paths: Annotated[tuple[AbsolutePath, ...], NoDecode, BeforeValidator(_split)] = Field(
         default=(), description="strategies of your own, as path/to/file.py:Name"

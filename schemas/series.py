@@ -45,6 +45,7 @@ class Stale(Document):
     start: datetime
     end: datetime
     confirmed: bool = Field(description="False until the change itself is known to be stored")
+    sent_back: bool = Field(default=False, description="the returns that they had a say in are to be worked out again")
 
 
 class Underway(Document):

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr, ValidationError
 
-from pipeline.app.wiring import exchange_of
+from pipeline.app.wiring import exchange_of, intervals_of, strategies_of
 from pipeline.errors import UsageError
 from pipeline.exchange.environments import PRODUCTION
 from pipeline.settings import KEYLESS, Settings, load, take_keys, without_keys
@@ -100,8 +100,37 @@ def test_parameters_of_strategies(folder: Path, monkeypatch: pytest.MonkeyPatch)
 def test_parameters_written_in_the_wrong_table(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (folder / "tidemark.toml").write_text("[strategies.ma_breakout]\nn = 60\n")
     said = refused(monkeypatch)
-    assert said.startswith(f"strategies in {folder / 'tidemark.toml'} = {{'ma_breakout': {{'n': 60}}}}: is a list of")
+    assert said.startswith(f"strategies in {folder / 'tidemark.toml'} = {{'ma_breakout': {{'n': 60}}}}: a table of")
     assert said.endswith("is written in [strategy_parameters.ma_breakout]")
+
+
+def test_which_strategies_run_where(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "tidemark.toml").write_text(
+        '[strategies.macd_cross]\nintervals = ["15m", "1h"]\n[strategies.bollinger]\n'
+    )
+    assert intervals_of(load()) == {"macd_cross": ("15m", "1h")}
+    assert [one.name for one in strategies_of(load())] == ["macd_cross", "bollinger"]
+    monkeypatch.setenv("TIDEMARK_STRATEGIES__BOLLINGER__INTERVALS", "1d 1h")
+    assert intervals_of(load()) == {"macd_cross": ("15m", "1h"), "bollinger": ("1d", "1h")}
+    monkeypatch.setenv("TIDEMARK_STRATEGIES", "rsi_reversal")
+    monkeypatch.delenv("TIDEMARK_STRATEGIES__BOLLINGER__INTERVALS")
+    assert (load().strategies, intervals_of(load())) == (("rsi_reversal",), {})
+
+
+@pytest.mark.parametrize(
+    ("intervals", "says"),
+    [
+        ('["15x"]', "unknown interval '15x'. Did you mean '15m'?"),
+        ("[]", "names at least one interval; a strategy that is not to run is left out"),
+    ],
+)
+def test_a_strategy_that_could_run_nowhere(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, intervals: str, says: str
+) -> None:
+    (folder / "tidemark.toml").write_text(f"[strategies.macd_cross]\nintervals = {intervals}\n")
+    said = refused(monkeypatch)
+    assert says in said
+    assert said.count("\n") == 0
 
 
 def test_a_group_as_json_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,11 +17,15 @@ from pipeline.settings import IN_FILES, Settings
 if TYPE_CHECKING:
     from pipeline.exchange.environments import Environment
     from pipeline.exchange.signing import Credentials
+    from pipeline.strategies.base import Strategy
 
 State = Literal["good", "note", "problem"]
 
 _MEGABYTE: Final = 1024 * 1024
 _CLOCK_LIMIT: Final = 1_000
+_SIGNAL_BYTES: Final = 320
+"""A signal on disk, with its indexes."""
+_MANY_SIGNALS: Final = 20_000
 _FIRST, _BEYOND = (3, 11), (3, 14)
 
 
@@ -88,11 +92,33 @@ def strategies(settings: Settings) -> Iterator[Finding]:
 
     try:
         chosen = strategies_of(settings)
+        expected = _stored_a_day(settings, chosen)
     except TidemarkError as error:
         mend = "Correct strategies, strategy_paths or strategy_parameters; `tidemark strategies` lists what there is."
         yield Finding("strategies", "problem", str(error), mend)
     else:
         yield Finding("strategies", "good", ", ".join(map(label_of, chosen)))
+        yield expected
+
+
+def _stored_a_day(settings: Settings, chosen: "list[Strategy]") -> Finding:
+    """How much these strategies will say."""
+    from pipeline.app.wiring import intervals_of, periods_of  # noqa: PLC0415
+    from pipeline.strategies.chatter import chatter  # noqa: PLC0415
+
+    told = list(chatter(chosen, settings.intervals, periods_of(settings, chosen), intervals_of(settings)))
+    count = len(settings.symbols) * sum(one.a_day for one in told)
+    most = max(told, key=lambda one: one.a_day, default=None)
+    megabytes, symbols = count * _SIGNAL_BYTES / _MEGABYTE, len(settings.symbols)
+    found = f"about {count:,.0f} signals a day, {megabytes:,.2f} MB, of {symbols} symbols"
+    if most is not None:
+        found += f"; {most.strategy} on {most.interval} says the most"
+    mend = (
+        ""
+        if count < _MANY_SIGNALS
+        else ('Say where they are to run, for example strategies.macd_cross.intervals = ["15m", "1h"].')
+    )
+    return Finding("strategies", "note" if mend else "good", found, mend)
 
 
 def disk(settings: Settings) -> Iterator[Finding]:

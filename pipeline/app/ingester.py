@@ -64,7 +64,14 @@ def _ingester(
     from datetime import UTC, datetime  # noqa: PLC0415
 
     from pipeline.app.exchange_access import archive_of  # noqa: PLC0415
-    from pipeline.app.wiring import derivation_of, keys_of, notifier_of, periods_of, strategies_of  # noqa: PLC0415
+    from pipeline.app.wiring import (  # noqa: PLC0415
+        derivation_of,
+        intervals_of,
+        keys_of,
+        notifier_of,
+        periods_of,
+        strategies_of,
+    )
     from pipeline.exchange.listed import Listed  # noqa: PLC0415
     from pipeline.exchange.market import Market  # noqa: PLC0415
     from pipeline.history.backfill import Backfill  # noqa: PLC0415
@@ -107,7 +114,7 @@ def _ingester(
             must_trade=past.must_trade,
             stream_name=_stream_names(settings, listed),
             shard=share,
-            decide=LiveSignals(strategies, periods),
+            decide=LiveSignals(strategies, periods, intervals=intervals_of(settings)),
             shows_open=settings.open_signals,
             fresh_at_most=settings.fresh_seconds * SECOND,
             said=notifier.send_signals,

@@ -122,6 +122,13 @@ def strategies_of(settings: Settings) -> "list[Strategy]":
     return chosen(settings.strategies, map(str, settings.strategy_paths), settings.strategy_parameters)
 
 
+def intervals_of(settings: Settings) -> dict[str, tuple[str, ...]]:
+    """The lengths of candles that strategies run on, where the settings say so."""
+    if not isinstance(settings.strategies, dict):
+        return {}
+    return {name: one.intervals for name, one in settings.strategies.items() if one.intervals is not None}
+
+
 def notifier_of(settings: Settings) -> "Notifier":
     """What tells people of new signals and alarms; without addresses it says nothing."""
     from pipeline.notify import Notifier  # noqa: PLC0415
@@ -134,4 +141,10 @@ def derivation_of(settings: Settings, database: "Database[dict[str, Any]]") -> "
     from pipeline.history.derive import Derivation  # noqa: PLC0415
 
     fresh, strategies = settings.fresh_seconds * SECOND, strategies_of(settings)
-    return Derivation(database, strategies, periods_of(settings, strategies), fresh_at_most=fresh)
+    return Derivation(
+        database,
+        strategies,
+        periods_of(settings, strategies),
+        intervals=intervals_of(settings),
+        fresh_at_most=fresh,
+    )

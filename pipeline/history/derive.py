@@ -27,6 +27,7 @@ from pipeline.store.signals.returns import ReturnStore
 from pipeline.store.signals.write import FRESH_FOR, Reconciled, SignalStore, fresh_for
 from pipeline.store.symbols import SymbolStore
 from pipeline.strategies.base import Strategy
+from pipeline.strategies.chosen import Intervals, on_interval
 from pipeline.timeline import Interval, Window, interval, to_datetime, to_ms
 from schemas.series import Series, SeriesKey, Stale, Watermark
 
@@ -91,6 +92,7 @@ class Derivation:
         strategies: Sequence[Strategy],
         periods: Periods,
         *,
+        intervals: Intervals | None = None,
         fresh_at_most: int = FRESH_FOR,
     ) -> None:
         self._candles = CandleStore(database)
@@ -99,8 +101,8 @@ class Derivation:
         self._symbols = SymbolStore(database)
         self._returns = ReturnStore(database)
         self._strategies = tuple(strategies)
+        self._intervals = intervals or {}
         self._periods = periods
-        self._sent_back: dict[SeriesKey, set[str]] = {}
         self._touched: set[tuple[str, str]] = set()
         self._fresh_at_most = fresh_at_most
         self._lookback = max((one.lookback for one in strategies), default=0)
@@ -194,9 +196,7 @@ class Derivation:
             if computed is None:
                 continue
             until = min(stretch.last, past)
-            done.signals += signals.bring_up(
-                self._signals, key, computed, until, self._strategies, plan.calculation, now
-            )
+            done.signals += signals.bring_up(self._signals, key, computed, until, self._on(key), plan.calculation, now)
             done.candles += computed.report.offered
             done.written += computed.report.written
             done.newest = max(done.newest or 0, computed.newest)
@@ -207,7 +207,7 @@ class Derivation:
         return self._series.derived(
             seen,
             _mark(step, reached, plan.calculation.settings),
-            _mark(step, min(reached, past), self._said_with(plan.calculation)),
+            _mark(step, min(reached, past), self._said_with(key, plan.calculation)),
             [
                 *(one.id for one in seen.stale if is_settled(one, now)),
                 *(one.id for one in seen.deriving if is_forsaken(one, now)),
@@ -218,12 +218,12 @@ class Derivation:
     def _send_back(self, key: SeriesKey, changed: Sequence[Stale], now: int) -> None:
         """Have the returns worked out again of the signals that saw candles which changed. Signals that are found from
         here on are stored with what came of them by the new ones."""
-        step, done = interval(key.interval), self._sent_back.get(key, set())
-        for one in changed:
+        step, news = interval(key.interval), [one for one in changed if not one.sent_back]
+        for one in news:
             span = to_ms(one.start), step.after(to_ms(one.end))
-            if one.id not in done and self._returns.forget(key.exchange, [key.symbol], *span, now=now):
+            if self._returns.forget(key.exchange, [key.symbol], *span, now=now):
                 self._touched.add((key.exchange, key.symbol))
-        self._sent_back[key] = {one.id for one in changed if is_settled(one, now)}
+        self._series.sent_back(key, [one.id for one in news if is_settled(one, now)])
 
     def _undertake(self, key: SeriesKey, due: Sequence[Stretch], done: _Done) -> None:
         """Say what is going to be written. It is taken back only by a note that nothing changed meanwhile: whoever
@@ -240,7 +240,7 @@ class Derivation:
         first, last = map(step.index, bounds)
         calculation = Calculation(self._periods, self._decimals(key))
         indicators_at = _reached(step, seen.indicators, calculation.settings)
-        signals_at = _reached(step, seen.signals, self._said_with(calculation))
+        signals_at = _reached(step, seen.signals, self._said_with(key, calculation))
         is_anew = anew or indicators_at is None or signals_at is None
         new = Stretch(first if is_anew else min(indicators_at or 0, signals_at or 0) + 1, last)
         spans = [(one.start, one.end) for one in seen.stale] + [(one.start, one.end) for one in seen.deriving]
@@ -252,8 +252,11 @@ class Derivation:
         closed = 0 if seen.last_closed is None else step.after(to_ms(seen.last_closed))
         return step.index(max(now, closed) - fresh_for(step, self._fresh_at_most)) - 1
 
-    def _said_with(self, calculation: Calculation) -> str:
-        return "; ".join(settings_of(one, calculation) for one in self._strategies) or "no strategies"
+    def _said_with(self, key: SeriesKey, calculation: Calculation) -> str:
+        return "; ".join(settings_of(one, calculation) for one in self._on(key)) or "no strategies"
+
+    def _on(self, key: SeriesKey) -> tuple[Strategy, ...]:
+        return on_interval(self._strategies, self._intervals, key.interval)
 
     def _decimals(self, key: SeriesKey) -> int:
         symbol = self._symbols.get(key.exchange, key.symbol)

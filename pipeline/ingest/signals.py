@@ -17,6 +17,7 @@ from pipeline.ingest.window import Columns as Candles
 from pipeline.signals import SIZED_BY, Calculation, findings
 from pipeline.store.signals.write import Finding
 from pipeline.strategies.base import CANDLE_COLUMNS, AnswerError, Codes, Strategy
+from pipeline.strategies.chosen import Intervals, on_interval
 from pipeline.strategies.runner import last_code, run
 from schemas.candles import INDICATOR_FIELDS
 from schemas.series import SeriesKey
@@ -30,8 +31,11 @@ _SLACK: Final = 40
 class LiveSignals:
     """The strategies that run, for any number of series. One that fails is said once, and passed over."""
 
-    def __init__(self, strategies: Sequence[Strategy], periods: Periods = PERIODS) -> None:
-        self.strategies = tuple(strategies)
+    def __init__(
+        self, strategies: Sequence[Strategy], periods: Periods = PERIODS, *, intervals: Intervals | None = None
+    ) -> None:
+        self._strategies = tuple(strategies)
+        self._intervals = intervals or {}
         self.periods = periods
         needed = {SIZED_BY, *(name for one in strategies for name in one.needs)}
         self.names = tuple(name for name in periods.columns if name in needed)
@@ -41,6 +45,10 @@ class LiveSignals:
     def __call__(self, key: SeriesKey, decimals: int) -> "SeriesSignals":
         """What they say of one series."""
         return SeriesSignals(self, key, decimals)
+
+    def on(self, code: str) -> tuple[Strategy, ...]:
+        """Those that run on candles of this length."""
+        return on_interval(self._strategies, self._intervals, code)
 
     def failed(self, error: AnswerError, name: str) -> None:
         """A strategy did not answer."""
@@ -52,14 +60,15 @@ class LiveSignals:
 class SeriesSignals:
     """Asks every strategy about the last candle of the window of one series."""
 
-    __slots__ = ("_calculation", "_decimals", "_house", "_key", "_recent")
+    __slots__ = ("_calculation", "_decimals", "_house", "_key", "_recent", "_strategies")
 
     def __init__(self, house: LiveSignals, key: SeriesKey, decimals: int) -> None:
         self._house = house
         self._key = key
         self._decimals = decimals
         self._calculation = Calculation(house.periods, decimals)
-        self._recent = RecentColumns(house.names, len(house.strategies), house.keep)
+        self._strategies = house.on(key.interval)
+        self._recent = RecentColumns(house.names, len(self._strategies), house.keep)
 
     def closed(self, first: int, candles: Candles, stored: Sequence[float] | None) -> tuple[Finding, ...]:
         """The signals at the last candle of the window, which is final; none where the price does not fit the symbol's
@@ -112,7 +121,7 @@ class SeriesSignals:
         columns = tail(first, *prices, decimals=self._decimals, periods=house.periods, keep=house.keep)
         before = {name: values[:-1] for name, values in columns.items()}
         traded = self._traded(candles[:, :-1], len(before[SIZED_BY]))
-        self._recent.restart(number - 1, before, [self._said_before(one, traded | before) for one in house.strategies])
+        self._recent.restart(number - 1, before, [self._said_before(one, traded | before) for one in self._strategies])
         self._recent.renew([float(columns[name][-1]) for name in house.names])
 
     def _said_before(self, strategy: Strategy, columns: Columns) -> Codes:
@@ -130,7 +139,7 @@ class SeriesSignals:
         columns |= self._traded(candles, len(columns[SIZED_BY]))
         codes: list[int] = []
         found: list[Finding] = []
-        for strategy, before in zip(self._house.strategies, self._recent.said(), strict=True):
+        for strategy, before in zip(self._strategies, self._recent.said(), strict=True):
             try:
                 code = last_code(strategy, columns, before)
             except AnswerError as error:

@@ -117,6 +117,12 @@ class SeriesStore:
         """There was nothing to write after all."""
         self._collection.update_one({"_id": str(key)}, {"$pull": {"deriving": {"id": {"$in": list(done)}}}})
 
+    def sent_back(self, key: SeriesKey, done: Collection[str]) -> None:
+        """The returns in which the candles of these marks had a say are going to be worked out again."""
+        if done:
+            noted = {"$set": {"stale.$[mark].sent_back": True}}
+            self._collection.update_one({"_id": str(key)}, noted, array_filters=[{"mark.id": {"$in": list(done)}}])
+
     def derived(
         self, seen: Series, indicators: Watermark | None, signals: Watermark | None, done: Collection[str]
     ) -> bool:

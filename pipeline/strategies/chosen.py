@@ -4,7 +4,7 @@ A strategy runs once, with one set of parameters: its name is part of the `_id` 
 for a strategy that does not run is held against it all the same, so that a slip of the pen is found at once.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any, Final
 
@@ -16,6 +16,15 @@ SETTING: Final = "strategy_parameters"
 
 Tables = Mapping[str, Mapping[str, Any]]
 """For the name of a strategy, its parameters by name."""
+
+
+Intervals = Mapping[str, Collection[str]]
+"""For the name of a strategy, the lengths of candles it runs on. One that is not named runs on all."""
+
+
+def on_interval(strategies: Iterable[Strategy], intervals: Intervals, code: str) -> tuple[Strategy, ...]:
+    """Those of them that run on candles of this length."""
+    return tuple(one for one in strategies if code in intervals.get(one.name, (code,)))
 
 
 def chosen(names: Iterable[str], files: Iterable[str], tables: Tables) -> list[Strategy]:

@@ -82,6 +82,25 @@ def test_strategies_are_named_with_their_parameters_and_a_wrong_one_is_found(mon
     assert "n must be at least 2, not 1" in findings["strategies"][0]["found"]
 
 
+def test_what_the_chosen_strategies_will_store_a_day(monkeypatch: pytest.MonkeyPatch) -> None:
+    def told(**variables: str) -> tuple[str, str]:
+        for name, value in variables.items():
+            monkeypatch.setenv(f"TIDEMARK_{name}", value)
+        found = examine("strategies")[1]["strategies"][1]
+        return found["state"], found["found"]
+
+    some = told(SYMBOLS="BTCUSDT,ETHUSDT,SOLUSDT", INTERVALS="15m,1h,1d")
+    assert some == ("good", "about 144 signals a day, 0.04 MB, of 3 symbols; ma_breakout on 15m says the most")
+    more = told(INTERVALS="1m,15m,1h,1d")
+    assert more[1].startswith("about 1,8")
+    assert told(STRATEGIES__MA_BREAKOUT__INTERVALS="1h")[1] == (
+        "about 9 signals a day, 0.00 MB, of 3 symbols; ma_breakout on 1h says the most"
+    )
+    monkeypatch.delenv("TIDEMARK_STRATEGIES__MA_BREAKOUT__INTERVALS")
+    many = ",".join(f"S{number}USDT" for number in range(500))
+    assert told(SYMBOLS=many)[0] == "note", "where they are to run may be said"
+
+
 def test_a_person_reads_what_is_wrong_and_how_to_mend_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TIDEMARK_MINIMUM_FREE_MB", "999999999")
     result = CliRunner().invoke(cli.build(), ["doctor", "--only", "disk", "--only", "python"])

@@ -4,7 +4,7 @@ what a computation over all of the candles gives, and no more is computed than h
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import polars as pl
@@ -221,6 +221,18 @@ def test_other_parameters_find_their_signals_record_themselves_and_withdraw_the_
         "ma_breakout(n=33) on v1 rsi14 macd12-26-9 sma7-20-33-60-120"
     ]
     assert derivation_of(tuned, house.db).bring_up(key_of(), LONG_AFTER).candles == 0
+
+
+def test_a_strategy_that_is_to_run_elsewhere_says_nothing_here(house: House) -> None:
+    house.store(market_of())
+    house.derivation(strategies=[MaBreakout()]).bring_up(key_of(), LONG_AFTER)
+    assert house.signals()
+    tables: list[Any] = [{"ma_breakout": {"intervals": [code]}} for code in ("1h", "15m")]
+    elsewhere, here = (derivation_of(Settings(strategies=table), house.db) for table in tables)
+    done = elsewhere.bring_up(key_of(), LONG_AFTER)
+    assert (done.signals.found, done.signals.withdrawn > 20, house.signals()) == (0, True, [])
+    assert elsewhere.bring_up(key_of(), LONG_AFTER).candles == 0
+    assert here.bring_up(key_of(), LONG_AFTER).signals.added == done.signals.withdrawn
 
 
 class Rewritten(MaBreakout):

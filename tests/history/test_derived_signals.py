@@ -8,6 +8,7 @@ import pytest
 from pipeline.store.series import SeriesStore
 from pipeline.store.signals.returns import ReturnStore
 from pipeline.timeline import MINUTE, interval, to_datetime
+from schemas.series import Stale
 from tests.history.house import BASE, COUNT, LONG_AFTER, House, corrected, key_of, market_of, with_correction
 
 # --- signals -------------------------------------------------------------------------------------------------------
@@ -116,3 +117,20 @@ def test_found_in_the_history_a_signal_is_written_once(house: House) -> None:
     told = list(house.db["system.profile"].find({"ns": f"{house.db.name}.signals"}))
     written = sum(one.get(name, 0) for one in told for name in ("ninserted", "nModified", "ndeleted"))
     assert written == report.signals.added > 100
+
+
+def test_a_correction_sends_returns_back_once(house: House) -> None:
+    """Whoever else finds its mark while what depends on it is still being computed."""
+    table = market_of()
+    house.store(table)
+    house.derive()
+    house.store(corrected(table, 2_400, factor=1.5))
+    (mark,) = house.db["series"].find_one({"_id": str(key_of())})["stale"]  # type: ignore[index]
+    begun = house.derivation()
+    begun._send_back(key_of(), [Stale.model_validate(mark)], LONG_AFTER)
+    waiting = [*house.db["signals"].find({"returns_due": {"$exists": True}}, {"returns_due": 1})]
+    assert waiting
+    (told,) = SeriesStore(house.db).get(key_of()).stale  # type: ignore[union-attr]
+    assert told.sent_back
+    house.derivation()._send_back(key_of(), [told], LONG_AFTER)
+    assert waiting == [*house.db["signals"].find({"returns_due": {"$exists": True}}, {"returns_due": 1})]

@@ -9,7 +9,7 @@ import pytest
 from pipeline.errors import UsageError
 from pipeline.strategies import registry
 from pipeline.strategies.base import label_of
-from pipeline.strategies.chosen import chosen
+from pipeline.strategies.chosen import chosen, on_interval
 
 SURGE = """
 from dataclasses import dataclass
@@ -107,3 +107,14 @@ def test_two_of_one_name_are_refused(surge: str, tmp_path: Path) -> None:
         chosen((), [surge, f"{tmp_path / 'other.py'}:Surge"], {})
     with pytest.raises(UsageError, match="two strategies are called 'surge': rename the one in"):
         chosen([f"{tmp_path / 'other.py'}:Surge"], [surge], {})
+
+
+@pytest.mark.parametrize(
+    ("code", "names"), [("15m", ["macd_cross", "bollinger"]), ("1h", ["macd_cross"]), ("1d", ["ma_breakout"])]
+)
+def test_where_they_run(code: str, names: list[str]) -> None:
+    """One that is not named runs everywhere."""
+    strategies = chosen(["macd_cross", "bollinger", "ma_breakout"], [], {})
+    intervals = {"macd_cross": ("15m", "1h"), "bollinger": ("15m",), "ma_breakout": ("1d",)}
+    assert [one.name for one in on_interval(strategies, intervals, code)] == names
+    assert on_interval(strategies, {}, code) == tuple(strategies)
