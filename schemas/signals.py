@@ -30,6 +30,9 @@ class Decision(Document):
     leverage: int
     stop_price: Money | None = None
     take_profit_price: Money | None = None
+    bound: str | None = Field(
+        default=None, description="what kept a unit from being larger: the risk, or a cap; None: it closes"
+    )
 
 
 class Signal(Document):

@@ -10,6 +10,7 @@ from pipeline.app.at_exchange import Listed
 from pipeline.app.known_symbols import known_symbol
 from pipeline.app.opened import Opened
 from pipeline.execution.account.periods import By, Period, periods
+from pipeline.execution.engine.sizing import BY_RISK
 from pipeline.execution.runtime.documents import identity_of
 from pipeline.store.account import AccountStore, PositionStore
 from pipeline.store.control import ControlStore
@@ -18,6 +19,7 @@ from pipeline.store.symbols import SymbolStore
 from schemas.accounts import Snapshot
 from schemas.orders import Order
 from schemas.positions import Position
+from schemas.signals import SIGNALS
 
 __all__ = [
     "Account", "By", "Held", "Journal", "Listed", "ListedOrders", "Order", "Period", "Position", "Snapshot", "account",
@@ -36,10 +38,11 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """The positions, and the least step of the prices of each symbol."""
+    """The positions, the least step of the prices of each symbol, and the cap that decided how large its units are."""
 
     positions: Sequence[Position]
     ticks: Mapping[str, Decimal]
+    caps: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +71,8 @@ def account(tm: Opened, by: By = "day", days: int | None = None) -> Account:
 def positions(tm: Opened, *, flat_too: bool = False) -> Held:
     """What is held."""
     found = PositionStore(tm.db, tm.environment).list()
-    return Held([one for one in found if flat_too or one.quantity], _ticks(tm))
+    held = [one for one in found if flat_too or one.quantity]
+    return Held(held, _ticks(tm), _caps(tm, held))
 
 
 def orders(tm: Opened, limit: int, symbol: str | None = None) -> Journal:
@@ -85,6 +89,14 @@ def orders_at_exchange(tm: Opened, limit: int, symbol: str | None = None) -> Lis
     installation = ControlStore(tm.db, tm.environment).read().installation
     identity = identity_of(installation, tm.environment)
     return ListedOrders(at_exchange.orders_now(tm.settings, identity, named, limit), _ticks(tm))
+
+
+def _caps(tm: Opened, held: Sequence[Position]) -> dict[str, str]:
+    """By symbol, the cap that decided how large a unit is; those whose units go by the risk have none."""
+    opened = {one.signal: one.symbol for one in held if one.signal is not None}
+    wanted = {"_id": {"$in": list(opened)}, "decision.bound": {"$nin": [None, BY_RISK]}}
+    found = tm.db[SIGNALS.name].find(wanted, {"decision.bound": 1})
+    return {opened[one["_id"]]: one["decision"]["bound"] for one in found}
 
 
 def _ticks(tm: Opened) -> Mapping[str, Decimal]:

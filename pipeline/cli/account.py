@@ -149,6 +149,8 @@ def positions(
         ],
         wide=wide,
     )  # fmt: skip
+    for symbol, cap in sorted(held.caps.items()):
+        typer.echo(f"{symbol}: {cap} decided how large a unit is, and not the risk of one; see docs/words.md")
 
 
 @app.command(

@@ -10,6 +10,10 @@ import pytest
 from pymongo.database import Database
 
 from pipeline.cli.figures import amount, change, measured, moment, money, percent, plain, price
+from pipeline.store.account import PositionStore
+from pipeline.store.prepare import prepare
+from pipeline.timeline import to_ms
+from schemas.positions import Position
 from tests.cli import desk
 from tests.cli.conftest import Run
 
@@ -114,3 +118,21 @@ def test_no_figure_has_an_exponent_or_digits_that_say_nothing(tidemark: Run, com
 )
 def test_what_was_measured_has_as_many_digits_as_one_reads(value: float | None, text: str | None) -> None:
     assert measured(value, "ms") == text
+
+
+def test_where_a_cap_decided_the_units_it_is_named(tidemark: Run, db: Database[Any], signal_document: Any) -> None:
+    prepare(db)
+    found = {"mode": "auto-execute", "at": desk.NOW, "units": "0.5", "quantity": "1", "notional": "1", "equity": "1",
+             "leverage": 3}  # fmt: skip
+    bounds = {"BTCUSDT": "its share of the margin, one of 5,", "ETHUSDT": "the risk", "SOLUSDT": None}
+    for symbol, bound in bounds.items():
+        said = signal_document(to_ms(desk.NOW), symbol=symbol, verdict="taken", decision=found | {"bound": bound})
+        db.signals.insert_one(said)
+        held = Position(
+            id=f"sim:{symbol}:BOTH", environment="sim", symbol=symbol, quantity=Decimal(1), entry_price=Decimal(1),
+            ours=True, side="long", signal=said["_id"], updated_at=desk.NOW,
+        )  # fmt: skip
+        PositionStore(db, "sim").save([held])
+    lines = tidemark("positions").stdout.splitlines()
+    (said,) = (line for line in lines if "decided" in line)
+    assert said.startswith("BTCUSDT: its share of the margin, one of 5, decided how large a unit is")

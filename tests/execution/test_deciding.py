@@ -80,6 +80,7 @@ def test_a_signal_that_is_acted_on(position, changes, leg, quantity):
     assert driver.one(Place).order.id == order.id
     verdict = driver.verdict()
     assert (verdict.verdict, verdict.orders, verdict.decision.quantity) == ("taken", (order.id,), Decimal(quantity))
+    assert (verdict.decision.bound is None) is (leg == "exit"), "what made a unit so large is kept with what opens"
 
 
 @pytest.mark.parametrize(

@@ -142,7 +142,7 @@ def _open(ask: Ask) -> Choice:
         return Skip(found)
     if reason := risk.liquidated_before(ask, found.quantity, plan.stop_price):
         return Skip(reason)
-    return Open(_entry(ask, found, plan), _decision(ask, found, plan))
+    return Open(_entry(ask, found, plan), _decision(ask, found, plan, unit.bound))
 
 
 def _entry(ask: Ask, found: Sized, plan: PlanRecord) -> OrderRecord:
@@ -180,7 +180,7 @@ def _plan(ask: Ask, filters: Filters, atr: Decimal, unit: Decimal) -> PlanRecord
     return PlanRecord(signal.strategy, signal.price, atr, unit, stop, target, fresh_until, cancel_at)
 
 
-def _decision(ask: Ask, found: Sized, plan: PlanRecord) -> DecisionView:
+def _decision(ask: Ask, found: Sized, plan: PlanRecord, bound: str) -> DecisionView:
     return DecisionView(
         mode=ask.mode,
         at=ask.now,
@@ -191,6 +191,7 @@ def _decision(ask: Ask, found: Sized, plan: PlanRecord) -> DecisionView:
         leverage=ask.risk.leverage,
         stop_price=plan.stop_price,
         take_profit_price=plan.take_profit_price,
+        bound=bound,
     )
 
 

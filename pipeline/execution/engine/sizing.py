@@ -15,6 +15,8 @@ from pipeline.settings import Risk
 from schemas.signals import Side
 from schemas.symbols import Filters
 
+BY_RISK: Final = "the risk"
+"""What keeps a unit from being larger where no cap does."""
 _EXACT: Final = Context(prec=60)
 _PERCENT: Final = Decimal(100)
 _STAGE_CAPS: Final[Mapping[int, Decimal]] = {1: Decimal(20), 2: Decimal(100)}
@@ -56,7 +58,7 @@ def unit_quantity(
 
 def fitting(by_risk: Decimal, dearest: Decimal, caps: Mapping[str, Decimal], filters: Filters, units: Decimal) -> Unit:
     """The unit of which so many, bought at the dearest price there may be, are within every cap and one market lot."""
-    bounds = {"the risk": by_risk, "the exchange's market lot": _most(filters) / units}
+    bounds = {BY_RISK: by_risk, "the exchange's market lot": _most(filters) / units}
     bounds |= {name: max(cap, Decimal(0)) / (units * dearest) for name, cap in caps.items()}
     bound = min(bounds, key=lambda name: bounds[name])
     return Unit(bounds[bound], bound)

@@ -373,7 +373,8 @@ class BreakerView:
 
 @dataclass(frozen=True, slots=True)
 class DecisionView:
-    """What was decided on a signal: done, or in signal-only mode left at that."""
+    """What was decided on a signal: done, or in signal-only mode left at that. `bound`: what kept a unit from being
+    larger, of what opens."""
 
     mode: Mode
     at: int
@@ -384,6 +385,7 @@ class DecisionView:
     leverage: int
     stop_price: Decimal | None = None
     take_profit_price: Decimal | None = None
+    bound: str | None = None
 
 
 @dataclass(slots=True)
