@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.store.mongod.folder import Folder
+from pipeline.store.mongod.folder import Folder, Remembered
+from pipeline.store.mongod.launch import any_free_port
 from tests.cli.conftest import Run
 
 READING = (
@@ -34,7 +35,9 @@ def test_a_folder_without_a_database_is_none_either(tidemark: Run, home: Path) -
 
 
 def test_a_folder_that_has_a_database_is_read(tidemark: Run, home: Path) -> None:
-    Folder(home).create()
+    folder = Folder(home)
+    folder.create()
+    folder.remember(Remembered(port=any_free_port()))
     shown = tidemark("signals", TIDEMARK_MONGO_URI="")
     assert (shown.exit_code, shown.stderr) == (0, "No such signals.\n")
 
