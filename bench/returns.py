@@ -1,4 +1,4 @@
-"""Returns of 100,000 signals: one update a symbol in the server, against one update a signal from Python."""
+"""Returns of 100,000 signals: those of this week by one update a symbol in the server, against one update a signal."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -15,7 +15,7 @@ from bench.table import Row
 from pipeline.store.candles.frame import FRAME_SCHEMA
 from pipeline.store.candles.store import CandleStore
 from pipeline.store.series import SeriesStore
-from pipeline.store.signals.returns import ReturnStore
+from pipeline.store.signals.returns import ReturnStore, returns_at_birth
 from pipeline.timeline import DAY, MINUTE, interval, to_datetime
 from schemas.series import SeriesKey
 from schemas.signals import SIGNALS, Signal
@@ -45,7 +45,7 @@ def run(quick: bool) -> list[Row]:
     return [
         Row(
             group=GROUP,
-            name=f"refresh {count:,} signals of {SYMBOLS} symbols",
+            name=f"refresh {count:,} signals of {SYMBOLS} symbols: those of this week",
             ours=float(np.median(times)),
             unit="s",
             peer_name="an update a signal",
@@ -116,6 +116,7 @@ def _signal(key: SeriesKey, number: int, at: int) -> dict[str, Any]:
         confirmed=True,
         created_at=moment,
         verdict="expired",
+        **returns_at_birth(at, 100.0),
     ).to_mongo()
 
 
@@ -130,20 +131,14 @@ def price(database: Database[dict[str, Any]], keys: list[SeriesKey], opened: int
 
 
 def one_each(database: Database[dict[str, Any]], keys: list[SeriesKey], opened: int) -> None:
-    """The plain way: read every signal and every price, compute in Python, write every signal."""
+    """The plain way: read every signal of the week and every price, compute in Python, write every signal."""
     found = CandleStore(database)
     latest = {key.symbol: found.load(key, opened, opened).row(0, named=True) for key in keys}
     updates = []
-    for one in database[SIGNALS.name].find({}, {"symbol": 1, "price": 1, "side": 1, "best_pct": 1, "worst_pct": 1}):
+    week = {"at": {"$gt": to_datetime(opened - 7 * DAY)}}
+    for one in database[SIGNALS.name].find(week, {"symbol": 1, "price": 1, "side": 1}):
         candle = latest[one["symbol"]]
-        sign = 1.0 if one["side"] == "long" else -1.0
-        gains = [(candle[name] / one["price"] - 1.0) * 100.0 * sign for name in ("close", "high", "low")]
-        change = {
-            "current_price": candle["close"],
-            "return_pct": gains[0],
-            "best_pct": max(one["best_pct"], *gains),
-            "worst_pct": min(one["worst_pct"], *gains),
-            "return_at": candle["u"],
-        }
+        gain = (candle["close"] / one["price"] - 1.0) * 100.0 * (1.0 if one["side"] == "long" else -1.0)
+        change = {"current_price": candle["close"], "return_pct": gain, "return_at": candle["u"]}
         updates.append(UpdateOne({"_id": one["_id"]}, {"$set": change}))
     database[SIGNALS.name].bulk_write(updates, ordered=False)

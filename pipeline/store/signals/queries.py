@@ -1,8 +1,9 @@
 """Reads signals: a list of them by what a trader asks, and how well they did. Never writes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from itertools import islice
 from typing import Any, Final, Literal
 
 import polars as pl
@@ -22,6 +23,10 @@ _ORDERS: Final[Mapping[Sort, dict[str, int]]] = {
 }
 """That of `at` is an index's own: only what is listed is read."""
 _VALUED_BY: Final = ("exchange", "symbol", "at", "price", "side")
+
+
+_TYPES: Final[Mapping[str, pl.DataType]] = {"month": pl.Datetime("ms", "UTC")}
+_PORTION: Final = 100_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,17 +115,26 @@ def performance(
     `by`: any of strategy, symbol, interval and month. Exits are left out: they end a position and have no return of
     their own.
     """
-    fields = ("strategy", "symbol", "interval", "at", *HORIZONS)
+    schema: dict[str, pl.DataType] = {"at" if one == "month" else one: _TYPES.get(one, pl.String()) for one in by}
+    schema |= dict.fromkeys(HORIZONS, pl.Float64())
     matches = asked.matches() | {"kind": {"$ne": "exit"}}
-    found = database[SIGNALS.name].find(matches, dict.fromkeys(fields, 1) | {"_id": 0}, batch_size=20_000)
-    schema = dict.fromkeys(("strategy", "symbol", "interval"), pl.String()) | dict.fromkeys(HORIZONS, pl.Float64())
-    table = pl.DataFrame(list(found), schema=schema | {"at": pl.Datetime("ms", "UTC")})
+    found = database[SIGNALS.name].find(matches, dict.fromkeys(schema, 1) | {"_id": 0}, batch_size=20_000)
+    table = _table(found, schema)
     after_fees = pl.col(HORIZONS) - 2 * float(fee_percent)
     named = {"month": pl.col("at").dt.strftime("%Y-%m")}
     name = pl.concat_str([named.get(one, pl.col(one)) for one in by], separator=" ").alias("name")
     grouped = table.select(name, after_fees).group_by("name").agg(pl.len().alias("signals"), *_figures())
     ordered = grouped.sort("return_1d median", "name", descending=[True, False], nulls_last=True)
     return [_performance(row) for row in ordered.iter_rows(named=True)]
+
+
+def _table(found: Iterator[dict[str, Any]], schema: dict[str, pl.DataType]) -> pl.DataFrame:
+    """A column a field, from portions: of a million documents none but the newest portion is held."""
+    parts = [pl.DataFrame(schema=schema)]
+    while portion := list(islice(found, _PORTION)):
+        columns = {name: [one.get(name) for one in portion] for name in schema}
+        parts.append(pl.DataFrame(columns, schema=schema))
+    return pl.concat(parts)
 
 
 def _figures() -> list[pl.Expr]:
