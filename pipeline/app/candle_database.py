@@ -11,6 +11,8 @@ from pipeline.settings import Settings
 from pipeline.store.mongod.session import database
 from pipeline.store.upgrade import upgrade
 
+__all__ = ["BringUp", "candle_database", "upgrade"]
+
 BringUp = Callable[[Database[dict[str, Any]]], None]
 
 

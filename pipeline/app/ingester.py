@@ -7,17 +7,20 @@ from collections.abc import Callable, Iterator
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from pipeline.ingest.service import Ingester
+
 if TYPE_CHECKING:
     from pipeline.app.candle_database import BringUp
     from pipeline.exchange.listed import Listed
     from pipeline.exchange.rest import RestClient
     from pipeline.history.report import SourceChoice
-    from pipeline.ingest.service import Ingester
     from pipeline.ingest.watching import StreamName
     from pipeline.settings import Settings
     from schemas.series import SeriesKey
 
-Beside = Callable[["Ingester"], contextlib.AbstractContextManager[None]]
+__all__ = ["Beside", "Ingester", "ingest"]
+
+Beside = Callable[[Ingester], contextlib.AbstractContextManager[None]]
 
 
 def ingest(settings: "Settings", shard: str, bring_up: "BringUp", beside: Beside) -> None:
@@ -60,7 +63,7 @@ async def _run(settings: "Settings", uri: str, database: Any, client: "RestClien
 @contextlib.contextmanager
 def _ingester(
     settings: "Settings", client: "RestClient", database: Any, async_database: Any, share: Any
-) -> "Iterator[Ingester]":
+) -> Iterator[Ingester]:
     from datetime import UTC, datetime  # noqa: PLC0415
 
     from pipeline.app.exchange_access import archive_of  # noqa: PLC0415
@@ -78,7 +81,6 @@ def _ingester(
     from pipeline.history.kept import KeptHistory  # noqa: PLC0415
     from pipeline.history.listing import kept_series  # noqa: PLC0415
     from pipeline.ingest.indicators import LiveIndicators  # noqa: PLC0415
-    from pipeline.ingest.service import Ingester  # noqa: PLC0415
     from pipeline.ingest.signals import LiveSignals  # noqa: PLC0415
     from pipeline.store.series import SeriesStore  # noqa: PLC0415
     from pipeline.store.symbols import SymbolStore  # noqa: PLC0415

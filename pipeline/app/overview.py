@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from schemas.accounts import Snapshot
     from schemas.positions import Position
 
+__all__ = ["Overview", "Overviews", "Target"]
+
 NEWEST_SIGNALS: Final = 10
 SHOWN_FOR: Final = timedelta(days=1)
 """A signal that is older is not looked for: the history is long, and none of it is live."""

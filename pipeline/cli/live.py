@@ -10,7 +10,7 @@ import typer
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
-    from pipeline.ingest.service import Ingester
+    from pipeline.app.ingester import Ingester
 
 app = typer.Typer()
 

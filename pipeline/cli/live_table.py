@@ -13,7 +13,7 @@ from pipeline.cli.table import Column, Table
 from pipeline.timeline import SECOND, to_datetime
 
 if TYPE_CHECKING:
-    from pipeline.ingest.service import Ingester
+    from pipeline.app.ingester import Ingester
 
 MOST_ROWS = 30
 _SERIES = (

@@ -9,12 +9,11 @@ from rich.panel import Panel
 from rich.table import Table as Pairs
 from rich.text import Text
 
-from pipeline.app.overview import Overview
+from pipeline.app.overview import Overview, Target
 from pipeline.cli.beside import halt_words, standing_line
 from pipeline.cli.figures import Ticks, amount, change, moment, money, percent, price
 from pipeline.cli.signals import planned, verdict_of
 from pipeline.cli.table import Column, Table
-from pipeline.store.goals import Target
 from pipeline.supervise.supervisor import State, Status
 from schemas.signals import Decision
 

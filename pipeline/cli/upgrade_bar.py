@@ -12,7 +12,7 @@ def bring_up(db: "Database[dict[str, Any]]", console: "Console | None" = None) -
     from rich.console import Console  # noqa: PLC0415
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn  # noqa: PLC0415
 
-    from pipeline.store.upgrade import upgrade  # noqa: PLC0415
+    from pipeline.app.candle_database import upgrade  # noqa: PLC0415
 
     shown = console or Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
