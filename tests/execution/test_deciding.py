@@ -103,6 +103,7 @@ def test_a_signal_that_is_acted_on(position, changes, leg, quantity):
         (held(interval=None), {"kind": "entry", "strategy": "other"}, "held by macd"),
         (held(units="0.5", trial=True), {"kind": "trial"}, "its trial is held already"),
         (held(units="0.5", trial=True), {"kind": "add", "side": "short"}, "only a trial or an entry the other way"),
+        (held(units="0.5", trial=True), {"kind": "add", "price": UP}, "is a trial: an add follows an entry"),
         (held(units="0.5"), {"kind": "trial", "side": "short"}, "only an entry the other way closes it"),
         (held(ours=False, signal=None), {"kind": "entry"}, "somebody else holds"),
         (None, {"atr": None}, "no ATR"),

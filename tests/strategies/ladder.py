@@ -1,8 +1,8 @@
 """A position as it goes up and down the ladder of docs/execution.md, in units alone: no money, no fees, no stop.
 
-Every signal is carried out at the close it is of. A trial opens half a unit, an entry makes it two, an add one more at
-each ATR in favour, up to four. A trial the other way turns a position that is still a trial; later only an entry the
-other way closes it, and does not open another.
+Every signal is carried out at the close it is of. A trial opens half a unit, an entry makes it two, an add after it one
+more at each ATR in favour, up to four. A trial the other way turns a position that is still a trial; later only an
+entry the other way closes it, and does not open another.
 """
 
 from collections.abc import Iterable
@@ -60,7 +60,7 @@ class Ladder:
             self.held = None
         elif kind is Kind.ENTRY and held.units < ENTRY:
             held.go_to(ENTRY, close)
-        elif kind is Kind.ADD and held.units < MOST and held.gain(close) >= held.atr:
+        elif kind is Kind.ADD and ENTRY <= held.units < MOST and held.gain(close) >= held.atr:
             held.go_to(min(held.units + ADD, MOST), close)
 
     def _open(self, side: Side, kind: Kind, close: float, atr: float) -> None:

@@ -24,13 +24,13 @@ FRESH_FOR = 5 * MINUTE
 RUNGS = (0.5, 2, 3, 4)
 MOST_OF_A_LOT = 0.15
 """In units: less than a lot may be missing."""
-BETWEEN = "between them"
 TURTLES = [registry.get("macd_turtle", {"criterion": one}) for one in ("macd", "order", "both")]
 OTHERS = [registry.get(name) for name in registry.SHIPPED if name != "macd_turtle"]
 SHOWN = {"1h": (*OTHERS, *TURTLES), "15m": (*OTHERS, *TURTLES), "1m": (TURTLES[0],)}
 REASONS = {
     "nothing is held": r"no position to (add to|close)",
     "its units are held": r"its trial is held already|the position is past its trial|[\d.]+ units are held, .*",
+    "a trial is held": r"what is held is a trial: an add follows an entry",
     "the other side is held": r"a (long|short) position is held, and only .* the other way closes it",
     "an add is too near": r"the price is \S+ in favour since \S+, an add needs an ATR: \S+",
     "another strategy holds": r"held by \S+ \S+",
@@ -113,9 +113,9 @@ def replayed_over(candles: Sequence[Candle], said: dict[int, list[SignalView]]) 
     return replay
 
 
-def rung_of(units: float) -> float | str:
-    """The step of the ladder that comes to so many units, but for less than a lot."""
-    return next((rung for rung in RUNGS if rung - MOST_OF_A_LOT < units <= rung), BETWEEN)
+def rung_of(units: float) -> float:
+    """The step of the ladder that comes to so many units, but for less than a lot: no position lies between two."""
+    return next(rung for rung in RUNGS if rung - MOST_OF_A_LOT < units <= rung)
 
 
 @cache
@@ -189,7 +189,7 @@ def rows_of(interval: str, strategy: Strategy) -> tuple[list[str], list[str]]:
         f"{len(replay.positions)}", share(stopped, len(replay.positions)), percent([*map(bool, replay.units)]),
     ]  # fmt: skip
     held = [rung_of(units) if units else 0 for units in replay.units]
-    steps = (f"{percent([one == rung for one in held])}, {rungs[rung]}" for rung in (*RUNGS, BETWEEN))
+    steps = (f"{percent([one == rung for one in held])}, {rungs[rung]}" for rung in RUNGS)
     return whole, [*head, *steps]
 
 
@@ -214,7 +214,7 @@ def test_what_it_takes_where_all_shipped_strategies_run_is_in_the_table_of_the_p
         rows.append([
             f"`{name}`", interval, f"{len(names) / months_of(interval):.1f}", share(counts["taken"], len(names)),
             share(counts["another strategy holds"], len(names)), f"{len(mine)}",
-            *(f"{rungs[one]}" for one in (*RUNGS, BETWEEN)),
+            *(f"{rungs[one]}" for one in RUNGS),
         ])  # fmt: skip
     assert written(*rows) in PAGE.read_text()
 

@@ -29,6 +29,7 @@ LADDERS = {
     "trial, entry, two adds, no third": ([1, 2, 3, 3, 3], [10, 11, 12, 13, 14], [0.5, 2, 3, 4, 4], [4]),
     "an add too near is none": ([2, 3, 3], [10, 10.9, 11], [2, 2, 3], [3]),
     "an add counts from the entry that topped up": ([1, 2, 3, 3], [10, 12, 12.5, 13], [0.5, 2, 2, 3], [3]),
+    "an add to a trial is none": ([1, 3, 2, 3], [10, 11, 12, 13], [0.5, 0.5, 2, 3], [3]),
     "an add without a position": ([3, 3], [10, 11], [0, 0], []),
     "a second entry changes nothing": ([2, 2], [10, 11], [2, 2], [2]),
     "a trial the other way turns a trial": ([1, -1, 1], [10, 11, 12], [0.5, 0.5, 0.5], [0.5, 0.5, 0.5]),

@@ -71,12 +71,20 @@ def decide(ask: Ask) -> Choice:
         return Skip(f"held by {position.strategy} {position.interval or ''}".rstrip())
     if closes:
         return _close(ask)
+    reason = _no_step_of(signal, position)
+    return Skip(reason) if reason else _open(ask)
+
+
+def _no_step_of(signal: SignalView, position: PositionRecord) -> str | None:
+    """Why the signal is no step up from what is held; the sizes are not looked at."""
     if signal.side != position.side:
         closing = "a trial or an entry" if position.trial else "an entry"
-        return Skip(f"a {position.side} position is held, and only {closing} the other way closes it")
+        return f"a {position.side} position is held, and only {closing} the other way closes it"
     if signal.kind == "trial":
-        return Skip("its trial is held already" if position.trial else "the position is past its trial")
-    return _open(ask)
+        return "its trial is held already" if position.trial else "the position is past its trial"
+    if signal.kind == "add" and position.trial:
+        return "what is held is a trial: an add follows an entry"
+    return None
 
 
 def _turns(ask: Ask) -> bool:
