@@ -31,7 +31,7 @@ from pipeline.execution.runtime.executor import opened
 from pipeline.indicators import WINDOW
 from pipeline.ingest.background import pause_garbage_searches, resume_garbage_searches
 from pipeline.ingest.core import Core
-from pipeline.ingest.events import Candle
+from pipeline.ingest.events import Candle, ClosedCandles
 from pipeline.ingest.indicators import LiveIndicators
 from pipeline.ingest.signals import LiveSignals
 from pipeline.ingest.telemetry import Metrics
@@ -185,7 +185,7 @@ async def close_candles(
         core.watch(
             SeriesKey("sim", symbol, step.code),
             settled=market[-1].t,
-            history=market,
+            history=ClosedCandles.of(market),
             decimals=described.price_precision,
         )
     await writer.flush()

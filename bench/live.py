@@ -37,7 +37,7 @@ from pipeline.exchange.frames import decode, kline_stream
 from pipeline.exchange.traffic import Traffic
 from pipeline.indicators import WINDOW
 from pipeline.ingest.core import Core
-from pipeline.ingest.events import Candle
+from pipeline.ingest.events import NO_CANDLES, Candle
 from pipeline.ingest.indicators import LiveIndicators
 from pipeline.ingest.service import Ingester
 from pipeline.ingest.signals import LiveSignals
@@ -176,7 +176,7 @@ def core_alone() -> Row:
     core = Core(LiveIndicators(), window_size=WINDOW - 1)
     names = {kline_stream(key.symbol, key.interval): key for key in keys}
     for key in keys:
-        core.watch(key, settled=step.after(step.floor(now), -1), history=(), decimals=1)
+        core.watch(key, settled=step.after(step.floor(now), -1), history=NO_CANDLES, decimals=1)
     frames = [one_frame(name, step.floor(now), number) for number in range(count // len(names)) for name in names]
     begun = time.perf_counter()
     for message in frames:

@@ -21,7 +21,7 @@ from pipeline.history import indicators, signals
 from pipeline.history.derive import Derivation, Derived
 from pipeline.indicators import PERIODS, WINDOW
 from pipeline.ingest.core import Core
-from pipeline.ingest.events import Candle
+from pipeline.ingest.events import Candle, ClosedCandles
 from pipeline.ingest.indicators import LiveIndicators
 from pipeline.ingest.signals import LiveSignals
 from pipeline.ingest.telemetry import Metrics
@@ -193,7 +193,7 @@ async def present(uri: str, closes: int) -> list[Row]:
         corrected=lambda _: None,
     )
     market = list(candles(WINDOW + closes))
-    core.watch(LIVE, settled=market[WINDOW - 1].t, history=market[:WINDOW], decimals=DECIMALS)
+    core.watch(LIVE, settled=market[WINDOW - 1].t, history=ClosedCandles.of(market[:WINDOW]), decimals=DECIMALS)
     await writer.flush()
     deciding: list[float] = []
     stored: list[float] = []

@@ -12,7 +12,17 @@ from operator import attrgetter
 from typing import Final
 
 from pipeline.ingest.book import NEVER, Book, Patience
-from pipeline.ingest.events import Answer, Batch, Candle, CandleWrite, Effect, FinerPrices, IndicatorWrite, Shown
+from pipeline.ingest.events import (
+    Answer,
+    Batch,
+    Candle,
+    CandleWrite,
+    ClosedCandles,
+    Effect,
+    FinerPrices,
+    IndicatorWrite,
+    Shown,
+)
 from pipeline.ingest.window import Compute, Decide
 from pipeline.store.signals.write import Finding
 from pipeline.timeline import DAY, MINUTE, Window, interval
@@ -65,7 +75,7 @@ class Core:
     # What is watched
 
     def watch(
-        self, key: SeriesKey, *, settled: int, history: Iterable[Candle], ahead: Iterable[Candle] = (), decimals: int
+        self, key: SeriesKey, *, settled: int, history: ClosedCandles, ahead: Iterable[Candle] = (), decimals: int
     ) -> None:
         """Begin a series. `settled` opens the newest candle that nothing is missing up to, `history` ends with it and
         has no hole, and the closed candles of `ahead` are stored already, behind a break."""

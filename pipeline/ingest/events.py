@@ -1,8 +1,11 @@
 """What goes into the ingest core and what comes out of it. Data only."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
 
 from pipeline.store.signals.write import Finding
 from pipeline.timeline import Window
@@ -28,6 +31,50 @@ class Candle(NamedTuple):
     def same_market(self, other: "Candle") -> bool:
         """Whether both tell the same trades, whoever said so and when."""
         return self[:10] == other[:10]
+
+
+class ClosedCandles:
+    """Closed candles as columns, the oldest first. A start holds so many of them that it would take longer to make a
+    `Candle` of each than to read them."""
+
+    __slots__ = ("_columns",)
+
+    def __init__(self, columns: Mapping[str, npt.NDArray[Any]]) -> None:
+        """A column for each field of `Candle`, all of one length."""
+        self._columns = columns
+
+    @classmethod
+    def of(cls, candles: Iterable[Candle]) -> "ClosedCandles":
+        """The same candles, which are few."""
+        rows = tuple(candles)
+        return cls(
+            {
+                name: np.array([row[place] for row in rows], kind)
+                for place, (name, kind) in enumerate(Candle.__annotations__.items())
+            }
+        )
+
+    def __len__(self) -> int:
+        return len(self.times)
+
+    def __getitem__(self, some: slice) -> "ClosedCandles":
+        return ClosedCandles({name: column[some] for name, column in self._columns.items()})
+
+    def __iter__(self) -> Iterator[Candle]:
+        return map(Candle._make, zip(*(self._columns[name].tolist() for name in Candle._fields), strict=True))
+
+    @property
+    def times(self) -> npt.NDArray[np.int64]:
+        """When each opens."""
+        return self._columns["t"]
+
+    @property
+    def prices(self) -> npt.NDArray[np.float64]:
+        """Rows open, high, low, close, volume."""
+        return np.array([self._columns[name] for name in Candle._fields[1:6]])
+
+
+NO_CANDLES: Final = ClosedCandles.of(())
 
 
 @dataclass(frozen=True, slots=True)

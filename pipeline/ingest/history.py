@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-import polars as pl
 from pymongo.errors import PyMongoError
 
 from pipeline.errors import TidemarkError, UsageError
@@ -21,7 +20,7 @@ from pipeline.exchange.errors import ExchangeError, RefusedError
 from pipeline.exchange.listed import NotTradedError
 from pipeline.ingest.background import Background
 from pipeline.ingest.core import Core
-from pipeline.ingest.events import Candle
+from pipeline.ingest.events import NO_CANDLES, Candle, ClosedCandles
 from pipeline.store.candles.frame import indices
 from pipeline.store.candles.store import CandleStore
 from pipeline.store.series import SeriesStore
@@ -30,7 +29,6 @@ from schemas.series import SeriesKey
 
 log = logging.getLogger(__name__)
 
-CANDLE_COLUMNS: Final = Candle._fields
 FAR_BEHIND: Final = 1_500
 """More candles than this to catch up are a backfill, not a gap."""
 AGAIN_AFTER: Final = 15.0
@@ -47,7 +45,7 @@ class Opening:
     which `history` ends where it is stored; the candles in `ahead` lie behind a break."""
 
     settled: int
-    history: tuple[Candle, ...] = ()
+    history: ClosedCandles = NO_CANDLES
     ahead: tuple[Candle, ...] = ()
 
 
@@ -57,22 +55,24 @@ def open_series(
     """The closed candles of the series among the last `window`; None where there are none. `holes` are those that the
     exchange itself has."""
     step = interval(key.interval)
-    stored = store.load(key, step.after(now, -window), now, CANDLE_COLUMNS)
-    return opening(step, to_candles(stored.filter(pl.col("closed"))), holes)
+    stored = store.columns(key, step.after(now, -window), now, Candle._fields)
+    closed = ClosedCandles({name: column[stored["closed"]] for name, column in stored.items()})
+    return opening(step, closed, holes)
 
 
-def opening(step: Interval, closed: tuple[Candle, ...], holes: Iterable[Window]) -> Opening | None:
-    """How to begin with these closed candles, the oldest first."""
-    if not closed:
+def opening(step: Interval, closed: ClosedCandles, holes: Iterable[Window]) -> Opening | None:
+    """How to begin with these closed candles."""
+    if not len(closed):
         return None
     excused = sorted((step.index(hole.start), step.index(hole.end)) for hole in holes)
-    numbers = indices(step, np.array([candle.t for candle in closed], np.int64))
+    numbers = indices(step, closed.times)
     begin = 0
     for behind in [*(np.flatnonzero(np.diff(numbers) != 1) + 1).tolist(), len(closed)]:
         newest = int(numbers[behind - 1])
         settled = _through(excused, newest)
         if behind == len(closed) or settled + 1 < numbers[behind]:
-            return Opening(step.open_time(settled), closed[begin:behind] if settled == newest else (), closed[behind:])
+            history = closed[begin:behind] if settled == newest else closed[:0]
+            return Opening(step.open_time(settled), history, tuple(closed[behind:]))
         begin = behind
     raise AssertionError("the last candle ends the search")
 
@@ -83,12 +83,6 @@ def _through(excused: Sequence[tuple[int, int]], number: int) -> int:
         if first <= number + 1 <= last:
             number = last
     return number
-
-
-def to_candles(frame: pl.DataFrame) -> tuple[Candle, ...]:
-    """The rows of a table of candles, times as milliseconds."""
-    milliseconds = frame.select(pl.col(CANDLE_COLUMNS)).with_columns(pl.col("t", "u").cast(pl.Int64))
-    return tuple(map(Candle._make, milliseconds.iter_rows()))
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,13 +8,13 @@ How it is computed is not known here: indicators come from a `Compute`, signals 
 said of a final candle is never taken back.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.ingest.events import Candle, Effect, FinerPrices, Shown
+from pipeline.ingest.events import Candle, ClosedCandles, Effect, FinerPrices, Shown
 from pipeline.store.signals.write import Finding
 from pipeline.ticks import MOST, decimals_in, decimals_of_price
 from schemas.series import SeriesKey
@@ -64,12 +64,11 @@ class CandleWindow:
     def __len__(self) -> int:
         return self._end - self._begin
 
-    def restart(self, candles: Iterable[Candle]) -> None:
+    def restart(self, candles: Columns) -> None:
         """Hold the newest of these and nothing else: what `clear` and `append` of each would leave."""
-        rows = [candle[1:6] for candle in candles][-self._size :]
-        self._begin, self._end = 0, len(rows)
-        if rows:
-            self._data[:, : len(rows)] = np.array(rows).T
+        newest = candles[:, -self._size :]
+        self._begin, self._end = 0, newest.shape[1]
+        self._data[:, : self._end] = newest
 
     def append(self, candle: Candle) -> None:
         """Add a newly closed candle; the oldest leaves when the window is full."""
@@ -128,7 +127,7 @@ class Computed:
         self,
         key: SeriesKey,
         newest: int,
-        history: Iterable[Candle],
+        history: ClosedCandles,
         *,
         size: int,
         decimals: int,
@@ -148,11 +147,10 @@ class Computed:
         self.signals: list[Finding] = []
         self.shown: list[Shown] = []
         self._window = CandleWindow(size)
-        priced = self._priced(tuple(history))
-        self._window.restart(priced)
+        self._window.restart(self._priced(history.prices))
         self._adviser = decide and decide(key, self._decimals)
-        if priced:
-            self._advise(newest, priced[-1].t, None)
+        if len(self._window):
+            self._advise(newest, int(history.times[-1]), None)
 
     @property
     def price(self) -> float | None:
@@ -231,16 +229,16 @@ class Computed:
             self.shown.append(Shown(self._key, t, findings))
             self._on_show = ids
 
-    def _priced(self, history: tuple[Candle, ...]) -> tuple[Candle, ...]:
+    def _priced(self, history: Columns) -> Columns:
         """The newest candles whose closes are all prices; they are known to have the decimals of the finest."""
-        needed = decimals_in(np.array([candle.close for candle in history]), self._decimals)
+        needed = decimals_in(history[CLOSE], self._decimals)
         strange = np.flatnonzero(needed > max(MOST, self._decimals))
         begin = int(strange[-1]) + 1 if len(strange) else 0
         finest = int(needed[begin:].max(initial=self._decimals))
         if finest > self._decimals:
             self._decimals = finest
             self.effects.append(FinerPrices(self._key, finest))
-        return history[begin:]
+        return history[:, begin:]
 
     def _is_priced(self, candle: Candle) -> bool:
         """Whether its close is a price; from here on everything is computed with its decimals."""

@@ -16,7 +16,7 @@ from pymongo.database import Database
 from pipeline.app.wiring import derivation_of, periods_of, strategies_of
 from pipeline.ingest.core import Core
 from pipeline.ingest.events import Answer, Candle, FetchCandles, FinerPrices
-from pipeline.ingest.history import CANDLE_COLUMNS, Opening, open_series
+from pipeline.ingest.history import Opening, open_series
 from pipeline.ingest.indicators import LiveIndicators
 from pipeline.ingest.signals import LiveSignals
 from pipeline.ingest.telemetry import Metrics
@@ -181,7 +181,7 @@ class Ingesting:
 
 def in_one_piece(settings: Settings, db: Database[Any], candles: list[Candle]) -> None:
     times = pl.Datetime("ms", "UTC")
-    table = pl.DataFrame(candles, schema=list(CANDLE_COLUMNS), orient="row", infer_schema_length=None)
+    table = pl.DataFrame(candles, schema=list(Candle._fields), orient="row", infer_schema_length=None)
     ends = pl.col("t").map_elements(STEP.close_time, return_dtype=pl.Int64)
     table = table.with_columns(ends.alias("te")).with_columns(pl.col("t", "te", "u").cast(times))
     CandleStore(db).replace_closed(PAST, table)

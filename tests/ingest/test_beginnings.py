@@ -2,8 +2,8 @@
 
 import pytest
 
-from pipeline.ingest.events import Candle
-from pipeline.ingest.history import Opening, opening
+from pipeline.ingest.events import Candle, ClosedCandles
+from pipeline.ingest.history import opening
 from pipeline.timeline import MINUTE, Window, interval
 
 STEP = interval("1m")
@@ -54,8 +54,10 @@ def test_nothing_is_missing_up_to_the_settled_candle(
     stored: str, holes: str, settled: int, history: str, ahead: str
 ) -> None:
     known = [Window(part[0].t, part[-1].t) for part in map(candles, holes.split())]
-    assert opening(STEP, candles(stored), known) == Opening(at(settled), candles(history), candles(ahead))
+    found = opening(STEP, ClosedCandles.of(candles(stored)), known)
+    assert found is not None
+    assert (found.settled, tuple(found.history), found.ahead) == (at(settled), candles(history), candles(ahead))
 
 
 def test_of_nothing_there_is_no_beginning() -> None:
-    assert opening(STEP, (), [Window(at(0), at(3))]) is None
+    assert opening(STEP, ClosedCandles.of(()), [Window(at(0), at(3))]) is None

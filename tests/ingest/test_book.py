@@ -6,7 +6,16 @@ import pytest
 
 from pipeline.ingest.book import NEVER, Book, Patience
 from pipeline.ingest.core import Core, plausible
-from pipeline.ingest.events import Answer, AskWhetherTraded, Candle, FetchCandles, FinerPrices, RecordHole, SilentStream
+from pipeline.ingest.events import (
+    Answer,
+    AskWhetherTraded,
+    Candle,
+    ClosedCandles,
+    FetchCandles,
+    FinerPrices,
+    RecordHole,
+    SilentStream,
+)
 from pipeline.timeline import MINUTE, Window, interval
 from schemas.series import SeriesKey
 
@@ -34,7 +43,7 @@ def a_book(patience, *, step="1m", settled=T - MINUTE, history=(), compute=close
         SeriesKey("sim", "BTCUSDT", step),
         interval(step),
         settled=settled,
-        history=history,
+        history=ClosedCandles.of(history),
         window_size=4,
         decimals=2,
         compute=compute,
@@ -335,7 +344,7 @@ def test_a_frame_that_cannot_be_true_is_dropped(book, frame, believed):
 @pytest.fixture
 def core():
     made = Core(close_of, window_size=4, outbox_limit=2)
-    made.watch(KEY, settled=at(-1), history=[candle(-1, closed=True)], decimals=2)
+    made.watch(KEY, settled=at(-1), history=ClosedCandles.of([candle(-1, closed=True)]), decimals=2)
     made.connected([KEY], at(-3))
     return made
 

@@ -15,7 +15,7 @@ import pytest
 from pipeline.exchange.clock import ClockSample, ServerClock
 from pipeline.ingest.book import Patience
 from pipeline.ingest.core import Core
-from pipeline.ingest.events import Answer, Batch, Candle, FetchCandles, RecordHole
+from pipeline.ingest.events import Answer, Batch, Candle, ClosedCandles, FetchCandles, RecordHole
 from pipeline.ingest.history import opening
 from pipeline.ingest.window import CandleWindow
 from pipeline.timeline import HOUR, MINUTE, SECOND, Window, interval
@@ -176,7 +176,7 @@ class Schedule:
         self.now = now
         self.measure()
         core = Core(fingerprint, window_size=WINDOW, patience=Patience(), outbox_limit=self.outbox_limit)
-        found = opening(STEP, tuple(c for c in sorted(self.store.candles.values()) if c.closed), ())
+        found = opening(STEP, ClosedCandles.of(tuple(c for c in sorted(self.store.candles.values()) if c.closed)), ())
         assert found is not None
         core.watch(KEY, settled=found.settled, history=found.history, ahead=found.ahead, decimals=2)
         if not self.cut(now):

@@ -11,7 +11,7 @@ from random import Random
 import pytest
 
 from pipeline.ingest.core import Core
-from pipeline.ingest.events import Answer, AskWhetherTraded, Batch, Candle, FetchCandles, RecordHole
+from pipeline.ingest.events import Answer, AskWhetherTraded, Batch, Candle, ClosedCandles, FetchCandles, RecordHole
 from pipeline.ingest.history import opening
 from pipeline.timeline import MINUTE, SECOND, Window
 from schemas.series import SeriesKey
@@ -56,7 +56,7 @@ class Delisting(Schedule):
         self.outbox_limit = 100
         core = self.core = super().start(now)
         closed = self.store.others or {t: candle for t, candle in self.beside.finals.items() if t < START}
-        found = opening(STEP, tuple(sorted(closed.values())), ())
+        found = opening(STEP, ClosedCandles.of(tuple(sorted(closed.values()))), ())
         assert found is not None
         core.watch(OTHER, settled=found.settled, history=found.history, ahead=found.ahead, decimals=2)
         core.connected([OTHER], self.clock.now())

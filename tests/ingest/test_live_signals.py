@@ -9,7 +9,7 @@ from pymongo.database import Database
 from pymongo.errors import AutoReconnect
 
 from pipeline.ingest.core import Core
-from pipeline.ingest.events import Answer, Candle, Shown
+from pipeline.ingest.events import Answer, Candle, ClosedCandles, Shown
 from pipeline.ingest.telemetry import Metrics
 from pipeline.ingest.writer import Writer
 from pipeline.store.prepare import prepare
@@ -59,7 +59,7 @@ def at(number: int) -> int:
 
 def core(*, shows_open: bool = False, outbox_limit: int = 100, history: Iterable[Candle] = ()) -> Core:
     made = Core(value_of, window_size=9, decide=Above100, shows_open=shows_open, outbox_limit=outbox_limit)
-    made.watch(KEY, settled=T - MINUTE, history=history, decimals=1)
+    made.watch(KEY, settled=T - MINUTE, history=ClosedCandles.of(history), decimals=1)
     made.connected([KEY], T)
     return made
 

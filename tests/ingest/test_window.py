@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.ingest.events import Candle
+from pipeline.ingest.events import Candle, ClosedCandles
 from pipeline.ingest.window import CandleWindow
 
 
@@ -31,7 +31,7 @@ def test_the_window_is_the_end_of_the_list(size, slack, steps):
                 window.clear()
                 model.clear()
             case ("restart", numbers):
-                window.restart(candle(number) for number in numbers)
+                window.restart(ClosedCandles.of(candle(number) for number in numbers).prices)
                 model = [candle(number) for number in numbers]
             case ("fix", age) if age < len(model):
                 window.replace(age, candle(7_000))

@@ -5,7 +5,7 @@ from pymongo.errors import AutoReconnect
 
 from pipeline.ingest import writer as module
 from pipeline.ingest.core import Core
-from pipeline.ingest.events import Batch, Candle, CandleWrite, IndicatorWrite
+from pipeline.ingest.events import NO_CANDLES, Batch, Candle, CandleWrite, IndicatorWrite
 from pipeline.ingest.telemetry import Metrics
 from pipeline.ingest.writer import Writer
 from pipeline.store.candles.live import WriteReport
@@ -33,7 +33,7 @@ def write(number):
 @pytest.fixture
 def core():
     core = Core(lambda *_: (float("nan"),) * 9, window_size=10)
-    core.watch(KEY, settled=STEP.after(START, -1), history=(), decimals=1)
+    core.watch(KEY, settled=STEP.after(START, -1), history=NO_CANDLES, decimals=1)
     return core
 
 
@@ -110,7 +110,7 @@ async def test_a_candle_that_was_shed_while_open_in_the_store_does_not_get_the_i
         now=lambda: START,
         corrected=lambda _: None,
     )
-    core.watch(KEY, settled=STEP.after(START, -1), history=(), decimals=1)
+    core.watch(KEY, settled=STEP.after(START, -1), history=NO_CANDLES, decimals=1)
     core.frame(KEY, candle(1, closed=False)._replace(u=candle(1).t + 1), candle(1).t + 1)
     assert await writer.flush()
     for number in (1, 2, 3):
@@ -140,7 +140,7 @@ async def test_open_candles_are_written_in_turns_and_closed_ones_first(writer, c
 
     monkeypatch.setattr(writer._candles, "write", collect)
     for key in keys:
-        core.watch(key, settled=STEP.after(START, -1), history=(), decimals=1)
+        core.watch(key, settled=STEP.after(START, -1), history=NO_CANDLES, decimals=1)
         core.frame(key, candle(0, closed=False)._replace(u=START + 1), START)
     assert await writer.flush()
     assert writes == [
@@ -171,7 +171,7 @@ async def test_progress_that_was_not_written_down_is_told_again(writer, core, db
 async def test_of_many_series_those_are_told_first_that_closed_or_wait_longest(writer, core, db, monkeypatch):
     keys = [SeriesKey("sim", f"S{number}USDT", "1m") for number in range(5)]
     for key in keys:
-        core.watch(key, settled=STEP.after(START, -1), history=(), decimals=1)
+        core.watch(key, settled=STEP.after(START, -1), history=NO_CANDLES, decimals=1)
 
     async def told_of(moment, *, most, closing=None):
         for key in keys:

@@ -6,7 +6,7 @@ between wins nothing and loses nothing: the bucket is read and merged again, thi
 bucket under a stream of live updates is finished. No write depends on a clock, and none ever empties a slot.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from enum import IntEnum
 from typing import Any, Final
@@ -84,11 +84,17 @@ class CandleStore:
 
     def load(self, key: SeriesKey, start: int, end: int, columns: Sequence[str] | None = None) -> pl.DataFrame:
         """The stored candles that open in [start, end], in time order; holes are simply not there."""
+        return to_frame(self.columns(key, start, end, columns))
+
+    def columns(
+        self, key: SeriesKey, start: int, end: int, columns: Sequence[str] | None = None
+    ) -> Mapping[str, Values]:
+        """The same, an array for each column; times are milliseconds."""
         wanted = _known_columns(columns)
         collected = Collected(wanted, min(interval(key.interval).count(start, end), MOST_ROOM))
         for grid in self._grids(key, start, end, wanted):
             collected.add(grid)
-        return to_frame(collected.columns())
+        return collected.columns()
 
     def presence(self, key: SeriesKey, start: int, end: int) -> Presence:
         """A `SlotState` for every candle that could open in [start, end], the first of them first."""
