@@ -69,7 +69,7 @@ def kept_series(keys: Iterable[SeriesKey], listed: Iterable[Symbol], store: Seri
         has_ended = wanted.ending(now) is not None
         if key in gone and not has_ended:
             log.info("%s %s: the exchange trades it again", key.symbol, key.interval)
-            store.note_back(key)
+            store.note_back([key])
         if key not in gone or not has_ended:
             found.append(wanted)
     return found

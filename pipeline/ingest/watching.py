@@ -101,11 +101,13 @@ class Watching:
         self._given_up: dict[SeriesKey, datetime | None] = {}
         self._readable = True
         self._opening = 0
+        self._live: list[SeriesKey] = []
         self.keys: dict[str, SeriesKey] = {}
         """The series of each stream."""
 
     async def follow(self) -> None:
-        """Take up what is newly wanted, let go what is not wanted any more."""
+        """Take up what is newly wanted, let go what is not wanted any more, and note what went live since."""
+        await self._note_live()
         try:
             self._asked = await self._background.short(self._watchlist.asked)
         except PyMongoError as error:
@@ -178,12 +180,13 @@ class Watching:
         self._opening += 1
         try:
             if await self._is_opened(key):
-                await self._say_live(key)
+                self._live.append(key)
         finally:
             self._opening -= 1
         if not self._opening:
             pause_garbage_searches()
             log.info("%d of %d watched series are live", len(self._core.watched()), len(self.keys))
+            await self._note_live()
 
     async def _is_opened(self, key: SeriesKey) -> bool:
         try:
@@ -209,12 +212,17 @@ class Watching:
             self._make_up([key])
         return True
 
-    async def _say_live(self, key: SeriesKey) -> None:
+    async def _note_live(self) -> None:
+        """All that went live since the last time, in one write: at a start it is thousands."""
+        live, self._live = [key for key in self._live if key in self._core.watched()], []
+        if not live:
+            return
         try:
-            await self._background.short(self._watchlist.went_live, key, datetime.now(UTC))
-            await self._background.short(self._series.note_back, key)
+            await self._background.short(self._watchlist.went_live, live, datetime.now(UTC))
+            await self._background.short(self._series.note_back, live)
         except PyMongoError as error:
-            log.warning("%s is live, which could not be written down: %s", key, str(error)[:200])
+            self._live += live
+            log.warning("%d series are live, which could not be noted: %s; trying again", len(live), str(error)[:200])
 
     def _let_go(self, keys: set[SeriesKey]) -> None:
         names = {self._stream_name(key) for key in keys}

@@ -101,9 +101,10 @@ class SeriesStore:
         )
         return before is None or before.get("gone") is None
 
-    def note_back(self, key: SeriesKey) -> None:
-        """The exchange trades it again."""
-        self._collection.update_one({"_id": str(key), "gone": {"$ne": None}}, {"$unset": {"gone": 1}})
+    def note_back(self, keys: Iterable[SeriesKey]) -> None:
+        """The exchange trades them again, those that it did not."""
+        gone = {"_id": {"$in": [str(key) for key in keys]}, "gone": {"$ne": None}}
+        self._collection.update_many(gone, {"$unset": {"gone": 1}})
 
     def set_listed(self, key: SeriesKey, listed: int) -> None:
         """When the exchange began to trade it."""

@@ -41,9 +41,9 @@ class Watchlist:
         """Let these go; what is stored of them stays."""
         self._write(UpdateOne({"_id": _id(key)}, {"$set": _said(key, False, now)}, upsert=True) for key in keys)
 
-    def went_live(self, key: SeriesKey, now: datetime) -> None:
-        """The series is backfilled and current."""
-        self._write([UpdateOne({"_id": _id(key)}, {"$set": {"since": now}})])
+    def went_live(self, keys: Iterable[SeriesKey], now: datetime) -> None:
+        """These series are backfilled and current."""
+        self._control.update_many({"_id": {"$in": [_id(key) for key in keys]}}, {"$set": {"since": now}})
 
     def _write(self, operations: Iterable[UpdateOne]) -> None:
         listed = list(operations)

@@ -35,7 +35,7 @@ from pipeline.store.prepare import prepare
 from pipeline.store.series import SeriesStore
 from pipeline.store.symbols import SymbolStore
 from pipeline.store.watchlist import Watchlist
-from pipeline.timeline import MINUTE, interval, to_datetime, to_ms
+from pipeline.timeline import INTERVALS, MINUTE, interval, to_datetime, to_ms
 from schemas.series import Hole, SeriesKey
 from tests.live_writer import write_live
 
@@ -269,6 +269,18 @@ async def test_what_is_watched_changes_while_it_runs(desk):
     stored = {(one["interval"], to_ms(one["start"])) for one in desk.database["candles"].find({"symbol": "XRPUSDT"})}
     assert ("1m", STEP.bucket(since).start) in stored
     assert stored <= {("1m", bucket.start) for bucket in STEP.buckets(begun, desk.simulator.now())}
+
+
+async def test_what_goes_live_together_is_written_down_together(desk):
+    """Two writes a series, each to the disk before it is acknowledged, would be most of the time that a start takes."""
+    wanted = [SeriesKey("sim", symbol, code) for symbol in SYMBOLS for code in INTERVALS]
+    Watchlist(desk.database, "sim").watch(wanted, datetime.now(UTC))
+    noted = {"kind": "watch", "since": {"$ne": None}}
+    async with desk.ingesting() as ingester:
+        await until_true(lambda: len(ingester.core.watched()) == len(wanted))
+        await until_true(lambda: desk.database.control.count_documents(noted) == len(wanted))
+    moments = desk.database.control.distinct("since", noted)
+    assert len(moments) < len(wanted) / 3
 
 
 async def test_a_symbol_the_exchange_does_not_know_is_said_once_and_left(desk, caplog):
