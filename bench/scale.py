@@ -38,12 +38,12 @@ def run(quick: bool) -> list[Row]:
         end = fill(database, keys, 30 if quick else DAYS)
         store = ReturnStore(database)
         random = np.random.default_rng(12)
-        insert(database, signals(random, keys, end - 7 * DAY, end, of_week, is_settled=False))
+        insert(database, signals(random, keys, end - 7 * DAY, end, of_week, 0, is_settled=False))
         store.refresh("sim")
         stored, minute, first = of_week, 0, 0.0
         for size in sizes:
             start = end - (30 if quick else DAYS) * DAY
-            insert(database, signals(random, keys, start, end - 8 * DAY, size - stored, is_settled=True))
+            insert(database, signals(random, keys, start, end - 8 * DAY, size - stored, stored, is_settled=True))
             stored = size
             times = []
             for _ in range(ROUNDS):
@@ -55,9 +55,7 @@ def run(quick: bool) -> list[Row]:
             rows += [
                 _row(f"refresh beside {size:,}: {of_week:,} of the week, {SYMBOLS} symbols", took, "s", FLAT * first),
                 _row(f"the same again, no price has moved, {size:,} stored", _again(store), "ms"),
-                _row(
-                    f"last 20 signals of a symbol, exact, of {size:,}", 1e3 * _last(database, keys[3].symbol), "ms", 5.0
-                ),
+                _row(f"last 20 signals of a symbol, exact, of {size:,}", _last(database, keys[3].symbol), "ms", 5.0),
             ]
         stats = database.command("collStats", SIGNALS.name)
         newest = Asked(exchange="sim", strategy="macd_cross")
@@ -93,20 +91,27 @@ def insert(database: Database[dict[str, Any]], documents: Iterator[dict[str, Any
 
 
 def signals(
-    random: np.random.Generator, keys: list[SeriesKey], start: int, end: int, count: int, *, is_settled: bool
+    random: np.random.Generator,
+    keys: list[SeriesKey],
+    start: int,
+    end: int,
+    count: int,
+    begin: int,
+    *,
+    is_settled: bool,
 ) -> Iterator[dict[str, Any]]:
-    """As the history leaves them: those that are settled with all their returns."""
+    """As the history leaves them, numbered from `begin` on: those that are settled with all their returns."""
     settings = [settings_id(name) for name in STRATEGIES]
     first, last = STEP.index(start) + 1, STEP.index(end)
     ats = random.integers(first, last, count).tolist()
     returns = random.normal(0, 2, (count, 7)).tolist()
     names = ("return_pct", "best_pct", "worst_pct", "return_1h", "return_4h", "return_1d", "return_7d")
-    for number, (at, values) in enumerate(zip(ats, returns, strict=True)):
+    for number, (at, values) in enumerate(zip(ats, returns, strict=True), begin):
         key, strategy = keys[number % len(keys)], number % len(STRATEGIES)
         opened, closed = to_datetime(STEP.open_time(at - 1)), to_datetime(STEP.open_time(at))
         side = "long" if number % 2 else "short"
         yield {
-            "_id": f"{key}:{opened:%Y-%m-%dT%H:%M:%SZ}:{STRATEGIES[strategy]}:entry:{side}:{is_settled}{number}",
+            "_id": f"{key}:{opened:%Y-%m-%dT%H:%M:%SZ}:{STRATEGIES[strategy]}:entry:{side}:{number}",
             "exchange": "sim",
             "symbol": key.symbol,
             "interval": key.interval,
