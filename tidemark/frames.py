@@ -100,6 +100,15 @@ def performance_frame(by: Sequence[str], found: Iterable[Performance]) -> pl.Dat
     return pl.DataFrame(rows, schema=schema, orient="row")
 
 
+def _names(by: Sequence[str], name: str) -> list[str]:
+    """The names a group was put together of; only that of a strategy may have spaces."""
+    parts = name.split(" ")
+    spare = len(parts) - len(by)
+    first = by.index("strategy") if spare else 0
+    last = first + spare + 1
+    return [*parts[:first], " ".join(parts[first:last]), *parts[last:]]
+
+
 def _figures() -> Iterator[tuple[str, str, str]]:
     """A column each: its name, its horizon, its figure."""
     return ((f"{horizon}_{figure}", horizon, figure) for horizon in HORIZONS for figure in FIGURES)

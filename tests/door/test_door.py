@@ -28,10 +28,12 @@ from pipeline.history.report import SeriesReport
 from pipeline.simulator.handle import Simulator
 from pipeline.store.account import AccountStore
 from pipeline.store.connect import Document
+from pipeline.store.signals.queries import Outcome, Performance
 from pipeline.store.watchlist import Watchlist
 from schemas.accounts import Snapshot
 from schemas.series import SeriesKey
 from tidemark import Tidemark
+from tidemark.frames import performance_frame
 
 Ask = Callable[..., Any]
 MOST_SECONDS = 0.150
@@ -119,6 +121,18 @@ def test_performance_is_that_of_the_command(filled: Tidemark, command: Ask) -> N
     for horizon in ("return_1h", "return_1d"):
         for figure in ("count", "hit_rate", "mean", "median"):
             assert found[f"{horizon}_{figure}"].to_list() == [one["horizons"][horizon][figure] for one in said]
+
+
+def test_a_strategy_may_have_spaces_in_its_name() -> None:
+    found = performance_frame(
+        ["symbol", "strategy", "interval"],
+        [
+            Performance(name, 1, {f"return_{of}": Outcome(0, None, None, None) for of in ("1h", "4h", "1d", "7d")})
+            for name in ("BTCUSDT my own rule 1h", "ETHUSDT macd_cross 4h")
+        ],
+    )
+    assert found["strategy"].to_list() == ["my own rule", "macd_cross"]
+    assert found["interval"].to_list() == ["1h", "4h"]
 
 
 def test_the_account_is_exact(filled: Tidemark, mongo: MongoClient[Document]) -> None:
