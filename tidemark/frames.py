@@ -91,7 +91,7 @@ def performance_frame(by: Sequence[str], found: Iterable[Performance]) -> pl.Dat
     schema |= {name: pl.Int64() if figure == "count" else pl.Float64() for name, _, figure in _figures()}
     rows = [
         (
-            *one.name.split(" "),
+            *_names(by, one.name),
             one.signals,
             *(getattr(one.horizons[horizon], figure) for _, horizon, figure in _figures()),
         )
