@@ -20,6 +20,7 @@ from bench.table import Row
 from pipeline.exchange.environments import SIM, at
 from pipeline.exchange.frames import KlineFrame, decode, kline_stream
 from pipeline.exchange.market import Market
+from pipeline.exchange.products.um import UM
 from pipeline.exchange.rest import RestClient
 from pipeline.exchange.signing import Credentials, signer_for
 from pipeline.exchange.trading import Trading
@@ -135,7 +136,8 @@ def act(uri: str, url: str, symbols: list[str]) -> None:
 
 
 async def _act(uri: str, url: str, symbols: list[str]) -> None:
-    place = replace(at(SIM, url), weight_limit=10_000_000, orders_per_10s=10**6, orders_per_minute=10**6)
+    unlimited = replace(UM, orders={"10s": 10**6, "1m": 10**6})
+    place = replace(at(SIM, url), weight_limit=10_000_000, product=unlimited)
     with (
         connect.client(uri) as client,
         opened(

@@ -70,7 +70,7 @@ def test_the_word_beside_a_code_is_the_reaction_to_it(code: int, word: str) -> N
         (r"tell of it within (\d+) s", UserLimits().news_within),
         (r"up to (\d+) % in production", 100 * ENVIRONMENTS["binance-um"].weight_buffer),
         (r"in production, (\d+) % elsewhere", 100 * ENVIRONMENTS["binance-um-demo"].weight_buffer),
-        (r"Orders: (\d+) in 10 s", ENVIRONMENTS["binance-um"].orders_per_10s),
+        (r"Orders: (\d+) in 10 s", ENVIRONMENTS["binance-um"].product.orders["10s"]),
     ],
 )
 def test_a_number_of_the_page_is_that_of_the_code(said: str, value: float) -> None:

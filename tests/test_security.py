@@ -282,7 +282,7 @@ def test_a_zip_leads_nowhere_and_bursts_nothing(what: str) -> None:
 
 
 def test_no_name_leads_out_of_the_archive() -> None:
-    path = ArchiveFile("../../other?x=1#", interval("1m"), date(2026, 1, 1), date(2026, 1, 1)).path
+    path = ArchiveFile("../../other?x=1#", interval("1m"), date(2026, 1, 1), date(2026, 1, 1)).path("/data/spot")
     assert "?" not in path
     assert "#" not in path
 

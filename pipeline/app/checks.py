@@ -268,11 +268,12 @@ def keys(settings: Settings) -> Iterator[Finding]:
     if settings.environment == "sim" and settings.sim_url is None:
         yield Finding("keys", "good", "present")
         return
+    from pipeline.exchange.products.product import Ask  # noqa: PLC0415
     from pipeline.exchange.rest import RestClient  # noqa: PLC0415
 
     with RestClient(exchange_of(settings, patient=False), credentials) as client:
         try:
-            account = client.signed("GET", "/fapi/v1/accountConfig", weight=5).payload
+            account = client.ask_signed(Ask.MAY_TRADE).payload
         except TidemarkError as error:
             mend = "Check the key, its secret, its environment, and the addresses it is restricted to."
             yield Finding("keys", "problem", str(error), mend)

@@ -62,11 +62,10 @@ class ArchiveFile:
         stamp = self.first.isoformat() if self.first == self.last else f"{self.first:%Y-%m}"
         return f"{self.symbol}-{self.interval}-{stamp}"
 
-    @property
-    def path(self) -> str:
-        """Where it lies below the archive's address."""
+    def path(self, folder: str) -> str:
+        """Where it lies below the archive's address; the market's candles are in that folder."""
         period = "daily" if self.first == self.last else "monthly"
-        return quote(f"/data/futures/um/{period}/klines/{self.symbol}/{self.interval}/{self.name}.zip")
+        return quote(f"{folder}/{period}/klines/{self.symbol}/{self.interval}/{self.name}.zip")
 
     def days(self) -> list["ArchiveFile"]:
         """The daily files of a monthly one, for when it is missing."""
@@ -111,6 +110,7 @@ class Archive:
         if environment.archive_url is None:
             raise ValueError(f"{environment.name} has no archive")
         self._url = environment.archive_url
+        self._folder = environment.product.archive
         self._retries = environment.retries
         self._clock = clock or ServerClock()
         self._stop = stop or threading.Event()
@@ -124,11 +124,12 @@ class Archive:
 
     def candles(self, file: ArchiveFile) -> pl.DataFrame | None:
         """The candles of that file, all closed; None if the archive has no such file."""
+        path = file.path(self._folder)
         with self._slots:
-            zipped = self._get(file.path)
+            zipped = self._get(path)
             if zipped is None:
                 return None
-            checksum = self._get(f"{file.path}.CHECKSUM")
+            checksum = self._get(f"{path}.CHECKSUM")
         if checksum is None:
             raise BadAnswerError(f"{file.name}: the archive has no checksum for it; the file is not used")
         check(file, zipped, checksum)

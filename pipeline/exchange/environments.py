@@ -10,6 +10,8 @@ from typing import Final
 from urllib.parse import unquote, urlsplit
 
 from pipeline.errors import UsageError
+from pipeline.exchange.products.product import Product, Site
+from pipeline.exchange.products.um import UM
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,12 +22,11 @@ class Environment:
     rest_url: str
     stream_url: str
     archive_url: str | None
+    product: Product = UM
     weight_limit: int = 2400
     """Request weight a minute that the exchange allows to one IP address."""
     weight_buffer: float = 0.8
     """The share of the weight that bulk work may use up; the rest is for whoever else shares the address."""
-    orders_per_10s: int = 300
-    orders_per_minute: int = 1200
     connect_timeout: float = 5.0
     read_timeout: float = 10.0
     retries: int = 5
@@ -56,21 +57,14 @@ SIM: Final = Environment(
     read_timeout=5.0,
     retries=4,
 )
-DEMO: Final = Environment(
-    name="binance-um-demo",
-    rest_url="https://demo-fapi.binance.com",
-    stream_url="wss://demo-fstream.binance.com",
-    archive_url=None,  # demo prices are not the archive's prices
-    weight_limit=6000,
-)
-PRODUCTION: Final = Environment(
-    name="binance-um",
-    rest_url="https://fapi.binance.com",
-    stream_url="wss://fstream.binance.com",
-    archive_url="https://data.binance.vision",
-    weight_buffer=0.6,
-    retries=8,
-)
+
+
+def _at_site(name: str, product: Product, site: Site) -> Environment:
+    return Environment(name, site.rest, site.streams, site.archive, product, site.weight)
+
+
+DEMO: Final = _at_site("binance-um-demo", UM, UM.sites["demo"])
+PRODUCTION: Final = replace(_at_site("binance-um", UM, UM.sites["production"]), weight_buffer=0.6, retries=8)
 
 ENVIRONMENTS: Final[Mapping[str, Environment]] = MappingProxyType({one.name: one for one in (SIM, DEMO, PRODUCTION)})
 

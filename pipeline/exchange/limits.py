@@ -14,7 +14,7 @@ from enum import Enum, auto
 
 from pipeline.exchange.clock import ServerClock
 from pipeline.exchange.errors import BannedError, RateLimitedError, StoppedError, until_text
-from pipeline.timeline import MINUTE, SECOND
+from pipeline.timeline import DAY, HOUR, MINUTE, SECOND
 
 _RECHECK: float = 0.25
 """Seconds a waiting thread sleeps at most before it looks again: it may have been told to stop."""
@@ -44,6 +44,11 @@ def wait_ms(used: int, cost: int, limit: int, share: float, now: int, *, period:
     if cost == 0 or used + cost <= allowed:
         return 0
     return period - now % period
+
+
+def period_of(name: str) -> int:
+    """The period of a count as the exchange names it in a header: `10s`, `1m`, `1d`."""
+    return int(name[:-1]) * {"s": SECOND, "m": MINUTE, "h": HOUR, "d": DAY}[name[-1]]
 
 
 @dataclass(slots=True)

@@ -8,6 +8,7 @@ import polars as pl
 
 from pipeline.exchange.errors import BadAnswerError
 from pipeline.exchange.klines import candles
+from pipeline.exchange.products.product import Ask
 from pipeline.exchange.reports import PriceReport, read
 from pipeline.exchange.rest import RestClient
 from pipeline.exchange.symbols import symbols
@@ -29,13 +30,13 @@ class Market:
 
     def symbols(self) -> list[Symbol]:
         """Everything that trades, has traded or is about to."""
-        answer = self.client.get("/fapi/v1/exchangeInfo")
+        answer = self.client.ask(Ask.EXCHANGE_INFO)
         return symbols(answer.payload, self.client.environment.name, self.client.clock.now())
 
     def prices(self) -> dict[str, tuple[Decimal, int]]:
         """The last price of each symbol, and when it was made."""
-        answer = self.client.get("/fapi/v2/ticker/price", weight=2)
-        rows = read(answer.payload, list[PriceReport], "GET /fapi/v2/ticker/price")
+        answer = self.client.ask(Ask.PRICES)
+        rows = read(answer.payload, list[PriceReport], "prices")
         return {row.symbol: (row.price, row.time) for row in rows}
 
     def klines(self, symbol: str, interval: Interval, window: Window) -> pl.DataFrame:
@@ -54,7 +55,7 @@ class Market:
         weight = 1 if limit <= _SMALL_PAGE else PAGE_WEIGHT
         for tries_left in range(_TRIES - 1, -1, -1):
             self.client.keep_clock()
-            answer = self.client.get("/fapi/v1/klines", parameters, weight=weight)
+            answer = self.client.ask(Ask.KLINES, parameters, weight=weight)
             try:
                 return candles(answer.payload, symbol, interval, window, answer.asked_at)
             except BadAnswerError:

@@ -30,12 +30,13 @@ from pipeline.exchange.errors import (
     StoppedError,
     UnknownOutcomeError,
 )
-from pipeline.exchange.limits import LimitGate, Need, Ticket
+from pipeline.exchange.limits import LimitGate, Need, Ticket, period_of
+from pipeline.exchange.products.product import Ask
 from pipeline.exchange.retries import delays, worth_retrying
 from pipeline.exchange.signing import Credentials, Parameters, query_string, signed_query
 from pipeline.exchange.traffic import Traffic
 from pipeline.exchange.wire import Wire
-from pipeline.timeline import MINUTE, SECOND
+from pipeline.timeline import SECOND
 
 log = logging.getLogger(__name__)
 
@@ -100,8 +101,8 @@ class RestClient:
         self.traffic = Traffic(environment.weight_limit)
         self.weight = LimitGate(environment.weight_limit, environment.weight_buffer, self.clock, stop=self.stop)
         self._order_gates = {
-            "10s": LimitGate(environment.orders_per_10s, _BULK_OF_ORDERS, self.clock, 10 * SECOND, self.stop),
-            "1m": LimitGate(environment.orders_per_minute, _BULK_OF_ORDERS, self.clock, MINUTE, self.stop),
+            period: LimitGate(most, _BULK_OF_ORDERS, self.clock, period_of(period), self.stop)
+            for period, most in environment.product.orders.items()
         }
         self._credentials = credentials
         self._measuring = threading.Lock()
@@ -126,6 +127,16 @@ class RestClient:
     def get(self, path: str, parameters: Parameters | None = None, *, weight: int = 1) -> Answer:
         """Read public data."""
         return self.call("GET", path, parameters, weight=weight, need=self._need)
+
+    def ask(self, ask: Ask, parameters: Parameters | None = None, *, weight: int | None = None) -> Answer:
+        """Read public data of the market, wherever it keeps them. `weight`: where it depends on the parameters."""
+        where = self.environment.product.endpoint(ask)
+        return self.get(where.path, parameters, weight=where.weight if weight is None else weight)
+
+    def ask_signed(self, ask: Ask, parameters: Parameters | None = None, *, need: Need = Need.PROTECTION) -> Answer:
+        """Read or change the account, wherever the market keeps it."""
+        to = self.environment.product.endpoint(ask)
+        return self.signed(to.method, to.path, parameters, weight=to.weight, orders=to.orders, need=need)
 
     def signed(
         self,
@@ -167,8 +178,7 @@ class RestClient:
 
     def server_time(self) -> int:
         """The exchange's time now, in milliseconds."""
-        answer = self.get("/fapi/v1/time")
-        return _server_time(answer.payload)
+        return _server_time(self.ask(Ask.TIME).payload)
 
     def keep_clock(self) -> None:
         """Measure the exchange's clock if it is in doubt: before anything is judged by it."""
@@ -281,7 +291,7 @@ def _says_until(error: ExchangeError) -> bool:
 def _server_time(answer: Any) -> int:
     found = answer.get("serverTime") if isinstance(answer, dict) else None
     if not isinstance(found, int):
-        raise BadAnswerError("GET /fapi/v1/time: the answer has no whole number serverTime")
+        raise BadAnswerError("the answer to a question for the time has no whole number serverTime")
     return found
 
 

@@ -6,13 +6,14 @@ import itertools
 import logging
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, Self
 
 import msgspec
 from websockets.asyncio.client import ClientConnection, connect
 
 from pipeline.exchange.environments import Environment
 from pipeline.exchange.frames import MOST_FRAME_BYTES, Incoming, KlineFrame, decode
+from pipeline.exchange.products.product import Streams
 
 log = logging.getLogger(__name__)
 
@@ -55,6 +56,11 @@ class FeedLimits:
     lifetime: float = 23 * 3600.0
     first_delay: float = 0.3
     longest_delay: float = 30.0
+
+    @classmethod
+    def of(cls, streams: Streams) -> Self:
+        """What a market's streams allow."""
+        return cls(command_every=streams.command_every, silence=streams.silence)
 
 
 @dataclass(slots=True)
@@ -198,7 +204,8 @@ class Session:
     def _silence(self) -> str:
         if self.carrying.is_set():
             return f"no data for {self.limits.silence:g} s on a connection that carried some"
+        path = self.place.product.streams.market
         return (
             f"connected and acknowledged, but no data came within {self.limits.silence:g} s: the address may not be "
-            f"routed to market data (klines flow below /market), or nothing trades in its {len(self.streams)} streams"
+            f"routed to market data (candles flow at {path}), or nothing trades in its {len(self.streams)} streams"
         )

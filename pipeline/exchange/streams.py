@@ -147,7 +147,7 @@ class _Line:
         return fresh
 
     def _begin(self) -> Session:
-        url = f"{self._place.stream_url}/market/stream"
+        url = self._place.stream_url + self._place.product.streams.market
         session = Session(url, self._place, self.streams, self._listener, self._limits, self._counters)
         self._live.append(session)
         return session
@@ -190,7 +190,7 @@ class Feed:
         self.counters = FeedCounters()
         self._place = place
         self._listener = listener
-        self._limits = limits or FeedLimits()
+        self._limits = limits or FeedLimits.of(place.product.streams)
         self._random = random_ or random.Random()
         self._lines: list[_Line] = []
         self._started: asyncio.Queue[_Line] = asyncio.Queue()

@@ -20,7 +20,7 @@ def symbols(answer: object, exchange: str, now: int) -> list[Symbol]:
     """Every symbol that can be read, in the exchange's order."""
     listed = answer.get("symbols") if isinstance(answer, Mapping) else None
     if not isinstance(listed, list):
-        raise BadAnswerError("GET /fapi/v1/exchangeInfo: the answer has no list of symbols")
+        raise BadAnswerError("exchangeInfo: the answer has no list of symbols")
     updated_at = to_datetime(now)
     return [found for one in listed if (found := _readable(one, exchange, updated_at)) is not None]
 

@@ -11,6 +11,7 @@ from typing import Any, Final, Literal, TypeVar
 
 from pipeline.exchange.errors import RefusedError
 from pipeline.exchange.limits import Need
+from pipeline.exchange.products.product import Ask, Endpoint
 from pipeline.exchange.reports import (
     AccountReport,
     AlgoReport,
@@ -114,61 +115,61 @@ class Trading:
     def place_order(self, order: NewOrder) -> OrderReport:
         """Send an order. One that may only reduce is let through where one that opens has to wait."""
         need = Need.PROTECTION if order.reduce_only else Need.OPENING
-        return self._ask("POST", "/fapi/v1/order", order.parameters(), OrderReport, weight=0, orders=1, need=need)
+        return self._ask(Ask.PLACE_ORDER, order.parameters(), OrderReport, need=need)
 
     def query_order(self, symbol: str, client_id: str) -> OrderReport | None:
         """The order, or None where the exchange knows no such one (-2013: just after sending, that proves nothing)."""
         asked = {"symbol": symbol, "origClientOrderId": client_id}
-        return _unless(-2013, lambda: self._ask("GET", "/fapi/v1/order", asked, OrderReport))
+        return _unless(-2013, lambda: self._ask(Ask.QUERY_ORDER, asked, OrderReport))
 
     def query_order_number(self, symbol: str, order_id: int) -> OrderReport | None:
         """The order by the exchange's own number, or None where it knows no such one."""
         asked = {"symbol": symbol, "orderId": order_id}
-        return _unless(-2013, lambda: self._ask("GET", "/fapi/v1/order", asked, OrderReport))
+        return _unless(-2013, lambda: self._ask(Ask.QUERY_ORDER, asked, OrderReport))
 
     def cancel_order(self, symbol: str, client_id: str) -> OrderReport | None:
         """Cancel; None where there was nothing to cancel (-2011): it is filled, cancelled, or was never there."""
         asked = {"symbol": symbol, "origClientOrderId": client_id}
-        return _unless(-2011, lambda: self._ask("DELETE", "/fapi/v1/order", asked, OrderReport))
+        return _unless(-2011, lambda: self._ask(Ask.CANCEL_ORDER, asked, OrderReport))
 
     def open_orders(self) -> list[OrderReport]:
         """Every ordinary order that is open, of all symbols."""
-        return self._ask("GET", "/fapi/v1/openOrders", {}, list[OrderReport], weight=40)
+        return self._ask(Ask.OPEN_ORDERS, {}, list[OrderReport])
 
     def all_orders(self, symbol: str, since: int) -> list[OrderReport]:
         """Ordinary orders that were placed since then, open or not, oldest first; less than seven days ago."""
-        return self._all("/fapi/v1/allOrders", symbol, since, OrderReport, "orderId", lambda one: one.order_id)
+        return self._all(Ask.ALL_ORDERS, symbol, since, OrderReport, "orderId", lambda one: one.order_id)
 
     def cancel_open_orders(self, symbol: str) -> None:
         """Cancel every ordinary order of a symbol."""
-        self.client.signed("DELETE", "/fapi/v1/allOpenOrders", {"symbol": symbol})
+        self.client.ask_signed(Ask.CANCEL_OPEN_ORDERS, {"symbol": symbol})
 
     # Conditional orders
 
     def place_algo(self, algo: NewAlgo) -> AlgoReport:
         """Send a conditional order."""
-        return self._ask("POST", "/fapi/v1/algoOrder", algo.parameters(), AlgoReport, weight=0, orders=1)
+        return self._ask(Ask.PLACE_ALGO, algo.parameters(), AlgoReport)
 
     def query_algo(self, client_id: str) -> AlgoReport | None:
         """The conditional order, or None where the exchange knows no such one."""
-        return _unless(-2013, lambda: self._ask("GET", "/fapi/v1/algoOrder", {"clientAlgoId": client_id}, AlgoReport))
+        return _unless(-2013, lambda: self._ask(Ask.QUERY_ALGO, {"clientAlgoId": client_id}, AlgoReport))
 
     def cancel_algo(self, client_id: str) -> bool:
         """Cancel; False where there was nothing to cancel."""
         asked = {"clientAlgoId": client_id}
-        return _unless(-2011, lambda: self.client.signed("DELETE", "/fapi/v1/algoOrder", asked)) is not None
+        return _unless(-2011, lambda: self.client.ask_signed(Ask.CANCEL_ALGO, asked)) is not None
 
     def open_algos(self) -> list[AlgoReport]:
         """Every conditional order that waits, of all symbols."""
-        return self._ask("GET", "/fapi/v1/openAlgoOrders", {}, list[AlgoReport], weight=40)
+        return self._ask(Ask.OPEN_ALGOS, {}, list[AlgoReport])
 
     def all_algos(self, symbol: str, since: int) -> list[AlgoReport]:
         """Conditional orders that were placed since then, waiting or not, oldest first; less than seven days ago."""
-        return self._all("/fapi/v1/allAlgoOrders", symbol, since, AlgoReport, "algoId", lambda one: one.algo_id)
+        return self._all(Ask.ALL_ALGOS, symbol, since, AlgoReport, "algoId", lambda one: one.algo_id)
 
     def cancel_open_algos(self, symbol: str) -> None:
         """Cancel every conditional order of a symbol."""
-        self.client.signed("DELETE", "/fapi/v1/algoOpenOrders", {"symbol": symbol})
+        self.client.ask_signed(Ask.CANCEL_OPEN_ALGOS, {"symbol": symbol})
 
     # What became of it
 
@@ -177,7 +178,7 @@ class Trading:
         found: list[TradeReport] = []
         asked: dict[str, object] = {"symbol": symbol, "startTime": since, "limit": MOST_TRADES}
         while True:
-            page = self._ask("GET", "/fapi/v1/userTrades", asked, list[TradeReport], weight=5)
+            page = self._ask(Ask.TRADES, asked, list[TradeReport])
             found += page
             if len(page) < MOST_TRADES:
                 return found
@@ -186,15 +187,15 @@ class Trading:
     def trades_of(self, symbol: str, order_id: int) -> list[TradeReport]:
         """The fills of one order."""
         asked = {"symbol": symbol, "orderId": order_id}
-        return self._ask("GET", "/fapi/v1/userTrades", asked, list[TradeReport], weight=5)
+        return self._ask(Ask.TRADES, asked, list[TradeReport])
 
     def positions(self, symbol: str | None = None) -> list[PositionReport]:
         """Symbols with a position or an open order; one that is not listed is flat."""
-        return self._ask("GET", "/fapi/v3/positionRisk", {"symbol": symbol}, list[PositionReport], weight=5)
+        return self._ask(Ask.POSITIONS, {"symbol": symbol}, list[PositionReport])
 
     def account(self) -> AccountReport:
         """What the account is worth now."""
-        return self._ask("GET", "/fapi/v3/account", {}, AccountReport, weight=5)
+        return self._ask(Ask.ACCOUNT, {}, AccountReport)
 
     def incomes(self, since: int, until: int) -> list[IncomeReport]:
         """Everything that changed the wallet in [since, until], oldest first. Rows of one moment that fill more than
@@ -202,7 +203,7 @@ class Trading:
         found: dict[tuple[int, str, str], IncomeReport] = {}
         while True:
             asked = {"startTime": since, "endTime": until, "limit": MOST_INCOMES}
-            page = self._ask("GET", "/fapi/v1/income", asked, list[IncomeReport], weight=30)
+            page = self._ask(Ask.INCOMES, asked, list[IncomeReport])
             fresh = {(row.tran_id, row.income_type, row.symbol): row for row in page}
             news = fresh.keys() - found.keys()
             found |= fresh
@@ -214,87 +215,80 @@ class Trading:
 
     def symbol_config(self, symbol: str) -> SymbolConfig | None:
         """Leverage and margin type of a symbol."""
-        rows = self._ask("GET", "/fapi/v1/symbolConfig", {"symbol": symbol}, list[SymbolConfig], weight=5)
+        rows = self._ask(Ask.SYMBOL_CONFIG, {"symbol": symbol}, list[SymbolConfig])
         return next((row for row in rows if row.symbol == symbol), None)
 
     def symbol_configs(self) -> dict[str, SymbolConfig]:
         """The same for every symbol."""
-        rows = self._ask("GET", "/fapi/v1/symbolConfig", {}, list[SymbolConfig], weight=5)
+        rows = self._ask(Ask.SYMBOL_CONFIG, {}, list[SymbolConfig])
         return {row.symbol: row for row in rows}
 
     def brackets(self) -> dict[str, tuple[BracketReport, ...]]:
         """How much margin a position in each symbol must keep, by its size."""
-        rows = self._ask("GET", "/fapi/v1/leverageBracket", {}, list[SymbolBrackets])
+        rows = self._ask(Ask.BRACKETS, {}, list[SymbolBrackets])
         return {row.symbol: row.brackets for row in rows}
 
     def taker_fee(self, symbol: str) -> Decimal:
         """The share of its worth that an order in this symbol costs us, filled at once."""
         asked = {"symbol": symbol}
-        found = self._ask("GET", "/fapi/v1/commissionRate", asked, CommissionRate, weight=20)
+        found = self._ask(Ask.FEE, asked, CommissionRate)
         return found.taker_commission_rate
 
     def set_leverage(self, symbol: str, leverage: int) -> None:
         """Set it; the same twice is no error."""
-        self.client.signed("POST", "/fapi/v1/leverage", {"symbol": symbol, "leverage": leverage}, need=Need.OPENING)
+        self.client.ask_signed(Ask.SET_LEVERAGE, {"symbol": symbol, "leverage": leverage}, need=Need.OPENING)
 
     def set_margin_type(self, symbol: str, margin_type: Literal["CROSSED", "ISOLATED"]) -> None:
         """Set it; already so is success."""
-        self._settle("/fapi/v1/marginType", {"symbol": symbol, "marginType": margin_type})
+        self._settle(Ask.SET_MARGIN_TYPE, {"symbol": symbol, "marginType": margin_type})
 
     def hedge_mode(self) -> bool:
         """Whether long and short of a symbol are held apart. Tidemark trades in one-way mode."""
-        answer = self.client.signed("GET", "/fapi/v1/positionSide/dual", weight=30)
-        return bool(read(answer.payload, dict[str, Any], "GET /fapi/v1/positionSide/dual").get("dualSidePosition"))
+        return bool(self._ask(Ask.HEDGE_MODE, {}, dict[str, Any]).get("dualSidePosition"))
 
     def multi_assets_mode(self) -> bool:
         """Whether every asset of the account is margin for all its positions."""
-        answer = self.client.signed("GET", "/fapi/v1/multiAssetsMargin", weight=30)
-        return bool(read(answer.payload, dict[str, Any], "GET /fapi/v1/multiAssetsMargin").get("multiAssetsMargin"))
+        return bool(self._ask(Ask.MULTI_ASSETS_MODE, {}, dict[str, Any]).get("multiAssetsMargin"))
 
     def set_hedge_mode(self, wanted: bool) -> None:
         """Set it; already so is success. Refused while anything is open."""
-        self._settle("/fapi/v1/positionSide/dual", {"dualSidePosition": wanted})
+        self._settle(Ask.SET_HEDGE_MODE, {"dualSidePosition": wanted})
 
     # The key of the user data stream
 
     def open_listen_key(self) -> str:
         """The account's listen key, prolonged, or a new one."""
-        answer = self.client.call("POST", "/fapi/v1/listenKey", security="key", need=Need.PROTECTION)
-        return read(answer.payload, dict[str, str], "POST /fapi/v1/listenKey").get("listenKey", "")
+        where = self._where(Ask.OPEN_LISTEN_KEY)
+        answer = self.client.call(where.method, where.path, security="key", need=Need.PROTECTION)
+        return read(answer.payload, dict[str, str], str(where)).get("listenKey", "")
 
     def prolong_listen_key(self) -> None:
         """Another hour; -1125 where there is none any more."""
-        self.client.call("PUT", "/fapi/v1/listenKey", security="key", need=Need.PROTECTION)
+        where = self._where(Ask.PROLONG_LISTEN_KEY)
+        self.client.call(where.method, where.path, security="key", need=Need.PROTECTION)
 
     def _all(
-        self, path: str, symbol: str, since: int, kind: type[T], number: str, number_of: Callable[[T], int]
+        self, ask: Ask, symbol: str, since: int, kind: type[T], number: str, number_of: Callable[[T], int]
     ) -> list[T]:
         found: list[T] = []
         asked: dict[str, object] = {"symbol": symbol, "startTime": since, "limit": MOST_ORDERS}
         while True:
-            page = self._ask("GET", path, asked, list[kind], weight=5)  # type: ignore[valid-type]
+            page = self._ask(ask, asked, list[kind])  # type: ignore[valid-type]
             found += page
             if len(page) < MOST_ORDERS:
                 return found
             asked = {"symbol": symbol, number: number_of(page[-1]) + 1, "limit": MOST_ORDERS}
 
-    def _ask(
-        self,
-        method: str,
-        path: str,
-        asked: dict[str, Any],
-        kind: type[T],
-        *,
-        weight: int = 1,
-        orders: int = 0,
-        need: Need = Need.PROTECTION,
-    ) -> T:
-        answer = self.client.signed(method, path, asked, weight=weight, orders=orders, need=need)
-        return read(answer.payload, kind, f"{method} {path}")
+    def _ask(self, ask: Ask, asked: dict[str, Any], kind: type[T], *, need: Need = Need.PROTECTION) -> T:
+        answer = self.client.ask_signed(ask, asked, need=need)
+        return read(answer.payload, kind, str(self._where(ask)))
 
-    def _settle(self, path: str, asked: dict[str, object]) -> None:
+    def _where(self, ask: Ask) -> Endpoint:
+        return self.client.environment.product.endpoint(ask)
+
+    def _settle(self, ask: Ask, asked: dict[str, object]) -> None:
         try:
-            self.client.signed("POST", path, asked, need=Need.OPENING)
+            self.client.ask_signed(ask, asked, need=Need.OPENING)
         except RefusedError as refusal:
             if refusal.code not in ALREADY_SO:
                 raise

@@ -29,7 +29,7 @@ from pipeline.quantiles import quantile
 
 Became = Literal["answered", "refused", "limited", "unknown", "failed"]
 Calls = dict[str, dict[str, int]]
-"""By call (`GET /fapi/v1/order`), how many became what."""
+"""By call, its method and path, how many became what."""
 
 REMEMBERED: Final = 3600.0
 """Seconds that a measurement counts."""

@@ -134,9 +134,9 @@ class UserStream:
 
     @contextlib.asynccontextmanager
     async def _connection(self, key: str) -> Any:
-        names = "/".join(EVENT_NAMES)
+        path = self._place.product.user_stream(quote(key, safe=""), "/".join(EVENT_NAMES))
         async with connect(
-            f"{self._place.stream_url}/private/ws?listenKey={quote(key, safe='')}&events={names}",
+            self._place.stream_url + path,
             proxy=self._place.stream_proxy,
             open_timeout=self._limits.open_timeout,
             close_timeout=1.0,

@@ -14,6 +14,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Final
 
+from pipeline.exchange.products.product import Ask
+from pipeline.exchange.products.um import UM
 from pipeline.settings import without_keys
 from pipeline.store.mongod.launch import LOOPBACK, any_free_port, is_free
 from pipeline.supervise.prefect_login import login_file, login_of
@@ -108,7 +110,8 @@ def prefect_environment(home: Path, port: int) -> dict[str, str]:
 def simulator(port: int, deposit: Decimal) -> Service:
     """The simulated exchange, with so much in its ready account."""
     command = [*_TIDEMARK, "sim", "--port", str(port), "--deposit", f"{deposit:f}"]
-    return Service("exchange", command, answers(f"http://{LOOPBACK}:{port}/fapi/v1/ping"), dict(os.environ))
+    ready = answers(f"http://{LOOPBACK}:{port}{UM.endpoint(Ask.TIME).path}")
+    return Service("exchange", command, ready, dict(os.environ))
 
 
 def prefect_server(home: Path, port: int) -> Service:

@@ -108,10 +108,11 @@ def test_the_files_cover_every_past_day_once_and_reach_no_further_than_its_month
 
 def test_the_path_of_a_file_is_percent_encoded_and_a_month_knows_its_days() -> None:
     month = ArchiveFile("币USDT", H1, date(2024, 2, 1), date(2024, 2, 29))
-    assert month.path == "/data/futures/um/monthly/klines/%E5%B8%81USDT/1h/%E5%B8%81USDT-1h-2024-02.zip"
+    folder = "/data/futures/um"
+    assert month.path(folder) == "/data/futures/um/monthly/klines/%E5%B8%81USDT/1h/%E5%B8%81USDT-1h-2024-02.zip"
     assert [day.name for day in month.days()][-1] == "币USDT-1h-2024-02-29"
     assert len(month.days()) == 29
-    assert DAY_FILE.path == "/data/futures/um/daily/klines/BTCUSDT/1m/BTCUSDT-1m-2025-11-03.zip"
+    assert DAY_FILE.path(folder) == "/data/futures/um/daily/klines/BTCUSDT/1m/BTCUSDT-1m-2025-11-03.zip"
     assert DAY_FILE.window == Window(START, START + DAY - MINUTE)
 
 

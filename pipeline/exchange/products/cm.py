@@ -1,0 +1,62 @@
+"""COIN-M futures: contracts of so many dollars of a coin, margined and paid in that coin.
+
+What of its conditional orders is not proven (asking for one, listing all of them, cancelling all) is not here.
+"""
+
+from types import MappingProxyType
+from typing import Final
+
+from pipeline.exchange.products.product import Ask, Endpoint, Product, Site, Streams
+
+CM: Final = Product(
+    name="cm",
+    title="COIN-M futures",
+    sites=MappingProxyType(
+        {
+            "production": Site(
+                "https://dapi.binance.com", "wss://dstream.binance.com", 2400, "https://data.binance.vision"
+            ),
+            "demo": Site("https://demo-dapi.binance.com", "wss://demo-dstream.binance.com", 6000),
+        }
+    ),
+    endpoints=MappingProxyType(
+        {
+            Ask.TIME: Endpoint("GET", "/dapi/v1/time"),
+            Ask.EXCHANGE_INFO: Endpoint("GET", "/dapi/v1/exchangeInfo"),
+            Ask.KLINES: Endpoint("GET", "/dapi/v1/klines"),
+            Ask.PRICES: Endpoint("GET", "/dapi/v1/ticker/price", weight=2),
+            Ask.PLACE_ORDER: Endpoint("POST", "/dapi/v1/order", weight=0, orders=1),
+            Ask.QUERY_ORDER: Endpoint("GET", "/dapi/v1/order"),
+            Ask.CANCEL_ORDER: Endpoint("DELETE", "/dapi/v1/order"),
+            Ask.OPEN_ORDERS: Endpoint("GET", "/dapi/v1/openOrders", weight=40),
+            Ask.ALL_ORDERS: Endpoint("GET", "/dapi/v1/allOrders", weight=5),
+            Ask.CANCEL_OPEN_ORDERS: Endpoint("DELETE", "/dapi/v1/allOpenOrders"),
+            Ask.PLACE_ALGO: Endpoint("POST", "/dapi/v1/algoOrder", weight=0, orders=1),
+            Ask.CANCEL_ALGO: Endpoint("DELETE", "/dapi/v1/algoOrder"),
+            Ask.OPEN_ALGOS: Endpoint("GET", "/dapi/v1/openAlgoOrders", weight=40),
+            Ask.TRADES: Endpoint("GET", "/dapi/v1/userTrades", weight=5),
+            Ask.POSITIONS: Endpoint("GET", "/dapi/v1/positionRisk"),
+            Ask.ACCOUNT: Endpoint("GET", "/dapi/v1/account", weight=5),
+            Ask.INCOMES: Endpoint("GET", "/dapi/v1/income", weight=20),
+            Ask.MAY_TRADE: Endpoint("GET", "/dapi/v1/account", weight=5),
+            Ask.BRACKETS: Endpoint("GET", "/dapi/v2/leverageBracket", weight=2),
+            Ask.FEE: Endpoint("GET", "/dapi/v1/commissionRate", weight=20),
+            Ask.SET_LEVERAGE: Endpoint("POST", "/dapi/v1/leverage"),
+            Ask.SET_MARGIN_TYPE: Endpoint("POST", "/dapi/v1/marginType"),
+            Ask.HEDGE_MODE: Endpoint("GET", "/dapi/v1/positionSide/dual", weight=30),
+            Ask.SET_HEDGE_MODE: Endpoint("POST", "/dapi/v1/positionSide/dual"),
+            Ask.OPEN_LISTEN_KEY: Endpoint("POST", "/dapi/v1/listenKey"),
+            Ask.PROLONG_LISTEN_KEY: Endpoint("PUT", "/dapi/v1/listenKey"),
+        }
+    ),
+    pool="futures",
+    orders=MappingProxyType({"10s": 300, "1m": 1200}),
+    streams=Streams(
+        market="/stream",
+        user="/ws/{key}",
+        command_every=0.2,
+        silence=300.0,  # a connection of dated contracts alone says nothing for minutes
+        continuous=frozenset({"PERPETUAL"}),
+    ),
+    archive="/data/futures/cm",
+)

@@ -1,0 +1,132 @@
+"""What a market is, as data: where it lies, what can be asked and at what weight, its limits, its manners.
+
+A market is one `Product`. Whoever needs to know how a market differs asks it, and never what it is called. It sends
+nothing and knows no environment: the addresses of all its sites are here, which of them is meant is not.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum, auto
+from typing import Literal
+
+from pipeline.errors import UsageError
+
+
+class NotOfferedError(UsageError):
+    """The market has no such thing: use another market, or do without."""
+
+
+class Ask(StrEnum):
+    """What can be asked of an exchange, in our words."""
+
+    TIME = auto()
+    EXCHANGE_INFO = auto()
+    KLINES = auto()
+    PRICES = auto()
+
+    PLACE_ORDER = auto()
+    QUERY_ORDER = auto()
+    CANCEL_ORDER = auto()
+    OPEN_ORDERS = auto()
+    ALL_ORDERS = auto()
+    CANCEL_OPEN_ORDERS = auto()
+
+    PLACE_ALGO = auto()
+    QUERY_ALGO = auto()
+    CANCEL_ALGO = auto()
+    OPEN_ALGOS = auto()
+    ALL_ALGOS = auto()
+    CANCEL_OPEN_ALGOS = auto()
+
+    TRADES = auto()
+    POSITIONS = auto()
+    ACCOUNT = auto()
+    INCOMES = auto()
+    MAY_TRADE = auto()
+
+    SYMBOL_CONFIG = auto()
+    BRACKETS = auto()
+    FEE = auto()
+    SET_LEVERAGE = auto()
+    SET_MARGIN_TYPE = auto()
+    HEDGE_MODE = auto()
+    SET_HEDGE_MODE = auto()
+    MULTI_ASSETS_MODE = auto()
+
+    OPEN_LISTEN_KEY = auto()
+    PROLONG_LISTEN_KEY = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where a question goes, and what it costs: request weight, and orders of the account."""
+
+    method: Literal["GET", "POST", "PUT", "DELETE"]
+    path: str
+    weight: int = 1
+    orders: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.path}"
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """One place where the market is served. Only production's prices are in the archive. `weight`: what an address may
+    use up in a minute."""
+
+    rest: str
+    streams: str
+    weight: int
+    archive: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Streams:
+    """Where its streams are, below the address of the streams, and their manners. Seconds.
+
+    `user`: with the listen key and the names of the events in it; None where the account is followed otherwise.
+    """
+
+    market: str
+    user: str | None
+    command_every: float
+    """The least time between two commands, pongs counted where the exchange counts them."""
+    silence: float
+    """A connection that carried nothing for so long is a dead one."""
+    continuous: frozenset[str] = frozenset()
+    """Kinds of contracts whose candles have a stream by the name of the pair."""
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False, kw_only=True)
+class Product:
+    """A market of the exchange."""
+
+    name: str
+    title: str
+    sites: Mapping[str, Site]
+    endpoints: Mapping[Ask, Endpoint]
+    pool: str
+    """Markets of one pool share the weight of an address, the orders of an account and its position mode. The count in
+    each answer is that of the pool."""
+    orders: Mapping[str, int]
+    """Orders an account may place, by the period of the exchange's count."""
+    streams: Streams
+    archive: str
+    """The folder of the archive that holds its candles, by day and by month."""
+
+    def __repr__(self) -> str:
+        return f"Product({self.name!r})"
+
+    def endpoint(self, ask: Ask) -> Endpoint:
+        """Where that question goes; `NotOfferedError` where the market has no answer to it."""
+        found = self.endpoints.get(ask)
+        if found is None:
+            raise NotOfferedError(f"{self.title} has no call for {ask.replace('_', ' ')!r}")
+        return found
+
+    def user_stream(self, key: str, events: str) -> str:
+        """Where the user data of that listen key flow."""
+        if self.streams.user is None:
+            raise NotOfferedError(f"{self.title} has no stream of user data by listen key")
+        return self.streams.user.format(key=key, events=events)

@@ -1,0 +1,50 @@
+"""Spot: coins themselves, paid at once. Nothing is borrowed, so there is no position, no margin and no short.
+
+Its account is followed by a websocket that is asked with a signature, not by a listen key; stops are ordinary orders.
+"""
+
+from types import MappingProxyType
+from typing import Final
+
+from pipeline.exchange.products.product import Ask, Endpoint, Product, Site, Streams
+
+SPOT: Final = Product(
+    name="spot",
+    title="spot",
+    sites=MappingProxyType(
+        {
+            "production": Site(
+                "https://api.binance.com", "wss://stream.binance.com:9443", 6000, "https://data.binance.vision"
+            ),
+            "demo": Site("https://demo-api.binance.com", "wss://demo-stream.binance.com", 6000),
+            "testnet": Site("https://testnet.binance.vision", "wss://stream.testnet.binance.vision", 6000),
+        }
+    ),
+    endpoints=MappingProxyType(
+        {
+            Ask.TIME: Endpoint("GET", "/api/v3/time"),
+            Ask.EXCHANGE_INFO: Endpoint("GET", "/api/v3/exchangeInfo", weight=20),
+            Ask.KLINES: Endpoint("GET", "/api/v3/klines"),
+            Ask.PRICES: Endpoint("GET", "/api/v3/ticker/price", weight=4),
+            Ask.PLACE_ORDER: Endpoint("POST", "/api/v3/order", orders=1),
+            Ask.QUERY_ORDER: Endpoint("GET", "/api/v3/order", weight=4),
+            Ask.CANCEL_ORDER: Endpoint("DELETE", "/api/v3/order"),
+            Ask.OPEN_ORDERS: Endpoint("GET", "/api/v3/openOrders", weight=80),
+            Ask.ALL_ORDERS: Endpoint("GET", "/api/v3/allOrders", weight=20),
+            Ask.CANCEL_OPEN_ORDERS: Endpoint("DELETE", "/api/v3/openOrders"),
+            Ask.TRADES: Endpoint("GET", "/api/v3/myTrades", weight=20),
+            Ask.ACCOUNT: Endpoint("GET", "/api/v3/account", weight=20),
+            Ask.MAY_TRADE: Endpoint("GET", "/api/v3/account", weight=20),
+            Ask.FEE: Endpoint("GET", "/api/v3/account/commission", weight=20),
+        }
+    ),
+    pool="spot",
+    orders=MappingProxyType({"10s": 100, "1d": 200_000}),
+    streams=Streams(
+        market="/stream",
+        user=None,
+        command_every=0.5,  # 5 messages a second, our pongs among them
+        silence=60.0,
+    ),
+    archive="/data/spot",
+)
