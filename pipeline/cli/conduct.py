@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TextIO
 
 from pymongo.errors import PyMongoError
 from rich.console import Console
@@ -24,11 +24,13 @@ from pipeline.settings import Settings, secrets_of, take_keys
 from pipeline.supervise import services
 from pipeline.supervise.reaper import Reaper
 from pipeline.supervise.supervisor import Supervisor
+from pipeline.supervise.vanishing import Vanishing
 from pipeline.supervise.whole import STEPS, Choice, StartView, Step, Whole, start, start_database
 
 REDRAWN_EVERY: Final = 1.0
 SAID_EVERY: Final = 15.0
 _LOG_WIDTH: Final = 140
+LOCK: Final = "running.lock"
 NEWS_FOR: Final = 60.0
 _TROUBLE: Final = ("WARNING", "ERROR", "CRITICAL", "starting it again")
 
@@ -43,16 +45,30 @@ def conduct(choice: Choice, *, plain: bool) -> None:
         plain, console.width = True, _LOG_WIDTH
     news = News()
 
+    gone = threading.Event()
+
     def say(name: str, said: str) -> None:
+        if gone.is_set():
+            return  # of a folder that is gone it is nothing but complaints
         if plain:
             console.print(f"{name:>9} | {said}", markup=False, highlight=False, soft_wrap=True)
         elif any(sign in said for sign in _TROUBLE):
             news.add(f"{name}: {said}")
 
+    def announce(text: str) -> None:
+        gone.set()
+        console.print(text, markup=False, highlight=False, soft_wrap=True)
+
     began = time.monotonic()
     stop = threading.Event()
     try:
-        with _alone(settings.home), Reaper(services.farewell()) as reaper, ExitStack() as ends, _until_a_signal(stop):
+        with (
+            _until_a_signal(stop),
+            _alone(settings.home) as lock,
+            Vanishing(settings.home, lock.fileno(), LOCK, announce),
+            Reaper(services.farewell()) as reaper,
+            ExitStack() as ends,
+        ):
             _log_to_a_file(settings, ends, plain=plain)
             with _start_view(console, plain=plain) as view:
                 supervisor = Supervisor(settings.home / "logs", reaper, say)
@@ -67,10 +83,10 @@ def conduct(choice: Choice, *, plain: bool) -> None:
 
 
 @contextmanager
-def _alone(home: Path) -> Iterator[None]:
+def _alone(home: Path) -> Iterator[TextIO]:
     """One whole a data folder. The kernel drops the lock when its holder dies."""
     home.mkdir(parents=True, exist_ok=True)
-    with (home / "running.lock").open("w") as lock:
+    with (home / LOCK).open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -78,7 +94,7 @@ def _alone(home: Path) -> Iterator[None]:
                 f"another `tidemark demo` or `tidemark up` runs in {home}. End that one, or give this one a folder of "
                 "its own with TIDEMARK_HOME"
             ) from None
-        yield
+        yield lock
 
 
 @contextmanager

@@ -85,12 +85,13 @@ class Log:
         self._recent: deque[str] = deque(maxlen=_REMEMBERED)
 
     def write(self, line: str) -> None:
-        """Add a line."""
-        if self.path.exists() and self.path.stat().st_size > self._limit:
-            self.path.replace(self.path.with_suffix(".log.1"))
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(line + "\n")
+        """Add a line. Where its folder is gone it is only remembered: the process is heard to its end."""
         self._recent.append(line)
+        with suppress(FileNotFoundError):
+            if self.path.exists() and self.path.stat().st_size > self._limit:
+                self.path.replace(self.path.with_suffix(".log.1"))
+            with self.path.open("a", encoding="utf-8") as file:
+                file.write(line + "\n")
 
     @property
     def recent(self) -> Sequence[str]:

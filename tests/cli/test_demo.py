@@ -1,6 +1,7 @@
 """`tidemark demo` and `tidemark up` as a person runs them: in a terminal, with everything they start."""
 
 import json
+import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -104,6 +105,25 @@ def test_killed_it_leaves_no_process_behind(house: House, prefect_home: PrefectH
     assert len(house.processes()) > 3
     terminal.kill(signal.SIGKILL)
     terminal.close()
+    until(lambda: not house.processes(), "everything to end")
+
+
+@pytest.mark.timeout(600)
+def test_a_data_folder_that_is_deleted_is_said_at_once_and_ends_it(house: House, prefect_home: PrefectHome) -> None:
+    prefect_home.furnish(house.home / "prefect")
+    terminal = house.run("demo", "--plain")
+    terminal.expect("ready after")
+    shutil.rmtree(house.home, ignore_errors=True)
+    began = time.monotonic()
+    terminal.expect(r"the data folder \S+ is gone: everything is ended")
+    assert time.monotonic() - began < 5
+    terminal.expect(r"the data folder \S+ was deleted or moved away while Tidemark ran on it")
+    assert "the data stay" not in terminal.before
+    assert "Traceback" not in terminal.before
+    terminal.expect(pexpect.EOF)
+    terminal.close()
+    assert terminal.exitstatus == 1
+    assert time.monotonic() - began < 30
     until(lambda: not house.processes(), "everything to end")
 
 

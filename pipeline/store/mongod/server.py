@@ -82,7 +82,7 @@ class Server:
     def revive(self) -> bool:
         """Start the server again if it has died while this process uses it; returns whether it had. It comes back where
         it was: those who use it know no other port."""
-        if launch.find_process(self._folder) is not None:
+        if self._is_lost() or launch.find_process(self._folder) is not None:
             return False
         self._wanted_port = self._preferred_port()
         self.ensure()
@@ -95,6 +95,10 @@ class Server:
     def release(self) -> None:
         """Leave. The last user stops the server, unless it was asked to stay."""
         if self._membership is None:
+            return
+        if self._is_lost():
+            self._leave()
+            self._end_lost()
             return
         with self._folder.starting(self._timeout):
             self._leave()
@@ -220,6 +224,16 @@ class Server:
         if launch.end(process, self._timeout):
             log.warning("mongod (process %d) did not end when asked and was killed", process.pid)
         return True
+
+    def _is_lost(self) -> bool:
+        """Whether the folder was deleted under this user: its lock in there has no name any more."""
+        return self._membership is not None and not os.fstat(self._membership).st_nlink
+
+    def _end_lost(self) -> None:
+        """End the server of a folder that is gone: it has nothing to save, and no file is left to ask it by."""
+        process = launch.search_process(self._folder)
+        if process is not None:
+            launch.end(process, self._timeout)
 
     def _leave(self) -> None:
         if self._membership is not None:
