@@ -11,8 +11,8 @@ from typing import Final, cast
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.finding import Finding
 from pipeline.indicators import Periods
-from pipeline.store.signals.write import Finding
 from pipeline.strategies.base import Codes, Prices, Side, Strategy, edition_of, meaning_of, parameters_of
 from pipeline.timeline import Interval, interval
 from schemas.series import SeriesKey

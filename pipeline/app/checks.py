@@ -30,7 +30,7 @@ _FIRST, _BEYOND = (3, 11), (3, 14)
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class Checked:
     """What a check found. `mend` says what to do, and is empty where nothing is to be done."""
 
     check: str
@@ -39,19 +39,19 @@ class Finding:
     mend: str = ""
 
 
-Check = Callable[[Settings], Iterator[Finding]]
+Check = Callable[[Settings], Iterator[Checked]]
 
 
-def python(_: Settings) -> Iterator[Finding]:
+def python(_: Settings) -> Iterator[Checked]:
     """Is this Python one we run on?"""
     version = ".".join(map(str, sys.version_info[:3]))
     if _FIRST <= sys.version_info[:2] < _BEYOND:
-        yield Finding("python", "good", f"{version} ({sys.executable})")
+        yield Checked("python", "good", f"{version} ({sys.executable})")
     else:
-        yield Finding("python", "problem", f"{version} is not supported", "Install Python 3.11, 3.12 or 3.13.")
+        yield Checked("python", "problem", f"{version} is not supported", "Install Python 3.11, 3.12 or 3.13.")
 
 
-def prefect(_: Settings) -> Iterator[Finding]:
+def prefect(_: Settings) -> Iterator[Checked]:
     """Is Prefect the version that this release was tested with?"""
     wanted = next(
         line.partition("==")[2]
@@ -63,12 +63,12 @@ def prefect(_: Settings) -> Iterator[Finding]:
     except importlib.metadata.PackageNotFoundError:
         version = "none"
     if version == wanted:
-        yield Finding("prefect", "good", version)
+        yield Checked("prefect", "good", version)
     else:
-        yield Finding("prefect", "problem", f"{version} is installed, {wanted} is needed", "Run `make install` again.")
+        yield Checked("prefect", "problem", f"{version} is installed, {wanted} is needed", "Run `make install` again.")
 
 
-def talib(_: Settings) -> Iterator[Finding]:
+def talib(_: Settings) -> Iterator[Checked]:
     """Does TA-Lib load and count?"""
     import numpy as np  # noqa: PLC0415
 
@@ -77,15 +77,15 @@ def talib(_: Settings) -> Iterator[Finding]:
 
         average = float(library.SMA(np.array([1.0, 2.0, 3.0]), timeperiod=3)[-1])
     except ImportError as error:
-        yield Finding("ta-lib", "problem", f"cannot be loaded: {error}", "Run `make install` again.")
+        yield Checked("ta-lib", "problem", f"cannot be loaded: {error}", "Run `make install` again.")
         return
     if average == 2.0:
-        yield Finding("ta-lib", "good", library.__version__)
+        yield Checked("ta-lib", "good", library.__version__)
     else:
-        yield Finding("ta-lib", "problem", f"the mean of 1, 2, 3 is {average}", "Run `make install` again.")
+        yield Checked("ta-lib", "problem", f"the mean of 1, 2, 3 is {average}", "Run `make install` again.")
 
 
-def strategies(settings: Settings) -> Iterator[Finding]:
+def strategies(settings: Settings) -> Iterator[Checked]:
     """Can the strategies run that the settings name, with the parameters they give?"""
     from pipeline.app.wiring import strategies_of  # noqa: PLC0415
     from pipeline.strategies.base import label_of  # noqa: PLC0415
@@ -95,13 +95,13 @@ def strategies(settings: Settings) -> Iterator[Finding]:
         expected = _stored_a_day(settings, chosen)
     except TidemarkError as error:
         mend = "Correct strategies, strategy_paths or strategy_parameters; `tidemark strategies` lists what there is."
-        yield Finding("strategies", "problem", str(error), mend)
+        yield Checked("strategies", "problem", str(error), mend)
     else:
-        yield Finding("strategies", "good", ", ".join(map(label_of, chosen)))
+        yield Checked("strategies", "good", ", ".join(map(label_of, chosen)))
         yield expected
 
 
-def _stored_a_day(settings: Settings, chosen: "list[Strategy]") -> Finding:
+def _stored_a_day(settings: Settings, chosen: "list[Strategy]") -> Checked:
     """How much these strategies will say."""
     from pipeline.app.wiring import intervals_of, periods_of  # noqa: PLC0415
     from pipeline.strategies.chatter import chatter  # noqa: PLC0415
@@ -118,30 +118,30 @@ def _stored_a_day(settings: Settings, chosen: "list[Strategy]") -> Finding:
         if count < _MANY_SIGNALS
         else ('Say where they are to run, for example strategies.macd_cross.intervals = ["15m", "1h"].')
     )
-    return Finding("strategies", "note" if mend else "good", found, mend)
+    return Checked("strategies", "note" if mend else "good", found, mend)
 
 
-def disk(settings: Settings) -> Iterator[Finding]:
+def disk(settings: Settings) -> Iterator[Checked]:
     """Is there room in the data folder?"""
     existing = next(path for path in (settings.home, *settings.home.parents) if path.exists())
     try:
         free = shutil.disk_usage(existing).free // _MEGABYTE
     except OSError as error:
-        yield Finding("disk", "problem", f"{existing}: {error.strerror}", "Correct the folder, or set TIDEMARK_HOME.")
+        yield Checked("disk", "problem", f"{existing}: {error.strerror}", "Correct the folder, or set TIDEMARK_HOME.")
         return
     if free < settings.minimum_free_mb:
         found = f"{free:,} MB free in {settings.home}, {settings.minimum_free_mb:,} MB wanted"
-        yield Finding("disk", "problem", found, "Free some space, or move the data folder with TIDEMARK_HOME.")
+        yield Checked("disk", "problem", found, "Free some space, or move the data folder with TIDEMARK_HOME.")
     else:
-        yield Finding("disk", "good", f"{free:,} MB free in {settings.home}")
+        yield Checked("disk", "good", f"{free:,} MB free in {settings.home}")
 
 
-def mongod(settings: Settings) -> Iterator[Finding]:
+def mongod(settings: Settings) -> Iterator[Checked]:
     """Is there a database server to start, and does it run on this machine?"""
     from pipeline.store.mongod.binary import explain_exit, explain_refusal, find_mongod  # noqa: PLC0415
 
     if settings.mongo_uri is not None:
-        yield Finding("mongod", "good", "not needed: TIDEMARK_MONGO_URI names a server")
+        yield Checked("mongod", "good", "not needed: TIDEMARK_MONGO_URI names a server")
         return
     try:
         binary = find_mongod()
@@ -153,19 +153,19 @@ def mongod(settings: Settings) -> Iterator[Finding]:
             [binary, "--version"], capture_output=True, text=True, timeout=20, check=False
         )
     except OSError as error:
-        yield Finding("mongod", "problem", "mongod cannot be run", explain_refusal(binary, error))
+        yield Checked("mongod", "problem", "mongod cannot be run", explain_refusal(binary, error))
     except subprocess.TimeoutExpired:
-        yield Finding("mongod", "problem", f"{binary} --version hangs", "Put another mongod on PATH.")
+        yield Checked("mongod", "problem", f"{binary} --version hangs", "Put another mongod on PATH.")
     else:
         said = answer.stdout + answer.stderr
         if answer.returncode == 0:
-            yield Finding("mongod", "good", f"{said.splitlines()[0].removeprefix('db version ')} ({binary})")
+            yield Checked("mongod", "good", f"{said.splitlines()[0].removeprefix('db version ')} ({binary})")
         else:
             found = f"mongod does not run: it ended with code {answer.returncode}"
-            yield Finding("mongod", "problem", found, explain_exit(binary, answer.returncode, said))
+            yield Checked("mongod", "problem", found, explain_exit(binary, answer.returncode, said))
 
 
-def database(settings: Settings) -> Iterator[Finding]:
+def database(settings: Settings) -> Iterator[Checked]:
     """Does the database answer, or could it start?"""
     if settings.mongo_uri is not None:
         yield from _remote(settings.mongo_uri.get_secret_value())
@@ -178,18 +178,18 @@ def database(settings: Settings) -> Iterator[Finding]:
     status = embedded(settings).status()
     port = Folder(settings.home).remembered().port or DEFAULT_PORT
     if status.ready:
-        yield Finding("database", "good", f"runs on {status.address}")
+        yield Checked("database", "good", f"runs on {status.address}")
     elif status.running:
         found = f"mongod runs as process {status.process_id} but does not answer"
-        yield Finding("database", "problem", found, f"Run `tidemark db stop --force`. {status.log} says more.")
+        yield Checked("database", "problem", found, f"Run `tidemark db stop --force`. {status.log} says more.")
     elif is_free(port):
-        yield Finding("database", "good", f"not started; port {port} is free for it")
+        yield Checked("database", "good", f"not started; port {port} is free for it")
     else:
         found = f"port {port} is taken by another program{holder_of(port)}"
-        yield Finding("database", "problem", found, "End that program; until then the database uses another port.")
+        yield Checked("database", "problem", found, "End that program; until then the database uses another port.")
 
 
-def _remote(uri: str) -> Iterator[Finding]:
+def _remote(uri: str) -> Iterator[Checked]:
     from pymongo.errors import PyMongoError  # noqa: PLC0415
 
     from pipeline.store import connect  # noqa: PLC0415
@@ -201,19 +201,19 @@ def _remote(uri: str) -> Iterator[Finding]:
     except TidemarkError as error:
         yield _from_error("database", error)
     except PyMongoError as error:
-        yield Finding("database", "problem", f"{connect.hosts(uri)} broke off: {type(error).__name__}", "Try again.")
+        yield Checked("database", "problem", f"{connect.hosts(uri)} broke off: {type(error).__name__}", "Try again.")
     else:
         if facts.get("setName") or facts.get("msg") == "isdbgrid":
-            yield Finding("database", "good", f"{connect.hosts(uri)} answers, replica set {facts.get('setName', '-')}")
+            yield Checked("database", "good", f"{connect.hosts(uri)} answers, replica set {facts.get('setName', '-')}")
         else:
             found = f"{connect.hosts(uri)} is no replica set, so that nobody can be told of a new signal"
-            yield Finding("database", "problem", found, "Start that mongod with --replSet and run rs.initiate() once.")
+            yield Checked("database", "problem", found, "Start that mongod with --replSet and run rs.initiate() once.")
 
 
-def exchange(settings: Settings) -> Iterator[Finding]:
+def exchange(settings: Settings) -> Iterator[Checked]:
     """Does the exchange answer, and do our clocks agree?"""
     if settings.environment == "sim" and settings.sim_url is None:
-        yield Finding("exchange", "good", "the simulator, started when it is needed")
+        yield Checked("exchange", "good", "the simulator, started when it is needed")
         return
     from pipeline.exchange.rest import RestClient  # noqa: PLC0415
 
@@ -222,29 +222,29 @@ def exchange(settings: Settings) -> Iterator[Finding]:
             client.sync_clock()
         except TidemarkError as error:
             mend = "Check the network, TIDEMARK_PROXY and TIDEMARK_SIM_URL."
-            yield Finding("exchange", "problem", str(error), mend)
+            yield Checked("exchange", "problem", str(error), mend)
             return
         ahead = client.clock.offset
-    yield Finding("exchange", "good", f"{settings.environment} answers")
+    yield Checked("exchange", "good", f"{settings.environment} answers")
     if abs(ahead) > _CLOCK_LIMIT:
         found = f"this machine is {abs(ahead) / 1_000:.1f} s {'behind' if ahead > 0 else 'ahead of'} the exchange"
-        yield Finding("clock", "problem", found, "Set it, and keep it with NTP (`timedatectl set-ntp true`).")
+        yield Checked("clock", "problem", found, "Set it, and keep it with NTP (`timedatectl set-ntp true`).")
     else:
-        yield Finding("clock", "good", f"{abs(ahead)} ms from the exchange's")
+        yield Checked("clock", "good", f"{abs(ahead)} ms from the exchange's")
 
 
-def stage(settings: Settings) -> Iterator[Finding]:
+def stage(settings: Settings) -> Iterator[Checked]:
     """Are the stages of production large enough for the chosen symbols?"""
     from pipeline.app.stages import too_small_now  # noqa: PLC0415
 
     try:
         found = too_small_now(settings, settings.symbols, [1, 2])
     except TidemarkError as error:
-        yield Finding("stage", "note", f"which symbols a stage is too small for could not be asked: {error}")
+        yield Checked("stage", "note", f"which symbols a stage is too small for could not be asked: {error}")
         return
     for number, reasons in found.items():
         if reasons:
-            yield Finding(
+            yield Checked(
                 "stage", "note", f"stage {number} cannot trade {', '.join(sorted(reasons))}: {_first(reasons)}"
             )
 
@@ -254,19 +254,19 @@ def _first(reasons: dict[str, str]) -> str:
     return f"{symbol} is {reasons[symbol]}"
 
 
-def keys(settings: Settings) -> Iterator[Finding]:
+def keys(settings: Settings) -> Iterator[Checked]:
     """Are there keys where they are needed, are they closed to others, and may they trade?"""
     yield from _open_files(settings)
     try:
         credentials = credentials_of(settings)
     except TidemarkError as error:
-        yield Finding("keys", "problem", str(error), "Correct TIDEMARK_API_SECRET or TIDEMARK_PRIVATE_KEY_FILE.")
+        yield Checked("keys", "problem", str(error), "Correct TIDEMARK_API_SECRET or TIDEMARK_PRIVATE_KEY_FILE.")
         return
     if credentials is None:
         yield _no_keys(settings)
         return
     if settings.environment == "sim" and settings.sim_url is None:
-        yield Finding("keys", "good", "present")
+        yield Checked("keys", "good", "present")
         return
     from pipeline.exchange.products.product import Ask  # noqa: PLC0415
     from pipeline.exchange.rest import RestClient  # noqa: PLC0415
@@ -276,60 +276,60 @@ def keys(settings: Settings) -> Iterator[Finding]:
             account = client.ask_signed(Ask.MAY_TRADE).payload
         except TidemarkError as error:
             mend = "Check the key, its secret, its environment, and the addresses it is restricted to."
-            yield Finding("keys", "problem", str(error), mend)
+            yield Checked("keys", "problem", str(error), mend)
             return
     if account.get("canTrade"):
-        yield Finding("keys", "good", "accepted, and may trade")
+        yield Checked("keys", "good", "accepted, and may trade")
     else:
         mend = "Enable futures trading for it at the exchange." if settings.mode == "auto-execute" else ""
-        yield Finding("keys", "problem" if mend else "note", "accepted, but may not trade", mend)
+        yield Checked("keys", "problem" if mend else "note", "accepted, but may not trade", mend)
     if exchange_of(settings).is_production:
         yield from _rights(exchange_of(settings, patient=False), credentials)
 
 
-def _rights(place: "Environment", credentials: "Credentials") -> Iterator[Finding]:
+def _rights(place: "Environment", credentials: "Credentials") -> Iterator[Checked]:
     """Could whoever steals the key do more than trade?"""
     from pipeline.exchange.key_rights import key_rights  # noqa: PLC0415
 
     try:
         rights = key_rights(place, credentials)
     except TidemarkError as error:
-        yield Finding("keys", "note", f"what the key may do could not be asked for: {error}")
+        yield Checked("keys", "note", f"what the key may do could not be asked for: {error}")
         return
     if rights.enable_withdrawals:
-        yield Finding("keys", "problem", "may withdraw money", "Make a key that may not: trading does not need it.")
+        yield Checked("keys", "problem", "may withdraw money", "Make a key that may not: trading does not need it.")
     else:
-        yield Finding("keys", "good", "may not withdraw")
+        yield Checked("keys", "good", "may not withdraw")
     if rights.ip_restrict:
-        yield Finding("keys", "good", "works from your addresses only")
+        yield Checked("keys", "good", "works from your addresses only")
     else:
         mend = "Restrict it to your addresses: whoever steals it can trade."
-        yield Finding("keys", "problem", "works from any address", mend)
+        yield Checked("keys", "problem", "works from any address", mend)
     if rights.enable_futures:
-        yield Finding("keys", "good", "may trade futures")
+        yield Checked("keys", "good", "may trade futures")
     else:
-        yield Finding("keys", "note", "may not trade futures: good for signal-only")
+        yield Checked("keys", "note", "may not trade futures: good for signal-only")
 
 
-def _no_keys(settings: Settings) -> Finding:
+def _no_keys(settings: Settings) -> Checked:
     if settings.environment == "sim":
-        return Finding("keys", "good", "none needed: the simulator has its own")
+        return Checked("keys", "good", "none needed: the simulator has its own")
     if settings.mode == "signal-only":
-        return Finding("keys", "good", "none, and none needed for signal-only")
+        return Checked("keys", "good", "none, and none needed for signal-only")
     mend = "Set TIDEMARK_API_KEY_FILE, and TIDEMARK_API_SECRET_FILE or TIDEMARK_PRIVATE_KEY_FILE."
-    return Finding("keys", "problem", f"none, but auto-execute on {settings.environment} needs them", mend)
+    return Checked("keys", "problem", f"none, but auto-execute on {settings.environment} needs them", mend)
 
 
-def _open_files(settings: Settings) -> Iterator[Finding]:
+def _open_files(settings: Settings) -> Iterator[Checked]:
     for name in (*(f"{name}_file" for name in IN_FILES), "private_key_file"):
         path: Path | None = getattr(settings, name)
         if path is not None and path.exists() and stat.S_IMODE(path.stat().st_mode) & 0o077:
-            yield Finding("keys", "problem", f"{path} can be read by others", f"Run `chmod 600 {path}`.")
+            yield Checked("keys", "problem", f"{path} can be read by others", f"Run `chmod 600 {path}`.")
 
 
-def _from_error(check: str, error: TidemarkError) -> Finding:
+def _from_error(check: str, error: TidemarkError) -> Checked:
     found, _, mend = str(error).partition(". ")
-    return Finding(check, "problem", found, mend)
+    return Checked(check, "problem", found, mend)
 
 
 CHECKS: Final[dict[str, Check]] = {

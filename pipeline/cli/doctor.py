@@ -8,7 +8,7 @@ from pipeline.cli.output import Json, print_json
 from pipeline.errors import UsageError
 
 if TYPE_CHECKING:
-    from pipeline.app.checks import Finding
+    from pipeline.app.checks import Checked
 
 app = typer.Typer()
 
@@ -36,8 +36,8 @@ def doctor(
         raise typer.Exit(3)
 
 
-def _examine(only: list[str]) -> "list[Finding]":
-    from pipeline.app.checks import CHECKS, Finding  # noqa: PLC0415
+def _examine(only: list[str]) -> "list[Checked]":
+    from pipeline.app.checks import CHECKS, Checked  # noqa: PLC0415
     from pipeline.settings import load  # noqa: PLC0415
 
     for name in only:
@@ -47,12 +47,12 @@ def _examine(only: list[str]) -> "list[Finding]":
         settings = load()
     except UsageError as error:
         return [
-            Finding("settings", "problem", line, "Correct it and run this again.") for line in str(error).split("\n")
+            Checked("settings", "problem", line, "Correct it and run this again.") for line in str(error).split("\n")
         ]
     return [finding for name, check in CHECKS.items() if name in (only or CHECKS) for finding in check(settings)]
 
 
-def _show(findings: "list[Finding]") -> None:
+def _show(findings: "list[Checked]") -> None:
     from rich.console import Console  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
 

@@ -12,7 +12,7 @@ from pipeline.errors import UsageError
 
 if TYPE_CHECKING:
     from pipeline.strategies.base import Strategy
-    from pipeline.strategies.check import Finding
+    from pipeline.strategies.check import Examined
     from pipeline.strategies.synthetic import Market
 
 app = typer.Typer()
@@ -120,7 +120,7 @@ def new_strategy(
     )
 
 
-def _show(subject: "Strategy", findings: "list[Finding]") -> None:
+def _show(subject: "Strategy", findings: "list[Examined]") -> None:
     from pipeline.strategies.base import label_of  # noqa: PLC0415
 
     print_table(

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from pipeline.finding import Finding
 from pipeline.history.indicators import Computed
 from pipeline.signals import Calculation, findings
-from pipeline.store.signals.write import Finding, Reconciled, SignalStore
+from pipeline.store.signals.write import Reconciled, SignalStore
 from pipeline.strategies.base import Strategy
 from pipeline.strategies.runner import run_history
 from pipeline.timeline import Window, interval

@@ -11,6 +11,7 @@ from itertools import islice
 from operator import attrgetter
 from typing import Final
 
+from pipeline.finding import Finding
 from pipeline.ingest.book import NEVER, Book, Patience
 from pipeline.ingest.events import (
     Answer,
@@ -24,7 +25,6 @@ from pipeline.ingest.events import (
     Shown,
 )
 from pipeline.ingest.window import Compute, Decide
-from pipeline.store.signals.write import Finding
 from pipeline.timeline import DAY, MINUTE, Window, interval
 from schemas.series import SeriesKey
 

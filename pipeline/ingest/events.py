@@ -7,7 +7,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.store.signals.write import Finding
+from pipeline.finding import Finding
 from pipeline.timeline import Window
 from schemas.series import SeriesKey
 

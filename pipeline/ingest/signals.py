@@ -11,11 +11,11 @@ from typing import Final
 
 import numpy as np
 
+from pipeline.finding import Finding
 from pipeline.indicators import PERIODS, Columns, Floats, Periods, PriceScaleError, newest_average, newest_bands, tail
 from pipeline.ingest.window import CLOSE, HIGH, LOW
 from pipeline.ingest.window import Columns as Candles
 from pipeline.signals import SIZED_BY, Calculation, findings
-from pipeline.store.signals.write import Finding
 from pipeline.strategies.base import CANDLE_COLUMNS, AnswerError, Codes, Strategy
 from pipeline.strategies.chosen import Intervals, on_interval
 from pipeline.strategies.runner import last_code, run

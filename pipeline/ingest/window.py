@@ -14,8 +14,8 @@ from typing import Final, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.finding import Finding
 from pipeline.ingest.events import Candle, ClosedCandles, Effect, FinerPrices, Shown
-from pipeline.store.signals.write import Finding
 from pipeline.ticks import MOST, decimals_in, decimals_of_price
 from schemas.series import SeriesKey
 

@@ -20,7 +20,7 @@ _CUTS = 60
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class Examined:
     """How one market went: how many signals, and what is wrong (None: nothing)."""
 
     market: str
@@ -43,25 +43,25 @@ def require_in_form(strategy: Strategy) -> None:
         raise StrategyError(f"strategy {strategy.name} is refused: {misstated}")
 
 
-def findings(strategy: Strategy, extra: Sequence[Market] = ()) -> Iterator[Finding]:
+def findings(strategy: Strategy, extra: Sequence[Market] = ()) -> Iterator[Examined]:
     """What each made-up market, and each given one, says of the strategy."""
     for market in (*markets(), *extra):
         yield examine(strategy, market)
 
 
-def examine(strategy: Strategy, market: Market) -> Finding:
+def examine(strategy: Strategy, market: Market) -> Examined:
     """Hold a strategy against one market."""
     candles = len(market.numbers)
     try:
         misstated = _misstated(strategy)
         if misstated:
-            return Finding(market.name, candles, 0, misstated)
+            return Examined(market.name, candles, 0, misstated)
         columns = market.columns(PERIODS.including(strategy.needs))
         codes = run(strategy, _frozen(columns))
         fault = _fault(strategy, columns, codes)
     except AnswerError as error:
-        return Finding(market.name, candles, 0, f"it {error.reason}")
-    return Finding(market.name, candles, int(np.count_nonzero(codes)), fault)
+        return Examined(market.name, candles, 0, f"it {error.reason}")
+    return Examined(market.name, candles, int(np.count_nonzero(codes)), fault)
 
 
 def _misstated(strategy: Strategy) -> str | None:

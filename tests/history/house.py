@@ -8,11 +8,11 @@ import numpy as np
 import polars as pl
 from pymongo.database import Database
 
+from pipeline.finding import SAID
 from pipeline.history.derive import Derivation, Derived
 from pipeline.indicators import PERIODS, Periods
 from pipeline.store.candles.store import CandleStore
 from pipeline.store.series import SeriesStore
-from pipeline.store.signals.write import SAID
 from pipeline.strategies import registry
 from pipeline.strategies.synthetic import markets
 from pipeline.timeline import interval

@@ -14,6 +14,7 @@ import pytest
 from pymongo.database import Database
 
 from pipeline.app.wiring import derivation_of, periods_of, strategies_of
+from pipeline.finding import SAID
 from pipeline.ingest.core import Core
 from pipeline.ingest.events import Answer, Candle, FetchCandles, FinerPrices
 from pipeline.ingest.history import Opening, open_series
@@ -25,7 +26,6 @@ from pipeline.settings import Indicators, Settings
 from pipeline.store import connect
 from pipeline.store.candles.store import CandleStore
 from pipeline.store.prepare import prepare
-from pipeline.store.signals.write import SAID
 from pipeline.store.symbols import SymbolStore
 from pipeline.strategies import registry
 from pipeline.strategies.synthetic import markets

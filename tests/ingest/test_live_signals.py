@@ -8,13 +8,14 @@ import pytest
 from pymongo.database import Database
 from pymongo.errors import AutoReconnect
 
+from pipeline.finding import Finding
 from pipeline.ingest.core import Core
 from pipeline.ingest.events import Answer, Candle, ClosedCandles, Shown
 from pipeline.ingest.telemetry import Metrics
 from pipeline.ingest.writer import Writer
 from pipeline.store.prepare import prepare
 from pipeline.store.series import SeriesStore
-from pipeline.store.signals.write import AsyncSignalWriter, Finding
+from pipeline.store.signals.write import AsyncSignalWriter
 from pipeline.timeline import MINUTE, Window, interval, to_datetime
 from schemas.series import SeriesKey
 

@@ -7,10 +7,10 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
+from pipeline.finding import Finding
 from pipeline.indicators import PERIODS, Floats, compute
 from pipeline.ingest.indicators import LiveIndicators
 from pipeline.ingest.signals import LiveSignals
-from pipeline.store.signals.write import Finding
 from pipeline.strategies.base import CANDLE_COLUMNS, Codes, Kind, Prices
 from pipeline.strategies.chosen import chosen
 from pipeline.strategies.runner import run_history

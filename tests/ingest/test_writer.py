@@ -3,6 +3,7 @@
 import pytest
 from pymongo.errors import AutoReconnect
 
+from pipeline.finding import Finding
 from pipeline.ingest import writer as module
 from pipeline.ingest.core import Core
 from pipeline.ingest.events import NO_CANDLES, Batch, Candle, CandleWrite, IndicatorWrite
@@ -12,7 +13,6 @@ from pipeline.store.candles.live import WriteReport
 from pipeline.store.candles.store import CandleStore
 from pipeline.store.prepare import prepare
 from pipeline.store.series import SeriesStore
-from pipeline.store.signals.write import Finding
 from pipeline.timeline import Window, interval, to_ms
 from schemas.series import SeriesKey
 

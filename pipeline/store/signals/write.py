@@ -13,27 +13,22 @@ The document of a signal on the open candle has another id and is `confirmed: fa
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from pymongo import DeleteMany, DeleteOne, InsertOne, UpdateOne
 from pymongo.database import Database
 from pymongo.errors import BulkWriteError
 
+from pipeline.finding import OPEN, SAID, Finding
 from pipeline.store.candles.live import DUPLICATE_KEY, only_duplicates
 from pipeline.store.signals.returns import ReturnStore, returns_at_birth
 from pipeline.timeline import MINUTE, SECOND, Interval, Window, interval, iso, to_datetime
 from schemas.series import SeriesKey
-from schemas.signals import SIGNAL_SETTINGS, SIGNALS, Kind, Side, settings_id
+from schemas.signals import SIGNAL_SETTINGS, SIGNALS, settings_id
 
 log = logging.getLogger(__name__)
 
 Document = dict[str, Any]
-
-SAID: Final = (
-    *("_id", "exchange", "symbol", "interval", "strategy", "kind", "side", "candle", "at"),
-    *("price", "strength", "indicators", "settings", "confirmed"),
-)
-"""The fields that are equal whether a signal was found live or in a recomputation."""
 
 FRESH_FOR: Final = 5 * MINUTE
 NOT_ACTED_ON: Final[Mapping[str, Any]] = {
@@ -44,52 +39,6 @@ NOT_ACTED_ON: Final[Mapping[str, Any]] = {
 
 _REFUSED_BY_VALIDATOR: Final = 121
 _HARMLESS: Final = {DUPLICATE_KEY, _REFUSED_BY_VALIDATOR}
-_OPEN: Final = ":open"
-
-
-class Finding(NamedTuple):
-    """What a strategy says at a candle, and what it saw there."""
-
-    key: SeriesKey
-    strategy: str
-    kind: Kind
-    side: Side
-    t: int
-    price: float
-    strength: float
-    indicators: dict[str, float]
-    settings: str
-
-    @property
-    def at(self) -> int:
-        """When its candle closed."""
-        return interval(self.key.interval).after(self.t)
-
-    @property
-    def id(self) -> str:
-        """The `_id`: one for each series, candle, strategy, kind and side; ids of a series sort as their candles do."""
-        return f"{self.key}:{iso(self.t)}:{self.strategy}:{self.kind}:{self.side}"
-
-    def said(self, *, confirmed: bool = True) -> Document:
-        """The fields named by `SAID`, and no orders yet."""
-        key = self.key
-        return {
-            "_id": self.id if confirmed else self.id + _OPEN,
-            "exchange": key.exchange,
-            "symbol": key.symbol,
-            "interval": key.interval,
-            "strategy": self.strategy,
-            "kind": self.kind,
-            "side": self.side,
-            "candle": to_datetime(self.t),
-            "at": to_datetime(self.at),
-            "price": self.price,
-            "strength": self.strength,
-            "indicators": self.indicators,
-            "settings": settings_id(self.settings),
-            "confirmed": confirmed,
-            "orders": [],
-        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +104,7 @@ def settings_notes(findings: Iterable[Finding]) -> list[UpdateOne]:
 def showing(key: SeriesKey, t: int, ids: Sequence[str]) -> DeleteMany:
     """Takes back what was said of the series' candles while they were open, up to the one that opens at `t`, but for
     the signals of these ids."""
-    shown = [name + _OPEN for name in ids]
+    shown = [name + OPEN for name in ids]
     return DeleteMany({"_id": {"$gte": f"{key}:", "$lt": _after(key, t), "$nin": shown}, "confirmed": False})
 
 
