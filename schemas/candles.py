@@ -52,6 +52,8 @@ class Bucket(Document):
     interval: str
     start: datetime
     rev: int = Field(default=0, description="how many times it was written: a replacement names the one it read")
+    stored: int = Field(default=0, description="how many closed candles it holds; never more than it does")
+    audited: bool = Field(default=False, description="its closed candles were found sound, and are the same since")
     # Checking every field of every candle costs the server two thirds of its writing speed (0.13 of 0.38 M candles/s).
     candles: Annotated[list[Candle | None], Shallow(), Field(max_length=SLOTS_PER_BUCKET)]
 
@@ -61,9 +63,8 @@ CANDLES = Collection(
     Bucket,
     (
         IndexModel(
-            [("exchange", ASCENDING), ("symbol", ASCENDING), ("interval", ASCENDING), ("start", ASCENDING)],
+            [(name, ASCENDING) for name in ("exchange", "symbol", "interval", "start", "stored", "audited")],
             name="series_start",
-            unique=True,
         ),
     ),
 )

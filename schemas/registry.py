@@ -12,7 +12,7 @@ from schemas.series import SERIES
 from schemas.signals import SIGNAL_SETTINGS, SIGNALS
 from schemas.symbols import SYMBOLS
 
-SCHEMA_VERSION: Final = 6
+SCHEMA_VERSION: Final = 7
 """Raised with every change of a shape that older code could not read."""
 
 COLLECTIONS: Final[tuple[Collection, ...]] = (

@@ -9,14 +9,16 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Final
 
+import numpy as np
 import polars as pl
 from pymongo.database import Database
 
 from pipeline.exchange.market import Market
 from pipeline.history.backfill import Backfill
-from pipeline.history.checks import MARKET_COLUMNS, differing, disagreeing, insane
+from pipeline.history.checks import MARKET_COLUMNS, Flags, differing, disagreeing, insane
 from pipeline.history.listing import Wanted, key_of
 from pipeline.history.plan import Slots
+from pipeline.store.candles.frame import indices
 from pipeline.store.candles.integrity import Integrity
 from pipeline.store.candles.store import CandleStore
 from pipeline.store.series import SeriesStore
@@ -115,6 +117,8 @@ class Audit:
         for bucket in self._integrity.broken(wanted.key):
             self._integrity.remove(bucket)
         for finding in audit.findings:
+            if finding.check is Check.CONTIGUITY:  # its bucket may say that it is full
+                self._integrity.count_anew(wanted.key, finding.window)
             if finding.state is State.EXCHANGES_OWN:
                 self._series.forget_holes(wanted.key, finding.start, finding.end)
         failures = work.refetch(wanted, sorted({finding.window for finding in audit.findings}))
@@ -135,16 +139,18 @@ class Audit:
         broken = self._broken_buckets(key, step, window)
         if broken:  # such a series cannot be read; what else may be wrong with it shows when they are mended
             return SeriesAudit(series.symbol, series.interval, 0, 0, tuple(broken))
-        findings = self._gaps(series, key, step, window)
-        looked_at = 0
+        stored = np.zeros(step.count(*window), np.bool_)
+        insane_ones: list[Window] = []
         for part in windows(step, *window, limit=PART):
             candles = self._closed(key, part)
-            looked_at += candles.height
-            findings += _findings(Check.SANITY, insane(candles, step), step, "values that no candle can have")
+            stored[indices(step, candles["t"].cast(pl.Int64).to_numpy()) - step.index(window.start)] = True
+            insane_ones += insane(candles, step)
+        findings = _gaps(series, step, window, stored)
+        findings += _findings(Check.SANITY, insane_ones, step, "values that no candle can have")
         findings += self._disagreements(key, step, window)
         sampled, differences = self._spot_check(key, step, window)
         findings += _findings(Check.EXCHANGE, differences, step, "not what the exchange says")
-        return SeriesAudit(series.symbol, series.interval, looked_at, sampled, tuple(findings))
+        return SeriesAudit(series.symbol, series.interval, int(stored.sum()), sampled, tuple(findings))
 
     def _broken_buckets(self, key: SeriesKey, step: Interval, window: Window) -> list[Finding]:
         """Their candles from the first stored one to the one that is open now."""
@@ -155,13 +161,6 @@ class Audit:
             count = step.count(start, end)
             found.append(Finding(Check.BUCKETS, start, end, count, f"{bucket.id}: {bucket.what}"))
         return found
-
-    def _gaps(self, series: Series, key: SeriesKey, step: Interval, window: Window) -> list[Finding]:
-        presence = self._candles.presence(key, *window)
-        slots = Slots.of(step, window, presence, [])
-        missing = _findings(Check.CONTIGUITY, slots.to_fetch(), step, "not stored")
-        holes = {(to_ms(hole.start), to_ms(hole.end)): hole.evidence for hole in series.holes}
-        return [_with_evidence(finding, holes) for finding in missing]
 
     def _disagreements(self, key: SeriesKey, step: Interval, window: Window) -> list[Finding]:
         """This series against the largest smaller one that divides it."""
@@ -207,6 +206,13 @@ class Audit:
 
     def _closed(self, key: SeriesKey, window: Window) -> pl.DataFrame:
         return self._candles.load(key, *window, _COLUMNS).filter(pl.col("closed"))
+
+
+def _gaps(series: Series, step: Interval, window: Window, stored: Flags) -> list[Finding]:
+    slots = Slots(step, window, stored, np.zeros_like(stored))
+    missing = _findings(Check.CONTIGUITY, slots.to_fetch(), step, "not stored")
+    holes = {(to_ms(hole.start), to_ms(hole.end)): hole.evidence for hole in series.holes}
+    return [_with_evidence(finding, holes) for finding in missing]
 
 
 def _same_place(one: Finding, other: Finding) -> bool:

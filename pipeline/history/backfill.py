@@ -23,6 +23,7 @@ from pipeline.exchange.market import Market
 from pipeline.history.listing import Wanted, say_gone
 from pipeline.history.plan import Slots, archived, chunks, days_within, pages, wanted
 from pipeline.history.report import NoProgress, Progress, SeriesReport, Source, SourceChoice
+from pipeline.store.candles.live import LiveCandle
 from pipeline.store.candles.store import CandleStore
 from pipeline.store.series import SeriesStore
 from pipeline.timeline import HOUR, Window, interval, iso, to_datetime, to_ms
@@ -34,6 +35,7 @@ T = TypeVar("T")
 
 SERIES_AT_ONCE: Final = 3
 FETCHERS: Final = 4
+_SAID: Final = tuple(name for name in LiveCandle._fields if name not in ("key", "indicators", "authority"))
 _SETTLED_AFTER: Final = HOUR
 """A candle that the exchange lacks is called its own hole only when it is at least this old."""
 
@@ -47,10 +49,13 @@ class _Run:
     sources: set[Source] = field(default_factory=set)
     failures: list[TidemarkError] = field(default_factory=list)
     given_up: list[Window] = field(default_factory=list)
+    slots: Slots | None = None
+    """What the store has, as it was judged last; None since something was stored."""
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def count(self, candles: int, source: Source) -> None:
         with self.lock:
+            self.slots = None
             self.fetched += candles
             self.sources.add(source)
 
@@ -142,13 +147,12 @@ class Backfill:
 
     def _fetch(self, run: _Run, window: Window, now: int, source: SourceChoice) -> None:
         self.series.set_listed(run.key, run.wanted.listed)
-        slots = self.slots(run.key, window)
+        slots = self._judged(run, window)
         self._progress.planned(run.key, sum(run.wanted.step.count(*gap) for gap in slots.to_fetch()))
         if source != "rest" and self._archive is not None:
             self._fetch_files(run, self._archive, archived(run.key.symbol, slots, now), window)
-            slots = self.slots(run.key, window)
         if source != "archive":
-            self._fetch_runs(run, slots.to_fetch())
+            self._fetch_runs(run, self._judged(run, window).to_fetch())
             self._settle_holes(run, window)
             self._store_forming(run, now)
 
@@ -170,6 +174,12 @@ class Backfill:
         known = self.series.get(key)
         holes = [Window(to_ms(hole.start), to_ms(hole.end)) for hole in known.holes] if known else []
         return Slots.of(interval(key.interval), window, self.candles.presence(key, *window), holes)
+
+    def _judged(self, run: _Run, window: Window) -> Slots:
+        """The same, looked up anew only where something was stored since."""
+        if run.slots is None or run.slots.window != window:
+            run.slots = self.slots(run.key, window)
+        return run.slots
 
     def _fetch_runs(self, run: _Run, gaps: Iterable[Window]) -> None:
         """By REST, the runs cut into chunks; a page that fails is noted and the others go on."""
@@ -217,18 +227,22 @@ class Backfill:
     def _settle_holes(self, run: _Run, window: Window) -> None:
         """REST has answered for all that is still missing. Ask once more; what it lacks again is its own hole."""
         asked_first = self._clock.now()
-        self._fetch_runs(run, self.slots(run.key, window).without(run.given_up).to_fetch())
+        self._fetch_runs(run, self._judged(run, window).without(run.given_up).to_fetch())
         asked_again = self._clock.now()
-        for gap in self.slots(run.key, window).without(run.given_up).to_fetch():
+        for gap in self._judged(run, window).without(run.given_up).to_fetch():
             if gap.end < asked_again - _SETTLED_AFTER:
                 self.series.record_hole(run.key, _own_hole(gap, asked_first, asked_again))
+                run.slots = None
 
     def _store_forming(self, run: _Run, now: int) -> None:
         """The candle that is open now, stored as open."""
         forming = run.wanted.step.floor(now)
         if forming < run.wanted.delivered:
             table = self.market.klines(run.key.symbol, run.wanted.step, Window(forming, forming))
-            self.candles.replace_closed(run.key, table)
+            if table["closed"].any():  # while it was asked for
+                self._store(run, table, "rest")
+            for row in table.filter(~pl.col("closed")).with_columns(pl.col("t", "u").dt.epoch("ms")).to_dicts():
+                self.candles.store_open(LiveCandle(run.key, **{name: row[name] for name in _SAID}))
 
     def _each(self, run: _Run, act: Callable[[T], None], work: Iterable[T]) -> None:
         """Do all of it on the fetchers, a bounded number at once. After an error nothing more is begun; it is raised
@@ -252,7 +266,7 @@ class Backfill:
 
     def _report(self, run: _Run, window: Window | None, asked: str, seconds: float) -> SeriesReport:
         known = 0
-        slots = None if window is None else self.slots(run.key, window)
+        slots = None if window is None else self._judged(run, window)
         if slots is not None:
             self.series.recount(run.key, run.source, self._clock.now())
             known = int((slots.excused & ~slots.stored).sum())

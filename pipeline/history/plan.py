@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from pipeline.exchange.archive import ArchiveFile, files
 from pipeline.exchange.market import PAGE
-from pipeline.store.candles.store import Presence, SlotState
+from pipeline.store.candles.coverage import Presence, SlotState
 from pipeline.timeline import DAY, Interval, Window, to_ms, windows
 from schemas.series import Series
 from schemas.shared import SLOTS_PER_BUCKET

@@ -8,13 +8,12 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, Literal, NamedTuple
 
-import numpy as np
 from pymongo import ReturnDocument, UpdateOne
 from pymongo.database import Database
 
-from pipeline.store.candles.layout import bucket_id
+from pipeline.store.candles.coverage import bounds, coverage
 from pipeline.store.candles.stale import Mark, undertaking
-from pipeline.store.candles.store import ATTEMPTS, BucketBusyError, CandleStore, SlotState
+from pipeline.store.candles.store import ATTEMPTS, BucketBusyError
 from pipeline.timeline import in_utc, interval, to_datetime, to_ms
 from schemas.candles import CANDLES
 from schemas.series import SERIES, Gone, Hole, Series, SeriesKey, Watermark
@@ -60,22 +59,29 @@ class SeriesStore:
         return self._found({"_id": {"$in": [str(key) for key in keys]}})
 
     def recount(self, key: SeriesKey, source: Source | None, now: int) -> Series:
-        """Count what is stored, slot by slot, and write it down. `source` is where the newest of it came from.
+        """Count what is stored, by what its buckets say, and write it down where that is news. `source` is where the
+        newest of it came from.
 
         If the ingester counted a candle meanwhile, this count may or may not hold it: it is discarded and taken again.
         """
-        self._update(key, {"$setOnInsert": _identity(key) | {"stored": 0}})
         for _ in range(ATTEMPTS):
-            before = self._collection.find_one({"_id": str(key)}) or {}
-            first, last_closed, stored = self._count(key)
-            counted = {"first": first, "last_closed": last_closed, "stored": stored, "updated_at": to_datetime(now)}
-            found = self._collection.find_one_and_update(
+            before = self._collection.find_one({"_id": str(key)})
+            if before is None:
+                self._update(key, {"$setOnInsert": _identity(key) | {"stored": 0}})
+                continue
+            found = coverage(self._database[CANDLES.name], key)
+            counted = {"first": _moment(found.first), "last_closed": _moment(found.last_closed), "stored": found.stored}
+            known = to_series(before)
+            if source is None and all(getattr(known, name) == value for name, value in counted.items()):
+                return known
+            counted["updated_at"] = to_datetime(now)
+            noted = self._collection.find_one_and_update(
                 {"_id": str(key), "last_closed": before.get("last_closed"), "stored": before.get("stored")},
                 [{"$set": counted | ({} if source is None else {"source": _mixed(source)})}],
                 return_document=ReturnDocument.AFTER,
             )
-            if found is not None:
-                return to_series(found)
+            if noted is not None:
+                return to_series(noted)
         raise BucketBusyError(f"{key}: closed candles kept arriving during {ATTEMPTS} counts; count it again later")
 
     def record_hole(self, key: SeriesKey, hole: Hole) -> None:
@@ -143,30 +149,9 @@ class SeriesStore:
     def _update(self, key: SeriesKey, change: Any) -> None:
         self._collection.update_one({"_id": str(key)}, change, upsert=True)
 
-    def _count(self, key: SeriesKey) -> tuple[datetime | None, datetime | None, int]:
-        """Opening times of the first and the last closed candle, and how many closed candles there are."""
-        bounds = self.bounds(key)
-        if bounds is None:
-            return None, None, 0
-        step = interval(key.interval)
-        start, end = bounds
-        closed = np.flatnonzero(CandleStore(self._database).presence(key, start, end) == SlotState.CLOSED)
-        if not len(closed):
-            return None, None, 0
-        base = step.index(start)
-        first, last = (to_datetime(step.open_time(base + int(closed[end]))) for end in (0, -1))
-        return first, last, len(closed)
-
     def bounds(self, key: SeriesKey) -> tuple[int, int] | None:
         """Opening times of the first and the last slot of the series' buckets."""
-        candles = self._database[CANDLES.name]
-        names = {"_id": {"$gte": bucket_id(key, 0), "$lte": f"{key}:9"}}
-        first = candles.find_one(names, {"start": 1}, sort=[("_id", 1)])
-        last = candles.find_one(names, {"start": 1}, sort=[("_id", -1)])
-        if first is None or last is None:
-            return None
-        step = interval(key.interval)
-        return to_ms(in_utc(first["start"])), step.bucket(to_ms(in_utc(last["start"]))).end
+        return bounds(self._database[CANDLES.name], key)
 
 
 def progress_operations(progress: Iterable[Progress]) -> list[UpdateOne]:
@@ -204,6 +189,10 @@ def progress_operations(progress: Iterable[Progress]) -> list[UpdateOne]:
 def to_series(document: Mapping[str, Any]) -> Series:
     """A stored document as the model; times carry their zone whatever the client's settings are."""
     return Series.model_validate(_aware(document))
+
+
+def _moment(time: int | None) -> datetime | None:
+    return None if time is None else to_datetime(time)
 
 
 def _identity(key: SeriesKey) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from bson.int64 import Int64
 from pymongo.database import Database
 
 from pipeline.errors import TidemarkError
+from pipeline.store.candles.coverage import COUNTED
 from pipeline.store.lease import Held, LeaseStore
 from pipeline.store.signals.outcomes import FIRST
 from schemas.candles import CANDLE_FIELDS, CANDLES
@@ -109,6 +110,22 @@ def order_candle_fields(database: Database[Document], name: str, renew: Renew, t
     _in_portions(database, CANDLES.name, _BUCKETS_AT_ONCE, [{"$set": update}], name, renew, told)
 
 
+def count_closed(database: Database[Document], name: str, renew: Renew, told: Told) -> None:
+    """Until schema 6 a bucket did not say how many closed candles it holds. Its fields stand before its candles."""
+    bucket = {field: f"${field}" for field in ("_id", "exchange", "symbol", "interval", "start")}
+    change = {
+        "$replaceWith": {
+            **bucket,
+            "rev": {"$ifNull": ["$rev", Int64(0)]},
+            "stored": COUNTED,
+            "audited": False,
+            "candles": "$candles",
+        }
+    }
+    log.info("buckets learn how many closed candles they hold")
+    _in_portions(database, CANDLES.name, _BUCKETS_AT_ONCE, [change], name, renew, told)
+
+
 def make_signals_small(database: Database[Document], name: str, renew: Renew, told: Told) -> None:
     """Until schema 5 each signal held the text of its settings and a null for whatever was not known, and its best and
     worst return were those until today: their returns are worked out again, the newest first, when the flow runs."""
@@ -169,4 +186,8 @@ def _next(documents: Any, after: str, portion: int) -> Any:
 
 Step = Callable[[Database[Document], str, Renew, Told], None]
 
-STEPS: Final[Mapping[str, Step]] = {"candle fields": order_candle_fields, "small signals": make_signals_small}
+STEPS: Final[Mapping[str, Step]] = {
+    "candle fields": order_candle_fields,
+    "small signals": make_signals_small,
+    "closed counts": count_closed,
+}

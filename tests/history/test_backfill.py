@@ -19,8 +19,9 @@ from pipeline.history.listing import Wanted
 from pipeline.history.plan import wanted
 from pipeline.history.report import SeriesReport
 from pipeline.simulator.handle import Simulator
+from pipeline.store.candles.coverage import SlotState
 from pipeline.store.candles.live import LiveCandle
-from pipeline.store.candles.store import CandleStore, SlotState
+from pipeline.store.candles.store import CandleStore
 from pipeline.timeline import DAY, HOUR, MINUTE, Window, interval, to_ms
 from tests.live_writer import write_live
 
@@ -84,7 +85,8 @@ def test_what_is_stored_is_not_fetched_again_and_holes_in_the_middle_are(
 
     lost = list(prepared.candles.find({}, sort=[("_id", 1)]))
     prepared.candles.delete_one({"_id": lost[5]["_id"]})
-    prepared.candles.update_one({"_id": lost[9]["_id"]}, {"$set": {"candles.7": None, "candles.11": None}})
+    holes = {"$set": {"candles.7": None, "candles.11": None}, "$inc": {"stored": -2}}
+    prepared.candles.update_one({"_id": lost[9]["_id"]}, holes)
     report = work.fill(bitcoin, 3, "rest")
     assert 242 <= report.fetched <= 244
     assert report.is_complete

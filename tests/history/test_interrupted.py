@@ -17,7 +17,8 @@ from pipeline.history.listing import Wanted
 from pipeline.history.plan import wanted
 from pipeline.simulator.handle import Simulator
 from pipeline.store import connect
-from pipeline.store.candles.store import CandleStore, SlotState
+from pipeline.store.candles.coverage import SlotState
+from pipeline.store.candles.store import CandleStore
 from pipeline.timeline import Window
 
 DAYS = 100

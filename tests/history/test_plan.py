@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from pipeline.exchange.market import PAGE
 from pipeline.history.plan import CHUNK_BUCKETS, Slots, archived, chunks, lacking, pages, wanted
-from pipeline.store.candles.store import SlotState
+from pipeline.store.candles.coverage import SlotState
 from pipeline.timeline import DAY, HOUR, INTERVALS, MINUTE, Interval, Window, interval, to_ms
 from schemas.series import Hole, Series
 from schemas.shared import SLOTS_PER_BUCKET

@@ -156,6 +156,12 @@ class CandleMachine(RuleBasedStateMachine):
             rsi = np.array([NAN if self.truth[key, n].rsi is None else self.truth[key, n].rsi for n in numbers], float)
             np.testing.assert_array_equal(frame["rsi"].to_numpy(), rsi)
 
+    @invariant()
+    def counted(self) -> None:
+        """Every bucket knows how many closed candles it holds."""
+        for bucket in self.database.candles.find():
+            assert bucket["stored"] == sum(candle is not None and candle["closed"] for candle in bucket["candles"])
+
 
 class Interleaved(CandleStore):
     """Runs what waits in `between` after a write has read its buckets and before it writes them."""

@@ -14,9 +14,10 @@ import pytest
 from pipeline.errors import UsageError
 from pipeline.store.candles import store as module
 from pipeline.store.candles.codec import BrokenBucketError
+from pipeline.store.candles.coverage import SlotState
 from pipeline.store.candles.frame import FRAME_SCHEMA, FrameError
 from pipeline.store.candles.live import AsyncCandleWriter, LiveCandle, LiveIndicators, WriteReport
-from pipeline.store.candles.store import BucketBusyError, CandleStore, SlotState
+from pipeline.store.candles.store import BucketBusyError, CandleStore
 from pipeline.store.prepare import prepare
 from pipeline.timeline import INTERVALS, MINUTE, interval, to_datetime, to_ms
 from schemas.candles import CANDLE_FIELDS, CANDLES, INDICATOR_FIELDS
@@ -152,7 +153,7 @@ def test_presence_tells_missing_open_and_closed(store: CandleStore, db: Any) -> 
 def test_a_bucket_reads_as_plain_documents(store: CandleStore, db: Any) -> None:
     store.replace_closed(KEY, history([0, 2]))
     bucket = db.candles.find_one()
-    assert list(bucket) == ["_id", "exchange", "symbol", "interval", "start", "rev", "candles"]
+    assert list(bucket) == ["_id", "exchange", "symbol", "interval", "start", "rev", "stored", "audited", "candles"]
     assert bucket["_id"] == "sim:BTCUSDT:1m:2023-11-14T20:00:00Z"
     assert bucket["candles"][1] is None
     assert tuple(bucket["candles"][2]) == CANDLE_FIELDS

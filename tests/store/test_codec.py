@@ -53,6 +53,8 @@ def plain(grid_: Grid, row: int) -> dict[str, Any]:
         "interval": KEY.interval,
         "start": to_datetime(start),
         "rev": Int64(grid_.revisions[row] or 0),
+        "stored": Int64((grid_.present[row] & grid_.values["closed"][row]).sum()),
+        "audited": False,
         "candles": [
             {
                 name: to_datetime(int(grid_.values[name][row, slot]))

@@ -6,6 +6,8 @@ import numpy as np
 import polars as pl
 import pytest
 
+from pipeline.store import series as module
+from pipeline.store.candles.coverage import Coverage, coverage
 from pipeline.store.candles.frame import FRAME_SCHEMA
 from pipeline.store.candles.live import LiveCandle
 from pipeline.store.candles.store import BucketBusyError, CandleStore
@@ -92,16 +94,16 @@ def test_a_count_during_which_a_candle_closed_is_taken_again(
 ) -> None:
     store_minutes(db, 0, 1)
     series.recount(KEY, "rest", NOW)
-    count, late = series._count, iter([2])
+    late = iter([2])
 
-    def count_while_one_closes(key: SeriesKey) -> Any:
-        counted = count(key)
+    def count_while_one_closes(*asked: Any) -> Coverage:
+        counted = coverage(*asked)
         for number in late:
             store_minutes(db, number)
             tell(db, [Progress(KEY, minute(number), (minute(number),))])
         return counted
 
-    monkeypatch.setattr(series, "_count", count_while_one_closes)
+    monkeypatch.setattr(module, "coverage", count_while_one_closes)
     counted = series.recount(KEY, "rest", NOW)
     assert (counted.stored, counted.last_closed) == (3, to_datetime(minute(2)))
 
@@ -109,11 +111,19 @@ def test_a_count_during_which_a_candle_closed_is_taken_again(
 def test_a_count_that_is_always_overtaken_ends_in_an_error(
     series: SeriesStore, db: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(
-        series, "_count", lambda key: db.series.update_one({}, {"$inc": {"stored": 1}}) and (None, None, 0)
-    )
+    def overtaken(*_: Any) -> Coverage:
+        db.series.update_one({}, {"$inc": {"stored": 1}})
+        return Coverage()
+
+    monkeypatch.setattr(module, "coverage", overtaken)
     with pytest.raises(BucketBusyError, match="count it again"):
         series.recount(KEY, "rest", NOW)
+
+
+def test_a_count_that_is_no_news_is_not_written_down(series: SeriesStore, db: Any) -> None:
+    store_minutes(db, 0, 1)
+    counted = series.recount(KEY, "rest", NOW)
+    assert series.recount(KEY, None, NOW + DAY) == counted
 
 
 @pytest.mark.parametrize(

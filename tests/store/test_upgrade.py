@@ -47,7 +47,9 @@ def make_old(db: Any) -> list[pl.DataFrame]:
             candle and {name: candle[name] for name in ("t", "te", *OLD_ORDER) if name in candle}
             for candle in bucket["candles"]
         ]
-        db.candles.update_one({"_id": bucket["_id"]}, {"$set": {"candles": old, "rev": 1}})
+        db.candles.update_one(
+            {"_id": bucket["_id"]}, {"$set": {"candles": old, "rev": 1}, "$unset": {"stored": 1, "audited": 1}}
+        )
     db.candles.update_one({"symbol": "S1USDT"}, {"$unset": {"rev": 1, "candles.0.atr": 1}})
     db[META].update_one({"_id": "schema"}, {"$set": {"version": 3}, "$unset": {"upgraded": 1}})
     return everything(db)
@@ -164,6 +166,16 @@ def test_candles_get_the_new_order_of_fields_and_keep_their_values(db: Any) -> N
     assert db.candles.count_documents({"rev": {"$lt": 1}}) == 0
 
 
+def test_buckets_of_before_learn_how_many_closed_candles_they_hold(db: Any) -> None:
+    make_old(db)
+    assert db.candles.count_documents({"stored": {"$exists": True}}) == 0
+    upgrade(db)
+    assert [list(one)[-4:] for one in db.candles.find()] == [["rev", "stored", "audited", "candles"]] * 6
+    assert [one["stored"] for one in db.candles.find().sort("_id", 1)] == [3, 0] * 3
+    write_live(db, [live(KEYS[0], number, 5.0, 99, closed=True) for number in (0, 4, 250)])
+    assert [one["stored"] for one in db.candles.find({"symbol": "S0USDT"}).sort("_id", 1)] == [4, 1]
+
+
 def test_the_guard_holds_for_candles_of_before(db: Any) -> None:
     make_old(db)
     upgrade(db)
@@ -215,7 +227,7 @@ def test_an_interrupted_upgrade_goes_on_where_it_was(db: Any) -> None:
     assert is_new(db) == [True] * 4 + [False] * 2
     progress: list[tuple[int, int]] = []
     upgrade(db, lambda done, total: progress.append((done, total)))
-    assert progress == [(6, 6)]
+    assert progress == [(6, 6), (2, 6), (4, 6), (6, 6)], "the rest of one step, and the next"
     assert orders(db) == {CANDLE_FIELDS}
     assert sorted(revisions(db)) == [1, 2, 2, 2, 2, 2], "none was touched twice; one had no revision before"
     assert all(old.equals(new) for old, new in zip(before, everything(db), strict=True))

@@ -101,6 +101,7 @@ def _encode_full(layout: BucketLayout, grid: Grid, chosen: slice) -> Iterator[by
     buckets: Values = raw.view(layout.dtype)[:, 0]
     buckets["start"] = starts
     buckets["rev"] = [revision or 0 for revision in grid.revisions[chosen]]
+    buckets["stored"] = grid.values["closed"][chosen].sum(axis=1)
     buckets["moment"] = [list(iso(int(start)).encode()) for start in starts]
     for run in RUNS:
         elements = buckets["array"][run.name]
@@ -118,7 +119,8 @@ def _encode_sparse(key: SeriesKey, grid: Grid, row: int) -> bytes:
         for slot in range(SLOTS_PER_BUCKET)
     )
     array = (len(elements) + 5).to_bytes(4, "little") + elements + b"\0"
-    head = bson.encode(header_document(key, int(grid.starts[row]), grid.revisions[row] or 0))
+    stored = int(grid.values["closed"][row, slots].sum())
+    head = bson.encode(header_document(key, int(grid.starts[row]), grid.revisions[row] or 0, stored))
     body = head[4:-1] + _ARRAY_NAME + array + b"\0"
     return (len(body) + 4).to_bytes(4, "little") + body
 

@@ -1,4 +1,5 @@
-"""Are the bucket documents what the store's arithmetic takes them for? Tells, and takes a broken one out when told."""
+"""Are the bucket documents what the store's arithmetic takes them for? Tells; when told, takes a broken one out, or has
+one say what it holds."""
 
 from collections.abc import Iterator
 from datetime import datetime
@@ -6,8 +7,9 @@ from typing import Any, Final, NamedTuple
 
 from pymongo.database import Database
 
+from pipeline.store.candles.coverage import COUNTED, buckets_of_series
 from pipeline.store.candles.layout import bucket_id
-from pipeline.timeline import Interval, Window, in_utc, interval, iso, to_ms
+from pipeline.timeline import Interval, Window, in_utc, interval, iso, to_datetime, to_ms
 from schemas.candles import CANDLES
 from schemas.series import SeriesKey
 from schemas.shared import SLOTS_PER_BUCKET
@@ -44,6 +46,12 @@ class Integrity:
             what, window = _fault(document, key, step)
             if what is not None:
                 yield BrokenBucket(document["_id"], what, window)
+
+    def count_anew(self, key: SeriesKey, window: Window) -> None:
+        """Have the buckets of these candles say how many closed ones they really hold."""
+        step = interval(key.interval)
+        span = {"$gte": to_datetime(step.bucket(window.start).start), "$lte": to_datetime(window.end)}
+        self._candles.update_many({**buckets_of_series(key), "start": span}, [{"$set": {"stored": COUNTED}}])
 
     def remove(self, bucket: BrokenBucket) -> None:
         """Take the document out, so that its candles are missing and can be fetched again."""

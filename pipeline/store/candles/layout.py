@@ -158,8 +158,8 @@ def bucket_id(key: SeriesKey, start: int) -> str:
     return f"{key}:{iso(start)}"
 
 
-def header_document(key: SeriesKey, start: int, revision: int) -> dict[str, Any]:
-    """The fields of a bucket before its candles, in the order in which they are stored."""
+def header_document(key: SeriesKey, start: int, revision: int, stored: int) -> dict[str, Any]:
+    """The fields of a bucket before its candles, in the order in which they are stored; not audited yet."""
     return {
         "_id": bucket_id(key, start),
         "exchange": key.exchange,
@@ -167,13 +167,15 @@ def header_document(key: SeriesKey, start: int, revision: int) -> dict[str, Any]
         "interval": key.interval,
         "start": to_datetime(start),
         "rev": Int64(revision),
+        "stored": Int64(stored),
+        "audited": False,
     }
 
 
 @lru_cache(maxsize=4096)
 def bucket_layout(key: SeriesKey) -> BucketLayout:
     """The layout of that series' buckets."""
-    empty = bson.encode({**header_document(key, 0, 0), "candles": []})
+    empty = bson.encode({**header_document(key, 0, 0, 0), "candles": []})
     header = bytearray(empty[: len(empty) - len(b"\x05\0\0\0\0") - 1])
     mask = np.full(len(header), _EXACT, np.uint8)
     moment = iso(0).encode()
@@ -181,7 +183,9 @@ def bucket_layout(key: SeriesKey) -> BucketLayout:
         "moment": (header.index(moment), f"({len(moment)},)u1"),
         "start": (header.index(b"\x09start\0") + len(b"\x09start\0"), "<i8"),
         "rev": (header.index(b"\x12rev\0") + len(b"\x12rev\0"), "<i8"),
+        "stored": (header.index(b"\x12stored\0") + len(b"\x12stored\0"), "<i8"),
     }
+    mask[header.index(b"\x08audited\0") + len(b"\x08audited\0")] = _ZERO_OR_ONE
     for offset, code in spots.values():
         width = np.dtype(code).itemsize
         header[offset : offset + width] = bytes(width)

@@ -104,7 +104,7 @@ def buckets_of(candles: Iterable[_Placed]) -> set[BucketName]:
 def creation_operations(buckets: Iterable[BucketName]) -> list[InsertOne[dict[str, Any]]]:
     """Empty buckets, all slots `null`: only in an array of full length is a slot a position."""
     return [
-        InsertOne({**header_document(name.key, name.start, 0), "candles": [None] * SLOTS_PER_BUCKET})
+        InsertOne({**header_document(name.key, name.start, 0, 0), "candles": [None] * SLOTS_PER_BUCKET})
         for name in buckets
     ]
 
@@ -114,6 +114,17 @@ def upsert_operations(candles: Iterable[LiveCandle]) -> list[UpdateOne]:
     return [_upsert(candle) for candle in candles]
 
 
+def newest_operation(candle: LiveCandle) -> UpdateOne:
+    """The update of an open candle that changes nothing, not even the revision, where a closed or a newer one is."""
+    spot = _spot(candle.key.interval, candle.t)
+    newer = {"$or": [{"closed": True}, {"u": {"$gte": DatetimeMS(candle.u)}}]}
+    matches = {
+        "_id": _id_of(candle.key, spot.bucket),
+        "$nor": [{"candles": {"$elemMatch": {"t": spot.opens, **newer}}}],
+    }
+    return UpdateOne(matches, {"$max": {spot.path: _as_document(candle, spot)}, **_WRITTEN})
+
+
 def indicator_operations(updates: Iterable[LiveIndicators]) -> list[UpdateOne]:
     """One update a closed candle, of its indicators alone; where the slot is open or without a candle it stays as it
     is: whoever closes it computes them."""
@@ -121,9 +132,10 @@ def indicator_operations(updates: Iterable[LiveIndicators]) -> list[UpdateOne]:
 
 
 class _Spot(NamedTuple):
-    """Where a candle lies, the same for every series of an interval: bucket, path to its slot, its times in BSON."""
+    """Where a candle lies, the same for every series of an interval: bucket, slot and path to it, its times in BSON."""
 
     bucket: int
+    position: int
     path: str
     opens: DatetimeMS
     closes: DatetimeMS
@@ -133,16 +145,16 @@ class _Spot(NamedTuple):
 def _spot(code: str, t: int) -> _Spot:
     step = interval(code)
     place = step.slot(t)
-    return _Spot(place.bucket, f"candles.{place.position}", DatetimeMS(t), DatetimeMS(step.close_time(t)))
+    return _Spot(
+        place.bucket, place.position, f"candles.{place.position}", DatetimeMS(t), DatetimeMS(step.close_time(t))
+    )
 
 
 _id_of: Final = lru_cache(maxsize=50_000)(bucket_id)
 
 
-def _upsert(candle: LiveCandle) -> UpdateOne:
-    spot = _spot(candle.key.interval, candle.t)
-    matches: dict[str, Any] = {"_id": _id_of(candle.key, spot.bucket)}
-    document = {
+def _as_document(candle: LiveCandle, spot: _Spot) -> dict[str, Any]:
+    return {
         "t": spot.opens,
         "te": spot.closes,
         "closed": candle.closed,
@@ -158,11 +170,41 @@ def _upsert(candle: LiveCandle) -> UpdateOne:
         "taker_buy_quote": float(candle.taker_buy_quote),
         **dict(zip(INDICATOR_FIELDS, candle.indicators, strict=True)),
     }
+
+
+def _upsert(candle: LiveCandle) -> UpdateOne:
+    spot = _spot(candle.key.interval, candle.t)
+    matches: dict[str, Any] = {"_id": _id_of(candle.key, spot.bucket)}
+    document = _as_document(candle, spot)
     if not candle.closed:
         return UpdateOne(matches, {"$max": {spot.path: document}, **_WRITTEN})
-    if not candle.authority:
-        matches["$nor"] = [_is_closed(spot)]
-    return UpdateOne(matches, {"$set": {spot.path: document}, **_WRITTEN})
+    if candle.authority:
+        return UpdateOne(matches, _placed(spot, document))
+    matches["$nor"] = [_is_closed(spot)]
+    return UpdateOne(
+        matches, {"$set": {spot.path: document, "audited": False}, "$inc": {"rev": Int64(1), "stored": Int64(1)}}
+    )
+
+
+def _placed(spot: _Spot, document: dict[str, Any]) -> list[dict[str, Any]]:
+    """The closed candle in its slot, whatever that holds: only the server knows whether it is one more."""
+    before = {"$let": {"vars": {"slot": {"$arrayElemAt": ["$candles", spot.position]}}, "in": "$$slot.closed"}}
+    more = {"$cond": [{"$eq": [before, True]}, Int64(0), Int64(1)]}
+    candles = [
+        {"$slice": ["$candles", spot.position]},
+        [{"$literal": document}],
+        {"$slice": ["$candles", spot.position + 1, SLOTS_PER_BUCKET]},
+    ]
+    return [
+        {
+            "$set": {
+                "rev": {"$add": [{"$ifNull": ["$rev", Int64(0)]}, Int64(1)]},
+                "stored": {"$add": [{"$ifNull": ["$stored", Int64(0)]}, more]},
+                "audited": False,
+                "candles": {"$concatArrays": candles},
+            }
+        }
+    ]
 
 
 def _set_indicators(update: LiveIndicators) -> UpdateOne:

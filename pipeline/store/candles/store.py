@@ -8,11 +8,9 @@ bucket under a stream of live updates is finished. No write depends on a clock, 
 
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from enum import IntEnum
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 from bson.int64 import Int64
 from bson.raw_bson import RawBSONDocument
@@ -22,26 +20,32 @@ from pymongo.database import Database
 from pymongo.errors import BulkWriteError
 
 from pipeline.errors import TidemarkError, UsageError
-from pipeline.store.candles import stale
+from pipeline.store.candles import coverage, stale
 from pipeline.store.candles.codec import BrokenBucketError, decode_buckets, encode_buckets, encode_rows
+from pipeline.store.candles.coverage import Presence
 from pipeline.store.candles.frame import (
     Collected,
     Grid,
     Values,
     blank_values,
     from_frame,
-    indices,
     to_frame,
     to_grid,
     with_every_indicator,
 )
 from pipeline.store.candles.layout import bucket_id
-from pipeline.store.candles.live import WriteReport, only_duplicates
+from pipeline.store.candles.live import (
+    LiveCandle,
+    WriteReport,
+    buckets_of,
+    creation_operations,
+    newest_operation,
+    only_duplicates,
+)
 from pipeline.store.candles.merge import Law, Merged, merge_indicators, merge_truth
 from pipeline.timeline import Window, interval
 from schemas.candles import CANDLE_FIELDS, CANDLES, INDICATOR_FIELDS
 from schemas.series import SERIES, SeriesKey
-from schemas.shared import SLOTS_PER_BUCKET
 
 BUCKETS_AT_ONCE: Final = 96
 """About 8 MB a bulk: far under the server's 48 MB message, enough that the round trip does not count."""
@@ -59,16 +63,7 @@ ATTEMPTS: Final = 64
 
 _STORED_FIELDS: Final = tuple(name for name in CANDLE_FIELDS if name not in INDICATOR_FIELDS)
 
-Presence = npt.NDArray[np.uint8]
 Write = InsertOne[Any] | ReplaceOne[Any] | UpdateOne
-
-
-class SlotState(IntEnum):
-    """What `presence` says of a slot."""
-
-    MISSING = 0
-    OPEN = 1
-    CLOSED = 2
 
 
 class BucketBusyError(TidemarkError):
@@ -98,14 +93,7 @@ class CandleStore:
 
     def presence(self, key: SeriesKey, start: int, end: int) -> Presence:
         """A `SlotState` for every candle that could open in [start, end], the first of them first."""
-        step = interval(key.interval)
-        first = step.index(step.ceil(start))
-        states = np.zeros(step.count(start, end), np.uint8)
-        for grid in self._grids(key, start, end, ("closed",)):
-            bases = indices(step, grid.starts) - first
-            numbers = (bases[:, np.newaxis] + np.arange(SLOTS_PER_BUCKET))[grid.present]
-            states[numbers] = np.where(grid.values["closed"][grid.present], SlotState.CLOSED, SlotState.OPEN)
-        return states
+        return coverage.presence(self._collection, key, start, end)
 
     def replace_closed(self, key: SeriesKey, frame: pl.DataFrame) -> WriteReport:
         """Store what REST or the archive says. Corrects closed candles; an open one only where it is newer.
@@ -114,6 +102,14 @@ class CandleStore:
         """
         columns = from_frame(frame, interval(key.interval), _STORED_FIELDS)
         return self._write(key, with_every_indicator(columns), merge_truth, marks=True)
+
+    def store_open(self, candle: LiveCandle) -> None:
+        """Store the candle that is open now, unless a newer one is stored; its bucket is not read."""
+        stored = self._collection.bulk_write([newest_operation(candle)]).matched_count
+        (bucket,) = buckets_of([candle])
+        if not stored and self._collection.find_one({"_id": bucket.id}, {"_id": 1}) is None:
+            self._send(creation_operations([bucket]))
+            self._collection.bulk_write([newest_operation(candle)])
 
     def set_indicators(self, key: SeriesKey, frame: pl.DataFrame) -> WriteReport:
         """Set indicators of stored candles from a column `t` and one for each indicator; all else stays.
@@ -264,13 +260,18 @@ def _by_slot(key: SeriesKey, stored: Grid, merged: Merged) -> list[Write]:
     for row, slot in np.argwhere(merged.changed).tolist():
         path = f"candles.{slot}"
         was_there = bool(stored.present[row, slot])
+        was_closed = was_there and bool(stored.values["closed"][row, slot])
+        more = int(merged.grid.values["closed"][row, slot]) - int(was_closed)
         operations.append(
             UpdateOne(
                 {
                     "_id": bucket_id(key, int(stored.starts[row])),
                     path: _document(stored, row, slot) if was_there else {"$not": {"$type": "object"}},
                 },
-                {"$set": {path: _document(merged.grid, row, slot)}, "$inc": {"rev": Int64(1)}},
+                {
+                    "$set": {path: _document(merged.grid, row, slot), "audited": False},
+                    "$inc": {"rev": Int64(1), "stored": Int64(more)},
+                },
             )
         )
     return operations

@@ -1,0 +1,65 @@
+"""A cost follows what is new, never what is stored: the second of two passes over a history that did not change writes
+nothing, and reads no more than the buckets that are not full.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import pytest
+from pymongo.database import Database
+
+from pipeline.history.backfill import Backfill
+from pipeline.history.listing import Wanted
+
+Find = Callable[[str, str], Wanted]
+
+
+class Cost(NamedTuple):
+    """What the server did for a pass: documents read, documents written by collection, bytes sent to us."""
+
+    read: int
+    written: dict[str, int]
+    sent: int
+
+
+@contextmanager
+def profiled(db: Database[Any], costs: list[Cost]) -> Iterator[None]:
+    db.command("profile", 0)
+    db.drop_collection("system.profile")
+    db.command("profile", 2)
+    yield
+    db.command("profile", 0)
+    told = list(db["system.profile"].find({"ns": {"$ne": f"{db.name}.system.profile"}}))
+    written: dict[str, int] = {}
+    for one in told:
+        changed = sum(int(one.get(name, 0)) for name in ("nModified", "ninserted", "ndeleted", "nUpserted"))
+        if changed:
+            name = one["ns"].removeprefix(f"{db.name}.")
+            written[name] = written.get(name, 0) + changed
+    read = sum(int(one.get("docsExamined", 0)) for one in told)
+    costs.append(Cost(read, written, sum(int(one.get("responseLength", 0)) for one in told)))
+
+
+@pytest.mark.parametrize("days", [40, 160])
+def test_a_backfill_with_nothing_to_fetch(prepared: Database[Any], work: Backfill, series: Find, days: int) -> None:
+    """160 days of hours are 16 buckets of 86 kB, 40 days 4: it costs the same."""
+    hours = series("BTCUSDT", "1h")
+    work.fill(hours, days, "rest")
+    costs: list[Cost] = []
+    with profiled(prepared, costs):
+        report = work.fill(hours, days, "rest")
+    assert (report.fetched, report.is_complete, report.wanted) == (0, True, days * 24)
+    (cost,) = costs
+    assert cost.written.keys() <= {"candles"}
+    assert cost.written.get("candles", 0) <= 1, "the candle that is open now"
+    assert cost.read <= 12
+    assert cost.sent < 20_000
+
+
+def test_the_profile_sees_what_is_written(prepared: Database[Any], work: Backfill, series: Find) -> None:
+    costs: list[Cost] = []
+    with profiled(prepared, costs):
+        work.fill(series("BTCUSDT", "1h"), 40, "rest")
+    assert costs[0].written["candles"] >= 4
+    assert costs[0].written["series"] >= 1
