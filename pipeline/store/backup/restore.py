@@ -19,9 +19,11 @@ from pipeline.errors import AttentionError, UsageError
 from pipeline.store.backup import files
 from pipeline.store.backup.files import BrokenBackupError, Chunk, Manifest, Progress, Shape, unheard
 from pipeline.store.backup.take import NOTES, RESTORING, Document, belongs
-from schemas.control import ALIVE_FOR
+from schemas.control import ALIVE_FOR, CONTROL
 
 _NOTE: Final = "restore"
+_OF_ANOTHER_LIFE: Final = {"kind": "heartbeat"}
+"""Who lived when the backup was made says nothing about who should live now."""
 _BATCH_DOCUMENTS: Final = 1_000
 _BATCH_BYTES: Final = 8 * 1024 * 1024
 _DUPLICATE_KEY: Final = 11000
@@ -172,6 +174,8 @@ def _place(db: Database[Document], manifest: Manifest) -> None:
     for old in db.list_collections(filter={"type": "view"}):
         db.drop_collection(old["name"])
     there = set(db.list_collection_names())
+    if RESTORING + CONTROL.name in there:
+        db[RESTORING + CONTROL.name].delete_many(_OF_ANOTHER_LIFE)
     for name in sorted(restored):
         if RESTORING + name in there:
             db[RESTORING + name].rename(name, dropTarget=True)
