@@ -6,18 +6,24 @@ from typing import Any
 
 from pipeline.app.audit_trail import note
 from pipeline.app.opened import Opened
-from pipeline.app.wiring import derivation_of
+from pipeline.app.wiring import derivation_of, strategies_of
 from pipeline.history.derive import Derivation, Derived, StoreFailedError
 from pipeline.history.listing import stored_series
+from pipeline.store.signals.write import SignalStore
 from pipeline.timeline import to_ms
 from schemas.series import SeriesKey
 
-__all__ = ["Derivation", "Derived", "StoreFailedError", "as_row", "derive", "stored"]
+__all__ = ["Derivation", "Derived", "StoreFailedError", "as_row", "derive", "not_chosen", "stored"]
 
 
 def stored(tm: Opened, symbols: Sequence[str] = (), intervals: Sequence[str] = ()) -> list[SeriesKey]:
     """The series that are stored, of these symbols and intervals (none named: of all)."""
     return stored_series(tm.candle_db, tm.environment, symbols, intervals)
+
+
+def not_chosen(tm: Opened, keys: Sequence[SeriesKey]) -> dict[str, int]:
+    """How many stored signals would be withdrawn because the settings do not name their strategy any more."""
+    return SignalStore(tm.candle_db).of_others(keys, [one.name for one in strategies_of(tm.settings)])
 
 
 def derive(

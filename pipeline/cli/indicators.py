@@ -1,6 +1,7 @@
 """`tidemark indicators`: bring indicators and signals of stored candles up to date, and say what came of it."""
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -49,10 +50,23 @@ def indicators(
 
     with Opened(having_data(begin()), bring_up) as tm:
         keys = derive.stored(tm, symbols or (), interval or ())
+        _say_what_goes(derive.not_chosen(tm, keys), asks=sys.stdin.isatty() and not as_json)
         with Progress(console=Console(stderr=True), transient=True, disable=as_json) as bars:
             bar = bars.add_task("indicators and signals", total=len(keys))
             derived = derive.derive(tm, keys, anew=anew, by=operator(), told=lambda _: bars.advance(bar))
     show(derived, wide=wide, as_json=as_json)
+
+
+def _say_what_goes(not_chosen: Mapping[str, int], *, asks: bool) -> None:
+    """What strategies found that are not chosen any more is withdrawn: a person who is there may say no."""
+    for name, count in not_chosen.items():
+        typer.echo(
+            f"{count:,} stored signals of {name} are withdrawn: `strategies` does not name it any more. To have them "
+            f"back, name it in `strategies` again and run `tidemark indicators`",
+            err=True,
+        )
+    if not_chosen and asks:
+        typer.confirm("Withdraw them?", abort=True, err=True)
 
 
 def show(derived: Sequence["Derived"], *, wide: bool, as_json: bool) -> None:

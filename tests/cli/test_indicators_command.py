@@ -1,9 +1,12 @@
 """`tidemark indicators` as a person runs it, and what `tidemark backfill` leaves for it to do."""
 
 import json
+import os
+import sys
 from pathlib import Path
 from typing import Any
 
+import pexpect
 from pymongo.database import Database
 
 from tests.cli.conftest import Run
@@ -28,6 +31,37 @@ def test_a_backfill_leaves_nothing_to_compute_and_other_settings_everything(tide
     table = tidemark("indicators")
     assert table.exit_code == 0, table.stderr
     assert "withdrawn" in table.stdout
+
+
+def test_what_other_strategies_found_is_named_before_it_is_withdrawn(
+    tidemark: Run, db: Database[Any], chosen: dict[str, str], home: Path
+) -> None:
+    two = {"TIDEMARK_STRATEGIES": "macd_cross,bollinger"}
+    assert tidemark("backfill", "BTCUSDT", "-i", "1h", "--days", "60", "--json", **two).exit_code == 0
+    found = {"strategy": "bollinger", "confirmed": True}
+    stored = db["signals"].count_documents(found)
+    assert stored > 0
+    one = {"TIDEMARK_STRATEGIES": "macd_cross"}
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("TIDEMARK_")}
+    command = [sys.executable, "-c", "from pipeline.cli import main; main()", "indicators"]
+    terminal = pexpect.spawn(
+        command[0], command[1:], env=kept | chosen | one, cwd=home, timeout=90, encoding="utf-8", dimensions=(40, 200)
+    )
+    terminal.expect(f"{stored} stored signals of bollinger")
+    terminal.expect("Withdraw them")
+    terminal.sendline("n")
+    terminal.expect(pexpect.EOF)
+    terminal.close()
+    assert terminal.exitstatus == 1
+    assert db["signals"].count_documents(found) == stored, "a person said no"
+
+    gone = tidemark("indicators", "--json", **one)
+    assert f"{stored} stored signals of bollinger are withdrawn" in gone.stderr
+    assert "name it in `strategies` again" in gone.stderr
+    assert db["signals"].count_documents(found) == 0
+    assert tidemark("indicators", "--json", **one).stderr == "", "it is said once"
+    assert tidemark("indicators", "--json", **two).exit_code == 0
+    assert db["signals"].count_documents(found) == stored, "and they are back"
 
 
 def test_nothing_stored_is_no_fault_and_an_unknown_symbol_is_one(tidemark: Run) -> None:

@@ -11,7 +11,7 @@ The document of a signal on the open candle has another id and is `confirmed: fa
 """
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -139,6 +139,16 @@ class SignalStore:
         told = [(one.at, one.price, one.side) for one in new]
         returns = self._returns.of_new(key.exchange, key.symbol, told)
         return [InsertOne(history_document(*one, now)) for one in zip(new, returns, strict=True)]
+
+    def of_others(self, keys: Iterable[SeriesKey], strategies: Collection[str]) -> dict[str, int]:
+        """How many signals of these series each strategy but those has, that nobody acted on."""
+        others = sorted(set(self._collection.distinct("strategy")) - set(strategies))
+        spans = [{"_id": {"$gte": f"{key}:", "$lt": f"{key};"}} for key in keys]
+        if not others or not spans:
+            return {}
+        wanted = {"strategy": {"$in": others}, "confirmed": True, "$or": spans, **NOT_ACTED_ON}
+        counted = [{"$match": wanted}, {"$group": {"_id": "$strategy", "count": {"$sum": 1}}}, {"$sort": {"_id": 1}}]
+        return {one["_id"]: one["count"] for one in self._collection.aggregate(counted)}
 
     def _stored(self, key: SeriesKey, window: Window) -> Iterable[Document]:
         span = {"$gte": f"{key}:{iso(window.start)}", "$lt": _after(key, window.end)}
