@@ -186,8 +186,10 @@ class Derivation:
     ) -> bool:
         """Do what is due, and note it. False where candles changed meanwhile."""
         step = interval(key.interval)
-        plan = self._plan(key, seen, bounds, anew)
         past = self._last_past(step, seen, now)
+        plan = self._plan(key, seen, bounds, past, anew)
+        if not plan.changed and not seen.stale and not seen.deriving:
+            return True
         due = list(stretches((*plan.changed, *done.undertaken.values()), self._periods, self._lookback, plan.last))
         self._undertake(key, due, done)
         self._send_back(key, seen.stale, now)
@@ -235,17 +237,21 @@ class Derivation:
         self._series.undertake(mark)
         done.undertaken[mark.id] = whole
 
-    def _plan(self, key: SeriesKey, seen: Series, bounds: tuple[int, int], anew: bool) -> _Plan:
+    def _plan(self, key: SeriesKey, seen: Series, bounds: tuple[int, int], past: int, anew: bool) -> _Plan:
         step = interval(key.interval)
         first, last = map(step.index, bounds)
         calculation = Calculation(self._periods, self._decimals(key))
         indicators_at = _reached(step, seen.indicators, calculation.settings)
         signals_at = _reached(step, seen.signals, self._said_with(key, calculation))
-        is_anew = anew or indicators_at is None or signals_at is None
-        new = Stretch(first if is_anew else min(indicators_at or 0, signals_at or 0) + 1, last)
+        closed = last if seen.last_closed is None else step.index(to_ms(seen.last_closed))
+        if anew or indicators_at is None or signals_at is None:
+            new = [Stretch(first, last)]
+        else:
+            due = [at + 1 for at, newest in ((indicators_at, closed), (signals_at, min(closed, past))) if at < newest]
+            new = [Stretch(min(due), last)] if due else []
         spans = [(one.start, one.end) for one in seen.stale] + [(one.start, one.end) for one in seen.deriving]
         changed = (Stretch(*(step.index(to_ms(moment)) for moment in span)) for span in spans)
-        return _Plan(calculation, (new, *changed), last, indicators_at)
+        return _Plan(calculation, (*new, *changed), last, indicators_at)
 
     def _last_past(self, step: Interval, seen: Series, now: int) -> int:
         """The last candle whose signals nobody may act on any more. The exchange's clock may be ahead of ours."""

@@ -1,14 +1,16 @@
 """What the exchange trades, as last asked: one document a contract. Contracts that are gone stay, as they were, and so
 does the finest price that was ever seen of one."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
-from typing import Any
+from typing import Any, Final
 
 from pymongo import UpdateOne
 from pymongo.database import Database
 
 from schemas.symbols import SYMBOLS, Symbol
+
+_OF_THE_MOMENT: Final = ("finest", "updated_at")
 
 
 class SymbolStore:
@@ -18,8 +20,11 @@ class SymbolStore:
         self._collection = database[SYMBOLS.name]
 
     def save(self, symbols: Iterable[Symbol]) -> None:
-        """Store what the exchange says now."""
-        changes = [_said(one) for one in symbols]
+        """Store what the exchange says now, where that is news."""
+        told = list(symbols)
+        ids = {"_id": {"$in": [one.id for one in told]}}
+        known = {found["_id"]: found for found in self._collection.find(ids)}
+        changes = [_said(one) for one in told if _is_news(one, known.get(one.id))]
         if changes:
             self._collection.bulk_write(changes, ordered=False)
 
@@ -41,6 +46,13 @@ class SymbolStore:
     def list(self, exchange: str) -> list[Symbol]:
         """All contracts of an exchange, by name."""
         return [Symbol.from_mongo(found) for found in self._collection.find({"exchange": exchange}).sort("_id", 1)]
+
+
+def _is_news(symbol: Symbol, known: Mapping[str, Any] | None) -> bool:
+    """Whether anything but the moment of asking is another, or the prices are finer than was known."""
+    if known is None or known.get("finest", -1) < symbol.price_precision:
+        return True
+    return any(known.get(name) != value for name, value in symbol.to_mongo().items() if name not in _OF_THE_MOMENT)
 
 
 def _said(symbol: Symbol) -> UpdateOne:

@@ -9,8 +9,12 @@ from typing import Any, NamedTuple
 import pytest
 from pymongo.database import Database
 
+from pipeline.exchange.market import Market
 from pipeline.history.backfill import Backfill
 from pipeline.history.listing import Wanted
+from pipeline.store.series import SeriesStore
+from pipeline.store.symbols import SymbolStore
+from tests.history.house import LONG_AFTER, House, key_of, market_of
 
 Find = Callable[[str, str], Wanted]
 
@@ -55,6 +59,29 @@ def test_a_backfill_with_nothing_to_fetch(prepared: Database[Any], work: Backfil
     assert cost.written.get("candles", 0) <= 1, "the candle that is open now"
     assert cost.read <= 12
     assert cost.sent < 20_000
+
+
+def test_indicators_and_signals_of_no_new_candle(house: House) -> None:
+    house.store(market_of("15m", 3_000))
+    SeriesStore(house.db).recount(key_of("15m"), "rest", LONG_AFTER)
+    derived = house.derivation().bring_up_all([key_of("15m")], LONG_AFTER)
+    assert derived[0].candles == 3_000
+    costs: list[Cost] = []
+    with profiled(house.db, costs):
+        (again,) = house.derivation().bring_up_all([key_of("15m")], LONG_AFTER)
+    assert (again.candles, again.failure) == (0, None)
+    (cost,) = costs
+    assert cost.written == {}
+    assert cost.read <= 6
+
+
+def test_what_the_exchange_lists_as_before(prepared: Database[Any], market: Market) -> None:
+    symbols = SymbolStore(prepared)
+    symbols.save(market.symbols())
+    costs: list[Cost] = []
+    with profiled(prepared, costs):
+        symbols.save(market.symbols())
+    assert costs[0].written == {}
 
 
 def test_the_profile_sees_what_is_written(prepared: Database[Any], work: Backfill, series: Find) -> None:
