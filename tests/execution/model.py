@@ -13,7 +13,7 @@ SYMBOL = "BTCUSDT"
 TICK = Decimal("0.1")
 ZERO = Decimal(0)
 TAKER_FEE = Decimal("0.0005")
-SETTLED = "settlement_autoclose-1"
+SETTLED, BY_HAND = "settlement_autoclose-1", "web"
 UNHEARD = 5_000
 """Milliseconds within which nobody may have heard yet of what somebody else did."""
 
@@ -147,6 +147,13 @@ class Exchange:
     def find(self, client_id: str) -> Placed | None:
         return next((one for one in reversed(self.orders) if one.client_id == client_id), None)
 
+    def every_order(self) -> Iterator[Placed]:
+        """Also those that conditional orders placed when they fired."""
+        for one in self.orders:
+            yield one
+            if one.actual is not None:
+                yield one.actual
+
     def open_orders(self) -> list[Placed]:
         return [one for one in self.orders if one.open]
 
@@ -199,20 +206,13 @@ class Exchange:
         for order in self.open_orders():
             self._end(order, "expired")
         if self.position:
-            side, quantity = ("SELL" if self.position > 0 else "BUY"), abs(self.position)
-            order = Placed(
-                next(self.numbers), SETTLED, side, algo=False, quantity=quantity, trigger=None, close_position=False,
-                reduce_only=False, kind="MARKET", status="filled", at=self.moment(), filled=quantity,
-                quote=quantity * self.price,
-            )  # fmt: skip
-            self.orders.append(order)
-            self._trade(order, side, quantity)
+            self._trade_as(SETTLED, -self.position)
 
     def trade_by_hand(self, quantity: Decimal) -> None:
         """Somebody trades on the same account. What they add, nobody else may know of yet."""
         if quantity * self.position > 0:
             self.added_by_hand += abs(quantity)
-        self._trade(None, "BUY" if quantity > 0 else "SELL", abs(quantity))
+        self._trade_as(f"{BY_HAND}-{len(self.orders)}", quantity)
 
     def reopen_by_hand(self) -> None:
         """Somebody closes what is held, and holds as much of his own: what stood under it stands."""
@@ -237,6 +237,17 @@ class Exchange:
             raise Refused(-2021)
         self._tell(placed)
         return placed
+
+    def _trade_as(self, client_id: str, change: Decimal) -> None:
+        """An order that is not ours is filled whole, at once."""
+        side, quantity = ("BUY" if change > 0 else "SELL"), abs(change)
+        order = Placed(
+            next(self.numbers), client_id, side, algo=False, quantity=quantity, trigger=None, close_position=False,
+            reduce_only=False, kind="MARKET", status="filled", at=self.moment(), filled=quantity,
+            quote=quantity * self.price,
+        )  # fmt: skip
+        self.orders.append(order)
+        self._trade(order, side, quantity)
 
     def _record(self, order: OrderRecord, quantity: Decimal | None) -> Placed:
         placed = Placed(
@@ -297,17 +308,15 @@ class Exchange:
         if self.fill_told_first:
             self.news.append(self.news.pop(fired))
 
-    def _trade(self, order: Placed | None, side: str, quantity: Decimal, price: Decimal | None = None) -> None:
+    def _trade(self, order: Placed, side: str, quantity: Decimal, price: Decimal | None = None) -> None:
         at, price = self.moment(), price or self.price
         realized, fee = self._book(quantity if side == "BUY" else -quantity, price), quantity * price * TAKER_FEE
         self.wallet += realized - fee
         if not self.position:
             self.added_by_hand = ZERO
-        number = order.number if order else 9_000_000 + at % 100_000
-        self.trades.append(TradeTold(number, side, quantity, price, fee, realized, at))
-        if order is not None:
-            order.updated = at
-            self.news.append(order.told())
+        self.trades.append(TradeTold(order.number, side, quantity, price, fee, realized, at))
+        order.updated = at
+        self.news.append(order.told())
         self.news.append((self.told_position(), at))
 
     def _book(self, change: Decimal, price: Decimal) -> Decimal:

@@ -29,6 +29,7 @@ from pipeline.execution.engine.effects import (
     Place,
     Query,
     QueryFills,
+    QueryNumber,
     QueryPositions,
     Recall,
     Reconcile,
@@ -38,7 +39,6 @@ from pipeline.execution.engine.effects import (
 )
 from pipeline.execution.engine.machine import Core
 from pipeline.execution.engine.state import (
-    CLOSING,
     ENTERING,
     AccountView,
     OrderRecord,
@@ -224,7 +224,7 @@ class Schedule:
         self.endings: list[tuple[int, Notify]] = []
         """What was said of positions that came to their end, and when."""
         self.settled: tuple[int, Decimal] | None = None
-        """When the contract ended, and what was held then, if the journal had it and no close was in doubt."""
+        """When the contract ended, and what was held then, if the journal had it."""
         self.signals = self.draw_signals()
         self.delisted = self.draw_delisting(Random(f"delisted {seed}"))
         self.start(START)
@@ -243,7 +243,7 @@ class Schedule:
             return []
         settling = START + random.randrange(2 * SECOND, TROUBLE)
         settled = settling + random.randrange(12 * SECOND)
-        return [settling, settled, max(settled, END) + 12 * SECOND]
+        return [settling, settled, max(settled, END) + 24 * SECOND]
 
     def draw_signals(self) -> dict[str, SignalView]:
         side, other = self.random.choice([("long", "short"), ("short", "long")])
@@ -384,8 +384,7 @@ class Schedule:
 
     def settle(self, now: int) -> None:
         known = self.journal.positions.get(SYMBOL)
-        doubted = any(one.in_doubt and one.leg in CLOSING for one in self.journal.orders.values())
-        self.settled = now, self.exchange.position if known and known.managed and not doubted else Decimal(0)
+        self.settled = now, self.exchange.position if known and known.managed else Decimal(0)
         self.exchange.settle()
 
     def unlist(self, now: int) -> None:
@@ -569,7 +568,7 @@ class Schedule:
                 self.back(ev.MarginNotSet(symbol, margin, "the request limit is used up", refused=False), now + 1)
             case Reconcile() if self.held_back(now):
                 self.back(ev.ReconcileFailed("the request limit is used up"), now + 1)
-            case Query() | QueryFills() | QueryPositions() if self.held_back(now):
+            case Query() | QueryNumber() | QueryFills() | QueryPositions() if self.held_back(now):
                 pass
             case Cancel(order):
                 self.cancel(order, now)
@@ -577,6 +576,8 @@ class Schedule:
                 self.set_margin(margin.leverage, now)
             case Query(order):
                 self.query(order, now)
+            case QueryNumber(_, number):
+                self.at(self.quick(now), lambda then: self.answer_number(number, then), mine=True)
             case QueryFills(_, since):
                 self.at(self.quick(now), lambda then: self.answer_fills(since, now, then), mine=True)
             case QueryPositions():
@@ -612,7 +613,9 @@ class Schedule:
 
     def check_abandoned(self, order: OrderRecord) -> None:
         """What is given up as never arrived has not arrived, and does not arrive any more."""
-        if order.state == "abandoned" and not order.algo and self.exchange.find(order.id) is not None:
+        placed = self.exchange.find(order.id)
+        ended = self.faults.blind and placed is not None and not placed.open and not placed.filled
+        if order.state == "abandoned" and not order.algo and placed is not None and not ended:
             self.wrongs.append(f"abandoned, and at the exchange: {order}")
 
     def check_stop(self, old: PositionRecord | None, new: PositionRecord) -> None:
@@ -718,6 +721,14 @@ class Schedule:
         if not self.unanswered_at(asked):
             self.at(self.quick(asked), read, mine=True)
 
+    def answer_number(self, number: int, now: int) -> None:
+        if self.unanswered_at(now):
+            return
+        found = next((one for one in self.exchange.every_order() if one.number == number), None)
+        unseen = self.faults.blind and now < END and found is not None and IDENTITY.owns(found.client_id)
+        told = ev.NumberNotFound(number) if found is None or unseen else ev.OrderSeen(found.told(), "query")
+        self.back(told, self.quick(now))
+
     def answer_fills(self, since: int, asked: int, now: int) -> None:
         if not self.unanswered_at(now):
             trades = tuple(one for one in self.exchange.trades if one.at >= since)
@@ -811,7 +822,10 @@ def broken_law(schedule: Schedule) -> str | None:
         again = len(copies) > 1 or (kept is not None and kept.attempts > 1)
         sent_twice = kept is None or (closes and again and not placed.open and not kept.stands)
         newest = placed is exchange.find(placed.client_id)
-        if schedule.faults.blind and (kept.state, placed.status) == ("cancelled", "expired"):
+        if schedule.faults.blind and (kept.state, placed.status) in {
+            ("cancelled", "expired"),
+            ("abandoned", "expired"),
+        }:
             newest = kept.filled != placed.filled  # that it rests no more is seen; who ended it, only its id could say
         if schedule.faults.blind and placed.reduce_only and (kept.state, placed.status) == ("expired", "filled"):
             newest = kept.filled != placed.filled  # fills say how much; not that the exchange had cut the order to that
@@ -820,6 +834,9 @@ def broken_law(schedule: Schedule) -> str | None:
     gone = [one.id for one in journal.orders.values() if one.stands and exchange.find(one.id) is None]
     if gone:
         return f"open in the journal, and never at the exchange: {gone}"
+    invented = [one for one in journal.orders.values() if one.filled and exchange.find(one.id) is None]
+    if invented:
+        return f"filled in the journal, and never at the exchange: {invented}"
     return broken_position_law(schedule)
 
 
@@ -827,6 +844,8 @@ def unsaid_end(schedule: Schedule, verdict: WriteVerdict | None, entries: list[P
     """What is not filled of a limit entry is said with its signal."""
     for one in entries:
         known = verdict is not None and verdict.verdict == "taken" and not schedule.before_the_restore(one)
+        kept = schedule.journal.orders.get(one.client_id)
+        known = known and not (schedule.faults.blind and kept is not None and kept.state == "abandoned")
         said = f"filled {one.filled} of {one.quantity} at {one.price}: "
         if (
             known
@@ -905,7 +924,8 @@ def badly_said(schedule: Schedule) -> str | None:
         return None
     at, held = schedule.settled
     said = [note for then, note in schedule.endings if then >= at]
-    if len(said) > 1:
+    said_by_the_lost = schedule.faults.restored is not None and at < schedule.faults.restored[1]
+    if len(said) > 1 + said_by_the_lost:
         return f"the end of {held} was said {len(said)} times: {said}"
     if at >= END and [one.text for one in said] != ["settled by the exchange: the contract has ended"]:
         return f"{held} was settled in quiet, and what was said is {said}"

@@ -6,10 +6,10 @@ from decimal import Decimal
 import pytest
 
 from pipeline.execution.engine import events as ev
-from pipeline.execution.engine.effects import JournalIntent, Notify
-from pipeline.execution.engine.endings import BY_HAND, how_it_ended
-from pipeline.execution.engine.state import OrderRecord, OrderTold, PositionRecord
-from tests.execution.driver import SYMBOL, Driver, signal
+from pipeline.execution.engine.effects import JournalIntent, Notify, QueryFills, QueryNumber
+from pipeline.execution.engine.endings import UNTOLD, how_it_ended
+from pipeline.execution.engine.state import OrderRecord, OrderTold, PositionRecord, TradeTold
+from tests.execution.driver import PRICE, SYMBOL, Driver, signal
 
 POSITION = PositionRecord(SYMBOL, signal="s1", opened_at=1_000, entered_at=900, closing="signal s2")
 STOP = OrderRecord(
@@ -71,4 +71,27 @@ def test_a_position_in_a_symbol_that_is_traded_no_more_is_closed_all_the_same():
 
 def test_a_close_that_turned_what_was_held_before_has_not_closed_what_it_made_room_for():
     before = replace(STOP, leg="exit", created_at=POSITION.opened_at - 1)
-    assert how_it_ended(POSITION, [before], None) is BY_HAND
+    assert how_it_ended(POSITION, [before], None) is UNTOLD
+
+
+def test_where_the_stream_has_not_told_what_closed_it_the_trades_name_that_order():
+    driver = Driver()
+    held = driver.protected().quantity
+    driver.seen(driver.order("stop"), "expired")
+    driver.snapshot()
+    driver.journal()
+    driver.seen(driver.order("stop"), "rejected")
+    driver.wait(1_500)
+    since = driver.got(QueryFills)[0].since
+    assert since < driver.position().entered_at
+    driver(
+        ev.FillsSeen(
+            SYMBOL, (TradeTold(77, "SELL", held, PRICE, Decimal(1), Decimal(0), driver.now),), since, driver.now
+        )
+    )
+    assert driver.one(QueryNumber) == QueryNumber(SYMBOL, 77)
+    told = OrderTold("settlement_autoclose-1", SYMBOL, "SELL", "filled", held, driver.now, exchange_id=77)
+    driver(ev.OrderSeen(told, "query"))
+    driver.wait(30_000)
+    said = [one.text for one in driver.all if isinstance(one, Notify) and one.title.endswith("is closed")]
+    assert said == ["settled by the exchange: the contract has ended"]

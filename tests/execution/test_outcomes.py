@@ -16,12 +16,13 @@ from pipeline.execution.engine.effects import (
     Place,
     Query,
     QueryFills,
+    QueryNumber,
     QueryPositions,
     Reconcile,
     WriteVerdict,
 )
 from pipeline.execution.engine.refusals import Reaction, reaction
-from pipeline.execution.engine.state import PositionTold, TradeTold
+from pipeline.execution.engine.state import OrderTold, PositionTold, TradeTold
 from pipeline.timeline import SECOND
 from tests.execution.driver import POLICY, PRICE, SYMBOL, Driver, T, signal
 
@@ -230,9 +231,48 @@ def test_trades_that_nobody_else_claims_are_its_own(quantity, state):
     order = driver.sent()
     lost(driver, order)
     driver(ev.PositionsSeen((replace(FLAT, quantity=Decimal(quantity)),), driver.now, "query"))
-    driver(ev.FillsSeen(SYMBOL, (trade(order, quantity),), order.created_at - SECOND, driver.now))
+    fills = ev.FillsSeen(SYMBOL, (trade(order, quantity),), order.created_at - SECOND, driver.now)
+    driver(fills)
+    assert driver.one(QueryNumber) == QueryNumber(SYMBOL, 77)
+    assert driver.state("entry") == "unknown", "whose they are can be asked"
+    driver(ev.NumberNotFound(77))
+    driver(fills)
     kept = driver.order("entry")
     assert (kept.state, kept.filled, kept.exchange_id) == (state, Decimal(quantity), 77)
+
+
+@pytest.mark.parametrize("name", ["settlement_autoclose-1", "web_1"])
+def test_what_an_order_of_another_has_traded_is_not_its_doing(name):
+    """A close that never arrived, and somebody else has done what it should have done."""
+    driver = Driver()
+    held = driver.protected().quantity
+    driver(ev.HaltSeen(halted=True, flatten=True))
+    driver.journal()
+    close = driver.one(Place).order
+    lost(driver, close)
+    driver(ev.PositionsSeen((FLAT,), driver.now, "query"))
+    fills = ev.FillsSeen(SYMBOL, (trade(close, held),), close.created_at - SECOND, driver.now)
+    driver(fills)
+    assert driver.one(QueryNumber).number == 77
+    driver(ev.OrderSeen(OrderTold(name, SYMBOL, "SELL", "filled", held, driver.now, exchange_id=77), "query"))
+    driver(fills)
+    assert (driver.state("flatten"), driver.order("flatten").filled) == ("abandoned", 0)
+
+
+def test_after_a_restart_trades_of_others_explain_how_the_position_moved():
+    """Nobody knows whether what the journal has of the position is from before them or after."""
+    driver = Driver()
+    held = driver.protected().quantity
+    driver(ev.HaltSeen(halted=True, flatten=True))
+    driver.journal()
+    later = Driver(ready=False, orders=driver.core.orders(), positions=driver.core.positions())
+    later.snapshot()
+    close = later.order("flatten")
+    lost(later, close)
+    later(ev.OrderSeen(OrderTold("web_1", SYMBOL, "SELL", "filled", held, later.now, exchange_id=77), "query"))
+    later(ev.FillsSeen(SYMBOL, (trade(close, held),), close.created_at - SECOND, later.now))
+    later(ev.PositionsSeen((FLAT,), later.now, "query"))
+    assert (later.state("flatten"), later.order("flatten").filled) == ("abandoned", 0)
 
 
 @pytest.mark.parametrize(

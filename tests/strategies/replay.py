@@ -25,6 +25,7 @@ from pipeline.execution.engine.effects import (
     Place,
     Query,
     QueryFills,
+    QueryNumber,
     QueryPositions,
     Reconcile,
     ResetBreaker,
@@ -165,7 +166,9 @@ class Replay:
         while self._events:
             for effect in self.core.handle(self._events.popleft(), self.exchange.moment()):
                 self._perform(effect)
-                asked |= isinstance(effect, Place | Cancel | Query | QueryFills | QueryPositions | SetMargin)
+                asked |= isinstance(
+                    effect, Place | Cancel | Query | QueryNumber | QueryFills | QueryPositions | SetMargin
+                )
             self._hear()
         if asked:
             self._sent_at = self.exchange.now
@@ -234,6 +237,8 @@ class Replay:
             case QueryFills(symbol, since):
                 trades = tuple(one for one in exchange.trades if one.at >= since)
                 return ev.FillsSeen(symbol, trades, since, exchange.now)
+            case QueryNumber(_, number):
+                return _seen(next(one for one in exchange.every_order() if one.number == number))
             case QueryPositions():
                 return ev.PositionsSeen((exchange.told_position(),), exchange.now, "query")
             case Reconcile():

@@ -78,6 +78,15 @@ class Query:
 
 
 @dataclass(frozen=True, slots=True)
+class QueryNumber:
+    """Ask for the order that the exchange has under that number: whose are its trades? Ends in `OrderSeen`, whatever
+    its id is, in `NumberNotFound`, or nothing: it is asked again."""
+
+    symbol: str
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
 class QueryFills:
     """Ask for the trades of a symbol since a moment: `FillsSeen`."""
 
@@ -156,6 +165,7 @@ Effect = (
     | Place
     | Cancel
     | Query
+    | QueryNumber
     | QueryFills
     | QueryPositions
     | Recall

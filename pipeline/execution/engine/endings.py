@@ -19,6 +19,8 @@ class Ending:
 
 
 BY_HAND: Final = Ending("warning", "by hand, or by another program: by no order of ours")
+UNTOLD: Final = Ending("warning", f"{BY_HAND.words} that was told")
+"""No order is known that has closed it."""
 _BY_COMMAND: Final = Ending("info", "by a person's command")
 _BY_FORCE: Final = {
     "autoclose-": Ending("error", "liquidated by the exchange: its margin was used up"),
@@ -36,7 +38,7 @@ def how_it_ended(position: PositionRecord, orders: Iterable[OrderRecord], other:
     if other is not None and other.at > (newest.seen_at if newest else position.entered_at):
         return _by_other(other)
     if newest is None:
-        return BY_HAND
+        return UNTOLD
     return Ending("info", _BY_OURS.get(newest.leg) or position.closing or "by an order of ours")
 
 
@@ -45,7 +47,7 @@ def _closed(order: OrderRecord, position: PositionRecord) -> bool:
     if order.symbol != position.symbol or order.leg in ENTERING or not order.filled:
         return False
     if order.leg == "exit":  # of the same signal where that turned what was held before
-        return order.created_at >= (position.opened_at or 0)
+        return order.created_at >= (position.opened_at or 0) and order.seen_at > position.entered_at
     return order.signal == position.signal
 
 

@@ -103,6 +103,13 @@ class OrderNotFound:
 
 
 @dataclass(frozen=True, slots=True)
+class NumberNotFound:
+    """The answer to a `QueryNumber`: the exchange cannot say whose order that is."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
 class FillsSeen:
     """The answer to `QueryFills`."""
 
@@ -302,6 +309,7 @@ Event = (
     | OrderFailed
     | CancelFailed
     | OrderNotFound
+    | NumberNotFound
     | FillsSeen
     | Recalled
     | PositionsSeen

@@ -103,7 +103,7 @@ class Core:
             self._turns[order.signal] = order
         position = self._memory.position(order.symbol)
         if order.in_doubt:
-            self._memory.doubts[order.id] = resolve.lost(self._policy, position.quantity, now)
+            self._memory.doubts[order.id] = resolve.lost(self._policy, resolve.held_by(position), now)
         leaves = order.leg == "exit" and position.managed and order.side == exit_side(position.side or "long")
         if order.unsettled and leaves and not position.closing:
             self._memory.put(replace(position, closing=f"signal {order.signal}"))
@@ -218,6 +218,8 @@ class Core:
                 reports.not_found(known, asof, now)
             case ev.OrderNotFound(order_id):
                 self._recaller.absent(order_id)
+            case ev.NumberNotFound(number):
+                self._memory.nameless.add(number)
             case ev.Recalled():
                 self._recaller.recalled(event, now)
             case ev.FillsSeen():

@@ -11,7 +11,7 @@ from typing import Final
 from pipeline.execution.engine.client_ids import Identity
 from pipeline.execution.engine.effects import Effect, JournalIntent, JournalOrder, JournalPosition, Notify, Place
 from pipeline.execution.engine.events import GoalSeen
-from pipeline.execution.engine.resolve import Doubt, sent
+from pipeline.execution.engine.resolve import Doubt, held_by, sent
 from pipeline.execution.engine.state import (
     ENTERING,
     PROTECTING,
@@ -28,6 +28,7 @@ from schemas.orders import Leg, State
 from schemas.shared import Mode
 
 _REMEMBERED: Final = 10 * MINUTE
+_OTHERS: Final = 1_000
 
 
 @dataclass(slots=True)
@@ -55,8 +56,12 @@ class Memory:
     withdrawn: dict[str, str] = field(default_factory=dict)
     """Why a limit entry is cancelled."""
     unjournaled: set[str] = field(default_factory=set)
-    others: dict[str, OrderTold] = field(default_factory=dict)
-    """The newest fill of each symbol by an order that the journal does not have."""
+    others: dict[int, OrderTold] = field(default_factory=dict)
+    """Filled orders that the journal does not have, by the exchange's number."""
+    nameless: set[int] = field(default_factory=set)
+    """Numbers of orders of which the exchange cannot say whose they are."""
+    ended: dict[str, tuple[PositionRecord, int]] = field(default_factory=dict)
+    """Positions that are gone, and when; how has still to be said."""
     resend_at: dict[str, int] = field(default_factory=dict)
     not_before: dict[tuple[str, str], int] = field(default_factory=dict)
     pauses: dict[tuple[str, str], int] = field(default_factory=dict)
@@ -106,6 +111,16 @@ class Memory:
         """Where we hold something, or soon may."""
         held = {one.symbol for one in self.positions.values() if one.ours and one.exposed}
         return frozenset(held | {one.symbol for one in self.orders.values() if one.unsettled and one.leg in ENTERING})
+
+    def newest_other(self, symbol: str) -> OrderTold | None:
+        """The newest fill in the symbol by an order that the journal does not have."""
+        mine = (one for one in self.others.values() if one.symbol == symbol)
+        return max(mine, key=lambda one: one.at, default=None)
+
+    def numbers(self, symbol: str) -> set[int | None]:
+        """The exchange's numbers of orders of which it is known whose they are."""
+        ours = {one.exchange_id for one in self.orders.values() if one.symbol == symbol}
+        return ours | {one.exchange_id for one in self.others.values() if one.symbol == symbol}
 
     # Waiting
 
@@ -186,8 +201,9 @@ class Memory:
         """The order leaves now."""
         leaving = replace(order, state="sent", attempts=order.attempts + 1, updated_at=now)
         self.emit(Place(leaving))
-        held = self.held_before[order.id] = self.position(order.symbol).quantity
-        self.doubts[order.id] = sent(self.policy, held, now)
+        position = self.position(order.symbol)
+        self.held_before[order.id] = position.quantity
+        self.doubts[order.id] = sent(self.policy, held_by(position), now)
         self.resend_at.pop(order.id, None)
         self.sends.append(now)
         self.write(leaving, "executor")
@@ -213,6 +229,13 @@ class Memory:
         if not order.in_doubt:
             self.doubts.pop(order.id, None)
             self.resend_at.pop(order.id, None)
+
+    def keep_other(self, told: OrderTold) -> None:
+        """An order that the journal does not have was filled. The oldest of very many is forgotten."""
+        if told.exchange_id is not None:
+            self.others[told.exchange_id] = told
+        if len(self.others) > _OTHERS:
+            del self.others[next(iter(self.others))]
 
     def forget(self, order: OrderRecord) -> None:
         """The order was never journaled: it has never been."""

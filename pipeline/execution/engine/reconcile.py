@@ -9,7 +9,7 @@ from pipeline.execution.engine import liquidation, risk, sizing
 from pipeline.execution.engine.breakers import Breakers
 from pipeline.execution.engine.client_ids import Identity
 from pipeline.execution.engine.effects import Cancel, CloseDone, Notify, Query, QueryFills, QueryPositions, Reconcile
-from pipeline.execution.engine.endings import BY_HAND, how_it_ended
+from pipeline.execution.engine.endings import BY_HAND, UNTOLD, how_it_ended
 from pipeline.execution.engine.memory import Memory
 from pipeline.execution.engine.obstacles import ended_by, obstacle
 from pipeline.execution.engine.protect import (
@@ -22,7 +22,8 @@ from pipeline.execution.engine.protect import (
     stops_loss_of,
     target_steps,
 )
-from pipeline.execution.engine.resolve import Doubt
+from pipeline.execution.engine.recall import REACH
+from pipeline.execution.engine.resolve import Doubt, trades_since
 from pipeline.execution.engine.state import (
     CLOSING,
     ENTERING,
@@ -33,11 +34,15 @@ from pipeline.execution.engine.state import (
     flat,
     side_of,
 )
-from pipeline.timeline import SECOND
+from pipeline.timeline import DAY, MINUTE, SECOND
 
 _CANCEL_AGAIN = 2 * SECOND
 _PLACE_AGAIN = SECOND
 _DUST_AGAIN = 60 * SECOND
+_STREAM_LATE = SECOND
+_ASK_AGAIN = 2 * SECOND
+_PATIENCE = {UNTOLD: 30 * SECOND, BY_HAND: _STREAM_LATE}
+"""So long something newer may come that says better how a position has ended."""
 
 
 class Reconciler:
@@ -46,7 +51,6 @@ class Reconciler:
     def __init__(self, memory: Memory, breakers: Breakers) -> None:
         self._memory = memory
         self._breakers = breakers
-        self._ended: dict[str, tuple[PositionRecord, int]] = {}
         self._has_ended = False
 
     def keep(self, symbol: str, now: int) -> None:
@@ -61,8 +65,8 @@ class Reconciler:
         elif position.settled:
             self._tidy(position, now)
         self._end_closing(symbol)
-        if symbol in self._ended:
-            self._say_how_it_ended(*self._ended[symbol], now)
+        if symbol in self._memory.ended:
+            self._say_how_it_ended(*self._memory.ended[symbol], now)
 
     def take_ended(self) -> bool:
         """Whether a position has ended since this was asked last."""
@@ -88,7 +92,7 @@ class Reconciler:
         if wait.absent and not wait.unlisted:
             self._memory.emit(Reconcile(f"{order.id} may rest"))
         elif wait.absent:
-            self._memory.emit(QueryFills(order.symbol, order.created_at - SECOND))
+            self._memory.emit(QueryFills(order.symbol, trades_since(order, wait)))
             self._memory.emit(QueryPositions(order.symbol))
         else:
             self._memory.emit(Query(order))
@@ -236,19 +240,25 @@ class Reconciler:
                 self._cancel(order, now)
         under_way = self._memory.unsettled(position.symbol)
         if position.managed and not under_way:
-            self._ended[position.symbol] = position, now
+            self._memory.ended[position.symbol] = position, now
             self._has_ended = True
             self._memory.hold_no_more(position.symbol)
             as_of, entered, reduced = position.as_of, position.entered_at, position.reduced_at
             self._memory.put(replace(flat(position.symbol, as_of), entered_at=entered, reduced_at=reduced))
 
     def _say_how_it_ended(self, position: PositionRecord, at: int, now: int) -> None:
-        """The stream tells of the position first, and of the order that closed it right after."""
+        """The stream tells of the position first, and of the order that closed it right after. Where it does not, as
+        over a gap, the trades name that order."""
         symbol = position.symbol
-        ending = how_it_ended(position, self._memory.orders.values(), self._memory.others.get(symbol))
-        if ending is not BY_HAND or now >= at + SECOND:
-            del self._ended[symbol]
+        ending = how_it_ended(position, self._memory.orders.values(), self._memory.newest_other(symbol))
+        if now >= at + _PATIENCE.get(ending, 0):
+            del self._memory.ended[symbol]
             self._memory.emit(Notify(ending.level, f"{symbol} is closed", ending.words))
+        elif (
+            ending is UNTOLD and now >= at + _STREAM_LATE and self._memory.may(symbol, "how it ended", now, _ASK_AGAIN)
+        ):
+            since = (position.opened_at or now - DAY) - MINUTE
+            self._memory.emit(QueryFills(symbol, max(since, now - REACH)))
 
 
 def _with_standing(position: PositionRecord, orders: list[OrderRecord], now: int) -> PositionRecord:

@@ -9,14 +9,14 @@ from pipeline.execution.engine import events as ev
 from pipeline.execution.engine import resolve, risk
 from pipeline.execution.engine.breakers import Breakers
 from pipeline.execution.engine.client_ids import leg_of
-from pipeline.execution.engine.effects import Explain, Query, QueryFills, QueryPositions, Reconcile
+from pipeline.execution.engine.effects import Explain, Query, QueryFills, QueryNumber, QueryPositions, Reconcile
 from pipeline.execution.engine.memory import Memory
 from pipeline.execution.engine.order_life import merged, with_slippage
 from pipeline.execution.engine.others import Others, others_in, said
 from pipeline.execution.engine.protect import pace_of
 from pipeline.execution.engine.rebuild import entered, found
 from pipeline.execution.engine.refusals import Reaction, reaction
-from pipeline.execution.engine.resolve import Absent
+from pipeline.execution.engine.resolve import Absent, Doubt
 from pipeline.execution.engine.state import (
     CLOSING,
     DECIDED,
@@ -52,7 +52,7 @@ class Reports:
         elif leg_of(told.id) in DECIDED and self._memory.identity.owns(told.id):
             self._adopt(told, by, now)
         elif told.filled:
-            self._memory.others[told.symbol] = told
+            self._memory.keep_other(told)
 
     def _follow(self, order: OrderRecord, told: OrderTold, by: By, now: int) -> None:
         if by == "stream" and told.filled and told.filled >= order.filled:
@@ -75,7 +75,7 @@ class Reports:
         if _unpaid(changed):
             self._memory.emit(QueryFills(changed.symbol, changed.created_at - SECOND))
         if changed.fired:
-            held = self._memory.position(changed.symbol).quantity
+            held = resolve.held_by(self._memory.position(changed.symbol))
             self._memory.doubts[changed.id] = resolve.lost(self._memory.policy, held, now)
 
     def _say_what_was_filled(self, order: OrderRecord) -> None:
@@ -148,8 +148,8 @@ class Reports:
 
     def unknown(self, order: OrderRecord, reason: str, now: int) -> None:
         """The answer to its request was lost."""
-        held = self._memory.doubts.get(order.id)
-        before = held.held_before if held else self._memory.position(order.symbol).quantity
+        wait = self._memory.doubts.get(order.id)
+        before = wait.held if wait else resolve.held_by(self._memory.position(order.symbol))
         self._memory.move(order, "unknown", "answer", reason, now)
         self._memory.doubts[order.id] = resolve.lost(self._memory.policy, before, now)
 
@@ -195,15 +195,36 @@ class Reports:
     def fills(self, event: ev.FillsSeen, now: int) -> None:
         """Trades of a symbol: what our orders cost, and what an order that nobody knows may have done."""
         mine = [one for one in self._memory.orders.values() if one.symbol == event.symbol]
-        known = {one.exchange_id for one in mine}
         for order in mine:
             trades = [one for one in event.trades if one.exchange_id == order.exchange_id]
             if trades and not order.unsettled:
                 self._account(order, trades, now)
             wait = self._memory.doubts.get(order.id)
-            if wait is not None and wait.unseen and event.asof >= wait.gone_at and event.since <= order.created_at:
-                wait.trades = resolve.unclaimed(order, event.trades, known)
-                self._conclude(order, now)
+            if wait is not None and wait.unseen and event.asof >= wait.gone_at:
+                self._claim(order, wait, event, now)
+        if event.symbol in self._memory.ended:
+            self._find_what_ended(self._memory.ended[event.symbol][0], event)
+
+    def _claim(self, order: OrderRecord, wait: Doubt, event: ev.FillsSeen, now: int) -> None:
+        """Trades that may be its own: the order that they are of is asked for first. Only where the exchange cannot
+        name that one they are taken for this order's."""
+        if event.since > resolve.trades_since(order, wait):
+            return
+        trades = resolve.unclaimed(order, event.trades, self._memory.numbers(order.symbol))
+        if trades and trades[0].exchange_id not in {order.exchange_id, *self._memory.nameless}:
+            self._memory.emit(QueryNumber(order.symbol, trades[0].exchange_id))
+            wait.ask_at = now + self._memory.policy.ask_first
+            return
+        wait.trades = trades
+        wait.others = tuple(one for one in event.trades if one not in trades and one.exchange_id != order.exchange_id)
+        self._conclude(order, now)
+
+    def _find_what_ended(self, position: PositionRecord, event: ev.FillsSeen) -> None:
+        """The newest trade of the symbol has closed it: whose was it?"""
+        newest = max(event.trades, key=lambda one: one.at, default=None)
+        known = self._memory.numbers(position.symbol) | self._memory.nameless
+        if newest is not None and newest.exchange_id not in known:
+            self._memory.emit(QueryNumber(position.symbol, newest.exchange_id))
 
     def _account(self, order: OrderRecord, trades: list[TradeTold], now: int) -> None:
         quantity = sum((one.quantity for one in trades), ZERO)
@@ -345,7 +366,7 @@ class Reports:
     def _missing(self, order: OrderRecord, now: int) -> None:
         """Open in the journal, and not at the exchange: it has ended, and how is asked at once."""
         if order.id not in self._memory.doubts:
-            held = self._memory.position(order.symbol).quantity
+            held = resolve.held_by(self._memory.position(order.symbol))
             wait = resolve.lost(self._memory.policy, held, now)
             wait.ask_at = wait.gone_at = now
             self._memory.doubts[order.id] = wait

@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from pipeline.execution.engine.order_life import filled_by
-from pipeline.execution.engine.state import ZERO, OrderRecord, OrderTold, Policy, TradeTold
+from pipeline.execution.engine.state import ZERO, OrderRecord, OrderTold, Policy, PositionRecord, TradeTold
 from pipeline.timeline import SECOND
+
+Held = tuple[Decimal, int | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +30,15 @@ class Doubt:
     wait: int
     held_before: Decimal
     """The position when the order was sent, to see afterwards whether it moved."""
+    held_at: int | None = None
+    """When the exchange had said so; None: by an earlier term, and nobody knows when."""
     absent: bool = False
     """The exchange said, after `gone_at`, that it knows no such order."""
     unlisted: bool = False
     """Nor is it among its open orders; of one that cannot rest that need not be asked."""
     trades: tuple[TradeTold, ...] | None = None
+    others: tuple[TradeTold, ...] = ()
+    """Trades of the symbol that are surely not this order's."""
     held_now: Decimal | None = None
 
     @property
@@ -40,21 +46,47 @@ class Doubt:
         """Whether only its trades and the position can still tell of it."""
         return self.absent and self.unlisted
 
+    @property
+    def held(self) -> tuple[Decimal, int | None]:
+        """What was held before it, and since when that is known."""
+        return self.held_before, self.held_at
+
+    def moved(self) -> Decimal:
+        """How the position moved by more than others' trades say. Where nobody knows since when, any explain it."""
+        if self.held_now is None or (self.held_at is None and self.others):
+            return ZERO
+        since = self.held_at or 0
+        known = sum(
+            (one.quantity if one.side == "BUY" else -one.quantity for one in self.others if one.at > since), ZERO
+        )
+        return self.held_now - self.held_before - known
+
     def asked(self, policy: Policy, now: int) -> None:
         """A question went out: the next one waits longer."""
         self.ask_at = now + self.wait
         self.wait = min(self.wait * 2, policy.ask_most)
 
 
-def sent(policy: Policy, held: Decimal, now: int) -> Doubt:
+def sent(policy: Policy, held: Held, now: int) -> Doubt:
     """The order is on its way: an answer is expected soon."""
     lost_at = now + policy.answer_within
-    return Doubt(lost_at + policy.surely_gone, lost_at, policy.ask_first, held)
+    return Doubt(lost_at + policy.surely_gone, lost_at, policy.ask_first, *held)
 
 
-def lost(policy: Policy, held: Decimal, now: int) -> Doubt:
+def lost(policy: Policy, held: Held, now: int) -> Doubt:
     """No answer will come any more: ask, soon and then less often."""
-    return Doubt(now + policy.surely_gone, now + policy.ask_first, policy.ask_first, held)
+    return Doubt(now + policy.surely_gone, now + policy.ask_first, policy.ask_first, *held)
+
+
+def held_by(position: PositionRecord) -> Held:
+    """What is held now, and when the exchange said so."""
+    return position.quantity, position.as_of or None
+
+
+def trades_since(order: OrderRecord, doubt: Doubt) -> int:
+    """From when on the trades are wanted that tell what became of it."""
+    created = order.created_at - SECOND
+    return created if doubt.held_at is None else min(created, doubt.held_at)
 
 
 def verdict(order: OrderRecord, doubt: Doubt, now: int) -> OrderTold | Absent | None:
@@ -67,8 +99,7 @@ def verdict(order: OrderRecord, doubt: Doubt, now: int) -> OrderTold | Absent | 
         return filled_by(order, quantity, price, max(one.at for one in doubt.trades))
     if order.type == "LIMIT" and order.exchange_id is not None:
         return filled_by(order, order.filled, order.average_price, now)  # it was there, and rests no more
-    moved = doubt.held_now - doubt.held_before
-    moved = moved if order.side == "BUY" else -moved
+    moved = doubt.moved() if order.side == "BUY" else -doubt.moved()
     if moved > 0 and order.quantity is not None:
         return filled_by(order, min(moved, order.quantity), None, now)
     return Absent()

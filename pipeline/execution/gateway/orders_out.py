@@ -34,6 +34,7 @@ from pipeline.execution.engine.events import (
     FillsSeen,
     MarginNotSet,
     MarginSet,
+    NumberNotFound,
     OrderFailed,
     OrderNotFound,
     OrderRejected,
@@ -102,6 +103,15 @@ class Gateway:
         found = self._ask(lambda: self._query(order), f"the order {order.id} could not be asked for")
         if found is not _FAILED:
             self.tell(OrderNotFound(order.id, asof) if found is None else OrderSeen(found, "query"))
+
+    def query_number(self, symbol: str, number: int) -> None:
+        """Ask whose order it is that the exchange has under that number."""
+        found = self._ask(
+            lambda: self.asking.query_order_number(symbol, number), f"order {number} of {symbol} could not be asked for"
+        )
+        if found is not _FAILED:
+            told = NumberNotFound(number) if found is None else OrderSeen(reports_in.order_told(found), "query")
+            self.tell(told)
 
     def query_fills(self, symbol: str, since: int) -> None:
         """Ask for the trades of a symbol."""

@@ -28,6 +28,7 @@ from pipeline.execution.engine.effects import (
     Place,
     Query,
     QueryFills,
+    QueryNumber,
     QueryPositions,
     Recall,
     Reconcile,
@@ -49,7 +50,7 @@ from pipeline.timeline import to_datetime
 log = logging.getLogger(__name__)
 
 InThread = Callable[..., Awaitable[Any]]
-Request = Place | Cancel | Query | QueryFills | QueryPositions | Recall | SetMargin | Reconcile
+Request = Place | Cancel | Query | QueryNumber | QueryFills | QueryPositions | Recall | SetMargin | Reconcile
 AGAIN_AFTER = 0.5
 AGAIN_AT_MOST = 60.0
 _FOR_CERTAIN = (WriteError, BulkWriteError, ValueError)
@@ -119,6 +120,8 @@ class Performer:
                 self.begin(self.gateway.cancel, order)
             case Query(order):
                 self.begin(self.gateway.query, order)
+            case QueryNumber(symbol, number):
+                self.begin(self.gateway.query_number, symbol, number)
             case QueryFills(symbol, since):
                 self.begin(self.gateway.query_fills, symbol, since)
             case QueryPositions(symbol):
