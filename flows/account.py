@@ -4,49 +4,26 @@ Flows have no keys, and then the page is of what the executor stored last. Where
 `sweep`), the exchange is asked, and the answer stored as the executor would.
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from decimal import Decimal
-from typing import Any, NamedTuple
+from typing import Any
 
 from prefect import flow, get_run_logger
 from prefect.artifacts import create_markdown_artifact
-from pymongo.database import Database
 
 from flows.running import leave_word
-from pipeline.app.exchange_access import running_exchange
-from pipeline.app.wiring import credentials_of
-from pipeline.errors import TidemarkError
-from pipeline.exchange.market import Market
-from pipeline.exchange.rest import RestClient
-from pipeline.exchange.trading import Trading
-from pipeline.execution.account.books import Bookkeeper
-from pipeline.execution.account.fees import Rates
-from pipeline.settings import Settings, load
-from pipeline.store.account import AccountStore, PositionStore
-from pipeline.store.mongod.session import database
-from schemas.accounts import Snapshot
-
-MARGIN_ASSET = "USDT"
-
-
-class Held(NamedTuple):
-    """A position, as far as the page shows it."""
-
-    symbol: str
-    amount: Decimal
-    entry: Decimal
-    mark: Decimal | None
-    unrealized: Decimal | None
+from pipeline.app.opened import Opened
+from pipeline.app.worth import Holding, Snapshot, worth
+from pipeline.settings import load
 
 
 @flow(name="account", persist_result=False, on_completion=[leave_word])
 def account() -> dict[str, Any] | None:
     """Show what the account is worth. Without keys and without an executor there is no account to look at."""
-    settings = load()
     log = get_run_logger()
-    with database(settings) as db, _asking(settings) as trading:
-        taken, held = _stored(settings, db) if trading is None else _asked(settings, db, trading)
+    with Opened(load()) as tm:
+        found = worth(tm, warn=log.warning, by="flow account")
+    taken, held = found.taken, found.held
     if taken is None:
         log.info("no executor has stored what the account is worth, so there is nothing to show")
         return None
@@ -57,51 +34,7 @@ def account() -> dict[str, Any] | None:
     return taken.model_dump(mode="json")
 
 
-def _stored(settings: Settings, db: Database[dict[str, Any]]) -> tuple[Snapshot | None, list[Held]]:
-    positions = PositionStore(db, settings.environment).list()
-    held = [
-        Held(one.symbol, one.quantity, one.entry_price, one.mark_price, one.unrealized)
-        for one in positions
-        if one.quantity
-    ]
-    return AccountStore(db, settings.environment).latest(), held
-
-
-def _asked(settings: Settings, db: Database[dict[str, Any]], trading: Trading) -> tuple[Snapshot, list[Held]]:
-    books = Bookkeeper(
-        settings.environment,
-        MARGIN_ASSET,
-        trading,
-        AccountStore(db, settings.environment),
-        Rates(Market(trading.client), MARGIN_ASSET),
-        get_run_logger().warning,
-    )
-    asof = trading.client.clock.now()
-    report = trading.account()
-    books.day_start(report, asof)
-    held = [
-        Held(one.symbol, one.position_amt, one.entry_price, one.mark_price, one.un_realized_profit)
-        for one in trading.positions()
-        if one.position_amt
-    ]
-    taken = books.snapshot(report, len(held), asof)
-    if taken is None:
-        raise TidemarkError("what the day began with could not be read, the log says why: run it again")
-    return taken, held
-
-
-@contextmanager
-def _asking(settings: Settings) -> Iterator[Trading | None]:
-    credentials = credentials_of(settings)
-    if credentials is None:
-        yield None
-        return
-    with running_exchange(settings) as place, RestClient(place, credentials) as client:
-        client.sync_clock()
-        yield Trading(client)
-
-
-def _page(taken: Snapshot, held: Sequence[Held]) -> str:
+def _page(taken: Snapshot, held: Sequence[Holding]) -> str:
     today, month = (_percent(one) for one in (taken.day_return_pct, taken.month_return_pct))
     lines = [
         f"# {taken.equity:,.2f} {taken.asset}",

@@ -5,7 +5,6 @@ A group is large, because Prefect's server pays for every task and most series h
 
 import threading
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import Any, Final
 
 from prefect import flow, get_run_logger
@@ -16,13 +15,9 @@ from pydantic import Field
 
 from flows.reporting import Tally, fail_with, retried_task, show_progress, threads
 from flows.running import Chosen, leave_word, stop_when_cancelled
-from pipeline.app.candle_database import candle_database
-from pipeline.app.derive import as_row
-from pipeline.app.wiring import derivation_of
-from pipeline.history.derive import Derivation, Derived, StoreFailedError
-from pipeline.history.listing import stored_series
+from pipeline.app.derive import Derived, Deriving, StoreFailedError, as_row, stored
+from pipeline.app.opened import Opened
 from pipeline.settings import load
-from pipeline.timeline import to_ms
 from schemas.series import SeriesKey
 
 GROUP: Final = 25
@@ -38,11 +33,10 @@ class IndicatorsChoice(Chosen):
 def indicators(chosen: IndicatorsChoice = IndicatorsChoice()) -> list[dict[str, Any]]:  # noqa: B008 - frozen default
     """Compute indicators and signals: what is new, and what a corrected candle changes. Ends failed, with the list, if
     any series could not be computed."""
-    settings = load()
-    with stop_when_cancelled() as stop, candle_database(settings) as db:
-        keys = stored_series(db, settings.environment, chosen.symbols, chosen.intervals)
+    with stop_when_cancelled() as stop, Opened(load()) as tm:
+        keys = stored(tm, chosen.symbols, chosen.intervals)
         tally = Tally(len(keys))
-        compute = _task(derivation_of(settings, db), tally, stop, anew=chosen.anew)
+        compute = _task(Deriving(tm, keys, anew=chosen.anew, by="flow indicators"), tally, stop)
         groups = [keys[first : first + GROUP] for first in range(0, len(keys), GROUP)]
         futures = [compute.submit(f"{number} of {len(groups)}", group) for number, group in enumerate(groups, 1)]
         show_progress(
@@ -57,13 +51,10 @@ def indicators(chosen: IndicatorsChoice = IndicatorsChoice()) -> list[dict[str, 
     return _conclude(derived, len(keys))
 
 
-def _task(
-    derivation: Derivation, tally: Tally, stop: threading.Event, *, anew: bool
-) -> Task[[str, Sequence[SeriesKey]], list[Derived]]:
+def _task(work: Deriving, tally: Tally, stop: threading.Event) -> Task[[str, Sequence[SeriesKey]], list[Derived]]:
     @retried_task("group {group}", database_failed)
     def compute(group: str, keys: Sequence[SeriesKey]) -> list[Derived]:  # noqa: ARG001 - it names the run
-        now = to_ms(datetime.now(UTC))
-        return derivation.bring_up_all(keys, now, anew=anew, told=lambda _: tally.count(1), stop=stop.is_set)
+        return work.bring_up(keys, told=lambda _: tally.count(1), stop=stop.is_set)
 
     return compute
 

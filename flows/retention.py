@@ -1,7 +1,6 @@
 """Retention as a Prefect flow: a form for what is kept, a table of what went."""
 
 from dataclasses import asdict
-from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from prefect import flow, get_run_logger
@@ -9,9 +8,9 @@ from prefect.artifacts import create_table_artifact
 from pydantic import BaseModel, ConfigDict, Field
 
 from flows.running import leave_word
-from pipeline.history.retention import Keep, Retention
+from pipeline.app.opened import Opened
+from pipeline.app.retention import Keep, forget
 from pipeline.settings import load
-from pipeline.store.mongod.session import database
 
 Days = Annotated[int, Field(ge=1, le=5_000)]
 
@@ -31,11 +30,9 @@ class RetentionChoice(BaseModel):
 @flow(name="retention", persist_result=False, on_completion=[leave_word])
 def retention(chosen: RetentionChoice = RetentionChoice()) -> list[dict[str, Any]]:  # noqa: B008 - never changed
     """Forget what is older than it is to be kept."""
-    settings = load()
     keep = Keep(chosen.candles_days, chosen.signals_days, chosen.snapshots_days)
-    with database(settings) as db:
-        work = Retention(db, settings.environment, history_days=settings.history_days)
-        rows = [asdict(one) for one in work.forget(keep, datetime.now(UTC))]
+    with Opened(load()) as tm:
+        rows = [asdict(one) for one in forget(tm, keep, by="flow retention")]
     create_table_artifact(table=rows, key="retention", description="what was forgotten")
     get_run_logger().info("%d documents are gone", sum(row["count"] for row in rows))
     return rows

@@ -9,12 +9,11 @@ from prefect.artifacts import create_table_artifact
 from pydantic import BaseModel, ConfigDict, Field
 
 from flows.running import leave_word
-from pipeline.settings import Settings, load
-from pipeline.store.mongod.session import database
-from pipeline.store.signals.queries import Asked, find_signals
-from pipeline.store.signals.returns import Refreshed, ReturnStore
+from pipeline.app.opened import Opened
+from pipeline.app.returns import Refreshed, refresh_returns
+from pipeline.app.signals import Signal, best
+from pipeline.settings import load
 from pipeline.timeline import to_ms
-from schemas.signals import Signal
 
 SHOWN = ("symbol", "interval", "strategy", "kind", "side", "price", "current_price")
 PERCENT = ("return_pct", "best_pct", "worst_pct")
@@ -34,10 +33,10 @@ class ReturnsChoice(BaseModel):
 @flow(name="returns", persist_result=False, on_completion=[leave_word])
 def returns(chosen: ReturnsChoice = ReturnsChoice()) -> dict[str, int]:  # noqa: B008 - never changed
     """Bring the returns of signals up to the newest stored prices."""
-    refreshed, best = _refresh(load(), chosen)
-    if best is not None:
+    refreshed, shown = _refresh(chosen)
+    if shown is not None:
         create_table_artifact(
-            table=[_row(signal) for signal in best],
+            table=[_row(signal) for signal in shown],
             key="returns-best-signals",
             description=f"the best of the newest signals, of the last {chosen.top_days} days, in percent, before fees",
         )
@@ -48,18 +47,14 @@ def returns(chosen: ReturnsChoice = ReturnsChoice()) -> dict[str, int]:  # noqa:
     return {"symbols": refreshed.symbols, "worked_out": refreshed.worked_out, "moved": refreshed.moved}
 
 
-def _refresh(settings: Settings, chosen: ReturnsChoice) -> tuple[Refreshed, list[Signal] | None]:
-    symbols = [symbol.upper() for symbol in chosen.symbols] or None
+def _refresh(chosen: ReturnsChoice) -> tuple[Refreshed, list[Signal] | None]:
     since = to_ms(datetime.now(UTC) - timedelta(days=chosen.top_days))
-    with database(settings) as db:
-        store = ReturnStore(db)
-        if chosen.anew:
-            store.forget(settings.environment, symbols)
-        refreshed = store.refresh(settings.environment, symbols, budget=settings.returns_per_minute)
+    with Opened(load()) as tm:
+        budget = tm.settings.returns_per_minute
+        refreshed = refresh_returns(tm, chosen.symbols or None, anew=chosen.anew, budget=budget, by="flow returns")
         if refreshed.compared_since is None:
             return refreshed, None
-        since = max(since, to_ms(refreshed.compared_since))
-        return refreshed, find_signals(db, Asked(exchange=settings.environment, since=since), "return", chosen.top)
+        return refreshed, best(tm, max(since, to_ms(refreshed.compared_since)), chosen.top)
 
 
 def _row(signal: Signal) -> dict[str, Any]:

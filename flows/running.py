@@ -5,7 +5,6 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from typing import Any
 
 from prefect import Flow
@@ -13,10 +12,8 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import FlowRun, State
 from pydantic import BaseModel, ConfigDict, Field
 
+from pipeline.app.deployments import tell_completed
 from pipeline.settings import load
-from pipeline.store import connect
-from pipeline.store.deployments import DeploymentStore
-from pipeline.store.mongod.session import running
 
 
 class Chosen(BaseModel):
@@ -64,6 +61,4 @@ def leave_word(flow: Flow[Any, Any], flow_run: FlowRun, state: State[Any]) -> No
         return
     with get_client(sync_client=True) as client:
         name = f"{flow.name}/{client.read_deployment(flow_run.deployment_id).name}"
-    settings = load()
-    with running(settings) as uri, connect.client(uri) as database:
-        DeploymentStore(database[settings.database], settings.environment).complete(name, datetime.now(UTC))
+    tell_completed(load(), name)

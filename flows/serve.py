@@ -10,7 +10,7 @@ import signal
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any, Final, cast
 
 from prefect import Flow
@@ -31,10 +31,10 @@ from flows.leftovers import end_leftovers
 from flows.retention import retention
 from flows.returns import returns
 from flows.sweep import sweep
+from pipeline.app.deployments import tell_ended, tell_served
+from pipeline.app.opened import Opened
 from pipeline.errors import TidemarkError
 from pipeline.settings import load
-from pipeline.store.deployments import DeploymentStore
-from pipeline.store.mongod.session import database
 
 RUNS_AT_ONCE: Final = 4
 ENDS_WITHIN: Final = 4.0
@@ -100,21 +100,6 @@ def distance(deployment: RunnerDeployment) -> timedelta | None:
     return None
 
 
-def tell_served(listed: Sequence[RunnerDeployment]) -> None:
-    """The database knows from now on what should run, so that anybody can miss what does not."""
-    settings = load()
-    every = {f"{one.flow_name}/{one.name}": each for one in listed if (each := distance(one)) is not None}
-    with database(settings) as db:
-        DeploymentStore(db, settings.environment).serve(every, datetime.now(UTC))
-
-
-def tell_ended() -> None:
-    """Nobody has to miss anything: it ends because it was told to."""
-    settings = load()
-    with database(settings) as db:
-        DeploymentStore(db, settings.environment).stop_serving()
-
-
 async def serve(listed: Sequence[RunnerDeployment]) -> None:
     """Make them known, say so, and run what is due until SIGTERM; then end what runs, while Prefect is there to hear
     of it."""
@@ -134,7 +119,8 @@ async def serve(listed: Sequence[RunnerDeployment]) -> None:
     asked = asyncio.create_task(told.wait())
     await asyncio.wait({running, asked}, return_when=asyncio.FIRST_COMPLETED)
     if told.is_set():
-        tell_ended()
+        with Opened(load()) as tm:
+            tell_ended(tm)
         with suppress(TimeoutError):
             await asyncio.wait_for(runner.astop(), ENDS_WITHIN)
         running.cancel()
@@ -156,7 +142,10 @@ def main() -> None:
     """Serve all of them."""
     try:
         listed = deployments()
-        tell_served(listed)
+        with Opened(load()) as tm:
+            tell_served(
+                tm, {f"{one.flow_name}/{one.name}": far for one in listed if (far := distance(one)) is not None}
+            )
         asyncio.run(serve(listed))
     except TidemarkError as error:
         sys.stderr.write(f"error: {error}\n")

@@ -6,15 +6,29 @@ never refused because it could not be noted: that is logged.
 """
 
 import logging
+from collections.abc import Collection
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Final
+
+from schemas.series import SeriesKey
 
 log = logging.getLogger(__name__)
+
+NAMED: Final = 20
 
 
 def file_of(home: Path) -> Path:
     """Where it is kept."""
     return home / "logs" / "audit.log"
+
+
+def named(keys: Collection[SeriesKey]) -> str:
+    """The series an order is about; of very many the first: a line is there to be read, and some orders come every few
+    minutes."""
+    first, more = sorted(keys)[:NAMED], len(keys) - NAMED
+    said = ", ".join(f"{key.symbol} {key.interval}" for key in first)
+    return f"{said} and {more:,} more" if more > 0 else said or "nothing"
 
 
 def note(home: Path, order: str, *, by: str, reason: str | None) -> None:

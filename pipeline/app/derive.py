@@ -4,16 +4,16 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from pipeline.app.audit_trail import note
+from pipeline.app.audit_trail import named, note
 from pipeline.app.opened import Opened
 from pipeline.app.wiring import derivation_of, strategies_of
-from pipeline.history.derive import Derivation, Derived, StoreFailedError
+from pipeline.history.derive import Derived, StoreFailedError
 from pipeline.history.listing import stored_series
 from pipeline.store.signals.write import SignalStore
 from pipeline.timeline import to_ms
 from schemas.series import SeriesKey
 
-__all__ = ["Derivation", "Derived", "StoreFailedError", "as_row", "derive", "not_chosen", "stored"]
+__all__ = ["Derived", "Deriving", "StoreFailedError", "as_row", "derive", "not_chosen", "stored"]
 
 
 def stored(tm: Opened, symbols: Sequence[str] = (), intervals: Sequence[str] = ()) -> list[SeriesKey]:
@@ -26,6 +26,29 @@ def not_chosen(tm: Opened, keys: Sequence[SeriesKey]) -> dict[str, int]:
     return SignalStore(tm.candle_db).of_others(keys, [one.name for one in strategies_of(tm.settings)])
 
 
+class Deriving:
+    """The order to compute what is new in stored candles, and what a corrected one changes; `anew`: everything. Done
+    for a group of series after the other, from any thread."""
+
+    def __init__(
+        self, tm: Opened, keys: Sequence[SeriesKey], *, anew: bool = False, by: str, reason: str | None = None
+    ) -> None:
+        note(tm.settings.home, f"derive {named(keys)}{' anew' if anew else ''}", by=by, reason=reason)
+        self._derivation = derivation_of(tm.settings, tm.candle_db)
+        self._anew = anew
+
+    def bring_up(
+        self,
+        keys: Sequence[SeriesKey],
+        *,
+        told: Callable[[Derived], None] = lambda _: None,
+        stop: Callable[[], bool] = lambda: False,
+    ) -> list[Derived]:
+        """These of them. `told`: of each series; `stop`: whether to leave out the rest."""
+        now = to_ms(datetime.now(UTC))
+        return self._derivation.bring_up_all(keys, now, anew=self._anew, told=told, stop=stop)
+
+
 def derive(
     tm: Opened,
     keys: Sequence[SeriesKey],
@@ -35,11 +58,8 @@ def derive(
     reason: str | None = None,
     told: Callable[[Derived], None] = lambda _: None,
 ) -> list[Derived]:
-    """Compute what is new and what a corrected candle changes, or everything `anew`. `told`: of each series."""
-    named = ", ".join(f"{one.symbol} {one.interval}" for one in keys)
-    note(tm.settings.home, f"derive {named or 'nothing'}{' anew' if anew else ''}", by=by, reason=reason)
-    now = to_ms(datetime.now(UTC))
-    return derivation_of(tm.settings, tm.candle_db).bring_up_all(keys, now, anew=anew, told=told)
+    """All of it at once. `told`: of each series."""
+    return Deriving(tm, keys, anew=anew, by=by, reason=reason).bring_up(keys, told=told)
 
 
 def as_row(one: Derived) -> dict[str, Any]:

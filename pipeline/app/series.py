@@ -3,7 +3,7 @@
 from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 
-from pipeline.app.audit_trail import note
+from pipeline.app.audit_trail import named, note
 from pipeline.app.exchange_access import client_of
 from pipeline.app.filters import code_of
 from pipeline.app.opened import Opened
@@ -47,7 +47,7 @@ def watch(
             )
     keys = [one.key for one in chosen]
     Watchlist(tm.db, tm.environment).watch(keys, datetime.now(UTC))
-    note(tm.settings.home, f"watch {_said(keys)}", by=by, reason=reason)
+    note(tm.settings.home, f"watch {named(keys)}", by=by, reason=reason)
     return watched(tm)
 
 
@@ -63,7 +63,7 @@ def unwatch(
         raise UsageError(f"{', '.join(sorted(unknown))}: not watched. Watched: {known or 'nothing'}")
     gone = {key for key in before if (not chosen or key.symbol in chosen) and (not codes or key.interval in codes)}
     Watchlist(tm.db, tm.environment).unwatch(gone, datetime.now(UTC))
-    note(tm.settings.home, f"unwatch {_said(gone)}", by=by, reason=reason)
+    note(tm.settings.home, f"unwatch {named(gone)}", by=by, reason=reason)
     return watched(tm)
 
 
@@ -71,7 +71,3 @@ def _listed(tm: Opened) -> tuple[list[Symbol], int]:
     """What the exchange lists, and its time."""
     with client_of(tm.settings) as client:
         return Market(client).symbols(), client.clock.now()
-
-
-def _said(keys: Collection[SeriesKey]) -> str:
-    return ", ".join(f"{key.symbol} {key.interval}" for key in sorted(keys)) or "nothing"

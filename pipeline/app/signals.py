@@ -14,7 +14,7 @@ from pipeline.store.symbols import SymbolStore
 from pipeline.timeline import to_ms
 from schemas.signals import Signal
 
-__all__ = ["Asked", "Found", "Performance", "Sort", "asked_for", "performance", "rows", "signals"]
+__all__ = ["Asked", "Found", "Performance", "Signal", "Sort", "asked_for", "best", "performance", "rows", "signals"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +53,11 @@ def signals(tm: Opened, asked: Asked, sort: Sort, limit: int) -> Found:
     """The newest first, or the best first, with their returns as they are at this moment."""
     found = queries.find_signals(tm.db, asked, sort, limit)
     return Found(found, SymbolStore(tm.db).ticks(tm.environment))
+
+
+def best(tm: Opened, since: int, most: int) -> list[Signal]:
+    """Those that brought most of all since then."""
+    return queries.find_signals(tm.db, asked_for(tm, since=since), "return", most)
 
 
 def rows(tm: Opened, asked: Asked, sort: Sort, limit: int, fields: Sequence[str]) -> list[dict[str, Any]]:

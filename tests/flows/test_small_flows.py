@@ -4,6 +4,7 @@ import os
 import socket
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,8 +15,11 @@ from pymongo.database import Database
 
 from flows.account import account
 from flows.health import HealthChoice, health
+from flows.indicators import IndicatorsChoice, indicators
 from flows.retention import RetentionChoice, retention
+from flows.returns import ReturnsChoice, returns
 from flows.sweep import SweepChoice, sweep
+from pipeline.app.audit_trail import file_of
 from pipeline.errors import AttentionError, TidemarkError, UsageError
 from pipeline.store.deployments import DeploymentStore
 from pipeline.store.lease import LeaseStore
@@ -180,7 +184,29 @@ def test_a_sweep_looks_at_the_key_before_it_takes_the_lease(db: Database[Any], m
     def refuse(*_: object) -> None:
         raise AttentionError("this API key may withdraw money")
 
-    monkeypatch.setattr("flows.sweep.check_key", refuse)
+    monkeypatch.setattr("pipeline.app.sweep.check_key", refuse)
     with pytest.raises(AttentionError, match="may withdraw money"):
         sweep(SweepChoice(seconds=120))
     assert db["control"].find_one({"_id": "lease:executor:sim"}) is None
+
+
+def test_what_a_flow_orders_is_noted(db: Database[Any], home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    prepare(db)
+    indicators()
+    indicators(IndicatorsChoice(anew=True))
+    returns()
+    returns(ReturnsChoice(symbols=["btcusdt"], anew=True))
+    retention()
+    account()
+    monkeypatch.setenv("TIDEMARK_API_KEY", "sim-key")
+    monkeypatch.setenv("TIDEMARK_API_SECRET", "sim-secret")
+    account()
+    sweep(SweepChoice(seconds=120))
+    assert [line.split(" ", 1)[1] for line in file_of(home).read_text().splitlines()] == [
+        "flow indicators: derive nothing",
+        "flow indicators: derive nothing anew",
+        "flow returns: returns of BTCUSDT anew",
+        "flow retention: retention, keeps snapshots of 30 days",
+        "flow account: snapshot of the account",
+        "flow sweep: sweep, signal-only",
+    ]

@@ -1,0 +1,93 @@
+"""What the account is worth now, and what it holds: as the exchange says where there are keys, else as the executor
+stored it last.
+
+What the exchange says is stored as the executor would store it: whoever asks thereby orders a snapshot.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from decimal import Decimal
+
+from pipeline.app.audit_trail import note
+from pipeline.app.exchange_access import running_exchange
+from pipeline.app.opened import Opened
+from pipeline.app.wiring import credentials_of
+from pipeline.errors import TidemarkError
+from pipeline.exchange.market import Market
+from pipeline.exchange.rest import RestClient
+from pipeline.exchange.trading import Trading
+from pipeline.execution.account.books import Bookkeeper
+from pipeline.execution.account.fees import Rates
+from pipeline.settings import Settings
+from pipeline.store.account import AccountStore, PositionStore
+from schemas.accounts import Snapshot
+
+__all__ = ["Holding", "Snapshot", "Worth", "worth"]
+
+MARGIN_ASSET = "USDT"
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """A position, as far as its worth goes. None: not known."""
+
+    symbol: str
+    amount: Decimal
+    entry: Decimal
+    mark: Decimal | None
+    unrealized: Decimal | None
+
+
+@dataclass(frozen=True, slots=True)
+class Worth:
+    """The snapshot (None while nobody has taken any), and what is held."""
+
+    taken: Snapshot | None
+    held: Sequence[Holding]
+
+
+def worth(tm: Opened, *, warn: Callable[[str], None], by: str, reason: str | None = None) -> Worth:
+    """It, now. `warn`: is told what could not be read, and is not needed for it."""
+    with _asking(tm.settings) as trading:
+        if trading is None:
+            return _stored(tm)
+        note(tm.settings.home, "snapshot of the account", by=by, reason=reason)
+        return _asked(tm, trading, warn)
+
+
+def _stored(tm: Opened) -> Worth:
+    held = [
+        Holding(one.symbol, one.quantity, one.entry_price, one.mark_price, one.unrealized)
+        for one in PositionStore(tm.db, tm.environment).list()
+        if one.quantity
+    ]
+    return Worth(AccountStore(tm.db, tm.environment).latest(), held)
+
+
+def _asked(tm: Opened, trading: Trading, warn: Callable[[str], None]) -> Worth:
+    rates, store = Rates(Market(trading.client), MARGIN_ASSET), AccountStore(tm.db, tm.environment)
+    books = Bookkeeper(tm.environment, MARGIN_ASSET, trading, store, rates, warn)
+    asof = trading.client.clock.now()
+    report = trading.account()
+    books.day_start(report, asof)
+    held = [
+        Holding(one.symbol, one.position_amt, one.entry_price, one.mark_price, one.un_realized_profit)
+        for one in trading.positions()
+        if one.position_amt
+    ]
+    taken = books.snapshot(report, len(held), asof)
+    if taken is None:
+        raise TidemarkError("what the day began with could not be read, the log says why: run it again")
+    return Worth(taken, held)
+
+
+@contextmanager
+def _asking(settings: Settings) -> Iterator[Trading | None]:
+    credentials = credentials_of(settings)
+    if credentials is None:
+        yield None
+        return
+    with running_exchange(settings) as place, RestClient(place, credentials) as client:
+        client.sync_clock()
+        yield Trading(client)
