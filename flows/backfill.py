@@ -1,5 +1,5 @@
-"""The backfill as a Prefect flow: a task a series, with its indicators and signals; a retry goes on from the store. The
-pages are the pipeline's own affair: Prefect sees series, a progress bar and a table, and costs little.
+"""The backfill as a Prefect flow: a task for a group of series, with their indicators and signals; a retry goes on from
+the store. The pages are the pipeline's own affair: Prefect sees groups, a progress bar and a table, and costs little.
 """
 
 import time
@@ -13,7 +13,7 @@ from prefect.futures import PrefectFuture
 from prefect.tasks import Task
 from pydantic import Field
 
-from flows.reporting import Tally, fail_with, retried_task, show_progress, threads
+from flows.reporting import Tally, fail_with, groups, retried_task, show_progress, threads
 from flows.running import Chosen, leave_word, stop_when_cancelled
 from pipeline.app.candle_database import candle_database
 from pipeline.app.exchange_access import archive_of, client_of
@@ -44,12 +44,12 @@ class BackfillChoice(Chosen):
 
 
 class IncompleteError(TidemarkError):
-    """A series is not whole. `report` says what is missing and why; run it again, or read the failures."""
+    """Series of a group are not whole. `reports` of the whole group say what is missing and why; run it again, or read
+    the failures."""
 
-    def __init__(self, report: SeriesReport) -> None:
-        why = "; ".join(report.failures) or "some candles are still missing"
-        super().__init__(f"{report.symbol} {report.interval}: {report.holes:,} candles are missing: {why}")
-        self.report = report
+    def __init__(self, reports: Sequence[SeriesReport]) -> None:
+        super().__init__("\n".join(_lacks(one) for one in reports if not one.is_complete))
+        self.reports = reports
 
 
 @flow(name="backfill", task_runner=threads(SERIES_AT_ONCE), persist_result=False, on_completion=[leave_word])
@@ -74,7 +74,8 @@ def backfill(chosen: BackfillChoice = BackfillChoice()) -> list[dict[str, Any]]:
         with Backfill(db, market, archive, progress=tally) as work:
             derivation = derivation_of(settings, db)
             fill = _task(work, derivation, chosen.days or settings.history_days, chosen.source)
-            futures = [fill.submit(one.key.symbol, one.key.interval, _Opaque(one)) for one in series]
+            cut = groups(series, SERIES_AT_ONCE)
+            futures = [fill.submit(f"{number} of {len(cut)}", _Opaque(group)) for number, group in enumerate(cut, 1)]
             show_progress(
                 futures,
                 tally,
@@ -83,7 +84,7 @@ def backfill(chosen: BackfillChoice = BackfillChoice()) -> list[dict[str, Any]]:
                 meanwhile=lambda: _so_far(tally, time.monotonic() - began),
                 ends=lambda: f"{tally.done:,} candles fetched",
             )
-        reports = [_report(future) for future in futures]
+        reports = [report for future in futures for report in _reports(future)]
     return _conclude(reports)
 
 
@@ -105,19 +106,23 @@ class CandleTally(Tally):
 class _Opaque:
     """Keeps Prefect from looking into what is handed to a task."""
 
-    def __init__(self, series: Wanted) -> None:
+    def __init__(self, series: Sequence[Wanted]) -> None:
         self.series = series
 
 
-def _task(work: Backfill, derivation: Derivation, days: int, source: SourceChoice) -> Task[..., SeriesReport]:
-    @retried_task("{symbol} {interval}", worth_another_run)
-    def fill(symbol: str, interval: str, opaque: _Opaque) -> SeriesReport:  # noqa: ARG001 - they name the run
-        report = work.fill(opaque.series, days, source)
-        (derived,) = derivation.bring_up_all([opaque.series.key], work.market.client.clock.now())
+def _task(work: Backfill, derivation: Derivation, days: int, source: SourceChoice) -> Task[..., list[SeriesReport]]:
+    @retried_task("group {group}", worth_another_run)
+    def fill(group: str, opaque: _Opaque) -> list[SeriesReport]:  # noqa: ARG001 - it names the run
+        reports = [_filled(one) for one in opaque.series]
+        if not all(report.is_complete for report in reports):
+            raise IncompleteError(reports)
+        return reports
+
+    def _filled(one: Wanted) -> SeriesReport:
+        report = work.fill(one, days, source)
+        (derived,) = derivation.bring_up_all([one.key], work.market.client.clock.now())
         if derived.failure is not None:
-            get_run_logger().error("%s: its indicators and signals are not new: %s", opaque.series.key, derived.failure)
-        if not report.is_complete:
-            raise IncompleteError(report)
+            get_run_logger().error("%s: its indicators and signals are not new: %s", one.key, derived.failure)
         return report
 
     return fill
@@ -129,18 +134,24 @@ def worth_another_run(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -
     error = state.result(raise_on_failure=False)
     if not isinstance(error, IncompleteError):
         return isinstance(error, TidemarkError) and error.exit_code == 1
-    stopped = any("told to stop" in failure for failure in error.report.failures)
-    return error.report.exit_code == 1 and not stopped
+    short = [one for one in error.reports if not one.is_complete]
+    stopped = any("told to stop" in failure for one in short for failure in one.failures)
+    return any(one.exit_code == 1 for one in short) and not stopped
+
+
+def _lacks(report: SeriesReport) -> str:
+    why = "; ".join(report.failures) or "some candles are still missing"
+    return f"{report.symbol} {report.interval}: {report.holes:,} candles are missing: {why}"
 
 
 def _so_far(tally: Tally, seconds: float) -> str:
     return f"{tally.done:,} of {tally.wanted:,} candles, {tally.done / seconds:,.0f}/s"
 
 
-def _report(future: PrefectFuture[SeriesReport]) -> SeriesReport:
+def _reports(future: PrefectFuture[list[SeriesReport]]) -> Sequence[SeriesReport]:
     found = future.result(raise_on_failure=False)
     if isinstance(found, IncompleteError):
-        return found.report
+        return found.reports
     if isinstance(found, BaseException):
         raise found
     return found
@@ -149,7 +160,7 @@ def _report(future: PrefectFuture[SeriesReport]) -> SeriesReport:
 def _conclude(reports: Sequence[SeriesReport]) -> list[dict[str, Any]]:
     rows = [{name: getattr(report, name) for name in TABLE} for report in reports]
     create_table_artifact(table=rows, key="backfill-series", description="what each series came to")
-    short = [str(IncompleteError(report)) for report in reports if not report.is_complete]
+    short = [_lacks(report) for report in reports if not report.is_complete]
     get_run_logger().info("%d of %d series are whole", len(reports) - len(short), len(reports))
     fail_with(short, len(reports), "are not whole")
     return rows

@@ -51,7 +51,7 @@ def health(chosen: HealthChoice = HealthChoice()) -> dict[str, Any]:  # noqa: B0
     late = [one for one in overdue(found) if not one.startswith("health/")]  # or one failure would bring the next
     problems = [*missing, *_behind(found, chosen.behind), *late]
     create_markdown_artifact(
-        key="health", markdown=_page(found, acting, problems), description="; ".join(problems) or "good"
+        key="health", markdown=_page(found, acting, problems, chosen.behind), description="; ".join(problems) or "good"
     )
     emit_event(
         event="tidemark.health.bad" if problems else "tidemark.health.good",
@@ -77,16 +77,19 @@ def _expected(settings: Settings) -> list[str]:
 
 
 def _behind(found: dict[str, Any], most: int) -> list[str]:
-    followed = [one for one in found["series"] if one["gone"] is None]
-    late = [one for one in followed if one["behind"] is None or one["behind"] > most]
+    late = [one for one in found["series"] if one["gone"] is None and _is_behind(one, most)]
     return [f"{one['symbol']} {one['interval']} is {_late(one['behind'])}" for one in late]
+
+
+def _is_behind(series: dict[str, Any], most: int) -> bool:
+    return series["behind"] is None or bool(series["behind"] > most)
 
 
 def _late(behind: int | None) -> str:
     return "not stored at all" if behind is None else f"{behind:,} candles behind"
 
 
-def _page(found: dict[str, Any], acting: str | None, problems: list[str]) -> str:
+def _page(found: dict[str, Any], acting: str | None, problems: list[str], most: int) -> str:
     lines = ["# Something is wrong" if problems else "# All is well", ""]
     lines += [f"- **{problem}**" for problem in problems]
     lines += ["", "| process | host | lives | last sign |", "| --- | --- | --- | --- |"]
@@ -96,11 +99,14 @@ def _page(found: dict[str, Any], acting: str | None, problems: list[str]) -> str
         for one in found["processes"]
     ]
     lines += ["", f"Orders are decided on by {acting or 'nobody'}."]
-    lines += ["", "| series | last closed | behind | stored |", "| --- | --- | --- | --- |"]
+    lines += ["", f"{len(found['series']):,} series; here are those that are behind, or gone."]
+    told = [one for one in found["series"] if one["gone"] is not None or _is_behind(one, most)]
+    if told:
+        lines += ["", "| series | last closed | behind | stored |", "| --- | --- | --- | --- |"]
     lines += [
         f"| {one['symbol']} {one['interval']} | {_moment(one['last_closed'])} | {one['gone'] or _late(one['behind'])} "
         f"| {one['stored']:,} |"
-        for one in found["series"]
+        for one in told
     ]
     return "\n".join(lines)
 

@@ -1,11 +1,8 @@
-"""Indicators and signals as a Prefect flow, scheduled: a task for a group of series, a progress bar, a table.
-
-A group is large, because Prefect's server pays for every task and most series have nothing to do most of the time.
-"""
+"""Indicators and signals as a Prefect flow, scheduled: a task for a group of series, a progress bar, a table."""
 
 import threading
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any
 
 from prefect import flow, get_run_logger
 from prefect.artifacts import create_table_artifact
@@ -13,14 +10,12 @@ from prefect.client.schemas.objects import State, TaskRun
 from prefect.tasks import Task
 from pydantic import Field
 
-from flows.reporting import Tally, fail_with, retried_task, show_progress, threads
+from flows.reporting import Tally, fail_with, groups, retried_task, show_progress, threads
 from flows.running import Chosen, leave_word, stop_when_cancelled
 from pipeline.app.derive import Derived, Deriving, StoreFailedError, as_row, stored
 from pipeline.app.opened import Opened
 from pipeline.settings import load
 from schemas.series import SeriesKey
-
-GROUP: Final = 25
 
 
 class IndicatorsChoice(Chosen):
@@ -37,8 +32,8 @@ def indicators(chosen: IndicatorsChoice = IndicatorsChoice()) -> list[dict[str, 
         keys = stored(tm, chosen.symbols, chosen.intervals)
         tally = Tally(len(keys))
         compute = _task(Deriving(tm, keys, anew=chosen.anew, by="flow indicators"), tally, stop)
-        groups = [keys[first : first + GROUP] for first in range(0, len(keys), GROUP)]
-        futures = [compute.submit(f"{number} of {len(groups)}", group) for number, group in enumerate(groups, 1)]
+        cut = groups(keys)
+        futures = [compute.submit(f"{number} of {len(cut)}", group) for number, group in enumerate(cut, 1)]
         show_progress(
             futures,
             tally,

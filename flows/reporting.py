@@ -20,6 +20,8 @@ from pipeline.errors import TidemarkError
 P = ParamSpec("P")
 R = TypeVar("R")
 
+GROUP: Final = 25
+"""Series of a task: Prefect's server pays for every task, 20 kB of disk each, and most have nothing to do."""
 RETRY_DELAYS: list[float] = [2, 8, 30]
 _SHOWN_EVERY: Final = 1.0
 
@@ -46,6 +48,12 @@ class Tally:
     def percent(self) -> float:
         """How far it is. What is tried again counts again."""
         return min(100.0, 100 * self.done / self.wanted) if self.wanted else 0.0
+
+
+def groups(series: Sequence[R], at_once: int = 1) -> list[Sequence[R]]:
+    """Cut into groups for a task each: none larger than `GROUP`, and as many as can be worked on at once."""
+    size = max(1, min(GROUP, -(-len(series) // at_once)))
+    return [series[first : first + size] for first in range(0, len(series), size)]
 
 
 def threads(most: int) -> TaskRunner[PrefectFuture[Any]]:

@@ -17,6 +17,7 @@ from pymongo.database import Database
 
 from flows.audit import audit
 from flows.backfill import BackfillChoice, IncompleteError, backfill, worth_another_run
+from flows.reporting import groups
 from pipeline.errors import TidemarkError, UsageError
 from pipeline.history.report import SeriesReport
 from pipeline.simulator.handle import Simulator
@@ -32,7 +33,7 @@ def newest_artifact(key: str) -> Any:
     return max(found, key=lambda artifact: artifact.created).data
 
 
-def test_each_series_is_a_task_and_the_table_says_what_it_came_to(db: Database[Any]) -> None:
+def test_the_table_says_what_each_series_came_to(db: Database[Any]) -> None:
     rows = backfill(BackfillChoice(symbols=["BTCUSDT", "TIDEUSDT"], intervals=["1h", "1d"], days=10))
     assert [(row["symbol"], row["interval"], row["holes"]) for row in rows] == [
         ("BTCUSDT", "1h", 0),
@@ -97,10 +98,10 @@ REPORT = SeriesReport("BTCUSDT", "1m", 10, 5, 5, 5, 0, "rest", 1.0, failures=("a
 @pytest.mark.parametrize(
     ("error", "again"),
     [
-        (IncompleteError(REPORT), True),
-        (IncompleteError(replace(REPORT, failures=("banned until ...",), exit_code=3)), False),
-        (IncompleteError(replace(REPORT, failures=("told to stop",))), False),
-        (IncompleteError(replace(REPORT, failures=(), exit_code=0)), False),
+        (IncompleteError([REPORT]), True),
+        (IncompleteError([replace(REPORT, failures=("banned until ...",), exit_code=3)]), False),
+        (IncompleteError([replace(REPORT, failures=("told to stop",))]), False),
+        (IncompleteError([replace(REPORT, failures=(), exit_code=0)]), False),
         (TidemarkError("the database failed"), True),
         (UsageError("no such symbol"), False),
         (RuntimeError("a bug"), False),
@@ -108,6 +109,11 @@ REPORT = SeriesReport("BTCUSDT", "1m", 10, 5, 5, 5, 0, "rest", 1.0, failures=("a
 )
 def test_what_is_worth_another_run(error: Exception, again: bool) -> None:
     assert worth_another_run(None, None, Failed(data=error)) is again  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("series", "sizes"), [(0, []), (2, [1, 1]), (7, [3, 3, 1]), (76, [25, 25, 25, 1])])
+def test_a_task_is_a_group_of_series_and_as_many_are_at_work_as_may_be(series: int, sizes: list[int]) -> None:
+    assert [len(group) for group in groups(list(range(series)), 3)] == sizes
 
 
 def test_a_failure_without_an_error_is_not_retried() -> None:

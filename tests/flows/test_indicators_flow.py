@@ -30,7 +30,7 @@ def test_a_backfill_computes_what_it_fetched_and_the_flow_all_of_it_anew(
 ) -> None:
     backfill(BackfillChoice(symbols=["BTCUSDT", "ETHUSDT"], intervals=["1h", "4h"], days=20))
     assert db["signals"].count_documents({}) > 50
-    monkeypatch.setattr("flows.indicators.GROUP", 3)
+    monkeypatch.setattr("flows.reporting.GROUP", 3)
     rows = indicators(IndicatorsChoice(anew=True))
     assert [(row["symbol"], row["interval"], row["written"]) for row in rows] == [
         ("BTCUSDT", "1h", 0),

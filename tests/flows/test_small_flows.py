@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 from prefect.exceptions import ParameterTypeError
@@ -84,6 +85,36 @@ def test_health_names_what_is_dead_and_what_is_behind(db: Database[Any]) -> None
     with pytest.raises(TidemarkError, match="no ingester lives; BTCUSDT 1h is not stored at all"):
         health(HealthChoice(behind=2))
     assert "**no ingester lives**" in newest_artifact("health")
+
+
+def test_the_page_of_health_holds_only_what_is_wrong(db: Database[Any]) -> None:
+    """With 2,500 series a page of all of them, each minute, is what would fill Prefect's database."""
+    prepare(db)
+    beat(db, "ingester", timedelta(0))
+    current, late = (SeriesKey("sim", symbol, "1h") for symbol in ("BTCUSDT", "ETHUSDT"))
+    for key, hours in ((current, 1), (late, 30)):
+        Watchlist(db, "sim").seed([key], NOW)
+        closed = (NOW - timedelta(hours=hours)).replace(minute=0, second=0, microsecond=0)
+        named = {"exchange": "sim", "symbol": key.symbol, "interval": "1h"}
+        db.series.insert_one({"_id": str(key), **named, "stored": 1, "last_closed": closed})
+    with pytest.raises(TidemarkError, match=r"ETHUSDT 1h is 2[89] candles behind"):
+        health()
+    page = newest_artifact("health")
+    assert "2 series" in page
+    assert "ETHUSDT" in page
+    assert "BTCUSDT" not in page
+
+
+def test_prefect_keeps_days_and_not_a_quarter_of_a_year() -> None:
+    with get_client(sync_client=True) as client:
+        server = client.request("GET", "/admin/settings").json()["server"]
+    assert server["services"]["db_vacuum"]["retention_period"] in (259_200.0, "P3D")
+    assert server["events"]["retention_period"] in (259_200.0, "P3D")
+    compose = yaml.safe_load((Path(__file__).parents[2] / "docker-compose.yml").read_text())
+    assert compose["services"]["prefect-server"]["environment"].items() >= {
+        ("PREFECT_SERVER_SERVICES_DB_VACUUM_RETENTION_PERIOD", "259200"),
+        ("PREFECT_SERVER_EVENTS_RETENTION_PERIOD", "P3D"),
+    }
 
 
 def test_health_is_good_without_what_the_exchange_trades_no_more(db: Database[Any]) -> None:
