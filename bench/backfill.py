@@ -28,7 +28,8 @@ from pipeline.exchange import market as market_module
 from pipeline.exchange.archive import Archive
 from pipeline.exchange.clock import local_time
 from pipeline.exchange.environments import environment
-from pipeline.exchange.market import PAGE, PAGE_WEIGHT, Market
+from pipeline.exchange.market import Market
+from pipeline.exchange.products.um import UM
 from pipeline.exchange.rest import RestClient
 from pipeline.history.backfill import FETCHERS, SERIES_AT_ONCE, Backfill
 from pipeline.history.listing import Wanted, wanted_series
@@ -42,6 +43,7 @@ from pipeline.store.prepare import prepare
 from pipeline.store.symbols import SymbolStore
 from pipeline.timeline import DAY, MINUTE, SECOND, Window, interval
 
+PAGE = UM.klines.page
 GROUP = "backfill"
 MEMORY_LIMIT_MB = 600
 MEMORY_SERIES = 50
@@ -100,7 +102,7 @@ def under_the_limits(uri: str, quick: bool) -> Row:
         ours=stored,
         unit="candles",
         limit_name="the buffered budget allows",
-        limit=2 * budget / PAGE_WEIGHT * PAGE,
+        limit=2 * budget / UM.klines.weight(PAGE) * PAGE,
         share_of_limit=0.95,
         note=f"budgets of {budget} weight, {around // SECOND} s before and after a minute's turn; "
         f"answers 429: {len(refused)}",

@@ -23,6 +23,9 @@ class Filters(Document):
     min_notional: Money
     multiplier_up: Money
     multiplier_down: Money
+    sell_multiplier_up: Money | None = Field(default=None, description="of what sells, where that differs")
+    sell_multiplier_down: Money | None = None
+    max_notional: Money | None = None
     max_orders: int
 
 
@@ -41,6 +44,7 @@ class Symbol(Document):
     price_precision: int
     finest: int = Field(default=0, description="decimals of the finest price ever seen, today's precision included")
     quantity_precision: int
+    contract_size: Money | None = Field(default=None, description="in the quote asset, where quantities are contracts")
     onboarded: datetime
     delivery: datetime
     filters: Filters | None = Field(default=None, description="None while the exchange has not set them")

@@ -5,8 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.exchange import answers, market, trading, userdata
+from pipeline.exchange import answers, trading, userdata
 from pipeline.exchange.environments import ENVIRONMENTS
+from pipeline.exchange.products.cm import CM
+from pipeline.exchange.products.product import Ask
+from pipeline.exchange.products.spot import SPOT
+from pipeline.exchange.products.um import UM
 from pipeline.exchange.stream_session import FeedLimits
 from pipeline.exchange.userdata import UserLimits
 from pipeline.execution.engine.refusals import _CODES, reaction
@@ -32,6 +36,23 @@ def test_the_hosts_and_weights_are_those_of_the_environments() -> None:
         [f"`{one.name}`", one.rest_url, one.stream_url, one.archive_url or "none", str(one.weight_limit)]
         for one in ENVIRONMENTS.values()
     )
+
+
+def test_the_table_of_markets_is_that_of_their_tables() -> None:
+    found = [row[:6] for row in table("market")]
+    assert found == [
+        [
+            one.title,
+            f"`{one.endpoint(Ask.KLINES).path}`",
+            str(one.sites["production"].weight),
+            ", ".join(f"{most} in {period}" for period, most in one.orders.items()),
+            one.pool,
+            str(one.klines.page),
+        ]
+        for one in (UM, CM, SPOT)
+    ]
+    quantities = [row[6] for row in table("market")]
+    assert quantities == ["coins" if one.arithmetic.counts == "base" else "contracts" for one in (UM, CM, SPOT)]
 
 
 def test_the_codes_are_all_that_the_client_and_the_executor_know() -> None:
@@ -61,7 +82,7 @@ def test_the_word_beside_a_code_is_the_reaction_to_it(code: int, word: str) -> N
 @pytest.mark.parametrize(
     ("said", "value"),
     [
-        (r"asks for (\d+): the most candles", market.PAGE),
+        (r"asks for (\d+): the most candles", UM.klines.page),
         (r"(\d+) streams each", FeedLimits().streams_per_connection),
         (r"a command each ([\d.]+) s", FeedLimits().command_every),
         (r"after ([\d.]+) s of grace", Patience().grace / 1_000),

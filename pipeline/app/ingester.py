@@ -12,6 +12,7 @@ from pipeline.ingest.service import Ingester
 if TYPE_CHECKING:
     from pipeline.app.candle_database import BringUp
     from pipeline.exchange.listed import Listed
+    from pipeline.exchange.products.product import Streams
     from pipeline.exchange.rest import RestClient
     from pipeline.history.report import SourceChoice
     from pipeline.ingest.watching import StreamName
@@ -114,7 +115,7 @@ def _ingester(
             backfill=past.fill,
             is_whole=past.is_whole,
             must_trade=past.must_trade,
-            stream_name=_stream_names(settings, listed),
+            stream_name=_stream_names(settings, listed, client.environment.product.streams),
             shard=share,
             decide=LiveSignals(strategies, periods, intervals=intervals_of(settings)),
             shows_open=settings.open_signals,
@@ -123,7 +124,7 @@ def _ingester(
         )
 
 
-def _stream_names(settings: "Settings", listed: "Listed") -> "StreamName":
+def _stream_names(settings: "Settings", listed: "Listed", streams: "Streams") -> "StreamName":
     """How the stream of a series is called. Only a perpetual contract is the same market under both names."""
     from pipeline.exchange.frames import continuous_kline_stream  # noqa: PLC0415
     from pipeline.ingest.service import plain_kline  # noqa: PLC0415
@@ -131,7 +132,7 @@ def _stream_names(settings: "Settings", listed: "Listed") -> "StreamName":
     @cache
     def continuous(key: "SeriesKey") -> str:
         symbol = listed.at_hand(key.symbol)
-        if symbol is None or "PERPETUAL" not in symbol.contract_type:
+        if symbol is None or symbol.contract_type not in streams.continuous:
             return plain_kline(key)
         return continuous_kline_stream(symbol.pair, symbol.contract_type, key.interval)
 

@@ -12,6 +12,7 @@ import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from random import Random
 from typing import Final
 from urllib.parse import quote
@@ -31,6 +32,8 @@ from pipeline.exchange.klines import (
     Floats,
     Integers,
     empty,
+    in_coins,
+    straight,
     table,
 )
 from pipeline.exchange.retries import delays, worth_retrying
@@ -110,7 +113,7 @@ class Archive:
         if environment.archive_url is None:
             raise ValueError(f"{environment.name} has no archive")
         self._url = environment.archive_url
-        self._folder = environment.product.archive
+        self._product = environment.product
         self._retries = environment.retries
         self._clock = clock or ServerClock()
         self._stop = stop or threading.Event()
@@ -122,9 +125,10 @@ class Archive:
         """Close the connections."""
         self._wire.close()
 
-    def candles(self, file: ArchiveFile) -> pl.DataFrame | None:
-        """The candles of that file, all closed; None if the archive has no such file."""
-        path = file.path(self._folder)
+    def candles(self, file: ArchiveFile, size: Decimal = Decimal(1)) -> pl.DataFrame | None:
+        """The candles of that file, all closed; None if the archive has no such file. `size`: of a contract, where the
+        market counts those."""
+        path = file.path(self._product.archive)
         with self._slots:
             zipped = self._get(path)
             if zipped is None:
@@ -133,7 +137,8 @@ class Archive:
         if checksum is None:
             raise BadAnswerError(f"{file.name}: the archive has no checksum for it; the file is not used")
         check(file, zipped, checksum)
-        return read(file, unzip(file, zipped), self._clock.now())
+        table = read(file, unzip(file, zipped), self._clock.now(), crooked=self._product.klines.crooked)
+        return in_coins(table, self._product.arithmetic, size)
 
     def _get(self, path: str) -> bytes | None:
         call = Call("GET", path)
@@ -187,7 +192,7 @@ def unzip(file: ArchiveFile, zipped: bytes) -> bytes:
     return content
 
 
-def read(file: ArchiveFile, content: bytes, now: int) -> pl.DataFrame:
+def read(file: ArchiveFile, content: bytes, now: int, *, crooked: bool = False) -> pl.DataFrame:
     """The rows of a CSV of klines, with or without a header line, in milliseconds or microseconds."""
     try:
         rows = _rows(content)
@@ -196,7 +201,10 @@ def read(file: ArchiveFile, content: bytes, now: int) -> pl.DataFrame:
         numbers = rows.get_columns()
         integers = {field: _integers(numbers[field]) for field in INTEGER_FIELDS}
         decimals = {field: _decimals(numbers[field]) for field in DECIMAL_FIELDS}
-        return table(_in_milliseconds(integers), decimals, file.interval, file.window, now)
+        integers = _in_milliseconds(integers)
+        if crooked:
+            integers, decimals = straight(integers, decimals, file.name, file.interval)
+        return table(integers, decimals, file.interval, file.window, now)
     except BadRowError as error:
         raise BadAnswerError(f"{file.name}.zip: {error}; nothing of it is used") from None
 

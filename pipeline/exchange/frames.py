@@ -8,6 +8,7 @@ from typing import Any, Final
 import msgspec
 
 MOST_FRAME_BYTES: Final = 1 << 20
+SERVER_SHUTDOWN: Final = "serverShutdown"
 
 
 class Kline(msgspec.Struct, gc=False):
@@ -35,6 +36,18 @@ class KlineFrame(msgspec.Struct, gc=False):
     k: Kline
 
 
+class Goodbye(msgspec.Struct, gc=False):
+    """An event of the connection itself: its name."""
+
+    e: str
+
+
+class Farewell(msgspec.Struct, gc=False):
+    """What a market sends before it ends a connection."""
+
+    data: Goodbye
+
+
 class Incoming(msgspec.Struct, gc=False):
     """Anything the combined stream sends: a wrapped event, an acknowledgement, or a refusal."""
 
@@ -54,6 +67,7 @@ class Incoming(msgspec.Struct, gc=False):
 
 
 _decoder: Final = msgspec.json.Decoder(Incoming, strict=False)
+_farewells: Final = msgspec.json.Decoder(Farewell)
 
 
 def decode(message: bytes) -> Incoming | None:
@@ -62,6 +76,14 @@ def decode(message: bytes) -> Incoming | None:
         return _decoder.decode(message)
     except (msgspec.MsgspecError, UnicodeDecodeError):
         return None
+
+
+def ends(message: bytes) -> bool:
+    """Whether it says that the exchange is about to end this connection."""
+    try:
+        return _farewells.decode(message).data.e == SERVER_SHUTDOWN
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return False
 
 
 def kline_stream(symbol: str, interval: str) -> str:

@@ -3,8 +3,10 @@
 The table has the columns of a stored candle up to `u`, times as whole milliseconds.
 """
 
+import logging
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from decimal import Decimal
 from math import isfinite
 from typing import Any, Final
 
@@ -13,7 +15,10 @@ import numpy.typing as npt
 import polars as pl
 
 from pipeline.exchange.errors import BadAnswerError
+from pipeline.exchange.products.arithmetic import Arithmetic
 from pipeline.timeline import Interval, Window, iso
+
+log = logging.getLogger(__name__)
 
 Row = Sequence[Any]
 Floats = npt.NDArray[np.float64]
@@ -67,14 +72,17 @@ def empty() -> pl.DataFrame:
     return pl.DataFrame(schema=SCHEMA)
 
 
-def candles(rows: object, symbol: str, interval: Interval, window: Window, server_time: int) -> pl.DataFrame:
+def candles(
+    rows: object, symbol: str, interval: Interval, window: Window, server_time: int, *, crooked: bool = False
+) -> pl.DataFrame:
     """The rows as candles of `window`, or an error that names symbol, interval, row and field.
 
     Nothing in a row says whether its candle is still open: it is closed if its close time has passed at `server_time`,
-    the exchange's time when the answer was asked for. Rows may be missing; judging that is not for here.
+    the exchange's time when the answer was asked for. Rows may be missing; judging that is not for here. `crooked`:
+    the market is known to have some that are not on the grid, see `straight`.
     """
     try:
-        return _table(_checked(rows), interval, window, server_time)
+        return _table(_checked(rows), symbol, interval, window, server_time, crooked)
     except BadRowError as error:
         raise BadAnswerError(f"{symbol} {interval}: klines answer refused: {error}; nothing of it is used") from None
 
@@ -90,12 +98,16 @@ def _checked(rows: object) -> Sequence[Row]:
     return rows
 
 
-def _table(rows: Sequence[Row], interval: Interval, window: Window, server_time: int) -> pl.DataFrame:
+def _table(
+    rows: Sequence[Row], symbol: str, interval: Interval, window: Window, server_time: int, crooked: bool
+) -> pl.DataFrame:
     if not rows:
         return empty()
     columns = list(zip(*rows, strict=True))
     integers = {field: _integers(columns, field) for field in INTEGER_FIELDS}
     decimals = {field: _decimals(columns, field) for field in DECIMAL_FIELDS}
+    if crooked:
+        integers, decimals = straight(integers, decimals, f"{symbol} {interval}", interval)
     return table(integers, decimals, interval, window, server_time)
 
 
@@ -131,6 +143,42 @@ def table(
             "u": np.full(len(opened), server_time, np.int64),
         },
         schema=SCHEMA,
+    )
+
+
+def straight(
+    integers: Mapping[int, Integers], decimals: Mapping[int, Floats], series: str, interval: Interval
+) -> tuple[dict[int, Integers], dict[int, Floats]]:
+    """The same, where trading was halted while candles were open. One that closed early counts for its whole time: no
+    more was traded in it. One that opens beside the grid is left out, for it is the candle of no time that is asked
+    for: what is missing then is the exchange's own hole, and the log says what was there instead."""
+    opened, closes, trades = (integers[field] for field in INTEGER_FIELDS)
+    starts, ends = _candles_around(opened, interval)
+    fits = opened == starts
+    early = fits & (closes >= opened) & (closes < ends)
+    for rows, what in ((early, "closed early, and count as whole"), (~fits, "open beside the grid, and are left out")):
+        if rows.any():
+            first = int(np.argmax(rows))
+            shown = f"{iso(int(opened[first]))} to {iso(int(closes[first]))}"
+            log.info("%s: %d candles of the exchange %s; the first is %s", series, int(rows.sum()), what, shown)
+    whole = {0: opened, 6: np.where(early, ends, closes), 8: trades}
+    return (
+        {field: column[fits] for field, column in whole.items()},
+        {field: column[fits] for field, column in decimals.items()},
+    )
+
+
+def in_coins(table: pl.DataFrame, arithmetic: Arithmetic, size: Decimal) -> pl.DataFrame:
+    """The same candles, their volumes as coins and as what these cost. A market that counts contracts writes these
+    where others write coins, and coins where others write their worth; a contract is worth its `size`, so the number of
+    contracts is the quote volume by that size, exactly."""
+    if arithmetic.counts == "base":
+        return table
+    return table.with_columns(
+        volume="quote_volume",
+        quote_volume=pl.col("volume") * float(size),
+        taker_buy_base="taker_buy_quote",
+        taker_buy_quote=pl.col("taker_buy_base") * float(size),
     )
 
 

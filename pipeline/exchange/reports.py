@@ -125,11 +125,11 @@ class IncomeReport(Record, frozen=True, kw_only=True):
 
 
 class PriceReport(Record, frozen=True, kw_only=True):
-    """The last price of a symbol."""
+    """The last price of a symbol. Not every market says when it was made."""
 
     symbol: str
     price: Decimal
-    time: int
+    time: int | None = None
 
 
 class SymbolConfig(Record, frozen=True, kw_only=True):

@@ -12,7 +12,7 @@ import msgspec
 from websockets.asyncio.client import ClientConnection, connect
 
 from pipeline.exchange.environments import Environment
-from pipeline.exchange.frames import MOST_FRAME_BYTES, Incoming, KlineFrame, decode
+from pipeline.exchange.frames import MOST_FRAME_BYTES, Incoming, KlineFrame, decode, ends
 from pipeline.exchange.products.product import Streams
 
 log = logging.getLogger(__name__)
@@ -151,6 +151,8 @@ class Session:
         while True:
             message = await socket.recv(decode=False)
             incoming = decode(message)
+            if incoming is None and ends(message):
+                raise SilentFeedError("the exchange is about to end this connection")
             if incoming is None:
                 self._undecodable(message)
             elif incoming.data is not None:

@@ -150,7 +150,8 @@ class Backfill:
         slots = self._judged(run, window)
         self._progress.planned(run.key, sum(run.wanted.step.count(*gap) for gap in slots.to_fetch()))
         if source != "rest" and self._archive is not None:
-            self._fetch_files(run, self._archive, archived(run.key.symbol, slots, now), window)
+            files = archived(run.key.symbol, slots, now, self.market.page(run.wanted.step))
+            self._fetch_files(run, self._archive, files, window)
         if source != "archive":
             self._fetch_runs(run, self._judged(run, window).to_fetch())
             self._settle_holes(run, window)
@@ -189,7 +190,7 @@ class Backfill:
     def _fetch_chunk(self, run: _Run, chunk: Window) -> None:
         tables: list[pl.DataFrame] = []
         try:
-            for page in pages(run.wanted.step, chunk):
+            for page in pages(run.wanted.step, chunk, self.market.page(run.wanted.step)):
                 try:
                     tables.append(self.market.klines(run.key.symbol, run.wanted.step, page))
                 except BadAnswerError as error:
@@ -205,7 +206,7 @@ class Backfill:
 
     def _fetch_file(self, run: _Run, archive: Archive, file: ArchiveFile, window: Window) -> None:
         try:
-            table = archive.candles(file)
+            table = archive.candles(file, self.market.size(run.key.symbol))
         except StoppedError:
             raise
         except TidemarkError as error:

@@ -12,7 +12,6 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.exchange.archive import ArchiveFile, files
-from pipeline.exchange.market import PAGE
 from pipeline.store.candles.coverage import Presence, SlotState
 from pipeline.timeline import DAY, Interval, Window, to_ms, windows
 from schemas.series import Series
@@ -110,20 +109,20 @@ def chunks(step: Interval, run: Window) -> Iterator[Window]:
         yield Window(max(run.start, step.open_time(begin)), step.open_time(end - 1))
 
 
-def pages(step: Interval, chunk: Window) -> Iterator[Window]:
-    """Cut a chunk into what one request can hold."""
-    return windows(step, *chunk, limit=PAGE)
+def pages(step: Interval, chunk: Window, most: int) -> Iterator[Window]:
+    """Cut a chunk into what one request can hold: at most so many candles."""
+    return windows(step, *chunk, limit=most)
 
 
-def archived(symbol: str, slots: Slots, now: int) -> list[ArchiveFile]:
+def archived(symbol: str, slots: Slots, now: int, page: int) -> list[ArchiveFile]:
     """The archive's files worth downloading: those of which more than a page is missing and nothing is stored, so that
     nothing stored is fetched again. A month that does not qualify may have days that do."""
     chosen: list[ArchiveFile] = []
     for file in files(symbol, slots.step, slots.window, now):
-        if _is_worth_it(slots.part(file.window)):
+        if _is_worth_it(slots.part(file.window), page):
             chosen.append(file)
         else:
-            chosen += [day for day in days_within(file, slots.window) if _is_worth_it(slots.part(day.window))]
+            chosen += [day for day in days_within(file, slots.window) if _is_worth_it(slots.part(day.window), page)]
     return chosen
 
 
@@ -132,5 +131,5 @@ def days_within(month: ArchiveFile, window: Window) -> list[ArchiveFile]:
     return [day for day in month.days() if day.window.start <= window.end and day.window.end >= window.start]
 
 
-def _is_worth_it(part: Slots) -> bool:
-    return not part.stored.any() and int((~part.excused).sum()) > PAGE
+def _is_worth_it(part: Slots, page: int) -> bool:
+    return not part.stored.any() and int((~part.excused).sum()) > page

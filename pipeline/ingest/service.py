@@ -218,7 +218,11 @@ class Ingester:
             return
         k = frame.k
         now = self._clock.now()
-        candle = Candle(k.t, k.o, k.h, k.l, k.c, k.v, k.q, k.n, k.V, k.Q, k.x, frame.E)
+        volumes = self._market.volumes(key.symbol, k)
+        if volumes is None:
+            return
+        base, quote, taker_base, taker_quote = volumes
+        candle = Candle(k.t, k.o, k.h, k.l, k.c, base, quote, k.n, taker_base, taker_quote, k.x, frame.E)
         self.core.frame(key, candle, now)
         self.metrics.recent_lags.add((now - frame.E) / SECOND)
         self._writer.changed()

@@ -13,14 +13,26 @@ from pipeline.exchange.environments import SIM, Environment, at
 from pipeline.exchange.errors import RateLimitedError
 from pipeline.exchange.limits import period_of
 from pipeline.exchange.market import Market
+from pipeline.exchange.products.arithmetic import Arithmetic
 from pipeline.exchange.products.cm import CM
-from pipeline.exchange.products.product import Ask, Endpoint, NotOfferedError, Product, Site, Streams
+from pipeline.exchange.products.instrument import Instrument
+from pipeline.exchange.products.product import (
+    Ask,
+    Endpoint,
+    Klines,
+    Listing,
+    Named,
+    NotOfferedError,
+    Product,
+    Site,
+    Streams,
+)
 from pipeline.exchange.products.spot import SPOT
 from pipeline.exchange.products.um import UM
 from pipeline.exchange.rest import RestClient
 from pipeline.exchange.signing import Credentials, signer_for
 from pipeline.exchange.trading import NewOrder, Trading
-from pipeline.timeline import MINUTE
+from pipeline.timeline import MINUTE, Window, interval
 
 ROOT = Path(__file__).parents[2]
 PRODUCTS = (UM, CM, SPOT)
@@ -32,12 +44,25 @@ MOON = Product(
     sites={"production": Site("https://moon.invalid", "wss://moon.invalid", 50)},
     endpoints={
         Ask.TIME: Endpoint("GET", "/moon/v9/clock", weight=3),
+        Ask.EXCHANGE_INFO: Endpoint("GET", "/moon/v9/wares"),
+        Ask.KLINES: Endpoint("GET", "/moon/v9/phases"),
         Ask.PRICES: Endpoint("GET", "/moon/v9/quotes", weight=7),
         Ask.PLACE_ORDER: Endpoint("PUT", "/moon/v9/deal", weight=2, orders=4),
         Ask.OPEN_LISTEN_KEY: Endpoint("PUT", "/moon/v9/ear"),
     },
     pool="moon",
     orders={"5m": 10},
+    listing=Listing(
+        status="phase",
+        max_orders=Named("CROWD", "most"),
+        multiplier_up=(Named("BAND", "up"),),
+        multiplier_down=(Named("BAND", "down"),),
+        assumed={"contractType": "CHEESE", "onboardDate": 0, "deliveryDate": 4_133_404_800_000},
+    ),
+    klines=Klines(page=7, costs=((3, 1), (7, 5))),
+    arithmetic=Arithmetic(
+        lambda price, size: price * size / 1_000, lambda value, size: value * 1_000 / size, "contracts", True
+    ),
     streams=Streams(market="/waves", user="/ear/{key}", command_every=1.0, silence=9.0),
     archive="/moon",
 )
@@ -138,6 +163,37 @@ def test_a_fourth_market_is_asked_where_it_lies_at_its_weight(moon: Environment,
         assert client.weight.used == 3
         assert Market(client).prices() == {"CHEESE": (Decimal("3.5"), 1_700_000_000_001)}
         assert client.weight.used == 10
+
+
+def test_a_fourth_market_has_candles_and_rules_of_its_own(moon: Environment, exchange: Any, reply: Any) -> None:
+    filters = [
+        {"filterType": "PRICE_FILTER", "tickSize": "0.5", "minPrice": "1", "maxPrice": "9"},
+        {"filterType": "LOT_SIZE", "stepSize": "1", "minQty": "1", "maxQty": "9"},
+        {"filterType": "MARKET_LOT_SIZE", "stepSize": "0", "minQty": "1", "maxQty": "9"},
+        {"filterType": "CROWD", "most": 3},
+    ]
+    cheese = {"symbol": "CHEESE", "phase": "FULL", "baseAsset": "C", "quoteAsset": "USD", "marginAsset": "DUST"}
+    row = [0, "2", "3", "1", "2", "40", MINUTE - 1, "0.5", 7, "10", "0.25", "0"]
+    answers = {
+        "/moon/v9/clock": {"serverTime": 1_700_000_000_000},
+        "/moon/v9/wares": {"symbols": [cheese | {"contractSize": 7, "filters": filters}]},
+        "/moon/v9/phases": [row],
+    }
+    exchange.otherwise = lambda seen: reply(msgspec.json.encode(answers[seen.path]))
+    with RestClient(moon) as client:
+        market = Market(client)
+        (symbol,) = market.symbols()
+        candle = market.klines("CHEESE", interval("1m"), Window(0, 3 * MINUTE)).row(0, named=True)
+    traded = Instrument.of(MOON, symbol)
+    assert (traded.unit, traded.margin_asset, traded.pnl(Decimal(10), Decimal(1_000), Decimal(1_500))) == (
+        "contracts",
+        "DUST",
+        Decimal(35),
+    )
+    assert (symbol.status, symbol.filters and symbol.filters.max_orders) == ("FULL", 3)
+    assert (candle["volume"], candle["quote_volume"]) == (0.5, 280.0)
+    assert (candle["taker_buy_base"], candle["taker_buy_quote"]) == (0.25, 70.0)
+    assert [exchange.seen[-1].parameters[name] for name in ("symbol", "limit")] == ["CHEESE", "4"]
 
 
 def test_a_fourth_market_keeps_its_own_count_of_orders(moon: Environment, exchange: Any, reply: Any) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from pipeline.exchange.errors import BadAnswerError
+from pipeline.exchange.products.um import UM
 from pipeline.exchange.symbols import symbols
 
 NOW = 1_763_600_000_000
@@ -40,7 +41,7 @@ def changed(**fields: Any) -> dict[str, Any]:
 
 
 def read(*listed: Any) -> dict[str, Any]:
-    return {symbol.symbol: symbol for symbol in symbols({"symbols": list(listed)}, "sim", NOW)}
+    return {symbol.symbol: symbol for symbol in symbols({"symbols": list(listed)}, "sim", NOW, UM.listing)}
 
 
 def test_filters_are_exact_and_tick_and_step_are_not_taken_from_the_precisions() -> None:
@@ -91,4 +92,4 @@ def test_symbols_and_statuses_of_tomorrow_are_taken_as_they_are() -> None:
 @pytest.mark.parametrize("answer", [[], {}, {"symbols": {}}, None])
 def test_an_answer_without_symbols_is_refused(answer: Any) -> None:
     with pytest.raises(BadAnswerError, match="no list of symbols"):
-        symbols(answer, "sim", NOW)
+        symbols(answer, "sim", NOW, UM.listing)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.exchange.market import PAGE
+from pipeline.exchange.products.um import UM
 from pipeline.history.plan import CHUNK_BUCKETS, Slots, archived, chunks, lacking, pages, wanted
 from pipeline.store.candles.coverage import SlotState
 from pipeline.timeline import DAY, HOUR, INTERVALS, MINUTE, Interval, Window, interval, to_ms
@@ -16,6 +16,7 @@ from schemas.series import Hole, Series
 from schemas.shared import SLOTS_PER_BUCKET
 
 M1, H1, D1 = interval("1m"), interval("1h"), interval("1d")
+PAGE = UM.klines.page
 NEVER = 4_133_404_800_000
 
 
@@ -170,8 +171,8 @@ def test_chunks_cover_a_run_once_share_no_bucket_and_fill_pages(code: str, momen
     assert all(step.bucket(sooner.end) != step.bucket(later.start) for sooner, later in itertools.pairwise(cut))
     for chunk in cut:
         assert step.count(*chunk) <= CHUNK_BUCKETS * SLOTS_PER_BUCKET
-        assert sum(step.count(*page) for page in pages(step, chunk)) == step.count(*chunk)
-        assert all(step.count(*page) <= PAGE for page in pages(step, chunk))
+        assert sum(step.count(*page) for page in pages(step, chunk, PAGE)) == step.count(*chunk)
+        assert all(step.count(*page) <= PAGE for page in pages(step, chunk, PAGE))
 
 
 def test_whole_chunks_waste_almost_nothing_of_their_pages() -> None:
@@ -190,7 +191,7 @@ def of_days(stored: set[int], days: int = 40, step: Interval = M1) -> Slots:
 
 
 def names(found: Slots, now: int = NOW) -> list[str]:
-    return [file.name.split("-", 2)[2] for file in archived("BTCUSDT", found, now)]
+    return [file.name.split("-", 2)[2] for file in archived("BTCUSDT", found, now, PAGE)]
 
 
 def test_whole_months_and_days_of_which_nothing_is_stored_come_from_the_archive() -> None:
@@ -223,7 +224,7 @@ def test_known_holes_do_not_count_as_worth_a_download() -> None:
 @given(stored=st.sets(st.integers(0, 39)))
 def test_nothing_stored_is_ever_in_a_chosen_file(stored: set[int]) -> None:
     found = of_days(stored)
-    for file in archived("BTCUSDT", found, NOW):
+    for file in archived("BTCUSDT", found, NOW, PAGE):
         assert not found.part(file.window).stored.any()
 
 

@@ -6,7 +6,9 @@ What of its conditional orders is not proven (asking for one, listing all of the
 from types import MappingProxyType
 from typing import Final
 
-from pipeline.exchange.products.product import Ask, Endpoint, Product, Site, Streams
+from pipeline.exchange.products.arithmetic import INVERSE
+from pipeline.exchange.products.product import Ask, Endpoint, Klines, Listing, Named, Product, Site, Streams
+from pipeline.timeline import DAY
 
 CM: Final = Product(
     name="cm",
@@ -51,6 +53,18 @@ CM: Final = Product(
     ),
     pool="futures",
     orders=MappingProxyType({"10s": 300, "1m": 1200}),
+    listing=Listing(
+        status="contractStatus",
+        max_orders=Named("MAX_NUM_ORDERS", "limit"),
+        required=frozenset({"PERCENT_PRICE"}),
+        multiplier_up=(Named("PERCENT_PRICE", "multiplierUp"),),
+        multiplier_down=(Named("PERCENT_PRICE", "multiplierDown"),),
+    ),
+    klines=Klines(
+        page=499,
+        costs=((99, 1), (499, 2), (1_000, 5), (1_500, 10)),
+        span=199 * DAY,  # 200 days are the most, and whether that is one more or one less is not measured
+    ),
     streams=Streams(
         market="/stream",
         user="/ws/{key}",
@@ -58,5 +72,6 @@ CM: Final = Product(
         silence=300.0,  # a connection of dated contracts alone says nothing for minutes
         continuous=frozenset({"PERPETUAL"}),
     ),
+    arithmetic=INVERSE,
     archive="/data/futures/cm",
 )

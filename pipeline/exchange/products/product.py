@@ -5,11 +5,13 @@ nothing and knows no environment: the addresses of all its sites are here, which
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum, auto
 from typing import Literal
 
 from pipeline.errors import UsageError
+from pipeline.exchange.products.arithmetic import Arithmetic
+from pipeline.timeline import DAY, Interval
 
 
 class NotOfferedError(UsageError):
@@ -98,6 +100,56 @@ class Streams:
     """Kinds of contracts whose candles have a stream by the name of the pair."""
 
 
+@dataclass(frozen=True, slots=True)
+class Named:
+    """A field of a filter. Where there are several, the first that a symbol has counts."""
+
+    filter: str
+    field: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listing:
+    """How `exchangeInfo` writes a symbol. A rule that it has under no name is off."""
+
+    status: str
+    max_orders: Named
+    required: frozenset[str] = frozenset()
+    """Filters without which a symbol of this market is not understood."""
+    min_notional: tuple[Named, ...] = ()
+    max_notional: tuple[Named, ...] = ()
+    multiplier_up: tuple[Named, ...]
+    multiplier_down: tuple[Named, ...]
+    sell_multiplier_up: tuple[Named, ...] = ()
+    sell_multiplier_down: tuple[Named, ...] = ()
+    assumed: Mapping[str, object] = field(default_factory=dict)
+    """What the market does not say of any symbol, and is so for all."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Klines:
+    """How candles are asked for by REST."""
+
+    page: int
+    """Candles a request: the most for the weight."""
+    costs: tuple[tuple[int, int], ...]
+    """The weight of a request for up to so many candles, from the least."""
+    span: int | None = None
+    """The longest time from start to end, in milliseconds."""
+    crooked: bool = False
+    """Whether its history has candles that close early, or open beside the grid."""
+
+    def most(self, step: Interval) -> int:
+        """Candles a request, of that length. A month counts as its longest."""
+        if self.span is None:
+            return self.page
+        return min(self.page, self.span // (step.milliseconds or 31 * DAY))
+
+    def weight(self, candles: int) -> int:
+        """What a request for so many costs."""
+        return next(weight for most, weight in self.costs if candles <= most)
+
+
 @dataclass(frozen=True, slots=True, eq=False, repr=False, kw_only=True)
 class Product:
     """A market of the exchange."""
@@ -111,7 +163,10 @@ class Product:
     each answer is that of the pool."""
     orders: Mapping[str, int]
     """Orders an account may place, by the period of the exchange's count."""
+    listing: Listing
+    klines: Klines
     streams: Streams
+    arithmetic: Arithmetic
     archive: str
     """The folder of the archive that holds its candles, by day and by month."""
 

@@ -6,7 +6,11 @@ Its account is followed by a websocket that is asked with a signature, not by a 
 from types import MappingProxyType
 from typing import Final
 
-from pipeline.exchange.products.product import Ask, Endpoint, Product, Site, Streams
+from pipeline.exchange.products.arithmetic import SPOT_COINS
+from pipeline.exchange.products.product import Ask, Endpoint, Klines, Listing, Named, Product, Site, Streams
+
+_OPENED: Final = 1_499_990_400_000  # 2017-07-14: no candle of the market is older
+_NEVER: Final = 4_133_404_800_000
 
 SPOT: Final = Product(
     name="spot",
@@ -40,11 +44,24 @@ SPOT: Final = Product(
     ),
     pool="spot",
     orders=MappingProxyType({"10s": 100, "1d": 200_000}),
+    listing=Listing(
+        status="status",
+        max_orders=Named("MAX_NUM_ORDERS", "maxNumOrders"),
+        min_notional=(Named("NOTIONAL", "minNotional"), Named("MIN_NOTIONAL", "minNotional")),
+        max_notional=(Named("NOTIONAL", "maxNotional"),),
+        multiplier_up=(Named("PERCENT_PRICE_BY_SIDE", "bidMultiplierUp"), Named("PERCENT_PRICE", "multiplierUp")),
+        multiplier_down=(Named("PERCENT_PRICE_BY_SIDE", "bidMultiplierDown"), Named("PERCENT_PRICE", "multiplierDown")),
+        sell_multiplier_up=(Named("PERCENT_PRICE_BY_SIDE", "askMultiplierUp"),),
+        sell_multiplier_down=(Named("PERCENT_PRICE_BY_SIDE", "askMultiplierDown"),),
+        assumed={"contractType": "SPOT", "onboardDate": _OPENED, "deliveryDate": _NEVER},
+    ),
+    klines=Klines(page=1_000, costs=((1_000, 2),), crooked=True),
     streams=Streams(
         market="/stream",
         user=None,
         command_every=0.5,  # 5 messages a second, our pongs among them
         silence=60.0,
     ),
+    arithmetic=SPOT_COINS,
     archive="/data/spot",
 )

@@ -3,7 +3,8 @@
 from types import MappingProxyType
 from typing import Final
 
-from pipeline.exchange.products.product import Ask, Endpoint, Product, Site, Streams
+from pipeline.exchange.products.arithmetic import LINEAR
+from pipeline.exchange.products.product import Ask, Endpoint, Klines, Listing, Named, Product, Site, Streams
 
 UM: Final = Product(
     name="um",
@@ -53,6 +54,15 @@ UM: Final = Product(
     ),
     pool="futures",
     orders=MappingProxyType({"10s": 300, "1m": 1200}),
+    listing=Listing(
+        status="status",
+        max_orders=Named("MAX_NUM_ORDERS", "limit"),
+        required=frozenset({"MIN_NOTIONAL", "PERCENT_PRICE"}),
+        min_notional=(Named("MIN_NOTIONAL", "notional"),),
+        multiplier_up=(Named("PERCENT_PRICE", "multiplierUp"),),
+        multiplier_down=(Named("PERCENT_PRICE", "multiplierDown"),),
+    ),
+    klines=Klines(page=499, costs=((99, 1), (499, 2), (1_000, 5), (1_500, 10))),
     streams=Streams(
         market="/market/stream",
         user="/private/ws?listenKey={key}&events={events}",
@@ -60,5 +70,6 @@ UM: Final = Product(
         silence=60.0,
         continuous=frozenset({"PERPETUAL", "TRADIFI_PERPETUAL"}),
     ),
+    arithmetic=LINEAR,
     archive="/data/futures/um",
 )
