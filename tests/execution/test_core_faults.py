@@ -559,6 +559,7 @@ class Schedule:
                 ):
                     self.wrongs.append(f"sent too early or too late: {order}")
                 if order.leg in ENTERING:
+                    self.check_closing(order)
                     self.check_turn(order)
                     self.check_price(order)
                 self.request(order, lambda: self.exchange.place(order), now)
@@ -586,6 +587,12 @@ class Schedule:
                 self.at(self.quick(now), self.answer_past, mine=True)
             case Reconcile():
                 self.at(self.quick(now), lambda then: self.answer_snapshot(now, then), mine=True)
+
+    def check_closing(self, entry: OrderRecord) -> None:
+        """Nothing is added to what is being closed."""
+        held = self.journal.positions.get(SYMBOL)
+        if held is not None and held.closing and held.quantity:
+            self.wrongs.append(f"sent while the position is being closed: {entry} {held}")
 
     def check_turn(self, opening: OrderRecord) -> None:
         """What turns a position opens nothing before the close is settled and nothing is held, as far as one can have

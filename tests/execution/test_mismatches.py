@@ -18,7 +18,7 @@ from pipeline.execution.engine.effects import (
     WriteVerdict,
 )
 from pipeline.execution.engine.state import OrderTold, PositionRecord, PositionTold, TradeTold
-from pipeline.timeline import SECOND
+from pipeline.timeline import DAY, SECOND
 from tests.execution.driver import ACCOUNT, IDENTITY, POLICY, PRICE, SYMBOL, Driver, T, signal
 
 GONE = POLICY.surely_gone
@@ -420,7 +420,7 @@ def test_a_close_under_way_is_proven_absent_after_a_restart_before_there_is_anot
     assert not driver.got(JournalIntent)
     driver(ev.OrderNotFound(close.id, driver.now))
     driver.wait(5 * SECOND)
-    driver(ev.FillsSeen(SYMBOL, (), close.created_at - SECOND, driver.now))
+    driver(ev.FillsSeen(SYMBOL, (), close.created_at - DAY, driver.now))
     driver.holds(held.quantity, by="query")
     assert driver.one(JournalIntent).order.leg == "flatten"
 

@@ -23,7 +23,7 @@ from pipeline.execution.engine.effects import (
 )
 from pipeline.execution.engine.refusals import Reaction, reaction
 from pipeline.execution.engine.state import OrderTold, PositionTold, TradeTold
-from pipeline.timeline import SECOND
+from pipeline.timeline import DAY, SECOND
 from tests.execution.driver import POLICY, PRICE, SYMBOL, Driver, T, signal
 
 GONE = POLICY.surely_gone
@@ -99,7 +99,7 @@ def test_what_another_term_has_journaled_meanwhile_is_gone_on_with():
     assert driver.got(Query)
     driver(ev.OrderNotFound(order.id, driver.now))
     driver.wait(5 * SECOND)
-    driver(ev.FillsSeen(SYMBOL, (), T - SECOND, driver.now))
+    driver(ev.FillsSeen(SYMBOL, (), T - DAY, driver.now))
     driver.holds(0, by="query")
     assert driver.state("entry") == "abandoned"
     assert not any(isinstance(one, Place) for one in driver.all)
@@ -259,6 +259,18 @@ def test_what_an_order_of_another_has_traded_is_not_its_doing(name):
     assert (driver.state("flatten"), driver.order("flatten").filled) == ("abandoned", 0)
 
 
+def test_a_position_that_was_read_after_the_trades_proves_nothing_until_they_are_read_again():
+    driver = Driver()
+    order = driver.sent()
+    lost(driver, order)
+    driver(ev.FillsSeen(SYMBOL, (), order.created_at - SECOND, driver.now))
+    moved = ev.PositionsSeen((replace(FLAT, quantity=order.quantity),), driver.now + 1, "query")
+    driver(moved, 1)
+    assert driver.state("entry") == "unknown"
+    driver(ev.FillsSeen(SYMBOL, (), order.created_at - SECOND, driver.now))
+    assert driver.state("entry") == "filled"
+
+
 def test_after_a_restart_trades_of_others_explain_how_the_position_moved():
     """Nobody knows whether what the journal has of the position is from before them or after."""
     driver = Driver()
@@ -270,7 +282,7 @@ def test_after_a_restart_trades_of_others_explain_how_the_position_moved():
     close = later.order("flatten")
     lost(later, close)
     later(ev.OrderSeen(OrderTold("web_1", SYMBOL, "SELL", "filled", held, later.now, exchange_id=77), "query"))
-    later(ev.FillsSeen(SYMBOL, (trade(close, held),), close.created_at - SECOND, later.now))
+    later(ev.FillsSeen(SYMBOL, (trade(close, held),), close.created_at - DAY, later.now))
     later(ev.PositionsSeen((FLAT,), later.now, "query"))
     assert (later.state("flatten"), later.order("flatten").filled) == ("abandoned", 0)
 

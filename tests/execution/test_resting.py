@@ -386,8 +386,8 @@ def test_one_that_is_unknown_is_given_up_only_when_the_list_of_open_orders_does_
     driver(ev.FillsSeen(SYMBOL, (), T - SECOND, before), 10)
     driver(ev.PositionsSeen((PositionTold(SYMBOL, D(0), PRICE),), before, "query"), 10)
     assert driver.state("entry") == "unknown", "what was read before the list proves nothing"
-    driver(ev.FillsSeen(SYMBOL, (), T - SECOND, driver.now), 10)
     driver.holds(0, "query")
+    driver(ev.FillsSeen(SYMBOL, (), T - SECOND, driver.now), 10)
     assert driver.state("entry") == "abandoned"
 
 

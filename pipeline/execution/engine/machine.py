@@ -103,7 +103,7 @@ class Core:
             self._turns[order.signal] = order
         position = self._memory.position(order.symbol)
         if order.in_doubt:
-            self._memory.doubts[order.id] = resolve.lost(self._policy, resolve.held_by(position), now)
+            self._memory.doubts[order.id] = resolve.lost(self._policy, (position.quantity, None), now)
         leaves = order.leg == "exit" and position.managed and order.side == exit_side(position.side or "long")
         if order.unsettled and leaves and not position.closing:
             self._memory.put(replace(position, closing=f"signal {order.signal}"))

@@ -203,7 +203,7 @@ class Memory:
         self.emit(Place(leaving))
         position = self.position(order.symbol)
         self.held_before[order.id] = position.quantity
-        self.doubts[order.id] = sent(self.policy, held_by(position), now)
+        self.doubts[order.id] = sent(self.policy, held_by(position, now), now)
         self.resend_at.pop(order.id, None)
         self.sends.append(now)
         self.write(leaving, "executor")

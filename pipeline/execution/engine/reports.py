@@ -75,7 +75,7 @@ class Reports:
         if _unpaid(changed):
             self._memory.emit(QueryFills(changed.symbol, changed.created_at - SECOND))
         if changed.fired:
-            held = resolve.held_by(self._memory.position(changed.symbol))
+            held = resolve.held_by(self._memory.position(changed.symbol), now)
             self._memory.doubts[changed.id] = resolve.lost(self._memory.policy, held, now)
 
     def _say_what_was_filled(self, order: OrderRecord) -> None:
@@ -149,7 +149,7 @@ class Reports:
     def unknown(self, order: OrderRecord, reason: str, now: int) -> None:
         """The answer to its request was lost."""
         wait = self._memory.doubts.get(order.id)
-        before = wait.held if wait else resolve.held_by(self._memory.position(order.symbol))
+        before = wait.held if wait else resolve.held_by(self._memory.position(order.symbol), now)
         self._memory.move(order, "unknown", "answer", reason, now)
         self._memory.doubts[order.id] = resolve.lost(self._memory.policy, before, now)
 
@@ -215,7 +215,7 @@ class Reports:
             self._memory.emit(QueryNumber(order.symbol, trades[0].exchange_id))
             wait.ask_at = now + self._memory.policy.ask_first
             return
-        wait.trades = trades
+        wait.trades, wait.trades_at = trades, event.asof
         wait.others = tuple(one for one in event.trades if one not in trades and one.exchange_id != order.exchange_id)
         self._conclude(order, now)
 
@@ -269,6 +269,7 @@ class Reports:
             wait = self._memory.doubts.get(order.id)
             if wait is not None and wait.unseen and asof >= wait.gone_at and by != "stream":
                 wait.held_now = told.quantity
+                wait.trades = wait.trades if wait.trades_at >= asof else None
                 self._conclude(order, now)
 
     def _restated(self, old: PositionRecord, told: PositionTold, asof: int, now: int) -> PositionRecord:
@@ -366,7 +367,7 @@ class Reports:
     def _missing(self, order: OrderRecord, now: int) -> None:
         """Open in the journal, and not at the exchange: it has ended, and how is asked at once."""
         if order.id not in self._memory.doubts:
-            held = resolve.held_by(self._memory.position(order.symbol))
+            held = resolve.held_by(self._memory.position(order.symbol), now)
             wait = resolve.lost(self._memory.policy, held, now)
             wait.ask_at = wait.gone_at = now
             self._memory.doubts[order.id] = wait

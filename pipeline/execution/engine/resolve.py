@@ -11,7 +11,7 @@ from decimal import Decimal
 
 from pipeline.execution.engine.order_life import filled_by
 from pipeline.execution.engine.state import ZERO, OrderRecord, OrderTold, Policy, PositionRecord, TradeTold
-from pipeline.timeline import SECOND
+from pipeline.timeline import DAY, SECOND
 
 Held = tuple[Decimal, int | None]
 
@@ -37,6 +37,8 @@ class Doubt:
     unlisted: bool = False
     """Nor is it among its open orders; of one that cannot rest that need not be asked."""
     trades: tuple[TradeTold, ...] | None = None
+    trades_at: int = 0
+    """When the trades were read: a position that was read later may have moved by one that is not among them."""
     others: tuple[TradeTold, ...] = ()
     """Trades of the symbol that are surely not this order's."""
     held_now: Decimal | None = None
@@ -55,11 +57,10 @@ class Doubt:
         """How the position moved by more than others' trades say. Where nobody knows since when, any explain it."""
         if self.held_now is None or (self.held_at is None and self.others):
             return ZERO
-        since = self.held_at or 0
-        known = sum(
-            (one.quantity if one.side == "BUY" else -one.quantity for one in self.others if one.at > since), ZERO
-        )
-        return self.held_now - self.held_before - known
+        since, moved = self.held_at or 0, self.held_now - self.held_before
+        theirs = (one for one in self.others if one.at > since)
+        more = moved - sum((one.quantity if one.side == "BUY" else -one.quantity for one in theirs), ZERO)
+        return min(moved, more, key=abs) if moved * more > 0 else ZERO
 
     def asked(self, policy: Policy, now: int) -> None:
         """A question went out: the next one waits longer."""
@@ -78,15 +79,14 @@ def lost(policy: Policy, held: Held, now: int) -> Doubt:
     return Doubt(now + policy.surely_gone, now + policy.ask_first, policy.ask_first, *held)
 
 
-def held_by(position: PositionRecord) -> Held:
-    """What is held now, and when the exchange said so."""
-    return position.quantity, position.as_of or None
+def held_by(position: PositionRecord, now: int) -> Held:
+    """What is held now, and when the exchange said so; of what it never told of, nothing is held until now."""
+    return position.quantity, position.as_of or now
 
 
 def trades_since(order: OrderRecord, doubt: Doubt) -> int:
-    """From when on the trades are wanted that tell what became of it."""
-    created = order.created_at - SECOND
-    return created if doubt.held_at is None else min(created, doubt.held_at)
+    """From when on the trades are wanted that tell what became of it. An earlier term's clock may have been wrong."""
+    return order.created_at - DAY if doubt.held_at is None else min(order.created_at - SECOND, doubt.held_at)
 
 
 def verdict(order: OrderRecord, doubt: Doubt, now: int) -> OrderTold | Absent | None:
