@@ -160,6 +160,20 @@ class Writer:
             self._closed[told.key] = left
 
     async def _write(self, batch: Batch) -> None:
+        """Candles and signals abreast: each waits until the disk has it, and a signal needs nothing of what is stored
+        of its candle. Where one of the two failed, both are written again, which changes nothing the second time."""
+        ended = await asyncio.gather(self._write_candles(batch), self._write_signals(batch), return_exceptions=True)
+        for failure in ended:
+            if failure is not None:
+                raise failure
+        self._corrected({one.key for one in batch.candles if one.repairs and one.indicators is None})
+        for write in batch.candles:
+            self._seen[write.key] = max(write.candle.u, self._seen.get(write.key, 0))
+            if write.candle.closed:
+                self._metrics.hour.closes += 1
+                self._closed.setdefault(write.key, []).append(write.t)
+
+    async def _write_candles(self, batch: Batch) -> None:
         marks = [stale.new_mark(one.key, Window(one.t, one.t)) for one in batch.candles if one.repairs]
         if marks:
             await self._series.bulk_write([stale.announcement(mark) for mark in marks])
@@ -167,18 +181,10 @@ class Writer:
         if marks:
             await self._series.bulk_write([stale.confirmation(mark) for mark in marks])
         await self._candles.write_indicators([LiveIndicators(*write) for write in batch.indicators])
-        await self._write_signals(batch)
-        self._corrected({one.key for one in batch.candles if one.repairs and one.indicators is None})
         self._metrics.candles.inc(report.offered)
         self._metrics.refused.inc(report.refused)
-        for write in batch.candles:
-            self._seen[write.key] = max(write.candle.u, self._seen.get(write.key, 0))
-            if write.candle.closed:
-                self._metrics.hour.closes += 1
-                self._closed.setdefault(write.key, []).append(write.t)
 
     async def _write_signals(self, batch: Batch) -> None:
-        """After the candles they rest on."""
         now = self._now()
         await self._signals.note([*batch.signals, *(one for shown in batch.shown for one in shown.findings)])
         told = [live_document(finding, now, self._fresh_at_most) for finding in batch.signals]

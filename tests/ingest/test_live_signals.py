@@ -1,6 +1,7 @@
 """Signals from the live core: each said once at the settle of its candle, written after it, and kept while the database
 is away; what is shown of an open candle comes and goes; a correction leaves a mark."""
 
+import asyncio
 from collections.abc import Iterable
 from typing import Any, ClassVar
 
@@ -180,6 +181,32 @@ async def test_a_signal_is_in_the_database_fresh_when_its_flush_is_done(db: Data
     (stored,) = db["signals"].find()
     assert (stored["verdict"], stored["confirmed"], stored["source"]) == ("fresh", True, "live")
     assert stored["fresh_until"] == to_datetime(at(1) + 30_000)
+
+
+async def test_a_signal_does_not_wait_until_the_disk_has_its_candle(
+    db: Database[Any], async_db: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where it then does not take the candle, everything is written again, and the signal is there once."""
+    prepare(db)
+    desk = Desk(core(), async_db)
+    slow = asyncio.Event()
+
+    async def fails_late(*_: Any) -> None:
+        await slow.wait()
+        raise AutoReconnect("gone")
+
+    desk.core.frame(KEY, candle(0, 101.0), at(1))
+    with monkeypatch.context() as broken:
+        broken.setattr(desk.writer._candles, "write", fails_late)
+        flushing = asyncio.create_task(desk.writer.flush())
+        await asyncio.wait([flushing], timeout=2)
+        assert not flushing.done()
+        assert len(desk.said) == 1
+        slow.set()
+        assert not await flushing
+    assert db["candles"].count_documents({}) == 0
+    assert await desk.writer.flush()
+    assert (db["candles"].count_documents({}), db["signals"].count_documents({}), len(desk.said)) == (1, 1, 1)
 
 
 async def test_whoever_wants_to_know_is_told_once_of_a_fresh_signal(db: Database[Any], async_db: Any) -> None:
