@@ -13,15 +13,18 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Protocol
 
 from pipeline.errors import TidemarkError
+from pipeline.execution.account.closures import Closure
+from pipeline.execution.account.flatten import Report
 
 if TYPE_CHECKING:
     from pymongo.database import Database
 
     from pipeline.app.clerk import Clerk, Job
-    from pipeline.execution.account.closures import Closure
-    from pipeline.execution.account.flatten import Flattener, Report, Scope, Sent
+    from pipeline.execution.account.flatten import Flattener, Scope, Sent
     from pipeline.execution.engine.client_ids import Identity
     from pipeline.settings import Settings
+
+__all__ = ["Closing", "Closure", "Known", "Listener", "Report", "Symbols"]
 
 EXECUTOR_HAS = 10.0
 """Seconds an executor that acts is given to close it, before the command does it itself."""

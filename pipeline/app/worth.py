@@ -52,8 +52,9 @@ def worth(tm: Opened, *, warn: Callable[[str], None], by: str, reason: str | Non
     with _asking(tm.settings) as trading:
         if trading is None:
             return _stored(tm)
+        store = AccountStore(tm.db, tm.environment)
         note(tm.settings.home, "snapshot of the account", by=by, reason=reason)
-        return _asked(tm, trading, warn)
+        return _asked(tm.environment, trading, store, warn)
 
 
 def _stored(tm: Opened) -> Worth:
@@ -65,9 +66,8 @@ def _stored(tm: Opened) -> Worth:
     return Worth(AccountStore(tm.db, tm.environment).latest(), held)
 
 
-def _asked(tm: Opened, trading: Trading, warn: Callable[[str], None]) -> Worth:
-    rates, store = Rates(Market(trading.client), MARGIN_ASSET), AccountStore(tm.db, tm.environment)
-    books = Bookkeeper(tm.environment, MARGIN_ASSET, trading, store, rates, warn)
+def _asked(environment: str, trading: Trading, store: AccountStore, warn: Callable[[str], None]) -> Worth:
+    books = Bookkeeper(environment, MARGIN_ASSET, trading, store, Rates(Market(trading.client), MARGIN_ASSET), warn)
     asof = trading.client.clock.now()
     report = trading.account()
     books.day_start(report, asof)

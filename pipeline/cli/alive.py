@@ -1,25 +1,14 @@
 """`tidemark alive`: for a container's healthcheck: does the process of that role on this host do its work?"""
 
 import socket
-from datetime import UTC, datetime
-from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
+from pipeline.app.alive import Role
 from pipeline.cli.output import Json, print_json
 
-if TYPE_CHECKING:
-    from pymongo.database import Database
-
 app = typer.Typer()
-
-
-class Role(StrEnum):
-    """Who can be asked after."""
-
-    INGESTER = "ingester"
-    EXECUTOR = "executor"
 
 
 @app.command(epilog="Example: [bold]tidemark alive ingester[/bold]")
@@ -32,32 +21,13 @@ def alive(
 
     An executor that stands by for another one is alive too: somebody holds the lease.
     """
+    from pipeline.app.alive import sign_of_life  # noqa: PLC0415
     from pipeline.app.wiring import begin  # noqa: PLC0415
-    from pipeline.store import connect  # noqa: PLC0415
-    from pipeline.store.mongod.session import running  # noqa: PLC0415
 
-    settings = begin()
-    with running(settings) as uri, connect.client(uri) as client:
-        connect.require(client, uri)
-        found = _signs(client[settings.database], role, host or socket.gethostname(), settings.environment)
+    found = sign_of_life(begin(), role, host or socket.gethostname())
     if as_json:
         print_json({"role": role, "alive": found is not None, "sign": found})
     else:
         typer.echo(found or f"no sign of life of the {role}")
     if found is None:
         raise typer.Exit(3)
-
-
-def _signs(db: "Database[dict[str, Any]]", role: Role, host: str, environment: str) -> str | None:
-    from schemas.control import ALIVE_FOR  # noqa: PLC0415
-
-    since = datetime.now(UTC) - ALIVE_FOR
-    beat = db["control"].find_one({"kind": "heartbeat", "role": role.value, "host": host, "at": {"$gte": since}})
-    if beat is not None:
-        return f"{role} (process {beat['pid']}) beat at {beat['at']:%H:%M:%S}"
-    if role is Role.EXECUTOR:
-        from pipeline.store.lease import LeaseStore  # noqa: PLC0415
-
-        holder = LeaseStore(db, f"executor:{environment}", "nobody").holder()
-        return holder and f"the lease is held by {holder}"
-    return None

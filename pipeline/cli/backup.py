@@ -10,7 +10,7 @@ import typer
 from pipeline.cli.output import Json, print_json
 
 if TYPE_CHECKING:
-    from pipeline.store.backup.files import Manifest, Progress
+    from pipeline.app.backup import Manifest, Progress
 
 app = typer.Typer()
 
@@ -38,15 +38,13 @@ Examples:
 @app.command(epilog=BACKUP_EXAMPLES)
 def backup(folder: Folder, as_json: Json = False) -> None:
     """Write the whole database, as of one moment, into an empty folder, while everything goes on running."""
-    from datetime import UTC, datetime  # noqa: PLC0415
-
+    from pipeline.app.backup import back_up  # noqa: PLC0415
+    from pipeline.app.opened import Opened  # noqa: PLC0415
+    from pipeline.app.trading_access import operator  # noqa: PLC0415
     from pipeline.app.wiring import begin  # noqa: PLC0415
-    from pipeline.store.backup.take import take  # noqa: PLC0415
-    from pipeline.store.mongod.session import database  # noqa: PLC0415
 
-    settings = begin()
-    with database(settings) as db, _shown(as_json=as_json) as progress:
-        manifest = take(db, folder, clock=lambda: datetime.now(UTC), progress=progress)
+    with Opened(begin()) as tm, _shown(as_json=as_json) as progress:
+        manifest = back_up(tm, folder, by=operator(), progress=progress)
     _tell(manifest, folder, "backed up", as_json=as_json)
 
 
@@ -59,24 +57,17 @@ def restore(
     as_json: Json = False,
 ) -> None:
     """Make the database what the backup holds. Nothing is written before the whole backup has proved sound."""
-    from datetime import UTC, datetime  # noqa: PLC0415
-
+    from pipeline.app.backup import restore as put_back  # noqa: PLC0415
+    from pipeline.app.backup import verify  # noqa: PLC0415
+    from pipeline.app.trading_access import operator  # noqa: PLC0415
     from pipeline.app.wiring import begin  # noqa: PLC0415
-    from pipeline.store import connect  # noqa: PLC0415
-    from pipeline.store.backup import restore as restoring  # noqa: PLC0415
-    from pipeline.store.mongod.session import running  # noqa: PLC0415
-    from pipeline.store.prepare import prepare  # noqa: PLC0415
 
     settings = begin()
     with _shown(as_json=as_json) as progress:
         if check:
-            _tell(restoring.read(folder, progress), folder, "sound", as_json=as_json)
+            _tell(verify(folder, progress), folder, "sound", as_json=as_json)
             return
-        with running(settings) as uri, connect.client(uri) as client:
-            connect.require(client, uri)
-            db = client[settings.database]
-            manifest = restoring.restore(db, folder, clock=lambda: datetime.now(UTC), force=force, progress=progress)
-            prepare(db)
+        manifest = put_back(settings, folder, force=force, by=operator(), progress=progress)
     _tell(manifest, folder, "restored", as_json=as_json)
 
 
@@ -108,7 +99,7 @@ def _shown(*, as_json: bool) -> Iterator["Progress"]:
     """One line on stderr that says how far it is, where a person watches."""
     from rich.console import Console  # noqa: PLC0415
 
-    from pipeline.store.backup.files import unheard  # noqa: PLC0415
+    from pipeline.app.backup import unheard  # noqa: PLC0415
 
     console = Console(stderr=True)
     if as_json or not console.is_terminal:

@@ -10,8 +10,7 @@ from pipeline.cli.output import complain as complain_in_red
 from pipeline.errors import AttentionError
 
 if TYPE_CHECKING:
-    from pipeline.execution.account.closures import Closure
-    from pipeline.execution.account.flatten import Report
+    from pipeline.app.closing import Closure, Report
 
 
 class Spoken:

@@ -8,8 +8,7 @@ import typer
 from pipeline.cli.output import Json, print_json
 
 if TYPE_CHECKING:
-    from pipeline.settings import Settings
-    from pipeline.store.mongod.server import ServerStatus
+    from pipeline.app.embedded import Other, ServerStatus
 
 app = typer.Typer(name="db", no_args_is_help=True, help="Start, stop and look at the embedded database.")
 
@@ -17,14 +16,11 @@ app = typer.Typer(name="db", no_args_is_help=True, help="Start, stop and look at
 @app.command(epilog="Example: [bold]tidemark db start[/bold]")
 def start(as_json: Json = False) -> None:
     """Start the database, or join the one that runs; it stays until [bold]tidemark db stop[/bold]."""
-    from pipeline.store.mongod.session import embedded  # noqa: PLC0415
+    from pipeline.app import embedded  # noqa: PLC0415
+    from pipeline.app.trading_access import operator  # noqa: PLC0415
+    from pipeline.settings import load  # noqa: PLC0415
 
-    settings = _settings_of_embedded("start")
-    server = embedded(settings)
-    with server.running():
-        server.keep()
-        status = server.status()
-    _show(status, as_json)
+    _show(embedded.start(load(), by=operator()), as_json)
 
 
 @app.command(epilog="Example: [bold]tidemark db stop[/bold]")
@@ -36,13 +32,11 @@ def stop(
     as_json: Json = False,
 ) -> None:
     """Stop the database cleanly. It is no error if it does not run."""
-    from pipeline.errors import UsageError  # noqa: PLC0415
-    from pipeline.store.mongod.session import embedded  # noqa: PLC0415
+    from pipeline.app import embedded  # noqa: PLC0415
+    from pipeline.app.trading_access import operator  # noqa: PLC0415
+    from pipeline.settings import load  # noqa: PLC0415
 
-    if force and unused:
-        raise UsageError("--force and --unused contradict each other; give one of them")
-    server = embedded(_settings_of_embedded("stop"))
-    stopped = server.stop_unused() if unused else server.stop(force=force)
+    stopped = embedded.stop(load(), force=force, unused=unused, by=operator())
     if as_json:
         print_json({"stopped": stopped})
     elif stopped:
@@ -54,15 +48,13 @@ def stop(
 @app.command(epilog="Example: [bold]tidemark db status --json[/bold]")
 def status(as_json: Json = False) -> None:
     """Whether the database runs, where, and who uses it. Changes nothing. Exits with 3 when it cannot be used."""
+    from pipeline.app import embedded  # noqa: PLC0415
     from pipeline.settings import load  # noqa: PLC0415
 
-    settings = load()
-    if settings.mongo_uri is not None:
-        _show_other(settings.mongo_uri.get_secret_value(), as_json)
+    found = embedded.status(load())
+    if isinstance(found, embedded.Other):
+        _show_other(found, as_json)
         return
-    from pipeline.store.mongod.session import embedded  # noqa: PLC0415
-
-    found = embedded(settings).status()
     _show(found, as_json)
     if not found.ready:
         raise typer.Exit(3)
@@ -73,13 +65,11 @@ def uri(
     redacted: Annotated[bool, typer.Option("--redacted", help="Hide the password.")] = False, as_json: Json = False
 ) -> None:
     """Print the URI of the database, password included: for mongosh, Compass and your own programs."""
+    from pipeline.app import embedded  # noqa: PLC0415
     from pipeline.settings import load  # noqa: PLC0415
-    from pipeline.store.connect import redact  # noqa: PLC0415
-    from pipeline.store.mongod.session import embedded  # noqa: PLC0415
 
     settings = load()
-    text = settings.mongo_uri.get_secret_value() if settings.mongo_uri else embedded(settings).uri
-    shown = redact(text) if redacted else text
+    shown = embedded.uri(settings, redacted=redacted)
     if as_json:
         print_json({"uri": shown, "database": settings.database})
     else:
@@ -97,33 +87,15 @@ def initiate(
     as_json: Json = False,
 ) -> None:
     """Make servers of your own ready: the replica set and the user that TIDEMARK_MONGO_URI names. May be run again."""
+    from pipeline.app import embedded  # noqa: PLC0415
+    from pipeline.app.trading_access import operator  # noqa: PLC0415
     from pipeline.app.wiring import begin  # noqa: PLC0415
-    from pipeline.errors import UsageError  # noqa: PLC0415
-    from pipeline.store.mongod.initiate import Administrator  # noqa: PLC0415
-    from pipeline.store.mongod.initiate import initiate as make  # noqa: PLC0415
 
-    settings = begin()
-    if settings.mongo_uri is None:
-        raise UsageError("TIDEMARK_MONGO_URI is not set; the embedded database needs none of this.")
-    administrator = Administrator(admin, admin_password_file.read_text(encoding="utf-8").strip())
-    made = make(settings.mongo_uri.get_secret_value(), administrator, settings.database, patience=patience)
-    facts = {"replica_set": made.replica_set, "members": made.members, "user": made.user, "database": settings.database}
+    made = embedded.initiate(begin(), admin, admin_password_file, patience=patience, by=operator())
     if as_json:
-        print_json(facts)
+        print_json(made)
     else:
-        typer.echo(f"{made.user} may use {settings.database} on {made.replica_set} ({', '.join(made.members)}).")
-
-
-def _settings_of_embedded(wish: str) -> "Settings":
-    from pipeline.errors import UsageError  # noqa: PLC0415
-    from pipeline.settings import load  # noqa: PLC0415
-
-    settings = load()
-    if settings.mongo_uri is not None:
-        raise UsageError(
-            f"TIDEMARK_MONGO_URI names a server that is not ours to {wish}. Remove it to use the embedded database."
-        )
-    return settings
+        typer.echo(f"{made.user} may use {made.database} on {made.replica_set} ({', '.join(made.members)}).")
 
 
 def _show(found: "ServerStatus", as_json: bool) -> None:
@@ -139,13 +111,8 @@ def _show(found: "ServerStatus", as_json: bool) -> None:
     typer.echo(f"In use: {'yes' if found.in_use else 'no'}. Data: {found.data_mb:.0f} MB in {found.folder}")
 
 
-def _show_other(text: str, as_json: bool) -> None:
-    from pipeline.store import connect  # noqa: PLC0415
-
-    with connect.client(text) as client:
-        connect.require(client, text)
-        facts = {"ready": True, "address": connect.hosts(text), "version": client.server_info()["version"]}
+def _show_other(found: "Other", as_json: bool) -> None:
     if as_json:
-        print_json(facts)
+        print_json(found)
     else:
-        typer.echo(f"MongoDB {facts['version']} answers at {facts['address']}; it is not ours to start or stop.")
+        typer.echo(f"MongoDB {found.version} answers at {found.address}; it is not ours to start or stop.")

@@ -44,7 +44,7 @@ def demo(plain: Plain = False) -> None:
 def use_own_exchange(ports: "Ports") -> None:
     """For this process and all that it starts: the simulated exchange, and the keys of its account, which are those
     that every command in the folder has for it."""
-    from pipeline.simulator.options import READY_KEY, READY_SECRET  # noqa: PLC0415
+    from pipeline.app.sim import READY_KEY, READY_SECRET  # noqa: PLC0415
 
     for name in OTHER_KEYS:
         os.environ.pop(name, None)

@@ -58,25 +58,11 @@ def _metrics(registry: "CollectorRegistry", host: str, port: int | None) -> Iter
     if port is None:
         yield
         return
-    from prometheus_client import start_http_server  # noqa: PLC0415
+    from pipeline.app.metrics import metrics_served  # noqa: PLC0415
 
-    from pipeline.errors import AttentionError  # noqa: PLC0415
-    from pipeline.store.mongod.launch import holder_of  # noqa: PLC0415
-
-    try:
-        server, thread = start_http_server(port, addr=host, registry=registry)
-    except OSError as error:
-        raise AttentionError(
-            f"metrics cannot be served on {host}:{port}: {error.strerror}{holder_of(port)}. "
-            "Choose another port with --metrics-port, or 0 for any free one"
-        ) from None
-    typer.echo(f"metrics: http://{host}:{server.server_port}/metrics", err=True)
-    try:
+    with metrics_served(registry, host, port) as address:
+        typer.echo(f"metrics: {address}", err=True)
         yield
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 @contextlib.contextmanager

@@ -8,7 +8,7 @@ import typer
 from pipeline.cli.output import Json, print_json
 
 if TYPE_CHECKING:
-    from pipeline.simulator.options import Options, Running
+    from pipeline.app.sim import Options, Running
 
 app = typer.Typer()
 
@@ -56,10 +56,7 @@ def sim(
     as_json: Json = False,
 ) -> None:
     """Run the simulated exchange until Ctrl-C. An account has 10,000 USDT behind the key `sim-key` / `sim-secret`."""
-    import asyncio  # noqa: PLC0415
-
-    from pipeline.simulator.host import parse_account, serve  # noqa: PLC0415
-    from pipeline.simulator.options import READY_KEY, READY_SECRET, Options  # noqa: PLC0415
+    from pipeline.app.sim import Options, simulate  # noqa: PLC0415
 
     options = Options(
         host=host,
@@ -69,16 +66,15 @@ def sim(
         universe=universe or 0,
         replay=str(replay) if replay else None,
         replay_symbol=replay_symbol,
-        accounts=(parse_account(f"main:{READY_KEY}:{READY_SECRET}:{deposit}"), *map(parse_account, account or [])),
         clock_offset=clock_offset,
         speed=speed,
         lifted_limits=lifted_limits,
     )
 
-    def announce(running: "Running") -> None:
+    def announce(running: "Running", options: "Options") -> None:
         _announce(running, options, as_json)
 
-    asyncio.run(serve(options, announce))
+    simulate(options, deposit, account or [], announce)
 
 
 def _announce(running: "Running", options: "Options", as_json: bool) -> None:

@@ -1,6 +1,5 @@
 """`tidemark strategies` lists them, `tidemark check-strategy` shows whether one can be trusted. No database needed."""
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,44 +10,20 @@ from pipeline.cli.table import Column
 from pipeline.errors import UsageError
 
 if TYPE_CHECKING:
-    from pipeline.strategies.base import Strategy
-    from pipeline.strategies.check import Examined
-    from pipeline.strategies.synthetic import Market
+    from pipeline.app.strategies import Checked, Listed
 
 app = typer.Typer()
-
-
-@dataclass(frozen=True)
-class Listed:
-    """A strategy as the list shows it."""
-
-    name: str
-    rule: str
-    parameters: dict[str, Any]
-    defaults: dict[str, Any]
-    runs: bool
-    columns: tuple[str, ...]
-    lookback: int
 
 
 @app.command(epilog="Examples: [bold]tidemark strategies[/bold] · [bold]tidemark strategies --json[/bold]")
 def strategies(wide: Wide = False, as_json: Json = False) -> None:
     """List the strategies: the rule in words, the parameters in force, how far back each looks, and whether it runs."""
-    from pipeline.app.wiring import strategies_of  # noqa: PLC0415
+    from pipeline.app.strategies import listed  # noqa: PLC0415
     from pipeline.settings import load  # noqa: PLC0415
-    from pipeline.strategies import registry  # noqa: PLC0415
-    from pipeline.strategies.parameters import build  # noqa: PLC0415
 
-    settings = load()
-    running = {one.name: one for one in strategies_of(settings)}
-    idle = {
-        name: build(kind, settings.strategy_parameters.get(name, {}))
-        for name, kind in registry.all().items()
-        if name not in running
-    }
-    listed = [_listed(one, runs=one.name in running) for one in (*running.values(), *idle.values())]
+    found = listed(load())
     if as_json:
-        print_json(listed)
+        print_json(found)
         return
     print_table(
         (
@@ -57,7 +32,7 @@ def strategies(wide: Wide = False, as_json: Json = False) -> None:
         ),
         [
             (each.name, "yes" if each.runs else "no", each.rule.split("\n")[0], _text(each), each.lookback)
-            for each in listed
+            for each in found
         ],
         wide=wide,
     )
@@ -85,21 +60,15 @@ def check_strategy(
     It runs on made-up markets, cut short at many places: an answer that changes with later candles is a look ahead.
     Exits with 0 when no fault is found, with 1 when there is one.
     """
+    from pipeline.app.strategies import checked  # noqa: PLC0415
     from pipeline.settings import load  # noqa: PLC0415
-    from pipeline.strategies import check, registry  # noqa: PLC0415
-    from pipeline.strategies.base import label_of  # noqa: PLC0415
-    from pipeline.strategies.parameters import build  # noqa: PLC0415
 
-    kind = registry.find(strategy)
-    subject = build(kind, load().strategy_parameters.get(kind.name, {}) | dict(map(_pair, parameters or [])))
-    extra = [_market(candles)] if candles else []
-    findings = list(check.findings(subject, extra))
-    sound = all(finding.fault is None for finding in findings)
+    found = checked(load(), strategy, dict(map(_pair, parameters or [])), candles)
     if as_json:
-        print_json({"strategy": label_of(subject), "sound": sound, "findings": findings})
+        print_json(found)
     else:
-        _show(subject, findings)
-    if not sound:
+        _show(found)
+    if not found.sound:
         raise typer.Exit(1)
 
 
@@ -108,9 +77,9 @@ def new_strategy(
     path: Annotated[Path, typer.Argument(help="Where to write it; the file's name is the strategy's.")],
 ) -> None:
     """Write a strategy of your own to begin with, and a test beside it. Overwrites nothing."""
-    from pipeline.strategies import template  # noqa: PLC0415
+    from pipeline.app.strategies import write_new  # noqa: PLC0415
 
-    kind, rule, test = template.write(path)
+    kind, rule, test = write_new(path)
     typer.echo(
         f"wrote {rule} with the class {kind}, and {test}\n"
         f"try it    pytest {test}   (make install-dev brings pytest)\n"
@@ -120,27 +89,15 @@ def new_strategy(
     )
 
 
-def _show(subject: "Strategy", findings: "list[Examined]") -> None:
-    from pipeline.strategies.base import label_of  # noqa: PLC0415
-
+def _show(found: "Checked") -> None:
     print_table(
         ("market", "candles", "signals", Column("fault", 0, long="wrap", least=24)),
-        [(each.market, each.candles, each.signals, each.fault or "none") for each in findings],
-        title=label_of(subject),
+        [(each.market, each.candles, each.signals, each.fault or "none") for each in found.findings],
+        title=found.strategy,
     )
 
 
-def _listed(strategy: "Strategy", *, runs: bool) -> Listed:
-    from inspect import cleandoc  # noqa: PLC0415
-
-    from pipeline.strategies.base import parameters_of  # noqa: PLC0415
-
-    rule = cleandoc(type(strategy).__doc__ or "")
-    parameters, defaults = parameters_of(strategy), parameters_of(type(strategy)())
-    return Listed(strategy.name, rule, parameters, defaults, runs, strategy.needs, strategy.lookback)
-
-
-def _text(listed: Listed) -> str | None:
+def _text(listed: "Listed") -> str | None:
     """The parameters in force; beside those that are not the default, what that is."""
     return (
         ", ".join(_parameter(name, value, listed.defaults[name]) for name, value in listed.parameters.items()) or None
@@ -156,9 +113,3 @@ def _pair(text: str) -> tuple[str, str]:
     if not equals or not name:
         raise UsageError(f"--set takes NAME=VALUE, not {text!r}")
     return name, value
-
-
-def _market(path: Path) -> "Market":
-    from pipeline.app.candle_file import read_market  # noqa: PLC0415
-
-    return read_market(path)

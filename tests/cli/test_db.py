@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from pipeline.app.audit_trail import file_of
+from pipeline.app.trading_access import operator
 from pipeline.store import connect
 from pipeline.store.mongod.folder import Folder, Remembered
 from pipeline.store.mongod.launch import any_free_port
@@ -125,3 +127,11 @@ def test_a_server_that_is_away_is_reported_without_its_password(
     assert result.returncode == 3
     assert f"MongoDB at {where} cannot be reached" in result.stderr
     assert "hunter2" not in result.stdout + result.stderr
+
+
+def test_who_started_and_stopped_it_is_noted(db_command: Db, home: Path) -> None:
+    db_command("start")
+    db_command("stop")
+    db_command("stop")
+    trail = [line.split(" ", 1)[1] for line in file_of(home).read_text().splitlines()]
+    assert trail == [f"{operator()}: db start", f"{operator()}: db stop"]
