@@ -1,6 +1,6 @@
 """The audit as a Prefect flow: a task a series, a table of what was found, failed if anything is left."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 from prefect import flow, get_run_logger, task
@@ -10,16 +10,10 @@ from prefect.tasks import Task
 from pydantic import Field
 
 from flows.running import Chosen, leave_word, stop_when_cancelled
-from pipeline.app.candle_database import candle_database
-from pipeline.app.exchange_access import client_of
-from pipeline.app.wiring import derivation_of
+from pipeline.app.audit import Auditing, SeriesAudit, auditing
+from pipeline.app.opened import Opened
 from pipeline.errors import TidemarkError
-from pipeline.exchange.market import Market
-from pipeline.history.audit import Audit, SeriesAudit
-from pipeline.history.derive import Derivation
-from pipeline.history.listing import Wanted, audited_series, listed_in, stored_series
 from pipeline.settings import load
-from pipeline.store.series import SeriesStore
 from pipeline.timeline import iso
 from schemas.series import SeriesKey
 
@@ -36,39 +30,33 @@ class AuditChoice(Chosen):
 @flow(name="audit", persist_result=False, on_completion=[leave_word])
 def audit(chosen: AuditChoice = AuditChoice()) -> list[dict[str, Any]]:  # noqa: B008 - frozen default
     """Check stored candles, and mend them if told to. Ends failed, with the list, if a series is not sound."""
-    settings = load()
-    with stop_when_cancelled() as stop, client_of(settings, stop) as client, candle_database(settings) as db:
-        market = Market(client)
-        work = Audit(db, market, samples=chosen.samples)
-        listed = market.symbols()
-        find = listed_in(listed, settings.environment)
-        look = _task(work, market, derivation_of(settings, db), find, settings.environment, repair=chosen.repair)
-        stored = stored_series(db, settings.environment, chosen.symbols, chosen.intervals)
-        keys = audited_series(stored, listed, SeriesStore(db), client.clock.now(), named=bool(chosen.symbols))
-        audits = [look(key.symbol, key.interval) for key in keys]
+    with (
+        stop_when_cancelled() as stop,
+        Opened(load()) as tm,
+        auditing(
+            tm,
+            chosen.symbols,
+            chosen.intervals,
+            repair=chosen.repair,
+            samples=chosen.samples,
+            by="flow audit",
+            stop=stop,
+        ) as work,
+    ):
+        look = _task(work, tm.environment)
+        audits = [look(key.symbol, key.interval) for key in work.keys]
     return _conclude([one for each in audits for one in each])
 
 
-def _task(
-    work: Audit,
-    market: Market,
-    derivation: Derivation,
-    listed: Callable[[str, str], Wanted],
-    exchange: str,
-    *,
-    repair: bool,
-) -> Task[..., list[SeriesAudit]]:
+def _task(work: Auditing, exchange: str) -> Task[..., Sequence[SeriesAudit]]:
     @task(name="series", task_run_name="{symbol} {interval}", cache_policy=NO_CACHE, persist_result=False)
-    def look(symbol: str, interval: str) -> list[SeriesAudit]:
+    def look(symbol: str, interval: str) -> Sequence[SeriesAudit]:
         key = SeriesKey(exchange, symbol, interval)
-        found = work.look([key])
-        if not repair:
-            return found
-        repaired = work.repair(found, listed)
-        (derived,) = derivation.bring_up_all([key], market.client.clock.now())
-        if derived.failure is not None:
-            get_run_logger().error("%s: its indicators and signals are not new: %s", key, derived.failure)
-        return repaired
+        done = work.audit([key])
+        for derived in done.derived or ():
+            if derived.failure is not None:
+                get_run_logger().error("%s: its indicators and signals are not new: %s", key, derived.failure)
+        return done.audits
 
     return look
 

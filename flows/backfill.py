@@ -4,6 +4,7 @@ the store. The pages are the pipeline's own affair: Prefect sees groups, a progr
 
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Annotated, Any
 
 from prefect import flow, get_run_logger
@@ -15,18 +16,10 @@ from pydantic import Field
 
 from flows.reporting import Tally, fail_with, groups, retried_task, show_progress, threads
 from flows.running import Chosen, leave_word, stop_when_cancelled
-from pipeline.app.candle_database import candle_database
-from pipeline.app.exchange_access import archive_of, client_of
-from pipeline.app.wiring import derivation_of, due_keys
+from pipeline.app.backfill import SERIES_AT_ONCE, Backfill, Filling, SeriesReport, SourceChoice, Wanted, filling
+from pipeline.app.opened import Opened
 from pipeline.errors import TidemarkError
-from pipeline.exchange.market import Market
-from pipeline.history.backfill import SERIES_AT_ONCE, Backfill
-from pipeline.history.derive import Derivation
-from pipeline.history.listing import Wanted, kept_series, wanted_series
-from pipeline.history.report import SeriesReport, SourceChoice
 from pipeline.settings import load
-from pipeline.store.series import SeriesStore
-from pipeline.store.symbols import SymbolStore
 from schemas.series import SeriesKey
 
 TABLE = ("symbol", "interval", "wanted", "stored", "fetched", "source", "holes", "seconds")
@@ -55,26 +48,15 @@ class IncompleteError(TidemarkError):
 @flow(name="backfill", task_runner=threads(SERIES_AT_ONCE), persist_result=False, on_completion=[leave_word])
 def backfill(chosen: BackfillChoice = BackfillChoice()) -> list[dict[str, Any]]:  # noqa: B008 - frozen default
     """Fetch the candles that are not stored yet. Ends failed, with the list, if any series is not whole."""
-    settings = load()
     with (
         stop_when_cancelled() as stop,
-        client_of(settings, stop) as client,
-        candle_database(settings) as db,
-        archive_of(client, chosen.source) as archive,
+        Opened(load()) as tm,
+        filling(tm, chosen.symbols, chosen.intervals, source=chosen.source, by="flow backfill", stop=stop) as order,
     ):
-        market = Market(client)
-        listed = market.symbols()
-        series = (
-            wanted_series(chosen.symbols, chosen.intervals or settings.intervals, listed, settings.environment)
-            if chosen.symbols
-            else kept_series(due_keys(settings, db, chosen.intervals), listed, SeriesStore(db), client.clock.now())
-        )
-        SymbolStore(db).save(listed)
         tally, began = CandleTally(), time.monotonic()
-        with Backfill(db, market, archive, progress=tally) as work:
-            derivation = derivation_of(settings, db)
-            fill = _task(work, derivation, chosen.days or settings.history_days, chosen.source)
-            cut = groups(series, SERIES_AT_ONCE)
+        with order.fetching(lambda _: nullcontext(tally)) as work:
+            fill = _task(order, work, chosen.days or tm.settings.history_days, chosen.source)
+            cut = groups(order.series, SERIES_AT_ONCE)
             futures = [fill.submit(f"{number} of {len(cut)}", _Opaque(group)) for number, group in enumerate(cut, 1)]
             show_progress(
                 futures,
@@ -110,7 +92,7 @@ class _Opaque:
         self.series = series
 
 
-def _task(work: Backfill, derivation: Derivation, days: int, source: SourceChoice) -> Task[..., list[SeriesReport]]:
+def _task(order: Filling, work: Backfill, days: int, source: SourceChoice) -> Task[..., list[SeriesReport]]:
     @retried_task("group {group}", worth_another_run)
     def fill(group: str, opaque: _Opaque) -> list[SeriesReport]:  # noqa: ARG001 - it names the run
         reports = [_filled(one) for one in opaque.series]
@@ -120,7 +102,7 @@ def _task(work: Backfill, derivation: Derivation, days: int, source: SourceChoic
 
     def _filled(one: Wanted) -> SeriesReport:
         report = work.fill(one, days, source)
-        (derived,) = derivation.bring_up_all([one.key], work.market.client.clock.now())
+        (derived,) = order.derive([one.key])
         if derived.failure is not None:
             get_run_logger().error("%s: its indicators and signals are not new: %s", one.key, derived.failure)
         return report

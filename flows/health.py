@@ -4,7 +4,8 @@ way, a failure if not.
 Automations can wait for the events `tidemark.health.good` and `tidemark.health.bad`.
 """
 
-from datetime import UTC, datetime
+from collections.abc import Sequence
+from datetime import datetime
 from typing import Annotated, Any
 
 from prefect import flow, get_run_logger
@@ -15,12 +16,11 @@ from prefect.events import emit_event
 from pydantic import BaseModel, ConfigDict, Field
 
 from flows.running import leave_word
-from pipeline.app.status import look, overdue
+from pipeline.app.health import health as look
+from pipeline.app.health import is_behind, late_by
+from pipeline.app.opened import Opened
 from pipeline.errors import TidemarkError
-from pipeline.settings import Settings, load
-from pipeline.store.deployments import DeploymentStore
-from pipeline.store.lease import LeaseStore
-from pipeline.store.mongod.session import database
+from pipeline.settings import load
 
 
 class HealthChoice(BaseModel):
@@ -42,21 +42,18 @@ class HealthChoice(BaseModel):
 def health(chosen: HealthChoice = HealthChoice()) -> dict[str, Any]:  # noqa: B008 - never changed
     """Look at heartbeats, series and deployments. Ends failed, with the names, if something is dead or behind."""
     settings = load()
-    with database(settings) as db:
-        DeploymentStore(db, settings.environment).pause(_paused())
-        found = look(db, settings.environment, datetime.now(UTC))
-        acting = LeaseStore(db, f"executor:{settings.environment}", "nobody").holder()
-    living = {one["role"] for one in found["processes"] if one["alive"]} | ({"executor"} if acting else set())
-    missing = [f"no {role} lives" for role in chosen.processes or _expected(settings) if role not in living]
-    late = [one for one in overdue(found) if not one.startswith("health/")]  # or one failure would bring the next
-    problems = [*missing, *_behind(found, chosen.behind), *late]
+    with Opened(settings) as tm:
+        told = look(tm, paused=_paused(), processes=chosen.processes, behind=chosen.behind)
+    found, problems = told.found, told.problems
     create_markdown_artifact(
-        key="health", markdown=_page(found, acting, problems, chosen.behind), description="; ".join(problems) or "good"
+        key="health",
+        markdown=_page(found, told.acting, problems, chosen.behind),
+        description="; ".join(problems) or "good",
     )
     emit_event(
         event="tidemark.health.bad" if problems else "tidemark.health.good",
         resource={"prefect.resource.id": f"tidemark.{settings.environment}"},
-        payload={"problems": problems},
+        payload={"problems": list(problems)},
     )
     if problems:
         raise TidemarkError("; ".join(problems))
@@ -72,24 +69,7 @@ def _paused() -> list[str]:
         return [f"{client.read_flow(one.flow_id).name}/{one.name}" for one in idle]
 
 
-def _expected(settings: Settings) -> list[str]:
-    return ["ingester", "executor"] if settings.mode == "auto-execute" else ["ingester"]
-
-
-def _behind(found: dict[str, Any], most: int) -> list[str]:
-    late = [one for one in found["series"] if one["gone"] is None and _is_behind(one, most)]
-    return [f"{one['symbol']} {one['interval']} is {_late(one['behind'])}" for one in late]
-
-
-def _is_behind(series: dict[str, Any], most: int) -> bool:
-    return series["behind"] is None or bool(series["behind"] > most)
-
-
-def _late(behind: int | None) -> str:
-    return "not stored at all" if behind is None else f"{behind:,} candles behind"
-
-
-def _page(found: dict[str, Any], acting: str | None, problems: list[str], most: int) -> str:
+def _page(found: dict[str, Any], acting: str | None, problems: Sequence[str], most: int) -> str:
     lines = ["# Something is wrong" if problems else "# All is well", ""]
     lines += [f"- **{problem}**" for problem in problems]
     lines += ["", "| process | host | lives | last sign |", "| --- | --- | --- | --- |"]
@@ -100,12 +80,12 @@ def _page(found: dict[str, Any], acting: str | None, problems: list[str], most: 
     ]
     lines += ["", f"Orders are decided on by {acting or 'nobody'}."]
     lines += ["", f"{len(found['series']):,} series; here are those that are behind, or gone."]
-    told = [one for one in found["series"] if one["gone"] is not None or _is_behind(one, most)]
+    told = [one for one in found["series"] if one["gone"] is not None or is_behind(one, most)]
     if told:
         lines += ["", "| series | last closed | behind | stored |", "| --- | --- | --- | --- |"]
     lines += [
-        f"| {one['symbol']} {one['interval']} | {_moment(one['last_closed'])} | {one['gone'] or _late(one['behind'])} "
-        f"| {one['stored']:,} |"
+        f"| {one['symbol']} {one['interval']} | {_moment(one['last_closed'])} "
+        f"| {one['gone'] or late_by(one['behind'])} | {one['stored']:,} |"
         for one in told
     ]
     return "\n".join(lines)

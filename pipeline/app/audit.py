@@ -1,19 +1,23 @@
 """The order to prove what is stored, and to mend what is not right."""
 
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
-from pipeline.app.audit_trail import note
+from pipeline.app.audit_trail import named, note
 from pipeline.app.exchange_access import client_of
 from pipeline.app.opened import Opened
 from pipeline.app.wiring import derivation_of
 from pipeline.exchange.market import Market
 from pipeline.history.audit import Audit, SeriesAudit
-from pipeline.history.derive import Derived
+from pipeline.history.derive import Derivation, Derived
 from pipeline.history.listing import audited_series, listed_in, stored_series
 from pipeline.store.series import SeriesStore
+from schemas.series import SeriesKey
+from schemas.symbols import Symbol
 
-__all__ = ["Audited", "Derived", "SeriesAudit", "audit"]
+__all__ = ["Audited", "Auditing", "Derived", "SeriesAudit", "audit", "auditing"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +26,54 @@ class Audited:
 
     audits: Sequence[SeriesAudit]
     derived: Sequence[Derived] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Auditing:
+    """An audit that was ordered, and the series it is about. `mending`: what computes again what was mended; None: it
+    only looks."""
+
+    keys: Sequence[SeriesKey]
+    market: Market
+    work: Audit
+    listed: Sequence[Symbol]
+    mending: Derivation | None
+
+    def audit(self, keys: Sequence[SeriesKey]) -> Audited:
+        """These of them, from any thread."""
+        audits = self.work.look(keys)
+        if self.mending is None:
+            return Audited(audits, None)
+        client = self.market.client
+        audits = self.work.repair(audits, listed_in(self.listed, client.environment.name))
+        return Audited(audits, self.mending.bring_up_all(keys, client.clock.now()))
+
+
+@contextmanager
+def auditing(
+    tm: Opened,
+    symbols: Sequence[str] = (),
+    intervals: Sequence[str] = (),
+    *,
+    repair: bool,
+    samples: int,
+    seed: int = 0,
+    by: str,
+    reason: str | None = None,
+    stop: threading.Event | None = None,
+) -> Iterator[Auditing]:
+    """Of all stored series unless some are named, for the length of a `with` block; `repair`: fetch again whatever is
+    wrong. `stop` ends it early; without one Ctrl-C does."""
+    db = tm.candle_db
+    with client_of(tm.settings, stop) as client:
+        market = Market(client)
+        keys = stored_series(db, tm.environment, symbols, intervals)
+        listed = market.symbols() if samples or repair else []
+        if listed:
+            keys = audited_series(keys, listed, SeriesStore(db), client.clock.now(), named=bool(symbols))
+        note(tm.settings.home, f"audit {named(keys)}{', repair' if repair else ''}", by=by, reason=reason)
+        mending = derivation_of(tm.settings, db) if repair else None
+        yield Auditing(keys, market, Audit(db, market, samples=samples, seed=seed), listed, mending)
 
 
 def audit(
@@ -35,19 +87,7 @@ def audit(
     by: str,
     reason: str | None = None,
 ) -> Audited:
-    """Check stored candles, of all series unless some are named; `repair`: fetch again whatever is wrong."""
-    db, derived = tm.candle_db, None
-    with client_of(tm.settings) as client:
-        market = Market(client)
-        keys = stored_series(db, tm.environment, symbols, intervals)
-        listed = market.symbols() if samples or repair else None
-        if listed is not None:
-            keys = audited_series(keys, listed, SeriesStore(db), client.clock.now(), named=bool(symbols))
-        named = ", ".join(f"{one.symbol} {one.interval}" for one in keys)
-        note(tm.settings.home, f"audit {named or 'nothing'}{', repair' if repair else ''}", by=by, reason=reason)
-        work = Audit(db, market, samples=samples, seed=seed)
-        audits = work.look(keys)
-        if repair:
-            audits = work.repair(audits, listed_in(listed or (), tm.environment))
-            derived = derivation_of(tm.settings, db).bring_up_all(keys, client.clock.now())
-    return Audited(audits, derived)
+    """All of it at once."""
+    order = auditing(tm, symbols, intervals, repair=repair, samples=samples, seed=seed, by=by, reason=reason)
+    with order as work:
+        return work.audit(work.keys)

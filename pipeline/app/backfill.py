@@ -1,27 +1,29 @@
 """The order to fetch what is missing of some series, and to compute what depends on it."""
 
 import threading
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 
-from pipeline.app.audit_trail import note
+from pipeline.app.audit_trail import named, note
 from pipeline.app.exchange_access import archive_of, client_of
 from pipeline.app.opened import Opened
 from pipeline.app.wiring import derivation_of, due_keys
 from pipeline.errors import UsageError
 from pipeline.exchange.limits import LimitGate
 from pipeline.exchange.market import Market
-from pipeline.history.backfill import Backfill
-from pipeline.history.derive import Derived
-from pipeline.history.listing import kept_series, wanted_series
+from pipeline.exchange.rest import RestClient
+from pipeline.history.backfill import SERIES_AT_ONCE, Backfill
+from pipeline.history.derive import Derivation, Derived
+from pipeline.history.listing import Wanted, kept_series, wanted_series
 from pipeline.history.report import NoProgress, Progress, SeriesReport, SourceChoice
 from pipeline.store.series import SeriesStore
 from pipeline.store.symbols import SymbolStore
+from schemas.series import SeriesKey
 
 __all__ = [
-    "Backfilled", "Derived", "LimitGate", "NoProgress", "Progress", "SeriesReport", "Shown", "SourceChoice", "backfill",
-    "lacks", "unshown",
+    "SERIES_AT_ONCE", "Backfill", "Backfilled", "Derived", "Filling", "LimitGate", "NoProgress", "Progress",
+    "SeriesReport", "Shown", "SourceChoice", "Wanted", "backfill", "filling", "lacks", "unshown",
 ]  # fmt: skip
 
 Shown = Callable[[LimitGate], AbstractContextManager[Progress]]
@@ -41,6 +43,57 @@ def unshown(_: LimitGate) -> AbstractContextManager[Progress]:
     return nullcontext(NoProgress())
 
 
+@dataclass(frozen=True, slots=True)
+class Filling:
+    """A backfill that was ordered: the series it is about, what fetches them, and what computes what follows."""
+
+    series: Sequence[Wanted]
+    client: RestClient
+    work: Callable[[Progress], Backfill]
+    derivation: Derivation
+
+    @contextmanager
+    def fetching(self, shown: Shown = unshown) -> Iterator[Backfill]:
+        """What fetches, from any thread, while it is entered."""
+        with shown(self.client.weight) as progress, self.work(progress) as work:
+            yield work
+
+    def derive(self, keys: Sequence[SeriesKey]) -> list[Derived]:
+        """Compute what is new in these of them."""
+        return self.derivation.bring_up_all(keys, self.client.clock.now())
+
+
+@contextmanager
+def filling(
+    tm: Opened,
+    symbols: Sequence[str] = (),
+    intervals: Sequence[str] = (),
+    *,
+    source: SourceChoice = "auto",
+    by: str,
+    reason: str | None = None,
+    stop: threading.Event | None = None,
+) -> Iterator[Filling]:
+    """Of the candles that are not stored yet, for the length of a `with` block; without a symbol those of the settings
+    and of all that is watched. `stop` ends it early; without one Ctrl-C does."""
+    db = tm.candle_db
+    with client_of(tm.settings, stop) as client, archive_of(client, source) as archive:
+        market = Market(client)
+        listed = market.symbols()
+        series = (
+            wanted_series(symbols, intervals or tm.settings.intervals, listed, tm.environment)
+            if symbols
+            else kept_series(due_keys(tm.settings, db, intervals), listed, SeriesStore(db), client.clock.now())
+        )
+        note(tm.settings.home, f"backfill {named([one.key for one in series])}", by=by, reason=reason)
+        SymbolStore(db).save(listed)
+
+        def work(progress: Progress) -> Backfill:
+            return Backfill(db, market, archive, progress=progress)
+
+        yield Filling(series, client, work, derivation_of(tm.settings, db))
+
+
 def backfill(
     tm: Opened,
     symbols: Sequence[str] = (),
@@ -54,29 +107,13 @@ def backfill(
     shown: Shown = unshown,
     stop: threading.Event | None = None,
 ) -> Backfilled:
-    """Fetch the candles that are not stored yet; without a symbol those of the settings and of all that is watched.
-
-    `days` back, or the newest `limit` candles. `stop` ends it early; without one Ctrl-C does.
-    """
+    """All of it at once: `days` back, or the newest `limit` candles."""
     if days is not None and limit is not None:
         raise UsageError("--days and --limit exclude each other: say how far back, or how many candles")
-    db = tm.candle_db
-    with client_of(tm.settings, stop) as client, archive_of(client, source) as archive:
-        market = Market(client)
-        listed = market.symbols()
-        series = (
-            wanted_series(symbols, intervals or tm.settings.intervals, listed, tm.environment)
-            if symbols
-            else kept_series(due_keys(tm.settings, db, intervals), listed, SeriesStore(db), client.clock.now())
-        )
-        named = ", ".join(f"{one.key.symbol} {one.key.interval}" for one in series)
-        note(tm.settings.home, f"backfill {named or 'nothing'}", by=by, reason=reason)
-        SymbolStore(db).save(listed)
-        derivation = derivation_of(tm.settings, db)
-        with shown(client.weight) as progress, Backfill(db, market, archive, progress=progress) as work:
-            reports = work.fill_all(series, days or tm.settings.history_days, source, limit=limit)
-        derived = derivation.bring_up_all([one.key for one in series], client.clock.now())
-    return Backfilled(reports, derived)
+    with filling(tm, symbols, intervals, source=source, by=by, reason=reason, stop=stop) as order:
+        with order.fetching(shown) as work:
+            reports = work.fill_all(order.series, days or tm.settings.history_days, source, limit=limit)
+        return Backfilled(reports, order.derive([one.key for one in order.series]))
 
 
 def lacks(report: SeriesReport) -> str:

@@ -1,5 +1,6 @@
 """The audit flow on a real Prefect server: sound, not sound, mended."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -7,6 +8,7 @@ from pymongo.database import Database
 
 from flows.audit import AuditChoice, audit
 from flows.backfill import BackfillChoice, backfill
+from pipeline.app.audit_trail import file_of
 from pipeline.errors import TidemarkError
 
 pytestmark = pytest.mark.usefixtures("settings_of_the_run")
@@ -25,3 +27,12 @@ def test_it_fails_on_damage_and_passes_after_the_repair(db: Database[Any]) -> No
     (row,) = audit(AuditChoice(repair=True, samples=0))
     assert (row["sound"], row["findings"]) == (True, 1)
     assert audit(AuditChoice(samples=0))[0]["findings"] == 0
+
+
+def test_what_is_fetched_and_proved_is_noted(home: Path) -> None:
+    backfill(BackfillChoice(symbols=["BTCUSDT"], intervals=["1h"], days=2, source="rest"))
+    audit(AuditChoice(repair=True))
+    assert [line.split(" ", 1)[1] for line in file_of(home).read_text().splitlines()] == [
+        "flow backfill: backfill BTCUSDT 1h",
+        "flow audit: audit BTCUSDT 1h, repair",
+    ]
