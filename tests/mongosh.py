@@ -16,6 +16,9 @@ Db = Database[dict[str, Any]]
 
 PAGE = (Path(__file__).parents[1] / "docs" / "querying.md").read_text()
 QUERIES = re.findall(r"^## (\d+)\. (.*?)\n.*?```(js|python)\n(.*?)```", PAGE, re.DOTALL | re.MULTILINE)
+_BESIDE = r"^## (\d+)\. (?:(?!^## ).)*?```js\n[^`]*```\n\n```python\n(.*?)```"
+BESIDE = {int(number): text for number, text in re.findall(_BESIDE, PAGE, re.DOTALL | re.MULTILINE)}
+"""By its number, the Python beside a query for mongosh."""
 TOKEN = re.compile(r"\s*(?:(\d+(?:\.\d+)?)|\"([^\"\\]*)\"|(\$?[A-Za-z_]\w*)|(.))", re.DOTALL)
 WORDS = {"true": True, "false": False, "null": None}
 

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from pipeline.cli import app as cli
 from pipeline.simulator.handle import Simulator
 from pipeline.store.signals.returns import ReturnStore
-from tests.mongosh import PAGE, QUERIES, Shell, query
+from tests.mongosh import BESIDE, PAGE, QUERIES, Shell, query
 
 Db = Database[dict[str, Any]]
 
@@ -55,7 +55,9 @@ def filled(
 
 def test_there_are_twelve() -> None:
     assert [int(number) for number, *_ in QUERIES] == list(range(1, 13))
-    assert PAGE.count("```js") + PAGE.count("```python") == 12 + 1
+    assert sorted(BESIDE) == [int(number) for number, _, language, _ in QUERIES if language == "js"]
+    assert PAGE.count("```js") == len(BESIDE) == 10
+    assert PAGE.count("```python") == 12 + 1
 
 
 @pytest.mark.parametrize("number", [int(number) for number, _, language, _ in QUERIES if language == "js"])
@@ -102,6 +104,31 @@ def test_a_query_for_mongosh(filled: Db, number: int) -> None:
         assert chart["candles"][-2]["rsi"] > 0
     if number == 9:
         assert [row["_id"] for row in rows] == [f"sim:{s}USDT:{i}" for s in ("BTC", "ETH") for i in ("15m", "1h")]
+
+
+@pytest.mark.parametrize("number", sorted(BESIDE))
+def test_python_beside_it_finds_the_same(filled: Db, number: int) -> None:
+    names: dict[str, Any] = {"db": filled}
+    exec(BESIDE[number], names)
+    assert names["found"] == _near(Shell(query(number), datetime.now(UTC)).run(filled)) != []
+    assert all(time.tzinfo is not None for time in _times(names["found"]))
+
+
+def _near(value: Any) -> Any:
+    """The same, in which a number may differ in its last digit, since the database and Python round by themselves, and
+    what is unknown equals itself."""
+    if isinstance(value, dict):
+        return {name: _near(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_near(inner) for inner in value]
+    return pytest.approx(value, rel=1e-9, nan_ok=True) if isinstance(value, float) else value
+
+
+def _times(value: Any) -> Iterator[datetime]:
+    if isinstance(value, datetime):
+        yield value
+    for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from _times(inner)
 
 
 def test_hours_of_the_day(filled: Db) -> None:

@@ -37,6 +37,7 @@ MODULES = (
     "account",
     "trading",
     "backup",
+    "shell",
     "alive",
 )
 """In the order of `tidemark --help`."""
