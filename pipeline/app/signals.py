@@ -8,13 +8,31 @@ from typing import Any
 
 from pipeline.app.filters import interval_filter, strategy_filter, symbol_filter
 from pipeline.app.opened import Opened
+from pipeline.errors import UsageError
+from pipeline.store.account import PositionStore
+from pipeline.store.orders import OrderJournal
 from pipeline.store.signals import queries
 from pipeline.store.signals.queries import Asked, Performance, Sort
 from pipeline.store.symbols import SymbolStore
 from pipeline.timeline import to_ms
-from schemas.signals import Signal
+from schemas.orders import Order
+from schemas.positions import Position
+from schemas.signals import SIGNALS, Decision, Signal
 
-__all__ = ["Asked", "Found", "Performance", "Signal", "Sort", "asked_for", "best", "performance", "rows", "signals"]
+__all__ = [
+    "Asked",
+    "Found",
+    "Life",
+    "Performance",
+    "Signal",
+    "Sort",
+    "asked_for",
+    "best",
+    "life",
+    "performance",
+    "rows",
+    "signals",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +41,17 @@ class Found:
 
     signals: Sequence[Signal]
     ticks: Mapping[str, Decimal]
+
+
+@dataclass(frozen=True, slots=True)
+class Life:
+    """What became of one signal: what was decided (None: nothing yet, or that nothing be done), the orders it led to,
+    oldest first, and the position it opened (None: none, or none any more)."""
+
+    signal: Signal
+    decision: Decision | None
+    orders: Sequence[Order]
+    position: Position | None
 
 
 def asked_for(
@@ -53,6 +82,17 @@ def signals(tm: Opened, asked: Asked, sort: Sort, limit: int) -> Found:
     """The newest first, or the best first, with their returns as they are at this moment."""
     found = queries.find_signals(tm.db, asked, sort, limit)
     return Found(found, SymbolStore(tm.db).ticks(tm.environment))
+
+
+def life(tm: Opened, signal_id: str) -> Life:
+    """The documents of one signal. One that is not stored is refused."""
+    found = tm.db[SIGNALS.name].find_one({"_id": signal_id})
+    if found is None:
+        raise UsageError(f"no signal {signal_id!r} is stored")
+    signal = Signal.from_mongo(found)
+    held = PositionStore(tm.db, signal.exchange).list()
+    opened = next((one for one in held if one.signal == signal_id and one.quantity), None)
+    return Life(signal, signal.decision, OrderJournal(tm.db, signal.exchange).of_signals([signal_id]), opened)
 
 
 def best(tm: Opened, since: int, most: int) -> list[Signal]:
