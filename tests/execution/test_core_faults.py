@@ -243,7 +243,7 @@ class Schedule:
             return []
         settling = START + random.randrange(2 * SECOND, TROUBLE)
         settled = settling + random.randrange(12 * SECOND)
-        return [settling, settled, max(settled, END) + 24 * SECOND]
+        return [settling, settled, max(settled, END) + 12 * SECOND]
 
     def draw_signals(self) -> dict[str, SignalView]:
         side, other = self.random.choice([("long", "short"), ("short", "long")])
@@ -715,7 +715,7 @@ class Schedule:
         self.back(stale, self.quick(now))
 
     def unanswered_at(self, now: int) -> bool:
-        return bool(self.skew) or self.exchange.gone or self.troubled(self.faults.query_fails, now)
+        return bool(self.skew) or self.troubled(self.faults.query_fails, now)
 
     def query(self, order: OrderRecord, asked: int) -> None:
         def read(now: int) -> None:
@@ -723,13 +723,15 @@ class Schedule:
             found = None if unseen else self.exchange.find(order.id)
             found = found if found and self.exchange.shows(found) else None
             answer = ev.OrderSeen(found.told(), "query") if found else ev.OrderNotFound(order.id, asked)
+            if self.exchange.gone and not order.algo:
+                answer = ev.SymbolGone(SYMBOL, asked, order.id)
             self.back(answer, self.quick(now))
 
         if not self.unanswered_at(asked):
             self.at(self.quick(asked), read, mine=True)
 
     def answer_number(self, number: int, now: int) -> None:
-        if self.unanswered_at(now):
+        if self.exchange.gone or self.unanswered_at(now):
             return
         found = next((one for one in self.exchange.every_order() if one.number == number), None)
         unseen = self.faults.blind and now < END and found is not None and IDENTITY.owns(found.client_id)
@@ -737,7 +739,9 @@ class Schedule:
         self.back(told, self.quick(now))
 
     def answer_fills(self, since: int, asked: int, now: int) -> None:
-        if not self.unanswered_at(now):
+        if self.exchange.gone and not self.unanswered_at(now):
+            self.back(ev.SymbolGone(SYMBOL, asked), self.quick(now))
+        elif not self.unanswered_at(now):
             trades = tuple(one for one in self.exchange.trades if one.at >= since)
             self.back(ev.FillsSeen(SYMBOL, trades, since, asked), self.quick(now))
 
@@ -746,7 +750,7 @@ class Schedule:
             self.back(ev.PositionsSeen((self.exchange.told_position(),), asked, "query"), self.quick(now))
 
     def answer_past(self, now: int) -> None:
-        if self.unanswered_at(now):
+        if self.exchange.gone or self.unanswered_at(now):
             return
         orders = tuple(one.told() for one in sorted(self.exchange.orders, key=lambda one: not one.algo))
         known = {one.id: self.journal.orders[one.id] for one in orders if one.id in self.journal.orders}

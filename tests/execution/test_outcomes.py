@@ -241,6 +241,20 @@ def test_trades_that_nobody_else_claims_are_its_own(quantity, state):
     assert (kept.state, kept.filled, kept.exchange_id) == (state, Decimal(quantity), 77)
 
 
+def test_an_order_in_doubt_whose_symbol_is_gone_waits_for_no_proof():
+    """Nothing of it can be asked any more; but not before no copy of it can arrive any more."""
+    driver = Driver()
+    order = driver.sent()
+    driver(ev.OrderUnknown(order.id, "timeout"))
+    driver(ev.SymbolGone(SYMBOL, driver.now, order.id))
+    assert driver.state("entry") == "unknown"
+    driver.wait(POLICY.surely_gone + SECOND)
+    driver(ev.SymbolGone("ETHUSDT", driver.now))
+    assert driver.state("entry") == "unknown"
+    driver(ev.SymbolGone(SYMBOL, driver.now))
+    assert driver.state("entry") == "abandoned"
+
+
 @pytest.mark.parametrize("name", ["settlement_autoclose-1", "web_1"])
 def test_what_an_order_of_another_has_traded_is_not_its_doing(name):
     """A close that never arrived, and somebody else has done what it should have done."""

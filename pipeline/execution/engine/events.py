@@ -103,6 +103,15 @@ class OrderNotFound:
 
 
 @dataclass(frozen=True, slots=True)
+class SymbolGone:
+    """The answer to a `Query` (of that order) or a `QueryFills`: the exchange knows no such symbol (-1121)."""
+
+    symbol: str
+    asof: int
+    order_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class NumberNotFound:
     """The answer to a `QueryNumber`: the exchange cannot say whose order that is."""
 
@@ -310,6 +319,7 @@ Event = (
     | CancelFailed
     | OrderNotFound
     | NumberNotFound
+    | SymbolGone
     | FillsSeen
     | Recalled
     | PositionsSeen

@@ -216,6 +216,10 @@ class Core:
                 self._memory.emit(Query(known))
             case ev.OrderNotFound(order_id, asof) if (known := self._memory.orders.get(order_id)) and known.unsettled:
                 reports.not_found(known, asof, now)
+            case ev.SymbolGone(symbol, asof, order_id):
+                reports.symbol_gone(symbol, asof, now)
+                if order_id is not None and order_id not in self._memory.orders:
+                    self._recaller.absent(order_id)
             case ev.OrderNotFound(order_id):
                 self._recaller.absent(order_id)
             case ev.NumberNotFound(number):

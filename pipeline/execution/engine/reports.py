@@ -182,6 +182,15 @@ class Reports:
                 wait.unlisted = order.type != "LIMIT"
             self._conclude(order, now)
 
+    def symbol_gone(self, symbol: str, asof: int, now: int) -> None:
+        """Nothing of the symbol can be asked any more, and nothing can be held in it: whatever became of its orders is
+        over, so none waits for proof."""
+        reason = "the exchange knows its symbol no more, so what became of it cannot be asked"
+        for order in [one for one in self._memory.orders.values() if one.symbol == symbol and one.unsettled]:
+            wait = self._memory.doubts.get(order.id)
+            if wait is not None and asof >= wait.gone_at:
+                self._memory.move(order, "abandoned", "query", reason, now)
+
     def _protection_not_found(self, order: OrderRecord, asof: int, gone_at: int, now: int) -> None:
         """It can only close, so a second copy does no harm: it is sent again while it is needed. One that stood is
         given up only until the exchange shows it again: it may have forgotten it for a moment."""

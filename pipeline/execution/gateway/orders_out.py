@@ -8,7 +8,7 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
-from typing import Any
+from typing import Any, Final
 
 from pipeline.exchange.errors import (
     BadAnswerError,
@@ -20,6 +20,7 @@ from pipeline.exchange.errors import (
     KeyProblemError,
     NotDoneError,
     RateLimitedError,
+    RefusedError,
     StoppedError,
     UnknownOutcomeError,
 )
@@ -43,6 +44,7 @@ from pipeline.execution.engine.events import (
     PositionsSeen,
     ReconcileFailed,
     Snapshot,
+    SymbolGone,
 )
 from pipeline.execution.engine.state import ZERO, Margin, OrderRecord, OrderTold, PositionTold, TradeTold
 from pipeline.execution.gateway import reports_in
@@ -100,8 +102,12 @@ class Gateway:
     def query(self, order: OrderRecord) -> None:
         """Ask how it stands; a question that fails is not answered, and asked again by the core."""
         asof = self._surely_before_now()
-        found = self._ask(lambda: self._query(order), f"the order {order.id} could not be asked for")
-        if found is not _FAILED:
+        found = self._ask(
+            lambda: _if_listed(lambda: self._query(order)), f"the order {order.id} could not be asked for"
+        )
+        if found is _GONE:
+            self.tell(SymbolGone(order.symbol, asof, order.id))
+        elif found is not _FAILED:
             self.tell(OrderNotFound(order.id, asof) if found is None else OrderSeen(found, "query"))
 
     def query_number(self, symbol: str, number: int) -> None:
@@ -116,8 +122,12 @@ class Gateway:
     def query_fills(self, symbol: str, since: int) -> None:
         """Ask for the trades of a symbol."""
         asof = self._surely_before_now()
-        found = self._ask(lambda: self.asking.trades(symbol, since), f"trades of {symbol} could not be asked for")
-        if found is not _FAILED:
+        found = self._ask(
+            lambda: _if_listed(lambda: self.asking.trades(symbol, since)), f"trades of {symbol} could not be asked for"
+        )
+        if found is _GONE:
+            self.tell(SymbolGone(symbol, asof))
+        elif found is not _FAILED:
             self.tell(
                 FillsSeen(symbol, tuple(reports_in.trade_told(one, self._fee(one)) for one in found), since, asof)
             )
@@ -282,7 +292,18 @@ class Gateway:
         return clock.now() - clock.uncertainty
 
 
-_FAILED = object()
+_FAILED, _GONE = object(), object()
+_NO_SUCH_SYMBOL: Final = -1121
+
+
+def _if_listed(ask: Callable[[], Any]) -> Any:
+    """What the question answers, or `_GONE` where the exchange knows no such symbol."""
+    try:
+        return ask()
+    except RefusedError as error:
+        if error.code != _NO_SUCH_SYMBOL:
+            raise
+        return _GONE
 
 
 def open_orders(asking: Trading) -> tuple[OrderTold, ...]:
