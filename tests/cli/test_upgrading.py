@@ -41,7 +41,7 @@ def test_the_next_who_writes_candles_does_it(tidemark: Run, old: Database[Any]) 
     assert tidemark("status").exit_code == 0
     assert "upgraded" not in old[META].find_one({"_id": "schema"})  # type: ignore[operator]
     assert tidemark("backfill", "BTCUSDT", "-i", "1h", "--days", "20").exit_code == 0
-    assert old[META].find_one({"_id": "schema"})["upgraded"] == ["candle fields", "small signals"]  # type: ignore[index]
+    assert old[META].find_one({"_id": "schema"})["upgraded"] == ["candle fields", "small signals", "closed counts"]  # type: ignore[index]
 
 
 def test_a_person_sees_how_far_it_is(db: Database[Any], monkeypatch: pytest.MonkeyPatch) -> None:
