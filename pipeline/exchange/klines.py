@@ -159,7 +159,7 @@ def straight(
     for rows, what in ((early, "closed early, and count as whole"), (~fits, "open beside the grid, and are left out")):
         if rows.any():
             first = int(np.argmax(rows))
-            shown = f"{iso(int(opened[first]))} to {iso(int(closes[first]))}"
+            shown = f"{_moment(int(opened[first]))} to {_moment(int(closes[first]))}"
             log.info("%s: %d candles of the exchange %s; the first is %s", series, int(rows.sum()), what, shown)
     whole = {0: opened, 6: np.where(early, ends, closes), 8: trades}
     return (
@@ -208,10 +208,18 @@ def _check_prices(opens: Floats, highs: Floats, lows: Floats, closes: Floats) ->
     _require(lows <= np.minimum(opens, closes), 3, lows, "is above the open or the close")
 
 
+def _moment(time: int) -> str:
+    """The time for a person; as it stands where no calendar has it."""
+    try:
+        return iso(time)
+    except (ValueError, OverflowError):
+        return str(time)
+
+
 def _require(good: npt.NDArray[np.bool_], field: int, values: Floats | Integers, what: str) -> None:
     if not good.all():
         row = int(np.argmin(good))
-        shown = iso(int(values[row])) if field in {0, 6} else values[row]
+        shown = _moment(int(values[row])) if field in {0, 6} else values[row]
         raise BadRowError(row, FIELDS[field], f"{shown} {what}")
 
 

@@ -30,7 +30,7 @@ def silent_server() -> Iterator[str]:
 
 async def test_a_stop_is_placed_without_the_journal_and_found_in_it_afterwards(house: Any, monkeypatch: Any) -> None:
     async with house.executor() as executor:
-        journal = executor._house.stores.journal
+        journal = executor._context.stores.journal
         truly = journal.append
         away = [True]
 
@@ -97,7 +97,7 @@ def test_the_pause_between_two_terms_grows_to_a_minute_and_begins_anew_after_one
 
 async def test_without_the_lease_nothing_that_changes_anything_leaves(house: Any) -> None:
     async with house.executor() as executor:
-        sending = executor._house.sending
+        sending = executor._context.sending
         await house.until(lambda: house.trading.symbol_config("BTCUSDT").leverage == Risk().leverage)
         before = len(house.ledger("attempts"))
         executor._leadership._set(None)
