@@ -22,6 +22,9 @@ class AuditChoice(Chosen):
     """Which stored series to audit; empty: all of them."""
 
     repair: bool = Field(default=False, description="fetch again whatever is wrong; record what the exchange lacks")
+    everything: bool = Field(
+        default=True, description="also what was found sound before and was not written since; off: as every night"
+    )
     samples: Annotated[int, Field(ge=0, le=1_000)] = Field(
         default=3, description="stretches of each series to compare with the exchange"
     )
@@ -39,6 +42,7 @@ def audit(chosen: AuditChoice = AuditChoice()) -> list[dict[str, Any]]:  # noqa:
             chosen.intervals,
             repair=chosen.repair,
             samples=chosen.samples,
+            everything=chosen.everything,
             by="flow audit",
             stop=stop,
         ) as work,

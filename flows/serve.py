@@ -59,7 +59,11 @@ def deployments() -> list[RunnerDeployment]:
         _served(indicators, "every-5-minutes", "Indicators and signals of new candles.", every(5)),
         _served(returns, "every-minute", "What became of every signal.", every(1)),
         _served(
-            audit, "nightly", "Prove what is stored, and mend it.", nightly(3, 17), chosen=AuditChoice(repair=True)
+            audit,
+            "nightly",
+            "Prove what was stored or changed since it was found sound, and mend it.",
+            nightly(3, 17),
+            chosen=AuditChoice(repair=True, everything=False),
         ),
         _served(account, "hourly", "What the account is worth.", every(60)),
         _served(sweep, "every-minute", "One pass of the executor, without its service.", every(1), paused=True),

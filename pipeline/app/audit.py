@@ -10,7 +10,7 @@ from pipeline.app.exchange_access import client_of
 from pipeline.app.opened import Opened
 from pipeline.app.wiring import derivation_of
 from pipeline.exchange.market import Market
-from pipeline.history.audit import Audit, SeriesAudit
+from pipeline.history.audit import Audit, SeriesAudit, smallest_first
 from pipeline.history.derive import Derivation, Derived
 from pipeline.history.listing import audited_series, listed_in, stored_series
 from pipeline.store.series import SeriesStore
@@ -58,12 +58,14 @@ def auditing(
     repair: bool,
     samples: int,
     seed: int = 0,
+    everything: bool = True,
     by: str,
     reason: str | None = None,
     stop: threading.Event | None = None,
 ) -> Iterator[Auditing]:
     """Of all stored series unless some are named, for the length of a `with` block; `repair`: fetch again whatever is
-    wrong. `stop` ends it early; without one Ctrl-C does."""
+    wrong; not `everything`: only what was not found sound before, or was written since. `stop` ends it early; without
+    one Ctrl-C does."""
     db = tm.candle_db
     with client_of(tm.settings, stop) as client:
         market = Market(client)
@@ -73,7 +75,8 @@ def auditing(
             keys = audited_series(keys, listed, SeriesStore(db), client.clock.now(), named=bool(symbols))
         note(tm.settings.home, f"audit {named(keys)}{', repair' if repair else ''}", by=by, reason=reason)
         mending = derivation_of(tm.settings, db) if repair else None
-        yield Auditing(keys, market, Audit(db, market, samples=samples, seed=seed), listed, mending)
+        work = Audit(db, market, samples=samples, seed=seed, everything=everything)
+        yield Auditing(keys if everything else smallest_first(keys), market, work, listed, mending)
 
 
 def audit(

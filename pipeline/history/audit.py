@@ -18,6 +18,7 @@ from pipeline.history.backfill import Backfill
 from pipeline.history.checks import MARKET_COLUMNS, Flags, differing, disagreeing, insane
 from pipeline.history.listing import Wanted, key_of
 from pipeline.history.plan import Slots
+from pipeline.store.candles.audited import AuditedBuckets, SeenBucket
 from pipeline.store.candles.frame import indices
 from pipeline.store.candles.integrity import Integrity
 from pipeline.store.candles.store import CandleStore
@@ -68,6 +69,10 @@ class Finding:
         """The candles concerned."""
         return Window(self.start, self.end)
 
+    def touches(self, window: Window) -> bool:
+        """Whether any of these candles is concerned."""
+        return self.start <= window.end and self.end >= window.start
+
 
 @dataclass(frozen=True, slots=True)
 class SeriesAudit:
@@ -90,20 +95,31 @@ class Audit:
     """Audits the series of one database. Without a market it asks the exchange nothing and cannot repair."""
 
     def __init__(
-        self, database: Database[dict[str, Any]], market: Market | None = None, *, samples: int = 3, seed: int = 0
+        self,
+        database: Database[dict[str, Any]],
+        market: Market | None = None,
+        *,
+        samples: int = 3,
+        seed: int = 0,
+        everything: bool = True,
     ) -> None:
         self._database = database
         self._candles = CandleStore(database)
         self._series = SeriesStore(database)
         self._integrity = Integrity(database)
+        self._audited = AuditedBuckets(database)
+        self._everything = everything
         self._market = market
         self._samples = samples
         self._random = random.Random(seed)
 
     def look(self, keys: Iterable[SeriesKey]) -> list[SeriesAudit]:
         """Audit each of these series, those with nothing stored left out."""
+        return self._look(keys)
+
+    def _look(self, keys: Iterable[SeriesKey], also: Sequence[Window] = ()) -> list[SeriesAudit]:
         known = [series for key in keys if (series := self._series.get(key)) is not None and series.first is not None]
-        return [self._audit(series) for series in known]
+        return [self._audit(series, also) for series in known]
 
     def repair(self, audits: Iterable[SeriesAudit], listed: Callable[[str, str], Wanted]) -> list[SeriesAudit]:
         """Ask REST again for whatever was found, look again, and say what has become of each finding."""
@@ -127,50 +143,89 @@ class Audit:
                 smaller = listed(audit.symbol, finding.against)
                 span = Window(finding.start, smaller.step.floor(wanted.step.close_time(finding.end)))
                 failures += work.refetch(smaller, [span])
-        (after,) = self.look([wanted.key])
+        (after,) = self._look([wanted.key], [finding.window for finding in audit.findings])
         findings = [_outcome(finding, after.findings, was_asked=not failures) for finding in audit.findings]
         new = [one for one in after.findings if not any(_same_place(one, finding) for finding in audit.findings)]
         return replace(after, findings=(*findings, *new), failures=tuple(str(error) for error in failures))
 
-    def _audit(self, series: Series) -> SeriesAudit:
+    def _audit(self, series: Series, also: Sequence[Window]) -> SeriesAudit:
+        key, span = key_of(series), _span(series)
+        if self._everything:
+            return self._prove(series, [span])
+        due = self._audited.due(key, span, [Window(to_ms(one.start), to_ms(one.end)) for one in series.holes], also)
+        if not due:
+            return SeriesAudit(series.symbol, series.interval, 0, 0)
+        seen = self._audited.seen(key, due)
+        proved = self._prove(series, due)
+        self._note(key, due, proved, seen)
+        return proved
+
+    def _note(self, key: SeriesKey, due: Sequence[Window], proved: SeriesAudit, seen: Sequence[SeenBucket]) -> None:
+        """Note which buckets are sound; before, that the larger candles above them are to be compared anew."""
+        wrong = [one for one in proved.findings if one.state is State.FOUND]
+        if any(one.check is Check.BUCKETS for one in wrong):
+            return  # nothing else was asked
+        sound = [bucket for bucket in seen if not any(one.touches(bucket.window) for one in wrong)]
+        step = interval(key.interval)
+        for larger in self._series.list(key.exchange, key.symbol):
+            if _divides(step, interval(larger.interval)):
+                self._audited.doubt(key_of(larger), due)
+        self._audited.note(sound)
+
+    def _prove(self, series: Series, looked: Sequence[Window]) -> SeriesAudit:
         key = key_of(series)
         step = interval(key.interval)
-        window = _span(series)
-        broken = self._broken_buckets(key, step, window)
+        broken = [one for window in looked for one in self._broken_buckets(key, step, window)]
         if broken:  # such a series cannot be read; what else may be wrong with it shows when they are mended
             return SeriesAudit(series.symbol, series.interval, 0, 0, tuple(broken))
+        candles, findings = 0, list[Finding]()
+        for window in looked:
+            stored, insane_ones = self._values(key, step, window)
+            candles += int(stored.sum())
+            findings += _gaps(series, step, window, stored)
+            findings += _findings(Check.SANITY, insane_ones, step, "values that no candle can have")
+        findings += self._disagreements(key, step, looked)
+        sampled, differences = self._spot_check(key, step, looked)
+        findings += _findings(Check.EXCHANGE, differences, step, "not what the exchange says")
+        return SeriesAudit(series.symbol, series.interval, candles, sampled, tuple(findings))
+
+    def _values(self, key: SeriesKey, step: Interval, window: Window) -> tuple[Flags, list[Window]]:
+        """Which of these candles are stored and closed, and which of those are insane."""
         stored = np.zeros(step.count(*window), np.bool_)
-        insane_ones: list[Window] = []
+        found: list[Window] = []
         for part in windows(step, *window, limit=PART):
             candles = self._closed(key, part)
             stored[indices(step, candles["t"].cast(pl.Int64).to_numpy()) - step.index(window.start)] = True
-            insane_ones += insane(candles, step)
-        findings = _gaps(series, step, window, stored)
-        findings += _findings(Check.SANITY, insane_ones, step, "values that no candle can have")
-        findings += self._disagreements(key, step, window)
-        sampled, differences = self._spot_check(key, step, window)
-        findings += _findings(Check.EXCHANGE, differences, step, "not what the exchange says")
-        return SeriesAudit(series.symbol, series.interval, int(stored.sum()), sampled, tuple(findings))
+            found += insane(candles, step)
+        return stored, found
+
+    def _among(self, window: Window) -> Window | None:
+        """Where broken buckets are looked for: None is everywhere."""
+        return None if self._everything else window
 
     def _broken_buckets(self, key: SeriesKey, step: Interval, window: Window) -> list[Finding]:
         """Their candles from the first stored one to the one that is open now."""
         found = []
-        for bucket in self._integrity.broken(key):
+        for bucket in self._integrity.broken(key, self._among(window)):
             holds = bucket.window or window
             start, end = max(holds.start, window.start), min(holds.end, step.after(window.end))
             count = step.count(start, end)
             found.append(Finding(Check.BUCKETS, start, end, count, f"{bucket.id}: {bucket.what}"))
         return found
 
-    def _disagreements(self, key: SeriesKey, step: Interval, window: Window) -> list[Finding]:
-        """This series against the largest smaller one that divides it."""
-        smaller = self._best_smaller(key, step)
-        if smaller is None:
-            return []
+    def _disagreements(self, key: SeriesKey, step: Interval, looked: Sequence[Window]) -> list[Finding]:
+        """These candles against those of the largest smaller series that divides it."""
+        found: list[Finding] = []
+        for window in looked:
+            smaller = self._best_smaller(key, step, Window(window.start, step.close_time(window.end)))
+            if smaller is not None:
+                found += self._disagreeing(key, step, window, smaller)
+        return found
+
+    def _disagreeing(self, key: SeriesKey, step: Interval, window: Window, smaller: Series) -> list[Finding]:
         small_step = interval(smaller.interval)
-        small_window = _span(smaller)
         found: list[Window] = []
-        start = max(window.start, step.ceil(small_window.start))
+        start = max(window.start, step.ceil(_span(smaller).start))
         per_part = max(1, PART * (small_step.milliseconds or DAY) // (step.milliseconds or 31 * DAY))
         for part in windows(step, start, window.end, limit=per_part) if start <= window.end else ():
             large = self._closed(key, part)
@@ -179,24 +234,25 @@ class Audit:
         findings = _findings(Check.AGREEMENT, found, step, f"not what its {smaller.interval} candles add up to")
         return [replace(finding, against=smaller.interval) for finding in findings]
 
-    def _best_smaller(self, key: SeriesKey, step: Interval) -> Series | None:
+    def _best_smaller(self, key: SeriesKey, step: Interval, window: Window) -> Series | None:
         candidates = [
             one
             for one in self._series.list(key.exchange, key.symbol)
-            if one.first is not None and _divides(interval(one.interval), step) and not self._is_broken(one)
+            if one.first is not None and _divides(interval(one.interval), step) and not self._is_broken(one, window)
         ]
         return max(candidates, key=lambda one: interval(one.interval).milliseconds or 0, default=None)
 
-    def _is_broken(self, series: Series) -> bool:
-        return next(self._integrity.broken(key_of(series)), None) is not None
+    def _is_broken(self, series: Series, window: Window) -> bool:
+        return next(self._integrity.broken(key_of(series), self._among(window)), None) is not None
 
-    def _spot_check(self, key: SeriesKey, step: Interval, window: Window) -> tuple[int, list[Window]]:
+    def _spot_check(self, key: SeriesKey, step: Interval, looked: Sequence[Window]) -> tuple[int, list[Window]]:
         """A few stretches chosen by chance, compared with what REST says now."""
-        if self._market is None:
+        if self._market is None or not looked:
             return 0, []
         sampled, found = 0, []
-        last = step.index(window.end)
-        for _ in range(self._samples):
+        weights = [step.count(*window) for window in looked]
+        for window in self._random.choices(looked, weights, k=self._samples):
+            last = step.index(window.end)
             first = self._random.randint(step.index(window.start), max(step.index(window.start), last - SAMPLE + 1))
             part = Window(step.open_time(first), step.open_time(min(first + SAMPLE - 1, last)))
             truth = self._market.klines(key.symbol, step, part)
@@ -208,6 +264,11 @@ class Audit:
         return self._candles.load(key, *window, _COLUMNS).filter(pl.col("closed"))
 
 
+def smallest_first(keys: Iterable[SeriesKey]) -> list[SeriesKey]:
+    """Each symbol's smaller intervals before the larger ones that are compared with them."""
+    return sorted(keys, key=lambda key: (key.exchange, key.symbol, interval(key.interval).close_time(0)))
+
+
 def _gaps(series: Series, step: Interval, window: Window, stored: Flags) -> list[Finding]:
     slots = Slots(step, window, stored, np.zeros_like(stored))
     missing = _findings(Check.CONTIGUITY, slots.to_fetch(), step, "not stored")
@@ -216,7 +277,7 @@ def _gaps(series: Series, step: Interval, window: Window, stored: Flags) -> list
 
 
 def _same_place(one: Finding, other: Finding) -> bool:
-    return one.check is other.check and one.start <= other.end and one.end >= other.start
+    return one.check is other.check and one.touches(other.window)
 
 
 def _outcome(finding: Finding, after: Iterable[Finding], *, was_asked: bool) -> Finding:

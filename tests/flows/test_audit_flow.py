@@ -36,3 +36,13 @@ def test_what_is_fetched_and_proved_is_noted(home: Path) -> None:
         "flow backfill: backfill BTCUSDT 1h",
         "flow audit: audit BTCUSDT 1h, repair",
     ]
+
+
+def test_the_second_night_has_nothing_to_look_at(db: Database[Any]) -> None:
+    backfill(BackfillChoice(symbols=["BTCUSDT"], intervals=["1h", "15m"], days=12, source="rest"))
+    night = AuditChoice(repair=True, everything=False)
+    assert [(row["interval"], row["sound"], row["candles"] > 0) for row in audit(night)] == [
+        ("15m", True, True),
+        ("1h", True, True),
+    ]
+    assert [(row["candles"], row["compared"]) for row in audit(night)] == [(0, 0), (0, 0)]

@@ -35,6 +35,7 @@ def test_everything_is_served_on_its_schedule_one_run_at_a_time() -> None:
     assert {one.concurrency_limit for one in served.values()} == {1}
     assert [name for name, one in served.items() if one.paused] == ["sweep/every-minute"]
     assert served["audit/nightly"].parameters["chosen"]["repair"] is True
+    assert served["audit/nightly"].parameters["chosen"]["everything"] is False
     assert BACKFILL_ON_DEMAND in served
 
 

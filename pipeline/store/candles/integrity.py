@@ -38,10 +38,12 @@ class Integrity:
     def __init__(self, database: Database[dict[str, Any]]) -> None:
         self._candles = database[CANDLES.name]
 
-    def broken(self, key: SeriesKey) -> Iterator[BrokenBucket]:
-        """Every bucket of the series in which something is not where it belongs."""
+    def broken(self, key: SeriesKey, among: Window | None = None) -> Iterator[BrokenBucket]:
+        """Every bucket of the series, or of these candles, in which something is not where it belongs."""
         step = interval(key.interval)
-        named = {"_id": {"$gte": f"{key}:", "$lt": f"{key}:~"}}
+        named: dict[str, Any] = {"_id": {"$gte": f"{key}:", "$lt": f"{key}:~"}}
+        if among is not None:
+            named = {"_id": {"$gte": bucket_id(key, step.bucket(among.start).start), "$lte": bucket_id(key, among.end)}}
         for document in self._candles.aggregate([{"$match": named}, {"$sort": {"_id": 1}}, {"$project": _TIMES}]):
             what, window = _fault(document, key, step)
             if what is not None:
@@ -51,7 +53,9 @@ class Integrity:
         """Have the buckets of these candles say how many closed ones they really hold."""
         step = interval(key.interval)
         span = {"$gte": to_datetime(step.bucket(window.start).start), "$lte": to_datetime(window.end)}
-        self._candles.update_many({**buckets_of_series(key), "start": span}, [{"$set": {"stored": COUNTED}}])
+        self._candles.update_many(
+            {**buckets_of_series(key), "start": span}, [{"$set": {"stored": COUNTED, "audited": False}}]
+        )
 
     def remove(self, bucket: BrokenBucket) -> None:
         """Take the document out, so that its candles are missing and can be fetched again."""
