@@ -146,6 +146,7 @@ async def test_a_code_that_says_later_is_sent_again(house: Any) -> None:
 
 @pytest.mark.parametrize("code", WAIT)
 async def test_a_limit_is_waited_for(house: Any, code: int) -> None:
+    await house.until(lambda: house.simulator.now() % 60_000 < 40_000)  # a limit ends with its minute
     async with house.executor():
         number = house.simulator.faults.add("answer_code", code=code, **ENTRY, next=1)
         name = house.say("trial")

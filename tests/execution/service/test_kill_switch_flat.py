@@ -126,12 +126,16 @@ async def test_what_is_not_ours_is_left_and_named(house: Any, run: Run) -> None:
     assert "not ours: ETHUSDT" in done.stdout.replace("\n", " ")
 
 
+ENDED = ("filled", "cancelled", "expired", "rejected", "abandoned")
+
+
 async def test_a_symbol_that_was_traded_once_is_not_ours_for_ever(house: Any, run: Run) -> None:
     async with house.executor():
         await house.hold()
         await house.verdict(house.say("exit"))
         await house.until(lambda: house.held() == 0)
         await house.until(lambda: (found := house.position()) is not None and found.quantity == 0 and not found.signal)
+        await house.until(lambda: all(one.state in ENDED for one in house.orders()))
     house.trade_by_hand("BTCUSDT")
     done = await asyncio.to_thread(run, "halt", "--flatten")
     assert "not ours: BTCUSDT" in done.stdout.replace("\n", " ")
