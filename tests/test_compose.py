@@ -28,7 +28,7 @@ import yaml
 
 from pipeline import settings
 from pipeline.errors import UsageError
-from pipeline.settings import PREFIX, _variables, load
+from pipeline.settings import PREFIX, load, variable_names
 from pipeline.simulator.handle import Simulator
 from pipeline.store import connect
 from pipeline.store.mongod import launch
@@ -131,7 +131,7 @@ def environment_of(name: str, chosen: dict[str, str]) -> dict[str, str]:
 
 def test_every_setting_reaches_the_services_that_have_business_with_it() -> None:
     assert set(READERS) == set(WITHHELD) == set(OURS) - {"prefect-server"}
-    chosen = {name: f"chosen-{number}" for number, name in enumerate(_variables())}
+    chosen = {name: f"chosen-{number}" for number, name in enumerate(variable_names())}
     for name, withheld in WITHHELD.items():
         given = environment_of(name, chosen)
         assert {key for key in chosen if given[key] == chosen[key]} == chosen.keys() - withheld, name

@@ -10,7 +10,7 @@ import typer
 
 from pipeline.cli.app import build
 from pipeline.ingest.telemetry import Metrics
-from pipeline.settings import OPEN_ENDED, _variables
+from pipeline.settings import OPEN_ENDED, variable_names
 
 ROOT = Path(__file__).parents[1]
 PAGES = {name: (ROOT / "docs" / f"{name}.md").read_text() for name in ("operations", "security")}
@@ -46,7 +46,7 @@ def test_every_command_is_one(page: str) -> None:
 
 @pytest.mark.parametrize("page", PAGES)
 def test_every_setting_metric_and_file_is_real(page: str) -> None:
-    known = {*_variables(), *re.findall(r"\b[A-Z]+_[A-Z_]+\b", COMPOSE)}
+    known = {*variable_names(), *re.findall(r"\b[A-Z]+_[A-Z_]+\b", COMPOSE)}
     named = set(re.findall(r"\bTIDEMARK_[A-Z_]+\b", PAGES[page]))
     assert {name for name in named if not name.startswith(OPEN_ENDED)} <= known
     metrics_told = list(Metrics().registry.collect())
