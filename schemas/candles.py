@@ -68,3 +68,6 @@ CANDLES = Collection(
         ),
     ),
 )
+"""It finds the buckets of a series in time order, and answers what they hold without a document being read. Unique they
+are by `_id`, which is made of its first four fields: an index that forbade a second one would be kept up for nothing.
+"""

@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.store.candles.integrity import Integrity
 from pipeline.store.candles.store import CandleStore
-from pipeline.timeline import INTERVALS, MINUTE, Interval, interval
+from pipeline.timeline import INTERVALS, MINUTE, Interval, Window, interval
 from schemas.series import SeriesKey
 
 KEY = SeriesKey("sim", "BTCUSDT", "1m")
@@ -61,3 +61,20 @@ def test_each_kind_of_damage_is_told_and_can_be_taken_out(db: Any, change: dict[
     integrity.remove(broken)
     assert list(integrity.broken(KEY)) == []
     assert db.candles.count_documents({"interval": "1m"}) == 1
+
+
+@pytest.mark.parametrize("among", [None, Window(START, START + 479 * MINUTE)])
+@pytest.mark.parametrize("beside", [True, False])
+def test_a_bucket_under_a_strangers_name_is_told_too(db: Any, among: Window | None, beside: bool) -> None:
+    """Two buckets of one series and start have one name, so we write no second one; another hand can."""
+    CandleStore(db).replace_closed(KEY, candles(interval("1m"), 480))
+    second = db.candles.find_one({}, sort=[("start", -1)])
+    if not beside:
+        db.candles.delete_one({"_id": second["_id"]})
+    db.candles.insert_one(second | {"_id": "copy of it"})
+
+    integrity = Integrity(db)
+    (broken,) = integrity.broken(KEY, among)
+    assert (broken.id, broken.what) == ("copy of it", "its name does not tell its start")
+    integrity.remove(broken)
+    assert list(integrity.broken(KEY, among)) == []

@@ -42,12 +42,22 @@ class Integrity:
         """Every bucket of the series, or of these candles, in which something is not where it belongs."""
         step = interval(key.interval)
         named: dict[str, Any] = {"_id": {"$gte": f"{key}:", "$lt": f"{key}:~"}}
+        placed = buckets_of_series(key)
         if among is not None:
-            named = {"_id": {"$gte": bucket_id(key, step.bucket(among.start).start), "$lte": bucket_id(key, among.end)}}
-        for document in self._candles.aggregate([{"$match": named}, {"$sort": {"_id": 1}}, {"$project": _TIMES}]):
-            what, window = _fault(document, key, step)
-            if what is not None:
-                yield BrokenBucket(document["_id"], what, window)
+            start = step.bucket(among.start).start
+            named = {"_id": {"$gte": bucket_id(key, start), "$lte": bucket_id(key, among.end)}}
+            placed |= {"start": {"$gte": to_datetime(start), "$lte": to_datetime(among.end)}}
+        for matches in (named, *self._strays(named, placed)):
+            for document in self._candles.aggregate([{"$match": matches}, {"$sort": {"_id": 1}}, {"$project": _TIMES}]):
+                what, window = _fault(document, key, step)
+                if what is not None:
+                    yield BrokenBucket(document["_id"], what, window)
+
+    def _strays(self, named: dict[str, Any], placed: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        """The filter of documents that say they belong here under a name that does not, where there may be any: as long
+        as the indexes count as many by name as by place, no document is read to look for them."""
+        if self._candles.count_documents(placed) != self._candles.count_documents(named):
+            yield placed | {"$nor": [named]}
 
     def count_anew(self, key: SeriesKey, window: Window) -> None:
         """Have the buckets of these candles say how many closed ones they really hold."""
