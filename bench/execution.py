@@ -52,8 +52,9 @@ from schemas.symbols import Symbol
 
 GROUP = "execution"
 KEYS = Credentials(READY_KEY, signer_for(READY_SECRET))
+DEPOSIT = "100000000"
 RISK = Risk(
-    max_position_percent=Decimal("0.01"),
+    max_position_percent=Decimal("0.1"),  # a unit of it is many lots of the dearest symbol
     max_open_positions=10_000,
     max_orders_per_minute=1_000_000,
     max_slippage_percent=Decimal(100),
@@ -87,7 +88,7 @@ class Every:
 
 def whole_path(closes: int) -> list[Row]:
     """Each symbol closes one candle; the exchange says when its order came."""
-    account = Account(name="main", key=READY_KEY, secret=READY_SECRET, deposit="10000000")
+    account = Account(name="main", key=READY_KEY, secret=READY_SECRET, deposit=DEPOSIT)
     with tempfile.TemporaryDirectory(prefix="tidemark-bench-") as folder:
         server = Server(Path(folder), port=any_free_port(), limits=Limits(cache_gb=0.5, oplog_mb=990))
         with (
