@@ -47,6 +47,11 @@ def having_data(settings: Settings) -> Settings:
     return settings
 
 
+def having_exchange(settings: Settings) -> Settings:
+    """The same for whoever only asks the exchange: a folder without data is not given one of its own."""
+    return having_data(settings) if settings.environment == "sim" and settings.sim_url is None else settings
+
+
 class Opened:
     """Settings, and their database from when it is first asked for to the end of the `with` block.
 

@@ -16,7 +16,7 @@ from pipeline.timeline import to_datetime
 if TYPE_CHECKING:
     from decimal import Decimal
 
-    from pipeline.app.account import ListedOrders, Snapshot
+    from pipeline.app.account import Journal, ListedOrders, Snapshot
     from pipeline.settings import Settings
 
 app = typer.Typer()
@@ -77,8 +77,8 @@ def account(
     """Equity, its return today and this month, and the days or months before. The executor takes a snapshot each
     minute."""
     from pipeline.app import account as asking  # noqa: PLC0415
-    from pipeline.app.beside import SIM, begin_beside  # noqa: PLC0415
-    from pipeline.app.opened import Opened, having_data  # noqa: PLC0415
+    from pipeline.app.beside import begin_beside  # noqa: PLC0415
+    from pipeline.app.opened import Opened, having_data, having_exchange  # noqa: PLC0415
     from pipeline.cli.beside import say_place, tell_standing  # noqa: PLC0415
 
     back = 30 if by is None and days is None else days
@@ -86,8 +86,7 @@ def account(
     if now:
         if by is not None or days is not None:
             raise UsageError("--now is this moment: leave --by and --days out, or --now")
-        own_exchange = settings.environment == SIM and settings.sim_url is None
-        _show_now(having_data(settings) if own_exchange else settings, wide=wide, as_json=as_json)
+        _show_now(having_exchange(settings), wide=wide, as_json=as_json)
         return
     line: Literal["day", "month"] = "month" if by is By.MONTH else "day"
     with Opened(having_data(settings)) as tm:
@@ -132,11 +131,11 @@ def positions(
     settings = begin_beside(environment)
     with Opened(having_data(settings)) as tm:
         say_place(settings, tm.db)
-        tell_standing(settings, tm.db, as_json=as_json)
+        stands = tell_standing(settings, tm.db, as_json=as_json)
         held = asking.positions(tm, flat_too=every)
     found, ticks = held.positions, held.ticks
     if as_json:
-        print_json(found)
+        print_json({"environment": settings.environment, "standing": stands, "positions": found})
         return
     print_table(
         POSITIONS,
@@ -178,15 +177,18 @@ def orders(
     settings = begin_beside(environment)
     with Opened(having_data(settings)) as tm:
         say_place(settings, tm.db)
-        tell_standing(settings, tm.db, as_json=as_json)
-        if exchange:
-            _show_at_exchange(asking.orders_at_exchange(tm, limit, named), wide=wide, as_json=as_json)
-            return
-        journal = asking.orders(tm, limit, named)
-    found, ticks = journal.orders, journal.ticks
+        stands = tell_standing(settings, tm.db, as_json=as_json)
+        listed = asking.orders_at_exchange(tm, limit, named) if exchange else asking.orders(tm, limit, named)
     if as_json:
-        print_json(found)
-        return
+        print_json({"environment": settings.environment, "standing": stands, "orders": listed.orders})
+    elif isinstance(listed, asking.ListedOrders):
+        _show_at_exchange(listed, wide=wide)
+    else:
+        _show_journal(listed, wide=wide)
+
+
+def _show_journal(listed: "Journal", *, wide: bool) -> None:
+    ticks = listed.ticks
     print_table(
         ORDERS,
         [
@@ -194,7 +196,7 @@ def orders(
              *_prices(ticks, one.symbol, one.trigger_price), one.state, amount(one.filled),
              *_prices(ticks, one.symbol, one.average_price), change(None if one.fee is None else -one.fee),
              change(one.realized))
-            for one in found
+            for one in listed.orders
         ],
         wide=wide,
     )  # fmt: skip
@@ -224,18 +226,15 @@ def _show_now(settings: "Settings", *, wide: bool, as_json: bool) -> None:
     )  # fmt: skip
 
 
-def _show_at_exchange(listed: "ListedOrders", *, wide: bool, as_json: bool) -> None:
-    found, ticks = listed.orders, listed.ticks
-    if as_json:
-        print_json(found)
-        return
+def _show_at_exchange(listed: "ListedOrders", *, wide: bool) -> None:
+    ticks = listed.ticks
     print_table(
         AT_EXCHANGE,
         [
             (moment(to_datetime(one.at), seconds=True), one.symbol, one.type, one.side, amount(one.quantity),
              *_prices(ticks, one.symbol, one.price), "open" if one.open else one.status.lower(), amount(one.filled),
              one.whose, one.id)
-            for one in found
+            for one in listed.orders
         ],
         wide=wide,
     )  # fmt: skip

@@ -49,9 +49,31 @@ class Root(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
+        except typer.BadParameter as error:
+            error.message = _naming_the_value(error)
+            raise
         except TidemarkError as error:
             complain(str(error))
             raise typer.Exit(error.exit_code) from None
+
+
+def _naming_the_value(error: typer.BadParameter) -> str:
+    """What is wrong with an option, with what was typed. Typer hands on what pydantic says, which leaves it out."""
+    found = getattr(error.__cause__, "errors", None)
+    if found is None:
+        return error.message
+    first = found()[0]
+    limits, said = first.get("ctx", {}), first["msg"]
+    match first["type"]:
+        case "int_parsing" | "int_from_float":
+            said = "is not a whole number"
+        case "float_parsing":
+            said = "is not a number"
+        case "greater_than_equal":
+            said = f"is less than {limits['ge']}"
+        case "less_than_equal":
+            said = f"is more than {limits['le']}"
+    return f"{first['input']!r} {said}"
 
 
 def _show_version(wanted: bool) -> None:

@@ -56,10 +56,10 @@ def symbols(
 ) -> None:
     """What the exchange trades, with the rules of its orders."""
     from pipeline.app import series  # noqa: PLC0415
-    from pipeline.app.opened import Opened  # noqa: PLC0415
+    from pipeline.app.opened import Opened, having_exchange  # noqa: PLC0415
     from pipeline.app.wiring import begin  # noqa: PLC0415
 
-    with Opened(begin()) as tm:
+    with Opened(having_exchange(begin())) as tm:
         found = series.symbols(tm, search)
     if as_json:
         print_json(found)

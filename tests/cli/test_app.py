@@ -74,6 +74,11 @@ root()
         (["doctr"], 2, "doctor"),
         (["doctor", "--nonsense"], 2, "No such option"),
         (["doctor", "--only", "nonsense"], 2, "Allowed: python, prefect, ta-lib"),
+        (["candles", "BTCUSDT", "1h", "--last", "many"], 2, "'--last': 'many' is not a whole number"),
+        (["candles", "BTCUSDT", "1h", "--last", "1.5"], 2, "'--last': '1.5' is not a whole number"),
+        (["candles", "BTCUSDT", "1h", "--last", "0"], 2, "'--last': '0' is less than 1"),
+        (["trading", "BTCUSDT", "--leverage", "1000"], 2, "'--leverage': '1000' is more than 125"),
+        (["account", "--by", "year"], 2, "'year'"),
     ],
 )
 def test_what_the_command_line_says(arguments: list[str], code: int, said: str) -> None:

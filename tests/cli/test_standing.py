@@ -45,7 +45,7 @@ def test_the_first_line_says_that_it_is_halted(
     assert "HALTED" not in tidemark(*asked).stdout
 
 
-@pytest.mark.parametrize("asked", ["status", "mode", "account"])
+@pytest.mark.parametrize("asked", ["status", "mode", "account", "positions", "orders"])
 def test_json_says_it_too(tidemark: Run, db: Database[Any], signal_document: Any, asked: str) -> None:
     desk.lay_out(db, signal_document)
     halted(db, tidemark)
@@ -58,7 +58,7 @@ def test_json_says_it_too(tidemark: Run, db: Database[Any], signal_document: Any
 def test_a_list_in_json_stays_a_list_and_the_line_goes_beside_it(tidemark: Run, db: Database[Any]) -> None:
     prepare(db)
     said = halted(db, tidemark)
-    shown = tidemark("positions", "--json")
+    shown = tidemark("breakers", "--json")
     assert json.loads(shown.stdout) == []
     assert said in shown.stderr
 

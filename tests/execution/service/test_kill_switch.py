@@ -187,12 +187,13 @@ async def test_breakers_orders_positions_and_account_are_shown(house: Any, run: 
         await house.until(lambda: not executor.term.core.breakers())
         await house.until(lambda: house.held() == 0 and house.stops() == [])
         await house.check()
-    listed = await command(run, "orders", "--json", "--limit", "2", "--symbol", "btcusdt")
+    listed = (await command(run, "orders", "--json", "--limit", "2", "--symbol", "btcusdt"))["orders"]
     assert len(listed) == 2
     assert {"_id", "history", "state"} <= set(listed[0])
     assert "BTCUSDT" in (await command(run, "orders")).output
-    assert await command(run, "positions", "--json") == []
-    assert [one["symbol"] for one in await command(run, "positions", "--all", "--json")] == ["BTCUSDT"]
+    assert (await command(run, "positions", "--json"))["positions"] == []
+    every = (await command(run, "positions", "--all", "--json"))["positions"]
+    assert [one["symbol"] for one in every] == ["BTCUSDT"]
     found = await command(run, "account", "--json")
     assert Decimal(found["latest"]["wallet"]) > 0
     assert len(found["days"]) == 1
