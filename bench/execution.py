@@ -17,6 +17,7 @@ import numpy as np
 
 from bench import disk
 from bench.table import Row
+from pipeline.candle import Candle
 from pipeline.exchange.environments import SIM, at
 from pipeline.exchange.frames import KlineFrame, decode, kline_stream
 from pipeline.exchange.market import Market
@@ -32,10 +33,11 @@ from pipeline.execution.runtime.executor import opened
 from pipeline.indicators import WINDOW
 from pipeline.ingest.background import pause_garbage_searches, resume_garbage_searches
 from pipeline.ingest.core import Core
-from pipeline.ingest.events import Candle, ClosedCandles
+from pipeline.ingest.events import ClosedCandles
 from pipeline.ingest.indicators import LiveIndicators
 from pipeline.ingest.signals import LiveSignals
 from pipeline.ingest.telemetry import Metrics
+from pipeline.ingest.window import Recipe
 from pipeline.ingest.writer import Writer
 from pipeline.settings import Risk
 from pipeline.simulator.handle import Simulator
@@ -176,7 +178,7 @@ async def close_candles(
     step = just_closed(len(symbols) * SENDING_MS)
     client = connect.async_client(uri)
     strategy = Every()
-    core = Core(LiveIndicators(), window_size=WINDOW - 1, decide=LiveSignals([strategy]))
+    core = Core(Recipe(LiveIndicators(), WINDOW, LiveSignals([strategy])))
     writer = Writer(
         core, client["bench"], Metrics(), every=1.0, write_timeout=10.0, refill=lambda: None,
         now=_now, corrected=lambda _: None, fresh_at_most=DAY,

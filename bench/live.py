@@ -30,6 +30,7 @@ import psutil
 from bench import cryptofeed_way, disk
 from bench.store import fill, history
 from bench.table import Row
+from pipeline.candle import Candle, CandleWrite
 from pipeline.exchange.clock import ServerClock, local_time
 from pipeline.exchange.environments import SIM, at
 from pipeline.exchange.errors import NotDoneError
@@ -38,12 +39,13 @@ from pipeline.exchange.market import Market
 from pipeline.exchange.traffic import Traffic
 from pipeline.indicators import WINDOW
 from pipeline.ingest.core import Core
-from pipeline.ingest.events import NO_CANDLES, Candle
+from pipeline.ingest.events import NO_CANDLES
 from pipeline.ingest.indicators import LiveIndicators
 from pipeline.ingest.service import Ingester
 from pipeline.ingest.signals import LiveSignals
+from pipeline.ingest.window import Recipe
 from pipeline.store import connect
-from pipeline.store.candles.live import LiveCandle, WriteReport
+from pipeline.store.candles.live import WriteReport
 from pipeline.store.candles.store import CandleStore
 from pipeline.store.mongod.launch import Limits, any_free_port
 from pipeline.store.mongod.server import Server
@@ -174,7 +176,7 @@ def core_alone() -> Row:
     """Decode and book, in one core: no network, no database."""
     count, keys = 200_000, [SeriesKey(EXCHANGE, f"S{number}USDT", "1m") for number in range(500)]
     step, now = interval("1m"), local_time()
-    core = Core(LiveIndicators(), window_size=WINDOW - 1)
+    core = Core(Recipe(LiveIndicators(), WINDOW))
     names = {kline_stream(key.symbol, key.interval): key for key in keys}
     for key in keys:
         core.watch(key, settled=step.after(step.floor(now), -1), history=NO_CANDLES, decimals=1)
@@ -293,11 +295,8 @@ class Bench:
             market,
             database,
             async_database,
-            compute=LiveIndicators(),
-            decide=LiveSignals([registry.get(name) for name in registry.SHIPPED]),
-            window=WINDOW,
-            decimals=lambda _: 1,
-            backfill=lambda _: None,
+            NoPast(),
+            Recipe(LiveIndicators(), WINDOW, LiveSignals([registry.get(name) for name in registry.SHIPPED])),
         )
         watch_writes(ingester, clock, outcome.ages)
         return ingester
@@ -328,15 +327,31 @@ class Bench:
         return ours, theirs
 
 
+class NoPast:
+    """Nothing is missing, and this benchmark would not notice."""
+
+    def fill(self, key: SeriesKey) -> None:
+        """Nothing to do."""
+
+    def is_whole(self, _: SeriesKey) -> bool:
+        return True
+
+    def decimals(self, _: str) -> int:
+        return 1
+
+    def must_trade(self, _: str) -> None:
+        """It does."""
+
+
 def watch_writes(ingester: Ingester, clock: ServerClock, ages: list[tuple[int, int]]) -> None:
     """Note of each candle how old its newest frame is when the server has acknowledged it."""
     writer = ingester._writer._candles
     write = writer.write
 
-    async def measured(candles: Sequence[LiveCandle]) -> WriteReport:
+    async def measured(candles: Sequence[CandleWrite]) -> WriteReport:
         report = await write(candles)
         now = clock.now()
-        ages.extend((now, now - candle.u) for candle in candles)
+        ages.extend((now, now - one.candle.u) for one in candles)
         return report
 
     writer.write = measured  # type: ignore[method-assign]

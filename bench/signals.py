@@ -17,14 +17,16 @@ import polars as pl
 from pymongo.database import Database
 
 from bench.table import Row
+from pipeline.candle import Candle
 from pipeline.history import indicators, signals
 from pipeline.history.derive import Derivation, Derived
 from pipeline.indicators import PERIODS, WINDOW
 from pipeline.ingest.core import Core
-from pipeline.ingest.events import Candle, ClosedCandles
+from pipeline.ingest.events import ClosedCandles
 from pipeline.ingest.indicators import LiveIndicators
 from pipeline.ingest.signals import LiveSignals
 from pipeline.ingest.telemetry import Metrics
+from pipeline.ingest.window import Recipe
 from pipeline.ingest.writer import Writer
 from pipeline.store import connect
 from pipeline.store.candles.frame import FRAME_SCHEMA
@@ -181,7 +183,7 @@ async def present(uri: str, closes: int) -> list[Row]:
     """From a closing frame, decoded, to the acknowledged write of its candle and then of its signals."""
     client = connect.async_client(uri)
     strategies: list[Strategy] = [*(registry.get(name) for name in registry.SHIPPED), Every()]
-    core = Core(LiveIndicators(), window_size=WINDOW - 1, decide=LiveSignals(strategies))
+    core = Core(Recipe(LiveIndicators(), WINDOW, LiveSignals(strategies)))
     writer = Writer(
         core,
         client["bench"],

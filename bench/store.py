@@ -21,10 +21,11 @@ from pymongo.database import Database
 from pymongoarrow.api import Schema, aggregate_polars_all, find_polars_all
 
 from bench.table import Row, alternate, rate
+from pipeline.candle import Candle, CandleWrite
 from pipeline.store import connect
 from pipeline.store.candles.codec import decode_buckets, encode_buckets
 from pipeline.store.candles.frame import FRAME_SCHEMA, from_frame, to_grid
-from pipeline.store.candles.live import AsyncCandleWriter, LiveCandle, upsert_operations
+from pipeline.store.candles.live import AsyncCandleWriter, upsert_operations
 from pipeline.store.candles.store import BUCKETS_A_BATCH, BUCKETS_AT_ONCE, CandleStore
 from pipeline.store.mongod.launch import Limits, any_free_port
 from pipeline.store.mongod.server import Server
@@ -253,8 +254,10 @@ def updating(database: Database[dict[str, Any]], uri: str, series: int) -> Row:
     moment = START + 120 * MINUTE
     keys = [SeriesKey("sim", f"S{number}USDT", "1m") for number in range(series)]
 
-    def candles(event: int) -> list[LiveCandle]:
-        return [LiveCandle(key, moment, *(1.0,) * 6, 3, 1.0, 1.0, closed=False, u=moment + event) for key in keys]
+    def candles(event: int) -> list[CandleWrite]:
+        return [
+            CandleWrite(key, Candle(moment, *(1.0,) * 6, 3, 1.0, 1.0, closed=False, u=moment + event)) for key in keys
+        ]
 
     fill(database, keys, history(120))
     events = iter(range(1, 1_000))

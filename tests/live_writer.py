@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from pipeline.store.candles.live import AsyncCandleWriter, LiveCandle, WriteReport
+from pipeline.candle import CandleWrite
+from pipeline.store.candles.live import AsyncCandleWriter, WriteReport
 
 
 class _Found:
@@ -37,7 +38,7 @@ class _AwaitedDatabase:
         return _Awaited(self._database[name])
 
 
-def write_live(database: Any, candles: Sequence[LiveCandle]) -> WriteReport:
+def write_live(database: Any, candles: Sequence[CandleWrite]) -> WriteReport:
     """What a new `AsyncCandleWriter` does with these candles. It may be called while a loop runs in this thread."""
     writer = AsyncCandleWriter(_AwaitedDatabase(database))
     with ThreadPoolExecutor(1) as thread:

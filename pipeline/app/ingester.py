@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from pipeline.ingest.service import Ingester
+from pipeline.ingest.service import Ingester, Pace
 
 if TYPE_CHECKING:
     from pipeline.app.candle_database import BringUp
@@ -83,10 +83,10 @@ def _ingester(
     from pipeline.history.listing import kept_series  # noqa: PLC0415
     from pipeline.ingest.indicators import LiveIndicators  # noqa: PLC0415
     from pipeline.ingest.signals import LiveSignals  # noqa: PLC0415
+    from pipeline.ingest.window import Recipe  # noqa: PLC0415
     from pipeline.store.series import SeriesStore  # noqa: PLC0415
     from pipeline.store.symbols import SymbolStore  # noqa: PLC0415
     from pipeline.store.watchlist import Watchlist  # noqa: PLC0415
-    from pipeline.timeline import SECOND  # noqa: PLC0415
 
     market = Market(client)
     listed = Listed(market)
@@ -109,17 +109,16 @@ def _ingester(
             market,
             database,
             async_database,
-            compute=LiveIndicators(periods),
-            window=periods.window,
-            decimals=past.decimals,
-            backfill=past.fill,
-            is_whole=past.is_whole,
-            must_trade=past.must_trade,
+            past,
+            Recipe(
+                LiveIndicators(periods),
+                periods.window,
+                LiveSignals(strategies, periods, intervals=intervals_of(settings)),
+                settings.open_signals,
+            ),
+            pace=Pace(fresh=settings.fresh_seconds),
             stream_name=_stream_names(settings, listed, client.environment.product.streams),
             shard=share,
-            decide=LiveSignals(strategies, periods, intervals=intervals_of(settings)),
-            shows_open=settings.open_signals,
-            fresh_at_most=settings.fresh_seconds * SECOND,
             said=notifier.send_signals,
         )
 

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from pipeline.candle import Candle
 from pipeline.exchange.errors import BadAnswerError
 from pipeline.exchange.products.arithmetic import Arithmetic
 from pipeline.timeline import Interval, Window, iso
@@ -250,3 +251,9 @@ def _is_decimal(value: object) -> bool:
         return isfinite(float(value))
     except ValueError:
         return False
+
+
+def candles_of(table: pl.DataFrame) -> tuple[Candle, ...]:
+    """The rows as candles, times as milliseconds."""
+    milliseconds = table.select(pl.col(Candle._fields)).with_columns(pl.col("t", "u").cast(pl.Int64))
+    return tuple(map(Candle._make, milliseconds.iter_rows()))

@@ -19,11 +19,11 @@ from pymongo.errors import PyMongoError
 from pipeline.errors import TidemarkError
 from pipeline.exchange.archive import Archive, ArchiveFile
 from pipeline.exchange.errors import BadAnswerError, StoppedError
+from pipeline.exchange.klines import candles_of
 from pipeline.exchange.market import Market
 from pipeline.history.listing import Wanted, say_gone
 from pipeline.history.plan import Slots, archived, chunks, days_within, pages, wanted
 from pipeline.history.report import NoProgress, Progress, SeriesReport, Source, SourceChoice
-from pipeline.store.candles.live import LiveCandle
 from pipeline.store.candles.store import CandleStore
 from pipeline.store.series import SeriesStore
 from pipeline.timeline import HOUR, Window, interval, iso, to_datetime, to_ms
@@ -35,7 +35,7 @@ T = TypeVar("T")
 
 SERIES_AT_ONCE: Final = 3
 FETCHERS: Final = 4
-_SAID: Final = tuple(name for name in LiveCandle._fields if name not in ("key", "indicators", "authority"))
+
 _SETTLED_AFTER: Final = HOUR
 """A candle that the exchange lacks is called its own hole only when it is at least this old."""
 
@@ -242,8 +242,8 @@ class Backfill:
             table = self.market.klines(run.key.symbol, run.wanted.step, Window(forming, forming))
             if table["closed"].any():  # while it was asked for
                 self._store(run, table, "rest")
-            for row in table.filter(~pl.col("closed")).with_columns(pl.col("t", "u").dt.epoch("ms")).to_dicts():
-                self.candles.store_open(LiveCandle(run.key, **{name: row[name] for name in _SAID}))
+            for candle in candles_of(table.filter(~pl.col("closed"))):
+                self.candles.store_open(run.key, candle)
 
     def _each(self, run: _Run, act: Callable[[T], None], work: Iterable[T]) -> None:
         """Do all of it on the fetchers, a bounded number at once. After an error nothing more is begun; it is raised

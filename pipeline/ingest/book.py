@@ -16,19 +16,17 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
+from pipeline.candle import Candle, CandleWrite, IndicatorWrite
 from pipeline.ingest.events import (
     Answer,
     AskWhetherTraded,
-    Candle,
-    CandleWrite,
     ClosedCandles,
     Effect,
     FetchCandles,
-    IndicatorWrite,
     RecordHole,
     SilentStream,
 )
-from pipeline.ingest.window import Compute, Computed, Decide
+from pipeline.ingest.window import Computed, Recipe
 from pipeline.timeline import MINUTE, Interval, Window
 from schemas.series import SeriesKey
 
@@ -92,12 +90,9 @@ class Book:
         settled: int,
         history: ClosedCandles,
         ahead: Iterable[Candle] = (),
-        window_size: int,
         decimals: int,
-        compute: Compute,
+        recipe: Recipe,
         patience: Patience,
-        decide: Decide | None = None,
-        shows_open: bool = False,
     ) -> None:
         self.key = key
         self.step = step
@@ -114,11 +109,8 @@ class Book:
             key,
             self._settled,
             history,
-            size=window_size,
             decimals=decimals,
-            compute=compute,
-            decide=decide,
-            shows_open=shows_open,
+            recipe=recipe,
             effects=self.effects,
         )
         self._connected_since: int | None = None

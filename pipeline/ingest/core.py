@@ -11,20 +11,11 @@ from itertools import islice
 from operator import attrgetter
 from typing import Final
 
+from pipeline.candle import Candle, CandleWrite, IndicatorWrite
 from pipeline.finding import Finding
 from pipeline.ingest.book import NEVER, Book, Patience
-from pipeline.ingest.events import (
-    Answer,
-    Batch,
-    Candle,
-    CandleWrite,
-    ClosedCandles,
-    Effect,
-    FinerPrices,
-    IndicatorWrite,
-    Shown,
-)
-from pipeline.ingest.window import Compute, Decide
+from pipeline.ingest.events import Answer, Batch, ClosedCandles, Effect, FinerPrices, Shown
+from pipeline.ingest.window import Recipe
 from pipeline.timeline import DAY, MINUTE, Window, interval
 from schemas.series import SeriesKey
 
@@ -47,18 +38,12 @@ class Core:
 
     def __init__(
         self,
-        compute: Compute,
+        recipe: Recipe,
         *,
-        window_size: int,
-        decide: Decide | None = None,
-        shows_open: bool = False,
         patience: Patience | None = None,
         outbox_limit: int = 100_000,
     ) -> None:
-        self._compute = compute
-        self._decide = decide
-        self._shows_open = shows_open
-        self._window_size = window_size
+        self._recipe = recipe
         self._patience = patience or Patience()
         self._outbox_limit = outbox_limit
         self._books: dict[SeriesKey, Book] = {}
@@ -85,12 +70,9 @@ class Core:
             settled=settled,
             history=history,
             ahead=ahead,
-            window_size=self._window_size,
             decimals=decimals,
-            compute=self._compute,
+            recipe=self._recipe,
             patience=self._patience,
-            decide=self._decide,
-            shows_open=self._shows_open,
         )
         self._collect(book)
         self._next_due = 0

@@ -7,30 +7,10 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.candle import Candle, CandleWrite, IndicatorWrite
 from pipeline.finding import Finding
 from pipeline.timeline import Window
 from schemas.series import SeriesKey
-
-
-class Candle(NamedTuple):
-    """One candle as the exchange tells it: by a frame, or by a row of a REST answer. `u` is when it said so."""
-
-    t: int
-    open: float
-    high: float
-    low: float
-    close: float
-    volume: float
-    quote_volume: float
-    trades: int
-    taker_buy_base: float
-    taker_buy_quote: float
-    closed: bool
-    u: int
-
-    def same_market(self, other: "Candle") -> bool:
-        """Whether both tell the same trades, whoever said so and when."""
-        return self[:10] == other[:10]
 
 
 class ClosedCandles:
@@ -128,31 +108,6 @@ class FinerPrices:
 
 
 Effect = FetchCandles | RecordHole | SilentStream | AskWhetherTraded | FinerPrices
-
-
-class CandleWrite(NamedTuple):
-    """Store this candle and its indicators. `authority` is set where REST said it: it may correct a closed candle.
-    `repairs` is set where candles that are stored already lie behind it, and so may depend on it."""
-
-    key: SeriesKey
-    candle: Candle
-    indicators: tuple[float, ...] | None
-    authority: bool
-    repairs: bool = False
-
-    @property
-    def t(self) -> int:
-        """When the candle opens."""
-        return self.candle.t
-
-
-class IndicatorWrite(NamedTuple):
-    """The candle was written before, closed; a gap before it has been filled since, so its indicators are known now.
-    Where the store does not have it closed, it was shed and is fetched again, and they are computed then."""
-
-    key: SeriesKey
-    t: int
-    indicators: tuple[float, ...]
 
 
 class Shown(NamedTuple):

@@ -7,23 +7,14 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable
 
-import polars as pl
 from pymongo.errors import PyMongoError
 
 from pipeline.exchange.errors import ExchangeError, RefusedError
+from pipeline.exchange.klines import candles_of
 from pipeline.exchange.market import Market
 from pipeline.ingest.background import Background
 from pipeline.ingest.core import Core
-from pipeline.ingest.events import (
-    Answer,
-    AskWhetherTraded,
-    Candle,
-    Effect,
-    FetchCandles,
-    FinerPrices,
-    RecordHole,
-    SilentStream,
-)
+from pipeline.ingest.events import Answer, AskWhetherTraded, Effect, FetchCandles, FinerPrices, RecordHole, SilentStream
 from pipeline.ingest.telemetry import Metrics
 from pipeline.store.series import SeriesStore
 from pipeline.store.symbols import SymbolStore
@@ -103,7 +94,7 @@ class Fetching:
             self._core.fetch_failed(key, self._clock.now())
             return
         self._metrics.fetches.labels("answered").inc()
-        candles = told(frame)
+        candles = candles_of(frame)
         asof = candles[-1].u if candles else self._clock.now()
         self._core.answer(Answer(key, window, candles, asof), self._clock.now())
         self._changed()
@@ -150,9 +141,3 @@ class Fetching:
             else:
                 return
             await asyncio.sleep(self._again_after)
-
-
-def told(rows: pl.DataFrame) -> tuple[Candle, ...]:
-    """What REST answered, times as milliseconds."""
-    milliseconds = rows.select(pl.col(Candle._fields)).with_columns(pl.col("t", "u").cast(pl.Int64))
-    return tuple(map(Candle._make, milliseconds.iter_rows()))

@@ -7,20 +7,21 @@ and the candles behind it wait for that, as they would have done had the process
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 import numpy as np
 from pymongo.errors import PyMongoError
 
+from pipeline.candle import Candle
 from pipeline.errors import TidemarkError, UsageError
 from pipeline.exchange.clock import ServerClock
 from pipeline.exchange.errors import ExchangeError, RefusedError
 from pipeline.exchange.listed import NotTradedError
 from pipeline.ingest.background import Background
 from pipeline.ingest.core import Core
-from pipeline.ingest.events import NO_CANDLES, Candle, ClosedCandles
+from pipeline.ingest.events import NO_CANDLES, ClosedCandles
 from pipeline.store.candles.frame import indices
 from pipeline.store.candles.store import CandleStore
 from pipeline.store.series import SeriesStore
@@ -34,9 +35,21 @@ FAR_BEHIND: Final = 1_500
 AGAIN_AFTER: Final = 15.0
 """Seconds until what failed is tried again."""
 
-Backfill = Callable[[SeriesKey], None]
-"""Fetch what is missing of a series' history and compute what follows from it. Blocks; raises `TidemarkError` where
-something is still missing."""
+
+class Past(Protocol):
+    """The history of the series, which somebody else keeps. Its answers may take long."""
+
+    def fill(self, key: SeriesKey) -> None:
+        """Fetch what is missing and compute what follows from it; `TidemarkError` where something is still missing."""
+
+    def is_whole(self, key: SeriesKey) -> bool:
+        """Whether nothing is missing behind its last closed candle."""
+
+    def decimals(self, symbol: str) -> int:
+        """Of its prices."""
+
+    def must_trade(self, symbol: str) -> None:
+        """`NotTradedError` where the exchange does not trade it any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,21 +115,15 @@ class Beginnings:
         candles: CandleStore,
         series: SeriesStore,
         clock: ServerClock,
+        past: Past,
         *,
         window: int,
-        decimals: Callable[[str], int],
-        backfill: Backfill,
-        must_trade: Callable[[str], None],
-        is_whole: Callable[[SeriesKey], bool],
     ) -> None:
         self._candles = candles
         self._series = series
         self._clock = clock
+        self._past = past
         self._window = window
-        self._decimals = decimals
-        self._backfill = backfill
-        self._must_trade = must_trade
-        self._is_whole = is_whole
 
     def find(self, key: SeriesKey) -> Beginning:
         """What the core needs to begin. A series that ended is filled to its end all the same."""
@@ -128,8 +135,8 @@ class Beginnings:
         if failed is not None and self._is_far_behind(key, opening):
             raise failed
         nothing = Opening(interval(key.interval).after(self._clock.now(), -1))
-        complete = failed is None and self._is_whole(key)
-        return Beginning(opening or nothing, self._decimals(key.symbol), complete)
+        complete = failed is None and self._past.is_whole(key)
+        return Beginning(opening or nothing, self._past.decimals(key.symbol), complete)
 
     def _stored(self, key: SeriesKey) -> Opening | None:
         known = self._series.get(key)
@@ -141,7 +148,7 @@ class Beginnings:
 
     def _failed_to_fill(self, key: SeriesKey) -> TidemarkError | None:
         try:
-            self._backfill(key)
+            self._past.fill(key)
         except (RefusedError, UsageError):
             raise
         except TidemarkError as error:
@@ -152,9 +159,9 @@ class Beginnings:
         """One that ended is filled first. Where the exchange does not say, the series is begun: its frames may come all
         the same."""
         try:
-            self._must_trade(key.symbol)
+            self._past.must_trade(key.symbol)
         except NotTradedError:
-            self._backfill(key)
+            self._past.fill(key)
             raise
         except ExchangeError as error:
             log.warning("%s: whether it is still traded is not known: %s", key, error)
@@ -164,12 +171,10 @@ class Repairs:
     """Completes a history and computes it again: where a closed candle that others build on was corrected, or the
     database was away for so long that not every candle could be kept for it."""
 
-    def __init__(
-        self, core: Core, background: Background, backfill: Backfill, *, again_after: float = AGAIN_AFTER
-    ) -> None:
+    def __init__(self, core: Core, background: Background, past: Past, *, again_after: float = AGAIN_AFTER) -> None:
         self._core = core
         self._background = background
-        self._backfill = backfill
+        self._past = past
         self._again_after = again_after
         self._owed: set[SeriesKey] = set()
         self._begun: set[SeriesKey] = set()
@@ -201,7 +206,7 @@ class Repairs:
 
     async def _is_repaired(self, key: SeriesKey) -> bool:
         try:
-            await self._background.long(self._backfill, key)
+            await self._background.long(self._past.fill, key)
         except (RefusedError, UsageError) as error:
             log.error("%s: its history cannot be mended: %s. `tidemark backfill` says more", key, error)
         except (TidemarkError, PyMongoError) as error:

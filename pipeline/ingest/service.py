@@ -8,12 +8,13 @@ start.
 import asyncio
 import logging
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pymongo
 from pymongo.database import Database
 
+from pipeline.candle import Candle
 from pipeline.exchange.errors import ExchangeError
 from pipeline.exchange.frames import KlineFrame, kline_stream
 from pipeline.exchange.market import Market
@@ -22,12 +23,11 @@ from pipeline.exchange.streams import Feed
 from pipeline.ingest.background import Background, cancel, resume_garbage_searches
 from pipeline.ingest.book import Patience
 from pipeline.ingest.core import Core
-from pipeline.ingest.events import Candle
 from pipeline.ingest.fetching import Fetching
-from pipeline.ingest.history import AGAIN_AFTER, Backfill, Beginnings, Repairs
+from pipeline.ingest.history import AGAIN_AFTER, Beginnings, Past, Repairs
 from pipeline.ingest.telemetry import BEHIND_AFTER, Metrics, TargetMetrics, Telemetry
-from pipeline.ingest.watching import REOPEN_AFTER, Shard, StreamName, Watching
-from pipeline.ingest.window import Compute, Decide
+from pipeline.ingest.watching import REOPEN_AFTER, WHOLE, Shard, StreamName, Watching
+from pipeline.ingest.window import Recipe
 from pipeline.ingest.writer import Writer
 from pipeline.store.candles.store import CandleStore
 from pipeline.store.heartbeat import Heartbeat
@@ -43,7 +43,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How often what is done, and how long what may take. Seconds."""
+    """How often what is done, how long what may take, and how much is kept. Seconds."""
 
     flush: float = 0.25
     tend: float = 0.1
@@ -61,6 +61,13 @@ class Pace:
     """Threads for requests of a moment."""
     long_threads: int = 3
     """Threads for backfills."""
+    patience: Patience = field(default_factory=Patience)
+    feed: FeedLimits | None = None
+    """Of its connections; None: as the market's streams allow."""
+    fresh: float = FRESH_FOR / SECOND
+    """A signal may be acted on so long at most."""
+    outbox: int = 100_000
+    """So many closed candles wait for a database that is away; what is more is fetched again."""
 
 
 def plain_kline(key: SeriesKey) -> str:
@@ -76,41 +83,23 @@ class Ingester:
         market: Market,
         database: Database[dict[str, Any]],
         async_database: Any,
+        past: Past,
+        recipe: Recipe,
         *,
-        compute: Compute,
-        window: int,
-        decimals: Callable[[str], int],
-        backfill: Backfill,
-        must_trade: Callable[[str], None] = lambda _: None,
-        is_whole: Callable[[SeriesKey], bool] = lambda _: True,
+        pace: Pace = Pace(),
+        shard: Shard = WHOLE,
         stream_name: StreamName = plain_kline,
-        shard: Shard | None = None,
-        pace: Pace | None = None,
-        patience: Patience | None = None,
-        feed_limits: FeedLimits | None = None,
-        outbox_limit: int = 100_000,
-        decide: Decide | None = None,
-        shows_open: bool = False,
-        fresh_at_most: int = FRESH_FOR,
         said: Callable[[Iterable[dict[str, Any]]], None] = lambda _: None,
     ) -> None:
-        pace, shard = pace or Pace(), shard or Shard()
         self._pace = pace
         self._shard = shard
         self._market = market
         self._clock = market.client.clock
-        self.core = Core(
-            compute,
-            window_size=window - 1,
-            decide=decide,
-            shows_open=shows_open,
-            patience=patience,
-            outbox_limit=outbox_limit,
-        )
+        self.core = Core(recipe, patience=pace.patience, outbox_limit=pace.outbox)
         self.metrics = Metrics()
-        self.feed = Feed(market.client.environment, self, limits=feed_limits)
+        self.feed = Feed(market.client.environment, self, limits=pace.feed)
         self._background = Background(pace.short_threads, pace.long_threads)
-        repairs = Repairs(self.core, self._background, backfill, again_after=pace.again_after)
+        repairs = Repairs(self.core, self._background, past, again_after=pace.again_after)
         self._writer = Writer(
             self.core,
             async_database,
@@ -121,7 +110,7 @@ class Ingester:
             now=self.now,
             corrected=repairs.make_up,
             said=said,
-            fresh_at_most=fresh_at_most,
+            fresh_at_most=int(pace.fresh * SECOND),
         )
         series = SeriesStore(database)
         self._watching = Watching(
@@ -131,19 +120,10 @@ class Ingester:
             Watchlist(database, market.client.environment.name),
             series,
             self._clock,
-            Beginnings(
-                CandleStore(database),
-                series,
-                self._clock,
-                window=window,
-                decimals=decimals,
-                backfill=backfill,
-                must_trade=must_trade,
-                is_whole=is_whole,
-            ),
+            Beginnings(CandleStore(database), series, self._clock, past, window=recipe.window),
+            past,
             shard=shard,
             stream_name=stream_name,
-            must_trade=must_trade,
             make_up=repairs.make_up,
             reopen_after=pace.reopen_after,
         )

@@ -24,7 +24,7 @@ from pipeline.exchange.listed import NotTradedError
 from pipeline.exchange.streams import Feed
 from pipeline.ingest.background import Background, pause_garbage_searches
 from pipeline.ingest.core import Core
-from pipeline.ingest.history import Beginnings
+from pipeline.ingest.history import Beginnings, Past
 from pipeline.store.series import SeriesStore
 from pipeline.store.watchlist import Watchlist
 from schemas.series import SeriesKey
@@ -53,6 +53,10 @@ class Shard:
         return f"{self.number}/{self.of}"
 
 
+WHOLE: Final = Shard()
+"""One process has every series."""
+
+
 def parse_shard(text: str) -> Shard:
     """`2/4` is the second of four shares."""
     written = _SHARD.fullmatch(text.strip())
@@ -77,10 +81,10 @@ class Watching:
         series: SeriesStore,
         clock: ServerClock,
         beginnings: Beginnings,
+        past: Past,
         *,
         shard: Shard,
         stream_name: StreamName,
-        must_trade: Callable[[str], None],
         make_up: Callable[[Iterable[SeriesKey]], None],
         reopen_after: float = REOPEN_AFTER,
     ) -> None:
@@ -93,7 +97,7 @@ class Watching:
         self._beginnings = beginnings
         self._shard = shard
         self._stream_name = stream_name
-        self._must_trade = must_trade
+        self._past = past
         self._make_up = make_up
         self._reopen_after = reopen_after
         self._up: set[str] = set()
@@ -136,7 +140,7 @@ class Watching:
     async def is_traded(self, key: SeriesKey) -> bool:
         """Whether the exchange trades it, asked anew; where it does not, the series is given up."""
         try:
-            await self._background.short(self._must_trade, key.symbol)
+            await self._background.short(self._past.must_trade, key.symbol)
         except NotTradedError as error:
             self.give_up(key, error)
             return False

@@ -9,13 +9,15 @@ said of a final candle is never taken back.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.candle import Candle
 from pipeline.finding import Finding
-from pipeline.ingest.events import Candle, ClosedCandles, Effect, FinerPrices, Shown
+from pipeline.ingest.events import ClosedCandles, Effect, FinerPrices, Shown
 from pipeline.ticks import MOST, decimals_in, decimals_of_price
 from schemas.series import SeriesKey
 
@@ -48,6 +50,17 @@ class Adviser(Protocol):
 
 Decide = Callable[[SeriesKey, int], Adviser]
 """The adviser of a series, whose prices have so many decimals."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """What is computed of every series: indicators from so many candles, the open one among them, and what the
+    strategies decide, of open candles too where it is to be shown."""
+
+    compute: Compute
+    window: int
+    decide: Decide | None = None
+    shows_open: bool = False
 
 
 class CandleWindow:
@@ -111,12 +124,10 @@ class Computed:
 
     __slots__ = (
         "_adviser",
-        "_compute",
-        "_decide",
         "_decimals",
         "_key",
         "_on_show",
-        "_shows_open",
+        "_recipe",
         "_window",
         "effects",
         "shown",
@@ -129,26 +140,21 @@ class Computed:
         newest: int,
         history: ClosedCandles,
         *,
-        size: int,
         decimals: int,
-        compute: Compute,
-        decide: Decide | None,
-        shows_open: bool,
+        recipe: Recipe,
         effects: list[Effect],
     ) -> None:
         """`newest` is the number of the candle that `history` ends with."""
         self._key = key
         self._decimals = decimals
-        self._compute = compute
-        self._decide = decide
-        self._shows_open = shows_open
+        self._recipe = recipe
         self._on_show: set[str] | None = None
         self.effects = effects
         self.signals: list[Finding] = []
         self.shown: list[Shown] = []
-        self._window = CandleWindow(size)
+        self._window = CandleWindow(recipe.window - 1)
         self._window.restart(self._priced(history.prices))
-        self._adviser = decide and decide(key, self._decimals)
+        self._adviser = recipe.decide and recipe.decide(key, self._decimals)
         if len(self._window):
             self._advise(newest, int(history.times[-1]), None)
 
@@ -164,7 +170,7 @@ class Computed:
             self._window.clear()
             return None
         self._window.append(candle)
-        values = self._compute(self._first(number), self._window.closed(), self._decimals)
+        values = self._recipe.compute(self._first(number), self._window.closed(), self._decimals)
         self._advise(number, candle.t, values)
         return values
 
@@ -173,8 +179,8 @@ class Computed:
         if not self._is_priced(candle):
             return None
         first, columns = self._first(number - 1), self._window.with_open(candle)
-        values = self._compute(first, columns, self._decimals)
-        if self._adviser is not None and self._shows_open:
+        values = self._recipe.compute(first, columns, self._decimals)
+        if self._adviser is not None and self._recipe.shows_open:
             self._show(candle.t, self._adviser.opened(first, columns, values))
         return values
 
@@ -207,7 +213,7 @@ class Computed:
         """Prices have so many decimals: what is computed from now on is computed with them."""
         if decimals > self._decimals:
             self._decimals = decimals
-            self._adviser = self._decide and self._decide(self._key, decimals)
+            self._adviser = self._recipe.decide and self._recipe.decide(self._key, decimals)
 
     def _first(self, newest: int) -> int:
         """The number of the window's first candle."""

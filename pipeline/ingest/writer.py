@@ -11,10 +11,10 @@ import pymongo
 from pymongo.errors import PyMongoError
 
 from pipeline.ingest.core import Core
-from pipeline.ingest.events import Batch, CandleWrite
+from pipeline.ingest.events import Batch
 from pipeline.ingest.telemetry import Metrics
 from pipeline.store.candles import stale
-from pipeline.store.candles.live import AsyncCandleWriter, LiveCandle, LiveIndicators
+from pipeline.store.candles.live import AsyncCandleWriter
 from pipeline.store.series import Progress, progress_operations
 from pipeline.store.signals.write import FRESH_FOR, AsyncSignalWriter, Document, live_document, open_document, showing
 from pipeline.timeline import Window
@@ -177,10 +177,10 @@ class Writer:
         marks = [stale.new_mark(one.key, Window(one.t, one.t)) for one in batch.candles if one.repairs]
         if marks:
             await self._series.bulk_write([stale.announcement(mark) for mark in marks])
-        report = await self._candles.write([_live(write) for write in batch.candles])
+        report = await self._candles.write(batch.candles)
         if marks:
             await self._series.bulk_write([stale.confirmation(mark) for mark in marks])
-        await self._candles.write_indicators([LiveIndicators(*write) for write in batch.indicators])
+        await self._candles.write_indicators(batch.indicators)
         self._metrics.candles.inc(report.offered)
         self._metrics.refused.inc(report.refused)
 
@@ -209,12 +209,6 @@ class Writer:
         self._is_up = True
         if self._core.unsaved:
             self._refill()
-
-
-def _live(write: CandleWrite) -> LiveCandle:
-    if write.indicators is None:
-        return LiveCandle(write.key, *write.candle, authority=write.authority)
-    return LiveCandle(write.key, *write.candle, write.indicators, write.authority)
 
 
 def _log_signals(found: Sequence[Document]) -> None:

@@ -25,6 +25,7 @@ from pipeline.indicators import WINDOW
 from pipeline.ingest.book import Patience
 from pipeline.ingest.indicators import LiveIndicators
 from pipeline.ingest.service import Ingester, Pace
+from pipeline.ingest.window import Recipe
 from pipeline.simulator.handle import Simulator
 from pipeline.store import connect
 from pipeline.store.candles.store import CandleStore
@@ -33,6 +34,7 @@ from pipeline.store.prepare import prepare
 from pipeline.store.watchlist import Watchlist
 from pipeline.timeline import MINUTE, interval
 from schemas.series import SeriesKey
+from tests.past import PlainPast
 from tests.truth import candle_differences
 
 SPEED = 30
@@ -40,8 +42,15 @@ STEP = interval("1m")
 SYMBOLS = ("BTCUSDT", "ETHUSDT", "SOLUSDT")
 KEYS = [SeriesKey("sim", symbol, "1m") for symbol in SYMBOLS]
 LIMITS = FeedLimits(command_every=0.01, silence=3.0, first_delay=0.05, longest_delay=0.5, ack_timeout=2.0)
-PACE = Pace(flush=0.05, tend=0.02, watchlist=0.2, progress=0.2, clock=1.0)
-PATIENCE = Patience(grace=4_000, retries=(2_000, 4_000), silence=2 * MINUTE)
+PACE = Pace(
+    flush=0.05,
+    tend=0.02,
+    watchlist=0.2,
+    progress=0.2,
+    clock=1.0,
+    patience=Patience(grace=4_000, retries=(2_000, 4_000), silence=2 * MINUTE),
+    feed=LIMITS,
+)
 
 
 def tidemark(home: Path, uri: str, simulator: Simulator, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -116,9 +125,8 @@ async def ingesting(simulator: Simulator, database: Any, uri: str):
     asynchronous = connect.async_client(uri)
     Watchlist(database, "sim").watch(KEYS, datetime.now(UTC))
     ingester = Ingester(
-        Market(rest), database, asynchronous[database.name], compute=LiveIndicators(), window=WINDOW,
-        decimals=lambda _: 8, backfill=lambda _: None, pace=PACE, patience=PATIENCE, feed_limits=LIMITS,
-    )  # fmt: skip
+        Market(rest), database, asynchronous[database.name], PlainPast(), Recipe(LiveIndicators(), WINDOW), pace=PACE
+    )
     stop = asyncio.Event()
     running = asyncio.create_task(ingester.run(stop))
     try:

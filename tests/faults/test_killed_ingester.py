@@ -10,7 +10,7 @@ import signal
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ from pipeline.indicators import WINDOW
 from pipeline.ingest.book import Patience
 from pipeline.ingest.indicators import LiveIndicators
 from pipeline.ingest.service import Ingester, Pace
+from pipeline.ingest.window import Recipe
 from pipeline.simulator.handle import Simulator
 from pipeline.store import connect
 from pipeline.store.candles.store import CandleStore
@@ -38,6 +39,7 @@ from pipeline.store.prepare import prepare
 from pipeline.store.watchlist import Watchlist
 from pipeline.timeline import MINUTE, interval
 from schemas.series import SeriesKey
+from tests.past import PlainPast
 from tests.truth import candle_differences
 
 SPEED = 30
@@ -46,9 +48,17 @@ STEP = interval("1m")
 KEYS = tuple(SeriesKey("sim", symbol, "1m") for symbol in ("BTCUSDT", "ETHUSDT", "SOLUSDT"))
 LIMITS = FeedLimits(command_every=0.01, silence=3.0, first_delay=0.05, longest_delay=0.5, ack_timeout=2.0)
 PACE = Pace(
-    flush=0.05, tend=0.02, watchlist=0.2, progress=0.2, clock=1.0, write_timeout=1.0, again_after=0.2, reopen_after=0.2
+    flush=0.05,
+    tend=0.02,
+    watchlist=0.2,
+    progress=0.2,
+    clock=1.0,
+    write_timeout=1.0,
+    again_after=0.2,
+    reopen_after=0.2,
+    patience=Patience(grace=4_000, retries=(2_000, 4_000), silence=2 * MINUTE),
+    feed=LIMITS,
 )
-PATIENCE = Patience(grace=4_000, retries=(2_000, 4_000), silence=2 * MINUTE)
 URI_OPTIONS = "&serverSelectionTimeoutMS=1000&socketTimeoutMS=2000&connectTimeoutMS=1000"
 
 
@@ -87,14 +97,9 @@ class Place:
                 market,
                 mongo[DATABASE],
                 asynchronous[DATABASE],
-                compute=LiveIndicators(),
-                window=WINDOW,
-                decimals=lambda _: 8,
-                backfill=fill,
-                pace=PACE,
-                patience=PATIENCE,
-                feed_limits=LIMITS,
-                **chosen,
+                PlainPast(fill),
+                Recipe(LiveIndicators(), WINDOW),
+                pace=replace(PACE, **chosen),
             )
         await connect.close(asynchronous)
 
@@ -187,7 +192,7 @@ async def test_while_the_database_stands_still_nothing_is_lost(
     server: Server, simulator: Simulator, place: Place, outbox: int
 ) -> None:
     since = STEP.ceil(simulator.now())
-    async with place.ingester(outbox_limit=outbox) as ingester:
+    async with place.ingester(outbox=outbox) as ingester:
         stop = asyncio.Event()
         running = asyncio.create_task(ingester.run(stop))
         await until_true(lambda: len(ingester.core.watched()) == len(KEYS))

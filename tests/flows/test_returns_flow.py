@@ -12,7 +12,7 @@ from prefect.exceptions import ParameterTypeError
 from pymongo.database import Database
 
 from flows.returns import ReturnsChoice, returns
-from pipeline.store.candles.live import LiveCandle
+from pipeline.candle import Candle, CandleWrite
 from pipeline.store.prepare import prepare
 from pipeline.store.series import SeriesStore
 from pipeline.store.signals.returns import returns_at_birth
@@ -43,7 +43,7 @@ def market(db: Database[Any], signal_document: Callable[..., dict[str, Any]]) ->
     values = (100.0, 103.0, 99.0, 102.0, 1.0, 1.0, 1, 1.0, 1.0)
     keys = [SeriesKey("sim", symbol, "1h") for symbol in ("BTCUSDT", "ETHUSDT")]
     for key in keys:
-        write_live(db, [LiveCandle(key, START, *values, closed=True, u=START + HOUR)])
+        write_live(db, [CandleWrite(key, Candle(START, *values, closed=True, u=START + HOUR))])
         SeriesStore(db).recount(key, "stream", START)
     old = START - 30 * 24 * HOUR
     begun = returns_at_birth(START, 100.0)

@@ -8,13 +8,14 @@ import pytest
 from pymongo import UpdateOne
 from pymongo.database import Database
 
+from pipeline.candle import Candle, CandleWrite
 from pipeline.exchange.market import Market
 from pipeline.history.audit import Audit, Check, SeriesAudit, State
 from pipeline.history.backfill import Backfill
 from pipeline.history.listing import Wanted, listed_in
 from pipeline.simulator.handle import Simulator
 from pipeline.store.candles.integrity import Integrity
-from pipeline.store.candles.live import LiveCandle, upsert_operations
+from pipeline.store.candles.live import upsert_operations
 from pipeline.store.candles.store import CandleStore
 from pipeline.store.series import SeriesStore
 from pipeline.timeline import HOUR, MINUTE, Window, in_utc, interval, to_datetime, to_ms
@@ -61,7 +62,7 @@ def written(db: Database[Any], opened: int, **changes: Any) -> None:
 
 
 def closed_by_the_stream(db: Database[Any], opened: int, *, volume: float = 1.0) -> None:
-    candle = LiveCandle(MINUTES, opened, 1.0, 1.0, 1.0, 1.0, volume, 1.0, 1, 0.5, 0.5, True, opened + MINUTE)
+    candle = CandleWrite(MINUTES, Candle(opened, 1.0, 1.0, 1.0, 1.0, volume, 1.0, 1, 0.5, 0.5, True, opened + MINUTE))
     assert db.candles.bulk_write(upsert_operations([candle])).modified_count == 1
 
 
@@ -137,7 +138,7 @@ def test_candles_that_the_stream_passed_over_are_missed_though_no_bucket_was_wri
     """The newest bucket was sound as far as it went; the next candle stored lies in another one."""
     end = span_of(prepared).end
     later = M1.after(M1.bucket(end).end, 3)
-    CandleStore(prepared).store_open(LiveCandle(MINUTES, later, *[1.0] * 6, 1, 0.5, 0.5, False, later))
+    CandleStore(prepared).store_open(MINUTES, Candle(later, *[1.0] * 6, 1, 0.5, 0.5, False, later))
     closed_by_the_stream(prepared, later)
     SeriesStore(prepared).recount(MINUTES, "stream", later + MINUTE)
     (minutes,) = Audit(prepared, market, samples=0, everything=False).look([MINUTES])
@@ -208,7 +209,7 @@ def test_a_bucket_written_while_it_was_proved_is_not_taken_for_sound(
 @pytest.mark.parametrize("authority", [False, True])
 def test_every_write_of_a_closed_candle_clears_it(prepared: Database[Any], nightly: Audit, authority: bool) -> None:
     opened = M1.after(span_of(prepared).end)
-    candle = LiveCandle(MINUTES, opened, *[1.0] * 6, 1, 0.5, 0.5, True, opened + MINUTE, authority=authority)
+    candle = CandleWrite(MINUTES, Candle(opened, *[1.0] * 6, 1, 0.5, 0.5, True, opened + MINUTE), authority=authority)
     operations: list[UpdateOne] = upsert_operations([candle])
     prepared.candles.bulk_write(operations)
     assert prepared.candles.count_documents({"interval": "1m", "audited": False}) == 1

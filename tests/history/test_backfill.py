@@ -10,6 +10,7 @@ import pytest
 from pymongo.database import Database
 from pymongo.errors import AutoReconnect
 
+from pipeline.candle import Candle, CandleWrite
 from pipeline.exchange.archive import Archive
 from pipeline.exchange.clock import local_time
 from pipeline.exchange.market import Market
@@ -20,7 +21,6 @@ from pipeline.history.plan import wanted
 from pipeline.history.report import SeriesReport
 from pipeline.simulator.handle import Simulator
 from pipeline.store.candles.coverage import SlotState
-from pipeline.store.candles.live import LiveCandle
 from pipeline.store.candles.store import CandleStore
 from pipeline.timeline import DAY, HOUR, MINUTE, Window, interval, to_ms
 from tests.live_writer import write_live
@@ -396,8 +396,8 @@ class LiveWriter:
                     break
             self.rounds += 1
 
-    def _candle(self, row: list[Any], opened: int, event: int, closed: bool) -> LiveCandle:
+    def _candle(self, row: list[Any], opened: int, event: int, closed: bool) -> CandleWrite:
         values = [float(row[place]) for place in (1, 2, 3, 4, 5, 7)]
         if not closed:
             values[4] /= 2  # half of the volume so far
-        return LiveCandle(self.key, opened, *values, int(row[8]), float(row[9]), float(row[10]), closed, event)
+        return CandleWrite(self.key, Candle(opened, *values, int(row[8]), float(row[9]), float(row[10]), closed, event))

@@ -14,13 +14,15 @@ import pytest
 from pymongo.database import Database
 
 from pipeline.app.wiring import derivation_of, periods_of, strategies_of
+from pipeline.candle import Candle
 from pipeline.finding import SAID
 from pipeline.ingest.core import Core
-from pipeline.ingest.events import Answer, Candle, FetchCandles, FinerPrices
+from pipeline.ingest.events import Answer, FetchCandles, FinerPrices
 from pipeline.ingest.history import Opening, open_series
 from pipeline.ingest.indicators import LiveIndicators
 from pipeline.ingest.signals import LiveSignals
 from pipeline.ingest.telemetry import Metrics
+from pipeline.ingest.window import Recipe
 from pipeline.ingest.writer import Writer
 from pipeline.settings import Indicators, Settings
 from pipeline.store import connect
@@ -119,10 +121,12 @@ class Ingesting:
 
     def start(self) -> None:
         self.core = Core(
-            LiveIndicators(self.periods),
-            window_size=self.periods.window - 1,
-            decide=LiveSignals(self.strategies, self.periods),
-            shows_open=True,
+            Recipe(
+                LiveIndicators(self.periods),
+                self.periods.window,
+                LiveSignals(self.strategies, self.periods),
+                shows_open=True,
+            )
         )
         self.writer = Writer(
             self.core,

@@ -2,7 +2,8 @@
 
 import pytest
 
-from pipeline.ingest.events import Candle, ClosedCandles
+from pipeline.candle import Candle
+from pipeline.ingest.events import ClosedCandles
 from pipeline.ingest.history import opening
 from pipeline.timeline import MINUTE, Window, interval
 

@@ -4,18 +4,19 @@ from dataclasses import replace
 
 import pytest
 
+from pipeline.candle import Candle
 from pipeline.ingest.book import NEVER, Book, Patience
 from pipeline.ingest.core import Core, plausible
 from pipeline.ingest.events import (
     Answer,
     AskWhetherTraded,
-    Candle,
     ClosedCandles,
     FetchCandles,
     FinerPrices,
     RecordHole,
     SilentStream,
 )
+from pipeline.ingest.window import Recipe
 from pipeline.timeline import MINUTE, Window, interval
 from schemas.series import SeriesKey
 
@@ -44,9 +45,8 @@ def a_book(patience, *, step="1m", settled=T - MINUTE, history=(), compute=close
         interval(step),
         settled=settled,
         history=ClosedCandles.of(history),
-        window_size=4,
         decimals=2,
-        compute=compute,
+        recipe=Recipe(compute, 5),
         patience=patience,
     )
     made.connected(interval(step).after(settled))
@@ -343,7 +343,7 @@ def test_a_frame_that_cannot_be_true_is_dropped(book, frame, believed):
 
 @pytest.fixture
 def core():
-    made = Core(close_of, window_size=4, outbox_limit=2)
+    made = Core(Recipe(close_of, 5), outbox_limit=2)
     made.watch(KEY, settled=at(-1), history=ClosedCandles.of([candle(-1, closed=True)]), decimals=2)
     made.connected([KEY], at(-3))
     return made

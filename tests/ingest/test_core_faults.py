@@ -12,12 +12,13 @@ from random import Random
 
 import pytest
 
+from pipeline.candle import Candle
 from pipeline.exchange.clock import ClockSample, ServerClock
 from pipeline.ingest.book import Patience
 from pipeline.ingest.core import Core
-from pipeline.ingest.events import Answer, Batch, Candle, ClosedCandles, FetchCandles, RecordHole
+from pipeline.ingest.events import Answer, Batch, ClosedCandles, FetchCandles, RecordHole
 from pipeline.ingest.history import opening
-from pipeline.ingest.window import CandleWindow
+from pipeline.ingest.window import CandleWindow, Recipe
 from pipeline.timeline import HOUR, MINUTE, SECOND, Window, interval
 from schemas.series import SeriesKey
 
@@ -175,7 +176,7 @@ class Schedule:
         self.clock = ServerClock(self.wall, self.steady)
         self.now = now
         self.measure()
-        core = Core(fingerprint, window_size=WINDOW, patience=Patience(), outbox_limit=self.outbox_limit)
+        core = Core(Recipe(fingerprint, WINDOW + 1), patience=Patience(), outbox_limit=self.outbox_limit)
         found = opening(STEP, ClosedCandles.of(tuple(c for c in sorted(self.store.candles.values()) if c.closed)), ())
         assert found is not None
         core.watch(KEY, settled=found.settled, history=found.history, ahead=found.ahead, decimals=2)

@@ -10,8 +10,9 @@ from random import Random
 
 import pytest
 
+from pipeline.candle import Candle
 from pipeline.ingest.core import Core
-from pipeline.ingest.events import Answer, AskWhetherTraded, Batch, Candle, ClosedCandles, FetchCandles, RecordHole
+from pipeline.ingest.events import Answer, AskWhetherTraded, Batch, ClosedCandles, FetchCandles, RecordHole
 from pipeline.ingest.history import opening
 from pipeline.timeline import MINUTE, SECOND, Window
 from schemas.series import SeriesKey

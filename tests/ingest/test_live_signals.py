@@ -9,10 +9,12 @@ import pytest
 from pymongo.database import Database
 from pymongo.errors import AutoReconnect
 
+from pipeline.candle import Candle
 from pipeline.finding import Finding
 from pipeline.ingest.core import Core
-from pipeline.ingest.events import Answer, Candle, ClosedCandles, Shown
+from pipeline.ingest.events import Answer, ClosedCandles, Shown
 from pipeline.ingest.telemetry import Metrics
+from pipeline.ingest.window import Recipe
 from pipeline.ingest.writer import Writer
 from pipeline.store.prepare import prepare
 from pipeline.store.series import SeriesStore
@@ -60,7 +62,7 @@ def at(number: int) -> int:
 
 
 def core(*, shows_open: bool = False, outbox_limit: int = 100, history: Iterable[Candle] = ()) -> Core:
-    made = Core(value_of, window_size=9, decide=Above100, shows_open=shows_open, outbox_limit=outbox_limit)
+    made = Core(Recipe(value_of, 10, Above100, shows_open), outbox_limit=outbox_limit)
     made.watch(KEY, settled=T - MINUTE, history=ClosedCandles.of(history), decimals=1)
     made.connected([KEY], T)
     return made

@@ -19,11 +19,13 @@ from pipeline.exchange.market import Market
 from pipeline.exchange.traffic import Traffic
 from pipeline.ingest.indicators import LiveIndicators
 from pipeline.ingest.service import Ingester, Pace, plain_kline
+from pipeline.ingest.window import Recipe
 from pipeline.store.candles.store import CandleStore
 from pipeline.store.prepare import prepare
 from pipeline.store.watchlist import Watchlist
 from pipeline.timeline import interval, to_datetime
 from schemas.series import SeriesKey
+from tests.past import PlainPast
 
 RECORDED = Path(__file__).parents[3] / "shared" / "realdata"
 FRAMES = RECORDED / "binance_futures_kline_1m_frames.jsonl"
@@ -98,10 +100,8 @@ async def replayed(db: Any, async_db: Any, frames: list[dict[str, Any]], keys: d
             market,
             db,
             async_db,
-            compute=LiveIndicators(),
-            window=100,
-            decimals=lambda _: 8,
-            backfill=lambda _: None,
+            PlainPast(),
+            Recipe(LiveIndicators(), 100),
             stream_name=names.__getitem__,
             pace=Pace(flush=0.02),
         )

@@ -8,8 +8,10 @@ from pipeline.exchange.errors import RefusedError
 from pipeline.ingest.background import Background
 from pipeline.ingest.core import Core
 from pipeline.ingest.history import Repairs
+from pipeline.ingest.window import Recipe
 from pipeline.timeline import Window
 from schemas.series import SeriesKey
+from tests.past import PlainPast
 
 KEY = SeriesKey("sim", "BTCUSDT", "1m")
 OTHER = SeriesKey("sim", "ETHUSDT", "1m")
@@ -32,8 +34,8 @@ class History:
 
 
 def repairs(history):
-    core, background = Core(lambda *_: (), window_size=10), Background(1, 2)
-    return core, background, Repairs(core, background, history, again_after=0.01)
+    core, background = Core(Recipe(lambda *_: (), 11)), Background(1, 2)
+    return core, background, Repairs(core, background, PlainPast(history), again_after=0.01)
 
 
 async def until(condition):

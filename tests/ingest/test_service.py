@@ -15,6 +15,7 @@ import polars as pl
 import pytest
 from pymongo.database import Database
 
+from pipeline.candle import Candle, CandleWrite
 from pipeline.exchange.clock import ServerClock, local_time
 from pipeline.exchange.environments import SIM, at
 from pipeline.exchange.listed import Listed
@@ -26,10 +27,10 @@ from pipeline.indicators import WINDOW
 from pipeline.ingest.book import Patience
 from pipeline.ingest.indicators import LiveIndicators
 from pipeline.ingest.service import Ingester, Pace
-from pipeline.ingest.watching import Shard
+from pipeline.ingest.watching import WHOLE, Shard
+from pipeline.ingest.window import Recipe
 from pipeline.simulator.handle import Simulator
 from pipeline.store import connect
-from pipeline.store.candles.live import LiveCandle
 from pipeline.store.candles.store import CandleStore
 from pipeline.store.prepare import prepare
 from pipeline.store.series import SeriesStore
@@ -38,14 +39,22 @@ from pipeline.store.watchlist import Watchlist
 from pipeline.timeline import INTERVALS, MINUTE, interval, to_datetime, to_ms
 from schemas.series import Hole, SeriesKey
 from tests.live_writer import write_live
+from tests.past import PlainPast
 
 SPEED = 30
 STEP = interval("1m")
 SYMBOLS = ("BTCUSDT", "ETHUSDT", "SOLUSDT")
 TOLD = ("open", "high", "low", "close", "volume", "quote_volume", "trades", "taker_buy_base", "taker_buy_quote")
 LIMITS = FeedLimits(command_every=0.01, silence=3.0, first_delay=0.05, longest_delay=0.5, ack_timeout=2.0)
-PACE = Pace(flush=0.05, tend=0.02, watchlist=0.2, progress=0.2, clock=1.0)
-PATIENCE = Patience(grace=4_000, retries=(2_000, 4_000), silence=2 * MINUTE)
+PACE = Pace(
+    flush=0.05,
+    tend=0.02,
+    watchlist=0.2,
+    progress=0.2,
+    clock=1.0,
+    patience=Patience(grace=4_000, retries=(2_000, 4_000), silence=2 * MINUTE),
+    feed=LIMITS,
+)
 
 
 def fast_clock() -> ServerClock:
@@ -74,7 +83,7 @@ class Desk:
         self.begun = simulator.now()
 
     @asynccontextmanager
-    async def ingesting(self, shard: Shard | None = None, symbols=SYMBOLS, limits=LIMITS, stream_path="", decimals=8):
+    async def ingesting(self, shard: Shard = WHOLE, symbols=SYMBOLS, limits=LIMITS, stream_path="", decimals=8):
         place = at(SIM, self.simulator.url)
         place = replace(place, stream_url=place.stream_url + stream_path)
         client = RestClient(place, clock=fast_clock())
@@ -84,15 +93,14 @@ class Desk:
             Market(client),
             self.database,
             self.async_database,
-            compute=LiveIndicators(),
-            window=WINDOW,
-            decimals=lambda symbol: decimals,
-            backfill=self.backfilled.append,
-            must_trade=lambda symbol: listed.must_trade(symbol, client.clock.now()),
+            PlainPast(
+                self.backfilled.append,
+                lambda symbol: decimals,
+                lambda symbol: listed.must_trade(symbol, client.clock.now()),
+            ),
+            Recipe(LiveIndicators(), WINDOW),
             shard=shard,
-            pace=PACE,
-            patience=PATIENCE,
-            feed_limits=limits,
+            pace=replace(PACE, feed=limits),
         )
         Watchlist(self.database, "sim").watch(keys(symbols), datetime.now(UTC))
         stop = asyncio.Event()
@@ -353,7 +361,9 @@ async def test_a_break_that_the_last_run_left_is_counted_and_fetched(desk):
     write_live(
         desk.database,
         [
-            LiveCandle(key, row[0], *map(float, row[1:6]), float(row[7]), row[8], *map(float, row[9:11]), True, now)
+            CandleWrite(
+                key, Candle(row[0], *map(float, row[1:6]), float(row[7]), row[8], *map(float, row[9:11]), True, now)
+            )
             for row in rows
             if row[0] not in lost
         ],

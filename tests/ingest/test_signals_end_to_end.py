@@ -22,6 +22,7 @@ from pipeline.indicators import PERIODS, WINDOW
 from pipeline.ingest.indicators import LiveIndicators
 from pipeline.ingest.service import Ingester, Pace
 from pipeline.ingest.signals import LiveSignals
+from pipeline.ingest.window import Recipe
 from pipeline.simulator.handle import Simulator
 from pipeline.store import connect
 from pipeline.store.prepare import prepare
@@ -29,8 +30,9 @@ from pipeline.store.symbols import SymbolStore
 from pipeline.store.watchlist import Watchlist
 from pipeline.strategies import registry
 from pipeline.strategies.base import Codes, Kind, Prices
-from pipeline.timeline import HOUR
+from pipeline.timeline import HOUR, SECOND
 from schemas.series import SeriesKey
+from tests.past import PlainPast
 
 SPEED = 30
 KEY = SeriesKey("sim", "BTCUSDT", "1m")
@@ -79,15 +81,17 @@ async def test_each_close_has_its_signals_and_history_finds_the_same(
         market,
         db,
         asynchronous[db.name],
-        compute=LiveIndicators(),
-        window=WINDOW,
-        decimals=decimals.__getitem__,
-        backfill=fill,
-        pace=Pace(flush=0.05, tend=0.02, watchlist=0.2, progress=0.2, clock=1.0),
-        feed_limits=FeedLimits(command_every=0.01, first_delay=0.05, longest_delay=0.5),
-        decide=LiveSignals(STRATEGIES),
-        shows_open=True,
-        fresh_at_most=HOUR,
+        PlainPast(fill, decimals.__getitem__),
+        Recipe(LiveIndicators(), WINDOW, LiveSignals(STRATEGIES), shows_open=True),
+        pace=Pace(
+            flush=0.05,
+            tend=0.02,
+            watchlist=0.2,
+            progress=0.2,
+            clock=1.0,
+            feed=FeedLimits(command_every=0.01, first_delay=0.05, longest_delay=0.5),
+            fresh=HOUR / SECOND,
+        ),
     )
     Watchlist(db, "sim").watch([KEY], datetime.now(UTC))
     stop = asyncio.Event()

@@ -7,6 +7,7 @@ import pytest
 from pipeline.exchange.stream_session import FeedCounters
 from pipeline.ingest.core import Core
 from pipeline.ingest.telemetry import Metrics, Telemetry
+from pipeline.ingest.window import Recipe
 from pipeline.store.heartbeat import Heartbeat
 from pipeline.store.prepare import prepare
 from pipeline.timeline import HOUR
@@ -17,7 +18,7 @@ def vital(db, async_db):
     prepare(db)
     metrics, counters = Metrics(), FeedCounters()
     heartbeat = Heartbeat(async_db, "ingester", "1/1")
-    telemetry = Telemetry(Core(lambda *_: (), window_size=10), counters, metrics, heartbeat, behind_after=2.0)
+    telemetry = Telemetry(Core(Recipe(lambda *_: (), 11)), counters, metrics, heartbeat, behind_after=2.0)
     return telemetry, metrics, counters
 
 
@@ -59,9 +60,7 @@ async def test_how_the_exchange_serves_us_is_in_the_heartbeat_and_the_metrics(db
     prepare(db)
     metrics, told = Metrics(), {}
     heartbeat = Heartbeat(async_db, "ingester", "1/1")
-    telemetry = Telemetry(
-        Core(lambda *_: (), window_size=10), FeedCounters(), metrics, heartbeat, exchange=lambda: told
-    )
+    telemetry = Telemetry(Core(Recipe(lambda *_: (), 11)), FeedCounters(), metrics, heartbeat, exchange=lambda: told)
 
     def sample(name, **labels):
         return metrics.registry.get_sample_value(name, labels)

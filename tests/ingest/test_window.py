@@ -3,7 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.ingest.events import Candle, ClosedCandles
+from pipeline.candle import Candle
+from pipeline.ingest.events import ClosedCandles
 from pipeline.ingest.window import CandleWindow
 
 

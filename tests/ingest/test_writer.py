@@ -3,11 +3,13 @@
 import pytest
 from pymongo.errors import AutoReconnect
 
+from pipeline.candle import Candle, CandleWrite, IndicatorWrite
 from pipeline.finding import Finding
 from pipeline.ingest import writer as module
 from pipeline.ingest.core import Core
-from pipeline.ingest.events import NO_CANDLES, Batch, Candle, CandleWrite, IndicatorWrite
+from pipeline.ingest.events import NO_CANDLES, Batch
 from pipeline.ingest.telemetry import Metrics
+from pipeline.ingest.window import Recipe
 from pipeline.ingest.writer import Writer
 from pipeline.store.candles.live import WriteReport
 from pipeline.store.candles.store import CandleStore
@@ -32,7 +34,7 @@ def write(number):
 
 @pytest.fixture
 def core():
-    core = Core(lambda *_: (float("nan"),) * 9, window_size=10)
+    core = Core(Recipe(lambda *_: (float("nan"),) * 9, 11))
     core.watch(KEY, settled=STEP.after(START, -1), history=NO_CANDLES, decimals=1)
     return core
 
@@ -93,7 +95,7 @@ async def test_a_candle_that_was_shed_while_open_in_the_store_does_not_get_the_i
     """Candle 1 is stored open, behind a gap; the database goes; it closes, and so do two more; the outbox keeps two
     candles, so candle 1 is to be fetched again. The gap before them is filled: their indicators are known now."""
     prepare(db)
-    core = Core(lambda *_: (7.0,) * 9, window_size=10, outbox_limit=2)
+    core = Core(Recipe(lambda *_: (7.0,) * 9, 11), outbox_limit=2)
     refilled = []
 
     def refill():
@@ -132,7 +134,7 @@ async def test_open_candles_are_written_in_turns_and_closed_ones_first(writer, c
     writes = []
 
     async def collect(candles):
-        writes.append([(one.key, one.closed) for one in candles])
+        writes.append([(one.key, one.candle.closed) for one in candles])
         if len(writes) == 1:
             core.frame(keys[0], candle(0, closed=False)._replace(u=START + 2), START)
             core.frame(keys[4], candle(0), candle(0).u)

@@ -12,9 +12,10 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
+from pipeline.candle import Candle, CandleWrite
 from pipeline.store import connect
 from pipeline.store.candles.frame import FRAME_SCHEMA
-from pipeline.store.candles.live import AsyncCandleWriter, LiveCandle
+from pipeline.store.candles.live import AsyncCandleWriter
 from pipeline.store.candles.store import CandleStore
 from pipeline.timeline import interval
 from schemas.candles import INDICATOR_FIELDS
@@ -41,7 +42,7 @@ class Known(NamedTuple):
 class CandleMachine(RuleBasedStateMachine):
     """Each rule does one thing to the store and the same, by the plainest means, to a dictionary."""
 
-    def __init__(self, database: Any, write: Callable[[LiveCandle], None]) -> None:
+    def __init__(self, database: Any, write: Callable[[CandleWrite], None]) -> None:
         super().__init__()
         self.database = database
         self.write = write
@@ -60,7 +61,7 @@ class CandleMachine(RuleBasedStateMachine):
     def live(self, key: SeriesKey, number: int, price: float, event: int, closed: bool, authority: bool) -> None:
         t = self.time(key, number)
         prices = (price,) * 6
-        candle = LiveCandle(key, t, *prices, 3, price, price, closed, t + event, authority=authority)
+        candle = CandleWrite(key, Candle(t, *prices, 3, price, price, closed, t + event), authority=authority)
         self.write(candle)
         before = self.truth.get((key, number))
         wins = (
@@ -178,7 +179,7 @@ class Interleaved(CandleStore):
 
 
 @contextmanager
-def live_writer(uri: str, database: str) -> Iterator[Callable[[LiveCandle], None]]:
+def live_writer(uri: str, database: str) -> Iterator[Callable[[CandleWrite], None]]:
     """Writes a candle as the ingester does, on an event loop of its own; it outlives the documents it once created."""
     loop = asyncio.new_event_loop()
 

@@ -11,12 +11,13 @@ import numpy as np
 import polars as pl
 import pytest
 
+from pipeline.candle import Candle, CandleWrite, IndicatorWrite
 from pipeline.errors import UsageError
 from pipeline.store.candles import store as module
 from pipeline.store.candles.codec import BrokenBucketError
 from pipeline.store.candles.coverage import SlotState
 from pipeline.store.candles.frame import FRAME_SCHEMA, FrameError
-from pipeline.store.candles.live import AsyncCandleWriter, LiveCandle, LiveIndicators, WriteReport
+from pipeline.store.candles.live import AsyncCandleWriter, WriteReport
 from pipeline.store.candles.store import BucketBusyError, CandleStore
 from pipeline.store.prepare import prepare
 from pipeline.timeline import INTERVALS, MINUTE, interval, to_datetime, to_ms
@@ -58,9 +59,11 @@ def history(
 
 def live(
     number: int, price: float, u: int, closed: bool = False, authority: bool = False, key: SeriesKey = KEY
-) -> LiveCandle:
+) -> CandleWrite:
     prices = (price,) * 6
-    return LiveCandle(key, minute(number), *prices, 7, price, price, closed, minute(number) + u, authority=authority)
+    return CandleWrite(
+        key, Candle(minute(number), *prices, 7, price, price, closed, minute(number) + u), authority=authority
+    )
 
 
 def everything(store: CandleStore, key: SeriesKey = KEY) -> pl.DataFrame:
@@ -219,7 +222,7 @@ async def test_indicators_are_written_to_closed_candles_alone(store: CandleStore
     writer = AsyncCandleWriter(async_db)
     await writer.write([live(3, 1.0, 5, closed=True), live(5, 1.0, 5)])
     values = tuple(float(number) for number in range(len(INDICATOR_FIELDS)))
-    assert await writer.write_indicators([LiveIndicators(KEY, minute(n), values) for n in (3, 4, 5)]) == 1
+    assert await writer.write_indicators([IndicatorWrite(KEY, minute(n), values) for n in (3, 4, 5)]) == 1
     stored = dict(zip((3, 5), everything(store).select(INDICATOR_FIELDS).rows(), strict=True))
     assert stored[3] == values
     assert all(math.isnan(value) for value in stored[5])

@@ -10,8 +10,8 @@ import polars as pl
 import pytest
 from pymongo.database import Database
 
+from pipeline.candle import Candle, CandleWrite
 from pipeline.store.candles.frame import FRAME_SCHEMA
-from pipeline.store.candles.live import LiveCandle
 from pipeline.store.candles.store import CandleStore
 from pipeline.store.prepare import prepare
 from pipeline.store.series import SeriesStore
@@ -43,7 +43,7 @@ def closed(db: Db, symbol: str, code: str, closes: dict[int, float]) -> None:
 def opened(db: Db, symbol: str, code: str, t: int, event: int, price: float) -> None:
     key = SeriesKey("sim", symbol, code)
     SeriesStore(db).recount(key, "rest", START)
-    write_live(db, [LiveCandle(key, t, *(price,) * 6, 1, price, price, closed=False, u=event)])
+    write_live(db, [CandleWrite(key, Candle(t, *(price,) * 6, 1, price, price, closed=False, u=event))])
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ import pytest
 from pymongo import MongoClient
 from pymongo.database import Database
 
+from pipeline.candle import Candle, CandleWrite
 from pipeline.store.candles.frame import FRAME_SCHEMA
-from pipeline.store.candles.live import LiveCandle
 from pipeline.store.candles.store import CandleStore
 from pipeline.store.prepare import prepare
 from pipeline.store.series import Progress, SeriesStore, progress_operations
@@ -66,7 +66,9 @@ class Market:
     def open(self, code: str, t: int, event: int, bar: Bar) -> None:
         """A state of the open candle."""
         high, low, close = bar
-        live = LiveCandle(self.key(code), t, close, high, low, close, 1.0, 1.0, 1, 1.0, 1.0, closed=False, u=event)
+        live = CandleWrite(
+            self.key(code), Candle(t, close, high, low, close, 1.0, 1.0, 1, 1.0, 1.0, closed=False, u=event)
+        )
         write_live(self.db, [live])
         self.db.series.bulk_write(progress_operations([Progress(self.key(code), event)]))
         self.bars.setdefault(code, {})[t] = bar

@@ -6,10 +6,10 @@ import numpy as np
 import polars as pl
 import pytest
 
+from pipeline.candle import Candle, CandleWrite
 from pipeline.store import series as module
 from pipeline.store.candles.coverage import Coverage, coverage
 from pipeline.store.candles.frame import FRAME_SCHEMA
-from pipeline.store.candles.live import LiveCandle
 from pipeline.store.candles.store import BucketBusyError, CandleStore
 from pipeline.store.prepare import prepare
 from pipeline.store.series import Progress, SeriesStore, progress_operations
@@ -58,7 +58,7 @@ def tell(db: Any, progress: list[Progress]) -> None:
 
 def test_a_count_tells_the_first_and_last_closed_candle(series: SeriesStore, db: Any) -> None:
     store_minutes(db, 5, 6, 300, 700)
-    write_live(db, [LiveCandle(KEY, minute(701), 1, 1, 1, 1, 1, 1, 1, 1, 1, closed=False, u=minute(701))])
+    write_live(db, [CandleWrite(KEY, Candle(minute(701), 1, 1, 1, 1, 1, 1, 1, 1, 1, closed=False, u=minute(701)))])
     counted = series.recount(KEY, "rest", NOW)
     assert counted == series.get(KEY)
     assert counted.stored == 4

@@ -10,8 +10,8 @@ from typing import Any
 import polars as pl
 import pytest
 
+from pipeline.candle import Candle, CandleWrite
 from pipeline.store import upgrade as module
-from pipeline.store.candles.live import LiveCandle
 from pipeline.store.candles.store import CandleStore
 from pipeline.store.prepare import prepare
 from pipeline.store.series import SeriesStore
@@ -29,9 +29,9 @@ T0 = interval("1m").bucket(1_700_000_000_000).start
 OLD_ORDER = sorted(CANDLE_FIELDS[2:], key=lambda name: (name not in ("open", "high", "low", "close"), name))
 
 
-def live(key: SeriesKey, number: int, price: float, u: int, *, closed: bool) -> LiveCandle:
+def live(key: SeriesKey, number: int, price: float, u: int, *, closed: bool) -> CandleWrite:
     t = T0 + number * MINUTE
-    return LiveCandle(key, t, *(price,) * 6, 7, price, price, closed, t + u, authority=closed)
+    return CandleWrite(key, Candle(t, *(price,) * 6, 7, price, price, closed, t + u), authority=closed)
 
 
 def everything(db: Any) -> list[pl.DataFrame]:
@@ -123,7 +123,7 @@ def test_what_is_worked_out_again_is_as_if_it_were_new(db: Any) -> None:
     old_signals(db)
     step, key = interval("1h"), SeriesKey("sim", "S0USDT", "1h")
     hours = [
-        LiveCandle(key, step.after(T0, n), *(100.0 + n,) * 6, 7, 1.0, 1.0, True, step.after(T0, n + 1))
+        CandleWrite(key, Candle(step.after(T0, n), *(100.0 + n,) * 6, 7, 1.0, 1.0, True, step.after(T0, n + 1)))
         for n in range(200)
     ]
     write_live(db, hours)

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from pymongo.database import Database
 
+from pipeline.candle import Candle, CandleWrite
 from pipeline.errors import AttentionError
-from pipeline.store.candles.live import LiveCandle
 from pipeline.store.prepare import Changes, prepare
 from pipeline.store.series import SeriesStore
 from pipeline.store.signals.views import CANDLES_CHARTED, CANDLES_SHOWN, VIEWS, prepare_views
@@ -88,10 +88,10 @@ def test_how_signals_did(
     assert other["signals"] == 1
 
 
-def candle(key: SeriesKey, number: int) -> LiveCandle:
+def candle(key: SeriesKey, number: int) -> CandleWrite:
     t = STEP.after(START, number)
     close = 100.0 + number
-    return LiveCandle(key, t, close, close, close, close, 1.0, 1.0, 1, 1.0, 1.0, closed=True, u=t + HOUR)
+    return CandleWrite(key, Candle(t, close, close, close, close, 1.0, 1.0, 1, 1.0, 1.0, closed=True, u=t + HOUR))
 
 
 def test_the_newest_candles_of_every_series(prepared: Db) -> None:

@@ -19,6 +19,7 @@ from bson.int64 import Int64
 from pymongo import InsertOne, UpdateOne
 from pymongo.errors import BulkWriteError
 
+from pipeline.candle import Candle, CandleWrite, IndicatorWrite
 from pipeline.store.candles.layout import bucket_id, header_document
 from pipeline.timeline import interval
 from schemas.candles import CANDLES, INDICATOR_FIELDS
@@ -29,34 +30,6 @@ DUPLICATE_KEY: Final = 11000
 _WORTH_TWO_LANES: Final = 200  # one connection is one thread of the server: two halve the time of a large bulk
 _WRITTEN: Final = {"$inc": {"rev": Int64(1)}}
 _NOT_KNOWN: Final = (float("nan"),) * len(INDICATOR_FIELDS)
-
-
-class LiveCandle(NamedTuple):
-    """A candle as it is now. `authority` is set where REST said it: then it may correct a closed one."""
-
-    key: SeriesKey
-    t: int
-    open: float
-    high: float
-    low: float
-    close: float
-    volume: float
-    quote_volume: float
-    trades: int
-    taker_buy_base: float
-    taker_buy_quote: float
-    closed: bool
-    u: int
-    indicators: tuple[float, ...] = _NOT_KNOWN
-    authority: bool = False
-
-
-class LiveIndicators(NamedTuple):
-    """Indicators of a closed candle that is stored already."""
-
-    key: SeriesKey
-    t: int
-    indicators: tuple[float, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,23 +82,23 @@ def creation_operations(buckets: Iterable[BucketName]) -> list[InsertOne[dict[st
     ]
 
 
-def upsert_operations(candles: Iterable[LiveCandle]) -> list[UpdateOne]:
+def upsert_operations(candles: Iterable[CandleWrite]) -> list[UpdateOne]:
     """One guarded update a candle. The buckets must exist (`creation_operations`)."""
     return [_upsert(candle) for candle in candles]
 
 
-def newest_operation(candle: LiveCandle) -> UpdateOne:
+def newest_operation(key: SeriesKey, candle: Candle) -> UpdateOne:
     """The update of an open candle that changes nothing, not even the revision, where a closed or a newer one is."""
-    spot = _spot(candle.key.interval, candle.t)
+    spot = _spot(key.interval, candle.t)
     newer = {"$or": [{"closed": True}, {"u": {"$gte": DatetimeMS(candle.u)}}]}
     matches = {
-        "_id": _id_of(candle.key, spot.bucket),
+        "_id": _id_of(key, spot.bucket),
         "$nor": [{"candles": {"$elemMatch": {"t": spot.opens, **newer}}}],
     }
-    return UpdateOne(matches, {"$max": {spot.path: _as_document(candle, spot)}, **_WRITTEN})
+    return UpdateOne(matches, {"$max": {spot.path: _as_document(candle, None, spot)}, **_WRITTEN})
 
 
-def indicator_operations(updates: Iterable[LiveIndicators]) -> list[UpdateOne]:
+def indicator_operations(updates: Iterable[IndicatorWrite]) -> list[UpdateOne]:
     """One update a closed candle, of its indicators alone; where the slot is open or without a candle it stays as it
     is: whoever closes it computes them."""
     return [_set_indicators(update) for update in updates]
@@ -153,7 +126,7 @@ def _spot(code: str, t: int) -> _Spot:
 _id_of: Final = lru_cache(maxsize=50_000)(bucket_id)
 
 
-def _as_document(candle: LiveCandle, spot: _Spot) -> dict[str, Any]:
+def _as_document(candle: Candle, indicators: tuple[float, ...] | None, spot: _Spot) -> dict[str, Any]:
     return {
         "t": spot.opens,
         "te": spot.closes,
@@ -168,17 +141,18 @@ def _as_document(candle: LiveCandle, spot: _Spot) -> dict[str, Any]:
         "trades": Int64(candle.trades),
         "taker_buy_base": float(candle.taker_buy_base),
         "taker_buy_quote": float(candle.taker_buy_quote),
-        **dict(zip(INDICATOR_FIELDS, candle.indicators, strict=True)),
+        **dict(zip(INDICATOR_FIELDS, indicators or _NOT_KNOWN, strict=True)),
     }
 
 
-def _upsert(candle: LiveCandle) -> UpdateOne:
-    spot = _spot(candle.key.interval, candle.t)
-    matches: dict[str, Any] = {"_id": _id_of(candle.key, spot.bucket)}
-    document = _as_document(candle, spot)
+def _upsert(write: CandleWrite) -> UpdateOne:
+    candle = write.candle
+    spot = _spot(write.key.interval, candle.t)
+    matches: dict[str, Any] = {"_id": _id_of(write.key, spot.bucket)}
+    document = _as_document(candle, write.indicators, spot)
     if not candle.closed:
         return UpdateOne(matches, {"$max": {spot.path: document}, **_WRITTEN})
-    if candle.authority:
+    if write.authority:
         return UpdateOne(matches, _placed(spot, document))
     matches["$nor"] = [_is_closed(spot)]
     return UpdateOne(
@@ -207,7 +181,7 @@ def _placed(spot: _Spot, document: dict[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
-def _set_indicators(update: LiveIndicators) -> UpdateOne:
+def _set_indicators(update: IndicatorWrite) -> UpdateOne:
     spot = _spot(update.key.interval, update.t)
     values = zip(INDICATOR_FIELDS, update.indicators, strict=True)
     return UpdateOne(
@@ -222,11 +196,11 @@ def _is_closed(spot: _Spot) -> dict[str, Any]:
     return {"candles": {"$elemMatch": {"t": spot.opens, "closed": True}}}
 
 
-def _lanes(candles: Sequence[LiveCandle]) -> list[list[LiveCandle]]:
+def _lanes(candles: Sequence[CandleWrite]) -> list[list[CandleWrite]]:
     """A large batch in two shares, all candles of a series in the same one so that their order stays."""
     if len(candles) < _WORTH_TWO_LANES:
         return [list(candles)]
-    lanes: tuple[list[LiveCandle], list[LiveCandle]] = ([], [])
+    lanes: tuple[list[CandleWrite], list[CandleWrite]] = ([], [])
     for candle in candles:
         lanes[hash(candle.key) & 1].append(candle)
     return list(lanes)
@@ -280,7 +254,7 @@ class AsyncCandleWriter:
         self._collection = database[CANDLES.name]
         self._known = KnownBuckets()
 
-    async def write(self, candles: Sequence[LiveCandle]) -> WriteReport:
+    async def write(self, candles: Sequence[CandleWrite]) -> WriteReport:
         """Store what is newer than what is stored. Later candles of one call may supersede earlier ones."""
         buckets = buckets_of(candles)
         await self._create(self._known.unknown(buckets))
@@ -293,7 +267,7 @@ class AsyncCandleWriter:
                 matched += await self._send_abreast(lanes)
         return guarded_report(len(candles), matched)
 
-    async def write_indicators(self, updates: Sequence[LiveIndicators]) -> int:
+    async def write_indicators(self, updates: Sequence[IndicatorWrite]) -> int:
         """Set the indicators of closed candles; how many candles were there to take them."""
         return await self._send(indicator_operations(updates))
 

@@ -19,6 +19,7 @@ from pymongo.collection import Collection
 from pymongo.database import Database
 from pymongo.errors import BulkWriteError
 
+from pipeline.candle import Candle, CandleWrite
 from pipeline.errors import TidemarkError, UsageError
 from pipeline.store.candles import coverage, stale
 from pipeline.store.candles.codec import BrokenBucketError, decode_buckets, encode_buckets, encode_rows
@@ -35,7 +36,6 @@ from pipeline.store.candles.frame import (
 )
 from pipeline.store.candles.layout import bucket_id
 from pipeline.store.candles.live import (
-    LiveCandle,
     WriteReport,
     buckets_of,
     creation_operations,
@@ -103,13 +103,13 @@ class CandleStore:
         columns = from_frame(frame, interval(key.interval), _STORED_FIELDS)
         return self._write(key, with_every_indicator(columns), merge_truth, marks=True)
 
-    def store_open(self, candle: LiveCandle) -> None:
+    def store_open(self, key: SeriesKey, candle: Candle) -> None:
         """Store the candle that is open now, unless a newer one is stored; its bucket is not read."""
-        stored = self._collection.bulk_write([newest_operation(candle)]).matched_count
-        (bucket,) = buckets_of([candle])
+        stored = self._collection.bulk_write([newest_operation(key, candle)]).matched_count
+        (bucket,) = buckets_of([CandleWrite(key, candle)])
         if not stored and self._collection.find_one({"_id": bucket.id}, {"_id": 1}) is None:
             self._send(creation_operations([bucket]))
-            self._collection.bulk_write([newest_operation(candle)])
+            self._collection.bulk_write([newest_operation(key, candle)])
 
     def set_indicators(self, key: SeriesKey, frame: pl.DataFrame) -> WriteReport:
         """Set indicators of stored candles from a column `t` and one for each indicator; all else stays.
