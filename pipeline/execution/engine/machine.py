@@ -7,49 +7,36 @@ it is in the journal, and never sends one again that may have arrived and could 
 
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import replace
 
-from pipeline.execution.engine import decide, resolve, risk
 from pipeline.execution.engine import events as ev
+from pipeline.execution.engine import risk
 from pipeline.execution.engine.breakers import Breakers
 from pipeline.execution.engine.client_ids import Identity
-from pipeline.execution.engine.decide import Close, Expire, Open, Skip
-from pipeline.execution.engine.effects import Effect, JournalOrder, Query, Reconcile, WriteVerdict
+from pipeline.execution.engine.decisions import Decisions
+from pipeline.execution.engine.effects import Effect, Query, Reconcile
 from pipeline.execution.engine.margins import Margins
 from pipeline.execution.engine.memory import Memory
-from pipeline.execution.engine.obstacles import ends, obstacle
 from pipeline.execution.engine.others import OTHERS, Others, breaker
 from pipeline.execution.engine.recall import Recaller
 from pipeline.execution.engine.reconcile import Reconciler
 from pipeline.execution.engine.reports import Reports
-from pipeline.execution.engine.risk import Ask
 from pipeline.execution.engine.state import (
-    DECIDED,
-    ENTERING,
-    ZERO,
     AccountView,
     BreakerView,
-    DecisionView,
     OrderRecord,
     Policy,
     PositionRecord,
-    SignalView,
-    exit_side,
 )
-from pipeline.execution.engine.turning import with_close
 from pipeline.execution.engine.worth import Worth
 from pipeline.timeline import MINUTE, SECOND
 from schemas.shared import Mode
-from schemas.signals import Verdict
 
-_REMEMBERED = 10_000
 _PUT_BACK = SECOND
 _PUT_FORWARD = 10 * SECOND
 """By so much the clock does not go back or forward between two events: time is told at least twice a second."""
 _RECONCILE_AGAIN = 5 * SECOND
 _BOOKED_AFTER = SECOND
 """After a position has ended the exchange is compared so soon, and the account's books get their line."""
-_DECIDE_AT_MOST = 30 * SECOND
 
 
 class Core:
@@ -68,7 +55,6 @@ class Core:
     ) -> None:
         """`orders`: every one of the journal that is unsettled or was so lately; `positions`: all of the journal."""
         self._policy = policy
-        self._stage = 1
         self._memory = Memory(policy, identity, mode)
         self._worth = Worth(self._memory)
         self._breakers = Breakers(self._memory)
@@ -76,37 +62,16 @@ class Core:
         self._margins = Margins(self._memory, policy)
         self._reconciler = Reconciler(self._memory, self._breakers)
         self._recaller = Recaller(self._memory)
-        self._waiting: dict[str, SignalView] = {}
-        self._decided: dict[str, None] = {}
-        self._decisions: dict[str, tuple[SignalView, DecisionView]] = {}
-        self._refused: dict[str, OrderRecord] = {}
-        self._turns: dict[str, OrderRecord] = {}
-        """Signals that close what is held and are decided once more after it: the order that closes."""
+        self._decisions = Decisions(
+            self._memory, self._worth, self._breakers, self._margins, self._reconciler, self._recaller
+        )
         self._calls: deque[tuple[int, bool]] = deque()
         self._reconcile_at = self._now = now
         self._lost = False
         self._others: Others = {}
         self._breakers.adopt(breakers)
         self._memory.load(orders, positions)
-        for order in list(self._memory.orders.values()):
-            self._take_over(order, now)
-        for order in self.orders():
-            if order.signal is not None and _decides(order, order.signal):
-                self._verdict(WriteVerdict(order.signal, "taken", "decided before a restart", orders=(order.id,)))
-
-    def _take_over(self, order: OrderRecord, now: int) -> None:
-        """Go on with an order that another term has journaled."""
-        if order.state == "intended":  # it may have left, and the write of that be lost
-            order = replace(order, attempts=order.attempts + 1)
-        self._memory.orders[order.id] = order
-        if order.turns and order.signal is not None:
-            self._turns[order.signal] = order
-        position = self._memory.position(order.symbol)
-        if order.in_doubt:
-            self._memory.doubts[order.id] = resolve.lost(self._policy, (position.quantity, None), now)
-        leaves = order.leg == "exit" and position.managed and order.side == exit_side(position.side or "long")
-        if order.unsettled and leaves and not position.closing:
-            self._memory.put(replace(position, closing=f"signal {order.signal}"))
+        self._decisions.adopt(self.orders(), now)
 
     # What is known
 
@@ -180,8 +145,7 @@ class Core:
             for symbol in sorted(symbols):
                 self._reconciler.keep(symbol, now)
                 self._recaller.ask(symbol, now)
-        if self._waiting:
-            self._decide_waiting(now)
+        self._decisions.decide_waiting(now)
         if self._reconciler.take_ended():
             self._reconcile_at = min(self._reconcile_at, now + _BOOKED_AFTER)
         return self._memory.take()
@@ -199,11 +163,11 @@ class Core:
         reports = self._reports
         match event:
             case ev.SignalSeen(signal):
-                self._signal(signal)
+                self._decisions.seen(signal)
             case ev.IntentJournaled(order_id) if order_id in self._memory.unjournaled:
-                self._journaled(self._memory.orders[order_id], now)
+                self._decisions.journaled(self._memory.orders[order_id], now)
             case ev.IntentRefused(order_id) if order_id in self._memory.unjournaled:
-                self._not_journaled(self._memory.orders[order_id], event, now)
+                self._decisions.not_journaled(self._memory.orders[order_id], event, now)
             case ev.OrderSeen(told, by):
                 reports.seen(told, by, now)
             case ev.OrderRejected(order_id, code, text) if order := self._in_doubt(order_id):
@@ -288,7 +252,7 @@ class Core:
                 self._memory.goal = event
                 self._judge_day(now)
             case ev.StageSeen(stage):
-                self._stage = stage
+                self._decisions.stage = stage
             case ev.CallCounted(ok):
                 self._calls.append((now, ok))
                 self._breakers.trip(risk.too_many_errors(self._recent_calls(now), self._policy.risk, now))
@@ -296,170 +260,6 @@ class Core:
     def _in_doubt(self, order_id: str) -> OrderRecord | None:
         order = self._memory.orders.get(order_id)
         return order if order is not None and order.in_doubt else None
-
-    # Signals
-
-    def _signal(self, signal: SignalView) -> None:
-        """One that expired is decided again if it is the last word about something that was opened after it expired."""
-        undecided = signal.verdict == "fresh" and signal.id not in self._decided
-        if not signal.confirmed or not (undecided or (signal.verdict == "expired" and signal.last_word)):
-            return
-        order = next((one for one in self._memory.orders.values() if _decides(one, signal.id)), None)
-        if order is None:
-            self._waiting[signal.id] = signal
-        elif order.id not in self._decisions:
-            self._acted_on(signal, order.id)
-
-    def _decide_waiting(self, now: int) -> None:
-        """In the order in which they were said: none overtakes another of its symbol."""
-        waits: set[str] = set()
-        for signal in sorted(self._waiting.values(), key=lambda one: (one.at, one.id)):
-            if orders := self._recaller.orders_of(signal):
-                self._acted_on(signal, *orders)
-            elif signal.symbol not in waits and self._can_decide(signal, now):
-                self._decide(signal, now)
-            else:
-                waits.add(signal.symbol)
-                self._clear_the_way(signal, now)
-
-    def _acted_on(self, signal: SignalView, *orders: str) -> None:
-        self._verdict(WriteVerdict(signal.id, "taken", "it was acted on before", orders=orders))
-
-    def _can_decide(self, signal: SignalView, now: int) -> bool:
-        """Too late to open anything it can be decided at once; too late, and yet to close, once it is known what is
-        held."""
-        if self._memory.leaving:
-            return False
-        late = signal.is_late(now)
-        if late and signal.leaves is None:
-            return True
-        known = self.ready and self._worth.known and not self._memory.busy(signal.symbol, now)
-        if not known or (not late and self._margins.awaited(signal.symbol)):
-            return False
-        return self._recaller.is_new(self._unless_taken_back(signal), now)
-
-    def _clear_the_way(self, signal: SignalView, now: int) -> None:
-        """What rests, and would be closed by the signal once it is filled, is cancelled first."""
-        if not self.ready or (signal.is_late(now) and not self._unless_taken_back(signal).last_word):
-            return
-        for order in self._memory.unsettled(signal.symbol, *ENTERING):
-            if order.rests and ends(signal, order):
-                self._reconciler.withdraw(order, f"{signal.kind} {signal.side} was signalled", now)
-
-    def _decide(self, signal: SignalView, now: int) -> None:
-        choice = decide.decide(self._ask(signal, now))
-        match choice:
-            case Expire(reason):
-                self._verdict(WriteVerdict(signal.id, "expired", reason))
-            case Skip(reason):
-                self._verdict(WriteVerdict(signal.id, "skipped", reason))
-            case Open(_, decision) | Close(_, decision) if self._memory.mode == "signal-only":
-                self._verdict(WriteVerdict(signal.id, "would-take", "signal-only: nothing is sent", decision))
-            case Open(order, decision) | Close(order, decision):
-                if order.turns:
-                    self._turns[signal.id] = order
-                else:
-                    del self._waiting[signal.id]
-                self._decisions[order.id] = signal, decision
-                self._memory.intend(order)
-
-    def _unless_taken_back(self, signal: SignalView) -> SignalView:
-        """The signal as what waits beside it leaves it: its last word may not be the last any more."""
-        taken_back = any(one.takes_back(signal) for one in self._waiting.values())
-        return replace(signal, last_word=signal.last_word and not taken_back)
-
-    def _ask(self, signal: SignalView, now: int) -> Ask:
-        account = self._worth.now() or AccountView(equity=ZERO, available=ZERO, at=0)
-        market = self._memory.market(signal.symbol)
-        return Ask(
-            signal=self._unless_taken_back(signal),
-            now=now,
-            mode=self._memory.mode,
-            policy=self._policy,
-            identity=self._memory.identity,
-            risk=risk.settings_of(market, self._policy.risk),
-            market=market,
-            account=account,
-            position=self._memory.position(signal.symbol),
-            halted=self._memory.halted,
-            stage=self._stage,
-            breakers=self._breakers.tripped(),
-            open_symbols=self._memory.open_symbols(),
-            closed=signal.id in self._turns,
-            reserved=self._worth.reserved(),
-        )
-
-    def _verdict(self, verdict: WriteVerdict) -> None:
-        verdict = self._with_close(verdict)
-        self._waiting.pop(verdict.signal_id, None)
-        self._decided[verdict.signal_id] = None
-        for refused in [one for one in self._refused.values() if one.signal == verdict.signal_id]:
-            del self._refused[refused.id]
-            if refused.id not in verdict.orders:  # the journal may have it all the same
-                self._memory.emit(JournalOrder(replace(refused, state="abandoned"), "executor", verdict.reason))
-        if len(self._decided) > _REMEMBERED:
-            del self._decided[next(iter(self._decided))]
-        self._memory.emit(verdict)
-
-    def _with_close(self, verdict: WriteVerdict) -> WriteVerdict:
-        close = self._turns.pop(verdict.signal_id, None)
-        if close is None:
-            return verdict
-        _, decision = self._decisions.pop(close.id, (None, None))
-        return with_close(verdict, close, decision)
-
-    # The journal's answers
-
-    def _journaled(self, order: OrderRecord, now: int) -> None:
-        self._memory.unjournaled.discard(order.id)
-        reason = obstacle(self._memory, order, now)
-        if reason is None:
-            self._memory.send(order, now)
-            if order.turns:
-                self._turns[str(order.signal)] = self._memory.orders[order.id]
-            else:
-                self._decided_with(order, None)
-            if order.leg == "exit":
-                self._memory.put(replace(self._memory.position(order.symbol), closing=f"signal {order.signal}"))
-            self._breakers.trip(risk.too_many_orders(self._recent_sends(now), self._policy.risk, now))
-        else:
-            if not order.turns:
-                self._decided_with(order, reason)
-            elif self._memory.position(order.symbol).exposed:
-                self._verdict(WriteVerdict(str(order.signal), "skipped", reason))
-            self._memory.move(order, "abandoned", "executor", f"not sent: {reason}", now)
-
-    def _decided_with(self, order: OrderRecord, reason: str | None) -> None:
-        decided = self._decisions.pop(order.id, None)
-        if decided is None:
-            return
-        signal, decision = decided
-        verdict: Verdict = "taken" if reason is None else "skipped"
-        self._verdict(WriteVerdict(signal.id, verdict, reason, decision, (order.id,)))
-
-    def _not_journaled(self, order: OrderRecord, event: ev.IntentRefused, now: int) -> None:
-        """What a signal asks for is not sent without the journal. What protects or closes is: a restart finds it by its
-        id where it stands, and the position as it is."""
-        decided = self._decisions.pop(order.id, None)
-        if event.exists:
-            self._memory.forget(order)
-            if event.known is not None:
-                self._take_over(event.known, now)
-            if decided is not None and not order.turns:
-                self._verdict(WriteVerdict(decided[0].id, "taken", "decided before", orders=(order.id,)))
-            return
-        self._memory.warn("the journal refused an order", f"{order.id} ({order.leg} {order.symbol}): {event.reason}")
-        if order.leg in DECIDED:
-            self._memory.forget(order)
-            self._refused[order.id] = order
-            if decided is not None:
-                self._waiting[decided[0].id] = decided[0]
-                if order.turns:
-                    del self._turns[decided[0].id]
-            self._memory.hold_longer(order.symbol, "decide", now, _DECIDE_AT_MOST)
-            return
-        self._memory.unjournaled.discard(order.id)
-        self._memory.send(order, now)
 
     # Reconciling, time and breakers
 
@@ -511,14 +311,3 @@ class Core:
         while self._calls and self._calls[0][0] <= now - MINUTE:
             self._calls.popleft()
         return [ok for _, ok in self._calls]
-
-    def _recent_sends(self, now: int) -> int:
-        sends = self._memory.sends
-        sends[:] = [at for at in sends if at > now - MINUTE]
-        return len(sends)
-
-
-def _decides(order: OrderRecord, signal_id: str) -> bool:
-    """Whether the order is all of the decision on that signal, not what protects or closes what it opened, nor a close
-    after which it is decided once more."""
-    return order.signal == signal_id and order.leg in DECIDED and not order.turns
