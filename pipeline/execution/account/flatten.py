@@ -27,6 +27,7 @@ from pipeline.exchange.errors import (
 from pipeline.exchange.market import Market
 from pipeline.exchange.reports import AlgoReport, OrderReport, PositionReport
 from pipeline.exchange.trading import NewOrder, Side, Trading
+from pipeline.execution.account.whose import is_ours
 from pipeline.execution.engine.client_ids import Identity
 from pipeline.execution.engine.order_life import state_of
 from pipeline.store.orders import OrderJournal
@@ -46,8 +47,9 @@ _OVER_LARGEST_LOT = -4005
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """What is to be closed: everything, or only positions in these symbols and orders with these ids; and nothing that
-    is not `within` its symbols, where it names some.
+    """What is to be closed: everything, or only what is ours; and nothing that is not `within` its symbols, where it
+    names some. `symbols`: where the journal has something of ours. It counts where the exchange does not say whose a
+    position is.
 
     `entering` are the orders of ours, with their symbols, whose end is not known and that may open something; None
     where nobody knows of any.
@@ -61,11 +63,6 @@ class Scope:
     def covers(self, symbol: str) -> bool:
         """Whether anything in this symbol is to be looked at."""
         return self.within is None or symbol in self.within
-
-    def position(self, position: PositionReport) -> bool:
-        """Whether this position is to be closed."""
-        among = self.symbols is None or position.symbol in self.symbols
-        return bool(position.position_amt) and among and self.covers(position.symbol)
 
     def order(self, symbol: str, client_id: str) -> bool:
         """Whether this order is to be cancelled."""
@@ -103,6 +100,8 @@ class Flattener:
     report: Report = field(default_factory=Report)
     held: dict[str, Decimal] = field(default_factory=dict)
     """What of the scope it has found open, as it was found first."""
+    _whose: dict[tuple[str, str, Decimal, int], bool | None] = field(default_factory=dict)
+    """Of each position that was looked at, whether it is ours; None: the exchange did not say it in this round."""
     _largest: dict[str, Decimal] = field(default_factory=dict)
     _number: int = 0
     _until: int = 0
@@ -148,23 +147,23 @@ class Flattener:
         """Until what is in doubt has its end, or has come. The exchange counts what it is asked, so it is asked
         little."""
         with self._noting():
-            while self._in_doubt(scope) and not any(map(scope.position, self.trading.positions())):
+            while self._in_doubt(scope) and not any(True for _ in self._to_close(scope, (), self.trading.positions())):
                 self.sleep(_DOUBT_PAUSE)
 
     def _round(self, scope: Scope) -> None:
         """One go at everything, then a look at what is left. A call that fails keeps none of the others from it."""
         report, algos = self.report, list[AlgoReport]()
+        self._whose = {one: ours for one, ours in self._whose.items() if ours is not None}
         report.problems.clear()
         report.flat = False
         self.cancel_orders(scope)
         with self._noting():
             algos = self._algos_of(scope)
         with self._noting():
-            for position in self.trading.positions():
-                if _in_scope(position, scope, algos):
-                    self.held.setdefault(position.symbol, position.position_amt)
-                    with self._noting():
-                        self._close(position)
+            for position in self._to_close(scope, algos, self.trading.positions()):
+                self.held.setdefault(position.symbol, position.position_amt)
+                with self._noting():
+                    self._close(position)
         with self._noting():
             report.in_doubt = self._in_doubt(scope)  # asked before what is held: one that ends in between is not missed
             for algo in self._found(scope, algos):
@@ -176,12 +175,34 @@ class Flattener:
     def _algos_of(self, scope: Scope) -> list[AlgoReport]:
         return [one for one in self.trading.open_algos() if scope.order(one.symbol, one.client_algo_id)]
 
-    def _found(self, scope: Scope, algos: Iterable[AlgoReport]) -> list[AlgoReport]:
+    def _found(self, scope: Scope, algos: Collection[AlgoReport]) -> list[AlgoReport]:
         """Look at what is held, ours and not ours; what is returned of the stops and targets protects none of it."""
         held = [one for one in self.trading.positions() if one.position_amt and scope.covers(one.symbol)]
-        self.report.left = [one.symbol for one in held if _in_scope(one, scope, algos)]
-        self.report.others = [one.symbol for one in held if not _in_scope(one, scope, algos)]
+        ours = list(self._to_close(scope, algos, held))
+        self.report.left = [one.symbol for one in held if one in ours]
+        self.report.others = [one.symbol for one in held if one not in ours]
         return [algo for algo in algos if not any(_closes(algo, one) for one in held)]
+
+    def _to_close(
+        self, scope: Scope, algos: Collection[AlgoReport], positions: Iterable[PositionReport]
+    ) -> Iterator[PositionReport]:
+        """Those that are, what the journal has first: for no other's sake it waits for an answer."""
+        held = [one for one in positions if one.position_amt and scope.covers(one.symbol)]
+        for one in sorted(held, key=lambda one: not _taken_for_ours(one, scope, algos)):
+            proven = None if scope.symbols is None else self._proven(one)
+            if _taken_for_ours(one, scope, algos) if proven is None else proven:
+                yield one
+
+    def _proven(self, position: PositionReport) -> bool | None:
+        """Whether it is ours, as the exchange's own fills say."""
+        key = position.symbol, position.position_side, position.position_amt, position.update_time
+        if key not in self._whose:
+            try:
+                self._whose[key] = is_ours(self.trading, self.identity, position)
+            except ExchangeError as error:
+                log.warning("the exchange does not say whose the position in %s is: %s", position.symbol, error)
+                self._whose[key] = None
+        return self._whose[key]
 
     def _in_doubt(self, scope: Scope) -> list[str]:
         """The orders that may still open something. One that the exchange does not know proves nothing until no copy
@@ -258,9 +279,10 @@ class Flattener:
         return self.identity.order_id(f"command:{symbol}:{self.trading.client.clock.now()}", "flatten", self._number)
 
 
-def _in_scope(position: PositionReport, scope: Scope, algos: Iterable[AlgoReport]) -> bool:
-    """Whether it is to be closed: what a stop or target of ours would close is ours, whatever the database knows."""
-    return scope.position(position) or any(_closes(one, position) for one in algos)
+def _taken_for_ours(position: PositionReport, scope: Scope, algos: Iterable[AlgoReport]) -> bool:
+    """Whether it is to be closed as far as the journal, and what stands under it, can tell."""
+    among = scope.symbols is None or position.symbol in scope.symbols
+    return among or any(_closes(one, position) for one in algos)
 
 
 def _closes(algo: AlgoReport, position: PositionReport) -> bool:

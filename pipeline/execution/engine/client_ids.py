@@ -58,6 +58,10 @@ class Identity:
         """The installation that it belongs to, if that is not ours."""
         return None if self.owns(client_id) else installation_of(client_id)
 
+    def placed(self, client_id: str) -> bool:
+        """Whether an order of that id, at the exchange or long gone from there, was ours."""
+        return (name := installation_of(client_id)) is not None and self.keeps(name)
+
     def keeps(self, installation: str | None) -> bool:
         """Whether what our journal has of that installation is ours."""
         return installation in {self.name, *self.taken_over} or (installation in {None, UNNAMED} and not self.copied)

@@ -10,6 +10,7 @@ from typing import Final
 
 from pipeline.execution.engine.client_ids import leg_of
 from pipeline.execution.engine.protect import stops_loss_of, tightened
+from pipeline.execution.engine.provenance import fill_of, since_flat
 from pipeline.execution.engine.state import (
     ENTERING,
     OrderRecord,
@@ -85,9 +86,10 @@ def rebuilt(
 ) -> PositionRecord | None:
     """What is held, with what belongs to it; None where it is not ours. It is ours if an order of ours opened it, or,
     if that was too long ago to be listed, if a stop of ours stands under it."""
-    first = opening(position, trades)
+    made = since_flat(position.quantity, [fill_of(one) for one in trades])
+    first = made[0] if made else None
     entries = [one for one in orders if one.leg in ENTERING and one.filled]
-    opener = None if first is None else next((one for one in entries if one.exchange_id == first.exchange_id), None)
+    opener = None if first is None else next((one for one in entries if one.exchange_id == first.number), None)
     stops = [one for one in orders if one.stands and stops_loss_of(one, position)]
     if opener is not None and not (position.managed and opener.signal in {None, position.signal}):
         mended = _opened_by(position, opener, signals.get(opener.id), risk)
@@ -101,16 +103,6 @@ def rebuilt(
         for later in entries[entries.index(opener) + 1 :]:
             mended = _added(mended, later, signals.get(later.id))
     return guarded(mended, orders)
-
-
-def opening(position: PositionRecord, trades: Iterable[TradeTold]) -> TradeTold | None:
-    """The trade before which nothing was held on this side; None if it is older than these."""
-    left = position.quantity
-    for trade in reversed(list(trades)):
-        left -= trade.quantity if trade.side == "BUY" else -trade.quantity
-        if left == 0 or (left > 0) != (position.quantity > 0):
-            return trade
-    return None
 
 
 def _opened_by(position: PositionRecord, opener: OrderRecord, signal: SignalView | None, risk: Risk) -> PositionRecord:

@@ -25,7 +25,7 @@ from pipeline.cli.app import build
 from pipeline.exchange.environments import SIM, Environment, at
 from pipeline.exchange.rest import RestClient
 from pipeline.exchange.signing import Credentials, signer_for
-from pipeline.exchange.trading import NewOrder, Trading
+from pipeline.exchange.trading import NewOrder, Side, Trading
 from pipeline.execution.engine.effects import Notify
 from pipeline.execution.engine.state import Policy
 from pipeline.execution.runtime.context import Pace
@@ -103,9 +103,10 @@ class House:
         assert (await self.verdict(self.say("entry"))).verdict == "taken"
         await self.until(lambda: self.held() and self.stops() and (self.position() or self).stop_order)
 
-    def trade_by_hand(self, symbol: str = "ETHUSDT") -> None:
+    def trade_by_hand(self, symbol: str = "ETHUSDT", change: Decimal = Decimal("0.1")) -> None:
         """Somebody trades on the same account with something else."""
-        self.trading.place_order(NewOrder(symbol=symbol, side="BUY", client_id="by-hand", quantity=Decimal("0.1")))
+        side: Side = "BUY" if change > 0 else "SELL"
+        self.trading.place_order(NewOrder(symbol=symbol, side=side, client_id="by-hand", quantity=abs(change)))
 
     def rest(self, client_id: str) -> None:
         """An order that waits far below the price."""
