@@ -18,9 +18,9 @@ from pipeline.execution.engine.effects import (
     Recall,
     WriteVerdict,
 )
-from pipeline.execution.engine.state import OrderTold, TradeTold
+from pipeline.execution.engine.state import OrderTold, PositionTold, TradeTold
 from pipeline.timeline import MINUTE, SECOND
-from tests.execution.driver import IDENTITY, PRICE, SYMBOL, Driver, T, signal
+from tests.execution.driver import ACCOUNT, IDENTITY, PRICE, SYMBOL, Driver, T, signal
 
 ZERO = Decimal(0)
 HELD = Decimal("0.2")
@@ -120,6 +120,53 @@ def test_an_older_journal_learns_what_was_added_and_its_stop_does_not_loosen():
     assert (position.signal, position.stop_price) == ("s0", tighter.trigger_price)
     assert position.last_add_price == PRICE + 300
     assert not [one for one in driver.all if isinstance(one, Cancel)]
+
+
+def journaled():
+    """What a term leaves that holds a position: its journal, and the fill that opened it."""
+    before = Driver()
+    before.protected(name="s0", price=PRICE)
+    first = before.order("entry")
+    opened = TradeTold(first.exchange_id, "BUY", first.filled, PRICE, ZERO, ZERO, T)
+    return opened, {"orders": [first, before.order("stop")], "positions": [before.position()]}
+
+
+@pytest.mark.parametrize("again", [Decimal("0.5"), Decimal(1)], ids=["another quantity", "another price"])
+def test_what_somebody_opened_since_the_journal_was_written_is_theirs(again):
+    opened, journal = journaled()
+    first, stop = journal["orders"]
+    closed, theirs = replace(opened, exchange_id=98, side="SELL"), replace(opened, exchange_id=99)
+    theirs = replace(theirs, quantity=(opened.quantity * again).quantize(Decimal("0.001")), price=PRICE + 5)
+    driver = Driver(ready=False, **journal)
+    told = PositionTold(SYMBOL, theirs.quantity, theirs.price)
+    standing = driver.told(stop)
+    driver(ev.Snapshot((standing,), (told,), ACCOUNT, driver.now))
+    assert driver.one(Recall)
+    driver.recalled(standing, known=[first, stop], trades=[opened, closed, theirs])
+    assert not driver.position().ours
+    driver.wait(10 * SECOND)
+    assert not [one for one in driver.all if isinstance(one, Cancel | Place | JournalIntent)], "its stop stands"
+
+
+def test_what_was_reduced_by_others_stays_ours():
+    opened, journal = journaled()
+    first, stop = journal["orders"]
+    less = replace(opened, exchange_id=98, side="SELL", quantity=Decimal("0.001"))
+    driver = Driver(ready=False, **journal)
+    standing = driver.told(stop)
+    driver.snapshot([standing], first.filled - less.quantity)
+    driver.recalled(standing, known=[first, stop], trades=[opened, less])
+    assert (driver.position().ours, driver.position().signal) == (True, "s0")
+
+
+def test_fills_that_do_not_show_our_entry_yet_prove_nothing():
+    _, journal = journaled()
+    first, stop = journal["orders"]
+    driver = Driver(ready=False, **journal)
+    standing = driver.told(stop)
+    driver.snapshot([standing], first.filled + HELD)
+    driver.recalled(standing, known=[first, stop], trades=[replace(OPENED, quantity=first.filled + HELD)])
+    assert (driver.position().ours, driver.position().signal) == (True, "s0")
 
 
 def test_where_the_past_never_comes_what_stands_counts_and_the_stop_does_not_loosen():

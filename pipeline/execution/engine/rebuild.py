@@ -10,7 +10,7 @@ from typing import Final
 
 from pipeline.execution.engine.client_ids import leg_of
 from pipeline.execution.engine.protect import stops_loss_of, tightened
-from pipeline.execution.engine.provenance import fill_of, since_flat
+from pipeline.execution.engine.provenance import Fill, entered_by, fill_of, since_flat
 from pipeline.execution.engine.state import (
     ENTERING,
     OrderRecord,
@@ -85,8 +85,10 @@ def rebuilt(
     risk: Risk,
 ) -> PositionRecord | None:
     """What is held, with what belongs to it; None where it is not ours. It is ours if an order of ours opened it, or,
-    if that was too long ago to be listed, if a stop of ours stands under it."""
-    made = since_flat(position.quantity, [fill_of(one) for one in trades])
+    if that was too long ago to be listed, if a stop of ours stands under it. What the journal takes for ours is, unless
+    the trades show that it has ended."""
+    fills = [fill_of(one) for one in trades]
+    made = since_flat(position.quantity, fills)
     first = made[0] if made else None
     entries = [one for one in orders if one.leg in ENTERING and one.filled]
     opener = None if first is None else next((one for one in entries if one.exchange_id == first.number), None)
@@ -94,6 +96,8 @@ def rebuilt(
     if opener is not None and not (position.managed and opener.signal in {None, position.signal}):
         mended = _opened_by(position, opener, signals.get(opener.id), risk)
     elif position.managed:
+        if _ended(position, orders, fills[: len(fills) - len(made)], made):
+            return None
         mended = position
     elif first is None and stops:
         mended = replace(position, ours=True, opened_at=stops[0].created_at)
@@ -103,6 +107,26 @@ def rebuilt(
         for later in entries[entries.index(opener) + 1 :]:
             mended = _added(mended, later, signals.get(later.id))
     return guarded(mended, orders)
+
+
+def theirs(position: PositionRecord) -> PositionRecord:
+    """What is held, as somebody else's."""
+    return PositionRecord(
+        position.symbol, position.quantity, position.entry_price, ours=False, side=side_of(position.quantity),
+        as_of=position.as_of, entered_at=position.entered_at, reduced_at=position.reduced_at,
+    )  # fmt: skip
+
+
+def _ended(
+    position: PositionRecord, orders: Iterable[OrderRecord], before: Iterable[Fill], made: Sequence[Fill]
+) -> bool:
+    """Whether what the journal knows was closed: its own entry was filled before nothing was held, and no order of ours
+    since. Trades that do not show that entry may not be all that there are."""
+    numbers = {one.exchange_id: one for one in orders if one.exchange_id is not None}
+    if entered_by(numbers.keys(), position.quantity, made) is not False:
+        return False
+    opened = (numbers[one.number] for one in before if one.number in numbers)
+    return any(one.leg in ENTERING and one.signal == position.signal for one in opened)
 
 
 def _opened_by(position: PositionRecord, opener: OrderRecord, signal: SignalView | None, risk: Risk) -> PositionRecord:

@@ -14,7 +14,7 @@ from pipeline.execution.engine.client_ids import leg_of
 from pipeline.execution.engine.effects import Query, Recall
 from pipeline.execution.engine.memory import Memory
 from pipeline.execution.engine.order_life import merged
-from pipeline.execution.engine.rebuild import found, guarded, rebuilt
+from pipeline.execution.engine.rebuild import found, guarded, rebuilt, theirs
 from pipeline.execution.engine.state import (
     DECIDED,
     ENTERING,
@@ -72,6 +72,7 @@ class Recaller:
             position, orders, event.trades, self._signals_of(orders, event.signals), self._memory.policy.risk
         )
         if mended is None:
+            self._memory.put(theirs(position))
             self._memory.warn_once(
                 f"position {event.symbol}", f"{position.quantity} {event.symbol} is not ours: it is left alone"
             )

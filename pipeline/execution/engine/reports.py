@@ -14,7 +14,7 @@ from pipeline.execution.engine.memory import Memory
 from pipeline.execution.engine.order_life import merged, with_slippage
 from pipeline.execution.engine.others import Others, others_in, said
 from pipeline.execution.engine.protect import pace_of
-from pipeline.execution.engine.rebuild import entered, found
+from pipeline.execution.engine.rebuild import entered, found, theirs
 from pipeline.execution.engine.refusals import Reaction, reaction
 from pipeline.execution.engine.resolve import Absent, Doubt
 from pipeline.execution.engine.state import (
@@ -271,7 +271,7 @@ class Reports:
         old = self._memory.position(told.symbol)
         if asof >= old.as_of:
             self._moved_by_others(old, told, by)
-            if old.managed and not old.as_of and ZERO != old.quantity != told.quantity != ZERO:
+            if old.managed and not old.as_of and old.quantity and told.quantity and _is_another(old, told):
                 self._memory.recall(told.symbol)
             self._memory.put(self._restated(old, told, asof, now))
         for order in self._memory.unsettled(told.symbol):
@@ -293,10 +293,7 @@ class Reports:
             return entered(replace(new, side=None, signal=None, stop_price=None), entry, now)
         if old.ours or not old.quantity or not old.as_of:
             self._memory.recall(told.symbol)  # only its past says whether it is ours
-        return PositionRecord(
-            told.symbol, told.quantity, told.entry_price, ours=False, side=side, as_of=asof,
-            entered_at=old.entered_at, reduced_at=old.reduced_at,
-        )  # fmt: skip
+        return theirs(new)
 
     def _moved_by_others(self, old: PositionRecord, told: PositionTold, by: By) -> None:
         """Ours changed between two snapshots, and no order of ours is under way or was filled since."""
@@ -403,6 +400,11 @@ class Reports:
 def _unpaid(order: OrderRecord) -> bool:
     """Whether its fee and profit have still to be asked for."""
     return not order.unsettled and bool(order.filled) and order.fee is None and order.exchange_id is not None
+
+
+def _is_another(old: PositionRecord, told: PositionTold) -> bool:
+    """Whether it has changed, or is not the same one any more."""
+    return (old.quantity, old.entry_price) != (told.quantity, told.entry_price)
 
 
 def _forgotten(order: OrderRecord) -> bool:
