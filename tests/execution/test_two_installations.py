@@ -20,9 +20,11 @@ from pipeline.execution.engine.effects import (
 )
 from pipeline.execution.engine.machine import Core
 from pipeline.execution.engine.state import ENTERING, AccountView, OrderTold
+from tests.execution.drill.schedule import Schedule
+from tests.execution.drill.setting import EQUITY, IDENTITY, POLICY, START, TROUBLE
 from tests.execution.driver import rules
 from tests.execution.model import SYMBOL, Refused
-from tests.execution.test_core_faults import CHUNKS, EQUITY, IDENTITY, POLICY, START, TROUBLE, Schedule, seeds
+from tests.execution.test_core_faults import CHUNKS, seeds
 
 THEIRS = Identity("sim", "theirs")
 

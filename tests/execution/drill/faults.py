@@ -1,0 +1,103 @@
+"""What goes wrong in a schedule: how often, and when. Drawn only; it does nothing."""
+
+from dataclasses import dataclass, fields, replace
+from random import Random
+
+from pipeline.timeline import SECOND
+from tests.execution.drill.setting import END, POLICY, START, TROUBLE
+
+_MAY_BE_NONE = ("halt", "restored")
+
+
+@dataclass
+class Faults:
+    """How bad this schedule is: chances, and moments."""
+
+    lost_before: float
+    lost_after: float
+    late: float
+    failed: float
+    refused: float
+    hangs: float
+    query_fails: float
+    journal_refuses: float
+    slow_journal: float
+    crash: float
+    repeat: float
+    delay: float
+    partial: float
+    unmatched: float
+    gaps: list[tuple[int, int]]
+    used_up: list[tuple[int, int]]
+    """Somebody else has used up the address's weight: what costs some is held back, orders leave."""
+    by_hand: list[int]
+    stops_cancelled: list[int]
+    halt: int | None
+    closes: list[int]
+    """When a person asks for what is held to be closed."""
+    blind: bool
+    """The exchange does not know our ids for as long as it is troubled, and the stream is down."""
+    forgets: list[tuple[int, int]]
+    """When the exchange shows none of the conditional orders that stand."""
+    clock_steps: list[tuple[int, int]]
+    """When the executor's clock is put forward or back, and by how much. The exchange refuses whatever it signs then,
+    until it has been measured anew."""
+    forgetful: bool
+    """That, and no other fault: no position may be closed for it."""
+    restored: tuple[int | None, int] | None
+    """The process dies then, and goes on with the journal as it was at the first moment; None: with an empty one."""
+
+    @classmethod
+    def draw(cls, random: Random) -> "Faults":
+        def sometimes(high: float) -> float:
+            return random.choice([0.0, 0.0, random.random() * high])
+
+        def moments(most: int) -> list[int]:
+            return [START + random.randrange(TROUBLE) for _ in range(random.choice([0] * 6 + [most]))]
+
+        faults = cls(
+            lost_before=sometimes(0.4),
+            lost_after=sometimes(0.4),
+            late=sometimes(0.3),
+            failed=sometimes(0.5),
+            refused=sometimes(0.4),
+            hangs=sometimes(0.2),
+            query_fails=sometimes(0.6),
+            journal_refuses=sometimes(0.3),
+            slow_journal=sometimes(0.5),
+            crash=sometimes(0.08),
+            repeat=sometimes(0.5),
+            delay=sometimes(0.6),
+            partial=sometimes(0.9),
+            unmatched=sometimes(0.9),
+            gaps=[(a, a + random.randrange(8 * SECOND)) for a in moments(2)],
+            used_up=[(a, a + random.randrange(30 * SECOND)) for a in moments(2)],
+            by_hand=moments(1),
+            stops_cancelled=moments(2),
+            halt=START + random.randrange(TROUBLE) if random.random() < 0.1 else None,
+            closes=moments(2),
+            blind=random.random() < 0.05,
+            forgets=[(a, a + random.randrange(12 * SECOND)) for a in moments(2)],
+            clock_steps=[
+                (a, random.choice([-1, 1]) * random.choice([15 * SECOND, 3_600 * SECOND])) for a in moments(2)
+            ],
+            forgetful=random.random() < 0.05,
+            restored=None,
+        )
+        if random.random() < 0.15:
+            dies = START + random.randrange(SECOND, TROUBLE - 8 * SECOND)
+            faults.restored = (random.choice([None, START + random.randrange(dies - START)]), dies)
+            faults.by_hand = random.choice([faults.by_hand, [dies + random.randrange(POLICY.surely_gone)]])
+        if faults.forgetful:
+            return faults.only_forgetful(random)
+        if faults.blind:
+            return replace(
+                faults, gaps=[(START, END)], partial=0.0, lost_after=0.6, by_hand=[], crash=0.0, restored=None
+            )
+        return faults
+
+    def only_forgetful(self, random: Random) -> "Faults":
+        calm = {each.name: type(getattr(self, each.name))() for each in fields(self) if each.name not in _MAY_BE_NONE}
+        begin = START + random.randrange(TROUBLE // 2)
+        forgets = [(begin, begin + random.randrange(1, TROUBLE // 2))]
+        return replace(self, **calm | dict.fromkeys(_MAY_BE_NONE) | {"forgetful": True, "forgets": forgets})

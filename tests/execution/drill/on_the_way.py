@@ -1,0 +1,54 @@
+"""Laws that are looked at while a schedule runs: with each order that leaves, and each that is written down. What is
+broken is added to its `wrongs`.
+"""
+
+from pipeline.execution.engine.state import OrderRecord, PositionRecord
+from tests.execution.drill.world import World
+from tests.execution.model import SYMBOL, UNHEARD
+
+
+def check_closing(schedule: World, entry: OrderRecord) -> None:
+    """Nothing is added to what is being closed."""
+    held = schedule.journal.positions.get(SYMBOL)
+    if held is not None and held.closing and held.quantity:
+        schedule.wrongs.append(f"sent while the position is being closed: {entry} {held}")
+
+
+def check_turn(schedule: World, opening: OrderRecord) -> None:
+    """What turns a position opens nothing before the close is settled and nothing is held, as far as one can have
+    heard."""
+    unheard = schedule.exchange.now - schedule.exchange.reopened_by_hand_at < UNHEARD
+    closes = [one for one in schedule.journal.orders.values() if (one.signal, one.leg) == (opening.signal, "exit")]
+    held = closes and schedule.exchange.position and not unheard
+    if held or any(one.unsettled and one.attempts for one in closes):
+        schedule.wrongs.append(
+            f"turned before it was flat: {opening} while {schedule.exchange.position} is held: {closes}"
+        )
+
+
+def check_price(schedule: World, entry: OrderRecord) -> None:
+    """A limit entry is never worse than its signal's price; a market order has none."""
+    limited = schedule.policy.risk.entry_order == "limit"
+    worse = limited and (entry.price > entry.plan.price if entry.side == "BUY" else entry.price < entry.plan.price)
+    if limited != (entry.price is not None) or worse:
+        schedule.wrongs.append(f"sent at another price than its signal's: {entry}")
+
+
+def check_abandoned(schedule: World, order: OrderRecord) -> None:
+    """What is given up as never arrived has not arrived, and does not arrive any more."""
+    placed = schedule.exchange.find(order.id)
+    ended = schedule.faults.blind and placed is not None and not placed.open and not placed.filled
+    if order.state == "abandoned" and not order.algo and placed is not None and not ended:
+        schedule.wrongs.append(f"abandoned, and at the exchange: {order}")
+
+
+def check_stop(schedule: World, old: PositionRecord | None, new: PositionRecord) -> None:
+    """A stop never loosens."""
+    if old is None or old.signal is None or old.signal != new.signal or old.side != new.side:
+        return
+    if old.stop_price is None or new.stop_price is None:
+        if old.stop_price is not None:
+            schedule.wrongs.append(f"the stop at {old.stop_price} was given up")
+        return
+    if (new.stop_price < old.stop_price) if new.side == "long" else (new.stop_price > old.stop_price):
+        schedule.wrongs.append(f"the stop was loosened from {old.stop_price} to {new.stop_price}")

@@ -1,0 +1,159 @@
+"""Time, chance and the market of a schedule, and what people do on the account meanwhile. It knows nothing of the
+executor but that it is told things.
+"""
+
+import heapq
+from collections.abc import Callable
+from dataclasses import replace
+from decimal import Decimal
+from itertools import count
+from random import Random
+
+from pipeline.execution.engine import events as ev
+from pipeline.execution.engine.effects import Notify, WriteVerdict
+from pipeline.execution.engine.state import OrderRecord, PositionRecord
+from pipeline.timeline import SECOND
+from tests.execution.drill.faults import Faults
+from tests.execution.drill.setting import END, FILTERS, POLICY, START
+from tests.execution.drill.story import draw_delisting, draw_risk, draw_signals
+from tests.execution.driver import rules
+from tests.execution.model import SYMBOL, Exchange, Placed
+
+
+class Journal:
+    """MongoDB, as the shell uses it."""
+
+    def __init__(self) -> None:
+        self.orders: dict[str, OrderRecord] = {}
+        self.positions: dict[str, PositionRecord] = {}
+        self.verdicts: dict[str, WriteVerdict] = {}
+        self.breakers: set[str] = set()
+
+    def copy(self) -> "Journal":
+        made = Journal()
+        made.orders, made.positions, made.verdicts = dict(self.orders), dict(self.positions), dict(self.verdicts)
+        made.breakers = set(self.breakers)
+        return made
+
+
+class World:
+    """An exchange, a journal, faults, and an agenda of what happens when."""
+
+    def __init__(self, seed: int, rests: float = 0.4) -> None:
+        """`rests`: in so many of all, entries are limit orders."""
+        self.random = Random(seed)
+        self.faults = Faults.draw(self.random)
+        self.resting = Random(f"{seed} rests")
+        """Of its own, so that a schedule of market orders is what it was."""
+        self.policy = replace(POLICY, risk=draw_risk(self.random, self.resting, rests))
+        self.exchange = Exchange(Decimal(60_000), START)
+        self.journal = Journal()
+        self.order = count()
+        self.agenda: list[tuple[int, int, int | None, Callable[[int], None]]] = []
+        self.life = 0
+        self.skew = 0
+        self.away = False
+        self.backup = Journal()
+        self.told_news = 0
+        self.halted = False
+        self.close_asked: int | None = None
+        self.overtaken = False
+        """The market was beyond a stop before it stood: the move that fired the one before filled what rested."""
+        self.wrongs: list[str] = []
+        """Laws that were broken on the way."""
+        self.endings: list[tuple[int, Notify]] = []
+        """What was said of positions that came to their end, and when."""
+        self.settled: tuple[int, Decimal] | None = None
+        """When the contract ended, and what was held then, if the journal had it."""
+        self.signals, self.drift = draw_signals(self.random)
+        self.delisted = [] if self.faults.forgetful else draw_delisting(Random(f"delisted {seed}"))
+
+    def feed(self, event: ev.Event, now: int) -> None:
+        """The executor is told, and does what follows."""
+        raise NotImplementedError
+
+    # Time and chance
+
+    def at(self, moment: int, what: Callable[[int], None], *, mine: bool = False) -> None:
+        """`mine`: it dies with the process."""
+        heapq.heappush(self.agenda, (moment, next(self.order), self.life if mine else None, what))
+
+    def troubled(self, chance: float, now: int) -> bool:
+        return now < END and self.random.random() < chance
+
+    def held_back(self, now: int) -> bool:
+        return any(begin <= now < min(end, END) for begin, end in self.faults.used_up)
+
+    def quick(self, now: int) -> int:
+        return now + (
+            self.random.randrange(3_000) if self.troubled(self.faults.delay, now) else self.random.randrange(5, 60)
+        )
+
+    # The market, and people
+
+    def walk(self, drift: int, now: int) -> None:
+        self.exchange.fill_told_first = self.random.random() < 0.5
+        unmatched = self.random.choice([Decimal(1), Decimal("0.5")])
+        self.exchange.unmatched = unmatched if self.troubled(self.faults.unmatched, now) else Decimal(0)
+        self.exchange.move(self.exchange.price + self.random.randrange(-150, 151) + drift)
+        if self.random.random() < 0.5:
+            self.exchange.fill_rest()
+        part = self.random.choice([Decimal("0.05"), Decimal("0.004")])
+        self.exchange.part = part if self.troubled(self.faults.partial, now) else None
+        self.feed(ev.PriceSeen(SYMBOL, self.exchange.price, now), now)
+
+    def become_quiet(self, now: int) -> None:
+        self.exchange.part = None
+        if self.random.random() < 0.5:
+            self.exchange.end_rest()
+        self.exchange.fill_rest()
+        self.exchange.fill_rest()  # of what can only reduce, the end
+
+    def trade_by_hand(self, now: int) -> None:
+        if self.exchange.position and not self.exchange.settling:
+            share = self.random.choice([Decimal(-1), Decimal("-0.5"), Decimal("0.5"), None])
+            if share is None:
+                self.exchange.reopen_by_hand()
+            else:
+                self.exchange.trade_by_hand((share * self.exchange.position).quantize(Decimal("0.001")))
+
+    def begin_settling(self, now: int) -> None:
+        self.exchange.settling = True
+        self.at(now + self.random.randrange(2 * SECOND), lambda then: self.feed(self.rules(then), then))
+
+    def settle(self, now: int) -> None:
+        known = self.journal.positions.get(SYMBOL)
+        self.settled = now, self.exchange.position if known and known.managed else Decimal(0)
+        self.exchange.settle()
+
+    def unlist(self, now: int) -> None:
+        self.exchange.gone = True
+
+    def rules(self, now: int) -> ev.RulesSeen:
+        return rules(SYMBOL, None if self.exchange.settling else FILTERS, self.exchange.leverage, now)
+
+    def cancel_a_stop(self, now: int) -> None:
+        for order in self.exchange.open_orders():
+            if order.algo and self.random.random() < 0.7:
+                self.exchange.cancel(order.client_id, by_us=False)
+
+    def set_clock(self, by: int) -> None:
+        self.skew = by
+
+    def clock(self, now: int) -> int:
+        """What time the executor takes it to be."""
+        return now + self.skew
+
+    def forget(self, *, forgets: bool) -> None:
+        self.exchange.forgets = forgets
+
+    def back_up(self, now: int) -> None:
+        self.backup = self.journal.copy()
+
+    def before_the_restore(self, placed: Placed) -> bool:
+        """It left before, and may have come late."""
+        return self.faults.restored is not None and placed.at < self.faults.restored[1] + POLICY.surely_gone
+
+    def back(self, event: ev.Event, moment: int) -> None:
+        """The answer comes in then, if the process still lives."""
+        self.at(moment, lambda now: self.feed(event, now), mine=True)
