@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from pipeline.app.opened import Opened
+    from tidemark.backtest import Backtest
 
     Moment = datetime | str
     """A time, or its ISO 8601 text; without a zone it is UTC."""
@@ -138,6 +139,43 @@ class Tidemark:
             return performance_frame(grouping, performance(tm, asked, grouping))
 
         return self._ask(ask)
+
+    def backtest(
+        self,
+        strategies: "Names" = (),
+        *,
+        symbols: "Names" = (),
+        intervals: "Names" = (),
+        days: float | None = None,
+        start: "Moment | None" = None,
+        end: "Moment | None" = None,
+        equity: float = 10_000,
+        progress: bool = True,
+        **parameters: object,
+    ) -> "Backtest":
+        """Would it have earned? The executor's own decisions over stored candles, filled on 1m candles: without names,
+        what runs now; over all of the last 300 days that is stored, unless told otherwise. Nothing is sent anywhere.
+
+        What is left over goes to the one strategy that is named: `tm.backtest("macd_cross", fast=8)`.
+        """
+        from decimal import Decimal  # noqa: PLC0415
+
+        from pipeline.app.backtest import backtest  # noqa: PLC0415
+        from pipeline.app.progress import days_done  # noqa: PLC0415
+        from tidemark.backtest import Backtest  # noqa: PLC0415
+        from tidemark.frames import to_moment, to_names  # noqa: PLC0415
+
+        names, of, codes = to_names(strategies), to_names(symbols), to_names(intervals)
+        first, last = to_moment("start", start), to_moment("end", end)
+        with days_done(shown=progress) as told:
+            return Backtest(
+                self._ask(
+                    lambda tm: backtest(
+                        tm, names, symbols=of, intervals=codes, days=days, start=first, end=last,
+                        equity=Decimal(repr(equity)), parameters=parameters, progress=told,
+                    )
+                )
+            )  # fmt: skip
 
     def account(self, by: Literal["day", "month"] = "day", *, days: int | None = None) -> "pl.DataFrame":
         """What the account was worth at the end of each day or month, and what that brought: as the executor stored it.

@@ -5,8 +5,8 @@ line that moves.
 import sys
 import threading
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from importlib import import_module
 from typing import Any, Final, Self, cast
 
@@ -145,6 +145,14 @@ def where_one_looks(weight: LimitGate) -> AbstractContextManager[Told]:
         return Notebook(display)
     console = Console(stderr=True)
     return Bars(console, weight) if console.is_terminal else nullcontext(NoProgress())
+
+
+@contextmanager
+def days_done(*, shown: bool = True) -> Iterator[Callable[[str, int, int], None]]:
+    """A bar of days for one long run; it hears what is being done, how far that is, and how far it goes."""
+    with Progress(console=Console(stderr=True), transient=True, disable=not shown) as bars:
+        bar = bars.add_task("", total=None)
+        yield lambda what, done, whole: bars.update(bar, description=what, completed=done, total=whole)
 
 
 def _display_of_a_notebook() -> Display | None:

@@ -26,6 +26,7 @@ MODULES = (
     "indicators",
     "signals",
     "performance",
+    "backtest",
     "returns",
     "strategies",
     "live",

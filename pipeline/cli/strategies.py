@@ -63,7 +63,7 @@ def check_strategy(
     from pipeline.app.strategies import checked  # noqa: PLC0415
     from pipeline.settings import load  # noqa: PLC0415
 
-    found = checked(load(), strategy, dict(map(_pair, parameters or [])), candles)
+    found = checked(load(), strategy, dict(map(pair, parameters or [])), candles)
     if as_json:
         print_json(found)
     else:
@@ -108,7 +108,8 @@ def _parameter(name: str, value: Any, default: Any) -> str:
     return f"{name}={value}" if value == default else f"{name}={value} (default {default})"
 
 
-def _pair(text: str) -> tuple[str, str]:
+def pair(text: str) -> tuple[str, str]:
+    """A parameter as `--set` takes it."""
     name, equals, value = text.partition("=")
     if not equals or not name:
         raise UsageError(f"--set takes NAME=VALUE, not {text!r}")

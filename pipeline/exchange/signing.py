@@ -92,7 +92,7 @@ def signer_for(secret: str) -> Signer:
 
 def query_string(parameters: Parameters) -> str:
     """Percent-encoded UTF-8 in the given order; None means "not sent"; booleans as the exchange writes them."""
-    sent = {name: _text(value) for name, value in parameters.items() if value is not None}
+    sent = {name: as_sent(value) for name, value in parameters.items() if value is not None}
     return urlencode(sent, quote_via=quote, safe="")
 
 
@@ -102,7 +102,8 @@ def signed_query(parameters: Parameters, signer: Signer) -> str:
     return f"{query}&signature={quote(signer.sign(query.encode()), safe='')}"
 
 
-def _text(value: object) -> str:
+def as_sent(value: object) -> str:
+    """A parameter as the exchange reads it."""
     if isinstance(value, bool):
         return "true" if value else "false"
     return str(value)

@@ -150,6 +150,10 @@ class Core:
             self._reconcile_at = min(self._reconcile_at, now + _BOOKED_AFTER)
         return self._memory.take()
 
+    def pass_over(self, now: int) -> None:
+        """Time has gone by to then, and there was nothing to tell: no clock was put forward."""
+        self._now = now
+
     def _set_clock(self, now: int) -> None:
         """A clock that was put back or forward, as by a process that stood still, takes with it what is waited for."""
         by, self._now = now - self._now, now

@@ -1,7 +1,7 @@
 """Runs the market past the books: every trade, every second's mark price and every funding moment, in order of time and
 only for the symbols somebody is watching. Holds the clock of the exchange."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from decimal import Decimal
 from heapq import merge
 from typing import NamedTuple
@@ -27,11 +27,21 @@ class Happening(NamedTuple):
     tick: Tick | None
 
 
+Moments = Callable[[int, int], Iterable[int]]
+"""The moments with after < time <= until at which positions are looked at, by their mark prices."""
+
+
+def each_second(after: int, until: int) -> Iterable[int]:
+    """As the exchange does it."""
+    return range((after // SECOND + 1) * SECOND, until + 1, SECOND)
+
+
 class Tape:
     """Brings the books up to a moment."""
 
-    def __init__(self, engine: Engine, now: int) -> None:
+    def __init__(self, engine: Engine, now: int, looks: Moments = each_second) -> None:
         self._engine = engine
+        self._looks = looks
         self.now = now
 
     def advance(self, now: int) -> None:
@@ -52,8 +62,7 @@ class Tape:
 
     def _happenings(self, symbols: list[str], after: int, until: int) -> Iterator[Happening]:
         trades = [self._trades(symbol, after, until) for symbol in symbols]
-        seconds = range((after // SECOND + 1) * SECOND, until + 1, SECOND)
-        marks = (Happening(time, _MARK, "", None) for time in seconds)
+        marks = (Happening(time, _MARK, "", None) for time in self._looks(after, until))
         fundings = (Happening(time, _FUNDING, "", None) for time in funding_times(after, until))
         return merge(*trades, marks, fundings)
 

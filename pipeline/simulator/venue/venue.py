@@ -15,7 +15,7 @@ from pipeline.simulator.venue.liquidation import Force, close_by_force
 from pipeline.simulator.venue.order_desk import OrderDesk
 from pipeline.simulator.venue.params import Params
 from pipeline.simulator.venue.report_desk import ReportDesk
-from pipeline.simulator.venue.tape import Tape
+from pipeline.simulator.venue.tape import Moments, Tape, each_second
 
 Handler = Callable[[Account, Params, int], object]
 
@@ -23,9 +23,9 @@ Handler = Callable[[Account, Params, int], object]
 class Venue:
     """The accounts, the matching engine and everything that moves them."""
 
-    def __init__(self, market: Market, *, seed: int = 0, now: int) -> None:
+    def __init__(self, market: Market, *, seed: int = 0, now: int, looks: Moments = each_second) -> None:
         self._engine = Engine(market, Ids(seed))
-        self._tape = Tape(self._engine, now)
+        self._tape = Tape(self._engine, now, looks)
         self._routes = routes(self._engine)
 
     @property
@@ -60,6 +60,14 @@ class Venue:
     def advance(self, now: int) -> None:
         """Let the market run up to now: fills, triggers, trailing stops, funding, liquidations."""
         self._tape.advance(now)
+
+    def pass_over(self, now: int) -> None:
+        """Let time go by to then without a look at the market: who calls knows that nothing happens."""
+        self._tape.now = max(now, self._tape.now)
+
+    def books(self, account: str) -> Account:
+        """The account as it stands: to be read, never changed."""
+        return self._engine.accounts[account]
 
     def close_by_force(self, account: str, symbol: str, force: Force, now: int) -> int:
         """Close what an account holds of a symbol without being asked; how many positions that were."""

@@ -1,0 +1,253 @@
+"""Would it have earned? A strategy over stored candles, traded by the executor itself against a simulated exchange.
+
+Asks the database only: filters, candles and settings that are stored are all it needs. It sends nothing anywhere.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from typing import Any, Final
+
+import numpy as np
+
+from pipeline.app.filters import interval_filter, symbol_filter
+from pipeline.app.opened import Opened
+from pipeline.app.trading_access import policy_of
+from pipeline.app.wiring import exchange_of, intervals_of, periods_of, strategies_of
+from pipeline.errors import UsageError
+from pipeline.execution.engine.client_ids import Identity
+from pipeline.execution.engine.state import SignalView, TradingView
+from pipeline.execution.runtime import documents
+from pipeline.finding import Finding
+from pipeline.indicators import compute
+from pipeline.research.backtest.asked import Asked
+from pipeline.research.backtest.assumptions import Assumptions, Inside
+from pipeline.research.backtest.minutes import Minutes
+from pipeline.research.backtest.run import Backtest, Outcome, Summary, run
+from pipeline.research.backtest.trades import Trade
+from pipeline.signals import Calculation, findings
+from pipeline.store.candles.frame import indices
+from pipeline.store.candles.store import CandleStore
+from pipeline.store.control import ControlStore
+from pipeline.store.series import SeriesStore
+from pipeline.store.signals.write import fresh_for
+from pipeline.store.symbols import SymbolStore
+from pipeline.strategies import registry
+from pipeline.strategies.base import CANDLE_COLUMNS, Strategy
+from pipeline.strategies.runner import run_history
+from pipeline.timeline import DAY, MINUTE, SECOND, interval, iso, to_datetime, to_ms
+from schemas.series import SeriesKey
+from schemas.symbols import Symbol
+
+__all__ = ["Assumptions", "Backtest", "Inside", "Outcome", "Result", "Summary", "Trade", "backtest"]
+
+DAYS: Final = 300
+_IDENTITY: Final = "backte"
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A run, with what it was of. `notes`: what whoever reads the figures has to know besides the assumptions."""
+
+    strategies: Sequence[str]
+    symbols: Sequence[str]
+    intervals: Sequence[str]
+    start: int
+    end: int
+    backtest: Backtest
+    notes: Sequence[str]
+
+    @property
+    def summary(self) -> Summary:
+        """The figures that do not flatter."""
+        return self.backtest.outcome.summary
+
+    @property
+    def trades(self) -> Sequence[Trade]:
+        """Those behind them."""
+        return self.backtest.outcome.trades
+
+
+def backtest(
+    tm: Opened,
+    strategies: Iterable[str] = (),
+    *,
+    symbols: Iterable[str] = (),
+    intervals: Iterable[str] = (),
+    parameters: Mapping[str, Any] | None = None,
+    days: float | None = None,
+    start: int | None = None,
+    end: int | None = None,
+    equity: Decimal = Decimal(10_000),
+    progress: Callable[[str, int, int], None] = lambda _, __, ___: None,
+) -> Result:
+    """The strategies of the settings, or these, over symbols and intervals of the settings, or these; until the newest
+    stored minute, unless told otherwise, and over as many of the 300 days before it as are stored. `progress` hears
+    what is being run, and how many days of how many are done."""
+    chosen = _strategies(tm, list(strategies), parameters or {})
+    named = [symbol_filter(tm, one) for one in symbols] or list(tm.settings.symbols)
+    lengths = [interval_filter(tm, one) for one in intervals] or _intervals(tm, chosen)
+    minutes, notes = _minutes(tm, named, DAYS if days is None else days, start, end)
+    first = max(min(one.start for one in minutes.values()), start or 0)
+    last = min(max(one.end for one in minutes.values()), end or 2**62)
+    allowed = intervals_of(tm.settings)
+    signals: list[SignalView] = []
+    for symbol in minutes:
+        for code in lengths:
+            speaking = [one for one in chosen if intervals or code in allowed.get(one.name, (code,))]
+            found, said = _signals(tm, SeriesKey(tm.environment, symbol, code), speaking, first, last)
+            signals += found
+            notes += said
+    asked = Asked(
+        policy=replace(policy_of(tm.settings, exchange_of(tm.settings)), production=False),
+        assumptions=Assumptions(equity=equity),
+        product=exchange_of(tm.settings).product,
+        identity=Identity(tm.environment, _IDENTITY),
+        symbols=[_symbol(tm, symbol) for symbol in minutes],
+        minutes=minutes,
+        trading=_trading(tm, minutes),
+        signals=signals,
+        start=first,
+        end=last,
+    )
+    whole = (last - first) // DAY
+    ran = run(asked, lambda inside, now: progress(f"backtest ({inside})", (now - first) // DAY, whole))
+    return Result([one.name for one in chosen], list(minutes), lengths, first, last, ran, notes)
+
+
+def _strategies(tm: Opened, names: Sequence[str], parameters: Mapping[str, Any]) -> list[Strategy]:
+    """Those named, with the parameters of the settings and those given here; without names those that run."""
+    if not names:
+        if parameters:
+            raise UsageError("--set changes the parameters of one strategy: name it")
+        return strategies_of(tm.settings)
+    if parameters and len(names) > 1:
+        raise UsageError(f"--set changes the parameters of one strategy, and {len(names)} are named")
+    own = [one.name for one in strategies_of(tm.settings)]
+    found = []
+    for name in names:
+        kind = registry.find(name, also=own) if name not in own or name in registry.names() else None
+        if kind is None:
+            found += [one for one in strategies_of(tm.settings) if one.name == name]
+            continue
+        settings = tm.settings.strategy_parameters.get(kind.name, {})
+        found.append(registry.make(kind, {**settings, **parameters}))
+    return found
+
+
+def _intervals(tm: Opened, strategies: Iterable[Strategy]) -> list[str]:
+    """Those on which any of them runs."""
+    allowed = intervals_of(tm.settings)
+    wanted = {code for one in strategies for code in allowed.get(one.name, tm.settings.intervals)}
+    return [code for code in tm.settings.intervals if code in wanted]
+
+
+def _minutes(
+    tm: Opened, symbols: Iterable[str], days: float, start: int | None, end: int | None
+) -> tuple[dict[str, Minutes], list[str]]:
+    """What fills are decided on, and what is to be said of it."""
+    found: dict[str, Minutes] = {}
+    notes: list[str] = []
+    for symbol in symbols:
+        key = SeriesKey(tm.environment, symbol, "1m")
+        known = SeriesStore(tm.db).get(key)
+        if known is None or known.first is None or known.last_closed is None:
+            raise UsageError(
+                f"no 1m candles of {symbol} are stored, and fills are decided on them. Fetch them: tidemark backfill "
+                f"{symbol} --interval 1m"
+            )
+        until = min(to_ms(known.last_closed), (end or 2**62) - MINUTE)
+        since = max(to_ms(known.first), until - int(days * DAY) if start is None else start)
+        columns = CandleStore(tm.db).columns(key, since, until, ("t", "closed", "open", "high", "low", "close"))
+        closed = columns["closed"].astype(bool)
+        times = columns["t"][closed]
+        if not len(times):
+            raise UsageError(
+                f"no 1m candles of {symbol} are stored from {iso(since)} to {iso(until)}: stored are "
+                f"{known.first:%Y-%m-%d} to {known.last_closed:%Y-%m-%d}"
+            )
+        prices = (columns[name][closed] for name in ("open", "high", "low", "close"))
+        found[symbol] = Minutes.of(symbol, Decimal(1).scaleb(-_symbol(tm, symbol).decimals), times, *prices)
+        if start is not None and times[0] > start + MINUTE:
+            notes.append(f"{symbol} begins on {to_datetime(int(times[0])):%Y-%m-%d %H:%M}: nothing older is stored")
+        if holes := int((~found[symbol].there).sum()):
+            notes.append(f"{symbol} lacks {holes} minutes: nothing could trade in them")
+    return found, notes
+
+
+def _symbol(tm: Opened, symbol: str) -> Symbol:
+    found = SymbolStore(tm.db).get(tm.environment, symbol)
+    if found is None or found.filters is None:
+        raise UsageError(
+            f"the rules of {symbol} are not stored, so nobody can say which orders it takes. Fetch them: tidemark "
+            f"backfill {symbol} --interval 1m"
+        )
+    return found
+
+
+def _trading(tm: Opened, symbols: Iterable[str]) -> dict[str, TradingView]:
+    """The symbols' own settings, as they are now; traded is what is asked for."""
+    stored = ControlStore(tm.db, tm.environment).read().trading
+    views = {symbol: documents.trading_view(stored.get(symbol)) for symbol in symbols}
+    return {symbol: replace(view, enabled=True, close_asked=None) for symbol, view in views.items()}
+
+
+def _signals(
+    tm: Opened, key: SeriesKey, strategies: Sequence[Strategy], start: int, end: int
+) -> tuple[list[SignalView], list[str]]:
+    """What they say at candles that close from `start` to `end`, and what is to be said of that."""
+    if not strategies:
+        return [], []
+    step = interval(key.interval)
+    periods = periods_of(tm.settings, strategies)
+    first = step.index(start)
+    root = periods.first_needed(first - max(one.lookback for one in strategies))
+    columns = CandleStore(tm.db).columns(key, step.open_time(root), end, ("t", "closed", *CANDLE_COLUMNS))
+    closed = columns["closed"].astype(bool)
+    if not closed.any():
+        raise UsageError(
+            f"no {key.interval} candles of {key.symbol} are stored. Fetch them: tidemark backfill {key.symbol} "
+            f"--interval {key.interval}"
+        )
+    candles = {name: columns[name][closed] for name in ("t", *CANDLE_COLUMNS)}
+    numbers = indices(step, candles.pop("t"))
+    notes = []
+    if numbers[0] > root:
+        notes.append(
+            f"{key.symbol} {key.interval} begins on {to_datetime(step.open_time(int(numbers[0]))):%Y-%m-%d}: the first "
+            "signals rest on indicators that had not settled"
+        )
+    calculation = Calculation(periods, _symbol(tm, key.symbol).decimals)
+    found = _findings(key, strategies, calculation, candles, numbers)
+    fresh = fresh_for(step, tm.settings.fresh_seconds * SECOND)
+    return [_view(one, fresh) for one in found if start <= one.at <= end], notes
+
+
+def _findings(
+    key: SeriesKey, strategies: Iterable[Strategy], calculation: Calculation, candles: dict[str, Any], numbers: Any
+) -> list[Finding]:
+    high, low, close = (candles[name] for name in ("high", "low", "close"))
+    columns = candles | compute(numbers, high, low, close, decimals=calculation.decimals, periods=calculation.periods)
+    found: list[Finding] = []
+    for strategy in strategies:
+        codes = run_history(strategy, columns, numbers)
+        found += findings(key, strategy, calculation, columns, codes, numbers, np.flatnonzero(codes).tolist())
+    return found
+
+
+def _view(finding: Finding, fresh: int) -> SignalView:
+    """The signal as the executor would have read it when it was fresh."""
+    atr = finding.indicators.get("atr")
+    return SignalView(
+        id=finding.id,
+        symbol=finding.key.symbol,
+        interval=finding.key.interval,
+        strategy=finding.strategy,
+        kind=finding.kind,
+        side=finding.side,
+        at=finding.at,
+        price=Decimal(repr(finding.price)),
+        atr=None if atr is None else Decimal(repr(atr)),
+        confirmed=True,
+        fresh_until=finding.at + fresh,
+    )

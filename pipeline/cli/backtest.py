@@ -1,0 +1,246 @@
+"""`tidemark backtest`: would it have earned? Stored candles, the executor's own decisions, a simulated exchange."""
+
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from pipeline.cli.figures import amount, change, moment, money, percent, price
+from pipeline.cli.output import Json, Wide, print_json, print_table
+from pipeline.cli.signals import print_csv
+from pipeline.cli.strategies import pair
+from pipeline.cli.table import Column
+from pipeline.errors import UsageError
+from pipeline.timeline import HOUR, to_datetime
+
+if TYPE_CHECKING:
+    from pipeline.app.backtest import Result, Summary, Trade
+
+app = typer.Typer()
+
+EXAMPLES = """
+Examples:
+
+  tidemark backtest                              what runs now, over all that is stored
+
+  tidemark backtest macd_turtle --symbol BTCUSDT --interval 1h --days 90
+
+  tidemark backtest macd_cross --set fast=8 --trades --csv > trades.csv
+"""
+_MOST_REASONS = 8
+TRADES = (
+    *(Column("opened (UTC)"), Column("symbol", 1), Column("side", 2), Column("strategy", 6), Column("on", 9)),
+    *(Column("hours", 5, right=True), Column("quantity", 8, right=True), Column("entry", 4, right=True)),
+    *(Column("exit", 4, right=True), Column("profit", 0, right=True), Column("ended by", 3)),
+    *(Column("fees", 7, right=True), Column("funding", 10, right=True), Column("decided by", 11)),
+)
+
+
+@app.command(epilog=EXAMPLES)
+def backtest(
+    *,
+    strategies: Annotated[
+        list[str] | None, typer.Argument(help="Names, or path/to/file.py:Name; none: those that run.")
+    ] = None,
+    symbol: Annotated[list[str] | None, typer.Option(help="Which contracts; repeat it for several.")] = None,
+    interval: Annotated[
+        list[str] | None, typer.Option("--interval", "-i", help="Candles of the signals; repeat it for several.")
+    ] = None,
+    days: Annotated[float | None, typer.Option(min=0, help="So many, until the end.")] = None,
+    start: Annotated[str | None, typer.Option(help="From here on, ISO 8601; without a zone it is UTC.")] = None,
+    end: Annotated[str | None, typer.Option(help="Up to here.")] = None,
+    parameters: Annotated[
+        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A parameter; may be repeated.")
+    ] = None,
+    equity: Annotated[float, typer.Option(min=0, help="What the account begins with.")] = 10_000,
+    trades: Annotated[bool, typer.Option("--trades", help="Every trade, not the figures.")] = False,
+    as_json: Json = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print the trades as CSV on stdout.")] = False,
+    wide: Wide = False,
+) -> None:
+    """Would it have earned? The executor's own decisions over stored candles, filled on 1m candles.
+
+    With the settings as they are now: risk, ladder, stops, fees. What a minute does not tell is counted against the
+    position; where that makes a difference, the other readings stand beside it. Nothing is sent anywhere.
+    """
+    from pipeline.app.backtest import backtest as run  # noqa: PLC0415
+    from pipeline.app.moments import moment as moment_of  # noqa: PLC0415
+    from pipeline.app.opened import Opened, having_data  # noqa: PLC0415
+    from pipeline.app.progress import days_done  # noqa: PLC0415
+    from pipeline.app.wiring import begin  # noqa: PLC0415
+
+    if as_json and as_csv:
+        raise UsageError("--json and --csv exclude each other; choose one")
+    if days is not None and start is not None:
+        raise UsageError("--days and --start exclude each other; choose one")
+    with Opened(having_data(begin())) as tm, days_done(shown=not (as_json or as_csv)) as told:
+        found = run(
+            tm,
+            strategies or (),
+            symbols=symbol or (),
+            intervals=interval or (),
+            parameters=dict(map(pair, parameters or [])),
+            days=days,
+            start=moment_of("--start", start),
+            end=moment_of("--end", end),
+            equity=Decimal(repr(equity)),
+            progress=told,
+        )
+    if as_json:
+        print_json(_whole(found))
+    elif as_csv:
+        _print_csv(found.trades)
+    elif trades:
+        _show_trades(found, wide=wide)
+    else:
+        _show(found)
+
+
+def _whole(found: "Result") -> dict[str, Any]:
+    """Everything, for a program."""
+    return {
+        "strategies": found.strategies,
+        "symbols": found.symbols,
+        "intervals": found.intervals,
+        "start": to_datetime(found.start),
+        "end": to_datetime(found.end),
+        "summary": {one.inside: one.summary for one in found.backtest.outcomes},
+        "months": {one.inside: one.months for one in found.backtest.outcomes},
+        "market_return_pct": found.backtest.market_return,
+        "assumptions": found.backtest.asked.assumptions.lines(),
+        "notes": found.notes,
+        "trades": [_row(one) for one in found.trades],
+    }
+
+
+def _row(trade: "Trade") -> dict[str, Any]:
+    """A trade for a program."""
+    return {
+        "symbol": trade.symbol,
+        "side": trade.side,
+        "strategy": trade.strategy,
+        "interval": trade.interval,
+        "opened_at": to_datetime(trade.opened_at),
+        "closed_at": None if trade.closed_at is None else to_datetime(trade.closed_at),
+        "quantity": trade.quantity,
+        "entries": trade.entries,
+        "entry_price": trade.entry_price,
+        "exit_price": trade.exit_price,
+        "gross": trade.gross,
+        "fees": -trade.fees,
+        "funding": trade.funding,
+        "profit": trade.profit,
+        "ended_by": trade.reason,
+        "decided_by": trade.decided_by,
+        "signal": trade.signal,
+        "orders": trade.orders,
+    }
+
+
+def _print_csv(trades: "Sequence[Trade]") -> None:
+    rows = [_row(one) | {"orders": " ".join(one.orders)} for one in trades]
+    names = tuple(_row(trades[0])) if trades else ("symbol", "side", "strategy", "interval", "opened_at", "closed_at")
+    print_csv(names, (tuple(one.values()) for one in rows))
+
+
+def _show_trades(found: "Result", *, wide: bool) -> None:
+    ticks = {one.symbol: one.tick for one in found.backtest.asked.minutes.values()}
+    rows = [
+        (
+            moment(to_datetime(one.opened_at)),
+            one.symbol,
+            one.side,
+            one.strategy,
+            one.interval,
+            None if one.closed_at is None else f"{(one.closed_at - one.opened_at) / HOUR:.1f}",
+            amount(one.quantity),
+            price(one.entry_price, ticks[one.symbol]),
+            price(one.exit_price, ticks[one.symbol]),
+            change(one.profit),
+            one.reason,
+            change(-one.fees),
+            change(one.funding),
+            one.decided_by,
+        )
+        for one in found.trades
+    ]
+    print_table(TRADES, rows, title="trades, in USDT", wide=wide)
+
+
+def _show(found: "Result") -> None:
+    outcomes = found.backtest.outcomes
+    headings = [str(one.inside) for one in outcomes] if len(outcomes) > 1 else ["value"]
+    title = (
+        f"{', '.join(found.strategies)} on {', '.join(found.symbols)} {', '.join(found.intervals)}, "
+        f"{moment(to_datetime(found.start))} to {moment(to_datetime(found.end))}"
+    )
+    figures = [_figures(one.summary, found.backtest.market_return) for one in outcomes]
+    rows = [(name, *(each[name] for each in figures)) for name in figures[0]]
+    print_table(
+        ("figure", *(Column(one, place, right=True) for place, one in enumerate(headings, 1))), rows, title=title
+    )
+    typer.echo()
+    _show_months(found)
+    for heading, counted in (("ended by", found.summary.reasons), ("left out", found.summary.skipped)):
+        if counted:
+            rows = [(count, word) for word, count in list(counted.items())[:_MOST_REASONS]]
+            print_table((Column(heading, right=True), Column("because", 1, long="wrap")), rows)
+            typer.echo()
+    print_table(("assumed", Column("what", 1, long="wrap")), list(found.backtest.asked.assumptions.lines().items()))
+    for note in found.notes:
+        typer.echo(f"note: {note}", err=True)
+
+
+def _show_months(found: "Result") -> None:
+    names = ("return", "drawdown", "trades", "profit of trades")
+    columns = (Column("month"), *(Column(name, place, right=True) for place, name in enumerate(names, 1)))
+    rows = [
+        (one.month, percent(one.return_pct, " %"), _share(one.max_drawdown_pct), one.trades, _sum(one.profit))
+        for one in found.backtest.outcome.months
+    ]
+    print_table(columns, rows)
+    typer.echo()
+
+
+def _figures(one: "Summary", market: float) -> dict[str, Any]:
+    """As a person reads them, the most telling first."""
+    return {
+        "return": percent(one.return_pct, " %"),
+        "the symbols themselves": percent(market, " %"),
+        "return a year": percent(one.yearly_return_pct, " %"),
+        "deepest drawdown": _share(one.max_drawdown_pct),
+        "longest under water": f"{one.under_water_days} days",
+        "Sharpe": _number(one.sharpe),
+        "Sortino": _number(one.sortino),
+        "Calmar": _number(one.calmar),
+        "volatility a year": _share(one.volatility_pct),
+        "trades": f"{one.trades:,}" + (f" and {one.still_open} open" if one.still_open else ""),
+        "won": _share(one.won_pct),
+        "profit factor": _number(one.profit_factor),
+        "a trade brings": _sum(one.expectancy),
+        "best, worst trade": f"{_plain_sum(one.best)}, {_plain_sum(one.worst)}",
+        "a trade lasts": None if one.mean_hours is None else f"{one.mean_hours:.1f} h",
+        "in the market": _share(one.exposure_pct),
+        "fees": _sum(-one.fees),
+        "funding": _sum(one.funding),
+        "equity at the end": money(Decimal(one.equity_end)),
+        "signals, taken": f"{one.signals:,}, {one.taken:,}",
+        "on an assumption": f"{one.on_an_assumption} of {one.trades + one.still_open} trades",
+    }
+
+
+def _share(value: float | None) -> str | None:
+    return None if value is None else f"{value:.2f} %"
+
+
+def _number(value: float | None) -> str | None:
+    return None if value is None else f"{value:.2f}"
+
+
+def _sum(value: float | None) -> Any:
+    return change(None if value is None else Decimal(value))
+
+
+def _plain_sum(value: float | None) -> str:
+    return "-" if value is None else f"{value:+,.2f}"

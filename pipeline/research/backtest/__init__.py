@@ -1,0 +1,1 @@
+"""One run over the past: what it rests on, what happened in it, and what came out."""

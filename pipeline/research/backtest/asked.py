@@ -1,0 +1,28 @@
+"""Everything that a run depends on: the same in, the same out, to the last digit."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from pipeline.exchange.products.product import Product
+from pipeline.execution.engine.client_ids import Identity
+from pipeline.execution.engine.state import Policy, SignalView, TradingView
+from pipeline.research.backtest.assumptions import Assumptions
+from pipeline.research.backtest.minutes import Minutes
+from schemas.symbols import Symbol
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """One account over one stretch of time. `signals` in any order; `minutes` of every symbol that they name."""
+
+    policy: Policy
+    assumptions: Assumptions
+    product: Product
+    identity: Identity
+    symbols: Sequence[Symbol]
+    minutes: Mapping[str, Minutes]
+    trading: Mapping[str, TradingView]
+    """Settings of single symbols."""
+    signals: Sequence[SignalView]
+    start: int
+    end: int

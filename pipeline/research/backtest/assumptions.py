@@ -1,0 +1,49 @@
+"""What a run takes for granted, in one place: each is named in every report, and none of them flatters by default."""
+
+from dataclasses import dataclass
+from decimal import Decimal
+from enum import StrEnum
+from typing import Final
+
+
+class Inside(StrEnum):
+    """Which way the price went within a minute, where its candle cannot tell: the open is first, the close last, and of
+    high and low one comes before the other."""
+
+    PESSIMISTIC = "pessimistic"
+    """First to where it costs the position most; before an entry, to where it helps least."""
+    RESOLVED = "resolved"
+    """First to the extreme nearer to the open."""
+    OPTIMISTIC = "optimistic"
+    """First to where it brings the position most."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assumptions:
+    """Times in milliseconds."""
+
+    inside: Inside = Inside.PESSIMISTIC
+    equity: Decimal = Decimal(10_000)
+    signal_delay: int = 500
+    """From the close of a candle until the executor hears of its signal."""
+    one_way: int = 100
+    """A request to the exchange takes as long, its answer does, and so does what the exchange tells by itself."""
+
+    def lines(self) -> dict[str, str]:
+        """As a report says them."""
+        return {
+            "inside a minute": _SAID[self.inside],
+            "delay": f"a signal is heard {self.signal_delay} ms after its candle, a request takes {self.one_way} ms",
+            "spread": "0.001 % of the price on each side, a hundredth of a percent more for each 50,000 of an order",
+            "fees": "0.05 % for what is filled at once, 0.02 % for what rested",
+            "funding": "0.01 % every eight hours: no settlements are stored",
+            "mark price": "the last price: no mark prices are stored",
+            "rules": "filters and margin brackets are those of today",
+        }
+
+
+_SAID: Final = {
+    Inside.PESSIMISTIC: "against the position first",
+    Inside.RESOLVED: "the extreme nearer to the open first",
+    Inside.OPTIMISTIC: "in favour of the position first",
+}

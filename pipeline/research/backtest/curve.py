@@ -1,0 +1,98 @@
+"""What the account was worth in every minute: at its close, and at the worst and best prices in it. Pure.
+
+The sums of the ledger are exact; the curve is for figures and plots, and is of doubles.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from pipeline.research.backtest.minutes import Flags, Floats, Integers, Minutes
+from pipeline.simulator.venue.ledger import Deposit, Fill, Funding, Insured, LedgerEntry
+from pipeline.simulator.venue.orders import Side
+from pipeline.timeline import DAY, MINUTE
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """One value a minute, from `start` on. `worst` and `best` are bounds: two symbols need not be at theirs at once."""
+
+    start: int
+    begun: float
+    """What was there before the first."""
+    close: Floats
+    worst: Floats
+    best: Floats
+    invested: Flags
+    """Whether anything was held at its end."""
+
+    @property
+    def closes_at(self) -> Integers:
+        """When each minute ends."""
+        return self.start + MINUTE * np.arange(1, len(self.close) + 1)
+
+    def daily(self) -> tuple[Integers, Floats]:
+        """The worth at the start, at each midnight (UTC), and at the end."""
+        ends = self.closes_at
+        told = ends % DAY == 0
+        told[-1] = True
+        return np.append(self.start, ends[told]), np.append(self.begun, self.close[told])
+
+
+@dataclass(slots=True)
+class _Steps:
+    """Sums that change at moments."""
+
+    at: list[int] = field(default_factory=list)
+    change: list[float] = field(default_factory=list)
+
+    def add(self, time: int, change: float) -> None:
+        self.at.append(time)
+        self.change.append(change)
+
+    def by_minute(self, start: int, length: int) -> Floats:
+        """The sum at the end of each minute."""
+        changes = np.zeros(length)
+        places = np.clip((np.array(self.at, np.int64) - 1 - start) // MINUTE, 0, length - 1)
+        np.add.at(changes, places, self.change)
+        sums: Floats = np.cumsum(changes)
+        return sums
+
+
+def curve_of(ledger: Iterable[LedgerEntry], minutes: Mapping[str, Minutes], start: int, end: int) -> Curve:
+    """From everything that moved money, and the prices of what was held."""
+    length = (end - start) // MINUTE
+    begun, wallet = 0.0, _Steps()
+    held: dict[str, _Steps] = {}
+    paid: dict[str, _Steps] = {}
+    for entry in ledger:
+        match entry:
+            case Deposit() if entry.time <= start:
+                begun += float(entry.amount)
+            case Deposit() | Insured() | Funding():
+                wallet.add(entry.time, float(entry.amount))
+            case Fill():
+                signed = float(entry.quantity) * (1 if entry.side == Side.BUY else -1)
+                wallet.add(entry.time, -float(entry.fee))
+                held.setdefault(entry.symbol, _Steps()).add(entry.time, signed)
+                paid.setdefault(entry.symbol, _Steps()).add(entry.time, -signed * float(entry.price))
+    close = begun + wallet.by_minute(start, length)
+    worst, best = close.copy(), close.copy()
+    invested = np.zeros(length, np.bool_)
+    for symbol, steps in held.items():
+        quantity, cash = steps.by_minute(start, length), paid[symbol].by_minute(start, length)
+        quantity[np.abs(quantity) < 1e-12] = 0.0
+        by_close, low, high = (cash + quantity * one for one in _prices(minutes[symbol], start, length))
+        close += by_close
+        worst += np.minimum(low, high)
+        best += np.maximum(low, high)
+        invested |= quantity != 0
+    return Curve(start, begun, close, worst, best, invested)
+
+
+def _prices(minutes: Minutes, start: int, length: int) -> Iterator[Floats]:
+    """Close, low and high of each minute; before the first and after the last, the nearest."""
+    places = np.clip(minutes.at(start) + np.arange(length), 0, len(minutes.close) - 1)
+    for column in (minutes.close, minutes.low, minutes.high):
+        yield (column[places] * float(minutes.tick)).astype(np.float64)

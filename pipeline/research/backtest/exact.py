@@ -1,0 +1,393 @@
+"""The executor over the past: its own core, its own gateway, the simulator's venue; sockets, database and sleep are not
+there. What is refused, sized, protected and closed here is what would be live, because the same code does it.
+
+Time jumps from one thing that happens to the next: a signal, an answer, a price that something waits for, a day's end.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from heapq import heappop, heappush
+from itertools import count
+from types import SimpleNamespace
+from typing import Final, cast
+
+import msgspec
+
+from pipeline.exchange.reports import AccountReport
+from pipeline.exchange.rest import RestClient
+from pipeline.exchange.trading import Trading
+from pipeline.exchange.user_events import AccountUpdate, AlgoUpdate, OrderUpdate, decode_event
+from pipeline.execution.account.fees import Rates
+from pipeline.execution.engine import effects as out
+from pipeline.execution.engine.events import (
+    Event,
+    FeeSeen,
+    IntentJournaled,
+    OrderSeen,
+    PositionsSeen,
+    PriceSeen,
+    RulesSeen,
+    SignalSeen,
+    Time,
+    TradingSeen,
+)
+from pipeline.execution.engine.machine import Core
+from pipeline.execution.engine.state import PROTECTING, BreakerView, OrderRecord, TradingView
+from pipeline.execution.gateway import reports_in
+from pipeline.execution.gateway.orders_out import Gateway
+from pipeline.research.backtest.asked import Asked
+from pipeline.research.backtest.exchange import ACCOUNT, VenueClient, VirtualClock
+from pipeline.research.backtest.market import HistoryMarket, Stance
+from pipeline.research.backtest.minutes import Minutes
+from pipeline.research.backtest.quiet import Range, first_event, levels_of
+from pipeline.simulator.types import SymbolSpec
+from pipeline.simulator.venue.account import MARGIN_ASSET, Account
+from pipeline.simulator.venue.ledger import LedgerEntry
+from pipeline.simulator.venue.orders import PositionSide
+from pipeline.simulator.venue.venue import Venue
+from pipeline.timeline import DAY, HOUR, MINUTE
+from schemas.symbols import Symbol
+
+_LOOK_AGAIN: Final = 250
+"""While something is under way, the core is told the time as often."""
+_FUNDING: Final = 8 * HOUR
+_GIVE_UP: Final = 10 * MINUTE
+"""Longer than this nothing is under way without news: what still is, waits for what cannot come here."""
+
+
+@dataclass(frozen=True, slots=True)
+class Marked:
+    """What the account was worth at a moment."""
+
+    at: int
+    equity: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """Something the executor told a person."""
+
+    at: int
+    title: str
+    text: str
+
+
+@dataclass(slots=True)
+class Record:
+    """What happened in a run, as it happened."""
+
+    start: int
+    end: int
+    equity: list[Marked] = field(default_factory=list)
+    ledger: list[LedgerEntry] = field(default_factory=list)
+    orders: dict[str, OrderRecord] = field(default_factory=dict)
+    verdicts: dict[str, out.WriteVerdict] = field(default_factory=dict)
+    breakers: list[BreakerView] = field(default_factory=list)
+    told: list[Told] = field(default_factory=list)
+    untold: int = 0
+    """Minutes that do not tell in which order things happened to the account."""
+    undecided: tuple[str, ...] = ()
+    """Signals that the end of the candles left without a decision."""
+
+
+class ExactRun:
+    """One account over one stretch of time. Run it once."""
+
+    def __init__(self, asked: Asked, progress: Callable[[int], None] = lambda _: None) -> None:
+        self._asked = asked
+        self._specs = {one.symbol: spec_of(one, asked.minutes[one.symbol]) for one in asked.symbols}
+        self._signals = sorted(asked.signals, key=lambda one: (one.at, one.id))
+        self._next_signal = 0
+        self._progress = progress
+        self._clock = VirtualClock(asked.start)
+        self._queue: list[tuple[int, int, Callable[[], None]]] = []
+        self._number = count()
+        self._day_start: dict[int, Decimal] = {}
+        self._market = HistoryMarket(asked.minutes, self._specs, asked.assumptions.inside, self._levels, self._stance)
+        self._venue = Venue(self._market, now=asked.start, looks=self._looks)
+        self._venue.open_account(ACCOUNT, asked.assumptions.equity)
+        client = VenueClient(
+            self._venue, asked.product, self._clock, lambda symbol: self._market.is_there(symbol, self._clock.time)
+        )
+        self._trading = Trading(cast("RestClient", client))
+        self._gateway = Gateway(
+            self._trading,
+            self._trading,
+            lambda event: self._later(self._one_way, event),
+            self._began_with,
+            dict,
+            Rates(SimpleNamespace(prices=dict), MARGIN_ASSET),  # type: ignore[arg-type]
+        )
+        self._core = Core(asked.policy, asked.start, identity=asked.identity, mode="auto-execute")
+        self._record = Record(asked.start, asked.end)
+        self._idle_since = asked.start
+
+    @property
+    def _one_way(self) -> int:
+        return self._asked.assumptions.one_way
+
+    def run(self) -> Record:
+        """Everything that happened until the end."""
+        self._mark()
+        for event in self._rules_at_start():
+            self._tell(event)
+        while (upcoming := self._upcoming()) <= self._record.end:
+            self._pass(upcoming)
+            if self._clock.time >= upcoming:
+                self._arrive()
+        self._pass_to_end()
+        return self._finished()
+
+    # Time
+
+    @property
+    def _now(self) -> int:
+        return self._clock.time
+
+    def _upcoming(self) -> int:
+        """The next moment that is known beforehand."""
+        times = [(self._now // DAY + 1) * DAY, (self._now // _FUNDING + 1) * _FUNDING]
+        if self._queue:
+            times.append(self._queue[0][0])
+        if self._next_signal < len(self._signals):
+            at = self._signals[self._next_signal].at
+            times.append(at if at > self._now else max(self._now, at + self._asked.assumptions.signal_delay))
+        if self._is_busy():
+            times.append(self._now + _LOOK_AGAIN)
+        return min(times)
+
+    def _pass(self, until: int) -> None:
+        """Let the market run until then, or until it has done something to the account."""
+        account = self._account
+        while self._now < until:
+            opened = first_event(account, self._asked.minutes, self._specs, self._equity_range(), self._now, until)
+            if opened is None:
+                self._skip(until)
+                return
+            self._skip(max(opened, self._now))
+            if self._watch_minute(min(opened + MINUTE, until)):
+                return
+
+    def _skip(self, to: int) -> None:
+        """Funding, at that very moment, is still to come."""
+        self._venue.pass_over(to - 1)
+        self._core.pass_over(to)
+        self._clock.time = to
+
+    def _watch_minute(self, until: int) -> bool:
+        """Price by price; whether anything came of it."""
+        symbols = sorted(self._account.watched())
+        while self._now < until:
+            ticks = [one for symbol in symbols for one in self._market.ticks(symbol, self._now, until)[:1]]
+            self._clock.time = min((one.time for one in ticks), default=until)
+            self._venue.advance(self._now)
+            self._tell_prices(symbols)
+            if self._drain():
+                return True
+        return False
+
+    def _arrive(self) -> None:
+        """Do what is due now."""
+        self._venue.advance(self._now)
+        self._drain()
+        if self._now % DAY == 0:
+            self._day_start[self._now] = self._mark()
+            self._progress(self._now)
+        while self._queue and self._queue[0][0] <= self._now:
+            heappop(self._queue)[2]()
+        self._tell_signals()
+        self._tell(Time())
+
+    def _tell_signals(self) -> None:
+        heard = self._now - self._asked.assumptions.signal_delay
+        while self._next_signal < len(self._signals) and self._signals[self._next_signal].at <= heard:
+            signal = self._signals[self._next_signal]
+            self._next_signal += 1
+            self._tell_prices((signal.symbol,))
+            self._tell(SignalSeen(signal))
+
+    def _pass_to_end(self) -> None:
+        while self._now < self._record.end:
+            self._pass(self._record.end)
+
+    def _looks(self, after: int, until: int) -> Iterable[int]:
+        """Positions are looked at wherever the price turns."""
+        times = {tick.time for symbol in self._account.watched() for tick in self._market.ticks(symbol, after, until)}
+        return sorted(times)
+
+    # What the core is told, and what it wants
+
+    def _tell(self, event: Event) -> None:
+        for effect in self._core.handle(event, self._now):
+            self._perform(effect)
+
+    def _later(self, delay: int, event: Event) -> None:
+        self._at(self._now + delay, lambda: self._tell(event))
+
+    def _at(self, time: int, do: Callable[[], None]) -> None:
+        heappush(self._queue, (time, next(self._number), do))
+
+    def _perform(self, effect: out.Effect) -> None:  # noqa: C901, PLR0912 - a table of effects
+        record = self._record
+        match effect:
+            case out.JournalIntent(order):
+                record.orders[order.id] = order
+                self._later(0, IntentJournaled(order.id))
+            case out.JournalOrder(order):
+                record.orders[order.id] = order
+            case out.WriteVerdict(signal_id):
+                record.verdicts[signal_id] = effect
+            case out.TripBreaker(breaker):
+                record.breakers.append(breaker)
+            case out.Notify(_, title, text):
+                record.told.append(Told(self._now, title, text))
+            case out.Place(order):
+                self._send(self._gateway.place, order)
+            case out.Cancel(order):
+                self._send(self._gateway.cancel, order)
+            case out.Query(order):
+                self._send(self._gateway.query, order)
+            case out.QueryNumber(symbol, number):
+                self._send(self._gateway.query_number, symbol, number)
+            case out.QueryFills(symbol, since):
+                self._send(self._gateway.query_fills, symbol, since)
+            case out.QueryPositions(symbol):
+                self._send(self._gateway.query_positions, symbol)
+            case out.SetMargin(symbol, margin):
+                self._send(self._gateway.set_margin, symbol, margin)
+            case out.Reconcile():
+                self._send(self._gateway.reconcile)
+            case out.Recall() | out.JournalPosition() | out.Explain() | out.ResetBreaker() | out.CloseDone():
+                pass  # a journal that is never lost has nothing to recall, and nobody reads along
+
+    def _send(self, ask: Callable[..., object], *arguments: object) -> None:
+        def arrive() -> None:
+            ask(*arguments)
+            self._drain()
+
+        self._at(self._now + self._one_way, arrive)
+
+    def _drain(self) -> bool:
+        """Pass on what the exchange tells of the account; whether there was anything."""
+        told = self._venue.drain_events(ACCOUNT)
+        for event in told:
+            for heard in self._heard(event):
+                self._later(self._one_way, heard)
+        if told:
+            self._idle_since = self._now
+            self._record.equity.append(Marked(self._now, self._equity()))
+        return bool(told)
+
+    def _heard(self, event: Mapping[str, object]) -> Iterable[Event]:
+        decoded = decode_event(msgspec.json.encode(event))
+        match decoded:
+            case OrderUpdate():
+                yield OrderSeen(reports_in.order_streamed(decoded), "stream")
+            case AlgoUpdate():
+                yield OrderSeen(reports_in.algo_streamed(decoded), "stream")
+            case AccountUpdate():
+                yield PositionsSeen(reports_in.positions_streamed(decoded), decoded.time, "stream")
+                yield reports_in.account_changed(decoded, MARGIN_ASSET)
+
+    def _tell_prices(self, symbols: Sequence[str]) -> None:
+        for symbol in symbols:
+            if self._market.is_there(symbol, self._now):
+                price = self._market.price(symbol, self._now) * self._specs[symbol].tick
+                self._tell(PriceSeen(symbol, price, self._now))
+
+    def _rules_at_start(self) -> list[Event]:
+        configs, brackets = self._trading.symbol_configs(), self._trading.brackets()
+        found: list[Event] = []
+        for one in self._asked.symbols:
+            symbol, margin = one.symbol, reports_in.margin(configs[one.symbol])
+            found += [
+                RulesSeen(symbol, one.filters, margin, self._now, reports_in.brackets(brackets[symbol])),
+                TradingSeen(symbol, self._asked.trading.get(symbol, TradingView())),
+                FeeSeen(symbol, self._trading.taker_fee(symbol)),
+            ]
+        return [*found, Time()]
+
+    def _is_busy(self) -> bool:
+        """Whether the core may want to do something as time goes by. What has had no news for long has no more."""
+        if self._now - self._idle_since > _GIVE_UP:
+            return False
+        under_way = any(one.unsettled and not (one.waits and one.leg in PROTECTING) for one in self._core.orders())
+        naked = any(one.guarded and one.stop_order is None for one in self._core.positions())
+        return under_way or naked or len(self._record.verdicts) < self._next_signal
+
+    # The account
+
+    @property
+    def _account(self) -> Account:
+        return self._venue.books(ACCOUNT)
+
+    def _equity(self) -> Decimal:
+        account = self._account
+        held = list(account.held())
+        return account.wallet + sum(
+            (one.unrealised(self._market.mark_price(one.symbol, self._now)) for one in held), Decimal()
+        )
+
+    def _mark(self) -> Decimal:
+        equity = self._equity()
+        self._record.equity.append(Marked(self._now, equity))
+        return equity
+
+    def _began_with(self, account: AccountReport, asof: int) -> Decimal:
+        return self._day_start.setdefault(asof // DAY * DAY, account.total_margin_balance)
+
+    def _equity_range(self) -> Range:
+        """Beyond it the day's loss or target is reached. Once it is, the day has no more to tell."""
+        risk, begun = self._asked.policy.risk, self._day_start.get(self._now // DAY * DAY)
+        tripped = {one.name for one in self._core.breakers()}
+        if begun is None:
+            return Range(None, None)
+        least = None if "daily-loss" in tripped else begun * (1 - risk.daily_loss_percent / 100)
+        target = risk.daily_profit_percent
+        most = None if target is None or "daily-profit" in tripped else begun * (1 + target / 100)
+        return Range(least, most)
+
+    def _levels(self, symbol: str) -> Iterable[int]:
+        return levels_of(self._account, self._specs[symbol])
+
+    def _stance(self, symbol: str) -> Stance:
+        account = self._account
+        quantity = account.position(symbol, PositionSide.BOTH).quantity
+        entering = sum(one.side.sign for one in account.orders_of(symbol) if not one.only_closes)
+        return Stance(_sign(quantity), _sign(entering))
+
+    def _finished(self) -> Record:
+        self._mark()
+        record = self._record
+        record.ledger = self._venue.ledger
+        record.untold = self._market.untold
+        record.undecided = tuple(one.id for one in self._signals[: self._next_signal] if one.id not in record.verdicts)
+        return record
+
+
+def spec_of(symbol: Symbol, minutes: Minutes) -> SymbolSpec:
+    """The contract as the venue knows it."""
+    filters = symbol.filters
+    if filters is None:
+        raise ValueError(f"{symbol.symbol} has no filters")
+    return SymbolSpec(
+        symbol=symbol.symbol,
+        base=symbol.base_asset,
+        quote=symbol.quote_asset,
+        tick=minutes.tick,
+        step=filters.step_size,
+        onboard=minutes.start,
+        min_notional=filters.min_notional,
+        max_quantity=filters.max_quantity,
+        market_max_quantity=filters.market_max_quantity,
+        price_precision=symbol.decimals,
+        quantity_precision=symbol.quantity_precision,
+        multiplier_up=filters.multiplier_up,
+        multiplier_down=filters.multiplier_down,
+        max_orders=filters.max_orders,
+    )
+
+
+def _sign(value: Decimal | int) -> int:
+    return (value > 0) - (value < 0)

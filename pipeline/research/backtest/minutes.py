@@ -1,0 +1,69 @@
+"""The minutes of a symbol as columns of whole ticks: what fills are decided on. Pure."""
+
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.timeline import MINUTE
+
+Integers = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+Flags = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Minutes:
+    """One after the other, from `start` on. A minute that is not stored is a hole: nothing can trade in it, and its
+    prices are the last close."""
+
+    symbol: str
+    tick: Decimal
+    start: int
+    open: Integers
+    high: Integers
+    low: Integers
+    close: Integers
+    there: Flags
+
+    @classmethod
+    def of(
+        cls, symbol: str, tick: Decimal, times: Integers, opens: Floats, highs: Floats, lows: Floats, closes: Floats
+    ) -> Self:
+        """From stored candles, in order of time. `times`: when they open."""
+        if not len(times):
+            raise ValueError(f"{symbol} has no minutes")
+        start = int(times[0])
+        places = (times - start) // MINUTE
+        length = int(places[-1]) + 1
+        there = np.zeros(length, np.bool_)
+        there[places] = True
+        last = np.maximum.accumulate(np.where(there, np.arange(length), 0))
+        size = float(tick)
+        columns = [
+            _spread(np.rint(one / size).astype(np.int64), places, length) for one in (opens, highs, lows, closes)
+        ]
+        close = columns[3][last]
+        opened, high, low = (np.where(there, one, close) for one in columns[:3])
+        return cls(symbol, tick, start, opened, high, low, close, there)
+
+    @property
+    def end(self) -> int:
+        """When the last of them is over."""
+        return self.start + len(self.close) * MINUTE
+
+    def at(self, time: int) -> int:
+        """The place of the minute that holds that moment."""
+        return (time - self.start) // MINUTE
+
+    def opened(self, place: int) -> int:
+        """When the minute at that place opens."""
+        return self.start + place * MINUTE
+
+
+def _spread(values: Integers, places: Integers, length: int) -> Integers:
+    column = np.zeros(length, np.int64)
+    column[places] = values
+    return column

@@ -1,0 +1,163 @@
+"""From what the exchange did to trades: a position from its first fill until nothing is held, whatever came between.
+
+Nothing is worked out anew: prices, fees, funding and profits are those of the ledger, so that the trades sum up to what
+the wallet changed by, to the last digit.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Final, Literal
+
+from pipeline.execution.engine.state import ENTERING, OrderRecord, SignalView, side_of
+from pipeline.research.backtest.minutes import Minutes
+from pipeline.simulator.venue.ledger import Fill, Funding, LedgerEntry
+from pipeline.simulator.venue.liquidation import Force
+from pipeline.simulator.venue.orders import Side as OrderSide
+from schemas.orders import Leg
+from schemas.signals import Side
+
+Reason = Literal["signal", "stop", "take-profit", "liquidation", "flatten", "open"]
+"""Why a position ended. `open`: it did not."""
+DecidedBy = Literal["signal", "candle", "gap", "assumption"]
+"""What settled the moment and the price of an end. `candle`: its minute can have had no other; `gap`: it opened beyond
+what waited for it; `assumption`: stop and target lie in one minute, and it does not tell which came first."""
+
+ZERO: Final = Decimal(0)
+_REASONS: Final[Mapping[Leg, Reason]] = {
+    "stop": "stop", "take_profit": "take-profit", "exit": "signal", "flatten": "flatten",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trade:
+    """One position. Money is in the asset of the account. `profit` is what the wallet gained by it, fees and funding
+    included; of one that is still open, what it has gained so far."""
+
+    symbol: str
+    side: Side
+    strategy: str
+    interval: str
+    signal: str
+    opened_at: int
+    closed_at: int | None
+    quantity: Decimal
+    """The most that was held."""
+    entry_price: Decimal
+    exit_price: Decimal | None
+    entries: int
+    """Orders that opened it or added to it."""
+    gross: Decimal
+    fees: Decimal
+    funding: Decimal
+    reason: Reason
+    decided_by: DecidedBy
+    orders: tuple[str, ...]
+
+    @property
+    def profit(self) -> Decimal:
+        """What is left of it."""
+        return self.gross - self.fees + self.funding
+
+
+@dataclass(slots=True)
+class _Position:
+    """What has been filled of a position, and paid for it, until now."""
+
+    fills: list[Fill] = field(default_factory=list)
+    funding: Decimal = ZERO
+    held: Decimal = ZERO
+    most: Decimal = ZERO
+
+    def add(self, fill: Fill) -> None:
+        self.fills.append(fill)
+        self.held += fill.quantity if fill.side == OrderSide.BUY else -fill.quantity
+        self.most = max(self.most, abs(self.held))
+
+
+def trades_of(
+    ledger: Iterable[LedgerEntry],
+    orders: Mapping[str, OrderRecord],
+    signals: Mapping[str, SignalView],
+    minutes: Mapping[str, Minutes],
+) -> list[Trade]:
+    """In the order in which they were opened; those that are still open have no end."""
+    held: dict[str, _Position] = {}
+    found: list[Trade] = []
+    for entry in ledger:
+        match entry:
+            case Fill():
+                position = held.setdefault(entry.symbol, _Position())
+                position.add(entry)
+                if not position.held:
+                    found.append(_trade(held.pop(entry.symbol), orders, signals, minutes[entry.symbol]))
+            case Funding() if entry.symbol in held:
+                held[entry.symbol].funding += entry.amount
+    found += (_trade(one, orders, signals, minutes[symbol]) for symbol, one in held.items())
+    return sorted(found, key=lambda one: (one.opened_at, one.symbol))
+
+
+def _trade(
+    position: _Position, orders: Mapping[str, OrderRecord], signals: Mapping[str, SignalView], minutes: Minutes
+) -> Trade:
+    first, last = position.fills[0], position.fills[-1]
+    opening = [one for one in position.fills if one.side == first.side]
+    closing = [one for one in position.fills if one.side != first.side]
+    named = dict.fromkeys(one.client_id for one in position.fills)
+    opened_by = orders[first.client_id]
+    signal = signals[str(opened_by.signal)]
+    is_over = not position.held
+    reason = _reason(last, orders) if is_over else "open"
+    return Trade(
+        symbol=first.symbol,
+        side=side_of(Decimal(1 if first.side == OrderSide.BUY else -1)),
+        strategy=signal.strategy,
+        interval=signal.interval,
+        signal=signal.id,
+        opened_at=first.time,
+        closed_at=last.time if is_over else None,
+        quantity=position.most,
+        entry_price=_average(opening),
+        exit_price=_average(closing) if closing else None,
+        entries=sum(1 for one in named if one in orders and orders[one].leg in ENTERING),
+        gross=sum((one.realised for one in position.fills), ZERO),
+        fees=sum((one.fee for one in position.fills), ZERO),
+        funding=position.funding,
+        reason=reason,
+        decided_by=_decided_by(reason, last, [one for one in orders.values() if one.signal == signal.id], minutes),
+        orders=tuple(named),
+    )
+
+
+def _reason(fill: Fill, orders: Mapping[str, OrderRecord]) -> Reason:
+    if fill.client_id.startswith(Force.LIQUIDATION):
+        return "liquidation"
+    return _REASONS[orders[fill.client_id].leg]
+
+
+def _decided_by(reason: Reason, fill: Fill, of_it: Iterable[OrderRecord], minutes: Minutes) -> DecidedBy:
+    """`of_it`: the orders of the position."""
+    if reason not in {"stop", "take-profit"}:
+        return "signal" if reason in {"signal", "flatten", "open"} else "candle"
+    place = minutes.at(fill.time)
+    low, high = minutes.low[place] * minutes.tick, minutes.high[place] * minutes.tick
+    fired = next((one.trigger_price for one in of_it if one.id == fill.client_id), None)
+    opened = minutes.open[place] * minutes.tick
+    if fired is not None and (opened >= fired if _rises(reason, fill) else opened <= fired):
+        return "gap"
+    other: Leg = "take_profit" if reason == "stop" else "stop"
+    rivals = (one.trigger_price for one in of_it if one.leg == other and one.trigger_price is not None)
+    return "assumption" if any(low <= one <= high for one in rivals) else "candle"
+
+
+def _rises(reason: Reason, fill: Fill) -> bool:
+    """Whether the price had to rise to it."""
+    return (reason == "stop") is (fill.side == OrderSide.BUY)
+
+
+def _average(fills: Iterable[Fill]) -> Decimal:
+    quantity = paid = ZERO
+    for one in fills:
+        quantity += one.quantity
+        paid += one.quantity * one.price
+    return paid / quantity

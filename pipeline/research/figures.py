@@ -1,0 +1,124 @@
+"""The figures of a run, one function each, its definition in its first sentence. Pure.
+
+Returns are of marked equity, day by day (UTC), days without a trade included; a year has 365 of them. A figure that so
+little data cannot tell is None.
+"""
+
+from collections.abc import Sequence
+from math import sqrt
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+
+DAYS_A_YEAR: Final = 365
+FEWEST_DAYS: Final = 30
+"""Of fewer days nothing is said about a year."""
+FEWEST_TRADES: Final = 2
+
+
+def returns_of(equity: Floats) -> Floats:
+    """What each day brought, as a share of what it began with."""
+    changes: Floats = equity[1:] / equity[:-1] - 1
+    return changes
+
+
+def total_return(equity: Floats) -> float:
+    """The last equity against the first, in percent."""
+    return float(equity[-1] / equity[0] - 1) * 100
+
+
+def yearly_return(equity: Floats) -> float | None:
+    """The return that, compounded for a year, is that of these days, in percent (CAGR)."""
+    days = len(equity) - 1
+    if days < FEWEST_DAYS or equity[-1] <= 0:
+        return None
+    return float((equity[-1] / equity[0]) ** (DAYS_A_YEAR / days) - 1) * 100
+
+
+def volatility(daily: Floats) -> float | None:
+    """The standard deviation of the daily returns, scaled to a year, in percent."""
+    return None if len(daily) < FEWEST_DAYS else float(daily.std(ddof=1)) * sqrt(DAYS_A_YEAR) * 100
+
+
+def sharpe(daily: Floats) -> float | None:
+    """The mean daily return by its standard deviation, scaled to a year; no interest is taken off."""
+    if len(daily) < FEWEST_DAYS:
+        return None
+    deviation = float(daily.std(ddof=1))
+    return None if deviation == 0 else float(daily.mean()) / deviation * sqrt(DAYS_A_YEAR)
+
+
+def sortino(daily: Floats) -> float | None:
+    """The mean daily return by the root mean square of the losing days (others count as 0), scaled to a year."""
+    if len(daily) < FEWEST_DAYS:
+        return None
+    downside = sqrt(float(np.mean(np.minimum(daily, 0.0) ** 2)))
+    return None if downside == 0 else float(daily.mean()) / downside * sqrt(DAYS_A_YEAR)
+
+
+def calmar(equity: Floats, deepest: float) -> float | None:
+    """The yearly return by the deepest drawdown."""
+    yearly = yearly_return(equity)
+    return None if yearly is None or deepest == 0 else yearly / deepest
+
+
+def drawdowns(equity: Floats, lows: Floats | None = None) -> Floats:
+    """How far below its highest so far the equity is at each point, in percent. `lows`: how low it went there."""
+    peak = np.maximum.accumulate(equity)
+    low = equity if lows is None else np.minimum(lows, equity)
+    under: Floats = (peak - low) / peak * 100
+    return under
+
+
+def longest_under_water(equity: Floats) -> int:
+    """The longest stretch, in points, from a peak until it is reached again, or until the end."""
+    peak = np.maximum.accumulate(equity)
+    at_peak = np.flatnonzero(equity >= peak)
+    return int(np.diff(np.append(at_peak, len(equity) - 1)).max(initial=0))
+
+
+def profit_factor(profits: Sequence[float]) -> float | None:
+    """What the winners won by what the losers lost; None while nothing was lost."""
+    lost = -sum(one for one in profits if one < 0)
+    return sum(one for one in profits if one > 0) / lost if lost else None
+
+
+def win_rate(profits: Sequence[float]) -> float | None:
+    """The share of trades with a profit, in percent."""
+    return sum(one > 0 for one in profits) / len(profits) * 100 if profits else None
+
+
+def expectancy(profits: Sequence[float]) -> float | None:
+    """What a trade brings on average."""
+    return sum(profits) / len(profits) if profits else None
+
+
+def quality(profits: Sequence[float]) -> float | None:
+    """The mean profit of a trade by its standard deviation, times the root of their number (SQN)."""
+    if len(profits) < FEWEST_TRADES:
+        return None
+    deviation = float(np.std(profits, ddof=1))
+    return float(np.mean(profits)) / deviation * sqrt(len(profits)) if deviation else None
+
+
+def kelly(profits: Sequence[float]) -> float | None:
+    """The share of the equity that grows it fastest: the win rate less the loss rate by the ratio of the average win to
+    the average loss, in percent."""
+    won, lost = [one for one in profits if one > 0], [one for one in profits if one < 0]
+    if not won or not lost:
+        return None
+    rate = len(won) / len(profits)
+    ratio = (sum(won) / len(won)) / (-sum(lost) / len(lost))
+    return (rate - (1 - rate) / ratio) * 100
+
+
+def longest_streak(profits: Sequence[float], *, won: bool) -> int:
+    """The most trades won, or lost, one after the other."""
+    longest = run = 0
+    for one in profits:
+        run = run + 1 if (one > 0) is won else 0
+        longest = max(longest, run)
+    return longest

@@ -1,0 +1,97 @@
+"""`tidemark backtest` and `tm.backtest`: over what is stored, without a network, the same by both doors."""
+
+import csv
+import io
+import json
+from decimal import Decimal
+
+import polars as pl
+import pytest
+from typer.testing import CliRunner
+
+from pipeline.cli.app import build
+from tests.door.test_pages import ROOT
+from tidemark import Tidemark
+
+RUN = ("macd_turtle", "--symbol", "BTCUSDT", "-i", "15m")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def minutes(filled: Tidemark) -> None:
+    filled.backfill("BTCUSDT", "1m", days=10)
+
+
+@pytest.fixture(autouse=True)
+def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody asks an exchange for anything."""
+
+    def refused(*_: object, **__: object) -> None:
+        raise AssertionError("a backtest asked an exchange")
+
+    monkeypatch.setattr("pipeline.exchange.wire.Wire.send", refused)
+
+
+def told(*arguments: str) -> str:
+    done = CliRunner().invoke(build(), ["backtest", *arguments], env={"COLUMNS": "80"})
+    assert done.exit_code == 0, done.output
+    return done.stdout
+
+
+def test_the_command_and_the_door_say_the_same(filled: Tidemark) -> None:
+    by_door = filled.backtest("macd_turtle", symbols="BTCUSDT", intervals="15m")
+    by_command = json.loads(told(*RUN, "--json"))
+    assert by_command["summary"]["pessimistic"]["equity_end"] == pytest.approx(by_door.summary.equity_end)
+    assert [Decimal(one["profit"]) for one in by_command["trades"]] == by_door.trades["profit"].to_list()
+    assert by_door.summary.trades > 5
+    assert next(iter(csv.DictReader(io.StringIO(told(*RUN, "--csv")))))["signal"] == by_door.trades["signal"][0]
+
+
+def test_the_tables_of_the_door_add_up(filled: Tidemark) -> None:
+    found = filled.backtest("macd_turtle", symbols="BTCUSDT", intervals="15m")
+    closed = found.trades.filter(pl.col("closed_at").is_not_null())
+    assert closed.height == found.summary.trades
+    assert found.equity["equity"][0] == 10_000
+    assert found.equity["equity"][-1] == pytest.approx(found.summary.equity_end)
+    grown = (1 + found.months["return_pct"] / 100).product()
+    assert (grown - 1) * 100 == pytest.approx(found.summary.return_pct)
+    assert "macd_turtle" in repr(found)
+    assert found.bounds["inside"][0] == "pessimistic"
+
+
+def test_a_parameter_makes_another_run(filled: Tidemark) -> None:
+    one, other = (filled.backtest("rsi_reversal", symbols="BTCUSDT", intervals="15m", low=low) for low in (30, 20))
+    assert one.summary.signals > other.summary.signals
+
+
+@pytest.mark.parametrize("width", ["60", "80", "120"])
+def test_what_a_person_reads_fits(width: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", width)
+    for more in ((), ("--trades",)):
+        done = CliRunner().invoke(build(), ["backtest", *RUN, *more], env={"COLUMNS": width})
+        assert max(map(len, done.stdout.splitlines())) <= int(width)
+    assert "deepest drawdown" in told(*RUN)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("macd_turtel",), "macd_turtle"),
+        (("macd_turtle", "--symbol", "ETHUSDT", "-i", "1h"), "tidemark backfill ETHUSDT --interval 1m"),
+        (("macd_turtle", "--symbol", "BTCUSDT", "-i", "4h"), "no 4h candles"),
+        (("--set", "n=3"), "name it"),
+        (("macd_turtle", "--days", "3", "--start", "2026-01-01"), "--days and --start"),
+        (("macd_turtle", "--symbol", "BTCUSDT", "-i", "15m", "--end", "2020-01-01"), "no 1m candles of BTCUSDT"),
+        (("macd_turtle", "--symbol", "BTCUSDT", "-i", "15m", "--set", "memry=3"), "memry"),
+    ],
+)
+def test_what_cannot_be_run_is_refused_with_a_way_out(arguments: tuple[str, ...], says: str) -> None:
+    done = CliRunner().invoke(build(), ["backtest", *arguments])
+    assert done.exit_code == 2
+    assert says in done.output
+    assert "Traceback" not in done.output
+
+
+def test_every_assumption_of_a_run_stands_on_the_page(filled: Tidemark) -> None:
+    page = (ROOT / "docs" / "backtesting.md").read_text()
+    for name in filled.backtest("macd_turtle", symbols="BTCUSDT", intervals="15m").assumptions:
+        assert name in page or name in {"delay", "spread"}, name

@@ -1,0 +1,124 @@
+"""A small stage for backtests: hand-made minutes, signals at their closes, and the run between them."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+
+from pipeline.exchange.products.um import UM
+from pipeline.execution.engine.client_ids import Identity
+from pipeline.execution.engine.state import Policy, SignalView, TradingView
+from pipeline.research.backtest.asked import Asked
+from pipeline.research.backtest.assumptions import Assumptions, Inside
+from pipeline.research.backtest.minutes import Minutes
+from pipeline.research.backtest.run import Backtest, run
+from pipeline.settings import Risk
+from pipeline.timeline import HOUR, MINUTE, to_ms
+from schemas.signals import Kind, Side
+from schemas.symbols import Filters, Symbol
+
+Candle = tuple[float, float, float, float]
+"""Open, high, low, close."""
+BTC = "BTCUSDT"
+BEGIN = to_ms(datetime(2026, 3, 2, 1, tzinfo=UTC))
+"""An hour after midnight, seven before funding."""
+TICK = Decimal("0.1")
+
+
+def flat(price: float, count: int = 1) -> list[Candle]:
+    """Minutes in which nothing moves."""
+    return [(price, price, price, price)] * count
+
+
+def minutes(candles: Sequence[Candle | None], symbol: str = BTC, begin: int = BEGIN) -> Minutes:
+    """One after the other; None is a hole."""
+    places = [place for place, one in enumerate(candles) if one is not None]
+    columns = np.array([candles[place] for place in places], float).T
+    times = begin + MINUTE * np.array(places, np.int64)
+    return Minutes.of(symbol, TICK, times, *columns)
+
+
+def said(
+    after: int, kind: Kind, side: Side, price: float, *, atr: float = 100.0, symbol: str = BTC, begin: int = BEGIN
+) -> SignalView:
+    """A signal at the close of minute number `after`, counted from one."""
+    at = begin + after * MINUTE
+    return SignalView(
+        id=f"sim:{symbol}:1m:{at}:rule:{kind}:{side}",
+        symbol=symbol,
+        interval="1m",
+        strategy="rule",
+        kind=kind,
+        side=side,
+        at=at,
+        price=Decimal(str(price)),
+        atr=Decimal(str(atr)),
+        confirmed=True,
+        fresh_until=at + 5 * MINUTE,
+    )
+
+
+def listed(name: str = BTC) -> Symbol:
+    """A contract with ordinary rules."""
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    rules = {"min_price": TICK, "max_price": 10**7, "step_size": "0.001", "min_quantity": "0.001"}
+    most = {"max_quantity": 1000, "market_max_quantity": 120, "min_notional": 100, "max_orders": 200}
+    return Symbol(
+        id=f"sim:{name}",
+        exchange="sim",
+        symbol=name,
+        pair=name,
+        contract_type="PERPETUAL",
+        status="TRADING",
+        base_asset=name.removesuffix("USDT"),
+        quote_asset="USDT",
+        margin_asset="USDT",
+        price_precision=1,
+        quantity_precision=3,
+        onboarded=now,
+        delivery=now,
+        filters=Filters(
+            tick_size=TICK,
+            market_step_size=Decimal("0.001"),
+            market_min_quantity=Decimal("0.001"),
+            multiplier_up=Decimal("1.05"),
+            multiplier_down=Decimal("0.95"),
+            **{name: Decimal(value) for name, value in (rules | most).items()},
+        ),
+        updated_at=now,
+    )
+
+
+def asked(
+    market: Minutes | Mapping[str, Minutes],
+    signals: Iterable[SignalView],
+    *,
+    trading: TradingView | None = None,
+    **risk: Any,
+) -> Asked:
+    """Everything as shipped, but for these settings of the risk."""
+    of_all = {market.symbol: market} if isinstance(market, Minutes) else dict(market)
+    return Asked(
+        policy=Policy("sim", Risk(**risk)),
+        assumptions=Assumptions(inside=Inside.PESSIMISTIC),
+        product=UM,
+        identity=Identity("sim", "backte"),
+        symbols=[listed(symbol) for symbol in of_all],
+        minutes=of_all,
+        trading={symbol: trading for symbol in of_all if trading is not None},
+        signals=list(signals),
+        start=min(one.start for one in of_all.values()),
+        end=max(one.end for one in of_all.values()),
+    )
+
+
+def ran(market: Minutes | Mapping[str, Minutes], signals: Iterable[SignalView], **more: Any) -> Backtest:
+    """The run of it."""
+    return run(asked(market, signals, **more))
+
+
+def until_funding() -> int:
+    """Minutes from the beginning to the first settlement."""
+    return 7 * HOUR // MINUTE

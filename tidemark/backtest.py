@@ -1,0 +1,101 @@
+"""A backtest as Python programs read it: polars tables, and figures by name."""
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from pipeline.timeline import to_datetime
+from tidemark.frames import MONEY, TIME
+
+if TYPE_CHECKING:
+    from pipeline.app.backtest import Result, Summary
+
+_EXACT = ("quantity", "entry_price", "exit_price", "gross", "fees", "funding", "profit")
+
+
+class Backtest:
+    """What came of a run. `summary` has the figures under the assumption that does not flatter; `bounds` puts those of
+    the others beside it, where they differ."""
+
+    def __init__(self, result: "Result") -> None:
+        self._result = result
+
+    @property
+    def summary(self) -> "Summary":
+        """The figures, by name."""
+        return self._result.summary
+
+    @property
+    def bounds(self) -> pl.DataFrame:
+        """A row for each reading of what a minute does not tell: pessimistic, resolved, optimistic."""
+        rows = [
+            {"inside": str(one.inside)}
+            | {name: value for name, value in asdict(one.summary).items() if not isinstance(value, dict)}
+            for one in self._result.backtest.outcomes
+        ]
+        return pl.DataFrame(rows, infer_schema_length=None)
+
+    @property
+    def trades(self) -> pl.DataFrame:
+        """A row a position, in the order in which they were opened; money is exact. What is open at the end has no
+        `closed_at`."""
+        rows = [_row(one) for one in self._result.trades]
+        schema: dict[str, Any] = {
+            "symbol": pl.String, "side": pl.String, "strategy": pl.String, "interval": pl.String, "opened_at": TIME,
+            "closed_at": TIME, "entries": pl.Int64, **dict.fromkeys(_EXACT, MONEY), "ended_by": pl.String,
+            "decided_by": pl.String, "signal": pl.String, "orders": pl.List(pl.String),
+        }  # fmt: skip
+        return pl.DataFrame(rows, schema=schema)
+
+    @property
+    def equity(self) -> pl.DataFrame:
+        """What the account was worth at the start, at each midnight (UTC), and at the end."""
+        times, worth = self._result.backtest.outcome.curve.daily()
+        return pl.DataFrame({"at": times, "equity": worth}).with_columns(pl.col("at").cast(TIME))
+
+    @property
+    def months(self) -> pl.DataFrame:
+        """What each month brought."""
+        return pl.DataFrame([asdict(one) for one in self._result.backtest.outcome.months])
+
+    @property
+    def assumptions(self) -> dict[str, str]:
+        """What the run takes for granted, in words."""
+        return self._result.backtest.asked.assumptions.lines()
+
+    @property
+    def notes(self) -> list[str]:
+        """What else is to be known of it."""
+        return list(self._result.notes)
+
+    def __repr__(self) -> str:
+        found, one = self._result, self.summary
+        return (
+            f"<Backtest {', '.join(found.strategies)} on {', '.join(found.symbols)} {', '.join(found.intervals)}, "
+            f"{to_datetime(found.start):%Y-%m-%d} to {to_datetime(found.end):%Y-%m-%d}: {one.return_pct:+.2f} %, "
+            f"deepest drawdown {one.max_drawdown_pct:.2f} %, {one.trades} trades>"
+        )
+
+
+def _row(trade: Any) -> dict[str, Any]:
+    return {
+        "symbol": trade.symbol,
+        "side": trade.side,
+        "strategy": trade.strategy,
+        "interval": trade.interval,
+        "opened_at": to_datetime(trade.opened_at),
+        "closed_at": None if trade.closed_at is None else to_datetime(trade.closed_at),
+        "entries": trade.entries,
+        "quantity": trade.quantity,
+        "entry_price": trade.entry_price,
+        "exit_price": trade.exit_price,
+        "gross": trade.gross,
+        "fees": -trade.fees,
+        "funding": trade.funding,
+        "profit": trade.profit,
+        "ended_by": trade.reason,
+        "decided_by": trade.decided_by,
+        "signal": trade.signal,
+        "orders": list(trade.orders),
+    }
