@@ -21,6 +21,8 @@ Examples:
 
   tidemark sim --universe 500 --lifted-limits
 
+  tidemark sim --markets um,cm,spot          COIN-M on the next port, spot on the one after
+
   tidemark sim --speed 20                    a candle of one minute every three seconds
 
   tidemark sim --replay candles.csv --replay-symbol BTCUSDT
@@ -32,9 +34,8 @@ Examples:
 @app.command(epilog=EXAMPLES)
 def sim(
     *,
-    port: Annotated[
-        int, typer.Option(min=0, max=65535, help="The port for REST and websockets; 0: any free one.")
-    ] = 9876,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="The port of the first market; 0: any free ones.")] = 9876,
+    markets: Annotated[str, typer.Option(help="Which of um, cm and spot there are, separated by commas.")] = "um",
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
     seed: Annotated[int, typer.Option(help="Another seed, another market.")] = 0,
     symbols: Annotated[str | None, typer.Option(help="List only these, separated by commas.")] = None,
@@ -61,6 +62,7 @@ def sim(
     options = Options(
         host=host,
         port=port,
+        markets=tuple(name.strip() for name in markets.split(",")),
         seed=seed,
         symbols=tuple(name.strip() for name in symbols.split(",")) if symbols else (),
         universe=universe or 0,
@@ -87,12 +89,14 @@ def _announce(running: "Running", options: "Options", as_json: bool) -> None:
                 "panel": f"{running.url}/sim",
                 "key": ready.key,
                 "secret": ready.secret,
+                "markets": {name: {"url": at.url, "ws_url": at.ws_url} for name, at in running.markets.items()},
             }
         )
         return
-    routes = "  ".join(f"{running.ws_url}/{route}" for route in ("market", "public", "private"))
-    typer.echo(f"REST      {running.url}")
-    typer.echo(f"streams   {routes}")
+    for name, address in running.markets.items():
+        rest = "REST" if len(running.markets) == 1 else f"REST {name}"
+        typer.echo(f"{rest:<9} {address.url}")
+        typer.echo(f"streams   {'  '.join(address.streams)}")
     typer.echo(f"panel     {running.url}/sim")
     typer.echo(f"account   {ready.name}: {ready.deposit} USDT, key {ready.key}, secret {ready.secret}")
     for account in options.accounts[1:]:

@@ -5,7 +5,7 @@ answer) is named in the answer and done by the server.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import date
 from decimal import Decimal
@@ -17,17 +17,18 @@ from pipeline.simulator.clock import Clock
 from pipeline.simulator.errors import ApiError
 from pipeline.simulator.faults.damage import damage_rows, forgotten, refusal
 from pipeline.simulator.faults.rules import Facts, Fault, FaultPanel, Kind, Stage
+from pipeline.simulator.products import Product
 from pipeline.simulator.types import Market
 from pipeline.simulator.venue import Venue
 from pipeline.simulator.venue.params import Params
 from pipeline.simulator.wire.archive import Archive, ArchiveFaults, Damage
 from pipeline.simulator.wire.listen_keys import ListenKeys
 from pipeline.simulator.wire.market_data import Question
-from pipeline.simulator.wire.routes import ENDPOINTS, Endpoint, Guard
+from pipeline.simulator.wire.routes import Endpoint, Guard
 from pipeline.simulator.wire.security import ApiKey, Credentials, Keyring
 from pipeline.simulator.wire.weights import Meter, RefusedError
 
-LISTEN_KEY_PATH = "/fapi/v1/listenKey"
+ORDERS_HEADER = "X-MBX-ORDER-COUNT"
 WEIGHT_HEADER = "X-MBX-USED-WEIGHT-1M"
 _DONE = 200
 _UNLOGGED = frozenset(("signature", "timestamp", "recvWindow"))
@@ -43,6 +44,7 @@ class Request:
     body: str
     key: str
     address: str
+    market: str = "um"
 
     def params(self) -> dict[str, str]:
         """What was sent; where the query and the body disagree, the query wins."""
@@ -68,6 +70,7 @@ class Attempt:
     """A request that could change something: whether it was executed, and what its sender was told."""
 
     time: int
+    market: str
     account: str
     method: str
     path: str
@@ -81,17 +84,33 @@ class Attempt:
         return asdict(self)
 
 
-class Exchange:
-    """The market, the accounts and the rules, at the time of the clock."""
+@dataclass(slots=True)
+class Floor:
+    """One market of the exchange: its prices, the books of its accounts, and the keys by which they are listened to.
+    The meter is that of all markets of its pool."""
 
-    def __init__(self, market: Market, clock: Clock, meter: Meter, seed: int = 0) -> None:
-        self.market = market
+    product: Product
+    market: Market
+    meter: Meter
+    venue: Venue
+    listen_keys: ListenKeys
+    archive: Archive
+
+    @classmethod
+    def of(cls, product: Product, market: Market, meter: Meter, seed: int, now: int) -> "Floor":
+        """A market that opens at that moment."""
+        venue = Venue(market, product.desks, seed=seed, now=now)
+        keys = ListenKeys(f"{seed} {product.name}")
+        return cls(product, market, meter, venue, keys, Archive(market, product.archive))
+
+
+class Exchange:
+    """The markets, the accounts and the rules, at the time of the clock."""
+
+    def __init__(self, clock: Clock, floors: Iterable[Floor]) -> None:
         self.clock = clock
-        self.meter = meter
-        self._archive = Archive(market)
-        self.venue = Venue(market, seed=seed, now=clock.now())
+        self.floors = {floor.product.name: floor for floor in floors}
         self.keys = Keyring()
-        self.listen_keys = ListenKeys(seed)
         self.panel = FaultPanel()
         self.skew = 0  # how wrong the clock is that the exchange shows and checks requests by
         self.accounts: list[str] = []
@@ -104,24 +123,39 @@ class Exchange:
         """An account with money and keys."""
         for key in keys:
             self.keys.add(key)
-        self.venue.open_account(name, deposit, others)
+        for floor in self.trading_floors():
+            floor.venue.open_account(name, deposit, others)
         self.accounts.append(name)
 
-    def collect_events(self) -> Iterator[tuple[str, dict[str, object]]]:
-        """The user data that became due: the listen key it goes to, and the event. Without a key nobody hears it."""
+    def trading_floors(self) -> list[Floor]:
+        """The markets in which accounts trade."""
+        return [floor for floor in self.floors.values() if floor.venue.endpoints]
+
+    def ledger(self) -> list[dict[str, object]]:
+        """Everything that truly happened to the accounts, in order of time, with the market in which it did."""
+        told = [
+            (entry.time, {"market": floor.product.name, **entry.as_dict()})
+            for floor in self.trading_floors()
+            for entry in floor.venue.ledger
+        ]
+        return [entry for _, entry in sorted(told, key=lambda each: each[0])]
+
+    def collect_events(self, floor: Floor) -> Iterator[tuple[str, dict[str, object]]]:
+        """The user data of a market that became due: the listen key it goes to, and the event. Without a key nobody
+        hears it."""
         now = self.clock.now()
-        for key in self.listen_keys.collect_expired(now):
+        for key in floor.listen_keys.collect_expired(now):
             yield key, {"e": "listenKeyExpired", "E": now, "listenKey": key}
-        for account in self.accounts:
-            holder = self.listen_keys.active(account, now)
-            for event in self.venue.drain_events(account):
+        for account in self.accounts if floor.venue.endpoints else ():
+            holder = floor.listen_keys.active(account, now)
+            for event in floor.venue.drain_events(account):
                 if holder is not None:
                     yield holder, event
 
-    def archive_file(self, path: str) -> bytes | None:
+    def archive_file(self, floor: Floor, path: str) -> bytes | None:
         """A file of the public archive, None where there is none; damaged where the panel says so."""
         name = path.rsplit("/", 1)[-1].removesuffix(".CHECKSUM")
-        facts = Facts(path=path, symbol=name.partition("-")[0])
+        facts = Facts(market=floor.product.name, path=path, symbol=name.partition("-")[0])
         missing: set[tuple[str, date]] = set()
         damaged: dict[str, Damage] = {}
         for fault in self.panel.strikes(Stage.ARCHIVE, facts):
@@ -134,42 +168,48 @@ class Exchange:
                     damaged[name] = Damage.BAD_BYTES
                 case _:
                     damaged[name] = Damage.WRONG_CHECKSUM
-        return self._archive.file(path, self.clock.now(), ArchiveFaults(frozenset(missing), damaged))
+        return floor.archive.file(path, self.clock.now(), ArchiveFaults(frozenset(missing), damaged))
 
     def handle(self, request: Request) -> Answer:
         """Answer one request."""
-        now = self.clock.now()
+        now, floor = self.clock.now(), self.floors[request.market]
         self.counts[f"{request.method} {request.path}"] += 1
         try:
-            answer = self._answer(request, now)
+            answer = self._answer(floor, request, now)
         except ApiError as refused:
-            answer = self._refuse(refused)
-        answer.headers[WEIGHT_HEADER] = str(self.meter.used(request.address, now))
+            answer = self._refuse(floor, refused)
+        answer.headers[WEIGHT_HEADER] = str(floor.meter.used(request.address, now))
         return answer
 
-    def _answer(self, request: Request, now: int) -> Answer:
-        endpoint = ENDPOINTS.get((request.method, request.path))
+    def _answer(self, floor: Floor, request: Request, now: int) -> Answer:
+        endpoint = floor.product.endpoints.get((request.method, request.path))
         if endpoint is None:
             raise ApiError(-5000, f"Path {request.path}, Method {request.method} is invalid", 404)
         sent = request.params()
         owner = self.keys.owner(request.key)
-        facts = Facts(method=request.method, path=request.path, symbol=sent.get("symbol"), account=owner)
+        facts = Facts(
+            market=request.market,
+            method=request.method,
+            path=request.path,
+            symbol=sent.get("symbol"),
+            account=owner,
+        )
         fault = self.panel.strike(Stage.BEFORE, facts)
         if fault is not None:
-            answer = self._struck_before(fault, request, now)
+            answer = self._struck_before(fault, floor, request, now)
             self._note(request, sent, owner, answer, now, executed=False)
             return answer
-        self.meter.charge(request.address, endpoint.weight(sent), now)
+        floor.meter.charge(request.address, endpoint.weight(sent), now)
         key = self._admit(endpoint, request, Params(sent), now + self.skew)
-        self._charge_orders(endpoint, key, sent, now)
-        answer = self._execute(endpoint, request, sent, key, now)
+        if endpoint.orders is not None and key is not None:
+            floor.meter.charge_orders(key.account, endpoint.orders(sent), now)
+        answer = self._execute(floor, endpoint, request, sent, key, now)
         done = answer.status == _DONE
         self._strike_after(facts, answer)
         self._note(request, sent, owner, answer, now, executed=done)
         if key is not None and endpoint.executes:
-            ten_seconds, minute = self.meter.order_counts(key.account, now)
-            answer.headers["X-MBX-ORDER-COUNT-10S"] = str(ten_seconds)
-            answer.headers["X-MBX-ORDER-COUNT-1M"] = str(minute)
+            counts = floor.meter.order_counts(key.account, now)
+            answer.headers.update({f"{ORDERS_HEADER}-{period}": str(count) for period, count in counts.items()})
         return answer
 
     def _admit(self, endpoint: Endpoint, request: Request, params: Params, now: int) -> ApiKey | None:
@@ -180,48 +220,52 @@ class Exchange:
             return self.keys.identify(credentials, endpoint.permission)
         return self.keys.verify(credentials, endpoint.permission, now)
 
-    def _charge_orders(self, endpoint: Endpoint, key: ApiKey | None, sent: dict[str, str], now: int) -> None:
-        if endpoint.orders is not None and key is not None:
-            self.meter.charge_orders(key.account, endpoint.orders(sent), now)
-
     def _execute(
-        self, endpoint: Endpoint, request: Request, sent: dict[str, str], key: ApiKey | None, now: int
+        self,
+        floor: Floor,
+        endpoint: Endpoint,
+        request: Request,
+        sent: dict[str, str],
+        key: ApiKey | None,
+        now: int,
     ) -> Answer:
         try:
             if endpoint.answer is not None:
-                question = Question(self.market, Params(sent), now, self.meter.limits, self.skew)
-                result = self._with_damaged_rows(request.path, sent, endpoint.answer(question))
+                meter, rules = floor.meter, floor.product.klines
+                question = Question(floor.market, Params(sent), now, meter.limits, self.skew, rules)
+                result = self._with_damaged_rows(request, sent, endpoint.answer(question))
             else:
-                result = self._of_account(request, sent, key.account if key else "", now)
+                result = self._of_account(floor, request, sent, key.account if key else "", now)
         except ApiError as refused:
-            return self._refuse(refused)
+            return self._refuse(floor, refused)
         return Answer(_DONE, msgspec.json.encode(result))
 
-    def _of_account(self, request: Request, sent: dict[str, str], account: str, now: int) -> object:
-        if request.path != LISTEN_KEY_PATH:
-            return self.venue.call(account, request.method, request.path, sent, now)
+    def _of_account(self, floor: Floor, request: Request, sent: dict[str, str], account: str, now: int) -> object:
+        if request.path != floor.product.listen_key:
+            return floor.venue.call(account, request.method, request.path, sent, now)
         match request.method:
             case "POST":
-                return {"listenKey": self.listen_keys.issue(account, now)}
+                return {"listenKey": floor.listen_keys.issue(account, now)}
             case "PUT":
-                return {"listenKey": self.listen_keys.renew(account, now)}
+                return {"listenKey": floor.listen_keys.renew(account, now)}
             case _:
-                self.listen_keys.revoke(account)
+                floor.listen_keys.revoke(account)
                 return {}
 
-    def _with_damaged_rows(self, path: str, sent: dict[str, str], result: object) -> object:
-        if not path.lower().endswith("klines") or not isinstance(result, list):
+    def _with_damaged_rows(self, request: Request, sent: dict[str, str], result: object) -> object:
+        if not request.path.lower().endswith("klines") or not isinstance(result, list):
             return result
-        for fault in self.panel.strikes(Stage.ROWS, Facts(path=path, symbol=sent.get("symbol", sent.get("pair")))):
+        facts = Facts(market=request.market, path=request.path, symbol=sent.get("symbol", sent.get("pair")))
+        for fault in self.panel.strikes(Stage.ROWS, facts):
             result = damage_rows(fault, result)
         return result
 
-    def _struck_before(self, fault: Fault, request: Request, now: int) -> Answer:
+    def _struck_before(self, fault: Fault, floor: Floor, request: Request, now: int) -> Answer:
         if fault.kind is Kind.BANNED:
-            answer = self._refuse(self.meter.ban(request.address, now))
+            answer = self._refuse(floor, floor.meter.ban(request.address, now))
         else:
             words = refusal(fault)
-            answer = self._refuse(words) if words else Answer(0, b"")
+            answer = self._refuse(floor, words) if words else Answer(0, b"")
         answer.fault = fault
         return answer
 
@@ -244,11 +288,14 @@ class Exchange:
             return
         shown = {name: value for name, value in sent.items() if name not in _UNLOGGED}
         struck = answer.fault.kind.value if answer.fault else None
-        self.attempts.append(Attempt(now, owner, request.method, request.path, shown, executed, answer.status, struck))
+        self.attempts.append(
+            Attempt(now, request.market, owner, request.method, request.path, shown, executed, answer.status, struck)
+        )
 
-    def _refuse(self, refused: ApiError) -> Answer:
+    @staticmethod
+    def _refuse(floor: Floor, refused: ApiError) -> Answer:
         answer = Answer(refused.status, msgspec.json.encode(refused.body()))
-        if isinstance(refused, RefusedError) and self.meter.limits.retry_after:
+        if isinstance(refused, RefusedError) and floor.meter.limits.retry_after:
             answer.headers["Retry-After"] = str(-(-refused.wait // 1_000))
         return answer
 

@@ -88,12 +88,21 @@ class Faults:
 
 
 class RunningSimulator:
-    """An exchange that somebody started and will end: `url` says where."""
+    """An exchange that somebody started and will end: `url` and `ws_url` say where. What is asked of a symbol is asked
+    of the market whose address that is."""
 
     def __init__(self, url: str) -> None:
         self.url = url
+        self.ws_url = url.replace("http", "ws", 1)
         self._wire = _Wire(url)
         self.faults = Faults(self._wire)
+
+    def at(self, market: str) -> "RunningSimulator":
+        """The same exchange at the address of another of its markets."""
+        addresses = self._wire.call("GET", "")["markets"]
+        if market not in addresses:
+            raise SimulatorError(f"the simulator has the markets {', '.join(addresses)}; not {market!r}")
+        return RunningSimulator(addresses[market]["url"])
 
     def now(self) -> int:
         """The server's true time, whatever the skew."""
@@ -110,14 +119,14 @@ class RunningSimulator:
         rows: list[Row] = self._wire.call("GET", "/klines", symbol=symbol, interval=interval, start=start, end=end)
         return rows
 
-    def drop_connections(self, route: str | None = None) -> int:
-        """Cut the websockets of that route, or all; how many there were."""
-        dropped: int = self._wire.call("POST", "/connections/drop", route=route)["dropped"]
+    def drop_connections(self, route: str | None = None, market: str | None = None) -> int:
+        """Cut the websockets of that route or market, or all; how many there were."""
+        dropped: int = self._wire.call("POST", "/connections/drop", route=route, market=market)["dropped"]
         return dropped
 
-    def freeze_connections(self, route: str | None = None) -> int:
+    def freeze_connections(self, route: str | None = None, market: str | None = None) -> int:
         """Silence the websockets without cutting them; how many there were."""
-        frozen: int = self._wire.call("POST", "/connections/freeze", route=route)["frozen"]
+        frozen: int = self._wire.call("POST", "/connections/freeze", route=route, market=market)["frozen"]
         return frozen
 
     def expire_listen_keys(self) -> None:
@@ -151,7 +160,6 @@ class Simulator(RunningSimulator):
         super().__init__(running.url)
         self._process = process
         self._complaints = complaints
-        self.ws_url = running.ws_url
 
     @classmethod
     def start(cls, **chosen: Any) -> Self:

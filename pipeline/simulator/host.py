@@ -1,39 +1,43 @@
-"""From options to a running exchange: builds the market, the accounts and the server, and runs until told to stop."""
+"""From options to a running exchange: builds the markets, the accounts and the servers, and runs until told to stop."""
 
 import asyncio
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import replace
 from decimal import Decimal, InvalidOperation
 from difflib import get_close_matches
 from pathlib import Path
 
 from pipeline.errors import UsageError
 from pipeline.simulator.clock import Clock
-from pipeline.simulator.exchange import Exchange
+from pipeline.simulator.exchange import Exchange, Floor
 from pipeline.simulator.market.synthetic import SyntheticMarket
-from pipeline.simulator.market.universe import universe
-from pipeline.simulator.options import Account, Options, Running
+from pipeline.simulator.market.universe import MOST
+from pipeline.simulator.options import Account, Address, Options, Running
+from pipeline.simulator.products import PRODUCTS, Product
 from pipeline.simulator.types import Market, SymbolSpec
+from pipeline.simulator.wire.panel import Panel
 from pipeline.simulator.wire.security import ApiKey, read_secret
-from pipeline.simulator.wire.server import Server, serving
+from pipeline.simulator.wire.server import Server, serving, until
 from pipeline.simulator.wire.sockets import Manners
-from pipeline.simulator.wire.weights import Limits, Meter
-
-DEFAULT_SYMBOLS = 40
-MOST_SYMBOLS = 1_000
+from pipeline.simulator.wire.weights import TEN_SECONDS, Limits, Meter
+from pipeline.timeline import MINUTE
 
 
 def build_exchange(options: Options) -> Exchange:
     """The exchange of those options."""
     clock = Clock(offset=options.clock_offset, speed=options.speed)
-    limits = Limits(
-        weight=options.weight_limit,
-        orders_10s=options.orders_10s,
-        orders_1m=options.orders_1m,
-        retry_after=options.retry_after,
-        enforced=not options.lifted_limits,
-    )
-    exchange = Exchange(_build_market(options, clock.now()), clock, Meter(limits), options.seed)
+    products = [_product(name) for name in options.markets]
+    if not products or len(set(options.markets)) != len(products):
+        raise UsageError(f"an exchange has each of its markets once, and at least one; not {options.markets}")
+    markets = _build_markets(options, products, clock.now())
+    meters: dict[str, Meter] = {}
+    floors = []
+    for product, market in zip(products, markets, strict=True):
+        meter = meters.setdefault(product.pool, Meter(_limits(product, options)))
+        floors.append(Floor.of(product, market, meter, options.seed, clock.now()))
+    exchange = Exchange(clock, floors)
     for account in options.accounts:
         others = {asset: _amount(account.name, amount, asset) for asset, amount in account.others.items()}
         exchange.open_account(account.name, _deposit(account), _api_key(account), others=others)
@@ -42,25 +46,57 @@ def build_exchange(options: Options) -> Exchange:
 
 async def serve(options: Options, on_ready: Callable[[Running], None], stopped: asyncio.Event | None = None) -> None:
     """Run until SIGINT or SIGTERM, until `stopped` is set, or until something inside fails."""
-    server = Server(
-        build_exchange(options),
-        Manners(ping_every=options.ping_every, life=options.connection_life),
-        options.close_lateness,
-        options.stream_period,
-    )
+    exchange = build_exchange(options)
+    servers = {name: _server(exchange, floor, options) for name, floor in exchange.floors.items()}
+    hubs = {name: server.hub for name, server in servers.items()}
+    addresses: dict[str, Address] = {}
+    for name, server in servers.items():
+        Panel(exchange, exchange.floors[name], hubs, addresses).mount(server.app)
     stopped = stopped or asyncio.Event()
     loop = asyncio.get_running_loop()
     for signal_number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(signal_number, stopped.set)
-    try:
-        async with serving(server, options.host, options.port) as port:
-            on_ready(Running(f"http://{options.host}:{port}", f"ws://{options.host}:{port}"))
-            await server.until(stopped)
-    except OSError as failure:
-        raise UsageError(
-            f"cannot listen on {options.host}:{options.port}: {failure.strerror or failure}. "
-            "Choose another port with --port, or 0 for any free one"
-        ) from failure
+    async with AsyncExitStack() as open_doors:
+        for number, (name, server) in enumerate(servers.items()):
+            wanted = options.port + number if options.port else 0
+            try:
+                port = await open_doors.enter_async_context(serving(server, options.host, wanted))
+            except OSError as failure:
+                raise UsageError(
+                    f"cannot listen on {options.host}:{wanted}: {failure.strerror or failure}. "
+                    "Choose another port with --port, or 0 for any free one"
+                ) from failure
+            addresses[name] = _address(exchange.floors[name].product, f"{options.host}:{port}")
+        on_ready(Running(addresses))
+        await until(servers.values(), stopped)
+
+
+def _address(product: Product, host: str) -> Address:
+    ws_url = f"ws://{host}"
+    return Address(f"http://{host}", ws_url, tuple(ws_url + path for path in product.streams.paths))
+
+
+def _server(exchange: Exchange, floor: Floor, options: Options) -> Server:
+    rules = floor.product.streams
+    ping_every = rules.ping_every if options.ping_every is None else options.ping_every
+    manners = Manners(ping_every=ping_every, patience=rules.patience, life=options.connection_life)
+    return Server(exchange, floor, manners, options.close_lateness, options.stream_period)
+
+
+def _product(name: str) -> Product:
+    if name not in PRODUCTS:
+        raise UsageError(f"the exchange has the markets {', '.join(PRODUCTS)}; not {name!r}")
+    return PRODUCTS[name]
+
+
+def _limits(product: Product, options: Options) -> Limits:
+    """What a market allows; that of the futures can be chosen."""
+    limits = replace(product.limits, retry_after=options.retry_after, enforced=not options.lifted_limits)
+    if product.pool != PRODUCTS[Options().markets[0]].pool:
+        return limits
+    return replace(
+        limits, weight=options.weight_limit, orders={MINUTE: options.orders_1m, TEN_SECONDS: options.orders_10s}
+    )
 
 
 def parse_account(text: str) -> Account:
@@ -76,24 +112,33 @@ def parse_account(text: str) -> Account:
     return account
 
 
-def _build_market(options: Options, now: int) -> Market:
+def _build_markets(options: Options, products: Sequence[Product], now: int) -> list[Market]:
+    """The prices of each market; a recording is played in the first, which is to be the only one."""
     if options.replay is not None:
         from pipeline.simulator.market.replay import ReplayMarket  # noqa: PLC0415 - reads with polars, which is slow to import
         from pipeline.simulator.market.replay_file import read_recording  # noqa: PLC0415
 
+        if options.markets != Options().markets:
+            raise UsageError(f"a recording is replayed on the market um alone, not on {', '.join(options.markets)}")
         recording = read_recording(Path(options.replay))
-        return ReplayMarket({options.replay_symbol: recording}, epoch=now, seed=options.seed)
-    return SyntheticMarket(options.seed, _contracts(options, now))
-
-
-def _contracts(options: Options, now: int) -> dict[str, SymbolSpec]:
-    known = universe(options.universe or (MOST_SYMBOLS if options.symbols else DEFAULT_SYMBOLS), now)
+        return [ReplayMarket({options.replay_symbol: recording}, epoch=now, seed=options.seed)]
+    known = [product.contracts(options.universe or (MOST if options.symbols else 0), now) for product in products]
     for symbol in options.symbols:
-        if symbol not in known:
-            near = get_close_matches(symbol, known, n=3)
+        if not any(symbol in contracts for contracts in known):
+            names = [name for contracts in known for name in contracts]
+            near = get_close_matches(symbol, names, n=3)
             hint = f"; near it: {', '.join(near)}" if near else ""
             raise UsageError(f"the simulator lists no {symbol!r}{hint}")
-    return {symbol: known[symbol] for symbol in options.symbols} if options.symbols else known
+    return [
+        SyntheticMarket(options.seed, _chosen(product, contracts, options, now))
+        for product, contracts in zip(products, known, strict=True)
+    ]
+
+
+def _chosen(product: Product, contracts: dict[str, SymbolSpec], options: Options, now: int) -> dict[str, SymbolSpec]:
+    """What is named of a market's contracts, in that order; everything usual where nothing is."""
+    named = {symbol: contracts[symbol] for symbol in options.symbols if symbol in contracts}
+    return named or product.contracts(options.universe, now)
 
 
 def _api_key(account: Account) -> ApiKey:

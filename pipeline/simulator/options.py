@@ -19,7 +19,7 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
     permissions: tuple[str, ...] = ("read", "trade")
     addresses: tuple[str, ...] = ()
     others: dict[str, str] = {}
-    """Deposits in other assets: `{"BNB": "2", "USDC": "500"}`. Nothing here is margined in them."""
+    """Deposits of other assets in USD-M: `{"BNB": "2", "USDC": "500"}`. Nothing there is margined in them."""
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
@@ -27,8 +27,12 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
 
     host: str = "127.0.0.1"
     port: int = DEFAULT_PORT
+    """Of the first market; each further one has the next port. 0: any free ones."""
+    markets: tuple[str, ...] = ("um",)
+    """Which of "um", "cm" and "spot" there are."""
     seed: int = 0
     symbols: tuple[str, ...] = ()
+    """List only these; a market of which none is named lists what it has."""
     universe: Annotated[int, msgspec.Meta(ge=0)] = 0
     replay: str | None = None
     replay_symbol: str = "BTCUSDT"
@@ -38,18 +42,37 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     weight_limit: int = 2400
     orders_10s: int = 300
     orders_1m: int = 1200
+    """The three limits are those of the futures."""
     lifted_limits: bool = False
     retry_after: bool = True
-    ping_every: float = 180
+    ping_every: float | None = None
+    """Seconds between two pings; None: as the market does it."""
     connection_life: float = 86_400
     close_lateness: tuple[int, int] = (20, 400)
     """How late a candle's last frame is, in ms of server time: from, to."""
-    stream_period: Annotated[int, msgspec.Meta(ge=1)] = 250
-    """The shortest time between two frames of a stream, in ms of server time."""
+    stream_period: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    """The shortest time between two frames of a stream, in ms of server time; None: as the market does it."""
 
 
-class Running(msgspec.Struct, frozen=True):
-    """Where the exchange answers."""
+class Address(msgspec.Struct, frozen=True):
+    """Where a market answers. `streams`: below which of its paths it streams."""
 
     url: str
     ws_url: str
+    streams: tuple[str, ...] = ()
+
+
+class Running(msgspec.Struct, frozen=True):
+    """Where the exchange answers, market by market, the first one first."""
+
+    markets: dict[str, Address]
+
+    @property
+    def url(self) -> str:
+        """Where the first market answers."""
+        return next(iter(self.markets.values())).url
+
+    @property
+    def ws_url(self) -> str:
+        """Where the first market streams."""
+        return next(iter(self.markets.values())).ws_url

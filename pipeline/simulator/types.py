@@ -7,7 +7,8 @@ from typing import NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.timeline import Interval
+from pipeline.simulator.worth import LINEAR, Worth
+from pipeline.timeline import HOUR, Interval
 
 KLINE = np.dtype(
     [
@@ -17,7 +18,7 @@ KLINE = np.dtype(
         ("low", "i8"),
         ("close", "i8"),
         ("volume", "i8"),  # steps
-        ("quote", "i8"),  # ticks x steps
+        ("quote", "i8"),  # ticks x steps; of an inverse contract, coins of `coins` digits
         ("trades", "i8"),
         ("taker_base", "i8"),
         ("taker_quote", "i8"),
@@ -40,10 +41,17 @@ class Tick(NamedTuple):
 UNLISTED = "UNLISTED"
 """The status of a contract that the exchange does not name any more: what it was stays true, and nobody can ask."""
 
+PERPETUAL = "PERPETUAL"
+QUARTER = "QUARTER"
+"""A dated contract: the current quarter's or the next one's, by the time of asking."""
+
+DELIVERED_FOR = HOUR
+"""How long a dated contract is still named after its delivery."""
+
 
 @dataclass(frozen=True, slots=True)
 class SymbolSpec:
-    """A contract: its name, its grid and its filters, as `exchangeInfo` reports them."""
+    """A contract, or a pair of coins: its name, its grid and its filters, as `exchangeInfo` reports them."""
 
     symbol: str
     base: str
@@ -64,6 +72,37 @@ class SymbolSpec:
     maintenance_rate: Decimal = Decimal("0.004")
     liquidation_fee: Decimal = Decimal("0.0125")
     delivery: int = 4_133_404_800_000  # ms: when trading ends; a perpetual's is far away
+    kind: str = PERPETUAL
+    worth: Worth = LINEAR
+    underlying: str = ""
+    """Whose path its prices follow, where it is not its own."""
+    pace: float = 1.0
+    """How much of the underlying's trades it has."""
+    coins: int | None = None
+    """Of an inverse contract: digits after the point in which its market counts coins."""
+    quote_precision: int | None = None
+    """Digits of a turnover, where they are not those of price and quantity together."""
+    bracket_unit: Decimal = Decimal(1)
+    """What the steps of its margin brackets are multiples of, in the margin asset."""
+
+    @property
+    def pair(self) -> str:
+        """What it is a contract of."""
+        return self.base + self.quote
+
+    def standing(self, now: int) -> str:
+        """Its status at that moment: a dated contract ends by itself."""
+        if self.kind != QUARTER or self.status != "TRADING":
+            return self.status
+        if now < self.onboard:
+            return UNLISTED
+        if now < self.delivery:
+            return "TRADING"
+        return "DELIVERING" if now < self.delivery + DELIVERED_FOR else UNLISTED
+
+    def trades_at(self, now: int) -> bool:
+        """Whether it can be traded at that moment."""
+        return self.onboard <= now and self.standing(now) == "TRADING"
 
 
 class Market(Protocol):

@@ -43,7 +43,7 @@ def read_object(process: "subprocess.Popen[str]") -> dict[str, str]:
     """The JSON object that it prints first."""
     assert process.stdout is not None
     text = ""
-    while not text.endswith("}\n"):
+    while not text.endswith("\n}\n"):
         line = process.stdout.readline()
         assert line, process.communicate()[1]
         text += line

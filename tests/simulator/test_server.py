@@ -13,7 +13,8 @@ from pipeline.simulator.handle import Simulator, SimulatorError
 from pipeline.simulator.host import build_exchange, parse_account
 from pipeline.simulator.market.universe import NON_ASCII, PENDING, SETTLED, YOUNG
 from pipeline.simulator.options import Account, Options
-from pipeline.simulator.wire.routes import ENDPOINTS, Guard
+from pipeline.simulator.products import PRODUCTS
+from pipeline.simulator.wire.routes import Guard
 from pipeline.timeline import DAY, INTERVALS, MINUTE
 
 KLINES = "/fapi/v1/klines"
@@ -212,12 +213,15 @@ def test_time_is_the_clock_of_the_exchange(desk: Desk, simulator: Simulator) -> 
 
 
 def test_every_endpoint_has_somebody_who_answers() -> None:
-    venue = build_exchange(Options(symbols=("BTCUSDT",))).venue
-    of_accounts = {where for where, endpoint in ENDPOINTS.items() if endpoint.answer is None}
-    listen_key = {(method, "/fapi/v1/listenKey") for method in ("POST", "PUT", "DELETE")}
-    assert of_accounts == venue.endpoints | listen_key
-    assert all(ENDPOINTS[where].guard is Guard.SIGNATURE for where in venue.endpoints)
-    assert all(ENDPOINTS[where].executes == (where[0] != "GET") for where in venue.endpoints)
+    exchange = build_exchange(Options(markets=tuple(PRODUCTS)))
+    for product in PRODUCTS.values():
+        venue, endpoints = exchange.floors[product.name].venue, product.endpoints
+        of_accounts = {where for where, endpoint in endpoints.items() if endpoint.answer is None}
+        listen_key = {where for where in endpoints if where[1] == product.listen_key}
+        assert {method for method, _ in listen_key} == ({"POST", "PUT", "DELETE"} if listen_key else set())
+        assert of_accounts == venue.endpoints | listen_key
+        assert all(endpoints[where].guard is Guard.SIGNATURE for where in venue.endpoints)
+        assert all(endpoints[where].executes == (where[0] != "GET") for where in venue.endpoints)
 
 
 def test_a_refused_order_was_not_executed(desk: Desk, simulator: Simulator) -> None:

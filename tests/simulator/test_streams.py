@@ -39,7 +39,7 @@ StartSimulator = Callable[..., Simulator]
     ],
 )
 def test_stream_names(name: str, topic: Topic, symbol: str) -> None:
-    stream = parse_stream(name, MARKET.specs)
+    stream = parse_stream(name, MARKET.specs, EPOCH)
     assert stream is not None
     assert (stream.topic, stream.symbol) == (topic, symbol)
 
@@ -59,7 +59,7 @@ def test_stream_names(name: str, topic: Topic, symbol: str) -> None:
     ],
 )
 def test_names_that_mean_nothing(name: str) -> None:
-    assert parse_stream(name, MARKET.specs) is None
+    assert parse_stream(name, MARKET.specs, EPOCH) is None
 
 
 @pytest.mark.parametrize(
@@ -125,7 +125,7 @@ def test_the_eleventh_message_of_a_second_hangs_up() -> None:
 
 
 def kline_feed(symbol: str, code: str, now: int, late: int = 100) -> KlineFeed:
-    stream = parse_stream(f"{symbol.lower()}@kline_{code}", MARKET.specs)
+    stream = parse_stream(f"{symbol.lower()}@kline_{code}", MARKET.specs, EPOCH)
     assert stream is not None
     feed = make_feed(MARKET, stream, lambda: late, now)
     assert isinstance(feed, KlineFeed)
@@ -178,7 +178,7 @@ def test_a_kline_frame_has_the_fields_of_the_real_one() -> None:
 
 
 def test_trades_are_told_once_and_numbered_as_their_candle_says() -> None:
-    stream = parse_stream("btcusdt@aggTrade", MARKET.specs)
+    stream = parse_stream("btcusdt@aggTrade", MARKET.specs, EPOCH)
     assert stream is not None
     feed = make_feed(MARKET, stream, lambda: 0, EPOCH - 1)
     told = [json.loads(payload.body) for now in range(EPOCH, EPOCH + MINUTE, 999) for payload in feed.poll(now)]

@@ -2,8 +2,9 @@
 
 import pytest
 
-from pipeline.simulator.wire.routes import ENDPOINTS, batch_size, klines_weight
-from pipeline.simulator.wire.weights import Limits, Meter, RefusedError
+from pipeline.simulator.products.um import ENDPOINTS
+from pipeline.simulator.wire.routes import batch_size, klines_weight
+from pipeline.simulator.wire.weights import TEN_SECONDS, Limits, Meter, RefusedError
 from pipeline.timeline import DAY, MINUTE
 
 NOON = 1_767_268_800_000
@@ -91,24 +92,24 @@ def test_bans_grow_up_to_three_days() -> None:
 
 
 def test_orders_have_two_windows() -> None:
-    meter = Meter(Limits(orders_10s=2, orders_1m=3))
+    meter = Meter(Limits(orders={TEN_SECONDS: 2, MINUTE: 3}))
     meter.charge_orders("desk", 2, NOON)
     with pytest.raises(RefusedError, match="2 orders per TEN_SECONDS") as ten_seconds:
         meter.charge_orders("desk", 1, NOON + 9_999)
     assert (ten_seconds.value.code, ten_seconds.value.status) == (-1015, 429)
     meter.charge_orders("desk", 1, NOON + 10_000)
-    assert meter.order_counts("desk", NOON + 10_000) == (1, 3)
+    assert meter.order_counts("desk", NOON + 10_000) == {"10S": 1, "1M": 3}
     with pytest.raises(RefusedError, match="3 orders per MINUTE"):
         meter.charge_orders("desk", 1, NOON + 20_000)
-    assert meter.order_counts("desk", NOON + MINUTE) == (0, 0)
+    assert meter.order_counts("desk", NOON + MINUTE) == {"10S": 0, "1M": 0}
 
 
 def test_lifted_limits_count_and_refuse_nothing() -> None:
-    meter = Meter(Limits(weight=1, orders_10s=1, enforced=False))
+    meter = Meter(Limits(weight=1, orders={TEN_SECONDS: 1, MINUTE: 1}, enforced=False))
     meter.charge(HERE, 5_000, NOON)
     meter.charge_orders("desk", 500, NOON)
     assert meter.used(HERE, NOON) == 5_000
-    assert meter.order_counts("desk", NOON) == (500, 500)
+    assert meter.order_counts("desk", NOON) == {"10S": 500, "1M": 500}
 
 
 def test_forgiveness_ends_a_ban() -> None:

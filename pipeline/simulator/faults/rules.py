@@ -105,14 +105,14 @@ STAGES: dict[Kind, Stage] = {
     ),
 }
 
-_REQUEST_FIELDS = frozenset(("method", "path", "symbol", "account"))
+_REQUEST_FIELDS = frozenset(("market", "method", "path", "symbol", "account"))
 _FIELDS: dict[Stage, frozenset[str]] = {
     Stage.BEFORE: _REQUEST_FIELDS,
     Stage.AFTER: _REQUEST_FIELDS,
-    Stage.ROWS: frozenset(("path", "symbol", "start", "end")),
-    Stage.FRAME: frozenset(("stream", "route", "closing")),
-    Stage.HANDSHAKE: frozenset(("route",)),
-    Stage.ARCHIVE: frozenset(("path", "symbol", "start", "end")),
+    Stage.ROWS: frozenset(("market", "path", "symbol", "start", "end")),
+    Stage.FRAME: frozenset(("market", "stream", "route", "closing")),
+    Stage.HANDSHAKE: frozenset(("market", "route")),
+    Stage.ARCHIVE: frozenset(("market", "path", "symbol", "start", "end")),
 }
 _TIMED = frozenset((Kind.SLOW, Kind.DELAY))
 _CODED = frozenset((Kind.ANSWER_CODE, Kind.ANSWER_CODE_AFTER))
@@ -123,6 +123,7 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """A rule. The text fields are shell patterns (`*kline*`); what is left out matches everything."""
 
     kind: Kind
+    market: str | None = None
     method: str | None = None
     path: str | None = None
     symbol: str | None = None
@@ -175,7 +176,7 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     def matches(self, facts: "Facts") -> bool:
         """Whether everything that the rule names is so."""
-        for name in ("method", "path", "symbol", "account", "stream", "route"):
+        for name in ("market", "method", "path", "symbol", "account", "stream", "route"):
             wanted, found = getattr(self, name), getattr(facts, name)
             if wanted is not None and (found is None or not fnmatchcase(found, wanted)):
                 return False
@@ -185,6 +186,7 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 class Facts(msgspec.Struct, frozen=True, kw_only=True):
     """What is known about the thing that a rule may strike."""
 
+    market: str | None = None
     method: str | None = None
     path: str | None = None
     symbol: str | None = None

@@ -16,6 +16,7 @@ from pipeline.simulator.errors import ApiError
 from pipeline.simulator.market.aggregate import aggregate, whole
 from pipeline.simulator.market.memory import Memory
 from pipeline.simulator.market.trades import Tape, make_tape
+from pipeline.simulator.market.turnover import turnover_of
 from pipeline.simulator.types import KLINE, Klines, SymbolSpec, Tick
 from pipeline.timeline import HOUR, MINUTE, Interval
 
@@ -42,6 +43,7 @@ class CandleMarket(ABC):
         self.base = base
         self._length = base.milliseconds
         self._lives = dict(lives)
+        self._turnovers = {symbol: turnover_of(spec) for symbol, spec in specs.items()}
         self._tapes: Memory[tuple[str, int], Tape] = Memory(_TAPES_REMEMBERED, self._make_tape)
         self._beginnings: Memory[tuple[str, Interval, int], Klines] = Memory(_BEGINNINGS_REMEMBERED, self._begin)
 
@@ -177,7 +179,8 @@ class CandleMarket(ABC):
     def _make_tape(self, question: tuple[str, int]) -> Tape:
         symbol, opened = question
         life = self._life(symbol)
-        return make_tape(opened, self._trades(symbol, opened) if life.start <= opened < life.end else [])
+        trades = self._trades(symbol, opened) if life.start <= opened < life.end else []
+        return make_tape(opened, trades, self._turnovers[symbol])
 
     def _begin(self, question: tuple[str, Interval, int]) -> Klines:
         """The candle of that interval from its opening until before the base candle `current`: one, or none."""

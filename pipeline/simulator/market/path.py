@@ -7,7 +7,8 @@ the day a heavy-tailed walk of clustered volatility is tied to both midnights, a
 Each candle comes with its anatomy: how its trades share its volume, in closed form, so that the candle is known without
 making its trades and its trades add up to it exactly. Of n trades the first is at the open and the last at the close
 (the last two where n is odd and at least 3); the rest are pairs at prices mirrored in the middle of the candle, the
-first pair being (high, low). A pair of quantity q therefore turns over exactly q x (high + low).
+first pair being (high, low). A pair of quantity q therefore turns over exactly q x (high + low), or of an inverse
+contract q x the coins at both.
 
 The last minute of a UTC day always trades, so that the price at midnight needs no search backwards.
 """
@@ -20,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.simulator.market.randomness import gauss, generator, spread
+from pipeline.simulator.market.turnover import Turnover
 from pipeline.simulator.types import KLINE, Klines
 from pipeline.timeline import DAY, MINUTE
 
@@ -58,6 +60,9 @@ class Contract(NamedTuple):
     character: Character
     tick: float
     step: float
+    dollars: float
+    """What one is usually worth, in quote units."""
+    turnover: Turnover
 
 
 class Day(NamedTuple):
@@ -161,7 +166,7 @@ def make_day(contract: Contract, day: int, listed: int | None) -> Day:
     before, candles = _shape(prices, scale, trades, dice)
     candles["t"] = day * DAY + np.arange(MINUTES) * MINUTE
     _fill(contract, candles, scale, pace, dice)
-    return Day(candles, _dissect(candles, dice), before)
+    return Day(candles, _dissect(contract, candles, dice), before)
 
 
 def _boundaries(contract: Contract, day: int, dice: np.random.Generator) -> tuple[Integers, Floats, Floats]:
@@ -216,14 +221,14 @@ def _shape(prices: Integers, scale: Floats, trades: Integers, dice: np.random.Ge
 def _fill(contract: Contract, candles: Klines, scale: Floats, pace: Floats, dice: np.random.Generator) -> None:
     """Volume: more when the hour is busy, the times are wild or the candle is long; a step for each trade at least."""
     character, trades = contract.character, candles["trades"]
-    lots = character.turnover / character.price / contract.step
+    lots = character.turnover / contract.dollars / contract.step
     length = 0.15 + 0.5 * (candles["high"] - candles["low"]) / np.maximum(scale, 0.5)
     amount = lots * pace * length * np.exp(0.4 * dice.standard_normal(MINUTES))
     thin = np.minimum(trades / character.trades, 1.0)
     candles["volume"] = np.where(trades > 0, trades + np.floor(amount * thin).astype(np.int64), 0)
 
 
-def _dissect(candles: Klines, dice: np.random.Generator) -> npt.NDArray[np.void]:
+def _dissect(contract: Contract, candles: Klines, dice: np.random.Generator) -> npt.NDArray[np.void]:
     """Share the volume among the trades; set the turnover and the takers' part of the candles accordingly."""
     volume, trades = candles["volume"], candles["trades"]
     anatomy = np.zeros(MINUTES, ANATOMY)
@@ -246,8 +251,12 @@ def _dissect(candles: Klines, dice: np.random.Generator) -> npt.NDArray[np.void]
     sides = dice.random((2, MINUTES)) < buying
     anatomy["first"], anatomy["last"], anatomy["taken_pairs"], anatomy["taken"] = first, last, taken_pairs, taken
     anatomy["first_taken"], anatomy["last_taken"] = sides
-    at_open, at_close, centre = candles["open"] * first, candles["close"] * last, candles["high"] + candles["low"]
-    candles["quote"] = at_open + at_close + centre * mirrored
+    low, high = candles["low"], candles["high"]
+    opening, closing, lowest, highest = (
+        contract.turnover(candles[x], low, high) for x in ("open", "close", "low", "high")
+    )
+    at_open, at_close, of_pair = opening * first, closing * last, lowest + highest
+    candles["quote"] = at_open + at_close + of_pair * mirrored
     candles["taker_base"] = first * sides[0] + last * sides[1] + 2 * taken
-    candles["taker_quote"] = at_open * sides[0] + at_close * sides[1] + centre * taken
+    candles["taker_quote"] = at_open * sides[0] + at_close * sides[1] + of_pair * taken
     return anatomy

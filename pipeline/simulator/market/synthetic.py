@@ -4,6 +4,7 @@ The path of a day comes from `path`, the trades of a minute from `trades`; `cand
 """
 
 from collections.abc import Mapping
+from decimal import Decimal
 from random import Random
 from typing import Final
 
@@ -15,6 +16,7 @@ from pipeline.simulator.market.memory import Memory
 from pipeline.simulator.market.path import Contract, Day, make_day
 from pipeline.simulator.market.randomness import key_of, mix
 from pipeline.simulator.market.trades import make_ticks
+from pipeline.simulator.market.turnover import turnover_of
 from pipeline.simulator.market.universe import character_of
 from pipeline.simulator.types import KLINE, Klines, SymbolSpec, Tick
 from pipeline.timeline import DAY, HOUR, INTERVALS, MINUTE
@@ -86,4 +88,7 @@ def _life(spec: SymbolSpec) -> Life:
 
 
 def _contract(seed: int, spec: SymbolSpec) -> Contract:
-    return Contract(key_of(seed, spec.symbol), character_of(spec), float(spec.tick), float(spec.step))
+    """What is traded under several names walks one path: the underlying's."""
+    character, key = character_of(spec), key_of(seed, spec.underlying or spec.symbol)
+    dollars = float(spec.worth.turnover(Decimal(character.price)))
+    return Contract(key, character, float(spec.tick), float(spec.step), dollars, turnover_of(spec))

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from pipeline.simulator.market.turnover import Turnover
 from pipeline.simulator.types import KLINE, Klines, Tick
 from pipeline.timeline import MINUTE
 
@@ -26,17 +27,18 @@ class Tape(NamedTuple):
         return bisect_right(self.times, now)
 
 
-def make_tape(opened: int, ticks: list[Tick]) -> Tape:
+def make_tape(opened: int, ticks: list[Tick], turnover: Turnover) -> Tape:
     """The tape of those trades of the minute that opens at `opened`."""
     table = np.array(ticks, dtype=np.int64).reshape(-1, 4)
     price, quantity = table[:, 1], table[:, 2]
     so_far = np.zeros(len(table), KLINE)
     if len(table):
         taken = quantity * (1 - table[:, 3])
+        each = turnover(price, price.min(), price.max())
         so_far["t"], so_far["open"], so_far["close"] = opened, price[0], price
         so_far["high"], so_far["low"] = np.maximum.accumulate(price), np.minimum.accumulate(price)
-        so_far["volume"], so_far["quote"] = np.cumsum(quantity), np.cumsum(price * quantity)
-        so_far["taker_base"], so_far["taker_quote"] = np.cumsum(taken), np.cumsum(price * taken)
+        so_far["volume"], so_far["quote"] = np.cumsum(quantity), np.cumsum(each * quantity)
+        so_far["taker_base"], so_far["taker_quote"] = np.cumsum(taken), np.cumsum(each * taken)
         so_far["trades"] = np.arange(1, len(table) + 1)
     return Tape(table[:, 0].tolist(), ticks, so_far)
 

@@ -1,4 +1,4 @@
-"""The contracts the exchange lists, and how each behaves.
+"""The USD-M contracts the exchange lists, and how each coin behaves.
 
 `epoch` is the moment that "100 days ago" counts from. Take the day the exchange started on, or a fixed day where two
 exchanges must agree. It moves only when the young symbols were listed, never a price.
@@ -127,6 +127,8 @@ _LISTED: Final[tuple[_Row, ...]] = (
         Character(0.031, 0.05, 10, 40_000),
     ),
 )
+USUAL: Final = 40
+MOST: Final = 1_000
 QUIET: Final = "DUSKUSDT"
 YOUNG: Final = "TIDEUSDT"
 PENDING: Final = "SOONUSDT"
@@ -149,11 +151,16 @@ def universe(n: int, epoch: int) -> dict[str, SymbolSpec]:
     return {spec.symbol: spec for spec in specs[:n]}
 
 
+def contracts(n: int, epoch: int) -> dict[str, SymbolSpec]:
+    """What is listed where nobody says how much."""
+    return universe(n or USUAL, epoch)
+
+
 def character_of(spec: SymbolSpec) -> Character:
     """How that symbol behaves; for an unknown one, a price that suits its tick and a temper from its name."""
-    known = _CHARACTERS.get(spec.symbol)
+    known = _CHARACTERS.get(spec.underlying or spec.symbol)
     if known is not None:
-        return known
+        return replace(known, trades=known.trades * spec.pace, turnover=known.turnover * spec.pace)
     bits = mix(key_of("character", spec.symbol))
     price = float(spec.tick) * (5_000 + bits % 45_000)
     volatility = 0.03 + (bits >> 16) % 50 / 1_000

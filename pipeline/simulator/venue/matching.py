@@ -40,7 +40,7 @@ def quote(last: int) -> Quote:
 
 def level_quantity(spec: SymbolSpec, price: Decimal) -> Decimal:
     """What one level of the book holds: at least a step."""
-    steps = (LEVEL_NOTIONAL / price / spec.step).to_integral_value(ROUND_DOWN)
+    steps = (LEVEL_NOTIONAL / spec.worth.turnover(price) / spec.step).to_integral_value(ROUND_DOWN)
     return max(steps, Decimal(1)) * spec.step
 
 

@@ -7,6 +7,7 @@ from pipeline.simulator.errors import ApiError
 
 MESSAGES: Final[dict[int, str]] = {
     -1023: "Start time is greater than end time.",
+    -1100: "Illegal characters found in parameter '{}'.",
     -1102: "Mandatory parameter '{}' was not sent, was empty/null, or malformed.",
     -1106: "Parameter '{}' sent when not required.",
     -1111: "Precision is over the maximum defined for this asset.",
@@ -44,6 +45,7 @@ MESSAGES: Final[dict[int, str]] = {
     -4067: "Position side cannot be changed if there exists open orders.",
     -4068: "Position side cannot be changed if there exists position.",
     -4082: "Invalid number of batch place orders.",
+    -4088: "Maximum time interval is {} days.",
     -4116: "ClientOrderId is duplicated.",
     -4120: "Order type not supported for this endpoint. Please use the Algo Order API endpoints instead.",
     -4130: "An open stop or take profit order with GTE and closePosition in the direction is existing.",

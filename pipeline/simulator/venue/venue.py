@@ -18,15 +18,25 @@ from pipeline.simulator.venue.report_desk import ReportDesk
 from pipeline.simulator.venue.tape import Moments, Tape, each_second
 
 Handler = Callable[[Account, Params, int], object]
+Routes = dict[tuple[str, str], Handler]
+Desks = Callable[[Engine], Routes]
 
 
 class Venue:
     """The accounts, the matching engine and everything that moves them."""
 
-    def __init__(self, market: Market, *, seed: int = 0, now: int, looks: Moments = each_second) -> None:
+    def __init__(
+        self,
+        market: Market,
+        desks: "Desks | None" = None,
+        *,
+        seed: int = 0,
+        now: int,
+        looks: Moments = each_second,
+    ) -> None:
         self._engine = Engine(market, Ids(seed))
         self._tape = Tape(self._engine, now, looks)
-        self._routes = routes(self._engine)
+        self._routes = (desks or usd_desks)(self._engine)
 
     @property
     def ledger(self) -> list[LedgerEntry]:
@@ -81,8 +91,14 @@ class Venue:
         return drained
 
 
-def routes(engine: Engine) -> dict[tuple[str, str], Handler]:
-    """Which desk answers which endpoint."""
+def no_desks(engine: Engine) -> Routes:
+    """Nobody answers: a market without trading."""
+    del engine
+    return {}
+
+
+def usd_desks(engine: Engine) -> Routes:
+    """Which desk of USD-M answers which endpoint."""
     orders, algos = OrderDesk(engine), AlgoDesk(engine)
     settings, reports = AccountDesk(engine), ReportDesk(engine)
     return {

@@ -29,15 +29,24 @@ HEADER: Final = (
 PUBLISHED_AFTER: Final = 6 * HOUR
 
 _NAME: Final = re.compile(
-    r"/data/futures/um/(?P<span>daily|monthly)/klines/(?P<symbol>[^/]+)/(?P<code>[^/]+)/"
+    r"(?P<folder>/data/.+)/(?P<span>daily|monthly)/klines/(?P<symbol>[^/]+)/(?P<code>[^/]+)/"
     r"(?P=symbol)-(?P=code)-(?P<when>\d{4}-\d{2}(?:-\d{2})?)\.zip(?:\.CHECKSUM)?"
 )
 _CHECKSUM: Final = ".CHECKSUM"
 _MONTH: Final = INTERVALS["1M"]
 _MONTH_CODE: Final = "1mo"
+_MICRO: Final = 1_000
 _ZIP_TIME: Final = (1980, 1, 1, 0, 0, 0)
 _ZIP_LEVEL: Final = 1  # a tenth larger than by default, in a sixth of the time
 _ZIPS_REMEMBERED: Final = 24  # a month of minutes is 2 MB
+
+
+@dataclass(frozen=True, slots=True)
+class ArchiveRules:
+    """Where a market's files are, and how they are written. `micro_since`: times are in microseconds from that day."""
+
+    folder: str = "/data/futures/um"
+    micro_since: date | None = None
 
 
 class Damage(StrEnum):
@@ -82,13 +91,14 @@ class _Zip(NamedTuple):
 class Archive:
     """The archive of one market."""
 
-    def __init__(self, market: Market) -> None:
+    def __init__(self, market: Market, rules: ArchiveRules | None = None) -> None:
         self._market = market
+        self._rules = rules or ArchiveRules()
         self._zips: Memory[_Zip, bytes | None] = Memory(_ZIPS_REMEMBERED, self._make)
 
     def file(self, path: str, now: int, faults: ArchiveFaults) -> bytes | None:
         """The bytes at that path, or None where the archive has no such file (yet)."""
-        wanted = _parse(path)
+        wanted = _parse(path, self._rules.folder)
         if wanted is None or now < _closes(wanted) + PUBLISHED_AFTER:
             return None
         sound = self._zips[_Zip(wanted, faults.days_missing(wanted.symbol))]
@@ -102,12 +112,20 @@ class Archive:
 
     def _make(self, asked: _Zip) -> bytes | None:
         rows = _rows(asked, self._market)
+        since = self._rules.micro_since
+        if since is not None and _day(asked.request.start) >= since:
+            rows = [_in_microseconds(row) for row in rows]
         return _zipped(asked.request, rows) if rows else None
 
 
-def _parse(path: str) -> _Request | None:
+def _in_microseconds(row: Row) -> Row:
+    opened, closes = int(row[0]) * _MICRO, int(row[6]) * _MICRO + _MICRO - 1
+    return [opened, *row[1:6], closes, *row[7:]]
+
+
+def _parse(path: str, folder: str) -> _Request | None:
     found = _NAME.fullmatch(path)
-    if found is None:
+    if found is None or found["folder"] != folder:
         return None
     daily = found["span"] == "daily"
     interval = _MONTH if found["code"] == _MONTH_CODE else INTERVALS.get(found["code"])

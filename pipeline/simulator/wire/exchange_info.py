@@ -1,9 +1,10 @@
-"""`GET /fapi/v1/exchangeInfo`: every contract with its filters, and the limits, in the exchange's own field names."""
+"""`exchangeInfo` of USD-M futures: every contract with its filters, and the limits, in the exchange's own field names.
+What the other markets write alike is here too."""
 
 from collections.abc import Iterable
 
-from pipeline.simulator.types import UNLISTED, SymbolSpec
-from pipeline.simulator.wire.weights import Limits
+from pipeline.simulator.types import SymbolSpec
+from pipeline.simulator.wire.weights import PERIODS, Limits
 
 STALE = 7_000  # the answer's own clock is cached: late by this much
 
@@ -13,24 +14,27 @@ TIME_IN_FORCE = ["GTC", "IOC", "FOK", "GTX", "GTD"]
 
 def exchange_info(specs: Iterable[SymbolSpec], limits: Limits, now: int) -> dict[str, object]:
     """The whole answer."""
-    listed = [spec for spec in specs if spec.status != UNLISTED]
+    listed = list(specs)
     quotes = sorted({spec.quote for spec in listed})
     return {
         "timezone": "UTC",
         "serverTime": now - STALE,
         "futuresType": "U_MARGINED",
-        "rateLimits": [
-            _rate_limit("REQUEST_WEIGHT", "MINUTE", 1, limits.weight),
-            _rate_limit("ORDERS", "MINUTE", 1, limits.orders_1m),
-            _rate_limit("ORDERS", "SECOND", 10, limits.orders_10s),
-        ],
+        "rateLimits": rate_limits(limits),
         "exchangeFilters": [],
         "assets": [{"asset": quote, "marginAvailable": True, "autoAssetExchange": "-10000"} for quote in quotes],
         "symbols": [_symbol(spec) for spec in listed],
     }
 
 
-def _rate_limit(kind: str, interval: str, number: int, limit: int) -> dict[str, object]:
+def rate_limits(limits: Limits) -> list[dict[str, object]]:
+    """The weight of a minute, then the orders of each period."""
+    orders = [rate_limit("ORDERS", *PERIODS[length], limit) for length, limit in limits.orders.items()]
+    return [rate_limit("REQUEST_WEIGHT", "MINUTE", 1, limits.weight), *orders]
+
+
+def rate_limit(kind: str, interval: str, number: int, limit: int) -> dict[str, object]:
+    """One limit."""
     return {"rateLimitType": kind, "interval": interval, "intervalNum": number, "limit": limit}
 
 
@@ -57,14 +61,25 @@ def _symbol(spec: SymbolSpec) -> dict[str, object]:
         "liquidationFee": f"{spec.liquidation_fee:.6f}",
         "marketTakeBound": f"{spec.multiplier_up - 1:.2f}",
         "maxMoveOrderLimit": 10000,
-        "filters": _filters(spec),
+        "filters": filters(spec),
         "orderTypes": ORDER_TYPES,
         "timeInForce": TIME_IN_FORCE,
         "permissionSets": ["GRID", "COPY"],
     }
 
 
-def _filters(spec: SymbolSpec) -> list[dict[str, object]]:
+def filters(spec: SymbolSpec) -> list[dict[str, object]]:
+    """The filters of a USD-M contract."""
+    return [
+        *grid_filters(spec),
+        {"filterType": "MIN_NOTIONAL", "notional": f"{spec.min_notional:f}"},
+        percent_price(spec),
+        {"filterType": "POSITION_RISK_CONTROL", "positionControlSide": "NONE"},
+    ]
+
+
+def grid_filters(spec: SymbolSpec) -> list[dict[str, object]]:
+    """The filters of prices, quantities and numbers of orders that all contracts have."""
     step = f"{spec.step.normalize():f}"
     tick = f"{spec.tick:f}" if spec.tick else "0"
     return [
@@ -78,12 +93,14 @@ def _filters(spec: SymbolSpec) -> list[dict[str, object]]:
         {"filterType": "MARKET_LOT_SIZE", "minQty": step, "maxQty": f"{spec.market_max_quantity:f}", "stepSize": step},
         {"filterType": "MAX_NUM_ORDERS", "limit": spec.max_orders},
         {"filterType": "MAX_NUM_ALGO_ORDERS", "limit": spec.max_algo_orders},
-        {"filterType": "MIN_NOTIONAL", "notional": f"{spec.min_notional:f}"},
-        {
-            "filterType": "PERCENT_PRICE",
-            "multiplierUp": f"{spec.multiplier_up:.4f}",
-            "multiplierDown": f"{spec.multiplier_down:.4f}",
-            "multiplierDecimal": "4",
-        },
-        {"filterType": "POSITION_RISK_CONTROL", "positionControlSide": "NONE"},
     ]
+
+
+def percent_price(spec: SymbolSpec) -> dict[str, object]:
+    """How far a limit price may be from the mark price."""
+    return {
+        "filterType": "PERCENT_PRICE",
+        "multiplierUp": f"{spec.multiplier_up:.4f}",
+        "multiplierDown": f"{spec.multiplier_down:.4f}",
+        "multiplierDecimal": "4",
+    }

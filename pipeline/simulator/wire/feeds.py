@@ -9,15 +9,18 @@ from collections.abc import Callable
 from random import Random
 from typing import NamedTuple, Protocol
 
-from pipeline.simulator.types import Klines, Market, SymbolSpec
+from pipeline.simulator.market.quarters import contract_type
+from pipeline.simulator.types import QUARTER, Klines, Market, SymbolSpec
 from pipeline.simulator.venue.funding import funding_rate, next_funding
 from pipeline.simulator.wire.format import grids, price_text
 from pipeline.simulator.wire.quotes import best
-from pipeline.simulator.wire.streams import Stream, Topic
-from pipeline.simulator.wire.trade_rows import first_number, numbered, trade_row
+from pipeline.simulator.wire.streams import Stream, StreamRules, Topic
+from pipeline.simulator.wire.trade_rows import aggregate_row, first_number, numbered
 from pipeline.timeline import Interval
 
 Lateness = Callable[[], int]
+
+_USD_M = StreamRules()
 
 
 class Payload(NamedTuple):
@@ -45,7 +48,7 @@ class KlineFeed:
         self._step = step
         self._lateness = lateness
         self._grids = grids(spec)
-        self._head, self._inner = _heads(stream, spec)
+        self._head, self._inner = _heads(stream, spec, now)
         self._open = step.floor(now)
         self._heard = now  # the last trade that was told, or that came before anybody listened
         self._due: int | None = None
@@ -85,18 +88,20 @@ class KlineFeed:
         ).encode()
 
 
-def _heads(stream: Stream, spec: SymbolSpec) -> tuple[tuple[str, str], str]:
+def _heads(stream: Stream, spec: SymbolSpec, now: int) -> tuple[tuple[str, str], str]:
     """The constant parts of the payload: the names around the event time, and those within the candle."""
     name = json.dumps(spec.symbol, ensure_ascii=False)
     if stream.topic is Topic.CONTINUOUS_KLINE:
-        return ('"e":"continuous_kline",', f'"ps":{name},"ct":"PERPETUAL",'), f'"i":"{stream.interval}",'
+        pair, kind = json.dumps(spec.pair, ensure_ascii=False), contract_type(spec, now)
+        return ('"e":"continuous_kline",', f'"ps":{pair},"ct":"{kind}",'), f'"i":"{stream.interval}",'
     return ('"e":"kline",', f'"s":{name},'), f'"s":{name},"i":"{stream.interval}",'
 
 
 class MarkPriceFeed:
     """Mark prices by the clock: of one contract, or of all of them as one array."""
 
-    def __init__(self, market: Market, stream: Stream, now: int) -> None:
+    def __init__(self, market: Market, stream: Stream, rules: StreamRules, now: int) -> None:
+        self._rules = rules
         self._market = market
         self._stream = stream
         self._told = now // stream.every
@@ -108,12 +113,12 @@ class MarkPriceFeed:
         self._told = now // self._stream.every
         if self._stream.symbol:
             return [Payload(_dump(self._one(self._market.specs[self._stream.symbol], now)))]
-        trading = [spec for spec in self._market.specs.values() if spec.status == "TRADING" and spec.onboard <= now]
+        trading = [spec for spec in self._market.specs.values() if spec.trades_at(now)]
         return [Payload(_dump([self._one(spec, now) for spec in trading]))]
 
     def _one(self, spec: SymbolSpec, now: int) -> dict[str, object]:
         mark = f"{self._market.mark_price(spec.symbol, now):.8f}"
-        rate = f"{funding_rate(self._market, spec.symbol, now):.8f}"
+        is_dated = spec.kind == QUARTER
         return {
             "e": "markPriceUpdate",
             "E": now,
@@ -122,20 +127,20 @@ class MarkPriceFeed:
             "ap": mark,
             "P": mark,
             "i": mark,
-            "r": rate,
-            "T": next_funding(now),
-            "st": 1,
+            "r": "" if is_dated else f"{funding_rate(self._market, spec.symbol, now):.8f}",
+            "T": 0 if is_dated else next_funding(now),
+            **self._rules.marks,
         }
 
 
 class BookTickerFeed:
     """The best bid and offer, whenever a trade moved them."""
 
-    def __init__(self, market: Market, stream: Stream, now: int) -> None:
+    def __init__(self, market: Market, stream: Stream, rules: StreamRules) -> None:
+        self._rules = rules
         self._market = market
         self._spec = market.specs[stream.symbol]
         self._price = 0
-        del now
 
     def poll(self, now: int) -> list[Payload]:
         """The quote, if it changed."""
@@ -149,22 +154,24 @@ class BookTickerFeed:
             "e": "bookTicker",
             "u": now,
             "s": self._spec.symbol,
-            "ps": self._spec.symbol,
+            "ps": self._spec.pair,
             "b": price_text(self._spec, bid),
             "B": f"{bid_quantity:.{digits}f}",
             "a": price_text(self._spec, ask),
             "A": f"{ask_quantity:.{digits}f}",
             "T": now,
             "E": now,
-            "st": 1,
+            **self._rules.marks,
         }
-        return [Payload(_dump(payload))]
+        shown = {name: value for name, value in payload.items() if name not in self._rules.omits}
+        return [Payload(_dump(shown))]
 
 
 class AggregateTradeFeed:
     """Every trade."""
 
-    def __init__(self, market: Market, stream: Stream, now: int) -> None:
+    def __init__(self, market: Market, stream: Stream, rules: StreamRules, now: int) -> None:
+        self._marks = rules.marks
         self._market = market
         self._spec = market.specs[stream.symbol]
         self._until = now
@@ -174,18 +181,18 @@ class AggregateTradeFeed:
         after, self._until = self._until, now
         head = {"e": "aggTrade", "E": now, "s": self._spec.symbol}
         trades = numbered(self._market, self._spec.symbol, after, now)
-        return [Payload(_dump({**head, **trade_row(self._spec, *trade), "st": 1})) for trade in trades]
+        return [Payload(_dump({**head, **aggregate_row(self._spec, *trade), **self._marks})) for trade in trades]
 
 
-def make_feed(market: Market, stream: Stream, lateness: Lateness, now: int) -> Feed:
+def make_feed(market: Market, stream: Stream, lateness: Lateness, now: int, rules: StreamRules = _USD_M) -> Feed:
     """The feed of a stream, beginning now."""
     if stream.interval is not None:
         return KlineFeed(market, stream, stream.interval, lateness, now)
     if stream.topic is Topic.BOOK_TICKER:
-        return BookTickerFeed(market, stream, now)
+        return BookTickerFeed(market, stream, rules)
     if stream.topic is Topic.AGGREGATE_TRADE:
-        return AggregateTradeFeed(market, stream, now)
-    return MarkPriceFeed(market, stream, now)
+        return AggregateTradeFeed(market, stream, rules, now)
+    return MarkPriceFeed(market, stream, rules, now)
 
 
 def lateness_between(shortest: int, longest: int, seed: str) -> Lateness:

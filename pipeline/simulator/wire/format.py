@@ -12,23 +12,30 @@ from pipeline.timeline import Interval
 
 Integers = npt.NDArray[np.int64]
 
+COIN_DIGITS = 8
+_LARGEST = 2**63 - 1
+
 Row = list[int | str]
 """A kline as REST answers it: twelve cells."""
 
 
 class Grid(NamedTuple):
-    """A unit as it is printed: `units` of the last printed digit, with `digits` after the point."""
+    """A unit as it is printed: `units` of the last printed digit, with `digits` after the point. `parts`: how many of
+    it make a unit, where more is known than is printed."""
 
     units: int
     digits: int
+    parts: int = 1
 
     def text(self, count: int) -> str:
         """`count` units, written out."""
-        return _point(count * self.units, self.digits)
+        return _point(count * self.units // self.parts, self.digits)
 
     def texts(self, counts: Integers) -> list[str]:
         """Many counts, none below zero, written out: digit by digit, each for all of them at once."""
-        left = counts * self.units
+        if int(counts.max(initial=0)) * self.units > _LARGEST:
+            return [self.text(count) for count in counts.tolist()]
+        left = counts * self.units // self.parts
         width = max(len(str(left.max(initial=0))), self.digits + 1)
         written = np.full((len(counts), width + 2), ord(" "), np.uint8)
         column = width
@@ -55,15 +62,25 @@ class Grids(NamedTuple):
 
 @lru_cache(maxsize=4096)
 def grids(spec: SymbolSpec) -> Grids:
-    """Prices have `price_precision` digits, quantities `quantity_precision`, and their products both together."""
+    """Prices have `price_precision` digits, quantities `quantity_precision`, and their products both together, unless
+    the market writes everything alike. Coins are written with eight."""
     price = _grid(spec.tick, spec.price_precision)
     quantity = _grid(spec.step, spec.quantity_precision)
-    return Grids(price, quantity, Grid(price.units * quantity.units, price.digits + quantity.digits))
+    if spec.coins is not None:
+        return Grids(price, quantity, Grid(1, COIN_DIGITS, 10 ** (spec.coins - COIN_DIGITS)))
+    digits = spec.quote_precision
+    product = spec.price_precision + spec.quantity_precision if digits is None else digits
+    return Grids(price, quantity, _grid(spec.tick * spec.step, product))
 
 
 def price_text(spec: SymbolSpec, ticks: int) -> str:
     """A price, as `60685.20`."""
     return grids(spec).price.text(ticks)
+
+
+def turnover_text(spec: SymbolSpec, counted: int) -> str:
+    """What was turned over, as `44039.40000`."""
+    return grids(spec).quote.text(counted)
 
 
 def quantity_text(spec: SymbolSpec, steps: int) -> str:
@@ -72,7 +89,7 @@ def quantity_text(spec: SymbolSpec, steps: int) -> str:
 
 
 def rest_rows(spec: SymbolSpec, interval: Interval, klines: Klines) -> list[Row]:
-    """Candles as `/fapi/v1/klines` answers them."""
+    """Candles as `klines` answers them, in every market."""
     if not len(klines):
         return []
     price, quantity, quote = grids(spec)

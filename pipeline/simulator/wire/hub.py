@@ -16,7 +16,7 @@ from pipeline.simulator.faults.rules import Facts, Fault, FaultPanel, Kind, Stag
 from pipeline.simulator.types import Market
 from pipeline.simulator.wire.feeds import Feed, Lateness, Payload, make_feed
 from pipeline.simulator.wire.session import Session
-from pipeline.simulator.wire.streams import Route, Stream, parse_stream
+from pipeline.simulator.wire.streams import Route, Stream, StreamRules, parse_stream
 
 SLOTS = 10
 """The streams are spread over so many turns, so that no turn keeps a REST request waiting for long."""
@@ -61,11 +61,15 @@ class Listener(Protocol):
 class Hub:
     """Streams and their subscribers."""
 
-    def __init__(self, market: Market, panel: FaultPanel, lateness: Callable[[str], Lateness]) -> None:
+    def __init__(
+        self, name: str, market: Market, panel: FaultPanel, rules: StreamRules, lateness: Callable[[str], Lateness]
+    ) -> None:
+        self._name = name
         self._market = market
+        self._rules = rules
         self._panel = panel
         self._lateness = lateness
-        self._feeds: list[dict[Stream, Feed]] = [{} for _ in range(SLOTS)]
+        self._feeds: list[dict[str, tuple[Stream, Feed]]] = [{} for _ in range(SLOTS)]
         self._subscribers: defaultdict[str, dict[Listener, None]] = defaultdict(dict)
         self._held: dict[tuple[Listener, str], bytes] = {}
         self.listeners: dict[Listener, None] = {}
@@ -91,17 +95,21 @@ class Hub:
             self._subscribe(listener, name, now)
 
     def _subscribe(self, listener: Listener, name: str, now: int) -> None:
-        stream = parse_stream(name, self._market.specs)
+        stream, route = parse_stream(name, self._market.specs, now), listener.session.route
         if stream is None:
-            if listener.session.route is Route.PRIVATE:
+            if route is Route.PRIVATE or not self._rules.routed:
                 self._subscribers[name][listener] = None
             return
-        if listener.session.route not in stream.routes or not self._trades(stream, now):
+        is_delivered = not self._rules.routed or route in stream.routes
+        if not is_delivered or stream.topic not in self._rules.topics or not self._trades(stream, now):
             return
         self._subscribers[name][listener] = None
-        feeds = self._feeds[_slot(stream)]
-        if stream not in feeds:
-            feeds[stream] = make_feed(self._market, stream, self._lateness(name), now)
+        if name not in self._feeds[_slot(name)]:
+            self._feed(stream, now)
+
+    def _feed(self, stream: Stream, now: int) -> None:
+        feed = make_feed(self._market, stream, self._lateness(stream.name), now, self._rules)
+        self._feeds[_slot(stream.name)][stream.name] = stream, feed
 
     def _unsubscribe(self, listener: Listener, name: str) -> None:
         self._held.pop((listener, name), None)
@@ -109,27 +117,34 @@ class Hub:
         if remaining is None:
             return
         remaining.pop(listener, None)
-        if remaining:
-            return
-        del self._subscribers[name]
-        stream = parse_stream(name, self._market.specs)
-        if stream is not None:
-            self._feeds[_slot(stream)].pop(stream, None)
+        if not remaining:
+            del self._subscribers[name]
+            self._feeds[_slot(name)].pop(name, None)
 
     def _trades(self, stream: Stream, now: int) -> bool:
         spec = self._market.specs.get(stream.symbol)
-        return spec is None or (spec.status == "TRADING" and spec.onboard <= now)
+        return spec is None or spec.trades_at(now)
 
     def poll(self, slot: int, now: int) -> None:
         """Send what is due on the streams of one slot."""
-        for stream, feed in list(self._feeds[slot].items()):
+        for stream, feed in list(self._feeds[slot].values()):
             try:
                 payloads = feed.poll(now)
             except ApiError:  # the market has no such candles: acknowledged and silent, like every stream it has not
-                del self._feeds[slot][stream]
+                del self._feeds[slot][stream.name]
                 continue
             for payload in payloads:
                 self.publish(Frame(stream.name, payload))
+            if stream.until is not None and stream.until <= now:
+                self._succeed(stream, now)
+
+    def _succeed(self, stream: Stream, now: int) -> None:
+        """Go on with the contract that has taken the place of one that has ended, if there is one."""
+        successor = parse_stream(stream.name, self._market.specs, now)
+        if successor is None:
+            del self._feeds[_slot(stream.name)][stream.name]
+        else:
+            self._feed(successor, now)
 
     def publish(self, frame: Frame) -> None:
         """Hand a frame to everyone who follows its stream."""
@@ -154,7 +169,7 @@ class Hub:
         listener.send(message)
 
     def _tamper(self, listener: Listener, frame: Frame, message: bytes) -> None:
-        facts = Facts(stream=frame.name, route=listener.session.route, closing=frame.closing)
+        facts = Facts(market=self._name, stream=frame.name, route=listener.session.route, closing=frame.closing)
         fault = self._panel.strike(Stage.FRAME, facts)
         if fault is not None:
             self.counts[fault.kind.value] += 1
@@ -207,5 +222,5 @@ class Ticker:
             await asyncio.sleep(max(0.0, due - loop.time()))
 
 
-def _slot(stream: Stream) -> int:
-    return crc32(stream.name.encode()) % SLOTS
+def _slot(name: str) -> int:
+    return crc32(name.encode()) % SLOTS

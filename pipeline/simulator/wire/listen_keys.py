@@ -19,7 +19,7 @@ class _Lease:
 class ListenKeys:
     """Who listens to what. The same key is given as long as it lives; a renewal prolongs it."""
 
-    def __init__(self, seed: int, life: int = HOUR) -> None:
+    def __init__(self, seed: int | str, life: int = HOUR) -> None:
         self._random = Random(f"listen keys {seed}")
         self._life = life
         self._leases: dict[str, _Lease] = {}

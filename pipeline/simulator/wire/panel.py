@@ -1,14 +1,16 @@
 """The fault panel and the ledger over HTTP, under `/sim`: what a test does to the exchange, and asks of it."""
 
-from collections.abc import Awaitable, Callable
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
 import msgspec
 from aiohttp import web
 
 from pipeline.errors import UsageError
-from pipeline.simulator.exchange import Exchange
+from pipeline.simulator.exchange import Exchange, Floor
 from pipeline.simulator.faults.rules import read_fault
+from pipeline.simulator.options import Address
 from pipeline.simulator.types import UNLISTED
 from pipeline.simulator.venue.liquidation import Force
 from pipeline.simulator.wire.format import rest_rows
@@ -22,11 +24,16 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class Panel:
-    """The endpoints. Everything they refuse is a 400 with `{"error": why}`."""
+    """The endpoints, on the port of one market. What is asked of a symbol is asked of that market; the rest is of the
+    whole exchange, whose connections are those of `hubs`. Everything they refuse is a 400 with `{"error": why}`."""
 
-    def __init__(self, exchange: Exchange, hub: Hub) -> None:
+    def __init__(
+        self, exchange: Exchange, floor: Floor, hubs: Mapping[str, Hub], addresses: dict[str, Address]
+    ) -> None:
         self._exchange = exchange
-        self._hub = hub
+        self._floor = floor
+        self._hubs = hubs
+        self._addresses = addresses
 
     def mount(self, app: web.Application) -> None:
         """Put the endpoints under `/sim`."""
@@ -56,9 +63,10 @@ class Panel:
                 "now": exchange.clock.now(),
                 "speed": exchange.clock.speed,
                 "skew": exchange.skew,
-                "symbols": len(exchange.market.specs),
+                "symbols": len(self._floor.market.specs),
                 "accounts": exchange.accounts,
-                "connections": len(self._hub.listeners),
+                "connections": sum(len(hub.listeners) for hub in self._hubs.values()),
+                "markets": self._addresses,
                 "faults": len(exchange.panel.active()),
             }
         )
@@ -75,7 +83,8 @@ class Panel:
         """Heal everything: the rules, the clock, and what is listed."""
         self._exchange.panel.clear()
         self._exchange.skew = 0
-        self._exchange.market.relist()
+        for floor in self._exchange.floors.values():
+            floor.market.relist()
         return _json({})
 
     async def remove_fault(self, request: web.Request) -> web.Response:
@@ -84,16 +93,17 @@ class Panel:
         return _json({})
 
     async def drop_connections(self, request: web.Request) -> web.Response:
-        """Cut the websockets of one route, or all."""
+        """Cut the websockets of one market or route, or all."""
         return _json({"dropped": self._each(request, lambda listener: listener.drop())})
 
     async def freeze_connections(self, request: web.Request) -> web.Response:
-        """Silence the websockets of one route, or all, without cutting them."""
+        """Silence the websockets of one market or route, or all, without cutting them."""
         return _json({"frozen": self._each(request, lambda listener: listener.freeze())})
 
     async def expire_listen_keys(self, _: web.Request) -> web.Response:
         """Let every listen key run out now."""
-        self._exchange.listen_keys.expire_all()
+        for floor in self._exchange.floors.values():
+            floor.listen_keys.expire_all()
         return _json({})
 
     async def skew_clock(self, request: web.Request) -> web.Response:
@@ -105,44 +115,45 @@ class Panel:
         """Close by force what an account holds of a symbol: `by` liquidation, adl or settlement."""
         account, symbol = request.query.get("account", ""), request.query.get("symbol", "")
         by = request.query.get("by", "").upper()
-        if account not in self._exchange.accounts or symbol not in self._exchange.market.specs:
+        if account not in self._exchange.accounts or symbol not in self._floor.market.specs:
             raise UsageError(f"there is no account {account!r} or no symbol {symbol!r} here")
         if by not in Force.__members__:
             raise UsageError(f"the exchange closes by {', '.join(Force.__members__).lower()}; not {by.lower()!r}")
-        closed = self._exchange.venue.close_by_force(account, symbol, Force[by], self._exchange.clock.now())
+        closed = self._floor.venue.close_by_force(account, symbol, Force[by], self._exchange.clock.now())
         return _json({"closed": closed})
 
     async def forgive(self, _: web.Request) -> web.Response:
         """Forget used weights and bans."""
-        self._exchange.meter.forgive()
+        for floor in self._exchange.floors.values():
+            floor.meter.forgive()
         return _json({})
 
     async def delist(self, request: web.Request) -> web.Response:
         """End the trading of a symbol: listed with `status` from now on, or not at all."""
         symbol, status = request.query.get("symbol", ""), request.query.get("status", ENDED[0])
-        if symbol not in self._exchange.market.specs:
+        if symbol not in self._floor.market.specs:
             raise UsageError(f"there is no symbol {symbol!r} here")
         if status not in ENDED:
             raise UsageError(f"a delisted symbol is {', '.join(ENDED)}; not {status!r}")
-        self._exchange.market.delist(symbol, status, self._exchange.clock.now())
-        return _json({"delivery": self._exchange.market.specs[symbol].delivery})
+        self._floor.market.delist(symbol, status, self._exchange.clock.now())
+        return _json({"delivery": self._floor.market.specs[symbol].delivery})
 
     async def ledger(self, _: web.Request) -> web.Response:
         """Everything that truly happened."""
         exchange = self._exchange
         return _json(
             {
-                "trading": [entry.as_dict() for entry in exchange.venue.ledger],
+                "trading": exchange.ledger(),
                 "attempts": [attempt.as_dict() for attempt in exchange.attempts],
                 "requests": dict(exchange.counts),
-                "frames": dict(self._hub.counts),
+                "frames": dict(sum((hub.counts for hub in self._hubs.values()), Counter())),
             }
         )
 
     async def truth(self, request: web.Request) -> web.Response:
         """The full candles that open in [start, end], whatever the panel does to the exchange's own answers."""
         symbol = request.query.get("symbol", "")
-        spec = self._exchange.market.specs.get(symbol)
+        spec = self._floor.market.specs.get(symbol)
         if spec is None:
             raise UsageError(f"there is no symbol {symbol!r} here")
         try:
@@ -150,11 +161,13 @@ class Panel:
         except UnknownIntervalError as failure:
             raise UsageError(str(failure)) from failure
         start, end = _number(request, "start"), _number(request, "end")
-        return _json(rest_rows(spec, step, self._exchange.market.klines(symbol, step, start, end)))
+        return _json(rest_rows(spec, step, self._floor.market.klines(symbol, step, start, end)))
 
     def _each(self, request: web.Request, act: Callable[[Listener], None]) -> int:
-        route = request.query.get("route")
-        chosen = [each for each in self._hub.listeners if route is None or each.session.route == route]
+        route, market = request.query.get("route"), request.query.get("market")
+        hubs = [hub for name, hub in self._hubs.items() if market in {None, name}]
+        heard = [listener for hub in hubs for listener in hub.listeners]
+        chosen = [each for each in heard if route is None or each.session.route == route]
         for listener in chosen:
             act(listener)
         return len(chosen)

@@ -1,22 +1,22 @@
-"""The doors of the exchange: REST, websockets and the panel on one port. It carries, and decides nothing.
+"""The doors of a market: REST, websockets and the panel on one port, as each market of the real exchange has a host of
+its own. It carries, and decides nothing.
 
 Everything runs on one event loop; two tasks beside the requests poll the streams and move the accounts.
 """
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from typing import Never
 from urllib.parse import unquote
 
 import msgspec
 from aiohttp import web
 
-from pipeline.simulator.exchange import Answer, Exchange, Request
+from pipeline.simulator.exchange import Answer, Exchange, Floor, Request
 from pipeline.simulator.faults.rules import Facts, Kind, Stage
 from pipeline.simulator.wire.feeds import lateness_between
 from pipeline.simulator.wire.hub import Hub, Ticker
-from pipeline.simulator.wire.panel import Panel
 from pipeline.simulator.wire.session import MOST_STREAMS, Session
 from pipeline.simulator.wire.sockets import Connection, Manners
 from pipeline.simulator.wire.streams import Route
@@ -27,28 +27,33 @@ _ROUTES = "{route:market|public|private}"
 
 
 class Server:
-    """One exchange with its doors open."""
+    """One market of the exchange with its doors open."""
 
     def __init__(
         self,
         exchange: Exchange,
+        floor: Floor,
         manners: Manners | None = None,
         lateness: tuple[int, int] = (20, 400),
-        stream_period: int = 250,
+        stream_period: int | None = None,
     ) -> None:
-        self._stream_period = stream_period
+        product, rules = floor.product, floor.product.streams
         self._exchange = exchange
-        self._manners = manners or Manners()
-        self.hub = Hub(exchange.market, exchange.panel, lambda name: lateness_between(*lateness, name))
+        self._floor = floor
+        self._manners = manners or Manners(ping_every=rules.ping_every, patience=rules.patience)
+        self._stream_period = stream_period or rules.period
+        self.hub = Hub(
+            product.name, floor.market, exchange.panel, rules, lambda name: lateness_between(*lateness, name)
+        )
         self.app = web.Application(client_max_size=1 << 20)
-        self._tasks: list[asyncio.Task[None]] = []
-        self.app.router.add_route("*", "/fapi/{tail:.*}", self._rest)
+        self.tasks: list[asyncio.Task[None]] = []
         self.app.router.add_get("/data/{tail:.*}", self._archive)
-        for prefix in ("", f"/{_ROUTES}"):
+        for prefix in ("", f"/{_ROUTES}") if rules.routed else ("",):
             self.app.router.add_get(prefix + "/ws", self._open_bare)
             self.app.router.add_get(prefix + "/ws/{streams:.+}", self._open_bare)
             self.app.router.add_get(prefix + "/stream", self._open_combined)
-        Panel(exchange, self.hub).mount(self.app)
+        for root in {path.split("/")[1] for _, path in product.endpoints}:
+            self.app.router.add_route("*", f"/{root}/{{tail:.*}}", self._rest)
         self.app.cleanup_ctx.append(self._background)
 
     async def _rest(self, http: web.Request) -> web.StreamResponse:
@@ -60,13 +65,14 @@ class Server:
             body=(await http.read()).decode("utf-8", "replace"),
             key=http.headers.get("X-MBX-APIKEY", ""),
             address=http.remote or "",
+            market=self._floor.product.name,
         )
         answer = self._exchange.handle(request)
         self._deliver_events()
         return await _carry(answer, http)
 
     async def _archive(self, http: web.Request) -> web.StreamResponse:
-        found = self._exchange.archive_file(unquote(http.raw_path.partition("?")[0]))
+        found = self._exchange.archive_file(self._floor, unquote(http.raw_path.partition("?")[0]))
         if found is None:
             raise web.HTTPNotFound(text="<Error><Code>NoSuchKey</Code></Error>", content_type="application/xml")
         return web.Response(body=found, content_type="application/octet-stream")
@@ -81,9 +87,10 @@ class Server:
         route = Route(http.match_info.get("route", Route.UNROUTED))
         if any("," in name for name in names) or len(names) > MOST_STREAMS:
             raise web.HTTPBadRequest(text="streams are separated by '/'")
-        if self._exchange.panel.strike(Stage.HANDSHAKE, Facts(route=route)):
+        if self._exchange.panel.strike(Stage.HANDSHAKE, Facts(market=self._floor.product.name, route=route)):
             raise web.HTTPServiceUnavailable
-        session = Session(route, combined, names=dict.fromkeys(map(unquote, names)))
+        rules = self._floor.product.streams
+        session = Session(route, combined, names=dict.fromkeys(map(unquote, names)), rules=rules)
         if "listenKey" in http.query:
             session.names[http.query["listenKey"]] = None
         if "events" in http.query:
@@ -99,33 +106,35 @@ class Server:
         return socket
 
     async def _background(self, _: web.Application) -> AsyncIterator[None]:
-        """Keep the streams and the accounts moving while the server runs."""
+        """Keep the streams and the accounts moving while the market is open."""
         ticker = Ticker(self.hub, self._exchange.clock, self._stream_period)
-        self._tasks = [asyncio.create_task(ticker.run()), asyncio.create_task(self._move_accounts())]
+        self.tasks = [asyncio.create_task(ticker.run()), asyncio.create_task(self._move_accounts())]
         yield
-        for task in self._tasks:
+        for task in self.tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*self.tasks, return_exceptions=True)
         for listener in list(self.hub.listeners):
             listener.drop()
 
-    async def until(self, stopped: asyncio.Event) -> None:
-        """Wait until told to stop. If something in the background fails, that is raised: no exchange goes on half."""
-        waiting = asyncio.create_task(_wait(stopped))
-        done, _ = await asyncio.wait({waiting, *self._tasks}, return_when=asyncio.FIRST_COMPLETED)
-        waiting.cancel()
-        for task in done:
-            task.result()
-
     async def _move_accounts(self) -> None:
         while True:
-            self._exchange.venue.advance(self._exchange.clock.now())
+            self._floor.venue.advance(self._exchange.clock.now())
             self._deliver_events()
             await asyncio.sleep(ACCOUNTS_MOVE_EVERY)
 
     def _deliver_events(self) -> None:
-        for key, event in self._exchange.collect_events():
+        for key, event in self._exchange.collect_events(self._floor):
             self.hub.publish_event(key, str(event["e"]), msgspec.json.encode(event))
+
+
+async def until(servers: Iterable[Server], stopped: asyncio.Event) -> None:
+    """Wait until told to stop. If something in the background fails, that is raised: no exchange goes on half."""
+    waiting = asyncio.create_task(_wait(stopped))
+    tasks = [task for server in servers for task in server.tasks]
+    done, _ = await asyncio.wait({waiting, *tasks}, return_when=asyncio.FIRST_COMPLETED)
+    waiting.cancel()
+    for task in done:
+        task.result()
 
 
 async def _wait(event: asyncio.Event) -> None:

@@ -8,15 +8,14 @@ import json
 from collections import deque
 from dataclasses import dataclass, field
 
-from pipeline.simulator.wire.streams import Route
+from pipeline.simulator.wire.streams import Route, StreamRules
 
 MOST_STREAMS = 1024
-MOST_MESSAGES = 10
 METHODS = ("SUBSCRIBE", "UNSUBSCRIBE", "LIST_SUBSCRIPTIONS", "SET_PROPERTY", "GET_PROPERTY")
 
 
 class FloodError(Exception):
-    """More than ten messages in a second: the exchange hangs up."""
+    """Too many messages in a second: the exchange hangs up."""
 
 
 class _InvalidError(Exception):
@@ -35,7 +34,8 @@ class Session:
     combined: bool
     names: dict[str, None] = field(default_factory=dict)  # in the order of subscription
     events: frozenset[str] | None = None
-    _received: deque[int] = field(default_factory=lambda: deque(maxlen=MOST_MESSAGES))
+    rules: StreamRules = field(default_factory=StreamRules)
+    _received: deque[int] = field(default_factory=deque)
 
     def wants_event(self, event: str) -> bool:
         """Whether user data of that kind is delivered: all of it, or what `events=` named."""
@@ -43,16 +43,23 @@ class Session:
 
     def receive(self, text: str, now: int) -> str:
         """Do what a message says and answer it. `now` is real time: the limit protects the server, not the market."""
-        if len(self._received) == MOST_MESSAGES and now - self._received[0] < 1_000:
-            raise FloodError
-        self._received.append(now)
+        self.count(now)
         known: dict[str, object] = {}
         try:
             message = _read(text)
-            known["id"] = _identifier(message)
+            known["id"] = None if self.rules.null_id and message.get("id") is None else _identifier(message)
             return json.dumps({"result": self._result(message), **known})
         except _InvalidError as refusal:
-            return json.dumps({"error": {"code": refusal.code, "msg": str(refusal)}, **known})
+            error = {"code": refusal.code, "msg": str(refusal)}
+            return json.dumps({**error, **known} if self.rules.flat_errors else {"error": error, **known})
+
+    def count(self, now: int) -> None:
+        """Count a message, or hang up: there were too many within a second."""
+        if len(self._received) == self.rules.most_messages and now - self._received[0] < 1_000:
+            raise FloodError
+        self._received.append(now)
+        while len(self._received) > self.rules.most_messages:
+            self._received.popleft()
 
     def _result(self, message: dict[str, object]) -> object:
         if "method" not in message:

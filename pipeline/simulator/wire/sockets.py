@@ -86,9 +86,15 @@ class Connection:
                     self.send(reply.encode())
                     hub.follow(self, before, now())
                 case WSMsgType.PING:
+                    self._count()
                     await self._socket.pong(message.data)
                 case WSMsgType.PONG:
+                    self._count()
                     self._heard = time.monotonic()
+
+    def _count(self) -> None:
+        if self.session.rules.counts_pongs:
+            self.session.count(int(time.monotonic() * 1_000))
 
     async def _write(self) -> None:
         while True:

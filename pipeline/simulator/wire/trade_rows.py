@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from pipeline.simulator.types import Market, SymbolSpec, Tick
 from pipeline.simulator.wire.format import price_text, quantity_text
-from pipeline.timeline import MINUTE
+from pipeline.timeline import DAY, HOUR, MINUTE
 
 TRADES_OF_A_MINUTE = 100_000
 
@@ -28,7 +28,42 @@ def numbered(market: Market, symbol: str, after: int, until: int) -> Iterator[tu
             yield number, trade
 
 
+def from_number(market: Market, symbol: str, number: int, now: int, most: int) -> list[tuple[int, Tick]]:
+    """The trades from that number on, of a day at most."""
+    begun = min(number // TRADES_OF_A_MINUTE * MINUTE, now)
+    found: list[tuple[int, Tick]] = []
+    for hour in range(begun, min(now, begun + DAY) + 1, HOUR):
+        trades = numbered(market, symbol, hour - 1, min(now, hour + HOUR - 1))
+        found += [trade for trade in trades if trade[0] >= number]
+        if len(found) >= most:
+            break
+    return found[:most]
+
+
+def latest(market: Market, symbol: str, until: int, most: int) -> list[tuple[int, Tick]]:
+    """The newest trades until then, of a day at most."""
+    found: list[tuple[int, Tick]] = []
+    for end in range(until, until - DAY, -HOUR):
+        found = [*numbered(market, symbol, end - HOUR, end), *found]
+        if len(found) >= most:
+            break
+    return found[-most:]
+
+
 def trade_row(spec: SymbolSpec, number: int, trade: Tick) -> dict[str, object]:
+    """A trade as `trades` shows it."""
+    price, quantity = trade.price * spec.tick, trade.quantity * spec.step
+    return {
+        "id": number,
+        "price": price_text(spec, trade.price),
+        "qty": quantity_text(spec, trade.quantity),
+        "quoteQty": f"{quantity * spec.worth.turnover(price):.2f}",
+        "time": trade.time,
+        "isBuyerMaker": trade.buyer_is_maker,
+    }
+
+
+def aggregate_row(spec: SymbolSpec, number: int, trade: Tick) -> dict[str, object]:
     """A trade as an aggregate of one."""
     quantity = quantity_text(spec, trade.quantity)
     return {

@@ -4,23 +4,28 @@ Pure counting: the time is passed in. It knows no endpoint; what a request weigh
 """
 
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from pipeline.simulator.errors import ApiError
 from pipeline.timeline import DAY, MINUTE, SECOND
 
 TEN_SECONDS = 10 * SECOND
+PERIODS = {MINUTE: ("MINUTE", 1), TEN_SECONDS: ("SECOND", 10), DAY: ("DAY", 1)}
+"""The periods in which orders are counted, as `exchangeInfo` writes them."""
+_WORDS = {MINUTE: "MINUTE", TEN_SECONDS: "TEN_SECONDS", DAY: "DAY"}
+_HEADERS = {MINUTE: "1M", TEN_SECONDS: "10S", DAY: "1D"}
 FIRST_BAN = 2 * MINUTE
 LONGEST_BAN = 3 * DAY
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What is allowed. `strikes` is how often a caller may go on after a 429 before it is banned."""
+    """What is allowed. `orders`: how many by the length of their period, in ms. `strikes` is how often a caller may go
+    on after a 429 before it is banned."""
 
     weight: int = 2400
-    orders_10s: int = 300
-    orders_1m: int = 1200
+    orders: Mapping[int, int] = field(default_factory=lambda: {MINUTE: 1200, TEN_SECONDS: 300})
     strikes: int = 10
     retry_after: bool = True
     enforced: bool = True
@@ -102,23 +107,19 @@ class Meter:
         self._orders.clear()
 
     def charge_orders(self, account: str, amount: int, now: int) -> None:
-        """Count orders against the account's ten seconds and its minute, or refuse them all with -1015."""
+        """Count orders against each period of the account, or refuse them all with -1015."""
         orders = self._orders[account]
-        windows = (
-            (TEN_SECONDS, self.limits.orders_10s, "TEN_SECONDS"),
-            (MINUTE, self.limits.orders_1m, "MINUTE"),
-        )
-        for length, limit, name in windows if self.limits.enforced else ():
+        for length, limit in sorted(self.limits.orders.items()) if self.limits.enforced else ():
             if orders.count(length, now) + amount > limit:
-                message = f"Too many new orders; current limit is {limit} orders per {name}."
+                message = f"Too many new orders; current limit is {limit} orders per {_WORDS[length]}."
                 raise RefusedError(-1015, message, 429, length - now % length)
-        for length, _, _ in windows:
+        for length in self.limits.orders:
             orders.add(length, amount, now)
 
-    def order_counts(self, account: str, now: int) -> tuple[int, int]:
-        """Orders of the running ten seconds and of the running minute."""
+    def order_counts(self, account: str, now: int) -> dict[str, int]:
+        """Orders of each running period, by the ends of their headers."""
         orders = self._orders[account]
-        return orders.count(TEN_SECONDS, now), orders.count(MINUTE, now)
+        return {_HEADERS[length]: orders.count(length, now) for length in self.limits.orders}
 
     @staticmethod
     def _banned(address: str, caller: _Caller, now: int) -> RefusedError:

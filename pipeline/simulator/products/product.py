@@ -1,0 +1,42 @@
+"""What a market of the exchange is, as data: its contracts, what can be asked of it, its limits and its manners.
+
+A market is one `Product`. It answers nothing itself: it names who does.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from pipeline.simulator.types import SymbolSpec
+from pipeline.simulator.venue import Desks, no_desks
+from pipeline.simulator.wire.archive import ArchiveRules
+from pipeline.simulator.wire.market_data import KlineRules
+from pipeline.simulator.wire.routes import Endpoint
+from pipeline.simulator.wire.streams import StreamRules
+from pipeline.simulator.wire.weights import Limits
+
+Contracts = Callable[[int, int], dict[str, SymbolSpec]]
+"""So many of them, or all for 0, as listed on the day of that moment."""
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False, kw_only=True)
+class Product:
+    """A market of the exchange."""
+
+    name: str
+    title: str
+    pool: str
+    """Markets of one pool count the weight of an address and the orders of an account together, and an account has one
+    position mode in all of them."""
+    contracts: Contracts
+    limits: Limits
+    endpoints: Mapping[tuple[str, str], Endpoint]
+    klines: KlineRules
+    streams: StreamRules
+    archive: ArchiveRules
+    listen_key: str | None = None
+    """The path of the key by which an account is listened to, where there is one."""
+    desks: Desks = no_desks
+    """Who answers for an account, where there is trading."""
+
+    def __repr__(self) -> str:
+        return f"Product({self.name!r})"
