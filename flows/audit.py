@@ -72,7 +72,7 @@ def _conclude(audits: Sequence[SeriesAudit]) -> list[dict[str, Any]]:
             "interval": one.interval,
             "candles": one.candles,
             "compared": one.sampled,
-            "findings": len(one.findings),
+            "findings": len(one.flaws),
             "sound": one.is_sound,
         }
         for one in audits
@@ -81,15 +81,15 @@ def _conclude(audits: Sequence[SeriesAudit]) -> list[dict[str, Any]]:
         {
             "symbol": one.symbol,
             "interval": one.interval,
-            "check": finding.check.value,
-            "from": iso(finding.start),
-            "to": iso(finding.end),
-            "candles": finding.candles,
-            "state": finding.state.value,
-            "what": finding.what,
+            "check": flaw.check.value,
+            "from": iso(flaw.start),
+            "to": iso(flaw.end),
+            "candles": flaw.candles,
+            "state": flaw.state.value,
+            "what": flaw.what,
         }
         for one in audits
-        for finding in one.findings
+        for flaw in one.flaws
     ]
     create_table_artifact(table=rows, key="audit-series", description="what each series came to")
     if found:

@@ -7,7 +7,7 @@ import talib
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.app.candle_file import read_market
+from pipeline.app.candle_file import read_sample
 from pipeline.errors import UsageError
 from pipeline.indicators import (
     PERIODS,
@@ -24,7 +24,7 @@ from pipeline.indicators import (
     tail,
 )
 from pipeline.ingest.indicators import LiveIndicators
-from pipeline.strategies.synthetic import Market, markets
+from pipeline.strategies.synthetic import Sample, samples
 from schemas.candles import INDICATOR_FIELDS
 
 REALDATA = Path(__file__).parents[2] / "shared" / "realdata"
@@ -35,8 +35,8 @@ needs_realdata = pytest.mark.skipif(
 )
 
 
-def recorded(name: str) -> Market:
-    return read_market(REALDATA / f"{name}.feather")
+def recorded(name: str) -> Sample:
+    return read_sample(REALDATA / f"{name}.feather")
 
 
 def over(close: Floats, spread: float = 0.0, decimals: int = 1, first: int = 0) -> Columns:
@@ -44,13 +44,13 @@ def over(close: Floats, spread: float = 0.0, decimals: int = 1, first: int = 0) 
     return compute(numbers, close + spread, close - spread, close, decimals=decimals)
 
 
-def whole(market: Market, begin: int = 0, end: int | None = None) -> Columns:
+def whole(market: Sample, begin: int = 0, end: int | None = None) -> Columns:
     part = slice(begin, end)
     high, low, close = (market.candles[name][part] for name in ("high", "low", "close"))
     return compute(market.numbers[part], high, low, close, decimals=market.decimals)
 
 
-def live(market: Market, end: int, begin: int | None = None, keep: int = TAIL) -> Columns:
+def live(market: Sample, end: int, begin: int | None = None, keep: int = TAIL) -> Columns:
     """What the live side has after `end` candles: its window, or everything there is."""
     part = slice(max(0, end - WINDOW) if begin is None else begin, end)
     high, low, close = (market.candles[name][part] for name in ("high", "low", "close"))
@@ -70,14 +70,14 @@ def ending(columns: Columns, end: int, count: int) -> Columns:
     return {name: values[end - count : end] for name, values in columns.items()}
 
 
-def halted(count: int = 4_000) -> Market:
+def halted(count: int = 4_000) -> Sample:
     """Traded for 800 candles, then standing still for 700, then traded again, and so on."""
     rng = np.random.default_rng(5)
     traded = np.arange(count) % 1_500 < 800
     close = np.round(100 + np.cumsum(rng.normal(0, 0.05, count) * traded), 2)
     range_ = np.round(np.abs(rng.normal(0, 0.05, count)) * traded, 2)
     candles = {"high": np.round(close + range_, 2), "low": np.round(close - range_, 2), "close": close}
-    return Market("halted", np.arange(7_000, 7_000 + count), candles, 2)
+    return Sample("halted", np.arange(7_000, 7_000 + count), candles, 2)
 
 
 SIMPLE = Periods(atr_kind="simple")
@@ -153,7 +153,7 @@ def test_however_few_candles_there_are(count: int) -> None:
 # --- equal to TA-Lib -----------------------------------------------------------------------------------------------
 
 
-def talibs(market: Market) -> Columns:
+def talibs(market: Sample) -> Columns:
     """TA-Lib's own answers over the full history; its averages on prices as whole ticks, where they are exact."""
     high, low, close = (market.candles[name] for name in ("high", "low", "close"))
     macd, signal, hist = talib.MACD(close, 12, 26, 9)
@@ -168,8 +168,8 @@ def talibs(market: Market) -> Columns:
     }
 
 
-@pytest.mark.parametrize("market", markets(6_000)[:3], ids=lambda market: market.name)
-def test_equal_to_talib_over_the_full_history(market: Market) -> None:
+@pytest.mark.parametrize("market", samples(6_000)[:3], ids=lambda market: market.name)
+def test_equal_to_talib_over_the_full_history(market: Sample) -> None:
     columns = whole(market)
     assert same(talibs(market), columns) == []
     upper, middle, lower = talib.BBANDS(market.candles["close"], 20, 2, 2)
@@ -200,8 +200,8 @@ def test_the_simple_range_is_the_mean_that_talib_gives(name: str) -> None:
     assert ours[-1] == pytest.approx(float(sum(ranges) / 14), rel=1e-12)
 
 
-@pytest.mark.parametrize("market", [*markets(4_000), halted()], ids=lambda market: market.name)
-def test_live_equals_batch_to_the_last_bit(market: Market) -> None:
+@pytest.mark.parametrize("market", [*samples(4_000), halted()], ids=lambda market: market.name)
+def test_live_equals_batch_to_the_last_bit(market: Sample) -> None:
     history = whole(market)
     for end in [*range(1, 200, 7), *range(200, len(market.numbers) + 1, 41)]:
         window = live(market, end)
@@ -257,7 +257,7 @@ def test_the_window_reaches_back_far_enough_at_the_worst_place() -> None:
 
 
 def test_a_hole_restarts_the_warm_up() -> None:
-    market = markets(2_000)[0]
+    market = samples(2_000)[0]
     kept = np.r_[0:500, 501:1_200, 1_900:2_000]
     high, low, close = (market.candles[name][kept] for name in ("high", "low", "close"))
     columns = compute(market.numbers[kept], high, low, close, decimals=market.decimals)
@@ -268,7 +268,7 @@ def test_a_hole_restarts_the_warm_up() -> None:
 
 
 def test_the_first_candles_after_a_hole_are_the_same_live() -> None:
-    market = markets(2_000)[0]
+    market = samples(2_000)[0]
     kept = np.r_[0:700, 710:2_000]
     high, low, close = (market.candles[name][kept] for name in ("high", "low", "close"))
     history = compute(market.numbers[kept], high, low, close, decimals=market.decimals)
@@ -350,7 +350,7 @@ def test_bands_are_exact_at_any_scale(decimals: int, base: int, moves: list[int]
 def test_prices_that_move_by_more_ticks_than_64_bits_square_are_still_exact_and_equal_live() -> None:
     rng = np.random.default_rng(9)
     close = np.round(60_000 + np.cumsum(rng.normal(0, 200, 2_500)), 8)
-    market = Market("fine ticks", np.arange(2_500), {"high": close, "low": close, "close": close}, 8)
+    market = Sample("fine ticks", np.arange(2_500), {"high": close, "low": close, "close": close}, 8)
     history = whole(market)
     _, upper = exact_band([f"{price:.8f}" for price in close[-20:]], 2)
     assert history["bb_upper"][-1] == pytest.approx(float(upper), rel=6e-16)
@@ -395,7 +395,7 @@ def test_periods_have_a_stable_code() -> None:
     ],
 )
 def test_live_equals_batch_with_other_periods(periods: Periods) -> None:
-    market = markets(6_000)[0]
+    market = samples(6_000)[0]
     high, low, close = (market.candles[name] for name in ("high", "low", "close"))
     history = compute(market.numbers, high, low, close, decimals=market.decimals, periods=periods)
     assert tuple(history) == periods.columns

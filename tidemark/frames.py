@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final, get_args
 
@@ -12,7 +12,7 @@ from pipeline.app.backfill import Backfilled, SeriesReport, lacks
 from pipeline.app.moments import moment, since
 from pipeline.app.signals import Performance
 from pipeline.errors import TidemarkError, UsageError
-from pipeline.timeline import DAY, SECOND, to_ms
+from pipeline.timeline import DAY, SECOND, in_utc, to_ms
 from schemas.signals import Signal
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ _REPORT: Final = ("symbol", "interval", "wanted", "stored", "fetched", "holes", 
 def to_moment(name: str, given: datetime | str | None) -> int | None:
     """A time in milliseconds."""
     if isinstance(given, datetime):
-        return to_ms(given if given.tzinfo else given.replace(tzinfo=UTC))
+        return to_ms(in_utc(given))
     return moment(name, given)
 
 

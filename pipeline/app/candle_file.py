@@ -9,7 +9,7 @@ import polars as pl
 from pipeline.errors import UsageError
 from pipeline.indicators import Floats, Integers, segments
 from pipeline.strategies.base import CANDLE_COLUMNS
-from pipeline.strategies.synthetic import Market
+from pipeline.strategies.synthetic import Sample
 
 _READERS: dict[str, Callable[[Path], pl.DataFrame]] = {
     ".csv": pl.read_csv,
@@ -21,7 +21,7 @@ _TIME_COLUMNS = ("t", "time", "date", "datetime", "timestamp", "open_time")
 _MOST_DECIMALS = 12
 
 
-def read_market(path: Path) -> Market:
+def read_sample(path: Path) -> Sample:
     """The longest stretch without a hole. Without a time column the candles are taken as consecutive."""
     reader = _READERS.get(path.suffix.lower())
     if reader is None:
@@ -39,7 +39,7 @@ def read_market(path: Path) -> Market:
         raise UsageError(f"{path}: the candles must be there, each once, from the oldest to the newest")
     begin, end = max(segments(numbers), key=lambda run: run[1] - run[0])
     stretch = {name: values[begin:end] for name, values in candles.items()}
-    return Market(path.name, numbers[begin:end], stretch, _decimals(stretch["close"], path))
+    return Sample(path.name, numbers[begin:end], stretch, _decimals(stretch["close"], path))
 
 
 def _candles(table: pl.DataFrame, path: Path) -> dict[str, Floats]:

@@ -6,7 +6,7 @@ from inspect import cleandoc
 from pathlib import Path
 from typing import Any
 
-from pipeline.app.candle_file import read_market
+from pipeline.app.candle_file import read_sample
 from pipeline.app.wiring import strategies_of
 from pipeline.settings import Settings
 from pipeline.strategies import check, registry
@@ -56,7 +56,7 @@ def checked(settings: Settings, strategy: str, parameters: Mapping[str, Any], ca
     and with those given here."""
     kind = registry.find(strategy)
     subject = build(kind, {**settings.strategy_parameters.get(kind.name, {}), **parameters})
-    findings = list(check.findings(subject, [read_market(candles)] if candles else []))
+    findings = list(check.findings(subject, [read_sample(candles)] if candles else []))
     return Checked(label_of(subject), all(finding.fault is None for finding in findings), findings)
 
 

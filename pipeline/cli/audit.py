@@ -64,11 +64,11 @@ def _show(audits: Sequence["SeriesAudit"], *, as_json: bool) -> None:
         columns = ("symbol", "interval", Column("candles", 3), Column("compared", 4), "findings", Column("verdict", 1))
         print_table(
             columns,
-            [(one.symbol, one.interval, one.candles, one.sampled, len(one.findings), _verdict(one)) for one in audits],
+            [(one.symbol, one.interval, one.candles, one.sampled, len(one.flaws), _verdict(one)) for one in audits],
         )
         for one in audits:
-            for finding in one.findings:
-                typer.echo(f"{one.symbol} {one.interval}: {finding.check}: {finding.what} ({finding.state})")
+            for flaw in one.flaws:
+                typer.echo(f"{one.symbol} {one.interval}: {flaw.check}: {flaw.what} ({flaw.state})")
     wrong = [one for one in audits if not one.is_sound]
     for one in wrong:
         complain(f"{one.symbol} {one.interval}: {'; '.join(one.failures) or 'not sound; see --repair'}")
@@ -91,14 +91,14 @@ def _as_json(one: "SeriesAudit") -> dict[str, object]:
         "sound": one.is_sound,
         "findings": [
             {
-                "check": finding.check,
-                "start": to_datetime(finding.start),
-                "end": to_datetime(finding.end),
-                "candles": finding.candles,
-                "what": finding.what,
-                "state": finding.state,
+                "check": flaw.check,
+                "start": to_datetime(flaw.start),
+                "end": to_datetime(flaw.end),
+                "candles": flaw.candles,
+                "what": flaw.what,
+                "state": flaw.state,
             }
-            for finding in one.findings
+            for flaw in one.flaws
         ],
         "failures": one.failures,
     }

@@ -44,7 +44,7 @@ class Check(StrEnum):
 
 
 class State(StrEnum):
-    """What has become of a finding."""
+    """What has become of a flaw."""
 
     FOUND = "found"
     REPAIRED = "repaired"
@@ -52,7 +52,7 @@ class State(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class Flaw:
     """One thing that is wrong: where, and what. Times are those of the first and of the last candle."""
 
     check: Check
@@ -82,13 +82,13 @@ class SeriesAudit:
     interval: str
     candles: int
     sampled: int
-    findings: Sequence[Finding] = field(default_factory=tuple)
+    flaws: Sequence[Flaw] = field(default_factory=tuple)
     failures: Sequence[str] = field(default_factory=tuple)
 
     @property
     def is_sound(self) -> bool:
         """Nothing is wrong that the exchange has right."""
-        return not self.failures and all(finding.state is not State.FOUND for finding in self.findings)
+        return not self.failures and all(flaw.state is not State.FOUND for flaw in self.flaws)
 
 
 class Audit:
@@ -122,31 +122,31 @@ class Audit:
         return [self._audit(series, also) for series in known]
 
     def repair(self, audits: Iterable[SeriesAudit], listed: Callable[[str, str], Wanted]) -> list[SeriesAudit]:
-        """Ask REST again for whatever was found, look again, and say what has become of each finding."""
+        """Ask REST again for whatever was found, look again, and say what has become of each flaw."""
         if self._market is None:
             raise ValueError("a repair needs a market to ask")
         with Backfill(self._database, self._market) as work:
-            return [self._repair(work, audit, listed) if audit.findings else audit for audit in audits]
+            return [self._repair(work, audit, listed) if audit.flaws else audit for audit in audits]
 
     def _repair(self, work: Backfill, audit: SeriesAudit, listed: Callable[[str, str], Wanted]) -> SeriesAudit:
         wanted = listed(audit.symbol, audit.interval)
         for bucket in self._integrity.broken(wanted.key):
             self._integrity.remove(bucket)
-        for finding in audit.findings:
-            if finding.check is Check.CONTIGUITY:  # its bucket may say that it is full
-                self._integrity.count_anew(wanted.key, finding.window)
-            if finding.state is State.EXCHANGES_OWN:
-                self._series.forget_holes(wanted.key, finding.start, finding.end)
-        failures = work.refetch(wanted, sorted({finding.window for finding in audit.findings}))
-        for finding in audit.findings:
-            if finding.against is not None:
-                smaller = listed(audit.symbol, finding.against)
-                span = Window(finding.start, smaller.step.floor(wanted.step.close_time(finding.end)))
+        for flaw in audit.flaws:
+            if flaw.check is Check.CONTIGUITY:  # its bucket may say that it is full
+                self._integrity.count_anew(wanted.key, flaw.window)
+            if flaw.state is State.EXCHANGES_OWN:
+                self._series.forget_holes(wanted.key, flaw.start, flaw.end)
+        failures = work.refetch(wanted, sorted({flaw.window for flaw in audit.flaws}))
+        for flaw in audit.flaws:
+            if flaw.against is not None:
+                smaller = listed(audit.symbol, flaw.against)
+                span = Window(flaw.start, smaller.step.floor(wanted.step.close_time(flaw.end)))
                 failures += work.refetch(smaller, [span])
-        (after,) = self._look([wanted.key], [finding.window for finding in audit.findings])
-        findings = [_outcome(finding, after.findings, was_asked=not failures) for finding in audit.findings]
-        new = [one for one in after.findings if not any(_same_place(one, finding) for finding in audit.findings)]
-        return replace(after, findings=(*findings, *new), failures=tuple(str(error) for error in failures))
+        (after,) = self._look([wanted.key], [flaw.window for flaw in audit.flaws])
+        flaws = [_outcome(flaw, after.flaws, was_asked=not failures) for flaw in audit.flaws]
+        new = [one for one in after.flaws if not any(_same_place(one, flaw) for flaw in audit.flaws)]
+        return replace(after, flaws=(*flaws, *new), failures=tuple(str(error) for error in failures))
 
     def _audit(self, series: Series, also: Sequence[Window]) -> SeriesAudit:
         key, span = key_of(series), _span(series)
@@ -162,7 +162,7 @@ class Audit:
 
     def _note(self, key: SeriesKey, due: Sequence[Window], proved: SeriesAudit, seen: Sequence[SeenBucket]) -> None:
         """Note which buckets are sound; before, that the larger candles above them are to be compared anew."""
-        wrong = [one for one in proved.findings if one.state is State.FOUND]
+        wrong = [one for one in proved.flaws if one.state is State.FOUND]
         if any(one.check is Check.BUCKETS for one in wrong):
             return  # nothing else was asked
         sound = [bucket for bucket in seen if not any(one.touches(bucket.window) for one in wrong)]
@@ -178,16 +178,16 @@ class Audit:
         broken = [one for window in looked for one in self._broken_buckets(key, step, window)]
         if broken:  # such a series cannot be read; what else may be wrong with it shows when they are mended
             return SeriesAudit(series.symbol, series.interval, 0, 0, tuple(broken))
-        candles, findings = 0, list[Finding]()
+        candles, flaws = 0, list[Flaw]()
         for window in looked:
             stored, insane_ones = self._values(key, step, window)
             candles += int(stored.sum())
-            findings += _gaps(series, step, window, stored)
-            findings += _findings(Check.SANITY, insane_ones, step, "values that no candle can have")
-        findings += self._disagreements(key, step, looked)
+            flaws += _gaps(series, step, window, stored)
+            flaws += _flaws(Check.SANITY, insane_ones, step, "values that no candle can have")
+        flaws += self._disagreements(key, step, looked)
         sampled, differences = self._spot_check(key, step, looked)
-        findings += _findings(Check.EXCHANGE, differences, step, "not what the exchange says")
-        return SeriesAudit(series.symbol, series.interval, candles, sampled, tuple(findings))
+        flaws += _flaws(Check.EXCHANGE, differences, step, "not what the exchange says")
+        return SeriesAudit(series.symbol, series.interval, candles, sampled, tuple(flaws))
 
     def _values(self, key: SeriesKey, step: Interval, window: Window) -> tuple[Flags, list[Window]]:
         """Which of these candles are stored and closed, and which of those are insane."""
@@ -203,26 +203,26 @@ class Audit:
         """Where broken buckets are looked for: None is everywhere."""
         return None if self._everything else window
 
-    def _broken_buckets(self, key: SeriesKey, step: Interval, window: Window) -> list[Finding]:
+    def _broken_buckets(self, key: SeriesKey, step: Interval, window: Window) -> list[Flaw]:
         """Their candles from the first stored one to the one that is open now."""
         found = []
         for bucket in self._integrity.broken(key, self._among(window)):
             holds = bucket.window or window
             start, end = max(holds.start, window.start), min(holds.end, step.after(window.end))
             count = step.count(start, end)
-            found.append(Finding(Check.BUCKETS, start, end, count, f"{bucket.id}: {bucket.what}"))
+            found.append(Flaw(Check.BUCKETS, start, end, count, f"{bucket.id}: {bucket.what}"))
         return found
 
-    def _disagreements(self, key: SeriesKey, step: Interval, looked: Sequence[Window]) -> list[Finding]:
+    def _disagreements(self, key: SeriesKey, step: Interval, looked: Sequence[Window]) -> list[Flaw]:
         """These candles against those of the largest smaller series that divides it."""
-        found: list[Finding] = []
+        found: list[Flaw] = []
         for window in looked:
             smaller = self._best_smaller(key, step, Window(window.start, step.close_time(window.end)))
             if smaller is not None:
                 found += self._disagreeing(key, step, window, smaller)
         return found
 
-    def _disagreeing(self, key: SeriesKey, step: Interval, window: Window, smaller: Series) -> list[Finding]:
+    def _disagreeing(self, key: SeriesKey, step: Interval, window: Window, smaller: Series) -> list[Flaw]:
         small_step = interval(smaller.interval)
         found: list[Window] = []
         start = max(window.start, step.ceil(_span(smaller).start))
@@ -231,8 +231,8 @@ class Audit:
             large = self._closed(key, part)
             small = self._closed(key_of(smaller), Window(part.start, step.close_time(part.end)))
             found += disagreeing(small, small_step, large, step)
-        findings = _findings(Check.AGREEMENT, found, step, f"not what its {smaller.interval} candles add up to")
-        return [replace(finding, against=smaller.interval) for finding in findings]
+        flaws = _flaws(Check.AGREEMENT, found, step, f"not what its {smaller.interval} candles add up to")
+        return [replace(flaw, against=smaller.interval) for flaw in flaws]
 
     def _best_smaller(self, key: SeriesKey, step: Interval, window: Window) -> Series | None:
         candidates = [
@@ -269,24 +269,24 @@ def smallest_first(keys: Iterable[SeriesKey]) -> list[SeriesKey]:
     return sorted(keys, key=lambda key: (key.exchange, key.symbol, interval(key.interval).close_time(0)))
 
 
-def _gaps(series: Series, step: Interval, window: Window, stored: Flags) -> list[Finding]:
+def _gaps(series: Series, step: Interval, window: Window, stored: Flags) -> list[Flaw]:
     slots = Slots(step, window, stored, np.zeros_like(stored))
-    missing = _findings(Check.CONTIGUITY, slots.to_fetch(), step, "not stored")
+    missing = _flaws(Check.CONTIGUITY, slots.to_fetch(), step, "not stored")
     holes = {(to_ms(hole.start), to_ms(hole.end)): hole.evidence for hole in series.holes}
-    return [_with_evidence(finding, holes) for finding in missing]
+    return [_with_evidence(flaw, holes) for flaw in missing]
 
 
-def _same_place(one: Finding, other: Finding) -> bool:
+def _same_place(one: Flaw, other: Flaw) -> bool:
     return one.check is other.check and one.touches(other.window)
 
 
-def _outcome(finding: Finding, after: Iterable[Finding], *, was_asked: bool) -> Finding:
+def _outcome(flaw: Flaw, after: Iterable[Flaw], *, was_asked: bool) -> Flaw:
     """What has become of it. REST was asked for both sides of a disagreement that stays: it is the exchange's own."""
-    left = [one for one in after if _same_place(one, finding)]
+    left = [one for one in after if _same_place(one, flaw)]
     if not left:
-        return replace(finding, state=State.REPAIRED)
-    is_own = (was_asked and finding.check is Check.AGREEMENT) or all(one.state is State.EXCHANGES_OWN for one in left)
-    return replace(finding, state=State.EXCHANGES_OWN if is_own else State.FOUND)
+        return replace(flaw, state=State.REPAIRED)
+    is_own = (was_asked and flaw.check is Check.AGREEMENT) or all(one.state is State.EXCHANGES_OWN for one in left)
+    return replace(flaw, state=State.EXCHANGES_OWN if is_own else State.FOUND)
 
 
 def _span(series: Series) -> Window:
@@ -304,16 +304,16 @@ def _divides(small: Interval, large: Interval) -> bool:
     return whole and (large.origin - small.origin) % small.milliseconds == 0
 
 
-def _findings(check: Check, stretches: Iterable[Window], step: Interval, what: str) -> list[Finding]:
-    return [Finding(check, *stretch, step.count(*stretch), f"{_told(stretch)}: {what}") for stretch in stretches]
+def _flaws(check: Check, stretches: Iterable[Window], step: Interval, what: str) -> list[Flaw]:
+    return [Flaw(check, *stretch, step.count(*stretch), f"{_told(stretch)}: {what}") for stretch in stretches]
 
 
 def _told(stretch: Window) -> str:
     return iso(stretch.start) if stretch.start == stretch.end else f"{iso(stretch.start)} to {iso(stretch.end)}"
 
 
-def _with_evidence(finding: Finding, holes: dict[tuple[int, int], str]) -> Finding:
+def _with_evidence(flaw: Flaw, holes: dict[tuple[int, int], str]) -> Flaw:
     for (start, end), evidence in holes.items():
-        if start <= finding.start and finding.end <= end:
-            return replace(finding, state=State.EXCHANGES_OWN, what=f"{finding.what}; {evidence}")
-    return finding
+        if start <= flaw.start and flaw.end <= end:
+            return replace(flaw, state=State.EXCHANGES_OWN, what=f"{flaw.what}; {evidence}")
+    return flaw

@@ -9,7 +9,7 @@ from pipeline.indicators import Periods
 from pipeline.strategies.base import Strategy
 from pipeline.strategies.chosen import Intervals, on_interval
 from pipeline.strategies.runner import run
-from pipeline.strategies.synthetic import markets
+from pipeline.strategies.synthetic import samples
 from pipeline.timeline import DAY, interval
 
 TEMPERS: Final = ("walk", "wild")
@@ -30,7 +30,7 @@ def chatter(
 ) -> Iterator[Chatter]:
     """Of each strategy, on each length of candles that it runs on."""
     strategies = list(strategies)
-    seen = [one.columns(periods) for one in markets() if one.name in TEMPERS]
+    seen = [one.columns(periods) for one in samples() if one.name in TEMPERS]
     rates = {one.name: float(np.mean([np.mean(run(one, columns) != 0) for columns in seen])) for one in strategies}
     for code in codes:
         candles_a_day = DAY / (interval(code).milliseconds or _MONTH)

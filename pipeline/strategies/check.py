@@ -13,7 +13,7 @@ from pipeline.errors import UsageError
 from pipeline.indicators import PERIODS, TAIL, Floats
 from pipeline.strategies.base import AnswerError, Codes, Prices, Strategy, StrategyError, edition_of
 from pipeline.strategies.runner import last_code, run
-from pipeline.strategies.synthetic import Market, markets
+from pipeline.strategies.synthetic import Sample, samples
 
 _CUTS = 60
 """Places a history is cut at, beside every place where the strategy signals up to this many."""
@@ -43,13 +43,13 @@ def require_in_form(strategy: Strategy) -> None:
         raise StrategyError(f"strategy {strategy.name} is refused: {misstated}")
 
 
-def findings(strategy: Strategy, extra: Sequence[Market] = ()) -> Iterator[Examined]:
+def findings(strategy: Strategy, extra: Sequence[Sample] = ()) -> Iterator[Examined]:
     """What each made-up market, and each given one, says of the strategy."""
-    for market in (*markets(), *extra):
+    for market in (*samples(), *extra):
         yield examine(strategy, market)
 
 
-def examine(strategy: Strategy, market: Market) -> Examined:
+def examine(strategy: Strategy, market: Sample) -> Examined:
     """Hold a strategy against one market."""
     candles = len(market.numbers)
     try:

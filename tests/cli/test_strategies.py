@@ -9,10 +9,10 @@ import polars as pl
 import pytest
 from typer.testing import CliRunner
 
-from pipeline.app.candle_file import read_market
+from pipeline.app.candle_file import read_sample
 from pipeline.cli import app as cli
 from pipeline.errors import UsageError
-from pipeline.strategies.synthetic import markets
+from pipeline.strategies.synthetic import samples
 
 PEEKS = """
 from dataclasses import dataclass
@@ -41,7 +41,7 @@ def candles(tmp_path: Path) -> Callable[..., Path]:
     """Write 400 candles of a made-up market as a file of that ending."""
 
     def write(name: str = "mine.csv", **changed: Any) -> Path:
-        market = markets()[0]
+        market = samples()[0]
         table = pl.DataFrame({column: values[:400] for column, values in market.candles.items()})
         table = table.with_columns(**changed) if changed else table
         path = tmp_path / name
@@ -150,7 +150,7 @@ HOLED = pl.Series([60_000 * (n if n < 150 else n + 3) for n in range(400)])
 def test_the_longest_stretch_without_a_hole_is_taken(
     candles: Callable[..., Path], time: pl.Series, length: int
 ) -> None:
-    market = read_market(candles(time=time))
+    market = read_sample(candles(time=time))
     assert len(market.numbers) == len(market.candles["close"]) == length
     assert market.decimals == 1
 
@@ -166,14 +166,14 @@ def test_the_longest_stretch_without_a_hole_is_taken(
 )
 def test_candles_that_cannot_be_used(candles: Callable[..., Path], changed: dict[str, pl.Series], says: str) -> None:
     with pytest.raises(UsageError, match=says):
-        read_market(candles("mine.parquet", **changed))
+        read_sample(candles("mine.parquet", **changed))
 
 
 def test_a_file_without_prices(tmp_path: Path) -> None:
     path = tmp_path / "other.csv"
     path.write_text("a,b\n1,2\n")
     with pytest.raises(UsageError, match="has no column 'open'; its columns are: a, b"):
-        read_market(path)
+        read_sample(path)
     path.write_text("")
     with pytest.raises(UsageError, match="cannot be read as candles"):
-        read_market(path)
+        read_sample(path)

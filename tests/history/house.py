@@ -14,7 +14,7 @@ from pipeline.indicators import PERIODS, Periods
 from pipeline.store.candles.store import CandleStore
 from pipeline.store.series import SeriesStore
 from pipeline.strategies import registry
-from pipeline.strategies.synthetic import markets
+from pipeline.strategies.synthetic import samples
 from pipeline.timeline import interval
 from schemas.candles import INDICATOR_FIELDS
 from schemas.series import SeriesKey
@@ -36,7 +36,7 @@ def key_of(code: str = "15m", exchange: str = "sim") -> SeriesKey:
 def market_of(code: str = "15m", count: int = COUNT) -> pl.DataFrame:
     """A wild market as a table of closed candles."""
     step = interval(code)
-    candles = markets(count)[1].candles
+    candles = samples(count)[1].candles
     opened = [step.open_time(BASE[code] + place) for place in range(count)]
     volume = candles["volume"]
     times = pl.Datetime("ms", "UTC")

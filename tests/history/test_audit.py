@@ -63,7 +63,7 @@ def damage(prepared: Database[Any], stored: Window) -> Iterator[Callable[..., in
 
 def findings(audit: Audit, key: SeriesKey = MINUTES) -> list[tuple[Check, int, int]]:
     (found,) = audit.look([key])
-    return [(finding.check, finding.start, finding.end) for finding in found.findings]
+    return [(flaw.check, flaw.start, flaw.end) for flaw in found.flaws]
 
 
 def test_what_the_backfill_stored_is_sound(audit: Audit, stored: Window) -> None:
@@ -101,7 +101,7 @@ def test_damage_is_found_where_it_is_and_repaired(
 
     (repaired,) = audit.repair(audit.look([MINUTES]), listed)
     assert repaired.is_sound
-    assert {finding.state for finding in repaired.findings} == {State.REPAIRED}
+    assert {flaw.state for flaw in repaired.flaws} == {State.REPAIRED}
     assert findings(audit) == []
     equals_truth(MINUTES, stored)
 
@@ -113,7 +113,7 @@ def test_a_price_that_is_possible_but_wrong_is_seen_by_the_larger_interval_and_r
     hour = where // HOUR * HOUR
     assert findings(audit, HOURS) == [(Check.AGREEMENT, hour, hour)]
     minutes, _ = audit.repair(audit.look([MINUTES, HOURS]), listed)
-    assert minutes.findings == (), "the hour is what was found; the minutes are mended by it"
+    assert minutes.flaws == (), "the hour is what was found; the minutes are mended by it"
     assert findings(audit, HOURS) == []
     equals_truth(MINUTES, stored)
 
@@ -145,16 +145,16 @@ def test_what_the_exchange_itself_lacks_is_recorded_with_evidence_and_taken_back
     simulator.faults.add("hole", start=where, end=where)
     (owned,) = audit.repair(audit.look([MINUTES]), listed)
     assert owned.is_sound
-    assert [finding.state for finding in owned.findings] == [State.EXCHANGES_OWN]
+    assert [flaw.state for flaw in owned.flaws] == [State.EXCHANGES_OWN]
     known = SeriesStore(prepared).get(MINUTES)
     assert known is not None
     assert [to_ms(hole.start) for hole in known.holes] == [where]
     (seen,) = audit.look([MINUTES])
-    assert "twice" in seen.findings[0].what
+    assert "twice" in seen.flaws[0].what
 
     simulator.faults.clear()
     (mended,) = audit.repair(audit.look([MINUTES]), listed)
-    assert [finding.state for finding in mended.findings] == [State.REPAIRED]
+    assert [flaw.state for flaw in mended.flaws] == [State.REPAIRED]
     known = SeriesStore(prepared).get(MINUTES)
     assert known is not None
     assert known.holes == []

@@ -67,7 +67,7 @@ def closed_by_the_stream(db: Database[Any], opened: int, *, volume: float = 1.0)
 
 
 def looked_at(audit: SeriesAudit) -> list[tuple[Check, int, int]]:
-    return [(finding.check, finding.start, finding.end) for finding in audit.findings]
+    return [(flaw.check, flaw.start, flaw.end) for flaw in audit.flaws]
 
 
 def test_a_second_night_over_what_did_not_change_reads_no_bucket(prepared: Database[Any], nightly: Audit) -> None:
@@ -93,7 +93,7 @@ def test_what_a_hand_changed_is_found_by_the_whole_audit_alone(prepared: Databas
         {"symbol": "BTCUSDT", "interval": "1m", "candles.t": to_datetime(opened)},
         {"$set": {f"candles.{spot.position}.high": 1.0}},
     )
-    assert nightly.look([MINUTES])[0].findings == ()
+    assert nightly.look([MINUTES])[0].flaws == ()
     whole = Audit(prepared, nightly._market, samples=0)
     assert looked_at(whole.look([MINUTES])[0]) == [(Check.SANITY, opened, opened)]
 
@@ -116,7 +116,7 @@ def test_the_larger_candle_is_looked_at_the_next_night_where_it_came_first(
     quiet = Audit(prepared, market, samples=0, everything=False)
     hours, _ = quiet.look([HOURS, MINUTES])
     assert hours.candles == 0
-    assert [one.check for one in quiet.look([HOURS])[0].findings] == [Check.AGREEMENT]
+    assert [one.check for one in quiet.look([HOURS])[0].flaws] == [Check.AGREEMENT]
 
 
 def _seen(db: Database[Any], opened: int) -> Window:
@@ -163,7 +163,7 @@ def test_a_bucket_that_a_repair_took_out_is_missed_until_it_is_back(
     assert not failed.is_sound
     simulator.faults.clear()
     (mended,) = quiet.repair(quiet.look([MINUTES]), find)
-    assert [one.state for one in mended.findings] == [State.REPAIRED]
+    assert [one.state for one in mended.flaws] == [State.REPAIRED]
     assert quiet.look([MINUTES])[0].candles == 0
 
 
@@ -179,12 +179,12 @@ def test_what_the_exchange_lacks_is_asked_for_once_and_stays_its_own(
     simulator.faults.add("hole", start=opened, end=opened)
     quiet, find = Audit(prepared, market, samples=0, everything=False), listed_in(market.symbols(), "sim")
     (owned,) = quiet.repair(quiet.look([MINUTES]), find)
-    assert [(one.check, one.state) for one in owned.findings] == [(Check.CONTIGUITY, State.EXCHANGES_OWN)]
+    assert [(one.check, one.state) for one in owned.flaws] == [(Check.CONTIGUITY, State.EXCHANGES_OWN)]
     assert quiet.look([MINUTES])[0].candles == 0
 
     prepared.candles.update_one(named, {"$set": {"audited": False}})
     (asked_again,) = quiet.repair(quiet.look([MINUTES]), find)
-    assert [one.state for one in asked_again.findings] == [State.EXCHANGES_OWN], "not repaired: it still is not there"
+    assert [one.state for one in asked_again.flaws] == [State.EXCHANGES_OWN], "not repaired: it still is not there"
 
 
 def test_a_bucket_written_while_it_was_proved_is_not_taken_for_sound(
@@ -223,5 +223,5 @@ def test_a_whole_bucket_that_the_exchange_lacks_is_its_own_and_not_repaired(
     simulator.faults.add("hole", start=bucket.start, end=bucket.end)
     quiet = Audit(prepared, market, samples=0, everything=False)
     (owned,) = quiet.repair(quiet.look([MINUTES]), listed_in(market.symbols(), "sim"))
-    assert [(one.check, one.state) for one in owned.findings] == [(Check.CONTIGUITY, State.EXCHANGES_OWN)]
+    assert [(one.check, one.state) for one in owned.flaws] == [(Check.CONTIGUITY, State.EXCHANGES_OWN)]
     assert quiet.look([MINUTES])[0].candles == 0

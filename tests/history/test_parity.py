@@ -30,7 +30,7 @@ from pipeline.store.candles.store import CandleStore
 from pipeline.store.prepare import prepare
 from pipeline.store.symbols import SymbolStore
 from pipeline.strategies import registry
-from pipeline.strategies.synthetic import markets
+from pipeline.strategies.synthetic import samples
 from pipeline.timeline import DAY, HOUR, MINUTE, Window, interval
 from schemas.series import SeriesKey
 from tests.history.house import described
@@ -63,7 +63,7 @@ def recorded() -> list[Candle]:
 
 def made_up() -> list[Candle]:
     """A wild market of 2,600 hours, in which the exchange lacks four stretches."""
-    market = markets(2_600)[1]
+    market = samples(2_600)[1]
     rows = zip(*(market.candles[name].tolist() for name in ("open", "high", "low", "close", "volume")), strict=True)
     every = [closed(STEP.open_time(400_000 + place), *row) for place, row in enumerate(rows)]
     lacking = {300, 301, *range(1_200, 1_230), 1_260, 2_100}

@@ -14,7 +14,7 @@ from pipeline.ingest.signals import LiveSignals
 from pipeline.strategies.base import CANDLE_COLUMNS, Codes, Kind, Prices
 from pipeline.strategies.chosen import chosen
 from pipeline.strategies.runner import run_history
-from pipeline.strategies.synthetic import markets
+from pipeline.strategies.synthetic import samples
 from pipeline.timeline import interval
 from schemas.series import SeriesKey
 
@@ -22,7 +22,7 @@ KEY = SeriesKey("sim", "BTCUSDT", "1m")
 STEP = interval("1m")
 STRATEGIES = chosen((), (), {"ma_breakout": {"n": 33}, "macd_turtle": {"memory": 60}})
 PERIODS_TOO = PERIODS.including(column for one in STRATEGIES for column in one.needs)
-WILD = markets(2_600)[1]
+WILD = samples(2_600)[1]
 
 
 def codes_of(said: Sequence[Finding]) -> dict[str, int]:

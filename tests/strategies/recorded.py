@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.app.candle_file import read_market
+from pipeline.app.candle_file import read_sample
 from pipeline.indicators import Floats
-from pipeline.strategies.synthetic import Market
+from pipeline.strategies.synthetic import Sample
 
 PAGE = Path(__file__).parents[2] / "docs" / "strategies.md"
 REALDATA = Path(__file__).parents[3] / "shared" / "realdata"
@@ -25,8 +25,8 @@ needs_realdata = pytest.mark.skipif(
 
 
 @cache
-def market_of(interval: str) -> Market:
-    return read_market(FILES[interval])
+def market_of(interval: str) -> Sample:
+    return read_sample(FILES[interval])
 
 
 @cache

@@ -19,7 +19,7 @@ from pipeline.strategies.lines import NOISE, REACH
 from pipeline.strategies.ma_order_golden import MaOrderGolden
 from pipeline.strategies.macd_turtle import Criterion, MacdTurtle
 from pipeline.strategies.runner import last_code, run
-from pipeline.strategies.synthetic import Market, markets
+from pipeline.strategies.synthetic import Sample, samples
 
 Line = Sequence[float]
 
@@ -138,8 +138,8 @@ def turtle(rule: MacdTurtle, close: Line, hist: Line, atr: Line, short: Line, mi
     return said
 
 
-@pytest.mark.parametrize("market", markets(1_500), ids=lambda market: market.name)
-def test_in_made_up_markets(market: Market) -> None:
+@pytest.mark.parametrize("market", samples(1_500), ids=lambda market: market.name)
+def test_in_made_up_markets(market: Sample) -> None:
     columns = market.columns()
     for rule in TURTLES:
         told = [columns[name].tolist() for name in rule.needs]

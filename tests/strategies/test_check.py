@@ -8,13 +8,13 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
-from pipeline.app.candle_file import read_market
+from pipeline.app.candle_file import read_sample
 from pipeline.indicators import TAIL, WINDOW, tail
 from pipeline.strategies import registry
 from pipeline.strategies.base import CANDLE_COLUMNS, Strategy, StrategyError, label_of
 from pipeline.strategies.check import findings, require
 from pipeline.strategies.runner import last_code, run, run_history
-from pipeline.strategies.synthetic import Market, markets
+from pipeline.strategies.synthetic import Sample, samples
 
 REALDATA = Path(__file__).parents[3] / "shared" / "realdata"
 
@@ -195,7 +195,7 @@ def test_a_sound_strategy_passes() -> None:
 @pytest.mark.parametrize("name", registry.SHIPPED)
 def test_every_shipped_strategy_is_sound(name: str) -> None:
     told = list(findings(registry.get(name)))
-    assert [finding.fault for finding in told] == [None] * len(markets())
+    assert [finding.fault for finding in told] == [None] * len(samples())
     assert sum(finding.signals for finding in told) >= 20
 
 
@@ -220,7 +220,7 @@ def test_with_other_parameters_too(strategy: Strategy) -> None:
 # --- the law: a live window gives the same codes as the whole history -------------------------------------------------
 
 
-def disagreements(market: Market, step: int) -> Iterator[str]:
+def disagreements(market: Sample, step: int) -> Iterator[str]:
     """From candles to codes, both ways: over everything, and at each candle from the live window alone."""
     everything = market.columns()
     strategies = [registry.get(name) for name in registry.SHIPPED]
@@ -244,8 +244,8 @@ def disagreements(market: Market, step: int) -> Iterator[str]:
                 yield f"{label_of(strategy)} at candle {end - 1}"
 
 
-@pytest.mark.parametrize("market", markets(2_400), ids=lambda market: market.name)
-def test_live_codes_equal_those_of_the_history(market: Market) -> None:
+@pytest.mark.parametrize("market", samples(2_400), ids=lambda market: market.name)
+def test_live_codes_equal_those_of_the_history(market: Sample) -> None:
     assert list(disagreements(market, 7)) == []
 
 
@@ -255,12 +255,12 @@ def test_live_codes_equal_those_of_the_history(market: Market) -> None:
     [("btcusdt_perp_1h_2023-12_2024-12", 5), ("btcusdt_perp_15m_2025", 2), ("btcusdt_perp_1m_2025", 29)],
 )
 def test_live_codes_equal_those_of_the_history_on_recorded_candles(name: str, step: int) -> None:
-    assert list(disagreements(read_market(REALDATA / f"{name}.feather"), step)) == []
+    assert list(disagreements(read_sample(REALDATA / f"{name}.feather"), step)) == []
 
 
 @pytest.mark.parametrize("name", registry.SHIPPED)
 def test_after_a_hole_a_strategy_starts_afresh(name: str) -> None:
-    market = markets()[0]
+    market = samples()[0]
     columns = market.columns()
     strategy = registry.get(name)
     kept = np.r_[0:600, 640:1_500]

@@ -12,7 +12,7 @@ from pipeline.strategies.ma_order_golden import MaOrderGolden
 from pipeline.strategies.macd_cross import MacdCross
 from pipeline.strategies.macd_turtle import Criterion, MacdTurtle
 from pipeline.strategies.runner import run
-from pipeline.strategies.synthetic import Market, markets
+from pipeline.strategies.synthetic import Sample, samples
 
 _TURN: Final = 200
 _LEVEL: Final = 200.0
@@ -36,7 +36,7 @@ def columns_of(close: Floats) -> dict[str, Floats]:
     close = np.round(close, 2)
     opened = np.concatenate((close[:1], close[:-1]))
     prices = {"open": opened, "high": np.maximum(opened, close), "low": np.minimum(opened, close), "close": close}
-    return Market("shape", np.arange(len(close)), prices, 2).columns()
+    return Sample("shape", np.arange(len(close)), prices, 2).columns()
 
 
 def said(rule: Strategy, close: Floats) -> dict[int, str]:
@@ -113,8 +113,8 @@ def repeats(codes: Codes, reach: int) -> int:
     return int(np.count_nonzero((codes[at][1:] == codes[at][:-1]) & (np.diff(at) <= reach)))
 
 
-@pytest.mark.parametrize("market", markets(6_000), ids=lambda market: market.name)
-def test_a_turn_has_one_entry(market: Market) -> None:
+@pytest.mark.parametrize("market", samples(6_000), ids=lambda market: market.name)
+def test_a_turn_has_one_entry(market: Sample) -> None:
     rule = MaOrderGolden()
     codes = run(rule, market.columns())
     assert np.count_nonzero(codes) > 5

@@ -13,7 +13,7 @@ from pipeline.strategies.ma_breakout import MaBreakout
 from pipeline.strategies.macd_cross import MacdCross
 from pipeline.strategies.rsi_reversal import RsiReversal
 from pipeline.strategies.runner import run
-from pipeline.strategies.synthetic import Market, markets
+from pipeline.strategies.synthetic import Sample, samples
 
 Story = Callable[..., dict[int, str]]
 Said = dict[int, str]
@@ -63,8 +63,8 @@ def test_macd_cross_asks_for_the_slope_of_an_average_when_told(story: Story, ave
     assert story(MacdCross(average=20), macd_hist=[2, 1, -1, -2], sma20=upside_down) == expected
 
 
-@pytest.mark.parametrize("market", markets(6_000), ids=lambda market: market.name)
-def test_a_macd_that_crosses_slopes_that_way(market: Market) -> None:
+@pytest.mark.parametrize("market", samples(6_000), ids=lambda market: market.name)
+def test_a_macd_that_crosses_slopes_that_way(market: Sample) -> None:
     columns = market.columns()
     crossed = np.sign(run(MacdCross(), columns))
     assert np.count_nonzero(crossed) > 50

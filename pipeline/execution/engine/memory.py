@@ -16,11 +16,11 @@ from pipeline.execution.engine.state import (
     ENTERING,
     PROTECTING,
     By,
-    Market,
     OrderRecord,
     OrderTold,
     Policy,
     PositionRecord,
+    SymbolState,
     flat,
 )
 from pipeline.timeline import MINUTE, SECOND
@@ -47,7 +47,7 @@ class Memory:
     """Whether the exchange was compared: before, nobody knows what is held, by us or by others."""
     orders: dict[str, OrderRecord] = field(default_factory=dict)
     positions: dict[str, PositionRecord] = field(default_factory=dict)
-    markets: dict[str, Market] = field(default_factory=dict)
+    markets: dict[str, SymbolState] = field(default_factory=dict)
     doubts: dict[str, Doubt] = field(default_factory=dict)
     held_before: dict[str, Decimal] = field(default_factory=dict)
     """What was held of its symbol when an order was sent."""
@@ -79,11 +79,11 @@ class Memory:
 
     # Reading
 
-    def market(self, symbol: str) -> Market:
+    def market(self, symbol: str) -> SymbolState:
         """What is known of the symbol."""
         found = self.markets.get(symbol)
         if found is None:
-            found = self.markets[symbol] = Market()
+            found = self.markets[symbol] = SymbolState()
         return found
 
     def position(self, symbol: str) -> PositionRecord:

@@ -14,10 +14,10 @@ from pipeline.execution.engine.state import (
     AccountView,
     BreakerView,
     Margin,
-    Market,
     Policy,
     PositionRecord,
     SignalView,
+    SymbolState,
 )
 from pipeline.settings import Risk
 from pipeline.timeline import DAY, MINUTE, SECOND, iso
@@ -42,7 +42,7 @@ class Ask:
     policy: Policy
     identity: Identity
     risk: Risk
-    market: Market
+    market: SymbolState
     account: AccountView
     position: PositionRecord
     halted: bool
@@ -79,7 +79,7 @@ class Ask:
         return self.policy.taker_fee if self.market.taker_fee is None else self.market.taker_fee
 
 
-def settings_of(market: Market, general: Risk) -> Risk:
+def settings_of(market: SymbolState, general: Risk) -> Risk:
     """The settings, with what the symbol has of its own."""
     trading = market.trading
     own = {"leverage": trading.leverage, "stop_atr": trading.stop_atr, "take_profit_atr": trading.take_profit_atr}

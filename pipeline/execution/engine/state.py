@@ -389,7 +389,7 @@ class DecisionView:
 
 
 @dataclass(slots=True)
-class Market:
+class SymbolState:
     """What is known of one symbol. `margin` is what the exchange has set, `margin_at` when we last changed it."""
 
     filters: Filters | None = None

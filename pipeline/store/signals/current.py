@@ -5,12 +5,13 @@ writes, and asks no clock.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Final, NamedTuple
 
 from pymongo.database import Database
 
 from pipeline.store.signals.outcomes import SIGN, percent
+from pipeline.timeline import in_utc
 from schemas.candles import CANDLES
 from schemas.series import SERIES
 
@@ -81,7 +82,7 @@ def prices_of_series(
     if symbols is not None:
         matches["symbol"] = {"$in": sorted(symbols)}
     found = database[SERIES.name].aggregate([{"$match": matches}, *NEWEST_PRICES])
-    return [row | {"at": _aware(row["at"])} for row in found]
+    return [row | {"at": in_utc(row["at"])} for row in found]
 
 
 def newest(rows: Iterable[Document]) -> Price:
@@ -121,11 +122,7 @@ def gain(price: Any) -> Stage:
 
 
 def _valued(signal: Document, now: Price | None) -> Document:
-    if now is None or now.at < _aware(signal["at"]):
+    if now is None or now.at < in_utc(signal["at"]):
         return signal
     worth = percent(now.price, signal["price"], SIGN[signal["side"]])
     return signal | {"current_price": now.price, "return_pct": worth, "return_at": now.at}
-
-
-def _aware(moment: datetime) -> datetime:
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
