@@ -6,7 +6,7 @@ Automations can wait for the events `tidemark.health.good` and `tidemark.health.
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated
 
 from prefect import flow, get_run_logger
 from prefect.artifacts import create_markdown_artifact
@@ -16,8 +16,8 @@ from prefect.events import emit_event
 from pydantic import BaseModel, ConfigDict, Field
 
 from flows.running import leave_word
+from pipeline.app.health import Status, is_behind, late_by
 from pipeline.app.health import health as look
-from pipeline.app.health import is_behind, late_by
 from pipeline.app.opened import Opened
 from pipeline.errors import TidemarkError
 from pipeline.settings import load
@@ -39,7 +39,7 @@ class HealthChoice(BaseModel):
 
 
 @flow(name="health", persist_result=False, on_completion=[leave_word])
-def health(chosen: HealthChoice = HealthChoice()) -> dict[str, Any]:  # noqa: B008 - never changed
+def health(chosen: HealthChoice = HealthChoice()) -> Status:  # noqa: B008 - never changed
     """Look at heartbeats, series and deployments. Ends failed, with the names, if something is dead or behind."""
     settings = load()
     with Opened(settings) as tm:
@@ -57,7 +57,7 @@ def health(chosen: HealthChoice = HealthChoice()) -> dict[str, Any]:  # noqa: B0
     )
     if problems:
         raise TidemarkError("; ".join(problems))
-    get_run_logger().info("good: %d processes, %d series", len(found["processes"]), len(found["series"]))
+    get_run_logger().info("good: %d processes, %d series", len(found.processes), len(found.series))
     return found
 
 
@@ -69,23 +69,23 @@ def _paused() -> list[str]:
         return [f"{client.read_flow(one.flow_id).name}/{one.name}" for one in idle]
 
 
-def _page(found: dict[str, Any], acting: str | None, problems: Sequence[str], most: int) -> str:
+def _page(found: Status, acting: str | None, problems: Sequence[str], most: int) -> str:
     lines = ["# Something is wrong" if problems else "# All is well", ""]
     lines += [f"- **{problem}**" for problem in problems]
     lines += ["", "| process | host | lives | last sign |", "| --- | --- | --- | --- |"]
     lines += [
-        f"| {one['role']} {one['detail'] or ''} | {one['host']} ({one['pid']}) | {'yes' if one['alive'] else 'no'} "
-        f"| {one['heartbeat_age']:.0f} s ago |"
-        for one in found["processes"]
+        f"| {one.role} {one.detail or ''} | {one.host} ({one.pid}) | {'yes' if one.alive else 'no'} "
+        f"| {one.heartbeat_age:.0f} s ago |"
+        for one in found.processes
     ]
     lines += ["", f"Orders are decided on by {acting or 'nobody'}."]
-    lines += ["", f"{len(found['series']):,} series; here are those that are behind, or gone."]
-    told = [one for one in found["series"] if one["gone"] is not None or is_behind(one, most)]
+    lines += ["", f"{len(found.series):,} series; here are those that are behind, or gone."]
+    told = [one for one in found.series if one.gone is not None or is_behind(one, most)]
     if told:
         lines += ["", "| series | last closed | behind | stored |", "| --- | --- | --- | --- |"]
     lines += [
-        f"| {one['symbol']} {one['interval']} | {_moment(one['last_closed'])} "
-        f"| {one['gone'] or late_by(one['behind'])} | {one['stored']:,} |"
+        f"| {one.symbol} {one.interval} | {_moment(one.last_closed)} "
+        f"| {one.gone or late_by(one.behind)} | {one.stored:,} |"
         for one in told
     ]
     return "\n".join(lines)

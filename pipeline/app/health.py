@@ -2,23 +2,21 @@
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any
 
 from pipeline.app.opened import Opened
-from pipeline.app.status import look, overdue
+from pipeline.app.status import SeriesNow, Status, status
 from pipeline.settings import Settings
 from pipeline.store.deployments import DeploymentStore
 from pipeline.store.lease import LeaseStore
 
-__all__ = ["Health", "health", "is_behind", "late_by"]
+__all__ = ["Health", "Status", "health", "is_behind", "late_by"]
 
 
 @dataclass(frozen=True, slots=True)
 class Health:
     """What was found, which executor acts, and what is wrong, in words."""
 
-    found: dict[str, Any]
+    found: Status
     acting: str | None
     problems: Sequence[str]
 
@@ -27,17 +25,17 @@ def health(tm: Opened, *, paused: Iterable[str], processes: Collection[str], beh
     """`paused`: the deployments that a person paused, which nobody misses; `processes`: the roles that must live, none:
     those the settings need; `behind`: so many candles late, and a series counts as behind."""
     DeploymentStore(tm.db, tm.environment).pause(paused)
-    found = look(tm.db, tm.environment, datetime.now(UTC))
+    found = status(tm)
     acting = LeaseStore(tm.db, f"executor:{tm.environment}", "nobody").holder()
-    living = {one["role"] for one in found["processes"] if one["alive"]} | ({"executor"} if acting else set())
+    living = {one.role for one in found.processes if one.alive} | ({"executor"} if acting else set())
     missing = [f"no {role} lives" for role in processes or _expected(tm.settings) if role not in living]
-    late = [one for one in overdue(found) if not one.startswith("health/")]  # or one failure would bring the next
-    return Health(found, acting, [*missing, *_behind(found, behind), *late])
+    others = [one for one in found.overdue if not one.name.startswith("health/")]  # or one failure would bring the next
+    return Health(found, acting, [*missing, *_behind(found, behind), *(one.lateness for one in others)])
 
 
-def is_behind(series: dict[str, Any], most: int) -> bool:
+def is_behind(series: SeriesNow, most: int) -> bool:
     """Whether a series is more than so many candles late, or not stored at all."""
-    return series["behind"] is None or bool(series["behind"] > most)
+    return series.behind is None or series.behind > most
 
 
 def late_by(behind: int | None) -> str:
@@ -49,6 +47,6 @@ def _expected(settings: Settings) -> list[str]:
     return ["ingester", "executor"] if settings.mode == "auto-execute" else ["ingester"]
 
 
-def _behind(found: dict[str, Any], most: int) -> list[str]:
-    late = [one for one in found["series"] if one["gone"] is None and is_behind(one, most)]
-    return [f"{one['symbol']} {one['interval']} is {late_by(one['behind'])}" for one in late]
+def _behind(found: Status, most: int) -> list[str]:
+    late = [one for one in found.series if one.gone is None and is_behind(one, most)]
+    return [f"{one.symbol} {one.interval} is {late_by(one.behind)}" for one in late]

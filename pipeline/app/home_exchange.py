@@ -29,7 +29,7 @@ import psutil
 from pipeline.errors import AttentionError, TidemarkError
 from pipeline.simulator.options import Options, Running
 from pipeline.store.mongod import launch
-from pipeline.store.mongod.sharing import Shared, try_lock, write_private
+from pipeline.store.mongod.sharing import Shared, is_locked, write_private
 
 _START_WITHIN: Final = 30.0
 _STOP_WITHIN: Final = 5.0
@@ -53,7 +53,7 @@ class HomeExchange:
     @property
     def url(self) -> str | None:
         """Where it answers, if it runs."""
-        return self._remembered()[0] if self._is_served() else None
+        return self._remembered()[0] if is_locked(self._serving_lock) else None
 
     @contextmanager
     def running(self) -> Iterator[str]:
@@ -62,7 +62,7 @@ class HomeExchange:
         with self._folder.starting(_START_WITHIN):
             membership = self._folder.enter()
             try:
-                if not self._is_served():
+                if not is_locked(self._serving_lock):
                     self._start(self._port())
             except BaseException:
                 os.close(membership)
@@ -78,7 +78,7 @@ class HomeExchange:
         self._folder.path.mkdir(parents=True, exist_ok=True)
         with ExitStack() as ends:
             with self._folder.starting(_START_WITHIN):
-                if self._is_served():
+                if is_locked(self._serving_lock):
                     raise AttentionError(
                         f"another tidemark command uses a simulated exchange in {self._folder.path.parent} already, at "
                         f"{self._remembered()[0]}. End that one, or give this one a folder of its own with "
@@ -91,19 +91,9 @@ class HomeExchange:
         with self._folder.starting(_START_WITHIN):
             os.close(membership)
             number = self._remembered()[1]
-            if number is not None and self._is_served() and not self._folder.has_users():
+            if number is not None and is_locked(self._serving_lock) and not self._folder.has_users():
                 launch.end(psutil.Process(number), _STOP_WITHIN)
                 _reap()
-
-    def _is_served(self) -> bool:
-        try:
-            descriptor = os.open(self._serving_lock, os.O_RDWR)
-        except FileNotFoundError:
-            return False
-        try:
-            return not try_lock(descriptor, fcntl.LOCK_EX)
-        finally:
-            os.close(descriptor)
 
     def _serve_at(self, url: str, process_id: int | None, ends: ExitStack) -> None:
         descriptor = os.open(self._serving_lock, os.O_RDWR | os.O_CREAT, 0o600)

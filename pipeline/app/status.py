@@ -1,98 +1,167 @@
 """What is current, what is behind, and which processes live. Reads the database only."""
 
-from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
 
-if TYPE_CHECKING:
-    from pymongo.database import Database
+from pipeline.app.opened import Opened
+from pipeline.exchange.environments import environment
+from pipeline.store.deployments import DeploymentStore, is_overdue
+from pipeline.store.goals import Target
+from pipeline.store.series import SeriesStore
+from pipeline.store.targets import targets
+from pipeline.store.watchlist import Watchlist
+from pipeline.timeline import interval, to_ms
+from schemas.control import ALIVE_FOR, Deployment
+from schemas.series import Series, SeriesKey
+
+Document = dict[str, Any]
 
 
-def look(db: "Database[dict[str, Any]]", exchange: str, now: datetime) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class Process:
+    """One that lives or should. Of those that do the same work the first does it, and the others stand by."""
+
+    role: str
+    host: str
+    pid: int
+    detail: str | None
+    started_at: datetime
+    figures: Mapping[str, float]
+    calls: Mapping[str, Mapping[str, int]]
+    alive: bool
+    heartbeat_age: float
+    stands_by: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesNow:
+    """How current a watched series is. None: nothing is stored yet. `gone`: why nothing more is to be expected."""
+
+    symbol: str
+    interval: str
+    last_closed: datetime | None
+    last_frame: datetime | None
+    frame_age: float | None
+    behind: int | None
+    stored: int
+    holes: int
+    gone: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class DeploymentNow:
+    """A deployment, and whether it should have succeeded since."""
+
+    name: str
+    every_seconds: int
+    paused: bool
+    served_since: datetime | None
+    completed_at: datetime | None
+    overdue: bool
+
+    @property
+    def lateness(self) -> str:
+        """Since when it has not succeeded, in words."""
+        since = "yet" if self.completed_at is None else f"since {self.completed_at:%Y-%m-%d %H:%M} UTC"
+        return f"{self.name} has not succeeded {since} (it is due every {self.every_seconds:,} s)"
+
+
+@dataclass(frozen=True, slots=True)
+class TargetNow:
+    """How well something goes, beside what it should be."""
+
+    key: str
+    name: str
+    unit: str
+    target: str
+    measured: float | None
+    met: bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
     """Everything `tidemark status` knows."""
-    from pipeline.exchange.environments import environment  # noqa: PLC0415
-    from pipeline.store.deployments import DeploymentStore  # noqa: PLC0415
-    from pipeline.store.series import SeriesStore  # noqa: PLC0415
-    from pipeline.store.targets import targets  # noqa: PLC0415
-    from pipeline.store.watchlist import Watchlist  # noqa: PLC0415
 
+    processes: Sequence[Process]
+    series: Sequence[SeriesNow]
+    deployments: Sequence[DeploymentNow]
+    targets: Sequence[TargetNow]
+
+    @property
+    def overdue(self) -> list[DeploymentNow]:
+        """The deployments that should have succeeded since."""
+        return [one for one in self.deployments if one.overdue]
+
+
+def status(tm: Opened) -> Status:
+    """How it stands at this moment."""
+    db, exchange, now = tm.db, tm.environment, datetime.now(UTC)
     known = {(one.symbol, one.interval): one for one in SeriesStore(db).list(exchange)}
     watched = sorted(Watchlist(db, exchange).wanted())
     weight_percent = 100 * environment(exchange).weight_buffer
-    return {
-        "processes": _processes(db, now),
-        "series": [_series(key, known.get((key.symbol, key.interval)), now) for key in watched],
-        "deployments": [_deployment(one, now) for one in DeploymentStore(db, exchange).list()],
-        "targets": [_target(one) for one in targets(db, exchange, weight_percent, now)],
-    }
+    return Status(
+        _processes(db["control"].find({"kind": "heartbeat"}).sort("_id"), now),
+        [_series(key, known.get((key.symbol, key.interval)), now) for key in watched],
+        [_deployment(one, now) for one in DeploymentStore(db, exchange).list()],
+        [_target(one) for one in targets(db, exchange, weight_percent, now)],
+    )
 
 
-def overdue(found: dict[str, Any]) -> list[str]:
-    """The deployments that should have succeeded since, and for how long they have not."""
-    return [
-        f"{one['name']} has not succeeded {_since(one['completed_at'])} (it is due every {one['every_seconds']:,} s)"
-        for one in found["deployments"]
-        if one["overdue"]
-    ]
-
-
-def _since(completed_at: datetime | None) -> str:
-    return "yet" if completed_at is None else f"since {completed_at:%Y-%m-%d %H:%M} UTC"
-
-
-def _deployment(one: Any, now: datetime) -> dict[str, Any]:
-    from pipeline.store.deployments import is_overdue  # noqa: PLC0415
-
-    named = ("name", "every_seconds", "paused", "served_since", "completed_at")
-    return {name: getattr(one, name) for name in named} | {"overdue": is_overdue(one, now)}
-
-
-def _target(one: Any) -> dict[str, Any]:
-    goal = one.goal
-    measured = None if one.measured is None else round(one.measured, 3)
-    return {
-        "key": goal.key, "name": goal.name, "unit": goal.unit, "target": goal.text, "measured": measured, "met": one.met
-    }  # fmt: skip
-
-
-def _processes(db: "Database[dict[str, Any]]", now: datetime) -> list[dict[str, Any]]:
-    """All that live or should. Of those that do the same work, the first does it and the others stand by."""
-    found = [_process(beat, now) for beat in db["control"].find({"kind": "heartbeat"}).sort("_id")]
+def _processes(beats: Iterable[Document], now: datetime) -> list[Process]:
+    found = [_process(beat, now) for beat in beats]
     first: dict[tuple[str, str | None], datetime] = {}
-    for one in sorted((one for one in found if one["alive"]), key=lambda one: one["started_at"]):
-        first.setdefault((one["role"], one["detail"]), one["started_at"])
-    for one in found:
-        one["stands_by"] = (
-            not one["figures"].get("acts")
-            if one["role"] == "executor"
-            else one["alive"] and one["started_at"] > first[one["role"], one["detail"]]
-        )
-    return found
+    for one in sorted((one for one in found if one.alive), key=lambda one: one.started_at):
+        first.setdefault((one.role, one.detail), one.started_at)
+    return [replace(one, stands_by=_stands_by(one, first)) for one in found]
 
 
-def _process(beat: dict[str, Any], now: datetime) -> dict[str, Any]:
-    from schemas.control import ALIVE_FOR  # noqa: PLC0415
-
-    age = (now - beat["at"]).total_seconds()
-    named = {name: beat[name] for name in ("role", "host", "pid", "detail", "started_at", "figures")}
-    alive = now - beat["at"] < ALIVE_FOR
-    return named | {"calls": beat.get("calls", {}), "alive": alive, "heartbeat_age": round(age, 1)}
+def _stands_by(one: Process, first: Mapping[tuple[str, str | None], datetime]) -> bool:
+    if one.role == "executor":
+        return not one.figures.get("acts")
+    return one.alive and one.started_at > first[one.role, one.detail]
 
 
-def _series(key: Any, known: Any, now: datetime) -> dict[str, Any]:
-    from pipeline.timeline import interval, to_ms  # noqa: PLC0415
+def _process(beat: Document, now: datetime) -> Process:
+    return Process(
+        role=beat["role"],
+        host=beat["host"],
+        pid=beat["pid"],
+        detail=beat["detail"],
+        started_at=beat["started_at"],
+        figures=beat["figures"],
+        calls=beat.get("calls", {}),
+        alive=now - beat["at"] < ALIVE_FOR,
+        heartbeat_age=round((now - beat["at"]).total_seconds(), 1),
+    )
 
+
+def _series(key: SeriesKey, known: Series | None, now: datetime) -> SeriesNow:
     step = interval(key.interval)
     last_closed = known.last_closed if known else None
     last_frame = known.last_frame if known else None
     forming = step.index(to_ms(now))
-    return {
-        "symbol": key.symbol,
-        "interval": key.interval,
-        "last_closed": last_closed,
-        "last_frame": last_frame,
-        "frame_age": None if last_frame is None else round((now - last_frame).total_seconds(), 1),
-        "behind": None if last_closed is None else max(0, forming - 1 - step.index(to_ms(last_closed))),
-        "stored": known.stored if known else 0,
-        "holes": len(known.holes) if known else 0,
-        "gone": known.gone.why if known and known.gone else None,
-    }
+    return SeriesNow(
+        symbol=key.symbol,
+        interval=key.interval,
+        last_closed=last_closed,
+        last_frame=last_frame,
+        frame_age=None if last_frame is None else round((now - last_frame).total_seconds(), 1),
+        behind=None if last_closed is None else max(0, forming - 1 - step.index(to_ms(last_closed))),
+        stored=known.stored if known else 0,
+        holes=len(known.holes) if known else 0,
+        gone=known.gone.why if known and known.gone else None,
+    )
+
+
+def _deployment(one: Deployment, now: datetime) -> DeploymentNow:
+    return DeploymentNow(
+        one.name, one.every_seconds, one.paused, one.served_since, one.completed_at, is_overdue(one, now)
+    )
+
+
+def _target(one: Target) -> TargetNow:
+    goal = one.goal
+    measured = None if one.measured is None else round(one.measured, 3)
+    return TargetNow(goal.key, goal.name, goal.unit, goal.text, measured, one.met)

@@ -68,7 +68,7 @@ def snapshot(at: datetime, equity: str = "1") -> dict[str, Any]:
 def test_health_is_good_while_what_must_live_lives(db: Database[Any], monkeypatch: pytest.MonkeyPatch) -> None:
     prepare(db)
     beat(db, "ingester", timedelta(0))
-    assert health()["processes"][0]["alive"]
+    assert health().processes[0].alive
     assert newest_artifact("health").startswith("# All is well")
     monkeypatch.setenv("TIDEMARK_MODE", "auto-execute")
     with pytest.raises(TidemarkError, match="no executor lives"):
@@ -123,7 +123,7 @@ def test_health_is_good_without_what_the_exchange_trades_no_more(db: Database[An
     gone = SeriesKey("sim", "LUNAUSDT", "1h")
     Watchlist(db, "sim").seed([gone], NOW)
     SeriesStore(db).note_gone(gone, "'LUNAUSDT' ended", to_ms(NOW))
-    assert [one["symbol"] for one in health()["series"]] == ["LUNAUSDT"]
+    assert [one.symbol for one in health().series] == ["LUNAUSDT"]
     assert "| LUNAUSDT 1h | - | 'LUNAUSDT' ended | 0 |" in newest_artifact("health")
 
 

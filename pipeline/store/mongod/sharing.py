@@ -46,14 +46,7 @@ class Shared:
 
     def has_users(self) -> bool:
         """Whether any living process uses the server (this one too, if it entered)."""
-        try:
-            descriptor = os.open(self.path / "users.lock", os.O_RDWR)
-        except FileNotFoundError:
-            return False
-        try:
-            return not try_lock(descriptor, fcntl.LOCK_EX)
-        finally:
-            os.close(descriptor)
+        return is_locked(self.path / "users.lock")
 
 
 def try_lock(descriptor: int, kind: int) -> bool:
@@ -63,6 +56,18 @@ def try_lock(descriptor: int, kind: int) -> bool:
     except BlockingIOError:
         return False
     return True
+
+
+def is_locked(path: Path) -> bool:
+    """Whether a living process holds a lock on the file."""
+    try:
+        descriptor = os.open(path, os.O_RDWR)
+    except FileNotFoundError:
+        return False
+    try:
+        return not try_lock(descriptor, fcntl.LOCK_EX)
+    finally:
+        os.close(descriptor)
 
 
 def write_private(path: Path, text: str) -> None:
