@@ -1,5 +1,5 @@
 """Who ordered what, when and why, of the orders that have no document of their own to keep it: a line each in
-`<home>/logs/audit.log`.
+`<home>/logs/audit.log`, the older half in `audit.log.1`.
 
 The switches (mode, halt, trading settings, goal, stage, breakers) keep it with themselves in `control`. An order is
 never refused because it could not be noted: that is logged.
@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
+from pipeline import log_file
 from schemas.series import SeriesKey
 
 log = logging.getLogger(__name__)
@@ -37,7 +38,6 @@ def note(home: Path, order: str, *, by: str, reason: str | None) -> None:
     file = file_of(home)
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        with file.open("a", encoding="utf-8") as trail:
-            trail.write(f"{' '.join(line.split())}\n")
+        log_file.append(file, " ".join(line.split()))
     except OSError as error:
         log.warning("%s cannot be written (%s): %s", file, error.strerror, line)

@@ -15,7 +15,7 @@ from pymongo.errors import PyMongoError
 from rich.console import Console
 from rich.live import Live
 
-from pipeline import logs
+from pipeline import log_file, logs
 from pipeline.app.overview import Overview
 from pipeline.cli.live_view import line, live_view, signals_table
 from pipeline.cli.start_view import PlainStart, RichStart
@@ -118,7 +118,9 @@ def _log_to_a_file(settings: Settings, ends: ExitStack, *, plain: bool) -> None:
         return
     folder = settings.home / "logs"
     folder.mkdir(parents=True, exist_ok=True)
-    file = ends.enter_context((folder / "tidemark.log").open("a", encoding="utf-8"))
+    path = folder / "tidemark.log"
+    log_file.put_aside(path)
+    file = ends.enter_context(path.open("a", encoding="utf-8"))
     said = secrets_of(settings)
     logs.configure(settings.log, settings.log_level, said, file)
     ends.callback(logs.configure, settings.log, settings.log_level, said)

@@ -19,10 +19,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Final, Self
 
+from pipeline import log_file
 from pipeline.errors import TidemarkError
 from pipeline.supervise.reaper import Reaper
 
-LOG_LIMIT: Final = 5 * 1024 * 1024
 STOP_WITHIN: Final = 5.0
 _LONGEST_DELAY: Final = 30.0
 _STEADY_AFTER: Final = 60.0
@@ -79,7 +79,7 @@ def delays(shortest: float = 0.5, longest: float = _LONGEST_DELAY) -> Iterator[f
 class Log:
     """The log file of one service: appended to, the older half kept as `.1` when it grows beyond its limit."""
 
-    def __init__(self, path: Path, limit: int = LOG_LIMIT) -> None:
+    def __init__(self, path: Path, limit: int = log_file.LIMIT) -> None:
         self.path = path
         self._limit = limit
         self._recent: deque[str] = deque(maxlen=_REMEMBERED)
@@ -88,10 +88,7 @@ class Log:
         """Add a line. Where its folder is gone it is only remembered: the process is heard to its end."""
         self._recent.append(line)
         with suppress(FileNotFoundError):
-            if self.path.exists() and self.path.stat().st_size > self._limit:
-                self.path.replace(self.path.with_suffix(".log.1"))
-            with self.path.open("a", encoding="utf-8") as file:
-                file.write(line + "\n")
+            log_file.append(self.path, line, self._limit)
 
     @property
     def recent(self) -> Sequence[str]:

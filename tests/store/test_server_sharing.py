@@ -11,7 +11,8 @@ import psutil
 import pytest
 
 from pipeline.errors import AttentionError
-from pipeline.store.mongod.folder import LOG_LIMIT, Folder
+from pipeline.log_file import LIMIT
+from pipeline.store.mongod.folder import Folder
 from pipeline.store.mongod.launch import wait_gone
 from pipeline.store.mongod.server import Server
 
@@ -161,10 +162,10 @@ def test_a_server_that_does_not_react_is_ended_all_the_same(
 
 def test_a_long_log_is_put_aside(prepared: Path, mongods: FindServers) -> None:
     folder = Folder(prepared)
-    folder.log.write_bytes(b"x" * LOG_LIMIT)
+    folder.log.write_bytes(b"x" * LIMIT)
     folder.limit_log()
     assert folder.log.exists()
-    folder.log.write_bytes(b"y" * (LOG_LIMIT + 1))
+    folder.log.write_bytes(b"y" * (LIMIT + 1))
     folder.limit_log()
     assert not folder.log.exists()
-    assert folder.path.joinpath("mongod.log.1").stat().st_size == LOG_LIMIT + 1
+    assert folder.path.joinpath("mongod.log.1").stat().st_size == LIMIT + 1

@@ -17,10 +17,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
+from pipeline import log_file
 from pipeline.errors import AttentionError
 from pipeline.store.mongod.sharing import Shared, write_private
 
-LOG_LIMIT: Final = 5 * 1024 * 1024
 _MEGABYTE: Final = 1024 * 1024
 
 
@@ -109,8 +109,7 @@ class Folder(Shared):
 
     def limit_log(self) -> None:
         """Put a long log aside, over the one put aside before. Only while no server writes it."""
-        if self.log.exists() and self.log.stat().st_size > LOG_LIMIT:
-            self.log.replace(self.log.with_suffix(".log.1"))
+        log_file.put_aside(self.log)
 
     def log_end(self, size: int = 200_000) -> str:
         """The last part of what mongod logged."""
