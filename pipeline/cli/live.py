@@ -1,6 +1,5 @@
 """`tidemark live`: the ingester in the foreground, with a table of what it does where a person watches."""
 
-import asyncio
 import contextlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated
@@ -71,6 +70,8 @@ def _shown(ingester: "Ingester", *, shown: bool) -> Iterator[None]:
     if not shown:
         yield
         return
+    import asyncio  # noqa: PLC0415
+
     from pipeline.cli.live_table import LiveTable  # noqa: PLC0415
 
     table = LiveTable(ingester)

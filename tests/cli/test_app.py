@@ -130,6 +130,7 @@ def test_an_example_exists_with_these_options(example: str) -> None:
 
 
 HEAVY = [
+    "asyncio",
     "prefect",
     "pymongo",
     "numpy",

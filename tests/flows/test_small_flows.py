@@ -92,9 +92,10 @@ def test_the_page_of_health_holds_only_what_is_wrong(db: Database[Any]) -> None:
     prepare(db)
     beat(db, "ingester", timedelta(0))
     current, late = (SeriesKey("sim", symbol, "1h") for symbol in ("BTCUSDT", "ETHUSDT"))
+    now = datetime.now(UTC)
     for key, hours in ((current, 1), (late, 30)):
-        Watchlist(db, "sim").seed([key], NOW)
-        closed = (NOW - timedelta(hours=hours)).replace(minute=0, second=0, microsecond=0)
+        Watchlist(db, "sim").seed([key], now)
+        closed = (now - timedelta(hours=hours)).replace(minute=0, second=0, microsecond=0)
         named = {"exchange": "sim", "symbol": key.symbol, "interval": "1h"}
         db.series.insert_one({"_id": str(key), **named, "stored": 1, "last_closed": closed})
     with pytest.raises(TidemarkError, match=r"ETHUSDT 1h is 2[89] candles behind"):
