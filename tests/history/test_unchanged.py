@@ -2,9 +2,8 @@
 nothing, and reads no more than the buckets that are not full.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 from pymongo.database import Database
@@ -15,34 +14,9 @@ from pipeline.history.listing import Wanted
 from pipeline.store.series import SeriesStore
 from pipeline.store.symbols import SymbolStore
 from tests.history.house import LONG_AFTER, House, key_of, market_of
+from tests.profile import Cost, profiled
 
 Find = Callable[[str, str], Wanted]
-
-
-class Cost(NamedTuple):
-    """What the server did for a pass: documents read, documents written by collection, bytes sent to us."""
-
-    read: int
-    written: dict[str, int]
-    sent: int
-
-
-@contextmanager
-def profiled(db: Database[Any], costs: list[Cost]) -> Iterator[None]:
-    db.command("profile", 0)
-    db.drop_collection("system.profile")
-    db.command("profile", 2)
-    yield
-    db.command("profile", 0)
-    told = list(db["system.profile"].find({"ns": {"$ne": f"{db.name}.system.profile"}}))
-    written: dict[str, int] = {}
-    for one in told:
-        changed = sum(int(one.get(name, 0)) for name in ("nModified", "ninserted", "ndeleted", "nUpserted"))
-        if changed:
-            name = one["ns"].removeprefix(f"{db.name}.")
-            written[name] = written.get(name, 0) + changed
-    read = sum(int(one.get("docsExamined", 0)) for one in told)
-    costs.append(Cost(read, written, sum(int(one.get("responseLength", 0)) for one in told)))
 
 
 @pytest.mark.parametrize("days", [40, 160])
