@@ -1,8 +1,8 @@
 """A cost follows what is new, never what is stored: over a history that does not change, whatever runs for ever writes
 nothing and reads a constant a series.
 
-The exchange's clock stands still here, so that nothing is new; the database's profiler counts. Everything that is served
-on a schedule is under this law, whatever will be added to it, and so is the ingester.
+The exchange's clock stands still here, so that nothing is new; the database's profiler counts. Everything that is
+served on a schedule is under this law, whatever will be added to it, and so is the ingester.
 """
 
 import os
@@ -95,7 +95,7 @@ def test_what_is_served_on_a_schedule_writes_nothing_and_reads_the_same_however_
         first, second = pass_of_all(db), pass_of_all(db)
         written = {name for cost in first.values() for name in cost.written}
         assert written >= {"candles", "series", "signals"}, "the profiler sees it where something is new"
-        assert {name: cost.written for name, cost in second.items()} == dict.fromkeys(second, {})
+        assert {name: cost.written for name, cost in second.items()} == {name: {} for name in second}
         seconds.append(second)
     short, long = seconds
     assert db.candles.count_documents({}) >= 60, "it is the longer history"
@@ -112,7 +112,8 @@ def ingester(db: Database[Any], tmp_path: Path, standstill: Simulator) -> Iterat
         process = subprocess.Popen(command, env=os.environ | {"TIDEMARK_HISTORY_DAYS": "60"}, stdout=log, stderr=log)
         deadline = time.monotonic() + PATIENCE
         while db.candles.count_documents({"candles.closed": False}) < SERIES:
-            assert process.poll() is None and time.monotonic() < deadline, (tmp_path / "live.log").read_text()
+            assert process.poll() is None, (tmp_path / "live.log").read_text()
+            assert time.monotonic() < deadline, (tmp_path / "live.log").read_text()
             time.sleep(0.2)
         yield process
         process.send_signal(signal.SIGINT)
