@@ -1,14 +1,14 @@
-"""The audit as a Prefect flow: a task a series, a table of what was found, failed if anything is left."""
+"""The audit as a Prefect flow: one task for all series, a table of what was found, failed if anything is left."""
 
 from collections.abc import Sequence
 from typing import Annotated, Any
 
 from prefect import flow, get_run_logger, task
-from prefect.artifacts import create_table_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.tasks import Task
 from pydantic import Field
 
+from flows.reporting import Tally, first_of, show_progress, show_table, threads
 from flows.running import Chosen, leave_word, stop_when_cancelled
 from pipeline.app.audit import Auditing, SeriesAudit, auditing
 from pipeline.app.opened import Opened
@@ -30,7 +30,7 @@ class AuditChoice(Chosen):
     )
 
 
-@flow(name="audit", persist_result=False, on_completion=[leave_word])
+@flow(name="audit", task_runner=threads(1), persist_result=False, on_completion=[leave_word])
 def audit(chosen: AuditChoice = AuditChoice()) -> list[dict[str, Any]]:  # noqa: B008 - frozen default
     """Check stored candles, and mend them if told to. Ends failed, with the list, if a series is not sound."""
     with (
@@ -47,22 +47,36 @@ def audit(chosen: AuditChoice = AuditChoice()) -> list[dict[str, Any]]:  # noqa:
             stop=stop,
         ) as work,
     ):
-        look = _task(work, tm.environment)
-        audits = [look(key.symbol, key.interval) for key in work.keys]
-    return _conclude([one for each in audits for one in each])
+        wanted = len(work.keys)
+        tally = Tally(wanted)
+        future = _task(work, tally).submit(f"{wanted} series")
+        show_progress(
+            [future],
+            tally,
+            key="audit-progress",
+            begins=f"{wanted} series to look at",
+            meanwhile=lambda: f"{tally.done} of {wanted} series",
+            ends=lambda: f"{wanted} series",
+        )
+        audits = future.result()
+    return _conclude(audits)
 
 
-def _task(work: Auditing, exchange: str) -> Task[..., Sequence[SeriesAudit]]:
-    @task(name="series", task_run_name="{symbol} {interval}", cache_policy=NO_CACHE, persist_result=False)
-    def look(symbol: str, interval: str) -> Sequence[SeriesAudit]:
-        key = SeriesKey(exchange, symbol, interval)
-        done = work.audit([key])
-        for derived in done.derived or ():
-            if derived.failure is not None:
-                get_run_logger().error("%s: its indicators and signals are not new: %s", key, derived.failure)
-        return done.audits
+def _task(work: Auditing, tally: Tally) -> Task[[str], list[SeriesAudit]]:
+    @task(name="series", task_run_name="{what}", cache_policy=NO_CACHE, persist_result=False)
+    def look(what: str) -> list[SeriesAudit]:  # noqa: ARG001 - it names the run
+        return [one for key in work.keys for one in _looked(work, key, tally)]
 
     return look
+
+
+def _looked(work: Auditing, key: SeriesKey, tally: Tally) -> Sequence[SeriesAudit]:
+    done = work.audit([key])
+    for derived in done.derived or ():
+        if derived.failure is not None:
+            get_run_logger().error("%s: its indicators and signals are not new: %s", key, derived.failure)
+    tally.count(1)
+    return done.audits
 
 
 def _conclude(audits: Sequence[SeriesAudit]) -> list[dict[str, Any]]:
@@ -91,11 +105,14 @@ def _conclude(audits: Sequence[SeriesAudit]) -> list[dict[str, Any]]:
         for one in audits
         for flaw in one.flaws
     ]
-    create_table_artifact(table=rows, key="audit-series", description="what each series came to")
+    looked_into = [row for row in rows if row["candles"] or row["findings"]]
+    show_table(looked_into, key="audit-series", description="series that were looked into")
     if found:
-        create_table_artifact(table=found, key="audit-findings", description="what is or was wrong")
+        show_table(found, key="audit-findings", description="what is or was wrong")
     unsound = [f"{one.symbol} {one.interval}" for one in audits if not one.is_sound]
     get_run_logger().info("%d of %d series are sound", len(audits) - len(unsound), len(audits))
     if unsound:
-        raise TidemarkError(f"not sound: {', '.join(unsound)}; see the table of findings, or run it with repair")
+        raise TidemarkError(
+            f"not sound: {', '.join(first_of(unsound))}; see the table of findings, or run it with repair"
+        )
     return rows

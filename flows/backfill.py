@@ -8,13 +8,12 @@ from contextlib import nullcontext
 from typing import Annotated, Any
 
 from prefect import flow, get_run_logger
-from prefect.artifacts import create_table_artifact
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.futures import PrefectFuture
 from prefect.tasks import Task
 from pydantic import Field
 
-from flows.reporting import Tally, fail_with, groups, retried_task, show_progress, threads
+from flows.reporting import Tally, fail_with, groups, retried_task, show_progress, show_table, threads
 from flows.running import Chosen, leave_word, stop_when_cancelled
 from pipeline.app.backfill import SERIES_AT_ONCE, Backfill, Filling, SeriesReport, SourceChoice, Wanted, filling
 from pipeline.app.opened import Opened
@@ -56,7 +55,7 @@ def backfill(chosen: BackfillChoice = BackfillChoice()) -> list[dict[str, Any]]:
         tally, began = CandleTally(), time.monotonic()
         with order.fetching(lambda _: nullcontext(tally)) as work:
             fill = _task(order, work, chosen.days or tm.settings.history_days, chosen.source)
-            cut = groups(order.series, SERIES_AT_ONCE)
+            cut = groups(order.series)
             futures = [fill.submit(f"{number} of {len(cut)}", _Opaque(group)) for number, group in enumerate(cut, 1)]
             show_progress(
                 futures,
@@ -141,7 +140,8 @@ def _reports(future: PrefectFuture[list[SeriesReport]]) -> Sequence[SeriesReport
 
 def _conclude(reports: Sequence[SeriesReport]) -> list[dict[str, Any]]:
     rows = [{name: getattr(report, name) for name in TABLE} for report in reports]
-    create_table_artifact(table=rows, key="backfill-series", description="what each series came to")
+    busy = [row for row in rows if row["fetched"] or row["holes"]]
+    show_table(busy, key="backfill-series", description="series of which something was fetched, or is missing")
     short = [_lacks(report) for report in reports if not report.is_complete]
     get_run_logger().info("%d of %d series are whole", len(reports) - len(short), len(reports))
     fail_with(short, len(reports), "are not whole")

@@ -15,6 +15,7 @@ from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterTag
 from prefect.events import emit_event
 from pydantic import BaseModel, ConfigDict, Field
 
+from flows.reporting import SHOWN, first_of
 from flows.running import leave_word
 from pipeline.app.health import Status, is_behind, late_by
 from pipeline.app.health import health as look
@@ -44,7 +45,7 @@ def health(chosen: HealthChoice = HealthChoice()) -> Status:  # noqa: B008 - nev
     settings = load()
     with Opened(settings) as tm:
         told = look(tm, paused=_paused(), processes=chosen.processes, behind=chosen.behind)
-    found, problems = told.found, told.problems
+    found, problems = told.found, first_of(told.problems)
     create_markdown_artifact(
         key="health",
         markdown=_page(found, told.acting, problems, chosen.behind),
@@ -53,7 +54,7 @@ def health(chosen: HealthChoice = HealthChoice()) -> Status:  # noqa: B008 - nev
     emit_event(
         event="tidemark.health.bad" if problems else "tidemark.health.good",
         resource={"prefect.resource.id": f"tidemark.{settings.environment}"},
-        payload={"problems": list(problems)},
+        payload={"problems": problems},
     )
     if problems:
         raise TidemarkError("; ".join(problems))
@@ -86,8 +87,10 @@ def _page(found: Status, acting: str | None, problems: Sequence[str], most: int)
     lines += [
         f"| {one.symbol} {one.interval} | {_moment(one.last_closed)} "
         f"| {one.gone or late_by(one.behind)} | {one.stored:,} |"
-        for one in told
+        for one in told[:SHOWN]
     ]
+    if len(told) > SHOWN:
+        lines += ["", f"and {len(told) - SHOWN:,} more"]
     return "\n".join(lines)
 
 

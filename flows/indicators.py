@@ -1,16 +1,15 @@
-"""Indicators and signals as a Prefect flow, scheduled: a task for a group of series, a progress bar, a table."""
+"""Indicators and signals as a Prefect flow, scheduled: one task for all series, a progress bar, a table."""
 
 import threading
 from collections.abc import Sequence
 from typing import Any
 
 from prefect import flow, get_run_logger
-from prefect.artifacts import create_table_artifact
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.tasks import Task
 from pydantic import Field
 
-from flows.reporting import Tally, fail_with, groups, retried_task, show_progress, threads
+from flows.reporting import Tally, fail_with, retried_task, show_progress, show_table, threads
 from flows.running import Chosen, leave_word, stop_when_cancelled
 from pipeline.app.derive import Derived, Deriving, StoreFailedError, as_row, stored
 from pipeline.app.opened import Opened
@@ -31,38 +30,37 @@ def indicators(chosen: IndicatorsChoice = IndicatorsChoice()) -> list[dict[str, 
     with stop_when_cancelled() as stop, Opened(load()) as tm:
         keys = stored(tm, chosen.symbols, chosen.intervals)
         tally = Tally(len(keys))
-        compute = _task(Deriving(tm, keys, anew=chosen.anew, by="flow indicators"), tally, stop)
-        cut = groups(keys)
-        futures = [compute.submit(f"{number} of {len(cut)}", group) for number, group in enumerate(cut, 1)]
+        compute = _task(Deriving(tm, keys, anew=chosen.anew, by="flow indicators"), keys, tally, stop)
+        future = compute.submit(f"{len(keys)} series")
         show_progress(
-            futures,
+            [future],
             tally,
             key="indicators-progress",
             begins=f"{len(keys)} series to look at",
             meanwhile=lambda: f"{tally.done} of {len(keys)} series",
             ends=lambda: f"{len(keys)} series",
         )
-        derived = [one for future in futures for one in future.result()]
+        derived = future.result()
     return _conclude(derived, len(keys))
 
 
-def _task(work: Deriving, tally: Tally, stop: threading.Event) -> Task[[str, Sequence[SeriesKey]], list[Derived]]:
-    @retried_task("group {group}", database_failed)
-    def compute(group: str, keys: Sequence[SeriesKey]) -> list[Derived]:  # noqa: ARG001 - it names the run
+def _task(work: Deriving, keys: Sequence[SeriesKey], tally: Tally, stop: threading.Event) -> Task[[str], list[Derived]]:
+    @retried_task("{what}", database_failed)
+    def compute(what: str) -> list[Derived]:  # noqa: ARG001 - it names the run
         return work.bring_up(keys, told=lambda _: tally.count(1), stop=stop.is_set)
 
     return compute
 
 
 def database_failed(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:
-    """Whether a group is tried again: only where the database was away; whatever else fails would fail again."""
+    """Whether it is tried again: only where the database was away; whatever else fails would fail again."""
     return isinstance(state.result(raise_on_failure=False), StoreFailedError)
 
 
 def _conclude(derived: Sequence[Derived], asked: int) -> list[dict[str, Any]]:
     rows = [as_row(one) for one in derived]
     busy = [row for row in rows if row["candles"] or row["failure"]]
-    create_table_artifact(table=busy, key="indicators-series", description="series that had something to compute")
+    show_table(busy, key="indicators-series", description="series that had something to compute")
     candles, added = sum(one.candles for one in derived), sum(one.signals.added for one in derived)
     get_run_logger().info("%d of %d series: %d candles computed, %d new signals", len(rows), asked, candles, added)
     failed = [f"{one.symbol} {one.interval}: {one.failure}" for one in derived if one.failure is not None]

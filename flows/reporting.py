@@ -1,5 +1,8 @@
-"""What flows of many tasks show in Prefect's UI, how often they try a task again, and how they end where not everything
-was done. It knows nothing of what the tasks do.
+"""What flows of many series show in Prefect's UI, how often they try a task again, and how they end where not all was
+done. It knows nothing of what the tasks do.
+
+Prefect keeps whatever a run shows, and a table twice: so tasks, rows and lines have a most, however many series there
+are.
 """
 
 import threading
@@ -8,7 +11,7 @@ from typing import Any, Final, ParamSpec, TypeVar, cast
 from uuid import UUID
 
 from prefect import task
-from prefect.artifacts import create_progress_artifact, update_progress_artifact
+from prefect.artifacts import create_progress_artifact, create_table_artifact, update_progress_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.futures import PrefectFuture, wait
@@ -20,8 +23,10 @@ from pipeline.errors import TidemarkError
 P = ParamSpec("P")
 R = TypeVar("R")
 
-GROUP: Final = 25
-"""Series of a task: Prefect's server pays for every task, 20 kB of disk each, and most have nothing to do."""
+TASKS: Final = 12
+"""Tasks of a run at most: each costs Prefect's server 20 kB of disk, whether it has something to do or not."""
+SHOWN: Final = 50
+"""Rows of a table at most, and lines of a list."""
 RETRY_DELAYS: list[float] = [2, 8, 30]
 _SHOWN_EVERY: Final = 1.0
 
@@ -50,9 +55,9 @@ class Tally:
         return min(100.0, 100 * self.done / self.wanted) if self.wanted else 0.0
 
 
-def groups(series: Sequence[R], at_once: int = 1) -> list[Sequence[R]]:
-    """Cut into groups for a task each: none larger than `GROUP`, and as many as can be worked on at once."""
-    size = max(1, min(GROUP, -(-len(series) // at_once)))
+def groups(series: Sequence[R]) -> list[Sequence[R]]:
+    """Cut into groups for a task each, no more than `TASKS` of them."""
+    size = max(1, -(-len(series) // TASKS))
     return [series[first : first + size] for first in range(0, len(series), size)]
 
 
@@ -96,7 +101,20 @@ def show_progress(
     update_progress_artifact(bar, progress=100.0, description=ends())
 
 
+def show_table(rows: Sequence[dict[str, Any]], *, key: str, description: str) -> None:
+    """Keep these rows in the UI, the first of them."""
+    left = len(rows) - SHOWN
+    more = f"; {left:,} more are not shown" if left > 0 else ""
+    create_table_artifact(table=list(rows[:SHOWN]), key=key, description=description + more)
+
+
+def first_of(lines: Sequence[str]) -> list[str]:
+    """These, the first of them, and how many more there are."""
+    left = len(lines) - SHOWN
+    return [*lines[:SHOWN], f"and {left:,} more"] if left > 0 else list(lines)
+
+
 def fail_with(undone: Sequence[str], asked: int, what: str) -> None:
     """End the run failed, with the list, where something was not done."""
     if undone:
-        raise TidemarkError(f"{len(undone)} of {asked} series {what}:\n" + "\n".join(undone))
+        raise TidemarkError(f"{len(undone)} of {asked} series {what}:\n" + "\n".join(first_of(undone)))

@@ -6,9 +6,9 @@ It is the executor itself, with lease, journal and checks, for one pass; while a
 from typing import Annotated, Any
 
 from prefect import flow, get_run_logger
-from prefect.artifacts import create_table_artifact
 from pydantic import BaseModel, ConfigDict, Field
 
+from flows.reporting import show_table
 from flows.running import leave_word
 from pipeline.app.opened import Opened
 from pipeline.app.sweep import Mode
@@ -41,7 +41,7 @@ def sweep(chosen: SweepChoice = SweepChoice()) -> list[dict[str, Any]]:  # noqa:
     if done.acting is not None:
         log.info("an executor acts already (%s): nothing is done", done.acting)
         return []
-    create_table_artifact(table=list(done.decided), key="sweep", description="what was decided")
+    show_table(done.decided, key="sweep", description="what was decided")
     log.info("%d signals decided on", len(done.decided))
     if not done.is_settled:
         raise TidemarkError(f"not everything was settled within {chosen.seconds} s; the journal knows, run it again")

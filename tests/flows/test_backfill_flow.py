@@ -111,9 +111,9 @@ def test_what_is_worth_another_run(error: Exception, again: bool) -> None:
     assert worth_another_run(None, None, Failed(data=error)) is again  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize(("series", "sizes"), [(0, []), (2, [1, 1]), (7, [3, 3, 1]), (76, [25, 25, 25, 1])])
-def test_a_task_is_a_group_of_series_and_as_many_are_at_work_as_may_be(series: int, sizes: list[int]) -> None:
-    assert [len(group) for group in groups(list(range(series)), 3)] == sizes
+@pytest.mark.parametrize(("series", "sizes"), [(0, []), (2, [1, 1]), (26, [3] * 8 + [2]), (2_500, [209] * 11 + [201])])
+def test_a_task_is_a_group_of_series_and_there_are_only_so_many_tasks(series: int, sizes: list[int]) -> None:
+    assert [len(group) for group in groups(list(range(series)))] == sizes
 
 
 def test_a_failure_without_an_error_is_not_retried() -> None:

@@ -26,11 +26,10 @@ def newest_artifact(key: str) -> Any:
 
 
 def test_a_backfill_computes_what_it_fetched_and_the_flow_all_of_it_anew(
-    db: Database[Any], monkeypatch: pytest.MonkeyPatch
+    db: Database[Any],
 ) -> None:
     backfill(BackfillChoice(symbols=["BTCUSDT", "ETHUSDT"], intervals=["1h", "4h"], days=20))
     assert db["signals"].count_documents({}) > 50
-    monkeypatch.setattr("flows.reporting.GROUP", 3)
     rows = indicators(IndicatorsChoice(anew=True))
     assert [(row["symbol"], row["interval"], row["written"]) for row in rows] == [
         ("BTCUSDT", "1h", 0),
