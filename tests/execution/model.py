@@ -53,6 +53,11 @@ class Placed:
     def open(self) -> bool:
         return self.status in {"accepted", "partially_filled"}
 
+    @property
+    def fired(self) -> bool:
+        """Its price was reached, and its order is not placed yet."""
+        return self.algo and self.status == "partially_filled"
+
     def told(self) -> OrderTold:
         """Of one that has fired, what became of it is what became of its order."""
         return self.actual.told() if self.actual else self.as_such(self.status)
@@ -98,6 +103,8 @@ class Exchange:
     """Conditional orders stand, and neither a list nor a question shows them."""
     unmatched: Decimal = ZERO
     """What is missing of a fired order's counterparties: all of it, some, or nothing."""
+    holds_fired: bool = False
+    """An order that fires has no end before `end_fired`: its price was reached, and nothing more is known."""
     fill_told_first: bool = False
     """Whether the fill of a fired order is told before that it has fired."""
     settling: bool = False
@@ -132,7 +139,7 @@ class Exchange:
         return placed
 
     def cancel(self, client_id: str, *, by_us: bool = True) -> Placed:
-        order = next((one for one in self.orders if one.open and one.client_id == client_id), None)
+        order = next((one for one in self.open_orders() if one.client_id == client_id), None)
         if order is None:
             raise Refused(-2011)
         self._end(order, "cancelled")
@@ -155,7 +162,7 @@ class Exchange:
                 yield one.actual
 
     def open_orders(self) -> list[Placed]:
-        return [one for one in self.orders if one.open]
+        return [one for one in self.orders if one.open and not one.fired]
 
     def shows(self, order: Placed) -> bool:
         """Whether it tells of the order when it is asked."""
@@ -203,7 +210,7 @@ class Exchange:
 
     def settle(self) -> None:
         """The contract has ended: every order in it ends, and what is held is closed by an order of the exchange."""
-        for order in self.open_orders():
+        for order in [one for one in self.orders if one.open]:
             self._end(order, "expired")
         if self.position:
             self._trade_as(SETTLED, -self.position)
@@ -288,7 +295,20 @@ class Exchange:
     def _fire(self, order: Placed) -> None:
         if not self._reduces(order.side):
             self._end(order, "expired")
-            return
+        elif self.holds_fired:
+            order.status, order.updated = "partially_filled", self.moment()
+            self._tell(order)
+        else:
+            self._place_fired(order)
+
+    def end_fired(self, order: Placed) -> None:
+        """One that has fired has its end, whatever it closes by now."""
+        if order.fired and self._reduces(order.side):
+            self._place_fired(order)
+        elif order.fired:
+            self._end(order, "expired")
+
+    def _place_fired(self, order: Placed) -> None:
         quantity = abs(self.position) if order.close_position else min(order.quantity, abs(self.position))
         fired = len(self.news)
         actual = order.actual = replace(

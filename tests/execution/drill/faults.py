@@ -2,11 +2,14 @@
 
 from dataclasses import dataclass, fields, replace
 from random import Random
+from typing import Any
 
 from pipeline.timeline import SECOND
 from tests.execution.drill.setting import END, POLICY, START, TROUBLE
 
-_MAY_BE_NONE = ("halt", "restored")
+SOON = 3_500
+"""What has its end by then is known before a position would be closed for it: it is asked for 3.75 s after it fired."""
+_MAY_BE_NONE = ("halt", "fired_for", "restored")
 
 
 @dataclass
@@ -44,11 +47,17 @@ class Faults:
     until it has been measured anew."""
     forgetful: bool
     """That, and no other fault: no position may be closed for it."""
+    fired_for: int | None
+    """So long the exchange does not say what became of an order that has fired; None: it says so at once."""
+    slow_to_fire: bool
+    """That, and no other fault but that the stream is down while it is said. What is asked for is answered."""
     restored: tuple[int | None, int] | None
     """The process dies then, and goes on with the journal as it was at the first moment; None: with an empty one."""
 
     @classmethod
-    def draw(cls, random: Random) -> "Faults":
+    def draw(cls, random: Random, firing: Random) -> "Faults":
+        """`firing`: a chance of its own, so that every other schedule stays what it was."""
+
         def sometimes(high: float) -> float:
             return random.choice([0.0, 0.0, random.random() * high])
 
@@ -82,12 +91,17 @@ class Faults:
                 (a, random.choice([-1, 1]) * random.choice([15 * SECOND, 3_600 * SECOND])) for a in moments(2)
             ],
             forgetful=random.random() < 0.05,
+            fired_for=firing.randrange(1, 15 * SECOND) if firing.random() < 0.3 else None,
+            slow_to_fire=firing.random() < 0.05,
             restored=None,
         )
         if random.random() < 0.15:
             dies = START + random.randrange(SECOND, TROUBLE - 8 * SECOND)
             faults.restored = (random.choice([None, START + random.randrange(dies - START)]), dies)
             faults.by_hand = random.choice([faults.by_hand, [dies + random.randrange(POLICY.surely_gone)]])
+        if faults.slow_to_fire:
+            fired_for = firing.choice([firing.randrange(1, SOON), firing.randrange(TROUBLE // 2)])
+            return replace(faults, **faults.calm() | {"slow_to_fire": True, "fired_for": fired_for})
         if faults.forgetful:
             return faults.only_forgetful(random)
         if faults.blind:
@@ -96,8 +110,12 @@ class Faults:
             )
         return faults
 
+    def calm(self) -> dict[str, Any]:
+        """No fault at all."""
+        none = {each.name: type(getattr(self, each.name))() for each in fields(self) if each.name not in _MAY_BE_NONE}
+        return none | dict.fromkeys(_MAY_BE_NONE)
+
     def only_forgetful(self, random: Random) -> "Faults":
-        calm = {each.name: type(getattr(self, each.name))() for each in fields(self) if each.name not in _MAY_BE_NONE}
         begin = START + random.randrange(TROUBLE // 2)
         forgets = [(begin, begin + random.randrange(1, TROUBLE // 2))]
-        return replace(self, **calm | dict.fromkeys(_MAY_BE_NONE) | {"forgetful": True, "forgets": forgets})
+        return replace(self, **self.calm() | {"forgetful": True, "forgets": forgets})

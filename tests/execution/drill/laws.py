@@ -2,7 +2,9 @@
 
 from pipeline.execution.engine.effects import WriteVerdict
 from pipeline.execution.engine.state import ENTERING, PositionRecord, SignalView
-from tests.execution.drill.setting import END, IDENTITY, QUIET, RISK
+from pipeline.timeline import SECOND
+from tests.execution.drill.faults import SOON
+from tests.execution.drill.setting import END, IDENTITY, POLICY, QUIET, RISK, TOLD_EVERY
 from tests.execution.drill.world import World
 from tests.execution.model import SYMBOL, Placed
 
@@ -47,6 +49,8 @@ def broken_law(schedule: World) -> str | None:
         return f"nothing was wrong but that the exchange forgot for a while, and the position was closed: {closed}"
     if unheeded := late_exit(schedule):
         return f"held, though its strategy is out since {unheeded}"
+    if naked := naked_for_too_long(schedule):
+        return naked
     if exchange.naked_by_cancel:
         return f"cancelling {exchange.naked_by_cancel} left a position without a stop"
     doubtful = [one for one in journal.orders.values() if one.in_doubt]
@@ -79,6 +83,20 @@ def broken_law(schedule: World) -> str | None:
     if invented:
         return f"filled in the journal, and never at the exchange: {invented}"
     return broken_position_law(schedule)
+
+
+def naked_for_too_long(schedule: World) -> str | None:
+    """A position is without a stop for no longer than `unprotected_seconds`, and what a request takes; where one may
+    still be on its way from before it was quiet, until that is proven to be gone. It is not closed for the want of a
+    stop where asking would have told in time what had become of it."""
+    asked = schedule.faults.slow_to_fire
+    waits = TOLD_EVERY if asked else POLICY.answer_within + POLICY.surely_gone
+    if schedule.naked_for > RISK.unprotected_seconds * SECOND + waits:
+        return f"without a stop for {schedule.naked_for} ms"
+    tripped = any(one.startswith("unprotected") for one in schedule.journal.breakers)
+    if asked and tripped and schedule.faults.fired_for < SOON:
+        return f"closed for want of a stop, {schedule.faults.fired_for} ms after the other had fired"
+    return None
 
 
 def unsaid_end(schedule: World, verdict: WriteVerdict | None, entries: list[Placed]) -> str | None:

@@ -31,7 +31,7 @@ from pipeline.execution.engine.state import ENTERING, OrderRecord, OrderTold, Si
 from pipeline.timeline import SECOND
 from tests.execution.drill import on_the_way
 from tests.execution.drill.laws import late_exit
-from tests.execution.drill.setting import END, IDENTITY, POLICY, QUIET, START
+from tests.execution.drill.setting import END, IDENTITY, POLICY, QUIET, START, TOLD_EVERY
 from tests.execution.drill.wire import Wire
 from tests.execution.model import SYMBOL
 
@@ -45,7 +45,7 @@ class Schedule(Wire):
         self.start(START)
 
     def run(self) -> None:
-        step = self.random.choice([500, 1_000, 2_000])
+        step = self.random.choice([500, SECOND, TOLD_EVERY])
         for now in range(START + 250, END, step):
             self.at(now, lambda now: self.walk(self.drift, now))
             self.at(now + 100, self.tick)
@@ -85,7 +85,9 @@ class Schedule(Wire):
             if life is None or life == self.life:
                 self.exchange.now = max(self.exchange.now, now)
                 what(now)
+                self.hold_fired(now)
                 self.tell_news(now)
+                self.watch_protection(now)
 
     def switch(self, *, halted: bool, now: int) -> None:
         self.halted = halted
