@@ -54,21 +54,3 @@ def test_the_schedules_reach_what_they_are_for():
     assert rested > 100
     assert parts > 6
     assert naked > 6
-
-
-@pytest.mark.parametrize(
-    "seed",
-    [
-        53_909,  # the journal lost, the clock behind: what was said before the first comparison was taken for new
-        10_204,  # an old journal: a signal whose close was done already closed what was opened after it
-        35_089,  # a close that this journal has was asked for again and again, and its signal never decided
-        29_578,  # somebody closed and opened by hand between a close that was not needed and the opening
-        307,  # settled after it had been turned: the close before it was said to have closed it
-        10_869,  # an older entry was decided after a newer one the other way had expired
-        85_393,  # an old journal's entry, found filled, turned a position round that was held the other way since
-    ],
-)
-def test_a_schedule_that_once_broke_a_law_keeps_it(seed):
-    schedule = Schedule(seed, rests=0)
-    schedule.run()
-    assert broken_law(schedule) is None

@@ -123,8 +123,9 @@ class Reconciler:
 
     def _guard(self, position: PositionRecord, now: int) -> None:
         orders = self._without_strays(position, now)
-        position = self._with_stop_price(position)
-        position = self._doomed(_with_standing(position, orders, now), now)
+        position = _with_standing(self._with_stop_price(position), orders, now)
+        doom = self._doom(position, now)
+        position = replace(position, closing=position.closing or doom)
         self._memory.put(position)
         unexplained = position.symbol in self._memory.recalling and stop_of(position, orders) is not None
         if position.reduced_at <= position.as_of and not unexplained:
@@ -132,7 +133,7 @@ class Reconciler:
                 self._protect(position, step, now)
         if position.stop_order is None:
             self._memory.hold_at_most(position.symbol, "close", now + self._memory.policy.naked_again)
-        if position.closing and position.settled:
+        if position.closing and position.settled and (doom or not unexplained):
             self._close(position, now)
 
     def _without_strays(self, position: PositionRecord, now: int) -> list[OrderRecord]:
@@ -168,8 +169,8 @@ class Reconciler:
             return position
         return replace(position, stop_price=stop)
 
-    def _doomed(self, position: PositionRecord, now: int) -> PositionRecord:
-        """The position, to be closed from now on if that is asked for, or if it has been naked for too long."""
+    def _doom(self, position: PositionRecord, now: int) -> str | None:
+        """Why whatever is held is to be closed now: it is asked for, or it has been naked for too long."""
         naked = risk.unprotected(position, self._memory.policy.risk, now)
         if naked is not None:
             self._breakers.trip(naked)
@@ -179,8 +180,7 @@ class Reconciler:
             asked = asked or self._breakers.reason_of(risk.profit_breaker(position.symbol))
         if self._memory.goal.when_reached == "close":
             asked = asked or self._breakers.reason_of(risk.ACCOUNT_PROFIT)
-        reason = "halt with flatten" if self._memory.flatten else asked or (naked.reason if naked else None)
-        return replace(position, closing=reason) if reason and not position.closing else position
+        return "halt with flatten" if self._memory.flatten else asked or (naked.reason if naked else None)
 
     def _protect(self, position: PositionRecord, step: Step, now: int) -> None:
         if isinstance(step, CancelProtection):

@@ -101,7 +101,7 @@ class Faults:
             faults.by_hand = random.choice([faults.by_hand, [dies + random.randrange(POLICY.surely_gone)]])
         if faults.slow_to_fire:
             fired_for = firing.choice([firing.randrange(1, SOON), firing.randrange(TROUBLE // 2)])
-            return replace(faults, **faults.calm() | {"slow_to_fire": True, "fired_for": fired_for})
+            return faults.calm(slow_to_fire=True, fired_for=fired_for)
         if faults.forgetful:
             return faults.only_forgetful(random)
         if faults.blind:
@@ -110,12 +110,12 @@ class Faults:
             )
         return faults
 
-    def calm(self) -> dict[str, Any]:
-        """No fault at all."""
+    def calm(self, **but: Any) -> "Faults":
+        """No fault at all, but these."""
         none = {each.name: type(getattr(self, each.name))() for each in fields(self) if each.name not in _MAY_BE_NONE}
-        return none | dict.fromkeys(_MAY_BE_NONE)
+        return replace(self, **none | dict.fromkeys(_MAY_BE_NONE) | but)
 
     def only_forgetful(self, random: Random) -> "Faults":
         begin = START + random.randrange(TROUBLE // 2)
         forgets = [(begin, begin + random.randrange(1, TROUBLE // 2))]
-        return replace(self, **self.calm() | {"forgetful": True, "forgets": forgets})
+        return self.calm(forgetful=True, forgets=forgets)

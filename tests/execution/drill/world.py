@@ -42,10 +42,9 @@ class World:
     def __init__(self, seed: int, rests: float = 0.4) -> None:
         """`rests`: in so many of all, entries are limit orders."""
         self.random = Random(seed)
-        self.faults = Faults.draw(self.random, Random(f"fired {seed}"))
         self.resting = Random(f"{seed} rests")
         """Of its own, so that a schedule of market orders is what it was."""
-        self.policy = replace(POLICY, risk=draw_risk(self.random, self.resting, rests))
+        self.draw(seed, rests)
         self.exchange = Exchange(Decimal(60_000), START, holds_fired=self.faults.fired_for is not None)
         self.journal = Journal()
         self.order = count()
@@ -65,17 +64,21 @@ class World:
         """What was said of positions that came to their end, and when."""
         self.settled: tuple[int, Decimal] | None = None
         """When the contract ended, and what was held then, if the journal had it."""
-        self.signals, self.drift = draw_signals(self.random)
-        if self.faults.slow_to_fire:
-            self.drift = 120 if next(iter(self.signals.values())).side == "short" else -120
         self.firing: set[int] = set()
         """Orders that have fired and have no end yet."""
         self.naked_since: int | None = None
         self.naked_for = 0
         """So long at most what is held was without a stop: since it is quiet, or all along if nothing else fails."""
-        self.delisted = (
-            [] if self.faults.forgetful or self.faults.slow_to_fire else draw_delisting(Random(f"delisted {seed}"))
-        )
+
+    def draw(self, seed: int, rests: float) -> None:
+        """What goes wrong, what is risked, and what is said."""
+        self.faults = Faults.draw(self.random, Random(f"fired {seed}"))
+        self.policy = replace(POLICY, risk=draw_risk(self.random, self.resting, rests))
+        self.signals, self.drift = draw_signals(self.random)
+        if self.faults.slow_to_fire:
+            self.drift = 120 if next(iter(self.signals.values())).side == "short" else -120
+        alone = self.faults.forgetful or self.faults.slow_to_fire
+        self.delisted = [] if alone else draw_delisting(Random(f"delisted {seed}"))
 
     def feed(self, event: ev.Event, now: int) -> None:
         """The executor is told, and does what follows."""
@@ -112,13 +115,13 @@ class World:
         self.feed(ev.PriceSeen(SYMBOL, self.exchange.price, now), now)
 
     def hold_fired(self, now: int) -> None:
-        """What has fired just now has its end later, and the stream does not tell of it."""
+        """What has fired just now has its end later; the stream tells that it has fired, and nothing for a while."""
         for order in [one for one in self.exchange.orders if one.fired and one.number not in self.firing]:
             self.firing.add(order.number)
             ends = now + (self.faults.fired_for or 0)
             self.at(ends, lambda _, order=order: self.exchange.end_fired(order))
             if self.faults.slow_to_fire:
-                self.faults.gaps.append((now + 1, ends + 8 * SECOND))
+                self.faults.gaps[:] = [(now + 1, ends + 8 * SECOND)]
                 self.at(ends + 8 * SECOND, lambda then: self.feed(ev.StreamBack(), then))
 
     def watch_protection(self, now: int) -> None:
