@@ -14,7 +14,7 @@ from pipeline.cli.beside import halt_words, standing_line
 from pipeline.cli.figures import Ticks, amount, change, moment, money, percent, price
 from pipeline.cli.signals import planned, verdict_of
 from pipeline.cli.table import Column, Table
-from pipeline.supervise.supervisor import State, Status
+from pipeline.supervise.supervisor import ServiceStatus, State
 from schemas.signals import Decision
 
 _SIGNALS = (
@@ -45,7 +45,9 @@ TARGET_NAMES = {
 _STATE_STYLES = {State.RUNNING: "green", State.STARTING: "yellow", State.RESTARTING: "red", State.STOPPED: "red"}
 
 
-def live_view(seen: Overview, services: Sequence[Status], addresses: Mapping[str, str], news: Sequence[str]) -> Group:
+def live_view(
+    seen: Overview, services: Sequence[ServiceStatus], addresses: Mapping[str, str], news: Sequence[str]
+) -> Group:
     """Everything at once. `news`: the last lines of the processes that need attention."""
     parts: list[RenderableType] = [
         *([standing_line(seen.standing)] if seen.standing is not None else []),
@@ -162,7 +164,7 @@ def _targets(targets: Sequence[Target]) -> Text:
     return text
 
 
-def _services(services: Sequence[Status]) -> Text:
+def _services(services: Sequence[ServiceStatus]) -> Text:
     text = Text("processes ", style="dim")
     for one in services:
         restarts = f" ({one.restarts} restarts)" if one.restarts else ""

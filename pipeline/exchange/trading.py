@@ -30,7 +30,7 @@ from pipeline.exchange.rest import RestClient
 T = TypeVar("T")
 
 Side = Literal["BUY", "SELL"]
-ALREADY_SO: Final = frozenset({-4046, -4059, -4171})
+ALREADY_SO: Final = -4046
 MOST_ORDERS: Final = 1_000
 MOST_TRADES: Final = 1_000
 MOST_INCOMES: Final = 1_000
@@ -140,10 +140,6 @@ class Trading:
         """Ordinary orders that were placed since then, open or not, oldest first; less than seven days ago."""
         return self._all(Ask.ALL_ORDERS, symbol, since, OrderReport, "orderId", lambda one: one.order_id)
 
-    def cancel_open_orders(self, symbol: str) -> None:
-        """Cancel every ordinary order of a symbol."""
-        self.client.ask_signed(Ask.CANCEL_OPEN_ORDERS, {"symbol": symbol})
-
     # Conditional orders
 
     def place_algo(self, algo: NewAlgo) -> AlgoReport:
@@ -166,10 +162,6 @@ class Trading:
     def all_algos(self, symbol: str, since: int) -> list[AlgoReport]:
         """Conditional orders that were placed since then, waiting or not, oldest first; less than seven days ago."""
         return self._all(Ask.ALL_ALGOS, symbol, since, AlgoReport, "algoId", lambda one: one.algo_id)
-
-    def cancel_open_algos(self, symbol: str) -> None:
-        """Cancel every conditional order of a symbol."""
-        self.client.ask_signed(Ask.CANCEL_OPEN_ALGOS, {"symbol": symbol})
 
     # What became of it
 
@@ -240,7 +232,8 @@ class Trading:
 
     def set_margin_type(self, symbol: str, margin_type: Literal["CROSSED", "ISOLATED"]) -> None:
         """Set it; already so is success."""
-        self._settle(Ask.SET_MARGIN_TYPE, {"symbol": symbol, "marginType": margin_type})
+        asked = {"symbol": symbol, "marginType": margin_type}
+        _unless(ALREADY_SO, lambda: self.client.ask_signed(Ask.SET_MARGIN_TYPE, asked, need=Need.OPENING))
 
     def hedge_mode(self) -> bool:
         """Whether long and short of a symbol are held apart. Tidemark trades in one-way mode."""
@@ -249,10 +242,6 @@ class Trading:
     def multi_assets_mode(self) -> bool:
         """Whether every asset of the account is margin for all its positions."""
         return bool(self._ask(Ask.MULTI_ASSETS_MODE, {}, dict[str, Any]).get("multiAssetsMargin"))
-
-    def set_hedge_mode(self, wanted: bool) -> None:
-        """Set it; already so is success. Refused while anything is open."""
-        self._settle(Ask.SET_HEDGE_MODE, {"dualSidePosition": wanted})
 
     # The key of the user data stream
 
@@ -285,13 +274,6 @@ class Trading:
 
     def _where(self, ask: Ask) -> Endpoint:
         return self.client.environment.product.endpoint(ask)
-
-    def _settle(self, ask: Ask, asked: dict[str, object]) -> None:
-        try:
-            self.client.ask_signed(ask, asked, need=Need.OPENING)
-        except RefusedError as refusal:
-            if refusal.code not in ALREADY_SO:
-                raise
 
 
 def _unless(code: int, ask: Callable[[], T]) -> T | None:

@@ -61,7 +61,7 @@ class Service:
 
 
 @dataclass(frozen=True, slots=True)
-class Status:
+class ServiceStatus:
     """What a person asks about a service."""
 
     name: str
@@ -246,10 +246,11 @@ class Supervisor:
             time.sleep(_POLL)
         runner.was_ready.set()
 
-    def statuses(self) -> list[Status]:
+    def statuses(self) -> list[ServiceStatus]:
         """All services, in the order of their start."""
         return [
-            Status(name, one.state, one.process_id, one.restarts, one.log.path) for name, one in self._runners.items()
+            ServiceStatus(name, one.state, one.process_id, one.restarts, one.log.path)
+            for name, one in self._runners.items()
         ]
 
     def stop(self, within: float = STOP_WITHIN) -> list[str]:

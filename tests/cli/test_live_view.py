@@ -19,7 +19,7 @@ from pipeline.cli.start_view import PlainStart, RichStart
 from pipeline.store.goals import GOALS, Target
 from pipeline.store.prepare import prepare
 from pipeline.store.watchlist import Watchlist
-from pipeline.supervise.supervisor import State, Status
+from pipeline.supervise.supervisor import ServiceStatus, State
 from pipeline.timeline import interval, to_ms
 from schemas.accounts import Snapshot
 from schemas.positions import Position
@@ -97,8 +97,8 @@ FULL = Overview(
     targets=[Target(GOAL["api_latency"], 41.25), Target(GOAL["stream_uptime"], 99.5), Target(GOAL["slippage"], None)],
 )
 SERVICES = [
-    Status("ingester", State.RUNNING, 12, 0, Path("ingester.log")),
-    Status("flows", State.RESTARTING, None, 3, Path("flows.log")),
+    ServiceStatus("ingester", State.RUNNING, 12, 0, Path("ingester.log")),
+    ServiceStatus("flows", State.RESTARTING, None, 3, Path("flows.log")),
 ]
 
 

@@ -15,6 +15,7 @@ from pipeline.exchange.rest import RestClient
 from pipeline.exchange.signing import Credentials, signer_for
 from pipeline.exchange.trading import NewOrder, Trading
 from pipeline.simulator.handle import Simulator
+from tests.by_hand import cancel_open_orders
 
 _numbers = itertools.count(1)
 
@@ -135,7 +136,7 @@ def flatten(simulator: Simulator) -> Callable[[], None]:
         with RestClient(at(SIM, simulator.url), Credentials("sim-key", signer_for("sim-secret"))) as client:
             desk = Trading(client)
             for held in desk.positions():
-                desk.cancel_open_orders(held.symbol)
+                cancel_open_orders(desk, held.symbol)
                 if held.position_amt:
                     order = NewOrder(
                         symbol=held.symbol,

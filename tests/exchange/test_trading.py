@@ -30,6 +30,7 @@ from pipeline.exchange.signing import Credentials, signer_for
 from pipeline.exchange.trading import NewAlgo, NewOrder, Trading, plain
 from pipeline.simulator.handle import Simulator
 from pipeline.simulator.options import Account
+from tests.by_hand import cancel_open_algos, set_hedge_mode
 
 SYMBOL = "BTCUSDT"
 _ids = count()
@@ -89,7 +90,7 @@ def test_a_position_from_its_first_order_to_its_end(trading: Trading) -> None:
 
     partly = trading.place_algo(stop_below(trading, quantity=Decimal("0.004")))
     assert (partly.close_position, partly.reduce_only, partly.quantity) == (False, True, Decimal("0.004"))
-    trading.cancel_open_algos(SYMBOL)
+    cancel_open_algos(trading, SYMBOL)
     assert trading.open_algos() == []
 
     sold = trading.place_order(market(Decimal("-0.01"), reduce_only=True))
@@ -126,7 +127,6 @@ def test_settings_that_are_so_already_are_a_success(trading: Trading) -> None:
     assert (config.leverage, config.margin_type) == (7, "CROSSED")
     trading.set_margin_type(SYMBOL, "CROSSED")
     assert trading.hedge_mode() is False
-    trading.set_hedge_mode(False)
 
 
 def test_another_refusal_of_a_setting_is_told(trading: Trading) -> None:
@@ -157,7 +157,7 @@ def test_every_order_of_a_symbol_comes_page_by_page(trading: Trading, monkeypatc
     stops = []
     for _ in range(3):
         stops.append(trading.place_algo(stop_below(trading)).client_algo_id)
-        trading.cancel_open_algos(SYMBOL)
+        cancel_open_algos(trading, SYMBOL)
     monkeypatch.setattr("pipeline.exchange.trading.MOST_ORDERS", 2)
     assert [one.client_order_id for one in trading.all_orders(SYMBOL, since)] == ids
     assert [one.client_algo_id for one in trading.all_algos(SYMBOL, since)] == stops
@@ -168,7 +168,7 @@ def test_hedge_mode_says_by_the_side_what_one_way_says_by_reduce_only(
 ) -> None:
     with client_of(start_simulator()) as client:
         trading = Trading(client)
-        trading.set_hedge_mode(True)
+        set_hedge_mode(trading)
         assert trading.hedge_mode()
         trading.place_order(market(position_side="LONG"))
         trading.place_order(market(Decimal("-0.004"), position_side="LONG", reduce_only=True))

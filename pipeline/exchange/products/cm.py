@@ -32,7 +32,6 @@ CM: Final = Product(
             Ask.CANCEL_ORDER: Endpoint("DELETE", "/dapi/v1/order"),
             Ask.OPEN_ORDERS: Endpoint("GET", "/dapi/v1/openOrders", weight=40),
             Ask.ALL_ORDERS: Endpoint("GET", "/dapi/v1/allOrders", weight=5),
-            Ask.CANCEL_OPEN_ORDERS: Endpoint("DELETE", "/dapi/v1/allOpenOrders"),
             Ask.PLACE_ALGO: Endpoint("POST", "/dapi/v1/algoOrder", weight=0, orders=1),
             Ask.CANCEL_ALGO: Endpoint("DELETE", "/dapi/v1/algoOrder"),
             Ask.OPEN_ALGOS: Endpoint("GET", "/dapi/v1/openAlgoOrders", weight=40),
@@ -46,7 +45,6 @@ CM: Final = Product(
             Ask.SET_LEVERAGE: Endpoint("POST", "/dapi/v1/leverage"),
             Ask.SET_MARGIN_TYPE: Endpoint("POST", "/dapi/v1/marginType"),
             Ask.HEDGE_MODE: Endpoint("GET", "/dapi/v1/positionSide/dual", weight=30),
-            Ask.SET_HEDGE_MODE: Endpoint("POST", "/dapi/v1/positionSide/dual"),
             Ask.OPEN_LISTEN_KEY: Endpoint("POST", "/dapi/v1/listenKey"),
             Ask.PROLONG_LISTEN_KEY: Endpoint("PUT", "/dapi/v1/listenKey"),
         }

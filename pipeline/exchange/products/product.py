@@ -31,14 +31,12 @@ class Ask(StrEnum):
     CANCEL_ORDER = auto()
     OPEN_ORDERS = auto()
     ALL_ORDERS = auto()
-    CANCEL_OPEN_ORDERS = auto()
 
     PLACE_ALGO = auto()
     QUERY_ALGO = auto()
     CANCEL_ALGO = auto()
     OPEN_ALGOS = auto()
     ALL_ALGOS = auto()
-    CANCEL_OPEN_ALGOS = auto()
 
     TRADES = auto()
     POSITIONS = auto()
@@ -52,7 +50,6 @@ class Ask(StrEnum):
     SET_LEVERAGE = auto()
     SET_MARGIN_TYPE = auto()
     HEDGE_MODE = auto()
-    SET_HEDGE_MODE = auto()
     MULTI_ASSETS_MODE = auto()
 
     OPEN_LISTEN_KEY = auto()

@@ -35,7 +35,6 @@ SPOT: Final = Product(
             Ask.CANCEL_ORDER: Endpoint("DELETE", "/api/v3/order"),
             Ask.OPEN_ORDERS: Endpoint("GET", "/api/v3/openOrders", weight=80),
             Ask.ALL_ORDERS: Endpoint("GET", "/api/v3/allOrders", weight=20),
-            Ask.CANCEL_OPEN_ORDERS: Endpoint("DELETE", "/api/v3/openOrders"),
             Ask.TRADES: Endpoint("GET", "/api/v3/myTrades", weight=20),
             Ask.ACCOUNT: Endpoint("GET", "/api/v3/account", weight=20),
             Ask.MAY_TRADE: Endpoint("GET", "/api/v3/account", weight=20),

@@ -103,7 +103,7 @@ async def test_without_the_lease_nothing_that_changes_anything_leaves(house: Any
         executor._leadership._set(None)
         for send in (
             lambda: sending.set_leverage("BTCUSDT", 4),
-            lambda: sending.cancel_open_orders("BTCUSDT"),
+            lambda: sending.cancel_order("BTCUSDT", "none"),
             lambda: sending.cancel_algo("none"),
         ):
             with pytest.raises(StoppedError, match="does not hold the executor's lease; nothing was sent"):

@@ -15,6 +15,7 @@ from pipeline.settings import Risk
 from pipeline.store.control import ControlStore
 from pipeline.timeline import to_datetime
 from schemas.accounts import Snapshot
+from tests.by_hand import set_hedge_mode
 
 
 async def protected(house: Any, quantity: Decimal, above: Decimal = Decimal(0)) -> Any:
@@ -320,7 +321,7 @@ async def test_the_account_is_written_down(house: Any) -> None:
 
 
 async def test_hedge_mode_is_a_matter_for_a_person(house: Any) -> None:
-    house.trading.set_hedge_mode(True)
+    set_hedge_mode(house.trading)
     with pytest.raises(Exception, match="hedge mode") as told:
         async with house.executor():
             pass
