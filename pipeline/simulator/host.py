@@ -122,7 +122,7 @@ def _build_markets(options: Options, products: Sequence[Product], now: int) -> l
             raise UsageError(f"a recording is replayed on the market um alone, not on {', '.join(options.markets)}")
         recording = read_recording(Path(options.replay))
         return [ReplayMarket({options.replay_symbol: recording}, epoch=now, seed=options.seed)]
-    known = [product.contracts(options.universe or (MOST if options.symbols else 0), now) for product in products]
+    known = [one.contracts(options.universe or (MOST if options.symbols else 0), now) for one in products]
     for symbol in options.symbols:
         if not any(symbol in contracts for contracts in known):
             names = [name for contracts in known for name in contracts]
