@@ -111,28 +111,32 @@ INTERVALS: Final[dict[str, Interval]] = {
         Interval("1M", None),
     )
 }
+"""Those that every market has."""
+
+EVERY_INTERVAL: Final[dict[str, Interval]] = {"1s": Interval("1s", SECOND), **INTERVALS}
+"""Also those that only some markets have."""
 
 
 class UnknownIntervalError(ValueError):
-    """The text names no interval the exchange has; the message lists those it has. Fix the input."""
+    """The text names no interval that any exchange has; the message lists those there are. Fix the input."""
 
 
 def interval(code: str) -> Interval:
     """The interval of that Binance code (`1m` is a minute, `1M` a month), or of that length: `60m` is `1h`."""
-    found = INTERVALS.get(code) or _of_that_length(folded(code))
+    found = EVERY_INTERVAL.get(code) or _of_that_length(folded(code))
     if found is None:
-        near = nearest(code, INTERVALS)
+        near = nearest(code, EVERY_INTERVAL)
         hint = f" Did you mean {near!r}?" if near else ""
-        raise UnknownIntervalError(f"unknown interval {code!r}.{hint} Allowed: {', '.join(INTERVALS)}")
+        raise UnknownIntervalError(f"unknown interval {code!r}.{hint} Allowed: {', '.join(EVERY_INTERVAL)}")
     return found
 
 
 def _of_that_length(text: str) -> Interval | None:
-    length = re.fullmatch(r"([0-9]{1,5})([mhdw])", text)
+    length = re.fullmatch(r"([0-9]{1,5})([smhdw])", text)
     if length is None:
         return INTERVALS.get(text)
-    milliseconds = int(length[1]) * {"m": MINUTE, "h": HOUR, "d": DAY, "w": WEEK}[length[2]]
-    return next((one for one in INTERVALS.values() if one.milliseconds == milliseconds), None)
+    milliseconds = int(length[1]) * {"s": SECOND, "m": MINUTE, "h": HOUR, "d": DAY, "w": WEEK}[length[2]]
+    return next((one for one in EVERY_INTERVAL.values() if one.milliseconds == milliseconds), None)
 
 
 def windows(step: Interval, start: int, end: int, limit: int) -> Iterator[Window]:

@@ -113,10 +113,12 @@ def prefects_own() -> set[str]:
 
 
 READERS = [name for name in OURS if "env_file" in SERVICES[name]]
-KEYS = {f"{PREFIX}{name.upper()}" for name in settings.KEYS}
+TABLES = [name for name in variable_names() if name.count("__") == 2]
+KEYS = {f"{PREFIX}{name.upper()}" for name in settings.KEYS} | {name for name in TABLES if name.endswith("__KEYS")}
+PROXIES = {"TIDEMARK_PROXY"} | {name for name in TABLES if name.endswith("__PROXY")}
 NOTIFYING = {"TIDEMARK_NOTIFY_URLS", "TIDEMARK_NOTIFY_URLS_FILE"}
 WITHHELD = {
-    "mongo-init": KEYS | NOTIFYING | {"TIDEMARK_PROXY"}, "flows": KEYS | NOTIFYING, "ingester": KEYS, "executor": set(),
+    "mongo-init": KEYS | NOTIFYING | PROXIES, "flows": KEYS | NOTIFYING, "ingester": KEYS, "executor": set(),
 }  # fmt: skip
 """Settings that a service has no business with."""
 

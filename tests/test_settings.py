@@ -146,7 +146,12 @@ def test_an_empty_variable_is_as_good_as_none(monkeypatch: pytest.MonkeyPatch) -
 @pytest.mark.parametrize(
     ("name", "value", "said"),
     [
-        ("ENVIRONMENT", "simm", "'sim', 'binance-um-demo' or 'binance-um'"),
+        ("ENVIRONMENT", "simm", "Did you mean 'sim'? Allowed: sim, sim-cm, sim-spot, binance-um-demo, "),
+        ("ALSO", "binance-cm,binanse-spot", "unknown exchange 'binanse-spot'. Did you mean 'binance-spot'?"),
+        ("TRIES", "0", "greater than or equal to 1"),
+        ("WEIGHT_BUFFER", "0.96", "less than or equal to 0.95"),
+        ("EXCHANGES__BINANCE_CM__TIMEOUT", "31", "less than or equal to 30"),
+        ("EXCHANGES__SIM_CM__SYMBOLS", "BTC/USD", "'BTC/USD' is no symbol"),
         ("MODE", "auto", "'signal-only' or 'auto-execute'"),
         ("ASYNC_DRIVER", "asyncpg", "'pymongo' or 'motor'"),
         ("HISTORY_DAYS", "0", "greater than or equal to 1"),

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline import timeline
-from pipeline.timeline import DAY, INTERVALS, Interval, UnknownIntervalError, interval, windows
+from pipeline.timeline import DAY, EVERY_INTERVAL, INTERVALS, Interval, UnknownIntervalError, interval, windows
 from schemas.shared import SLOTS_PER_BUCKET
 
 FIRST = timeline.to_ms(datetime(1905, 1, 1, tzinfo=UTC))
@@ -194,10 +194,14 @@ def test_a_moment_without_a_zone_is_refused() -> None:
 def test_all_intervals_of_the_exchange_are_there() -> None:
     known = ["1m", "3m", "5m", "15m", "30m", "1h", "2h", "4h", "6h", "8h", "12h", "1d", "3d", "1w", "1M"]
     assert list(INTERVALS) == known
-    assert all(interval(code).code == code == str(interval(code)) for code in INTERVALS)
+    assert list(EVERY_INTERVAL) == ["1s", *known]
+    assert all(interval(code).code == code == str(interval(code)) for code in EVERY_INTERVAL)
+    assert interval("60s").code == "1m"
 
 
-@pytest.mark.parametrize(("code", "hint"), [("1H", "1h"), ("15", "15m"), ("61m", "Allowed: 1m"), ("", "Allowed: 1m")])
+@pytest.mark.parametrize(
+    ("code", "hint"), [("1H", "1h"), ("15", "15m"), ("61m", "Allowed: 1s, 1m"), ("", "Allowed: 1s, 1m")]
+)
 def test_an_unknown_interval_is_refused_with_what_is_allowed(code: str, hint: str) -> None:
     with pytest.raises(UnknownIntervalError) as refused:
         interval(code)

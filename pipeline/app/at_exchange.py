@@ -39,8 +39,9 @@ class Listed:
 def worth_now(settings: "Settings") -> Mapping[str, Any]:
     """Balance, equity, what is free, and each position, as of this moment."""
     from pipeline.app.exchange_access import running_exchange  # noqa: PLC0415
-    from pipeline.app.trading_access import account_at  # noqa: PLC0415
+    from pipeline.app.trading_access import account_at, require_traded  # noqa: PLC0415
 
+    require_traded(settings)
     with running_exchange(settings) as place, account_at(settings, place) as trading:
         account, positions = trading.account(), trading.positions()
     return {
@@ -67,8 +68,9 @@ def worth_now(settings: "Settings") -> Mapping[str, Any]:
 def orders_now(settings: "Settings", identity: "Identity", symbol: str | None, limit: int) -> list[Listed]:
     """What is open now; of one symbol also what was, newest first."""
     from pipeline.app.exchange_access import running_exchange  # noqa: PLC0415
-    from pipeline.app.trading_access import account_at  # noqa: PLC0415
+    from pipeline.app.trading_access import account_at, require_traded  # noqa: PLC0415
 
+    require_traded(settings)
     with running_exchange(settings) as place, account_at(settings, place) as trading:
         ordinary, waiting = trading.open_orders(), trading.open_algos()
         before = [] if symbol is None else _history(trading, identity, symbol)

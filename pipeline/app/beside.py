@@ -1,17 +1,18 @@
-"""Commands that ask about the executor of a data folder, or tell it something: they mean the place where it trades.
+"""Commands that ask about the executors of a data folder, or tell them something: they mean where those trade.
 
-The folder remembers that place: the environment, the exchange where it is a simulated one, and the installation that
-signs its orders. A command whose settings name another is refused, for its answer would be of another account;
-`--environment` says that it is meant all the same.
+The folder remembers those places: the exchange, its address where it is a simulated one, and the installation that
+signs its orders there. A command whose settings name another is refused, for its answer would be of another account;
+`--exchange` says that it is meant all the same.
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import UsageError
+from pipeline.exchange_names import exchange_named, is_simulated
 
 if TYPE_CHECKING:
     from pymongo.database import Database
@@ -19,20 +20,9 @@ if TYPE_CHECKING:
     from pipeline.settings import Settings
 
 
-SIM: Final = "sim"
-
-
-class Environment(StrEnum):
-    """Where there is to trade."""
-
-    SIM = "sim"
-    DEMO = "binance-um-demo"
-    PRODUCTION = "binance-um"
-
-
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where the executor of a folder trades. `exchange`: the address of a simulated one; None: the folder's own.
+    """Where an executor of a folder trades. `exchange`: the address of a simulated one; None: the folder's own.
     `installation`: whose its orders are."""
 
     environment: str
@@ -44,49 +34,56 @@ def remember(settings: "Settings", installation: str) -> None:
     """An executor of that installation begins there."""
     from pipeline.store.mongod.sharing import write_private  # noqa: PLC0415
 
-    exchange = settings.sim_url if settings.environment == SIM else None
+    exchange = settings.sim_url if is_simulated(settings.environment) else None
     place = Place(settings.environment, None if exchange == _own_exchange(settings) else exchange, installation)
     settings.home.mkdir(parents=True, exist_ok=True)
-    write_private(_file(settings.home), json.dumps(asdict(place)))
+    places = {**remembered(settings.home), settings.environment: place}
+    write_private(_file(settings.home), json.dumps([asdict(one) for one in places.values()]))
 
 
-def remembered(home: Path) -> Place | None:
-    """Where the last executor of the folder traded; a file that was cut short or edited counts as none."""
+def remembered(home: Path) -> Mapping[str, Place]:
+    """Where executors of the folder have traded, by exchange; a file that was cut short or edited counts as none."""
     try:
         stored = json.loads(_file(home).read_text(encoding="utf-8"))
-        return Place(
-            str(Environment(stored["environment"])),
-            stored["exchange"] and str(stored["exchange"]),
-            stored.get("installation"),
-        )
-    except (OSError, ValueError, TypeError, KeyError):
-        return None
+        places = [_place(one) for one in (stored if isinstance(stored, list) else [stored])]
+        return {one.environment: one for one in places}
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        return {}
 
 
-def begin_beside(environment: Environment | None) -> "Settings":
+def _place(stored: Mapping[str, Any]) -> Place:
+    return Place(
+        exchange_named(stored["environment"]),
+        stored["exchange"] and str(stored["exchange"]),
+        stored.get("installation"),
+    )
+
+
+def begin_beside(exchange: str | None) -> "Settings":
     """Read the settings and start logging, as `begin` does, for the place where the executor of the folder trades."""
     from pipeline.app.wiring import start_logging  # noqa: PLC0415
     from pipeline.settings import load  # noqa: PLC0415
 
-    settings = beside(load(), environment)
+    settings = beside(load(), exchange)
     start_logging(settings)
     return settings
 
 
-def beside(settings: "Settings", environment: Environment | None = None) -> "Settings":
+def beside(settings: "Settings", exchange: str | None = None) -> "Settings":
     """These settings, of the place where the executor of their folder trades. Refused where they name another and
     nobody says that it is meant."""
-    place = remembered(settings.home)
-    if environment is not None:
-        settings = settings.model_copy(update={"environment": str(environment)})
-    elif place is not None and place.environment != settings.environment:
+    places = remembered(settings.home)
+    if exchange is not None:
+        settings = settings.at(exchange)
+    elif places and settings.environment not in places:
+        options = ", or ".join(f"--exchange {name}" for name in (*places, settings.environment))
         raise UsageError(
-            f"the executor of {settings.home} trades at {place.environment}, and the settings here name "
-            f"{settings.environment}. Say which is meant: --environment {place.environment}, or "
-            f"--environment {settings.environment}"
+            f"the executor of {settings.home} trades at {', '.join(places)}, and the settings here name "
+            f"{settings.environment}. Say which is meant: {options}"
         )
-    if place is not None and place.environment == settings.environment == SIM:
-        settings = _at_its_exchange(settings, place, chosen=environment is not None)
+    place = places.get(settings.environment)
+    if place is not None and is_simulated(settings.environment):
+        settings = _at_its_exchange(settings, place, chosen=exchange is not None)
     return settings
 
 
@@ -98,7 +95,7 @@ def _at_its_exchange(settings: "Settings", place: Place, *, chosen: bool) -> "Se
     its_own = place.exchange or "the folder's own exchange"
     raise UsageError(
         f"the executor of {settings.home} trades at {its_own}, and TIDEMARK_SIM_URL names {settings.sim_url}. "
-        f"Say which is meant: unset it, or --environment sim for {settings.sim_url}"
+        f"Say which is meant: unset it, or --exchange {settings.environment} for {settings.sim_url}"
     )
 
 
@@ -106,7 +103,7 @@ def place_of(settings: "Settings") -> str:
     """The environment, the exchange and the database that these settings mean."""
     from pipeline.store.connect import hosts  # noqa: PLC0415
 
-    own = settings.environment == SIM
+    own = is_simulated(settings.environment)
     exchange = f" ({settings.sim_url or 'the exchange of ' + str(settings.home)})" if own else ""
     uri = settings.mongo_uri
     database = f"in {settings.home}" if uri is None else f"at {hosts(uri.get_secret_value())}"

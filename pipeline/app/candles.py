@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Final
 from pipeline.app.filters import code_of
 from pipeline.app.opened import Opened
 from pipeline.errors import UsageError
-from pipeline.nearest import folded, hint
+from pipeline.exchange.markets import meant
+from pipeline.nearest import folded
 from pipeline.store.candles.frame import FOR_PEOPLE
 from pipeline.store.candles.store import CandleStore
 from pipeline.store.series import SeriesStore
@@ -70,7 +71,7 @@ def _unknown(store: SeriesStore, listed: Collection[str], key: SeriesKey) -> str
     if of_symbol:
         return f"no {key.interval} candles of {key.symbol} are stored; stored are {', '.join(of_symbol)}"
     known = {*listed, *(one.symbol for one in stored)}
-    near = "" if key.symbol in known else hint(key.symbol, known)
+    near = "" if key.symbol in known else meant(key.symbol, key.exchange, known)
     there = key.symbol in known or not listed
     fetch = f" Fetch them: tidemark backfill {key.symbol} --interval {key.interval}" if there and not near else ""
     return f"no candles of {key.symbol} are stored.{near}{fetch}"

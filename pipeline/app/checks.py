@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
+from pipeline.app.exchange_access import is_folders_own
 from pipeline.app.wiring import credentials_of, exchange_of
 from pipeline.errors import TidemarkError
+from pipeline.exchange_names import is_simulated
 from pipeline.settings import IN_FILES, Settings
 
 if TYPE_CHECKING:
@@ -212,7 +214,7 @@ def _remote(uri: str) -> Iterator[Checked]:
 
 def exchange(settings: Settings) -> Iterator[Checked]:
     """Does the exchange answer, and do our clocks agree?"""
-    if settings.environment == "sim" and settings.sim_url is None:
+    if is_folders_own(settings):
         yield Checked("exchange", "good", "the simulator, started when it is needed")
         return
     from pipeline.exchange.rest import RestClient  # noqa: PLC0415
@@ -265,7 +267,7 @@ def keys(settings: Settings) -> Iterator[Checked]:
     if credentials is None:
         yield _no_keys(settings)
         return
-    if settings.environment == "sim" and settings.sim_url is None:
+    if is_folders_own(settings):
         yield Checked("keys", "good", "present")
         return
     from pipeline.exchange.products.product import Ask  # noqa: PLC0415
@@ -281,7 +283,7 @@ def keys(settings: Settings) -> Iterator[Checked]:
     if account.get("canTrade"):
         yield Checked("keys", "good", "accepted, and may trade")
     else:
-        mend = "Enable futures trading for it at the exchange." if settings.mode == "auto-execute" else ""
+        mend = "Enable trading for it at the exchange." if settings.mode == "auto-execute" else ""
         yield Checked("keys", "problem" if mend else "note", "accepted, but may not trade", mend)
     if exchange_of(settings).is_production:
         yield from _rights(exchange_of(settings, patient=False), credentials)
@@ -305,14 +307,14 @@ def _rights(place: "Environment", credentials: "Credentials") -> Iterator[Checke
     else:
         mend = "Restrict it to your addresses: whoever steals it can trade."
         yield Checked("keys", "problem", "works from any address", mend)
-    if rights.enable_futures:
-        yield Checked("keys", "good", "may trade futures")
+    if rights.may_trade(place.product):
+        yield Checked("keys", "good", f"may trade {place.product.title}")
     else:
-        yield Checked("keys", "note", "may not trade futures: good for signal-only")
+        yield Checked("keys", "note", f"may not trade {place.product.title}: good for signal-only")
 
 
 def _no_keys(settings: Settings) -> Checked:
-    if settings.environment == "sim":
+    if is_simulated(settings.environment):
         return Checked("keys", "good", "none needed: the simulator has its own")
     if settings.mode == "signal-only":
         return Checked("keys", "good", "none, and none needed for signal-only")

@@ -172,8 +172,8 @@ def _enters(settings: "Settings") -> "Callable[[str], bool]":
     from pipeline.execution.engine.client_ids import installation_of, leg_of  # noqa: PLC0415
     from pipeline.execution.engine.state import ENTERING  # noqa: PLC0415
 
-    place = remembered(settings.home)
-    known = place.installation if place is not None and place.environment == settings.environment else None
+    place = remembered(settings.home).get(settings.environment)
+    known = None if place is None else place.installation
     return lambda name: leg_of(name) in ENTERING and known in {None, installation_of(name)}
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.app.wiring import exchange_of
 from pipeline.errors import UsageError
+from pipeline.exchange_names import is_simulated
 from pipeline.settings import Settings
 
 if TYPE_CHECKING:
@@ -16,12 +17,17 @@ if TYPE_CHECKING:
     from pipeline.exchange.rest import RestClient
 
 
+def is_folders_own(settings: Settings) -> bool:
+    """Whether they mean the simulated exchange of the data folder."""
+    return is_simulated(settings.environment) and settings.sim_url is None
+
+
 @contextmanager
 def running_exchange(settings: Settings) -> Iterator["Environment"]:
-    """The exchange that the settings name. `sim` without an address is that of the data folder, which all its commands
-    share."""
+    """The exchange that the settings name. A simulated one without an address is that of the data folder, which all its
+    commands share."""
     place = exchange_of(settings)
-    if settings.environment != "sim" or settings.sim_url is not None:
+    if not is_folders_own(settings):
         yield place
         return
 

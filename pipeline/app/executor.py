@@ -20,13 +20,14 @@ def execute(settings: "Settings", *, take_over: bool, by: str, say: Callable[[st
     """Act on fresh signals until SIGINT or SIGTERM. `take_over`: first make ours what other installations have open."""
     from pipeline.app.beside import remember  # noqa: PLC0415
     from pipeline.app.exchange_access import running_exchange  # noqa: PLC0415
-    from pipeline.app.trading_access import check_key, keys_of  # noqa: PLC0415
+    from pipeline.app.trading_access import check_key, keys_of, require_traded  # noqa: PLC0415
     from pipeline.execution.runtime.opening import identify  # noqa: PLC0415
     from pipeline.store import connect  # noqa: PLC0415
     from pipeline.store.control import ControlStore  # noqa: PLC0415
     from pipeline.store.mongod.session import running  # noqa: PLC0415
     from pipeline.store.prepare import prepare  # noqa: PLC0415
 
+    require_traded(settings)
     keys_of(settings)  # said before anything is started
     with running(settings) as uri, connect.client(uri) as client, running_exchange(settings) as place:
         connect.require(client, uri)

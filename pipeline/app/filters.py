@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.app.wiring import strategies_of
 from pipeline.errors import UsageError
+from pipeline.exchange.markets import meant
 from pipeline.nearest import folded, hint
 from pipeline.store.series import SeriesStore
 from pipeline.store.symbols import SymbolStore
@@ -32,7 +33,7 @@ def symbol_filter(tm: "Opened", text: str) -> str:
     if name in known or _signalled(tm, "symbol", name):
         return name
     raise UsageError(
-        f"{tm.environment} has no symbol {name!r}, neither stored nor listed.{hint(name, known)} "
+        f"{tm.environment} has no symbol {name!r}, neither stored nor listed.{meant(name, tm.environment, known)} "
         f"Stored are {', '.join(sorted(stored)) or 'none yet'}"
     )
 

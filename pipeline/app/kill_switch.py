@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.app.closing import Closing, Listener, Symbols
 from pipeline.app.opened import Opened
+from pipeline.exchange_names import real_money_first
 
 if TYPE_CHECKING:
     from pymongo.database import Database
@@ -74,23 +75,92 @@ def halt(
     from pipeline.app.known_symbols import symbol_in_need  # noqa: PLC0415
 
     with Clerk(settings) as clerk:
+        if not symbols:
+            (done,) = _halt_each([settings], clerk, flatten=flatten, by=by, listener=listener, reason=reason)
+            return done
         named = [symbol_in_need(settings, clerk, one, listener.complain) for one in symbols]
         asking = Asking(settings, named, {"enabled": False}, closes=flatten, by=by, reason=reason)
-        switch = asking.write if named else _switch(settings, halted=True, flatten=flatten, by=by, reason=reason)
-        recording = clerk.leave(switch)
-        closing = Closing(settings, clerk, listener, named or None)
-        report, closed = closing.close_ours(recording) if flatten else (None, None)
-        halted = _recorded(clerk, recording, switch, "the halt", listener)
-        if named and report is not None and report.flat:
+        done = _halted(settings, clerk, clerk.leave(asking.write), asking.write, named, flatten, listener)
+        if done.flattened is not None and done.flattened.flat:
             asking.end(clerk, listener)
-        return Halted(settings.environment, settings.database, _acting(settings, clerk), named, halted, report, closed)
+        return done
+
+
+def halt_everywhere(
+    settings: "Settings", *, flatten: bool, by: str, listener: Listener, reason: str | None = None
+) -> list[Halted]:
+    """The same at every exchange where an executor of this installation trades or has traded. Those that the folder
+    knows are turned to first, whatever the database does, and the one that the settings name where it knows none; then
+    those that only the database knows. Real money comes first."""
+    from pipeline.app.beside import remembered  # noqa: PLC0415
+    from pipeline.app.clerk import AwayError, Clerk  # noqa: PLC0415
+    from pipeline.store.control import traded_at  # noqa: PLC0415
+
+    def halted_at(names: Collection[str], clerk: "Clerk") -> list[Halted]:
+        each = [_at(settings, name, listener) for name in real_money_first(names)]
+        return _halt_each(each, clerk, flatten=flatten, by=by, listener=listener, reason=reason)
+
+    at_hand = set(remembered(settings.home)) or {settings.environment}
+    with Clerk(settings) as clerk:
+        done = halted_at(at_hand, clerk)
+        try:
+            others = clerk.ask(traded_at) - at_hand
+        except AwayError as error:
+            listener.complain(f"{error}, so it is not known whether an executor of ours trades elsewhere, too")
+            others = set()
+        return done + halted_at(others, clerk)
+
+
+def _at(settings: "Settings", name: str, listener: Listener) -> "Settings":
+    """The settings for a place that the installation knows, whatever the shell names."""
+    from pipeline.app.beside import beside, place_of  # noqa: PLC0415
+
+    found = beside(settings, None if name == settings.environment else name)
+    listener.say(place_of(found))
+    return found
+
+
+def _halt_each(
+    each: "Sequence[Settings]", clerk: "Clerk", *, flatten: bool, by: str, listener: Listener, reason: str | None
+) -> list[Halted]:
+    """Every switch is on its way before anything is closed."""
+    switches = [_switch(one, halted=True, flatten=flatten, by=by, reason=reason) for one in each]
+    recordings = [clerk.leave(switch) for switch in switches]
+    return [
+        _halted(one, clerk, recording, switch, [], flatten, listener)
+        for one, recording, switch in zip(each, recordings, switches, strict=True)
+    ]
+
+
+def _halted(
+    settings: "Settings",
+    clerk: "Clerk",
+    recording: "Future[None]",
+    switch: "Job[None]",
+    named: Symbols,
+    flatten: bool,
+    listener: Listener,
+) -> Halted:
+    from pipeline.app.trading_access import is_traded  # noqa: PLC0415
+
+    report: Report | None = None
+    closed: Sequence[Closure] | None = None
+    if flatten and is_traded(settings):
+        report, closed = Closing(settings, clerk, listener, named or None).close_ours(recording)
+    elif flatten:
+        listener.say(f"{settings.environment}: nothing of ours can be open there, since it is not traded yet")
+    halted = _recorded(clerk, recording, switch, "the halt", listener)
+    acting = _acting(settings, clerk)
+    return Halted(settings.environment, settings.database, acting, list(named), halted, report, closed)
 
 
 def close(settings: "Settings", symbol: str, *, by: str, listener: Listener, reason: str | None = None) -> Closed:
     """Close the position in this symbol, and its orders; every other goes on. Later signals may open it again."""
     from pipeline.app.clerk import Clerk  # noqa: PLC0415
     from pipeline.app.known_symbols import symbol_in_need  # noqa: PLC0415
+    from pipeline.app.trading_access import require_traded  # noqa: PLC0415
 
+    require_traded(settings)
     with Clerk(settings) as clerk:
         named = [symbol_in_need(settings, clerk, symbol, listener.complain)]
         asking = Asking(settings, named, {}, closes=True, by=by, reason=reason)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import UsageError
-from pipeline.nearest import folded, hint
+from pipeline.nearest import folded
 
 if TYPE_CHECKING:
     from pymongo.database import Database
@@ -56,9 +56,12 @@ def _known(settings: "Settings", db: "Database[Any]") -> set[str]:
 
 
 def _among(settings: "Settings", symbol: str, known: set[str]) -> str:
+    from pipeline.exchange.markets import meant  # noqa: PLC0415
+
     if symbol not in known:
         raise UsageError(
-            f"{settings.environment} has no {symbol!r} among the symbols that are stored.{hint(symbol, known)} "
+            f"{settings.environment} has no {symbol!r} among the symbols that are stored."
+            f"{meant(symbol, settings.environment, known)} "
             "`tidemark symbols` lists what the exchange trades"
         )
     return symbol

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 from pydantic import SecretStr
 
 from pipeline.errors import AttentionError, UsageError
+from pipeline.exchange_names import is_simulated
 from pipeline.settings import Settings, load
 
 if TYPE_CHECKING:
@@ -49,7 +50,8 @@ def having_data(settings: Settings) -> Settings:
 
 def having_exchange(settings: Settings) -> Settings:
     """The same for whoever only asks the exchange: a folder without data is not given one of its own."""
-    return having_data(settings) if settings.environment == "sim" and settings.sim_url is None else settings
+    own = is_simulated(settings.environment) and settings.sim_url is None
+    return having_data(settings) if own else settings
 
 
 class Opened:

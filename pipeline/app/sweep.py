@@ -19,7 +19,7 @@ from pymongo.database import Database
 from pipeline.app.audit_trail import note
 from pipeline.app.exchange_access import running_exchange
 from pipeline.app.opened import Opened
-from pipeline.app.trading_access import check_key, keys_of, may_execute, policy_of, tell
+from pipeline.app.trading_access import check_key, keys_of, may_execute, policy_of, require_traded, tell
 from pipeline.execution.runtime.executor import Executor, opened
 from pipeline.settings import Settings
 from pipeline.store.account import PositionStore
@@ -48,6 +48,7 @@ class Swept:
 
 def sweep(tm: Opened, mode: Mode, *, seconds: float, by: str, reason: str | None = None) -> Swept:
     """One pass, of so many seconds at most. Orders are sent only where mode, switch and settings allow it."""
+    require_traded(tm.settings)
     acting = LeaseStore(tm.db, f"executor:{tm.environment}", "nobody").holder()
     if acting is not None:
         return Swept(acting)

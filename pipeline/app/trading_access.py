@@ -8,14 +8,17 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from pipeline.app.wiring import credentials_of
+from pipeline.app.exchange_access import is_folders_own
+from pipeline.app.wiring import credentials_of, exchange_of
 from pipeline.errors import AttentionError, UsageError
+from pipeline.exchange_names import is_production, is_simulated
 from pipeline.secret_managers import place
 from pipeline.settings import PRODUCTION_PHRASE, Settings
 
 if TYPE_CHECKING:
     from pipeline.exchange.environments import Environment
     from pipeline.exchange.key_rights import KeyRights
+    from pipeline.exchange.products.product import Product
     from pipeline.exchange.signing import Credentials
     from pipeline.exchange.trading import Trading
     from pipeline.execution.engine.effects import Notify
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("pipeline.execution")
 
+_KEY_SETTINGS = "TIDEMARK_API_KEY and TIDEMARK_API_SECRET (or their _FILE forms, or TIDEMARK_PRIVATE_KEY_FILE)"
 _PATIENCE = 5.0
 _LIMIT_PATIENCE_MS = 2_000
 _LEVELS = {"info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
@@ -37,16 +41,15 @@ def operator() -> str:
 def keys_of(settings: Settings) -> "Credentials":
     """The keys in the settings; on the simulator, without any, those of its ready account. The folder's own exchange
     has no other account, whatever keys are configured for another place."""
-    own_exchange = settings.environment == "sim" and settings.sim_url is None
-    found = None if own_exchange else credentials_of(settings)
+    found = None if is_folders_own(settings) else credentials_of(settings)
     if found is not None:
         return found
-    if settings.environment != "sim":
+    if not is_simulated(settings.environment):
+        needs = _KEY_SETTINGS if settings.is_first else settings.own("keys")
         manager = f"; {settings.secrets} has no {place(settings.secrets, 'api_key')}" if settings.secrets else ""
         raise UsageError(
-            f"an account at {settings.environment} needs TIDEMARK_API_KEY and TIDEMARK_API_SECRET (or their _FILE "
-            "forms, or TIDEMARK_PRIVATE_KEY_FILE); a key that may only read is enough for signal-only. Flows are given "
-            f"them only with TIDEMARK_SWEEP=true{manager}"
+            f"an account at {settings.environment} needs {needs}; a key that may only read is enough for signal-only. "
+            f"Flows are given them only with TIDEMARK_SWEEP=true{manager}"
         )
     from pipeline.exchange.signing import Credentials, signer_for  # noqa: PLC0415
     from pipeline.simulator.options import READY_KEY, READY_SECRET  # noqa: PLC0415
@@ -69,15 +72,30 @@ def policy_of(settings: Settings, place: "Environment") -> "Policy":
 
 def may_execute(settings: Settings) -> bool:
     """Whether orders may be sent at all: real money only with the confirmation."""
-    return settings.environment != "binance-um" or settings.confirm_production == PRODUCTION_PHRASE
+    return not is_production(settings.environment) or settings.confirm_production == PRODUCTION_PHRASE
 
 
 def require_confirmation(settings: Settings) -> None:
     """Refuse what would trade real money while nobody has confirmed that it should."""
     if not may_execute(settings):
         raise AttentionError(
-            "this would trade real money. If that is what you want, set "
-            f'TIDEMARK_CONFIRM_PRODUCTION="{PRODUCTION_PHRASE}" and run it again'
+            f"this would trade real money at {settings.environment}. If that is what you want, set "
+            f'{settings.own("confirm_production")}="{PRODUCTION_PHRASE}" and run it again'
+        )
+
+
+def is_traded(settings: Settings) -> bool:
+    """Whether the executor trades that market."""
+    return exchange_of(settings).product.is_traded
+
+
+def require_traded(settings: Settings) -> None:
+    """Refuse what has to do with an account where the executor has none."""
+    if not is_traded(settings):
+        title = exchange_of(settings).product.title
+        raise UsageError(
+            f"{settings.environment}: Tidemark keeps candles and signals of {title}, and does not trade them "
+            "yet; it asks nothing of an account there"
         )
 
 
@@ -93,15 +111,15 @@ def check_key(settings: Settings, place: "Environment") -> None:
     except ExchangeError as error:
         log.warning("what the API key may do could not be asked for: %s", error)
     else:
-        judge_key(rights)
+        judge_key(rights, place.product)
 
 
-def judge_key(rights: "KeyRights") -> None:
+def judge_key(rights: "KeyRights", product: "Product") -> None:
     """Refuse a key that could lose more than trades, or cannot trade; say so where it works from any address."""
     if rights.enable_withdrawals:
         raise AttentionError("this API key may withdraw money. Make one that may not: trading does not need it")
-    if not rights.enable_futures:
-        raise AttentionError("this API key may not trade futures. Enable futures for it, or make another")
+    if not rights.may_trade(product):
+        raise AttentionError(f"this API key may not trade {product.title}. Enable that for it, or make another")
     if not rights.ip_restrict:
         log.warning("this API key is not restricted to your IP addresses: whoever steals it can trade. Restrict it")
 

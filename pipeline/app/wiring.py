@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline import logs
 from pipeline.errors import UsageError
+from pipeline.exchange_names import is_simulated
 from pipeline.settings import Settings, load, secrets_of
 from pipeline.timeline import SECOND
 
@@ -23,10 +24,11 @@ if TYPE_CHECKING:
     from schemas.series import SeriesKey
 
 
-def begin(*, log_is_output: bool = False) -> Settings:
-    """Read the settings and start logging: how every command that does work begins. `log_is_output`: the command
-    prints nothing else, so its log goes where a person has sent its output: `tidemark live > file`."""
-    settings = load()
+def begin(exchange: str | None = None, *, log_is_output: bool = False) -> Settings:
+    """Read the settings, for that exchange where one is named, and start logging: how every command that does work
+    begins. `log_is_output`: the command prints nothing else, so its log goes where a person has sent its output:
+    `tidemark live > file`."""
+    settings = load().at(exchange)
     start_logging(settings, log_is_output=log_is_output)
     return settings
 
@@ -62,11 +64,13 @@ def exchange_of(settings: Settings, *, patient: bool = True) -> "Environment":
     from pipeline.exchange.environments import environment  # noqa: PLC0415
 
     proxy = settings.proxy.get_secret_value() if settings.proxy else None
-    url = settings.sim_url if settings.environment == "sim" else None
+    url = settings.sim_url if is_simulated(settings.environment) else None
     chosen = {
         "rest_url": settings.rest_url,
         "stream_url": settings.stream_url,
         "read_timeout": settings.timeout,
+        "retries": None if settings.tries is None else settings.tries - 1,
+        "weight_buffer": settings.weight_buffer,
         "recv_window": settings.recv_window,
     }
     own: dict[str, Any] = {name: value for name, value in chosen.items() if value is not None}

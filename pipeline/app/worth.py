@@ -12,6 +12,7 @@ from decimal import Decimal
 from pipeline.app.audit_trail import note
 from pipeline.app.exchange_access import running_exchange
 from pipeline.app.opened import Opened
+from pipeline.app.trading_access import is_traded
 from pipeline.app.wiring import credentials_of
 from pipeline.errors import TidemarkError
 from pipeline.exchange.market import Market
@@ -84,7 +85,7 @@ def _asked(environment: str, trading: Trading, store: AccountStore, warn: Callab
 
 @contextmanager
 def _asking(settings: Settings) -> Iterator[Trading | None]:
-    credentials = credentials_of(settings)
+    credentials = credentials_of(settings) if is_traded(settings) else None
     if credentials is None:
         yield None
         return

@@ -70,7 +70,7 @@ def account(
     by: Annotated[By | None, typer.Option(help="A line a day or a month, over all that is stored.")] = None,
     days: Annotated[int | None, typer.Option(min=1, help="Only so many days back; 30 without --by.")] = None,
     now: Annotated[bool, typer.Option("--now", help="Ask the exchange, not what is stored.")] = False,
-    environment: Where = None,
+    exchange: Where = None,
     wide: Wide = False,
     as_json: Json = False,
 ) -> None:
@@ -82,7 +82,7 @@ def account(
     from pipeline.cli.beside import say_place, tell_standing  # noqa: PLC0415
 
     back = 30 if by is None and days is None else days
-    settings = begin_beside(environment)
+    settings = begin_beside(exchange)
     if now:
         if by is not None or days is not None:
             raise UsageError("--now is this moment: leave --by and --days out, or --now")
@@ -118,7 +118,7 @@ def account(
 @app.command(epilog="Example: [bold]tidemark positions --json[/bold]")
 def positions(
     every: Annotated[bool, typer.Option("--all", help="Flat ones too.")] = False,
-    environment: Where = None,
+    exchange: Where = None,
     wide: Wide = False,
     as_json: Json = False,
 ) -> None:
@@ -128,7 +128,7 @@ def positions(
     from pipeline.app.opened import Opened, having_data  # noqa: PLC0415
     from pipeline.cli.beside import say_place, tell_standing  # noqa: PLC0415
 
-    settings = begin_beside(environment)
+    settings = begin_beside(exchange)
     with Opened(having_data(settings)) as tm:
         say_place(settings, tm.db)
         stands = tell_standing(settings, tm.db, as_json=as_json)
@@ -154,15 +154,16 @@ def positions(
 
 @app.command(
     epilog="Examples: [bold]tidemark orders --symbol BTCUSDT --limit 5 --json[/bold], "
-    "[bold]tidemark orders --exchange --symbol BTCUSDT[/bold]"
+    "[bold]tidemark orders --now --symbol BTCUSDT[/bold]"
 )
 def orders(
     symbol: Annotated[str | None, typer.Option(help="Only this symbol.")] = None,
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many, newest first.")] = 20,
-    exchange: Annotated[
-        bool, typer.Option("--exchange", help="What is open there now, whose ever it is; of a symbol, six days of it.")
+    now: Annotated[
+        bool,
+        typer.Option("--now", help="Ask the exchange what is open, whose ever it is; of a symbol, six days of it."),
     ] = False,
-    environment: Where = None,
+    exchange: Where = None,
     wide: Wide = False,
     as_json: Json = False,
 ) -> None:
@@ -174,11 +175,11 @@ def orders(
     from pipeline.cli.beside import say_place, tell_standing  # noqa: PLC0415
 
     named = symbol_in(symbol) if symbol is not None else None
-    settings = begin_beside(environment)
+    settings = begin_beside(exchange)
     with Opened(having_data(settings)) as tm:
         say_place(settings, tm.db)
         stands = tell_standing(settings, tm.db, as_json=as_json)
-        listed = asking.orders_at_exchange(tm, limit, named) if exchange else asking.orders(tm, limit, named)
+        listed = asking.orders_at_exchange(tm, limit, named) if now else asking.orders(tm, limit, named)
     if as_json:
         print_json({"environment": settings.environment, "standing": stands, "orders": listed.orders})
     elif isinstance(listed, asking.ListedOrders):

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pipeline.cli.beside import Where
 from pipeline.cli.output import Json, complain, print_json, print_table
 from pipeline.cli.table import Column
 
@@ -38,6 +39,7 @@ def audit(
         int, typer.Option(min=0, max=1_000, help="Stretches of each series to compare with the exchange.")
     ] = 3,
     seed: Annotated[int, typer.Option(help="Another seed, other stretches.")] = 0,
+    exchange: Where = None,
     as_json: Json = False,
 ) -> None:
     """Check stored candles: no holes, sound buckets, sound prices, intervals that agree, the exchange's answers."""
@@ -48,7 +50,7 @@ def audit(
     from pipeline.cli.indicators import tell  # noqa: PLC0415
     from pipeline.cli.upgrade_bar import bring_up  # noqa: PLC0415
 
-    with Opened(having_data(begin()), bring_up) as tm:
+    with Opened(having_data(begin(exchange)), bring_up) as tm:
         done = ordering.audit(
             tm, symbols or (), interval or (), repair=repair, samples=samples, seed=seed, by=operator()
         )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pipeline.cli.beside import Where
 from pipeline.cli.output import Json, Wide, complain, print_json, print_table
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ def backfill(
     source: Annotated[
         From, typer.Option(help="auto: the archive for whole months and days, REST for the rest.")
     ] = From.AUTO,
+    exchange: Where = None,
     wide: Wide = False,
     as_json: Json = False,
 ) -> None:
@@ -64,7 +66,7 @@ def backfill(
     from pipeline.cli.indicators import tell  # noqa: PLC0415
     from pipeline.cli.upgrade_bar import bring_up  # noqa: PLC0415
 
-    with Opened(begin(), bring_up) as tm:
+    with Opened(begin(exchange), bring_up) as tm:
         done = ordering.backfill(
             tm, symbols or (), interval or (), days=days, limit=limit, source=source.value, by=operator(),
             shown=partial(_bars, shown=not as_json),

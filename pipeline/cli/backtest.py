@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from pipeline.cli.beside import Where
 from pipeline.cli.figures import amount, change, moment, money, percent, price
 from pipeline.cli.output import Json, Wide, print_json, print_table
 from pipeline.cli.signals import print_csv
@@ -55,6 +56,7 @@ def backtest(
     ] = None,
     equity: Annotated[float, typer.Option(min=0, help="What the account begins with.")] = 10_000,
     trades: Annotated[bool, typer.Option("--trades", help="Every trade, not the figures.")] = False,
+    exchange: Where = None,
     as_json: Json = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print the trades as CSV on stdout.")] = False,
     wide: Wide = False,
@@ -74,7 +76,7 @@ def backtest(
         raise UsageError("--json and --csv exclude each other; choose one")
     if days is not None and start is not None:
         raise UsageError("--days and --start exclude each other; choose one")
-    with Opened(having_data(begin())) as tm, days_done(shown=not (as_json or as_csv)) as told:
+    with Opened(having_data(begin(exchange))) as tm, days_done(shown=not (as_json or as_csv)) as told:
         found = run(
             tm,
             strategies or (),

@@ -1,5 +1,5 @@
-"""Commands that mean the place where the executor of a data folder trades: the option that names another, and the line
-beside an answer that says of which place it is. Before any answer stands how trading stands.
+"""Which exchange a command means: the option that names one, and, where it is the place where the executor of a data
+folder trades, the line beside an answer that says of which place it is. Before any answer stands how trading stands.
 """
 
 from datetime import UTC, datetime
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pipeline.app.beside import Environment, acting, place_of
+from pipeline.app.beside import acting, place_of
 from pipeline.cli.figures import UNKNOWN, moment, percent
 
 if TYPE_CHECKING:
@@ -18,9 +18,15 @@ if TYPE_CHECKING:
     from pipeline.settings import Settings
 
 Where = Annotated[
-    Environment | None,
-    typer.Option("--environment", help="Ask there, whatever the settings and the executor of the folder name."),
+    str | None,
+    typer.Option(
+        "--exchange",
+        "--environment",
+        metavar="NAME",
+        help="Of this exchange, whatever the settings and the folder name.",
+    ),
 ]
+"""The type of a command's `exchange` parameter."""
 
 
 def say_place(settings: "Settings", database: "Database[Any]") -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pipeline.cli.beside import Where
 from pipeline.cli.figures import amount, moment, price
 from pipeline.cli.output import Json, Wide, print_json, print_table
 from pipeline.cli.table import Column
@@ -46,6 +47,7 @@ def candles(
     last: Annotated[int | None, typer.Option(min=1, help="So many candles, the newest.")] = None,
     start: Annotated[str | None, typer.Option(help="From here on, ISO 8601; without a zone it is UTC.")] = None,
     end: Annotated[str | None, typer.Option(help="Up to here, inclusive.")] = None,
+    exchange: Where = None,
     as_json: Json = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV on stdout.")] = False,
     wide: Wide = False,
@@ -62,7 +64,7 @@ def candles(
     first, stop = moment_of("--start", start), moment_of("--end", end)
     if first is not None and stop is not None and first > stop:
         raise UsageError(f"--start {start} is after --end {end}")
-    with Opened(having_data(begin())) as tm:
+    with Opened(having_data(begin(exchange))) as tm:
         found = candles_of(tm, symbol, interval, first=first, stop=stop, last=last)
     if parquet is not None:
         _write_parquet(found.frame, found.key, parquet)

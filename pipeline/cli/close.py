@@ -19,7 +19,7 @@ app = typer.Typer()
 def close(
     symbol: Annotated[str, typer.Argument(help="What is held in it is closed.")],
     reason: Annotated[str | None, typer.Option(help="Kept with the change.")] = None,
-    environment: Where = None,
+    exchange: Where = None,
     as_json: Json = False,
 ) -> None:
     """Close the position in SYMBOL, reduce-only, and cancel its orders; its stop last.
@@ -32,7 +32,7 @@ def close(
     from pipeline.app.trading_access import operator  # noqa: PLC0415
     from pipeline.cli.closing import Spoken, require_flat, said  # noqa: PLC0415
 
-    settings, spoken = begin_beside(environment), Spoken()
+    settings, spoken = begin_beside(exchange), Spoken()
     spoken.say(place_of(settings))
     done = kill_switch.close(settings, symbol, by=operator(), listener=spoken, reason=reason)
     (symbol,), report = done.symbols, done.flattened

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pipeline.cli.beside import Where
 from pipeline.cli.output import Json, print_json
 from pipeline.errors import UsageError
 
@@ -20,13 +21,14 @@ def doctor(
     only: Annotated[
         list[str] | None, typer.Option("--only", metavar="CHECK", help="Run this check alone; may be repeated.")
     ] = None,
+    exchange: Where = None,
     as_json: Json = False,
 ) -> None:
     """Check this machine: Python, Prefect, TA-Lib, disk, mongod, database, exchange, clock, keys and stages.
 
     Changes nothing and prints no secret. Exits with 0 when all is well, with 3 when something needs you.
     """
-    findings = list(_examine(only or []))
+    findings = list(_examine(only or [], exchange))
     healthy = all(finding.state != "problem" for finding in findings)
     if as_json:
         print_json({"healthy": healthy, "findings": findings})
@@ -36,7 +38,7 @@ def doctor(
         raise typer.Exit(3)
 
 
-def _examine(only: list[str]) -> "list[Checked]":
+def _examine(only: list[str], exchange: str | None) -> "list[Checked]":
     from pipeline.app.checks import CHECKS, Checked  # noqa: PLC0415
     from pipeline.settings import load  # noqa: PLC0415
 
@@ -44,7 +46,7 @@ def _examine(only: list[str]) -> "list[Checked]":
         if name not in CHECKS:
             raise UsageError(f"there is no check {name!r}. Allowed: {', '.join(CHECKS)}")
     try:
-        settings = load()
+        settings = load().at(exchange)
     except UsageError as error:
         return [
             Checked("settings", "problem", line, "Correct it and run this again.") for line in str(error).split("\n")

@@ -35,6 +35,7 @@ def execute(
             help="First make ours what other Tidemark installations have open on the account. Only if they are gone.",
         ),
     ] = False,
+    exchange: Where = None,
 ) -> None:
     """Act on fresh signals, each at most once. A second executor stands by and takes over within seconds."""
     from pipeline.app import executor  # noqa: PLC0415
@@ -42,7 +43,10 @@ def execute(
     from pipeline.app.wiring import begin  # noqa: PLC0415
 
     executor.execute(
-        begin(log_is_output=True), take_over=take_over, by=operator(), say=lambda text: typer.echo(text, err=True)
+        begin(exchange, log_is_output=True),
+        take_over=take_over,
+        by=operator(),
+        say=lambda text: typer.echo(text, err=True),
     )
 
 
@@ -50,7 +54,7 @@ def execute(
 def mode(
     wanted: Annotated[str | None, typer.Argument(metavar="[signal-only|auto-execute]")] = None,
     reason: Annotated[str | None, typer.Option(help="Kept with the change.")] = None,
-    environment: Where = None,
+    exchange: Where = None,
     wide: Wide = False,
     as_json: Json = False,
 ) -> None:
@@ -63,7 +67,7 @@ def mode(
 
     if wanted not in {None, *get_args(Mode)}:
         raise UsageError(f"there is no mode {wanted!r}. Allowed: {', '.join(get_args(Mode))}")
-    settings = begin_beside(environment)
+    settings = begin_beside(exchange)
     if wanted == "auto-execute":
         require_confirmation(settings)
     with Opened(having_data(settings) if wanted is None else settings) as tm:

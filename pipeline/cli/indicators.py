@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pipeline.cli.beside import Where
 from pipeline.cli.output import Json, Wide, complain, print_json, print_table
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ def indicators(
         list[str] | None, typer.Option("--interval", "-i", help="Candle length; repeat it for several.")
     ] = None,
     anew: Annotated[bool, typer.Option("--anew", help="Compute everything again, not only what is new.")] = False,
+    exchange: Where = None,
     wide: Wide = False,
     as_json: Json = False,
 ) -> None:
@@ -48,7 +50,7 @@ def indicators(
     from pipeline.app.wiring import begin  # noqa: PLC0415
     from pipeline.cli.upgrade_bar import bring_up  # noqa: PLC0415
 
-    with Opened(having_data(begin()), bring_up) as tm:
+    with Opened(having_data(begin(exchange)), bring_up) as tm:
         keys = derive.stored(tm, symbols or (), interval or ())
         _say_what_goes(derive.not_chosen(tm, keys), asks=sys.stdin.isatty() and not as_json)
         with Progress(console=Console(stderr=True), transient=True, disable=as_json) as bars:

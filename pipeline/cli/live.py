@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pipeline.cli.beside import Where
+
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
@@ -33,6 +35,7 @@ def live(
     metrics_host: Annotated[
         str, typer.Option(help="The address they are served on; nothing but this machine reaches the usual one.")
     ] = "127.0.0.1",
+    exchange: Where = None,
     plain: Annotated[bool, typer.Option("--plain", help="Log lines instead of a table.")] = False,
 ) -> None:
     """Keep the watched series current: every candle, open and closed, as it happens."""
@@ -49,7 +52,7 @@ def live(
         with _metrics(ingester.metrics.registry, metrics_host, metrics_port), _shown(ingester, shown=shown):
             yield
 
-    ingest(begin(log_is_output=not shown), shard, bring_up, beside)
+    ingest(begin(exchange, log_is_output=not shown), shard, bring_up, beside)
 
 
 @contextlib.contextmanager

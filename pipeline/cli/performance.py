@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from pipeline.cli.beside import Where
 from pipeline.cli.figures import percent
 from pipeline.cli.output import Json, Wide, print_json, print_table
 from pipeline.cli.signals import Interval, Since, Strategy, Symbol, print_csv
@@ -52,6 +53,7 @@ def performance(
     strategy: Strategy = None,
     interval: Interval = None,
     since: Since = None,
+    exchange: Where = None,
     as_json: Json = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV on stdout.")] = False,
     wide: Wide = False,
@@ -69,7 +71,7 @@ def performance(
     if as_json and as_csv:
         raise UsageError("--json and --csv exclude each other; choose one")
     chosen = [one.value for one in by or [By.STRATEGY]]
-    settings = having_data(begin())
+    settings = having_data(begin(exchange))
     with Opened(settings) as tm:
         asked = asking.asked_for(
             tm, symbol=symbol, strategy=strategy, interval=interval, since=since_of("--since", since)

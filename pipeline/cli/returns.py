@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from pipeline.cli.beside import Where
 from pipeline.cli.output import Json, print_json
 
 app = typer.Typer()
@@ -22,6 +23,7 @@ def returns(
     *,
     symbol: Annotated[list[str] | None, typer.Option(help="Only this contract; repeat it for several.")] = None,
     anew: Annotated[bool, typer.Option("--anew", help="Work everything out again from the candles.")] = False,
+    exchange: Where = None,
     as_json: Json = False,
 ) -> None:
     """Refresh the stored returns of signals: at horizons that fell due, and those of a week at the newest prices.
@@ -33,7 +35,7 @@ def returns(
     from pipeline.app.trading_access import operator  # noqa: PLC0415
     from pipeline.app.wiring import begin  # noqa: PLC0415
 
-    with Opened(having_data(begin())) as tm:
+    with Opened(having_data(begin(exchange))) as tm:
         refreshed = refresh_returns(tm, symbol, anew=anew, by=operator())
     if as_json:
         print_json({"symbols": refreshed.symbols, "worked_out": refreshed.worked_out, "moved": refreshed.moved})

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from pipeline.cli.beside import Where
 from pipeline.cli.figures import Ticks, amount, moment, percent, plain, price
 from pipeline.cli.output import Json, Wide, print_json, print_table
 from pipeline.cli.table import Column
@@ -72,6 +73,7 @@ def signals(
     ] = False,
     sort: Annotated[Order, typer.Option(help="Newest first, or best return first.")] = Order.AT,
     limit: Annotated[int, typer.Option(min=1, max=1_000_000, help="So many at most.")] = 20,
+    exchange: Where = None,
     as_json: Json = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV on stdout.")] = False,
     wide: Wide = False,
@@ -85,7 +87,7 @@ def signals(
 
     if as_json and as_csv:
         raise UsageError("--json and --csv exclude each other; choose one")
-    with Opened(having_data(begin())) as tm:
+    with Opened(having_data(begin(exchange))) as tm:
         asked = asking.asked_for(
             tm, symbol=symbol, strategy=strategy, interval=interval, since=since_of("--since", since), only_fresh=fresh,
             include_open=shown_open,

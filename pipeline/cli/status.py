@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pipeline.cli.beside import Where
 from pipeline.cli.figures import amount, measured, moment
 from pipeline.cli.output import Json, Wide, print_json, print_table
 from pipeline.cli.table import Column
@@ -32,6 +33,7 @@ TARGETS = (Column("how well it goes", long="wrap", least=24), Column("target", 3
 @app.command(epilog="Examples: [bold]tidemark status[/bold], [bold]tidemark status --calls[/bold]")
 def status(
     calls: Annotated[bool, typer.Option("--calls", help="Also what became of each call to the exchange.")] = False,
+    exchange: Where = None,
     wide: Wide = False,
     as_json: Json = False,
 ) -> None:
@@ -42,7 +44,7 @@ def status(
     from pipeline.app.wiring import begin  # noqa: PLC0415
     from pipeline.cli.beside import tell_standing  # noqa: PLC0415
 
-    settings = having_data(begin())
+    settings = having_data(begin(exchange))
     with Opened(settings) as tm:
         stands = tell_standing(settings, tm.db, as_json=as_json)
         found = asking.status(tm)

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from pipeline.cli.beside import Where
 from pipeline.cli.output import Json, Wide, print_json, print_table
 from pipeline.cli.table import Column
 from pipeline.errors import UsageError
@@ -16,12 +17,12 @@ app = typer.Typer()
 
 
 @app.command(epilog="Examples: [bold]tidemark strategies[/bold] · [bold]tidemark strategies --json[/bold]")
-def strategies(wide: Wide = False, as_json: Json = False) -> None:
+def strategies(exchange: Where = None, wide: Wide = False, as_json: Json = False) -> None:
     """List the strategies: the rule in words, the parameters in force, how far back each looks, and whether it runs."""
     from pipeline.app.strategies import listed  # noqa: PLC0415
     from pipeline.settings import load  # noqa: PLC0415
 
-    found = listed(load())
+    found = listed(load().at(exchange))
     if as_json:
         print_json(found)
         return

@@ -54,7 +54,7 @@ def trading(
         list[str] | None, typer.Option(help="Only signals of these; repeat it; 'default': all.")
     ] = None,
     reason: Reason = None,
-    environment: Where = None,
+    exchange: Where = None,
     wide: Wide = False,
     as_json: Json = False,
 ) -> None:
@@ -74,7 +74,7 @@ def trading(
     }  # fmt: skip
     amounts = {name: text for name, text in texts.items() if text is not None}
     plain = {"enabled": on, "leverage": leverage, "when_reached": when_reached and when_reached.value}
-    settings = begin_beside(environment)
+    settings = begin_beside(exchange)
     changes = ordering.changed(settings, amounts, plain, strategy or (), interval or ())
     if changes and symbol is None:
         raise UsageError("name the symbol that this is for, for example: tidemark trading BTCUSDT --off")
@@ -120,7 +120,7 @@ def goal(
         WhenReached | None, typer.Option(help="Then open nothing until 00:00 UTC, or also close what is held.")
     ] = None,
     reason: Reason = None,
-    environment: Where = None,
+    exchange: Where = None,
     as_json: Json = False,
 ) -> None:
     """The account's profit target for the day. A running executor takes it up within a second."""
@@ -133,7 +133,7 @@ def goal(
     changes = {} if daily_profit is None else ordering.amounts({"daily_profit": daily_profit})
     if when_reached is not None:
         changes["when_reached"] = when_reached.value
-    settings = begin_beside(environment)
+    settings = begin_beside(exchange)
     with Opened(settings if changes else having_data(settings)) as tm:
         say_place(settings, tm.db)
         tell_standing(settings, tm.db, as_json=as_json)
@@ -151,7 +151,7 @@ def goal(
 def breakers(
     reset: Annotated[str | None, typer.Option(metavar="NAME", help="Let this one go.")] = None,
     reason: Reason = None,
-    environment: Where = None,
+    exchange: Where = None,
     wide: Wide = False,
     as_json: Json = False,
 ) -> None:
@@ -162,7 +162,7 @@ def breakers(
     from pipeline.app.trading_access import operator  # noqa: PLC0415
     from pipeline.cli.beside import say_place, tell_standing  # noqa: PLC0415
 
-    settings = begin_beside(environment)
+    settings = begin_beside(exchange)
     with Opened(having_data(settings)) as tm:
         say_place(settings, tm.db)
         tell_standing(settings, tm.db, as_json=as_json)
@@ -190,7 +190,7 @@ def breakers(
 def stage(
     wanted: Annotated[int | None, typer.Argument(min=1, max=3, metavar="[1|2|3]")] = None,
     reason: Reason = None,
-    environment: Where = None,
+    exchange: Where = None,
     as_json: Json = False,
 ) -> None:
     """How much production may hold in a position: stage 1: 20 USDT, stage 2: 100 USDT, stage 3: your own limit.
@@ -204,7 +204,7 @@ def stage(
     from pipeline.app.trading_access import operator  # noqa: PLC0415
     from pipeline.cli.beside import say_place, tell_standing  # noqa: PLC0415
 
-    settings = begin_beside(environment)
+    settings = begin_beside(exchange)
     with Opened(settings if wanted is not None else having_data(settings)) as tm:
         say_place(settings, tm.db)
         tell_standing(settings, tm.db, as_json=as_json)

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pipeline.cli.beside import Where
 from pipeline.cli.figures import UNKNOWN, amount, plain
 from pipeline.cli.output import Json, Wide, print_json, print_table
 from pipeline.cli.table import Column
@@ -17,14 +18,19 @@ Intervals = Annotated[list[str] | None, typer.Option("--interval", "-i", help="C
 
 
 @app.command(epilog="Example: [bold]tidemark watch BTCUSDT XRPUSDT --interval 1m[/bold]")
-def watch(symbols: Annotated[list[str], typer.Argument()], interval: Intervals = None, as_json: Json = False) -> None:
+def watch(
+    symbols: Annotated[list[str], typer.Argument()],
+    interval: Intervals = None,
+    exchange: Where = None,
+    as_json: Json = False,
+) -> None:
     """Keep these series current. A running ingester backfills them and takes them up within seconds."""
     from pipeline.app import series  # noqa: PLC0415
     from pipeline.app.opened import Opened  # noqa: PLC0415
     from pipeline.app.trading_access import operator  # noqa: PLC0415
     from pipeline.app.wiring import begin  # noqa: PLC0415
 
-    with Opened(begin()) as tm:
+    with Opened(begin(exchange)) as tm:
         _show(series.watch(tm, symbols, interval or (), by=operator()), as_json)
 
 
@@ -33,6 +39,7 @@ def unwatch(
     symbols: Annotated[list[str] | None, typer.Argument()] = None,
     interval: Intervals = None,
     every: Annotated[bool, typer.Option("--all", help="Let everything go.")] = False,
+    exchange: Where = None,
     as_json: Json = False,
 ) -> None:
     """Stop keeping these series current; without an interval, all of a symbol. What is stored stays."""
@@ -44,13 +51,14 @@ def unwatch(
 
     if bool(symbols) == every:
         raise UsageError("name the symbols to let go, or --all for everything")
-    with Opened(having_data(begin())) as tm:
+    with Opened(having_data(begin(exchange))) as tm:
         _show(series.unwatch(tm, symbols or (), interval or (), by=operator()), as_json)
 
 
 @app.command(epilog="Example: [bold]tidemark symbols --search btc[/bold]")
 def symbols(
     search: Annotated[str, typer.Option(help="Only those whose name contains this.")] = "",
+    exchange: Where = None,
     wide: Wide = False,
     as_json: Json = False,
 ) -> None:
@@ -59,7 +67,7 @@ def symbols(
     from pipeline.app.opened import Opened, having_exchange  # noqa: PLC0415
     from pipeline.app.wiring import begin  # noqa: PLC0415
 
-    with Opened(having_exchange(begin())) as tm:
+    with Opened(having_exchange(begin(exchange))) as tm:
         found = series.symbols(tm, search)
     if as_json:
         print_json(found)

@@ -38,7 +38,7 @@ from pipeline.exchange.klines import (
 )
 from pipeline.exchange.retries import delays, worth_retrying
 from pipeline.exchange.wire import Wire
-from pipeline.timeline import DAY, Interval, Window, to_datetime, to_ms
+from pipeline.timeline import DAY, MINUTE, Interval, Window, to_datetime, to_ms
 
 CSV_CAP: Final = 64 * 1024 * 1024
 _MICROSECONDS_FROM: Final = 100_000_000_000_000  # as milliseconds: the year 5138
@@ -81,7 +81,8 @@ class ArchiveFile:
 
 def files(symbol: str, interval: Interval, window: Window, now: int) -> Iterator[ArchiveFile]:
     """The files that lie wholly before the current day and touch `window`: a month where the month is over and more
-    than one of its days is wanted, else days. None for candles longer than a day: their last one may have been
+    than one of its days is wanted, else days, and days only of candles of a second: a month of those is too large to
+    be read at once. None for candles longer than a day: their last one may have been
     published while it was open, and REST gives years of them in one answer."""
     if interval.milliseconds is None or interval.milliseconds > DAY:
         return
@@ -91,7 +92,7 @@ def files(symbol: str, interval: Interval, window: Window, now: int) -> Iterator
     while day <= last:
         month = ArchiveFile(symbol, interval, day.replace(day=1), _last_of_month(day))
         wanted_days = (min(month.last, last) - day).days + 1
-        if month.last < today and wanted_days > 1:
+        if month.last < today and wanted_days > 1 and interval.milliseconds >= MINUTE:
             yield month
         else:
             yield from (one for one in month.days() if day <= one.first <= last)

@@ -6,17 +6,20 @@ Holds no key and reads no setting: the command line builds one from the settings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
 from pipeline.errors import UsageError
+from pipeline.exchange.products.cm import CM
 from pipeline.exchange.products.product import Product, Site
+from pipeline.exchange.products.spot import SPOT
 from pipeline.exchange.products.um import UM
+from pipeline.exchange_names import EXCHANGES, REAL_MONEY, UnknownExchangeError, exchange_named, is_production
 
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """One place to trade. Money spent on `binance-um` is real; everything else is play."""
+    """One place to trade. What is spent where the name says nothing of a demo, a testnet or a simulator is real."""
 
     name: str
     rest_url: str
@@ -36,7 +39,7 @@ class Environment:
     @property
     def is_production(self) -> bool:
         """Whether orders cost real money."""
-        return self.name == "binance-um"
+        return is_production(self.name)
 
     @property
     def stream_proxy(self) -> str | None:
@@ -48,33 +51,43 @@ class Environment:
         return f"{parts.scheme}://{name}:{password}@{host}"
 
 
-SIM: Final = Environment(
-    name="sim",
-    rest_url="http://127.0.0.1:9876",
-    stream_url="ws://127.0.0.1:9876",
-    archive_url="http://127.0.0.1:9876",
-    connect_timeout=2.0,
-    read_timeout=5.0,
-    retries=4,
+PRODUCTS: Final[Mapping[str, Product]] = MappingProxyType({one.name: one for one in (UM, CM, SPOT)})
+
+_FIRST_PORT: Final = 9876
+"""Where the first market of a simulator is that nobody has given another address; each further one has the next."""
+
+_PATIENT: Final = MappingProxyType({"weight_buffer": 0.8, "read_timeout": 30.0, "retries": 2})
+_CAREFUL: Final = MappingProxyType({"weight_buffer": 0.6, "read_timeout": 15.0, "retries": 4})
+_QUICK: Final = MappingProxyType({"connect_timeout": 2.0, "read_timeout": 5.0, "retries": 4})
+_MANNERS: Final[Mapping[str, Mapping[str, Any]]] = MappingProxyType(
+    {"sim": _QUICK, "demo": _PATIENT, "testnet": _PATIENT, REAL_MONEY: _CAREFUL}
 )
 
 
-def _at_site(name: str, product: Product, site: Site) -> Environment:
-    return Environment(name, site.rest, site.streams, site.archive, product, site.weight)
+def _environment(name: str) -> Environment:
+    product, money = PRODUCTS[EXCHANGES[name].market], EXCHANGES[name].money
+    site = product.sites.get(money) or _here(product)
+    return Environment(name, site.rest, site.streams, site.archive, product, site.weight, **_MANNERS[money])
 
 
-DEMO: Final = _at_site("binance-um-demo", UM, UM.sites["demo"])
-PRODUCTION: Final = replace(_at_site("binance-um", UM, UM.sites["production"]), weight_buffer=0.6, retries=8)
+def _here(product: Product) -> Site:
+    host = f"127.0.0.1:{_FIRST_PORT + list(PRODUCTS).index(product.name)}"
+    return Site(f"http://{host}", f"ws://{host}", product.sites[REAL_MONEY].weight, f"http://{host}")
 
-ENVIRONMENTS: Final[Mapping[str, Environment]] = MappingProxyType({one.name: one for one in (SIM, DEMO, PRODUCTION)})
+
+ENVIRONMENTS: Final[Mapping[str, Environment]] = MappingProxyType({name: _environment(name) for name in EXCHANGES})
+SIM: Final = ENVIRONMENTS["sim"]
+DEMO: Final = ENVIRONMENTS["binance-um-demo"]
+PRODUCTION: Final = ENVIRONMENTS["binance-um"]
 
 
 def environment(name: str, *, url: str | None = None, proxy: str | None = None) -> Environment:
     """The environment of that name. `url` replaces the address of REST and streams (and of the archive, if it has
     one), for a simulator elsewhere or a gateway of one's own."""
-    found = ENVIRONMENTS.get(name)
-    if found is None:
-        raise UsageError(f"unknown environment {name!r}. Allowed: {', '.join(ENVIRONMENTS)}")
+    try:
+        found = ENVIRONMENTS[exchange_named(name)]
+    except UnknownExchangeError as error:
+        raise UsageError(str(error)) from None
     if url is not None:
         found = at(found, url)
     return replace(found, proxy=proxy)

@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import Final
 
 from pipeline.exchange.environments import Environment
+from pipeline.exchange.products.product import Product
 from pipeline.exchange.reports import Record, read
 from pipeline.exchange.rest import RestClient
 from pipeline.exchange.signing import Credentials
@@ -18,6 +19,11 @@ class KeyRights(Record, frozen=True, kw_only=True):
     ip_restrict: bool = False
     enable_withdrawals: bool = False
     enable_futures: bool = False
+    enable_spot_and_margin_trading: bool = False
+
+    def may_trade(self, product: Product) -> bool:
+        """Whether it may trade that market."""
+        return bool(getattr(self, product.right))
 
 
 def key_rights(place: Environment, credentials: Credentials, url: str | None = None) -> KeyRights:

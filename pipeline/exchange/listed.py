@@ -7,7 +7,7 @@ from typing import Final
 
 from pipeline.errors import UsageError
 from pipeline.exchange.market import Market
-from pipeline.nearest import hint
+from pipeline.exchange.markets import meant
 from pipeline.timeline import DAY, iso, to_ms
 from schemas.symbols import Symbol
 
@@ -22,9 +22,9 @@ class NotTradedError(UsageError):
     """The exchange does not trade this symbol, or not any more: choose another, or wait until it does."""
 
 
-def unlisted(name: str, known: Iterable[str]) -> NotTradedError:
-    """The exchange does not name this symbol; the nearest that it does."""
-    return NotTradedError(f"the exchange lists no symbol {name!r}.{hint(name.upper(), known)}")
+def unlisted(name: str, known: Iterable[str], exchange: str) -> NotTradedError:
+    """The exchange does not name this symbol; the nearest that it does, or where it is listed."""
+    return NotTradedError(f"the exchange lists no symbol {name!r}.{meant(name.upper(), exchange, known)}")
 
 
 def ending(name: str, status: str, delivery: int, now: int) -> str | None:
@@ -67,7 +67,7 @@ class Listed:
                 self._ask_again()
             found = self._symbols.get(name)
         if found is None:
-            raise unlisted(name, self._symbols)
+            raise unlisted(name, self._symbols, self._market.client.environment.name)
         return found
 
     def must_trade(self, name: str, now: int) -> None:

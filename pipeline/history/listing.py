@@ -9,7 +9,8 @@ from pymongo.database import Database
 
 from pipeline.errors import UsageError
 from pipeline.exchange.listed import TRADING, ending, unlisted
-from pipeline.nearest import folded, hint
+from pipeline.exchange.markets import meant, require_offered
+from pipeline.nearest import folded
 from pipeline.store.series import SeriesStore
 from pipeline.timeline import Interval, UnknownIntervalError, interval, to_ms
 from schemas.series import Series, SeriesKey
@@ -48,8 +49,8 @@ def wanted_series(
     """What a person named: every symbol with every interval, or a usage error that names the unknown and the nearest
     known."""
     by_name = {one.symbol: one for one in listed}
-    known = [_known(symbol, by_name) for symbol in dict.fromkeys(symbols)]
-    codes = dict.fromkeys(_known_code(code) for code in intervals)
+    known = [_known(symbol, by_name, exchange) for symbol in dict.fromkeys(symbols)]
+    codes = dict.fromkeys(_known_code(code, exchange) for code in intervals)
     return [_wanted(one, SeriesKey(exchange, one.symbol, code)) for one in known for code in codes]
 
 
@@ -63,7 +64,7 @@ def kept_series(keys: Iterable[SeriesKey], listed: Iterable[Symbol], store: Seri
     for key in listed_keys:
         symbol = by_name.get(key.symbol)
         if symbol is None:
-            say_gone(store, key, str(unlisted(key.symbol, by_name)), now)
+            say_gone(store, key, str(unlisted(key.symbol, by_name, key.exchange)), now)
             continue
         wanted = _wanted(symbol, key)
         has_ended = wanted.ending(now) is not None
@@ -94,7 +95,7 @@ def say_gone(store: SeriesStore, key: SeriesKey, why: str, now: int) -> None:
 
 def series_of(exchange: str, symbols: Iterable[str], intervals: Iterable[str]) -> list[SeriesKey]:
     """Every symbol of the settings with every interval."""
-    codes = dict.fromkeys(_known_code(code) for code in intervals)
+    codes = dict.fromkeys(_known_code(code, exchange) for code in intervals)
     return [SeriesKey(exchange, symbol.upper(), code) for symbol in symbols for code in codes]
 
 
@@ -114,10 +115,10 @@ def stored_series(
 ) -> list[SeriesKey]:
     """The series that are stored, of these symbols and intervals (none named: of all)."""
     stored = [one for one in SeriesStore(database).list(exchange) if one.stored]
-    names, codes = {one.symbol for one in stored}, {_known_code(code) for code in intervals}
+    names, codes = {one.symbol for one in stored}, {_known_code(code, exchange) for code in intervals}
     chosen = {folded(symbol).upper() for symbol in symbols}
     for symbol in sorted(chosen - names):
-        raise UsageError(f"no candles of {symbol!r} are stored.{hint(symbol, names)}")
+        raise UsageError(f"no candles of {symbol!r} are stored.{meant(symbol, exchange, names)}")
     return [
         key_of(one) for one in stored if (not chosen or one.symbol in chosen) and (not codes or one.interval in codes)
     ]
@@ -128,10 +129,10 @@ def key_of(series: Series) -> SeriesKey:
     return SeriesKey(series.exchange, series.symbol, series.interval)
 
 
-def _known(name: str, by_name: Mapping[str, Symbol]) -> Symbol:
+def _known(name: str, by_name: Mapping[str, Symbol], exchange: str) -> Symbol:
     found = by_name.get(name) or by_name.get(folded(name).upper())
     if found is None:
-        raise unlisted(name, by_name)
+        raise unlisted(name, by_name, exchange)
     return found
 
 
@@ -139,8 +140,10 @@ def _wanted(one: Symbol, key: SeriesKey) -> Wanted:
     return Wanted(key, to_ms(one.onboarded), to_ms(one.delivery), one.status)
 
 
-def _known_code(code: str) -> str:
+def _known_code(code: str, exchange: str) -> str:
     try:
-        return interval(code).code
+        step = interval(code)
     except UnknownIntervalError as error:
         raise UsageError(str(error)) from error
+    require_offered(exchange, step)
+    return step.code

@@ -31,6 +31,8 @@ from pipeline.timeline import MINUTE, Interval, Window
 from schemas.series import SeriesKey
 
 NEVER: Final = 1 << 62
+USUAL_PAGE: Final = 499
+"""Candles that are asked for at once, where the market says nothing else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +46,6 @@ class Patience:
     hole_after: int = 10 * MINUTE
     denials: int = 2
     """So many answers without a candle are needed before it is called the exchange's own hole."""
-    most_rows: int = 499
     silence: int = MINUTE
     rarest_probe: int = 16 * MINUTE
 
@@ -64,6 +65,7 @@ class Book:
         "_denied",
         "_fetching",
         "_heard_at",
+        "_page",
         "_patience",
         "_probe_at",
         "_probe_every",
@@ -93,6 +95,7 @@ class Book:
         decimals: int,
         recipe: Recipe,
         patience: Patience,
+        page: int = USUAL_PAGE,
     ) -> None:
         self.key = key
         self.step = step
@@ -104,6 +107,7 @@ class Book:
         self.values: list[IndicatorWrite] = []
         self.effects: list[Effect] = []
         self._patience = patience
+        self._page = page
         self._settled = step.index(settled)
         self.computed = Computed(
             key,
@@ -291,7 +295,7 @@ class Book:
         first = self._settled + 1
         if self._fetching is not None or self._deadline(first) > now or self._retry_at > now:
             return None
-        last = min(self.step.index(now) - 1, first + self._patience.most_rows - 1)
+        last = min(self.step.index(now) - 1, first + self._page - 1)
         while last > first and (last in self.ahead or self._deadline(last) > now):
             last -= 1
         return Window(self.step.open_time(first), self.step.open_time(last))

@@ -5,7 +5,7 @@ in its bounded outbox is named in `unsaved`, to be fetched and computed again.
 """
 
 import math
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from operator import attrgetter
@@ -13,10 +13,10 @@ from typing import Final
 
 from pipeline.candle import Candle, CandleWrite, IndicatorWrite
 from pipeline.finding import Finding
-from pipeline.ingest.book import NEVER, Book, Patience
+from pipeline.ingest.book import NEVER, USUAL_PAGE, Book, Patience
 from pipeline.ingest.events import Answer, Batch, ClosedCandles, Effect, FinerPrices, Shown
 from pipeline.ingest.window import Recipe
-from pipeline.timeline import DAY, MINUTE, Window, interval
+from pipeline.timeline import DAY, MINUTE, Interval, Window, interval
 from schemas.series import SeriesKey
 
 MOST_TRADES: Final = 1 << 53
@@ -41,10 +41,12 @@ class Core:
         recipe: Recipe,
         *,
         patience: Patience | None = None,
+        page: Callable[[Interval], int] = lambda _: USUAL_PAGE,
         outbox_limit: int = 100_000,
     ) -> None:
         self._recipe = recipe
         self._patience = patience or Patience()
+        self._page = page
         self._outbox_limit = outbox_limit
         self._books: dict[SeriesKey, Book] = {}
         self._touched: dict[SeriesKey, None] = {}
@@ -64,15 +66,17 @@ class Core:
     ) -> None:
         """Begin a series. `settled` opens the newest candle that nothing is missing up to, `history` ends with it and
         has no hole, and the closed candles of `ahead` are stored already, behind a break."""
+        step = interval(key.interval)
         book = self._books[key] = Book(
             key,
-            interval(key.interval),
+            step,
             settled=settled,
             history=history,
             ahead=ahead,
             decimals=decimals,
             recipe=self._recipe,
             patience=self._patience,
+            page=self._page(step),
         )
         self._collect(book)
         self._next_due = 0

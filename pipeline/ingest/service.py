@@ -8,7 +8,7 @@ start.
 import asyncio
 import logging
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import pymongo
@@ -61,7 +61,8 @@ class Pace:
     """Threads for requests of a moment."""
     long_threads: int = 3
     """Threads for backfills."""
-    patience: Patience = field(default_factory=Patience)
+    patience: Patience | None = None
+    """With what is missing; None: as the market's streams need it."""
     feed: FeedLimits | None = None
     """Of its connections; None: as the market's streams allow."""
     fresh: float = FRESH_FOR / SECOND
@@ -95,7 +96,9 @@ class Ingester:
         self._shard = shard
         self._market = market
         self._clock = market.client.clock
-        self.core = Core(recipe, patience=pace.patience, outbox_limit=pace.outbox)
+        streams = market.client.environment.product.streams
+        patience = pace.patience or Patience(grace=int(streams.close_within * SECOND))
+        self.core = Core(recipe, patience=patience, page=market.page, outbox_limit=pace.outbox)
         self.metrics = Metrics()
         self.feed = Feed(market.client.environment, self, limits=pace.feed)
         self._background = Background(pace.short_threads, pace.long_threads)

@@ -11,7 +11,7 @@ from pydantic_core import ErrorDetails
 
 from pipeline.settings.groups import Group
 from pipeline.settings.model import Settings
-from pipeline.settings.secret import PREFIX, SECRETS
+from pipeline.settings.secret import PREFIX, SECRETS, TABLES
 
 OPEN_ENDED = (f"{PREFIX}STRATEGY_PARAMETERS__", f"{PREFIX}STRATEGIES__")
 """Variables whose names go on as strategies say: `..._PARAMETERS__MA_BREAKOUT__N`. Who makes strategies checks them."""
@@ -30,7 +30,8 @@ def unknown_variables(environ: Mapping[str, str]) -> Iterator[str]:
     for name in sorted(environ):
         if name.startswith(PREFIX) and name.upper() not in known and not name.upper().startswith(OPEN_ENDED):
             near = get_close_matches(name.removeprefix(PREFIX), [each.removeprefix(PREFIX) for each in known], n=1)
-            hint = f"Did you mean {PREFIX}{near[0]}?" if near else f"Allowed: {', '.join(known)}."
+            listed = [each for each in known if not each.startswith(f"{PREFIX}{TABLES.upper()}__")]
+            hint = f"Did you mean {PREFIX}{near[0]}?" if near else f"Allowed: {', '.join(listed)}."
             yield f"{name} is not a setting. {hint}"
 
 
@@ -55,14 +56,14 @@ def explain(detail: ErrorDetails, path: Path) -> str:
     known = {_dotted(variable): variable for variable in variable_names()}
     if detail["type"] == "extra_forbidden":
         return f"{'.'.join(places)} is not a setting.{_did_you_mean('.'.join(places), list(known))}"
-    name = next((name for name in (".".join(places[:2]), ".".join(places[:1])) if name in known), None)
+    name = next((name for end in (3, 2, 1) if (name := ".".join(places[:end])) in known), None)
     if name is None:
         return message
     if "." not in name and _group(Settings, name):
         return f"{name}: {message}"
     variable = known[name]
     where = variable if variable in os.environ else f"{name} in {path}"
-    shown = "" if name in SECRETS else f" = {os.environ.get(variable, detail['input'])!r}"
+    shown = "" if name.rpartition(".")[2] in SECRETS else f" = {os.environ.get(variable, detail['input'])!r}"
     return f"{where}{shown}: {message}"
 
 

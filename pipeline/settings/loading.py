@@ -11,6 +11,7 @@ from pydantic_settings import SettingsError
 
 from pipeline.errors import UsageError
 from pipeline.settings.complaints import explain, unknown_keys, unknown_variables
+from pipeline.settings.exchanges import with_table_names
 from pipeline.settings.model import Settings
 from pipeline.settings.secret import PREFIX, from_manager
 
@@ -26,7 +27,7 @@ def load(folder: Path | None = None) -> Settings:
     problems = [*unknown_variables(os.environ), *unknown_keys(Settings, values, path)]
     if not problems:
         try:
-            return Settings(**values, **from_manager(values))
+            return Settings(**values, **from_manager(values)).at()
         except ValidationError as error:
             problems = list(dict.fromkeys(explain(detail, path) for detail in error.errors(include_url=False)))
         except SettingsError as error:
@@ -43,7 +44,7 @@ def _read_toml(path: Path, *, required: bool) -> dict[str, Any]:
     text = ""
     try:
         text = path.read_text(encoding="utf-8")
-        return tomllib.loads(text)
+        return with_table_names(tomllib.loads(text))
     except OSError as error:
         reason = error.strerror or str(error)
     except ValueError as error:

@@ -5,15 +5,27 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, PrivateAttr, SecretStr, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from pipeline.errors import UsageError
+from pipeline.exchange_names import (
+    EXCHANGES,
+    OTHER_NAMES,
+    UnknownExchangeError,
+    exchange_named,
+    is_simulated,
+    market_of,
+)
 from pipeline.secret_managers import ALLOWED
+from pipeline.settings.exchanges import OF_MARKET, OWN, Tables, keys_in, not_carried, table_name
 from pipeline.settings.groups import Indicators, Risk, Strategies
-from pipeline.settings.secret import IN_FILES, PREFIX, secret_in
+from pipeline.settings.secret import IN_FILES, PREFIX, TABLES, secret_in
 from pipeline.settings.values import (
     AbsolutePath,
     ApiKey,
+    ExchangeName,
+    ExchangeNames,
     Intervals,
     MongoUri,
     NotifyUrls,
@@ -29,8 +41,6 @@ from schemas.shared import Mode
 PRODUCTION_PHRASE = "I trade real money"
 BINANCE_KEY = re.compile(r"[A-Za-z0-9]{32,128}")
 """Today's have 64 characters; nobody promises that for ever."""
-
-Environment = Literal["sim", "binance-um-demo", "binance-um"]
 
 
 class Settings(BaseSettings):
@@ -61,7 +71,9 @@ class Settings(BaseSettings):
     database: str = Field(default="tidemark", pattern=r"^[A-Za-z0-9_-]{1,38}$")
     async_driver: Literal["pymongo", "motor"] = "pymongo"
 
-    environment: Environment = "sim"
+    environment: ExchangeName = Field(default="sim", description="the exchange that is meant where none is named")
+    also: ExchangeNames = Field(default=(), description="further exchanges that `tidemark up` and the flows are to run")
+    exchanges: Tables = Field(default=Tables(), description="a table for each exchange that differs")
     sim_url: Url | None = Field(default=None, description="a simulator that runs already, instead of the folder's own")
     rest_url: Url | None = Field(default=None, description="of a gateway of your own, instead of the environment's")
     stream_url: StreamUrl | None = Field(default=None, description="likewise, of the streams")
@@ -70,6 +82,12 @@ class Settings(BaseSettings):
         ge=1,
         le=30,
         description="seconds an answer of the exchange is waited for; unset: as the environment",
+    )
+    tries: int | None = Field(
+        default=None, ge=1, le=20, description="how often a question is asked that gets no answer; unset: likewise"
+    )
+    weight_buffer: float | None = Field(
+        default=None, ge=0.05, le=0.95, description="the share of the request weight that bulk work may use; likewise"
     )
     recv_window: int | None = Field(
         default=None, ge=500, le=60_000, description="how old a signed request may be, in ms; the exchange advises 5000"
@@ -81,16 +99,10 @@ class Settings(BaseSettings):
     api_secret_file: AbsolutePath | None = None
     private_key_file: AbsolutePath | None = Field(default=None, description="RSA or Ed25519 key in PEM, for signing")
 
-    symbols: Symbols = (
-        "BTCUSDT",
-        "ETHUSDT",
-        "SOLUSDT",
+    symbols: Symbols = Field(
+        default=OF_MARKET["um"]["symbols"], description="of `environment`; another market has its own where none is set"
     )
-    intervals: Intervals = (
-        "15m",
-        "1h",
-        "1d",
-    )
+    intervals: Intervals = ("15m", "1h", "1d")
     stream: Literal["kline", "continuousKline"] = Field(
         default="kline", description="continuousKline follows the pair's perpetual contract instead of its symbol"
     )
@@ -120,7 +132,7 @@ class Settings(BaseSettings):
     )
 
     taker_fee_percent: Decimal = Field(
-        default=Decimal("0.05"),
+        default=OF_MARKET["um"]["taker_fee_percent"],
         ge=0,
         le=5,
         description="of one order: for `performance`, and where the account's own is not known",
@@ -141,6 +153,8 @@ class Settings(BaseSettings):
     log: Literal["human", "json"] = "human"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
+    _told: dict[str, Any] = PrivateAttr(default_factory=dict)
+
     @classmethod
     def settings_customise_sources(cls, *_: Any, **sources: Any) -> tuple[PydanticBaseSettingsSource, ...]:
         return sources["env_settings"], sources["init_settings"]
@@ -153,18 +167,67 @@ class Settings(BaseSettings):
             if path and values.get(name):
                 raise ValueError(f"{name} and {name}_file are both set; keep one")
             if path:
-                values[name] = secret_in(name, Path(path).expanduser())
+                values[name] = secret_in(f"{name}_file", Path(path).expanduser())
         return values
+
+    @model_validator(mode="before")
+    @classmethod
+    def _as_its_market(cls, values: Any) -> Any:
+        """Another market than USD-M has other symbols where none are named."""
+        name = OTHER_NAMES.get(values.get("environment"), values.get("environment"))
+        return {**(OF_MARKET[market_of(name)] if name in EXCHANGES else {}), **values}
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if self.api_key and self.environment != "sim" and not BINANCE_KEY.fullmatch(self.api_key.get_secret_value()):
-            raise ValueError(
-                f"api_key has {len(self.api_key.get_secret_value())} characters and is no key of Binance's: those are "
-                "64 letters and digits. Copy it again, whole"
-            )
-        if self.environment == "sim" and (self.rest_url or self.stream_url):
-            raise ValueError("rest_url and stream_url are addresses of Binance; the one of a simulator is sim_url")
+        self._told = {name: getattr(self, name) for name in ("environment", *OWN)}
+        for name in EXCHANGES:
+            if self.exchanges.of(name) and (wrong := _contradiction(self._at(name, reads=False))) is not None:
+                raise ValueError(f"[{TABLES}.{name}]: {wrong}")
+        if (wrong := _contradiction(self)) is not None:
+            raise ValueError(wrong)
         if self.api_secret and self.private_key_file:
             raise ValueError("api_secret and private_key_file are both set; keep the one your key was made with")
         return self
+
+    @property
+    def is_first(self) -> bool:
+        """Whether they are for the exchange that is meant where none is named."""
+        return bool(self.environment == self._told["environment"])
+
+    @property
+    def every(self) -> tuple[str, ...]:
+        """The exchanges that are run."""
+        return tuple(dict.fromkeys((self._told["environment"], *self.also)))
+
+    def own(self, name: str) -> str:
+        """The variable that gives this setting to this exchange."""
+        table = "" if self.is_first else f"{TABLES}__{table_name(self.environment)}__"
+        return f"{PREFIX}{table}{name}".upper()
+
+    def at(self, name: str | None = None) -> Self:
+        """These settings for that exchange, or, without a name, for their own. Neither addresses nor the word that real
+        money is meant count for another exchange than they were given for, and keys for none with other money."""
+        try:
+            return self._at(self.environment if name is None else exchange_named(name))
+        except UnknownExchangeError as error:
+            raise UsageError(str(error)) from None
+
+    def _at(self, name: str, *, reads: bool = True) -> Self:
+        own = dict(self.exchanges.of(name))
+        folder = own.pop("keys", None)
+        keys = keys_in(folder) if folder is not None and reads else {}
+        told = {**self._told, "environment": name, **not_carried(self._told["environment"], name)}
+        return self.model_copy(update={**told, **keys, **own})
+
+
+def _contradiction(settings: Settings) -> str | None:
+    """What cannot be so together."""
+    key = settings.api_key
+    if key and not is_simulated(settings.environment) and not BINANCE_KEY.fullmatch(key.get_secret_value()):
+        return (
+            f"api_key has {len(key.get_secret_value())} characters and is no key of Binance's: those are "
+            "64 letters and digits. Copy it again, whole"
+        )
+    if is_simulated(settings.environment) and (settings.rest_url or settings.stream_url):
+        return "rest_url and stream_url are addresses of Binance; the one of a simulator is sim_url"
+    return None

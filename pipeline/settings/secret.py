@@ -5,12 +5,15 @@ from collections.abc import Mapping, MutableMapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from pipeline.exchange_names import EXCHANGES
 from pipeline.secret_managers import is_address, manager
 
 if TYPE_CHECKING:
     from pipeline.settings.model import Settings
 
 PREFIX: Final = "TIDEMARK_"
+TABLES: Final = "exchanges"
+"""The setting that holds a table for each exchange."""
 
 IN_FILES = ("mongo_uri", "api_key", "api_secret", "notify_urls")
 """Settings that `<name>_file` may hold instead."""
@@ -30,7 +33,8 @@ KEYLESS = {f"{PREFIX}API_KEY": "", f"{PREFIX}API_SECRET": ""}
 
 def secrets_of(settings: "Settings") -> list[str]:
     """What must not be read in a log."""
-    values = (getattr(settings, name) for name in SECRETS)
+    values = [getattr(settings, name) for name in SECRETS]
+    values += [settings.exchanges.of(name).get("proxy") for name in EXCHANGES]
     each = (one for value in values if value for one in (value if isinstance(value, tuple) else (value,)))
     return [secret.get_secret_value() for secret in each]
 
@@ -49,7 +53,9 @@ def take_keys(environ: MutableMapping[str, str]) -> dict[str, str]:
 
 
 def _holds_key(variable: str) -> bool:
-    return variable.upper().removeprefix(PREFIX).lower() in KEYS and variable.upper().startswith(PREFIX)
+    name = variable.upper().removeprefix(PREFIX).lower()
+    leads_there = name.startswith(f"{TABLES}__") and name.endswith("__keys")
+    return variable.upper().startswith(PREFIX) and (name in KEYS or leads_there)
 
 
 def from_manager(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -73,7 +79,7 @@ def secret_in(name: str, path: Path) -> str:
     try:
         text = path.read_text(encoding="utf-8").strip()
     except OSError as error:
-        raise ValueError(f"{name}_file = {str(path)!r} cannot be read: {error.strerror}") from None
+        raise ValueError(f"{name} = {str(path)!r} cannot be read: {error.strerror}") from None
     if not text:
-        raise ValueError(f"{name}_file = {str(path)!r} is empty")
+        raise ValueError(f"{name} = {str(path)!r} is empty")
     return text

@@ -13,6 +13,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from pydantic_settings import NoDecode
 
 from pipeline import timeline
+from pipeline.exchange_names import Exchange, exchange_named
 from pipeline.secret_managers import ALLOWED, is_address
 
 
@@ -126,6 +127,10 @@ def _path(path: Path) -> Path:
     return path.expanduser().absolute()
 
 
+def _exchange(value: Any) -> Any:
+    return exchange_named(value) if isinstance(value, str) else value
+
+
 Url = Annotated[str, AfterValidator(_url)]
 StreamUrl = Annotated[str, AfterValidator(_stream_url)]
 AbsolutePath = Annotated[Path, AfterValidator(_path)]
@@ -135,6 +140,8 @@ Symbols = Annotated[tuple[Symbol, ...], NoDecode, BeforeValidator(split), AfterV
 IntervalCode = Annotated[str, AfterValidator(lambda code: timeline.interval(code).code)]
 Intervals = Annotated[tuple[IntervalCode, ...], NoDecode, BeforeValidator(split), AfterValidator(_unique)]
 SomeIntervals = Annotated[tuple[IntervalCode, ...] | None, BeforeValidator(split), AfterValidator(_some)]
+ExchangeName = Annotated[Exchange, BeforeValidator(_exchange)]
+ExchangeNames = Annotated[tuple[ExchangeName, ...], NoDecode, BeforeValidator(split), AfterValidator(_unique)]
 Percent = Annotated[Decimal, Field(gt=0, le=100)]
 FourPeriods = Annotated[tuple[int, int, int, int], NoDecode, BeforeValidator(_four), AfterValidator(_four_rising)]
 MongoUri = Annotated[SecretStr, AfterValidator(_mongo_uri)]

@@ -166,6 +166,12 @@ class ControlStore:
         )
 
 
+def traded_at(database: Database[dict[str, Any]]) -> set[str]:
+    """Where an executor of this database has ever begun."""
+    ours = {"kind": "installation", "database": database.name}
+    return {one["environment"] for one in database[CONTROL.name].find(ours, {"environment": 1})}
+
+
 def _halt_word(halted: bool, flatten: bool) -> str:
     if not halted:
         return "running"

@@ -15,8 +15,8 @@ from pipeline.store.lease import LeaseStore
 
 Run = Callable[..., Any]
 ASKING = (
-    ["halt"], ["halt", "--flatten"], ["resume"], ["close", "BTCUSDT"], ["positions"], ["orders"], ["account"],
-    ["account", "--now"], ["orders", "--exchange"],
+    ["halt", "--symbol", "BTCUSDT"], ["resume"], ["close", "BTCUSDT"], ["positions"], ["orders"], ["account"],
+    ["account", "--now"], ["orders", "--now"],
     ["mode"], ["trading"], ["breakers"], ["stage"],
 )  # fmt: skip
 
@@ -39,13 +39,13 @@ def test_a_shell_that_names_another_environment_is_refused(
     refused = tidemark(*asked)
     assert refused.exit_code == 2
     assert "trades at binance-um-demo, and the settings here name sim" in refused.stderr
-    assert "--environment binance-um-demo" in refused.stderr
+    assert "--exchange binance-um-demo, or --exchange sim" in refused.stderr
     assert ControlStore(db, "sim").read().halt is None
 
 
 def test_an_environment_that_is_named_is_asked_all_the_same(tidemark: Run, trades_at: Any, db: Any) -> None:
     trades_at(Place("binance-um-demo"))
-    done = tidemark("halt", "--environment", "binance-um-demo", "--json")
+    done = tidemark("halt", "--exchange", "binance-um-demo", "--json")
     assert done.exit_code == 0, done.output
     assert json.loads(done.stdout)["environment"] == "binance-um-demo"
     assert tidemark("halt", "--environment", "sim").exit_code == 0
@@ -86,16 +86,16 @@ def test_every_answer_says_of_which_place_it_is_and_who_acts(tidemark: Run, db: 
 
 def test_what_an_executor_leaves_is_read_again(home: Path, monkeypatch: pytest.MonkeyPatch, simulator: Any) -> None:
     monkeypatch.setenv("TIDEMARK_HOME", str(home))
-    assert remembered(home) is None
+    assert remembered(home) == {}
     remember(load(), "abc123")
-    assert remembered(home) == Place("sim", None, "abc123")
+    assert remembered(home) == {"sim": Place("sim", None, "abc123")}
     monkeypatch.setenv("TIDEMARK_SIM_URL", simulator.url)
     remember(load(), "abc123")
-    assert remembered(home) == Place("sim", simulator.url, "abc123")
+    assert remembered(home) == {"sim": Place("sim", simulator.url, "abc123")}
     with HomeExchange(home).served(simulator.url):
         remember(load(), "abc123")
-        assert remembered(home) == Place("sim", None, "abc123"), (
+        assert remembered(home) == {"sim": Place("sim", None, "abc123")}, (
             "it is the folder's own while somebody looks after it there"
         )
     (home / "executor.json").write_text('{"environment": "s')
-    assert remembered(home) is None
+    assert remembered(home) == {}

@@ -90,6 +90,11 @@ def test_months_that_are_over_and_days_before_today(first: str, last: str, expec
     assert names(Window(at(first), at(last) + DAY - MINUTE)) == [f"BTCUSDT-1m-{stamp}" for stamp in expected]
 
 
+def test_candles_of_a_second_are_read_a_day_at_a_time() -> None:
+    found = names(Window(at("2025-09-29"), at("2025-10-02")), interval("1s"))
+    assert found == [f"BTCUSDT-1s-2025-{day}" for day in ("09-29", "09-30", "10-01", "10-02")]
+
+
 @pytest.mark.parametrize("code", ["3d", "1w", "1M"])
 def test_candles_longer_than_a_day_are_left_to_rest(code: str) -> None:
     assert names(Window(at("2025-01-01"), at("2025-11-01")), interval(code)) == []

@@ -9,6 +9,10 @@ from pipeline.app import checks
 from pipeline.app.trading_access import judge_key
 from pipeline.errors import AttentionError
 from pipeline.exchange.key_rights import KeyRights, key_rights
+from pipeline.exchange.products.cm import CM
+from pipeline.exchange.products.product import Product
+from pipeline.exchange.products.spot import SPOT
+from pipeline.exchange.products.um import UM
 from pipeline.exchange.signing import Credentials, signer_for
 
 
@@ -23,23 +27,26 @@ def test_the_rights_are_read(exchange: Any, place: Any, reply: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("rights", "words"),
+    ("product", "rights", "words"),
     [
-        (KeyRights(ip_restrict=True, enable_futures=True), None),
-        (KeyRights(ip_restrict=False, enable_futures=True), "not restricted"),
-        (KeyRights(ip_restrict=True, enable_futures=True, enable_withdrawals=True), "may withdraw"),
-        (KeyRights(ip_restrict=True), "may not trade futures"),
+        (UM, KeyRights(ip_restrict=True, enable_futures=True), None),
+        (UM, KeyRights(ip_restrict=False, enable_futures=True), "not restricted"),
+        (UM, KeyRights(ip_restrict=True, enable_futures=True, enable_withdrawals=True), "may withdraw"),
+        (UM, KeyRights(ip_restrict=True), "may not trade USD-M futures"),
+        (CM, KeyRights(ip_restrict=True, enable_futures=True), None),
+        (SPOT, KeyRights(ip_restrict=True, enable_spot_and_margin_trading=True), None),
+        (SPOT, KeyRights(ip_restrict=True, enable_futures=True), "may not trade spot"),
     ],
 )
 def test_a_dangerous_key_is_refused_and_a_careless_one_is_told(
-    rights: KeyRights, words: str | None, caplog: pytest.LogCaptureFixture
+    product: Product, rights: KeyRights, words: str | None, caplog: pytest.LogCaptureFixture
 ) -> None:
     if words in {None, "not restricted"}:
-        judge_key(rights)
+        judge_key(rights, product)
         assert words is None or words in caplog.text
     else:
         with pytest.raises(AttentionError, match=words):
-            judge_key(rights)
+            judge_key(rights, product)
 
 
 @pytest.mark.parametrize(
@@ -47,14 +54,14 @@ def test_a_dangerous_key_is_refused_and_a_careless_one_is_told(
     [
         (
             {"ipRestrict": True, "enableFutures": True},
-            ["good: may not withdraw", "good: works from your addresses only", "good: may trade futures"],
+            ["good: may not withdraw", "good: works from your addresses only", "good: may trade USD-M futures"],
         ),
         (
             {"enableWithdrawals": True},
             [
                 "problem: may withdraw money",
                 "problem: works from any address",
-                "note: may not trade futures: good for signal-only",
+                "note: may not trade USD-M futures: good for signal-only",
             ],
         ),
     ],

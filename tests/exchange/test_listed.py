@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 from pipeline.errors import UsageError
+from pipeline.exchange.environments import SIM
 from pipeline.exchange.listed import AGAIN_AFTER, Listed
 
 
@@ -12,6 +13,7 @@ class Exchange:
     def __init__(self, *names):
         self.names = list(names)
         self.asked = 0
+        self.client = SimpleNamespace(environment=SIM)
 
     def symbols(self):
         self.asked += 1

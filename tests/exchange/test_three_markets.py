@@ -190,6 +190,16 @@ def test_a_page_of_spot_has_a_thousand_candles_at_a_flat_weight(exchange: Any, r
     assert [seen.parameters["limit"] for seen in exchange.seen] == ["1000", "1"]
 
 
+def test_candles_of_a_second_are_those_of_spot_alone(exchange: Any, reply: Any) -> None:
+    second = interval("1s")
+    assert [one.name for one in (UM, CM, SPOT) if one.offers(second)] == ["spot"]
+    assert all(one.offers(step) for one in (UM, CM, SPOT) for step in INTERVALS.values())
+    market = market_of(SPOT, exchange, reply, klines=[plain_row(1_000, 1_999), plain_row(2_000, 2_999)])
+    table = market.klines("BTCUSDT", second, Window(1_000, 2_000))
+    assert table["te"].to_list() == [1_999, 2_999]
+    assert exchange.seen[0].parameters["interval"] == "1s"
+
+
 def test_prices_without_a_time_are_as_old_as_the_question(exchange: Any, reply: Any) -> None:
     market = market_of(SPOT, exchange, reply, price=[{"symbol": "BTCUSDT", "price": "4.5"}])
     before = market.client.clock.now()

@@ -49,8 +49,9 @@ def test_each_symbol_with_each_interval_once() -> None:
     [
         (["BTUSDT"], ["1m"], r"no symbol 'BTUSDT'\. Did you mean BTCUSDT\?"),
         (["zzz"], ["1m"], r"no symbol 'zzz'\.$"),
-        (["BTCUSDT"], ["61m"], r"unknown interval '61m'.*Allowed: 1m, 3m"),
-        (["BTCUSDT"], ["1s"], r"unknown interval '1s'"),
+        (["BTCUSDT"], ["61m"], r"unknown interval '61m'.*Allowed: 1s, 1m, 3m"),
+        (["BTCUSDT"], ["1s"], r"sim has no 1s candles: --exchange sim-spot"),
+        (["BTCUSD_PERP"], ["1m"], r"no symbol 'BTCUSD_PERP'\. BTCUSD_PERP is COIN-M: --exchange sim-cm\."),
     ],
 )
 def test_what_is_not_known_is_refused_before_anything_is_fetched(

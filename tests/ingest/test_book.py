@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from pipeline.candle import Candle
+from pipeline.exchange.products.spot import SPOT
 from pipeline.ingest.book import NEVER, Book, Patience
 from pipeline.ingest.core import Core, plausible
 from pipeline.ingest.events import (
@@ -39,7 +40,7 @@ def at(number, offset=0):
     return T + number * MINUTE + offset
 
 
-def a_book(patience, *, step="1m", settled=T - MINUTE, history=(), compute=close_of):
+def a_book(patience, *, step="1m", settled=T - MINUTE, history=(), compute=close_of, **more):
     made = Book(
         SeriesKey("sim", "BTCUSDT", step),
         interval(step),
@@ -48,6 +49,7 @@ def a_book(patience, *, step="1m", settled=T - MINUTE, history=(), compute=close
         decimals=2,
         recipe=Recipe(compute, 5),
         patience=patience,
+        **more,
     )
     made.connected(interval(step).after(settled))
     return made
@@ -383,3 +385,23 @@ def test_an_unwatched_series_still_writes_what_it_had(core):
     assert [w.candle.close for w in core.take().candles] == [101.0]
     core.frame(KEY, candle(0, 102.0, after=50_000), at(0))
     assert not core.take()
+
+
+def test_no_more_candles_are_asked_for_at_once_than_the_market_gives():
+    day = interval("1d")
+    book = a_book(PATIENCE, step="1d", settled=day.floor(T), page=199)
+    book.time(day.after(T, 400) + PATIENCE.grace)
+    (asked,) = book.effects
+    assert asked.window == Window(day.after(T, 1), day.after(T, 199))
+
+
+def test_a_market_whose_frames_come_seldom_has_longer_to_close_a_candle():
+    seldom = Patience(grace=int(SPOT.streams.close_within * 1_000))
+    for patience, asks in ((PATIENCE, 1), (seldom, 0)):
+        book = a_book(patience, history=[candle(n, closed=True) for n in range(-3, 0)])
+        book.frame(candle(0), at(0, 30_000))
+        book.time(at(1, 3_500))
+        assert len(book.effects) == asks
+    book.frame(candle(0, closed=True), at(1, 4_100))
+    book.time(at(1, 5_000))
+    assert book.effects == []

@@ -3,6 +3,7 @@
 What of its conditional orders is not proven (asking for one, listing all of them, cancelling all) is not here.
 """
 
+import re
 from types import MappingProxyType
 from typing import Final
 
@@ -72,4 +73,6 @@ CM: Final = Product(
     ),
     arithmetic=INVERSE,
     archive="/data/futures/cm",
+    written=re.compile(r"\w+USD_(PERP|\d{6})"),
+    right="enable_futures",
 )

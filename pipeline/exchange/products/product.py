@@ -4,6 +4,7 @@ A market is one `Product`. Whoever needs to know how a market differs asks it, a
 nothing and knows no environment: the addresses of all its sites are here, which of them is meant is not.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum, auto
@@ -11,7 +12,7 @@ from typing import Literal
 
 from pipeline.errors import UsageError
 from pipeline.exchange.products.arithmetic import Arithmetic
-from pipeline.timeline import DAY, Interval
+from pipeline.timeline import DAY, INTERVALS, Interval
 
 
 class NotOfferedError(UsageError):
@@ -93,6 +94,8 @@ class Streams:
     """The least time between two commands, pongs counted where the exchange counts them."""
     silence: float
     """A connection that carried nothing for so long is a dead one."""
+    close_within: float = 2.5
+    """So late the frame that closes a candle may come."""
     continuous: frozenset[str] = frozenset()
     """Kinds of contracts whose candles have a stream by the name of the pair."""
 
@@ -166,9 +169,26 @@ class Product:
     arithmetic: Arithmetic
     archive: str
     """The folder of the archive that holds its candles, by day and by month."""
+    written: re.Pattern[str] = re.compile(".+")
+    """How its symbols are written."""
+    right: str = "enable_futures"
+    """The right that a key needs to trade here: a field of `KeyRights`."""
+    is_traded: bool = False
+    """Whether the executor trades it."""
+    intervals: frozenset[str] = frozenset()
+    """Lengths of candles that it has beside those of every market."""
 
     def __repr__(self) -> str:
         return f"Product({self.name!r})"
+
+    @property
+    def short(self) -> str:
+        """What it is called beside others."""
+        return self.title.removesuffix(" futures")
+
+    def offers(self, step: Interval) -> bool:
+        """Whether it has candles of that length."""
+        return step.code in INTERVALS or step.code in self.intervals
 
     def endpoint(self, ask: Ask) -> Endpoint:
         """Where that question goes; `NotOfferedError` where the market has no answer to it."""

@@ -3,6 +3,7 @@
 Its account is followed by a websocket that is asked with a signature, not by a listen key; stops are ordinary orders.
 """
 
+import re
 from types import MappingProxyType
 from typing import Final
 
@@ -60,7 +61,11 @@ SPOT: Final = Product(
         user=None,
         command_every=0.5,  # 5 messages a second, our pongs among them
         silence=60.0,
+        close_within=4.5,  # its frames come every 2 s
     ),
     arithmetic=SPOT_COINS,
     archive="/data/spot",
+    written=re.compile(r"\w+(USD[TC]|[FT]USD|BTC|ETH|BNB|EUR|TRY|BRL|JPY)"),
+    right="enable_spot_and_margin_trading",
+    intervals=frozenset({"1s"}),
 )

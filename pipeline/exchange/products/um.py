@@ -1,5 +1,6 @@
 """USD-M futures: contracts of a coin, priced, margined and paid in a stablecoin."""
 
+import re
 from types import MappingProxyType
 from typing import Final
 
@@ -69,4 +70,7 @@ UM: Final = Product(
     ),
     arithmetic=LINEAR,
     archive="/data/futures/um",
+    written=re.compile(r"\w+(USD[TC]|BTC)(_\d{6})?"),
+    right="enable_futures",
+    is_traded=True,
 )

@@ -35,23 +35,23 @@ async def test_what_is_open_there_is_listed_with_whose_it_is(house: Any, run: Ru
         await house.hold()
     house.rest("by-hand-1")
     house.rest("tm-other0-e-0123456789abcdef01234567")
-    found = json.loads((await command(run, "orders", "--exchange", "--json")).stdout)["orders"]
+    found = json.loads((await command(run, "orders", "--now", "--json")).stdout)["orders"]
     assert {(one["type"], one["whose"]) for one in found} == {
         ("STOP_MARKET", "ours"),
         ("LIMIT", "installation other0"),
         ("LIMIT", "by hand, or another program"),
     }
     assert all(one["open"] for one in found)
-    assert "installation other0" in (await command(run, "orders", "--exchange")).stdout
-    of_another = (await command(run, "orders", "--exchange", "--symbol", "ETHUSDT", "--json")).stdout
+    assert "installation other0" in (await command(run, "orders", "--now")).stdout
+    of_another = (await command(run, "orders", "--now", "--symbol", "ETHUSDT", "--json")).stdout
     assert json.loads(of_another)["orders"] == []
-    assert "Did you mean BTCUSDT?" in (await command(run, "orders", "--exchange", "--symbol", "BTCUSD", code=2)).stderr
+    assert "Did you mean BTCUSDT?" in (await command(run, "orders", "--now", "--symbol", "BTCUSD", code=2)).stderr
 
 
 async def test_of_a_symbol_what_has_ended_is_listed_after_what_is_open(house: Any, run: Run) -> None:
     async with house.executor():
         await house.hold()
-    found = json.loads((await command(run, "orders", "--exchange", "--symbol", "btcusdt", "--json")).stdout)["orders"]
+    found = json.loads((await command(run, "orders", "--now", "--symbol", "btcusdt", "--json")).stdout)["orders"]
     assert [(one["type"], one["status"], one["open"]) for one in found] == [
         ("STOP_MARKET", "NEW", True),
         ("MARKET", "FILLED", False),
