@@ -12,7 +12,7 @@ import numpy as np
 
 from pipeline.app.filters import interval_filter, symbol_filter
 from pipeline.app.opened import Opened
-from pipeline.app.trading_access import policy_of
+from pipeline.app.trading_access import policy_of, require_traded
 from pipeline.app.wiring import exchange_of, intervals_of, periods_of, strategies_of
 from pipeline.errors import UsageError
 from pipeline.execution.engine.client_ids import Identity
@@ -84,6 +84,7 @@ def backtest(
     """The strategies of the settings, or these, over symbols and intervals of the settings, or these; until the newest
     stored minute, unless told otherwise, and over as many of the 300 days before it as are stored. `progress` hears
     what is being run, and how many days of how many are done."""
+    require_traded(tm.settings)
     chosen = _strategies(tm, list(strategies), parameters or {})
     named = [symbol_filter(tm, one) for one in symbols] or list(tm.settings.symbols)
     lengths = [interval_filter(tm, one) for one in intervals] or _intervals(tm, chosen)

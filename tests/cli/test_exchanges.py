@@ -50,7 +50,9 @@ def test_what_is_watched_is_watched_at_its_exchange(tidemark: Run, db: Any) -> N
 
 
 @pytest.mark.parametrize(
-    "asked", [["execute"], ["close", "BTCUSD_PERP"], ["account", "--now"], ["orders", "--now"]], ids=" ".join
+    "asked",
+    [["execute"], ["close", "BTCUSD_PERP"], ["account", "--now"], ["orders", "--now"], ["backtest"]],
+    ids=" ".join,
 )
 def test_where_nothing_is_traded_yet_no_account_is_touched(tidemark: Run, db: Any, asked: list[str]) -> None:
     refused = tidemark(*asked, "--exchange", "sim-cm")
