@@ -29,7 +29,7 @@ class Grant:
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class HeldBy:
     """Somebody else has it."""
 
     holder: str
@@ -53,7 +53,7 @@ class LeaseStore:
         self.life = life
         self._clock = clock
 
-    def acquire(self) -> Grant | Held:
+    def acquire(self) -> Grant | HeldBy:
         """Take the lease if nobody holds it any more."""
         asked = self._clock()
         ours = {"$or": [{"$lte": [{"$ifNull": ["$until", "$$NOW"]}, "$$NOW"]}, {"$eq": ["$holder", self._holder]}]}
@@ -66,7 +66,7 @@ class LeaseStore:
             }
         )
         if found["holder"] != self._holder:
-            return Held(found["holder"])
+            return HeldBy(found["holder"])
         return Grant(int(found["fence"]), asked + self.life)
 
     def renew(self, fence: int) -> Grant | None:

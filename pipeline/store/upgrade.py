@@ -18,7 +18,7 @@ from pymongo.database import Database
 
 from pipeline.errors import TidemarkError
 from pipeline.store.candles.coverage import COUNTED
-from pipeline.store.lease import Held, LeaseStore
+from pipeline.store.lease import HeldBy, LeaseStore
 from pipeline.store.signals.outcomes import FIRST
 from schemas.candles import CANDLE_FIELDS, CANDLES
 from schemas.signals import SIGNAL_SETTINGS, SIGNALS, settings_id
@@ -75,7 +75,7 @@ def _alone(database: Database[Document], life: float) -> Iterator[Renew]:
     """Nobody else is at it, for the length of a `with` block that renews this often enough."""
     lease = LeaseStore(database, LEASE, f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}", life=life)
     granted = lease.acquire()
-    if isinstance(granted, Held):
+    if isinstance(granted, HeldBy):
         raise _at_it(database, granted.holder)
 
     def renew() -> None:

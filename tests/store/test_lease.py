@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from pymongo.database import Database
 
-from pipeline.store.lease import Grant, Held, LeaseStore
+from pipeline.store.lease import Grant, HeldBy, LeaseStore
 
 Db = Database[dict[str, Any]]
 
@@ -17,7 +17,7 @@ def lease(db: Db, holder: str, life: float = 60.0, now: float = 100.0) -> LeaseS
 
 def test_the_first_gets_it_and_the_second_waits(db: Db) -> None:
     assert lease(db, "a").acquire() == Grant(1, 160.0)
-    assert lease(db, "b").acquire() == Held("a")
+    assert lease(db, "b").acquire() == HeldBy("a")
     assert lease(db, "b").holder() == "a"
 
 
@@ -42,7 +42,7 @@ def test_an_expired_one_can_be_taken_and_the_late_holder_cannot_renew(db: Db) ->
     assert lease(db, "a", life=0.0).acquire() == Grant(1, 100.0)
     assert lease(db, "b").acquire() == Grant(2, 160.0)
     assert lease(db, "a").renew(1) is None
-    assert lease(db, "a").acquire() == Held("b")
+    assert lease(db, "a").acquire() == HeldBy("b")
 
 
 def test_an_expired_one_that_nobody_took_is_renewed(db: Db) -> None:
@@ -69,4 +69,4 @@ def test_of_many_at_once_one_gets_it(db: Db, round_: int) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert sorted(type(one).__name__ for one in got) == ["Grant"] + ["Held"] * 7
+    assert sorted(type(one).__name__ for one in got) == ["Grant"] + ["HeldBy"] * 7

@@ -15,7 +15,7 @@ from pymongo.errors import PyMongoError
 
 from pipeline.exchange.answers import Call
 from pipeline.exchange.errors import StoppedError
-from pipeline.store.lease import Grant, Held, LeaseStore
+from pipeline.store.lease import Grant, HeldBy, LeaseStore
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +58,7 @@ class Leadership:
             told = _say_once(found, told)
             await asyncio.sleep(self._store.life / 10)
 
-    async def _ask(self) -> Grant | Held:
+    async def _ask(self) -> Grant | HeldBy:
         """Ask once. Who is told to stop meanwhile gives back what the answer brings: nobody else would."""
         asking = asyncio.ensure_future(asyncio.to_thread(self._store.acquire))
         try:
@@ -111,7 +111,7 @@ class Leadership:
             self._grant = grant
 
 
-def _say_once(found: Held, told: str) -> str:
+def _say_once(found: HeldBy, told: str) -> str:
     if found.holder != told:
         log.info("%s acts as executor; standing by", found.holder)
     return found.holder

@@ -28,7 +28,7 @@ class Reached(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class PricedSymbol:
     """Where a symbol stands: its newest price, and until when its candles are all there, but for holes."""
 
     symbol: str
@@ -47,9 +47,9 @@ class Standing:
         ]
 
 
-def standings(
+def priced_symbols(
     database: Database[dict[str, Any]], exchange: str, symbols: Collection[str] | None = None
-) -> list[Standing]:
+) -> list[PricedSymbol]:
     """Of every symbol that has a closed candle, by name."""
     store = SeriesStore(database)
     stored = defaultdict(list)
@@ -69,7 +69,7 @@ def standings(
             ]
         )
         if through is not None:
-            found.append(Standing(symbol, newest(rows.values()), through, series))
+            found.append(PricedSymbol(symbol, newest(rows.values()), through, series))
     return found
 
 

@@ -17,7 +17,7 @@ from pymongo.database import Database
 from pipeline.store.candles.store import CandleStore
 from pipeline.store.signals.current import Price, gain
 from pipeline.store.signals.outcomes import FIRST, HORIZONS, LAST, SIGN, percent, reach, signals_of, work_out
-from pipeline.store.signals.prices import Standing, standings
+from pipeline.store.signals.prices import PricedSymbol, priced_symbols
 from pipeline.store.upgrade import META
 from pipeline.timeline import to_datetime, to_ms
 from schemas.signals import SIGNALS
@@ -53,11 +53,11 @@ class ReturnStore:
     def refresh(self, exchange: str, symbols: Collection[str] | None = None, *, budget: int | None = None) -> Refreshed:
         """Bring the signals of an exchange up to the newest stored candles; only those of `symbols` if given, and of
         each the newest first, until `budget` of them have been looked at. What is left over is first the next time."""
-        found = standings(self._database, exchange, symbols)
+        found = priced_symbols(self._database, exchange, symbols)
         worked_out = 0
-        for number, standing in enumerate(found):
+        for number, priced in enumerate(found):
             share = None if budget is None else -(-(budget - worked_out) // (len(found) - number))
-            worked_out += self._work_out(exchange, standing, share)
+            worked_out += self._work_out(exchange, priced, share)
         news = self._repriced(exchange, found)
         if not news and not worked_out:
             return Refreshed(len(found))
@@ -91,7 +91,7 @@ class ReturnStore:
     def of_new(self, exchange: str, symbol: str, told: Sequence[tuple[int, float, str]]) -> list[Document]:
         """The returns that new signals of the history are stored with: from the moment, the price and the side of
         each."""
-        found = standings(self._database, exchange, [symbol])
+        found = priced_symbols(self._database, exchange, [symbol])
         if not found or not told:
             return [returns_at_birth(at, price) for at, price, _ in told]
         return [
@@ -99,11 +99,11 @@ class ReturnStore:
             for values in self._values(found[0], told)
         ]
 
-    def _work_out(self, exchange: str, standing: Standing, most: int | None) -> int:
+    def _work_out(self, exchange: str, priced: PricedSymbol, most: int | None) -> int:
         """Work out the signals of a symbol that have a return due; how many."""
         if most is not None and most <= 0:
             return 0
-        due = {"exchange": exchange, "symbol": standing.symbol, "returns_due": {"$lte": to_datetime(standing.through)}}
+        due = {"exchange": exchange, "symbol": priced.symbol, "returns_due": {"$lte": to_datetime(priced.through)}}
         fields = dict.fromkeys(("at", "price", "side", "returns_due"), 1)
         found = list(self._signals.find(due, fields).sort("returns_due", DESCENDING).limit(most or 0))
         if not found:
@@ -111,34 +111,34 @@ class ReturnStore:
         told = [(to_ms(one["at"]), one["price"], one["side"]) for one in found]
         updates = [
             UpdateOne({"_id": one["_id"], "returns_due": one["returns_due"]}, _change(values))
-            for one, values in zip(found, self._values(standing, told), strict=True)
+            for one, values in zip(found, self._values(priced, told), strict=True)
         ]
         return sum(
             self._signals.bulk_write(updates[first : first + PER_BULK], ordered=False).matched_count
             for first in range(0, len(updates), PER_BULK)
         )
 
-    def _values(self, standing: Standing, told: Sequence[tuple[int, float, str]]) -> Iterator[Document]:
+    def _values(self, priced: PricedSymbol, told: Sequence[tuple[int, float, str]]) -> Iterator[Document]:
         """What to store with each signal; None: nothing is known, or due."""
         signals = signals_of(told)
         start, end = int(signals.at.min()), int(signals.at.max()) + reach(LAST)
-        outcomes = work_out(signals, standing.paths(self._candles, start, end), standing.through)
+        outcomes = work_out(signals, priced.paths(self._candles, start, end), priced.through)
         names = ("best_pct", "worst_pct", *(f"return_{name}" for name in HORIZONS))
         columns = (outcomes.best, outcomes.worst, *outcomes.horizons.values())
         rows = zip(*(column.tolist() for column in columns), strict=True)
         for (_, price, side), due, row in zip(told, outcomes.due.tolist(), rows, strict=True):
             yield {
-                **_worth(standing.now, price, side),
+                **_worth(priced.now, price, side),
                 **{name: value if value - value == 0 else None for name, value in zip(names, row, strict=True)},
                 "returns_due": to_datetime(due) if due else None,
             }
 
-    def _repriced(self, exchange: str, found: Sequence[Standing]) -> list[Standing]:
+    def _repriced(self, exchange: str, found: Sequence[PricedSymbol]) -> list[PricedSymbol]:
         """The symbols whose price is another than the last time."""
         seen = (self._meta.find_one({"_id": _noted(exchange)}) or {}).get("prices", {})
         return [one for one in found if seen.get(one.symbol) != one.now.price]
 
-    def _move(self, exchange: str, news: Sequence[Standing], since: datetime) -> int:
+    def _move(self, exchange: str, news: Sequence[PricedSymbol], since: datetime) -> int:
         """Value the signals of these symbols at their newest prices; how many have moved."""
         if not news:
             return 0
