@@ -78,8 +78,8 @@ def account(
     minute."""
     from pipeline.app import account as asking  # noqa: PLC0415
     from pipeline.app.beside import begin_beside  # noqa: PLC0415
-    from pipeline.app.opened import Opened, having_data, having_exchange  # noqa: PLC0415
-    from pipeline.cli.beside import say_place, tell_standing  # noqa: PLC0415
+    from pipeline.app.opened import having_exchange  # noqa: PLC0415
+    from pipeline.cli.beside import answering  # noqa: PLC0415
 
     back = 30 if by is None and days is None else days
     settings = begin_beside(exchange)
@@ -89,9 +89,7 @@ def account(
         _show_now(having_exchange(settings), wide=wide, as_json=as_json)
         return
     line: Literal["day", "month"] = "month" if by is By.MONTH else "day"
-    with Opened(having_data(settings)) as tm:
-        say_place(settings, tm.db)
-        stands = tell_standing(settings, tm.db, as_json=as_json)
+    with answering(settings, as_json=as_json) as (tm, stands):
         found = asking.account(tm, line, back)
     latest = found.latest
     if as_json:
@@ -125,13 +123,10 @@ def positions(
     """What is held, and the stop that protects it."""
     from pipeline.app import account as asking  # noqa: PLC0415
     from pipeline.app.beside import begin_beside  # noqa: PLC0415
-    from pipeline.app.opened import Opened, having_data  # noqa: PLC0415
-    from pipeline.cli.beside import say_place, tell_standing  # noqa: PLC0415
+    from pipeline.cli.beside import answering  # noqa: PLC0415
 
     settings = begin_beside(exchange)
-    with Opened(having_data(settings)) as tm:
-        say_place(settings, tm.db)
-        stands = tell_standing(settings, tm.db, as_json=as_json)
+    with answering(settings, as_json=as_json) as (tm, stands):
         held = asking.positions(tm, flat_too=every)
     found, ticks = held.positions, held.ticks
     if as_json:
@@ -171,14 +166,11 @@ def orders(
     from pipeline.app import account as asking  # noqa: PLC0415
     from pipeline.app.beside import begin_beside  # noqa: PLC0415
     from pipeline.app.known_symbols import symbol_in  # noqa: PLC0415
-    from pipeline.app.opened import Opened, having_data  # noqa: PLC0415
-    from pipeline.cli.beside import say_place, tell_standing  # noqa: PLC0415
+    from pipeline.cli.beside import answering  # noqa: PLC0415
 
     named = symbol_in(symbol) if symbol is not None else None
     settings = begin_beside(exchange)
-    with Opened(having_data(settings)) as tm:
-        say_place(settings, tm.db)
-        stands = tell_standing(settings, tm.db, as_json=as_json)
+    with answering(settings, as_json=as_json) as (tm, stands):
         listed = asking.orders_at_exchange(tm, limit, named) if now else asking.orders(tm, limit, named)
     if as_json:
         print_json({"environment": settings.environment, "standing": stands, "orders": listed.orders})

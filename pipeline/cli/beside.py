@@ -2,6 +2,8 @@
 folder trades, the line beside an answer that says of which place it is. Before any answer stands how trading stands.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
     from pymongo.database import Database
     from rich.text import Text
 
+    from pipeline.app.opened import Opened
     from pipeline.app.standing import Halting, Standing
     from pipeline.settings import Settings
 
@@ -27,6 +30,17 @@ Where = Annotated[
     ),
 ]
 """The type of a command's `exchange` parameter."""
+
+
+@contextmanager
+def answering(settings: "Settings", *, as_json: bool, begins: bool = False) -> "Iterator[tuple[Opened, Standing]]":
+    """What an answer is taken from, and how trading stands there, which is said first. `begins`: a folder that has no
+    data is given a database."""
+    from pipeline.app.opened import Opened, having_data  # noqa: PLC0415
+
+    with Opened(settings if begins else having_data(settings)) as tm:
+        say_place(settings, tm.db)
+        yield tm, tell_standing(settings, tm.db, as_json=as_json)
 
 
 def say_place(settings: "Settings", database: "Database[Any]") -> None:

@@ -64,9 +64,8 @@ def trading(
     """
     from pipeline.app import trading_settings as ordering  # noqa: PLC0415
     from pipeline.app.beside import begin_beside  # noqa: PLC0415
-    from pipeline.app.opened import Opened, having_data  # noqa: PLC0415
     from pipeline.app.trading_access import operator  # noqa: PLC0415
-    from pipeline.cli.beside import say_place, tell_standing  # noqa: PLC0415
+    from pipeline.cli.beside import answering  # noqa: PLC0415
 
     texts = {
         "stop_atr": stop_atr, "stop_percent": stop_percent, "take_profit_atr": take_profit_atr,
@@ -78,9 +77,7 @@ def trading(
     changes = ordering.changed(settings, amounts, plain, strategy or (), interval or ())
     if changes and symbol is None:
         raise UsageError("name the symbol that this is for, for example: tidemark trading BTCUSDT --off")
-    with Opened(settings if changes else having_data(settings)) as tm:
-        say_place(settings, tm.db)
-        tell_standing(settings, tm.db, as_json=as_json)
+    with answering(settings, as_json=as_json, begins=bool(changes)) as (tm, _):
         if symbol is not None:
             symbol = ordering.set_trading(tm, symbol, changes, by=operator(), reason=reason)
         listed = ordering.trading(tm)
@@ -126,17 +123,14 @@ def goal(
     """The account's profit target for the day. A running executor takes it up within a second."""
     from pipeline.app import trading_settings as ordering  # noqa: PLC0415
     from pipeline.app.beside import begin_beside  # noqa: PLC0415
-    from pipeline.app.opened import Opened, having_data  # noqa: PLC0415
     from pipeline.app.trading_access import operator  # noqa: PLC0415
-    from pipeline.cli.beside import say_place, tell_standing  # noqa: PLC0415
+    from pipeline.cli.beside import answering  # noqa: PLC0415
 
     changes = {} if daily_profit is None else ordering.amounts({"daily_profit": daily_profit})
     if when_reached is not None:
         changes["when_reached"] = when_reached.value
     settings = begin_beside(exchange)
-    with Opened(settings if changes else having_data(settings)) as tm:
-        say_place(settings, tm.db)
-        tell_standing(settings, tm.db, as_json=as_json)
+    with answering(settings, as_json=as_json, begins=bool(changes)) as (tm, _):
         if changes:
             ordering.set_goal(tm, changes, by=operator(), reason=reason)
         found = ordering.goal(tm)
@@ -158,14 +152,11 @@ def breakers(
     """Which limits were passed, why, and until when nothing is opened for it."""
     from pipeline.app import switches  # noqa: PLC0415
     from pipeline.app.beside import begin_beside  # noqa: PLC0415
-    from pipeline.app.opened import Opened, having_data  # noqa: PLC0415
     from pipeline.app.trading_access import operator  # noqa: PLC0415
-    from pipeline.cli.beside import say_place, tell_standing  # noqa: PLC0415
+    from pipeline.cli.beside import answering  # noqa: PLC0415
 
     settings = begin_beside(exchange)
-    with Opened(having_data(settings)) as tm:
-        say_place(settings, tm.db)
-        tell_standing(settings, tm.db, as_json=as_json)
+    with answering(settings, as_json=as_json) as (tm, _):
         if reset is not None:
             switches.reset_breaker(tm, reset, by=operator(), reason=reason)
         found = switches.breakers(tm)
@@ -200,14 +191,11 @@ def stage(
     """
     from pipeline.app import switches  # noqa: PLC0415
     from pipeline.app.beside import begin_beside  # noqa: PLC0415
-    from pipeline.app.opened import Opened, having_data  # noqa: PLC0415
     from pipeline.app.trading_access import operator  # noqa: PLC0415
-    from pipeline.cli.beside import say_place, tell_standing  # noqa: PLC0415
+    from pipeline.cli.beside import answering  # noqa: PLC0415
 
     settings = begin_beside(exchange)
-    with Opened(settings if wanted is not None else having_data(settings)) as tm:
-        say_place(settings, tm.db)
-        tell_standing(settings, tm.db, as_json=as_json)
+    with answering(settings, as_json=as_json, begins=wanted is not None) as (tm, _):
         found = switches.stage(tm)
         if wanted is not None:
             found = switches.set_stage(tm, wanted, by=operator(), reason=reason)
