@@ -20,6 +20,7 @@ from pipeline.simulator.faults.rules import Facts, Fault, FaultPanel, Kind, Stag
 from pipeline.simulator.products import Product
 from pipeline.simulator.types import Market
 from pipeline.simulator.venue import Venue
+from pipeline.simulator.venue.account import PositionMode
 from pipeline.simulator.venue.params import Params
 from pipeline.simulator.wire.archive import Archive, ArchiveFaults, Damage
 from pipeline.simulator.wire.listen_keys import ListenKeys
@@ -99,7 +100,7 @@ class Floor:
     @classmethod
     def of(cls, product: Product, market: Market, meter: Meter, seed: int, now: int) -> "Floor":
         """A market that opens at that moment."""
-        venue = Venue(market, product.desks, seed=seed, now=now)
+        venue = Venue(market, product.desks, product.terms, seed=seed, now=now)
         keys = ListenKeys(f"{seed} {product.name}")
         return cls(product, market, meter, venue, keys, Archive(market, product.archive))
 
@@ -117,14 +118,14 @@ class Exchange:
         self.attempts: list[Attempt] = []
         self.counts: Counter[str] = Counter()
 
-    def open_account(
-        self, name: str, deposit: Decimal, *keys: ApiKey, others: Mapping[str, Decimal] | None = None
-    ) -> None:
-        """An account with money and keys."""
-        for key in keys:
-            self.keys.add(key)
+    def open_account(self, name: str, key: ApiKey, deposits: Mapping[str, Mapping[str, Decimal]]) -> None:
+        """An account with a key, and in each market so much of each asset. In the markets of a pool it has one position
+        mode."""
+        self.keys.add(key)
+        modes: dict[str, PositionMode] = {}
         for floor in self.trading_floors():
-            floor.venue.open_account(name, deposit, others)
+            mode = modes.setdefault(floor.product.pool, PositionMode())
+            floor.venue.open_account(name, deposits.get(floor.product.name, {}), mode)
         self.accounts.append(name)
 
     def trading_floors(self) -> list[Floor]:

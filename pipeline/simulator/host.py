@@ -2,7 +2,7 @@
 
 import asyncio
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from decimal import Decimal, InvalidOperation
@@ -17,6 +17,7 @@ from pipeline.simulator.market.universe import MOST
 from pipeline.simulator.options import Account, Address, Options, Running
 from pipeline.simulator.products import PRODUCTS, Product
 from pipeline.simulator.types import Market, SymbolSpec
+from pipeline.simulator.venue.account import MARGIN_ASSET
 from pipeline.simulator.wire.panel import Panel
 from pipeline.simulator.wire.security import ApiKey, read_secret
 from pipeline.simulator.wire.server import Server, serving, until
@@ -39,8 +40,8 @@ def build_exchange(options: Options) -> Exchange:
         floors.append(Floor.of(product, market, meter, options.seed, clock.now()))
     exchange = Exchange(clock, floors)
     for account in options.accounts:
-        others = {asset: _amount(account.name, amount, asset) for asset, amount in account.others.items()}
-        exchange.open_account(account.name, _deposit(account), _api_key(account), others=others)
+        deposits = {product.name: _amounts(account.name, product.deposits(account)) for product in products}
+        exchange.open_account(account.name, _api_key(account), deposits)
     return exchange
 
 
@@ -108,7 +109,7 @@ def parse_account(text: str) -> Account:
     if Path(secret).is_file():
         secret = Path(secret).read_text(encoding="utf-8")
     account = Account(name=name, key=key, secret=secret, deposit=deposit[0] if deposit else "10000")
-    _deposit(account)
+    _amount(account.name, account.deposit, MARGIN_ASSET)
     return account
 
 
@@ -154,8 +155,8 @@ def _api_key(account: Account) -> ApiKey:
     )
 
 
-def _deposit(account: Account) -> Decimal:
-    return _amount(account.name, account.deposit, "USDT")
+def _amounts(name: str, texts: Mapping[str, str]) -> dict[str, Decimal]:
+    return {asset: _amount(name, text, asset) for asset, text in texts.items()}
 
 
 def _amount(name: str, text: str, asset: str) -> Decimal:

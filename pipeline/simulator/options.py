@@ -6,6 +6,7 @@ import msgspec
 
 READY_KEY = "sim-key"
 READY_SECRET = "sim-secret"  # noqa: S105 - printed in the manual, and opens a simulated exchange only
+READY_COINS = {"BTC": "0.1", "ETH": "2", "BNB": "10", "SOL": "40", "XRP": "10000"}
 DEFAULT_PORT = 9876
 
 
@@ -16,6 +17,9 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
     key: str
     secret: str
     deposit: str = "10000"
+    """Of USDT, in USD-M."""
+    coins: dict[str, str] = msgspec.field(default_factory=lambda: dict(READY_COINS))
+    """Deposits in COIN-M, which is margined in them."""
     permissions: tuple[str, ...] = ("read", "trade")
     addresses: tuple[str, ...] = ()
     others: dict[str, str] = {}

@@ -19,8 +19,17 @@ class Worth(Protocol):
         ...
 
     @property
+    def sign(self) -> int:
+        """-1 where what one is worth is its value with a minus."""
+        ...
+
+    @property
     def grain(self) -> Decimal:
         """How exactly the cost of a part of a position is kept."""
+        ...
+
+    def booked(self, profit: Decimal) -> Decimal:
+        """A profit as it goes into the books."""
         ...
 
     def value(self, price: Decimal) -> Decimal:
@@ -47,9 +56,18 @@ class Linear:
     asset: str = "USDT"
 
     @property
+    def sign(self) -> int:
+        """It is worth its value."""
+        return 1
+
+    @property
     def grain(self) -> Decimal:
-        """Prices and quantities are whole, so is their product."""
+        """To the smallest amount of money."""
         return _CENT
+
+    def booked(self, profit: Decimal) -> Decimal:
+        """As it is: prices and quantities have few digits, and so has what they make."""
+        return profit
 
     def value(self, price: Decimal) -> Decimal:
         """Its price."""
@@ -76,9 +94,18 @@ class Inverse:
     size: Decimal
 
     @property
+    def sign(self) -> int:
+        """It is worth the coins that are owed."""
+        return -1
+
+    @property
     def grain(self) -> Decimal:
         """A quotient has no last digit: enough of them that an average entry comes out as it went in."""
         return _FINE
+
+    def booked(self, profit: Decimal) -> Decimal:
+        """To the smallest part of a coin."""
+        return profit.quantize(_CENT)
 
     def value(self, price: Decimal) -> Decimal:
         """The coins owed for it, with a minus."""

@@ -2,7 +2,7 @@
 
 import base64
 from contextlib import nullcontext
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, unquote
 
 import pytest
 from cryptography.hazmat.primitives import hashes
@@ -44,6 +44,7 @@ KEYS = Keyring()
 KEYS.add(ApiKey("hmac-key", "desk", SECRET))
 KEYS.add(ApiKey("rsa-key", "desk", read_secret(pem(RSA_KEY.public_key()))))
 KEYS.add(ApiKey("ed-key", "desk", read_secret(pem(ED25519_KEY.public_key()))))
+KEYS.add(ApiKey("documented", "desk", "NhqPtmdSJYdKjVHjA7PZj4Mge3R5YNiP1e3UZjInClVN65XAbvqqM6A7H5fATj0j"))
 KEYS.add(ApiKey("reader", "desk", SECRET, permissions=frozenset(("read",))))
 KEYS.add(ApiKey("homebody", "desk", SECRET, addresses=frozenset(("10.0.0.1",))))
 
@@ -60,6 +61,24 @@ def code_of(attempt: Credentials, needs: str = "trade", now: int = NOW) -> int:
     except ApiError as refusal:
         return refusal.code
     return 0
+
+
+@pytest.mark.parametrize(
+    ("symbol", "signature"),
+    [
+        ("LTCBTC", "c8db56825ae71d6d79447849e617115f4a920fa2acdcab2b053c4b2838bd6b71"),
+        (
+            "%EF%BC%91%EF%BC%92%EF%BC%93%EF%BC%94%EF%BC%95%EF%BC%96",
+            "e1353ec6b14d888f1164ae9af8228a3dbd508bc82eb867db8ab6046442f33ef3",
+        ),
+    ],
+)
+def test_known_answers_are_over_what_is_sent_percent_encoded(symbol: str, signature: str) -> None:
+    terms = "side=BUY&type=LIMIT&timeInForce=GTC&quantity=1&price=0.1&recvWindow=5000&timestamp=1499827319559"
+    attempt = credentials("documented", f"symbol={symbol}&{terms}", signature)
+    assert code_of(attempt, now=1_499_827_319_559) == 0
+    other = credentials("documented", f"symbol={unquote(symbol)}x&{terms}", signature)
+    assert code_of(other, now=1_499_827_319_559) == -1022
 
 
 @pytest.mark.parametrize(

@@ -106,7 +106,7 @@ class ExactRun:
         self._day_start: dict[int, Decimal] = {}
         self._market = HistoryMarket(asked.minutes, self._specs, asked.assumptions.inside, self._levels, self._stance)
         self._venue = Venue(self._market, now=asked.start, looks=self._looks)
-        self._venue.open_account(ACCOUNT, asked.assumptions.equity)
+        self._venue.open_account(ACCOUNT, {MARGIN_ASSET: asked.assumptions.equity})
         client = VenueClient(
             self._venue, asked.product, self._clock, lambda symbol: self._market.is_there(symbol, self._clock.time)
         )

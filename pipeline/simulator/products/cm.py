@@ -1,17 +1,36 @@
 """COIN-M futures: contracts of so many dollars of a coin, margined and paid in that coin.
 
-Streams have no routes, a window of candles has at most 200 days and its last rows are answered.
+Streams have no routes, a window of candles has at most 200 days and its last rows are answered. Listeners are not told
+of conditional orders: nothing says that the real ones are.
 """
 
+from decimal import Decimal
 from types import MappingProxyType
 from typing import Final
 
-from pipeline.simulator.market.coin_contracts import coin_contracts
+from pipeline.simulator.market.coin_contracts import MARGIN_COINS, coin_contracts
+from pipeline.simulator.options import Account
 from pipeline.simulator.products.product import Product
+from pipeline.simulator.venue import coin_desks
+from pipeline.simulator.venue.coin_forms import COIN_FORMS
+from pipeline.simulator.venue.orders import TimeInForce
+from pipeline.simulator.venue.terms import Terms
 from pipeline.simulator.wire import coin_market_data, market_data
 from pipeline.simulator.wire.archive import ArchiveRules
 from pipeline.simulator.wire.market_data import KlineRules
-from pipeline.simulator.wire.routes import Endpoint, by_symbol, depth_weight, keyed, klines_weight, listen_key, public
+from pipeline.simulator.wire.routes import (
+    ONE,
+    Endpoint,
+    batch_size,
+    by_symbol,
+    depth_weight,
+    keyed,
+    klines_weight,
+    listen_key,
+    public,
+    read,
+    trade,
+)
 from pipeline.simulator.wire.streams import StreamRules
 from pipeline.simulator.wire.weights import Limits
 from pipeline.timeline import DAY
@@ -37,8 +56,50 @@ ENDPOINTS: Final[dict[tuple[str, str], Endpoint]] = {
     ("GET", "/dapi/v1/aggTrades"): public(20, market_data.aggregate_trades),
     ("GET", "/dapi/v1/depth"): public(depth_weight, coin_market_data.depth),
     ("GET", "/dapi/v1/openInterest"): public(1, coin_market_data.open_interest),
+    ("POST", "/dapi/v1/order"): trade(0, ONE),
+    ("PUT", "/dapi/v1/order"): trade(1, ONE),
+    ("GET", "/dapi/v1/order"): read(1),
+    ("DELETE", "/dapi/v1/order"): trade(1),
+    ("POST", "/dapi/v1/batchOrders"): trade(5, batch_size),
+    ("DELETE", "/dapi/v1/batchOrders"): trade(1),
+    ("GET", "/dapi/v1/openOrder"): read(1),
+    ("GET", "/dapi/v1/openOrders"): read(by_symbol(1, 40)),
+    ("GET", "/dapi/v1/allOrders"): read(5),
+    ("DELETE", "/dapi/v1/allOpenOrders"): trade(1),
+    ("GET", "/dapi/v1/userTrades"): read(5),
+    ("GET", "/dapi/v1/income"): read(20),
+    ("GET", "/dapi/v1/commissionRate"): read(20),
+    ("GET", "/dapi/v1/leverageBracket"): read(1),
+    ("GET", "/dapi/v2/leverageBracket"): read(by_symbol(1, 2)),
+    ("POST", "/dapi/v1/leverage"): trade(1),
+    ("POST", "/dapi/v1/marginType"): trade(1),
+    ("POST", "/dapi/v1/positionSide/dual"): trade(1),
+    ("GET", "/dapi/v1/positionSide/dual"): read(30),
+    ("GET", "/dapi/v1/balance"): read(1),
+    ("GET", "/dapi/v1/account"): read(5),
+    ("GET", "/dapi/v1/positionRisk"): read(1),
+    ("POST", "/dapi/v1/algoOrder"): trade(0, ONE),
+    ("GET", "/dapi/v1/algoOrder"): read(1),
+    ("DELETE", "/dapi/v1/algoOrder"): trade(1),
+    ("GET", "/dapi/v1/openAlgoOrders"): read(by_symbol(1, 40)),
+    ("GET", "/dapi/v1/allAlgoOrders"): read(5),
+    ("DELETE", "/dapi/v1/algoOpenOrders"): trade(1),
     **listen_key(LISTEN_KEY),
 }
+
+TERMS: Final = Terms(
+    taker=Decimal("0.0004"),
+    maker=Decimal("0.00015"),
+    assets=MARGIN_COINS,
+    times_in_force=frozenset(TimeInForce) - {TimeInForce.GTD},
+    tells_algos=False,
+    forms=COIN_FORMS,
+)
+
+
+def _deposits(account: Account) -> dict[str, str]:
+    return account.coins
+
 
 CM: Final = Product(
     name="cm",
@@ -51,4 +112,7 @@ CM: Final = Product(
     streams=StreamRules(routed=False, marks={"st": 2}),
     archive=ArchiveRules("/data/futures/cm"),
     listen_key=LISTEN_KEY,
+    desks=coin_desks,
+    terms=TERMS,
+    deposits=_deposits,
 )

@@ -6,8 +6,10 @@ A market is one `Product`. It answers nothing itself: it names who does.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from pipeline.simulator.options import Account
 from pipeline.simulator.types import SymbolSpec
 from pipeline.simulator.venue import Desks, no_desks
+from pipeline.simulator.venue.terms import USD_TERMS, Terms
 from pipeline.simulator.wire.archive import ArchiveRules
 from pipeline.simulator.wire.market_data import KlineRules
 from pipeline.simulator.wire.routes import Endpoint
@@ -16,6 +18,11 @@ from pipeline.simulator.wire.weights import Limits
 
 Contracts = Callable[[int, int], dict[str, SymbolSpec]]
 """So many of them, or all for 0, as listed on the day of that moment."""
+
+
+def _nothing(account: Account) -> Mapping[str, str]:
+    del account
+    return {}
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False, kw_only=True)
@@ -37,6 +44,9 @@ class Product:
     """The path of the key by which an account is listened to, where there is one."""
     desks: Desks = no_desks
     """Who answers for an account, where there is trading."""
+    terms: Terms = USD_TERMS
+    deposits: Callable[[Account], Mapping[str, str]] = _nothing
+    """What an account begins with, by asset."""
 
     def __repr__(self) -> str:
         return f"Product({self.name!r})"

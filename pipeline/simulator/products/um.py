@@ -4,8 +4,10 @@ from types import MappingProxyType
 from typing import Final
 
 from pipeline.simulator.market.universe import contracts
+from pipeline.simulator.options import Account
 from pipeline.simulator.products.product import Product
 from pipeline.simulator.venue import usd_desks
+from pipeline.simulator.venue.account import MARGIN_ASSET
 from pipeline.simulator.wire import market_data
 from pipeline.simulator.wire.archive import ArchiveRules
 from pipeline.simulator.wire.market_data import KlineRules
@@ -86,6 +88,11 @@ ENDPOINTS: Final[dict[tuple[str, str], Endpoint]] = {
     **listen_key(LISTEN_KEY),
 }
 
+
+def _deposits(account: Account) -> dict[str, str]:
+    return {MARGIN_ASSET: account.deposit, **account.others}
+
+
 UM: Final = Product(
     name="um",
     title="USD-M futures",
@@ -98,4 +105,5 @@ UM: Final = Product(
     archive=ArchiveRules(),
     listen_key=LISTEN_KEY,
     desks=usd_desks,
+    deposits=_deposits,
 )

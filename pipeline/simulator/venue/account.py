@@ -49,19 +49,26 @@ class Income:
 
 
 @dataclass(slots=True)
+class PositionMode:
+    """Whether a person's positions have two sides: one setting in all the markets of a pool."""
+
+    dual: bool = False
+    accounts: list["Account"] = field(default_factory=list)
+
+
+@dataclass(slots=True)
 class Account:
-    """Everything the exchange knows about an account."""
+    """Everything that one market of the exchange knows about an account."""
 
     name: str
     alias: str
     opened: int
-    wallet: Decimal = ZERO
-    others: dict[str, Decimal] = field(default_factory=dict)
-    """Wallets in other assets than the one that everything here is margined in."""
+    wallets: dict[str, Decimal] = field(default_factory=dict)
+    """What it has, by asset."""
+    mode: PositionMode = field(default_factory=PositionMode)
     multi_assets: bool = False
     burns: bool = False
     """Whether fees are paid in BNB while there is any."""
-    dual: bool = False
     leverages: dict[str, int] = field(default_factory=dict)
     isolated: set[str] = field(default_factory=set)
     positions: dict[tuple[str, PositionSide], Position] = field(default_factory=dict)
@@ -73,7 +80,18 @@ class Account:
     trades: list[Trade] = field(default_factory=list)
     incomes: list[Income] = field(default_factory=list)
     events: list[dict[str, object]] = field(default_factory=list)
-    warned: bool = False
+    warned: set[str] = field(default_factory=set)
+    """The assets whose margin is so thin that it was told of."""
+
+    @property
+    def dual(self) -> bool:
+        """Whether positions have two sides."""
+        return self.mode.dual
+
+    @property
+    def wallet(self) -> Decimal:
+        """What it has of the asset that USD-M is margined in."""
+        return self.wallets.get(MARGIN_ASSET, ZERO)
 
     def leverage(self, symbol: str) -> int:
         """The leverage chosen for a symbol."""
@@ -111,14 +129,18 @@ class Account:
         quantity = self.position(symbol, position_side).quantity
         return abs(quantity) if quantity * side.sign < 0 else ZERO
 
-    @property
-    def cross_wallet(self) -> Decimal:
-        """The wallet less what is set aside for isolated positions."""
-        return self.wallet - sum((p.isolated_wallet for p in self.positions.values()), ZERO)
+    def held_in(self, asset: str, *, cross_only: bool = False) -> list[Position]:
+        """The positions that are margined in that asset."""
+        return [p for p in self.held() if p.worth.asset == asset and not (cross_only and p.symbol in self.isolated)]
 
-    def unrealised(self, mark: MarkOf, *, cross_only: bool = False) -> Decimal:
-        """The unrealised profit of all positions, or of those in cross margin."""
-        held = (p for p in self.held() if not (cross_only and p.symbol in self.isolated))
+    def cross_wallet(self, asset: str) -> Decimal:
+        """What it has of an asset, less what is set aside for isolated positions."""
+        apart = (p.isolated_wallet for p in self.positions.values() if p.worth.asset == asset)
+        return self.wallets.get(asset, ZERO) - sum(apart, ZERO)
+
+    def unrealised(self, mark: MarkOf, asset: str = MARGIN_ASSET, *, cross_only: bool = False) -> Decimal:
+        """The unrealised profit of all positions in that asset, or of those in cross margin."""
+        held = self.held_in(asset, cross_only=cross_only)
         return sum((p.unrealised(mark(p.symbol)) for p in held), ZERO)
 
     def position_margin(self, position: Position, mark: MarkOf) -> Decimal:
@@ -133,9 +155,9 @@ class Account:
         for order in self.open_orders.values():
             if order.symbol == symbol and order.position_side is side and not order.only_closes:
                 if order.side is Side.BUY:
-                    bids += order.remaining * order.price
+                    bids += order.notional
                 else:
-                    asks += order.remaining * order.price
+                    asks += order.notional
         return bids, asks
 
     def order_margin(
@@ -152,21 +174,21 @@ class Account:
         worst = max(abs(held + bids), abs(held - asks), abs(held))
         return (worst - abs(held)) / self.leverage(symbol)
 
-    def order_keys(self) -> set[tuple[str, PositionSide]]:
-        """Which positions the open orders belong to."""
-        return {(order.symbol, order.position_side) for order in self.open_orders.values()}
+    def order_keys(self, asset: str | None = None) -> set[tuple[str, PositionSide]]:
+        """Which positions the open orders belong to: all, or those in that asset."""
+        orders = self.open_orders.values()
+        return {(order.symbol, order.position_side) for order in orders if asset in {None, order.worth.asset}}
 
-    def available(self, mark: MarkOf) -> Decimal:
-        """What new orders may use as margin."""
-        cross = [p for p in self.held() if p.symbol not in self.isolated]
+    def available(self, mark: MarkOf, asset: str = MARGIN_ASSET) -> Decimal:
+        """What new orders may use of that asset as margin."""
+        cross = self.held_in(asset, cross_only=True)
         used = sum((self.position_margin(p, mark) for p in cross), ZERO)
-        used += sum((self.order_margin(*key, mark) for key in self.order_keys()), ZERO)
-        return max(ZERO, self.cross_wallet + self.unrealised(mark, cross_only=True) - used)
+        used += sum((self.order_margin(*key, mark) for key in self.order_keys(asset)), ZERO)
+        return max(ZERO, self.cross_wallet(asset) + self.unrealised(mark, asset, cross_only=True) - used)
 
-    def maintenance(self, specs: dict[str, SymbolSpec], mark: MarkOf) -> Decimal:
-        """The maintenance margin of all cross positions."""
-        cross = (p for p in self.held() if p.symbol not in self.isolated)
-        return sum((maintenance_of(p, specs, mark) for p in cross), ZERO)
+    def maintenance(self, specs: dict[str, SymbolSpec], mark: MarkOf, asset: str = MARGIN_ASSET) -> Decimal:
+        """The maintenance margin of all cross positions in that asset."""
+        return sum((maintenance_of(p, specs, mark) for p in self.held_in(asset, cross_only=True)), ZERO)
 
 
 def maintenance_of(position: Position, specs: dict[str, SymbolSpec], mark: MarkOf) -> Decimal:

@@ -51,7 +51,7 @@ class AlgoDesk:
     engine: Engine
 
     def place(self, account: Account, params: Params, now: int) -> Payload:
-        """POST /fapi/v1/algoOrder. The margin is not looked at before the trigger."""
+        """POST algoOrder. The margin is not looked at before the trigger."""
         algo = self._read(account, params, now)
         self._check_book_rules(account, algo)
         last = self._working_price(algo, now)
@@ -64,12 +64,12 @@ class AlgoDesk:
         return payloads.algo_placed(self.engine.spec(algo.symbol), algo)
 
     def query(self, account: Account, params: Params, now: int) -> Payload:
-        """GET /fapi/v1/algoOrder"""
+        """GET algoOrder"""
         algo = self._find(account, params, unknown=-2013)
         return payloads.algo_queried(self.engine.spec(algo.symbol), algo)
 
     def cancel(self, account: Account, params: Params, now: int) -> Payload:
-        """DELETE /fapi/v1/algoOrder"""
+        """DELETE algoOrder"""
         algo = self._find(account, params, unknown=-2011)
         if not algo.is_open:
             raise refuse(-2011)
@@ -77,14 +77,14 @@ class AlgoDesk:
         return payloads.algo_cancelled(algo)
 
     def cancel_all(self, account: Account, params: Params, now: int) -> Payload:
-        """DELETE /fapi/v1/algoOpenOrders"""
-        for algo in account.algos_of(find_spec(self.engine, params).symbol):
+        """DELETE algoOpenOrders"""
+        for algo in account.algos_of(find_spec(self.engine, params, now).symbol):
             self.engine.move(account, algo, AlgoStatus.CANCELED, now)
         return payloads.CANCELLED_ALL
 
     def list_open(self, account: Account, params: Params, now: int) -> list[Payload]:
-        """GET /fapi/v1/openAlgoOrders"""
-        spec = optional_spec(self.engine, params)
+        """GET openAlgoOrders"""
+        spec = optional_spec(self.engine, params, now)
         number = params.integer("algoId")
         algos = account.algos_of(spec.symbol) if spec else list(account.open_algos.values())
         return [
@@ -92,8 +92,8 @@ class AlgoDesk:
         ]
 
     def list_all(self, account: Account, params: Params, now: int) -> list[Payload]:
-        """GET /fapi/v1/allAlgoOrders"""
-        spec = find_spec(self.engine, params)
+        """GET allAlgoOrders"""
+        spec = find_spec(self.engine, params, now)
         algos = [algo for algo in account.algos.values() if algo.symbol == spec.symbol]
         found = page(algos, params, now, number=lambda a: a.id, time=lambda a: a.created, first="algoId", default=500)
         return [payloads.algo_listed(spec, algo) for algo in found]
@@ -109,12 +109,12 @@ class AlgoDesk:
 
     def _read(self, account: Account, params: Params, now: int) -> Algo:
         params.need_word("algoType", AlgoType, -1130)
-        spec = find_spec(self.engine, params)
+        spec = find_spec(self.engine, params, now)
         side = params.need_word("side", Side, -1117)
         kind = params.need_word("type", OrderType, -1116)
         if kind not in CONDITIONAL:
             raise refuse(-1116)
-        filters.check_status(spec)
+        filters.check_status(spec, now)
         position_side = read_position_side(account, params)
         reduce_only = read_reduce_only(account, params)
         close_position = _read_close_position(params, kind)

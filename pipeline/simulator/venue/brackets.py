@@ -14,7 +14,8 @@ _STEPS: Final = ((0, Decimal(1)), (50_000, Decimal("1.25")), (500_000, Decimal("
 
 @dataclass(frozen=True, slots=True)
 class Bracket:
-    """Between `floor` and `cap`, a position must keep `notional x rate - cum`: it costs more only beyond the floor."""
+    """Between `floor` and `cap`, which are in the margin asset, a position must keep `notional x rate - cum`: it costs
+    more only beyond the floor."""
 
     floor: Decimal
     cap: Decimal
@@ -27,8 +28,8 @@ def brackets_of(spec: SymbolSpec) -> tuple[Bracket, ...]:
     """The brackets of a contract, smallest first. Half of the initial margin is above the maintenance margin."""
     found: list[Bracket] = []
     caps = [*(Decimal(floor) for floor, _ in _STEPS[1:]), MAX_NOTIONAL]
-    for (step, times), cap in zip(_STEPS, caps, strict=True):
-        floor, rate = Decimal(step), spec.maintenance_rate * times
+    for (step, times), most in zip(_STEPS, caps, strict=True):
+        floor, cap, rate = step * spec.bracket_unit, most * spec.bracket_unit, spec.maintenance_rate * times
         cum = found[-1].cum + floor * (rate - found[-1].rate) if found else Decimal(0)
         leverage = max(1, min(HIGHEST_LEVERAGE, int(1 / (2 * rate)))) if rate else HIGHEST_LEVERAGE
         found.append(Bracket(floor, cap, rate, cum, leverage))

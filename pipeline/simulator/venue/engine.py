@@ -3,13 +3,14 @@ incomes, events, ledger. It judges no request's form, and it has no clock: the t
 
 import random
 import string
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Final
+from typing import Final, NamedTuple
 
 from pipeline.simulator.types import Market, SymbolSpec, Tick
 from pipeline.simulator.venue import events, ledger, matching
-from pipeline.simulator.venue.account import MARGIN_ASSET, Account, Income, MarkOf, Trade
+from pipeline.simulator.venue.account import Account, Income, MarkOf, Trade
 from pipeline.simulator.venue.brackets import max_notional
 from pipeline.simulator.venue.filters import band, check_counterparty
 from pipeline.simulator.venue.ledger import LedgerEntry
@@ -25,9 +26,7 @@ from pipeline.simulator.venue.orders import (
 )
 from pipeline.simulator.venue.positions import CENT, Position
 from pipeline.simulator.venue.refusals import refuse
-
-TAKER_FEE: Final = Decimal("0.0005")
-MAKER_FEE: Final = Decimal("0.0002")
+from pipeline.simulator.venue.terms import USD_TERMS, Terms
 
 _BNB: Final = "BNB"
 _BNB_PAIR: Final = "BNBUSDT"
@@ -37,6 +36,18 @@ _FIRST_ORDER: Final = 8_000_000_000
 _FIRST_TRADE: Final = 600_000_000
 _FIRST_ALGO: Final = 2_000_000
 _FIRST_INCOME: Final = 9_600_000_000
+
+
+class Booked(NamedTuple):
+    """As what the profit and the fee of a fill are booked."""
+
+    profit: str
+    fee: str
+
+
+TRADED: Final = Booked("REALIZED_PNL", "COMMISSION")
+CLEARED: Final = Booked("REALIZED_PNL", "INSURANCE_CLEAR")
+DELIVERED: Final = Booked("DELIVERED_SETTELMENT", "COMMISSION")
 
 
 @dataclass(slots=True)
@@ -75,10 +86,11 @@ class Ids:
 
 @dataclass(slots=True)
 class Engine:
-    """The books of all accounts, and the only code that writes to them when something trades."""
+    """The books of all accounts of a market, and the only code that writes to them when something trades."""
 
     market: Market
     ids: Ids
+    terms: Terms = USD_TERMS
     accounts: dict[str, Account] = field(default_factory=dict)
     ledger: list[LedgerEntry] = field(default_factory=list)
 
@@ -119,7 +131,7 @@ class Engine:
         if order.only_closes:
             return
         mark = self.marks(time)
-        value = order.remaining * self._assumed_price(order, last)
+        value = order.remaining * order.worth.notional(self._assumed_price(order, last))
         buy, sell = (value, ZERO) if order.side is Side.BUY else (ZERO, value)
         key = (order.symbol, order.position_side)
         bids, asks = account.order_notionals(*key)
@@ -128,7 +140,7 @@ class Engine:
         if max(abs(held + bids + buy), abs(held - asks - sell)) > most:
             raise refuse(-2027)
         needed = account.order_margin(*key, mark, buy, sell) - account.order_margin(*key, mark)
-        if needed > account.available(mark):
+        if needed > account.available(mark, order.worth.asset):
             raise refuse(-2019)
 
     def accept(self, account: Account, order: Order, last: int, time: int) -> None:
@@ -184,6 +196,7 @@ class Engine:
         *,
         maker: bool,
         fee_rate: Decimal | None = None,
+        booked: Booked = TRADED,
     ) -> None:
         """Trade a piece of an order. One that may only close fills no more than there is to close, then expires."""
         if order.only_closes:
@@ -191,13 +204,13 @@ class Engine:
             if not quantity:
                 self.end(account, order, Status.EXPIRED, time)
                 return
-        rate = fee_rate if fee_rate is not None else MAKER_FEE if maker else TAKER_FEE
-        trade = self._settle(account, order, quantity, price, rate=rate, time=time, maker=maker)
+        rate = fee_rate if fee_rate is not None else self.terms.maker if maker else self.terms.taker
+        trade = self._settle(account, order, quantity, price, rate=rate, time=time, maker=maker, booked=booked)
         order.filled += quantity
-        order.quote += quantity * price
+        order.quote += quantity * order.worth.value(price)
         order.status = Status.PARTIALLY_FILLED if order.remaining else Status.FILLED
         position = account.position(order.symbol, order.position_side)
-        account.events.append(events.account_update(account, "ORDER", time, [position], self.marks(time)))
+        self.tell(account, "ORDER", time, [position], asset=order.worth.asset)
         if not order.remaining:
             account.open_orders.pop(order.id, None)
         execution = "CALCULATED" if order.type is OrderType.LIQUIDATION else "TRADE"
@@ -208,7 +221,25 @@ class Engine:
 
     def report(self, account: Account, order: Order, execution: str, time: int, trade: Trade | None = None) -> None:
         """Tell the owner what happened to an order."""
-        account.events.append(events.order_update(account, order, execution, time=time, trade=trade))
+        event = events.order_update(account, order, execution, self.terms.forms.of_order(order), time=time, trade=trade)
+        account.events.append(event)
+
+    def tell(
+        self,
+        account: Account,
+        reason: str,
+        time: int,
+        positions: Sequence[Position],
+        *,
+        asset: str,
+        change: Decimal = ZERO,
+        balance: bool = True,
+    ) -> None:
+        """Tell the owner what became of an asset and of positions."""
+        event = events.account_update(
+            account, reason, time, positions, self.marks(time), asset=asset, change=change, balance=balance
+        )
+        account.events.append(self.terms.forms.of_account(event, account, positions))
 
     # conditional orders
 
@@ -221,7 +252,8 @@ class Engine:
         self.ledger.append(
             ledger.AlgoMoved(time, account.name, algo.id, algo.client_id, algo.symbol, status, order_id, reason)
         )
-        account.events.append(events.algo_update(algo, time))
+        if self.terms.tells_algos:
+            account.events.append(events.algo_update(algo, time))
 
     def sweep_orphans(self, account: Account, position: Position, time: int) -> None:
         """Expire what was there only to close a position that no longer is."""
@@ -245,15 +277,12 @@ class Engine:
         amount: Decimal,
         time: int,
         *,
-        asset: str = MARGIN_ASSET,
+        asset: str,
         trade_id: str = "",
         info: str = "",
     ) -> None:
         """Change the wallet, and remember why."""
-        if asset == MARGIN_ASSET:
-            account.wallet += amount
-        else:
-            account.others[asset] = account.others.get(asset, ZERO) + amount
+        account.wallets[asset] = account.wallets.get(asset, ZERO) + amount
         account.incomes.append(Income(self.ids.take("income"), kind, symbol, amount, asset, info, time, trade_id))
 
     def _settle(
@@ -266,15 +295,16 @@ class Engine:
         rate: Decimal,
         time: int,
         maker: bool,
+        booked: Booked,
     ) -> Trade:
-        key = (order.symbol, order.position_side)
-        position = account.positions.setdefault(key, Position(*key))
+        key, worth = (order.symbol, order.position_side), order.worth
+        position = account.positions.setdefault(key, Position(*key, worth=worth))
         isolated = order.symbol in account.isolated
         change = quantity * order.side.sign
         realised = position.fill(change, price, account.leverage(order.symbol), isolated)
-        fee, fee_asset = self._fee(account, (quantity * price * rate).quantize(CENT), time)
-        in_margin = fee_asset == MARGIN_ASSET
-        position.fees += fee if position.quantity and in_margin else ZERO
+        charged = quantity * worth.notional(price) * rate
+        fee, fee_asset = self._fee(account, charged.quantize(CENT), worth.asset, time)
+        position.fees += charged if position.quantity and fee_asset == worth.asset else ZERO
         position.updated = order.updated = time
         trade = Trade(
             self.ids.take("trade"), order.id, order.symbol, order.side, order.position_side, price, quantity, fee,
@@ -284,26 +314,24 @@ class Engine:
         self.ledger.append(
             ledger.Fill(
                 time, account.name, trade.id, order.id, order.client_id, order.symbol, order.side,
-                order.position_side, price, quantity, fee, fee_asset, realised, maker,
+                order.position_side, price, quantity, fee, fee_asset, realised, worth.asset, maker,
             )
         )  # fmt: skip
+        number = str(trade.id)
         if realised:
             self.book_income(
-                account, "REALIZED_PNL", order.symbol, realised, time, info=str(trade.id), trade_id=str(trade.id)
+                account, booked.profit, order.symbol, realised, time, asset=worth.asset, info=number, trade_id=number
             )
-        fee_kind = "INSURANCE_CLEAR" if order.type is OrderType.LIQUIDATION else "COMMISSION"
-        self.book_income(
-            account, fee_kind, order.symbol, -fee, time, asset=fee_asset, info=str(trade.id), trade_id=str(trade.id)
-        )
+        self.book_income(account, booked.fee, order.symbol, -fee, time, asset=fee_asset, info=number, trade_id=number)
         return trade
 
-    def _fee(self, account: Account, fee: Decimal, time: int) -> tuple[Decimal, str]:
+    def _fee(self, account: Account, fee: Decimal, asset: str, time: int) -> tuple[Decimal, str]:
         """What is paid, and in which asset: in BNB it is a tenth less, as long as there is enough."""
         if account.burns and _BNB_PAIR in self.market.specs:
             in_bnb = (fee * _BNB_SHARE / self.mark(_BNB_PAIR, time)).quantize(CENT)
-            if in_bnb <= account.others.get(_BNB, ZERO):
+            if in_bnb <= account.wallets.get(_BNB, ZERO):
                 return in_bnb, _BNB
-        return fee, MARGIN_ASSET
+        return fee, asset
 
     def _leave(self, account: Account, order: Order, time: int) -> None:
         order.updated = time

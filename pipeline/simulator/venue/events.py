@@ -5,15 +5,17 @@ from decimal import Decimal
 
 from pipeline.simulator.types import SymbolSpec
 from pipeline.simulator.venue import formats
-from pipeline.simulator.venue.account import MARGIN_ASSET, Account, MarkOf, Trade, maintenance_of
+from pipeline.simulator.venue.account import Account, MarkOf, Trade, maintenance_of
 from pipeline.simulator.venue.orders import ZERO, Algo, Order
 from pipeline.simulator.venue.positions import Position
 
 Event = dict[str, object]
 
 
-def order_update(account: Account, order: Order, execution: str, *, time: int, trade: Trade | None = None) -> Event:
-    """ORDER_TRADE_UPDATE: an order was accepted, filled, amended or ended."""
+def order_update(
+    account: Account, order: Order, execution: str, more: Event, *, time: int, trade: Trade | None = None
+) -> Event:
+    """ORDER_TRADE_UPDATE: an order was accepted, filled, amended or ended. `more`: what its market says besides."""
     bids, asks = account.order_notionals(order.symbol, order.position_side)
     body: Event = {
         "s": order.symbol,
@@ -48,6 +50,7 @@ def order_update(account: Account, order: Order, execution: str, *, time: int, t
         "V": order.self_trade,
         "pm": "NONE",
         "gtd": order.good_till,
+        **more,
     }
     if trade is not None:
         body["N"] = trade.fee_asset
@@ -62,21 +65,20 @@ def account_update(
     positions: Iterable[Position],
     mark: MarkOf,
     *,
+    asset: str,
     change: Decimal = ZERO,
     balance: bool = True,
 ) -> Event:
-    """ACCOUNT_UPDATE: the balance and the positions that changed. `change` leaves profit and commission out."""
+    """ACCOUNT_UPDATE: the balance of an asset and the positions that changed. `change` leaves profit and commission
+    out. What an account holds besides is told with it."""
     balances = [
         {
-            "a": MARGIN_ASSET,
-            "wb": formats.money(account.wallet),
-            "cw": formats.money(account.cross_wallet),
-            "bc": formats.bare(change),
+            "a": each,
+            "wb": formats.money(account.wallets.get(each, ZERO)),
+            "cw": formats.money(account.cross_wallet(each)),
+            "bc": formats.bare(change if each == asset else ZERO),
         }
-    ]
-    balances += [
-        {"a": asset, "wb": formats.money(held), "cw": formats.money(held), "bc": "0"}
-        for asset, held in account.others.items()
+        for each in (asset, *(other for other in account.wallets if other != asset))
     ]
     rows = [
         {
@@ -135,9 +137,14 @@ def config_update(symbol: str, leverage: int, time: int) -> Event:
 
 
 def margin_call(
-    account: Account, specs: dict[str, SymbolSpec], mark: MarkOf, positions: Iterable[Position], time: int
+    account: Account,
+    specs: dict[str, SymbolSpec],
+    mark: MarkOf,
+    positions: Iterable[Position],
+    asset: str,
+    time: int,
 ) -> Event:
-    """MARGIN_CALL: the margin of these positions is nearly used up."""
+    """MARGIN_CALL: the margin of these positions, in that asset, is nearly used up."""
     rows = [
         {
             "s": p.symbol,
@@ -151,4 +158,4 @@ def margin_call(
         }
         for p in positions
     ]
-    return {"e": "MARGIN_CALL", "E": time, "cw": formats.money(account.cross_wallet), "p": rows}
+    return {"e": "MARGIN_CALL", "E": time, "cw": formats.money(account.cross_wallet(asset)), "p": rows}

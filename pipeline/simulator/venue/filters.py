@@ -19,11 +19,12 @@ def check_client_id(client_id: str) -> None:
         raise refuse(-4015)
 
 
-def check_status(spec: SymbolSpec) -> None:
+def check_status(spec: SymbolSpec, now: int) -> None:
     """Only a trading symbol takes orders."""
-    if spec.status in {"CLOSE", "SETTLING", "DELIVERED"}:
+    standing = spec.standing(now)
+    if standing in {"CLOSE", "SETTLING", "DELIVERING", "DELIVERED"}:
         raise refuse(-4141)
-    if spec.status != "TRADING" or not spec.tick:
+    if standing != "TRADING" or not spec.tick:
         raise refuse(-4140)
 
 
@@ -71,7 +72,7 @@ def check_counterparty(spec: SymbolSpec, side: Side, last: int, mark: Decimal) -
 
 def check_notional(spec: SymbolSpec, quantity: Decimal, price: Decimal) -> None:
     """An order that opens something is worth a minimum."""
-    if quantity * price < spec.min_notional:
+    if quantity * spec.worth.notional(price) < spec.min_notional:
         raise refuse(-4164, spec.min_notional)
 
 

@@ -26,17 +26,28 @@ from pipeline.timeline import MINUTE
 _SOONEST_GOOD_TILL: Final = 10 * MINUTE
 
 
-def find_spec(engine: Engine, params: Params) -> SymbolSpec:
+def find_spec(engine: Engine, params: Params, now: int) -> SymbolSpec:
     """The contract of the mandatory `symbol`."""
     spec = engine.market.specs.get(params.need("symbol"))
-    if spec is None or spec.status == UNLISTED:
+    if spec is None or spec.standing(now) == UNLISTED:
         raise refuse(-1121)
     return spec
 
 
-def optional_spec(engine: Engine, params: Params) -> SymbolSpec | None:
+def optional_spec(engine: Engine, params: Params, now: int) -> SymbolSpec | None:
     """The contract of `symbol`, or None if it was not sent."""
-    return find_spec(engine, params) if params.text("symbol") else None
+    return find_spec(engine, params, now) if params.text("symbol") else None
+
+
+def asked_specs(engine: Engine, params: Params, now: int) -> list[SymbolSpec]:
+    """The contracts of the mandatory `symbol`, or else of `pair`."""
+    pair = params.text("pair")
+    if pair is None or params.text("symbol"):
+        return [find_spec(engine, params, now)]
+    found = [spec for spec in engine.market.specs.values() if spec.pair == pair]
+    if not found:
+        raise refuse(-1121)
+    return found
 
 
 def read_position_side(account: Account, params: Params) -> PositionSide:
@@ -77,14 +88,14 @@ def read_good_till(params: Params, time_in_force: TimeInForce, now: int) -> int:
 
 def read_order(engine: Engine, account: Account, params: Params, now: int) -> Order:
     """The order of `POST /fapi/v1/order`, checked in its form and against the filters."""
-    spec = find_spec(engine, params)
+    spec = find_spec(engine, params, now)
     side = params.need_word("side", Side, -1117)
     kind = params.need_word("type", OrderType, -1116)
     if kind in CONDITIONAL:
         raise refuse(-4120)
     if kind is OrderType.LIQUIDATION:
         raise refuse(-1116)
-    filters.check_status(spec)
+    filters.check_status(spec, now)
     position_side = read_position_side(account, params)
     reduce_only = read_reduce_only(account, params)
     if params.text("priceMatch") not in {None, "NONE"}:
@@ -92,6 +103,8 @@ def read_order(engine: Engine, account: Account, params: Params, now: int) -> Or
     if params.flag("closePosition"):
         raise refuse(-4136, kind)
     time_in_force, price = _read_terms(params, kind)
+    if time_in_force not in engine.terms.times_in_force:
+        raise refuse(-1115)
     order = Order(
         id=0,
         client_id=read_client_id(params, "newClientOrderId", ""),
@@ -108,6 +121,7 @@ def read_order(engine: Engine, account: Account, params: Params, now: int) -> Or
         good_till=read_good_till(params, time_in_force, now),
         created=now,
         updated=now,
+        worth=spec.worth,
     )
     check_filters(engine, spec, order, now)
     _check_book_rules(account, spec, order)

@@ -70,6 +70,7 @@ class Fill(LedgerEntry):
     fee: Decimal
     fee_asset: str
     realised: Decimal
+    asset: str
     maker: bool
 
 
@@ -104,6 +105,7 @@ class Funding(LedgerEntry):
     position_side: str
     rate: Decimal
     amount: Decimal
+    asset: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,10 +119,21 @@ class Liquidated(LedgerEntry):
 
 
 @dataclass(frozen=True, slots=True)
+class Delivered(LedgerEntry):
+    """A dated contract has ended at this price, and with it a position; its `Fill` precedes this entry."""
+
+    symbol: str
+    position_side: str
+    quantity: Decimal
+    price: Decimal
+
+
+@dataclass(frozen=True, slots=True)
 class Insured(LedgerEntry):
     """The insurance fund made good what a liquidated account could not pay."""
 
     amount: Decimal
+    asset: str
 
 
 @dataclass(frozen=True, slots=True)

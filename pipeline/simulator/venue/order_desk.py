@@ -1,18 +1,18 @@
 """The endpoints of ordinary orders: place, amend, cancel, query, alone and in batches."""
-# ruff: noqa: ARG002 - every endpoint is called alike, whether or not it needs the time or the parameters
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import partial
 from typing import Final
 
 from pipeline.simulator.errors import ApiError
+from pipeline.simulator.types import SymbolSpec
 from pipeline.simulator.venue import ledger, matching, payloads
 from pipeline.simulator.venue.account import Account
 from pipeline.simulator.venue.engine import Engine
 from pipeline.simulator.venue.history import page
-from pipeline.simulator.venue.intake import check_filters, find_spec, optional_spec, read_order
+from pipeline.simulator.venue.intake import asked_specs, check_filters, find_spec, read_order
 from pipeline.simulator.venue.orders import Order, OrderType, ResponseType, Status, TimeInForce
 from pipeline.simulator.venue.params import Params
 from pipeline.simulator.venue.payloads import Payload
@@ -31,7 +31,7 @@ class OrderDesk:
     engine: Engine
 
     def place(self, account: Account, params: Params, now: int) -> Payload:
-        """POST /fapi/v1/order"""
+        """POST order"""
         response = params.word("newOrderRespType", ResponseType, -1130) or ResponseType.ACK
         order = read_order(self.engine, account, params, now)
         last = self.engine.market.price(order.symbol, now)
@@ -41,11 +41,11 @@ class OrderDesk:
         order.client_id = order.client_id or self.engine.ids.text()
         self.engine.accept(account, order, last, now)
         spec = self.engine.spec(order.symbol)
-        return payloads.placed(spec, order, acknowledge=response is ResponseType.ACK)
+        return self.engine.terms.forms.placed(spec, order, acknowledge=response is ResponseType.ACK)
 
     def amend(self, account: Account, params: Params, now: int) -> Payload:
-        """PUT /fapi/v1/order: another price or quantity for a resting limit order."""
-        order = self._find(account, params, unknown=-2013)
+        """PUT order: another price or quantity for a resting limit order."""
+        order = self._find(account, params, now, unknown=-2013)
         if not order.is_open or order.type is not OrderType.LIMIT:
             raise refuse(-2013)
         spec = self.engine.spec(order.symbol)
@@ -64,38 +64,38 @@ class OrderDesk:
             order.quantity, order.price = before
             raise
         self._amended(account, order, last, now)
-        return payloads.placed(spec, order)
+        return self.engine.terms.forms.placed(spec, order)
 
     def cancel(self, account: Account, params: Params, now: int) -> Payload:
-        """DELETE /fapi/v1/order"""
-        order = self._find(account, params, unknown=-2011)
+        """DELETE order"""
+        order = self._find(account, params, now, unknown=-2011)
         if not order.is_open:
             raise refuse(-2011)
         self.engine.end(account, order, Status.CANCELED, now)
-        return payloads.placed(self.engine.spec(order.symbol), order)
+        return self.engine.terms.forms.placed(self.engine.spec(order.symbol), order)
 
     def query(self, account: Account, params: Params, now: int) -> Payload:
-        """GET /fapi/v1/order"""
-        order = self._find(account, params, unknown=-2013)
-        return payloads.queried(self.engine.spec(order.symbol), order)
+        """GET order"""
+        order = self._find(account, params, now, unknown=-2013)
+        return self.engine.terms.forms.queried(self.engine.spec(order.symbol), order)
 
     def query_open(self, account: Account, params: Params, now: int) -> Payload:
-        """GET /fapi/v1/openOrder"""
-        order = self._find(account, params, unknown=-2013)
+        """GET openOrder"""
+        order = self._find(account, params, now, unknown=-2013)
         if not order.is_open:
             raise refuse(-2013)
-        return payloads.queried(self.engine.spec(order.symbol), order)
+        return self.engine.terms.forms.queried(self.engine.spec(order.symbol), order)
 
     def place_batch(self, account: Account, params: Params, now: int) -> list[Payload]:
-        """POST /fapi/v1/batchOrders: each item succeeds or fails alone."""
+        """POST batchOrders: each item succeeds or fails alone."""
         items = params.array("batchOrders")
         if not 1 <= len(items) <= MAX_PLACED:
             raise refuse(-4082)
         return [each(partial(self._place_item, account, item, now)) for item in items]
 
     def cancel_batch(self, account: Account, params: Params, now: int) -> list[Payload]:
-        """DELETE /fapi/v1/batchOrders"""
-        symbol = find_spec(self.engine, params).symbol
+        """DELETE batchOrders"""
+        symbol = find_spec(self.engine, params, now).symbol
         name = next(filter(params.text, CANCEL_LISTS), "origClientOrderIdList")
         key = "orderId" if name in ID_LISTS else "origClientOrderId"
         items = params.array(name)
@@ -105,29 +105,32 @@ class OrderDesk:
         return [each(partial(self.cancel, account, request, now)) for request in requests]
 
     def cancel_all(self, account: Account, params: Params, now: int) -> Payload:
-        """DELETE /fapi/v1/allOpenOrders"""
-        for order in account.orders_of(find_spec(self.engine, params).symbol):
+        """DELETE allOpenOrders"""
+        for order in account.orders_of(find_spec(self.engine, params, now).symbol):
             self.engine.end(account, order, Status.CANCELED, now)
         return payloads.CANCELLED_ALL
 
     def list_open(self, account: Account, params: Params, now: int) -> list[Payload]:
-        """GET /fapi/v1/openOrders"""
-        spec = optional_spec(self.engine, params)
-        orders = account.orders_of(spec.symbol) if spec else list(account.open_orders.values())
-        return [payloads.queried(self.engine.spec(order.symbol), order) for order in orders]
+        """GET openOrders: of a symbol, of a pair, or all."""
+        orders = list(account.open_orders.values())
+        if params.text("symbol") or params.text("pair"):
+            orders = _of(orders, asked_specs(self.engine, params, now))
+        return self._listed(orders)
 
     def list_all(self, account: Account, params: Params, now: int) -> list[Payload]:
-        """GET /fapi/v1/allOrders"""
-        spec = find_spec(self.engine, params)
-        orders = [order for order in account.orders.values() if order.symbol == spec.symbol]
+        """GET allOrders: of a symbol or of a pair."""
+        orders = _of(account.orders.values(), asked_specs(self.engine, params, now))
         found = page(orders, params, now, number=lambda o: o.id, time=lambda o: o.created, first="orderId", default=500)
-        return [payloads.queried(spec, order) for order in found]
+        return self._listed(found)
+
+    def _listed(self, orders: Iterable[Order]) -> list[Payload]:
+        return [self.engine.terms.forms.queried(self.engine.spec(order.symbol), order) for order in orders]
 
     def _place_item(self, account: Account, item: object, now: int) -> Payload:
         return self.place(account, item_params(item), now)
 
-    def _find(self, account: Account, params: Params, *, unknown: int) -> Order:
-        symbol = find_spec(self.engine, params).symbol
+    def _find(self, account: Account, params: Params, now: int, *, unknown: int) -> Order:
+        symbol = find_spec(self.engine, params, now).symbol
         number, client_id = params.integer("orderId"), params.text("origClientOrderId")
         if number is not None:
             order = account.orders.get(number)
@@ -156,6 +159,11 @@ class OrderDesk:
             return
         self.engine.report(account, order, "AMENDMENT", now)
         self.engine.take(account, order, last, now)
+
+
+def _of(orders: Iterable[Order], specs: Iterable[SymbolSpec]) -> list[Order]:
+    symbols = {spec.symbol for spec in specs}
+    return [order for order in orders if order.symbol in symbols]
 
 
 def each(answer: Callable[[], Payload]) -> Payload:

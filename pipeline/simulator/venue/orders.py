@@ -5,6 +5,8 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Final
 
+from pipeline.simulator.worth import LINEAR, Worth
+
 ZERO: Final = Decimal(0)
 
 
@@ -120,6 +122,8 @@ class Order:
     status: Status = Status.NEW
     filled: Decimal = ZERO
     quote: Decimal = ZERO
+    """The values of its fills."""
+    worth: Worth = LINEAR
 
     @property
     def remaining(self) -> Decimal:
@@ -134,7 +138,12 @@ class Order:
     @property
     def average(self) -> Decimal:
         """The mean price of its fills, 0 before the first."""
-        return self.quote / self.filled if self.filled else ZERO
+        return self.worth.price_at(self.quote / self.filled) if self.filled else ZERO
+
+    @property
+    def notional(self) -> Decimal:
+        """What the rest of it is worth at its own price; nothing where it has none."""
+        return self.remaining * self.worth.notional(self.price) if self.price else ZERO
 
     @property
     def only_closes(self) -> bool:

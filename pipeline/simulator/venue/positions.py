@@ -1,11 +1,13 @@
 """The arithmetic of one position. Keeps what was paid rather than an average price, so that nothing is ever rounded
-away: realised + quantity x price - cost is exact whatever the order of the fills."""
+away: realised + quantity x value - cost is exact whatever the order of the fills. An inverse contract realises whole
+parts of a coin: there it is exact to half of one for each fill."""
 
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
 
 from pipeline.simulator.venue.orders import ZERO, PositionSide
+from pipeline.simulator.worth import LINEAR, Worth
 
 CENT: Final = Decimal("0.00000001")
 """The smallest amount of money on the books."""
@@ -13,7 +15,7 @@ CENT: Final = Decimal("0.00000001")
 
 @dataclass(slots=True)
 class Position:
-    """A position: `quantity` and `cost` are signed, negative for a short."""
+    """A position: `quantity` is signed, negative for a short; `cost` is what that quantity had as its value."""
 
     symbol: str
     side: PositionSide
@@ -23,24 +25,26 @@ class Position:
     realised: Decimal = ZERO
     fees: Decimal = ZERO
     updated: int = 0
+    worth: Worth = LINEAR
 
     @property
     def entry(self) -> Decimal:
         """The average price paid for what is still held, 0 when flat."""
-        return self.cost / self.quantity if self.quantity else ZERO
+        return self.worth.price_at(self.cost / self.quantity) if self.quantity else ZERO
 
     @property
     def break_even(self) -> Decimal:
-        """The price at which closing returns what was paid, the fees since it was opened included."""
-        return (self.cost + self.fees) / self.quantity if self.quantity else ZERO
+        """The price at which closing returns what was paid, the fees since it was opened included: the entry, moved by
+        the share that the fees are of it."""
+        return self.entry * (1 + self.fees / (self.cost * self.worth.sign)) if self.quantity else ZERO
 
     def unrealised(self, mark: Decimal) -> Decimal:
         """Profit if it were closed at that price."""
-        return self.quantity * mark - self.cost
+        return self.quantity * self.worth.value(mark) - self.cost
 
     def notional(self, mark: Decimal) -> Decimal:
-        """Its signed value at that price."""
-        return self.quantity * mark
+        """What it is worth at that price: less than nothing for a short."""
+        return self.quantity * self.worth.notional(mark)
 
     def fill(self, change: Decimal, price: Decimal, leverage: int, isolated: bool) -> Decimal:
         """Add a signed quantity at a price; returns the profit realised. An isolated position takes margin for what
@@ -50,9 +54,9 @@ class Position:
         opened = change - closed
         if opened:
             self.quantity += opened
-            self.cost += opened * price
+            self.cost += opened * self.worth.value(price)
             if isolated:
-                self.isolated_wallet += (abs(opened) * price / leverage).quantize(CENT)
+                self.isolated_wallet += (abs(opened) * self.worth.notional(price) / leverage).quantize(CENT)
         self.realised += realised
         return realised
 
@@ -67,9 +71,9 @@ class Position:
             self.fees = ZERO
         else:
             share = -closed / self.quantity
-            paid = (self.cost * share).quantize(CENT)
+            paid = (self.cost * share).quantize(self.worth.grain)
             released = (self.isolated_wallet * share).quantize(CENT)
         self.quantity += closed
         self.cost -= paid
         self.isolated_wallet -= released
-        return -closed * price - paid
+        return self.worth.booked(-closed * self.worth.value(price) - paid)

@@ -1,4 +1,4 @@
-"""The endpoints that report an account's money: balance, account, positions, trades, incomes."""
+"""The endpoints that report an account's money: balance, account, positions, trades, incomes; as USD-M writes them."""
 # ruff: noqa: ARG002 - every endpoint is called alike, whether or not it needs the time or the parameters
 
 from dataclasses import dataclass
@@ -7,12 +7,12 @@ from enum import StrEnum
 from typing import Final
 
 from pipeline.simulator.types import SymbolSpec
-from pipeline.simulator.venue import formats, payloads
+from pipeline.simulator.venue import formats
 from pipeline.simulator.venue.account import MARGIN_ASSET, Account, MarkOf, maintenance_of
 from pipeline.simulator.venue.brackets import max_notional
 from pipeline.simulator.venue.engine import Engine
 from pipeline.simulator.venue.history import page
-from pipeline.simulator.venue.intake import find_spec, optional_spec
+from pipeline.simulator.venue.intake import asked_specs, optional_spec
 from pipeline.simulator.venue.margin import Margins, liquidation_price
 from pipeline.simulator.venue.orders import ZERO, PositionSide
 from pipeline.simulator.venue.params import Params
@@ -26,6 +26,7 @@ class IncomeType(StrEnum):
     FUNDING_FEE = "FUNDING_FEE"
     COMMISSION = "COMMISSION"
     INSURANCE_CLEAR = "INSURANCE_CLEAR"
+    DELIVERED_SETTELMENT = "DELIVERED_SETTELMENT"
 
 
 _FREE: Final = ("walletBalance", "marginBalance", "crossWalletBalance", "availableBalance", "maxWithdrawAmount")
@@ -39,7 +40,7 @@ class ReportDesk:
     engine: Engine
 
     def balance(self, account: Account, params: Params, now: int) -> list[Payload]:
-        """GET /fapi/v2/balance and /fapi/v3/balance"""
+        """GET balance v2 and v3"""
         rows = self._assets(account, Margins.of(account, self.engine.market.specs, self.engine.marks(now)))
         return [
             {
@@ -57,7 +58,7 @@ class ReportDesk:
         ]
 
     def account_v3(self, account: Account, params: Params, now: int) -> Payload:
-        """GET /fapi/v3/account: only the symbols with a position or an open order."""
+        """GET account v3: only the symbols with a position or an open order."""
         mark = self.engine.marks(now)
         margins = Margins.of(account, self.engine.market.specs, mark)
         keys = sorted({(p.symbol, p.side) for p in account.held()} | account.order_keys())
@@ -67,7 +68,7 @@ class ReportDesk:
         }
 
     def account_v2(self, account: Account, params: Params, now: int) -> Payload:
-        """GET /fapi/v2/account: every symbol there is."""
+        """GET account v2: every symbol there is."""
         mark = self.engine.marks(now)
         margins = Margins.of(account, self.engine.market.specs, mark)
         header: Payload = {
@@ -80,13 +81,13 @@ class ReportDesk:
             "multiAssetsMargin": account.multi_assets,
             "tradeGroupId": -1,
         }
-        rows = [self._account_row_v2(account, account.position(*key), mark) for key in self._every_key(account)]
+        rows = [self._account_row_v2(account, account.position(*key), mark) for key in self.every_key(account)]
         assets = [row | {"marginAvailable": True} for row in self._assets(account, margins)]
         return header | self._totals(account, margins, now) | {"assets": assets, "positions": rows}
 
     def positions_v3(self, account: Account, params: Params, now: int) -> list[Payload]:
-        """GET /fapi/v3/positionRisk: only the symbols with a position or an open order."""
-        spec = optional_spec(self.engine, params)
+        """GET positionRisk v3: only the symbols with a position or an open order."""
+        spec = optional_spec(self.engine, params, now)
         mark = self.engine.marks(now)
         keys = sorted({(p.symbol, p.side) for p in account.held()} | account.order_keys())
         return [
@@ -96,26 +97,26 @@ class ReportDesk:
         ]
 
     def positions_v2(self, account: Account, params: Params, now: int) -> list[Payload]:
-        """GET /fapi/v2/positionRisk: every symbol there is, or the one asked for."""
-        spec = optional_spec(self.engine, params)
+        """GET positionRisk v2: every symbol there is, or the one asked for."""
+        spec = optional_spec(self.engine, params, now)
         mark = self.engine.marks(now)
         return [
             self._risk_row_v2(account, account.position(*key), mark)
-            for key in self._every_key(account)
+            for key in self.every_key(account)
             if spec is None or key[0] == spec.symbol
         ]
 
     def trades(self, account: Account, params: Params, now: int) -> list[Payload]:
-        """GET /fapi/v1/userTrades"""
-        spec = find_spec(self.engine, params)
+        """GET userTrades: of a symbol or of a pair"""
+        specs = {spec.symbol: spec for spec in asked_specs(self.engine, params, now)}
         order_id = params.integer("orderId")
-        rows = [t for t in account.trades if t.symbol == spec.symbol and order_id in {None, t.order_id}]
+        rows = [t for t in account.trades if t.symbol in specs and order_id in {None, t.order_id}]
         found = page(rows, params, now, number=lambda t: t.id, time=lambda t: t.time, first="fromId", default=500)
-        return [payloads.trade_row(spec, trade) for trade in found]
+        return [self.engine.terms.forms.trade_row(specs[trade.symbol], trade) for trade in found]
 
     def incomes(self, account: Account, params: Params, now: int) -> list[Payload]:
-        """GET /fapi/v1/income"""
-        spec = optional_spec(self.engine, params)
+        """GET income"""
+        spec = optional_spec(self.engine, params, now)
         kind = params.word("incomeType", IncomeType, -1130)
         rows = [
             income
@@ -123,9 +124,10 @@ class ReportDesk:
             if (spec is None or income.symbol == spec.symbol) and (kind is None or income.kind == kind)
         ]
         found = page(rows, params, now, number=lambda i: i.id, time=lambda i: i.time, first=None, default=100)
-        return [payloads.income_row(income) for income in found]
+        return [self.engine.terms.forms.income_row(income) for income in found]
 
-    def _every_key(self, account: Account) -> list[tuple[str, PositionSide]]:
+    def every_key(self, account: Account) -> list[tuple[str, PositionSide]]:
+        """Every position that there could be."""
         sides = (PositionSide.BOTH, PositionSide.LONG, PositionSide.SHORT) if account.dual else account.sides()
         return [(symbol, side) for symbol in self.engine.market.specs for side in sides]
 
@@ -142,7 +144,7 @@ class ReportDesk:
             "totalMarginBalance": formats.money(account.wallet + margins.unrealised + others),
             "totalPositionInitialMargin": formats.money(margins.positions),
             "totalOpenOrderInitialMargin": formats.money(margins.orders),
-            "totalCrossWalletBalance": formats.money(account.cross_wallet),
+            "totalCrossWalletBalance": formats.money(account.cross_wallet(MARGIN_ASSET)),
             "totalCrossUnPnl": formats.money(margins.cross_unrealised),
             "availableBalance": formats.money(margins.available + others),
             "maxWithdrawAmount": formats.money(margins.withdrawable),
@@ -152,30 +154,32 @@ class ReportDesk:
         """What the other assets add to the totals: in multi-assets mode alone, and then they are in dollars."""
         if not account.multi_assets:
             return ZERO
-        pairs = ((f"{asset}{MARGIN_ASSET}", amount) for asset, amount in account.others.items())
+        pairs = ((f"{asset}{MARGIN_ASSET}", amount) for asset, amount in _others(account).items())
         known = self.engine.market.specs
         return sum((amount * (self.engine.mark(one, now) if one in known else 1) for one, amount in pairs), ZERO)
 
     def _assets(self, account: Account, margins: Margins) -> list[Payload]:
-        own = self._asset(account, margins)
+        own = self.asset_row(account, MARGIN_ASSET, margins)
         nothing: Payload = dict.fromkeys(own, formats.money(ZERO))
         others: list[Payload] = [
             nothing | dict.fromkeys(_FREE, formats.money(held)) | {"asset": asset, "updateTime": own["updateTime"]}
-            for asset, held in account.others.items()
+            for asset, held in _others(account).items()
         ]
         return [own, *others]
 
-    def _asset(self, account: Account, margins: Margins) -> Payload:
+    def asset_row(self, account: Account, asset: str, margins: Margins) -> Payload:
+        """An asset of an account, and the margin in it."""
+        wallet = account.wallets.get(asset, ZERO)
         return {
-            "asset": MARGIN_ASSET,
-            "walletBalance": formats.money(account.wallet),
+            "asset": asset,
+            "walletBalance": formats.money(wallet),
             "unrealizedProfit": formats.money(margins.unrealised),
-            "marginBalance": formats.money(account.wallet + margins.unrealised),
+            "marginBalance": formats.money(wallet + margins.unrealised),
             "maintMargin": formats.money(margins.maintenance),
             "initialMargin": formats.money(margins.initial),
             "positionInitialMargin": formats.money(margins.positions),
             "openOrderInitialMargin": formats.money(margins.orders),
-            "crossWalletBalance": formats.money(account.cross_wallet),
+            "crossWalletBalance": formats.money(account.cross_wallet(asset)),
             "crossUnPnl": formats.money(margins.cross_unrealised),
             "availableBalance": formats.money(margins.available),
             "maxWithdrawAmount": formats.money(margins.withdrawable),
@@ -184,13 +188,13 @@ class ReportDesk:
 
     def _account_row_v3(self, account: Account, position: Position, mark: MarkOf) -> Payload:
         spec = self.engine.spec(position.symbol)
-        own, orders = self._margins(account, position, mark)
+        own, orders = self.margins_of(account, position, mark)
         return {
             "symbol": position.symbol,
             "positionSide": position.side,
             "positionAmt": formats.quantity(spec, position.quantity),
-            "unrealizedProfit": formats.money(self._profit(position, mark)),
-            "isolatedMargin": formats.money(self._isolated_margin(account, position, mark)),
+            "unrealizedProfit": formats.money(self.profit_of(position, mark)),
+            "isolatedMargin": formats.money(self.isolated_margin(account, position, mark)),
             "notional": formats.money(self._notional(position, mark)),
             "isolatedWallet": formats.money(position.isolated_wallet),
             "initialMargin": formats.money(own + orders),
@@ -200,13 +204,13 @@ class ReportDesk:
 
     def _account_row_v2(self, account: Account, position: Position, mark: MarkOf) -> Payload:
         spec = self.engine.spec(position.symbol)
-        own, orders = self._margins(account, position, mark)
+        own, orders = self.margins_of(account, position, mark)
         bids, asks = account.order_notionals(position.symbol, position.side)
         return {
             "symbol": position.symbol,
             "initialMargin": formats.money(own + orders),
             "maintMargin": formats.money(maintenance_of(position, self.engine.market.specs, mark)),
-            "unrealizedProfit": formats.money(self._profit(position, mark)),
+            "unrealizedProfit": formats.money(self.profit_of(position, mark)),
             "positionInitialMargin": formats.money(own),
             "openOrderInitialMargin": formats.money(orders),
             "leverage": str(account.leverage(position.symbol)),
@@ -222,7 +226,7 @@ class ReportDesk:
 
     def _risk_row_v3(self, account: Account, position: Position, mark: MarkOf) -> Payload:
         spec = self.engine.spec(position.symbol)
-        own, orders = self._margins(account, position, mark)
+        own, orders = self.margins_of(account, position, mark)
         bids, asks = account.order_notionals(position.symbol, position.side)
         return {
             "symbol": position.symbol,
@@ -231,11 +235,11 @@ class ReportDesk:
             "entryPrice": formats.entry(position.entry),
             "breakEvenPrice": formats.entry(position.break_even),
             "markPrice": formats.money(mark(position.symbol)),
-            "unRealizedProfit": formats.money(self._profit(position, mark)),
-            "liquidationPrice": self._liquidation(account, position, mark),
-            "isolatedMargin": formats.money(self._isolated_margin(account, position, mark)),
+            "unRealizedProfit": formats.money(self.profit_of(position, mark)),
+            "liquidationPrice": self.liquidation_text(account, position, mark),
+            "isolatedMargin": formats.money(self.isolated_margin(account, position, mark)),
             "notional": formats.money(self._notional(position, mark)),
-            "marginAsset": spec.quote,
+            "marginAsset": spec.worth.asset,
             "isolatedWallet": formats.money(position.isolated_wallet),
             "initialMargin": formats.money(own + orders),
             "maintMargin": formats.money(maintenance_of(position, self.engine.market.specs, mark)),
@@ -255,12 +259,12 @@ class ReportDesk:
             "entryPrice": formats.entry(position.entry),
             "breakEvenPrice": formats.entry(position.break_even),
             "markPrice": formats.money(mark(position.symbol) if spec.status == "TRADING" else ZERO),
-            "unRealizedProfit": formats.money(self._profit(position, mark)),
-            "liquidationPrice": self._liquidation(account, position, mark),
+            "unRealizedProfit": formats.money(self.profit_of(position, mark)),
+            "liquidationPrice": self.liquidation_text(account, position, mark),
             "leverage": str(account.leverage(position.symbol)),
             "maxNotionalValue": formats.bare(max_notional(spec, account.leverage(position.symbol))),
             "marginType": "isolated" if position.symbol in account.isolated else "cross",
-            "isolatedMargin": formats.money(self._isolated_margin(account, position, mark)),
+            "isolatedMargin": formats.money(self.isolated_margin(account, position, mark)),
             "isAutoAddMargin": "false",
             "positionSide": position.side,
             "notional": formats.money(self._notional(position, mark)),
@@ -268,22 +272,31 @@ class ReportDesk:
             "updateTime": position.updated,
         }
 
-    def _margins(self, account: Account, position: Position, mark: MarkOf) -> tuple[Decimal, Decimal]:
+    def margins_of(self, account: Account, position: Position, mark: MarkOf) -> tuple[Decimal, Decimal]:
+        """The initial margin of a position, and of the orders that could enlarge it."""
         own = account.position_margin(position, mark)
         return own, account.order_margin(position.symbol, position.side, mark)
 
-    def _profit(self, position: Position, mark: MarkOf) -> Decimal:
+    def profit_of(self, position: Position, mark: MarkOf) -> Decimal:
+        """What it would realise."""
         return position.unrealised(mark(position.symbol)) if position.quantity else ZERO
 
     def _notional(self, position: Position, mark: MarkOf) -> Decimal:
         return position.notional(mark(position.symbol)) if position.quantity else ZERO
 
-    def _isolated_margin(self, account: Account, position: Position, mark: MarkOf) -> Decimal:
+    def isolated_margin(self, account: Account, position: Position, mark: MarkOf) -> Decimal:
+        """What is set aside for it, with its profit; nothing in cross margin."""
         if position.symbol not in account.isolated:
             return ZERO
-        return position.isolated_wallet + self._profit(position, mark)
+        return position.isolated_wallet + self.profit_of(position, mark)
 
-    def _liquidation(self, account: Account, position: Position, mark: MarkOf) -> str:
+    def liquidation_text(self, account: Account, position: Position, mark: MarkOf) -> str:
+        """The price at which it is liquidated; 0 where there is none."""
         spec: SymbolSpec = self.engine.spec(position.symbol)
         price = liquidation_price(account, position, self.engine.market.specs, mark)
         return formats.fixed(price, max(8, spec.price_precision)) if price > 0 else "0"
+
+
+def _others(account: Account) -> dict[str, Decimal]:
+    """What an account of USD-M holds besides the asset that everything is margined in."""
+    return {asset: held for asset, held in account.wallets.items() if asset != MARGIN_ASSET}

@@ -1,25 +1,25 @@
-"""Runs the market past the books: every trade, every second's mark price and every funding moment, in order of time and
-only for the symbols somebody is watching. Holds the clock of the exchange."""
+"""Runs the market past the books: every trade, every second's mark price, every funding and delivery, in order of time
+and only for the symbols somebody is watching. Holds the clock of the exchange."""
 
 from collections.abc import Callable, Iterable, Iterator
 from decimal import Decimal
 from heapq import merge
 from typing import NamedTuple
 
-from pipeline.simulator.types import Tick
+from pipeline.simulator.types import QUARTER, Tick
 from pipeline.simulator.venue import conditional, liquidation, trigger
 from pipeline.simulator.venue.account import Account
 from pipeline.simulator.venue.engine import Engine
 from pipeline.simulator.venue.funding import funding_times
 from pipeline.simulator.venue.orders import AlgoStatus, Status, WorkingType
-from pipeline.simulator.venue.settlement import exchange_funding
+from pipeline.simulator.venue.settlement import deliver, exchange_funding
 from pipeline.timeline import MINUTE, SECOND
 
-_TRADE, _MARK, _FUNDING = range(3)
+_TRADE, _MARK, _FUNDING, _DELIVERY = range(4)
 
 
 class Happening(NamedTuple):
-    """Something on the tape. At one moment trades come first, then the marks, then funding."""
+    """Something on the tape. At one moment trades come first, then the marks, then funding, then deliveries."""
 
     time: int
     rank: int
@@ -64,7 +64,12 @@ class Tape:
         trades = [self._trades(symbol, after, until) for symbol in symbols]
         marks = (Happening(time, _MARK, "", None) for time in self._looks(after, until))
         fundings = (Happening(time, _FUNDING, "", None) for time in funding_times(after, until))
-        return merge(*trades, marks, fundings)
+        return merge(*trades, marks, fundings, self._deliveries(symbols, after, until))
+
+    def _deliveries(self, symbols: list[str], after: int, until: int) -> Iterator[Happening]:
+        ends = [(self._engine.spec(symbol), symbol) for symbol in symbols]
+        dated = sorted((spec.delivery, symbol) for spec, symbol in ends if spec.kind == QUARTER)
+        return (Happening(time, _DELIVERY, symbol, None) for time, symbol in dated if after < time <= until)
 
     def _trades(self, symbol: str, after: int, until: int) -> Iterable[Happening]:
         ticks = self._engine.market.ticks(symbol, after, until)
@@ -76,6 +81,8 @@ class Tape:
                 self._trade(account, happening.symbol, happening.tick)
             elif happening.rank == _MARK:
                 self._mark(account, happening.time)
+            elif happening.rank == _DELIVERY:
+                deliver(self._engine, account, happening.symbol, happening.time)
             else:
                 exchange_funding(self._engine, account, happening.time)
 

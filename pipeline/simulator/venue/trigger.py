@@ -34,7 +34,7 @@ def fire(engine: Engine, account: Account, algo: Algo, last: int, time: int) -> 
     told = len(account.events)
     engine.move(account, algo, AlgoStatus.TRIGGERED, time)
     engine.accept(account, order, last, time)
-    if engine.ids.toss():
+    if engine.terms.tells_algos and engine.ids.toss():
         _tell_late(account, told, ended=algo.status is not AlgoStatus.TRIGGERED)
 
 
@@ -76,4 +76,5 @@ def _order(engine: Engine, account: Account, algo: Algo, quantity: Decimal, time
         algo_id=algo.id,
         created=time,
         updated=time,
+        worth=engine.spec(algo.symbol).worth,
     )

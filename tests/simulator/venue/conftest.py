@@ -2,16 +2,18 @@
 
 from bisect import bisect_right
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
 from pipeline.simulator.errors import ApiError
-from pipeline.simulator.types import Klines, SymbolSpec, Tick
-from pipeline.simulator.venue import Venue
-from pipeline.timeline import DAY, Interval
+from pipeline.simulator.products.cm import TERMS
+from pipeline.simulator.types import QUARTER, Klines, SymbolSpec, Tick
+from pipeline.simulator.venue import Venue, coin_desks
+from pipeline.simulator.worth import Inverse
+from pipeline.timeline import DAY, HOUR, Interval
 
 D = Decimal
 START = 20_000 * DAY
@@ -20,6 +22,15 @@ BTC = SymbolSpec("BTCUSDT", "BTC", "USDT", D("0.1"), D("0.001"), 0, price_precis
 ETH = SymbolSpec(
     "ETHUSDT", "ETH", "USDT", D("0.01"), D("0.01"), 0, price_precision=2, quantity_precision=3, max_orders=3,
     max_algo_orders=2, max_quantity=D(10_000), market_max_quantity=D(5_000),
+)  # fmt: skip
+PERP = SymbolSpec(
+    "BTCUSD_PERP", "BTC", "USD", D("0.1"), D(1), 0, price_precision=1, quantity_precision=0, min_notional=D(0),
+    max_quantity=D(1_000_000), market_max_quantity=D(60_000), worth=Inverse("BTC", D(100)), bracket_unit=D("0.0001"),
+)  # fmt: skip
+DATED = replace(PERP, symbol="BTCUSD_241004", kind=QUARTER, delivery=START + 10 * HOUR)
+COIN_ETH = replace(
+    PERP, symbol="ETHUSD_PERP", base="ETH", tick=D("0.01"), price_precision=2, worth=Inverse("ETH", D(10)),
+    bracket_unit=D("0.002"), max_orders=3, max_algo_orders=2,
 )  # fmt: skip
 PENDING = SymbolSpec("NEWUSDT", "NEW", "USDT", D(0), D(1), 0, status="PENDING_TRADING")
 CLOSED = SymbolSpec("OLDUSDT", "OLD", "USDT", D("0.1"), D(1), 0, status="CLOSE")
@@ -68,20 +79,22 @@ class Desk:
     venue: Venue
     name: str = "trader"
     at: int = 0
+    root: str = "fapi"
+    symbol: str = "BTCUSDT"
 
     def ask(self, method: str, path: str, **params: object) -> Any:
         sent = {name: str(value) for name, value in params.items()}
-        return self.venue.call(self.name, method, f"/fapi/{path}", sent, START + self.at)
+        return self.venue.call(self.name, method, f"/{self.root}/{path}", sent, START + self.at)
 
     def order(self, side: str, quantity: object, price: object = None, **params: object) -> Any:
         """A limit order at a price, or a market order without one."""
-        symbol = params.pop("symbol", "BTCUSDT")
+        symbol = params.pop("symbol", self.symbol)
         terms = {"type": "MARKET"} if price is None else {"type": "LIMIT", "price": price, "timeInForce": "GTC"}
         sent = {"symbol": symbol, "side": side, "quantity": quantity, "newOrderRespType": "RESULT"} | terms | params
         return self.ask("POST", "v1/order", **sent)
 
     def algo(self, side: str, kind: str, **params: object) -> Any:
-        sent = {"symbol": "BTCUSDT", "algoType": "CONDITIONAL", "side": side, "type": kind} | params
+        sent = {"symbol": self.symbol, "algoType": "CONDITIONAL", "side": side, "type": kind} | params
         return self.ask("POST", "v1/algoOrder", **sent)
 
     def state(self, order: dict[str, Any]) -> Any:
@@ -94,15 +107,23 @@ class Desk:
         self.at = until
         self.venue.advance(START + until)
 
-    def position(self, symbol: str = "BTCUSDT", side: str = "BOTH") -> Any:
-        rows = self.ask("GET", "v2/positionRisk", symbol=symbol)
-        return next(row for row in rows if row["positionSide"] == side)
+    def positions(self) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self.ask("GET", f"{'v2' if self.root == 'fapi' else 'v1'}/positionRisk")
+        return found
 
-    def amount(self, symbol: str = "BTCUSDT", side: str = "BOTH") -> Decimal:
+    def position(self, symbol: str | None = None, side: str = "BOTH") -> Any:
+        wanted = (symbol or self.symbol, side)
+        return next(row for row in self.positions() if (row["symbol"], row["positionSide"]) == wanted)
+
+    def amount(self, symbol: str | None = None, side: str = "BOTH") -> Decimal:
         return D(self.position(symbol, side)["positionAmt"])
 
+    def wallets(self) -> dict[str, Decimal]:
+        rows = self.ask("GET", f"{'v3' if self.root == 'fapi' else 'v1'}/balance")
+        return {row["asset"]: D(row["balance"]) for row in rows}
+
     def wallet(self) -> Decimal:
-        return D(self.ask("GET", "v3/balance")[0]["balance"])
+        return next(iter(self.wallets().values()))
 
     def events(self, kind: str | None = None) -> list[dict[str, Any]]:
         return [event for event in self.venue.drain_events(self.name) if kind in {None, event["e"]}]
@@ -128,10 +149,44 @@ def _open_desk() -> Callable[..., Desk]:
         paths = {"BTCUSDT": btc or [(0, 600_000, 1)], "ETHUSDT": eth or [(0, 300_000, 1)]}
         market = ScriptedMarket(paths, marks or {})
         desk = Desk(market, Venue(market, seed=seed, now=START))
-        desk.venue.open_account(desk.name, D(str(deposit)))
+        desk.venue.open_account(desk.name, {"USDT": D(str(deposit))})
         return desk
 
     return build
+
+
+@pytest.fixture(name="open_coin_desk")
+def _open_coin_desk() -> Callable[..., Desk]:
+    """COIN-M: a perpetual and a dated contract of BTC, which stands at 50,000 unless told otherwise, and one of ETH."""
+
+    def build(
+        btc: list[tuple[int, int, int]] | None = None,
+        dated: list[tuple[int, int, int]] | None = None,
+        eth: list[tuple[int, int, int]] | None = None,
+        *,
+        deposit: object = 1,
+        seed: int = 0,
+        marks: dict[str, list[tuple[int, Decimal]]] | None = None,
+    ) -> Desk:
+        still = [(0, 500_000, 1)]
+        paths = {
+            "BTCUSD_PERP": btc or still,
+            DATED.symbol: dated or btc or still,
+            "ETHUSD_PERP": eth or [(0, 300_000, 1)],
+        }
+        market = ScriptedMarket(paths, marks or {}, {spec.symbol: spec for spec in (PERP, DATED, COIN_ETH)})
+        venue = Venue(market, coin_desks, replace(TERMS, assets=("BTC", "ETH")), seed=seed, now=START)
+        desk = Desk(market, venue, root="dapi", symbol="BTCUSD_PERP")
+        desk.venue.open_account(desk.name, {"BTC": D(str(deposit)), "ETH": 20 * D(str(deposit))})
+        return desk
+
+    return build
+
+
+@pytest.fixture(name="coins")
+def _coins(open_coin_desk: Callable[..., Desk]) -> Desk:
+    """BTC stands at 50,000, ETH at 3,000, and nothing moves."""
+    return open_coin_desk()
 
 
 @pytest.fixture(name="desk")

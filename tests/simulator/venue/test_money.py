@@ -178,7 +178,7 @@ def test_a_changed_leverage_is_announced_once(desk):
 
 def test_a_second_account_of_that_name_is_refused(desk):
     with pytest.raises(ValueError, match="already an account 'trader'"):
-        desk.venue.open_account("trader", D(1))
+        desk.venue.open_account("trader", {"USDT": D(1)})
 
 
 def test_the_break_even_price_counts_the_fees_of_this_position_only(desk):
