@@ -1,7 +1,8 @@
 """The journal of orders: an intent is written before anything is sent, and every later state is appended.
 
 Every change is made only by the holder of the lease: the document carries its fence, and an update under an older fence
-matches nothing. What is written here is on the majority of servers when the call returns.
+matches nothing. What is written here is on the majority of servers when the call returns, unless another concern is
+asked for.
 """
 
 from collections.abc import Iterable, Mapping
@@ -32,9 +33,15 @@ class FencedError(TidemarkError):
 class OrderJournal:
     """The `orders` of one environment."""
 
-    def __init__(self, database: Database[dict[str, Any]], environment: str) -> None:
-        self._orders = database.get_collection(ORDERS.name, write_concern=_DURABLE)
+    def __init__(
+        self, database: Database[dict[str, Any]], environment: str, write_concern: WriteConcern = _DURABLE
+    ) -> None:
+        self._orders = database.get_collection(ORDERS.name, write_concern=write_concern)
         self._environment = environment
+
+    def primary(self) -> object:
+        """Which server takes the writes: another value after each election."""
+        return self._orders.database.client.admin.command("hello").get("electionId")
 
     def intend(self, order: Order) -> bool:
         """Write a new order down. False where it is written already: the same decision has the same id. What this very

@@ -37,7 +37,7 @@ def test_after_any_schedule_of_faults_every_law_holds(chunk):
 
 def test_the_schedules_reach_what_they_are_for():
     turned, climbed, killed, rested, parts, naked = 0, 0, 0, 0, 0, 0
-    for seed in range(1_500):
+    for seed in range(2_000):
         schedule = Schedule(seed)
         schedule.run()
         verdicts = schedule.journal.verdicts.values()

@@ -1,8 +1,9 @@
 """What comes out of the execution core. Data only.
 
-The shell performs the effects in the order given; a journal write is durable before the next effect is begun, a
-request is only begun. `Place` is never given before `IntentJournaled` came in for its order: the journal is
-asked first, so a crash at any point leaves either no trace of an order anywhere, or one in the journal.
+The shell performs the effects in the order given: a journal write is durable before the next one is, or with it; a
+request is only begun, and waits for no write. `Place` is never given before `IntentJournaled` came in for its order:
+the journal is asked first, so a crash at any point leaves either no trace of an order anywhere, or one in the journal,
+beside whatever was to be journaled before it.
 """
 
 from dataclasses import dataclass

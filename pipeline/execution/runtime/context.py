@@ -12,7 +12,7 @@ from pipeline.execution.account.fees import Rates
 from pipeline.execution.engine.effects import Notify
 from pipeline.execution.engine.exposure import Exposure
 from pipeline.execution.engine.state import Policy
-from pipeline.execution.runtime.effects import Stores
+from pipeline.execution.runtime.writing import Stores
 from schemas.shared import Mode
 
 Symbols = Callable[[], set[str]]
@@ -55,6 +55,8 @@ class Context:
     asking: Trading
     market: Market
     stores: Stores
+    unhurried: Stores
+    """The same, where a write waits for no disk."""
     rates: Rates
     books: Bookkeeper
     clean_days: CleanDays

@@ -30,14 +30,11 @@ from pipeline.execution.account.fees import Rates
 from pipeline.execution.engine.effects import Notify
 from pipeline.execution.engine.state import Policy
 from pipeline.execution.runtime.context import Context, Pace, Symbols
-from pipeline.execution.runtime.effects import Stores
 from pipeline.execution.runtime.lease import Leadership
 from pipeline.execution.runtime.session import TradingSession
-from pipeline.store.account import AccountStore, PositionStore
-from pipeline.store.control import ControlStore
+from pipeline.execution.runtime.writing import stores_of
+from pipeline.store.account import AccountStore
 from pipeline.store.lease import LIFE, LeaseStore
-from pipeline.store.orders import OrderJournal
-from pipeline.store.signals.feed import SignalFeed
 from schemas.shared import Mode
 
 log = logging.getLogger(__name__)
@@ -80,8 +77,8 @@ def opened(
         sending.weight = asking.weight  # one address, one limit: where one has to wait, so has the other
         sending.traffic = asking.traffic
         reading = Trading(asking)
-        journal, accounts = OrderJournal(database, place.name), AccountStore(database, place.name)
-        control = ControlStore(database, place.name)
+        stores, unhurried = stores_of(database, place.name)
+        accounts = AccountStore(database, place.name)
         market = Market(asking)
         rates = Rates(market, MARGIN_ASSET)
 
@@ -95,10 +92,11 @@ def opened(
             sending=Trading(sending),
             asking=reading,
             market=market,
-            stores=Stores(journal, PositionStore(database, place.name), SignalFeed(database, place.name), control),
+            stores=stores,
+            unhurried=unhurried,
             rates=rates,
             books=Bookkeeper(place.name, MARGIN_ASSET, reading, accounts, rates, warn),
-            clean_days=CleanDays(journal, accounts, control),
+            clean_days=CleanDays(stores.journal, accounts, stores.control),
             symbols=symbols,
             notify=notify,
             pace=pace or Pace(),

@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -36,6 +37,9 @@ log = logging.getLogger(__name__)
 Tell = Callable[[Event], None]
 PRICE_INTERVAL = "1m"
 REMEMBER_EVERY = 1.0
+"""Seconds between two notes of how far the feed was read, where a signal came."""
+REMEMBER_QUIET = 60.0
+"""The same where none came: the server keeps hours of what it would be read again from."""
 AGAIN_AFTER = 1.0
 
 
@@ -80,14 +84,15 @@ class Signals:
             self._told(said)
 
     def _follow(self) -> None:
-        last, remembered = None, 0.0
+        news, remembered = True, float("-inf")
         for signal, token in self.feed.follow():
             if signal is not None:
                 self._told(signal)
-            now = datetime.now(UTC)
-            if token is not None and token != last and now.timestamp() - remembered > REMEMBER_EVERY:
-                self.feed.remember(token, now)
-                last, remembered = token, now.timestamp()
+                news = True
+            since = time.monotonic() - remembered
+            if token is not None and since > (REMEMBER_EVERY if news else REMEMBER_QUIET):
+                self.feed.remember(token, datetime.now(UTC))
+                news, remembered = False, time.monotonic()
             if self.ended.is_set():
                 return
 

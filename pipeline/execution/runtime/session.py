@@ -16,6 +16,7 @@ from pymongo.errors import PyMongoError
 
 from pipeline.errors import AttentionError
 from pipeline.exchange.errors import ExchangeError
+from pipeline.exchange.reports import PositionReport
 from pipeline.exchange.user_events import AccountUpdate, AlgoUpdate, OrderUpdate, UserEvent
 from pipeline.exchange.userdata import UserStream
 from pipeline.execution.engine import tradable
@@ -44,7 +45,9 @@ from pipeline.execution.runtime.context import Context
 from pipeline.execution.runtime.effects import Performer
 from pipeline.execution.runtime.inputs import Prices, Signals, Switches
 from pipeline.execution.runtime.instruments import Instruments
+from pipeline.execution.runtime.journaling import Journaling
 from pipeline.execution.runtime.opening import open_core
+from pipeline.execution.runtime.writing import Write, Writing
 from pipeline.timeline import to_datetime
 
 log = logging.getLogger(__name__)
@@ -73,6 +76,7 @@ class TradingSession:
         self._instruments = Instruments(context.asking, context.market, self._prices, context.books.asset)
         self._stream = UserStream(context.asking, self, limits=context.user_limits)
         self._signals = Signals(context.stores.signals, self.tell_from_thread, self._ended)
+        self._journaling: Journaling
         self._performer: Performer
         self._diary: Diary
         self.core: Core
@@ -179,17 +183,10 @@ class TradingSession:
         self.core, switched = open_core(context, self._fence, self._switches)
         self._diary = Diary(context.policy.environment, self.core.mode)
         self._diary.takes_over(self.core.orders(), self.core.positions())
-        self._performer = Performer(
-            self.core.identity,
-            self._fence,
-            context.stores,
-            self._gateway,
-            self.tell,
-            self._begin,
-            self._in_journal,
-            context.notify,
-            context.now,
-        )
+        known = self.core.identity, self._fence
+        writing = Writing(*known, context.stores, context.unhurried, self._worth, context.now)
+        self._journaling = Journaling(writing, self.tell, self._written, self._in_journal, context.notify)
+        self._performer = Performer(context.stores, self._journaling, self._gateway, self._begin, context.notify)
         held = {one.symbol for one in self.core.orders()} | {one.symbol for one in self.core.positions()}
         symbols = context.symbols() | held
         for event in (*switched, *self._first_rules(symbols, held)):
@@ -231,7 +228,7 @@ class TradingSession:
         return [
             self._failed,
             self._perform(),
-            self._performer.catch_up(),
+            self._journaling.run(),
             self._stream.run(),
             self._prices.feed.run(),
             asyncio.to_thread(self._signals.follow),
@@ -260,13 +257,12 @@ class TradingSession:
 
     async def _leave(self) -> None:
         """Nobody may be there to protect what would be filled later: what rests is cancelled, and what was filled of it
-        gets its stop."""
-        if not self.core.rests:
-            return
-        self.tell(Leaving())
+        gets its stop. What is known is written down."""
+        if self.core.rests:
+            self.tell(Leaving())
         with suppress(TimeoutError):
             async with asyncio.timeout(_LEAVE_WITHIN):
-                while self.core.rests or not self._effects.empty():  # noqa: ASYNC110 - the core tells nobody
+                while self.core.rests or not self._effects.empty() or self._journaling.is_busy:  # noqa: ASYNC110 - polled
                     await asyncio.sleep(0.05)
 
     async def _perform(self) -> None:
@@ -277,9 +273,15 @@ class TradingSession:
             else:
                 if isinstance(effect, JournalPosition):
                     self._context.exposure.seen(effect.position, self._context.now())
-                await self._performer.perform(effect)
-                if isinstance(effect, TripBreaker):
-                    self._switches.tripped(effect.breaker)
+                self._performer.perform(effect)
+
+    def _worth(self, symbol: str) -> PositionReport | None:
+        return self._gateway.worth.get(symbol)
+
+    def _written(self, write: Write) -> None:
+        if isinstance(write, TripBreaker):
+            self._switches.tripped(write.breaker)
+        self._performer.written(write)
 
     def _place(self, effect: Place) -> None:
         """The stream must tell of an order that the exchange took: if it does not, it is dead."""

@@ -14,6 +14,7 @@ from typing import Any, Final
 from pymongo import DESCENDING
 from pymongo.database import Database
 from pymongo.errors import OperationFailure
+from pymongo.write_concern import WriteConcern
 
 from schemas.control import CONTROL
 from schemas.signals import SIGNALS, Decision, Side, Signal, Verdict
@@ -82,9 +83,10 @@ class SignalFeed:
             yield from self._follow(None, wait_ms)
 
     def remember(self, token: dict[str, Any], now: datetime) -> None:
-        """Go on from here after a restart."""
+        """Go on from here after a restart. It waits for no disk: where this is lost, some signals come again."""
         change = {"$set": {"kind": "cursor", "token": token, "at": now}}
-        self._control.update_one({"_id": self._cursor_id}, change, upsert=True)
+        unhurried = self._control.with_options(write_concern=WriteConcern(w=1))
+        unhurried.update_one({"_id": self._cursor_id}, change, upsert=True)
 
     def decide(
         self,

@@ -25,6 +25,8 @@ class Faults:
     query_fails: float
     journal_refuses: float
     slow_journal: float
+    lag: int
+    """How far the journal may be behind: each write waits for the one before it, a request waits for none."""
     crash: float
     repeat: float
     delay: float
@@ -55,8 +57,8 @@ class Faults:
     """The process dies then, and goes on with the journal as it was at the first moment; None: with an empty one."""
 
     @classmethod
-    def draw(cls, random: Random, firing: Random) -> "Faults":
-        """`firing`: a chance of its own, so that every other schedule stays what it was."""
+    def draw(cls, random: Random, firing: Random, lagging: Random) -> "Faults":
+        """`firing`, `lagging`: chances of their own, so that every other schedule stays what it was."""
 
         def sometimes(high: float) -> float:
             return random.choice([0.0, 0.0, random.random() * high])
@@ -74,6 +76,7 @@ class Faults:
             query_fails=sometimes(0.6),
             journal_refuses=sometimes(0.3),
             slow_journal=sometimes(0.5),
+            lag=lagging.choice([0, 0, 20, 4_000]),
             crash=sometimes(0.08),
             repeat=sometimes(0.5),
             delay=sometimes(0.6),

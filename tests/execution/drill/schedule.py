@@ -3,6 +3,7 @@
 import heapq
 from dataclasses import replace
 from decimal import Decimal
+from functools import partial
 
 from pipeline.execution.engine import events as ev
 from pipeline.execution.engine.diary import Diary
@@ -35,6 +36,8 @@ from tests.execution.drill.setting import END, IDENTITY, POLICY, QUIET, START, T
 from tests.execution.drill.wire import Wire
 from tests.execution.model import SYMBOL
 
+WRITES = JournalIntent | JournalOrder | JournalPosition | WriteVerdict | Explain | TripBreaker | CloseDone
+
 
 class Schedule(Wire):
     """The executor, what it is told, and what it does."""
@@ -42,6 +45,7 @@ class Schedule(Wire):
     def __init__(self, seed: int, rests: float = 0.4) -> None:
         """`rests`: in so many of all, entries are limit orders."""
         super().__init__(seed, rests)
+        self.written_at = START
         self.start(START)
 
     def run(self) -> None:
@@ -146,7 +150,12 @@ class Schedule(Wire):
             if self.troubled(self.faults.crash, now):
                 self.crash(now)
                 return
-            self.perform(effect, now)
+            if self.faults.lag and isinstance(effect, WRITES):
+                late = self.lagging.randrange(self.faults.lag) if now < END else 0
+                self.written_at = max(self.written_at, now + late)
+                self.at(self.written_at, partial(self.perform, effect), mine=True)
+            else:
+                self.perform(effect, now)
 
     def tick(self, now: int) -> None:
         self.feed(ev.Time(), now)

@@ -44,6 +44,7 @@ class World:
         self.random = Random(seed)
         self.resting = Random(f"{seed} rests")
         """Of its own, so that a schedule of market orders is what it was."""
+        self.lagging = Random(f"lags {seed}")
         self.draw(seed, rests)
         self.exchange = Exchange(Decimal(60_000), START, holds_fired=self.faults.fired_for is not None)
         self.journal = Journal()
@@ -72,7 +73,7 @@ class World:
 
     def draw(self, seed: int, rests: float) -> None:
         """What goes wrong, what is risked, and what is said."""
-        self.faults = Faults.draw(self.random, Random(f"fired {seed}"))
+        self.faults = Faults.draw(self.random, Random(f"fired {seed}"), self.lagging)
         self.policy = replace(POLICY, risk=draw_risk(self.random, self.resting, rests))
         self.signals, self.drift = draw_signals(self.random)
         if self.faults.slow_to_fire:

@@ -42,7 +42,7 @@ class Written(Schedule):
             self.at(START + round(second * SECOND), lambda now, do=do: do(self, now))
 
     def draw(self, seed: int, rests: float) -> None:
-        self.faults = Faults.draw(Random(0), Random(0)).calm()
+        self.faults = Faults.draw(Random(0), Random(0), Random(0)).calm()
         self.policy = replace(POLICY, risk=RISK.model_copy(update={"turn": self._turn}))
         self.signals, self.drift, self.delisted = {one.id: one for one in self._says}, 0, []
 

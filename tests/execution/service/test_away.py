@@ -19,6 +19,7 @@ from pipeline.settings import Risk
 from pipeline.store import connect
 from pipeline.store.control import ControlStore
 from pipeline.store.lease import LeaseStore
+from pipeline.store.orders import OrderJournal
 
 
 @pytest.fixture
@@ -29,17 +30,16 @@ def silent_server() -> Iterator[str]:
 
 
 async def test_a_stop_is_placed_without_the_journal_and_found_in_it_afterwards(house: Any, monkeypatch: Any) -> None:
-    async with house.executor() as executor:
-        journal = executor._context.stores.journal
-        truly = journal.append
+    async with house.executor():
+        truly = OrderJournal.append
         away = [True]
 
-        def append(order: Any, *others: Any) -> None:
+        def append(journal: OrderJournal, *others: Any) -> None:
             if away[0]:
                 raise AutoReconnect("the database is away")
-            truly(order, *others)
+            truly(journal, *others)
 
-        monkeypatch.setattr(journal, "append", append)
+        monkeypatch.setattr(OrderJournal, "append", append)
         name = house.say("trial")
         await house.until(lambda: house.held() and len(house.stops()) == 1)
         (entry,) = house.orders()

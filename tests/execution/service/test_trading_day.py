@@ -108,7 +108,7 @@ async def test_what_a_symbol_brought_today_is_known_with_the_next_comparison(hou
         await house.verdict(house.say("trial"))
         await protected(house, house.held())
         await house.verdict(house.say("exit"))
-        await house.until(lambda: house.held() == 0 and all(one.fee for one in house.orders() if one.filled))
+        await house.until(lambda: {one.leg for one in house.orders() if one.filled and one.fee} == {"trial", "exit"})
         executor.term.tell(StreamBack())
         brought = sum(one.realized - one.fee for one in house.orders() if one.filled)
         assert brought < 0
