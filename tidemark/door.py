@@ -150,6 +150,7 @@ class Tidemark:
         start: "Moment | None" = None,
         end: "Moment | None" = None,
         equity: float = 10_000,
+        exact: bool = False,
         progress: bool = True,
         **parameters: object,
     ) -> "Backtest":
@@ -172,7 +173,7 @@ class Tidemark:
                 self._ask(
                     lambda tm: backtest(
                         tm, names, symbols=of, intervals=codes, days=days, start=first, end=last,
-                        equity=Decimal(repr(equity)), parameters=parameters, progress=told,
+                        equity=Decimal(repr(equity)), parameters=parameters, exact=exact, progress=told,
                     )
                 )
             )  # fmt: skip

@@ -79,10 +79,12 @@ def backtest(
     start: int | None = None,
     end: int | None = None,
     equity: Decimal = Decimal(10_000),
+    exact: bool = False,
     progress: Callable[[str, int, int], None] = lambda _, __, ___: None,
 ) -> Result:
     """The strategies of the settings, or these, over symbols and intervals of the settings, or these; until the newest
-    stored minute, unless told otherwise, and over as many of the 300 days before it as are stored. `progress` hears
+    stored minute, unless told otherwise, and over as many of the 300 days before it as are stored. `exact`: by the
+    executor itself, also where the compiled rules would do. `progress` hears
     what is being run, and how many days of how many are done."""
     require_traded(tm.settings)
     chosen = _strategies(tm, list(strategies), parameters or {})
@@ -112,7 +114,8 @@ def backtest(
         end=last,
     )
     whole = (last - first) // DAY
-    ran = run(asked, lambda inside, now: progress(f"backtest ({inside})", (now - first) // DAY, whole))
+    progress("backtest (the first one compiles its rules)", 0, whole)
+    ran = run(asked, lambda inside, now: progress(f"backtest ({inside})", (now - first) // DAY, whole), exact=exact)
     return Result([one.name for one in chosen], list(minutes), lengths, first, last, ran, notes)
 
 

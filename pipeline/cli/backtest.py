@@ -30,6 +30,7 @@ Examples:
   tidemark backtest macd_cross --set fast=8 --trades --csv > trades.csv
 """
 _MOST_REASONS = 8
+_ENGINES = {"fast": "the executor's rules, compiled", "exact": "the executor itself"}
 TRADES = (
     *(Column("opened (UTC)"), Column("symbol", 1), Column("side", 2), Column("strategy", 6), Column("on", 9)),
     *(Column("hours", 5, right=True), Column("quantity", 8, right=True), Column("entry", 4, right=True)),
@@ -55,6 +56,9 @@ def backtest(
         list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A parameter; may be repeated.")
     ] = None,
     equity: Annotated[float, typer.Option(min=0, help="What the account begins with.")] = 10_000,
+    exact: Annotated[
+        bool, typer.Option("--exact", help="By the executor itself, not by its rules compiled; slower, and equal.")
+    ] = False,
     trades: Annotated[bool, typer.Option("--trades", help="Every trade, not the figures.")] = False,
     exchange: Where = None,
     as_json: Json = False,
@@ -87,6 +91,7 @@ def backtest(
             start=moment_of("--start", start),
             end=moment_of("--end", end),
             equity=Decimal(repr(equity)),
+            exact=exact,
             progress=told,
         )
     if as_json:
@@ -108,6 +113,7 @@ def _whole(found: "Result") -> dict[str, Any]:
         "start": to_datetime(found.start),
         "end": to_datetime(found.end),
         "summary": {one.inside: one.summary for one in found.backtest.outcomes},
+        "engine": found.backtest.outcome.engine,
         "months": {one.inside: one.months for one in found.backtest.outcomes},
         "market_return_pct": found.backtest.market_return,
         "assumptions": found.backtest.asked.assumptions.lines(),

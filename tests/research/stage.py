@@ -1,6 +1,7 @@
 """A small stage for backtests: hand-made minutes, signals at their closes, and the run between them."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -25,6 +26,7 @@ BTC = "BTCUSDT"
 BEGIN = to_ms(datetime(2026, 3, 2, 1, tzinfo=UTC))
 """An hour after midnight, seven before funding."""
 TICK = Decimal("0.1")
+TARGET = TradingView(take_profit_atr=Decimal(2))
 
 
 def flat(price: float, count: int = 1) -> list[Candle]:
@@ -115,10 +117,37 @@ def asked(
 
 
 def ran(market: Minutes | Mapping[str, Minutes], signals: Iterable[SignalView], **more: Any) -> Backtest:
-    """The run of it."""
-    return run(asked(market, signals, **more))
+    """The run of it, by the executor itself."""
+    return run(asked(market, signals, **more), exact=True)
 
 
 def until_funding() -> int:
     """Minutes from the beginning to the first settlement."""
     return 7 * HOUR // MINUTE
+
+
+def wild(count: int, seed: int) -> list[Candle]:
+    """A walk around 100,000 with an ATR of about 100."""
+    dice = np.random.default_rng(seed)
+    closes = 100_000 + np.cumsum(dice.normal(0, 40, count))
+    opens = np.append(100_000, closes[:-1]) + np.where(dice.random(count) < 0.05, dice.normal(0, 150, count), 0)
+    highs = np.maximum(opens, closes) + np.abs(dice.normal(0, 40, count))
+    lows = np.minimum(opens, closes) - np.abs(dice.normal(0, 40, count))
+    return list(map(tuple, np.round(np.stack([opens, highs, lows, closes], axis=1), 1).tolist()))
+
+
+def chatter(count: int, seed: int, symbol: str = BTC) -> list[SignalView]:
+    """Signals of every kind, at the prices of that walk."""
+    dice = np.random.default_rng(seed + 1_000)
+    candles = wild(count, seed)
+    kinds: tuple[Kind, ...] = ("trial", "entry", "entry", "add", "exit")
+    sides: tuple[Side, ...] = ("long", "short")
+    return [
+        said(after, kinds[dice.integers(5)], sides[dice.integers(2)], candles[after - 1][3], symbol=symbol)
+        for after in range(20, count - 5, 25)
+    ]
+
+
+def at_market(signal: SignalView, candles: Sequence[Candle]) -> SignalView:
+    """The signal at the close of its candle."""
+    return replace(signal, price=Decimal(str(round(candles[(signal.at - BEGIN) // MINUTE - 1][3], 1))))

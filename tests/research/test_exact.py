@@ -1,23 +1,29 @@
 """The exact engine on hand-made minutes: at which price, in which minute, and by which rule a trade ends."""
 
-from dataclasses import replace
 from decimal import Decimal
 
-import numpy as np
 import pytest
 
-from pipeline.execution.engine.state import TradingView
 from pipeline.research.backtest import exact
 from pipeline.research.backtest.assumptions import Inside
 from pipeline.research.backtest.exact import ExactRun
 from pipeline.research.backtest.run import Backtest
 from pipeline.research.backtest.trades import Trade
 from pipeline.timeline import MINUTE
-from tests.research.stage import BEGIN, BTC, Candle, asked, flat, minutes, ran, said, until_funding
-
-HALF_SPREAD = Decimal(1)
-"""A hundred-thousandth of 100,000."""
-TARGET = TradingView(take_profit_atr=Decimal(2))
+from tests.research.stage import (
+    BEGIN,
+    TARGET,
+    Candle,
+    asked,
+    at_market,
+    chatter,
+    flat,
+    minutes,
+    ran,
+    said,
+    until_funding,
+    wild,
+)
 
 
 def only(backtest: Backtest) -> Trade:
@@ -34,13 +40,14 @@ def test_an_entry_is_filled_at_the_next_open_and_an_exit_too() -> None:
 
 
 def test_what_the_trades_bring_is_what_the_wallet_changed_by_to_the_last_digit() -> None:
-    found = ran(minutes(_wild(4_000, seed=3)), _signals(4_000, seed=3))
+    found = ran(minutes(wild(4_000, seed=3)), chatter(4_000, seed=3))
     trades = found.outcome.trades
     assert len(trades) > 20
+    record = ExactRun(asked(minutes(wild(4_000, seed=3)), chatter(4_000, seed=3))).run()
     open_ones = [one for one in trades if one.closed_at is None]
-    unrealised = found.outcome.record.equity[-1].equity - 10_000 - sum(one.profit for one in trades)
+    unrealised = record.equity[-1].equity - 10_000 - sum(one.profit for one in trades)
     assert bool(open_ones) == bool(unrealised)
-    assert found.outcome.curve.close[-1] == pytest.approx(float(found.outcome.record.equity[-1].equity), abs=1e-6)
+    assert found.outcome.curve.close[-1] == pytest.approx(float(record.equity[-1].equity), abs=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -84,8 +91,8 @@ def test_nothing_fills_in_a_hole() -> None:
     market = minutes([*flat(100_000, 3), *[None] * 5, *flat(110_000, 5)])
     found = ran(market, [said(3, "entry", "long", 100_000)])
     assert not found.outcome.trades
-    (verdict,) = found.outcome.record.verdicts.values()
-    assert verdict.verdict in {"skipped", "expired", "taken"}
+    (left_out,) = found.outcome.left_out or {"taken, and never carried out": 1}
+    assert left_out
 
 
 def test_a_stop_behind_a_hole_is_filled_at_the_first_price_after_it() -> None:
@@ -116,40 +123,43 @@ def test_a_position_that_is_open_at_the_end_is_told_apart() -> None:
 def test_a_day_that_has_lost_its_limit_opens_nothing_more() -> None:
     drops = [*flat(100_000, 3), (100_000, 100_000, 90_000, 90_000), *flat(90_000, 5)]
     later = [said(2, "entry", "long", 100_000), said(7, "entry", "long", 90_000)]
-    found = ran(minutes(drops), later, unit_percent=10, stop_atr=200, max_open_positions=1, daily_loss_percent=1)
-    assert len(found.outcome.trades) == 1
-    assert "daily-loss" in {one.name for one in found.outcome.record.breakers}
+    wild_risk = {"unit_percent": 10, "stop_atr": 200, "max_open_positions": 1}
+    held = ran(minutes(drops), later, daily_loss_percent=1, **wild_risk)
+    assert len(held.outcome.trades) == 1
+    assert any("daily-loss" in reason for reason in held.outcome.left_out)
+    assert len(ran(minutes(drops), later, daily_loss_percent=50, **wild_risk).outcome.trades) == 1
 
 
 def test_mirrored_prices_and_sides_give_mirrored_trades() -> None:
-    candles = _wild(1_200, seed=5)
+    candles = wild(1_200, seed=5)
     mirrored = [(200_000 - o, 200_000 - low, 200_000 - high, 200_000 - c) for o, high, low, c in candles]
-    signals = _signals(1_200, seed=5)
+    signals = chatter(1_200, seed=5)
     turned = [
         said((one.at - BEGIN) // MINUTE, one.kind, "short" if one.side == "long" else "long", 100_000)
         for one in signals
     ]
     for entry in ("market", "limit"):
-        one = ran(minutes(candles), [_at_market(s, candles) for s in signals], entry_order=entry)
-        other = ran(minutes(mirrored), [_at_market(s, mirrored) for s in turned], entry_order=entry)
+        one = ran(minutes(candles), [at_market(s, candles) for s in signals], entry_order=entry)
+        other = ran(minutes(mirrored), [at_market(s, mirrored) for s in turned], entry_order=entry)
         ends = [[(t.opened_at, t.closed_at, t.reason, t.entries) for t in each.outcome.trades] for each in (one, other)]
         assert ends[0] == ends[1], entry
         assert len(ends[0]) > 4
 
 
 def test_the_same_run_is_the_same_to_the_last_digit_and_a_longer_one_begins_like_it() -> None:
-    signals = _signals(4_000, seed=7)
-    whole = ran(minutes(_wild(4_000, seed=7)), signals).outcome
-    again = ran(minutes(_wild(4_000, seed=7)), signals).outcome
-    assert (whole.trades, whole.record.ledger) == (again.trades, again.record.ledger)
-    part = ran(minutes(_wild(4_000, seed=7)[:2_000]), [one for one in signals if one.at < BEGIN + 2_000 * MINUTE])
+    signals = chatter(4_000, seed=7)
+    question = asked(minutes(wild(4_000, seed=7)), signals)
+    whole, again = ExactRun(question).run(), ExactRun(question).run()
+    assert (whole.ledger, whole.orders, whole.equity) == (again.ledger, again.orders, again.equity)
+    trades = ran(minutes(wild(4_000, seed=7)), signals).outcome.trades
+    part = ran(minutes(wild(4_000, seed=7)[:2_000]), [one for one in signals if one.at < BEGIN + 2_000 * MINUTE])
     closed = [one for one in part.outcome.trades if one.closed_at is not None]
-    assert closed == list(whole.trades[: len(closed)])
+    assert closed == list(trades[: len(closed)])
 
 
 def test_the_order_of_symbols_changes_nothing() -> None:
-    markets = {f"{name}USDT": minutes(_wild(2_000, seed=n), f"{name}USDT") for n, name in enumerate(("AB", "CD", "EF"))}
-    signals = [one for n, symbol in enumerate(markets) for one in _signals(2_000, seed=n, symbol=symbol)]
+    markets = {f"{name}USDT": minutes(wild(2_000, seed=n), f"{name}USDT") for n, name in enumerate(("AB", "CD", "EF"))}
+    signals = [one for n, symbol in enumerate(markets) for one in chatter(2_000, seed=n, symbol=symbol)]
     one = ran(markets, signals).outcome
     other = ran(dict(reversed(markets.items())), signals[::-1]).outcome
     assert one.trades == other.trades
@@ -160,7 +170,7 @@ def test_the_order_of_symbols_changes_nothing() -> None:
 @pytest.mark.parametrize("entry", ["market", "limit"])
 def test_what_is_passed_over_was_quiet(seed: int, entry: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The same run, looking at every minute, comes to the same."""
-    market, signals = minutes(_wild(1_500, seed=seed)), _signals(1_500, seed=seed)
+    market, signals = minutes(wild(1_500, seed=seed)), chatter(1_500, seed=seed)
     question = asked(market, signals, trading=TARGET, entry_order=entry, daily_loss_percent=1, unit_percent=3)
     jumping = ExactRun(question).run()
     monkeypatch.setattr(exact, "first_event", lambda *arguments: arguments[-2])
@@ -170,29 +180,3 @@ def test_what_is_passed_over_was_quiet(seed: int, entry: str, monkeypatch: pytes
         (entry.time, *[v for k, v in entry.as_dict().items() if not k.endswith("_id")]) for entry in looking.ledger
     ]
     assert jumping.breakers == looking.breakers
-
-
-def _wild(count: int, seed: int) -> list[Candle]:
-    """A walk around 100,000 with an ATR of about 100."""
-    dice = np.random.default_rng(seed)
-    closes = 100_000 + np.cumsum(dice.normal(0, 40, count))
-    opens = np.append(100_000, closes[:-1]) + np.where(dice.random(count) < 0.05, dice.normal(0, 150, count), 0)
-    highs = np.maximum(opens, closes) + np.abs(dice.normal(0, 40, count))
-    lows = np.minimum(opens, closes) - np.abs(dice.normal(0, 40, count))
-    rows = np.round(np.stack([opens, highs, lows, closes], axis=1), 1)
-    return [tuple(row) for row in rows.tolist()]  # type: ignore[misc]
-
-
-def _signals(count: int, seed: int, symbol: str = BTC) -> list:  # type: ignore[type-arg]
-    dice = np.random.default_rng(seed + 1_000)
-    candles = _wild(count, seed)
-    found = []
-    for after in range(20, count - 5, 25):
-        kind = ("trial", "entry", "entry", "add", "exit")[dice.integers(5)]
-        side = ("long", "short")[dice.integers(2)]
-        found.append(said(after, kind, side, candles[after - 1][3], symbol=symbol))  # type: ignore[arg-type]
-    return found
-
-
-def _at_market(signal, candles):  # type: ignore[no-untyped-def]
-    return replace(signal, price=Decimal(str(round(candles[(signal.at - BEGIN) // MINUTE - 1][3], 1))))

@@ -3,8 +3,10 @@
 The sums of the ledger are exact; the curve is for figures and plots, and is of doubles.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -12,6 +14,8 @@ from pipeline.research.backtest.minutes import Flags, Floats, Integers, Minutes
 from pipeline.simulator.venue.ledger import Deposit, Fill, Funding, Insured, LedgerEntry
 from pipeline.simulator.venue.orders import Side
 from pipeline.timeline import DAY, MINUTE
+
+_DUST: Final = 1e-12
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,30 +64,49 @@ class _Steps:
         return sums
 
 
+class Flow(NamedTuple):
+    """Something filled or paid: by how much the holding of a symbol changed, and the cash: what was paid for it, fees,
+    funding, or money from outside."""
+
+    symbol: str
+    time: int
+    change: float
+    cash: float
+
+
 def curve_of(ledger: Iterable[LedgerEntry], minutes: Mapping[str, Minutes], start: int, end: int) -> Curve:
     """From everything that moved money, and the prices of what was held."""
-    length = (end - start) // MINUTE
-    begun, wallet = 0.0, _Steps()
-    held: dict[str, _Steps] = {}
-    paid: dict[str, _Steps] = {}
+    begun, flows = 0.0, []
     for entry in ledger:
         match entry:
             case Deposit() if entry.time <= start:
                 begun += float(entry.amount)
-            case Deposit() | Insured() | Funding():
-                wallet.add(entry.time, float(entry.amount))
+            case Deposit() | Insured():
+                flows.append(Flow("", entry.time, 0.0, float(entry.amount)))
+            case Funding():
+                flows.append(Flow(entry.symbol, entry.time, 0.0, float(entry.amount)))
             case Fill():
                 signed = float(entry.quantity) * (1 if entry.side == Side.BUY else -1)
-                wallet.add(entry.time, -float(entry.fee))
-                held.setdefault(entry.symbol, _Steps()).add(entry.time, signed)
-                paid.setdefault(entry.symbol, _Steps()).add(entry.time, -signed * float(entry.price))
-    close = begun + wallet.by_minute(start, length)
+                cash = -signed * float(entry.price) - float(entry.fee)
+                flows.append(Flow(entry.symbol, entry.time, signed, cash))
+    return curve_of_flows(begun, flows, minutes, start, end)
+
+
+def curve_of_flows(begun: float, flows: Iterable[Flow], minutes: Mapping[str, Minutes], start: int, end: int) -> Curve:
+    """From what the account began with, and all that was filled and paid."""
+    length = (end - start) // MINUTE
+    cash, held = _Steps(), defaultdict[str, _Steps](_Steps)
+    for flow in flows:
+        cash.add(flow.time, flow.cash)
+        if flow.change:
+            held[flow.symbol].add(flow.time, flow.change)
+    close = begun + cash.by_minute(start, length)
     worst, best = close.copy(), close.copy()
     invested = np.zeros(length, np.bool_)
     for symbol, steps in held.items():
-        quantity, cash = steps.by_minute(start, length), paid[symbol].by_minute(start, length)
-        quantity[np.abs(quantity) < 1e-12] = 0.0
-        by_close, low, high = (cash + quantity * one for one in _prices(minutes[symbol], start, length))
+        quantity = steps.by_minute(start, length)
+        quantity[np.abs(quantity) < _DUST] = 0.0
+        by_close, low, high = (quantity * one for one in _prices(minutes[symbol], start, length))
         close += by_close
         worst += np.minimum(low, high)
         best += np.maximum(low, high)

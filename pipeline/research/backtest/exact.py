@@ -27,6 +27,7 @@ from pipeline.execution.engine.events import (
     OrderSeen,
     PositionsSeen,
     PriceSeen,
+    Recalled,
     RulesSeen,
     SignalSeen,
     Time,
@@ -179,8 +180,9 @@ class ExactRun:
         """Price by price; whether anything came of it."""
         symbols = sorted(self._account.watched())
         while self._now < until:
-            ticks = [one for symbol in symbols for one in self._market.ticks(symbol, self._now, until)[:1]]
-            self._clock.time = min((one.time for one in ticks), default=until)
+            known = min(until, self._market.is_known_until(self._now))
+            ticks = [one for symbol in symbols for one in self._market.ticks(symbol, self._now, known)[:1]]
+            self._clock.time = min((one.time for one in ticks), default=known)
             self._venue.advance(self._now)
             self._tell_prices(symbols)
             if self._drain():
@@ -258,8 +260,10 @@ class ExactRun:
                 self._send(self._gateway.set_margin, symbol, margin)
             case out.Reconcile():
                 self._send(self._gateway.reconcile)
-            case out.Recall() | out.JournalPosition() | out.Explain() | out.ResetBreaker() | out.CloseDone():
-                pass  # a journal that is never lost has nothing to recall, and nobody reads along
+            case out.Recall(symbol, since):
+                self._send(self._recall, symbol, since)
+            case out.JournalPosition() | out.Explain() | out.ResetBreaker() | out.CloseDone():
+                pass  # nobody reads along
 
     def _send(self, ask: Callable[..., object], *arguments: object) -> None:
         def arrive() -> None:
@@ -267,6 +271,16 @@ class ExactRun:
             self._drain()
 
         self._at(self._now + self._one_way, arrive)
+
+    def _recall(self, symbol: str, since: int) -> None:
+        """What the exchange and the journal know of a symbol's past."""
+        past = self._gateway.past(symbol, since)
+        if past is None:
+            raise ValueError(f"the venue does not say what became of {symbol}")
+        orders, trades = past
+        known = tuple(self._record.orders[one.id] for one in orders if one.id in self._record.orders)
+        said = tuple(one for one in self._signals[: self._next_signal] if one.symbol == symbol and one.at >= since)
+        self._later(self._one_way, Recalled(symbol, orders, known, trades, said))
 
     def _drain(self) -> bool:
         """Pass on what the exchange tells of the account; whether there was anything."""

@@ -17,7 +17,7 @@ import numpy as np
 from pipeline.research.backtest.assumptions import Inside
 from pipeline.research.backtest.minutes import Minutes
 from pipeline.simulator.types import KLINE, Klines, SymbolSpec, Tick
-from pipeline.timeline import SECOND, Interval
+from pipeline.timeline import MINUTE, SECOND, Interval
 
 _OPENS, _LEAVES, _FIRST, _SECOND, _CLOSES = 1, 10 * SECOND, 25 * SECOND, 40 * SECOND, 55 * SECOND
 _PLENTY: Final = 0
@@ -79,6 +79,11 @@ class HistoryMarket:
         minutes = self.minutes[symbol]
         place = minutes.at(now)
         return 0 <= place < len(minutes.close) and bool(minutes.there[place])
+
+    def is_known_until(self, now: int) -> int:
+        """Until when it is known where the price goes: where it goes from the open is decided as it leaves it."""
+        opened = now // MINUTE * MINUTE
+        return opened + (_LEAVES if now < opened + _LEAVES else MINUTE)
 
     def klines(self, symbol: str, interval: Interval, start: int, end: int) -> Klines:  # noqa: ARG002
         """Nobody asks an account for candles."""

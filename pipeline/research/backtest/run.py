@@ -6,33 +6,44 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from functools import cached_property
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
 
 from pipeline.research import figures
+from pipeline.research.backtest import fast
 from pipeline.research.backtest.asked import Asked
 from pipeline.research.backtest.assumptions import Inside
 from pipeline.research.backtest.curve import Curve, curve_of
-from pipeline.research.backtest.exact import ExactRun, Record
+from pipeline.research.backtest.exact import ExactRun
+from pipeline.research.backtest.fast import Prepared
 from pipeline.research.backtest.months import Month, months_of
 from pipeline.research.backtest.trades import Trade, trades_of
 from pipeline.simulator.venue.ledger import Fill
-from pipeline.timeline import DAY, HOUR
+from pipeline.timeline import DAY, HOUR, MINUTE
 
 Progress = Callable[[Inside, int], None]
 _NUMBER: Final = re.compile(r"(?<!\w)-?\d+(\.\d+)?(?!\w)")
 _MORE: Final = (Inside.RESOLVED, Inside.OPTIMISTIC)
 
 
+Engine = Literal["fast", "exact"]
+
+
 @dataclass(frozen=True)
 class Outcome:
-    """What came of it under one assumption."""
+    """What came of it under one assumption. `left_out`: why signals were, and how many."""
 
     inside: Inside
-    record: Record
+    engine: Engine
     trades: Sequence[Trade]
     curve: Curve
+    signals: int
+    taken: int
+    left_out: Mapping[str, int]
+    untold: int
+    """Minutes that do not tell in which order things happened."""
+    turnover: float
 
     @cached_property
     def summary(self) -> "Summary":
@@ -60,21 +71,54 @@ class Backtest:
         return self.outcomes[0]
 
 
-def run(asked: Asked, progress: Progress = lambda _, __: None) -> Backtest:
-    """Run it; under the other assumptions only where the pessimistic run met a minute that does not tell."""
-    first = _run(asked, Inside.PESSIMISTIC, progress)
-    others = _MORE if first.record.untold else ()
-    outcomes = [first, *(_run(asked, inside, progress) for inside in others)]
-    return Backtest(asked, outcomes, _market_return(asked))
+def run(asked: Asked, progress: Progress = lambda _, __: None, *, exact: bool = False) -> Backtest:
+    """Run it; under the other assumptions only where the pessimistic run met a minute that does not tell. The
+    compiled rules run what they know all of; anything else, and all if `exact`, the executor itself."""
+    engine = None if exact or not fast.is_for(asked) else Prepared(asked)
+
+    def one(inside: Inside) -> Outcome:
+        question = replace(asked, assumptions=replace(asked.assumptions, inside=inside))
+        found = None if engine is None else _by_rules(engine, question)
+        return found or _by_executor(question, lambda now: progress(inside, now))
+
+    first = one(Inside.PESSIMISTIC)
+    return Backtest(asked, [first, *(map(one, _MORE) if first.untold else ())], _market_return(asked))
 
 
-def _run(asked: Asked, inside: Inside, progress: Progress) -> Outcome:
-    record = ExactRun(
-        replace(asked, assumptions=replace(asked.assumptions, inside=inside)), lambda now: progress(inside, now)
-    ).run()
+def _by_rules(engine: Prepared, asked: Asked) -> Outcome | None:
+    ran = engine.run(asked)
+    if ran.odd:
+        return None
+    verdicts = ran.verdicts.tolist()
+    return Outcome(
+        inside=asked.assumptions.inside,
+        engine="fast",
+        trades=fast.trades_from(ran, asked, engine.names),
+        curve=fast.curve_from(ran, asked, engine.names),
+        signals=len(verdicts),
+        taken=sum(one > 0 for one in verdicts),
+        left_out=_counted(fast.LEFT_OUT[one] for one in verdicts if one < 0),
+        untold=ran.untold,
+        turnover=float(ran.trades["paid"].sum() + ran.trades["received"].sum()),
+    )
+
+
+def _by_executor(asked: Asked, progress: Callable[[int], None]) -> Outcome:
+    record = ExactRun(asked, progress).run()
     signals = {one.id: one for one in asked.signals}
-    trades = trades_of(record.ledger, record.orders, signals, asked.minutes)
-    return Outcome(inside, record, trades, curve_of(record.ledger, asked.minutes, asked.start, asked.end))
+    verdicts = record.verdicts.values()
+    fills = [one for one in record.ledger if isinstance(one, Fill)]
+    return Outcome(
+        inside=asked.assumptions.inside,
+        engine="exact",
+        trades=trades_of(record.ledger, record.orders, signals, asked.minutes),
+        curve=curve_of(record.ledger, asked.minutes, asked.start, asked.end),
+        signals=len(asked.signals),
+        taken=sum(one.verdict == "taken" for one in verdicts),
+        left_out=_counted(_kind_of(one.reason) for one in verdicts if one.verdict != "taken"),
+        untold=record.untold,
+        turnover=float(sum((one.price * one.quantity for one in fills), Decimal())),
+    )
 
 
 def _market_return(asked: Asked) -> float:
@@ -133,16 +177,15 @@ class Summary:
 
 def summary_of(outcome: Outcome) -> Summary:
     """From trades and curve."""
-    curve, record = outcome.curve, outcome.record
+    curve = outcome.curve
     _, equity = curve.daily()
     daily = figures.returns_of(equity)
     ended = [one for one in outcome.trades if one.closed_at is not None]
     profits = [float(one.profit) for one in ended]
     deepest = float(figures.drawdowns(curve.close, curve.worst).max(initial=0.0))
     hours = [(one.closed_at - one.opened_at) / HOUR for one in ended if one.closed_at is not None]
-    verdicts = record.verdicts.values()
     return Summary(
-        days=(record.end - record.start) / DAY,
+        days=len(curve.close) * MINUTE / DAY,
         equity_start=curve.begun,
         equity_end=float(curve.close[-1]),
         return_pct=figures.total_return(equity),
@@ -168,12 +211,12 @@ def summary_of(outcome: Outcome) -> Summary:
         exposure_pct=float(curve.invested.mean()) * 100,
         fees=float(sum((one.fees for one in outcome.trades), Decimal())),
         funding=float(sum((one.funding for one in outcome.trades), Decimal())),
-        turnover=float(sum((one.price * one.quantity for one in record.ledger if isinstance(one, Fill)), Decimal())),
-        signals=len(record.verdicts) + len(record.undecided),
-        taken=sum(one.verdict == "taken" for one in verdicts),
+        turnover=outcome.turnover,
+        signals=outcome.signals,
+        taken=outcome.taken,
         on_an_assumption=sum(one.decided_by == "assumption" for one in outcome.trades),
         reasons=_counted(one.reason for one in outcome.trades),
-        skipped=_counted(_kind_of(one.reason) for one in verdicts if one.verdict != "taken"),
+        skipped=outcome.left_out,
     )
 
 

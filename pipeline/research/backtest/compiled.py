@@ -1,0 +1,752 @@
+"""The executor's own rules once more, compiled: a run costs its trades, not its minutes.
+
+It holds nothing but numbers. Every rule here stands in the executor first, and a differential test compares both trade
+by trade. What only the exact engine can do is counted where it is met (`odd`), and such a run is the other's.
+
+All of it is in one file, because what is compiled is kept by file: a change of another one would not be seen.
+
+Minutes of all symbols lie on one grid. From one thing that happens to the next it goes by blocks of 16 and of 512
+minutes, whose highest and lowest prices are known.
+"""
+# ruff: noqa: C901, PLR0912, PLR0915 - one state machine, compiled as a whole
+
+from typing import Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+
+Grid = npt.NDArray[np.int32]
+Floats = npt.NDArray[np.float64]
+Integers = npt.NDArray[np.int64]
+Flags = npt.NDArray[np.bool_]
+
+SMALL, LARGE = 16, 512
+MINUTE: Final = 60_000
+LEAVES, FIRST, SECOND, CLOSES = 10_000, 25_000, 40_000, 55_000
+TRIAL, ENTRY, ADD, EXIT = 0, 1, 2, 3
+BY_SIGNAL, BY_STOP, BY_TARGET, BY_LIQUIDATION, STILL_OPEN = 0, 1, 2, 3, 4
+PESSIMISTIC, RESOLVED, OPTIMISTIC = 0, 1, 2
+UNDECIDED, TAKEN, TURNING = 0, 1, 2
+OPEN, CLOSE, TURN = 1, 2, 3
+(
+    HELD_AGAIN, NOTHING_HELD, HELD_BY_ANOTHER, NO_STEP, DAY_IS_OVER, SLIPPED, NO_ATR, PRICE_MOVED, OUTSIDE_BAND,
+    TOO_MANY, ENOUGH_HELD, TOO_SOON, NO_STOP, TOO_SMALL, NO_ROOM, NO_MARGIN, LIQUIDATED_BEFORE, HOLE,
+) = range(-1, -19, -1)  # fmt: skip
+"""Why a signal is left out."""
+TAKER_FEE: Final = 0.0005
+LIQUIDATION_FEE: Final = 0.0125
+FUNDING_RATE: Final = 0.0001
+LEVEL_NOTIONAL: Final = 50_000.0
+_NEAR: Final = 1e-9
+
+SIGNAL = np.dtype(
+    [("symbol", "i4"), ("minute", "i8"), ("kind", "i1"), ("side", "i1"), ("speaker", "i4"), ("price", "f8"),
+     ("atr", "f8")]
+)  # fmt: skip
+"""A signal: `minute` is the one that opens as it is said; `speaker` is its strategy on its interval."""
+TRADE = np.dtype(
+    [("symbol", "i4"), ("side", "i1"), ("signal", "i8"), ("opened_at", "i8"), ("closed_at", "i8"), ("quantity", "f8"),
+     ("bought", "f8"), ("paid", "f8"), ("sold", "f8"), ("received", "f8"), ("entries", "i4"), ("gross", "f8"),
+     ("fees", "f8"), ("funding", "f8"), ("reason", "i1"), ("assumed", "i1")]
+)  # fmt: skip
+POSITION = np.dtype(
+    [("quantity", "f8"), ("cost", "f8"), ("isolated", "f8"), ("stop", "f8"), ("target", "f8"), ("unit", "f8"),
+     ("atr", "f8"), ("added_at", "f8"), ("trial", "?"), ("slipped", "?"), ("speaker", "i4"), ("trade", "i8")]
+)  # fmt: skip
+BOOK = np.dtype(
+    [("wallet", "f8"), ("day_start", "f8"), ("lost_day", "?"), ("won_day", "?"), ("done", "i8"), ("flows", "i8"),
+     ("untold", "i8"), ("odd", "i8")]
+)  # fmt: skip
+"""The account, and how far the other tables are filled. `odd`: what only the exact engine can do was met."""
+FLOW = np.dtype([("time", "i8"), ("symbol", "i4"), ("change", "f8"), ("cash", "f8")])
+"""Something filled or paid: how the holding changed, and the wallet with it, what is held counted at its cost."""
+RULES = np.dtype(
+    [("tick", "f8"), ("grid", "f8"), ("step", "f8"), ("least", "f8"), ("most", "f8"), ("min_notional", "f8"),
+     ("up", "f8"), ("down", "f8"), ("low", "f8"), ("high", "f8")]
+)  # fmt: skip
+"""Of a symbol. `tick`: of the stored prices; `grid`: of its orders."""
+RISK = np.dtype(
+    [("unit_percent", "f8"), ("leverage", "f8"), ("trial_units", "f8"), ("entry_units", "f8"), ("add_units", "f8"),
+     ("max_units", "f8"), ("stop_atr", "f8"), ("stop_percent", "f8"), ("target_atr", "f8"), ("target_percent", "f8"),
+     ("turns_entries", "i1"), ("max_position_percent", "f8"), ("max_position", "f8"), ("cushion_percent", "f8"),
+     ("max_open", "i4"), ("max_slippage", "f8"), ("daily_loss", "f8"), ("daily_profit", "f8")]
+)  # fmt: skip
+"""Of a symbol: those of the settings, with what it has of its own. What is not set is NaN."""
+
+
+class Scratch(NamedTuple):
+    """Room to work in, made once."""
+
+    times: Integers
+    prices: Integers
+    met_at: Integers
+    met: Integers
+    whose: Integers
+    choices: Integers
+    taken: Flags
+    opening: Flags
+
+
+class Market(NamedTuple):
+    """Minutes on one grid, in ticks, a row a symbol; and the extremes of blocks of them."""
+
+    start: int
+    open: Grid
+    high: Grid
+    low: Grid
+    close: Grid
+    there: Flags
+    small_high: Grid
+    small_low: Grid
+    large_high: Grid
+    large_low: Grid
+
+
+@njit(cache=True)
+def _first_cross(market, s, first, last, below, above):  # type: ignore[no-untyped-def]
+    """The first minute in [first, last) that reaches one of the two, or `last`."""
+    at = first
+    while at < last:
+        if at % SMALL == 0 and at + SMALL <= last:
+            if at % LARGE == 0 and at + LARGE <= last:
+                block = at // LARGE
+                if market.large_low[s, block] > below and market.large_high[s, block] < above:
+                    at += LARGE
+                    continue
+            block = at // SMALL
+            if market.small_low[s, block] > below and market.small_high[s, block] < above:
+                at += SMALL
+                continue
+        if market.low[s, at] <= below or market.high[s, at] >= above:
+            return at
+        at += 1
+    return last
+
+
+@njit(cache=True)
+def _goes_up_first(market, s, at, inside, held):  # type: ignore[no-untyped-def]
+    if inside != RESOLVED:
+        helps_first = inside == OPTIMISTIC
+        return (held > 0) == helps_first
+    up, down = market.high[s, at] - market.open[s, at], market.open[s, at] - market.low[s, at]
+    if up != down:
+        return up < down
+    return held < 0
+
+
+@njit(cache=True)
+def _way(market, s, at, up_first, times, prices):  # type: ignore[no-untyped-def]
+    high, low = market.high[s, at], market.low[s, at]
+    times[0], times[1], times[2], times[3], times[4] = 1, LEAVES, FIRST, SECOND, CLOSES
+    prices[0] = prices[1] = market.open[s, at]
+    prices[2], prices[3] = (high, low) if up_first else (low, high)
+    prices[4] = market.close[s, at]
+
+
+@njit(cache=True)
+def _price_at(times, prices, offset):  # type: ignore[no-untyped-def]
+    for leg in range(4):
+        if offset <= times[leg + 1]:
+            passed = max(0, offset - times[leg])
+            return prices[leg] + round((prices[leg + 1] - prices[leg]) * passed / (times[leg + 1] - times[leg]))
+    return prices[4]
+
+
+@njit(cache=True)
+def _sweep(rules, side, quantity, last, mark):  # type: ignore[no-untyped-def]
+    """(filled, paid) of a market order: level by level, no further than the band."""
+    half = max(1, last // 100_000)
+    bid = max(1, last - half)
+    best = max(bid + 1, last + half) if side > 0 else bid
+    tick = rules["tick"]
+    worst = (
+        np.floor(mark * rules["up"] / tick + 1e-6) * tick
+        if side > 0
+        else np.ceil(mark * rules["down"] / tick - 1e-6) * tick
+    )
+    level = best * tick
+    width = max(1, last // 10_000) * tick * side
+    depth = max(np.floor(LEVEL_NOTIONAL / level / rules["step"] + 1e-9), 1.0) * rules["step"]
+    filled = paid = 0.0
+    while quantity > 1e-12 and level > 0 and (worst - level) * side >= -1e-9:
+        taken = min(quantity, depth)
+        filled += taken
+        paid += taken * level
+        quantity -= taken
+        level += width
+    return filled, paid
+
+
+@njit(cache=True)
+def _liquidation(quantity, cost, isolated, brackets):  # type: ignore[no-untyped-def]
+    """The price at which what is left of the margin is what must be kept; the first that is reached."""
+    found = np.inf if quantity < 0 else -np.inf
+    for row in range(len(brackets)):
+        price = (cost - isolated - brackets[row, 2]) / (quantity - abs(quantity) * brackets[row, 1])
+        found = max(found, price) if quantity > 0 else min(found, price)
+    return found
+
+
+@njit(cache=True)
+def _maintenance(notional, brackets):  # type: ignore[no-untyped-def]
+    for row in range(len(brackets)):
+        if notional <= brackets[row, 0]:
+            return notional * brackets[row, 1] - brackets[row, 2]
+    return notional * brackets[-1, 1] - brackets[-1, 2]
+
+
+@njit(cache=True)
+def _most_notional(leverage, brackets):  # type: ignore[no-untyped-def]
+    found = 0.0
+    for row in range(len(brackets)):
+        if brackets[row, 3] >= leverage:
+            found = max(found, brackets[row, 0])
+    return found
+
+
+@njit(cache=True)
+def _floor_to(value, step):  # type: ignore[no-untyped-def]
+    return np.floor(value / step + 1e-9) * step
+
+
+@njit(cache=True)
+def _to_tick(price, grid, up):  # type: ignore[no-untyped-def]
+    count = price / grid
+    return (np.ceil(count - 1e-7) if up else np.floor(count + 1e-7)) * grid
+
+
+@njit(cache=True)
+def _held_units(quantity, unit, risk, step):  # type: ignore[no-untyped-def]
+    """How many units that is: the step of the ladder that comes to it in lots, else what it comes to."""
+    adds = int(np.ceil((risk["max_units"] - risk["entry_units"]) / risk["add_units"] - 1e-9))
+    if abs(_floor_to(risk["trial_units"] * unit, step) - quantity) < _NEAR:
+        return risk["trial_units"]
+    for n in range(adds):
+        units = risk["entry_units"] + n * risk["add_units"]
+        if abs(_floor_to(units * unit, step) - quantity) < _NEAR:
+            return units
+    if abs(_floor_to(risk["max_units"] * unit, step) - quantity) < _NEAR:
+        return risk["max_units"]
+    return quantity / unit
+
+
+@njit(cache=True)
+def _too_near(stop, entry, liquidation):  # type: ignore[no-untyped-def]
+    return abs(stop - entry) > 0.8 * abs(liquidation - entry)
+
+
+@njit(cache=True)
+def _unit(equity, price, side, atr, risk, rules, brackets):  # type: ignore[no-untyped-def]
+    """The quantity of one unit: by the risk, or as many as the position may grow to fit into each cap."""
+    share = risk["unit_percent"] / 100
+    leverage, most_units = risk["leverage"], risk["max_units"]
+    found = equity * share / (atr * leverage + 2 * TAKER_FEE * price * share)
+    adds = np.ceil((most_units - risk["entry_units"]) / risk["add_units"] - 1e-9)
+    dearest = price + 2 * adds * atr if side > 0 else price
+    found = min(found, rules["most"] / most_units)
+    if np.isnan(risk["max_position_percent"]):
+        margin = equity * (100 - risk["cushion_percent"]) / 100 / risk["max_open"]
+        cap = margin / (1 / leverage + 2 * TAKER_FEE)
+    else:
+        cap = equity * risk["max_position_percent"] / 100
+    cap = min(cap, _most_notional(leverage, brackets))
+    if not np.isnan(risk["max_position"]):
+        cap = min(cap, risk["max_position"])
+    return min(found, max(cap, 0.0) / (most_units * dearest))
+
+
+@njit(cache=True)
+def _write(flows, book, time, symbol, change, cash):  # type: ignore[no-untyped-def]
+    row = flows[book["flows"]]
+    row["time"], row["symbol"], row["change"], row["cash"] = time, symbol, change, cash
+    book["flows"] += 1
+
+
+@njit(cache=True)
+def _equity(book, held, ticks, rules):  # type: ignore[no-untyped-def]
+    found = book["wallet"]
+    for s in range(len(held)):
+        if held[s]["quantity"] != 0:
+            found += held[s]["quantity"] * ticks[s] * rules[s]["tick"] - held[s]["cost"]
+    return found
+
+
+@njit(cache=True)
+def _judge(book, equity, risk):  # type: ignore[no-untyped-def]
+    """Whether the day's loss or profit is reached: nothing is opened until the next."""
+    change = (equity - book["day_start"]) / book["day_start"] * 100
+    if change <= -risk["daily_loss"]:
+        book["lost_day"] = True
+    elif change >= risk["daily_profit"]:
+        book["won_day"] = True
+
+
+@njit(cache=True)
+def _leave(book, position, s, last, time, reason, assumed, trades, flows, rules):  # type: ignore[no-untyped-def]
+    """Close all of it at market, or, by force, at the mark price."""
+    size, tick = abs(position["quantity"]), rules["tick"]
+    side = -1 if position["quantity"] > 0 else 1
+    if reason == BY_LIQUIDATION:
+        filled, paid, rate = size, size * last * tick, LIQUIDATION_FEE
+    else:
+        filled, paid = _sweep(rules, side, size, last, last * tick)
+        rate = TAKER_FEE
+    if size - filled > _NEAR or size > rules["most"] + _NEAR:
+        book["odd"] += 1  # more than one order closes it
+    share = filled / size
+    realised = (paid if side < 0 else -paid) - position["cost"] * share
+    fee = paid * rate
+    floor = book["wallet"] - max(0.0, position["isolated"])
+    book["wallet"] += realised - fee
+    trade = trades[position["trade"]]
+    trade["sold"] += filled
+    trade["received"] += paid
+    trade["gross"] += realised
+    trade["fees"] += fee
+    _write(flows, book, time, s, side * filled, -side * paid - fee)
+    position["quantity"] *= 1 - share
+    position["cost"] *= 1 - share
+    position["isolated"] *= 1 - share
+    if reason == BY_LIQUIDATION and book["wallet"] < floor:
+        _write(flows, book, time, s, 0.0, floor - book["wallet"])
+        book["wallet"] = floor
+    if abs(position["quantity"]) < _NEAR:
+        position["quantity"] = position["cost"] = position["isolated"] = 0.0
+        trade["closed_at"], trade["reason"], trade["assumed"] = time, reason, assumed
+
+
+@njit(cache=True)
+def _enter(book, position, s, side, size, last, time, number, signal, plan, trades, flows, rules, risk):  # type: ignore[no-untyped-def]
+    """Fill an entry; `plan`: unit, ATR, stop and target that come with it."""
+    filled, paid = _sweep(rules, side, size, last, last * rules["tick"])
+    if size - filled > _NEAR:
+        book["odd"] += 1
+    if filled == 0:
+        return
+    opens = position["quantity"] == 0
+    if opens:
+        position["trade"] = book["done"]
+        book["done"] += 1
+        trade = trades[position["trade"]]
+        trade["symbol"], trade["side"], trade["signal"], trade["opened_at"] = s, side, number, time
+        trade["closed_at"], trade["reason"] = -1, STILL_OPEN
+        position["speaker"] = signal["speaker"]
+    fee = paid * TAKER_FEE
+    book["wallet"] -= fee
+    position["quantity"] += side * filled
+    position["cost"] += side * paid
+    position["isolated"] += paid / risk["leverage"]
+    position["trial"] = signal["kind"] == TRIAL and (opens or position["trial"])
+    position["unit"], position["atr"], position["added_at"] = plan[0], plan[1], signal["price"]
+    if opens:
+        position["stop"] = plan[2]
+    else:
+        position["stop"] = max(position["stop"], plan[2]) if side > 0 else min(position["stop"], plan[2])
+    position["target"] = plan[3]
+    trade = trades[position["trade"]]
+    trade["entries"] += 1
+    trade["bought"] += filled
+    trade["paid"] += paid
+    trade["fees"] += fee
+    trade["quantity"] = max(trade["quantity"], abs(position["quantity"]))
+    _write(flows, book, time, s, side * filled, -side * paid - fee)
+    worse = (paid / filled - signal["price"]) * side
+    if worse / signal["price"] * 100 > risk["max_slippage"]:
+        position["slipped"] = True
+
+
+@njit(cache=True)
+def _liquidates(position, price, brackets):  # type: ignore[no-untyped-def]
+    worth = position["quantity"] * price
+    margin = position["isolated"] + worth - position["cost"]
+    return margin <= _maintenance(abs(worth), brackets)
+
+
+@njit(cache=True)
+def _meet(book, position, s, last, time, at, market, trades, flows, rules, brackets, gap):  # type: ignore[no-untyped-def]
+    """A trade of the market at that price: stop and target see it, then the mark price is looked at."""
+    price = last * rules["tick"]
+    sign = 1 if position["quantity"] > 0 else -1
+    stops = (price - position["stop"]) * sign <= 1e-9
+    targets = not np.isnan(position["target"]) and (price - position["target"]) * sign >= -1e-9
+    if stops or targets:
+        other = position["target"] if stops else position["stop"]
+        tick = rules["tick"]
+        assumed = not gap and market.low[s, at] * tick <= other + 1e-9 and other <= market.high[s, at] * tick + 1e-9
+        reason = BY_STOP if stops else BY_TARGET
+        _leave(book, position, s, last, time, reason, assumed, trades, flows, rules)
+    if position["quantity"] != 0 and _liquidates(position, price, brackets):
+        _leave(book, position, s, last, time, BY_LIQUIDATION, False, trades, flows, rules)
+
+
+@njit(cache=True)
+def _open_minute(book, held, at, market, trades, flows, rules, brackets):  # type: ignore[no-untyped-def]
+    """Its first trade: what it opens beyond is filled there."""
+    time = market.start + at * MINUTE + 1
+    for s in range(len(held)):
+        if held[s]["quantity"] != 0 and market.there[s, at]:
+            _meet(book, held[s], s, market.open[s, at], time, at, market, trades, flows, rules[s], brackets[s], True)
+
+
+@njit(cache=True)
+def _barriers(book, held, s, alone, rules, brackets, risk):  # type: ignore[no-untyped-def]
+    """Nothing happens in the symbol while its price stays between these, in ticks."""
+    position = held[s]
+    is_long = position["quantity"] > 0
+    early = 1.002 if is_long else 1 / 1.002
+    forced = _liquidation(position["quantity"], position["cost"], position["isolated"], brackets) * early
+    below = max(position["stop"], forced) if is_long else -np.inf
+    above = np.inf if is_long else min(position["stop"], forced)
+    if not np.isnan(position["target"]):
+        below, above = (below, position["target"]) if is_long else (position["target"], above)
+    if alone:
+        for part in (0, 1):
+            if (part == 0 and book["lost_day"]) or (part == 1 and (book["won_day"] or np.isnan(risk["daily_profit"]))):
+                continue
+            share = -risk["daily_loss"] if part == 0 else risk["daily_profit"]
+            level = book["day_start"] * (1 + share / 100)
+            price = (level - book["wallet"] + position["cost"]) / position["quantity"]
+            if (part == 0) == is_long:
+                below = max(below, price)
+            else:
+                above = min(above, price)
+    return below / rules["tick"] + 0.5, above / rules["tick"] - 0.5
+
+
+@njit(cache=True)
+def _first_loss(book, held, first, last, market, rules, risk):  # type: ignore[no-untyped-def]
+    """The first minute in which several positions together may have lost, or won, what a day may; or `last`."""
+    least = -np.inf if book["lost_day"] else book["day_start"] * (1 - risk["daily_loss"] / 100) + 0.01
+    most = np.inf
+    if not (book["won_day"] or np.isnan(risk["daily_profit"])):
+        most = book["day_start"] * (1 + risk["daily_profit"] / 100) - 0.01
+    at = first
+    while at < last:
+        is_block = at % SMALL == 0 and at + SMALL <= last
+        worst = best = book["wallet"]
+        for s in range(len(held)):
+            if held[s]["quantity"] != 0:
+                low = market.small_low[s, at // SMALL] if is_block else market.low[s, at]
+                high = market.small_high[s, at // SMALL] if is_block else market.high[s, at]
+                one = held[s]["quantity"] * low * rules[s]["tick"] - held[s]["cost"]
+                other = held[s]["quantity"] * high * rules[s]["tick"] - held[s]["cost"]
+                worst += min(one, other)
+                best += max(one, other)
+        if worst > least and best < most:
+            at += SMALL if is_block else 1
+        elif not is_block:
+            return at
+        else:
+            # somewhere in the block, maybe: minute by minute
+            found = at + SMALL
+            for one_minute in range(at, at + SMALL):
+                worst = best = book["wallet"]
+                for s in range(len(held)):
+                    if held[s]["quantity"] != 0:
+                        one = held[s]["quantity"] * market.low[s, one_minute] * rules[s]["tick"] - held[s]["cost"]
+                        other = held[s]["quantity"] * market.high[s, one_minute] * rules[s]["tick"] - held[s]["cost"]
+                        worst += min(one, other)
+                        best += max(one, other)
+                if worst <= least or best >= most:
+                    found = one_minute
+                    break
+            if found < at + SMALL:
+                return found
+            at += SMALL
+    return last
+
+
+@njit(cache=True)
+def _first_event(book, held, first, last, market, rules, brackets, risks):  # type: ignore[no-untyped-def]
+    found, count = last, 0
+    for s in range(len(held)):
+        count += held[s]["quantity"] != 0
+    for s in range(len(held)):
+        if held[s]["quantity"] != 0:
+            below, above = _barriers(book, held, s, count == 1, rules[s], brackets[s], risks[s])
+            found = _first_cross(market, s, first, found, below, above)
+    if count > 1:
+        found = _first_loss(book, held, first, found, market, rules, risks[0])
+    return found
+
+
+@njit(cache=True)
+def _rest_of_minute(book, held, at, inside, market, trades, flows, rules, brackets, risks, ticks, room):  # type: ignore[no-untyped-def]
+    """From where the price leaves the open to the close, trade by trade, all symbols in order of time."""
+    times, prices = room.times, room.prices
+    number = 0
+    for s in range(len(held)):
+        position = held[s]
+        up_first = _goes_up_first(market, s, at, inside, position["quantity"])
+        _way(market, s, at, up_first, times[s], prices[s])
+        if not market.there[s, at]:
+            prices[s, :] = market.close[s, at]
+        elif position["quantity"] != 0:
+            number = _meetings(book, position, s, at, market, rules[s]["tick"], room, number)
+    _sort(room.met_at, room.met, room.whose, number)
+    for place in range(number):
+        offset, s = room.met_at[place], room.whose[place]
+        time = market.start + at * MINUTE + offset
+        if held[s]["quantity"] != 0:
+            _meet(book, held[s], s, room.met[place], time, at, market, trades, flows, rules[s], brackets[s], False)
+        for other in range(len(held)):
+            ticks[other] = _price_at(times[other], prices[other], offset)
+            if other != s and held[other]["quantity"] != 0:
+                price = ticks[other] * rules[other]["tick"]
+                if _liquidates(held[other], price, brackets[other]):
+                    _leave(
+                        book, held[other], other, ticks[other], time, BY_LIQUIDATION, False, trades, flows, rules[other]
+                    )
+        _judge(book, _equity(book, held, ticks, rules), risks[0])
+
+
+@njit(cache=True)
+def _meetings(book, position, s, at, market, tick, room, number):  # type: ignore[no-untyped-def]
+    """Note the trades on the way of a symbol: at its extremes, at its close, and wherever something waits for one."""
+    stop, target = position["stop"] / tick, position["target"] / tick
+    low, high = market.low[s, at], market.high[s, at]
+    book["untold"] += low - 0.5 <= stop <= high + 0.5 and low - 0.5 <= target <= high + 0.5
+    lower, upper = (stop, target) if not target < stop else (target, stop)
+    for leg in range(1, 4):
+        begin, end = room.prices[s, leg], room.prices[s, leg + 1]
+        left, arrived = room.times[s, leg], room.times[s, leg + 1]
+        for turn in range(2):
+            level = lower if (turn == 0) == (begin < end) else upper
+            if not np.isnan(level) and min(begin, end) < round(level) < max(begin, end):
+                room.met_at[number] = left + round((arrived - left) * (round(level) - begin) / (end - begin))
+                room.met[number], room.whose[number] = round(level), s
+                number += 1
+        if begin != end:
+            room.met_at[number], room.met[number], room.whose[number] = arrived, end, s
+            number += 1
+    return number
+
+
+@njit(cache=True)
+def _sort(times, prices, whose, count):  # type: ignore[no-untyped-def]
+    """By time; what is at one time stays in its order."""
+    for place in range(1, count):
+        time, price, one = times[place], prices[place], whose[place]
+        before = place - 1
+        while before >= 0 and times[before] > time:
+            times[before + 1], prices[before + 1], whose[before + 1] = times[before], prices[before], whose[before]
+            before -= 1
+        times[before + 1], prices[before + 1], whose[before + 1] = time, price, one
+
+
+@njit(cache=True)
+def _decide(  # type: ignore[no-untyped-def]
+    signal, closed, book, held, opening, reserved, ticks, rules, brackets, risks, plan
+):
+    """`OPEN`, with `plan` filled (unit, ATR, stop, target, quantity); `CLOSE`; `TURN`: close, and be decided once more;
+    or why it is left out."""
+    s = signal["symbol"]
+    position, risk, rule = held[s], risks[s], rules[s]
+    kind, side = signal["kind"], signal["side"]
+    is_held = position["quantity"] != 0
+    if is_held:
+        if closed:
+            return HELD_AGAIN
+        own = 1 if position["quantity"] > 0 else -1
+        if position["speaker"] != signal["speaker"]:
+            return HELD_BY_ANOTHER
+        leaves = 0 if kind == ADD else side if kind == EXIT else -side
+        if own == leaves and (position["trial"] or kind != TRIAL):
+            return TURN if kind == TRIAL or (kind == ENTRY and risk["turns_entries"]) else CLOSE
+        if side != own or kind in (TRIAL, EXIT) or (kind == ADD and position["trial"]):
+            return NO_STEP
+    elif kind in (ADD, EXIT):
+        return NOTHING_HELD
+    if book["lost_day"] or book["won_day"]:
+        return DAY_IS_OVER
+    if position["slipped"]:
+        return SLIPPED
+    if not signal["atr"] > 0:
+        return NO_ATR
+    price = ticks[s] * rule["tick"]
+    if (price - signal["price"]) * side / signal["price"] * 100 > risk["max_slippage"]:
+        return PRICE_MOVED
+    if not price * rule["down"] <= signal["price"] <= price * rule["up"]:
+        return OUTSIDE_BAND
+    others = 0
+    for one in range(len(held)):
+        others += one != s and (held[one]["quantity"] != 0 or opening[one])
+    if others >= risk["max_open"]:
+        return TOO_MANY
+    size = abs(position["quantity"])
+    units = risk["trial_units"]
+    if kind != TRIAL:
+        now_held = 0.0 if not is_held else _held_units(size, position["unit"], risk, rule["step"])
+        if kind == ENTRY:
+            if now_held >= risk["entry_units"]:
+                return ENOUGH_HELD
+            units = risk["entry_units"]
+        else:
+            if now_held >= risk["max_units"]:
+                return ENOUGH_HELD
+            if (signal["price"] - position["added_at"]) * side < position["atr"] - _NEAR:
+                return TOO_SOON
+            units = min(now_held + risk["add_units"], risk["max_units"])
+    atr = position["atr"] if kind == ADD else signal["atr"]
+    equity = _equity(book, held, ticks, rules)
+    unit = position["unit"] if is_held else _unit(equity, price, side, atr, risk, rule, brackets[s])
+    distance = risk["stop_atr"] * atr if np.isnan(risk["stop_percent"]) else price * risk["stop_percent"] / 100
+    stop = _to_tick(price - side * distance, rule["grid"], side > 0)
+    if (price - stop) * side <= _NEAR or not rule["low"] <= stop <= rule["high"]:
+        return NO_STOP
+    goal = np.nan
+    if not np.isnan(risk["target_percent"]):
+        goal = price * risk["target_percent"] / 100
+    elif not np.isnan(risk["target_atr"]):
+        goal = risk["target_atr"] * atr
+    if not np.isnan(goal):
+        goal = _to_tick(price + side * goal, rule["grid"], side < 0)
+        if (goal - price) * side <= _NEAR or not rule["low"] <= goal <= rule["high"]:
+            return NO_STOP
+    quantity = _floor_to(units * unit - size, rule["step"])
+    notional = quantity * price
+    if quantity < rule["least"] - _NEAR or quantity <= 0 or notional < rule["min_notional"] or quantity > rule["most"]:
+        return TOO_SMALL
+    room = _most_notional(risk["leverage"], brackets[s])
+    if not np.isnan(risk["max_position"]):
+        room = min(room, risk["max_position"])
+    if notional > room - abs(position["cost"]):
+        return NO_ROOM
+    isolated = 0.0
+    for one in range(len(held)):
+        isolated += held[one]["isolated"]
+    free = book["wallet"] - isolated - reserved - equity * risk["cushion_percent"] / 100
+    if notional * (1 / risk["leverage"] + 2 * TAKER_FEE) > free:
+        return NO_MARGIN
+    total = position["quantity"] + side * quantity
+    paid = position["cost"] + side * notional
+    forced = _liquidation(total, paid, abs(paid) / risk["leverage"], brackets[s])
+    if _too_near(stop, price, forced):
+        return LIQUIDATED_BEFORE
+    plan[0], plan[1], plan[2], plan[3], plan[4] = unit, atr, stop, goal, quantity
+    return OPEN
+
+
+@njit(cache=True)
+def run(market, signals, risks, rules, brackets, inside, deposit, delays, books, held, trades, verdicts, flows):  # type: ignore[no-untyped-def]
+    """Fill `trades`, `verdicts` (one a signal), `flows` (what was filled and paid, in order of time) and `book`.
+
+    `delays`: from the close of a candle until its order arrives, and until another of that symbol does."""
+    count, length = market.open.shape
+    book = books[0]
+    book["wallet"] = book["day_start"] = deposit
+    ticks = np.zeros(count, np.int64)
+    room = Scratch(
+        np.zeros((count, 5), np.int64),
+        np.zeros((count, 5), np.int64),
+        np.zeros(count * 12, np.int64),
+        np.zeros(count * 12, np.int64),
+        np.zeros(count * 12, np.int64),
+        np.zeros(len(signals) + 1, np.int64),
+        np.zeros(count, np.bool_),
+        np.zeros(count, np.bool_),
+    )
+    plans = np.zeros((count, 5))
+    midnight = -(market.start // MINUTE) % 1_440
+    settles = -(market.start // MINUTE) % 480
+    next_signal, at = 0, 0
+    while at < length:
+        due = length
+        if next_signal < len(signals):
+            due = min(due, signals[next_signal]["minute"])
+        due = min(due, at + (settles - at) % 480)  # midnights are among them
+        hit = _first_event(book, held, at, due, market, rules, brackets, risks)
+        if hit < due:
+            _open_minute(book, held, hit, market, trades, flows, rules, brackets)
+            for s in range(count):
+                ticks[s] = market.open[s, hit]
+            _judge(book, _equity(book, held, ticks, rules), risks[0])
+            _rest_of_minute(book, held, hit, inside, market, trades, flows, rules, brackets, risks, ticks, room)
+            at = hit + 1
+            continue
+        if due >= length:
+            break
+        at = due
+        if at > 0 and (at - settles) % 480 == 0:
+            for s in range(count):
+                ticks[s] = market.close[s, at - 1]
+                if held[s]["quantity"] != 0:
+                    paid = -held[s]["quantity"] * ticks[s] * rules[s]["tick"] * FUNDING_RATE
+                    held[s]["isolated"] += paid
+                    book["wallet"] += paid
+                    trades[held[s]["trade"]]["funding"] += paid
+                    _write(flows, book, market.start + at * MINUTE, s, 0.0, paid)
+            if (at - midnight) % 1_440 == 0:
+                book["day_start"] = _equity(book, held, ticks, rules)
+                book["lost_day"] = book["won_day"] = False
+                for s in range(count):
+                    held[s]["slipped"] = False
+        _open_minute(book, held, at, market, trades, flows, rules, brackets)
+        for s in range(count):
+            ticks[s] = market.open[s, at]
+        _judge(book, _equity(book, held, ticks, rules), risks[0])
+        last = next_signal
+        while last < len(signals) and signals[last]["minute"] <= at:
+            last += 1
+        offset = delays[0]
+        waiting = last > next_signal
+        while waiting:
+            waiting = False
+            choices, taken, opening = room.choices[: last - next_signal], room.taken, room.opening
+            choices[:] = 0
+            opening[:] = taken[:] = False
+            reserved = 0.0
+            for k in range(next_signal, last):
+                s = signals[k]["symbol"]
+                if verdicts[k] not in (UNDECIDED, TURNING) or taken[s]:
+                    waiting = waiting or verdicts[k] in (UNDECIDED, TURNING)
+                    continue
+                if not market.there[s, at]:
+                    book["odd"] += 1
+                    verdicts[k] = HOLE
+                    continue
+                choice = _decide(
+                    signals[k], verdicts[k] == TURNING, book, held, opening, reserved, ticks, rules, brackets, risks,
+                    plans[s],
+                )  # fmt: skip
+                if choice < 0:
+                    verdicts[k] = TAKEN if verdicts[k] == TURNING else choice
+                    continue
+                choices[k - next_signal] = choice
+                taken[s] = True
+                verdicts[k] = TURNING if choice == TURN else TAKEN
+                waiting = waiting or choice == TURN
+                if choice == OPEN:
+                    opening[s] = True
+                    cost = 1 / risks[s]["leverage"] + 2 * TAKER_FEE
+                    reserved += plans[s, 4] * signals[k]["price"] * cost
+            for k in range(next_signal, last):
+                choice, s = choices[k - next_signal], signals[k]["symbol"]
+                if choice == 0:
+                    continue
+                time = market.start + at * MINUTE + offset
+                if choice == OPEN:
+                    _enter(
+                        book, held[s], s, signals[k]["side"], plans[s, 4], ticks[s], time, k, signals[k], plans[s],
+                        trades, flows, rules[s], risks[s],
+                    )  # fmt: skip
+                else:
+                    _leave(book, held[s], s, ticks[s], time, BY_SIGNAL, False, trades, flows, rules[s])
+            _judge(book, _equity(book, held, ticks, rules), risks[0])
+            offset += delays[1]
+        next_signal = last
+        if _first_event(book, held, at, at + 1, market, rules, brackets, risks) == at:
+            _rest_of_minute(book, held, at, inside, market, trades, flows, rules, brackets, risks, ticks, room)
+        at += 1
+
+
+def blocks(column: Grid, size: int, *, highest: bool) -> Grid:
+    """The extremes of each block of so many minutes; the last may be shorter."""
+    length = -(-column.shape[1] // size) * size
+    outside = np.iinfo(np.int32).min if highest else np.iinfo(np.int32).max
+    padded = np.full((len(column), length), outside, np.int32)
+    padded[:, : column.shape[1]] = column
+    shaped = padded.reshape(len(column), -1, size)
+    found: Grid = shaped.max(axis=2) if highest else shaped.min(axis=2)
+    return found

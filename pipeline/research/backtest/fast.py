@@ -1,0 +1,265 @@
+"""The compiled rules, asked and answered in the same words as the exact engine.
+
+`Prepared` holds what does not change from run to run: the minutes on one grid, and the rules of the symbols. A search
+prepares once and runs a thousand times.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.execution.engine import risk as settings_of_risk
+from pipeline.execution.engine.state import SignalView, SymbolState, TradingView
+from pipeline.research.backtest import compiled
+from pipeline.research.backtest.asked import Asked
+from pipeline.research.backtest.assumptions import Inside
+from pipeline.research.backtest.curve import Curve, Flow, curve_of_flows
+from pipeline.research.backtest.exact import spec_of
+from pipeline.research.backtest.minutes import Minutes
+from pipeline.research.backtest.trades import DecidedBy, Reason, Trade
+from pipeline.settings import Risk
+from pipeline.simulator.venue.brackets import brackets_of
+from pipeline.timeline import HOUR, MINUTE
+from schemas.symbols import Symbol
+
+Table = npt.NDArray[Any]
+
+_KINDS: Final = {"trial": compiled.TRIAL, "entry": compiled.ENTRY, "add": compiled.ADD, "exit": compiled.EXIT}
+_INSIDE: Final = {
+    Inside.PESSIMISTIC: compiled.PESSIMISTIC,
+    Inside.RESOLVED: compiled.RESOLVED,
+    Inside.OPTIMISTIC: compiled.OPTIMISTIC,
+}
+_REASONS: Final[tuple[Reason, ...]] = ("signal", "stop", "take-profit", "liquidation", "open")
+LEFT_OUT: Final = {
+    compiled.HELD_AGAIN: "a position is held again",
+    compiled.NOTHING_HELD: "no position to add to or to close",
+    compiled.HELD_BY_ANOTHER: "held by another strategy or interval",
+    compiled.NO_STEP: "no step up from what is held",
+    compiled.DAY_IS_OVER: "the day's loss or profit was reached",
+    compiled.SLIPPED: "a fill of the day was much worse than its signal",
+    compiled.NO_ATR: "the signal has no ATR to size by",
+    compiled.PRICE_MOVED: "the price moved too far since the signal",
+    compiled.OUTSIDE_BAND: "the signal's price is outside the exchange's band",
+    compiled.TOO_MANY: "as many positions are open as may be",
+    compiled.ENOUGH_HELD: "as many units are held as the signal asks for",
+    compiled.TOO_SOON: "an add comes an ATR after the one before",
+    compiled.NO_STOP: "there is no room for its stop or target",
+    compiled.TOO_SMALL: "less than the exchange takes, or more",
+    compiled.NO_ROOM: "a limit of the position leaves no room",
+    compiled.NO_MARGIN: "too little margin is free",
+    compiled.LIQUIDATED_BEFORE: "the stop would lie beyond the liquidation price",
+    compiled.HOLE: "the minute after it is not stored",
+}
+_CENTS: Final = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """What a run left: `trades`, `verdicts` (one a signal, in the order in which they are heard) and `flows`."""
+
+    trades: Table
+    verdicts: Table
+    flows: Table
+    untold: int
+    odd: int
+    """How often something was met that only the exact engine can do."""
+
+
+class Prepared:
+    """Minutes and rules as numbers."""
+
+    def __init__(self, asked: Asked) -> None:
+        self._symbols = sorted(asked.symbols, key=lambda one: one.symbol)
+        self.names = [one.symbol for one in self._symbols]
+        self._start, self._end = asked.start, asked.end
+        minutes = [asked.minutes[name] for name in self.names]
+        self.market = _on_one_grid(minutes, asked.start, asked.end)
+        self._rules = np.array([_rules(one, asked.minutes[one.symbol]) for one in self._symbols], compiled.RULES)
+        self._brackets = np.array([_brackets(one, asked.minutes[one.symbol]) for one in self._symbols])
+
+    def run(self, asked: Asked, signals: Table | None = None) -> Ran:
+        """Run it: with other signals, settings and assumptions than it was prepared for, but the same stretch."""
+        rows = signals_table(asked, self.names) if signals is None else signals
+        most, hours = len(rows) + 1, (self._end - self._start) // HOUR
+        books, held = np.zeros(1, compiled.BOOK), np.zeros(len(self.names), compiled.POSITION)
+        trades, verdicts = np.zeros(most, compiled.TRADE), np.zeros(len(rows), np.int8)
+        flows = np.zeros(6 * most + len(self.names) * (hours // 8 + 2), compiled.FLOW)
+        assumed = asked.assumptions
+        compiled.run(
+            self.market,
+            rows,
+            np.array(
+                [_risk(asked.policy.risk, asked.trading.get(one, TradingView())) for one in self.names], compiled.RISK
+            ),
+            self._rules,
+            self._brackets,
+            _INSIDE[assumed.inside],
+            float(assumed.equity),
+            np.array([assumed.signal_delay + assumed.one_way, 4 * assumed.one_way]),
+            books,
+            held,
+            trades,
+            verdicts,
+            flows,
+        )
+        book = books[0]
+        return Ran(trades[: book["done"]], verdicts, flows[: book["flows"]], int(book["untold"]), int(book["odd"]))
+
+
+def is_for(asked: Asked) -> bool:
+    """Whether the compiled rules know all that is asked for: they know no limit entries, no crossed margin, and neither
+    the daily target of a symbol nor what it is closed to."""
+    risk = asked.policy.risk
+    own = [(one.daily_profit_percent, one.strategies, one.intervals) for one in asked.trading.values()]
+    is_plain = all(each == (None, None, None) for each in own)
+    return risk.entry_order == "market" and risk.margin_type == "isolated" and is_plain
+
+
+def heard(asked: Asked) -> list[SignalView]:
+    """The signals in the order in which they are."""
+    return sorted(asked.signals, key=lambda one: (one.at, one.id))
+
+
+def signals_table(asked: Asked, names: Sequence[str]) -> Table:
+    """The same as numbers."""
+    places = {name: place for place, name in enumerate(names)}
+    speakers: dict[tuple[str, str], int] = {}
+    rows = [
+        (
+            places[one.symbol],
+            (one.at - asked.start) // MINUTE,
+            _KINDS[one.kind],
+            1 if one.side == "long" else -1,
+            speakers.setdefault((one.strategy, one.interval), len(speakers)),
+            float(one.price),
+            np.nan if one.atr is None else float(one.atr),
+        )
+        for one in heard(asked)
+    ]
+    return np.array(rows, compiled.SIGNAL)
+
+
+def trades_from(ran: Ran, asked: Asked, names: Sequence[str]) -> list[Trade]:
+    """In the order in which they were opened."""
+    signals = heard(asked)
+    found = [_trade(row, signals[row["signal"]], names[row["symbol"]], asked) for row in ran.trades]
+    return sorted(found, key=lambda one: (one.opened_at, one.symbol))
+
+
+def curve_from(ran: Ran, asked: Asked, names: Sequence[str]) -> Curve:
+    """What the account was worth in every minute."""
+    flows = [Flow(names[symbol], time, change, cash) for time, symbol, change, cash in ran.flows.tolist()]
+    return curve_of_flows(float(asked.assumptions.equity), flows, asked.minutes, asked.start, asked.end)
+
+
+def _trade(row: Any, signal: SignalView, symbol: str, asked: Asked) -> Trade:
+    is_over = row["closed_at"] >= 0
+    return Trade(
+        symbol=symbol,
+        side=signal.side,
+        strategy=signal.strategy,
+        interval=signal.interval,
+        signal=signal.id,
+        opened_at=int(row["opened_at"]),
+        closed_at=int(row["closed_at"]) if is_over else None,
+        quantity=_exact(row["quantity"]),
+        entry_price=_exact(row["paid"] / row["bought"]),
+        exit_price=_exact(row["received"] / row["sold"]) if row["sold"] else None,
+        entries=int(row["entries"]),
+        gross=_exact(row["gross"]),
+        fees=_exact(row["fees"]),
+        funding=_exact(row["funding"]),
+        reason=_REASONS[row["reason"]],
+        decided_by=_decided_by(row),
+        orders=(asked.identity.order_id(signal.id, signal.kind),),
+    )
+
+
+def _decided_by(row: Any) -> DecidedBy:
+    if _REASONS[row["reason"]] not in {"stop", "take-profit"}:
+        return "candle" if _REASONS[row["reason"]] == "liquidation" else "signal"
+    if row["closed_at"] % MINUTE == 1:
+        return "gap"
+    return "assumption" if row["assumed"] else "candle"
+
+
+def _exact(value: float) -> Decimal:
+    return Decimal(repr(round(float(value), _CENTS)))
+
+
+def _on_one_grid(minutes: Sequence[Minutes], start: int, end: int) -> compiled.Market:
+    length = (end - start) // MINUTE
+    places = [one.at(start) + np.arange(length) for one in minutes]
+    inside = [np.clip(place, 0, len(one.close) - 1) for one, place in zip(minutes, places, strict=True)]
+    there = np.stack(
+        [one.there[place] & (place == wanted) for one, place, wanted in zip(minutes, inside, places, strict=True)]
+    )
+    close = np.stack([one.close[place] for one, place in zip(minutes, inside, strict=True)]).astype(np.int32)
+    opened, high, low = (
+        np.where(there, np.stack([getattr(one, name)[at] for one, at in zip(minutes, inside, strict=True)]), close)
+        .astype(np.int32)
+        for name in ("open", "high", "low")
+    )  # fmt: skip
+    blocks = [
+        compiled.blocks(column, size, highest=highest)
+        for size in (compiled.SMALL, compiled.LARGE)
+        for column, highest in ((high, True), (low, False))
+    ]
+    return compiled.Market(start, opened, high, low, close, there, *blocks)
+
+
+def _risk(general: Risk, trading: TradingView) -> tuple[Any, ...]:
+    own = settings_of_risk.settings_of(SymbolState(trading=trading), general)
+    return (
+        float(own.unit_percent),
+        float(own.leverage),
+        float(own.trial_units),
+        float(own.entry_units),
+        float(own.add_units),
+        float(own.max_units),
+        float(own.stop_atr),
+        _known(trading.stop_percent),
+        _known(own.take_profit_atr),
+        _known(trading.take_profit_percent),
+        own.turn == "entries",
+        _known(own.max_position_percent),
+        _known(trading.max_position),
+        float(own.margin_cushion_percent),
+        own.max_open_positions,
+        float(own.max_slippage_percent),
+        float(own.daily_loss_percent),
+        _known(own.daily_profit_percent),
+    )
+
+
+def _known(value: Decimal | None) -> float:
+    return float("nan") if value is None else float(value)
+
+
+def _rules(symbol: Symbol, minutes: Minutes) -> tuple[float, ...]:
+    spec, filters = spec_of(symbol, minutes), symbol.filters
+    if filters is None:
+        raise ValueError(f"{symbol.symbol} has no filters")
+    return (
+        float(minutes.tick),
+        float(filters.tick_size),
+        float(max(spec.step, filters.market_step_size)),
+        float(max(filters.min_quantity, filters.market_min_quantity)),
+        float(min(filters.max_quantity, filters.market_max_quantity)),
+        float(filters.min_notional),
+        float(filters.multiplier_up),
+        float(filters.multiplier_down),
+        float(filters.min_price),
+        float(filters.max_price),
+    )
+
+
+def _brackets(symbol: Symbol, minutes: Minutes) -> list[tuple[float, ...]]:
+    return [
+        (float(b.cap), float(b.rate), float(b.cum), float(b.leverage)) for b in brackets_of(spec_of(symbol, minutes))
+    ]

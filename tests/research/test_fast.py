@@ -1,0 +1,128 @@
+"""The compiled rules against the executor itself, trade by trade, on random markets under random settings."""
+
+import random
+from collections import Counter
+from dataclasses import replace
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from pipeline.execution.engine.state import SignalView, TradingView
+from pipeline.research.backtest.asked import Asked
+from pipeline.research.backtest.assumptions import Inside
+from pipeline.research.backtest.minutes import Minutes
+from pipeline.research.backtest.run import Outcome, run
+from pipeline.research.backtest.trades import Trade
+from tests.research.stage import TARGET, Candle, asked, at_market, chatter, flat, minutes, said, wild
+
+CENT = 1e-5
+
+
+def told(trade: Trade) -> tuple[Any, ...]:
+    return (
+        trade.symbol, trade.side, trade.strategy, trade.interval, trade.signal, trade.opened_at, trade.closed_at,
+        trade.entries, trade.reason, trade.decided_by, trade.orders[0],
+    )  # fmt: skip
+
+
+def money(trade: Trade) -> list[float]:
+    return [float(one) for one in (trade.quantity, trade.entry_price, trade.gross, trade.fees, trade.funding)]
+
+
+def require_equal(one: Outcome, other: Outcome) -> None:
+    assert (one.engine, other.engine) == ("fast", "exact")
+    for fast, exact in zip(one.trades, other.trades, strict=True):
+        assert told(fast) == told(exact)
+        assert money(fast) == pytest.approx(money(exact), abs=CENT)
+    assert (one.signals, one.taken) == (other.signals, other.taken)
+    assert one.curve.close == pytest.approx(other.curve.close, abs=CENT)
+    assert one.curve.worst == pytest.approx(other.curve.worst, abs=CENT)
+    assert one.turnover == pytest.approx(other.turnover)
+
+
+def both(question: Asked) -> Outcome:
+    one, other = run(question), run(question, exact=True)
+    assert len(one.outcomes) == len(other.outcomes)
+    for fast, exact in zip(one.outcomes, other.outcomes, strict=True):
+        require_equal(fast, exact)
+    return other.outcome
+
+
+def crashed(candles: list[Candle], dice: random.Random) -> list[Candle]:
+    """The same, with a jump somewhere."""
+    at, by = dice.randrange(200, len(candles) - 200), dice.choice([0.8, 0.95, 1.05, 1.2])
+    moved = [
+        (round(o * by, 1), round(h * by, 1), round(low * by, 1), round(c * by, 1)) for o, h, low, c in candles[at:]
+    ]
+    return candles[:at] + moved
+
+
+def question(seed: int) -> Asked:
+    """One to three symbols and two strategies, under settings that bind."""
+    dice = random.Random(seed)
+    count = dice.choice([800, 2_000])
+    markets: dict[str, Minutes] = {}
+    signals: list[SignalView] = []
+    for number, symbol in enumerate(("AUSDT", "BUSDT", "CUSDT")[: dice.choice([1, 1, 2, 3])]):
+        candles = wild(count, seed * 10 + number)
+        candles = crashed(candles, dice) if dice.random() < 0.3 else candles
+        markets[symbol] = minutes(candles, symbol)
+        for one in chatter(count, seed * 10 + number, symbol):
+            strategy = dice.choice(["rule", "rule", "other"])
+            signals.append(replace(at_market(one, candles), strategy=strategy, id=f"{one.id}:{strategy}"))
+    settings: dict[str, Any] = {
+        "unit_percent": dice.choice([1, 3, 10]),
+        "leverage": dice.choice([1, 3, 20, 50]),
+        "daily_loss_percent": Decimal(dice.choice(["0.3", "1", "5"])),
+        "daily_profit_percent": dice.choice([None, None, Decimal("0.2"), Decimal(1)]),
+        "turn": dice.choice(["trials", "entries"]),
+        "max_open_positions": dice.choice([1, 2, 5]),
+        "max_slippage_percent": Decimal(dice.choice(["0.05", "0.5"])),
+        "stop_atr": dice.choice([1, 2, 5]),
+        "take_profit_atr": dice.choice([None, 3]),
+    }
+    trading = dice.choice(
+        [None, TARGET, TradingView(stop_percent=Decimal("0.3")), TradingView(max_position=Decimal(900))]
+    )
+    found = asked(markets, signals, trading=trading, **settings)
+    return replace(found, assumptions=replace(found.assumptions, inside=dice.choice(list(Inside))))
+
+
+@pytest.mark.parametrize("part", range(4))
+def test_the_compiled_rules_do_what_the_executor_does(part: int) -> None:
+    met: Counter[str] = Counter()
+    for seed in range(part * 8, part * 8 + 8):
+        outcome = both(question(seed))
+        met.update(one.reason for one in outcome.trades)
+        met.update(outcome.left_out.keys())
+    assert met["stop"] > 50
+    assert met["signal"] > 10
+    assert met["take-profit"] > 5
+    assert any("daily-loss" in reason for reason in met)
+
+
+@pytest.mark.parametrize("side", ["long", "short"])
+def test_every_hand_made_end_is_the_same(side: Any) -> None:
+    for candle in [
+        (100_000, 100_050, 99_500, 99_600), (99_000, 100_400, 98_000, 100_300), (100_000, 100_900, 99_950, 100_800),
+        (101_000, 101_100, 100_900, 101_000), (100_000, 100_900, 99_000, 100_000), (100_000, 100_200, 99_800, 100_000),
+    ]:  # fmt: skip
+        market = minutes([*flat(100_000, 5), candle, *flat(candle[3], 3)])
+        both(asked(market, [said(2, "entry", side, 100_000)], trading=TARGET))
+
+
+def test_what_the_rules_do_not_know_the_executor_runs() -> None:
+    market, signals = minutes(wild(400, 1)), chatter(400, 1)
+    assert run(asked(market, signals)).outcome.engine == "fast"
+    assert run(asked(market, signals, entry_order="limit")).outcome.engine == "exact"
+    assert run(asked(market, signals, margin_type="crossed")).outcome.engine == "exact"
+    target = TradingView(daily_profit_percent=Decimal(1))
+    assert run(asked(market, signals, trading=target)).outcome.engine == "exact"
+    holed = minutes([*flat(100_000, 3), None, *flat(100_000, 5)])
+    assert run(asked(holed, [said(3, "entry", "long", 100_000)])).outcome.engine == "exact"
+
+
+def test_a_run_without_signals_is_a_flat_line() -> None:
+    outcome = run(asked(minutes(flat(100_000, 20)), [])).outcome
+    assert (outcome.trades, outcome.summary.return_pct, outcome.summary.max_drawdown_pct) == ([], 0.0, 0.0)
