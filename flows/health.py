@@ -75,7 +75,7 @@ def _page(found: Status, acting: str | None, problems: Sequence[str], most: int)
     lines += [f"- **{problem}**" for problem in problems]
     lines += ["", "| process | host | lives | last sign |", "| --- | --- | --- | --- |"]
     lines += [
-        f"| {one.role} {one.detail or ''} | {one.host} ({one.pid}) | {'yes' if one.alive else 'no'} "
+        f"| {one.role} {one.what} | {one.host} ({one.pid}) | {'yes' if one.alive else 'no'} "
         f"| {one.heartbeat_age:.0f} s ago |"
         for one in found.processes
     ]

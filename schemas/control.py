@@ -161,6 +161,7 @@ class Heartbeat(Document):
     id: str = Field(alias="_id", description="heartbeat:<role>:<host>:<pid>")
     kind: Literal["heartbeat"]
     role: str
+    exchange: str | None = Field(default=None, description="None: of an older version")
     host: str
     pid: int
     started_at: datetime
@@ -182,9 +183,10 @@ class Outage(Document):
 class Uptime(Document):
     """When a process of that role and detail first lived, and when one that should have lived did not."""
 
-    id: str = Field(alias="_id", description="uptime:<role>:<detail>")
+    id: str = Field(alias="_id", description="uptime:<role>:<exchange>, and the detail where there is one besides")
     kind: Literal["uptime"]
     role: str
+    exchange: str | None = Field(default=None, description="None: of an older version")
     detail: str
     since: datetime
     outages: list[Outage] = Field(default_factory=list, description="the last 200")

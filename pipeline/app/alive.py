@@ -34,7 +34,8 @@ def _sign(db: "Database[dict[str, Any]]", role: Role, host: str, environment: st
     from schemas.control import ALIVE_FOR  # noqa: PLC0415
 
     since = datetime.now(UTC) - ALIVE_FOR
-    beat = db["control"].find_one({"kind": "heartbeat", "role": role.value, "host": host, "at": {"$gte": since}})
+    wanted = {"kind": "heartbeat", "role": role.value, "exchange": environment, "host": host, "at": {"$gte": since}}
+    beat = db["control"].find_one(wanted)
     if beat is not None:
         return f"{role} (process {beat['pid']}) beat at {beat['at']:%H:%M:%S}"
     if role is Role.EXECUTOR:

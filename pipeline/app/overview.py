@@ -86,7 +86,7 @@ class Overviews:
     def look(self) -> Overview:
         """How it is now."""
         now = datetime.now(UTC)
-        alive = living(self._database, now)
+        alive = living(self._database, self._exchange, now)
         beats = {one["role"]: one for one in alive}
         signals = self._database["signals"]
         positions = [one for one in PositionStore(self._database, self._exchange).list() if one.quantity]
@@ -113,7 +113,7 @@ class Overviews:
         """Whether a process of that role that was started since then lives, and has something to say of itself."""
         return any(
             beat["role"] == role and beat["started_at"] >= since and beat["figures"]
-            for beat in living(self._database, datetime.now(UTC))
+            for beat in living(self._database, self._exchange, datetime.now(UTC))
         )
 
     def _judged(self, now: datetime) -> Sequence[Target]:

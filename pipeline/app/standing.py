@@ -42,7 +42,13 @@ def standing(db: "Database[dict[str, Any]]", environment: str, default_mode: str
     """How it stands now."""
     latest, positions = AccountStore(db, environment).latest(), PositionStore(db, environment).list()
     return stands(
-        environment, ControlStore(db, environment).read(), living(db, now), latest, positions, default_mode, now
+        environment,
+        ControlStore(db, environment).read(),
+        living(db, environment, now),
+        latest,
+        positions,
+        default_mode,
+        now,
     )
 
 

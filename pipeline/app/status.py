@@ -17,6 +17,8 @@ from schemas.control import ALIVE_FOR, Deployment
 from schemas.series import Series, SeriesKey
 
 Document = dict[str, Any]
+Work = tuple[str, str | None, str | None]
+"""What a process does: its role, its exchange, and its share of that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +26,7 @@ class Process:
     """One that lives or should. Of those that do the same work the first does it, and the others stand by."""
 
     role: str
+    exchange: str | None
     host: str
     pid: int
     detail: str | None
@@ -33,6 +36,11 @@ class Process:
     alive: bool
     heartbeat_age: float
     stands_by: bool = False
+
+    @property
+    def what(self) -> str:
+        """Its exchange, and its share of the work there."""
+        return " ".join(dict.fromkeys(one for one in (self.exchange, self.detail) if one))
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,21 +119,26 @@ def status(tm: Opened) -> Status:
 
 def _processes(beats: Iterable[Document], now: datetime) -> list[Process]:
     found = [_process(beat, now) for beat in beats]
-    first: dict[tuple[str, str | None], datetime] = {}
+    first: dict[Work, datetime] = {}
     for one in sorted((one for one in found if one.alive), key=lambda one: one.started_at):
-        first.setdefault((one.role, one.detail), one.started_at)
+        first.setdefault(_work(one), one.started_at)
     return [replace(one, stands_by=_stands_by(one, first)) for one in found]
 
 
-def _stands_by(one: Process, first: Mapping[tuple[str, str | None], datetime]) -> bool:
+def _stands_by(one: Process, first: Mapping[Work, datetime]) -> bool:
     if one.role == "executor":
         return not one.figures.get("acts")
-    return one.alive and one.started_at > first[one.role, one.detail]
+    return one.alive and one.started_at > first[_work(one)]
+
+
+def _work(one: Process) -> Work:
+    return one.role, one.exchange, one.detail
 
 
 def _process(beat: Document, now: datetime) -> Process:
     return Process(
         role=beat["role"],
+        exchange=beat.get("exchange"),
         host=beat["host"],
         pid=beat["pid"],
         detail=beat["detail"],

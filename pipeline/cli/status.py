@@ -83,7 +83,7 @@ def _show(found: "Status", *, wide: bool) -> None:
 
 def _said_of(process: "Process") -> str:
     state = "lives" if process.alive else f"DEAD: last heartbeat {process.heartbeat_age:.0f} s ago"
-    who = f"{process.role} {process.detail} on {process.host} (process {process.pid}) {state}"
+    who = f"{process.role} {process.what} on {process.host} (process {process.pid}) {state}"
     if process.role == "executor":
         return ", ".join([who, "stands by" if process.stands_by else "acts", *_served(process)])
 

@@ -144,7 +144,7 @@ class Ingester:
             make_up=repairs.make_up,
             again_after=pace.again_after,
         )
-        self._heartbeat = Heartbeat(async_database, "ingester", str(shard))
+        self._heartbeat = Heartbeat(async_database, "ingester", market.client.environment.name, str(shard))
         self._telemetry = Telemetry(
             self.core,
             self.feed.counters,

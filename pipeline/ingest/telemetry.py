@@ -287,7 +287,7 @@ class TargetMetrics:
             with pymongo.timeout(self._patience):
                 now = datetime.now(UTC)
                 found = targets(self._database, self._place.name, 100 * self._place.weight_buffer, now)
-                processes = living(self._database, now)
+                processes = living(self._database, self._place.name, now)
         except PyMongoError as error:
             log.debug("the targets cannot be looked up: %s", str(error)[:200])
             return

@@ -20,21 +20,24 @@ PATIENCE: Final = 5.0
 
 
 class Heartbeat:
-    """The heartbeat document of this process."""
+    """The heartbeat document of this process. `detail`: its share of the work at that exchange, where it has one."""
 
-    def __init__(self, database: Any, role: str, detail: str, patience: float = PATIENCE) -> None:
+    def __init__(
+        self, database: Any, role: str, exchange: str, detail: str | None = None, patience: float = PATIENCE
+    ) -> None:
         self._control = database[CONTROL.name]
         self._patience = patience
         host, pid = socket.gethostname(), os.getpid()
         self._id = f"heartbeat:{role}:{host}:{pid}"
-        self._others = {"kind": "heartbeat", "role": role, "detail": detail, "_id": {"$ne": self._id}}
+        work = {"role": role, "exchange": exchange, "detail": detail or exchange}
+        same = {**work, "exchange": {"$in": [exchange, None]}}
+        self._others = {"kind": "heartbeat", **same, "_id": {"$ne": self._id}}
         self._known = {
             "kind": "heartbeat",
-            "role": role,
+            **work,
             "host": host,
             "pid": pid,
             "started_at": datetime.now(UTC),
-            "detail": detail,
         }
 
     async def beat(self, figures: Mapping[str, float], calls: Mapping[str, Mapping[str, int]] | None = None) -> None:
@@ -67,10 +70,15 @@ class Heartbeat:
         return None if beside is None else f"process {beside['pid']} on {beside['host']}"
 
     async def _note(self, now: datetime, last: Mapping[str, Any] | None) -> None:
-        role, detail = self._known["role"], self._known["detail"]
-        began = {"kind": "uptime", "role": role, "detail": detail, "since": now, "outages": []}
-        known = {"_id": f"uptime:{role}:{detail}"}
-        await self._control.update_one(known, {"$setOnInsert": began}, upsert=True)
+        role, exchange, detail = (self._known[name] for name in ("role", "exchange", "detail"))
+        named = ":".join(dict.fromkeys(map(str, (role, exchange, detail))))
+        known = {"_id": f"uptime:{named}"}
+        older = await self._control.find_one_and_delete(
+            {"_id": f"uptime:{role}:{detail}", "kind": "uptime", "exchange": None}
+        )
+        began = {"since": now, "outages": [], **_past(older)}
+        work = {"kind": "uptime", "role": role, "exchange": exchange, "detail": detail}
+        await self._control.update_one(known, {"$setOnInsert": {**began, **work}}, upsert=True)
         if last is not None:
             outage = {"$each": [{"since": last["at"], "until": now}], "$slice": -OUTAGES_KEPT}
             await self._control.update_one(known, {"$push": {"outages": outage}})
@@ -82,3 +90,8 @@ class Heartbeat:
                 await self._control.delete_one({"_id": self._id})
         except PyMongoError as error:
             log.debug("the last heartbeat stays: %s", error)
+
+
+def _past(older: Mapping[str, Any] | None) -> dict[str, Any]:
+    """What a version that did not name the exchange had noted of the same work."""
+    return {} if older is None else {"since": older["since"], "outages": older["outages"]}

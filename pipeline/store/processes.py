@@ -13,19 +13,22 @@ from schemas.control import ALIVE_FOR
 PERIOD: Final = timedelta(days=7)
 
 
-def living(db: Database[dict[str, Any]], now: datetime) -> list[dict[str, Any]]:
-    """The heartbeats of the processes that live, oldest beat first."""
-    return list(db["control"].find({"kind": "heartbeat", "at": {"$gt": now - ALIVE_FOR}}).sort("at", 1))
+def living(db: Database[dict[str, Any]], exchange: str, now: datetime) -> list[dict[str, Any]]:
+    """The heartbeats of the processes that live and work at that exchange, oldest beat first."""
+    wanted = {"kind": "heartbeat", "exchange": {"$in": [exchange, None]}, "at": {"$gt": now - ALIVE_FOR}}
+    return list(db["control"].find(wanted).sort("at", 1))
 
 
-def uptimes(db: Database[dict[str, Any]], now: datetime) -> dict[tuple[str, str], float]:
-    """By role and detail, the share of the last seven days, or of the time since the first start, without outages."""
+def uptimes(db: Database[dict[str, Any]], exchange: str, now: datetime) -> dict[tuple[str, str], float]:
+    """By role and detail at that exchange, the share of the last seven days, or of the time since the first start, that
+    had no outage."""
     newest: dict[tuple[str, str], datetime] = {}
-    for beat in db["control"].find({"kind": "heartbeat"}, {"role": 1, "detail": 1, "at": 1}):
+    there = {"exchange": {"$in": [exchange, None]}}
+    for beat in db["control"].find({"kind": "heartbeat", **there}, {"role": 1, "detail": 1, "at": 1}):
         key = beat["role"], beat.get("detail", "")
         newest[key] = max(beat["at"], newest.get(key, beat["at"]))
     found = {}
-    for known in db["control"].find({"kind": "uptime"}):
+    for known in db["control"].find({"kind": "uptime", **there}):
         key = known["role"], known["detail"]
         begin = max(known["since"], now - PERIOD)
         outages = [(one["since"], one["until"]) for one in known["outages"]]

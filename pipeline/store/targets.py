@@ -35,13 +35,13 @@ def targets(db: Database[Document], environment: str, weight_percent: float, now
     """All of them: orders over the last seven days, the rest as the living processes say it."""
     orders = _orders(db, environment, now - PERIOD)
     slipped = [order["slippage_pct"] for order in orders if order.get("slippage_pct") is not None]
-    beats = living(db, now)
+    beats = living(db, environment, now)
     ingesters, executors = _figures(beats, "ingester"), _figures(beats, "executor")
     everybody = [*ingesters, *executors]
     measured = {
         "api_mean": _scaled(_most(everybody, "api_mean"), 1_000),
         "api_latency": _scaled(_most(everybody, "api_p99"), 1_000),
-        "uptime": _scaled(min(uptimes(db, now).values(), default=None), 100),
+        "uptime": _scaled(min(uptimes(db, environment, now).values(), default=None), 100),
         "stream_uptime": _scaled(_least(ingesters, "uptime_day"), 100),
         "order_success": success(orders),
         "decision": quantile(_delays(db, orders), 0.99),

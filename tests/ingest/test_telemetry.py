@@ -17,7 +17,7 @@ from pipeline.timeline import HOUR
 def vital(db, async_db):
     prepare(db)
     metrics, counters = Metrics(), FeedCounters()
-    heartbeat = Heartbeat(async_db, "ingester", "1/1")
+    heartbeat = Heartbeat(async_db, "ingester", "sim", "1/1")
     telemetry = Telemetry(Core(Recipe(lambda *_: (), 11)), counters, metrics, heartbeat, behind_after=2.0)
     return telemetry, metrics, counters
 
@@ -59,7 +59,7 @@ async def test_without_frames_nothing_is_behind(vital):
 async def test_how_the_exchange_serves_us_is_in_the_heartbeat_and_the_metrics(db, async_db):
     prepare(db)
     metrics, told = Metrics(), {}
-    heartbeat = Heartbeat(async_db, "ingester", "1/1")
+    heartbeat = Heartbeat(async_db, "ingester", "sim", "1/1")
     telemetry = Telemetry(Core(Recipe(lambda *_: (), 11)), FeedCounters(), metrics, heartbeat, exchange=lambda: told)
 
     def sample(name, **labels):

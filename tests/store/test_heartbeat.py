@@ -13,20 +13,50 @@ from pipeline.store.prepare import prepare
 
 async def test_a_new_process_takes_the_place_of_a_dead_one_and_of_no_other(async_db, db):
     prepare(db)
-    heartbeat = Heartbeat(async_db, "ingester", "1/1")
+    heartbeat = Heartbeat(async_db, "ingester", "sim", "1/1")
     now = datetime.now(UTC)
     known = {"kind": "heartbeat", "host": "h", "pid": 1, "started_at": now, "figures": {}}
     beats = [
-        ("dead", "ingester", "1/1", now - timedelta(minutes=1)),
-        ("stand-by", "ingester", "1/1", now),
-        ("other share", "ingester", "2/2", now - timedelta(minutes=1)),
-        ("other role", "executor", "1/1", now - timedelta(minutes=1)),
+        ("dead", "ingester", "sim", "1/1", now - timedelta(minutes=1)),
+        ("dead, of an older version", "ingester", None, "1/1", now - timedelta(minutes=1)),
+        ("stand-by", "ingester", "sim", "1/1", now),
+        ("other share", "ingester", "sim", "2/2", now - timedelta(minutes=1)),
+        ("other exchange", "ingester", "sim-cm", "1/1", now - timedelta(minutes=1)),
+        ("other role", "executor", "sim", "1/1", now - timedelta(minutes=1)),
     ]
-    for name, role, detail, at in beats:
-        db["control"].insert_one(known | {"_id": f"heartbeat:{name}", "role": role, "detail": detail, "at": at})
+    for name, role, exchange, detail, at in beats:
+        named = {"_id": f"heartbeat:{name}", "role": role, "exchange": exchange, "detail": detail, "at": at}
+        db["control"].insert_one(known | named)
     await heartbeat.succeed()
     left = {one["_id"].partition(":")[2] for one in db["control"].find({"kind": "heartbeat"})}
-    assert left == {"stand-by", "other share", "other role"}
+    assert left == {"stand-by", "other share", "other exchange", "other role"}
+
+
+async def test_two_exchanges_are_followed_by_processes_that_know_nothing_of_each_other(async_db, db):
+    prepare(db)
+    um, cm = (Heartbeat(async_db, "ingester", exchange, "1/1") for exchange in ("sim", "sim-cm"))
+    cm._id = cm._known["_id"] = "heartbeat:of another process"
+    await um.succeed()
+    await um.beat({})
+    assert await cm.succeed() is None, "nobody follows that exchange yet"
+    assert {one["_id"] for one in db["control"].find({"kind": "uptime"})} == {
+        "uptime:ingester:sim:1/1", "uptime:ingester:sim-cm:1/1",
+    }  # fmt: skip
+
+
+async def test_what_an_older_version_noted_of_its_uptime_goes_on(async_db, db):
+    prepare(db)
+    since = datetime.now(UTC).replace(microsecond=0) - timedelta(days=9)
+    outage = {"since": since, "until": since + timedelta(hours=1)}
+    for role, detail in (("ingester", "1/1"), ("executor", "sim")):
+        noted = {"kind": "uptime", "role": role, "detail": detail, "since": since, "outages": [outage]}
+        db["control"].insert_one({"_id": f"uptime:{role}:{detail}", **noted})
+    for heart in (Heartbeat(async_db, "ingester", "sim", "1/1"), Heartbeat(async_db, "executor", "sim")):
+        await heart.succeed()
+        await heart.succeed()
+    found = {one["_id"]: one for one in db["control"].find({"kind": "uptime"})}
+    assert found.keys() == {"uptime:ingester:sim:1/1", "uptime:executor:sim"}
+    assert all((one["since"], one["outages"], one["exchange"]) == (since, [outage], "sim") for one in found.values())
 
 
 async def test_the_time_without_a_process_is_noted_once(async_db, db):
@@ -35,7 +65,7 @@ async def test_the_time_without_a_process_is_noted_once(async_db, db):
     def noted():
         return [(one["since"], one["until"]) for one in db["control"].find_one({"kind": "uptime"})["outages"]]
 
-    first, second, third = (Heartbeat(async_db, "ingester", "1/1") for _ in range(3))
+    first, second, third = (Heartbeat(async_db, "ingester", "sim", "1/1") for _ in range(3))
     for number, heart in enumerate((first, second, third)):  # as in processes of their own
         heart._id = heart._known["_id"] = f"heartbeat:{number}"
         heart._others["_id"] = {"$ne": heart._id}
@@ -64,7 +94,7 @@ async def test_the_time_without_a_process_is_noted_once(async_db, db):
 async def test_a_database_that_is_away_does_not_lock_the_driver(driver):
     """Whatever the time-out: also where it falls together with one of the driver's own, every half second."""
     client = connect.async_client(f"mongodb://127.0.0.1:{any_free_port()}", driver)
-    hearts = [Heartbeat(client["away"], "ingester", str(n), patience=0.5 + n * 0.0005) for n in range(8)]
+    hearts = [Heartbeat(client["away"], "ingester", "sim", str(n), patience=0.5 + n * 0.0005) for n in range(8)]
     async with asyncio.timeout(60):
         for _ in range(6):
             await asyncio.gather(*(heart.beat({}) for heart in hearts))

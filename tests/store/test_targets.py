@@ -160,7 +160,8 @@ def test_met_or_not(sign: Any, verdicts: tuple[bool, bool, bool]) -> None:
 def test_the_operations_page_has_every_target_and_no_other() -> None:
     table = PAGE.partition("| what | target | where |")[2].partition("\n\n")[0].splitlines()[2:]
     rows = [[cell.strip() for cell in line.split("|")[1:3]] for line in table]
-    weights = [f"{one.name}: <= {100 * one.weight_buffer:g} %" for one in ENVIRONMENTS.values()]
+    shares = sorted({(not one.is_production, one.weight_buffer) for one in ENVIRONMENTS.values()})
+    weights = [f"{'elsewhere' if other else 'real money'}: <= {100 * share:g} %" for other, share in shares]
     expected = [[goal.name, "; ".join(weights) if goal.key == "weight" else goal.text] for goal in GOALS]
     assert [row for row in rows if row[1] != "> 20 %"] == expected
     assert re.search(r"\| disk free \| > 20 % \| `tidemark doctor", PAGE), "of the machine, not of Tidemark"
@@ -216,5 +217,5 @@ def test_uptime_is_the_time_without_outages(
 ) -> None:
     db["control"].insert_one(life("executor", "sim", since, *outages))
     db["control"].insert_one(beat("executor", "a", age) | {"detail": "sim"})
-    assert uptimes(db, NOW) == {("executor", "sim"): pytest.approx(share)}
+    assert uptimes(db, "sim", NOW) == {("executor", "sim"): pytest.approx(share)}
     assert measured(db)["uptime"].measured == pytest.approx(100 * share)
