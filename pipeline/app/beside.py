@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import UsageError
-from pipeline.exchange_names import exchange_named, is_simulated
+from pipeline.exchange_names import exchange_named, is_simulated, market_of
 
 if TYPE_CHECKING:
     from pymongo.database import Database
@@ -120,7 +120,7 @@ def acting(settings: "Settings", database: "Database[Any]") -> str | None:
 def _own_exchange(settings: "Settings") -> str | None:
     from pipeline.app.home_exchange import HomeExchange  # noqa: PLC0415
 
-    return HomeExchange(settings.home).url
+    return HomeExchange(settings.home).urls.get(market_of(settings.environment))
 
 
 def _file(home: Path) -> Path:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.app.wiring import exchange_of
 from pipeline.errors import UsageError
-from pipeline.exchange_names import is_simulated
+from pipeline.exchange_names import is_simulated, market_of
 from pipeline.settings import Settings
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def running_exchange(settings: Settings) -> Iterator["Environment"]:
     from pipeline.app.home_exchange import HomeExchange  # noqa: PLC0415
     from pipeline.exchange.environments import at  # noqa: PLC0415
 
-    with HomeExchange(settings.home).running() as url:
+    with HomeExchange(settings.home).running(market_of(settings.environment)) as url:
         yield at(place, url)
 
 

@@ -4,7 +4,7 @@ Whoever needs it first starts it, the last to leave stops it, and it ends by its
 its account lives no longer. Its market is the same every time. While a `tidemark demo` or `up` runs in the folder, it
 is theirs.
 
-    <home>/exchange/exchange.json  where it answers, and its process
+    <home>/exchange/exchange.json  where each of its markets answers, and its process
     <home>/exchange/serving.lock   held for as long as it is there, by it or by whoever looks after it
     <home>/exchange/exchange.log   what it complains of
 
@@ -18,7 +18,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final
@@ -27,6 +27,7 @@ from urllib.parse import urlsplit
 import psutil
 
 from pipeline.errors import AttentionError, TidemarkError
+from pipeline.exchange_names import EXCHANGES
 from pipeline.simulator.options import Options, Running
 from pipeline.store.mongod import launch
 from pipeline.store.mongod.sharing import Shared, is_locked, write_private
@@ -36,6 +37,10 @@ _STOP_WITHIN: Final = 5.0
 _LOOKED_AT_EVERY: Final = 1.0
 _POLL: Final = 0.02
 
+
+MARKETS: Final = tuple(dict.fromkeys(one.market for one in EXCHANGES.values()))
+FIRST: Final = MARKETS[0]
+"""Markets of the exchange: each has an address of its own."""
 
 _children: dict[int, "subprocess.Popen[bytes]"] = {}
 """The exchanges this process started: they outlive whoever started them, and are reaped here when they end before."""
@@ -52,12 +57,17 @@ class HomeExchange:
 
     @property
     def url(self) -> str | None:
-        """Where it answers, if it runs."""
-        return self._remembered()[0] if is_locked(self._serving_lock) else None
+        """Where its first market answers, if it runs."""
+        return self.urls.get(FIRST)
+
+    @property
+    def urls(self) -> Mapping[str, str]:
+        """Where each of its markets answers; none while it does not run."""
+        return self._remembered()[0] if is_locked(self._serving_lock) else {}
 
     @contextmanager
-    def running(self) -> Iterator[str]:
-        """Its address, for the length of a `with` block."""
+    def running(self, market: str = FIRST) -> Iterator[str]:
+        """The address of that market, for the length of a `with` block."""
         self._folder.path.mkdir(parents=True, exist_ok=True)
         with self._folder.starting(_START_WITHIN):
             membership = self._folder.enter()
@@ -68,23 +78,33 @@ class HomeExchange:
                 os.close(membership)
                 raise
         try:
-            yield self._remembered()[0]
+            yield self._address(market)
         finally:
             self._leave(membership)
 
+    def _address(self, market: str) -> str:
+        urls = self._remembered()[0]
+        if market not in urls:
+            raise AttentionError(
+                f"the simulated exchange of {self._folder.path.parent} has the markets {', '.join(urls)}, and not "
+                f"{market}. End what uses it, and begin again"
+            )
+        return urls[market]
+
     @contextmanager
-    def served(self, url: str) -> Iterator[None]:
-        """Whoever runs an exchange there says so, for the length of a `with` block: from now on it is the folder's."""
+    def served(self, urls: Mapping[str, str]) -> Iterator[None]:
+        """Whoever runs an exchange there says so, market by market, for the length of a `with` block: from now on it is
+        the folder's."""
         self._folder.path.mkdir(parents=True, exist_ok=True)
         with ExitStack() as ends:
             with self._folder.starting(_START_WITHIN):
                 if is_locked(self._serving_lock):
                     raise AttentionError(
                         f"another tidemark command uses a simulated exchange in {self._folder.path.parent} already, at "
-                        f"{self._remembered()[0]}. End that one, or give this one a folder of its own with "
+                        f"{self._remembered()[0].get(FIRST)}. End that one, or give this one a folder of its own with "
                         "TIDEMARK_HOME"
                     )
-                self._serve_at(url, None, ends)
+                self._serve_at(urls, None, ends)
             yield
 
     def _leave(self, membership: int) -> None:
@@ -95,11 +115,11 @@ class HomeExchange:
                 launch.end(psutil.Process(number), _STOP_WITHIN)
                 _reap()
 
-    def _serve_at(self, url: str, process_id: int | None, ends: ExitStack) -> None:
+    def _serve_at(self, urls: Mapping[str, str], process_id: int | None, ends: ExitStack) -> None:
         descriptor = os.open(self._serving_lock, os.O_RDWR | os.O_CREAT, 0o600)
         ends.callback(os.close, descriptor)
         fcntl.flock(descriptor, fcntl.LOCK_EX)
-        write_private(self._state_file, json.dumps({"url": url, "process_id": process_id}))
+        write_private(self._state_file, json.dumps({"urls": dict(urls), "process_id": process_id}))
 
     def _start(self, port: int) -> None:
         _reap()
@@ -122,17 +142,21 @@ class HomeExchange:
             time.sleep(_POLL)
 
     def _port(self) -> int:
-        """The last one, for those who know it; a free one where that is taken, or there was none."""
-        port = urlsplit(self._remembered()[0]).port
-        return port if port is not None and launch.becomes_free(port, _STOP_WITHIN) else launch.any_free_port()
+        """The last one of the first market, for those who know it; else one whose neighbours are free as well."""
+        port = urlsplit(self._remembered()[0].get(FIRST, "")).port
+        last = port is not None and all(
+            launch.becomes_free(port + number, _STOP_WITHIN) for number in range(len(MARKETS))
+        )
+        return port if port is not None and last else launch.any_free_port(len(MARKETS))
 
-    def _remembered(self) -> tuple[str, int | None]:
-        """Where it answers, or did, and its process, where it is one of its own."""
+    def _remembered(self) -> tuple[dict[str, str], int | None]:
+        """Where its markets answer, or did, and its process, where it is one of its own."""
         try:
             stored = json.loads(self._state_file.read_text(encoding="utf-8"))
-            return str(stored["url"]), stored["process_id"] and int(stored["process_id"])
-        except (OSError, ValueError, TypeError, KeyError):
-            return "", None
+            urls = {str(market): str(url) for market, url in stored["urls"].items()}
+            return urls, stored["process_id"] and int(stored["process_id"])
+        except (OSError, ValueError, TypeError, KeyError, AttributeError):
+            return {}, None
 
     def serve(self, port: int) -> None:
         """Be the exchange, until nobody uses it any more."""
@@ -143,10 +167,10 @@ class HomeExchange:
             watching = asyncio.create_task(self._watch(ends, stopped))
 
             def announce(running: Running) -> None:
-                self._serve_at(running.url, os.getpid(), ends)
+                self._serve_at({name: at.url for name, at in running.markets.items()}, os.getpid(), ends)
 
             try:
-                await serve(Options(port=port), announce, stopped)
+                await serve(Options(port=port, markets=MARKETS), announce, stopped)
             finally:
                 watching.cancel()
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from pipeline.app.exchange_access import is_folders_own
-from pipeline.app.wiring import credentials_of, exchange_of
+from pipeline.app.wiring import credentials_of
 from pipeline.errors import AttentionError, UsageError
 from pipeline.exchange_names import is_production, is_simulated
 from pipeline.secret_managers import place
@@ -86,16 +86,21 @@ def require_confirmation(settings: Settings) -> None:
 
 def is_traded(settings: Settings) -> bool:
     """Whether the executor trades that market."""
-    return exchange_of(settings).product.is_traded
+    return _product(settings).is_traded
+
+
+def _product(settings: Settings) -> "Product":
+    from pipeline.exchange.environments import environment  # noqa: PLC0415
+
+    return environment(settings.environment).product
 
 
 def require_traded(settings: Settings) -> None:
     """Refuse what has to do with an account where the executor has none."""
     if not is_traded(settings):
-        title = exchange_of(settings).product.title
         raise UsageError(
-            f"{settings.environment}: Tidemark keeps candles and signals of {title}, and does not trade them "
-            "yet; it asks nothing of an account there"
+            f"{settings.environment}: Tidemark keeps candles and signals of {_product(settings).title}, and does not "
+            "trade them yet; it asks nothing of an account there"
         )
 
 

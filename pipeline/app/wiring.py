@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline import logs
 from pipeline.errors import UsageError
-from pipeline.exchange_names import is_simulated
+from pipeline.exchange_names import is_simulated, market_of
 from pipeline.settings import Settings, load, secrets_of
 from pipeline.timeline import SECOND
 
@@ -64,7 +64,7 @@ def exchange_of(settings: Settings, *, patient: bool = True) -> "Environment":
     from pipeline.exchange.environments import environment  # noqa: PLC0415
 
     proxy = settings.proxy.get_secret_value() if settings.proxy else None
-    url = settings.sim_url if is_simulated(settings.environment) else None
+    url = _simulator_of(settings) if is_simulated(settings.environment) else None
     chosen = {
         "rest_url": settings.rest_url,
         "stream_url": settings.stream_url,
@@ -76,6 +76,16 @@ def exchange_of(settings: Settings, *, patient: bool = True) -> "Environment":
     own: dict[str, Any] = {name: value for name, value in chosen.items() if value is not None}
     found = replace(environment(settings.environment, url=url, proxy=proxy), **own)
     return found if patient else replace(found, retries=0, connect_timeout=3.0, read_timeout=3.0)
+
+
+def _simulator_of(settings: Settings) -> str | None:
+    """Where that market of the simulator answers. An address that was given for another market of it leads there."""
+    from pipeline.simulator.handle import RunningSimulator  # noqa: PLC0415
+
+    url, name = settings.sim_url, settings.environment
+    if url is None or settings.is_first or "sim_url" in settings.exchanges.of(name):
+        return url
+    return RunningSimulator(url).at(market_of(name)).url
 
 
 def keys_of(settings: Settings, intervals: "Iterable[str]" = ()) -> "list[SeriesKey]":

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pipeline.exchange_names import SIM, market_of
+
 if TYPE_CHECKING:
     from pipeline.supervise.services import Ports
 
@@ -23,6 +25,13 @@ Examples:
 
 OTHER_KEYS = ("TIDEMARK_API_KEY_FILE", "TIDEMARK_API_SECRET_FILE", "TIDEMARK_PRIVATE_KEY_FILE")
 
+OTHER_MARKETS = {
+    "TIDEMARK_ALSO": "sim-cm,sim-spot",
+    "TIDEMARK_EXCHANGES__SIM_CM__SYMBOLS": "BTCUSD_PERP",
+    "TIDEMARK_EXCHANGES__SIM_SPOT__SYMBOLS": "BTCUSDT",
+}
+"""A contract of COIN-M and a pair of spot beside what is traded, where nobody says otherwise."""
+
 Plain = Annotated[bool, typer.Option("--plain", help="Print lines instead of a view that moves.")]
 
 
@@ -37,20 +46,22 @@ def demo(plain: Plain = False) -> None:
     with Ports.claimed() as ports:
         use_own_exchange(ports)
         os.environ["TIDEMARK_MODE"] = "auto-execute"
+        for name, value in OTHER_MARKETS.items():
+            os.environ.setdefault(name, value)
         settings = begin()
         conduct(Choice(settings, ports, own_exchange=True, minutes_of=settings.symbols[0]), plain=plain)
 
 
-def use_own_exchange(ports: "Ports") -> None:
-    """For this process and all that it starts: the simulated exchange, and the keys of its account, which are those
-    that every command in the folder has for it."""
+def use_own_exchange(ports: "Ports", environment: str = SIM) -> None:
+    """For this process and all that it starts: the simulated exchange with its markets, and the keys of its account,
+    which are those that every command in the folder has for it."""
     from pipeline.app.sim import READY_KEY, READY_SECRET  # noqa: PLC0415
 
     for name in OTHER_KEYS:
         os.environ.pop(name, None)
     os.environ |= {
-        "TIDEMARK_ENVIRONMENT": "sim",
-        "TIDEMARK_SIM_URL": ports.exchange_url,
+        "TIDEMARK_ENVIRONMENT": environment,
+        "TIDEMARK_SIM_URL": ports.exchange_urls[market_of(environment)],
         "TIDEMARK_API_KEY": READY_KEY,
         "TIDEMARK_API_SECRET": READY_SECRET,
     }

@@ -31,6 +31,7 @@ def up(
     plain: Plain = False,
 ) -> None:
     """Run everything for the configured environment: database, history, candles, signals, flows. Ctrl-C ends it."""
+    from pipeline.app.exchange_access import is_folders_own  # noqa: PLC0415
     from pipeline.app.wiring import begin  # noqa: PLC0415
     from pipeline.cli.conduct import conduct  # noqa: PLC0415
     from pipeline.settings import load  # noqa: PLC0415
@@ -40,8 +41,8 @@ def up(
     if mode is not None:
         os.environ["TIDEMARK_MODE"] = mode
     asked = load()
-    own = asked.environment == "sim" and asked.sim_url is None
+    own = is_folders_own(asked)
     with Ports.claimed() as ports:
         if own:
-            use_own_exchange(ports)
+            use_own_exchange(ports, asked.environment)
         conduct(Choice(begin(), ports, own_exchange=own), plain=plain)

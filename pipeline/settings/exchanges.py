@@ -85,15 +85,15 @@ def with_table_names(values: dict[str, Any]) -> dict[str, Any]:
 
 def not_carried(given_for: str, name: str) -> dict[str, Any]:
     """What was said of one exchange and is not so at another: addresses, and the word that real money is meant; where
-    the money is another, keys; where the market is another, symbols and fees."""
+    the money is another, keys; where the market is another, symbols and fees. A simulator is one exchange for all."""
     if given_for == name:
         return {}
     given, other = EXCHANGES[given_for], EXCHANGES[name]
-    changed: dict[str, Any] = {"sim_url": None, "rest_url": None, "stream_url": None, "confirm_production": ""}
+    changed: dict[str, Any] = {"rest_url": None, "stream_url": None, "confirm_production": ""}
     if given.market != other.market:
         changed |= OF_MARKET[other.market]
     if given.money != other.money:
-        changed |= {"api_key": None, "api_secret": None, "private_key_file": None}
+        changed |= {"sim_url": None, "api_key": None, "api_secret": None, "private_key_file": None}
     return changed
 
 

@@ -14,6 +14,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Final
 
+from pipeline.app.home_exchange import MARKETS
 from pipeline.exchange.products.product import Ask
 from pipeline.exchange.products.um import UM
 from pipeline.settings import without_keys
@@ -57,7 +58,8 @@ _TIDEMARK: Final = (sys.executable, "-m", "pipeline.cli")
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """Where the parts listen: the usual ports, or free ones where somebody else has those."""
+    """Where the parts listen: the usual ports, or free ones where somebody else has those. `simulator`: of its first
+    market; each further one has the next."""
 
     simulator: int
     prefect: int
@@ -68,29 +70,35 @@ class Ports:
     def claimed(cls) -> "Iterator[Ports]":
         """Look for them now, and keep them from any other Tidemark that looks before the parts listen."""
         with ExitStack() as held:
-            yield cls(*(_claim(port, held) for port in (SIMULATOR_PORT, PREFECT_PORT, METRICS_PORT)))
+            simulator = _claim(SIMULATOR_PORT, held, len(MARKETS))
+            yield cls(simulator, *(_claim(port, held) for port in (PREFECT_PORT, METRICS_PORT)))
 
     @property
-    def exchange_url(self) -> str:
-        """The address of a simulated exchange of our own."""
-        return f"http://{LOOPBACK}:{self.simulator}"
+    def exchange_urls(self) -> Mapping[str, str]:
+        """The address of each market of a simulated exchange of our own."""
+        return {market: f"http://{LOOPBACK}:{self.simulator + number}" for number, market in enumerate(MARKETS)}
 
 
-def _claim(wanted: int, held: ExitStack) -> int:
-    """That port, or a free one. Its namesake in UDP, which no part uses, is bound to say whose it is: the kernel lets
-    one process have it, and lets it go with the process."""
+def _claim(wanted: int, held: ExitStack, together: int = 1) -> int:
+    """That port, or a free one; the first of so many that follow each other. Its namesake in UDP, which no part uses,
+    is bound to say whose it is: the kernel lets one process have it, and lets it go with the process."""
     port = wanted
     while True:
-        mark = socket.socket(type=socket.SOCK_DGRAM)
-        try:
-            if is_free(port):
-                mark.bind((LOOPBACK, port))
-                held.enter_context(mark)
-                return port
-        except OSError:
-            pass
-        mark.close()
-        port = any_free_port()
+        with ExitStack() as marks:
+            try:
+                for number in range(together):
+                    _mark(port + number, marks)
+            except OSError:
+                port = any_free_port(together)
+                continue
+            held.enter_context(marks.pop_all())
+            return port
+
+
+def _mark(port: int, marks: ExitStack) -> None:
+    if not is_free(port):
+        raise OSError(f"{port} is taken")
+    marks.enter_context(socket.socket(type=socket.SOCK_DGRAM)).bind((LOOPBACK, port))
 
 
 def prefect_environment(home: Path, port: int) -> dict[str, str]:
@@ -111,8 +119,8 @@ def prefect_environment(home: Path, port: int) -> dict[str, str]:
 
 
 def simulator(port: int, deposit: Decimal) -> Service:
-    """The simulated exchange, with so much in its ready account."""
-    command = [*_TIDEMARK, "sim", "--port", str(port), "--deposit", f"{deposit:f}"]
+    """The simulated exchange with all its markets, and so much in its ready account."""
+    command = [*_TIDEMARK, "sim", "--port", str(port), "--markets", ",".join(MARKETS), "--deposit", f"{deposit:f}"]
     ready = answers(f"http://{LOOPBACK}:{port}{UM.endpoint(Ask.TIME).path}")
     return Service("exchange", command, ready, dict(os.environ))
 
@@ -135,15 +143,18 @@ def flow_runner(home: Path, port: int, keys: Mapping[str, str]) -> Service:
     )
 
 
-def ingester(metrics_port: int, is_ready: Callable[[], bool]) -> Service:
-    """What keeps the candles current."""
-    command = [*_TIDEMARK, "live", "--plain", "--metrics-port", str(metrics_port)]
-    return Service("ingester", command, lambda _: is_ready(), dict(os.environ), ready_within=180)
+def ingester(exchange: str, metrics_port: int | None, is_ready: Callable[[], bool]) -> Service:
+    """What keeps the candles of an exchange current. `metrics_port`: where it says how; None: nowhere."""
+    metrics = [] if metrics_port is None else ["--metrics-port", str(metrics_port)]
+    command = [*_TIDEMARK, "live", "--exchange", exchange, "--plain", *metrics]
+    name = "ingester" if metrics_port is not None else exchange
+    return Service(name, command, lambda _: is_ready(), dict(os.environ), ready_within=180)
 
 
-def executor(is_ready: Callable[[], bool], keys: Mapping[str, str]) -> Service:
-    """What acts on fresh signals, with the variables that hold the keys of the account."""
-    return Service("executor", [*_TIDEMARK, "execute"], lambda _: is_ready(), {**without_keys(os.environ), **keys})
+def executor(exchange: str, is_ready: Callable[[], bool], keys: Mapping[str, str]) -> Service:
+    """What acts on fresh signals of an exchange, with the variables that hold the keys of the account."""
+    command = [*_TIDEMARK, "execute", "--exchange", exchange]
+    return Service("executor", command, lambda _: is_ready(), {**without_keys(os.environ), **keys})
 
 
 def farewell() -> list[str]:

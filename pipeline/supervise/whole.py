@@ -12,11 +12,13 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import partial
 from typing import Any, Final, Protocol
 
 from pipeline.app.exchange_access import archive_of, client_of
 from pipeline.app.home_exchange import HomeExchange
 from pipeline.app.overview import Overviews
+from pipeline.app.trading_access import is_traded
 from pipeline.app.wiring import credentials_of, derivation_of, due_keys
 from pipeline.errors import TidemarkError
 from pipeline.exchange.market import Market
@@ -101,6 +103,11 @@ class Whole:
         return self.choice.settings
 
     @property
+    def each(self) -> list[Settings]:
+        """The settings for each exchange that is run, the first one first."""
+        return [self.settings.at(name) for name in self.settings.every]
+
+    @property
     def ports(self) -> Ports:
         """Where the parts listen."""
         return self.choice.ports
@@ -108,7 +115,11 @@ class Whole:
     @property
     def overviews(self) -> Overviews:
         """What looks at the running whole."""
-        return Overviews(self.db, self.settings.environment, self.settings.mode)
+        return self.overviews_of(self.settings)
+
+    def overviews_of(self, settings: Settings) -> Overviews:
+        """What looks at what runs for an exchange."""
+        return Overviews(self.db, settings.environment, settings.mode)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,10 +160,10 @@ def start_exchange(whole: Whole) -> str:
     steps."""
     _begin_prefect(whole)
     if not whole.choice.own_exchange:
-        return whole.settings.environment
+        return ", ".join(whole.settings.every)
     latest = AccountStore(whole.db, whole.settings.environment).latest()
     deposit = DEPOSIT if latest is None or latest.equity <= 0 else latest.equity
-    whole.ends.enter_context(HomeExchange(whole.settings.home).served(whole.ports.exchange_url))
+    whole.ends.enter_context(HomeExchange(whole.settings.home).served(whole.ports.exchange_urls))
     whole.supervisor.start(services.simulator(whole.ports.simulator, deposit))
     whole.supervisor.wait_ready("exchange")
     begins = "" if latest is None else "; the account goes on, without its positions"
@@ -175,30 +186,33 @@ def finish_prefect(whole: Whole) -> str:
 
 
 def fetch_candles(whole: Whole) -> str:
-    """The history that is not stored yet, of everything that is watched."""
-    settings = whole.settings
+    """The history that is not stored yet, of everything that is watched at each exchange."""
     told = _Fetching(whole.view)
+    reports = [report for settings in whole.each for report in _fetched(whole, settings, told)]
+    stored = sum(report.stored for report in reports)
+    fetched = sum(report.fetched for report in reports)
+    return f"{stored:,} of {len(reports)} series, {fetched:,} of them fetched now"
+
+
+def _fetched(whole: Whole, settings: Settings, told: "_Fetching") -> list[SeriesReport]:
+    """Of one exchange."""
     with client_of(settings, whole.stop) as client, archive_of(client, "auto") as archive:
         market = Market(client)
         listed = market.symbols()
         SymbolStore(whole.db).save(listed)
-        minutes = _minutes(whole, listed)
+        minutes = _minutes(whole, listed) if settings.is_first else []
         later = {one.key for one in minutes}
         due = [key for key in due_keys(settings, whole.db) if key not in later]
-        whole.series = kept_series(due, listed, SeriesStore(whole.db), client.clock.now())
-        Watchlist(whole.db, settings.environment).seed(
-            [one.key for one in (*whole.series, *minutes)], datetime.now(UTC)
-        )
+        series = kept_series(due, listed, SeriesStore(whole.db), client.clock.now())
+        Watchlist(whole.db, settings.environment).seed([one.key for one in (*series, *minutes)], datetime.now(UTC))
         with Backfill(whole.db, market, archive, progress=told) as work:
             reports = [
-                *work.fill_all(whole.series, settings.history_days, "auto"),
+                *work.fill_all(series, settings.history_days, "auto"),
                 *work.fill_all(minutes, MINUTE_DAYS, "auto"),
             ]
     _refuse_incomplete(reports)
-    whole.series += minutes
-    stored = sum(report.stored for report in reports)
-    fetched = sum(report.fetched for report in reports)
-    return f"{stored:,} of {len(reports)} series, {fetched:,} of them fetched now"
+    whole.series += [*series, *minutes]
+    return reports
 
 
 def derive(whole: Whole) -> str:
@@ -220,8 +234,8 @@ def derive(whole: Whole) -> str:
 
 def refresh_returns(whole: Whole) -> str:
     """What became of the signals."""
-    environment = whole.settings.environment
-    ReturnStore(whole.db).refresh(environment, budget=whole.settings.returns_per_minute)
+    for name in whole.settings.every:
+        ReturnStore(whole.db).refresh(name, budget=whole.settings.returns_per_minute)
     known = whole.db[SIGNALS.name].estimated_document_count()
     return f"of {known:,} signals, as of the newest prices"
 
@@ -229,20 +243,34 @@ def refresh_returns(whole: Whole) -> str:
 def start_ingester(whole: Whole) -> str:
     """Candles are current from here on."""
     since = datetime.now(UTC)
-    overviews = whole.overviews
-    whole.supervisor.start(services.ingester(whole.ports.metrics, lambda: overviews.is_alive("ingester", since)))
-    whole.supervisor.wait_ready("ingester")
+    started = [
+        services.ingester(
+            settings.environment,
+            whole.ports.metrics if settings.is_first else None,
+            partial(whole.overviews_of(settings).is_alive, "ingester", since),
+        )
+        for settings in whole.each
+    ]
+    for service in started:
+        whole.supervisor.start(service)
+    for service in started:
+        whole.supervisor.wait_ready(service.name)
     return f"{len(whole.series)} series are live"
 
 
 def start_executor(whole: Whole) -> str:
     """Fresh signals are acted on from here on: worked out only, or with orders, as the mode says."""
-    settings = whole.settings
+    traded = [settings for settings in whole.each if is_traded(settings)]
+    if not traded:
+        return f"none: {', '.join(whole.settings.every)} cannot be traded yet"
+    settings = traded[0]
     if credentials_of(settings) is None:
         return "none: it needs an account, and no keys are configured"
     lease = LeaseStore(whole.db, f"executor:{settings.environment}", "nobody")
     before = lease.holder()
-    whole.supervisor.start(services.executor(lambda: lease.holder() not in {None, before}, whole.keys))
+    whole.supervisor.start(
+        services.executor(settings.environment, lambda: lease.holder() not in {None, before}, whole.keys)
+    )
     whole.view.detail("looking at the account")
     whole.supervisor.wait_ready("executor")
     switched = ControlStore(whole.db, settings.environment).read().mode

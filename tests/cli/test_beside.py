@@ -92,7 +92,7 @@ def test_what_an_executor_leaves_is_read_again(home: Path, monkeypatch: pytest.M
     monkeypatch.setenv("TIDEMARK_SIM_URL", simulator.url)
     remember(load(), "abc123")
     assert remembered(home) == {"sim": Place("sim", simulator.url, "abc123")}
-    with HomeExchange(home).served(simulator.url):
+    with HomeExchange(home).served({"um": simulator.url}):
         remember(load(), "abc123")
         assert remembered(home) == {"sim": Place("sim", None, "abc123")}, (
             "it is the folder's own while somebody looks after it there"

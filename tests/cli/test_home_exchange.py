@@ -107,9 +107,12 @@ def test_one_that_was_killed_is_started_again_where_it_was(home: Path, user: Any
 
 
 def test_one_that_somebody_looks_after_is_the_folders(home: Path, user: Any, simulator: Any) -> None:
-    with HomeExchange(home).served(simulator.url):
+    with HomeExchange(home).served({"um": simulator.url}):
         assert user()[1] == HomeExchange(home).url == simulator.url
-        with pytest.raises(AttentionError, match="already, at http"), HomeExchange(home).served("http://127.0.0.1:1"):
+        with (
+            pytest.raises(AttentionError, match="already, at http"),
+            HomeExchange(home).served({"um": "http://127.0.0.1:1"}),
+        ):
             pass
     assert exchanges(home) == []
     assert HomeExchange(home).url is None

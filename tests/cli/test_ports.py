@@ -1,6 +1,7 @@
 """Two Tidemarks that start in the same second must not want the same ports, though neither listens yet."""
 
 import socket
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -13,17 +14,19 @@ from pipeline.supervise.services import Ports
 def usual_ports(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ports that nothing else on this machine wants meanwhile."""
     for name in ("SIMULATOR_PORT", "PREFECT_PORT", "METRICS_PORT"):
-        monkeypatch.setattr(services, name, any_free_port())
+        monkeypatch.setattr(services, name, any_free_port(3))
 
 
 def numbers(ports: Ports) -> set[int]:
-    return {ports.simulator, ports.prefect, ports.metrics}
+    addresses = {urlsplit(url).port or 0 for url in ports.exchange_urls.values()}
+    assert ports.simulator in addresses
+    return addresses | {ports.prefect, ports.metrics}
 
 
 def test_what_one_has_claimed_another_does_not_get() -> None:
     with Ports.claimed() as mine, Ports.claimed() as yours, Ports.claimed() as others:
         assert mine.simulator == services.SIMULATOR_PORT
-        assert len(numbers(mine) | numbers(yours) | numbers(others)) == 9
+        assert len(numbers(mine) | numbers(yours) | numbers(others)) == 15
         assert all(map(is_free, numbers(mine) | numbers(yours))), "the parts can still listen there"
 
 

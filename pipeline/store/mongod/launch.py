@@ -136,10 +136,14 @@ def becomes_free(port: int, timeout: float) -> bool:
     return True
 
 
-def any_free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((LOOPBACK, 0))
-        return int(probe.getsockname()[1])
+def any_free_port(together: int = 1) -> int:
+    """A free port; the first of so many that follow each other."""
+    while True:
+        with socket.socket() as probe:
+            probe.bind((LOOPBACK, 0))
+            port = int(probe.getsockname()[1])
+        if all(is_free(port + number) for number in range(1, together)):
+            return port
 
 
 def launch(binary: Path, folder: Folder, port: int, limits: Limits, timeout: float) -> None:
