@@ -1,5 +1,6 @@
 """The audit as a Prefect flow: one task for all series, a table of what was found, failed if anything is left."""
 
+import threading
 from collections.abc import Sequence
 from typing import Annotated, Any
 
@@ -9,11 +10,11 @@ from prefect.tasks import Task
 from pydantic import Field
 
 from flows.reporting import Tally, first_of, show_progress, show_table, threads
-from flows.running import Chosen, leave_word, stop_when_cancelled
+from flows.running import Chosen, at_each, key_of, leave_word, stop_when_cancelled
 from pipeline.app.audit import Auditing, SeriesAudit, auditing
 from pipeline.app.opened import Opened
 from pipeline.errors import TidemarkError
-from pipeline.settings import load
+from pipeline.settings import Settings
 from pipeline.timeline import iso
 from schemas.series import SeriesKey
 
@@ -33,9 +34,14 @@ class AuditChoice(Chosen):
 @flow(name="audit", task_runner=threads(1), persist_result=False, on_completion=[leave_word])
 def audit(chosen: AuditChoice = AuditChoice()) -> list[dict[str, Any]]:  # noqa: B008 - frozen default
     """Check stored candles, and mend them if told to. Ends failed, with the list, if a series is not sound."""
+    with stop_when_cancelled() as stop:
+        return at_each(chosen.exchange, lambda settings: _audited(settings, chosen, stop))
+
+
+def _audited(settings: Settings, chosen: AuditChoice, stop: threading.Event) -> list[dict[str, Any]]:
+    """At one exchange."""
     with (
-        stop_when_cancelled() as stop,
-        Opened(load()) as tm,
+        Opened(settings) as tm,
         auditing(
             tm,
             chosen.symbols,
@@ -53,13 +59,13 @@ def audit(chosen: AuditChoice = AuditChoice()) -> list[dict[str, Any]]:  # noqa:
         show_progress(
             [future],
             tally,
-            key="audit-progress",
+            key=key_of(settings, "audit-progress"),
             begins=f"{wanted} series to look at",
             meanwhile=lambda: f"{tally.done} of {wanted} series",
             ends=lambda: f"{wanted} series",
         )
         audits = future.result()
-    return _conclude(audits)
+    return _conclude(audits, settings)
 
 
 def _task(work: Auditing, tally: Tally) -> Task[[str], list[SeriesAudit]]:
@@ -79,7 +85,7 @@ def _looked(work: Auditing, key: SeriesKey, tally: Tally) -> Sequence[SeriesAudi
     return done.audits
 
 
-def _conclude(audits: Sequence[SeriesAudit]) -> list[dict[str, Any]]:
+def _conclude(audits: Sequence[SeriesAudit], settings: Settings) -> list[dict[str, Any]]:
     rows = [
         {
             "symbol": one.symbol,
@@ -106,9 +112,9 @@ def _conclude(audits: Sequence[SeriesAudit]) -> list[dict[str, Any]]:
         for flaw in one.flaws
     ]
     looked_into = [row for row in rows if row["candles"] or row["findings"]]
-    show_table(looked_into, key="audit-series", description="series that were looked into")
+    show_table(looked_into, key=key_of(settings, "audit-series"), description="series that were looked into")
     if found:
-        show_table(found, key="audit-findings", description="what is or was wrong")
+        show_table(found, key=key_of(settings, "audit-findings"), description="what is or was wrong")
     unsound = [f"{one.symbol} {one.interval}" for one in audits if not one.is_sound]
     get_run_logger().info("%d of %d series are sound", len(audits) - len(unsound), len(audits))
     if unsound:

@@ -2,6 +2,7 @@
 the store. The pages are the pipeline's own affair: Prefect sees groups, a progress bar and a table, and costs little.
 """
 
+import threading
 import time
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -14,11 +15,11 @@ from prefect.tasks import Task
 from pydantic import Field
 
 from flows.reporting import Tally, fail_with, groups, retried_task, show_progress, show_table, threads
-from flows.running import Chosen, leave_word, stop_when_cancelled
+from flows.running import Chosen, at_each, key_of, leave_word, stop_when_cancelled
 from pipeline.app.backfill import SERIES_AT_ONCE, Backfill, Filling, SeriesReport, SourceChoice, Wanted, filling
 from pipeline.app.opened import Opened
 from pipeline.errors import TidemarkError
-from pipeline.settings import load
+from pipeline.settings import Settings
 from schemas.series import SeriesKey
 
 TABLE = ("symbol", "interval", "wanted", "stored", "fetched", "source", "holes", "seconds")
@@ -47,9 +48,14 @@ class IncompleteError(TidemarkError):
 @flow(name="backfill", task_runner=threads(SERIES_AT_ONCE), persist_result=False, on_completion=[leave_word])
 def backfill(chosen: BackfillChoice = BackfillChoice()) -> list[dict[str, Any]]:  # noqa: B008 - frozen default
     """Fetch the candles that are not stored yet. Ends failed, with the list, if any series is not whole."""
+    with stop_when_cancelled() as stop:
+        return at_each(chosen.exchange, lambda settings: _backfilled(settings, chosen, stop))
+
+
+def _backfilled(settings: Settings, chosen: BackfillChoice, stop: threading.Event) -> list[dict[str, Any]]:
+    """At one exchange."""
     with (
-        stop_when_cancelled() as stop,
-        Opened(load()) as tm,
+        Opened(settings) as tm,
         filling(tm, chosen.symbols, chosen.intervals, source=chosen.source, by="flow backfill", stop=stop) as order,
     ):
         tally, began = CandleTally(), time.monotonic()
@@ -60,13 +66,13 @@ def backfill(chosen: BackfillChoice = BackfillChoice()) -> list[dict[str, Any]]:
             show_progress(
                 futures,
                 tally,
-                key="backfill-progress",
+                key=key_of(settings, "backfill-progress"),
                 begins="candles stored",
                 meanwhile=lambda: _so_far(tally, time.monotonic() - began),
                 ends=lambda: f"{tally.done:,} candles fetched",
             )
         reports = [report for future in futures for report in _reports(future)]
-    return _conclude(reports)
+    return _conclude(reports, key_of(settings, "backfill-series"))
 
 
 class CandleTally(Tally):
@@ -138,10 +144,10 @@ def _reports(future: PrefectFuture[list[SeriesReport]]) -> Sequence[SeriesReport
     return found
 
 
-def _conclude(reports: Sequence[SeriesReport]) -> list[dict[str, Any]]:
+def _conclude(reports: Sequence[SeriesReport], key: str) -> list[dict[str, Any]]:
     rows = [{name: getattr(report, name) for name in TABLE} for report in reports]
     busy = [row for row in rows if row["fetched"] or row["holes"]]
-    show_table(busy, key="backfill-series", description="series of which something was fetched, or is missing")
+    show_table(busy, key=key, description="series of which something was fetched, or is missing")
     short = [_lacks(report) for report in reports if not report.is_complete]
     get_run_logger().info("%d of %d series are whole", len(reports) - len(short), len(reports))
     fail_with(short, len(reports), "are not whole")

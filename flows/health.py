@@ -16,12 +16,12 @@ from prefect.events import emit_event
 from pydantic import BaseModel, ConfigDict, Field
 
 from flows.reporting import SHOWN, first_of
-from flows.running import leave_word
+from flows.running import OF_EXCHANGE, at_each, key_of, leave_word
 from pipeline.app.health import Status, is_behind, late_by
 from pipeline.app.health import health as look
 from pipeline.app.opened import Opened
 from pipeline.errors import TidemarkError
-from pipeline.settings import load
+from pipeline.settings import Settings
 
 
 class HealthChoice(BaseModel):
@@ -29,6 +29,7 @@ class HealthChoice(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
+    exchange: str | None = OF_EXCHANGE
     processes: list[str] = Field(
         default_factory=list,
         description="roles that must live, for example ingester; none: the ingester, and the executor where orders are "
@@ -42,12 +43,17 @@ class HealthChoice(BaseModel):
 @flow(name="health", persist_result=False, on_completion=[leave_word])
 def health(chosen: HealthChoice = HealthChoice()) -> Status:  # noqa: B008 - never changed
     """Look at heartbeats, series and deployments. Ends failed, with the names, if something is dead or behind."""
-    settings = load()
+    paused = _paused()
+    return at_each(chosen.exchange, lambda settings: [_looked_at(settings, chosen, paused)])[0]
+
+
+def _looked_at(settings: Settings, chosen: HealthChoice, paused: Sequence[str]) -> Status:
+    """At one exchange."""
     with Opened(settings) as tm:
-        told = look(tm, paused=_paused(), processes=chosen.processes, behind=chosen.behind)
+        told = look(tm, paused=paused, processes=chosen.processes, behind=chosen.behind)
     found, problems = told.found, first_of(told.problems)
     create_markdown_artifact(
-        key="health",
+        key=key_of(settings, "health"),
         markdown=_page(found, told.acting, problems, chosen.behind),
         description="; ".join(problems) or "good",
     )

@@ -7,10 +7,10 @@ from prefect import flow, get_run_logger
 from prefect.artifacts import create_table_artifact
 from pydantic import BaseModel, ConfigDict, Field
 
-from flows.running import leave_word
+from flows.running import OF_EXCHANGE, at_each, leave_word
 from pipeline.app.opened import Opened
 from pipeline.app.retention import Keep, forget
-from pipeline.settings import load
+from pipeline.settings import Settings
 
 Days = Annotated[int, Field(ge=1, le=5_000)]
 
@@ -20,6 +20,7 @@ class RetentionChoice(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
+    exchange: str | None = OF_EXCHANGE
     candles_days: Days | None = Field(default=None, description="none: every candle is kept")
     signals_days: Days | None = Field(default=None, description="none: every signal is kept")
     snapshots_days: Days | None = Field(
@@ -31,8 +32,13 @@ class RetentionChoice(BaseModel):
 def retention(chosen: RetentionChoice = RetentionChoice()) -> list[dict[str, Any]]:  # noqa: B008 - never changed
     """Forget what is older than it is to be kept."""
     keep = Keep(chosen.candles_days, chosen.signals_days, chosen.snapshots_days)
-    with Opened(load()) as tm:
-        rows = [asdict(one) for one in forget(tm, keep, by="flow retention")]
+    rows = at_each(chosen.exchange, lambda settings: _forgotten(settings, keep))
     create_table_artifact(table=rows, key="retention", description="what was forgotten")
     get_run_logger().info("%d documents are gone", sum(row["count"] for row in rows))
     return rows
+
+
+def _forgotten(settings: Settings, keep: Keep) -> list[dict[str, Any]]:
+    """At one exchange."""
+    with Opened(settings) as tm:
+        return [{"exchange": tm.environment, **asdict(one)} for one in forget(tm, keep, by="flow retention")]

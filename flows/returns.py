@@ -8,11 +8,11 @@ from prefect import flow, get_run_logger
 from prefect.artifacts import create_table_artifact
 from pydantic import BaseModel, ConfigDict, Field
 
-from flows.running import leave_word
+from flows.running import OF_EXCHANGE, at_each, key_of, leave_word
 from pipeline.app.opened import Opened
 from pipeline.app.returns import Refreshed, refresh_returns
 from pipeline.app.signals import Signal, best
-from pipeline.settings import load
+from pipeline.settings import Settings
 from pipeline.timeline import to_ms
 
 SHOWN = ("symbol", "interval", "strategy", "kind", "side", "price", "current_price")
@@ -24,6 +24,7 @@ class ReturnsChoice(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
+    exchange: str | None = OF_EXCHANGE
     symbols: list[str] = Field(default_factory=list, description="contracts, for example BTCUSDT; none: all")
     anew: bool = Field(default=False, description="work everything out again from the candles")
     top: Annotated[int, Field(ge=1, le=500)] = Field(default=20, description="so many signals in the table")
@@ -33,11 +34,17 @@ class ReturnsChoice(BaseModel):
 @flow(name="returns", persist_result=False, on_completion=[leave_word])
 def returns(chosen: ReturnsChoice = ReturnsChoice()) -> dict[str, int]:  # noqa: B008 - never changed
     """Bring the returns of signals up to the newest stored prices."""
-    refreshed, shown = _refresh(chosen)
+    done = at_each(chosen.exchange, lambda settings: [_refreshed(settings, chosen)])
+    return {name: sum(one[name] for one in done) for name in ("symbols", "worked_out", "moved")}
+
+
+def _refreshed(settings: Settings, chosen: ReturnsChoice) -> dict[str, int]:
+    """At one exchange."""
+    refreshed, shown = _refresh(settings, chosen)
     if shown is not None:
         create_table_artifact(
             table=[_row(signal) for signal in shown],
-            key="returns-best-signals",
+            key=key_of(settings, "returns-best-signals"),
             description=f"the best of the newest signals, of the last {chosen.top_days} days, in percent, before fees",
         )
     get_run_logger().info(
@@ -47,9 +54,9 @@ def returns(chosen: ReturnsChoice = ReturnsChoice()) -> dict[str, int]:  # noqa:
     return {"symbols": refreshed.symbols, "worked_out": refreshed.worked_out, "moved": refreshed.moved}
 
 
-def _refresh(chosen: ReturnsChoice) -> tuple[Refreshed, list[Signal] | None]:
+def _refresh(settings: Settings, chosen: ReturnsChoice) -> tuple[Refreshed, list[Signal] | None]:
     since = to_ms(datetime.now(UTC) - timedelta(days=chosen.top_days))
-    with Opened(load()) as tm:
+    with Opened(settings) as tm:
         budget = tm.settings.returns_per_minute
         refreshed = refresh_returns(tm, chosen.symbols or None, anew=chosen.anew, budget=budget, by="flow returns")
         if refreshed.compared_since is None:

@@ -3,9 +3,9 @@ success."""
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 from prefect import Flow
 from prefect.client.orchestration import get_client
@@ -13,7 +13,35 @@ from prefect.client.schemas.objects import FlowRun, State
 from pydantic import BaseModel, ConfigDict, Field
 
 from pipeline.app.deployments import tell_completed
-from pipeline.settings import load
+from pipeline.errors import TidemarkError
+from pipeline.settings import Settings, load
+
+T = TypeVar("T")
+
+OF_EXCHANGE: Any = Field(default=None, description="for example binance-cm; none: every exchange that is run")
+
+
+def at_each(exchange: str | None, do: Callable[[Settings], Sequence[T]]) -> list[T]:
+    """Do it at that exchange, or at each that is run: one that fails keeps no other from its turn."""
+    settings = load()
+    names = settings.every if exchange is None else (exchange,)
+    if len(names) == 1:
+        return list(do(settings.at(names[0])))
+    done: list[T] = []
+    failed: list[str] = []
+    for name in names:
+        try:
+            done += do(settings.at(name))
+        except TidemarkError as error:
+            failed.append(f"{name}: {error}")
+    if failed:
+        raise TidemarkError("\n".join(failed))
+    return done
+
+
+def key_of(settings: Settings, name: str) -> str:
+    """What is shown of an exchange, under a name of its own: Prefect keeps the newest of each."""
+    return name if settings.is_first else f"{name}-{settings.environment}"
 
 
 class Chosen(BaseModel):
@@ -21,6 +49,7 @@ class Chosen(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
+    exchange: str | None = OF_EXCHANGE
     symbols: list[str] = Field(default_factory=list, description="contracts, for example BTCUSDT; none: the settings'")
     intervals: list[str] = Field(
         default_factory=list, description="candle lengths, for example 1m; none: the settings'"

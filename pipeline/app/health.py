@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from pipeline.app.opened import Opened
 from pipeline.app.status import SeriesNow, Status, status
+from pipeline.app.trading_access import is_traded
 from pipeline.settings import Settings
 from pipeline.store.deployments import DeploymentStore
 from pipeline.store.lease import LeaseStore
@@ -27,7 +28,8 @@ def health(tm: Opened, *, paused: Iterable[str], processes: Collection[str], beh
     DeploymentStore(tm.db, tm.environment).pause(paused)
     found = status(tm)
     acting = LeaseStore(tm.db, f"executor:{tm.environment}", "nobody").holder()
-    living = {one.role for one in found.processes if one.alive} | ({"executor"} if acting else set())
+    there = [one for one in found.processes if one.exchange in {tm.environment, None}]
+    living = {one.role for one in there if one.alive} | ({"executor"} if acting else set())
     missing = [f"no {role} lives" for role in processes or _expected(tm.settings) if role not in living]
     others = [one for one in found.overdue if not one.name.startswith("health/")]  # or one failure would bring the next
     return Health(found, acting, [*missing, *_behind(found, behind), *(one.lateness for one in others)])
@@ -44,7 +46,8 @@ def late_by(behind: int | None) -> str:
 
 
 def _expected(settings: Settings) -> list[str]:
-    return ["ingester", "executor"] if settings.mode == "auto-execute" else ["ingester"]
+    sends = settings.mode == "auto-execute" and is_traded(settings)
+    return ["ingester", "executor"] if sends else ["ingester"]
 
 
 def _behind(found: Status, most: int) -> list[str]:
