@@ -136,6 +136,23 @@ def test_in_and_out_of_a_position_with_a_stop(client: Any, price: float) -> None
     assert client.fetch_balance()["USDT"]["total"] == pytest.approx(before + earned - fees)
 
 
+def test_orders_are_changed_at_once_and_what_is_held_has_a_rank(client: Any, price: float) -> None:
+    placed = [client.create_order(BTC, "limit", "buy", 0.01, round(price * 0.97, 1)) for _ in range(2)]
+    lower = round(price * 0.96, 1)
+    wanted = [{"id": one["id"], "symbol": BTC, "type": "limit", "side": "buy", "amount": 0.02, "price": lower}
+              for one in placed]  # fmt: skip
+    client.edit_orders(wanted)
+    assert {(one["amount"], one["price"]) for one in client.fetch_open_orders(BTC)} == {(0.02, lower)}
+    client.cancel_all_orders(BTC)
+    client.create_order(BTC, "market", "buy", 0.01)
+    assert client.fetch_position_adl_rank(BTC)["rank"] == 1
+    client.create_order(BTC, "market", "sell", 0.01, None, {"reduceOnly": True})
+    assert client.fetch_my_liquidations(BTC) == []
+    assert client.fetch_open_interest(BTC)["openInterestAmount"] > 0
+    premiums = client.fetch_ohlcv(BTC, "1h", limit=3, params={"price": "premiumIndex"})
+    assert all(abs(row[4]) < 0.01 for row in premiums)
+
+
 def test_refusals_become_ccxt_errors(client: Any, own: Simulator) -> None:
     with pytest.raises(ccxt.ExchangeError, match="-2019"):
         client.create_order(BTC, "market", "buy", 100)

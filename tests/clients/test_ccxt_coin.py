@@ -156,6 +156,22 @@ def test_in_and_out_of_a_position_with_a_stop(client: Any, price: float) -> None
     assert {"COMMISSION", "REALIZED_PNL", "TRANSFER"} <= kinds
 
 
+def test_orders_are_changed_at_once_and_what_is_held_has_a_rank(client: Any, price: float) -> None:
+    placed = [client.create_order(BTC, "limit", "buy", 1, round(price * 0.97, 1)) for _ in range(2)]
+    lower = round(price * 0.96, 1)
+    wanted = [{"id": one["id"], "symbol": BTC, "type": "limit", "side": "buy", "amount": 2, "price": lower}
+              for one in placed]  # fmt: skip
+    client.edit_orders(wanted)
+    assert {(one["amount"], one["price"]) for one in client.fetch_open_orders(BTC)} == {(2, lower)}
+    client.cancel_all_orders(BTC)
+    client.create_order(BTC, "market", "buy", 1)
+    assert client.fetch_position_adl_rank(BTC)["rank"] == 1
+    client.create_order(BTC, "market", "sell", 1, None, {"reduceOnly": True})
+    assert client.fetch_my_liquidations(BTC) == []
+    premiums = client.fetch_ohlcv(BTC, "1h", limit=3, params={"price": "premiumIndex"})
+    assert all(abs(row[4]) < 0.01 for row in premiums)
+
+
 def test_refusals_become_ccxt_errors(client: Any, own: RunningSimulator) -> None:
     with pytest.raises(ccxt.ExchangeError, match="-2019"):
         client.create_order(BTC, "market", "buy", 5_000)

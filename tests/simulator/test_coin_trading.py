@@ -124,8 +124,22 @@ def test_the_position_mode_of_one_is_that_of_the_other(desk_of: Callable[..., De
         assert coins.signed("GET", "/dapi/v1/positionSide/dual").body == {"dualSidePosition": True}
 
 
-def test_the_exchange_closes_by_force_what_is_held_in_a_market(both: Simulator, coins: Desk) -> None:
-    coins.signed("POST", PLACE, **ORDER)
-    assert both.at("cm").close_position("main", "BTCUSD_PERP", "adl") == 1
-    rows = coins.signed("GET", "/dapi/v1/positionRisk", pair="BTCUSD").body
-    assert {row["positionAmt"] for row in rows} == {"0"}
+@pytest.mark.parametrize(("market", "root", "order"), [("um", "/fapi/v1", OF_DOLLARS), ("cm", "/dapi/v1", ORDER)])
+def test_what_the_exchange_closed_by_force_is_listed(
+    both: Simulator, desk_of: Callable[..., Desk], market: str, root: str, order: dict[str, str]
+) -> None:
+    simulator = both.at(market)
+    desk = desk_of(simulator)
+    symbol = order["symbol"]
+    for force, kind in (("adl", "ADL"), ("liquidation", "LIQUIDATION")):
+        desk.signed("POST", f"{root}/order", **order)
+        assert desk.signed("GET", f"{root}/adlQuantile", symbol=symbol).body == [
+            {"symbol": symbol, "adlQuantile": {"BOTH": 1}}
+        ]
+        assert simulator.close_position("main", symbol, force) == 1
+        (forced,) = desk.signed("GET", f"{root}/forceOrders", symbol=symbol, autoCloseType=kind).body
+        assert forced["clientOrderId"].startswith({"ADL": "adl_autoclose", "LIQUIDATION": "autoclose-"}[kind])
+        assert (forced["type"], forced["status"], forced["side"]) == ("LIQUIDATION", "FILLED", "SELL")
+    assert len(desk.signed("GET", f"{root}/forceOrders").body) == 2
+    assert desk.signed("GET", f"{root}/adlQuantile").body == []
+    assert desk.signed("GET", f"{root}/forceOrders", autoCloseType="WHIM").code == -1130

@@ -13,7 +13,7 @@ from pipeline.simulator.products.product import Product
 from pipeline.simulator.wire import market_data, spot_market_data
 from pipeline.simulator.wire.archive import ArchiveRules
 from pipeline.simulator.wire.market_data import KlineRules
-from pipeline.simulator.wire.routes import Endpoint, Params, by_symbol, public, stairs
+from pipeline.simulator.wire.routes import Endpoint, Params, by_symbol, keyed, public, stairs
 from pipeline.simulator.wire.streams import StreamRules, Topic
 from pipeline.simulator.wire.weights import TEN_SECONDS, Limits
 from pipeline.timeline import DAY
@@ -37,6 +37,8 @@ ENDPOINTS: Final[dict[tuple[str, str], Endpoint]] = {
     ("GET", "/api/v3/historicalTrades"): public(25, spot_market_data.historical_trades),
     ("GET", "/api/v3/aggTrades"): public(4, spot_market_data.aggregate_trades),
     ("GET", "/api/v3/depth"): public(_depth_weight, spot_market_data.depth),
+    ("GET", "/sapi/v1/margin/allPairs"): keyed(1, spot_market_data.nothing),
+    ("GET", "/sapi/v1/margin/isolated/allPairs"): keyed(1, spot_market_data.nothing),
 }
 
 SPOT: Final = Product(

@@ -36,7 +36,9 @@ def usd_desks(engine: Engine) -> Routes:
         ("GET", "/fapi/v1/allOrders"): orders.list_all,
         ("DELETE", "/fapi/v1/allOpenOrders"): orders.cancel_all,
         ("POST", "/fapi/v1/batchOrders"): orders.place_batch,
+        ("PUT", "/fapi/v1/batchOrders"): orders.amend_batch,
         ("DELETE", "/fapi/v1/batchOrders"): orders.cancel_batch,
+        ("GET", "/fapi/v1/forceOrders"): orders.list_forced,
         ("POST", "/fapi/v1/algoOrder"): algos.place,
         ("GET", "/fapi/v1/algoOrder"): algos.query,
         ("DELETE", "/fapi/v1/algoOrder"): algos.cancel,
@@ -63,6 +65,7 @@ def usd_desks(engine: Engine) -> Routes:
         ("GET", "/fapi/v3/positionRisk"): reports.positions_v3,
         ("GET", "/fapi/v1/userTrades"): reports.trades,
         ("GET", "/fapi/v1/income"): reports.incomes,
+        ("GET", "/fapi/v1/adlQuantile"): reports.adl_quantiles,
     }
 
 
@@ -80,7 +83,9 @@ def coin_desks(engine: Engine) -> Routes:
         ("GET", "/dapi/v1/allOrders"): orders.list_all,
         ("DELETE", "/dapi/v1/allOpenOrders"): orders.cancel_all,
         ("POST", "/dapi/v1/batchOrders"): orders.place_batch,
+        ("PUT", "/dapi/v1/batchOrders"): orders.amend_batch,
         ("DELETE", "/dapi/v1/batchOrders"): orders.cancel_batch,
+        ("GET", "/dapi/v1/forceOrders"): orders.list_forced,
         ("POST", "/dapi/v1/algoOrder"): algos.place,
         ("GET", "/dapi/v1/algoOrder"): algos.query,
         ("DELETE", "/dapi/v1/algoOrder"): algos.cancel,
@@ -99,4 +104,5 @@ def coin_desks(engine: Engine) -> Routes:
         ("GET", "/dapi/v1/positionRisk"): reports.coin_positions,
         ("GET", "/dapi/v1/userTrades"): reports.trades,
         ("GET", "/dapi/v1/income"): reports.incomes,
+        ("GET", "/dapi/v1/adlQuantile"): reports.adl_quantiles,
     }

@@ -25,8 +25,11 @@ def next_funding(now: int) -> int:
 
 
 def funding_rate(market: Market, symbol: str, time: int) -> Decimal:
-    """The rate of that moment: the interest, plus the distance of the contract from its mark price, clamped. Longs pay
-    shorts where it is positive."""
+    """The rate of that moment: the interest, plus the premium, clamped. Longs pay shorts where it is positive."""
+    return (_INTEREST + min(_CLAMP, max(-_CLAMP, premium(market, symbol, time)))).quantize(_RATE_GRID)
+
+
+def premium(market: Market, symbol: str, time: int) -> Decimal:
+    """The distance of the contract from its mark price, as a share of it."""
     mark = market.mark_price(symbol, time)
-    premium = (market.price(symbol, time) * market.specs[symbol].tick - mark) / mark
-    return (_INTEREST + min(_CLAMP, max(-_CLAMP, premium))).quantize(_RATE_GRID)
+    return (market.price(symbol, time) * market.specs[symbol].tick - mark) / mark

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from decimal import Decimal
+from enum import StrEnum
 from functools import partial
 from typing import Final
 
@@ -12,12 +13,20 @@ from pipeline.simulator.venue import ledger, matching, payloads
 from pipeline.simulator.venue.account import Account
 from pipeline.simulator.venue.engine import Engine
 from pipeline.simulator.venue.history import page
-from pipeline.simulator.venue.intake import asked_specs, check_filters, find_spec, read_order
+from pipeline.simulator.venue.intake import asked_specs, check_filters, find_spec, optional_spec, read_order
+from pipeline.simulator.venue.liquidation import Force
 from pipeline.simulator.venue.orders import Order, OrderType, ResponseType, Status, TimeInForce
 from pipeline.simulator.venue.params import Params
 from pipeline.simulator.venue.payloads import Payload
 from pipeline.simulator.venue.refusals import refuse
 
+
+class AutoClose(StrEnum):
+    LIQUIDATION = "LIQUIDATION"
+    ADL = "ADL"
+
+
+FORCED: Final = {AutoClose.LIQUIDATION: (Force.LIQUIDATION,), AutoClose.ADL: (Force.ADL,)}
 MAX_PLACED: Final = 5
 MAX_CANCELLED: Final = 10
 ID_LISTS: Final = ("orderIdList", "orderidlist")  # the manual's name, and the one that several clients use
@@ -93,6 +102,13 @@ class OrderDesk:
             raise refuse(-4082)
         return [each(partial(self._place_item, account, item, now)) for item in items]
 
+    def amend_batch(self, account: Account, params: Params, now: int) -> list[Payload]:
+        """PUT batchOrders: each item succeeds or fails alone."""
+        items = params.array("batchOrders")
+        if not 1 <= len(items) <= MAX_PLACED:
+            raise refuse(-4082)
+        return [each(partial(self._amend_item, account, item, now)) for item in items]
+
     def cancel_batch(self, account: Account, params: Params, now: int) -> list[Payload]:
         """DELETE batchOrders"""
         symbol = find_spec(self.engine, params, now).symbol
@@ -123,11 +139,28 @@ class OrderDesk:
         found = page(orders, params, now, number=lambda o: o.id, time=lambda o: o.created, first="orderId", default=500)
         return self._listed(found)
 
+    def list_forced(self, account: Account, params: Params, now: int) -> list[Payload]:
+        """GET forceOrders: the exchange's own, by which it closed a position."""
+        spec, kind = optional_spec(self.engine, params, now), params.word("autoCloseType", AutoClose, -1130)
+        wanted = FORCED[kind] if kind else tuple(start for starts in FORCED.values() for start in starts)
+        orders = [
+            order
+            for order in account.orders.values()
+            if order.type is OrderType.LIQUIDATION
+            and order.client_id.startswith(wanted)
+            and spec in {None, self.engine.spec(order.symbol)}
+        ]
+        found = page(orders, params, now, number=lambda o: o.id, time=lambda o: o.created, first=None, default=50)
+        return self._listed(found)
+
     def _listed(self, orders: Iterable[Order]) -> list[Payload]:
         return [self.engine.terms.forms.queried(self.engine.spec(order.symbol), order) for order in orders]
 
     def _place_item(self, account: Account, item: object, now: int) -> Payload:
         return self.place(account, item_params(item), now)
+
+    def _amend_item(self, account: Account, item: object, now: int) -> Payload:
+        return self.amend(account, item_params(item), now)
 
     def _find(self, account: Account, params: Params, now: int, *, unknown: int) -> Order:
         symbol = find_spec(self.engine, params, now).symbol

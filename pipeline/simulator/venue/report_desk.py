@@ -126,6 +126,15 @@ class ReportDesk:
         found = page(rows, params, now, number=lambda i: i.id, time=lambda i: i.time, first=None, default=100)
         return [self.engine.terms.forms.income_row(income) for income in found]
 
+    def adl_quantiles(self, account: Account, params: Params, now: int) -> list[Payload]:
+        """GET adlQuantile: of what is held, the lowest."""
+        spec = optional_spec(self.engine, params, now)
+        found: dict[str, dict[str, int]] = {}
+        for position in account.held():
+            if spec is None or position.symbol == spec.symbol:
+                found.setdefault(position.symbol, {})[position.side] = 1
+        return [{"symbol": symbol, "adlQuantile": sides} for symbol, sides in found.items()]
+
     def every_key(self, account: Account) -> list[tuple[str, PositionSide]]:
         """Every position that there could be."""
         sides = (PositionSide.BOTH, PositionSide.LONG, PositionSide.SHORT) if account.dual else account.sides()

@@ -7,6 +7,7 @@ candle is written is said by `format`.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import partial
 from itertools import islice
 
 import numpy as np
@@ -14,7 +15,7 @@ import numpy as np
 from pipeline.simulator.errors import ApiError
 from pipeline.simulator.market.quarters import contract_type
 from pipeline.simulator.types import PERPETUAL, UNLISTED, Klines, Market, SymbolSpec, Tick
-from pipeline.simulator.venue.funding import PERIOD, funding_rate, funding_times, next_funding
+from pipeline.simulator.venue.funding import PERIOD, funding_rate, funding_times, next_funding, premium
 from pipeline.simulator.venue.params import Params
 from pipeline.simulator.venue.refusals import refuse
 from pipeline.simulator.wire.exchange_info import exchange_info
@@ -90,6 +91,8 @@ class Question:
 
 Answer = Callable[[Question], object]
 Row = dict[str, object]
+Figure = Callable[[str, int], Decimal]
+"""Of a contract at a moment."""
 
 
 def ping(_: Question) -> object:
@@ -123,13 +126,18 @@ def continuous_klines(question: Question) -> object:
 
 def mark_price_klines(question: Question) -> object:
     """Candles of the mark price: prices only, everything else is zero."""
-    return _price_candles(question, question.spec())
+    return _price_candles(question, question.spec(), question.market.mark_price)
 
 
 def index_price_klines(question: Question) -> object:
     """Candles of the index price, which the mark price equals here."""
     spec = question.of_pair(PERPETUAL)
-    return _price_candles(question, spec) if spec else []
+    return _price_candles(question, spec, question.market.mark_price) if spec else []
+
+
+def premium_index_klines(question: Question) -> object:
+    """Candles of the premium: how far the price is from the mark price."""
+    return _price_candles(question, question.spec(), partial(premium, question.market))
 
 
 def _candles(question: Question, spec: SymbolSpec) -> object:
@@ -147,23 +155,23 @@ def select(market: Market, spec: SymbolSpec, step: Interval, first: int, last: i
     return np.concatenate((closed, market.forming(spec.symbol, step, now)[0]))
 
 
-def _price_candles(question: Question, spec: SymbolSpec) -> object:
+def _price_candles(question: Question, spec: SymbolSpec, figure: Figure) -> object:
     step = _interval(question.params)
     first, last = _range(question, spec, step)
     opened = [step.open_time(i) for i in range(step.index(first), step.index(last) + 1)]
     return [
-        _price_row(question, spec, step, start)
+        _price_row(question, spec, step, start, figure)
         for start in opened
         if first <= start <= last and step.close_time(start) >= spec.onboard and spec.status == "TRADING"
     ]
 
 
-def _price_row(question: Question, spec: SymbolSpec, step: Interval, start: int) -> list[object]:
+def _price_row(question: Question, spec: SymbolSpec, step: Interval, start: int, figure: Figure) -> list[object]:
     closing = step.close_time(start)
     end = min(closing, question.now)
     begin = max(start, spec.onboard)
     moments = sorted({begin + (end - begin) * part // 4 for part in range(5)})
-    prices = [question.market.mark_price(spec.symbol, moment) for moment in moments]
+    prices = [figure(spec.symbol, moment) for moment in moments]
     shown = [f"{price:.8f}" for price in (prices[0], max(prices), min(prices), prices[-1])]
     return [start, *shown, "0", closing, "0", (end - begin) // 1_000, "0", "0", "0"]
 

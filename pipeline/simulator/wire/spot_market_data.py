@@ -190,6 +190,11 @@ def aggregate_trades(question: Question) -> object:
     return [_without(aggregate_row(*each), "nq") | {"M": True} for each in asked_trades(question)]
 
 
+def nothing(_: Question) -> object:
+    """What there is to borrow."""
+    return []
+
+
 def _trade(spec: SymbolSpec, number: int, trade: Tick) -> Row:
     paid = trade.price * spec.tick * trade.quantity * spec.step
     return trade_row(spec, number, trade) | {"quoteQty": f"{paid:.8f}", "isBestMatch": True}
