@@ -128,6 +128,10 @@ class Exchange:
             floor.venue.open_account(name, deposits.get(floor.product.name, {}), mode)
         self.accounts.append(name)
 
+    def beside(self, floor: Floor) -> list[Floor]:
+        """The other markets of its pool."""
+        return [one for one in self.floors.values() if one is not floor and one.product.pool == floor.product.pool]
+
     def trading_floors(self) -> list[Floor]:
         """The markets in which accounts trade."""
         return [floor for floor in self.floors.values() if floor.venue.endpoints]

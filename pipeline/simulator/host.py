@@ -25,6 +25,8 @@ from pipeline.simulator.wire.sockets import Manners
 from pipeline.simulator.wire.weights import TEN_SECONDS, Limits, Meter
 from pipeline.timeline import MINUTE
 
+_LAST_PORT = 65_535
+
 
 def build_exchange(options: Options) -> Exchange:
     """The exchange of those options."""
@@ -57,19 +59,31 @@ async def serve(options: Options, on_ready: Callable[[Running], None], stopped: 
     loop = asyncio.get_running_loop()
     for signal_number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(signal_number, stopped.set)
-    async with AsyncExitStack() as open_doors:
+    async with AsyncExitStack() as doors:
         for number, (name, server) in enumerate(servers.items()):
-            wanted = options.port + number if options.port else 0
-            try:
-                port = await open_doors.enter_async_context(serving(server, options.host, wanted))
-            except OSError as failure:
-                raise UsageError(
-                    f"cannot listen on {options.host}:{wanted}: {failure.strerror or failure}. "
-                    "Choose another port with --port, or 0 for any free one"
-                ) from failure
+            port = await _opened(server, options.host, _port(options, number, name), doors)
             addresses[name] = _address(exchange.floors[name].product, f"{options.host}:{port}")
         on_ready(Running(addresses))
         await until(servers.values(), stopped)
+
+
+async def _opened(server: Server, host: str, port: int, doors: AsyncExitStack) -> int:
+    """Let it answer there until the doors close; the port, which was free if 0 was asked for."""
+    try:
+        return await doors.enter_async_context(serving(server, host, port))
+    except OSError as failure:
+        raise UsageError(
+            f"cannot listen on {host}:{port}: {failure.strerror or failure}. "
+            "Choose another port with --port, or 0 for any free one"
+        ) from failure
+
+
+def _port(options: Options, number: int, name: str) -> int:
+    """Each market has the port after that of the one before."""
+    port = options.port + number if options.port else 0
+    if port > _LAST_PORT:
+        raise UsageError(f"the market {name} would be on port {port}: choose a lower --port, or 0 for any free ones")
+    return port
 
 
 def _address(product: Product, host: str) -> Address:

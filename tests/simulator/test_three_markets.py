@@ -97,6 +97,16 @@ def test_markets_that_there_are_not(markets: tuple[str, ...], problem: str) -> N
         build_exchange(Options(markets=markets))
 
 
+def test_the_last_port_has_no_next_one() -> None:
+    with pytest.raises(SimulatorError, match="cm would be on port 65536: choose a lower --port, or 0"):
+        Simulator.start(port=65_535, markets=("um", "cm"))
+
+
+def test_nobody_holds_anything_where_nobody_trades(three: Simulator) -> None:
+    with pytest.raises(SimulatorError, match="nobody trades on spot"):
+        three.at("spot").close_position("main", "BTCUSDT", "adl")
+
+
 def test_a_market_of_which_nothing_is_named_lists_what_it_has() -> None:
     floors = build_exchange(Options(markets=("um", "cm", "spot"), symbols=("BTCUSD_PERP", "ETHUSDT"))).floors
     assert list(floors["cm"].market.specs) == ["BTCUSD_PERP"]
@@ -362,6 +372,15 @@ async def test_coin_m_streams_on_paths_without_a_route() -> None:
         with pytest.raises(websockets.InvalidStatus, match="404"):
             async with listening(cm.ws_url, "/market/ws/btcusd_perp@kline_1m"):
                 pass
+
+
+async def test_all_mark_prices_are_those_of_both_futures_on_either_address(three: Simulator) -> None:
+    for url, path in ((three.ws_url, "/market/ws/!markPrice@arr@1s"), (three.at("cm").ws_url, "/ws/!markPrice@arr@1s")):
+        async with websockets.connect(url + path) as socket:
+            rows = json.loads(await asyncio.wait_for(socket.recv(), TIMEOUT))
+        marks = {row["s"]: row["st"] for row in rows}
+        assert (marks["BTCUSDT"], marks["BTCUSD_PERP"]) == (1, 2)
+        assert {row["T"] for row in rows if row["s"].startswith("BTCUSD_2")} == {0}
 
 
 async def test_spot_streams_with_its_own_manners(three: Simulator) -> None:

@@ -4,7 +4,7 @@ What the other markets write alike is here too."""
 from collections.abc import Iterable
 
 from pipeline.simulator.types import SymbolSpec
-from pipeline.simulator.wire.weights import PERIODS, Limits
+from pipeline.simulator.wire.weights import Limits, Period
 
 STALE = 7_000  # the answer's own clock is cached: late by this much
 
@@ -29,7 +29,7 @@ def exchange_info(specs: Iterable[SymbolSpec], limits: Limits, now: int) -> dict
 
 def rate_limits(limits: Limits) -> list[dict[str, object]]:
     """The weight of a minute, then the orders of each period."""
-    orders = [rate_limit("ORDERS", *PERIODS[length], limit) for length, limit in limits.orders.items()]
+    orders = [rate_limit("ORDERS", *Period.of(length), limit) for length, limit in limits.orders.items()]
     return [rate_limit("REQUEST_WEIGHT", "MINUTE", 1, limits.weight), *orders]
 
 

@@ -5,7 +5,7 @@ candle that had a trade exactly once; whatever is lost after that is the fault p
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from random import Random
 from typing import NamedTuple, Protocol
 
@@ -97,12 +97,18 @@ def _heads(stream: Stream, spec: SymbolSpec, now: int) -> tuple[tuple[str, str],
     return ('"e":"kline",', f'"s":{name},'), f'"s":{name},"i":"{stream.interval}",'
 
 
-class MarkPriceFeed:
-    """Mark prices by the clock: of one contract, or of all of them as one array."""
+class Streamed(NamedTuple):
+    """A market and how it streams."""
 
-    def __init__(self, market: Market, stream: Stream, rules: StreamRules, now: int) -> None:
-        self._rules = rules
-        self._market = market
+    market: Market
+    rules: StreamRules
+
+
+class MarkPriceFeed:
+    """Mark prices by the clock: of one contract, or of all of a pool's markets as one array."""
+
+    def __init__(self, pool: Sequence[Streamed], stream: Stream, now: int) -> None:
+        self._pool = pool
         self._stream = stream
         self._told = now // stream.every
 
@@ -111,26 +117,28 @@ class MarkPriceFeed:
         if now // self._stream.every == self._told:
             return []
         self._told = now // self._stream.every
-        if self._stream.symbol:
-            return [Payload(_dump(self._one(self._market.specs[self._stream.symbol], now)))]
-        trading = [spec for spec in self._market.specs.values() if spec.trades_at(now)]
-        return [Payload(_dump([self._one(spec, now) for spec in trading]))]
+        symbol = self._stream.symbol
+        if symbol:
+            return [Payload(_dump(_mark_price(self._pool[0], self._pool[0].market.specs[symbol], now)))]
+        trading = [(each, spec) for each in self._pool for spec in each.market.specs.values() if spec.trades_at(now)]
+        return [Payload(_dump([_mark_price(each, spec, now) for each, spec in trading]))]
 
-    def _one(self, spec: SymbolSpec, now: int) -> dict[str, object]:
-        mark = f"{self._market.mark_price(spec.symbol, now):.8f}"
-        is_dated = spec.kind == QUARTER
-        return {
-            "e": "markPriceUpdate",
-            "E": now,
-            "s": spec.symbol,
-            "p": mark,
-            "ap": mark,
-            "P": mark,
-            "i": mark,
-            "r": "" if is_dated else f"{funding_rate(self._market, spec.symbol, now):.8f}",
-            "T": 0 if is_dated else next_funding(now),
-            **self._rules.marks,
-        }
+
+def _mark_price(streamed: Streamed, spec: SymbolSpec, now: int) -> dict[str, object]:
+    market, is_dated = streamed.market, spec.kind == QUARTER
+    mark = f"{market.mark_price(spec.symbol, now):.8f}"
+    return {
+        "e": "markPriceUpdate",
+        "E": now,
+        "s": spec.symbol,
+        "p": mark,
+        "ap": mark,
+        "P": mark,
+        "i": mark,
+        "r": "" if is_dated else f"{funding_rate(market, spec.symbol, now):.8f}",
+        "T": 0 if is_dated else next_funding(now),
+        **streamed.rules.marks,
+    }
 
 
 class BookTickerFeed:
@@ -184,15 +192,22 @@ class AggregateTradeFeed:
         return [Payload(_dump({**head, **aggregate_row(self._spec, *trade), **self._marks})) for trade in trades]
 
 
-def make_feed(market: Market, stream: Stream, lateness: Lateness, now: int, rules: StreamRules = _USD_M) -> Feed:
-    """The feed of a stream, beginning now."""
+def make_feed(
+    market: Market,
+    stream: Stream,
+    lateness: Lateness,
+    now: int,
+    rules: StreamRules = _USD_M,
+    beside: Sequence[Streamed] = (),
+) -> Feed:
+    """The feed of a stream, beginning now. `beside`: the other markets of the pool, which some streams tell of too."""
     if stream.interval is not None:
         return KlineFeed(market, stream, stream.interval, lateness, now)
     if stream.topic is Topic.BOOK_TICKER:
         return BookTickerFeed(market, stream, rules)
     if stream.topic is Topic.AGGREGATE_TRADE:
         return AggregateTradeFeed(market, stream, rules, now)
-    return MarkPriceFeed(market, stream, rules, now)
+    return MarkPriceFeed([Streamed(market, rules), *beside], stream, now)
 
 
 def lateness_between(shortest: int, longest: int, seed: str) -> Lateness:

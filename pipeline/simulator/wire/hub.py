@@ -6,17 +6,16 @@ bytes and can be dropped.
 
 import asyncio
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 from zlib import crc32
 
 from pipeline.simulator.clock import Clock
 from pipeline.simulator.errors import ApiError
 from pipeline.simulator.faults.rules import Facts, Fault, FaultPanel, Kind, Stage
-from pipeline.simulator.types import Market
-from pipeline.simulator.wire.feeds import Feed, Lateness, Payload, make_feed
+from pipeline.simulator.wire.feeds import Feed, Lateness, Payload, Streamed, make_feed
 from pipeline.simulator.wire.session import Session
-from pipeline.simulator.wire.streams import Route, Stream, StreamRules, parse_stream
+from pipeline.simulator.wire.streams import Route, Stream, parse_stream
 
 SLOTS = 10
 """The streams are spread over so many turns, so that no turn keeps a REST request waiting for long."""
@@ -59,14 +58,19 @@ class Listener(Protocol):
 
 
 class Hub:
-    """Streams and their subscribers."""
+    """The streams of a market and their subscribers. `beside`: the other markets of its pool."""
 
     def __init__(
-        self, name: str, market: Market, panel: FaultPanel, rules: StreamRules, lateness: Callable[[str], Lateness]
+        self,
+        name: str,
+        streamed: Streamed,
+        panel: FaultPanel,
+        lateness: Callable[[str], Lateness],
+        beside: Sequence[Streamed] = (),
     ) -> None:
         self._name = name
-        self._market = market
-        self._rules = rules
+        self._market, self._rules = streamed
+        self._beside = beside
         self._panel = panel
         self._lateness = lateness
         self._feeds: list[dict[str, tuple[Stream, Feed]]] = [{} for _ in range(SLOTS)]
@@ -108,7 +112,7 @@ class Hub:
             self._feed(stream, now)
 
     def _feed(self, stream: Stream, now: int) -> None:
-        feed = make_feed(self._market, stream, self._lateness(stream.name), now, self._rules)
+        feed = make_feed(self._market, stream, self._lateness(stream.name), now, self._rules, self._beside)
         self._feeds[_slot(stream.name)][stream.name] = stream, feed
 
     def _unsubscribe(self, listener: Listener, name: str) -> None:

@@ -115,6 +115,8 @@ class Panel:
         """Close by force what an account holds of a symbol: `by` liquidation, adl or settlement."""
         account, symbol = request.query.get("account", ""), request.query.get("symbol", "")
         by = request.query.get("by", "").upper()
+        if self._floor not in self._exchange.trading_floors():
+            raise UsageError(f"nobody trades on {self._floor.product.title} here")
         if account not in self._exchange.accounts or symbol not in self._floor.market.specs:
             raise UsageError(f"there is no account {account!r} or no symbol {symbol!r} here")
         if by not in Force.__members__:

@@ -15,7 +15,7 @@ from aiohttp import web
 
 from pipeline.simulator.exchange import Answer, Exchange, Floor, Request
 from pipeline.simulator.faults.rules import Facts, Kind, Stage
-from pipeline.simulator.wire.feeds import lateness_between
+from pipeline.simulator.wire.feeds import Streamed, lateness_between
 from pipeline.simulator.wire.hub import Hub, Ticker
 from pipeline.simulator.wire.session import MOST_STREAMS, Session
 from pipeline.simulator.wire.sockets import Connection, Manners
@@ -42,9 +42,9 @@ class Server:
         self._floor = floor
         self._manners = manners or Manners(ping_every=rules.ping_every, patience=rules.patience)
         self._stream_period = stream_period or rules.period
-        self.hub = Hub(
-            product.name, floor.market, exchange.panel, rules, lambda name: lateness_between(*lateness, name)
-        )
+        beside = [Streamed(other.market, other.product.streams) for other in exchange.beside(floor)]
+        streamed = Streamed(floor.market, rules)
+        self.hub = Hub(product.name, streamed, exchange.panel, lambda name: lateness_between(*lateness, name), beside)
         self.app = web.Application(client_max_size=1 << 20)
         self.tasks: list[asyncio.Task[None]] = []
         self.app.router.add_get("/data/{tail:.*}", self._archive)

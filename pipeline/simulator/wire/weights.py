@@ -6,17 +6,39 @@ Pure counting: the time is passed in. It knows no endpoint; what a request weigh
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from pipeline.simulator.errors import ApiError
-from pipeline.timeline import DAY, MINUTE, SECOND
+from pipeline.timeline import DAY, HOUR, MINUTE, SECOND
 
 TEN_SECONDS = 10 * SECOND
-PERIODS = {MINUTE: ("MINUTE", 1), TEN_SECONDS: ("SECOND", 10), DAY: ("DAY", 1)}
-"""The periods in which orders are counted, as `exchangeInfo` writes them."""
-_WORDS = {MINUTE: "MINUTE", TEN_SECONDS: "TEN_SECONDS", DAY: "DAY"}
-_HEADERS = {MINUTE: "1M", TEN_SECONDS: "10S", DAY: "1D"}
+_UNITS = {"DAY": DAY, "HOUR": HOUR, "MINUTE": MINUTE, "SECOND": SECOND}
+_TEN = 10
 FIRST_BAN = 2 * MINUTE
 LONGEST_BAN = 3 * DAY
+
+
+class Period(NamedTuple):
+    """A length of time as the exchange writes it."""
+
+    unit: str
+    number: int
+
+    @classmethod
+    def of(cls, length: int) -> "Period":
+        """So many of the largest unit that it is whole ones of."""
+        unit = next(unit for unit, milliseconds in _UNITS.items() if length % milliseconds == 0)
+        return cls(unit, length // _UNITS[unit])
+
+    @property
+    def header(self) -> str:
+        """As the header of its count ends."""
+        return f"{self.number}{self.unit[0]}"
+
+    def __str__(self) -> str:
+        if self.number == 1:
+            return self.unit
+        return f"{'TEN' if self.number == _TEN else self.number}_{self.unit}S"
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +133,7 @@ class Meter:
         orders = self._orders[account]
         for length, limit in sorted(self.limits.orders.items()) if self.limits.enforced else ():
             if orders.count(length, now) + amount > limit:
-                message = f"Too many new orders; current limit is {limit} orders per {_WORDS[length]}."
+                message = f"Too many new orders; current limit is {limit} orders per {Period.of(length)}."
                 raise RefusedError(-1015, message, 429, length - now % length)
         for length in self.limits.orders:
             orders.add(length, amount, now)
@@ -119,7 +141,7 @@ class Meter:
     def order_counts(self, account: str, now: int) -> dict[str, int]:
         """Orders of each running period, by the ends of their headers."""
         orders = self._orders[account]
-        return {_HEADERS[length]: orders.count(length, now) for length in self.limits.orders}
+        return {Period.of(length).header: orders.count(length, now) for length in self.limits.orders}
 
     @staticmethod
     def _banned(address: str, caller: _Caller, now: int) -> RefusedError:
