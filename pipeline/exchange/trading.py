@@ -38,13 +38,14 @@ MOST_INCOMES: Final = 1_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewOrder:
-    """An order to place: MARKET, or LIMIT with a price."""
+    """An order to place: MARKET, or LIMIT with a price. `good_till`: when what is not filled of it ends by itself."""
 
     symbol: str
     side: Side
     client_id: str
     quantity: Decimal
     price: Decimal | None = None
+    good_till: int | None = None
     reduce_only: bool = False
     position_side: str = "BOTH"
 
@@ -52,7 +53,8 @@ class NewOrder:
         """As the exchange wants them; hedge mode knows no `reduceOnly`."""
         limit: dict[str, object] = {}
         if self.price is not None:
-            limit = {"timeInForce": "GTC", "price": plain(self.price)}
+            limit |= {"timeInForce": "GTD" if self.good_till else "GTC", "goodTillDate": self.good_till}
+            limit |= {"price": plain(self.price)}
         reduces = self.reduce_only and self.position_side == "BOTH"
         return {
             "symbol": self.symbol,

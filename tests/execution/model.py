@@ -43,6 +43,8 @@ class Placed:
     at: int
     price: Decimal | None = None
     """Of a limit order."""
+    good_till: int | None = None
+    """Of a limit order: when the exchange ends it."""
     filled: Decimal = ZERO
     quote: Decimal = ZERO
     updated: int = 0
@@ -111,6 +113,8 @@ class Exchange:
     """The contract ends: no order is taken any more, and what is held is settled soon."""
     gone: bool = False
     """It is not listed any more, and nobody can ask for it."""
+    good_for: int = 606_000
+    """How long a limit order rests at most."""
     numbers: Iterator[int] = field(default_factory=lambda: count(1001))
 
     def moment(self) -> int:
@@ -202,6 +206,12 @@ class Exchange:
             if not order.algo and _takes(order, self.price):
                 self._fill(order, None)
 
+    def end_good_till(self) -> None:
+        """What has rested for so long ends."""
+        for order in self.open_orders():
+            if order.good_till is not None and order.good_till <= self.now:
+                self._end(order, "expired")
+
     def end_rest(self) -> None:
         """What was filled in part expires, but for what may rest."""
         for order in self.open_orders():
@@ -271,6 +281,7 @@ class Exchange:
             at=self.moment(),
             price=order.price,
         )
+        placed.good_till = None if order.price is None else placed.at + self.good_for
         placed.updated = placed.at
         self.orders.append(placed)
         return placed

@@ -1,5 +1,7 @@
 """What the gateway makes of answers: which call counts as failed, and what a symbol that is gone answers."""
 
+from dataclasses import replace
+from decimal import Decimal as D
 from types import SimpleNamespace
 
 import pytest
@@ -12,8 +14,14 @@ from pipeline.exchange.errors import (
     RefusedError,
     StoppedError,
 )
+from pipeline.exchange.products.cm import CM
+from pipeline.exchange.products.spot import SPOT
+from pipeline.exchange.products.um import UM
 from pipeline.execution.engine.events import CallCounted, SymbolGone
+from pipeline.execution.engine.state import OrderRecord, PlanRecord
 from pipeline.execution.gateway.orders_out import Gateway
+
+T = 1_760_000_000_123
 
 
 def counted(error: ExchangeError) -> list[bool]:
@@ -57,3 +65,46 @@ def test_a_symbol_that_is_gone_is_told_to_whoever_asks_about_its_orders_and_trad
     gateway.query_fills("BTCUSDT", 0)
     found = [one for one in told if isinstance(one, SymbolGone)]
     assert found == ([SymbolGone("BTCUSDT", 7, "tm-1"), SymbolGone("BTCUSDT", 7)] if gone else [])
+
+
+def sent_by(product, order):
+    """The parameters that the exchange gets."""
+    found = []
+
+    def place_order(new):
+        found.append(new.parameters())
+        raise NotDoneError("enough", status=503)
+
+    place = SimpleNamespace(product=product, recv_window=5_000)
+    client = SimpleNamespace(clock=SimpleNamespace(now=lambda: T), environment=place)
+    sending = SimpleNamespace(client=client, place_order=place_order)
+    Gateway(sending, sending, lambda event: None, lambda account, asof: None, dict, None).place(order)
+    return found[0]
+
+
+def limit_order(**changes):
+    plan = PlanRecord("turtle", D(60_000), D(600), D("0.1"), D(59_000), None, T + 60_000, T + 20_000)
+    order = OrderRecord("tm-1", "BTCUSDT", "s1", "entry", "BUY", "LIMIT", D("0.2"), T, T, price=D(60_000), plan=plan)
+    return replace(order, **changes)
+
+
+def test_a_limit_order_ends_by_itself_as_soon_as_the_market_allows():
+    sent = sent_by(UM, limit_order())
+    assert sent["timeInForce"] == "GTD"
+    assert T + 605_000 < sent["goodTillDate"] <= T + 606_000, "it may arrive a receive window later"
+    assert sent["goodTillDate"] % 1_000 == 0, "the exchange reads whole seconds"
+
+
+def test_it_does_not_end_before_we_would_cancel_it():
+    plan = replace(limit_order().plan, cancel_at=T + 3_600_000)
+    assert sent_by(UM, limit_order(plan=plan))["goodTillDate"] > T + 3_600_000
+
+
+@pytest.mark.parametrize("product", [CM, SPOT])
+def test_where_no_order_ends_by_itself_it_is_cancelled_by_us_alone(product):
+    sent = sent_by(product, limit_order())
+    assert (sent["timeInForce"], sent["goodTillDate"]) == ("GTC", None)
+
+
+def test_a_market_order_has_no_end():
+    assert "goodTillDate" not in sent_by(UM, limit_order(type="MARKET", price=None))

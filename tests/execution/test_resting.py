@@ -17,11 +17,12 @@ from pipeline.execution.engine.effects import (
     QueryFills,
     Reconcile,
 )
-from pipeline.execution.engine.state import BreakerView, PositionTold, TradingView
+from pipeline.execution.engine.state import AccountView, BreakerView, Holding, PositionTold, TradingView
 from pipeline.timeline import SECOND
 from tests.execution.driver import FILTERS, POLICY, PRICE, RISK, SYMBOL, Driver, T, rules, signal
 
 LIMIT = replace(POLICY, risk=RISK.model_copy(update={"entry_order": "limit", "limit_seconds": 20}))
+LOT = FILTERS.market_step_size
 SIDES = pytest.mark.parametrize(("side", "sign"), [("long", 1), ("short", -1)])
 
 
@@ -124,6 +125,20 @@ def test_the_least_notional_counts_at_the_limit_price():
     assert "worth 50.00, and the least is 50" in driver.verdict().reason
 
 
+@SIDES
+@pytest.mark.parametrize("moved", ["-0.004", "0", "0.004"])
+def test_a_unit_that_a_cap_makes_small_fits_at_the_limit_too(side, sign, moved):
+    """The margin is taken for the dearer of price and limit."""
+    few = POLICY.risk.model_copy(update={"entry_order": "limit", "max_units": D(2), "max_position_percent": None})
+    driver = Driver(replace(LIMIT, risk=few))
+    driver(ev.TradingSeen(SYMBOL, TradingView(max_position=D(5_030))))
+    newest = PRICE * (1 + D(moved))
+    driver(ev.PriceSeen(SYMBOL, newest, T + 1))
+    order = driver.sent(side=side)
+    dearer = PRICE if side == "long" else max(newest, PRICE)
+    assert 0 <= D(5_030) - order.quantity * dearer < LOT * dearer
+
+
 @pytest.mark.parametrize(
     ("changes", "quantity"),
     [
@@ -213,6 +228,20 @@ def test_the_next_term_cancels_by_what_the_journal_says():
     assert cancels(later) == [order.id]
     cancelled(later, order)
     assert later.one(Explain).reason == f"filled 0 of {order.quantity} at 60000: no more within 20 s"
+
+
+@pytest.mark.parametrize("filled", ["0", "0.004"])
+def test_the_next_term_finds_that_the_exchange_has_ended_it_and_protects_what_was_filled(filled):
+    driver, order = resting()
+    later = Driver(LIMIT, orders=driver.core.orders(), positions=driver.core.positions(), ready=False)
+    later.now = T + 3_600 * SECOND
+    later.snapshot(quantity=D(filled))
+    assert later.one(Query).order.id == order.id
+    later(ev.OrderSeen(later.told(order, "expired", filled, average_price=PRICE), "query"), 10)
+    assert later.state("entry") == "expired"
+    assert later.one(Explain).reason == f"filled {filled} of {order.quantity} at 60000: expired at the exchange"
+    stops = [one.order for one in later.all if isinstance(one, JournalIntent) and one.order.leg == "stop"]
+    assert bool(stops) == (filled != "0")
 
 
 def test_one_that_comes_late_after_it_was_given_up_is_followed_while_it_may_rest_else_cancelled():
@@ -403,9 +432,81 @@ def test_one_that_is_unknown_and_rests_is_found_in_the_list():
     assert order.id in cancels(driver)
 
 
+# What is free
+
+
+def counted(driver, *, filled="0", free=1_000):
+    """The exchange says what the account is worth while the order rests, and keeps the margin for it."""
+    told = AccountView(D(10_000), D(free), driver.now, D(10_000), D(10_000), holdings(driver, filled))
+    driver(ev.AccountSeen(told), 10)
+
+
+def holdings(driver, held):
+    return (Holding(SYMBOL, D(held), PRICE, PRICE, driver.now),)
+
+
+def fills(driver, order, filled, *, state="partially_filled", told=True):
+    driver.seen(order, state, filled, average_price=PRICE)
+    if told:
+        driver(ev.AccountChanged(D(10_000), holdings(driver, filled), driver.now, earned=True))
+
+
+def free(driver):
+    worth = driver.core._worth
+    return worth.now().available - worth.reserved()
+
+
+def margin(quantity):
+    return D(quantity) * PRICE / RISK.leverage
+
+
+def fees(quantity):
+    return 2 * D(quantity) * PRICE * LIMIT.taker_fee
+
+
+def test_before_the_account_tells_of_it_what_rests_is_spent():
+    driver, order = resting()
+    assert free(driver) == 10_000 - margin(order.quantity) - fees(order.quantity)
+
+
 def test_what_rests_and_is_counted_by_the_exchange_is_not_counted_twice():
     driver, order = resting()
-    core = driver.core
-    assert core._worth.reserved() > 0
-    driver.snapshot([driver.told(order, at=order.seen_at)])
-    assert core._worth.reserved() == 0
+    counted(driver)
+    assert free(driver) == 1_000 - fees(order.quantity)
+
+
+def test_the_margin_of_what_rested_is_free_once_it_is_cancelled():
+    driver, order = resting()
+    counted(driver)
+    cancelled(driver, order)
+    assert free(driver) == 1_000 + margin(order.quantity)
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_what_was_filled_since_takes_the_margin_that_was_kept_for_it(told):
+    driver, order = resting()
+    counted(driver)
+    fills(driver, order, "0.1", told=told)
+    assert free(driver) == 1_000 - fees(order.quantity if not told else order.quantity - D("0.1"))
+    driver.now += 10
+    cancelled(driver, order, "0.1", average_price=PRICE)
+    assert free(driver) == 1_000 + margin(order.quantity - D("0.1")) - (0 if told else fees("0.1"))
+
+
+def test_of_what_was_filled_in_part_and_is_closed_nothing_is_kept():
+    driver, order = partly()
+    counted(driver, filled="0.004")
+    fills(driver, order, order.quantity, state="filled")
+    driver(ev.AccountChanged(D(10_000), holdings(driver, "0"), driver.now + 1, earned=True), 2)
+    assert free(driver) == 1_000 + margin(order.quantity)
+
+
+def test_the_rest_that_was_cancelled_is_not_spent():
+    driver = limits()
+    counted(driver, free=10_000)
+    order = driver.sent()
+    driver.seen(order)
+    fills(driver, order, "0.1")
+    driver.now += 10
+    cancelled(driver, order, "0.1", average_price=PRICE)
+    assert free(driver) == 10_000 - margin("0.1")

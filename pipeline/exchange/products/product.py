@@ -177,6 +177,8 @@ class Product:
     """Whether the executor trades it."""
     intervals: frozenset[str] = frozenset()
     """Lengths of candles that it has beside those of every market."""
+    good_till: int | None = None
+    """The least time, in milliseconds, after which a limit order may end by itself; None where none does."""
 
     def __repr__(self) -> str:
         return f"Product({self.name!r})"

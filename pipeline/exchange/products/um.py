@@ -6,6 +6,7 @@ from typing import Final
 
 from pipeline.exchange.products.arithmetic import LINEAR
 from pipeline.exchange.products.product import Ask, Endpoint, Klines, Listing, Named, Product, Site, Streams
+from pipeline.timeline import MINUTE
 
 UM: Final = Product(
     name="um",
@@ -73,4 +74,5 @@ UM: Final = Product(
     written=re.compile(r"\w+(USD[TC]|BTC)(_\d{6})?"),
     right="enable_futures",
     is_traded=True,
+    good_till=10 * MINUTE,
 )

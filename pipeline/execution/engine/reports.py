@@ -81,6 +81,7 @@ class Reports:
     def _say_what_was_filled(self, order: OrderRecord) -> None:
         if order.signal is not None and order.state in {"cancelled", "expired"}:
             why = self._memory.withdrawn.get(order.id, order.state)
+            why = "expired at the exchange" if order.state == "expired" else why
             filled = f"filled {order.filled} of {order.quantity} at {order.price}"
             self._memory.emit(Explain(order.signal, f"{filled}: {why}"))
 

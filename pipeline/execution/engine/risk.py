@@ -219,7 +219,7 @@ def unit(ask: Ask, filters: Filters, atr: Decimal) -> sizing.Unit:
     settings, fee = ask.risk, ask.taker_fee
     equity, side = ask.account.equity, ask.signal.side
     by_risk = sizing.unit_quantity(equity, settings.unit_percent, atr, settings.leverage, ask.price, fee)
-    dearest = sizing.dearest_price(ask.price, side, atr, settings)
+    dearest = sizing.dearest_price(max(ask.price, ask.limit or ask.price), side, atr, settings)
     return sizing.fitting(by_risk, dearest, _shares(ask) | _caps(ask), filters, settings.max_units)
 
 

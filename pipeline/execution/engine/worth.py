@@ -23,6 +23,8 @@ class Worth:
         self._told: AccountView | None = None
         self._wallet: Decimal | None = None
         self._held: dict[str, Holding] = {}
+        self._rested = ZERO
+        """Margin that the exchange keeps, by its last statement, for what was not filled yet of entries that rest."""
         self._lately: list[AccountChanged] = []
         self._wallet_at = 0
 
@@ -41,6 +43,7 @@ class Worth:
         if not booked and old is not None and old.at // DAY == account.at // DAY:
             account = replace(account, day_start=old.day_start, earned=old.earned)
         self._told, self._wallet, self._wallet_at = account, account.wallet, account.at
+        self._rested = sum((_kept(one) / self._leverage(one.symbol) for one in self._resting(account.at)), ZERO)
         self._held = {one.symbol: one for one in account.holdings}
         later = sorted((one for one in self._lately if one.asof > account.at), key=lambda one: one.asof)
         self._lately = later
@@ -87,7 +90,8 @@ class Worth:
         unrealized = self._unrealized(self._held.values())
         lost = min(ZERO, self._wallet + unrealized - told.equity - earned)
         freed = self._margin(told.holdings) - self._margin(self._held.values())
-        return replace(told, equity=self._wallet + unrealized, available=told.available + earned + freed + lost)
+        available = told.available + self._rested + earned + freed + lost
+        return replace(told, equity=self._wallet + unrealized, available=available)
 
     def result(self, symbol: str) -> Decimal:
         """What the symbol has brought today, with what its position would bring now."""
@@ -96,23 +100,28 @@ class Worth:
 
     def reserved(self) -> Decimal:
         """Margin of entries that are under way, or were filled since the account last said something: of each, as much
-        as the account does not show yet. For one that rested already when the account was read, it is not free."""
-        entries = (one for one in self._memory.orders.values() if one.leg in ENTERING and not self._shown(one))
+        as the account does not show as a position yet."""
+        entries = (one for one in self._memory.orders.values() if one.leg in ENTERING)
         news = (one for one in entries if one.unsettled or (one.filled and one.seen_at > self._said_at(one.symbol)))
         return sum((self._unseen(one) for one in news), ZERO)
 
-    def _shown(self, order: OrderRecord) -> bool:
-        return order.rests and self._told is not None and order.seen_at < self._told.at
+    def _resting(self, at: int) -> Iterable[OrderRecord]:
+        """Entries that rested then, as far as one has heard."""
+        return (one for one in self._memory.orders.values() if one.leg in ENTERING and one.rests and one.seen_at < at)
 
     def _unseen(self, order: OrderRecord) -> Decimal:
         shown = self._held.get(order.symbol)
         before = self._memory.held_before.get(order.id)
         grown = ZERO if before is None or shown is None else max(ZERO, abs(shown.quantity) - abs(before))
-        missing = max(ZERO, (order.quantity or ZERO) - grown)
+        wanted = (order.quantity or ZERO) if order.unsettled else order.filled
         price = order.plan.price if order.plan else ZERO
         market = self._memory.market(order.symbol)
         fee = self._memory.policy.taker_fee if market.taker_fee is None else market.taker_fee
-        return missing * margin_cost(price, market.margin.leverage if market.margin else 1, fee)
+        return max(ZERO, wanted - grown) * margin_cost(price, self._leverage(order.symbol), fee)
+
+    def _leverage(self, symbol: str) -> int:
+        margin = self._memory.market(symbol).margin
+        return margin.leverage if margin else 1
 
     def _unrealized(self, held: Iterable[Holding]) -> Decimal:
         return sum((one.quantity * (self._price(one) - one.entry_price) for one in held), ZERO)
@@ -125,3 +134,8 @@ class Worth:
         """What they take, where the leverage is known: what others hold elsewhere is told again within a minute."""
         known = ((one, self._memory.market(one.symbol).margin) for one in held)
         return sum((abs(one.quantity) * one.entry_price / margin.leverage for one, margin in known if margin), ZERO)
+
+
+def _kept(order: OrderRecord) -> Decimal:
+    """What the rest of a limit order is worth."""
+    return ((order.quantity or ZERO) - order.filled) * (order.price or ZERO)

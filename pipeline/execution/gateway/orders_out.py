@@ -48,7 +48,7 @@ from pipeline.execution.engine.events import (
 )
 from pipeline.execution.engine.state import ZERO, Margin, OrderRecord, OrderTold, PositionTold, TradeTold
 from pipeline.execution.gateway import reports_in
-from pipeline.timeline import MINUTE
+from pipeline.timeline import MINUTE, SECOND
 
 log = logging.getLogger(__name__)
 
@@ -211,7 +211,17 @@ class Gateway:
     def _send(self, order: OrderRecord) -> OrderTold:
         if order.algo:
             return reports_in.algo_told(self.sending.place_algo(_new_algo(order)))
-        return reports_in.order_told(self.sending.place_order(_new_order(order)))
+        return reports_in.order_told(self.sending.place_order(_new_order(order, self._good_till(order))))
+
+    def _good_till(self, order: OrderRecord) -> int | None:
+        """When the exchange itself ends what is left of a limit order: as soon as it can, but not before we would.
+        Nobody else does, should this process die. A moment is told in whole seconds, and judged when it arrives."""
+        place = self.sending.client.environment
+        if order.price is None or place.product.good_till is None:
+            return None
+        wanted = order.plan.cancel_at if order.plan and order.plan.cancel_at else 0
+        latest = max(wanted, self._now() + place.product.good_till) + place.recv_window
+        return (latest // SECOND + 1) * SECOND
 
     def _cancel(self, order: OrderRecord) -> OrderTold | None:
         if not order.algo:
@@ -312,7 +322,7 @@ def open_orders(asking: Trading) -> tuple[OrderTold, ...]:
     return (*orders, *(reports_in.algo_told(one) for one in asking.open_algos()))
 
 
-def _new_order(order: OrderRecord) -> NewOrder:
+def _new_order(order: OrderRecord, good_till: int | None) -> NewOrder:
     if order.quantity is None:
         raise ValueError(f"order {order.id} has no quantity")
     return NewOrder(
@@ -321,6 +331,7 @@ def _new_order(order: OrderRecord) -> NewOrder:
         client_id=order.id,
         quantity=order.quantity,
         price=order.price,
+        good_till=good_till,
         reduce_only=order.reduce_only,
     )
 

@@ -91,7 +91,7 @@ def naked_for_too_long(schedule: World) -> str | None:
     stop where asking would have told in time what had become of it."""
     asked = schedule.faults.slow_to_fire
     waits = TOLD_EVERY if asked else POLICY.answer_within + POLICY.surely_gone
-    if schedule.naked_for > RISK.unprotected_seconds * SECOND + waits:
+    if schedule.naked_for > schedule.policy.risk.unprotected_seconds * SECOND + waits:
         return f"without a stop for {schedule.naked_for} ms"
     tripped = any(one.startswith("unprotected") for one in schedule.journal.breakers)
     if asked and tripped and schedule.faults.fired_for < SOON:

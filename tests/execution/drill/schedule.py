@@ -88,6 +88,7 @@ class Schedule(Wire):
             now, _, life, what = heapq.heappop(self.agenda)
             if life is None or life == self.life:
                 self.exchange.now = max(self.exchange.now, now)
+                self.exchange.end_good_till()
                 what(now)
                 self.hold_fired(now)
                 self.tell_news(now)

@@ -15,12 +15,14 @@ LADDER = [("trial", False), ("entry", False), ("add", False), ("add", False)]
 
 
 def draw_risk(random: Random, resting: Random, rests: float) -> Risk:
-    """Room for whole units, or as much as is shipped: then they shrink until four of them fit."""
+    """Room for whole units, or as much as is shipped: then they shrink until four of them fit. Of the latter half have
+    all as it is shipped, but for what turns, and which orders enter."""
     room = random.choice([RISK.max_position_percent, None])
     turn = random.choice(["trials", "trials", "entries"])
     limits = {"entry_order": "limit", "limit_seconds": resting.choice([1, 5, 60])}
     entries = limits if resting.random() < rests else {}
-    return RISK.model_copy(update={"max_position_percent": room, "turn": turn} | entries)
+    base = Risk() if room is None and resting.random() < 0.5 else RISK
+    return base.model_copy(update={"max_position_percent": room, "turn": turn} | entries)
 
 
 def draw_delisting(random: Random) -> list[int]:

@@ -39,6 +39,9 @@ class Journal:
 class World:
     """An exchange, a journal, faults, and an agenda of what happens when."""
 
+    good_for = 606 * SECOND
+    """So long a limit order rests at the exchange, at most."""
+
     def __init__(self, seed: int, rests: float = 0.4) -> None:
         """`rests`: in so many of all, entries are limit orders."""
         self.random = Random(seed)
@@ -46,7 +49,9 @@ class World:
         """Of its own, so that a schedule of market orders is what it was."""
         self.lagging = Random(f"lags {seed}")
         self.draw(seed, rests)
-        self.exchange = Exchange(Decimal(60_000), START, holds_fired=self.faults.fired_for is not None)
+        self.exchange = Exchange(
+            Decimal(60_000), START, holds_fired=self.faults.fired_for is not None, good_for=self.good_for
+        )
         self.journal = Journal()
         self.order = count()
         self.agenda: list[tuple[int, int, int | None, Callable[[int], None]]] = []
@@ -75,6 +80,7 @@ class World:
         """What goes wrong, what is risked, and what is said."""
         self.faults = Faults.draw(self.random, Random(f"fired {seed}"), self.lagging)
         self.policy = replace(POLICY, risk=draw_risk(self.random, self.resting, rests))
+        self.good_for = self.resting.choice([World.good_for] * 3 + [3 * SECOND])
         self.signals, self.drift = draw_signals(self.random)
         if self.faults.slow_to_fire:
             self.drift = 120 if next(iter(self.signals.values())).side == "short" else -120

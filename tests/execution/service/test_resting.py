@@ -3,14 +3,26 @@ behind."""
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
+from pipeline.exchange.market import Market
+from pipeline.exchange.products.product import Ask
+from pipeline.execution.runtime.instruments import Instruments
 from pipeline.settings import Risk
+from tests.execution.service.conftest import SYMBOL
 
 LIMIT = Risk(entry_order="limit", limit_seconds=60, max_error_percent=Decimal(100))
+LARGE = {
+    "leverage": 10, "unit_percent": Decimal(100), "entry_units": Decimal(1), "max_units": Decimal(1),
+    "max_open_positions": 1, "daily_loss_percent": Decimal(100), "max_orders_per_minute": 1_000, "limit_seconds": 3,
+}  # fmt: skip
+"""One position of all there is: nine times of what the account has."""
+ASK = Decimal("1.00005")
+"""Of the newest price: the first level that is offered, and not the second."""
 SHORTLY = LIMIT.model_copy(update={"limit_seconds": 2})
 CANCEL = {"method": "DELETE", "path": "/fapi/v1/order"}
 FAR = Decimal("0.996")
@@ -50,7 +62,7 @@ async def test_what_is_not_filled_in_time_is_cancelled_at_the_exchange_and_said(
         (order,) = house.orders()
         (placed,) = house.accepted()
         assert (order.type, order.price) == ("LIMIT", Decimal(str(signal.price)))
-        assert (placed["type"], placed["time_in_force"], Decimal(placed["price"])) == ("LIMIT", "GTC", order.price)
+        assert (placed["type"], placed["time_in_force"], Decimal(placed["price"])) == ("LIMIT", "GTD", order.price)
         await explained(house, signal, "no more within 2 s")
         assert house.held() == 0
 
@@ -64,6 +76,65 @@ async def test_one_whose_price_is_there_is_filled_at_it_or_better_and_protected(
         assert (order.state, order.filled) == ("filled", signal.decision.quantity)
         assert order.average_price <= order.price
         assert (house.signal(signal.id).verdict, house.signal(signal.id).reason) == ("taken", None)
+        await house.check()
+
+
+async def tried(house: Any) -> tuple[Any, bool]:
+    """An entry that one level of the book has less for than it wants, and whether the rest of it has waited in vain.
+    What was filled has had its stop meanwhile."""
+    newest, _at = Market(house.trading.client).prices()[SYMBOL]
+    signal = await house.verdict(house.say("entry", price=float((newest * ASK).quantize(Decimal("0.1")))))
+    assert signal.verdict == "taken", signal.reason
+    await house.until(lambda: (house.held() and house.stops()) or house.signal(signal.id).reason)
+    waits = bool(resting(house))
+    await house.until(lambda: house.orders(signal=signal.id)[0].state in {"filled", "cancelled"})
+    return signal, waits and 0 < house.held() < signal.decision.quantity
+
+
+async def part_of_one(house: Any) -> Any:
+    """Where the market goes is its affair, so it is tried until it is so."""
+    for _ in range(40):
+        signal, so = await tried(house)
+        if so:
+            return signal
+        await house.verdict(house.say("exit"))
+        await house.until(lambda: house.held() == 0 and house.stops() == [])
+        await house.until(lambda: not house.position() or not house.position().quantity)
+    raise AssertionError("none of them was filled in part")
+
+
+async def test_a_part_is_protected_while_the_rest_waits_and_the_end_of_that_is_said(house: Any) -> None:
+    """The exchange offers less at one level of its book than the order wants."""
+    async with house.executor(risk=LIMIT.model_copy(update=LARGE)):
+        signal = await part_of_one(house)
+        (stop,), entry, held = house.stops(), house.orders(signal=signal.id)[0], house.held()
+        assert (stop.close_position, stop.order_type) == (True, "STOP_MARKET")
+        assert (entry.state, entry.filled) == ("cancelled", held)
+        assert 0 < held < entry.quantity
+        said = f"filled {held.normalize():f} of {entry.quantity.normalize():f} at {entry.price.normalize():f}"
+        await house.until(lambda: house.signal(signal.id).reason == f"{said}: no more within 3 s")
+        moves = [one for one in house.ledger() if one.get("client_id") == stop.client_algo_id]
+        (ended,) = [one for one in house.ledger() if (one["kind"], one.get("client_id")) == ("Ended", entry.id)]
+        assert [one["status"] for one in moves] == ["NEW"], "it covers whatever is held"
+        assert moves[0]["time"] < ended["time"], "the part was not left alone for as long as the rest waited"
+        await house.check()
+
+
+@pytest.mark.parametrize(("side", "share", "code"), [("long", "1.06", -4016), ("short", "0.94", -4024)])
+async def test_a_band_that_has_become_narrower_since_it_was_read_refuses_it(
+    house: Any, side: str, share: str, code: int
+) -> None:
+    async with house.executor(risk=LIMIT) as executor:
+        (rules, *_) = Instruments(house.trading, Market(house.trading.client), None, "USDT").rules({SYMBOL})
+        wider = rules.filters.model_copy(update={"multiplier_up": Decimal(2), "multiplier_down": Decimal("0.5")})
+        executor.term.tell(replace(rules, filters=wider))
+        signal = await house.verdict(house.say("entry", side, price=below(house, Decimal(share))))
+        assert signal.verdict == "taken", signal.reason
+        await house.until(lambda: house.orders(state="rejected"))
+        (order,) = house.orders()
+        assert (order.type, order.error_code, order.filled) == ("LIMIT", code, 0)
+        assert (resting(house), house.held(), executor.term.core.breakers()) == ([], 0, ())
+        await house.until(lambda: any(str(code) in one.text for one in house.notes))
         await house.check()
 
 
@@ -114,6 +185,17 @@ async def test_an_executor_that_ends_leaves_nothing_that_rests(house: Any) -> No
     assert resting(house) == []
     assert house.orders(leg="entry")[0].state == "cancelled"
     assert house.signal(signal.id).reason.endswith("the executor ends")
+
+
+async def test_should_nobody_cancel_it_the_exchange_ends_it_ten_minutes_later(house: Any, executors: Any) -> None:
+    """What a killed executor has left rests no longer than that, whether or not there is a next one."""
+    pid = executors.start(risk={"entry_order": "limit"})
+    await rests(house)
+    executors.kill(pid)
+    (told,) = house.trading.client.ask_signed(Ask.OPEN_ORDERS, {}).payload
+    (placed,) = house.accepted()
+    assert told["timeInForce"] == "GTD"
+    assert 600_000 < told["goodTillDate"] - placed["time"] < 610_000
 
 
 async def test_what_a_killed_executor_has_left_is_cancelled_by_the_next_when_its_time_is_over(
