@@ -36,8 +36,13 @@ OTHER = OrderTold("x", SYMBOL, "SELL", "filled", Decimal(1), 3_000)
     ],
 )
 def test_the_newest_fill_says_what_closed_it(orders, other, level, words):
-    ending = how_it_ended(POSITION, orders, other)
+    ending = how_it_ended(POSITION, orders, other, 900)
     assert (ending.level, words in ending.words) == (level, True), ending
+
+
+def test_what_was_filled_before_the_exchange_still_held_some_has_not_closed_it():
+    assert how_it_ended(POSITION, [STOP], None, STOP.seen_at + 1) is UNTOLD
+    assert how_it_ended(POSITION, [STOP], None, STOP.seen_at).words == "by its stop", "in parts, in one millisecond"
 
 
 def test_a_position_that_its_stop_has_closed_while_an_exit_was_decided_was_closed_by_its_stop():
@@ -47,6 +52,24 @@ def test_a_position_that_its_stop_has_closed_while_an_exit_was_decided_was_close
     driver(ev.OrderSeen(driver.told(stop, "filled", driver.position().quantity, algo=False, exchange_id=9), "stream"))
     driver.holds(0)
     assert driver.one(Notify).text == "by its stop"
+
+
+def test_a_stop_that_closed_a_part_long_before_has_not_closed_the_rest():
+    driver = Driver()
+    held = driver.protected().quantity
+    rest, part = held / 2, driver.told(driver.order("stop"), "expired", held / 2)
+    driver(ev.OrderSeen(part, "stream"))
+    driver.holds(rest)
+    driver.now += 2_000
+    driver.snapshot(quantity=rest)
+    driver.journal()
+    driver.seen(driver.order("stop"), "rejected")
+    driver.holds(0)
+    settled = OrderTold("settlement_autoclose-1", SYMBOL, "SELL", "filled", rest, driver.now, exchange_id=77)
+    driver(ev.OrderSeen(settled, "stream"), 5)
+    driver.wait(30_000)
+    said = [one.text for one in driver.all if isinstance(one, Notify) and one.title.endswith("is closed")]
+    assert said == ["settled by the exchange: the contract has ended"]
 
 
 def test_dust_is_not_closed_and_nothing_is_journaled():
@@ -71,7 +94,7 @@ def test_a_position_in_a_symbol_that_is_traded_no_more_is_closed_all_the_same():
 
 def test_a_close_that_turned_what_was_held_before_has_not_closed_what_it_made_room_for():
     before = replace(STOP, leg="exit", created_at=POSITION.opened_at - 1)
-    assert how_it_ended(POSITION, [before], None) is UNTOLD
+    assert how_it_ended(POSITION, [before], None, 0) is UNTOLD
 
 
 def test_where_the_stream_has_not_told_what_closed_it_the_trades_name_that_order():

@@ -31,9 +31,12 @@ _BY_FORCE: Final = {
 _BY_OURS: Final = {"stop": "by its stop", "take_profit": "by its take-profit"}
 
 
-def how_it_ended(position: PositionRecord, orders: Iterable[OrderRecord], other: OrderTold | None) -> Ending:
-    """What closed it: the newest fill that is known of. `other`: the newest of an order that is not in the journal."""
-    ours = [one for one in orders if _closed(one, position)]
+def how_it_ended(
+    position: PositionRecord, orders: Iterable[OrderRecord], other: OrderTold | None, held_at: int
+) -> Ending:
+    """What closed it: the newest fill that is known of. `other`: the newest of an order that is not in the journal.
+    `held_at`: when the exchange last said that something was held; what was filled before has not closed that."""
+    ours = [one for one in orders if _closed(one, position) and one.seen_at >= held_at]
     newest = max(ours, key=lambda one: one.seen_at, default=None)
     if other is not None and other.at > (newest.seen_at if newest else position.entered_at):
         return _by_other(other)

@@ -2,6 +2,7 @@
 nothing; what it changes, it journals.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, fields, replace
 from decimal import Decimal
@@ -51,6 +52,8 @@ class Memory:
     doubts: dict[str, Doubt] = field(default_factory=dict)
     held_before: dict[str, Decimal] = field(default_factory=dict)
     """What was held of its symbol when an order was sent."""
+    held_at: Counter[str] = field(default_factory=Counter)
+    """When the exchange last said that something is held of a symbol."""
     rest_until: dict[str, int] = field(default_factory=dict)
     """How long a limit entry may rest, by the clock as it is now."""
     withdrawn: dict[str, str] = field(default_factory=dict)

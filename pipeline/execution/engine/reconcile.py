@@ -250,7 +250,8 @@ class Reconciler:
         """The stream tells of the position first, and of the order that closed it right after. Where it does not, as
         over a gap, the trades name that order."""
         symbol = position.symbol
-        ending = how_it_ended(position, self._memory.orders.values(), self._memory.newest_other(symbol))
+        memory = self._memory
+        ending = how_it_ended(position, memory.orders.values(), memory.newest_other(symbol), memory.held_at[symbol])
         if now >= at + _PATIENCE.get(ending, 0):
             del self._memory.ended[symbol]
             self._memory.emit(Notify(ending.level, f"{symbol} is closed", ending.words))

@@ -271,6 +271,8 @@ class Reports:
     def _position(self, told: PositionTold, asof: int, by: By, now: int) -> None:
         old = self._memory.position(told.symbol)
         if asof >= old.as_of:
+            if told.quantity:
+                self._memory.held_at[told.symbol] = asof
             self._moved_by_others(old, told, by)
             if old.managed and not old.as_of and old.quantity and told.quantity and _is_another(old, told):
                 self._memory.recall(told.symbol)

@@ -169,8 +169,9 @@ def broken_position_law(schedule: World) -> str | None:
         return f"{exchange.position} held with the stops {stops}"
     if stops[0].trigger != held.stop_price or stops[0].client_id != held.stop_order:
         return f"the stop {stops[0]} is not the journal's: {held}"
+    without = schedule.policy.risk.take_profit_atr is None
     found_again = schedule.faults.restored is not None and held.take_profit_price is None
-    if [one.trigger for one in targets] != ([] if found_again else [held.take_profit_price]):
+    if [one.trigger for one in targets] != ([] if found_again or without else [held.take_profit_price]):
         return f"the take-profits {targets} are not the journal's: {held}"
     if held.closing or (held.units > RISK.max_units and not schedule.faults.by_hand):
         return f"not at rest: {held}"
