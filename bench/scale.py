@@ -13,7 +13,7 @@ from pymongo.database import Database
 from bench.returns import STEP, fill, price, timed
 from bench.store import mongod
 from bench.table import Row
-from pipeline.store.signals.queries import Asked, find_signals, performance
+from pipeline.store.signals.queries import Asked, Fees, find_signals, performance
 from pipeline.store.signals.returns import ReturnStore
 from pipeline.timeline import DAY, to_datetime
 from schemas.series import SeriesKey
@@ -81,7 +81,7 @@ def _last(database: Database[dict[str, Any]], symbol: str) -> float:
 
 
 def _performance(database: Database[dict[str, Any]]) -> None:
-    performance(database, Asked(exchange="sim"), ["strategy"], Decimal("0.05"))
+    performance(database, Asked(exchange="sim"), ["strategy"], Fees({}, Decimal("0.05")))
 
 
 def insert(database: Database[dict[str, Any]], documents: Iterator[dict[str, Any]]) -> None:

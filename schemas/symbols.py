@@ -48,6 +48,9 @@ class Symbol(Document):
     onboarded: datetime
     delivery: datetime
     filters: Filters | None = Field(default=None, description="None while the exchange has not set them")
+    taker_fee: Money | None = Field(
+        default=None, description="the share of its worth that an order costs the account, as it was last told"
+    )
     updated_at: datetime
 
     @property

@@ -12,7 +12,7 @@ from pipeline.errors import UsageError
 from pipeline.store.account import PositionStore
 from pipeline.store.orders import OrderJournal
 from pipeline.store.signals import queries
-from pipeline.store.signals.queries import Asked, Performance, Sort
+from pipeline.store.signals.queries import Asked, Fees, Performance, Sort
 from pipeline.store.symbols import SymbolStore
 from pipeline.timeline import to_ms
 from schemas.orders import Order
@@ -21,6 +21,7 @@ from schemas.signals import SIGNALS, Decision, Signal
 
 __all__ = [
     "Asked",
+    "Fees",
     "Found",
     "Life",
     "Performance",
@@ -28,6 +29,7 @@ __all__ = [
     "Sort",
     "asked_for",
     "best",
+    "fees",
     "life",
     "performance",
     "rows",
@@ -106,5 +108,12 @@ def rows(tm: Opened, asked: Asked, sort: Sort, limit: int, fields: Sequence[str]
 
 
 def performance(tm: Opened, asked: Asked, by: Sequence[str]) -> list[Performance]:
-    """How well they did, by strategy, symbol, interval or month, after the taker fee of the settings each way."""
-    return queries.performance(tm.db, asked, by, tm.settings.taker_fee_percent)
+    """How well they did, by strategy, symbol, interval or month, after a taker fee each way."""
+    return queries.performance(tm.db, asked, by, fees(tm, asked))
+
+
+def fees(tm: Opened, asked: Asked) -> Fees:
+    """What the account pays for an order, as it was last asked; that of the settings where it was not."""
+    told = SymbolStore(tm.db).taker_fees(tm.environment)
+    own = {symbol: 100 * share for symbol, share in told.items() if asked.symbol in {None, symbol}}
+    return Fees(own, tm.settings.taker_fee_percent)

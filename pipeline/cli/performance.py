@@ -14,7 +14,7 @@ from pipeline.cli.table import Column
 from pipeline.errors import UsageError
 
 if TYPE_CHECKING:
-    from pipeline.app.signals import Performance
+    from pipeline.app.signals import Fees, Performance
 
 app = typer.Typer()
 
@@ -60,8 +60,9 @@ def performance(
 ) -> None:
     """How well signals did 1 hour, 4 hours, 1 day and 7 days later: hit rate, mean and median return.
 
-    The hit rate is the share with a positive return. In percent, after a taker fee on the way in and on the way out
-    (`taker_fee_percent`). The best median after a day comes first.
+    The hit rate is the share with a positive return. In percent, after a taker fee on the way in and on the way out:
+    what the account pays in each symbol, as it was last asked; `taker_fee_percent` where it was not. The best median
+    after a day comes first.
     """
     from pipeline.app import signals as asking  # noqa: PLC0415
     from pipeline.app.moments import since as since_of  # noqa: PLC0415
@@ -76,16 +77,24 @@ def performance(
         asked = asking.asked_for(
             tm, symbol=symbol, strategy=strategy, interval=interval, since=since_of("--since", since)
         )
-        found = asking.performance(tm, asked, chosen)
+        found, fees = asking.performance(tm, asked, chosen), asking.fees(tm, asked)
     if as_json:
         print_json(found)
     elif as_csv:
         _print_csv(" ".join(chosen), found)
     elif found:
-        title = f"in percent, after fees of {settings.taker_fee_percent} % each way"
-        _show(" ".join(chosen), found, title, wide=wide)
+        _show(" ".join(chosen), found, f"in percent, after {_told(fees)}", wide=wide)
     else:
         typer.echo("No such signals.", err=True)
+
+
+def _told(fees: "Fees") -> str:
+    setting = f"{fees.otherwise.normalize():f} %"
+    if not fees.own:
+        return f"fees of {setting} each way (taker_fee_percent: the account was not asked)"
+    least, most = (f"{rate.normalize():f}" for rate in (min(fees.own.values()), max(fees.own.values())))
+    each_way = f"the account's fees of {least if least == most else f'{least} to {most}'} % each way"
+    return each_way if fees.alike else f"{each_way} ({setting}, taker_fee_percent, where it was not asked)"
 
 
 def _print_csv(heading: str, found: "Sequence[Performance]") -> None:

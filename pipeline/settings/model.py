@@ -135,7 +135,7 @@ class Settings(BaseSettings):
         default=OF_MARKET["um"]["taker_fee_percent"],
         ge=0,
         le=5,
-        description="of one order: for `performance`, and where the account's own is not known",
+        description="what an order costs in a symbol of which the account was not asked for its own",
     )
     notify_urls: NotifyUrls = Field(
         default=(), description="where new signals and alarms are sent: addresses as Apprise writes them"

@@ -1,16 +1,18 @@
 """What the exchange trades, as last asked: one document a contract. Contracts that are gone stay, as they were, and so
-does the finest price that was ever seen of one."""
+do the finest price that was ever seen of one, and what the account pays in it."""
 
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Any, Final
 
+from bson import Decimal128
 from pymongo import UpdateOne
 from pymongo.database import Database
 
 from schemas.symbols import SYMBOLS, Symbol
 
-_OF_THE_MOMENT: Final = ("finest", "updated_at")
+_OF_OTHERS: Final = ("finest", "taker_fee")
+"""What somebody else has seen of it, or was told: it stays."""
 
 
 class SymbolStore:
@@ -32,6 +34,17 @@ class SymbolStore:
         """A price with so many decimals was seen."""
         self._collection.update_one({"_id": f"{exchange}:{symbol}"}, {"$max": {"finest": decimals}})
 
+    def note_fee(self, exchange: str, symbol: str, taker_fee: Decimal) -> bool:
+        """What the account pays in it; whether that is news. Of what is not listed here nothing is kept."""
+        news = {"_id": f"{exchange}:{symbol}", "taker_fee": {"$ne": Decimal128(taker_fee)}}
+        return bool(self._collection.update_one(news, {"$set": {"taker_fee": Decimal128(taker_fee)}}).modified_count)
+
+    def taker_fees(self, exchange: str) -> dict[str, Decimal]:
+        """What the account pays, as a share of what an order is worth, in each contract of which it was ever told."""
+        told = {"exchange": exchange, "taker_fee": {"$type": "decimal"}}
+        found = self._collection.find(told, {"symbol": 1, "taker_fee": 1})
+        return {one["symbol"]: one["taker_fee"].to_decimal() for one in found}
+
     def get(self, exchange: str, symbol: str) -> Symbol | None:
         """One contract, or None if it was never seen."""
         found = self._collection.find_one({"_id": f"{exchange}:{symbol}"})
@@ -50,12 +63,14 @@ class SymbolStore:
 
 def _is_news(symbol: Symbol, known: Mapping[str, Any] | None) -> bool:
     """Whether anything but the moment of asking is another, or the prices are finer than was known."""
+    kept = (*_OF_OTHERS, "updated_at")
     if known is None or known.get("finest", -1) < symbol.price_precision:
         return True
-    return any(known.get(name) != value for name, value in symbol.to_mongo().items() if name not in _OF_THE_MOMENT)
+    return any(known.get(name) != value for name, value in symbol.to_mongo().items() if name not in kept)
 
 
 def _said(symbol: Symbol) -> UpdateOne:
     told = symbol.to_mongo()
-    finest = max(told.pop("finest"), symbol.price_precision)
+    finest = max(told["finest"], symbol.price_precision)
+    told = {name: value for name, value in told.items() if name not in _OF_OTHERS}
     return UpdateOne({"_id": told.pop("_id")}, {"$set": told, "$max": {"finest": finest}}, upsert=True)

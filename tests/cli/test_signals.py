@@ -5,6 +5,7 @@ import io
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,9 @@ from typer.testing import CliRunner
 
 from pipeline.cli import app as cli
 from pipeline.store.prepare import prepare
+from pipeline.store.symbols import SymbolStore
 from pipeline.timeline import DAY, HOUR, MINUTE, interval, to_ms
+from tests.store.test_symbols_store import symbol
 
 Tell = Callable[..., tuple[int, str, str]]
 Make = Callable[..., dict[str, Any]]
@@ -150,6 +153,47 @@ def test_how_well_they_did_after_fees(tell: Tell, monkeypatch: pytest.MonkeyPatc
     assert b["horizons"]["return_1h"] == {"count": 0, "hit_rate": None, "mean": None, "median": None}
     monkeypatch.setenv("TIDEMARK_TAKER_FEE_PERCENT", "0")
     assert json.loads(tell("performance", "--json")[1])[0]["horizons"]["return_1h"]["median"] == 1.0
+
+
+@pytest.fixture
+def pays(db: Database[Any]) -> Callable[..., None]:
+    """What the account pays in percent, symbol by symbol, as the exchange said it."""
+
+    def pay(**fees: str) -> None:
+        store = SymbolStore(db)
+        store.save([symbol(name) for name in fees])
+        for name, percent in fees.items():
+            store.note_fee("sim", name, Decimal(percent) / 100)
+
+    return pay
+
+
+@pytest.mark.usefixtures("history")
+def test_the_fees_are_those_of_the_account(tell: Tell, pays: Callable[..., None]) -> None:
+    pays(BTCUSDT="0.02")
+    after_1h = json.loads(tell("performance", "--json")[1])[0]["horizons"]["return_1h"]
+    assert (after_1h["hit_rate"], after_1h["median"]) == (0.8, pytest.approx(0.96)), "0.05 pays 0.04 of fees"
+
+
+@pytest.mark.usefixtures("history")
+@pytest.mark.parametrize(
+    ("fees", "says"),
+    [
+        ({}, "after fees of 0.05 % each way (taker_fee_percent: the account was not asked)"),
+        ({"BTCUSDT": "0.05", "ETHUSDT": "0.05"}, "after the account's fees of 0.05 % each way"),
+        (
+            {"BTCUSDT": "0.02", "ETHUSDT": "0.04"},
+            "after the account's fees of 0.02 to 0.04 % each way (0.05 %, taker_fee_percent, where it was not asked)",
+        ),
+        (
+            {"BTCUSDT": "0.02"},
+            "after the account's fees of 0.02 % each way (0.05 %, taker_fee_percent, where it was not asked)",
+        ),
+    ],
+)
+def test_the_header_says_which_fees(tell: Tell, pays: Callable[..., None], fees: dict[str, str], says: str) -> None:
+    pays(**fees)
+    assert f"in percent, {says}" in tell("performance")[1]
 
 
 @pytest.mark.usefixtures("history")

@@ -59,3 +59,23 @@ def test_the_finest_price_that_was_ever_seen_stays(db: Any) -> None:
     store.note_finest("sim", "BTCUSDT", 5)
     store.save([symbol("BTCUSDT")])
     assert store.get("sim", "BTCUSDT").decimals == 6  # type: ignore[union-attr]
+
+
+def test_what_the_account_pays_stays_whatever_the_exchange_lists(db: Any) -> None:
+    prepare(db)
+    store = SymbolStore(db)
+    store.save([symbol("BTCUSDT"), symbol("ETHUSDT"), symbol("BTCUSDT", id="other:BTCUSDT", exchange="other")])
+    assert store.taker_fees("sim") == {}
+    store.note_fee("sim", "BTCUSDT", Decimal("0.0004"))
+    store.save([symbol("BTCUSDT", status="CLOSE")])
+    assert store.get("sim", "BTCUSDT").status == "CLOSE"  # type: ignore[union-attr]
+    assert store.taker_fees("sim") == {"BTCUSDT": Decimal("0.0004")}
+
+
+def test_a_fee_that_is_as_it_was_writes_nothing(db: Any) -> None:
+    prepare(db)
+    store = SymbolStore(db)
+    store.save([symbol("BTCUSDT")])
+    assert [store.note_fee("sim", "BTCUSDT", Decimal(one)) for one in ("0.0004", "0.0004", "0.00036")] == [
+        True, False, True,
+    ]  # fmt: skip

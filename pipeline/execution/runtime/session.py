@@ -24,6 +24,7 @@ from pipeline.execution.engine.diary import Diary
 from pipeline.execution.engine.effects import Effect, JournalPosition, Place, TripBreaker
 from pipeline.execution.engine.events import (
     Event,
+    FeeSeen,
     LeaseLost,
     Leaving,
     ModeSeen,
@@ -189,7 +190,9 @@ class TradingSession:
         self._performer = Performer(context.stores, self._journaling, self._gateway, self._begin, context.notify)
         held = {one.symbol for one in self.core.orders()} | {one.symbol for one in self.core.positions()}
         symbols = context.symbols() | held
-        for event in (*switched, *self._first_rules(symbols, held)):
+        fees = context.stores.symbols.taker_fees(context.policy.environment)
+        kept = (FeeSeen(symbol, fee) for symbol, fee in fees.items() if symbol in symbols)
+        for event in (*switched, *self._first_rules(symbols, held), *kept):
             self.tell_from_thread(event)
 
     def _first_rules(self, symbols: set[str], held: set[str]) -> list[Event]:
@@ -372,6 +375,13 @@ class TradingSession:
             return
         if fee is not None:
             self.tell(fee)
+            await self._in_thread(self._keep_fee, fee)
+
+    def _keep_fee(self, fee: FeeSeen) -> None:
+        try:
+            self._context.stores.symbols.note_fee(self._context.policy.environment, fee.symbol, fee.taker_fee)
+        except PyMongoError as error:
+            log.warning("what the account pays could not be stored: %s", str(error)[:200])
 
     async def _sync_clock(self) -> None:
         try:

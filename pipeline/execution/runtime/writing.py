@@ -31,6 +31,7 @@ from pipeline.store.account import PositionStore
 from pipeline.store.control import ControlStore
 from pipeline.store.orders import OrderJournal
 from pipeline.store.signals.feed import SignalFeed
+from pipeline.store.symbols import SymbolStore
 from pipeline.timeline import to_datetime
 from schemas.orders import Order
 
@@ -52,6 +53,7 @@ class Stores:
     positions: PositionStore
     signals: SignalFeed
     control: ControlStore
+    symbols: SymbolStore
 
 
 def stores_of(database: Database[dict[str, Any]], environment: str) -> tuple[Stores, Stores]:
@@ -61,6 +63,7 @@ def stores_of(database: Database[dict[str, Any]], environment: str) -> tuple[Sto
         PositionStore(database, environment),
         SignalFeed(database, environment),
         ControlStore(database, environment),
+        SymbolStore(database),
     )
     loose = database.with_options(write_concern=UNHURRIED)
     return durable, replace(

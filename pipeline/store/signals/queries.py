@@ -72,6 +72,27 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
+class Fees:
+    """What an order costs, in percent of its worth: `own`, what the account pays, symbol by symbol, and what counts in
+    a symbol of which it was not asked."""
+
+    own: Mapping[str, Decimal]
+    otherwise: Decimal
+
+    @property
+    def alike(self) -> bool:
+        """Whether it is the same in every symbol."""
+        return set(self.own.values()) <= {self.otherwise}
+
+    def each_way(self) -> pl.Expr:
+        """Of each row, by its `symbol` where that makes a difference."""
+        if self.alike:
+            return pl.lit(float(self.otherwise))
+        own = {symbol: float(rate) for symbol, rate in self.own.items()}
+        return pl.col("symbol").replace_strict(own, default=float(self.otherwise), return_dtype=pl.Float64())
+
+
+@dataclass(frozen=True, slots=True)
 class Performance:
     """How the signals of one strategy, symbol, interval or month did."""
 
@@ -107,20 +128,18 @@ def _newest_first(signal: Mapping[str, Any]) -> tuple[float, str]:
     return -signal["at"].timestamp(), signal["_id"]
 
 
-def performance(
-    database: Database[dict[str, Any]], asked: Asked, by: Sequence[str], fee_percent: Decimal
-) -> list[Performance]:
+def performance(database: Database[dict[str, Any]], asked: Asked, by: Sequence[str], fees: Fees) -> list[Performance]:
     """How confirmed signals did, the best median after a day first. A fee is paid on the way in and on the way out.
 
     `by`: any of strategy, symbol, interval and month. Exits are left out: they end a position and have no return of
     their own.
     """
     schema: dict[str, pl.DataType] = {"at" if one == "month" else one: _TYPES.get(one, pl.String()) for one in by}
-    schema |= dict.fromkeys(HORIZONS, pl.Float64())
+    schema |= dict.fromkeys(HORIZONS, pl.Float64()) | ({} if fees.alike else {"symbol": pl.String()})
     matches = asked.matches() | {"kind": {"$ne": "exit"}}
     found = database[SIGNALS.name].find(matches, dict.fromkeys(schema, 1) | {"_id": 0}, batch_size=20_000)
     table = _table(found, schema)
-    after_fees = pl.col(HORIZONS) - 2 * float(fee_percent)
+    after_fees = pl.col(HORIZONS) - 2 * fees.each_way()
     named = {"month": pl.col("at").dt.strftime("%Y-%m")}
     name = pl.concat_str([named.get(one, pl.col(one)) for one in by], separator=" ").alias("name")
     grouped = table.select(name, after_fees).group_by("name").agg(pl.len().alias("signals"), *_figures())

@@ -8,11 +8,13 @@ from typing import Any
 import pytest
 
 from pipeline.errors import AttentionError
+from pipeline.exchange.market import Market
 from pipeline.exchange.trading import NewOrder
 from pipeline.execution.engine.events import GoalSeen, StreamBack
 from pipeline.execution.engine.state import Margin
 from pipeline.settings import Risk
 from pipeline.store.control import ControlStore
+from pipeline.store.symbols import SymbolStore
 from pipeline.timeline import to_datetime
 from schemas.accounts import Snapshot
 from tests.by_hand import set_hedge_mode
@@ -360,6 +362,18 @@ async def test_what_the_account_pays_is_asked_once_a_symbol(house: Any) -> None:
         await house.until(lambda: [markets[one].taker_fee for one in sorted(markets)] == [Decimal("0.0005")] * 2)
         await asyncio.sleep(1)
         assert executor.calls()["GET /fapi/v1/commissionRate"]["answered"] == 2
+
+
+async def test_what_the_account_pays_is_kept_and_the_next_term_sizes_by_it_before_it_has_asked(house: Any) -> None:
+    listed = [one for one in Market(house.trading.client).symbols() if one.symbol in {"BTCUSDT", "ETHUSDT"}]
+    store = SymbolStore(house.db)
+    store.save([one.model_copy(update={"id": f"sim:{one.symbol}", "exchange": "sim"}) for one in listed])
+    async with house.executor(symbols={"BTCUSDT", "ETHUSDT"}, pace_fees=0.1):
+        await house.until(lambda: store.taker_fees("sim") == dict.fromkeys(["BTCUSDT", "ETHUSDT"], Decimal("0.0005")))
+    store.note_fee("sim", "BTCUSDT", Decimal("0.00031"))
+    house.simulator.faults.add("maintenance", method="GET", path="/fapi/v1/commissionRate")
+    async with house.executor() as executor:
+        assert executor.term.core._memory.market("BTCUSDT").taker_fee == Decimal("0.00031")
 
 
 async def test_a_stage_that_no_chosen_symbol_can_be_traded_in_is_refused_at_the_start(house: Any) -> None:
