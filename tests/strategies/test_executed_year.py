@@ -220,6 +220,21 @@ def test_what_it_takes_where_all_shipped_strategies_run_is_in_the_table_of_the_p
 
 
 @needs_realdata
+def test_how_little_of_the_ladder_is_seen_beside_the_others_is_said() -> None:
+    taken, tops = [], []
+    for interval in ("1h", "15m"):
+        replay, said = executed(interval, *(registry.get(name) for name in registry.SHIPPED))
+        names = said["macd_turtle"]
+        taken.append(f"{share(sorted_out(replay, names)['taken'], len(names))}")
+        tops.append(sum(one.strategy == "macd_turtle" and rung_of(one.units) == RUNGS[-1] for one in replay.positions))
+    told = (
+        f"of `macd_turtle`'s signals {taken[0]} are taken on 1h and {taken[1]} on 15m, and {tops[0]} and {tops[1]} "
+        "of its positions come to four units, in a year and in 38 days"
+    )
+    assert told in " ".join(PAGE.read_text().split())
+
+
+@needs_realdata
 @pytest.mark.parametrize("interval", SHOWN)
 def test_macd_turtle_is_seen_at_half_a_unit_and_at_two_three_and_four(interval: str) -> None:
     replay, _ = executed(interval, TURTLES[0])
