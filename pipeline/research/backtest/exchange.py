@@ -35,7 +35,7 @@ class VenueClient:
     """Answers as the exchange would. Where the market has a hole, orders are not carried out."""
 
     def __init__(self, venue: Venue, product: Product, clock: VirtualClock, trades_now: Callable[[str], bool]) -> None:
-        self.environment = SimpleNamespace(product=product)
+        self.environment = SimpleNamespace(product=product, recv_window=0)
         self.clock = clock
         self._venue = venue
         self._trades_now = trades_now
