@@ -114,6 +114,6 @@ def performance(tm: Opened, asked: Asked, by: Sequence[str]) -> list[Performance
 
 def fees(tm: Opened, asked: Asked) -> Fees:
     """What the account pays for an order, as it was last asked; that of the settings where it was not."""
-    told = SymbolStore(tm.db).taker_fees(tm.environment)
+    told = SymbolStore(tm.db).taker_fees(asked.exchange)
     own = {symbol: 100 * share for symbol, share in told.items() if asked.symbol in {None, symbol}}
     return Fees(own, tm.settings.taker_fee_percent)

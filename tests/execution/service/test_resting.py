@@ -2,6 +2,7 @@
 behind."""
 
 import asyncio
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from decimal import Decimal
@@ -17,10 +18,10 @@ from tests.execution.service.conftest import SYMBOL
 
 LIMIT = Risk(entry_order="limit", limit_seconds=60, max_error_percent=Decimal(100))
 LARGE = {
-    "leverage": 10, "unit_percent": Decimal(100), "entry_units": Decimal(1), "max_units": Decimal(1),
+    "leverage": 10, "unit_percent": Decimal(60), "entry_units": Decimal(1), "max_units": Decimal(1),
     "max_open_positions": 1, "daily_loss_percent": Decimal(100), "max_orders_per_minute": 1_000, "limit_seconds": 3,
 }  # fmt: skip
-"""One position of all there is: nine times of what the account has."""
+"""One position that is worth six times what the account has."""
 ASK = Decimal("1.00005")
 """Of the newest price: the first level that is offered, and not the second."""
 SHORTLY = LIMIT.model_copy(update={"limit_seconds": 2})
@@ -111,8 +112,10 @@ async def test_a_part_is_protected_while_the_rest_waits_and_the_end_of_that_is_s
         assert (stop.close_position, stop.order_type) == (True, "STOP_MARKET")
         assert (entry.state, entry.filled) == ("cancelled", held)
         assert 0 < held < entry.quantity
-        said = f"filled {held.normalize():f} of {entry.quantity.normalize():f} at {entry.price.normalize():f}"
-        await house.until(lambda: house.signal(signal.id).reason == f"{said}: no more within 3 s")
+        said = await house.until(lambda: house.signal(signal.id).reason)
+        told = re.fullmatch(r"filled (\S+) of (\S+) at (\S+): no more within 3 s", said)
+        assert told, said
+        assert [*map(Decimal, told.groups())] == [held, entry.quantity, entry.price]
         moves = [one for one in house.ledger() if one.get("client_id") == stop.client_algo_id]
         (ended,) = [one for one in house.ledger() if (one["kind"], one.get("client_id")) == ("Ended", entry.id)]
         assert [one["status"] for one in moves] == ["NEW"], "it covers whatever is held"
