@@ -16,7 +16,16 @@ from pydantic import Field
 
 from flows.reporting import Tally, fail_with, groups, retried_task, show_progress, show_table, threads
 from flows.running import Chosen, at_each, key_of, leave_word, stop_when_cancelled
-from pipeline.app.backfill import SERIES_AT_ONCE, Backfill, Filling, SeriesReport, SourceChoice, Wanted, filling
+from pipeline.app.backfill import (
+    SERIES_AT_ONCE,
+    Backfill,
+    Filling,
+    SeriesReport,
+    SourceChoice,
+    Wanted,
+    filling,
+    withdrawals,
+)
 from pipeline.app.opened import Opened
 from pipeline.errors import TidemarkError
 from pipeline.settings import Settings
@@ -58,6 +67,8 @@ def _backfilled(settings: Settings, chosen: BackfillChoice, stop: threading.Even
         Opened(settings) as tm,
         filling(tm, chosen.symbols, chosen.intervals, source=chosen.source, by="flow backfill", stop=stop) as order,
     ):
+        for said in withdrawals(order.not_chosen()):
+            get_run_logger().warning(said)
         tally, began = CandleTally(), time.monotonic()
         with order.fetching(lambda _: nullcontext(tally)) as work:
             fill = _task(order, work, chosen.days or tm.settings.history_days, chosen.source)

@@ -36,7 +36,10 @@ def _computed(settings: Settings, chosen: IndicatorsChoice, stop: threading.Even
     with Opened(settings) as tm:
         keys = stored(tm, chosen.symbols, chosen.intervals)
         tally = Tally(len(keys))
-        compute = _task(Deriving(tm, keys, anew=chosen.anew, by="flow indicators"), keys, tally, stop)
+        work = Deriving(tm, keys, anew=chosen.anew, by="flow indicators")
+        for said in work.withdrawals():
+            get_run_logger().warning(said)
+        compute = _task(work, keys, tally, stop)
         future = compute.submit(f"{len(keys)} series")
         show_progress(
             [future],

@@ -3,6 +3,7 @@
 It does no I/O and knows no time: how fresh a signal is, and what becomes of it, is not its affair.
 """
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import isnan
@@ -20,6 +21,8 @@ from schemas.signals import Kind
 
 SIZED_BY: Final = "atr"
 """The executor sizes by it, so every signal brings it along."""
+
+_NAMED: Final = re.compile(r"(?:^|; )(\w+)\(")
 
 STRENGTH_COLUMNS: Final = ("open", "close", "atr")
 
@@ -43,6 +46,11 @@ def settings_of(strategy: Strategy, calculation: Calculation) -> str:
     edition = edition_of(strategy)
     rule = f"{strategy.name}({parameters})" + (f" edition {edition}" if edition > 1 else "")
     return f"{rule} on {calculation.settings}"
+
+
+def named_in(settings: str) -> set[str]:
+    """The strategies that `settings_of` some of them, put together, names."""
+    return set(_NAMED.findall(settings))
 
 
 def findings(

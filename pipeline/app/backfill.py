@@ -1,7 +1,7 @@
 """The order to fetch what is missing of some series, and to compute what depends on it."""
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 
@@ -14,7 +14,7 @@ from pipeline.exchange.limits import LimitGate
 from pipeline.exchange.market import Market
 from pipeline.exchange.rest import RestClient
 from pipeline.history.backfill import SERIES_AT_ONCE, Backfill
-from pipeline.history.derive import Derivation, Derived
+from pipeline.history.derive import Derivation, Derived, withdrawals
 from pipeline.history.listing import Wanted, kept_series, wanted_series
 from pipeline.history.report import NoProgress, Progress, SeriesReport, SourceChoice
 from pipeline.store.series import SeriesStore
@@ -24,6 +24,7 @@ from schemas.series import SeriesKey
 __all__ = [
     "SERIES_AT_ONCE", "Backfill", "Backfilled", "Derived", "Filling", "LimitGate", "NoProgress", "Progress",
     "SeriesReport", "Shown", "SourceChoice", "Wanted", "backfill", "filling", "lacks", "unshown",
+    "withdrawals",
 ]  # fmt: skip
 
 Shown = Callable[[LimitGate], AbstractContextManager[Progress]]
@@ -57,6 +58,10 @@ class Filling:
         """What fetches, from any thread, while it is entered."""
         with shown(self.client.weight) as progress, self.work(progress) as work:
             yield work
+
+    def not_chosen(self) -> dict[str, int]:
+        """By strategy, how many stored signals will be withdrawn because it is not chosen any more."""
+        return self.derivation.not_chosen([one.key for one in self.series])
 
     def derive(self, keys: Sequence[SeriesKey]) -> list[Derived]:
         """Compute what is new in these of them."""
@@ -105,12 +110,15 @@ def backfill(
     by: str,
     reason: str | None = None,
     shown: Shown = unshown,
+    agreed: Callable[[Mapping[str, int]], None] = lambda _: None,
     stop: threading.Event | None = None,
 ) -> Backfilled:
-    """All of it at once: `days` back, or the newest `limit` candles."""
+    """All of it at once: `days` back, or the newest `limit` candles. `agreed`: is told first how many signals of which
+    strategies will be withdrawn, and may raise."""
     if days is not None and limit is not None:
         raise UsageError("--days and --limit exclude each other: say how far back, or how many candles")
     with filling(tm, symbols, intervals, source=source, by=by, reason=reason, stop=stop) as order:
+        agreed(order.not_chosen())
         with order.fetching(shown) as work:
             reports = work.fill_all(order.series, days or tm.settings.history_days, source, limit=limit)
         return Backfilled(reports, order.derive([one.key for one in order.series]))

@@ -6,14 +6,13 @@ from typing import Any
 
 from pipeline.app.audit_trail import named, note
 from pipeline.app.opened import Opened
-from pipeline.app.wiring import derivation_of, strategies_of
-from pipeline.history.derive import Derived, StoreFailedError
+from pipeline.app.wiring import derivation_of
+from pipeline.history.derive import Derived, StoreFailedError, withdrawals
 from pipeline.history.listing import stored_series
-from pipeline.store.signals.write import SignalStore
 from pipeline.timeline import to_ms
 from schemas.series import SeriesKey
 
-__all__ = ["Derived", "Deriving", "StoreFailedError", "as_row", "derive", "not_chosen", "stored"]
+__all__ = ["Derived", "Deriving", "StoreFailedError", "as_row", "derive", "not_chosen", "stored", "withdrawals"]
 
 
 def stored(tm: Opened, symbols: Sequence[str] = (), intervals: Sequence[str] = ()) -> list[SeriesKey]:
@@ -23,7 +22,7 @@ def stored(tm: Opened, symbols: Sequence[str] = (), intervals: Sequence[str] = (
 
 def not_chosen(tm: Opened, keys: Sequence[SeriesKey]) -> dict[str, int]:
     """How many stored signals would be withdrawn because the settings do not name their strategy any more."""
-    return SignalStore(tm.candle_db).of_others(keys, [one.name for one in strategies_of(tm.settings)])
+    return derivation_of(tm.settings, tm.candle_db).not_chosen(keys)
 
 
 class Deriving:
@@ -36,6 +35,11 @@ class Deriving:
         note(tm.settings.home, f"derive {named(keys)}{' anew' if anew else ''}", by=by, reason=reason)
         self._derivation = derivation_of(tm.settings, tm.candle_db)
         self._anew = anew
+        self._keys = keys
+
+    def withdrawals(self) -> list[str]:
+        """What is going to be withdrawn because its strategy is not chosen any more, in words."""
+        return withdrawals(self._derivation.not_chosen(self._keys))
 
     def bring_up(
         self,

@@ -63,13 +63,13 @@ def backfill(
     from pipeline.app.opened import Opened  # noqa: PLC0415
     from pipeline.app.trading_access import operator  # noqa: PLC0415
     from pipeline.app.wiring import begin  # noqa: PLC0415
-    from pipeline.cli.indicators import tell  # noqa: PLC0415
+    from pipeline.cli.indicators import agree_to_withdraw, tell  # noqa: PLC0415
     from pipeline.cli.upgrade_bar import bring_up  # noqa: PLC0415
 
     with Opened(begin(exchange), bring_up) as tm:
         done = ordering.backfill(
             tm, symbols or (), interval or (), days=days, limit=limit, source=source.value, by=operator(),
-            shown=partial(_bars, shown=not as_json),
+            shown=partial(_bars, shown=not as_json), agreed=partial(agree_to_withdraw, as_json=as_json),
         )  # fmt: skip
     tell(done.derived)
     _show(done.reports, wide=wide, as_json=as_json)

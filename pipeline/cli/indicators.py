@@ -8,6 +8,7 @@ import typer
 
 from pipeline.cli.beside import Where
 from pipeline.cli.output import Json, Wide, complain, print_json, print_table
+from pipeline.errors import TidemarkError
 
 if TYPE_CHECKING:
     from pipeline.app.derive import Derived
@@ -52,23 +53,21 @@ def indicators(
 
     with Opened(having_data(begin(exchange)), bring_up) as tm:
         keys = derive.stored(tm, symbols or (), interval or ())
-        _say_what_goes(derive.not_chosen(tm, keys), asks=sys.stdin.isatty() and not as_json)
+        agree_to_withdraw(derive.not_chosen(tm, keys), as_json=as_json)
         with Progress(console=Console(stderr=True), transient=True, disable=as_json) as bars:
             bar = bars.add_task("indicators and signals", total=len(keys))
             derived = derive.derive(tm, keys, anew=anew, by=operator(), told=lambda _: bars.advance(bar))
     show(derived, wide=wide, as_json=as_json)
 
 
-def _say_what_goes(not_chosen: Mapping[str, int], *, asks: bool) -> None:
+def agree_to_withdraw(not_chosen: Mapping[str, int], *, as_json: bool = False) -> None:
     """What strategies found that are not chosen any more is withdrawn: a person who is there may say no."""
-    for name, count in not_chosen.items():
-        typer.echo(
-            f"{count:,} stored signals of {name} are withdrawn: `strategies` does not name it any more. To have them "
-            f"back, name it in `strategies` again and run `tidemark indicators`",
-            err=True,
-        )
-    if not_chosen and asks:
-        typer.confirm("Withdraw them?", abort=True, err=True)
+    from pipeline.app.derive import withdrawals  # noqa: PLC0415
+
+    for said in withdrawals(not_chosen):
+        typer.echo(said, err=True)
+    if not_chosen and sys.stdin.isatty() and not as_json and not typer.confirm("Withdraw them?", err=True):
+        raise TidemarkError("nothing is withdrawn, and nothing was done")
 
 
 def show(derived: Sequence["Derived"], *, wide: bool, as_json: bool) -> None:

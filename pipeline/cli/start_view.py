@@ -1,9 +1,12 @@
 """The start of `demo` and `up` for whoever watches: a line a step, with a bar of words while it works."""
 
+import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
+import typer
 from rich.console import Console
 from rich.live import Live
 from rich.spinner import Spinner
@@ -11,6 +14,12 @@ from rich.table import Table
 from rich.text import Text
 
 _NAME_WIDTH = 12
+
+
+def _is_agreed(said: Sequence[str], question: str) -> bool:
+    for line in said:
+        typer.echo(line, err=True)
+    return not sys.stdin.isatty() or typer.confirm(question, err=True)
 
 
 class PlainStart:
@@ -30,6 +39,10 @@ class PlainStart:
     def done(self, text: str) -> None:
         """Say it."""
         self._console.print(f"{self._name:<{_NAME_WIDTH}} {text}", highlight=False, markup=False, soft_wrap=True)
+
+    def is_agreed(self, said: Sequence[str], question: str) -> bool:
+        """A log is asked nothing; a terminal is, in whichever way it is shown."""
+        return _is_agreed(said, question)
 
 
 @dataclass(slots=True)
@@ -67,6 +80,13 @@ class RichStart:
         """The spinner becomes a tick."""
         step = self._steps[-1]
         step.text, step.seconds = text, time.monotonic() - step.began
+
+    def is_agreed(self, said: Sequence[str], question: str) -> bool:
+        """What moves stands still while somebody thinks."""
+        self._live.stop()
+        agreed = _is_agreed(said, question)
+        self._live.start()
+        return agreed
 
     def __rich__(self) -> Table:
         table = Table.grid(padding=(0, 1))

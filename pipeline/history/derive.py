@@ -7,7 +7,7 @@ leaves to the live side what could still be acted on: the signals of candles tha
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -19,7 +19,7 @@ from pipeline.errors import TidemarkError
 from pipeline.history import indicators, signals
 from pipeline.history.indicators import FinerPricesError, Stretch, stretches
 from pipeline.indicators import Periods
-from pipeline.signals import Calculation, settings_of
+from pipeline.signals import Calculation, named_in, settings_of
 from pipeline.store.candles.stale import is_forsaken, is_settled, new_mark
 from pipeline.store.candles.store import CandleStore
 from pipeline.store.series import SeriesStore
@@ -106,6 +106,17 @@ class Derivation:
         self._touched: set[tuple[str, str]] = set()
         self._fresh_at_most = fresh_at_most
         self._lookback = max((one.lookback for one in strategies), default=0)
+
+    def not_chosen(self, keys: Iterable[SeriesKey]) -> dict[str, int]:
+        """By strategy, how many stored signals of these series will be withdrawn because it does not run there any
+        more. Where those run that ran before, no signal is read."""
+        gone: dict[SeriesKey, set[str]] = {}
+        for seen in self._series.among(keys):
+            key = SeriesKey(seen.exchange, seen.symbol, seen.interval)
+            ran = named_in(seen.signals.settings) if seen.signals is not None else set()
+            if others := ran - {one.name for one in self._on(key)}:
+                gone[key] = others
+        return self._signals.of_others(gone) if gone else {}
 
     def bring_up_all(
         self,
@@ -280,6 +291,15 @@ class Derivation:
             raise
         except TidemarkError as error:
             return Derived(key.symbol, key.interval, failure=str(error))
+
+
+def withdrawals(not_chosen: Mapping[str, int]) -> list[str]:
+    """By strategy: that its signals are withdrawn, and how to have them back."""
+    return [
+        f"{count:,} stored signals of {name} are withdrawn: `strategies` does not name it any more. To have them back, "
+        "name it in `strategies` again and run `tidemark indicators`"
+        for name, count in not_chosen.items()
+    ]
 
 
 def _mark(step: Interval, number: int, settings: str) -> Watermark:

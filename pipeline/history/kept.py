@@ -11,7 +11,7 @@ from pymongo.database import Database
 from pipeline.errors import TidemarkError
 from pipeline.exchange.listed import Listed
 from pipeline.history.backfill import Backfill
-from pipeline.history.derive import Derivation
+from pipeline.history.derive import Derivation, withdrawals
 from pipeline.history.listing import Wanted, wanted_series
 from pipeline.history.plan import lacking, wanted
 from pipeline.history.report import SourceChoice
@@ -45,6 +45,8 @@ class KeptHistory:
 
     def fill(self, key: SeriesKey) -> None:
         """Fetch what is missing and compute what follows from it; `TidemarkError` where candles could not be had."""
+        for said in withdrawals(self._derivation.not_chosen([key])):
+            log.warning("%s: %s", key, said)
         report = self._work.fill(self._wanted(key), self._days, self._source)
         (derived,) = self._derivation.bring_up_all([key], self._clock.now())
         if derived.failure is not None:  # trying again would not help, and candles do not wait for it

@@ -23,6 +23,7 @@ from pipeline.app.wiring import credentials_of, derivation_of, due_keys
 from pipeline.errors import TidemarkError
 from pipeline.exchange.market import Market
 from pipeline.history.backfill import Backfill
+from pipeline.history.derive import withdrawals
 from pipeline.history.listing import Wanted, kept_series, wanted_series
 from pipeline.history.report import SeriesReport
 from pipeline.settings import KEYLESS, Settings
@@ -68,6 +69,10 @@ class StartView(Protocol):
 
     def done(self, text: str) -> None:
         """The step is done, and what there is to say about it."""
+        ...
+
+    def is_agreed(self, said: Sequence[str], question: str) -> bool:
+        """Say it, and ask whoever is there. Where nobody is, it is agreed."""
         ...
 
 
@@ -205,6 +210,7 @@ def _fetched(whole: Whole, settings: Settings, told: "_Fetching") -> list[Series
         due = [key for key in due_keys(settings, whole.db) if key not in later]
         series = kept_series(due, listed, SeriesStore(whole.db), client.clock.now())
         Watchlist(whole.db, settings.environment).seed([one.key for one in (*series, *minutes)], datetime.now(UTC))
+        _agree_to_withdraw(whole, [one.key for one in (*series, *minutes)])
         with Backfill(whole.db, market, archive, progress=told) as work:
             reports = [
                 *work.fill_all(series, settings.history_days, "auto"),
@@ -213,6 +219,13 @@ def _fetched(whole: Whole, settings: Settings, told: "_Fetching") -> list[Series
     _refuse_incomplete(reports)
     whole.series += [*series, *minutes]
     return reports
+
+
+def _agree_to_withdraw(whole: Whole, keys: Sequence[SeriesKey]) -> None:
+    """What strategies found that are not chosen any more is withdrawn, and before anything else a person may say no."""
+    said = withdrawals(derivation_of(whole.settings, whole.db).not_chosen(keys))
+    if said and not whole.view.is_agreed(said, "Withdraw them?"):
+        raise TidemarkError("nothing is withdrawn, and nothing goes on: name them in `strategies` again")
 
 
 def derive(whole: Whole) -> str:

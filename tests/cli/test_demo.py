@@ -86,6 +86,19 @@ def test_from_nothing_to_an_executed_signal_and_on_after_a_restart(house: House)
     end(terminal)
     assert house.processes() == []
 
+    house.environment["TIDEMARK_STRATEGIES"] = "bollinger"
+    others = house.run("demo", "--plain")
+    others.expect(r"[0-9,]+ stored signals of ma_breakout are withdrawn")
+    others.expect("name it in `strategies` again")
+    others.expect("Withdraw them")
+    others.sendline("n")
+    others.expect("nothing is withdrawn")
+    others.expect(pexpect.EOF)
+    others.close()
+    assert others.exitstatus == 1
+    assert house.processes() == []
+    house.environment["TIDEMARK_STRATEGIES"] = "ma_breakout"
+
     again = house.run("demo", "--plain")
     again.expect("9, 0 of them made now")
     again.expect("the account goes on, without its positions")

@@ -43,17 +43,25 @@ def test_what_other_strategies_found_is_named_before_it_is_withdrawn(
     assert stored > 0
     one = {"TIDEMARK_STRATEGIES": "macd_cross"}
     kept = {name: value for name, value in os.environ.items() if not name.startswith("TIDEMARK_")}
-    command = [sys.executable, "-c", "from pipeline.cli import main; main()", "indicators"]
-    terminal = pexpect.spawn(
-        command[0], command[1:], env=kept | chosen | one, cwd=home, timeout=90, encoding="utf-8", dimensions=(40, 200)
-    )
-    terminal.expect(f"{stored} stored signals of bollinger")
-    terminal.expect("Withdraw them")
-    terminal.sendline("n")
-    terminal.expect(pexpect.EOF)
-    terminal.close()
-    assert terminal.exitstatus == 1
-    assert db["signals"].count_documents(found) == stored, "a person said no"
+    candles = db["candles"].estimated_document_count()
+    for asked in (["indicators"], ["backfill", "BTCUSDT", "-i", "1h", "--days", "90"]):
+        terminal = pexpect.spawn(
+            sys.executable,
+            ["-c", "from pipeline.cli import main; main()", *asked],
+            env=kept | chosen | one,
+            cwd=home,
+            timeout=90,
+            encoding="utf-8",
+            dimensions=(40, 200),
+        )
+        terminal.expect(f"{stored} stored signals of bollinger")
+        terminal.expect("Withdraw them")
+        terminal.sendline("n")
+        terminal.expect(pexpect.EOF)
+        terminal.close()
+        assert terminal.exitstatus == 1
+        assert db["signals"].count_documents(found) == stored, "a person said no"
+        assert db["candles"].estimated_document_count() == candles, "asked before anything is done"
 
     gone = tidemark("indicators", "--json", **one)
     assert f"{stored} stored signals of bollinger are withdrawn" in gone.stderr

@@ -42,6 +42,25 @@ def test_a_backfill_computes_what_it_fetched_and_the_flow_all_of_it_anew(
     assert '"symbol": "ETHUSDT"' in newest_artifact("indicators-series")
 
 
+def test_what_is_withdrawn_because_a_strategy_is_not_chosen_any_more_is_named(
+    db: Database[Any], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    choice = BackfillChoice(symbols=["BTCUSDT"], intervals=["1h"], days=20)
+    for flow in (lambda: indicators(IndicatorsChoice()), lambda: backfill(choice)):
+        monkeypatch.setenv("TIDEMARK_STRATEGIES", "macd_cross,bollinger")
+        backfill(choice)
+        stored = db["signals"].count_documents({"strategy": "bollinger"})
+        assert stored > 0
+        monkeypatch.setenv("TIDEMARK_STRATEGIES", "macd_cross")
+        caplog.clear()
+        flow()
+        flow()
+        assert db["signals"].count_documents({"strategy": "bollinger"}) == 0
+        (said,) = [one for one in caplog.messages if "bollinger" in one]
+        assert said.startswith(f"{stored} stored signals of bollinger are withdrawn")
+        assert "name it in `strategies` again" in said
+
+
 def test_a_series_that_cannot_be_computed_fails_the_flow_with_the_list(db: Database[Any]) -> None:
     backfill(BackfillChoice(symbols=["BTCUSDT", "ETHUSDT"], intervals=["1h"], days=3))
     db["symbols"].delete_one({"symbol": "BTCUSDT"})

@@ -17,6 +17,7 @@ from pipeline.history.indicators import Stretch, stretches
 from pipeline.indicators import PERIODS, Periods, compute
 from pipeline.settings import Indicators, Settings
 from pipeline.store.series import SeriesStore
+from pipeline.store.signals.write import SignalStore
 from pipeline.store.symbols import SymbolStore
 from pipeline.strategies import registry
 from pipeline.strategies.base import Codes, Prices
@@ -233,6 +234,27 @@ def test_a_strategy_that_is_to_run_elsewhere_says_nothing_here(house: House) -> 
     assert (done.signals.found, done.signals.withdrawn > 20, house.signals()) == (0, True, [])
     assert elsewhere.bring_up(key_of(), LONG_AFTER).candles == 0
     assert here.bring_up(key_of(), LONG_AFTER).signals.added == done.signals.withdrawn
+
+
+def test_what_goes_is_named_before_it_goes_and_only_where_strategies_are_others(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house.store(market_of())
+    house.derive()
+    fewer = house.derivation(strategies=[registry.get("rsi_reversal")])
+    going = fewer.not_chosen([key_of(), key_of("NOSUCH")])
+    assert going == {
+        name: count
+        for name in sorted(set(registry.SHIPPED) - {"rsi_reversal"})
+        if (count := house.db["signals"].count_documents({"strategy": name, "confirmed": True}))
+    }
+    assert len(going) > 3
+    tables: list[Any] = [{"ma_breakout": {"intervals": [code]}} for code in ("1h", "15m")]
+    elsewhere = derivation_of(Settings(strategies=tables[0]), house.db)
+    assert elsewhere.not_chosen([key_of()])["ma_breakout"] == going["ma_breakout"]
+    assert fewer.bring_up(key_of(), LONG_AFTER).signals.withdrawn == sum(going.values())
+    monkeypatch.setattr(SignalStore, "of_others", None)  # nothing is read of a series whose strategies are the same
+    assert fewer.not_chosen([key_of()]) == {}
 
 
 class Rewritten(MaBreakout):

@@ -140,13 +140,13 @@ class SignalStore:
         returns = self._returns.of_new(key.exchange, key.symbol, told)
         return [InsertOne(history_document(*one, now)) for one in zip(new, returns, strict=True)]
 
-    def of_others(self, keys: Iterable[SeriesKey], strategies: Collection[str]) -> dict[str, int]:
-        """How many signals of these series each strategy but those has, that nobody acted on."""
-        others = sorted(set(self._collection.distinct("strategy")) - set(strategies))
-        spans = [{"_id": {"$gte": f"{key}:", "$lt": f"{key};"}} for key in keys]
-        if not others or not spans:
-            return {}
-        wanted = {"strategy": {"$in": others}, "confirmed": True, "$or": spans, **NOT_ACTED_ON}
+    def of_others(self, others: Mapping[SeriesKey, Collection[str]]) -> dict[str, int]:
+        """How many signals each of these strategies of these series has, that nobody acted on."""
+        spans = [
+            {"_id": {"$gte": f"{key}:", "$lt": f"{key};"}, "strategy": {"$in": sorted(names)}}
+            for key, names in others.items()
+        ]
+        wanted = {"confirmed": True, "$or": spans, **NOT_ACTED_ON}
         counted = [{"$match": wanted}, {"$group": {"_id": "$strategy", "count": {"$sum": 1}}}, {"$sort": {"_id": 1}}]
         return {one["_id"]: one["count"] for one in self._collection.aggregate(counted)}
 
