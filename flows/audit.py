@@ -10,7 +10,7 @@ from prefect.tasks import Task
 from pydantic import Field
 
 from flows.reporting import Tally, first_of, show_progress, show_table, threads
-from flows.running import Chosen, at_each, key_of, leave_word, stop_when_cancelled
+from flows.running import Chosen, at_each, is_scheduled, key_of, leave_word, stop_when_cancelled
 from pipeline.app.audit import Auditing, SeriesAudit, auditing
 from pipeline.app.opened import Opened
 from pipeline.errors import TidemarkError
@@ -51,6 +51,7 @@ def _audited(settings: Settings, chosen: AuditChoice, stop: threading.Event) -> 
             everything=chosen.everything,
             by="flow audit",
             stop=stop,
+            scheduled=is_scheduled(),
         ) as work,
     ):
         wanted = len(work.keys)

@@ -15,7 +15,7 @@ from prefect.tasks import Task
 from pydantic import Field
 
 from flows.reporting import Tally, fail_with, groups, retried_task, show_progress, show_table, threads
-from flows.running import Chosen, at_each, key_of, leave_word, stop_when_cancelled
+from flows.running import Chosen, at_each, is_scheduled, key_of, leave_word, stop_when_cancelled
 from pipeline.app.backfill import (
     SERIES_AT_ONCE,
     Backfill,
@@ -27,6 +27,7 @@ from pipeline.app.backfill import (
     withdrawals,
 )
 from pipeline.app.opened import Opened
+from pipeline.app.so_far import Minutely, so_far
 from pipeline.errors import TidemarkError
 from pipeline.settings import Settings
 from schemas.series import SeriesKey
@@ -65,7 +66,16 @@ def _backfilled(settings: Settings, chosen: BackfillChoice, stop: threading.Even
     """At one exchange."""
     with (
         Opened(settings) as tm,
-        filling(tm, chosen.symbols, chosen.intervals, source=chosen.source, by="flow backfill", stop=stop) as order,
+        filling(
+            tm,
+            chosen.symbols,
+            chosen.intervals,
+            source=chosen.source,
+            by="flow backfill",
+            stop=stop,
+            scheduled=is_scheduled(),
+            waits=Minutely(get_run_logger().info, at_once=True),
+        ) as order,
     ):
         for said in withdrawals(order.not_chosen()):
             get_run_logger().warning(said)
@@ -79,7 +89,7 @@ def _backfilled(settings: Settings, chosen: BackfillChoice, stop: threading.Even
                 tally,
                 key=key_of(settings, "backfill-progress"),
                 begins="candles stored",
-                meanwhile=lambda: _so_far(tally, time.monotonic() - began),
+                meanwhile=lambda: so_far(tally.done, tally.wanted, time.monotonic() - began),
                 ends=lambda: f"{tally.done:,} candles fetched",
             )
         reports = [report for future in futures for report in _reports(future)]
@@ -140,10 +150,6 @@ def worth_another_run(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -
 def _lacks(report: SeriesReport) -> str:
     why = "; ".join(report.failures) or "some candles are still missing"
     return f"{report.symbol} {report.interval}: {report.holes:,} candles are missing: {why}"
-
-
-def _so_far(tally: Tally, seconds: float) -> str:
-    return f"{tally.done:,} of {tally.wanted:,} candles, {tally.done / seconds:,.0f}/s"
 
 
 def _reports(future: PrefectFuture[list[SeriesReport]]) -> Sequence[SeriesReport]:

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from prefect import Flow
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import FlowRun, State
+from prefect.context import FlowRunContext
 from pydantic import BaseModel, ConfigDict, Field
 
 from pipeline.app.deployments import tell_completed
@@ -82,6 +83,12 @@ def stop_when_cancelled() -> Iterator[threading.Event]:
     finally:
         stop.set()
         signal.signal(signal.SIGTERM, before)
+
+
+def is_scheduled() -> bool:
+    """Whether this run was due by itself. Nobody waits for it: what a person began goes before it."""
+    context = FlowRunContext.get()
+    return context is not None and context.flow_run is not None and context.flow_run.auto_scheduled
 
 
 def leave_word(flow: Flow[Any, Any], flow_run: FlowRun, state: State[Any]) -> None:  # noqa: ARG001 - as Prefect calls

@@ -11,4 +11,5 @@ class PlainPast:
     fill: Callable[[SeriesKey], None] = lambda _: None
     decimals: Callable[[str], int] = lambda _: 8
     must_trade: Callable[[str], None] = lambda _: None
+    fetch: Callable[[SeriesKey], None] = lambda _: None
     is_whole: Callable[[SeriesKey], bool] = lambda _: True

@@ -62,12 +62,13 @@ def auditing(
     by: str,
     reason: str | None = None,
     stop: threading.Event | None = None,
+    scheduled: bool = False,
 ) -> Iterator[Auditing]:
     """Of all stored series unless some are named, for the length of a `with` block; `repair`: fetch again whatever is
     wrong; not `everything`: only what was not found sound before, or was written since. `stop` ends it early; without
-    one Ctrl-C does."""
+    one Ctrl-C does. `scheduled`: as a client has it."""
     db = tm.candle_db
-    with client_of(tm.settings, stop) as client:
+    with client_of(tm.settings, stop, scheduled=scheduled) as client:
         market = Market(client)
         keys = stored_series(db, tm.environment, symbols, intervals)
         listed = market.symbols() if samples or repair else []

@@ -29,6 +29,8 @@ __all__ = [
 
 Shown = Callable[[LimitGate], AbstractContextManager[Progress]]
 """What is told of the progress while it is entered; it is given the gate that counts the request weight."""
+ShownDeriving = Callable[[], AbstractContextManager[Callable[[int, int], None] | None]]
+"""The same of what is computed after that: it is told how many candles of how many are done."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,11 @@ class Backfilled:
 def unshown(_: LimitGate) -> AbstractContextManager[Progress]:
     """Nobody looks."""
     return nullcontext(NoProgress())
+
+
+def underived() -> AbstractContextManager[None]:
+    """Nobody looks at that either."""
+    return nullcontext()
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +70,9 @@ class Filling:
         """By strategy, how many stored signals will be withdrawn because it is not chosen any more."""
         return self.derivation.not_chosen([one.key for one in self.series])
 
-    def derive(self, keys: Sequence[SeriesKey]) -> list[Derived]:
+    def derive(self, keys: Sequence[SeriesKey], progress: Callable[[int, int], None] | None = None) -> list[Derived]:
         """Compute what is new in these of them."""
-        return self.derivation.bring_up_all(keys, self.client.clock.now())
+        return self.derivation.bring_up_all(keys, self.client.clock.now(), progress=progress)
 
 
 @contextmanager
@@ -78,11 +85,15 @@ def filling(
     by: str,
     reason: str | None = None,
     stop: threading.Event | None = None,
+    scheduled: bool = False,
+    waits: Callable[[str], None] | None = None,
 ) -> Iterator[Filling]:
     """Of the candles that are not stored yet, for the length of a `with` block; without a symbol those of the settings
-    and of all that is watched. `stop` ends it early; without one Ctrl-C does."""
+    and of all that is watched. `stop` ends it early; without one Ctrl-C does. `scheduled`, `waits`: as a client has
+    them."""
     db = tm.candle_db
-    with client_of(tm.settings, stop) as client, archive_of(client, source) as archive:
+    made = client_of(tm.settings, stop, scheduled=scheduled, waits=waits)
+    with made as client, archive_of(client, source) as archive:
         market = Market(client)
         listed = market.symbols()
         series = (
@@ -110,18 +121,22 @@ def backfill(
     by: str,
     reason: str | None = None,
     shown: Shown = unshown,
+    deriving: ShownDeriving = underived,
     agreed: Callable[[Mapping[str, int]], None] = lambda _: None,
+    waits: Callable[[str], None] | None = None,
     stop: threading.Event | None = None,
 ) -> Backfilled:
     """All of it at once: `days` back, or the newest `limit` candles. `agreed`: is told first how many signals of which
     strategies will be withdrawn, and may raise."""
     if days is not None and limit is not None:
         raise UsageError("--days and --limit exclude each other: say how far back, or how many candles")
-    with filling(tm, symbols, intervals, source=source, by=by, reason=reason, stop=stop) as order:
+    made = filling(tm, symbols, intervals, source=source, by=by, reason=reason, stop=stop, waits=waits)
+    with made as order:
         agreed(order.not_chosen())
         with order.fetching(shown) as work:
             reports = work.fill_all(order.series, days or tm.settings.history_days, source, limit=limit)
-        return Backfilled(reports, order.derive([one.key for one in order.series]))
+        with deriving() as progress:
+            return Backfilled(reports, order.derive([one.key for one in order.series], progress))
 
 
 def lacks(report: SeriesReport) -> str:

@@ -47,10 +47,12 @@ class Deriving:
         *,
         told: Callable[[Derived], None] = lambda _: None,
         stop: Callable[[], bool] = lambda: False,
+        progress: Callable[[int, int], None] | None = None,
     ) -> list[Derived]:
-        """These of them. `told`: of each series; `stop`: whether to leave out the rest."""
+        """These of them. `told`: of each series; `stop`: whether to leave out the rest; `progress`: how many candles of
+        how many are done."""
         now = to_ms(datetime.now(UTC))
-        return self._derivation.bring_up_all(keys, now, anew=self._anew, told=told, stop=stop)
+        return self._derivation.bring_up_all(keys, now, anew=self._anew, told=told, stop=stop, progress=progress)
 
 
 def derive(
@@ -60,10 +62,10 @@ def derive(
     anew: bool = False,
     by: str,
     reason: str | None = None,
-    told: Callable[[Derived], None] = lambda _: None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> list[Derived]:
-    """All of it at once. `told`: of each series."""
-    return Deriving(tm, keys, anew=anew, by=by, reason=reason).bring_up(keys, told=told)
+    """All of it at once. `progress`: how many candles of how many are done."""
+    return Deriving(tm, keys, anew=anew, by=by, reason=reason).bring_up(keys, progress=progress)
 
 
 def as_row(one: Derived) -> dict[str, Any]:

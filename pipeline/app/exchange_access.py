@@ -1,11 +1,13 @@
 """What commands need that ask the exchange: the environment, with the folder's own exchange where one is due."""
 
+import logging
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
+from pipeline.app.so_far import Minutely
 from pipeline.app.wiring import exchange_of
 from pipeline.errors import UsageError
 from pipeline.exchange_names import is_simulated, market_of
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
     from pipeline.exchange.archive import Archive
     from pipeline.exchange.environments import Environment
     from pipeline.exchange.rest import RestClient
+
+log = logging.getLogger(__name__)
 
 
 def is_folders_own(settings: Settings) -> bool:
@@ -39,9 +43,21 @@ def running_exchange(settings: Settings) -> Iterator["Environment"]:
 
 
 @contextmanager
-def client_of(settings: Settings, stop: threading.Event | None = None) -> Iterator["RestClient"]:
+def client_of(
+    settings: Settings,
+    stop: threading.Event | None = None,
+    *,
+    scheduled: bool = False,
+    waits: Callable[[str], None] | None = None,
+) -> Iterator["RestClient"]:
     """A client of that exchange that knows its clock. It stops when `stop` is set; without one of the caller's own,
-    Ctrl-C and SIGTERM set it, and the second of them ends the process."""
+    Ctrl-C and SIGTERM set it, and the second of them ends the process.
+
+    `scheduled`: what it fetches was due by itself, and leaves the half of the request weight to what a person began.
+    `waits`: is told about once a second where it waits for request weight; without one it is logged, once a minute.
+    """
+    from pipeline.app.waits import waits_said  # noqa: PLC0415
+    from pipeline.exchange.limits import Need  # noqa: PLC0415
     from pipeline.exchange.rest import RestClient  # noqa: PLC0415
 
     with ExitStack() as ends:
@@ -49,7 +65,9 @@ def client_of(settings: Settings, stop: threading.Event | None = None) -> Iterat
             stop = threading.Event()
             ends.enter_context(_signals_set(stop))
         place = ends.enter_context(running_exchange(settings))
-        client = ends.enter_context(RestClient(place, stop=stop))
+        need = Need.SCHEDULED if scheduled else Need.BULK
+        client = ends.enter_context(RestClient(place, stop=stop, need=need))
+        ends.enter_context(waits_said(client.weight, waits or Minutely(log.info, at_once=True)))
         client.sync_clock()
         yield client
 

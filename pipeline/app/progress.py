@@ -11,11 +11,15 @@ from importlib import import_module
 from typing import Any, Final, Self, cast
 
 from rich.console import Console
+from rich.control import Control
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn, TimeRemainingColumn
+from rich.segment import ControlType
 from rich.text import Text
 
 from pipeline.app.backfill import LimitGate, NoProgress, SeriesReport
 from pipeline.app.backfill import Progress as Told
+from pipeline.app.so_far import Computed, Fetched, Minutely
+from pipeline.app.waits import WORTH_SAYING, waiting_words
 from schemas.series import SeriesKey
 
 
@@ -36,6 +40,8 @@ class _Weight(ProgressColumn):
 
     def render(self, task: Task) -> Text:
         if task.fields.get("is_total"):
+            if (left := self._gate.waiting_ms) > WORTH_SAYING:
+                return Text(waiting_words(left), style="yellow")
             return Text(f"weight {self._gate.used:,}/{int(self._gate.limit * self._gate.share):,}", style="dim")
         return Text()
 
@@ -82,6 +88,64 @@ class Bars:
             self._progress.remove_task(self._tasks.pop(key))
         told = f"{report.stored:,} of {report.wanted:,} stored, {report.fetched:,} fetched in {report.seconds:.1f} s"
         self._progress.console.print(f"{report.symbol} {report.interval}: {told}", highlight=False)
+
+
+@contextmanager
+def computing(console: Console, say: Callable[[str], None]) -> Iterator[Callable[[int, int], None]]:
+    """How far indicators and signals are: a bar in a terminal, elsewhere a line a minute."""
+    if not console.is_terminal:
+        yield Computed(Minutely(say, at_once=False))
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), _Candles(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as bars:
+        bar = bars.add_task("indicators and signals", total=None)
+        yield lambda done, wanted: bars.update(bar, completed=done, total=wanted)
+
+
+class Countdown:
+    """What is waited for, in a terminal before there are bars: one line that is written over. Bars say it
+    themselves."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._is_shown = self._is_hidden = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._clear()
+
+    def __call__(self, text: str) -> None:
+        """Write it over what was there."""
+        if not self._is_hidden:
+            self._is_shown = True
+            self._console.print(text, end="\r", markup=False, highlight=False)
+
+    def _clear(self) -> None:
+        if self._is_shown:
+            self._console.control(Control(ControlType.CARRIAGE_RETURN, (ControlType.ERASE_IN_LINE, 2)))
+        self._is_shown = False
+
+    @contextmanager
+    def hidden(self) -> Iterator[None]:
+        """Say nothing for as long as this is entered."""
+        self._clear()
+        self._is_hidden = True
+        try:
+            yield
+        finally:
+            self._is_hidden = False
+
+
+@contextmanager
+def fetching(console: Console, say: Callable[[str], None], countdown: Countdown, weight: LimitGate) -> Iterator[Told]:
+    """How far a backfill is, in the same way."""
+    if not console.is_terminal:
+        yield Fetched(Minutely(say, at_once=False))
+        return
+    with countdown.hidden(), Bars(console, weight) as bars:
+        yield bars
 
 
 DRAWN_EVERY: Final = 0.2

@@ -1,7 +1,7 @@
 """`tidemark backfill`: fetch what is missing of the chosen series, compute what depends on it, say what came of it."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import logging
+from collections.abc import Sequence
 from enum import StrEnum
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
@@ -12,8 +12,9 @@ from pipeline.cli.beside import Where
 from pipeline.cli.output import Json, Wide, complain, print_json, print_table
 
 if TYPE_CHECKING:
-    from pipeline.app.backfill import LimitGate, Progress, SeriesReport
+    from pipeline.app.backfill import SeriesReport
 
+log = logging.getLogger(__name__)
 app = typer.Typer()
 
 EXAMPLES = """
@@ -59,17 +60,23 @@ def backfill(
     as_json: Json = False,
 ) -> None:
     """Fetch the candles that are not stored yet. Stop it whenever you like: the next run goes on from there."""
+    from rich.console import Console  # noqa: PLC0415
+
     from pipeline.app import backfill as ordering  # noqa: PLC0415
     from pipeline.app.opened import Opened  # noqa: PLC0415
+    from pipeline.app.progress import Countdown, computing, fetching  # noqa: PLC0415
     from pipeline.app.trading_access import operator  # noqa: PLC0415
     from pipeline.app.wiring import begin  # noqa: PLC0415
     from pipeline.cli.indicators import agree_to_withdraw, tell  # noqa: PLC0415
     from pipeline.cli.upgrade_bar import bring_up  # noqa: PLC0415
 
-    with Opened(begin(exchange), bring_up) as tm:
+    console = Console(stderr=True, force_terminal=False if as_json else None)
+    with Opened(begin(exchange), bring_up) as tm, Countdown(console) as countdown:
         done = ordering.backfill(
             tm, symbols or (), interval or (), days=days, limit=limit, source=source.value, by=operator(),
-            shown=partial(_bars, shown=not as_json), agreed=partial(agree_to_withdraw, as_json=as_json),
+            shown=partial(fetching, console, log.info, countdown), deriving=partial(computing, console, log.info),
+            agreed=partial(agree_to_withdraw, as_json=as_json),
+            waits=countdown if console.is_terminal else None,
         )  # fmt: skip
     tell(done.derived)
     _show(done.reports, wide=wide, as_json=as_json)
@@ -90,19 +97,3 @@ def _show(reports: Sequence["SeriesReport"], *, wide: bool, as_json: bool) -> No
         complain(f"{report.symbol} {report.interval}: {lacks(report)}")
     if failed:
         raise typer.Exit(max(1, *(report.exit_code for report in failed)))
-
-
-@contextmanager
-def _bars(weight: "LimitGate", *, shown: bool) -> Iterator["Progress"]:
-    """Progress bars on stderr, where a person watches."""
-    from rich.console import Console  # noqa: PLC0415
-
-    from pipeline.app.backfill import NoProgress  # noqa: PLC0415
-    from pipeline.app.progress import Bars  # noqa: PLC0415
-
-    console = Console(stderr=True)
-    if not (shown and console.is_terminal):
-        yield NoProgress()
-        return
-    with Bars(console, weight) as bars:
-        yield bars

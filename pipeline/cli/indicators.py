@@ -1,5 +1,6 @@
 """`tidemark indicators`: bring indicators and signals of stored candles up to date, and say what came of it."""
 
+import logging
 import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated
@@ -13,6 +14,7 @@ from pipeline.errors import TidemarkError
 if TYPE_CHECKING:
     from pipeline.app.derive import Derived
 
+log = logging.getLogger(__name__)
 app = typer.Typer()
 
 EXAMPLES = """
@@ -43,10 +45,10 @@ def indicators(
     Runs by itself after a backfill and on schedule; by hand after settings were changed.
     """
     from rich.console import Console  # noqa: PLC0415
-    from rich.progress import Progress  # noqa: PLC0415
 
     from pipeline.app import derive  # noqa: PLC0415
     from pipeline.app.opened import Opened, having_data  # noqa: PLC0415
+    from pipeline.app.progress import computing  # noqa: PLC0415
     from pipeline.app.trading_access import operator  # noqa: PLC0415
     from pipeline.app.wiring import begin  # noqa: PLC0415
     from pipeline.cli.upgrade_bar import bring_up  # noqa: PLC0415
@@ -54,9 +56,8 @@ def indicators(
     with Opened(having_data(begin(exchange)), bring_up) as tm:
         keys = derive.stored(tm, symbols or (), interval or ())
         agree_to_withdraw(derive.not_chosen(tm, keys), as_json=as_json)
-        with Progress(console=Console(stderr=True), transient=True, disable=as_json) as bars:
-            bar = bars.add_task("indicators and signals", total=len(keys))
-            derived = derive.derive(tm, keys, anew=anew, by=operator(), told=lambda _: bars.advance(bar))
+        with computing(Console(stderr=True, force_terminal=False if as_json else None), log.info) as progress:
+            derived = derive.derive(tm, keys, anew=anew, by=operator(), progress=progress)
     show(derived, wide=wide, as_json=as_json)
 
 

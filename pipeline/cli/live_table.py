@@ -8,6 +8,7 @@ from rich.console import Group
 from rich.live import Live
 from rich.text import Text
 
+from pipeline.app.waits import WORTH_SAYING, waiting_words
 from pipeline.cli.figures import amount, moment
 from pipeline.cli.table import Column, Table
 from pipeline.timeline import SECOND, to_datetime
@@ -57,8 +58,10 @@ class LiveTable:
 
     def _summary(self) -> Text:
         metrics, counters = self._ingester.metrics, self._ingester.feed.counters
+        waits = self._ingester.waiting_ms
         return Text(
-            f"{self._rate:,.0f} frames/s   lag {metrics.recent_lags.quantile(0.5):.2f} s   "
+            (f"{waiting_words(waits)}   " if waits > WORTH_SAYING else "")
+            + f"{self._rate:,.0f} frames/s   lag {metrics.recent_lags.quantile(0.5):.2f} s   "
             f"stored after {metrics.recent_stored_after.quantile(0.5) * SECOND:.0f} ms "
             f"(p99 {metrics.recent_stored_after.quantile(0.99) * SECOND:.0f} ms)   "
             f"{counters.connections} connections   Ctrl-C ends it",

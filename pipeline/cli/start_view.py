@@ -13,6 +13,8 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
+from pipeline.app.so_far import Minutely
+
 _NAME_WIDTH = 12
 
 
@@ -28,13 +30,21 @@ class PlainStart:
     def __init__(self, console: Console) -> None:
         self._console = console
         self._name = ""
+        self._waits = Minutely(self.done, at_once=True)
+        self._details = Minutely(self.done, at_once=False)
 
     def begin(self, name: str) -> None:
         """Said when it is done."""
         self._name = name
+        self._details = Minutely(self.done, at_once=False)
 
     def detail(self, text: str) -> None:
-        """Not said: a log has no line that moves."""
+        """Said once a minute: a log has no line that moves."""
+        self._details(text)
+
+    def waits(self, text: str) -> None:
+        """Said at once, and then once a minute."""
+        self._waits(text)
 
     def done(self, text: str) -> None:
         """Say it."""
@@ -75,6 +85,10 @@ class RichStart:
     def detail(self, text: str) -> None:
         """The rest of that line."""
         self._steps[-1].text = text
+
+    def waits(self, text: str) -> None:
+        """The same."""
+        self.detail(text)
 
     def done(self, text: str) -> None:
         """The spinner becomes a tick."""

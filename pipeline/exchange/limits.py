@@ -23,6 +23,8 @@ _RECHECK: float = 0.25
 class Need(Enum):
     """What a call is for: that decides how much of a limit it may use up."""
 
+    SCHEDULED = auto()
+    """History that is due by itself: half of what bulk work may use, so that what a person began goes first."""
     BULK = auto()
     """History and the like: the share that the environment allows."""
     OPENING = auto()
@@ -32,7 +34,7 @@ class Need(Enum):
 
     def share(self, bulk: float) -> float:
         """The part of a limit that it may use up, where bulk work may use `bulk`."""
-        return {Need.BULK: bulk, Need.OPENING: (1 + bulk) / 2, Need.PROTECTION: 1.0}[self]
+        return {Need.SCHEDULED: bulk / 2, Need.BULK: bulk, Need.OPENING: (1 + bulk) / 2, Need.PROTECTION: 1.0}[self]
 
 
 def wait_ms(used: int, cost: int, limit: int, share: float, now: int, *, period: int = MINUTE) -> int:
@@ -81,6 +83,7 @@ class LimitGate:
     _closed_until: int = 0
     _ban: BannedError | None = None
     _changed: threading.Condition = field(default_factory=threading.Condition, repr=False)
+    _held_until: dict[int, int] = field(default_factory=dict, repr=False)
 
     @property
     def used(self) -> int:
@@ -88,6 +91,12 @@ class LimitGate:
         with self._changed:
             self._roll()
             return self._used
+
+    @property
+    def waiting_ms(self) -> int:
+        """How long it still takes until those who wait now are looked at again; 0 where nobody waits."""
+        with self._changed:
+            return max(0, max(self._held_until.values(), default=0) - self.clock.now())
 
     @contextmanager
     def spend(self, cost: int, *, need: Need = Need.BULK, patience_ms: int | None = None) -> Iterator[Ticket]:
@@ -113,18 +122,23 @@ class LimitGate:
             self._changed.notify_all()
 
     def _acquire(self, cost: int, share: float, patience_ms: int | None) -> Ticket:
+        me = threading.get_ident()
         with self._changed:
-            while True:
-                now = self.clock.now()
-                wait = self._wait(now, cost, share)
-                if wait == 0:
-                    self._in_flight += cost
-                    return Ticket(cost, now)
-                if patience_ms is not None and wait > patience_ms:
-                    raise RateLimitedError(
-                        f"the request limit is used up {until_text(now + wait)}; nothing was sent", now + wait
-                    )
-                self._changed.wait(min(wait / SECOND, _RECHECK))
+            try:
+                while True:
+                    now = self.clock.now()
+                    wait = self._wait(now, cost, share)
+                    if wait == 0:
+                        self._in_flight += cost
+                        return Ticket(cost, now)
+                    if patience_ms is not None and wait > patience_ms:
+                        raise RateLimitedError(
+                            f"the request limit is used up {until_text(now + wait)}; nothing was sent", now + wait
+                        )
+                    self._held_until[me] = now + wait
+                    self._changed.wait(min(wait / SECOND, _RECHECK))
+            finally:
+                self._held_until.pop(me, None)
 
     def _wait(self, now: int, cost: int, share: float) -> int:
         if self.stop.is_set():

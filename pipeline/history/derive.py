@@ -6,6 +6,7 @@ leaves to the live side what could still be acted on: the signals of candles tha
 """
 
 import logging
+import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -81,6 +82,8 @@ class _Done:
     signals: Reconciled = field(default_factory=Reconciled)
     newest: int | None = None
     undertaken: dict[str, Stretch] = field(default_factory=dict)
+    told: Callable[[int], None] = lambda _: None
+    """Of each stretch that is done: how many candles it has."""
 
 
 class Derivation:
@@ -126,14 +129,17 @@ class Derivation:
         anew: bool = False,
         told: Callable[[Derived], None] = lambda _: None,
         stop: Callable[[], bool] = lambda: False,
+        progress: Callable[[int, int], None] | None = None,
     ) -> list[Derived]:
         """All of them, two at a time; the reports in the same order. One that fails stops no other. Told to `stop`, it
-        ends the series at work and leaves the others out."""
+        ends the series at work and leaves the others out. `progress` is told how many candles of how many are done;
+        for that everything is looked at once more, at the beginning."""
+        advance = self._advancing(keys, now, anew, progress)
 
         def one(key: SeriesKey) -> Derived | None:
             if stop():
                 return None
-            derived = self._reported(key, now, anew)
+            derived = self._reported(key, now, anew, advance)
             told(derived)
             return derived
 
@@ -145,6 +151,38 @@ class Derivation:
         self._work_out_returns()
         return [derived for _, derived in reports]
 
+    def _advancing(
+        self, keys: Sequence[SeriesKey], now: int, anew: bool, progress: Callable[[int, int], None] | None
+    ) -> Callable[[int], None]:
+        """What is told of each stretch that is done, from two threads."""
+        if progress is None:
+            return lambda _: None
+        wanted, done, lock = sum(self._due(key, now, anew) for key in keys), 0, threading.Lock()
+
+        def advance(candles: int) -> None:
+            nonlocal done
+            with lock:
+                done += candles
+                progress(min(done, wanted), wanted)
+
+        progress(0, wanted)
+        return advance
+
+    def _due(self, key: SeriesKey, now: int, anew: bool) -> int:
+        """How many candles are to be computed, by what is counted of the series."""
+        seen, bounds = self._series.get(key), self._series.bounds(key)
+        if seen is None or bounds is None or self._symbols.get(key.exchange, key.symbol) is None:
+            return 0
+        if seen.first is None or seen.last_closed is None:
+            return 0
+        step = interval(key.interval)
+        first, last = (step.index(to_ms(moment)) for moment in (seen.first, seen.last_closed))
+        plan = self._plan(key, seen, bounds, self._last_past(step, seen, now), anew)
+        return sum(max(0, min(one.last, last) - max(one.first, first) + 1) for one in self._stretches(plan, ()))
+
+    def _stretches(self, plan: _Plan, undertaken: Iterable[Stretch]) -> list[Stretch]:
+        return list(stretches((*plan.changed, *undertaken), self._periods, self._lookback, plan.last))
+
     def _work_out_returns(self) -> None:
         """What became of signals that are others now, or saw candles that are, is known at once."""
         touched, self._touched = self._touched, set()
@@ -155,10 +193,13 @@ class Derivation:
             except PyMongoError as error:
                 raise StoreFailedError(f"returns of {', '.join(sorted(symbols))} were not computed: {error}") from error
 
-    def bring_up(self, key: SeriesKey, now: int, *, anew: bool = False) -> Derived:
-        """One series. `anew` computes everything again; what comes out the same is not written."""
+    def bring_up(
+        self, key: SeriesKey, now: int, *, anew: bool = False, advance: Callable[[int], None] = lambda _: None
+    ) -> Derived:
+        """One series. `anew` computes everything again; what comes out the same is not written. `advance` is told how
+        many candles each stretch had that is done."""
         began = time.monotonic()
-        done = _Done()
+        done = _Done(told=advance)
         try:
             self._until_noted(key, now, anew, done)
         except PyMongoError as error:
@@ -201,13 +242,14 @@ class Derivation:
         plan = self._plan(key, seen, bounds, past, anew)
         if not plan.changed and not seen.stale and not seen.deriving:
             return True
-        due = list(stretches((*plan.changed, *done.undertaken.values()), self._periods, self._lookback, plan.last))
+        due = self._stretches(plan, done.undertaken.values())
         self._undertake(key, due, done)
         self._send_back(key, seen.stale, now)
         for stretch in due:
             computed = indicators.bring_up(self._candles, key, stretch, plan.calculation, self._lookback)
             if computed is None:
                 continue
+            done.told(computed.report.offered)
             until = min(stretch.last, past)
             done.signals += signals.bring_up(self._signals, key, computed, until, self._on(key), plan.calculation, now)
             done.candles += computed.report.offered
@@ -284,9 +326,9 @@ class Derivation:
             )
         return symbol.decimals
 
-    def _reported(self, key: SeriesKey, now: int, anew: bool) -> Derived:
+    def _reported(self, key: SeriesKey, now: int, anew: bool, advance: Callable[[int], None]) -> Derived:
         try:
-            return self.bring_up(key, now, anew=anew)
+            return self.bring_up(key, now, anew=anew, advance=advance)
         except StoreFailedError:
             raise
         except TidemarkError as error:

@@ -14,7 +14,7 @@ from pipeline.history.backfill import Backfill
 from pipeline.history.derive import Derivation, withdrawals
 from pipeline.history.listing import Wanted, wanted_series
 from pipeline.history.plan import lacking, wanted
-from pipeline.history.report import SourceChoice
+from pipeline.history.report import SeriesReport, SourceChoice
 from pipeline.store.symbols import SymbolStore
 from schemas.series import SeriesKey
 
@@ -43,6 +43,10 @@ class KeptHistory:
         self._days = days
         self._source: SourceChoice = source
 
+    def fetch(self, key: SeriesKey) -> None:
+        """Fetch what is missing, and compute nothing; `TidemarkError` where candles could not be had."""
+        _refuse_incomplete(self._work.fill(self._wanted(key), self._days, self._source))
+
     def fill(self, key: SeriesKey) -> None:
         """Fetch what is missing and compute what follows from it; `TidemarkError` where candles could not be had."""
         for said in withdrawals(self._derivation.not_chosen([key])):
@@ -51,8 +55,7 @@ class KeptHistory:
         (derived,) = self._derivation.bring_up_all([key], self._clock.now())
         if derived.failure is not None:  # trying again would not help, and candles do not wait for it
             log.error("%s: its indicators and signals are not new: %s", key, derived.failure)
-        if report.failures:
-            raise TidemarkError("; ".join(report.failures))
+        _refuse_incomplete(report)
 
     def is_whole(self, key: SeriesKey) -> bool:
         """Whether nothing is missing behind its last closed candle, by what its document says."""
@@ -73,3 +76,8 @@ class KeptHistory:
     def _wanted(self, key: SeriesKey) -> Wanted:
         (one,) = wanted_series([key.symbol], [key.interval], [self._listed.symbol(key.symbol)], key.exchange)
         return one
+
+
+def _refuse_incomplete(report: SeriesReport) -> None:
+    if report.failures:
+        raise TidemarkError("; ".join(report.failures))

@@ -39,6 +39,9 @@ AGAIN_AFTER: Final = 15.0
 class Past(Protocol):
     """The history of the series, which somebody else keeps. Its answers may take long."""
 
+    def fetch(self, key: SeriesKey) -> None:
+        """Fetch what is missing; `TidemarkError` where something is still missing."""
+
     def fill(self, key: SeriesKey) -> None:
         """Fetch what is missing and compute what follows from it; `TidemarkError` where something is still missing."""
 
@@ -100,7 +103,7 @@ def _through(excused: Sequence[tuple[int, int]], number: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Beginning:
-    """A series that can be begun. Not complete: part of its history is still to be fetched."""
+    """A series that can be begun. Not complete: part of its history is still to be fetched, or to be computed."""
 
     opening: Opening
     decimals: int
@@ -126,16 +129,18 @@ class Beginnings:
         self._window = window
 
     def find(self, key: SeriesKey) -> Beginning:
-        """What the core needs to begin. A series that ended is filled to its end all the same."""
+        """What the core needs to begin. A series that ended is filled to its end all the same. What follows from
+        candles that had to be fetched is not computed yet: the new ones do not wait for it."""
         opening, failed = self._stored(key), None
-        if self._is_far_behind(key, opening):
-            failed = self._failed_to_fill(key)
+        was_far_behind = self._is_far_behind(key, opening)
+        if was_far_behind:
+            failed = self._failed_to_fetch(key)
             opening = self._stored(key)
         self._refuse_ended(key)
         if failed is not None and self._is_far_behind(key, opening):
             raise failed
         nothing = Opening(interval(key.interval).after(self._clock.now(), -1))
-        complete = failed is None and self._past.is_whole(key)
+        complete = not was_far_behind and self._past.is_whole(key)
         return Beginning(opening or nothing, self._past.decimals(key.symbol), complete)
 
     def _stored(self, key: SeriesKey) -> Opening | None:
@@ -146,9 +151,9 @@ class Beginnings:
     def _is_far_behind(self, key: SeriesKey, opening: Opening | None) -> bool:
         return opening is None or interval(key.interval).count(opening.settled, self._clock.now()) > FAR_BEHIND
 
-    def _failed_to_fill(self, key: SeriesKey) -> TidemarkError | None:
+    def _failed_to_fetch(self, key: SeriesKey) -> TidemarkError | None:
         try:
-            self._past.fill(key)
+            self._past.fetch(key)
         except (RefusedError, UsageError):
             raise
         except TidemarkError as error:

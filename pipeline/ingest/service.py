@@ -192,6 +192,11 @@ class Ingester:
         """The exchange's time."""
         return self._clock.now()
 
+    @property
+    def waiting_ms(self) -> int:
+        """How long what is fetched still waits for request weight; 0 where nothing does."""
+        return self._market.client.weight.waiting_ms
+
     # What the feed tells (FeedListener)
 
     def frame(self, stream: str, frame: KlineFrame) -> None:

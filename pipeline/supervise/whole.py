@@ -1,8 +1,9 @@
 """The whole of Tidemark on one machine, for `demo` and `up`: the steps of its start, and what ends when.
 
 A step says what it is, does it, and leaves what must end later on the exit stack, so that everything ends in the
-opposite order however far the start came. The history is brought up here, before anything is live; what goes on for as
-long as it runs is a process of its own.
+opposite order however far the start came. The candles of the past are fetched here, before anything is live, and what
+follows from them is computed when it is: the newest candle waits for no old one. What goes on for as long as it runs is
+a process of its own.
 """
 
 import threading
@@ -18,6 +19,7 @@ from typing import Any, Final, Protocol
 from pipeline.app.exchange_access import archive_of, client_of
 from pipeline.app.home_exchange import HomeExchange
 from pipeline.app.overview import Overviews
+from pipeline.app.so_far import Computed, Fetched
 from pipeline.app.trading_access import is_traded
 from pipeline.app.wiring import credentials_of, derivation_of, due_keys
 from pipeline.errors import TidemarkError
@@ -65,6 +67,10 @@ class StartView(Protocol):
 
     def detail(self, text: str) -> None:
         """How far the step is."""
+        ...
+
+    def waits(self, text: str) -> None:
+        """The step does not go on for a while, and why."""
         ...
 
     def done(self, text: str) -> None:
@@ -192,16 +198,16 @@ def finish_prefect(whole: Whole) -> str:
 
 def fetch_candles(whole: Whole) -> str:
     """The history that is not stored yet, of everything that is watched at each exchange."""
-    told = _Fetching(whole.view)
+    told = Fetched(whole.view.detail)
     reports = [report for settings in whole.each for report in _fetched(whole, settings, told)]
     stored = sum(report.stored for report in reports)
     fetched = sum(report.fetched for report in reports)
     return f"{stored:,} of {len(reports)} series, {fetched:,} of them fetched now"
 
 
-def _fetched(whole: Whole, settings: Settings, told: "_Fetching") -> list[SeriesReport]:
+def _fetched(whole: Whole, settings: Settings, told: Fetched) -> list[SeriesReport]:
     """Of one exchange."""
-    with client_of(settings, whole.stop) as client, archive_of(client, "auto") as archive:
+    with client_of(settings, whole.stop, waits=whole.view.waits) as client, archive_of(client, "auto") as archive:
         market = Market(client)
         listed = market.symbols()
         SymbolStore(whole.db).save(listed)
@@ -231,18 +237,11 @@ def _agree_to_withdraw(whole: Whole, keys: Sequence[SeriesKey]) -> None:
 def derive(whole: Whole) -> str:
     """Indicators and signals over the history."""
     keys = [one.key for one in whole.series]
-    ready: list[str] = []
-
-    def told(one: Any) -> None:
-        ready.append(one.symbol)
-        whole.view.detail(f"{len(ready)} of {len(keys)} series")
-
-    derived = derivation_of(whole.settings, whole.db).bring_up_all(keys, int(time.time() * SECOND), told=told)
-    for one in derived:
-        if one.failure is not None:
-            raise TidemarkError(one.failure)
+    told = Computed(whole.view.detail)
+    derived = derivation_of(whole.settings, whole.db).bring_up_all(keys, int(time.time() * SECOND), progress=told)
     candles, found = sum(one.candles for one in derived), sum(one.signals.added for one in derived)
-    return f"of {candles:,} candles; {found:,} signals found now"
+    failed = "".join(f"; {one.symbol} {one.interval} FAILED: {one.failure}" for one in derived if one.failure)
+    return f"of {candles:,} candles; {found:,} signals found now{failed}"
 
 
 def refresh_returns(whole: Whole) -> str:
@@ -324,36 +323,11 @@ STEPS: Final = (
     Step("collections", prepare_collections),
     Step("exchange", start_exchange),
     Step("candles", fetch_candles),
-    Step("indicators", derive),
-    Step("returns", refresh_returns),
     Step("ingester", start_ingester),
     Step("executor", start_executor),
+    Step("indicators", derive),
+    Step("returns", refresh_returns),
     Step("flows", finish_prefect),
     Step("minutes", fetch_all_minutes),
 )
 """Of the start, after the database."""
-
-
-class _Fetching:
-    """The progress of a backfill as one line."""
-
-    def __init__(self, view: StartView) -> None:
-        self._view = view
-        self._lock = threading.Lock()
-        self._planned = self._fetched = 0
-        self._began = time.monotonic()
-
-    def planned(self, key: SeriesKey, missing: int) -> None:  # noqa: ARG002 - a line for all series together
-        """So many more are to come."""
-        with self._lock:
-            self._planned += missing
-
-    def fetched(self, key: SeriesKey, candles: int) -> None:  # noqa: ARG002
-        """So many more are there."""
-        with self._lock:
-            self._fetched += candles
-            rate = self._fetched / max(0.001, time.monotonic() - self._began)
-            self._view.detail(f"{self._fetched:,} of {self._planned:,} candles, {rate:,.0f}/s")
-
-    def finished(self, report: SeriesReport) -> None:
-        """The step says it in the end."""

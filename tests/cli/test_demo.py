@@ -60,7 +60,7 @@ def filled_order(db: Any) -> Any:
 @pytest.mark.timeout(900)
 def test_from_nothing_to_an_executed_signal_and_on_after_a_restart(house: House) -> None:
     terminal = house.run("demo")
-    for step in ("database", "exchange", "candles", "indicators", "returns", "ingester", "executor", "flows"):
+    for step in ("database", "exchange", "candles", "ingester", "executor", "indicators", "returns", "flows"):
         terminal.expect(step)
     terminal.expect("the newest signals")
     terminal.expect(r"Prefect +http://127\.0\.0\.1:\d+")

@@ -1,6 +1,8 @@
 """Request weight: the decision as a table and a law, and the gate around it under threads."""
 
 import threading
+import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -168,6 +170,37 @@ def test_a_ban_stops_every_caller_until_it_is_over(gate: LimitGate, hands: Hands
             spend(gate, 1, 1)
     hands.time = NOON + 5_000
     spend(gate, 1, 1)
+
+
+def test_what_a_person_began_goes_on_where_what_is_scheduled_waits(gate: LimitGate) -> None:
+    """Another process, on a schedule, has used what it may: the half of what bulk work may use is left to a person."""
+    spend(gate, 40, 40)
+    with pytest.raises(RateLimitedError), gate.spend(1, need=Need.SCHEDULED, patience_ms=0):
+        pass
+    with gate.spend(40, patience_ms=0):
+        pass
+
+
+def test_a_wait_can_be_seen_for_as_long_as_it_lasts(gate: LimitGate, hands: Hands) -> None:
+    assert gate.waiting_ms == 0
+    spend(gate, 80, 80)
+    assert gate.waiting_ms == 0, "nobody waits"
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(spend_patiently, gate)
+        until(lambda: gate.waiting_ms)
+        assert 59_000 <= gate.waiting_ms <= 59_000 + gate.clock.uncertainty
+        hands.time += 20_000
+        assert 39_000 <= gate.waiting_ms <= 39_000 + gate.clock.uncertainty
+        hands.time = NOON + MINUTE + 1_000
+        waiting.result(timeout=10)
+    assert gate.waiting_ms == 0
+
+
+def until(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 def test_a_waiting_caller_leaves_when_told_to_stop(gate: LimitGate) -> None:

@@ -97,7 +97,7 @@ class Place:
                 market,
                 mongo[DATABASE],
                 asynchronous[DATABASE],
-                PlainPast(fill),
+                PlainPast(fill, fetch=fill),
                 Recipe(LiveIndicators(), WINDOW),
                 pace=replace(PACE, **chosen),
             )

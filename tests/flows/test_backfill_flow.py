@@ -8,17 +8,22 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from prefect import flow
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
+from prefect.context import FlowRunContext
 from prefect.exceptions import ParameterTypeError
 from prefect.settings import get_current_settings
 from prefect.states import Failed
 from pymongo.database import Database
 
-from flows.audit import audit
+from flows.audit import AuditChoice, audit
 from flows.backfill import BackfillChoice, IncompleteError, backfill, worth_another_run
 from flows.reporting import groups
+from flows.running import is_scheduled
 from pipeline.errors import TidemarkError, UsageError
+from pipeline.exchange.limits import Need
+from pipeline.exchange.rest import RestClient
 from pipeline.history.report import SeriesReport
 from pipeline.simulator.handle import Simulator
 
@@ -45,6 +50,37 @@ def test_the_table_says_what_each_series_came_to(db: Database[Any]) -> None:
     assert db.series.count_documents({"stored": {"$gt": 0}}) == 4
     assert newest_artifact("backfill-progress") == 100.0
     assert '"symbol": "BTCUSDT"' in newest_artifact("backfill-series")
+
+
+@flow
+def asking(due: bool) -> bool:
+    """What the flow runs ask, where Prefect's server says of the run that it made it itself, or did not."""
+    context = FlowRunContext.get()
+    assert context is not None
+    assert context.flow_run is not None
+    assert context.flow_run.auto_scheduled is False
+    context.flow_run.auto_scheduled = due
+    return is_scheduled()
+
+
+def test_what_a_person_starts_goes_before_what_is_due_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both share the request weight of one address: a run by its schedule takes half of what another may use up."""
+    needs: list[Need] = []
+    made = RestClient.__init__
+
+    def noted(client: RestClient, *arguments: Any, need: Need, **more: Any) -> None:
+        needs.append(need)
+        made(client, *arguments, need=need, **more)
+
+    monkeypatch.setattr(RestClient, "__init__", noted)
+    choice = BackfillChoice(symbols=["BTCUSDT"], intervals=["1d"], days=2)
+    backfill(choice)
+    assert [asking(due=False), asking(due=True)] == [False, True]
+    for name in ("flows.backfill.is_scheduled", "flows.audit.is_scheduled"):
+        monkeypatch.setattr(name, lambda: True)
+    backfill(choice)
+    audit(AuditChoice(symbols=["BTCUSDT"], intervals=["1d"], repair=True))
+    assert needs == [Need.BULK, Need.SCHEDULED, Need.SCHEDULED]
 
 
 def test_a_series_that_fails_once_is_tried_again_from_where_the_store_stands(simulator: Simulator) -> None:

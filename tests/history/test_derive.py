@@ -242,7 +242,7 @@ def test_what_goes_is_named_before_it_goes_and_only_where_strategies_are_others(
     house.store(market_of())
     house.derive()
     fewer = house.derivation(strategies=[registry.get("rsi_reversal")])
-    going = fewer.not_chosen([key_of(), key_of("NOSUCH")])
+    going = fewer.not_chosen([key_of(), key_of(exchange="nowhere")])
     assert going == {
         name: count
         for name in sorted(set(registry.SHIPPED) - {"rsi_reversal"})
@@ -330,6 +330,24 @@ def test_a_strategy_that_fails_is_said_and_nothing_is_withdrawn(house: House) ->
     assert done.failure == "strategy broken failed: ZeroDivisionError: oh"
     assert unknown.failure is None
     assert house.signals() == before
+
+
+def test_whoever_waits_is_told_how_many_candles_of_how_many_are_done(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house.store(market_of())
+    SeriesStore(house.db).recount(key_of(), "rest", LONG_AFTER)
+    monkeypatch.setattr(indicators, "MOST_AT_ONCE", COUNT // 4)
+    told: list[tuple[int, int]] = []
+    both = [key_of(), key_of(exchange="nowhere")]
+    house.derivation().bring_up_all(both, LONG_AFTER, progress=lambda done, wanted: told.append((done, wanted)))
+    assert told[0] == (0, COUNT)
+    assert told[-1] == (COUNT, COUNT)
+    assert len(told) > 4
+    assert told == sorted(told)
+    told.clear()
+    house.derivation().bring_up_all(both, LONG_AFTER, progress=lambda done, wanted: told.append((done, wanted)))
+    assert told == [(0, 0)]
 
 
 def test_whoever_waits_is_told_series_by_series(house: House) -> None:

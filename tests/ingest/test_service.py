@@ -5,6 +5,7 @@ runs; when they end, the store must equal what truly happened, candle by candle.
 """
 
 import asyncio
+import threading
 import time
 from collections.abc import Callable
 from contextlib import asynccontextmanager
@@ -80,6 +81,8 @@ class Desk:
         self.database = database
         self.async_database = async_database
         self.backfilled: list[SeriesKey] = []
+        self.fetched: list[SeriesKey] = []
+        self.backfill = self.backfilled.append
         self.begun = simulator.now()
 
     @asynccontextmanager
@@ -94,9 +97,10 @@ class Desk:
             self.database,
             self.async_database,
             PlainPast(
-                self.backfilled.append,
+                self.backfill,
                 lambda symbol: decimals,
                 lambda symbol: listed.must_trade(symbol, client.clock.now()),
+                self.fetched.append,
             ),
             Recipe(LiveIndicators(), WINDOW),
             shard=shard,
@@ -342,6 +346,27 @@ async def test_a_symbol_that_ended_while_nobody_watched_is_filled_to_its_end_bef
     async with desk.ingesting(symbols=("BTCUSDT", "ETHUSDT")):
         await until_true(lambda: (known := SeriesStore(desk.database).get(eth)) is not None and known.gone is not None)
     assert desk.backfilled == [eth], "the other one, which is not far behind, the core completes"
+
+
+async def test_what_follows_from_the_past_is_computed_when_the_series_is_live(desk):
+    """Of a series that is far behind the candles are fetched first; their indicators keep no new one waiting."""
+    (btc,) = keys(("BTCUSDT",))
+    may_end = threading.Event()
+
+    def compute_for_long(key: SeriesKey) -> None:
+        desk.backfilled.append(key)
+        assert may_end.wait(60)
+
+    desk.backfill = compute_for_long
+    since = STEP.ceil(desk.begun)
+    async with desk.ingesting(symbols=("BTCUSDT",)):
+        try:
+            await until_true(lambda: desk.backfilled == [btc])
+            assert desk.fetched == [btc]
+            await desk.minutes(2)
+            assert await desk.becomes_right(since, since + MINUTE, ("BTCUSDT",)) is None
+        finally:
+            may_end.set()
 
 
 async def test_a_break_that_the_last_run_left_is_counted_and_fetched(desk):

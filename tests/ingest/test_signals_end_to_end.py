@@ -81,7 +81,7 @@ async def test_each_close_has_its_signals_and_history_finds_the_same(
         market,
         db,
         asynchronous[db.name],
-        PlainPast(fill, decimals.__getitem__),
+        PlainPast(fill, decimals.__getitem__, fetch=fill),
         Recipe(LiveIndicators(), WINDOW, LiveSignals(STRATEGIES), shows_open=True),
         pace=Pace(
             flush=0.05,
