@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pipeline.history.report import SourceChoice
     from pipeline.ingest.watching import StreamName
     from pipeline.settings import Settings
+    from pipeline.strategies.base import Strategy
     from schemas.series import SeriesKey
 
 __all__ = ["Beside", "Ingester", "ingest"]
@@ -87,14 +88,14 @@ def _ingester(
     from pipeline.store.series import SeriesStore  # noqa: PLC0415
     from pipeline.store.symbols import SymbolStore  # noqa: PLC0415
     from pipeline.store.watchlist import Watchlist  # noqa: PLC0415
+    from pipeline.strategies.renewal import Renewal  # noqa: PLC0415
 
     market = Market(client)
     listed = Listed(market)
     SymbolStore(database).save(listed.all())
     seeded = kept_series(keys_of(settings), listed.all(), SeriesStore(database), client.clock.now())
     Watchlist(database, settings.environment).seed([one.key for one in seeded], datetime.now(UTC))
-    strategies = strategies_of(settings)
-    periods = periods_of(settings, strategies)
+    renewal = Renewal(map(str, settings.strategy_paths), lambda: strategies_of(settings))
 
     with (
         archive_of(client, "auto") as archive,
@@ -103,23 +104,32 @@ def _ingester(
     ):
         # The archive of a simulated exchange is made by the exchange itself, which is too busy to trade meanwhile.
         source: SourceChoice = "rest" if settings.environment == "sim" else "auto"
-        derivation = derivation_of(settings, database)
+        derivation = derivation_of(settings, database, renewal.running)
         past = KeptHistory(database, work, derivation, listed, days=settings.history_days, source=source)
+
+        def recipe(strategies: "Sequence[Strategy]") -> Recipe:
+            periods = periods_of(settings, strategies)
+            decide = LiveSignals(strategies, periods, intervals=intervals_of(settings))
+            return Recipe(LiveIndicators(periods), periods.window, decide, settings.open_signals)
+
+        def renewed() -> Recipe | None:
+            found = renewal.look()
+            if found is None:
+                return None
+            past.use(derivation_of(settings, database, found))
+            return recipe(found)
+
         yield Ingester(
             market,
             database,
             async_database,
             past,
-            Recipe(
-                LiveIndicators(periods),
-                periods.window,
-                LiveSignals(strategies, periods, intervals=intervals_of(settings)),
-                settings.open_signals,
-            ),
+            recipe(renewal.running),
             pace=Pace(fresh=settings.fresh_seconds),
             stream_name=_stream_names(settings, listed, client.environment.product.streams),
             shard=share,
             said=notifier.send_signals,
+            renewed=renewed,
         )
 
 

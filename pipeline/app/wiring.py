@@ -1,7 +1,7 @@
 """Makes the parts of the pipeline from the settings. The only place that knows both."""
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -150,11 +150,14 @@ def notifier_of(settings: Settings) -> "Notifier":
     return Notifier(settings.notify_urls, per_minute=settings.notify_per_minute)
 
 
-def derivation_of(settings: Settings, database: "Database[dict[str, Any]]") -> "Derivation":
-    """What computes indicators and signals over stored candles."""
+def derivation_of(
+    settings: Settings, database: "Database[dict[str, Any]]", strategies: "Sequence[Strategy] | None" = None
+) -> "Derivation":
+    """What computes indicators and signals over stored candles, with these strategies or those of the settings."""
     from pipeline.history.derive import Derivation  # noqa: PLC0415
 
-    fresh, strategies = settings.fresh_seconds * SECOND, strategies_of(settings)
+    fresh = settings.fresh_seconds * SECOND
+    strategies = strategies_of(settings) if strategies is None else strategies
     return Derivation(
         database,
         strategies,

@@ -43,16 +43,21 @@ class KeptHistory:
         self._days = days
         self._source: SourceChoice = source
 
+    def use(self, derivation: Derivation) -> None:
+        """From now on this one computes. One that is at work ends its series as it began it."""
+        self._derivation = derivation
+
     def fetch(self, key: SeriesKey) -> None:
         """Fetch what is missing, and compute nothing; `TidemarkError` where candles could not be had."""
         _refuse_incomplete(self._work.fill(self._wanted(key), self._days, self._source))
 
     def fill(self, key: SeriesKey) -> None:
         """Fetch what is missing and compute what follows from it; `TidemarkError` where candles could not be had."""
-        for said in withdrawals(self._derivation.not_chosen([key])):
+        derivation = self._derivation
+        for said in withdrawals(derivation.not_chosen([key])):
             log.warning("%s: %s", key, said)
         report = self._work.fill(self._wanted(key), self._days, self._source)
-        (derived,) = self._derivation.bring_up_all([key], self._clock.now())
+        (derived,) = derivation.bring_up_all([key], self._clock.now())
         if derived.failure is not None:  # trying again would not help, and candles do not wait for it
             log.error("%s: its indicators and signals are not new: %s", key, derived.failure)
         _refuse_incomplete(report)

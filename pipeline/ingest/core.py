@@ -99,6 +99,16 @@ class Core:
         for book in self._books.values():
             yield SeriesView(book.key, book.last_event, book.last_closed, book.missing(now), book.price)
 
+    def use(self, recipe: Recipe) -> None:
+        """From the next candle on this is computed, in every series at once. Its windows are no longer than those at
+        hand."""
+        self._recipe = recipe
+        for book in self._books.values():
+            book.computed.use(recipe)
+            if book.open is not None:
+                book.open_changed = True
+                self._touched[book.key] = None
+
     # Events
 
     def connected(self, keys: Iterable[SeriesKey], now: int) -> None:

@@ -54,6 +54,7 @@ class Pace:
     clock: float = 600.0
     clock_in_doubt: float = 1.0
     targets: float = 30.0
+    strategies: float = 2.0
     again_after: float = AGAIN_AFTER
     reopen_after: float = REOPEN_AFTER
     behind_after: float = BEHIND_AFTER
@@ -69,6 +70,10 @@ class Pace:
     """A signal may be acted on so long at most."""
     outbox: int = 100_000
     """So many closed candles wait for a database that is away; what is more is fetched again."""
+
+
+Renewed = Callable[[], Recipe | None]
+"""What is to be computed from now on, where it became something else since it was last asked for. May block."""
 
 
 def plain_kline(key: SeriesKey) -> str:
@@ -91,11 +96,13 @@ class Ingester:
         shard: Shard = WHOLE,
         stream_name: StreamName = plain_kline,
         said: Callable[[Iterable[dict[str, Any]]], None] = lambda _: None,
+        renewed: Renewed = lambda: None,
     ) -> None:
         self._pace = pace
         self._shard = shard
         self._market = market
         self._clock = market.client.clock
+        self._renewed = renewed
         streams = market.client.environment.product.streams
         patience = pace.patience or Patience(grace=int(streams.close_within * SECOND))
         self.core = Core(recipe, patience=patience, page=market.page, outbox_limit=pace.outbox)
@@ -178,6 +185,7 @@ class Ingester:
                         self._every(self._pace.clock, self._sync_clock),
                         self._every(self._pace.clock_in_doubt, self._keep_clock),
                         self._every(self._pace.targets, self._look_at_targets),
+                        self._every(self._pace.strategies, self._renew),
                     )
                 ]
                 await stop.wait()
@@ -248,6 +256,12 @@ class Ingester:
 
     async def _look_at_targets(self) -> None:
         await self._background.short(self._targets.look)
+
+    async def _renew(self) -> None:
+        """What is computed is exchanged here, between two candles."""
+        recipe = await self._background.short(self._renewed)
+        if recipe is not None:
+            self.core.use(recipe)
 
     async def _every(self, seconds: float, do: Callable[[], Any]) -> None:
         while True:

@@ -215,6 +215,13 @@ class Computed:
             self._decimals = decimals
             self._adviser = self._recipe.decide and self._recipe.decide(self._key, decimals)
 
+    def use(self, recipe: Recipe) -> None:
+        """What is computed from here on is computed by this one. What was said of a final candle stays said; what is
+        shown of the open one is shown anew."""
+        self._recipe = recipe
+        self._adviser = recipe.decide and recipe.decide(self._key, self._decimals)
+        self.forget_shown()
+
     def _first(self, newest: int) -> int:
         """The number of the window's first candle."""
         return newest + 1 - len(self._window)

@@ -3,10 +3,11 @@
 A strategy that is not ours is checked before it is handed out (`check.require`), so a wrong one never meets live data.
 """
 
-import importlib.util
 import sys
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
+from hashlib import blake2b
+from importlib.machinery import SourceFileLoader
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
@@ -91,9 +92,14 @@ def _loaded(point: EntryPoint) -> type[Strategy]:
     return strategy
 
 
+def path_in(spec: str) -> Path:
+    """The file of `path/to/file.py:Name`."""
+    return Path(spec.rpartition(":")[0])
+
+
 def _from_file(spec: str) -> type[Strategy]:
     text, _, name = spec.rpartition(":")
-    path = Path(text)
+    path = path_in(spec)
     if not text.endswith(".py") or not name:
         raise StrategyError(f"write a strategy of your own as path/to/file.py:Name, not {spec!r}")
     if not path.is_file():
@@ -110,18 +116,31 @@ def _from_file(spec: str) -> type[Strategy]:
 
 
 def _execute(path: Path, spec: str) -> ModuleType:
-    name = f"tidemark_user_strategy_{path.stem}_{abs(hash(path.resolve())):x}"
-    plan = importlib.util.spec_from_file_location(name, path)
-    if plan is None or plan.loader is None:
-        raise StrategyError(f"strategy {spec}: Python cannot import {path}")
-    module = importlib.util.module_from_spec(plan)
-    sys.modules[name] = module  # dataclasses look their module up there
+    """Run the file as a module of its own: one for each content, so that what an earlier one made goes on with its own.
+    Never from Python's cache, which takes two contents of one second and length for the same."""
     try:
-        plan.loader.exec_module(module)
-    except Exception as error:
-        del sys.modules[name]
+        source = path.read_bytes()
+    except OSError as error:
+        raise StrategyError(f"strategy {spec}: {path} cannot be read: {error.strerror}") from error
+    content = blake2b(str(path.resolve()).encode() + b"\0" + source, digest_size=8).hexdigest()
+    loader = SourceFileLoader(f"tidemark_user_strategy_{path.stem}_{content}", str(path))
+    module = ModuleType(loader.name)
+    module.__file__ = str(path)
+    known = sys.modules.get(loader.name)
+    sys.modules[loader.name] = module  # dataclasses look their module up there
+    try:
+        exec(loader.source_to_code(source, str(path)), vars(module))  # noqa: S102 - a program of the user's own
+    except (Exception, SystemExit) as error:
+        _put_back(loader.name, known)
         raise StrategyError(f"strategy {spec} cannot be loaded: {type(error).__name__}: {error}") from error
     return module
+
+
+def _put_back(name: str, module: ModuleType | None) -> None:
+    if module is None:
+        del sys.modules[name]
+    else:
+        sys.modules[name] = module
 
 
 def _as_strategy(kind: Any, where: str) -> type[Strategy]:

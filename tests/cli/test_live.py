@@ -79,6 +79,37 @@ def until(condition: Callable[[], Any], what: str) -> Any:
     return found
 
 
+def test_a_changed_strategy_is_taken_up_and_a_broken_one_is_not(live: Live, db: Database[Any], home: Path) -> None:
+    """From a rule that never speaks, by way of a broken one, to one that speaks of every candle."""
+    speaking = (Path(__file__).parents[1] / "metronome.py").read_text()
+    silent = speaking.replace("2, -2", "0, 0")
+    file = home / "mine.py"
+    file.write_text(silent)
+    process = live(TIDEMARK_STRATEGY_PATHS=f"{file}:Metronome")
+    heard: list[str] = []
+
+    def hears(words: str) -> None:
+        assert process.stderr is not None
+        while words not in (line := process.stderr.readline()):
+            assert line, f"in vain waited for {words!r}: {heard}"
+            heard.append(line)
+        heard.append(line)
+
+    hears("watched series are live")
+    file.write_text(silent + "\nthis is no Python\n")
+    hears("changed and is not taken up")
+    assert "SyntaxError" in heard[-1]
+    assert "What ran before goes on" in heard[-1]
+    file.write_text(speaking)
+    hears("changed and is taken up from the next candle on; running: metronome")
+    hears("signals that are stored stay as they are")
+    hears("by metronome 1m")
+    assert db["signals"].find_one({"strategy": "metronome", "source": "live"}) is not None
+    assert "Traceback" not in "".join(heard)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(PATIENCE) == 0
+
+
 def current(found: Any, symbol: str) -> bool:
     """Whether that series is stored, not behind, and frames of it arrive."""
     return any(

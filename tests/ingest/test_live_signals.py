@@ -135,6 +135,49 @@ def test_what_is_shown_of_an_open_candle_comes_and_goes_and_ends_with_its_close(
     assert shown(live) == []
 
 
+class Below100(Above100):
+    """The other way round."""
+
+    def closed(self, first: int, columns: Any, _stored: Any) -> tuple[Finding, ...]:
+        opened, close = STEP.open_time(first + columns.shape[1] - 1), float(columns[3, -1])
+        said = Finding(self.key, "below", "entry", "short", opened, close, 1.0, {"close": close}, "below()")
+        return (said,) if close < 100 else ()
+
+    opened = closed
+
+
+def other_value_of(first: int, columns: Any, decimals: int) -> tuple[float, ...]:
+    return (float(first) + 0.5,) * 9
+
+
+def test_what_computes_and_says_is_exchanged_between_two_candles_in_every_series() -> None:
+    other = SeriesKey("sim", "ETHUSDT", "1m")
+    live = core(shows_open=True, history=[candle(-1, 99.0)])
+    live.watch(other, settled=T - MINUTE, history=ClosedCandles.of([]), decimals=1)
+    live.frame(KEY, candle(0, 101.0), at(1))
+    live.frame(KEY, candle(1, 103.0, closed=False), at(1))
+    live.frame(other, candle(0, 99.0), at(1))
+    before = live.take()
+    assert [(one.key, one.strategy) for one in before.signals] == [(KEY, "above")]
+
+    live.use(Recipe(other_value_of, 10, Below100, shows_open=True))
+    shown_anew = live.take()
+    assert shown_anew.signals == (), "what was said of a final candle stays said, and nothing is said of it again"
+    assert [(one.t, len(one.findings)) for one in shown_anew.shown] == [(at(1), 0)], "what is shown is shown anew"
+
+    live.frame(KEY, candle(1, 102.0), at(2))
+    live.frame(other, candle(1, 99.0), at(2))
+    after = live.take()
+    assert [(one.key, one.strategy, one.t) for one in after.signals] == [(other, "below", at(1))]
+    values = {one.key: one.indicators for one in after.candles if one.candle.closed}
+    assert {key: found[0] % 1 for key, found in values.items()} == {KEY: 0.5, other: 0.5}
+
+    third = SeriesKey("sim", "SOLUSDT", "1m")
+    live.watch(third, settled=T + MINUTE, history=ClosedCandles.of([]), decimals=1)
+    live.frame(third, candle(2, 99.0), at(3))
+    assert [one.strategy for one in live.take().signals] == ["below"], "and so it is of series that are begun later"
+
+
 def test_what_was_shown_and_may_be_lost_is_shown_again() -> None:
     live = core(shows_open=True)
     live.frame(KEY, candle(0, 101.0, closed=False), at(0))

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from pipeline.finding import Finding
-from pipeline.indicators import PERIODS, Floats, compute
+from pipeline.indicators import PERIODS, Floats, Periods, compute
 from pipeline.ingest.indicators import LiveIndicators
 from pipeline.ingest.signals import LiveSignals
-from pipeline.strategies.base import CANDLE_COLUMNS, Codes, Kind, Prices
+from pipeline.strategies.base import CANDLE_COLUMNS, Codes, Kind, Prices, Strategy
 from pipeline.strategies.chosen import chosen
 from pipeline.strategies.runner import run_history
 from pipeline.strategies.synthetic import samples
@@ -22,6 +22,8 @@ KEY = SeriesKey("sim", "BTCUSDT", "1m")
 STEP = interval("1m")
 STRATEGIES = chosen((), (), {"ma_breakout": {"n": 33}, "macd_turtle": {"memory": 60}})
 PERIODS_TOO = PERIODS.including(column for one in STRATEGIES for column in one.needs)
+OTHERS = chosen(("ma_order_golden", "ma_breakout", "rsi_reversal"), (), {"ma_breakout": {"n": 50}})
+PERIODS_OF_OTHERS = PERIODS.including(column for one in OTHERS for column in one.needs)
 WILD = samples(2_600)[1]
 
 
@@ -34,13 +36,15 @@ def as_candles(prices: dict[str, Floats]) -> Floats:
     return np.array([prices[name] for name in CANDLE_COLUMNS])
 
 
-def true_codes(candles: Floats, last: int) -> dict[str, int]:
+def true_codes(
+    candles: Floats, last: int, strategies: Sequence[Strategy] = STRATEGIES, periods: Periods = PERIODS_TOO
+) -> dict[str, int]:
     """What the history says at that candle."""
     table = dict(zip(CANDLE_COLUMNS, candles[:, : last + 1], strict=True))
     numbers = WILD.numbers[: last + 1]
     prices = (table[name] for name in ("high", "low", "close"))
-    columns = table | compute(numbers, *prices, decimals=WILD.decimals, periods=PERIODS_TOO)
-    codes = {one.name: int(run_history(one, columns, numbers)[-1]) for one in STRATEGIES}
+    columns = table | compute(numbers, *prices, decimals=WILD.decimals, periods=periods)
+    codes = {one.name: int(run_history(one, columns, numbers)[-1]) for one in strategies}
     return {name: code for name, code in codes.items() if code}
 
 
@@ -49,7 +53,8 @@ def test_whatever_happens_in_between_the_signals_are_those_of_the_history(seed: 
     chance = random.Random(seed)
     candles = as_candles(WILD.candles)
     size = PERIODS_TOO.window
-    house, compute_stored = LiveSignals(STRATEGIES, PERIODS_TOO), LiveIndicators(PERIODS_TOO)
+    running, periods = STRATEGIES, PERIODS_TOO
+    house, compute_stored = LiveSignals(running, periods), LiveIndicators(periods)
     series = house(KEY, WILD.decimals)
     found = 0
     for last in range(begin := chance.randrange(300, 1_900), begin + 400):
@@ -65,11 +70,15 @@ def test_whatever_happens_in_between_the_signals_are_those_of_the_history(seed: 
             series.corrected()
         if chance.random() < 0.01:
             series = house(KEY, WILD.decimals)
+        if chance.random() < 0.03:  # a file of strategies changed
+            running, periods = chance.choice(((STRATEGIES, PERIODS_TOO), (OTHERS, PERIODS_OF_OTHERS)))
+            house, compute_stored = LiveSignals(running, periods), LiveIndicators(periods)
+            series = house(KEY, WILD.decimals)
         window = candles[:, first : last + 1]
         stored = compute_stored(number, window, WILD.decimals) if chance.random() < 0.95 else None
         said = series.closed(number, window, stored)
         found += len(said)
-        assert codes_of(said) == true_codes(candles, last)
+        assert codes_of(said) == true_codes(candles, last, running, periods)
         assert all(one.t == STEP.open_time(int(WILD.numbers[last])) for one in said)
     assert found > 50
 
