@@ -11,7 +11,7 @@ from rich.text import Text
 
 from pipeline.app.overview import Overview, Target
 from pipeline.cli.beside import halt_words, standing_line
-from pipeline.cli.figures import Ticks, amount, change, moment, money, percent, price
+from pipeline.cli.figures import Ticks, amount, change, measured, moment, money, percent, price
 from pipeline.cli.signals import planned, verdict_of
 from pipeline.cli.table import Column, Table
 from pipeline.supervise.supervisor import ServiceStatus, State
@@ -158,7 +158,7 @@ def _targets(targets: Sequence[Target]) -> Text:
     for one in targets:
         goal, name = one.goal, TARGET_NAMES[one.goal.key]
         style = {True: "green", False: "red", None: "dim"}[one.met]
-        said = "no data yet" if one.measured is None else f"{one.measured:,.4g} {goal.unit}".rstrip()
+        said = measured(one.measured, goal.unit) or "no data yet"
         parts = (f"{name} ", (said, style), f" ({goal.text})")
         text.append_text(Text.assemble(*parts)).append("   ")
     return text
