@@ -99,6 +99,10 @@ def _announce(running: "Running", options: "Options", as_json: bool) -> None:
         typer.echo(f"streams   {'  '.join(address.streams)}")
     typer.echo(f"panel     {running.url}/sim")
     typer.echo(f"account   {ready.name}: {ready.deposit} USDT, key {ready.key}, secret {ready.secret}")
+    for name, address in list(running.markets.items())[1:]:
+        if address.deposits:
+            amounts = ", ".join(f"{amount} {asset}" for asset, amount in address.deposits.items())
+            typer.echo(f"{f'in {name}':<9} {amounts}")
     for account in options.accounts[1:]:
         typer.echo(f"account   {account.name}: {account.deposit} USDT, key {account.key}")
     typer.echo("Ctrl-C ends it.")

@@ -62,7 +62,7 @@ async def serve(options: Options, on_ready: Callable[[Running], None], stopped: 
     async with AsyncExitStack() as doors:
         for number, (name, server) in enumerate(servers.items()):
             port = await _opened(server, options.host, _port(options, number, name), doors)
-            addresses[name] = _address(exchange.floors[name].product, f"{options.host}:{port}")
+            addresses[name] = _address(exchange.floors[name].product, f"{options.host}:{port}", options.accounts)
         on_ready(Running(addresses))
         await until(servers.values(), stopped)
 
@@ -86,9 +86,10 @@ def _port(options: Options, number: int, name: str) -> int:
     return port
 
 
-def _address(product: Product, host: str) -> Address:
+def _address(product: Product, host: str, accounts: Sequence[Account]) -> Address:
     ws_url = f"ws://{host}"
-    return Address(f"http://{host}", ws_url, tuple(ws_url + path for path in product.streams.paths))
+    deposits = dict(product.deposits(accounts[0])) if accounts else {}
+    return Address(f"http://{host}", ws_url, tuple(ws_url + path for path in product.streams.paths), deposits)
 
 
 def _server(exchange: Exchange, floor: Floor, options: Options) -> Server:

@@ -59,11 +59,13 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Address(msgspec.Struct, frozen=True):
-    """Where a market answers. `streams`: below which of its paths it streams."""
+    """Where a market answers. `streams`: below which of its paths it streams. `deposits`: what the first account begins
+    with there, by asset."""
 
     url: str
     ws_url: str
     streams: tuple[str, ...] = ()
+    deposits: dict[str, str] = {}
 
 
 class Running(msgspec.Struct, frozen=True):

@@ -72,6 +72,23 @@ def test_it_says_in_words_what_it_offers(run: Run) -> None:
     assert any("desk" in line and "50000" in line and "my-key" in line for line in lines)
 
 
+def test_three_markets_have_three_addresses_and_the_ready_account_has_coins(run: Run) -> None:
+    process = run("--port", "0", "--markets", "um,cm,spot")
+    assert process.stdout is not None
+    lines = [process.stdout.readline() for _ in range(9)]
+    addresses = {line[:9].strip(): line.split()[-1] for line in lines if line.startswith("REST")}
+    assert list(addresses) == ["REST um", "REST cm", "REST spot"]
+    assert requests.get(f"{addresses['REST cm']}/dapi/v1/ping", timeout=TIMEOUT).json() == {}
+    assert "in cm     0.1 BTC, 2 ETH, 10 BNB, 40 SOL, 10000 XRP\n" in lines
+    assert not any(line.startswith("in spot") for line in lines)
+
+
+def test_a_market_that_there_is_not(run: Run) -> None:
+    process = run("--port", "0", "--markets", "um,options")
+    assert "the exchange has the markets um, cm, spot; not 'options'" in process.communicate(timeout=TIMEOUT)[1]
+    assert process.returncode == 2
+
+
 def test_a_replay(run: Run, tmp_path: Path) -> None:
     file = tmp_path / "candles.csv"
     minutes = range(1_767_225_600_000, 1_767_225_600_000 + 600 * 60_000, 60_000)
