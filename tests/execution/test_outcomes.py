@@ -23,7 +23,7 @@ from pipeline.execution.engine.effects import (
 )
 from pipeline.execution.engine.refusals import Reaction, reaction
 from pipeline.execution.engine.state import OrderTold, PositionTold, TradeTold
-from pipeline.timeline import DAY, SECOND
+from pipeline.timeline import DAY, MINUTE, SECOND
 from tests.execution.driver import POLICY, PRICE, SYMBOL, Driver, T, signal
 
 GONE = POLICY.surely_gone
@@ -277,6 +277,7 @@ def test_a_position_that_was_read_after_the_trades_proves_nothing_until_they_are
     driver = Driver()
     order = driver.sent()
     lost(driver, order)
+    driver.wait(POLICY.surely_listed)
     driver(ev.FillsSeen(SYMBOL, (), order.created_at - SECOND, driver.now))
     moved = ev.PositionsSeen((replace(FLAT, quantity=order.quantity),), driver.now + 1, "query")
     driver(moved, 1)
@@ -301,6 +302,66 @@ def test_after_a_restart_trades_of_others_explain_how_the_position_moved():
     assert (later.state("flatten"), later.order("flatten").filled) == ("abandoned", 0)
 
 
+def restarted_closing():
+    """A close whose end an earlier term has not heard of, what it was to close, and that others traded that day."""
+    driver = Driver()
+    held = driver.protected().quantity
+    driver(ev.HaltSeen(halted=True, flatten=True))
+    driver.journal()
+    later = Driver(ready=False, orders=driver.core.orders(), positions=driver.core.positions())
+    later.snapshot()
+    close = later.order("flatten")
+    lost(later, close)
+    told = OrderTold("web_1", SYMBOL, "BUY", "filled", held, later.now, exchange_id=77)
+    later(ev.OrderSeen(told, "query"))
+    later(ev.OrderSeen(replace(told, side="SELL", exchange_id=78), "query"))
+    theirs = (trade(close, held, side="BUY", at=T - 9), trade(close, held, number=78, at=T - 8))
+    return later, close, theirs
+
+
+def tell(driver, close, trades):
+    driver(ev.FillsSeen(SYMBOL, trades, close.created_at - DAY, driver.now))
+    driver(ev.PositionsSeen((FLAT,), driver.now, "query"))
+
+
+def test_after_a_restart_a_close_whose_trades_are_not_listed_yet_is_not_absent_for_what_others_traded():
+    later, close, theirs = restarted_closing()
+    before = (*theirs, trade(later.order("entry"), close.quantity, later.order("entry").exchange_id, at=T))
+    tell(later, close, before)
+    assert later.state("flatten") == "unknown", "none of these trades made it flat"
+    later(ev.NumberNotFound(79))
+    tell(later, close, (*before, trade(close, close.quantity, 79)))
+    assert (later.state("flatten"), later.order("flatten").filled) == ("filled", close.quantity)
+
+
+def test_what_somebody_else_did_is_not_its_doing_before_it_is_listed():
+    """Its position moved as the order would have moved it, and the trade that did it is listed later."""
+    driver = Driver()
+    order = driver.sent()
+    lost(driver, order)
+    moved = ev.PositionsSeen((replace(FLAT, quantity=order.quantity),), driver.now, "query")
+    driver(ev.FillsSeen(SYMBOL, (), order.created_at - SECOND, driver.now))
+    driver(moved)
+    assert driver.state("entry") == "unknown"
+    told = OrderTold("web_1", SYMBOL, "BUY", "filled", order.quantity, driver.now, exchange_id=77)
+    driver(ev.OrderSeen(told, "query"))
+    driver(ev.FillsSeen(SYMBOL, (trade(order, order.quantity),), order.created_at - SECOND, driver.now))
+    driver(moved)
+    assert driver.state("entry") == "abandoned"
+
+
+def test_it_is_absent_where_nothing_of_it_is_listed_for_a_minute():
+    later, close, theirs = restarted_closing()
+    before = (*theirs, trade(later.order("entry"), close.quantity, later.order("entry").exchange_id, at=T))
+    for _ in range(MINUTE // SECOND - 6):
+        tell(later, close, before)
+        later.wait(SECOND)
+    assert later.state("flatten") == "unknown"
+    later.wait(2 * SECOND)
+    tell(later, close, before)
+    assert later.state("flatten") == "abandoned"
+
+
 @pytest.mark.parametrize(
     "foreign",
     [
@@ -313,18 +374,22 @@ def test_trades_that_cannot_be_its_own_are_not_taken(foreign):
     driver = Driver()
     order = driver.sent()
     lost(driver, order)
-    driver(ev.PositionsSeen((FLAT,), driver.now, "query"))
     found = trade(order, **({"quantity": "0.1"} | foreign))
+    made = Decimal(0) if found.at < T else found.quantity if found.side == "BUY" else -found.quantity
+    driver(ev.PositionsSeen((replace(FLAT, quantity=made),), driver.now, "query"))
     driver(ev.FillsSeen(SYMBOL, (found,), order.created_at - SECOND, driver.now))
     assert driver.state("entry") == "abandoned"
 
 
-def test_a_position_that_moved_its_way_is_its_doing():
+def test_a_position_that_moved_its_way_is_its_doing_where_no_trade_says_so_for_a_minute():
     driver = Driver()
     order = driver.sent()
     lost(driver, order)
-    driver(ev.FillsSeen(SYMBOL, (), order.created_at - SECOND, driver.now))
-    driver(ev.PositionsSeen((replace(FLAT, quantity=order.quantity),), driver.now, "query"))
+    for state in ("unknown", "filled"):
+        driver(ev.FillsSeen(SYMBOL, (), order.created_at - SECOND, driver.now))
+        driver(ev.PositionsSeen((replace(FLAT, quantity=order.quantity),), driver.now, "query"))
+        assert driver.state("entry") == state
+        driver.wait(POLICY.surely_listed)
     assert (driver.state("entry"), driver.order("entry").filled) == ("filled", order.quantity)
     assert driver.position().stop_price == Decimal(59_400)
 

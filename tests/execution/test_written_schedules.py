@@ -2,11 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from decimal import Decimal
 
 from pipeline.execution.engine import events as ev
 from pipeline.timeline import SECOND
 from tests.execution.drill.laws import broken_law
-from tests.execution.drill.setting import START
+from tests.execution.drill.setting import END, START
 from tests.execution.drill.written import Written, said
 
 
@@ -126,3 +127,21 @@ def test_an_old_entry_that_is_found_filled_does_not_turn_what_is_held_the_other_
     found = [type(one) for one in schedule.heard if isinstance(one, ev.Recalled | ev.OrderSeen)]
     assert found.index(ev.Recalled) == len(found) - 2, "and then the entry alone"
     assert schedule.exchange.position < 0
+
+
+def test_a_close_is_not_absent_for_what_others_traded_before_its_own_trades_are_listed():
+    """The answer is lost, the process dies, and the exchange does not know the id and lists trades late."""
+
+    def by_hand(change: str) -> Callable[[Written, int], None]:
+        return lambda schedule, _: schedule.exchange.trade_by_hand(Decimal(change))
+
+    deaf = fails(blind=True, lost_after=1.0, listed_late=11 * SECOND, gaps=[(START + 3 * SECOND, END)])
+    left = said(3, "exit", "long")
+    schedule = kept(
+        Written(
+            [said(0.5, "entry", "long"), left],
+            [(1, by_hand("0.05")), (1.5, by_hand("-0.05")), (2.9, deaf), (3.01, Written.crash)],
+        )
+    )
+    (close,) = [one for one in schedule.journal.orders.values() if one.signal == left.id]
+    assert close.state == "filled"

@@ -225,7 +225,7 @@ class Reports:
             self._memory.emit(QueryNumber(order.symbol, trades[0].exchange_id))
             wait.ask_at = now + self._memory.policy.ask_first
             return
-        wait.trades, wait.trades_at = trades, event.asof
+        wait.trades, wait.trades_at, wait.listed = trades, event.asof, event.trades
         wait.others = tuple(one for one in event.trades if one not in trades and one.exchange_id != order.exchange_id)
         self._conclude(order, now)
 
@@ -253,7 +253,7 @@ class Reports:
 
     def _conclude(self, order: OrderRecord, now: int) -> None:
         wait = self._memory.doubts[order.id]
-        proven = resolve.verdict(order, wait, now)
+        proven = resolve.verdict(order, wait, self._memory.policy, now)
         if isinstance(proven, Absent):
             self._memory.move(order, "abandoned", "position", "unknown id, no trade, no change of the position", now)
         elif proven is not None:

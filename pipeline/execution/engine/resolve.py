@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from pipeline.execution.engine.order_life import filled_by
+from pipeline.execution.engine.provenance import fill_of
 from pipeline.execution.engine.state import ZERO, OrderRecord, OrderTold, Policy, PositionRecord, TradeTold
 from pipeline.timeline import DAY, SECOND
 
@@ -41,6 +42,8 @@ class Doubt:
     """When the trades were read: a position that was read later may have moved by one that is not among them."""
     others: tuple[TradeTold, ...] = ()
     """Trades of the symbol that are surely not this order's."""
+    listed: tuple[TradeTold, ...] = ()
+    """Every trade that was read, whoever's."""
     held_now: Decimal | None = None
 
     @property
@@ -61,6 +64,16 @@ class Doubt:
         theirs = (one for one in self.others if one.at > since)
         more = moved - sum((one.quantity if one.side == "BUY" else -one.quantity for one in theirs), ZERO)
         return min(moved, more, key=abs) if moved * more > 0 else ZERO
+
+    def explained(self) -> bool:
+        """Whether the trades that are listed make what was held before into what is held now: all since then, or those
+        since some moment where nobody knows since when."""
+        left = (self.held_now or ZERO) - self.held_before
+        for one in reversed(self.listed):
+            if one.at <= self.held_at if self.held_at is not None else not left:
+                break
+            left -= fill_of(one).change
+        return not left
 
     def asked(self, policy: Policy, now: int) -> None:
         """A question went out: the next one waits longer."""
@@ -89,8 +102,9 @@ def trades_since(order: OrderRecord, doubt: Doubt) -> int:
     return order.created_at - DAY if doubt.held_at is None else min(order.created_at - SECOND, doubt.held_at)
 
 
-def verdict(order: OrderRecord, doubt: Doubt, now: int) -> OrderTold | Absent | None:
-    """What the answers prove: how the order stands, that it never was, or None as long as they prove nothing."""
+def verdict(order: OrderRecord, doubt: Doubt, policy: Policy, now: int) -> OrderTold | Absent | None:
+    """What the answers prove: how the order stands, that it never was, or None as long as they prove nothing: where the
+    trades do not make up the position, some may not be listed yet."""
     if not doubt.unseen or doubt.trades is None or doubt.held_now is None:
         return None
     if doubt.trades:
@@ -99,6 +113,8 @@ def verdict(order: OrderRecord, doubt: Doubt, now: int) -> OrderTold | Absent | 
         return filled_by(order, quantity, price, max(one.at for one in doubt.trades))
     if order.type == "LIMIT" and order.exchange_id is not None:
         return filled_by(order, order.filled, order.average_price, now)  # it was there, and rests no more
+    if not doubt.explained() and now < doubt.gone_at + policy.surely_listed:
+        return None
     moved = doubt.moved() if order.side == "BUY" else -doubt.moved()
     if moved > 0 and order.quantity is not None:
         return filled_by(order, min(moved, order.quantity), None, now)

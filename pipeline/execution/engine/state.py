@@ -37,6 +37,8 @@ class Policy:
     recv_window: int = 5 * SECOND
     late_margin: int = 2 * SECOND
     """How long after the end of its receive window a request is still given the time to show up."""
+    surely_listed: int = MINUTE
+    """How long after that a trade may take to be listed."""
     ask_first: int = 250
     ask_most: int = 4 * SECOND
     """Between two questions about the same thing: at first, and at most."""

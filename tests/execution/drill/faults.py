@@ -53,6 +53,8 @@ class Faults:
     """So long the exchange does not say what became of an order that has fired; None: it says so at once."""
     slow_to_fire: bool
     """That, and no other fault but that the stream is down while it is said. What is asked for is answered."""
+    listed_late: int
+    """So long after a fill the exchange lists it among the trades."""
     restored: tuple[int | None, int] | None
     """The process dies then, and goes on with the journal as it was at the first moment; None: with an empty one."""
 
@@ -96,6 +98,7 @@ class Faults:
             forgetful=random.random() < 0.05,
             fired_for=firing.randrange(1, 15 * SECOND) if firing.random() < 0.3 else None,
             slow_to_fire=firing.random() < 0.05,
+            listed_late=firing.randrange(1, 12 * SECOND) if firing.random() < 0.2 else 0,
             restored=None,
         )
         if random.random() < 0.15:

@@ -31,6 +31,13 @@ FILTERS = Filters(
     max_orders=200,
 )
 RISK = Risk(max_position_percent=Decimal(1000), take_profit_atr=Decimal(6), unprotected_seconds=6)
-POLICY = Policy("sim", RISK, answer_within=5 * SECOND, reconcile_every=10 * SECOND, retry_after=3 * SECOND)
+POLICY = Policy(
+    "sim",
+    RISK,
+    answer_within=5 * SECOND,
+    reconcile_every=10 * SECOND,
+    retry_after=3 * SECOND,
+    surely_listed=16 * SECOND,
+)
 TOLD_EVERY = 2 * SECOND
 """So seldom at most the time is told."""

@@ -110,7 +110,8 @@ class Wire(World):
         if self.exchange.gone and not self.unanswered_at(now):
             self.back(ev.SymbolGone(SYMBOL, asked), self.quick(now))
         elif not self.unanswered_at(now):
-            trades = tuple(one for one in self.exchange.trades if one.at >= since)
+            late = self.faults.listed_late if now < END else 0
+            trades = tuple(one for one in self.exchange.trades if since <= one.at <= now - late)
             self.back(ev.FillsSeen(SYMBOL, trades, since, asked), self.quick(now))
 
     def answer_position(self, asked: int, now: int) -> None:
