@@ -62,14 +62,14 @@ RISK = Risk(
     max_slippage_percent=Decimal(100),
 )
 EVERY_MS = 120
-SENDING_MS = 2 * EVERY_MS
+SENDING_MS = EVERY_MS * 3 // 2
 """What a close may take when the machine is busy: its signal must not go stale meanwhile."""
 ALLOWED_MS = 50
 
 
 def run(quick: bool) -> list[Row]:
     """The whole path, then the core alone."""
-    return [*whole_path(20 if quick else 200), *deciding(2_000 if quick else 20_000)]
+    return [*whole_path(20 if quick else 150), *deciding(2_000 if quick else 20_000)]
 
 
 # --- from the frame to the order -----------------------------------------------------------------------------------
@@ -161,12 +161,13 @@ def until_leverage_is_set(sim: Simulator, symbols: dict[str, Symbol]) -> None:
             time.sleep(0.2)
 
 
-def just_closed(enough: int) -> Interval:
-    """The shortest interval whose last candle closed so lately that its signals stay fresh for `enough`."""
+def just_closed(enough: int, since: int) -> Interval:
+    """The shortest interval whose last candle closed after `since`, and so lately that its signals stay fresh for
+    `enough`. What was said before the executor began is asked for at the exchange before it is acted on."""
     while True:
         now = _now()
         for step in INTERVALS.values():
-            if step.floor(now) + fresh_for(step, DAY) >= now + enough:
+            if step.floor(now) > since and step.floor(now) + fresh_for(step, DAY) >= now + enough:
                 return step
         time.sleep(1)
 
@@ -175,7 +176,7 @@ async def close_candles(
     uri: str, sim: Simulator, symbols: dict[str, Symbol]
 ) -> tuple[dict[str, float], dict[str, float]]:
     """When each closing frame came, and when its signal was acknowledged."""
-    step = just_closed(len(symbols) * SENDING_MS)
+    step = just_closed(len(symbols) * SENDING_MS, _now())
     client = connect.async_client(uri)
     strategy = Every()
     core = Core(Recipe(LiveIndicators(), WINDOW, LiveSignals([strategy])))
