@@ -15,13 +15,14 @@ import sys
 import tempfile
 import threading
 import time
+from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -219,6 +220,13 @@ def plain_way(uri: str, keys: Sequence[SeriesKey], seconds: float) -> float:
         return count / passed
 
 
+class Ages(NamedTuple):
+    """Two numbers a candle and no object: what is measured beside it is the ingester's memory."""
+
+    at: "array[int]"
+    old: "array[int]"
+
+
 @dataclass(slots=True)
 class Outcome:
     """What one load came to."""
@@ -234,8 +242,12 @@ class Outcome:
     growth: int = 0
     ingester_cores: float = 0.0
     mongod_cores: float = 0.0
-    ages: list[tuple[int, int]] = field(default_factory=list)
-    """Of each candle written: when that was acknowledged, and how old its newest frame was then."""
+    written: Ages = field(default_factory=lambda: Ages(array("q"), array("q")))
+
+    @property
+    def ages(self) -> Iterator[tuple[int, int]]:
+        """Of each candle written: when that was acknowledged, and how old its newest frame was then."""
+        return zip(self.written.at, self.written.old, strict=True)
 
 
 class Bench:
@@ -290,7 +302,8 @@ class Bench:
             sync_clock=lambda: None,
             traffic=Traffic(SIM.weight_limit),
         )
-        market: Any = SimpleNamespace(client=client, klines=refuse, volumes=Market(client).volumes)
+        known = Market(client)
+        market: Any = SimpleNamespace(client=client, klines=refuse, volumes=known.volumes, page=known.page)
         ingester = Ingester(
             market,
             database,
@@ -298,12 +311,13 @@ class Bench:
             NoPast(),
             Recipe(LiveIndicators(), WINDOW, LiveSignals([registry.get(name) for name in registry.SHIPPED])),
         )
-        watch_writes(ingester, clock, outcome.ages)
+        watch_writes(ingester, clock, outcome.written)
         return ingester
 
     async def _load(self, feed: "Feeding", ingester: Ingester, outcome: Outcome) -> None:
         await feed.begin()
-        outcome.ages.clear()
+        for column in outcome.written:
+            del column[:]
         before, frames = self._used(), ingester.feed.counters.frames
         outcome.memory = self._process.memory_info().rss
         begun = time.monotonic()
@@ -345,7 +359,7 @@ class NoPast:
         """It does."""
 
 
-def watch_writes(ingester: Ingester, clock: ServerClock, ages: list[tuple[int, int]]) -> None:
+def watch_writes(ingester: Ingester, clock: ServerClock, ages: Ages) -> None:
     """Note of each candle how old its newest frame is when the server has acknowledged it."""
     writer = ingester._writer._candles
     write = writer.write
@@ -353,7 +367,8 @@ def watch_writes(ingester: Ingester, clock: ServerClock, ages: list[tuple[int, i
     async def measured(candles: Sequence[CandleWrite]) -> WriteReport:
         report = await write(candles)
         now = clock.now()
-        ages.extend((now, now - one.candle.u) for one in candles)
+        ages.at.extend([now] * len(candles))
+        ages.old.extend(now - one.candle.u for one in candles)
         return report
 
     writer.write = measured  # type: ignore[method-assign]

@@ -23,6 +23,9 @@ class _Awaited:
     def __init__(self, collection: Any) -> None:
         self._collection = collection
 
+    def with_options(self, **options: Any) -> "_Awaited":
+        return _Awaited(self._collection.with_options(**options))
+
     async def bulk_write(self, *arguments: Any, **options: Any) -> Any:
         return self._collection.bulk_write(*arguments, **options)
 

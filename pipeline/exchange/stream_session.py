@@ -6,7 +6,7 @@ import itertools
 import logging
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, Self
+from typing import Final, Protocol, Self
 
 import msgspec
 from websockets.asyncio.client import ClientConnection, connect
@@ -16,6 +16,9 @@ from pipeline.exchange.frames import MOST_FRAME_BYTES, Incoming, KlineFrame, dec
 from pipeline.exchange.products.product import Streams
 
 log = logging.getLogger(__name__)
+
+TURN: Final = 0.01
+"""Seconds for which one connection's frames keep everything else waiting."""
 
 
 class SilentFeedError(Exception):
@@ -147,9 +150,14 @@ class Session:
             yield socket
 
     async def _receive(self, socket: ClientConnection) -> None:
+        """What came in one go is handed on in turns: at a close, thousands of frames have much to be done for each."""
         clock = asyncio.get_running_loop().time
+        begun = clock()
         while True:
             message = await socket.recv(decode=False)
+            if clock() - begun > TURN:
+                await asyncio.sleep(0)
+                begun = clock()
             incoming = decode(message)
             if incoming is None and ends(message):
                 raise SilentFeedError("the exchange is about to end this connection")

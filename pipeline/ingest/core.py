@@ -175,16 +175,26 @@ class Core:
         return len(self._touched)
 
     def take(self, most_open: int | None = None) -> Batch:
-        """What is to be written: each closed candle, and of open ones, those first that wait longest, only the newest
-        state."""
-        keys = list(islice(self._touched, most_open))
+        """What is to be written: `take_closed` and `take_open` in one."""
+        closed, opened = self.take_closed(), self.take_open(most_open)
+        candles, shown = (*closed.candles, *opened.candles), (*closed.shown, *opened.shown)
+        return Batch(candles, closed.indicators, closed.signals, shown)
+
+    def take_closed(self) -> Batch:
+        """What is to be written of each candle that closed."""
+        batch = Batch(tuple(self._candles), tuple(self._values), tuple(self._signals), tuple(self._shown))
+        self._candles, self._values, self._signals, self._shown = [], [], [], []
+        return batch
+
+    def take_open(self, most: int | None = None) -> Batch:
+        """What is to be written of open candles: those first that wait longest, only the newest state."""
+        keys = list(islice(self._touched, most))
         opened = [write for key in keys if (write := self._books[key].open_write()) is not None]
         for key in keys:
             self._collect(self._books[key])
             del self._touched[key]
-        batch = Batch((*self._candles, *opened), tuple(self._values), tuple(self._signals), tuple(self._shown))
-        self._candles, self._values, self._signals, self._shown = [], [], [], []
-        return batch
+        shown, self._shown = tuple(self._shown), []
+        return Batch(tuple(opened), (), (), shown)
 
     def put_back(self, batch: Batch) -> None:
         """The batch could not be written. Closed candles wait; of an open one a newer state may have come since."""

@@ -47,7 +47,7 @@ class Pace:
 
     flush: float = 0.25
     tend: float = 0.1
-    watchlist: float = 1.0
+    watchlist: float = 10.0
     progress: float = 2.0
     write_timeout: float = 10.0
     last_words: float = 5.0
@@ -178,7 +178,8 @@ class Ingester:
                     tasks.create_task(one)
                     for one in (
                         self.feed.run(),
-                        self._writer.run(),
+                        self._writer.keep_closed(),
+                        self._writer.keep_open(),
                         self._every(self._pace.tend, self._fetching.tend),
                         self._every(self._pace.watchlist, self._watching.follow),
                         self._every(self._pace.progress, self._tell),

@@ -1,10 +1,12 @@
-"""Writes what the core collected: every flush interval, at a close at once, and again until the database takes it."""
+"""Writes what the core collected: closed candles and what follows from them at once, open ones every flush interval,
+neither waiting for the other; and again until the database takes it."""
 
 import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
+from math import ceil
 from typing import Any, Final
 
 import pymongo
@@ -25,8 +27,7 @@ log = logging.getLogger(__name__)
 MOST_AT_ONCE: Final = 5_000
 """Candles that the database takes well within the time a write may last, however slow it is."""
 OPEN_AT_ONCE: Final = 500
-"""Open candles in one write. The next ones are taken when it is done, as they are then: few are old when they arrive,
-and a closed candle waits for no more than these."""
+"""Open candles in one write. The next are taken when it is done, as they are then: few are old when they arrive."""
 TOLD_AT_ONCE: Final = 500
 """Series whose open candle is told of in `series` at a time. Nothing depends on it being told soon, and telling of
 thousands at once keeps their candles waiting."""
@@ -65,7 +66,9 @@ class Writer:
         self._tell_said = said
         self._fresh_at_most = fresh_at_most
         self._wake = asyncio.Event()
-        self._oldest: float | None = None
+        self._showing = asyncio.Lock()
+        self._closed_since: float | None = None
+        self._open_since: float | None = None
         self._seen: dict[SeriesKey, int] = {}
         self._closed: dict[SeriesKey, list[int]] = {}
         self._took = 0.0
@@ -73,21 +76,29 @@ class Writer:
 
     def changed(self) -> None:
         """The core has something to write. A closed candle does not wait for the next flush."""
-        if self._oldest is None:
-            self._oldest = asyncio.get_running_loop().time()
-        if self._is_up and self._core.closes_waiting():
-            self._wake.set()
+        now = asyncio.get_running_loop().time()
+        if self._core.closes_waiting():
+            self._closed_since = self._closed_since or now
+            if self._is_up:
+                self._wake.set()
+        if self._core.opens_waiting():
+            self._open_since = self._open_since or now
 
-    async def run(self) -> None:
-        """Flush until cancelled."""
+    async def keep_closed(self) -> None:
+        """Write what closed as it comes, until cancelled."""
         while True:
-            try:
-                async with asyncio.timeout(self._pause()):
-                    await self._wake.wait()
-            except TimeoutError:
-                pass
+            await self._wake.wait()
             self._wake.clear()
-            await self.flush()
+            while not await self.flush_closed():  # noqa: ASYNC110 - the database tells nobody that it is back
+                await asyncio.sleep(self._pause())
+
+    async def keep_open(self) -> None:
+        """Write open candles, until cancelled."""
+        while True:
+            await asyncio.sleep(self._pause())
+            begun = asyncio.get_running_loop().time()
+            await self.flush_open()
+            self._took = asyncio.get_running_loop().time() - begun
 
     def _pause(self) -> float:
         """Until the next flush begins. The interval counts from the last beginning, so a slow database makes flushes
@@ -98,25 +109,46 @@ class Writer:
 
     async def flush(self) -> bool:
         """Write everything that changed. False where the database did not take it: then it is kept."""
-        others = self._core.opens_waiting() - OPEN_AT_ONCE
-        batch = self._core.take(OPEN_AT_ONCE)
+        since = min(filter(None, (self._closed_since, self._open_since)), default=None)
+        self._closed_since = self._open_since = None
+        if await self._flushed(self._core.take, since):
+            return True
+        self._closed_since = self._open_since = since
+        return False
+
+    async def flush_closed(self) -> bool:
+        """The same of what closed."""
+        since, self._closed_since = self._closed_since, None
+        if await self._flushed(lambda _: self._core.take_closed(), since, turns=1):
+            return True
+        self._closed_since = since
+        return False
+
+    async def flush_open(self) -> bool:
+        """The same of open candles."""
+        since, self._open_since = self._open_since, None
+        if await self._flushed(self._core.take_open, since):
+            return True
+        self._open_since = since
+        return False
+
+    async def _flushed(self, take: Callable[[int], Batch], since: float | None, turns: int | None = None) -> bool:
+        """In so many turns, or as many as the open candles need that wait now."""
+        left = ceil(self._core.opens_waiting() / OPEN_AT_ONCE) if turns is None else turns
+        batch = take(OPEN_AT_ONCE)
         if not batch:
             return True
         begun = asyncio.get_running_loop().time()
-        oldest, self._oldest = self._oldest, None
         try:
             await self._send(batch)
-            while others > 0:
-                others -= OPEN_AT_ONCE
-                await self._send(self._core.take(OPEN_AT_ONCE))
+            while (left := left - 1) > 0:
+                await self._send(take(OPEN_AT_ONCE))
         except PyMongoError as error:
             self._went_away(error)
-            self._oldest = oldest
             return False
         ended = asyncio.get_running_loop().time()
-        self._took = ended - begun
-        if oldest is not None:
-            self._metrics.flushed(self._took, ended - oldest)
+        if since is not None:
+            self._metrics.flushed(ended - begun, ended - since)
         self._came_back()
         return True
 
@@ -185,6 +217,14 @@ class Writer:
         self._metrics.refused.inc(report.refused)
 
     async def _write_signals(self, batch: Batch) -> None:
+        """What is shown of open candles is written, and taken back, in the order in which it was said."""
+        if not batch.shown:
+            await self._write_said(batch)
+            return
+        async with self._showing:
+            await self._write_said(batch)
+
+    async def _write_said(self, batch: Batch) -> None:
         now = self._now()
         await self._signals.note([*batch.signals, *(one for shown in batch.shown for one in shown.findings)])
         told = [live_document(finding, now, self._fresh_at_most) for finding in batch.signals]
@@ -207,6 +247,8 @@ class Writer:
         if not self._is_up:
             log.info("the database takes candles again")
         self._is_up = True
+        if self._core.closes_waiting():
+            self._wake.set()
         if self._core.unsaved:
             self._refill()
 

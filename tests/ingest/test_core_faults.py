@@ -158,6 +158,7 @@ class Schedule:
 
     def __init__(self, seed: int) -> None:
         self.random = Random(seed)
+        self.apart = Random(f"apart {seed}")
         self.world = World(self.random)
         self.faults = Faults.draw(self.random)
         self.store = self.store_of()
@@ -287,7 +288,12 @@ class Schedule:
         self.at(now + self.random.randrange(20, 900), Answer(KEY, effect.window, rows, judged_at))
 
     def flush(self, now: int) -> None:
-        batch = self.core.take()
+        """What closed and what is open are written together, or apart, in any order."""
+        takes = self.apart.choice([[self.core.take], [self.core.take_closed, self.core.take_open]])
+        for take in self.apart.sample(takes, len(takes)):
+            self.write(take(), now)
+
+    def write(self, batch: Batch, now: int) -> None:
         if not (batch or self.core.unsaved):
             return
         if now < END and self.random.random() < self.faults.store_fails:

@@ -1,5 +1,7 @@
 """Batches on their way to the database: in portions, in order, and back to the core where they were not taken."""
 
+import asyncio
+
 import pytest
 from pymongo.errors import AutoReconnect
 
@@ -30,6 +32,11 @@ def candle(number, *, closed=True):
 
 def write(number):
     return CandleWrite(KEY, candle(number), None, authority=False)
+
+
+async def until(so):
+    while not so():  # noqa: ASYNC110 - the database tells nobody
+        await asyncio.sleep(0.01)
 
 
 @pytest.fixture
@@ -218,3 +225,65 @@ async def test_it_flushes_less_often_while_the_process_is_behind(writer):
     assert writer._pause() == 0.0
     writer._metrics.is_behind = True
     assert writer._pause() == 1.0
+
+
+async def test_what_closed_waits_for_no_open_candle(writer, core, db, monkeypatch):
+    send, database_is_slow = writer._candles.write, asyncio.Event()
+    other = SeriesKey("sim", "ETHUSDT", "1m")
+    core.watch(other, settled=STEP.after(START, -1), history=NO_CANDLES, decimals=1)
+    waiting = asyncio.Event()
+
+    async def slow_for_open(candles):
+        if not any(one.candle.closed for one in candles):
+            waiting.set()
+            await database_is_slow.wait()
+        return await send(candles)
+
+    monkeypatch.setattr(writer._candles, "write", slow_for_open)
+    lanes = [asyncio.create_task(one) for one in (writer.keep_closed(), writer.keep_open())]
+    try:
+        core.frame(other, candle(0, closed=False)._replace(u=START + 1), START)
+        writer.changed()
+        async with asyncio.timeout(30):
+            await waiting.wait()
+            core.frame(KEY, candle(0), candle(0).u)
+            writer.changed()
+            await until(lambda: CandleStore(db).load(KEY, START, START).height)
+            assert not CandleStore(db).load(other, START, START).height
+            database_is_slow.set()
+            await until(lambda: CandleStore(db).load(other, START, START).height)
+    finally:
+        for lane in lanes:
+            lane.cancel()
+        await asyncio.gather(*lanes, return_exceptions=True)
+
+
+async def test_what_closed_while_the_database_was_away_is_written_when_it_is_back(writer, core, db, monkeypatch):
+    send, away = writer._candles.write, [True]
+    tried = asyncio.Event()
+
+    async def fails(candles):
+        if away[0]:
+            tried.set()
+            raise AutoReconnect("gone")
+        return await send(candles)
+
+    monkeypatch.setattr(writer._candles, "write", fails)
+    monkeypatch.setattr(writer, "_every", 0.01)
+    lanes = [asyncio.create_task(one) for one in (writer.keep_closed(), writer.keep_open())]
+    try:
+        core.frame(KEY, candle(0, closed=False)._replace(u=START + 1), START)
+        writer.changed()
+        async with asyncio.timeout(30):
+            await tried.wait()
+            core.frame(KEY, candle(0), candle(0).u)
+            writer.changed()
+            core.frame(KEY, candle(1, closed=False)._replace(u=candle(1).t + 1), candle(1).t)
+            writer.changed()
+            away[0] = False
+            both = CandleStore(db).load
+            await until(lambda: both(KEY, START, STEP.after(START, 1))["closed"].to_list() == [True, False])
+    finally:
+        for lane in lanes:
+            lane.cancel()
+        await asyncio.gather(*lanes, return_exceptions=True)

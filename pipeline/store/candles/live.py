@@ -18,6 +18,7 @@ from bson.datetime_ms import DatetimeMS
 from bson.int64 import Int64
 from pymongo import InsertOne, UpdateOne
 from pymongo.errors import BulkWriteError
+from pymongo.write_concern import WriteConcern
 
 from pipeline.candle import Candle, CandleWrite, IndicatorWrite
 from pipeline.store.candles.layout import bucket_id, header_document
@@ -199,11 +200,11 @@ def _is_closed(spot: _Spot) -> dict[str, Any]:
 def _lanes(candles: Sequence[CandleWrite]) -> list[list[CandleWrite]]:
     """A large batch in two shares, all candles of a series in the same one so that their order stays."""
     if len(candles) < _WORTH_TWO_LANES:
-        return [list(candles)]
+        return [list(candles)] if candles else []
     lanes: tuple[list[CandleWrite], list[CandleWrite]] = ([], [])
     for candle in candles:
         lanes[hash(candle.key) & 1].append(candle)
-    return list(lanes)
+    return [lane for lane in lanes if lane]
 
 
 def only_duplicates(error: BulkWriteError) -> bool:
@@ -252,13 +253,15 @@ class AsyncCandleWriter:
 
     def __init__(self, database: Any) -> None:
         self._collection = database[CANDLES.name]
+        self._unhurried = self._collection.with_options(write_concern=WriteConcern(w=1))
+        """Of an open candle the next state comes soon: nobody waits until the disk has this one."""
         self._known = KnownBuckets()
 
     async def write(self, candles: Sequence[CandleWrite]) -> WriteReport:
         """Store what is newer than what is stored. Later candles of one call may supersede earlier ones."""
         buckets = buckets_of(candles)
         await self._create(self._known.unknown(buckets))
-        lanes = [upsert_operations(share) for share in _lanes(candles)]
+        lanes = _lanes(candles)
         matched = await self._send_abreast(lanes)
         if matched < len(candles):
             found = await self._collection.find(existing(buckets), {"_id": 1}).to_list(None)
@@ -271,13 +274,20 @@ class AsyncCandleWriter:
         """Set the indicators of closed candles; how many candles were there to take them."""
         return await self._send(indicator_operations(updates))
 
-    async def _send_abreast(self, lanes: list[list[UpdateOne]]) -> int:
+    async def _send_abreast(self, lanes: list[list[CandleWrite]]) -> int:
         """Over as many connections as there are lanes. Every lane has ended, well or not, when this returns."""
-        ended = await asyncio.gather(*map(self._send, lanes), return_exceptions=True)
+        ended = await asyncio.gather(*map(self._send_lane, lanes), return_exceptions=True)
         for one in ended:
             if isinstance(one, BaseException):
                 raise one
         return sum(one for one in ended if not isinstance(one, BaseException))
+
+    async def _send_lane(self, lane: list[CandleWrite]) -> int:
+        durable = any(one.candle.closed for one in lane)
+        result = await (self._collection if durable else self._unhurried).bulk_write(
+            upsert_operations(lane), ordered=False
+        )
+        return int(result.matched_count)
 
     async def _send(self, operations: list[UpdateOne]) -> int:
         if not operations:
