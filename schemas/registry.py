@@ -6,6 +6,7 @@ from schemas.accounts import ACCOUNTS
 from schemas.base import Collection
 from schemas.candles import CANDLES
 from schemas.control import CONTROL
+from schemas.funding import FUNDING
 from schemas.orders import ORDERS
 from schemas.positions import POSITIONS
 from schemas.series import SERIES
@@ -25,4 +26,5 @@ COLLECTIONS: Final[tuple[Collection, ...]] = (
     ACCOUNTS,
     CONTROL,
     SYMBOLS,
+    FUNDING,
 )

@@ -15,10 +15,12 @@ from pipeline.exchange.market import Market
 from pipeline.exchange.rest import RestClient
 from pipeline.history.backfill import SERIES_AT_ONCE, Backfill
 from pipeline.history.derive import Derivation, Derived, withdrawals
+from pipeline.history.funding import Settlements
 from pipeline.history.listing import Wanted, kept_series, wanted_series
 from pipeline.history.report import NoProgress, Progress, SeriesReport, SourceChoice
 from pipeline.store.series import SeriesStore
 from pipeline.store.symbols import SymbolStore
+from pipeline.timeline import DAY
 from schemas.series import SeriesKey
 
 __all__ = [
@@ -59,6 +61,8 @@ class Filling:
     client: RestClient
     work: Callable[[Progress], Backfill]
     derivation: Derivation
+    settlements: Callable[[int], int]
+    """Fetches the funding of their symbols, so many days back; how many settlements were new."""
 
     @contextmanager
     def fetching(self, shown: Shown = unshown) -> Iterator[Backfill]:
@@ -107,7 +111,12 @@ def filling(
         def work(progress: Progress) -> Backfill:
             return Backfill(db, market, archive, progress=progress)
 
-        yield Filling(series, client, work, derivation_of(tm.settings, db))
+        def settlements(days: int) -> int:
+            names = {one.key.symbol for one in series}
+            since = client.clock.now() - days * DAY
+            return Settlements(db, market).bring_up([one for one in listed if one.symbol in names], since)
+
+        yield Filling(series, client, work, derivation_of(tm.settings, db), settlements)
 
 
 def backfill(
@@ -135,6 +144,7 @@ def backfill(
         agreed(order.not_chosen())
         with order.fetching(shown) as work:
             reports = work.fill_all(order.series, days or tm.settings.history_days, source, limit=limit)
+        order.settlements(days or tm.settings.history_days)
         with deriving() as progress:
             return Backfilled(reports, order.derive([one.key for one in order.series], progress))
 

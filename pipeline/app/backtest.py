@@ -22,6 +22,7 @@ from pipeline.finding import Finding
 from pipeline.indicators import compute
 from pipeline.research.backtest.asked import Asked
 from pipeline.research.backtest.assumptions import Assumptions, Inside
+from pipeline.research.backtest.funding import Due, schedule_of
 from pipeline.research.backtest.minutes import Minutes
 from pipeline.research.backtest.run import Backtest, Outcome, Summary, run
 from pipeline.research.backtest.trades import Trade
@@ -29,6 +30,7 @@ from pipeline.signals import Calculation, findings
 from pipeline.store.candles.frame import indices
 from pipeline.store.candles.store import CandleStore
 from pipeline.store.control import ControlStore
+from pipeline.store.funding import FundingStore
 from pipeline.store.series import SeriesStore
 from pipeline.store.signals.write import fresh_for
 from pipeline.store.symbols import SymbolStore
@@ -101,6 +103,7 @@ def backtest(
             found, said = _signals(tm, SeriesKey(tm.environment, symbol, code), speaking, first, last)
             signals += found
             notes += said
+    funding = {symbol: _funding(tm, symbol, first, last, notes) for symbol in minutes}
     asked = Asked(
         policy=replace(policy_of(tm.settings, exchange_of(tm.settings)), production=False),
         assumptions=Assumptions(equity=equity),
@@ -109,6 +112,7 @@ def backtest(
         symbols=[_symbol(tm, symbol) for symbol in minutes],
         minutes=minutes,
         trading=_trading(tm, minutes),
+        funding=funding,
         signals=signals,
         start=first,
         end=last,
@@ -187,6 +191,20 @@ def _symbol(tm: Opened, symbol: str) -> Symbol:
             f"backfill {symbol} --interval 1m"
         )
     return found
+
+
+def _funding(tm: Opened, symbol: str, start: int, end: int, notes: list[str]) -> list[Due]:
+    """Its settlements, those of a perpetual contract; what is assumed of them is said."""
+    if "PERPETUAL" not in _symbol(tm, symbol).contract_type:
+        return []
+    due = schedule_of(FundingStore(tm.db, tm.environment).load(symbol, start, end), start, end)
+    unknown = sum(not one.known for one in due)
+    if unknown:
+        notes.append(
+            f"{unknown} of {len(due)} settlements of {symbol} are not stored: 0.01 % was assumed for them. Fetch them: "
+            f"tidemark backfill {symbol} --interval 1m"
+        )
+    return due
 
 
 def _trading(tm: Opened, symbols: Iterable[str]) -> dict[str, TradingView]:

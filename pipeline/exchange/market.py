@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Final
+from typing import ClassVar, Final
 
 import polars as pl
 
@@ -10,10 +10,11 @@ from pipeline.exchange.errors import BadAnswerError
 from pipeline.exchange.frames import Kline
 from pipeline.exchange.klines import candles, in_coins
 from pipeline.exchange.products.product import Ask, Klines
-from pipeline.exchange.reports import PriceReport, read
+from pipeline.exchange.reports import FundingReport, PriceReport, read
 from pipeline.exchange.rest import RestClient
 from pipeline.exchange.symbols import symbols
-from pipeline.timeline import Interval, Window
+from pipeline.timeline import Interval, Window, to_datetime
+from schemas.funding import Settlement
 from schemas.symbols import Symbol
 
 _ONE: Final = Decimal(1)
@@ -40,6 +41,18 @@ class Market:
         answer = self.client.ask(Ask.PRICES)
         rows = read(answer.payload, list[PriceReport], "prices")
         return {row.symbol: (row.price, answer.asked_at if row.time is None else row.time) for row in rows}
+
+    settlements_at_most: ClassVar[int] = 1_000
+    """In one answer."""
+
+    def settlements(self, symbol: str, since: int) -> list[Settlement]:
+        """What was exchanged as funding from then on, oldest first: at most a thousand. A market without funding has
+        none."""
+        if Ask.FUNDING not in self.client.environment.product.endpoints:
+            return []
+        asked = {"symbol": symbol, "startTime": since, "limit": self.settlements_at_most}
+        rows = read(self.client.ask(Ask.FUNDING, asked).payload, list[FundingReport], "funding")
+        return sorted((_settlement(one) for one in rows if one.symbol == symbol), key=lambda one: one.t)
 
     def page(self, interval: Interval) -> int:
         """The most candles that one request may ask for."""
@@ -95,3 +108,8 @@ class Market:
     @property
     def _klines(self) -> Klines:
         return self.client.environment.product.klines
+
+
+def _settlement(row: FundingReport) -> Settlement:
+    mark = Decimal(row.mark_price) if row.mark_price else None
+    return Settlement(t=to_datetime(row.funding_time), rate=row.funding_rate, mark=mark or None)

@@ -132,6 +132,15 @@ class PriceReport(Record, frozen=True, kw_only=True):
     time: int | None = None
 
 
+class FundingReport(Record, frozen=True, kw_only=True):
+    """A settlement of funding. The mark price is not said of old ones."""
+
+    symbol: str
+    funding_time: int
+    funding_rate: Decimal
+    mark_price: str = ""
+
+
 class SymbolConfig(Record, frozen=True, kw_only=True):
     """How a symbol is traded on this account."""
 

@@ -13,6 +13,7 @@ from pipeline.execution.engine.client_ids import Identity
 from pipeline.execution.engine.state import Policy, SignalView, TradingView
 from pipeline.research.backtest.asked import Asked
 from pipeline.research.backtest.assumptions import Assumptions, Inside
+from pipeline.research.backtest.funding import schedule_of
 from pipeline.research.backtest.minutes import Minutes
 from pipeline.research.backtest.run import Backtest, run
 from pipeline.settings import Risk
@@ -110,6 +111,7 @@ def asked(
         symbols=[listed(symbol) for symbol in of_all],
         minutes=of_all,
         trading={symbol: trading for symbol in of_all if trading is not None},
+        funding={name: schedule_of((), one.start, one.end) for name, one in of_all.items()},
         signals=list(signals),
         start=min(one.start for one in of_all.values()),
         end=max(one.end for one in of_all.values()),

@@ -11,9 +11,12 @@ import pytest
 from pipeline.execution.engine.state import SignalView, TradingView
 from pipeline.research.backtest.asked import Asked
 from pipeline.research.backtest.assumptions import Inside
+from pipeline.research.backtest.funding import Due, schedule_of
 from pipeline.research.backtest.minutes import Minutes
 from pipeline.research.backtest.run import Outcome, run
 from pipeline.research.backtest.trades import Trade
+from pipeline.timeline import HOUR, to_datetime
+from schemas.funding import Settlement
 from tests.research.stage import TARGET, Candle, asked, at_market, chatter, flat, minutes, said, wild
 
 CENT = 1e-5
@@ -58,6 +61,20 @@ def crashed(candles: list[Candle], dice: random.Random) -> list[Candle]:
     return candles[:at] + moved
 
 
+def settled(market: Minutes, dice: random.Random) -> list[Due]:
+    """Settlements at an interval of their own, with rates of either sign, counted by a mark price or by the last."""
+    hours = dice.choice([1, 4, 8])
+    stored = [
+        Settlement(
+            t=to_datetime(time + dice.choice([0, 3])),
+            rate=Decimal(dice.randrange(-30, 60)).scaleb(-5),
+            mark=dice.choice([None, Decimal(99_000)]),
+        )
+        for time in range(market.start + HOUR, market.end, hours * HOUR)
+    ]
+    return schedule_of(stored, market.start, market.end)
+
+
 def question(seed: int) -> Asked:
     """One to three symbols and two strategies, under settings that bind."""
     dice = random.Random(seed)
@@ -86,6 +103,7 @@ def question(seed: int) -> Asked:
         [None, TARGET, TradingView(stop_percent=Decimal("0.3")), TradingView(max_position=Decimal(900))]
     )
     found = asked(markets, signals, trading=trading, **settings)
+    found = replace(found, funding={name: settled(one, dice) for name, one in markets.items()})
     return replace(found, assumptions=replace(found.assumptions, inside=dice.choice(list(Inside))))
 
 

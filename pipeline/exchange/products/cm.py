@@ -28,6 +28,7 @@ CM: Final = Product(
             Ask.EXCHANGE_INFO: Endpoint("GET", "/dapi/v1/exchangeInfo"),
             Ask.KLINES: Endpoint("GET", "/dapi/v1/klines"),
             Ask.PRICES: Endpoint("GET", "/dapi/v1/ticker/price", weight=2),
+            Ask.FUNDING: Endpoint("GET", "/dapi/v1/fundingRate"),
             Ask.PLACE_ORDER: Endpoint("POST", "/dapi/v1/order", weight=0, orders=1),
             Ask.QUERY_ORDER: Endpoint("GET", "/dapi/v1/order"),
             Ask.CANCEL_ORDER: Endpoint("DELETE", "/dapi/v1/order"),

@@ -26,6 +26,7 @@ class Ask(StrEnum):
     EXCHANGE_INFO = auto()
     KLINES = auto()
     PRICES = auto()
+    FUNDING = auto()
 
     PLACE_ORDER = auto()
     QUERY_ORDER = auto()

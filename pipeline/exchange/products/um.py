@@ -25,6 +25,7 @@ UM: Final = Product(
             Ask.EXCHANGE_INFO: Endpoint("GET", "/fapi/v1/exchangeInfo"),
             Ask.KLINES: Endpoint("GET", "/fapi/v1/klines"),
             Ask.PRICES: Endpoint("GET", "/fapi/v2/ticker/price", weight=2),
+            Ask.FUNDING: Endpoint("GET", "/fapi/v1/fundingRate"),
             Ask.PLACE_ORDER: Endpoint("POST", "/fapi/v1/order", weight=0, orders=1),
             Ask.QUERY_ORDER: Endpoint("GET", "/fapi/v1/order"),
             Ask.CANCEL_ORDER: Endpoint("DELETE", "/fapi/v1/order"),

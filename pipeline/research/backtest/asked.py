@@ -7,6 +7,7 @@ from pipeline.exchange.products.product import Product
 from pipeline.execution.engine.client_ids import Identity
 from pipeline.execution.engine.state import Policy, SignalView, TradingView
 from pipeline.research.backtest.assumptions import Assumptions
+from pipeline.research.backtest.funding import Due
 from pipeline.research.backtest.minutes import Minutes
 from schemas.symbols import Symbol
 
@@ -23,6 +24,8 @@ class Asked:
     minutes: Mapping[str, Minutes]
     trading: Mapping[str, TradingView]
     """Settings of single symbols."""
+    funding: Mapping[str, Sequence[Due]]
+    """When each symbol settles; one that is not named never does."""
     signals: Sequence[SignalView]
     start: int
     end: int

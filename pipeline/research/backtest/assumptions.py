@@ -36,7 +36,7 @@ class Assumptions:
             "delay": f"a signal is heard {self.signal_delay} ms after its candle, a request takes {self.one_way} ms",
             "spread": "0.001 % of the price on each side, a hundredth of a percent more for each 50,000 of an order",
             "fees": "0.05 % for what is filled at once, 0.02 % for what rested",
-            "funding": "0.01 % every eight hours: no settlements are stored",
+            "funding": "as it was settled; where that is not stored, 0.01 % every eight hours",
             "mark price": "the last price: no mark prices are stored",
             "rules": "filters and margin brackets are those of today",
         }

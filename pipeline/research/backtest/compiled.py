@@ -36,7 +36,6 @@ OPEN, CLOSE, TURN = 1, 2, 3
 """Why a signal is left out."""
 TAKER_FEE: Final = 0.0005
 LIQUIDATION_FEE: Final = 0.0125
-FUNDING_RATE: Final = 0.0001
 LEVEL_NOTIONAL: Final = 50_000.0
 _NEAR: Final = 1e-9
 
@@ -45,6 +44,8 @@ SIGNAL = np.dtype(
      ("atr", "f8")]
 )  # fmt: skip
 """A signal: `minute` is the one that opens as it is said; `speaker` is its strategy on its interval."""
+FUNDING = np.dtype([("minute", "i8"), ("symbol", "i4"), ("rate", "f8"), ("mark", "f8")])
+"""A settlement, as `minute` opens. `mark`: NaN where it is the last price."""
 TRADE = np.dtype(
     [("symbol", "i4"), ("side", "i1"), ("signal", "i8"), ("opened_at", "i8"), ("closed_at", "i8"), ("quantity", "f8"),
      ("bought", "f8"), ("paid", "f8"), ("sold", "f8"), ("received", "f8"), ("entries", "i4"), ("gross", "f8"),
@@ -629,7 +630,22 @@ def _decide(  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def run(market, signals, risks, rules, brackets, inside, deposit, delays, books, held, trades, verdicts, flows):  # type: ignore[no-untyped-def]
+def _settle(book, held, due, ticks, time, trades, flows, rules):  # type: ignore[no-untyped-def]
+    s = due["symbol"]
+    if held[s]["quantity"] == 0:
+        return
+    mark = ticks[s] * rules[s]["tick"] if np.isnan(due["mark"]) else due["mark"]
+    paid = -held[s]["quantity"] * mark * due["rate"]
+    held[s]["isolated"] += paid
+    book["wallet"] += paid
+    trades[held[s]["trade"]]["funding"] += paid
+    _write(flows, book, time, s, 0.0, paid)
+
+
+@njit(cache=True)
+def run(  # type: ignore[no-untyped-def]
+    market, signals, fundings, risks, rules, brackets, inside, deposit, delays, books, held, trades, verdicts, flows
+):
     """Fill `trades`, `verdicts` (one a signal), `flows` (what was filled and paid, in order of time) and `book`.
 
     `delays`: from the close of a candle until its order arrives, and until another of that symbol does."""
@@ -649,13 +665,14 @@ def run(market, signals, risks, rules, brackets, inside, deposit, delays, books,
     )
     plans = np.zeros((count, 5))
     midnight = -(market.start // MINUTE) % 1_440
-    settles = -(market.start // MINUTE) % 480
-    next_signal, at = 0, 0
+    next_signal, next_funding, at = 0, 0, 0
     while at < length:
         due = length
         if next_signal < len(signals):
             due = min(due, signals[next_signal]["minute"])
-        due = min(due, at + (settles - at) % 480)  # midnights are among them
+        if next_funding < len(fundings):
+            due = min(due, fundings[next_funding]["minute"])
+        due = min(due, at + (midnight - at) % 1_440)
         hit = _first_event(book, held, at, due, market, rules, brackets, risks)
         if hit < due:
             _open_minute(book, held, hit, market, trades, flows, rules, brackets)
@@ -668,20 +685,16 @@ def run(market, signals, risks, rules, brackets, inside, deposit, delays, books,
         if due >= length:
             break
         at = due
-        if at > 0 and (at - settles) % 480 == 0:
+        for s in range(count):
+            ticks[s] = market.close[s, max(at - 1, 0)]
+        while next_funding < len(fundings) and fundings[next_funding]["minute"] <= at:
+            _settle(book, held, fundings[next_funding], ticks, market.start + at * MINUTE, trades, flows, rules)
+            next_funding += 1
+        if at > 0 and (at - midnight) % 1_440 == 0:
+            book["day_start"] = _equity(book, held, ticks, rules)
+            book["lost_day"] = book["won_day"] = False
             for s in range(count):
-                ticks[s] = market.close[s, at - 1]
-                if held[s]["quantity"] != 0:
-                    paid = -held[s]["quantity"] * ticks[s] * rules[s]["tick"] * FUNDING_RATE
-                    held[s]["isolated"] += paid
-                    book["wallet"] += paid
-                    trades[held[s]["trade"]]["funding"] += paid
-                    _write(flows, book, market.start + at * MINUTE, s, 0.0, paid)
-            if (at - midnight) % 1_440 == 0:
-                book["day_start"] = _equity(book, held, ticks, rules)
-                book["lost_day"] = book["won_day"] = False
-                for s in range(count):
-                    held[s]["slipped"] = False
+                held[s]["slipped"] = False
         _open_minute(book, held, at, market, trades, flows, rules, brackets)
         for s in range(count):
             ticks[s] = market.open[s, at]

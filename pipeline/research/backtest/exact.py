@@ -39,6 +39,7 @@ from pipeline.execution.gateway import reports_in
 from pipeline.execution.gateway.orders_out import Gateway
 from pipeline.research.backtest.asked import Asked
 from pipeline.research.backtest.exchange import ACCOUNT, VenueClient, VirtualClock
+from pipeline.research.backtest.funding import Scheduled
 from pipeline.research.backtest.market import HistoryMarket, Stance
 from pipeline.research.backtest.minutes import Minutes
 from pipeline.research.backtest.quiet import Range, first_event, levels_of
@@ -47,12 +48,11 @@ from pipeline.simulator.venue.account import MARGIN_ASSET, Account
 from pipeline.simulator.venue.ledger import LedgerEntry
 from pipeline.simulator.venue.orders import PositionSide
 from pipeline.simulator.venue.venue import Venue
-from pipeline.timeline import DAY, HOUR, MINUTE
+from pipeline.timeline import DAY, MINUTE
 from schemas.symbols import Symbol
 
 _LOOK_AGAIN: Final = 250
 """While something is under way, the core is told the time as often."""
-_FUNDING: Final = 8 * HOUR
 _GIVE_UP: Final = 10 * MINUTE
 """Longer than this nothing is under way without news: what still is, waits for what cannot come here."""
 
@@ -106,7 +106,8 @@ class ExactRun:
         self._number = count()
         self._day_start: dict[int, Decimal] = {}
         self._market = HistoryMarket(asked.minutes, self._specs, asked.assumptions.inside, self._levels, self._stance)
-        self._venue = Venue(self._market, now=asked.start, looks=self._looks)
+        self._fundings = Scheduled(asked.funding)
+        self._venue = Venue(self._market, now=asked.start, looks=self._looks, fundings=self._fundings)
         self._venue.open_account(ACCOUNT, {MARGIN_ASSET: asked.assumptions.equity})
         client = VenueClient(
             self._venue, asked.product, self._clock, lambda symbol: self._market.is_there(symbol, self._clock.time)
@@ -148,7 +149,9 @@ class ExactRun:
 
     def _upcoming(self) -> int:
         """The next moment that is known beforehand."""
-        times = [(self._now // DAY + 1) * DAY, (self._now // _FUNDING + 1) * _FUNDING]
+        times = [(self._now // DAY + 1) * DAY]
+        if (settled := self._fundings.next(self._now)) is not None:
+            times.append(settled)
         if self._queue:
             times.append(self._queue[0][0])
         if self._next_signal < len(self._signals):

@@ -23,7 +23,7 @@ from pipeline.research.backtest.minutes import Minutes
 from pipeline.research.backtest.trades import DecidedBy, Reason, Trade
 from pipeline.settings import Risk
 from pipeline.simulator.venue.brackets import brackets_of
-from pipeline.timeline import HOUR, MINUTE
+from pipeline.timeline import MINUTE
 from schemas.symbols import Symbol
 
 Table = npt.NDArray[Any]
@@ -85,14 +85,16 @@ class Prepared:
     def run(self, asked: Asked, signals: Table | None = None) -> Ran:
         """Run it: with other signals, settings and assumptions than it was prepared for, but the same stretch."""
         rows = signals_table(asked, self.names) if signals is None else signals
-        most, hours = len(rows) + 1, (self._end - self._start) // HOUR
+        fundings = _fundings(asked, self.names)
+        most = len(rows) + 1
         books, held = np.zeros(1, compiled.BOOK), np.zeros(len(self.names), compiled.POSITION)
         trades, verdicts = np.zeros(most, compiled.TRADE), np.zeros(len(rows), np.int8)
-        flows = np.zeros(6 * most + len(self.names) * (hours // 8 + 2), compiled.FLOW)
+        flows = np.zeros(6 * most + len(fundings), compiled.FLOW)
         assumed = asked.assumptions
         compiled.run(
             self.market,
             rows,
+            fundings,
             np.array(
                 [_risk(asked.policy.risk, asked.trading.get(one, TradingView())) for one in self.names], compiled.RISK
             ),
@@ -142,6 +144,15 @@ def signals_table(asked: Asked, names: Sequence[str]) -> Table:
         for one in heard(asked)
     ]
     return np.array(rows, compiled.SIGNAL)
+
+
+def _fundings(asked: Asked, names: Sequence[str]) -> Table:
+    rows = [
+        ((due.time - asked.start) // MINUTE, place, float(due.rate), _known(due.mark))
+        for place, name in enumerate(names)
+        for due in asked.funding.get(name, ())
+    ]
+    return np.array(sorted(rows), compiled.FUNDING)
 
 
 def trades_from(ran: Ran, asked: Asked, names: Sequence[str]) -> list[Trade]:

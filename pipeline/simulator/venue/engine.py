@@ -13,6 +13,7 @@ from pipeline.simulator.venue import events, ledger, matching
 from pipeline.simulator.venue.account import Account, Income, MarkOf, Trade
 from pipeline.simulator.venue.brackets import max_notional
 from pipeline.simulator.venue.filters import band, check_counterparty
+from pipeline.simulator.venue.funding import Fundings
 from pipeline.simulator.venue.ledger import LedgerEntry
 from pipeline.simulator.venue.orders import (
     ZERO,
@@ -90,6 +91,7 @@ class Engine:
 
     market: Market
     ids: Ids
+    fundings: Fundings
     terms: Terms = USD_TERMS
     accounts: dict[str, Account] = field(default_factory=dict)
     ledger: list[LedgerEntry] = field(default_factory=list)

@@ -3,11 +3,9 @@
 from decimal import Decimal
 from typing import Final
 
-from pipeline.simulator.types import QUARTER
 from pipeline.simulator.venue import ledger
 from pipeline.simulator.venue.account import Account
 from pipeline.simulator.venue.engine import DELIVERED, Engine
-from pipeline.simulator.venue.funding import funding_rate
 from pipeline.simulator.venue.liquidation import Force, end_orders, force_out
 from pipeline.simulator.venue.positions import CENT
 from pipeline.timeline import MINUTE, SECOND
@@ -17,13 +15,13 @@ AVERAGED: Final = 30 * MINUTE
 
 
 def exchange_funding(engine: Engine, account: Account, time: int) -> None:
-    """A long pays `value at the mark price x rate`, a short receives it; an isolated position out of its own margin.
-    A dated contract has none."""
+    """A long pays `value at the mark price x rate`, a short receives it; an isolated position out of its own margin."""
     for position in list(account.held()):
-        if engine.spec(position.symbol).kind == QUARTER:
+        due = engine.fundings.of(position.symbol, time)
+        if due is None:
             continue
-        rate, asset = funding_rate(engine.market, position.symbol, time), position.worth.asset
-        amount = -(position.notional(engine.mark(position.symbol, time)) * rate).quantize(CENT)
+        (rate, price), asset = due, position.worth.asset
+        amount = -(position.notional(price or engine.mark(position.symbol, time)) * rate).quantize(CENT)
         if position.symbol in account.isolated:
             position.isolated_wallet += amount
         engine.ledger.append(ledger.Funding(time, account.name, position.symbol, position.side, rate, amount, asset))

@@ -10,7 +10,6 @@ from pipeline.simulator.types import QUARTER, Tick
 from pipeline.simulator.venue import conditional, liquidation, trigger
 from pipeline.simulator.venue.account import Account
 from pipeline.simulator.venue.engine import Engine
-from pipeline.simulator.venue.funding import funding_times
 from pipeline.simulator.venue.orders import AlgoStatus, Status, WorkingType
 from pipeline.simulator.venue.settlement import deliver, exchange_funding
 from pipeline.timeline import MINUTE, SECOND
@@ -63,7 +62,7 @@ class Tape:
     def _happenings(self, symbols: list[str], after: int, until: int) -> Iterator[Happening]:
         trades = [self._trades(symbol, after, until) for symbol in symbols]
         marks = (Happening(time, _MARK, "", None) for time in self._looks(after, until))
-        fundings = (Happening(time, _FUNDING, "", None) for time in funding_times(after, until))
+        fundings = (Happening(time, _FUNDING, "", None) for time in self._engine.fundings.times(after, until))
         return merge(*trades, marks, fundings, self._deliveries(symbols, after, until))
 
     def _deliveries(self, symbols: list[str], after: int, until: int) -> Iterator[Happening]:

@@ -9,6 +9,7 @@ from pipeline.simulator.types import Market
 from pipeline.simulator.venue.account import Account, PositionMode
 from pipeline.simulator.venue.desks import Desks, usd_desks
 from pipeline.simulator.venue.engine import Engine, Ids
+from pipeline.simulator.venue.funding import EveryEightHours, Fundings
 from pipeline.simulator.venue.ledger import Deposit, LedgerEntry
 from pipeline.simulator.venue.liquidation import Force, close_by_force
 from pipeline.simulator.venue.params import Params
@@ -28,8 +29,9 @@ class Venue:
         seed: int = 0,
         now: int,
         looks: Moments = each_second,
+        fundings: Fundings | None = None,
     ) -> None:
-        self._engine = Engine(market, Ids(seed), terms)
+        self._engine = Engine(market, Ids(seed), fundings or EveryEightHours(market), terms)
         self._tape = Tape(self._engine, now, looks)
         self._routes = desks(self._engine)
 
