@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,6 +26,7 @@ from pymongo.database import Database
 from bench.live import find_mongod
 from bench.tidy import leaving_nothing
 from pipeline.app.wiring import derivation_of
+from pipeline.errors import TidemarkError
 from pipeline.exchange.environments import SIM, at
 from pipeline.exchange.market import Market
 from pipeline.exchange.rest import RestClient
@@ -72,12 +73,11 @@ def main() -> None:
     parser.add_argument("--cache-gb", type=float, default=0.5)
     chosen = parser.parse_args()
     with leaving_nothing(), tempfile.TemporaryDirectory(prefix="tidemark-bench-") as folder:
-        for name, value in measure(Path(folder), chosen).items():
-            say(f"| {name} | {value} |")
+        measure(Path(folder), chosen)
 
 
-def measure(folder: Path, chosen: argparse.Namespace) -> dict[str, str]:
-    """Every figure, in words."""
+def measure(folder: Path, chosen: argparse.Namespace) -> None:
+    """Print every figure as soon as it is known."""
     server = Server(folder / "data", port=any_free_port(), limits=Limits(cache_gb=chosen.cache_gb, oplog_mb=990))
     with (
         server.running() as uri,
@@ -97,9 +97,9 @@ def measure(folder: Path, chosen: argparse.Namespace) -> dict[str, str]:
             "TIDEMARK_HISTORY_DAYS": str(chosen.days),
         }
         (folder / "home").mkdir()
-        built = build(database, names, chosen.days)
+        print_rows(build(database, names, chosen.days))
         mongod = find_mongod(str(folder / "data"))
-        return built | run(folder / "home", database, mongod, chosen.symbols * len(INTERVALS), chosen.minutes)
+        print_rows(run(folder / "home", database, mongod, chosen.symbols * len(INTERVALS), chosen.minutes))
 
 
 # --- what is stored ------------------------------------------------------------------------------------------------
@@ -217,7 +217,7 @@ def run(home: Path, database: Database[Any], mongod: psutil.Process, series: int
     """Everything for so many minutes, when all series are open and each flow has run once."""
     with processes(home, database, series) as (running, port, opened):
         for name in ONCE:
-            start_run(port, login_of(home), name, {})
+            ask_for(home, port, name)
         meter, since = Meter({"mongod": mongod, **running}), Timestamp(int(time.time()), 0)
         prefect = home / "prefect" / "prefect.db"
         size, frames = prefect.stat().st_size, told(database).get("frames", 0)
@@ -237,6 +237,12 @@ def run(home: Path, database: Database[Any], mongod: psutil.Process, series: int
         }
 
 
+def ask_for(home: Path, port: int, name: str) -> None:
+    """A run of that deployment. Where Prefect is too busy to hear of it, its schedule will do."""
+    with suppress(TidemarkError):
+        start_run(port, login_of(home), name, {})
+
+
 def told(database: Database[Any]) -> Mapping[str, float]:
     """What the ingester says of itself."""
     beat = database["control"].find_one({"kind": "heartbeat", "role": "ingester"})
@@ -250,7 +256,7 @@ def processes(home: Path, database: Database[Any], series: int) -> Iterator[tupl
 
     with Reaper() as reaper, Supervisor(home / "logs", reaper) as supervisor:
         begun = time.monotonic()
-        supervisor.start(services.ingester(any_free_port(), lambda: True))
+        supervisor.start(services.ingester(EXCHANGE, any_free_port(), lambda: True))
         while told(database).get("series") != series:
             if time.monotonic() - begun > PATIENCE:
                 raise RuntimeError(f"not all of {series} series are open after {PATIENCE:.0f} s")
@@ -283,6 +289,12 @@ def succeeded(database: Database[Any], since: Timestamp) -> str:
     """Their names."""
     later = {"kind": "deployment", "completed_at": {"$gte": datetime.fromtimestamp(since.time, UTC)}}
     return ", ".join(sorted(one["name"] for one in database["control"].find(later)))
+
+
+def print_rows(found: Mapping[str, str]) -> None:
+    """As rows of a table for the page."""
+    for name, value in found.items():
+        say(f"| {name} | {value} |")
 
 
 def say(line: str) -> None:
