@@ -36,6 +36,7 @@ from pipeline.store.signals.write import FRESH_FOR
 from pipeline.store.symbols import SymbolStore
 from pipeline.store.watchlist import Watchlist
 from pipeline.timeline import SECOND
+from schemas.candles import CANDLES
 from schemas.series import SeriesKey
 
 log = logging.getLogger(__name__)
@@ -132,9 +133,11 @@ class Ingester:
             self._clock,
             Beginnings(CandleStore(database), series, self._clock, past, window=recipe.window),
             past,
+            database[CANDLES.name],
             shard=shard,
             stream_name=stream_name,
             make_up=repairs.make_up,
+            flush=self._writer.flush,
             reopen_after=pace.reopen_after,
         )
         self._fetching = Fetching(

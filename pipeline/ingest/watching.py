@@ -9,7 +9,7 @@ however often it is asked for.
 import asyncio
 import logging
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import blake2b
@@ -25,9 +25,11 @@ from pipeline.exchange.streams import Feed
 from pipeline.ingest.background import Background, pause_garbage_searches
 from pipeline.ingest.core import Core
 from pipeline.ingest.history import Beginnings, Past
+from pipeline.store.candles.unfinished import Candles, remove_open, unfinished
 from pipeline.store.series import SeriesStore
 from pipeline.store.watchlist import Watchlist
-from schemas.series import SeriesKey
+from pipeline.timeline import Window, iso, to_datetime
+from schemas.series import Hole, SeriesKey
 
 log = logging.getLogger(__name__)
 
@@ -82,10 +84,12 @@ class Watching:
         clock: ServerClock,
         beginnings: Beginnings,
         past: Past,
+        candles: Candles,
         *,
         shard: Shard,
         stream_name: StreamName,
         make_up: Callable[[Iterable[SeriesKey]], None],
+        flush: Callable[[], Awaitable[bool]],
         reopen_after: float = REOPEN_AFTER,
     ) -> None:
         self._core = core
@@ -98,6 +102,8 @@ class Watching:
         self._shard = shard
         self._stream_name = stream_name
         self._past = past
+        self._candles = candles
+        self._flush = flush
         self._make_up = make_up
         self._reopen_after = reopen_after
         self._up: set[str] = set()
@@ -147,16 +153,30 @@ class Watching:
         return True
 
     async def _note_gone(self, key: SeriesKey, why: str) -> None:
+        """What it had to write is written first: what is open after that nobody will ever close."""
         while True:
             try:
                 is_news = await self._background.short(self._series.note_gone, key, why, self._clock.now())
+                if await self._flush():
+                    lost = await self._background.short(self._end, key)
+                    break
             except PyMongoError as error:
                 log.warning("%s is given up, which could not be noted: %s; trying again", key, str(error)[:200])
-                await asyncio.sleep(self._reopen_after)
-            else:
-                break
+            await asyncio.sleep(self._reopen_after)
         if is_news:
             log.error("%s is given up: %s. `tidemark unwatch %s` forgets it", key, why, key.symbol)
+        if lost is not None:
+            log.warning("%s: its last candle never closed; nothing is stored of it from %s on", key, iso(lost.start))
+
+    def _end(self, key: SeriesKey) -> Window | None:
+        """What it leaves open is a hole: said first, so that nothing is missing that is not said."""
+        left = unfinished(self._candles, key)
+        if left is not None:
+            found_at, evidence = to_datetime(self._clock.now()), "the exchange gave its symbol up before it closed"
+            hole = Hole(start=to_datetime(left.start), end=to_datetime(left.end), evidence=evidence, found_at=found_at)
+            self._series.record_hole(key, hole)
+            remove_open(self._candles, key, left)
+        return left
 
     def came_up(self, streams: Iterable[str]) -> None:
         """These carry data."""

@@ -67,6 +67,8 @@ class Writer:
         self._fresh_at_most = fresh_at_most
         self._wake = asyncio.Event()
         self._showing = asyncio.Lock()
+        self._flushing_open = asyncio.Lock()
+        """Once everything is flushed, no open candle is on its way any more."""
         self._closed_since: float | None = None
         self._open_since: float | None = None
         self._seen: dict[SeriesKey, int] = {}
@@ -111,7 +113,9 @@ class Writer:
         """Write everything that changed. False where the database did not take it: then it is kept."""
         since = min(filter(None, (self._closed_since, self._open_since)), default=None)
         self._closed_since = self._open_since = None
-        if await self._flushed(self._core.take, since):
+        async with self._flushing_open:
+            written = await self._flushed(self._core.take, since)
+        if written:
             return True
         self._closed_since = self._open_since = since
         return False
@@ -127,7 +131,9 @@ class Writer:
     async def flush_open(self) -> bool:
         """The same of open candles."""
         since, self._open_since = self._open_since, None
-        if await self._flushed(self._core.take_open, since):
+        async with self._flushing_open:
+            written = await self._flushed(self._core.take_open, since)
+        if written:
             return True
         self._open_since = since
         return False

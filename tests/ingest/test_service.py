@@ -121,6 +121,10 @@ class Desk:
         rows = self.simulator.truth_klines(symbol, "1m", since, until)
         return {row[0]: (*map(float, row[1:6]), float(row[7]), row[8], float(row[9]), float(row[10])) for row in rows}
 
+    def forming(self, symbol: str) -> list[int]:
+        table = self.store.load(SeriesKey("sim", symbol, "1m"), self.begun - MINUTE, self.simulator.now())
+        return table.filter(~pl.col("closed"))["t"].cast(pl.Int64).to_list()
+
     def stored(self, symbol: str, since: int, until: int) -> dict[int, tuple]:
         table = self.store.load(SeriesKey("sim", symbol, "1m"), since, until).filter(pl.col("closed"))
         times = table["t"].cast(pl.Int64).to_list()
@@ -321,7 +325,7 @@ async def test_a_symbol_that_is_delisted_while_it_is_watched_is_noted_and_said_o
             assert await desk.becomes_right(since, end - MINUTE, ("ETHUSDT",)) is None
         await until_true(lambda: SeriesStore(desk.database).get(eth).gone is not None)
     known = SeriesStore(desk.database).get(eth)
-    assert known.holes == [], "nothing after the end is a hole"
+    assert [hole for hole in known.holes if status != "UNLISTED" or to_ms(hole.end) >= end] == [], "none after the end"
     async with desk.ingesting(symbols=("BTCUSDT", "ETHUSDT")) as ingester:
         await desk.minutes(1)
         await until_true(lambda: set(ingester.core.watched()) == {btc})
@@ -332,6 +336,23 @@ async def test_a_symbol_that_is_delisted_while_it_is_watched_is_noted_and_said_o
     said = [record.message for record in caplog.records if "is given up" in record.message]
     assert len(said) == 1
     assert "sim:ETHUSDT:1m" in said[0]
+
+
+async def test_a_symbol_that_is_unlisted_at_once_leaves_no_candle_open_and_says_the_hole(desk, caplog):
+    """Its closing frame never comes, and REST knows the symbol no more."""
+    (eth,) = keys(("ETHUSDT",))
+    async with desk.ingesting(symbols=("BTCUSDT", "ETHUSDT")):
+        await desk.minutes(2)
+        await until_true(lambda: desk.forming("ETHUSDT"))
+        desk.simulator.faults.add("lose", closing=True, stream="ethusdt@kline_1m")
+        desk.simulator.delist("ETHUSDT", "UNLISTED")
+        await until_true(lambda: "never closed" in caplog.text)
+        (hole,) = SeriesStore(desk.database).get(eth).holes
+        await desk.minutes(2)
+        assert desk.forming("ETHUSDT") == []
+        assert not desk.stored("ETHUSDT", to_ms(hole.start), to_ms(hole.end))
+        assert to_ms(hole.start) - MINUTE in desk.stored("ETHUSDT", desk.begun - 5 * MINUTE, to_ms(hole.start))
+        await until_true(lambda: desk.forming("BTCUSDT"))
 
 
 async def test_a_symbol_that_ended_while_nobody_watched_is_filled_to_its_end_before_it_is_given_up(desk):

@@ -3,7 +3,7 @@
 A write of many candles reads the buckets it touches, merges in memory by the laws in `merge`, and replaces only what
 changed, each replacement on condition that the bucket is still the one that was read (its `rev`). Whoever wrote in
 between wins nothing and loses nothing: the bucket is read and merged again, this time slot by slot, so that even a
-bucket under a stream of live updates is finished. No write depends on a clock, and none ever empties a slot.
+bucket under a stream of live updates is finished. No write depends on a clock, and none here ever empties a slot.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
