@@ -31,6 +31,7 @@ from pipeline.simulator.market.coin_contracts import coin_contracts
 from pipeline.simulator.market.quarters import contract_type, deliveries
 from pipeline.simulator.market.synthetic import SyntheticMarket
 from pipeline.simulator.options import Options
+from pipeline.simulator.products import PRODUCTS
 from pipeline.timeline import DAY, HOUR, INTERVALS, MINUTE, Window, to_ms
 
 JANUARY = 1_767_225_600_000  # 2026-01-01
@@ -115,6 +116,16 @@ def test_a_market_of_which_nothing_is_named_lists_what_it_has() -> None:
     assert len(alone["cm"].market.specs) > 20
     with pytest.raises(UsageError, match=r"lists no 'BTCUSD_PERPS'; near it: BTCUSD_PERP"):
         build_exchange(Options(markets=("um", "cm"), symbols=("BTCUSD_PERPS",)))
+
+
+@pytest.mark.parametrize("product", [UM, CM])
+def test_what_our_own_client_may_ask_is_answered_at_the_weight_that_it_counts(product: Product) -> None:
+    endpoints = PRODUCTS[product.name].endpoints
+    for ask, asked in product.endpoints.items():
+        answered = endpoints[asked.method, asked.path]
+        weights = {answered.weight({}), answered.weight({"symbol": "X", "limit": "99"})}
+        assert asked.weight in weights, ask
+        assert (asked.orders > 0) is (answered.orders is not None), ask
 
 
 @pytest.mark.parametrize(("product", "symbol"), [(UM, "BTCUSDT"), (CM, "BTCUSD_PERP"), (SPOT, "BTCUSDT")])

@@ -1,8 +1,8 @@
 """What trades turn over, in whole numbers that add up: ticks x steps, or of an inverse contract coins by the step.
 
 The turnover of a candle is known without making its trades, because pairs of them lie mirrored around its middle. So
-the coins of an inverse contract follow the straight line between those at the low and those at the high, which a
-candle's own range keeps within a millionth of size / price.
+the coins of an inverse contract follow the straight line between those at the low and those at the high: of a candle
+that spans two thousandths of its price that is within a millionth of size / price.
 """
 
 from typing import Final, Protocol
