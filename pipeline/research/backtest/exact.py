@@ -124,6 +124,7 @@ class ExactRun:
         self._core = Core(asked.policy, asked.start, identity=asked.identity, mode="auto-execute")
         self._record = Record(asked.start, asked.end)
         self._idle_since = asked.start
+        self._timed_at = 0
 
     @property
     def _one_way(self) -> int:
@@ -202,7 +203,9 @@ class ExactRun:
         while self._queue and self._queue[0][0] <= self._now:
             heappop(self._queue)[2]()
         self._tell_signals()
-        self._tell(Time())
+        if self._now >= self._timed_at + _LOOK_AGAIN:
+            self._timed_at = self._now
+            self._tell(Time())
 
     def _tell_signals(self) -> None:
         heard = self._now - self._asked.assumptions.signal_delay

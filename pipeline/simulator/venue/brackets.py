@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import cache
 from typing import Final
 
 from pipeline.simulator.types import SymbolSpec
@@ -26,10 +27,15 @@ class Bracket:
 
 def brackets_of(spec: SymbolSpec) -> tuple[Bracket, ...]:
     """The brackets of a contract, smallest first. Half of the initial margin is above the maintenance margin."""
+    return _brackets(spec.bracket_unit, spec.maintenance_rate)
+
+
+@cache
+def _brackets(unit: Decimal, least_rate: Decimal) -> tuple[Bracket, ...]:
     found: list[Bracket] = []
     caps = [*(Decimal(floor) for floor, _ in _STEPS[1:]), MAX_NOTIONAL]
     for (step, times), most in zip(_STEPS, caps, strict=True):
-        floor, cap, rate = step * spec.bracket_unit, most * spec.bracket_unit, spec.maintenance_rate * times
+        floor, cap, rate = step * unit, most * unit, least_rate * times
         cum = found[-1].cum + floor * (rate - found[-1].rate) if found else Decimal(0)
         leverage = max(1, min(HIGHEST_LEVERAGE, int(1 / (2 * rate)))) if rate else HIGHEST_LEVERAGE
         found.append(Bracket(floor, cap, rate, cum, leverage))

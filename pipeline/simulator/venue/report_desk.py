@@ -1,9 +1,11 @@
 """The endpoints that report an account's money: balance, account, positions, trades, incomes; as USD-M writes them."""
 # ruff: noqa: ARG002 - every endpoint is called alike, whether or not it needs the time or the parameters
 
+from bisect import bisect_left
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
+from itertools import islice
 from typing import Final
 
 from pipeline.simulator.types import SymbolSpec
@@ -110,7 +112,9 @@ class ReportDesk:
         """GET userTrades: of a symbol or of a pair"""
         specs = {spec.symbol: spec for spec in asked_specs(self.engine, params, now)}
         order_id = params.integer("orderId")
-        rows = [t for t in account.trades if t.symbol in specs and order_id in {None, t.order_id}]
+        since = params.integer("startTime") or 0
+        told = islice(account.trades, bisect_left(account.trades, since, key=lambda t: t.time), None)
+        rows = [t for t in told if t.symbol in specs and order_id in {None, t.order_id}]
         found = page(rows, params, now, number=lambda t: t.id, time=lambda t: t.time, first="fromId", default=500)
         return [self.engine.terms.forms.trade_row(specs[trade.symbol], trade) for trade in found]
 
