@@ -33,7 +33,7 @@ def crossing(line: Floats) -> Codes:
 
 def changes(sides: Codes) -> Codes:
     """The new side wherever it is another than that of the candle before; from or to no side is no change."""
-    changed = np.zeros_like(sides)
+    changed = np.zeros(len(sides), np.int8)
     changed[1:] = sides[1:] * (sides[1:] * sides[:-1] < 0)
     return changed
 
@@ -98,12 +98,11 @@ def together(one: Codes, other: Codes, reach: int) -> Codes:
 
 def after_quiet(signs: Codes, reach: int) -> Codes:
     """Those signs that were not there in the `reach` candles before."""
-    kept = np.zeros_like(signs)
+    kept = np.zeros(len(signs), np.int8)
     for sign in (1, -1):
-        there = signs == sign
-        if there.any():
-            last = before(last_true(there))
-            kept[there & ((last < 0) | (np.arange(len(signs)) - last > reach))] = sign
+        at = np.flatnonzero(signs == sign)
+        kept[at[:1]] = sign
+        kept[at[1:][at[1:] - at[:-1] > reach]] = sign
     return kept
 
 
