@@ -162,27 +162,18 @@ def progress_operations(progress: Iterable[Progress]) -> list[UpdateOne]:
     """
     operations: list[UpdateOne] = []
     for told in progress:
-        step = interval(told.key.interval)
-        operations.append(
-            UpdateOne(
-                {"_id": str(told.key)},
-                {
-                    "$setOnInsert": _identity(told.key) | {"stored": 0},
-                    "$max": {"last_frame": to_datetime(told.last_frame)},
-                },
-                upsert=True,
-            )
-        )
+        step, name = interval(told.key.interval), str(told.key)
+        seen = {"last_frame": to_datetime(told.last_frame)}
+        born = {"$setOnInsert": _identity(told.key) | {"stored": 0}}
         for opened in told.closed:
-            moment = to_datetime(opened)
-            before = to_datetime(step.after(opened, -1))
-            operations.append(
-                UpdateOne(
-                    {"_id": str(told.key), "last_closed": before},
-                    {"$set": {"last_closed": moment}, "$inc": {"stored": 1}},
-                )
-            )
-            operations.append(UpdateOne({"_id": str(told.key)}, {"$max": {"last_closed": moment}}))
+            moment, before = to_datetime(opened), to_datetime(step.after(opened, -1))
+            is_next = {"_id": name, "last_closed": before}
+            operations += [
+                UpdateOne(is_next, {"$set": {"last_closed": moment}, "$inc": {"stored": 1}, "$max": seen}),
+                UpdateOne({"_id": name}, born | {"$max": {"last_closed": moment, **seen}}, upsert=True),
+            ]
+        if not told.closed:
+            operations.append(UpdateOne({"_id": name}, born | {"$max": seen}, upsert=True))
     return operations
 
 

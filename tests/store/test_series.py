@@ -56,6 +56,15 @@ def tell(db: Any, progress: list[Progress]) -> None:
     db.series.bulk_write(progress_operations(progress), ordered=True)
 
 
+def test_a_close_is_told_in_one_write(series: SeriesStore, db: Any) -> None:
+    tell(db, [Progress(KEY, NOW, (minute(1),))])
+    told = db.series.bulk_write(progress_operations([Progress(KEY, NOW + 1, (minute(2),))]), ordered=True)
+    assert told.modified_count == 1
+    known = series.get(KEY)
+    assert known is not None
+    assert (known.last_closed, known.last_frame, known.stored) == (to_datetime(minute(2)), to_datetime(NOW + 1), 1)
+
+
 def test_a_count_tells_the_first_and_last_closed_candle(series: SeriesStore, db: Any) -> None:
     store_minutes(db, 5, 6, 300, 700)
     write_live(db, [CandleWrite(KEY, Candle(minute(701), 1, 1, 1, 1, 1, 1, 1, 1, 1, closed=False, u=minute(701)))])
