@@ -1,6 +1,7 @@
 """A backtest as Python programs read it: polars tables, and figures by name."""
 
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -9,7 +10,7 @@ from pipeline.timeline import to_datetime
 from tidemark.frames import MONEY, TIME
 
 if TYPE_CHECKING:
-    from pipeline.app.backtest import Result, Summary
+    from pipeline.app.backtest import By, Result, Summary
 
 _EXACT = ("quantity", "entry_price", "exit_price", "gross", "fees", "funding", "profit")
 
@@ -58,6 +59,27 @@ class Backtest:
     def months(self) -> pl.DataFrame:
         """What each month brought."""
         return pl.DataFrame([asdict(one) for one in self._result.backtest.outcome.months])
+
+    def by(self, by: "By") -> pl.DataFrame:
+        """The trades apart, by `side`, `reason`, `strategy`, `symbol` or `weekday`: a row each, the best first."""
+        schema: dict[str, Any] = {
+            "name": pl.String, "trades": pl.Int64, "still_open": pl.Int64, "profit": MONEY, "return_pct": pl.Float64,
+            "won_pct": pl.Float64, "profit_factor": pl.Float64, "expectancy": pl.Float64, "best": pl.Float64,
+            "worst": pl.Float64, "mean_hours": pl.Float64, "fees": MONEY, "funding": MONEY,
+        }  # fmt: skip
+        return pl.DataFrame([asdict(one) for one in self._result.by(by)], schema=schema)
+
+    def report(self, file: "str | Path") -> None:
+        """Write a report: one file of HTML that any browser shows, without a network."""
+        from pipeline.app.backtest import report  # noqa: PLC0415
+
+        report(self._result, Path(file))
+
+    def _repr_html_(self) -> str:
+        """As a notebook shows it."""
+        from pipeline.app.backtest import part  # noqa: PLC0415
+
+        return part(self._result)
 
     @property
     def assumptions(self) -> dict[str, str]:

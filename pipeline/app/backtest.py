@@ -6,6 +6,8 @@ Asks the database only: filters, candles and settings that are stored are all it
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import Any, Final
 
 import numpy as np
@@ -23,9 +25,13 @@ from pipeline.indicators import compute
 from pipeline.research.backtest.asked import Asked
 from pipeline.research.backtest.assumptions import Assumptions, Inside
 from pipeline.research.backtest.funding import Due, schedule_of
+from pipeline.research.backtest.groups import By, Group, groups_of
 from pipeline.research.backtest.minutes import Minutes
-from pipeline.research.backtest.run import Backtest, Outcome, Summary, run
+from pipeline.research.backtest.run import Backtest, Outcome, run
+from pipeline.research.backtest.summary import Summary
 from pipeline.research.backtest.trades import Trade
+from pipeline.research.report.page import page_of, part_of
+from pipeline.research.report.words import FIGURES, number, share
 from pipeline.signals import Calculation, findings
 from pipeline.store.candles.frame import indices
 from pipeline.store.candles.store import CandleStore
@@ -41,7 +47,10 @@ from pipeline.timeline import DAY, MINUTE, SECOND, interval, iso, to_datetime, t
 from schemas.series import SeriesKey
 from schemas.symbols import Symbol
 
-__all__ = ["Assumptions", "Backtest", "Inside", "Outcome", "Result", "Summary", "Trade", "backtest"]
+__all__ = [
+    "FIGURES", "Assumptions", "Backtest", "By", "Group", "Inside", "Outcome", "Result", "Summary", "Trade", "backtest",
+    "number", "page", "part", "report", "share",
+]  # fmt: skip
 
 DAYS: Final = 300
 _IDENTITY: Final = "backte"
@@ -68,6 +77,38 @@ class Result:
     def trades(self) -> Sequence[Trade]:
         """Those behind them."""
         return self.backtest.outcome.trades
+
+    @property
+    def title(self) -> str:
+        """What was run over what."""
+        span = f"{to_datetime(self.start):%Y-%m-%d %H:%M} to {to_datetime(self.end):%Y-%m-%d %H:%M}"
+        return f"{', '.join(self.strategies)} on {', '.join(self.symbols)} {', '.join(self.intervals)}, {span}"
+
+    def by(self, by: By) -> Sequence[Group]:
+        """The trades apart."""
+        return groups_of(self.trades, by, self.backtest.outcome.curve.begun)
+
+
+def page(found: Result) -> str:
+    """The report, as one file of HTML that asks nobody for anything."""
+    return page_of(found.backtest, found.title, found.notes)
+
+
+def part(found: Result) -> str:
+    """Its beginning, to stand in a page of others."""
+    return part_of(found.backtest, found.title)
+
+
+def report(found: Result, file: Path) -> None:
+    """Write it: the whole of it, or nothing."""
+    text = page(found)
+    try:
+        with NamedTemporaryFile("w", encoding="utf-8", dir=file.absolute().parent, delete=False) as beside:
+            beside.write(text)
+        Path(beside.name).chmod(0o644)
+        Path(beside.name).replace(file)
+    except OSError as error:
+        raise UsageError(f"the report cannot be written to {file}: {error.strerror}; name another file") from None
 
 
 def backtest(

@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 from decimal import Decimal
+from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from pipeline.cli.beside import Where
-from pipeline.cli.figures import amount, change, moment, money, percent, price
+from pipeline.cli.figures import amount, change, moment, percent, price
 from pipeline.cli.output import Json, Wide, print_json, print_table
 from pipeline.cli.signals import print_csv
 from pipeline.cli.strategies import pair
@@ -16,7 +18,9 @@ from pipeline.errors import UsageError
 from pipeline.timeline import HOUR, to_datetime
 
 if TYPE_CHECKING:
-    from pipeline.app.backtest import Result, Summary, Trade
+    from rich.text import Text
+
+    from pipeline.app.backtest import By, Result, Trade
 
 app = typer.Typer()
 
@@ -29,6 +33,18 @@ Examples:
 
   tidemark backtest macd_cross --set fast=8 --trades --csv > trades.csv
 """
+
+
+class Apart(StrEnum):
+    """What the trades can be set apart by."""
+
+    SIDE = "side"
+    REASON = "reason"
+    STRATEGY = "strategy"
+    SYMBOL = "symbol"
+    WEEKDAY = "weekday"
+
+
 _MOST_REASONS = 8
 _ENGINES = {"fast": "the executor's rules, compiled", "exact": "the executor itself"}
 TRADES = (
@@ -60,6 +76,11 @@ def backtest(
         bool, typer.Option("--exact", help="By the executor itself, not by its rules compiled; slower, and equal.")
     ] = False,
     trades: Annotated[bool, typer.Option("--trades", help="Every trade, not the figures.")] = False,
+    by: Annotated[Apart | None, typer.Option(help="The trades apart, not the figures.")] = None,
+    html: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Also write a report: one file, for any browser.", dir_okay=False),
+    ] = None,
     exchange: Where = None,
     as_json: Json = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print the trades as CSV on stdout.")] = False,
@@ -71,6 +92,7 @@ def backtest(
     position; where that makes a difference, the other readings stand beside it. Nothing is sent anywhere.
     """
     from pipeline.app.backtest import backtest as run  # noqa: PLC0415
+    from pipeline.app.backtest import report  # noqa: PLC0415
     from pipeline.app.moments import moment as moment_of  # noqa: PLC0415
     from pipeline.app.opened import Opened, having_data  # noqa: PLC0415
     from pipeline.app.progress import days_done  # noqa: PLC0415
@@ -94,12 +116,17 @@ def backtest(
             exact=exact,
             progress=told,
         )
+    if html is not None:
+        report(found, html)
+        typer.echo(f"the report is in {html}", err=True)
     if as_json:
         print_json(_whole(found))
     elif as_csv:
         _print_csv(found.trades)
     elif trades:
         _show_trades(found, wide=wide)
+    elif by is not None:
+        _show_groups(found, by.value, wide=wide)
     else:
         _show(found)
 
@@ -116,6 +143,7 @@ def _whole(found: "Result") -> dict[str, Any]:
         "engine": found.backtest.outcome.engine,
         "months": {one.inside: one.months for one in found.backtest.outcomes},
         "market_return_pct": found.backtest.market_return,
+        "by": {one.value: found.by(one.value) for one in Apart},
         "assumptions": found.backtest.asked.assumptions.lines(),
         "notes": found.notes,
         "trades": [_row(one) for one in found.trades],
@@ -176,15 +204,52 @@ def _show_trades(found: "Result", *, wide: bool) -> None:
     print_table(TRADES, rows, title="trades, in USDT", wide=wide)
 
 
+def _show_groups(found: "Result", by: "By", *, wide: bool) -> None:
+    from pipeline.app.backtest import number, share  # noqa: PLC0415
+
+    names = (
+        "trades",
+        "profit",
+        "of equity",
+        "won",
+        "profit factor",
+        "a trade brings",
+        "fees",
+        "funding",
+        "worst",
+        "hours",
+    )
+    places = (1, 0, 2, 3, 4, 5, 6, 7, 8, 9)
+    rows = [
+        (
+            one.name,
+            one.trades + one.still_open,
+            change(one.profit),
+            percent(one.return_pct, " %"),
+            share(one.won_pct),
+            number(one.profit_factor),
+            _sum(one.expectancy),
+            change(-one.fees),
+            change(one.funding),
+            _sum(one.worst),
+            number(one.mean_hours),
+        )
+        for one in found.by(by)
+    ]
+    columns = [Column(name, place, right=True) for name, place in zip(names, places, strict=True)]
+    print_table((by, *columns), rows, title="trades apart, in USDT", wide=wide)
+
+
 def _show(found: "Result") -> None:
+    from pipeline.app.backtest import FIGURES  # noqa: PLC0415
+
     outcomes = found.backtest.outcomes
     headings = [str(one.inside) for one in outcomes] if len(outcomes) > 1 else ["value"]
     title = (
         f"{', '.join(found.strategies)} on {', '.join(found.symbols)} {', '.join(found.intervals)}, "
         f"{moment(to_datetime(found.start))} to {moment(to_datetime(found.end))}"
     )
-    figures = [_figures(one.summary, found.backtest.market_return) for one in outcomes]
-    rows = [(name, *(each[name] for each in figures)) for name in figures[0]]
+    rows = [(one.name, *(_coloured(one.text(each.summary)) for each in outcomes)) for one in FIGURES if one.telling]
     print_table(
         ("figure", *(Column(one, place, right=True) for place, one in enumerate(headings, 1))), rows, title=title
     )
@@ -192,8 +257,8 @@ def _show(found: "Result") -> None:
     _show_months(found)
     for heading, counted in (("ended by", found.summary.reasons), ("left out", found.summary.skipped)):
         if counted:
-            rows = [(count, word) for word, count in list(counted.items())[:_MOST_REASONS]]
-            print_table((Column(heading, right=True), Column("because", 1, long="wrap")), rows)
+            most = [(count, word) for word, count in list(counted.items())[:_MOST_REASONS]]
+            print_table((Column(heading, right=True), Column("because", 1, long="wrap")), most)
             typer.echo()
     print_table(("assumed", Column("what", 1, long="wrap")), list(found.backtest.asked.assumptions.lines().items()))
     for note in found.notes:
@@ -201,54 +266,25 @@ def _show(found: "Result") -> None:
 
 
 def _show_months(found: "Result") -> None:
+    from pipeline.app.backtest import share  # noqa: PLC0415
+
     names = ("return", "drawdown", "trades", "profit of trades")
     columns = (Column("month"), *(Column(name, place, right=True) for place, name in enumerate(names, 1)))
     rows = [
-        (one.month, percent(one.return_pct, " %"), _share(one.max_drawdown_pct), one.trades, _sum(one.profit))
+        (one.month, percent(one.return_pct, " %"), share(one.max_drawdown_pct), one.trades, _sum(one.profit))
         for one in found.backtest.outcome.months
     ]
     print_table(columns, rows)
     typer.echo()
 
 
-def _figures(one: "Summary", market: float) -> dict[str, Any]:
-    """As a person reads them, the most telling first."""
-    return {
-        "return": percent(one.return_pct, " %"),
-        "the symbols themselves": percent(market, " %"),
-        "return a year": percent(one.yearly_return_pct, " %"),
-        "deepest drawdown": _share(one.max_drawdown_pct),
-        "longest under water": f"{one.under_water_days} days",
-        "Sharpe": _number(one.sharpe),
-        "Sortino": _number(one.sortino),
-        "Calmar": _number(one.calmar),
-        "volatility a year": _share(one.volatility_pct),
-        "trades": f"{one.trades:,}" + (f" and {one.still_open} open" if one.still_open else ""),
-        "won": _share(one.won_pct),
-        "profit factor": _number(one.profit_factor),
-        "a trade brings": _sum(one.expectancy),
-        "best, worst trade": f"{_plain_sum(one.best)}, {_plain_sum(one.worst)}",
-        "a trade lasts": None if one.mean_hours is None else f"{one.mean_hours:.1f} h",
-        "in the market": _share(one.exposure_pct),
-        "fees": _sum(-one.fees),
-        "funding": _sum(one.funding),
-        "equity at the end": money(Decimal(one.equity_end)),
-        "signals, taken": f"{one.signals:,}, {one.taken:,}",
-        "on an assumption": f"{one.on_an_assumption} of {one.trades + one.still_open} trades",
-    }
+def _coloured(text: str) -> "Text | str":
+    """What was gained is green and what was lost red."""
+    from rich.text import Text  # noqa: PLC0415
 
-
-def _share(value: float | None) -> str | None:
-    return None if value is None else f"{value:.2f} %"
-
-
-def _number(value: float | None) -> str | None:
-    return None if value is None else f"{value:.2f}"
+    colours = {"+": "green", "-": "red"}
+    return Text(text, style=colours.get(text[0], "") if text[1:] else "")
 
 
 def _sum(value: float | None) -> Any:
     return change(None if value is None else Decimal(value))
-
-
-def _plain_sum(value: float | None) -> str:
-    return "-" if value is None else f"{value:+,.2f}"

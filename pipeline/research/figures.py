@@ -5,7 +5,8 @@ little data cannot tell is None.
 """
 
 from collections.abc import Sequence
-from math import sqrt
+from itertools import pairwise
+from math import exp, lgamma, log, log1p, sqrt
 from typing import Final
 
 import numpy as np
@@ -17,6 +18,9 @@ DAYS_A_YEAR: Final = 365
 FEWEST_DAYS: Final = 30
 """Of fewer days nothing is said about a year."""
 FEWEST_TRADES: Final = 2
+_TERMS: Final = 400
+_TINY: Final = 1e-30
+_SAME: Final = 1e-12
 
 
 def returns_of(equity: Floats) -> Floats:
@@ -122,3 +126,97 @@ def longest_streak(profits: Sequence[float], *, won: bool) -> int:
         run = run + 1 if (one > 0) is won else 0
         longest = max(longest, run)
     return longest
+
+
+def chance(profits: Sequence[float]) -> float | None:
+    """How often trades that bring nothing on average would have a mean this far from 0 by chance (p, two-sided)."""
+    if len(profits) < FEWEST_TRADES or (deviation := float(np.std(profits, ddof=1))) == 0:
+        return None
+    free = len(profits) - 1
+    t = float(np.mean(profits)) / deviation * sqrt(len(profits))
+    return _incomplete_beta(free / (free + t * t), free / 2, 0.5)
+
+
+def _incomplete_beta(x: float, a: float, b: float) -> float:
+    """The regularised incomplete beta function, by its continued fraction."""
+    if x > (a + 1) / (a + b + 2):
+        return 1 - _incomplete_beta(1 - x, b, a)
+    if x <= 0:
+        return 0.0
+    front = exp(lgamma(a + b) - lgamma(a) - lgamma(b) + a * log(x) + b * log1p(-x)) / a
+    upper, lower = 1.0, 0.0
+    value = 1.0
+    for step in range(_TERMS):
+        m = step // 2
+        if step == 0:
+            term = 1.0
+        elif step % 2:
+            term = -(a + m) * (a + b + m) * x / ((a + 2 * m) * (a + 2 * m + 1))
+        else:
+            term = m * (b - m) * x / ((a + 2 * m - 1) * (a + 2 * m))
+        lower = 1 / ((1 + term * lower) or _TINY)
+        upper = (1 + term / upper) or _TINY
+        value *= upper * lower
+        if step and abs(1 - upper * lower) < _SAME:
+            break
+    return front * (value - 1)
+
+
+def expectancy_ratio(profits: Sequence[float]) -> float | None:
+    """What a trade brings by what a losing one costs, both on average."""
+    brings, lost = expectancy(profits), mean_lost(profits)
+    return None if brings is None or lost is None else brings / -lost
+
+
+def mean_won(profits: Sequence[float]) -> float | None:
+    """The mean profit of the trades that won."""
+    return expectancy([one for one in profits if one > 0])
+
+
+def mean_lost(profits: Sequence[float]) -> float | None:
+    """The mean profit of the trades that lost: negative."""
+    return expectancy([one for one in profits if one < 0])
+
+
+def omega(daily: Floats) -> float | None:
+    """What the winning days brought by what the losing days cost."""
+    lost = -float(daily[daily < 0].sum())
+    return float(daily[daily > 0].sum()) / lost if lost and len(daily) >= FEWEST_DAYS else None
+
+
+def beta(daily: Floats, market: Floats) -> float | None:
+    """By how much a day changes with a day of the symbols: the covariance by the variance of the symbols."""
+    if len(daily) < FEWEST_DAYS or (variance := float(market.var(ddof=1))) == 0:
+        return None
+    return float(np.cov(daily, market)[0, 1]) / variance
+
+
+def alpha(returned: float, market: float, moves: float | None) -> float | None:
+    """The return less what beta times that of the symbols explains, in percent."""
+    return None if moves is None else returned - moves * market
+
+
+def falls(equity: Floats) -> list[tuple[int, int]]:
+    """From each peak to where it was reached again, or to the end."""
+    peak = np.maximum.accumulate(equity)
+    at_peak = np.append(np.flatnonzero(equity >= peak), len(equity) - 1)
+    return [
+        (int(first), int(last)) for first, last in pairwise(at_peak) if equity[first : last + 1].min() < equity[first]
+    ]
+
+
+def mean_drawdown(equity: Floats) -> float | None:
+    """The mean of the deepest points of all falls, in percent."""
+    found = [float(1 - equity[first : last + 1].min() / equity[first]) * 100 for first, last in falls(equity)]
+    return expectancy(found)
+
+
+def mean_under_water(equity: Floats) -> float | None:
+    """The mean length of all falls, in points."""
+    return expectancy([float(last - first) for first, last in falls(equity)])
+
+
+def deepest_fall(equity: Floats, lows: Floats) -> tuple[int, int]:
+    """The points of the peak before the deepest drawdown, and of its bottom."""
+    bottom = int(np.argmax(drawdowns(equity, lows)))
+    return int(np.argmax(equity[: bottom + 1])), bottom

@@ -4,12 +4,14 @@ import csv
 import io
 import json
 from decimal import Decimal
+from pathlib import Path
 
 import polars as pl
 import pytest
 from typer.testing import CliRunner
 
 from pipeline.cli.app import build
+from pipeline.errors import UsageError
 from tests.door.test_pages import ROOT
 from tidemark import Tidemark
 
@@ -95,3 +97,26 @@ def test_every_assumption_of_a_run_stands_on_the_page(filled: Tidemark) -> None:
     page = (ROOT / "docs" / "backtesting.md").read_text()
     for name in filled.backtest("macd_turtle", symbols="BTCUSDT", intervals="15m").assumptions:
         assert name in page or name in {"delay", "spread"}, name
+
+
+@pytest.mark.parametrize("by", ["side", "reason", "strategy", "symbol", "weekday"])
+def test_the_trades_apart_are_the_same_by_all_doors(filled: Tidemark, by: str, tmp_path: Path) -> None:
+    parts = filled.backtest("macd_turtle", symbols="BTCUSDT", intervals="15m").by(by)  # type: ignore[arg-type]
+    file = tmp_path / "x.html"
+    found = json.loads(told(*RUN, "--json", "--html", str(file)))["by"][by]
+    assert [one["name"] for one in found] == parts["name"].to_list()
+    assert [Decimal(one["profit"]) for one in found] == parts["profit"].to_list()
+    shown, page = told(*RUN, "--by", by), file.read_text()
+    for name in parts["name"]:
+        assert name in shown
+        assert f"<td>{name}</td>" in page
+
+
+def test_a_report_is_written_whole_or_not_at_all(filled: Tidemark, tmp_path: Path) -> None:
+    found = filled.backtest("macd_turtle", symbols="BTCUSDT", intervals="15m")
+    found.report(tmp_path / "x.html")
+    assert (tmp_path / "x.html").read_text().endswith("</html>\n")
+    assert [one.name for one in tmp_path.iterdir()] == ["x.html"]
+    assert "deepest drawdown" in found._repr_html_()
+    with pytest.raises(UsageError, match=r"cannot be written .* name another file"):
+        found.report(tmp_path / "none" / "x.html")

@@ -3,24 +3,25 @@
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import cached_property
 from typing import Final, Literal
 
 import numpy as np
 
-from pipeline.research import figures
 from pipeline.research.backtest import fast
 from pipeline.research.backtest.asked import Asked
 from pipeline.research.backtest.assumptions import Inside
 from pipeline.research.backtest.curve import Curve, curve_of
 from pipeline.research.backtest.exact import ExactRun
 from pipeline.research.backtest.fast import Prepared
+from pipeline.research.backtest.minutes import Floats, Integers
 from pipeline.research.backtest.months import Month, months_of
+from pipeline.research.backtest.summary import Market, Summary, summary_of
 from pipeline.research.backtest.trades import Trade, trades_of
 from pipeline.simulator.venue.ledger import Fill
-from pipeline.timeline import DAY, HOUR, MINUTE
+from pipeline.timeline import MINUTE
 
 Progress = Callable[[Inside, int], None]
 _NUMBER: Final = re.compile(r"(?<!\w)-?\d+(\.\d+)?(?!\w)")
@@ -44,11 +45,21 @@ class Outcome:
     untold: int
     """Minutes that do not tell in which order things happened."""
     turnover: float
+    market: Market
+    """What the symbols themselves were worth."""
 
     @cached_property
-    def summary(self) -> "Summary":
+    def summary(self) -> Summary:
         """The figures."""
-        return summary_of(self)
+        return summary_of(
+            self.curve,
+            self.trades,
+            self.market,
+            signals=self.signals,
+            taken=self.taken,
+            turnover=self.turnover,
+            left_out=self.left_out,
+        )
 
     @cached_property
     def months(self) -> Sequence[Month]:
@@ -62,13 +73,16 @@ class Backtest:
 
     asked: Asked
     outcomes: Sequence[Outcome]
-    market_return: float
-    """What the symbols themselves did, held in equal parts, in percent."""
 
     @property
     def outcome(self) -> Outcome:
         """The one that does not flatter."""
         return self.outcomes[0]
+
+    @property
+    def market_return(self) -> float:
+        """What the symbols themselves did, held in equal parts, in percent."""
+        return self.outcome.summary.market_return_pct
 
 
 def run(asked: Asked, progress: Progress = lambda _, __: None, *, exact: bool = False) -> Backtest:
@@ -82,7 +96,7 @@ def run(asked: Asked, progress: Progress = lambda _, __: None, *, exact: bool = 
         return found or _by_executor(question, lambda now: progress(inside, now))
 
     first = one(Inside.PESSIMISTIC)
-    return Backtest(asked, [first, *(map(one, _MORE) if first.untold else ())], _market_return(asked))
+    return Backtest(asked, [first, *(map(one, _MORE) if first.untold else ())])
 
 
 def _by_rules(engine: Prepared, asked: Asked) -> Outcome | None:
@@ -100,6 +114,7 @@ def _by_rules(engine: Prepared, asked: Asked) -> Outcome | None:
         left_out=_counted(fast.LEFT_OUT[one] for one in verdicts if one < 0),
         untold=ran.untold,
         turnover=float(ran.trades["paid"].sum() + ran.trades["received"].sum()),
+        market=_market(asked),
     )
 
 
@@ -118,106 +133,24 @@ def _by_executor(asked: Asked, progress: Callable[[int], None]) -> Outcome:
         left_out=_counted(_kind_of(one.reason) for one in verdicts if one.verdict != "taken"),
         untold=record.untold,
         turnover=float(sum((one.price * one.quantity for one in fills), Decimal())),
+        market=_market(asked),
     )
 
 
-def _market_return(asked: Asked) -> float:
-    changes = []
-    for one in asked.minutes.values():
-        first, last = (min(max(one.at(moment), 0), len(one.close) - 1) for moment in (asked.start, asked.end - 1))
-        changes.append(float(one.close[last] / one.open[first] - 1) * 100)
-    return float(np.mean(changes))
+def _market(asked: Asked) -> Market:
+    """What each of the symbols was worth, one bought at the beginning, on average."""
 
+    def worth(moments: Integers) -> Floats:
+        found = []
+        for one in asked.minutes.values():
+            last = len(one.close) - 1
+            begun = one.open[min(max(one.at(asked.start), 0), last)]
+            found.append(one.close[np.clip((moments - 1 - one.start) // MINUTE, 0, last)] / begun)
+        mean: Floats = np.mean(found, axis=0)
+        mean[moments <= asked.start] = 1.0
+        return mean
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Summary:
-    """The figures of a run. Percentages are of equity; None where so little data cannot tell. See `figures` for what
-    each is."""
-
-    days: float
-    equity_start: float
-    equity_end: float
-    return_pct: float
-    yearly_return_pct: float | None
-    max_drawdown_pct: float
-    """Within minutes as well: at the worst price of each."""
-    under_water_days: int
-    volatility_pct: float | None
-    sharpe: float | None
-    sortino: float | None
-    calmar: float | None
-    trades: int
-    """That have ended."""
-    still_open: int
-    won_pct: float | None
-    profit_factor: float | None
-    expectancy: float | None
-    quality: float | None
-    kelly_pct: float | None
-    best: float | None
-    worst: float | None
-    most_won_in_a_row: int
-    most_lost_in_a_row: int
-    mean_hours: float | None
-    exposure_pct: float
-    """The share of the time in which anything was held."""
-    fees: float
-    funding: float
-    turnover: float
-    """The worth of everything that was bought and sold."""
-    signals: int
-    taken: int
-    on_an_assumption: int
-    """Trades whose end hangs on what a minute does not tell."""
-    reasons: Mapping[str, int] = field(default_factory=dict)
-    """How many trades ended how."""
-    skipped: Mapping[str, int] = field(default_factory=dict)
-    """How many signals were left out, and why."""
-
-
-def summary_of(outcome: Outcome) -> Summary:
-    """From trades and curve."""
-    curve = outcome.curve
-    _, equity = curve.daily()
-    daily = figures.returns_of(equity)
-    ended = [one for one in outcome.trades if one.closed_at is not None]
-    profits = [float(one.profit) for one in ended]
-    deepest = float(figures.drawdowns(curve.close, curve.worst).max(initial=0.0))
-    hours = [(one.closed_at - one.opened_at) / HOUR for one in ended if one.closed_at is not None]
-    return Summary(
-        days=len(curve.close) * MINUTE / DAY,
-        equity_start=curve.begun,
-        equity_end=float(curve.close[-1]),
-        return_pct=figures.total_return(equity),
-        yearly_return_pct=figures.yearly_return(equity),
-        max_drawdown_pct=deepest,
-        under_water_days=figures.longest_under_water(equity),
-        volatility_pct=figures.volatility(daily),
-        sharpe=figures.sharpe(daily),
-        sortino=figures.sortino(daily),
-        calmar=figures.calmar(equity, deepest),
-        trades=len(ended),
-        still_open=len(outcome.trades) - len(ended),
-        won_pct=figures.win_rate(profits),
-        profit_factor=figures.profit_factor(profits),
-        expectancy=figures.expectancy(profits),
-        quality=figures.quality(profits),
-        kelly_pct=figures.kelly(profits),
-        best=max(profits, default=None),
-        worst=min(profits, default=None),
-        most_won_in_a_row=figures.longest_streak(profits, won=True),
-        most_lost_in_a_row=figures.longest_streak(profits, won=False),
-        mean_hours=sum(hours) / len(hours) if hours else None,
-        exposure_pct=float(curve.invested.mean()) * 100,
-        fees=float(sum((one.fees for one in outcome.trades), Decimal())),
-        funding=float(sum((one.funding for one in outcome.trades), Decimal())),
-        turnover=outcome.turnover,
-        signals=outcome.signals,
-        taken=outcome.taken,
-        on_an_assumption=sum(one.decided_by == "assumption" for one in outcome.trades),
-        reasons=_counted(one.reason for one in outcome.trades),
-        skipped=outcome.left_out,
-    )
+    return worth
 
 
 def _counted(words: Iterable[str]) -> dict[str, int]:
