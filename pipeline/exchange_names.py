@@ -27,6 +27,8 @@ Exchange = Literal[
 SIM: Final = "sim"
 REAL_MONEY: Final = "production"
 
+_COINS_THEMSELVES: Final = frozenset({"spot"})
+
 OTHER_NAMES: Final[Mapping[str, str]] = MappingProxyType({"sim-um": SIM})
 _MONEY_OF: Final[Mapping[str, str]] = MappingProxyType({"demo": "demo", "testnet": "testnet", "": REAL_MONEY})
 
@@ -50,6 +52,9 @@ def _named(name: str) -> Named:
 
 
 EXCHANGES: Final[Mapping[str, Named]] = MappingProxyType({name: _named(name) for name in get_args(Exchange)})
+
+
+MARKETS: Final = frozenset(one.market for one in EXCHANGES.values())
 
 
 def exchange_named(text: str) -> str:
@@ -80,6 +85,11 @@ def market_of(name: str) -> str:
 def beside(name: str) -> Iterator[str]:
     """The other markets for the same money."""
     return (other for other, one in EXCHANGES.items() if other != name and one.money == EXCHANGES[name].money)
+
+
+def holds_shorts(name: str) -> bool:
+    """Whether a position can be one that gains when the price falls. Where coins themselves are traded, none can."""
+    return name not in EXCHANGES or EXCHANGES[name].market not in _COINS_THEMSELVES
 
 
 def real_money_first(names: Iterable[str]) -> list[str]:

@@ -8,7 +8,7 @@ import pytest
 from pydantic import SecretStr
 
 from pipeline.app.trading_access import may_execute
-from pipeline.app.wiring import exchange_of
+from pipeline.app.wiring import exchange_of, strategies_of
 from pipeline.errors import UsageError
 from pipeline.settings import Settings, load, secrets_of, without_keys
 
@@ -146,3 +146,16 @@ def test_those_that_are_run(folder: Path) -> None:
     assert settings.every == ("sim", "sim-cm", "sim-spot")
     with pytest.raises(UsageError, match=r"unknown exchange 'binance-cn'. Did you mean 'binance-cm'"):
         settings.at("binance-cn")
+
+
+def test_a_strategy_runs_on_the_markets_it_is_for(folder: Path) -> None:
+    (folder / "mine.py").write_text(
+        "from dataclasses import dataclass\nfrom typing import ClassVar\n"
+        "import numpy as np\n\n\n@dataclass(frozen=True)\nclass Falls:\n"
+        '    name: ClassVar[str] = "falls"\n    markets: ClassVar[frozenset[str]] = frozenset({"um", "cm"})\n'
+        '    needs: ClassVar[tuple[str, ...]] = ("close",)\n    lookback: ClassVar[int] = 1\n\n'
+        '    def signals(self, columns):\n        return np.zeros(len(columns["close"]), dtype=np.int8)\n'
+    )
+    settings = written(folder, 'strategies = ["macd_cross"]\nstrategy_paths = ["mine.py:Falls"]\n')
+    run = {name: [one.name for one in strategies_of(settings.at(name))] for name in ("sim", "sim-cm", "sim-spot")}
+    assert run == {"sim": ["macd_cross", "falls"], "sim-cm": ["macd_cross", "falls"], "sim-spot": ["macd_cross"]}

@@ -130,10 +130,13 @@ def _key_in(file: Path) -> str:
 
 
 def strategies_of(settings: Settings) -> "list[Strategy]":
-    """The strategies that run: those named, else all that have a name, and those in files of the user's."""
+    """The strategies that run: those named, else all that have a name, and those in files of the user's; and of these
+    those that are for the market."""
+    from pipeline.strategies.base import markets_of  # noqa: PLC0415
     from pipeline.strategies.chosen import chosen  # noqa: PLC0415
 
-    return chosen(settings.strategies, map(str, settings.strategy_paths), settings.strategy_parameters)
+    found = chosen(settings.strategies, map(str, settings.strategy_paths), settings.strategy_parameters)
+    return [one for one in found if market_of(settings.environment) in markets_of(one)]
 
 
 def intervals_of(settings: Settings) -> dict[str, tuple[str, ...]]:

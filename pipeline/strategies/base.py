@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.errors import UsageError
+from pipeline.exchange_names import MARKETS
 from pipeline.indicators import Floats
 
 Codes = npt.NDArray[np.int8]
@@ -62,7 +63,8 @@ class Strategy(Protocol):
 
     A strategy may also have `may_signal(columns, before) -> bool`: False only when the code at the last candle is 0 for
     certain, given the codes of the candles before it. And an `edition`, 1 while it has none: a number that counts up
-    when the rule changes, so that what the rule before it said is found anew.
+    when the rule changes, so that what the rule before it said is found anew. And `markets`, all of them while it has
+    none: where it runs, of "um", "cm" and "spot".
     """
 
     name: ClassVar[str]
@@ -90,6 +92,15 @@ def edition_of(strategy: Strategy) -> int:
     """How often the rule was written: with the same parameters another edition says something else."""
     edition: int = getattr(strategy, "edition", 1)
     return edition
+
+
+def markets_of(strategy: Strategy) -> frozenset[str]:
+    """The markets it is for."""
+    given = getattr(strategy, "markets", MARKETS)
+    known = frozenset(given) & MARKETS if isinstance(given, set | frozenset | tuple | list) else frozenset()
+    if not known or len(known) != len(given):
+        raise AnswerError(strategy.name, f"its markets must be some of {', '.join(sorted(MARKETS))}, not {given!r}")
+    return known
 
 
 def label_of(strategy: Strategy) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 
 from pipeline.errors import UsageError
 from pipeline.indicators import PERIODS, TAIL, Floats
-from pipeline.strategies.base import AnswerError, Codes, Prices, Strategy, StrategyError, edition_of
+from pipeline.strategies.base import AnswerError, Codes, Prices, Strategy, StrategyError, edition_of, markets_of
 from pipeline.strategies.runner import last_code, run
 from pipeline.strategies.synthetic import Sample, samples
 
@@ -80,6 +80,10 @@ def _misstated(strategy: Strategy) -> str | None:
         return f"its lookback must be a whole number of candles, not {lookback!r}"
     if not 0 <= lookback < TAIL:
         return f"its lookback is {lookback} candles; the live window allows 0 to {TAIL - 1}"
+    try:
+        markets_of(strategy)
+    except AnswerError as error:
+        return error.reason
     edition = edition_of(strategy)
     if not isinstance(edition, int) or edition < 1:
         return f"its edition must be a whole number from 1 on, not {edition!r}"

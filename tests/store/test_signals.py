@@ -272,3 +272,30 @@ def test_a_signal_that_lacks_something_is_refused(prepared: Database[Any]) -> No
 def test_a_sound_signal_written_by_hand_is_taken(prepared: Database[Any]) -> None:
     prepared["signals"].insert_one(live_document(finding(), NOW))
     assert SIGNALS.parse(prepared["signals"].find_one() or {})
+
+
+# --- what nobody can hold ------------------------------------------------------------------------------------------
+
+SPOT = SeriesKey("binance-spot-demo", "BTCUSDT", "1h")
+
+
+@pytest.mark.parametrize("kind", ["trial", "entry", "add", "exit"])
+@pytest.mark.parametrize(("key", "verdict"), [(SPOT, "skipped"), (KEY, "fresh")])
+def test_a_short_on_spot_is_written_and_skipped(key: SeriesKey, verdict: str, kind: str) -> None:
+    short = finding(key=key)._replace(side="short", kind=kind)
+    live, past = live_document(short, NOW), history_document(short, BORN, NOW)
+    assert live["verdict"] == verdict
+    assert past["verdict"] == ("expired" if verdict == "fresh" else "skipped")
+    assert live.get("reason") == (None if verdict == "fresh" else "spot holds no shorts")
+    assert live_document(finding(key=key), NOW)["verdict"] == "fresh", "a long is a signal like any other"
+
+
+def test_a_short_on_spot_that_nobody_decided_on_goes_with_its_strategy(prepared: Database[Any]) -> None:
+    store, short = SignalStore(prepared), finding(key=SPOT)._replace(side="short")
+    window = Window(T, T + HOUR)
+    assert store.reconcile(SPOT, window, [short], NOW).added == 1
+    assert store.of_others([SPOT], ["another"]) == {"macd_cross": 1}
+    assert store.reconcile(SPOT, window, [short._replace(price=99.0)], NOW).changed == 1
+    assert prepared["signals"].find_one()["price"] == 99.0  # type: ignore[index]
+    gone = store.reconcile(SPOT, window, [], NOW)
+    assert (gone.withdrawn, gone.kept) == (1, ())

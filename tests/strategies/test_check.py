@@ -152,6 +152,14 @@ class NoEdition(Sound):
     edition = 0
 
 
+class OneMarket(Sound):
+    markets = "spot"
+
+
+class OddMarket(Sound):
+    markets: ClassVar[Any] = {"um", "forex"}
+
+
 class WrongGate(Sound):
     def may_signal(self, columns: Columns, before: Any) -> bool:
         return False
@@ -177,6 +185,8 @@ FAULTS: dict[type[Sound], str] = {
     TooFar: f"lookback is {TAIL} candles; the live window allows 0 to {TAIL - 1}",
     OddEdition: "its edition must be a whole number from 1 on, not 'second'",
     NoEdition: "its edition must be a whole number from 1 on, not 0",
+    OneMarket: "its markets must be some of cm, spot, um, not 'spot'",
+    OddMarket: "its markets must be some of cm, spot, um, not {",
     WrongGate: "its may_signal rules out the code 2",
 }
 

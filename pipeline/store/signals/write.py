@@ -19,6 +19,7 @@ from pymongo import DeleteMany, DeleteOne, InsertOne, UpdateOne
 from pymongo.database import Database
 from pymongo.errors import BulkWriteError
 
+from pipeline.exchange_names import holds_shorts
 from pipeline.finding import OPEN, SAID, Finding
 from pipeline.store.candles.live import DUPLICATE_KEY, only_duplicates
 from pipeline.store.signals.returns import ReturnStore, returns_at_birth
@@ -31,8 +32,10 @@ log = logging.getLogger(__name__)
 Document = dict[str, Any]
 
 FRESH_FOR: Final = 5 * MINUTE
+NO_SHORTS: Final = "spot holds no shorts"
+"""Why a signal is skipped that nobody has decided on."""
 NOT_ACTED_ON: Final[Mapping[str, Any]] = {
-    "verdict": {"$nin": ["taken", "would-take", "skipped"]},
+    "$nor": [{"verdict": {"$in": ["taken", "would-take"]}}, {"verdict": "skipped", "reason": {"$ne": NO_SHORTS}}],
     "decision": None,
     "orders": [],
 }
@@ -80,7 +83,7 @@ def live_document(finding: Finding, now: int, at_most: int = FRESH_FOR) -> Docum
     }
     if not is_fresh:
         born["reason"] = f"found {(now - at) // SECOND} s after its candle closed"
-    return finding.said() | born | returns_at_birth(at, finding.price)
+    return finding.said() | born | _never_taken(finding) | returns_at_birth(at, finding.price)
 
 
 def open_document(finding: Finding, now: int) -> Document:
@@ -92,7 +95,14 @@ def open_document(finding: Finding, now: int) -> Document:
 def history_document(finding: Finding, returns: Document, now: int) -> Document:
     """A signal that nobody could act on any more when it was found, and what had become of it."""
     born = {"source": "history", "created_at": to_datetime(now), "verdict": "expired", "reason": "found in the history"}
-    return finding.said() | born | returns
+    return finding.said() | born | _never_taken(finding) | returns
+
+
+def _never_taken(finding: Finding) -> Document:
+    """The verdict on what nobody can hold where it was said."""
+    if finding.side == "short" and not holds_shorts(finding.key.exchange):
+        return {"verdict": "skipped", "reason": NO_SHORTS}
+    return {}
 
 
 def settings_notes(findings: Iterable[Finding]) -> list[UpdateOne]:
