@@ -27,12 +27,13 @@ ROLES = {
     "flows": ("flows.serve",),
     "demo": ("demo", "--plain"),
 }
-"""The processes that last, by words of their command lines."""
+"""The processes that last, by words of their command lines that follow each other."""
 
 
 def role_of(command: Sequence[str]) -> str | None:
     """Which of the processes that last has this command line."""
-    return next((role for role, words in ROLES.items() if all(word in command for word in words)), None)
+    said = f" {' '.join(command)} "
+    return next((role for role, words in ROLES.items() if f" {' '.join(words)} " in said), None)
 
 
 @dataclass
