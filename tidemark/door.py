@@ -25,23 +25,26 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-def open(home: "str | Path | None" = None, uri: str | None = None) -> "Tidemark":  # noqa: A001 - `tidemark.open()`
+def open(  # noqa: A001 - `tidemark.open()`
+    home: "str | Path | None" = None, uri: str | None = None, *, exchange: str | None = None
+) -> "Tidemark":
     """Open what the settings name: `tidemark.toml` in the working folder and `TIDEMARK_...` variables, as for the
     command.
 
     `home`: the data folder instead, with its own database, which is started if it does not run. `uri`: a MongoDB.
-    Nothing is connected before the first question.
+    `exchange`: which one it is about, for example `"binance-cm"`. Nothing is connected before the first question.
     """
     from pipeline.app.opened import Opened, settings_for  # noqa: PLC0415
 
-    return Tidemark(Opened(settings_for(home, uri)))
+    return Tidemark(Opened(settings_for(home, uri).at(exchange)), is_named=exchange is not None)
 
 
 class Tidemark:
     """One Tidemark, from `tidemark.open()` to `close()`, to the end of a `with` block, or to the end of the program."""
 
-    def __init__(self, opened: "Opened") -> None:
+    def __init__(self, opened: "Opened", *, is_named: bool = False) -> None:
         self._opened = opened
+        self._is_named = is_named
         self._closing = weakref.finalize(self, opened.close)
 
     def __enter__(self) -> Self:
@@ -264,7 +267,8 @@ class Tidemark:
         return self._opened.ask(question)
 
     def _require_its_place(self) -> None:
-        """The account is that of the place where the executor of the folder trades."""
+        """The account is that of the place where the executor of the folder trades, or at the exchange named."""
         from pipeline.app.beside import beside  # noqa: PLC0415
 
-        beside(self._opened.settings)
+        if not self._is_named:
+            beside(self._opened.settings)

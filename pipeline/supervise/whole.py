@@ -216,7 +216,7 @@ def _fetched(whole: Whole, settings: Settings, told: Fetched) -> list[SeriesRepo
         due = [key for key in due_keys(settings, whole.db) if key not in later]
         series = kept_series(due, listed, SeriesStore(whole.db), client.clock.now())
         Watchlist(whole.db, settings.environment).seed([one.key for one in (*series, *minutes)], datetime.now(UTC))
-        _agree_to_withdraw(whole, [one.key for one in (*series, *minutes)])
+        _agree_to_withdraw(whole, settings, [one.key for one in (*series, *minutes)])
         with Backfill(whole.db, market, archive, progress=told) as work:
             reports = [
                 *work.fill_all(series, settings.history_days, "auto"),
@@ -227,18 +227,20 @@ def _fetched(whole: Whole, settings: Settings, told: Fetched) -> list[SeriesRepo
     return reports
 
 
-def _agree_to_withdraw(whole: Whole, keys: Sequence[SeriesKey]) -> None:
+def _agree_to_withdraw(whole: Whole, settings: Settings, keys: Sequence[SeriesKey]) -> None:
     """What strategies found that are not chosen any more is withdrawn, and before anything else a person may say no."""
-    said = withdrawals(derivation_of(whole.settings, whole.db).not_chosen(keys))
+    said = withdrawals(derivation_of(settings, whole.db).not_chosen(keys))
     if said and not whole.view.is_agreed(said, "Withdraw them?"):
         raise TidemarkError("nothing is withdrawn, and nothing goes on: name them in `strategies` again")
 
 
 def derive(whole: Whole) -> str:
     """Indicators and signals over the history."""
-    keys = [one.key for one in whole.series]
-    told = Computed(whole.view.detail)
-    derived = derivation_of(whole.settings, whole.db).bring_up_all(keys, int(time.time() * SECOND), progress=told)
+    told, now = Computed(whole.view.detail), int(time.time() * SECOND)
+    derived = []
+    for settings in whole.each:
+        keys = [one.key for one in whole.series if one.key.exchange == settings.environment]
+        derived += derivation_of(settings, whole.db).bring_up_all(keys, now, progress=told)
     candles, found = sum(one.candles for one in derived), sum(one.signals.added for one in derived)
     failed = "".join(f"; {one.symbol} {one.interval} FAILED: {one.failure}" for one in derived if one.failure)
     return f"of {candles:,} candles; {found:,} signals found now{failed}"

@@ -292,3 +292,16 @@ def test_a_folder_has_its_own_database_that_ends_with_the_program(home: Path, si
         if not json.loads(told.stdout)["running"] or time.monotonic() > deadline:
             break
     assert not json.loads(told.stdout)["running"]
+
+
+def test_another_exchange_of_the_same_database_is_opened_by_its_name(filled: Tidemark) -> None:
+    with tidemark.open(exchange="sim-cm") as there:
+        assert "sim-cm" in repr(there)
+        assert there.series().is_empty()
+        assert there.signals().is_empty()
+        assert there.positions().is_empty()
+        with pytest.raises(UsageError, match="BTCUSDT is USD-M or spot: --exchange sim or sim-spot"):
+            there.candles("BTCUSDT", "1h")
+    assert filled.series().height == 4
+    with pytest.raises(UsageError, match="unknown exchange 'sim-cn'"):
+        tidemark.open(exchange="sim-cn")
