@@ -6,11 +6,12 @@ import stat
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
 from pipeline.app.exchange_access import is_folders_own
+from pipeline.app.trading_access import is_traded
 from pipeline.app.wiring import credentials_of, exchange_of
 from pipeline.errors import TidemarkError
 from pipeline.exchange_names import is_simulated
@@ -239,6 +240,8 @@ def stage(settings: Settings) -> Iterator[Checked]:
     """Are the stages of production large enough for the chosen symbols?"""
     from pipeline.app.stages import too_small_now  # noqa: PLC0415
 
+    if not is_traded(settings):
+        return
     try:
         found = too_small_now(settings, settings.symbols, [1, 2])
     except TidemarkError as error:
@@ -334,6 +337,19 @@ def _from_error(check: str, error: TidemarkError) -> Checked:
     return Checked(check, "problem", found, mend)
 
 
+def of_each(name: str, settings: Settings) -> Iterator[Checked]:
+    """What a check finds; one that is about an exchange looks at each that is run, and says of which it speaks."""
+    names = settings.every if name in _OF_AN_EXCHANGE and settings.is_first else (settings.environment,)
+    for one in names:
+        try:
+            findings = list(CHECKS[name](settings.at(one)))
+        except TidemarkError as error:
+            findings = [_from_error(name, error)]
+        for found in findings:
+            yield found if len(names) == 1 else replace(found, found=f"{one}: {found.found}")
+
+
+_OF_AN_EXCHANGE: Final = frozenset({"exchange", "keys", "stage"})
 CHECKS: Final[dict[str, Check]] = {
     "python": python,
     "prefect": prefect,

@@ -39,7 +39,7 @@ def doctor(
 
 
 def _examine(only: list[str], exchange: str | None) -> "list[Checked]":
-    from pipeline.app.checks import CHECKS, Checked  # noqa: PLC0415
+    from pipeline.app.checks import CHECKS, Checked, of_each  # noqa: PLC0415
     from pipeline.settings import load  # noqa: PLC0415
 
     for name in only:
@@ -51,7 +51,7 @@ def _examine(only: list[str], exchange: str | None) -> "list[Checked]":
         return [
             Checked("settings", "problem", line, "Correct it and run this again.") for line in str(error).split("\n")
         ]
-    return [finding for name, check in CHECKS.items() if name in (only or CHECKS) for finding in check(settings)]
+    return [finding for name in CHECKS if name in (only or CHECKS) for finding in of_each(name, settings)]
 
 
 def _show(findings: "list[Checked]") -> None:

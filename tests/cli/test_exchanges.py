@@ -11,6 +11,7 @@ from typer.main import get_command
 
 from pipeline.app.beside import Place, remembered
 from pipeline.cli.app import build
+from pipeline.simulator.handle import Simulator
 from pipeline.store.control import ControlStore
 from pipeline.store.watchlist import Watchlist
 from schemas.series import SeriesKey
@@ -115,3 +116,16 @@ def test_one_exchange_that_cannot_be_closed_keeps_no_other_open(tidemark: Run, d
 def test_what_an_older_version_remembered_of_its_place_is_read(home: Path) -> None:
     (home / "executor.json").write_text('{"environment": "binance-um", "exchange": null, "installation": "abc123"}')
     assert remembered(home) == {"binance-um": Place("binance-um", None, "abc123")}
+
+
+def test_the_doctor_looks_at_each_exchange_that_is_run(tidemark: Run, db: Any) -> None:
+    with Simulator.start(markets=("um", "cm", "spot")) as running:
+        at = {"TIDEMARK_SIM_URL": running.url, "TIDEMARK_ALSO": "sim-cm,sim-spot"}
+        told = json.loads(tidemark("doctor", "--only", "exchange", "--json", **at).stdout)
+        found = [one["found"] for one in told["findings"] if one["check"] == "exchange"]
+        assert found == ["sim: sim answers", "sim-cm: sim-cm answers", "sim-spot: sim-spot answers"]
+        alone = json.loads(tidemark("doctor", "--only", "exchange", "--exchange", "sim-cm", "--json", **at).stdout)
+        assert alone["findings"][0]["found"] == "sim-cm answers"
+    away = tidemark("doctor", "--only", "exchange", TIDEMARK_ALSO="sim-cm")
+    assert away.exit_code == 3
+    assert "sim-cm: the simulator has the markets um; not 'cm'" in away.stdout
