@@ -294,7 +294,7 @@ def test_a_short_on_spot_that_nobody_decided_on_goes_with_its_strategy(prepared:
     store, short = SignalStore(prepared), finding(key=SPOT)._replace(side="short")
     window = Window(T, T + HOUR)
     assert store.reconcile(SPOT, window, [short], NOW).added == 1
-    assert store.of_others([SPOT], ["another"]) == {"macd_cross": 1}
+    assert store.of_others({SPOT: ["macd_cross"]}) == {"macd_cross": 1}
     assert store.reconcile(SPOT, window, [short._replace(price=99.0)], NOW).changed == 1
     assert prepared["signals"].find_one()["price"] == 99.0  # type: ignore[index]
     gone = store.reconcile(SPOT, window, [], NOW)
