@@ -54,6 +54,8 @@ def status(
         _show(found, wide=wide)
         if calls:
             _show_calls(found.processes, wide=wide)
+        for name in settings.every[1:] if settings.is_first else ():
+            typer.echo(f"{name} is run as well: `tidemark status --exchange {name}`", err=True)
     if found.overdue or not all(process.alive for process in found.processes):
         raise typer.Exit(3)
 
