@@ -93,7 +93,8 @@ def test_a_long_run_has_to_judge_every_role() -> None:
     ("command", "role"),
     [
         ("python -m pipeline.cli live --plain --metrics-port 1", "ingester"),
-        ("python -m pipeline.cli execute", "executor"),
+        ("python -m pipeline.cli live --exchange sim --plain", "ingester"),
+        ("python -m pipeline.cli execute --exchange sim", "executor"),
         ("python -m pipeline.cli sim --port 1", "exchange"),
         ("python -m pipeline.supervise.reaper python -m pipeline.cli db stop --unused", None),
         ("python bin/tidemark demo --plain", "demo"),
