@@ -159,3 +159,9 @@ def test_a_strategy_runs_on_the_markets_it_is_for(folder: Path) -> None:
     settings = written(folder, 'strategies = ["macd_cross"]\nstrategy_paths = ["mine.py:Falls"]\n')
     run = {name: [one.name for one in strategies_of(settings.at(name))] for name in ("sim", "sim-cm", "sim-spot")}
     assert run == {"sim": ["macd_cross", "falls"], "sim-cm": ["macd_cross", "falls"], "sim-spot": ["macd_cross"]}
+
+
+@pytest.mark.parametrize(("environment", "said"), [('["sim"]', "environment in"), ("7", "environment in")])
+def test_an_exchange_is_named_by_a_word(environment: str, said: str, folder: Path) -> None:
+    with pytest.raises(UsageError, match=said):
+        written(folder, f"environment = {environment}\n")

@@ -174,7 +174,8 @@ class Settings(BaseSettings):
     @classmethod
     def _as_its_market(cls, values: Any) -> Any:
         """Another market than USD-M has other symbols where none are named."""
-        name = OTHER_NAMES.get(values.get("environment"), values.get("environment"))
+        said = str(values.get("environment"))
+        name = OTHER_NAMES.get(said, said)
         return {**(OF_MARKET[market_of(name)] if name in EXCHANGES else {}), **values}
 
     @model_validator(mode="after")
