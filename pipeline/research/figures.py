@@ -21,6 +21,8 @@ FEWEST_TRADES: Final = 2
 _TERMS: Final = 400
 _TINY: Final = 1e-30
 _SAME: Final = 1e-12
+_ROUNDING: Final = 1e-9
+"""Days that differ by no larger a share of their mean are alike."""
 
 
 def returns_of(equity: Floats) -> Floats:
@@ -52,7 +54,8 @@ def sharpe(daily: Floats) -> float | None:
     if len(daily) < FEWEST_DAYS:
         return None
     deviation = float(daily.std(ddof=1))
-    return None if deviation == 0 else float(daily.mean()) / deviation * sqrt(DAYS_A_YEAR)
+    mean = float(daily.mean())
+    return None if deviation <= _ROUNDING * abs(mean) else mean / deviation * sqrt(DAYS_A_YEAR)
 
 
 def sortino(daily: Floats) -> float | None:
