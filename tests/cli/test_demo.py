@@ -100,7 +100,7 @@ def test_from_nothing_to_an_executed_signal_and_on_after_a_restart(house: House)
     house.environment["TIDEMARK_STRATEGIES"] = "ma_breakout"
 
     again = house.run("demo", "--plain")
-    again.expect("9, 0 of them made now")
+    again.expect("10, 0 of them made now")
     again.expect("the account goes on, without its positions")
     again.expect("ready after")
     with house.database() as db:
