@@ -26,12 +26,15 @@ class RetentionChoice(BaseModel):
     snapshots_days: Days | None = Field(
         default=30, description="older account snapshots are thinned to the last of each day; none: all are kept"
     )
+    runs: Annotated[int, Field(ge=1, le=100_000)] | None = Field(
+        default=1_000, description="so many backtests, the newest; none: all are kept"
+    )
 
 
 @flow(name="retention", persist_result=False, on_completion=[leave_word])
 def retention(chosen: RetentionChoice = RetentionChoice()) -> list[dict[str, Any]]:  # noqa: B008 - never changed
     """Forget what is older than it is to be kept."""
-    keep = Keep(chosen.candles_days, chosen.signals_days, chosen.snapshots_days)
+    keep = Keep(chosen.candles_days, chosen.signals_days, chosen.snapshots_days, chosen.runs)
     rows = at_each(chosen.exchange, lambda settings: _forgotten(settings, keep))
     create_table_artifact(table=rows, key="retention", description="what was forgotten")
     get_run_logger().info("%d documents are gone", sum(row["count"] for row in rows))

@@ -9,6 +9,7 @@ from schemas.control import CONTROL
 from schemas.funding import FUNDING
 from schemas.orders import ORDERS
 from schemas.positions import POSITIONS
+from schemas.runs import RUN_TRADES, RUNS
 from schemas.series import SERIES
 from schemas.signals import SIGNAL_SETTINGS, SIGNALS
 from schemas.symbols import SYMBOLS
@@ -27,4 +28,6 @@ COLLECTIONS: Final[tuple[Collection, ...]] = (
     CONTROL,
     SYMBOLS,
     FUNDING,
+    RUNS,
+    RUN_TRADES,
 )

@@ -10,7 +10,10 @@ from pipeline.timeline import to_datetime
 from tidemark.frames import MONEY, TIME
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from pipeline.app.backtest import By, Result, Summary
+    from pipeline.app.runs import Kept
 
 _EXACT = ("quantity", "entry_price", "exit_price", "gross", "fees", "funding", "profit")
 
@@ -121,3 +124,18 @@ def _row(trade: Any) -> dict[str, Any]:
         "signal": trade.signal,
         "orders": list(trade.orders),
     }
+
+
+def runs_frame(kept: "Sequence[Kept]") -> pl.DataFrame:
+    """A row a run; the figures are those that do not flatter."""
+    names = ("return_pct", "max_drawdown_pct", "sharpe", "trades", "profit_factor")
+    rows = [
+        {"id": one.run.id, "at": one.run.at, "title": one.run.title, "stale": bool(one.changed)}
+        | {name: one.figures.get(name) for name in names}
+        for one in kept
+    ]
+    schema: dict[str, Any] = {
+        "id": pl.String, "at": TIME, "title": pl.String, "stale": pl.Boolean, **dict.fromkeys(names, pl.Float64),
+        "trades": pl.Int64,
+    }  # fmt: skip
+    return pl.DataFrame(rows, schema=schema)

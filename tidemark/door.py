@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from pipeline.app.opened import Opened
+    from pipeline.app.runs import Kept
     from tidemark.backtest import Backtest
 
     Moment = datetime | str
@@ -180,6 +181,19 @@ class Tidemark:
                     )
                 )
             )  # fmt: skip
+
+    def runs(self, most: int = 20) -> "pl.DataFrame":
+        """Backtests that were kept, the newest first, with their figures; and whether their candles changed since."""
+        from pipeline.app.runs import runs  # noqa: PLC0415
+        from tidemark.backtest import runs_frame  # noqa: PLC0415
+
+        return runs_frame(self._ask(lambda tm: runs(tm, most)))
+
+    def run(self, name: str) -> "Kept":
+        """One of them, by its name."""
+        from pipeline.app.runs import run  # noqa: PLC0415
+
+        return self._ask(lambda tm: run(tm, name))
 
     def account(self, by: Literal["day", "month"] = "day", *, days: int | None = None) -> "pl.DataFrame":
         """What the account was worth at the end of each day or month, and what that brought: as the executor stored it.

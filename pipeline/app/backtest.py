@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
 from tempfile import NamedTemporaryFile
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
@@ -48,12 +48,20 @@ from schemas.series import SeriesKey
 from schemas.symbols import Symbol
 
 __all__ = [
-    "FIGURES", "Assumptions", "Backtest", "By", "Group", "Inside", "Outcome", "Result", "Summary", "Trade", "backtest",
-    "number", "page", "part", "report", "share",
+    "FIGURES", "Assumptions", "Backtest", "By", "Group", "Inside", "Outcome", "Read", "Result", "Summary", "Trade",
+    "backtest", "number", "page", "part", "report", "share",
 ]  # fmt: skip
 
 DAYS: Final = 300
 _IDENTITY: Final = "backte"
+
+
+class Read(NamedTuple):
+    """Candles that a run goes by: from when to when, and how often the series had changed before they were read."""
+
+    first: int
+    last: int
+    changes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +75,8 @@ class Result:
     end: int
     backtest: Backtest
     notes: Sequence[str]
+    spoke: Sequence[Strategy]
+    read: Mapping[SeriesKey, Read]
 
     @property
     def summary(self) -> Summary:
@@ -133,7 +143,8 @@ def backtest(
     chosen = _strategies(tm, list(strategies), parameters or {})
     named = [symbol_filter(tm, one) for one in symbols] or list(tm.settings.symbols)
     lengths = [interval_filter(tm, one) for one in intervals] or _intervals(tm, chosen)
-    minutes, notes = _minutes(tm, named, DAYS if days is None else days, start, end)
+    read: dict[SeriesKey, Read] = {}
+    minutes, notes = _minutes(tm, named, DAYS if days is None else days, start, end, read)
     first = max(min(one.start for one in minutes.values()), start or 0)
     last = min(max(one.end for one in minutes.values()), end or 2**62)
     allowed = intervals_of(tm.settings)
@@ -141,7 +152,7 @@ def backtest(
     for symbol in minutes:
         for code in lengths:
             speaking = [one for one in chosen if intervals or code in allowed.get(one.name, (code,))]
-            found, said = _signals(tm, SeriesKey(tm.environment, symbol, code), speaking, first, last)
+            found, said = _signals(tm, SeriesKey(tm.environment, symbol, code), speaking, first, last, read)
             signals += found
             notes += said
     funding = {symbol: _funding(tm, symbol, first, last, notes) for symbol in minutes}
@@ -161,7 +172,7 @@ def backtest(
     whole = (last - first) // DAY
     progress("backtest (the first one compiles its rules)", 0, whole)
     ran = run(asked, lambda inside, now: progress(f"backtest ({inside})", (now - first) // DAY, whole), exact=exact)
-    return Result([one.name for one in chosen], list(minutes), lengths, first, last, ran, notes)
+    return Result([one.name for one in chosen], list(minutes), lengths, first, last, ran, notes, chosen, read)
 
 
 def _strategies(tm: Opened, names: Sequence[str], parameters: Mapping[str, Any]) -> list[Strategy]:
@@ -192,7 +203,7 @@ def _intervals(tm: Opened, strategies: Iterable[Strategy]) -> list[str]:
 
 
 def _minutes(
-    tm: Opened, symbols: Iterable[str], days: float, start: int | None, end: int | None
+    tm: Opened, symbols: Iterable[str], days: float, start: int | None, end: int | None, read: dict[SeriesKey, Read]
 ) -> tuple[dict[str, Minutes], list[str]]:
     """What fills are decided on, and what is to be said of it."""
     found: dict[str, Minutes] = {}
@@ -207,6 +218,7 @@ def _minutes(
             )
         until = min(to_ms(known.last_closed), (end or 2**62) - MINUTE)
         since = max(to_ms(known.first), until - int(days * DAY) if start is None else start)
+        read[key] = Read(since, until, known.changes)
         columns = CandleStore(tm.db).columns(key, since, until, ("t", "closed", "open", "high", "low", "close"))
         closed = columns["closed"].astype(bool)
         times = columns["t"][closed]
@@ -256,7 +268,7 @@ def _trading(tm: Opened, symbols: Iterable[str]) -> dict[str, TradingView]:
 
 
 def _signals(
-    tm: Opened, key: SeriesKey, strategies: Sequence[Strategy], start: int, end: int
+    tm: Opened, key: SeriesKey, strategies: Sequence[Strategy], start: int, end: int, read: dict[SeriesKey, Read]
 ) -> tuple[list[SignalView], list[str]]:
     """What they say at candles that close from `start` to `end`, and what is to be said of that."""
     if not strategies:
@@ -265,6 +277,8 @@ def _signals(
     periods = periods_of(tm.settings, strategies)
     first = step.index(start)
     root = periods.first_needed(first - max(one.lookback for one in strategies))
+    known = SeriesStore(tm.db).get(key)
+    read.setdefault(key, Read(step.open_time(root), end, 0 if known is None else known.changes))
     columns = CandleStore(tm.db).columns(key, step.open_time(root), end, ("t", "closed", *CANDLE_COLUMNS))
     closed = columns["closed"].astype(bool)
     if not closed.any():

@@ -27,6 +27,7 @@ MODULES = (
     "signals",
     "performance",
     "backtest",
+    "runs",
     "returns",
     "strategies",
     "live",

@@ -81,6 +81,7 @@ def backtest(
         Path | None,
         typer.Option(metavar="FILE", help="Also write a report: one file, for any browser.", dir_okay=False),
     ] = None,
+    no_store: Annotated[bool, typer.Option("--no-store", help="Do not keep it among the runs.")] = False,
     exchange: Where = None,
     as_json: Json = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print the trades as CSV on stdout.")] = False,
@@ -96,19 +97,21 @@ def backtest(
     from pipeline.app.moments import moment as moment_of  # noqa: PLC0415
     from pipeline.app.opened import Opened, having_data  # noqa: PLC0415
     from pipeline.app.progress import days_done  # noqa: PLC0415
+    from pipeline.app.runs import AskedFor, keep  # noqa: PLC0415
     from pipeline.app.wiring import begin  # noqa: PLC0415
 
     if as_json and as_csv:
         raise UsageError("--json and --csv exclude each other; choose one")
     if days is not None and start is not None:
         raise UsageError("--days and --start exclude each other; choose one")
+    given = dict(map(pair, parameters or []))
     with Opened(having_data(begin(exchange))) as tm, days_done(shown=not (as_json or as_csv)) as told:
         found = run(
             tm,
             strategies or (),
             symbols=symbol or (),
             intervals=interval or (),
-            parameters=dict(map(pair, parameters or [])),
+            parameters=given,
             days=days,
             start=moment_of("--start", start),
             end=moment_of("--end", end),
@@ -116,6 +119,10 @@ def backtest(
             exact=exact,
             progress=told,
         )
+        asked = AskedFor(strategies or [], symbol or [], interval or [], given, exact)
+        kept = None if no_store else keep(tm, found, asked)
+    if kept is not None:
+        typer.echo(f"kept as run {kept}", err=True)
     if html is not None:
         report(found, html)
         typer.echo(f"the report is in {html}", err=True)

@@ -11,6 +11,7 @@ from pymongo.database import Database
 
 from pipeline.errors import UsageError
 from pipeline.store.candles.layout import bucket_id
+from pipeline.store.runs import RunStore
 from pipeline.store.series import SeriesStore
 from pipeline.store.signals.write import NOT_ACTED_ON
 from pipeline.timeline import interval, to_datetime, to_ms
@@ -30,6 +31,8 @@ class Keep:
     candles: int | None = None
     signals: int | None = None
     snapshots: int | None = 30
+    runs: int | None = 1_000
+    """So many backtests, the newest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +64,9 @@ class Retention:
             *self._candles(keep.candles, now),
             Forgotten("signals nobody acted on", self._signals(keep.signals, now)),
             Forgotten("account snapshots, but the last of a day", self._snapshots(keep.snapshots, now)),
+            Forgotten(
+                "backtests", 0 if keep.runs is None else RunStore(self._database, self._exchange).keep(keep.runs)
+            ),
             Forgotten("signs of life of dead processes", self._heartbeats(now)),
         ]
 

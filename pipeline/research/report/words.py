@@ -68,11 +68,8 @@ FIGURES: Final = (
     Figure("signals, taken", lambda one: f"{one.signals:,}, {one.taken:,}"),
     Figure("on an assumption", lambda one: f"{one.on_an_assumption} of {one.trades + one.still_open} trades"),
     Figure("deepest drawdown, in money", lambda one: money(-one.drawdown), telling=False),
-    Figure(
-        "deepest drawdown, from and at",
-        lambda one: f"{one.drawdown_from:%Y-%m-%d %H:%M}, {one.drawdown_at:%Y-%m-%d %H:%M}",
-        telling=False,
-    ),
+    Figure("it fell from", lambda one: f"{one.drawdown_from:%Y-%m-%d %H:%M}", telling=False),
+    Figure("and was deepest at", lambda one: f"{one.drawdown_at:%Y-%m-%d %H:%M}", telling=False),
     Figure("mean drawdown", lambda one: share(one.mean_drawdown_pct), telling=False),
     Figure("mean days under water", lambda one: number(one.mean_under_water_days), telling=False),
     Figure(

@@ -1,0 +1,230 @@
+"""The backtests that were kept: listed, shown, run again. What a run went by is kept with it as hashes, so that it can
+be said what is not as it was then: candles, settings, a strategy, the engines' own code."""
+
+import inspect
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from functools import cache
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Final
+
+import pipeline
+from pipeline.app.backtest import Outcome, Read, Result, backtest
+from pipeline.app.opened import Opened
+from pipeline.errors import UsageError
+from pipeline.store.candles.store import CandleStore
+from pipeline.store.runs import RunStore
+from pipeline.store.series import SeriesStore
+from pipeline.strategies.base import CANDLE_COLUMNS
+from pipeline.timeline import to_datetime, to_ms
+from schemas.runs import Reading, Run, RunInputs, RunSeries
+from schemas.series import SeriesKey
+
+__all__ = ["AskedFor", "Kept", "Rerun", "keep", "rerun", "run", "runs"]
+
+_CODE: Final = (
+    "research/figures.py", "research/backtest", "execution/engine", "execution/gateway", "simulator/venue",
+    "simulator/products", "indicators.py", "signals.py", "strategies/runner.py",
+)  # fmt: skip
+_COUNTED: Final = ("reasons", "skipped")
+
+
+@dataclass(frozen=True, slots=True)
+class AskedFor:
+    """What was asked for; empty: what the settings have."""
+
+    strategies: Sequence[str] = ()
+    symbols: Sequence[str] = ()
+    intervals: Sequence[str] = ()
+    parameters: Mapping[str, Any] | None = None
+    exact: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A run, and the series whose candles are not what it went by any more: with any, it is stale."""
+
+    run: Run
+    changed: Sequence[str]
+    trades: Sequence[Mapping[str, Any]] = ()
+
+    @property
+    def figures(self) -> Mapping[str, Any]:
+        """Those that do not flatter."""
+        return self.run.readings[0].figures
+
+
+@dataclass(frozen=True, slots=True)
+class Rerun:
+    """A run that was run again. `differs`: what it goes by that is not as it was then."""
+
+    before: Run
+    found: Result
+    differs: Sequence[str]
+    is_same: bool
+    """To the bit: every trade, and the equity in every minute, in each reading."""
+
+
+def keep(tm: Opened, found: Result, asked: AskedFor) -> str:
+    """Keep it; its name."""
+    now = datetime.now(UTC)
+    outcome = found.backtest.outcome
+    times, equity = outcome.curve.daily()
+    kept = Run(
+        id=f"{now:%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:6]}",
+        environment=tm.environment,
+        at=now,
+        title=found.title,
+        inputs=RunInputs(
+            strategies=list(asked.strategies),
+            symbols=list(found.symbols),
+            intervals=list(asked.intervals),
+            parameters=dict(asked.parameters or {}),
+            start=to_datetime(found.start),
+            end=to_datetime(found.end),
+            equity=found.backtest.asked.assumptions.equity,
+            exact=asked.exact,
+        ),
+        strategies=_strategies(found),
+        settings=_settings(found),
+        code=_code(),
+        candles=[_series(tm, key, read) for key, read in found.read.items()],
+        readings=[_reading(one) for one in found.backtest.outcomes],
+        assumptions=found.backtest.asked.assumptions.lines(),
+        notes=list(found.notes),
+        days=[to_datetime(int(one)) for one in times],
+        equity=equity.tolist(),
+    )
+    RunStore(tm.db, tm.environment).add(kept, [_trade(one) for one in found.trades])
+    return kept.id
+
+
+def runs(tm: Opened, most: int) -> list[Kept]:
+    """The newest first. Candles are only read where their series changed since."""
+    return [Kept(one, _changed(tm, one)) for one in RunStore(tm.db, tm.environment).newest(most)]
+
+
+def run(tm: Opened, name: str) -> Kept:
+    """One of them, with its trades."""
+    one = _named(tm, name)
+    return Kept(one, _changed(tm, one), RunStore(tm.db, tm.environment).trades(name))
+
+
+def rerun(tm: Opened, name: str, progress: Any = lambda _, __, ___: None) -> Rerun:
+    """The same again, with the settings, code and candles of now."""
+    before = _named(tm, name)
+    inputs = before.inputs
+    found = backtest(
+        tm,
+        inputs.strategies,
+        symbols=inputs.symbols,
+        intervals=inputs.intervals,
+        parameters=inputs.parameters,
+        start=to_ms(inputs.start),
+        end=to_ms(inputs.end),
+        equity=inputs.equity,
+        exact=inputs.exact,
+        progress=progress,
+    )
+    now = {"strategies": _strategies(found), "settings": _settings(found), "code": _code()}
+    differs = [f"the {what} changed" for what, one in now.items() if one != getattr(before, what)]
+    differs += [f"candles of {one} changed" for one in _changed(tm, before)]
+    readings = [_reading(one).hash for one in found.backtest.outcomes]
+    return Rerun(before, found, differs, readings == [one.hash for one in before.readings])
+
+
+def _named(tm: Opened, name: str) -> Run:
+    found = RunStore(tm.db, tm.environment).get(name)
+    if found is None:
+        raise UsageError(f"no run {name!r} is kept at {tm.environment}; `tidemark runs` lists them")
+    return found
+
+
+def _reading(one: Outcome) -> Reading:
+    figures = {name: value for name, value in asdict(one.summary).items() if name not in _COUNTED}
+    told = repr(one.trades).encode() + one.curve.close.tobytes() + one.curve.worst.tobytes()
+    return Reading(inside=str(one.inside), engine=one.engine, figures=figures, hash=sha256(told).hexdigest())
+
+
+def _trade(one: Any) -> dict[str, Any]:
+    """Money as text: exact, and never reckoned with where it lies."""
+    return {
+        name: str(value) if isinstance(value, Decimal) else list(value) if isinstance(value, tuple) else value
+        for name, value in asdict(one).items()
+    } | {"profit": str(one.profit)}
+
+
+def _strategies(found: Result) -> dict[str, str]:
+    return {
+        one.name: _hash(f"{inspect.getsource(inspect.getmodule(type(one)) or type(one))}{one!r}") for one in found.spoke
+    }
+
+
+def _settings(found: Result) -> str:
+    asked = found.backtest.asked
+    of_symbols = [(one.symbol, one.filters) for one in asked.symbols]
+    return _hash(
+        repr(
+            (
+                asked.policy,
+                asked.assumptions,
+                sorted(asked.trading.items(), key=str),
+                of_symbols,
+                sorted(asked.funding.items()),
+            )
+        )
+    )
+
+
+@cache
+def _code() -> str:
+    root = Path(pipeline.__file__).parent
+    files = sorted(
+        file for part in _CODE for file in ((root / part).rglob("*.py") if (root / part).is_dir() else [root / part])
+    )
+    return _hash("".join(file.read_text() for file in files))
+
+
+def _hash(text: str) -> str:
+    return sha256(text.encode()).hexdigest()
+
+
+def _series(tm: Opened, key: SeriesKey, read: Read) -> RunSeries:
+    """Where the series changed since the run read it, its candles are known to be others: their hash fits nothing."""
+    known = SeriesStore(tm.db).get(key)
+    is_same = known is not None and known.changes == read.changes
+    return RunSeries(
+        exchange=key.exchange,
+        symbol=key.symbol,
+        interval=key.interval,
+        first=to_datetime(read.first),
+        last=to_datetime(read.last),
+        changes=read.changes,
+        hash=_candles(tm, key, read.first, read.last) if is_same else "",
+    )
+
+
+def _candles(tm: Opened, key: SeriesKey, first: int, last: int) -> str:
+    columns = CandleStore(tm.db).columns(key, first, last, ("t", "closed", *CANDLE_COLUMNS))
+    closed = columns["closed"].astype(bool)
+    told = sha256()
+    for name in ("t", *CANDLE_COLUMNS):
+        told.update(columns[name][closed].tobytes())
+    return told.hexdigest()
+
+
+def _changed(tm: Opened, one: Run) -> list[str]:
+    store = SeriesStore(tm.db)
+    found = []
+    for each in one.candles:
+        key = SeriesKey(each.exchange, each.symbol, each.interval)
+        known = store.get(key)
+        if known is not None and known.changes == each.changes:
+            continue
+        if _candles(tm, key, to_ms(each.first), to_ms(each.last)) != each.hash:
+            found.append(f"{each.symbol} {each.interval}")
+    return found
