@@ -53,3 +53,10 @@ def test_the_venue_asks_symbol_by_symbol() -> None:
     assert fundings.of("A", MIDNIGHT + 4 * HOUR) == (Decimal("0.0003"), Decimal(100))
     assert fundings.of("B", MIDNIGHT + 4 * HOUR) is None
     assert fundings.next(MIDNIGHT + 8 * HOUR) is None
+
+
+def test_a_settlement_that_lacks_between_others_is_filled_and_named() -> None:
+    due = schedule_of([at(4), at(8), at(16), at(20)], MIDNIGHT, MIDNIGHT + 21 * HOUR)
+    assert hours(due) == [(4, True), (8, True), (12, False), (16, True), (20, True)]
+    hourly = schedule_of([at(1), at(2), at(5), at(6)], MIDNIGHT, MIDNIGHT + 7 * HOUR)
+    assert hours(hourly) == [(1, True), (2, True), (3, False), (4, False), (5, True), (6, True)]

@@ -24,7 +24,8 @@ class Due(NamedTuple):
 
 def schedule_of(stored: Iterable[Settlement], start: int, end: int) -> list[Due]:
     """All with start < time <= end. Whatever the interval was, it is kept; 0.01 % is assumed at 00:00, 08:00 and 16:00
-    before the first that is stored, after the last, and where for more than eight hours there is none."""
+    before the first that is stored, after the last, and where for more than eight hours there is none; and where one
+    interval lies before and after a longer one, at what it left out."""
     known = [Due(to_ms(one.t) // MINUTE * MINUTE, one.rate, one.mark, known=True) for one in stored]
     inside = [due for due in known if start < due.time <= end]
     edges = [start, *(due.time for due in inside), end + 1]
@@ -33,12 +34,21 @@ def schedule_of(stored: Iterable[Settlement], start: int, end: int) -> list[Due]
         for before, after in pairwise(edges)
         if after - before > USUAL or before == start or after == end + 1
     ]
-    assumed = [Due(time, ASSUMED, None, known=False) for before, after in gaps for time in _usual(before, after - 1)]
+    times = [time for before, after in gaps for time in _usual(before, after - 1)]
+    times += _left_out([due.time for due in inside])
+    assumed = [Due(time, ASSUMED, None, known=False) for time in times]
     return sorted([*inside, *assumed], key=lambda due: due.time)
 
 
 def _usual(after: int, until: int) -> range:
     return range((after // USUAL + 1) * USUAL, until + 1, USUAL)
+
+
+def _left_out(times: Sequence[int]) -> Iterator[int]:
+    for (first, before), (after, last) in zip(pairwise(times), pairwise(times[2:]), strict=False):
+        step = before - first
+        if 0 < step == last - after and step < after - before <= USUAL:
+            yield from range(before + step, after, step)
 
 
 class Scheduled:
