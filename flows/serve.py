@@ -25,6 +25,7 @@ from prefect.types.entrypoint import EntrypointType
 from flows.account import account
 from flows.audit import AuditChoice, audit
 from flows.backfill import backfill
+from flows.backtest import run_backtest
 from flows.health import health
 from flows.indicators import indicators
 from flows.leftovers import end_leftovers
@@ -55,6 +56,7 @@ def deployments() -> list[RunnerDeployment]:
     """All of them. A run that is due while the last one still works is left out: the next one does its work too."""
     return [
         _served(backfill, "on-demand", "Fetch what you choose: symbols, intervals, days.", queue=True),
+        _served(run_backtest, "on-demand", "Would it have earned? Over stored candles.", queue=True),
         _served(backfill, "top-up", "Whatever the settings ask for, or is watched, and is not stored.", every(60)),
         _served(indicators, "every-5-minutes", "Indicators and signals of new candles.", every(5)),
         _served(returns, "every-minute", "What became of every signal.", every(1)),

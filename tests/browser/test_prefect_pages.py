@@ -14,6 +14,7 @@ LISTED = [
     ("audit", "nightly", None),
     ("backfill", "on-demand", None),
     ("backfill", "top-up", "Hourly"),
+    ("backtest", "on-demand", None),
     ("health", "every-minute", "Every minute"),
     ("indicators", "every-5-minutes", "Every 5 minutes"),
     ("retention", "nightly", None),

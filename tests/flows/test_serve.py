@@ -16,6 +16,7 @@ SERVED = {
     "audit/nightly": "at-03-17-utc",
     "backfill/on-demand": None,
     "backfill/top-up": "every-60-minutes",
+    "backtest/on-demand": None,
     "health/every-minute": "every-1-minutes",
     "indicators/every-5-minutes": "every-5-minutes",
     "retention/nightly": "at-04-41-utc",
