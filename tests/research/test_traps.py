@@ -78,7 +78,7 @@ SHOWN: dict[int, tuple[str, str] | str] = {
     37: (FIGURES, "test_of_few_days_nothing_is_said"),
     38: (FAST, "test_the_compiled_rules_do_what_the_executor_does"),
     39: "nothing is searched yet: a run is one run, by one process",
-    40: "a run answers from the candles as they are: none is answered from a cache",
+    40: ("door/test_runs.py", "test_a_run_is_stale_once_its_candles_were_mended_and_only_then"),
     41: ("exchange/test_archive.py", "test_a_good_file_becomes_closed_candles"),
 }
 
