@@ -46,6 +46,8 @@ class Apart(StrEnum):
 
 
 _MOST_REASONS = 8
+_BLOCKS = "▁▂▃▄▅▆▇█"
+_BLOCKS_WIDE = 60
 _ENGINES = {"fast": "the executor's rules, compiled", "exact": "the executor itself"}
 TRADES = (
     *(Column("opened (UTC)"), Column("symbol", 1), Column("side", 2), Column("strategy", 6), Column("on", 9)),
@@ -77,6 +79,7 @@ def backtest(
     ] = False,
     trades: Annotated[bool, typer.Option("--trades", help="Every trade, not the figures.")] = False,
     by: Annotated[Apart | None, typer.Option(help="The trades apart, not the figures.")] = None,
+    curve: Annotated[bool, typer.Option("--curve", help="The equity as a line, and the months.")] = False,
     html: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Also write a report: one file, for any browser.", dir_okay=False),
@@ -132,6 +135,8 @@ def backtest(
         _print_csv(found.trades)
     elif trades:
         _show_trades(found, wide=wide)
+    elif curve:
+        _show_curve(found)
     elif by is not None:
         _show_groups(found, by.value, wide=wide)
     else:
@@ -209,6 +214,19 @@ def _show_trades(found: "Result", *, wide: bool) -> None:
         for one in found.trades
     ]
     print_table(TRADES, rows, title="trades, in USDT", wide=wide)
+
+
+def _show_curve(found: "Result") -> None:
+    """A block a stretch: how high the equity was at its end, between the lowest and the highest."""
+    _, equity = found.backtest.outcome.curve.daily()
+    step = -(-len(equity) // _BLOCKS_WIDE)
+    shown = equity[(len(equity) - 1) % step :: step]
+    low, high = float(shown.min()), float(shown.max())
+    places = ((shown - low) / ((high - low) or 1.0) * (len(_BLOCKS) - 1)).round().astype(int)
+    typer.echo(f"equity from {low:,.2f} to {high:,.2f}")
+    typer.echo("".join(_BLOCKS[one] for one in places.tolist()))
+    typer.echo()
+    _show_months(found)
 
 
 def _show_groups(found: "Result", by: "By", *, wide: bool) -> None:
