@@ -1,6 +1,7 @@
 """Fills a series: plans from what is stored, fetches only what is missing, writes chunk by chunk, counts at the end.
 
-It can be killed at any moment: the next run plans anew from the store. It never trusts an answer it has not checked,
+It can be killed at any moment: the next run plans anew from the store. What another fetches of a series is waited for,
+and only what is missing after that is fetched. It never trusts an answer it has not checked,
 never calls a hole the exchange's own before REST has answered for it twice, and never ends short without saying so.
 """
 
@@ -21,6 +22,7 @@ from pipeline.exchange.archive import Archive, ArchiveFile
 from pipeline.exchange.errors import BadAnswerError, StoppedError
 from pipeline.exchange.klines import candles_of
 from pipeline.exchange.market import Market
+from pipeline.history.claim import claimed
 from pipeline.history.listing import Wanted, say_gone
 from pipeline.history.plan import Slots, archived, chunks, days_within, pages, wanted
 from pipeline.history.report import NoProgress, Progress, SeriesReport, Source, SourceChoice
@@ -89,6 +91,7 @@ class Backfill:
         progress: Progress | None = None,
         fetchers: int = FETCHERS,
     ) -> None:
+        self._database = database
         self.market = market
         self.candles = CandleStore(database)
         self.series = SeriesStore(database)
@@ -147,6 +150,16 @@ class Backfill:
 
     def _fetch(self, run: _Run, window: Window, now: int, source: SourceChoice) -> None:
         self.series.set_listed(run.key, run.wanted.listed)
+        if self._judged(run, window).to_fetch():
+            with claimed(self._database, run.key, self._stop):
+                run.slots = None
+                self._fetch_missing(run, window, now, source)
+        else:
+            self._progress.planned(run.key, 0)
+        if source != "archive":
+            self._store_forming(run, now)
+
+    def _fetch_missing(self, run: _Run, window: Window, now: int, source: SourceChoice) -> None:
         slots = self._judged(run, window)
         self._progress.planned(run.key, sum(run.wanted.step.count(*gap) for gap in slots.to_fetch()))
         if source != "rest" and self._archive is not None:
@@ -155,7 +168,6 @@ class Backfill:
         if source != "archive":
             self._fetch_runs(run, self._judged(run, window).to_fetch())
             self._settle_holes(run, window)
-            self._store_forming(run, now)
 
     def refetch(self, series: Wanted, gaps: Sequence[Window]) -> list[TidemarkError]:
         """Ask REST for these candles whether they are stored or not; what it says replaces what is stored, and what it

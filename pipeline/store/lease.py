@@ -79,6 +79,10 @@ class LeaseStore:
         """Let go at once, so that a standby need not wait; of no effect where another holds it by now."""
         self._control.update_one(self._mine(fence), [{"$set": {"until": "$$NOW"}}])
 
+    def forget(self, fence: int) -> None:
+        """Let go at once and leave no document behind: for a thing of which nobody compares fences."""
+        self._control.delete_one(self._mine(fence))
+
     def holder(self) -> str | None:
         """Who holds it now, if anybody does."""
         alive = {"_id": self._id, "$expr": {"$gt": ["$until", "$$NOW"]}}

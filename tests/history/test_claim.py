@@ -1,0 +1,88 @@
+"""Two that want the same candles: one fetches them, whoever of them dies."""
+
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from pymongo.database import Database
+
+from pipeline.exchange.errors import StoppedError
+from pipeline.exchange.market import Market
+from pipeline.history.backfill import Backfill
+from pipeline.history.claim import claimed
+from pipeline.history.listing import Wanted
+from pipeline.simulator.handle import Simulator
+from pipeline.store.lease import LeaseStore
+from schemas.series import SeriesKey
+
+DAYS = 30
+KLINES = "GET /fapi/v1/klines"
+BTC = SeriesKey("sim", "BTCUSDT", "1m")
+
+
+def leases(db: Database[Any]) -> list[Any]:
+    return list(db["control"].find({"kind": "lease"}))
+
+
+def test_two_that_fill_a_series_at_once_fetch_each_candle_once(
+    prepared: Database[Any], market: Market, series: Callable[[str, str], Wanted], simulator: Simulator
+) -> None:
+    bitcoin = series("BTCUSDT", "1m")
+    before = simulator.ledger()["requests"].get(KLINES, 0)
+    with Backfill(prepared, market) as one, Backfill(prepared, market) as other, ThreadPoolExecutor(2) as pool:
+        reports = list(pool.map(lambda work: work.fill(bitcoin, DAYS, "rest"), (one, other)))
+    assert all(report.is_complete for report in reports)
+    assert DAYS * 1440 <= sum(report.fetched for report in reports) <= DAYS * 1440 + 5, "minutes that closed since"
+    pages = -(-DAYS * 1440 // market.page(bitcoin.step))
+    assert simulator.ledger()["requests"][KLINES] - before <= pages + 10
+    assert leases(prepared) == [], "nothing is left behind"
+
+
+def test_the_claim_of_one_that_died_lapses(
+    work: Backfill, prepared: Database[Any], series: Callable[[str, str], Wanted]
+) -> None:
+    LeaseStore(prepared, f"history:{BTC}", "desk:77:dead", life=2.0).acquire()
+    began = time.monotonic()
+    report = work.fill(series("BTCUSDT", "1m"), 1, "rest")
+    assert time.monotonic() - began > 1.5, "it might have lived"
+    assert (report.is_complete, report.fetched >= 1440) == (True, True)
+
+
+def test_what_is_whole_waits_for_nobody(
+    work: Backfill, prepared: Database[Any], series: Callable[[str, str], Wanted]
+) -> None:
+    ether = series("ETHUSDT", "1d")
+    assert work.fill(ether, 20, "rest").is_complete
+    LeaseStore(prepared, f"history:{ether.key}", "desk:77:at-work", life=600).acquire()
+    assert work.fill(ether, 20, "rest").is_complete
+
+
+def test_it_is_kept_for_as_long_as_it_takes(prepared: Database[Any]) -> None:
+    other = LeaseStore(prepared, f"history:{BTC}", "other")
+    with claimed(prepared, BTC, threading.Event(), life=1.0):
+        until = time.monotonic() + 3
+        while time.monotonic() < until:
+            assert other.holder() not in {None, "other"}
+            time.sleep(0.2)
+    assert other.holder() is None
+
+
+def test_who_is_told_to_stop_waits_no_longer(prepared: Database[Any]) -> None:
+    LeaseStore(prepared, f"history:{BTC}", "desk:77:at-work", life=600).acquire()
+    stop = threading.Event()
+    threading.Timer(0.3, stop.set).start()
+    began = time.monotonic()
+    with pytest.raises(StoppedError, match="sim:BTCUSDT:1m"), claimed(prepared, BTC, stop):
+        raise AssertionError("another has it")
+    assert time.monotonic() - began < 5
+
+
+def test_the_wait_is_said(prepared: Database[Any], caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    LeaseStore(prepared, f"history:{BTC}", "desk:77:at-work", life=1.0).acquire()
+    with claimed(prepared, BTC, threading.Event()):
+        said = [record.message for record in caplog.records if "BTCUSDT" in record.message]
+    assert said == ["sim:BTCUSDT:1m: process 77 on desk sees to its candles; waiting for that"]
