@@ -21,6 +21,7 @@ from typing import Any, Final
 
 from pymongo.database import Database
 
+from bench.prefect_api import start_run
 from bench.table import Row
 from pipeline.simulator.handle import Simulator
 from pipeline.store import connect
@@ -28,7 +29,6 @@ from pipeline.store.mongod.launch import Limits, any_free_port
 from pipeline.store.mongod.server import Server
 from pipeline.store.prepare import prepare
 from pipeline.supervise import services
-from pipeline.supervise.prefect_api import start_run
 from pipeline.supervise.prefect_login import login_of
 from pipeline.supervise.reaper import Reaper
 from pipeline.supervise.supervisor import Supervisor

@@ -24,6 +24,7 @@ from bson import Timestamp
 from pymongo.database import Database
 
 from bench.live import find_mongod
+from bench.prefect_api import start_run
 from bench.tidy import leaving_nothing
 from pipeline.app.wiring import derivation_of
 from pipeline.errors import TidemarkError
@@ -45,7 +46,6 @@ from pipeline.store.prepare import prepare
 from pipeline.store.series import SeriesStore
 from pipeline.store.symbols import SymbolStore
 from pipeline.supervise import services
-from pipeline.supervise.prefect_api import start_run
 from pipeline.supervise.prefect_login import login_of
 from pipeline.supervise.reaper import Reaper
 from pipeline.supervise.supervisor import Supervisor

@@ -25,6 +25,7 @@ from pipeline.app.wiring import credentials_of, derivation_of, due_keys
 from pipeline.errors import TidemarkError
 from pipeline.exchange.market import Market
 from pipeline.history.backfill import Backfill
+from pipeline.history.claim import claimed
 from pipeline.history.derive import withdrawals
 from pipeline.history.listing import Wanted, kept_series, wanted_series
 from pipeline.history.report import SeriesReport
@@ -42,8 +43,6 @@ from pipeline.store.symbols import SymbolStore
 from pipeline.store.upgrade import upgrade
 from pipeline.store.watchlist import Watchlist
 from pipeline.supervise import services
-from pipeline.supervise.prefect_api import start_run
-from pipeline.supervise.prefect_login import login_of
 from pipeline.supervise.services import Ports
 from pipeline.supervise.supervisor import Supervisor
 from pipeline.timeline import SECOND
@@ -55,7 +54,6 @@ MINUTES: Final = "1m"
 MINUTE_DAYS: Final = 2
 """So much of the minutes is there when it is ready; the rest comes as it goes."""
 DEPOSIT: Final = Decimal(10_000)
-BACKFILL_ON_DEMAND: Final = "backfill/on-demand"
 
 
 class StartView(Protocol):
@@ -107,6 +105,8 @@ class Whole:
     db: Any = None
     database_at: str = ""
     series: list[Wanted] = field(default_factory=list)
+    claims: ExitStack = field(default_factory=ExitStack)
+    """On the history that nobody is to fetch before everything runs."""
 
     @property
     def settings(self) -> Settings:
@@ -199,6 +199,7 @@ def finish_prefect(whole: Whole) -> str:
 def fetch_candles(whole: Whole) -> str:
     """The history that is not stored yet, of everything that is watched at each exchange."""
     told = Fetched(whole.view.detail)
+    whole.ends.enter_context(whole.claims)
     reports = [report for settings in whole.each for report in _fetched(whole, settings, told)]
     stored = sum(report.stored for report in reports)
     fetched = sum(report.fetched for report in reports)
@@ -222,6 +223,8 @@ def _fetched(whole: Whole, settings: Settings, told: Fetched) -> list[SeriesRepo
                 *work.fill_all(series, settings.history_days, "auto"),
                 *work.fill_all(minutes, MINUTE_DAYS, "auto"),
             ]
+        for one in minutes:
+            whole.claims.enter_context(claimed(whole.db, one.key, whole.stop))
     _refuse_incomplete(reports)
     whole.series += [*series, *minutes]
     return reports
@@ -291,17 +294,11 @@ def start_executor(whole: Whole) -> str:
     return settings.mode if switched is None else f"{switched.mode}, set by `tidemark mode`"
 
 
-def fetch_all_minutes(whole: Whole) -> str:
-    """Ask Prefect for the rest of the minutes: its pages show how far it is."""
+def leave_minutes(whole: Whole) -> str:
+    """The ingester fetches the rest of the minutes from here on: until now the start had the machine for itself."""
+    whole.claims.close()
     if whole.choice.minutes_of is None:
         return "as the schedules say"
-    chosen = {
-        "symbols": [whole.choice.minutes_of],
-        "intervals": [MINUTES],
-        "days": whole.settings.history_days,
-        "source": "rest",  # a month of minutes in one file keeps a simulated exchange too busy to trade meanwhile
-    }
-    start_run(whole.ports.prefect, login_of(whole.settings.home), BACKFILL_ON_DEMAND, {"chosen": chosen})
     return f"{whole.settings.history_days} days of {whole.choice.minutes_of} {MINUTES} are fetched as it goes"
 
 
@@ -330,6 +327,6 @@ STEPS: Final = (
     Step("indicators", derive),
     Step("returns", refresh_returns),
     Step("flows", finish_prefect),
-    Step("minutes", fetch_all_minutes),
+    Step("minutes", leave_minutes),
 )
 """Of the start, after the database."""

@@ -57,11 +57,24 @@ def filled_order(db: Any) -> Any:
     )
 
 
+A_DAY = 1440
+
+
+def stored_minutes(db: Any) -> int:
+    """The closed candles of the one series of minutes."""
+    return sum(
+        bucket["stored"] for bucket in db["candles"].find({"symbol": "BTCUSDT", "interval": "1m"}, {"stored": 1})
+    )
+
+
 @pytest.mark.timeout(900)
 def test_from_nothing_to_an_executed_signal_and_on_after_a_restart(house: House) -> None:
     terminal = house.run("demo")
-    for step in ("database", "exchange", "candles", "ingester", "executor", "indicators", "returns", "flows"):
+    for step in ("database", "exchange", "candles", "ingester", "executor", "indicators", "returns"):
         terminal.expect(step)
+    with house.database() as db:
+        assert 2 * A_DAY <= stored_minutes(db) < 3 * A_DAY, "until everything runs nothing old is fetched beside it"
+    terminal.expect("flows")
     terminal.expect("the newest signals")
     terminal.expect(r"Prefect +http://127\.0\.0\.1:\d+")
     terminal.expect("ready after")
@@ -73,6 +86,7 @@ def test_from_nothing_to_an_executed_signal_and_on_after_a_restart(house: House)
 
     assert who_holds_keys(house) == {"executor"}
     with house.database() as db:
+        until(lambda: stored_minutes(db) >= 12 * A_DAY, "the rest of the minutes")
         order = until(lambda: filled_order(db), "a live signal to be executed")
         assert db["signals"].count_documents({"source": "history", "return_pct": {"$ne": None}})
         assert db["accounts"].find_one({"environment": "sim"})

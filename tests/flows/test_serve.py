@@ -9,7 +9,6 @@ import pytest
 from prefect.client.orchestration import get_client
 
 from flows.serve import deployments, leave_as_it_was
-from pipeline.supervise.whole import BACKFILL_ON_DEMAND
 
 SERVED = {
     "account/hourly": "every-60-minutes",
@@ -37,7 +36,6 @@ def test_everything_is_served_on_its_schedule_one_run_at_a_time() -> None:
     assert [name for name, one in served.items() if one.paused] == ["sweep/every-minute"]
     assert served["audit/nightly"].parameters["chosen"]["repair"] is True
     assert served["audit/nightly"].parameters["chosen"]["everything"] is False
-    assert BACKFILL_ON_DEMAND in served
 
 
 def test_the_page_on_the_flows_names_them_all() -> None:

@@ -12,13 +12,13 @@ from typing import Any
 import pexpect
 import psutil
 
+from bench.prefect_api import start_run
 from pipeline.exchange.environments import SIM, at
 from pipeline.exchange.rest import RestClient
 from pipeline.exchange.signing import Credentials, signer_for
 from pipeline.exchange.trading import Trading
 from pipeline.simulator.handle import RunningSimulator
 from pipeline.simulator.options import READY_KEY, READY_SECRET
-from pipeline.supervise.prefect_api import start_run
 from pipeline.supervise.prefect_login import login_of
 from tests.soak.memory import role_of
 from tests.whole import House

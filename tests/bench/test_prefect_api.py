@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
+from bench import prefect_api
 from pipeline.errors import TidemarkError
 from pipeline.store.mongod.launch import any_free_port
-from pipeline.supervise import prefect_api
 
 LOGIN = "tidemark:open sesame: or not"
 
