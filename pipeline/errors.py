@@ -17,3 +17,9 @@ class AttentionError(TidemarkError):
     """The machine, the database or the account needs a person before it makes sense to try again."""
 
     exit_code = 3
+
+
+def sentence(text: object) -> str:
+    """What was said, with a full stop where it has no end of its own, so that another sentence can follow."""
+    said = str(text)
+    return said if said.endswith((".", "?", "!")) else f"{said}."

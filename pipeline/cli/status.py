@@ -11,6 +11,7 @@ from pipeline.cli.beside import Where
 from pipeline.cli.figures import amount, measured, moment
 from pipeline.cli.output import Json, Wide, print_json, print_table
 from pipeline.cli.table import Column
+from pipeline.errors import sentence
 
 if TYPE_CHECKING:
     from pipeline.app.status import Process, SeriesNow, Status
@@ -76,7 +77,7 @@ def _show(found: "Status", *, wide: bool) -> None:
     for one in found.series:
         if one.gone:
             series = f"{one.symbol} {one.interval}"
-            typer.echo(f"{series}: given up: {one.gone}. `tidemark unwatch {one.symbol}` forgets it", err=True)
+            typer.echo(f"{series}: given up: {sentence(one.gone)} `tidemark unwatch {one.symbol}` forgets it", err=True)
     met = {True: "yes", False: "NO", None: "no data yet"}
     judged = [(one.name, one.target, measured(one.measured, one.unit), met[one.met]) for one in found.targets]
     typer.echo()

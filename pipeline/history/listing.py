@@ -7,7 +7,7 @@ from typing import Any
 
 from pymongo.database import Database
 
-from pipeline.errors import UsageError
+from pipeline.errors import UsageError, sentence
 from pipeline.exchange.listed import TRADING, ending, unlisted
 from pipeline.exchange.markets import meant, require_offered
 from pipeline.nearest import folded
@@ -90,7 +90,7 @@ def listed_in(listed: Iterable[Symbol], exchange: str) -> Callable[[str, str], W
 def say_gone(store: SeriesStore, key: SeriesKey, why: str, now: int) -> None:
     """Note that no new candles of it will come, and say so where that is news."""
     if store.note_gone(key, why, now):
-        log.warning("%s %s is passed over: %s. This is not said again", key.symbol, key.interval, why)
+        log.warning("%s %s is passed over: %s This is not said again", key.symbol, key.interval, sentence(why))
 
 
 def series_of(exchange: str, symbols: Iterable[str], intervals: Iterable[str]) -> list[SeriesKey]:

@@ -15,7 +15,7 @@ import numpy as np
 from pymongo.errors import PyMongoError
 
 from pipeline.candle import Candle
-from pipeline.errors import TidemarkError, UsageError
+from pipeline.errors import TidemarkError, UsageError, sentence
 from pipeline.exchange.clock import ServerClock
 from pipeline.exchange.errors import ExchangeError, RefusedError
 from pipeline.exchange.listed import NotTradedError
@@ -213,7 +213,7 @@ class Repairs:
         try:
             await self._background.long(self._past.fill, key)
         except (RefusedError, UsageError) as error:
-            log.error("%s: its history cannot be mended: %s. `tidemark backfill` says more", key, error)
+            log.error("%s: its history cannot be mended: %s `tidemark backfill` says more", key, sentence(error))
         except (TidemarkError, PyMongoError) as error:
             log.warning("%s: its history is not mended yet: %s; trying again", key, str(error)[:300])
             return False

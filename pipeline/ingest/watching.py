@@ -17,7 +17,7 @@ from typing import Final
 
 from pymongo.errors import PyMongoError
 
-from pipeline.errors import TidemarkError, UsageError
+from pipeline.errors import TidemarkError, UsageError, sentence
 from pipeline.exchange.clock import ServerClock
 from pipeline.exchange.errors import RefusedError
 from pipeline.exchange.listed import NotTradedError
@@ -164,7 +164,7 @@ class Watching:
                 log.warning("%s is given up, which could not be noted: %s; trying again", key, str(error)[:200])
             await asyncio.sleep(self._reopen_after)
         if is_news:
-            log.error("%s is given up: %s. `tidemark unwatch %s` forgets it", key, why, key.symbol)
+            log.error("%s is given up: %s `tidemark unwatch %s` forgets it", key, sentence(why), key.symbol)
         if lost is not None:
             log.warning("%s: its last candle never closed; nothing is stored of it from %s on", key, iso(lost.start))
 

@@ -45,6 +45,7 @@ def test_one_that_is_not_listed_is_passed_over_and_said_once(
     first = tidemark("backfill")
     assert first.exit_code == 0, first.stderr
     assert first.stderr.count("the exchange lists no symbol 'ETHUSDT'") == 1
+    assert "lists no symbol 'ETHUSDT'. This is not said again" in first.stderr
     store = SeriesStore(db)
     assert store.get(BTC).stored == 1_440  # type: ignore[union-attr]
     assert "lists no symbol" in store.get(ETH).gone.why  # type: ignore[union-attr]
@@ -105,7 +106,7 @@ def test_status_says_why_it_is_not_followed(tidemark: Run, db: Database[Any], si
     Watchlist(db, "sim").watch([BTC, ETH], datetime.now(UTC))
     told = tidemark("status")
     assert "ETHUSDT 1m: given up: the exchange lists no symbol 'ETHUSDT'" in told.stderr
-    assert "`tidemark unwatch ETHUSDT` forgets it" in told.stderr
+    assert "'ETHUSDT'. `tidemark unwatch ETHUSDT` forgets it" in told.stderr
 
 
 def test_the_start_of_everything_goes_on_without_it(
