@@ -11,6 +11,7 @@ from typing import Any
 import pexpect
 import pytest
 
+from schemas.registry import COLLECTIONS
 from tests.prefect_home import PrefectHome
 from tests.soak.memory import role_of
 from tests.whole import PATIENCE, House
@@ -114,7 +115,7 @@ def test_from_nothing_to_an_executed_signal_and_on_after_a_restart(house: House)
     house.environment["TIDEMARK_STRATEGIES"] = "ma_breakout"
 
     again = house.run("demo", "--plain")
-    again.expect("10, 0 of them made now")
+    again.expect(f"{len(COLLECTIONS)}, 0 of them made now")
     again.expect("the account goes on, without its positions")
     again.expect("ready after")
     with house.database() as db:
