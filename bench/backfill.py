@@ -28,7 +28,7 @@ from pipeline.exchange import market as market_module
 from pipeline.exchange.archive import Archive
 from pipeline.exchange.clock import local_time
 from pipeline.exchange.environments import environment
-from pipeline.exchange.market import Market
+from pipeline.exchange.market import MarketData
 from pipeline.exchange.products.um import UM
 from pipeline.exchange.rest import RestClient
 from pipeline.history.backfill import FETCHERS, SERIES_AT_ONCE, Backfill
@@ -234,7 +234,7 @@ def _fill(
     with connect.client(uri) as mongo:
         mongo.drop_database("bench")
         prepare(mongo["bench"])
-        market = Market(client)
+        market = MarketData(client)
         series = wanted_series(symbols or ["BTCUSDT"], ["1m"], market.symbols(), "sim")
         zips = Archive(client.environment, clock=client.clock, stop=client.stop) if archive else None
         with Backfill(mongo["bench"], market, zips) as work:
@@ -243,7 +243,7 @@ def _fill(
 
 def _remember(client: RestClient, symbols: list[str], days: int) -> None:
     """Let the simulator make all minutes (half hours are made of them) beforehand, so that nobody waits for it."""
-    step, market = interval("30m"), Market(client)
+    step, market = interval("30m"), MarketData(client)
     first, last = client.clock.now() - days * DAY, client.clock.now()
     for symbol in symbols:
         for start in range(first, last, PAGE * 30 * MINUTE):
@@ -319,7 +319,7 @@ def _fill_many(uri: str, url: str, days: int, count: int, answer: Connection) ->
         client.weight.limit = UNLIMITED
         mongo.drop_database("bench")
         prepare(mongo["bench"])
-        market = Market(client)
+        market = MarketData(client)
         trading = [one.symbol for one in market.symbols() if one.status == "TRADING"][:count]
         series = wanted_series(trading, ["1m"], market.symbols(), "sim")
         with (
@@ -342,7 +342,7 @@ def _plain_seconds(uri: str, client: RestClient, symbols: list[str], days: int) 
         mongo.drop_database("bench")
         began = time.perf_counter()
         prepare(mongo["bench"])
-        market, derivation = Market(client), derivation_of(load(), mongo["bench"])
+        market, derivation = MarketData(client), derivation_of(load(), mongo["bench"])
         SymbolStore(mongo["bench"]).save(market.symbols())
         with Backfill(mongo["bench"], market) as work:
 

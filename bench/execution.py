@@ -20,7 +20,7 @@ from bench.table import Row
 from pipeline.candle import Candle
 from pipeline.exchange.environments import SIM, at
 from pipeline.exchange.frames import KlineFrame, decode, kline_stream
-from pipeline.exchange.market import Market
+from pipeline.exchange.market import MarketData
 from pipeline.exchange.products.um import UM
 from pipeline.exchange.rest import RestClient
 from pipeline.exchange.signing import Credentials, signer_for
@@ -129,7 +129,7 @@ def whole_path(closes: int) -> list[Row]:
 def tradable(sim: Simulator, count: int) -> dict[str, Symbol]:
     """So many symbols whose candles exist."""
     with RestClient(at(SIM, sim.url)) as client:
-        listed = [one for one in Market(client).symbols() if one.status == "TRADING" and one.filters is not None]
+        listed = [one for one in MarketData(client).symbols() if one.status == "TRADING" and one.filters is not None]
     return {one.symbol: one for one in listed[:count]}
 
 

@@ -36,7 +36,7 @@ from pipeline.exchange.clock import ServerClock, local_time
 from pipeline.exchange.environments import SIM, at
 from pipeline.exchange.errors import NotDoneError
 from pipeline.exchange.frames import decode, kline_stream
-from pipeline.exchange.market import Market
+from pipeline.exchange.market import MarketData
 from pipeline.exchange.traffic import Traffic
 from pipeline.indicators import WINDOW
 from pipeline.ingest.core import Core
@@ -302,7 +302,7 @@ class Bench:
             sync_clock=lambda: None,
             traffic=Traffic(SIM.weight_limit),
         )
-        known = Market(client)
+        known = MarketData(client)
         market: Any = SimpleNamespace(client=client, klines=refuse, volumes=known.volumes, page=known.page)
         ingester = Ingester(
             market,

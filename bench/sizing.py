@@ -29,7 +29,7 @@ from bench.tidy import leaving_nothing
 from pipeline.app.wiring import derivation_of
 from pipeline.errors import TidemarkError
 from pipeline.exchange.environments import SIM, at
-from pipeline.exchange.market import Market
+from pipeline.exchange.market import MarketData
 from pipeline.exchange.rest import RestClient
 from pipeline.settings import load
 from pipeline.simulator.handle import Simulator
@@ -108,7 +108,7 @@ def measure(folder: Path, chosen: argparse.Namespace) -> None:
 def settle_on(simulator: Simulator, database: Database[Any], count: int, days: int) -> list[str]:
     """The first symbols that have traded for so long; what the exchange says of them is stored."""
     with RestClient(at(SIM, simulator.url)) as client:
-        listed = Market(client).symbols()
+        listed = MarketData(client).symbols()
         oldest = client.clock.now() - (days + 1) * DAY
     SymbolStore(database).save(listed)
     traded = universe(count + ODD, int(time.time() * 1_000))

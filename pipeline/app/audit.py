@@ -9,7 +9,7 @@ from pipeline.app.audit_trail import named, note
 from pipeline.app.exchange_access import client_of
 from pipeline.app.opened import Opened
 from pipeline.app.wiring import derivation_of
-from pipeline.exchange.market import Market
+from pipeline.exchange.market import MarketData
 from pipeline.history.audit import Audit, SeriesAudit, smallest_first
 from pipeline.history.derive import Derivation, Derived
 from pipeline.history.listing import audited_series, listed_in, stored_series
@@ -34,7 +34,7 @@ class Auditing:
     only looks."""
 
     keys: Sequence[SeriesKey]
-    market: Market
+    market: MarketData
     work: Audit
     listed: Sequence[Symbol]
     mending: Derivation | None
@@ -69,7 +69,7 @@ def auditing(
     one Ctrl-C does. `scheduled`: as a client has it."""
     db = tm.candle_db
     with client_of(tm.settings, stop, scheduled=scheduled) as client:
-        market = Market(client)
+        market = MarketData(client)
         keys = stored_series(db, tm.environment, symbols, intervals)
         listed = market.symbols() if samples or repair else []
         if listed:

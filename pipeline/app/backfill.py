@@ -11,7 +11,7 @@ from pipeline.app.opened import Opened
 from pipeline.app.wiring import derivation_of, due_keys
 from pipeline.errors import UsageError
 from pipeline.exchange.limits import LimitGate
-from pipeline.exchange.market import Market
+from pipeline.exchange.market import MarketData
 from pipeline.exchange.rest import RestClient
 from pipeline.history.backfill import SERIES_AT_ONCE, Backfill
 from pipeline.history.derive import Derivation, Derived, withdrawals
@@ -98,7 +98,7 @@ def filling(
     db = tm.candle_db
     made = client_of(tm.settings, stop, scheduled=scheduled, waits=waits)
     with made as client, archive_of(client, source) as archive:
-        market = Market(client)
+        market = MarketData(client)
         listed = market.symbols()
         series = (
             wanted_series(symbols, intervals or tm.settings.intervals, listed, tm.environment)

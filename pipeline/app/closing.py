@@ -74,7 +74,7 @@ class Closing:
         clerk."""
         from pipeline.app.exchange_access import running_exchange  # noqa: PLC0415
         from pipeline.app.trading_access import account_in_need  # noqa: PLC0415
-        from pipeline.exchange.market import Market  # noqa: PLC0415
+        from pipeline.exchange.market import MarketData  # noqa: PLC0415
         from pipeline.execution.account.closures import closures  # noqa: PLC0415
         from pipeline.execution.account.flatten import Flattener, Report, Scope  # noqa: PLC0415
         from pipeline.execution.engine.client_ids import NOBODY, Identity  # noqa: PLC0415
@@ -84,7 +84,7 @@ class Closing:
         sent: list[str] = []
         try:
             with running_exchange(self.settings) as place, account_in_need(self.settings, place) as trading:
-                market = Market(trading.client)
+                market = MarketData(trading.client)
                 flattener = Flattener(trading, market, self._journaled(sent), self.listener.say, nobody, report=report)
                 flattener.cancel_orders(Scope(is_ours=_enters(self.settings), within=self.within))
                 stored = self._flatten(flattener, recording)

@@ -78,7 +78,7 @@ def _ingester(
         strategies_of,
     )
     from pipeline.exchange.listed import Listed  # noqa: PLC0415
-    from pipeline.exchange.market import Market  # noqa: PLC0415
+    from pipeline.exchange.market import MarketData  # noqa: PLC0415
     from pipeline.history.backfill import Backfill  # noqa: PLC0415
     from pipeline.history.kept import KeptHistory  # noqa: PLC0415
     from pipeline.history.listing import kept_series  # noqa: PLC0415
@@ -90,7 +90,7 @@ def _ingester(
     from pipeline.store.watchlist import Watchlist  # noqa: PLC0415
     from pipeline.strategies.renewal import Renewal  # noqa: PLC0415
 
-    market = Market(client)
+    market = MarketData(client)
     listed = Listed(market)
     SymbolStore(database).save(listed.all())
     seeded = kept_series(keys_of(settings), listed.all(), SeriesStore(database), client.clock.now())

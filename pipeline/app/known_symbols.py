@@ -70,7 +70,7 @@ def _among(settings: "Settings", symbol: str, known: set[str]) -> str:
 def _listed(settings: "Settings", symbol: str) -> str:
     from pipeline.app.exchange_access import client_of  # noqa: PLC0415
     from pipeline.exchange.listed import Listed  # noqa: PLC0415
-    from pipeline.exchange.market import Market  # noqa: PLC0415
+    from pipeline.exchange.market import MarketData  # noqa: PLC0415
 
     with client_of(settings, threading.Event()) as client:
-        return Listed(Market(client)).symbol(symbol).symbol
+        return Listed(MarketData(client)).symbol(symbol).symbol

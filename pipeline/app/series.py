@@ -8,7 +8,7 @@ from pipeline.app.exchange_access import client_of
 from pipeline.app.filters import code_of
 from pipeline.app.opened import Opened
 from pipeline.errors import UsageError
-from pipeline.exchange.market import Market
+from pipeline.exchange.market import MarketData
 from pipeline.history.listing import wanted_series
 from pipeline.nearest import folded
 from pipeline.store.series import SeriesStore
@@ -70,4 +70,4 @@ def unwatch(
 def _listed(tm: Opened) -> tuple[list[Symbol], int]:
     """What the exchange lists, and its time."""
     with client_of(tm.settings) as client:
-        return Market(client).symbols(), client.clock.now()
+        return MarketData(client).symbols(), client.clock.now()

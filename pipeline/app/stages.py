@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from pipeline.app.wiring import exchange_of
-from pipeline.exchange.market import Market
+from pipeline.exchange.market import MarketData
 from pipeline.exchange.rest import RestClient
 from pipeline.execution.engine.tradable import Listed, too_small
 from pipeline.settings import Settings
@@ -15,11 +15,11 @@ def too_small_now(settings: Settings, symbols: Iterable[str], stages: Iterable[i
     if not place.is_production:
         return {}
     with RestClient(place) as client:
-        listed = _listed(Market(client), set(symbols))
+        listed = _listed(MarketData(client), set(symbols))
     return {stage: too_small(stage, settings.risk, listed) for stage in stages}
 
 
-def _listed(market: Market, symbols: set[str]) -> Listed:
+def _listed(market: MarketData, symbols: set[str]) -> Listed:
     prices = market.prices()
     return {
         one.symbol: (one.filters, prices[one.symbol][0])

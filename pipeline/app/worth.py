@@ -15,7 +15,7 @@ from pipeline.app.opened import Opened
 from pipeline.app.trading_access import is_traded
 from pipeline.app.wiring import credentials_of
 from pipeline.errors import TidemarkError
-from pipeline.exchange.market import Market
+from pipeline.exchange.market import MarketData
 from pipeline.exchange.rest import RestClient
 from pipeline.exchange.trading import Trading
 from pipeline.execution.account.books import Bookkeeper
@@ -68,7 +68,7 @@ def _stored(tm: Opened) -> Worth:
 
 
 def _asked(environment: str, trading: Trading, store: AccountStore, warn: Callable[[str], None]) -> Worth:
-    books = Bookkeeper(environment, MARGIN_ASSET, trading, store, Rates(Market(trading.client), MARGIN_ASSET), warn)
+    books = Bookkeeper(environment, MARGIN_ASSET, trading, store, Rates(MarketData(trading.client), MARGIN_ASSET), warn)
     asof = trading.client.clock.now()
     report = trading.account()
     books.day_start(report, asof)

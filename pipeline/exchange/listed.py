@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Final
 
 from pipeline.errors import UsageError
-from pipeline.exchange.market import Market
+from pipeline.exchange.market import MarketData
 from pipeline.exchange.markets import meant
 from pipeline.timeline import DAY, iso, to_ms
 from schemas.symbols import Symbol
@@ -40,7 +40,7 @@ class Listed:
     """A directory of symbols. Safe to ask from several threads."""
 
     def __init__(
-        self, market: Market, *, monotonic: Callable[[], float] = time.monotonic, again_after: float = AGAIN_AFTER
+        self, market: MarketData, *, monotonic: Callable[[], float] = time.monotonic, again_after: float = AGAIN_AFTER
     ) -> None:
         self._market = market
         self._again_after = again_after

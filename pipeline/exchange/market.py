@@ -22,7 +22,7 @@ _TRIES: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Market:
+class MarketData:
     """What the exchange publishes to everybody."""
 
     client: RestClient

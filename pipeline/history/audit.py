@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 from pymongo.database import Database
 
-from pipeline.exchange.market import Market
+from pipeline.exchange.market import MarketData
 from pipeline.history.backfill import Backfill
 from pipeline.history.checks import MARKET_COLUMNS, Flags, differing, disagreeing, insane
 from pipeline.history.listing import Wanted, key_of
@@ -97,7 +97,7 @@ class Audit:
     def __init__(
         self,
         database: Database[dict[str, Any]],
-        market: Market | None = None,
+        market: MarketData | None = None,
         *,
         samples: int = 3,
         seed: int = 0,

@@ -21,7 +21,7 @@ from pipeline.errors import TidemarkError
 from pipeline.exchange.archive import Archive, ArchiveFile
 from pipeline.exchange.errors import BadAnswerError, StoppedError
 from pipeline.exchange.klines import candles_of
-from pipeline.exchange.market import Market
+from pipeline.exchange.market import MarketData
 from pipeline.history.claim import claimed
 from pipeline.history.listing import Wanted, say_gone
 from pipeline.history.plan import Slots, archived, chunks, days_within, pages, wanted
@@ -85,7 +85,7 @@ class Backfill:
     def __init__(
         self,
         database: Database[dict[str, Any]],
-        market: Market,
+        market: MarketData,
         archive: Archive | None = None,
         *,
         progress: Progress | None = None,

@@ -10,7 +10,7 @@ from typing import Any, Final
 from pymongo.database import Database
 
 from pipeline.exchange.errors import ExchangeError
-from pipeline.exchange.market import Market
+from pipeline.exchange.market import MarketData
 from pipeline.store.funding import FundingStore
 from pipeline.timeline import MINUTE, to_ms
 from schemas.funding import Settlement
@@ -29,7 +29,7 @@ class Settlements:
     def __init__(
         self,
         database: Database[dict[str, Any]],
-        market: Market,
+        market: MarketData,
         wait: Callable[[float], object] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:

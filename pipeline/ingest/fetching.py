@@ -11,7 +11,7 @@ from pymongo.errors import PyMongoError
 
 from pipeline.exchange.errors import ExchangeError, RefusedError
 from pipeline.exchange.klines import candles_of
-from pipeline.exchange.market import Market
+from pipeline.exchange.market import MarketData
 from pipeline.ingest.background import Background
 from pipeline.ingest.core import Core
 from pipeline.ingest.events import Answer, AskWhetherTraded, Effect, FetchCandles, FinerPrices, RecordHole, SilentStream
@@ -31,7 +31,7 @@ class Fetching:
         self,
         core: Core,
         background: Background,
-        market: Market,
+        market: MarketData,
         series: SeriesStore,
         symbols: SymbolStore,
         metrics: Metrics,

@@ -17,7 +17,7 @@ from pymongo.database import Database
 from pipeline.candle import Candle
 from pipeline.exchange.errors import ExchangeError
 from pipeline.exchange.frames import KlineFrame, kline_stream
-from pipeline.exchange.market import Market
+from pipeline.exchange.market import MarketData
 from pipeline.exchange.stream_session import FeedLimits
 from pipeline.exchange.streams import Feed
 from pipeline.ingest.background import Background, cancel, resume_garbage_searches
@@ -87,7 +87,7 @@ class Ingester:
 
     def __init__(
         self,
-        market: Market,
+        market: MarketData,
         database: Database[dict[str, Any]],
         async_database: Any,
         past: Past,

@@ -23,7 +23,7 @@ from pipeline.app.so_far import Computed, Fetched
 from pipeline.app.trading_access import is_traded
 from pipeline.app.wiring import credentials_of, derivation_of, due_keys
 from pipeline.errors import TidemarkError
-from pipeline.exchange.market import Market
+from pipeline.exchange.market import MarketData
 from pipeline.history.backfill import Backfill
 from pipeline.history.claim import claimed
 from pipeline.history.derive import withdrawals
@@ -209,7 +209,7 @@ def fetch_candles(whole: Whole) -> str:
 def _fetched(whole: Whole, settings: Settings, told: Fetched) -> list[SeriesReport]:
     """Of one exchange."""
     with client_of(settings, whole.stop, waits=whole.view.waits) as client, archive_of(client, "auto") as archive:
-        market = Market(client)
+        market = MarketData(client)
         listed = market.symbols()
         SymbolStore(whole.db).save(listed)
         minutes = _minutes(whole, listed) if settings.is_first else []

@@ -6,7 +6,7 @@ import pytest
 
 from bench.sizing import table
 from pipeline.exchange.environments import SIM, at
-from pipeline.exchange.market import Market
+from pipeline.exchange.market import MarketData
 from pipeline.exchange.rest import RestClient
 from pipeline.simulator.handle import Simulator
 from pipeline.simulator.market.synthetic import SyntheticMarket
@@ -21,7 +21,7 @@ def test_its_candles_are_those_of_rest_to_the_last_bit(simulator: Simulator, cod
     step, specs = interval(code), universe(20, int(time.time() * 1_000))
     market = SyntheticMarket(0, specs)
     with RestClient(at(SIM, simulator.url)) as client:
-        rest = Market(client)
+        rest = MarketData(client)
         listed = [one for one in rest.symbols() if one.status == "TRADING" and one.symbol.isascii()]
         for one in listed[:8]:
             last = step.after(step.floor(client.clock.now()), -1)

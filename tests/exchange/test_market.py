@@ -8,7 +8,7 @@ import pytest
 from pipeline.exchange.clock import ClockSample, local_time
 from pipeline.exchange.environments import Environment
 from pipeline.exchange.errors import BadAnswerError
-from pipeline.exchange.market import Market
+from pipeline.exchange.market import MarketData
 from pipeline.exchange.rest import RestClient
 from pipeline.timeline import HOUR, MINUTE, Window, interval
 
@@ -17,18 +17,18 @@ M1 = interval("1m")
 
 
 @pytest.fixture
-def market(place: Environment) -> Market:
+def market(place: Environment) -> MarketData:
     with RestClient(place) as client:
         steady, now = client.clock.steady(), client.clock.local()
         client.clock.adopt([ClockSample(steady, steady, now, now)])
-        yield Market(client)
+        yield MarketData(client)
 
 
 def row(opened: int) -> list[Any]:
     return [opened, "2", "3", "1", "2", "5", opened + MINUTE - 1, "10", 7, "1", "2", "0"]
 
 
-def test_a_page_is_asked_for_exactly_and_costs_two(market: Market, exchange: Any, reply: Any) -> None:
+def test_a_page_is_asked_for_exactly_and_costs_two(market: MarketData, exchange: Any, reply: Any) -> None:
     exchange.otherwise = lambda _: reply(msgspec.json.encode([row(START), row(START + MINUTE)]))
     table = market.klines("BTCUSDT", M1, Window(START, START + 498 * MINUTE))
     assert table["t"].to_list() == [START, START + MINUTE]
@@ -42,14 +42,14 @@ def test_a_page_is_asked_for_exactly_and_costs_two(market: Market, exchange: Any
     assert market.client.weight.used == 2
 
 
-def test_a_short_page_costs_one(market: Market, exchange: Any, reply: Any) -> None:
+def test_a_short_page_costs_one(market: MarketData, exchange: Any, reply: Any) -> None:
     exchange.otherwise = lambda _: reply(b"[]")
     assert market.klines("BTCUSDT", M1, Window(START, START + 98 * MINUTE)).is_empty()
     assert market.client.weight.used == 1
 
 
 def test_the_last_row_is_open_while_the_exchange_says_its_time_is_not_over(
-    market: Market, exchange: Any, reply: Any
+    market: MarketData, exchange: Any, reply: Any
 ) -> None:
     this_minute = market.client.clock.now() // MINUTE * MINUTE
     exchange.otherwise = lambda _: reply(msgspec.json.encode([row(this_minute - MINUTE * 2), row(this_minute)]))
@@ -59,7 +59,7 @@ def test_the_last_row_is_open_while_the_exchange_says_its_time_is_not_over(
 
 @pytest.mark.parametrize("step", [-2 * HOUR, -5_000, 5_000, 2 * HOUR])
 def test_a_clock_that_is_set_closes_no_candle_and_is_measured_anew(
-    market: Market, exchange: Any, reply: Any, step: int
+    market: MarketData, exchange: Any, reply: Any, step: int
 ) -> None:
     this_minute = market.client.clock.now() // MINUTE * MINUTE
     rows = msgspec.json.encode([row(this_minute - MINUTE), row(this_minute + 10 * MINUTE)])
@@ -76,7 +76,7 @@ def test_a_clock_that_is_set_closes_no_candle_and_is_measured_anew(
     assert [seen.path for seen in exchange.seen].count("/fapi/v1/time") == 3
 
 
-def test_nothing_of_a_bad_page_is_used_and_the_error_names_it(market: Market, exchange: Any, reply: Any) -> None:
+def test_nothing_of_a_bad_page_is_used_and_the_error_names_it(market: MarketData, exchange: Any, reply: Any) -> None:
     bad = row(START + MINUTE)[:3]
     exchange.otherwise = lambda _: reply(msgspec.json.encode([row(START), bad]))
     with pytest.raises(BadAnswerError, match=r"BTCUSDT 1m: .*row 1"):
@@ -84,7 +84,9 @@ def test_nothing_of_a_bad_page_is_used_and_the_error_names_it(market: Market, ex
 
 
 @pytest.mark.parametrize("count", [0, 500])
-def test_a_page_that_would_cost_more_is_refused_before_it_is_sent(market: Market, exchange: Any, count: int) -> None:
+def test_a_page_that_would_cost_more_is_refused_before_it_is_sent(
+    market: MarketData, exchange: Any, count: int
+) -> None:
     with pytest.raises(ValueError, match=str(count)):
         market.klines("BTCUSDT", M1, Window(START, START + (count - 1) * MINUTE))
     assert exchange.seen == []

@@ -12,7 +12,7 @@ import pytest
 from pipeline.exchange.environments import SIM, Environment, at
 from pipeline.exchange.errors import RateLimitedError
 from pipeline.exchange.limits import period_of
-from pipeline.exchange.market import Market
+from pipeline.exchange.market import MarketData
 from pipeline.exchange.products.arithmetic import Arithmetic
 from pipeline.exchange.products.cm import CM
 from pipeline.exchange.products.instrument import Instrument
@@ -161,7 +161,7 @@ def test_a_fourth_market_is_asked_where_it_lies_at_its_weight(moon: Environment,
     with RestClient(moon) as client:
         assert client.server_time() == 1_700_000_000_000
         assert client.weight.used == 3
-        assert Market(client).prices() == {"CHEESE": (Decimal("3.5"), 1_700_000_000_001)}
+        assert MarketData(client).prices() == {"CHEESE": (Decimal("3.5"), 1_700_000_000_001)}
         assert client.weight.used == 10
 
 
@@ -181,7 +181,7 @@ def test_a_fourth_market_has_candles_and_rules_of_its_own(moon: Environment, exc
     }
     exchange.otherwise = lambda seen: reply(msgspec.json.encode(answers[seen.path]))
     with RestClient(moon) as client:
-        market = Market(client)
+        market = MarketData(client)
         (symbol,) = market.symbols()
         candle = market.klines("CHEESE", interval("1m"), Window(0, 3 * MINUTE)).row(0, named=True)
     traded = Instrument.of(MOON, symbol)

@@ -19,7 +19,7 @@ from pipeline.exchange.clock import ClockSample
 from pipeline.exchange.environments import SIM, Environment, at
 from pipeline.exchange.errors import BadAnswerError
 from pipeline.exchange.frames import Kline, ends
-from pipeline.exchange.market import Market
+from pipeline.exchange.market import MarketData
 from pipeline.exchange.products.cm import CM
 from pipeline.exchange.products.instrument import Instrument
 from pipeline.exchange.products.product import Product
@@ -97,14 +97,14 @@ EARLY = [1679661540000, "28080.00000000", "28080.00000000", "28080.00000000", "2
 M1, H1 = interval("1m"), interval("1h")
 
 
-def market_of(product: Product, exchange: Any, reply: Any, **answers: Any) -> Market:
+def market_of(product: Product, exchange: Any, reply: Any, **answers: Any) -> MarketData:
     """The market, whose answers are named by the ends of their paths."""
     exchange.otherwise = lambda seen: reply(msgspec.json.encode(answers[seen.path.rpartition("/")[2]]))
     place = replace(at(SIM, exchange.url), product=product, weight_limit=6000, retries=0)
     client = RestClient(place)
     steady, now = client.clock.steady(), client.clock.local()
     client.clock.adopt([ClockSample(steady, steady, now, now)])
-    return Market(client)
+    return MarketData(client)
 
 
 def plain_row(opened: int, closes: int) -> list[Any]:

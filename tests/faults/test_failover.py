@@ -18,7 +18,7 @@ import pytest
 from pipeline.errors import AttentionError, UsageError
 from pipeline.exchange.clock import ServerClock, local_time
 from pipeline.exchange.environments import SIM, at
-from pipeline.exchange.market import Market
+from pipeline.exchange.market import MarketData
 from pipeline.exchange.rest import RestClient
 from pipeline.exchange.stream_session import FeedLimits
 from pipeline.indicators import WINDOW
@@ -125,7 +125,12 @@ async def ingesting(simulator: Simulator, database: Any, uri: str):
     asynchronous = connect.async_client(uri)
     Watchlist(database, "sim").watch(KEYS, datetime.now(UTC))
     ingester = Ingester(
-        Market(rest), database, asynchronous[database.name], PlainPast(), Recipe(LiveIndicators(), WINDOW), pace=PACE
+        MarketData(rest),
+        database,
+        asynchronous[database.name],
+        PlainPast(),
+        Recipe(LiveIndicators(), WINDOW),
+        pace=PACE,
     )
     stop = asyncio.Event()
     running = asyncio.create_task(ingester.run(stop))

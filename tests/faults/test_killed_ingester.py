@@ -20,7 +20,7 @@ import pytest
 
 from pipeline.exchange.clock import ServerClock, local_time
 from pipeline.exchange.environments import SIM, at
-from pipeline.exchange.market import Market
+from pipeline.exchange.market import MarketData
 from pipeline.exchange.rest import RestClient
 from pipeline.exchange.stream_session import FeedLimits
 from pipeline.history.backfill import Backfill
@@ -84,7 +84,7 @@ class Place:
         with (
             connect.client(self.uri) as mongo,
             RestClient(at(SIM, self.url), clock=self.clock()) as client,
-            Backfill(mongo[DATABASE], market := Market(client)) as history,
+            Backfill(mongo[DATABASE], market := MarketData(client)) as history,
         ):
             client.sync_clock()
             listed = market.symbols()

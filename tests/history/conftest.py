@@ -17,7 +17,7 @@ from pymongo.database import Database
 
 from pipeline.exchange.archive import Archive
 from pipeline.exchange.environments import environment
-from pipeline.exchange.market import Market
+from pipeline.exchange.market import MarketData
 from pipeline.exchange.rest import RestClient
 from pipeline.history.backfill import Backfill
 from pipeline.history.listing import Wanted, wanted_series
@@ -60,8 +60,8 @@ def connected(url: str) -> RestClient:
 
 
 @pytest.fixture
-def market(client: RestClient) -> Market:
-    return Market(client)
+def market(client: RestClient) -> MarketData:
+    return MarketData(client)
 
 
 @pytest.fixture(scope="session")
@@ -95,13 +95,13 @@ def archive(client: RestClient) -> Iterator[Archive]:
 
 
 @pytest.fixture
-def work(prepared: Database[Any], market: Market, archive: Archive) -> Iterator[Backfill]:
+def work(prepared: Database[Any], market: MarketData, archive: Archive) -> Iterator[Backfill]:
     with Backfill(prepared, market, archive) as made:
         yield made
 
 
 @pytest.fixture
-def series(market: Market) -> Callable[[str, str], Wanted]:
+def series(market: MarketData) -> Callable[[str, str], Wanted]:
     def find(symbol: str, code: str) -> Wanted:
         (found,) = wanted_series([symbol], [code], market.symbols(), "sim")
         return found

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pymongo.database import Database
 
-from pipeline.exchange.market import Market
+from pipeline.exchange.market import MarketData
 from pipeline.history.audit import Audit, Check, State
 from pipeline.history.backfill import Backfill
 from pipeline.history.listing import Wanted, listed_in, stored_series
@@ -36,12 +36,12 @@ def stored(prepared: Database[Any], work: Backfill, series: Find) -> Window:
 
 
 @pytest.fixture
-def audit(prepared: Database[Any], market: Market) -> Audit:
+def audit(prepared: Database[Any], market: MarketData) -> Audit:
     return Audit(prepared, market, samples=2)
 
 
 @pytest.fixture
-def listed(market: Market) -> Find:
+def listed(market: MarketData) -> Find:
     return listed_in(market.symbols(), "sim")
 
 
@@ -119,7 +119,7 @@ def test_a_price_that_is_possible_but_wrong_is_seen_by_the_larger_interval_and_r
 
 
 def test_a_spot_check_compares_with_the_exchange(
-    prepared: Database[Any], market: Market, damage: Callable[..., int]
+    prepared: Database[Any], market: MarketData, damage: Callable[..., int]
 ) -> None:
     where = damage(700, volume=12_345.0)
     thorough = Audit(prepared, market, samples=400)

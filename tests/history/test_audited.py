@@ -9,7 +9,7 @@ from pymongo import UpdateOne
 from pymongo.database import Database
 
 from pipeline.candle import Candle, CandleWrite
-from pipeline.exchange.market import Market
+from pipeline.exchange.market import MarketData
 from pipeline.history.audit import Audit, Check, SeriesAudit, State
 from pipeline.history.backfill import Backfill
 from pipeline.history.listing import Wanted, listed_in
@@ -37,7 +37,7 @@ def stored(prepared: Database[Any], work: Backfill, series: Find) -> Window:
 
 
 @pytest.fixture
-def nightly(prepared: Database[Any], market: Market, stored: Window) -> Audit:
+def nightly(prepared: Database[Any], market: MarketData, stored: Window) -> Audit:
     """It has found everything sound once."""
     made = Audit(prepared, market, everything=False)
     first = made.look([MINUTES, HOURS])
@@ -99,7 +99,7 @@ def test_what_a_hand_changed_is_found_by_the_whole_audit_alone(prepared: Databas
 
 
 def test_a_correction_is_looked_at_again_and_so_is_the_larger_candle_above_it(
-    prepared: Database[Any], nightly: Audit, market: Market
+    prepared: Database[Any], nightly: Audit, market: MarketData
 ) -> None:
     opened = span_of(prepared).start + 700 * MINUTE
     written(prepared, opened, volume=12_345.0)
@@ -109,7 +109,7 @@ def test_a_correction_is_looked_at_again_and_so_is_the_larger_candle_above_it(
 
 
 def test_the_larger_candle_is_looked_at_the_next_night_where_it_came_first(
-    prepared: Database[Any], nightly: Audit, market: Market
+    prepared: Database[Any], nightly: Audit, market: MarketData
 ) -> None:
     opened = span_of(prepared).start + 700 * MINUTE
     written(prepared, opened, volume=12_345.0)
@@ -124,7 +124,7 @@ def _seen(db: Database[Any], opened: int) -> Window:
     return Window(max(bucket.start, span.start), min(bucket.end, span.end))
 
 
-def test_a_close_of_the_stream_is_looked_at(prepared: Database[Any], nightly: Audit, market: Market) -> None:
+def test_a_close_of_the_stream_is_looked_at(prepared: Database[Any], nightly: Audit, market: MarketData) -> None:
     opened = M1.after(span_of(prepared).end)
     closed_by_the_stream(prepared, opened, volume=-1.0)
     SeriesStore(prepared).recount(MINUTES, "stream", opened + MINUTE)
@@ -133,7 +133,7 @@ def test_a_close_of_the_stream_is_looked_at(prepared: Database[Any], nightly: Au
 
 
 def test_candles_that_the_stream_passed_over_are_missed_though_no_bucket_was_written(
-    prepared: Database[Any], nightly: Audit, market: Market
+    prepared: Database[Any], nightly: Audit, market: MarketData
 ) -> None:
     """The newest bucket was sound as far as it went; the next candle stored lies in another one."""
     end = span_of(prepared).end
@@ -146,7 +146,7 @@ def test_candles_that_the_stream_passed_over_are_missed_though_no_bucket_was_wri
 
 
 def test_a_bucket_that_a_repair_took_out_is_missed_until_it_is_back(
-    prepared: Database[Any], nightly: Audit, market: Market, simulator: Simulator
+    prepared: Database[Any], nightly: Audit, market: MarketData, simulator: Simulator
 ) -> None:
     bucket = M1.bucket(span_of(prepared).start + 900 * MINUTE)
     named = {"symbol": "BTCUSDT", "interval": "1m", "start": to_datetime(bucket.start)}
@@ -168,7 +168,7 @@ def test_a_bucket_that_a_repair_took_out_is_missed_until_it_is_back(
 
 
 def test_what_the_exchange_lacks_is_asked_for_once_and_stays_its_own(
-    prepared: Database[Any], nightly: Audit, market: Market, simulator: Simulator
+    prepared: Database[Any], nightly: Audit, market: MarketData, simulator: Simulator
 ) -> None:
     opened = span_of(prepared).start + 700 * MINUTE
     spot = M1.slot(opened)
@@ -188,7 +188,7 @@ def test_what_the_exchange_lacks_is_asked_for_once_and_stays_its_own(
 
 
 def test_a_bucket_written_while_it_was_proved_is_not_taken_for_sound(
-    prepared: Database[Any], stored: Window, market: Market, monkeypatch: pytest.MonkeyPatch
+    prepared: Database[Any], stored: Window, market: MarketData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened = stored.start + 700 * MINUTE
     load, busy = CandleStore.load, [True]
@@ -216,7 +216,7 @@ def test_every_write_of_a_closed_candle_clears_it(prepared: Database[Any], night
 
 
 def test_a_whole_bucket_that_the_exchange_lacks_is_its_own_and_not_repaired(
-    prepared: Database[Any], nightly: Audit, market: Market, simulator: Simulator
+    prepared: Database[Any], nightly: Audit, market: MarketData, simulator: Simulator
 ) -> None:
     bucket = M1.bucket(span_of(prepared).start + 900 * MINUTE)
     prepared.candles.delete_one({"symbol": "BTCUSDT", "interval": "1m", "start": to_datetime(bucket.start)})

@@ -13,7 +13,7 @@ from pymongo.errors import AutoReconnect
 from pipeline.candle import Candle, CandleWrite
 from pipeline.exchange.archive import Archive
 from pipeline.exchange.clock import local_time
-from pipeline.exchange.market import Market
+from pipeline.exchange.market import MarketData
 from pipeline.exchange.rest import RestClient
 from pipeline.history.backfill import Backfill, DatabaseFailedError
 from pipeline.history.listing import Wanted
@@ -235,7 +235,7 @@ def test_malformed_rows_that_stay_fail_by_name_and_everything_else_is_stored(
 
 
 def test_invalid_json_that_stays_ends_with_a_list_and_never_silently_short(
-    prepared: Database[Any], market: Market, series: Find, simulator: Simulator
+    prepared: Database[Any], market: MarketData, series: Find, simulator: Simulator
 ) -> None:
     bitcoin, ether = series("BTCUSDT", "1h"), series("ETHUSDT", "1h")
     market.client.environment = quick(market.client)
@@ -287,7 +287,7 @@ def test_from_the_archive_alone_the_rest_is_reported_missing(work: Backfill, ser
 
 
 def test_a_ban_ends_every_series_says_until_when_and_needs_attention(
-    prepared: Database[Any], market: Market, series: Find, simulator: Simulator
+    prepared: Database[Any], market: MarketData, series: Find, simulator: Simulator
 ) -> None:
     both = [series("BTCUSDT", "1m"), series("ETHUSDT", "1m")]
     simulator.faults.add("banned", path="/fapi/v1/klines", next=1)
@@ -301,7 +301,7 @@ def test_a_ban_ends_every_series_says_until_when_and_needs_attention(
 
 
 def test_told_to_stop_it_keeps_what_is_stored_and_goes_on_from_there(
-    prepared: Database[Any], market: Market, series: Find, simulator: Simulator, equals_truth: Check
+    prepared: Database[Any], market: MarketData, series: Find, simulator: Simulator, equals_truth: Check
 ) -> None:
     bitcoin = series("BTCUSDT", "1m")
     window = window_of(bitcoin, market.client, 20)
@@ -339,7 +339,7 @@ class StopAfter:
 
 
 def test_a_database_that_goes_away_is_said_in_one_line(
-    market: Market, series: Find, db: Database[Any], monkeypatch: pytest.MonkeyPatch
+    market: MarketData, series: Find, db: Database[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bitcoin = series("BTCUSDT", "1h")
     with Backfill(db, market) as work:
@@ -354,7 +354,7 @@ def test_a_database_that_goes_away_is_said_in_one_line(
 
 def test_two_backfills_and_a_live_writer_at_once(
     prepared: Database[Any],
-    market: Market,
+    market: MarketData,
     archive: Archive,
     series: Find,
     client: RestClient,

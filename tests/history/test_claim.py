@@ -10,7 +10,7 @@ import pytest
 from pymongo.database import Database
 
 from pipeline.exchange.errors import StoppedError
-from pipeline.exchange.market import Market
+from pipeline.exchange.market import MarketData
 from pipeline.history.backfill import Backfill
 from pipeline.history.claim import claimed
 from pipeline.history.listing import Wanted
@@ -28,7 +28,7 @@ def leases(db: Database[Any]) -> list[Any]:
 
 
 def test_two_that_fill_a_series_at_once_fetch_each_candle_once(
-    prepared: Database[Any], market: Market, series: Callable[[str, str], Wanted], simulator: Simulator
+    prepared: Database[Any], market: MarketData, series: Callable[[str, str], Wanted], simulator: Simulator
 ) -> None:
     bitcoin = series("BTCUSDT", "1m")
     before = simulator.ledger()["requests"].get(KLINES, 0)

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from pymongo.database import Database
 
-from pipeline.exchange.market import Market
+from pipeline.exchange.market import MarketData
 from pipeline.exchange.rest import RestClient
 from pipeline.history import funding
 from pipeline.history.funding import Settlements
@@ -23,16 +23,16 @@ def store(db: Database[dict[str, Any]]) -> FundingStore:
 
 
 @pytest.fixture
-def market(client: RestClient) -> Market:
-    return Market(client)
+def market(client: RestClient) -> MarketData:
+    return MarketData(client)
 
 
-def perpetuals(market: Market) -> list[Symbol]:
+def perpetuals(market: MarketData) -> list[Symbol]:
     return [one for one in market.symbols() if one.symbol in {"BTCUSDT", "ETHUSDT"}]
 
 
 def test_settlements_are_stored_as_the_exchange_says_them(
-    db: Database[dict[str, Any]], store: FundingStore, market: Market
+    db: Database[dict[str, Any]], store: FundingStore, market: MarketData
 ) -> None:
     now = market.client.clock.now()
     since = now - 90 * DAY
@@ -46,7 +46,7 @@ def test_settlements_are_stored_as_the_exchange_says_them(
 
 
 def test_a_second_run_asks_for_nothing_and_one_twice_stores_nothing_twice(
-    db: Database[dict[str, Any]], store: FundingStore, market: Market, monkeypatch: pytest.MonkeyPatch
+    db: Database[dict[str, Any]], store: FundingStore, market: MarketData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     since = market.client.clock.now() - 30 * DAY
     settlements = Settlements(db, market)
@@ -55,13 +55,13 @@ def test_a_second_run_asks_for_nothing_and_one_twice_stores_nothing_twice(
     store.add("ETHUSDT", before[5:20])
     assert store.load("ETHUSDT", since, since + 40 * DAY) == before
     asked: list[str] = []
-    monkeypatch.setattr(Market, "settlements", lambda _, symbol, __: asked.append(symbol) or [])
+    monkeypatch.setattr(MarketData, "settlements", lambda _, symbol, __: asked.append(symbol) or [])
     assert settlements.bring_up(perpetuals(market), since) == 0
     assert not asked
 
 
 def test_an_interruption_goes_on_from_the_newest_that_is_stored(
-    db: Database[dict[str, Any]], store: FundingStore, market: Market
+    db: Database[dict[str, Any]], store: FundingStore, market: MarketData
 ) -> None:
     since = market.client.clock.now() - 20 * DAY
     told = market.settlements("BTCUSDT", since)
@@ -72,7 +72,7 @@ def test_an_interruption_goes_on_from_the_newest_that_is_stored(
 
 
 def test_a_symbol_without_an_answer_is_said_and_keeps_no_other(
-    db: Database[dict[str, Any]], store: FundingStore, market: Market, caplog: pytest.LogCaptureFixture
+    db: Database[dict[str, Any]], store: FundingStore, market: MarketData, caplog: pytest.LogCaptureFixture
 ) -> None:
     since = market.client.clock.now() - 5 * DAY
     known = perpetuals(market)
@@ -83,7 +83,7 @@ def test_a_symbol_without_an_answer_is_said_and_keeps_no_other(
 
 
 def test_no_more_is_asked_in_five_minutes_than_the_exchange_takes(
-    db: Database[dict[str, Any]], store: FundingStore, market: Market, monkeypatch: pytest.MonkeyPatch
+    db: Database[dict[str, Any]], store: FundingStore, market: MarketData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     del store
     clock, waited = [0.0], []
@@ -92,7 +92,7 @@ def test_no_more_is_asked_in_five_minutes_than_the_exchange_takes(
         waited.append(seconds)
         clock[0] += seconds
 
-    monkeypatch.setattr(Market, "settlements", lambda *_: [])
+    monkeypatch.setattr(MarketData, "settlements", lambda *_: [])
     monkeypatch.setattr(funding, "ASKED_AT_MOST", 3)
     many = [perpetuals(market)[0].model_copy(update={"symbol": f"X{n}USDT"}) for n in range(7)]
     Settlements(db, market, wait, lambda: clock[0]).bring_up(many, 0)

@@ -10,7 +10,7 @@ import pytest
 from pymongo.database import Database
 
 from pipeline.exchange.environments import environment
-from pipeline.exchange.market import Market
+from pipeline.exchange.market import MarketData
 from pipeline.exchange.rest import RestClient
 from pipeline.history.backfill import Backfill
 from pipeline.history.listing import Wanted
@@ -31,7 +31,7 @@ def fill_in_a_process(mongo_uri: str, database: str, url: str, series: Wanted, r
         client.sync_clock()
         client.weight.limit = 10**9
         report.send("begun")
-        with Backfill(mongo[database], Market(client), fetchers=1) as work:
+        with Backfill(mongo[database], MarketData(client), fetchers=1) as work:
             report.send(work.fill(series, DAYS, "rest"))
 
 

@@ -12,7 +12,7 @@ import pytest
 from pymongo.database import Database
 
 from pipeline.exchange.environments import SIM, at
-from pipeline.exchange.market import Market
+from pipeline.exchange.market import MarketData
 from pipeline.exchange.products.cm import CM
 from pipeline.exchange.products.product import Product
 from pipeline.exchange.products.spot import SPOT
@@ -66,7 +66,7 @@ def backfill(database: Database[Any], product: Product, listing: Listing) -> Ite
     exchange.otherwise = listing
     place = replace(at(SIM, exchange.url), name="elsewhere", product=product, weight_limit=10**6, retries=0)
     try:
-        with RestClient(place) as client, Backfill(database, Market(client)) as work:
+        with RestClient(place) as client, Backfill(database, MarketData(client)) as work:
             client.sync_clock()
             code = "1d" if product is CM else "1m"
             listed = work.market.symbols()

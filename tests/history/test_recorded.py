@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 from pymongo.database import Database
 
-from pipeline.exchange.market import Market
+from pipeline.exchange.market import MarketData
 from pipeline.exchange.rest import RestClient
 from pipeline.history.backfill import Backfill
 from pipeline.history.listing import wanted_series
@@ -42,7 +42,7 @@ def test_what_was_recorded_is_stored_and_loaded_back_equal(
     if not path.exists():
         pytest.skip(f"the recorded candles are not here: {path}")
     simulator = start_simulator(replay=str(path), replay_symbol="BTCUSDT", lifted_limits=True)
-    market = Market(connect_to(simulator))
+    market = MarketData(connect_to(simulator))
     (series,) = wanted_series(["BTCUSDT"], [code], market.symbols(), "sim")
     with Backfill(prepared, market) as work:
         before, report, after = simulator.now(), work.fill(series, days), simulator.now()

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pymongo.database import Database
 
-from pipeline.exchange.market import Market
+from pipeline.exchange.market import MarketData
 from pipeline.history.backfill import Backfill
 from pipeline.history.listing import Wanted
 from pipeline.store.series import SeriesStore
@@ -49,7 +49,7 @@ def test_indicators_and_signals_of_no_new_candle(house: House) -> None:
     assert cost.read <= 6
 
 
-def test_what_the_exchange_lists_as_before(prepared: Database[Any], market: Market) -> None:
+def test_what_the_exchange_lists_as_before(prepared: Database[Any], market: MarketData) -> None:
     symbols = SymbolStore(prepared)
     symbols.save(market.symbols())
     costs: list[Cost] = []

@@ -15,7 +15,7 @@ from pipeline.exchange.clock import ServerClock
 from pipeline.exchange.environments import SIM, at
 from pipeline.exchange.errors import NotDoneError
 from pipeline.exchange.frames import continuous_kline_stream
-from pipeline.exchange.market import Market
+from pipeline.exchange.market import MarketData
 from pipeline.exchange.traffic import Traffic
 from pipeline.ingest.indicators import LiveIndicators
 from pipeline.ingest.service import Ingester, Pace, plain_kline
@@ -95,7 +95,7 @@ async def replayed(db: Any, async_db: Any, frames: list[dict[str, Any]], keys: d
         def no_rest(*_: object) -> pl.DataFrame:
             raise NotDoneError("what was recorded has no REST")
 
-        market: Any = SimpleNamespace(client=client, klines=no_rest, volumes=Market(client).volumes)
+        market: Any = SimpleNamespace(client=client, klines=no_rest, volumes=MarketData(client).volumes)
         ingester = Ingester(
             market,
             db,

@@ -20,7 +20,7 @@ from pipeline.candle import Candle, CandleWrite
 from pipeline.exchange.clock import ServerClock, local_time
 from pipeline.exchange.environments import SIM, at
 from pipeline.exchange.listed import Listed
-from pipeline.exchange.market import Market
+from pipeline.exchange.market import MarketData
 from pipeline.exchange.rest import RestClient
 from pipeline.exchange.stream_session import FeedLimits
 from pipeline.exchange.streams import StreamBlockedError
@@ -91,9 +91,9 @@ class Desk:
         place = replace(place, stream_url=place.stream_url + stream_path)
         client = RestClient(place, clock=fast_clock())
         client.sync_clock()
-        listed = Listed(Market(client), again_after=1.0)
+        listed = Listed(MarketData(client), again_after=1.0)
         ingester = Ingester(
-            Market(client),
+            MarketData(client),
             self.database,
             self.async_database,
             PlainPast(
@@ -430,7 +430,7 @@ async def test_a_break_that_the_last_run_left_is_counted_and_fetched(desk):
 async def test_prices_finer_than_was_known_are_noted_and_what_depends_on_them_is_asked_for_anew(desk):
     client = RestClient(at(SIM, desk.simulator.url))
     symbols = SymbolStore(desk.database)
-    symbols.save([one.model_copy(update={"price_precision": 0}) for one in Market(client).symbols()])
+    symbols.save([one.model_copy(update={"price_precision": 0}) for one in MarketData(client).symbols()])
     client.close()
     (key,) = keys(("BTCUSDT",))
     async with desk.ingesting(symbols=("BTCUSDT",), decimals=0):

@@ -12,7 +12,7 @@ from pymongo.database import Database
 
 from pipeline.exchange.clock import ServerClock, local_time
 from pipeline.exchange.environments import SIM, at
-from pipeline.exchange.market import Market
+from pipeline.exchange.market import MarketData
 from pipeline.exchange.rest import RestClient
 from pipeline.exchange.stream_session import FeedLimits
 from pipeline.history.backfill import Backfill
@@ -65,7 +65,7 @@ async def test_each_close_has_its_signals_and_history_finds_the_same(
 
     client = RestClient(at(SIM, simulator.url), clock=ServerClock(fast, fast))
     client.sync_clock()
-    market = Market(client)
+    market = MarketData(client)
     listed = market.symbols()
     SymbolStore(db).save(listed)
     decimals = {one.symbol: one.price_precision for one in listed}

@@ -19,7 +19,7 @@ import websockets
 
 from pipeline.errors import UsageError
 from pipeline.exchange.environments import SIM, at
-from pipeline.exchange.market import Market
+from pipeline.exchange.market import MarketData
 from pipeline.exchange.products.cm import CM
 from pipeline.exchange.products.product import Product
 from pipeline.exchange.products.spot import SPOT
@@ -132,7 +132,7 @@ def test_what_our_own_client_may_ask_is_answered_at_the_weight_that_it_counts(pr
 def test_our_own_client_reads_each_market(three: Simulator, product: Product, symbol: str) -> None:
     place = replace(at(SIM, three.at(product.name).url), product=product)
     with RestClient(place) as client:
-        market = Market(client)
+        market = MarketData(client)
         client.sync_clock()
         symbols = {each.symbol: each for each in market.symbols()}
         assert symbols[symbol].status == "TRADING"

@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Final
 
 from pipeline.exchange.errors import BadAnswerError
-from pipeline.exchange.market import Market
+from pipeline.exchange.market import MarketData
 
 _KEPT: Final = 60.0
 
@@ -15,7 +15,7 @@ _KEPT: Final = 60.0
 class Rates:
     """The exchange's last prices, asked for at most once a minute. Blocks."""
 
-    market: Market
+    market: MarketData
     asset: str
     _prices: dict[str, Decimal] = field(default_factory=dict)
     _asked: float = float("-inf")

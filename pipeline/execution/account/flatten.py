@@ -24,7 +24,7 @@ from pipeline.exchange.errors import (
     RefusedError,
     until_text,
 )
-from pipeline.exchange.market import Market
+from pipeline.exchange.market import MarketData
 from pipeline.exchange.reports import AlgoReport, OrderReport, PositionReport
 from pipeline.exchange.trading import NewOrder, Side, Trading
 from pipeline.execution.account.whose import is_ours
@@ -92,7 +92,7 @@ class Flattener:
     is told what is waited for. `report` is what was done so far, also when it is interrupted."""
 
     trading: Trading
-    market: Market
+    market: MarketData
     sent: Sent
     tell: Callable[[str], None]
     identity: Identity

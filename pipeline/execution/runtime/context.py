@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from pipeline.exchange.market import Market
+from pipeline.exchange.market import MarketData
 from pipeline.exchange.trading import Trading
 from pipeline.exchange.userdata import UserLimits
 from pipeline.execution.account.books import Bookkeeper
@@ -53,7 +53,7 @@ class Context:
     """False: whatever the switch says, nothing is sent."""
     sending: Trading
     asking: Trading
-    market: Market
+    market: MarketData
     stores: Stores
     unhurried: Stores
     """The same, where a write waits for no disk."""

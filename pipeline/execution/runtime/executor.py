@@ -19,7 +19,7 @@ from pipeline.errors import TidemarkError
 from pipeline.exchange.clock import ServerClock
 from pipeline.exchange.environments import Environment
 from pipeline.exchange.limits import Need
-from pipeline.exchange.market import Market
+from pipeline.exchange.market import MarketData
 from pipeline.exchange.rest import RestClient
 from pipeline.exchange.signing import Credentials
 from pipeline.exchange.trading import Trading
@@ -79,7 +79,7 @@ def opened(
         reading = Trading(asking)
         stores, unhurried = stores_of(database, place.name)
         accounts = AccountStore(database, place.name)
-        market = Market(asking)
+        market = MarketData(asking)
         rates = Rates(market, MARGIN_ASSET)
 
         def warn(text: str) -> None:

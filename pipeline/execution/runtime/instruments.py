@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable
 
-from pipeline.exchange.market import Market
+from pipeline.exchange.market import MarketData
 from pipeline.exchange.trading import Trading
 from pipeline.execution.engine.events import Event, FeeSeen, PriceSeen, RulesSeen
 from pipeline.execution.gateway import reports_in
@@ -13,7 +13,7 @@ from pipeline.execution.runtime.inputs import Prices
 class Instruments:
     """The symbols this executor knows. A signal of any other waits until it is known too."""
 
-    def __init__(self, asking: Trading, market: Market, prices: Prices, asset: str) -> None:
+    def __init__(self, asking: Trading, market: MarketData, prices: Prices, asset: str) -> None:
         self._asset = asset
         self._asking = asking
         self._market = market

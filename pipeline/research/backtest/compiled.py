@@ -89,7 +89,7 @@ class Scratch(NamedTuple):
     opening: Flags
 
 
-class Market(NamedTuple):
+class MinuteGrid(NamedTuple):
     """Minutes on one grid, in ticks, a row a symbol; and the extremes of blocks of them."""
 
     start: int

@@ -203,7 +203,7 @@ def _exact(value: float) -> Decimal:
     return Decimal(repr(round(float(value), _CENTS)))
 
 
-def _on_one_grid(minutes: Sequence[Minutes], start: int, end: int) -> compiled.Market:
+def _on_one_grid(minutes: Sequence[Minutes], start: int, end: int) -> compiled.MinuteGrid:
     length = (end - start) // MINUTE
     places = [one.at(start) + np.arange(length) for one in minutes]
     inside = [np.clip(place, 0, len(one.close) - 1) for one, place in zip(minutes, places, strict=True)]
@@ -221,7 +221,7 @@ def _on_one_grid(minutes: Sequence[Minutes], start: int, end: int) -> compiled.M
         for size in (compiled.SMALL, compiled.LARGE)
         for column, highest in ((high, True), (low, False))
     ]
-    return compiled.Market(start, opened, high, low, close, there, *blocks)
+    return compiled.MinuteGrid(start, opened, high, low, close, there, *blocks)
 
 
 def _risk(general: Risk, trading: TradingView) -> tuple[Any, ...]:

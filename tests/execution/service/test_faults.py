@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from pipeline.exchange.errors import RefusedError
-from pipeline.exchange.market import Market
+from pipeline.exchange.market import MarketData
 from pipeline.exchange.trading import plain
 from pipeline.execution.account.fees import Rates
 from pipeline.execution.engine.events import OrderSeen
@@ -317,7 +317,12 @@ async def test_how_a_stop_that_fired_has_ended_its_order_says(house: Any) -> Non
 
     said: list[Any] = []
     desk = Gateway(
-        house.trading, house.trading, said.append, lambda *_: None, dict, Rates(Market(house.trading.client), "USDT")
+        house.trading,
+        house.trading,
+        said.append,
+        lambda *_: None,
+        dict,
+        Rates(MarketData(house.trading.client), "USDT"),
     )
     now = house.simulator.now()
     order = OrderRecord(
@@ -330,7 +335,7 @@ async def test_how_a_stop_that_fired_has_ended_its_order_says(house: Any) -> Non
 
     def fires() -> bool:
         """Placed just above the price, again until that rises; its order waits far below."""
-        price, _ = Market(house.trading.client).prices()["BTCUSDT"]
+        price, _ = MarketData(house.trading.client).prices()["BTCUSDT"]
         prices = {"triggerPrice": plain(price + Decimal("0.1")), "price": plain(price - Decimal(500))}
         try:
             house.trading.client.signed("POST", "/fapi/v1/algoOrder", stop | prices)

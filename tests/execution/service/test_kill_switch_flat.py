@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from pipeline.app.beside import remember
-from pipeline.exchange.market import Market
+from pipeline.exchange.market import MarketData
 from pipeline.exchange.rest import RestClient
 from pipeline.exchange.trading import NewOrder, Trading
 from pipeline.execution.account.flatten import Flattener, Scope
@@ -65,7 +65,7 @@ async def test_a_ban_is_waited_for_until_its_end(house: Any) -> None:
 
     with RestClient(replace(house.place, retries=0), house.credentials) as client:
         client.clock.local = lambda: house.simulator.now() + ahead[0]
-        flattener = Flattener(Trading(client), Market(client), lambda *_: None, said.append, us(house), sleep)
+        flattener = Flattener(Trading(client), MarketData(client), lambda *_: None, said.append, us(house), sleep)
         house.simulator.faults.add("banned", path="/fapi/v3/positionRisk", next=1)
         report = flattener.flatten(Scope({"BTCUSDT"}, us(house).owns, {}))
     assert (report.flat, report.problems) == (True, [])

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.exchange.market import Market
+from pipeline.exchange.market import MarketData
 from pipeline.exchange.products.product import Ask
 from pipeline.execution.runtime.instruments import Instruments
 from pipeline.settings import Risk
@@ -83,7 +83,7 @@ async def test_one_whose_price_is_there_is_filled_at_it_or_better_and_protected(
 async def tried(house: Any) -> tuple[Any, bool]:
     """An entry that one level of the book has less for than it wants, and whether the rest of it has waited in vain.
     What was filled has had its stop meanwhile."""
-    newest, _at = Market(house.trading.client).prices()[SYMBOL]
+    newest, _at = MarketData(house.trading.client).prices()[SYMBOL]
     signal = await house.verdict(house.say("entry", price=float((newest * ASK).quantize(Decimal("0.1")))))
     assert signal.verdict == "taken", signal.reason
     await house.until(lambda: (house.held() and house.stops()) or house.signal(signal.id).reason)
@@ -128,7 +128,7 @@ async def test_a_band_that_has_become_narrower_since_it_was_read_refuses_it(
     house: Any, side: str, share: str, code: int
 ) -> None:
     async with house.executor(risk=LIMIT) as executor:
-        (rules, *_) = Instruments(house.trading, Market(house.trading.client), None, "USDT").rules({SYMBOL})
+        (rules, *_) = Instruments(house.trading, MarketData(house.trading.client), None, "USDT").rules({SYMBOL})
         wider = rules.filters.model_copy(update={"multiplier_up": Decimal(2), "multiplier_down": Decimal("0.5")})
         executor.term.tell(replace(rules, filters=wider))
         signal = await house.verdict(house.say("entry", side, price=below(house, Decimal(share))))

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from pipeline.errors import AttentionError
-from pipeline.exchange.market import Market
+from pipeline.exchange.market import MarketData
 from pipeline.exchange.trading import NewOrder
 from pipeline.execution.engine.events import GoalSeen, StreamBack
 from pipeline.execution.engine.state import Margin
@@ -365,7 +365,7 @@ async def test_what_the_account_pays_is_asked_once_a_symbol(house: Any) -> None:
 
 
 async def test_what_the_account_pays_is_kept_and_the_next_term_sizes_by_it_before_it_has_asked(house: Any) -> None:
-    listed = [one for one in Market(house.trading.client).symbols() if one.symbol in {"BTCUSDT", "ETHUSDT"}]
+    listed = [one for one in MarketData(house.trading.client).symbols() if one.symbol in {"BTCUSDT", "ETHUSDT"}]
     store = SymbolStore(house.db)
     store.save([one.model_copy(update={"id": f"sim:{one.symbol}", "exchange": "sim"}) for one in listed])
     async with house.executor(symbols={"BTCUSDT", "ETHUSDT"}, pace_fees=0.1):
