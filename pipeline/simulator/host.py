@@ -42,7 +42,7 @@ def build_exchange(options: Options) -> Exchange:
         floors.append(Floor.of(product, market, meter, options.seed, clock.now()))
     exchange = Exchange(clock, floors)
     for account in options.accounts:
-        deposits = {product.name: _amounts(account.name, product.deposits(account)) for product in products}
+        deposits = {one.name: _amounts(account.name, one.deposits(account)) for one in products}
         exchange.open_account(account.name, _api_key(account), deposits)
     return exchange
 
