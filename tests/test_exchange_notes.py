@@ -59,7 +59,7 @@ def test_the_codes_are_all_that_the_client_and_the_executor_know() -> None:
     known = {code for each in _CODES.values() for code in each}
     known |= answers.CLOCK_CODES | answers.KEY_CODES | answers.WAIT_CODES
     known |= answers.UNKNOWN_CODES | answers.NOT_DONE_CODES
-    known |= trading.ALREADY_SO | {userdata.NO_SUCH_KEY, -2011, -2013}
+    known |= {trading.ALREADY_SO, userdata.NO_SUCH_KEY, -2011, -2013}
     assert set(codes()) == known
 
 
@@ -72,7 +72,7 @@ def test_the_word_beside_a_code_is_the_reaction_to_it(code: int, word: str) -> N
             "unknown"
             if code in answers.UNKNOWN_CODES
             else "success"
-            if code in trading.ALREADY_SO
+            if code == trading.ALREADY_SO
             else "a new key"
             if code == userdata.NO_SUCH_KEY
             else "asked for"

@@ -43,5 +43,5 @@ def test_an_interval_in_the_wrong_case_is_offered_in_the_right_one(text: str, of
 
 @pytest.mark.parametrize("text", ["", "m", "0m", "17m", "hour", "-1h", "999999999999999999h"])
 def test_another_length_is_refused_with_those_there_are(text: str) -> None:
-    with pytest.raises(UnknownIntervalError, match="Allowed: 1m, 3m"):
+    with pytest.raises(UnknownIntervalError, match="Allowed: 1s, 1m, 3m"):
         interval(text)

@@ -55,7 +55,7 @@ def runs(
         _show(found, wide=wide)
 
 
-@kept.command()
+@kept.command(epilog="Example: [bold]tidemark runs show 20261127-114610-16f1f2[/bold]")
 def show(name: Name, *, exchange: Where = None, as_json: Json = False, wide: Wide = False) -> None:
     """One of them: its figures in each reading, what it went by; with --json its trades and its equity too."""
     from pipeline.app.opened import Opened, having_data  # noqa: PLC0415
@@ -78,7 +78,7 @@ def show(name: Name, *, exchange: Where = None, as_json: Json = False, wide: Wid
         typer.echo(f"note: {one}", err=True)
 
 
-@app.command()
+@app.command(epilog="Example: [bold]tidemark rerun 20261127-114610-16f1f2[/bold]")
 def rerun(name: Name, *, exchange: Where = None, as_json: Json = False) -> None:
     """Run a backtest again that was kept: the same to the bit, or it is said what is not as it was then."""
     from pipeline.app.opened import Opened, having_data  # noqa: PLC0415

@@ -113,7 +113,8 @@ def test_a_backfill_is_started_from_its_form_and_shows_its_progress_and_its_tabl
     choose_days(page, "12")
     submit(page)
     (run,) = until(lambda: prefect.runs_of("backfill/on-demand"))
-    assert run["parameters"]["chosen"] == {"symbols": ["BTCUSDT"], "intervals": ["1h"], "days": 12, "source": "auto"}
+    told = {"symbols": ["BTCUSDT"], "intervals": ["1h"], "days": 12, "source": "auto", "exchange": None}
+    assert run["parameters"]["chosen"] == told
     ended = until(lambda: (now := prefect.ask(f"/flow_runs/{run['id']}")["state"])["type"] in ENDED and now)
     assert ended["type"] == "COMPLETED", ended
     page.goto(f"{prefect.url}/runs/flow-run/{run['id']}")

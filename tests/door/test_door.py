@@ -295,6 +295,7 @@ def test_a_folder_has_its_own_database_that_ends_with_the_program(home: Path, si
 
 
 def test_another_exchange_of_the_same_database_is_opened_by_its_name(filled: Tidemark) -> None:
+    before = filled.series()
     with tidemark.open(exchange="sim-cm") as there:
         assert "sim-cm" in repr(there)
         assert there.series().is_empty()
@@ -302,6 +303,7 @@ def test_another_exchange_of_the_same_database_is_opened_by_its_name(filled: Tid
         assert there.positions().is_empty()
         with pytest.raises(UsageError, match="BTCUSDT is USD-M or spot: --exchange sim or sim-spot"):
             there.candles("BTCUSDT", "1h")
-    assert filled.series().height == 4
+    assert filled.series().equals(before)
+    assert before.height >= 4
     with pytest.raises(UsageError, match="unknown exchange 'sim-cn'"):
         tidemark.open(exchange="sim-cn")
