@@ -102,7 +102,8 @@ class Judge:
         wrong, count = [], 0
         for key in self._series():
             first, last = _closed(key, self.since, now)
-            asked = {"symbol": key.symbol, "interval": key.interval, "strategy": Metronome.name, "confirmed": True}
+            asked = {"exchange": key.exchange, "symbol": key.symbol, "interval": key.interval}
+            asked |= {"strategy": Metronome.name, "confirmed": True}
             found = self.database.signals.find(asked | {"candle": {"$gte": to_datetime(first)}}, {"candle": 1})
             known = {one["candle"] for one in found}
             wanted = [to_datetime(at) for at in _openings(key, first, last)]
@@ -111,10 +112,11 @@ class Judge:
         return _check("a signal at every close", f"{count} closes", wrong, count)
 
     def signals_are_decided(self) -> Check:
-        """No signal waits longer than it is fresh."""
+        """No signal of the exchange that is traded on waits longer than it is fresh."""
         now = to_datetime(self.exchange.now())
-        lived = self.database.signals.count_documents({"source": "live", "confirmed": True})
-        waiting = self.database.signals.find({"verdict": "fresh", "confirmed": True})
+        of_it = {"exchange": {"$in": sorted({key.exchange for key in self._series()})}, "confirmed": True}
+        lived = self.database.signals.count_documents(of_it | {"source": "live"})
+        waiting = self.database.signals.find(of_it | {"verdict": "fresh"})
         late = [f"undecided: {one['_id']}" for one in waiting if _is_over(one, now)]
         return _check("signals are decided", f"{lived} live signals", late, lived)
 
