@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, Final
 
+import psutil
 from pymongo.database import Database
 from pymongo.errors import PyMongoError
 
@@ -49,10 +50,14 @@ def claimed(
 
 def _won(lease: LeaseStore, key: SeriesKey, stop: threading.Event) -> int:
     told = ""
+    here = socket.gethostname()
     while not isinstance(found := lease.acquire(), Grant):
         if found.holder != told:
             told = found.holder
             host, process, _ = told.rsplit(":", 2)
+            if host == here and not psutil.pid_exists(int(process)):
+                lease.forget_of(told)
+                continue
             log.info("%s: process %s on %s sees to its candles; waiting for that", key, process, host)
         if stop.wait(_ASKED_EVERY):
             raise StoppedError(f"{key}: told to stop while another process saw to its candles")

@@ -83,6 +83,10 @@ class LeaseStore:
         """Let go at once and leave no document behind: for a thing of which nobody compares fences."""
         self._control.delete_one(self._mine(fence))
 
+    def forget_of(self, holder: str) -> None:
+        """The same for one that is known to be no more."""
+        self._control.delete_one({"_id": self._id, "holder": holder})
+
     def holder(self) -> str | None:
         """Who holds it now, if anybody does."""
         alive = {"_id": self._id, "$expr": {"$gt": ["$until", "$$NOW"]}}
