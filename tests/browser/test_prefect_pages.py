@@ -121,7 +121,7 @@ def test_a_backfill_is_started_from_its_form_and_shows_its_progress_and_its_tabl
     expect(page.get_by_text("Completed").first).to_be_visible()
     tab = page.get_by_role("tab", name="Artifacts").or_(page.get_by_text("Artifacts", exact=True)).first
     reveal(tab, page.get_by_text("backfill-progress"))
-    reveal(page.get_by_text("backfill-series").first, page.get_by_text("what each series came to").first)
+    reveal(page.get_by_text("backfill-series").first, page.get_by_text("series of which something was fetched").first)
     expect(page.get_by_text("BTCUSDT", exact=True).first).to_be_visible()
     expect(page.get_by_text("288").first).to_be_visible()
 
