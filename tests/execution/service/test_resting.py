@@ -94,7 +94,7 @@ async def tried(house: Any) -> tuple[Any, bool]:
 
 async def part_of_one(house: Any) -> Any:
     """Where the market goes is its affair, so it is tried until it is so."""
-    for _ in range(40):
+    for _ in range(80):
         signal, so = await tried(house)
         if so:
             return signal
