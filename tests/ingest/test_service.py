@@ -61,7 +61,7 @@ pytestmark = [
     pytest.mark.filterwarnings(f"ignore:Exception ignored in. <{what}:pytest.PytestUnraisableExceptionWarning")
     for what in ("socket.socket", "function _SelectorTransport.__del__")
 ]
-"""A connection that a driver was just opening as an earlier test's loop ended is found when garbage is searched here."""
+"""A connection that was just opening as an earlier test's loop ended is found when garbage is searched here."""
 
 
 def fast_clock() -> ServerClock:
