@@ -105,14 +105,30 @@ class SymbolSpec:
         return self.onboard <= now and self.standing(now) == "TRADING"
 
 
-class Market(Protocol):
+class Prices(Protocol):
+    """What accounts are settled by: the contracts, their prices and their trades."""
+
+    specs: dict[str, SymbolSpec]
+
+    def ticks(self, symbol: str, after: int, until: int) -> list[Tick]:
+        """The trades with after < time <= until, in order."""
+        ...
+
+    def price(self, symbol: str, now: int) -> int:
+        """The last traded price in ticks."""
+        ...
+
+    def mark_price(self, symbol: str, now: int) -> Decimal:
+        """The mark price: follows the last price smoothly."""
+        ...
+
+
+class Market(Prices, Protocol):
     """A source of prices: synthetic or replayed. Pure: the same question has the same answer for ever.
 
     Every interval is the aggregate of the 1m candles, and the ticks of a minute build exactly its 1m candle. `now` is
     passed in; a market has no clock. Only a delisting changes it.
     """
-
-    specs: dict[str, SymbolSpec]
 
     def delist(self, symbol: str, status: str, now: int) -> None:
         """Let its trading end with the minute that `now` is in, and list it with that status."""
@@ -129,16 +145,4 @@ class Market(Protocol):
     def forming(self, symbol: str, interval: Interval, now: int) -> tuple[Klines, int]:
         """The candle that contains `now` from the ticks up to and including `now` (an array of one), and the time of
         the last tick in it (its open time where nothing traded yet)."""
-        ...
-
-    def ticks(self, symbol: str, after: int, until: int) -> list[Tick]:
-        """The trades with after < time <= until, in order."""
-        ...
-
-    def price(self, symbol: str, now: int) -> int:
-        """The last traded price in ticks."""
-        ...
-
-    def mark_price(self, symbol: str, now: int) -> Decimal:
-        """The mark price: follows the last price smoothly."""
         ...

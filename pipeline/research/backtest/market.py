@@ -12,12 +12,10 @@ from decimal import Decimal
 from itertools import pairwise
 from typing import Final, NamedTuple
 
-import numpy as np
-
 from pipeline.research.backtest.assumptions import Inside
 from pipeline.research.backtest.minutes import Minutes
-from pipeline.simulator.types import KLINE, Klines, SymbolSpec, Tick
-from pipeline.timeline import MINUTE, SECOND, Interval
+from pipeline.simulator.types import SymbolSpec, Tick
+from pipeline.timeline import MINUTE, SECOND
 
 _OPENS, _LEAVES, _FIRST, _SECOND, _CLOSES = 1, 10 * SECOND, 25 * SECOND, 40 * SECOND, 55 * SECOND
 _PLENTY: Final = 0
@@ -84,21 +82,6 @@ class HistoryMarket:
         """Until when it is known where the price goes: where it goes from the open is decided as it leaves it."""
         opened = now // MINUTE * MINUTE
         return opened + (_LEAVES if now < opened + _LEAVES else MINUTE)
-
-    def klines(self, symbol: str, interval: Interval, start: int, end: int) -> Klines:  # noqa: ARG002
-        """Nobody asks an account for candles."""
-        return np.empty(0, KLINE)
-
-    def forming(self, symbol: str, interval: Interval, now: int) -> tuple[Klines, int]:
-        """Likewise."""
-        raise NotImplementedError(f"no candle of {symbol} is formed here: {interval}, {now}")
-
-    def delist(self, symbol: str, status: str, now: int) -> None:
-        """What was listed stays so."""
-        raise NotImplementedError(f"{symbol} cannot become {status} at {now}")
-
-    def relist(self) -> None:
-        """Nothing was delisted."""
 
     def _trades(self, symbol: str, place: int, until: int) -> list[tuple[int, int]]:
         way = self._way(symbol, place, until)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Final, NamedTuple
 
-from pipeline.simulator.types import Market, SymbolSpec, Tick
+from pipeline.simulator.types import Prices, SymbolSpec, Tick
 from pipeline.simulator.venue import events, ledger, matching
 from pipeline.simulator.venue.account import Account, Income, MarkOf, Trade
 from pipeline.simulator.venue.brackets import max_notional
@@ -89,7 +89,7 @@ class Ids:
 class Engine:
     """The books of all accounts of a market, and the only code that writes to them when something trades."""
 
-    market: Market
+    market: Prices
     ids: Ids
     fundings: Fundings
     terms: Terms = USD_TERMS

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final, Protocol
 
-from pipeline.simulator.types import QUARTER, Market
+from pipeline.simulator.types import QUARTER, Prices
 from pipeline.timeline import HOUR
 
 PERIOD: Final = 8 * HOUR
@@ -25,12 +25,12 @@ def next_funding(now: int) -> int:
     return (now // PERIOD + 1) * PERIOD
 
 
-def funding_rate(market: Market, symbol: str, time: int) -> Decimal:
+def funding_rate(market: Prices, symbol: str, time: int) -> Decimal:
     """The rate of that moment: the interest, plus the premium, clamped. Longs pay shorts where it is positive."""
     return (_INTEREST + min(_CLAMP, max(-_CLAMP, premium(market, symbol, time)))).quantize(_RATE_GRID)
 
 
-def premium(market: Market, symbol: str, time: int) -> Decimal:
+def premium(market: Prices, symbol: str, time: int) -> Decimal:
     """The distance of the contract from its mark price, as a share of it."""
     mark = market.mark_price(symbol, time)
     return (market.price(symbol, time) * market.specs[symbol].tick - mark) / mark
@@ -53,7 +53,7 @@ class Fundings(Protocol):
 class EveryEightHours:
     """As long as nothing else is said of a contract."""
 
-    market: Market
+    market: Prices
 
     def times(self, after: int, until: int) -> Iterator[int]:
         """The moments with after < time <= until."""

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 
 from pipeline.simulator.errors import ApiError
-from pipeline.simulator.types import Market
+from pipeline.simulator.types import Prices
 from pipeline.simulator.venue.account import Account, PositionMode
 from pipeline.simulator.venue.desks import Desks, usd_desks
 from pipeline.simulator.venue.engine import Engine, Ids
@@ -22,7 +22,7 @@ class Venue:
 
     def __init__(
         self,
-        market: Market,
+        market: Prices,
         desks: Desks = usd_desks,
         terms: Terms = USD_TERMS,
         *,
