@@ -95,7 +95,8 @@ async def replayed(db: Any, async_db: Any, frames: list[dict[str, Any]], keys: d
         def no_rest(*_: object) -> pl.DataFrame:
             raise NotDoneError("what was recorded has no REST")
 
-        market: Any = SimpleNamespace(client=client, klines=no_rest, volumes=MarketData(client).volumes)
+        known = MarketData(client)
+        market: Any = SimpleNamespace(client=client, klines=no_rest, volumes=known.volumes, page=known.page)
         ingester = Ingester(
             market,
             db,
