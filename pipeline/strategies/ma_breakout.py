@@ -5,6 +5,7 @@ from typing import ClassVar
 
 from pipeline.strategies.base import Codes, Kind, Prices
 from pipeline.strategies.lines import REACH, at_least, coded, crossing, may_cross
+from pipeline.strategies.ranges import searched
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +18,7 @@ class MaBreakout:
 
     name: ClassVar[str] = "ma_breakout"
 
-    n: int = 20
+    n: int = searched(20, range(5, 121, 5))
 
     def __post_init__(self) -> None:
         at_least(self.name, n=(self.n, 2))

@@ -7,6 +7,7 @@ import numpy as np
 
 from pipeline.strategies.base import Codes, Kind, Prices
 from pipeline.strategies.lines import REACH, all_rising, at_least, before, in_order, last_true, side, way_of
+from pipeline.strategies.ranges import searched
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,10 +26,10 @@ class MaOrderGolden:
     name: ClassVar[str] = "ma_order_golden"
     edition: ClassVar[int] = 2
 
-    short: int = 7
-    mid: int = 20
-    long: int = 60
-    memory: int = 60
+    short: int = searched(7, range(3, 22, 2))
+    mid: int = searched(20, range(10, 51, 5))
+    long: int = searched(60, range(30, 121, 15))
+    memory: int = searched(60, range(20, 121, 20))
 
     def __post_init__(self) -> None:
         in_order(self.name, self.short, self.mid, self.long)

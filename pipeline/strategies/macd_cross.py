@@ -6,6 +6,7 @@ from typing import ClassVar
 from pipeline.errors import UsageError
 from pipeline.strategies.base import Codes, Kind, Prices
 from pipeline.strategies.lines import NOISE, REACH, coded, crossing, may_cross, rising, without_noise
+from pipeline.strategies.ranges import searched
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +22,7 @@ class MacdCross:
 
     name: ClassVar[str] = "macd_cross"
 
-    average: int = 0
+    average: int = searched(0, range(0, 121, 10))
 
     def __post_init__(self) -> None:
         if self.average != 0 and self.average < 2:

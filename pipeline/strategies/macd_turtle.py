@@ -29,6 +29,7 @@ from pipeline.strategies.lines import (
     way_of,
     without_noise,
 )
+from pipeline.strategies.ranges import searched, steps
 
 _ENTRY = int(Kind.ENTRY)
 _ADD = int(Kind.ADD)
@@ -58,14 +59,14 @@ class MacdTurtle:
     name: ClassVar[str] = "macd_turtle"
     edition: ClassVar[int] = 2
 
-    short: int = 7
-    mid: int = 20
-    long: int = 60
-    criterion: Criterion = "macd"
-    small: float = 0.05
-    patience: int = 20
-    adds: int = 2
-    memory: int = 120
+    short: int = searched(7, range(3, 22, 2))
+    mid: int = searched(20, range(10, 51, 5))
+    long: int = searched(60, range(30, 121, 15))
+    criterion: Criterion = searched("macd", get_args(Criterion))
+    small: float = searched(0.05, steps(0, 0.2, 0.05))
+    patience: int = searched(20, range(5, 41, 5))
+    adds: int = searched(2, range(4))
+    memory: int = searched(120, range(60, 241, 60))
 
     def __post_init__(self) -> None:
         in_order(self.name, self.short, self.mid, self.long)

@@ -23,7 +23,7 @@ def build(kind: type[Strategy], parameters: Mapping[str, Any]) -> Strategy:
             hint = f" Did you mean {near[0]!r}?" if near else ""
             allowed = ", ".join(known) or "none"
             raise StrategyError(f"strategy {kind.name} has no parameter {name!r}.{hint} It has: {allowed}")
-        values[name] = _read(f"{kind.name}: {name}", value, hints[name])
+        values[name] = read_as(f"{kind.name}: {name}", value, hints[name])
     try:
         return kind(**values)
     except UsageError:
@@ -42,7 +42,8 @@ def require_parameters(kind: type[Any]) -> None:
         raise StrategyError(f"strategy {kind.__name__}: the parameter {bare[0]!r} has no default")
 
 
-def _read(what: str, value: Any, declared: Any) -> Any:
+def read_as(what: str, value: Any, declared: Any) -> Any:
+    """The value as its declared type; `what` it is of, for the error."""
     if declared is bool:
         read = _WORDS.get(str(value).strip().lower(), value)
         fits = isinstance(read, bool)

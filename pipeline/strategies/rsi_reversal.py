@@ -8,6 +8,7 @@ import numpy as np
 from pipeline.errors import UsageError
 from pipeline.strategies.base import Codes, Kind, Prices
 from pipeline.strategies.lines import REACH, coded, crossing, may_cross
+from pipeline.strategies.ranges import searched, steps
 
 _NO_MOVE = (0.0, 100.0)
 
@@ -22,8 +23,8 @@ class RsiReversal:
 
     name: ClassVar[str] = "rsi_reversal"
 
-    low: float = 30.0
-    high: float = 70.0
+    low: float = searched(30.0, steps(15, 45, 2.5))
+    high: float = searched(70.0, steps(55, 85, 2.5))
 
     def __post_init__(self) -> None:
         if not 0 < self.low < self.high < 100:

@@ -1,0 +1,1 @@
+"""Which parameters would have earned."""
