@@ -5,23 +5,24 @@ by trade. What only the exact engine can do is counted where it is met (`odd`), 
 
 All of it is in one file, because what is compiled is kept by file: a change of another one would not be seen.
 
-Minutes of all symbols lie on one grid. From one thing that happens to the next it goes by blocks of 16 and of 512
-minutes, whose highest and lowest prices are known.
+Minutes of all symbols lie on one grid. From one thing that happens to the next it goes by quarters of an hour and by
+blocks of eight hours, whose highest and lowest prices are known: what is due is due where they begin.
 """
 # ruff: noqa: C901, PLR0912, PLR0915 - one state machine, compiled as a whole
 
-from typing import Final, NamedTuple
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-Grid = npt.NDArray[np.int32]
+Table = npt.NDArray[Any]
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
 
-SMALL, LARGE = 16, 512
+SMALL, LARGE = 15, 480
 MINUTE: Final = 60_000
 LEAVES, FIRST, SECOND, CLOSES = 10_000, 25_000, 40_000, 55_000
 TRIAL, ENTRY, ADD, EXIT = 0, 1, 2, 3
@@ -39,6 +40,23 @@ LIQUIDATION_FEE: Final = 0.0125
 LEVEL_NOTIONAL: Final = 50_000.0
 _NEAR: Final = 1e-9
 
+
+_OPTIONS: Final[dict[str, Any]] = {"error_model": "numpy", "_nrt": False}
+
+
+def _whole(rules: Callable[..., Any]) -> Any:
+    """Compiled, and kept. It makes no arrays, so that none is counted: that took three quarters of its time."""
+    return njit(rules, cache=True, **_OPTIONS)
+
+
+def _part(rules: Callable[..., Any]) -> Any:
+    """A part of the whole; no call of it has to be paid for."""
+    return njit(rules, forceinline=True, **_OPTIONS)
+
+
+CANDLE = np.dtype([("open", "i4"), ("high", "i4"), ("low", "i4"), ("close", "i4")])
+"""Prices in ticks."""
+EXTREMES = np.dtype([("high", "i4"), ("low", "i4")])
 SIGNAL = np.dtype(
     [("symbol", "i4"), ("minute", "i8"), ("kind", "i1"), ("side", "i1"), ("speaker", "i4"), ("price", "f8"),
      ("atr", "f8")]
@@ -76,9 +94,11 @@ RISK = np.dtype(
 """Of a symbol: those of the settings, with what it has of its own. What is not set is NaN."""
 
 
-class Scratch(NamedTuple):
-    """Room to work in, made once."""
+class Room(NamedTuple):
+    """Where it works: made once, and never read before it is written."""
 
+    ticks: Integers
+    plans: Floats
     times: Integers
     prices: Integers
     met_at: Integers
@@ -89,63 +109,75 @@ class Scratch(NamedTuple):
     opening: Flags
 
 
+def room_for(symbols: int, signals: int) -> Room:
+    """As much of it as so many signals may need at once."""
+    ticks, plans = np.zeros(symbols, np.int64), np.zeros((symbols, 5))
+    times, prices = np.zeros((2, symbols, 5), np.int64)
+    met_at, met, whose = np.zeros((3, symbols * 12), np.int64)
+    choices = np.zeros(signals + 1, np.int64)
+    taken, opening = np.zeros((2, symbols), np.bool_)
+    return Room(ticks, plans, times, prices, met_at, met, whose, choices, taken, opening)
+
+
 class MinuteGrid(NamedTuple):
-    """Minutes on one grid, in ticks, a row a symbol; and the extremes of blocks of them."""
+    """Minutes on one grid, a row a symbol, and the extremes of blocks of them. The first block may be shorter: it lacks
+    `shift` minutes at its beginning."""
 
     start: int
-    open: Grid
-    high: Grid
-    low: Grid
-    close: Grid
+    shift: int
+    candles: Table
     there: Flags
-    small_high: Grid
-    small_low: Grid
-    large_high: Grid
-    large_low: Grid
+    small: Table
+    large: Table
 
 
-@njit(cache=True)
+@_part
 def _first_cross(market, s, first, last, below, above):  # type: ignore[no-untyped-def]
     """The first minute in [first, last) that reaches one of the two, or `last`."""
-    at = first
+    lowest, highest = np.floor(max(below, -1e9)), np.ceil(min(above, 1e9))
+    low, high = np.int32(lowest), np.int32(highest)
+    at, shift = first, market.shift
     while at < last:
-        if at % SMALL == 0 and at + SMALL <= last:
-            if at % LARGE == 0 and at + LARGE <= last:
-                block = at // LARGE
-                if market.large_low[s, block] > below and market.large_high[s, block] < above:
+        if (at + shift) % SMALL == 0 and at + SMALL <= last:
+            if (at + shift) % LARGE == 0 and at + LARGE <= last:
+                block = market.large[s, (at + shift) // LARGE]
+                if block["low"] > low and block["high"] < high:
                     at += LARGE
                     continue
-            block = at // SMALL
-            if market.small_low[s, block] > below and market.small_high[s, block] < above:
+            block = market.small[s, (at + shift) // SMALL]
+            if block["low"] > low and block["high"] < high:
                 at += SMALL
                 continue
-        if market.low[s, at] <= below or market.high[s, at] >= above:
+        candle = market.candles[s, at]
+        if candle["low"] <= low or candle["high"] >= high:
             return at
         at += 1
     return last
 
 
-@njit(cache=True)
+@_part
 def _goes_up_first(market, s, at, inside, held):  # type: ignore[no-untyped-def]
     if inside != RESOLVED:
         helps_first = inside == OPTIMISTIC
         return (held > 0) == helps_first
-    up, down = market.high[s, at] - market.open[s, at], market.open[s, at] - market.low[s, at]
+    candle = market.candles[s, at]
+    up, down = candle["high"] - candle["open"], candle["open"] - candle["low"]
     if up != down:
         return up < down
     return held < 0
 
 
-@njit(cache=True)
+@_part
 def _way(market, s, at, up_first, times, prices):  # type: ignore[no-untyped-def]
-    high, low = market.high[s, at], market.low[s, at]
+    candle = market.candles[s, at]
+    high, low = candle["high"], candle["low"]
     times[0], times[1], times[2], times[3], times[4] = 1, LEAVES, FIRST, SECOND, CLOSES
-    prices[0] = prices[1] = market.open[s, at]
+    prices[0] = prices[1] = candle["open"]
     prices[2], prices[3] = (high, low) if up_first else (low, high)
-    prices[4] = market.close[s, at]
+    prices[4] = candle["close"]
 
 
-@njit(cache=True)
+@_part
 def _price_at(times, prices, offset):  # type: ignore[no-untyped-def]
     for leg in range(4):
         if offset <= times[leg + 1]:
@@ -154,7 +186,7 @@ def _price_at(times, prices, offset):  # type: ignore[no-untyped-def]
     return prices[4]
 
 
-@njit(cache=True)
+@_part
 def _sweep(rules, side, quantity, last, mark):  # type: ignore[no-untyped-def]
     """(filled, paid) of a market order: level by level, no further than the band."""
     half = max(1, last // 100_000)
@@ -179,7 +211,7 @@ def _sweep(rules, side, quantity, last, mark):  # type: ignore[no-untyped-def]
     return filled, paid
 
 
-@njit(cache=True)
+@_part
 def _liquidation(quantity, cost, isolated, brackets):  # type: ignore[no-untyped-def]
     """The price at which what is left of the margin is what must be kept; the first that is reached."""
     found = np.inf if quantity < 0 else -np.inf
@@ -189,7 +221,7 @@ def _liquidation(quantity, cost, isolated, brackets):  # type: ignore[no-untyped
     return found
 
 
-@njit(cache=True)
+@_part
 def _maintenance(notional, brackets):  # type: ignore[no-untyped-def]
     for row in range(len(brackets)):
         if notional <= brackets[row, 0]:
@@ -197,7 +229,7 @@ def _maintenance(notional, brackets):  # type: ignore[no-untyped-def]
     return notional * brackets[-1, 1] - brackets[-1, 2]
 
 
-@njit(cache=True)
+@_part
 def _most_notional(leverage, brackets):  # type: ignore[no-untyped-def]
     found = 0.0
     for row in range(len(brackets)):
@@ -206,18 +238,18 @@ def _most_notional(leverage, brackets):  # type: ignore[no-untyped-def]
     return found
 
 
-@njit(cache=True)
+@_part
 def _floor_to(value, step):  # type: ignore[no-untyped-def]
     return np.floor(value / step + 1e-9) * step
 
 
-@njit(cache=True)
+@_part
 def _to_tick(price, grid, up):  # type: ignore[no-untyped-def]
     count = price / grid
     return (np.ceil(count - 1e-7) if up else np.floor(count + 1e-7)) * grid
 
 
-@njit(cache=True)
+@_part
 def _held_units(quantity, unit, risk, step):  # type: ignore[no-untyped-def]
     """How many units that is: the step of the ladder that comes to it in lots, else what it comes to."""
     adds = int(np.ceil((risk["max_units"] - risk["entry_units"]) / risk["add_units"] - 1e-9))
@@ -232,12 +264,12 @@ def _held_units(quantity, unit, risk, step):  # type: ignore[no-untyped-def]
     return quantity / unit
 
 
-@njit(cache=True)
+@_part
 def _too_near(stop, entry, liquidation):  # type: ignore[no-untyped-def]
     return abs(stop - entry) > 0.8 * abs(liquidation - entry)
 
 
-@njit(cache=True)
+@_part
 def _unit(equity, price, side, atr, risk, rules, brackets):  # type: ignore[no-untyped-def]
     """The quantity of one unit: by the risk, or as many as the position may grow to fit into each cap."""
     share = risk["unit_percent"] / 100
@@ -257,14 +289,14 @@ def _unit(equity, price, side, atr, risk, rules, brackets):  # type: ignore[no-u
     return min(found, max(cap, 0.0) / (most_units * dearest))
 
 
-@njit(cache=True)
+@_part
 def _write(flows, book, time, symbol, change, cash):  # type: ignore[no-untyped-def]
     row = flows[book["flows"]]
     row["time"], row["symbol"], row["change"], row["cash"] = time, symbol, change, cash
     book["flows"] += 1
 
 
-@njit(cache=True)
+@_part
 def _equity(book, held, ticks, rules):  # type: ignore[no-untyped-def]
     found = book["wallet"]
     for s in range(len(held)):
@@ -273,7 +305,7 @@ def _equity(book, held, ticks, rules):  # type: ignore[no-untyped-def]
     return found
 
 
-@njit(cache=True)
+@_part
 def _judge(book, equity, risk):  # type: ignore[no-untyped-def]
     """Whether the day's loss or profit is reached: nothing is opened until the next."""
     change = (equity - book["day_start"]) / book["day_start"] * 100
@@ -283,7 +315,7 @@ def _judge(book, equity, risk):  # type: ignore[no-untyped-def]
         book["won_day"] = True
 
 
-@njit(cache=True)
+@_part
 def _leave(book, position, s, last, time, reason, assumed, trades, flows, rules):  # type: ignore[no-untyped-def]
     """Close all of it at market, or, by force, at the mark price."""
     size, tick = abs(position["quantity"]), rules["tick"]
@@ -317,7 +349,7 @@ def _leave(book, position, s, last, time, reason, assumed, trades, flows, rules)
         trade["closed_at"], trade["reason"], trade["assumed"] = time, reason, assumed
 
 
-@njit(cache=True)
+@_part
 def _enter(book, position, s, side, size, last, time, number, signal, plan, trades, flows, rules, risk):  # type: ignore[no-untyped-def]
     """Fill an entry; `plan`: unit, ATR, stop and target that come with it."""
     filled, paid = _sweep(rules, side, size, last, last * rules["tick"])
@@ -357,14 +389,14 @@ def _enter(book, position, s, side, size, last, time, number, signal, plan, trad
         position["slipped"] = True
 
 
-@njit(cache=True)
+@_part
 def _liquidates(position, price, brackets):  # type: ignore[no-untyped-def]
     worth = position["quantity"] * price
     margin = position["isolated"] + worth - position["cost"]
     return margin <= _maintenance(abs(worth), brackets)
 
 
-@njit(cache=True)
+@_part
 def _meet(book, position, s, last, time, at, market, trades, flows, rules, brackets, gap):  # type: ignore[no-untyped-def]
     """A trade of the market at that price: stop and target see it, then the mark price is looked at."""
     price = last * rules["tick"]
@@ -374,23 +406,25 @@ def _meet(book, position, s, last, time, at, market, trades, flows, rules, brack
     if stops or targets:
         other = position["target"] if stops else position["stop"]
         tick = rules["tick"]
-        assumed = not gap and market.low[s, at] * tick <= other + 1e-9 and other <= market.high[s, at] * tick + 1e-9
+        candle = market.candles[s, at]
+        assumed = not gap and candle["low"] * tick <= other + 1e-9 and other <= candle["high"] * tick + 1e-9
         reason = BY_STOP if stops else BY_TARGET
         _leave(book, position, s, last, time, reason, assumed, trades, flows, rules)
     if position["quantity"] != 0 and _liquidates(position, price, brackets):
         _leave(book, position, s, last, time, BY_LIQUIDATION, False, trades, flows, rules)
 
 
-@njit(cache=True)
+@_part
 def _open_minute(book, held, at, market, trades, flows, rules, brackets):  # type: ignore[no-untyped-def]
     """Its first trade: what it opens beyond is filled there."""
     time = market.start + at * MINUTE + 1
     for s in range(len(held)):
         if held[s]["quantity"] != 0 and market.there[s, at]:
-            _meet(book, held[s], s, market.open[s, at], time, at, market, trades, flows, rules[s], brackets[s], True)
+            opened = market.candles[s, at]["open"]
+            _meet(book, held[s], s, opened, time, at, market, trades, flows, rules[s], brackets[s], True)
 
 
-@njit(cache=True)
+@_part
 def _barriers(book, held, s, alone, rules, brackets, risk):  # type: ignore[no-untyped-def]
     """Nothing happens in the symbol while its price stays between these, in ticks."""
     position = held[s]
@@ -415,54 +449,47 @@ def _barriers(book, held, s, alone, rules, brackets, risk):  # type: ignore[no-u
     return below / rules["tick"] + 0.5, above / rules["tick"] - 0.5
 
 
-@njit(cache=True)
+@_part
 def _first_loss(book, held, first, last, market, rules, risk):  # type: ignore[no-untyped-def]
     """The first minute in which several positions together may have lost, or won, what a day may; or `last`."""
     least = -np.inf if book["lost_day"] else book["day_start"] * (1 - risk["daily_loss"] / 100) + 0.01
     most = np.inf
     if not (book["won_day"] or np.isnan(risk["daily_profit"])):
         most = book["day_start"] * (1 + risk["daily_profit"] / 100) - 0.01
-    at = first
+    at, shift = first, market.shift
     while at < last:
-        is_block = at % SMALL == 0 and at + SMALL <= last
-        worst = best = book["wallet"]
-        for s in range(len(held)):
-            if held[s]["quantity"] != 0:
-                low = market.small_low[s, at // SMALL] if is_block else market.low[s, at]
-                high = market.small_high[s, at // SMALL] if is_block else market.high[s, at]
-                one = held[s]["quantity"] * low * rules[s]["tick"] - held[s]["cost"]
-                other = held[s]["quantity"] * high * rules[s]["tick"] - held[s]["cost"]
-                worst += min(one, other)
-                best += max(one, other)
-        if worst > least and best < most:
-            at += SMALL if is_block else 1
-        elif not is_block:
-            return at
-        else:
-            # somewhere in the block, maybe: minute by minute
-            found = at + SMALL
-            for one_minute in range(at, at + SMALL):
-                worst = best = book["wallet"]
-                for s in range(len(held)):
-                    if held[s]["quantity"] != 0:
-                        one = held[s]["quantity"] * market.low[s, one_minute] * rules[s]["tick"] - held[s]["cost"]
-                        other = held[s]["quantity"] * market.high[s, one_minute] * rules[s]["tick"] - held[s]["cost"]
-                        worst += min(one, other)
-                        best += max(one, other)
-                if worst <= least or best >= most:
-                    found = one_minute
-                    break
-            if found < at + SMALL:
-                return found
+        is_block = (at + shift) % SMALL == 0 and at + SMALL <= last
+        if is_block and _is_safe(book, held, market.small, (at + shift) // SMALL, rules, least, most):
             at += SMALL
+            continue
+        for _ in range(SMALL if is_block else 1):
+            if not _is_safe(book, held, market.candles, at, rules, least, most):
+                return at
+            at += 1
     return last
 
 
-@njit(cache=True)
+@_part
+def _is_safe(book, held, extremes, place, rules, least, most):  # type: ignore[no-untyped-def]
+    """Whether the equity stays between these at whatever price between the extremes."""
+    worst = best = book["wallet"]
+    for s in range(len(held)):
+        if held[s]["quantity"] != 0:
+            low, high = extremes[s, place]["low"], extremes[s, place]["high"]
+            one = held[s]["quantity"] * low * rules[s]["tick"] - held[s]["cost"]
+            other = held[s]["quantity"] * high * rules[s]["tick"] - held[s]["cost"]
+            worst += min(one, other)
+            best += max(one, other)
+    return worst > least and best < most
+
+
+@_part
 def _first_event(book, held, first, last, market, rules, brackets, risks):  # type: ignore[no-untyped-def]
     found, count = last, 0
     for s in range(len(held)):
         count += held[s]["quantity"] != 0
+    if count == 0:
+        return last
     for s in range(len(held)):
         if held[s]["quantity"] != 0:
             below, above = _barriers(book, held, s, count == 1, rules[s], brackets[s], risks[s])
@@ -472,7 +499,7 @@ def _first_event(book, held, first, last, market, rules, brackets, risks):  # ty
     return found
 
 
-@njit(cache=True)
+@_part
 def _rest_of_minute(book, held, at, inside, market, trades, flows, rules, brackets, risks, ticks, room):  # type: ignore[no-untyped-def]
     """From where the price leaves the open to the close, trade by trade, all symbols in order of time."""
     times, prices = room.times, room.prices
@@ -482,7 +509,7 @@ def _rest_of_minute(book, held, at, inside, market, trades, flows, rules, bracke
         up_first = _goes_up_first(market, s, at, inside, position["quantity"])
         _way(market, s, at, up_first, times[s], prices[s])
         if not market.there[s, at]:
-            prices[s, :] = market.close[s, at]
+            prices[s, :] = market.candles[s, at]["close"]
         elif position["quantity"] != 0:
             number = _meetings(book, position, s, at, market, rules[s]["tick"], room, number)
     _sort(room.met_at, room.met, room.whose, number)
@@ -502,11 +529,11 @@ def _rest_of_minute(book, held, at, inside, market, trades, flows, rules, bracke
         _judge(book, _equity(book, held, ticks, rules), risks[0])
 
 
-@njit(cache=True)
+@_part
 def _meetings(book, position, s, at, market, tick, room, number):  # type: ignore[no-untyped-def]
     """Note the trades on the way of a symbol: at its extremes, at its close, and wherever something waits for one."""
     stop, target = position["stop"] / tick, position["target"] / tick
-    low, high = market.low[s, at], market.high[s, at]
+    low, high = market.candles[s, at]["low"], market.candles[s, at]["high"]
     book["untold"] += low - 0.5 <= stop <= high + 0.5 and low - 0.5 <= target <= high + 0.5
     lower, upper = (stop, target) if not target < stop else (target, stop)
     for leg in range(1, 4):
@@ -524,7 +551,7 @@ def _meetings(book, position, s, at, market, tick, room, number):  # type: ignor
     return number
 
 
-@njit(cache=True)
+@_part
 def _sort(times, prices, whose, count):  # type: ignore[no-untyped-def]
     """By time; what is at one time stays in its order."""
     for place in range(1, count):
@@ -536,7 +563,7 @@ def _sort(times, prices, whose, count):  # type: ignore[no-untyped-def]
         times[before + 1], prices[before + 1], whose[before + 1] = time, price, one
 
 
-@njit(cache=True)
+@_part
 def _decide(  # type: ignore[no-untyped-def]
     signal, closed, book, held, opening, reserved, ticks, rules, brackets, risks, plan
 ):
@@ -629,7 +656,7 @@ def _decide(  # type: ignore[no-untyped-def]
     return OPEN
 
 
-@njit(cache=True)
+@_part
 def _settle(book, held, due, ticks, time, trades, flows, rules):  # type: ignore[no-untyped-def]
     s = due["symbol"]
     if held[s]["quantity"] == 0:
@@ -642,51 +669,55 @@ def _settle(book, held, due, ticks, time, trades, flows, rules):  # type: ignore
     _write(flows, book, time, s, 0.0, paid)
 
 
-@njit(cache=True)
+@_whole
 def run(  # type: ignore[no-untyped-def]
-    market, signals, fundings, risks, rules, brackets, inside, deposit, delays, books, held, trades, verdicts, flows
+    market,
+    signals,
+    fundings,
+    risks,
+    rules,
+    brackets,
+    inside,
+    deposit,
+    delays,
+    room,
+    books,
+    held,
+    trades,
+    verdicts,
+    flows,
 ):
     """Fill `trades`, `verdicts` (one a signal), `flows` (what was filled and paid, in order of time) and `book`.
 
     `delays`: from the close of a candle until its order arrives, and until another of that symbol does."""
-    count, length = market.open.shape
+    count, length = market.candles.shape
     book = books[0]
     book["wallet"] = book["day_start"] = deposit
-    ticks = np.zeros(count, np.int64)
-    room = Scratch(
-        np.zeros((count, 5), np.int64),
-        np.zeros((count, 5), np.int64),
-        np.zeros(count * 12, np.int64),
-        np.zeros(count * 12, np.int64),
-        np.zeros(count * 12, np.int64),
-        np.zeros(len(signals) + 1, np.int64),
-        np.zeros(count, np.bool_),
-        np.zeros(count, np.bool_),
-    )
-    plans = np.zeros((count, 5))
+    ticks, plans = room.ticks, room.plans
     midnight = -(market.start // MINUTE) % 1_440
-    next_signal, next_funding, at = 0, 0, 0
+    next_signal, next_funding, at, is_open = 0, 0, 0, False
     while at < length:
         due = length
         if next_signal < len(signals):
             due = min(due, signals[next_signal]["minute"])
         if next_funding < len(fundings):
             due = min(due, fundings[next_funding]["minute"])
-        due = min(due, at + (midnight - at) % 1_440)
+        due = min(due, at + is_open + (midnight - at - is_open) % 1_440)
         hit = _first_event(book, held, at, due, market, rules, brackets, risks)
         if hit < due:
-            _open_minute(book, held, hit, market, trades, flows, rules, brackets)
-            for s in range(count):
-                ticks[s] = market.open[s, hit]
-            _judge(book, _equity(book, held, ticks, rules), risks[0])
+            if hit > at or not is_open:
+                _open_minute(book, held, hit, market, trades, flows, rules, brackets)
+                for s in range(count):
+                    ticks[s] = market.candles[s, hit]["open"]
+                _judge(book, _equity(book, held, ticks, rules), risks[0])
             _rest_of_minute(book, held, hit, inside, market, trades, flows, rules, brackets, risks, ticks, room)
-            at = hit + 1
+            at, is_open = hit + 1, False
             continue
         if due >= length:
             break
-        at = due
+        at, is_open = due, True
         for s in range(count):
-            ticks[s] = market.close[s, max(at - 1, 0)]
+            ticks[s] = market.candles[s, max(at - 1, 0)]["close"]
         while next_funding < len(fundings) and fundings[next_funding]["minute"] <= at:
             _settle(book, held, fundings[next_funding], ticks, market.start + at * MINUTE, trades, flows, rules)
             next_funding += 1
@@ -697,7 +728,7 @@ def run(  # type: ignore[no-untyped-def]
                 held[s]["slipped"] = False
         _open_minute(book, held, at, market, trades, flows, rules, brackets)
         for s in range(count):
-            ticks[s] = market.open[s, at]
+            ticks[s] = market.candles[s, at]["open"]
         _judge(book, _equity(book, held, ticks, rules), risks[0])
         last = next_signal
         while last < len(signals) and signals[last]["minute"] <= at:
@@ -749,17 +780,15 @@ def run(  # type: ignore[no-untyped-def]
             _judge(book, _equity(book, held, ticks, rules), risks[0])
             offset += delays[1]
         next_signal = last
-        if _first_event(book, held, at, at + 1, market, rules, brackets, risks) == at:
-            _rest_of_minute(book, held, at, inside, market, trades, flows, rules, brackets, risks, ticks, room)
-        at += 1
 
 
-def blocks(column: Grid, size: int, *, highest: bool) -> Grid:
-    """The extremes of each block of so many minutes; the last may be shorter."""
-    length = -(-column.shape[1] // size) * size
-    outside = np.iinfo(np.int32).min if highest else np.iinfo(np.int32).max
-    padded = np.full((len(column), length), outside, np.int32)
-    padded[:, : column.shape[1]] = column
-    shaped = padded.reshape(len(column), -1, size)
-    found: Grid = shaped.max(axis=2) if highest else shaped.min(axis=2)
+def extremes(candles: Table, size: int, shift: int) -> Table:
+    """Of each block of so many minutes; the first and the last may be shorter."""
+    length = -(-(candles.shape[1] + shift) // size) * size
+    found = np.empty((len(candles), length // size), EXTREMES)
+    for name, outside in (("high", np.iinfo(np.int32).min), ("low", np.iinfo(np.int32).max)):
+        padded = np.full((len(candles), length), outside, np.int32)
+        padded[:, shift : shift + candles.shape[1]] = candles[name]
+        shaped = padded.reshape(len(candles), -1, size)
+        found[name] = shaped.max(axis=2) if name == "high" else shaped.min(axis=2)
     return found

@@ -79,22 +79,22 @@ class Prepared:
         self._start, self._end = asked.start, asked.end
         minutes = [asked.minutes[name] for name in self.names]
         self.market = _on_one_grid(minutes, asked.start, asked.end)
+        self._fundings = _fundings(asked, self.names)
         self._rules = np.array([_rules(one, asked.minutes[one.symbol]) for one in self._symbols], compiled.RULES)
         self._brackets = np.array([_brackets(one, asked.minutes[one.symbol]) for one in self._symbols])
 
     def run(self, asked: Asked, signals: Table | None = None) -> Ran:
         """Run it: with other signals, settings and assumptions than it was prepared for, but the same stretch."""
         rows = signals_table(asked, self.names) if signals is None else signals
-        fundings = _fundings(asked, self.names)
         most = len(rows) + 1
         books, held = np.zeros(1, compiled.BOOK), np.zeros(len(self.names), compiled.POSITION)
         trades, verdicts = np.zeros(most, compiled.TRADE), np.zeros(len(rows), np.int8)
-        flows = np.zeros(6 * most + len(fundings), compiled.FLOW)
+        flows = np.zeros(6 * most + len(self._fundings), compiled.FLOW)
         assumed = asked.assumptions
         compiled.run(
             self.market,
             rows,
-            fundings,
+            self._fundings,
             np.array(
                 [_risk(asked.policy.risk, asked.trading.get(one, TradingView())) for one in self.names], compiled.RISK
             ),
@@ -103,6 +103,7 @@ class Prepared:
             _INSIDE[assumed.inside],
             float(assumed.equity),
             np.array([assumed.signal_delay + assumed.one_way, 4 * assumed.one_way]),
+            compiled.room_for(len(self.names), len(rows)),
             books,
             held,
             trades,
@@ -210,18 +211,14 @@ def _on_one_grid(minutes: Sequence[Minutes], start: int, end: int) -> compiled.M
     there = np.stack(
         [one.there[place] & (place == wanted) for one, place, wanted in zip(minutes, inside, places, strict=True)]
     )
-    close = np.stack([one.close[place] for one, place in zip(minutes, inside, strict=True)]).astype(np.int32)
-    opened, high, low = (
-        np.where(there, np.stack([getattr(one, name)[at] for one, at in zip(minutes, inside, strict=True)]), close)
-        .astype(np.int32)
-        for name in ("open", "high", "low")
-    )  # fmt: skip
-    blocks = [
-        compiled.blocks(column, size, highest=highest)
-        for size in (compiled.SMALL, compiled.LARGE)
-        for column, highest in ((high, True), (low, False))
-    ]
-    return compiled.MinuteGrid(start, opened, high, low, close, there, *blocks)
+    candles = np.empty(there.shape, compiled.CANDLE)
+    candles["close"] = np.stack([one.close[place] for one, place in zip(minutes, inside, strict=True)])
+    for name in ("open", "high", "low"):
+        known = np.stack([getattr(one, name)[place] for one, place in zip(minutes, inside, strict=True)])
+        candles[name] = np.where(there, known, candles["close"])
+    shift = start // MINUTE % compiled.LARGE
+    small, large = (compiled.extremes(candles, size, shift) for size in (compiled.SMALL, compiled.LARGE))
+    return compiled.MinuteGrid(start, shift, candles, there, small, large)
 
 
 def _risk(general: Risk, trading: TradingView) -> tuple[Any, ...]:
