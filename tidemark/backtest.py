@@ -1,6 +1,7 @@
 """A backtest as Python programs read it: polars tables, and figures by name."""
 
 from dataclasses import asdict
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -8,12 +9,14 @@ import polars as pl
 
 from pipeline.timeline import to_datetime
 from tidemark.frames import MONEY, TIME
+from tidemark.why import matrix_frame, why_frame
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from pipeline.app.backtest import By, Result, Summary
     from pipeline.app.runs import Kept
+    from pipeline.app.why import Answer
 
 _EXACT = ("quantity", "entry_price", "exit_price", "gross", "fees", "funding", "profit")
 
@@ -22,8 +25,9 @@ class Backtest:
     """What came of a run. `summary` has the figures under the assumption that does not flatter; `bounds` puts those of
     the others beside it, where they differ."""
 
-    def __init__(self, result: "Result") -> None:
+    def __init__(self, result: "Result", asks: "Callable[[Result], Answer]") -> None:
         self._result = result
+        self._asks = asks
 
     @property
     def summary(self) -> "Summary":
@@ -44,7 +48,9 @@ class Backtest:
     def trades(self) -> pl.DataFrame:
         """A row a position, in the order in which they were opened; money is exact. What is open at the end has no
         `closed_at`."""
-        rows = [_row(one) for one in self._result.trades]
+        from pipeline.app.backtest import row_of  # noqa: PLC0415
+
+        rows = [row_of(one) for one in self._result.trades]
         schema: dict[str, Any] = {
             "symbol": pl.String, "side": pl.String, "strategy": pl.String, "interval": pl.String, "opened_at": TIME,
             "closed_at": TIME, "entries": pl.Int64, **dict.fromkeys(_EXACT, MONEY), "ended_by": pl.String,
@@ -63,6 +69,27 @@ class Backtest:
         """What each month brought."""
         return pl.DataFrame([asdict(one) for one in self._result.backtest.outcome.months])
 
+    @cached_property
+    def _answer(self) -> "Answer":
+        return self._asks(self._result)
+
+    @property
+    def why(self) -> pl.DataFrame:
+        """What was different in each month: its return and between which two it lies in nine of ten draws, the state of
+        the market, and how high that was among all stretches as long (0 to 1, `..._rank`). `because`: the strongest."""
+        return why_frame(self._answer)
+
+    @property
+    def matrix(self) -> pl.DataFrame:
+        """What trades brought by month and by `strategy`, `symbol`, `side`, `hour` (UTC, of their opening) and `regime`
+        of the market: a row a cell."""
+        return matrix_frame(self._answer)
+
+    @property
+    def verdict(self) -> str:
+        """What the returns of the months go with, in a sentence."""
+        return self._answer.why.verdict
+
     def by(self, by: "By") -> pl.DataFrame:
         """The trades apart, by `side`, `reason`, `strategy`, `symbol` or `weekday`: a row each, the best first."""
         schema: dict[str, Any] = {
@@ -76,7 +103,7 @@ class Backtest:
         """Write a report: one file of HTML that any browser shows, without a network."""
         from pipeline.app.backtest import report  # noqa: PLC0415
 
-        report(self._result, Path(file))
+        report(self._result, Path(file), self._answer.why)
 
     def _repr_html_(self) -> str:
         """As a notebook shows it."""
@@ -101,29 +128,6 @@ class Backtest:
             f"{to_datetime(found.start):%Y-%m-%d} to {to_datetime(found.end):%Y-%m-%d}: {one.return_pct:+.2f} %, "
             f"deepest drawdown {one.max_drawdown_pct:.2f} %, {one.trades} trades>"
         )
-
-
-def _row(trade: Any) -> dict[str, Any]:
-    return {
-        "symbol": trade.symbol,
-        "side": trade.side,
-        "strategy": trade.strategy,
-        "interval": trade.interval,
-        "opened_at": to_datetime(trade.opened_at),
-        "closed_at": None if trade.closed_at is None else to_datetime(trade.closed_at),
-        "entries": trade.entries,
-        "quantity": trade.quantity,
-        "entry_price": trade.entry_price,
-        "exit_price": trade.exit_price,
-        "gross": trade.gross,
-        "fees": -trade.fees,
-        "funding": trade.funding,
-        "profit": trade.profit,
-        "ended_by": trade.reason,
-        "decided_by": trade.decided_by,
-        "signal": trade.signal,
-        "orders": list(trade.orders),
-    }
 
 
 def runs_frame(kept: "Sequence[Kept]") -> pl.DataFrame:

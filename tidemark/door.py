@@ -167,6 +167,7 @@ class Tidemark:
 
         from pipeline.app.backtest import backtest  # noqa: PLC0415
         from pipeline.app.progress import days_done  # noqa: PLC0415
+        from pipeline.app.why import of_backtest  # noqa: PLC0415
         from tidemark.backtest import Backtest  # noqa: PLC0415
         from tidemark.frames import to_moment, to_names  # noqa: PLC0415
 
@@ -179,7 +180,8 @@ class Tidemark:
                         tm, names, symbols=of, intervals=codes, days=days, start=first, end=last,
                         equity=Decimal(repr(equity)), parameters=parameters, exact=exact, progress=told,
                     )
-                )
+                ),
+                lambda found: self._ask(lambda tm: of_backtest(tm, found)),
             )  # fmt: skip
 
     def runs(self, most: int = 20) -> "pl.DataFrame":

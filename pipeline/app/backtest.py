@@ -32,6 +32,7 @@ from pipeline.research.backtest.summary import Summary
 from pipeline.research.backtest.trades import Trade
 from pipeline.research.report.page import page_of, part_of
 from pipeline.research.report.words import FIGURES, number, share
+from pipeline.research.why.answer import Why
 from pipeline.signals import Calculation, findings
 from pipeline.store.candles.frame import indices
 from pipeline.store.candles.store import CandleStore
@@ -48,8 +49,8 @@ from schemas.series import SeriesKey
 from schemas.symbols import Symbol
 
 __all__ = [
-    "FIGURES", "Assumptions", "Backtest", "By", "Group", "Inside", "Outcome", "Read", "Result", "Summary", "Trade",
-    "backtest", "number", "page", "part", "report", "share",
+    "FIGURES", "ROW", "Assumptions", "Backtest", "By", "Group", "Inside", "Outcome", "Read", "Result", "Summary",
+    "Trade", "backtest", "number", "page", "part", "report", "row_of", "share",
 ]  # fmt: skip
 
 DAYS: Final = 300
@@ -99,9 +100,27 @@ class Result:
         return groups_of(self.trades, by, self.backtest.outcome.curve.begun)
 
 
-def page(found: Result) -> str:
+ROW: Final = (
+    "symbol", "side", "strategy", "interval", "opened_at", "closed_at", "quantity", "entries", "entry_price",
+    "exit_price", "gross", "fees", "funding", "profit", "ended_by", "decided_by", "signal", "orders",
+)  # fmt: skip
+
+
+def row_of(trade: Trade) -> dict[str, Any]:
+    """A trade as programs read it; what the account paid is negative."""
+    told = {name: getattr(trade, name, None) for name in ROW}
+    return told | {
+        "opened_at": to_datetime(trade.opened_at),
+        "closed_at": None if trade.closed_at is None else to_datetime(trade.closed_at),
+        "fees": -trade.fees,
+        "ended_by": trade.reason,
+        "orders": list(trade.orders),
+    }
+
+
+def page(found: Result, answer: Why | None = None) -> str:
     """The report, as one file of HTML that asks nobody for anything."""
-    return page_of(found.backtest, found.title, found.notes)
+    return page_of(found.backtest, found.title, found.notes, answer)
 
 
 def part(found: Result) -> str:
@@ -109,9 +128,9 @@ def part(found: Result) -> str:
     return part_of(found.backtest, found.title)
 
 
-def report(found: Result, file: Path) -> None:
-    """Write it: the whole of it, or nothing."""
-    text = page(found)
+def report(found: Result, file: Path, answer: Why | None = None) -> None:
+    """Write it: the whole of it, or nothing. `answer`: why these months."""
+    text = page(found, answer)
     try:
         with NamedTemporaryFile("w", encoding="utf-8", dir=file.absolute().parent, delete=False) as beside:
             beside.write(text)

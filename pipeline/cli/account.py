@@ -10,6 +10,7 @@ from pipeline.cli.beside import Where
 from pipeline.cli.figures import Ticks, amount, change, moment, money, percent, price
 from pipeline.cli.output import Json, Wide, print_json, print_table
 from pipeline.cli.table import Column
+from pipeline.cli.why import one_form, show_why
 from pipeline.errors import UsageError
 from pipeline.timeline import to_datetime
 
@@ -55,6 +56,8 @@ Examples:
   tidemark account --days 7 --json
 
   tidemark account --now           what the exchange says this moment
+
+  tidemark account --why           what was different in the months that earned
 """
 
 
@@ -70,19 +73,34 @@ def account(
     by: Annotated[By | None, typer.Option(help="A line a day or a month, over all that is stored.")] = None,
     days: Annotated[int | None, typer.Option(min=1, help="Only so many days back; 30 without --by.")] = None,
     now: Annotated[bool, typer.Option("--now", help="Ask the exchange, not what is stored.")] = False,
+    why: Annotated[bool, typer.Option("--why", help="What was different in the months, over all that is stored.")] = (
+        False
+    ),
     exchange: Where = None,
     wide: Wide = False,
     as_json: Json = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="With --why: what trades brought, as CSV on stdout.")] = False,
 ) -> None:
     """Equity, its return today and this month, and the days or months before. The executor takes a snapshot each
     minute."""
     from pipeline.app import account as asking  # noqa: PLC0415
     from pipeline.app.beside import begin_beside  # noqa: PLC0415
     from pipeline.app.opened import having_exchange  # noqa: PLC0415
+    from pipeline.app.why import of_account  # noqa: PLC0415
     from pipeline.cli.beside import answering  # noqa: PLC0415
 
+    one_form(as_json=as_json, as_csv=as_csv)
+    if as_csv and not why:
+        raise UsageError("--csv goes with --why; use --json")
+    if why and (now or by is not None or days is not None):
+        raise UsageError("--why goes by the months of all that is stored: leave --now, --by and --days out")
     back = 30 if by is None and days is None else days
     settings = begin_beside(exchange)
+    if why:
+        with answering(settings, as_json=as_json or as_csv) as (tm, _):
+            answer = of_account(tm)
+        show_why(answer, as_json=as_json, as_csv=as_csv, wide=wide)
+        return
     if now:
         if by is not None or days is not None:
             raise UsageError("--now is this moment: leave --by and --days out, or --now")

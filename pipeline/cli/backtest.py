@@ -14,6 +14,7 @@ from pipeline.cli.output import Json, Wide, print_json, print_table
 from pipeline.cli.signals import print_csv
 from pipeline.cli.strategies import pair
 from pipeline.cli.table import Column
+from pipeline.cli.why import one_form, show_why
 from pipeline.errors import UsageError
 from pipeline.timeline import HOUR, to_datetime
 
@@ -32,6 +33,8 @@ Examples:
   tidemark backtest macd_turtle --symbol BTCUSDT --interval 1h --days 90
 
   tidemark backtest macd_cross --set fast=8 --trades --csv > trades.csv
+
+  tidemark backtest macd_turtle --why            what was different in the months that earned
 """
 
 
@@ -84,6 +87,7 @@ def backtest(
         Path | None,
         typer.Option(metavar="FILE", help="Also write a report: one file, for any browser.", dir_okay=False),
     ] = None,
+    why: Annotated[bool, typer.Option("--why", help="What was different in the months, not the figures.")] = False,
     no_store: Annotated[bool, typer.Option("--no-store", help="Do not keep it among the runs.")] = False,
     exchange: Where = None,
     as_json: Json = False,
@@ -101,50 +105,57 @@ def backtest(
     from pipeline.app.opened import Opened, having_data  # noqa: PLC0415
     from pipeline.app.progress import days_done  # noqa: PLC0415
     from pipeline.app.runs import AskedFor, keep  # noqa: PLC0415
+    from pipeline.app.why import of_backtest  # noqa: PLC0415
     from pipeline.app.wiring import begin  # noqa: PLC0415
 
-    if as_json and as_csv:
-        raise UsageError("--json and --csv exclude each other; choose one")
+    one_form(as_json=as_json, as_csv=as_csv)
     if days is not None and start is not None:
         raise UsageError("--days and --start exclude each other; choose one")
     given = dict(map(pair, parameters or []))
-    with Opened(having_data(begin(exchange))) as tm, days_done(shown=not (as_json or as_csv)) as told:
-        found = run(
-            tm,
-            strategies or (),
-            symbols=symbol or (),
-            intervals=interval or (),
-            parameters=given,
-            days=days,
-            start=moment_of("--start", start),
-            end=moment_of("--end", end),
-            equity=Decimal(repr(equity)),
-            exact=exact,
-            progress=told,
-        )
-        asked = AskedFor(strategies or [], symbol or [], interval or [], given, exact)
-        kept = None if no_store else keep(tm, found, asked)
-    if kept is not None:
-        typer.echo(f"kept as run {kept}", err=True)
-    if html is not None:
-        report(found, html)
-        typer.echo(f"the report is in {html}", err=True)
-    if as_json:
-        print_json(_whole(found))
-    elif as_csv:
-        _print_csv(found.trades)
-    elif trades:
-        _show_trades(found, wide=wide)
-    elif curve:
-        _show_curve(found)
-    elif by is not None:
-        _show_groups(found, by.value, wide=wide)
-    else:
-        _show(found)
+    with Opened(having_data(begin(exchange))) as tm:
+        with days_done(shown=not (as_json or as_csv)) as told:
+            found = run(
+                tm,
+                strategies or (),
+                symbols=symbol or (),
+                intervals=interval or (),
+                parameters=given,
+                days=days,
+                start=moment_of("--start", start),
+                end=moment_of("--end", end),
+                equity=Decimal(repr(equity)),
+                exact=exact,
+                progress=told,
+            )
+        answer = of_backtest(tm, found) if why or html is not None else None
+        try:
+            if html is not None:
+                report(found, html, None if answer is None else answer.why)
+                typer.echo(f"the report is in {html}", err=True)
+            if why and answer is not None:
+                show_why(answer, as_json=as_json, as_csv=as_csv, wide=wide)
+            elif as_json:
+                print_json(_whole(found))
+            elif as_csv:
+                _print_csv(found.trades)
+            elif trades:
+                _show_trades(found, wide=wide)
+            elif curve:
+                _show_curve(found)
+            elif by is not None:
+                _show_groups(found, by.value, wide=wide)
+            else:
+                _show(found)
+        finally:
+            if not no_store:
+                asked = AskedFor(strategies or [], symbol or [], interval or [], given, exact)
+                typer.echo(f"kept as run {keep(tm, found, asked)}", err=True)
 
 
 def _whole(found: "Result") -> dict[str, Any]:
     """Everything, for a program."""
+    from pipeline.app.backtest import row_of  # noqa: PLC0415
+
     return {
         "strategies": found.strategies,
         "symbols": found.symbols,
@@ -158,38 +169,15 @@ def _whole(found: "Result") -> dict[str, Any]:
         "by": {one.value: found.by(one.value) for one in Apart},
         "assumptions": found.backtest.asked.assumptions.lines(),
         "notes": found.notes,
-        "trades": [_row(one) for one in found.trades],
-    }
-
-
-def _row(trade: "Trade") -> dict[str, Any]:
-    """A trade for a program."""
-    return {
-        "symbol": trade.symbol,
-        "side": trade.side,
-        "strategy": trade.strategy,
-        "interval": trade.interval,
-        "opened_at": to_datetime(trade.opened_at),
-        "closed_at": None if trade.closed_at is None else to_datetime(trade.closed_at),
-        "quantity": trade.quantity,
-        "entries": trade.entries,
-        "entry_price": trade.entry_price,
-        "exit_price": trade.exit_price,
-        "gross": trade.gross,
-        "fees": -trade.fees,
-        "funding": trade.funding,
-        "profit": trade.profit,
-        "ended_by": trade.reason,
-        "decided_by": trade.decided_by,
-        "signal": trade.signal,
-        "orders": trade.orders,
+        "trades": [row_of(one) for one in found.trades],
     }
 
 
 def _print_csv(trades: "Sequence[Trade]") -> None:
-    rows = [_row(one) | {"orders": " ".join(one.orders)} for one in trades]
-    names = tuple(_row(trades[0])) if trades else ("symbol", "side", "strategy", "interval", "opened_at", "closed_at")
-    print_csv(names, (tuple(one.values()) for one in rows))
+    from pipeline.app.backtest import ROW, row_of  # noqa: PLC0415
+
+    rows = (row_of(one) | {"orders": " ".join(one.orders)} for one in trades)
+    print_csv(ROW, (tuple(one[name] for name in ROW) for one in rows))
 
 
 def _show_trades(found: "Result", *, wide: bool) -> None:

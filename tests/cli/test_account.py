@@ -2,15 +2,18 @@
 
 import json
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 import pytest
 from pymongo.database import Database
 
 from pipeline.store.account import AccountStore
+from pipeline.store.orders import OrderJournal
 from pipeline.store.prepare import prepare
 from tests.cli.conftest import Run
-from tests.execution.test_periods import DAYS
+from tests.execution.test_periods import DAYS, day
+from tests.research.test_why import filled
 
 
 @pytest.fixture(autouse=True)
@@ -42,3 +45,38 @@ def test_a_wrong_word_is_named(tidemark: Run) -> None:
     refused = tidemark("account", "--by", "week")
     assert refused.exit_code == 2
     assert "week" in refused.stderr
+
+
+def test_why_these_months_goes_by_snapshots_and_journal(tidemark: Run, db: Database[dict[str, Any]]) -> None:
+    journal = OrderJournal(db, "sim")
+    for number in range(6):
+        for one in (
+            filled("BTCUSDT", "entry", "BUY", 30 * 24 + 9 * number, "1"),
+            filled("BTCUSDT", "exit", "SELL", 30 * 24 + 9 * number + 4, "1", realized=Decimal(10 + number)),
+        ):
+            moved = {name: getattr(one, name).replace(year=2026) for name in ("created_at", "updated_at")}
+            steps = [step.model_copy(update={"at": step.at.replace(year=2026)}) for step in one.history]
+            journal.intend(one.model_copy(update={**moved, "history": steps}))
+    found = json.loads(tidemark("account", "--why", "--json").stdout)
+    assert [(one["month"], one["trades"]) for one in found["months"]] == [("2026-01", 0), ("2026-03", 0)]
+    assert found["months"][0]["return_pct"] == pytest.approx(-1.0)
+    assert any("no candles of BTCUSDT" in one for one in found["notes"])
+    AccountStore(db, "sim").add(day(2, 1, 3.0, equity="1000"))
+    AccountStore(db, "sim").add(day(2, 7, -1.0, equity="990"))
+    found = json.loads(tidemark("account", "--why", "--json").stdout)
+    assert [(one["month"], one["trades"]) for one in found["months"]][1] == ("2026-02", 6)
+    side = next(one for one in found["cells"] if one["by"] == "side")
+    assert (side["name"], side["profit"]) == ("long", "63")
+    assert side["low_pct"] > 0
+    shown = tidemark("account", "--why")
+    assert "months won" in shown.stdout
+    assert "journal, which knows no funding" in shown.stderr
+    assert tidemark("account", "--why", "--csv").stdout.startswith("month,by,name,trades,profit")
+
+
+@pytest.mark.parametrize("more", [("--now",), ("--by", "day"), ("--days", "3"), ("--json", "--csv")])
+def test_why_is_asked_alone(tidemark: Run, more: tuple[str, ...]) -> None:
+    done = tidemark("account", "--why", *more)
+    assert done.exit_code == 2
+    assert "--" in done.output
+    assert tidemark("account", "--csv").exit_code == 2

@@ -130,3 +130,38 @@ def test_the_curve_is_a_line_as_high_as_the_equity(filled: Tidemark) -> None:
     assert line[equity.arg_max() or 0] == "█"
     assert line[equity.arg_min() or 0] == "▁"
     assert any("drawdown" in one for one in rest)
+
+
+def test_why_these_months_is_the_same_by_all_doors(filled: Tidemark, tmp_path: Path) -> None:
+    found = filled.backtest("macd_turtle", symbols="BTCUSDT", intervals="15m")
+    file = tmp_path / "x.html"
+    by_command = json.loads(told(*RUN, "--why", "--json", "--html", str(file)))
+    assert by_command["verdict"] == found.verdict
+    assert [one["month"] for one in by_command["months"]] == found.why["month"].to_list()
+    assert [one["because"] for one in by_command["months"]] == found.why["because"].to_list()
+    assert found.why["volatility"].is_not_null().all()
+    assert [Decimal(one["profit"]) for one in by_command["cells"]] == found.matrix["profit"].to_list()
+    assert set(found.matrix["by"]) == {"strategy", "symbol", "side", "hour", "regime"}
+    rows = list(csv.DictReader(io.StringIO(told(*RUN, "--why", "--csv"))))
+    assert [one["name"] for one in rows] == found.matrix["name"].to_list()
+    page, shown = file.read_text(), told(*RUN, "--why")
+    for month in found.months["month"]:
+        assert month in shown
+    assert "Why these months" in page
+    assert found.verdict in " ".join(shown.split())
+    closed = found.trades.filter(pl.col("closed_at").is_not_null())["profit"].sum()
+    assert found.matrix.filter(pl.col("by") == "side")["profit"].sum() == closed
+
+
+def test_a_run_is_shown_before_it_is_kept_and_kept_although_nobody_reads_on(
+    filled: Tidemark, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object) -> str:
+        raise UsageError("the database is gone")
+
+    monkeypatch.setattr("pipeline.app.runs.keep", fails)
+    done = CliRunner().invoke(build(), ["backtest", *RUN])
+    assert "deepest drawdown" in done.stdout
+    assert done.exit_code == 2
+    assert "the database is gone" in done.output
+    monkeypatch.undo()

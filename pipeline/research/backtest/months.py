@@ -25,10 +25,10 @@ class Month:
 
 def months_of(curve: Curve, trades: Sequence[Trade]) -> list[Month]:
     """One after the other; the first and the last may be parts of one."""
-    bounds = _bounds(curve.start, curve.start + len(curve.close) * MINUTE)
+    moments = bounds(curve.start, curve.start + len(curve.close) * MINUTE)
     found: list[Month] = []
     begun = curve.begun
-    for start, end in pairwise(bounds):
+    for start, end in pairwise(moments):
         of_it = slice((start - curve.start) // MINUTE, (end - curve.start) // MINUTE)
         close = curve.close[of_it]
         ended = [one for one in trades if one.closed_at is not None and start < one.closed_at <= end]
@@ -42,7 +42,7 @@ def months_of(curve: Curve, trades: Sequence[Trade]) -> list[Month]:
     return found
 
 
-def _bounds(start: int, end: int) -> list[int]:
+def bounds(start: int, end: int) -> list[int]:
     """The start, every first of a month after it, and the end."""
     month = interval("1M")
     found = [start]

@@ -12,7 +12,10 @@ from pipeline.research.backtest.run import Backtest, Outcome
 from pipeline.research.backtest.trades import Trade
 from pipeline.research.figures import drawdowns
 from pipeline.research.report.drawing import Line, Mark, candles, histogram, lines, thinned
+from pipeline.research.report.tables import table, texts
+from pipeline.research.report.why import why_parts
 from pipeline.research.report.words import FIGURES, Figure, gain, hours, money, number, share
+from pipeline.research.why.answer import Why
 from pipeline.timeline import MINUTE, to_datetime
 
 _CHARTS: Final = 12
@@ -40,8 +43,8 @@ _STYLE: Final = """
 _POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'"
 
 
-def page_of(found: Backtest, title: str, notes: Sequence[str]) -> str:
-    """The whole of it."""
+def page_of(found: Backtest, title: str, notes: Sequence[str], answer: Why | None = None) -> str:
+    """The whole of it. `answer`: why these months."""
     outcome = found.outcome
     parts = [
         f"<h1>{escape(title)}</h1>",
@@ -50,13 +53,14 @@ def page_of(found: Backtest, title: str, notes: Sequence[str]) -> str:
         _figures(found, FIGURES),
         "<h2>Months</h2>",
         _months(outcome),
+        *(() if answer is None else why_parts(answer)),
         *(part for by in KEYS for part in (f"<h2>By {by}</h2>", _groups(outcome, by))),
         "<h2>What trades brought</h2>",
         _distribution(outcome.trades),
         *_charts(found),
         "<h2>Assumed</h2>",
-        _texts(found.asked.assumptions.lines().items()),
-        *(("<h2>Notes</h2>", _texts(enumerate(notes, 1))) if notes else ()),
+        texts(found.asked.assumptions.lines().items()),
+        *(("<h2>Notes</h2>", texts(enumerate(notes, 1))) if notes else ()),
         *_counts("Left out", outcome.summary.skipped),
         "<h2>Trades</h2>",
         _trades(outcome.trades),
@@ -106,7 +110,7 @@ def _figures(found: Backtest, figures: Iterable[Figure]) -> str:
     """The readings beside each other."""
     many = len(found.outcomes) > 1
     head = ("figure", *(str(one.inside) if many else "value" for one in found.outcomes))
-    return _table(head, [(one.name, *(one.text(each.summary) for each in found.outcomes)) for one in figures])
+    return table(head, [(one.name, *(one.text(each.summary) for each in found.outcomes)) for one in figures])
 
 
 def _months(outcome: Outcome) -> str:
@@ -114,7 +118,7 @@ def _months(outcome: Outcome) -> str:
         (one.month, gain(one.return_pct), share(one.max_drawdown_pct), one.trades, money(one.profit))
         for one in outcome.months
     ]
-    return _table(("month", "return", "drawdown", "trades", "profit of trades"), rows)
+    return table(("month", "return", "drawdown", "trades", "profit of trades"), rows)
 
 
 def _groups(outcome: Outcome, by: Any) -> str:
@@ -130,7 +134,7 @@ def _groups(outcome: Outcome, by: Any) -> str:
         by, "trades", "profit", "of equity", "won", "profit factor", "a trade brings", "best", "worst", "lasts",
         "fees", "funding",
     )  # fmt: skip
-    return _table(head, rows)
+    return table(head, rows)
 
 
 def _distribution(trades: Sequence[Trade]) -> str:
@@ -191,7 +195,7 @@ def _trades(trades: Sequence[Trade]) -> str:
         for one in trades[-_MOST:]
     ]  # fmt: skip
     more = f"<p>The last {_MOST:,} of {len(trades):,}.</p>" if len(trades) > _MOST else ""
-    return more + _table(head, rows)
+    return more + table(head, rows)
 
 
 def _moment(time: int) -> str:
@@ -201,21 +205,4 @@ def _moment(time: int) -> str:
 def _counts(heading: str, counted: Any) -> Iterable[str]:
     if counted:
         yield f"<h2>{heading}</h2>"
-        yield _texts((f"{count:,}", word) for word, count in counted.items())
-
-
-def _texts(rows: Iterable[tuple[Any, str]]) -> str:
-    body = "".join(f"<tr><td>{escape(str(name))}</td><td>{escape(text)}</td></tr>" for name, text in rows)
-    return f'<table class="text">{body}</table>'
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    first = "".join(f"<th>{escape(one)}</th>" for one in head)
-    body = "".join("<tr>" + "".join(map(_cell, row)) + "</tr>" for row in rows)
-    return f'<div class="wide"><table><thead><tr>{first}</tr></thead><tbody>{body}</tbody></table></div>'
-
-
-def _cell(value: Any) -> str:
-    text = str(value)
-    kind = {"+": ' class="gain"', "-": ' class="loss"'}.get(text[:1], "") if text[1:] else ""
-    return f"<td{kind}>{escape(text)}</td>"
+        yield texts((f"{count:,}", word) for word, count in counted.items())

@@ -1,0 +1,110 @@
+"""Why did these months earn, and those not? Of a backtest, or of what was traded; the stored candles say what the
+market was like. Asks the database only."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import groupby
+from typing import Final
+
+import numpy as np
+
+from pipeline.app.backtest import Result
+from pipeline.app.opened import Opened
+from pipeline.research.why.answer import MonthTold, Why, why
+from pipeline.research.why.journal import symbols_of, traded
+from pipeline.research.why.market import History, Hours
+from pipeline.research.why.matrix import BY, Cell, Part, parts_of
+from pipeline.store.account import AccountStore
+from pipeline.store.candles.store import CandleStore
+from pipeline.store.funding import FundingStore
+from pipeline.store.orders import OrderJournal
+from pipeline.store.series import SeriesStore
+from pipeline.timeline import DAY, HOUR, interval, to_ms
+from schemas.accounts import Snapshot
+from schemas.series import Series, SeriesKey
+
+__all__ = ["BY", "Answer", "Cell", "MonthTold", "Why", "of_account", "of_backtest"]
+
+_COLUMNS: Final = ("open", "high", "low", "close", "volume")
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """`notes`: what whoever reads it has to know besides."""
+
+    why: Why
+    notes: Sequence[str]
+
+
+def of_backtest(tm: Opened, found: Result) -> Answer:
+    """Of a run, in its pessimistic reading."""
+    history, notes = _history(tm, found.symbols)
+    outcome = found.backtest.outcome
+    return Answer(why(parts_of(outcome.curve), outcome.trades, history), notes)
+
+
+def of_account(tm: Opened) -> Answer:
+    """Of what the account earned, as snapshots and the journal have it."""
+    traces = traded(OrderJournal(tm.db, tm.environment).since(datetime.fromtimestamp(0, UTC)))
+    history, notes = _history(tm, symbols_of(traces.traded))
+    parts = _parts(AccountStore(tm.db, tm.environment).daily())
+    if parts:
+        notes.append("months go by the account's snapshots; trades by the journal, which knows no funding")
+    if traces.unseen:
+        notes.append(
+            f"{traces.unseen} positions ended without an order of the journal, liquidated or closed by hand: what "
+            "their end brought is not in the trades"
+        )
+    return Answer(why(parts, traces.traded, history), notes)
+
+
+def _parts(days: Iterable[Snapshot]) -> list[Part]:
+    """Months of days that are known; a day that nobody watched brought nothing that is known."""
+    found = []
+    for month, listed in groupby(days, lambda one: f"{one.at:%Y-%m}"):
+        of_it = list(listed)
+        start, end = (to_ms(one.at) // DAY * DAY for one in (of_it[0], of_it[-1]))
+        first = of_it[0]
+        begun = float(first.equity - first.transfers_today) / (1 + (first.day_return_pct or 0) / 100)
+        daily = np.array([(one.day_return_pct or 0) / 100 for one in of_it])
+        if begun > 0:
+            found.append(Part(month, start, end + DAY, begun, daily))
+    return found
+
+
+def _history(tm: Opened, symbols: Iterable[str]) -> tuple[History, list[str]]:
+    """All that is stored of them."""
+    notes, found = [], {}
+    for symbol in symbols:
+        series = _series(tm, symbol)
+        if series is None:
+            notes.append(f"no candles of {symbol} of an hour or less are stored: nothing is known of its market")
+            continue
+        found[symbol] = _hours(tm, series)
+    return History(found), notes
+
+
+def _series(tm: Opened, symbol: str) -> Series | None:
+    """That which reaches furthest back; of those alike, the coarsest that tells hours apart."""
+    fine = [
+        (one.first, -length, one)
+        for one in SeriesStore(tm.db).list(tm.environment, symbol)
+        if one.first is not None and one.last_closed is not None
+        if (length := interval(one.interval).milliseconds or DAY) <= HOUR
+    ]
+    return min(fine, key=lambda one: one[:2])[2] if fine else None
+
+
+def _hours(tm: Opened, series: Series) -> Hours:
+    first, last = (to_ms(one) for one in (series.first, series.last_closed) if one is not None)
+    key = SeriesKey(tm.environment, series.symbol, series.interval)
+    columns = CandleStore(tm.db).columns(key, first, last, ("t", "closed", *_COLUMNS))
+    closed = columns["closed"].astype(bool)
+    candles = {name: columns[name][closed] for name in _COLUMNS}
+    return Hours.of(columns["t"][closed], candles, _funding(tm, key.symbol, first, last))
+
+
+def _funding(tm: Opened, symbol: str, start: int, end: int) -> Mapping[int, float]:
+    stored = FundingStore(tm.db, tm.environment).load(symbol, start, end)
+    return {to_ms(one.t): float(one.rate) for one in stored}

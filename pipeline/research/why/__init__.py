@@ -1,0 +1,1 @@
+"""Why these months, and not the others."""
