@@ -9,6 +9,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from pipeline.execution.engine.state import SignalView, TradingView
@@ -60,7 +61,7 @@ SHOWN: dict[int, tuple[str, str] | str] = {
     19: (HERE, "test_mirrored_prices_and_sides_give_mirrored_trades_on_both"),
     20: (HERE, "test_a_price_from_before_the_entry_ends_nothing"),
     21: (HERE, "test_a_stop_before_the_price_of_liquidation_comes_first"),
-    22: (HERE, "test_a_gap_past_everything_is_counted_against_the_account"),
+    22: (HERE, "test_a_gap_past_everything_costs_the_margin_and_no_more"),
     23: (HERE, "test_entry_and_exit_at_one_close"),
     24: "a stop is a market order once it is triggered: nothing of it rests",
     25: (EXACT, "test_the_same_run_is_the_same_to_the_last_digit_and_a_longer_one_begins_like_it"),
@@ -159,7 +160,7 @@ def test_a_price_from_before_the_entry_ends_nothing() -> None:
     assert trade.reason == "open"
 
 
-@pytest.mark.parametrize(("opens", "price"), [(100_000, 99_800), (90_000, 90_000)])
+@pytest.mark.parametrize(("opens", "price"), [(100_000, 99_800), (97_000, 97_000)])
 def test_a_stop_before_the_price_of_liquidation_comes_first(opens: float, price: float) -> None:
     market = minutes([*flat(100_000, 4), (opens, opens, 85_000, 88_000), *flat(88_000, 3)])
     (trade,) = ended(asked(market, [said(2, "entry", "long", 100_000)], leverage=20))
@@ -167,12 +168,34 @@ def test_a_stop_before_the_price_of_liquidation_comes_first(opens: float, price:
     assert float(trade.exit_price or 0) == pytest.approx(price, rel=2e-4)
 
 
-def test_a_gap_past_everything_is_counted_against_the_account() -> None:
-    """Live the exchange would take the position over, and lose what is beyond its margin."""
-    market = minutes([*flat(100_000, 4), *flat(90_000, 4)])
-    (trade,) = ended(asked(market, [said(2, "entry", "long", 100_000)], leverage=20))
-    assert (trade.reason, trade.decided_by) == ("stop", "gap")
-    assert -trade.profit > trade.quantity * trade.entry_price / 20
+@pytest.mark.parametrize("side", ["long", "short"])
+@pytest.mark.parametrize("beyond", [90_000, 60_000, 20_000])
+def test_a_gap_past_everything_costs_the_margin_and_no_more(side: Any, beyond: float) -> None:
+    """The exchange takes the position over, and bears what its margin does not."""
+    candles = [*flat(100_000, 4), *flat(beyond, 4)]
+    market = minutes(candles if side == "long" else mirrored(candles))
+    outcome = both(asked(market, [said(2, "entry", side, 100_000)], leverage=20))
+    (trade,) = outcome.trades
+    assert (trade.reason, trade.decided_by) == ("liquidation", "candle")
+    entered = trade.quantity * trade.entry_price
+    assert float(trade.profit) == pytest.approx(float(-entered / 20 - entered * Decimal("0.0005")), rel=1e-6)
+    assert outcome.curve.close[-1] == pytest.approx(10_000 + float(trade.profit))
+
+
+def test_no_market_makes_an_account_owe() -> None:
+    """However it jumps, at whatever leverage."""
+    forced = 0
+    for seed in range(6):
+        dice = np.random.default_rng(seed)
+        jumps = np.repeat(dice.choice([0.6, 0.9, 1.0, 1.1, 1.6], 20), 60).tolist()
+        candles = [
+            tuple(round(one * by, 1) for one in candle) for candle, by in zip(wild(1_200, seed), jumps, strict=True)
+        ]
+        signals = [at_market(one, candles) for one in chatter(1_200, seed)]
+        outcome = both(asked(minutes(candles), signals, leverage=50, daily_loss_percent=99))
+        forced += sum(one.reason == "liquidation" for one in outcome.trades)
+        assert outcome.curve.worst.min() > 0
+    assert forced > 3
 
 
 def test_entry_and_exit_at_one_close() -> None:

@@ -342,7 +342,9 @@ def _leave(book, position, s, last, time, reason, assumed, trades, flows, rules)
     position["cost"] *= 1 - share
     position["isolated"] *= 1 - share
     if reason == BY_LIQUIDATION and book["wallet"] < floor:
-        _write(flows, book, time, s, 0.0, floor - book["wallet"])
+        borne = floor - book["wallet"]
+        trade["gross"] += borne
+        _write(flows, book, time, s, 0.0, borne)
         book["wallet"] = floor
     if abs(position["quantity"]) < _NEAR:
         position["quantity"] = position["cost"] = position["isolated"] = 0.0
@@ -398,8 +400,11 @@ def _liquidates(position, price, brackets):  # type: ignore[no-untyped-def]
 
 @_part
 def _meet(book, position, s, last, time, at, market, trades, flows, rules, brackets, gap):  # type: ignore[no-untyped-def]
-    """A trade of the market at that price: stop and target see it, then the mark price is looked at."""
+    """The market at that price: the mark price is looked at, then stop and target see the trade."""
     price = last * rules["tick"]
+    if _liquidates(position, price, brackets):
+        _leave(book, position, s, last, time, BY_LIQUIDATION, False, trades, flows, rules)
+        return
     sign = 1 if position["quantity"] > 0 else -1
     stops = (price - position["stop"]) * sign <= 1e-9
     targets = not np.isnan(position["target"]) and (price - position["target"]) * sign >= -1e-9
@@ -410,8 +415,6 @@ def _meet(book, position, s, last, time, at, market, trades, flows, rules, brack
         assumed = not gap and candle["low"] * tick <= other + 1e-9 and other <= candle["high"] * tick + 1e-9
         reason = BY_STOP if stops else BY_TARGET
         _leave(book, position, s, last, time, reason, assumed, trades, flows, rules)
-    if position["quantity"] != 0 and _liquidates(position, price, brackets):
-        _leave(book, position, s, last, time, BY_LIQUIDATION, False, trades, flows, rules)
 
 
 @_part

@@ -5,13 +5,13 @@ the wallet changed by, to the last digit.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Final, Literal
 
 from pipeline.execution.engine.state import ENTERING, OrderRecord, SignalView, side_of
 from pipeline.research.backtest.minutes import Minutes
-from pipeline.simulator.venue.ledger import Fill, Funding, LedgerEntry
+from pipeline.simulator.venue.ledger import Fill, Funding, Insured, LedgerEntry
 from pipeline.simulator.venue.liquidation import Force
 from pipeline.simulator.venue.orders import Side as OrderSide
 from schemas.orders import Leg
@@ -48,6 +48,8 @@ class Trade:
     entries: int
     """Orders that opened it or added to it."""
     gross: Decimal
+    """What the prices brought; of one that was liquidated, without what its margin did not cover: the insurance fund
+    bears that."""
     fees: Decimal
     funding: Decimal
     reason: Reason
@@ -93,6 +95,8 @@ def trades_of(
                     found.append(_trade(held.pop(entry.symbol), orders, signals, minutes[entry.symbol]))
             case Funding() if entry.symbol in held:
                 held[entry.symbol].funding += entry.amount
+            case Insured():
+                found[-1] = replace(found[-1], gross=found[-1].gross + entry.amount)
     found += (_trade(one, orders, signals, minutes[symbol]) for symbol, one in held.items())
     return sorted(found, key=lambda one: (one.opened_at, one.symbol))
 

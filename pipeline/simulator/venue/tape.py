@@ -14,11 +14,12 @@ from pipeline.simulator.venue.orders import AlgoStatus, Status, WorkingType
 from pipeline.simulator.venue.settlement import deliver, exchange_funding
 from pipeline.timeline import MINUTE, SECOND
 
-_TRADE, _MARK, _FUNDING, _DELIVERY = range(4)
+_MARK, _TRADE, _FUNDING, _DELIVERY = range(4)
 
 
 class Happening(NamedTuple):
-    """Something on the tape. At one moment trades come first, then the marks, then funding, then deliveries."""
+    """Something on the tape. At one moment marks come first, for what has no margin is not the account's to close any
+    more; then trades, then funding, then deliveries."""
 
     time: int
     rank: int
