@@ -89,7 +89,10 @@ def _announce(running: "Running", options: "Options", as_json: bool) -> None:
                 "panel": f"{running.url}/sim",
                 "key": ready.key,
                 "secret": ready.secret,
-                "markets": {name: {"url": at.url, "ws_url": at.ws_url} for name, at in running.markets.items()},
+                "markets": {
+                    name: {"url": at.url, "ws_url": at.ws_url, **({"ws_api": at.ws_api} if at.ws_api else {})}
+                    for name, at in running.markets.items()
+                },
             }
         )
         return
@@ -97,6 +100,8 @@ def _announce(running: "Running", options: "Options", as_json: bool) -> None:
         rest = "REST" if len(running.markets) == 1 else f"REST {name}"
         typer.echo(f"{rest:<9} {address.url}")
         typer.echo(f"streams   {'  '.join(address.streams)}")
+        if address.ws_api is not None:
+            typer.echo(f"ws api    {address.ws_api}")
     typer.echo(f"panel     {running.url}/sim")
     typer.echo(f"account   {ready.name}: {ready.deposit} USDT, key {ready.key}, secret {ready.secret}")
     for name, address in list(running.markets.items())[1:]:

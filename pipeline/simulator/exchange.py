@@ -19,20 +19,24 @@ from pipeline.simulator.faults.damage import damage_rows, forgotten, refusal
 from pipeline.simulator.faults.rules import Facts, Fault, FaultPanel, Kind, Stage
 from pipeline.simulator.products import Product
 from pipeline.simulator.types import Market
-from pipeline.simulator.venue import Venue
 from pipeline.simulator.venue.account import PositionMode
 from pipeline.simulator.venue.params import Params
+from pipeline.simulator.venue.trading import Trading
+from pipeline.simulator.wire.api_session import ASKED_BY_MESSAGE
 from pipeline.simulator.wire.archive import Archive, ArchiveFaults, Damage
-from pipeline.simulator.wire.listen_keys import ListenKeys
+from pipeline.simulator.wire.exchange_info import rate_limits
+from pipeline.simulator.wire.listen_keys import FOREVER, ListenKeys
 from pipeline.simulator.wire.market_data import Question
 from pipeline.simulator.wire.routes import Endpoint, Guard
 from pipeline.simulator.wire.security import ApiKey, Credentials, Keyring
 from pipeline.simulator.wire.weights import Meter, RefusedError
+from pipeline.timeline import HOUR
 
 ORDERS_HEADER = "X-MBX-ORDER-COUNT"
 WEIGHT_HEADER = "X-MBX-USED-WEIGHT-1M"
 _DONE = 200
-_UNLOGGED = frozenset(("signature", "timestamp", "recvWindow"))
+_DONE_IN_PART = 409
+_UNLOGGED = frozenset(("signature", "timestamp", "recvWindow", "apiKey"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +50,10 @@ class Request:
     key: str
     address: str
     market: str = "um"
+    payload: bytes | None = None
+    """What is signed, where that is not what was sent."""
+    is_known: bool = False
+    """Whether it comes over a connection whose key has proved itself."""
 
     def params(self) -> dict[str, str]:
         """What was sent; where the query and the body disagree, the query wins."""
@@ -53,6 +61,8 @@ class Request:
 
     def signed_payload(self) -> bytes:
         """The query and the body as sent, one after the other, without the signature."""
+        if self.payload is not None:
+            return self.payload
         return (_unsigned(self.query) + _unsigned(self.body)).encode()
 
 
@@ -93,15 +103,15 @@ class Floor:
     product: Product
     market: Market
     meter: Meter
-    venue: Venue
+    venue: Trading
     listen_keys: ListenKeys
     archive: Archive
 
     @classmethod
     def of(cls, product: Product, market: Market, meter: Meter, seed: int, now: int) -> "Floor":
         """A market that opens at that moment."""
-        venue = Venue(market, product.desks, product.terms, seed=seed, now=now)
-        keys = ListenKeys(f"{seed} {product.name}")
+        venue = product.opens(market, seed, now)
+        keys = ListenKeys(f"{seed} {product.name}", HOUR if product.ws_api is None else FOREVER)
         return cls(product, market, meter, venue, keys, Archive(market, product.archive))
 
 
@@ -150,12 +160,22 @@ class Exchange:
         hears it."""
         now = self.clock.now()
         for key in floor.listen_keys.collect_expired(now):
-            yield key, {"e": "listenKeyExpired", "E": now, "listenKey": key}
+            if floor.product.ws_api is None:
+                yield key, {"e": "listenKeyExpired", "E": now, "listenKey": key}
+            else:
+                yield key, {"e": "eventStreamTerminated", "E": now}
         for account in self.accounts if floor.venue.endpoints else ():
             holder = floor.listen_keys.active(account, now)
             for event in floor.venue.drain_events(account):
                 if holder is not None:
                     yield holder, event
+
+    def usage(self, floor: Floor, address: str, key: str) -> list[dict[str, object]]:
+        """What an address and the account of a key have used of a market's limits."""
+        now, meter = self.clock.now(), floor.meter
+        owner = self.keys.owner(key)
+        counts = [meter.used(address, now), *(meter.order_counts(owner, now).values() if owner else ())]
+        return [{**limit, "count": count} for limit, count in zip(rate_limits(meter.limits), counts, strict=False)]
 
     def archive_file(self, floor: Floor, path: str) -> bytes | None:
         """A file of the public archive, None where there is none; damaged where the panel says so."""
@@ -204,12 +224,15 @@ class Exchange:
             answer = self._struck_before(fault, floor, request, now)
             self._note(request, sent, owner, answer, now, executed=False)
             return answer
-        floor.meter.charge(request.address, endpoint.weight(sent), now)
+        weight = endpoint.weight(sent)
+        floor.meter.charge(request.address, weight, now)
         key = self._admit(endpoint, request, Params(sent), now + self.skew)
         if endpoint.orders is not None and key is not None:
             floor.meter.charge_orders(key.account, endpoint.orders(sent), now)
         answer = self._execute(floor, endpoint, request, sent, key, now)
-        done = answer.status == _DONE
+        done = answer.status in (_DONE, _DONE_IN_PART)
+        if done and endpoint.refunds:
+            floor.meter.give_back(request.address, weight)
         self._strike_after(facts, answer)
         self._note(request, sent, owner, answer, now, executed=done)
         if key is not None and endpoint.executes:
@@ -223,6 +246,8 @@ class Exchange:
         credentials = Credentials(request.key, request.address, params, request.signed_payload())
         if endpoint.guard is Guard.KEY:
             return self.keys.identify(credentials, endpoint.permission)
+        if request.is_known:
+            return self.keys.trust(credentials, endpoint.permission, now)
         return self.keys.verify(credentials, endpoint.permission, now)
 
     def _execute(
@@ -246,6 +271,8 @@ class Exchange:
         return Answer(_DONE, msgspec.json.encode(result))
 
     def _of_account(self, floor: Floor, request: Request, sent: dict[str, str], account: str, now: int) -> object:
+        if request.method == ASKED_BY_MESSAGE:
+            return {"listenKey": floor.listen_keys.issue(account, now)}
         if request.path != floor.product.listen_key:
             return floor.venue.call(account, request.method, request.path, sent, now)
         match request.method:
@@ -289,7 +316,7 @@ class Exchange:
     def _note(
         self, request: Request, sent: dict[str, str], owner: str | None, answer: Answer, now: int, *, executed: bool
     ) -> None:
-        if request.method == "GET" or owner is None:
+        if request.method in ("GET", ASKED_BY_MESSAGE) or owner is None:
             return
         shown = {name: value for name, value in sent.items() if name not in _UNLOGGED}
         struck = answer.fault.kind.value if answer.fault else None

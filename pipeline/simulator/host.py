@@ -89,7 +89,8 @@ def _port(options: Options, number: int, name: str) -> int:
 def _address(product: Product, host: str, accounts: Sequence[Account]) -> Address:
     ws_url = f"ws://{host}"
     deposits = dict(product.deposits(accounts[0])) if accounts else {}
-    return Address(f"http://{host}", ws_url, tuple(ws_url + path for path in product.streams.paths), deposits)
+    ws_api = ws_url + product.ws_api.path if product.ws_api else None
+    return Address(f"http://{host}", ws_url, tuple(ws_url + path for path in product.streams.paths), deposits, ws_api)
 
 
 def _server(exchange: Exchange, floor: Floor, options: Options) -> Server:

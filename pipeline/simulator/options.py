@@ -6,6 +6,7 @@ import msgspec
 
 READY_KEY = "sim-key"
 READY_SECRET = "sim-secret"  # noqa: S105 - printed in the manual, and opens a simulated exchange only
+READY_SPOT = {"USDT": "10000", "BTC": "0.1", "BNB": "2"}
 READY_COINS = {"BTC": "0.1", "ETH": "2", "BNB": "10", "SOL": "40", "XRP": "10000"}
 DEFAULT_PORT = 9876
 
@@ -20,6 +21,8 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
     """Of USDT, in USD-M."""
     coins: dict[str, str] = msgspec.field(default_factory=lambda: dict(READY_COINS))
     """Deposits in COIN-M, which is margined in them."""
+    spot: dict[str, str] = msgspec.field(default_factory=lambda: dict(READY_SPOT))
+    """Deposits on spot."""
     permissions: tuple[str, ...] = ("read", "trade")
     addresses: tuple[str, ...] = ()
     others: dict[str, str] = {}
@@ -66,6 +69,8 @@ class Address(msgspec.Struct, frozen=True):
     ws_url: str
     streams: tuple[str, ...] = ()
     deposits: dict[str, str] = {}
+    ws_api: str | None = None
+    """Where it is asked over a websocket, where it can be."""
 
 
 class Running(msgspec.Struct, frozen=True):

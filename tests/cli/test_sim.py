@@ -75,12 +75,13 @@ def test_it_says_in_words_what_it_offers(run: Run) -> None:
 def test_three_markets_have_three_addresses_and_the_ready_account_has_coins(run: Run) -> None:
     process = run("--port", "0", "--markets", "um,cm,spot")
     assert process.stdout is not None
-    lines = [process.stdout.readline() for _ in range(9)]
+    lines = [process.stdout.readline() for _ in range(11)]
     addresses = {line[:9].strip(): line.split()[-1] for line in lines if line.startswith("REST")}
     assert list(addresses) == ["REST um", "REST cm", "REST spot"]
     assert requests.get(f"{addresses['REST cm']}/dapi/v1/ping", timeout=TIMEOUT).json() == {}
     assert "in cm     0.1 BTC, 2 ETH, 10 BNB, 40 SOL, 10000 XRP\n" in lines
-    assert not any(line.startswith("in spot") for line in lines)
+    assert "in spot   10000 USDT, 0.1 BTC, 2 BNB\n" in lines
+    assert any(line.startswith("ws api    ws://") and line.endswith("/ws-api/v3\n") for line in lines)
 
 
 def test_a_market_that_there_is_not(run: Run) -> None:

@@ -21,6 +21,7 @@ from pipeline.simulator.venue.desks import Routes
 from pipeline.simulator.venue.engine import Engine
 from pipeline.simulator.venue.order_desk import OrderDesk
 from pipeline.simulator.venue.terms import Terms
+from pipeline.simulator.venue.trading import futures
 from pipeline.simulator.wire import coin_market_data, market_data
 from pipeline.simulator.wire.archive import ArchiveRules
 from pipeline.simulator.wire.market_data import KlineRules
@@ -72,8 +73,7 @@ GUILD = Product(
     klines=KlineRules(most=10, clamps=True, longest=100 * HOUR),
     streams=StreamRules(routed=False, marks={"st": 9}, period=50),
     archive=ArchiveRules("/data/guild"),
-    desks=desks,
-    terms=Terms(taker=D("0.01"), assets=("AU",)),
+    opens=futures(desks, Terms(taker=D("0.01"), assets=("AU",))),
 )
 
 

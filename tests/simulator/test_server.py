@@ -14,6 +14,7 @@ from pipeline.simulator.host import build_exchange, parse_account
 from pipeline.simulator.market.universe import NON_ASCII, PENDING, SETTLED, YOUNG
 from pipeline.simulator.options import Account, Options
 from pipeline.simulator.products import PRODUCTS
+from pipeline.simulator.wire.api_session import ASKED_BY_MESSAGE
 from pipeline.simulator.wire.routes import Guard
 from pipeline.timeline import DAY, INTERVALS, MINUTE
 
@@ -219,7 +220,9 @@ def test_every_endpoint_has_somebody_who_answers() -> None:
         of_accounts = {where for where, endpoint in endpoints.items() if endpoint.answer is None}
         listen_key = {where for where in endpoints if where[1] == product.listen_key}
         assert {method for method, _ in listen_key} == ({"POST", "PUT", "DELETE"} if listen_key else set())
-        assert of_accounts == venue.endpoints | listen_key
+        by_message = {where for where in endpoints if where[0] == ASKED_BY_MESSAGE}
+        assert bool(by_message) is (product.ws_api is not None)
+        assert of_accounts == venue.endpoints | listen_key | by_message
         assert all(endpoints[where].guard is Guard.SIGNATURE for where in venue.endpoints)
         assert all(endpoints[where].executes == (where[0] != "GET") for where in venue.endpoints)
 

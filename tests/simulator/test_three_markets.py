@@ -103,8 +103,8 @@ def test_the_last_port_has_no_next_one() -> None:
         Simulator.start(port=65_535, markets=("um", "cm"))
 
 
-def test_nobody_holds_anything_where_nobody_trades(three: Simulator) -> None:
-    with pytest.raises(SimulatorError, match="nobody trades on spot"):
+def test_nobody_has_positions_where_there_are_coins_alone(three: Simulator) -> None:
+    with pytest.raises(SimulatorError, match="nobody has positions on spot"):
         three.at("spot").close_position("main", "BTCUSDT", "adl")
 
 

@@ -15,6 +15,7 @@ from pipeline.simulator.venue import coin_desks
 from pipeline.simulator.venue.coin_forms import COIN_FORMS
 from pipeline.simulator.venue.orders import TimeInForce
 from pipeline.simulator.venue.terms import Terms
+from pipeline.simulator.venue.trading import futures
 from pipeline.simulator.wire import coin_market_data, market_data
 from pipeline.simulator.wire.archive import ArchiveRules
 from pipeline.simulator.wire.market_data import KlineRules
@@ -116,7 +117,6 @@ CM: Final = Product(
     streams=StreamRules(routed=False, marks={"st": 2}),
     archive=ArchiveRules("/data/futures/cm"),
     listen_key=LISTEN_KEY,
-    desks=coin_desks,
-    terms=TERMS,
+    opens=futures(coin_desks, TERMS),
     deposits=_deposits,
 )

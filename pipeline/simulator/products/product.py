@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 from pipeline.simulator.options import Account
 from pipeline.simulator.types import SymbolSpec
-from pipeline.simulator.venue import Desks, no_desks
-from pipeline.simulator.venue.terms import USD_TERMS, Terms
+from pipeline.simulator.venue import no_desks
+from pipeline.simulator.venue.trading import Opens, futures
+from pipeline.simulator.wire.api_session import ApiRules
 from pipeline.simulator.wire.archive import ArchiveRules
 from pipeline.simulator.wire.market_data import KlineRules
 from pipeline.simulator.wire.routes import Endpoint
@@ -23,6 +24,9 @@ Contracts = Callable[[int, int], dict[str, SymbolSpec]]
 def _nothing(account: Account) -> Mapping[str, str]:
     del account
     return {}
+
+
+_CLOSED = futures(no_desks)
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False, kw_only=True)
@@ -42,9 +46,10 @@ class Product:
     archive: ArchiveRules
     listen_key: str | None = None
     """The path of the key by which an account is listened to, where there is one."""
-    desks: Desks = no_desks
+    ws_api: ApiRules | None = None
+    """How it is traded and listened to over a websocket, where it is."""
+    opens: Opens = _CLOSED
     """Who answers for an account, where there is trading."""
-    terms: Terms = USD_TERMS
     deposits: Callable[[Account], Mapping[str, str]] = _nothing
     """What an account begins with, by asset."""
 

@@ -8,6 +8,7 @@ from pipeline.simulator.options import Account
 from pipeline.simulator.products.product import Product
 from pipeline.simulator.venue import usd_desks
 from pipeline.simulator.venue.account import MARGIN_ASSET
+from pipeline.simulator.venue.trading import futures
 from pipeline.simulator.wire import market_data
 from pipeline.simulator.wire.archive import ArchiveRules
 from pipeline.simulator.wire.market_data import KlineRules
@@ -108,6 +109,6 @@ UM: Final = Product(
     streams=StreamRules(marks={"st": 1}),
     archive=ArchiveRules(),
     listen_key=LISTEN_KEY,
-    desks=usd_desks,
+    opens=futures(usd_desks),
     deposits=_deposits,
 )

@@ -37,6 +37,7 @@ _FIRST_ORDER: Final = 8_000_000_000
 _FIRST_TRADE: Final = 600_000_000
 _FIRST_ALGO: Final = 2_000_000
 _FIRST_INCOME: Final = 9_600_000_000
+_FIRST_LIST: Final = 70_000
 
 
 class Booked(NamedTuple):
@@ -62,6 +63,7 @@ class Ids:
             "trade": _FIRST_TRADE,
             "algo": _FIRST_ALGO,
             "income": _FIRST_INCOME,
+            "list": _FIRST_LIST,
         }
     )
     _random: random.Random = field(init=False)

@@ -4,7 +4,7 @@ market and the margin allow the order is the engine's question."""
 from decimal import Decimal
 from typing import Final
 
-from pipeline.simulator.types import UNLISTED, SymbolSpec
+from pipeline.simulator.types import UNLISTED, Prices, SymbolSpec
 from pipeline.simulator.venue import filters
 from pipeline.simulator.venue.account import Account
 from pipeline.simulator.venue.engine import Engine
@@ -26,12 +26,17 @@ from pipeline.timeline import MINUTE
 _SOONEST_GOOD_TILL: Final = 10 * MINUTE
 
 
-def find_spec(engine: Engine, params: Params, now: int) -> SymbolSpec:
-    """The contract of the mandatory `symbol`."""
-    spec = engine.market.specs.get(params.need("symbol"))
+def find(market: Prices, params: Params, now: int) -> SymbolSpec:
+    """What the mandatory `symbol` names of a market."""
+    spec = market.specs.get(params.need("symbol"))
     if spec is None or spec.standing(now) == UNLISTED:
         raise refuse(-1121)
     return spec
+
+
+def find_spec(engine: Engine, params: Params, now: int) -> SymbolSpec:
+    """The contract of the mandatory `symbol`."""
+    return find(engine.market, params, now)
 
 
 def optional_spec(engine: Engine, params: Params, now: int) -> SymbolSpec | None:

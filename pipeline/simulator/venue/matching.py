@@ -4,16 +4,35 @@ once, and every resting order meets the trades of the market alone."""
 
 from dataclasses import dataclass
 from decimal import ROUND_DOWN, Decimal
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 from pipeline.simulator.types import SymbolSpec, Tick
-from pipeline.simulator.venue.orders import ZERO, Order, Side
+from pipeline.simulator.venue.orders import ZERO, Side
 
 LEVEL_NOTIONAL: Final = Decimal(50_000)
 """How much is offered at one level of the book. Levels are a basis point apart: a larger order pays a worse price."""
 
 _HALF_SPREAD: Final = 100_000  # a hundred-thousandth of the price on either side of the last trade
 _LEVEL_WIDTH: Final = 10_000
+
+
+class Resting(Protocol):
+    """An order with a price of its own, as the book sees it."""
+
+    @property
+    def side(self) -> Side:
+        """Whether it buys or sells."""
+        ...
+
+    @property
+    def price(self) -> Decimal:
+        """At which it trades."""
+        ...
+
+    @property
+    def remaining(self) -> Decimal:
+        """What may still fill."""
+        ...
 
 
 class Quote(NamedTuple):
@@ -65,7 +84,7 @@ def sweep(spec: SymbolSpec, side: Side, quantity: Decimal, worst: Decimal, last:
     return takes
 
 
-def rests_fill(spec: SymbolSpec, order: Order, tick: Tick) -> Decimal:
+def rests_fill(spec: SymbolSpec, order: Resting, tick: Tick) -> Decimal:
     """What a resting order gets from a trade of the market. A trade through its price proves that the whole level is
     gone, so all of it fills; a trade at its price fills no more than was traded."""
     price = tick.price * spec.tick

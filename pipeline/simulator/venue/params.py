@@ -17,20 +17,30 @@ _INTEGER: Final = re.compile(r"\d{1,19}")
 
 
 class Params:
-    """The parameters as sent, by name. An empty value counts as not sent."""
+    """The parameters as sent, by name. An empty value counts as not sent. `names`: what those are called that are sent
+    under another name."""
 
-    def __init__(self, sent: Mapping[str, str]) -> None:
+    def __init__(self, sent: Mapping[str, str], names: Mapping[str, str] | None = None) -> None:
         self._sent = sent
+        self._names = names or {}
+
+    def renamed(self, names: Mapping[str, str]) -> "Params":
+        """The same, read by other names: `{"price": "abovePrice"}`."""
+        return Params(self._sent, names)
+
+    def called(self, name: str) -> str:
+        """The name under which it was to be sent."""
+        return self._names.get(name, name)
 
     def text(self, name: str) -> str | None:
         """The value, or None if it was not sent."""
-        return self._sent.get(name) or None
+        return self._sent.get(self.called(name)) or None
 
     def need(self, name: str) -> str:
         """The value of a mandatory parameter."""
         value = self.text(name)
         if value is None:
-            raise refuse(-1102, name)
+            raise refuse(-1102, self.called(name))
         return value
 
     def number(self, name: str) -> Decimal | None:
@@ -39,14 +49,14 @@ class Params:
         if value is None:
             return None
         if not _NUMBER.fullmatch(value):
-            raise refuse(-1102, name)
+            raise refuse(-1102, self.called(name))
         return Decimal(value)
 
     def need_number(self, name: str) -> Decimal:
         """A mandatory decimal number."""
         value = self.number(name)
         if value is None:
-            raise refuse(-1102, name)
+            raise refuse(-1102, self.called(name))
         return value
 
     def integer(self, name: str) -> int | None:
@@ -55,7 +65,7 @@ class Params:
         if value is None:
             return None
         if not _INTEGER.fullmatch(value):
-            raise refuse(-1102, name)
+            raise refuse(-1102, self.called(name))
         return int(value)
 
     def flag(self, name: str) -> bool:
@@ -64,7 +74,7 @@ class Params:
         if value is None:
             return False
         if value.lower() not in {"true", "false"}:
-            raise refuse(-1102, name)
+            raise refuse(-1102, self.called(name))
         return value.lower() == "true"
 
     def need_flag(self, name: str) -> bool:
@@ -80,14 +90,14 @@ class Params:
         try:
             return words(value)
         except ValueError:
-            raise refuse(code, name) from None
+            raise refuse(code, self.called(name)) from None
 
     def need_word(self, name: str, words: type[Word], code: int) -> Word:
         """A mandatory word."""
         self.need(name)
         word = self.word(name, words, code)
         if word is None:
-            raise refuse(-1102, name)
+            raise refuse(-1102, self.called(name))
         return word
 
     def array(self, name: str) -> list[object]:
@@ -95,9 +105,9 @@ class Params:
         try:
             value = json.loads(self.need(name), parse_float=Decimal)
         except ValueError:
-            raise refuse(-1102, name) from None
+            raise refuse(-1102, self.called(name)) from None
         if not isinstance(value, list):
-            raise refuse(-1102, name)
+            raise refuse(-1102, self.called(name))
         return value
 
     def limit(self, default: int, maximum: int) -> int:

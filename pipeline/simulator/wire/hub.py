@@ -154,7 +154,7 @@ class Hub:
         """Hand a frame to everyone who follows its stream."""
         tampered = bool(self._held) or self._panel.has(Stage.FRAME)
         for listener in list(self._subscribers.get(frame.name, ())):
-            message = frame.form(combined=listener.session.combined)
+            message = listener.session.form(frame)
             if tampered:
                 self._tamper(listener, frame, message)
             else:
@@ -165,7 +165,7 @@ class Hub:
         frame = Frame(name, Payload(body))
         for listener in list(self._subscribers.get(name, ())):
             if listener.session.wants_event(event):
-                message = frame.form(combined=listener.session.combined)
+                message = listener.session.form(frame)
                 self._tamper(listener, frame, message)
 
     def _send(self, listener: Listener, message: bytes) -> None:

@@ -4,10 +4,11 @@ from dataclasses import dataclass
 from random import Random
 
 from pipeline.simulator.errors import ApiError
-from pipeline.timeline import HOUR
+from pipeline.timeline import DAY, HOUR
 
 ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 LENGTH = 64
+FOREVER = 1_000 * 365 * DAY
 
 
 @dataclass(slots=True)

@@ -13,6 +13,7 @@ from pipeline.simulator.faults.rules import read_fault
 from pipeline.simulator.options import Address
 from pipeline.simulator.types import UNLISTED
 from pipeline.simulator.venue.liquidation import Force
+from pipeline.simulator.venue.venue import Venue
 from pipeline.simulator.wire.format import rest_rows
 from pipeline.simulator.wire.hub import Hub, Listener
 from pipeline.timeline import UnknownIntervalError, interval
@@ -115,13 +116,14 @@ class Panel:
         """Close by force what an account holds of a symbol: `by` liquidation, adl or settlement."""
         account, symbol = request.query.get("account", ""), request.query.get("symbol", "")
         by = request.query.get("by", "").upper()
-        if self._floor not in self._exchange.trading_floors():
-            raise UsageError(f"nobody trades on {self._floor.product.title} here")
+        venue = self._floor.venue
+        if not isinstance(venue, Venue):
+            raise UsageError(f"nobody has positions on {self._floor.product.title}")
         if account not in self._exchange.accounts or symbol not in self._floor.market.specs:
             raise UsageError(f"there is no account {account!r} or no symbol {symbol!r} here")
         if by not in Force.__members__:
             raise UsageError(f"the exchange closes by {', '.join(Force.__members__).lower()}; not {by.lower()!r}")
-        closed = self._floor.venue.close_by_force(account, symbol, Force[by], self._exchange.clock.now())
+        closed = venue.close_by_force(account, symbol, Force[by], self._exchange.clock.now())
         return _json({"closed": closed})
 
     async def forgive(self, _: web.Request) -> web.Response:

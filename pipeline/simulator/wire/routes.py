@@ -29,6 +29,8 @@ class Endpoint:
     permission: Permission = "read"
     orders: Weight | None = None
     answer: Answer | None = None
+    refunds: bool = False
+    """Whether a call that succeeds weighs nothing."""
 
     @property
     def executes(self) -> bool:
@@ -89,6 +91,11 @@ def read(weight: int | Weight) -> Endpoint:
 def trade(weight: int, orders: Weight | None = None) -> Endpoint:
     """Of an account, changing something."""
     return Endpoint(constant(weight), Guard.SIGNATURE, "trade", orders)
+
+
+def refunded(weight: int, orders: int = 0) -> Endpoint:
+    """Of an account, changing something: what succeeds weighs nothing."""
+    return Endpoint(constant(weight), Guard.SIGNATURE, "trade", constant(orders) if orders else None, refunds=True)
 
 
 def listen_key(path: str) -> dict[tuple[str, str], Endpoint]:

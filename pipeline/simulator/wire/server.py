@@ -7,6 +7,7 @@ Everything runs on one event loop; two tasks beside the requests poll the stream
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Iterable
+from dataclasses import replace
 from typing import Never
 from urllib.parse import unquote
 
@@ -15,6 +16,8 @@ from aiohttp import web
 
 from pipeline.simulator.exchange import Answer, Exchange, Floor, Request
 from pipeline.simulator.faults.rules import Facts, Kind, Stage
+from pipeline.simulator.wire.api_session import ASKED_BY_MESSAGE, ApiSession
+from pipeline.simulator.wire.api_socket import ApiConnection, ApiDesk
 from pipeline.simulator.wire.feeds import Streamed, lateness_between
 from pipeline.simulator.wire.hub import Hub, Ticker
 from pipeline.simulator.wire.session import MOST_STREAMS, Session
@@ -52,7 +55,9 @@ class Server:
             self.app.router.add_get(prefix + "/ws", self._open_bare)
             self.app.router.add_get(prefix + "/ws/{streams:.+}", self._open_bare)
             self.app.router.add_get(prefix + "/stream", self._open_combined)
-        for root in {path.split("/")[1] for _, path in product.endpoints}:
+        if product.ws_api is not None:
+            self.app.router.add_get(product.ws_api.path, self._open_api)
+        for root in {path.split("/")[1] for method, path in product.endpoints if method != ASKED_BY_MESSAGE}:
             self.app.router.add_route("*", f"/{root}/{{tail:.*}}", self._rest)
         self.app.cleanup_ctx.append(self._background)
 
@@ -96,8 +101,22 @@ class Server:
         if "events" in http.query:
             session.events = frozenset(http.query["events"].split("/"))
         socket = web.WebSocketResponse(autoping=False, compress=False)
+        return await self._serve(Connection(socket, http, session), socket, http)
+
+    async def _open_api(self, http: web.Request) -> web.StreamResponse:
+        facts = Facts(market=self._floor.product.name, route=Route.PRIVATE)
+        api, desk = self._floor.product.ws_api, ApiDesk(self._exchange, self._floor, http.remote or "")
+        if api is None or self._exchange.panel.strike(Stage.HANDSHAKE, facts):
+            raise web.HTTPServiceUnavailable
+        rules = replace(self._floor.product.streams, counts_pongs=False)
+        session = ApiSession(route=Route.PRIVATE, combined=False, rules=rules, api=api, desk=desk, opened=desk.now())
+        socket = web.WebSocketResponse(autoping=False, compress=False)
+        return await self._serve(ApiConnection(socket, http, session), socket, http)
+
+    async def _serve(
+        self, connection: Connection, socket: web.WebSocketResponse, http: web.Request
+    ) -> web.StreamResponse:
         await socket.prepare(http)
-        connection = Connection(socket, http, session)
         self.hub.join(connection, self._exchange.clock.now())
         try:
             await connection.serve(self.hub, self._exchange.clock.now, self._manners)

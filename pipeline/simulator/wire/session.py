@@ -7,6 +7,7 @@ exchange acknowledges either way.
 import json
 from collections import deque
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from pipeline.simulator.wire.streams import Route, StreamRules
 
@@ -26,6 +27,17 @@ class _InvalidError(Exception):
         self.code = code
 
 
+class Framed(Protocol):
+    """A payload of a stream, bare or wrapped in its name."""
+
+    name: str
+    bare: bytes
+
+    def form(self, *, combined: bool) -> bytes:
+        """The bytes."""
+        ...
+
+
 @dataclass(slots=True)
 class Session:
     """The state of one connection. `combined` payloads are wrapped in their stream's name."""
@@ -40,6 +52,10 @@ class Session:
     def wants_event(self, event: str) -> bool:
         """Whether user data of that kind is delivered: all of it, or what `events=` named."""
         return self.events is None or event in self.events
+
+    def form(self, frame: Framed) -> bytes:
+        """A frame as this connection gets it."""
+        return frame.form(combined=self.combined)
 
     def receive(self, text: str, now: int) -> str:
         """Do what a message says and answer it. `now` is real time: the limit protects the server, not the market."""

@@ -82,8 +82,7 @@ class Connection:
             match message.type:
                 case WSMsgType.TEXT:
                     before = list(self.session.names)
-                    reply = self.session.receive(message.data, int(time.monotonic() * 1_000))
-                    self.send(reply.encode())
+                    self.receive(message.data)
                     hub.follow(self, before, now())
                 case WSMsgType.PING:
                     self._count()
@@ -91,6 +90,10 @@ class Connection:
                 case WSMsgType.PONG:
                     self._count()
                     self._heard = time.monotonic()
+
+    def receive(self, text: str) -> None:
+        """Do what a message says, and answer it."""
+        self.send(self.session.receive(text, int(time.monotonic() * 1_000)).encode())
 
     def _count(self) -> None:
         if self.session.rules.counts_pongs:

@@ -2,19 +2,20 @@
 
 import json
 
+from pipeline.simulator.errors import ApiError
+from pipeline.simulator.spot.filters import AVERAGED_MINUTES, LARGEST_NOTIONAL, MOST_LISTS, average_price
 from pipeline.simulator.types import SymbolSpec, Tick
 from pipeline.simulator.venue.refusals import refuse
 from pipeline.simulator.wire import market_data
 from pipeline.simulator.wire.exchange_info import rate_limit, rate_limits
 from pipeline.simulator.wire.format import grids, price_text
 from pipeline.simulator.wire.market_data import Question, Row, asked_trades, select
-from pipeline.simulator.wire.trade_rows import aggregate_row, latest, numbered, trade_row
+from pipeline.simulator.wire.trade_rows import aggregate_row, latest, trade_row
 from pipeline.timeline import DAY, INTERVALS, MINUTE
 
 ORDER_TYPES = [
     "LIMIT", "LIMIT_MAKER", "MARKET", "STOP_LOSS", "STOP_LOSS_LIMIT", "TAKE_PROFIT", "TAKE_PROFIT_LIMIT",
 ]  # fmt: skip
-AVERAGED_MINUTES = 5
 RAW_REQUESTS = 300_000
 
 _SELF_TRADES = ["NONE", "EXPIRE_TAKER", "EXPIRE_MAKER", "EXPIRE_BOTH", "DECREMENT"]
@@ -122,12 +123,12 @@ def _filters(spec: SymbolSpec) -> list[Row]:
             "filterType": "NOTIONAL",
             "minNotional": f"{spec.min_notional:.8f}",
             "applyMinToMarket": True,
-            "maxNotional": "9000000.00000000",
+            "maxNotional": f"{LARGEST_NOTIONAL:.8f}",
             "applyMaxToMarket": False,
             "avgPriceMins": AVERAGED_MINUTES,
         },
         {"filterType": "MAX_NUM_ORDERS", "maxNumOrders": spec.max_orders},
-        {"filterType": "MAX_NUM_ORDER_LISTS", "maxNumOrderLists": 20},
+        {"filterType": "MAX_NUM_ORDER_LISTS", "maxNumOrderLists": MOST_LISTS},
         {"filterType": "MAX_NUM_ALGO_ORDERS", "maxNumAlgoOrders": spec.max_algo_orders},
         {"filterType": "MAX_NUM_ORDER_AMENDS", "maxNumOrderAmends": 10},
     ]
@@ -163,15 +164,12 @@ def depth(question: Question) -> object:
     return _without(market_data.book_of(question, question.spec()), "E", "T")
 
 
-def average_price(question: Question) -> object:
+def mean_price(question: Question) -> object:
     """The average price of the last minutes: that by which orders are judged."""
     spec, now = question.spec(), question.now
-    deals = [trade for _, trade in numbered(question.market, spec.symbol, now - AVERAGED_MINUTES * MINUTE, now)]
-    volume = sum(trade.quantity for trade in deals)
-    last = question.market.price(spec.symbol, now)
-    mean = sum(trade.price * trade.quantity for trade in deals) // volume if volume else last
-    closed = deals[-1].time if deals else now
-    return {"mins": AVERAGED_MINUTES, "price": price_text(spec, mean), "closeTime": closed}
+    deals = question.market.ticks(spec.symbol, now - AVERAGED_MINUTES * MINUTE, now)
+    mean = average_price(question.market, spec, now)
+    return {"mins": AVERAGED_MINUTES, "price": f"{mean:.8f}", "closeTime": deals[-1].time if deals else now}
 
 
 def trades(question: Question) -> object:
@@ -188,6 +186,11 @@ def historical_trades(question: Question) -> object:
 def aggregate_trades(question: Question) -> object:
     """The trades from the number `fromId`, or from startTime on, or else the newest."""
     return [_without(aggregate_row(*each), "nq") | {"M": True} for each in asked_trades(question)]
+
+
+def gone(_: Question) -> object:
+    """Listen keys: there are none any more."""
+    raise ApiError(-1000, "This endpoint is gone: listen to the account over the websocket API.", 410)
 
 
 def nothing(_: Question) -> object:

@@ -111,6 +111,10 @@ class Meter:
             )
         return caller.used
 
+    def give_back(self, address: str, weight: int) -> None:
+        """Take back what a call has weighed."""
+        self._callers[address].used -= weight
+
     def used(self, address: str, now: int) -> int:
         """The weight used in the minute of `now`."""
         caller = self._callers[address]
