@@ -6,7 +6,7 @@ from decimal import Decimal
 import pytest
 
 from pipeline.execution.engine import events as ev
-from pipeline.execution.engine.effects import JournalIntent, Notify, QueryFills, QueryNumber
+from pipeline.execution.engine.effects import JournalIntent, JournalPosition, Notify, QueryFills, QueryNumber
 from pipeline.execution.engine.endings import UNTOLD, how_it_ended
 from pipeline.execution.engine.state import OrderRecord, OrderTold, PositionRecord, TradeTold
 from tests.execution.driver import PRICE, SYMBOL, Driver, signal
@@ -93,8 +93,71 @@ def test_a_position_in_a_symbol_that_is_traded_no_more_is_closed_all_the_same():
 
 
 def test_a_close_that_turned_what_was_held_before_has_not_closed_what_it_made_room_for():
-    before = replace(STOP, leg="exit", created_at=POSITION.opened_at - 1)
+    before = replace(STOP, leg="exit", seen_at=POSITION.entered_at)
     assert how_it_ended(POSITION, [before], None, 0) is UNTOLD
+    opener = replace(STOP, leg="trial", seen_at=before.seen_at)
+    after_a_restart = replace(POSITION, entered_at=0)
+    assert how_it_ended(after_a_restart, [before, opener], None, 0) is UNTOLD
+
+
+def test_the_exit_that_closed_it_is_known_whatever_our_clock_said_when_it_was_made():
+    exit_order = replace(STOP, leg="exit", signal="s2", created_at=POSITION.opened_at - 15_000)
+    assert how_it_ended(POSITION, [exit_order], None, 900).words == "signal s2"
+
+
+def said_ends(driver: Driver) -> list[str]:
+    return [one.text for one in driver.all if isinstance(one, Notify) and one.title.endswith("is closed")]
+
+
+def closed_by_nobody(driver: Driver) -> None:
+    """What is held is gone, and no order is told that has closed it."""
+    driver.protected()
+    driver.holds(0)
+    driver.seen(driver.order("stop"), "expired")
+
+
+def test_what_is_gone_stands_in_the_journal_until_its_end_was_said():
+    driver = Driver()
+    closed_by_nobody(driver)
+    kept = [one.position for one in driver.all if isinstance(one, JournalPosition)][-1]
+    assert (kept.quantity, kept.managed, said_ends(driver)) == (0, True, [])
+    another = Driver(positions=[kept], ready=False)
+    another.snapshot()
+    another.wait(31_000)
+    assert said_ends(another) == [UNTOLD.words]
+    first, cleared = [one for one in another.all if isinstance(one, Notify | JournalPosition)][-2:]
+    assert isinstance(first, Notify), "said first, then written: killed between the two, it is said again"
+    assert not cleared.position.managed
+
+
+def test_an_end_is_said_before_what_closes_the_next_position_could_be_taken_for_its_own():
+    driver = Driver()
+    closed_by_nobody(driver)
+    driver.protected(name="s2")
+    assert said_ends(driver) == [UNTOLD.words]
+    driver.holds(0)
+    settled = OrderTold("settlement_autoclose-1", SYMBOL, "SELL", "filled", Decimal(1), driver.now, exchange_id=77)
+    driver(ev.OrderSeen(settled, "stream"))
+    driver.seen(driver.order("stop"), "expired")
+    assert said_ends(driver) == [UNTOLD.words, "settled by the exchange: the contract has ended"]
+
+
+@pytest.mark.parametrize("by", [-3_600_000, 3_600_000])
+def test_a_clock_that_is_put_right_keeps_no_end_from_being_said_in_time(by):
+    driver = Driver()
+    closed_by_nobody(driver)
+    driver.now += by
+    driver.wait(28_000)
+    assert said_ends(driver) == []
+    driver.wait(3_000)
+    assert said_ends(driver) == [UNTOLD.words]
+
+
+def test_that_ours_is_gone_is_said_where_somebody_holds_the_other_side():
+    driver = Driver()
+    held = driver.protected().quantity
+    driver.holds(-held)
+    assert said_ends(driver) == [UNTOLD.words]
 
 
 def test_where_the_stream_has_not_told_what_closed_it_the_trades_name_that_order():

@@ -36,22 +36,23 @@ def how_it_ended(
 ) -> Ending:
     """What closed it: the newest fill that is known of. `other`: the newest of an order that is not in the journal.
     `held_at`: when the exchange last said that something was held; what was filled before has not closed that."""
-    ours = [one for one in orders if _closed(one, position) and one.seen_at >= held_at]
+    symbol = [one for one in orders if one.symbol == position.symbol and one.filled]
+    opened = (one.seen_at for one in symbol if one.leg in ENTERING and one.signal == position.signal)
+    entered_at = max(position.entered_at, *opened, 0)
+    ours = [one for one in symbol if _closed(one, position, entered_at) and one.seen_at >= held_at]
     newest = max(ours, key=lambda one: one.seen_at, default=None)
-    if other is not None and other.at > (newest.seen_at if newest else position.entered_at):
+    if other is not None and other.at > (newest.seen_at if newest else entered_at):
         return _by_other(other)
     if newest is None:
         return UNTOLD
     return Ending("info", _BY_OURS.get(newest.leg) or position.closing or "by an order of ours")
 
 
-def _closed(order: OrderRecord, position: PositionRecord) -> bool:
+def _closed(order: OrderRecord, position: PositionRecord, entered_at: int) -> bool:
     """Whether it has closed something of this very position."""
-    if order.symbol != position.symbol or order.leg in ENTERING or not order.filled:
-        return False
     if order.leg == "exit":  # of the same signal where that turned what was held before
-        return order.created_at >= (position.opened_at or 0) and order.seen_at > position.entered_at
-    return order.signal == position.signal
+        return order.seen_at > entered_at
+    return order.leg not in ENTERING and order.signal == position.signal
 
 
 def _by_other(told: OrderTold) -> Ending:

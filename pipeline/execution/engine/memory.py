@@ -33,6 +33,18 @@ _OTHERS: Final = 1_000
 
 
 @dataclass(slots=True)
+class Ended:
+    """A position that is gone, and how has still to be said. Until then the journal has it as it was last: should the
+    process die, another says it."""
+
+    position: PositionRecord
+    held_at: int
+    """When the exchange last said that something of it was held."""
+    since: int | None = None
+    """When that was first looked at."""
+
+
+@dataclass(slots=True)
 class Memory:
     """One process's view of the journal. Everything here can be built again from the journal and one snapshot."""
 
@@ -63,8 +75,8 @@ class Memory:
     """Filled orders that the journal does not have, by the exchange's number."""
     nameless: set[int] = field(default_factory=set)
     """Numbers of orders of which the exchange cannot say whose they are."""
-    ended: dict[str, tuple[PositionRecord, int]] = field(default_factory=dict)
-    """Positions that are gone, and when; how has still to be said."""
+    ended: dict[str, Ended] = field(default_factory=dict)
+    """By symbol."""
     resend_at: dict[str, int] = field(default_factory=dict)
     not_before: dict[tuple[str, str], int] = field(default_factory=dict)
     pauses: dict[tuple[str, str], int] = field(default_factory=dict)
@@ -77,6 +89,7 @@ class Memory:
     corrections: int = 0
     """Where a comparison with the exchange found the journal wrong. An order in doubt is no mistake: it is resolved."""
     _told: set[str] = field(default_factory=set)
+    _endings: list[Effect] = field(default_factory=list)
     _effects: list[Effect] = field(default_factory=list)
     _journaled: dict[str, PositionRecord] = field(default_factory=dict)
 
@@ -166,6 +179,8 @@ class Memory:
         self.resend_at = {order: at + by for order, at in self.resend_at.items()}
         self.sends = [at + by for at in self.sends]
         self.rest_until = {order: until + min(by, 0) for order, until in self.rest_until.items()}
+        for ended in self.ended.values():
+            ended.since = None if ended.since is None else ended.since + by
         for wait in self.doubts.values():
             wait.ask_at, wait.gone_at = wait.ask_at + by, wait.gone_at + by
         for one in list(self.positions.values()):
@@ -249,9 +264,18 @@ class Memory:
 
     def put(self, position: PositionRecord) -> None:
         """Keep the position as it is now; it is journaled with the next effects."""
-        if self.positions.get(position.symbol) != position:
-            self.positions[position.symbol] = position
-            self.touched.add(position.symbol)
+        symbol, old = position.symbol, self.position(position.symbol)
+        if old != position or symbol not in self.positions:
+            if old.managed and not old.goes_on_as(position):
+                self.ended[symbol] = Ended(old, self.held_at[symbol])
+            self.positions[symbol] = position
+            self.touched.add(symbol)
+
+    def say_end(self, symbol: str, note: Notify) -> None:
+        """How the position ended is known, or will not be known better."""
+        del self.ended[symbol]
+        self.touched.add(symbol)
+        self._endings.append(note)
 
     def load(self, orders: Iterable[OrderRecord], positions: Iterable[PositionRecord]) -> None:
         """What the journal has."""
@@ -277,17 +301,22 @@ class Memory:
         return iter(dict.fromkeys([*self.positions, *(one.symbol for one in self.orders.values()), *to_close]))
 
     def take(self) -> list[Effect]:
-        """The effects, each handed out once. Positions first: an order that is final in the journal has told all that
-        it means for its position."""
+        """The effects, each handed out once. Ends first: what is gone from the journal was said. Then positions: an
+        order that is final in the journal has told all that it means for its position."""
         changed = [
             one
-            for symbol, one in self.positions.items()
-            if symbol in self.touched and _durable(one) != _durable(self._journaled.get(symbol, flat(symbol)))
+            for symbol, one in ((each, self._to_journal(each)) for each in self.positions if each in self.touched)
+            if _durable(one) != _durable(self._journaled.get(symbol, flat(symbol)))
         ]
         self._journaled.update((one.symbol, one) for one in changed)
-        effects, self._effects = self._effects, []
+        effects, self._effects = [*self._endings, *map(JournalPosition, changed), *self._effects], []
+        self._endings.clear()
         self.touched.clear()
-        return [*map(JournalPosition, changed), *effects]
+        return effects
+
+    def _to_journal(self, symbol: str) -> PositionRecord:
+        ended = self.ended.get(symbol)
+        return ended.position if ended else self.positions[symbol]
 
 
 def _occupies(order: OrderRecord, position: PositionRecord) -> bool:

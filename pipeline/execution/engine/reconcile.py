@@ -10,7 +10,7 @@ from pipeline.execution.engine.breakers import Breakers
 from pipeline.execution.engine.client_ids import Identity
 from pipeline.execution.engine.effects import Cancel, CloseDone, Notify, Query, QueryFills, QueryPositions, Reconcile
 from pipeline.execution.engine.endings import BY_HAND, UNTOLD, how_it_ended
-from pipeline.execution.engine.memory import Memory
+from pipeline.execution.engine.memory import Ended, Memory
 from pipeline.execution.engine.obstacles import ended_by, obstacle
 from pipeline.execution.engine.protect import (
     CancelProtection,
@@ -66,7 +66,7 @@ class Reconciler:
             self._tidy(position, now)
         self._end_closing(symbol)
         if symbol in self._memory.ended:
-            self._say_how_it_ended(*self._memory.ended[symbol], now)
+            self._say_how_it_ended(self._memory.ended[symbol], now)
 
     def take_ended(self) -> bool:
         """Whether a position has ended since this was asked last."""
@@ -240,26 +240,24 @@ class Reconciler:
                 self._cancel(order, now)
         under_way = self._memory.unsettled(position.symbol)
         if position.managed and not under_way:
-            self._memory.ended[position.symbol] = position, now
             self._has_ended = True
             self._memory.hold_no_more(position.symbol)
             as_of, entered, reduced = position.as_of, position.entered_at, position.reduced_at
             self._memory.put(replace(flat(position.symbol, as_of), entered_at=entered, reduced_at=reduced))
 
-    def _say_how_it_ended(self, position: PositionRecord, at: int, now: int) -> None:
+    def _say_how_it_ended(self, ended: Ended, now: int) -> None:
         """The stream tells of the position first, and of the order that closed it right after. Where it does not, as
-        over a gap, the trades name that order."""
-        symbol = position.symbol
-        memory = self._memory
-        ending = how_it_ended(position, memory.orders.values(), memory.newest_other(symbol), memory.held_at[symbol])
-        if now >= at + _PATIENCE.get(ending, 0):
-            del self._memory.ended[symbol]
-            self._memory.emit(Notify(ending.level, f"{symbol} is closed", ending.words))
-        elif (
-            ending is UNTOLD and now >= at + _STREAM_LATE and self._memory.may(symbol, "how it ended", now, _ASK_AGAIN)
-        ):
+        over a gap, the trades name that order. What comes once something is held again has closed that."""
+        memory, position = self._memory, ended.position
+        symbol, since = position.symbol, now if ended.since is None else ended.since
+        ended.since = since
+        ending = how_it_ended(position, memory.orders.values(), memory.newest_other(symbol), ended.held_at)
+        next_one = memory.position(symbol)
+        if now >= since + _PATIENCE.get(ending, 0) or next_one.managed or next_one.quantity:
+            memory.say_end(symbol, Notify(ending.level, f"{symbol} is closed", ending.words))
+        elif ending is UNTOLD and now >= since + _STREAM_LATE and memory.may(symbol, "how it ended", now, _ASK_AGAIN):
             since = (position.opened_at or now - DAY) - MINUTE
-            self._memory.emit(QueryFills(symbol, max(since, now - REACH)))
+            memory.emit(QueryFills(symbol, max(since, now - REACH)))
 
 
 def _with_standing(position: PositionRecord, orders: list[OrderRecord], now: int) -> PositionRecord:

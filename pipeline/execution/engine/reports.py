@@ -213,7 +213,7 @@ class Reports:
             if wait is not None and wait.unseen and event.asof >= wait.gone_at:
                 self._claim(order, wait, event, now)
         if event.symbol in self._memory.ended:
-            self._find_what_ended(self._memory.ended[event.symbol][0], event)
+            self._find_what_ended(self._memory.ended[event.symbol].position, event)
 
     def _claim(self, order: OrderRecord, wait: Doubt, event: ev.FillsSeen, now: int) -> None:
         """Trades that may be its own: the order that they are of is asked for first. Only where the exchange cannot
@@ -271,12 +271,12 @@ class Reports:
     def _position(self, told: PositionTold, asof: int, by: By, now: int) -> None:
         old = self._memory.position(told.symbol)
         if asof >= old.as_of:
-            if told.quantity:
-                self._memory.held_at[told.symbol] = asof
             self._moved_by_others(old, told, by)
             if old.managed and not old.as_of and old.quantity and told.quantity and _is_another(old, told):
                 self._memory.recall(told.symbol)
             self._memory.put(self._restated(old, told, asof, now))
+            if told.quantity:
+                self._memory.held_at[told.symbol] = asof
         for order in self._memory.unsettled(told.symbol):
             wait = self._memory.doubts.get(order.id)
             if wait is not None and wait.unseen and asof >= wait.gone_at and by != "stream":

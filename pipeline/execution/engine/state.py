@@ -233,6 +233,11 @@ class PositionRecord:
         """Whether it is of the signal's strategy and interval; where its interval is not known, of the strategy."""
         return self.strategy == signal.strategy and self.interval in {None, signal.interval}
 
+    def goes_on_as(self, other: "PositionRecord") -> bool:
+        """Whether the other is this very position still, and not one after it."""
+        signals = {self.signal, other.signal} - {None}
+        return other.managed and other.side == self.side and len(signals) < 2
+
     def is_left_by(self, signal: SignalView) -> bool:
         """Whether the signal closes it: a trial closes nothing but a trial."""
         return self.side == signal.leaves and (self.trial or signal.kind != "trial")

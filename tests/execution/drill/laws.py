@@ -151,6 +151,8 @@ def broken_position_law(schedule: World) -> str | None:
         return f"to be closed since {schedule.close_asked}, and holding {exchange.position}"
     if unsaid := badly_said(schedule):
         return unsaid
+    if len(schedule.endings) != schedule.ends:
+        return f"{schedule.ends} positions have ended, and what was said is {schedule.endings}"
     if not exchange.position:
         if standing:
             return f"flat, and open at the exchange: {standing}"
@@ -184,8 +186,7 @@ def badly_said(schedule: World) -> str | None:
         return None
     at, held = schedule.settled
     said = [note for then, note in schedule.endings if then >= at]
-    said_by_the_lost = schedule.faults.restored is not None and at < schedule.faults.restored[1]
-    if len(said) > 1 + said_by_the_lost:
+    if len(said) > 1:
         return f"the end of {held} was said {len(said)} times: {said}"
     if at >= END and [one.text for one in said] != ["settled by the exchange: the contract has ended"]:
         return f"{held} was settled in quiet, and what was said is {said}"

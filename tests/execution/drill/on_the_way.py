@@ -42,6 +42,22 @@ def check_abandoned(schedule: World, order: OrderRecord) -> None:
         schedule.wrongs.append(f"abandoned, and at the exchange: {order}")
 
 
+def check_end(schedule: World, old: PositionRecord | None, new: PositionRecord) -> None:
+    """Each end is told once: by then the journal has it, and it is not told again."""
+    if old is not None and old.managed and not old.goes_on_as(new):
+        schedule.ends += 1
+        check_told(schedule)
+        if len(schedule.endings) < schedule.ends:
+            schedule.wrongs.append(f"the end of {old} is in the journal, and was not told: {new}")
+            schedule.ends -= 1
+
+
+def check_told(schedule: World) -> None:
+    """No end is told before there is another."""
+    if len(schedule.endings) > schedule.ends + 1:
+        schedule.wrongs.append(f"{len(schedule.endings)} ends were told, and there were {schedule.ends}")
+
+
 def check_stop(schedule: World, old: PositionRecord | None, new: PositionRecord) -> None:
     """A stop never loosens."""
     if old is None or old.signal is None or old.signal != new.signal or old.side != new.side:

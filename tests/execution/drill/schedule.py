@@ -127,18 +127,25 @@ class Schedule(Wire):
                 self.feed(event, now)
 
     def lose_the_journal(self, now: int) -> None:
-        self.life += 1
+        self.end_life()
         self.away = True
 
     def restore(self, now: int) -> None:
         """It takes longer than a request can be on its way."""
         self.away = False
         self.journal = self.backup
+        self.endings.clear()
+        self.ends = 0
         self.start(now)
 
     def crash(self, now: int) -> None:
-        self.life += 1
+        self.end_life()
         self.start(now)
+
+    def end_life(self) -> None:
+        """What it had told and not journaled, another tells again."""
+        self.life += 1
+        del self.endings[self.ends :]
 
     def feed(self, event: ev.Event, now: int) -> None:
         if self.away:
@@ -215,6 +222,7 @@ class Schedule(Wire):
                 on_the_way.check_abandoned(self, order)
             case JournalPosition(position):
                 on_the_way.check_stop(self, self.journal.positions.get(position.symbol), position)
+                on_the_way.check_end(self, self.journal.positions.get(position.symbol), position)
                 self.journal.positions[position.symbol] = position
             case WriteVerdict():
                 before = self.journal.verdicts.get(effect.signal_id)
@@ -225,6 +233,7 @@ class Schedule(Wire):
                     self.journal.verdicts[signal_id] = replace(told, reason=reason)
             case Notify(_, title) if title.endswith("is closed"):
                 self.endings.append((now, effect))
+                on_the_way.check_told(self)
             case TripBreaker(breaker):
                 self.journal.breakers.add(breaker.name)
             case CloseDone(_, asked):

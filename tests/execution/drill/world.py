@@ -68,6 +68,8 @@ class World:
         """Laws that were broken on the way."""
         self.endings: list[tuple[int, Notify]] = []
         """What was said of positions that came to their end, and when."""
+        self.ends = 0
+        """How many have come to their end in the journal."""
         self.settled: tuple[int, Decimal] | None = None
         """When the contract ended, and what was held then, if the journal had it."""
         self.firing: set[int] = set()
