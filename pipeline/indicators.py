@@ -184,6 +184,17 @@ def newest(
     )
 
 
+def average(numbers: Integers, close: Floats, length: int, *, decimals: int) -> Floats:
+    """One average over a history: what `compute` gives, for whoever needs many that are not all known beforehand."""
+    out = np.full(len(close), np.nan)
+    for begin, end in segments(numbers):
+        if end - begin >= length:
+            ticks = _ticks(close[begin:end], decimals)
+            sums = _sums(ticks, length - 1, (length,))[0]
+            out[begin + length - 1 : end] = sums / float(length) / 10.0**decimals
+    return out
+
+
 def newest_average(close: Floats, length: int, *, decimals: int) -> float:
     """The last value of an average: what `tail` gives."""
     if len(close) < length:

@@ -21,7 +21,7 @@ from pipeline.execution.engine.client_ids import Identity
 from pipeline.execution.engine.state import SignalView, TradingView
 from pipeline.execution.runtime import documents
 from pipeline.finding import Finding
-from pipeline.indicators import compute
+from pipeline.indicators import Columns, Integers, Periods, compute
 from pipeline.research.backtest.asked import Asked
 from pipeline.research.backtest.assumptions import Assumptions, Inside
 from pipeline.research.backtest.funding import Due, schedule_of
@@ -159,42 +159,60 @@ def backtest(
     executor itself, also where the compiled rules would do. `progress` hears
     what is being run, and how many days of how many are done."""
     require_traded(tm.settings)
-    chosen = _strategies(tm, list(strategies), parameters or {})
+    chosen = strategies_named(tm, list(strategies), parameters or {})
     named = [symbol_filter(tm, one) for one in symbols] or list(tm.settings.symbols)
     lengths = [interval_filter(tm, one) for one in intervals] or _intervals(tm, chosen)
     read: dict[SeriesKey, Read] = {}
-    minutes, notes = _minutes(tm, named, DAYS if days is None else days, start, end, read)
-    first = max(min(one.start for one in minutes.values()), start or 0)
-    last = min(max(one.end for one in minutes.values()), end or 2**62)
+    silent, notes = stretch(tm, named, DAYS if days is None else days, start, end, equity, read)
     allowed = intervals_of(tm.settings)
     signals: list[SignalView] = []
-    for symbol in minutes:
+    for symbol in silent.minutes:
         for code in lengths:
             speaking = [one for one in chosen if intervals or code in allowed.get(one.name, (code,))]
-            found, said = _signals(tm, SeriesKey(tm.environment, symbol, code), speaking, first, last, read)
+            key = SeriesKey(tm.environment, symbol, code)
+            found, said = _signals(tm, key, speaking, silent.start, silent.end, read)
             signals += found
             notes += said
-    funding = {symbol: _funding(tm, symbol, first, last, notes) for symbol in minutes}
+    asked = replace(silent, signals=signals)
+    whole = (asked.end - asked.start) // DAY
+    progress("backtest (the first one compiles its rules)", 0, whole)
+    ran = run(
+        asked, lambda inside, now: progress(f"backtest ({inside})", (now - asked.start) // DAY, whole), exact=exact
+    )
+    named = list(asked.minutes)
+    return Result([one.name for one in chosen], named, lengths, asked.start, asked.end, ran, notes, chosen, read)
+
+
+def stretch(
+    tm: Opened,
+    symbols: Iterable[str],
+    days: float,
+    start: int | None,
+    end: int | None,
+    equity: Decimal,
+    read: dict[SeriesKey, Read],
+) -> tuple[Asked, list[str]]:
+    """All that a run goes by but its signals, and what is to be said of it."""
+    minutes, notes = _minutes(tm, symbols, days, start, end, read)
+    first = max(min(one.start for one in minutes.values()), start or 0)
+    last = min(max(one.end for one in minutes.values()), end or 2**62)
     asked = Asked(
         policy=replace(policy_of(tm.settings, exchange_of(tm.settings)), production=False),
         assumptions=Assumptions(equity=equity),
         product=exchange_of(tm.settings).product,
         identity=Identity(tm.environment, _IDENTITY),
-        symbols=[_symbol(tm, symbol) for symbol in minutes],
+        symbols=[symbol_of(tm, symbol) for symbol in minutes],
         minutes=minutes,
         trading=_trading(tm, minutes),
-        funding=funding,
-        signals=signals,
+        funding={symbol: _funding(tm, symbol, first, last, notes) for symbol in minutes},
+        signals=[],
         start=first,
         end=last,
     )
-    whole = (last - first) // DAY
-    progress("backtest (the first one compiles its rules)", 0, whole)
-    ran = run(asked, lambda inside, now: progress(f"backtest ({inside})", (now - first) // DAY, whole), exact=exact)
-    return Result([one.name for one in chosen], list(minutes), lengths, first, last, ran, notes, chosen, read)
+    return asked, notes
 
 
-def _strategies(tm: Opened, names: Sequence[str], parameters: Mapping[str, Any]) -> list[Strategy]:
+def strategies_named(tm: Opened, names: Sequence[str], parameters: Mapping[str, Any]) -> list[Strategy]:
     """Those named, with the parameters of the settings and those given here; without names those that run."""
     if not names:
         if parameters:
@@ -247,7 +265,7 @@ def _minutes(
                 f"{known.first:%Y-%m-%d} to {known.last_closed:%Y-%m-%d}"
             )
         prices = (columns[name][closed] for name in ("open", "high", "low", "close"))
-        found[symbol] = Minutes.of(symbol, Decimal(1).scaleb(-_symbol(tm, symbol).decimals), times, *prices)
+        found[symbol] = Minutes.of(symbol, Decimal(1).scaleb(-symbol_of(tm, symbol).decimals), times, *prices)
         if start is not None and times[0] > start + MINUTE:
             notes.append(f"{symbol} begins on {to_datetime(int(times[0])):%Y-%m-%d %H:%M}: nothing older is stored")
         if holes := int((~found[symbol].there).sum()):
@@ -255,7 +273,8 @@ def _minutes(
     return found, notes
 
 
-def _symbol(tm: Opened, symbol: str) -> Symbol:
+def symbol_of(tm: Opened, symbol: str) -> Symbol:
+    """Its rules, as they are stored."""
     found = SymbolStore(tm.db).get(tm.environment, symbol)
     if found is None or found.filters is None:
         raise UsageError(
@@ -267,7 +286,7 @@ def _symbol(tm: Opened, symbol: str) -> Symbol:
 
 def _funding(tm: Opened, symbol: str, start: int, end: int, notes: list[str]) -> list[Due]:
     """Its settlements, those of a perpetual contract; what is assumed of them is said."""
-    if "PERPETUAL" not in _symbol(tm, symbol).contract_type:
+    if "PERPETUAL" not in symbol_of(tm, symbol).contract_type:
         return []
     due = schedule_of(FundingStore(tm.db, tm.environment).load(symbol, start, end), start, end)
     unknown = sum(not one.known for one in due)
@@ -292,10 +311,20 @@ def _signals(
     """What they say at candles that close from `start` to `end`, and what is to be said of that."""
     if not strategies:
         return [], []
-    step = interval(key.interval)
     periods = periods_of(tm.settings, strategies)
-    first = step.index(start)
-    root = periods.first_needed(first - max(one.lookback for one in strategies))
+    numbers, candles, notes = candles_from(tm, key, periods, max(one.lookback for one in strategies), start, end, read)
+    calculation = Calculation(periods, symbol_of(tm, key.symbol).decimals)
+    found = _findings(key, strategies, calculation, candles, numbers)
+    fresh = fresh_for(interval(key.interval), tm.settings.fresh_seconds * SECOND)
+    return [_view(one, fresh) for one in found if start <= one.at <= end], notes
+
+
+def candles_from(
+    tm: Opened, key: SeriesKey, periods: Periods, lookback: int, start: int, end: int, read: dict[SeriesKey, Read]
+) -> tuple[Integers, Columns, list[str]]:
+    """The stored candles that signals from `start` to `end` rest on, their numbers first; and what is to be said."""
+    step = interval(key.interval)
+    root = periods.first_needed(step.index(start) - lookback)
     known = SeriesStore(tm.db).get(key)
     read.setdefault(key, Read(step.open_time(root), end, 0 if known is None else known.changes))
     columns = CandleStore(tm.db).columns(key, step.open_time(root), end, ("t", "closed", *CANDLE_COLUMNS))
@@ -313,10 +342,7 @@ def _signals(
             f"{key.symbol} {key.interval} begins on {to_datetime(step.open_time(int(numbers[0]))):%Y-%m-%d}: the first "
             "signals rest on indicators that had not settled"
         )
-    calculation = Calculation(periods, _symbol(tm, key.symbol).decimals)
-    found = _findings(key, strategies, calculation, candles, numbers)
-    fresh = fresh_for(step, tm.settings.fresh_seconds * SECOND)
-    return [_view(one, fresh) for one in found if start <= one.at <= end], notes
+    return numbers, candles, notes
 
 
 def _findings(

@@ -66,7 +66,7 @@ class MacdTurtle:
     small: float = searched(0.05, steps(0, 0.2, 0.05))
     patience: int = searched(20, range(5, 41, 5))
     adds: int = searched(2, range(4))
-    memory: int = searched(120, range(60, 241, 60))
+    memory: int = searched(120, range(60, 181, 60))
 
     def __post_init__(self) -> None:
         in_order(self.name, self.short, self.mid, self.long)

@@ -18,6 +18,7 @@ from pydantic import ValidationError
 from pipeline.errors import UsageError
 from pipeline.settings import Risk
 from pipeline.strategies.base import Strategy
+from pipeline.strategies.check import require_in_form
 from pipeline.strategies.parameters import build, read_as
 from pipeline.strategies.ranges import searched_of
 from pipeline.timeline import interval
@@ -32,7 +33,7 @@ TRADED: Final[Mapping[str, str]] = {
 }  # fmt: skip
 """How a strategy is traded: the word, and the setting of the risk that it is."""
 _MOST_VALUES: Final = 10_000
-_MOST_LOOKED_AT: Final = 100_000
+_MOST_LOOKED_AT: Final = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +65,9 @@ class Space:
     def strategy(self, point: Point) -> Strategy:
         """The strategy of a point."""
         named = {name: value for name, value in point.items() if name not in TRADED and name != INTERVAL}
-        return build(self.kind, {**self.fixed, **named})
+        found = build(self.kind, {**self.fixed, **named})
+        require_in_form(found)
+        return found
 
     def takes(self, point: Point) -> bool:
         """Whether the strategy does."""
@@ -98,9 +101,11 @@ def risk_of(risk: Risk, point: Point) -> Risk:
     return Risk.model_validate(risk.model_dump() | own) if own else risk
 
 
-def space_of(kind: type[Strategy], fixed: Mapping[str, Any], named: Sequence[str] = ()) -> Space:
+def space_of(
+    kind: type[Strategy], fixed: Mapping[str, Any], named: Sequence[str] = (), usual: Mapping[str, Any] | None = None
+) -> Space:
     """The axes that are named, `n=5..60:5`, `criterion=macd,both`, `stop=1..4:0.5`, or `n` alone with the values that
-    are declared; if none is, all that are declared and not fixed."""
+    are declared; if none is, all that are declared and not fixed. `usual`: what the others are."""
     build(kind, fixed)
     declared = searched_of(kind)
     axes = [_axis(kind, declared, one) for one in named]
@@ -115,7 +120,8 @@ def space_of(kind: type[Strategy], fixed: Mapping[str, Any], named: Sequence[str
         raise UsageError(f"--space names {twice} twice: give it once, its values separated by commas")
     if both := next((name for name in names if name in fixed), None):
         raise UsageError(f"{both} is fixed and searched: leave out one of --set and --space")
-    found = Space(kind, dict(fixed), tuple(axes))
+    others = {name: value for name, value in (usual or {}).items() if name not in names}
+    found = Space(kind, {**others, **fixed}, tuple(axes))
     _require_any(found)
     return found
 

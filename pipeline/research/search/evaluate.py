@@ -1,0 +1,284 @@
+"""What a set of parameters would have brought: the run of `tidemark backtest`, without all that only a reader needs.
+
+A stage holds what trials share: the minutes on one grid, the candles with their columns, and what was said lately, so
+that trials which only differ in how they trade ask the strategy once. A trial copies no candle. The figures are those
+of the backtest, to the last bit. It knows nothing of who asks, or why. Pure.
+"""
+
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from decimal import Decimal
+from functools import cached_property
+from typing import Any, Final, cast
+
+import numpy as np
+
+from pipeline.errors import UsageError
+from pipeline.execution.engine.state import SignalView, TradingView
+from pipeline.research import figures
+from pipeline.research.backtest import compiled, fast
+from pipeline.research.backtest.asked import Asked
+from pipeline.research.backtest.fast import Prepared, Ran, Table
+from pipeline.research.backtest.minutes import Floats
+from pipeline.research.backtest.run import run
+from pipeline.research.search.candles import Candles
+from pipeline.research.search.marking import marked
+from pipeline.research.search.space import INTERVAL, Point, Space, risk_of
+from pipeline.strategies.base import Codes, Side, Strategy, meaning_of
+from pipeline.timeline import HOUR, MINUTE, interval, iso
+from schemas.signals import Kind
+
+Figures = Mapping[str, Any]
+
+SAID_KEPT: Final = 16
+"""Sets of signals that are kept at once."""
+_EIGHT: Final = 10**8
+_HALFWAY: Final = 1e-3
+"""So near the middle of two, the product may have been rounded over it: such a one is rounded as a decimal."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluated:
+    """`equity`: at the start, each midnight (UTC) and the end. `profits`: of the trades that ended, in the order in
+    which they were opened; `longest`: how long one of them was held, in milliseconds."""
+
+    figures: Figures
+    equity: Floats
+    profits: Sequence[float]
+    longest: int
+    engine: str
+
+
+FIGURES: Final = (
+    "return_pct", "yearly_return_pct", "max_drawdown_pct", "under_water_days", "volatility_pct", "sharpe", "sortino",
+    "calmar", "omega", "exposure_pct", "equity_end", "trades", "still_open", "won_pct", "profit_factor", "expectancy",
+    "quality", "kelly_pct", "chance", "fees", "funding", "turnover", "signals", "taken", "on_an_assumption",
+    "mean_hours",
+)  # fmt: skip
+"""By the names that they have in a backtest."""
+
+
+class Stage:
+    """One stretch of time for many trials. `asked` holds all but the signals and what a point changes."""
+
+    def __init__(self, asked: Asked, candles: Sequence[Candles], space: Space) -> None:
+        if not fast.is_for(asked):
+            raise UsageError(
+                "a search goes by the compiled rules, and they know no limit entries, no crossed margin, and neither "
+                "the daily target of a symbol nor what it is closed to: change the settings for it, or try single "
+                "sets with tidemark backtest"
+            )
+        self.space = space
+        self._asked = replace(asked, signals=[])
+        self._candles = list(candles)
+        self._prepared = Prepared(self._asked)
+        self._ticks = np.array([float(asked.minutes[one].tick) for one in self._prepared.names])
+        self._said: OrderedDict[tuple[Strategy, str], Table] = OrderedDict()
+
+    @property
+    def start(self) -> int:
+        """When it begins."""
+        return self._asked.start
+
+    @property
+    def end(self) -> int:
+        """When it ends."""
+        return self._asked.end
+
+    @property
+    def times(self) -> list[int]:
+        """The start, each midnight (UTC), and the end: when the equity of a trial is told."""
+        day = 1_440 * MINUTE
+        first = (self.start // day + 1) * day
+        return [self.start, *range(first, self.end, day), self.end]
+
+    def within(self, start: int, end: int, equity: float | None = None) -> "Stage":
+        """The same for a part of it, with another account."""
+        assumed = self._asked.assumptions
+        assumed = assumed if equity is None else replace(assumed, equity=Decimal(repr(equity)))
+        return Stage(replace(self._asked, start=start, end=end, assumptions=assumed), self._candles, self.space)
+
+    def evaluate(self, point: Point, said: Table | None = None) -> Evaluated:
+        """Run it. `said`: other signals than those of the strategy, as `signals` gives them."""
+        rows = self.signals(point) if said is None else said
+        asked = self._at(point)
+        ran = self._prepared.run(asked, rows)
+        if ran.odd and said is None:
+            return self._by_executor(point)
+        return self._told(ran)
+
+    def signals(self, point: Point) -> Table:
+        """What the strategy of a point says, as the compiled rules hear it."""
+        strategy, code = self.space.strategy(point), self._interval(point)
+        found = self._said.pop((strategy, code), None)
+        if found is None:
+            found = self._signals(strategy, code)
+            if len(self._said) >= SAID_KEPT:
+                self._said.popitem(last=False)
+        self._said[strategy, code] = found
+        return found
+
+    def _at(self, point: Point) -> Asked:
+        policy = self._asked.policy
+        own = {name: _without(view, point) for name, view in self._asked.trading.items()}
+        return replace(self._asked, policy=replace(policy, risk=risk_of(policy.risk, point)), trading=own)
+
+    def _interval(self, point: Point) -> str:
+        return str(point[INTERVAL]) if INTERVAL in point else self._candles[0].interval
+
+    def _signals(self, strategy: Strategy, code: str) -> Table:
+        """In the order in which a run hears them: by time, then as their ids sort."""
+        parts = [self._of_symbol(one, strategy) for one in self._candles if one.interval == code]
+        rows = np.concatenate(parts) if parts else np.empty(0, compiled.SIGNAL)
+        names = self._prepared.names
+        rank = np.argsort(np.argsort([f"{one}:" for one in names]))
+        return rows[np.lexsort((rank[rows["symbol"]], rows["minute"]))]
+
+    def _of_symbol(self, candles: Candles, strategy: Strategy) -> Table:
+        codes, at = self._codes(candles, strategy)
+        rows = np.zeros(len(at), compiled.SIGNAL)
+        rows["symbol"] = self._prepared.names.index(candles.symbol)
+        rows["minute"] = (self._closes(candles, at) - self.start) // MINUTE
+        rows["kind"] = np.abs(codes) - 1
+        rows["side"] = np.sign(codes)
+        rows["price"] = candles.column("close")[at]
+        rows["atr"] = candles.column("atr")[at]
+        return rows
+
+    def _codes(self, candles: Candles, strategy: Strategy) -> tuple[Codes, Any]:
+        """The codes that are none of nothing, of candles that close within the stretch; and where they are."""
+        codes = candles.codes(strategy)
+        at = np.flatnonzero(codes)
+        closes = self._closes(candles, at)
+        at = at[(closes >= self.start) & (closes <= self.end)]
+        return codes[at], at
+
+    @staticmethod
+    def _closes(candles: Candles, at: Any) -> Any:
+        step = interval(candles.interval)
+        if step.milliseconds is not None:
+            return step.origin + (candles.numbers[at] + 1) * step.milliseconds
+        return np.array([step.open_time(one + 1) for one in candles.numbers[at].tolist()], np.int64)
+
+    @cached_property
+    def _prices(self) -> tuple[Any, Any, Any]:
+        candles = self._prepared.market.candles
+        return candles["close"], candles["low"], candles["high"]
+
+    def _told(self, ran: Ran) -> Evaluated:
+        """The figures of a run."""
+        begun = float(self._asked.assumptions.equity)
+        money = marked(ran.flows, begun, self.start, self._prices, self._ticks)
+        trades = ran.trades[np.lexsort((ran.trades["symbol"], ran.trades["opened_at"]))]
+        over = trades[trades["closed_at"] >= 0]
+        profits = ((_whole(over["gross"]) - _whole(over["fees"]) + _whole(over["funding"])) / _EIGHT).tolist()
+        lasted = over["closed_at"] - over["opened_at"]
+        in_doubt = (ran.trades["assumed"] != 0) & (ran.trades["closed_at"] % MINUTE != 1)
+        in_doubt &= np.isin(ran.trades["reason"], (compiled.BY_STOP, compiled.BY_TARGET))
+        found = _of_equity(money.daily, money.deepest_pct) | _of_profits(profits) | {
+            "exposure_pct": money.minutes_in / ((self.end - self.start) // MINUTE) * 100,
+            "trades": len(over),
+            "still_open": len(trades) - len(over),
+            "mean_hours": figures.expectancy((lasted / HOUR).tolist()),
+            "fees": int(_whole(trades["fees"]).sum()) / _EIGHT,
+            "funding": int(_whole(trades["funding"]).sum()) / _EIGHT,
+            "turnover": float(ran.trades["paid"].sum() + ran.trades["received"].sum()),
+            "signals": len(ran.verdicts),
+            "taken": int((ran.verdicts > 0).sum()),
+            "on_an_assumption": int(in_doubt.sum()),
+        }  # fmt: skip
+        return Evaluated(found, money.daily, profits, int(lasted.max(initial=0)), "fast")
+
+    def _by_executor(self, point: Point) -> Evaluated:
+        """Where the compiled rules met what they do not know, as the backtest does."""
+        asked = replace(self._at(point), signals=self._views(point))
+        outcome = run(asked, exact=True).outcome
+        told = asdict(outcome.summary)
+        over = [one for one in outcome.trades if one.closed_at is not None]
+        return Evaluated(
+            {name: told[name] for name in FIGURES},
+            outcome.curve.daily()[1],
+            [float(one.profit) for one in over],
+            max((one.closed_at - one.opened_at for one in over if one.closed_at is not None), default=0),
+            "exact",
+        )
+
+    def _views(self, point: Point) -> list[SignalView]:
+        strategy, code = self.space.strategy(point), self._interval(point)
+        found: list[SignalView] = []
+        for candles in self._candles:
+            if candles.interval == code:
+                codes, at = self._codes(candles, strategy)
+                found += (
+                    self._view(candles, strategy.name, code, int(one), int(place))
+                    for one, place in zip(codes, at, strict=True)
+                )
+        return found
+
+    def _view(self, candles: Candles, strategy: str, code: str, said: int, place: int) -> SignalView:
+        side, kind = meaning_of(said)
+        step, number = interval(code), int(candles.numbers[place])
+        closed, atr = step.open_time(number + 1), float(candles.column("atr")[place])
+        named = f"{candles.symbol}:{code}:{iso(step.open_time(number))}:{strategy}:{kind.name.lower()}:{side.value}"
+        return SignalView(
+            id=f"{self._asked.identity.environment}:{named}",
+            symbol=candles.symbol,
+            interval=code,
+            strategy=strategy,
+            kind=cast("Kind", kind.name.lower()),
+            side="long" if side is Side.LONG else "short",
+            at=closed,
+            price=Decimal(repr(float(candles.column("close")[place]))),
+            atr=None if np.isnan(atr) else Decimal(repr(atr)),
+            confirmed=True,
+            fresh_until=closed + candles.fresh,
+        )
+
+
+def _without(view: TradingView, point: Point) -> TradingView:
+    """What a symbol has of its own, less what a point says of all."""
+    changed: dict[str, Any] = {}
+    if "stop" in point:
+        changed |= {"stop_atr": None, "stop_percent": None}
+    if "target" in point:
+        changed |= {"take_profit_atr": None, "take_profit_percent": None}
+    if "leverage" in point:
+        changed |= {"leverage": None}
+    return replace(view, **changed) if changed else view
+
+
+def _whole(money: Floats) -> Any:
+    """In hundred-millionths, as the trades of a backtest are rounded."""
+    scaled = money * _EIGHT
+    whole = np.rint(scaled)
+    for place in np.flatnonzero(np.abs(np.abs(scaled - whole) - 0.5) < _HALFWAY):
+        whole[place] = round(round(float(money[place]), 8) * _EIGHT)
+    return whole.astype(np.int64)
+
+
+def _of_equity(equity: Floats, deepest: float) -> dict[str, Any]:
+    daily = figures.returns_of(equity)
+    return {
+        "return_pct": figures.total_return(equity),
+        "yearly_return_pct": figures.yearly_return(equity),
+        "max_drawdown_pct": deepest,
+        "under_water_days": figures.longest_under_water(equity),
+        "volatility_pct": figures.volatility(daily),
+        "sharpe": figures.sharpe(daily),
+        "sortino": figures.sortino(daily),
+        "calmar": figures.calmar(equity, deepest),
+        "omega": figures.omega(daily),
+        "equity_end": float(equity[-1]),
+    }
+
+
+def _of_profits(profits: Sequence[float]) -> dict[str, Any]:
+    return {
+        "won_pct": figures.win_rate(profits),
+        "profit_factor": figures.profit_factor(profits),
+        "expectancy": figures.expectancy(profits),
+        "quality": figures.quality(profits),
+        "kelly_pct": figures.kelly(profits),
+        "chance": figures.chance(profits),
+    }
