@@ -21,6 +21,7 @@ from pipeline.candle import Candle
 from pipeline.exchange.environments import SIM, at
 from pipeline.exchange.frames import KlineFrame, decode, kline_stream
 from pipeline.exchange.market import MarketData
+from pipeline.exchange.products.instrument import Instrument
 from pipeline.exchange.products.um import UM
 from pipeline.exchange.rest import RestClient
 from pipeline.exchange.signing import Credentials, signer_for
@@ -264,9 +265,9 @@ def deciding(count: int) -> list[Row]:
         (symbol,) = tradable(sim, 1).values()
     core = Executing(Policy("sim", Risk()), now, identity=Identity("sim", "benchs"), mode="signal-only")
     brackets = (Bracket(Decimal(1_000_000), Decimal("0.004"), Decimal(0), 125),)
-    account = AccountView(Decimal(10_000), Decimal(10_000), now, Decimal(10_000))
-    core.handle(ev.Snapshot((), (), account, now), now)
-    core.handle(ev.RulesSeen(symbol.symbol, symbol.filters, Margin(3, "isolated"), now, brackets), now)
+    account = AccountView("USDT", Decimal(10_000), Decimal(10_000), now, Decimal(10_000))
+    core.handle(ev.Snapshot((), (), (account,), now), now)
+    core.handle(ev.RulesSeen(symbol.symbol, Instrument.of(UM, symbol), Margin(3, "isolated"), now, brackets), now)
     core.handle(ev.PriceSeen(symbol.symbol, Decimal("70000.0"), now), now)
     times: list[float] = []
     for number in range(count):

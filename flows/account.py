@@ -4,55 +4,70 @@ Flows have no keys, and then the page is of what the executor stored last. Where
 `sweep`), the exchange is asked, and the answer stored as the executor would.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from typing import Any
 
 from prefect import flow, get_run_logger
 from prefect.artifacts import create_markdown_artifact
 
-from flows.running import leave_word
+from flows.running import at_each, key_of, leave_word
 from pipeline.app.opened import Opened
 from pipeline.app.worth import Holding, Snapshot, worth
-from pipeline.settings import load
+from pipeline.settings import Settings
 
 
 @flow(name="account", persist_result=False, on_completion=[leave_word])
-def account() -> dict[str, Any] | None:
-    """Show what the account is worth. Without keys and without an executor there is no account to look at."""
+def account() -> list[dict[str, Any]]:
+    """Show what the account at each exchange is worth. Without keys and without an executor there is none to look at."""
+    return at_each(None, _looked_at)
+
+
+def _looked_at(settings: Settings) -> list[dict[str, Any]]:
+    """At one exchange."""
     log = get_run_logger()
-    with Opened(load()) as tm:
+    with Opened(settings) as tm:
         found = worth(tm, warn=log.warning, by="flow account")
-    taken, held = found.taken, found.held
-    if taken is None:
-        log.info("no executor has stored what the account is worth, so there is nothing to show")
-        return None
-    create_markdown_artifact(
-        key="account", markdown=_page(taken, held), description=f"{taken.equity:,.2f} {taken.asset}"
-    )
-    log.info("%s %s, %d open positions", f"{taken.equity:,.2f}", taken.asset, len(held))
-    return taken.model_dump(mode="json")
+    if not found.taken:
+        log.info("%s: no executor has stored what the account is worth: there is nothing to show", settings.environment)
+        return []
+    told = ", ".join(f"{money(one, one.equity)} {one.asset}" for one in found.taken)
+    page = "\n\n".join([*map(_of_asset, found.taken), *_holdings(found.held)])
+    create_markdown_artifact(key=key_of(settings, "account"), markdown=page, description=told)
+    log.info("%s: %s, %d open positions", settings.environment, told, len(found.held))
+    return [one.model_dump(mode="json") for one in found.taken]
 
 
-def _page(taken: Snapshot, held: Sequence[Holding]) -> str:
+def money(of: Snapshot, amount: Decimal, sign: str = "") -> str:
+    """An amount of what it counts: dollars have cents, a coin is divided further."""
+    return f"{amount:{sign},.{2 if 'USD' in of.asset else 8}f}"
+
+
+def _of_asset(taken: Snapshot) -> str:
     today, month = (_percent(one) for one in (taken.day_return_pct, taken.month_return_pct))
+    earned = (taken.realized_today, taken.fees_today, taken.funding_today, taken.transfers_today)
+    realized, fees, funding, transfers = (money(taken, one, "+") for one in earned)
     lines = [
-        f"# {taken.equity:,.2f} {taken.asset}",
+        f"# {money(taken, taken.equity)} {taken.asset}",
         "",
         f"As of {taken.at:%Y-%m-%d %H:%M} UTC.",
-        f"Today **{today}**, this month **{month}**. Unrealized {taken.unrealized:+,.2f}.",
+        f"Today **{today}**, this month **{month}**. Unrealized {money(taken, taken.unrealized, '+')}.",
         "",
-        f"Wallet {taken.wallet:,.2f}, available {taken.available:,.2f}. Today: realized {taken.realized_today:+,.2f},",
-        f"fees {taken.fees_today:+,.2f}, funding {taken.funding_today:+,.2f}, transfers {taken.transfers_today:+,.2f}.",
+        f"Wallet {money(taken, taken.wallet)}, available {money(taken, taken.available)}. Today: realized {realized},",
+        f"fees {fees}, funding {funding}, transfers {transfers}.",
     ]
-    if held:
-        lines += ["", "| position | amount | entry | mark | unrealized |", "| --- | ---: | ---: | ---: | ---: |"]
-        lines += [
-            f"| {one.symbol} | {one.amount:f} | {one.entry:f} | {_known(one.mark, 'f')} "
-            f"| {_known(one.unrealized, '+,.2f')} |"
-            for one in held
-        ]
     return "\n".join(lines)
+
+
+def _holdings(held: Sequence[Holding]) -> Iterator[str]:
+    if not held:
+        return
+    rows = [
+        f"| {one.symbol} | {one.amount:f} | {one.entry:f} | {_known(one.mark, 'f')} | {_known(one.unrealized, '+,f')} |"
+        for one in held
+    ]
+    head = ["| position | amount | entry | mark | unrealized |", "| --- | ---: | ---: | ---: | ---: |"]
+    yield "\n".join([*head, *rows])
 
 
 def _percent(value: float | None) -> str:

@@ -9,12 +9,13 @@ from prefect import flow, get_run_logger
 from pydantic import BaseModel, ConfigDict, Field
 
 from flows.reporting import show_table
-from flows.running import leave_word
+from flows.running import OF_EXCHANGE, at_each, key_of, leave_word
 from pipeline.app.opened import Opened
 from pipeline.app.sweep import Mode
 from pipeline.app.sweep import sweep as sweep_once
+from pipeline.app.trading_access import is_traded
 from pipeline.errors import TidemarkError
-from pipeline.settings import load
+from pipeline.settings import Settings
 
 
 class SweepChoice(BaseModel):
@@ -22,6 +23,7 @@ class SweepChoice(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
+    exchange: str | None = OF_EXCHANGE
     mode: Mode = Field(
         default="signal-only",
         description="signal-only works out what would be done; auto-execute sends orders, where `tidemark mode` and "
@@ -34,15 +36,23 @@ class SweepChoice(BaseModel):
 
 @flow(name="sweep", persist_result=False, on_completion=[leave_word])
 def sweep(chosen: SweepChoice = SweepChoice()) -> list[dict[str, Any]]:  # noqa: B008 - never changed
-    """Decide once on every fresh signal, and see the orders settled."""
+    """Decide once on every fresh signal of each exchange that is traded, and see the orders settled."""
+    return at_each(chosen.exchange, lambda settings: _swept(settings, chosen))
+
+
+def _swept(settings: Settings, chosen: SweepChoice) -> list[dict[str, Any]]:
+    """At one exchange."""
     log = get_run_logger()
-    with Opened(load()) as tm:
+    if chosen.exchange is None and not is_traded(settings):
+        log.info("%s is not traded", settings.environment)
+        return []
+    with Opened(settings) as tm:
         done = sweep_once(tm, chosen.mode, seconds=chosen.seconds, by="flow sweep")
     if done.acting is not None:
-        log.info("an executor acts already (%s): nothing is done", done.acting)
+        log.info("%s: an executor acts already (%s): nothing is done", settings.environment, done.acting)
         return []
-    show_table(done.decided, key="sweep", description="what was decided")
-    log.info("%d signals decided on", len(done.decided))
+    show_table(done.decided, key=key_of(settings, "sweep"), description="what was decided")
+    log.info("%s: %d signals decided on", settings.environment, len(done.decided))
     if not done.is_settled:
         raise TidemarkError(f"not everything was settled within {chosen.seconds} s; the journal knows, run it again")
     return list(done.decided)

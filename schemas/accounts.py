@@ -9,9 +9,9 @@ from schemas.base import Collection, Document, Money
 
 
 class Snapshot(Document):
-    """What the account was worth at one moment. Returns count deposits and withdrawals out."""
+    """What the account was worth in one asset at one moment. Returns count deposits and withdrawals out."""
 
-    id: str = Field(alias="_id", description="<environment>:<time, ISO>")
+    id: str = Field(alias="_id", description="<environment>:<asset>:<time, ISO>")
     environment: str
     at: datetime
     asset: str

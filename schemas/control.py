@@ -55,6 +55,7 @@ class Breaker(Document):
     environment: str
     name: str
     symbol: str | None = None
+    asset: str | None = Field(default=None, description="what is margined in it, where the account is one of many")
     tripped: bool
     reason: str
     at: datetime

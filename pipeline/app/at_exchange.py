@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 from pipeline.timeline import DAY
 
 if TYPE_CHECKING:
-    from pipeline.exchange.reports import AlgoReport, OrderReport
+    from pipeline.exchange.products.instrument import Instrument
+    from pipeline.exchange.reports import AlgoReport, OrderReport, PositionReport, Wallet
     from pipeline.exchange.trading import Trading
     from pipeline.execution.engine.client_ids import Identity
     from pipeline.settings import Settings
@@ -44,25 +45,50 @@ def worth_now(settings: "Settings") -> Mapping[str, Any]:
     require_traded(settings)
     with running_exchange(settings) as place, account_at(settings, place) as trading:
         account, positions = trading.account(), trading.positions()
+        listed = _listed(trading) if place.product.margin is None else {}
+    wallets = [_wallet(one) for one in account.wallets if one.balance or place.product.margin is not None]
     return {
         "environment": settings.environment,
-        "wallet": account.total_wallet_balance,
-        "equity": account.total_margin_balance,
-        "available": account.available_balance,
-        "unrealized": account.total_unrealized_profit,
+        **({} if place.product.margin is None else wallets[0]),
+        "wallets": wallets,
         "positions": [
             {
                 "symbol": one.symbol,
                 "quantity": one.position_amt,
                 "entry": one.entry_price,
                 "mark": one.mark_price,
-                "worth": one.notional,
+                "worth": _worth(one, listed),
                 "unrealized": one.un_realized_profit,
             }
             for one in positions
             if one.position_amt
         ],
     }
+
+
+def _wallet(one: "Wallet") -> dict[str, Any]:
+    return {
+        "asset": one.asset,
+        "wallet": one.balance,
+        "equity": one.equity,
+        "available": one.available,
+        "unrealized": one.unrealized,
+    }
+
+
+def _listed(trading: "Trading") -> "Mapping[str, Instrument]":
+    from pipeline.exchange.market import MarketData  # noqa: PLC0415
+    from pipeline.exchange.products.instrument import Instrument  # noqa: PLC0415
+
+    product = trading.client.environment.product
+    return {one.symbol: Instrument.of(product, one) for one in MarketData(trading.client).symbols()}
+
+
+def _worth(one: "PositionReport", listed: "Mapping[str, Instrument]") -> Decimal:
+    """By the mark price, in the asset of the margin; negative of a short."""
+    if one.symbol not in listed:
+        return one.notional
+    return listed[one.symbol].notional(one.position_amt, one.mark_price) * (1 if one.position_amt > 0 else -1)
 
 
 def orders_now(settings: "Settings", identity: "Identity", symbol: str | None, limit: int) -> list[Listed]:

@@ -67,6 +67,8 @@ def policy_of(settings: Settings, place: "Environment") -> "Policy":
         production=place.is_production,
         taker_fee=settings.taker_fee_percent / 100,
         recv_window=place.recv_window,
+        arithmetic=place.product.arithmetic,
+        coins=place.product.margin is None,
     )
 
 

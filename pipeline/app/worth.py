@@ -4,6 +4,7 @@ stored it last.
 What the exchange says is stored as the executor would store it: whoever asks thereby orders a snapshot.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,13 +21,12 @@ from pipeline.exchange.rest import RestClient
 from pipeline.exchange.trading import Trading
 from pipeline.execution.account.books import Bookkeeper
 from pipeline.execution.account.fees import Rates
+from pipeline.execution.gateway.reports_in import Market
 from pipeline.settings import Settings
 from pipeline.store.account import AccountStore, PositionStore
 from schemas.accounts import Snapshot
 
 __all__ = ["Holding", "Snapshot", "Worth", "worth"]
-
-MARGIN_ASSET = "USDT"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +42,9 @@ class Holding:
 
 @dataclass(frozen=True, slots=True)
 class Worth:
-    """The snapshot (None while nobody has taken any), and what is held."""
+    """The newest snapshot in each asset that the account counts in, none while nobody has taken any; and what is held."""
 
-    taken: Snapshot | None
+    taken: Sequence[Snapshot]
     held: Sequence[Holding]
 
 
@@ -64,21 +64,26 @@ def _stored(tm: Opened) -> Worth:
         for one in PositionStore(tm.db, tm.environment).list()
         if one.quantity
     ]
-    return Worth(AccountStore(tm.db, tm.environment).latest(), held)
+    newest = (one.latest() for one in AccountStore(tm.db, tm.environment).each())
+    return Worth([one for one in newest if one is not None], held)
 
 
 def _asked(environment: str, trading: Trading, store: AccountStore, warn: Callable[[str], None]) -> Worth:
-    books = Bookkeeper(environment, MARGIN_ASSET, trading, store, Rates(MarketData(trading.client), MARGIN_ASSET), warn)
+    market, data = Market(trading.client.environment.product), MarketData(trading.client)
+    asset = market.product.margin
+    books = Bookkeeper(environment, asset, trading, store, Rates(data, asset), warn)
+    if asset is None:
+        market.list(data.symbols())
     asof = trading.client.clock.now()
     report = trading.account()
-    books.day_start(report, asof)
+    books.day_starts(report, asof)
     held = [
         Holding(one.symbol, one.position_amt, one.entry_price, one.mark_price, one.un_realized_profit)
         for one in trading.positions()
         if one.position_amt
     ]
-    taken = books.snapshot(report, len(held), asof)
-    if taken is None:
+    taken = books.snapshots(report, Counter(market.asset_of(one.symbol) for one in held), asof)
+    if not taken:
         raise TidemarkError("what the day began with could not be read, the log says why: run it again")
     return Worth(taken, held)
 

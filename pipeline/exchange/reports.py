@@ -4,6 +4,7 @@ Unknown fields are passed over and words are kept as text, so that a new status 
 `Decimal`, times milliseconds. It reads answers; it asks for none.
 """
 
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, TypeVar
 
@@ -82,17 +83,28 @@ class PositionReport(Record, frozen=True, kw_only=True):
     un_realized_profit: Decimal
     liquidation_price: Decimal = Decimal(0)
     notional: Decimal = Decimal(0)
+    leverage: int = 0
+    margin_type: str = ""
+    """Both are said only where the market has no call for them."""
     update_time: int = 0
 
 
 class AccountPosition(Record, frozen=True, kw_only=True):
-    """A position in the statement of an account, worth `notional` by the mark price."""
+    """A position in the statement of an account: with its entry price, or worth `notional` by the mark price."""
 
     symbol: str
     position_side: str = "BOTH"
     position_amt: Decimal
-    notional: Decimal
+    notional: Decimal = Decimal(0)
+    entry_price: Decimal | None = None
     unrealized_profit: Decimal
+
+    @property
+    def entry(self) -> Decimal:
+        """What it was entered at; of what is held."""
+        if self.entry_price is not None:
+            return self.entry_price
+        return (self.notional - self.unrealized_profit) / self.position_amt
 
 
 class AssetBalance(Record, frozen=True, kw_only=True):
@@ -102,8 +114,28 @@ class AssetBalance(Record, frozen=True, kw_only=True):
     wallet_balance: Decimal
 
 
+@dataclass(frozen=True, slots=True)
+class Wallet:
+    """What the account is worth in one of the assets that it is margined in."""
+
+    asset: str
+    balance: Decimal
+    unrealized: Decimal
+    equity: Decimal
+    available: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """What the account is worth: a wallet for each asset that something is margined in, and what else lies there."""
+
+    wallets: tuple[Wallet, ...]
+    others: tuple[AssetBalance, ...] = ()
+    positions: tuple[AccountPosition, ...] = ()
+
+
 class AccountReport(Record, frozen=True, kw_only=True):
-    """What the account is worth, in its margin asset."""
+    """What an account is worth that counts in one asset."""
 
     total_wallet_balance: Decimal
     total_unrealized_profit: Decimal
@@ -111,6 +143,37 @@ class AccountReport(Record, frozen=True, kw_only=True):
     available_balance: Decimal
     assets: tuple[AssetBalance, ...] = ()
     positions: tuple[AccountPosition, ...] = ()
+
+    def in_asset(self, asset: str) -> Account:
+        """The account, of which that is the asset."""
+        totals = self.total_wallet_balance, self.total_unrealized_profit, self.total_margin_balance
+        others = tuple(one for one in self.assets if one.asset != asset and one.wallet_balance)
+        return Account((Wallet(asset, *totals, self.available_balance),), others, self.positions)
+
+
+class CoinBalance(Record, frozen=True, kw_only=True):
+    """What an account is worth in a coin."""
+
+    asset: str
+    wallet_balance: Decimal
+    unrealized_profit: Decimal
+    margin_balance: Decimal
+    available_balance: Decimal
+
+
+class CoinsReport(Record, frozen=True, kw_only=True):
+    """What an account is worth that has no sum of its coins."""
+
+    assets: tuple[CoinBalance, ...]
+    positions: tuple[AccountPosition, ...] = ()
+
+    def coin_by_coin(self) -> Account:
+        """The account, a wallet for each coin."""
+        wallets = (
+            Wallet(one.asset, one.wallet_balance, one.unrealized_profit, one.margin_balance, one.available_balance)
+            for one in self.assets
+        )
+        return Account(tuple(wallets), (), self.positions)
 
 
 class IncomeReport(Record, frozen=True, kw_only=True):
@@ -150,12 +213,19 @@ class SymbolConfig(Record, frozen=True, kw_only=True):
 
 
 class BracketReport(Record, frozen=True, kw_only=True):
-    """What a position worth up to `notional_cap` must keep: notional x ratio - cum."""
+    """What a position worth up to its cap must keep: notional x ratio - cum. Where a coin is the margin the cap is
+    called a quantity, and is one of coins: that is what such a position is worth."""
 
     initial_leverage: int
-    notional_cap: Decimal
+    notional_cap: Decimal | None = None
+    qty_cap: Decimal | None = None
     maint_margin_ratio: Decimal
     cum: Decimal = Decimal(0)
+
+    @property
+    def cap(self) -> Decimal:
+        """In the asset of the margin."""
+        return self.notional_cap or self.qty_cap or Decimal(0)
 
 
 class SymbolBrackets(Record, frozen=True, kw_only=True):

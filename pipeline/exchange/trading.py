@@ -11,11 +11,13 @@ from typing import Any, Final, Literal, TypeVar
 
 from pipeline.exchange.errors import RefusedError
 from pipeline.exchange.limits import Need
-from pipeline.exchange.products.product import Ask, Endpoint
+from pipeline.exchange.products.product import Ask, Endpoint, Product
 from pipeline.exchange.reports import (
+    Account,
     AccountReport,
     AlgoReport,
     BracketReport,
+    CoinsReport,
     CommissionRate,
     IncomeReport,
     OrderReport,
@@ -148,8 +150,16 @@ class Trading:
         """Send a conditional order."""
         return self._ask(Ask.PLACE_ALGO, algo.parameters(), AlgoReport)
 
-    def query_algo(self, client_id: str) -> AlgoReport | None:
-        """The conditional order, or None where the exchange knows no such one."""
+    @property
+    def knows_ended_algos(self) -> bool:
+        """Whether a conditional order that waits no more can be asked for. Else what is left of it is the order that it
+        placed, of the same id, if it has fired."""
+        return Ask.QUERY_ALGO in self._product.endpoints
+
+    def query_algo(self, symbol: str, client_id: str) -> AlgoReport | None:
+        """The conditional order, or None where the exchange knows no such one, or tells of those alone that wait."""
+        if not self.knows_ended_algos:
+            return next((one for one in self.open_algos_of(symbol) if one.client_algo_id == client_id), None)
         return _unless(-2013, lambda: self._ask(Ask.QUERY_ALGO, {"clientAlgoId": client_id}, AlgoReport))
 
     def cancel_algo(self, client_id: str) -> bool:
@@ -161,8 +171,15 @@ class Trading:
         """Every conditional order that waits, of all symbols."""
         return self._ask(Ask.OPEN_ALGOS, {}, list[AlgoReport])
 
+    def open_algos_of(self, symbol: str) -> list[AlgoReport]:
+        """The same of one symbol."""
+        return self._ask(Ask.OPEN_ALGOS_OF, {"symbol": symbol}, list[AlgoReport])
+
     def all_algos(self, symbol: str, since: int) -> list[AlgoReport]:
-        """Conditional orders that were placed since then, waiting or not, oldest first; less than seven days ago."""
+        """Conditional orders that were placed since then, oldest first; less than seven days ago. Waiting or not, where
+        the market tells of those that do not."""
+        if not self.knows_ended_algos:
+            return self.open_algos_of(symbol)
         return self._all(Ask.ALL_ALGOS, symbol, since, AlgoReport, "algoId", lambda one: one.algo_id)
 
     # What became of it
@@ -184,12 +201,17 @@ class Trading:
         return self._ask(Ask.TRADES, asked, list[TradeReport])
 
     def positions(self, symbol: str | None = None) -> list[PositionReport]:
-        """Symbols with a position or an open order; one that is not listed is flat."""
-        return self._ask(Ask.POSITIONS, {"symbol": symbol}, list[PositionReport])
+        """Symbols with a position or an open order, or more; one that is not listed is flat."""
+        asked = {"symbol": symbol} if self._product.positions_of_symbol else {}
+        found = self._ask(Ask.POSITIONS, asked, list[PositionReport])
+        return [one for one in found if symbol in {None, one.symbol}]
 
-    def account(self) -> AccountReport:
+    def account(self) -> Account:
         """What the account is worth now."""
-        return self._ask(Ask.ACCOUNT, {}, AccountReport)
+        asset = self._product.margin
+        if asset is None:
+            return self._ask(Ask.ACCOUNT, {}, CoinsReport).coin_by_coin()
+        return self._ask(Ask.ACCOUNT, {}, AccountReport).in_asset(asset)
 
     def incomes(self, since: int, until: int) -> list[IncomeReport]:
         """Everything that changed the wallet in [since, until], oldest first. Rows of one moment that fill more than
@@ -209,12 +231,17 @@ class Trading:
 
     def symbol_config(self, symbol: str) -> SymbolConfig | None:
         """Leverage and margin type of a symbol."""
+        if Ask.SYMBOL_CONFIG not in self._product.endpoints:
+            return self.symbol_configs().get(symbol)
         rows = self._ask(Ask.SYMBOL_CONFIG, {"symbol": symbol}, list[SymbolConfig])
         return next((row for row in rows if row.symbol == symbol), None)
 
     def symbol_configs(self) -> dict[str, SymbolConfig]:
-        """The same for every symbol."""
-        rows = self._ask(Ask.SYMBOL_CONFIG, {}, list[SymbolConfig])
+        """The same for every symbol; where there is no call for it, its position says it."""
+        if Ask.SYMBOL_CONFIG not in self._product.endpoints:
+            rows = [_config(one) for one in self.positions()]
+        else:
+            rows = self._ask(Ask.SYMBOL_CONFIG, {}, list[SymbolConfig])
         return {row.symbol: row for row in rows}
 
     def brackets(self) -> dict[str, tuple[BracketReport, ...]]:
@@ -243,6 +270,8 @@ class Trading:
 
     def multi_assets_mode(self) -> bool:
         """Whether every asset of the account is margin for all its positions."""
+        if Ask.MULTI_ASSETS_MODE not in self._product.endpoints:
+            return False
         return bool(self._ask(Ask.MULTI_ASSETS_MODE, {}, dict[str, Any]).get("multiAssetsMargin"))
 
     # The key of the user data stream
@@ -275,7 +304,17 @@ class Trading:
         return read(answer.payload, kind, str(self._where(ask)))
 
     def _where(self, ask: Ask) -> Endpoint:
-        return self.client.environment.product.endpoint(ask)
+        return self._product.endpoint(ask)
+
+    @property
+    def _product(self) -> Product:
+        product: Product = self.client.environment.product
+        return product
+
+
+def _config(report: PositionReport) -> SymbolConfig:
+    margin_type = "ISOLATED" if report.margin_type.upper() == "ISOLATED" else "CROSSED"
+    return SymbolConfig(symbol=report.symbol, leverage=report.leverage, margin_type=margin_type)
 
 
 def _unless(code: int, ask: Callable[[], T]) -> T | None:

@@ -78,6 +78,7 @@ class PositionChange(msgspec.Struct, frozen=True, kw_only=True):
     entry_price: Decimal = msgspec.field(name="ep")
     unrealized: Decimal = msgspec.field(name="up", default=Decimal(0))
     position_side: str = msgspec.field(name="ps", default="BOTH")
+    margin_asset: str = msgspec.field(name="ma", default="")
 
 
 class AccountUpdate(msgspec.Struct, frozen=True, kw_only=True):

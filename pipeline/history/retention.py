@@ -110,7 +110,7 @@ class Retention:
         day = {"$dateTrunc": {"date": "$at", "unit": "day"}}
         last: Sequence[dict[str, Any]] = list(
             accounts.aggregate(
-                [{"$match": old}, {"$sort": {"at": 1}}, {"$group": {"_id": day, "id": {"$last": "$_id"}}}]
+                [{"$match": old}, {"$sort": {"at": 1}}, {"$group": {"_id": [day, "$asset"], "id": {"$last": "$_id"}}}]
             )
         )
         kept = [one["id"] for one in last]

@@ -34,9 +34,21 @@ class PositionStore:
 class AccountStore:
     """The snapshots of one environment's account."""
 
-    def __init__(self, database: Database[dict[str, Any]], environment: str) -> None:
+    def __init__(self, database: Database[dict[str, Any]], environment: str, asset: str | None = None) -> None:
+        """`asset`: only what it was worth in that; an account of several coins is one of each."""
         self._accounts = database[ACCOUNTS.name]
+        self._ours = {"environment": environment} | ({} if asset is None else {"asset": asset})
         self._environment = environment
+        self._database = database
+
+    def of(self, asset: str) -> "AccountStore":
+        """The same in that asset."""
+        return AccountStore(self._database, self._environment, asset)
+
+    def each(self) -> "list[AccountStore]":
+        """The same for each asset that was ever counted in, by its name."""
+        assets = self._accounts.distinct("asset", self._ours)
+        return [self.of(one) for one in sorted(assets)]
 
     def add(self, snapshot: Snapshot) -> None:
         """Store it; the same moment twice is stored once."""
@@ -52,7 +64,7 @@ class AccountStore:
 
     def count(self, start: datetime, end: datetime) -> int:
         """How many snapshots were taken in [start, end)."""
-        taken = {"environment": self._environment, "at": {"$gte": start, "$lt": end}}
+        taken = self._ours | {"at": {"$gte": start, "$lt": end}}
         return self._accounts.count_documents(taken)
 
     def daily(self, since: datetime | None = None) -> list[Snapshot]:
@@ -66,5 +78,5 @@ class AccountStore:
         return ends[::-1]
 
     def _newest(self, filter_: dict[str, Any]) -> Snapshot | None:
-        found = self._accounts.find_one({"environment": self._environment} | filter_, sort=[("at", DESCENDING)])
+        found = self._accounts.find_one(self._ours | filter_, sort=[("at", DESCENDING)])
         return None if found is None else Snapshot.from_mongo(found)

@@ -81,7 +81,7 @@ def test_a_position_from_its_first_order_to_its_end(trading: Trading) -> None:
 
     stop = trading.place_algo(stop_below(trading))
     assert (stop.algo_status, stop.close_position) == ("NEW", True)
-    found = trading.query_algo(stop.client_algo_id)
+    found = trading.query_algo(SYMBOL, stop.client_algo_id)
     assert found is not None
     assert (found.algo_id, found.trigger_price) == (stop.algo_id, stop.trigger_price)
     assert [one.client_algo_id for one in trading.open_algos()] == [stop.client_algo_id]
@@ -100,8 +100,8 @@ def test_a_position_from_its_first_order_to_its_end(trading: Trading) -> None:
     assert all(fill.commission > 0 for fill in fills)
     incomes = trading.incomes(since, trading.client.server_time())
     assert sum(row.income for row in incomes if row.income_type == "COMMISSION") == -sum(f.commission for f in fills)
-    account = trading.account()
-    assert account.total_margin_balance == account.total_wallet_balance + account.total_unrealized_profit
+    (wallet,) = trading.account().wallets
+    assert wallet.equity == wallet.balance + wallet.unrealized
 
 
 def test_a_limit_order_rests_until_it_is_cancelled(trading: Trading) -> None:
@@ -116,7 +116,7 @@ def test_a_limit_order_rests_until_it_is_cancelled(trading: Trading) -> None:
     assert cancelled.status == "CANCELED"
     assert trading.cancel_order(SYMBOL, resting.client_order_id) is None
     assert trading.query_order(SYMBOL, "never-was") is None
-    assert trading.query_algo("never-was") is None
+    assert trading.query_algo(SYMBOL, "never-was") is None
 
 
 def test_settings_that_are_so_already_are_a_success(trading: Trading) -> None:
@@ -286,6 +286,6 @@ def test_a_key_that_may_only_read_cannot_trade(start_simulator: Callable[..., Si
     reader = Account(name="reader", key="sim-key", secret="sim-secret", permissions=("read",))
     with client_of(start_simulator(accounts=(reader,))) as client:
         trading = Trading(client)
-        assert trading.account().total_wallet_balance == 10_000
+        assert trading.account().wallets[0].balance == 10_000
         with pytest.raises(KeyProblemError):
             trading.place_order(market())

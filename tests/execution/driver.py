@@ -5,6 +5,8 @@ from dataclasses import replace
 from decimal import Decimal
 from itertools import count
 
+from pipeline.exchange.products.arithmetic import LINEAR
+from pipeline.exchange.products.instrument import Instrument
 from pipeline.execution.engine import events as ev
 from pipeline.execution.engine.client_ids import Identity
 from pipeline.execution.engine.effects import Effect, JournalIntent, Place, TripBreaker, WriteVerdict
@@ -44,7 +46,7 @@ FILTERS = Filters(
 RISK = Risk(max_position_percent=Decimal(1000))
 POLICY = Policy("sim", RISK)
 IDENTITY = Identity("sim", "mine00")
-ACCOUNT = AccountView(Decimal(10_000), Decimal(10_000), T, Decimal(10_000))
+ACCOUNT = AccountView("USDT", Decimal(10_000), Decimal(10_000), T, Decimal(10_000))
 
 
 BRACKETS = (
@@ -53,13 +55,20 @@ BRACKETS = (
 )
 
 
+def linear(symbol: str = SYMBOL, filters: Filters = FILTERS) -> Instrument:
+    """A contract that is paid in what it is priced in."""
+    return Instrument(symbol, symbol.removesuffix("USDT"), "USDT", "USDT", LINEAR, filters=filters)
+
+
 def isolated(leverage: int) -> Margin:
     return Margin(leverage, "isolated")
 
 
 def rules(symbol: str = SYMBOL, filters: Filters | None = FILTERS, leverage: int = 3, asof: int = T) -> ev.RulesSeen:
     """What the exchange allows, and has set."""
-    return ev.RulesSeen(symbol, filters, isolated(leverage), asof, BRACKETS)
+    return ev.RulesSeen(
+        symbol, None if filters is None else linear(symbol, filters), isolated(leverage), asof, BRACKETS
+    )
 
 
 def signal(name: str = "s1", **changes: object) -> SignalView:
@@ -126,7 +135,7 @@ class Driver:
     def snapshot(self, orders: Iterable[OrderTold] = (), quantity: Decimal | None = None) -> list[Effect]:
         """The first takes no time: what is said at T is said in this term."""
         told = (PositionTold(SYMBOL, quantity, PRICE),) if quantity else ()
-        return self(ev.Snapshot(tuple(orders), told, replace(ACCOUNT, at=self.now), self.now), int(self.core.ready))
+        return self(ev.Snapshot(tuple(orders), told, (replace(ACCOUNT, at=self.now),), self.now), int(self.core.ready))
 
     def recalled(self, *orders: OrderTold, **past) -> list[Effect]:
         """The past of the symbol: these orders, and nothing else but what is named."""

@@ -20,7 +20,14 @@ def worth(driver, *, earned="0", quantity=HELD, **changes):
     holding = Holding(SYMBOL, quantity, PRICE, PRICE, driver.now)
     equity = Decimal(10_000) + Decimal(earned)
     account = AccountView(
-        equity, equity, driver.now, Decimal(10_000), equity, (holding,) if quantity else (), {SYMBOL: Decimal(earned)}
+        "USDT",
+        equity,
+        equity,
+        driver.now,
+        Decimal(10_000),
+        equity,
+        (holding,) if quantity else (),
+        {SYMBOL: Decimal(earned)},
     )
     return ev.AccountSeen(replace(account, **changes))
 

@@ -352,7 +352,7 @@ def two_symbols(available):
     driver = Driver()
     driver(rules("ETHUSDT", FILTERS, 3, T))
     driver(ev.PriceSeen("ETHUSDT", PRICE, T))
-    driver(ev.AccountSeen(AccountView(Decimal(10_000), available, driver.now, Decimal(10_000))))
+    driver(ev.AccountSeen(AccountView("USDT", Decimal(10_000), available, driver.now, Decimal(10_000))))
     return driver, driver.sent()
 
 
@@ -380,7 +380,7 @@ def test_an_entry_is_spent_until_the_account_has_told_of_it(filled, read, spent)
         driver.now += 100
     else:
         settled = driver.now
-    account = AccountView(Decimal(10_000), 500 + ENTRY_COST, settled + read, Decimal(10_000))
+    account = AccountView("USDT", Decimal(10_000), 500 + ENTRY_COST, settled + read, Decimal(10_000))
     driver(ev.AccountSeen(account), 10)
     driver(ev.SignalSeen(signal("s2", symbol="ETHUSDT", at=driver.now)))
     assert (driver.verdict("s2") is not None) is spent
@@ -503,9 +503,9 @@ def test_the_days_limits_hold_until_midnight_utc(equity, settings, name):
 
 
 def test_a_day_whose_start_is_not_known_trips_nothing():
-    nothing = AccountView(Decimal(1), Decimal(1), T)
-    assert risk.daily(nothing, RISK, None, T) is None
-    assert risk.daily(replace(nothing, day_start=Decimal(0)), RISK, None, T) is None
+    nothing = AccountView("USDT", Decimal(1), Decimal(1), T)
+    assert risk.daily(nothing, POLICY, None, T) is None
+    assert risk.daily(replace(nothing, day_start=Decimal(0)), POLICY, None, T) is None
 
 
 def test_a_bad_fill_rests_the_symbol_until_midnight():
@@ -622,8 +622,8 @@ def test_the_fee_is_that_of_the_account_once_it_is_known():
 
 def test_nothing_is_opened_before_it_is_known_what_the_day_began_with():
     driver = Driver(ready=False)
-    account = AccountView(Decimal(10_000), Decimal(10_000), driver.now, None)
-    driver(ev.Snapshot((), (), account, driver.now))
+    account = AccountView("USDT", Decimal(10_000), Decimal(10_000), driver.now, None)
+    driver(ev.Snapshot((), (), (account,), driver.now))
     driver(ev.SignalSeen(signal()))
     assert driver.verdict().verdict == "skipped"
     assert "the day began with" in driver.verdict().reason

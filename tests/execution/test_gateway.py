@@ -20,6 +20,7 @@ from pipeline.exchange.products.um import UM
 from pipeline.execution.engine.events import CallCounted, SymbolGone
 from pipeline.execution.engine.state import OrderRecord, PlanRecord
 from pipeline.execution.gateway.orders_out import Gateway
+from pipeline.execution.gateway.reports_in import Market
 
 T = 1_760_000_000_123
 
@@ -32,7 +33,7 @@ def counted(error: ExchangeError) -> list[bool]:
 
     clock = SimpleNamespace(now=lambda: 0, uncertainty=0)
     asking = SimpleNamespace(client=SimpleNamespace(clock=clock), positions=positions)
-    Gateway(asking, asking, told.append, lambda account, asof: None, dict, None).query_positions("BTCUSDT")
+    Gateway(asking, asking, told.append, lambda account, asof: {}, dict, None, Market(UM)).query_positions("BTCUSDT")
     return [one.ok for one in told if isinstance(one, CallCounted)]
 
 
@@ -60,7 +61,7 @@ def test_a_symbol_that_is_gone_is_told_to_whoever_asks_about_its_orders_and_trad
     clock = SimpleNamespace(now=lambda: 9, uncertainty=2)
     client = SimpleNamespace(clock=clock)
     asking = SimpleNamespace(client=client, query_order=refuses, trades=refuses)
-    gateway = Gateway(asking, asking, told.append, lambda account, asof: None, dict, None)
+    gateway = Gateway(asking, asking, told.append, lambda account, asof: {}, dict, None, Market(UM))
     gateway.query(SimpleNamespace(id="tm-1", symbol="BTCUSDT", algo=False))
     gateway.query_fills("BTCUSDT", 0)
     found = [one for one in told if isinstance(one, SymbolGone)]
@@ -78,7 +79,7 @@ def sent_by(product, order):
     place = SimpleNamespace(product=product, recv_window=5_000)
     client = SimpleNamespace(clock=SimpleNamespace(now=lambda: T), environment=place)
     sending = SimpleNamespace(client=client, place_order=place_order)
-    Gateway(sending, sending, lambda event: None, lambda account, asof: None, dict, None).place(order)
+    Gateway(sending, sending, lambda event: None, lambda account, asof: {}, dict, None, Market(UM)).place(order)
     return found[0]
 
 

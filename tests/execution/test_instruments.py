@@ -4,7 +4,9 @@ from contextlib import suppress
 from decimal import Decimal
 
 from pipeline.exchange.errors import ExchangeError
+from pipeline.exchange.products.um import UM
 from pipeline.execution.engine.events import FeeSeen
+from pipeline.execution.gateway.reports_in import Market
 from pipeline.execution.runtime.instruments import Instruments
 
 FEE = Decimal("0.0004")
@@ -30,7 +32,7 @@ class Prices:
 
 def test_a_fee_that_could_not_be_asked_for_is_asked_for_again_after_the_others():
     account = Account()
-    instruments = Instruments(account, None, Prices(), "USDT")
+    instruments = Instruments(account, None, Prices(), Market(UM))
     instruments.follow({"AAA", "BBB"})
     told = []
     for _ in range(4):

@@ -39,8 +39,8 @@ def settle(driver):
 def climbed(policy, side, atr, *events):
     """The units that were held after each signal of the ladder, and the reasons of what was skipped."""
     driver = Driver(policy, ready=False)
-    account = AccountView(EQUITY, EQUITY, driver.now, EQUITY)
-    driver(ev.Snapshot((), (), account, driver.now), 1)
+    account = AccountView("USDT", EQUITY, EQUITY, driver.now, EQUITY)
+    driver(ev.Snapshot((), (), (account,), driver.now), 1)
     for event in events:
         driver(event)
     return climb(driver, side, atr, STAGES)
@@ -108,7 +108,7 @@ def test_a_stage_of_production_shrinks_the_unit_too():
 )
 def test_units_that_lack_less_than_a_lot_are_held(stages, kind, price, reason):
     driver = Driver(Policy("sim", Risk()), ready=False)
-    driver(ev.Snapshot((), (), AccountView(EQUITY, EQUITY, driver.now, EQUITY), driver.now), 1)
+    driver(ev.Snapshot((), (), (AccountView("USDT", EQUITY, EQUITY, driver.now, EQUITY),), driver.now), 1)
     climb(driver, "long", ATR, STAGES[:stages])
     units, position = STAGES[stages - 1][1], driver.position()
     assert 0 < units * position.unit_quantity - position.quantity < LOT

@@ -18,7 +18,7 @@ from pipeline.simulator.venue.account import Account
 from pipeline.simulator.venue.brackets import brackets_of
 from pipeline.simulator.venue.orders import PositionSide
 from pipeline.simulator.venue.positions import Position
-from tests.execution.driver import BRACKETS, FILTERS, PRICE, SYMBOL, Driver, T, isolated, signal
+from tests.execution.driver import BRACKETS, PRICE, SYMBOL, Driver, T, isolated, linear, signal
 
 
 @pytest.mark.parametrize(
@@ -29,12 +29,12 @@ from tests.execution.driver import BRACKETS, FILTERS, PRICE, SYMBOL, Driver, T, 
         ("0.001", "60000", 3, D(40_000) / D("0.996")),
         ("10", "60000", 20, (D(600_000) * D("0.95") - 300) / D("9.95")),  # in the second bracket
         ("-10", "60000", 20, (D(600_000) * D("1.05") + 300) / D("10.05")),
-        ("1", "60000", 1, D(0)),  # paid in full: there is none
+        ("1", "60000", 1, None),  # paid in full: there is none
     ],
 )
 def test_the_liquidation_price(quantity, entry, leverage, price):
-    found = liquidation.price(D(quantity), D(quantity) * D(entry), leverage, BRACKETS)
-    assert found == pytest.approx(price)
+    found = liquidation.price(linear(), D(quantity), D(entry), leverage, BRACKETS)
+    assert found == (None if price is None else pytest.approx(price))
 
 
 SPEC = SymbolSpec(SYMBOL, "BTC", "USDT", D("0.1"), D("0.001"), 0)
@@ -53,7 +53,7 @@ def test_it_is_where_the_simulator_liquidates(side, quantity, entry, leverage):
     position = Position(SYMBOL, PositionSide.BOTH, quantity, quantity * entry, abs(quantity * entry) / leverage)
     account.positions[SYMBOL, PositionSide.BOTH] = position
     found = theirs.liquidation_price(account, position, {SYMBOL: SPEC}, lambda _: entry)
-    assert float(liquidation.price(quantity, quantity * entry, leverage, OURS)) == pytest.approx(float(found))
+    assert float(liquidation.price(linear(), quantity, entry, leverage, OURS)) == pytest.approx(float(found))
 
 
 @pytest.mark.parametrize(
@@ -98,6 +98,6 @@ def test_a_higher_leverage_holds_less(leverage, most):
 
 def test_nothing_is_opened_while_the_brackets_are_not_known():
     driver = Driver()
-    driver(ev.RulesSeen(SYMBOL, FILTERS, isolated(3), T))
+    driver(ev.RulesSeen(SYMBOL, linear(), isolated(3), T))
     driver(ev.SignalSeen(signal()))
     assert driver.verdict().reason == "the margin brackets of BTCUSDT are not known"

@@ -32,7 +32,7 @@ from pipeline.execution.engine.state import (
     SignalView,
 )
 from pipeline.settings import Risk
-from tests.execution.driver import BRACKETS, FILTERS, T, isolated
+from tests.execution.driver import BRACKETS, FILTERS, T, isolated, linear
 
 ZERO, FEE = D(0), D("0.0005")
 SYMBOLS = tuple(f"COIN{number}USDT" for number in range(14))
@@ -89,7 +89,7 @@ class Day:
         self.verdicts: dict[str, WriteVerdict] = {}
         self.core = Core(Policy("sim", risk), T, identity=Identity("sim", "drills"), mode="auto-execute")
         for symbol in SYMBOLS:
-            self.feed(ev.RulesSeen(symbol, RULES, isolated(risk.leverage), T, BRACKETS), T)
+            self.feed(ev.RulesSeen(symbol, linear(symbol, RULES), isolated(risk.leverage), T, BRACKETS), T)
             self.feed(ev.PriceSeen(symbol, PRICE, T), T)
 
     def run(self) -> None:
@@ -143,7 +143,7 @@ class Day:
             quantity, entry = self.books.held[order.symbol]
             positions = (PositionTold(order.symbol, quantity, entry),)
             holding = Holding(order.symbol, quantity, entry, self.prices[order.symbol], now)
-            changed = ev.AccountChanged(self.books.wallet, (holding,), now, earned=True)
+            changed = ev.AccountChanged("USDT", self.books.wallet, (holding,), now, earned=True)
             filled = ev.OrderSeen(self.told(order, "filled", now), "stream")
             pause = self.random.randrange(1, 40)
             for event in (ev.PositionsSeen(positions, now, "stream"), changed, filled):
@@ -163,9 +163,11 @@ class Day:
         positions = tuple(PositionTold(symbol, *one) for symbol, one in held.items())
         holdings = tuple(Holding(symbol, *one, self.prices[symbol], asked) for symbol, one in held.items())
         unrealized = sum((one.quantity * (one.mark_price - one.entry_price) for one in holdings), ZERO)
-        account = AccountView(books.wallet + unrealized, books.available, asked, books.wallet, books.wallet, holdings)
+        account = AccountView(
+            "USDT", books.wallet + unrealized, books.available, asked, books.wallet, books.wallet, holdings
+        )
         standing = tuple(self.told(one, "accepted", one.seen_at) for one in self.core.orders() if one.stands)
-        self.soon(asked, ev.Snapshot(standing, positions, account, asked))
+        self.soon(asked, ev.Snapshot(standing, positions, (account,), asked))
 
 
 @pytest.mark.parametrize("risk", [Risk(max_orders_per_minute=10_000), Risk(max_orders_per_minute=10_000, leverage=20)])

@@ -143,7 +143,7 @@ def test_what_is_forgotten_is_asked_for_with_every_comparison_and_its_end_is_ado
 
 def test_what_was_placed_after_the_lists_were_read_is_not_missing():
     driver, held, _ = standing()
-    driver(ev.Snapshot((), (), replace(ACCOUNT, at=driver.now), T))
+    driver(ev.Snapshot((), (), (replace(ACCOUNT, at=driver.now),), T))
     assert not driver.got(Query)
     assert held
 

@@ -140,7 +140,7 @@ def test_what_somebody_opened_since_the_journal_was_written_is_theirs(again):
     driver = Driver(ready=False, **journal)
     told = PositionTold(SYMBOL, theirs.quantity, theirs.price)
     standing = driver.told(stop)
-    driver(ev.Snapshot((standing,), (told,), ACCOUNT, driver.now))
+    driver(ev.Snapshot((standing,), (told,), (ACCOUNT,), driver.now))
     assert driver.one(Recall)
     driver.recalled(standing, known=[first, stop], trades=[opened, closed, theirs])
     assert not driver.position().ours

@@ -148,7 +148,7 @@ def test_a_unit_that_a_cap_makes_small_fits_at_the_limit_too(side, sign, moved):
 )
 def test_a_quantity_is_in_lots_that_both_kinds_of_order_take(changes, quantity):
     driver = limits()
-    driver(replace(rules(), filters=FILTERS.model_copy(update=changes)))
+    driver(rules(filters=FILTERS.model_copy(update=changes)))
     assert driver.sent(atr=D(300)).quantity == D(quantity)
 
 
@@ -437,7 +437,7 @@ def test_one_that_is_unknown_and_rests_is_found_in_the_list():
 
 def counted(driver, *, filled="0", free=1_000):
     """The exchange says what the account is worth while the order rests, and keeps the margin for it."""
-    told = AccountView(D(10_000), D(free), driver.now, D(10_000), D(10_000), holdings(driver, filled))
+    told = AccountView("USDT", D(10_000), D(free), driver.now, D(10_000), D(10_000), holdings(driver, filled))
     driver(ev.AccountSeen(told), 10)
 
 
@@ -448,11 +448,11 @@ def holdings(driver, held):
 def fills(driver, order, filled, *, state="partially_filled", told=True):
     driver.seen(order, state, filled, average_price=PRICE)
     if told:
-        driver(ev.AccountChanged(D(10_000), holdings(driver, filled), driver.now, earned=True))
+        driver(ev.AccountChanged("USDT", D(10_000), holdings(driver, filled), driver.now, earned=True))
 
 
 def free(driver):
-    worth = driver.core._worth
+    worth = driver.core._worth.of("USDT")
     return worth.now().available - worth.reserved()
 
 
@@ -497,7 +497,7 @@ def test_of_what_was_filled_in_part_and_is_closed_nothing_is_kept():
     driver, order = partly()
     counted(driver, filled="0.004")
     fills(driver, order, order.quantity, state="filled")
-    driver(ev.AccountChanged(D(10_000), holdings(driver, "0"), driver.now + 1, earned=True), 2)
+    driver(ev.AccountChanged("USDT", D(10_000), holdings(driver, "0"), driver.now + 1, earned=True), 2)
     assert free(driver) == 1_000 + margin(order.quantity)
 
 

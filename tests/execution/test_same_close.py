@@ -26,7 +26,9 @@ def test_of_those_that_are_there_together_the_first_by_interval_and_name_opens(o
     driver(rules())
     for one in [word(*said, driver) for said in order]:
         driver(ev.SignalSeen(one))
-    driver.last = driver(ev.Snapshot((), (), AccountView(D(10_000), D(10_000), driver.now, D(10_000)), driver.now))
+    driver.last = driver(
+        ev.Snapshot((), (), (AccountView("USDT", D(10_000), D(10_000), driver.now, D(10_000)),), driver.now)
+    )
     settle(driver)
     for _ in range(4):
         driver.last = driver(ev.Time(), 1_000)

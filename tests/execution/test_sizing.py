@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pipeline.execution.engine import sizing
 from pipeline.execution.engine.sizing import Limits, Sized
 from pipeline.settings import Risk
-from tests.execution.driver import FILTERS
+from tests.execution.driver import FILTERS, linear
 
 
 def filters(**changes):
@@ -40,7 +40,7 @@ FREE = Limits({}, D(10) ** 12, 10, D(0))
     ],
 )
 def test_quantities(wanted, price, rules, quantity):
-    found = sizing.sized(D(wanted), "the risk", D(str(price)), rules, FREE)
+    found = sizing.sized(D(wanted), "the risk", D(str(price)), linear(filters=rules), FREE)
     assert isinstance(found, Sized)
     assert (found.quantity, found.notional) == (D(quantity), D(quantity) * D(str(price)))
 
@@ -57,7 +57,7 @@ def test_quantities(wanted, price, rules, quantity):
     ],
 )
 def test_what_the_exchange_does_not_take_is_left_out_and_never_rounded_up(wanted, price, rules, says):
-    assert says in sizing.sized(D(wanted), "the risk", D(str(price)), rules, FREE)
+    assert says in sizing.sized(D(wanted), "the risk", D(str(price)), linear(filters=rules), FREE)
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_what_the_exchange_does_not_take_is_left_out_and_never_rounded_up(wanted
     ],
 )
 def test_what_does_not_fit_is_left_out_and_not_cut(limits, says):
-    found = sizing.sized(D("0.2"), "the risk", D(60_000), FILTERS, limits)
+    found = sizing.sized(D("0.2"), "the risk", D(60_000), linear(), limits)
     if says:
         assert says in found
     else:
@@ -104,7 +104,7 @@ def test_the_unit_shrinks_until_every_unit_fits(by_risk, caps, quantity, bound):
     ],
 )
 def test_the_dearest_price_of_a_position(side, settings, price):
-    assert sizing.dearest_price(D(60_000), side, D(300), Risk(**settings)) == price
+    assert sizing.dearest_price(D(60_000), side, D(300), Risk(**settings), linear()) == price
 
 
 @pytest.mark.parametrize(
@@ -192,7 +192,7 @@ def test_rounding_is_exact_whatever_the_size(value, step):
 @given(amounts, st.decimals("0.01", "1e6", places=2), st.decimals("0", "1e9", places=2), st.integers(1, 125))
 def test_no_limit_is_ever_passed(wanted, price, room, leverage):
     limits = Limits({"room": room}, room, leverage, D("0.0005"))
-    found = sizing.sized(wanted, "the risk", price, FILTERS, limits)
+    found = sizing.sized(wanted, "the risk", price, linear(), limits)
     if isinstance(found, Sized):
         assert wanted - FILTERS.market_step_size < found.quantity <= wanted
         assert found.notional <= room

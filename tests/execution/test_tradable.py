@@ -6,11 +6,11 @@ import pytest
 
 from pipeline.execution.engine import tradable
 from pipeline.settings import Risk
-from tests.execution.driver import FILTERS
+from tests.execution.driver import FILTERS, linear
 
 FINE = {"step_size": D("0.01"), "market_step_size": D(0), "min_quantity": D("0.01"), "market_min_quantity": D("0.01")}
-BTC = (FILTERS, D(60_000))
-SOL = (FILTERS.model_copy(update={**FINE, "min_notional": D(5)}), D(150))
+BTC = (linear(), D(60_000))
+SOL = (linear("SOLUSDT", FILTERS.model_copy(update={**FINE, "min_notional": D(5)})), D(150))
 
 
 @pytest.mark.parametrize(

@@ -79,8 +79,8 @@ class Beside(Schedule):
             case Reconcile():
                 self.seen = tuple(one.told() for one in self.exchange.open_orders())
                 held = (self.exchange.told_position(),) if self.exchange.position else ()
-                account = AccountView(EQUITY, EQUITY, now, EQUITY)
-                self.next_door(ev.Snapshot(self.seen, held, account, self.exchange.moment()), now)
+                account = AccountView("USDT", EQUITY, EQUITY, now, EQUITY)
+                self.next_door(ev.Snapshot(self.seen, held, (account,), self.exchange.moment()), now)
 
     def answered(self, order_id: str, carry_out, now: int) -> None:
         try:

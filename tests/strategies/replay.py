@@ -195,7 +195,7 @@ class Replay:
             told, at = news
             held = Holding(SYMBOL, told.quantity, told.entry_price, self.exchange.price, at)
             self._events.append(ev.PositionsSeen((told,), at, "stream"))
-            self._events.append(ev.AccountChanged(self.exchange.wallet, (held,), at, earned=True))
+            self._events.append(ev.AccountChanged("USDT", self.exchange.wallet, (held,), at, earned=True))
         self._news = len(self.exchange.news)
         self._count()
 
@@ -263,6 +263,7 @@ class Replay:
         margin = abs(told.quantity) * told.entry_price / exchange.leverage
         unrealized = exchange.unrealized
         account = AccountView(
+            "USDT",
             equity=exchange.wallet + unrealized,
             available=exchange.wallet + min(unrealized, ZERO) - margin,
             at=now,
@@ -271,7 +272,7 @@ class Replay:
             holdings=(held,) if told.quantity else (),
         )
         orders = tuple(one.told() for one in exchange.open_orders())
-        return ev.Snapshot(orders, (told,) if told.quantity else (), account, now)
+        return ev.Snapshot(orders, (told,) if told.quantity else (), (account,), now)
 
 
 def _seen(placed: Placed) -> ev.OrderSeen:

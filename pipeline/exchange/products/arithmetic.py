@@ -5,12 +5,13 @@ coins, which is less the higher the price, so its value is that with a minus. Ev
 liquidation) is the same sum over values for all of them.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final, Literal
 
 Side = Literal["BUY", "SELL"]
+_ONE: Final = Decimal(1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,13 @@ class Arithmetic:
     is_borrowed: bool
     """Whether a position is held against a margin: fees are paid from it, and it can be liquidated. Else coins change
     hands, and the fee is taken from the coins received."""
+
+    def average(self, fills: Iterable[tuple[Decimal, Decimal]]) -> Decimal:
+        """The one price that costs what these quantities at their prices cost, whatever the size of a contract."""
+        bought = list(fills)
+        quantity = sum((each for each, _ in bought), Decimal())
+        cost = sum((each * self.value(price, _ONE) for each, price in bought), Decimal())
+        return self.price_at(cost / quantity, _ONE)
 
 
 def _price(price: Decimal, size: Decimal) -> Decimal:

@@ -37,6 +37,7 @@ CM: Final = Product(
             Ask.PLACE_ALGO: Endpoint("POST", "/dapi/v1/algoOrder", weight=0, orders=1),
             Ask.CANCEL_ALGO: Endpoint("DELETE", "/dapi/v1/algoOrder"),
             Ask.OPEN_ALGOS: Endpoint("GET", "/dapi/v1/openAlgoOrders", weight=40),
+            Ask.OPEN_ALGOS_OF: Endpoint("GET", "/dapi/v1/openAlgoOrders"),
             Ask.TRADES: Endpoint("GET", "/dapi/v1/userTrades", weight=5),
             Ask.POSITIONS: Endpoint("GET", "/dapi/v1/positionRisk"),
             Ask.ACCOUNT: Endpoint("GET", "/dapi/v1/account", weight=5),
@@ -76,4 +77,5 @@ CM: Final = Product(
     archive="/data/futures/cm",
     written=re.compile(r"\w+USD_(PERP|\d{6})"),
     right="enable_futures",
+    positions_of_symbol=False,
 )

@@ -35,6 +35,13 @@ class Instrument:
         return cls(*names, product.arithmetic, size, symbol.filters)
 
     @property
+    def rules(self) -> Filters:
+        """The filters of what can be traded."""
+        if self.filters is None:
+            raise NotOfferedError(f"the exchange has set no filters for {self.symbol} yet")
+        return self.filters
+
+    @property
     def unit(self) -> str:
         """What a quantity is a number of."""
         return self.base if self.arithmetic.counts == "base" else "contracts"
@@ -49,16 +56,18 @@ class Instrument:
         """What so much is worth at that price, long or short."""
         return abs(quantity * self._value(price))
 
+    def quoted(self, quantity: Decimal, price: Decimal) -> Decimal:
+        """The same in the asset that prices are in: what a person has in mind who says how much he will risk."""
+        contracts = self.arithmetic.counts == "contracts"
+        return abs(quantity) * self.size * (ONE if contracts else price)
+
     def pnl(self, quantity: Decimal, entry: Decimal, exit_: Decimal) -> Decimal:
         """What a position that was entered at one price gains by leaving at the other; before fees."""
         return quantity * (self._value(exit_) - self._value(entry))
 
     def average_entry(self, fills: Iterable[tuple[Decimal, Decimal]]) -> Decimal:
         """The one price that costs what these quantities at their prices cost."""
-        bought = list(fills)
-        quantity = sum((each for each, _ in bought), Decimal())
-        cost = sum((each * self._value(price) for each, price in bought), Decimal())
-        return self.arithmetic.price_at(cost / quantity, self.size)
+        return self.arithmetic.average(fills)
 
     def liquidation(
         self, quantity: Decimal, entry: Decimal, margin: Decimal, rate: Decimal, cum: Decimal = Decimal()
@@ -73,6 +82,10 @@ class Instrument:
         if value == 0 or (value > 0) != (entered > 0):
             return None
         return self.arithmetic.price_at(value, self.size)
+
+    def amount(self, money: Decimal) -> str:
+        """Money of the margin asset, as a person reads it: a coin is divided further than a dollar."""
+        return f"{money:.2f}" if self.margin_asset == self.quote else f"{money:.8f}"
 
     def _value(self, price: Decimal) -> Decimal:
         return self.arithmetic.value(price, self.size)

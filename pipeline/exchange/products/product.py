@@ -38,6 +38,7 @@ class Ask(StrEnum):
     QUERY_ALGO = auto()
     CANCEL_ALGO = auto()
     OPEN_ALGOS = auto()
+    OPEN_ALGOS_OF = auto()
     ALL_ALGOS = auto()
 
     TRADES = auto()
@@ -168,6 +169,9 @@ class Product:
     klines: Klines
     streams: Streams
     arithmetic: Arithmetic
+    margin: str | None = None
+    """The one asset that its account counts in; None: every contract is margined in a coin of its own, and there is an
+    account of each."""
     archive: str
     """The folder of the archive that holds its candles, by day and by month."""
     written: re.Pattern[str] = re.compile(".+")
@@ -178,6 +182,8 @@ class Product:
     """Whether the executor trades it."""
     intervals: frozenset[str] = frozenset()
     """Lengths of candles that it has beside those of every market."""
+    positions_of_symbol: bool = True
+    """Whether the positions of one symbol can be asked for."""
     good_till: int | None = None
     """The least time, in milliseconds, after which a limit order may end by itself; None where none does."""
 

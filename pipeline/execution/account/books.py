@@ -1,4 +1,5 @@
-"""What the account is worth over time: the equity that a day began with, and a snapshot a minute with its returns.
+"""What the account is worth over time: the equity that a day began with, and a snapshot a minute with its returns. An
+account of several coins has books for each of them.
 
 A day is a day in UTC. Deposits and withdrawals are no profit: they are counted out. What the wallet began the day with
 is worked back from the exchange's own list of incomes, so it is right even for a day that began without us.
@@ -6,14 +7,14 @@ is worked back from the exchange's own list of incomes, so it is right even for 
 
 import logging
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 
 from pymongo.errors import PyMongoError
 
 from pipeline.exchange.errors import BadAnswerError, ExchangeError
-from pipeline.exchange.reports import AccountReport, IncomeReport
+from pipeline.exchange.reports import Account, IncomeReport, Wallet
 from pipeline.exchange.trading import Trading
 from pipeline.execution.account.fees import Rates
 from pipeline.execution.account.incomes import PLACES, Place, place_of
@@ -33,7 +34,8 @@ class Bookkeeper:
     """One account's books. Blocks; runs in worker threads, one at a time."""
 
     environment: str
-    asset: str
+    asset: str | None
+    """The one that the account counts in; None: each coin of it by itself."""
     asking: Trading
     store: AccountStore
     rates: Rates
@@ -46,22 +48,23 @@ class Bookkeeper:
     """Such fees that could not be valued yet: each question tries again."""
     _warned: set[str] = field(default_factory=set)
     _asked_until: int = 0
-    _unrealized_before: Decimal = Decimal(0)
+    _unrealized_before: dict[str, Decimal] = field(default_factory=dict)
     _complete: bool = False
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def day_start(self, account: AccountReport, asof: int) -> Decimal | None:
-        """The equity at 00:00 UTC, moved by deposits and withdrawals since; None while the books cannot be read. The
-        account was asked for at `asof`."""
+    def day_starts(self, account: Account, asof: int) -> Mapping[str, Decimal]:
+        """The equity in each asset at 00:00 UTC, moved by deposits and withdrawals since; nothing while the books
+        cannot be read. The account was asked for at `asof`."""
         with self._lock:
             self._complete = False
             try:
                 self._read_incomes(self.asking.client.clock.now())
+                starts = {one.asset: self._started_with(one, asof) for one in account.wallets}
             except (PyMongoError, ExchangeError) as error:
                 log.warning("what the day began with cannot be read: %s", str(error)[:200])
-                return None
+                return {}
             self._complete = True
-            return self._started_with(account, asof)
+            return starts
 
     def earned(self) -> dict[str, Decimal]:
         """What each symbol has brought today, as `day_start` last read it: realised profit, fees and funding."""
@@ -74,46 +77,65 @@ class Bookkeeper:
                 brought[symbol] = brought.get(symbol, Decimal(0)) + paid
         return brought
 
-    def snapshot(self, account: AccountReport, open_positions: int, now: int) -> Snapshot | None:
-        """Write down what the account was worth then; nothing while `day_start` could not be said."""
+    def snapshots(self, account: Account, open_positions: Mapping[str | None, int], now: int) -> list[Snapshot]:
+        """Write down what the account was worth then, in each asset of which there is any, or was today; nothing while
+        `day_starts` could not be said. `open_positions`: how many there are, by asset."""
         with self._lock:
-            return self._snapshot(account, open_positions, now) if self._complete else None
+            if not self._complete:
+                return []
+            active = {one.asset for one in self._incomes.values()}
+            return [
+                self._snapshot(one, open_positions.get(one.asset, 0), now)
+                for one in account.wallets
+                if one.asset == self.asset or one.balance or one.asset in active
+            ]
 
-    def _snapshot(self, account: AccountReport, open_positions: int, now: int) -> Snapshot:
-        incomes = self._incomes.values()
-        today = percent(account.total_margin_balance, self._started_with(account, now))
+    def _snapshot(self, wallet: Wallet, open_positions: int, now: int) -> Snapshot:
+        incomes = self._of(wallet.asset)
+        today = percent(wallet.equity, self._started_with(wallet, now))
         taken = Snapshot(
-            id=f"{self.environment}:{iso(now)}",
+            id=f"{self.environment}:{wallet.asset}:{iso(now)}",
             environment=self.environment,
             at=to_datetime(now),
-            asset=self.asset,
-            equity=account.total_margin_balance,
-            wallet=account.total_wallet_balance,
-            available=account.available_balance,
-            unrealized=account.total_unrealized_profit,
+            asset=wallet.asset,
+            equity=wallet.equity,
+            wallet=wallet.balance,
+            available=wallet.available,
+            unrealized=wallet.unrealized,
             realized_today=total(incomes, "result"),
-            fees_today=total(incomes, "fee") + sum(self._elsewhere.values(), Decimal(0)),
+            fees_today=total(incomes, "fee") + self._paid_elsewhere(),
             funding_today=total(incomes, "funding"),
             transfers_today=total(incomes, "moved"),
             open_positions=open_positions,
             day_return_pct=today,
-            month_return_pct=self._month_return(now, today),
+            month_return_pct=self._month_return(wallet.asset, now, today),
         )
         self.store.add(taken)
         return taken
 
-    def _started_with(self, account: AccountReport, asof: int) -> Decimal:
+    def _started_with(self, wallet: Wallet, asof: int) -> Decimal:
         """Fees that the wallet does not show count as if they had been paid into it, and out again. What came after the
         account was asked for is not taken out of its wallet: it may not be in it."""
-        incomes = [one for one in self._incomes.values() if one.time <= asof]
-        wallet = account.total_wallet_balance - total(incomes) + total(incomes, "moved")
-        return wallet + self._unrealized_before - sum(self._elsewhere.values(), Decimal(0))
+        incomes = [one for one in self._of(wallet.asset) if one.time <= asof]
+        at_first = wallet.balance - total(incomes) + total(incomes, "moved")
+        return at_first + self._unrealized_at_first(wallet.asset) - self._paid_elsewhere()
+
+    def _of(self, asset: str) -> list[IncomeReport]:
+        return [one for one in self._incomes.values() if one.asset == asset]
+
+    def _paid_elsewhere(self) -> Decimal:
+        return sum(self._elsewhere.values(), Decimal(0))
+
+    def _unrealized_at_first(self, asset: str) -> Decimal:
+        if asset not in self._unrealized_before:
+            before = self.store.of(asset).latest_before(to_datetime(self._day * DAY))
+            self._unrealized_before[asset] = before.unrealized if before else Decimal(0)
+        return self._unrealized_before[asset]
 
     def _read_incomes(self, now: int) -> None:
         day = now // DAY
         if day != self._day:
-            before = self.store.latest_before(to_datetime(day * DAY))
-            self._unrealized_before = before.unrealized if before else Decimal(0)
+            self._unrealized_before = {}
             self._day, self._incomes, self._elsewhere, self._unpriced, self._asked_until = day, {}, {}, {}, day * DAY
         since = max(day * DAY, self._asked_until - _LATE)
         for row in self.asking.incomes(since, now):
@@ -126,7 +148,7 @@ class Bookkeeper:
         key = (row.tran_id, row.income_type, row.symbol, row.time)
         if row.income_type not in PLACES:
             self._warn(f"an income of a kind that is not known, {row.income_type}: it counts as earned")
-        if row.asset == self.asset:
+        if self.asset in {None, row.asset}:
             self._incomes[key] = row
         elif key not in self._elsewhere and place_of(row.income_type) == "fee":
             self._unpriced[key] = row
@@ -149,9 +171,11 @@ class Bookkeeper:
             self._warned.add(text)
             self.warn(text)
 
-    def _month_return(self, now: int, today: float | None) -> float | None:
+    def _month_return(self, asset: str, now: int, today: float | None) -> float | None:
         first = to_datetime(now).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
-        past = [one.day_return_pct for one in self.store.daily(first) if one.at < to_datetime(now // DAY * DAY)]
+        past = [
+            one.day_return_pct for one in self.store.of(asset).daily(first) if one.at < to_datetime(now // DAY * DAY)
+        ]
         return compounded([*past, today])
 
 

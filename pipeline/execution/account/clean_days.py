@@ -38,10 +38,14 @@ class CleanDays:
             trips = [one.at for one in self.control.read().breakers.values() if one.name.partition(":")[0] != _GOOD]
             if any(at >= yesterday for at in trips):
                 self.control.forget_clean_days()
-            elif self._traded(yesterday, today) and self.accounts.count(yesterday, today) >= SNAPSHOTS_A_DAY:
+            elif self._traded(yesterday, today) and self._watched(yesterday, today):
                 self.control.add_clean_day(f"{yesterday:%Y-%m-%d}")
         except PyMongoError as error:
             log.warning("yesterday could not be looked at: %s", str(error)[:200])
+
+    def _watched(self, start: datetime, end: datetime) -> bool:
+        """Whether there is a line a minute, in any asset of the account."""
+        return any(one.count(start, end) >= SNAPSHOTS_A_DAY for one in self.accounts.each())
 
     def _traded(self, start: datetime, end: datetime) -> bool:
         return any(one.filled and one.created_at < end for one in self.journal.since(start))

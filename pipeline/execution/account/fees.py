@@ -16,13 +16,14 @@ class Rates:
     """The exchange's last prices, asked for at most once a minute. Blocks."""
 
     market: MarketData
-    asset: str
+    asset: str | None
+    """None: each fee is paid in the asset that the position is margined in, and counts there."""
     _prices: dict[str, Decimal] = field(default_factory=dict)
     _asked: float = float("-inf")
 
     def worth(self, amount: Decimal, asset: str) -> Decimal:
         """That amount, by the price now; `BadAnswerError` where the exchange has no price for it."""
-        if asset in {self.asset, ""}:
+        if self.asset is None or asset in {self.asset, ""}:
             return amount
         if time.monotonic() - self._asked > _KEPT:
             self._prices = {symbol: price for symbol, (price, _) in self.market.prices().items()}

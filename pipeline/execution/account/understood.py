@@ -6,15 +6,15 @@ from collections.abc import Iterable
 from typing import Final
 
 from pipeline.errors import AttentionError
-from pipeline.exchange.reports import AccountReport
+from pipeline.exchange.reports import Account
 from pipeline.exchange.trading import Trading
 
 FEES_IN: Final = "BNB"
 """The one other asset that may lie there: fees are paid in it, and counted at its price."""
 
 
-def require_understood(account: Trading, asset: str) -> None:
-    """One-way mode, and margin in that asset alone."""
+def require_understood(account: Trading, asset: str | None) -> None:
+    """One-way mode, and margin in that asset alone, or in each contract's own coin."""
     if account.hedge_mode():
         raise AttentionError(
             "the account holds long and short apart (hedge mode); the executor trades in one-way mode. Close what is "
@@ -25,18 +25,16 @@ def require_understood(account: Trading, asset: str) -> None:
             f"the account is in multi-assets mode, where other assets are margin too; the executor counts in {asset} "
             "alone. Switch to single-asset mode in the exchange's preferences"
         )
-    if held := other_assets(account.account(), asset):
+    if asset is not None and (held := other_assets(account.account())):
         raise AttentionError(
             f"the futures account holds {', '.join(held)}; the executor counts in {asset} (and fees in {FEES_IN}) "
             "alone. Transfer it to another wallet, or convert it"
         )
 
 
-def other_assets(report: AccountReport, asset: str) -> list[str]:
+def other_assets(account: Account) -> list[str]:
     """What lies in the account that is neither margin nor pays fees."""
     others: Iterable[str] = (
-        f"{one.wallet_balance.normalize():f} {one.asset}"
-        for one in report.assets
-        if one.wallet_balance and one.asset not in {asset, FEES_IN}
+        f"{one.wallet_balance.normalize():f} {one.asset}" for one in account.others if one.asset != FEES_IN
     )
     return sorted(others)

@@ -133,22 +133,22 @@ def _too_soon(signal: SignalView, position: PositionRecord) -> str | None:
 
 
 def _open(ask: Ask) -> Choice:
-    reason, filters, atr = risk.refusal(ask), ask.market.filters, ask.signal.atr
-    if reason or filters is None or atr is None:
+    reason, one, atr = risk.refusal(ask), ask.market.instrument, ask.signal.atr
+    if reason or one is None or atr is None:
         return Skip(reason or "the exchange's rules or the ATR are not known")
     units = units_to_hold(ask.signal, ask.position, ask)
     if isinstance(units, str):
         return Skip(units)
     atr = ask.position.atr if ask.signal.kind == "add" and ask.position.atr else atr
-    unit = risk.unit(ask, filters, atr)
-    plan = _plan(ask, filters, atr, unit.quantity)
+    unit = risk.unit(ask, one, atr)
+    plan = _plan(ask, one.rules, atr, unit.quantity)
     if isinstance(plan, str):
         return Skip(plan)
     wanted = units * unit.quantity - abs(ask.position.quantity)
-    found = sizing.sized(wanted, unit.bound, ask.price, filters, risk.limits(ask), ask.limit)
+    found = sizing.sized(wanted, unit.bound, ask.price, one, risk.limits(ask, one), ask.limit)
     if isinstance(found, str):
         return Skip(found)
-    if reason := risk.liquidated_before(ask, found.quantity, plan.stop_price):
+    if reason := risk.liquidated_before(ask, one, found.quantity, plan.stop_price):
         return Skip(reason)
     return Open(_entry(ask, found, plan), _decision(ask, found, plan, unit.bound))
 
@@ -228,7 +228,7 @@ def _close(ask: Ask) -> Choice:
         at=ask.now,
         units=position.units,
         quantity=quantity,
-        notional=quantity * ask.price,
+        notional=ask.market.instrument.notional(quantity, ask.price) if ask.market.instrument else Decimal(0),
         equity=ask.account.equity,
         leverage=ask.risk.leverage,
     )

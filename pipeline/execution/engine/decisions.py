@@ -29,7 +29,7 @@ from pipeline.execution.engine.state import (
     exit_side,
 )
 from pipeline.execution.engine.turning import with_close
-from pipeline.execution.engine.worth import Worth
+from pipeline.execution.engine.worth import Wallets
 from pipeline.timeline import MINUTE, SECOND
 from schemas.signals import Verdict
 
@@ -43,7 +43,7 @@ class Decisions:
     def __init__(
         self,
         memory: Memory,
-        worth: Worth,
+        worth: Wallets,
         breakers: Breakers,
         margins: Margins,
         reconciler: Reconciler,
@@ -160,8 +160,9 @@ class Decisions:
         return replace(signal, last_word=signal.last_word and not taken_back)
 
     def _ask(self, signal: SignalView, now: int) -> Ask:
-        account = self._worth.now() or AccountView(equity=ZERO, available=ZERO, at=0)
         market = self._memory.market(signal.symbol)
+        wallet = self._worth.of(market.asset)
+        account = wallet.now() or AccountView(market.asset or "", equity=ZERO, available=ZERO, at=0)
         return Ask(
             signal=self._unless_taken_back(signal),
             now=now,
@@ -177,7 +178,7 @@ class Decisions:
             breakers=self._breakers.tripped(),
             open_symbols=self._memory.open_symbols(),
             closed=signal.id in self._turns,
-            reserved=self._worth.reserved(),
+            reserved=wallet.reserved(),
         )
 
     def _verdict(self, verdict: WriteVerdict) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Final
 
+from pipeline.exchange.products.instrument import Instrument
 from pipeline.execution.engine import events as ev
 from pipeline.execution.engine.effects import Effect, JournalOrder, JournalPosition, WriteVerdict
 from pipeline.execution.engine.state import (
@@ -48,15 +49,17 @@ class _Trade:
 class Diary:
     """Writes about one term. `told` gives the lines that an event and its effects are worth."""
 
-    def __init__(self, environment: str, mode: Mode = "auto-execute") -> None:
+    def __init__(self, environment: str, mode: Mode = "auto-execute", *, coins: bool = False) -> None:
+        """`coins`: the account is counted in several, and each is named."""
         self._environment = environment
+        self._coins = coins
         self._mode = mode
         self._halted = False
         self._is_ready = False
-        self._equity: Decimal | None = None
+        self._equity: dict[str, Decimal] = {}
         self._hour: int | None = None
         self._counts: Counter[str] = Counter()
-        self._ticks: dict[str, Decimal] = {}
+        self._known: dict[str, Instrument] = {}
         self._signals: dict[str, SignalView] = {}
         self._trades: dict[str, _Trade] = {}
         self._orders: dict[str, OrderRecord] = {}
@@ -81,10 +84,12 @@ class Diary:
 
     def _heard(self, event: ev.Event) -> list[str]:
         match event:
-            case ev.Snapshot(account=account) | ev.AccountSeen(account):
-                self._equity = account.equity
-            case ev.RulesSeen(symbol, filters) if filters is not None:
-                self._ticks[symbol] = filters.tick_size
+            case ev.Snapshot(accounts=accounts):
+                self._equity |= {one.asset: one.equity for one in accounts}
+            case ev.AccountSeen(account):
+                self._equity[account.asset] = account.equity
+            case ev.RulesSeen(symbol, instrument) if instrument is not None:
+                self._known[symbol] = instrument
             case ev.SignalSeen(signal) if signal.verdict == "fresh" and signal.confirmed:
                 return self._signalled(signal)
             case ev.ModeSeen(mode) if mode != self._mode:
@@ -218,12 +223,18 @@ class Diary:
         held = trade.held
         del self._trades[held.symbol]
         self._counts["close"] += 1
-        paid = sum((one.filled * (one.average_price or ZERO) for one in trade.left.values()), ZERO)
-        price = paid / sold
-        gain = (price - held.entry_price) * sold * (1 if held.side == "long" else -1)
         by = self._closed_by(trade, max(trade.left.values(), key=lambda one: one.seen_at))
-        at = self._price(held.symbol, price)
-        return [f"closed {held.symbol} {held.side} {_figure(sold)} @ {at}, {gain:+.2f} before fees, {by}"]
+        return [f"closed {held.symbol} {held.side} {_figure(sold)} @ {self._gained(trade, sold)}, {by}"]
+
+    def _gained(self, trade: _Trade, sold: Decimal) -> str:
+        """The price that it was closed at, and what that brought, as far as both are known."""
+        held, fills = trade.held, [(one.filled, one.average_price) for one in trade.left.values() if one.filled]
+        one, prices = self._known.get(held.symbol), [(filled, price) for filled, price in fills if price]
+        if one is None or len(prices) < len(fills):
+            return self._price(held.symbol, None)
+        price = one.average_entry(prices)
+        gain = one.pnl(sold if held.side == "long" else -sold, held.entry_price, price)
+        return f"{self._price(held.symbol, price)}, {'+' if gain >= 0 else ''}{one.amount(gain)} before fees"
 
     def _closed_by(self, trade: _Trade, order: OrderRecord) -> str:
         if order.leg in _CLOSED_BY:
@@ -247,14 +258,17 @@ class Diary:
     def _state(self) -> str:
         trades = [one.held for one in self._trades.values() if not one.is_flat]
         held = ", ".join(f"{one.symbol} {one.side} {_figure(abs(one.quantity))}" for one in trades)
-        equity = "not known" if self._equity is None else f"{self._equity:.2f}"
+        equity = ", ".join(self._worth(asset, equity) for asset, equity in self._equity.items()) or "not known"
         return f"{f'{held} {_is(len(trades))} held' if held else 'nothing is held'}; equity {equity}"
+
+    def _worth(self, asset: str, equity: Decimal) -> str:
+        return f"{equity:.8f} {asset}" if self._coins else f"{equity:.2f}"
 
     def _price(self, symbol: str, price: Decimal | None) -> str:
         if price is None:
             return "a price not known yet"
-        tick = self._ticks.get(symbol)
-        return _figure(price) if tick is None else f"{price:.{max(0, -_exponent(tick))}f}"
+        one = self._known.get(symbol)
+        return _figure(price) if one is None else f"{price:.{max(0, -_exponent(one.rules.tick_size))}f}"
 
 
 def _what(order: OrderRecord) -> str:

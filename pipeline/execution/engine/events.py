@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Literal
 
+from pipeline.exchange.products.instrument import Instrument
 from pipeline.execution.engine.state import (
     AccountView,
     Bracket,
@@ -23,7 +24,6 @@ from pipeline.execution.engine.state import (
     TradingView,
 )
 from schemas.shared import Mode
-from schemas.symbols import Filters
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,11 +153,11 @@ class PositionsSeen:
 @dataclass(frozen=True, slots=True)
 class Snapshot:
     """The answer to `Reconcile`: everything open at the exchange, read after `asof`. `positions` lists what is not
-    zero; all others are."""
+    zero; all others are. `accounts`: one for each asset that positions are margined in."""
 
     orders: tuple[OrderTold, ...]
     positions: tuple[PositionTold, ...]
-    account: AccountView
+    accounts: tuple[AccountView, ...]
     asof: int
 
 
@@ -177,9 +177,10 @@ class AccountSeen:
 
 @dataclass(frozen=True, slots=True)
 class AccountChanged:
-    """ACCOUNT_UPDATE: the wallet (None: it is not said) and the positions that changed, flat ones with a quantity of
-    zero. `earned`: by trading, and not because money was paid in or out."""
+    """ACCOUNT_UPDATE: the wallet of an asset (None: it is not said) and the positions margined in it that changed, flat
+    ones with a quantity of zero. `earned`: by trading, and not because money was paid in or out."""
 
+    asset: str
     wallet: Decimal | None
     holdings: tuple[Holding, ...]
     asof: int
@@ -201,7 +202,7 @@ class RulesSeen:
     margin a position must keep."""
 
     symbol: str
-    filters: Filters | None
+    instrument: Instrument | None
     margin: Margin | None
     asof: int
     brackets: tuple[Bracket, ...] = ()

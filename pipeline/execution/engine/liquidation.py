@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Final
 
+from pipeline.exchange.products.instrument import Instrument
 from pipeline.execution.engine.state import Bracket
 
 ROOM: Final = Decimal("0.8")
@@ -15,15 +16,18 @@ ROOM: Final = Decimal("0.8")
 runs on while the stop is filled, a mark price that is not the last price, funding out of the position's margin."""
 
 
-def price(quantity: Decimal, cost: Decimal, leverage: int, brackets: Sequence[Bracket]) -> Decimal:
-    """The mark price at which the margin of a position is no more than it must keep; below 0 where there is none.
-    `quantity` and `cost` (what was paid for it) are negative for a short.
+def price(
+    of: Instrument, quantity: Decimal, entry: Decimal, leverage: int, brackets: Sequence[Bracket]
+) -> Decimal | None:
+    """The mark price at which the margin of a position is no more than it must keep; None where no price does that.
+    `quantity` is negative for a short.
 
     The bracket that asks for most counts (that is what `cum` is made for): so the price that is reached first.
     """
-    margin = abs(cost) / leverage
-    prices = [(cost - margin - one.cum) / (quantity - abs(quantity) * one.ratio) for one in brackets]
-    return max(prices) if quantity > 0 else min(prices)
+    margin = of.notional(quantity, entry) / leverage
+    found = [of.liquidation(quantity, entry, margin, one.ratio, one.cum) for one in brackets]
+    prices = [one for one in found if one is not None]
+    return (max if quantity > 0 else min)(prices, default=None)
 
 
 def too_near(stop: Decimal, entry: Decimal, liquidation: Decimal) -> bool:
@@ -31,10 +35,10 @@ def too_near(stop: Decimal, entry: Decimal, liquidation: Decimal) -> bool:
     return abs(stop - entry) > ROOM * abs(liquidation - entry)
 
 
-def room(quantity: Decimal, entry: Decimal, leverage: int, brackets: Sequence[Bracket]) -> Decimal:
-    """How far from its entry a position's stop may be at most."""
-    liquidated = price(quantity, quantity * entry, leverage, brackets)
-    return ROOM * abs(max(liquidated, Decimal(0)) - entry)
+def room(of: Instrument, quantity: Decimal, entry: Decimal, leverage: int, brackets: Sequence[Bracket]) -> Decimal:
+    """How far from its entry a position's stop may be at most: where no price liquidates it, as if nought did."""
+    liquidated = price(of, quantity, entry, leverage, brackets)
+    return ROOM * abs((liquidated or Decimal(0)) - entry)
 
 
 def most(leverage: int, brackets: Sequence[Bracket]) -> Decimal:

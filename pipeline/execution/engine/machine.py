@@ -27,7 +27,7 @@ from pipeline.execution.engine.state import (
     Policy,
     PositionRecord,
 )
-from pipeline.execution.engine.worth import Worth
+from pipeline.execution.engine.worth import Wallets
 from pipeline.timeline import MINUTE, SECOND
 from schemas.shared import Mode
 
@@ -56,7 +56,7 @@ class Core:
         """`orders`: every one of the journal that is unsettled or was so lately; `positions`: all of the journal."""
         self._policy = policy
         self._memory = Memory(policy, identity, mode)
-        self._worth = Worth(self._memory)
+        self._worth = Wallets(self._memory)
         self._breakers = Breakers(self._memory)
         self._reports = Reports(self._memory, self._breakers)
         self._margins = Margins(self._memory, policy)
@@ -216,17 +216,17 @@ class Core:
             case ev.AccountSeen(account):
                 self._account_seen(account, now)
             case ev.AccountChanged():
-                self._worth.changed(event)
-                self._judge_day(now)
+                self._worth.of(event.asset).changed(event)
+                self._judge_day(event.asset, now)
             case ev.PriceSeen(symbol, price, at):
                 market = self._memory.market(symbol)
                 if at >= market.price_at:
                     market.price, market.price_at = price, at
-                if self._worth.holds(symbol):
-                    self._judge_day(now)
-            case ev.RulesSeen(symbol, filters, margin, asof, brackets):
+                for asset in self._worth.holding(symbol):
+                    self._judge_day(asset, now)
+            case ev.RulesSeen(symbol, instrument, margin, asof, brackets):
                 market = self._memory.market(symbol)
-                market.filters, market.brackets = filters, brackets
+                market.instrument, market.brackets = instrument, brackets
                 self._margins.seen(symbol, margin, asof)
                 self._margins.keep(symbol, now)
             case ev.FeeSeen(symbol, fee):
@@ -236,7 +236,7 @@ class Core:
             case ev.TradingSeen(symbol, trading):
                 market = self._memory.market(symbol)
                 market.trading, market.margin_refused = trading, None
-                self._judge_day(now)
+                self._judge_all(now)
                 self._memory.touched.add(symbol)
                 self._margins.keep(symbol, now)
             case ev.ModeSeen(mode):
@@ -254,7 +254,7 @@ class Core:
                 self._memory.touched.update(self._memory.symbols())
             case ev.GoalSeen():
                 self._memory.goal = event
-                self._judge_day(now)
+                self._judge_all(now)
             case ev.StageSeen(stage):
                 self._decisions.stage = stage
             case ev.CallCounted(ok):
@@ -275,7 +275,8 @@ class Core:
         self._beware_of_others(now)
         self._breakers.reset(risk.NOT_COMPARED)
         self._reconcile_at = now + self._policy.reconcile_every
-        self._account_seen(event.account, now)
+        for account in event.accounts:
+            self._account_seen(account, now)
         self._margins.keep_all(now)
         self._memory.touched.update(self._memory.symbols())
 
@@ -291,18 +292,23 @@ class Core:
         self._memory.emit(Reconcile(reason))
 
     def _account_seen(self, account: AccountView, now: int) -> None:
-        if self._worth.told(account):
-            self._judge_day(now)
+        if self._worth.of(account.asset).told(account):
+            self._judge_day(account.asset, now)
 
-    def _judge_day(self, now: int) -> None:
+    def _judge_all(self, now: int) -> None:
+        for asset in self._worth.assets():
+            self._judge_day(asset, now)
+
+    def _judge_day(self, asset: str, now: int) -> None:
         """At once, and not with the next comparison only."""
-        account = self._worth.now()
+        wallet = self._worth.of(asset)
+        account = wallet.now()
         if account is None:
             return
-        self._breakers.trip(risk.daily(account, self._policy.risk, self._memory.goal.daily_profit_percent, now))
+        self._breakers.trip(risk.daily(account, self._policy, self._memory.goal.daily_profit_percent, now))
         for symbol, market in self._memory.markets.items():
-            if (target := market.trading.daily_profit_percent) is not None:
-                self._breakers.trip(risk.symbol_profit(symbol, self._worth.result(symbol), target, account, now))
+            if (target := market.trading.daily_profit_percent) is not None and market.asset in {None, asset}:
+                self._breakers.trip(risk.symbol_profit(symbol, wallet.result(symbol), target, account, now))
 
     def _time(self, now: int) -> None:
         self._breakers.time(now)

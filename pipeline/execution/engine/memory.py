@@ -9,6 +9,7 @@ from decimal import Decimal
 from operator import attrgetter
 from typing import Final
 
+from pipeline.exchange.products.instrument import ONE
 from pipeline.execution.engine.client_ids import Identity
 from pipeline.execution.engine.effects import Effect, JournalIntent, JournalOrder, JournalPosition, Notify, Place
 from pipeline.execution.engine.events import GoalSeen
@@ -16,6 +17,7 @@ from pipeline.execution.engine.resolve import Doubt, held_by, sent
 from pipeline.execution.engine.state import (
     ENTERING,
     PROTECTING,
+    ZERO,
     By,
     OrderRecord,
     OrderTold,
@@ -101,6 +103,12 @@ class Memory:
         if found is None:
             found = self.markets[symbol] = SymbolState()
         return found
+
+    def notional(self, symbol: str, quantity: Decimal, price: Decimal) -> Decimal:
+        """What so much of it is worth at that price, in the asset of its margin."""
+        instrument = self.market(symbol).instrument
+        size = ONE if instrument is None else instrument.size
+        return abs(quantity * self.policy.arithmetic.value(price, size)) if quantity else ZERO
 
     def position(self, symbol: str) -> PositionRecord:
         """The position in the symbol; flat if there is none."""

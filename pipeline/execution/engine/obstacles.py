@@ -31,7 +31,9 @@ def ended_by(memory: Memory, breakers: Iterable[BreakerView], order: OrderRecord
     position, plan = memory.position(order.symbol), order.plan
     if plan is None or plan.cancel_at is None:
         return "nobody knows what it was planned with"
-    stopped = _opens_nothing(memory, order.symbol) or risk.stopped_by(breakers, order.symbol)
+    stopped = _opens_nothing(memory, order.symbol) or risk.stopped_by(
+        breakers, order.symbol, memory.market(order.symbol).asset
+    )
     if stopped or memory.mode != "auto-execute":
         return stopped or _SIGNAL_ONLY
     if position.closing:

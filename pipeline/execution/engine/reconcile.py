@@ -154,16 +154,17 @@ class Reconciler:
         knows its ATR, the stop is as far away as one may be."""
         market = self._memory.market(position.symbol)
         missing = position.stop_price is None and position.quantity and position.symbol not in self._memory.recalling
-        if not missing or market.filters is None or not market.brackets:
+        one = market.instrument
+        if not missing or one is None or not market.brackets:
             return position
         settings = risk.settings_of(market, self._memory.policy.risk)
         leverage = market.margin.leverage if market.margin else settings.leverage
-        distance = liquidation.room(position.quantity, position.entry_price, leverage, market.brackets)
+        distance = liquidation.room(one, position.quantity, position.entry_price, leverage, market.brackets)
         if market.trading.stop_percent is not None:
             distance = min(distance, position.entry_price * market.trading.stop_percent / 100)
         elif position.atr is not None:
             distance = min(distance, settings.stop_atr * position.atr)
-        stop = sizing.stop_price(position.entry_price, side_of(position.quantity), distance, market.filters)
+        stop = sizing.stop_price(position.entry_price, side_of(position.quantity), distance, one.rules)
         if isinstance(stop, str):
             self._memory.warn_once(f"{position.symbol} cannot have a stop", stop)
             return position
@@ -179,7 +180,8 @@ class Reconciler:
         if market.trading.when_reached == "close":
             asked = asked or self._breakers.reason_of(risk.profit_breaker(position.symbol))
         if self._memory.goal.when_reached == "close":
-            asked = asked or self._breakers.reason_of(risk.ACCOUNT_PROFIT)
+            won = risk.of_coin(risk.ACCOUNT_PROFIT, self._memory.policy, market.asset)
+            asked = asked or self._breakers.reason_of(won)
         return "halt with flatten" if self._memory.flatten else asked or (naked.reason if naked else None)
 
     def _protect(self, position: PositionRecord, step: Step, now: int) -> None:

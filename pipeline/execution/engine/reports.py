@@ -245,7 +245,7 @@ class Reports:
             order,
             fee=sum(fees, ZERO),
             realized=sum((one.realized for one in trades), ZERO),
-            average_price=sum((one.quantity * one.price for one in trades), ZERO) / quantity,
+            average_price=self._memory.policy.arithmetic.average((one.quantity, one.price) for one in trades),
             updated_at=now,
         )
         self._memory.write(with_slippage(priced), "fills")

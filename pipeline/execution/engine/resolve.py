@@ -109,7 +109,7 @@ def verdict(order: OrderRecord, doubt: Doubt, policy: Policy, now: int) -> Order
         return None
     if doubt.trades:
         quantity = sum((one.quantity for one in doubt.trades), ZERO)
-        price = sum((one.quantity * one.price for one in doubt.trades), ZERO) / quantity
+        price = policy.arithmetic.average((one.quantity, one.price) for one in doubt.trades)
         return filled_by(order, quantity, price, max(one.at for one in doubt.trades))
     if order.type == "LIMIT" and order.exchange_id is not None:
         return filled_by(order, order.filled, order.average_price, now)  # it was there, and rests no more

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Final
 
+from pipeline.exchange.products.instrument import ONE, Instrument
 from pipeline.execution.engine import liquidation, sizing
 from pipeline.execution.engine.client_ids import Identity
 from pipeline.execution.engine.state import (
@@ -22,10 +23,10 @@ from pipeline.execution.engine.state import (
 from pipeline.settings import Risk
 from pipeline.timeline import DAY, MINUTE, SECOND, iso
 from schemas.shared import Mode
-from schemas.symbols import Filters
 
 NOT_COMPARED: Final = "reconcile"
 """The breaker that holds while the exchange could not be compared with the journal."""
+ACCOUNT_LOSS: Final = "daily-loss"
 ACCOUNT_PROFIT: Final = "daily-profit"
 _FEWEST_CALLS: Final = 10
 """Below so many calls in a minute, a share of errors says nothing."""
@@ -92,7 +93,7 @@ def _halted(ask: Ask) -> str | None:
 
 
 def _breaker(ask: Ask) -> str | None:
-    return stopped_by(ask.breakers, ask.signal.symbol)
+    return stopped_by(ask.breakers, ask.signal.symbol, ask.market.asset)
 
 
 def _symbol_off(ask: Ask) -> str | None:
@@ -123,7 +124,7 @@ def _not_traded(ask: Ask) -> str | None:
     return (
         None
         if ask.market.filters
-        else f"the exchange does not trade {ask.signal.symbol} now, or not with margin in USDT"
+        else f"the exchange does not trade {ask.signal.symbol} now, or not with the margin that is counted in"
     )
 
 
@@ -212,22 +213,36 @@ def refusal(ask: Ask) -> str | None:
     return next((reason for check in CHECKS if (reason := check(ask))), None)
 
 
-def unit(ask: Ask, filters: Filters, atr: Decimal) -> sizing.Unit:
+def unit(ask: Ask, one: Instrument, atr: Decimal) -> sizing.Unit:
     """The unit that the position was opened with; where none is open, one of which as many as it may grow to fit."""
     if ask.position.unit_quantity is not None:
         return sizing.Unit(ask.position.unit_quantity, "the position's unit")
     settings, fee = ask.risk, ask.taker_fee
     equity, side = ask.account.equity, ask.signal.side
-    by_risk = sizing.unit_quantity(equity, settings.unit_percent, atr, settings.leverage, ask.price, fee)
-    dearest = sizing.dearest_price(max(ask.price, ask.limit or ask.price), side, atr, settings)
-    return sizing.fitting(by_risk, dearest, _shares(ask) | _caps(ask), filters, settings.max_units)
+    price = dearer(one, ask.price, ask.limit)
+    worth = one.notional(ONE, ask.price)
+    by_risk = sizing.unit_quantity(equity, settings.unit_percent, _lost(one, ask, atr), settings.leverage, worth, fee)
+    dearest = sizing.dearest_price(price, side, atr, settings, one)
+    caps = _shares(ask) | _rooms(ask, one, dearest)
+    return sizing.fitting(by_risk, one.notional(ONE, dearest), caps, one.rules, settings.max_units)
 
 
-def limits(ask: Ask) -> sizing.Limits:
+def dearer(one: Instrument, price: Decimal, limit: Decimal | None) -> Decimal:
+    """The one of the two prices at which it is worth more."""
+    return max((price, limit or price), key=lambda each: one.notional(ONE, each))
+
+
+def _lost(one: Instrument, ask: Ask, atr: Decimal) -> Decimal:
+    """By one contract where the price goes an ATR against it; there is no price below the least."""
+    sign = 1 if ask.signal.side == "long" else -1
+    against = max(ask.price - sign * atr, one.rules.min_price, one.rules.tick_size)
+    return abs(one.pnl(ONE, ask.price, against))
+
+
+def limits(ask: Ask, one: Instrument) -> sizing.Limits:
     """What may be added to what is held, by what that was bought for, and what is free: not what is on its way
     already, and not the cushion."""
-    held = abs(ask.position.quantity) * ask.position.entry_price
-    rooms = {name: cap - held for name, cap in _caps(ask).items()}
+    rooms = _rooms(ask, one, dearer(one, ask.price, ask.limit), ask.position)
     cushion = ask.account.equity * ask.risk.margin_cushion_percent / 100
     free = ask.account.available - ask.reserved - cushion
     return sizing.Limits(rooms, free, ask.risk.leverage, ask.taker_fee)
@@ -247,14 +262,16 @@ def take_profit_distance(ask: Ask, atr: Decimal) -> Decimal | None:
     return None if atrs is None else atrs * atr
 
 
-def liquidated_before(ask: Ask, quantity: Decimal, stop: Decimal) -> str | None:
+def liquidated_before(ask: Ask, one: Instrument, quantity: Decimal, stop: Decimal) -> str | None:
     """Why the stop would not be the first to close the position, with that quantity added."""
     held, settings = ask.position, ask.risk
     sign = 1 if ask.signal.side == "long" else -1
-    total = held.quantity + sign * quantity
-    cost = held.quantity * held.entry_price + sign * quantity * ask.price
-    price = liquidation.price(total, cost, settings.leverage, ask.market.brackets)
-    if not liquidation.too_near(stop, ask.price, price):
+    fills = [(sign * quantity, ask.price)]
+    if held.quantity:
+        fills.append((held.quantity, held.entry_price))
+    total, entry = held.quantity + sign * quantity, one.average_entry(fills)
+    price = liquidation.price(one, total, entry, settings.leverage, ask.market.brackets)
+    if price is None or not liquidation.too_near(stop, ask.price, price):
         return None
     beyond = sign * (stop - price) <= 0
     return (
@@ -274,40 +291,50 @@ def _shares(ask: Ask) -> dict[str, Decimal]:
     return {f"its share of the margin, one of {settings.max_open_positions},": margin / cost}
 
 
-def _caps(ask: Ask) -> dict[str, Decimal]:
-    """What the position may be worth whatever the equity."""
+def _rooms(ask: Ask, one: Instrument, price: Decimal, held: PositionRecord | None = None) -> dict[str, Decimal]:
+    """What the position may be worth whatever the equity, less what is held of it, in the asset of its margin: what a
+    person or a stage allows is said in what prices are in, and counts at that price."""
+    has = ZERO if held is None or not held.quantity else held.quantity
+    entry = held.entry_price if held is not None and has else price
     allowed = liquidation.most(ask.risk.leverage, ask.market.brackets)
-    most = {f"the exchange at leverage {ask.risk.leverage}": allowed}
-    if ask.market.trading.max_position is not None:
-        most["the symbol's max_position"] = ask.market.trading.max_position
-    cap = sizing.stage_cap(ask.stage) if ask.policy.production else None
-    if cap is not None:
-        most[f"production stage {ask.stage}"] = cap
-    return most
+    rooms = {f"the exchange at leverage {ask.risk.leverage}": allowed - one.notional(has, entry)}
+    caps = {"the symbol's max_position": ask.market.trading.max_position}
+    if ask.policy.production:
+        caps[f"production stage {ask.stage}"] = sizing.stage_cap(ask.stage)
+    for name, cap in caps.items():
+        if cap is not None:
+            rooms[name] = (cap - one.quoted(has, entry)) * one.notional(ONE, price) / one.quoted(ONE, price)
+    return rooms
 
 
 # What trips by itself
 
 
-def stopped_by(breakers: Iterable[BreakerView], symbol: str) -> str | None:
+def stopped_by(breakers: Iterable[BreakerView], symbol: str, asset: str | None) -> str | None:
     """The breaker, of the symbol or of all, that lets nothing be opened in it."""
-    return next((f"breaker {one.name}: {one.reason}" for one in breakers if one.symbol in {None, symbol}), None)
+    return next((f"breaker {one.name}: {one.reason}" for one in breakers if one.stops(symbol, asset)), None)
 
 
-def daily(account: AccountView, risk: Risk, goal: Decimal | None, now: int) -> BreakerView | None:
+def of_coin(name: str, policy: Policy, asset: str | None) -> str:
+    """What a breaker of the day is called: by its coin, where each has its own day."""
+    return f"{name}:{asset}" if policy.coins else name
+
+
+def daily(account: AccountView, policy: Policy, goal: Decimal | None, now: int) -> BreakerView | None:
     """The day's loss limit or profit target (`goal`, else that of the settings) is reached: nothing new until tomorrow,
     UTC."""
     if not account.day_start or account.day_start <= 0 or account.at // DAY != now // DAY:
         return None
     change = (account.equity - account.day_start) / account.day_start * 100
-    tomorrow = (now // DAY + 1) * DAY
+    tomorrow, risk = (now // DAY + 1) * DAY, policy.risk
+    asset = account.asset if policy.coins else None
     if change <= -risk.daily_loss_percent:
         reason = f"the day's loss is {-change:.2f} %, the limit {risk.daily_loss_percent} %"
-        return BreakerView("daily-loss", reason, now, until=tomorrow)
+        return BreakerView(of_coin(ACCOUNT_LOSS, policy, asset), reason, now, until=tomorrow, asset=asset)
     target = risk.daily_profit_percent if goal is None else goal
     if target is not None and change >= target:
         reason = f"the day's profit is {change:.2f} %, the target {target} %"
-        return BreakerView(ACCOUNT_PROFIT, reason, now, until=tomorrow)
+        return BreakerView(of_coin(ACCOUNT_PROFIT, policy, asset), reason, now, until=tomorrow, asset=asset)
     return None
 
 

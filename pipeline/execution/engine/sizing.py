@@ -2,7 +2,8 @@
 
 A unit is equity x unit_percent / (ATR x leverage), on the equity that the fees of opening and closing leave; and so
 much less that all the units a position may grow to fit into what it may be worth. What does not fit then is not cut:
-a position holds its units, or the order is left out.
+a position holds its units, or the order is left out. Of a contract that is paid in a coin, the ATR is what it costs in
+that coin.
 """
 
 from collections.abc import Mapping
@@ -11,6 +12,7 @@ from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
 from math import ceil
 from typing import Final
 
+from pipeline.exchange.products.instrument import ONE, Instrument
 from pipeline.settings import Risk
 from schemas.signals import Side
 from schemas.symbols import Filters
@@ -40,7 +42,8 @@ class Sized:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What the order may add to the position's worth at most, each with its name, and what is free to pay for it."""
+    """What the order may add to the position's worth at most, each with its name, and what is free to pay for it. All
+    of it in the asset of the margin."""
 
     notional: Mapping[str, Decimal]
     free: Decimal
@@ -49,15 +52,16 @@ class Limits:
 
 
 def unit_quantity(
-    equity: Decimal, percent: Decimal, atr: Decimal, leverage: int, price: Decimal, taker_fee: Decimal
+    equity: Decimal, percent: Decimal, lost: Decimal, leverage: int, worth: Decimal, taker_fee: Decimal
 ) -> Decimal:
-    """One unit by the risk alone, before any rounding."""
+    """One unit by the risk alone, before any rounding. `lost`: by one contract where the price goes an ATR against it;
+    `worth`: of one contract."""
     share = percent / _PERCENT
-    return equity * share / (atr * leverage + 2 * taker_fee * price * share)
+    return equity * share / (lost * leverage + 2 * taker_fee * worth * share)
 
 
 def fitting(by_risk: Decimal, dearest: Decimal, caps: Mapping[str, Decimal], filters: Filters, units: Decimal) -> Unit:
-    """The unit of which so many, bought at the dearest price there may be, are within every cap and one market lot."""
+    """The unit of which so many are within every cap and one market lot, each worth as much as it may come to be."""
     bounds = {BY_RISK: by_risk, "the exchange's market lot": _most(filters) / units}
     bounds |= {name: max(cap, Decimal(0)) / (units * dearest) for name, cap in caps.items()}
     bound = min(bounds, key=lambda name: bounds[name])
@@ -72,39 +76,45 @@ def units_held(quantity: Decimal, unit: Decimal, settings: Risk, filters: Filter
     return next((step for step in steps if floor_to(step * unit, lot) == quantity), quantity / unit)
 
 
-def dearest_price(price: Decimal, side: Side, atr: Decimal, settings: Risk) -> Decimal:
-    """What the last unit of a position that is opened now may cost. Adds are an ATR apart, and may come as late as two
-    ATR; those of a short are cheaper, not dearer."""
-    return price + 2 * _adds(settings) * atr if side == "long" else price
+def dearest_price(price: Decimal, side: Side, atr: Decimal, settings: Risk, one: Instrument) -> Decimal:
+    """The price at which a unit of a position that is opened now may cost most. Adds are an ATR apart in favour, and
+    may come as late as two ATR: those of a long are dearer, and where a coin is the margin those of a short."""
+    way = 2 * _adds(settings) * atr
+    last = price + way if side == "long" else max(price - way, _least_price(one))
+    return max((price, last), key=lambda each: one.notional(ONE, each))
 
 
-def margin_cost(price: Decimal, leverage: int, taker_fee: Decimal) -> Decimal:
-    """What one of it takes of the margin, with the fees of both ways."""
-    return price * (1 / Decimal(leverage) + 2 * taker_fee)
+def margin_cost(worth: Decimal, leverage: int, taker_fee: Decimal) -> Decimal:
+    """What it takes of the margin, with the fees of both ways."""
+    return worth * (1 / Decimal(leverage) + 2 * taker_fee)
 
 
 def sized(
-    wanted: Decimal, bound: str, price: Decimal, filters: Filters, limits: Limits, limit: Decimal | None = None
+    wanted: Decimal, bound: str, price: Decimal, one: Instrument, limits: Limits, limit: Decimal | None = None
 ) -> Sized | str:
     """`wanted` in lots, or why it is left out: what the exchange or a limit has against it. `bound` made it small.
     `limit`: the price of a limit order, by which the exchange counts what it is worth; it takes margin for the dearer
     of the two. Its lots are those of market orders as well: one has to close what it opens."""
+    filters = one.rules
     quantity = floor_to(wanted, market_step(filters))
-    dearer = price if limit is None else max(price, limit)
-    worth, notional = quantity * (price if limit is None else limit), quantity * dearer
+    worth = one.notional(quantity, price if limit is None else limit)
+    notional = max(worth, one.notional(quantity, price))
     least = max(filters.min_quantity, filters.market_min_quantity)
     if quantity < least or not quantity:
         return f"too small: {bound} allows {wanted:.8f}, that is {quantity} in lots, and the least is {least}"
     if worth < filters.min_notional:
-        return f"too small: {bound} allows {quantity}, worth {worth:.2f}, and the least is {filters.min_notional}"
+        return (
+            f"too small: {bound} allows {quantity}, worth {one.amount(worth)}, and the least is {filters.min_notional}"
+        )
     if quantity > _most(filters):
         return f"too large: {quantity} is more than the exchange's market lot of {_most(filters)}"
     for name, room in limits.notional.items():
         if notional > room:
-            return f"no room: {name} leaves {room:.2f}, and {quantity} is worth {notional:.2f}"
-    cost = quantity * margin_cost(dearer, limits.leverage, limits.taker_fee)
+            return f"no room: {name} leaves {one.amount(room)}, and {quantity} is worth {one.amount(notional)}"
+    cost = margin_cost(notional, limits.leverage, limits.taker_fee)
     if cost > limits.free:
-        return f"no margin: {quantity} needs {cost:.2f} with its fees, and {limits.free:.2f} is free"
+        free = one.amount(limits.free)
+        return f"no margin: {quantity} needs {one.amount(cost)} with its fees, and {free} is free"
     return Sized(quantity, notional)
 
 
@@ -144,7 +154,7 @@ def in_band(price: Decimal, reference: Decimal, filters: Filters) -> bool:
 
 
 def stage_cap(stage: int) -> Decimal | None:
-    """What a position may be worth in production, in USDT; None: the user's own limit."""
+    """What a position may be worth in production, in dollars; None: the user's own limit."""
     return _STAGE_CAPS.get(stage)
 
 
@@ -161,6 +171,10 @@ def to_tick(price: Decimal, filters: Filters, *, up: bool = False) -> Decimal:
 def market_step(filters: Filters) -> Decimal:
     """The step of a market order. Some symbols give none of its own."""
     return max(filters.step_size, filters.market_step_size)
+
+
+def _least_price(one: Instrument) -> Decimal:
+    return max(one.rules.min_price, one.rules.tick_size)
 
 
 def _adds(settings: Risk) -> int:

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Final, Literal
 
+from pipeline.exchange.products.arithmetic import LINEAR, Arithmetic
+from pipeline.exchange.products.instrument import Instrument
 from pipeline.settings import MarginType, Risk
 from pipeline.timeline import MINUTE, SECOND
 from schemas.orders import UNSETTLED, Leg, OrderType, State
@@ -33,6 +35,11 @@ class Policy:
     environment: str
     risk: Risk
     production: bool = False
+    arithmetic: Arithmetic = LINEAR
+    """How the market counts."""
+    coins: bool = False
+    """Whether each contract is margined in a coin of its own. What stops the day then stops it in one coin, and is
+    called by it."""
     taker_fee: Decimal = Decimal("0.0005")
     recv_window: int = 5 * SECOND
     late_margin: int = 2 * SECOND
@@ -307,12 +314,16 @@ class Holding:
     entry_price: Decimal
     mark_price: Decimal
     at: int
+    size: Decimal = Decimal(1)
+    """Of a contract."""
 
 
 @dataclass(frozen=True, slots=True)
 class AccountView:
-    """What the account is worth. `day_start` is the equity at 00:00 UTC, moved by deposits and withdrawals since."""
+    """What the account is worth in one of the assets that it is margined in: none stands in for another. `day_start` is
+    the equity at 00:00 UTC, moved by deposits and withdrawals since."""
 
+    asset: str
     equity: Decimal
     available: Decimal
     at: int
@@ -369,13 +380,19 @@ class TradingView:
 
 @dataclass(frozen=True, slots=True)
 class BreakerView:
-    """A tripped breaker. `symbol` None: it holds for all; `until` None: until somebody resets it."""
+    """A tripped breaker. `symbol` None: it holds for all, or for all that is margined in `asset`; `until` None: until
+    somebody resets it."""
 
     name: str
     reason: str
     at: int
     symbol: str | None = None
     until: int | None = None
+    asset: str | None = None
+
+    def stops(self, symbol: str, asset: str | None) -> bool:
+        """Whether nothing is opened in the symbol, which is margined in that asset."""
+        return self.symbol in {None, symbol} and self.asset in {None, asset}
 
 
 @dataclass(frozen=True, slots=True)
@@ -399,7 +416,8 @@ class DecisionView:
 class SymbolState:
     """What is known of one symbol. `margin` is what the exchange has set, `margin_at` when we last changed it."""
 
-    filters: Filters | None = None
+    instrument: Instrument | None = None
+    """None: it is not traded now."""
     margin: Margin | None = None
     margin_at: int = 0
     margin_refused: str | None = None
@@ -411,6 +429,16 @@ class SymbolState:
     price_at: int = 0
     close_done: int | None = None
     """When what was last closed for a person was asked for."""
+
+    @property
+    def filters(self) -> Filters | None:
+        """The exchange's limits, where it trades the symbol."""
+        return None if self.instrument is None else self.instrument.filters
+
+    @property
+    def asset(self) -> str | None:
+        """What a position in it is margined in, as far as that is known."""
+        return None if self.instrument is None else self.instrument.margin_asset
 
     @property
     def close_due(self) -> int | None:

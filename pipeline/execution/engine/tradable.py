@@ -5,12 +5,12 @@ from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Final
 
+from pipeline.exchange.products.instrument import ONE, Instrument
 from pipeline.execution.engine import sizing
 from pipeline.settings import Risk
-from schemas.symbols import Filters
 
-Listed = Mapping[str, tuple[Filters, Decimal]]
-"""The filters of each symbol, and its price."""
+Listed = Mapping[str, tuple[Instrument, Decimal]]
+"""What each symbol is, and its price."""
 
 _NO_END: Final = Decimal("Infinity")
 _ANY: Final = sizing.Limits({}, _NO_END, 1, Decimal(0))
@@ -21,11 +21,11 @@ def too_small(stage: int, settings: Risk, listed: Listed) -> dict[str, str]:
     cap = sizing.stage_cap(stage)
     if cap is None:
         return {}
-    caps = {f"production stage {stage}": cap}
+    name = f"production stage {stage}"
     reasons: dict[str, str] = {}
-    for symbol, (filters, price) in listed.items():
-        unit = sizing.fitting(_NO_END, price, caps, filters, settings.max_units)
-        found = sizing.sized(unit.quantity * settings.entry_units, unit.bound, price, filters, _ANY)
+    for symbol, (one, price) in listed.items():
+        unit = sizing.fitting(_NO_END, one.quoted(ONE, price), {name: cap}, one.rules, settings.max_units)
+        found = sizing.sized(unit.quantity * settings.entry_units, unit.bound, price, one, _ANY)
         if isinstance(found, str):
             reasons[symbol] = found
     return reasons

@@ -1,5 +1,5 @@
-"""What the account is worth between two comparisons: the exchange's last statement, followed by what its stream tells
-of wallet and positions, and by the prices.
+"""What the account is worth between two comparisons, asset by asset: the exchange's last statement, followed by what
+its stream tells of wallet and positions, and by the prices.
 
 Wallet and positions are those of the same statements, so a loss is not counted twice. It decides nothing.
 """
@@ -15,11 +15,43 @@ from pipeline.execution.engine.state import ENTERING, ZERO, AccountView, Holding
 from pipeline.timeline import DAY
 
 
-class Worth:
-    """Nothing is known before the first statement."""
+class Wallets:
+    """A `Worth` for each asset that something is margined in."""
 
     def __init__(self, memory: Memory) -> None:
         self._memory = memory
+        self._each: dict[str, Worth] = {}
+
+    @property
+    def known(self) -> bool:
+        """Whether there was a statement."""
+        return any(one.known for one in self._each.values())
+
+    def assets(self) -> tuple[str, ...]:
+        """Those that were heard of."""
+        return tuple(self._each)
+
+    def of(self, asset: str | None) -> "Worth":
+        """What is margined in that asset. None: nobody knows in which; it is the only one, where there is no other."""
+        if asset is None:
+            return next(iter(self._each.values())) if len(self._each) == 1 else Worth(self._memory, "")
+        found = self._each.get(asset)
+        if found is None:
+            found = self._each[asset] = Worth(self._memory, asset)
+        return found
+
+    def holding(self, symbol: str) -> list[str]:
+        """The assets whose worth changes with the symbol's price."""
+        return [asset for asset, one in self._each.items() if one.holds(symbol)]
+
+
+class Worth:
+    """Nothing is known before the first statement."""
+
+    def __init__(self, memory: Memory, asset: str) -> None:
+        self._memory = memory
+        self._asset = asset
+        self._arithmetic = memory.policy.arithmetic
         self._told: AccountView | None = None
         self._wallet: Decimal | None = None
         self._held: dict[str, Holding] = {}
@@ -43,7 +75,7 @@ class Worth:
         if not booked and old is not None and old.at // DAY == account.at // DAY:
             account = replace(account, day_start=old.day_start, earned=old.earned)
         self._told, self._wallet, self._wallet_at = account, account.wallet, account.at
-        self._rested = sum((_kept(one) / self._leverage(one.symbol) for one in self._resting(account.at)), ZERO)
+        self._rested = sum((self._kept(one) / self._leverage(one.symbol) for one in self._resting(account.at)), ZERO)
         self._held = {one.symbol: one for one in account.holdings}
         later = sorted((one for one in self._lately if one.asof > account.at), key=lambda one: one.asof)
         self._lately = later
@@ -101,13 +133,18 @@ class Worth:
     def reserved(self) -> Decimal:
         """Margin of entries that are under way, or were filled since the account last said something: of each, as much
         as the account does not show as a position yet."""
-        entries = (one for one in self._memory.orders.values() if one.leg in ENTERING)
+        entries = (one for one in self._orders() if one.leg in ENTERING)
         news = (one for one in entries if one.unsettled or (one.filled and one.seen_at > self._said_at(one.symbol)))
         return sum((self._unseen(one) for one in news), ZERO)
 
     def _resting(self, at: int) -> Iterable[OrderRecord]:
         """Entries that rested then, as far as one has heard."""
-        return (one for one in self._memory.orders.values() if one.leg in ENTERING and one.rests and one.seen_at < at)
+        return (one for one in self._orders() if one.leg in ENTERING and one.rests and one.seen_at < at)
+
+    def _orders(self) -> Iterable[OrderRecord]:
+        """Those of symbols that are margined in the asset, or may be: of some it is not known yet."""
+        ours = {None, self._asset}
+        return (one for one in self._memory.orders.values() if self._memory.market(one.symbol).asset in ours)
 
     def _unseen(self, order: OrderRecord) -> Decimal:
         shown = self._held.get(order.symbol)
@@ -117,14 +154,19 @@ class Worth:
         price = order.plan.price if order.plan else ZERO
         market = self._memory.market(order.symbol)
         fee = self._memory.policy.taker_fee if market.taker_fee is None else market.taker_fee
-        return max(ZERO, wanted - grown) * margin_cost(price, self._leverage(order.symbol), fee)
+        worth = self._memory.notional(order.symbol, max(ZERO, wanted - grown), price)
+        return margin_cost(worth, self._leverage(order.symbol), fee)
 
     def _leverage(self, symbol: str) -> int:
         margin = self._memory.market(symbol).margin
         return margin.leverage if margin else 1
 
     def _unrealized(self, held: Iterable[Holding]) -> Decimal:
-        return sum((one.quantity * (self._price(one) - one.entry_price) for one in held), ZERO)
+        return sum((self._gain(one, self._price(one)) for one in held if one.quantity), ZERO)
+
+    def _gain(self, one: Holding, price: Decimal) -> Decimal:
+        value = self._arithmetic.value
+        return one.quantity * (value(price, one.size) - value(one.entry_price, one.size))
 
     def _price(self, holding: Holding) -> Decimal:
         market = self._memory.market(holding.symbol)
@@ -133,9 +175,12 @@ class Worth:
     def _margin(self, held: Iterable[Holding]) -> Decimal:
         """What they take, where the leverage is known: what others hold elsewhere is told again within a minute."""
         known = ((one, self._memory.market(one.symbol).margin) for one in held)
-        return sum((abs(one.quantity) * one.entry_price / margin.leverage for one, margin in known if margin), ZERO)
+        return sum((self._cost(one) / margin.leverage for one, margin in known if margin and one.quantity), ZERO)
 
+    def _cost(self, one: Holding) -> Decimal:
+        return abs(one.quantity * self._arithmetic.value(one.entry_price, one.size))
 
-def _kept(order: OrderRecord) -> Decimal:
-    """What the rest of a limit order is worth."""
-    return ((order.quantity or ZERO) - order.filled) * (order.price or ZERO)
+    def _kept(self, order: OrderRecord) -> Decimal:
+        """What the rest of a limit order is worth."""
+        rest = (order.quantity or ZERO) - order.filled
+        return self._memory.notional(order.symbol, rest, order.price) if order.price else ZERO

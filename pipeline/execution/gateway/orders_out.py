@@ -25,7 +25,7 @@ from pipeline.exchange.errors import (
     UnknownOutcomeError,
 )
 from pipeline.exchange.outcomes import Outcome, outcome_of
-from pipeline.exchange.reports import AccountReport, AlgoReport, PositionReport, TradeReport
+from pipeline.exchange.reports import Account, AlgoReport, PositionReport, TradeReport
 from pipeline.exchange.trading import NewAlgo, NewOrder, Trading
 from pipeline.execution.account.fees import Rates
 from pipeline.execution.engine.events import (
@@ -48,13 +48,15 @@ from pipeline.execution.engine.events import (
 )
 from pipeline.execution.engine.state import ZERO, Margin, OrderRecord, OrderTold, PositionTold, TradeTold
 from pipeline.execution.gateway import reports_in
+from pipeline.execution.gateway.reports_in import Market
 from pipeline.timeline import MINUTE, SECOND
 
 log = logging.getLogger(__name__)
 
 Tell = Callable[[Event], None]
-DayStart = Callable[[AccountReport, int], Decimal | None]
-"""The equity at 00:00 UTC, moved by deposits and withdrawals since, by an account that was asked for then."""
+DayStarts = Callable[[Account, int], Mapping[str, Decimal]]
+"""The equity in each asset at 00:00 UTC, moved by deposits and withdrawals since, by an account that was asked for
+then; none while it cannot be said."""
 
 _KEY_REFUSED = -2015
 _BLOCKED_FOR = MINUTE
@@ -67,12 +69,13 @@ class Gateway:
     sending: Trading
     asking: Trading
     tell: Tell
-    day_start: DayStart
+    day_starts: DayStarts
     earned: Callable[[], Mapping[str, Decimal]]
     rates: Rates
+    market: Market
     worth: dict[str, PositionReport] = field(default_factory=dict)
     """What the exchange last said about each position, for whoever shows it."""
-    account: AccountReport | None = None
+    account: Account | None = None
 
     def place(self, order: OrderRecord) -> bool:
         """Send it once; whether the exchange took it for sure."""
@@ -184,8 +187,7 @@ class Gateway:
         number = order.exchange_id
         try:
             if order.algo:
-                algo = self.asking.query_algo(order.id)
-                number = int(algo.actual_order_id) if algo and algo.actual_order_id else None
+                number = self._number_fired(order)
             trades = [] if number is None else self.asking.trades_of(order.symbol, number)
             fees = [self.rates.worth(one.commission, one.commission_asset) for one in trades]
         except ExchangeError as error:
@@ -193,11 +195,10 @@ class Gateway:
             return None
         if not trades:
             return None
-        quantity = sum((one.qty for one in trades), ZERO)
         return {
             "fee": sum(fees, ZERO),
             "realized": sum((one.realized_pnl for one in trades), ZERO),
-            "average_price": sum((one.qty * one.price for one in trades), ZERO) / quantity,
+            "average_price": self.market.product.arithmetic.average((one.qty, one.price) for one in trades),
         }
 
     def _fee(self, trade: TradeReport) -> Decimal | None:
@@ -233,10 +234,21 @@ class Gateway:
 
     def _query(self, order: OrderRecord) -> OrderTold | None:
         if order.algo:
-            algo = self.asking.query_algo(order.id)
-            return None if algo is None else self._fired(order, algo) or reports_in.algo_told(algo)
+            algo = self.asking.query_algo(order.symbol, order.id)
+            if algo is not None:
+                return self._fired(order, algo) or reports_in.algo_told(algo)
+            if self.asking.knows_ended_algos:
+                return None
         report = self.asking.query_order(order.symbol, order.id)
         return None if report is None else reports_in.order_told(report)
+
+    def _number_fired(self, order: OrderRecord) -> int | None:
+        """The number of the order that a conditional one has placed; None while there is none."""
+        if self.asking.knows_ended_algos:
+            algo = self.asking.query_algo(order.symbol, order.id)
+            return int(algo.actual_order_id) if algo and algo.actual_order_id else None
+        report = self.asking.query_order(order.symbol, order.id)
+        return None if report is None else report.order_id
 
     def _fired(self, order: OrderRecord, algo: AlgoReport) -> OrderTold | None:
         """What the order says that it became when it fired: only that says how it ended."""
@@ -250,8 +262,9 @@ class Gateway:
         positions = self.asking.positions()
         self.account = self.asking.account()
         self.worth = {one.symbol: one for one in positions}
-        view = reports_in.account_view(self.account, asof, self.day_start(self.account, asof), self.earned())
-        return Snapshot(orders, reports_in.positions_told(positions), view, asof)
+        starts = self.day_starts(self.account, asof)
+        views = reports_in.account_views(self.account, asof, starts, self.earned(), self.market)
+        return Snapshot(orders, reports_in.positions_told(positions), views, asof)
 
     def _unplaced(self, order: OrderRecord, error: ExchangeError) -> Event:
         self._mend(error)

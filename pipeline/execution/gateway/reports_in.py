@@ -1,12 +1,15 @@
 """What the exchange says, in the executor's words. Pure: reports and stream events in, records out."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Final
 
+from pipeline.exchange.products.instrument import ONE, Instrument
+from pipeline.exchange.products.product import Product
 from pipeline.exchange.reports import (
+    Account,
     AccountPosition,
-    AccountReport,
     AlgoReport,
     BracketReport,
     OrderReport,
@@ -14,7 +17,7 @@ from pipeline.exchange.reports import (
     SymbolConfig,
     TradeReport,
 )
-from pipeline.exchange.user_events import AccountUpdate, AlgoUpdate, OrderUpdate, PositionChange
+from pipeline.exchange.user_events import AccountUpdate, AlgoUpdate, OrderUpdate
 from pipeline.execution.engine.events import AccountChanged
 from pipeline.execution.engine.order_life import state_of
 from pipeline.execution.engine.state import (
@@ -28,10 +31,37 @@ from pipeline.execution.engine.state import (
     PositionTold,
     TradeTold,
 )
+from schemas.symbols import Symbol
 
 EARNED: Final = frozenset({"ORDER", "FUNDING_FEE", "INSURANCE_CLEAR", "ADJUSTMENT"})
 """Why a wallet changes by trading. Any other word is taken for money that was paid in or out: the books know better
 within a minute, and until then nothing stops for a withdrawal."""
+
+
+@dataclass(frozen=True, slots=True)
+class Market:
+    """The market that speaks, and what it has listed, by symbol."""
+
+    product: Product
+    listed: dict[str, Instrument] = field(default_factory=dict)
+
+    def list(self, symbols: Iterable[Symbol]) -> None:
+        """What the exchange lists now."""
+        self.listed.update((one.symbol, Instrument.of(self.product, one)) for one in symbols)
+
+    def asset_of(self, symbol: str) -> str | None:
+        """What a position in the symbol is margined in; None: it was never listed."""
+        listed = self.listed.get(symbol)
+        return self.product.margin or (None if listed is None else listed.margin_asset)
+
+    def holding(self, symbol: str, amount: Decimal, entry: Decimal, unrealized: Decimal, at: int) -> Holding:
+        """What is held of a symbol, at the mark price by which it would bring so much."""
+        size = self.listed[symbol].size if symbol in self.listed else ONE
+        if not amount:
+            return Holding(symbol, amount, entry, entry, at, size)
+        arithmetic = self.product.arithmetic
+        mark = arithmetic.price_at(arithmetic.value(entry, size) + unrealized / amount, size)
+        return Holding(symbol, amount, entry, mark, at, size)
 
 
 def order_told(report: OrderReport) -> OrderTold:
@@ -132,28 +162,47 @@ def trade_told(report: TradeReport, fee: Decimal | None) -> TradeTold:
     )
 
 
-def account_view(
-    report: AccountReport, at: int, day_start: Decimal | None, earned: Mapping[str, Decimal]
-) -> AccountView:
-    """What the account is worth, and what it holds: of one statement."""
-    return AccountView(
-        equity=report.total_margin_balance,
-        available=report.available_balance,
-        at=at,
-        day_start=day_start,
-        wallet=report.total_wallet_balance,
-        holdings=tuple(_holding(one, at) for one in report.positions if one.position_amt),
-        earned=earned,
+def account_views(
+    account: Account, at: int, day_starts: Mapping[str, Decimal], earned: Mapping[str, Decimal], market: Market
+) -> tuple[AccountView, ...]:
+    """What the account is worth in each asset, and what it holds: of one statement."""
+    held = [one for one in account.positions if one.position_amt]
+    return tuple(
+        AccountView(
+            asset=wallet.asset,
+            equity=wallet.equity,
+            available=wallet.available,
+            at=at,
+            day_start=day_starts.get(wallet.asset),
+            wallet=wallet.balance,
+            holdings=tuple(_holding(one, at, market) for one in held if market.asset_of(one.symbol) == wallet.asset),
+            earned=earned,
+        )
+        for wallet in account.wallets
     )
 
 
-def account_changed(update: AccountUpdate, asset: str) -> AccountChanged:
-    """What the stream says of the account, where it counts in that asset."""
-    wallet = next((one.wallet for one in update.balances if one.asset == asset), None)
-    holdings = tuple(
-        Holding(one.symbol, one.amount, one.entry_price, _mark(one), update.time) for one in update.positions
-    )
-    return AccountChanged(wallet, holdings, update.time, earned=update.reason in EARNED)
+def account_changes(update: AccountUpdate, market: Market) -> list[AccountChanged]:
+    """What the stream says of the account, asset by asset: of those that something is margined in."""
+    wallets = {one.asset: one.wallet for one in update.balances}
+    assets = [one.margin_asset or market.asset_of(one.symbol) for one in update.positions]
+    own = market.product.margin
+    told = (own,) if own is not None else dict.fromkeys((*wallets, *assets))
+    return [
+        AccountChanged(
+            asset,
+            wallets.get(asset),
+            tuple(
+                market.holding(one.symbol, one.amount, one.entry_price, one.unrealized, update.time)
+                for one, its in zip(update.positions, assets, strict=True)
+                if own is not None or its == asset
+            ),
+            update.time,
+            earned=update.reason in EARNED,
+        )
+        for asset in told
+        if asset is not None
+    ]
 
 
 def margin(config: SymbolConfig) -> Margin:
@@ -163,17 +212,11 @@ def margin(config: SymbolConfig) -> Margin:
 
 def brackets(reports: Iterable[BracketReport]) -> tuple[Bracket, ...]:
     """How much margin a position must keep."""
-    return tuple(Bracket(one.notional_cap, one.maint_margin_ratio, one.cum, one.initial_leverage) for one in reports)
+    return tuple(Bracket(one.cap, one.maint_margin_ratio, one.cum, one.initial_leverage) for one in reports)
 
 
-def _holding(report: AccountPosition, at: int) -> Holding:
-    amount = report.position_amt
-    entry = (report.notional - report.unrealized_profit) / amount
-    return Holding(report.symbol, amount, entry, report.notional / amount, at)
-
-
-def _mark(change: PositionChange) -> Decimal:
-    return change.entry_price + (change.unrealized / change.amount if change.amount else ZERO)
+def _holding(report: AccountPosition, at: int, market: Market) -> Holding:
+    return market.holding(report.symbol, report.position_amt, report.entry, report.unrealized_profit, at)
 
 
 def _side(word: str) -> OrderSide:

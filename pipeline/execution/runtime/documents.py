@@ -198,6 +198,7 @@ def breaker_document(breaker: BreakerView, environment: str) -> Breaker:
         environment=environment,
         name=breaker.name,
         symbol=breaker.symbol,
+        asset=breaker.asset,
         tripped=True,
         reason=breaker.reason,
         at=to_datetime(breaker.at),
@@ -207,7 +208,9 @@ def breaker_document(breaker: BreakerView, environment: str) -> Breaker:
 
 def breaker_view(breaker: Breaker) -> BreakerView:
     """A breaker as the core knows it."""
-    return BreakerView(breaker.name, breaker.reason, to_ms(breaker.at), breaker.symbol, _time(breaker.until))
+    return BreakerView(
+        breaker.name, breaker.reason, to_ms(breaker.at), breaker.symbol, _time(breaker.until), breaker.asset
+    )
 
 
 def trading_view(trading: Trading | None) -> TradingView:

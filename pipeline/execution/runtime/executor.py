@@ -43,7 +43,6 @@ AGAIN_AFTER = 1.0
 AGAIN_AT_MOST = 60.0
 LASTED = 60.0
 """A term of so many seconds has got going: the next one after it need not wait for long."""
-MARGIN_ASSET = "USDT"
 _READ_RETRIES = 2
 _PATIENCE_MS = 2_000
 """No worker waits longer for a limit: the core asks again."""
@@ -80,7 +79,7 @@ def opened(
         stores, unhurried = stores_of(database, place.name)
         accounts = AccountStore(database, place.name)
         market = MarketData(asking)
-        rates = Rates(market, MARGIN_ASSET)
+        rates = Rates(market, place.product.margin)
 
         def warn(text: str) -> None:
             notify(Notify("warning", "the books", text))
@@ -95,7 +94,7 @@ def opened(
             stores=stores,
             unhurried=unhurried,
             rates=rates,
-            books=Bookkeeper(place.name, MARGIN_ASSET, reading, accounts, rates, warn),
+            books=Bookkeeper(place.name, place.product.margin, reading, accounts, rates, warn),
             clean_days=CleanDays(stores.journal, accounts, stores.control),
             symbols=symbols,
             notify=notify,

@@ -7,15 +7,16 @@ from pipeline.exchange.market import MarketData
 from pipeline.exchange.trading import Trading
 from pipeline.execution.engine.events import Event, FeeSeen, PriceSeen, RulesSeen
 from pipeline.execution.gateway import reports_in
+from pipeline.execution.gateway.reports_in import Market
 from pipeline.execution.runtime.inputs import Prices
 
 
 class Instruments:
     """The symbols this executor knows. A signal of any other waits until it is known too."""
 
-    def __init__(self, asking: Trading, market: MarketData, prices: Prices, asset: str) -> None:
-        self._asset = asset
+    def __init__(self, asking: Trading, data: MarketData, prices: Prices, market: Market) -> None:
         self._asking = asking
+        self._data = data
         self._market = market
         self._prices = prices
         self.known: set[str] = set()
@@ -23,20 +24,20 @@ class Instruments:
         self._fees_asked: Counter[str] = Counter()
 
     def rules(self, symbols: Iterable[str]) -> list[Event]:
-        """Filters and margin of these symbols, and their last prices. Blocks; changes nothing."""
+        """Filters and margin of these symbols, and their last prices. Blocks; changes nothing at the exchange."""
         asof = self._asking.client.clock.now()
-        listed = self._market.symbols()
-        filters = {
-            one.symbol: one.filters for one in listed if (one.status, one.margin_asset) == ("TRADING", self._asset)
-        }
+        product, listed = self._market.product, self._data.symbols()
+        self._market.list(listed)
+        trading = {one.symbol for one in listed if one.status == "TRADING" and one.filters is not None}
         configs, brackets = self._asking.symbol_configs(), self._asking.brackets()
-        prices = self._market.prices()
+        prices = self._data.prices()
         news: list[Event] = []
         for symbol in sorted(symbols):
             margin = reports_in.margin(configs[symbol]) if symbol in configs else None
-            news.append(
-                RulesSeen(symbol, filters.get(symbol), margin, asof, reports_in.brackets(brackets.get(symbol, ())))
-            )
+            instrument = self._market.listed[symbol] if symbol in trading else None
+            counted = instrument is not None and product.margin in {None, instrument.margin_asset}
+            kept = reports_in.brackets(brackets.get(symbol, ()))
+            news.append(RulesSeen(symbol, instrument if counted else None, margin, asof, kept))
             if symbol in prices:
                 news.append(PriceSeen(symbol, *prices[symbol]))
         return news

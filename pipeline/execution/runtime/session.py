@@ -7,7 +7,8 @@ anew from the journal. Nothing of a term outlives it: a core is never handed on.
 import asyncio
 import logging
 import threading
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections import Counter
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
@@ -41,6 +42,7 @@ from pipeline.execution.engine.machine import Core
 from pipeline.execution.engine.others import said
 from pipeline.execution.gateway import reports_in
 from pipeline.execution.gateway.orders_out import Gateway
+from pipeline.execution.gateway.reports_in import Market
 from pipeline.execution.runtime import documents
 from pipeline.execution.runtime.context import Context
 from pipeline.execution.runtime.effects import Performer
@@ -70,11 +72,18 @@ class TradingSession:
         self._journal = ThreadPoolExecutor(1, thread_name_prefix="journal")
         self._switches = Switches(context.default_mode, context.may_execute)
         books = context.books
+        self._market = Market(context.sending.client.environment.product)
         self._gateway = Gateway(
-            context.sending, context.asking, self.tell_from_thread, books.day_start, books.earned, context.rates
+            context.sending,
+            context.asking,
+            self.tell_from_thread,
+            books.day_starts,
+            books.earned,
+            context.rates,
+            self._market,
         )
         self._prices = Prices(context.sending.client.environment, self.tell)
-        self._instruments = Instruments(context.asking, context.market, self._prices, context.books.asset)
+        self._instruments = Instruments(context.asking, context.market, self._prices, self._market)
         self._stream = UserStream(context.asking, self, limits=context.user_limits)
         self._signals = Signals(context.stores.signals, self.tell_from_thread, self._ended)
         self._journaling: Journaling
@@ -166,7 +175,8 @@ class TradingSession:
                 self.tell(OrderSeen(reports_in.algo_streamed(event), "stream"))
             case AccountUpdate():
                 self.tell(PositionsSeen(reports_in.positions_streamed(event), event.time, "stream"))
-                self.tell(reports_in.account_changed(event, self._context.books.asset))
+                for change in reports_in.account_changes(event, self._market):
+                    self.tell(change)
 
     def user_connected(self) -> None:
         """What happened before has to be asked for."""
@@ -182,7 +192,7 @@ class TradingSession:
         """Build the core from the journal. In a worker thread; nothing is told before it is done."""
         context = self._context
         self.core, switched = open_core(context, self._fence, self._switches)
-        self._diary = Diary(context.policy.environment, self.core.mode)
+        self._diary = Diary(context.policy.environment, self.core.mode, coins=context.policy.coins)
         self._diary.takes_over(self.core.orders(), self.core.positions())
         known = self.core.identity, self._fence
         writing = Writing(*known, context.stores, context.unhurried, self._worth, context.now)
@@ -216,9 +226,9 @@ class TradingSession:
             return
         prices = {one.symbol: one.price for one in rules if isinstance(one, PriceSeen)}
         listed = {
-            one.symbol: (one.filters, prices[one.symbol])
+            one.symbol: (one.instrument, prices[one.symbol])
             for one in rules
-            if isinstance(one, RulesSeen) and one.filters is not None and one.symbol in prices
+            if isinstance(one, RulesSeen) and one.instrument is not None and one.symbol in prices
         }
         reason = tradable.refusal(self._switches.stage, policy.risk, self._context.symbols(), listed)
         if reason:
@@ -302,13 +312,13 @@ class TradingSession:
         for position in held:
             self._effects.put_nowait(JournalPosition(position))
         self._begin(self._signals.remind, [one for one in held if one.ours])
-        self._begin(self._book, len(held), snapshot.asof)
+        self._begin(self._book, Counter(self._market.asset_of(one.symbol) for one in held), snapshot.asof)
 
-    def _book(self, open_positions: int, now: int) -> None:
+    def _book(self, open_positions: Mapping[str | None, int], now: int) -> None:
         if self._gateway.account is None:
             return
         try:
-            self._context.books.snapshot(self._gateway.account, open_positions, now)
+            self._context.books.snapshots(self._gateway.account, open_positions, now)
         except PyMongoError as error:
             log.warning("the account's snapshot could not be stored: %s", str(error)[:200])
 

@@ -14,7 +14,8 @@ from typing import Final, cast
 
 import msgspec
 
-from pipeline.exchange.reports import AccountReport
+from pipeline.exchange.products.instrument import Instrument
+from pipeline.exchange.reports import Account as Statement
 from pipeline.exchange.rest import RestClient
 from pipeline.exchange.trading import Trading
 from pipeline.exchange.user_events import AccountUpdate, AlgoUpdate, OrderUpdate, decode_event
@@ -113,6 +114,8 @@ class ExactRun:
             self._venue, asked.product, self._clock, lambda symbol: self._market.is_there(symbol, self._clock.time)
         )
         self._trading = Trading(cast("RestClient", client))
+        listed = {one.symbol: Instrument.of(asked.product, one) for one in asked.symbols}
+        self._listing = reports_in.Market(asked.product, listed)
         self._gateway = Gateway(
             self._trading,
             self._trading,
@@ -120,6 +123,7 @@ class ExactRun:
             self._began_with,
             dict,
             Rates(SimpleNamespace(prices=dict), MARGIN_ASSET),  # type: ignore[arg-type]
+            self._listing,
         )
         self._core = Core(asked.policy, asked.start, identity=asked.identity, mode="auto-execute")
         self._record = Record(asked.start, asked.end)
@@ -308,7 +312,7 @@ class ExactRun:
                 yield OrderSeen(reports_in.algo_streamed(decoded), "stream")
             case AccountUpdate():
                 yield PositionsSeen(reports_in.positions_streamed(decoded), decoded.time, "stream")
-                yield reports_in.account_changed(decoded, MARGIN_ASSET)
+                yield from reports_in.account_changes(decoded, self._listing)
 
     def _tell_prices(self, symbols: Sequence[str]) -> None:
         for symbol in symbols:
@@ -322,7 +326,10 @@ class ExactRun:
         for one in self._asked.symbols:
             symbol, margin = one.symbol, reports_in.margin(configs[one.symbol])
             found += [
-                RulesSeen(symbol, one.filters, margin, self._now, reports_in.brackets(brackets[symbol])),
+                RulesSeen(
+                    *(symbol, self._listing.listed[symbol], margin, self._now),
+                    reports_in.brackets(brackets[symbol]),
+                ),
                 TradingSeen(symbol, self._asked.trading.get(symbol, TradingView())),
                 FeeSeen(symbol, self._trading.taker_fee(symbol)),
             ]
@@ -354,8 +361,9 @@ class ExactRun:
         self._record.equity.append(Marked(self._now, equity))
         return equity
 
-    def _began_with(self, account: AccountReport, asof: int) -> Decimal:
-        return self._day_start.setdefault(asof // DAY * DAY, account.total_margin_balance)
+    def _began_with(self, account: Statement, asof: int) -> dict[str, Decimal]:
+        (wallet,) = account.wallets
+        return {wallet.asset: self._day_start.setdefault(asof // DAY * DAY, wallet.equity)}
 
     def _equity_range(self) -> Range:
         """Beyond it the day's loss or target is reached. Once it is, the day has no more to tell."""

@@ -138,9 +138,9 @@ class Wire(World):
 
         def read_positions(then: int) -> None:
             told = (self.exchange.told_position(),) if self.exchange.position else ()
-            account = AccountView(EQUITY, EQUITY, then, EQUITY)
+            account = AccountView("USDT", EQUITY, EQUITY, then, EQUITY)
             self.at(
-                self.quick(then), lambda at: self.compared(ev.Snapshot(orders, told, account, asked), at), mine=True
+                self.quick(then), lambda at: self.compared(ev.Snapshot(orders, told, (account,), asked), at), mine=True
             )
 
         self.at(self.quick(now), read_positions, mine=True)

@@ -21,7 +21,7 @@ async def test_the_account_is_asked_for_at_the_exchange(house: Any, run: Run) ->
     assert (held["symbol"], held["quantity"]) == ("ETHUSDT", "0.1")
     assert Decimal(held["worth"]) > 0
     account = house.trading.account()
-    assert Decimal(found["wallet"]) == account.total_wallet_balance
+    assert Decimal(found["wallet"]) == account.wallets[0].balance
     assert Decimal(found["available"]) < Decimal(found["equity"])
     said = await command(run, "account", "--now")
     assert f"sim ({house.simulator.url})" in said.stderr

@@ -14,7 +14,7 @@ from bson import Decimal128
 from pymongo.database import Database
 
 from pipeline.exchange.errors import UnknownOutcomeError
-from pipeline.exchange.reports import AccountReport, IncomeReport
+from pipeline.exchange.reports import Account, IncomeReport, Wallet
 from pipeline.execution.account.books import Bookkeeper
 from pipeline.execution.account.clean_days import SNAPSHOTS_A_DAY, CleanDays
 from pipeline.execution.account.fees import Rates
@@ -24,6 +24,7 @@ from pipeline.store.control import ControlStore
 from pipeline.store.orders import OrderJournal
 from pipeline.store.prepare import prepare
 from pipeline.timeline import DAY, HOUR, to_datetime, to_ms
+from schemas.accounts import Snapshot
 from schemas.control import Breaker
 from schemas.orders import Order
 
@@ -55,11 +56,18 @@ def rates(exchange: Any) -> Rates:
     return Rates(SimpleNamespace(prices=lambda: {"BNBUSDT": (Decimal(600), exchange.at)}), "USDT")  # type: ignore[arg-type]
 
 
-def account(wallet: str, unrealized: str = "0") -> AccountReport:
-    return AccountReport(
-        total_wallet_balance=Decimal(wallet), total_unrealized_profit=Decimal(unrealized),
-        total_margin_balance=Decimal(wallet) + Decimal(unrealized), available_balance=Decimal(wallet),
-    )  # fmt: skip
+def account(wallet: str, unrealized: str = "0") -> Account:
+    equity = Decimal(wallet) + Decimal(unrealized)
+    return Account((Wallet("USDT", Decimal(wallet), Decimal(unrealized), equity, Decimal(wallet)),))
+
+
+def day_start(books: Bookkeeper, report: Account, asof: int) -> Decimal | None:
+    return books.day_starts(report, asof).get("USDT")
+
+
+def snapshot(books: Bookkeeper, report: Account, held: int, now: int) -> Snapshot | None:
+    """The one of USDT."""
+    return next(iter(books.snapshots(report, {"USDT": held}, now)), None)
 
 
 @pytest.fixture
@@ -73,8 +81,8 @@ def test_deposits_are_no_profit_and_yesterdays_unrealized_is_no_news(prepared: A
     exchange = Exchange(NOON - timedelta(hours=13))
     books = Bookkeeper("sim", "USDT", exchange, AccountStore(prepared, "sim"), rates(exchange), warnings.append)
     report = account("1000", "50")
-    assert books.day_start(report, exchange.at) == 1000
-    books.snapshot(report, 1, exchange.at)
+    assert day_start(books, report, exchange.at) == 1000
+    snapshot(books, report, 1, exchange.at)
 
     midnight, exchange.at = to_ms(NOON) - 12 * HOUR, to_ms(NOON)
     exchange.add("REALIZED_PNL", "-100", midnight - 1)
@@ -85,8 +93,8 @@ def test_deposits_are_no_profit_and_yesterdays_unrealized_is_no_news(prepared: A
     exchange.add("COMMISSION", "-9", midnight + 5, asset="BNB")
     report = account("1527", "80")
     started = 1000 + 50 + 500 + Decimal(9) * 600  # a fee in BNB is lost too, and the wallet does not show it
-    assert books.day_start(report, exchange.at) == started
-    taken = books.snapshot(report, 2, exchange.at)
+    assert day_start(books, report, exchange.at) == started
+    taken = snapshot(books, report, 2, exchange.at)
     assert taken is not None
     assert taken.day_return_pct == pytest.approx(float((1607 - started) / started * 100))
     assert (taken.realized_today, taken.fees_today, taken.funding_today, taken.transfers_today) == (30, -5402, -1, 500)
@@ -94,10 +102,10 @@ def test_deposits_are_no_profit_and_yesterdays_unrealized_is_no_news(prepared: A
 
     exchange.at += HOUR
     exchange.add("REALIZED_PNL", "10", exchange.at - 1)
-    assert books.day_start(account("1537", "80"), exchange.at) == started
+    assert day_start(books, account("1537", "80"), exchange.at) == started
     assert exchange.asked[-1][0] > midnight + HOUR, "what is known is not asked for again"
     exchange.at += DAY
-    assert books.day_start(account("1537"), exchange.at) == 1537 + 80
+    assert day_start(books, account("1537"), exchange.at) == 1537 + 80
     assert warnings == []
 
 
@@ -125,8 +133,8 @@ def test_every_kind_of_income_has_its_place(
     books = Bookkeeper("sim", "USDT", exchange, AccountStore(prepared, "sim"), rates(exchange), warnings.append)
     exchange.add(kind, str(amount), to_ms(NOON) - HOUR, asset)
     report = account(str(1000 + amount if asset == "USDT" else 1000))
-    assert books.day_start(report, exchange.at) == start
-    taken = books.snapshot(report, 0, exchange.at)
+    assert day_start(books, report, exchange.at) == start
+    taken = snapshot(books, report, 0, exchange.at)
     assert taken is not None
     places = ("realized_today", "fees_today", "funding_today", "transfers_today")
     assert {name: getattr(taken, name) for name in places} == dict.fromkeys(places, 0) | (
@@ -143,7 +151,7 @@ def test_a_kind_that_is_not_known_is_told_once_and_counts_as_earned(prepared: An
         exchange.add("MOON_TAX", "-20", to_ms(NOON) - hour * HOUR)
     exchange.add("COMMISSION", "-1", to_ms(NOON) - HOUR, "DOGE")
     for _ in range(2):
-        assert books.day_start(account("960"), exchange.at) == 1000
+        assert day_start(books, account("960"), exchange.at) == 1000
     assert [one.partition(":")[0] for one in warnings] == [
         "an income of a kind that is not known, MOON_TAX", "fees in DOGE are not counted yet",
     ]  # fmt: skip
@@ -154,11 +162,11 @@ def test_a_loss_between_the_account_and_its_incomes_does_not_raise_the_days_begi
     books = Bookkeeper("sim", "USDT", exchange, AccountStore(prepared, "sim"), rates(exchange), [].append)
     asof = exchange.at - 50
     exchange.add("REALIZED_PNL", "-40", asof + 10)
-    assert books.day_start(account("1000"), asof) == 1000
-    taken = books.snapshot(account("1000"), 0, asof)
+    assert day_start(books, account("1000"), asof) == 1000
+    taken = snapshot(books, account("1000"), 0, asof)
     assert taken is not None
     assert taken.day_return_pct == 0
-    assert books.day_start(account("960"), exchange.at) == 1000
+    assert day_start(books, account("960"), exchange.at) == 1000
 
 
 def test_a_fee_without_a_price_is_counted_once_there_is_one(prepared: Any) -> None:
@@ -172,12 +180,12 @@ def test_a_fee_without_a_price_is_counted_once_there_is_one(prepared: Any) -> No
 
     prices.market.prices = silent  # type: ignore[method-assign]
     exchange.add("COMMISSION", "-1", to_ms(NOON) - HOUR, "BNB")
-    assert books.day_start(account("1000"), exchange.at) == 1000
+    assert day_start(books, account("1000"), exchange.at) == 1000
     assert len(warnings) == 1
     prices.market.prices = answers  # type: ignore[method-assign]
     exchange.at += HOUR
     for _ in range(2):
-        assert books.day_start(account("1000"), exchange.at) == 1600
+        assert day_start(books, account("1000"), exchange.at) == 1600
 
 
 def test_books_that_cannot_be_read_say_nothing_and_write_nothing(prepared: Any) -> None:
@@ -189,17 +197,17 @@ def test_books_that_cannot_be_read_say_nothing_and_write_nothing(prepared: Any) 
         raise UnknownOutcomeError("502")
 
     exchange.incomes = broken  # type: ignore[method-assign]
-    assert books.day_start(account("1000"), exchange.at) is None
-    assert books.snapshot(account("1000"), 0, exchange.at) is None
+    assert day_start(books, account("1000"), exchange.at) is None
+    assert snapshot(books, account("1000"), 0, exchange.at) is None
     exchange.incomes = answers  # type: ignore[method-assign]
-    assert books.day_start(account("1000"), exchange.at) == 1000
-    assert books.snapshot(account("1000"), 0, exchange.at) is not None
+    assert day_start(books, account("1000"), exchange.at) == 1000
+    assert snapshot(books, account("1000"), 0, exchange.at) is not None
 
 
 def test_two_comparisons_at_once_share_the_books_in_turn(prepared: Any) -> None:
     exchange = Exchange(NOON)
     books = Bookkeeper("sim", "USDT", exchange, AccountStore(prepared, "sim"), rates(exchange), [].append)
-    assert books.day_start(account("1000"), exchange.at) == 1000
+    assert day_start(books, account("1000"), exchange.at) == 1000
     exchange.add("REALIZED_PNL", "1", exchange.at)
     asked, answer, answers = threading.Event(), threading.Event(), exchange.incomes
 
@@ -212,7 +220,7 @@ def test_two_comparisons_at_once_share_the_books_in_turn(prepared: Any) -> None:
     with ThreadPoolExecutor(2) as workers:
         second = workers.submit(books.day_start, account("1001"), exchange.at)
         assert asked.wait(10)
-        taken = workers.submit(books.snapshot, account("1001"), 0, exchange.at)
+        taken = workers.submit(snapshot, books, account("1001"), 0, exchange.at)
         with pytest.raises(TimeoutError):
             taken.result(0.2)
         answer.set()

@@ -13,12 +13,14 @@ import pytest
 
 from pipeline.exchange.errors import RefusedError
 from pipeline.exchange.market import MarketData
+from pipeline.exchange.products.um import UM
 from pipeline.exchange.trading import plain
 from pipeline.execution.account.fees import Rates
 from pipeline.execution.engine.events import OrderSeen
 from pipeline.execution.engine.order_life import merged
 from pipeline.execution.engine.state import OrderRecord
 from pipeline.execution.gateway.orders_out import Gateway
+from pipeline.execution.gateway.reports_in import Market
 from pipeline.settings import Risk
 from pipeline.store.control import ControlStore
 from pipeline.timeline import to_datetime
@@ -323,6 +325,7 @@ async def test_how_a_stop_that_fired_has_ended_its_order_says(house: Any) -> Non
         lambda *_: None,
         dict,
         Rates(MarketData(house.trading.client), "USDT"),
+        Market(UM),
     )
     now = house.simulator.now()
     order = OrderRecord(
@@ -347,7 +350,7 @@ async def test_how_a_stop_that_fired_has_ended_its_order_says(house: Any) -> Non
     await house.until(fires)
     assert asked().fired
     house.trading.cancel_order("BTCUSDT", "tm-fired")
-    assert house.trading.query_algo("tm-fired").algo_status == "FINISHED"
+    assert house.trading.query_algo("BTCUSDT", "tm-fired").algo_status == "FINISHED"
     assert (asked().state, asked().filled) == ("cancelled", 0)
 
 

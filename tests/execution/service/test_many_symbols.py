@@ -60,7 +60,7 @@ async def test_nothing_is_refused_for_lack_of_margin_and_more_than_four_symbols_
     assert len(held) == Risk().max_open_positions
     assert all(Decimal("3.8") < one.units <= 4 for one in held), [one.units for one in held]  # lots are rounded down
     account = house.trading.account()
-    assert 4 < account.available_balance / account.total_margin_balance * 100 < 10
+    assert 4 < account.wallets[0].available / account.wallets[0].equity * 100 < 10
 
 
 async def said_to_all(house: House, kind: str, prices: dict[str, Decimal]) -> None:

@@ -58,7 +58,7 @@ async def test_what_is_not_understood_is_refused_in_a_sentence(
     house = opened(others)
     if multi:
         house.trading.client.signed("POST", "/fapi/v1/multiAssetsMargin", {"multiAssetsMargin": "true"})
-        assert house.trading.account().total_wallet_balance > 10_500, "there the totals are not USDT"
+        assert house.trading.account().wallets[0].balance > 10_500, "there the totals are not USDT"
     with pytest.raises(AttentionError) as told:
         async with house.executor():
             pass
@@ -81,6 +81,6 @@ async def test_fees_in_bnb_are_counted_at_its_price(opened: Opened) -> None:
     last = house.db.accounts.find_one(sort=[("at", -1)])
     fees = last["fees_today"].to_decimal()
     assert -fees == pytest.approx(order.fee, rel=Decimal("0.01"))
-    assert house.trading.account().total_wallet_balance == 10_000, "the wallet does not show it"
+    assert house.trading.account().wallets[0].balance == 10_000, "the wallet does not show it"
     by_price = float(last["unrealized"].to_decimal()) / 100
     assert last["day_return_pct"] < max(by_price, 0), "less than the price alone has brought"

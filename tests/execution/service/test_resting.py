@@ -12,6 +12,8 @@ import pytest
 
 from pipeline.exchange.market import MarketData
 from pipeline.exchange.products.product import Ask
+from pipeline.exchange.products.um import UM
+from pipeline.execution.gateway.reports_in import Market
 from pipeline.execution.runtime.instruments import Instruments
 from pipeline.settings import Risk
 from tests.execution.service.conftest import SYMBOL
@@ -128,9 +130,11 @@ async def test_a_band_that_has_become_narrower_since_it_was_read_refuses_it(
     house: Any, side: str, share: str, code: int
 ) -> None:
     async with house.executor(risk=LIMIT) as executor:
-        (rules, *_) = Instruments(house.trading, MarketData(house.trading.client), None, "USDT").rules({SYMBOL})
-        wider = rules.filters.model_copy(update={"multiplier_up": Decimal(2), "multiplier_down": Decimal("0.5")})
-        executor.term.tell(replace(rules, filters=wider))
+        (rules, *_) = Instruments(house.trading, MarketData(house.trading.client), None, Market(UM)).rules({SYMBOL})
+        wider = rules.instrument.rules.model_copy(
+            update={"multiplier_up": Decimal(2), "multiplier_down": Decimal("0.5")}
+        )
+        executor.term.tell(replace(rules, instrument=replace(rules.instrument, filters=wider)))
         signal = await house.verdict(house.say("entry", side, price=below(house, Decimal(share))))
         assert signal.verdict == "taken", signal.reason
         await house.until(lambda: house.orders(state="rejected"))

@@ -114,7 +114,7 @@ async def test_what_a_symbol_brought_today_is_known_with_the_next_comparison(hou
         executor.term.tell(StreamBack())
         brought = sum(one.realized - one.fee for one in house.orders() if one.filled)
         assert brought < 0
-        await house.until(lambda: executor.term.core._worth.result("BTCUSDT") == brought)
+        await house.until(lambda: executor.term.core._worth.of("USDT").result("BTCUSDT") == brought)
 
 
 async def test_a_goal_is_taken_up_while_it_runs_and_left_again(house: Any) -> None:
@@ -313,9 +313,9 @@ async def test_the_account_is_written_down(house: Any) -> None:
         await house.until(lambda: house.db.accounts.find_one({"open_positions": 1}))
     last = Snapshot.from_mongo(house.db.accounts.find_one(sort=[("at", -1)]))
     account = house.trading.account()
-    assert last.wallet == account.total_wallet_balance
+    assert last.wallet == account.wallets[0].balance
     assert abs(last.equity - last.wallet - last.unrealized) <= Decimal("0.00000001")  # each is rounded by itself
-    assert last.fees_today == account.total_wallet_balance - 10_000
+    assert last.fees_today == account.wallets[0].balance - 10_000
     assert last.day_return_pct == pytest.approx(float((last.equity - 10_000) / 100), abs=1e-6)
     assert last.month_return_pct == pytest.approx(last.day_return_pct)
     held = house.position()
