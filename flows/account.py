@@ -19,7 +19,7 @@ from pipeline.settings import Settings
 
 @flow(name="account", persist_result=False, on_completion=[leave_word])
 def account() -> list[dict[str, Any]]:
-    """Show what the account at each exchange is worth. Without keys and without an executor there is none to look at."""
+    """Show what the account at each exchange is worth. Without keys and without an executor there is none."""
     return at_each(None, _looked_at)
 
 

@@ -42,7 +42,7 @@ class Holding:
 
 @dataclass(frozen=True, slots=True)
 class Worth:
-    """The newest snapshot in each asset that the account counts in, none while nobody has taken any; and what is held."""
+    """The newest snapshot in each asset that the account counts in, none while nobody has taken any; what is held."""
 
     taken: Sequence[Snapshot]
     held: Sequence[Holding]

@@ -160,6 +160,8 @@ class Diary:
             new = replace(order, quantity=order.filled - (before.filled if before else ZERO))
             lines.append(f"filled {_what(new)} @ {self._price(order.symbol, order.average_price)}")
             lines += self._left(order)
+        elif order.filled and order.average_price and not (before and before.average_price):
+            lines += self._left(order)
         elif order.state in _ENDED_BADLY and not order.filled and not _was(before, order.state):
             lines += [f"{order.state} {_what(order)} ({order.leg}): {detail}"] if detail else []
         return lines
@@ -190,8 +192,9 @@ class Diary:
             return []
         turned = trade is not None and (trade.is_flat or trade.held.side != position.side)
         if trade is None or turned:
+            ended = self._closed(trade, waits=False) if trade is not None else []
             self._trades[position.symbol] = _Trade(position, abs(position.quantity))
-            return [self._opened(position)]
+            return [*ended, self._opened(position)]
         grown = abs(position.quantity) > abs(trade.held.quantity)
         trade.held, trade.closing = position, position.closing
         trade.most = max(trade.most, abs(position.quantity))
@@ -215,10 +218,13 @@ class Diary:
         trade.left[order.id] = order
         return self._closed(trade)
 
-    def _closed(self, trade: _Trade) -> list[str]:
-        """What closed it is known. Where no order of ours did, the executor says by itself how it ended."""
+    def _closed(self, trade: _Trade, *, waits: bool = True) -> list[str]:
+        """What closed it is known. Where no order of ours did, the executor says by itself how it ended. `waits`: for
+        the prices of its fills, which may be told after them."""
         sold = sum((one.filled for one in trade.left.values()), ZERO)
         if not trade.is_flat or sold < trade.most or not sold:
+            return []
+        if waits and any(one.filled and not one.average_price for one in trade.left.values()):
             return []
         held = trade.held
         del self._trades[held.symbol]

@@ -218,7 +218,7 @@ def test_two_comparisons_at_once_share_the_books_in_turn(prepared: Any) -> None:
 
     exchange.incomes = slow  # type: ignore[method-assign]
     with ThreadPoolExecutor(2) as workers:
-        second = workers.submit(books.day_start, account("1001"), exchange.at)
+        second = workers.submit(day_start, books, account("1001"), exchange.at)
         assert asked.wait(10)
         taken = workers.submit(snapshot, books, account("1001"), 0, exchange.at)
         with pytest.raises(TimeoutError):
