@@ -273,6 +273,10 @@ class Exchange:
     def _of_account(self, floor: Floor, request: Request, sent: dict[str, str], account: str, now: int) -> object:
         if request.method == ASKED_BY_MESSAGE:
             return {"listenKey": floor.listen_keys.issue(account, now)}
+        if request.path == floor.product.order_counts:
+            return [
+                used for used in self.usage(floor, request.address, request.key) if used["rateLimitType"] == "ORDERS"
+            ]
         if request.path != floor.product.listen_key:
             return floor.venue.call(account, request.method, request.path, sent, now)
         match request.method:

@@ -222,7 +222,8 @@ def test_every_endpoint_has_somebody_who_answers() -> None:
         assert {method for method, _ in listen_key} == ({"POST", "PUT", "DELETE"} if listen_key else set())
         by_message = {where for where in endpoints if where[0] == ASKED_BY_MESSAGE}
         assert bool(by_message) is (product.ws_api is not None)
-        assert of_accounts == venue.endpoints | listen_key | by_message
+        counted = {("GET", product.order_counts)}
+        assert of_accounts == venue.endpoints | listen_key | by_message | counted
         assert all(endpoints[where].guard is Guard.SIGNATURE for where in venue.endpoints)
         assert all(endpoints[where].executes == (where[0] != "GET") for where in venue.endpoints)
 

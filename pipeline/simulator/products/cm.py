@@ -37,6 +37,7 @@ from pipeline.simulator.wire.weights import Limits
 from pipeline.timeline import DAY
 
 LISTEN_KEY: Final = "/dapi/v1/listenKey"
+ORDER_COUNTS: Final = "/dapi/v1/rateLimit/order"
 
 ENDPOINTS: Final[dict[tuple[str, str], Endpoint]] = {
     ("GET", "/dapi/v1/ping"): public(1, market_data.ping),
@@ -89,6 +90,7 @@ ENDPOINTS: Final[dict[tuple[str, str], Endpoint]] = {
     ("GET", "/dapi/v1/openAlgoOrders"): read(by_symbol(1, 40)),
     ("GET", "/dapi/v1/allAlgoOrders"): read(5),
     ("DELETE", "/dapi/v1/algoOpenOrders"): trade(1),
+    ("GET", ORDER_COUNTS): read(1),
     **listen_key(LISTEN_KEY),
 }
 
@@ -117,6 +119,7 @@ CM: Final = Product(
     streams=StreamRules(routed=False, marks={"st": 2}),
     archive=ArchiveRules("/data/futures/cm"),
     listen_key=LISTEN_KEY,
+    order_counts=ORDER_COUNTS,
     opens=futures(coin_desks, TERMS),
     deposits=_deposits,
 )

@@ -46,6 +46,8 @@ class Product:
     archive: ArchiveRules
     listen_key: str | None = None
     """The path of the key by which an account is listened to, where there is one."""
+    order_counts: str | None = None
+    """The path at which an account asks how many orders it has sent."""
     ws_api: ApiRules | None = None
     """How it is traded and listened to over a websocket, where it is."""
     opens: Opens = _CLOSED

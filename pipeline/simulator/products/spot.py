@@ -37,6 +37,8 @@ from pipeline.simulator.wire.streams import StreamRules, Topic
 from pipeline.simulator.wire.weights import TEN_SECONDS, Limits
 from pipeline.timeline import DAY
 
+ORDER_COUNTS: Final = "/api/v3/rateLimit/order"
+
 
 def _depth_weight(params: Params) -> int:
     return stairs(params.get("limit", "100"), ((100, 5), (500, 25), (1000, 50)), 250)
@@ -78,6 +80,7 @@ ENDPOINTS: Final[dict[tuple[str, str], Endpoint]] = {
     ("GET", "/api/v3/account"): read(20),
     ("GET", "/api/v3/account/commission"): read(20),
     ("GET", "/api/v3/myTrades"): read(_by_order),
+    ("GET", ORDER_COUNTS): read(40),
     ("GET", "/sapi/v1/bnbBurn"): read(1),
     ("POST", "/sapi/v1/bnbBurn"): trade(1),
     **{(method, "/api/v3/userDataStream"): public(2, spot_market_data.gone) for method in ("POST", "PUT", "DELETE")},
@@ -116,6 +119,7 @@ METHODS: Final[dict[str, tuple[str, str]]] = {
     "openOrderLists.status": ("GET", "/api/v3/openOrderList"),
     "allOrderLists": ("GET", "/api/v3/allOrderList"),
     "account.status": ("GET", "/api/v3/account"),
+    "account.rateLimits.orders": ("GET", ORDER_COUNTS),
     "account.commission": ("GET", "/api/v3/account/commission"),
     "myTrades": ("GET", "/api/v3/myTrades"),
 }
@@ -147,6 +151,7 @@ SPOT: Final = Product(
         flat_errors=True,
     ),
     archive=ArchiveRules("/data/spot", micro_since=date(2025, 1, 1)),
+    order_counts=ORDER_COUNTS,
     ws_api=ApiRules("/ws-api/v3", MappingProxyType(METHODS)),
     opens=open_spot,
     deposits=_deposits,

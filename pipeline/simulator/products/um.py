@@ -29,6 +29,7 @@ from pipeline.simulator.wire.streams import StreamRules
 from pipeline.simulator.wire.weights import Limits
 
 LISTEN_KEY: Final = "/fapi/v1/listenKey"
+ORDER_COUNTS: Final = "/fapi/v1/rateLimit/order"
 
 ENDPOINTS: Final[dict[tuple[str, str], Endpoint]] = {
     ("GET", "/fapi/v1/ping"): public(1, market_data.ping),
@@ -90,6 +91,7 @@ ENDPOINTS: Final[dict[tuple[str, str], Endpoint]] = {
     ("GET", "/fapi/v1/openAlgoOrders"): read(by_symbol(1, 40)),
     ("GET", "/fapi/v1/allAlgoOrders"): read(5),
     ("DELETE", "/fapi/v1/algoOpenOrders"): trade(1),
+    ("GET", ORDER_COUNTS): read(1),
     **listen_key(LISTEN_KEY),
 }
 
@@ -109,6 +111,7 @@ UM: Final = Product(
     streams=StreamRules(marks={"st": 1}),
     archive=ArchiveRules(),
     listen_key=LISTEN_KEY,
+    order_counts=ORDER_COUNTS,
     opens=futures(usd_desks),
     deposits=_deposits,
 )
