@@ -8,6 +8,7 @@ leaves to the live side what could still be acted on: the signals of candles tha
 import logging
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -24,6 +25,7 @@ from pipeline.signals import Calculation, named_in, settings_of
 from pipeline.store.candles.stale import is_forsaken, is_settled, new_mark
 from pipeline.store.candles.store import CandleStore
 from pipeline.store.series import SeriesStore
+from pipeline.store.signals.corrections import send_back
 from pipeline.store.signals.returns import ReturnStore
 from pipeline.store.signals.write import FRESH_FOR, Reconciled, SignalStore, fresh_for
 from pipeline.store.symbols import SymbolStore
@@ -98,6 +100,7 @@ class Derivation:
         intervals: Intervals | None = None,
         fresh_at_most: int = FRESH_FOR,
     ) -> None:
+        self._database = database
         self._candles = CandleStore(database)
         self._series = SeriesStore(database)
         self._signals = SignalStore(database)
@@ -143,8 +146,7 @@ class Derivation:
             told(derived)
             return derived
 
-        for seen in self._series.among(keys):
-            self._send_back(SeriesKey(seen.exchange, seen.symbol, seen.interval), seen.stale, now)
+        self._send_back(self._series.among(keys), now)
         with ThreadPoolExecutor(SERIES_AT_ONCE, thread_name_prefix="derive") as pool:
             reports = [(key, derived) for key, derived in zip(keys, pool.map(one, keys), strict=True) if derived]
         self._touched.update((key.exchange, key.symbol) for key, derived in reports if derived.signals.changed)
@@ -244,7 +246,7 @@ class Derivation:
             return True
         due = self._stretches(plan, done.undertaken.values())
         self._undertake(key, due, done)
-        self._send_back(key, seen.stale, now)
+        self._send_back([seen], now)
         for stretch in due:
             computed = indicators.bring_up(self._candles, key, stretch, plan.calculation, self._lookback)
             if computed is None:
@@ -270,15 +272,21 @@ class Derivation:
             ],
         )
 
-    def _send_back(self, key: SeriesKey, changed: Sequence[Stale], now: int) -> None:
-        """Have the returns worked out again of the signals that saw candles which changed. Signals that are found from
-        here on are stored with what came of them by the new ones."""
-        step, news = interval(key.interval), [one for one in changed if not one.sent_back]
-        for one in news:
-            span = to_ms(one.start), step.after(to_ms(one.end))
-            if self._returns.forget(key.exchange, [key.symbol], *span, now=now):
-                self._touched.add((key.exchange, key.symbol))
-        self._series.sent_back(key, [one.id for one in news if is_settled(one, now)])
+    def _send_back(self, found: Iterable[Series], now: int) -> None:
+        """Have the returns worked out again of the signals that saw candles which changed, of a symbol all at once.
+        Signals that are found from here on are stored with what came of them by the new ones."""
+        news: dict[tuple[str, str], list[tuple[SeriesKey, Stale]]] = defaultdict(list)
+        for seen in found:
+            key = SeriesKey(seen.exchange, seen.symbol, seen.interval)
+            for one in seen.stale:
+                if not one.sent_back:
+                    news[key.exchange, key.symbol].append((key, one))
+        for (exchange, symbol), changed in news.items():
+            windows = [(key, Window(to_ms(one.start), to_ms(one.end))) for key, one in changed]
+            if send_back(self._database, windows, exchange, symbol):
+                self._touched.add((exchange, symbol))
+            for key in {key for key, _ in changed}:
+                self._series.sent_back(key, [one.id for where, one in changed if where == key and is_settled(one, now)])
 
     def _undertake(self, key: SeriesKey, due: Sequence[Stretch], done: _Done) -> None:
         """Say what is going to be written. It is taken back only by a note that nothing changed meanwhile: whoever

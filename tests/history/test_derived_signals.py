@@ -8,7 +8,6 @@ import pytest
 from pipeline.store.series import SeriesStore
 from pipeline.store.signals.returns import ReturnStore
 from pipeline.timeline import MINUTE, interval, to_datetime
-from schemas.series import Stale
 from tests.history.house import BASE, COUNT, LONG_AFTER, House, corrected, key_of, market_of, with_correction
 
 # --- signals -------------------------------------------------------------------------------------------------------
@@ -125,12 +124,11 @@ def test_a_correction_sends_returns_back_once(house: House) -> None:
     house.store(table)
     house.derive()
     house.store(corrected(table, 2_400, factor=1.5))
-    (mark,) = house.db["series"].find_one({"_id": str(key_of())})["stale"]  # type: ignore[index]
-    begun = house.derivation()
-    begun._send_back(key_of(), [Stale.model_validate(mark)], LONG_AFTER)
+    store = SeriesStore(house.db)
+    house.derivation()._send_back(store.among([key_of()]), LONG_AFTER)
     waiting = [*house.db["signals"].find({"returns_due": {"$exists": True}}, {"returns_due": 1})]
     assert waiting
-    (told,) = SeriesStore(house.db).get(key_of()).stale  # type: ignore[union-attr]
+    (told,) = store.get(key_of()).stale  # type: ignore[union-attr]
     assert told.sent_back
-    house.derivation()._send_back(key_of(), [told], LONG_AFTER)
+    house.derivation()._send_back(store.among([key_of()]), LONG_AFTER)
     assert waiting == [*house.db["signals"].find({"returns_due": {"$exists": True}}, {"returns_due": 1})]

@@ -16,8 +16,9 @@ from pipeline.store.candles.frame import FRAME_SCHEMA
 from pipeline.store.candles.store import CandleStore
 from pipeline.store.prepare import prepare
 from pipeline.store.series import Progress, SeriesStore, progress_operations
+from pipeline.store.signals.corrections import send_back
 from pipeline.store.signals.returns import MOVED, ReturnStore, returns_at_birth
-from pipeline.timeline import DAY, HOUR, MINUTE, interval, to_datetime, to_ms
+from pipeline.timeline import DAY, HOUR, MINUTE, Window, interval, to_datetime, to_ms
 from schemas.series import SeriesKey
 from schemas.signals import Signal
 from tests.live_writer import write_live
@@ -61,7 +62,8 @@ class Market:
         self.bars.setdefault(code, {}).update(bars)
         self.opened[code] = {t: event for t, event in self.opened.get(code, {}).items() if t not in bars}
         if late:
-            ReturnStore(self.db).forget("sim", [self.symbol], min(late), step.after(max(late)), now=self.known()[0])
+            late_ones = [(self.key(code), Window(min(late), max(late)))]
+            send_back(self.db, late_ones, "sim", self.symbol)
 
     def open(self, code: str, t: int, event: int, bar: Bar) -> None:
         """A state of the open candle."""
@@ -156,6 +158,21 @@ def bar(price: float) -> Bar:
 
 def hours(first: int, last: int, price: float = 100.0) -> dict[int, Bar]:
     return {START + number * HOUR: bar(price + number) for number in range(first, last + 1)}
+
+
+def changed(db: Db, key: SeriesKey, window: Window) -> list[int]:
+    """The signals that a change of these candles sends back, by their hour."""
+    before = {one["_id"]: one.get("returns_due") for one in db.signals.find()}
+    send_back(db, [(key, window)], key.exchange, key.symbol)
+    return [
+        (to_ms(one["at"]) - START) / HOUR
+        for one in db.signals.find().sort("at")
+        if one.get("returns_due") != before[one["_id"]]
+    ]
+
+
+def values_of(signal: dict[str, Any]) -> list[float | None]:
+    return [signal.get(name) for name in ("best_pct", "worst_pct", *HORIZONS)]
 
 
 def counts(store: ReturnStore, *arguments: Any, **options: Any) -> tuple[int, int, int]:
@@ -287,34 +304,93 @@ def test_a_price_that_was_late_gives_way_to_the_right_one(prepared: Db, born: Ma
         (8, [1, 8]),
         (9, [1, 8]),
         (30, [1, 8, 30]),
-        (185, [1, 8, 30, 185]),
-        (192, [8, 30, 192]),
-        (193, [30, 192]),
-        (196, [30, 192]),
+        (168, [1, 8, 30]),
+        (169, [8, 30]),
+        (185, [30, 185]),
+        (192, [30, 192]),
+        (195, [30, 192]),
+        (196, [30]),
         (197, [30]),
-        (199, [30, 199]),
+        (198, []),
+        (199, [199]),
     ],
 )
 def test_a_correction_sends_back_the_signals_whose_value_it_can_change(
     prepared: Db, born: Make, corrected: int, sent_back: list[int]
 ) -> None:
-    """200 hours have passed. A return of 7 days may hang on a candle from 16 hours later, one of 4 hours on one from 24
-    minutes later."""
+    """200 hours have passed."""
     market, store = Market(prepared), ReturnStore(prepared)
+    window = Window(START + corrected * HOUR, START + corrected * HOUR)
     market.close("1h", hours(0, 199))
     prepared.signals.insert_many([born(START + n * HOUR) for n in (1, 8, 30, 185, 192, 199)])
     prepared.signals.insert_one(born(START + 8 * HOUR, confirmed=False, strategy="open"))
     prepared.signals.update_one({"confirmed": False}, {"$unset": {"returns_due": 1}})
     store.refresh("sim")
-    before = {one["_id"]: one.get("returns_due") for one in prepared.signals.find()}
-    assert store.forget("sim", ["ETHUSDT"], START + corrected * HOUR, START + (corrected + 1) * HOUR) == 0
-    assert store.forget("other", ["BTCUSDT"], START + corrected * HOUR, START + (corrected + 1) * HOUR) == 0
+    for other in (SeriesKey("sim", "ETHUSDT", "1h"), SeriesKey("other", "BTCUSDT", "1h")):
+        assert changed(prepared, other, window) == []
+    assert changed(prepared, market.key("1h"), window) == sent_back
     market.close("1h", {START + corrected * HOUR: (500.0, 1.0, 100.0)})
-    again = [one for one in prepared.signals.find().sort("at") if one.get("returns_due") != before[one["_id"]]]
-    assert [(to_ms(one["at"]) - START) // HOUR for one in again] == sent_back
     assert store.refresh("sim").worked_out == len(sent_back)
     prepared.signals.delete_one({"confirmed": False})
     check(prepared, market)
+
+
+@pytest.mark.parametrize(
+    ("code", "first", "last", "missing", "sent_back"),
+    [
+        ("1h", 200, 200, None, [33, 177, 197]),  # the next one: what falls due with it, and may be at work
+        ("1h", 200, 229, None, [*range(33, 63), *range(177, 200)]),  # an outage is filled: what fell due meanwhile
+        ("1h", 199, 199, None, [32, 176, 196, 199]),
+        ("1h", 199, 199, 198, [31, 32, 175, 176, 196, 199]),  # behind a gap, also the first price of what ends in it
+        ("4h", 196, 196, None, [32, 176, 196]),  # where a return ends meanwhile, the hours have the say
+        ("4h", 192, 192, None, [*range(28, 33), *range(172, 177), 192]),
+        ("1d", 192, 192, None, [*range(33, 49), 190, 191, 192]),  # no hours are there beside its end
+        ("1d", 0, 168, None, [*range(169)]),
+    ],
+)
+def test_a_new_candle_sends_back_the_signals_whose_value_it_can_change(
+    prepared: Db, born: Make, code: str, first: int, last: int, missing: int | None, sent_back: list[int]
+) -> None:
+    """A signal an hour beside 200 hours of candles, less the one that is `missing`."""
+    market, step = Market(prepared), interval(code)
+    market.close("1h", {t: bar for t, bar in hours(0, 199).items() if t != START + (missing or -1) * HOUR})
+    prepared.signals.insert_many([born(START + n * HOUR) for n in range(200)])
+    ReturnStore(prepared).refresh("sim")
+    window = Window(START + first * HOUR, START + last * HOUR)
+    market.close(code, {t: bar(200.0) for t in range(window.start, window.end + 1, step.milliseconds or 0)})
+    assert changed(prepared, market.key(code), window) == sent_back
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_however_candles_lie_one_sends_back_what_it_changes_and_nothing_else(
+    prepared: Db, born: Make, seed: int
+) -> None:
+    """Series with holes, a signal each half hour. The candle is as far from all others as none that is stored."""
+    rng, market, through = random.Random(seed), Market(prepared), START + 240 * HOUR
+    for code, kept in (("15m", rng.choice((0.0, 0.8, 1.0))), ("1h", rng.choice((0.5, 1.0))), ("4h", 0.8)):
+        step = interval(code)
+        opened = range(START, through, step.milliseconds or 0)
+        market.close(code, {t: bar(100.0 + rng.random()) for t in opened if rng.random() < kept or t > through - DAY})
+    prepared.signals.insert_many([born(START + n * HOUR // 2, interval="15m") for n in range(480)])
+    store = ReturnStore(prepared)
+    store.refresh("sim")
+    for far in range(1, 5):
+        code = rng.choice(tuple(market.bars))
+        step = interval(code)
+        t = step.floor(rng.randrange(START, through))
+        sent_back = changed(prepared, market.key(code), Window(t, t))
+        store.forget("sim")
+        store.refresh("sim")
+        before = {one["_id"]: values_of(one) for one in prepared.signals.find()}
+        market.close(code, {t: (1e3**far, 1e-3**far, 500.0 + far)})
+        store.forget("sim")
+        store.refresh("sim")
+        others = [
+            (to_ms(one["at"]) - START) / HOUR
+            for one in prepared.signals.find().sort("at")
+            if before[one["_id"]] != values_of(one)
+        ]
+        assert sent_back == others, (code, (t - START) / HOUR)
 
 
 def test_a_correction_while_it_is_being_worked_out_is_not_lost(

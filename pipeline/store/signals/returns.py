@@ -15,6 +15,7 @@ from pymongo import DESCENDING, UpdateMany, UpdateOne
 from pymongo.database import Database
 
 from pipeline.store.candles.store import CandleStore
+from pipeline.store.signals.corrections import again
 from pipeline.store.signals.current import Price, gain
 from pipeline.store.signals.outcomes import FIRST, HORIZONS, LAST, SIGN, percent, reach, signals_of, work_out
 from pipeline.store.signals.prices import PricedSymbol, priced_symbols
@@ -65,28 +66,12 @@ class ReturnStore:
         since = self._newest(latest - timedelta(milliseconds=LAST), None if budget is None else budget - worked_out)
         return Refreshed(len(found), worked_out, self._move(exchange, news, since), since)
 
-    def forget(
-        self,
-        exchange: str,
-        symbols: Collection[str] | None = None,
-        since: int | None = None,
-        until: int | None = None,
-        *,
-        now: int | None = None,
-    ) -> int:
-        """Have signals worked out anew at the next refresh, because candles that open in [since, until) were corrected:
-        those that had a return in which one of these has a say, or that may be being worked out this moment, `now`; how
-        many."""
+    def forget(self, exchange: str, symbols: Collection[str] | None = None) -> int:
+        """Have the signals of these symbols, or of all, worked out anew at the next refresh; how many."""
         matches: Document = {"exchange": exchange, "confirmed": True}
         if symbols is not None:
             matches["symbol"] = {"$in": sorted(symbols)}
-        if until is not None:
-            matches["at"] = {"$lt": to_datetime(until)}
-        if since is not None:
-            matches["$or"] = list(_reaching(since, now))
-        first = {"$add": ["$at", FIRST]}
-        again = {"$subtract": [{"$min": ["$returns_due", first]}, 1]}  # another than whoever is at it has read
-        return self._signals.update_many(matches, [{"$set": {"returns_due": again}}]).modified_count
+        return self._signals.update_many(matches, [{"$set": {"returns_due": again()}}]).modified_count
 
     def of_new(self, exchange: str, symbol: str, told: Sequence[tuple[int, float, str]]) -> list[Document]:
         """The returns that new signals of the history are stored with: from the moment, the price and the side of
@@ -162,20 +147,6 @@ def returns_at_birth(at: int, price: float) -> Document:
     """The returns that a signal begins with, at its own price and moment."""
     moment = to_datetime(at)
     return {"current_price": price, "return_pct": 0.0, "return_at": moment, "returns_due": to_datetime(at + FIRST)}
-
-
-def _reaching(since: int, now: int | None) -> Iterator[Document]:
-    """The signals that have, or are being given, a return which a candle that opens at `since` or later has a say in.
-    How far a signal has come its next due date tells."""
-    lengths = list(HORIZONS.values())
-    for done, coming in zip(lengths, (*lengths[1:], None), strict=True):
-        came = {"$gt": to_datetime(since - reach(done))}
-        if coming is None:
-            yield {"at": came, "returns_due": None}
-        else:
-            yield {"at": came, "$expr": {"$gt": [{"$subtract": ["$returns_due", "$at"]}, done]}}
-    if now is not None:
-        yield {"at": {"$gt": to_datetime(since - reach(LAST))}, "returns_due": {"$lte": to_datetime(now)}}
 
 
 def _worth(now: Price, price: float, side: str) -> Document:
