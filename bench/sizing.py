@@ -71,9 +71,12 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=15.0)
     parser.add_argument("--days", type=int, default=300)
     parser.add_argument("--cache-gb", type=float, default=0.5)
+    parser.add_argument(
+        "--folder", type=Path, help="keep what is built there, and go on with what an earlier run built"
+    )
     chosen = parser.parse_args()
     with leaving_nothing(), tempfile.TemporaryDirectory(prefix="tidemark-bench-") as folder:
-        measure(Path(folder), chosen)
+        measure(chosen.folder or Path(folder), chosen)
 
 
 def measure(folder: Path, chosen: argparse.Namespace) -> None:
@@ -96,9 +99,11 @@ def measure(folder: Path, chosen: argparse.Namespace) -> None:
             "TIDEMARK_INTERVALS": ",".join(INTERVALS),
             "TIDEMARK_HISTORY_DAYS": str(chosen.days),
         }
-        (folder / "home").mkdir()
-        print_rows(build(database, names, chosen.days))
+        (folder / "home").mkdir(exist_ok=True)
         mongod = find_mongod(str(folder / "data"))
+        meter = Meter({"mongod": mongod, "this process, the exchange within": psutil.Process()})
+        print_rows(build(database, names, chosen.days))
+        print_rows(meter.seconds())
         print_rows(run(folder / "home", database, mongod, chosen.symbols * len(INTERVALS), chosen.minutes))
 
 
@@ -124,9 +129,13 @@ def build(database: Database[Any], names: Sequence[str], days: int) -> dict[str,
     specs = universe(len(names) + ODD, now)
     market = SyntheticMarket(0, specs)
     derivation = derivation_of(load(), database)
-    begun, candles, signals = time.monotonic(), 0, 0
+    begun, candles, signals = time.monotonic(), 0, database[SIGNALS.name].estimated_document_count()
     for name in names:
         keys = [SeriesKey(EXCHANGE, name, code) for code in INTERVALS]
+        there = [one for one in SeriesStore(database).among(keys) if one.signals is not None]
+        if len(there) == len(keys):
+            candles += sum(one.stored for one in there)
+            continue
         for key in keys:
             candles += store(database, market, specs[name], key, now - days * DAY, now)
         signals += sum(one.signals.added for one in derivation.bring_up_all(keys, now))
@@ -195,20 +204,29 @@ class Meter:
     processes: Mapping[str, psutil.Process]
     begun: float = field(default_factory=time.monotonic)
     before: dict[str, float] = field(default_factory=dict)
+    resident: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.before = self.used()
+        self.before, self.resident = self.used(), self.held()
 
     def used(self) -> dict[str, float]:
         """By now."""
         return {name: sum(process.cpu_times()[:4]) for name, process in self.processes.items()}
 
+    def held(self) -> dict[str, int]:
+        """Bytes of memory, by now."""
+        return {name: process.memory_info().rss for name, process in self.processes.items()}
+
+    def seconds(self) -> dict[str, str]:
+        """In words, since it was made."""
+        return {f"{name}: seconds of a core": f"{used - self.before[name]:,.0f}" for name, used in self.used().items()}
+
     def cores(self) -> dict[str, str]:
-        """In words, on average since it was made."""
-        passed = time.monotonic() - self.begun
+        """In words, on average since it was made; and how much memory they held then, and hold now."""
+        passed, held = time.monotonic() - self.begun, self.held()
         return {
-            f"{name}: cores, resident": f"{(used - self.before[name]) / passed:.3f}, "
-            f"{self.processes[name].memory_info().rss / MB:,.0f} MB"
+            f"{name}: cores; resident then, now": f"{(used - self.before[name]) / passed:.3f}; "
+            f"{self.resident[name] / MB:,.0f}, {held[name] / MB:,.0f} MB"
             for name, used in self.used().items()
         }
 
