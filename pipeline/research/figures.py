@@ -5,7 +5,6 @@ little data cannot tell is None.
 """
 
 from collections.abc import Sequence
-from itertools import pairwise
 from math import exp, lgamma, log, log1p, sqrt
 from typing import Final
 
@@ -13,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
+Values = Sequence[float] | Floats
 
 DAYS_A_YEAR: Final = 365
 FEWEST_DAYS: Final = 30
@@ -87,23 +87,23 @@ def longest_under_water(equity: Floats) -> int:
     return int(np.diff(np.append(at_peak, len(equity) - 1)).max(initial=0))
 
 
-def profit_factor(profits: Sequence[float]) -> float | None:
+def profit_factor(profits: Values) -> float | None:
     """What the winners won by what the losers lost; None while nothing was lost."""
-    lost = -sum(one for one in profits if one < 0)
-    return sum(one for one in profits if one > 0) / lost if lost else None
+    won, lost = _won_and_lost(profits)
+    return -float(won.sum()) / float(lost.sum()) if len(lost) else None
 
 
-def win_rate(profits: Sequence[float]) -> float | None:
+def win_rate(profits: Values) -> float | None:
     """The share of trades with a profit, in percent."""
-    return sum(one > 0 for one in profits) / len(profits) * 100 if profits else None
+    return len(_won_and_lost(profits)[0]) / len(profits) * 100 if len(profits) else None
 
 
-def expectancy(profits: Sequence[float]) -> float | None:
+def expectancy(profits: Values) -> float | None:
     """What a trade brings on average."""
-    return sum(profits) / len(profits) if profits else None
+    return float(np.sum(profits)) / len(profits) if len(profits) else None
 
 
-def quality(profits: Sequence[float]) -> float | None:
+def quality(profits: Values) -> float | None:
     """The mean profit of a trade by its standard deviation, times the root of their number (SQN)."""
     if len(profits) < FEWEST_TRADES:
         return None
@@ -111,27 +111,30 @@ def quality(profits: Sequence[float]) -> float | None:
     return float(np.mean(profits)) / deviation * sqrt(len(profits)) if deviation else None
 
 
-def kelly(profits: Sequence[float]) -> float | None:
+def kelly(profits: Values) -> float | None:
     """The share of the equity that grows it fastest: the win rate less the loss rate by the ratio of the average win to
     the average loss, in percent."""
-    won, lost = [one for one in profits if one > 0], [one for one in profits if one < 0]
-    if not won or not lost:
+    won, lost = _won_and_lost(profits)
+    if not len(won) or not len(lost):
         return None
     rate = len(won) / len(profits)
-    ratio = (sum(won) / len(won)) / (-sum(lost) / len(lost))
+    ratio = (float(won.sum()) / len(won)) / (-float(lost.sum()) / len(lost))
     return (rate - (1 - rate) / ratio) * 100
 
 
-def longest_streak(profits: Sequence[float], *, won: bool) -> int:
+def longest_streak(profits: Values, *, won: bool) -> int:
     """The most trades won, or lost, one after the other."""
-    longest = run = 0
-    for one in profits:
-        run = run + 1 if (one > 0) is won else 0
-        longest = max(longest, run)
-    return longest
+    breaks = (np.asarray(profits, np.float64) > 0) != won
+    places = np.flatnonzero(np.concatenate(([True], breaks, [True])))
+    return int(np.diff(places).max()) - 1
 
 
-def chance(profits: Sequence[float]) -> float | None:
+def _won_and_lost(profits: Values) -> tuple[Floats, Floats]:
+    values = np.asarray(profits, np.float64)
+    return values[values > 0], values[values < 0]
+
+
+def chance(profits: Values) -> float | None:
     """How often trades that bring nothing on average would have a mean this far from 0 by chance (p, two-sided)."""
     if len(profits) < FEWEST_TRADES or (deviation := float(np.std(profits, ddof=1))) == 0:
         return None
@@ -165,20 +168,20 @@ def _incomplete_beta(x: float, a: float, b: float) -> float:
     return front * (value - 1)
 
 
-def expectancy_ratio(profits: Sequence[float]) -> float | None:
+def expectancy_ratio(profits: Values) -> float | None:
     """What a trade brings by what a losing one costs, both on average."""
     brings, lost = expectancy(profits), mean_lost(profits)
     return None if brings is None or lost is None else brings / -lost
 
 
-def mean_won(profits: Sequence[float]) -> float | None:
+def mean_won(profits: Values) -> float | None:
     """The mean profit of the trades that won."""
-    return expectancy([one for one in profits if one > 0])
+    return expectancy(_won_and_lost(profits)[0])
 
 
-def mean_lost(profits: Sequence[float]) -> float | None:
+def mean_lost(profits: Values) -> float | None:
     """The mean profit of the trades that lost: negative."""
-    return expectancy([one for one in profits if one < 0])
+    return expectancy(_won_and_lost(profits)[1])
 
 
 def omega(daily: Floats) -> float | None:
@@ -199,24 +202,25 @@ def alpha(returned: float, market: float, moves: float | None) -> float | None:
     return None if moves is None else returned - moves * market
 
 
-def falls(equity: Floats) -> list[tuple[int, int]]:
-    """From each peak to where it was reached again, or to the end."""
+def falls(equity: Floats) -> tuple[Floats, Floats]:
+    """Of each peak from which it fell: by how much at most, as a share, and in how many points it was reached again, or
+    the end was."""
     peak = np.maximum.accumulate(equity)
-    at_peak = np.append(np.flatnonzero(equity >= peak), len(equity) - 1)
-    return [
-        (int(first), int(last)) for first, last in pairwise(at_peak) if equity[first : last + 1].min() < equity[first]
-    ]
+    tops = np.append(np.flatnonzero(equity >= peak), len(equity) - 1)
+    first, last = tops[:-1], tops[1:]
+    lows = np.minimum(np.minimum.reduceat(equity, first), equity[last])
+    fell = lows < equity[first]
+    return (1 - lows / equity[first])[fell], (last - first)[fell].astype(np.float64)
 
 
 def mean_drawdown(equity: Floats) -> float | None:
     """The mean of the deepest points of all falls, in percent."""
-    found = [float(1 - equity[first : last + 1].min() / equity[first]) * 100 for first, last in falls(equity)]
-    return expectancy(found)
+    return expectancy(falls(equity)[0] * 100)
 
 
 def mean_under_water(equity: Floats) -> float | None:
     """The mean length of all falls, in points."""
-    return expectancy([float(last - first) for first, last in falls(equity)])
+    return expectancy(falls(equity)[1])
 
 
 def deepest_fall(equity: Floats, lows: Floats) -> tuple[int, int]:

@@ -2,10 +2,11 @@
 
 import random
 from collections import Counter
-from dataclasses import replace
+from dataclasses import asdict, astuple, replace
 from decimal import Decimal
 from typing import Any
 
+import numpy as np
 import pytest
 
 from pipeline.execution.engine.state import SignalView, TradingView
@@ -14,6 +15,7 @@ from pipeline.research.backtest.assumptions import Inside
 from pipeline.research.backtest.funding import Due, schedule_of
 from pipeline.research.backtest.minutes import Minutes
 from pipeline.research.backtest.run import Outcome, run
+from pipeline.research.backtest.summary import results_of
 from pipeline.research.backtest.trades import Trade
 from pipeline.timeline import HOUR, to_datetime
 from schemas.funding import Settlement
@@ -41,6 +43,11 @@ def require_equal(one: Outcome, other: Outcome) -> None:
     assert (one.signals, one.taken) == (other.signals, other.taken)
     assert one.curve.close == pytest.approx(other.curve.close, abs=CENT)
     assert one.curve.worst == pytest.approx(other.curve.worst, abs=CENT)
+    assert one.weigh().daily.tolist() == one.curve.worth().daily.tolist()
+    assert asdict(one.weigh()) | {"times": 0, "daily": 0} == asdict(one.curve.worth()) | {"times": 0, "daily": 0}
+    assert one.weigh().times.tolist() == one.curve.worth().times.tolist()
+    for kept, worked_out in zip(astuple(one.count()), astuple(results_of(one.trades)), strict=True):
+        assert np.array_equal(kept, worked_out)
     assert one.turnover == pytest.approx(other.turnover)
 
 

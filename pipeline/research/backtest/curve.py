@@ -10,12 +10,34 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
+from pipeline.research import figures
 from pipeline.research.backtest.minutes import Flags, Floats, Integers, Minutes
 from pipeline.simulator.venue.ledger import Deposit, Fill, Funding, Insured, LedgerEntry
 from pipeline.simulator.venue.orders import Side
 from pipeline.timeline import DAY, MINUTE
 
-_DUST: Final = 1e-12
+DUST: Final = 1e-12
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Worth:
+    """What the figures want to know of a curve."""
+
+    minutes: int
+    times: Integers
+    """The start, each midnight (UTC), and the end."""
+    daily: Floats
+    """What it was worth then."""
+    inside: int
+    """Minutes at whose end anything was held."""
+    peak: float
+    lowest: float
+    """At the worst price of a minute."""
+    deepest_pct: float
+    fall: float
+    """The deepest, in money."""
+    fell_from: int
+    deepest_at: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +57,24 @@ class Curve:
     def closes_at(self) -> Integers:
         """When each minute ends."""
         return self.start + MINUTE * np.arange(1, len(self.close) + 1)
+
+    def worth(self) -> Worth:
+        """Of all of it."""
+        times, daily = self.daily()
+        close, worst = np.append(self.begun, self.close), np.append(self.begun, self.worst)
+        top, bottom = figures.deepest_fall(close, worst)
+        return Worth(
+            minutes=len(self.close),
+            times=times,
+            daily=daily,
+            inside=int(self.invested.sum()),
+            peak=float(close.max()),
+            lowest=float(worst.min()),
+            deepest_pct=float(figures.drawdowns(close, worst)[bottom]),
+            fall=float(close[top] - min(worst[bottom], close[bottom])),
+            fell_from=self.start + top * MINUTE,
+            deepest_at=self.start + bottom * MINUTE,
+        )
 
     def daily(self) -> tuple[Integers, Floats]:
         """The worth at the start, at each midnight (UTC), and at the end."""
@@ -105,7 +145,7 @@ def curve_of_flows(begun: float, flows: Iterable[Flow], minutes: Mapping[str, Mi
     invested = np.zeros(length, np.bool_)
     for symbol, steps in held.items():
         quantity = steps.by_minute(start, length)
-        quantity[np.abs(quantity) < _DUST] = 0.0
+        quantity[np.abs(quantity) < DUST] = 0.0
         by_close, low, high = (quantity * one for one in _prices(minutes[symbol], start, length))
         close += by_close
         worst += np.minimum(low, high)
@@ -115,7 +155,9 @@ def curve_of_flows(begun: float, flows: Iterable[Flow], minutes: Mapping[str, Mi
 
 
 def _prices(minutes: Minutes, start: int, length: int) -> Iterator[Floats]:
-    """Close, low and high of each minute; before the first and after the last, the nearest."""
-    places = np.clip(minutes.at(start) + np.arange(length), 0, len(minutes.close) - 1)
+    """Close, low and high of each minute; before the first and after the last, the nearest close."""
+    wanted = minutes.at(start) + np.arange(length)
+    places = np.clip(wanted, 0, len(minutes.close) - 1)
+    close = minutes.close[places]
     for column in (minutes.close, minutes.low, minutes.high):
-        yield (column[places] * float(minutes.tick)).astype(np.float64)
+        yield (np.where(places == wanted, column[places], close) * float(minutes.tick)).astype(np.float64)

@@ -4,10 +4,11 @@
 prepares once and runs a thousand times.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -17,9 +18,11 @@ from pipeline.execution.engine.state import SignalView, SymbolState, TradingView
 from pipeline.research.backtest import compiled
 from pipeline.research.backtest.asked import Asked
 from pipeline.research.backtest.assumptions import Inside
-from pipeline.research.backtest.curve import Curve, Flow, curve_of_flows
+from pipeline.research.backtest.curve import Curve, Flow, Worth, curve_of_flows
 from pipeline.research.backtest.exact import spec_of
-from pipeline.research.backtest.minutes import Minutes
+from pipeline.research.backtest.marking import marked
+from pipeline.research.backtest.minutes import Floats, Integers, Minutes
+from pipeline.research.backtest.summary import Results
 from pipeline.research.backtest.trades import DecidedBy, Reason, Trade
 from pipeline.settings import Risk
 from pipeline.simulator.venue.brackets import brackets_of
@@ -55,7 +58,7 @@ LEFT_OUT: Final = {
     compiled.LIQUIDATED_BEFORE: "the stop would lie beyond the liquidation price",
     compiled.HOLE: "the minute after it is not stored",
 }
-_CENTS: Final = 8
+_EIGHT: Final = 10**8
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +116,10 @@ class Prepared:
         book = books[0]
         return Ran(trades[: book["done"]], verdicts, flows[: book["flows"]], int(book["untold"]), int(book["odd"]))
 
+    def worth(self, ran: Ran, begun: float) -> Worth:
+        """What the account was worth in that run, day by day, and how deep it fell."""
+        return marked(ran.flows, begun, self.market, self._rules["tick"])
+
 
 def is_for(asked: Asked) -> bool:
     """Whether the compiled rules know all that is asked for: they know no limit entries, no crossed margin, and neither
@@ -158,9 +165,36 @@ def _fundings(asked: Asked, names: Sequence[str]) -> Table:
 
 def trades_from(ran: Ran, asked: Asked, names: Sequence[str]) -> list[Trade]:
     """In the order in which they were opened."""
-    signals = heard(asked)
-    found = [_trade(row, signals[row["signal"]], names[row["symbol"]], asked) for row in ran.trades]
-    return sorted(found, key=lambda one: (one.opened_at, one.symbol))
+    signals, rows = heard(asked), _as_opened(ran.trades)
+    exits = np.divide(rows["received"], rows["sold"], out=np.zeros(len(rows)), where=rows["sold"] > 0)
+    columns = (
+        *(rows[name].tolist() for name in ("symbol", "signal", "opened_at", "closed_at", "entries")),
+        _ends(rows),
+        _decided_by(rows),
+        *(_exact(one) for one in (rows["quantity"], rows["paid"] / rows["bought"], exits)),
+        *(_exact(rows[name]) for name in ("gross", "fees", "funding")),
+    )
+    told = [_Told(*row) for row in zip(*columns, strict=True)]
+    return [_trade(one, signals[one.signal], names[one.symbol], asked) for one in told]
+
+
+def results_from(ran: Ran) -> Results:
+    """What the figures want to know of the same, without a trade."""
+    rows = _as_opened(ran.trades)
+    over = rows[rows["closed_at"] >= 0]
+    gross, fees, funding = (_whole(rows[name]) for name in ("gross", "fees", "funding"))
+    profits = (gross - fees + funding)[rows["closed_at"] >= 0]
+    quantity, price = _whole(over["quantity"]), _whole(over["paid"] / over["bought"])
+    return Results(
+        profits=profits / _EIGHT,
+        stakes=(quantity / _EIGHT) * (price / _EIGHT),
+        lasted=over["closed_at"] - over["opened_at"],
+        still_open=len(rows) - len(over),
+        fees=int(fees.sum()) / _EIGHT,
+        funding=int(funding.sum()) / _EIGHT,
+        on_an_assumption=_decided_by(rows).count("assumption"),
+        reasons=Counter(_ends(rows)),
+    )
 
 
 def curve_from(ran: Ran, asked: Asked, names: Sequence[str]) -> Curve:
@@ -169,39 +203,71 @@ def curve_from(ran: Ran, asked: Asked, names: Sequence[str]) -> Curve:
     return curve_of_flows(float(asked.assumptions.equity), flows, asked.minutes, asked.start, asked.end)
 
 
-def _trade(row: Any, signal: SignalView, symbol: str, asked: Asked) -> Trade:
-    is_over = row["closed_at"] >= 0
+class _Told(NamedTuple):
+    """A row, in the words of a trade."""
+
+    symbol: int
+    signal: int
+    opened_at: int
+    closed_at: int
+    entries: int
+    reason: Reason
+    decided_by: DecidedBy
+    quantity: Decimal
+    entry: Decimal
+    exit: Decimal
+    gross: Decimal
+    fees: Decimal
+    funding: Decimal
+
+
+def _trade(row: _Told, signal: SignalView, symbol: str, asked: Asked) -> Trade:
     return Trade(
         symbol=symbol,
         side=signal.side,
         strategy=signal.strategy,
         interval=signal.interval,
         signal=signal.id,
-        opened_at=int(row["opened_at"]),
-        closed_at=int(row["closed_at"]) if is_over else None,
-        quantity=_exact(row["quantity"]),
-        entry_price=_exact(row["paid"] / row["bought"]),
-        exit_price=_exact(row["received"] / row["sold"]) if row["sold"] else None,
-        entries=int(row["entries"]),
-        gross=_exact(row["gross"]),
-        fees=_exact(row["fees"]),
-        funding=_exact(row["funding"]),
-        reason=_REASONS[row["reason"]],
-        decided_by=_decided_by(row),
+        opened_at=row.opened_at,
+        closed_at=row.closed_at if row.closed_at >= 0 else None,
+        quantity=row.quantity,
+        entry_price=row.entry,
+        exit_price=row.exit or None,
+        entries=row.entries,
+        gross=row.gross,
+        fees=row.fees,
+        funding=row.funding,
+        reason=row.reason,
+        decided_by=row.decided_by,
         orders=(asked.identity.order_id(signal.id, signal.kind),),
     )
 
 
-def _decided_by(row: Any) -> DecidedBy:
-    if _REASONS[row["reason"]] not in {"stop", "take-profit"}:
-        return "candle" if _REASONS[row["reason"]] == "liquidation" else "signal"
-    if row["closed_at"] % MINUTE == 1:
-        return "gap"
-    return "assumption" if row["assumed"] else "candle"
+def _as_opened(rows: Table) -> Table:
+    ordered: Table = rows[np.lexsort((rows["symbol"], rows["opened_at"]))]
+    return ordered
 
 
-def _exact(value: float) -> Decimal:
-    return Decimal(repr(round(float(value), _CENTS)))
+def _ends(rows: Table) -> list[Reason]:
+    return [_REASONS[one] for one in rows["reason"].tolist()]
+
+
+def _decided_by(rows: Table) -> list[DecidedBy]:
+    by_order = np.isin(rows["reason"], (compiled.BY_STOP, compiled.BY_TARGET))
+    at_open = rows["closed_at"] % MINUTE == 1
+    cases = (rows["reason"] == compiled.BY_LIQUIDATION, ~by_order, at_open, rows["assumed"] != 0)
+    found: list[DecidedBy] = np.select(cases, ("candle", "signal", "gap", "assumption"), "candle").tolist()
+    return found
+
+
+def _whole(money: Floats) -> Integers:
+    """In hundred-millionths: what a sum of doubles is worth telling."""
+    whole: Integers = np.rint(money * _EIGHT).astype(np.int64)
+    return whole
+
+
+def _exact(money: Floats) -> list[Decimal]:
+    return [Decimal(repr(one)) for one in (_whole(money) / _EIGHT).tolist()]
 
 
 def _on_one_grid(minutes: Sequence[Minutes], start: int, end: int) -> compiled.MinuteGrid:

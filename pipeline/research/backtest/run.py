@@ -13,12 +13,12 @@ import numpy as np
 from pipeline.research.backtest import fast
 from pipeline.research.backtest.asked import Asked
 from pipeline.research.backtest.assumptions import Inside
-from pipeline.research.backtest.curve import Curve, curve_of
+from pipeline.research.backtest.curve import Curve, Worth, curve_of
 from pipeline.research.backtest.exact import ExactRun
 from pipeline.research.backtest.fast import Prepared
 from pipeline.research.backtest.minutes import Floats, Integers
 from pipeline.research.backtest.months import Month, months_of
-from pipeline.research.backtest.summary import Market, Summary, summary_of
+from pipeline.research.backtest.summary import Market, Results, Summary, results_of, summary_of
 from pipeline.research.backtest.trades import Trade, trades_of
 from pipeline.simulator.venue.ledger import Fill
 from pipeline.timeline import MINUTE
@@ -33,12 +33,15 @@ Engine = Literal["fast", "exact"]
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of it under one assumption. `left_out`: why signals were, and how many."""
+    """What came of it under one assumption. `left_out`: why signals were, and how many. Trades and curve are made when
+    they are asked for; the figures do without."""
 
     inside: Inside
     engine: Engine
-    trades: Sequence[Trade]
-    curve: Curve
+    tell: Callable[[], Sequence[Trade]]
+    draw: Callable[[], Curve]
+    weigh: Callable[[], Worth]
+    count: Callable[[], Results]
     signals: int
     taken: int
     left_out: Mapping[str, int]
@@ -49,11 +52,21 @@ class Outcome:
     """What the symbols themselves were worth."""
 
     @cached_property
+    def trades(self) -> Sequence[Trade]:
+        """In the order in which they were opened."""
+        return self.tell()
+
+    @cached_property
+    def curve(self) -> Curve:
+        """What the account was worth in every minute."""
+        return self.draw()
+
+    @cached_property
     def summary(self) -> Summary:
         """The figures."""
         return summary_of(
-            self.curve,
-            self.trades,
+            self.weigh(),
+            self.count(),
             self.market,
             signals=self.signals,
             taken=self.taken,
@@ -107,8 +120,10 @@ def _by_rules(engine: Prepared, asked: Asked) -> Outcome | None:
     return Outcome(
         inside=asked.assumptions.inside,
         engine="fast",
-        trades=fast.trades_from(ran, asked, engine.names),
-        curve=fast.curve_from(ran, asked, engine.names),
+        tell=lambda: fast.trades_from(ran, asked, engine.names),
+        draw=lambda: fast.curve_from(ran, asked, engine.names),
+        weigh=lambda: engine.worth(ran, float(asked.assumptions.equity)),
+        count=lambda: fast.results_from(ran),
         signals=len(verdicts),
         taken=sum(one > 0 for one in verdicts),
         left_out=_counted(fast.LEFT_OUT[one] for one in verdicts if one < 0),
@@ -123,11 +138,15 @@ def _by_executor(asked: Asked, progress: Callable[[int], None]) -> Outcome:
     signals = {one.id: one for one in asked.signals}
     verdicts = record.verdicts.values()
     fills = [one for one in record.ledger if isinstance(one, Fill)]
+    trades = trades_of(record.ledger, record.orders, signals, asked.minutes)
+    curve = curve_of(record.ledger, asked.minutes, asked.start, asked.end)
     return Outcome(
         inside=asked.assumptions.inside,
         engine="exact",
-        trades=trades_of(record.ledger, record.orders, signals, asked.minutes),
-        curve=curve_of(record.ledger, asked.minutes, asked.start, asked.end),
+        tell=lambda: trades,
+        draw=lambda: curve,
+        weigh=curve.worth,
+        count=lambda: results_of(trades),
         signals=len(asked.signals),
         taken=sum(one.verdict == "taken" for one in verdicts),
         left_out=_counted(_kind_of(one.reason) for one in verdicts if one.verdict != "taken"),

@@ -1,7 +1,7 @@
 """The figures of a run, by name: the definition of each is in `figures`. Pure."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -9,7 +9,7 @@ from decimal import Decimal
 import numpy as np
 
 from pipeline.research import figures
-from pipeline.research.backtest.curve import Curve
+from pipeline.research.backtest.curve import Worth
 from pipeline.research.backtest.minutes import Floats, Integers
 from pipeline.research.backtest.trades import Trade
 from pipeline.timeline import DAY, HOUR, MINUTE, to_datetime
@@ -99,9 +99,39 @@ class Summary:
     mean_hours_lost: float | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Results:
+    """What the figures want to know of the trades. Columns are of those that ended, as they were opened."""
+
+    profits: Floats
+    stakes: Floats
+    lasted: Integers
+    """In milliseconds."""
+    still_open: int
+    fees: float
+    funding: float
+    on_an_assumption: int
+    reasons: Mapping[str, int]
+
+
+def results_of(trades: Sequence[Trade]) -> Results:
+    """From the trades themselves."""
+    ended = [one for one in trades if one.closed_at is not None]
+    return Results(
+        profits=np.array([float(one.profit) for one in ended]),
+        stakes=np.array([float(one.quantity) * float(one.entry_price) for one in ended]),
+        lasted=np.array([one.closed_at - one.opened_at for one in ended if one.closed_at is not None], np.int64),
+        still_open=len(trades) - len(ended),
+        fees=float(sum((one.fees for one in trades), Decimal())),
+        funding=float(sum((one.funding for one in trades), Decimal())),
+        on_an_assumption=sum(one.decided_by == "assumption" for one in trades),
+        reasons=Counter(one.reason for one in trades),
+    )
+
+
 def summary_of(
-    curve: Curve,
-    trades: Sequence[Trade],
+    worth: Worth,
+    results: Results,
     market: Market,
     *,
     signals: int,
@@ -109,59 +139,54 @@ def summary_of(
     turnover: float,
     left_out: Mapping[str, int],
 ) -> Summary:
-    """From trades and curve."""
-    times, equity = curve.daily()
-    daily, worth = figures.returns_of(equity), market(times)
-    returned, by_market = figures.total_return(equity), figures.total_return(worth)
-    beta = figures.beta(daily, figures.returns_of(worth))
-    ended = [one for one in trades if one.closed_at is not None]
-    profits = [float(one.profit) for one in ended]
-    stakes = [float(one.quantity * one.entry_price) for one in ended]
-    shares = [profit / stake * 100 for profit, stake in zip(profits, stakes, strict=True)]
-    lasted = [(one.closed_at - one.opened_at) / HOUR for one in ended if one.closed_at is not None]
-    close, worst = np.append(curve.begun, curve.close), np.append(curve.begun, curve.worst)
-    deepest = float(figures.drawdowns(close, worst).max(initial=0.0))
-    top, bottom = figures.deepest_fall(close, worst)
-    days = len(curve.close) * MINUTE / DAY
+    """From what the account was worth, and what the trades brought."""
+    equity, of_market = worth.daily, market(worth.times)
+    daily = figures.returns_of(equity)
+    returned, by_market = figures.total_return(equity), figures.total_return(of_market)
+    beta = figures.beta(daily, figures.returns_of(of_market))
+    profits, lasted = results.profits, results.lasted / HOUR
+    shares = profits / results.stakes * 100
+    begun, end = float(equity[0]), float(equity[-1])
+    days = worth.minutes * MINUTE / DAY
     return Summary(
         days=days,
-        equity_start=curve.begun,
-        equity_end=float(curve.close[-1]),
+        equity_start=begun,
+        equity_end=end,
         return_pct=returned,
         yearly_return_pct=figures.yearly_return(equity),
-        max_drawdown_pct=deepest,
+        max_drawdown_pct=worth.deepest_pct,
         under_water_days=figures.longest_under_water(equity),
         volatility_pct=figures.volatility(daily),
         sharpe=figures.sharpe(daily),
         sortino=figures.sortino(daily),
-        calmar=figures.calmar(equity, deepest),
-        trades=len(ended),
-        still_open=len(trades) - len(ended),
+        calmar=figures.calmar(equity, worth.deepest_pct),
+        trades=len(profits),
+        still_open=results.still_open,
         won_pct=figures.win_rate(profits),
         profit_factor=figures.profit_factor(profits),
         expectancy=figures.expectancy(profits),
         quality=figures.quality(profits),
         kelly_pct=figures.kelly(profits),
-        best=max(profits, default=None),
-        worst=min(profits, default=None),
+        best=_highest(profits),
+        worst=_lowest(profits),
         most_won_in_a_row=figures.longest_streak(profits, won=True),
         most_lost_in_a_row=figures.longest_streak(profits, won=False),
         mean_hours=figures.expectancy(lasted),
-        exposure_pct=float(curve.invested.mean()) * 100,
-        fees=float(sum((one.fees for one in trades), Decimal())),
-        funding=float(sum((one.funding for one in trades), Decimal())),
+        exposure_pct=worth.inside / worth.minutes * 100,
+        fees=results.fees,
+        funding=results.funding,
         turnover=turnover,
         signals=signals,
         taken=taken,
-        on_an_assumption=sum(one.decided_by == "assumption" for one in trades),
-        reasons=_counted(one.reason for one in trades),
+        on_an_assumption=results.on_an_assumption,
+        reasons=dict(Counter(results.reasons).most_common()),
         skipped=left_out,
         market_return_pct=by_market,
-        equity_peak=float(close.max()),
-        equity_lowest=float(worst.min()),
-        drawdown=float(close[top] - min(worst[bottom], close[bottom])),
-        drawdown_from=to_datetime(curve.start + top * MINUTE),
-        drawdown_at=to_datetime(curve.start + bottom * MINUTE),
+        equity_peak=worth.peak,
+        equity_lowest=worth.lowest,
+        drawdown=worth.fall,
+        drawdown_from=to_datetime(worth.fell_from),
+        drawdown_at=to_datetime(worth.deepest_at),
         mean_drawdown_pct=figures.mean_drawdown(equity),
         mean_under_water_days=figures.mean_under_water(equity),
         omega=figures.omega(daily),
@@ -172,20 +197,20 @@ def summary_of(
         days_even=int((daily == 0).sum()),
         best_day_pct=_percent(daily.max()) if len(daily) else None,
         worst_day_pct=_percent(daily.min()) if len(daily) else None,
-        day_brings=(float(curve.close[-1]) - curve.begun) / days,
-        trades_a_day=len(ended) / days,
+        day_brings=(end - begun) / days,
+        trades_a_day=len(profits) / days,
         chance=figures.chance(profits),
         expectancy_ratio=figures.expectancy_ratio(profits),
         mean_won=figures.mean_won(profits),
         mean_lost=figures.mean_lost(profits),
-        best_pct=max(shares, default=None),
-        worst_pct=min(shares, default=None),
+        best_pct=_highest(shares),
+        worst_pct=_lowest(shares),
         mean_pct=figures.expectancy(shares),
-        mean_stake=figures.expectancy(stakes),
-        shortest_hours=min(lasted, default=None),
-        longest_hours=max(lasted, default=None),
-        mean_hours_won=_mean_where(lasted, profits, won=True),
-        mean_hours_lost=_mean_where(lasted, profits, won=False),
+        mean_stake=figures.expectancy(results.stakes),
+        shortest_hours=_lowest(lasted),
+        longest_hours=_highest(lasted),
+        mean_hours_won=figures.expectancy(lasted[profits > 0]),
+        mean_hours_lost=figures.expectancy(lasted[profits <= 0]),
     )
 
 
@@ -193,11 +218,9 @@ def _percent(share: np.float64) -> float:
     return float(share) * 100
 
 
-def _mean_where(values: Sequence[float], profits: Sequence[float], *, won: bool) -> float | None:
-    """The mean over the trades that won, or that did not."""
-    return figures.expectancy([one for one, profit in zip(values, profits, strict=True) if (profit > 0) is won])
+def _highest(values: Floats) -> float | None:
+    return float(values.max()) if len(values) else None
 
 
-def _counted(words: Iterable[str]) -> dict[str, int]:
-    """The most frequent first."""
-    return dict(Counter(words).most_common())
+def _lowest(values: Floats) -> float | None:
+    return float(values.min()) if len(values) else None
