@@ -202,25 +202,32 @@ def alpha(returned: float, market: float, moves: float | None) -> float | None:
     return None if moves is None else returned - moves * market
 
 
-def falls(equity: Floats) -> tuple[Floats, Floats]:
-    """Of each peak from which it fell: by how much at most, as a share, and in how many points it was reached again, or
-    the end was."""
+def falls(equity: Floats) -> list[tuple[int, int]]:
+    """From each peak to where it was reached again, or to the end."""
+    first, last, _ = _falls(equity)
+    return list(zip(first.tolist(), last.tolist(), strict=True))
+
+
+def _falls(equity: Floats) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], Floats]:
+    """Where each begins and ends, and the lowest point of it."""
     peak = np.maximum.accumulate(equity)
     tops = np.append(np.flatnonzero(equity >= peak), len(equity) - 1)
     first, last = tops[:-1], tops[1:]
-    lows = np.minimum(np.minimum.reduceat(equity, first), equity[last])
-    fell = lows < equity[first]
-    return (1 - lows / equity[first])[fell], (last - first)[fell].astype(np.float64)
+    lowest = np.minimum(np.minimum.reduceat(equity, first), equity[last])
+    fell = lowest < equity[first]
+    return first[fell], last[fell], lowest[fell]
 
 
 def mean_drawdown(equity: Floats) -> float | None:
     """The mean of the deepest points of all falls, in percent."""
-    return expectancy(falls(equity)[0] * 100)
+    first, _, lowest = _falls(equity)
+    return expectancy((1 - lowest / equity[first]) * 100)
 
 
 def mean_under_water(equity: Floats) -> float | None:
     """The mean length of all falls, in points."""
-    return expectancy(falls(equity)[1])
+    first, last, _ = _falls(equity)
+    return expectancy((last - first).astype(np.float64))
 
 
 def deepest_fall(equity: Floats, lows: Floats) -> tuple[int, int]:

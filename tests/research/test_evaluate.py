@@ -13,7 +13,6 @@ from pipeline.research.backtest.fast import Prepared
 from pipeline.research.backtest.run import run
 from pipeline.research.search.candles import KEPT, Candles
 from pipeline.research.search.evaluate import FIGURES, Stage
-from pipeline.research.search.marking import marked
 from pipeline.research.search.space import space_of
 from pipeline.strategies.ma_breakout import MaBreakout
 from pipeline.timeline import interval
@@ -29,12 +28,10 @@ def test_the_days_of_a_run_are_those_of_its_curve(seed: int) -> None:
     engine = Prepared(asked_for)
     ran = engine.run(asked_for)
     curve = fast.curve_from(ran, asked_for, engine.names)
-    candles = engine.market.candles
-    ticks = np.array([float(asked_for.minutes[name].tick) for name in engine.names])
-    found = marked(ran.flows, curve.begun, curve.start, (candles["close"], candles["low"], candles["high"]), ticks)
+    found = engine.worth(ran, curve.begun)
     deepest = figures.drawdowns(np.append(curve.begun, curve.close), np.append(curve.begun, curve.worst)).max()
     assert found.daily.tolist() == curve.daily()[1].tolist()
-    assert (found.deepest_pct, found.minutes_in) == (deepest, curve.invested.sum())
+    assert (found.deepest_pct, found.inside) == (deepest, curve.invested.sum())
 
 
 def test_an_average_alone_is_that_of_all_columns() -> None:

@@ -9,7 +9,6 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from decimal import Decimal
-from functools import cached_property
 from typing import Any, Final, cast
 
 import numpy as np
@@ -23,7 +22,6 @@ from pipeline.research.backtest.fast import Prepared, Ran, Table
 from pipeline.research.backtest.minutes import Floats
 from pipeline.research.backtest.run import run
 from pipeline.research.search.candles import Candles
-from pipeline.research.search.marking import marked
 from pipeline.research.search.space import INTERVAL, Point, Space, risk_of
 from pipeline.strategies.base import Codes, Side, Strategy, meaning_of
 from pipeline.timeline import HOUR, MINUTE, interval, iso
@@ -33,9 +31,6 @@ Figures = Mapping[str, Any]
 
 SAID_KEPT: Final = 16
 """Sets of signals that are kept at once."""
-_EIGHT: Final = 10**8
-_HALFWAY: Final = 1e-3
-"""So near the middle of two, the product may have been rounded over it: such a one is rounded as a decimal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +68,6 @@ class Stage:
         self._asked = replace(asked, signals=[])
         self._candles = list(candles)
         self._prepared = Prepared(self._asked)
-        self._ticks = np.array([float(asked.minutes[one].tick) for one in self._prepared.names])
         self._said: OrderedDict[tuple[Strategy, str], Table] = OrderedDict()
 
     @property
@@ -161,34 +155,24 @@ class Stage:
             return step.origin + (candles.numbers[at] + 1) * step.milliseconds
         return np.array([step.open_time(one + 1) for one in candles.numbers[at].tolist()], np.int64)
 
-    @cached_property
-    def _prices(self) -> tuple[Any, Any, Any]:
-        candles = self._prepared.market.candles
-        return candles["close"], candles["low"], candles["high"]
-
     def _told(self, ran: Ran) -> Evaluated:
         """The figures of a run."""
-        begun = float(self._asked.assumptions.equity)
-        money = marked(ran.flows, begun, self.start, self._prices, self._ticks)
-        trades = ran.trades[np.lexsort((ran.trades["symbol"], ran.trades["opened_at"]))]
-        over = trades[trades["closed_at"] >= 0]
-        profits = ((_whole(over["gross"]) - _whole(over["fees"]) + _whole(over["funding"])) / _EIGHT).tolist()
-        lasted = over["closed_at"] - over["opened_at"]
-        in_doubt = (ran.trades["assumed"] != 0) & (ran.trades["closed_at"] % MINUTE != 1)
-        in_doubt &= np.isin(ran.trades["reason"], (compiled.BY_STOP, compiled.BY_TARGET))
-        found = _of_equity(money.daily, money.deepest_pct) | _of_profits(profits) | {
-            "exposure_pct": money.minutes_in / ((self.end - self.start) // MINUTE) * 100,
-            "trades": len(over),
-            "still_open": len(trades) - len(over),
-            "mean_hours": figures.expectancy((lasted / HOUR).tolist()),
-            "fees": int(_whole(trades["fees"]).sum()) / _EIGHT,
-            "funding": int(_whole(trades["funding"]).sum()) / _EIGHT,
+        worth = self._prepared.worth(ran, float(self._asked.assumptions.equity))
+        results = fast.results_from(ran)
+        profits = results.profits.tolist()
+        found = _of_equity(worth.daily, worth.deepest_pct) | _of_profits(results.profits) | {
+            "exposure_pct": worth.inside / worth.minutes * 100,
+            "trades": len(profits),
+            "still_open": results.still_open,
+            "mean_hours": figures.expectancy(results.lasted / HOUR),
+            "fees": results.fees,
+            "funding": results.funding,
             "turnover": float(ran.trades["paid"].sum() + ran.trades["received"].sum()),
             "signals": len(ran.verdicts),
             "taken": int((ran.verdicts > 0).sum()),
-            "on_an_assumption": int(in_doubt.sum()),
+            "on_an_assumption": results.on_an_assumption,
         }  # fmt: skip
-        return Evaluated(found, money.daily, profits, int(lasted.max(initial=0)), "fast")
+        return Evaluated(found, worth.daily, profits, int(results.lasted.max(initial=0)), "fast")
 
     def _by_executor(self, point: Point) -> Evaluated:
         """Where the compiled rules met what they do not know, as the backtest does."""
@@ -248,15 +232,6 @@ def _without(view: TradingView, point: Point) -> TradingView:
     return replace(view, **changed) if changed else view
 
 
-def _whole(money: Floats) -> Any:
-    """In hundred-millionths, as the trades of a backtest are rounded."""
-    scaled = money * _EIGHT
-    whole = np.rint(scaled)
-    for place in np.flatnonzero(np.abs(np.abs(scaled - whole) - 0.5) < _HALFWAY):
-        whole[place] = round(round(float(money[place]), 8) * _EIGHT)
-    return whole.astype(np.int64)
-
-
 def _of_equity(equity: Floats, deepest: float) -> dict[str, Any]:
     daily = figures.returns_of(equity)
     return {
@@ -273,7 +248,7 @@ def _of_equity(equity: Floats, deepest: float) -> dict[str, Any]:
     }
 
 
-def _of_profits(profits: Sequence[float]) -> dict[str, Any]:
+def _of_profits(profits: figures.Values) -> dict[str, Any]:
     return {
         "won_pct": figures.win_rate(profits),
         "profit_factor": figures.profit_factor(profits),
