@@ -10,6 +10,7 @@ from schemas.funding import FUNDING
 from schemas.orders import ORDERS
 from schemas.positions import POSITIONS
 from schemas.runs import RUN_TRADES, RUNS
+from schemas.searches import SEARCHES, TRIALS
 from schemas.series import SERIES
 from schemas.signals import SIGNAL_SETTINGS, SIGNALS
 from schemas.symbols import SYMBOLS
@@ -30,4 +31,6 @@ COLLECTIONS: Final[tuple[Collection, ...]] = (
     FUNDING,
     RUNS,
     RUN_TRADES,
+    SEARCHES,
+    TRIALS,
 )

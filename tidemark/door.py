@@ -7,7 +7,7 @@ import weakref
 from typing import TYPE_CHECKING, Literal, Self, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
     from pathlib import Path
     from types import TracebackType
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pipeline.app.opened import Opened
     from pipeline.app.runs import Kept
     from tidemark.backtest import Backtest
+    from tidemark.search import FoundSearch
 
     Moment = datetime | str
     """A time, or its ISO 8601 text; without a zone it is UTC."""
@@ -183,6 +184,56 @@ class Tidemark:
                 ),
                 lambda found: self._ask(lambda tm: of_backtest(tm, found)),
             )  # fmt: skip
+
+    def search(
+        self,
+        strategy: str,
+        *,
+        symbols: "Names" = (),
+        interval: str | None = None,
+        space: "Mapping[str, Sequence[object]] | None" = None,
+        days: float | None = None,
+        start: "Moment | None" = None,
+        end: "Moment | None" = None,
+        equity: float = 10_000,
+        trials: int = 200,
+        sampler: str = "random",
+        seed: int = 1,
+        objectives: "Names" = "sharpe",
+        walk_forward: int = 6,
+        anchored: bool = False,
+        prune: bool = False,
+        sealed: float = 0.15,
+        name: str | None = None,
+        progress: bool = True,
+        **parameters: object,
+    ) -> "FoundSearch":
+        """Which parameters would have earned? Sets of them over stored candles, each kept as a trial; what was best on
+        a stretch is judged on the stretch behind it. `space`: names and their values, `{"n": range(5, 61, 5)}`; without
+        it what the strategy declares. What is left over is a parameter that stays."""
+        from decimal import Decimal  # noqa: PLC0415
+
+        from pipeline.app.progress import trials_done  # noqa: PLC0415
+        from pipeline.app.search import SearchFor, search  # noqa: PLC0415
+        from tidemark.frames import to_moment, to_names  # noqa: PLC0415
+        from tidemark.search import FoundSearch  # noqa: PLC0415
+
+        asked = SearchFor(
+            strategy=strategy, symbols=to_names(symbols), interval=interval, parameters=parameters,
+            space=[f"{axis}={','.join(map(str, values))}" for axis, values in (space or {}).items()], days=days,
+            start=to_moment("start", start), end=to_moment("end", end), equity=Decimal(repr(equity)), trials=trials,
+            sampler=sampler, seed=seed, objectives=to_names(objectives), folds=walk_forward, anchored=anchored,
+            prune=prune, sealed=sealed, name=name,
+        )  # fmt: skip
+        with trials_done(shown=progress) as told:
+            return FoundSearch(self._ask(lambda tm: search(tm, asked, progress=told)))
+
+    def trials(self, search: str) -> "pl.DataFrame":
+        """The trials of a search that was kept, the best first: a row a trial."""
+        from pipeline.app.search import trials  # noqa: PLC0415
+        from tidemark.search import trials_frame  # noqa: PLC0415
+
+        return trials_frame(self._ask(lambda tm: trials(tm, search))[1])
 
     def runs(self, most: int = 20) -> "pl.DataFrame":
         """Backtests that were kept, the newest first, with their figures; and whether their candles changed since."""

@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from importlib import import_module
 from typing import Any, Final, Self, cast
 
+import psutil
 from rich.console import Console
 from rich.control import Control
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn, TimeRemainingColumn
@@ -217,6 +218,28 @@ def days_done(*, shown: bool = True) -> Iterator[Callable[[str, int, int], None]
     with Progress(console=Console(stderr=True), transient=True, disable=not shown) as bars:
         bar = bars.add_task("", total=None)
         yield lambda what, done, whole: bars.update(bar, description=what, completed=done, total=whole)
+
+
+@contextmanager
+def trials_done(*, shown: bool = True) -> Iterator[Callable[[Any], None]]:
+    """A bar of trials: how many, how many a second, how long still, the best so far, and the memory of this process."""
+    columns = (
+        TextColumn("{task.completed:,.0f}/{task.total:,.0f} trials"), BarColumn(), TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(), TextColumn("{task.fields[best]}"),
+    )  # fmt: skip
+    with Progress(*columns, console=Console(stderr=True), transient=True, disable=not shown) as bars:
+        bar = bars.add_task("", total=0, rate="", best="")
+        began, process = time.monotonic(), psutil.Process()
+
+        def told(at: Any) -> None:
+            rate = (at.done - at.kept) / max(time.monotonic() - began, 0.001)
+            memory = process.memory_info().rss / 1e6
+            best = "" if at.best is None else f"best {at.best:,.2f}"
+            bars.update(
+                bar, completed=at.done, total=at.wanted, rate=f"{rate:,.1f}/s", best=f"{best}  {memory:,.0f} MB"
+            )
+
+        yield told
 
 
 def _display_of_a_notebook() -> Display | None:

@@ -16,6 +16,7 @@ import pipeline
 from pipeline.app.backtest import Outcome, Read, Result, backtest
 from pipeline.app.opened import Opened
 from pipeline.errors import UsageError
+from pipeline.research.backtest.asked import Asked
 from pipeline.store.candles.store import CandleStore
 from pipeline.store.runs import RunStore
 from pipeline.store.series import SeriesStore
@@ -90,9 +91,9 @@ def keep(tm: Opened, found: Result, asked: AskedFor) -> str:
             exact=asked.exact,
         ),
         strategies=_strategies(found),
-        settings=_settings(found),
-        code=_code(),
-        candles=[_series(tm, key, read) for key, read in found.read.items()],
+        settings=settings_hash(found.backtest.asked),
+        code=code_hash(),
+        candles=[series_as_read(tm, key, read) for key, read in found.read.items()],
         readings=[_reading(one) for one in found.backtest.outcomes],
         assumptions=found.backtest.asked.assumptions.lines(),
         notes=list(found.notes),
@@ -105,13 +106,13 @@ def keep(tm: Opened, found: Result, asked: AskedFor) -> str:
 
 def runs(tm: Opened, most: int) -> list[Kept]:
     """The newest first. Candles are only read where their series changed since."""
-    return [Kept(one, _changed(tm, one)) for one in RunStore(tm.db, tm.environment).newest(most)]
+    return [Kept(one, changed(tm, one.candles)) for one in RunStore(tm.db, tm.environment).newest(most)]
 
 
 def run(tm: Opened, name: str) -> Kept:
     """One of them, with its trades."""
     one = _named(tm, name)
-    return Kept(one, _changed(tm, one), RunStore(tm.db, tm.environment).trades(name))
+    return Kept(one, changed(tm, one.candles), RunStore(tm.db, tm.environment).trades(name))
 
 
 def rerun(tm: Opened, name: str, progress: Any = lambda _, __, ___: None) -> Rerun:
@@ -130,9 +131,9 @@ def rerun(tm: Opened, name: str, progress: Any = lambda _, __, ___: None) -> Rer
         exact=inputs.exact,
         progress=progress,
     )
-    now = {"strategies": _strategies(found), "settings": _settings(found), "code": _code()}
+    now = {"strategies": _strategies(found), "settings": settings_hash(found.backtest.asked), "code": code_hash()}
     differs = [f"the {what} changed" for what, one in now.items() if one != getattr(before, what)]
-    differs += [f"candles of {one} changed" for one in _changed(tm, before)]
+    differs += [f"candles of {one} changed" for one in changed(tm, before.candles)]
     readings = [_reading(one).hash for one in found.backtest.outcomes]
     return Rerun(before, found, differs, readings == [one.hash for one in before.readings])
 
@@ -160,14 +161,15 @@ def _trade(one: Any) -> dict[str, Any]:
 
 def _strategies(found: Result) -> dict[str, str]:
     return {
-        one.name: _hash(f"{inspect.getsource(inspect.getmodule(type(one)) or type(one))}{one!r}") for one in found.spoke
+        one.name: hash_of(f"{inspect.getsource(inspect.getmodule(type(one)) or type(one))}{one!r}")
+        for one in found.spoke
     }
 
 
-def _settings(found: Result) -> str:
-    asked = found.backtest.asked
+def settings_hash(asked: Asked) -> str:
+    """Of risk, rules, settings of the symbols and funding."""
     of_symbols = [(one.symbol, one.filters) for one in asked.symbols]
-    return _hash(
+    return hash_of(
         repr(
             (
                 asked.policy,
@@ -181,19 +183,23 @@ def _settings(found: Result) -> str:
 
 
 @cache
-def _code() -> str:
+def code_hash(*more: str) -> str:
+    """Of the engines' own code, and of these parts of it."""
     root = Path(pipeline.__file__).parent
     files = sorted(
-        file for part in _CODE for file in ((root / part).rglob("*.py") if (root / part).is_dir() else [root / part])
+        file
+        for part in (*_CODE, *more)
+        for file in ((root / part).rglob("*.py") if (root / part).is_dir() else [root / part])
     )
-    return _hash("".join(file.read_text() for file in files))
+    return hash_of("".join(file.read_text() for file in files))
 
 
-def _hash(text: str) -> str:
+def hash_of(text: str) -> str:
+    """A name for a text that no other has."""
     return sha256(text.encode()).hexdigest()
 
 
-def _series(tm: Opened, key: SeriesKey, read: Read) -> RunSeries:
+def series_as_read(tm: Opened, key: SeriesKey, read: Read) -> RunSeries:
     """Where the series changed since the run read it, its candles are known to be others: their hash fits nothing."""
     known = SeriesStore(tm.db).get(key)
     is_same = known is not None and known.changes == read.changes
@@ -217,10 +223,11 @@ def _candles(tm: Opened, key: SeriesKey, first: int, last: int) -> str:
     return told.hexdigest()
 
 
-def _changed(tm: Opened, one: Run) -> list[str]:
+def changed(tm: Opened, candles: Sequence[RunSeries]) -> list[str]:
+    """Those that are not what was read. They are only read where their series changed since."""
     store = SeriesStore(tm.db)
     found = []
-    for each in one.candles:
+    for each in candles:
         key = SeriesKey(each.exchange, each.symbol, each.interval)
         known = store.get(key)
         if known is not None and known.changes == each.changes:

@@ -28,6 +28,7 @@ MODULES = (
     "performance",
     "backtest",
     "runs",
+    "search",
     "returns",
     "strategies",
     "live",

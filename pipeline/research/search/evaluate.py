@@ -9,6 +9,7 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from decimal import Decimal
+from functools import cached_property
 from typing import Any, Final, cast
 
 import numpy as np
@@ -36,13 +37,22 @@ SAID_KEPT: Final = 16
 @dataclass(frozen=True, slots=True)
 class Evaluated:
     """`equity`: at the start, each midnight (UTC) and the end. `profits`: of the trades that ended, in the order in
-    which they were opened; `longest`: how long one of them was held, in milliseconds."""
+    which they were opened, and `closed`, when they ended; `longest`: how long one of them was held, in milliseconds."""
 
     figures: Figures
     equity: Floats
     profits: Sequence[float]
+    closed: Sequence[int]
     longest: int
     engine: str
+
+    def within(self, times: Sequence[int], first: int, last: int) -> Figures:
+        """The figures of some of its days, from the start of one to the start of the other; `times` are those of
+        `equity`. Drawdown is that of the days, and trades are those that ended in them."""
+        begin, end = times[first], times[last]
+        equity = self.equity[first : last + 1]
+        ended = np.array([one for one, at in zip(self.profits, self.closed, strict=True) if begin < at <= end])
+        return equity_figures(equity) | _of_profits(ended) | {"trades": len(ended)}
 
 
 FIGURES: Final = (
@@ -67,7 +77,6 @@ class Stage:
         self.space = space
         self._asked = replace(asked, signals=[])
         self._candles = list(candles)
-        self._prepared = Prepared(self._asked)
         self._said: OrderedDict[tuple[Strategy, str], Table] = OrderedDict()
 
     @property
@@ -81,6 +90,16 @@ class Stage:
         return self._asked.end
 
     @property
+    def interval(self) -> str:
+        """The candles of its signals, where a point names no others."""
+        return self._candles[0].interval
+
+    @property
+    def asked(self) -> Asked:
+        """What it goes by."""
+        return self._asked
+
+    @property
     def times(self) -> list[int]:
         """The start, each midnight (UTC), and the end: when the equity of a trial is told."""
         day = 1_440 * MINUTE
@@ -91,7 +110,9 @@ class Stage:
         """The same for a part of it, with another account."""
         assumed = self._asked.assumptions
         assumed = assumed if equity is None else replace(assumed, equity=Decimal(repr(equity)))
-        return Stage(replace(self._asked, start=start, end=end, assumptions=assumed), self._candles, self.space)
+        funding = {name: [one for one in dues if start < one.time <= end] for name, dues in self._asked.funding.items()}
+        part = replace(self._asked, start=start, end=end, assumptions=assumed, funding=funding)
+        return Stage(part, self._candles, self.space)
 
     def evaluate(self, point: Point, said: Table | None = None) -> Evaluated:
         """Run it. `said`: other signals than those of the strategy, as `signals` gives them."""
@@ -119,7 +140,7 @@ class Stage:
         return replace(self._asked, policy=replace(policy, risk=risk_of(policy.risk, point)), trading=own)
 
     def _interval(self, point: Point) -> str:
-        return str(point[INTERVAL]) if INTERVAL in point else self._candles[0].interval
+        return str(point[INTERVAL]) if INTERVAL in point else self.interval
 
     def _signals(self, strategy: Strategy, code: str) -> Table:
         """In the order in which a run hears them: by time, then as their ids sort."""
@@ -155,6 +176,10 @@ class Stage:
             return step.origin + (candles.numbers[at] + 1) * step.milliseconds
         return np.array([step.open_time(one + 1) for one in candles.numbers[at].tolist()], np.int64)
 
+    @cached_property
+    def _prepared(self) -> Prepared:
+        return Prepared(self._asked)
+
     def _told(self, ran: Ran) -> Evaluated:
         """The figures of a run."""
         worth = self._prepared.worth(ran, float(self._asked.assumptions.equity))
@@ -172,7 +197,9 @@ class Stage:
             "taken": int((ran.verdicts > 0).sum()),
             "on_an_assumption": results.on_an_assumption,
         }  # fmt: skip
-        return Evaluated(found, worth.daily, profits, int(results.lasted.max(initial=0)), "fast")
+        closed = ran.trades["closed_at"][np.lexsort((ran.trades["symbol"], ran.trades["opened_at"]))]
+        longest = int(results.lasted.max(initial=0))
+        return Evaluated(found, worth.daily, profits, closed[closed >= 0].tolist(), longest, "fast")
 
     def _by_executor(self, point: Point) -> Evaluated:
         """Where the compiled rules met what they do not know, as the backtest does."""
@@ -184,6 +211,7 @@ class Stage:
             {name: told[name] for name in FIGURES},
             outcome.curve.daily()[1],
             [float(one.profit) for one in over],
+            [one.closed_at for one in over if one.closed_at is not None],
             max((one.closed_at - one.opened_at for one in over if one.closed_at is not None), default=0),
             "exact",
         )
@@ -230,6 +258,11 @@ def _without(view: TradingView, point: Point) -> TradingView:
     if "leverage" in point:
         changed |= {"leverage": None}
     return replace(view, **changed) if changed else view
+
+
+def equity_figures(equity: Floats) -> dict[str, Any]:
+    """Those of an equity by days; its drawdown is that of the days."""
+    return _of_equity(equity, float(figures.drawdowns(equity).max()))
 
 
 def _of_equity(equity: Floats, deepest: float) -> dict[str, Any]:

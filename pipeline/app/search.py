@@ -1,0 +1,400 @@
+"""A search: sets of parameters are asked for, tried, and kept, each once; what was chosen is judged on what follows.
+
+Where it was interrupted it goes on: the same seed asks for the same sets, and those that are kept are told and not
+tried again. It asks the database only, and sends nothing anywhere.
+"""
+
+import inspect
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from decimal import Decimal
+from statistics import median
+from typing import Any, Final, NamedTuple, Protocol
+
+from pipeline.app.opened import Opened
+from pipeline.app.runs import changed, code_hash, hash_of, series_as_read, settings_hash
+from pipeline.app.stage import Set, set_up, space_for
+from pipeline.errors import UsageError
+from pipeline.research.search.asking import ROUND, SAMPLERS, Asking, Wanted
+from pipeline.research.search.evaluate import FIGURES, Stage
+from pipeline.research.search.forward import Forward, forward_of
+from pipeline.research.search.objectives import Objectives
+from pipeline.research.search.space import INTERVAL, Point, Space
+from pipeline.research.search.trial import Answer, Plan, Trials
+from pipeline.research.walk_forward import folds_of
+from pipeline.store.searches import SearchStore
+from pipeline.timeline import DAY, to_datetime, to_ms
+from schemas.searches import Sealed, Search, Trial
+
+__all__ = [
+    "FIGURES", "SAMPLERS", "Found", "Kept", "Progress", "SearchFor", "ranked", "resumed", "search", "searches", "trial",
+    "trials",
+]  # fmt: skip
+
+_CODE: Final = ("research/search", "research/walk_forward.py")
+_FEWEST_DAYS: Final = 30
+_SCALED: Final = frozenset(("sharpe", "sortino", "calmar", "omega", "yearly_return_pct", "volatility_pct"))
+"""Figures that are not said of fewer days than that."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchFor:
+    """What is asked for; empty: what the settings have. `sealed`: the share of the days, the last of them, that no
+    trial sees. `folds`: none is no walk-forward."""
+
+    strategy: str
+    symbols: Sequence[str] = ()
+    interval: str | None = None
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    space: Sequence[str] = ()
+    days: float | None = None
+    start: int | None = None
+    end: int | None = None
+    equity: Decimal = Decimal(10_000)
+    trials: int = 200
+    sampler: str = "random"
+    seed: int = 1
+    objectives: Sequence[str] = ("sharpe",)
+    folds: int = 6
+    anchored: bool = False
+    prune: bool = False
+    sealed: float = 0.15
+    name: str | None = None
+
+
+class Progress(NamedTuple):
+    """How far it is: `best` is the highest first objective so far, `kept` were there before."""
+
+    done: int
+    wanted: int
+    kept: int
+    best: float | None
+
+
+class Evaluator(Protocol):
+    """Who tries sets: answers come as they are ready, with the number of the set."""
+
+    def __call__(self, wanted: Sequence[Wanted], floor: float | None) -> Iterator[tuple[int, Answer]]: ...
+
+
+Workers = Callable[[Trials], Evaluator]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A search that has ended: its trials in their order, those that are best by its objectives first in `best`, and
+    what the walk through the folds brought; None where there are no folds, or nothing to choose."""
+
+    search: Search
+    trials: Sequence[Trial]
+    best: Sequence[Trial]
+    forward: Forward | None
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A search, and how many of its trials there are."""
+
+    search: Search
+    tried: int
+
+
+def in_this_process(trials: Trials) -> Evaluator:
+    """One after the other."""
+
+    def evaluate(wanted: Sequence[Wanted], floor: float | None) -> Iterator[tuple[int, Answer]]:
+        for one in wanted:
+            yield one.number, trials.answer(one.point, floor)
+
+    return evaluate
+
+
+def search(
+    tm: Opened,
+    asked: SearchFor,
+    *,
+    workers: Workers = in_this_process,
+    progress: Callable[[Progress], None] = lambda _: None,
+) -> Found:
+    """Search, and keep every trial. A search of that name that was interrupted, or is to have more trials, goes on; it
+    must ask for the same."""
+    objectives = Objectives.of(asked.objectives)
+    _require_sense(asked)
+    store = SearchStore(tm.db, tm.environment)
+    before = store.get(asked.name) if asked.name else None
+    space = space_for(tm, asked.strategy, asked.parameters, asked.space)
+    ready = _set(tm, asked, space, before)
+    whole = ready.stage
+    searched = whole if before is not None else whole.within(whole.start, _end_of(whole, asked.sealed))
+    folds = folds_of(len(searched.times) - 1, asked.folds, anchored=asked.anchored) if asked.folds else []
+    _require_days(objectives, asked, searched, min((one.train[1] - one.train[0] for one in folds), default=None))
+    kept = _keep(tm, store, asked, ready, searched, whole.end, before)
+    plan = Plan(objectives, folds, early=bool(folds) and (asked.prune or asked.sampler == "tpe"))
+    judged = Trials(searched, plan)
+    _try_all(store, kept, asked, judged, workers(judged), progress)
+    found = _found(kept, store.trials(kept.id), judged)
+    store.end(kept.id, datetime.now(UTC), _result(found))
+    ended = store.get(kept.id)
+    return Found(ended or kept, found.trials, found.best, found.forward)
+
+
+def resumed(tm: Opened, name: str, trials: int | None = None) -> SearchFor:
+    """What that search was asked for; with more trials, if so many are wanted."""
+    one = _named(SearchStore(tm.db, tm.environment), name)
+    codes = one.intervals if INTERVAL not in one.space else [None]
+    return SearchFor(
+        strategy=one.strategy,
+        symbols=one.symbols,
+        interval=codes[0],
+        parameters=one.fixed,
+        space=[f"{axis}={','.join(map(str, values))}" for axis, values in one.space.items()],
+        equity=one.equity,
+        trials=one.trials if trials is None else trials,
+        sampler=one.sampler,
+        seed=one.seed,
+        objectives=one.objectives,
+        folds=one.folds,
+        anchored=one.anchored,
+        prune=one.prune,
+        name=name,
+    )
+
+
+def ranked(found: Found) -> list[Trial]:
+    """Its trials, the best by the first objective first; those without figures last."""
+    return _ranked(Objectives.of(found.search.objectives), found.trials)
+
+
+def searches(tm: Opened, most: int) -> list[Kept]:
+    """The newest first."""
+    store = SearchStore(tm.db, tm.environment)
+    return [Kept(one, store.count(one.id)) for one in store.newest(most)]
+
+
+def trials(tm: Opened, name: str) -> tuple[Search, list[Trial]]:
+    """Those of a search, the best first; those without figures last."""
+    store = SearchStore(tm.db, tm.environment)
+    found = _named(store, name)
+    return found, _ranked(Objectives.of(found.objectives), store.trials(name))
+
+
+def trial(tm: Opened, name: str) -> Trial:
+    """One of them."""
+    found = SearchStore(tm.db, tm.environment).trial(name)
+    if found is None:
+        raise UsageError(f"there is no trial {name!r}; `tidemark trials --search NAME` lists those of a search")
+    return found
+
+
+def _named(store: SearchStore, name: str) -> Search:
+    found = store.get(name)
+    if found is None:
+        raise UsageError(f"there is no search {name!r}; `tidemark trials` lists them")
+    return found
+
+
+def _require_sense(asked: SearchFor) -> None:
+    if asked.trials < 1:
+        raise UsageError(f"--trials must be at least 1, not {asked.trials}")
+    if asked.sampler not in SAMPLERS:
+        raise UsageError(f"--sampler {asked.sampler}: there is no such one. There are: {', '.join(SAMPLERS)}")
+    if not 0 <= asked.sealed <= 0.5:
+        raise UsageError(f"--sealed is a share of the days, from 0 to 0.5, not {asked.sealed:g}")
+    if asked.prune and not asked.folds:
+        raise UsageError("--prune ends trials after the first fold, and there are none: leave out --walk-forward 0")
+
+
+def _require_days(objectives: Objectives, asked: SearchFor, stage: Stage, trained: int | None) -> None:
+    """Refuse an objective that no stretch is long enough for."""
+    days = len(stage.times) - 1 if trained is None else trained
+    scaled = [one for one in objectives.names if one in _SCALED]
+    if scaled and days < _FEWEST_DAYS:
+        what = "the days that are searched are" if trained is None else f"a training stretch of {asked.folds} folds is"
+        raise UsageError(
+            f"{scaled[0]} is not said of fewer than {_FEWEST_DAYS} days, and {what} {days}: take more days (--days), "
+            "fewer folds (--walk-forward), or --objective return_pct"
+        )
+
+
+def _end_of(stage: Stage, sealed: float) -> int:
+    """The midnight from which on nothing is searched."""
+    days = (stage.end - stage.start) // DAY
+    hidden = round(days * sealed)
+    return stage.end if not hidden else stage.times[-1 - hidden]
+
+
+def _set(tm: Opened, asked: SearchFor, space: Space, before: Search | None) -> Set:
+    """What is loaded: of a search that goes on, what it was over."""
+    start = asked.start if before is None else to_ms(before.start)
+    end = asked.end if before is None else to_ms(before.end)
+    return set_up(
+        tm,
+        space,
+        symbols=asked.symbols,
+        interval_code=asked.interval,
+        days=asked.days,
+        start=start,
+        end=end,
+        equity=asked.equity,
+    )
+
+
+def _keep(
+    tm: Opened,
+    store: SearchStore,
+    asked: SearchFor,
+    ready: Set,
+    searched: Stage,
+    last: int,
+    before: Search | None,
+) -> Search:
+    """The document of the search: a new one, or the one before if it is of the same."""
+    now = datetime.now(UTC)
+    space = searched.space
+    by = inspect.getsource(inspect.getmodule(space.kind) or space.kind)
+    new = Search(
+        id=asked.name or f"{now:%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:6]}",
+        environment=tm.environment,
+        at=now,
+        strategy=asked.strategy,
+        fixed=dict(space.fixed),
+        space={one.name: list(one.values) for one in space.axes},
+        symbols=list(searched.asked.minutes),
+        intervals=sorted({one.interval for one in ready.read if one.interval != "1m"} or {"1m"}),
+        start=to_datetime(searched.start),
+        end=to_datetime(searched.end),
+        equity=asked.equity,
+        trials=asked.trials,
+        sampler=asked.sampler,
+        seed=asked.seed,
+        objectives=list(asked.objectives),
+        folds=asked.folds,
+        anchored=asked.anchored,
+        prune=asked.prune,
+        sealed=None if last <= searched.end else Sealed(start=to_datetime(searched.end), end=to_datetime(last)),
+        code=hash_of(f"{by}{settings_hash(searched.asked)}{code_hash(*_CODE)}"),
+        candles=[series_as_read(tm, key, read) for key, read in ready.read.items()],
+        notes=list(ready.notes),
+    )
+    if before is not None:
+        _require_same(tm, before, new)
+        return before
+    if not store.add(new):
+        raise UsageError(f"a search {new.id!r} was begun meanwhile: choose another name")
+    return new
+
+
+def _require_same(tm: Opened, before: Search, now: Search) -> None:
+    """Refuse to go on with something else than what was begun."""
+    names = (
+        *("strategy", "fixed", "space", "symbols", "start", "end", "equity", "sampler", "seed", "objectives"),
+        *("folds", "anchored", "prune"),
+    )
+    differs = [f"its {one}" for one in names if getattr(before, one) != getattr(now, one)]
+    if before.code != now.code:
+        differs.append("the code of the strategy or of the engines, or the settings")
+    differs += [f"the candles of {one}" for one in changed(tm, before.candles)]
+    if differs:
+        raise UsageError(
+            f"search {before.id!r} was begun otherwise: {', '.join(differs)}. Ask for the same, or give this one "
+            "another name"
+        )
+
+
+def _try_all(
+    store: SearchStore,
+    kept: Search,
+    asked: SearchFor,
+    judged: Trials,
+    evaluate: Evaluator,
+    progress: Callable[[Progress], None],
+) -> None:
+    """Round by round: ask, try what is not kept, keep it, tell."""
+    known = {one.number: one for one in store.trials(kept.id)}
+    before = len(known)
+    asking = Asking(judged.stage.space, asked.sampler, asked.seed, len(asked.objectives))
+    early: list[float] = []
+    done, best = 0, None
+    while done < asked.trials and (wanted := asking.ask(asked.trials - done)):
+        floor = median(early) if asked.prune and len(early) >= ROUND else None
+        missing = [one for one in wanted if one.number not in known]
+        known |= _tried(store, kept, missing, evaluate(missing, floor))
+        for one in wanted:
+            told = known[one.number]
+            if told.parameters != dict(one.point):
+                raise UsageError(f"trial {told.id} was another one: search {kept.id!r} was begun by another version")
+            scores = _told(judged.plan, told)
+            asking.tell(one.number, scores)
+            early += [told.early[0]] if told.early and told.state == "done" else []
+            done += 1
+            if scores is not None:
+                best = scores[0] if best is None else max(best, scores[0])
+        progress(Progress(done, asked.trials, min(before, done), best))
+
+
+def _tried(
+    store: SearchStore, kept: Search, wanted: Iterable[Wanted], answers: Iterator[tuple[int, Answer]]
+) -> dict[int, Trial]:
+    """Those that were missing. What is there when it is interrupted is kept."""
+    points = {one.number: one.point for one in wanted}
+    found: dict[int, Trial] = {}
+    try:
+        for number, answer in answers:
+            found[number] = _document(kept, number, points[number], answer)
+    finally:
+        store.add_trials(list(found.values()))
+    return found
+
+
+def _document(kept: Search, number: int, point: Point, answer: Answer) -> Trial:
+    return Trial(
+        id=f"{kept.id}:{number}",
+        search=kept.id,
+        environment=kept.environment,
+        number=number,
+        state=answer.state,
+        parameters=dict(point),
+        reason=answer.reason,
+        early=None if answer.early is None else list(answer.early),
+        figures=dict(answer.figures),
+        folds=[dict(one) for one in answer.folds],
+        equity=list(answer.equity),
+        hash=answer.hash,
+    )
+
+
+def _told(plan: Plan, told: Trial) -> tuple[float, ...] | None:
+    """What leads a sampler: of what is judged later, it hears nothing."""
+    if plan.early:
+        return None if told.early is None else tuple(told.early)
+    return plan.objectives.scores(told.figures)
+
+
+def _ranked(objectives: Objectives, found: Sequence[Trial]) -> list[Trial]:
+    scores = [objectives.scores(one.figures) for one in found]
+    order = sorted(
+        range(len(found)), key=lambda place: (-(scores[place] or (float("-inf"),))[0], found[place].number)
+    )  # fmt: skip
+    return [found[place] for place in order]
+
+
+def _found(kept: Search, found: Sequence[Trial], judged: Trials) -> Found:
+    objectives = judged.plan.objectives
+    front = objectives.front([objectives.scores(one.figures) for one in found])
+    done = [one for one in found if one.state == "done"]
+    points = [one.parameters for one in done]
+    forward = forward_of(judged, points, [one.folds for one in done], [one.number for one in done])
+    return Found(kept, found, [found[place] for place in front], forward)
+
+
+def _result(found: Found) -> dict[str, Any]:
+    states = [one.state for one in found.trials]
+    return {
+        "best": [one.id for one in found.best],
+        "done": states.count("done"),
+        "failed": states.count("failed"),
+        "pruned": states.count("pruned"),
+        "forward": None if found.forward is None else found.forward.told(),
+    }

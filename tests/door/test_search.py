@@ -1,0 +1,244 @@
+"""`tidemark search`: every trial is kept once, whoever asks again, and however often it was interrupted."""
+
+import csv
+import io
+import json
+import shlex
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from pipeline.app import search as searching
+from pipeline.app.search import FIGURES, Evaluator, SearchFor, search
+from pipeline.cli.app import build
+from pipeline.errors import UsageError
+from pipeline.research.search.trial import Answer, Trials
+from tests.door.test_pages import ROOT
+from tests.test_docs import fenced
+from tidemark import Tidemark
+
+BASE: dict[str, Any] = {
+    "strategy": "ma_breakout", "symbols": ["BTCUSDT"], "interval": "15m", "space": ["n=3..60", "stop=1..3:0.5"],
+    "objectives": ["return_pct"], "folds": 2, "trials": 45, "sealed": 0.2,
+}  # fmt: skip
+RUN = (
+    "search", "ma_breakout", "--symbol", "BTCUSDT", "-i", "15m", "--space", "n=3..60", "--objective", "return_pct",
+    "--walk-forward", "2",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module", autouse=True)
+def minutes(filled: Tidemark) -> None:
+    filled.backfill("BTCUSDT", "1m", days=10)
+
+
+@pytest.fixture(autouse=True)
+def nothing_left(filled: Tidemark) -> Iterator[None]:
+    yield
+    for name in ("searches", "trials"):
+        filled._opened.db[name].delete_many({})
+
+
+def told(*arguments: str) -> str:
+    done = CliRunner().invoke(build(), [*arguments], env={"COLUMNS": "100"})
+    assert done.exit_code == 0, done.output
+    return done.stdout
+
+
+def kept(tm: Tidemark, name: str) -> list[dict[str, Any]]:
+    found = tm._opened.db["trials"].find({"search": name}).sort("number")
+    return [{key: value for key, value in one.items() if key not in {"_id", "search"}} for one in found]
+
+
+@pytest.mark.parametrize("sampler", ["random", "tpe", "qmc", "grid"])
+def test_the_same_seed_tries_the_same_sets(filled: Tidemark, sampler: str) -> None:
+    tm = filled._opened
+    one = search(tm, SearchFor(**BASE | {"name": "one", "sampler": sampler}))
+    search(tm, SearchFor(**BASE | {"name": "other", "sampler": sampler}))
+    assert len(one.trials) == 45
+    assert len({str(each.parameters) for each in one.trials}) == 45
+    assert kept(filled, "one") == kept(filled, "other")
+    if sampler in {"random", "tpe", "qmc"}:
+        search(tm, SearchFor(**BASE | {"name": "third", "sampler": sampler, "seed": 2}))
+        assert kept(filled, "third") != kept(filled, "one")
+
+
+class Killed(BaseException):
+    """As a kill: nobody handles it."""
+
+
+def dying(after: int) -> Any:
+    """Who tries sets, the last of a round first, and dies on the way."""
+
+    def workers(trials: Trials) -> Evaluator:
+        left = iter(range(after))
+
+        def evaluate(wanted: Any, floor: float | None) -> Iterator[tuple[int, Answer]]:
+            for one in reversed(wanted):
+                if next(left, None) is None:
+                    raise Killed
+                yield one.number, trials.answer(one.point, floor)
+
+        return evaluate
+
+    return workers
+
+
+@pytest.mark.parametrize("sampler", ["random", "tpe"])
+def test_one_that_was_killed_goes_on_and_is_the_same(filled: Tidemark, sampler: str) -> None:
+    tm = filled._opened
+    asked = BASE | {"sampler": sampler, "prune": True}
+    whole = search(tm, SearchFor(**asked | {"name": "whole"}))
+    for after in (7, 3, 25):
+        with pytest.raises(Killed):
+            search(tm, SearchFor(**asked | {"name": "killed"}), workers=dying(after))
+    assert tm.db["trials"].count_documents({"search": "killed"}) == 35
+    again = search(tm, searching.resumed(tm, "killed"))
+    assert kept(filled, "killed") == kept(filled, "whole")
+    assert [one.number for one in again.best] == [one.number for one in whole.best]
+    assert again.forward == whole.forward
+    assert "pruned" in {one.state for one in again.trials}
+
+
+def test_it_goes_on_with_more_but_not_with_something_else(filled: Tidemark) -> None:
+    tm = filled._opened
+    search(tm, SearchFor(**BASE | {"name": "x", "trials": 5}))
+    first = kept(filled, "x")
+    assert len(search(tm, searching.resumed(tm, "x", 30)).trials) == 30
+    assert kept(filled, "x")[:5] == first
+    for changed in ({"seed": 3}, {"space": ["n=3..61"]}, {"folds": 1}, {"sampler": "qmc"}):
+        with pytest.raises(UsageError, match="was begun otherwise"):
+            search(tm, SearchFor(**BASE | {"name": "x"} | changed))
+
+
+def test_a_small_space_is_tried_whole_and_no_more(filled: Tidemark) -> None:
+    for sampler in ("random", "tpe", "qmc", "grid"):
+        asked = BASE | {"space": ["n=5,6,7"], "sampler": sampler, "name": sampler}
+        found = search(filled._opened, SearchFor(**asked)).trials
+        assert sorted(one.parameters["n"] for one in found) == [5, 6, 7]
+
+
+def test_a_set_that_fails_says_so_and_the_search_goes_on(filled: Tidemark, tmp_path: Any) -> None:
+    file = tmp_path / "brittle.py"
+    file.write_text(
+        "from dataclasses import dataclass\nfrom typing import ClassVar\nimport numpy as np\n\n"
+        "@dataclass(frozen=True)\nclass Brittle:\n    name: ClassVar[str] = 'brittle'\n    n: int = 1\n"
+        "    needs = ('close',)\n    lookback = 0\n"
+        "    def signals(self, columns):\n        if self.n == 3:\n            raise ValueError('no threes')\n"
+        "        return np.zeros(len(columns['close']), np.int8)\n"
+    )
+    asked = BASE | {"strategy": f"{file}:Brittle", "space": ["n=1..5"], "sampler": "grid"}
+    found = search(filled._opened, SearchFor(**asked)).trials
+    assert [one.state for one in found] == ["done", "done", "failed", "done", "done"]
+    assert "no threes" in str(found[2].reason)
+
+
+def test_several_objectives_have_a_front(filled: Tidemark) -> None:
+    asked = BASE | {"objectives": ["return_pct", "max_drawdown_pct"], "name": "two"}
+    found = search(filled._opened, SearchFor(**asked))
+    front = [(one.figures["return_pct"], one.figures["max_drawdown_pct"]) for one in found.best]
+    assert front == sorted(front, reverse=True)
+    assert [one for _, one in front] == sorted((one for _, one in front), reverse=True)
+    for one in found.trials:
+        told = (one.figures["return_pct"], one.figures["max_drawdown_pct"])
+        assert any(best[0] >= told[0] and best[1] <= told[1] for best in front)
+
+
+def test_what_led_a_sampler_is_not_what_judges(filled: Tidemark, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Prices behind the first training stretch may be what they like: the same sets are tried."""
+    tm = filled._opened
+    search(tm, SearchFor(**BASE | {"name": "one", "sampler": "tpe"}))
+    answer = Trials.answer
+
+    def otherwise(self: Trials, point: Any, floor: float | None = None) -> Answer:
+        found = answer(self, point, floor)
+        figures = {name: value and -value for name, value in found.figures.items()}
+        return Answer(found.state, found.reason, found.early, figures, found.folds, found.equity)
+
+    monkeypatch.setattr(Trials, "answer", otherwise)
+    search(tm, SearchFor(**BASE | {"name": "other", "sampler": "tpe"}))
+    parameters = [[one["parameters"] for one in kept(filled, name)] for name in ("one", "other")]
+    assert parameters[0] == parameters[1]
+
+
+def test_the_command_shows_what_is_kept(filled: Tidemark) -> None:
+    shown = told(*RUN, "--trials", "25", "--name", "shown")
+    assert "shown:" in shown
+    assert "out of sample" in shown
+    found = json.loads(told("trials", "--search", "shown", "--json", "--limit", "100"))
+    returns = [one["return_pct"] for one in found]
+    assert returns == sorted(returns, reverse=True)
+    assert len(found) == 25
+    rows = list(csv.DictReader(io.StringIO(told("trials", "--search", "shown", "--csv"))))
+    assert rows[0]["id"] == found[0]["id"]
+    assert "profit_factor" in told("trials", "show", found[0]["id"])
+    assert json.loads(told("trials", "show", found[0]["id"], "--json"))["parameters"] == {"n": found[0]["n"]}
+    assert "25/25" in told("trials")
+    assert json.loads(told("trials", "--json"))[0]["id"] == "shown"
+    whole = json.loads(told("search", "--resume", "shown", "--json"))
+    assert whole["best"][0]["id"] == found[0]["id"]
+    assert len(whole["result"]["forward"]["steps"]) == 2
+
+
+@pytest.mark.parametrize("width", ["60", "80", "120"])
+def test_what_a_person_reads_fits(width: str) -> None:
+    for command in ((*RUN, "--trials", "5", "--name", "x"), ("trials",), ("trials", "--search", "x")):
+        done = CliRunner().invoke(build(), [*command], env={"COLUMNS": width})
+        assert done.exit_code == 0
+        assert max(map(len, done.stdout.splitlines())) <= int(width)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("search",), "name a strategy"),
+        (("search", "ma_breakout", "--resume", "x"), "not both"),
+        (("search", "--resume", "x"), "there is no search 'x'"),
+        (("search", "macd_turtel"), "macd_turtle"),
+        (("search", "bollinger", "--symbol", "BTCUSDT", "-i", "15m"), "nothing to search"),
+        ((*RUN, "--space", "n=1"), "twice"),
+        ((*RUN, "--trials", "0"), "at least 1"),
+        ((*RUN, "--sampler", "magic"), "There are: random, tpe, qmc, grid"),
+        ((*RUN[:6], "--walk-forward", "2", "--objective", "sharp"), "Did you mean 'sharpe'"),
+        ((*RUN[:6], "--walk-forward", "2"), "not said of fewer than 30 days"),
+        ((*RUN[:-1], "40"), "40 folds need at least 42 days"),
+        ((*RUN, "--sealed", "0.9"), "from 0 to 0.5"),
+        ((*RUN[:-1], "0", "--prune"), "leave out --walk-forward 0"),
+        ((*RUN, "--days", "3", "--start", "2026-01-01"), "--days and --start"),
+        (("trials", "--search", "x"), "there is no search 'x'"),
+        (("trials", "show", "x:1"), "there is no trial 'x:1'"),
+        (("trials", "--json", "--csv"), "exclude each other"),
+    ],
+)
+def test_what_cannot_be_searched_is_refused_with_a_way_out(arguments: tuple[str, ...], says: str) -> None:
+    done = CliRunner().invoke(build(), [*arguments])
+    assert done.exit_code == 2
+    assert says in " ".join(done.output.split())
+    assert "Traceback" not in done.output
+
+
+def test_what_the_page_tells_to_type_works(filled: Tidemark) -> None:
+    for command in fenced(ROOT / "docs" / "search.md", "run"):
+        assert told(*shlex.split(command)[1:]).strip(), command
+
+
+def test_every_figure_of_a_trial_can_be_an_objective_and_the_door_says_the_same(filled: Tidemark) -> None:
+    found = filled.search(
+        "ma_breakout", symbols="BTCUSDT", interval="15m", space={"n": range(5, 61, 5)}, objectives="profit_factor",
+        walk_forward=2, trials=6, progress=False,
+    )  # fmt: skip
+    table = found.trials
+    assert table.height == 6
+    assert table["profit_factor"].to_list() == sorted(table["profit_factor"], reverse=True)
+    assert found.best == {"n": table["n"][0]}
+    assert filled.trials(found.name).equals(table)
+    assert found.equity["equity"][-1] == pytest.approx(10_000 * (1 + found.out_of_sample["return_pct"] / 100))
+    assert found.folds.height == 2
+    grown = (1 + found.folds["return_pct"] / 100).product()
+    assert grown == pytest.approx(1 + found.out_of_sample["return_pct"] / 100)
+    assert "6 trials of ma_breakout" in repr(found)
+    stored = filled._opened.db["trials"].find_one({"search": found.name})
+    assert stored is not None
+    assert set(FIGURES) == set(stored["figures"])
