@@ -85,6 +85,7 @@ class Order(Document):
     filled: Money
     average_price: Money | None = None
     fee: Money | None = None
+    kept: Money | None = Field(default=None, description="what the exchange kept, as its fee, of the coins bought")
     realized: Money | None = None
     slippage_pct: float | None = Field(default=None, description="fill against the signal's price, positive is worse")
     error_code: int | None = None

@@ -1,6 +1,7 @@
 """What is held now: one document a symbol and position side, kept equal to the exchange by reconciliation."""
 
 from datetime import datetime
+from decimal import Decimal
 from typing import Literal
 
 from pydantic import Field
@@ -44,6 +45,8 @@ class Position(Document):
     unprotected_since: datetime | None = Field(default=None, description="None while its stop stands")
     closing: str | None = Field(default=None, description="why it is being closed, while it is")
     opened_at: datetime | None = None
+    parts: list[str] = Field(default=[], description="of coins: the orders that bought them and sold of them")
+    missing: Money = Field(default=Decimal(0), description="of coins: how many of ours somebody else has taken")
     updated_at: datetime
 
 

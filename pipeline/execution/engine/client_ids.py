@@ -73,6 +73,16 @@ def installation_of(client_id: str) -> str | None:
     return found and (found[1] or UNNAMED)
 
 
+def beside(stop_id: str) -> str:
+    """The id of the take-profit that is placed together with that stop."""
+    return stop_id.replace("-s-", "-p-", 1)
+
+
+def stop_beside(target_id: str) -> str:
+    """The id of the stop that was placed together with that take-profit."""
+    return target_id.replace("-p-", "-s-", 1)
+
+
 def leg_of(client_id: str) -> Leg | None:
     """What an order of a Tidemark is for."""
     found = _ID.fullmatch(client_id)

@@ -148,8 +148,9 @@ def _open(ask: Ask) -> Choice:
     found = sizing.sized(wanted, unit.bound, ask.price, one, risk.limits(ask, one), ask.limit)
     if isinstance(found, str):
         return Skip(found)
-    if reason := risk.liquidated_before(ask, one, found.quantity, plan.stop_price):
-        return Skip(reason)
+    for check in (risk.liquidated_before, risk.unsellable):
+        if reason := check(ask, one, found.quantity, plan.stop_price):
+            return Skip(reason)
     return Open(_entry(ask, found, plan), _decision(ask, found, plan, unit.bound))
 
 

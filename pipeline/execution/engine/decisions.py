@@ -204,9 +204,11 @@ class Decisions:
 
     def journaled(self, order: OrderRecord, now: int) -> None:
         self._memory.unjournaled.discard(order.id)
+        if self._memory.is_second(order):
+            return
         reason = obstacle(self._memory, order, now)
         if reason is None:
-            self._memory.send(order, now)
+            self._reconciler.send(order, now)
             if order.turns:
                 self._turns[str(order.signal)] = self._memory.orders[order.id]
             else:
@@ -219,7 +221,8 @@ class Decisions:
                 self._decided_with(order, reason)
             elif self._memory.position(order.symbol).exposed:
                 self._verdict(WriteVerdict(str(order.signal), "skipped", reason))
-            self._memory.move(order, "abandoned", "executor", f"not sent: {reason}", now)
+            for one in self._memory.together(order):
+                self._memory.move(one, "abandoned", "executor", f"not sent: {reason}", now)
 
     def _decided_with(self, order: OrderRecord, reason: str | None) -> None:
         decided = self._pending.pop(order.id, None)
@@ -251,7 +254,8 @@ class Decisions:
             self._memory.hold_longer(order.symbol, "decide", now, _DECIDE_AT_MOST)
             return
         self._memory.unjournaled.discard(order.id)
-        self._memory.send(order, now)
+        if not self._memory.is_second(order):
+            self._memory.send(order, now)
 
     def _recent_sends(self, now: int) -> int:
         sends = self._memory.sends

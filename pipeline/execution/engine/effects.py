@@ -59,9 +59,11 @@ class Explain:
 @dataclass(frozen=True, slots=True)
 class Place:
     """Send the order (`order.algo`: as a conditional one). Ends in `OrderSeen`, `OrderRejected`, `OrderUnknown` or
-    `OrderFailed`; the shell never sends it again by itself."""
+    `OrderFailed`; the shell never sends it again by itself. `beside`: goes in the same request, of which the exchange
+    carries out one; the answer is told of `order`, and of both where both stand."""
 
     order: OrderRecord
+    beside: OrderRecord | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,7 +63,7 @@ class Margins:
         market = self._memory.market(symbol)
         known = self._memory.compared and market.filters is not None
         traded = market.trading.traded(production=self._policy.production)
-        if self._memory.mode == "signal-only" or not traded or not known:
+        if self._memory.mode == "signal-only" or self._policy.owned or not traded or not known:
             return False
         if market.margin == self._wanted(symbol):
             return False

@@ -10,6 +10,7 @@ from operator import attrgetter
 from typing import Final
 
 from pipeline.exchange.products.instrument import ONE
+from pipeline.execution.engine import client_ids
 from pipeline.execution.engine.client_ids import Identity
 from pipeline.execution.engine.effects import Effect, JournalIntent, JournalOrder, JournalPosition, Notify, Place
 from pipeline.execution.engine.events import GoalSeen
@@ -79,6 +80,8 @@ class Memory:
     """Numbers of orders of which the exchange cannot say whose they are."""
     ended: dict[str, Ended] = field(default_factory=dict)
     """By symbol."""
+    halved: set[str] = field(default_factory=set)
+    """What stood when the other one of its pair had ended: it was asked for."""
     resend_at: dict[str, int] = field(default_factory=dict)
     not_before: dict[tuple[str, str], int] = field(default_factory=dict)
     pauses: dict[tuple[str, str], int] = field(default_factory=dict)
@@ -145,6 +148,15 @@ class Memory:
         """The exchange's numbers of orders of which it is known whose they are."""
         ours = {one.exchange_id for one in self.orders.values() if one.symbol == symbol}
         return ours | {one.exchange_id for one in self.others.values() if one.symbol == symbol}
+
+    def together(self, order: OrderRecord) -> tuple[OrderRecord, ...]:
+        """The order, and what goes or went with it in one request and is not settled."""
+        beside = self.orders.get(client_ids.beside(order.id)) if order.leg == "stop" and self.policy.owned else None
+        return (order,) if beside is None or not beside.unsettled else (order, beside)
+
+    def is_second(self, order: OrderRecord) -> bool:
+        """Whether it leaves with another one, and never by itself."""
+        return self.policy.owned and order.leg == "take_profit"
 
     # Waiting
 
@@ -224,15 +236,19 @@ class Memory:
         self.emit(JournalIntent(order))
 
     def send(self, order: OrderRecord, now: int) -> None:
-        """The order leaves now."""
-        leaving = replace(order, state="sent", attempts=order.attempts + 1, updated_at=now)
-        self.emit(Place(leaving))
+        """The order leaves now, with what goes in the same request."""
+        leaving, *beside = (
+            replace(one, state="sent", attempts=one.attempts + 1, updated_at=now) for one in self.together(order)
+        )
+        self.emit(Place(leaving, *beside))
         position = self.position(order.symbol)
-        self.held_before[order.id] = position.quantity
-        self.doubts[order.id] = sent(self.policy, held_by(position, now), now)
-        self.resend_at.pop(order.id, None)
+        for one in (leaving, *beside):
+            self.held_before[one.id] = position.quantity
+            self.doubts[one.id] = sent(self.policy, held_by(position, now), now)
+            self.resend_at.pop(one.id, None)
+            self.unjournaled.discard(one.id)
+            self.write(one, "executor")
         self.sends.append(now)
-        self.write(leaving, "executor")
 
     def move(self, order: OrderRecord, state: State, by: By, detail: str, now: int) -> OrderRecord:
         """The order is in that state now."""
@@ -295,18 +311,22 @@ class Memory:
 
     def prune(self, now: int) -> None:
         """Forget what has been settled for long: it can have no news that a snapshot would not tell."""
-        for one in [one for one in self.orders.values() if not one.unsettled]:
+        kept = {name for one in self.positions.values() for name in one.parts}
+        for one in [one for one in self.orders.values() if not one.unsettled and one.id not in kept]:
             if self.settled_since.setdefault(one.id, now) < now - _REMEMBERED:
                 for known in (self.orders, self.held_before, self.settled_since, self.rest_until, self.withdrawn):
                     known.pop(one.id, None)
+                self.halved.discard(one.id)
         for what in [what for what, until in self.not_before.items() if until < now - _REMEMBERED]:
             del self.not_before[what]
             self.pauses.pop(what, None)
 
     def symbols(self) -> Iterator[str]:
-        """Every symbol with a position or an order in memory, or that is to be closed."""
+        """Every symbol with a position or an order in memory, or that is to be closed, or whose past is asked for."""
         to_close = (symbol for symbol, market in self.markets.items() if market.close_due)
-        return iter(dict.fromkeys([*self.positions, *(one.symbol for one in self.orders.values()), *to_close]))
+        return iter(
+            dict.fromkeys([*self.positions, *(one.symbol for one in self.orders.values()), *to_close, *self.recalling])
+        )
 
     def take(self) -> list[Effect]:
         """The effects, each handed out once. Ends first: what is gone from the journal was said. Then positions: an

@@ -16,6 +16,8 @@ def obstacle(memory: Memory, order: OrderRecord, now: int) -> str | None:
     """Why an order that is about to leave must not: its intent, or the wait before it is sent again, took its time."""
     if order.leg not in ENTERING and not memory.position(order.symbol).guarded:
         return "there is nothing left to protect or close"
+    if order.side == "SELL" and memory.policy.owned and (order.quantity or 0) > memory.position(order.symbol).quantity:
+        return "there is less of it by now"
     if order.leg in PROTECTING or order.leg == "flatten":
         return None
     if order.plan is not None and now > order.plan.send_by:

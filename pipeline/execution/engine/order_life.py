@@ -55,6 +55,7 @@ def merged(order: OrderRecord, told: OrderTold, now: int) -> OrderRecord:
         order,
         state=state,
         filled=filled,
+        kept=_kept(order, told, filled),
         average_price=average,
         exchange_id=exchange_id,
         seen_at=max(order.seen_at, told.at),
@@ -104,6 +105,13 @@ def _exchange_id(order: OrderRecord, told: OrderTold) -> int | None:
     """The number its trades go by: of a conditional order that has fired, the one of the order it placed."""
     names_trades = order.exchange_id is None or told.algo != order.algo
     return told.exchange_id if names_trades and told.exchange_id is not None else order.exchange_id
+
+
+def _kept(order: OrderRecord, told: OrderTold, filled: Decimal) -> Decimal | None:
+    """It is said of so much that was filled: of more it is not known."""
+    if told.kept is not None and told.filled == filled:
+        return told.kept
+    return order.kept if filled == order.filled else None
 
 
 def _never_was(order: OrderRecord) -> bool:

@@ -9,17 +9,22 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 
+from pipeline.execution.engine.client_ids import Identity
+from pipeline.execution.engine.sizing import closing_quantity
 from pipeline.execution.engine.state import ENTERING, OrderRecord, PositionRecord, exit_side, side_of
 from schemas.orders import Leg
+from schemas.symbols import Filters
 
 
 @dataclass(frozen=True, slots=True)
 class PlaceProtection:
-    """Place this. `quantity` None: it closes whatever there is."""
+    """Place this. `quantity` None: it closes whatever there is. `target`: the price of a take-profit beside it, where
+    both are one request."""
 
     leg: Leg
     trigger: Decimal
     quantity: Decimal | None = None
+    target: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +37,45 @@ class CancelProtection:
 Step = PlaceProtection | CancelProtection
 
 
-def stop_of(position: PositionRecord, orders: Iterable[OrderRecord]) -> OrderRecord | None:
+def steps(position: PositionRecord, orders: Collection[OrderRecord], filters: Filters | None) -> list[Step]:
+    """What to do next about stop and take-profit. No bridge is laid where no one order closes all of it: the old stop
+    stays where it is."""
+    found = stop_steps(position, orders)
+    if filters is not None:
+        found = [one for one in found if not _is_partial(one, filters)]
+    return [*found, *target_steps(position, orders)]
+
+
+def placed(identity: Identity, position: PositionRecord, step: PlaceProtection, now: int) -> tuple[OrderRecord, ...]:
+    """The order that the step is to place."""
+    whole = step.quantity is None
+    order = OrderRecord(
+        id=identity.order_id(position.signal or position.symbol, step.leg, now),
+        symbol=position.symbol,
+        signal=position.signal,
+        interval=position.interval,
+        leg=step.leg,
+        side=exit_side(position.side or "long"),
+        type="STOP_MARKET" if step.leg == "stop" else "TAKE_PROFIT_MARKET",
+        quantity=step.quantity,
+        algo=True,
+        trigger_price=step.trigger,
+        close_position=whole,
+        reduce_only=not whole,
+        created_at=now,
+        updated_at=now,
+    )
+    return (order,)
+
+
+def locks(_orders: Iterable[OrderRecord]) -> bool:
+    """Whether something has to go before what closes is sent: nothing has, a stop stays until the position is flat."""
+    return False
+
+
+def stop_of(
+    position: PositionRecord, orders: Iterable[OrderRecord], _filters: Filters | None = None
+) -> OrderRecord | None:
     """The order that protects the position now, if one stands: the closing stop, else a bridge for all of it."""
     stops = [one for one in orders if one.leg == "stop" and one.waits]
     closing = next((one for one in stops if one.close_position), None)
@@ -88,6 +131,12 @@ def tightened(old: Decimal | None, new: Decimal, *, long: bool) -> Decimal:
     if old is None:
         return new
     return max(old, new) if long else min(old, new)
+
+
+def _is_partial(step: Step, filters: Filters) -> bool:
+    if isinstance(step, CancelProtection) or step.quantity is None:
+        return False
+    return closing_quantity(step.quantity, filters) != step.quantity
 
 
 def _covers(bridge: OrderRecord, position: PositionRecord) -> bool:

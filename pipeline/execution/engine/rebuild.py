@@ -13,6 +13,7 @@ from pipeline.execution.engine.protect import stops_loss_of, tightened
 from pipeline.execution.engine.provenance import Fill, entered_by, fill_of, since_flat
 from pipeline.execution.engine.state import (
     ENTERING,
+    ZERO,
     OrderRecord,
     OrderTold,
     PositionRecord,
@@ -48,6 +49,7 @@ def found(told: OrderTold, now: int) -> OrderRecord:
         reduce_only=leg not in ENTERING and not told.close_position,
         exchange_id=told.exchange_id,
         filled=told.filled,
+        kept=told.kept,
         average_price=told.average_price,
         seen_at=told.at,
     )
@@ -74,6 +76,7 @@ def entered(position: PositionRecord, order: OrderRecord, now: int) -> PositionR
         stop_price=tightened(None if opened else position.stop_price, plan.stop_price, long=long),
         take_profit_price=plan.take_profit_price,
         opened_at=now if opened else position.opened_at,
+        missing=ZERO if opened else position.missing,
     )
 
 
@@ -107,6 +110,29 @@ def rebuilt(
         for later in entries[entries.index(opener) + 1 :]:
             mended = _added(mended, later, signals.get(later.id))
     return guarded(mended, orders)
+
+
+def bought(
+    position: PositionRecord,
+    parts: Sequence[OrderRecord],
+    orders: Iterable[OrderRecord],
+    signals: Mapping[str, SignalView],
+    risk: Risk,
+) -> PositionRecord:
+    """Coins of ours, with what belongs to them: what these orders have left of what they bought. `orders`: all that
+    are known."""
+    entries = [one for one in parts if one.leg in ENTERING]
+    known = max(position.as_of, position.entered_at, position.reduced_at, position.unheard_at + 1)
+    position = replace(position, as_of=known, parts=tuple(one.id for one in parts))
+    if not entries:
+        return replace(position, quantity=ZERO, parts=())
+    opener, *later = entries
+    held = replace(position, quantity=sum((one.filled for one in entries), ZERO), entry_price=ZERO)
+    if not (position.managed and opener.signal in {None, position.signal}):
+        held = replace(_opened_by(held, opener, signals.get(opener.id), risk), ours=True, parts=position.parts)
+    for one in later:
+        held = _added(held, one, signals.get(one.id))
+    return guarded(held, orders)
 
 
 def theirs(position: PositionRecord) -> PositionRecord:

@@ -9,12 +9,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Final
 
+from pipeline.execution.engine import coins
 from pipeline.execution.engine import events as ev
 from pipeline.execution.engine.client_ids import leg_of
 from pipeline.execution.engine.effects import Query, Recall
 from pipeline.execution.engine.memory import Memory
 from pipeline.execution.engine.order_life import merged
-from pipeline.execution.engine.rebuild import found, guarded, rebuilt, theirs
+from pipeline.execution.engine.rebuild import bought, found, guarded, rebuilt, theirs
 from pipeline.execution.engine.state import (
     DECIDED,
     ENTERING,
@@ -50,7 +51,7 @@ class Recaller:
         if symbol not in self._memory.recalling or not self._memory.may(symbol, "recall", now, _AGAIN):
             return
         self._asked[symbol] += 1
-        if self._asked[symbol] <= _TRIES:
+        if self._asked[symbol] <= _TRIES or self._memory.policy.owned:  # without it, somebody else's may be sold
             self._memory.emit(Recall(symbol, now - REACH))
         else:
             self._learnt(symbol)
@@ -66,6 +67,9 @@ class Recaller:
         self._learnt(event.symbol)
         orders = self._orders(event, now)
         position = self._memory.position(event.symbol)
+        if self._memory.policy.owned:
+            self._count_coins(position, orders, event, now)
+            return
         if not position.quantity:
             return
         mended = rebuilt(
@@ -80,6 +84,30 @@ class Recaller:
         if (mended.ours, mended.signal, mended.opened_at) != (position.ours, position.signal, position.opened_at):
             self._memory.warn(f"position {event.symbol} was found again", _said(mended))
         self._memory.put(mended)
+
+    def _count_coins(self, position: PositionRecord, orders: list[OrderRecord], event: ev.Recalled, now: int) -> None:
+        """What lies there is ours as far as orders of ours have bought it, and not sold it again."""
+        memory = self._memory
+        for told in event.orders:
+            order = memory.orders.get(told.id)
+            if order is not None and (changed := merged(order, told, now)) is not order:
+                memory.write(changed, "reconcile")
+        orders = [memory.orders.get(one.id, one) for one in orders]
+        listed = {one.exchange_id for one in event.trades}
+        mine = (memory.orders[name] for name in position.parts if name in memory.orders)
+        before = [one for one in mine if one.filled and one.exchange_id not in listed]
+        filters = memory.market(event.symbol).filters
+        parts = coins.since_dust(before, orders, event.trades, filters)
+        known = {one.id: coins.with_kept(one, event.trades) for one in (*before, *orders)}
+        for name in parts:
+            memory.orders.setdefault(name, known[name])
+            if memory.orders[name].kept is None and known[name].kept is not None:
+                memory.write(known[name], "reconcile")
+        signals = self._signals_of(orders, event.signals)
+        mended = bought(position, [known[name] for name in parts], orders, signals, memory.policy.risk)
+        if mended.parts != position.parts:
+            memory.warn(f"position {event.symbol} was found again", _said(mended))
+        memory.put(mended)
 
     def _learnt(self, symbol: str) -> None:
         self._memory.recalling.discard(symbol)

@@ -5,23 +5,15 @@ tidies up. Safe to call at any time, any number of times.
 from dataclasses import replace
 from decimal import Decimal
 
-from pipeline.execution.engine import liquidation, risk, sizing
+from pipeline.execution.engine import liquidation, pairs, protect, resolve, risk, sizing
 from pipeline.execution.engine.breakers import Breakers
 from pipeline.execution.engine.client_ids import Identity
+from pipeline.execution.engine.coins import Coins
 from pipeline.execution.engine.effects import Cancel, CloseDone, Notify, Query, QueryFills, QueryPositions, Reconcile
 from pipeline.execution.engine.endings import BY_HAND, UNTOLD, how_it_ended
 from pipeline.execution.engine.memory import Ended, Memory
 from pipeline.execution.engine.obstacles import ended_by, obstacle
-from pipeline.execution.engine.protect import (
-    CancelProtection,
-    PlaceProtection,
-    Step,
-    pace_of,
-    stop_of,
-    stop_steps,
-    stops_loss_of,
-    target_steps,
-)
+from pipeline.execution.engine.protect import CancelProtection, Step, pace_of, stops_loss_of
 from pipeline.execution.engine.recall import REACH
 from pipeline.execution.engine.resolve import Doubt, trades_since
 from pipeline.execution.engine.state import (
@@ -51,15 +43,19 @@ class Reconciler:
     def __init__(self, memory: Memory, breakers: Breakers) -> None:
         self._memory = memory
         self._breakers = breakers
+        self._coins = Coins(memory)
+        self._cover = pairs if memory.policy.owned else protect
         self._has_ended = False
 
     def keep(self, symbol: str, now: int) -> None:
         """Whatever the symbol needs now."""
+        if self._memory.policy.owned:
+            self._coins.restate(symbol)
         self._resolve(symbol, now)
         self._end_entries(symbol, now)
         position = self._memory.position(symbol)
         if not position.settled and self._memory.may(symbol, "position", now, self._memory.policy.ask_first * 2):
-            self._memory.emit(QueryPositions(symbol))
+            self._memory.emit(self._question(position, now))
         if position.guarded:
             self._guard(position, now)
         elif position.settled:
@@ -73,6 +69,13 @@ class Reconciler:
         ended, self._has_ended = self._has_ended, False
         return ended
 
+    def _question(self, position: PositionRecord, now: int) -> QueryPositions | QueryFills:
+        """What tells how much is held: of coins, what was filled of our orders, and kept of it."""
+        if not self._memory.policy.owned:
+            return QueryPositions(position.symbol)
+        made = (self._memory.orders[one].created_at for one in position.parts if one in self._memory.orders)
+        return QueryFills(position.symbol, min(made, default=now) - SECOND)
+
     # Doubts
 
     def _resolve(self, symbol: str, now: int) -> None:
@@ -83,7 +86,7 @@ class Reconciler:
             if wait is not None and now >= wait.ask_at:
                 self._ask(order, wait, now)
             due = self._memory.resend_at.get(order.id)
-            if due is not None and now >= due:
+            if due is not None and now >= due and not self._locked(order):
                 self._send_again(order, now)
 
     def _ask(self, order: OrderRecord, wait: Doubt, now: int) -> None:
@@ -100,12 +103,24 @@ class Reconciler:
                 self._memory.emit(QueryPositions(order.symbol))
         wait.asked(self._memory.policy, now)
 
+    def send(self, order: OrderRecord, now: int) -> None:
+        """The order leaves, as soon as nothing keeps what it would close."""
+        if self._locked(order):
+            self._memory.resend_at[order.id] = now
+        else:
+            self._memory.send(order, now)
+
     def _send_again(self, order: OrderRecord, now: int) -> None:
         reason = obstacle(self._memory, order, now)
         if reason is None:
             self._memory.send(order, now)
-        else:
-            self._memory.move(order, "abandoned", "executor", f"it never arrived, and is not sent again: {reason}", now)
+            return
+        for one in self._memory.together(order):
+            self._memory.move(one, "abandoned", "executor", f"it never arrived, and is not sent again: {reason}", now)
+
+    def _locked(self, order: OrderRecord) -> bool:
+        """Whether what it would close is kept by something else."""
+        return order.leg in CLOSING and self._cover.locks(self._memory.unsettled(order.symbol))
 
     # Entries that rest
 
@@ -123,18 +138,38 @@ class Reconciler:
 
     def _guard(self, position: PositionRecord, now: int) -> None:
         orders = self._without_strays(position, now)
-        position = _with_standing(self._with_stop_price(position), orders, now)
+        filters = self._memory.market(position.symbol).filters
+        stop = self._cover.stop_of(position, orders, filters)
+        position = _with_standing(self._with_stop_price(position), stop, orders, now)
         doom = self._doom(position, now)
         position = replace(position, closing=position.closing or doom)
         self._memory.put(position)
-        unexplained = position.symbol in self._memory.recalling and stop_of(position, orders) is not None
-        if position.reduced_at <= position.as_of and not unexplained:
-            for step in [*stop_steps(position, orders), *target_steps(position, orders)]:
+        unexplained = position.symbol in self._memory.recalling and stop is not None
+        if position.reduced_at <= position.as_of and not unexplained and not self._unsure_of_a_pair(position, now):
+            for step in self._cover.steps(position, orders, filters):
                 self._protect(position, step, now)
         if position.stop_order is None:
             self._memory.hold_at_most(position.symbol, "close", now + self._memory.policy.naked_again)
-        if position.closing and position.settled and (doom or not unexplained):
+        ours = not (self._memory.policy.owned and position.symbol in self._memory.recalling)
+        if position.closing and position.settled and ours and (doom or not unexplained):
             self._close(position, now)
+
+    def _unsure_of_a_pair(self, position: PositionRecord, now: int) -> bool:
+        """Whether it has still to be asked how the other one of a pair has ended, or whether what stands does; or what
+        of the coins is ours."""
+        memory = self._memory
+        if not memory.policy.owned:
+            return False
+        if position.symbol in memory.recalling:
+            return True
+        every = [one for one in memory.orders.values() if one.symbol == position.symbol]
+        for one in pairs.halves(every):
+            if one.id not in memory.halved:
+                memory.halved.add(one.id)
+                wait = resolve.lost(memory.policy, resolve.held_by(position, now), now)
+                wait.ask_at, wait.gone_at = now, now + memory.policy.surely_listed
+                memory.doubts.setdefault(one.id, wait)
+        return any(one.id in memory.doubts for one in every if one.leg in PROTECTING and one.unsettled)
 
     def _without_strays(self, position: PositionRecord, now: int) -> list[OrderRecord]:
         """The symbol's orders, but what was to protect an earlier position on the other side: that is cancelled, once
@@ -143,7 +178,7 @@ class Reconciler:
         orders = self._memory.unsettled(position.symbol)
         strays = [one for one in orders if one.leg in PROTECTING and one.side != closes]
         ours = [one for one in orders if one not in strays]
-        if stop_of(position, ours):
+        if self._cover.stop_of(position, ours, self._memory.market(position.symbol).filters):
             for stray in strays:
                 if stray.waits and not stops_loss_of(stray, position):
                     self._cancel(stray, now)
@@ -155,7 +190,7 @@ class Reconciler:
         market = self._memory.market(position.symbol)
         missing = position.stop_price is None and position.quantity and position.symbol not in self._memory.recalling
         one = market.instrument
-        if not missing or one is None or not market.brackets:
+        if not missing or one is None or not (market.brackets or self._memory.policy.owned):
             return position
         settings = risk.settings_of(market, self._memory.policy.risk)
         leverage = market.margin.leverage if market.margin else settings.leverage
@@ -189,12 +224,11 @@ class Reconciler:
             if not self._doubted_beside(step.order):
                 self._cancel(step.order, now)
             return
-        pace = pace_of(step.leg, closing=step.quantity is None)
-        filters = self._memory.market(position.symbol).filters
-        if step.quantity is not None and filters and sizing.closing_quantity(step.quantity, filters) != step.quantity:
-            return  # no one order closes all of it: the old stop stays where it is
+        orders = self._cover.placed(self._memory.identity, position, step, now)
+        pace = pace_of(step.leg, closing=orders[-1].close_position)
         if self._memory.may(position.symbol, pace, now, _PLACE_AGAIN):
-            self._memory.intend(_protective(self._memory.identity, position, step, now))
+            for order in orders:
+                self._memory.intend(order)
 
     def _doubted_beside(self, order: OrderRecord) -> bool:
         """Whether another one of its kind may be gone: then this one has to stay."""
@@ -206,7 +240,9 @@ class Reconciler:
             self._memory.emit(Cancel(order))
 
     def _close(self, position: PositionRecord, now: int) -> None:
-        if self._memory.unsettled(position.symbol, *CLOSING):
+        if self._memory.unsettled(position.symbol, *CLOSING) or self._cover.locks(
+            self._memory.unsettled(position.symbol)
+        ):
             return
         if not self._memory.may(position.symbol, "close", now, _PLACE_AGAIN):
             return
@@ -262,35 +298,16 @@ class Reconciler:
             memory.emit(QueryFills(symbol, max(since, now - REACH)))
 
 
-def _with_standing(position: PositionRecord, orders: list[OrderRecord], now: int) -> PositionRecord:
+def _with_standing(
+    position: PositionRecord, stop: OrderRecord | None, orders: list[OrderRecord], now: int
+) -> PositionRecord:
     """The position with what stands for it, and since when nothing does."""
-    stop = stop_of(position, orders)
     target = next((one for one in orders if one.leg == "take_profit" and one.waits), None)
     since = None if stop else min(position.unprotected_since or now, now)
     standing = (stop.id if stop else None, target.id if target else None, since)
     if standing == (position.stop_order, position.take_profit_order, position.unprotected_since):
         return position
     return replace(position, stop_order=standing[0], take_profit_order=standing[1], unprotected_since=since)
-
-
-def _protective(identity: Identity, position: PositionRecord, step: PlaceProtection, now: int) -> OrderRecord:
-    whole = step.quantity is None
-    return OrderRecord(
-        id=identity.order_id(position.signal or position.symbol, step.leg, now),
-        symbol=position.symbol,
-        signal=position.signal,
-        interval=position.interval,
-        leg=step.leg,
-        side=exit_side(position.side or "long"),
-        type="STOP_MARKET" if step.leg == "stop" else "TAKE_PROFIT_MARKET",
-        quantity=step.quantity,
-        algo=True,
-        trigger_price=step.trigger,
-        close_position=whole,
-        reduce_only=not whole,
-        created_at=now,
-        updated_at=now,
-    )
 
 
 def _closing(identity: Identity, position: PositionRecord, quantity: Decimal, now: int) -> OrderRecord:

@@ -41,9 +41,22 @@ _CODES: Final[dict[Reaction, tuple[int, ...]]] = {
     Reaction.WAIT: (-1001, -1003, -1008, -1015, -1021, -5028),
 }  # fmt: skip
 
+_TEXTS: Final[dict[str, Reaction]] = {
+    "Duplicate order sent.": Reaction.EXISTS,
+    "Order would trigger immediately.": Reaction.WOULD_TRIGGER,
+    "Account has insufficient balance": Reaction.NOTHING_TO_REDUCE,
+    "Filter failure: PRICE_FILTER": Reaction.BUG,
+    "Filter failure: LOT_SIZE": Reaction.BUG,
+    "Filter failure: MARKET_LOT_SIZE": Reaction.BUG,
+}
+"""Where one code has many reasons, which one it is says the text alone."""
+_MANY: Final = (-1013, -2010)
 _REACTIONS: Final = {code: reaction for reaction, codes in _CODES.items() for code in codes}
 
 
-def reaction(code: int) -> Reaction:
+def reaction(code: int, text: str = "") -> Reaction:
     """What to do; a code that nobody has written down is given up on."""
+    for words, meaning in _TEXTS.items() if code in _MANY else ():
+        if words in text:
+            return meaning
     return _REACTIONS.get(code, Reaction.GIVE_UP)

@@ -5,8 +5,8 @@ should follow from it is decided by comparing (`reconcile`).
 from collections.abc import Collection, Iterable
 from dataclasses import replace
 
+from pipeline.execution.engine import coins, resolve, risk
 from pipeline.execution.engine import events as ev
-from pipeline.execution.engine import resolve, risk
 from pipeline.execution.engine.breakers import Breakers
 from pipeline.execution.engine.client_ids import leg_of
 from pipeline.execution.engine.effects import Explain, Query, QueryFills, QueryNumber, QueryPositions, Reconcile
@@ -41,11 +41,12 @@ class Reports:
     def __init__(self, memory: Memory, breakers: Breakers) -> None:
         self._memory = memory
         self._breakers = breakers
+        self._coins = coins.Coins(memory)
 
     # One order
 
     def seen(self, told: OrderTold, by: By, now: int) -> None:
-        """The exchange has the order."""
+        """The exchange has the order, or has had it."""
         order = self._memory.orders.get(told.id)
         if order is not None:
             self._follow(order, told, by, now)
@@ -87,14 +88,17 @@ class Reports:
 
     def rejected(self, order: OrderRecord, code: int, text: str, now: int) -> None:
         """A request to place it was refused."""
-        meaning = reaction(code)
+        meaning = reaction(code, text)
         if meaning is Reaction.WAIT:
             self.failed(order, f"{code}: {text}", None, now)
             return
         if meaning is Reaction.EXISTS:
             self.unknown(order, f"{code}: {text}", now)
             return
-        order = self._memory.move(replace(order, error_code=code), "rejected", "answer", f"{code}: {text}", now)
+        order, *_ = [
+            self._memory.move(replace(one, error_code=code), "rejected", "answer", f"{code}: {text}", now)
+            for one in self._memory.together(order)
+        ]
         told = f"{order.leg} {order.side} {order.quantity or ''} {order.symbol}: {code} {text}"
         self._memory.warn("an order was refused", told)
         match meaning:
@@ -105,8 +109,7 @@ class Reports:
             case Reaction.BUG:
                 self._breakers.trip(risk.by_hand("refused", told, now, order.symbol))
             case Reaction.NOTHING_TO_REDUCE:
-                self._disbelieve(order)
-                self._memory.emit(QueryPositions(order.symbol))
+                self._disbelieve(order, text)
             case Reaction.STOP_STANDS:
                 self._stands_already(order, now)
         if order.leg in PROTECTING:
@@ -123,11 +126,13 @@ class Reports:
         else:
             self._memory.emit(Reconcile(f"{refused.symbol}: an unknown stop stands"))
 
-    def _disbelieve(self, order: OrderRecord) -> None:
-        """What it should close is not held: no other is sent before the position was told anew."""
+    def _disbelieve(self, order: OrderRecord, text: str) -> None:
+        """What it should close is not held: no other is sent before the position was told anew. Coins are compared."""
         if order.leg in CLOSING:
             position = self._memory.position(order.symbol)
             self._memory.put(replace(position, reduced_at=max(position.reduced_at, position.as_of + 1)))
+        compared = self._memory.policy.owned
+        self._memory.emit(Reconcile(f"{order.symbol}: {text}") if compared else QueryPositions(order.symbol))
 
     def _protection_refused(self, order: OrderRecord, meaning: Reaction, why: str, now: int) -> None:
         pace = pace_of(order.leg, closing=order.close_position)
@@ -149,23 +154,26 @@ class Reports:
 
     def unknown(self, order: OrderRecord, reason: str, now: int) -> None:
         """The answer to its request was lost."""
-        wait = self._memory.doubts.get(order.id)
-        before = wait.held if wait else resolve.held_by(self._memory.position(order.symbol), now)
-        self._memory.move(order, "unknown", "answer", reason, now)
-        self._memory.doubts[order.id] = resolve.lost(self._memory.policy, before, now)
+        for one in self._memory.together(order):
+            wait = self._memory.doubts.get(one.id)
+            before = wait.held if wait else resolve.held_by(self._memory.position(one.symbol), now)
+            self._memory.move(one, "unknown", "answer", reason, now)
+            self._memory.doubts[one.id] = resolve.lost(self._memory.policy, before, now)
 
     def failed(self, order: OrderRecord, reason: str, until: int | None, now: int) -> None:
         """It surely did not arrive. An entry is sent again a few times while its signal is fresh; what protects or
         closes, until it has arrived."""
         pause = min(200 * 2 ** max(order.attempts - 1, 0), 2 * SECOND)
         again = max(until or 0, now + pause)
-        self._memory.doubts.pop(order.id, None)
+        for one in self._memory.together(order):
+            self._memory.doubts.pop(one.id, None)
         if order.leg in ENTERING:
             late = order.plan is None or again > order.plan.send_by
             if late or order.attempts > self._memory.policy.resend_most:
                 self._memory.move(order, "abandoned", "answer", f"it did not arrive, and is late now: {reason}", now)
                 return
-        self._memory.move(order, "intended", "answer", f"it did not arrive: {reason}", now)
+        for one in self._memory.together(order):
+            self._memory.move(one, "intended", "answer", f"it did not arrive: {reason}", now)
         self._memory.resend_at[order.id] = again
 
     # Proving that an order is not there
@@ -195,9 +203,9 @@ class Reports:
     def _protection_not_found(self, order: OrderRecord, asof: int, gone_at: int, now: int) -> None:
         """It can only close, so a second copy does no harm: it is sent again while it is needed. One that stood is
         given up only until the exchange shows it again: it may have forgotten it for a moment."""
-        if order.stands:
+        if order.stands and not (self._memory.policy.owned and asof < gone_at):
             self._memory.move(order, "abandoned", "query", "the exchange does not know it any more", now)
-        elif self._memory.position(order.symbol).guarded:
+        elif self._memory.position(order.symbol).guarded and not self._memory.policy.owned:
             self._memory.send(order, now)
         elif asof >= gone_at:
             self._memory.move(order, "abandoned", "query", "it never arrived, and is not needed", now)
@@ -207,8 +215,10 @@ class Reports:
         mine = [one for one in self._memory.orders.values() if one.symbol == event.symbol]
         for order in mine:
             trades = [one for one in event.trades if one.exchange_id == order.exchange_id]
+            if (known := coins.with_kept(order, trades)) is not order and self._memory.policy.owned:
+                self._memory.write(known, "fills")
             if trades and not order.unsettled:
-                self._account(order, trades, now)
+                self._account(self._memory.orders[order.id], trades, now)
             wait = self._memory.doubts.get(order.id)
             if wait is not None and wait.unseen and event.asof >= wait.gone_at:
                 self._claim(order, wait, event, now)
@@ -265,6 +275,9 @@ class Reports:
 
     def positions(self, told: Iterable[PositionTold], asof: int, by: By, now: int) -> None:
         """What the exchange holds for us, by its own account. The newest statement wins."""
+        if self._memory.policy.owned:
+            self._coins.balances(told, asof, by)
+            return
         for one in told:
             self._position(one, asof, by, now)
 
@@ -321,14 +334,17 @@ class Reports:
         if by != "stream":
             position = replace(position, unheard_at=max(position.unheard_at, at))
         if order.leg not in ENTERING:
-            self._memory.put(replace(position, reduced_at=max(position.reduced_at, at)))
+            self._memory.put(replace(self._with_part(position, order), reduced_at=max(position.reduced_at, at)))
             return
         if at > position.as_of or (position.quantity > 0 if order.side == "BUY" else position.quantity < 0):
-            position = entered(position, order, now)
+            position = self._with_part(entered(position, order, now), order)
         if position.settled:
             self._memory.hold(order.symbol, "position", now + self._memory.policy.ask_first)  # the stream tells it too
         self._memory.put(replace(position, entered_at=max(position.entered_at, at)))
         self._check_slippage(order, now)
+
+    def _with_part(self, position: PositionRecord, order: OrderRecord) -> PositionRecord:
+        return coins.with_part(position, order) if self._memory.policy.owned else position
 
     def _check_slippage(self, order: OrderRecord, now: int) -> None:
         if order.slippage_pct is not None:
@@ -342,12 +358,8 @@ class Reports:
         identity = self._memory.identity
         unknown = [one for one in event.orders if one.id not in self._memory.orders]
         for told in event.orders:
-            if told.id in self._memory.orders:
-                self.seen(told, "reconcile", now)
-            elif identity.owns(told.id):
-                self._adopt(told, "reconcile", now)
-            elif not identity.other(told.id):
-                self._memory.warn_once(f"order {told.id}", f"{told.symbol} {told.side}: not ours, it is left alone")
+            self._open(told, now)
+        self._coins.others(event.orders)
         others = others_in(identity, unknown)
         for name in others:
             self._memory.warn_once(f"installation {name}", f"{said({name: others[name]})}. They are left alone")
@@ -365,6 +377,15 @@ class Reports:
         self.positions([*told_positions.values(), *silent], event.asof, "reconcile", now)
         return others
 
+    def _open(self, told: OrderTold, now: int) -> None:
+        identity = self._memory.identity
+        if told.id in self._memory.orders:
+            self.seen(told, "reconcile", now)
+        elif identity.owns(told.id):
+            self._adopt(told, "reconcile", now)
+        elif not identity.other(told.id):
+            self._memory.warn_once(f"order {told.id}", f"{told.symbol} {told.side}: not ours, it is left alone")
+
     def _not_listed(self, listed: Collection[str], asof: int, now: int) -> None:
         """What could rest, and does not. It may have been filled since it was looked for: only what is read from now on
         says whether it was."""
@@ -379,6 +400,8 @@ class Reports:
             held = resolve.held_by(self._memory.position(order.symbol), now)
             wait = resolve.lost(self._memory.policy, held, now)
             wait.ask_at = wait.gone_at = now
+            if self._memory.policy.owned:
+                wait.gone_at += self._memory.policy.surely_listed  # no other may stand beside it
             self._memory.doubts[order.id] = wait
             self._memory.touched.add(order.symbol)
             self._memory.corrections += 1

@@ -105,7 +105,7 @@ def trades_since(order: OrderRecord, doubt: Doubt) -> int:
 def verdict(order: OrderRecord, doubt: Doubt, policy: Policy, now: int) -> OrderTold | Absent | None:
     """What the answers prove: how the order stands, that it never was, or None as long as they prove nothing: where the
     trades do not make up the position, some may not be listed yet."""
-    if not doubt.unseen or doubt.trades is None or doubt.held_now is None:
+    if not doubt.unseen or doubt.trades is None or (doubt.held_now is None and not policy.owned):
         return None
     if doubt.trades:
         quantity = sum((one.quantity for one in doubt.trades), ZERO)
@@ -113,6 +113,8 @@ def verdict(order: OrderRecord, doubt: Doubt, policy: Policy, now: int) -> Order
         return filled_by(order, quantity, price, max(one.at for one in doubt.trades))
     if order.type == "LIMIT" and order.exchange_id is not None:
         return filled_by(order, order.filled, order.average_price, now)  # it was there, and rests no more
+    if policy.owned:  # a balance moves for many reasons, and proves nothing
+        return Absent() if order.side == "SELL" or now >= doubt.gone_at + policy.surely_listed else None
     if not doubt.explained() and now < doubt.gone_at + policy.surely_listed:
         return None
     moved = doubt.moved() if order.side == "BUY" else -doubt.moved()

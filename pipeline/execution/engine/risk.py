@@ -30,6 +30,9 @@ ACCOUNT_LOSS: Final = "daily-loss"
 ACCOUNT_PROFIT: Final = "daily-profit"
 _FEWEST_CALLS: Final = 10
 """Below so many calls in a minute, a share of errors says nothing."""
+_MOST_STOPS: Final = 5
+_STOPS_OF_A_PAIR: Final = 2
+"""The exchange takes no more of them in a symbol whose coins are bought and sold."""
 _ERROR_PAUSE: Final = 5 * MINUTE
 
 
@@ -81,9 +84,10 @@ class Ask:
 
 
 def settings_of(market: SymbolState, general: Risk) -> Risk:
-    """The settings, with what the symbol has of its own."""
-    trading = market.trading
-    own = {"leverage": trading.leverage, "stop_atr": trading.stop_atr, "take_profit_atr": trading.take_profit_atr}
+    """The settings, with what the symbol has of its own. Coins that are paid at once have no leverage."""
+    trading, one = market.trading, market.instrument
+    leverage = trading.leverage if one is None or one.arithmetic.is_borrowed else 1
+    own = {"leverage": leverage, "stop_atr": trading.stop_atr, "take_profit_atr": trading.take_profit_atr}
     update = {name: value for name, value in own.items() if value is not None}
     return general.model_copy(update=update) if update else general
 
@@ -128,8 +132,21 @@ def _not_traded(ask: Ask) -> str | None:
     )
 
 
+def _short_of_coins(ask: Ask) -> str | None:
+    if not ask.policy.owned or ask.signal.side == "long":
+        return None
+    return f"nothing is sold short on {ask.policy.environment}: coins can only be bought and sold again"
+
+
+def _others_stops(ask: Ask) -> str | None:
+    if not ask.policy.owned or ask.market.others_stops + _STOPS_OF_A_PAIR <= _MOST_STOPS:
+        return None
+    return f"{ask.market.others_stops} stops of others stand in {ask.signal.symbol}, and {_MOST_STOPS} are the most"
+
+
 def _no_brackets(ask: Ask) -> str | None:
-    return None if ask.market.brackets else f"the margin brackets of {ask.signal.symbol} are not known"
+    known = ask.market.brackets or ask.policy.owned
+    return None if known else f"the margin brackets of {ask.signal.symbol} are not known"
 
 
 def _no_atr(ask: Ask) -> str | None:
@@ -165,7 +182,7 @@ def _outside_band(ask: Ask) -> str | None:
 
 def _other_margin(ask: Ask) -> str | None:
     wanted = Margin(ask.risk.leverage, ask.risk.margin_type)
-    if ask.mode == "signal-only" or ask.market.margin == wanted:
+    if ask.mode == "signal-only" or ask.policy.owned or ask.market.margin == wanted:
         return None
     if ask.market.margin_refused:
         return f"the exchange does not set {wanted}: {ask.market.margin_refused}"
@@ -196,6 +213,8 @@ CHECKS: Final[tuple[Callable[[Ask], str | None], ...]] = (
     _strategy_off,
     _interval_off,
     _not_traded,
+    _short_of_coins,
+    _others_stops,
     _no_brackets,
     _no_atr,
     _foreign,
@@ -281,6 +300,16 @@ def liquidated_before(ask: Ask, one: Instrument, quantity: Decimal, stop: Decima
     )
 
 
+def unsellable(ask: Ask, one: Instrument, quantity: Decimal, stop: Decimal) -> str | None:
+    """Why the stop could not be placed for all of it: too little is left of it, when the exchange has kept its fee of
+    the coins, to be sold at that price."""
+    left = sizing.floor_to(ask.position.quantity + quantity * (1 - ask.taker_fee), sizing.market_step(one.rules))
+    if not ask.policy.owned or one.notional(left, stop) >= one.rules.min_notional:
+        return None
+    worth = one.amount(one.notional(left, stop))
+    return f"too small: {left} at its stop {stop} is worth {worth}, and the least is {one.rules.min_notional}"
+
+
 def _shares(ask: Ask) -> dict[str, Decimal]:
     """What a new position may come to be worth by the equity: as much as `max_open_positions` alike can pay for."""
     settings, equity = ask.risk, ask.account.equity
@@ -296,8 +325,10 @@ def _rooms(ask: Ask, one: Instrument, price: Decimal, held: PositionRecord | Non
     person or a stage allows is said in what prices are in, and counts at that price."""
     has = ZERO if held is None or not held.quantity else held.quantity
     entry = held.entry_price if held is not None and has else price
-    allowed = liquidation.most(ask.risk.leverage, ask.market.brackets)
-    rooms = {f"the exchange at leverage {ask.risk.leverage}": allowed - one.notional(has, entry)}
+    rooms = {}
+    if one.arithmetic.is_borrowed:
+        allowed = liquidation.most(ask.risk.leverage, ask.market.brackets)
+        rooms[f"the exchange at leverage {ask.risk.leverage}"] = allowed - one.notional(has, entry)
     caps = {"the symbol's max_position": ask.market.trading.max_position}
     if ask.policy.production:
         caps[f"production stage {ask.stage}"] = sizing.stage_cap(ask.stage)

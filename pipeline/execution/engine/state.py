@@ -59,6 +59,12 @@ class Policy:
     reconcile_every: int = MINUTE
 
     @property
+    def owned(self) -> bool:
+        """Whether what is bought are coins of the account's own, ours beside others' in one balance: nothing is short,
+        lent or margined."""
+        return not self.arithmetic.is_borrowed
+
+    @property
     def surely_gone(self) -> int:
         """After so long, a request that nobody has seen will not be carried out any more."""
         return self.recv_window + self.late_margin
@@ -153,6 +159,8 @@ class OrderRecord:
     filled: Decimal = ZERO
     average_price: Decimal | None = None
     fee: Decimal | None = None
+    kept: Decimal | None = None
+    """What the exchange has kept, as its fee, of the coins that it filled; None: not known yet."""
     realized: Decimal | None = None
     slippage_pct: float | None = None
     error_code: int | None = None
@@ -220,6 +228,10 @@ class PositionRecord:
     reduced_at: int = 0
     unheard_at: int = -1
     """A fill that something else told before the stream."""
+    parts: tuple[str, ...] = ()
+    """Of coins: the orders that have bought them and sold of them."""
+    missing: Decimal = ZERO
+    """Of coins: how many of ours somebody else has taken."""
 
     @property
     def managed(self) -> bool:
@@ -281,11 +293,13 @@ class OrderTold:
     price: Decimal | None = None
     trigger_price: Decimal | None = None
     close_position: bool = False
+    kept: Decimal | None = None
+    """What was kept of the coins that are filled; None where that is not said."""
 
 
 @dataclass(frozen=True, slots=True)
 class PositionTold:
-    """A position as the exchange says it. Signed; zero is flat."""
+    """A position as the exchange says it. Signed; zero is flat. Of coins: how many lie on the account, whose ever."""
 
     symbol: str
     quantity: Decimal
@@ -303,6 +317,8 @@ class TradeTold:
     fee: Decimal | None
     realized: Decimal
     at: int
+    kept: Decimal = ZERO
+    """What was kept of the coins bought, as its fee."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -427,6 +443,8 @@ class SymbolState:
     trading: TradingView = TradingView()
     price: Decimal | None = None
     price_at: int = 0
+    others_stops: int = 0
+    """Stops in the symbol that are not ours, by the last comparison."""
     close_done: int | None = None
     """When what was last closed for a person was asked for."""
 

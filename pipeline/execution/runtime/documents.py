@@ -62,7 +62,7 @@ def order_changes(order: OrderRecord) -> dict[str, Any]:
         "signal", "interval", "exchange_id", "filled", "average_price", "fee", "realized", "slippage_pct", "error_code",
         "seen_at", "attempts",
     )  # fmt: skip
-    return {name: fields[name] for name in changing if fields[name] is not None}
+    return {name: fields[name] for name in changing if fields[name] is not None} | {"kept": order.kept}
 
 
 def transition(order: OrderRecord, by: By, detail: str | None) -> Transition:
@@ -96,6 +96,7 @@ def order_record(order: Order) -> OrderRecord:
         filled=order.filled,
         average_price=order.average_price,
         fee=order.fee,
+        kept=order.kept,
         realized=order.realized,
         slippage_pct=order.slippage_pct,
         error_code=order.error_code,
@@ -130,6 +131,8 @@ def position_document(position: PositionRecord, identity: Identity, now: int, wo
         unprotected_since=_moment(position.unprotected_since),
         closing=position.closing,
         opened_at=_moment(position.opened_at),
+        parts=list(position.parts),
+        missing=position.missing,
         updated_at=to_datetime(now),
     )
 
@@ -166,6 +169,8 @@ def position_record(position: Position) -> PositionRecord:
         unprotected_since=_time(position.unprotected_since),
         closing=position.closing,
         opened_at=_time(position.opened_at),
+        parts=tuple(position.parts),
+        missing=position.missing,
     )
 
 

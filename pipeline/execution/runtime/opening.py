@@ -96,11 +96,15 @@ def _positions(context: Context, identity: Identity) -> list[PositionRecord]:
 
 
 def _orders_to_know(context: Context, identity: Identity) -> list[Order]:
-    """Ours that are unsettled; what was done about signals whose verdict was not written any more; and what is settled
-    since so short a time that its trades could be taken for those of an order in doubt, or that the exchange may yet
-    show an order that it had forgotten."""
+    """Ours that are unsettled; those that coins of ours were bought and sold with; what was done about signals whose
+    verdict was not written any more; and what is settled since so short a time that its trades could be taken for those
+    of an order in doubt, or that the exchange may yet show an order that it had forgotten."""
     stores = context.stores
     undecided = [one.id for one in stores.signals.undecided()]
     lately = to_datetime(context.now() - _LATELY)
-    found = (*stores.journal.unsettled(), *stores.journal.of_signals(undecided), *stores.journal.settled_since(lately))
+    parts = [name for one in stores.positions.list() for name in one.parts]
+    journal = stores.journal
+    found = (
+        *journal.unsettled(), *journal.named(parts), *journal.of_signals(undecided), *journal.settled_since(lately),
+    )  # fmt: skip
     return [one for one in {one.id: one for one in found}.values() if identity.keeps(installation_of(one.id))]
