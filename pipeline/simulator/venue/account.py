@@ -48,6 +48,17 @@ class Income:
     trade_id: str
 
 
+@dataclass(frozen=True, slots=True)
+class MarginMove:
+    """Margin that was moved into an isolated position, or out of it."""
+
+    symbol: str
+    side: PositionSide
+    amount: Decimal
+    asset: str
+    time: int
+
+
 @dataclass(slots=True)
 class PositionMode:
     """Whether a person's positions have two sides: one setting in all the markets of a pool."""
@@ -79,6 +90,9 @@ class Account:
     open_algos: dict[int, Algo] = field(default_factory=dict)
     trades: list[Trade] = field(default_factory=list)
     incomes: list[Income] = field(default_factory=list)
+    margin_moves: list[MarginMove] = field(default_factory=list)
+    countdowns: dict[str, int] = field(default_factory=dict)
+    """When the orders of a symbol are cancelled, unless the account asks for more time before."""
     events: list[dict[str, object]] = field(default_factory=list)
     warned: set[str] = field(default_factory=set)
     """The assets whose margin is so thin that it was told of."""
@@ -114,6 +128,7 @@ class Account:
         symbols = {position.symbol for position in self.held()}
         symbols.update(order.symbol for order in self.open_orders.values())
         symbols.update(algo.symbol for algo in self.open_algos.values())
+        symbols.update(self.countdowns)
         return symbols
 
     def orders_of(self, symbol: str) -> list[Order]:

@@ -7,6 +7,7 @@ from pipeline.simulator.venue.account_desk import AccountDesk
 from pipeline.simulator.venue.algo_desk import AlgoDesk
 from pipeline.simulator.venue.coin_report_desk import CoinReportDesk
 from pipeline.simulator.venue.engine import Engine
+from pipeline.simulator.venue.margin_desk import MarginDesk
 from pipeline.simulator.venue.order_desk import OrderDesk
 from pipeline.simulator.venue.params import Params
 from pipeline.simulator.venue.report_desk import ReportDesk
@@ -24,7 +25,7 @@ def no_desks(engine: Engine) -> Routes:
 
 def usd_desks(engine: Engine) -> Routes:
     """Which desk of USD-M answers which endpoint."""
-    orders, algos = OrderDesk(engine), AlgoDesk(engine)
+    orders, algos, margins = OrderDesk(engine), AlgoDesk(engine), MarginDesk(engine)
     settings, reports = AccountDesk(engine), ReportDesk(engine)
     return {
         ("POST", "/fapi/v1/order"): orders.place,
@@ -39,6 +40,9 @@ def usd_desks(engine: Engine) -> Routes:
         ("PUT", "/fapi/v1/batchOrders"): orders.amend_batch,
         ("DELETE", "/fapi/v1/batchOrders"): orders.cancel_batch,
         ("GET", "/fapi/v1/forceOrders"): orders.list_forced,
+        ("POST", "/fapi/v1/countdownCancelAll"): orders.count_down,
+        ("POST", "/fapi/v1/positionMargin"): margins.move,
+        ("GET", "/fapi/v1/positionMargin/history"): margins.moves,
         ("POST", "/fapi/v1/algoOrder"): algos.place,
         ("GET", "/fapi/v1/algoOrder"): algos.query,
         ("DELETE", "/fapi/v1/algoOrder"): algos.cancel,
@@ -71,7 +75,7 @@ def usd_desks(engine: Engine) -> Routes:
 
 def coin_desks(engine: Engine) -> Routes:
     """Which desk of COIN-M answers which endpoint."""
-    orders, algos = OrderDesk(engine), AlgoDesk(engine)
+    orders, algos, margins = OrderDesk(engine), AlgoDesk(engine), MarginDesk(engine)
     settings, reports = AccountDesk(engine, largest="maxQty"), CoinReportDesk(engine)
     return {
         ("POST", "/dapi/v1/order"): orders.place,
@@ -86,6 +90,9 @@ def coin_desks(engine: Engine) -> Routes:
         ("PUT", "/dapi/v1/batchOrders"): orders.amend_batch,
         ("DELETE", "/dapi/v1/batchOrders"): orders.cancel_batch,
         ("GET", "/dapi/v1/forceOrders"): orders.list_forced,
+        ("POST", "/dapi/v1/countdownCancelAll"): orders.count_down,
+        ("POST", "/dapi/v1/positionMargin"): margins.move,
+        ("GET", "/dapi/v1/positionMargin/history"): margins.moves,
         ("POST", "/dapi/v1/algoOrder"): algos.place,
         ("GET", "/dapi/v1/algoOrder"): algos.query,
         ("DELETE", "/dapi/v1/algoOrder"): algos.cancel,

@@ -129,6 +129,16 @@ class Delivered(LedgerEntry):
 
 
 @dataclass(frozen=True, slots=True)
+class MarginMoved(LedgerEntry):
+    """Margin went into an isolated position, or out of it (negative). The wallet is the same."""
+
+    symbol: str
+    position_side: str
+    amount: Decimal
+    asset: str
+
+
+@dataclass(frozen=True, slots=True)
 class Insured(LedgerEntry):
     """The insurance fund made good what a liquidated account could not pay."""
 

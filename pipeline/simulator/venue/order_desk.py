@@ -126,6 +126,16 @@ class OrderDesk:
             self.engine.end(account, order, Status.CANCELED, now)
         return payloads.CANCELLED_ALL
 
+    def count_down(self, account: Account, params: Params, now: int) -> Payload:
+        """POST countdownCancelAll: cancels the orders of a symbol when the time is up; 0 takes it back."""
+        symbol = find_spec(self.engine, params, now).symbol
+        params.need("countdownTime")
+        wait = params.integer("countdownTime") or 0
+        account.countdowns.pop(symbol, None)
+        if wait:
+            account.countdowns[symbol] = now + wait
+        return {"symbol": symbol, "countdownTime": str(wait)}
+
     def list_open(self, account: Account, params: Params, now: int) -> list[Payload]:
         """GET openOrders: of a symbol, of a pair, or all."""
         orders = list(account.open_orders.values())

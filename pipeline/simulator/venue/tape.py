@@ -95,6 +95,7 @@ class Tape:
 
     def _mark(self, account: Account, time: int) -> None:
         self._expire_good_till(account, time)
+        self._count_down(account, time)
         for symbol in {a.symbol for a in account.open_algos.values() if a.working_type is WorkingType.MARK_PRICE}:
             mark, last = self._engine.mark(symbol, time), self._engine.market.price(symbol, time)
             self._show(account, symbol, mark, kind=WorkingType.MARK_PRICE, last=last, time=time)
@@ -104,6 +105,12 @@ class Tape:
         for algo in account.algos_of(symbol):
             if algo.is_open and algo.working_type is kind and conditional.sees(algo, price):
                 trigger.fire(self._engine, account, algo, last, time)
+
+    def _count_down(self, account: Account, time: int) -> None:
+        for symbol in [symbol for symbol, until in account.countdowns.items() if until <= time]:
+            del account.countdowns[symbol]
+            for order in account.orders_of(symbol):
+                self._engine.end(account, order, Status.CANCELED, time)
 
     def _expire_good_till(self, account: Account, time: int) -> None:
         for order in list(account.open_orders.values()):
