@@ -6,7 +6,7 @@ import numpy.typing as npt
 from pipeline.simulator.types import KLINE, Klines
 from pipeline.timeline import DAY, Interval
 
-_SUMS = ("volume", "quote", "trades", "taker_base", "taker_quote")
+SUMS = ("volume", "quote", "trades", "taker_base", "taker_quote")
 
 
 def aggregate(candles: Klines, interval: Interval) -> Klines:
@@ -20,7 +20,7 @@ def aggregate(candles: Klines, interval: Interval) -> Klines:
     made["close"] = candles["close"][np.append(starts[1:], len(candles)) - 1]
     made["high"] = np.maximum.reduceat(candles["high"], starts)
     made["low"] = np.minimum.reduceat(candles["low"], starts)
-    for name in _SUMS:
+    for name in SUMS:
         made[name] = np.add.reduceat(candles[name], starts)
     return made
 
@@ -30,7 +30,7 @@ def whole(candles: Klines, opened: int) -> Klines:
     made = np.empty(1, KLINE)
     made["t"], made["open"], made["close"] = opened, candles["open"][0], candles["close"][-1]
     made["high"], made["low"] = candles["high"].max(), candles["low"].min()
-    for name in _SUMS:
+    for name in SUMS:
         made[name] = candles[name].sum()
     return made
 

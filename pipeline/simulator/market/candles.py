@@ -15,6 +15,7 @@ import numpy as np
 from pipeline.simulator.errors import ApiError
 from pipeline.simulator.market.aggregate import aggregate, whole
 from pipeline.simulator.market.memory import Memory
+from pipeline.simulator.market.seconds import cut
 from pipeline.simulator.market.trades import Tape, make_tape
 from pipeline.simulator.market.turnover import turnover_of
 from pipeline.simulator.types import KLINE, Klines, SymbolSpec, Tick
@@ -34,6 +35,9 @@ class Life(NamedTuple):
 
 class CandleMarket(ABC):
     """The `Market` that follows from base candles and their trades."""
+
+    cuts = False
+    """Whether it also has candles smaller than the base: where the trades are what truly happened."""
 
     def __init__(self, specs: Mapping[str, SymbolSpec], base: Interval, lives: Mapping[str, Life]) -> None:
         if base.milliseconds is None or base.milliseconds > HOUR:
@@ -86,12 +90,13 @@ class CandleMarket(ABC):
     def klines(self, symbol: str, interval: Interval, start: int, end: int) -> Klines:
         """The full candles that open in [start, end], from listing on."""
         life = self._life(symbol)
-        self._must_not_be_smaller(interval)
         first = interval.ceil(start)
         last = min(end, life.end - 1)
         if last < first:
             return np.empty(0, KLINE)
         until = interval.after(last)
+        if self._is_smaller(interval):
+            return self._cut(symbol, interval, max(first, life.start), until)
         if interval == self.base:
             return self._base_candles(symbol, first, until)
         hourly = interval.milliseconds is None or interval.milliseconds % HOUR == 0
@@ -101,10 +106,13 @@ class CandleMarket(ABC):
     def forming(self, symbol: str, interval: Interval, now: int) -> tuple[Klines, int]:
         """The candle that contains `now` from the ticks up to `now`, and the time of the last of them."""
         self._must_be_listed(symbol, now)
-        self._must_not_be_smaller(interval)
         current, opened = now - now % self._length, interval.floor(now)
         tape = self._tapes[symbol, current]
         seen = tape.seen(now)
+        if self._is_smaller(interval):
+            so_far = Tape(tape.times[:seen], tape.ticks[:seen], tape.so_far[:seen])
+            candle = self._cut_one(symbol, interval, so_far, opened, opened + 1)
+            return candle, tape.times[seen - 1] if candle["trades"][0] else opened
         beginning = [] if current == opened else [self._beginnings[symbol, interval, current]]
         parts = [part for part in (*beginning, tape.so_far[max(seen - 1, 0) : seen]) if len(part)]
         traded = tape.times[seen - 1] if seen else self._last_trade(symbol, opened, current)
@@ -148,9 +156,25 @@ class CandleMarket(ABC):
         if now < life.start or life.start >= life.end:
             raise ApiError(-1122, "Invalid symbol status.")
 
-    def _must_not_be_smaller(self, interval: Interval) -> None:
-        if interval.milliseconds is not None and interval.milliseconds < self._length:
+    def _is_smaller(self, interval: Interval) -> bool:
+        """Whether candles of that length are parts of the base candles: -1120 where nobody knows the trades."""
+        if interval.milliseconds is None or interval.milliseconds >= self._length:
+            return False
+        if not self.cuts:
             raise ApiError(-1120, f"Invalid interval: this market holds no candles smaller than {self.base}.")
+        return True
+
+    def _cut(self, symbol: str, interval: Interval, first: int, until: int) -> Klines:
+        """The candles of that length, smaller than the base, that open in [first, until)."""
+        parts = []
+        for opened in range(first - first % self._length, until, self._length):
+            begin, end = max(first, opened), min(until, opened + self._length)
+            parts.append(self._cut_one(symbol, interval, self._tapes[symbol, opened], begin, end))
+        return np.concatenate(parts)
+
+    def _cut_one(self, symbol: str, interval: Interval, tape: Tape, first: int, until: int) -> Klines:
+        before = self._price_before(symbol, first - first % self._length)
+        return cut(tape, first, until, interval.milliseconds or 1, before)
 
     def _last_price(self, symbol: str, time: int) -> int:
         """The last price at that time, held at the first and at the last price of the symbol's life."""

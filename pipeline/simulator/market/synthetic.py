@@ -29,6 +29,8 @@ _DAYS_OF_HOURS_REMEMBERED: Final = 32_768  # 2 kB each
 class SyntheticMarket(CandleMarket):
     """Prices for those symbols; the same for the same seed and symbol, in every process, for ever."""
 
+    cuts = True
+
     def __init__(self, seed: int, specs: Mapping[str, SymbolSpec]) -> None:
         super().__init__(specs, INTERVALS["1m"], {symbol: _life(spec) for symbol, spec in specs.items()})
         self._contracts = {symbol: _contract(seed, spec) for symbol, spec in specs.items()}

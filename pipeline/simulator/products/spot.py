@@ -35,7 +35,7 @@ from pipeline.simulator.wire.routes import (
 )
 from pipeline.simulator.wire.streams import StreamRules, Topic
 from pipeline.simulator.wire.weights import TEN_SECONDS, Limits
-from pipeline.timeline import DAY
+from pipeline.timeline import DAY, EVERY_INTERVAL
 
 ORDER_COUNTS: Final = "/api/v3/rateLimit/order"
 
@@ -137,11 +137,12 @@ SPOT: Final = Product(
     contracts=spot_pairs,
     limits=Limits(weight=6_000, orders={TEN_SECONDS: 100, DAY: 200_000}),
     endpoints=MappingProxyType(ENDPOINTS),
-    klines=KlineRules(most=1_000, clamps=True),
+    klines=KlineRules(most=1_000, clamps=True, intervals=EVERY_INTERVAL),
     streams=StreamRules(
         routed=False,
         topics=frozenset((Topic.KLINE, Topic.AGGREGATE_TRADE, Topic.BOOK_TICKER)),
         omits=frozenset(("e", "E", "T", "ps")),
+        intervals=EVERY_INTERVAL,
         period=2_000,
         ping_every=20,
         patience=60,
@@ -150,7 +151,7 @@ SPOT: Final = Product(
         null_id=True,
         flat_errors=True,
     ),
-    archive=ArchiveRules("/data/spot", micro_since=date(2025, 1, 1)),
+    archive=ArchiveRules("/data/spot", micro_since=date(2025, 1, 1), intervals=EVERY_INTERVAL),
     order_counts=ORDER_COUNTS,
     ws_api=ApiRules("/ws-api/v3", MappingProxyType(METHODS)),
     opens=open_spot,

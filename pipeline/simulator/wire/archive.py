@@ -8,6 +8,7 @@ before `HEADERS_SINCE` have no header row, as the real ones of that time.
 import io
 import re
 import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from enum import StrEnum
@@ -18,7 +19,7 @@ from pipeline.simulator.errors import ApiError
 from pipeline.simulator.market.memory import Memory
 from pipeline.simulator.types import Market
 from pipeline.simulator.wire.format import Row, rest_rows
-from pipeline.timeline import DAY, HOUR, INTERVALS, Interval, to_ms
+from pipeline.timeline import DAY, HOUR, INTERVALS, MINUTE, Interval, to_ms
 
 HEADERS_SINCE: Final = date(2022, 1, 1)
 HEADER: Final = (
@@ -46,6 +47,7 @@ class ArchiveRules:
     """Where a market's files are, and how they are written. `micro_since`: times are in microseconds from that day."""
 
     folder: str = "/data/futures/um"
+    intervals: Mapping[str, Interval] = field(default_factory=lambda: INTERVALS)
     micro_since: date | None = None
 
 
@@ -98,7 +100,7 @@ class Archive:
 
     def file(self, path: str, now: int, faults: ArchiveFaults) -> bytes | None:
         """The bytes at that path, or None where the archive has no such file (yet)."""
-        wanted = _parse(path, self._rules.folder)
+        wanted = _parse(path, self._rules)
         if wanted is None or now < _closes(wanted) + PUBLISHED_AFTER:
             return None
         sound = self._zips[_Zip(wanted, faults.days_missing(wanted.symbol))]
@@ -123,14 +125,16 @@ def _in_microseconds(row: Row) -> Row:
     return [opened, *row[1:6], closes, *row[7:]]
 
 
-def _parse(path: str, folder: str) -> _Request | None:
-    found = _NAME.fullmatch(path)
-    if found is None or found["folder"] != folder:
+def _parse(path: str, rules: ArchiveRules) -> _Request | None:
+    found, intervals = _NAME.fullmatch(path), rules.intervals
+    if found is None or found["folder"] != rules.folder:
         return None
     daily = found["span"] == "daily"
-    interval = _MONTH if found["code"] == _MONTH_CODE else INTERVALS.get(found["code"])
+    interval = _MONTH if found["code"] == _MONTH_CODE else intervals.get(found["code"])
     if interval is None or found["code"] == _MONTH.code or (daily and _is_longer_than_a_day(interval)):
         return None
+    if not daily and interval.milliseconds is not None and interval.milliseconds < MINUTE:
+        return None  # 2.6 million rows: by the day alone
     try:
         first = datetime.strptime(found["when"], "%Y-%m-%d" if daily else "%Y-%m").replace(tzinfo=UTC)
     except ValueError:

@@ -15,7 +15,7 @@ from pipeline.simulator.venue.funding import funding_rate, next_funding
 from pipeline.simulator.wire.format import grids, price_text
 from pipeline.simulator.wire.quotes import best
 from pipeline.simulator.wire.streams import Stream, StreamRules, Topic
-from pipeline.simulator.wire.trade_rows import aggregate_row, first_number, numbered
+from pipeline.simulator.wire.trade_rows import aggregate_row, first_within, numbered
 from pipeline.timeline import Interval
 
 Lateness = Callable[[], int]
@@ -78,7 +78,7 @@ class KlineFeed:
     def _encode(self, candle: Klines, now: int, *, closed: bool) -> bytes:
         opened, o, h, l, c, volume, quote, trades, taker, taker_quote = candle[0].item()  # noqa: E741
         price, quantity, turnover = self._grids
-        first = first_number(opened)
+        first = first_within(self._market, self._symbol, opened)
         return (
             f'{{{self._head[0]}"E":{now},{self._head[1]}"k":{{"t":{opened},"T":{self._step.close_time(opened)},'
             f'{self._inner}"f":{first},"L":{first + trades - 1},"o":"{price.text(o)}","c":"{price.text(c)}",'

@@ -99,7 +99,7 @@ class Hub:
             self._subscribe(listener, name, now)
 
     def _subscribe(self, listener: Listener, name: str, now: int) -> None:
-        stream, route = parse_stream(name, self._market.specs, now), listener.session.route
+        stream, route = parse_stream(name, self._market.specs, now, self._rules.intervals), listener.session.route
         if stream is None:
             if route is Route.PRIVATE or not self._rules.routed:
                 self._subscribers[name][listener] = None
@@ -108,12 +108,13 @@ class Hub:
         if not is_delivered or stream.topic not in self._rules.topics or not self._trades(stream, now):
             return
         self._subscribers[name][listener] = None
-        if name not in self._feeds[_slot(name)]:
+        if name not in self._feeds[_slots(name)[0]]:
             self._feed(stream, now)
 
     def _feed(self, stream: Stream, now: int) -> None:
         feed = make_feed(self._market, stream, self._lateness(stream.name), now, self._rules, self._beside)
-        self._feeds[_slot(stream.name)][stream.name] = stream, feed
+        for slot in _slots(stream.name):
+            self._feeds[slot][stream.name] = stream, feed
 
     def _unsubscribe(self, listener: Listener, name: str) -> None:
         self._held.pop((listener, name), None)
@@ -123,7 +124,11 @@ class Hub:
         remaining.pop(listener, None)
         if not remaining:
             del self._subscribers[name]
-            self._feeds[_slot(name)].pop(name, None)
+            self._forget(name)
+
+    def _forget(self, name: str) -> None:
+        for slot in _slots(name):
+            self._feeds[slot].pop(name, None)
 
     def _trades(self, stream: Stream, now: int) -> bool:
         spec = self._market.specs.get(stream.symbol)
@@ -135,7 +140,7 @@ class Hub:
             try:
                 payloads = feed.poll(now)
             except ApiError:  # the market has no such candles: acknowledged and silent, like every stream it has not
-                del self._feeds[slot][stream.name]
+                self._forget(stream.name)
                 continue
             for payload in payloads:
                 self.publish(Frame(stream.name, payload))
@@ -146,7 +151,7 @@ class Hub:
         """Go on with the contract that has taken the place of one that has ended, if there is one."""
         successor = parse_stream(stream.name, self._market.specs, now)
         if successor is None:
-            del self._feeds[_slot(stream.name)][stream.name]
+            self._forget(stream.name)
         else:
             self._feed(successor, now)
 
@@ -226,5 +231,10 @@ class Ticker:
             await asyncio.sleep(max(0.0, due - loop.time()))
 
 
-def _slot(name: str) -> int:
-    return crc32(name.encode()) % SLOTS
+def _slots(name: str) -> tuple[int, ...]:
+    """When in a round a stream has its turn: candles of a second have two."""
+    slot = crc32(name.encode()) % SLOTS
+    return (slot, (slot + SLOTS // 2) % SLOTS) if name.endswith(_OF_A_SECOND) else (slot,)
+
+
+_OF_A_SECOND = "@kline_1s"

@@ -4,8 +4,8 @@ Pure functions of the market, the parameters and the time. They decide what is a
 candle is written is said by `format`.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import partial
 from itertools import islice
@@ -36,6 +36,7 @@ class KlineRules:
     """How a market answers for candles."""
 
     most: int = 1500
+    intervals: Mapping[str, Interval] = field(default_factory=lambda: INTERVALS)
     clamps: bool = False
     """Whether it answers as many as it may where more are asked for, rather than refusing."""
     longest: int | None = None
@@ -141,7 +142,7 @@ def premium_index_klines(question: Question) -> object:
 
 
 def _candles(question: Question, spec: SymbolSpec) -> object:
-    step = _interval(question.params)
+    step = _interval(question)
     first, last = _range(question, spec, step)
     return rest_rows(spec, step, select(question.market, spec, step, first, last, question.now))
 
@@ -156,7 +157,7 @@ def select(market: Market, spec: SymbolSpec, step: Interval, first: int, last: i
 
 
 def _price_candles(question: Question, spec: SymbolSpec, figure: Figure) -> object:
-    step = _interval(question.params)
+    step = _interval(question)
     first, last = _range(question, spec, step)
     opened = [step.open_time(i) for i in range(step.index(first), step.index(last) + 1)]
     return [
@@ -176,8 +177,8 @@ def _price_row(question: Question, spec: SymbolSpec, step: Interval, start: int,
     return [start, *shown, "0", closing, "0", (end - begin) // 1_000, "0", "0", "0"]
 
 
-def _interval(params: Params) -> Interval:
-    found = INTERVALS.get(params.need("interval"))
+def _interval(question: Question) -> Interval:
+    found = question.rules.intervals.get(question.params.need("interval"))
     if found is None:
         raise ApiError(-1120, "Invalid interval.")
     return found

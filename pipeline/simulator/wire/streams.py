@@ -41,6 +41,7 @@ class StreamRules:
     """What every frame of quotes, trades and mark prices has besides: which market it is of."""
     omits: frozenset[str] = frozenset()
     """What a frame of quotes lacks."""
+    intervals: Mapping[str, Interval] = field(default_factory=lambda: INTERVALS)
     period: int = 250
     """The shortest time between two frames of a stream, in ms of server time."""
     ping_every: float = 180
@@ -88,7 +89,9 @@ class Stream:
         return _BOOK_ROUTES if self.topic is Topic.BOOK_TICKER else _MARKET_ROUTES
 
 
-def parse_stream(name: str, specs: Mapping[str, SymbolSpec], now: int) -> Stream | None:
+def parse_stream(
+    name: str, specs: Mapping[str, SymbolSpec], now: int, intervals: Mapping[str, Interval] = INTERVALS
+) -> Stream | None:
     """The stream of that name; None for a name that means nothing, which the exchange accepts and never serves."""
     everything = _ALL_MARK_PRICES.fullmatch(name)
     if everything:
@@ -102,7 +105,7 @@ def parse_stream(name: str, specs: Mapping[str, SymbolSpec], now: int) -> Stream
     if spec is None:
         return None
     if found["kline"]:
-        step = INTERVALS.get(found["kline"])
+        step = intervals.get(found["kline"])
         return Stream(name, Topic.KLINE, spec.symbol, step) if step else None
     if found["plain"]:
         return Stream(name, Topic(found["plain"]), spec.symbol)

@@ -18,6 +18,12 @@ def first_number(opened: int) -> int:
     return opened // MINUTE * TRADES_OF_A_MINUTE
 
 
+def first_within(market: Market, symbol: str, opened: int) -> int:
+    """The number of the first trade of a candle that opens within a minute."""
+    minute = opened // MINUTE * MINUTE
+    return first_number(opened) + (len(market.ticks(symbol, minute - 1, opened - 1)) if opened > minute else 0)
+
+
 def numbered(market: Market, symbol: str, after: int, until: int) -> Iterator[tuple[int, Tick]]:
     """The trades with after < time <= until, with their numbers."""
     begun = (after + 1) // MINUTE * MINUTE
