@@ -21,6 +21,7 @@ from schemas.control import Breaker
 from schemas.orders import Order, Plan, Transition
 from schemas.positions import Position
 from schemas.signals import Decision, Side, Signal
+from tests.profile import Cost, profiled
 
 Db = Database[dict[str, Any]]
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -267,6 +268,22 @@ def snapshot(hour: int, at: datetime | None = None) -> Snapshot:
     )  # fmt: skip
     at = at or NOW + timedelta(hours=hour)
     return Snapshot(id=f"sim:{at.isoformat()}", environment="sim", at=at, asset="USDT", open_positions=0, **amounts)
+
+
+@pytest.mark.parametrize("decided", [100, 1_000])
+def test_looking_for_what_is_undecided_reads_nothing_else(prepared: Db, decided: int) -> None:
+    """The executor looks every other while, beside every signal that was ever found."""
+    old = [
+        signal(f"old {number}", verdict="expired", at=NOW - timedelta(minutes=number)).to_mongo()
+        for number in range(decided)
+    ]
+    prepared.signals.insert_many(
+        [*old, signal("two").to_mongo(), signal("one", at=NOW - timedelta(hours=1)).to_mongo()]
+    )
+    costs: list[Cost] = []
+    with profiled(prepared, costs):
+        assert [one.id for one in SignalFeed(prepared, "sim").undecided()] == ["one", "two"]
+    assert costs[0].read == 2
 
 
 def test_a_verdict_is_written_once(prepared: Db) -> None:

@@ -41,8 +41,9 @@ class SignalFeed:
         self._cursor_id = f"cursor:{reader}:{exchange}"
 
     def undecided(self) -> list[Signal]:
-        """All of them that are stored, oldest first."""
-        found = self._signals.find(_UNDECIDED | {"exchange": self._exchange}).sort("at", 1)
+        """All of them that are stored, oldest first. Their own index is taken only where its field is asked for."""
+        wanted = _UNDECIDED | {"exchange": self._exchange, "fresh_until": {"$exists": True}}
+        found = self._signals.find(wanted).sort("at", 1)
         return [Signal.from_mongo(one) for one in found]
 
     def newest_word(
