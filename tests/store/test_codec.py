@@ -1,5 +1,6 @@
 """Buckets to BSON and back: equal to the ordinary encoder and decoder, for every shape a stored document can have."""
 
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -166,7 +167,7 @@ EDITS = [
 
 
 @pytest.mark.parametrize("edit", EDITS, ids=lambda edit: edit.__name__.strip("_"))
-@pytest.mark.parametrize("slots", [WHOLE, range(5, 50)], ids=["whole", "sparse"])
+@pytest.mark.parametrize("slots", [WHOLE, range(5, 50), range(120)], ids=["whole", "sparse", "begun"])
 def test_a_bucket_edited_by_hand_is_read_as_the_ordinary_decoder_reads_it(edit: Any, slots: Any) -> None:
     original = grid(WHOLE, slots, WHOLE)
     document = plain(original, 1)
@@ -201,6 +202,25 @@ def test_a_changed_constant_byte_is_never_taken_for_the_layout(monkeypatch: pyte
         changed[offset] ^= 0x04
         decode_buckets(KEY, bytes(changed), ("close",))
     assert len(seen) == len(fixed) - 4
+
+
+def test_the_newest_bucket_of_a_series_is_not_walked_unless_a_constant_byte_differs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    walked: list[bytes] = []
+    monkeypatch.setattr(codec, "_element_by_element", lambda raw, _: walked.append(raw))
+    raw = encode_buckets(KEY, original := grid(range(120)))[0].raw
+    assert_same(decode_buckets(KEY, raw), original)
+    assert not walked
+    first = raw.index(CANDLE_ROW.size.to_bytes(4, "little"))
+    fixed = [first + offset for offset in np.flatnonzero(CANDLE_ROW.mask == 0xFF)][4:]
+    nothing = range(len(raw) - 122, len(raw) - 2)
+    for offset in (*fixed, *nothing):
+        changed = bytearray(raw)
+        changed[offset] ^= 0x04
+        with suppress(BrokenBucketError, bson.errors.InvalidBSON, UnicodeDecodeError):
+            decode_buckets(KEY, bytes(changed))
+    assert len(walked) == len(fixed) + len(nothing)
 
 
 @pytest.mark.parametrize(

@@ -42,6 +42,8 @@ _OPTIONS: Final[CodecOptions[dict[str, Any]]] = CodecOptions(tz_aware=True)
 BLOCK: Final = 6
 """Buckets handled at once: few enough that they stay in the processor's cache from field to field."""
 
+_NOTHING: Final = b"".join(bytes([NULL]) + key for key in ELEMENT_KEYS)
+_ELEMENT_ENDS: Final = np.cumsum([1 + len(key) + CANDLE_ROW.size for key in ELEMENT_KEYS])
 _ARRAY_NAME: Final = bytes([ARRAY]) + b"candles\0"
 
 
@@ -194,8 +196,29 @@ def _is_last(raw: bytes, head_end: int) -> bool:
     return size_at + size + 1 == len(raw)
 
 
-def _walk(raw: bytes, offset: int) -> tuple[list[int], Values] | None:
+def _walk(raw: bytes, offset: int) -> tuple[Sequence[int], Values] | None:
     """The slots that hold a candle and those candles; None if any element is not exactly of the layout."""
+    return _begun(raw, offset) or _element_by_element(raw, offset)
+
+
+def _begun(raw: bytes, offset: int) -> tuple[Sequence[int], Values] | None:
+    """The same of the newest bucket of a series: candles, and behind them nothing."""
+    filled, rest = divmod(len(raw) - 2 - offset - len(_NOTHING), CANDLE_ROW.size)
+    if rest or not 0 < filled < SLOTS_PER_BUCKET:
+        return None
+    empty = sum(1 + len(key) for key in ELEMENT_KEYS[filled:])
+    size = len(raw) - 2 - offset - empty
+    elements = np.frombuffer(raw, np.uint8, size, offset)
+    if not raw.endswith(_NOTHING[-empty:], offset + size, len(raw) - 2) or not np.array_equal(
+        elements & FULL_ARRAY.mask[4 : 4 + size], FULL_ARRAY.template[4 : 4 + size]
+    ):
+        return None
+    ends = _ELEMENT_ENDS[:filled]
+    rows = elements[ends[:, np.newaxis] + np.arange(-CANDLE_ROW.size, 0)]
+    return range(filled), rows.reshape(-1).view(CANDLE_ROW.dtype)
+
+
+def _element_by_element(raw: bytes, offset: int) -> tuple[Sequence[int], Values] | None:
     size = CANDLE_ROW.size
     slots: list[int] = []
     offsets: list[int] = []
