@@ -1,0 +1,237 @@
+"""What was traded live is what a backtest of the same minutes and signals trades: the same verdicts, the same orders by
+their ids, and each difference in price has a name. `DAY_MINUTES` makes the day longer.
+
+| cause | what it is |
+|---|---|
+| latency | the exchange's price when the order arrived, less that at which a backtest has it arrive |
+| slippage | what the book took from there: half a spread and its levels, for that quantity |
+| size | the unit was worked out at that other price, so that fees, funding and profit are of another quantity |
+
+What is left is nothing, to the last digit.
+"""
+
+import os
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from decimal import Decimal
+from functools import partial
+from types import SimpleNamespace
+from typing import Any, Final
+
+import numpy as np
+import pytest
+from pymongo.database import Database
+
+from pipeline.exchange.clock import ServerClock
+from pipeline.exchange.environments import SIM, at
+from pipeline.exchange.market import MarketData
+from pipeline.exchange.products.um import UM
+from pipeline.exchange.rest import RestClient
+from pipeline.exchange.signing import Credentials, signer_for
+from pipeline.exchange.trading import Trading
+from pipeline.execution.engine.state import Policy
+from pipeline.execution.runtime import documents
+from pipeline.execution.runtime import executor as runtime
+from pipeline.execution.runtime.opening import identify
+from pipeline.research.backtest.asked import Asked
+from pipeline.research.backtest.assumptions import Assumptions
+from pipeline.research.backtest.exact import ExactRun, Record
+from pipeline.research.backtest.funding import schedule_of
+from pipeline.research.backtest.minutes import Minutes
+from pipeline.research.backtest.run import run
+from pipeline.settings import Risk
+from pipeline.simulator.handle import Simulator
+from pipeline.simulator.host import build_exchange
+from pipeline.simulator.options import Account, Options
+from pipeline.simulator.types import SymbolSpec
+from pipeline.simulator.venue.ledger import Fill, Funding
+from pipeline.simulator.venue.matching import sweep
+from pipeline.simulator.venue.orders import Side
+from pipeline.store.control import ControlStore
+from pipeline.store.prepare import prepare
+from pipeline.timeline import MINUTE, to_datetime, to_ms
+from schemas.signals import Kind
+from schemas.signals import Side as SideOf
+from tests.execution.service.conftest import SYMBOL, House
+
+SPEED = 20
+LENGTH = int(os.environ.get("DAY_MINUTES", "8"))
+ACCOUNT = Account(name="equal", key="canary-key-equal", secret="canary-secret-equal")
+SEED = 1
+SETTLED = datetime(2026, 11, 10, 16, tzinfo=UTC)
+RISK = Risk(max_slippage_percent=Decimal(5))
+ATR = 0.001
+"""Of the price."""
+STORY: Final[tuple[tuple[Kind, SideOf], ...]] = (
+    ("trial", "long"), ("entry", "long"), ("add", "long"), ("entry", "short"), ("add", "short"), ("trial", "long"),
+    ("exit", "short"), ("trial", "short"),
+)  # fmt: skip
+"""Spoken at one close after the other, again and again. The price falls: the first position is stopped."""
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """An order that was filled: what of it, at which mean price, from when on."""
+
+    id: str
+    side: Side
+    quantity: Decimal
+    price: Decimal
+    time: int
+
+    def explained(self, base: int, spec: SymbolSpec) -> tuple[Decimal, Decimal]:
+        """The exchange's price then, and what the book took from there: a law, not what was seen."""
+        worst = Decimal("Infinity") if self.side is Side.BUY else Decimal(0)
+        takes = sweep(spec, self.side, self.quantity, worst, base)
+        mean = sum((one.price * one.quantity for one in takes), Decimal()) / self.quantity
+        return base * spec.tick, mean - base * spec.tick
+
+
+class Hurried:
+    """The clocks of this machine, as fast as the exchange's."""
+
+    def __init__(self) -> None:
+        self._began, self._local = time.monotonic(), time.time_ns() // 1_000_000
+
+    def steady(self) -> int:
+        return int((time.monotonic() - self._began) * 1_000 * SPEED)
+
+    def local(self) -> int:
+        return self._local + self.steady()
+
+
+@pytest.fixture
+def house(db: Database[dict[str, Any]], monkeypatch: pytest.MonkeyPatch) -> Iterator[House]:
+    """An exchange that is fast, a few minutes before a settlement, and an executor whose clock is as fast."""
+    prepare(db)
+    hurried = Hurried()
+    monkeypatch.setattr(runtime, "ServerClock", partial(ServerClock, hurried.local, hurried.steady))
+    offset = begin() - 2 * MINUTE - time.time_ns() // 1_000_000
+    credentials = Credentials(ACCOUNT.key, signer_for(ACCOUNT.secret))
+    options: dict[str, Any] = {"seed": SEED, "speed": SPEED, "clock_offset": offset, "symbols": (SYMBOL,)}
+    with Simulator.start(accounts=(ACCOUNT,), lifted_limits=True, **options) as simulator:
+        place = replace(at(SIM, simulator.url), weight_limit=1_000_000, recv_window=60_000)
+        with RestClient(place, credentials, clock=ServerClock(hurried.local, hurried.steady)) as client:
+            client.sync_clock()
+            yield House(db, simulator, ACCOUNT, place, credentials, Trading(client))
+
+
+def begin() -> int:
+    """A few minutes before a settlement, while the story has a position."""
+    return to_ms(SETTLED) - 5 * MINUTE
+
+
+async def traded(house: House) -> list[str]:
+    """Let a strategy speak at the closes of minutes, one after the other, and the executor trade."""
+    said: list[str] = []
+    async with house.executor(risk=RISK, recv_window=60_000):
+        for number in range(LENGTH):
+            close = begin() + (number + 1) * MINUTE
+            await house.until(lambda: house.simulator.now() > close)  # noqa: B023 - it is over before the next
+            kind, side = STORY[number % len(STORY)]
+            paid = float(house.simulator.truth_klines(SYMBOL, "1m", close - MINUTE, close - 1)[0][4])
+            moments = {"at": to_datetime(close), "candle": to_datetime(close - MINUTE), "interval": "1m"}
+            moments["fresh_until"] = to_datetime(close + 5 * MINUTE)
+            said.append(house.say(kind, side, price=paid, indicators={"atr": round(paid * ATR, 1)}, **moments))
+            await house.verdict(said[-1])
+        await house.until(lambda: house.simulator.now() > begin() + (LENGTH + 1) * MINUTE)
+        await house.check()
+    return said
+
+
+def question(house: House, said: Sequence[str]) -> Asked:
+    """The same minutes, signals, rules and settlements."""
+    start, end = begin() - MINUTE, begin() + (LENGTH + 1) * MINUTE
+    rows = house.simulator.truth_klines(SYMBOL, "1m", start, end - 1)
+    times, prices = (
+        np.array([int(row[0]) for row in rows]),
+        np.array([[float(one) for one in row[1:5]] for row in rows]),
+    )
+    with RestClient(house.place) as client:
+        published = MarketData(client)
+        (symbol,) = [one for one in published.symbols() if one.symbol == SYMBOL]
+        settled = published.settlements(SYMBOL, start)
+    return Asked(
+        policy=Policy("sim", RISK),
+        assumptions=Assumptions(),
+        product=UM,
+        identity=identify(ControlStore(house.db, "sim"), "sim"),
+        symbols=[symbol],
+        minutes={SYMBOL: Minutes.of(SYMBOL, Decimal("0.1"), times, *prices.T)},
+        trading={},
+        funding={SYMBOL: schedule_of(settled, start, end)},
+        signals=[replace(documents.signal_view(house.signal(one)), verdict="fresh") for one in said],
+        start=start,
+        end=end,
+    )
+
+
+def told(fills: Sequence[Any], orders: Iterable[Any]) -> dict[tuple[str, str], Told]:
+    """By signal and leg."""
+    names = {one.id: (one.signal, one.leg) for one in orders}
+    found: dict[tuple[str, str], Told] = {}
+    for client_id in dict.fromkeys(one.client_id for one in fills):
+        own = [one for one in fills if one.client_id == client_id]
+        quantity = sum((one.quantity for one in own), Decimal())
+        paid = sum((one.quantity * one.price for one in own), Decimal())
+        found[names[client_id]] = Told(client_id, own[0].side, quantity, paid / quantity, own[0].time)
+    return found
+
+
+async def test_what_was_traded_live_is_what_the_backtest_trades(house: House) -> None:
+    said = await traded(house)
+    asked = question(house, said)
+    paper = ExactRun(asked).run()
+    assert {one: house.signal(one).verdict for one in said} == {one: paper.verdicts[one].verdict for one in said}
+    assert [one.leg for one in house.orders()] == [one.leg for one in paper.orders.values()]
+    assert own_ids(house.orders()) == own_ids(paper.orders.values())
+
+    live = told([fill_of(row) for row in house.ledger() if row["kind"] == "Fill"], house.orders())
+    written = told([one for one in paper.ledger if isinstance(one, Fill)], paper.orders.values())
+    assert live.keys() == written.keys()
+    assert {leg for _, leg in live} >= {"trial", "entry", "exit", "stop"}, "the story has all of it"
+    market = build_exchange(Options(seed=SEED, symbols=(SYMBOL,))).floors["um"].market
+    minutes, spec = asked.minutes[SYMBOL], market.specs[SYMBOL]
+    for name, one in live.items():
+        other = written[name]
+        base = base_of(other, minutes, paper)
+        price, taken = one.explained(market.price(SYMBOL, one.time), spec)
+        assumed, assumed_taken = other.explained(base, spec)
+        latency, slippage = price - assumed, taken - assumed_taken
+        assert one.price - other.price == latency + slippage, name
+        assert abs(one.quantity - other.quantity) <= spec.step * (latency != 0), name
+
+    (due,) = [one for one in asked.funding[SYMBOL] if one.known]
+    paid = [sum(Decimal(row["amount"]) for row in house.ledger() if row["kind"] == "Funding")]
+    paid += [sum((one.amount for one in paper.ledger if isinstance(one, Funding)), Decimal())]
+    for amount, fills in zip(paid, (live, written), strict=True):
+        held = sum((one.quantity * one.side.sign for one in fills.values() if one.time < due.time), Decimal())
+        assert held
+        assert amount == pytest.approx(-held * due.rate * (due.mark or 0), abs=Decimal("1e-8"))
+
+    compiled = run(asked).outcome
+    assert compiled.engine == "fast"
+    assert [one.orders[0] for one in compiled.trades] == [
+        one.orders[0] for one in run(asked, exact=True).outcome.trades
+    ]
+
+
+def own_ids(orders: Iterable[Any]) -> list[str]:
+    """Of the orders that signals ask for; those that protect are numbered by the moment of their intent."""
+    return [one.id for one in orders if one.leg not in {"stop", "take_profit"}]
+
+
+def base_of(order: Told, minutes: Minutes, paper: Record) -> int:
+    """Where a backtest has the price when that order arrives: at the open, or at what its trigger is."""
+    trigger = paper.orders[order.id].trigger_price
+    if trigger is None or order.time % MINUTE == 1:
+        return int(minutes.open[minutes.at(order.time)])
+    return int(trigger / minutes.tick)
+
+
+def fill_of(row: dict[str, Any]) -> SimpleNamespace:
+    """What the exchange's ledger says of a fill."""
+    money = {name: Decimal(row[name]) for name in ("price", "quantity")}
+    return SimpleNamespace(client_id=row["client_id"], time=row["time"], side=Side(row["side"]), **money)
