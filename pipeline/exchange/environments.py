@@ -35,6 +35,8 @@ class Environment:
     retries: int = 5
     recv_window: int = 5_000
     proxy: str | None = None
+    message_url: str | None = None
+    """Where it is asked by messages on a websocket, if it is."""
 
     @property
     def is_production(self) -> bool:
@@ -67,12 +69,17 @@ _MANNERS: Final[Mapping[str, Mapping[str, Any]]] = MappingProxyType(
 def _environment(name: str) -> Environment:
     product, money = PRODUCTS[EXCHANGES[name].market], EXCHANGES[name].money
     site = product.sites.get(money) or _here(product)
-    return Environment(name, site.rest, site.streams, site.archive, product, site.weight, **_MANNERS[money])
+    manners = _MANNERS[money]
+    return Environment(
+        name, site.rest, site.streams, site.archive, product, site.weight, message_url=site.messages, **manners
+    )
 
 
 def _here(product: Product) -> Site:
     host = f"127.0.0.1:{_FIRST_PORT + list(PRODUCTS).index(product.name)}"
-    return Site(f"http://{host}", f"ws://{host}", product.sites[REAL_MONEY].weight, f"http://{host}")
+    real = product.sites[REAL_MONEY]
+    messages = None if real.messages is None else f"ws://{host}{urlsplit(real.messages).path}"
+    return Site(f"http://{host}", f"ws://{host}", real.weight, f"http://{host}", messages)
 
 
 ENVIRONMENTS: Final[Mapping[str, Environment]] = MappingProxyType({name: _environment(name) for name in EXCHANGES})
@@ -103,5 +110,6 @@ def at(place: Environment, url: str) -> Environment:
         place,
         rest_url=base,
         stream_url=base.replace("http", "ws", 1),
+        message_url=place.message_url and base.replace("http", "ws", 1) + urlsplit(place.message_url).path,
         archive_url=base if place.archive_url else None,
     )

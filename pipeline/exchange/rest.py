@@ -33,7 +33,7 @@ from pipeline.exchange.errors import (
 from pipeline.exchange.limits import LimitGate, Need, Ticket, period_of
 from pipeline.exchange.products.product import Ask
 from pipeline.exchange.retries import delays, worth_retrying
-from pipeline.exchange.signing import Credentials, Parameters, query_string, signed_query
+from pipeline.exchange.signing import Credentials, Parameters, query_string, signed_message, signed_query
 from pipeline.exchange.traffic import Traffic
 from pipeline.exchange.wire import Wire
 from pipeline.timeline import SECOND
@@ -175,6 +175,13 @@ class RestClient:
                 log.info("%s; trying again", error)
                 self._recover(error, next(waits))
         raise AssertionError("the last attempt returns or raises")
+
+    def signed_message(self, parameters: Parameters | None = None) -> dict[str, str]:
+        """The parameters of a message that asks for the account, stamped and signed, wherever it is sent."""
+        if self._credentials is None:
+            raise KeyProblemError("the account is followed with an API key and secret; set them (`tidemark doctor`)")
+        stamped = {**(parameters or {}), "recvWindow": self.environment.recv_window, "timestamp": self.clock.now()}
+        return signed_message(stamped, self._credentials.api_key, self._credentials.signer)
 
     def server_time(self) -> int:
         """The exchange's time now, in milliseconds."""

@@ -102,6 +102,14 @@ def signed_query(parameters: Parameters, signer: Signer) -> str:
     return f"{query}&signature={quote(signer.sign(query.encode()), safe='')}"
 
 
+def signed_message(parameters: Parameters, api_key: str, signer: Signer) -> dict[str, str]:
+    """The parameters of a message on a websocket, with the key and the signature: over the names in their order, and
+    nothing is percent-encoded."""
+    sent = {name: as_sent(value) for name, value in parameters.items() if value is not None} | {"apiKey": api_key}
+    payload = "&".join(f"{name}={sent[name]}" for name in sorted(sent))
+    return sent | {"signature": signer.sign(payload.encode())}
+
+
 def as_sent(value: object) -> str:
     """A parameter as the exchange reads it."""
     if isinstance(value, bool):

@@ -90,8 +90,76 @@ class AccountUpdate(msgspec.Struct, frozen=True, kw_only=True):
     time: int = 0
 
 
+class CoinOrderUpdate(msgspec.Struct, frozen=True, kw_only=True):
+    """An order for coins was accepted, filled or ended. `cancelled_id`: what the order is called where `client_id` is
+    what its cancelling is called. It has no average price: that is `paid` by `filled`."""
+
+    symbol: str = msgspec.field(name="s")
+    client_id: str = msgspec.field(name="c")
+    cancelled_id: str = msgspec.field(name="C", default="")
+    side: str = msgspec.field(name="S")
+    type: str = msgspec.field(name="o")
+    execution: str = msgspec.field(name="x")
+    status: str = msgspec.field(name="X")
+    order_id: int = msgspec.field(name="i")
+    list_id: int = msgspec.field(name="g", default=-1)
+    quantity: Decimal = msgspec.field(name="q")
+    price: Decimal = msgspec.field(name="p", default=Decimal(0))
+    trigger_price: Decimal = msgspec.field(name="P", default=Decimal(0))
+    filled: Decimal = msgspec.field(name="z")
+    paid: Decimal = msgspec.field(name="Z", default=Decimal(0))
+    last_quantity: Decimal = msgspec.field(name="l", default=Decimal(0))
+    last_price: Decimal = msgspec.field(name="L", default=Decimal(0))
+    fee: Decimal = msgspec.field(name="n", default=Decimal(0))
+    fee_asset: str | None = msgspec.field(name="N", default=None)
+    trade_id: int = msgspec.field(name="t", default=-1)
+    reason: str = msgspec.field(name="r", default="NONE")
+    time: int = msgspec.field(name="T", default=0)
+
+    @property
+    def order(self) -> str:
+        """What the order is called, whatever happened to it."""
+        return self.cancelled_id or self.client_id
+
+
+class CoinBalance(msgspec.Struct, frozen=True, kw_only=True):
+    """What lies on the account of a coin, and what of it orders keep."""
+
+    asset: str = msgspec.field(name="a")
+    free: Decimal = msgspec.field(name="f")
+    locked: Decimal = msgspec.field(name="l")
+
+
+class CoinBalances(msgspec.Struct, frozen=True, kw_only=True):
+    """Balances that may have changed, and only those."""
+
+    balances: tuple[CoinBalance, ...] = msgspec.field(name="B")
+    time: int = msgspec.field(name="u", default=0)
+
+
+class PairOrder(msgspec.Struct, frozen=True, kw_only=True):
+    """One of the orders of a list."""
+
+    order_id: int = msgspec.field(name="i")
+    client_id: str = msgspec.field(name="c")
+
+
+class PairUpdate(msgspec.Struct, frozen=True, kw_only=True):
+    """A list of orders was accepted, or has ended: of which only one is carried out."""
+
+    symbol: str = msgspec.field(name="s")
+    list_id: int = msgspec.field(name="g")
+    kind: str = msgspec.field(name="c")
+    status: str = msgspec.field(name="l")
+    order_status: str = msgspec.field(name="L")
+    client_id: str = msgspec.field(name="C")
+    orders: tuple[PairOrder, ...] = msgspec.field(name="O", default=())
+    reason: str = msgspec.field(name="r", default="NONE")
+    time: int = msgspec.field(name="T", default=0)
+
+
 class KeyExpired(msgspec.Struct, frozen=True):
-    """The listen key is over: nothing more comes on this connection."""
+    """The listen key, or the subscription, is over: nothing more comes on this connection."""
 
 
 class Other(msgspec.Struct, frozen=True):
@@ -100,7 +168,7 @@ class Other(msgspec.Struct, frozen=True):
     name: str
 
 
-UserEvent = OrderUpdate | AlgoUpdate | AccountUpdate | KeyExpired | Other
+UserEvent = OrderUpdate | AlgoUpdate | AccountUpdate | CoinOrderUpdate | CoinBalances | PairUpdate | KeyExpired | Other
 
 
 class _Envelope(msgspec.Struct):
@@ -115,6 +183,44 @@ _envelopes: Final = msgspec.json.Decoder(_Envelope)
 _orders: Final = msgspec.json.Decoder(OrderUpdate, strict=False)
 _algos: Final = msgspec.json.Decoder(AlgoUpdate, strict=False)
 _accounts: Final = msgspec.json.Decoder(AccountUpdate, strict=False)
+
+
+class _Message(msgspec.Struct):
+    event: msgspec.Raw = msgspec.Raw()
+
+
+class _Name(msgspec.Struct):
+    e: str
+
+
+_messages: Final = msgspec.json.Decoder(_Message)
+_names: Final = msgspec.json.Decoder(_Name)
+_coin_orders: Final = msgspec.json.Decoder(CoinOrderUpdate, strict=False)
+_coin_balances: Final = msgspec.json.Decoder(CoinBalances, strict=False)
+_pairs: Final = msgspec.json.Decoder(PairUpdate, strict=False)
+_OVER: Final = frozenset({"eventStreamTerminated", "serverShutdown"})
+
+
+def decode_message(message: bytes) -> UserEvent | None:
+    """The event that came as a message of a subscription, or None where it cannot be read. An answer to what was asked
+    on the same connection is none."""
+    try:
+        event = _messages.decode(message).event
+        if not event:
+            return Other("answer")
+        match _names.decode(event).e:
+            case "executionReport":
+                return _coin_orders.decode(event)
+            case "outboundAccountPosition":
+                return _coin_balances.decode(event)
+            case "listStatus":
+                return _pairs.decode(event)
+            case name if name in _OVER:
+                return KeyExpired()
+            case name:
+                return Other(name)
+    except (msgspec.MsgspecError, ArithmeticError, UnicodeDecodeError):
+        return None
 
 
 def decode_event(message: bytes) -> UserEvent | None:

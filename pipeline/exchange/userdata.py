@@ -1,4 +1,4 @@
-"""Keeps the user data stream open: gets a listen key, prolongs it, connects, reconnects.
+"""Keeps the user data stream open: by a listen key that is prolonged, or by a signed message; connects, reconnects.
 
 There is no replay: whatever happened while it was down was not told. So it says `connected` after every connect, and
 whoever listens must ask by REST then. A listen key is a secret: it is in no log line and no message of this module.
@@ -6,6 +6,7 @@ whoever listens must ask by REST then. A listen key is a secret: it is in no log
 
 import asyncio
 import contextlib
+import json
 import logging
 import random
 from collections.abc import Callable
@@ -13,22 +14,28 @@ from dataclasses import dataclass
 from typing import Any, Final, Protocol, TypeVar
 from urllib.parse import quote
 
+import msgspec
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
 
+from pipeline.exchange.answers import Call, Raw, failure
 from pipeline.exchange.environments import Environment
 from pipeline.exchange.errors import ExchangeError
 from pipeline.exchange.frames import MOST_FRAME_BYTES
+from pipeline.exchange.products.product import NotOfferedError
 from pipeline.exchange.stream_session import SilentFeedError
 from pipeline.exchange.streams import StreamBlockedError, reconnect_delays, worth_reconnecting
 from pipeline.exchange.trading import Trading
-from pipeline.exchange.user_events import EVENT_NAMES, KeyExpired, UserEvent, decode_event
+from pipeline.exchange.user_events import EVENT_NAMES, KeyExpired, UserEvent, decode_event, decode_message
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
 NO_SUCH_KEY: Final = -1125
+_SUBSCRIBE: Final = "userDataStream.subscribe.signature"
+_SUBSCRIBED: Final = "subscribe"
+_OK: Final = 200
 
 
 class UserListener(Protocol):
@@ -61,6 +68,92 @@ class KeyGoneError(SilentFeedError):
     """The listen key is over: the next connection takes a new one."""
 
 
+class _ByKey:
+    """The way by a listen key, which is prolonged."""
+
+    called = "the listen key"
+
+    def __init__(self, trading: Trading, limits: UserLimits) -> None:
+        self._trading = trading
+        self._limits = limits
+
+    async def address(self, place: Environment) -> str:
+        """Where to connect."""
+        key = await _in_thread(self._trading.open_listen_key)
+        return place.stream_url + place.product.user_stream(quote(key, safe=""), "/".join(EVENT_NAMES))
+
+    async def begin(self, socket: ClientConnection) -> None:
+        """Whoever connects with a key is told at once."""
+
+    def decode(self, message: bytes) -> UserEvent | None:
+        """What was told."""
+        return decode_event(message)
+
+    async def keep(self) -> None:
+        """Prolong the key, for as long as the connection is there."""
+        while True:
+            await asyncio.sleep(self._limits.prolong_every)
+            try:
+                await _in_thread(self._trading.prolong_listen_key)
+            except ExchangeError as error:
+                if error.code == NO_SUCH_KEY:
+                    raise KeyGoneError("the listen key is gone") from None
+                if error.exit_code != 1:
+                    raise
+                log.warning("the listen key could not be prolonged: %s; a new connection follows", error)
+                raise KeyGoneError("the listen key could not be prolonged") from None
+
+
+class _BySignature:
+    """The way by a signed message on a connection, whose end is that of the subscription."""
+
+    called = "the subscription"
+
+    def __init__(self, trading: Trading, limits: UserLimits) -> None:
+        self._client = trading.client
+        self._limits = limits
+
+    async def address(self, place: Environment) -> str:
+        """Where to connect."""
+        if place.message_url is None:
+            raise NotOfferedError(f"{place.name} has no address for messages: the account cannot be followed")
+        return place.message_url
+
+    async def begin(self, socket: ClientConnection) -> None:
+        """Subscribe. What comes before the answer is about nobody's account."""
+        parameters = await _in_thread(self._client.signed_message)
+        await socket.send(json.dumps({"id": _SUBSCRIBED, "method": _SUBSCRIBE, "params": parameters}))
+        async with asyncio.timeout(self._limits.open_timeout):
+            while (answer := _answer(await socket.recv(decode=False))) is None:
+                pass
+        status, body = answer
+        if status != _OK:
+            raise failure(Call("WS", _SUBSCRIBE), Raw(status, {}, body), self._client.clock.now())
+
+    def decode(self, message: bytes) -> UserEvent | None:
+        """What was told."""
+        return decode_message(message)
+
+    async def keep(self) -> None:
+        """A subscription needs nothing more."""
+        await asyncio.Event().wait()
+
+
+def _answer(message: bytes) -> tuple[int, bytes] | None:
+    """Status and error of the answer to the subscription, if that is what it is."""
+    try:
+        found = msgspec.json.decode(message, type=_Answer)
+    except msgspec.MsgspecError:
+        return None
+    return (found.status, bytes(found.error)) if found.id == _SUBSCRIBED else None
+
+
+class _Answer(msgspec.Struct):
+    id: str | int | None = None
+    status: int = 0
+    error: msgspec.Raw = msgspec.Raw()
+
+
 class UserStream:
     """The user data of one account. Run it in a task."""
 
@@ -76,6 +169,8 @@ class UserStream:
         self._place: Environment = trading.client.environment
         self._listener = listener
         self._limits = limits or UserLimits()
+        by_key = self._place.product.streams.user is not None
+        self._way: _ByKey | _BySignature = (_ByKey if by_key else _BySignature)(trading, self._limits)
         self._random = random_ or random.Random()
         self._news_due: float | None = None
         self._heard_at = 0.0
@@ -113,13 +208,22 @@ class UserStream:
     async def _carry(self) -> Exception:
         """One connection from its key to its end; what ended it."""
         try:
-            key = await _in_thread(self._trading.open_listen_key)
-            async with self._connection(key) as socket:
+            address = await self._way.address(self._place)
+            async with self._connection(address) as socket:
+                await self._way.begin(socket)
                 self.connects += 1
                 self._news_due = None
                 self._listener.user_connected()
                 await self._live(socket)
-        except (ExchangeError, SilentFeedError, OSError, ConnectionClosed, InvalidHandshake, InvalidURI) as error:
+        except (
+            ExchangeError,
+            SilentFeedError,
+            OSError,
+            ConnectionClosed,
+            InvalidHandshake,
+            InvalidURI,
+            TimeoutError,
+        ) as error:
             return error
         return EOFError("the stream ended")
 
@@ -127,16 +231,15 @@ class UserStream:
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._receive(socket))
-                tasks.create_task(self._prolong())
+                tasks.create_task(self._way.keep())
                 tasks.create_task(self._watch())
         except BaseExceptionGroup as group:
             raise group.exceptions[0] from None
 
     @contextlib.asynccontextmanager
-    async def _connection(self, key: str) -> Any:
-        path = self._place.product.user_stream(quote(key, safe=""), "/".join(EVENT_NAMES))
+    async def _connection(self, address: str) -> Any:
         async with connect(
-            self._place.stream_url + path,
+            address,
             proxy=self._place.stream_proxy,
             open_timeout=self._limits.open_timeout,
             close_timeout=1.0,
@@ -149,29 +252,16 @@ class UserStream:
 
     async def _receive(self, socket: ClientConnection) -> None:
         while True:
-            event = decode_event(await socket.recv(decode=False))
+            event = self._way.decode(await socket.recv(decode=False))
             self._news_due, self._heard_at = None, asyncio.get_running_loop().time()
             if event is None:
                 self.unreadable += 1
                 self._listener.user_lost("an event could not be read")
                 self._listener.user_connected()
             elif isinstance(event, KeyExpired):
-                raise KeyGoneError("the listen key has expired")
+                raise KeyGoneError(f"{self._way.called} has expired")
             else:
                 self._listener.user_event(event)
-
-    async def _prolong(self) -> None:
-        while True:
-            await asyncio.sleep(self._limits.prolong_every)
-            try:
-                await _in_thread(self._trading.prolong_listen_key)
-            except ExchangeError as error:
-                if error.code == NO_SUCH_KEY:
-                    raise KeyGoneError("the listen key is gone") from None
-                if error.exit_code != 1:
-                    raise
-                log.warning("the listen key could not be prolonged: %s; a new connection follows", error)
-                raise KeyGoneError("the listen key could not be prolonged") from None
 
     async def _watch(self) -> None:
         """End a connection that should have said something, and one that is nearly as old as the exchange allows."""

@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from pipeline.errors import UsageError
-from pipeline.exchange.signing import Credentials, HmacSigner, query_string, signed_query, signer_for
+from pipeline.exchange.signing import Credentials, HmacSigner, query_string, signed_message, signed_query, signer_for
 
 SECRET = "2b5eb11e18796d12d88f13dc27dbbd02c2cc51ff7059765ed9821957d82bb4d9"
 ORDER = {
@@ -82,3 +82,51 @@ def test_no_text_of_credentials_holds_a_secret() -> None:
     credentials = Credentials("my-key", HmacSigner(SECRET.encode()))
     assert "my-key" not in f"{credentials!r} {credentials}"
     assert SECRET not in f"{credentials!r} {credentials}"
+
+
+SPOT_SECRET = "NhqPtmdSJYdKjVHjA7PZj4Mge3R5YNiP1e3UZjInClVN65XAbvqqM6A7H5fATj0j"
+SPOT_KEY = "vmPUZE6mv9SD5VNHk4HlWFsOr6aKE2zvsw0MuIgwCIPy6utIco14y7Ju91duEh8A"
+
+
+@pytest.mark.parametrize(
+    ("symbol", "signature"),
+    [
+        ("LTCBTC", "c8db56825ae71d6d79447849e617115f4a920fa2acdcab2b053c4b2838bd6b71"),
+        ("１２３４５６", "e1353ec6b14d888f1164ae9af8228a3dbd508bc82eb867db8ab6046442f33ef3"),
+    ],
+)
+def test_what_is_signed_is_percent_encoded_first(symbol: str, signature: str) -> None:
+    order = {
+        "symbol": symbol, "side": "BUY", "type": "LIMIT", "timeInForce": "GTC", "quantity": 1, "price": "0.1",
+        "recvWindow": 5000, "timestamp": 1499827319559,
+    }  # fmt: skip
+    assert signed_query(order, signer_for(SPOT_SECRET)).endswith(f"&signature={signature}")
+
+
+MESSAGE = {
+    "symbol": "BTCUSDT", "side": "SELL", "type": "LIMIT", "timeInForce": "GTC", "quantity": "0.01000000",
+    "price": "52000.00", "recvWindow": 100, "timestamp": 1645423376532,
+}  # fmt: skip
+SIGNED_TEXT = (
+    f"apiKey={SPOT_KEY}&price=52000.00&quantity=0.01000000&recvWindow=100&side=SELL&symbol=BTCUSDT&timeInForce=GTC"
+    "&timestamp=1645423376532&type=LIMIT"
+)
+
+
+def test_a_message_has_the_published_signature_over_its_names_in_order() -> None:
+    signed = signed_message(MESSAGE, SPOT_KEY, signer_for(SPOT_SECRET))
+    assert signed["signature"] == "aa1b5712c094bc4e57c05a1a5c1fd8d88dcd628338ea863fec7b88e59fe2db24"
+    assert (signed["apiKey"], signed["timestamp"]) == (SPOT_KEY, "1645423376532")
+
+
+def test_rsa_and_ed25519_sign_a_message_over_the_same_text() -> None:
+    small, large = ed25519.Ed25519PrivateKey.generate(), rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    by_small = signed_message(MESSAGE, SPOT_KEY, signer_for(pem(small)))["signature"]
+    by_large = signed_message(MESSAGE, SPOT_KEY, signer_for(pem(large)))["signature"]
+    small.public_key().verify(b64decode(by_small), SIGNED_TEXT.encode())
+    large.public_key().verify(b64decode(by_large), SIGNED_TEXT.encode(), padding.PKCS1v15(), hashes.SHA256())
+
+
+def test_a_message_is_not_percent_encoded() -> None:
+    signed = signed_message({"symbol": "１２３"}, "k", HmacSigner(b"s"))
+    assert signed["signature"] == HmacSigner(b"s").sign("apiKey=k&symbol=１２３".encode())

@@ -81,13 +81,15 @@ class Site:
     streams: str
     weight: int
     archive: str | None = None
+    messages: str | None = None
+    """Where it is asked by messages on a websocket, if it is."""
 
 
 @dataclass(frozen=True, slots=True)
 class Streams:
     """Where its streams are, below the address of the streams, and their manners. Seconds.
 
-    `user`: with the listen key and the names of the events in it; None where the account is followed otherwise.
+    `user`: with the listen key and the names of the events in it; None where the account is followed by messages.
     """
 
     market: str

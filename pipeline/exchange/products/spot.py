@@ -12,6 +12,7 @@ from pipeline.exchange.products.product import Ask, Endpoint, Klines, Listing, N
 
 _OPENED: Final = 1_499_990_400_000  # 2017-07-14: no candle of the market is older
 _NEVER: Final = 4_133_404_800_000
+_MESSAGES: Final = "/ws-api/v3"
 
 SPOT: Final = Product(
     name="spot",
@@ -19,10 +20,24 @@ SPOT: Final = Product(
     sites=MappingProxyType(
         {
             "production": Site(
-                "https://api.binance.com", "wss://stream.binance.com:9443", 6000, "https://data.binance.vision"
+                "https://api.binance.com",
+                "wss://stream.binance.com:9443",
+                6000,
+                "https://data.binance.vision",
+                messages=f"wss://ws-api.binance.com{_MESSAGES}",
             ),
-            "demo": Site("https://demo-api.binance.com", "wss://demo-stream.binance.com", 6000),
-            "testnet": Site("https://testnet.binance.vision", "wss://stream.testnet.binance.vision", 6000),
+            "demo": Site(
+                "https://demo-api.binance.com",
+                "wss://demo-stream.binance.com",
+                6000,
+                messages=f"wss://demo-ws-api.binance.com{_MESSAGES}",
+            ),
+            "testnet": Site(
+                "https://testnet.binance.vision",
+                "wss://stream.testnet.binance.vision",
+                6000,
+                messages=f"wss://ws-api.testnet.binance.vision{_MESSAGES}",
+            ),
         }
     ),
     endpoints=MappingProxyType(
