@@ -17,7 +17,7 @@ from pipeline.store.symbols import SymbolStore
 from pipeline.timeline import interval, to_ms
 from schemas.series import SeriesKey
 
-__all__ = ["DEFAULT_LAST", "Candles", "SeriesKey", "candles", "code_of"]
+__all__ = ["DEFAULT_LAST", "Candles", "SeriesKey", "candles", "code_of", "unknown"]
 
 if TYPE_CHECKING:
     import polars as pl
@@ -54,7 +54,7 @@ def _span(
     """The opening times to load: what was asked for, cut to what is stored (and the candle that is open now)."""
     known = store.get(key)
     if known is None or known.first is None or known.last_closed is None:
-        raise UsageError(_unknown(store, listed, key))
+        raise UsageError(unknown(store, listed, key))
     step = interval(key.interval)
     forming = step.after(to_ms(known.last_closed))
     stop = forming if stop is None else min(stop, forming)
@@ -65,7 +65,8 @@ def _span(
     return max(first, to_ms(known.first)), stop
 
 
-def _unknown(store: SeriesStore, listed: Collection[str], key: SeriesKey) -> str:
+def unknown(store: SeriesStore, listed: Collection[str], key: SeriesKey) -> str:
+    """What to say of a series of which nothing is stored."""
     stored = store.list(key.exchange)
     of_symbol = [one.interval for one in stored if one.symbol == key.symbol and one.stored]
     if of_symbol:

@@ -15,6 +15,7 @@ from pipeline.settings import Settings, load
 
 if TYPE_CHECKING:
     from pymongo.database import Database
+    from pymongo.errors import PyMongoError
 
     from pipeline.app.candle_database import BringUp
 
@@ -54,6 +55,13 @@ def having_exchange(settings: Settings) -> Settings:
     return having_data(settings) if own else settings
 
 
+def in_words(error: "PyMongoError") -> str:
+    """What a person should know of a failure of the database."""
+    from pipeline.store import connect  # noqa: PLC0415
+
+    return connect.in_words(error)
+
+
 class Opened:
     """Settings, and their database from when it is first asked for to the end of the `with` block.
 
@@ -78,14 +86,12 @@ class Opened:
         """The answer, for whoever keeps it open; a failure of the database is said in words."""
         from pymongo.errors import PyMongoError  # noqa: PLC0415
 
-        from pipeline.store import connect  # noqa: PLC0415
-
         if self._is_closed:
             raise UsageError("this Tidemark is closed; open another")
         try:
             return question(self)
         except PyMongoError as error:
-            raise AttentionError(connect.in_words(error)) from None
+            raise AttentionError(in_words(error)) from None
 
     def close(self) -> None:
         """End what was opened. Closing twice does no harm."""

@@ -16,13 +16,13 @@ from pipeline.errors import UsageError
 from pipeline.execution.runtime.documents import trading_view
 from pipeline.nearest import hint
 from pipeline.settings import Settings
-from pipeline.store.control import ControlStore
+from pipeline.store.control import ControlStore, RevisionError
 from pipeline.strategies import registry
 from schemas.control import Trading
 
 __all__ = [
-    "AS_SETTINGS", "Changes", "Goal", "Listed", "Trading", "amounts", "changed", "goal", "set_goal",
-    "set_trading", "trading",
+    "AS_SETTINGS", "Changes", "Goal", "Listed", "RevisionError", "Trading", "amounts", "changed", "goal",
+    "of_symbol", "set_goal", "set_trading", "trading",
 ]  # fmt: skip
 
 AS_SETTINGS: Final = "default"
@@ -80,12 +80,23 @@ def trading(tm: Opened) -> Listed:
     return Listed(own, traded, production)
 
 
-def set_trading(tm: Opened, symbol: str, changes: Changes, *, by: str, reason: str | None = None) -> str:
-    """Change a symbol's own settings: which symbol it was."""
+def set_trading(
+    tm: Opened, symbol: str, changes: Changes, *, by: str, reason: str | None = None, revision: int | None = None
+) -> str:
+    """Change a symbol's own settings: which symbol it was. `revision`: how many changes of it whoever asks has seen;
+    `RevisionError` where there are others by now."""
     named = known_symbol(tm.settings, tm.db, symbol)
     if changes:
-        ControlStore(tm.db, tm.environment).set_trading(named, changes, by=by, now=datetime.now(UTC), reason=reason)
+        store = ControlStore(tm.db, tm.environment)
+        store.set_trading(named, changes, by=by, now=datetime.now(UTC), reason=reason, revision=revision)
     return named
+
+
+def of_symbol(tm: Opened, symbol: str) -> tuple[str, Trading | None, bool]:
+    """The symbol as the exchange writes it, its own settings where it has any, and whether it is traded by them."""
+    named = known_symbol(tm.settings, tm.db, symbol)
+    own = ControlStore(tm.db, tm.environment).read().trading.get(named)
+    return named, own, trading_view(own).traded(production=exchange_of(tm.settings).is_production)
 
 
 def goal(tm: Opened) -> Goal:

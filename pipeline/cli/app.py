@@ -34,6 +34,7 @@ MODULES = (
     "live",
     "status",
     "watch",
+    "page",
     "execute",
     "halt",
     "close",

@@ -13,11 +13,19 @@ from pymongo import ReturnDocument
 from pymongo.database import Database
 from pymongo.errors import DuplicateKeyError
 
+from pipeline.errors import AttentionError
 from pipeline.store.orders import to_bson
 from schemas.control import CONTROL, Breaker, Change, Goal, Halt, Installation, ModeSwitch, Stage, Trading
 from schemas.shared import Mode
 
 _KINDS: Final = ("mode", "halt", "breaker", "trading", "goal", "stage", "installation")
+
+
+class RevisionError(AttentionError):
+    """Somebody else has changed it since whoever asks has read it: nothing was changed."""
+
+    def __init__(self, identity: str) -> None:
+        super().__init__(f"{identity} was changed by somebody else meanwhile: look at it again. Nothing was changed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,15 +76,23 @@ class ControlStore:
         self._switch("halt", f"halt:{self._environment}", {"halted": halted, "flatten": flatten}, change)
 
     def set_trading(
-        self, symbol: str, changes: Mapping[str, Any], *, by: str, now: datetime, reason: str | None = None
+        self,
+        symbol: str,
+        changes: Mapping[str, Any],
+        *,
+        by: str,
+        now: datetime,
+        reason: str | None = None,
+        revision: int | None = None,
     ) -> None:
-        """Change a symbol's own settings; what is not named stays."""
+        """Change a symbol's own settings; what is not named stays. `revision`: how many changes whoever asks has seen;
+        refused with `RevisionError` where there are others by now."""
         before = self.read().trading.get(symbol)
         new = ", ".join(f"{name}={value}" for name, value in changes.items())
         old = ", ".join(f"{name}={getattr(before, name)}" for name in changes) if before else None
         change = Change(at=now, by=by, old=old, new=new, reason=reason)
         fields = {"symbol": symbol} | to_bson(changes)
-        self._switch("trading", f"trading:{self._environment}:{symbol}", fields, change)
+        self._switch("trading", f"trading:{self._environment}:{symbol}", fields, change, revision)
 
     def close_done(self, symbol: str, asked: datetime) -> None:
         """What was asked at that moment to be closed is. It was perhaps asked again since: that stays."""
@@ -155,15 +171,22 @@ class ControlStore:
     def _is_this_database(self, one: object) -> TypeGuard[Installation]:
         return isinstance(one, Installation) and one.database == self._control.database.name
 
-    def _switch(self, kind: str, identity: str, fields: Mapping[str, Any], change: Change) -> None:
-        self._control.update_one(
-            {"_id": identity},
-            {
-                "$set": {"kind": kind, "environment": self._environment, **fields},
-                "$push": {"changes": change.to_mongo()},
-            },
-            upsert=True,
-        )
+    def _switch(
+        self, kind: str, identity: str, fields: Mapping[str, Any], change: Change, revision: int | None = None
+    ) -> None:
+        seen = {"changes": {"$size": revision}} if revision else {}
+        update = {
+            "$set": {"kind": kind, "environment": self._environment, **fields},
+            "$push": {"changes": change.to_mongo()},
+        }
+        if revision == 0:
+            seen = {"changes": {"$exists": False}}
+        try:
+            self._control.update_one({"_id": identity, **seen}, update, upsert=True)
+        except DuplicateKeyError:
+            if revision is None:
+                raise
+            raise RevisionError(identity) from None
 
 
 def traded_at(database: Database[dict[str, Any]]) -> set[str]:

@@ -25,6 +25,9 @@ from pipeline.supervise.supervisor import Service
 SIMULATOR_PORT: Final = 9876
 PREFECT_PORT: Final = 4200
 METRICS_PORT: Final = 9464
+PAGE_PORT: Final = 8420
+PAGE_SERVED: Final = "the page is served"
+"""What `tidemark web` says when it listens."""
 SERVED: Final = "deployments are served"
 """What `flows.serve` says when Prefect knows them all."""
 
@@ -64,6 +67,7 @@ class Ports:
     simulator: int
     prefect: int
     metrics: int
+    page: int
 
     @classmethod
     @contextmanager
@@ -71,7 +75,7 @@ class Ports:
         """Look for them now, and keep them from any other Tidemark that looks before the parts listen."""
         with ExitStack() as held:
             simulator = _claim(SIMULATOR_PORT, held, len(MARKETS))
-            yield cls(simulator, *(_claim(port, held) for port in (PREFECT_PORT, METRICS_PORT)))
+            yield cls(simulator, *(_claim(port, held) for port in (PREFECT_PORT, METRICS_PORT, PAGE_PORT)))
 
     @property
     def exchange_urls(self) -> Mapping[str, str]:
@@ -151,6 +155,12 @@ def ingester(exchange: str, metrics_port: int | None, is_ready: Callable[[], boo
     return Service(name, command, lambda _: is_ready(), dict(os.environ), ready_within=180)
 
 
+def page(port: int) -> Service:
+    """The page's server. It holds no keys: what it orders, the executor does."""
+    command = [*_TIDEMARK, "web", "--port", str(port)]
+    return Service("page", command, lambda said: any(PAGE_SERVED in line for line in said), without_keys(os.environ))
+
+
 def executor(exchange: str, is_ready: Callable[[], bool], keys: Mapping[str, str]) -> Service:
     """What acts on fresh signals of an exchange, with the variables that hold the keys of the account."""
     command = [*_TIDEMARK, "execute", "--exchange", exchange]
@@ -175,9 +185,15 @@ def answers(url: str) -> Callable[[Sequence[str]], bool]:
     return ask
 
 
+def page_address(ports: Ports) -> str:
+    """Where the page is."""
+    return f"http://{LOOPBACK}:{ports.page}"
+
+
 def addresses(home: Path, ports: Ports, database: str) -> Mapping[str, str]:
     """Where a person looks, by name."""
     return {
+        "page": f"{page_address(ports)}   (tidemark page prints a link that lets in)",
         "Prefect": f"http://{LOOPBACK}:{ports.prefect}   (asks once for the line in {login_file(home)})",
         "MongoDB": f"{database}   (tidemark db uri)",
         "metrics": f"http://{LOOPBACK}:{ports.metrics}/metrics",

@@ -294,6 +294,13 @@ def start_executor(whole: Whole) -> str:
     return settings.mode if switched is None else f"{switched.mode}, set by `tidemark mode`"
 
 
+def start_page(whole: Whole) -> str:
+    """Where a person looks."""
+    whole.supervisor.start(services.page(whole.ports.page))
+    whole.supervisor.wait_ready("page")
+    return services.page_address(whole.ports)
+
+
 def leave_minutes(whole: Whole) -> str:
     """The ingester fetches the rest of the minutes from here on: until now the start had the machine for itself."""
     whole.claims.close()
@@ -327,6 +334,7 @@ STEPS: Final = (
     Step("indicators", derive),
     Step("returns", refresh_returns),
     Step("flows", finish_prefect),
+    Step("page", start_page),
     Step("minutes", leave_minutes),
 )
 """Of the start, after the database."""

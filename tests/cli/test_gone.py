@@ -119,7 +119,7 @@ def test_the_start_of_everything_goes_on_without_it(
     with ExitStack() as ends:
         view = PlainStart(Console(quiet=True))
         whole = Whole(
-            choice=Choice(load(), Ports(0, 0, 0)),
+            choice=Choice(load(), Ports(0, 0, 0, 0)),
             keys={},
             supervisor=None,
             view=view,

@@ -91,6 +91,21 @@ class CandleStore:
             collected.add(grid)
         return collected.columns()
 
+    def newest_two(self, keys: Sequence[SeriesKey], now: int) -> dict[SeriesKey, list[dict[str, Any]]]:
+        """The candle that is open at that moment and the one before it, of each series that has stored them: all series
+        of an interval have them in the same slots."""
+        found: dict[SeriesKey, list[dict[str, Any]]] = {}
+        for code in {key.interval for key in keys}:
+            step, of_length = interval(code), {key for key in keys if key.interval == code}
+            for t in (step.after(now, -1), step.floor(now)):
+                place = step.slot(t)
+                ids = {bucket_id(key, place.bucket): key for key in of_length}
+                slot = {"candles": {"$slice": [place.position, 1]}}
+                for bucket in self._collection.find({"_id": {"$in": list(ids)}}, slot):
+                    candles = [one for one in bucket["candles"] if one is not None]
+                    found.setdefault(ids[bucket["_id"]], []).extend(candles)
+        return found
+
     def presence(self, key: SeriesKey, start: int, end: int) -> Presence:
         """A `SlotState` for every candle that could open in [start, end], the first of them first."""
         return coverage.presence(self._collection, key, start, end)

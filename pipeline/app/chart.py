@@ -1,0 +1,57 @@
+"""What a chart draws of one series: a stretch of its candles as columns, the newest or older ones. Reads only.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import TYPE_CHECKING, Final
+
+from pipeline.app.candles import unknown
+from pipeline.app.filters import code_of
+from pipeline.app.opened import Opened
+from pipeline.errors import UsageError
+from pipeline.nearest import folded
+from pipeline.store.candles.store import CandleStore
+from pipeline.store.series import SeriesStore
+from pipeline.store.symbols import SymbolStore
+from pipeline.timeline import Interval, interval, to_ms
+from schemas.series import SeriesKey
+
+if TYPE_CHECKING:
+    from pipeline.store.candles.frame import Values
+
+COLUMNS: Final = (
+    "open", "high", "low", "close", "volume",
+    "sma7", "sma20", "sma60", "sma120", "rsi", "macd", "macd_signal", "macd_hist", "atr",
+)  # fmt: skip
+"""Beside `t`, the opening time in milliseconds."""
+MOST: Final = 500_000
+"""Candles of one stretch: 300 days of minutes, and some."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """Candles in the order of time, the one that is open now among them; `older`: whether there are any before them."""
+
+    key: SeriesKey
+    step: Interval
+    columns: "Mapping[str, Values]"
+    older: bool
+    tick: Decimal | None
+
+
+def stretch(tm: Opened, symbol: str, code: str, *, before: int | None = None, limit: int = 2_000) -> Stretch:
+    """The newest candles, or the newest of those that open before that moment."""
+    if not 1 <= limit <= MOST:
+        raise UsageError(f"limit must be from 1 to {MOST:,}, not {limit}")
+    key = SeriesKey(tm.environment, folded(symbol).upper(), code_of(code))
+    ticks, store, step = SymbolStore(tm.db).ticks(tm.environment), SeriesStore(tm.db), interval(key.interval)
+    known = store.get(key)
+    if known is None or known.first is None or known.last_closed is None:
+        raise UsageError(unknown(store, ticks, key))
+    first, end = to_ms(known.first), step.after(to_ms(known.last_closed))
+    if before is not None:
+        end = min(end, step.after(step.ceil(before), -1))
+    start = max(first, step.after(end, 1 - limit))
+    columns = CandleStore(tm.db).columns(key, start, end, ("t", *COLUMNS))
+    return Stretch(key, step, columns, start > first, ticks.get(key.symbol))

@@ -1,0 +1,55 @@
+"""How trading stands at an exchange, what is held and what is on its way: what a page shows of it. Reads only."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from pipeline.app.opened import Opened
+from pipeline.app.standing import Halting, stands
+from pipeline.store.account import AccountStore, PositionStore
+from pipeline.store.control import ControlStore
+from pipeline.store.orders import OrderJournal
+from pipeline.store.processes import living
+from schemas.accounts import Snapshot
+from schemas.control import Breaker
+from schemas.orders import Order
+from schemas.positions import Position
+
+__all__ = ["TradingNow", "trading_now"]
+
+
+@dataclass(frozen=True, slots=True)
+class TradingNow:
+    """The switches, who lives, what the account was worth when it was looked at last, and what is open."""
+
+    exchange: str
+    mode: str
+    halted: Halting | None
+    executor: bool
+    ingester: bool
+    worth: Snapshot | None
+    breakers: Sequence[Breaker]
+    positions: Sequence[Position]
+    orders: Sequence[Order]
+
+
+def trading_now(tm: Opened) -> TradingNow:
+    """It, now."""
+    db, exchange, now = tm.db, tm.environment, datetime.now(UTC)
+    beats = list(living(db, exchange, now))
+    controls = ControlStore(db, exchange).read()
+    latest = AccountStore(db, exchange).latest()
+    held = [one for one in PositionStore(db, exchange).list() if one.quantity]
+    standing = stands(exchange, controls, beats, latest, held, tm.settings.mode, now)
+    roles = {beat["role"] for beat in beats}
+    return TradingNow(
+        exchange=exchange,
+        mode=standing.mode,
+        halted=standing.halted,
+        executor="executor" in roles,
+        ingester="ingester" in roles,
+        worth=latest,
+        breakers=[one for one in controls.breakers.values() if one.tripped],
+        positions=held,
+        orders=OrderJournal(db, exchange).unsettled(),
+    )

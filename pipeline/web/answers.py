@@ -1,0 +1,342 @@
+"""What the page's interface answers: money as text, exact; moments as milliseconds, UTC; what is not known as null.
+
+The names are promises: scripts use them, and `docs/api.md` lists them.
+"""
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from pipeline.timeline import to_ms
+
+
+def _ms(value: Any) -> Any:
+    return to_ms(value) if isinstance(value, datetime) else value
+
+
+def _text(value: Any) -> Any:
+    return f"{value:f}" if isinstance(value, Decimal) else value
+
+
+Moment = Annotated[int, BeforeValidator(_ms), Field(examples=[1_790_000_000_000])]
+Exact = Annotated[str, BeforeValidator(_text), Field(examples=["70941.5"])]
+
+
+class Answer(BaseModel):
+    """A part of an answer, made of whatever has attributes of these names."""
+
+    model_config = ConfigDict(from_attributes=True, extra="ignore")
+
+
+class Refusal(BaseModel):
+    """Why not, in words."""
+
+    detail: str
+
+
+class Place(Answer):
+    """An exchange that this installation runs."""
+
+    name: str = Field(examples=["sim"])
+    market: str = Field(examples=["um"])
+    production: bool
+    traded: bool
+
+
+class Myself(Answer):
+    """Who asks, and what there is."""
+
+    role: Literal["read", "trade"]
+    version: str
+    exchanges: list[Place]
+
+
+class CoinNow(Answer):
+    """A symbol of the coin list."""
+
+    symbol: str = Field(examples=["BTCUSDT"])
+    price: float | None
+    at: Moment | None
+    day_pct: float | None = Field(description="change since 24 hours ago, in percent")
+    watched: bool
+    stored: list[str] = Field(description="intervals it has candles of", examples=[["1m", "15m", "1h"]])
+    tick: Exact | None
+
+
+class SignalNow(Answer):
+    """A signal with its return at this moment."""
+
+    id: str
+    symbol: str
+    interval: str
+    strategy: str
+    kind: str
+    side: Literal["long", "short"]
+    candle: Moment
+    at: Moment
+    price: float
+    strength: float
+    source: str
+    confirmed: bool
+    verdict: str
+    reason: str | None
+    current_price: float | None
+    return_pct: float | None
+    return_at: Moment | None
+    best_pct: float | None
+    worst_pct: float | None
+    return_1h: float | None
+    return_4h: float | None
+    return_1d: float | None
+    return_7d: float | None
+
+
+class PositionNow(Answer):
+    """What is held in a symbol, and what protects it."""
+
+    symbol: str
+    position_side: str
+    quantity: Exact
+    entry_price: Exact
+    mark_price: Exact | None
+    unrealized: Exact | None
+    leverage: int | None
+    liquidation_price: Exact | None
+    ours: bool
+    strategy: str | None
+    signal: str | None
+    stop_price: Exact | None
+    take_profit_price: Exact | None
+    unprotected_since: Moment | None
+    closing: str | None
+    opened_at: Moment | None
+
+
+class OrderNow(Answer):
+    """An order of the journal."""
+
+    id: str
+    symbol: str
+    signal: str | None
+    leg: str
+    side: Literal["BUY", "SELL"]
+    type: str
+    quantity: Exact | None
+    price: Exact | None
+    trigger_price: Exact | None
+    state: str
+    filled: Exact
+    average_price: Exact | None
+    fee: Exact | None
+    realized: Exact | None
+    created_at: Moment
+    updated_at: Moment
+
+
+class HaltNow(Answer):
+    """Since when nothing is opened, by whom and why."""
+
+    since: Moment
+    by: str
+    reason: str | None
+    flatten: bool
+
+
+class BreakerNow(Answer):
+    """A limit that was passed."""
+
+    name: str
+    symbol: str | None
+    tripped: bool
+    reason: str
+    at: Moment
+    until: Moment | None
+
+
+class Worth(Answer):
+    """What the account was worth when the executor looked last."""
+
+    at: Moment
+    asset: str
+    equity: Exact
+    wallet: Exact
+    available: Exact
+    unrealized: Exact
+    realized_today: Exact
+    fees_today: Exact
+    funding_today: Exact
+    day_return_pct: float | None
+    month_return_pct: float | None
+
+
+class TradingNow(Answer):
+    """How trading stands at an exchange."""
+
+    exchange: str
+    mode: Literal["signal-only", "auto-execute"]
+    halted: HaltNow | None
+    executor: bool = Field(description="whether one lives")
+    ingester: bool
+    worth: Worth | None
+    breakers: list[BreakerNow] = Field(description="those that are tripped")
+    positions: list[PositionNow]
+    orders: list[OrderNow] = Field(description="those that are not settled, oldest first")
+
+
+class SymbolSettings(Answer):
+    """A symbol's own trading settings; null: as in the settings. `revision` is sent back with a change."""
+
+    symbol: str
+    revision: int
+    enabled: bool | None = None
+    traded: bool
+    strategies: list[str] | None = None
+    intervals: list[str] | None = None
+    leverage: int | None = None
+    stop_atr: Exact | None = None
+    stop_percent: Exact | None = None
+    take_profit_atr: Exact | None = None
+    take_profit_percent: Exact | None = None
+    max_position: Exact | None = None
+    daily_profit_percent: Exact | None = None
+    when_reached: str = "stop"
+    changed_at: Moment | None = None
+    changed_by: str | None = None
+    changed_why: str | None = None
+
+
+class StrategyKnown(Answer):
+    """A strategy, its rule in words, and its parameters."""
+
+    name: str
+    rule: str
+    parameters: dict[str, Any]
+    defaults: dict[str, Any]
+    runs: bool
+
+
+class PeriodDone(Answer):
+    """A day or a month, UTC."""
+
+    name: str = Field(examples=["2026-11-27"])
+    days: int
+    equity: Exact
+    return_pct: float | None
+    realized: Exact
+    fees: Exact
+    funding: Exact
+    transfers: Exact
+
+
+class AccountNow(Answer):
+    """The account over time."""
+
+    latest: Worth | None
+    days: list[PeriodDone]
+    months: list[PeriodDone]
+
+
+class SeriesNow(Answer):
+    """A watched series, and how far it is."""
+
+    symbol: str
+    interval: str
+    last_closed: Moment | None
+    frame_age: float | None = Field(description="seconds since its last frame")
+    behind: int | None = Field(description="candles late; null: none is stored")
+    stored: int
+    holes: int
+    gone: str | None
+
+
+class ProcessNow(Answer):
+    """A process with its sign of life."""
+
+    role: str
+    exchange: str | None
+    host: str
+    pid: int
+    detail: str | None
+    started_at: Moment
+    alive: bool
+    heartbeat_age: float
+    stands_by: bool
+
+
+class DeploymentNow(Answer):
+    """A flow that runs on a schedule."""
+
+    name: str
+    every_seconds: int
+    paused: bool
+    completed_at: Moment | None
+    overdue: bool
+
+
+class TargetNow(Answer):
+    """What was promised, and what was measured."""
+
+    key: str
+    name: str
+    unit: str
+    target: str
+    measured: float | None
+    met: bool | None
+
+
+class HealthNow(Answer):
+    """Processes, series, flows and targets."""
+
+    processes: list[ProcessNow]
+    series: list[SeriesNow]
+    deployments: list[DeploymentNow]
+    targets: list[TargetNow]
+
+
+class Halting(BaseModel):
+    """Open nothing any more; `flatten`: close what is held as well."""
+
+    flatten: bool = False
+    reason: str | None = Field(default=None, max_length=500)
+
+
+class Resuming(BaseModel):
+    """Let signals open positions again. In production the exchange's name is said, so that nobody does it by chance."""
+
+    name: str | None = None
+    reason: str | None = Field(default=None, max_length=500)
+
+
+class Ordered(Answer):
+    """What came of an order that a person gave: how it stands now, and what was said on the way."""
+
+    trading: TradingNow
+    said: list[str]
+
+
+class SettingsChange(BaseModel):
+    """Fields that are to change, as text; "default": as in the settings. `revision`: what was read before."""
+
+    revision: int = Field(ge=0)
+    enabled: bool | None = None
+    leverage: str | None = Field(default=None, max_length=20)
+    stop_atr: str | None = Field(default=None, max_length=40)
+    stop_percent: str | None = Field(default=None, max_length=40)
+    take_profit_atr: str | None = Field(default=None, max_length=40)
+    take_profit_percent: str | None = Field(default=None, max_length=40)
+    max_position: str | None = Field(default=None, max_length=40)
+    daily_profit: str | None = Field(default=None, max_length=40)
+    when_reached: Literal["stop", "close"] | None = None
+    strategies: list[str] | None = Field(default=None, max_length=100)
+    intervals: list[str] | None = Field(default=None, max_length=30)
+    reason: str | None = Field(default=None, max_length=500)
+
+
+class Watching(BaseModel):
+    """Symbols, and of these intervals; without any, those of the settings, or all of them where they are let go."""
+
+    symbols: list[str] = Field(default_factory=list, max_length=2_000)
+    intervals: list[str] = Field(default_factory=list, max_length=30)
+    reason: str | None = Field(default=None, max_length=500)

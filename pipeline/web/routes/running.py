@@ -1,0 +1,30 @@
+"""What runs: processes, series and flows; and which series are kept current."""
+
+from fastapi import APIRouter
+
+from pipeline.app import series
+from pipeline.app.status import status
+from pipeline.web import answers
+from pipeline.web.places import At, by
+
+router = APIRouter(tags=["running"])
+
+
+@router.get("/health")
+def health(at: At) -> answers.HealthNow:
+    """Processes, watched series, flows and targets."""
+    return answers.HealthNow.model_validate(status(at.tm))
+
+
+@router.post("/watch")
+def watch(at: At, wanted: answers.Watching) -> answers.HealthNow:
+    """Keep these series current from now on."""
+    series.watch(at.tm, wanted.symbols, wanted.intervals, by=by(), reason=wanted.reason)
+    return health(at)
+
+
+@router.post("/unwatch")
+def unwatch(at: At, wanted: answers.Watching) -> answers.HealthNow:
+    """Let these go; without symbols, all. What is stored stays."""
+    series.unwatch(at.tm, wanted.symbols, wanted.intervals, by=by(), reason=wanted.reason)
+    return health(at)

@@ -1,0 +1,109 @@
+"""How trading stands, and the orders that a person gives: halt, go on, change a symbol's settings."""
+
+from typing import Final
+
+from fastapi import APIRouter
+
+from pipeline.app import kill_switch, trading_settings
+from pipeline.app.account import account
+from pipeline.app.trading_now import trading_now
+from pipeline.errors import UsageError
+from pipeline.exchange_names import is_production
+from pipeline.web import answers
+from pipeline.web.places import At, Place, by
+
+router = APIRouter(tags=["trading"])
+
+DAYS: Final = 400
+_TEXTS: Final = (
+    "stop_atr", "stop_percent", "take_profit_atr", "take_profit_percent", "max_position", "daily_profit",
+)  # fmt: skip
+_MOST_LEVERAGE: Final = 125
+
+
+class Heard:
+    """Keeps what is said while an order is carried out, for whoever gave it."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def say(self, text: str) -> None:
+        """About the answer, not of it."""
+        self.said.append(text)
+
+    def complain(self, text: str) -> None:
+        """What went wrong."""
+        self.said.append(text)
+
+
+@router.get("/trading")
+def trading(at: At) -> answers.TradingNow:
+    """Mode, halt, worth, positions and open orders."""
+    return answers.TradingNow.model_validate(trading_now(at.tm))
+
+
+@router.post("/halt")
+def halt(at: At, wanted: answers.Halting) -> answers.Ordered:
+    """Open nothing any more; stops of what is held stand, unless it is to be closed as well."""
+    heard = Heard()
+    done = kill_switch.halt(at.tm.settings, flatten=wanted.flatten, by=by(), listener=heard, reason=wanted.reason)
+    if not done.halted:
+        heard.complain("the halt is not recorded: try again once the database is back")
+    return _ordered(at, heard)
+
+
+@router.post("/resume")
+def resume(at: At, wanted: answers.Resuming) -> answers.Ordered:
+    """Let signals open positions again. Breakers that were tripped stay tripped."""
+    name = at.tm.environment
+    if is_production(name) and wanted.name != name:
+        raise UsageError(f"this is real money: write {name} to go on")
+    kill_switch.resume(at.tm, by=by(), reason=wanted.reason)
+    return _ordered(at, Heard())
+
+
+@router.get("/trading/{symbol}")
+def settings_of(at: At, symbol: str) -> answers.SymbolSettings:
+    """The symbol's own settings."""
+    named, own, traded = trading_settings.of_symbol(at.tm, symbol)
+    if own is None:
+        return answers.SymbolSettings(symbol=named, revision=0, traded=traded)
+    last = own.changes[-1] if own.changes else None
+    said = {} if last is None else {"changed_at": last.at, "changed_by": last.by, "changed_why": last.reason}
+    fields = {name: getattr(own, name) for name in answers.SymbolSettings.model_fields if hasattr(own, name)}
+    return answers.SymbolSettings.model_validate(fields | {"revision": len(own.changes), "traded": traded} | said)
+
+
+@router.put("/trading/{symbol}")
+def change_settings(at: At, symbol: str, wanted: answers.SettingsChange) -> answers.SymbolSettings:
+    """Change some of them. Refused with 409 where somebody else has changed them since they were read."""
+    texts = {name: text for name in _TEXTS if (text := getattr(wanted, name)) is not None}
+    plain = {"enabled": wanted.enabled, "when_reached": wanted.when_reached}
+    changes = trading_settings.changed(at.tm.settings, texts, plain, wanted.strategies or (), wanted.intervals or ())
+    if wanted.leverage is not None:
+        changes["leverage"] = _leverage(wanted.leverage)
+    trading_settings.set_trading(at.tm, symbol, changes, by=by(), reason=wanted.reason, revision=wanted.revision)
+    return settings_of(at, symbol)
+
+
+@router.get("/account")
+def account_now(at: At) -> answers.AccountNow:
+    """The newest snapshot, and what each day and month brought."""
+    found = account(at.tm, "day", DAYS)
+    months = account(at.tm, "month").periods
+    return answers.AccountNow.model_validate({"latest": found.latest, "days": found.periods, "months": months})
+
+
+def _ordered(at: Place, heard: Heard) -> answers.Ordered:
+    return answers.Ordered(trading=trading(at), said=heard.said)
+
+
+def _leverage(text: str) -> int | None:
+    if text == trading_settings.AS_SETTINGS:
+        return None
+    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= _MOST_LEVERAGE):
+        raise UsageError(
+            f"leverage must be a whole number from 1 to {_MOST_LEVERAGE}, or '{trading_settings.AS_SETTINGS}', "
+            f"not {text!r}"
+        )
+    return int(text)

@@ -1,0 +1,137 @@
+"""The page's server: what answers at which address, until it is told to end."""
+
+import socket
+from collections.abc import AsyncIterator, Callable, Collection
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import Final
+
+import uvicorn
+from fastapi import FastAPI, Request, WebSocket
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, RedirectResponse, Response
+from fastapi.staticfiles import StaticFiles
+from pymongo.errors import PyMongoError
+from starlette.types import Scope
+
+from pipeline.app.door import COOKIE_LASTS, ENTRANCE, Door, TooOftenError, UsedError, WrongError, told
+from pipeline.app.listening import listening
+from pipeline.app.opened import in_words
+from pipeline.app.trading_settings import RevisionError
+from pipeline.errors import AttentionError, TidemarkError, UsageError
+from pipeline.settings import Settings
+from pipeline.web import answers
+from pipeline.web.guard import Guard, cookie_name, page_of_words
+from pipeline.web.live import Live
+from pipeline.web.places import Places, opened
+from pipeline.web.routes import market, running, trading
+
+STATIC: Final = Path(__file__).parent / "static"
+_ENDS_WITHIN: Final = 3
+_STATUS: Final = ((RevisionError, 409), (UsageError, 422), (AttentionError, 503), (TidemarkError, 500))
+
+
+def serve(
+    settings: Settings, host: str, port: int, said: Callable[[str], None], known_as: Collection[str] = ()
+) -> None:
+    """Answer at that address until a signal. `known_as`: names it answers under besides this machine's own; `said`: is
+    told where it answers."""
+    with listening("the page", host, port) as taken, opened(settings) as places:
+        here: int = taken.getsockname()[1]
+        app = application(places, Door(settings.home), here, known_as)
+        with told(settings.home, f"http://{host}:{here}"):
+            said(f"the page is served: http://{host}:{here}")
+            _run(app, taken)
+
+
+def _run(app: Guard, taken: socket.socket) -> None:
+    config = uvicorn.Config(
+        app, log_config=None, access_log=False, timeout_graceful_shutdown=_ENDS_WITHIN, server_header=False
+    )
+    uvicorn.Server(config).run([taken])
+
+
+def application(places: Places, door: Door, port: int, known_as: Collection[str] = ()) -> Guard:
+    """What answers, behind its guard."""
+    live = Live(places)
+
+    @asynccontextmanager
+    async def alive(_: FastAPI) -> AsyncIterator[None]:
+        await live.start()
+        yield
+        await live.stop()
+
+    app = FastAPI(
+        title="Tidemark",
+        version=version("tidemark"),
+        docs_url=None,
+        redoc_url=None,
+        openapi_url="/api/openapi.json",
+        lifespan=alive,
+        responses={status: {"model": answers.Refusal} for status in (401, 403, 409, 422, 503)},
+    )
+    app.state.places = places
+    for routes in (market, trading, running):
+        app.include_router(routes.router, prefix="/api")
+    for kind, status in _STATUS:
+        app.add_exception_handler(kind, _refusing(status))
+    app.add_exception_handler(PyMongoError, _database_away)
+    app.add_exception_handler(RequestValidationError, _not_understood)
+
+    @app.websocket("/api/live")
+    async def follow(tab: WebSocket) -> None:
+        await live.serve(tab)
+
+    @app.get(ENTRANCE, include_in_schema=False)
+    def enter(request: Request, code: str = "") -> Response:
+        try:
+            cookie = door.enter(code)
+        except UsedError:
+            return page_of_words(401, "This link was used before", "lets in once")
+        except TooOftenError:
+            return page_of_words(429, "Too many wrong links in a minute", "lets in all the same")
+        except WrongError:
+            return page_of_words(401, "This link is too old, or not of this server", "holds for five minutes")
+        answer = RedirectResponse("/", 303)
+        answer.set_cookie(
+            cookie_name(port),
+            cookie,
+            max_age=COOKIE_LASTS,
+            httponly=True,
+            samesite="strict",
+            secure=request.url.scheme == "https",
+        )
+        return answer
+
+    app.mount("/", _Files(directory=STATIC, html=True))
+    return Guard(app, door, port, known_as)
+
+
+class _Files(StaticFiles):
+    """The page's own files: a browser asks each time whether they are still the same, or an upgrade would leave old
+    ones in it."""
+
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        answer = await super().get_response(path, scope)
+        answer.headers["cache-control"] = "no-cache"
+        return answer
+
+
+def _refusing(status: int) -> Callable[[Request, Exception], Response]:
+    def refuse(_: Request, error: Exception) -> Response:
+        return JSONResponse({"detail": str(error)}, status)
+
+    return refuse
+
+
+def _database_away(_: Request, error: Exception) -> Response:
+    said = in_words(error) if isinstance(error, PyMongoError) else str(error)
+    return JSONResponse({"detail": said}, 503)
+
+
+def _not_understood(_: Request, error: Exception) -> Response:
+    if not isinstance(error, RequestValidationError):
+        raise error
+    said = [f"{'.'.join(str(part) for part in one['loc'][1:])}: {one['msg']}" for one in error.errors()]
+    return JSONResponse({"detail": "; ".join(said)}, 422)
