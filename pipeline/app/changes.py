@@ -1,6 +1,7 @@
 """What changes in the database while somebody looks: candles of chosen series, live signals, whatever trading touches.
 
-One change stream, however many look. It is opened anew where other series are chosen, and goes on where it was; where the database was away it says so, and then that everything has to be looked at again.
+One change stream, however many look. It is opened anew where other series are chosen, and goes on where it was; where
+the database was away it says so, and then that everything has to be looked at again.
 """
 
 import re

@@ -1,10 +1,11 @@
-"""What a chart draws of one series: a stretch of its candles as columns, the newest or older ones. Reads only.
-"""
+"""What a chart draws of one series: a stretch of its candles as columns, the newest or older ones. Reads only."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from pymongo import DESCENDING
 
 from pipeline.app.candles import unknown
 from pipeline.app.filters import code_of
@@ -14,8 +15,9 @@ from pipeline.nearest import folded
 from pipeline.store.candles.store import CandleStore
 from pipeline.store.series import SeriesStore
 from pipeline.store.symbols import SymbolStore
-from pipeline.timeline import Interval, interval, to_ms
+from pipeline.timeline import Interval, interval, to_datetime, to_ms
 from schemas.series import SeriesKey
+from schemas.signals import SIGNALS
 
 if TYPE_CHECKING:
     from pipeline.store.candles.frame import Values
@@ -27,6 +29,20 @@ COLUMNS: Final = (
 """Beside `t`, the opening time in milliseconds."""
 MOST: Final = 500_000
 """Candles of one stretch: 300 days of minutes, and some."""
+
+
+MOST_MARKS: Final = 50_000
+
+
+class Mark(NamedTuple):
+    """A signal where it belongs: at the candle that it was said of."""
+
+    id: str
+    candle: int
+    side: str
+    kind: str
+    strategy: str
+    verdict: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,3 +71,16 @@ def stretch(tm: Opened, symbol: str, code: str, *, before: int | None = None, li
     start = max(first, step.after(end, 1 - limit))
     columns = CandleStore(tm.db).columns(key, start, end, ("t", *COLUMNS))
     return Stretch(key, step, columns, start > first, ticks.get(key.symbol))
+
+
+def marks(tm: Opened, symbol: str, code: str, *, since: int, before: int | None = None) -> list[Mark]:
+    """The confirmed signals of the candles that open from `since` on, and before that moment: in the order of time, and
+    of very many the newest."""
+    step = interval(code_of(code))
+    first = to_datetime(step.after(step.ceil(since)))
+    span = {"$gte": first} if before is None else {"$gte": first, "$lt": to_datetime(step.after(step.ceil(before)))}
+    named = {"exchange": tm.environment, "symbol": folded(symbol).upper(), "interval": step.code}
+    found = tm.db[SIGNALS.name].find(named | {"confirmed": True, "at": span}, dict.fromkeys(Mark._fields[1:], 1))
+    newest = found.sort("at", DESCENDING).limit(MOST_MARKS)
+    rows = [Mark(one["_id"], to_ms(one["candle"]), *(one[name] for name in Mark._fields[2:])) for one in newest]
+    return rows[::-1]

@@ -59,6 +59,18 @@ def candles(
     return Response(body, media_type="application/octet-stream", headers={"cache-control": "no-store"})
 
 
+@router.get("/marks/{symbol}/{interval}")
+def marks(
+    at: At,
+    symbol: str,
+    interval: str,
+    since: Annotated[int, Query(description="of candles that open then or later")],
+    before: Annotated[int | None, Query(description="and before this moment")] = None,
+) -> list[tuple[str, int, str, str, str, str]]:
+    """Signals as a chart marks them: id, opening time of the candle, side, kind, strategy, verdict."""
+    return list(chart.marks(at.tm, symbol, interval, since=since, before=before))
+
+
 @router.get("/signals")
 def found_signals(
     at: At,

@@ -1,0 +1,63 @@
+// @ts-check
+/** One socket: what changes, as it changes. Lost, it comes back by itself and is told everything anew. */
+
+const PAUSES = [250, 500, 1000, 2000, 4000];
+
+/** @typedef {"connecting"|"live"|"lost"} State */
+
+export class Live {
+  /** @param {(state: State) => void} told */
+  constructor(told) {
+    this.told = told;
+    /** @type {Map<string, Set<(data: any) => void>>} */
+    this.listeners = new Map();
+    /** @type {WebSocket|null} */
+    this.socket = null;
+    this.failures = 0;
+    this.heard = 0;
+    document.addEventListener("visibilitychange", () => {
+      if (document.visibilityState === "visible" && Date.now() - this.heard > 10_000) this.socket?.close();
+    });
+    addEventListener("online", () => this.socket?.close());
+  }
+
+  /** Listen to a topic; what is returned ends it. @param {string} topic @param {(data: any) => void} told @returns {() => void} */
+  on(topic, told) {
+    const known = this.listeners.get(topic) ?? new Set();
+    known.add(told);
+    this.listeners.set(topic, known);
+    this.#subscribe();
+    return () => {
+      known.delete(told);
+      if (!known.size && this.listeners.get(topic) === known) this.listeners.delete(topic);
+      this.#subscribe();
+    };
+  }
+
+  /** Connect, and stay so. */
+  open() {
+    this.told(this.failures ? "lost" : "connecting");
+    const socket = new WebSocket(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/api/live`);
+    this.socket = socket;
+    socket.onopen = () => {
+      this.failures = 0;
+      this.heard = Date.now();
+      this.told("live");
+      this.#subscribe();
+    };
+    socket.onmessage = (event) => {
+      this.heard = Date.now();
+      const { topic, data } = JSON.parse(event.data);
+      for (const told of this.listeners.get(topic) ?? []) told(data);
+    };
+    socket.onclose = () => {
+      this.told("lost");
+      setTimeout(() => this.open(), PAUSES[Math.min(this.failures++, PAUSES.length - 1)]);
+    };
+  }
+
+  #subscribe() {
+    if (this.socket?.readyState !== WebSocket.OPEN) return;
+    this.socket.send(JSON.stringify({ subscribe: [...this.listeners.keys()].filter((topic) => topic !== "database") }));
+  }
+}

@@ -1,0 +1,72 @@
+// @ts-check
+/** The account: what it is worth, day by day and month by month, what is held, and which limits have tripped. */
+import { get } from "../api.js";
+import { fill, h, table } from "../dom.js";
+import { amount, moment, percent, signed, UNKNOWN, way } from "../format.js";
+import { ordersTable, positionsTable } from "./dock.js";
+
+const SVG = "http://www.w3.org/2000/svg";
+
+/** @param {HTMLElement} root @param {import("../main.js").App} app */
+export function accountView(root, app) {
+  let ended = false;
+  const page = h("div", { class: "page" }), open = h("div");
+  root.append(page);
+
+  function cards(/** @type {any} */ worth) {
+    /** @type {[string, string, string][]} */
+    const shown = worth ? [
+      ["equity", `${amount(worth.equity, 2)} ${worth.asset}`, ""], ["wallet", amount(worth.wallet, 2), ""], ["available", amount(worth.available, 2), ""],
+      ["unrealised", signed(worth.unrealized), way(worth.unrealized)], ["today", percent(worth.day_return_pct), way(worth.day_return_pct)],
+      ["this month", percent(worth.month_return_pct), way(worth.month_return_pct)], ["fees today", amount(worth.fees_today, 2), ""], ["funding today", signed(worth.funding_today), way(worth.funding_today)],
+    ] : [];
+    return h("div", { class: "cards" }, ...shown.map(([name, value, kind]) => h("div", { class: "card" }, name, h("b", { class: kind }, value))));
+  }
+
+  async function load() {
+    const found = await get("account", app.query);
+    if (ended) return;
+    if (!found.latest) {
+      fill(page, h("h1", {}, "Account"), h("p", { class: "empty" }, "Nobody has looked at the account yet: an executor does (`tidemark execute`), or `tidemark balance`."), open);
+    } else {
+      fill(page, h("h1", {}, "Account"), cards(found.latest), h("p", {}, `as of ${moment(found.latest.at)} UTC`),
+        h("h2", {}, "Equity at the end of each day"), equity(found.days), open,
+        h("h2", {}, "Days, UTC"), calendar(found.days), h("h2", {}, "Months, UTC"), h("div", { class: "scroll" }, periods(found.months)),
+        h("h2", {}, "Days as a table"), h("div", { class: "scroll" }, periods(found.days.slice().reverse())));
+    }
+    document.documentElement.dataset.ready = "yes";
+  }
+
+  const end = app.live.on(`trading/${app.place.name}`, (data) => fill(open,
+    h("h2", {}, "Positions"), h("div", { class: "scroll" }, positionsTable(data.positions)), h("h2", {}, "Open orders"), h("div", { class: "scroll" }, ordersTable(data.orders)),
+    h("h2", {}, "Limits that have tripped"), data.breakers.length ? h("ul", {}, ...data.breakers.map((/** @type {any} */ one) => h("li", { class: "wrong" }, `${one.name} ${one.symbol ?? ""}: ${one.reason} (${moment(one.at)})`))) : h("p", {}, "none")));
+  load().catch((error) => { if (!ended) fill(page, h("p", { class: "wrong" }, error.message)); });
+  return { end: () => { ended = true; end(); } };
+}
+
+/** @param {any[]} rows */
+const periods = (rows) => table([
+  { name: "", class: "text strong", cell: (one) => one.name },
+  { name: "days known", cell: (one) => one.days },
+  { name: "equity", cell: (one) => amount(one.equity, 2) },
+  { name: "return", class: (one) => way(one.return_pct), cell: (one) => percent(one.return_pct) },
+  { name: "realised", class: (one) => way(one.realized), cell: (one) => signed(one.realized) },
+  { name: "fees", cell: (one) => amount(one.fees, 2) },
+  { name: "funding", class: (one) => way(one.funding), cell: (one) => signed(one.funding) },
+  { name: "paid in or out", cell: (one) => signed(one.transfers) },
+], rows, "No day is known yet.");
+
+/** @param {any[]} days */
+const calendar = (days) => days.length ? h("div", { class: "days" }, ...days.slice(-62).map((one) => h("div", { class: way(one.return_pct), title: `${amount(one.equity, 2)}, realised ${signed(one.realized)}` }, one.name.slice(5), h("b", {}, one.return_pct === null ? UNKNOWN : percent(one.return_pct))))) : h("p", {}, "No day is known yet.");
+
+/** @param {any[]} days */
+function equity(days) {
+  const values = days.map((one) => Number(one.equity)), low = Math.min(...values), high = Math.max(...values);
+  if (values.length < 2) return h("p", {}, "There is a curve from the second day on.");
+  const wide = 900, tall = 140, points = values.map((value, i) => `${(i / (values.length - 1)) * wide},${tall - 4 - ((value - low) / (high - low || 1)) * (tall - 8)}`);
+  const picture = document.createElementNS(SVG, "svg"), line = document.createElementNS(SVG, "polyline");
+  for (const [name, value] of Object.entries({ viewBox: `0 0 ${wide} ${tall}`, role: "img", "aria-label": `Equity from ${amount(values[0], 2)} to ${amount(values[values.length - 1], 2)}`, preserveAspectRatio: "none", width: "100%", height: String(tall) })) picture.setAttribute(name, value);
+  for (const [name, value] of Object.entries({ points: points.join(" "), fill: "none", stroke: "currentColor", "stroke-width": "1.5", "vector-effect": "non-scaling-stroke" })) line.setAttribute(name, value);
+  picture.append(line);
+  return h("div", { class: "up" }, picture);
+}

@@ -1,0 +1,184 @@
+// @ts-check
+/** Coins, the chart of one of them, its settings, and what is held and said of it. */
+import { candles, get, Refused } from "../api.js";
+import { Chart } from "../chart/chart.js";
+import { fill, h } from "../dom.js";
+import { amount, decimals, UNKNOWN } from "../format.js";
+import { coinList } from "./coins.js";
+import { dock } from "./dock.js";
+import { symbolSettings } from "./settings.js";
+
+/** @typedef {import("../main.js").App} App */
+
+const PAGE = 4_000, FIRST = 2_000, MONTH = 2_629_746_000;
+const INTERVALS = /** @type {Record<string, string>} */ ({ "1": "1m", "5": "15m", h: "1h", "4": "4h", d: "1d" });
+const AVERAGES = [["sma7", "SMA 7", "#009e73"], ["sma20", "20", "#cc79a7"], ["sma60", "60", "#8ab4ff"], ["sma120", "120", "#8c8c8c"]];
+
+const panes = () => [
+  { name: "price", share: 0.62, candles: true, lines: AVERAGES.map(([column, name, colour]) => ({ column, name, colour })) },
+  { name: "RSI", share: 0.16, range: /** @type {[number, number]} */ ([0, 100]), guides: [30, 70], lines: [{ column: "rsi", name: "RSI", colour: "#cc79a7" }] },
+  { name: "MACD", share: 0.22, lines: [{ column: "macd_hist", name: "histogram", colour: "#5b6b80", bars: true }, { column: "macd", name: "MACD", colour: "#56b4e9" }, { column: "macd_signal", name: "signal", colour: "#e69f00" }] },
+];
+
+/** @param {HTMLElement} root @param {App} app @param {string[]} rest */
+export function chartView(root, app, rest) {
+  let [symbol = "", interval = ""] = rest;
+  /** @type {(() => void)[]} */
+  const ends = [];
+  const legend = h("div", { class: "legend" }), plot = h("div", { class: "plot" }), bar = h("div", { class: "bar" });
+  const frame = h("div", { class: "trade" });
+  root.append(frame);
+  const list = coinList(app, symbol, (name, stored) => app.go("chart", name, stored.includes(interval) ? interval : stored.includes("1h") ? "1h" : stored[0] ?? "1h"));
+  const settings = h("aside", { "aria-label": "Settings" }), lower = h("section", { class: "dock", "aria-label": "Positions, orders, signals" });
+  frame.append(list.element, h("section", { class: "chart", "aria-label": "Chart" }, bar, legend, plot), settings, lower);
+  ends.push(list.end);
+
+  let loading = false, older = true, tick = /** @type {string|null} */ (null), ended = false;
+  const chart = new Chart(plot, panes(), {
+    older: async (before) => {
+      if (loading || !older || !symbol) return;
+      loading = true;
+      try {
+        const more = await candles(symbol, interval, { ...app.query, before, limit: PAGE });
+        if (ended) return;
+        older = more.head.older;
+        chart.prepend(more.columns);
+        if (more.head.count) chart.setMarks([...await marks(more.columns.t[0], before), ...chart.marks]);
+      } catch (error) {
+        app.say(`older candles: ${error instanceof Error ? error.message : error}`);
+      } finally {
+        loading = false;
+      }
+    },
+    pointed: (place) => { pointed = place; said(); },
+    chosen: (mark) => lowerDock?.choose(mark.id),
+  });
+  let pointed = /** @type {number|null} */ (null);
+  const colours = () => chart.resize();
+  addEventListener("theme", colours);
+  ends.push(() => removeEventListener("theme", colours), () => chart.end());
+  /** @type {ReturnType<typeof dock>|null} */
+  let lowerDock = null;
+
+  function said() {
+    const { columns, count } = chart.series, place = pointed ?? count - 1, digits = decimals(tick);
+    if (!count) return;
+    const value = (/** @type {string} */ name) => amount(columns[name]?.[place], digits);
+    const change = ((columns.close[place] - columns.open[place]) / columns.open[place]) * 100;
+    fill(legend,
+      ...["open", "high", "low", "close"].map((name) => h("span", {}, `${name[0].toUpperCase()} `, h("b", {}, value(name)))),
+      h("span", { class: change >= 0 ? "up" : "down" }, Number.isFinite(change) ? `${change >= 0 ? "▲ +" : "▼ −"}${Math.abs(change).toFixed(2)} %` : UNKNOWN),
+      h("span", {}, `V ${amount(columns.volume?.[place], 2)}`));
+  }
+
+  function tools(/** @type {string[]} */ stored) {
+    fill(bar,
+      h("b", {}, symbol),
+      ...stored.map((code) => h("button", { type: "button", "aria-pressed": String(code === interval), onclick: () => app.go("chart", symbol, code) }, code)),
+      h("button", { type: "button", "aria-pressed": "false", title: "Logarithmic prices", onclick: (/** @type {Event} */ event) => { chart.setLog(!chart.log); /** @type {HTMLElement} */ (event.currentTarget).setAttribute("aria-pressed", String(chart.log)); } }, "log"),
+      h("button", { type: "button", title: "The chart as a picture", onclick: picture }, "PNG"),
+      h("button", { type: "button", title: "The newest candles as a table", onclick: asTable }, "table"));
+  }
+
+  function picture() {
+    chart.canvas.toBlob((blob) => {
+      if (!blob) return;
+      const address = URL.createObjectURL(blob);
+      h("a", { href: address, download: `${symbol}-${interval}.png` }).click();
+      setTimeout(() => URL.revokeObjectURL(address), 1000);
+    });
+  }
+
+  function asTable() {
+    const { columns, count } = chart.series, digits = decimals(tick), last = Math.min(count, Math.ceil(chart.to));
+    const rows = Array.from({ length: Math.min(200, last) }, (_, k) => last - 1 - k);
+    const names = ["open", "high", "low", "close", "volume", "rsi"];
+    void app.confirm({ title: `${symbol} ${interval}`, text: "What is shown, newest first, UTC.", button: "Close", fields: [h("div", { class: "plain" }, h("table", {},
+      h("tr", {}, h("th", { class: "text" }, "opens"), ...names.map((name) => h("th", {}, name))),
+      ...rows.map((place) => h("tr", {}, h("td", { class: "text" }, new Date(chart.series.timeAt(place)).toISOString().slice(0, 16).replace("T", " ")), ...names.map((name) => h("td", {}, amount(columns[name][place], name === "volume" || name === "rsi" ? 2 : digits)))))))] });
+  }
+
+  async function load() {
+    const began = performance.now();
+    const first = await candles(symbol, interval, { ...app.query, limit: new URLSearchParams(location.search).get("limit") ?? FIRST });
+    if (ended) return;
+    tick = first.head.tick;
+    older = first.head.older;
+    chart.set(first.columns, first.head.milliseconds ?? MONTH, decimals(tick));
+    said();
+    ends.push(app.live.on(`candles/${app.place.name}/${symbol}/${interval}`, (changed) => {
+      for (const one of changed) chart.update(one);
+      said();
+    }));
+    if (first.head.count) chart.setMarks(await marks(first.columns.t[0]));
+    if (ended) return;
+    await new Promise((done) => requestAnimationFrame(done));
+    Object.assign(document.documentElement.dataset, { ready: "yes", took: String(Math.round(performance.now() - began)) });
+  }
+
+  /** @param {any} one @returns {import("../chart/chart.js").Mark} */
+  const mark = ({ id, candle, side, kind, strategy, verdict }) => ({ t: candle, side, id, text: kind === "exit" ? "X" : kind[0].toUpperCase(), title: `${strategy}: ${kind} ${side}, ${verdict}` });
+
+  /** @param {number} since @param {number} [before] */
+  async function marks(since, before) {
+    const found = await get(`marks/${encodeURIComponent(symbol)}/${interval}`, { ...app.query, since, before });
+    return found.map((/** @type {any[]} */ [id, candle, side, kind, strategy, verdict]) => mark({ id, candle, side, kind, strategy, verdict }));
+  }
+
+  async function begin() {
+    const coins = await get("coins", app.query);
+    if (ended) return;
+    list.set(coins);
+    if (!symbol) {
+      const first = coins.find((/** @type {any} */ one) => one.stored.length);
+      if (first) app.go("chart", first.symbol, first.stored.includes("1h") ? "1h" : first.stored[0]);
+      else fill(plot, h("p", { class: "empty" }, "No candles are stored yet: `tidemark backfill BTCUSDT` fetches some, `tidemark watch BTCUSDT` keeps them current."));
+      return;
+    }
+    const stored = coins.find((/** @type {any} */ one) => one.symbol === symbol)?.stored ?? [];
+    interval ||= stored.includes("1h") ? "1h" : stored[0] ?? "1h";
+    tools(stored);
+    lowerDock = dock(app, lower, symbol, (signal) => chart.goTo(signal.candle));
+    ends.push(lowerDock.end);
+    ends.push(symbolSettings(app, settings, symbol));
+    ends.push(app.live.on(`trading/${app.place.name}`, (data) => chart.setPriceLines(priceLines(data, symbol, chart.theme))));
+    ends.push(app.live.on(`signals/${app.place.name}`, (one) => {
+      if (one.symbol !== symbol || one.interval !== interval) return;
+      chart.setMarks([...chart.marks.filter((known) => known.id !== one.id), mark(one)].sort((a, b) => a.t - b.t));
+    }));
+    await load();
+  }
+
+  const key = (/** @type {KeyboardEvent} */ event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey || /** @type {HTMLElement} */ (event.target).closest("input, select, dialog")) return;
+    if (INTERVALS[event.key] && symbol) app.go("chart", symbol, INTERVALS[event.key]);
+    else if (event.key === "/" || /^[a-z]$/i.test(event.key) && event.key !== "g") {
+      list.search(event.key === "/" ? "" : event.key);
+      event.preventDefault();
+    }
+  };
+  document.addEventListener("keydown", key);
+  ends.push(() => document.removeEventListener("keydown", key));
+  begin().catch((error) => {
+    if (ended) return;
+    fill(legend, h("span", { class: "wrong" }, error instanceof Refused ? error.message : String(error)));
+    document.documentElement.dataset.ready = "failed";
+  });
+  Object.assign(window, { chart });
+  return { end: () => { ended = true; for (const end of ends) end(); } };
+}
+
+/** Entry, stop, target and open orders of a symbol as lines. @param {any} data @param {string} symbol @param {Record<string, string>} theme */
+export function priceLines(data, symbol, theme) {
+  /** @type {import("../chart/chart.js").PriceLine[]} */
+  const lines = [];
+  for (const one of data.positions.filter((/** @type {any} */ held) => held.symbol === symbol)) {
+    lines.push({ price: Number(one.entry_price), text: `${Number(one.quantity) > 0 ? "▲ long" : "▼ short"} ${one.quantity.replace("-", "")}${one.ours ? "" : ", not ours"}`, colour: theme.ink });
+    if (one.stop_price) lines.push({ price: Number(one.stop_price), text: "stop", colour: theme.fall, dashed: true });
+    if (one.take_profit_price) lines.push({ price: Number(one.take_profit_price), text: "target", colour: theme.rise, dashed: true });
+  }
+  for (const one of data.orders.filter((/** @type {any} */ order) => order.symbol === symbol && order.price)) {
+    lines.push({ price: Number(one.price), text: `${one.side.toLowerCase()} ${one.quantity ?? ""}`, colour: theme.cross, dashed: true });
+  }
+  return lines;
+}
