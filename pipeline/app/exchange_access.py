@@ -91,7 +91,11 @@ def archive_of(client: "RestClient", source: str) -> Iterator["Archive | None"]:
 
 @contextmanager
 def _signals_set(stop: threading.Event) -> Iterator[None]:
-    """SIGINT and SIGTERM set the event once; after that they do what they did before."""
+    """SIGINT and SIGTERM set the event once; after that they do what they did before. They are the main thread's: in
+    another one nothing is to be done about them."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
     before: dict[int, Any] = {}
 
     def on_signal(*_: object) -> None:

@@ -1,8 +1,9 @@
 """The page's server: what answers at which address, until it is told to end."""
 
+import signal
 import socket
-from collections.abc import AsyncIterator, Callable, Collection
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Collection, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final
@@ -19,7 +20,7 @@ from pipeline.app.door import COOKIE_LASTS, ENTRANCE, Door, TooOftenError, UsedE
 from pipeline.app.listening import listening
 from pipeline.app.opened import in_words
 from pipeline.app.trading_settings import RevisionError
-from pipeline.errors import AttentionError, TidemarkError, UsageError
+from pipeline.errors import AttentionError, TidemarkError
 from pipeline.settings import Settings
 from pipeline.web import answers
 from pipeline.web.guard import Guard, cookie_name, page_of_words
@@ -29,7 +30,8 @@ from pipeline.web.routes import market, running, trading
 
 STATIC: Final = Path(__file__).parent / "static"
 _ENDS_WITHIN: Final = 3
-_STATUS: Final = ((RevisionError, 409), (UsageError, 422), (AttentionError, 503), (TidemarkError, 500))
+_STATUS: Final = ((RevisionError, 409), (AttentionError, 503), (TidemarkError, 422))
+"""What cannot be done as it was asked, with its sentence, is 422."""
 
 
 def serve(
@@ -49,7 +51,20 @@ def _run(app: Guard, taken: socket.socket) -> None:
     config = uvicorn.Config(
         app, log_config=None, access_log=False, timeout_graceful_shutdown=_ENDS_WITHIN, server_header=False
     )
-    uvicorn.Server(config).run([taken])
+    _Server(config).run([taken])
+
+
+class _Server(uvicorn.Server):
+    """Ends in order at Ctrl-C and at SIGTERM, and has then done what it was told."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        ours = {number: signal.signal(number, self.handle_exit) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, before in ours.items():
+                signal.signal(number, before)
 
 
 def application(places: Places, door: Door, port: int, known_as: Collection[str] = ()) -> Guard:

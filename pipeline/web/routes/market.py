@@ -14,6 +14,11 @@ from pipeline.web.places import At, Places
 router = APIRouter(tags=["market"])
 
 MOST_SIGNALS: Final = 10_000
+FARTHEST: Final = 4_102_444_800_000
+"""The year 2100: no candle is looked for after it."""
+
+Moment = Annotated[int, Query(ge=0, le=FARTHEST, description="milliseconds, UTC")]
+MaybeMoment = Annotated[int | None, Query(ge=0, le=FARTHEST, description="milliseconds, UTC")]
 
 
 @router.get("/me")
@@ -40,11 +45,14 @@ def candles(
     at: At,
     symbol: str,
     interval: str,
-    before: Annotated[int | None, Query(description="only what opens before this moment")] = None,
+    before: MaybeMoment = None,
     limit: Annotated[int, Query(description=f"at most so many, up to {chart.MOST:,}")] = 2_000,
 ) -> Response:
-    """Columns of doubles behind a head in JSON: a length of four bytes, the head, then the columns that it names, each
-    `count` numbers long. A place in a column is a time; where no candle is stored it holds NaN."""
+    """The newest candles, or the newest of those that open before a moment.
+
+    They are columns of doubles behind a head in JSON: its length in four bytes, the head, then the columns that it
+    names, each `count` numbers long. A place in a column is a time; where no candle is stored it holds NaN.
+    """
     found = chart.stretch(at.tm, symbol, interval, before=before, limit=limit)
     body = packed(
         found.step,
@@ -64,10 +72,13 @@ def marks(
     at: At,
     symbol: str,
     interval: str,
-    since: Annotated[int, Query(description="of candles that open then or later")],
-    before: Annotated[int | None, Query(description="and before this moment")] = None,
+    since: Moment,
+    before: MaybeMoment = None,
 ) -> list[tuple[str, int, str, str, str, str]]:
-    """Signals as a chart marks them: id, opening time of the candle, side, kind, strategy, verdict."""
+    """Signals as a chart marks them: id, opening time of the candle, side, kind, strategy, verdict.
+
+    Of the candles that open from `since` on, and before `before`.
+    """
     return list(chart.marks(at.tm, symbol, interval, since=since, before=before))
 
 
@@ -77,7 +88,7 @@ def found_signals(
     symbol: str | None = None,
     interval: str | None = None,
     strategy: str | None = None,
-    since: int | None = None,
+    since: MaybeMoment = None,
     *,
     fresh: bool = False,
     sort: Literal["at", "return"] = "at",

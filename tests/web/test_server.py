@@ -1,0 +1,416 @@
+"""What the page's server answers, to whom, and what it refuses: over real HTTP and real sockets."""
+
+import asyncio
+import json
+import math
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+import requests
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+
+from pipeline.app import signals as app_signals
+from pipeline.app.opened import Opened
+from pipeline.candle import Candle, CandleWrite
+from pipeline.settings import Settings
+from pipeline.store.candles.store import CandleStore
+from pipeline.store.control import ControlStore
+from pipeline.timeline import interval, to_ms
+from pipeline.web.guard import HEADERS
+from schemas.series import SeriesKey
+from tests.live_writer import write_live
+from tests.web.conftest import Served
+from tests.web.test_columns import read
+
+HOUR = interval("1h")
+KEY = SeriesKey("sim", "BTCUSDT", "1h")
+
+
+@pytest.fixture
+def logged_in(served: Served) -> requests.Session:
+    """A browser that came by a link, without its own headers."""
+    session = requests.Session()
+    assert session.get(served.link, timeout=60).status_code == 200
+    return session
+
+
+@pytest.fixture
+def tm(served: Served) -> Iterator[Opened]:
+    """The app on the same database."""
+    chosen = {name.removeprefix("TIDEMARK_").lower(): value for name, value in served.environment.items()
+              if name.startswith("TIDEMARK_")}  # fmt: skip
+    with Opened(Settings(**(chosen | {"symbols": ["BTCUSDT", "ETHUSDT"], "intervals": ["15m", "1h"]}))) as opened:
+        yield opened
+
+
+# ---- the door
+
+
+def test_nobody_is_let_in_without_a_link(served: Served) -> None:
+    for path in ("/", "/style.css", "/api/me", "/api/openapi.json", "/nothing"):
+        assert requests.get(served.url + path, timeout=60).status_code == 401
+    assert "tidemark page" in requests.get(served.url, headers={"accept": "text/html"}, timeout=60).text
+
+
+def test_a_link_lets_in_once_and_leaves_a_cookie_that_no_script_reads(served: Served) -> None:
+    link = served.link
+    first = requests.get(link, allow_redirects=False, timeout=60)
+    assert (first.status_code, first.headers["location"]) == (303, "/")
+    cookie = first.headers["set-cookie"]
+    assert cookie.startswith(f"tidemark-{served.port}=")
+    assert "HttpOnly" in cookie
+    assert "SameSite=strict" in cookie
+    assert requests.get(link, allow_redirects=False, timeout=60).status_code == 401
+
+
+def test_another_name_gets_nothing(served: Served, logged_in: requests.Session) -> None:
+    for name in ("evil.example", f"evil.example:{served.port}", f"127.0.0.1:{served.port + 1}"):
+        assert logged_in.get(f"{served.url}/api/me", headers={"host": name}, timeout=60).status_code == 421
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        {"origin": "http://127.0.0.1:1"},
+        {"origin": "https://evil.example"},
+        {"origin": "null"},
+        {"sec-fetch-site": "same-site"},
+        {"sec-fetch-site": "cross-site"},
+    ],
+)
+def test_a_page_of_another_site_changes_and_learns_nothing(
+    served: Served, logged_in: requests.Session, page: dict[str, str]
+) -> None:
+    before = served.db["control"].find_one({"_id": "halt:sim"})
+    for way in ("halt", "resume", "watch", "unwatch"):
+        answer = logged_in.post(f"{served.url}/api/{way}", json={}, headers=page, timeout=60)
+        assert answer.status_code == 403
+    assert (
+        logged_in.put(f"{served.url}/api/trading/BTCUSDT", json={"revision": 0}, headers=page, timeout=60).status_code
+        == 403
+    )
+    assert logged_in.get(f"{served.url}/api/account", headers=page, timeout=60).status_code == 403
+    assert served.db["control"].find_one({"_id": "halt:sim"}) == before
+
+
+def test_a_stranger_may_send_a_person_here_and_nothing_more(served: Served, logged_in: requests.Session) -> None:
+    going = {"sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate", "sec-fetch-dest": "document"}
+    assert logged_in.get(f"{served.url}/", headers=going, timeout=60).status_code == 200
+    assert logged_in.get(f"{served.url}/api/me", headers=going, timeout=60).status_code == 403
+    framed = going | {"sec-fetch-dest": "iframe"}
+    assert logged_in.get(f"{served.url}/", headers=framed, timeout=60).status_code == 403
+
+
+def test_a_link_for_looking_orders_nothing(served: Served) -> None:
+    session = requests.Session()
+    session.get(f"{served.url}/enter?code={served.door.code('read')}", timeout=60)
+    assert session.get(f"{served.url}/api/me", timeout=60).json()["role"] == "read"
+    answer = session.post(f"{served.url}/api/halt", json={}, timeout=60)
+    assert answer.status_code == 403
+    assert "look" in answer.json()["detail"]
+
+
+def test_every_answer_has_the_policy(served: Served) -> None:
+    script = served.script()
+    answers = [
+        requests.get(served.url, timeout=60),
+        requests.get(served.url, headers={"host": "evil.example"}, timeout=60),
+        script.get(f"{served.url}/", timeout=60),
+        script.get(f"{served.url}/api/me", timeout=60),
+        script.get(f"{served.url}/api/candles/NONSENSE/1h", timeout=60),
+        script.get(f"{served.url}/nothing", timeout=60),
+        script.put(f"{served.url}/api/trading/BTCUSDT", json={}, timeout=60),
+    ]
+    assert [one.status_code for one in answers] == [401, 421, 200, 200, 422, 404, 422]
+    for one in answers:
+        assert HEADERS.items() <= dict(one.headers).items()
+        assert "access-control-allow-origin" not in one.headers
+
+
+def test_it_listens_here_alone(served: Served) -> None:
+    assert served.process is not None
+    listening = [one.laddr.ip for one in psutil.Process(served.process.pid).net_connections() if one.status == "LISTEN"]
+    assert set(listening) == {"127.0.0.1"}
+
+
+# ---- what it answers
+
+
+def test_candles_are_those_that_are_stored_to_the_last_bit_across_pages(served: Served) -> None:
+    script, parts, before = served.script(), [], None
+    while True:
+        query = {"limit": 250} | ({} if before is None else {"before": before})
+        body = script.get(f"{served.url}/api/candles/btcusdt/1h", params=query, timeout=60).content
+        head, columns = read(body)
+        parts.insert(0, columns)
+        before = int(columns["t"][0])
+        if not head["older"]:
+            break
+    assert len(parts) >= 3
+    names = list(parts[0])
+    joined = {name: np.concatenate([part[name] for part in parts]) for name in names}
+    stored = CandleStore(served.db).columns(KEY, 0, int(joined["t"][-1]), names)
+    for name in names:
+        np.testing.assert_array_equal(joined[name], stored[name].astype(float))
+
+
+def test_coins_have_their_newest_price_and_what_a_day_did(served: Served) -> None:
+    coins = {one["symbol"]: one for one in served.get("coins")}
+    assert list(coins) == ["BTCUSDT", "ETHUSDT"]
+    newest = CandleStore(served.db).load(SeriesKey("sim", "BTCUSDT", "15m"), 0, int(time.time() * 1000))["close"][-1]
+    assert coins["BTCUSDT"]["price"] == newest
+    assert coins["BTCUSDT"]["watched"]
+    assert coins["BTCUSDT"]["stored"] == ["15m", "1h"]
+    assert coins["BTCUSDT"]["tick"] == "0.10"
+    assert math.isfinite(coins["BTCUSDT"]["day_pct"])
+
+
+@pytest.mark.parametrize("sort", ["at", "return"])
+def test_signals_are_those_of_the_app_to_the_digit(served: Served, tm: Opened, sort: Any) -> None:
+    asked = app_signals.asked_for(tm, symbol="BTCUSDT")
+    mine = {one.id: one for one in app_signals.signals(tm, asked, sort, 50).signals}
+    found = served.get("signals", symbol="BTCUSDT", sort=sort, limit=50)
+    assert [one["id"] for one in found] == list(mine)
+    for one in found:
+        assert one["price"] == mine[one["id"]].price
+        assert one["return_1h"] == mine[one["id"]].return_1h
+        assert one["at"] == to_ms(mine[one["id"]].at)
+
+
+def test_marks_are_the_signals_of_the_candles_asked_for(served: Served) -> None:
+    _, columns = read(served.script().get(f"{served.url}/api/candles/BTCUSDT/1h?limit=300", timeout=60).content)
+    since, before = int(columns["t"][0]), int(columns["t"][200])
+    marks = served.get("marks/BTCUSDT/1h", since=since, before=before)
+    wanted = served.db["signals"].find(
+        {"symbol": "BTCUSDT", "interval": "1h", "candle": {"$gte": _at(since), "$lt": _at(before)}}
+    )
+    assert sorted(one[0] for one in marks) == sorted(one["_id"] for one in wanted) != []
+    assert [one[1] for one in marks] == sorted(one[1] for one in marks)
+
+
+def _at(t: int) -> datetime:
+    return datetime.fromtimestamp(t / 1000, UTC)
+
+
+@pytest.mark.parametrize(
+    ("path", "says"),
+    [
+        ("candles/BTCUSTD/1h", "BTCUSDT"),
+        ("candles/BTCUSDT/7m", "7m"),
+        ("candles/BTCUSDT/4h", "15m, 1h"),
+        ("candles/BTCUSDT/1h?limit=0", "limit"),
+        ("candles/BTCUSDT/1h?limit=x", "limit"),
+        ("candles/BTCUSDT/1h?before=9007199254740992", "before"),
+        ("marks/BTCUSDT/1h?since=-1", "since"),
+        ("signals?symbol=BTCUSTD", "BTCUSDT"),
+        ("coins?exchange=binance-um", "sim"),
+        ("trading/BTCUSTD", "BTCUSDT"),
+    ],
+)
+def test_what_cannot_be_answered_is_said_in_words(served: Served, path: str, says: str) -> None:
+    answer = served.script().get(f"{served.url}/api/{path}", timeout=60)
+    assert answer.status_code == 422
+    assert says in answer.json()["detail"]
+
+
+# ---- orders
+
+
+def put(served: Served, symbol: str, **body: Any) -> requests.Response:
+    return served.script().put(f"{served.url}/api/trading/{symbol}", json=body, timeout=60)
+
+
+def test_settings_are_changed_with_who_and_why_and_a_second_tab_is_told(served: Served) -> None:
+    before = served.get("trading/ETHUSDT")
+    assert before["revision"] == 0
+    changed = put(served, "ETHUSDT", revision=0, leverage="2", stop_atr="1.5", strategies=["macd_cross"], reason="calm")
+    assert changed.status_code == 200
+    assert changed.json() | {"changed_at": 0, "changed_by": ""} == before | {
+        "revision": 1, "leverage": 2, "stop_atr": "1.5", "strategies": ["macd_cross"], "changed_why": "calm",
+        "changed_at": 0, "changed_by": "",
+    }  # fmt: skip
+    second = put(served, "ETHUSDT", revision=0, leverage="5")
+    assert second.status_code == 409
+    assert "somebody else" in second.json()["detail"]
+    own = ControlStore(served.db, "sim").read().trading["ETHUSDT"]
+    assert (own.leverage, own.stop_atr) == (2, Decimal("1.5"))
+    assert own.changes[-1].by.startswith("page (")
+    assert put(served, "ETHUSDT", revision=1, leverage="default").json()["leverage"] is None
+    assert put(served, "ETHUSDT", revision=1, leverage="3").status_code == 409
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        ({"leverage": "0"}, "leverage"),
+        ({"leverage": "1000000000"}, "leverage"),
+        ({"leverage": "NaN"}, "NaN"),
+        ({"stop_atr": "1e400"}, "1e400"),
+        ({"stop_atr": "<img src=x onerror=alert(1)>"}, "stop-atr"),
+        ({"strategies": ["macd_turtel"]}, "macd_turtle"),
+        ({"intervals": ["7m"]}, "7m"),
+        ({"when_reached": "explode"}, "when_reached"),
+        ({"reason": "x" * 501}, "reason"),
+    ],
+)
+def test_nonsense_is_refused_in_words_and_changes_nothing(served: Served, body: dict[str, Any], says: str) -> None:
+    answer = put(served, "BTCUSDT", revision=0, **body)
+    assert answer.status_code == 422
+    assert says in answer.json()["detail"]
+    assert "BTCUSDT" not in ControlStore(served.db, "sim").read().trading
+
+
+def test_halt_and_resume_are_recorded_and_told(served: Served) -> None:
+    script = served.script()
+    halted = script.post(f"{served.url}/api/halt", json={"reason": "<b>mad</b>"}, timeout=60).json()["trading"][
+        "halted"
+    ]
+    assert halted["reason"] == "<b>mad</b>"
+    assert halted["by"].startswith("page (")
+    assert ControlStore(served.db, "sim").read().halt.halted  # type: ignore[union-attr]
+    again = script.post(f"{served.url}/api/halt", json={}, timeout=60)
+    assert again.json()["trading"]["halted"]["since"] == halted["since"]
+    assert script.post(f"{served.url}/api/resume", json={}, timeout=60).json()["trading"]["halted"] is None
+
+
+def test_monitors_stop_and_start(served: Served) -> None:
+    script = served.script()
+    stopped = script.post(f"{served.url}/api/unwatch", json={"symbols": ["ETHUSDT"]}, timeout=60).json()
+    assert {one["symbol"] for one in stopped["series"]} == {"BTCUSDT"}
+    assert script.post(f"{served.url}/api/unwatch", json={"symbols": ["ETHUSDT"]}, timeout=60).status_code == 422
+    assert script.post(f"{served.url}/api/watch", json={"symbols": ["ETHUSTD"]}, timeout=60).status_code == 422
+    started = script.post(f"{served.url}/api/watch", json={"symbols": ["ETHUSDT"]}, timeout=60).json()
+    assert {(one["symbol"], one["interval"]) for one in started["series"]} == {
+        (symbol, code) for symbol in ("BTCUSDT", "ETHUSDT") for code in ("15m", "1h")
+    }
+
+
+# ---- what changes
+
+
+def live(served: Served, **headers: str) -> Any:
+    word = served.script().headers["authorization"]
+    return connect(
+        f"{served.url.replace('http', 'ws')}/api/live", additional_headers={"authorization": str(word)} | headers
+    )
+
+
+async def heard(socket: Any, topic: str, wanted: Any = lambda _: True) -> Any:
+    async with asyncio.timeout(30):
+        while True:
+            message = json.loads(await socket.recv())
+            if message["topic"] == topic and wanted(message["data"]):
+                return message["data"]
+
+
+async def test_a_socket_of_another_page_is_refused(served: Served) -> None:
+    for headers in ({"origin": "http://127.0.0.1:1"}, {"sec-fetch-site": "same-site"}, {"authorization": "Bearer no"}):
+        with pytest.raises(InvalidStatus):
+            async with live(served, **headers):
+                pass
+
+
+async def test_a_candle_is_told_as_it_is_stored_and_a_turn_is_one_candle_more(served: Served) -> None:
+    topic = "candles/sim/ETHUSDT/1h"
+    key = SeriesKey("sim", "ETHUSDT", "1h")
+    opened = HOUR.floor(int(time.time() * 1000))
+    async with live(served) as socket:
+        await socket.send(json.dumps({"subscribe": [topic]}))
+        first = await heard(socket, topic)
+        assert [one["t"] for one in first] == [HOUR.after(opened, -1), opened]
+        await asyncio.sleep(1)
+        for t, closed, close in (
+            (opened, False, 3_333.33),
+            (opened, True, 3_334.44),
+            (HOUR.after(opened), False, 3_335.55),
+        ):
+            candle = Candle(
+                t, 3_300.0, 3_400.0, 3_200.0, close, 5.0, 1.0, 1, 1.0, 1.0, closed, int(time.time() * 1000) + t
+            )
+            await asyncio.to_thread(write_live, served.db, [CandleWrite(key, candle, (50.0, *[float("nan")] * 8))])
+            (told,) = await heard(socket, topic, lambda data, close=close: data[-1]["close"] == close)
+            assert (told["t"], told["closed"], told["rsi"], told["macd"]) == (t, closed, 50.0, None)
+    _forget(served, key, opened)
+
+
+def _forget(served: Served, key: SeriesKey, opened: int) -> None:
+    """What this test put there."""
+    for t in (opened, HOUR.after(opened)):
+        place = HOUR.slot(t)
+        served.db["candles"].update_one(
+            {"exchange": "sim", "symbol": key.symbol, "interval": "1h", "start": _at(place.bucket)},
+            {"$set": {f"candles.{place.position}": None}},
+        )
+
+
+async def test_a_switch_is_told_whoever_turns_it(served: Served) -> None:
+    async with live(served) as socket:
+        await socket.send(json.dumps({"subscribe": ["trading/sim", "coins/sim"]}))
+        assert (await heard(socket, "trading/sim"))["halted"] is None
+        ControlStore(served.db, "sim").set_halt(True, flatten=False, by="somebody", now=datetime.now(UTC), reason="x")
+        assert (await heard(socket, "trading/sim", lambda data: data["halted"]))["halted"]["by"] == "somebody"
+        ControlStore(served.db, "sim").set_halt(False, flatten=False, by="somebody", now=datetime.now(UTC))
+        assert await heard(socket, "trading/sim", lambda data: not data["halted"])
+        assert [one["symbol"] for one in await heard(socket, "coins/sim")] == ["BTCUSDT", "ETHUSDT"]
+
+
+async def test_a_live_signal_is_told_when_it_is_said_and_when_it_is_decided(
+    served: Served, signal_document: Any
+) -> None:
+    document = signal_document(int(time.time() * 1000), verdict="fresh")
+    async with live(served) as socket:
+        await socket.send(json.dumps({"subscribe": ["signals/sim"]}))
+        await asyncio.sleep(1)
+        served.db["signals"].insert_one(document)
+        told = await heard(socket, "signals/sim")
+        assert (told["id"], told["verdict"]) == (document["_id"], "fresh")
+        served.db["signals"].update_one({"_id": document["_id"]}, {"$set": {"verdict": "skipped", "reason": "why not"}})
+        told = await heard(socket, "signals/sim", lambda data: data["verdict"] == "skipped")
+        assert told["reason"] == "why not"
+    served.db["signals"].delete_one({"_id": document["_id"]})
+
+
+NONSENSE = (
+    "nonsense",
+    "[]",
+    '{"subscribe": ["secrets/sim"]}',
+    '{"subscribe": ["coins/nowhere"]}',
+    '{"subscribe": ["candles/sim/BTCUSDT/7m"]}',
+    '{"subscribe": 5}',
+)
+
+
+@pytest.mark.parametrize("said", NONSENSE)
+async def test_a_tab_that_talks_nonsense_is_let_go_and_no_other(served: Served, said: str) -> None:
+    async with live(served) as good, live(served) as bad:
+        await good.send(json.dumps({"subscribe": ["coins/sim"]}))
+        await bad.send(said)
+        with pytest.raises(ConnectionClosed):
+            await heard(bad, "never")
+        assert await heard(good, "coins/sim")
+
+
+async def test_a_tab_that_does_not_read_costs_others_nothing_and_is_let_go(served: Served) -> None:
+    async with live(served) as good, live(served) as idle:
+        for one in (good, idle):
+            await one.send(json.dumps({"subscribe": ["coins/sim", "trading/sim"]}))
+        idle.transport.pause_reading()
+        before = time.monotonic()
+        for _ in range(5):
+            await heard(good, "coins/sim")
+        assert time.monotonic() - before < 20
+
+
+def test_its_words_are_described(served: Served) -> None:
+    described = served.get("openapi.json")
+    assert {"/api/coins", "/api/candles/{symbol}/{interval}", "/api/halt", "/api/trading/{symbol}"} <= set(
+        described["paths"]
+    )
+    assert described["info"]["title"] == "Tidemark"
