@@ -337,17 +337,6 @@ async def test_a_candle_is_told_as_it_is_stored_and_a_turn_is_one_candle_more(se
             await asyncio.to_thread(write_live, served.db, [CandleWrite(key, candle, (50.0, *[float("nan")] * 8))])
             (told,) = await heard(socket, topic, lambda data, close=close: data[-1]["close"] == close)
             assert (told["t"], told["closed"], told["rsi"], told["macd"]) == (t, closed, 50.0, None)
-    _forget(served, key, opened)
-
-
-def _forget(served: Served, key: SeriesKey, opened: int) -> None:
-    """What this test put there."""
-    for t in (opened, HOUR.after(opened)):
-        place = HOUR.slot(t)
-        served.db["candles"].update_one(
-            {"exchange": "sim", "symbol": key.symbol, "interval": "1h", "start": _at(place.bucket)},
-            {"$set": {f"candles.{place.position}": None}},
-        )
 
 
 async def test_a_switch_is_told_whoever_turns_it(served: Served) -> None:

@@ -1,0 +1,334 @@
+"""The page in a real Chromium: what is drawn is what is stored, what is ordered is recorded, nothing else gets in."""
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from pipeline.candle import Candle, CandleWrite
+from pipeline.store.candles.store import CandleStore
+from pipeline.store.control import ControlStore
+from pipeline.timeline import interval
+from schemas.series import SeriesKey
+from tests.browser.conftest import PATIENCE_MS, SHOTS, launch
+from tests.live_writer import write_live
+from tests.web.conftest import Served
+
+HOUR = interval("1h")
+KEY = SeriesKey("sim", "BTCUSDT", "1h")
+READY = "html[data-ready=yes]"
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """A Chromium in which a foreign name leads here, too."""
+    with sync_playwright() as playwright, launch(playwright, "--host-resolver-rules=MAP evil.example 127.0.0.1") as one:
+        yield one
+
+
+@pytest.fixture
+def said() -> list[str]:
+    """What a page complained of, and where else it asked."""
+    return []
+
+
+@pytest.fixture
+def page(request: pytest.FixtureRequest, browser: Browser, served: Served, said: list[str]) -> Iterator[Page]:
+    """A tab that was let in and shows the chart of an hour's candles."""
+    SHOTS.mkdir(parents=True, exist_ok=True)
+    with browser.new_context(viewport={"width": 1280, "height": 720}, color_scheme="dark") as profile:
+        tab = profile.new_page()
+        tab.set_default_timeout(PATIENCE_MS)
+        tab.on("console", lambda message: said.append(message.text))
+        tab.on("pageerror", lambda error: said.append(str(error)))
+        tab.on("request", lambda asked: None if asked.url.startswith(served.url) else said.append(asked.url))
+        tab.goto(served.link)
+        tab.wait_for_selector(READY)
+        show(tab, "chart/BTCUSDT/1h")
+        yield tab
+        tab.screenshot(path=SHOTS / f"page-{request.node.name}.png")
+
+
+def show(page: Page, where: str) -> None:
+    """Go there, and wait until it is drawn."""
+    if page.evaluate("location.hash") != f"#/{where}":
+        page.evaluate("where => { delete document.documentElement.dataset.ready; location.hash = where }", f"#/{where}")
+    page.wait_for_selector(READY)
+
+
+def seen(page: Page) -> Any:
+    """What the chart says of itself."""
+    return page.evaluate("chart.describe()")
+
+
+def until(page: Page, holds: Any, what: str) -> Any:
+    """Asked again and again, for the page's policy lets no test wait inside it."""
+    began = time.monotonic()
+    while time.monotonic() - began < 60:
+        found = seen(page)
+        if holds(found):
+            return found
+        page.wait_for_timeout(50)
+    pytest.fail(f"{what}: {found}")
+
+
+def test_a_chart_is_drawn_and_nothing_is_asked_elsewhere(page: Page, served: Served, said: list[str]) -> None:
+    found = seen(page)
+    stored = CandleStore(served.db).columns(KEY, 0, int(time.time() * 1000), ("t", "close"))
+    assert found["candles"] == len(stored["t"])
+    assert found["close"] == stored["close"][-1]
+    assert [one["name"] for one in found["panes"]] == ["price", "RSI", "MACD"]
+    assert page.locator("canvas").get_attribute("aria-label").startswith("Chart from 20")  # type: ignore[union-attr]
+    assert said == []
+
+
+COLUMNS = """() => {
+  const { columns, count } = chart.series;
+  const plain = (column) => [...column.subarray(0, count)].map((value) => Number.isNaN(value) ? null : value);
+  return Object.fromEntries(Object.entries(columns).map(([name, column]) => [name, plain(column)]));
+}"""
+
+
+def test_every_value_drawn_is_the_stored_one_across_the_seams(page: Page, served: Served) -> None:
+    show(page, "chart/ETHUSDT/15m")
+    total = served.db["series"].find_one({"_id": "sim:ETHUSDT:15m"})["stored"]  # type: ignore[index]
+    first = seen(page)
+    assert first["candles"] == 2_000
+    middle = page.evaluate("chart.locate(chart.describe().from + 900000 * 20, chart.describe().close)")
+    page.evaluate("chart.show(0, 200)")
+    found = until(page, lambda one: one["candles"] >= total, "the older candles do not come")
+    columns = page.evaluate(COLUMNS)
+    stored = CandleStore(served.db).columns(SeriesKey("sim", "ETHUSDT", "15m"), 0, found["newest"], list(columns))
+    for name, drawn in columns.items():
+        assert drawn == [None if value != value else float(value) for value in stored[name].tolist()], name
+    assert middle["x"] > 0
+
+
+def test_dragging_to_older_candles_leaves_the_candle_under_the_pointer(page: Page) -> None:
+    show(page, "chart/ETHUSDT/15m")
+    box = page.locator("canvas").bounding_box()
+    assert box is not None
+    x, y = box["x"] + 300, box["y"] + 100
+    page.mouse.move(x, y)
+    page.mouse.down()
+    under = page.evaluate("chart.series.timeAt(chart.placeAt(300))")
+    page.mouse.move(x + 200, y, steps=4)
+    assert page.evaluate("chart.series.timeAt(chart.placeAt(500))") == under
+    page.mouse.up()
+
+
+def test_signals_are_on_their_candles_and_a_chosen_one_is_shown(page: Page, served: Served) -> None:
+    drawn = page.evaluate("chart.marks.map(one => [one.id, one.t, one.side])")
+    stored = list(served.db["signals"].find({"symbol": "BTCUSDT", "interval": "1h"}, {"candle": 1, "side": 1}))
+    assert sorted(drawn) == sorted([one["_id"], int(one["candle"].timestamp() * 1000), one["side"]] for one in stored)
+    page.get_by_role("button", name="Signals", exact=True).click()
+    rows = page.locator(".dock tbody tr")
+    expect(rows.first).to_be_visible()
+    last = rows.nth(rows.count() - 1)
+    last.get_by_role("button").click()
+    at = last.locator("td").first.inner_text()
+    moment = datetime.strptime(at, "%Y-%m-%d %H:%M").replace(tzinfo=UTC).timestamp() * 1000
+    found = until(page, lambda one: one["from"] <= moment <= one["to"] + HOUR.milliseconds, "it is not in view")  # type: ignore[operator]
+    assert found["from"] <= moment
+
+
+def test_the_open_candle_moves_as_it_is_stored_and_a_turn_adds_one(page: Page, served: Served) -> None:
+    show(page, "chart/ETHUSDT/1h")
+    key, before = SeriesKey("sim", "ETHUSDT", "1h"), seen(page)
+    opened = HOUR.floor(int(time.time() * 1000))
+    turned = HOUR.after(opened)
+    for t, closed, close in ((opened, False, 3_001.5), (opened, True, 3_002.5), (turned, False, 3_003.5)):
+        now = int(time.time() * 1000) + t
+        candle = Candle(t, 3_000.0, 3_100.0, 2_900.0, close, 5.0, 1.0, 1, 1.0, 1.0, closed, now)
+        write_live(served.db, [CandleWrite(key, candle)])
+        until(page, lambda one, close=close: one["close"] == close, "it is not drawn")
+    found = seen(page)
+    assert found["newest"] == turned
+    assert found["candles"] - before["candles"] == HOUR.index(turned) - HOUR.index(before["newest"])
+
+
+def test_settings_are_saved_once_and_a_second_tab_is_told(page: Page, served: Served) -> None:
+    side = page.get_by_label("Settings", exact=True)
+    side.get_by_label("Leverage").fill("2")
+    side.get_by_label("Why").fill("<img src=x onerror=document.title='hacked'>")
+    with page.context.new_page() as other:
+        other.goto(f"{served.url}/#/chart/BTCUSDT/1h")
+        other.wait_for_selector(READY)
+        late = other.get_by_label("Settings", exact=True)
+        late.get_by_label("Leverage").fill("9")
+        side.get_by_role("button", name="Save").click()
+        expect(side.get_by_role("status")).to_contain_text("saved")
+        late.get_by_role("button", name="Save").click()
+        expect(late.get_by_role("status")).to_contain_text("somebody else")
+    own = ControlStore(served.db, "sim").read().trading["BTCUSDT"]
+    assert (own.leverage, own.changes[-1].reason) == (2, "<img src=x onerror=document.title='hacked'>")
+    expect(side.get_by_role("status")).to_contain_text("<img src=x")
+    assert page.title() != "hacked"
+    side.get_by_label("Stop, ATR").fill("1e400")
+    side.get_by_role("button", name="Save").click()
+    expect(side.get_by_role("status")).to_contain_text("1e400")
+    expect(side.get_by_label("Stop, ATR")).to_have_value("1e400")
+
+
+def test_halting_takes_a_click_and_enter_and_whoever_resumes_it_is_seen(page: Page, served: Served) -> None:
+    page.get_by_role("button", name="Halt trading").click()
+    page.get_by_role("dialog").get_by_label("Why").fill("looks odd")
+    page.keyboard.press("Enter")
+    expect(page.locator("#banner")).to_contain_text("looks odd")
+    halt = ControlStore(served.db, "sim").read().halt
+    assert halt is not None
+    assert halt.halted
+    ControlStore(served.db, "sim").set_halt(False, flatten=False, by="somebody", now=datetime.now(UTC))
+    expect(page.get_by_role("button", name="Halt trading")).to_be_visible()
+    expect(page.locator("#banner")).to_be_hidden()
+
+
+def test_the_views_are_reached_by_keys_and_none_complains(page: Page, said: list[str]) -> None:
+    for key, title in (("s", "Signals"), ("a", "Account"), ("m", "Monitors"), ("h", "Health")):
+        page.keyboard.press("g")
+        page.keyboard.press(key)
+        expect(page.get_by_role("heading", name=title, level=1)).to_be_visible()
+        page.wait_for_selector(READY)
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    page.keyboard.press("g")
+    page.keyboard.press("c")
+    page.wait_for_selector(READY)
+    page.keyboard.press("/")
+    page.keyboard.type("eth")
+    page.keyboard.press("Enter")
+    expect(page.locator(".trade .bar b")).to_have_text("ETHUSDT")
+    assert said == []
+
+
+def test_monitors_are_stopped_and_started(page: Page, served: Served) -> None:
+    show(page, "monitors")
+    page.get_by_label("Choose ETHUSDT").check()
+    page.get_by_role("button", name="Stop chosen").click()
+    page.get_by_role("dialog").get_by_role("button", name="Stop").click()
+    expect(page.get_by_label("Choose ETHUSDT")).to_have_count(0)
+    assert {one["symbol"] for one in served.get("health")["series"]} == {"BTCUSDT"}
+    page.get_by_label("Symbols to start").fill("ETHUSTD")
+    page.get_by_role("button", name="Start", exact=True).click()
+    expect(page.locator(".page > p")).to_contain_text("ETHUSDT")
+    page.get_by_label("Symbols to start").fill("ETHUSDT")
+    page.get_by_role("button", name="Start", exact=True).click()
+    expect(page.get_by_label("Choose ETHUSDT")).to_be_visible()
+
+
+@pytest.mark.parametrize("size", [(1280, 720), (390, 844)])
+def test_it_fits_a_desk_and_a_phone_in_both_themes(page: Page, size: tuple[int, int]) -> None:
+    page.set_viewport_size({"width": size[0], "height": size[1]})
+    for _ in range(2):
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        low = page.evaluate(CONTRAST)
+        assert [one for one in low if one[1] < 4.5] == []
+        page.locator("#theme").click()
+
+
+CONTRAST = """() => {
+  const shade = (text) => {
+    const [r, g, b, a = 1] = text.match(/[\\d.]+/g).map(Number);
+    return { c: [r, g, b], a };
+  };
+  const linear = (v) => v / 255 <= 0.03928 ? v / 255 / 12.92 : ((v / 255 + 0.055) / 1.055) ** 2.4;
+  const light = (c) => { const [x, y, z] = c.map(linear); return 0.2126 * x + 0.7152 * y + 0.0722 * z; };
+  const found = [];
+  for (const one of document.querySelectorAll("body *")) {
+    const own = [...one.childNodes].some((node) => node.nodeType === 3 && node.textContent.trim());
+    if (!own || !one.checkVisibility() || one.closest(".old, :disabled, option, noscript")) continue;
+    let under = one, ground = { a: 0 };
+    while (under && !ground.a) {
+      ground = shade(getComputedStyle(under).backgroundColor);
+      under = under.parentElement;
+    }
+    const a = light(shade(getComputedStyle(one).color).c), b = light(ground.c);
+    found.push([one.textContent.trim().slice(0, 30), (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05)]);
+  }
+  return found;
+}"""
+
+
+def test_a_server_that_dies_is_missed_and_found_again(page: Page, served: Served) -> None:
+    before = seen(page)["candles"]
+    served.kill()
+    expect(page.locator("#banner")).to_contain_text("does not answer")
+    expect(page.get_by_role("button", name="Halt trading")).to_be_disabled()
+    served.start()
+    expect(page.locator("#state")).to_have_text("live")
+    expect(page.locator("#banner")).to_be_hidden()
+    expect(page.get_by_role("button", name="Halt trading")).to_be_enabled()
+    assert seen(page)["candles"] == before
+
+
+FOREIGN = """<!doctype html><title>foreign</title><iframe src="{url}/" id="frame"></iframe><script>
+const tried = [];
+const note = (what, promise) => promise.then((v) => tried.push([what, v])).catch((e) => tried.push([what, "refused"]));
+const post = (how) => fetch("{url}/api/halt", {{method: "POST", body: "{{}}", ...how}}).then((r) => r.status);
+note("simple", post({{mode: "no-cors", credentials: "include"}}));
+note("json", post({{credentials: "include", headers: {{"content-type": "application/json"}}}}));
+note("read", fetch("{url}/api/account", {{credentials: "include"}}).then((r) => r.text()));
+note("socket", new Promise((ok, no) => {{
+  const s = new WebSocket("{socket}/api/live");
+  s.onopen = () => ok("open");
+  s.onerror = () => no();
+}}));
+setTimeout(() => {{ document.documentElement.dataset.tried = JSON.stringify(tried); }}, 3000);
+</script>"""
+
+
+@pytest.fixture
+def foreign(served: Served) -> Iterator[str]:
+    """A page of somebody else, at another port of this machine: the same site, as browsers see it."""
+
+    class Answer(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("content-type", "text/html")
+            self.end_headers()
+            self.wfile.write(FOREIGN.format(url=served.url, socket=served.url.replace("http", "ws")).encode())
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Answer) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def test_a_foreign_page_in_the_same_browser_reaches_nothing(page: Page, served: Served, foreign: str) -> None:
+    before = served.db["control"].find_one({"_id": "halt:sim"})
+    for place in (foreign, foreign.replace("127.0.0.1", "evil.example")):
+        with page.context.new_page() as other:
+            other.goto(place)
+            other.wait_for_selector("html[data-tried]")
+            tried = dict(json.loads(other.locator("html").get_attribute("data-tried") or "[]"))
+            assert tried == {"simple": "refused", "json": "refused", "read": "refused", "socket": "refused"}
+            frame = other.frames[1]
+            assert frame.locator("main").count() == 0
+    assert served.db["control"].find_one({"_id": "halt:sim"}) == before
+
+
+def test_under_another_name_it_is_not_there(page: Page, served: Served) -> None:
+    with page.context.new_page() as other:
+        answer = other.goto(served.url.replace("127.0.0.1", "evil.example"))
+        assert answer is not None
+        assert answer.status == 421
+
+
+def test_no_file_of_the_page_writes_markup_or_asks_elsewhere() -> None:
+    files = list((Path(__file__).parents[2] / "pipeline" / "web" / "static").rglob("*.*"))
+    assert len(files) > 15
+    for file in files:
+        text = file.read_text(encoding="utf-8").replace("http://www.w3.org/2000/svg", "")
+        for word in ("innerHTML", "outerHTML", "insertAdjacent", "eval(", "http://", "https://", "document.write"):
+            assert word not in text, f"{word} in {file.name}"
