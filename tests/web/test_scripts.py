@@ -1,0 +1,17 @@
+"""The page's own code, as far as it draws nothing: run by the Node that comes with the browser's driver."""
+
+import subprocess
+from pathlib import Path
+
+import playwright
+import pytest
+
+NODE = Path(playwright.__file__).parent / "driver" / "node"
+TESTS = sorted((Path(__file__).parent / "js").glob("*.mjs"))
+
+
+@pytest.mark.parametrize("file", TESTS, ids=lambda file: file.name)
+def test_it_holds(file: Path) -> None:
+    done = subprocess.run([NODE, "--test", file], capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "fail 0" in done.stdout
