@@ -281,7 +281,7 @@ class Host:
 
     def __init__(self, folder: Path, simulator: Simulator) -> None:
         self.folder = folder
-        self.ports = {name: str(any_free_port()) for name in ("27017", "4200", "8080", "9464")}
+        self.ports = {name: str(any_free_port()) for name in ("27017", "4200", "8080", "9464", "8420")}
         self.running: dict[str, subprocess.Popen[bytes]] = {}
         self.password = randomness.token_urlsafe(12)
         secret = folder / "secrets"
@@ -398,7 +398,7 @@ def test_every_service_of_ours_starts_is_healthy_and_ends(
     host: Host, until: Callable[..., Any], prefect_home: PrefectHome
 ) -> None:
     prefect_home.furnish(host.folder / "homes" / "prefect-server" / "prefect")
-    assert set(SERVICES) - NOT_RUN == {"mongo", "mongo-init", "prefect-server", "flows", "ingester", "executor"}
+    assert set(SERVICES) - NOT_RUN == {"mongo", "mongo-init", "prefect-server", "flows", "ingester", "executor", "page"}
     host.start("mongo")
     host.start("prefect-server")
     host.becomes_healthy("mongo")
@@ -407,9 +407,10 @@ def test_every_service_of_ours_starts_is_healthy_and_ends(
     assert host.health("ingester").returncode == 3
     host.start("ingester")
     host.start("executor")
+    host.start("page")
     host.becomes_healthy("prefect-server")
     host.start("flows")
-    for name in ("executor", "ingester", "flows"):
+    for name in ("executor", "ingester", "flows", "page"):
         host.becomes_healthy(name)
 
     with urllib.request.urlopen(f"http://127.0.0.1:{host.ports['9464']}/metrics") as answer:
@@ -424,7 +425,7 @@ def test_every_service_of_ours_starts_is_healthy_and_ends(
     with connect.client(host.secrets["mongo_uri"]) as client:
         until(lambda: client["tidemark"]["candles"].find_one({}, {"_id": 1}))
 
-    ends = {name: host.stop(name) for name in ("executor", "flows", "ingester", "prefect-server", "mongo")}
+    ends = {name: host.stop(name) for name in ("page", "executor", "flows", "ingester", "prefect-server", "mongo")}
     assert ends.pop("prefect-server") in {0, -signal.SIGTERM}  # its server ends in order, then passes the signal on
     assert ends == dict.fromkeys(ends, 0)
     said = "".join(host.log(name) for name in SERVICES if (host.folder / f"{name}.log").exists())

@@ -81,6 +81,6 @@ def test_the_promised_lines_are_those_the_demo_prints() -> None:
 
 def test_the_pictures_are_there_and_modest() -> None:
     pictures = re.findall(r"!\[[^\]]+\]\(([^)]+)\)", README)
-    assert len(pictures) == 2
+    assert len(pictures) == 3
     for path in pictures:
         assert 10_000 < (ROOT / path).stat().st_size < 300_000

@@ -9,16 +9,16 @@ app = typer.Typer()
 
 @app.command(
     epilog="Examples: [bold]tidemark web[/bold], [bold]tidemark web --port 0[/bold], "
-    "[bold]tidemark web --known-as tidemark.example.org[/bold] behind a proxy with TLS"
+    "[bold]tidemark web --url https://tidemark.example.org[/bold] behind a proxy with TLS"
 )
 def web(
     port: Annotated[int, typer.Option(min=0, max=65535, help="0: any free one.")] = 8420,
     host: Annotated[
         str, typer.Option(help="The address to listen on; nothing but this machine reaches the usual one.")
     ] = "127.0.0.1",
-    known_as: Annotated[
+    url: Annotated[
         list[str] | None,
-        typer.Option(help="A name it answers under, besides this machine's: that of a proxy before it. Repeat it."),
+        typer.Option(help="Where browsers find it, if not there: the address of a proxy before it. Repeat it."),
     ] = None,
 ) -> None:
     """Serve the page: coins, charts, signals, settings, account, monitors, and the button that stops trading.
@@ -28,7 +28,7 @@ def web(
     from pipeline.app.wiring import begin  # noqa: PLC0415
     from pipeline.web.server import serve  # noqa: PLC0415
 
-    serve(begin(), host, port, lambda text: typer.echo(text, err=True), known_as or ())
+    serve(begin(), host, port, lambda text: typer.echo(text, err=True), url or ())
 
 
 @app.command(epilog="Examples: [bold]tidemark page[/bold], [bold]tidemark page --read-only[/bold] to show a result")

@@ -65,7 +65,7 @@ class Guard:
     def _refusal(self, scope: Scope) -> Response | None:
         headers = Headers(scope=scope)
         if headers.get("host") not in self._hosts:
-            return _no(421, "this server is not known by that name: `tidemark web --known-as NAME` tells it one")
+            return _no(421, "this server is not known by that name: `tidemark web --url` tells it one")
         if not _is_ours(scope, headers):
             return _no(403, "another site asked for this")
         if scope["type"] == "http" and scope["path"] == ENTRANCE:

@@ -2,11 +2,12 @@
 
 import signal
 import socket
-from collections.abc import AsyncIterator, Callable, Collection, Iterator
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 import uvicorn
 from fastapi import FastAPI, Request, WebSocket
@@ -20,7 +21,7 @@ from pipeline.app.door import COOKIE_LASTS, ENTRANCE, Door, TooOftenError, UsedE
 from pipeline.app.listening import listening
 from pipeline.app.opened import in_words
 from pipeline.app.trading_settings import RevisionError
-from pipeline.errors import AttentionError, TidemarkError
+from pipeline.errors import AttentionError, TidemarkError, UsageError
 from pipeline.settings import Settings
 from pipeline.web import answers
 from pipeline.web.guard import Guard, cookie_name, page_of_words
@@ -34,17 +35,23 @@ _STATUS: Final = ((RevisionError, 409), (AttentionError, 503), (TidemarkError, 4
 """What cannot be done as it was asked, with its sentence, is 422."""
 
 
-def serve(
-    settings: Settings, host: str, port: int, said: Callable[[str], None], known_as: Collection[str] = ()
-) -> None:
-    """Answer at that address until a signal. `known_as`: names it answers under besides this machine's own; `said`: is
-    told where it answers."""
+def serve(settings: Settings, host: str, port: int, said: Callable[[str], None], urls: Sequence[str] = ()) -> None:
+    """Answer at that address until a signal. `urls`: where browsers find it, if not there; `said`: is told where."""
+    names = [_name_in(url) for url in urls]
     with listening("the page", host, port) as taken, opened(settings) as places:
         here: int = taken.getsockname()[1]
-        app = application(places, Door(settings.home), here, known_as)
-        with told(settings.home, f"http://{host}:{here}"):
-            said(f"the page is served: http://{host}:{here}")
+        app = application(places, Door(settings.home), here, names)
+        address = urls[0].rstrip("/") if urls else f"http://{host}:{here}"
+        with told(settings.home, address):
+            said(f"the page is served: {address}")
             _run(app, taken)
+
+
+def _name_in(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme not in {"http", "https"} or not parts.netloc or parts.path not in {"", "/"} or parts.query:
+        raise UsageError(f"--url is where browsers find the page, such as https://tidemark.example.org, not {url!r}")
+    return parts.netloc
 
 
 def _run(app: Guard, taken: socket.socket) -> None:
@@ -67,7 +74,7 @@ class _Server(uvicorn.Server):
                 signal.signal(number, before)
 
 
-def application(places: Places, door: Door, port: int, known_as: Collection[str] = ()) -> Guard:
+def application(places: Places, door: Door, port: int, names: Collection[str] = ()) -> Guard:
     """What answers, behind its guard."""
     live = Live(places)
 
@@ -120,7 +127,7 @@ def application(places: Places, door: Door, port: int, known_as: Collection[str]
         return answer
 
     app.mount("/", _Files(directory=STATIC, html=True))
-    return Guard(app, door, port, known_as)
+    return Guard(app, door, port, names)
 
 
 class _Files(StaticFiles):
