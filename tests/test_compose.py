@@ -119,6 +119,7 @@ PROXIES = {"TIDEMARK_PROXY"} | {name for name in TABLES if name.endswith("__PROX
 NOTIFYING = {"TIDEMARK_NOTIFY_URLS", "TIDEMARK_NOTIFY_URLS_FILE"}
 WITHHELD = {
     "mongo-init": KEYS | NOTIFYING | PROXIES, "flows": KEYS | NOTIFYING, "ingester": KEYS, "executor": set(),
+    "page": KEYS | NOTIFYING,
 }  # fmt: skip
 """Settings that a service has no business with."""
 
