@@ -15,7 +15,7 @@ export PYTHONDONTWRITEBYTECODE :=
 help:
 	@echo "make demo         install, then run everything on embedded defaults (Ctrl-C ends it)"
 	@echo "make test         install, lint, type-check, check the import contract, run every test"
-	@echo "make drills       kill the executor 200 times while it trades; 100,000 schedules of faults each for it and the ingester"
+	@echo "make drills       kill the executor 200 times while it trades; 100,000 schedules of faults each for it and the ingester; 200 searches for luck"
 	@echo "make soak         run the demo for half an hour under mixed faults, and compare everything (SOAK_MINUTES, SOAK_SEED)"
 	@echo "make bench        compare with the alternatives and with the limits of the machine (bench-quick: a smoke test of the same)"
 	@echo "make sizing       bytes, cores and oplog of so many symbols with all processes running (SYMBOLS=10 MINUTES=15 DAYS=300)"
@@ -81,6 +81,7 @@ drills: install-dev
 	DRILL_KILLS=200 $(BIN)/python -m pytest -q tests/execution/service/test_kills.py -o timeout=3600
 	DAY_MINUTES=20 $(BIN)/pytest -q tests/execution/service/test_live_equals_backtest.py -o timeout=600
 	DRILL_SEEDS=100000 $(BIN)/pytest -q -n 2 tests/execution/test_core_faults.py tests/ingest/test_core_faults.py -o timeout=3600
+	SEARCH_SEEDS=100 $(BIN)/pytest -q -n 2 tests/research/test_verdict.py -o timeout=7200
 
 soak: install-dev
 	@$(BIN)/python -m tests.soak

@@ -58,6 +58,16 @@ class FoundSearch:
         return dict(self._found.forward.figures) if self._found.forward else {}
 
     @property
+    def verdict(self) -> str:
+        """Of the best trial: "likely luck", "fragile" or "holds up"."""
+        return self._found.verdict.word
+
+    @property
+    def evidence(self) -> dict[str, Any]:
+        """What the verdict rests on, in words and figures, and what would change it."""
+        return self._found.verdict.told()
+
+    @property
     def equity(self) -> pl.DataFrame:
         """The equity of these stretches, by day."""
         forward = self._found.forward

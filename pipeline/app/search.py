@@ -20,10 +20,12 @@ from pipeline.errors import UsageError
 from pipeline.research.search.asking import ROUND, SAMPLERS, Asking, Wanted
 from pipeline.research.search.evaluate import FIGURES, Stage
 from pipeline.research.search.forward import Forward, forward_of
+from pipeline.research.search.judge import evidence_of
 from pipeline.research.search.objectives import Objectives
 from pipeline.research.search.space import INTERVAL, Point, Space
 from pipeline.research.search.trial import Answer, Plan, Trials
-from pipeline.research.walk_forward import folds_of
+from pipeline.research.search.verdict import Verdict, verdict_of
+from pipeline.research.walk_forward import best_of, folds_of
 from pipeline.store.searches import SearchStore
 from pipeline.timeline import DAY, to_datetime, to_ms
 from schemas.searches import Sealed, Search, Trial
@@ -33,7 +35,7 @@ __all__ = [
     "trials",
 ]  # fmt: skip
 
-_CODE: Final = ("research/search", "research/walk_forward.py")
+_CODE: Final = ("research/search", "research/walk_forward.py", "research/significance.py")
 _FEWEST_DAYS: Final = 30
 _SCALED: Final = frozenset(("sharpe", "sortino", "calmar", "omega", "yearly_return_pct", "volatility_pct"))
 """Figures that are not said of fewer days than that."""
@@ -85,12 +87,14 @@ Workers = Callable[[Trials], Evaluator]
 @dataclass(frozen=True, slots=True)
 class Found:
     """A search that has ended: its trials in their order, those that are best by its objectives first in `best`, and
-    what the walk through the folds brought; None where there are no folds, or nothing to choose."""
+    what the walk through the folds brought; None where there are no folds, or nothing to choose. `verdict`: of the
+    best by the first objective."""
 
     search: Search
     trials: Sequence[Trial]
     best: Sequence[Trial]
     forward: Forward | None
+    verdict: Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,10 +138,11 @@ def search(
     plan = Plan(objectives, folds, early=bool(folds) and (asked.prune or asked.sampler == "tpe"))
     judged = Trials(searched, plan)
     _try_all(store, kept, asked, judged, workers(judged), progress)
-    found = _found(kept, store.trials(kept.id), judged)
+    ever = store.tried_on(kept.symbols, kept.start, kept.end)
+    found = _found(kept, store.trials(kept.id), judged, ever)
     store.end(kept.id, datetime.now(UTC), _result(found))
     ended = store.get(kept.id)
-    return Found(ended or kept, found.trials, found.best, found.forward)
+    return Found(ended or kept, found.trials, found.best, found.forward, found.verdict)
 
 
 def resumed(tm: Opened, name: str, trials: int | None = None) -> SearchFor:
@@ -207,14 +212,14 @@ def _require_sense(asked: SearchFor) -> None:
 
 
 def _require_days(objectives: Objectives, asked: SearchFor, stage: Stage, trained: int | None) -> None:
-    """Refuse an objective that no stretch is long enough for."""
-    days = len(stage.times) - 1 if trained is None else trained
+    """Refuse an objective that no stretch is long enough for; of one that is trained on, half may fall into the gap."""
+    days = len(stage.times) - 1 if trained is None else (trained + 1) // 2
     scaled = [one for one in objectives.names if one in _SCALED]
     if scaled and days < _FEWEST_DAYS:
-        what = "the days that are searched are" if trained is None else f"a training stretch of {asked.folds} folds is"
+        what = f"{days} are searched" if trained is None else f"{asked.folds} folds may train on {days} only"
         raise UsageError(
-            f"{scaled[0]} is not said of fewer than {_FEWEST_DAYS} days, and {what} {days}: take more days (--days), "
-            "fewer folds (--walk-forward), or --objective return_pct"
+            f"{scaled[0]} is not said of fewer than {_FEWEST_DAYS} days, and {what}: take more days (--days), fewer "
+            "folds (--walk-forward), or --objective return_pct"
         )
 
 
@@ -380,13 +385,17 @@ def _ranked(objectives: Objectives, found: Sequence[Trial]) -> list[Trial]:
     return [found[place] for place in order]
 
 
-def _found(kept: Search, found: Sequence[Trial], judged: Trials) -> Found:
+def _found(kept: Search, found: Sequence[Trial], judged: Trials, ever: int) -> Found:
     objectives = judged.plan.objectives
     front = objectives.front([objectives.scores(one.figures) for one in found])
     done = [one for one in found if one.state == "done"]
     points = [one.parameters for one in done]
     forward = forward_of(judged, points, [one.folds for one in done], [one.number for one in done])
-    return Found(kept, found, [found[place] for place in front], forward)
+    top = best_of([None if one is None else one[0] for one in (objectives.scores(each.figures) for each in done)])
+    point = None if top is None else points[top]
+    equities = [one.equity for one in done]
+    evidence = evidence_of(judged, point, equities, top, forward, ever=ever, seed=kept.seed)
+    return Found(kept, found, [found[place] for place in front], forward, verdict_of(evidence))
 
 
 def _result(found: Found) -> dict[str, Any]:
@@ -397,4 +406,5 @@ def _result(found: Found) -> dict[str, Any]:
         "failed": states.count("failed"),
         "pruned": states.count("pruned"),
         "forward": None if found.forward is None else found.forward.told(),
+        "verdict": found.verdict.told(),
     }

@@ -219,6 +219,8 @@ def _show(found: "Found", *, wide: bool) -> None:
     if found.forward is not None:
         typer.echo()
         _show_forward(found)
+    typer.echo()
+    _show_verdict(found)
     for note in found.search.notes:
         typer.echo(f"note: {note}", err=True)
 
@@ -263,6 +265,12 @@ def _show_forward(found: "Found") -> None:
     figures = forward.figures
     typer.echo(f"all of them: {figures['return_pct']:+.2f} %, Sharpe {_said(figures['sharpe'])},")
     typer.echo(f"deepest drawdown {figures['max_drawdown_pct']:.2f} %, {figures['trades']} trades")
+
+
+def _show_verdict(found: "Found") -> None:
+    verdict = found.verdict
+    rows = [("because", one) for one in verdict.because] + [("it would change", one) for one in verdict.would_change]
+    print_table((Column(verdict.word, 1), Column("", 0, long="wrap")), rows, title="verdict of the best trial")
 
 
 def _show_searches(kept: "Sequence[Kept]", *, wide: bool) -> None:

@@ -167,6 +167,7 @@ def test_the_command_shows_what_is_kept(filled: Tidemark) -> None:
     shown = told(*RUN, "--trials", "25", "--name", "shown")
     assert "shown:" in shown
     assert "out of sample" in shown
+    assert "likely luck" in shown
     found = json.loads(told("trials", "--search", "shown", "--json", "--limit", "100"))
     returns = [one["return_pct"] for one in found]
     assert returns == sorted(returns, reverse=True)
@@ -178,6 +179,7 @@ def test_the_command_shows_what_is_kept(filled: Tidemark) -> None:
     assert "25/25" in told("trials")
     assert json.loads(told("trials", "--json"))[0]["id"] == "shown"
     whole = json.loads(told("search", "--resume", "shown", "--json"))
+    assert whole["result"]["verdict"]["word"] == "likely luck"
     assert whole["best"][0]["id"] == found[0]["id"]
     assert len(whole["result"]["forward"]["steps"]) == 2
 
@@ -242,3 +244,12 @@ def test_every_figure_of_a_trial_can_be_an_objective_and_the_door_says_the_same(
     stored = filled._opened.db["trials"].find_one({"search": found.name})
     assert stored is not None
     assert set(FIGURES) == set(stored["figures"])
+
+
+def test_every_trial_that_was_ever_made_on_these_days_counts(filled: Tidemark) -> None:
+    tm = filled._opened
+    first = search(tm, SearchFor(**BASE | {"trials": 20}))
+    again = search(tm, SearchFor(**BASE | {"trials": 20, "seed": 2}))
+    before = search(tm, SearchFor(**BASE | {"trials": 5, "days": 4, "folds": 1, "end": again.forward.times[0]}))  # type: ignore[union-attr]
+    assert [one.verdict.evidence.trials for one in (first, again, before)] == [20, 40, 45]
+    assert search(tm, searching.resumed(tm, first.search.id)).verdict.evidence.trials == 45

@@ -134,6 +134,12 @@ class Stage:
         self._said[strategy, code] = found
         return found
 
+    def moved(self, point: Point, share: float) -> Table:
+        """The same signals, all of them later by that share of the stretch; what leaves it at its end comes in at its
+        beginning."""
+        strategy, code = self.space.strategy(point), self._interval(point)
+        return self._signals(strategy, code, share)
+
     def _at(self, point: Point) -> Asked:
         policy = self._asked.policy
         own = {name: _without(view, point) for name, view in self._asked.trading.items()}
@@ -142,16 +148,16 @@ class Stage:
     def _interval(self, point: Point) -> str:
         return str(point[INTERVAL]) if INTERVAL in point else self.interval
 
-    def _signals(self, strategy: Strategy, code: str) -> Table:
+    def _signals(self, strategy: Strategy, code: str, later: float = 0.0) -> Table:
         """In the order in which a run hears them: by time, then as their ids sort."""
-        parts = [self._of_symbol(one, strategy) for one in self._candles if one.interval == code]
+        parts = [self._of_symbol(one, strategy, later) for one in self._candles if one.interval == code]
         rows = np.concatenate(parts) if parts else np.empty(0, compiled.SIGNAL)
         names = self._prepared.names
         rank = np.argsort(np.argsort([f"{one}:" for one in names]))
         return rows[np.lexsort((rank[rows["symbol"]], rows["minute"]))]
 
-    def _of_symbol(self, candles: Candles, strategy: Strategy) -> Table:
-        codes, at = self._codes(candles, strategy)
+    def _of_symbol(self, candles: Candles, strategy: Strategy, later: float) -> Table:
+        codes, at = self._codes(candles, strategy, later)
         rows = np.zeros(len(at), compiled.SIGNAL)
         rows["symbol"] = self._prepared.names.index(candles.symbol)
         rows["minute"] = (self._closes(candles, at) - self.start) // MINUTE
@@ -161,13 +167,15 @@ class Stage:
         rows["atr"] = candles.column("atr")[at]
         return rows
 
-    def _codes(self, candles: Candles, strategy: Strategy) -> tuple[Codes, Any]:
+    def _codes(self, candles: Candles, strategy: Strategy, later: float = 0.0) -> tuple[Codes, Any]:
         """The codes that are none of nothing, of candles that close within the stretch; and where they are."""
         codes = candles.codes(strategy)
-        at = np.flatnonzero(codes)
-        closes = self._closes(candles, at)
-        at = at[(closes >= self.start) & (closes <= self.end)]
-        return codes[at], at
+        closes = self._closes(candles, slice(None))
+        first, last = np.searchsorted(closes, [self.start, self.end + 1])
+        inside = codes[first:last]
+        inside = np.roll(inside, int(later * len(inside))) if later else inside
+        at = np.flatnonzero(inside)
+        return inside[at], at + first
 
     @staticmethod
     def _closes(candles: Candles, at: Any) -> Any:

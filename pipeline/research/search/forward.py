@@ -22,6 +22,7 @@ class Step:
     """A fold: which trial was chosen, what it had scored there, and what it brought behind it."""
 
     chosen: int
+    point: Point
     train: tuple[int, int]
     test: tuple[int, int]
     trained: Figures
@@ -41,7 +42,9 @@ class Forward:
     def told(self) -> dict[str, Any]:
         """As it is kept."""
         steps = [
-            asdict(one) | {name: [to_datetime(at) for at in getattr(one, name)] for name in ("train", "test")}
+            asdict(one)
+            | {"point": dict(one.point)}
+            | {name: [to_datetime(at) for at in getattr(one, name)] for name in ("train", "test")}
             for one in self.steps
         ]
         return {
@@ -71,7 +74,9 @@ def forward_of(
         first, last = times[fold.test[0]], times[fold.test[1]]
         found = stage.within(first, last, worth).evaluate(points[chosen])
         trained = (times[fold.train[0]], times[fold.train[1]])
-        steps.append(Step(numbers[chosen], trained, (first, last), folds[chosen][place]["train"], found.figures))
+        steps.append(
+            Step(numbers[chosen], points[chosen], trained, (first, last), folds[chosen][place]["train"], found.figures)
+        )
         at = at or [first]
         at += times[fold.test[0] + 1 : fold.test[1] + 1]
         equity += found.equity[1:].tolist()
