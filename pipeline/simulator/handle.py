@@ -124,6 +124,11 @@ class RunningSimulator:
         dropped: int = self._wire.call("POST", "/connections/drop", route=route, market=market)["dropped"]
         return dropped
 
+    def retire_connections(self, market: str | None = None) -> int:
+        """Tell the websockets of that market, or all, that they will end soon; how many there were."""
+        told: int = self._wire.call("POST", "/connections/retire", market=market)["told"]
+        return told
+
     def freeze_connections(self, route: str | None = None, market: str | None = None) -> int:
         """Silence the websockets without cutting them; how many there were."""
         frozen: int = self._wire.call("POST", "/connections/freeze", route=route, market=market)["frozen"]
@@ -147,6 +152,10 @@ class RunningSimulator:
         """Close by force what that account holds: by liquidation, adl or settlement; how many positions that were."""
         closed: int = self._wire.call("POST", "/positions/close", account=account, symbol=symbol, by=by)["closed"]
         return closed
+
+    def deposit(self, account: str, asset: str, amount: str) -> None:
+        """Let so much come into an account of this market from outside, or go out if it is less than nothing."""
+        self._wire.call("POST", "/deposits", account=account, asset=asset, amount=amount)
 
     def forgive(self) -> None:
         """Forget used weights and bans."""

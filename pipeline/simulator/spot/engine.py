@@ -5,10 +5,11 @@ from dataclasses import dataclass, field
 from decimal import ROUND_DOWN, Decimal
 from typing import Final
 
+from pipeline.simulator.errors import ApiError
 from pipeline.simulator.spot import events, ledger
 from pipeline.simulator.spot.account import Account, Trade
 from pipeline.simulator.spot.orders import AT_MARKET, STOPS, Order, OrderList, OrderType, Status, TimeInForce
-from pipeline.simulator.spot.refusals import INSUFFICIENT, WOULD_TAKE, WOULD_TRIGGER, filtered, reject
+from pipeline.simulator.spot.refusals import DUPLICATE, INSUFFICIENT, WOULD_TAKE, WOULD_TRIGGER, filtered, reject
 from pipeline.simulator.types import Prices, SymbolSpec, Tick
 from pipeline.simulator.venue import matching
 from pipeline.simulator.venue.engine import Ids
@@ -45,13 +46,20 @@ class Engine:
     # what is asked before an order is accepted
 
     def check(self, account: Account, order: Order, now: int) -> None:
-        """Refuse what could not do what it promises, and what the account cannot pay."""
+        """Refuse what could not do what it promises, what bears a name already borne, and what cannot be paid."""
+        self.check_name(account, order)
         self.check_prices(order, now)
         self.size(order, now)
         if not order.quantity:
             raise filtered("LOT_SIZE")
         if self.cost(order, now) > account.free(order.hold.asset):
             raise reject(INSUFFICIENT)
+
+    def check_name(self, account: Account, order: Order) -> None:
+        """A name is that of one open order."""
+        taken = account.by_client_id.get(order.client_id)
+        if taken is not None and taken.is_open:
+            raise reject(DUPLICATE)
 
     def check_prices(self, order: Order, now: int) -> None:
         """Refuse a stop that is reached already, and a maker's order that would take."""
@@ -185,7 +193,7 @@ class Engine:
         """Place what has waited for an order that is filled, end what has waited for one that never will be."""
         pending = group.pending() if order is group.orders[0] else []
         if pending and order.status is Status.FILLED:
-            self._place_pending(account, group, pending, time)
+            self._place_pending(account, pending, time)
         elif order.status is not Status.CANCELED:
             for one in pending:
                 self.end(account, one, Status.EXPIRED, time)
@@ -193,12 +201,15 @@ class Engine:
             group.updated, group.is_told = time, True
             account.events.append(events.list_status(group, time, "ALL_DONE"))
 
-    def _place_pending(self, account: Account, group: OrderList, pending: list[Order], time: int) -> None:
+    def _place_pending(self, account: Account, pending: list[Order], time: int) -> None:
         hold = pending[0].hold
-        last = self.last(group.symbol, time) * self.spec(group.symbol).tick
         needed = max(self.cost(one, time) for one in pending)
-        late = any(one.type in STOPS and one.is_reached(last) for one in pending)
-        if needed > account.free(hold.asset) or late:
+        try:
+            for one in pending:
+                self.check_prices(one, time)
+            if needed > account.free(hold.asset):
+                raise reject(INSUFFICIENT)
+        except ApiError:
             for one in pending:
                 self.end(account, one, Status.REJECTED, time)
             return

@@ -5,7 +5,6 @@ from typing import Final
 
 from pipeline.simulator.spot.refusals import CLOSED, filtered, refuse, reject
 from pipeline.simulator.types import Prices, SymbolSpec
-from pipeline.simulator.venue.orders import Side
 from pipeline.timeline import MINUTE
 
 AVERAGED_MINUTES: Final = 5
@@ -58,8 +57,7 @@ def check_notional(spec: SymbolSpec, notional: Decimal, *, market: bool) -> None
         raise filtered("NOTIONAL")
 
 
-def check_band(spec: SymbolSpec, side: Side, price: Decimal, average: Decimal) -> None:
-    """A price may be so far from the average price."""
-    del side  # the pairs that are listed have one band for both
+def check_band(spec: SymbolSpec, price: Decimal, average: Decimal) -> None:
+    """A price may be so far from the average price: of the pairs that are listed, as far for both sides."""
     if not average * spec.multiplier_down <= price <= average * spec.multiplier_up:
         raise filtered("PERCENT_PRICE_BY_SIDE")

@@ -19,7 +19,7 @@ from pipeline.simulator.spot.orders import (
     SelfTrade,
     TimeInForce,
 )
-from pipeline.simulator.spot.refusals import DUPLICATE, filtered, refuse, reject
+from pipeline.simulator.spot.refusals import filtered, refuse
 from pipeline.simulator.types import SymbolSpec
 from pipeline.simulator.venue.intake import find
 from pipeline.simulator.venue.orders import ZERO, Side
@@ -40,16 +40,13 @@ def optional_spec(engine: Engine, params: Params, now: int) -> SymbolSpec | None
     return find_spec(engine, params, now) if params.text("symbol") else None
 
 
-def read_client_id(engine: Engine, account: Account, params: Params, name: str) -> str:
-    """The id the client chose, which no open order has, or a generated one."""
+def read_client_id(engine: Engine, params: Params, name: str) -> str:
+    """The id the client chose, or a generated one."""
     client_id = params.text(name)
     if client_id is None:
         return engine.ids.text()
     if not re.fullmatch(_CLIENT_ID, client_id):
         raise ApiError(-1100, f"Illegal characters found in parameter '{name}'; legal range is '^{_CLIENT_ID}$'.")
-    taken = account.by_client_id.get(client_id)
-    if taken is not None and taken.is_open:
-        raise reject(DUPLICATE)
     return client_id
 
 
@@ -70,13 +67,12 @@ def build_order(
     *,
     side: Side,
     kind: OrderType,
-    id_name: str = "newClientOrderId",
 ) -> Order:
     """The order of those parameters, under their names in POST order."""
     _check_form(params, kind)
     order = Order(
         id=0,
-        client_id=read_client_id(engine, account, params, id_name),
+        client_id=read_client_id(engine, params, "newClientOrderId"),
         symbol=spec.symbol,
         side=side,
         type=kind,
@@ -119,13 +115,12 @@ def _check_form(params: Params, kind: OrderType) -> None:
 def check_filters(engine: Engine, spec: SymbolSpec, order: Order, now: int) -> None:
     """Quantity, prices, band and worth of an order."""
     average = filters.average_price(engine.market, spec, now)
-    for name, price in (("price", order.price), ("stopPrice", order.stop_price)):
-        wanted = order.type not in AT_MARKET if name == "price" else order.type in STOPS
-        if wanted:
-            filters.check_price(spec, name, price)
-    if order.price:
-        filters.check_band(spec, order.side, order.price, average)
     market = order.type in AT_MARKET
+    if order.type in STOPS:
+        filters.check_price(spec, "stopPrice", order.stop_price)
+    if not market:
+        filters.check_price(spec, "price", order.price)
+        filters.check_band(spec, order.price, average)
     if order.quote_quantity:
         filters.check_precision("quoteOrderQty", order.quote_quantity)
         filters.check_notional(spec, order.quote_quantity, market=True)

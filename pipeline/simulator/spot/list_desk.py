@@ -20,7 +20,7 @@ from pipeline.simulator.spot.orders import (
     Status,
 )
 from pipeline.simulator.spot.payloads import Payload
-from pipeline.simulator.spot.refusals import INSUFFICIENT, WRONG_SIDES, filtered, refuse, reject
+from pipeline.simulator.spot.refusals import DUPLICATE, INSUFFICIENT, WRONG_SIDES, filtered, refuse, reject
 from pipeline.simulator.types import SymbolSpec
 from pipeline.simulator.venue.history import page
 from pipeline.simulator.venue.orders import Side
@@ -76,6 +76,7 @@ class ListDesk:
         kind = params.need_word("pendingType", OrderType, -1116)
         leg = params.renamed(_names("pending", "pendingQuantity"))
         pending = build_order(self.engine, account, spec, leg, now, side=side, kind=kind)
+        self.engine.check_name(account, pending)
         return self._place_chain(account, spec, params, [pending], now)
 
     def place_otoco(self, account: Account, params: Params, now: int) -> Payload:
@@ -151,6 +152,7 @@ class ListDesk:
             if not (is_stop or kind in _PROFITS) or is_stop is not ((place == "Above") is (side is Side.BUY)):
                 raise refuse(-1128)
             order = build_order(self.engine, account, spec, leg, now, side=side, kind=kind)
+            self.engine.check_name(account, order)
             order.hold = hold
             pair.append(order)
         if len({order.client_id for order in pair}) == 1:
@@ -170,9 +172,9 @@ class ListDesk:
     ) -> OrderList:
         if len([one for one in account.open_lists() if one.symbol == spec.symbol]) >= filters.MOST_LISTS:
             raise filtered("MAX_NUM_ORDER_LISTS")
-        client_id = read_client_id(self.engine, account, params, "listClientOrderId")
+        client_id = read_client_id(self.engine, params, "listClientOrderId")
         if any(one.client_id == client_id for one in account.open_lists()):
-            raise reject("Duplicate order sent.")
+            raise reject(DUPLICATE)
         return OrderList(
             id=0, client_id=client_id, symbol=spec.symbol, contingency=contingency, created=now, updated=now
         )

@@ -2,6 +2,7 @@
 # ruff: noqa: ARG002 - every endpoint is called alike, whether or not it needs the time or the parameters
 
 from dataclasses import dataclass
+from zlib import crc32
 
 from pipeline.simulator.spot import payloads
 from pipeline.simulator.spot.account import Account
@@ -47,7 +48,7 @@ class ReportDesk:
                 {"asset": asset, "free": money(held.free), "locked": money(held.locked)} for asset, held in shown
             ],
             "permissions": ["SPOT"],
-            "uid": sum(account.name.encode()) * 1_000 + 1,
+            "uid": crc32(account.name.encode()),
         }
 
     def commission(self, account: Account, params: Params, now: int) -> Payload:

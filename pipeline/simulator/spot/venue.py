@@ -4,6 +4,7 @@ checks no signature and reads no clock."""
 from collections.abc import Mapping
 from decimal import Decimal
 
+from pipeline.errors import UsageError
 from pipeline.simulator.errors import ApiError
 from pipeline.simulator.spot import events
 from pipeline.simulator.spot.account import Account
@@ -47,8 +48,11 @@ class SpotVenue:
             self.deposit(name, asset, amount, now)
 
     def deposit(self, name: str, asset: str, amount: Decimal, now: int) -> None:
-        """Something comes in from outside, or goes out."""
-        account = self._engine.accounts[name]
+        """Something comes in from outside, or goes out: less than nothing, and no more than is free."""
+        self.advance(now)
+        account, now = self._engine.accounts[name], self._tape.now
+        if account.free(asset) + amount < 0:
+            raise UsageError(f"{name!r} has not so much {asset} free")
         self._engine.ledger.append(Deposit(now, name, amount, asset))
         account.balance(asset).free += amount
         account.events.append(events.balance_update(asset, money(amount), now))

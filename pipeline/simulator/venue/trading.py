@@ -29,6 +29,10 @@ class Trading(Protocol):
         """A new account with so much of each asset in it."""
         ...
 
+    def deposit(self, name: str, asset: str, amount: Decimal, now: int) -> None:
+        """Something comes in from outside, or goes out: less than nothing, and no more than is free."""
+        ...
+
     def call(self, account: str, method: str, path: str, params: dict[str, str], now: int) -> object:
         """The answer of a signed endpoint; a refusal is an ApiError."""
         ...

@@ -4,6 +4,7 @@ It opens no socket, checks no signature and reads no clock."""
 from collections.abc import Mapping
 from decimal import Decimal
 
+from pipeline.errors import UsageError
 from pipeline.simulator.errors import ApiError
 from pipeline.simulator.types import Prices
 from pipeline.simulator.venue.account import Account, PositionMode
@@ -54,8 +55,21 @@ class Venue:
         account.mode.accounts.append(account)
         self._engine.accounts[name] = account
         for asset, amount in deposits.items():
-            self._engine.ledger.append(Deposit(now, name, amount, asset))
-            self._engine.book_income(account, "TRANSFER", "", amount, now, asset=asset, info="TRANSFER")
+            self._transfer(account, asset, amount, now)
+
+    def deposit(self, name: str, asset: str, amount: Decimal, now: int) -> None:
+        """Something comes in from outside, or goes out: less than nothing, and no more than is free."""
+        self.advance(now)
+        account, time = self._engine.accounts[name], self._tape.now
+        if account.available(self._engine.marks(time), asset) + amount < 0:
+            raise UsageError(f"{name!r} has not so much {asset} free")
+        self._transfer(account, asset, amount, time)
+        reason = "DEPOSIT" if amount > 0 else "WITHDRAW"
+        self._engine.tell(account, reason, time, (), asset=asset, change=amount)
+
+    def _transfer(self, account: Account, asset: str, amount: Decimal, time: int) -> None:
+        self._engine.ledger.append(Deposit(time, account.name, amount, asset))
+        self._engine.book_income(account, "TRANSFER", "", amount, time, asset=asset, info="TRANSFER")
 
     def call(self, account: str, method: str, path: str, params: dict[str, str], now: int) -> object:
         """The answer of a signed endpoint, JSON-able; a refusal is an ApiError."""

@@ -103,6 +103,10 @@ class ApiSession(Session):
         """User data, with the number of its subscription."""
         return b'{"subscriptionId":%d,"event":%s}' % (self.number, frame.bare)
 
+    def said(self, event: dict[str, object]) -> dict[str, object]:
+        """An event of no subscription."""
+        return {"event": event}
+
     def answer(self, text: str) -> Reply:
         """Do what a message says and answer it."""
         self._told.clear()

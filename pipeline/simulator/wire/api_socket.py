@@ -1,6 +1,7 @@
 """A connection to the websocket API: carries messages in and answers out, or what a fault leaves of them."""
 
 import asyncio
+from collections.abc import Callable
 
 from aiohttp import web
 
@@ -13,16 +14,20 @@ from pipeline.simulator.wire.sockets import Connection
 class ApiDesk:
     """The exchange, asked from one address."""
 
-    def __init__(self, exchange: Exchange, floor: Floor, address: str) -> None:
+    def __init__(self, exchange: Exchange, floor: Floor, address: str, tell: Callable[[], None]) -> None:
         self._exchange = exchange
         self._floor = floor
         self._address = address
+        self._tell = tell
 
     def ask(self, asked: Asked) -> Answer:
-        """The answer to a request."""
+        """The answer to a request. Who listens is told of it before."""
         method, path, query, key, payload, is_known = asked
         market = self._floor.product.name
-        return self._exchange.handle(Request(method, path, query, "", key, self._address, market, payload, is_known))
+        request = Request(method, path, query, "", key, self._address, market, payload, is_known)
+        answer = self._exchange.handle(request)
+        self._tell()
+        return answer
 
     def usage(self, key: str) -> list[dict[str, object]]:
         """What has been used of what is allowed."""

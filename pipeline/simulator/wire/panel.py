@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
+from decimal import Decimal, InvalidOperation
 from typing import Final
 
 import msgspec
@@ -51,6 +52,8 @@ class Panel:
             ("POST", "/sim/limits/forgive", self.forgive),
             ("POST", "/sim/symbols/delist", self.delist),
             ("POST", "/sim/positions/close", self.close_position),
+            ("POST", "/sim/deposits", self.deposit),
+            ("POST", "/sim/connections/retire", self.retire_connections),
             ("GET", "/sim/ledger", self.ledger),
             ("GET", "/sim/klines", self.truth),
         ):
@@ -101,6 +104,11 @@ class Panel:
         """Silence the websockets of one market or route, or all, without cutting them."""
         return _json({"frozen": self._each(request, lambda listener: listener.freeze())})
 
+    async def retire_connections(self, request: web.Request) -> web.Response:
+        """Tell the websockets of one market, or all, that they will end soon, where the market says so."""
+        now = self._exchange.clock.now()
+        return _json({"told": self._each(request, lambda listener: listener.send(listener.session.farewell(now)))})
+
     async def expire_listen_keys(self, _: web.Request) -> web.Response:
         """Let every listen key run out now."""
         for floor in self._exchange.floors.values():
@@ -125,6 +133,21 @@ class Panel:
             raise UsageError(f"the exchange closes by {', '.join(Force.__members__).lower()}; not {by.lower()!r}")
         closed = venue.close_by_force(account, symbol, Force[by], self._exchange.clock.now())
         return _json({"closed": closed})
+
+    async def deposit(self, request: web.Request) -> web.Response:
+        """Let something come in from outside, or go out."""
+        account, asset = request.query.get("account", ""), request.query.get("asset", "")
+        if account not in self._exchange.accounts or not asset:
+            raise UsageError(f"there is no account {account!r} here, or no asset {asset!r}")
+        text = request.query.get("amount", "")
+        try:
+            amount = Decimal(text)
+        except InvalidOperation as failure:
+            raise UsageError(f"'amount' must be a number, not {text!r}") from failure
+        if not amount.is_finite():
+            raise UsageError(f"'amount' must be a number, not {text!r}")
+        self._floor.venue.deposit(account, asset, amount, self._exchange.clock.now())
+        return _json({})
 
     async def forgive(self, _: web.Request) -> web.Response:
         """Forget used weights and bans."""

@@ -105,7 +105,8 @@ class Server:
 
     async def _open_api(self, http: web.Request) -> web.StreamResponse:
         facts = Facts(market=self._floor.product.name, route=Route.PRIVATE)
-        api, desk = self._floor.product.ws_api, ApiDesk(self._exchange, self._floor, http.remote or "")
+        api = self._floor.product.ws_api
+        desk = ApiDesk(self._exchange, self._floor, http.remote or "", self._deliver_events)
         if api is None or self._exchange.panel.strike(Stage.HANDSHAKE, facts):
             raise web.HTTPServiceUnavailable
         rules = replace(self._floor.product.streams, counts_pongs=False)

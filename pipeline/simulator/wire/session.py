@@ -57,6 +57,14 @@ class Session:
         """A frame as this connection gets it."""
         return frame.form(combined=self.combined)
 
+    def farewell(self, now: int) -> bytes:
+        """That the connection will end soon."""
+        return json.dumps(self.said({"e": "serverShutdown", "E": now})).encode()
+
+    def said(self, event: dict[str, object]) -> dict[str, object]:
+        """An event that no stream has, as this connection gets it."""
+        return {"stream": f"!{event['e']}", "data": event} if self.combined else event
+
     def receive(self, text: str, now: int) -> str:
         """Do what a message says and answer it. `now` is real time: the limit protects the server, not the market."""
         self.count(now)

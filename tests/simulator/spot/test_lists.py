@@ -236,3 +236,34 @@ def test_a_replacement_may_ask_that_nothing_has_traded_yet(open_spot_desk: Any) 
         replaced(desk, order, "SELL", "0.1", "61000", mode="STOP_ON_FAILURE", cancelRestrictions="ONLY_NEW")["status"]
         == 200
     )
+
+
+def test_a_replacement_may_bear_the_name_of_what_it_replaces(open_spot_desk: Any) -> None:
+    desk = open_spot_desk()
+    order = desk.order("SELL", "0.1", "60000", newClientOrderId="stop")
+    answer = replaced(desk, order, "SELL", "0.1", "61000", mode="STOP_ON_FAILURE", newClientOrderId="stop")
+    assert results(answer) == (200, None, "SUCCESS", "SUCCESS")
+    assert desk.ask("GET", "order", symbol="BTCUSDT", origClientOrderId="stop")["price"] == "61000.00000000"
+
+
+@pytest.mark.parametrize(
+    ("name", "taken"),
+    [("aboveClientOrderId", "mine"), ("belowClientOrderId", "mine"), ("listClientOrderId", "group")],
+)
+def test_a_name_of_a_list_is_that_of_nothing_open(open_spot_desk: Any, name: str, taken: str) -> None:
+    desk = open_spot_desk()
+    desk.order("SELL", "0.1", "60000", newClientOrderId="mine")
+    desk.oco("SELL", "0.1", ABOVE, BELOW, listClientOrderId="group")
+    terms = {"symbol": "BTCUSDT", "side": "SELL", "quantity": "0.1", "aboveType": ABOVE[0], "abovePrice": ABOVE[1],
+             "belowType": BELOW[0], "belowStopPrice": BELOW[1], name: taken}  # fmt: skip
+    assert desk.refused("POST", "orderList/oco", **terms) == (-2010, "Duplicate order sent.")
+    assert desk.balance("BTC") == (D("0.8"), D("0.2"))
+
+
+def test_a_maker_that_would_take_when_its_turn_comes_is_rejected(open_spot_desk: Any) -> None:
+    desk = open_spot_desk({"USDT": D(50_000)}, BTCUSDT=[(0, 50_000.0), (1_000, 44_999.0)])
+    pending = {**PENDING, **EXITS, "pendingAbovePrice": "44000"}
+    group = desk.ask("POST", "orderList/otoco", symbol="BTCUSDT", newOrderRespType="RESULT", **WORKING, **pending)
+    desk.wait(2_000)
+    assert [desk.status(each) for each in group["orderReports"]] == ["FILLED", "REJECTED", "REJECTED"]
+    assert desk.balance("BTC") == (D("0.4995"), D(0))

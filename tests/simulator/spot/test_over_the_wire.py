@@ -13,7 +13,7 @@ import websockets
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from pipeline.simulator.handle import RunningSimulator, Simulator
+from pipeline.simulator.handle import RunningSimulator, Simulator, SimulatorError
 from pipeline.simulator.options import Account, Options
 
 API = "/api/v3"
@@ -216,3 +216,50 @@ async def test_an_answer_over_the_websocket_can_be_lost_too(api: Api, spot: Runn
     await api.socket.send(json.dumps({"id": 2, "method": "ping"}))
     assert (await api.read())["id"] == 2
     assert spot.ledger()["attempts"][-1]["executed"]
+
+
+async def test_coins_come_in_and_go_out_and_who_listens_is_told(api: Api, spot: RunningSimulator, caller: Desk) -> None:
+    await api.ask("userDataStream.subscribe.signature", **api.signed())
+    before = balances(caller)
+    spot.deposit("main", "SOL", "1.5")
+    spot.deposit("main", "SOL", "-0.5")
+    told = await api.hear(4)
+    assert [event["d"] for event in told if event["e"] == "balanceUpdate"] == ["1.50000000", "-0.50000000"]
+    assert told[-1]["B"] == [{"a": "SOL", "f": "1.00000000", "l": "0.00000000"}]
+    assert balances(caller) == {**before, "SOL": "1.00000000"}
+    spot.deposit("main", "SOL", "-1")
+    for wrong in ({"amount": "-1"}, {"amount": "much"}, {"amount": "NaN"}, {"amount": "1", "account": "nobody"}):
+        with pytest.raises(SimulatorError, match=r"has not so much SOL free|must be a number|no account 'nobody'"):
+            spot.deposit(**{"account": "main", "asset": "SOL", **wrong})
+
+
+def balances(caller: Desk) -> dict[str, str]:
+    rows = caller.signed("GET", f"{API}/account", omitZeroBalances="true").body["balances"]
+    return {row["asset"]: row["free"] for row in rows}
+
+
+async def test_money_comes_into_the_futures_too(exchange: Simulator, desk_of: Callable[..., Desk]) -> None:
+    desk = desk_of(exchange)
+    key = desk.send("POST", "/fapi/v1/listenKey", "").body["listenKey"]
+    async with websockets.connect(f"{exchange.ws_url}/private/ws/{key}") as socket:
+        await asyncio.to_thread(exchange.deposit, "main", "USDT", "-250")
+        event = json.loads(await asyncio.wait_for(socket.recv(), TIMEOUT))
+    assert (event["e"], event["a"]["m"], event["a"]["B"][0]["bc"]) == ("ACCOUNT_UPDATE", "WITHDRAW", "-250")
+    income = desk.signed("GET", "/fapi/v1/income", incomeType="TRANSFER").body
+    assert [row["income"] for row in income] == ["10000.00000000", "-250.00000000"]
+    with pytest.raises(SimulatorError, match="has not so much USDT free"):
+        exchange.deposit("main", "USDT", "-10000")
+
+
+async def test_a_connection_is_told_that_it_will_end(api: Api, spot: RunningSimulator) -> None:
+    async with (
+        websockets.connect(f"{spot.ws_url}/ws/btcusdt@aggTrade") as bare,
+        websockets.connect(f"{spot.ws_url}/stream?streams=btcusdt@kline_1M") as combined,
+    ):
+        assert (await asyncio.to_thread(spot.retire_connections, "spot")) == 3
+        assert (await api.read())["event"]["e"] == "serverShutdown"
+        while (message := json.loads(await asyncio.wait_for(combined.recv(), TIMEOUT)))["stream"] != "!serverShutdown":
+            pass
+        assert message["data"]["e"] == "serverShutdown"
+        while json.loads(await asyncio.wait_for(bare.recv(), TIMEOUT))["e"] != "serverShutdown":
+            pass
