@@ -45,6 +45,7 @@ from pipeline.store.mongod.server import Server
 from pipeline.store.prepare import prepare
 from pipeline.store.series import SeriesStore
 from pipeline.store.symbols import SymbolStore
+from pipeline.store.upgrade import upgrade
 from pipeline.supervise import services
 from pipeline.supervise.prefect_login import login_of
 from pipeline.supervise.reaper import Reaper
@@ -89,6 +90,7 @@ def measure(folder: Path, chosen: argparse.Namespace) -> None:
     ):
         database = client["bench"]
         prepare(database)
+        upgrade(database)
         names = settle_on(simulator, database, chosen.symbols, chosen.days)
         os.environ |= {
             "TIDEMARK_HOME": str(folder / "home"),

@@ -162,18 +162,19 @@ def progress_operations(progress: Iterable[Progress]) -> list[UpdateOne]:
     """
     operations: list[UpdateOne] = []
     for told in progress:
-        step, name = interval(told.key.interval), str(told.key)
-        seen = {"last_frame": to_datetime(told.last_frame)}
-        born = {"$setOnInsert": _identity(told.key) | {"stored": 0}}
+        step, name, last_frame = interval(told.key.interval), str(told.key), to_datetime(told.last_frame)
         for opened in told.closed:
             moment, before = to_datetime(opened), to_datetime(step.after(opened, -1))
-            is_next = {"_id": name, "last_closed": before}
-            operations += [
-                UpdateOne(is_next, {"$set": {"last_closed": moment}, "$inc": {"stored": 1}, "$max": seen}),
-                UpdateOne({"_id": name}, born | {"$max": {"last_closed": moment, **seen}}, upsert=True),
-            ]
+            stored = {"$ifNull": ["$stored", 0]}
+            counted = {
+                "stored": {"$cond": [{"$eq": ["$last_closed", before]}, {"$add": [stored, 1]}, stored]},
+                "last_closed": {"$max": ["$last_closed", moment]},
+                "last_frame": {"$max": ["$last_frame", last_frame]},
+            }
+            operations.append(UpdateOne({"_id": name}, [{"$set": _identity(told.key) | counted}], upsert=True))
         if not told.closed:
-            operations.append(UpdateOne({"_id": name}, born | {"$max": seen}, upsert=True))
+            born = {"$setOnInsert": _identity(told.key) | {"stored": 0}}
+            operations.append(UpdateOne({"_id": name}, born | {"$max": {"last_frame": last_frame}}, upsert=True))
     return operations
 
 
