@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("pipeline.execution")
 
 _KEY_SETTINGS = "TIDEMARK_API_KEY and TIDEMARK_API_SECRET (or their _FILE forms, or TIDEMARK_PRIVATE_KEY_FILE)"
+_LOOK_AT_STOPS_EVERY = 5_000
 _PATIENCE = 5.0
 _LIMIT_PATIENCE_MS = 2_000
 _LEVELS = {"info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
@@ -69,6 +70,7 @@ def policy_of(settings: Settings, place: "Environment") -> "Policy":
         recv_window=place.recv_window,
         arithmetic=place.product.arithmetic,
         coins=place.product.margin is None,
+        look_at_stops_every=None if place.product.streams.tells_algos else _LOOK_AT_STOPS_EVERY,
     )
 
 

@@ -71,11 +71,13 @@ CM: Final = Product(
         user="/ws/{key}",
         command_every=0.2,
         silence=300.0,  # a connection of dated contracts alone says nothing for minutes
+        tells_algos=False,
         continuous=frozenset({"PERPETUAL"}),
     ),
     arithmetic=INVERSE,
     archive="/data/futures/cm",
     written=re.compile(r"\w+USD_(PERP|\d{6})"),
     right="enable_futures",
+    is_traded=True,
     positions_of_symbol=False,
 )

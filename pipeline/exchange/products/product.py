@@ -98,6 +98,8 @@ class Streams:
     """The least time between two commands, pongs counted where the exchange counts them."""
     silence: float
     """A connection that carried nothing for so long is a dead one."""
+    tells_algos: bool = True
+    """Whether a conditional order that is placed, cancelled or gone is told of. Its order, once it fires, always is."""
     close_within: float = 2.5
     """So late the frame that closes a candle may come."""
     continuous: frozenset[str] = frozenset()

@@ -264,7 +264,9 @@ class Diary:
     def _state(self) -> str:
         trades = [one.held for one in self._trades.values() if not one.is_flat]
         held = ", ".join(f"{one.symbol} {one.side} {_figure(abs(one.quantity))}" for one in trades)
-        equity = ", ".join(self._worth(asset, equity) for asset, equity in self._equity.items()) or "not known"
+        equity = (
+            ", ".join(self._worth(asset, equity) for asset, equity in self._equity.items() if equity) or "not known"
+        )
         return f"{f'{held} {_is(len(trades))} held' if held else 'nothing is held'}; equity {equity}"
 
     def _worth(self, asset: str, equity: Decimal) -> str:

@@ -14,7 +14,7 @@ from pipeline.execution.engine import client_ids
 from pipeline.execution.engine.client_ids import Identity
 from pipeline.execution.engine.effects import Effect, JournalIntent, JournalOrder, JournalPosition, Notify, Place
 from pipeline.execution.engine.events import GoalSeen
-from pipeline.execution.engine.resolve import Doubt, held_by, sent
+from pipeline.execution.engine.resolve import Doubt, held_by, lost, sent
 from pipeline.execution.engine.state import (
     ENTERING,
     PROTECTING,
@@ -249,6 +249,14 @@ class Memory:
             self.unjournaled.discard(one.id)
             self.write(one, "executor")
         self.sends.append(now)
+
+    def doubt(self, order: OrderRecord, now: int) -> None:
+        """It stood, and may not stand any more: it is asked for at once."""
+        wait = lost(self.policy, held_by(self.position(order.symbol), now), now)
+        wait.ask_at = wait.gone_at = now
+        if self.policy.owned:
+            wait.gone_at += self.policy.surely_listed  # no other may stand beside it
+        self.doubts[order.id] = wait
 
     def move(self, order: OrderRecord, state: State, by: By, detail: str, now: int) -> OrderRecord:
         """The order is in that state now."""

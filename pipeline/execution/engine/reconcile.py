@@ -82,12 +82,21 @@ class Reconciler:
         for order in self._memory.unsettled(symbol):
             if order.id in self._memory.unjournaled:
                 continue
+            self._look_at_stop(order, now)
             wait = self._memory.doubts.get(order.id)
             if wait is not None and now >= wait.ask_at:
                 self._ask(order, wait, now)
             due = self._memory.resend_at.get(order.id)
             if due is not None and now >= due and not self._locked(order):
                 self._send_again(order, now)
+
+    def _look_at_stop(self, order: OrderRecord, now: int) -> None:
+        """One that nobody would tell of if it were gone is asked for from time to time."""
+        every = self._memory.policy.look_at_stops_every
+        if every is None or not (order.algo and order.waits) or order.id in self._memory.doubts:
+            return
+        if now >= order.updated_at + every and self._memory.may(order.symbol, f"look at {order.id}", now, every):
+            self._memory.doubt(order, now)
 
     def _ask(self, order: OrderRecord, wait: Doubt, now: int) -> None:
         if order.state == "sent":

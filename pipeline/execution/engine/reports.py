@@ -397,12 +397,7 @@ class Reports:
     def _missing(self, order: OrderRecord, now: int) -> None:
         """Open in the journal, and not at the exchange: it has ended, and how is asked at once."""
         if order.id not in self._memory.doubts:
-            held = resolve.held_by(self._memory.position(order.symbol), now)
-            wait = resolve.lost(self._memory.policy, held, now)
-            wait.ask_at = wait.gone_at = now
-            if self._memory.policy.owned:
-                wait.gone_at += self._memory.policy.surely_listed  # no other may stand beside it
-            self._memory.doubts[order.id] = wait
+            self._memory.doubt(order, now)
             self._memory.touched.add(order.symbol)
             self._memory.corrections += 1
 

@@ -57,6 +57,8 @@ class Policy:
     naked_again: int = 2 * SECOND
     """Before something that was refused, but that nothing depends on, is tried again."""
     reconcile_every: int = MINUTE
+    look_at_stops_every: int | None = None
+    """Where the stream tells nothing of conditional orders: how often each that stands is asked for."""
 
     @property
     def owned(self) -> bool:

@@ -298,10 +298,10 @@ class TradingSession:
 
     def _place(self, effect: Place) -> None:
         """The stream must tell of an order that the exchange took: if it does not, it is dead."""
-        begun = self._loop.time()
+        begun, tells = self._loop.time(), self._market.product.streams.tells_algos or not effect.order.algo
 
         def sent() -> None:
-            if self._gateway.place(effect.order):
+            if self._gateway.place(effect.order) and tells:
                 self._loop.call_soon_threadsafe(self._stream.expect_news, begun)
 
         self._begin(sent)

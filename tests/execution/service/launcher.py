@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import logs
-from pipeline.exchange.environments import SIM, at
+from pipeline.exchange.environments import ENVIRONMENTS, at
 from pipeline.exchange.signing import Credentials, signer_for
 from pipeline.execution.engine.state import Policy
 from pipeline.execution.runtime.context import Pace
@@ -24,8 +24,13 @@ async def run(asked: dict[str, Any]) -> None:
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     window = asked["recv_window"]
-    place = replace(at(SIM, asked["url"]), weight_limit=1_000_000, recv_window=window)
-    policy = Policy("sim", Risk(**asked["risk"]), recv_window=window, late_margin=200)
+    here = at(ENVIRONMENTS[asked.get("exchange", "sim")], asked["url"])
+    place, product = replace(here, weight_limit=1_000_000, recv_window=window), here.product
+    policy = Policy(
+        here.name, Risk(**asked["risk"]), arithmetic=product.arithmetic, coins=product.margin is None,
+        look_at_stops_every=None if product.streams.tells_algos else 1_000,
+        recv_window=window, late_margin=200,
+    )  # fmt: skip
     with (
         connect.client(asked["uri"]) as client,
         opened(
