@@ -14,6 +14,7 @@ from prefect.artifacts import create_markdown_artifact
 from flows.running import at_each, key_of, leave_word
 from pipeline.app.opened import Opened
 from pipeline.app.worth import Holding, Snapshot, worth
+from pipeline.exchange_names import decimals_of_money
 from pipeline.settings import Settings
 
 
@@ -39,8 +40,8 @@ def _looked_at(settings: Settings) -> list[dict[str, Any]]:
 
 
 def money(of: Snapshot, amount: Decimal, sign: str = "") -> str:
-    """An amount of what it counts: dollars have cents, a coin is divided further."""
-    return f"{amount:{sign},.{2 if 'USD' in of.asset else 8}f}"
+    """An amount of what it counts."""
+    return f"{amount:{sign},.{decimals_of_money(of.environment)}f}"
 
 
 def _of_asset(taken: Snapshot) -> str:

@@ -28,6 +28,7 @@ SIM: Final = "sim"
 REAL_MONEY: Final = "production"
 
 _COINS_THEMSELVES: Final = frozenset({"spot"})
+_MARGINED_IN_COINS: Final = frozenset({"cm"})
 
 OTHER_NAMES: Final[Mapping[str, str]] = MappingProxyType({"sim-um": SIM})
 _MONEY_OF: Final[Mapping[str, str]] = MappingProxyType({"demo": "demo", "testnet": "testnet", "": REAL_MONEY})
@@ -90,6 +91,11 @@ def beside(name: str) -> Iterator[str]:
 def holds_shorts(name: str) -> bool:
     """Whether a position can be one that gains when the price falls. Where coins themselves are traded, none can."""
     return name not in EXCHANGES or EXCHANGES[name].market not in _COINS_THEMSELVES
+
+
+def decimals_of_money(name: str) -> int:
+    """With how many its account is written: dollars have cents, and a coin is divided further."""
+    return 8 if name in EXCHANGES and EXCHANGES[name].market in _MARGINED_IN_COINS else 2
 
 
 def real_money_first(names: Iterable[str]) -> list[str]:

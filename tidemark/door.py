@@ -250,12 +250,12 @@ class Tidemark:
 
     def account(self, by: Literal["day", "month"] = "day", *, days: int | None = None) -> "pl.DataFrame":
         """What the account was worth at the end of each day or month, and what that brought: as the executor stored it.
-        The last row is today. Money is exact (Decimal)."""
-        from pipeline.app.account import account  # noqa: PLC0415
+        The last row is today; where it is counted in several coins, of each. Money is exact (Decimal)."""
+        from pipeline.app.account import accounts  # noqa: PLC0415
         from tidemark.frames import periods_frame  # noqa: PLC0415
 
         self._require_its_place()
-        return periods_frame(self._ask(lambda tm: account(tm, by, days)).periods)
+        return periods_frame(one for each in self._ask(lambda tm: accounts(tm, by, days)) for one in each.periods)
 
     def positions(self) -> "pl.DataFrame":
         """What is held, and the stop that protects it. Money is exact (Decimal)."""

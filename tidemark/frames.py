@@ -116,9 +116,10 @@ def _figures() -> Iterator[tuple[str, str, str]]:
 
 def periods_frame(periods: "Iterable[Period]") -> pl.DataFrame:
     """A row a day or a month."""
-    schema: dict[str, pl.DataType] = {"period": pl.String(), "days": pl.Int64(), "return_pct": pl.Float64()}
+    schema: dict[str, pl.DataType] = {"period": pl.String(), "asset": pl.String(), "days": pl.Int64()}
+    schema["return_pct"] = pl.Float64()
     rows = [
-        {"period": one.name} | {name: getattr(one, name) for name in ("days", "return_pct", *_PERIOD)}
+        {"period": one.name} | {name: getattr(one, name) for name in ("asset", "days", "return_pct", *_PERIOD)}
         for one in periods
     ]
     return pl.DataFrame(rows, schema=schema | dict.fromkeys(_PERIOD, MONEY))

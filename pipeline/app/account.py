@@ -22,14 +22,15 @@ from schemas.positions import Position
 from schemas.signals import SIGNALS
 
 __all__ = [
-    "Account", "By", "Held", "Journal", "Listed", "ListedOrders", "Order", "Period", "Position", "Snapshot", "account",
+    "Account", "By", "Held", "Journal", "Listed", "ListedOrders", "Order", "Period", "Position", "Snapshot", "accounts",
     "orders", "orders_at_exchange", "positions",
 ]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """The newest snapshot (None while nobody has taken any), the last one of each day, and the days or months."""
+    """In one asset: the newest snapshot (None while nobody has taken any), the last one of each day, and the days or
+    months."""
 
     latest: Snapshot | None
     days: Sequence[Snapshot]
@@ -61,11 +62,14 @@ class ListedOrders:
     ticks: Mapping[str, Decimal]
 
 
-def account(tm: Opened, by: By = "day", days: int | None = None) -> Account:
-    """What is stored of it; `days`: only so many back."""
-    store = AccountStore(tm.db, tm.environment)
-    ends = store.daily(None if days is None else datetime.now(UTC) - timedelta(days=days))
-    return Account(store.latest(), ends, periods(ends, by))
+def accounts(tm: Opened, by: By = "day", days: int | None = None) -> list[Account]:
+    """What is stored of it, in each asset that it is counted in; `days`: only so many back."""
+    since = None if days is None else datetime.now(UTC) - timedelta(days=days)
+    found: list[Account] = []
+    for store in AccountStore(tm.db, tm.environment).each():
+        ends = store.daily(since)
+        found.append(Account(store.latest(), ends, periods(ends, by)))
+    return found
 
 
 def positions(tm: Opened, *, flat_too: bool = False) -> Held:

@@ -6,9 +6,9 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
-from pipeline.app.standing import Standing, stands
+from pipeline.app.standing import Standing, newest_of, stands
 from pipeline.exchange.environments import environment
-from pipeline.store.account import AccountStore, PositionStore
+from pipeline.store.account import PositionStore
 from pipeline.store.control import ControlStore
 from pipeline.store.goals import Target
 from pipeline.store.processes import living
@@ -59,7 +59,7 @@ class Overview:
     signals_stored: int = 0
     taken: int = 0
     positions: "Sequence[Position]" = ()
-    account: "Snapshot | None" = None
+    accounts: "Sequence[Snapshot]" = ()
     standing: Standing | None = None
     targets: Sequence[Target] = ()
     ticks: Mapping[str, Decimal] = field(default_factory=dict)
@@ -90,7 +90,7 @@ class Overviews:
         beats = {one["role"]: one for one in alive}
         signals = self._database["signals"]
         positions = [one for one in PositionStore(self._database, self._exchange).list() if one.quantity]
-        latest = AccountStore(self._database, self._exchange).latest()
+        newest = newest_of(self._database, self._exchange)
         controls = ControlStore(self._database, self._exchange).read()
         judged = self._judged(now)
         live = Asked(exchange=self._exchange, since=to_ms(now - SHOWN_FOR), only_live=True)
@@ -102,8 +102,8 @@ class Overviews:
             signals_stored=signals.estimated_document_count(),
             taken=signals.count_documents({"exchange": self._exchange, "verdict": "taken", "source": "live"}),
             positions=positions,
-            account=latest,
-            standing=stands(self._exchange, controls, alive, latest, positions, self._mode, now),
+            accounts=newest,
+            standing=stands(self._exchange, controls, alive, newest, positions, self._mode, now),
             targets=judged,
             ticks=self._ticks,
             next_close=min((to_datetime(step.after(to_ms(now))) for step in self._steps), default=None),

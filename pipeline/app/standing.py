@@ -29,45 +29,55 @@ class Halting:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """Where, in which mode, whether halted, which symbols are held, and what today has brought, in percent."""
+    """Where, in which mode, whether halted, which symbols are held, and what today has brought, in percent: in
+    all, where the account counts in one asset, and in each that it counts in."""
 
     environment: str
     mode: str
     halted: Halting | None
     held: Sequence[str]
     today_pct: float | None
+    today: Mapping[str, float | None]
 
 
 def standing(db: "Database[dict[str, Any]]", environment: str, default_mode: str, now: datetime) -> Standing:
     """How it stands now."""
-    latest, positions = AccountStore(db, environment).latest(), PositionStore(db, environment).list()
+    newest, positions = newest_of(db, environment), PositionStore(db, environment).list()
     return stands(
         environment,
         ControlStore(db, environment).read(),
         living(db, environment, now),
-        latest,
+        newest,
         positions,
         default_mode,
         now,
     )
 
 
+def newest_of(db: "Database[dict[str, Any]]", environment: str) -> "list[Snapshot]":
+    """What the account was last worth, in each asset that it counts in."""
+    found = (one.latest() for one in AccountStore(db, environment).each())
+    return [one for one in found if one is not None]
+
+
 def stands(
     environment: str,
     controls: Controls,
     beats: Iterable[Mapping[str, Any]],
-    latest: "Snapshot | None",
+    newest: "Sequence[Snapshot]",
     positions: "Iterable[Position]",
     default_mode: str,
     now: datetime,
 ) -> Standing:
     """The same of what was read already. A snapshot of yesterday says nothing about today."""
+    today = {one.asset: one.day_return_pct for one in newest if one.at.date() == now.date()}
     return Standing(
         environment=environment,
         mode=controls.mode.mode if controls.mode else _mode_of_executor(beats, environment) or default_mode,
         halted=_halting(controls.halt),
         held=[one.symbol for one in positions if one.quantity],
-        today_pct=latest.day_return_pct if latest is not None and latest.at.date() == now.date() else None,
+        today_pct=next(iter(today.values())) if len(today) == 1 else None,
+        today=today,
     )
 
 

@@ -1,6 +1,6 @@
 """`tidemark account`, `positions`, `orders`: what the account is worth, what it holds, what was sent."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -12,12 +12,13 @@ from pipeline.cli.output import Json, Wide, print_json, print_table
 from pipeline.cli.table import Column
 from pipeline.cli.why import one_form, show_why
 from pipeline.errors import UsageError
+from pipeline.exchange_names import decimals_of_money
 from pipeline.timeline import to_datetime
 
 if TYPE_CHECKING:
     from decimal import Decimal
 
-    from pipeline.app.account import Journal, ListedOrders, Snapshot
+    from pipeline.app.account import Account, Journal, ListedOrders, Snapshot
     from pipeline.settings import Settings
 
 app = typer.Typer()
@@ -108,27 +109,18 @@ def account(
         return
     line: Literal["day", "month"] = "month" if by is By.MONTH else "day"
     with answering(settings, as_json=as_json) as (tm, stands):
-        found = asking.account(tm, line, back)
-    latest = found.latest
+        found = asking.accounts(tm, line, back)
     if as_json:
-        listed = {"months": found.periods} if by is By.MONTH else {"days": found.days}
-        print_json({"environment": settings.environment, "standing": stands, "latest": latest, **listed})
+        several = decimals_of_money(settings.environment) > 2
+        print_json({"environment": settings.environment, "standing": stands, **_listed(found, by, several=several)})
         return
-    if latest is None:
+    if not found:
         typer.echo(
             f"No snapshot of the account at {settings.environment} yet: `tidemark execute` takes them.", err=True
         )
         return
-    typer.echo(_headline(latest))
-    print_table(
-        (Column(line), *(Column(name, rank, right=True) for rank, name in enumerate(PERIOD, 1))),
-        [
-            (one.name, money(one.equity), percent(one.return_pct),
-             *map(change, (one.realized, one.fees, one.funding, one.transfers)))
-            for one in found.periods
-        ],
-        wide=wide,
-    )  # fmt: skip
+    for one in found:
+        _show_periods(one, line, wide=wide)
 
 
 @app.command(epilog="Example: [bold]tidemark positions --json[/bold]")
@@ -154,7 +146,7 @@ def positions(
         POSITIONS,
         [
             (one.symbol, amount(one.quantity), *_prices(ticks, one.symbol, one.entry_price, one.mark_price),
-             change(one.unrealized), money(one.units),
+             change(one.unrealized, decimals_of_money(one.environment)), money(one.units),
              *_prices(ticks, one.symbol, one.stop_price, one.take_profit_price),
              one.strategy if one.ours else "not ours", one.interval)
             for one in found
@@ -198,6 +190,32 @@ def orders(
         _show_journal(listed, wide=wide)
 
 
+def _listed(found: "Sequence[Account]", by: By | None, *, several: bool) -> dict[str, object]:
+    """Where it counts in several coins, a list of them."""
+    of_each: list[dict[str, object]] = [
+        {"latest": one.latest, **({"months": one.periods} if by is By.MONTH else {"days": one.days})} for one in found
+    ]
+    if several:
+        return {"accounts": of_each}
+    return of_each[0] if of_each else {"latest": None, "months" if by is By.MONTH else "days": []}
+
+
+def _show_periods(found: "Account", line: str, *, wide: bool) -> None:
+    if found.latest is None:
+        return
+    decimals = decimals_of_money(found.latest.environment)
+    typer.echo(_headline(found.latest))
+    print_table(
+        (Column(line), *(Column(name, rank, right=True) for rank, name in enumerate(PERIOD, 1))),
+        [
+            (one.name, money(one.equity, decimals), percent(one.return_pct),
+             *(change(each, decimals) for each in (one.realized, one.fees, one.funding, one.transfers)))
+            for one in found.periods
+        ],
+        wide=wide,
+    )  # fmt: skip
+
+
 def _show_journal(listed: "Journal", *, wide: bool) -> None:
     ticks = listed.ticks
     print_table(
@@ -205,8 +223,8 @@ def _show_journal(listed: "Journal", *, wide: bool) -> None:
         [
             (moment(one.created_at, seconds=True), one.symbol, one.interval, one.leg, one.side, amount(one.quantity),
              *_prices(ticks, one.symbol, one.trigger_price), one.state, amount(one.filled),
-             *_prices(ticks, one.symbol, one.average_price), change(None if one.fee is None else -one.fee),
-             change(one.realized))
+             *_prices(ticks, one.symbol, one.average_price),
+             *(change(each, decimals_of_money(one.environment)) for each in (one.fee and -one.fee, one.realized)))
             for one in listed.orders
         ],
         wide=wide,
@@ -222,15 +240,19 @@ def _show_now(settings: "Settings", *, wide: bool, as_json: bool) -> None:
     if as_json:
         print_json(found)
         return
-    typer.echo(
-        f"{settings.environment}, the exchange says: equity {money(found['equity'])}, wallet {money(found['wallet'])}, "
-        f"{money(found['available'])} available, {change(found['unrealized'])} unrealized"
-    )
+    decimals = decimals_of_money(settings.environment)
+    for one in found["wallets"]:
+        asset = f" {one['asset']}" if decimals > 2 else ""
+        equity, wallet, available = (money(one[name], decimals) for name in ("equity", "wallet", "available"))
+        typer.echo(
+            f"{settings.environment}, the exchange says: equity {equity}{asset}, wallet {wallet}, "
+            f"{available} available, {change(one['unrealized'], decimals)} unrealized"
+        )
     print_table(
         (Column("symbol"), *(Column(name, rank, right=True) for rank, name in enumerate(HELD_NOW, 1))),
         [
-            (one["symbol"], *map(amount, (one["quantity"], one["entry"], one["mark"])), money(one["worth"]),
-             change(one["unrealized"]))
+            (one["symbol"], *map(amount, (one["quantity"], one["entry"], one["mark"])), money(one["worth"], decimals),
+             change(one["unrealized"], decimals))
             for one in found["positions"]
         ],
         wide=wide,
@@ -253,8 +275,9 @@ def _show_at_exchange(listed: "ListedOrders", *, wide: bool) -> None:
 
 def _headline(latest: "Snapshot") -> str:
     today, month = percent(latest.day_return_pct, " %"), percent(latest.month_return_pct, " %")
+    equity, available = (money(one, decimals_of_money(latest.environment)) for one in (latest.equity, latest.available))
     return (
-        f"{latest.environment}: {money(latest.equity)} {latest.asset} ({money(latest.available)} available), "
+        f"{latest.environment}: {equity} {latest.asset} ({available} available), "
         f"today {today}, this month {month}, {latest.open_positions} positions; "
         f"at {moment(latest.at, seconds=True)} UTC"
     )

@@ -67,8 +67,14 @@ def standing_line(found: "Standing") -> "Text":
     if found.halted is not None:
         line.append(halt_words(found.halted), style="bold red").append("; ")
     held = f"held: {', '.join(found.held)}" if found.held else "nothing held"
-    today = UNKNOWN if found.today_pct is None else percent(found.today_pct, " %")
-    return line.append(f"{held}; today ").append(today)
+    line.append(f"{held}; today ")
+    moved = {asset: change for asset, change in found.today.items() if change}
+    if len(found.today) < 2 or not moved:
+        known = found.today_pct if len(found.today) < 2 else 0.0
+        return line.append(UNKNOWN if known is None else percent(known, " %"))
+    for number, (asset, change) in enumerate(moved.items()):
+        line.append(", " if number else "").append(percent(change, f" % in {asset}"))
+    return line
 
 
 def halt_words(halted: "Halting") -> str:

@@ -39,9 +39,9 @@ def amount(value: Decimal | float | None) -> str:
     return f"{Decimal(whole):,f}{point}{rest}" if Decimal(whole) else f"{whole}{point}{rest}"
 
 
-def money(value: Decimal | None) -> str:
+def money(value: Decimal | None, decimals: int = 2) -> str:
     """A sum of it."""
-    return UNKNOWN if value is None else f"{_settled(round(value, 2)):,.2f}"
+    return UNKNOWN if value is None else f"{_settled(round(value, decimals)):,.{decimals}f}"
 
 
 def price(value: Decimal | float | None, tick: Decimal | None) -> str:
@@ -57,9 +57,11 @@ def price(value: Decimal | float | None, tick: Decimal | None) -> str:
     return f"{value:,.{decimals if decimals <= MOST else _decimals(tick)}f}"
 
 
-def change(value: Decimal | None) -> "Text | str":
+def change(value: Decimal | None, decimals: int = 2) -> "Text | str":
     """Money that the account gained, or paid."""
-    return UNKNOWN if value is None else _coloured(_settled(round(value, 2)), "{:+,.2f}", "0.00")
+    if value is None:
+        return UNKNOWN
+    return _coloured(_settled(round(value, decimals)), f"{{:+,.{decimals}f}}", f"{0:.{decimals}f}")
 
 
 def percent(value: float | None, unit: str = "") -> "Text | str":

@@ -14,7 +14,9 @@ from pipeline.cli.beside import halt_words, standing_line
 from pipeline.cli.figures import Ticks, amount, change, measured, moment, money, percent, price
 from pipeline.cli.signals import planned, verdict_of
 from pipeline.cli.table import Column, Table
+from pipeline.exchange_names import decimals_of_money
 from pipeline.supervise.supervisor import ServiceStatus, State
+from schemas.accounts import Snapshot
 from schemas.signals import Decision
 
 _SIGNALS = (
@@ -68,7 +70,7 @@ def live_view(
 def line(seen: Overview) -> str:
     """The figures in one line."""
     rate, lag = seen.candles_per_second, seen.figure("ingester", "lag_p50")
-    equity = "-" if seen.account is None else f"{money(seen.account.equity)} {seen.account.asset}"
+    equity = ", ".join(_equity(one) for one in seen.accounts) or "-"
     halted = f"{halt_words(seen.standing.halted)}; " if seen.standing and seen.standing.halted else ""
     return (
         f"{halted}{_number(rate, '{:,.0f}')} candles/s, lag {_number(lag, '{:.2f} s')}, "
@@ -131,7 +133,7 @@ def _positions(seen: Overview) -> Table:
             one.side or ("long" if one.quantity > 0 else "short"),
             amount(abs(one.quantity)),
             price(one.entry_price, seen.ticks.get(one.symbol)),
-            change(one.unrealized),
+            change(one.unrealized, decimals_of_money(one.environment)),
             price(one.stop_price, seen.ticks.get(one.symbol)),
         )
         for one in seen.positions
@@ -140,16 +142,27 @@ def _positions(seen: Overview) -> Table:
 
 
 def _account(seen: Overview) -> Pairs:
-    one = seen.account
-    if one is None:
+    if not seen.accounts:
         return _pairs({"equity": "not known yet"}, "account")
+    if len(seen.accounts) > 1:
+        of_each: dict[str, Text | str] = {one.asset: money(one.equity, _decimals(one)) for one in seen.accounts}
+        return _pairs(of_each, "account", justify="right")
+    (one,) = seen.accounts
     told: dict[str, Text | str] = {
-        "equity": f"{money(one.equity)} {one.asset}",
-        "available": money(one.available),
-        "unrealized": change(one.unrealized),
+        "equity": _equity(one),
+        "available": money(one.available, _decimals(one)),
+        "unrealized": change(one.unrealized, _decimals(one)),
         "today": percent(one.day_return_pct, " %"),
     }
     return _pairs(told, "account", justify="right")
+
+
+def _equity(one: Snapshot) -> str:
+    return f"{money(one.equity, _decimals(one))} {one.asset}"
+
+
+def _decimals(one: Snapshot) -> int:
+    return decimals_of_money(one.environment)
 
 
 def _targets(targets: Sequence[Target]) -> Text:

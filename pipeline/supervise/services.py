@@ -161,10 +161,11 @@ def page(port: int) -> Service:
     return Service("page", command, lambda said: any(PAGE_SERVED in line for line in said), without_keys(os.environ))
 
 
-def executor(exchange: str, is_ready: Callable[[], bool], keys: Mapping[str, str]) -> Service:
+def executor(exchange: str, is_ready: Callable[[], bool], keys: Mapping[str, str], *, is_first: bool) -> Service:
     """What acts on fresh signals of an exchange, with the variables that hold the keys of the account."""
     command = [*_TIDEMARK, "execute", "--exchange", exchange]
-    return Service("executor", command, lambda _: is_ready(), {**without_keys(os.environ), **keys})
+    name = "executor" if is_first else f"executor of {exchange}"
+    return Service(name, command, lambda _: is_ready(), {**without_keys(os.environ), **keys})
 
 
 def farewell() -> list[str]:

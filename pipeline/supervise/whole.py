@@ -44,7 +44,7 @@ from pipeline.store.upgrade import upgrade
 from pipeline.store.watchlist import Watchlist
 from pipeline.supervise import services
 from pipeline.supervise.services import Ports
-from pipeline.supervise.supervisor import Supervisor
+from pipeline.supervise.supervisor import Service, Supervisor
 from pipeline.timeline import SECOND
 from schemas.registry import COLLECTIONS
 from schemas.series import SeriesKey
@@ -280,16 +280,34 @@ def start_executor(whole: Whole) -> str:
     traded = [settings for settings in whole.each if is_traded(settings)]
     if not traded:
         return f"none: {', '.join(whole.settings.every)} cannot be traded yet"
-    settings = traded[0]
-    if credentials_of(settings) is None:
+    able = [settings for settings in traded if credentials_of(settings) is not None]
+    if not able:
         return "none: it needs an account, and no keys are configured"
+    started = [_executor(whole, settings) for settings in able]
+    whole.view.detail("looking at the account")
+    for service in started:
+        whole.supervisor.wait_ready(service.name)
+    modes = {settings.environment: _mode(whole, settings) for settings in able}
+    if len(set(modes.values())) == 1 and len(able) == len(traded):
+        return next(iter(modes.values()))
+    without = (f"{one.environment}: none, for want of keys" for one in traded if one not in able)
+    return "; ".join([*(f"{name}: {mode}" for name, mode in modes.items()), *without])
+
+
+def _executor(whole: Whole, settings: Settings) -> Service:
     lease = LeaseStore(whole.db, f"executor:{settings.environment}", "nobody")
     before = lease.holder()
-    whole.supervisor.start(
-        services.executor(settings.environment, lambda: lease.holder() not in {None, before}, whole.keys)
+    service = services.executor(
+        settings.environment,
+        lambda: lease.holder() not in {None, before},
+        whole.keys,
+        is_first=settings.environment == whole.settings.environment,
     )
-    whole.view.detail("looking at the account")
-    whole.supervisor.wait_ready("executor")
+    whole.supervisor.start(service)
+    return service
+
+
+def _mode(whole: Whole, settings: Settings) -> str:
     switched = ControlStore(whole.db, settings.environment).read().mode
     return settings.mode if switched is None else f"{switched.mode}, set by `tidemark mode`"
 

@@ -92,7 +92,7 @@ FULL = Overview(
     signals_stored=204_489,
     taken=1,
     positions=[POSITION],
-    account=ACCOUNT,
+    accounts=(ACCOUNT,),
     ticks={"BTCUSDT": Decimal("0.10")},
     targets=[
         Target(GOAL["api_latency"], 14_110.0),

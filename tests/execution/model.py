@@ -2,7 +2,7 @@
 an executor (BINANCE's, in docs/execution.md), and knows nothing of the executor's code but the shape of its records.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from itertools import count
@@ -16,6 +16,23 @@ TAKER_FEE = Decimal("0.0005")
 SETTLED, BY_HAND = "settlement_autoclose-1", "web"
 UNHEARD = 5_000
 """Milliseconds within which nobody may have heard yet of what somebody else did."""
+
+
+@dataclass(frozen=True)
+class Terms:
+    """How a market counts, and what it tells. `value`: of a contract at a price; `price`: that of such a value."""
+
+    value: Callable[[Decimal], Decimal]
+    price: Callable[[Decimal], Decimal]
+    step: Decimal
+    tells_algos: bool = True
+    """Whether its stream tells of conditional orders, and a question of those that wait no more."""
+
+
+DOLLARS = Terms(lambda price: price, lambda value: value, Decimal("0.001"))
+"""Of a coin, margined in dollars."""
+COINS = Terms(lambda price: -100 / price, lambda value: -100 / value, Decimal(1), tells_algos=False)
+"""Of a hundred dollars, margined in the coin: what is owed is the less, the higher the price."""
 
 
 class Refused(Exception):
@@ -41,12 +58,13 @@ class Placed:
     kind: str
     status: str
     at: int
+    terms: Terms = DOLLARS
     price: Decimal | None = None
     """Of a limit order."""
     good_till: int | None = None
     """Of a limit order: when the exchange ends it."""
     filled: Decimal = ZERO
-    quote: Decimal = ZERO
+    cost: Decimal = ZERO
     updated: int = 0
     actual: "Placed | None" = None
     """The market order that it became when it fired: of the same client id, and a number of its own."""
@@ -74,7 +92,7 @@ class Placed:
             at=self.updated,
             algo=self.algo,
             exchange_id=self.number,
-            average_price=self.quote / self.filled if self.filled else None,
+            average_price=self.terms.price(self.cost / self.filled) if self.filled else None,
             quantity=self.quantity,
             price=self.price,
             trigger_price=self.trigger,
@@ -88,6 +106,7 @@ class Exchange:
 
     price: Decimal
     now: int
+    terms: Terms = DOLLARS
     position: Decimal = ZERO
     entry_price: Decimal = ZERO
     wallet: Decimal = Decimal(10_000)
@@ -172,13 +191,25 @@ class Exchange:
         """Whether it tells of the order when it is asked."""
         return not (self.forgets and order.algo and order.open)
 
+    def asked(self, client_id: str) -> OrderTold | None:
+        """What it says when it is asked for the order."""
+        found = self.find(client_id)
+        return self.said_of(found) if found is not None and self.shows(found) else None
+
+    def said_of(self, order: Placed) -> OrderTold | None:
+        """What can be heard of it: of a conditional order that waits no more perhaps no more than of the order that it
+        placed."""
+        if self.terms.tells_algos or not order.algo or order.status == "accepted":
+            return order.told()
+        return order.actual.told() if order.actual else None
+
     def told_position(self) -> PositionTold:
         return PositionTold(SYMBOL, self.position, self.entry_price)
 
     @property
     def unrealized(self) -> Decimal:
         """What closing the position at the price now would bring, before its fee."""
-        return self.position * (self.price - self.entry_price)
+        return self.position * (self._value(self.price) - self._value(self.entry_price)) if self.position else ZERO
 
     def protected(self, but: Decimal = ZERO) -> bool:
         """Whether an open order closes all that is held, `but` so much, when the price goes against it."""
@@ -261,7 +292,7 @@ class Exchange:
         order = Placed(
             next(self.numbers), client_id, side, algo=False, quantity=quantity, trigger=None, close_position=False,
             reduce_only=False, kind="MARKET", status="filled", at=self.moment(), filled=quantity,
-            quote=quantity * self.price,
+            cost=quantity * self._value(self.price), terms=self.terms,
         )  # fmt: skip
         self.orders.append(order)
         self._trade(order, side, quantity)
@@ -280,6 +311,7 @@ class Exchange:
             status="accepted",
             at=self.moment(),
             price=order.price,
+            terms=self.terms,
         )
         placed.good_till = None if order.price is None else placed.at + self.good_for
         placed.updated = placed.at
@@ -299,7 +331,7 @@ class Exchange:
             self._end(order, "expired")
             return
         order.filled += quantity
-        order.quote += quantity * (price or self.price)
+        order.cost += quantity * self._value(price or self.price)
         order.status = "filled" if order.filled == order.quantity else "partially_filled"
         self._trade(order, order.side, quantity, price)
 
@@ -327,21 +359,21 @@ class Exchange:
             close_position=False,
         )  # fmt: skip
         order.updated = self.moment()
-        self.news.append(order.as_such("partially_filled"))
-        actual.filled = (quantity * (1 - self.unmatched)).quantize(Decimal("0.001"))
-        actual.quote, actual.updated = actual.filled * self.price, order.updated
+        self._tell_as(order, "partially_filled")
+        actual.filled = (quantity * (1 - self.unmatched)).quantize(self.terms.step)
+        actual.cost, actual.updated = actual.filled * self._value(self.price), order.updated
         actual.status = order.status = "filled" if actual.filled == quantity else "expired"
         order.filled = actual.filled
         if actual.filled:
             self._trade(actual, order.side, actual.filled)
         else:
             self._tell(actual)
-        if self.fill_told_first:
+        if self.fill_told_first and self.terms.tells_algos:
             self.news.append(self.news.pop(fired))
 
     def _trade(self, order: Placed, side: str, quantity: Decimal, price: Decimal | None = None) -> None:
         at, price = self.moment(), price or self.price
-        realized, fee = self._book(quantity if side == "BUY" else -quantity, price), quantity * price * TAKER_FEE
+        realized, fee = self._book(quantity if side == "BUY" else -quantity, price), self._fee(quantity, price)
         self.wallet += realized - fee
         if not self.position:
             self.added_by_hand = ZERO
@@ -355,10 +387,11 @@ class Exchange:
         held = self.position
         self.position = total = held + change
         if held * change >= 0:
-            self.entry_price = (held * self.entry_price + change * price) / total
+            before = held * self._value(self.entry_price) if held else ZERO
+            self.entry_price = self.terms.price((before + change * self._value(price)) / total)
             return ZERO
         closed = held if held * total <= 0 else -change
-        earned = closed * (price - self.entry_price)
+        earned = closed * (self._value(price) - self._value(self.entry_price))
         if held * total <= 0:
             self.entry_price = price if total else ZERO
         return earned
@@ -368,7 +401,18 @@ class Exchange:
         self._tell(order)
 
     def _tell(self, order: Placed) -> None:
-        self.news.append(order.told())
+        if self.terms.tells_algos or not order.algo:
+            self.news.append(order.told())
+
+    def _tell_as(self, order: Placed, state: str) -> None:
+        if self.terms.tells_algos:
+            self.news.append(order.as_such(state))
+
+    def _value(self, price: Decimal) -> Decimal:
+        return self.terms.value(price)
+
+    def _fee(self, quantity: Decimal, price: Decimal) -> Decimal:
+        return abs(quantity * self._value(price)) * TAKER_FEE
 
 
 def _takes(order: Placed, price: Decimal) -> bool:

@@ -14,9 +14,13 @@ from pipeline.execution.engine.state import ENTERING
 from pipeline.settings import Risk
 from pipeline.timeline import SECOND
 from tests.execution.drill.laws import broken_law
+from tests.execution.drill.markets import MARKETS
 from tests.execution.drill.schedule import Schedule
 
 SEEDS, CHUNKS = int(os.environ.get("DRILL_SEEDS", "10000")), 20
+
+
+EACH_MARKET = pytest.mark.parametrize("market", MARKETS)
 
 
 def seeds(chunk: int) -> range:
@@ -27,10 +31,11 @@ def seeds(chunk: int) -> range:
     return range(chunk * share, (chunk + 1) * share)
 
 
+@EACH_MARKET
 @pytest.mark.parametrize("chunk", range(CHUNKS))
-def test_after_any_schedule_of_faults_every_law_holds(chunk):
+def test_after_any_schedule_of_faults_every_law_holds(chunk, market):
     for seed in seeds(chunk):
-        schedule = Schedule(seed)
+        schedule = Schedule(seed, market=MARKETS[market])
         schedule.run()
         found = broken_law(schedule)
         assert found is None, f"{found}\nreplay alone: TIDEMARK_FAULT_SEED={seed} pytest {os.path.relpath(__file__)}"
@@ -48,6 +53,21 @@ def test_the_schedules_reach_what_they_are_for():
         "turned": 33, "killed between close and opening": 3, "climbed": 6, "climbed as shipped": 2,
         "another interval was left alone": 30, "another strategy was left alone": 30,
         "rested in vain": 100, "rested, and filled in part": 6, "ended by the exchange": 20, "naked for too long": 6,
+    }  # fmt: skip
+    assert {what: seen[what] for what, few in least.items() if seen[what] <= few} == {}
+
+
+def test_those_of_coin_margined_contracts_reach_it_as_well():
+    """But for one thing: a stop that has fired is not known there any more, and at once another stands in its place."""
+    seen = Counter()
+    for seed in range(600):
+        schedule = Schedule(seed, market=MARKETS["cm"])
+        schedule.run()
+        seen.update(what for what, so in told_by(schedule).items() if so)
+    least = {
+        "turned": 10, "killed between close and opening": 1, "climbed": 2, "another interval was left alone": 9,
+        "another strategy was left alone": 9, "rested in vain": 30, "rested, and filled in part": 2,
+        "ended by the exchange": 5,
     }  # fmt: skip
     assert {what: seen[what] for what, few in least.items() if seen[what] <= few} == {}
 

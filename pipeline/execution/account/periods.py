@@ -18,6 +18,7 @@ class Period:
     """A day or a month (UTC): what it ended with, what it brought, and how many of its days are known."""
 
     name: str
+    asset: str
     days: int
     equity: Decimal
     return_pct: float | None
@@ -45,6 +46,7 @@ def _period(name: str, days: Sequence[Snapshot]) -> Period:
 
     return Period(
         name=name,
+        asset=days[-1].asset,
         days=len(days),
         equity=days[-1].equity,
         return_pct=compounded(one.day_return_pct for one in days),

@@ -67,6 +67,8 @@ def broken_law(schedule: World) -> str | None:
         again = len(copies) > 1 or (kept is not None and kept.attempts > 1)
         sent_twice = kept is None or (closes and again and not placed.open and not kept.stands)
         newest = placed is exchange.find(placed.client_id)
+        if exchange.said_of(placed) is None and kept is not None and kept.state == "abandoned":
+            newest = kept.filled != placed.filled  # that it waits no more is seen; what became of it, nobody says
         if schedule.faults.blind and (kept.state, placed.status) in {
             ("cancelled", "expired"),
             ("abandoned", "expired"),
@@ -90,7 +92,8 @@ def naked_for_too_long(schedule: World) -> str | None:
     still be on its way from before it was quiet, until that is proven to be gone. It is not closed for the want of a
     stop where asking would have told in time what had become of it."""
     asked = schedule.faults.slow_to_fire
-    waits = TOLD_EVERY if asked else POLICY.answer_within + POLICY.surely_gone
+    unseen = schedule.market.policy.look_at_stops_every or 0
+    waits = TOLD_EVERY + unseen if asked else POLICY.answer_within + POLICY.surely_gone
     if schedule.naked_for > schedule.policy.risk.unprotected_seconds * SECOND + waits:
         return f"without a stop for {schedule.naked_for} ms"
     tripped = any(one.startswith("unprotected") for one in schedule.journal.breakers)

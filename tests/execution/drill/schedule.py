@@ -32,6 +32,7 @@ from pipeline.execution.engine.state import ENTERING, OrderRecord, OrderTold, Si
 from pipeline.timeline import SECOND
 from tests.execution.drill import on_the_way
 from tests.execution.drill.laws import late_exit
+from tests.execution.drill.markets import UM, Market
 from tests.execution.drill.setting import END, IDENTITY, POLICY, QUIET, START, TOLD_EVERY
 from tests.execution.drill.wire import Wire
 from tests.execution.model import SYMBOL
@@ -42,9 +43,9 @@ WRITES = JournalIntent | JournalOrder | JournalPosition | WriteVerdict | Explain
 class Schedule(Wire):
     """The executor, what it is told, and what it does."""
 
-    def __init__(self, seed: int, rests: float = 0.4) -> None:
+    def __init__(self, seed: int, rests: float = 0.4, market: Market = UM) -> None:
         """`rests`: in so many of all, entries are limit orders."""
-        super().__init__(seed, rests)
+        super().__init__(seed, rests, market)
         self.written_at = START
         self.start(START)
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pipeline.execution.engine import events as ev
 from pipeline.execution.engine.state import ENTERING, AccountView, OrderRecord
 from tests.execution.drill import on_the_way
-from tests.execution.drill.setting import END, EQUITY, IDENTITY, POLICY
+from tests.execution.drill.setting import END, IDENTITY, POLICY
 from tests.execution.drill.world import World
 from tests.execution.driver import isolated
 from tests.execution.model import SYMBOL, Refused
@@ -88,9 +88,8 @@ class Wire(World):
     def query(self, order: OrderRecord, asked: int) -> None:
         def read(now: int) -> None:
             unseen = self.faults.blind and asked < END and not order.algo
-            found = None if unseen else self.exchange.find(order.id)
-            found = found if found and self.exchange.shows(found) else None
-            answer = ev.OrderSeen(found.told(), "query") if found else ev.OrderNotFound(order.id, asked)
+            found = None if unseen else self.exchange.asked(order.id)
+            answer = ev.OrderSeen(found, "query") if found else ev.OrderNotFound(order.id, asked)
             if self.exchange.gone and not order.algo:
                 answer = ev.SymbolGone(SYMBOL, asked, order.id)
             self.back(answer, self.quick(now))
@@ -121,7 +120,8 @@ class Wire(World):
     def answer_past(self, now: int) -> None:
         if self.exchange.gone or self.unanswered_at(now):
             return
-        orders = tuple(one.told() for one in sorted(self.exchange.orders, key=lambda one: not one.algo))
+        said = (self.exchange.said_of(one) for one in sorted(self.exchange.orders, key=lambda one: not one.algo))
+        orders = tuple(one for one in said if one is not None)
         known = {one.id: self.journal.orders[one.id] for one in orders if one.id in self.journal.orders}
         signals = tuple(
             one for one in self.signals.values() if one.confirmed and one.at <= now and one.kind in ENTERING
@@ -138,7 +138,8 @@ class Wire(World):
 
         def read_positions(then: int) -> None:
             told = (self.exchange.told_position(),) if self.exchange.position else ()
-            account = AccountView("USDT", EQUITY, EQUITY, then, EQUITY)
+            equity = self.market.equity
+            account = AccountView(self.market.instrument.margin_asset, equity, equity, then, equity)
             self.at(
                 self.quick(then), lambda at: self.compared(ev.Snapshot(orders, told, (account,), asked), at), mine=True
             )

@@ -14,9 +14,10 @@ from pipeline.execution.engine.effects import Notify, WriteVerdict
 from pipeline.execution.engine.state import OrderRecord, PositionRecord
 from pipeline.timeline import SECOND
 from tests.execution.drill.faults import Faults
-from tests.execution.drill.setting import END, FILTERS, POLICY, START
+from tests.execution.drill.markets import UM, Market
+from tests.execution.drill.setting import END, POLICY, START
 from tests.execution.drill.story import draw_delisting, draw_risk, draw_signals
-from tests.execution.driver import rules
+from tests.execution.driver import isolated
 from tests.execution.model import SYMBOL, Exchange, Placed
 
 
@@ -42,15 +43,18 @@ class World:
     good_for = 606 * SECOND
     """So long a limit order rests at the exchange, at most."""
 
-    def __init__(self, seed: int, rests: float = 0.4) -> None:
+    def __init__(self, seed: int, rests: float = 0.4, market: Market = UM) -> None:
         """`rests`: in so many of all, entries are limit orders."""
+        self.market = market
         self.random = Random(seed)
         self.resting = Random(f"{seed} rests")
         """Of its own, so that a schedule of market orders is what it was."""
         self.lagging = Random(f"lags {seed}")
         self.draw(seed, rests)
         self.exchange = Exchange(
-            Decimal(60_000), START, holds_fired=self.faults.fired_for is not None, good_for=self.good_for
+            *(Decimal(60_000), START, market.terms),
+            holds_fired=self.faults.fired_for is not None,
+            good_for=self.good_for,
         )
         self.journal = Journal()
         self.order = count()
@@ -81,7 +85,7 @@ class World:
     def draw(self, seed: int, rests: float) -> None:
         """What goes wrong, what is risked, and what is said."""
         self.faults = Faults.draw(self.random, Random(f"fired {seed}"), self.lagging)
-        self.policy = replace(POLICY, risk=draw_risk(self.random, self.resting, rests))
+        self.policy = replace(self.market.policy, risk=draw_risk(self.random, self.resting, rests))
         self.good_for = self.resting.choice([World.good_for] * 3 + [3 * SECOND])
         self.signals, self.drift = draw_signals(self.random)
         if self.faults.slow_to_fire:
@@ -120,7 +124,7 @@ class World:
         if self.random.random() < 0.5:
             self.exchange.fill_rest()
         part = self.random.choice([Decimal("0.05"), Decimal("0.004")])
-        self.exchange.part = part if self.troubled(self.faults.partial, now) else None
+        self.exchange.part = self.market.lots(part) if self.troubled(self.faults.partial, now) else None
         self.feed(ev.PriceSeen(SYMBOL, self.exchange.price, now), now)
 
     def hold_fired(self, now: int) -> None:
@@ -156,7 +160,9 @@ class World:
             if share is None:
                 self.exchange.reopen_by_hand()
             else:
-                self.exchange.trade_by_hand((share * self.exchange.position).quantize(Decimal("0.001")))
+                change = (share * self.exchange.position).quantize(self.market.terms.step)
+                if change:
+                    self.exchange.trade_by_hand(change)
 
     def begin_settling(self, now: int) -> None:
         self.exchange.settling = True
@@ -171,7 +177,8 @@ class World:
         self.exchange.gone = True
 
     def rules(self, now: int) -> ev.RulesSeen:
-        return rules(SYMBOL, None if self.exchange.settling else FILTERS, self.exchange.leverage, now)
+        instrument = None if self.exchange.settling else self.market.instrument
+        return ev.RulesSeen(SYMBOL, instrument, isolated(self.exchange.leverage), now, self.market.brackets)
 
     def cancel_a_stop(self, now: int) -> None:
         for order in self.exchange.open_orders():
