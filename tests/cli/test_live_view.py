@@ -199,8 +199,8 @@ def test_an_overview_holds_what_is_open_and_the_newest_snapshot(db: Database[Any
     db["accounts"].insert_one(ACCOUNT.to_mongo())
     seen = Overviews(db, "sim").look()
     assert [one.symbol for one in seen.positions] == ["BTCUSDT"]
-    assert seen.account is not None
-    assert seen.account.equity == Decimal("9995.53")
+    (taken,) = seen.accounts
+    assert taken.equity == Decimal("9995.53")
     assert [one.goal.key for one in seen.targets] == [one.key for one in GOALS]
 
 
