@@ -14,7 +14,7 @@ import numpy as np
 
 from pipeline.app.filters import interval_filter, symbol_filter
 from pipeline.app.opened import Opened
-from pipeline.app.trading_access import policy_of, require_traded
+from pipeline.app.trading_access import policy_of, require_backtested
 from pipeline.app.wiring import exchange_of, intervals_of, periods_of, strategies_of
 from pipeline.errors import UsageError
 from pipeline.execution.engine.client_ids import Identity
@@ -158,7 +158,7 @@ def backtest(
     stored minute, unless told otherwise, and over as many of the 300 days before it as are stored. `exact`: by the
     executor itself, also where the compiled rules would do. `progress` hears
     what is being run, and how many days of how many are done."""
-    require_traded(tm.settings)
+    require_backtested(tm.settings)
     chosen = strategies_named(tm, list(strategies), parameters or {})
     named = [symbol_filter(tm, one) for one in symbols] or list(tm.settings.symbols)
     lengths = [interval_filter(tm, one) for one in intervals] or _intervals(tm, chosen)

@@ -10,7 +10,7 @@ import psutil
 from pipeline.app.backtest import DAYS, Read, candles_from, strategies_named, stretch, symbol_of
 from pipeline.app.filters import interval_filter, symbol_filter
 from pipeline.app.opened import Opened
-from pipeline.app.trading_access import require_traded
+from pipeline.app.trading_access import require_backtested
 from pipeline.app.wiring import periods_of
 from pipeline.errors import UsageError
 from pipeline.indicators import LONGEST_AVERAGE, TAIL
@@ -55,7 +55,7 @@ def set_up(
     equity: Decimal = Decimal(10_000),
 ) -> Set:
     """Load it. The interval: the first of the settings, where none is named or searched."""
-    require_traded(tm.settings)
+    require_backtested(tm.settings)
     chosen = [symbol_filter(tm, one) for one in symbols] or list(tm.settings.symbols)
     searched = next((axis.values for axis in space.axes if axis.name == INTERVAL), None)
     if searched and interval_code is not None:

@@ -108,6 +108,13 @@ def require_traded(settings: Settings) -> None:
         )
 
 
+def require_backtested(settings: Settings) -> None:
+    """Refuse what would trade the past of a market whose contracts count otherwise than it is done there."""
+    product = _product(settings)
+    if not product.is_backtested:
+        raise UsageError(f"{settings.environment}: Tidemark does not backtest {product.title} yet")
+
+
 def check_key(settings: Settings, place: "Environment") -> None:
     """Look at what a production key may do, before it trades."""
     from pipeline.exchange.errors import ExchangeError  # noqa: PLC0415

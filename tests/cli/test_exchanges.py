@@ -52,13 +52,20 @@ def test_what_is_watched_is_watched_at_its_exchange(tidemark: Run, db: Any) -> N
 
 @pytest.mark.parametrize(
     "asked",
-    [["execute"], ["close", "BTCUSD_PERP"], ["account", "--now"], ["orders", "--now"], ["backtest"]],
+    [["execute"], ["close", "BTCUSDT"], ["account", "--now"], ["orders", "--now"]],
     ids=" ".join,
 )
 def test_where_nothing_is_traded_yet_no_account_is_touched(tidemark: Run, db: Any, asked: list[str]) -> None:
-    refused = tidemark(*asked, "--exchange", "sim-cm")
+    refused = tidemark(*asked, "--exchange", "sim-spot")
     assert refused.exit_code == 2
-    assert "sim-cm: Tidemark keeps candles and signals of COIN-M futures, and does not trade them yet" in refused.stderr
+    assert "sim-spot: Tidemark keeps candles and signals of spot, and does not trade them yet" in refused.stderr
+
+
+@pytest.mark.parametrize(("exchange", "market"), [("sim-cm", "COIN-M futures"), ("sim-spot", "spot")])
+def test_where_contracts_count_otherwise_no_past_is_traded(tidemark: Run, db: Any, exchange: str, market: str) -> None:
+    refused = tidemark("backtest", "--exchange", exchange)
+    assert refused.exit_code == 2
+    assert f"{exchange}: Tidemark does not backtest {market} yet" in refused.stderr
 
 
 def test_switches_are_those_of_the_exchange(tidemark: Run, db: Any) -> None:
@@ -99,7 +106,7 @@ def test_a_halt_that_names_no_exchange_is_one_at_all_of_this_installation(tidema
 
 
 def test_one_exchange_that_cannot_be_closed_keeps_no_other_open(tidemark: Run, db: Any, home: Path) -> None:
-    places = [Place("binance-um-demo"), Place("sim-cm", "http://127.0.0.1:1"), Place("sim")]
+    places = [Place("binance-um-demo"), Place("sim-cm", "http://127.0.0.1:1"), Place("sim-spot"), Place("sim")]
     (home / "executor.json").write_text(
         json.dumps([{"environment": one.environment, "exchange": one.exchange} for one in places])
     )
@@ -107,9 +114,10 @@ def test_one_exchange_that_cannot_be_closed_keeps_no_other_open(tidemark: Run, d
     assert home_exchange.exit_code == 3
     told = json.loads(home_exchange.stdout)
     flat = {one["environment"]: one["flattened"] and one["flattened"]["flat"] for one in (told, *told["elsewhere"])}
-    assert flat == {"binance-um-demo": False, "sim": True, "sim-cm": None}
+    assert flat == {"binance-um-demo": False, "sim": True, "sim-cm": False, "sim-spot": None}
     assert "binance-um-demo: not everything is closed" in home_exchange.stderr
     assert "needs TIDEMARK_EXCHANGES__BINANCE_UM_DEMO__KEYS" in home_exchange.stderr
+    assert "sim-cm: not everything is closed" in home_exchange.stderr
     assert halted(db, "sim", "sim-cm", "binance-um-demo") == ["sim", "sim-cm", "binance-um-demo"]
 
 

@@ -184,6 +184,8 @@ class Product:
     """The right that a key needs to trade here: a field of `KeyRights`."""
     is_traded: bool = False
     """Whether the executor trades it."""
+    is_backtested: bool = False
+    """Whether its past can be traded."""
     intervals: frozenset[str] = frozenset()
     """Lengths of candles that it has beside those of every market."""
     positions_of_symbol: bool = True

@@ -77,5 +77,6 @@ UM: Final = Product(
     written=re.compile(r"\w+(USD[TC]|BTC)(_\d{6})?"),
     right="enable_futures",
     is_traded=True,
+    is_backtested=True,
     good_till=10 * MINUTE,
 )
