@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from pipeline.app.opened import Opened
-from pipeline.app.standing import Halting, stands
-from pipeline.store.account import AccountStore, PositionStore
+from pipeline.app.standing import Halting, newest_of, stands
+from pipeline.store.account import PositionStore
 from pipeline.store.control import ControlStore
 from pipeline.store.orders import OrderJournal
 from pipeline.store.processes import living
@@ -20,7 +20,8 @@ __all__ = ["TradingNow", "trading_now"]
 
 @dataclass(frozen=True, slots=True)
 class TradingNow:
-    """The switches, who lives, what the account was worth when it was looked at last, and what is open."""
+    """The switches, who lives, what the account was worth when it was looked at last (of several coins the one in which
+    most is open), and what is open."""
 
     exchange: str
     mode: str
@@ -38,9 +39,9 @@ def trading_now(tm: Opened) -> TradingNow:
     db, exchange, now = tm.db, tm.environment, datetime.now(UTC)
     beats = list(living(db, exchange, now))
     controls = ControlStore(db, exchange).read()
-    latest = AccountStore(db, exchange).latest()
+    newest = newest_of(db, exchange)
     held = [one for one in PositionStore(db, exchange).list() if one.quantity]
-    standing = stands(exchange, controls, beats, latest, held, tm.settings.mode, now)
+    standing = stands(exchange, controls, beats, newest, held, tm.settings.mode, now)
     roles = {beat["role"] for beat in beats}
     return TradingNow(
         exchange=exchange,
@@ -48,7 +49,7 @@ def trading_now(tm: Opened) -> TradingNow:
         halted=standing.halted,
         executor="executor" in roles,
         ingester="ingester" in roles,
-        worth=latest,
+        worth=max(newest, key=lambda one: one.open_positions, default=None),
         breakers=[one for one in controls.breakers.values() if one.tripped],
         positions=held,
         orders=OrderJournal(db, exchange).unsettled(),

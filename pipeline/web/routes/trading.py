@@ -5,7 +5,7 @@ from typing import Final
 from fastapi import APIRouter
 
 from pipeline.app import kill_switch, trading_settings
-from pipeline.app.account import account
+from pipeline.app.account import Account, accounts
 from pipeline.app.trading_now import trading_now
 from pipeline.errors import UsageError
 from pipeline.exchange_names import is_production
@@ -88,10 +88,14 @@ def change_settings(at: At, symbol: str, wanted: answers.SettingsChange) -> answ
 
 @router.get("/account")
 def account_now(at: At) -> answers.AccountNow:
-    """The newest snapshot, and what each day and month brought."""
-    found = account(at.tm, "day", DAYS)
-    months = account(at.tm, "month").periods
+    """The newest snapshot, and what each day and month brought; of several coins, in the one in which most is open."""
+    found = max(accounts(at.tm, "day", DAYS), key=_open, default=Account(None, (), ()))
+    months = max(accounts(at.tm, "month"), key=_open, default=found).periods
     return answers.AccountNow.model_validate({"latest": found.latest, "days": found.periods, "months": months})
+
+
+def _open(found: Account) -> int:
+    return 0 if found.latest is None else found.latest.open_positions
 
 
 def _ordered(at: Place, heard: Heard) -> answers.Ordered:
