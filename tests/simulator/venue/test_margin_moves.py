@@ -1,8 +1,14 @@
 """Margin that is moved by hand, and orders that are cancelled unless their owner is heard of."""
 
+import random
+from collections import Counter
 from decimal import Decimal
 
 import pytest
+
+from pipeline.simulator.errors import ApiError
+from pipeline.simulator.venue.orders import PositionSide
+from tests.simulator.venue.test_laws import check_money, check_stream, walk
 
 D = Decimal
 
@@ -91,3 +97,29 @@ def test_a_countdown_is_taken_back_by_zero_and_spent_where_there_was_nothing(des
     desk.ask("POST", "v1/countdownCancelAll", symbol="BTCUSDT", countdownTime=0)
     desk.wait(90_000)
     assert desk.state(order)["status"] == "NEW"
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_money_and_margin_agree_after_random_moves(open_desk, seed):
+    rng = random.Random(seed)
+    desk = open_desk(walk(rng, 600_000, 600), deposit=100_000, seed=seed)
+    isolated(desk)
+    events, done = [], Counter()
+    for _ in range(400):
+        desk.wait(desk.at + rng.choice([10, 3_000, 30_000]))
+        try:
+            if rng.random() < 0.5:
+                desk.order(rng.choice(["BUY", "SELL"]), D(rng.randint(1, 200)) / 1_000)
+            else:
+                amount, way = rng.randint(1, 900), rng.choice([1, 2])
+                desk.ask("POST", "v1/positionMargin", symbol="BTCUSDT", amount=amount, type=way)
+                done[way] += 1
+        except ApiError:
+            done["refused"] += 1
+        events += desk.events()
+        check_money(desk)
+        position = desk.venue.books(desk.name).position("BTCUSDT", PositionSide.BOTH)
+        assert position.isolated_wallet >= 0
+        assert position.quantity or not position.isolated_wallet
+    check_stream(desk, events)
+    assert min(done.values()) > 10
