@@ -187,6 +187,66 @@ def show(
         typer.echo(f"{title}: {found.state}, {found.reason}")
 
 
+@tried.command("open", epilog="Example: [bold]tidemark trials open 20261127-114610-16f1f2[/bold]")
+def open_(
+    name: Annotated[str, typer.Argument(metavar="SEARCH", help="As `tidemark trials` shows it.")],
+    *,
+    trial: Annotated[str | None, typer.Option(help="For that trial; the best if none.")] = None,
+    exchange: Where = None,
+    as_json: Json = False,
+    wide: Wide = False,
+) -> None:
+    """What the sealed days say of a trial. They open once, and it is kept for which trial; later the same is shown."""
+    from pipeline.app.adopting import open_sealed  # noqa: PLC0415
+    from pipeline.app.opened import Opened, having_data  # noqa: PLC0415
+    from pipeline.app.wiring import begin  # noqa: PLC0415
+
+    with Opened(having_data(begin(exchange))) as tm:
+        sealed = open_sealed(tm, name, trial).sealed
+    if sealed is None or sealed.figures is None or sealed.opened_at is None:
+        return
+    if as_json:
+        print_json(sealed.model_dump())
+        return
+    title = f"{sealed.trial} on the sealed days, opened {moment(sealed.opened_at)}"
+    rows = [(each, _said(value)) for each, value in sealed.figures.items()]
+    print_table(("figure", Column(f"{moment(sealed.start)} on", 1, right=True)), rows, title=title, wide=wide)
+
+
+@app.command(epilog="Example: [bold]tidemark adopt 20261127-114610-16f1f2:17 --symbol BTCUSDT[/bold]")
+def adopt(
+    name: Annotated[str, typer.Argument(metavar="TRIAL", help="As `tidemark trials --search NAME` shows it.")],
+    *,
+    symbol: Annotated[str, typer.Option(help="Whose own settings are written.")],
+    anyway: Annotated[bool, typer.Option("--anyway", help="In production also what is likely luck.")] = False,
+    exchange: Where = None,
+    as_json: Json = False,
+) -> None:
+    """Trade a symbol as a trial did: its strategy alone, on its candles, with its stop, target and leverage.
+
+    The parameters of the strategy stand in the settings, for all symbols: if they are not the trial's, it is said what
+    to write there, and nothing is adopted.
+    """
+    from pipeline.app.adopting import adopt as write  # noqa: PLC0415
+    from pipeline.app.opened import Opened, having_data  # noqa: PLC0415
+    from pipeline.app.trading_access import operator  # noqa: PLC0415
+    from pipeline.app.wiring import begin  # noqa: PLC0415
+
+    with Opened(having_data(begin(exchange))) as tm:
+        found = write(tm, name, symbol, by=operator(), anyway=anyway)
+    if as_json:
+        print_json(found._asdict())
+        return
+    typer.echo(f"{found.symbol}: {', '.join(f'{one} {_listed(value)}' for one, value in found.changes.items())}")
+    typer.echo(found.reason)
+
+
+def _listed(value: Any) -> str:
+    if isinstance(value, list):
+        return " ".join(map(str, value))
+    return "as in the settings" if value is None else str(value)
+
+
 def _whole(found: "Found") -> dict[str, Any]:
     """Everything but the trials, for a program: `tidemark trials --search NAME --json` has those."""
     return {**found.search.model_dump(), "best": [_row(one) for one in found.best]}

@@ -5,16 +5,20 @@ import io
 import json
 import shlex
 from collections.abc import Iterator
+from dataclasses import asdict
+from decimal import Decimal
 from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
+from pipeline.app import adopting
 from pipeline.app import search as searching
 from pipeline.app.search import FIGURES, Evaluator, SearchFor, search
 from pipeline.cli.app import build
 from pipeline.errors import UsageError
 from pipeline.research.search.trial import Answer, Trials
+from pipeline.store.control import ControlStore
 from tests.door.test_pages import ROOT
 from tests.test_docs import fenced
 from tidemark import Tidemark
@@ -253,3 +257,87 @@ def test_every_trial_that_was_ever_made_on_these_days_counts(filled: Tidemark) -
     before = search(tm, SearchFor(**BASE | {"trials": 5, "days": 4, "folds": 1, "end": again.forward.times[0]}))  # type: ignore[union-attr]
     assert [one.verdict.evidence.trials for one in (first, again, before)] == [20, 40, 45]
     assert search(tm, searching.resumed(tm, first.search.id)).verdict.evidence.trials == 45
+
+
+def test_the_sealed_days_open_once_and_for_one_trial(filled: Tidemark) -> None:
+    tm = filled._opened
+    found = search(tm, SearchFor(**BASE | {"name": "x", "trials": 20, "space": ["n=3..60"]}))
+    sealed = found.search.sealed
+    assert sealed is not None
+    assert (sealed.start, sealed.opened_at, sealed.figures) == (found.search.end, None, None)
+    best = found.best[0]
+    first = json.loads(told("trials", "open", "x", "--json"))
+    assert first["trial"] == best.id
+    plain = filled.backtest(
+        "ma_breakout", symbols="BTCUSDT", intervals="15m", start=sealed.start, end=sealed.end, progress=False,
+        n=best.parameters["n"],
+    ).summary  # fmt: skip
+    assert first["figures"] == {one: asdict(plain)[one] for one in FIGURES}
+    assert json.loads(told("trials", "open", "x", "--json")) == first
+    assert "sealed days" in told("trials", "open", "x")
+    other = next(one.id for one in found.trials if one.id != best.id)
+    done = CliRunner().invoke(build(), ["trials", "open", "x", "--trial", other])
+    assert (done.exit_code, "once: leave" in " ".join(done.output.split())) == (2, True)
+
+
+def test_a_seal_that_was_broken_by_a_kill_says_it_all_the_same(
+    filled: Tidemark, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tm = filled._opened
+    found = search(tm, SearchFor(**BASE | {"name": "x", "trials": 5}))
+    chosen = found.trials[3].id
+
+    def kill(*_: object, **__: object) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr("pipeline.app.adopting.set_up", kill)
+        with pytest.raises(Killed):
+            adopting.open_sealed(tm, "x", chosen)
+    assert adopting.open_sealed(tm, "x").sealed.trial == chosen  # type: ignore[union-attr]
+    assert adopting.open_sealed(tm, "x").sealed.figures  # type: ignore[union-attr]
+
+
+def test_a_trial_is_adopted_once_the_strategy_runs_as_it_did(filled: Tidemark) -> None:
+    tm = filled._opened
+    settings = tm.settings
+    found = search(tm, SearchFor(**BASE | {"name": "x", "trials": 5, "space": ["n=31..40", "stop=1.5", "leverage=2"]}))
+    best = found.best[0]
+    with pytest.raises(UsageError, match=rf"\[strategy_parameters.ma_breakout\]; n = {best.parameters['n']}"):
+        adopting.adopt(tm, best.id, "BTCUSDT", by="me")
+    assert "BTCUSDT" not in ControlStore(tm.db, tm.environment).read().trading
+    tm.settings = settings.model_copy(update={"strategy_parameters": {"ma_breakout": {"n": best.parameters["n"]}}})
+    try:
+        written = adopting.adopt(tm, best.id, "btcusdt", by="me")
+        own = ControlStore(tm.db, tm.environment).read().trading["BTCUSDT"]
+        told = (own.strategies, own.intervals, own.stop_atr, own.leverage, own.take_profit_atr)
+        assert told == (["ma_breakout"], ["15m"], Decimal("1.5"), 2, None)
+        assert written.reason == f"trial {best.id} of a search of ma_breakout: likely luck"
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(adopting, "is_production", lambda _: True)
+            with pytest.raises(UsageError, match="likely luck, and this is real money"):
+                adopting.adopt(tm, best.id, "BTCUSDT", by="me")
+            assert adopting.adopt(tm, best.id, "BTCUSDT", by="me", anyway=True).changes == written.changes
+    finally:
+        tm.settings = settings
+        tm.db["control"].delete_many({})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("trials", "open", "x"), "there is no search 'x'"),
+        (("adopt", "x:1", "--symbol", "BTCUSDT"), "there is no trial 'x:1'"),
+        (("adopt", "x:1"), "--symbol"),
+    ],
+)
+def test_what_cannot_be_opened_or_adopted(arguments: tuple[str, ...], says: str) -> None:
+    done = CliRunner().invoke(build(), [*arguments], env={"COLUMNS": "200"})
+    assert done.exit_code == 2
+    assert says in done.output
+
+
+def test_a_search_without_sealed_days_has_none_to_open(filled: Tidemark) -> None:
+    search(filled._opened, SearchFor(**BASE | {"name": "x", "trials": 3, "sealed": 0.0}))
+    with pytest.raises(UsageError, match="no sealed days"):
+        adopting.open_sealed(filled._opened, "x")
