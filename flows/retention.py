@@ -27,7 +27,7 @@ class RetentionChoice(BaseModel):
         default=30, description="older account snapshots are thinned to the last of each day; none: all are kept"
     )
     runs: Annotated[int, Field(ge=1, le=100_000)] | None = Field(
-        default=1_000, description="so many backtests, the newest; none: all are kept"
+        default=1_000, description="so many backtests, the newest, and those that are marked; none: all are kept"
     )
 
 

@@ -60,6 +60,7 @@ class Run(Document):
     notes: list[str]
     days: list[datetime] = Field(description="the start, each midnight (UTC), and the end")
     equity: list[float] = Field(description="then")
+    kept: bool = Field(default=False, description="it is never forgotten")
 
 
 class RunTrades(Document):

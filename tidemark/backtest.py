@@ -134,12 +134,13 @@ def runs_frame(kept: "Sequence[Kept]") -> pl.DataFrame:
     """A row a run; the figures are those that do not flatter."""
     names = ("return_pct", "max_drawdown_pct", "sharpe", "trades", "profit_factor")
     rows = [
-        {"id": one.run.id, "at": one.run.at, "title": one.run.title, "stale": bool(one.changed)}
+        {"id": one.run.id, "at": one.run.at, "title": one.run.title, "stale": bool(one.changed), "kept": one.run.kept}
         | {name: one.figures.get(name) for name in names}
         for one in kept
     ]
     schema: dict[str, Any] = {
-        "id": pl.String, "at": TIME, "title": pl.String, "stale": pl.Boolean, **dict.fromkeys(names, pl.Float64),
+        "id": pl.String, "at": TIME, "title": pl.String, "stale": pl.Boolean, "kept": pl.Boolean,
+        **dict.fromkeys(names, pl.Float64),
         "trades": pl.Int64,
     }  # fmt: skip
     return pl.DataFrame(rows, schema=schema)

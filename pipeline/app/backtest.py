@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
 from tempfile import NamedTemporaryFile
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -55,6 +56,7 @@ __all__ = [
 
 DAYS: Final = 300
 _IDENTITY: Final = "backte"
+_FAR: Final = 2**62
 
 
 class Read(NamedTuple):
@@ -150,20 +152,21 @@ def backtest(
     days: float | None = None,
     start: int | None = None,
     end: int | None = None,
+    ends: Mapping[str, int] | None = None,
     equity: Decimal = Decimal(10_000),
     exact: bool = False,
     progress: Callable[[str, int, int], None] = lambda _, __, ___: None,
 ) -> Result:
     """The strategies of the settings, or these, over symbols and intervals of the settings, or these; until the newest
-    stored minute, unless told otherwise, and over as many of the 300 days before it as are stored. `exact`: by the
-    executor itself, also where the compiled rules would do. `progress` hears
-    what is being run, and how many days of how many are done."""
+    stored minute, unless told otherwise, and over as many of the 300 days before it as are stored. `ends`: the last
+    minutes of symbols that end earlier. `exact`: by the executor itself, also where the compiled rules would do.
+    `progress` hears what is being run, and how many days of how many are done."""
     require_backtested(tm.settings)
     chosen = strategies_named(tm, list(strategies), parameters or {})
     named = [symbol_filter(tm, one) for one in symbols] or list(tm.settings.symbols)
     lengths = [interval_filter(tm, one) for one in intervals] or _intervals(tm, chosen)
     read: dict[SeriesKey, Read] = {}
-    silent, notes = stretch(tm, named, DAYS if days is None else days, start, end, equity, read)
+    silent, notes = stretch(tm, named, DAYS if days is None else days, start, end, equity, read, ends or {})
     allowed = intervals_of(tm.settings)
     signals: list[SignalView] = []
     for symbol in silent.minutes:
@@ -191,11 +194,21 @@ def stretch(
     end: int | None,
     equity: Decimal,
     read: dict[SeriesKey, Read],
+    ends: Mapping[str, int] = MappingProxyType({}),
 ) -> tuple[Asked, list[str]]:
-    """All that a run goes by but its signals, and what is to be said of it."""
-    minutes, notes = _minutes(tm, symbols, days, start, end, read)
+    """All that a run goes by but its signals, and what is to be said of it. It begins at once for all symbols; `ends`:
+    the last minutes of those that end earlier than what is stored."""
+    spans = {one: _stored_minutes(tm, one) for one in symbols}
+    untils = {one: min(span.last, ends.get(one, _FAR), (end or _FAR) - MINUTE) for one, span in spans.items()}
+    begin = max(untils.values()) - int(days * DAY) if start is None else start
+    wanted = {
+        one: Read(begin if start is not None else max(span.first, begin), untils[one], span.changes)
+        for one, span in spans.items()
+    }
+    minutes, notes = _minutes(tm, spans, wanted, start)
+    read |= {SeriesKey(tm.environment, one, "1m"): each for one, each in wanted.items()}
     first = max(min(one.start for one in minutes.values()), start or 0)
-    last = min(max(one.end for one in minutes.values()), end or 2**62)
+    last = min(max(one.end for one in minutes.values()), end or _FAR)
     asked = Asked(
         policy=replace(policy_of(tm.settings, exchange_of(tm.settings)), production=False),
         assumptions=Assumptions(equity=equity),
@@ -239,30 +252,32 @@ def _intervals(tm: Opened, strategies: Iterable[Strategy]) -> list[str]:
     return [code for code in tm.settings.intervals if code in wanted]
 
 
+def _stored_minutes(tm: Opened, symbol: str) -> Read:
+    """All that there are of them."""
+    known = SeriesStore(tm.db).get(SeriesKey(tm.environment, symbol, "1m"))
+    if known is None or known.first is None or known.last_closed is None:
+        raise UsageError(
+            f"no 1m candles of {symbol} are stored, and fills are decided on them. Fetch them: tidemark backfill "
+            f"{symbol} --interval 1m"
+        )
+    return Read(to_ms(known.first), to_ms(known.last_closed), known.changes)
+
+
 def _minutes(
-    tm: Opened, symbols: Iterable[str], days: float, start: int | None, end: int | None, read: dict[SeriesKey, Read]
+    tm: Opened, spans: Mapping[str, Read], wanted: Mapping[str, Read], start: int | None
 ) -> tuple[dict[str, Minutes], list[str]]:
     """What fills are decided on, and what is to be said of it."""
     found: dict[str, Minutes] = {}
     notes: list[str] = []
-    for symbol in symbols:
+    for symbol, (since, until, _) in wanted.items():
         key = SeriesKey(tm.environment, symbol, "1m")
-        known = SeriesStore(tm.db).get(key)
-        if known is None or known.first is None or known.last_closed is None:
-            raise UsageError(
-                f"no 1m candles of {symbol} are stored, and fills are decided on them. Fetch them: tidemark backfill "
-                f"{symbol} --interval 1m"
-            )
-        until = min(to_ms(known.last_closed), (end or 2**62) - MINUTE)
-        since = max(to_ms(known.first), until - int(days * DAY) if start is None else start)
-        read[key] = Read(since, until, known.changes)
         columns = CandleStore(tm.db).columns(key, since, until, ("t", "closed", "open", "high", "low", "close"))
         closed = columns["closed"].astype(bool)
         times = columns["t"][closed]
         if not len(times):
             raise UsageError(
                 f"no 1m candles of {symbol} are stored from {iso(since)} to {iso(until)}: stored are "
-                f"{known.first:%Y-%m-%d} to {known.last_closed:%Y-%m-%d}"
+                f"{to_datetime(spans[symbol].first):%Y-%m-%d} to {to_datetime(spans[symbol].last):%Y-%m-%d}"
             )
         prices = (columns[name][closed] for name in ("open", "high", "low", "close"))
         found[symbol] = Minutes.of(symbol, Decimal(1).scaleb(-symbol_of(tm, symbol).decimals), times, *prices)

@@ -25,7 +25,7 @@ from pipeline.timeline import to_datetime, to_ms
 from schemas.runs import Reading, Run, RunInputs, RunSeries
 from schemas.series import SeriesKey
 
-__all__ = ["AskedFor", "Kept", "Rerun", "keep", "rerun", "run", "runs"]
+__all__ = ["AskedFor", "Kept", "Rerun", "keep", "mark", "rerun", "run", "runs"]
 
 _CODE: Final = (
     "research/figures.py", "research/backtest", "execution/engine", "execution/gateway", "simulator/venue",
@@ -115,6 +115,12 @@ def run(tm: Opened, name: str) -> Kept:
     return Kept(one, changed(tm, one.candles), RunStore(tm.db, tm.environment).trades(name))
 
 
+def mark(tm: Opened, name: str, *, kept: bool) -> None:
+    """Whether it stays, whatever retention forgets."""
+    if not RunStore(tm.db, tm.environment).mark(name, kept=kept):
+        _named(tm, name)
+
+
 def rerun(tm: Opened, name: str, progress: Any = lambda _, __, ___: None) -> Rerun:
     """The same again, with the settings, code and candles of now."""
     before = _named(tm, name)
@@ -127,6 +133,7 @@ def rerun(tm: Opened, name: str, progress: Any = lambda _, __, ___: None) -> Rer
         parameters=inputs.parameters,
         start=to_ms(inputs.start),
         end=to_ms(inputs.end),
+        ends={one.symbol: to_ms(one.last) for one in before.candles if one.interval == "1m"},
         equity=inputs.equity,
         exact=inputs.exact,
         progress=progress,

@@ -50,7 +50,9 @@ def runs(
     if as_json:
         print_json(rows)
     elif as_csv:
-        print_csv(tuple(rows[0]) if rows else ("id", "at", "title", "stale"), (tuple(one.values()) for one in rows))
+        print_csv(
+            tuple(rows[0]) if rows else ("id", "at", "title", "stale", "kept"), (tuple(one.values()) for one in rows)
+        )
     else:
         _show(found, wide=wide)
 
@@ -78,6 +80,23 @@ def show(name: Name, *, exchange: Where = None, as_json: Json = False, wide: Wid
         typer.echo(f"note: {one}", err=True)
 
 
+@kept.command(epilog="Example: [bold]tidemark runs keep 20261127-114610-16f1f2[/bold]")
+def keep(
+    name: Name,
+    *,
+    undo: Annotated[bool, typer.Option("--undo", help="It may be forgotten again.")] = False,
+    exchange: Where = None,
+) -> None:
+    """Mark one of them: retention never forgets it."""
+    from pipeline.app.opened import Opened, having_data  # noqa: PLC0415
+    from pipeline.app.runs import mark  # noqa: PLC0415
+    from pipeline.app.wiring import begin  # noqa: PLC0415
+
+    with Opened(having_data(begin(exchange))) as tm:
+        mark(tm, name, kept=not undo)
+    typer.echo(f"{name} {'may be forgotten' if undo else 'is kept for good'}", err=True)
+
+
 @app.command(epilog="Example: [bold]tidemark rerun 20261127-114610-16f1f2[/bold]")
 def rerun(name: Name, *, exchange: Where = None, as_json: Json = False) -> None:
     """Run a backtest again that was kept: the same to the bit, or it is said what is not as it was then."""
@@ -102,7 +121,7 @@ def rerun(name: Name, *, exchange: Where = None, as_json: Json = False) -> None:
 
 def _row(one: "Kept") -> dict[str, Any]:
     run = one.run
-    return {"id": run.id, "at": run.at, "title": run.title, "stale": bool(one.changed)} | {
+    return {"id": run.id, "at": run.at, "title": run.title, "stale": bool(one.changed), "kept": run.kept} | {
         each: one.figures.get(each) for each in _FIGURES
     }
 
@@ -113,6 +132,7 @@ def _show(found: "list[Kept]", *, wide: bool) -> None:
         Column("run"),
         *(Column(name, place, right=True) for place, name in enumerate(names, 1)),
         Column("candles", 5),
+        Column("kept", 8),
         Column("at (UTC)", 7),
         Column("of", 6, long="wrap"),
     )
@@ -124,6 +144,7 @@ def _show(found: "list[Kept]", *, wide: bool) -> None:
             _said(one.figures.get("sharpe")),
             one.figures.get("trades"),
             "changed" if one.changed else "as then",
+            "for good" if one.run.kept else "",
             moment(one.run.at),
             one.run.title,
         )

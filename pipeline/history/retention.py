@@ -32,7 +32,7 @@ class Keep:
     signals: int | None = None
     snapshots: int | None = 30
     runs: int | None = 1_000
-    """So many backtests, the newest."""
+    """So many backtests, the newest, and those that are marked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,13 +60,13 @@ class Retention:
                 "next backfill would fetch the rest again. Lower TIDEMARK_HISTORY_DAYS too"
             )
         now = self._at_most_now(now)
+        runs = RunStore(self._database, self._exchange)
         return [
             *self._candles(keep.candles, now),
             Forgotten("signals nobody acted on", self._signals(keep.signals, now)),
             Forgotten("account snapshots, but the last of a day", self._snapshots(keep.snapshots, now)),
-            Forgotten(
-                "backtests", 0 if keep.runs is None else RunStore(self._database, self._exchange).keep(keep.runs)
-            ),
+            Forgotten("backtests", 0 if keep.runs is None else runs.keep(keep.runs)),
+            Forgotten("trades of backtests that were never finished", runs.forget_orphans(now)),
             Forgotten("signs of life of dead processes", self._heartbeats(now)),
         ]
 

@@ -1,6 +1,7 @@
 """The backtests that were kept. A run is written after its trades, so that none is without them."""
 
 from collections.abc import Sequence
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from pymongo import ASCENDING, DESCENDING
@@ -10,6 +11,7 @@ from schemas.runs import RUN_TRADES, RUNS, Run, RunTrades
 
 PORTION: Final = 500
 """Trades in a document."""
+_UNDER_WAY: Final = timedelta(days=1)
 
 
 class RunStore:
@@ -46,10 +48,25 @@ class RunStore:
         portions = self._trades.find({"run": name}).sort("number", ASCENDING)
         return [trade for one in portions for trade in RunTrades.from_mongo(one).trades]
 
+    def mark(self, name: str, *, kept: bool) -> bool:
+        """Whether it is never forgotten; False where there is no such run."""
+        found = self._runs.update_one({"_id": name, "environment": self._environment}, {"$set": {"kept": kept}})
+        return found.matched_count == 1
+
     def keep(self, most: int) -> int:
-        """Forget all but so many, the newest, and their trades: how many runs went. One that was interrupted is done
-        again by the next."""
-        old = self._runs.find({"environment": self._environment}, {"_id": 1}).sort("at", DESCENDING).skip(most)
+        """Forget all but so many, the newest, and those that are marked, and their trades: how many runs went. One that
+        was interrupted is done again by the next."""
+        unmarked = {"environment": self._environment, "kept": {"$ne": True}}
+        old = self._runs.find(unmarked, {"_id": 1}).sort("at", DESCENDING).skip(most)
         names = [one["_id"] for one in old]
         self._trades.delete_many({"run": {"$in": names}})
         return int(self._runs.delete_many({"_id": {"$in": names}}).deleted_count)
+
+    def forget_orphans(self, now: datetime) -> int:
+        """Forget trades that no run has, for whoever wrote them was killed before it wrote the run: of how many runs.
+        What is younger than a day may still be under way."""
+        names = self._trades.distinct("run", {"run": {"$lt": f"{now - _UNDER_WAY:%Y%m%d-%H%M%S}"}})
+        known = {one["_id"] for one in self._runs.find({"_id": {"$in": names}}, {"_id": 1})}
+        orphans = [name for name in names if name not in known]
+        self._trades.delete_many({"run": {"$in": orphans}})
+        return len(orphans)

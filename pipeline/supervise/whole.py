@@ -27,6 +27,7 @@ from pipeline.exchange.market import MarketData
 from pipeline.history.backfill import Backfill
 from pipeline.history.claim import claimed
 from pipeline.history.derive import withdrawals
+from pipeline.history.funding import Settlements
 from pipeline.history.listing import Wanted, kept_series, wanted_series
 from pipeline.history.report import SeriesReport
 from pipeline.settings import KEYLESS, Settings
@@ -45,7 +46,7 @@ from pipeline.store.watchlist import Watchlist
 from pipeline.supervise import services
 from pipeline.supervise.services import Ports
 from pipeline.supervise.supervisor import Service, Supervisor
-from pipeline.timeline import SECOND
+from pipeline.timeline import DAY, SECOND
 from schemas.registry import COLLECTIONS
 from schemas.series import SeriesKey
 from schemas.signals import SIGNALS
@@ -225,6 +226,9 @@ def _fetched(whole: Whole, settings: Settings, told: Fetched) -> list[SeriesRepo
             ]
         for one in minutes:
             whole.claims.enter_context(claimed(whole.db, one.key, whole.stop))
+        since = client.clock.now() - settings.history_days * DAY
+        named = {one.key.symbol for one in (*series, *minutes)}
+        Settlements(whole.db, market).bring_up([one for one in listed if one.symbol in named], since)
     _refuse_incomplete(reports)
     whole.series += [*series, *minutes]
     return reports

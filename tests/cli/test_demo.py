@@ -75,6 +75,7 @@ def test_from_nothing_to_an_executed_signal_and_on_after_a_restart(house: House)
         terminal.expect(step)
     with house.database() as db:
         assert 2 * A_DAY <= stored_minutes(db) < 3 * A_DAY, "until everything runs nothing old is fetched beside it"
+        assert db["funding"].find_one({"symbol": "BTCUSDT"}), "what a backtest asks for is there with the candles"
     terminal.expect("flows")
     terminal.expect("the newest signals")
     terminal.expect(r"Prefect +http://127\.0\.0\.1:\d+")

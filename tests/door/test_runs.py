@@ -4,6 +4,7 @@ import csv
 import io
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 
 import polars as pl
 import pytest
@@ -12,6 +13,7 @@ from typer.testing import CliRunner
 from pipeline.cli.app import build
 from pipeline.store.candles.store import CandleStore
 from pipeline.store.runs import PORTION, RunStore
+from pipeline.store.series import SeriesStore
 from pipeline.timeline import DAY, to_ms
 from schemas.series import SeriesKey
 from tests.door.test_backtest import RUN
@@ -108,8 +110,57 @@ def test_only_so_many_are_kept_with_their_trades(filled: Tidemark) -> None:
     assert PORTION > 1
 
 
+def test_one_that_is_marked_is_never_forgotten(filled: Tidemark) -> None:
+    old, new = kept(), kept()
+    store = RunStore(filled._opened.db, "sim")
+    told("runs", "keep", old)
+    store.keep(1)
+    assert filled.runs(10_000)["id"].to_list() == [new, old]
+    assert filled.runs(10_000)["kept"].to_list() == [False, True]
+    assert json.loads(told("runs", "--json"))[1]["kept"]
+    assert "for good" in told("runs")
+    assert filled.run(old).trades
+    told("runs", "keep", old, "--undo")
+    store.keep(1)
+    assert filled.runs(10_000)["id"].to_list() == [new]
+
+
+def test_trades_that_no_run_has_are_forgotten_once_nobody_can_be_writing_them(filled: Tidemark) -> None:
+    name, db = kept(), filled._opened.db
+    store, now = RunStore(db, "sim"), datetime.now(UTC)
+    killed = f"{now:%Y%m%d-%H%M%S}-abcdef"
+    portion = {"_id": f"{killed}:0", "run": killed, "number": 0, "trades": []}
+    db["run_trades"].insert_one(portion)
+    assert store.forget_orphans(now + timedelta(hours=23)) == 0
+    assert store.forget_orphans(now + timedelta(hours=25)) == 1
+    assert store.trades(killed) == []
+    assert store.trades(name)
+
+
+def test_all_symbols_of_a_run_begin_at_once_and_end_again_where_they_did(filled: Tidemark) -> None:
+    """One of them is brought up later than the other, and further once the run was kept."""
+    filled.backfill("ETHUSDT", "1m", days=4)
+    key, store = SeriesKey("sim", "ETHUSDT", "1m"), SeriesStore(filled._opened.db)
+    known = store.get(key)
+    assert known is not None
+    assert known.last_closed is not None
+    behind = known.last_closed - timedelta(hours=6)
+    series = filled._opened.db["series"]
+    name = {"_id": str(key)}
+    series.update_one(name, {"$set": {"last_closed": behind}})
+    told("backtest", "macd_turtle", "--symbol", "BTCUSDT", "--symbol", "ETHUSDT", "-i", "15m", "--days", "3.3")
+    series.update_one(name, {"$set": {"last_closed": known.last_closed}})
+    run = json.loads(told("runs", "--json", "--limit", "1"))[0]["id"]
+    minutes = [one for one in filled.run(run).run.candles if one.interval == "1m"]
+    assert len({one.first for one in minutes}) == 1
+    assert {one.symbol: one.last for one in minutes}["ETHUSDT"] == behind
+    again = json.loads(told("rerun", run, "--json"))
+    assert again["same"]
+    assert again["differs"] == []
+
+
 def test_a_run_that_there_is_not_is_refused() -> None:
-    for command in (("runs", "show", "x"), ("rerun", "x")):
+    for command in (("runs", "show", "x"), ("rerun", "x"), ("runs", "keep", "x")):
         done = CliRunner().invoke(build(), list(command))
         assert done.exit_code == 2
         assert "tidemark runs" in done.output

@@ -80,6 +80,14 @@ def fill(db: Database, rows: int = 300) -> None:
         bypass_document_validation=True,
     )  # fmt: skip
     db["accounts"].insert_one({"_id": "a", "equity": Decimal128(Decimal("10000.00"))}, bypass_document_validation=True)
+    db["runs"].insert_one(
+        {"_id": "r", "at": NOW, "kept": True, "equity": [1.5, 0.1], "inputs": {"equity": Decimal128("10000.00")}},
+        bypass_document_validation=True,
+    )
+    db["run_trades"].insert_many(
+        [{"_id": f"r:{each}", "run": "r", "number": each, "trades": [{"profit": "1.10"}]} for each in range(3)],
+        bypass_document_validation=True,
+    )
     db["of a stranger's"].insert_many([{"_id": each, "n": number} for number, each in enumerate(ODD_IDS)])
     db["of a stranger's"].create_index([("n", ASCENDING)], name="mine", unique=True, sparse=True)
     db["empty"].create_index("when", expireAfterSeconds=10_000_000)

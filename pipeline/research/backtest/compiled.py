@@ -17,6 +17,8 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
+from pipeline.research.backtest.compiling import named_by_source
+
 Table = npt.NDArray[Any]
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
@@ -46,7 +48,7 @@ _OPTIONS: Final[dict[str, Any]] = {"error_model": "numpy", "_nrt": False}
 
 def _whole(rules: Callable[..., Any]) -> Any:
     """Compiled, and kept. It makes no arrays, so that none is counted: that took three quarters of its time."""
-    return njit(rules, cache=True, **_OPTIONS)
+    return njit(named_by_source(rules), cache=True, **_OPTIONS)
 
 
 def _part(rules: Callable[..., Any]) -> Any:

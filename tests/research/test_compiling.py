@@ -1,0 +1,33 @@
+"""Compiled code that is kept on disk: what an older source left is never in the way of a newer one."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+SOURCE = """
+from typing import NamedTuple
+from numba import njit
+from pipeline.research.backtest.compiling import named_by_source
+
+class {name}(NamedTuple):
+    count: int
+
+def twice(one):
+    return 2 * one.count
+
+kept = njit(named_by_source(twice), cache=True)
+print(kept({name}(4)), sum(kept.stats.cache_hits.values()))
+"""
+
+
+def ran(folder: Path, name: str) -> subprocess.CompletedProcess[str]:
+    (folder / "rules.py").write_text(SOURCE.format(name=name))
+    code = f"import sys; sys.path[:0] = [{str(folder)!r}, {str(Path.cwd())!r}]; import rules"
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
+
+
+def test_a_class_that_was_renamed_since_is_no_matter(tmp_path: Path) -> None:
+    assert ran(tmp_path, "Old").stdout.split() == ["8", "0"]
+    renamed = ran(tmp_path, "Newer")
+    assert renamed.stdout.split() == ["8", "0"], renamed.stderr
+
