@@ -30,4 +30,3 @@ def test_a_class_that_was_renamed_since_is_no_matter(tmp_path: Path) -> None:
     assert ran(tmp_path, "Old").stdout.split() == ["8", "0"]
     renamed = ran(tmp_path, "Newer")
     assert renamed.stdout.split() == ["8", "0"], renamed.stderr
-

@@ -1,7 +1,7 @@
 """Everything that a run depends on: the same in, the same out, to the last digit."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pipeline.exchange.products.product import Product
 from pipeline.execution.engine.client_ids import Identity
@@ -29,3 +29,5 @@ class Asked:
     signals: Sequence[SignalView]
     start: int
     end: int
+    marks: Mapping[str, Minutes] = field(default_factory=dict)
+    """The same minutes by mark price, of symbols of which it is known: what looks at the margin goes by it."""

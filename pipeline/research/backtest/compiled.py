@@ -40,6 +40,8 @@ OPEN, CLOSE, TURN = 1, 2, 3
 TAKER_FEE: Final = 0.0005
 LIQUIDATION_FEE: Final = 0.0125
 LEVEL_NOTIONAL: Final = 50_000.0
+ONLY_MARK: Final = -1
+"""Instead of the price of a trade: there was none."""
 _NEAR: Final = 1e-9
 
 
@@ -103,6 +105,7 @@ class Room(NamedTuple):
     plans: Floats
     times: Integers
     prices: Integers
+    marks: Integers
     met_at: Integers
     met: Integers
     whose: Integers
@@ -114,20 +117,22 @@ class Room(NamedTuple):
 def room_for(symbols: int, signals: int) -> Room:
     """As much of it as so many signals may need at once."""
     ticks, plans = np.zeros(symbols, np.int64), np.zeros((symbols, 5))
-    times, prices = np.zeros((2, symbols, 5), np.int64)
+    times, prices, marks = np.zeros((3, symbols, 5), np.int64)
     met_at, met, whose = np.zeros((3, symbols * 12), np.int64)
     choices = np.zeros(signals + 1, np.int64)
     taken, opening = np.zeros((2, symbols), np.bool_)
-    return Room(ticks, plans, times, prices, met_at, met, whose, choices, taken, opening)
+    return Room(ticks, plans, times, prices, marks, met_at, met, whose, choices, taken, opening)
 
 
 class MinuteGrid(NamedTuple):
     """Minutes on one grid, a row a symbol, and the extremes of blocks of them. The first block may be shorter: it lacks
-    `shift` minutes at its beginning."""
+    `shift` minutes at its beginning. `marks`: by mark price; where it is not known, `candles` again. Blocks are as far
+    as either goes."""
 
     start: int
     shift: int
     candles: Table
+    marks: Table
     there: Flags
     small: Table
     large: Table
@@ -150,8 +155,8 @@ def _first_cross(market, s, first, last, below, above):  # type: ignore[no-untyp
             if block["low"] > low and block["high"] < high:
                 at += SMALL
                 continue
-        candle = market.candles[s, at]
-        if candle["low"] <= low or candle["high"] >= high:
+        candle, mark = market.candles[s, at], market.marks[s, at]
+        if min(candle["low"], mark["low"]) <= low or max(candle["high"], mark["high"]) >= high:
             return at
         at += 1
     return last
@@ -170,8 +175,7 @@ def _goes_up_first(market, s, at, inside, held):  # type: ignore[no-untyped-def]
 
 
 @_part
-def _way(market, s, at, up_first, times, prices):  # type: ignore[no-untyped-def]
-    candle = market.candles[s, at]
+def _way(candle, up_first, times, prices):  # type: ignore[no-untyped-def]
     high, low = candle["high"], candle["low"]
     times[0], times[1], times[2], times[3], times[4] = 1, LEAVES, FIRST, SECOND, CLOSES
     prices[0] = prices[1] = candle["open"]
@@ -401,11 +405,11 @@ def _liquidates(position, price, brackets):  # type: ignore[no-untyped-def]
 
 
 @_part
-def _meet(book, position, s, last, time, at, market, trades, flows, rules, brackets, gap):  # type: ignore[no-untyped-def]
-    """The market at that price: the mark price is looked at, then stop and target see the trade."""
+def _meet(book, position, s, last, mark, time, at, market, trades, flows, rules, brackets, gap):  # type: ignore[no-untyped-def]
+    """The market at these prices: the mark price is looked at, then stop and target see the trade."""
     price = last * rules["tick"]
-    if _liquidates(position, price, brackets):
-        _leave(book, position, s, last, time, BY_LIQUIDATION, False, trades, flows, rules)
+    if _liquidates(position, mark * rules["tick"], brackets):
+        _leave(book, position, s, mark, time, BY_LIQUIDATION, False, trades, flows, rules)
         return
     sign = 1 if position["quantity"] > 0 else -1
     stops = (price - position["stop"]) * sign <= 1e-9
@@ -425,8 +429,8 @@ def _open_minute(book, held, at, market, trades, flows, rules, brackets):  # typ
     time = market.start + at * MINUTE + 1
     for s in range(len(held)):
         if held[s]["quantity"] != 0 and market.there[s, at]:
-            opened = market.candles[s, at]["open"]
-            _meet(book, held[s], s, opened, time, at, market, trades, flows, rules[s], brackets[s], True)
+            opened, mark = market.candles[s, at]["open"], market.marks[s, at]["open"]
+            _meet(book, held[s], s, opened, mark, time, at, market, trades, flows, rules[s], brackets[s], True)
 
 
 @_part
@@ -507,36 +511,37 @@ def _first_event(book, held, first, last, market, rules, brackets, risks):  # ty
 @_part
 def _rest_of_minute(book, held, at, inside, market, trades, flows, rules, brackets, risks, ticks, room):  # type: ignore[no-untyped-def]
     """From where the price leaves the open to the close, trade by trade, all symbols in order of time."""
-    times, prices = room.times, room.prices
+    times, prices, marks = room.times, room.prices, room.marks
     number = 0
     for s in range(len(held)):
         position = held[s]
         up_first = _goes_up_first(market, s, at, inside, position["quantity"])
-        _way(market, s, at, up_first, times[s], prices[s])
+        _way(market.candles[s, at], up_first, times[s], prices[s])
+        _way(market.marks[s, at], up_first, times[s], marks[s])
         if not market.there[s, at]:
-            prices[s, :] = market.candles[s, at]["close"]
+            prices[s, :] = marks[s, :] = market.candles[s, at]["close"]
         elif position["quantity"] != 0:
             number = _meetings(book, position, s, at, market, rules[s]["tick"], room, number)
     _sort(room.met_at, room.met, room.whose, number)
     for place in range(number):
-        offset, s = room.met_at[place], room.whose[place]
+        offset, s, met = room.met_at[place], room.whose[place], room.met[place]
         time = market.start + at * MINUTE + offset
-        if held[s]["quantity"] != 0:
-            _meet(book, held[s], s, room.met[place], time, at, market, trades, flows, rules[s], brackets[s], False)
+        if held[s]["quantity"] != 0 and met != ONLY_MARK:
+            mark = _price_at(times[s], marks[s], offset)
+            _meet(book, held[s], s, met, mark, time, at, market, trades, flows, rules[s], brackets[s], False)
         for other in range(len(held)):
             ticks[other] = _price_at(times[other], prices[other], offset)
-            if other != s and held[other]["quantity"] != 0:
-                price = ticks[other] * rules[other]["tick"]
-                if _liquidates(held[other], price, brackets[other]):
-                    _leave(
-                        book, held[other], other, ticks[other], time, BY_LIQUIDATION, False, trades, flows, rules[other]
-                    )
+            if (other != s or met == ONLY_MARK) and held[other]["quantity"] != 0:
+                mark = _price_at(times[other], marks[other], offset)
+                if _liquidates(held[other], mark * rules[other]["tick"], brackets[other]):
+                    _leave(book, held[other], other, mark, time, BY_LIQUIDATION, False, trades, flows, rules[other])
         _judge(book, _equity(book, held, ticks, rules), risks[0])
 
 
 @_part
 def _meetings(book, position, s, at, market, tick, room, number):  # type: ignore[no-untyped-def]
-    """Note the trades on the way of a symbol: at its extremes, at its close, and wherever something waits for one."""
+    """Note the trades on the way of a symbol: at its extremes, at its close, and wherever something waits for one; and
+    where only the mark price turns."""
     stop, target = position["stop"] / tick, position["target"] / tick
     low, high = market.candles[s, at]["low"], market.candles[s, at]["high"]
     book["untold"] += low - 0.5 <= stop <= high + 0.5 and low - 0.5 <= target <= high + 0.5
@@ -552,6 +557,9 @@ def _meetings(book, position, s, at, market, tick, room, number):  # type: ignor
                 number += 1
         if begin != end:
             room.met_at[number], room.met[number], room.whose[number] = arrived, end, s
+            number += 1
+        elif room.marks[s, leg] != room.marks[s, leg + 1]:
+            room.met_at[number], room.met[number], room.whose[number] = arrived, ONLY_MARK, s
             number += 1
     return number
 
@@ -787,13 +795,14 @@ def run(  # type: ignore[no-untyped-def]
         next_signal = last
 
 
-def extremes(candles: Table, size: int, shift: int) -> Table:
-    """Of each block of so many minutes; the first and the last may be shorter."""
+def extremes(candles: Table, marks: Table, size: int, shift: int) -> Table:
+    """Of each block of so many minutes, by either price; the first and the last may be shorter."""
     length = -(-(candles.shape[1] + shift) // size) * size
     found = np.empty((len(candles), length // size), EXTREMES)
     for name, outside in (("high", np.iinfo(np.int32).min), ("low", np.iinfo(np.int32).max)):
+        furthest = np.maximum if name == "high" else np.minimum
         padded = np.full((len(candles), length), outside, np.int32)
-        padded[:, shift : shift + candles.shape[1]] = candles[name]
-        shaped = padded.reshape(len(candles), -1, size)
-        found[name] = shaped.max(axis=2) if name == "high" else shaped.min(axis=2)
+        either = candles[name] if marks is candles else furthest(candles[name], marks[name])
+        padded[:, shift : shift + candles.shape[1]] = either
+        found[name] = furthest.reduce(padded.reshape(len(candles), -1, size), axis=2)
     return found

@@ -106,9 +106,16 @@ class ExactRun:
         self._queue: list[tuple[int, int, Callable[[], None]]] = []
         self._number = count()
         self._day_start: dict[int, Decimal] = {}
-        self._market = HistoryMarket(asked.minutes, self._specs, asked.assumptions.inside, self._levels, self._stance)
+        self._reach = {
+            name: one.reaching(asked.marks[name]) if name in asked.marks else one for name, one in asked.minutes.items()
+        }
+        self._market = HistoryMarket(
+            asked.minutes, self._specs, asked.assumptions.inside, self._levels, self._stance, asked.marks
+        )
         self._fundings = Scheduled(asked.funding)
-        self._venue = Venue(self._market, now=asked.start, looks=self._looks, fundings=self._fundings)
+        self._venue = Venue(
+            self._market, now=asked.start, looks=self._looks, fundings=self._fundings, judged=self._market.judged
+        )
         self._venue.open_account(ACCOUNT, {MARGIN_ASSET: asked.assumptions.equity})
         client = VenueClient(
             self._venue, asked.product, self._clock, lambda symbol: self._market.is_there(symbol, self._clock.time)
@@ -170,7 +177,7 @@ class ExactRun:
         """Let the market run until then, or until it has done something to the account."""
         account = self._account
         while self._now < until:
-            opened = first_event(account, self._asked.minutes, self._specs, self._equity_range(), self._now, until)
+            opened = first_event(account, self._reach, self._specs, self._equity_range(), self._now, until)
             if opened is None:
                 self._skip(until)
                 return
@@ -224,9 +231,10 @@ class ExactRun:
             self._pass(self._record.end)
 
     def _looks(self, after: int, until: int) -> Iterable[int]:
-        """Positions are looked at wherever the price turns."""
-        times = {tick.time for symbol in self._account.watched() for tick in self._market.ticks(symbol, after, until)}
-        return sorted(times)
+        """Positions are looked at wherever a price turns."""
+        watched = self._account.watched()
+        times = {tick.time for symbol in watched for tick in self._market.ticks(symbol, after, until)}
+        return sorted(times.union(*(self._market.turns(symbol, after, until) for symbol in watched)))
 
     # What the core is told, and what it wants
 

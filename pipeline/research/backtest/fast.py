@@ -21,7 +21,7 @@ from pipeline.research.backtest.assumptions import Inside
 from pipeline.research.backtest.curve import Curve, Flow, Worth, curve_of_flows
 from pipeline.research.backtest.exact import spec_of
 from pipeline.research.backtest.marking import marked
-from pipeline.research.backtest.minutes import Floats, Integers, Minutes
+from pipeline.research.backtest.minutes import Flags, Floats, Integers, Minutes
 from pipeline.research.backtest.summary import Results
 from pipeline.research.backtest.trades import DecidedBy, Reason, Trade
 from pipeline.settings import Risk
@@ -80,8 +80,7 @@ class Prepared:
         self._symbols = sorted(asked.symbols, key=lambda one: one.symbol)
         self.names = [one.symbol for one in self._symbols]
         self._start, self._end = asked.start, asked.end
-        minutes = [asked.minutes[name] for name in self.names]
-        self.market = _on_one_grid(minutes, asked.start, asked.end)
+        self.market = _on_one_grid(asked, self.names)
         self._fundings = _fundings(asked, self.names)
         self._rules = np.array([_rules(one, asked.minutes[one.symbol]) for one in self._symbols], compiled.RULES)
         self._brackets = np.array([_brackets(one, asked.minutes[one.symbol]) for one in self._symbols])
@@ -270,21 +269,30 @@ def _exact(money: Floats) -> list[Decimal]:
     return [Decimal(repr(one)) for one in (_whole(money) / _EIGHT).tolist()]
 
 
-def _on_one_grid(minutes: Sequence[Minutes], start: int, end: int) -> compiled.MinuteGrid:
-    length = (end - start) // MINUTE
+def _on_one_grid(asked: Asked, names: Sequence[str]) -> compiled.MinuteGrid:
+    start, length = asked.start, (asked.end - asked.start) // MINUTE
+    minutes = [asked.minutes[name] for name in names]
     places = [one.at(start) + np.arange(length) for one in minutes]
     inside = [np.clip(place, 0, len(one.close) - 1) for one, place in zip(minutes, places, strict=True)]
     there = np.stack(
         [one.there[place] & (place == wanted) for one, place, wanted in zip(minutes, inside, places, strict=True)]
     )
-    candles = np.empty(there.shape, compiled.CANDLE)
-    candles["close"] = np.stack([one.close[place] for one, place in zip(minutes, inside, strict=True)])
-    for name in ("open", "high", "low"):
-        known = np.stack([getattr(one, name)[place] for one, place in zip(minutes, inside, strict=True)])
-        candles[name] = np.where(there, known, candles["close"])
+    candles = marks = _table_of(minutes, inside, there)
+    if asked.marks:
+        marks = _table_of([asked.marks.get(name, asked.minutes[name]) for name in names], inside, there)
     shift = start // MINUTE % compiled.LARGE
-    small, large = (compiled.extremes(candles, size, shift) for size in (compiled.SMALL, compiled.LARGE))
-    return compiled.MinuteGrid(start, shift, candles, there, small, large)
+    small, large = (compiled.extremes(candles, marks, size, shift) for size in (compiled.SMALL, compiled.LARGE))
+    return compiled.MinuteGrid(start, shift, candles, marks, there, small, large)
+
+
+def _table_of(minutes: Sequence[Minutes], places: Sequence[Integers], there: Flags) -> Table:
+    """A row a symbol. What is not there is at the last close."""
+    found = np.empty(there.shape, compiled.CANDLE)
+    found["close"] = np.stack([one.close[place] for one, place in zip(minutes, places, strict=True)])
+    for name in ("open", "high", "low"):
+        known = np.stack([getattr(one, name)[place] for one, place in zip(minutes, places, strict=True)])
+        found[name] = np.where(there, known, found["close"])
+    return found
 
 
 def _risk(general: Risk, trading: TradingView) -> tuple[Any, ...]:

@@ -39,6 +39,8 @@ class HistoryMarket:
     inside: Inside
     levels: Callable[[str], Iterable[int]]
     stance: Callable[[str], Stance]
+    marks: Mapping[str, Minutes] = field(default_factory=dict)
+    """Those of symbols of which mark prices are known."""
     untold: int = 0
     """Minutes in which two things waited, or one to open something, and both lay within the candle."""
     _high_first: dict[str, tuple[int, bool]] = field(default_factory=dict)
@@ -51,11 +53,34 @@ class HistoryMarket:
             return int(minutes.open[0])
         if place >= len(minutes.close):
             return int(minutes.close[-1])
-        return _between(self._way(symbol, place, now), now - minutes.opened(place))
+        return _between(self._way(symbol, minutes, place, now), now - minutes.opened(place))
 
     def mark_price(self, symbol: str, now: int) -> Decimal:
-        """The last price: no other is stored."""
+        """What is held is worth the last price."""
         return self.price(symbol, now) * self.specs[symbol].tick
+
+    def judged(self, symbol: str, now: int) -> Decimal:
+        """The price by which it is judged whether there is margin enough: the mark price, where it is known."""
+        marks = self.marks.get(symbol)
+        place = -1 if marks is None else marks.at(now - 1)
+        if marks is None or not 0 <= place < len(marks.close):
+            return self.mark_price(symbol, now)
+        way = self._way(symbol, marks, place, now)
+        return _between(way, now - marks.opened(place)) * self.specs[symbol].tick
+
+    def turns(self, symbol: str, after: int, until: int) -> list[int]:
+        """When the mark price turns, with after < time <= until."""
+        marks = self.marks.get(symbol)
+        if marks is None:
+            return []
+        first, last = max(marks.at(after), 0), min(marks.at(until), len(marks.close) - 1)
+        return [
+            marks.opened(place) + arrived
+            for place in range(first, last + 1)
+            if marks.there[place]
+            for (_, begin), (arrived, end) in pairwise(self._way(symbol, marks, place, until)[1:])
+            if begin != end and after < marks.opened(place) + arrived <= until
+        ]
 
     def ticks(self, symbol: str, after: int, until: int) -> list[Tick]:
         """The trades with after < time <= until."""
@@ -84,7 +109,7 @@ class HistoryMarket:
         return opened + (_LEAVES if now < opened + _LEAVES else MINUTE)
 
     def _trades(self, symbol: str, place: int, until: int) -> list[tuple[int, int]]:
-        way = self._way(symbol, place, until)
+        way = self._way(symbol, self.minutes[symbol], place, until)
         levels = sorted(set(self.levels(symbol)))
         found = [way[0]]
         for (left, begin), (arrived, end) in pairwise(way[1:]):
@@ -95,9 +120,8 @@ class HistoryMarket:
                 found.append((arrived, end))
         return found
 
-    def _way(self, symbol: str, place: int, now: int) -> tuple[tuple[int, int], ...]:
-        """Times within the minute, and the prices then, as far as `now` needs it."""
-        minutes = self.minutes[symbol]
+    def _way(self, symbol: str, minutes: Minutes, place: int, now: int) -> tuple[tuple[int, int], ...]:
+        """Times within the minute, and the prices then, as far as `now` needs it. Both prices turn as the last does."""
         opened = int(minutes.open[place])
         if now <= minutes.opened(place) + _LEAVES:
             return ((_OPENS, opened), (_LEAVES, opened))

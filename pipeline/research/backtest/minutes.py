@@ -1,6 +1,6 @@
 """The minutes of a symbol as columns of whole ticks: what fills are decided on. Pure."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Self
 
@@ -48,6 +48,23 @@ class Minutes:
         close = columns[3][last]
         opened, high, low = (np.where(there, one, close) for one in columns[:3])
         return cls(symbol, tick, start, opened, high, low, close, there)
+
+    def marked(self, times: Integers, opens: Floats, highs: Floats, lows: Floats, closes: Floats) -> Self:
+        """The same minutes with these prices, the mark prices; those that are not stored stay the last prices."""
+        places = (times - self.start) // MINUTE
+        inside = (places >= 0) & (places < len(self.close))
+        inside[inside] = self.there[places[inside]]
+        size = float(self.tick)
+        columns = []
+        for own, given in ((self.open, opens), (self.high, highs), (self.low, lows), (self.close, closes)):
+            column = own.copy()
+            column[places[inside]] = np.rint(given[inside] / size).astype(np.int64)
+            columns.append(column)
+        return replace(self, open=columns[0], high=columns[1], low=columns[2], close=columns[3])
+
+    def reaching(self, other: "Minutes") -> Self:
+        """The same minutes as far as either goes."""
+        return replace(self, high=np.maximum(self.high, other.high), low=np.minimum(self.low, other.low))
 
     @property
     def end(self) -> int:

@@ -3,7 +3,7 @@ incomes, events, ledger. It judges no request's form, and it has no clock: the t
 
 import random
 import string
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Final, NamedTuple
@@ -95,6 +95,8 @@ class Engine:
     ids: Ids
     fundings: Fundings
     terms: Terms = USD_TERMS
+    judged: Callable[[str, int], Decimal] | None = None
+    """The price by which it is judged whether a position has margin enough; None: its mark price."""
     accounts: dict[str, Account] = field(default_factory=dict)
     ledger: list[LedgerEntry] = field(default_factory=list)
 
@@ -116,6 +118,11 @@ class Engine:
             return known[symbol]
 
         return of
+
+    def judging(self, time: int) -> MarkOf:
+        """The prices of that moment by which positions are judged."""
+        judged = self.judged
+        return self.marks(time) if judged is None else lambda symbol: judged(symbol, time).quantize(CENT)
 
     # orders
 

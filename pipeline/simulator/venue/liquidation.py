@@ -28,7 +28,7 @@ def watch(engine: Engine, account: Account, time: int) -> None:
     held = list(account.held())
     if not held:
         return
-    mark = engine.marks(time)
+    mark = engine.judging(time)
     for position in held:
         if position.symbol in account.isolated:
             _watch_isolated(engine, account, position, mark, time)

@@ -1,7 +1,7 @@
 """The trading half of the exchange as one object: calls and the time come in, answers, events and a ledger come out.
 It opens no socket, checks no signature and reads no clock."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 
 from pipeline.errors import UsageError
@@ -31,8 +31,9 @@ class Venue:
         now: int,
         looks: Moments = each_second,
         fundings: Fundings | None = None,
+        judged: Callable[[str, int], Decimal] | None = None,
     ) -> None:
-        self._engine = Engine(market, Ids(seed), fundings or EveryEightHours(market), terms)
+        self._engine = Engine(market, Ids(seed), fundings or EveryEightHours(market), terms, judged)
         self._tape = Tape(self._engine, now, looks)
         self._routes = desks(self._engine)
 
