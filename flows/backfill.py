@@ -93,7 +93,7 @@ def _backfilled(settings: Settings, chosen: BackfillChoice, stop: threading.Even
                 ends=lambda: f"{tally.done:,} candles fetched",
             )
         reports = [report for future in futures for report in _reports(future)]
-        order.settlements(chosen.days or tm.settings.history_days)
+        order.besides(chosen.days or tm.settings.history_days, None)
     return _conclude(reports, key_of(settings, "backfill-series"))
 
 

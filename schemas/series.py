@@ -2,12 +2,19 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Final, Literal
 
 from pydantic import Field
 from pymongo import ASCENDING, IndexModel
 
 from schemas.base import Collection, Document
+
+MARK: Final = "-mark"
+
+
+def mark_exchange(exchange: str) -> str:
+    """Under which name the mark prices of an exchange are stored."""
+    return f"{exchange}{MARK}"
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -20,6 +27,16 @@ class SeriesKey:
 
     def __str__(self) -> str:
         return f"{self.exchange}:{self.symbol}:{self.interval}"
+
+    @property
+    def mark(self) -> "SeriesKey":
+        """The series of its mark prices: candles of an exchange of that name, without volumes."""
+        return SeriesKey(mark_exchange(self.exchange), self.symbol, self.interval)
+
+    @property
+    def is_mark(self) -> bool:
+        """Whether it is one of mark prices."""
+        return self.exchange.endswith(MARK)
 
 
 class Hole(Document):

@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pipeline.app.audit_trail import named, note
 from pipeline.app.exchange_access import client_of
@@ -13,8 +13,9 @@ from pipeline.exchange.market import MarketData
 from pipeline.history.audit import Audit, SeriesAudit, smallest_first
 from pipeline.history.derive import Derivation, Derived
 from pipeline.history.listing import audited_series, listed_in, stored_series
+from pipeline.history.marks import stored_marks
 from pipeline.store.series import SeriesStore
-from schemas.series import SeriesKey
+from schemas.series import SeriesKey, mark_exchange
 from schemas.symbols import Symbol
 
 __all__ = ["Audited", "Auditing", "Derived", "SeriesAudit", "audit", "auditing"]
@@ -36,17 +37,25 @@ class Auditing:
     keys: Sequence[SeriesKey]
     market: MarketData
     work: Audit
+    marks: Audit
+    """The same of mark prices."""
     listed: Sequence[Symbol]
     mending: Derivation | None
 
     def audit(self, keys: Sequence[SeriesKey]) -> Audited:
         """These of them, from any thread."""
-        audits = self.work.look(keys)
+        exchange = self.market.client.environment.name
+        candles = [one for one in keys if not one.is_mark]
+        audits = self._looked(self.work, candles, exchange)
+        marks = self._looked(self.marks, [one for one in keys if one.is_mark], mark_exchange(exchange))
+        audits += [replace(one, symbol=f"{one.symbol} mark") for one in marks]
         if self.mending is None:
             return Audited(audits, None)
-        client = self.market.client
-        audits = self.work.repair(audits, listed_in(self.listed, client.environment.name))
-        return Audited(audits, self.mending.bring_up_all(keys, client.clock.now()))
+        return Audited(audits, self.mending.bring_up_all(candles, self.market.client.clock.now()))
+
+    def _looked(self, work: Audit, keys: Sequence[SeriesKey], exchange: str) -> list[SeriesAudit]:
+        audits = work.look(keys)
+        return list(audits if self.mending is None else work.repair(audits, listed_in(self.listed, exchange)))
 
 
 @contextmanager
@@ -76,8 +85,11 @@ def auditing(
             keys = audited_series(keys, listed, SeriesStore(db), client.clock.now(), named=bool(symbols))
         note(tm.settings.home, f"audit {named(keys)}{', repair' if repair else ''}", by=by, reason=reason)
         mending = derivation_of(tm.settings, db) if repair else None
-        work = Audit(db, market, samples=samples, seed=seed, everything=everything)
-        yield Auditing(keys if everything else smallest_first(keys), market, work, listed, mending)
+        keys = [*keys, *stored_marks(db, keys)]
+        work, marks = (
+            Audit(db, one, samples=samples, seed=seed, everything=everything) for one in (market, market.of_marks())
+        )
+        yield Auditing(keys if everything else smallest_first(keys), market, work, marks, listed, mending)
 
 
 def audit(

@@ -17,6 +17,7 @@ from pipeline.history.backfill import SERIES_AT_ONCE, Backfill
 from pipeline.history.derive import Derivation, Derived, withdrawals
 from pipeline.history.funding import Settlements
 from pipeline.history.listing import Wanted, kept_series, wanted_series
+from pipeline.history.marks import bring_up_marks
 from pipeline.history.report import NoProgress, Progress, SeriesReport, SourceChoice
 from pipeline.store.series import SeriesStore
 from pipeline.store.symbols import SymbolStore
@@ -61,8 +62,8 @@ class Filling:
     client: RestClient
     work: Callable[[Progress], Backfill]
     derivation: Derivation
-    settlements: Callable[[int], int]
-    """Fetches the funding of their symbols, so many days back; how many settlements were new."""
+    besides: Callable[[int, int | None], None]
+    """Fetches what belongs to their symbols: funding, so many days back, and mark prices, or so many of them."""
 
     @contextmanager
     def fetching(self, shown: Shown = unshown) -> Iterator[Backfill]:
@@ -111,12 +112,13 @@ def filling(
         def work(progress: Progress) -> Backfill:
             return Backfill(db, market, archive, progress=progress)
 
-        def settlements(days: int) -> int:
+        def besides(days: int, limit: int | None) -> None:
             names = {one.key.symbol for one in series}
             since = client.clock.now() - days * DAY
-            return Settlements(db, market).bring_up([one for one in listed if one.symbol in names], since)
+            Settlements(db, market).bring_up([one for one in listed if one.symbol in names], since)
+            bring_up_marks(db, market, archive, series, days, source, limit)
 
-        yield Filling(series, client, work, derivation_of(tm.settings, db), settlements)
+        yield Filling(series, client, work, derivation_of(tm.settings, db), besides)
 
 
 def backfill(
@@ -144,7 +146,7 @@ def backfill(
         agreed(order.not_chosen())
         with order.fetching(shown) as work:
             reports = work.fill_all(order.series, days or tm.settings.history_days, source, limit=limit)
-        order.settlements(days or tm.settings.history_days)
+        order.besides(days or tm.settings.history_days, limit)
         with deriving() as progress:
             return Backfilled(reports, order.derive([one.key for one in order.series], progress))
 

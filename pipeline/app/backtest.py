@@ -9,12 +9,13 @@ from decimal import Decimal
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from types import MappingProxyType
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import numpy as np
 
 from pipeline.app.filters import interval_filter, symbol_filter
 from pipeline.app.opened import Opened
+from pipeline.app.past import Read, funding_of, marks_of, minutes_of, stored_minutes, symbol_of
 from pipeline.app.trading_access import policy_of, require_backtested
 from pipeline.app.wiring import exchange_of, intervals_of, periods_of, strategies_of
 from pipeline.errors import UsageError
@@ -25,9 +26,7 @@ from pipeline.finding import Finding
 from pipeline.indicators import Columns, Integers, Periods, compute
 from pipeline.research.backtest.asked import Asked
 from pipeline.research.backtest.assumptions import Assumptions, Inside
-from pipeline.research.backtest.funding import Due, schedule_of
 from pipeline.research.backtest.groups import By, Group, groups_of
-from pipeline.research.backtest.minutes import Minutes
 from pipeline.research.backtest.run import Backtest, Outcome, run
 from pipeline.research.backtest.summary import Summary
 from pipeline.research.backtest.trades import Trade
@@ -38,16 +37,13 @@ from pipeline.signals import Calculation, findings
 from pipeline.store.candles.frame import indices
 from pipeline.store.candles.store import CandleStore
 from pipeline.store.control import ControlStore
-from pipeline.store.funding import FundingStore
 from pipeline.store.series import SeriesStore
 from pipeline.store.signals.write import fresh_for
-from pipeline.store.symbols import SymbolStore
 from pipeline.strategies import registry
 from pipeline.strategies.base import CANDLE_COLUMNS, Strategy
 from pipeline.strategies.runner import run_history
-from pipeline.timeline import DAY, MINUTE, SECOND, interval, iso, to_datetime, to_ms
+from pipeline.timeline import DAY, MINUTE, SECOND, interval, to_datetime
 from schemas.series import SeriesKey
-from schemas.symbols import Symbol
 
 __all__ = [
     "FIGURES", "ROW", "Assumptions", "Backtest", "By", "Group", "Inside", "Outcome", "Read", "Result", "Summary",
@@ -57,14 +53,6 @@ __all__ = [
 DAYS: Final = 300
 _IDENTITY: Final = "backte"
 _FAR: Final = 2**62
-
-
-class Read(NamedTuple):
-    """Candles that a run goes by: from when to when, and how often the series had changed before they were read."""
-
-    first: int
-    last: int
-    changes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,17 +186,18 @@ def stretch(
 ) -> tuple[Asked, list[str]]:
     """All that a run goes by but its signals, and what is to be said of it. It begins at once for all symbols; `ends`:
     the last minutes of those that end earlier than what is stored."""
-    spans = {one: _stored_minutes(tm, one) for one in symbols}
+    spans = {one: stored_minutes(tm, one) for one in symbols}
     untils = {one: min(span.last, ends.get(one, _FAR), (end or _FAR) - MINUTE) for one, span in spans.items()}
     begin = max(untils.values()) - int(days * DAY) if start is None else start
     wanted = {
         one: Read(begin if start is not None else max(span.first, begin), untils[one], span.changes)
         for one, span in spans.items()
     }
-    minutes, notes = _minutes(tm, spans, wanted, start)
+    minutes, notes = minutes_of(tm, spans, wanted, start)
     read |= {SeriesKey(tm.environment, one, "1m"): each for one, each in wanted.items()}
     first = max(min(one.start for one in minutes.values()), start or 0)
     last = min(max(one.end for one in minutes.values()), end or _FAR)
+    marks = marks_of(tm, minutes, read, notes)
     asked = Asked(
         policy=replace(policy_of(tm.settings, exchange_of(tm.settings)), production=False),
         assumptions=Assumptions(equity=equity),
@@ -217,8 +206,9 @@ def stretch(
         symbols=[symbol_of(tm, symbol) for symbol in minutes],
         minutes=minutes,
         trading=_trading(tm, minutes),
-        funding={symbol: _funding(tm, symbol, first, last, notes) for symbol in minutes},
+        funding={symbol: funding_of(tm, symbol, first, last, notes) for symbol in minutes},
         signals=[],
+        marks=marks,
         start=first,
         end=last,
     )
@@ -250,67 +240,6 @@ def _intervals(tm: Opened, strategies: Iterable[Strategy]) -> list[str]:
     allowed = intervals_of(tm.settings)
     wanted = {code for one in strategies for code in allowed.get(one.name, tm.settings.intervals)}
     return [code for code in tm.settings.intervals if code in wanted]
-
-
-def _stored_minutes(tm: Opened, symbol: str) -> Read:
-    """All that there are of them."""
-    known = SeriesStore(tm.db).get(SeriesKey(tm.environment, symbol, "1m"))
-    if known is None or known.first is None or known.last_closed is None:
-        raise UsageError(
-            f"no 1m candles of {symbol} are stored, and fills are decided on them. Fetch them: tidemark backfill "
-            f"{symbol} --interval 1m"
-        )
-    return Read(to_ms(known.first), to_ms(known.last_closed), known.changes)
-
-
-def _minutes(
-    tm: Opened, spans: Mapping[str, Read], wanted: Mapping[str, Read], start: int | None
-) -> tuple[dict[str, Minutes], list[str]]:
-    """What fills are decided on, and what is to be said of it."""
-    found: dict[str, Minutes] = {}
-    notes: list[str] = []
-    for symbol, (since, until, _) in wanted.items():
-        key = SeriesKey(tm.environment, symbol, "1m")
-        columns = CandleStore(tm.db).columns(key, since, until, ("t", "closed", "open", "high", "low", "close"))
-        closed = columns["closed"].astype(bool)
-        times = columns["t"][closed]
-        if not len(times):
-            raise UsageError(
-                f"no 1m candles of {symbol} are stored from {iso(since)} to {iso(until)}: stored are "
-                f"{to_datetime(spans[symbol].first):%Y-%m-%d} to {to_datetime(spans[symbol].last):%Y-%m-%d}"
-            )
-        prices = (columns[name][closed] for name in ("open", "high", "low", "close"))
-        found[symbol] = Minutes.of(symbol, Decimal(1).scaleb(-symbol_of(tm, symbol).decimals), times, *prices)
-        if start is not None and times[0] > start + MINUTE:
-            notes.append(f"{symbol} begins on {to_datetime(int(times[0])):%Y-%m-%d %H:%M}: nothing older is stored")
-        if holes := int((~found[symbol].there).sum()):
-            notes.append(f"{symbol} lacks {holes} minutes: nothing could trade in them")
-    return found, notes
-
-
-def symbol_of(tm: Opened, symbol: str) -> Symbol:
-    """Its rules, as they are stored."""
-    found = SymbolStore(tm.db).get(tm.environment, symbol)
-    if found is None or found.filters is None:
-        raise UsageError(
-            f"the rules of {symbol} are not stored, so nobody can say which orders it takes. Fetch them: tidemark "
-            f"backfill {symbol} --interval 1m"
-        )
-    return found
-
-
-def _funding(tm: Opened, symbol: str, start: int, end: int, notes: list[str]) -> list[Due]:
-    """Its settlements, those of a perpetual contract; what is assumed of them is said."""
-    if "PERPETUAL" not in symbol_of(tm, symbol).contract_type:
-        return []
-    due = schedule_of(FundingStore(tm.db, tm.environment).load(symbol, start, end), start, end)
-    unknown = sum(not one.known for one in due)
-    if unknown:
-        notes.append(
-            f"{unknown} of {len(due)} settlements of {symbol} are not stored: 0.01 % was assumed for them. Fetch them: "
-            f"tidemark backfill {symbol} --interval 1m"
-        )
-    return due
 
 
 def _trading(tm: Opened, symbols: Iterable[str]) -> dict[str, TradingView]:

@@ -133,7 +133,7 @@ def rerun(tm: Opened, name: str, progress: Any = lambda _, __, ___: None) -> Rer
         parameters=inputs.parameters,
         start=to_ms(inputs.start),
         end=to_ms(inputs.end),
-        ends={one.symbol: to_ms(one.last) for one in before.candles if one.interval == "1m"},
+        ends={one.symbol: to_ms(one.last) for one in before.candles if _is_filled_on(one, before)},
         equity=inputs.equity,
         exact=inputs.exact,
         progress=progress,
@@ -143,6 +143,10 @@ def rerun(tm: Opened, name: str, progress: Any = lambda _, __, ___: None) -> Rer
     differs += [f"candles of {one} changed" for one in changed(tm, before.candles)]
     readings = [_reading(one).hash for one in found.backtest.outcomes]
     return Rerun(before, found, differs, readings == [one.hash for one in before.readings])
+
+
+def _is_filled_on(candles: RunSeries, run: Run) -> bool:
+    return candles.interval == "1m" and candles.exchange == run.environment
 
 
 def _named(tm: Opened, name: str) -> Run:
@@ -208,8 +212,7 @@ def hash_of(text: str) -> str:
 
 def series_as_read(tm: Opened, key: SeriesKey, read: Read) -> RunSeries:
     """Where the series changed since the run read it, its candles are known to be others: their hash fits nothing."""
-    known = SeriesStore(tm.db).get(key)
-    is_same = known is not None and known.changes == read.changes
+    is_same = _changes(tm, key) == read.changes
     return RunSeries(
         exchange=key.exchange,
         symbol=key.symbol,
@@ -219,6 +222,11 @@ def series_as_read(tm: Opened, key: SeriesKey, read: Read) -> RunSeries:
         changes=read.changes,
         hash=_candles(tm, key, read.first, read.last) if is_same else "",
     )
+
+
+def _changes(tm: Opened, key: SeriesKey) -> int:
+    known = SeriesStore(tm.db).get(key)
+    return 0 if known is None else known.changes
 
 
 def _candles(tm: Opened, key: SeriesKey, first: int, last: int) -> str:
@@ -232,13 +240,11 @@ def _candles(tm: Opened, key: SeriesKey, first: int, last: int) -> str:
 
 def changed(tm: Opened, candles: Sequence[RunSeries]) -> list[str]:
     """Those that are not what was read. They are only read where their series changed since."""
-    store = SeriesStore(tm.db)
     found = []
     for each in candles:
         key = SeriesKey(each.exchange, each.symbol, each.interval)
-        known = store.get(key)
-        if known is not None and known.changes == each.changes:
+        if _changes(tm, key) == each.changes:
             continue
         if _candles(tm, key, to_ms(each.first), to_ms(each.last)) != each.hash:
-            found.append(f"{each.symbol} {each.interval}")
+            found.append(f"{each.symbol} {each.interval}{' mark prices' if key.is_mark else ''}")
     return found

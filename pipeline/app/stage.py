@@ -7,9 +7,10 @@ from typing import Any, Final, NamedTuple
 
 import psutil
 
-from pipeline.app.backtest import DAYS, Read, candles_from, strategies_named, stretch, symbol_of
+from pipeline.app.backtest import DAYS, Read, candles_from, strategies_named, stretch
 from pipeline.app.filters import interval_filter, symbol_filter
 from pipeline.app.opened import Opened
+from pipeline.app.past import symbol_of
 from pipeline.app.trading_access import require_backtested
 from pipeline.app.wiring import periods_of
 from pipeline.errors import UsageError
@@ -22,8 +23,8 @@ from pipeline.store.signals.write import fresh_for
 from pipeline.timeline import DAY, MINUTE, SECOND, interval, to_ms
 from schemas.series import SeriesKey
 
-MINUTE_BYTES: Final = 96
-"""A minute of a symbol: as it is read, as it is kept, and on the grid of the compiled rules."""
+MINUTE_BYTES: Final = 144
+"""A minute of a symbol: as it is read, as it is kept, and on the grid of the compiled rules, by last and by mark price."""
 CANDLE_BYTES: Final = 8 * (KEPT + 24)
 """A candle of a symbol: its prices, its indicators, and as many averages as are kept."""
 

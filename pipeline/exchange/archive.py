@@ -10,6 +10,7 @@ import threading
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
+from copy import copy
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -65,10 +66,10 @@ class ArchiveFile:
         stamp = self.first.isoformat() if self.first == self.last else f"{self.first:%Y-%m}"
         return f"{self.symbol}-{self.interval}-{stamp}"
 
-    def path(self, folder: str) -> str:
+    def path(self, folder: str, kind: str = "klines") -> str:
         """Where it lies below the archive's address; the market's candles are in that folder."""
         period = "daily" if self.first == self.last else "monthly"
-        return quote(f"{folder}/{period}/klines/{self.symbol}/{self.interval}/{self.name}.zip")
+        return quote(f"{folder}/{period}/{kind}/{self.symbol}/{self.interval}/{self.name}.zip")
 
     def days(self) -> list["ArchiveFile"]:
         """The daily files of a monthly one, for when it is missing."""
@@ -119,6 +120,7 @@ class Archive:
         self._clock = clock or ServerClock()
         self._stop = stop or threading.Event()
         self._random = random_ or Random()
+        self._kind = "klines"
         self._slots = threading.BoundedSemaphore(downloads)
         self._wire = Wire(environment, downloads)
 
@@ -126,10 +128,16 @@ class Archive:
         """Close the connections."""
         self._wire.close()
 
+    def of_marks(self) -> "Archive":
+        """The same, of the mark price; it shares connections and bounds with this one."""
+        found = copy(self)
+        found._kind = "markPriceKlines"
+        return found
+
     def candles(self, file: ArchiveFile, size: Decimal = Decimal(1)) -> pl.DataFrame | None:
         """The candles of that file, all closed; None if the archive has no such file. `size`: of a contract, where the
         market counts those."""
-        path = file.path(self._product.archive)
+        path = file.path(self._product.archive, self._kind)
         with self._slots:
             zipped = self._get(path)
             if zipped is None:

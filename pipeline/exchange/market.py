@@ -1,6 +1,6 @@
 """Public market data by REST: the symbols, and klines window by window."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import ClassVar, Final
 
@@ -26,7 +26,18 @@ class MarketData:
     """What the exchange publishes to everybody."""
 
     client: RestClient
+    asked: Ask = Ask.KLINES
+    """Which klines: those of trades, or those of the mark price."""
     _sizes: dict[str, Decimal] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def has_marks(self) -> bool:
+        """Whether the market has a mark price."""
+        return Ask.MARK_KLINES in self.client.environment.product.endpoints
+
+    def of_marks(self) -> "MarketData":
+        """The same, whose klines are those of the mark price: prices alone."""
+        return replace(self, asked=Ask.MARK_KLINES)
 
     def symbols(self) -> list[Symbol]:
         """Everything that trades, has traded or is about to."""
@@ -84,7 +95,7 @@ class MarketData:
         }
         for tries_left in range(_TRIES - 1, -1, -1):
             self.client.keep_clock()
-            answer = self.client.ask(Ask.KLINES, parameters, weight=self._klines.weight(limit))
+            answer = self.client.ask(self.asked, parameters, weight=self._klines.weight(limit))
             try:
                 table = candles(answer.payload, symbol, interval, window, answer.asked_at, crooked=self._klines.crooked)
                 return in_coins(table, self.client.environment.product.arithmetic, size)

@@ -90,12 +90,15 @@ class Backfill:
         *,
         progress: Progress | None = None,
         fetchers: int = FETCHERS,
+        forming: bool = True,
     ) -> None:
+        """`forming`: whether the candle that is open is stored too."""
         self._database = database
         self.market = market
         self.candles = CandleStore(database)
         self.series = SeriesStore(database)
         self._archive = archive
+        self._forming = forming
         self._progress = progress or NoProgress()
         self._stop = market.client.stop
         self._clock = market.client.clock
@@ -156,7 +159,7 @@ class Backfill:
                 self._fetch_missing(run, window, now, source)
         else:
             self._progress.planned(run.key, 0)
-        if source != "archive":
+        if source != "archive" and self._forming:
             self._store_forming(run, now)
 
     def _fetch_missing(self, run: _Run, window: Window, now: int, source: SourceChoice) -> None:

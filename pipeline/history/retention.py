@@ -18,7 +18,7 @@ from pipeline.timeline import interval, to_datetime, to_ms
 from schemas.accounts import ACCOUNTS
 from schemas.candles import CANDLES
 from schemas.control import CONTROL
-from schemas.series import SeriesKey
+from schemas.series import SeriesKey, mark_exchange
 from schemas.signals import SIGNALS
 
 DEAD_AFTER: Final = timedelta(days=1)
@@ -83,7 +83,8 @@ class Retention:
         if days is None:
             return []
         store = SeriesStore(self._database)
-        keys = [SeriesKey(one.exchange, one.symbol, one.interval) for one in store.list(self._exchange)]
+        stored = [*store.list(self._exchange), *store.list(mark_exchange(self._exchange))]
+        keys = [SeriesKey(one.exchange, one.symbol, one.interval) for one in stored]
         return [Forgotten(f"candle documents of {key}", self._of_series(store, key, days, now)) for key in keys]
 
     def _of_series(self, store: SeriesStore, key: SeriesKey, days: int, now: datetime) -> int:

@@ -151,7 +151,7 @@ def test_all_symbols_of_a_run_begin_at_once_and_end_again_where_they_did(filled:
     told("backtest", "macd_turtle", "--symbol", "BTCUSDT", "--symbol", "ETHUSDT", "-i", "15m", "--days", "3.3")
     series.update_one(name, {"$set": {"last_closed": known.last_closed}})
     run = json.loads(told("runs", "--json", "--limit", "1"))[0]["id"]
-    minutes = [one for one in filled.run(run).run.candles if one.interval == "1m"]
+    minutes = [one for one in filled.run(run).run.candles if one.interval == "1m" and one.exchange == "sim"]
     assert len({one.first for one in minutes}) == 1
     assert {one.symbol: one.last for one in minutes}["ETHUSDT"] == behind
     again = json.loads(told("rerun", run, "--json"))
@@ -164,3 +164,17 @@ def test_a_run_that_there_is_not_is_refused() -> None:
         done = CliRunner().invoke(build(), list(command))
         assert done.exit_code == 2
         assert "tidemark runs" in done.output
+
+
+def test_mark_prices_that_were_mended_make_a_run_stale(filled: Tidemark) -> None:
+    key, store = SeriesKey("sim", "BTCUSDT", "1m").mark, CandleStore(filled._opened.db)
+    assert not any("mark prices" in one for one in filled.backtest("macd_turtle", symbols="BTCUSDT", days=1).notes)
+    name = kept()
+    end = to_ms(filled.run(name).run.inputs.end)
+    as_it_was = store.load(key, end - 2 * DAY, end - 2 * DAY)
+    store.replace_closed(key, as_it_was.with_columns(pl.col("high") + 1))
+    try:
+        assert json.loads(told("runs", "show", name, "--json"))["stale"] == ["BTCUSDT 1m mark prices"]
+    finally:
+        store.replace_closed(key, as_it_was)
+    assert json.loads(told("runs", "show", name, "--json"))["stale"] == []

@@ -27,6 +27,7 @@ CM: Final = Product(
             Ask.TIME: Endpoint("GET", "/dapi/v1/time"),
             Ask.EXCHANGE_INFO: Endpoint("GET", "/dapi/v1/exchangeInfo"),
             Ask.KLINES: Endpoint("GET", "/dapi/v1/klines"),
+            Ask.MARK_KLINES: Endpoint("GET", "/dapi/v1/markPriceKlines"),
             Ask.PRICES: Endpoint("GET", "/dapi/v1/ticker/price", weight=2),
             Ask.FUNDING: Endpoint("GET", "/dapi/v1/fundingRate"),
             Ask.PLACE_ORDER: Endpoint("POST", "/dapi/v1/order", weight=0, orders=1),

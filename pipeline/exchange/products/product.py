@@ -25,6 +25,7 @@ class Ask(StrEnum):
     TIME = auto()
     EXCHANGE_INFO = auto()
     KLINES = auto()
+    MARK_KLINES = auto()
     PRICES = auto()
     FUNDING = auto()
 

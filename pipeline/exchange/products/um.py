@@ -24,6 +24,7 @@ UM: Final = Product(
             Ask.TIME: Endpoint("GET", "/fapi/v1/time"),
             Ask.EXCHANGE_INFO: Endpoint("GET", "/fapi/v1/exchangeInfo"),
             Ask.KLINES: Endpoint("GET", "/fapi/v1/klines"),
+            Ask.MARK_KLINES: Endpoint("GET", "/fapi/v1/markPriceKlines"),
             Ask.PRICES: Endpoint("GET", "/fapi/v2/ticker/price", weight=2),
             Ask.FUNDING: Endpoint("GET", "/fapi/v1/fundingRate"),
             Ask.PLACE_ORDER: Endpoint("POST", "/fapi/v1/order", weight=0, orders=1),

@@ -37,7 +37,7 @@ class Assumptions:
             "spread": "0.001 % of the price on each side, a hundredth of a percent more for each 50,000 of an order",
             "fees": "0.05 % for what is filled at once, 0.02 % for what rested",
             "funding": "as it was settled; where that is not stored, 0.01 % every eight hours",
-            "mark price": "the last price: no mark prices are stored",
+            "mark price": "liquidation looks at it; where it is not stored, at the last price",
             "rules": "filters and margin brackets are those of today",
         }
 

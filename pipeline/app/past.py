@@ -1,0 +1,111 @@
+"""What a backtest goes by: stored minutes, mark prices, funding, and the rules of a symbol. Asks the database only."""
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Final, NamedTuple
+
+from pipeline.app.opened import Opened
+from pipeline.errors import UsageError
+from pipeline.research.backtest.funding import Due, schedule_of
+from pipeline.research.backtest.minutes import Minutes
+from pipeline.store.candles.store import CandleStore
+from pipeline.store.funding import FundingStore
+from pipeline.store.series import SeriesStore
+from pipeline.store.symbols import SymbolStore
+from pipeline.timeline import MINUTE, iso, to_datetime, to_ms
+from schemas.series import SeriesKey
+from schemas.symbols import Symbol
+
+_PRICES: Final = ("open", "high", "low", "close")
+
+
+class Read(NamedTuple):
+    """Candles that a run goes by: from when to when, and how often the series had changed before they were read."""
+
+    first: int
+    last: int
+    changes: int
+
+
+def stored_minutes(tm: Opened, symbol: str) -> Read:
+    """All that there are of them."""
+    known = SeriesStore(tm.db).get(SeriesKey(tm.environment, symbol, "1m"))
+    if known is None or known.first is None or known.last_closed is None:
+        raise UsageError(
+            f"no 1m candles of {symbol} are stored, and fills are decided on them. Fetch them: tidemark backfill "
+            f"{symbol} --interval 1m"
+        )
+    return Read(to_ms(known.first), to_ms(known.last_closed), known.changes)
+
+
+def minutes_of(
+    tm: Opened, spans: Mapping[str, Read], wanted: Mapping[str, Read], start: int | None
+) -> tuple[dict[str, Minutes], list[str]]:
+    """What fills are decided on, and what is to be said of it."""
+    found: dict[str, Minutes] = {}
+    notes: list[str] = []
+    for symbol, (since, until, _) in wanted.items():
+        key = SeriesKey(tm.environment, symbol, "1m")
+        columns = CandleStore(tm.db).columns(key, since, until, ("t", "closed", *_PRICES))
+        closed = columns["closed"].astype(bool)
+        times = columns["t"][closed]
+        if not len(times):
+            raise UsageError(
+                f"no 1m candles of {symbol} are stored from {iso(since)} to {iso(until)}: stored are "
+                f"{to_datetime(spans[symbol].first):%Y-%m-%d} to {to_datetime(spans[symbol].last):%Y-%m-%d}"
+            )
+        prices = (columns[name][closed] for name in _PRICES)
+        found[symbol] = Minutes.of(symbol, Decimal(1).scaleb(-symbol_of(tm, symbol).decimals), times, *prices)
+        if start is not None and times[0] > start + MINUTE:
+            notes.append(f"{symbol} begins on {to_datetime(int(times[0])):%Y-%m-%d %H:%M}: nothing older is stored")
+        if holes := int((~found[symbol].there).sum()):
+            notes.append(f"{symbol} lacks {holes} minutes: nothing could trade in them")
+    return found, notes
+
+
+def marks_of(
+    tm: Opened, minutes: Mapping[str, Minutes], read: dict[SeriesKey, Read], notes: list[str]
+) -> dict[str, Minutes]:
+    """The mark prices that are stored of these minutes; what lacks is said."""
+    found = {}
+    for symbol, one in minutes.items():
+        key = SeriesKey(tm.environment, symbol, "1m").mark
+        known = SeriesStore(tm.db).get(key)
+        columns = CandleStore(tm.db).columns(key, one.start, one.end - MINUTE, ("t", "closed", *_PRICES))
+        closed = columns["closed"].astype(bool)
+        times = columns["t"][closed]
+        read[key] = Read(one.start, one.end - MINUTE, 0 if known is None else known.changes)
+        if len(times):
+            found[symbol] = one.marked(times, *(columns[name][closed] for name in _PRICES))
+        wanted = int(one.there.sum())
+        if (lacks := wanted - len(times)) > 0:
+            notes.append(
+                f"{lacks:,} of {wanted:,} mark prices of {symbol} are not stored: liquidation looked at the last price "
+                f"there. Fetch them: tidemark backfill {symbol} --interval 1m"
+            )
+    return found
+
+
+def symbol_of(tm: Opened, symbol: str) -> Symbol:
+    """Its rules, as they are stored."""
+    found = SymbolStore(tm.db).get(tm.environment, symbol)
+    if found is None or found.filters is None:
+        raise UsageError(
+            f"the rules of {symbol} are not stored, so nobody can say which orders it takes. Fetch them: tidemark "
+            f"backfill {symbol} --interval 1m"
+        )
+    return found
+
+
+def funding_of(tm: Opened, symbol: str, start: int, end: int, notes: list[str]) -> list[Due]:
+    """Its settlements, those of a perpetual contract; what is assumed of them is said."""
+    if "PERPETUAL" not in symbol_of(tm, symbol).contract_type:
+        return []
+    due = schedule_of(FundingStore(tm.db, tm.environment).load(symbol, start, end), start, end)
+    unknown = sum(not one.known for one in due)
+    if unknown:
+        notes.append(
+            f"{unknown} of {len(due)} settlements of {symbol} are not stored: 0.01 % was assumed for them. Fetch them: "
+            f"tidemark backfill {symbol} --interval 1m"
+        )
+    return due
