@@ -24,7 +24,7 @@ from pipeline.timeline import DAY, MINUTE, SECOND, interval, to_ms
 from schemas.series import SeriesKey
 
 MINUTE_BYTES: Final = 144
-"""A minute of a symbol: as it is read, as it is kept, and on the grid of the compiled rules, by last and by mark price."""
+"""A minute of a symbol: as it is read, as it is kept, and on the grid of the compiled rules; by either price."""
 CANDLE_BYTES: Final = 8 * (KEPT + 24)
 """A candle of a symbol: its prices, its indicators, and as many averages as are kept."""
 

@@ -168,7 +168,9 @@ def test_a_run_that_there_is_not_is_refused() -> None:
 
 def test_mark_prices_that_were_mended_make_a_run_stale(filled: Tidemark) -> None:
     key, store = SeriesKey("sim", "BTCUSDT", "1m").mark, CandleStore(filled._opened.db)
-    assert not any("mark prices" in one for one in filled.backtest("macd_turtle", symbols="BTCUSDT", days=1).notes)
+    assert not any(
+        "mark prices" in one for one in filled.backtest("macd_turtle", symbols="BTCUSDT", intervals="15m", days=1).notes
+    )
     name = kept()
     end = to_ms(filled.run(name).run.inputs.end)
     as_it_was = store.load(key, end - 2 * DAY, end - 2 * DAY)
