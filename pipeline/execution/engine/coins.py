@@ -95,8 +95,9 @@ class Coins:
         """Count again what is held. What is too little to be sold is told, and left."""
         position = self._memory.position(symbol)
         known = max(position.as_of, position.entered_at, position.reduced_at, position.unheard_at + 1)
-        if not position.managed:
+        if not position.managed and known > position.as_of:
             self._memory.put(replace(position, as_of=known))
+        if not position.managed:
             return
         held = holding(position, self._memory.orders)
         quantity = max(ZERO, held.quantity - position.missing)

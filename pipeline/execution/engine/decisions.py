@@ -198,7 +198,7 @@ class Decisions:
         if close is None:
             return verdict
         _, decision = self._pending.pop(close.id, (None, None))
-        return with_close(verdict, close, decision)
+        return with_close(verdict, self._memory.orders.get(close.id, close), decision)
 
     # The journal's answers
 

@@ -65,8 +65,9 @@ class Ask:
 
     @property
     def limit(self) -> Decimal | None:
-        """The price of a limit entry; None: entries are market orders."""
-        if self.risk.entry_order == "market" or self.market.filters is None:
+        """The price of a limit entry; None: entries are market orders. Those for coins always are: a pair does not grow
+        with what is filled of one that rests."""
+        if self.risk.entry_order == "market" or self.policy.owned or self.market.filters is None:
             return None
         return sizing.limit_price(self.signal.price, self.signal.side, self.market.filters)
 

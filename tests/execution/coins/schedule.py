@@ -95,6 +95,8 @@ class Schedule:
         self.naked_since: int | None = None
         self.naked_for = 0
         self.seen: set[str] = set()
+        self.doubted: set[str] = set()
+        self.was_missing = False
 
     # What is drawn
 
@@ -264,7 +266,9 @@ class Schedule:
             case ef.JournalOrder(order):
                 self.journal.orders[order.id] = order
                 self.unanswered.discard(order.id)
+                self.doubted |= {order.id} if order.state == "unknown" else set()
             case ef.JournalPosition(position):
+                self.was_missing |= bool(position.missing)
                 self.journal.positions[position.symbol] = position
             case ef.WriteVerdict(name):
                 self.journal.verdicts.setdefault(name, effect)
