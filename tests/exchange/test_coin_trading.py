@@ -1,76 +1,95 @@
-"""An account of several coins: COIN-M's signed calls against the real simulator."""
+"""Orders for coins, pairs and balances against the real simulator."""
 
 from collections.abc import Iterator
 from dataclasses import replace
 from decimal import Decimal
+from itertools import count
 
 import pytest
 
+from pipeline.exchange.coin_trading import CoinTrading, Pair
 from pipeline.exchange.environments import ENVIRONMENTS, at
-from pipeline.exchange.market import MarketData
-from pipeline.exchange.products.instrument import Instrument
+from pipeline.exchange.errors import RefusedError
 from pipeline.exchange.rest import RestClient
 from pipeline.exchange.signing import Credentials, signer_for
-from pipeline.exchange.trading import NewAlgo, NewOrder, Trading
 from pipeline.simulator.handle import Simulator
+from pipeline.timeline import DAY, HOUR
 
-SYMBOL = "BTCUSD_PERP"
+SYMBOL = "BTCUSDT"
+_ids = count()
 
 
 @pytest.fixture(scope="module")
-def trading() -> Iterator[Trading]:
-    with Simulator.start(markets=("um", "cm")) as simulator:
-        place = replace(at(ENVIRONMENTS["sim-cm"], simulator.at("cm").url), retries=0)
+def trading() -> Iterator[CoinTrading]:
+    with Simulator.start(markets=("um", "spot")) as simulator:
+        place = replace(at(ENVIRONMENTS["binance-spot-testnet"], simulator.at("spot").url), retries=0)
         with RestClient(place, Credentials("sim-key", signer_for("sim-secret"))) as client:
             client.sync_clock()
-            yield Trading(client)
+            yield CoinTrading(client)
 
 
-def test_there_is_a_wallet_of_each_coin_and_no_sum_of_them(trading: Trading) -> None:
-    account = trading.account()
-    held = {one.asset: one.balance for one in account.wallets if one.balance}
-    assert (held["BTC"], held["ETH"]) == (Decimal("0.1"), Decimal(2))
-    assert all(one.equity == one.balance and one.available == one.balance for one in account.wallets)
-    assert (account.others, trading.multi_assets_mode(), trading.hedge_mode()) == ((), False, False)
+def bought(trading: CoinTrading) -> tuple[Decimal, Decimal]:
+    """How much was received in lots, and the price."""
+    order = trading.trade(SYMBOL, "BUY", Decimal("0.02"), f"b-{next(_ids)}")
+    (fill,) = order.fills
+    assert (order.status, fill.commission_asset) == ("FILLED", "BTC")
+    return (order.executed_qty - fill.commission).quantize(Decimal("0.0001"), "ROUND_FLOOR"), fill.price
 
 
-def test_a_position_from_its_first_order_to_its_end(trading: Trading) -> None:
-    since = trading.client.server_time()
-    trading.set_margin_type(SYMBOL, "ISOLATED")
-    trading.set_leverage(SYMBOL, 5)
-    config = trading.symbol_config(SYMBOL)
-    assert config is not None
-    assert (config.leverage, config.margin_type) == (5, "ISOLATED")
-    bought = trading.place_order(NewOrder(symbol=SYMBOL, side="BUY", client_id="t:1", quantity=Decimal(7)))
-    asked = trading.query_order(SYMBOL, bought.client_order_id)
-    (held,) = trading.positions(SYMBOL)
-    assert asked is not None
-    assert (held.position_amt, held.symbol) == (7, SYMBOL)
-    assert float(held.entry_price) == pytest.approx(float(asked.avg_price or 0))
-    trigger = (held.mark_price * Decimal("0.9")).quantize(Decimal("0.1"))
-    stop = trading.place_algo(
-        NewAlgo(symbol=SYMBOL, side="SELL", client_id="s:1", type="STOP_MARKET", trigger_price=trigger)
-    )
-    assert not trading.knows_ended_algos
-    found = trading.query_algo(SYMBOL, "s:1")
-    assert found is not None
-    assert (found.algo_id, found.trigger_price, found.close_position) == (stop.algo_id, trigger, True)
-    assert [one.client_algo_id for one in trading.all_algos(SYMBOL, since)] == ["s:1"]
-    assert trading.cancel_algo("s:1")
-    assert trading.query_algo(SYMBOL, "s:1") is None, "one that waits no more is not told of"
-    sold = NewOrder(symbol=SYMBOL, side="SELL", client_id="t:2", quantity=Decimal(7), reduce_only=True)
-    fills = [*trading.trades(SYMBOL, since), *trading.trades_of(SYMBOL, trading.place_order(sold).order_id)]
-    assert {one.commission_asset for one in fills} == {"BTC"}
-    kinds = {(one.income_type, one.asset) for one in trading.incomes(since, trading.client.server_time())}
-    assert ("COMMISSION", "BTC") in kinds
+def pair_of(quantity: Decimal, price: Decimal) -> Pair:
+    number = next(_ids)
+    low, high = (price * Decimal("0.5")).quantize(Decimal(1)), (price * Decimal("1.5")).quantize(Decimal(1))
+    return Pair(
+        symbol=SYMBOL, quantity=quantity, stop_id=f"s-{number}", stop_price=low, target_id=f"p-{number}",
+        target_price=high,
+    )  # fmt: skip
 
 
-def test_the_brackets_are_of_coins_and_the_fee_is_the_accounts(trading: Trading) -> None:
-    brackets = trading.brackets()[SYMBOL]
-    assert all(one.cap > 0 for one in brackets)
-    assert [one.cap for one in brackets] == sorted(one.cap for one in brackets)
-    assert trading.taker_fee(SYMBOL) == Decimal("0.0004")
-    listed = {one.symbol: one for one in MarketData(trading.client).symbols()}
-    one = Instrument.of(trading.client.environment.product, listed[SYMBOL])
-    assert (one.margin_asset, one.size, one.quoted(Decimal(3), Decimal(50_000))) == ("BTC", 100, 300)
-    assert one.amount(Decimal("0.006")) == "0.00600000"
+def test_a_pair_locks_what_was_bought_and_goes_as_one(trading: CoinTrading) -> None:
+    quantity, price = bought(trading)
+    pair = pair_of(quantity, price)
+    placed = {one.name: one for one in trading.protect(pair)}
+    assert {name: one.status for name, one in placed.items()} == {pair.stop_id: "NEW", str(pair.target_id): "NEW"}
+    assert placed[pair.stop_id].stop_price == pair.stop_price
+    assert trading.balances()["BTC"].locked == quantity
+    assert {one.name for one in trading.open_orders()} == set(placed)
+    assert {one.name: one.status for one in trading.cancel(SYMBOL, pair.stop_id)}[pair.stop_id] == "CANCELED"
+    assert trading.open_orders() == []
+    assert trading.balances().get("BTC") is None or trading.balances()["BTC"].locked == 0
+    assert trading.cancel(SYMBOL, pair.stop_id) == ()
+    target = trading.query(SYMBOL, str(pair.target_id))
+    assert target is not None
+    assert target.status == "CANCELED"
+    assert trading.query_number(SYMBOL, target.order_id) == target
+    sold = trading.trade(SYMBOL, "SELL", quantity, f"x-{next(_ids)}")
+    assert (sold.status, sold.executed_qty) == ("FILLED", quantity)
+
+
+def test_a_stop_alone(trading: CoinTrading) -> None:
+    quantity, price = bought(trading)
+    stop = replace(pair_of(quantity, price), target_id=None, target_price=None)
+    (placed,) = trading.protect(stop)
+    assert (placed.name, placed.status) == (stop.stop_id, "NEW")
+    with pytest.raises(RefusedError, match="Duplicate order sent"):
+        trading.protect(stop)
+    trading.cancel(SYMBOL, stop.stop_id)
+    trading.trade(SYMBOL, "SELL", quantity, f"x-{next(_ids)}")
+
+
+def test_more_than_there_is_cannot_be_sold_and_an_order_that_never_was_is_not_known(trading: CoinTrading) -> None:
+    with pytest.raises(RefusedError, match="insufficient balance"):
+        trading.trade(SYMBOL, "SELL", Decimal(50), f"x-{next(_ids)}")
+    assert trading.query(SYMBOL, "never") is None
+    assert trading.query_number(SYMBOL, 987_654_321) is None
+
+
+def test_the_past_is_read_a_day_at_a_time(trading: CoinTrading) -> None:
+    quantity, _ = bought(trading)
+    trading.trade(SYMBOL, "SELL", quantity, "last")
+    since = trading.client.clock.now() - 3 * DAY - HOUR
+    orders, trades = trading.orders(SYMBOL, since), trading.trades(SYMBOL, since)
+    assert orders[-1].name == "last"
+    assert [one.order_id for one in orders] == sorted({one.order_id for one in orders})
+    assert (trades[-1].order_id, trades[-1].is_buyer, trades[-1].commission_asset) == (
+        orders[-1].order_id, False, "USDT",
+    )  # fmt: skip

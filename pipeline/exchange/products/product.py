@@ -35,6 +35,8 @@ class Ask(StrEnum):
     OPEN_ORDERS = auto()
     ALL_ORDERS = auto()
 
+    PLACE_PAIR = auto()
+
     PLACE_ALGO = auto()
     QUERY_ALGO = auto()
     CANCEL_ALGO = auto()
