@@ -5,6 +5,7 @@ here, and a cookie outlives a restart. No secret is ever compared by its first d
 """
 
 import hmac
+import os
 import secrets
 import time
 from collections import deque
@@ -120,22 +121,23 @@ def address_file(home: Path) -> Path:
 
 @contextmanager
 def told(home: Path, address: str) -> Iterator[None]:
-    """Tell it for the length of a `with` block."""
+    """Tell it for the length of a `with` block, unless another server does by its end."""
     file = address_file(home)
     file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    write_private(file, address)
+    ours = f"{address} {os.getpid()}\n"
+    write_private(file, ours)
     try:
         yield
     finally:
-        if address_of(home) == address:
+        if file.exists() and file.read_text(encoding="utf-8") == ours:
             file.unlink(missing_ok=True)
 
 
 def address_of(home: Path) -> str | None:
     """What it says; None where none serves."""
     try:
-        return address_file(home).read_text(encoding="utf-8").strip() or None
-    except OSError:
+        return address_file(home).read_text(encoding="utf-8").split()[0]
+    except (OSError, IndexError):
         return None
 
 

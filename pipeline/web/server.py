@@ -24,10 +24,11 @@ from pipeline.app.trading_settings import RevisionError
 from pipeline.errors import AttentionError, TidemarkError, UsageError
 from pipeline.settings import Settings
 from pipeline.web import answers
+from pipeline.web.backtests import Backtests
 from pipeline.web.guard import Guard, cookie_name, page_of_words
 from pipeline.web.live import Live
 from pipeline.web.places import Places, opened
-from pipeline.web.routes import market, running, trading
+from pipeline.web.routes import backtests, market, running, trading
 
 STATIC: Final = Path(__file__).parent / "static"
 _ENDS_WITHIN: Final = 3
@@ -76,12 +77,13 @@ class _Server(uvicorn.Server):
 
 def application(places: Places, door: Door, port: int, names: Collection[str] = ()) -> Guard:
     """What answers, behind its guard."""
-    live = Live(places)
+    live, jobs = Live(places), Backtests()
 
     @asynccontextmanager
     async def alive(_: FastAPI) -> AsyncIterator[None]:
         await live.start()
         yield
+        jobs.stop()
         await live.stop()
 
     app = FastAPI(
@@ -93,8 +95,8 @@ def application(places: Places, door: Door, port: int, names: Collection[str] = 
         lifespan=alive,
         responses={status: {"model": answers.Refusal} for status in (401, 403, 409, 422, 503)},
     )
-    app.state.places = places
-    for routes in (market, trading, running):
+    app.state.places, app.state.backtests = places, jobs
+    for routes in (market, trading, backtests, running):
         app.include_router(routes.router, prefix="/api")
     for kind, status in _STATUS:
         app.add_exception_handler(kind, _refusing(status))

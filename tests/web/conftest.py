@@ -86,7 +86,8 @@ def served(
     shared_simulator: Simulator,
     scratch: Path,
 ) -> Iterator[Served]:
-    """30 days of 15m and 1h, with indicators, signals and returns; the series are watched."""
+    """30 days of 15m and 1h, with indicators, signals and returns; the series are watched. Of one symbol three days of
+    minutes, too."""
     name = request.module.__name__.rpartition(".")[2]
     home = scratch / name
     home.mkdir()
@@ -105,7 +106,8 @@ def served(
         for variable, value in mine.items():
             patch.setenv(variable, value)
         patch.chdir(home)
-        for command in (["backfill", "--days", "30"], ["watch", *SYMBOLS]):
+        minutes = ["backfill", "BTCUSDT", "--interval", "1m", "--days", "3"]
+        for command in (["backfill", "--days", "30"], minutes, ["watch", *SYMBOLS]):
             result = CliRunner().invoke(cli.build(), command)
             assert result.exit_code == 0, result.output
     one = Served(others | mine, home, mongo[name])

@@ -15,7 +15,10 @@ from pipeline.app.door import (
     TooOftenError,
     UsedError,
     WrongError,
+    address_file,
+    address_of,
     secret_file,
+    told,
 )
 
 
@@ -121,3 +124,13 @@ def test_wrong_links_are_slowed_down_and_keep_nobody_out(door: Door, clock: Cloc
     with pytest.raises(WrongError) as found:
         door.enter("wrong")
     assert not isinstance(found.value, TooOftenError)
+
+
+def test_where_it_answers_is_told_while_it_does_and_not_taken_back_from_the_next(tmp_path: Path) -> None:
+    assert address_of(tmp_path) is None
+    with told(tmp_path, "http://127.0.0.1:8420"):
+        assert address_of(tmp_path) == "http://127.0.0.1:8420"
+    assert address_of(tmp_path) is None
+    with told(tmp_path, "http://127.0.0.1:8420"):
+        address_file(tmp_path).write_text("http://127.0.0.1:8420 1\n")  # another process, at the same port by now
+    assert address_of(tmp_path) == "http://127.0.0.1:8420"

@@ -16,6 +16,7 @@ import requests
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from pipeline.app import runs
 from pipeline.app import signals as app_signals
 from pipeline.app.opened import Opened
 from pipeline.candle import Candle, CandleWrite
@@ -164,10 +165,10 @@ def test_candles_are_those_that_are_stored_to_the_last_bit_across_pages(served: 
 def test_coins_have_their_newest_price_and_what_a_day_did(served: Served) -> None:
     coins = {one["symbol"]: one for one in served.get("coins")}
     assert list(coins) == ["BTCUSDT", "ETHUSDT"]
-    newest = CandleStore(served.db).load(SeriesKey("sim", "BTCUSDT", "15m"), 0, int(time.time() * 1000))["close"][-1]
+    newest = CandleStore(served.db).load(SeriesKey("sim", "BTCUSDT", "1m"), 0, int(time.time() * 1000))["close"][-1]
     assert coins["BTCUSDT"]["price"] == newest
     assert coins["BTCUSDT"]["watched"]
-    assert coins["BTCUSDT"]["stored"] == ["15m", "1h"]
+    assert (coins["BTCUSDT"]["stored"], coins["ETHUSDT"]["stored"]) == (["1m", "15m", "1h"], ["15m", "1h"])
     assert coins["BTCUSDT"]["tick"] == "0.10"
     assert math.isfinite(coins["BTCUSDT"]["day_pct"])
 
@@ -290,6 +291,56 @@ def test_monitors_stop_and_start(served: Served) -> None:
     assert {(one["symbol"], one["interval"]) for one in started["series"]} == {
         (symbol, code) for symbol in ("BTCUSDT", "ETHUSDT") for code in ("15m", "1h")
     }
+
+
+# ---- backtests
+
+
+def ended(served: Served, **wanted: Any) -> dict[str, Any]:
+    """A backtest, begun and waited for."""
+    begun = served.script().post(f"{served.url}/api/backtests", json=wanted, timeout=60)
+    assert begun.status_code == 200, begun.text
+    job = begun.json()
+    while job["state"] == "running":
+        time.sleep(0.2)
+        job = served.get(f"backtests/{job['id']}")
+    return dict(job)
+
+
+TRIED = {"strategies": ["macd_cross"], "symbols": ["BTCUSDT"], "intervals": ["15m"], "days": 2}
+
+
+def test_a_backtest_is_run_kept_and_shown_as_python_has_it(served: Served, tm: Opened) -> None:
+    job = ended(served, **TRIED)
+    assert (job["state"], job["why"]) == ("done", None)
+    shown, kept = served.get(f"runs/{job['run']}"), runs.run(tm, job["run"])
+    assert [one["inside"] for one in shown["readings"]] == [one.inside for one in kept.run.readings]
+    assert shown["readings"][0]["figures"]["return_pct"] == kept.figures["return_pct"] == shown["return_pct"]
+    assert shown["equity"] == kept.run.equity
+    assert [one["profit"] for one in shown["trades"]] == [one["profit"] for one in kept.trades] != []
+    assert [one["id"] for one in served.get("runs")] == [job["run"]]
+
+
+def test_a_backtest_that_cannot_be_says_why(served: Served) -> None:
+    assert "macd_cross" in ended(served, **TRIED | {"strategies": ["macd_cros"]})["why"]
+    assert "tidemark backfill ETHUSDT --interval 1m" in ended(served, **TRIED | {"symbols": ["ETHUSDT"]})["why"]
+    assert "average" in ended(served, **TRIED | {"parameters": {"average": "seven"}})["why"]
+    script = served.script()
+    assert script.post(f"{served.url}/api/backtests", json=TRIED | {"days": -1}, timeout=60).status_code == 422
+    assert script.get(f"{served.url}/api/backtests/nothing", timeout=60).status_code == 422
+    assert script.get(f"{served.url}/api/runs/nothing", timeout=60).status_code == 422
+
+
+def test_a_backtest_that_is_cancelled_leaves_nothing_and_makes_room(served: Served) -> None:
+    script, before = served.script(), served.db["runs"].count_documents({})
+    job = script.post(f"{served.url}/api/backtests", json=TRIED, timeout=60).json()
+    second = script.post(f"{served.url}/api/backtests", json=TRIED, timeout=60)
+    assert (second.status_code, "runs already" in second.json()["detail"]) == (422, True)
+    assert script.delete(f"{served.url}/api/backtests/{job['id']}", timeout=60).json()["state"] == "cancelled"
+    while script.post(f"{served.url}/api/backtests", json=TRIED | {"symbols": ["NOPE"]}, timeout=60).status_code == 422:
+        time.sleep(0.1)
+    assert served.get(f"backtests/{job['id']}")["state"] == "cancelled"
+    assert served.db["runs"].count_documents({}) == before
 
 
 # ---- what changes

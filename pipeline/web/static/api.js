@@ -34,7 +34,7 @@ async function ask(url, how) {
 /** @param {string} path @param {Record<string, any>} [query] @returns {Promise<any>} */
 export const get = async (path, query) => (await ask(address(path, query))).json();
 
-/** @param {"POST"|"PUT"} method @param {string} path @param {Record<string, any>} query @param {any} body @returns {Promise<any>} */
+/** @param {"POST"|"PUT"|"DELETE"} method @param {string} path @param {Record<string, any>} query @param {any} body @returns {Promise<any>} */
 export const order = async (method, path, query, body) =>
   (await ask(address(path, query), { method, headers: { "content-type": "application/json" }, body: JSON.stringify(body) })).json();
 

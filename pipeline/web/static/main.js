@@ -5,6 +5,7 @@ import { byId, fill, h } from "./dom.js";
 import { amount, moment, percent, span, way } from "./format.js";
 import { Live } from "./live.js";
 import { accountView } from "./views/account.js";
+import { backtestView } from "./views/backtest.js";
 import { chartView } from "./views/chart.js";
 import { healthView } from "./views/health.js";
 import { monitorsView } from "./views/monitors.js";
@@ -21,13 +22,14 @@ import { signalsView } from "./views/signals.js";
 /** @type {Record<string, {name: string, key: string, show: (root: HTMLElement, app: App, rest: string[]) => Shown}>} */
 const VIEWS = {
   chart: { name: "Chart", key: "c", show: chartView },
+  backtest: { name: "Backtest", key: "b", show: backtestView },
   signals: { name: "Signals", key: "s", show: signalsView },
   account: { name: "Account", key: "a", show: accountView },
   monitors: { name: "Monitors", key: "m", show: monitorsView },
   health: { name: "Health", key: "h", show: healthView },
 };
 const KEYS = [
-  ["/ or a letter", "search a symbol"], ["1 5 h d", "interval"], ["g then c s a m h", "the views"], ["arrows, + −", "move and zoom the chart"],
+  ["/ or a letter", "search a symbol"], ["1 5 h d", "interval"], ["g then c b s a m h", "the views"], ["arrows, + −", "move and zoom the chart"],
   ["Home End", "oldest shown, newest"], ["?", "this list"], ["Esc", "close"],
 ];
 

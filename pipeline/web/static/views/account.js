@@ -1,11 +1,10 @@
 // @ts-check
 /** The account: what it is worth, day by day and month by month, what is held, and which limits have tripped. */
 import { get } from "../api.js";
+import { curves } from "../curves.js";
 import { fill, h, table } from "../dom.js";
 import { amount, moment, percent, signed, UNKNOWN, way } from "../format.js";
 import { ordersTable, positionsTable } from "./dock.js";
-
-const SVG = "http://www.w3.org/2000/svg";
 
 /** @param {HTMLElement} root @param {import("../main.js").App} app */
 export function accountView(root, app) {
@@ -60,13 +59,4 @@ const periods = (rows) => table([
 const calendar = (days) => days.length ? h("div", { class: "days" }, ...days.slice(-62).map((one) => h("div", { class: way(one.return_pct), title: `${amount(one.equity, 2)}, realised ${signed(one.realized)}` }, one.name.slice(5), h("b", {}, one.return_pct === null ? UNKNOWN : percent(one.return_pct))))) : h("p", {}, "No day is known yet.");
 
 /** @param {any[]} days */
-function equity(days) {
-  const values = days.map((one) => Number(one.equity)), low = Math.min(...values), high = Math.max(...values);
-  if (values.length < 2) return h("p", {}, "There is a curve from the second day on.");
-  const wide = 900, tall = 140, points = values.map((value, i) => `${(i / (values.length - 1)) * wide},${tall - 4 - ((value - low) / (high - low || 1)) * (tall - 8)}`);
-  const picture = document.createElementNS(SVG, "svg"), line = document.createElementNS(SVG, "polyline");
-  for (const [name, value] of Object.entries({ viewBox: `0 0 ${wide} ${tall}`, role: "img", "aria-label": `Equity from ${amount(values[0], 2)} to ${amount(values[values.length - 1], 2)}`, preserveAspectRatio: "none", width: "100%", height: String(tall) })) picture.setAttribute(name, value);
-  for (const [name, value] of Object.entries({ points: points.join(" "), fill: "none", stroke: "currentColor", "stroke-width": "1.5", "vector-effect": "non-scaling-stroke" })) line.setAttribute(name, value);
-  picture.append(line);
-  return h("div", { class: "up" }, picture);
-}
+const equity = (days) => curves([{ name: "equity", days: days.map((one) => Date.parse(one.name)), values: days.map((one) => Number(one.equity)) }]);

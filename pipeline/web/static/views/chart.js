@@ -22,7 +22,7 @@ const panes = () => [
 
 /** @param {HTMLElement} root @param {App} app @param {string[]} rest */
 export function chartView(root, app, rest) {
-  let [symbol = "", interval = ""] = rest;
+  let [symbol = "", interval = "", at = ""] = rest;
   /** @type {(() => void)[]} */
   const ends = [];
   const legend = h("div", { class: "legend" }), plot = h("div", { class: "plot" }), bar = h("div", { class: "bar" });
@@ -77,7 +77,8 @@ export function chartView(root, app, rest) {
       ...stored.map((code) => h("button", { type: "button", "aria-pressed": String(code === interval), onclick: () => app.go("chart", symbol, code) }, code)),
       h("button", { type: "button", "aria-pressed": "false", title: "Logarithmic prices", onclick: (/** @type {Event} */ event) => { chart.setLog(!chart.log); /** @type {HTMLElement} */ (event.currentTarget).setAttribute("aria-pressed", String(chart.log)); } }, "log"),
       h("button", { type: "button", title: "The chart as a picture", onclick: picture }, "PNG"),
-      h("button", { type: "button", title: "The newest candles as a table", onclick: asTable }, "table"));
+      h("button", { type: "button", title: "The newest candles as a table", onclick: asTable }, "table"),
+      h("button", { type: "button", onclick: () => app.go("backtest", "new", symbol, interval) }, "Backtest"));
   }
 
   function picture() {
@@ -112,8 +113,22 @@ export function chartView(root, app, rest) {
     }));
     if (first.head.count) chart.setMarks(await marks(first.columns.t[0]));
     if (ended) return;
+    if (at) await back(Number(at));
     await new Promise((done) => requestAnimationFrame(done));
     Object.assign(document.documentElement.dataset, { ready: "yes", took: String(Math.round(performance.now() - began)) });
+  }
+
+  /** Older candles until that moment is among them, and then to it. @param {number} t */
+  async function back(t) {
+    while (!ended && older && chart.series.columns.t[0] > t) {
+      const before = chart.series.columns.t[0];
+      const more = await candles(symbol, interval, { ...app.query, before, limit: 20 * PAGE });
+      if (ended || !more.head.count) return;
+      older = more.head.older;
+      chart.prepend(more.columns);
+      chart.setMarks([...await marks(more.columns.t[0], before), ...chart.marks]);
+    }
+    chart.goTo(t);
   }
 
   /** @param {any} one @returns {import("../chart/chart.js").Mark} */
