@@ -59,7 +59,7 @@ class Backtests:
     def begin(self, exchange: str, wanted: Wanted) -> Job:
         """Refused while one runs."""
         with self._lock:
-            if self._running is not None:
+            if self._running is not None and self._jobs[self._running[0]].state == "running":
                 raise UsageError("a backtest runs already: wait for it, or cancel it")
             job = Job(uuid.uuid4().hex[:12], exchange, datetime.now(UTC))
             ours, theirs = _SPAWN.Pipe(duplex=False)
@@ -102,7 +102,8 @@ class Backtests:
                         self._jobs[name] = replace(self._jobs[name], **told)
         process.join()
         with self._lock:
-            self._running = None
+            if self._running is not None and self._running[0] == name:
+                self._running = None
             if self._jobs[name].state == "running":
                 why = f"its process ended with {process.exitcode}: perhaps the machine has no memory left"
                 self._jobs[name] = replace(self._jobs[name], state="failed", why=why)

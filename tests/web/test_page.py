@@ -29,6 +29,7 @@ READY = "html[data-ready=yes]"
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """A Chromium in which a foreign name leads here, too."""
+    expect.set_options(timeout=PATIENCE_MS)
     with sync_playwright() as playwright, launch(playwright, "--host-resolver-rules=MAP evil.example 127.0.0.1") as one:
         yield one
 
@@ -220,6 +221,31 @@ def test_monitors_are_stopped_and_started(page: Page, served: Served) -> None:
     page.get_by_label("Symbols to start").fill("ETHUSDT")
     page.get_by_role("button", name="Start", exact=True).click()
     expect(page.get_by_label("Choose ETHUSDT")).to_be_visible()
+
+
+def test_a_strategy_is_tried_from_the_chart_and_a_trade_leads_back_to_its_candles(page: Page, served: Served) -> None:
+    show(page, "chart/BTCUSDT/15m")
+    page.get_by_role("button", name="Backtest").click()
+    page.get_by_label("Days", exact=True).fill("2")
+    page.get_by_label("average").fill("x")
+    page.get_by_role("button", name="Run").click()
+    expect(page.get_by_role("status")).to_contain_text("average")
+    page.get_by_label("average").fill("0")
+    page.get_by_role("button", name="Run").click()
+    expect(page.get_by_role("heading", name="Months, UTC")).to_be_visible()
+    name = page.url.rpartition("/")[2]
+    kept = served.db["runs"].find_one({"_id": name})
+    assert kept is not None
+    row = page.get_by_role("row", name="equity at the end").get_by_role("cell").nth(1)
+    expect(row).to_have_text(f"{kept['readings'][0]['figures']['equity_end']:,.2f}")
+    page.reload()
+    expect(page.get_by_role("heading", name="Months, UTC")).to_be_visible()
+    trade = page.locator("td button").first
+    opened = trade.inner_text()
+    trade.click()
+    page.wait_for_selector(f"{READY} canvas")
+    at = datetime.strptime(opened, "%Y-%m-%d %H:%M").replace(tzinfo=UTC).timestamp() * 1000
+    until(page, lambda one: one["from"] <= at <= one["to"] + 900_000, "its candles are not in view")
 
 
 @pytest.mark.parametrize("size", [(1280, 720), (390, 844)])

@@ -8,11 +8,12 @@ import { amount, moment, percent, signed, UNKNOWN, way } from "../format.js";
 /** @typedef {import("../main.js").App} App */
 
 const LOOK_EVERY = 400, SHOWN = 500;
+const share = (/** @type {number|null} */ value) => value === null ? UNKNOWN : `${amount(value, 2)} %`;
 const FIGURES = /** @type {[string, string, (value: any) => string][]} */ ([
   ["return", "return_pct", percent], ["the symbols themselves", "market_return_pct", percent], ["return a year", "yearly_return_pct", percent],
-  ["deepest drawdown", "max_drawdown_pct", (value) => percent(value)], ["Sharpe", "sharpe", (value) => amount(value, 2)], ["Sortino", "sortino", (value) => amount(value, 2)],
-  ["trades", "trades", (value) => amount(value, 0)], ["won", "won_pct", (value) => value === null ? UNKNOWN : `${amount(value, 1)} %`], ["profit factor", "profit_factor", (value) => amount(value, 2)],
-  ["a trade brings", "expectancy", (value) => signed(value)], ["in the market", "exposure_pct", (value) => `${amount(value, 1)} %`], ["fees", "fees", (value) => signed(value === null ? null : -value)],
+  ["deepest drawdown", "max_drawdown_pct", share], ["Sharpe", "sharpe", (value) => amount(value, 2)], ["Sortino", "sortino", (value) => amount(value, 2)],
+  ["trades", "trades", (value) => amount(value, 0)], ["won", "won_pct", share], ["profit factor", "profit_factor", (value) => amount(value, 2)],
+  ["a trade brings", "expectancy", (value) => signed(value)], ["in the market", "exposure_pct", share], ["fees", "fees", (value) => signed(value === null ? null : -value)],
   ["funding", "funding", (value) => signed(value)], ["equity at the end", "equity_end", (value) => amount(value, 2)], ["signals", "signals", (value) => amount(value, 0)], ["taken", "taken", (value) => amount(value, 0)],
   ["trades that hang on an assumption", "on_an_assumption", (value) => amount(value, 0)],
 ]);
@@ -99,7 +100,7 @@ async function list(app, page, [symbol, interval], ended) {
       { name: "run", class: "text", cell: (one) => h("a", { href: `#/backtest/${one.id}` }, one.id) },
       { name: "at (UTC)", class: "text", cell: (one) => moment(one.at) },
       { name: "return", class: (one) => way(one.return_pct), cell: (one) => percent(one.return_pct) },
-      { name: "drawdown", cell: (one) => percent(one.max_drawdown_pct) },
+      { name: "drawdown", cell: (one) => share(one.max_drawdown_pct) },
       { name: "Sharpe", cell: (one) => amount(one.sharpe, 2) },
       { name: "trades", cell: (one) => amount(one.ended, 0) },
       { name: "candles", class: "text", cell: (one) => one.stale ? "changed since" : "as then" },
