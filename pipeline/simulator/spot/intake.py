@@ -16,6 +16,7 @@ from pipeline.simulator.spot.orders import (
     Hold,
     Order,
     OrderType,
+    ResponseType,
     SelfTrade,
     TimeInForce,
 )
@@ -48,6 +49,11 @@ def read_client_id(engine: Engine, params: Params, name: str) -> str:
     if not re.fullmatch(_CLIENT_ID, client_id):
         raise ApiError(-1100, f"Illegal characters found in parameter '{name}'; legal range is '^{_CLIENT_ID}$'.")
     return client_id
+
+
+def read_response(params: Params) -> ResponseType | None:
+    """How long an answer is wanted, or None if that was not said."""
+    return params.word("newOrderRespType", ResponseType, -1130)
 
 
 def read_order(engine: Engine, account: Account, params: Params, now: int) -> Order:
@@ -99,7 +105,7 @@ def _check_form(params: Params, kind: OrderType) -> None:
         if is_wanted:
             params.need(name)
         elif params.text(name) is not None:
-            raise refuse(-1106, name)
+            raise refuse(-1106, params.called(name))
     of_money = params.text("quoteOrderQty") is not None
     if of_money and kind is not OrderType.MARKET:
         raise refuse(-1106, "quoteOrderQty")
@@ -109,7 +115,7 @@ def _check_form(params: Params, kind: OrderType) -> None:
         params.need("quantity")
     for name in _UNSERVED:
         if params.text(name) is not None:
-            raise refuse(-1106, name)
+            raise refuse(-1106, params.called(name))
 
 
 def check_filters(engine: Engine, spec: SymbolSpec, order: Order, now: int) -> None:

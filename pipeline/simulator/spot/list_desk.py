@@ -8,7 +8,7 @@ from pipeline.simulator.errors import ApiError
 from pipeline.simulator.spot import events, filters, payloads
 from pipeline.simulator.spot.account import Account
 from pipeline.simulator.spot.engine import Engine
-from pipeline.simulator.spot.intake import build_order, check_numbers, find_spec, read_client_id
+from pipeline.simulator.spot.intake import build_order, check_numbers, find_spec, read_client_id, read_response
 from pipeline.simulator.spot.order_desk import OrderDesk
 from pipeline.simulator.spot.orders import (
     STOP_LOSSES,
@@ -17,6 +17,7 @@ from pipeline.simulator.spot.orders import (
     Order,
     OrderList,
     OrderType,
+    ResponseType,
     Status,
 )
 from pipeline.simulator.spot.payloads import Payload
@@ -28,15 +29,8 @@ from pipeline.simulator.venue.params import Params
 from pipeline.timeline import DAY
 
 _LEG: Final = (
-    "price",
-    "stopPrice",
-    "timeInForce",
-    "clientOrderId",
-    "type",
-    "icebergQty",
-    "trailingDelta",
-    "pegPriceType",
-)
+    "type", "price", "stopPrice", "timeInForce", "clientOrderId", "icebergQty", "trailingDelta", "pegPriceType",
+)  # fmt: skip
 _PROFITS: Final = frozenset((OrderType.LIMIT_MAKER, OrderType.TAKE_PROFIT, OrderType.TAKE_PROFIT_LIMIT))
 _WORKING: Final = frozenset((OrderType.LIMIT, OrderType.LIMIT_MAKER))
 
@@ -52,6 +46,7 @@ class ListDesk:
         """POST orderList/oco: above the price one, below it the other, and the coins are set aside once."""
         spec = find_spec(self.engine, params, now)
         side = params.need_word("side", Side, -1117)
+        response = read_response(params)
         group = self._begin(account, spec, params, Contingency.OCO, now)
         pair = self._pair(account, spec, params, now, side=side, prefix="", quantity="quantity")
         check_numbers(account, spec, pair)
@@ -67,7 +62,7 @@ class ListDesk:
         self._started(account, group, now)
         for order in pair:
             self.engine.begin(account, order, now)
-        return self._placed(account, group, params, now)
+        return self._placed(account, group, response, now)
 
     def place_oto(self, account: Account, params: Params, now: int) -> Payload:
         """POST orderList/oto: when the working order is filled, the pending one is placed."""
@@ -120,6 +115,7 @@ class ListDesk:
     def _place_chain(
         self, account: Account, spec: SymbolSpec, params: Params, pending: list[Order], now: int
     ) -> Payload:
+        response = read_response(params)
         group = self._begin(account, spec, params, Contingency.OTO, now)
         leg = params.renamed(_names("working", "workingQuantity"))
         kind = params.need_word("workingType", OrderType, -1116)
@@ -127,6 +123,7 @@ class ListDesk:
             raise refuse(-1128)
         side = params.need_word("workingSide", Side, -1117)
         working = build_order(self.engine, account, spec, leg, now, side=side, kind=kind)
+        _check_names([working, *pending])
         check_numbers(account, spec, [working, *pending])
         self.engine.check(account, working, now)
         self._number(group, [working, *pending])
@@ -137,7 +134,7 @@ class ListDesk:
             self.engine.enter(account, order, now)
         self._started(account, group, now)
         self.engine.begin(account, working, now)
-        return self._placed(account, group, params, now)
+        return self._placed(account, group, response, now)
 
     def _pair(
         self, account: Account, spec: SymbolSpec, params: Params, now: int, *, side: Side, prefix: str, quantity: str
@@ -155,8 +152,7 @@ class ListDesk:
             self.engine.check_name(account, order)
             order.hold = hold
             pair.append(order)
-        if len({order.client_id for order in pair}) == 1:
-            raise refuse(-1128)
+        _check_names(pair)
         return pair
 
     def _check_around(self, spec: SymbolSpec, pair: list[Order], now: int) -> None:
@@ -189,8 +185,8 @@ class ListDesk:
         account.lists[group.id] = group
         account.events.append(events.list_status(group, now, "EXEC_STARTED"))
 
-    def _placed(self, account: Account, group: OrderList, params: Params, now: int) -> Payload:
-        reports = [self.orders.placed(account, order, params, now) for order in group.orders]
+    def _placed(self, account: Account, group: OrderList, response: ResponseType | None, now: int) -> Payload:
+        reports = [self.orders.placed(account, order, response, now) for order in group.orders]
         return {**payloads.listed(group), "orderReports": reports}
 
     def _find(self, account: Account, params: Params, names: tuple[str, str], unknown: ApiError) -> OrderList:
@@ -203,6 +199,12 @@ class ListDesk:
         if not found:
             raise unknown
         return found[-1]
+
+
+def _check_names(orders: list[Order]) -> None:
+    """No two of a list bear one name."""
+    if len({order.client_id for order in orders}) < len(orders):
+        raise refuse(-1128)
 
 
 def _names(prefix: str, quantity: str) -> Mapping[str, str]:

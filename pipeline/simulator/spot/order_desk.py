@@ -9,7 +9,7 @@ from pipeline.simulator.errors import ApiError
 from pipeline.simulator.spot import payloads
 from pipeline.simulator.spot.account import Account
 from pipeline.simulator.spot.engine import FEE, Engine
-from pipeline.simulator.spot.intake import find_order, find_spec, optional_spec, read_order
+from pipeline.simulator.spot.intake import find_order, find_spec, optional_spec, read_order, read_response
 from pipeline.simulator.spot.orders import Order, OrderType, ResponseType, Status
 from pipeline.simulator.spot.payloads import Payload
 from pipeline.simulator.spot.refusals import HalfDoneError, refuse
@@ -46,20 +46,20 @@ class OrderDesk:
 
     def place(self, account: Account, params: Params, now: int) -> Payload:
         """POST order"""
+        response = read_response(params)
         order = read_order(self.engine, account, params, now)
         self.engine.check(account, order, now)
         order.id = self.engine.ids.take("order")
         self.engine.place(account, order, now)
-        return self.placed(account, order, params, now)
+        return self.placed(account, order, response, now)
 
     def attempt(self, account: Account, params: Params, now: int) -> Payload:
         """POST order/test: as far as the matching engine, and no further."""
-        order = read_order(self.engine, account, params, now)
+        read_order(self.engine, account, params, now)
         if not params.flag("computeCommissionRates"):
             return {}
         rates = {"maker": money(FEE), "taker": money(FEE)}
         nothing = dict.fromkeys(rates, money(FEE * 0))
-        del order
         return {
             "standardCommissionForOrder": rates,
             "specialCommissionForOrder": nothing,
@@ -67,11 +67,10 @@ class OrderDesk:
             "discount": DISCOUNTED,
         }
 
-    def placed(self, account: Account, order: Order, params: Params, now: int) -> Payload:
-        """How the placing of an order is answered."""
+    def placed(self, account: Account, order: Order, response: ResponseType | None, now: int) -> Payload:
+        """How the placing of an order is answered: as it was asked for, or as is usual for its type."""
         usual = ResponseType.FULL if order.type in _FULL else ResponseType.ACK
-        response = params.word("newOrderRespType", ResponseType, -1130) or usual
-        return payloads.placed(order, account.trades_of(order), now, response)
+        return payloads.placed(order, account.trades_of(order), now, response or usual)
 
     def cancel(self, account: Account, params: Params, now: int) -> Payload:
         """DELETE order: of a list, all of it."""
@@ -89,7 +88,7 @@ class OrderDesk:
         order that no filter lets through leaves the old one as it is."""
         params.need("cancelReplaceMode")
         mode = params.need_word("cancelReplaceMode", ReplaceMode, -1130)
-        names = ("cancelOrderId", "cancelOrigClientOrderId")
+        names, response = ("cancelOrderId", "cancelOrigClientOrderId"), read_response(params)
         order = read_order(self.engine, account, params, now)
         done: Payload = {"cancelResult": "SUCCESS", "newOrderResult": "NOT_ATTEMPTED"}
         try:
@@ -105,7 +104,7 @@ class OrderDesk:
             raise HalfDoneError(done, partly=done["cancelResult"] == "SUCCESS") from refusal
         order.id = self.engine.ids.take("order")
         self.engine.place(account, order, now)
-        done |= {"newOrderResult": "SUCCESS", "newOrderResponse": self.placed(account, order, params, now)}
+        done |= {"newOrderResult": "SUCCESS", "newOrderResponse": self.placed(account, order, response, now)}
         if done["cancelResult"] == "FAILURE":
             raise HalfDoneError(done, partly=True)
         return done

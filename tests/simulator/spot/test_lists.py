@@ -267,3 +267,14 @@ def test_a_maker_that_would_take_when_its_turn_comes_is_rejected(open_spot_desk:
     desk.wait(2_000)
     assert [desk.status(each) for each in group["orderReports"]] == ["FILLED", "REJECTED", "REJECTED"]
     assert desk.balance("BTC") == (D("0.4995"), D(0))
+
+
+def test_what_is_wrong_with_an_order_of_a_list_is_named_as_it_was_sent(open_spot_desk: Any) -> None:
+    desk = open_spot_desk()
+    terms = {"symbol": "BTCUSDT", "side": "SELL", "quantity": "0.1", "aboveType": ABOVE[0], "abovePrice": ABOVE[1],
+             "belowType": BELOW[0], "belowStopPrice": BELOW[1], "belowPrice": "1"}  # fmt: skip
+    refused = desk.refused("POST", "orderList/oco", **terms)
+    assert refused == (-1106, "Parameter 'belowPrice' sent when not required.")
+    chain = {**WORKING, **PENDING, **EXITS, "workingClientOrderId": "one", "pendingBelowClientOrderId": "one"}
+    assert desk.refused("POST", "orderList/otoco", symbol="BTCUSDT", **chain)[0] == -1128
+    assert desk.ask("GET", "openOrders") == []

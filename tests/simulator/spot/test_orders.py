@@ -242,3 +242,17 @@ def test_what_is_answered_is_as_long_as_was_asked_for(open_spot_desk: Any) -> No
     sizes = [len(desk.order("BUY", "0.01", newOrderRespType=kind)) for kind in ("ACK", "RESULT", "FULL")]
     assert sizes[0] == 5
     assert sizes == sorted(set(sizes))
+
+
+def test_an_answer_that_there_is_not_is_refused_before_anything_is_done(open_spot_desk: Any) -> None:
+    desk = open_spot_desk()
+    wrong = {"newOrderRespType": "LOUD"}
+    kept = desk.order("SELL", "0.1", "60000")
+    replacing = {"cancelReplaceMode": "STOP_ON_FAILURE", "cancelOrderId": kept["orderId"]}
+    exits = {"symbol": "BTCUSDT", "side": "SELL", "quantity": "0.1", "aboveType": "LIMIT_MAKER", "abovePrice": "60000",
+             "belowType": "STOP_LOSS", "belowStopPrice": "45000"}  # fmt: skip
+    assert desk.refused("POST", "order", **desk.terms("BUY", "0.1", **wrong))[0] == -1130
+    assert desk.refused("POST", "order/cancelReplace", **desk.terms("BUY", "0.1", **wrong), **replacing)[0] == -1130
+    assert desk.refused("POST", "orderList/oco", **exits, **wrong)[0] == -1130
+    assert [each["orderId"] for each in desk.ask("GET", "openOrders")] == [kept["orderId"]]
+    assert desk.balances() == {"BTC": (D("0.9"), D("0.1")), "USDT": (D(100_000), D(0))}
