@@ -191,11 +191,11 @@ class Writer:
     def _forget(self, told: Progress) -> None:
         """It is written down; what came meanwhile is not, and waits behind the others."""
         newest = self._seen.pop(told.key)
-        if newest > told.last_frame:
-            self._seen[told.key] = newest
         left = [opened for opened in self._closed.pop(told.key, ()) if opened not in told.closed]
         if left:
             self._closed[told.key] = left
+        if left or newest > told.last_frame:
+            self._seen[told.key] = newest
 
     async def _write(self, batch: Batch) -> None:
         """Candles and signals abreast: each waits until the disk has it, and a signal needs nothing of what is stored

@@ -177,6 +177,27 @@ async def test_progress_that_was_not_written_down_is_told_again(writer, core, db
     assert to_ms(SeriesStore(db).get(KEY).last_closed) == candle(0).t
 
 
+async def test_a_close_that_is_stored_while_progress_is_told_and_is_no_newer_is_told_next(
+    writer, core, db, monkeypatch
+):
+    """The exchange said of it before the frame that is told of, as REST does of what a stream left out."""
+    core.frame(KEY, candle(0), candle(0).u)
+    assert await writer.flush()
+    series = writer._series
+
+    class Slow:
+        async def bulk_write(self, *arguments, **options):
+            core.frame(KEY, candle(1)._replace(u=candle(0).u), candle(1).u)
+            assert await writer.flush()
+            return await series.bulk_write(*arguments, **options)
+
+    monkeypatch.setattr(writer, "_series", Slow())
+    await writer.tell_progress()
+    monkeypatch.setattr(writer, "_series", series)
+    await writer.tell_progress()
+    assert to_ms(SeriesStore(db).get(KEY).last_closed) == candle(1).t
+
+
 async def test_of_many_series_those_are_told_first_that_closed_or_wait_longest(writer, core, db, monkeypatch):
     keys = [SeriesKey("sim", f"S{number}USDT", "1m") for number in range(5)]
     for key in keys:
