@@ -212,12 +212,12 @@ class Meter:
         self.before, self.resident = self.used(), self.held()
 
     def used(self) -> dict[str, float]:
-        """By now."""
-        return {name: sum(process.cpu_times()[:4]) for name, process in self.processes.items()}
+        """By now, of those that are still the ones that were begun."""
+        return {name: sum(one.cpu_times()[:4]) for name, one in self.processes.items() if one.is_running()}
 
     def held(self) -> dict[str, int]:
         """Bytes of memory, by now."""
-        return {name: process.memory_info().rss for name, process in self.processes.items()}
+        return {name: one.memory_info().rss for name, one in self.processes.items() if one.is_running()}
 
     def seconds(self) -> dict[str, str]:
         """In words, since it was made."""
@@ -226,7 +226,7 @@ class Meter:
     def cores(self) -> dict[str, str]:
         """In words, on average since it was made; and how much memory they held then, and hold now."""
         passed, held = time.monotonic() - self.begun, self.held()
-        return {
+        return {f"{name}: died, and was begun anew": "" for name in self.processes.keys() - held.keys()} | {
             f"{name}: cores; resident then, now": f"{(used - self.before[name]) / passed:.3f}; "
             f"{self.resident[name] / MB:,.0f}, {held[name] / MB:,.0f} MB"
             for name, used in self.used().items()
