@@ -18,7 +18,17 @@ from bench.tidy import leaving_nothing
 RESULTS = Path(__file__).parent / "results"
 PAGE = Path(__file__).parent.parent / "docs" / "benchmarks.md"
 MARK = "<!-- what follows is written by `python -m bench --page` -->\n"
-_PARTS_OF_OTHERS = {"__main__", "alone", "disk", "table", "tidy", "feed_server", "cryptofeed_way", "sizing"}
+_PARTS_OF_OTHERS = {
+    "backtest_ways",
+    "__main__",
+    "alone",
+    "disk",
+    "table",
+    "tidy",
+    "feed_server",
+    "cryptofeed_way",
+    "sizing",
+}
 INTERRUPTED = 130
 
 

@@ -2,7 +2,7 @@
 
 import random
 from collections import Counter
-from dataclasses import asdict, astuple, replace
+from dataclasses import asdict, fields, replace
 from decimal import Decimal
 from typing import Any
 
@@ -15,7 +15,7 @@ from pipeline.research.backtest.assumptions import Inside
 from pipeline.research.backtest.funding import Due, schedule_of
 from pipeline.research.backtest.minutes import Minutes
 from pipeline.research.backtest.run import Outcome, run
-from pipeline.research.backtest.summary import results_of
+from pipeline.research.backtest.summary import Results, results_of
 from pipeline.research.backtest.trades import Trade
 from pipeline.timeline import HOUR, to_datetime
 from schemas.funding import Settlement
@@ -46,8 +46,8 @@ def require_equal(one: Outcome, other: Outcome) -> None:
     assert one.weigh().daily.tolist() == one.curve.worth().daily.tolist()
     assert asdict(one.weigh()) | {"times": 0, "daily": 0} == asdict(one.curve.worth()) | {"times": 0, "daily": 0}
     assert one.weigh().times.tolist() == one.curve.worth().times.tolist()
-    for kept, worked_out in zip(astuple(one.count()), astuple(results_of(one.trades)), strict=True):
-        assert np.array_equal(kept, worked_out)
+    for field in fields(Results):
+        assert np.array_equal(getattr(one.count(), field.name), getattr(results_of(one.trades), field.name)), field.name
     assert one.turnover == pytest.approx(other.turnover)
 
 

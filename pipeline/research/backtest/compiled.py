@@ -8,7 +8,7 @@ All of it is in one file, because what is compiled is kept by file: a change of 
 Minutes of all symbols lie on one grid. From one thing that happens to the next it goes by quarters of an hour and by
 blocks of eight hours, whose highest and lowest prices are known: what is due is due where they begin.
 """
-# ruff: noqa: C901, PLR0912, PLR0915 - one state machine, compiled as a whole
+# ruff: noqa: C901, PLR0912, PLR0915, SIM110 - one state machine, compiled as a whole
 
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
@@ -682,6 +682,33 @@ def _settle(book, held, due, ticks, time, trades, flows, rules):  # type: ignore
     _write(flows, book, time, s, 0.0, paid)
 
 
+@_part
+def _begin_day(book, held, equity):  # type: ignore[no-untyped-def]
+    book["day_start"] = equity
+    book["lost_day"] = book["won_day"] = False
+    for s in range(len(held)):
+        held[s]["slipped"] = False
+
+
+@_part
+def _holds_nothing(held):  # type: ignore[no-untyped-def]
+    for s in range(len(held)):
+        if held[s]["quantity"] != 0:
+            return False
+    return True
+
+
+@_part
+def _pass_over(book, held, at, due, midnight, fundings, next_funding):  # type: ignore[no-untyped-def]
+    """Days and settlements while nothing is held; the first settlement that is still to come."""
+    last = due - 1 - (due - 1 - midnight) % 1_440
+    if last >= max(at, 1):
+        _begin_day(book, held, book["wallet"])
+    while next_funding < len(fundings) and fundings[next_funding]["minute"] < due:
+        next_funding += 1
+    return next_funding
+
+
 @_whole
 def run(  # type: ignore[no-untyped-def]
     market,
@@ -713,9 +740,12 @@ def run(  # type: ignore[no-untyped-def]
         due = length
         if next_signal < len(signals):
             due = min(due, signals[next_signal]["minute"])
-        if next_funding < len(fundings):
-            due = min(due, fundings[next_funding]["minute"])
-        due = min(due, at + is_open + (midnight - at - is_open) % 1_440)
+        if _holds_nothing(held):
+            next_funding = _pass_over(book, held, at + is_open, due, midnight, fundings, next_funding)
+        else:
+            if next_funding < len(fundings):
+                due = min(due, fundings[next_funding]["minute"])
+            due = min(due, at + is_open + (midnight - at - is_open) % 1_440)
         hit = _first_event(book, held, at, due, market, rules, brackets, risks)
         if hit < due:
             if hit > at or not is_open:
@@ -735,10 +765,7 @@ def run(  # type: ignore[no-untyped-def]
             _settle(book, held, fundings[next_funding], ticks, market.start + at * MINUTE, trades, flows, rules)
             next_funding += 1
         if at > 0 and (at - midnight) % 1_440 == 0:
-            book["day_start"] = _equity(book, held, ticks, rules)
-            book["lost_day"] = book["won_day"] = False
-            for s in range(count):
-                held[s]["slipped"] = False
+            _begin_day(book, held, _equity(book, held, ticks, rules))
         _open_minute(book, held, at, market, trades, flows, rules, brackets)
         for s in range(count):
             ticks[s] = market.candles[s, at]["open"]

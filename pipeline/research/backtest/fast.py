@@ -4,7 +4,6 @@
 prepares once and runs a thousand times.
 """
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -183,6 +182,8 @@ def results_from(ran: Ran) -> Results:
     over = rows[rows["closed_at"] >= 0]
     gross, fees, funding = (_whole(rows[name]) for name in ("gross", "fees", "funding"))
     profits = (gross - fees + funding)[rows["closed_at"] >= 0]
+    in_doubt = (over["assumed"] != 0) & _by_order(over) & (over["closed_at"] % MINUTE != 1)
+    ends = np.bincount(rows["reason"], minlength=len(_REASONS)).tolist()
     quantity, price = _whole(over["quantity"]), _whole(over["paid"] / over["bought"])
     return Results(
         profits=profits / _EIGHT,
@@ -191,8 +192,8 @@ def results_from(ran: Ran) -> Results:
         still_open=len(rows) - len(over),
         fees=int(fees.sum()) / _EIGHT,
         funding=int(funding.sum()) / _EIGHT,
-        on_an_assumption=_decided_by(rows).count("assumption"),
-        reasons=Counter(_ends(rows)),
+        on_an_assumption=int(in_doubt.sum()),
+        reasons={reason: count for reason, count in zip(_REASONS, ends, strict=True) if count},
     )
 
 
@@ -243,7 +244,10 @@ def _trade(row: _Told, signal: SignalView, symbol: str, asked: Asked) -> Trade:
 
 
 def _as_opened(rows: Table) -> Table:
-    ordered: Table = rows[np.lexsort((rows["symbol"], rows["opened_at"]))]
+    opened = rows["opened_at"]
+    if (opened[1:] > opened[:-1]).all():
+        return rows
+    ordered: Table = rows[np.lexsort((rows["symbol"], opened))]
     return ordered
 
 
@@ -252,11 +256,16 @@ def _ends(rows: Table) -> list[Reason]:
 
 
 def _decided_by(rows: Table) -> list[DecidedBy]:
-    by_order = np.isin(rows["reason"], (compiled.BY_STOP, compiled.BY_TARGET))
     at_open = rows["closed_at"] % MINUTE == 1
-    cases = (rows["reason"] == compiled.BY_LIQUIDATION, ~by_order, at_open, rows["assumed"] != 0)
+    cases = (rows["reason"] == compiled.BY_LIQUIDATION, ~_by_order(rows), at_open, rows["assumed"] != 0)
     found: list[DecidedBy] = np.select(cases, ("candle", "signal", "gap", "assumption"), "candle").tolist()
     return found
+
+
+def _by_order(rows: Table) -> Flags:
+    """Which ended by an order that waited."""
+    by_order: Flags = (rows["reason"] == compiled.BY_STOP) | (rows["reason"] == compiled.BY_TARGET)
+    return by_order
 
 
 def _whole(money: Floats) -> Integers:

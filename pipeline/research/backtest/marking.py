@@ -37,15 +37,17 @@ class _Held(NamedTuple):
 def marked(flows: Table, begun: float, market: MinuteGrid, ticks: Floats) -> Worth:
     """From the flows of a run over that market. `ticks`: the tick of each symbol."""
     count, length = market.candles.shape
-    places = np.clip((flows["time"] - 1 - market.start) // MINUTE, 0, length - 1)
-    order = np.argsort(places, kind="stable")
-    midnight = -(market.start // MINUTE) % _A_DAY or _A_DAY
-    daily, found = np.empty(length // _A_DAY + 3), np.zeros(1, FOUND)
     first_seen = np.full(count, -1)
     symbols, seen = np.unique(flows["symbol"][flows["change"] != 0], return_index=True)
     first_seen[: len(symbols)] = symbols[np.argsort(seen)]
+    places = np.clip((flows["time"] - 1 - market.start) // MINUTE, 0, length - 1)
+    if (places[1:] < places[:-1]).any():
+        order = np.argsort(places, kind="stable")
+        places, flows = places[order], flows[order]
+    midnight = -(market.start // MINUTE) % _A_DAY or _A_DAY
+    daily, found = np.empty(length // _A_DAY + 3), np.zeros(1, FOUND)
     held = _Held(np.zeros(count), np.zeros(count), np.zeros(count), first_seen)
-    _mark(places[order], flows[order], begun, market, ticks, midnight, held, daily, found)
+    _mark(places, flows, begun, market, ticks, midnight, held, daily, found)
     one = found[0]
     ends = market.start + MINUTE * np.append(np.arange(midnight, length, _A_DAY), length)
     return Worth(
