@@ -132,8 +132,8 @@ class Coins:
 
     def _miss(self, position: PositionRecord, there: Decimal, asof: int) -> None:
         """Less lies there than is ours: somebody else took it. Not while an order of ours may have."""
-        gone = position.quantity - there
-        unsure = any(one.in_doubt or one.fired or one.id in self._memory.doubts for one in self._under_way(position))
+        gone, under_way = position.quantity - there, self._memory.unsettled(position.symbol)
+        unsure = any(one.in_doubt or one.fired or one.id in self._memory.doubts for one in under_way)
         if gone <= 0 or not position.managed or unsure or not position.settled or position.as_of > asof:
             return
         title = f"{gone} {position.symbol} of ours are gone"
@@ -150,6 +150,3 @@ class Coins:
         is_much = more > 0 and (market.filters is None or not is_dust(more, price, market.filters))
         if is_much or position.managed:
             self._memory.recall(position.symbol)
-
-    def _under_way(self, position: PositionRecord) -> list[OrderRecord]:
-        return self._memory.unsettled(position.symbol)

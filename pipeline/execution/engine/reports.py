@@ -46,7 +46,7 @@ class Reports:
     # One order
 
     def seen(self, told: OrderTold, by: By, now: int) -> None:
-        """The exchange has the order, or has had it."""
+        """The exchange has the order."""
         order = self._memory.orders.get(told.id)
         if order is not None:
             self._follow(order, told, by, now)
