@@ -17,9 +17,9 @@ from pipeline.research.backtest.minutes import Minutes
 from pipeline.research.backtest.run import Outcome, run
 from pipeline.research.backtest.summary import Results, results_of
 from pipeline.research.backtest.trades import Trade
-from pipeline.timeline import HOUR, to_datetime
+from pipeline.timeline import HOUR, MINUTE, to_datetime
 from schemas.funding import Settlement
-from tests.research.stage import TARGET, Candle, asked, at_market, chatter, flat, minutes, said, wild
+from tests.research.stage import BEGIN, TARGET, Candle, asked, at_market, chatter, flat, minutes, said, wild
 
 CENT = 1e-5
 
@@ -151,3 +151,17 @@ def test_what_the_rules_do_not_know_the_executor_runs() -> None:
 def test_a_run_without_signals_is_a_flat_line() -> None:
     outcome = run(asked(minutes(flat(100_000, 20)), [])).outcome
     assert (outcome.trades, outcome.summary.return_pct, outcome.summary.max_drawdown_pct) == ([], 0.0, 0.0)
+
+
+def test_a_part_of_a_run_is_the_beginning_of_the_whole_and_trades_are_what_the_wallet_changed_by() -> None:
+    candles, signals = wild(4_000, 7), chatter(4_000, 7)
+    signals += [said(3_990, "exit", side, candles[3_989][3]) for side in ("long", "short")]
+    whole = run(asked(minutes(candles), signals)).outcome
+    until = BEGIN + 2_000 * MINUTE
+    part = run(asked(minutes(candles[:2_000]), [one for one in signals if one.at < until])).outcome
+    closed = [one for one in part.trades if one.closed_at is not None]
+    assert (whole.engine, part.engine, len(closed) > 20) == ("fast", "fast", True)
+    assert closed == list(whole.trades[: len(closed)])
+    assert all(one.closed_at is not None for one in whole.trades)
+    unit = 1e-8 * len(whole.trades)
+    assert float(sum(one.profit for one in whole.trades)) == pytest.approx(whole.curve.close[-1] - 10_000, abs=4 * unit)
