@@ -227,6 +227,7 @@ def test_a_strategy_is_tried_from_the_chart_and_a_trade_leads_back_to_its_candle
     show(page, "chart/BTCUSDT/15m")
     page.get_by_role("button", name="Backtest").click()
     page.get_by_label("Days", exact=True).fill("2")
+    page.get_by_label("By the executor itself").check()
     page.get_by_label("average").fill("x")
     page.get_by_role("button", name="Run").click()
     expect(page.get_by_role("status")).to_contain_text("average")

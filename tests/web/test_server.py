@@ -307,7 +307,7 @@ def ended(served: Served, **wanted: Any) -> dict[str, Any]:
     return dict(job)
 
 
-TRIED = {"strategies": ["macd_cross"], "symbols": ["BTCUSDT"], "intervals": ["15m"], "days": 2}
+TRIED = {"strategies": ["macd_cross"], "symbols": ["BTCUSDT"], "intervals": ["15m"], "days": 2, "exact": True}
 
 
 def test_a_backtest_is_run_kept_and_shown_as_python_has_it(served: Served, tm: Opened) -> None:
