@@ -112,6 +112,11 @@ def prefects_own() -> set[str]:
     return set(subprocess.run([sys.executable, "-c", program], capture_output=True, text=True).stdout.split())
 
 
+PROFILES = {
+    "executor": ["auto-execute"], "ingester-coin-m": ["coin-m", "coin-m-auto-execute"], "ingester-spot": ["spot"],
+    "executor-coin-m": ["coin-m-auto-execute"],
+}  # fmt: skip
+"""Of the services that not everybody wants."""
 READERS = [name for name in OURS if "env_file" in SERVICES[name]]
 TABLES = [name for name in variable_names() if name.count("__") == 2]
 KEYS = {f"{PREFIX}{name.upper()}" for name in settings.KEYS} | {name for name in TABLES if name.endswith("__KEYS")}
@@ -119,6 +124,7 @@ PROXIES = {"TIDEMARK_PROXY"} | {name for name in TABLES if name.endswith("__PROX
 NOTIFYING = {"TIDEMARK_NOTIFY_URLS", "TIDEMARK_NOTIFY_URLS_FILE"}
 WITHHELD = {
     "mongo-init": KEYS | NOTIFYING | PROXIES, "flows": KEYS | NOTIFYING, "ingester": KEYS, "executor": set(),
+    "ingester-coin-m": KEYS, "ingester-spot": KEYS, "executor-coin-m": set(),
     "page": KEYS | NOTIFYING,
 }  # fmt: skip
 """Settings that a service has no business with."""
@@ -181,7 +187,7 @@ def test_secrets_are_files_and_each_is_for_those_who_need_it() -> None:
     assert all(str(one["file"]).startswith("./secrets/") for one in declared.values())
     used = {name: set(service.get("secrets", [])) for name, service in SERVICES.items()}
     assert set().union(*used.values()) == set(declared)
-    assert [name for name, held in used.items() if held & {"api_key", "api_secret"}] == ["executor"]
+    assert [name for name, held in used.items() if held & {"api_key", "api_secret"}] == ["executor", "executor-coin-m"]
     for name, service in SERVICES.items():
         said = json.dumps([service.get("command"), service.get("environment")])
         assert set(re.findall(r"/run/secrets/(\w+)", said)) == used[name], name
@@ -199,7 +205,7 @@ def test_a_service_is_bounded_watched_and_closed(name: str) -> None:
     assert set(limits) == {"cpus", "memory"}
     assert service["restart"] in {"unless-stopped", "on-failure"}
     assert "no-new-privileges:true" in service["security_opt"]
-    assert service["profiles"] == (["auto-execute"] if name == "executor" else ["signal-only", "auto-execute"])
+    assert service["profiles"] == PROFILES.get(name, ["signal-only", "auto-execute"])
     assert all(str(port).startswith("127.0.0.1:") for port in service.get("ports", []))
     assert "healthcheck" in service or service["restart"] == "on-failure"
     if name != "postgres":  # its image begins as root to own its volume, and leaves it for `postgres`
@@ -308,8 +314,11 @@ class Host:
         script.chmod(0o755)
         self._chosen = {
             "TIDEMARK_ENVIRONMENT": "sim", "TIDEMARK_SIM_URL": simulator.url, "TIDEMARK_INTERVALS": "1h",
-            "TIDEMARK_SYMBOLS": "BTCUSDT", "TIDEMARK_HISTORY_DAYS": "2",
+            "TIDEMARK_SYMBOLS": "BTCUSDT", "TIDEMARK_HISTORY_DAYS": "2", "TIDEMARK_ALSO": "sim-cm,sim-spot",
+            "COIN_M_EXCHANGE": "sim-cm", "SPOT_EXCHANGE": "sim-spot",
         }  # fmt: skip
+
+        self._services: dict[str, Any] = composed(**self._chosen)["services"]
 
     def here(self, name: str, text: str) -> str:
         """What the container's text is on this machine."""
@@ -334,7 +343,7 @@ class Host:
         return {"PATH": path, "HOME": str(self.folder), **said}
 
     def command(self, name: str) -> list[str]:
-        said = SERVICES[name]["command"]
+        said = self._services[name]["command"]
         return [self.here(name, part) for part in (shlex.split(said) if isinstance(said, str) else said)]
 
     def start(self, name: str) -> None:
@@ -348,7 +357,7 @@ class Host:
         return (self.folder / f"{name}.log").read_text(errors="replace")
 
     def health(self, name: str) -> subprocess.CompletedProcess[str]:
-        kind, *test = SERVICES[name]["healthcheck"]["test"]
+        kind, *test = self._services[name]["healthcheck"]["test"]
         assert kind == "CMD"
         program = [self.here(name, part) for part in test]
         return subprocess.run(program, env=self.environment(name), capture_output=True, text=True, cwd=self.folder)
@@ -384,10 +393,11 @@ def deployments_of(host: Host, login: str, **headers: str) -> urllib.request.Req
 
 
 @pytest.fixture
-def host(home: Path, simulator: Simulator) -> Iterator[Host]:
-    made = Host(home, simulator)
-    yield made
-    made.end()
+def host(home: Path) -> Iterator[Host]:
+    with Simulator.start(markets=("um", "cm", "spot")) as simulator:
+        made = Host(home, simulator)
+        yield made
+        made.end()
 
 
 def rule_names() -> set[str]:
@@ -399,19 +409,19 @@ def test_every_service_of_ours_starts_is_healthy_and_ends(
     host: Host, until: Callable[..., Any], prefect_home: PrefectHome
 ) -> None:
     prefect_home.furnish(host.folder / "homes" / "prefect-server" / "prefect")
-    assert set(SERVICES) - NOT_RUN == {"mongo", "mongo-init", "prefect-server", "flows", "ingester", "executor", "page"}
+    by_exchange = {"ingester", "ingester-coin-m", "ingester-spot", "executor", "executor-coin-m"}
+    assert set(SERVICES) - NOT_RUN - by_exchange == {"mongo", "mongo-init", "prefect-server", "flows", "page"}
     host.start("mongo")
     host.start("prefect-server")
     host.becomes_healthy("mongo")
     assert "tidemark may use tidemark on tidemark" in host.once("mongo-init")
     assert "tidemark may use tidemark on tidemark" in host.once("mongo-init")
     assert host.health("ingester").returncode == 3
-    host.start("ingester")
-    host.start("executor")
-    host.start("page")
+    for name in (*sorted(by_exchange), "page"):
+        host.start(name)
     host.becomes_healthy("prefect-server")
     host.start("flows")
-    for name in ("executor", "ingester", "flows", "page"):
+    for name in (*sorted(by_exchange), "flows", "page"):
         host.becomes_healthy(name)
 
     with urllib.request.urlopen(f"http://127.0.0.1:{host.ports['9464']}/metrics") as answer:
@@ -426,7 +436,8 @@ def test_every_service_of_ours_starts_is_healthy_and_ends(
     with connect.client(host.secrets["mongo_uri"]) as client:
         until(lambda: client["tidemark"]["candles"].find_one({}, {"_id": 1}))
 
-    ends = {name: host.stop(name) for name in ("page", "executor", "flows", "ingester", "prefect-server", "mongo")}
+    order = ("page", *sorted(by_exchange), "flows", "prefect-server", "mongo")
+    ends = {name: host.stop(name) for name in order}
     assert ends.pop("prefect-server") in {0, -signal.SIGTERM}  # its server ends in order, then passes the signal on
     assert ends == dict.fromkeys(ends, 0)
     said = "".join(host.log(name) for name in SERVICES if (host.folder / f"{name}.log").exists())
