@@ -50,7 +50,8 @@ def _closure(trading: Trading, symbol: str, held: Decimal, left: Decimal, sent: 
     except ExchangeError:
         return Closure(symbol, side, gone, None, ())
     filled = sum((one.qty for one in fills), Decimal(0))
-    price = sum((one.qty * one.price for one in fills), Decimal(0)) / filled if filled >= gone else None
+    average = trading.client.environment.product.arithmetic.average
+    price = average((one.qty, one.price) for one in fills) if filled >= gone else None
     return Closure(symbol, side, gone, price, by)
 
 
