@@ -394,6 +394,25 @@ def test_a_position_that_moved_its_way_is_its_doing_where_no_trade_says_so_for_a
     assert driver.position().stop_price == Decimal(59_400)
 
 
+def test_what_was_held_for_a_while_and_is_gone_was_traded_though_no_trade_is_listed_yet():
+    driver = Driver()
+    order = driver.sent()
+    lost(driver, order)
+    driver.holds(order.quantity)
+    driver(ev.PositionsSeen((FLAT,), driver.now, "query"))
+    driver(ev.FillsSeen(SYMBOL, (), order.created_at - SECOND, driver.now))
+    driver(ev.PositionsSeen((FLAT,), driver.now, "query"))
+    assert driver.state("entry") == "unknown"
+    closed = trade(order, order.quantity, 78, "SELL", driver.now)
+    listed = (trade(order, order.quantity), closed)
+    driver(
+        ev.OrderSeen(OrderTold("web_1", SYMBOL, "SELL", "filled", closed.quantity, driver.now, exchange_id=78), "query")
+    )
+    driver(ev.NumberNotFound(77))
+    driver(ev.FillsSeen(SYMBOL, listed, order.created_at - SECOND, driver.now))
+    assert (driver.state("entry"), driver.order("entry").filled) == ("filled", order.quantity)
+
+
 def test_a_stop_that_is_unknown_is_asked_for_and_sent_again_under_the_same_id():
     driver = Driver()
     driver.filled()

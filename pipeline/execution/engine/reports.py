@@ -158,7 +158,7 @@ class Reports:
             wait = self._memory.doubts.get(one.id)
             before = wait.held if wait else resolve.held_by(self._memory.position(one.symbol), now)
             self._memory.move(one, "unknown", "answer", reason, now)
-            self._memory.doubts[one.id] = resolve.lost(self._memory.policy, before, now)
+            self._memory.doubts[one.id] = resolve.lost(self._memory.policy, before, now, wait.seen if wait else ())
 
     def failed(self, order: OrderRecord, reason: str, until: int | None, now: int) -> None:
         """It surely did not arrive. An entry is sent again a few times while its signal is fresh; what protects or
@@ -292,6 +292,8 @@ class Reports:
                 self._memory.held_at[told.symbol] = asof
         for order in self._memory.unsettled(told.symbol):
             wait = self._memory.doubts.get(order.id)
+            if wait is not None and asof > (wait.held_at or 0):
+                wait.seen.add(told.quantity)
             if wait is not None and wait.unseen and asof >= wait.gone_at and by != "stream":
                 wait.held_now = told.quantity
                 wait.trades = wait.trades if wait.trades_at >= asof else None

@@ -6,7 +6,7 @@ that could rest has to be missing from the list of open orders as well, before t
 """
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 
 from pipeline.execution.engine.order_life import filled_by
@@ -45,6 +45,8 @@ class Doubt:
     listed: tuple[TradeTold, ...] = ()
     """Every trade that was read, whoever's."""
     held_now: Decimal | None = None
+    seen: set[Decimal] = field(default_factory=set)
+    """What was held meanwhile, as the exchange told it: what came and went again was traded as well."""
 
     @property
     def unseen(self) -> bool:
@@ -66,14 +68,16 @@ class Doubt:
         return min(moved, more, key=abs) if moved * more > 0 else ZERO
 
     def explained(self) -> bool:
-        """Whether the trades that are listed make what was held before into what is held now: all since then, or those
-        since some moment where nobody knows since when."""
+        """Whether the trades that are listed make what was held before into what is held now, by way of what was held
+        meanwhile: all since then, or those since some moment where nobody knows since when."""
         left = (self.held_now or ZERO) - self.held_before
+        passed = {self.held_before, self.held_before + left}
         for one in reversed(self.listed):
             if one.at <= self.held_at if self.held_at is not None else not left:
                 break
             left -= fill_of(one).change
-        return not left
+            passed.add(self.held_before + left)
+        return not left and self.seen <= passed
 
     def asked(self, policy: Policy, now: int) -> None:
         """A question went out: the next one waits longer."""
@@ -87,9 +91,9 @@ def sent(policy: Policy, held: Held, now: int) -> Doubt:
     return Doubt(lost_at + policy.surely_gone, lost_at, policy.ask_first, *held)
 
 
-def lost(policy: Policy, held: Held, now: int) -> Doubt:
-    """No answer will come any more: ask, soon and then less often."""
-    return Doubt(now + policy.surely_gone, now + policy.ask_first, policy.ask_first, *held)
+def lost(policy: Policy, held: Held, now: int, seen: Iterable[Decimal] = ()) -> Doubt:
+    """No answer will come any more: ask, soon and then less often. `seen`: what was held since it was sent."""
+    return Doubt(now + policy.surely_gone, now + policy.ask_first, policy.ask_first, *held, seen=set(seen))
 
 
 def held_by(position: PositionRecord, now: int) -> Held:
