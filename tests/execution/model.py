@@ -204,7 +204,8 @@ class Exchange:
         return order.actual.told() if order.actual else None
 
     def told_position(self) -> PositionTold:
-        return PositionTold(SYMBOL, self.position, self.entry_price)
+        changed_at = self.trades[-1].at if self.trades else 0
+        return PositionTold(SYMBOL, self.position, self.entry_price, changed_at)
 
     @property
     def unrealized(self) -> Decimal:

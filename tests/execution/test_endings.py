@@ -25,6 +25,8 @@ OTHER = OrderTold("x", SYMBOL, "SELL", "filled", Decimal(1), 3_000)
         ([STOP], None, "info", "by its stop"),
         ([replace(STOP, leg="take_profit")], None, "info", "by its take-profit"),
         ([replace(STOP, leg="exit", signal="s2")], None, "info", "signal s2"),
+        ([replace(STOP, signal=None)], None, "info", "by its stop"),
+        ([replace(STOP, signal=None, seen_at=899)], None, "warning", "by hand"),
         ([STOP], OTHER, "warning", "by hand"),
         ([STOP], replace(OTHER, at=1_999), "info", "by its stop"),
         ([replace(STOP, signal="s0")], OTHER, "warning", "by hand"),
@@ -36,7 +38,7 @@ OTHER = OrderTold("x", SYMBOL, "SELL", "filled", Decimal(1), 3_000)
     ],
 )
 def test_the_newest_fill_says_what_closed_it(orders, other, level, words):
-    ending = how_it_ended(POSITION, orders, other, 900)
+    ending = how_it_ended(POSITION, orders, other, 899)
     assert (ending.level, words in ending.words) == (level, True), ending
 
 

@@ -293,7 +293,8 @@ def test_a_signal_from_before_the_term_closes_when_the_exchange_has_no_order_of_
 def test_an_entry_that_arrives_after_its_journal_was_lost_is_protected():
     driver = Driver()
     driver(ev.OrderSeen(replace(ENTRY, at=driver.now), "stream"), 1)
+    opened = replace(OPENED, at=driver.now)
     driver.holds(HELD)
     assert any(isinstance(one, Recall) for one in driver.all)
-    driver.recalled(ENTRY, trades=[OPENED], signals=[SAID])
+    driver.recalled(ENTRY, trades=[opened], signals=[SAID])
     assert [one.order.trigger_price for one in driver.got(JournalIntent)] == [PRICE - 600]

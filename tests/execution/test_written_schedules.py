@@ -4,11 +4,14 @@ from collections.abc import Callable
 from dataclasses import replace
 from decimal import Decimal
 
+import pytest
+
 from pipeline.execution.engine import events as ev
 from pipeline.timeline import SECOND
 from tests.execution.drill.laws import broken_law
 from tests.execution.drill.setting import END, START
 from tests.execution.drill.written import Written, said
+from tests.execution.model import SYMBOL
 
 
 def kept(schedule: Written) -> Written:
@@ -145,3 +148,37 @@ def test_a_close_is_not_absent_for_what_others_traded_before_its_own_trades_are_
     )
     (close,) = [one for one in schedule.journal.orders.values() if one.signal == left.id]
     assert close.state == "filled"
+
+
+def reopen(schedule: Written, _: int) -> None:
+    schedule.exchange.reopen_by_hand()
+
+
+def stream_back(schedule: Written, now: int) -> None:
+    schedule.feed(ev.StreamBack(), now)
+
+
+@pytest.mark.parametrize(
+    "others",
+    [
+        [],
+        [(6, stream_back)],
+        [(5.5, fails(listed_late=9 * SECOND))],
+        [(5.2, Written.crash)],
+    ],
+    ids=["the stream stays down", "the stream is back", "its trades are listed late", "the process dies"],
+)
+def test_what_was_closed_and_opened_again_by_hand_unheard_is_not_ours_though_as_much_is_held(others):
+    """At the same price, too: nothing but the exchange's own fills tells it apart."""
+    down = fails(gaps=[(START + 4 * SECOND, END)])
+    schedule = kept(Written([said(0.5, "entry", "long"), said(20, "exit", "long")], [(4, down), (5, reopen), *others]))
+    held = schedule.journal.positions[SYMBOL]
+    assert (held.ours, held.quantity) == (False, schedule.exchange.position), "nor was it closed by our strategy's exit"
+    assert len(schedule.endings) == 1
+    assert schedule.exchange.protected(), "what stood under it stands"
+
+
+def test_what_our_own_add_has_made_unheard_stays_ours():
+    down = fails(gaps=[(START + 3 * SECOND, END)])
+    schedule = kept(Written([said(0.5, "trial", "long"), said(4, "entry", "long")], [(3, down), (8, stream_back)]))
+    assert schedule.journal.positions[SYMBOL].ours

@@ -50,9 +50,11 @@ def how_it_ended(
 
 def _closed(order: OrderRecord, position: PositionRecord, entered_at: int) -> bool:
     """Whether it has closed something of this very position."""
-    if order.leg == "exit":  # of the same signal where that turned what was held before
-        return order.seen_at > entered_at
-    return order.leg not in ENTERING and order.signal == position.signal
+    if order.leg in ENTERING:
+        return False
+    if order.leg == "exit" or order.signal is None:  # of another signal, of the same that turned what was held before,
+        return order.seen_at > entered_at  # or found again, and nobody knows of which
+    return order.signal == position.signal
 
 
 def _by_other(told: OrderTold) -> Ending:

@@ -204,6 +204,7 @@ class Core:
                 self._breakers.trip(risk.not_compared(reason, now))
                 self._reconcile_at = now + _RECONCILE_AGAIN
             case ev.StreamBack():
+                self._memory.deaf_since = now
                 self._reconcile("the user stream is back", now)
             case ev.LeaseLost():
                 self._lost = True

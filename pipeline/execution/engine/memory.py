@@ -69,6 +69,12 @@ class Memory:
     """What was held of its symbol when an order was sent."""
     held_at: Counter[str] = field(default_factory=Counter)
     """When the exchange last said that something is held of a symbol."""
+    changed_at: Counter[str] = field(default_factory=Counter)
+    """When the exchange last changed a position, as a comparison said."""
+    heard_to: Counter[str] = field(default_factory=Counter)
+    """Until then it is known by whom a position was changed: the stream has told each change, or its past was read."""
+    deaf_since: int | None = 0
+    """The stream was down, and the exchange was not compared after that; None: nothing was missed."""
     rest_until: dict[str, int] = field(default_factory=dict)
     """How long a limit entry may rest, by the clock as it is now."""
     withdrawn: dict[str, str] = field(default_factory=dict)
@@ -199,6 +205,7 @@ class Memory:
         self.resend_at = {order: at + by for order, at in self.resend_at.items()}
         self.sends = [at + by for at in self.sends]
         self.rest_until = {order: until + min(by, 0) for order, until in self.rest_until.items()}
+        self.deaf_since = None if self.deaf_since is None else self.deaf_since + by
         for ended in self.ended.values():
             ended.since = None if ended.since is None else ended.since + by
         for wait in self.doubts.values():
@@ -227,6 +234,11 @@ class Memory:
         """The symbol's past is to be asked for."""
         self.recalling.add(symbol)
         self.touched.add(symbol)
+
+    def hear_from(self, asof: int) -> None:
+        """The exchange was compared as it was then: if the stream was back by then, it tells every change again."""
+        if self.deaf_since is not None and asof >= self.deaf_since:
+            self.deaf_since = None
 
     def intend(self, order: OrderRecord) -> None:
         """Ask the journal to take the order; it is sent once that is done."""

@@ -20,6 +20,7 @@ from pipeline.execution.engine.state import (
     DECIDED,
     ENTERING,
     OrderRecord,
+    OrderTold,
     PositionRecord,
     SignalView,
     entry_side,
@@ -64,16 +65,20 @@ class Recaller:
 
     def recalled(self, event: ev.Recalled, now: int) -> None:
         """The symbol's past: what the journal lacks is written into it, and what is held gets what belongs to it."""
-        self._learnt(event.symbol)
         orders = self._orders(event, now)
         position = self._memory.position(event.symbol)
         if self._memory.policy.owned:
+            self._learnt(event.symbol)
             self._count_coins(position, orders, event, now)
             return
+        if position.quantity and not self._is_listed(event, now):
+            return
+        self._learnt(event.symbol)
         if not position.quantity:
             return
+        seen = _as_told(orders, event.orders, now)
         mended = rebuilt(
-            position, orders, event.trades, self._signals_of(orders, event.signals), self._memory.policy.risk
+            position, seen, event.trades, self._signals_of(orders, event.signals), self._memory.policy.risk
         )
         if mended is None:
             self._memory.put(theirs(position))
@@ -108,6 +113,15 @@ class Recaller:
         if mended.parts != position.parts:
             memory.warn(f"position {event.symbol} was found again", _said(mended))
         memory.put(mended)
+
+    def _is_listed(self, event: ev.Recalled, now: int) -> bool:
+        """Whether the trades go up to the last change, or the one that made it would have been listed by now."""
+        memory, symbol = self._memory, event.symbol
+        changed_at, newest = memory.changed_at[symbol], max((one.at for one in event.trades), default=0)
+        is_listed = newest >= changed_at or now >= changed_at + memory.policy.surely_listed
+        if is_listed:
+            memory.heard_to[symbol] = max(memory.heard_to[symbol], changed_at, newest)
+        return is_listed
 
     def _learnt(self, symbol: str) -> None:
         self._memory.recalling.discard(symbol)
@@ -180,6 +194,15 @@ class Recaller:
         made = [one for one in orders if one.leg in DECIDED]
         is_of = self._memory.identity.is_of
         return {order.id: one for one in signals for order in made if is_of(order.id, one.id, order.leg)}
+
+
+def _as_told(orders: Iterable[OrderRecord], told: Iterable[OrderTold], now: int) -> list[OrderRecord]:
+    """The orders as the past has them: what became of one in doubt may not have been told otherwise yet."""
+    seen = {one.id: one for one in orders}
+    for one in told:
+        if one.id in seen:
+            seen[one.id] = merged(seen[one.id], one, now)
+    return list(seen.values())
 
 
 def _sought(name: str, signal: SignalView) -> OrderRecord:

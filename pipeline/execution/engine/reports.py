@@ -285,11 +285,14 @@ class Reports:
         old = self._memory.position(told.symbol)
         if asof >= old.as_of:
             self._moved_by_others(old, told, by)
-            if old.managed and not old.as_of and old.quantity and told.quantity and _is_another(old, told):
+            self._hear(told, asof, by)
+            if old.managed and told.quantity and (_may_be_another(old, told) or self._is_unheard(told)):
                 self._memory.recall(told.symbol)
             self._memory.put(self._restated(old, told, asof, now))
             if told.quantity:
                 self._memory.held_at[told.symbol] = asof
+        elif old.managed and old.quantity * told.quantity <= 0 and old.quantity and asof > old.entered_at:
+            self._memory.recall(told.symbol)  # it was gone meanwhile, and that is told late
         for order in self._memory.unsettled(told.symbol):
             wait = self._memory.doubts.get(order.id)
             if wait is not None and asof > (wait.held_at or 0):
@@ -307,11 +310,23 @@ class Reports:
         if old.managed and old.side == side:
             return new
         entry = next((one for one in self._memory.unsettled(told.symbol, *ENTERING) if _opens(one, told)), None)
-        if entry is not None:
+        if entry is not None and not (old.is_theirs and old.side == side):
             return entered(replace(new, side=None, signal=None, stop_price=None), entry, now)
         if old.ours or not old.quantity or not old.as_of:
             self._memory.recall(told.symbol)  # only its past says whether it is ours
         return theirs(new)
+
+    def _hear(self, told: PositionTold, asof: int, by: By) -> None:
+        """The stream tells every change, as long as it is up."""
+        memory, symbol = self._memory, told.symbol
+        changed_at = told.changed_at if by == "reconcile" else asof if by == "stream" else 0
+        memory.changed_at[symbol] = max(memory.changed_at[symbol], changed_at)
+        if by == "stream" and memory.deaf_since is None:
+            memory.heard_to[symbol] = max(memory.heard_to[symbol], asof)
+
+    def _is_unheard(self, told: PositionTold) -> bool:
+        """Whether nobody has told by whom it was changed last: as much may be held, and by another."""
+        return self._memory.changed_at[told.symbol] > self._memory.heard_to[told.symbol]
 
     def _moved_by_others(self, old: PositionRecord, told: PositionTold, by: By) -> None:
         """Ours changed between two snapshots, and no order of ours is under way or was filled since."""
@@ -338,8 +353,11 @@ class Reports:
         if order.leg not in ENTERING:
             self._memory.put(replace(self._with_part(position, order), reduced_at=max(position.reduced_at, at)))
             return
-        if at > position.as_of or (position.quantity > 0 if order.side == "BUY" else position.quantity < 0):
+        grows = position.quantity > 0 if order.side == "BUY" else position.quantity < 0
+        if at > position.as_of or (grows and (at == position.as_of or not position.is_theirs)):
             position = self._with_part(entered(position, order, now), order)
+        elif position.is_theirs:
+            self._memory.recall(order.symbol)
         if position.settled:
             self._memory.hold(order.symbol, "position", now + self._memory.policy.ask_first)  # the stream tells it too
         self._memory.put(replace(position, entered_at=max(position.entered_at, at)))
@@ -377,6 +395,7 @@ class Reports:
         told_positions = {one.symbol: one for one in event.positions}
         silent = [PositionTold(each, ZERO, ZERO) for each in self._memory.symbols() if each not in told_positions]
         self.positions([*told_positions.values(), *silent], event.asof, "reconcile", now)
+        self._memory.hear_from(event.asof)
         return others
 
     def _open(self, told: OrderTold, now: int) -> None:
@@ -425,9 +444,10 @@ def _unpaid(order: OrderRecord) -> bool:
     return not order.unsettled and bool(order.filled) and order.fee is None and order.exchange_id is not None
 
 
-def _is_another(old: PositionRecord, told: PositionTold) -> bool:
-    """Whether it has changed, or is not the same one any more."""
-    return (old.quantity, old.entry_price) != (told.quantity, told.entry_price)
+def _may_be_another(old: PositionRecord, told: PositionTold) -> bool:
+    """Whether it was gone meanwhile; after a restart, whether it is not as it was left."""
+    is_known = bool(old.as_of or not old.quantity)
+    return not old.exposed or (not is_known and (old.quantity, old.entry_price) != (told.quantity, told.entry_price))
 
 
 def _forgotten(order: OrderRecord) -> bool:

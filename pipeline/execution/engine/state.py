@@ -241,6 +241,11 @@ class PositionRecord:
         return self.ours and self.side is not None
 
     @property
+    def is_theirs(self) -> bool:
+        """Whether it is held, and not ours."""
+        return not self.ours and self.quantity != 0
+
+    @property
     def settled(self) -> bool:
         """Whether the exchange told the quantity after every fill that we know of."""
         return self.as_of >= max(self.entered_at, self.reduced_at) and self.as_of > self.unheard_at
@@ -301,11 +306,13 @@ class OrderTold:
 
 @dataclass(frozen=True, slots=True)
 class PositionTold:
-    """A position as the exchange says it. Signed; zero is flat. Of coins: how many lie on the account, whose ever."""
+    """A position as the exchange says it. Signed; zero is flat. Of coins: how many lie on the account, whose ever.
+    `changed_at`: when it was last changed, where that is said."""
 
     symbol: str
     quantity: Decimal
     entry_price: Decimal
+    changed_at: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -143,7 +143,7 @@ def positions_streamed(update: AccountUpdate) -> tuple[PositionTold, ...]:
 def positions_told(reports: Iterable[PositionReport]) -> tuple[PositionTold, ...]:
     """The positions that hold something, of one-way mode."""
     return tuple(
-        PositionTold(one.symbol, one.position_amt, one.entry_price)
+        PositionTold(one.symbol, one.position_amt, one.entry_price, one.update_time)
         for one in reports
         if one.position_amt and one.position_side == "BOTH"
     )

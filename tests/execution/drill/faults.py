@@ -55,6 +55,8 @@ class Faults:
     """That, and no other fault but that the stream is down while it is said. What is asked for is answered."""
     listed_late: int
     """So long after a fill the exchange lists it among the trades."""
+    unheard: bool
+    """Somebody closes what is held and opens as much again, while the stream is down."""
     restored: tuple[int | None, int] | None
     """The process dies then, and goes on with the journal as it was at the first moment; None: with an empty one."""
 
@@ -99,6 +101,7 @@ class Faults:
             fired_for=firing.randrange(1, 15 * SECOND) if firing.random() < 0.3 else None,
             slow_to_fire=firing.random() < 0.05,
             listed_late=firing.randrange(1, 12 * SECOND) if firing.random() < 0.2 else 0,
+            unheard=False,
             restored=None,
         )
         if random.random() < 0.15:
@@ -115,6 +118,12 @@ class Faults:
                 faults, gaps=[(START, END)], partial=0.0, lost_after=0.6, by_hand=[], crash=0.0, restored=None
             )
         return faults
+
+    def unheard_by_hand(self, chance: Random) -> None:
+        """Half of what is done by hand is done so. `chance`: of its own, so that the rest stays what it was."""
+        self.unheard = bool(self.by_hand) and chance.random() < 0.5
+        if self.unheard:
+            self.gaps += [(each - 1, each + chance.randrange(1, 8 * SECOND)) for each in self.by_hand]
 
     def calm(self, **but: Any) -> "Faults":
         """No fault at all, but these."""

@@ -1,10 +1,10 @@
 """The laws of docs/execution.md, as they hold once a schedule is quiet again."""
 
 from pipeline.execution.engine.effects import WriteVerdict
-from pipeline.execution.engine.state import ENTERING, PositionRecord, SignalView
+from pipeline.execution.engine.state import ENTERING, PositionRecord, SignalView, TradeTold
 from pipeline.timeline import SECOND
 from tests.execution.drill.faults import SOON
-from tests.execution.drill.setting import END, IDENTITY, POLICY, QUIET, RISK, TOLD_EVERY
+from tests.execution.drill.setting import END, IDENTITY, POLICY, QUIET, RISK, SAID_WITHIN, TOLD_EVERY
 from tests.execution.drill.world import World
 from tests.execution.model import SYMBOL, Placed
 
@@ -159,7 +159,10 @@ def broken_position_law(schedule: World) -> str | None:
     if not exchange.position:
         if standing:
             return f"flat, and open at the exchange: {standing}"
-        return None if held.signal is None else f"flat, and not cleared: {held}"
+        being_said = held.as_of > END + QUIET - SAID_WITHIN
+        return None if held.signal is None or being_said else f"flat, and not cleared: {held}"
+    if held.ours and (theirs := made_by_others(schedule)):
+        return f"taken for ours, and made by others: {held} {theirs}"
     if not held.ours and exchange.reopened_by_hand_at:
         return None
     if schedule.halted:
@@ -181,6 +184,19 @@ def broken_position_law(schedule: World) -> str | None:
     if held.closing or (held.units > RISK.max_units and not schedule.faults.by_hand):
         return f"not at rest: {held}"
     return None
+
+
+def made_by_others(schedule: World) -> list[TradeTold]:
+    """The trades of what is held, since nothing was held, where no order of ours is among them."""
+    exchange, left = schedule.exchange, schedule.exchange.position
+    numbers = {one.number for one in exchange.every_order() if IDENTITY.owns(one.client_id)}
+    made: list[TradeTold] = []
+    for trade in reversed(exchange.trades):
+        made.insert(0, trade)
+        left -= trade.quantity if trade.side == "BUY" else -trade.quantity
+        if not left * exchange.position > 0:
+            break
+    return [] if any(one.exchange_id in numbers for one in made) else made
 
 
 def badly_said(schedule: World) -> str | None:

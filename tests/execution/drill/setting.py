@@ -39,5 +39,7 @@ POLICY = Policy(
     retry_after=3 * SECOND,
     surely_listed=16 * SECOND,
 )
+SAID_WITHIN = 33 * SECOND
+"""So long it may be asked how a position has ended, before that is said and the journal has it."""
 TOLD_EVERY = 2 * SECOND
 """So seldom at most the time is told."""

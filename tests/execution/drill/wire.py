@@ -5,7 +5,7 @@ the schedule's faults allow.
 from collections.abc import Callable
 
 from pipeline.execution.engine import events as ev
-from pipeline.execution.engine.state import ENTERING, AccountView, OrderRecord
+from pipeline.execution.engine.state import ENTERING, AccountView, OrderRecord, TradeTold
 from tests.execution.drill import on_the_way
 from tests.execution.drill.setting import END, IDENTITY, POLICY
 from tests.execution.drill.world import World
@@ -109,9 +109,13 @@ class Wire(World):
         if self.exchange.gone and not self.unanswered_at(now):
             self.back(ev.SymbolGone(SYMBOL, asked), self.quick(now))
         elif not self.unanswered_at(now):
-            late = self.faults.listed_late if now < END else 0
-            trades = tuple(one for one in self.exchange.trades if since <= one.at <= now - late)
+            trades = tuple(one for one in self.listed(now) if since <= one.at)
             self.back(ev.FillsSeen(SYMBOL, trades, since, asked), self.quick(now))
+
+    def listed(self, now: int) -> tuple[TradeTold, ...]:
+        """The trades that the exchange lists by then."""
+        late = self.faults.listed_late if now < END else 0
+        return tuple(one for one in self.exchange.trades if one.at <= now - late)
 
     def answer_position(self, asked: int, now: int) -> None:
         if not self.unanswered_at(now):
@@ -126,7 +130,7 @@ class Wire(World):
         signals = tuple(
             one for one in self.signals.values() if one.confirmed and one.at <= now and one.kind in ENTERING
         )
-        past = ev.Recalled(SYMBOL, orders, tuple(known.values()), tuple(self.exchange.trades), signals)
+        past = ev.Recalled(SYMBOL, orders, tuple(known.values()), self.listed(now), signals)
         self.back(past, self.quick(now))
 
     def answer_snapshot(self, asked: int, now: int) -> None:

@@ -85,6 +85,7 @@ class World:
     def draw(self, seed: int, rests: float) -> None:
         """What goes wrong, what is risked, and what is said."""
         self.faults = Faults.draw(self.random, Random(f"fired {seed}"), self.lagging)
+        self.faults.unheard_by_hand(Random(f"unheard {seed}"))
         self.policy = replace(self.market.policy, risk=draw_risk(self.random, self.resting, rests))
         self.good_for = self.resting.choice([World.good_for] * 3 + [3 * SECOND])
         self.signals, self.drift = draw_signals(self.random)
@@ -157,7 +158,7 @@ class World:
     def trade_by_hand(self, now: int) -> None:
         if self.exchange.position and not self.exchange.settling:
             share = self.random.choice([Decimal(-1), Decimal("-0.5"), Decimal("0.5"), None])
-            if share is None:
+            if share is None or self.faults.unheard:
                 self.exchange.reopen_by_hand()
             else:
                 change = (share * self.exchange.position).quantize(self.market.terms.step)
