@@ -290,7 +290,7 @@ def test_a_position_that_is_gone_is_cleared():
 def test_a_position_turned_round_by_somebody_is_theirs():
     driver, _, stop = standing()
     driver.snapshot([stop], Decimal("-0.3"))
-    driver.recalled(stop, trades=[by_hand("-0.3")])
+    driver.recalled(stop, trades=[replace(by_hand("-0.3"), at=driver.now)])
     assert not driver.position().ours
     assert driver.one(Cancel).order.id == stop.id
 
