@@ -29,6 +29,14 @@ class Filters(Document):
     max_orders: int
 
 
+class Recorded(Document):
+    """The rules of a contract from a moment on, until the next of them."""
+
+    since: datetime
+    filters: Filters
+    taker_fee: Money | None = Field(default=None, description="None: the account had not been told yet")
+
+
 class Symbol(Document):
     """One contract as the exchange describes it."""
 
@@ -51,7 +59,18 @@ class Symbol(Document):
     taker_fee: Money | None = Field(
         default=None, description="the share of its worth that an order costs the account, as it was last told"
     )
+    recorded: list[Recorded] = Field(
+        default_factory=list,
+        description="its rules as they changed, the newest last; of before the first nothing is known",
+    )
     updated_at: datetime
+
+    def at(self, moment: datetime) -> "Symbol":
+        """The same under the rules of that moment; of before the first that were recorded, under those."""
+        known = [one for one in self.recorded if one.since <= moment] or self.recorded[:1]
+        if not known:
+            return self
+        return self.model_copy(update={"filters": known[-1].filters, "taker_fee": known[-1].taker_fee})
 
     @property
     def decimals(self) -> int:

@@ -15,7 +15,7 @@ import numpy as np
 
 from pipeline.app.filters import interval_filter, symbol_filter
 from pipeline.app.opened import Opened
-from pipeline.app.past import Read, funding_of, marks_of, minutes_of, stored_minutes, symbol_of
+from pipeline.app.past import Read, funding_of, marks_of, minutes_of, rules_of, stored_minutes, symbol_of
 from pipeline.app.trading_access import policy_of, require_backtested
 from pipeline.app.wiring import exchange_of, intervals_of, periods_of, strategies_of
 from pipeline.errors import UsageError
@@ -203,7 +203,7 @@ def stretch(
         assumptions=Assumptions(equity=equity),
         product=exchange_of(tm.settings).product,
         identity=Identity(tm.environment, _IDENTITY),
-        symbols=[symbol_of(tm, symbol) for symbol in minutes],
+        symbols=[rules_of(tm, symbol, first, last, notes) for symbol in minutes],
         minutes=minutes,
         trading=_trading(tm, minutes),
         funding={symbol: funding_of(tm, symbol, first, last, notes) for symbol in minutes},

@@ -97,6 +97,20 @@ def symbol_of(tm: Opened, symbol: str) -> Symbol:
     return found
 
 
+def rules_of(tm: Opened, symbol: str, start: int, end: int, notes: list[str]) -> Symbol:
+    """Its rules as they were when the run begins; what is not known of them, and what changed on the way, is said."""
+    now = symbol_of(tm, symbol)
+    if not now.recorded or to_ms(now.recorded[0].since) > start:
+        since = f"{now.recorded[0].since:%Y-%m-%d}" if now.recorded else "now"
+        notes.append(f"the rules of {symbol} are recorded from {since} on: what was before went by those")
+    notes.extend(
+        f"the rules of {symbol} changed on {one.since:%Y-%m-%d}: the run keeps those of its start"
+        for one in now.recorded[1:]
+        if start < to_ms(one.since) <= end
+    )
+    return now.at(to_datetime(start))
+
+
 def funding_of(tm: Opened, symbol: str, start: int, end: int, notes: list[str]) -> list[Due]:
     """Its settlements, those of a perpetual contract; what is assumed of them is said."""
     if "PERPETUAL" not in symbol_of(tm, symbol).contract_type:

@@ -11,7 +11,7 @@ from pymongo.database import Database
 
 from schemas.symbols import SYMBOLS, Symbol
 
-_OF_OTHERS: Final = ("finest", "taker_fee")
+_OF_OTHERS: Final = ("finest", "taker_fee", "recorded")
 """What somebody else has seen of it, or was told: it stays."""
 
 
@@ -26,7 +26,7 @@ class SymbolStore:
         told = list(symbols)
         ids = {"_id": {"$in": [one.id for one in told]}}
         known = {found["_id"]: found for found in self._collection.find(ids)}
-        changes = [_said(one) for one in told if _is_news(one, known.get(one.id))]
+        changes = [_said(one, known.get(one.id)) for one in told if _is_news(one, known.get(one.id))]
         if changes:
             self._collection.bulk_write(changes, ordered=False)
 
@@ -36,8 +36,16 @@ class SymbolStore:
 
     def note_fee(self, exchange: str, symbol: str, taker_fee: Decimal) -> bool:
         """What the account pays in it; whether that is news. Of what is not listed here nothing is kept."""
-        news = {"_id": f"{exchange}:{symbol}", "taker_fee": {"$ne": Decimal128(taker_fee)}}
-        return bool(self._collection.update_one(news, {"$set": {"taker_fee": Decimal128(taker_fee)}}).modified_count)
+        fee = Decimal128(taker_fee)
+        news = {"_id": f"{exchange}:{symbol}", "taker_fee": {"$ne": fee}}
+        recorded = {"since": "$$NOW", "filters": "$filters", "taker_fee": fee}
+        known = {"$ifNull": ["$recorded", []]}
+        has_filters = {"$ne": [{"$ifNull": ["$filters", None]}, None]}
+        change = {
+            "taker_fee": fee,
+            "recorded": {"$cond": [has_filters, {"$concatArrays": [known, [recorded]]}, known]},
+        }
+        return bool(self._collection.update_one(news, [{"$set": change}]).modified_count)
 
     def taker_fees(self, exchange: str) -> dict[str, Decimal]:
         """What the account pays, as a share of what an order is worth, in each contract of which it was ever told."""
@@ -64,13 +72,24 @@ class SymbolStore:
 def _is_news(symbol: Symbol, known: Mapping[str, Any] | None) -> bool:
     """Whether anything but the moment of asking is another, or the prices are finer than was known."""
     kept = (*_OF_OTHERS, "updated_at")
-    if known is None or known.get("finest", -1) < symbol.price_precision:
+    if known is None or known.get("finest", -1) < symbol.price_precision or _is_other_rule(symbol, known):
         return True
     return any(known.get(name) != value for name, value in symbol.to_mongo().items() if name not in kept)
 
 
-def _said(symbol: Symbol) -> UpdateOne:
+def _is_other_rule(symbol: Symbol, known: Mapping[str, Any]) -> bool:
+    """Whether its filters are not those that were recorded last."""
+    recorded = known.get("recorded")
+    return symbol.filters is not None and (not recorded or recorded[-1]["filters"] != symbol.filters.to_mongo())
+
+
+def _said(symbol: Symbol, known: Mapping[str, Any] | None) -> UpdateOne:
     told = symbol.to_mongo()
+    change: dict[str, Any] = {}
+    if symbol.filters is not None and _is_other_rule(symbol, known or {}):
+        fee = None if known is None else known.get("taker_fee")
+        recorded = {"since": told["updated_at"], "filters": told["filters"], "taker_fee": fee}
+        change = {"$push": {"recorded": recorded}}
     finest = max(told["finest"], symbol.price_precision)
     told = {name: value for name, value in told.items() if name not in _OF_OTHERS}
-    return UpdateOne({"_id": told.pop("_id")}, {"$set": told, "$max": {"finest": finest}}, upsert=True)
+    return UpdateOne({"_id": told.pop("_id")}, {"$set": told, "$max": {"finest": finest}, **change}, upsert=True)

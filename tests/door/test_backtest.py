@@ -3,11 +3,13 @@
 import csv
 import io
 import json
+from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 
 import polars as pl
 import pytest
+from bson import Decimal128
 from typer.testing import CliRunner
 
 from pipeline.cli.app import build
@@ -165,3 +167,25 @@ def test_a_run_is_shown_before_it_is_kept_and_kept_although_nobody_reads_on(
     assert done.exit_code == 2
     assert "the database is gone" in done.output
     monkeypatch.undo()
+
+
+def test_the_rules_are_those_of_its_beginning_and_what_is_not_known_of_them_is_said(filled: Tidemark) -> None:
+    symbols, name = filled._opened.db["symbols"], {"_id": "sim:BTCUSDT"}
+    known = symbols.find_one(name) or {}
+    (recorded,) = known["recorded"][:1]
+    one = filled.backtest("macd_turtle", symbols="BTCUSDT", intervals="15m")
+    assert any("rules of BTCUSDT are recorded from" in each for each in one.notes)
+    coarse = {**recorded["filters"], "step_size": Decimal128("1"), "market_step_size": Decimal128("1")}
+    begins, now = one.equity["at"][0], recorded["since"]
+    then = {"since": begins - timedelta(days=1), "filters": coarse, "taker_fee": None}
+    since = {"since": begins + timedelta(days=3), "filters": recorded["filters"], "taker_fee": None}
+    symbols.update_one(name, {"$set": {"recorded": [then, since]}})
+    try:
+        other = filled.backtest("macd_turtle", symbols="BTCUSDT", intervals="15m")
+        assert now > begins
+        assert one.trades.height > 5
+        assert other.trades.height == 0, "nobody could have bought less than a whole coin"
+        assert any("rules of BTCUSDT changed on" in each for each in other.notes)
+        assert not any("recorded from" in each for each in other.notes)
+    finally:
+        symbols.update_one(name, {"$set": {"recorded": known["recorded"]}})

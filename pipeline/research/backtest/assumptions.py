@@ -38,7 +38,7 @@ class Assumptions:
             "fees": "0.05 % for what is filled at once, 0.02 % for what rested",
             "funding": "as it was settled; where that is not stored, 0.01 % every eight hours",
             "mark price": "liquidation looks at it; where it is not stored, at the last price",
-            "rules": "filters and margin brackets are those of today",
+            "rules": "filters as recorded when the run begins, the first recorded before; margin brackets of today",
         }
 
 
