@@ -120,10 +120,11 @@ def search(
     asked: SearchFor,
     *,
     workers: Workers = in_this_process,
+    begun: Callable[[str], None] = lambda _: None,
     progress: Callable[[Progress], None] = lambda _: None,
 ) -> Found:
     """Search, and keep every trial. A search of that name that was interrupted, or is to have more trials, goes on; it
-    must ask for the same."""
+    must ask for the same. `begun` hears what it is called before the first trial."""
     objectives = Objectives.of(asked.objectives)
     _require_sense(asked)
     store = SearchStore(tm.db, tm.environment)
@@ -135,12 +136,13 @@ def search(
     folds = folds_of(len(searched.times) - 1, asked.folds, anchored=asked.anchored) if asked.folds else []
     _require_days(objectives, asked, searched, min((one.train[1] - one.train[0] for one in folds), default=None))
     kept = _keep(tm, store, asked, ready, searched, whole.end, before)
+    begun(kept.id)
     plan = Plan(objectives, folds, early=bool(folds) and (asked.prune or asked.sampler == "tpe"))
     judged = Trials(searched, plan)
     _try_all(store, kept, asked, judged, workers(judged), progress)
     ever = store.tried_on(kept.symbols, kept.start, kept.end)
     found = _found(kept, store.trials(kept.id), judged, ever)
-    store.end(kept.id, datetime.now(UTC), _result(found))
+    store.end(kept.id, datetime.now(UTC), max(kept.trials, asked.trials), _result(found))
     ended = store.get(kept.id)
     return Found(ended or kept, found.trials, found.best, found.forward, found.verdict)
 

@@ -24,7 +24,7 @@ from pipeline.timeline import DAY, MINUTE, SECOND, interval, to_ms
 from schemas.series import SeriesKey
 
 MINUTE_BYTES: Final = 144
-"""A minute of a symbol: as it is read, as it is kept, and on the grid of the compiled rules; by either price."""
+"""A minute of a symbol and its mark price: as they are read, kept, and on the grid of the rules."""
 CANDLE_BYTES: Final = 8 * (KEPT + 24)
 """A candle of a symbol: its prices, its indicators, and as many averages as are kept."""
 
@@ -73,7 +73,7 @@ def set_up(
         for code in codes:
             key = SeriesKey(tm.environment, symbol, code)
             numbers, prices, said = candles_from(tm, key, widest, TAIL, asked.start, asked.end, read)
-            notes += said
+            notes += said if numbers[0] > periods.first_needed(interval(code).index(asked.start) - TAIL) else []
             fresh = fresh_for(interval(code), tm.settings.fresh_seconds * SECOND)
             decimals = symbol_of(tm, symbol).decimals
             candles.append(Candles(symbol, code, numbers, prices, periods, decimals, fresh))

@@ -113,8 +113,7 @@ def search(
                 sealed=sealed,
                 name=name,
             )
-        found = run(tm, asked, progress=told)
-    typer.echo(f"kept as search {found.search.id}", err=True)
+        found = run(tm, asked, begun=_say_name, progress=told)
     if as_json:
         print_json(_whole(found))
     else:
@@ -239,6 +238,10 @@ def adopt(
         return
     typer.echo(f"{found.symbol}: {', '.join(f'{one} {_listed(value)}' for one, value in found.changes.items())}")
     typer.echo(found.reason)
+
+
+def _say_name(name: str) -> None:
+    typer.echo(f"search {name}: if it is interrupted, tidemark search --resume {name} goes on", err=True)
 
 
 def _listed(value: Any) -> str:

@@ -39,9 +39,10 @@ class SearchStore:
         found = self._searches.find({"environment": self._environment}).sort("at", DESCENDING).limit(most)
         return [Search.from_mongo(one) for one in found]
 
-    def end(self, name: str, now: datetime, result: dict[str, Any]) -> None:
-        """What came of it."""
-        self._searches.update_one({"_id": name}, {"$set": {"ended_at": now, "result": result}})
+    def end(self, name: str, now: datetime, wanted: int, result: dict[str, Any]) -> None:
+        """What came of it, and of how many trials."""
+        changes = {"ended_at": now, "trials": wanted, "result": result}
+        self._searches.update_one({"_id": name}, {"$set": changes})
 
     def open_seal(self, name: str, trial: str, now: datetime) -> bool:
         """Open the sealed stretch for a trial; False if it was opened before: it opens once."""

@@ -110,7 +110,9 @@ def test_it_goes_on_with_more_but_not_with_something_else(filled: Tidemark) -> N
     tm = filled._opened
     search(tm, SearchFor(**BASE | {"name": "x", "trials": 5}))
     first = kept(filled, "x")
-    assert len(search(tm, searching.resumed(tm, "x", 30)).trials) == 30
+    named: list[str] = []
+    more = search(tm, searching.resumed(tm, "x", 30), begun=named.append)
+    assert (len(more.trials), more.search.trials, named) == (30, 30, ["x"])
     assert kept(filled, "x")[:5] == first
     for changed in ({"seed": 3}, {"space": ["n=3..61"]}, {"folds": 1}, {"sampler": "qmc"}):
         with pytest.raises(UsageError, match="was begun otherwise"):

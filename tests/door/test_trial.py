@@ -86,8 +86,8 @@ def test_what_does_not_fit_into_memory_is_refused_with_its_figure(
     space = space_for(filled._opened, "ma_breakout", {}, ["n=5..60:5"])
     free = psutil.virtual_memory()._replace(available=500_000)
     monkeypatch.setattr(stages.psutil, "virtual_memory", lambda: free)
-    with pytest.raises(UsageError, match=r"about 2 MB of memory, and 0 MB are free: take fewer days"):
-        set_up(filled._opened, space, symbols=["BTCUSDT"], interval_code="15m")
+    with pytest.raises(UsageError, match=r"about 1 MB of memory, and 0 MB are free: take fewer days"):
+        set_up(filled._opened, space, symbols=["BTCUSDT"], interval_code="15m", days=5)
 
 
 def test_limit_entries_are_refused(filled: Tidemark) -> None:
@@ -105,4 +105,4 @@ def test_limit_entries_are_refused(filled: Tidemark) -> None:
 def test_interval_is_given_once(filled: Tidemark) -> None:
     space = space_for(filled._opened, "ma_breakout", {}, ["n=5", "interval=15m,1h"])
     with pytest.raises(UsageError, match="exclude each other"):
-        set_up(filled._opened, space, symbols=["BTCUSDT"], interval_code="15m")
+        set_up(filled._opened, space, symbols=["BTCUSDT"], interval_code="15m", days=5)

@@ -23,7 +23,7 @@ Sampler = Literal["random", "tpe", "qmc", "grid"]
 SAMPLERS: Final[tuple[str, ...]] = get_args(Sampler)
 ROUND: Final = 20
 """Sets that are asked for before any of them is told."""
-_MISSES: Final = 50
+_MISSES: Final = 10
 """So often a sampler may name what was asked before, or what is refused, until another set is drawn for it."""
 _DRAWS: Final = 20_000
 
