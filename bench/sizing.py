@@ -275,6 +275,7 @@ def processes(home: Path, database: Database[Any], series: int) -> Iterator[tupl
     port = any_free_port()
 
     with Reaper() as reaper, Supervisor(home / "logs", reaper) as supervisor:
+        database["control"].delete_many({"kind": "heartbeat"})  # of an earlier run in this folder
         begun = time.monotonic()
         supervisor.start(services.ingester(EXCHANGE, any_free_port(), lambda: True))
         while told(database).get("series") != series:
