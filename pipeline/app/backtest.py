@@ -150,6 +150,8 @@ def backtest(
     minutes of symbols that end earlier. `exact`: by the executor itself, also where the compiled rules would do.
     `progress` hears what is being run, and how many days of how many are done."""
     require_backtested(tm.settings)
+    if equity <= 0:
+        raise UsageError(f"an account begins with more than {equity:f}: name a larger equity")
     chosen = strategies_named(tm, list(strategies), parameters or {})
     named = [symbol_filter(tm, one) for one in symbols] or list(tm.settings.symbols)
     lengths = [interval_filter(tm, one) for one in intervals] or _intervals(tm, chosen)

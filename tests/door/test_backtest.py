@@ -83,6 +83,7 @@ def test_what_a_person_reads_fits(width: str, monkeypatch: pytest.MonkeyPatch) -
         (("macd_turtle", "--symbol", "ETHUSDT", "-i", "1h"), "tidemark backfill ETHUSDT --interval 1m"),
         (("macd_turtle", "--symbol", "BTCUSDT", "-i", "4h"), "no 4h candles"),
         (("--set", "n=3"), "name it"),
+        (("macd_turtle", "--symbol", "BTCUSDT", "-i", "15m", "--equity", "0"), "name a larger equity"),
         (("macd_turtle", "--days", "3", "--start", "2026-01-01"), "--days and --start"),
         (("macd_turtle", "--symbol", "BTCUSDT", "-i", "15m", "--end", "2020-01-01"), "no 1m candles of BTCUSDT"),
         (("macd_turtle", "--symbol", "BTCUSDT", "-i", "15m", "--set", "memry=3"), "memry"),
