@@ -3,7 +3,7 @@
 VENV  := .venv
 BIN   := $(VENV)/bin
 PIP   := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps
-UV    := $(BIN)/uv pip install --quiet --no-deps --compile-bytecode --no-cache --python $(BIN)/python
+UV    := $(BIN)/uv pip install --quiet --no-config --no-deps --compile-bytecode --no-cache --python $(BIN)/python
 TESTS ?= tests
 
 # What Python compiled is kept, whatever the machine says: the demo, the flows and the tests start process after process.

@@ -60,6 +60,8 @@ def test_every_setting_metric_and_file_is_real(page: str) -> None:
 
 
 def test_every_service_is_explained() -> None:
-    services = set(re.findall(r"(?m)^  ([a-z-]+):(?: &[a-z-]+)?$", COMPOSE.partition("\nservices:")[2].partition("\nsecrets:")[0]))
+    services = set(
+        re.findall(r"(?m)^  ([a-z-]+):(?: &[a-z-]+)?$", COMPOSE.partition("\nservices:")[2].partition("\nsecrets:")[0])
+    )
     table = PAGES["operations"].partition("| service |")[2].partition("\n\n")[0]
     assert services == set(re.findall(r"`([a-z-]+)`", "".join(line.split("|")[1] for line in table.splitlines()[2:])))
