@@ -15,6 +15,9 @@ _OF_OTHERS: Final = ("finest", "taker_fee", "recorded")
 """What somebody else has seen of it, or was told: it stays."""
 
 
+_WITHOUT_PAST: Final = {"recorded.filters": False, "recorded.taker_fee": False}
+
+
 class SymbolStore:
     """The `symbols` collection, through PyMongo's synchronous driver."""
 
@@ -25,7 +28,7 @@ class SymbolStore:
         """Store what the exchange says now, where that is news."""
         told = list(symbols)
         ids = {"_id": {"$in": [one.id for one in told]}}
-        known = {found["_id"]: found for found in self._collection.find(ids)}
+        known = {found["_id"]: found for found in self._collection.find(ids, _WITHOUT_PAST)}
         changes = [_said(one, known.get(one.id)) for one in told if _is_news(one, known.get(one.id))]
         if changes:
             self._collection.bulk_write(changes, ordered=False)
@@ -78,9 +81,9 @@ def _is_news(symbol: Symbol, known: Mapping[str, Any] | None) -> bool:
 
 
 def _is_other_rule(symbol: Symbol, known: Mapping[str, Any]) -> bool:
-    """Whether its filters are not those that were recorded last."""
-    recorded = known.get("recorded")
-    return symbol.filters is not None and (not recorded or recorded[-1]["filters"] != symbol.filters.to_mongo())
+    """Whether its filters are not those that were recorded last, which are those that are known."""
+    is_recorded = bool(known.get("recorded")) and known.get("filters") == (symbol.filters and symbol.filters.to_mongo())
+    return symbol.filters is not None and not is_recorded
 
 
 def _said(symbol: Symbol, known: Mapping[str, Any] | None) -> UpdateOne:
