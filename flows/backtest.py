@@ -82,7 +82,7 @@ def _page(found: Result, name: str) -> str:
         _table(("figure", *(str(one.inside) for one in outcomes)), figures),
         _table(("month", "return", "drawdown", "trades"), months),
         _table(("ended by", "trades", "profit", "won", "profit factor"), reasons),
-        _table(("assumed", "what"), list(found.backtest.asked.assumptions.lines().items())),
+        _table(("assumed", "what"), list(found.backtest.assumed.items())),
         *(f"- {_plain(one)}" for one in found.notes),
     ]
     return "\n\n".join(parts)

@@ -114,7 +114,7 @@ class Backtest:
     @property
     def assumptions(self) -> dict[str, str]:
         """What the run takes for granted, in words."""
-        return self._result.backtest.asked.assumptions.lines()
+        return dict(self._result.backtest.assumed)
 
     @property
     def notes(self) -> list[str]:

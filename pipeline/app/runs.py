@@ -95,7 +95,7 @@ def keep(tm: Opened, found: Result, asked: AskedFor) -> str:
         code=code_hash(),
         candles=[series_as_read(tm, key, read) for key, read in found.read.items()],
         readings=[_reading(one) for one in found.backtest.outcomes],
-        assumptions=found.backtest.asked.assumptions.lines(),
+        assumptions=dict(found.backtest.assumed),
         notes=list(found.notes),
         days=[to_datetime(int(one)) for one in times],
         equity=equity.tolist(),

@@ -167,7 +167,7 @@ def _whole(found: "Result") -> dict[str, Any]:
         "months": {one.inside: one.months for one in found.backtest.outcomes},
         "market_return_pct": found.backtest.market_return,
         "by": {one.value: found.by(one.value) for one in Apart},
-        "assumptions": found.backtest.asked.assumptions.lines(),
+        "assumptions": dict(found.backtest.assumed),
         "notes": found.notes,
         "trades": [row_of(one) for one in found.trades],
     }
@@ -273,7 +273,7 @@ def _show(found: "Result") -> None:
             most = [(count, word) for word, count in list(counted.items())[:_MOST_REASONS]]
             print_table((Column(heading, right=True), Column("because", 1, long="wrap")), most)
             typer.echo()
-    print_table(("assumed", Column("what", 1, long="wrap")), list(found.backtest.asked.assumptions.lines().items()))
+    print_table(("assumed", Column("what", 1, long="wrap")), list(found.backtest.assumed.items()))
     for note in found.notes:
         typer.echo(f"note: {note}", err=True)
 

@@ -195,7 +195,7 @@ def open_(
     as_json: Json = False,
     wide: Wide = False,
 ) -> None:
-    """What the sealed days say of a trial. They open once, and it is kept for which trial; later the same is shown."""
+    """What the sealed days make of a trial. They open once, and it is kept for which trial; later the same is shown."""
     from pipeline.app.adopting import open_sealed  # noqa: PLC0415
     from pipeline.app.opened import Opened, having_data  # noqa: PLC0415
     from pipeline.app.wiring import begin  # noqa: PLC0415

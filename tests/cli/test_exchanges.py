@@ -19,7 +19,7 @@ from schemas.series import SeriesKey
 Run = Callable[..., Any]
 
 WITHOUT = {
-    "demo", "up", "sim", "shell", "backup", "restore", "check-strategy", "new-strategy",
+    "demo", "up", "sim", "shell", "backup", "restore", "check-strategy", "new-strategy", "web", "page",
 }  # fmt: skip
 """Commands that are about all exchanges, or about none."""
 

@@ -158,6 +158,7 @@ def test_retention_thins_snapshots_and_forgets_the_dead(db: Database[Any]) -> No
         "signals nobody acted on": 0,
         "account snapshots, but the last of a day": 1,
         "backtests": 0,
+        "trades of backtests that were never finished": 0,
         "signs of life of dead processes": 1,
     }
     kept = {one["at"].replace(tzinfo=UTC) for one in db["accounts"].find()}

@@ -29,6 +29,7 @@ _MORE: Final = (Inside.RESOLVED, Inside.OPTIMISTIC)
 
 
 Engine = Literal["fast", "exact"]
+_RAN: Final[Mapping[Engine, str]] = {"fast": "the executor's rules, compiled", "exact": "the executor itself"}
 
 
 @dataclass(frozen=True)
@@ -91,6 +92,12 @@ class Backtest:
     def outcome(self) -> Outcome:
         """The one that does not flatter."""
         return self.outcomes[0]
+
+    @property
+    def assumed(self) -> Mapping[str, str]:
+        """What ran, and what it took for granted, as a report says it."""
+        ran = " and ".join(dict.fromkeys(_RAN[one.engine] for one in self.outcomes))
+        return {"engine": ran, **self.asked.assumptions.lines()}
 
     @property
     def market_return(self) -> float:

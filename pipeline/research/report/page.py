@@ -59,7 +59,7 @@ def page_of(found: Backtest, title: str, notes: Sequence[str], answer: Why | Non
         _distribution(outcome.trades),
         *_charts(found),
         "<h2>Assumed</h2>",
-        texts(found.asked.assumptions.lines().items()),
+        texts(found.assumed.items()),
         *(("<h2>Notes</h2>", texts(enumerate(notes, 1))) if notes else ()),
         *_counts("Left out", outcome.summary.skipped),
         "<h2>Trades</h2>",

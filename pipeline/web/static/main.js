@@ -29,7 +29,7 @@ const VIEWS = {
   health: { name: "Health", key: "h", show: healthView },
 };
 const KEYS = [
-  ["/ or a letter", "search a symbol"], ["1 5 h d", "interval"], ["g then c b s a m h", "the views"], ["arrows, + −", "move and zoom the chart"],
+  ["/ or a letter", "search a symbol"], ["1 5 h 4 d", "interval, where it is stored"], ["g then c b s a m h", "the views"], ["arrows, + −", "move and zoom the chart"],
   ["Home End", "oldest shown, newest"], ["?", "this list"], ["Esc", "close"],
 ];
 

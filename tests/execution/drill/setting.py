@@ -10,7 +10,7 @@ from schemas.symbols import Filters
 
 IDENTITY = Identity("sim", "mine00")
 START = 1_760_000_000_000
-TROUBLE, QUIET = 24 * SECOND, 40 * SECOND
+TROUBLE, QUIET = 24 * SECOND, 45 * SECOND
 END = START + TROUBLE
 ATR = Decimal(300)
 EQUITY = Decimal(10_000)

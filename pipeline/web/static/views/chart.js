@@ -11,7 +11,7 @@ import { symbolSettings } from "./settings.js";
 /** @typedef {import("../main.js").App} App */
 
 const PAGE = 4_000, FIRST = 2_000, MONTH = 2_629_746_000;
-const INTERVALS = /** @type {Record<string, string>} */ ({ "1": "1m", "5": "15m", h: "1h", "4": "4h", d: "1d" });
+const INTERVALS = /** @type {Record<string, string[]>} */ ({ "1": ["1m"], "5": ["5m", "15m"], h: ["1h"], "4": ["4h"], d: ["1d"] });
 const AVERAGES = [["sma7", "SMA 7", "#009e73"], ["sma20", "20", "#cc79a7"], ["sma60", "60", "#8ab4ff"], ["sma120", "120", "#8c8c8c"]];
 
 const panes = () => [
@@ -33,6 +33,8 @@ export function chartView(root, app, rest) {
   frame.append(list.element, h("section", { class: "chart", "aria-label": "Chart" }, bar, legend, plot), settings, lower);
   ends.push(list.end);
 
+  /** @type {string[]} */
+  let stored = [];
   let loading = false, older = true, tick = /** @type {string|null} */ (null), ended = false;
   const chart = new Chart(plot, panes(), {
     older: async (before) => {
@@ -71,7 +73,7 @@ export function chartView(root, app, rest) {
       h("span", {}, `V ${amount(columns.volume?.[place], 2)}`));
   }
 
-  function tools(/** @type {string[]} */ stored) {
+  function tools() {
     fill(bar,
       h("b", {}, symbol),
       ...stored.map((code) => h("button", { type: "button", "aria-pressed": String(code === interval), onclick: () => app.go("chart", symbol, code) }, code)),
@@ -150,9 +152,9 @@ export function chartView(root, app, rest) {
       else fill(plot, h("p", { class: "empty" }, "No candles are stored yet: `tidemark backfill BTCUSDT` fetches some, `tidemark watch BTCUSDT` keeps them current."));
       return;
     }
-    const stored = coins.find((/** @type {any} */ one) => one.symbol === symbol)?.stored ?? [];
+    stored = coins.find((/** @type {any} */ one) => one.symbol === symbol)?.stored ?? [];
     interval ||= stored.includes("1h") ? "1h" : stored[0] ?? "1h";
-    tools(stored);
+    tools();
     lowerDock = dock(app, lower, symbol, (signal) => chart.goTo(signal.candle));
     ends.push(lowerDock.end);
     ends.push(symbolSettings(app, settings, symbol));
@@ -166,7 +168,8 @@ export function chartView(root, app, rest) {
 
   const key = (/** @type {KeyboardEvent} */ event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || /** @type {HTMLElement} */ (event.target).closest("input, select, dialog")) return;
-    if (INTERVALS[event.key] && symbol) app.go("chart", symbol, INTERVALS[event.key]);
+    const length = INTERVALS[event.key]?.find((code) => stored.includes(code));
+    if (length && symbol) app.go("chart", symbol, length);
     else if (event.key === "/" || /^[a-z]$/i.test(event.key) && event.key !== "g") {
       list.search(event.key === "/" ? "" : event.key);
       event.preventDefault();
