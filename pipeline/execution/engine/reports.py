@@ -294,7 +294,8 @@ class Reports:
         if asof >= old.as_of:
             self._moved_by_others(old, told, by)
             self._hear(told, asof, by)
-            if old.managed and told.quantity and (_may_be_another(old, told) or self._is_unheard(told)):
+            unheard = by == "reconcile" and self._is_unheard(told)
+            if old.managed and told.quantity and (_may_be_another(old, told) or unheard):
                 self._memory.recall(told.symbol)
             self._memory.put(self._restated(old, told, asof, now))
             if told.quantity:
