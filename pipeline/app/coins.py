@@ -59,7 +59,10 @@ class Coins:
                 newest = candles[-1]
                 at = to_ms(newest["te"]) + 1 if newest["closed"] else to_ms(newest["u"])
                 self._last[key.symbol] = Price(float(newest["close"]), to_datetime(at))
-        return sorted(map(self._coin, self._series), key=lambda one: (not one.watched, one.symbol))
+        return sorted(
+            (self._coin(symbol, stored) for symbol, stored in self._series.items()),
+            key=lambda one: (not one.watched, one.symbol),
+        )
 
     def _learn(self, now: int) -> None:
         """What changes slowly: which there are, and what they cost a day ago."""
@@ -83,7 +86,7 @@ class Coins:
         self._last = newest_prices(tm.db, tm.environment, self._series) | self._last
         self._known_until = now + _KEPT_FOR
 
-    def _coin(self, symbol: str) -> Coin:
+    def _coin(self, symbol: str, stored: tuple[str, ...]) -> Coin:
         last, before = self._last.get(symbol), self._a_day_ago.get(symbol)
         return Coin(
             symbol=symbol,
@@ -91,6 +94,6 @@ class Coins:
             at=last and to_ms(last.at),
             day_pct=100 * (last.price / before - 1) if last and before else None,
             watched=symbol in self._watched,
-            stored=self._series[symbol],
+            stored=stored,
             tick=self._ticks.get(symbol),
         )
