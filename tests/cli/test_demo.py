@@ -17,10 +17,11 @@ from tests.soak.memory import role_of
 from tests.whole import PATIENCE, House
 
 
-def until(condition: Callable[[], Any], what: str) -> Any:
+def until(condition: Callable[[], Any], what: str, otherwise: Callable[[], object] = str) -> Any:
+    """Wait for it; `otherwise` says what there was instead."""
     deadline = time.monotonic() + PATIENCE
     while not (found := condition()):
-        assert time.monotonic() < deadline, f"in vain waited for {what}"
+        assert time.monotonic() < deadline, f"in vain waited for {what}: {otherwise()}"
         time.sleep(0.1)
     return found
 
@@ -51,11 +52,21 @@ def who_holds_keys(house: House) -> set[str | None]:
 
 
 def filled_order(db: Any) -> Any:
-    """A live signal that was taken, and its order that was filled."""
-    taken = db["signals"].find_one({"source": "live", "verdict": "taken", "strategy": "metronome"})
-    return taken and db["orders"].find_one(
-        {"signal": taken["_id"], "state": "filled", "leg": {"$in": ["entry", "trial"]}}
-    )
+    """An order that was filled for a live signal of the metronome's."""
+    taken = [one["_id"] for one in db["signals"].find(METRONOMES | {"verdict": "taken"}, {"_id": 1})]
+    return db["orders"].find_one({"signal": {"$in": taken}, "state": "filled", "leg": {"$in": ["entry", "trial"]}})
+
+
+METRONOMES = {"source": "live", "strategy": "metronome"}
+
+
+def what_became_of_them(db: Any) -> list[str]:
+    """A line for each live signal of the metronome's, and for each order."""
+    signals = [
+        f"{one['_id']}: {one.get('verdict')} {one.get('verdict_reason') or ''}"
+        for one in db["signals"].find(METRONOMES)
+    ]
+    return [*signals, *(f"{one['_id']}: {one['leg']} {one['state']}" for one in db["orders"].find())]
 
 
 A_DAY = 1440
@@ -89,7 +100,9 @@ def test_from_nothing_to_an_executed_signal_and_on_after_a_restart(house: House)
     assert who_holds_keys(house) == {"executor"}
     with house.database() as db:
         until(lambda: stored_minutes(db) >= 12 * A_DAY, "the rest of the minutes")
-        order = until(lambda: filled_order(db), "a live signal to be executed")
+        order = until(
+            lambda: filled_order(db), "a live signal to be executed", otherwise=lambda: what_became_of_them(db)
+        )
         assert db["signals"].count_documents({"source": "history", "return_pct": {"$ne": None}})
         assert db["accounts"].find_one({"environment": "sim"})
         stored = db["candles"].estimated_document_count()
