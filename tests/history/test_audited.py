@@ -48,7 +48,7 @@ def nightly(prepared: Database[Any], market: MarketData, stored: Window) -> Audi
 
 
 def waiting(db: Database[Any]) -> list[tuple[str, int]]:
-    """The buckets with closed candles that are to be looked at, by interval and start. One that has just begun has none."""
+    """The buckets with closed candles that are to be looked at, by interval and start. One that just began has none."""
     found = db.candles.find({"audited": False, "stored": {"$gt": 0}}, {"interval": 1, "start": 1})
     return [(one["interval"], to_ms(in_utc(one["start"]))) for one in found]
 
