@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 from typer.testing import CliRunner
 
+from pipeline.app import runs
 from pipeline.cli.app import build
 from pipeline.store.candles.store import CandleStore
 from pipeline.store.runs import PORTION, RunStore
@@ -180,3 +181,12 @@ def test_mark_prices_that_were_mended_make_a_run_stale(filled: Tidemark) -> None
     finally:
         store.replace_closed(key, as_it_was)
     assert json.loads(told("runs", "show", name, "--json"))["stale"] == []
+
+
+def test_what_a_run_goes_by_reads_the_same_in_every_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[str] = []
+    hash_of = runs.hash_of
+    monkeypatch.setattr(runs, "hash_of", lambda text: read.append(text) or hash_of(text))
+    kept()
+    assert read
+    assert [one for one in read if " at 0x" in one] == []

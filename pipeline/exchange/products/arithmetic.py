@@ -6,7 +6,7 @@ liquidation) is the same sum over values for all of them.
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Final, Literal
 
@@ -16,10 +16,11 @@ _ONE: Final = Decimal(1)
 
 @dataclass(frozen=True, slots=True)
 class Arithmetic:
-    """How a market counts. `value` and `price_at` take a price, or a value, and the size of a contract."""
+    """How a market counts. `value` and `price_at` take a price, or a value, and the size of a contract; what they
+    are is told by the rest, and where they lie in memory is nobody's settings."""
 
-    value: Callable[[Decimal, Decimal], Decimal]
-    price_at: Callable[[Decimal, Decimal], Decimal]
+    value: Callable[[Decimal, Decimal], Decimal] = field(repr=False)
+    price_at: Callable[[Decimal, Decimal], Decimal] = field(repr=False)
     counts: Literal["base", "contracts"]
     """What a quantity is a number of."""
     is_borrowed: bool
