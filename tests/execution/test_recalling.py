@@ -19,8 +19,8 @@ from pipeline.execution.engine.effects import (
     WriteVerdict,
 )
 from pipeline.execution.engine.state import OrderTold, PositionTold, TradeTold
-from pipeline.timeline import MINUTE, SECOND
-from tests.execution.driver import ACCOUNT, IDENTITY, PRICE, SYMBOL, Driver, T, signal
+from pipeline.timeline import DAY, MINUTE, SECOND
+from tests.execution.driver import ACCOUNT, IDENTITY, POLICY, PRICE, SYMBOL, Driver, T, signal
 
 ZERO = Decimal(0)
 HELD = Decimal("0.2")
@@ -35,6 +35,7 @@ ENTRY = OrderTold(
 )  # fmt: skip
 OPENED = TradeTold(7, "BUY", HELD, PRICE, ZERO, ZERO, T - MINUTE)
 SAID = signal("s1", at=T - MINUTE, price=PRICE - 5)
+BY_HAND = TradeTold(99, "BUY", HELD, PRICE, ZERO, ZERO, T + SECOND)
 
 
 def restarted(*orders, held=HELD, **changes):
@@ -167,6 +168,66 @@ def test_fills_that_do_not_show_our_entry_yet_prove_nothing():
     driver.snapshot([standing], first.filled + HELD)
     driver.recalled(standing, known=[first, stop], trades=[replace(OPENED, quantity=first.filled + HELD)])
     assert (driver.position().ours, driver.position().signal) == (True, "s0")
+
+
+def gives_up(driver, entry):
+    driver.wait(MINUTE)
+    driver(ev.OrderFailed(entry.id, "no connection"))
+
+
+def never_arrived(driver, entry):
+    driver(ev.OrderUnknown(entry.id, "reset"))
+    driver.wait(POLICY.surely_gone)
+    driver(ev.OrderNotFound(entry.id, driver.now))
+    driver(ev.FillsSeen(SYMBOL, (BY_HAND,), 0, driver.now))
+    driver(ev.OrderSeen(OrderTold("web-1", SYMBOL, "BUY", "filled", HELD, T, exchange_id=99), "query"))
+    driver(ev.FillsSeen(SYMBOL, (BY_HAND,), 0, driver.now))
+    driver(ev.PositionsSeen((PositionTold(SYMBOL, HELD, PRICE),), driver.now, "query"))
+
+
+@pytest.mark.parametrize(
+    "ends",
+    [
+        lambda driver, entry: driver(ev.OrderRejected(entry.id, -2019, "margin is insufficient")),
+        lambda driver, entry: driver.seen(entry, "expired"),
+        gives_up,
+        never_arrived,
+    ],
+    ids=["refused", "expired", "given up", "never arrived"],
+)
+def test_what_somebody_opened_while_an_entry_was_under_way_is_theirs_once_that_has_filled_nothing(ends):
+    driver = Driver()
+    entry = driver.sent()
+    driver.now = BY_HAND.at
+    driver.holds(HELD)
+    assert (driver.position().ours, driver.position().signal) == (True, "s1"), "as far as one can know: it is protected"
+    ends(driver, entry)
+    assert [one for one in driver.all if isinstance(one, Recall)]
+    driver.recalled(trades=[BY_HAND])
+    assert not driver.position().ours
+    (end,) = [one for one in driver.all if isinstance(one, Notify) and one.title.endswith("is closed")]
+    assert end.text == "for us: it was somebody else's all along, and our entry was not filled"
+
+
+def test_what_somebody_opened_while_the_journal_did_not_take_an_entry_is_theirs():
+    driver = Driver()
+    driver(ev.SignalSeen(signal()), 1)
+    entry = driver.one(JournalIntent).order
+    driver.now = BY_HAND.at
+    driver.holds(HELD)
+    driver(ev.IntentRefused(entry.id, exists=False, reason="no server"), 1)
+    assert driver.one(Recall)
+    driver.recalled(trades=[BY_HAND])
+    assert not driver.position().ours
+
+
+def test_what_was_closed_and_opened_again_is_theirs_though_its_own_entry_is_too_old_to_be_listed():
+    opened, journal = journaled()
+    closed = replace(opened, exchange_id=98, side="SELL", at=T + DAY)
+    driver = Driver(ready=False, **journal)
+    driver.snapshot([driver.told(journal["orders"][1])], opened.quantity)
+    driver.recalled(trades=[closed, replace(opened, exchange_id=99, at=T + DAY + 1)])
+    assert not driver.position().ours
 
 
 def test_where_the_past_never_comes_what_stands_counts_and_the_stop_does_not_loosen():

@@ -182,3 +182,24 @@ def test_what_our_own_add_has_made_unheard_stays_ours():
     down = fails(gaps=[(START + 3 * SECOND, END)])
     schedule = kept(Written([said(0.5, "trial", "long"), said(4, "entry", "long")], [(3, down), (8, stream_back)]))
     assert schedule.journal.positions[SYMBOL].ours
+
+
+@pytest.mark.parametrize("stops", [[], [(7.1, lose_the_stops)]], ids=["its stop stands", "no stop stands"])
+def test_what_somebody_opened_is_not_an_entrys_that_an_old_journal_has_and_that_never_arrived(stops):
+    """The journal is from before that was known. What another entry has made since was closed by hand, and as much
+    opened again: at first it counts as the first entry's, until that is proven absent."""
+    schedule = kept(
+        Written(
+            [said(0.5, "entry", "long", fresh_for=2), said(4, "entry", "long")],
+            [
+                (0.4, fails(failed=1.0)),
+                (0.7, Written.back_up),
+                (3, fails(failed=0.0)),
+                (7, Written.die),
+                *stops,
+                (8, reopen),
+            ],
+        )
+    )
+    held = schedule.journal.positions[SYMBOL]
+    assert (held.ours, held.quantity) == (False, schedule.exchange.position)

@@ -21,6 +21,7 @@ class Ending:
 BY_HAND: Final = Ending("warning", "by hand, or by another program: by no order of ours")
 UNTOLD: Final = Ending("warning", f"{BY_HAND.words} that was told")
 """No order is known that has closed it."""
+_NEVER_OURS: Final = Ending("warning", "for us: it was somebody else's all along, and our entry was not filled")
 _BY_COMMAND: Final = Ending("info", "by a person's command")
 _BY_FORCE: Final = {
     "autoclose-": Ending("error", "liquidated by the exchange: its margin was used up"),
@@ -36,8 +37,12 @@ def how_it_ended(
 ) -> Ending:
     """What closed it: the newest fill that is known of. `other`: the newest of an order that is not in the journal.
     `held_at`: when the exchange last said that something was held; what was filled before has not closed that."""
-    symbol = [one for one in orders if one.symbol == position.symbol and one.filled]
-    opened = (one.seen_at for one in symbol if one.leg in ENTERING and one.signal == position.signal)
+    every = [one for one in orders if one.symbol == position.symbol]
+    entries = [one for one in every if one.leg in ENTERING and one.signal == position.signal]
+    if entries and not any(one.unsettled or one.filled for one in entries):
+        return _NEVER_OURS
+    symbol = [one for one in every if one.filled]
+    opened = (one.seen_at for one in entries if one.filled)
     entered_at = max(position.entered_at, *opened, 0)
     ours = [one for one in symbol if _closed(one, position, entered_at) and one.seen_at >= held_at]
     newest = max(ours, key=lambda one: one.seen_at, default=None)

@@ -288,6 +288,8 @@ class Memory:
         self.orders[order.id] = order
         self.settled_since.pop(order.id, None)
         self.touched.add(order.symbol)
+        if not (order.unsettled or order.filled):
+            self._came_to_nothing(order)
         if not order.in_doubt:
             self.doubts.pop(order.id, None)
             self.resend_at.pop(order.id, None)
@@ -305,6 +307,13 @@ class Memory:
         self.settled_since.pop(order.id, None)
         self.unjournaled.discard(order.id)
         self.touched.add(order.symbol)
+        self._came_to_nothing(order)
+
+    def _came_to_nothing(self, order: OrderRecord) -> None:
+        """What was taken for its position, as long as it could be, somebody else has opened."""
+        position = self.position(order.symbol)
+        if order.leg in ENTERING and position.managed and position.quantity and position.signal == order.signal:
+            self.recall(order.symbol)
 
     def put(self, position: PositionRecord) -> None:
         """Keep the position as it is now; it is journaled with the next effects."""

@@ -89,9 +89,8 @@ def rebuilt(
 ) -> PositionRecord | None:
     """What is held, with what belongs to it; None where it is not ours. It is ours if an order of ours opened it, or,
     if that was too long ago to be listed, if a stop of ours stands under it. What the journal takes for ours is, unless
-    the trades show that it has ended."""
-    fills = [fill_of(one) for one in trades]
-    made = since_flat(position.quantity, fills)
+    the trades show that others made it."""
+    made = since_flat(position.quantity, [fill_of(one) for one in trades])
     first = made[0] if made else None
     entries = [one for one in orders if one.leg in ENTERING and one.filled]
     opener = None if first is None else next((one for one in entries if one.exchange_id == first.number), None)
@@ -99,7 +98,7 @@ def rebuilt(
     if opener is not None and not (position.managed and opener.signal in {None, position.signal}):
         mended = _opened_by(position, opener, signals.get(opener.id), risk)
     elif position.managed:
-        if _ended(position, orders, fills[: len(fills) - len(made)], made):
+        if _made_by_others(position, orders, trades, made):
             return None
         mended = position
     elif first is None and stops:
@@ -143,16 +142,23 @@ def theirs(position: PositionRecord) -> PositionRecord:
     )  # fmt: skip
 
 
-def _ended(
-    position: PositionRecord, orders: Iterable[OrderRecord], before: Iterable[Fill], made: Sequence[Fill]
+def _made_by_others(
+    position: PositionRecord, orders: Iterable[OrderRecord], trades: Sequence[TradeTold], made: Sequence[Fill]
 ) -> bool:
-    """Whether what the journal knows was closed: its own entry was filled before nothing was held, and no order of ours
-    since. Trades that do not show that entry may not be all that there are."""
-    numbers = {one.exchange_id: one for one in orders if one.exchange_id is not None}
-    if entered_by(numbers.keys(), position.quantity, made) is not False:
+    """Whether no order of ours has made what the journal takes for ours: none is among the fills since nothing was
+    held, and its own entry cannot be one of them, or one that is not listed yet."""
+    numbers = {one.exchange_id for one in orders if one.exchange_id is not None}
+    if entered_by(numbers, position.quantity, made) is not False:
         return False
-    opened = (numbers[one.number] for one in before if one.number in numbers)
-    return any(one.leg in ENTERING and one.signal == position.signal for one in opened)
+    entries = (one for one in orders if one.leg in ENTERING and one.signal == position.signal)
+    return not any(_may_be_among(trades, one) for one in entries)
+
+
+def _may_be_among(trades: Sequence[TradeTold], entry: OrderRecord) -> bool:
+    """Whether some of these, or newer ones, may be of the entry, and nobody knows which."""
+    if entry.exchange_id in {one.exchange_id for one in trades}:
+        return False
+    return entry.unsettled or (bool(entry.filled) and (entry.exchange_id is None or entry.seen_at > trades[-1].at))
 
 
 def _opened_by(position: PositionRecord, opener: OrderRecord, signal: SignalView | None, risk: Risk) -> PositionRecord:
