@@ -31,6 +31,9 @@ class BacktestChoice(Chosen):
     end: str | None = Field(default=None, description="up to here; none: the newest stored minute")
     equity: Annotated[Decimal, Field(gt=0)] = Field(default=Decimal(10_000), description="what the account begins with")
     exact: bool = Field(default=False, description="by the executor itself, not by its rules compiled")
+    through_holes: bool = Field(
+        default=False, description="go on although a position was held over minutes that are not stored"
+    )
 
 
 @flow(name="backtest", persist_result=False, on_completion=[leave_word])
@@ -39,7 +42,9 @@ def run_backtest(chosen: BacktestChoice = BacktestChoice()) -> dict[str, Any]:  
     if chosen.days is not None and chosen.start is not None:
         raise UsageError("days and start exclude each other; choose one")
     settings = load() if chosen.exchange is None else load().at(chosen.exchange)
-    asked = AskedFor(chosen.strategies, chosen.symbols, chosen.intervals, chosen.parameters, chosen.exact)
+    asked = AskedFor(
+        chosen.strategies, chosen.symbols, chosen.intervals, chosen.parameters, chosen.exact, chosen.through_holes
+    )
     with Opened(settings) as tm:
         found = backtest(
             tm,
@@ -52,6 +57,7 @@ def run_backtest(chosen: BacktestChoice = BacktestChoice()) -> dict[str, Any]:  
             end=moment("end", chosen.end),
             equity=chosen.equity,
             exact=chosen.exact,
+            through_holes=chosen.through_holes,
         )
         name = keep(tm, found, asked)
     create_markdown_artifact(key=key_of(settings, "backtest"), markdown=_page(found, name), description=found.title)

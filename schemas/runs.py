@@ -20,6 +20,7 @@ class RunInputs(Document):
     end: datetime
     equity: Money
     exact: bool
+    through_holes: bool = False
 
 
 class RunSeries(Document):

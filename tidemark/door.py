@@ -156,11 +156,14 @@ class Tidemark:
         end: "Moment | None" = None,
         equity: float = 10_000,
         exact: bool = False,
+        through_holes: bool = False,
         progress: bool = True,
         **parameters: object,
     ) -> "Backtest":
         """Would it have earned? The executor's own decisions over stored candles, filled on 1m candles: without names,
         what runs now; over all of the last 300 days that is stored, unless told otherwise. Nothing is sent anywhere.
+
+        `through_holes`: also where a position was held over minutes that are not stored.
 
         What is left over goes to the one strategy that is named: `tm.backtest("macd_cross", fast=8)`.
         """
@@ -179,7 +182,8 @@ class Tidemark:
                 self._ask(
                     lambda tm: backtest(
                         tm, names, symbols=of, intervals=codes, days=days, start=first, end=last,
-                        equity=Decimal(repr(equity)), parameters=parameters, exact=exact, progress=told,
+                        equity=Decimal(repr(equity)), parameters=parameters, exact=exact, through_holes=through_holes,
+                        progress=told,
                     )
                 ),
                 lambda found: self._ask(lambda tm: of_backtest(tm, found)),

@@ -15,7 +15,7 @@ import numpy as np
 
 from pipeline.app.filters import interval_filter, symbol_filter
 from pipeline.app.opened import Opened
-from pipeline.app.past import Read, funding_of, marks_of, minutes_of, rules_of, stored_minutes, symbol_of
+from pipeline.app.past import Read, funding_of, marks_of, minutes_of, own_holes, rules_of, stored_minutes, symbol_of
 from pipeline.app.trading_access import policy_of, require_backtested
 from pipeline.app.wiring import exchange_of, intervals_of, periods_of, strategies_of
 from pipeline.errors import UsageError
@@ -24,9 +24,11 @@ from pipeline.execution.engine.state import SignalView, TradingView
 from pipeline.execution.runtime import documents
 from pipeline.finding import Finding
 from pipeline.indicators import Columns, Integers, Periods, compute
+from pipeline.research.backtest.affordable import least_equity
 from pipeline.research.backtest.asked import Asked
 from pipeline.research.backtest.assumptions import Assumptions, Inside
 from pipeline.research.backtest.groups import By, Group, groups_of
+from pipeline.research.backtest.holes import held_through, holes_of
 from pipeline.research.backtest.run import Backtest, Outcome, run
 from pipeline.research.backtest.summary import Summary
 from pipeline.research.backtest.trades import Trade
@@ -52,6 +54,10 @@ __all__ = [
 
 DAYS: Final = 300
 _IDENTITY: Final = "backte"
+_FETCH_OR_GO_ON: Final = (
+    "Fetch them: tidemark backfill SYMBOL --interval 1m; or go on, with nothing filled in a hole and a stop at the "
+    "first price behind it: --through-holes"
+)
 _FAR: Final = 2**62
 
 
@@ -143,11 +149,13 @@ def backtest(
     ends: Mapping[str, int] | None = None,
     equity: Decimal = Decimal(10_000),
     exact: bool = False,
+    through_holes: bool = False,
     progress: Callable[[str, int, int], None] = lambda _, __, ___: None,
 ) -> Result:
     """The strategies of the settings, or these, over symbols and intervals of the settings, or these; until the newest
     stored minute, unless told otherwise, and over as many of the 300 days before it as are stored. `ends`: the last
     minutes of symbols that end earlier. `exact`: by the executor itself, also where the compiled rules would do.
+    `through_holes`: also where a position was held over minutes that are not stored.
     `progress` hears what is being run, and how many days of how many are done."""
     require_backtested(tm.settings)
     if equity <= 0:
@@ -167,13 +175,43 @@ def backtest(
             signals += found
             notes += said
     asked = replace(silent, signals=signals)
+    _require_affordable(asked)
     whole = (asked.end - asked.start) // DAY
     progress("backtest (the first one compiles its rules)", 0, whole)
     ran = run(
         asked, lambda inside, now: progress(f"backtest ({inside})", (now - asked.start) // DAY, whole), exact=exact
     )
+    if gap := _held_in_the_dark(tm, ran):
+        if not through_holes:
+            raise UsageError(f"{gap}. {_FETCH_OR_GO_ON}")
+        notes.insert(0, gap)
     named = list(asked.minutes)
     return Result([one.name for one in chosen], named, lengths, asked.start, asked.end, ran, notes, chosen, read)
+
+
+def _require_affordable(asked: Asked) -> None:
+    least, equity = least_equity(asked), asked.assumptions.equity
+    if least is not None:
+        raise UsageError(
+            f"an equity of {equity:f} cannot pay one unit: the least order of any of these {len(asked.signals)} "
+            f"signals takes about {least:f}; name a larger equity, or take a larger risk"
+        )
+
+
+def _held_in_the_dark(tm: Opened, ran: Backtest) -> str | None:
+    """How many trades were held over minutes that are not stored and that the exchange had, if any."""
+    holes = {name: holes_of(one, own_holes(tm, name)) for name, one in ran.asked.minutes.items() if not one.there.all()}
+    if not any(holes.values()):
+        return None
+    trades = ran.outcome.trades
+    if not (met := held_through(trades, holes)):
+        return None
+    first = min(met, key=lambda one: one.first)
+    return (
+        f"{len(met)} of {len(trades)} trades were held over minutes that are not stored, the first of them of "
+        f"{first.symbol} from {to_datetime(first.first):%Y-%m-%d %H:%M} to {to_datetime(first.last):%H:%M}: what their "
+        "stops would have done there, nobody can say"
+    )
 
 
 def stretch(
@@ -200,12 +238,14 @@ def stretch(
     first = max(min(one.start for one in minutes.values()), start or 0)
     last = min(max(one.end for one in minutes.values()), end or _FAR)
     marks = marks_of(tm, minutes, read, notes)
+    rules = [rules_of(tm, symbol, first, last, notes) for symbol in minutes]
     asked = Asked(
         policy=replace(policy_of(tm.settings, exchange_of(tm.settings)), production=False),
         assumptions=Assumptions(equity=equity),
         product=exchange_of(tm.settings).product,
         identity=Identity(tm.environment, _IDENTITY),
-        symbols=[rules_of(tm, symbol, first, last, notes) for symbol in minutes],
+        symbols=[begun for begun, _ in rules],
+        changes=sorted((change for _, changes in rules for change in changes), key=lambda one: one.at),
         minutes=minutes,
         trading=_trading(tm, minutes),
         funding={symbol: funding_of(tm, symbol, first, last, notes) for symbol in minutes},

@@ -1,11 +1,13 @@
 """What a backtest goes by: stored minutes, mark prices, funding, and the rules of a symbol. Asks the database only."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from decimal import Decimal
 from typing import Final, NamedTuple
 
 from pipeline.app.opened import Opened
 from pipeline.errors import UsageError
+from pipeline.research.backtest.asked import Change
 from pipeline.research.backtest.funding import Due, schedule_of
 from pipeline.research.backtest.minutes import Minutes
 from pipeline.store.candles.store import CandleStore
@@ -36,6 +38,12 @@ def stored_minutes(tm: Opened, symbol: str) -> Read:
             f"{symbol} --interval 1m"
         )
     return Read(to_ms(known.first), to_ms(known.last_closed), known.changes)
+
+
+def own_holes(tm: Opened, symbol: str) -> list[tuple[int, int]]:
+    """The minutes that the exchange itself does not have, from when to when: nobody traded in them."""
+    known = SeriesStore(tm.db).get(SeriesKey(tm.environment, symbol, "1m"))
+    return [] if known is None else [(to_ms(one.start), to_ms(one.end)) for one in known.holes]
 
 
 def minutes_of(
@@ -97,18 +105,25 @@ def symbol_of(tm: Opened, symbol: str) -> Symbol:
     return found
 
 
-def rules_of(tm: Opened, symbol: str, start: int, end: int, notes: list[str]) -> Symbol:
-    """Its rules as they were when the run begins; what is not known of them, and what changed on the way, is said."""
+def rules_of(tm: Opened, symbol: str, start: int, end: int, notes: list[str]) -> tuple[Symbol, list[Change]]:
+    """Its rules as they were when the run begins, and as they changed on the way; what is not known of them is said."""
     now = symbol_of(tm, symbol)
     if not now.recorded or to_ms(now.recorded[0].since) > start:
         since = f"{now.recorded[0].since:%Y-%m-%d}" if now.recorded else "now"
         notes.append(f"the rules of {symbol} are recorded from {since} on: what was before went by those")
-    notes.extend(
-        f"the rules of {symbol} changed on {one.since:%Y-%m-%d}: the run keeps those of its start"
-        for one in now.recorded[1:]
-        if start < to_ms(one.since) <= end
-    )
-    return now.at(to_datetime(start))
+    later = [one.since for one in now.recorded[1:] if start < to_ms(one.since) <= end]
+    notes.extend(f"the rules of {symbol} changed on {one:%Y-%m-%d}, and the run with them" for one in later)
+    begins, changes = now.at(to_datetime(start)), [Change(_minute(one), now.at(one)) for one in later]
+    told = [each.symbol.taker_fee is not None for each in (Change(start, begins), *changes)]
+    if not all(told):
+        until = next((f" before {one.since:%Y-%m-%d}" for one in now.recorded if one.taker_fee is not None), "")
+        notes.append(f"what the account paid for an order of {symbol} is not recorded{until}: 0.05 % was assumed")
+    return begins, changes
+
+
+def _minute(moment: datetime) -> int:
+    """The next full one."""
+    return -(-to_ms(moment) // MINUTE) * MINUTE
 
 
 def funding_of(tm: Opened, symbol: str, start: int, end: int, notes: list[str]) -> list[Due]:

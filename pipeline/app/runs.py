@@ -43,6 +43,7 @@ class AskedFor:
     intervals: Sequence[str] = ()
     parameters: Mapping[str, Any] | None = None
     exact: bool = False
+    through_holes: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +90,7 @@ def keep(tm: Opened, found: Result, asked: AskedFor) -> str:
             end=to_datetime(found.end),
             equity=found.backtest.asked.assumptions.equity,
             exact=asked.exact,
+            through_holes=asked.through_holes,
         ),
         strategies=_strategies(found),
         settings=settings_hash(found.backtest.asked),
@@ -136,6 +138,7 @@ def rerun(tm: Opened, name: str, progress: Any = lambda _, __, ___: None) -> Rer
         ends={one.symbol: to_ms(one.last) for one in before.candles if _is_filled_on(one, before)},
         equity=inputs.equity,
         exact=inputs.exact,
+        through_holes=inputs.through_holes,
         progress=progress,
     )
     now = {"strategies": _strategies(found), "settings": settings_hash(found.backtest.asked), "code": code_hash()}
@@ -179,7 +182,8 @@ def _strategies(found: Result) -> dict[str, str]:
 
 def settings_hash(asked: Asked) -> str:
     """Of risk, rules, settings of the symbols and funding."""
-    of_symbols = [(one.symbol, one.filters) for one in asked.symbols]
+    changes = [(asked.start, one) for one in asked.symbols] + list(asked.changes)
+    of_symbols = [(at, one.symbol, one.filters, one.taker_fee) for at, one in changes]
     return hash_of(
         repr(
             (

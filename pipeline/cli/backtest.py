@@ -80,6 +80,10 @@ def backtest(
     exact: Annotated[
         bool, typer.Option("--exact", help="By the executor itself, not by its rules compiled; slower, and equal.")
     ] = False,
+    through_holes: Annotated[
+        bool,
+        typer.Option("--through-holes", help="Go on although a position was held over minutes that are not stored."),
+    ] = False,
     trades: Annotated[bool, typer.Option("--trades", help="Every trade, not the figures.")] = False,
     by: Annotated[Apart | None, typer.Option(help="The trades apart, not the figures.")] = None,
     curve: Annotated[bool, typer.Option("--curve", help="The equity as a line, and the months.")] = False,
@@ -125,6 +129,7 @@ def backtest(
                 end=moment_of("--end", end),
                 equity=Decimal(repr(equity)),
                 exact=exact,
+                through_holes=through_holes,
                 progress=told,
             )
         answer = of_backtest(tm, found) if why or html is not None else None
@@ -148,7 +153,7 @@ def backtest(
                 _show(found)
         finally:
             if not no_store:
-                asked = AskedFor(strategies or [], symbol or [], interval or [], given, exact)
+                asked = AskedFor(strategies or [], symbol or [], interval or [], given, exact, through_holes)
                 typer.echo(f"kept as run {keep(tm, found, asked)}", err=True)
 
 

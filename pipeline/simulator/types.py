@@ -82,6 +82,8 @@ class SymbolSpec:
     """Of an inverse contract: digits after the point in which its market counts coins."""
     quote_precision: int | None = None
     """Digits of a turnover, where they are not those of price and quantity together."""
+    taker: Decimal | None = None
+    """What is paid of an order that is filled at once; None: what its market asks of all."""
     bracket_unit: Decimal = Decimal(1)
     """What the steps of its margin brackets are multiples of, in the margin asset."""
 

@@ -12,7 +12,7 @@ import numpy as np
 from pipeline.errors import UsageError
 from pipeline.indicators import PERIODS, TAIL, Floats
 from pipeline.strategies.base import AnswerError, Codes, Prices, Strategy, StrategyError, edition_of, markets_of
-from pipeline.strategies.runner import last_code, run
+from pipeline.strategies.runner import last_code, place_of, run
 from pipeline.strategies.synthetic import Sample, samples
 
 _CUTS = 60
@@ -33,7 +33,10 @@ def require(strategy: Strategy) -> None:
     """Refuse a strategy that any market finds at fault, in one sentence that names it."""
     for finding in findings(strategy):
         if finding.fault is not None:
-            raise StrategyError(f"strategy {strategy.name} is refused: {finding.fault} (market {finding.market!r})")
+            raise StrategyError(
+                f"strategy {strategy.name} is refused: {finding.fault} (market {finding.market!r}; its rule: "
+                f"{place_of(strategy)})"
+            )
 
 
 def require_in_form(strategy: Strategy) -> None:

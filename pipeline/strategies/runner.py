@@ -1,5 +1,9 @@
 """Runs a strategy and holds it to its word: the right columns in, one code a candle out, nothing across a hole."""
 
+import inspect
+import traceback
+from pathlib import Path
+from types import CodeType
 from typing import Any
 
 import numpy as np
@@ -16,7 +20,7 @@ def run(strategy: Strategy, columns: Prices) -> Codes:
     try:
         codes = strategy.signals(wanted)
     except Exception as error:
-        raise AnswerError(strategy.name, f"failed: {type(error).__name__}: {error}") from error
+        raise AnswerError(strategy.name, f"failed: {_told(strategy, error)}") from error
     return _checked(strategy, codes, len(next(iter(wanted.values()))))
 
 
@@ -41,10 +45,31 @@ def last_code(strategy: Strategy, columns: Prices, before: Codes | None = None) 
             if not may_signal(columns, before):
                 return 0
         except Exception as error:
-            raise AnswerError(strategy.name, f"failed in may_signal: {type(error).__name__}: {error}") from error
+            raise AnswerError(strategy.name, f"failed in may_signal: {_told(strategy, error)}") from error
     wanted = {name: values[-strategy.lookback - 1 :] for name, values in _wanted(strategy, columns).items()}
     codes = run(strategy, wanted)
     return int(codes[-1]) if len(codes) else 0
+
+
+def place_of(strategy: Strategy) -> str:
+    """Where its rule begins: the file and the line of its `signals`."""
+    code = _code_of(strategy)
+    return type(strategy).__name__ if code is None else f"{Path(code.co_filename).name}, line {code.co_firstlineno}"
+
+
+def _told(strategy: Strategy, error: Exception) -> str:
+    """What went wrong, and in which line of the strategy's own file."""
+    code = _code_of(strategy)
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = [one.lineno for one in frames if code is not None and one.filename == code.co_filename]
+    place = f" ({Path(code.co_filename).name}, line {lines[-1]})" if code is not None and lines else ""
+    return f"{type(error).__name__}: {error}{place}"
+
+
+def _code_of(strategy: Strategy) -> CodeType | None:
+    """That of its rule itself, whatever it is wrapped in; None where it is not written in Python."""
+    rule = inspect.unwrap(type(strategy).signals)
+    return getattr(getattr(rule, "py_func", rule), "__code__", None)
 
 
 def _wanted(strategy: Strategy, columns: Prices) -> dict[str, Floats]:

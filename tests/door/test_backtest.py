@@ -3,9 +3,11 @@
 import csv
 import io
 import json
+import re
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -14,6 +16,10 @@ from typer.testing import CliRunner
 
 from pipeline.cli.app import build
 from pipeline.errors import UsageError
+from pipeline.store.candles.store import CandleStore
+from pipeline.store.series import SeriesStore
+from pipeline.timeline import MINUTE, to_datetime, to_ms
+from schemas.series import Hole, SeriesKey
 from tests.door.test_pages import ROOT
 from tidemark import Tidemark
 
@@ -96,6 +102,91 @@ def test_what_cannot_be_run_is_refused_with_a_way_out(arguments: tuple[str, ...]
     assert "Traceback" not in done.output
 
 
+WRONG = """
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Raises:
+    name: ClassVar[str] = "raises"
+    needs: ClassVar[tuple[str, ...]] = ("close",)
+    lookback: ClassVar[int] = 1
+
+    def signals(self, columns):
+        return self.worked_out(columns["close"])
+
+    def worked_out(self, close):
+        return 1 / 0 if len(close) else np.zeros(0, np.int8)
+
+
+class Peeks(Raises):
+    name: ClassVar[str] = "peeks"
+
+    def signals(self, columns):
+        return (np.roll(columns["close"], -1) > columns["close"]).astype(np.int8)
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [("Raises", "ZeroDivisionError: division by zero (wrong.py, line 18)"), ("Peeks", "wrong.py, line 24")],
+)
+def test_a_strategy_that_raises_or_looks_ahead_is_refused_with_its_line(name: str, says: str, tmp_path: Path) -> None:
+    (tmp_path / "wrong.py").write_text(WRONG)
+    done = CliRunner().invoke(
+        build(), ["backtest", f"{tmp_path / 'wrong.py'}:{name}", "--symbol", "BTCUSDT", "-i", "15m"]
+    )
+    assert done.exit_code == 2
+    assert says in " ".join(done.output.split())
+    assert "is refused" in " ".join(done.output.split())
+    assert "Traceback" not in done.output
+
+
+def test_an_equity_that_pays_no_unit_is_refused_with_the_least_that_does(filled: Tidemark) -> None:
+    with pytest.raises(UsageError, match="cannot pay one unit") as refused:
+        filled.backtest("macd_turtle", symbols="BTCUSDT", intervals="15m", equity=1)
+    least = float(re.findall(r"takes about ([\d.]+)", str(refused.value))[0])
+    assert filled.backtest("macd_turtle", symbols="BTCUSDT", intervals="15m", equity=least).summary.taken > 0
+    with pytest.raises(UsageError, match="cannot pay one unit"):
+        filled.backtest("macd_turtle", symbols="BTCUSDT", intervals="15m", equity=least * 0.9)
+
+
+def test_a_position_over_minutes_that_are_not_stored_is_refused_unless_one_says_to_go_on(
+    filled: Tidemark, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = filled.backtest("macd_turtle", symbols="BTCUSDT", intervals="15m")
+    held = next(one for one in whole.trades.iter_rows(named=True) if one["closed_at"] is not None)
+    stored = CandleStore.columns
+    missing = to_ms(held["opened_at"].replace(second=0, microsecond=0)) + MINUTE
+
+    def without(self: CandleStore, key: SeriesKey, *rest: Any) -> Any:
+        columns = stored(self, key, *rest)
+        if key != SeriesKey("sim", "BTCUSDT", "1m"):
+            return columns
+        there = (columns["t"] < missing) | (columns["t"] >= missing + 2 * MINUTE)
+        return {name: values[there] for name, values in columns.items()}
+
+    monkeypatch.setattr(CandleStore, "columns", without)
+    with pytest.raises(UsageError, match=r"1 of \d+ trades .* BTCUSDT .* --through-holes"):
+        filled.backtest("macd_turtle", symbols="BTCUSDT", intervals="15m")
+    on = filled.backtest("macd_turtle", symbols="BTCUSDT", intervals="15m", through_holes=True)
+    assert on.notes[0].startswith("1 of ")
+    assert "--through-holes" not in on.notes[0]
+    store = SeriesStore(filled._opened.db)
+    first, last = to_datetime(missing), to_datetime(missing + MINUTE)
+    hole = Hole(start=first, end=last, evidence="asked twice", found_at=last)
+    store.record_hole(SeriesKey("sim", "BTCUSDT", "1m"), hole)
+    try:
+        quiet = filled.backtest("macd_turtle", symbols="BTCUSDT", intervals="15m")
+        assert not any("trades" in one for one in quiet.notes)
+        assert any("2 minutes" in one for one in quiet.notes)
+    finally:
+        store.forget_holes(SeriesKey("sim", "BTCUSDT", "1m"), missing, missing + MINUTE)
+
+
 def test_every_assumption_of_a_run_stands_on_the_page(filled: Tidemark) -> None:
     page = (ROOT / "docs" / "backtesting.md").read_text()
     for name in filled.backtest("macd_turtle", symbols="BTCUSDT", intervals="15m").assumptions:
@@ -170,7 +261,7 @@ def test_a_run_is_shown_before_it_is_kept_and_kept_although_nobody_reads_on(
     monkeypatch.undo()
 
 
-def test_the_rules_are_those_of_its_beginning_and_what_is_not_known_of_them_is_said(filled: Tidemark) -> None:
+def test_the_rules_and_fees_are_those_of_their_day_and_what_is_not_known_of_them_is_said(filled: Tidemark) -> None:
     symbols, name = filled._opened.db["symbols"], {"_id": "sim:BTCUSDT"}
     known = symbols.find_one(name) or {}
     (recorded,) = known["recorded"][:1]
@@ -179,14 +270,21 @@ def test_the_rules_are_those_of_its_beginning_and_what_is_not_known_of_them_is_s
     coarse = {**recorded["filters"], "step_size": Decimal128("1"), "market_step_size": Decimal128("1")}
     begins, now = one.equity["at"][0], recorded["since"]
     then = {"since": begins - timedelta(days=1), "filters": coarse, "taker_fee": None}
-    since = {"since": begins + timedelta(days=3), "filters": recorded["filters"], "taker_fee": None}
+    turns = begins + timedelta(days=3)
+    since = {"since": turns, "filters": recorded["filters"], "taker_fee": Decimal128("0.001")}
     symbols.update_one(name, {"$set": {"recorded": [then, since]}})
     try:
         other = filled.backtest("macd_turtle", symbols="BTCUSDT", intervals="15m")
         assert now > begins
         assert one.trades.height > 5
-        assert other.trades.height == 0, "nobody could have bought less than a whole coin"
+        assert other.trades.height > 5
+        assert (other.trades["opened_at"] > turns).all(), "nobody could have bought less than a whole coin"
+        paid = other.trades.filter(pl.col("closed_at").is_not_null()).to_dicts()
+        worth = sum(one["quantity"] * (one["entry_price"] + one["exit_price"]) for one in paid if one["entries"] == 1)
+        fees = sum(one["fees"] for one in paid if one["entries"] == 1)
+        assert float(-fees / worth) == pytest.approx(0.001, rel=1e-4)
         assert any("rules of BTCUSDT changed on" in each for each in other.notes)
+        assert any("paid for an order of BTCUSDT is not recorded before" in each for each in other.notes)
         assert not any("recorded from" in each for each in other.notes)
     finally:
         symbols.update_one(name, {"$set": {"recorded": known["recorded"]}})

@@ -327,7 +327,8 @@ def test_a_strategy_that_fails_is_said_and_nothing_is_withdrawn(house: House) ->
     before = house.signals()
     failing = house.derivation(strategies=[*STRATEGIES, Broken()])
     done, unknown = failing.bring_up_all([key_of(), key_of("1w")], LONG_AFTER)
-    assert done.failure == "strategy broken failed: ZeroDivisionError: oh"
+    line = Broken.signals.__code__.co_firstlineno + 1
+    assert done.failure == f"strategy broken failed: ZeroDivisionError: oh (test_derive.py, line {line})"
     assert unknown.failure is None
     assert house.signals() == before
 

@@ -2,6 +2,7 @@
 
 import random
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import asdict, fields, replace
 from decimal import Decimal
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 
 from pipeline.execution.engine.state import SignalView, TradingView
-from pipeline.research.backtest.asked import Asked
+from pipeline.research.backtest.asked import Asked, Change
 from pipeline.research.backtest.assumptions import Inside
 from pipeline.research.backtest.funding import Due, schedule_of
 from pipeline.research.backtest.minutes import Minutes
@@ -19,7 +20,9 @@ from pipeline.research.backtest.summary import Results, results_of
 from pipeline.research.backtest.trades import Trade
 from pipeline.timeline import HOUR, MINUTE, to_datetime
 from schemas.funding import Settlement
-from tests.research.stage import BEGIN, TARGET, Candle, asked, at_market, chatter, flat, minutes, said, wild
+from schemas.signals import Kind
+from schemas.symbols import Symbol
+from tests.research.stage import BEGIN, TARGET, Candle, asked, at_market, chatter, flat, listed, minutes, said, wild
 
 CENT = 1e-5
 
@@ -82,6 +85,32 @@ def settled(market: Minutes, dice: random.Random) -> list[Due]:
     return schedule_of(stored, market.start, market.end)
 
 
+def ruled(symbol: str, step: Decimal, dice: random.Random) -> Symbol:
+    """The contract under other rules, its fee among them."""
+    other = {
+        "step_size": step,
+        "market_step_size": step,
+        "min_quantity": step,
+        "min_notional": Decimal(dice.choice([5, 100, 1_500])),
+        "tick_size": Decimal(dice.choice(["0.1", "1"])),
+    }
+    one = listed(symbol)
+    rules = one.model_copy(update={"taker_fee": dice.choice([None, Decimal("0.0004"), Decimal("0.001")])})
+    return rules.model_copy(update={"filters": one.filters and one.filters.model_copy(update=other)})
+
+
+def changed(markets: Mapping[str, Minutes], dice: random.Random) -> list[Change]:
+    """Now and then the rules are others. Lots become finer: what is held of coarser ones is still some of them."""
+    found = []
+    for symbol, one in markets.items():
+        times = [dice.randrange(len(one.close)) for _ in range(dice.choice([0, 0, 1, 3]))]
+        steps = sorted(dice.choice(["0.001", "0.005", "0.01"]) for _ in range(len(times) + 1))
+        for at, step in zip([-50, *sorted(times)], reversed(steps), strict=True):
+            if times:
+                found.append(Change(one.start + at * MINUTE, ruled(symbol, Decimal(step), dice)))
+    return sorted(found, key=lambda one: one.at)
+
+
 def question(seed: int) -> Asked:
     """One to three symbols and two strategies, under settings that bind."""
     dice = random.Random(seed)
@@ -111,6 +140,7 @@ def question(seed: int) -> Asked:
     )
     found = asked(markets, signals, trading=trading, **settings)
     found = replace(found, funding={name: settled(one, dice) for name, one in markets.items()})
+    found = replace(found, changes=changed(markets, random.Random(seed + 500)))
     return replace(found, assumptions=replace(found.assumptions, inside=dice.choice(list(Inside))))
 
 
@@ -146,6 +176,32 @@ def test_what_the_rules_do_not_know_the_executor_runs() -> None:
     assert run(asked(market, signals, trading=target)).outcome.engine == "exact"
     holed = minutes([*flat(100_000, 3), None, *flat(100_000, 5)])
     assert run(asked(holed, [said(3, "entry", "long", 100_000)])).outcome.engine == "exact"
+
+
+@pytest.mark.parametrize("exact", [False, True])
+def test_a_fee_and_a_lot_are_those_of_their_day(exact: bool) -> None:
+    market = minutes(flat(100_000, 40))
+    says: list[tuple[int, Kind]] = [(2, "entry"), (5, "exit"), (20, "entry"), (25, "exit")]
+    signals = [said(at, kind, "long", 100_000) for at, kind in says]
+    one = listed()
+    coarse = one.filters and one.filters.model_copy(update={"market_step_size": Decimal("0.005")})
+    later = one.model_copy(update={"filters": coarse, "taker_fee": Decimal("0.001")})
+    found = replace(asked(market, signals), changes=[Change(BEGIN + 20 * MINUTE, later)])
+    before, after = run(found, exact=exact).outcome.trades
+    turned = [
+        float(each.fees / (each.quantity * (each.entry_price + (each.exit_price or 0)))) for each in (before, after)
+    ]
+    assert turned == pytest.approx([0.0005, 0.001], rel=1e-4)
+    assert before.quantity % Decimal("0.005") != 0
+    assert after.quantity % Decimal("0.005") == 0
+
+
+def test_what_is_held_in_finer_lots_than_the_new_ones_is_the_executors() -> None:
+    market = minutes(flat(100_000, 40))
+    coarse = ruled("BTCUSDT", Decimal("0.05"), random.Random(1))
+    signals = [said(2, "entry", "long", 100_000), said(25, "exit", "long", 100_000)]
+    found = replace(asked(market, signals), changes=[Change(BEGIN + 20 * MINUTE, coarse)])
+    assert run(found).outcome.engine == "exact"
 
 
 def test_a_run_without_signals_is_a_flat_line() -> None:

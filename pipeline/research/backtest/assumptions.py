@@ -35,10 +35,10 @@ class Assumptions:
             "inside a minute": _SAID[self.inside],
             "delay": f"a signal is heard {self.signal_delay} ms after its candle, a request takes {self.one_way} ms",
             "spread": "0.001 % of the price on each side, a hundredth of a percent more for each 50,000 of an order",
-            "fees": "0.05 % for what is filled at once, 0.02 % for what rested",
+            "fees": "as recorded; before that 0.05 % for what is filled at once; 0.02 % for what rested",
             "funding": "as it was settled; where that is not stored, 0.01 % every eight hours",
             "mark price": "liquidation looks at it; where it is not stored, at the last price",
-            "rules": "filters as recorded when the run begins, the first recorded before; margin brackets of today",
+            "rules": "filters as recorded for each moment, the first recorded before; margin brackets of today",
         }
 
 

@@ -86,9 +86,11 @@ FLOW = np.dtype([("time", "i8"), ("symbol", "i4"), ("change", "f8"), ("cash", "f
 """Something filled or paid: how the holding changed, and the wallet with it, what is held counted at its cost."""
 RULES = np.dtype(
     [("tick", "f8"), ("grid", "f8"), ("step", "f8"), ("least", "f8"), ("most", "f8"), ("min_notional", "f8"),
-     ("up", "f8"), ("down", "f8"), ("low", "f8"), ("high", "f8")]
+     ("up", "f8"), ("down", "f8"), ("low", "f8"), ("high", "f8"), ("fee", "f8")]
 )  # fmt: skip
-"""Of a symbol. `tick`: of the stored prices; `grid`: of its orders."""
+"""Of a symbol. `tick`: of the stored prices; `grid`: of its orders; `fee`: of what is filled at once."""
+CHANGE = np.dtype([("minute", "i8"), ("symbol", "i4"), ("rules", RULES)])
+"""Other rules of a symbol, as `minute` opens."""
 RISK = np.dtype(
     [("unit_percent", "f8"), ("leverage", "f8"), ("trial_units", "f8"), ("entry_units", "f8"), ("add_units", "f8"),
      ("max_units", "f8"), ("stop_atr", "f8"), ("stop_percent", "f8"), ("target_atr", "f8"), ("target_percent", "f8"),
@@ -280,13 +282,13 @@ def _unit(equity, price, side, atr, risk, rules, brackets):  # type: ignore[no-u
     """The quantity of one unit: by the risk, or as many as the position may grow to fit into each cap."""
     share = risk["unit_percent"] / 100
     leverage, most_units = risk["leverage"], risk["max_units"]
-    found = equity * share / (atr * leverage + 2 * TAKER_FEE * price * share)
+    found = equity * share / (atr * leverage + 2 * rules["fee"] * price * share)
     adds = np.ceil((most_units - risk["entry_units"]) / risk["add_units"] - 1e-9)
     dearest = price + 2 * adds * atr if side > 0 else price
     found = min(found, rules["most"] / most_units)
     if np.isnan(risk["max_position_percent"]):
         margin = equity * (100 - risk["cushion_percent"]) / 100 / risk["max_open"]
-        cap = margin / (1 / leverage + 2 * TAKER_FEE)
+        cap = margin / (1 / leverage + 2 * rules["fee"])
     else:
         cap = equity * risk["max_position_percent"] / 100
     cap = min(cap, _most_notional(leverage, brackets))
@@ -330,9 +332,9 @@ def _leave(book, position, s, last, time, reason, assumed, trades, flows, rules)
         filled, paid, rate = size, size * last * tick, LIQUIDATION_FEE
     else:
         filled, paid = _sweep(rules, side, size, last, last * tick)
-        rate = TAKER_FEE
-    if size - filled > _NEAR or size > rules["most"] + _NEAR:
-        book["odd"] += 1  # more than one order closes it
+        rate = rules["fee"]
+    if size - filled > _NEAR or size > rules["most"] + _NEAR or size - _floor_to(size, rules["step"]) > _NEAR:
+        book["odd"] += 1  # more than one order closes it, or none closes all of it
     share = filled / size
     realised = (paid if side < 0 else -paid) - position["cost"] * share
     fee = paid * rate
@@ -373,7 +375,7 @@ def _enter(book, position, s, side, size, last, time, number, signal, plan, trad
         trade["symbol"], trade["side"], trade["signal"], trade["opened_at"] = s, side, number, time
         trade["closed_at"], trade["reason"] = -1, STILL_OPEN
         position["speaker"] = signal["speaker"]
-    fee = paid * TAKER_FEE
+    fee = paid * rules["fee"]
     book["wallet"] -= fee
     position["quantity"] += side * filled
     position["cost"] += side * paid
@@ -658,7 +660,7 @@ def _decide(  # type: ignore[no-untyped-def]
     for one in range(len(held)):
         isolated += held[one]["isolated"]
     free = book["wallet"] - isolated - reserved - equity * risk["cushion_percent"] / 100
-    if notional * (1 / risk["leverage"] + 2 * TAKER_FEE) > free:
+    if notional * (1 / risk["leverage"] + 2 * rule["fee"]) > free:
         return NO_MARGIN
     total = position["quantity"] + side * quantity
     paid = position["cost"] + side * notional
@@ -716,6 +718,7 @@ def run(  # type: ignore[no-untyped-def]
     fundings,
     risks,
     rules,
+    changes,
     brackets,
     inside,
     deposit,
@@ -735,9 +738,12 @@ def run(  # type: ignore[no-untyped-def]
     book["wallet"] = book["day_start"] = deposit
     ticks, plans = room.ticks, room.plans
     midnight = -(market.start // MINUTE) % 1_440
-    next_signal, next_funding, at, is_open = 0, 0, 0, False
+    next_signal, next_funding, next_change, at, is_open = 0, 0, 0, 0, False
+    while next_change < len(changes) and changes[next_change]["minute"] <= 0:
+        rules[changes[next_change]["symbol"]] = changes[next_change]["rules"]
+        next_change += 1
     while at < length:
-        due = length
+        due = length if next_change == len(changes) else min(length, changes[next_change]["minute"])
         if next_signal < len(signals):
             due = min(due, signals[next_signal]["minute"])
         if _holds_nothing(held):
@@ -761,6 +767,9 @@ def run(  # type: ignore[no-untyped-def]
         at, is_open = due, True
         for s in range(count):
             ticks[s] = market.candles[s, max(at - 1, 0)]["close"]
+        while next_change < len(changes) and changes[next_change]["minute"] <= at:
+            rules[changes[next_change]["symbol"]] = changes[next_change]["rules"]
+            next_change += 1
         while next_funding < len(fundings) and fundings[next_funding]["minute"] <= at:
             _settle(book, held, fundings[next_funding], ticks, market.start + at * MINUTE, trades, flows, rules)
             next_funding += 1
@@ -803,7 +812,7 @@ def run(  # type: ignore[no-untyped-def]
                 waiting = waiting or choice == TURN
                 if choice == OPEN:
                     opening[s] = True
-                    cost = 1 / risks[s]["leverage"] + 2 * TAKER_FEE
+                    cost = 1 / risks[s]["leverage"] + 2 * rules[s]["fee"]
                     reserved += plans[s, 4] * signals[k]["price"] * cost
             for k in range(next_signal, last):
                 choice, s = choices[k - next_signal], signals[k]["symbol"]

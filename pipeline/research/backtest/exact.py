@@ -7,6 +7,7 @@ Time jumps from one thing that happens to the next: a signal, an answer, a price
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import partial
 from heapq import heappop, heappush
 from itertools import count
 from types import SimpleNamespace
@@ -14,7 +15,6 @@ from typing import Final, cast
 
 import msgspec
 
-from pipeline.exchange.products.instrument import Instrument
 from pipeline.exchange.reports import Account as Statement
 from pipeline.exchange.rest import RestClient
 from pipeline.exchange.trading import Trading
@@ -121,8 +121,8 @@ class ExactRun:
             self._venue, asked.product, self._clock, lambda symbol: self._market.is_there(symbol, self._clock.time)
         )
         self._trading = Trading(cast("RestClient", client))
-        listed = {one.symbol: Instrument.of(asked.product, one) for one in asked.symbols}
-        self._listing = reports_in.Market(asked.product, listed)
+        self._listing = reports_in.Market(asked.product)
+        self._listing.list(asked.symbols)
         self._gateway = Gateway(
             self._trading,
             self._trading,
@@ -144,8 +144,12 @@ class ExactRun:
     def run(self) -> Record:
         """Everything that happened until the end."""
         self._mark()
-        for event in self._rules_at_start():
-            self._tell(event)
+        for one in self._asked.symbols:
+            self._tell_rules(one)
+            self._tell(TradingSeen(one.symbol, self._asked.trading.get(one.symbol, TradingView())))
+        for change in self._asked.changes:
+            self._at(max(change.at, self._now), partial(self._change, change.symbol))
+        self._tell(Time())
         while (upcoming := self._upcoming()) <= self._record.end:
             self._pass(upcoming)
             if self._clock.time >= upcoming:
@@ -328,20 +332,17 @@ class ExactRun:
                 price = self._market.price(symbol, self._now) * self._specs[symbol].tick
                 self._tell(PriceSeen(symbol, price, self._now))
 
-    def _rules_at_start(self) -> list[Event]:
-        configs, brackets = self._trading.symbol_configs(), self._trading.brackets()
-        found: list[Event] = []
-        for one in self._asked.symbols:
-            symbol, margin = one.symbol, reports_in.margin(configs[one.symbol])
-            found += [
-                RulesSeen(
-                    *(symbol, self._listing.listed[symbol], margin, self._now),
-                    reports_in.brackets(brackets[symbol]),
-                ),
-                TradingSeen(symbol, self._asked.trading.get(symbol, TradingView())),
-                FeeSeen(symbol, self._trading.taker_fee(symbol)),
-            ]
-        return [*found, Time()]
+    def _tell_rules(self, one: Symbol) -> None:
+        symbol, margin = one.symbol, reports_in.margin(self._trading.symbol_configs()[one.symbol])
+        brackets = reports_in.brackets(self._trading.brackets()[symbol])
+        self._tell(RulesSeen(symbol, self._listing.listed[symbol], margin, self._now, brackets))
+        self._tell(FeeSeen(symbol, self._trading.taker_fee(symbol)))
+
+    def _change(self, one: Symbol) -> None:
+        """Its rules are others from now on, at the exchange and for the executor."""
+        self._specs[one.symbol] = spec_of(one, self._asked.minutes[one.symbol])
+        self._listing.list([one])
+        self._tell_rules(one)
 
     def _is_busy(self) -> bool:
         """Whether the core may want to do something as time goes by. What has had no news for long has no more."""
@@ -422,6 +423,7 @@ def spec_of(symbol: Symbol, minutes: Minutes) -> SymbolSpec:
         multiplier_up=filters.multiplier_up,
         multiplier_down=filters.multiplier_down,
         max_orders=filters.max_orders,
+        taker=symbol.taker_fee,
     )
 
 

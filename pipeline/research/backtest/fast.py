@@ -82,6 +82,7 @@ class Prepared:
         self.market = _on_one_grid(asked, self.names)
         self._fundings = _fundings(asked, self.names)
         self._rules = np.array([_rules(one, asked.minutes[one.symbol]) for one in self._symbols], compiled.RULES)
+        self._changes = _changes(asked, self.names)
         self._brackets = np.array([_brackets(one, asked.minutes[one.symbol]) for one in self._symbols])
 
     def run(self, asked: Asked, signals: Table | None = None) -> Ran:
@@ -99,7 +100,8 @@ class Prepared:
             np.array(
                 [_risk(asked.policy.risk, asked.trading.get(one, TradingView())) for one in self.names], compiled.RISK
             ),
-            self._rules,
+            self._rules.copy(),
+            self._changes,
             self._brackets,
             _INSIDE[assumed.inside],
             float(assumed.equity),
@@ -159,6 +161,18 @@ def _fundings(asked: Asked, names: Sequence[str]) -> Table:
         for due in asked.funding.get(name, ())
     ]
     return np.array(sorted(rows), compiled.FUNDING)
+
+
+def _changes(asked: Asked, names: Sequence[str]) -> Table:
+    rows = [
+        (
+            (change.at - asked.start) // MINUTE,
+            names.index(change.symbol.symbol),
+            _rules(change.symbol, asked.minutes[change.symbol.symbol]),
+        )
+        for change in asked.changes
+    ]
+    return np.array(rows, compiled.CHANGE)
 
 
 def trades_from(ran: Ran, asked: Asked, names: Sequence[str]) -> list[Trade]:
@@ -347,6 +361,7 @@ def _rules(symbol: Symbol, minutes: Minutes) -> tuple[float, ...]:
         float(filters.multiplier_down),
         float(filters.min_price),
         float(filters.max_price),
+        compiled.TAKER_FEE if symbol.taker_fee is None else float(symbol.taker_fee),
     )
 
 

@@ -167,10 +167,11 @@ class AccountDesk:
 
     def commission_rate(self, account: Account, params: Params, now: int) -> Payload:
         """GET commissionRate"""
+        symbol = find_spec(self.engine, params, now).symbol
         return {
-            "symbol": find_spec(self.engine, params, now).symbol,
+            "symbol": symbol,
             "makerCommissionRate": formats.fixed(self.engine.terms.maker, 6),
-            "takerCommissionRate": formats.fixed(self.engine.terms.taker, 6),
+            "takerCommissionRate": formats.fixed(self.engine.taker(symbol), 6),
         }
 
     def _specs(self, params: Params, now: int) -> list[SymbolSpec]:

@@ -104,6 +104,11 @@ class Engine:
         """The contract of that name."""
         return self.market.specs[symbol]
 
+    def taker(self, symbol: str) -> Decimal:
+        """What is paid of an order that is filled at once."""
+        own = self.spec(symbol).taker
+        return self.terms.taker if own is None else own
+
     def mark(self, symbol: str, time: int) -> Decimal:
         """The mark price as the books use it: to eight decimals."""
         return self.market.mark_price(symbol, time).quantize(CENT)
@@ -215,7 +220,7 @@ class Engine:
             if not quantity:
                 self.end(account, order, Status.EXPIRED, time)
                 return
-        rate = fee_rate if fee_rate is not None else self.terms.maker if maker else self.terms.taker
+        rate = fee_rate if fee_rate is not None else self.terms.maker if maker else self.taker(order.symbol)
         trade = self._settle(account, order, quantity, price, rate=rate, time=time, maker=maker, booked=booked)
         order.filled += quantity
         order.quote += quantity * order.worth.value(price)

@@ -39,7 +39,7 @@ def deliver(engine: Engine, account: Account, symbol: str, time: int) -> None:
     price = delivery_price(engine, symbol, time)
     for position in held:
         quantity = position.quantity
-        force_out(engine, account, position, price, time, Force.SETTLEMENT, engine.terms.taker, DELIVERED)
+        force_out(engine, account, position, price, time, Force.SETTLEMENT, engine.taker(symbol), DELIVERED)
         engine.ledger.append(ledger.Delivered(time, account.name, symbol, position.side, quantity, price))
 
 
