@@ -8,7 +8,7 @@ A time is an `int`: milliseconds since the epoch, UTC. A candle is named by the 
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final, NamedTuple
 
 from pipeline.nearest import folded, nearest
@@ -22,6 +22,8 @@ WEEK: Final = 7 * DAY
 
 _FIRST_MONDAY: Final = -3 * DAY  # 1969-12-29: the epoch itself is a Thursday
 _EPOCH_YEAR: Final = 1970
+_EPOCH: Final = datetime(_EPOCH_YEAR, 1, 1, tzinfo=UTC)
+_MILLISECOND: Final = timedelta(milliseconds=1)
 
 
 class Slot(NamedTuple):
@@ -152,7 +154,7 @@ def to_ms(moment: datetime) -> int:
     """Milliseconds since the epoch. A datetime without a zone is refused: nobody knows which moment it means."""
     if moment.tzinfo is None:
         raise ValueError(f"{moment.isoformat()} has no time zone; write it with one, for example +00:00")
-    since = moment - datetime(_EPOCH_YEAR, 1, 1, tzinfo=UTC)
+    since = moment - _EPOCH
     return (since.days * 86_400 + since.seconds) * SECOND + since.microseconds // 1_000
 
 
@@ -163,10 +165,10 @@ def in_utc(moment: datetime) -> datetime:
 
 def to_datetime(time: int) -> datetime:
     """The same moment as a datetime in UTC."""
-    return datetime.fromtimestamp(time // SECOND, UTC).replace(microsecond=time % SECOND * 1_000)
+    return _EPOCH + time * _MILLISECOND
 
 
 def iso(time: int) -> str:
     """The moment as people and document ids write it: `2026-01-31T00:00:00Z`, milliseconds only where there are any."""
-    text = to_datetime(time).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    return text.replace(".000Z", "Z")
+    moment = to_datetime(time).replace(tzinfo=None)
+    return moment.isoformat(timespec="milliseconds" if time % SECOND else "seconds") + "Z"

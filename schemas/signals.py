@@ -1,6 +1,7 @@
 """A signal: what a strategy saw at the close of a candle, what became of it, and what the executor decided."""
 
 from datetime import datetime
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Any, Final, Literal
 
@@ -127,6 +128,7 @@ class SettingsText(Document):
 SIGNAL_SETTINGS = Collection("signal_settings", SettingsText)
 
 
+@lru_cache(256)
 def settings_id(text: str) -> str:
     """The id of a text of settings: twelve characters for some two hundred."""
     return blake2b(text.encode(), digest_size=6).hexdigest()
