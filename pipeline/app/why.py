@@ -4,6 +4,8 @@ market was like. Asks the database only."""
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from decimal import Decimal
+from functools import partial
 from itertools import groupby
 from typing import Final
 
@@ -11,8 +13,11 @@ import numpy as np
 
 from pipeline.app.backtest import Result
 from pipeline.app.opened import Opened
+from pipeline.app.wiring import exchange_of
+from pipeline.exchange.products.instrument import ONE, Instrument
+from pipeline.research.backtest.funding import Due, schedule_of
 from pipeline.research.why.answer import MonthTold, Why, why
-from pipeline.research.why.journal import symbols_of, traded
+from pipeline.research.why.journal import Traded, symbols_of, traded
 from pipeline.research.why.market import History, Hours
 from pipeline.research.why.matrix import BY, Cell, Part, parts_of
 from pipeline.store.account import AccountStore
@@ -20,9 +25,11 @@ from pipeline.store.candles.store import CandleStore
 from pipeline.store.funding import FundingStore
 from pipeline.store.orders import OrderJournal
 from pipeline.store.series import SeriesStore
+from pipeline.store.symbols import SymbolStore
 from pipeline.timeline import DAY, HOUR, interval, to_ms
 from schemas.accounts import Snapshot
 from schemas.series import Series, SeriesKey
+from schemas.symbols import Symbol
 
 __all__ = ["BY", "Answer", "Cell", "MonthTold", "Why", "of_account", "of_backtest"]
 
@@ -48,15 +55,48 @@ def of_account(tm: Opened) -> Answer:
     """Of what the account earned, as snapshots and the journal have it."""
     traces = traded(OrderJournal(tm.db, tm.environment).since(datetime.fromtimestamp(0, UTC)))
     history, notes = _history(tm, symbols_of(traces.traded))
+    deals = _settled(tm, traces.traded, notes)
     parts = _parts(AccountStore(tm.db, tm.environment).daily())
     if parts:
-        notes.append("months go by the account's snapshots; trades by the journal, which knows no funding")
+        notes.append("months go by the account's snapshots; trades by the journal, and by the settlements stored")
     if traces.unseen:
         notes.append(
             f"{traces.unseen} positions ended without an order of the journal, liquidated or closed by hand: what "
             "their end brought is not in the trades"
         )
-    return Answer(why(parts, traces.traded, history), notes)
+    return Answer(why(parts, deals, history), notes)
+
+
+def _settled(tm: Opened, found: Sequence[Traded], notes: list[str]) -> list[Traded]:
+    """Each with its funding; what is not known of it is said."""
+    done, now = [], to_ms(datetime.now(UTC))
+    product = exchange_of(tm.settings).product
+    for symbol in symbols_of(found):
+        of_it = [one for one in found if one.symbol == symbol]
+        known = SymbolStore(tm.db).get(tm.environment, symbol)
+        dues = _dues(tm, symbol, known, of_it[0].opened_at, now)
+        worth = partial(Instrument.of(product, known).notional, ONE) if known is not None else _nothing
+        settled = [one.settled(dues, worth, now) for one in of_it]
+        done += [one for one, _ in settled]
+        if unknown := sum(count for _, count in settled):
+            notes.append(
+                f"{unknown} settlements of {symbol} while it was held are not stored, or not with their price: what "
+                f"they brought is not in its trades. Fetch them: tidemark backfill {symbol} --interval 1m"
+            )
+    return sorted(done, key=lambda one: (one.opened_at, one.symbol))
+
+
+def _dues(tm: Opened, symbol: str, known: Symbol | None, start: int, end: int) -> list[Due]:
+    """Those of a perpetual contract; what is not stored of them stands as unknown."""
+    if known is not None and "PERPETUAL" not in known.contract_type:
+        return []
+    stored = FundingStore(tm.db, tm.environment).load(symbol, start, end) if known is not None else []
+    return schedule_of(stored, start, end)
+
+
+def _nothing(price: Decimal) -> Decimal:
+    del price
+    return Decimal(0)
 
 
 def _parts(days: Iterable[Snapshot]) -> list[Part]:

@@ -1,7 +1,7 @@
 """`tidemark account`: what a person reads of it."""
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -9,10 +9,14 @@ import pytest
 from pymongo.database import Database
 
 from pipeline.store.account import AccountStore
+from pipeline.store.funding import FundingStore
 from pipeline.store.orders import OrderJournal
 from pipeline.store.prepare import prepare
+from pipeline.store.symbols import SymbolStore
+from schemas.funding import Settlement
 from tests.cli.conftest import Run
 from tests.execution.test_periods import DAYS, day
+from tests.research.stage import listed
 from tests.research.test_why import filled
 
 
@@ -70,8 +74,34 @@ def test_why_these_months_goes_by_snapshots_and_journal(tidemark: Run, db: Datab
     assert side["low_pct"] > 0
     shown = tidemark("account", "--why")
     assert "months won" in shown.stdout
-    assert "journal, which knows no funding" in shown.stderr
+    assert "2 settlements of BTCUSDT while it was held are not stored" in " ".join(shown.stderr.split())
     assert tidemark("account", "--why", "--csv").stdout.startswith("month,by,name,trades,profit")
+
+
+def test_why_counts_the_funding_of_what_was_held(tidemark: Run, db: Database[dict[str, Any]]) -> None:
+    AccountStore(db, "sim").add(day(2, 1, 3.0, equity="1000"))
+    AccountStore(db, "sim").add(day(2, 7, -1.0, equity="990"))
+    SymbolStore(db).save([listed("BTCUSDT")])
+    times = [datetime(2026, 2, 2, 8, tzinfo=UTC) + timedelta(hours=8 * number) for number in range(-1, 3)]
+    rates = [Decimal(one).scaleb(-3) for one in (1, 2, -4, 5)]
+    settled = [Settlement(t=t, rate=rate, mark=Decimal(1_000)) for t, rate in zip(times, rates, strict=True)]
+    FundingStore(db, "sim").add("BTCUSDT", settled)
+    journal = OrderJournal(db, "sim")
+    steps = (
+        ("entry", "SELL", 1, "2", {}),
+        ("add", "SELL", 9, "1", {}),
+        ("stop", "BUY", 20, "3", {"realized": Decimal(10)}),
+    )
+    for leg, side, hour, quantity, more in steps:
+        one = filled("BTCUSDT", leg, side, hour, quantity)
+        at = datetime(2026, 2, 2, hour, tzinfo=UTC)
+        history = [step.model_copy(update={"at": at}) for step in one.history]
+        journal.intend(one.model_copy(update={"history": history, "created_at": at, "updated_at": at, **more}))
+    found = json.loads(tidemark("account", "--why", "--json").stdout)
+    (side,) = (one for one in found["cells"] if one["by"] == "side")
+    assert (side["name"], side["trades"]) == ("short", 1)
+    assert Decimal(side["profit"]) == 10 - 3 + 1_000 * (2 * rates[1] + 3 * rates[2])
+    assert not any("are not stored, or" in one for one in found["notes"])
 
 
 @pytest.mark.parametrize("more", [("--now",), ("--by", "day"), ("--days", "3"), ("--json", "--csv")])

@@ -1,19 +1,30 @@
 """Positions that were traded, from the journal of orders: from the first fill until nothing is held. Pure.
 
-The journal knows what its own orders brought and cost. It knows of no funding, and of nothing that others closed.
+The journal knows what its own orders brought and cost, and of nothing that others closed. Funding it does not know:
+that follows from what was held at each settlement.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
+from typing import NamedTuple
 
+from pipeline.research.backtest.funding import Due
 from pipeline.timeline import to_ms
 from schemas.orders import Order
 
 
+class Step(NamedTuple):
+    """What was held from then on; a short is negative."""
+
+    at: int
+    quantity: Decimal
+
+
 @dataclass(frozen=True, slots=True)
 class Traded:
-    """A position; None: it is still open. `profit`: realised, less fees."""
+    """A position; None: it is still open. `profit`: realised, less fees, with the funding that is known."""
 
     symbol: str
     side: str
@@ -21,11 +32,29 @@ class Traded:
     opened_at: int
     closed_at: int | None
     profit: Decimal
+    steps: tuple[Step, ...] = ()
+
+    def settled(self, dues: Iterable[Due], worth: Callable[[Decimal], Decimal], now: int) -> tuple["Traded", int]:
+        """The same with what it paid and was paid at these settlements; and of how many that is not known, for their
+        rate or their price is not stored. `worth`: of one, at a price. One at the moment of a fill is that of what was
+        held before."""
+        until, times = self.closed_at or now, [one.at for one in self.steps]
+        profit, unknown = self.profit, 0
+        for due in dues:
+            before = bisect_left(times, due.time)
+            if not before or due.time > until:
+                continue
+            if due.known and due.mark is not None:
+                profit -= self.steps[before - 1].quantity * worth(due.mark) * due.rate
+            else:
+                unknown += 1
+        return replace(self, profit=profit), unknown
 
 
 @dataclass(slots=True)
 class _Held:
     opened: Order
+    steps: list[Step] = field(default_factory=list)
     quantity: Decimal = Decimal(0)
     profit: Decimal = Decimal(0)
     last: int = 0
@@ -34,6 +63,7 @@ class _Held:
         self.quantity += _signed(order)
         self.profit += (order.realized or 0) - (order.fee or 0)
         self.last = _filled_at(order)
+        self.steps.append(Step(self.last, self.quantity))
 
     def told(self, *, is_over: bool) -> Traded:
         opened = self.opened
@@ -44,6 +74,7 @@ class _Held:
             opened_at=_filled_at(opened),
             closed_at=self.last if is_over else None,
             profit=self.profit,
+            steps=tuple(self.steps),
         )
 
 
