@@ -241,6 +241,36 @@ def test_trades_that_nobody_else_claims_are_its_own(quantity, state):
     assert (kept.state, kept.filled, kept.exchange_id) == (state, Decimal(quantity), 77)
 
 
+def test_trades_that_do_not_make_up_what_is_held_are_not_all_that_there_are():
+    driver = Driver()
+    order = driver.sent()
+    lost(driver, order)
+    driver(ev.NumberNotFound(77))
+    driver(ev.PositionsSeen((replace(FLAT, quantity=order.quantity),), driver.now, "query"))
+    since, first, rest = order.created_at - SECOND, trade(order, "0.1"), trade(order, order.quantity - Decimal("0.1"))
+    driver(ev.FillsSeen(SYMBOL, (first,), since, driver.now))
+    assert driver.state("entry") == "unknown"
+    driver(ev.FillsSeen(SYMBOL, (first, rest), since, driver.now))
+    assert (driver.state("entry"), driver.order("entry").filled) == ("filled", order.quantity)
+
+
+def test_of_a_close_whose_symbol_is_gone_the_trades_that_are_likely_its_own_say_what_became_of_it():
+    """A stop of ours may have made them as well: of neither anything can be asked any more."""
+    driver = Driver()
+    held = driver.protected().quantity
+    driver(ev.HaltSeen(halted=True, flatten=True))
+    driver.journal()
+    close = driver.one(Place).order
+    lost(driver, close)
+    driver.snapshot()
+    driver(ev.NumberNotFound(77))
+    driver(ev.FillsSeen(SYMBOL, (trade(close, held),), close.created_at - SECOND, driver.now))
+    driver(ev.PositionsSeen((FLAT,), driver.now, "query"))
+    assert driver.state("flatten") == "unknown"
+    driver(ev.SymbolGone(SYMBOL, driver.now))
+    assert (driver.state("flatten"), driver.order("flatten").filled) == ("filled", held)
+
+
 def test_an_order_in_doubt_whose_symbol_is_gone_waits_for_no_proof():
     """Nothing of it can be asked any more; but not before no copy of it can arrive any more."""
     driver = Driver()

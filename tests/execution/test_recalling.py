@@ -69,6 +69,20 @@ def test_what_is_found_again_is_told():
     assert any(one.text == f"{HELD} {SYMBOL} is ours, of macd by s1" for one in driver.got(Notify))
 
 
+def test_the_unit_that_is_found_again_is_the_nearest_that_the_orders_show():
+    """Each was rounded down to lots: the trial of 0.055 is half of 0.111."""
+    made = [("trial", "0.055"), ("entry", "0.167"), ("add", "0.111"), ("add", "0.111")]
+    orders, trades = [], []
+    for number, (leg, quantity) in enumerate(made):
+        name, at = IDENTITY.order_id(f"s{number}", leg), T - MINUTE + number
+        lots = Decimal(quantity)
+        orders.append(replace(ENTRY, id=name, filled=lots, quantity=lots, exchange_id=number, at=at))
+        trades.append(replace(OPENED, exchange_id=number, quantity=lots, at=at))
+    driver = restarted(held=Decimal("0.444"))
+    driver.recalled(*orders, trades=trades, signals=[replace(SAID, id="s0", kind="trial")])
+    assert (driver.position().signal, driver.position().units) == ("s0", 4)
+
+
 def test_a_position_of_ours_without_a_stop_gets_the_one_its_entry_would_have_had():
     driver = restarted()
     driver.recalled(ENTRY, trades=[OPENED], signals=[SAID])

@@ -17,7 +17,7 @@ from pipeline.execution.engine.effects import (
     QueryFills,
     Reconcile,
 )
-from pipeline.execution.engine.state import AccountView, BreakerView, Holding, PositionTold, TradingView
+from pipeline.execution.engine.state import AccountView, BreakerView, Holding, PositionTold, TradeTold, TradingView
 from pipeline.timeline import SECOND
 from tests.execution.driver import FILTERS, POLICY, PRICE, RISK, SYMBOL, Driver, T, rules, signal
 
@@ -418,6 +418,23 @@ def test_one_that_is_unknown_is_given_up_only_when_the_list_of_open_orders_does_
     driver.holds(0, "query")
     driver(ev.FillsSeen(SYMBOL, (), T - SECOND, driver.now), 10)
     assert driver.state("entry") == "abandoned"
+
+
+def test_one_that_rested_and_was_filled_is_not_cancelled_before_its_trades_are_listed():
+    """The exchange does not know its id any more, what is held has moved, and no trade says so yet."""
+    driver, order = resting()
+    held = order.quantity
+    driver.now += 10
+    driver.snapshot([], quantity=held)
+    driver(ev.OrderNotFound(order.id, driver.now), 10)
+    driver.wait(SECOND)
+    driver.snapshot([], quantity=held)
+    driver.holds(held, "query")
+    driver(ev.FillsSeen(SYMBOL, (), T - SECOND, driver.now), 10)
+    assert driver.state("entry") == "accepted"
+    made = TradeTold(order.exchange_id, "BUY", held, PRICE, D(1), D(0), T + 20)
+    driver(ev.FillsSeen(SYMBOL, (made,), T - SECOND, driver.now), 10)
+    assert (driver.state("entry"), driver.order("entry").filled) == ("filled", held)
 
 
 def test_one_that_is_unknown_and_rests_is_found_in_the_list():

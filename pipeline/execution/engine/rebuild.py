@@ -6,6 +6,7 @@ open: a position without a known signal has its stop, and nothing is added to it
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from decimal import Decimal
 from typing import Final
 
 from pipeline.execution.engine.client_ids import leg_of
@@ -95,8 +96,9 @@ def rebuilt(
     entries = [one for one in orders if one.leg in ENTERING and one.filled]
     opener = None if first is None else next((one for one in entries if one.exchange_id == first.number), None)
     stops = [one for one in orders if one.stands and stops_loss_of(one, position)]
+    made_of = [] if opener is None else entries[entries.index(opener) :]
     if opener is not None and not (position.managed and opener.signal in {None, position.signal}):
-        mended = _opened_by(position, opener, signals.get(opener.id), risk)
+        mended = _opened_by(position, made_of, signals.get(opener.id), risk)
     elif position.managed:
         if _made_by_others(position, orders, trades, made):
             return None
@@ -105,9 +107,8 @@ def rebuilt(
         mended = replace(position, ours=True, opened_at=stops[0].created_at)
     else:
         return None
-    if opener is not None:
-        for later in entries[entries.index(opener) + 1 :]:
-            mended = _added(mended, later, signals.get(later.id))
+    for later in made_of[1:]:
+        mended = _added(mended, later, signals.get(later.id))
     return guarded(mended, orders)
 
 
@@ -128,7 +129,7 @@ def bought(
     opener, *later = entries
     held = replace(position, quantity=sum((one.filled for one in entries), ZERO), entry_price=ZERO)
     if not (position.managed and opener.signal in {None, position.signal}):
-        held = replace(_opened_by(held, opener, signals.get(opener.id), risk), ours=True, parts=position.parts)
+        held = replace(_opened_by(held, entries, signals.get(opener.id), risk), ours=True, parts=position.parts)
     for one in later:
         held = _added(held, one, signals.get(one.id))
     return guarded(held, orders)
@@ -161,7 +162,10 @@ def _may_be_among(trades: Sequence[TradeTold], entry: OrderRecord) -> bool:
     return entry.unsettled or (bool(entry.filled) and (entry.exchange_id is None or entry.seen_at > trades[-1].at))
 
 
-def _opened_by(position: PositionRecord, opener: OrderRecord, signal: SignalView | None, risk: Risk) -> PositionRecord:
+def _opened_by(
+    position: PositionRecord, entries: Sequence[OrderRecord], signal: SignalView | None, risk: Risk
+) -> PositionRecord:
+    opener = entries[0]
     bare = replace(
         flat(position.symbol, position.as_of),
         quantity=position.quantity,
@@ -172,7 +176,6 @@ def _opened_by(position: PositionRecord, opener: OrderRecord, signal: SignalView
     )
     if opener.plan is not None:
         return entered(bare, opener, opener.created_at)
-    units = {"trial": risk.trial_units, "entry": risk.entry_units, "add": risk.add_units}
     return replace(
         bare,
         side=side_of(position.quantity),
@@ -181,10 +184,22 @@ def _opened_by(position: PositionRecord, opener: OrderRecord, signal: SignalView
         interval=signal.interval if signal else None,
         trial=opener.leg == "trial",
         atr=signal.atr if signal else None,
-        unit_quantity=opener.filled / units[opener.leg],
+        unit_quantity=_unit_of(entries, risk),
         last_add_price=signal.price if signal else opener.average_price,
         opened_at=opener.created_at,
     )
+
+
+def _unit_of(entries: Iterable[OrderRecord], risk: Risk) -> Decimal:
+    """The unit that they were sized by. Each was rounded down to lots, or filled in part: the largest that they show,
+    one after the other, is nearest to it."""
+    held = units = unit = ZERO
+    for one in entries:
+        held += one.filled
+        added = risk.trial_units if one.leg == "trial" else risk.add_units
+        units = max(units, risk.entry_units) if one.leg == "entry" else units + added
+        unit = max(unit, held / units)
+    return unit
 
 
 def _added(position: PositionRecord, order: OrderRecord, signal: SignalView | None) -> PositionRecord:

@@ -193,11 +193,15 @@ class Reports:
 
     def symbol_gone(self, symbol: str, asof: int, now: int) -> None:
         """Nothing of the symbol can be asked any more, and nothing can be held in it: whatever became of its orders is
-        over, so none waits for proof."""
+        over, so none waits for proof. Trades that are likely its own are as good as any proof will be."""
         reason = "the exchange knows its symbol no more, so what became of it cannot be asked"
         for order in [one for one in self._memory.orders.values() if one.symbol == symbol and one.unsettled]:
             wait = self._memory.doubts.get(order.id)
-            if wait is not None and asof >= wait.gone_at:
+            if wait is None or asof < wait.gone_at:
+                continue
+            if trades := wait.trades or wait.likely:
+                self._made_by(order, trades, now)
+            else:
                 self._memory.move(order, "abandoned", "query", reason, now)
 
     def _protection_not_found(self, order: OrderRecord, asof: int, gone_at: int, now: int) -> None:
@@ -236,6 +240,7 @@ class Reports:
             wait.ask_at = now + self._memory.policy.ask_first
             return
         if trades and now < wait.gone_at + self._memory.policy.surely_listed and self._may_be_anothers(order):
+            wait.likely = trades
             return  # of which it is, that one's end says soon
         wait.trades, wait.trades_at, wait.listed = trades, event.asof, event.trades
         wait.others = tuple(one for one in event.trades if one not in trades and one.exchange_id != order.exchange_id)
@@ -274,10 +279,14 @@ class Reports:
         proven = resolve.verdict(order, wait, self._memory.policy, now)
         if isinstance(proven, Absent):
             self._memory.move(order, "abandoned", "position", "unknown id, no trade, no change of the position", now)
+        elif proven is not None and wait.trades:
+            self._made_by(order, wait.trades, now)
         elif proven is not None:
-            if wait.trades:
-                self._memory.keep(replace(order, exchange_id=wait.trades[0].exchange_id))
-            self.seen(proven, "fills" if wait.trades else "position", now)
+            self.seen(proven, "position", now)
+
+    def _made_by(self, order: OrderRecord, trades: tuple[TradeTold, ...], now: int) -> None:
+        self._memory.keep(replace(order, exchange_id=trades[0].exchange_id))
+        self.seen(resolve.made_by(order, trades, self._memory.policy), "fills", now)
 
     # Positions
 

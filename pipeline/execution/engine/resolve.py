@@ -5,7 +5,7 @@ out: the exchange does not know its id, no trade is its, and the position is no 
 that could rest has to be missing from the list of open orders as well, before the trades and the position are read.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 
@@ -37,6 +37,8 @@ class Doubt:
     """The exchange said, after `gone_at`, that it knows no such order."""
     unlisted: bool = False
     """Nor is it among its open orders; of one that cannot rest that need not be asked."""
+    likely: tuple[TradeTold, ...] = ()
+    """Trades that may be its own, or of another order of ours whose end is not known."""
     trades: tuple[TradeTold, ...] | None = None
     trades_at: int = 0
     """When the trades were read: a position that was read later may have moved by one that is not among them."""
@@ -111,20 +113,25 @@ def verdict(order: OrderRecord, doubt: Doubt, policy: Policy, now: int) -> Order
     trades do not make up the position, some may not be listed yet."""
     if not doubt.unseen or doubt.trades is None or (doubt.held_now is None and not policy.owned):
         return None
+    if not policy.owned and not doubt.explained() and now < doubt.gone_at + policy.surely_listed:
+        return None
     if doubt.trades:
-        quantity = sum((one.quantity for one in doubt.trades), ZERO)
-        price = policy.arithmetic.average((one.quantity, one.price) for one in doubt.trades)
-        return filled_by(order, quantity, price, max(one.at for one in doubt.trades))
-    if order.type == "LIMIT" and order.exchange_id is not None:
-        return filled_by(order, order.filled, order.average_price, now)  # it was there, and rests no more
+        return made_by(order, doubt.trades, policy)
     if policy.owned:  # a balance moves for many reasons, and proves nothing
         return Absent() if order.side == "SELL" or now >= doubt.gone_at + policy.surely_listed else None
-    if not doubt.explained() and now < doubt.gone_at + policy.surely_listed:
-        return None
     moved = doubt.moved() if order.side == "BUY" else -doubt.moved()
     if moved > 0 and order.quantity is not None:
         return filled_by(order, min(moved, order.quantity), None, now)
+    if order.type == "LIMIT" and order.exchange_id is not None:
+        return filled_by(order, order.filled, order.average_price, now)  # it was there, and rests no more
     return Absent()
+
+
+def made_by(order: OrderRecord, trades: Sequence[TradeTold], policy: Policy) -> OrderTold:
+    """How the order stands where these trades are its own."""
+    quantity = sum((one.quantity for one in trades), ZERO)
+    price = policy.arithmetic.average((one.quantity, one.price) for one in trades)
+    return filled_by(order, quantity, price, max(one.at for one in trades))
 
 
 def unclaimed(order: OrderRecord, trades: Iterable[TradeTold], known: Collection[int | None]) -> tuple[TradeTold, ...]:
