@@ -45,6 +45,8 @@ class Call:
 
     method: str
     path: str
+    says_not_done: bool = True
+    """Whether an answer about a failure of the server's own may say for sure that nothing was done."""
 
     @property
     def only_reads(self) -> bool:
@@ -93,14 +95,16 @@ def failure(call: Call, raw: Raw, now: int) -> ExchangeError:
         return RateLimitedError(
             f"{told}. Waiting {until_text(until)}", until, status=raw.status, code=code, headers=raw.headers
         )
-    return _kind(raw.status, code, text)(told, status=raw.status, code=code, headers=raw.headers)
+    return _kind(call, raw.status, code, text)(told, status=raw.status, code=code, headers=raw.headers)
 
 
-def _kind(status: int, code: int | None, text: str) -> type[ExchangeError]:
+def _kind(call: Call, status: int, code: int | None, text: str) -> type[ExchangeError]:
     if code in CLOCK_CODES:
         return ClockSkewError
     if code in KEY_CODES or status == 401:
         return KeyProblemError
+    if status >= 500 and not call.says_not_done:
+        return UnknownOutcomeError
     if code in NOT_DONE_CODES:
         return NotDoneError
     if status == 503 and text.lower().startswith(_NOT_DONE_TEXTS):

@@ -47,7 +47,10 @@ class CoinOrder(Record, frozen=True, kw_only=True):
     orig_qty: Decimal
     executed_qty: Decimal
     cummulative_quote_qty: Decimal
+    price: Decimal = Decimal(0)
     stop_price: Decimal = Decimal(0)
+    working_time: int = -1
+    """Since when it works; of a stop that waits it does not."""
     fills: tuple[CoinFill, ...] = ()
     time: int = 0
     update_time: int = 0
@@ -166,6 +169,10 @@ class CoinTrading:
     def trades(self, symbol: str, since: int) -> list[CoinTrade]:
         """Our fills since then, oldest first."""
         return self._days(Ask.TRADES, symbol, since, CoinTrade, "fromId", lambda one: one.id)
+
+    def trades_of(self, symbol: str, number: int) -> list[CoinTrade]:
+        """The fills of one order."""
+        return self._ask(Ask.TRADES, {"symbol": symbol, "orderId": number}, list[CoinTrade])
 
     def balances(self) -> dict[str, Balance]:
         """What lies on the account, by coin."""

@@ -235,10 +235,28 @@ class SymbolBrackets(Record, frozen=True, kw_only=True):
     brackets: tuple[BracketReport, ...]
 
 
-class CommissionRate(Record, frozen=True, kw_only=True):
-    """What this account pays of the worth of an order."""
+class Commission(Record, frozen=True, kw_only=True):
+    """A part of what an order costs."""
 
-    taker_commission_rate: Decimal
+    taker: Decimal = Decimal(0)
+
+
+class CommissionRate(Record, frozen=True, kw_only=True):
+    """What this account pays of the worth of an order: one rate, or the sum of several."""
+
+    taker_commission_rate: Decimal | None = None
+    standard_commission: Commission | None = None
+    special_commission: Commission = Commission()
+    tax_commission: Commission = Commission()
+
+    @property
+    def taker(self) -> Decimal:
+        """Of one that is filled at once."""
+        if self.taker_commission_rate is not None:
+            return self.taker_commission_rate
+        if self.standard_commission is None:
+            raise BadAnswerError("what the account pays: the answer names no rate")
+        return self.standard_commission.taker + self.special_commission.taker + self.tax_commission.taker
 
 
 def read(payload: Any, kind: type[T], asked: str) -> T:

@@ -163,7 +163,8 @@ class RestClient:
         need: Need = Need.BULK,
     ) -> Answer:
         """Ask, and ask again while that is worth it. Raises the last error of the tree in `errors`."""
-        call, terms = Call(method, path), _Terms(security, weight, orders, need)
+        call = Call(method, path, self.environment.product.says_not_done)
+        terms = _Terms(security, weight, orders, need)
         waits = delays(self._random)
         for attempts_left in range(self.environment.retries, -1, -1):
             try:

@@ -237,7 +237,10 @@ class Trading:
         return next((row for row in rows if row.symbol == symbol), None)
 
     def symbol_configs(self) -> dict[str, SymbolConfig]:
-        """The same for every symbol; where there is no call for it, its position says it."""
+        """The same for every symbol; where there is no call for it, its position says it. Without positions there is
+        no margin."""
+        if Ask.POSITIONS not in self._product.endpoints:
+            return {}
         if Ask.SYMBOL_CONFIG not in self._product.endpoints:
             rows = [_config(one) for one in self.positions()]
         else:
@@ -246,6 +249,8 @@ class Trading:
 
     def brackets(self) -> dict[str, tuple[BracketReport, ...]]:
         """How much margin a position in each symbol must keep, by its size."""
+        if Ask.BRACKETS not in self._product.endpoints:
+            return {}
         rows = self._ask(Ask.BRACKETS, {}, list[SymbolBrackets])
         return {row.symbol: row.brackets for row in rows}
 
@@ -253,7 +258,7 @@ class Trading:
         """The share of its worth that an order in this symbol costs us, filled at once."""
         asked = {"symbol": symbol}
         found = self._ask(Ask.FEE, asked, CommissionRate)
-        return found.taker_commission_rate
+        return found.taker
 
     def set_leverage(self, symbol: str, leverage: int) -> None:
         """Set it; the same twice is no error."""

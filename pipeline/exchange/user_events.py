@@ -113,6 +113,8 @@ class CoinOrderUpdate(msgspec.Struct, frozen=True, kw_only=True):
     fee: Decimal = msgspec.field(name="n", default=Decimal(0))
     fee_asset: str | None = msgspec.field(name="N", default=None)
     trade_id: int = msgspec.field(name="t", default=-1)
+    working_time: int = msgspec.field(name="W", default=-1)
+    """Since when it works; of a stop that waits it does not."""
     reason: str = msgspec.field(name="r", default="NONE")
     time: int = msgspec.field(name="T", default=0)
 

@@ -20,9 +20,15 @@ from pipeline.exchange.products.um import UM
 from pipeline.execution.engine.events import CallCounted, SymbolGone
 from pipeline.execution.engine.state import OrderRecord, PlanRecord
 from pipeline.execution.gateway.orders_out import Gateway
+from pipeline.execution.gateway.position_desk import PositionDesk
 from pipeline.execution.gateway.reports_in import Market
 
 T = 1_760_000_000_123
+
+
+def gateway_of(trading, tell) -> Gateway:
+    desk = PositionDesk(trading, trading, lambda account, asof: {}, dict, None, Market(UM))
+    return Gateway(trading.client, desk, tell)
 
 
 def counted(error: ExchangeError) -> list[bool]:
@@ -33,7 +39,7 @@ def counted(error: ExchangeError) -> list[bool]:
 
     clock = SimpleNamespace(now=lambda: 0, uncertainty=0)
     asking = SimpleNamespace(client=SimpleNamespace(clock=clock), positions=positions)
-    Gateway(asking, asking, told.append, lambda account, asof: {}, dict, None, Market(UM)).query_positions("BTCUSDT")
+    gateway_of(asking, told.append).query_positions("BTCUSDT")
     return [one.ok for one in told if isinstance(one, CallCounted)]
 
 
@@ -61,7 +67,7 @@ def test_a_symbol_that_is_gone_is_told_to_whoever_asks_about_its_orders_and_trad
     clock = SimpleNamespace(now=lambda: 9, uncertainty=2)
     client = SimpleNamespace(clock=clock)
     asking = SimpleNamespace(client=client, query_order=refuses, trades=refuses)
-    gateway = Gateway(asking, asking, told.append, lambda account, asof: {}, dict, None, Market(UM))
+    gateway = gateway_of(asking, told.append)
     gateway.query(SimpleNamespace(id="tm-1", symbol="BTCUSDT", algo=False))
     gateway.query_fills("BTCUSDT", 0)
     found = [one for one in told if isinstance(one, SymbolGone)]
@@ -79,7 +85,7 @@ def sent_by(product, order):
     place = SimpleNamespace(product=product, recv_window=5_000)
     client = SimpleNamespace(clock=SimpleNamespace(now=lambda: T), environment=place)
     sending = SimpleNamespace(client=client, place_order=place_order)
-    Gateway(sending, sending, lambda event: None, lambda account, asof: {}, dict, None, Market(UM)).place(order)
+    gateway_of(sending, lambda event: None).place(order)
     return found[0]
 
 

@@ -185,6 +185,8 @@ class Product:
     """How its symbols are written."""
     right: str = "enable_futures"
     """The right that a key needs to trade here: a field of `KeyRights`."""
+    says_not_done: bool = True
+    """Whether an answer about a failure of the server's own may say for sure that nothing was done."""
     is_traded: bool = False
     """Whether the executor trades it."""
     is_backtested: bool = False

@@ -83,5 +83,6 @@ SPOT: Final = Product(
     archive="/data/spot",
     written=re.compile(r"\w+(USD[TC]|[FT]USD|BTC|ETH|BNB|EUR|TRY|BRL|JPY)"),
     right="enable_spot_and_margin_trading",
+    says_not_done=False,
     intervals=frozenset({"1s"}),
 )

@@ -108,7 +108,7 @@ class Bookkeeper:
             transfers_today=total(incomes, "moved"),
             open_positions=open_positions,
             day_return_pct=today,
-            month_return_pct=self._month_return(wallet.asset, now, today),
+            month_return_pct=month_return(self.store.of(wallet.asset), now, today),
         )
         self.store.add(taken)
         return taken
@@ -171,12 +171,12 @@ class Bookkeeper:
             self._warned.add(text)
             self.warn(text)
 
-    def _month_return(self, asset: str, now: int, today: float | None) -> float | None:
-        first = to_datetime(now).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
-        past = [
-            one.day_return_pct for one in self.store.of(asset).daily(first) if one.at < to_datetime(now // DAY * DAY)
-        ]
-        return compounded([*past, today])
+
+def month_return(store: AccountStore, now: int, today: float | None) -> float | None:
+    """What the month has brought in percent: the returns of its days, one upon the other. `store`: of one asset."""
+    first = to_datetime(now).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    past = [one.day_return_pct for one in store.daily(first) if one.at < to_datetime(now // DAY * DAY)]
+    return compounded([*past, today])
 
 
 def total(incomes: Iterable[IncomeReport], place: Place | None = None) -> Decimal:

@@ -23,12 +23,16 @@ class Rates:
 
     def worth(self, amount: Decimal, asset: str) -> Decimal:
         """That amount, by the price now; `BadAnswerError` where the exchange has no price for it."""
-        if self.asset is None or asset in {self.asset, ""}:
+        return amount if self.asset is None else self.worth_in(amount, asset, self.asset)
+
+    def worth_in(self, amount: Decimal, asset: str, other: str) -> Decimal:
+        """The same in an asset that is named."""
+        if asset in {other, ""}:
             return amount
         if time.monotonic() - self._asked > _KEPT:
             self._prices = {symbol: price for symbol, (price, _) in self.market.prices().items()}
             self._asked = time.monotonic()
-        price = self._prices.get(f"{asset}{self.asset}")
+        price = self._prices.get(f"{asset}{other}")
         if price is None:
-            raise BadAnswerError(f"the exchange has no price of {asset} in {self.asset}")
+            raise BadAnswerError(f"the exchange has no price of {asset} in {other}")
         return amount * price

@@ -14,7 +14,10 @@ FEES_IN: Final = "BNB"
 
 
 def require_understood(account: Trading, asset: str | None) -> None:
-    """One-way mode, and margin in that asset alone, or in each contract's own coin."""
+    """One-way mode, and margin in that asset alone, or in each contract's own coin. Where nothing is margined, whatever
+    lies there is understood."""
+    if not account.client.environment.product.arithmetic.is_borrowed:
+        return
     if account.hedge_mode():
         raise AttentionError(
             "the account holds long and short apart (hedge mode); the executor trades in one-way mode. Close what is "

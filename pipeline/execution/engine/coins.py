@@ -85,6 +85,13 @@ def with_part(position: PositionRecord, order: OrderRecord) -> PositionRecord:
     return replace(position, parts=(*position.parts, order.id))
 
 
+def with_gain(order: OrderRecord, position: PositionRecord) -> OrderRecord:
+    """A sale of what is held, with what it has brought above what was paid for that; its fee is not in it."""
+    if order.side != "SELL" or order.average_price is None or not position.managed:
+        return order
+    return replace(order, realized=order.filled * (order.average_price - position.entry_price))
+
+
 class Coins:
     """Keeps what is held equal to what the exchange says of our orders."""
 

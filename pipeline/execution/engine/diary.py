@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Final
 
 from pipeline.exchange.products.instrument import Instrument
+from pipeline.execution.engine import coins
 from pipeline.execution.engine import events as ev
 from pipeline.execution.engine.effects import Effect, JournalOrder, JournalPosition, WriteVerdict
 from pipeline.execution.engine.state import (
@@ -222,7 +223,7 @@ class Diary:
         """What closed it is known. Where no order of ours did, the executor says by itself how it ended. `waits`: for
         the prices of its fills, which may be told after them."""
         sold = sum((one.filled for one in trade.left.values()), ZERO)
-        if not trade.is_flat or sold < trade.most or not sold:
+        if not trade.is_flat or sold < self._sellable(trade) or not sold:
             return []
         if waits and any(one.filled and not one.average_price for one in trade.left.values()):
             return []
@@ -231,6 +232,11 @@ class Diary:
         self._counts["close"] += 1
         by = self._closed_by(trade, max(trade.left.values(), key=lambda one: one.seen_at))
         return [f"closed {held.symbol} {held.side} {_figure(sold)} @ {self._gained(trade, sold)}, {by}"]
+
+    def _sellable(self, trade: _Trade) -> Decimal:
+        """Of coins only lots can be sold: crumbs stay."""
+        one = self._known.get(trade.held.symbol)
+        return trade.most if one is None or one.arithmetic.is_borrowed else coins.sellable(trade.most, one.rules)
 
     def _gained(self, trade: _Trade, sold: Decimal) -> str:
         """The price that it was closed at, and what that brought, as far as both are known."""

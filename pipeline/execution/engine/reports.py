@@ -60,7 +60,7 @@ class Reports:
             self._streamed(order, told.at)
         if order.stands and not order.fired and told.state in STANDING and by != "stream":
             self._memory.doubts.pop(order.id, None)
-        changed = merged(order, told, now)
+        changed = self._merged(order, told, now)
         if changed is order:
             return
         if order.state == "abandoned":
@@ -78,6 +78,12 @@ class Reports:
         if changed.fired:
             held = resolve.held_by(self._memory.position(changed.symbol), now)
             self._memory.doubts[changed.id] = resolve.lost(self._memory.policy, held, now)
+
+    def _merged(self, order: OrderRecord, told: OrderTold, now: int) -> OrderRecord:
+        changed = merged(order, told, now)
+        if not self._memory.policy.owned or changed.filled == order.filled:
+            return changed
+        return coins.with_gain(changed, self._memory.position(order.symbol))
 
     def _say_what_was_filled(self, order: OrderRecord) -> None:
         if order.signal is not None and order.state in {"cancelled", "expired"}:
@@ -267,7 +273,7 @@ class Reports:
         priced = replace(
             order,
             fee=sum(fees, ZERO),
-            realized=sum((one.realized for one in trades), ZERO),
+            realized=order.realized if self._memory.policy.owned else sum((one.realized for one in trades), ZERO),
             average_price=self._memory.policy.arithmetic.average((one.quantity, one.price) for one in trades),
             updated_at=now,
         )

@@ -1,18 +1,22 @@
 """What a term of the executor works with, and what the next term works with again. Holds; does nothing."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Protocol
 
 from pipeline.exchange.market import MarketData
+from pipeline.exchange.reports import Account
 from pipeline.exchange.trading import Trading
 from pipeline.exchange.userdata import UserLimits
-from pipeline.execution.account.books import Bookkeeper
 from pipeline.execution.account.clean_days import CleanDays
 from pipeline.execution.account.fees import Rates
 from pipeline.execution.engine.effects import Notify
 from pipeline.execution.engine.exposure import Exposure
 from pipeline.execution.engine.state import Policy
+from pipeline.execution.gateway.reports_in import Market
 from pipeline.execution.runtime.writing import Stores
+from schemas.accounts import Snapshot
 from schemas.shared import Mode
 
 Symbols = Callable[[], set[str]]
@@ -35,6 +39,23 @@ class Pace:
     workers: int = 8
 
 
+class Books(Protocol):
+    """What the account is worth over time."""
+
+    @property
+    def asset(self) -> str | None:
+        """The one that the account counts in; None: each of several by itself."""
+
+    def day_starts(self, account: Account, asof: int) -> Mapping[str, Decimal]:
+        """The equity in each asset at 00:00 UTC, moved by deposits and withdrawals since."""
+
+    def earned(self) -> Mapping[str, Decimal]:
+        """What each symbol has brought today."""
+
+    def snapshots(self, account: Account, open_positions: Mapping[str | None, int], now: int) -> list[Snapshot]:
+        """Write down what the account was worth then."""
+
+
 @dataclass(slots=True)
 class Comparisons:
     """How often the exchange was compared with the journal, and how often they were not equal."""
@@ -54,11 +75,13 @@ class Context:
     sending: Trading
     asking: Trading
     market: MarketData
+    listed: Market
+    """What the market has listed."""
     stores: Stores
     unhurried: Stores
     """The same, where a write waits for no disk."""
     rates: Rates
-    books: Bookkeeper
+    books: Books
     clean_days: CleanDays
     symbols: Symbols
     notify: Callable[[Notify], None]

@@ -26,10 +26,12 @@ from pipeline.exchange.trading import Trading
 from pipeline.exchange.traffic import Calls
 from pipeline.execution.account.books import Bookkeeper
 from pipeline.execution.account.clean_days import CleanDays
+from pipeline.execution.account.coin_books import CoinBooks
 from pipeline.execution.account.fees import Rates
 from pipeline.execution.engine.effects import Notify
 from pipeline.execution.engine.state import Policy
-from pipeline.execution.runtime.context import Context, Pace, Symbols
+from pipeline.execution.gateway.reports_in import Market
+from pipeline.execution.runtime.context import Books, Context, Pace, Symbols
 from pipeline.execution.runtime.lease import Leadership
 from pipeline.execution.runtime.session import TradingSession
 from pipeline.execution.runtime.writing import stores_of
@@ -79,11 +81,12 @@ def opened(
         stores, unhurried = stores_of(database, place.name)
         accounts = AccountStore(database, place.name)
         market = MarketData(asking)
-        rates = Rates(market, place.product.margin)
-
-        def warn(text: str) -> None:
-            notify(Notify("warning", "the books", text))
-
+        rates, listed = Rates(market, place.product.margin), Market(place.product)
+        books: Books
+        if policy.owned:
+            books = CoinBooks(place.name, stores.journal, accounts, listed.asset_of)
+        else:
+            books = Bookkeeper(place.name, place.product.margin, reading, accounts, rates, _warning(notify))
         context = Context(
             policy=policy,
             default_mode=mode,
@@ -91,16 +94,21 @@ def opened(
             sending=Trading(sending),
             asking=reading,
             market=market,
+            listed=listed,
             stores=stores,
             unhurried=unhurried,
             rates=rates,
-            books=Bookkeeper(place.name, place.product.margin, reading, accounts, rates, warn),
+            books=books,
             clean_days=CleanDays(stores.journal, accounts, stores.control),
             symbols=symbols,
             notify=notify,
             pace=pace or Pace(),
         )
         yield Executor(context, leadership)
+
+
+def _warning(notify: Callable[[Notify], None]) -> Callable[[str], None]:
+    return lambda text: notify(Notify("warning", "the books", text))
 
 
 class Executor:

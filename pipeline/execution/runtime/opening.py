@@ -14,9 +14,9 @@ from pipeline.execution.engine.events import Event
 from pipeline.execution.engine.machine import Core
 from pipeline.execution.engine.others import others_in, said
 from pipeline.execution.engine.state import BreakerView, PositionRecord
-from pipeline.execution.gateway.orders_out import open_orders
 from pipeline.execution.runtime import documents
 from pipeline.execution.runtime.context import Context
+from pipeline.execution.runtime.desks import open_orders
 from pipeline.execution.runtime.inputs import Switches
 from pipeline.store.control import ControlStore
 from pipeline.timeline import MINUTE, to_datetime

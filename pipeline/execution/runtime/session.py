@@ -18,7 +18,7 @@ from pymongo.errors import PyMongoError
 from pipeline.errors import AttentionError
 from pipeline.exchange.errors import ExchangeError
 from pipeline.exchange.reports import PositionReport
-from pipeline.exchange.user_events import AccountUpdate, AlgoUpdate, OrderUpdate, UserEvent
+from pipeline.exchange.user_events import AccountUpdate, AlgoUpdate, CoinOrderUpdate, OrderUpdate, UserEvent
 from pipeline.exchange.userdata import UserStream
 from pipeline.execution.engine import tradable
 from pipeline.execution.engine.diary import Diary
@@ -40,11 +40,12 @@ from pipeline.execution.engine.events import (
 )
 from pipeline.execution.engine.machine import Core
 from pipeline.execution.engine.others import said
-from pipeline.execution.gateway import reports_in
+from pipeline.execution.engine.state import PositionRecord
+from pipeline.execution.gateway import coin_reports, reports_in
 from pipeline.execution.gateway.orders_out import Gateway
-from pipeline.execution.gateway.reports_in import Market
 from pipeline.execution.runtime import documents
 from pipeline.execution.runtime.context import Context
+from pipeline.execution.runtime.desks import desk_of
 from pipeline.execution.runtime.effects import Performer
 from pipeline.execution.runtime.inputs import Prices, Signals, Switches
 from pipeline.execution.runtime.instruments import Instruments
@@ -71,17 +72,9 @@ class TradingSession:
         self._workers = ThreadPoolExecutor(context.pace.workers, thread_name_prefix="executor")
         self._journal = ThreadPoolExecutor(1, thread_name_prefix="journal")
         self._switches = Switches(context.default_mode, context.may_execute)
-        books = context.books
-        self._market = Market(context.sending.client.environment.product)
-        self._gateway = Gateway(
-            context.sending,
-            context.asking,
-            self.tell_from_thread,
-            books.day_starts,
-            books.earned,
-            context.rates,
-            self._market,
-        )
+        self._market = context.listed
+        self._desk = desk_of(context, self._positions, self._symbols)
+        self._gateway = Gateway(context.asking.client, self._desk, self.tell_from_thread)
         self._prices = Prices(context.sending.client.environment, self.tell)
         self._instruments = Instruments(context.asking, context.market, self._prices, self._market)
         self._stream = UserStream(context.asking, self, limits=context.user_limits)
@@ -177,6 +170,10 @@ class TradingSession:
                 self.tell(PositionsSeen(reports_in.positions_streamed(event), event.time, "stream"))
                 for change in reports_in.account_changes(event, self._market):
                     self.tell(change)
+            case CoinOrderUpdate():
+                listed = self._market.listed.get(event.symbol)
+                told = coin_reports.order_streamed(event, None if listed is None else listed.base)
+                self.tell(OrderSeen(told, "stream"))
 
     def user_connected(self) -> None:
         """What happened before has to be asked for."""
@@ -288,8 +285,16 @@ class TradingSession:
                     self._context.exposure.seen(effect.position, self._context.now())
                 self._performer.perform(effect)
 
+    def _positions(self) -> tuple[PositionRecord, ...]:
+        return self.core.positions()
+
+    def _symbols(self) -> set[str]:
+        """What is traded, and what anything is known of."""
+        named = {one.symbol for one in self.core.orders()} | {one.symbol for one in self.core.positions()}
+        return self._instruments.known | named
+
     def _worth(self, symbol: str) -> PositionReport | None:
-        return self._gateway.worth.get(symbol)
+        return self._desk.worth.get(symbol)
 
     def _written(self, write: Write) -> None:
         if isinstance(write, TripBreaker):
@@ -301,7 +306,7 @@ class TradingSession:
         begun, tells = self._loop.time(), self._market.product.streams.tells_algos or not effect.order.algo
 
         def sent() -> None:
-            if self._gateway.place(effect.order) and tells:
+            if self._gateway.place(effect.order, effect.beside) and tells:
                 self._loop.call_soon_threadsafe(self._stream.expect_news, begun)
 
         self._begin(sent)
@@ -315,10 +320,10 @@ class TradingSession:
         self._begin(self._book, Counter(self._market.asset_of(one.symbol) for one in held), snapshot.asof)
 
     def _book(self, open_positions: Mapping[str | None, int], now: int) -> None:
-        if self._gateway.account is None:
+        if self._desk.account is None:
             return
         try:
-            self._context.books.snapshots(self._gateway.account, open_positions, now)
+            self._context.books.snapshots(self._desk.account, open_positions, now)
         except PyMongoError as error:
             log.warning("the account's snapshot could not be stored: %s", str(error)[:200])
 

@@ -38,6 +38,7 @@ from pipeline.execution.engine.machine import Core
 from pipeline.execution.engine.state import PROTECTING, BreakerView, OrderRecord, TradingView
 from pipeline.execution.gateway import reports_in
 from pipeline.execution.gateway.orders_out import Gateway
+from pipeline.execution.gateway.position_desk import PositionDesk
 from pipeline.research.backtest.asked import Asked
 from pipeline.research.backtest.exchange import ACCOUNT, VenueClient, VirtualClock
 from pipeline.research.backtest.funding import Scheduled
@@ -123,15 +124,9 @@ class ExactRun:
         self._trading = Trading(cast("RestClient", client))
         self._listing = reports_in.Market(asked.product)
         self._listing.list(asked.symbols)
-        self._gateway = Gateway(
-            self._trading,
-            self._trading,
-            lambda event: self._later(self._one_way, event),
-            self._began_with,
-            dict,
-            Rates(SimpleNamespace(prices=dict), MARGIN_ASSET),  # type: ignore[arg-type]
-            self._listing,
-        )
+        rates = Rates(SimpleNamespace(prices=dict), MARGIN_ASSET)  # type: ignore[arg-type]
+        desk = PositionDesk(self._trading, self._trading, self._began_with, dict, rates, self._listing)
+        self._gateway = Gateway(self._trading.client, desk, lambda event: self._later(self._one_way, event))
         self._core = Core(asked.policy, asked.start, identity=asked.identity, mode="auto-execute")
         self._record = Record(asked.start, asked.end)
         self._idle_since = asked.start

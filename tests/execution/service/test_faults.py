@@ -20,6 +20,7 @@ from pipeline.execution.engine.events import OrderSeen
 from pipeline.execution.engine.order_life import merged
 from pipeline.execution.engine.state import OrderRecord
 from pipeline.execution.gateway.orders_out import Gateway
+from pipeline.execution.gateway.position_desk import PositionDesk
 from pipeline.execution.gateway.reports_in import Market
 from pipeline.settings import Risk
 from pipeline.store.control import ControlStore
@@ -318,22 +319,16 @@ async def test_how_a_stop_that_fired_has_ended_its_order_says(house: Any) -> Non
     }  # fmt: skip
 
     said: list[Any] = []
-    desk = Gateway(
-        house.trading,
-        house.trading,
-        said.append,
-        lambda *_: None,
-        dict,
-        Rates(MarketData(house.trading.client), "USDT"),
-        Market(UM),
-    )
+    rates = Rates(MarketData(house.trading.client), "USDT")
+    desk = PositionDesk(house.trading, house.trading, lambda *_: {}, dict, rates, Market(UM))
+    gateway = Gateway(house.trading.client, desk, said.append)
     now = house.simulator.now()
     order = OrderRecord(
         "tm-fired", "BTCUSDT", None, "stop", "BUY", "STOP_MARKET", Decimal("0.01"), now, now, "accepted", algo=True
     )
 
     def asked() -> Any:
-        desk.query(order)
+        gateway.query(order)
         return next(merged(order, one.told, now) for one in reversed(said) if isinstance(one, OrderSeen))
 
     def fires() -> bool:

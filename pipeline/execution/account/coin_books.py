@@ -1,0 +1,131 @@
+"""What an account of coins is worth over time. The exchange lists no incomes there: what a day has brought is what our
+own orders have, by the journal, and by how much the worth of what is held has changed.
+
+So nothing that is paid in or out, bought or sold by hand counts as a profit or a loss of the day.
+"""
+
+import logging
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+from pymongo.errors import PyMongoError
+
+from pipeline.exchange.reports import Account, Wallet
+from pipeline.execution.account.books import month_return, percent
+from pipeline.store.account import AccountStore
+from pipeline.store.orders import OrderJournal
+from pipeline.timeline import DAY, MINUTE, iso, to_datetime, to_ms
+from schemas.accounts import Snapshot
+from schemas.orders import Order
+
+log = logging.getLogger(__name__)
+
+_LATE = MINUTE
+"""So far back behind the last answer each question reaches."""
+ZERO = Decimal(0)
+
+
+@dataclass(slots=True)
+class CoinBooks:
+    """One account's books. Blocks; runs in worker threads, one at a time. `asset_of`: what a symbol's coins are paid
+    with."""
+
+    environment: str
+    journal: OrderJournal
+    store: AccountStore
+    asset_of: Callable[[str], str | None]
+    asset: str | None = None
+    _day: int = -1
+    _asked_until: int = 0
+    _orders: dict[str, Order] = field(default_factory=dict)
+    _before: dict[str, Snapshot | None] = field(default_factory=dict)
+    """How the day before has ended, by asset."""
+    _complete: bool = False
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def day_starts(self, account: Account, asof: int) -> Mapping[str, Decimal]:
+        """What was there now, less what the day has brought; nothing while the journal cannot be read."""
+        with self._lock:
+            self._complete = False
+            try:
+                self._read(asof)
+                starts = {one.asset: one.equity - self._result(one) for one in account.wallets}
+            except PyMongoError as error:
+                log.warning("what the day began with cannot be read: %s", str(error)[:200])
+                return {}
+            self._complete = True
+            return starts
+
+    def earned(self) -> Mapping[str, Decimal]:
+        """What each symbol has brought today, by what was sold, less the fees."""
+        brought: dict[str, Decimal] = {}
+        with self._lock:
+            for one in self._orders.values():
+                brought[one.symbol] = brought.get(one.symbol, ZERO) + (one.realized or ZERO) - (one.fee or ZERO)
+        return brought
+
+    def snapshots(self, account: Account, open_positions: Mapping[str | None, int], now: int) -> list[Snapshot]:
+        """Write down what the account was worth then, in each asset of which there is any."""
+        with self._lock:
+            if not self._complete:
+                return []
+            return [
+                self._snapshot(one, open_positions.get(one.asset, 0), now)
+                for one in account.wallets
+                if one.balance or self._of(one.asset)
+            ]
+
+    def _snapshot(self, wallet: Wallet, open_positions: int, now: int) -> Snapshot:
+        orders, before, brought = self._of(wallet.asset), self._ended_before(wallet.asset), self._result(wallet)
+        today = percent(wallet.equity, wallet.equity - brought)
+        taken = Snapshot(
+            id=f"{self.environment}:{wallet.asset}:{iso(now)}",
+            environment=self.environment,
+            at=to_datetime(now),
+            asset=wallet.asset,
+            equity=wallet.equity,
+            wallet=wallet.balance,
+            available=wallet.available,
+            unrealized=wallet.unrealized,
+            realized_today=_total(one.realized for one in orders),
+            fees_today=-_total(one.fee for one in orders),
+            funding_today=ZERO,
+            transfers_today=wallet.equity - brought - before.equity if before else ZERO,
+            open_positions=open_positions,
+            day_return_pct=today,
+            month_return_pct=month_return(self.store.of(wallet.asset), now, today),
+        )
+        self.store.add(taken)
+        return taken
+
+    def _result(self, wallet: Wallet) -> Decimal:
+        """What the day has brought in that asset."""
+        orders, before = self._of(wallet.asset), self._ended_before(wallet.asset)
+        sold = _total(one.realized for one in orders) - _total(one.fee for one in orders)
+        return sold + wallet.unrealized - (before.unrealized if before else ZERO)
+
+    def _of(self, asset: str) -> list[Order]:
+        return [one for one in self._orders.values() if self.asset_of(one.symbol) == asset]
+
+    def _ended_before(self, asset: str) -> Snapshot | None:
+        if asset not in self._before:
+            self._before[asset] = self.store.of(asset).latest_before(to_datetime(self._day * DAY))
+        return self._before[asset]
+
+    def _read(self, now: int) -> None:
+        """What has ended since it was read last, and what was not known to the end then."""
+        day = now // DAY
+        if day != self._day:
+            self._day, self._orders, self._before, self._asked_until = day, {}, {}, day * DAY
+        since = max(day * DAY, self._asked_until - _LATE)
+        unpaid = [one.id for one in self._orders.values() if one.fee is None]
+        for one in (*self.journal.settled_since(to_datetime(since)), *(self.journal.named(unpaid) if unpaid else ())):
+            if one.filled and one.seen_at is not None and to_ms(one.seen_at) >= day * DAY:
+                self._orders[one.id] = one
+        self._asked_until = now
+
+
+def _total(amounts: Iterable[Decimal | None]) -> Decimal:
+    return sum((one for one in amounts if one is not None), ZERO)
