@@ -16,7 +16,7 @@ from pipeline.ingest.events import Answer, AskWhetherTraded, Batch, ClosedCandle
 from pipeline.ingest.history import opening
 from pipeline.timeline import MINUTE, SECOND, Window
 from schemas.series import SeriesKey
-from tests.ingest.test_core_faults import END, KEY, LIVE, START, STEP, Schedule, Store, World, batch_indicators
+from tests.ingest.test_core_faults import END, KEY, LIVE, START, STEP, Refill, Schedule, Store, World, batch_indicators
 
 OTHER = SeriesKey(KEY.exchange, "ETHUSDT", KEY.interval)
 UNTIL_SAID = 15 * MINUTE
@@ -125,6 +125,53 @@ class Delisting(Schedule):
     def give_up(self) -> None:
         if KEY in self.core.watched():
             self.core.unwatch(KEY)
+
+
+class Unlisted(Delisting):
+    """One run in which the symbol is unlisted at once, in the middle of a candle: from then on nothing of it is sent,
+    and REST does not know it any more."""
+
+    def __init__(self, seed: int) -> None:
+        super().__init__(seed)
+        self.ended += Random(f"unlisted {seed}").randrange(1, MINUTE)
+        self.unlisted = self.ended
+        self.world.states = [state for state in self.world.states if state.u <= self.ended]
+        self.world.finals = {t: final for t, final in self.world.finals.items() if t + MINUTE <= self.ended}
+        self.said: Window | None = None
+        """What was said to be missing at its end."""
+
+    def fill(self, now: int) -> None:
+        """Nobody can."""
+
+    def refill(self, owed: Refill, now: int) -> None:
+        if now < self.unlisted:
+            super().refill(owed, now)
+
+    def run(self) -> None:
+        super().run()
+        candles = self.store.candles
+        if left := [t for t, candle in candles.items() if not candle.closed]:
+            closed = [t for t, candle in candles.items() if candle.closed and t < max(left)]
+            self.said = Window(max(closed) + MINUTE, max(left))
+            for t in left:
+                if self.said.start <= t:
+                    del candles[t]
+
+
+def unsaid(seed: int) -> str | None:
+    schedule = Unlisted(seed)
+    schedule.run()
+    if KEY in schedule.core.watched():
+        return "it is still watched"
+    if left := [candle for candle in schedule.store.candles.values() if not candle.closed]:
+        return f"left open: {left}"
+    for t, final in schedule.world.finals.items():
+        stored = schedule.store.candles.get(t)
+        if stored is None and not (schedule.said and schedule.said.start <= t <= schedule.said.end):
+            return f"candle {(t - START) // MINUTE} is missing, and that is not said: {schedule.said}"
+        if stored is not None and not stored.same_market(final):
+            return f"candle {(t - START) // MINUTE}: stored {stored}, truth {final}"
+    return None
 
 
 def difference(seed: int) -> str | None:
