@@ -78,6 +78,7 @@ class Gone(Document):
 
     since: datetime
     why: str
+    end: datetime | None = Field(default=None, description="when its trading ended, where the exchange said so")
 
 
 class Series(Document):

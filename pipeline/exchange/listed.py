@@ -22,6 +22,14 @@ class NotTradedError(UsageError):
     """The exchange does not trade this symbol, or not any more: choose another, or wait until it does."""
 
 
+class EndedError(NotTradedError):
+    """It was traded once, and can still be asked for its past. `end`: when that was, where the exchange says so."""
+
+    def __init__(self, message: str, end: int | None) -> None:
+        super().__init__(message)
+        self.end = end
+
+
 def unlisted(name: str, known: Iterable[str], exchange: str) -> NotTradedError:
     """The exchange does not name this symbol; the nearest that it does, or where it is listed."""
     return NotTradedError(f"the exchange lists no symbol {name!r}.{meant(name.upper(), exchange, known)}")
@@ -71,13 +79,15 @@ class Listed:
         return found
 
     def must_trade(self, name: str, now: int) -> None:
-        """`NotTradedError` where the exchange, asked not long ago, does not trade the symbol any more."""
+        """`NotTradedError` where the exchange, asked not long ago, does not trade the symbol any more; `EndedError` if
+        it names it still."""
         with self._lock:
             self._ask_again()
         found = self.symbol(name)
-        why = ending(name, found.status, to_ms(found.delivery), now)
+        delivery = to_ms(found.delivery)
+        why = ending(name, found.status, delivery, now)
         if why is not None:
-            raise NotTradedError(why)
+            raise EndedError(why, delivery if delivery <= now else None)
 
     def _ask_again(self) -> None:
         if self._monotonic() > self._asked_at + self._again_after:

@@ -135,7 +135,7 @@ class Backfill:
             self._fill_window(run, window, now, source)
             report = self._report(run, window, asked, time.monotonic() - began)
             if report.is_complete and (over := series.over(now)) is not None:
-                say_gone(self.series, series.key, over, now)
+                say_gone(self.series, series.key, over, now, series.delivered if series.delivered <= now else None)
         except PyMongoError as error:
             raise DatabaseFailedError(
                 f"{series.key}: the database failed ({type(error).__name__}: {error}); "

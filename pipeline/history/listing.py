@@ -87,9 +87,9 @@ def listed_in(listed: Iterable[Symbol], exchange: str) -> Callable[[str, str], W
     return find
 
 
-def say_gone(store: SeriesStore, key: SeriesKey, why: str, now: int) -> None:
+def say_gone(store: SeriesStore, key: SeriesKey, why: str, now: int, end: int | None = None) -> None:
     """Note that no new candles of it will come, and say so where that is news."""
-    if store.note_gone(key, why, now):
+    if store.note_gone(key, why, now, end):
         log.warning("%s %s is passed over: %s This is not said again", key.symbol, key.interval, sentence(why))
 
 

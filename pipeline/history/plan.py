@@ -9,18 +9,15 @@ from itertools import pairwise
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
 from pipeline.exchange.archive import ArchiveFile, files
-from pipeline.store.candles.coverage import Presence, SlotState
+from pipeline.store.candles.coverage import Flags, Presence, SlotState, runs
 from pipeline.timeline import DAY, Interval, Window, to_ms, windows
 from schemas.series import Series
 from schemas.shared import SLOTS_PER_BUCKET
 
 CHUNK_BUCKETS: Final = 27
 """Buckets that are fetched, checked and written together: 6,480 candles, which fill 13 pages to 99.9 %."""
-
-Flags = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +49,7 @@ class Slots:
 
     def to_fetch(self) -> list[Window]:
         """The runs of candles that are neither stored nor known not to exist."""
-        return self._runs(~self.stored & ~self.excused)
+        return runs(self.step, self.step.index(self.window.start), ~self.stored & ~self.excused)
 
     def part(self, window: Window) -> "Slots":
         """The slots that both windows cover."""
@@ -61,22 +58,14 @@ class Slots:
         cut = slice(self.step.index(start) - base, self.step.index(end) - base + 1)
         return Slots(self.step, Window(start, end), self.stored[cut], self.excused[cut])
 
-    def without(self, runs: Iterable[Window]) -> "Slots":
-        """The same, with these runs excused, as far as they lie within the window."""
+    def without(self, stretches: Iterable[Window]) -> "Slots":
+        """The same, with these stretches excused, as far as they lie within the window."""
         excused = self.excused.copy()
         base = self.step.index(self.window.start)
-        for run in runs:
+        for run in stretches:
             first, last = self.step.index(run.start) - base, self.step.index(run.end) - base
             excused[max(0, first) : max(0, last + 1)] = True
         return Slots(self.step, self.window, self.stored, excused)
-
-    def _runs(self, flags: Flags) -> list[Window]:
-        edges = np.flatnonzero(np.diff(np.concatenate(([False], flags, [False])).view(np.int8)))
-        base = self.step.index(self.window.start)
-        return [
-            Window(self.step.open_time(base + first), self.step.open_time(base + end - 1))
-            for first, end in zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True)
-        ]
 
 
 def wanted(step: Interval, now: int, days: int, listed: int, delivered: int, limit: int | None = None) -> Window | None:

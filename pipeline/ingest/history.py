@@ -24,6 +24,7 @@ from pipeline.ingest.core import Core
 from pipeline.ingest.events import NO_CANDLES, ClosedCandles
 from pipeline.store.candles.frame import indices
 from pipeline.store.candles.store import CandleStore
+from pipeline.store.candles.unfinished import GIVEN_UP
 from pipeline.store.series import SeriesStore
 from pipeline.timeline import Interval, Window, interval, iso, to_ms
 from schemas.series import SeriesKey
@@ -145,7 +146,8 @@ class Beginnings:
 
     def _stored(self, key: SeriesKey) -> Opening | None:
         known = self._series.get(key)
-        holes = [Window(to_ms(hole.start), to_ms(hole.end)) for hole in known.holes] if known else []
+        own = [hole for hole in known.holes if hole.evidence != GIVEN_UP] if known else []
+        holes = [Window(to_ms(hole.start), to_ms(hole.end)) for hole in own]
         return open_series(self._candles, key, holes=holes, window=self._window, now=self._clock.now())
 
     def _is_far_behind(self, key: SeriesKey, opening: Opening | None) -> bool:

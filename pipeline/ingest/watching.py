@@ -20,15 +20,15 @@ from pymongo.errors import PyMongoError
 from pipeline.errors import TidemarkError, UsageError, sentence
 from pipeline.exchange.clock import ServerClock
 from pipeline.exchange.errors import RefusedError
-from pipeline.exchange.listed import NotTradedError
+from pipeline.exchange.listed import EndedError, NotTradedError
 from pipeline.exchange.streams import Feed
 from pipeline.ingest.background import Background, pause_garbage_searches
 from pipeline.ingest.core import Core
 from pipeline.ingest.history import Beginnings, Past
-from pipeline.store.candles.unfinished import Candles, remove_open, unfinished
+from pipeline.store.candles.unfinished import GIVEN_UP, Candles, remove_open, unfinished
 from pipeline.store.series import SeriesStore
 from pipeline.store.watchlist import Watchlist
-from pipeline.timeline import Window, iso, to_datetime
+from pipeline.timeline import Window, interval, iso, to_datetime, to_ms
 from schemas.series import Hole, SeriesKey
 
 log = logging.getLogger(__name__)
@@ -140,7 +140,7 @@ class Watching:
         """The exchange will never answer for this series."""
         if key not in self._given_up:
             self._given_up[key] = self._asked.get(key)
-            self._background.start(self._note_gone(key, str(error)))
+            self._background.start(self._note_gone(key, error))
         self._let_go({key})
 
     async def is_traded(self, key: SeriesKey) -> bool:
@@ -152,31 +152,42 @@ class Watching:
             return False
         return True
 
-    async def _note_gone(self, key: SeriesKey, why: str) -> None:
-        """What it had to write is written first: what is open after that nobody will ever close."""
+    async def _note_gone(self, key: SeriesKey, cause: Exception) -> None:
+        """What it had to write is written first: what is missing after that nobody will ever tell."""
+        why, has_past = str(cause), isinstance(cause, EndedError)
+        end = cause.end if isinstance(cause, EndedError) else None
         while True:
             try:
-                is_news = await self._background.short(self._series.note_gone, key, why, self._clock.now())
+                is_news = await self._background.short(self._series.note_gone, key, why, self._clock.now(), end)
                 if await self._flush():
-                    lost = await self._background.short(self._end, key)
+                    lost = await self._background.short(self._end, key, has_past)
                     break
             except PyMongoError as error:
                 log.warning("%s is given up, which could not be noted: %s; trying again", key, str(error)[:200])
             await asyncio.sleep(self._reopen_after)
         if is_news:
             log.error("%s is given up: %s `tidemark unwatch %s` forgets it", key, sentence(why), key.symbol)
-        if lost is not None:
-            log.warning("%s: its last candle never closed; nothing is stored of it from %s on", key, iso(lost.start))
+        if lost:
+            count = sum(interval(key.interval).count(*window) for window in lost)
+            log.warning(
+                "%s: %d candles never closed here, the first of %s; they are holes", key, count, iso(lost[0].start)
+            )
 
-    def _end(self, key: SeriesKey) -> Window | None:
-        """What it leaves open is a hole: said first, so that nothing is missing that is not said."""
-        left = unfinished(self._candles, key)
-        if left is not None:
-            found_at, evidence = to_datetime(self._clock.now()), "the exchange gave its symbol up before it closed"
-            hole = Hole(start=to_datetime(left.start), end=to_datetime(left.end), evidence=evidence, found_at=found_at)
+    def _end(self, key: SeriesKey, has_past: bool) -> list[Window]:
+        """What it leaves open is a hole, and what is missing where the exchange cannot be asked for the past any more:
+        said first, so that nothing is missing that is not said."""
+        known = self._series.get(key)
+        if known is None or known.gone is None:
+            return []
+        holes = [Window(to_ms(hole.start), to_ms(hole.end)) for hole in known.holes]
+        until = None if has_past else to_ms(known.gone.end or known.gone.since)
+        left = unfinished(self._candles, key, holes, until)
+        found_at = to_datetime(self._clock.now())
+        for start, end in left.unsaid:
+            hole = Hole(start=to_datetime(start), end=to_datetime(end), evidence=GIVEN_UP, found_at=found_at)
             self._series.record_hole(key, hole)
-            remove_open(self._candles, key, left)
-        return left
+        remove_open(self._candles, key, left.left_open)
+        return left.unsaid
 
     def came_up(self, streams: Iterable[str]) -> None:
         """These carry data."""

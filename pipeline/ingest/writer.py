@@ -67,8 +67,9 @@ class Writer:
         self._fresh_at_most = fresh_at_most
         self._wake = asyncio.Event()
         self._showing = asyncio.Lock()
+        self._flushing_closed = asyncio.Lock()
         self._flushing_open = asyncio.Lock()
-        """Once everything is flushed, no open candle is on its way any more."""
+        """Once everything is flushed, nothing is on its way any more."""
         self._closed_since: float | None = None
         self._open_since: float | None = None
         self._seen: dict[SeriesKey, int] = {}
@@ -113,7 +114,7 @@ class Writer:
         """Write everything that changed. False where the database did not take it: then it is kept."""
         since = min(filter(None, (self._closed_since, self._open_since)), default=None)
         self._closed_since = self._open_since = None
-        async with self._flushing_open:
+        async with self._flushing_closed, self._flushing_open:
             written = await self._flushed(self._core.take, since)
         if written:
             return True
@@ -123,7 +124,9 @@ class Writer:
     async def flush_closed(self) -> bool:
         """The same of what closed."""
         since, self._closed_since = self._closed_since, None
-        if await self._flushed(lambda _: self._core.take_closed(), since, turns=1):
+        async with self._flushing_closed:
+            written = await self._flushed(lambda _: self._core.take_closed(), since, turns=1)
+        if written:
             return True
         self._closed_since = since
         return False

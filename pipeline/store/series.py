@@ -14,6 +14,7 @@ from pymongo.database import Database
 from pipeline.store.candles.coverage import bounds, coverage
 from pipeline.store.candles.stale import Mark, undertaking
 from pipeline.store.candles.store import ATTEMPTS, BucketBusyError
+from pipeline.store.candles.unfinished import GIVEN_UP
 from pipeline.timeline import in_utc, interval, to_datetime, to_ms
 from schemas.candles import CANDLES
 from schemas.series import SERIES, Gone, Hole, Series, SeriesKey, Watermark
@@ -97,9 +98,10 @@ class SeriesStore:
         outside = _holes_outside(to_datetime(start), to_datetime(end))
         self._update(key, [{"$set": _identity(key) | {"holes": outside}}])
 
-    def note_gone(self, key: SeriesKey, why: str, now: int) -> bool:
-        """No new candles of it will come. False where that was noted before, which stays."""
-        gone = Gone(since=to_datetime(now), why=why).model_dump()
+    def note_gone(self, key: SeriesKey, why: str, now: int, end: int | None = None) -> bool:
+        """No new candles of it will come, for its trading ended, if the exchange says when. False where that was noted
+        before, which stays."""
+        gone = Gone(since=to_datetime(now), why=why, end=_moment(end)).model_dump()
         before = self._collection.find_one_and_update(
             {"_id": str(key)},
             [{"$set": _identity(key) | {"stored": {"$ifNull": ["$stored", 0]}, "gone": {"$ifNull": ["$gone", gone]}}}],
@@ -108,9 +110,10 @@ class SeriesStore:
         return before is None or before.get("gone") is None
 
     def note_back(self, keys: Iterable[SeriesKey]) -> None:
-        """The exchange trades them again, those that it did not."""
+        """The exchange trades them again, those that it did not: what it could not be asked for it can be now."""
         gone = {"_id": {"$in": [str(key) for key in keys]}, "gone": {"$ne": None}}
-        self._collection.update_many(gone, {"$unset": {"gone": 1}})
+        own = _holes_that({"$ne": ["$$hole.evidence", GIVEN_UP]})
+        self._collection.update_many(gone, [{"$set": {"holes": own}}, {"$unset": "gone"}])
 
     def set_listed(self, key: SeriesKey, listed: int) -> None:
         """When the exchange began to trade it."""
@@ -199,7 +202,11 @@ def _mixed(source: Source) -> dict[str, Any]:
 
 def _holes_outside(start: datetime, end: datetime) -> dict[str, Any]:
     within = {"$and": [{"$gte": ["$$hole.start", start]}, {"$lte": ["$$hole.end", end]}]}
-    return {"$filter": {"input": {"$ifNull": ["$holes", []]}, "as": "hole", "cond": {"$not": [within]}}}
+    return _holes_that({"$not": [within]})
+
+
+def _holes_that(condition: dict[str, Any]) -> dict[str, Any]:
+    return {"$filter": {"input": {"$ifNull": ["$holes", []]}, "as": "hole", "cond": condition}}
 
 
 def _aware(value: Any) -> Any:

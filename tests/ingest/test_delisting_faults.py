@@ -1,19 +1,25 @@
 """Seeded fault schedules in which the exchange delists a symbol while it is watched: it sends no more, REST answers
-with what it has and later refuses, and the list says that the symbol ended.
+with what it has and later refuses, and the list says that the symbol ended; or in which it is unlisted at once, in the
+middle of a candle.
 
 Once all is quiet the store has every candle up to the end and none half or made up, no hole is recorded, the symbol is
-let go, and the series beside it is complete.
+let go, and the series beside it is complete. Of a symbol that was unlisted at once none is half or made up either, and
+those that are missing are said to be.
 """
 
 import os
+from collections.abc import Callable
 from random import Random
 
+import numpy as np
 import pytest
 
 from pipeline.candle import Candle
 from pipeline.ingest.core import Core
 from pipeline.ingest.events import Answer, AskWhetherTraded, Batch, ClosedCandles, FetchCandles, RecordHole
 from pipeline.ingest.history import opening
+from pipeline.store.candles.coverage import SlotState
+from pipeline.store.candles.unfinished import lacking
 from pipeline.timeline import MINUTE, SECOND, Window
 from schemas.series import SeriesKey
 from tests.ingest.test_core_faults import END, KEY, LIVE, START, STEP, Refill, Schedule, Store, World, batch_indicators
@@ -126,10 +132,18 @@ class Delisting(Schedule):
         if KEY in self.core.watched():
             self.core.unwatch(KEY)
 
+    def difference_beside(self) -> str | None:
+        """What the other series lacks."""
+        for final in self.beside.finals.values():
+            other = self.store.others.get(final.t)
+            if START <= final.t < END + UNTIL_SAID - 2 * MINUTE and (other is None or not other.same_market(final)):
+                return f"candle {(final.t - START) // MINUTE} of the other: stored {other}, truth {final}"
+        return None
+
 
 class Unlisted(Delisting):
     """One run in which the symbol is unlisted at once, in the middle of a candle: from then on nothing of it is sent,
-    and REST does not know it any more."""
+    and REST does not know it any more. What it is given up with is said as the ingester does."""
 
     def __init__(self, seed: int) -> None:
         super().__init__(seed)
@@ -137,8 +151,9 @@ class Unlisted(Delisting):
         self.unlisted = self.ended
         self.world.states = [state for state in self.world.states if state.u <= self.ended]
         self.world.finals = {t: final for t, final in self.world.finals.items() if t + MINUTE <= self.ended}
-        self.said: Window | None = None
-        """What was said to be missing at its end."""
+        self.given_up_at = END + UNTIL_SAID
+        self.said: list[Window] = []
+        """What was said to be missing."""
 
     def fill(self, now: int) -> None:
         """Nobody can."""
@@ -147,31 +162,44 @@ class Unlisted(Delisting):
         if now < self.unlisted:
             super().refill(owed, now)
 
+    def give_up(self) -> None:
+        self.given_up_at = self.now
+        super().give_up()
+
     def run(self) -> None:
         super().run()
         candles = self.store.candles
-        if left := [t for t, candle in candles.items() if not candle.closed]:
-            closed = [t for t, candle in candles.items() if candle.closed and t < max(left)]
-            self.said = Window(max(closed) + MINUTE, max(left))
-            for t in left:
-                if self.said.start <= t:
-                    del candles[t]
+        first, count = STEP.index(min(candles)), STEP.count(min(candles), self.given_up_at)
+        states = np.full(count, SlotState.MISSING, np.uint8)
+        for t, candle in candles.items():
+            states[STEP.index(t) - first] = SlotState.CLOSED if candle.closed else SlotState.OPEN
+        self.said, left_open = lacking(STEP, first, states, (), self.given_up_at)
+        for t in left_open:
+            del candles[t]
 
 
 def unsaid(seed: int) -> str | None:
     schedule = Unlisted(seed)
     schedule.run()
+    if schedule.holes:
+        return f"a hole was recorded that the exchange does not have: {schedule.holes}"
     if KEY in schedule.core.watched():
         return "it is still watched"
-    if left := [candle for candle in schedule.store.candles.values() if not candle.closed]:
+    candles, said = schedule.store.candles, schedule.said
+    if left := [candle for candle in candles.values() if not candle.closed]:
         return f"left open: {left}"
+    missing = {t for window in said for t in range(window.start, window.end + 1, MINUTE)}
+    if told := [(t - START) // MINUTE for t in sorted(candles.keys() & missing)]:
+        return f"candles {told} are stored, and said to be missing: {said}"
+    if any(window.end + MINUTE > schedule.given_up_at and window.end > schedule.ended for window in said):
+        return f"a candle is said to be missing that began after the end: {said}"
     for t, final in schedule.world.finals.items():
-        stored = schedule.store.candles.get(t)
-        if stored is None and not (schedule.said and schedule.said.start <= t <= schedule.said.end):
-            return f"candle {(t - START) // MINUTE} is missing, and that is not said: {schedule.said}"
+        stored = candles.get(t)
+        if stored is None and t not in missing:
+            return f"candle {(t - START) // MINUTE} is missing, and that is not said: {said}"
         if stored is not None and not stored.same_market(final):
             return f"candle {(t - START) // MINUTE}: stored {stored}, truth {final}"
-    return None
+    return schedule.difference_beside()
 
 
 def difference(seed: int) -> str | None:
@@ -190,17 +218,22 @@ def difference(seed: int) -> str | None:
             return f"candle {(final.t - START) // MINUTE}: stored {stored}, truth {final}"
         if schedule.store.values[final.t] != values:
             return f"candle {(final.t - START) // MINUTE} has indicators {schedule.store.values[final.t]}, not {values}"
-    for final in schedule.beside.finals.values():
-        other = schedule.store.others.get(final.t)
-        if START <= final.t < END + UNTIL_SAID - 2 * MINUTE and (other is None or not other.same_market(final)):
-            return f"candle {(final.t - START) // MINUTE} of the other: stored {other}, truth {final}"
-    return None
+    return schedule.difference_beside()
 
 
-@pytest.mark.parametrize("chunk", range(CHUNKS))
-def test_whatever_fails_while_a_symbol_is_delisted_it_ends_complete_and_the_other_goes_on(chunk):
+def replay(find: Callable[[int], str | None], chunk: int) -> None:
     share = SEEDS // CHUNKS
     chosen = os.environ.get("TIDEMARK_FAULT_SEED")
     for seed in range(chunk * share, (chunk + 1) * share) if chosen is None else [int(chosen)]:
-        found = difference(seed)
+        found = find(seed)
         assert found is None, f"{found}\nreplay alone: TIDEMARK_FAULT_SEED={seed} pytest {os.path.relpath(__file__)}"
+
+
+@pytest.mark.parametrize("chunk", range(CHUNKS))
+def test_whatever_fails_while_a_symbol_is_delisted_it_ends_complete_and_the_other_goes_on(chunk: int) -> None:
+    replay(difference, chunk)
+
+
+@pytest.mark.parametrize("chunk", range(CHUNKS))
+def test_whatever_fails_before_a_symbol_is_unlisted_at_once_what_is_missing_is_said(chunk: int) -> None:
+    replay(unsaid, chunk)

@@ -331,7 +331,10 @@ async def test_a_symbol_that_is_delisted_while_it_is_watched_is_noted_and_said_o
             assert await desk.becomes_right(since, end - MINUTE, ("ETHUSDT",)) is None
         await until_true(lambda: SeriesStore(desk.database).get(eth).gone is not None)
     known = SeriesStore(desk.database).get(eth)
-    assert [hole for hole in known.holes if status != "UNLISTED" or to_ms(hole.end) >= end] == [], "none after the end"
+    latest = to_ms(known.gone.since) if status == "UNLISTED" else 0
+    assert [hole for hole in known.holes if to_ms(hole.end) >= latest] == [], (
+        "none after the end, as far as it is known"
+    )
     async with desk.ingesting(symbols=("BTCUSDT", "ETHUSDT")) as ingester:
         await desk.minutes(1)
         await until_true(lambda: set(ingester.core.watched()) == {btc})
@@ -359,6 +362,42 @@ async def test_a_symbol_that_is_unlisted_at_once_leaves_no_candle_open_and_says_
         assert not desk.stored("ETHUSDT", to_ms(hole.start), to_ms(hole.end))
         assert to_ms(hole.start) - MINUTE in desk.stored("ETHUSDT", desk.begun - 5 * MINUTE, to_ms(hole.start))
         await until_true(lambda: desk.forming("BTCUSDT"))
+
+
+async def test_what_an_unlisted_symbol_lacks_is_said_wherever_it_lies_until_it_is_listed_again(calm_desk):
+    """A candle is left open in the middle, and of the last ones nothing came: REST failed until it knew the symbol no
+    more."""
+    desk, stream = calm_desk, "ethusdt@kline_1m"
+    (eth,) = keys(("ETHUSDT",))
+    series = SeriesStore(desk.database)
+    async with desk.ingesting(symbols=("BTCUSDT", "ETHUSDT")) as ingester:
+        await until_true(lambda: desk.forming("ETHUSDT"))
+        failing = desk.simulator.faults.add("overloaded", path="/fapi/v1/klines", symbol="ETHUSDT")
+        desk.simulator.faults.add("lose", closing=True, stream=stream, next=1)
+        await until_true(lambda: next(v for v in ingester.core.view(desk.simulator.now()) if v.key == eth).missing)
+        await until_true(lambda: len(desk.forming("ETHUSDT")) > 1)
+        await desk.minutes(1.5)
+        desk.simulator.faults.add("lose", stream=stream)
+        silent_from = desk.simulator.now()
+        await desk.minutes(2)
+        desk.simulator.delist("ETHUSDT", "UNLISTED")
+        unlisted_at = desk.simulator.now()
+        desk.simulator.faults.remove(failing)
+        await until_true(lambda: (known := series.get(eth)) is not None and known.gone and known.holes)
+        await until_true(lambda: desk.forming("ETHUSDT") == [])
+        known = series.get(eth)
+        missing = {t for one in known.holes for t in range(to_ms(one.start), to_ms(one.end) + 1, MINUTE)}
+        stored = desk.stored("ETHUSDT", desk.begun - MINUTE, desk.simulator.now()).keys()
+        assert stored.isdisjoint(missing)
+        over = range(min(stored), STEP.floor(unlisted_at), MINUTE)
+        assert set(over) <= stored | missing, "every candle that was over is stored, or said to be missing"
+        assert any(t < silent_from - MINUTE and t < max(stored) for t in missing), "one in the middle"
+        assert max(missing) < to_ms(known.gone.since)
+        desk.simulator.faults.clear()
+        Watchlist(desk.database, "sim").watch([eth], datetime.now(UTC))
+        assert await desk.becomes_right(min(over), max(over), ("ETHUSDT",), 120) is None
+        await until_true(lambda: series.get(eth).gone is None)
+        assert series.get(eth).holes == []
 
 
 async def test_a_symbol_that_ended_while_nobody_watched_is_filled_to_its_end_before_it_is_given_up(desk):

@@ -11,11 +11,12 @@ from pipeline.store import series as module
 from pipeline.store.candles.coverage import Coverage, coverage
 from pipeline.store.candles.frame import FRAME_SCHEMA
 from pipeline.store.candles.store import BucketBusyError, CandleStore
+from pipeline.store.candles.unfinished import GIVEN_UP
 from pipeline.store.prepare import prepare
 from pipeline.store.series import Progress, SeriesStore, progress_operations
 from pipeline.timeline import DAY, MINUTE, interval, to_datetime
 from schemas.candles import CANDLES, INDICATOR_FIELDS
-from schemas.series import SERIES, Hole, SeriesKey, Watermark
+from schemas.series import SERIES, Gone, Hole, SeriesKey, Watermark
 from tests.live_writer import write_live
 
 KEY = SeriesKey("sim", "BTCUSDT", "1m")
@@ -194,6 +195,24 @@ def test_evidence_is_text_whatever_it_looks_like(series: SeriesStore) -> None:
     found = series.get(KEY)
     assert found is not None
     assert found.holes[0].evidence == "$stored"
+
+
+def test_what_a_symbol_was_given_up_with_is_no_hole_once_it_is_traded_again(series: SeriesStore) -> None:
+    assert series.note_gone(KEY, "it ended", NOW, minute(9))
+    assert not series.note_gone(KEY, "it ended, later", NOW + MINUTE)
+    for one in (hole(1, 2), hole(5, 6, GIVEN_UP)):
+        series.record_hole(KEY, one)
+    known = series.get(KEY)
+    assert known is not None
+    assert known.gone == Gone(since=to_datetime(NOW), why="it ended", end=to_datetime(minute(9)))
+    other = SeriesKey("sim", "ETHUSDT", "1m")
+    series.record_hole(other, hole(5, 6, GIVEN_UP))
+    series.note_back([KEY, other])
+    back, unchanged = series.get(KEY), series.get(other)
+    assert back is not None
+    assert unchanged is not None
+    assert (back.gone, back.holes) == (None, [hole(1, 2)])
+    assert unchanged.holes == [hole(5, 6, GIVEN_UP)], "it was never gone"
 
 
 def test_a_hole_that_was_filled_is_forgotten(series: SeriesStore) -> None:

@@ -11,12 +11,13 @@ import numpy.typing as npt
 from pymongo.collection import Collection
 
 from pipeline.store.candles.codec import BrokenBucketError
-from pipeline.timeline import in_utc, interval, to_datetime, to_ms
+from pipeline.timeline import Interval, Window, in_utc, interval, to_datetime, to_ms
 from schemas.series import SeriesKey
 from schemas.shared import SLOTS_PER_BUCKET
 
 Documents = Collection[dict[str, Any]]
 Presence = npt.NDArray[np.uint8]
+Flags = npt.NDArray[np.bool_]
 
 _INDEXED: Final = {"_id": 0, "start": 1, "stored": 1}
 """What the index holds: asked for nothing else, the server reads no document."""
@@ -105,6 +106,15 @@ def bounds(candles: Documents, key: SeriesKey) -> tuple[int, int] | None:
     if first is None or last is None:
         return None
     return to_ms(in_utc(first["start"])), interval(key.interval).bucket(to_ms(in_utc(last["start"]))).end
+
+
+def runs(step: Interval, first: int, flags: Flags) -> list[Window]:
+    """The stretches of flagged slots, of which the first has that number."""
+    edges = np.flatnonzero(np.diff(np.concatenate(([False], flags, [False])).view(np.int8)))
+    return [
+        Window(step.open_time(first + begin), step.open_time(first + end - 1))
+        for begin, end in zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True)
+    ]
 
 
 def _counts(candles: Documents, matches: dict[str, Any]) -> Iterator[tuple[int, int]]:

@@ -1,9 +1,10 @@
-"""The candle that a series had open when the exchange forgot its symbol: nobody will ever say how it closed.
+"""What a series lacks when the exchange forgets its symbol: nobody will ever say how those candles closed.
 
-The only place that empties a slot, and only one that is not closed. What is missing then is said in `series.holes`.
+The only place that empties a slot, and only one that is not closed. What is missing is said in `series.holes`.
 """
 
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from bson.datetime_ms import DatetimeMS
@@ -11,36 +12,55 @@ from bson.int64 import Int64
 from pymongo import UpdateOne
 from pymongo.collection import Collection
 
-from pipeline.store.candles.coverage import SlotState, buckets_of_series, presence
+from pipeline.store.candles.coverage import Presence, SlotState, bounds, presence, runs
 from pipeline.store.candles.layout import bucket_id
-from pipeline.timeline import Window, interval, to_ms
+from pipeline.timeline import Interval, Window, interval
 from schemas.series import SeriesKey
-from schemas.shared import SLOTS_PER_BUCKET
 
 Candles = Collection[dict[str, Any]]
 
 
-def unfinished(candles: Candles, key: SeriesKey) -> Window | None:
-    """From behind the last closed candle to the last open one; None where none is open at the end of the series."""
-    newest = candles.find_one(buckets_of_series(key), {"start": 1}, sort=[("start", -1)])
-    if newest is None:
-        return None
-    step = interval(key.interval)
-    first = step.index(to_ms(newest["start"])) - SLOTS_PER_BUCKET
-    states = presence(candles, key, step.open_time(first), step.open_time(first + 2 * SLOTS_PER_BUCKET - 1))
-    is_open = np.flatnonzero(states == SlotState.OPEN)
-    if not len(is_open):
-        return None
-    closed = np.flatnonzero(states[: is_open[-1]] == SlotState.CLOSED)
-    begin = int(closed[-1]) + 1 if len(closed) else int(is_open[0])
-    return Window(step.open_time(first + begin), step.open_time(first + int(is_open[-1])))
+GIVEN_UP: Final = "the exchange gave its symbol up before we had these closed"
+"""The evidence of such a hole. It holds as long as the symbol is not traded again."""
 
 
-def remove_open(candles: Candles, key: SeriesKey, window: Window) -> int:
-    """Empty the slots of this stretch that are open, and no other; how many those were."""
+class Unfinished(NamedTuple):
+    """What nobody will finish: stretches without a closed candle of which no hole tells, and candles that are open."""
+
+    unsaid: list[Window]
+    left_open: list[int]
+
+
+def unfinished(candles: Candles, key: SeriesKey, holes: Iterable[Window], until: int | None) -> Unfinished:
+    """What a series lacks that may have had candles up to `until`; None where the exchange can still be asked for what
+    is missing: then only what is open."""
+    stretch = bounds(candles, key)
+    if stretch is None:
+        return Unfinished([], [])
     step = interval(key.interval)
-    times = (step.open_time(number) for number in range(step.index(window.start), step.index(window.end) + 1))
-    return candles.bulk_write([_removal(key, opened) for opened in times]).modified_count
+    first, last = stretch
+    states = presence(candles, key, first, max(last, until or last))
+    return lacking(step, step.index(first), states, holes, until)
+
+
+def lacking(step: Interval, first: int, states: Presence, holes: Iterable[Window], until: int | None) -> Unfinished:
+    """The same of these slots, the first of which has that number."""
+    is_open = states == SlotState.OPEN
+    unsaid = is_open.copy()
+    filled = np.flatnonzero(states)
+    if until is not None and len(filled):
+        behind = max(step.index(until) - first, int(filled[-1]) + 1)
+        unsaid[filled[0] : behind] |= states[filled[0] : behind] != SlotState.CLOSED
+    for hole in holes:
+        unsaid[max(0, step.index(hole.start) - first) : max(0, step.index(hole.end) + 1 - first)] = False
+    opened = [step.open_time(first + number) for number in np.flatnonzero(is_open).tolist()]
+    return Unfinished(runs(step, first, unsaid), opened)
+
+
+def remove_open(candles: Candles, key: SeriesKey, times: Iterable[int]) -> None:
+    """Empty these slots, those that are still open."""
+    if removals := [_removal(key, opened) for opened in times]:
+        candles.bulk_write(removals)
 
 
 def _removal(key: SeriesKey, opened: int) -> UpdateOne:
