@@ -57,7 +57,7 @@ def open_sealed(tm: Opened, name: str, wanted: str | None = None) -> Search:
     return trials(tm, name)[0]
 
 
-def adopt(tm: Opened, name: str, symbol: str, *, by: str, anyway: bool = False) -> Adopted:
+def adopt(tm: Opened, name: str, symbol: str, *, by: str, anyway: bool = False, reason: str | None = None) -> Adopted:
     """Write how the trial traded as the symbol's own settings: its strategy alone, on its candles, its stop, target
     and leverage. In production only what is not likely luck, unless `anyway`."""
     found = trial(tm, name)
@@ -71,8 +71,8 @@ def adopt(tm: Opened, name: str, symbol: str, *, by: str, anyway: bool = False) 
         )
     strategy = _require_parameters(tm, search, found)
     changes = _changes(search, found, strategy)
-    reason = f"trial {name} of a search of {search.strategy}: {word}"
-    return Adopted(set_trading(tm, symbol, changes, by=by, reason=reason), changes, reason)
+    said = f"trial {name} of a search of {search.strategy}: {word}{'' if not reason else f'; {reason}'}"
+    return Adopted(set_trading(tm, symbol, changes, by=by, reason=said), changes, said)
 
 
 def _figures(tm: Opened, search: Search, found: Trial, start: int, end: int) -> dict[str, Any]:

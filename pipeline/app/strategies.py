@@ -13,6 +13,7 @@ from pipeline.strategies import check, registry
 from pipeline.strategies.base import Strategy, label_of, parameters_of
 from pipeline.strategies.check import Examined
 from pipeline.strategies.parameters import build
+from pipeline.strategies.ranges import searched_of
 from pipeline.strategies.template import write as write_new
 
 __all__ = ["Checked", "Examined", "Listed", "checked", "listed", "write_new"]
@@ -26,6 +27,7 @@ class Listed:
     rule: str
     parameters: dict[str, Any]
     defaults: dict[str, Any]
+    searched: dict[str, tuple[Any, ...]]
     runs: bool
     columns: tuple[str, ...]
     lookback: int
@@ -63,4 +65,6 @@ def checked(settings: Settings, strategy: str, parameters: Mapping[str, Any], ca
 def _listed(strategy: Strategy, *, runs: bool) -> Listed:
     rule = cleandoc(type(strategy).__doc__ or "")
     parameters, defaults = parameters_of(strategy), parameters_of(type(strategy)())
-    return Listed(strategy.name, rule, parameters, defaults, runs, strategy.needs, strategy.lookback)
+    return Listed(
+        strategy.name, rule, parameters, defaults, searched_of(type(strategy)), runs, strategy.needs, strategy.lookback
+    )

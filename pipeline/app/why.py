@@ -7,11 +7,10 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from functools import partial
 from itertools import groupby
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import numpy as np
 
-from pipeline.app.backtest import Result
 from pipeline.app.opened import Opened
 from pipeline.app.wiring import exchange_of
 from pipeline.exchange.products.instrument import ONE, Instrument
@@ -31,7 +30,11 @@ from schemas.accounts import Snapshot
 from schemas.series import Series, SeriesKey
 from schemas.symbols import Symbol
 
-__all__ = ["BY", "Answer", "Cell", "MonthTold", "Why", "of_account", "of_backtest"]
+if TYPE_CHECKING:
+    from pipeline.app.backtest import Result
+    from pipeline.app.runs import Kept
+
+__all__ = ["BY", "Answer", "Cell", "MonthTold", "Why", "of_account", "of_backtest", "of_run"]
 
 _COLUMNS: Final = ("open", "high", "low", "close", "volume")
 
@@ -44,11 +47,36 @@ class Answer:
     notes: Sequence[str]
 
 
-def of_backtest(tm: Opened, found: Result) -> Answer:
+@dataclass(frozen=True, slots=True)
+class _Ended:
+    """A trade of a kept run, as the matrix looks at it."""
+
+    symbol: str
+    side: str
+    strategy: str
+    opened_at: int
+    closed_at: int | None
+    profit: Decimal
+
+    @classmethod
+    def of(cls, kept: Mapping[str, Any]) -> Self:
+        """As it lies in its run."""
+        return cls(**{name: kept[name] for name in cls.__slots__} | {"profit": Decimal(kept["profit"])})
+
+
+def of_backtest(tm: Opened, found: "Result") -> Answer:
     """Of a run, in its pessimistic reading."""
     history, notes = _history(tm, found.symbols)
     outcome = found.backtest.outcome
-    return Answer(why(parts_of(outcome.curve), outcome.trades, history), notes)
+    return Answer(why(parts_of(*outcome.curve.daily()), outcome.trades, history), notes)
+
+
+def of_run(tm: Opened, found: "Kept") -> Answer:
+    """Of a run that was kept: what `of_backtest` said of it, as long as nothing else is stored."""
+    run = found.run
+    history, notes = _history(tm, run.inputs.symbols)
+    times = np.array([to_ms(one) for one in run.days])
+    return Answer(why(parts_of(times, np.array(run.equity)), [_Ended.of(one) for one in found.trades], history), notes)
 
 
 def of_account(tm: Opened) -> Answer:

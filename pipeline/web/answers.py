@@ -214,6 +214,7 @@ class StrategyKnown(Answer):
     rule: str
     parameters: dict[str, Any]
     defaults: dict[str, Any]
+    searched: dict[str, list[Any]] = Field(description="the values that a search tries of a parameter")
     runs: bool
 
 
@@ -231,8 +232,9 @@ class PeriodDone(Answer):
 
 
 class AccountNow(Answer):
-    """The account over time."""
+    """The account over time, in one of the assets that it is counted in."""
 
+    asset: str = Field(examples=["USDT"])
     latest: Worth | None
     days: list[PeriodDone]
     months: list[PeriodDone]
@@ -293,65 +295,6 @@ class HealthNow(Answer):
     series: list[SeriesNow]
     deployments: list[DeploymentNow]
     targets: list[TargetNow]
-
-
-class BacktestWanted(BaseModel):
-    """What is to be run; empty: as the settings have it. `days`: so many until the newest stored minute."""
-
-    strategies: list[str] = Field(default_factory=list, max_length=20)
-    symbols: list[str] = Field(default_factory=list, max_length=500)
-    intervals: list[str] = Field(default_factory=list, max_length=30)
-    parameters: dict[str, bool | int | float | str] = Field(default_factory=dict, max_length=50)
-    days: Annotated[float, Field(gt=0, le=5_000)] | None = None
-    exact: bool = False
-
-
-class BacktestJob(Answer):
-    """A backtest that was begun here."""
-
-    id: str
-    exchange: str
-    began: Moment
-    state: Literal["running", "done", "failed", "cancelled"]
-    what: str
-    done: int = Field(description="days, of `whole`")
-    whole: int
-    run: str | None
-    why: str | None
-
-
-class RunListed(Answer):
-    """A backtest that was kept; the figures are those that do not flatter."""
-
-    id: str
-    at: Moment
-    title: str
-    stale: bool = Field(description="its candles are not what they were then")
-    return_pct: float | None
-    max_drawdown_pct: float | None
-    sharpe: float | None
-    ended: int | None = Field(description="trades that have ended")
-
-
-class RunReading(Answer):
-    """What came out under one assumption about what a minute does not tell."""
-
-    inside: str
-    engine: str
-    figures: dict[str, Any]
-
-
-class RunWhole(RunListed):
-    """All of it. `equity` is what it was at each of `days`: the start, each midnight (UTC), the end."""
-
-    readings: list[RunReading]
-    inputs: dict[str, Any]
-    assumptions: dict[str, str]
-    notes: list[str]
-    changed: list[str]
-    days: list[Moment]
-    equity: list[float]
-    trades: list[dict[str, Any]]
 
 
 class Halting(BaseModel):

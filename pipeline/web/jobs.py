@@ -1,14 +1,16 @@
-"""Backtests that were begun on the page: one at a time, in a process of its own, so that nobody who looks waits for it.
+"""Work that was begun on the page: of each kind one at a time, in a process of its own, so that nobody who looks waits
+for it.
 
-What came out is kept as every run is; a run that was cancelled leaves nothing.
+What comes of it is kept by the work itself. One that is cancelled is interrupted, as by Ctrl-C, and keeps what it
+always keeps then.
 """
 
 import multiprocessing
 import signal
 import threading
 import uuid
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
@@ -17,70 +19,66 @@ from typing import Any, Final, Literal
 from pipeline.errors import TidemarkError, UsageError
 
 State = Literal["running", "done", "failed", "cancelled"]
+Tell = Callable[..., None]
+"""Hears what of a job is new, by the names of its fields."""
+Work = Callable[[str, Any, Tell], str]
+"""At an exchange, what is wanted, and who hears how far it is; answers under which name it is kept."""
 _REMEMBERED: Final = 50
 _SPAWN: Final = multiprocessing.get_context("spawn")
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """What is to be run; empty: as the settings have it."""
-
-    strategies: tuple[str, ...] = ()
-    symbols: tuple[str, ...] = ()
-    intervals: tuple[str, ...] = ()
-    parameters: Mapping[str, Any] = field(default_factory=dict)
-    days: float | None = None
-    exact: bool = False
-
-
-@dataclass(frozen=True, slots=True)
 class Job:
-    """One of them: how far it is, under which name its run is kept, or why there is none."""
+    """One of them: how far it is, under which name its result is kept, or why there is none."""
 
     id: str
     exchange: str
     began: datetime
     state: State = "running"
-    what: str = "reading candles"
+    what: str = "beginning"
     done: int = 0
     whole: int = 0
     run: str | None = None
     why: str | None = None
 
 
-class Backtests:
-    """Those of one server."""
+class Jobs:
+    """Those of one kind, of one server."""
 
-    def __init__(self) -> None:
+    def __init__(self, kind: str, work: Work) -> None:
+        self._kind = kind
+        self._does = work
         self._jobs: dict[str, Job] = {}
         self._lock = threading.Lock()
         self._running: tuple[str, SpawnProcess] | None = None
 
-    def begin(self, exchange: str, wanted: Wanted) -> Job:
+    def begin(self, exchange: str, wanted: object) -> Job:
         """Refused while one runs."""
         with self._lock:
             if self._running is not None and self._jobs[self._running[0]].state == "running":
-                raise UsageError("a backtest runs already: wait for it, or cancel it")
+                raise UsageError(f"a {self._kind} runs already: wait for it, or cancel it")
             job = Job(uuid.uuid4().hex[:12], exchange, datetime.now(UTC))
             ours, theirs = _SPAWN.Pipe(duplex=False)
-            process = _SPAWN.Process(target=_work, args=(exchange, wanted, theirs), name="backtest", daemon=True)
+            process = _SPAWN.Process(
+                target=_work, args=(self._does, exchange, wanted, theirs), name=self._kind, daemon=True
+            )
             process.start()
             theirs.close()
             self._jobs = dict([*self._jobs.items(), (job.id, job)][-_REMEMBERED:])
             self._running = job.id, process
-        threading.Thread(target=self._listen, args=(job.id, process, ours), name="backtest", daemon=True).start()
+        threading.Thread(target=self._listen, args=(job.id, process, ours), name=self._kind, daemon=True).start()
         return job
 
     def named(self, name: str) -> Job:
         """One of them, now."""
         if name not in self._jobs:
-            raise UsageError(f"no backtest {name!r} was begun here; what was kept is among the runs")
+            raise UsageError(f"no {self._kind} {name!r} was begun here; what was kept is listed by itself")
         return self._jobs[name]
 
     def cancel(self, name: str) -> Job:
-        """End it; nothing of it is kept. One that has ended stays as it is."""
+        """End it. One that has ended stays as it is."""
         with self._lock:
-            if self._running is not None and self._running[0] == name:
+            if self._running is not None and self._running[0] == name and self.named(name).state == "running":
                 self._jobs[name] = replace(self.named(name), state="cancelled", why="cancelled")
                 self._running[1].terminate()
         return self.named(name)
@@ -109,36 +107,21 @@ class Backtests:
                 self._jobs[name] = replace(self._jobs[name], state="failed", why=why)
 
 
-def _work(exchange: str, wanted: Wanted, told: Connection) -> None:
+def _work(work: Work, exchange: str, wanted: object, told: Connection) -> None:
     """In the process of its own."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, _interrupted)
+
+    def tell(**news: object) -> None:
+        told.send(news)
+
     try:
-        told.send({"state": "done", "run": _run(exchange, wanted, told)})
+        tell(run=work(exchange, wanted, tell), state="done")
     except TidemarkError as error:
-        told.send({"state": "failed", "why": str(error)})
+        tell(state="failed", why=str(error))
     except Exception as error:  # noqa: BLE001 - a strategy is the user's own code, and its error is theirs to read
-        told.send({"state": "failed", "why": f"{type(error).__name__}: {error}"})
+        tell(state="failed", why=f"{type(error).__name__}: {error}")
 
 
-def _run(exchange: str, wanted: Wanted, told: Connection) -> str:
-    from pipeline.app.backtest import backtest  # noqa: PLC0415
-    from pipeline.app.opened import Opened  # noqa: PLC0415
-    from pipeline.app.runs import AskedFor, keep  # noqa: PLC0415
-    from pipeline.settings import load  # noqa: PLC0415
-
-    def progress(what: str, done: int, whole: int) -> None:
-        told.send({"what": what, "done": done, "whole": whole})
-
-    asked = AskedFor(wanted.strategies, wanted.symbols, wanted.intervals, wanted.parameters, wanted.exact)
-    with Opened(load().at(exchange)) as tm:
-        found = backtest(
-            tm,
-            wanted.strategies,
-            symbols=wanted.symbols,
-            intervals=wanted.intervals,
-            parameters=wanted.parameters,
-            days=wanted.days,
-            exact=wanted.exact,
-            progress=progress,
-        )
-        return keep(tm, found, asked)
+def _interrupted(*_: object) -> None:
+    raise SystemExit

@@ -23,12 +23,12 @@ from pipeline.app.opened import in_words
 from pipeline.app.trading_settings import RevisionError
 from pipeline.errors import AttentionError, TidemarkError, UsageError
 from pipeline.settings import Settings
-from pipeline.web import answers
-from pipeline.web.backtests import Backtests
+from pipeline.web import answers, work
 from pipeline.web.guard import Guard, cookie_name, page_of_words
+from pipeline.web.jobs import Jobs
 from pipeline.web.live import Live
 from pipeline.web.places import Places, opened
-from pipeline.web.routes import backtests, market, running, trading
+from pipeline.web.routes import backtests, market, running, searches, trading
 
 STATIC: Final = Path(__file__).parent / "static"
 _ENDS_WITHIN: Final = 3
@@ -77,13 +77,15 @@ class _Server(uvicorn.Server):
 
 def application(places: Places, door: Door, port: int, names: Collection[str] = ()) -> Guard:
     """What answers, behind its guard."""
-    live, jobs = Live(places), Backtests()
+    live = Live(places)
+    tried, searched = Jobs("backtest", work.backtest), Jobs("search", work.search)
 
     @asynccontextmanager
     async def alive(_: FastAPI) -> AsyncIterator[None]:
         await live.start()
         yield
-        jobs.stop()
+        tried.stop()
+        searched.stop()
         await live.stop()
 
     app = FastAPI(
@@ -95,8 +97,8 @@ def application(places: Places, door: Door, port: int, names: Collection[str] = 
         lifespan=alive,
         responses={status: {"model": answers.Refusal} for status in (401, 403, 409, 422, 503)},
     )
-    app.state.places, app.state.backtests = places, jobs
-    for routes in (market, trading, backtests, running):
+    app.state.places, app.state.backtests, app.state.searching = places, tried, searched
+    for routes in (market, trading, backtests, searches, running):
         app.include_router(routes.router, prefix="/api")
     for kind, status in _STATUS:
         app.add_exception_handler(kind, _refusing(status))

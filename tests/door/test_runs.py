@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 from typer.testing import CliRunner
 
-from pipeline.app import runs
+from pipeline.app import runs, why
 from pipeline.cli.app import build
 from pipeline.store.candles.store import CandleStore
 from pipeline.store.runs import PORTION, RunStore
@@ -190,3 +190,9 @@ def test_what_a_run_goes_by_reads_the_same_in_every_process(monkeypatch: pytest.
     kept()
     assert read
     assert [one for one in read if " at 0x" in one] == []
+
+
+def test_why_its_months_earned_is_told_of_a_kept_run_as_of_the_run(filled: Tidemark) -> None:
+    by_door, name = filled.backtest("macd_turtle", symbols="BTCUSDT", intervals="15m"), kept()
+    tm = filled._opened
+    assert why.of_run(tm, runs.run(tm, name)) == why.of_backtest(tm, by_door._result)

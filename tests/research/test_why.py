@@ -68,7 +68,7 @@ def done(day: float, profit: float, *, side: str = "long", strategy: str = "turt
 def test_the_cells_of_each_kind_add_up_to_the_month() -> None:
     question = asked(minutes(wild(60_000, 7)), chatter(60_000, 7), trading=TARGET)
     outcome = run(question).outcome
-    found = why(parts_of(outcome.curve), outcome.trades, History({}))
+    found = why(parts_of(*outcome.curve.daily()), outcome.trades, History({}))
     assert len(found.months) == 2
     for told, month in zip(found.months, outcome.months, strict=True):
         assert (told.month, told.trades) == (month.month, month.trades)

@@ -98,6 +98,7 @@ def served(
         "TIDEMARK_SIM_URL": shared_simulator.url,
         "TIDEMARK_SYMBOLS": ",".join(SYMBOLS),
         "TIDEMARK_INTERVALS": "15m,1h",
+        "NUMBA_DISABLE_JIT": "1",
     }
     others = {name: value for name, value in os.environ.items() if not name.startswith("TIDEMARK_")}
     with pytest.MonkeyPatch.context() as patch:

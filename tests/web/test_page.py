@@ -241,12 +241,62 @@ def test_a_strategy_is_tried_from_the_chart_and_a_trade_leads_back_to_its_candle
     expect(row).to_have_text(f"{kept['readings'][0]['figures']['equity_end']:,.2f}")
     page.reload()
     expect(page.get_by_role("heading", name="Months, UTC")).to_be_visible()
-    trade = page.locator("td button").first
-    opened = trade.inner_text()
+    page.get_by_role("button", name="Why these months?").click()
+    expect(page.locator(".why-of")).to_contain_text("months won")
+    page.get_by_role("button", name="side", exact=True).click()
+    said = served.get(f"runs/{name}/why")
+    (month,) = {one["month"] for one in said["months"] if one["trades"]}
+    row = page.locator(".why-of table").nth(1).get_by_role("row", name=month)
+    for one in [each for each in said["cells"] if each["by"] == "side"]:
+        expect(row).to_contain_text(f"{abs(one['return_pct']):.2f} %")
+    shown = served.get(f"runs/{name}")["trades"][-1]
+    trade = page.locator("td button[title='its minutes']").first
     trade.click()
     page.wait_for_selector(f"{READY} canvas")
-    at = datetime.strptime(opened, "%Y-%m-%d %H:%M").replace(tzinfo=UTC).timestamp() * 1000
-    until(page, lambda one: one["from"] <= at <= one["to"] + 900_000, "its candles are not in view")
+    assert "/BTCUSDT/1m/" in page.url
+    found = until(page, lambda one: one["lines"] == (2 if shown["closed_at"] else 1), "its prices are not drawn")
+    assert found["from"] <= shown["opened_at"] <= found["to"] + 60_000
+    expect(page.locator(".decided")).to_contain_text(shown["strategy"])
+    expect(page.locator(".decided")).to_contain_text(f"{float(shown['entry_price']):,}".removesuffix(".0"))
+    page.get_by_role("link", name="its run").click()
+    expect(page.get_by_role("heading", name="Months, UTC")).to_be_visible()
+
+
+def test_parameters_are_searched_and_a_trial_is_adopted(page: Page, served: Served) -> None:
+    show(page, "search/new/BTCUSDT/15m")
+    for label, value in (("Days", "3"), ("Trials", "4"), ("Folds", "2"), ("Sealed, %", "0")):
+        page.get_by_label(label, exact=True).fill(value)
+    page.get_by_label("Strategy").select_option("macd_cross")
+    page.get_by_label("Best by").select_option("return_pct")
+    expect(page.get_by_label("average", exact=True)).to_have_value("0..120:10")
+    page.get_by_label("Search average").uncheck()
+    expect(page.get_by_label("average", exact=True)).to_have_value("0")
+    page.get_by_label("Search stop, ATR").check()
+    page.get_by_label("stop, ATR", exact=True).fill("x")
+    page.get_by_role("button", name="Search", exact=True).click()
+    expect(page.get_by_role("status")).to_contain_text("stop=x")
+    page.get_by_label("stop, ATR", exact=True).fill("1..3:0.5")
+    expect(page.get_by_text("5 sets there are")).to_be_visible()
+    page.get_by_role("button", name="Search", exact=True).click()
+    expect(page.get_by_label("Verdict")).to_be_visible()
+    name = page.url.rpartition("/")[2]
+    page.reload()
+    found = served.get(f"searches/{name}")
+    verdict = page.get_by_label("Verdict")
+    expect(verdict.locator("b")).to_have_text(found["word"])
+    expect(page.locator("figure.curves polyline")).to_have_count(2)
+    rows = page.locator("table").last.locator("tbody tr")
+    expect(rows).to_have_count(4)
+    best = found["trials"][0]
+    expect(rows.first).to_contain_text(f"stop={best['parameters']['stop']:g}")
+    expect(rows.first).to_contain_text(f"{abs(best['figures']['return_pct']):,.2f} %")
+    rows.first.get_by_role("button", name="Adopt").click()
+    page.get_by_role("dialog").get_by_label("Why").fill("to see")
+    page.get_by_role("dialog").get_by_role("button", name="Adopt").click()
+    expect(page.get_by_role("status").first).to_contain_text(f"stop_atr {best['parameters']['stop']:g}")
+    own = ControlStore(served.db, "sim").read().trading["BTCUSDT"]
+    assert float(own.stop_atr or 0) == best["parameters"]["stop"]
+    assert (own.changes[-1].reason or "").endswith("to see")
 
 
 @pytest.mark.parametrize("size", [(1280, 720), (390, 844)])

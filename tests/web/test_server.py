@@ -16,7 +16,8 @@ import requests
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from pipeline.app import runs
+from pipeline.app import runs, why
+from pipeline.app import search as app_search
 from pipeline.app import signals as app_signals
 from pipeline.app.opened import Opened
 from pipeline.candle import Candle, CandleWrite
@@ -319,6 +320,16 @@ def test_a_backtest_is_run_kept_and_shown_as_python_has_it(served: Served, tm: O
     assert shown["equity"] == kept.run.equity
     assert [one["profit"] for one in shown["trades"]] == [one["profit"] for one in kept.trades] != []
     assert [one["id"] for one in served.get("runs")] == [job["run"]]
+    said, found = served.get(f"runs/{job['run']}/why"), why.of_run(tm, kept)
+    assert said["verdict"] == found.why.verdict
+    assert [(one["month"], one["return_pct"]) for one in said["months"]] == [
+        (one.month, one.return_pct) for one in found.why.months
+    ]
+    assert (
+        [(one["by"], one["name"], one["profit"]) for one in said["cells"]]
+        == [(one.by, one.name, f"{one.profit:f}") for one in found.why.cells]
+        != []
+    )
 
 
 def test_a_backtest_that_cannot_be_says_why(served: Served) -> None:
@@ -454,3 +465,80 @@ def test_its_words_are_described(served: Served) -> None:
         described["paths"]
     )
     assert described["info"]["title"] == "Tidemark"
+
+
+# ---- searches
+
+
+SEARCHED = {
+    "strategy": "macd_cross", "symbols": ["BTCUSDT"], "interval": "15m", "days": 3, "space": ["stop=1..3:0.5"],
+    "trials": 4, "objectives": ["return_pct"], "folds": 2, "sealed": 0,
+}  # fmt: skip
+
+
+def searched(served: Served, **wanted: Any) -> dict[str, Any]:
+    """A search, begun and waited for."""
+    begun = served.script().post(f"{served.url}/api/searching", json=wanted, timeout=60)
+    assert begun.status_code == 200, begun.text
+    job = begun.json()
+    while job["state"] == "running":
+        time.sleep(0.2)
+        job = served.get(f"searching/{job['id']}")
+    return dict(job)
+
+
+def test_a_search_is_run_kept_and_shown_as_python_has_it(served: Served, tm: Opened) -> None:
+    job = searched(served, **SEARCHED)
+    assert (job["state"], job["why"], job["done"], job["whole"]) == ("done", None, 4, 4)
+    shown = served.get(f"searches/{job['run']}")
+    kept, trials = app_search.trials(tm, job["run"])
+    assert kept.result is not None
+    assert [one["id"] for one in shown["trials"]] == [one.id for one in trials]
+    assert [one["figures"]["return_pct"] for one in shown["trials"]] == [one.figures["return_pct"] for one in trials]
+    assert shown["equity"] == trials[0].equity
+    assert len(shown["days"]) == len(shown["equity"])
+    assert shown["forward"]["equity"] == kept.result["forward"]["equity"]
+    assert len(shown["forward"]["days"]) == len(shown["forward"]["equity"])
+    assert shown["verdict"]["word"] == kept.result["verdict"]["word"]
+    assert job["run"] in [one["id"] for one in served.get("searches")]
+    beyond = searched(served, resume=job["run"], trials=5)
+    assert beyond["why"] is None
+    assert (beyond["run"], beyond["done"], len(served.get(f"searches/{job['run']}")["trials"])) == (job["run"], 5, 5)
+
+
+def test_a_search_that_cannot_be_says_why(served: Served) -> None:
+    assert "sharpe" in searched(served, **SEARCHED | {"objectives": ["sharpe"]})["why"]
+    script = served.script()
+    for body in ({}, {"resume": "one", "strategy": "macd_cross"}, SEARCHED | {"trials": 0}):
+        assert script.post(f"{served.url}/api/searching", json=body, timeout=60).status_code == 422
+    assert script.get(f"{served.url}/api/searches/nothing", timeout=60).status_code == 422
+
+
+def test_a_search_that_is_cancelled_keeps_what_it_tried(served: Served, tm: Opened) -> None:
+    wanted = SEARCHED | {"space": ["stop=1..3:0.001"], "trials": 1_900, "folds": 0}
+    job = served.script().post(f"{served.url}/api/searching", json=wanted, timeout=60).json()
+    while not job["done"]:
+        assert job["state"] == "running", job
+        time.sleep(0.05)
+        job = served.get(f"searching/{job['id']}")
+    ended = served.script().delete(f"{served.url}/api/searching/{job['id']}", timeout=60).json()
+    assert (ended["state"], ended["run"]) == ("cancelled", job["run"])
+    shown = served.get(f"searches/{job['run']}", limit=10_000)
+    assert not shown["ended"]
+    assert shown["verdict"] is None
+    assert len(shown["trials"]) >= job["done"]
+
+
+def test_a_trial_is_adopted_with_who_and_why(served: Served, tm: Opened) -> None:
+    job = searched(served, **SEARCHED | {"trials": 1, "folds": 0})
+    best = app_search.trials(tm, job["run"])[1][0]
+    body = {"trial": best.id, "symbol": "BTCUSDT", "reason": "to try it"}
+    adopted = served.script().post(f"{served.url}/api/adopt", json=body, timeout=60)
+    assert adopted.status_code == 200, adopted.text
+    own = ControlStore(served.db, "sim").read().trading["BTCUSDT"]
+    assert own.stop_atr == Decimal(str(best.parameters["stop"]))
+    assert own.changes[-1].by.startswith("page (")
+    assert (best.id in own.changes[-1].reason, own.changes[-1].reason.endswith("to try it")) == (True, True)
+    wrong = served.script().post(f"{served.url}/api/adopt", json=body | {"trial": "no:1"}, timeout=60)
+    assert (wrong.status_code, "no:1" in wrong.json()["detail"]) == (422, True)
+    served.db["control"].delete_many({"_id": {"$regex": "BTCUSDT"}})

@@ -25,7 +25,7 @@ from pipeline.research.backtest.run import run
 from pipeline.research.search.candles import Candles
 from pipeline.research.search.space import INTERVAL, Point, Space, risk_of
 from pipeline.strategies.base import Codes, Side, Strategy, meaning_of
-from pipeline.timeline import HOUR, MINUTE, interval, iso
+from pipeline.timeline import DAY, HOUR, MINUTE, interval, iso
 from schemas.signals import Kind
 
 Figures = Mapping[str, Any]
@@ -102,9 +102,7 @@ class Stage:
     @property
     def times(self) -> list[int]:
         """The start, each midnight (UTC), and the end: when the equity of a trial is told."""
-        day = 1_440 * MINUTE
-        first = (self.start // day + 1) * day
-        return [self.start, *range(first, self.end, day), self.end]
+        return times_of(self.start, self.end)
 
     def within(self, start: int, end: int, equity: float | None = None) -> "Stage":
         """The same for a part of it, with another account."""
@@ -254,6 +252,11 @@ class Stage:
             confirmed=True,
             fresh_until=closed + candles.fresh,
         )
+
+
+def times_of(start: int, end: int) -> list[int]:
+    """The start, each midnight (UTC) between, and the end."""
+    return [start, *range((start // DAY + 1) * DAY, end, DAY), end]
 
 
 def _without(view: TradingView, point: Point) -> TradingView:

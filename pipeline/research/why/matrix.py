@@ -14,8 +14,7 @@ from typing import Final, Literal, NamedTuple, Protocol
 
 import numpy as np
 
-from pipeline.research.backtest.curve import Curve
-from pipeline.research.backtest.minutes import Floats
+from pipeline.research.backtest.minutes import Floats, Integers
 from pipeline.research.backtest.months import bounds
 from pipeline.timeline import to_datetime
 
@@ -76,11 +75,10 @@ class Cell:
         return self.low_pct is not None and self.high_pct is not None and (self.low_pct > 0 or self.high_pct < 0)
 
 
-def parts_of(curve: Curve) -> list[Part]:
-    """The months of a run."""
-    times, equity = curve.daily()
+def parts_of(times: Integers, equity: Floats) -> list[Part]:
+    """The months of a run, from what it was worth at its start, at each midnight, and at its end."""
     found = []
-    for start, end in pairwise(bounds(curve.start, int(times[-1]))):
+    for start, end in pairwise(bounds(int(times[0]), int(times[-1]))):
         worth = equity[(times >= start) & (times <= end)]
         found.append(Part(f"{to_datetime(start):%Y-%m}", start, end, float(worth[0]), worth[1:] / worth[:-1] - 1))
     return found

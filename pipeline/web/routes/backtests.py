@@ -1,14 +1,12 @@
 """Would it have earned? Backtests begun, watched, cancelled; and those that were kept."""
 
-from datetime import datetime
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 from fastapi import APIRouter, Query, Request
 
-from pipeline.app import runs
-from pipeline.timeline import to_ms
-from pipeline.web import answers
-from pipeline.web.backtests import Backtests, Wanted
+from pipeline.app import runs, why
+from pipeline.web import results, work
+from pipeline.web.jobs import Jobs
 from pipeline.web.places import At
 
 router = APIRouter(tags=["backtests"])
@@ -17,9 +15,9 @@ MOST: Final = 500
 
 
 @router.post("/backtests")
-def begin(request: Request, at: At, wanted: answers.BacktestWanted) -> answers.BacktestJob:
+def begin(request: Request, at: At, wanted: results.BacktestWanted) -> results.JobNow:
     """Begin one; refused while another runs."""
-    asked = Wanted(
+    asked = work.Backtest(
         tuple(wanted.strategies),
         tuple(wanted.symbols),
         tuple(wanted.intervals),
@@ -27,55 +25,72 @@ def begin(request: Request, at: At, wanted: answers.BacktestWanted) -> answers.B
         wanted.days,
         wanted.exact,
     )
-    return answers.BacktestJob.model_validate(_jobs(request).begin(at.tm.environment, asked))
+    return results.JobNow.model_validate(_jobs(request).begin(at.tm.environment, asked))
 
 
 @router.get("/backtests/{job}")
-def progress(request: Request, job: str) -> answers.BacktestJob:
+def progress(request: Request, job: str) -> results.JobNow:
     """How far it is, and under which name its run is kept."""
-    return answers.BacktestJob.model_validate(_jobs(request).named(job))
+    return results.JobNow.model_validate(_jobs(request).named(job))
 
 
 @router.delete("/backtests/{job}")
-def cancel(request: Request, job: str) -> answers.BacktestJob:
+def cancel(request: Request, job: str) -> results.JobNow:
     """End it; nothing of it is kept."""
-    return answers.BacktestJob.model_validate(_jobs(request).cancel(job))
+    return results.JobNow.model_validate(_jobs(request).cancel(job))
 
 
 @router.get("/runs")
-def kept(at: At, limit: Annotated[int, Query(ge=1, le=MOST)] = 50) -> list[answers.RunListed]:
+def kept(at: At, limit: Annotated[int, Query(ge=1, le=MOST)] = 50) -> list[results.RunListed]:
     """Those that were kept, the newest first."""
     return [_listed(one) for one in runs.runs(at.tm, limit)]
 
 
 @router.get("/runs/{run}")
-def one(at: At, run: str) -> answers.RunWhole:
+def one(at: At, run: str) -> results.RunWhole:
     """One of them: figures in each reading, equity day by day, every trade, and what was assumed."""
     found = runs.run(at.tm, run)
-    return answers.RunWhole(
+    return results.RunWhole(
         **_listed(found).model_dump(),
         readings=[
-            answers.RunReading(inside=each.inside, engine=each.engine, figures=_plain(each.figures))
+            results.RunReading(inside=each.inside, engine=each.engine, figures=results.plain(each.figures))
             for each in found.run.readings
         ],
-        inputs=_plain(found.run.inputs.model_dump()),
+        inputs=results.plain(found.run.inputs.model_dump()),
         assumptions=found.run.assumptions,
         notes=found.run.notes,
         changed=list(found.changed),
         days=found.run.days,
         equity=found.run.equity,
-        trades=[_plain(dict(trade)) for trade in found.trades],
+        trades=[results.plain(dict(trade)) for trade in found.trades],
     )
 
 
-def _jobs(request: Request) -> Backtests:
-    found: Backtests = request.app.state.backtests
+@router.get("/runs/{run}/why")
+def why_of_run(at: At, run: str) -> results.WhyNow:
+    """Why did its months earn, and those not? The stored candles say what the market was like."""
+    return _why(why.of_run(at.tm, runs.run(at.tm, run)))
+
+
+@router.get("/account/why")
+def why_of_account(at: At) -> results.WhyNow:
+    """The same of what the account earned, as its snapshots and the journal of orders have it."""
+    return _why(why.of_account(at.tm))
+
+
+def _why(found: why.Answer) -> results.WhyNow:
+    told = {name: getattr(found.why, name) for name in ("verdict", "months", "cells")}
+    return results.WhyNow.model_validate(told | {"notes": found.notes})
+
+
+def _jobs(request: Request) -> Jobs:
+    found: Jobs = request.app.state.backtests
     return found
 
 
-def _listed(found: runs.Kept) -> answers.RunListed:
+def _listed(found: runs.Kept) -> results.RunListed:
     figures = found.figures
-    return answers.RunListed(
+    return results.RunListed(
         id=found.run.id,
         at=found.run.at,
         title=found.run.title,
@@ -85,16 +100,3 @@ def _listed(found: runs.Kept) -> answers.RunListed:
         sharpe=figures.get("sharpe"),
         ended=figures.get("trades"),
     )
-
-
-def _plain(value: Any) -> Any:
-    """Moments as milliseconds, exact amounts as text, and no number that JSON does not know."""
-    if isinstance(value, dict):
-        return {name: _plain(inner) for name, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(inner) for inner in value]
-    if isinstance(value, datetime):
-        return to_ms(value)
-    if isinstance(value, float) and value - value != 0:
-        return None
-    return value if isinstance(value, bool | int | float | str | None) else str(value)

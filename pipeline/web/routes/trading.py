@@ -87,11 +87,16 @@ def change_settings(at: At, symbol: str, wanted: answers.SettingsChange) -> answ
 
 
 @router.get("/account")
-def account_now(at: At) -> answers.AccountNow:
-    """The newest snapshot, and what each day and month brought; of several coins, in the one in which most is open."""
-    found = max(accounts(at.tm, "day", DAYS), key=_open, default=Account(None, (), ()))
-    months = max(accounts(at.tm, "month"), key=_open, default=found).periods
-    return answers.AccountNow.model_validate({"latest": found.latest, "days": found.periods, "months": months})
+def account_now(at: At) -> list[answers.AccountNow]:
+    """The newest snapshot, and what each day and month brought: of each asset, that in which most is open first."""
+    months = {one.latest.asset: one.periods for one in accounts(at.tm, "month") if one.latest is not None}
+    return [
+        answers.AccountNow.model_validate(
+            {"asset": one.latest.asset, "latest": one.latest, "days": one.periods, "months": months[one.latest.asset]}
+        )
+        for one in sorted(accounts(at.tm, "day", DAYS), key=_open, reverse=True)
+        if one.latest is not None and one.latest.asset in months
+    ]
 
 
 def _open(found: Account) -> int:

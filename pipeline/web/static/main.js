@@ -9,6 +9,7 @@ import { backtestView } from "./views/backtest.js";
 import { chartView } from "./views/chart.js";
 import { healthView } from "./views/health.js";
 import { monitorsView } from "./views/monitors.js";
+import { searchView } from "./views/search.js";
 import { signalsView } from "./views/signals.js";
 
 /**
@@ -23,13 +24,14 @@ import { signalsView } from "./views/signals.js";
 const VIEWS = {
   chart: { name: "Chart", key: "c", show: chartView },
   backtest: { name: "Backtest", key: "b", show: backtestView },
+  search: { name: "Search", key: "r", show: searchView },
   signals: { name: "Signals", key: "s", show: signalsView },
   account: { name: "Account", key: "a", show: accountView },
   monitors: { name: "Monitors", key: "m", show: monitorsView },
   health: { name: "Health", key: "h", show: healthView },
 };
 const KEYS = [
-  ["/ or a letter", "search a symbol"], ["1 5 h 4 d", "interval, where it is stored"], ["g then c b s a m h", "the views"], ["arrows, + −", "move and zoom the chart"],
+  ["/ or a letter", "search a symbol"], ["1 5 h 4 d", "interval, where it is stored"], ["g then c b r s a m h", "the views"], ["arrows, + −", "move and zoom the chart"],
   ["Home End", "oldest shown, newest"], ["?", "this list"], ["Esc", "close"],
 ];
 

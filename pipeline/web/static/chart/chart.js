@@ -10,7 +10,7 @@ import { paint } from "./paint.js";
  * @typedef {{column: string, name: string, colour: string, bars?: boolean}} Line
  * @typedef {{name: string, share: number, lines: Line[], candles?: boolean, range?: [number, number], guides?: number[]}} Pane
  * @typedef {{t: number, side: "long"|"short", text: string, title: string, id: string}} Mark
- * @typedef {{price: number, text: string, colour: string, dashed?: boolean}} PriceLine
+ * @typedef {{price: number, text: string, colour: string, dashed?: boolean, at?: number}} PriceLine
  * @typedef {{pane: Pane, top: number, height: number, low: number, high: number, digits: number, log: boolean}} Placed
  * @typedef {{older?: (before: number) => void, pointed?: (place: number|null) => void, chosen?: (mark: Mark) => void}} Told
  */
@@ -139,6 +139,12 @@ export class Chart {
   goTo(t) {
     const place = this.series.placeBefore(t), width = this.to - this.from;
     if (place < this.from + width * 0.1 || place > this.to - width * 0.1) this.show(place - width / 2, place + width / 2);
+  }
+
+  /** From one moment to another, with room beside them. @param {number} first @param {number} last */
+  between(first, last) {
+    const from = this.series.placeBefore(first), to = this.series.placeBefore(last), room = Math.max(20, (to - from) / 4);
+    this.show(from - room, to + room);
   }
 
   /** @param {boolean} log */

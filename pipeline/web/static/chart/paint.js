@@ -240,6 +240,11 @@ function tags(chart, at) {
     pen.beginPath();
     pen.moveTo(0, Math.round(one.y) + 0.5);
     pen.lineTo(width, Math.round(one.y) + 0.5);
+    if (one.at !== undefined) {
+      const x = Math.round(chart.x(series.placeBefore(one.at))) + 0.5;
+      pen.moveTo(x, at.top);
+      pen.lineTo(x, at.top + at.height);
+    }
     pen.stroke();
     pen.setLineDash([]);
     tag(chart, width, spots[i], one.price.toFixed(chart.digits), one.colour);

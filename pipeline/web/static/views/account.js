@@ -4,6 +4,7 @@ import { get } from "../api.js";
 import { curves } from "../curves.js";
 import { fill, h, table } from "../dom.js";
 import { amount, moment, percent, signed, UNKNOWN, way } from "../format.js";
+import { whyOf } from "../why.js";
 import { ordersTable, positionsTable } from "./dock.js";
 
 /** @param {HTMLElement} root @param {import("../main.js").App} app */
@@ -22,16 +23,20 @@ export function accountView(root, app) {
     return h("div", { class: "cards" }, ...shown.map(([name, value, kind]) => h("div", { class: "card" }, name, h("b", { class: kind }, value))));
   }
 
+  /** In one asset. @param {any} one @param {boolean} several */
+  const of = (one, several) => h("section", { "aria-label": `In ${one.asset}` }, several ? h("h2", {}, one.asset) : null,
+    ...one.latest ? [cards(one.latest), h("p", {}, `as of ${moment(one.latest.at)} UTC`)] : [],
+    h("h2", {}, "Equity at the end of each day"), equity(one.days),
+    h("h2", {}, "Days, UTC"), calendar(one.days), h("h2", {}, "Months, UTC"), h("div", { class: "scroll" }, periods(one.months)),
+    h("h2", {}, "Days as a table"), h("div", { class: "scroll" }, periods(one.days.slice().reverse())));
+
   async function load() {
     const found = await get("account", app.query);
     if (ended) return;
-    if (!found.latest) {
+    if (!found.some((/** @type {any} */ one) => one.latest)) {
       fill(page, h("h1", {}, "Account"), h("p", { class: "empty" }, "Nobody has looked at the account yet: an executor does (`tidemark execute`), or `tidemark balance`."), open);
     } else {
-      fill(page, h("h1", {}, "Account"), cards(found.latest), h("p", {}, `as of ${moment(found.latest.at)} UTC`),
-        h("h2", {}, "Equity at the end of each day"), equity(found.days), open,
-        h("h2", {}, "Days, UTC"), calendar(found.days), h("h2", {}, "Months, UTC"), h("div", { class: "scroll" }, periods(found.months)),
-        h("h2", {}, "Days as a table"), h("div", { class: "scroll" }, periods(found.days.slice().reverse())));
+      fill(page, h("h1", {}, "Account"), ...found.map((/** @type {any} */ one) => of(one, found.length > 1)), whyOf(app, "account/why"), open);
     }
     document.documentElement.dataset.ready = "yes";
   }

@@ -1,13 +1,15 @@
 // @ts-check
 /** Would it have earned? A form from the strategy's own parameters, progress, results by their address, and runs beside each other. */
-import { get, order } from "../api.js";
+import { get } from "../api.js";
 import { curves } from "../curves.js";
 import { fill, h, table } from "../dom.js";
 import { amount, moment, percent, signed, UNKNOWN, way } from "../format.js";
+import { jobBar } from "../job.js";
+import { whyOf } from "../why.js";
 
 /** @typedef {import("../main.js").App} App */
 
-const LOOK_EVERY = 400, SHOWN = 500;
+const SHOWN = 500;
 const share = (/** @type {number|null} */ value) => value === null ? UNKNOWN : `${amount(value, 2)} %`;
 const FIGURES = /** @type {[string, string, (value: any) => string][]} */ ([
   ["return", "return_pct", percent], ["the symbols themselves", "market_return_pct", percent], ["return a year", "yearly_return_pct", percent],
@@ -36,14 +38,12 @@ async function list(app, page, [symbol, interval], ended) {
   const lengths = [...new Set(coins.flatMap((/** @type {any} */ one) => one.stored))];
   const option = (/** @type {string} */ name, /** @type {string|undefined} */ chosen) => h("option", { value: name, selected: name === chosen }, name);
   const strategy = /** @type {HTMLSelectElement} */ (h("select", { name: "strategy", onchange: () => parameters() }, ...strategies.map((/** @type {any} */ one) => option(one.name, undefined))));
-  const own = h("div", { class: "fields" }), said = h("p", { role: "status" }), bar = /** @type {HTMLProgressElement} */ (h("progress", { max: 1, hidden: true, "aria-label": "Days done" }));
-  const cancel = /** @type {HTMLButtonElement} */ (h("button", { type: "button", hidden: true }, "Cancel"));
-  const run = /** @type {HTMLButtonElement} */ (h("button", { "data-orders": true, disabled: app.me.role !== "trade" }, "Run"));
+  const own = h("div", { class: "fields" }), job = jobBar(app, "backtests", "days", "Run", ended);
   const form = /** @type {HTMLFormElement} */ (h("form", { onsubmit: (/** @type {Event} */ event) => { event.preventDefault(); void begin(); } },
     h("div", { class: "fields" }, h("label", {}, "Strategy", strategy), h("label", {}, "Symbol", h("select", { name: "symbol" }, ...symbols.map((/** @type {string} */ name) => option(name, symbol)))),
       h("label", {}, "Candles", h("select", { name: "interval" }, ...lengths.map((/** @type {any} */ code) => option(code, interval ?? "1h")))), h("label", {}, "Days", h("input", { name: "days", value: "300", inputmode: "decimal", size: 6 })),
       h("label", {}, "By the executor itself, slower", h("input", { type: "checkbox", name: "exact" }))),
-    own, h("div", { class: "bar" }, run, cancel, bar), said));
+    own, job.element));
 
   function parameters() {
     const one = strategies.find((/** @type {any} */ known) => known.name === strategy.value);
@@ -60,33 +60,8 @@ async function list(app, page, [symbol, interval], ended) {
       if (String(text) !== String(value)) changed[name] = text;
     }
     const days = Number(String(fields.get("days")).replace(",", "."));
-    run.disabled = true;
-    said.className = "";
-    said.textContent = "beginning …";
-    try {
-      let job = await order("POST", "backtests", app.query, { strategies: [strategy.value], symbols: [fields.get("symbol")], intervals: [fields.get("interval")], parameters: changed, days, exact: fields.get("exact") === "on" });
-      cancel.hidden = bar.hidden = false;
-      cancel.onclick = () => void order("DELETE", `backtests/${job.id}`, app.query, {});
-      while (job.state === "running" && !ended()) {
-        bar.max = job.whole || 1;
-        bar.value = job.done;
-        said.textContent = `${job.what}${job.whole ? `: ${job.done} of ${job.whole} days` : ""}`;
-        await new Promise((done) => setTimeout(done, LOOK_EVERY));
-        job = await get(`backtests/${job.id}`);
-      }
-      if (ended()) return;
-      if (job.state === "done") app.go("backtest", job.run);
-      else {
-        said.className = job.state === "failed" ? "wrong" : "";
-        said.textContent = job.why;
-      }
-    } catch (error) {
-      said.className = "wrong";
-      said.textContent = error instanceof Error ? error.message : String(error);
-    } finally {
-      run.disabled = app.me.role !== "trade";
-      cancel.hidden = bar.hidden = true;
-    }
+    const found = await job.begin({ strategies: [strategy.value], symbols: [fields.get("symbol")], intervals: [fields.get("interval")], parameters: changed, days, exact: fields.get("exact") === "on" });
+    if (found?.state === "done" && found.run) app.go("backtest", found.run);
   }
 
   /** @type {Set<string>} */
@@ -117,7 +92,7 @@ async function results(app, page, names) {
     curves(found.map((run) => ({ name: run.id, days: run.days, values: run.equity }))),
     h("div", { class: "scroll" }, found.length > 1 ? compared(found) : readings(one)));
   if (found.length > 1) return;
-  page.append(h("h2", {}, "Months, UTC"), months(one), h("h2", {}, `Trades${one.trades.length > SHOWN ? `, the last ${SHOWN} of ${one.trades.length}` : ""}`), h("div", { class: "scroll" }, trades(app, one)),
+  page.append(h("h2", {}, "Months, UTC"), months(one), whyOf(app, `runs/${encodeURIComponent(one.id)}/why`), h("h2", {}, `Trades${one.trades.length > SHOWN ? `, the last ${SHOWN} of ${one.trades.length}` : ""}`), h("div", { class: "scroll" }, trades(app, one)),
     h("h2", {}, "What was assumed"), h("table", {}, ...Object.entries(one.assumptions).map(([name, text]) => h("tr", {}, h("td", { class: "text strong" }, name), h("td", { class: "why" }, String(text))))),
     ...one.notes.map((/** @type {string} */ text) => h("p", {}, text)));
 }
@@ -151,7 +126,7 @@ function months(run) {
 
 /** @param {App} app @param {any} run */
 const trades = (app, run) => table([
-  { name: "opened (UTC)", class: "text", cell: (one) => h("button", { type: "button", title: "its candles", onclick: () => app.go("chart", one.symbol, one.interval, String(one.opened_at)) }, moment(one.opened_at)) },
+  { name: "opened (UTC)", class: "text", cell: (one) => h("button", { type: "button", title: "its minutes", onclick: () => app.go("chart", one.symbol, "1m", String(one.opened_at), run.id, String(run.trades.indexOf(one))) }, moment(one.opened_at)) },
   { name: "closed", class: "text", cell: (one) => moment(one.closed_at) },
   { name: "symbol", class: "text strong", cell: (one) => one.symbol },
   { name: "side", class: (one) => one.side === "long" ? "text up" : "text down", cell: (one) => one.side === "long" ? "▲ long" : "▼ short" },

@@ -3,7 +3,7 @@
 import { candles, get, Refused } from "../api.js";
 import { Chart } from "../chart/chart.js";
 import { fill, h } from "../dom.js";
-import { amount, decimals, UNKNOWN } from "../format.js";
+import { amount, decimals, moment, signed, UNKNOWN } from "../format.js";
 import { coinList } from "./coins.js";
 import { dock } from "./dock.js";
 import { symbolSettings } from "./settings.js";
@@ -22,19 +22,20 @@ const panes = () => [
 
 /** @param {HTMLElement} root @param {App} app @param {string[]} rest */
 export function chartView(root, app, rest) {
-  let [symbol = "", interval = "", at = ""] = rest;
+  let [symbol = "", interval = "", at = "", run = "", number = ""] = rest;
   /** @type {(() => void)[]} */
   const ends = [];
-  const legend = h("div", { class: "legend" }), plot = h("div", { class: "plot" }), bar = h("div", { class: "bar" });
+  const legend = h("div", { class: "legend" }), decided = h("p", { class: "decided" }), plot = h("div", { class: "plot" }), bar = h("div", { class: "bar" });
   const frame = h("div", { class: "trade" });
   root.append(frame);
   const list = coinList(app, symbol, (name, stored) => app.go("chart", name, stored.includes(interval) ? interval : stored.includes("1h") ? "1h" : stored[0] ?? "1h"));
   const settings = h("aside", { "aria-label": "Settings" }), lower = h("section", { class: "dock", "aria-label": "Positions, orders, signals" });
-  frame.append(list.element, h("section", { class: "chart", "aria-label": "Chart" }, bar, legend, plot), settings, lower);
+  frame.append(list.element, h("section", { class: "chart", "aria-label": "Chart" }, bar, h("div", {}, legend, decided), plot), settings, lower);
   ends.push(list.end);
 
   /** @type {string[]} */
   let stored = [];
+  let span = /** @type {[number, number]|null} */ (null);
   let loading = false, older = true, tick = /** @type {string|null} */ (null), ended = false;
   const chart = new Chart(plot, panes(), {
     older: async (before) => {
@@ -116,6 +117,7 @@ export function chartView(root, app, rest) {
     if (first.head.count) chart.setMarks(await marks(first.columns.t[0]));
     if (ended) return;
     if (at) await back(Number(at));
+    if (span) chart.between(...span);
     await new Promise((done) => requestAnimationFrame(done));
     Object.assign(document.documentElement.dataset, { ready: "yes", took: String(Math.round(performance.now() - began)) });
   }
@@ -158,7 +160,12 @@ export function chartView(root, app, rest) {
     lowerDock = dock(app, lower, symbol, (signal) => chart.goTo(signal.candle));
     ends.push(lowerDock.end);
     ends.push(symbolSettings(app, settings, symbol));
-    ends.push(app.live.on(`trading/${app.place.name}`, (data) => chart.setPriceLines(priceLines(data, symbol, chart.theme))));
+    const trade = run ? (await get(`runs/${encodeURIComponent(run)}`, app.query)).trades[Number(number)] : null;
+    if (ended) return;
+    if (trade) chart.setPriceLines(tradeLines(trade, chart.theme));
+    else ends.push(app.live.on(`trading/${app.place.name}`, (data) => chart.setPriceLines(priceLines(data, symbol, chart.theme))));
+    fill(decided, trade ? h("a", { href: `#/backtest/${run}` }, "its run") : null, trade ? ` · ${tradeInWords(trade)}` : null);
+    if (trade) span = [trade.opened_at, trade.closed_at ?? trade.opened_at];
     ends.push(app.live.on(`signals/${app.place.name}`, (one) => {
       if (one.symbol !== symbol || one.interval !== interval) return;
       chart.setMarks([...chart.marks.filter((known) => known.id !== one.id), mark(one)].sort((a, b) => a.t - b.t));
@@ -200,3 +207,21 @@ export function priceLines(data, symbol, theme) {
   }
   return lines;
 }
+
+/** Where a trade of a backtest began and ended. @param {any} trade @param {Record<string, string>} theme */
+function tradeLines(trade, theme) {
+  /** @type {import("../chart/chart.js").PriceLine[]} */
+  const lines = [{ price: Number(trade.entry_price), text: `${trade.side === "long" ? "▲ long" : "▼ short"} ${trade.quantity}`, colour: theme.ink, at: trade.opened_at }];
+  if (trade.exit_price) lines.push({ price: Number(trade.exit_price), text: trade.reason, colour: Number(trade.profit) > 0 ? theme.rise : theme.fall, dashed: true, at: trade.closed_at });
+  return lines;
+}
+
+const DECIDED = /** @type {Record<string, string>} */ ({
+  signal: "a signal ended it", candle: "its minute can have had no other end", gap: "the price opened beyond what waited for it",
+  assumption: "stop and target lie in one minute, which does not tell which came first",
+});
+
+/** @param {any} trade */
+const tradeInWords = (trade) => `${trade.side === "long" ? "▲ long" : "▼ short"} ${amount(trade.quantity)} ${moment(trade.opened_at)} at ${amount(trade.entry_price)}`
+  + (trade.closed_at ? `, ended ${moment(trade.closed_at)} at ${amount(trade.exit_price)} by ${trade.reason}: ${DECIDED[trade.decided_by] ?? trade.decided_by}` : ", still open")
+  + ` · profit ${signed(trade.profit)} · ${trade.strategy}, ${trade.interval}`;

@@ -1,0 +1,79 @@
+"""What runs in a process of its own for the page: a backtest, a search. Each answers under which name it is kept.
+
+What these need is loaded there alone: the server that everybody looks at stays small.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from pipeline.web.jobs import Tell
+
+if TYPE_CHECKING:
+    from pipeline.app.search import Progress
+
+
+@dataclass(frozen=True, slots=True)
+class Backtest:
+    """What is to be run; empty: as the settings have it."""
+
+    strategies: tuple[str, ...] = ()
+    symbols: tuple[str, ...] = ()
+    intervals: tuple[str, ...] = ()
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    days: float | None = None
+    exact: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """What is to be searched, by the names of `pipeline.app.search.SearchFor`; or the search that is to go on, with
+    `trials` of it in all, or as many as it was to have."""
+
+    asked: Mapping[str, Any] = field(default_factory=dict)
+    resume: str | None = None
+    trials: int | None = None
+
+
+def backtest(exchange: str, wanted: Backtest, tell: Tell) -> str:
+    """Run it, and keep it."""
+    from pipeline.app.backtest import backtest as run  # noqa: PLC0415
+    from pipeline.app.opened import Opened  # noqa: PLC0415
+    from pipeline.app.runs import AskedFor, keep  # noqa: PLC0415
+    from pipeline.settings import load  # noqa: PLC0415
+
+    asked = AskedFor(wanted.strategies, wanted.symbols, wanted.intervals, wanted.parameters, wanted.exact)
+    tell(what="reading candles")
+    with Opened(load().at(exchange)) as tm:
+        found = run(
+            tm,
+            wanted.strategies,
+            symbols=wanted.symbols,
+            intervals=wanted.intervals,
+            parameters=wanted.parameters,
+            days=wanted.days,
+            exact=wanted.exact,
+            progress=lambda what, done, whole: tell(what=what, done=done, whole=whole),
+        )
+        return keep(tm, found, asked)
+
+
+def search(exchange: str, wanted: Search, tell: Tell) -> str:
+    """Search, and keep each trial; one that is interrupted can go on."""
+    from pipeline.app.opened import Opened  # noqa: PLC0415
+    from pipeline.app.search import SearchFor, resumed  # noqa: PLC0415
+    from pipeline.app.search import search as run  # noqa: PLC0415
+    from pipeline.settings import load  # noqa: PLC0415
+
+    tell(what="reading candles")
+    with Opened(load().at(exchange)) as tm:
+        asked = SearchFor(**wanted.asked) if wanted.resume is None else resumed(tm, wanted.resume, wanted.trials)
+
+        def progress(one: "Progress") -> None:
+            best = "nothing to rank yet" if one.best is None else f"best {asked.objectives[0]} {one.best:,.4g}"
+            tell(what=best, done=one.done, whole=one.wanted)
+
+        def begun(name: str) -> None:
+            tell(what="trying", run=name, whole=asked.trials)
+
+        return run(tm, asked, begun=begun, progress=progress).search.id
