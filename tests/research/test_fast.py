@@ -169,13 +169,22 @@ def test_every_hand_made_end_is_the_same(side: Any) -> None:
 
 def test_what_the_rules_do_not_know_the_executor_runs() -> None:
     market, signals = minutes(wild(400, 1)), chatter(400, 1)
-    assert run(asked(market, signals)).outcome.engine == "fast"
-    assert run(asked(market, signals, entry_order="limit")).outcome.engine == "exact"
-    assert run(asked(market, signals, margin_type="crossed")).outcome.engine == "exact"
-    target = TradingView(daily_profit_percent=Decimal(1))
-    assert run(asked(market, signals, trading=target)).outcome.engine == "exact"
+    found = run(asked(market, signals))
+    assert (found.outcome.engine, found.assumed["engine"]) == ("fast", "the executor's rules, compiled")
+    forced = run(asked(market, signals), exact=True)
+    assert (forced.outcome.engine, forced.assumed["engine"]) == ("exact", "the executor itself")
+    target, chosen = TradingView(daily_profit_percent=Decimal(1)), TradingView(strategies=("rule",))
     holed = minutes([*flat(100_000, 3), None, *flat(100_000, 5)])
-    assert run(asked(holed, [said(3, "entry", "long", 100_000)])).outcome.engine == "exact"
+    for question, why in (
+        (asked(market, signals, entry_order="limit"), "limit entries"),
+        (asked(market, signals, margin_type="crossed"), "crossed margin"),
+        (asked(market, signals, trading=target), "daily target of a symbol"),
+        (asked(market, signals, trading=chosen), "strategies or intervals of a symbol"),
+        (asked(holed, [said(3, "entry", "long", 100_000)]), "signal before a hole"),
+    ):
+        found = run(question)
+        assert found.outcome.engine == "exact"
+        assert found.assumed["engine"].startswith(f"the executor itself, because the compiled rules know no {why}")
 
 
 @pytest.mark.parametrize("exact", [False, True])

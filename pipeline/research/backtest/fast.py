@@ -121,13 +121,16 @@ class Prepared:
         return marked(ran.flows, begun, self.market, self._rules["tick"])
 
 
-def is_for(asked: Asked) -> bool:
-    """Whether the compiled rules know all that is asked for: they know no limit entries, no crossed margin, and neither
-    the daily target of a symbol nor what it is closed to."""
-    risk = asked.policy.risk
-    own = [(one.daily_profit_percent, one.strategies, one.intervals) for one in asked.trading.values()]
-    is_plain = all(each == (None, None, None) for each in own)
-    return risk.entry_order == "market" and risk.margin_type == "isolated" and is_plain
+def beyond(asked: Asked) -> str | None:
+    """What is asked for that the compiled rules do not know, if anything."""
+    risk, own = asked.policy.risk, asked.trading.values()
+    asks = {
+        "limit entries": risk.entry_order != "market",
+        "crossed margin": risk.margin_type != "isolated",
+        "daily target of a symbol": any(one.daily_profit_percent is not None for one in own),
+        "strategies or intervals of a symbol": any((one.strategies, one.intervals) != (None, None) for one in own),
+    }
+    return ", ".join(what for what, is_asked in asks.items() if is_asked) or None
 
 
 def heard(asked: Asked) -> list[SignalView]:

@@ -25,6 +25,7 @@ from pipeline.timeline import MINUTE
 
 Progress = Callable[[Inside, int], None]
 _NUMBER: Final = re.compile(r"(?<!\w)-?\d+(\.\d+)?(?!\w)")
+_MET: Final = "signal before a hole and no position that takes more than one order to close, and met one"
 _MORE: Final = (Inside.RESOLVED, Inside.OPTIMISTIC)
 
 
@@ -87,6 +88,8 @@ class Backtest:
 
     asked: Asked
     outcomes: Sequence[Outcome]
+    beyond: str | None = None
+    """What the compiled rules do not know of it: why the executor itself ran, where nobody asked for that."""
 
     @property
     def outcome(self) -> Outcome:
@@ -97,7 +100,8 @@ class Backtest:
     def assumed(self) -> Mapping[str, str]:
         """What ran, and what it took for granted, as a report says it."""
         ran = " and ".join(dict.fromkeys(_RAN[one.engine] for one in self.outcomes))
-        return {"engine": ran, **self.asked.assumptions.lines()}
+        because = "" if self.beyond is None else f", because the compiled rules know no {self.beyond}"
+        return {"engine": ran + because, **self.asked.assumptions.lines()}
 
     @property
     def market_return(self) -> float:
@@ -108,7 +112,8 @@ class Backtest:
 def run(asked: Asked, progress: Progress = lambda _, __: None, *, exact: bool = False) -> Backtest:
     """Run it; under the other assumptions only where the pessimistic run met a minute that does not tell. The
     compiled rules run what they know all of; anything else, and all if `exact`, the executor itself."""
-    engine = None if exact or not fast.is_for(asked) else Prepared(asked)
+    beyond = fast.beyond(asked)
+    engine = None if exact or beyond is not None else Prepared(asked)
 
     def one(inside: Inside) -> Outcome:
         question = replace(asked, assumptions=replace(asked.assumptions, inside=inside))
@@ -116,7 +121,10 @@ def run(asked: Asked, progress: Progress = lambda _, __: None, *, exact: bool = 
         return found or _by_executor(question, lambda now: progress(inside, now))
 
     first = one(Inside.PESSIMISTIC)
-    return Backtest(asked, [first, *(map(one, _MORE) if first.untold else ())])
+    outcomes = [first, *(map(one, _MORE) if first.untold else ())]
+    if engine is not None and any(one.engine == "exact" for one in outcomes):
+        beyond = _MET
+    return Backtest(asked, outcomes, None if exact else beyond)
 
 
 def _by_rules(engine: Prepared, asked: Asked) -> Outcome | None:

@@ -68,11 +68,10 @@ class Stage:
     """One stretch of time for many trials. `asked` holds all but the signals and what a point changes."""
 
     def __init__(self, asked: Asked, candles: Sequence[Candles], space: Space) -> None:
-        if not fast.is_for(asked):
+        if (beyond := fast.beyond(asked)) is not None:
             raise UsageError(
-                "a search goes by the compiled rules, and they know no limit entries, no crossed margin, and neither "
-                "the daily target of a symbol nor what it is closed to: change the settings for it, or try single "
-                "sets with tidemark backtest"
+                f"a search goes by the compiled rules, and they know no {beyond}: change the settings for it, or try "
+                "single sets with tidemark backtest"
             )
         self.space = space
         self._asked = replace(asked, signals=[])
