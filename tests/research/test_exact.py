@@ -157,6 +157,15 @@ def test_the_same_run_is_the_same_to_the_last_digit_and_a_longer_one_begins_like
     assert closed == list(trades[: len(closed)])
 
 
+def test_calls_that_cannot_fail_need_not_be_counted() -> None:
+    question = asked(minutes(wild(1_500, seed=3)), chatter(1_500, seed=3), trading=TARGET)
+    one, other = ExactRun(question), ExactRun(question)
+    other._may_fail = True
+    told, all_told = one.run(), other.run()
+    assert (told.ledger, told.orders, told.equity) == (all_told.ledger, all_told.orders, all_told.equity)
+    assert len(told.orders) > 20
+
+
 def test_the_order_of_symbols_changes_nothing() -> None:
     markets = {f"{name}USDT": minutes(wild(2_000, seed=n), f"{name}USDT") for n, name in enumerate(("AB", "CD", "EF"))}
     signals = [one for n, symbol in enumerate(markets) for one in chatter(2_000, seed=n, symbol=symbol)]
