@@ -41,7 +41,7 @@ from pipeline.strategies import registry
 from pipeline.strategies.runner import run_history
 from pipeline.timeline import DAY, MINUTE, interval, to_ms
 from schemas.series import SeriesKey
-from schemas.symbols import Filters, Symbol
+from tests.contracts import TICK, contract
 
 GROUP = "research"
 PEERS = os.environ.get("BENCH_PEERS")
@@ -49,7 +49,6 @@ BEGIN = to_ms(datetime(2026, 1, 1, tzinfo=UTC))
 QUARTER = 15
 STRATEGY = "ma_breakout"
 STOP_ATR = 2
-TICK = Decimal("0.1")
 
 
 def run(quick: bool) -> list[Row]:
@@ -185,7 +184,7 @@ def question(symbol: str, days: int, strategies: list[str], seed: int = 3) -> As
         assumptions=Assumptions(),
         product=UM,
         identity=Identity("sim", "backte"),
-        symbols=[listed(symbol)],
+        symbols=[contract(symbol)],
         minutes={symbol: Minutes.of(symbol, TICK, times_of, opened, high, low, close)},
         trading={},
         funding={symbol: schedule_of((), BEGIN, end)},
@@ -223,33 +222,6 @@ def said(symbol: str, name: str, minutes: tuple[Floats, Floats, Floats, Floats])
         )
         for one in found
     ]
-
-
-def listed(name: str) -> Symbol:
-    """A contract like BTCUSDT."""
-    now = datetime(2026, 1, 1, tzinfo=UTC)
-    texts = {
-        "min_price": "0.1", "max_price": "10000000", "step_size": "0.001", "min_quantity": "0.001",
-        "max_quantity": "1000", "market_max_quantity": "120", "min_notional": "100", "tick_size": "0.1",
-        "market_step_size": "0.001", "market_min_quantity": "0.001", "multiplier_up": "1.05", "multiplier_down": "0.95",
-    }  # fmt: skip
-    return Symbol(
-        id=f"sim:{name}",
-        exchange="sim",
-        symbol=name,
-        pair=name,
-        contract_type="PERPETUAL",
-        status="TRADING",
-        base_asset=name.removesuffix("USDT"),
-        quote_asset="USDT",
-        margin_asset="USDT",
-        price_precision=1,
-        quantity_precision=3,
-        onboarded=now,
-        delivery=now,
-        filters=Filters(max_orders=200, **{key: Decimal(text) for key, text in texts.items()}),
-        updated_at=now,
-    )
 
 
 def peers(asked: Asked, signals: Any) -> dict[str, tuple[float, int]]:

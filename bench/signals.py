@@ -5,7 +5,6 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median, quantiles
 from time import perf_counter
@@ -40,7 +39,7 @@ from pipeline.strategies import registry
 from pipeline.strategies.base import Codes, Kind, Prices, Strategy
 from pipeline.timeline import DAY, interval
 from schemas.series import SeriesKey
-from schemas.symbols import Symbol
+from tests.contracts import contract
 
 GROUP = "signals"
 STEP = interval("15m")
@@ -121,7 +120,7 @@ def history(database: Database[dict[str, Any]], series: int, days: int) -> list[
 
 def fill(database: Database[dict[str, Any]], keys: list[SeriesKey], count: int) -> None:
     """A random walk in each series, on whole ticks."""
-    SymbolStore(database).save(described(key) for key in keys)
+    SymbolStore(database).save(contract(key.symbol, exchange=key.exchange, price_precision=DECIMALS) for key in keys)
     random = np.random.default_rng(11)
     t = END + (np.arange(count) - count) * STEP.after(0)
     for key in keys:
@@ -134,27 +133,6 @@ def fill(database: Database[dict[str, Any]], keys: list[SeriesKey], count: int) 
         columns |= {"t": t, "te": t + STEP.after(0) - 1, "u": t + STEP.after(0), "closed": np.ones(count, np.bool_)}
         frame = pl.DataFrame(columns).select(pl.col(name).cast(kind) for name, kind in FRAME_SCHEMA.items())
         CandleStore(database).replace_closed(key, frame)
-
-
-def described(key: SeriesKey) -> Symbol:
-    """A contract whose prices have `DECIMALS` decimals."""
-    moment = datetime(2020, 1, 1, tzinfo=UTC)
-    return Symbol(
-        id=f"{key.exchange}:{key.symbol}",
-        exchange=key.exchange,
-        symbol=key.symbol,
-        pair=key.symbol,
-        contract_type="PERPETUAL",
-        status="TRADING",
-        base_asset=key.symbol.removesuffix("USDT"),
-        quote_asset="USDT",
-        margin_asset="USDT",
-        price_precision=DECIMALS,
-        quantity_precision=3,
-        onboarded=moment,
-        delivery=moment,
-        updated_at=moment,
-    )
 
 
 def timed(work: Callable[[], list[Derived]]) -> tuple[float, list[Derived]]:

@@ -15,8 +15,8 @@ from pipeline.store.prepare import prepare
 from pipeline.store.symbols import SymbolStore
 from schemas.funding import Settlement
 from tests.cli.conftest import Run
+from tests.contracts import contract
 from tests.execution.test_periods import DAYS, day
-from tests.research.stage import listed
 from tests.research.test_why import filled
 
 
@@ -81,7 +81,7 @@ def test_why_these_months_goes_by_snapshots_and_journal(tidemark: Run, db: Datab
 def test_why_counts_the_funding_of_what_was_held(tidemark: Run, db: Database[dict[str, Any]]) -> None:
     AccountStore(db, "sim").add(day(2, 1, 3.0, equity="1000"))
     AccountStore(db, "sim").add(day(2, 7, -1.0, equity="990"))
-    SymbolStore(db).save([listed("BTCUSDT")])
+    SymbolStore(db).save([contract()])
     times = [datetime(2026, 2, 2, 8, tzinfo=UTC) + timedelta(hours=8 * number) for number in range(-1, 3)]
     rates = [Decimal(one).scaleb(-3) for one in (1, 2, -4, 5)]
     settled = [Settlement(t=t, rate=rate, mark=Decimal(1_000)) for t, rate in zip(times, rates, strict=True)]

@@ -3,14 +3,13 @@ And a key file that cannot be read is said in a sentence."""
 
 import json
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pipeline.store.symbols import SymbolStore
-from schemas.symbols import Symbol
+from tests.contracts import contract
 
 Run = Callable[..., Any]
 
@@ -18,16 +17,7 @@ Run = Callable[..., Any]
 @pytest.fixture
 def listed(db: Any) -> None:
     """What the exchange trades, as an ingester stored it."""
-    SymbolStore(db).save(symbol(name) for name in ("BTCUSDT", "BTCUSDC", "DOGEUSDT", "OLDUSDT"))
-
-
-def symbol(name: str) -> Symbol:
-    return Symbol(
-        id=f"sim:{name}", exchange="sim", symbol=name, pair=name, contract_type="PERPETUAL", status="TRADING",
-        base_asset=name[:-4], quote_asset=name[-4:], margin_asset=name[-4:], price_precision=2, quantity_precision=3,
-        onboarded=datetime(2020, 1, 1, tzinfo=UTC), delivery=datetime(2100, 1, 1, tzinfo=UTC),
-        updated_at=datetime(2026, 1, 1, tzinfo=UTC),
-    )  # fmt: skip
+    SymbolStore(db).save(contract(name) for name in ("BTCUSDT", "BTCUSDC", "DOGEUSDT", "OLDUSDT"))
 
 
 @pytest.mark.usefixtures("listed")

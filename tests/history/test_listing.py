@@ -6,31 +6,12 @@ import pytest
 
 from pipeline.errors import UsageError
 from pipeline.history.listing import wanted_series
-from schemas.symbols import Symbol
+from tests.contracts import contract
 
 BEGAN, ENDED = datetime(2020, 1, 1, tzinfo=UTC), datetime(2100, 12, 25, tzinfo=UTC)
 
 
-def symbol(name: str) -> Symbol:
-    return Symbol(
-        id=f"sim:{name}",
-        exchange="sim",
-        symbol=name,
-        pair=name,
-        contract_type="PERPETUAL",
-        status="TRADING",
-        base_asset=name.removesuffix("USDT"),
-        quote_asset="USDT",
-        margin_asset="USDT",
-        price_precision=2,
-        quantity_precision=3,
-        onboarded=BEGAN,
-        delivery=ENDED,
-        updated_at=BEGAN,
-    )
-
-
-LISTED = [symbol("BTCUSDT"), symbol("ETHUSDT"), symbol("币安人生USDT")]
+LISTED = [contract(name, onboarded=BEGAN, delivery=ENDED) for name in ("BTCUSDT", "ETHUSDT", "币安人生USDT")]
 
 
 def test_each_symbol_with_each_interval_once() -> None:

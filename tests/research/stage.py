@@ -19,14 +19,12 @@ from pipeline.research.backtest.run import Backtest, run
 from pipeline.settings import Risk
 from pipeline.timeline import HOUR, MINUTE, to_ms
 from schemas.signals import Kind, Side
-from schemas.symbols import Filters, Symbol
+from tests.contracts import BTC, TICK, contract
 
 Candle = tuple[float, float, float, float]
 """Open, high, low, close."""
-BTC = "BTCUSDT"
 BEGIN = to_ms(datetime(2026, 3, 2, 1, tzinfo=UTC))
 """An hour after midnight, seven before funding."""
-TICK = Decimal("0.1")
 TARGET = TradingView(take_profit_atr=Decimal(2))
 
 
@@ -63,37 +61,6 @@ def said(
     )
 
 
-def listed(name: str = BTC) -> Symbol:
-    """A contract with ordinary rules."""
-    now = datetime(2026, 1, 1, tzinfo=UTC)
-    rules = {"min_price": TICK, "max_price": 10**7, "step_size": "0.001", "min_quantity": "0.001"}
-    most = {"max_quantity": 1000, "market_max_quantity": 120, "min_notional": 100, "max_orders": 200}
-    return Symbol(
-        id=f"sim:{name}",
-        exchange="sim",
-        symbol=name,
-        pair=name,
-        contract_type="PERPETUAL",
-        status="TRADING",
-        base_asset=name.removesuffix("USDT"),
-        quote_asset="USDT",
-        margin_asset="USDT",
-        price_precision=1,
-        quantity_precision=3,
-        onboarded=now,
-        delivery=now,
-        filters=Filters(
-            tick_size=TICK,
-            market_step_size=Decimal("0.001"),
-            market_min_quantity=Decimal("0.001"),
-            multiplier_up=Decimal("1.05"),
-            multiplier_down=Decimal("0.95"),
-            **{name: Decimal(value) for name, value in (rules | most).items()},
-        ),
-        updated_at=now,
-    )
-
-
 def asked(
     market: Minutes | Mapping[str, Minutes],
     signals: Iterable[SignalView],
@@ -108,7 +75,7 @@ def asked(
         assumptions=Assumptions(inside=Inside.PESSIMISTIC),
         product=UM,
         identity=Identity("sim", "backte"),
-        symbols=[listed(symbol) for symbol in of_all],
+        symbols=[contract(symbol) for symbol in of_all],
         minutes=of_all,
         trading={symbol: trading for symbol in of_all if trading is not None},
         funding={name: schedule_of((), one.start, one.end) for name, one in of_all.items()},

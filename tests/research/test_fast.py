@@ -22,7 +22,8 @@ from pipeline.timeline import HOUR, MINUTE, to_datetime
 from schemas.funding import Settlement
 from schemas.signals import Kind
 from schemas.symbols import Symbol
-from tests.research.stage import BEGIN, TARGET, Candle, asked, at_market, chatter, flat, listed, minutes, said, wild
+from tests.contracts import contract
+from tests.research.stage import BEGIN, TARGET, Candle, asked, at_market, chatter, flat, minutes, said, wild
 
 CENT = 1e-5
 
@@ -94,7 +95,7 @@ def ruled(symbol: str, step: Decimal, dice: random.Random) -> Symbol:
         "min_notional": Decimal(dice.choice([5, 100, 1_500])),
         "tick_size": Decimal(dice.choice(["0.1", "1"])),
     }
-    one = listed(symbol)
+    one = contract(symbol)
     rules = one.model_copy(update={"taker_fee": dice.choice([None, Decimal("0.0004"), Decimal("0.001")])})
     return rules.model_copy(update={"filters": one.filters and one.filters.model_copy(update=other)})
 
@@ -192,7 +193,7 @@ def test_a_fee_and_a_lot_are_those_of_their_day(exact: bool) -> None:
     market = minutes(flat(100_000, 40))
     says: list[tuple[int, Kind]] = [(2, "entry"), (5, "exit"), (20, "entry"), (25, "exit")]
     signals = [said(at, kind, "long", 100_000) for at, kind in says]
-    one = listed()
+    one = contract()
     coarse = one.filters and one.filters.model_copy(update={"market_step_size": Decimal("0.005")})
     later = one.model_copy(update={"filters": coarse, "taker_fee": Decimal("0.001")})
     found = replace(asked(market, signals), changes=[Change(BEGIN + 20 * MINUTE, later)])

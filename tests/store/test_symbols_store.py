@@ -2,35 +2,19 @@
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 from pipeline.store.prepare import prepare
 from pipeline.store.symbols import SymbolStore
-from schemas.symbols import Filters, Recorded, Symbol
+from schemas.symbols import Filters, Recorded
+from tests.contracts import contract
 
 MOMENT = datetime(2025, 1, 1, tzinfo=UTC)
 FILTERS = Filters(**{name: Decimal("0.10") for name in Filters.model_fields if name != "max_orders"}, max_orders=200)
 
 
-def symbol(name: str, **changes: Any) -> Symbol:
-    fields: dict[str, Any] = {
-        "id": f"sim:{name}",
-        "exchange": "sim",
-        "symbol": name,
-        "pair": name,
-        "contract_type": "PERPETUAL",
-        "status": "TRADING",
-        "base_asset": "X",
-        "quote_asset": "USDT",
-        "margin_asset": "USDT",
-        "price_precision": 2,
-        "quantity_precision": 3,
-        "onboarded": MOMENT,
-        "delivery": MOMENT,
-        "filters": FILTERS,
-        "updated_at": MOMENT,
-    }
-    return Symbol(**{**fields, **changes})
+symbol = partial(contract, price_precision=2, onboarded=MOMENT, delivery=MOMENT, filters=FILTERS, updated_at=MOMENT)
 
 
 def test_contracts_come_back_exactly_and_gone_ones_stay(db: Any) -> None:
