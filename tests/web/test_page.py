@@ -24,6 +24,8 @@ from tests.web.conftest import Served
 HOUR = interval("1h")
 KEY = SeriesKey("sim", "BTCUSDT", "1h")
 READY = "html[data-ready=yes]"
+PROCESS_MS = 2 * PATIENCE_MS
+"""A process of its own has to begin first."""
 
 
 @pytest.fixture(scope="module")
@@ -230,10 +232,10 @@ def test_a_strategy_is_tried_from_the_chart_and_a_trade_leads_back_to_its_candle
     page.get_by_label("By the executor itself").check()
     page.get_by_label("average").fill("x")
     page.get_by_role("button", name="Run").click()
-    expect(page.get_by_role("status")).to_contain_text("average")
+    expect(page.get_by_role("status")).to_contain_text("average", timeout=PROCESS_MS)
     page.get_by_label("average").fill("0")
     page.get_by_role("button", name="Run").click()
-    expect(page.get_by_role("heading", name="Months, UTC")).to_be_visible()
+    expect(page.get_by_role("heading", name="Months, UTC")).to_be_visible(timeout=PROCESS_MS)
     name = page.url.rpartition("/")[2]
     kept = served.db["runs"].find_one({"_id": name})
     assert kept is not None
@@ -274,11 +276,11 @@ def test_parameters_are_searched_and_a_trial_is_adopted(page: Page, served: Serv
     page.get_by_label("Search stop, ATR").check()
     page.get_by_label("stop, ATR", exact=True).fill("x")
     page.get_by_role("button", name="Search", exact=True).click()
-    expect(page.get_by_role("status")).to_contain_text("stop=x")
+    expect(page.get_by_role("status")).to_contain_text("stop=x", timeout=PROCESS_MS)
     page.get_by_label("stop, ATR", exact=True).fill("1..3:0.5")
     expect(page.get_by_text("5 sets there are")).to_be_visible()
     page.get_by_role("button", name="Search", exact=True).click()
-    expect(page.get_by_label("Verdict")).to_be_visible()
+    expect(page.get_by_label("Verdict")).to_be_visible(timeout=PROCESS_MS)
     name = page.url.rpartition("/")[2]
     page.reload()
     found = served.get(f"searches/{name}")
