@@ -100,7 +100,7 @@ def no_log_of_a_command() -> Iterator[None]:
             root.removeHandler(handler)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def signal_document() -> Callable[..., Document]:
     """Makes the stored form of a signal; name what matters to the test, the rest is ordinary."""
 

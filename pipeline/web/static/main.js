@@ -55,6 +55,8 @@ let database = { up: true, why: null };
 /** @type {import("./live.js").State} */
 let state = "connecting";
 let standing = "", said = "";
+/** Since when what is shown has not been known to hold; 0: it does. */
+let old = 0;
 let theme = localStorage.getItem("theme") ?? (matchMedia("(prefers-color-scheme: light)").matches ? "light" : "dark");
 
 /** @returns {{view: string, rest: string[], place: Place}} */
@@ -112,9 +114,10 @@ function stand(data, place) {
 }
 
 function banner() {
-  const lost = state === "lost" ? "The server does not answer: what is shown is old, and nothing can be changed. Trying again." : "";
-  const away = database.up ? "" : `The database does not answer: ${database.why}`;
-  const text = [lost, away, said, standing].filter(Boolean).join(" · ");
+  const lost = state === "lost" ? "The server does not answer, and nothing can be changed. Trying again." : "";
+  const away = state === "lost" || database.up ? "" : `The database does not answer: ${database.why}`;
+  const age = old ? `What is shown is ${span((Date.now() - old) / 1000)} old.` : "";
+  const text = [lost, away, age, said, standing].filter(Boolean).join(" · ");
   byId("banner").hidden = !text;
   byId("banner").textContent = text;
 }
@@ -132,7 +135,9 @@ function connection(now) {
   const [dot, word] = [/** @type {HTMLElement} */ (document.querySelector("#pulse .dot")), byId("state")];
   dot.className = `dot ${now === "live" && database.up ? "live" : now === "lost" || !database.up ? "lost" : ""}`;
   word.textContent = now === "live" ? (database.up ? "live" : "no database") : now === "lost" ? "lost, trying again" : "connecting";
-  document.body.classList.toggle("old", now === "lost");
+  const holds = now !== "lost" && database.up;
+  old = holds ? 0 : old || live?.heard || Date.now();
+  document.body.classList.toggle("stale", !holds);
   document.documentElement.dataset.connection = now;
   for (const one of document.querySelectorAll("button[data-orders], #halt")) /** @type {HTMLButtonElement} */ (one).disabled = now !== "live";
   banner();
@@ -209,6 +214,7 @@ byId("theme").addEventListener("click", () => {
 byId("halt").addEventListener("click", haltOrResume);
 addEventListener("hashchange", show);
 setInterval(() => {
+  if (old) banner();
   byId("clock").textContent = `UTC ${new Date().toISOString().slice(11, 19)}${state === "live" ? "" : ` · heard ${span((Date.now() - live.heard) / 1000)} ago`}`;
 }, 1000);
 paintTheme();

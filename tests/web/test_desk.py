@@ -1,0 +1,211 @@
+"""The page over a desk on which much has happened: each number is that of the Python door and of the database, and all
+of them stay, with their age, while the database is away."""
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from pipeline.app.account import accounts
+from pipeline.app.door import secret_file
+from pipeline.app.opened import Opened
+from pipeline.settings import Settings
+from pipeline.store import connect
+from pipeline.store.account import AccountStore
+from pipeline.store.mongod.folder import Folder
+from pipeline.store.mongod.launch import Limits, any_free_port
+from pipeline.store.mongod.server import Server
+from tests.browser.conftest import PATIENCE_MS, SHOTS, launch
+from tests.cli import desk
+from tests.secret_watch import keep_secret
+from tests.web.conftest import Served
+
+DATABASE = "desk"
+
+
+class Away:
+    """A mongod that goes and comes back, at the same port."""
+
+    def __init__(self, home: Path) -> None:
+        self._home = home
+        self._port = any_free_port()
+        self._running = ExitStack()
+        self.uri = ""
+        self.come()
+
+    def come(self) -> None:
+        server = Server(self._home, port=self._port, limits=Limits(cache_gb=0.25, oplog_mb=990))
+        self.uri = self._running.enter_context(server.running())
+        keep_secret(Folder(self._home).password)
+
+    def go(self) -> None:
+        self._running.close()
+
+
+@pytest.fixture(scope="module")
+def mongod(scratch: Path) -> Iterator[Away]:
+    one = Away(scratch / "away")
+    yield one
+    one.go()
+
+
+@pytest.fixture(scope="module")
+def served(mongod: Away, scratch: Path, signal_document: Any) -> Iterator[Served]:
+    """A server over the desk, with an account that is counted in coins too."""
+    home = scratch / "desk"
+    home.mkdir()
+    with connect.client(mongod.uri) as client:
+        db = client[DATABASE]
+        desk.lay_out(db, signal_document)
+        for back in range(40):
+            AccountStore(db, "sim").add(coins(desk.NOW - timedelta(days=back), back))
+        mine = {"TIDEMARK_HOME": str(home), "TIDEMARK_MONGO_URI": mongod.uri, "TIDEMARK_DATABASE": DATABASE}
+        others = {name: value for name, value in os.environ.items() if not name.startswith("TIDEMARK_")}
+        one = Served(others | mine, home, db)
+        one.start()
+        keep_secret(secret_file(home).read_text())
+        yield one
+        one.kill()
+
+
+def coins(at: datetime, back: int) -> Any:
+    """What is counted in a coin: eight decimals, and a day without a return."""
+    usdt = desk._snapshot(at)
+    return usdt.model_copy(
+        update={
+            "id": f"sim:BTC:{at.isoformat()}", "asset": "BTC", "open_positions": 0,
+            "equity": Decimal("1.23456789") + Decimal(back) / 1000, "day_return_pct": None if back == 3 else back / 7,
+        }
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def tm(served: Served, mongod: Away) -> Iterator[Opened]:
+    with Opened(Settings(mongo_uri=mongod.uri, database=DATABASE, home=served.home)) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    expect.set_options(timeout=PATIENCE_MS)
+    with sync_playwright() as playwright, launch(playwright) as one:
+        yield one
+
+
+@pytest.fixture
+def page(request: pytest.FixtureRequest, browser: Browser, served: Served) -> Iterator[Page]:
+    SHOTS.mkdir(parents=True, exist_ok=True)
+    with browser.new_context(viewport={"width": 1280, "height": 900}, color_scheme="dark") as profile:
+        tab = profile.new_page()
+        tab.set_default_timeout(PATIENCE_MS)
+        tab.goto(served.link)
+        tab.wait_for_selector("html[data-ready=yes]")
+        yield tab
+        tab.screenshot(path=SHOTS / f"desk-{request.node.name}.png", full_page=True)
+
+
+def show(page: Page, view: str) -> None:
+    page.evaluate("where => { delete document.documentElement.dataset.ready; location.hash = where }", f"#/{view}")
+    page.wait_for_selector("html[data-ready=yes]")
+
+
+def rows(page: Page, table: int = 0, of: str = "main") -> list[list[str]]:
+    """What stands in a table."""
+    found = page.locator(of).locator("table").nth(table).locator("tbody tr")
+    expect(found.first).to_be_visible()
+    return [one.locator("td").all_inner_texts() for one in found.all()]
+
+
+def number(text: str) -> Decimal | None:
+    """As it was before it was written for people."""
+    plain = re.sub(r"[^0-9.−]", "", text).replace("−", "-")
+    return Decimal(plain) if any(each.isdigit() for each in plain) else None
+
+
+def rounded(value: Any, digits: int = 2) -> Decimal | None:
+    return None if value is None else Decimal(f"{value:.{digits}f}")
+
+
+def test_days_and_months_of_each_coin_are_those_of_the_door_and_the_database(page: Page, tm: Opened) -> None:
+    show(page, "account")
+    by_day, by_month = accounts(tm, "day", 400), accounts(tm, "month")
+    assert {one.latest.asset for one in by_day if one.latest} == {"USDT", "BTC"}
+    for days, months in zip(by_day, by_month, strict=True):
+        assert days.latest is not None
+        asset = days.latest.asset
+        section = f"section[aria-label='In {asset}']"
+        wanted = [[one.name, rounded(one.equity), rounded(one.return_pct), rounded(one.realized), rounded(one.fees)]
+                  for one in (*months.periods, *reversed(days.periods))]  # fmt: skip
+        shown = [*rows(page, 0, section), *rows(page, 1, section)]
+        assert [[one[0], number(one[2]), number(one[3]), number(one[4]), number(one[5])] for one in shown] == wanted
+        kept = tm.db["accounts"].find_one({"environment": "sim", "asset": asset}, sort=[("at", -1)])
+        assert kept is not None
+        cards = page.locator(f"{section} .card b").all_inner_texts()
+        stored = [kept[name].to_decimal() for name in ("equity", "wallet", "available", "unrealized")]
+        assert [number(one) for one in cards[:4]] == [rounded(one) for one in stored]
+
+
+def test_positions_and_orders_are_those_of_the_database(page: Page, served: Served) -> None:
+    show(page, "account")
+    expect(page.get_by_role("heading", name="Positions")).to_be_visible()
+    kept = {one["symbol"]: one for one in served.db["positions"].find()}
+    table = page.get_by_role("heading", name="Positions").locator("xpath=following-sibling::div[1]//tbody/tr")
+    for one in [each.locator("td").all_inner_texts() for each in table.all()]:
+        stored = kept.pop(one[0])
+        assert number(one[2]) == abs(stored["quantity"].to_decimal())
+        assert number(one[3]) == stored["entry_price"].to_decimal()
+        assert number(one[4]) == stored["mark_price"].to_decimal()
+        assert number(one[5]) == rounded(stored["unrealized"].to_decimal())
+    assert kept == {}
+    orders = page.get_by_role("heading", name="Open orders").locator("xpath=following-sibling::div[1]//tbody/tr")
+    shown = [each.locator("td").all_inner_texts() for each in orders.all()]
+    stored = list(served.db["orders"].find().sort("created_at", 1))
+    assert [(one[0], number(one[4]), number(one[5]), one[7]) for one in shown] == [
+        (one["symbol"], one["quantity"].to_decimal(), one["trigger_price"].to_decimal(), one["state"]) for one in stored
+    ]
+
+
+def test_signals_are_those_of_the_door_and_the_database(page: Page, served: Served) -> None:
+    show(page, "signals")
+    shown = rows(page)
+    told = served.get("signals", limit=500)
+    kept = {one["_id"]: one for one in served.db["signals"].find()}
+    assert len(shown) == len(told) == len(kept)
+    for one, answer in zip(shown, told, strict=True):
+        stored = kept[answer["id"]]
+        assert one[1] == f"{stored['symbol']} {stored['interval']}"
+        assert number(one[5]) == Decimal(repr(stored["price"])) == Decimal(repr(answer["price"]))
+        columns = ("return_pct", "return_1h", "return_1d", "return_7d", "best_pct", "worst_pct")
+        assert [number(text) for text in one[6:12]] == [rounded(answer[name]) for name in columns]
+        assert [answer[name] for name in columns[1:4]] == [stored.get(name) for name in columns[1:4]]
+        assert (one[12], one[13]) == (stored["verdict"], stored.get("reason") or "")
+
+
+def test_a_database_that_goes_is_missed_and_what_was_there_stays_with_its_age(
+    page: Page, served: Served, mongod: Away
+) -> None:
+    show(page, "account")
+    before = rows(page)
+    mongod.go()
+    expect(page.locator("#banner")).to_contain_text("The database does not answer")
+    expect(page.locator("#banner")).to_contain_text(re.compile(r"What is shown is [\d.]+ (s|min) old"))
+    expect(page.locator("#state")).to_have_text("no database")
+    assert rows(page) == before
+    assert float(page.locator("main").evaluate("one => getComputedStyle(one).opacity")) < 0.7
+    refused = served.script().post(f"{served.url}/api/resume", json={}, timeout=120)
+    assert (refused.status_code, "detail" in refused.json()) == (503, True)
+    mongod.come()
+    expect(page.locator("#state")).to_have_text("live")
+    expect(page.locator("#banner")).not_to_contain_text("does not answer")
+    expect(page.locator("#banner")).not_to_contain_text("old")
+    assert page.locator("main").evaluate("one => getComputedStyle(one).opacity") == "1"
+    show(page, "signals")
+    assert len(rows(page)) == len(served.get("signals", limit=500)) > 0
+    assert datetime.now(UTC) > desk.NOW
