@@ -270,6 +270,11 @@ class Exchange:
         self.trade_by_hand(held)
         self.reopened_by_hand_at = self.now
 
+    def open_by_hand(self, quantity: Decimal) -> None:
+        """Somebody holds a position of his own: nobody else has a stop under it."""
+        self.trade_by_hand(quantity)
+        self.reopened_by_hand_at = self.now
+
     # Inside
 
     def _place_algo(self, order: OrderRecord) -> Placed:

@@ -15,11 +15,11 @@ from pipeline.execution.engine import events as ev
 from pipeline.execution.engine import liquidation, sizing, tradable
 from pipeline.execution.engine.diary import Diary
 from pipeline.execution.engine.effects import JournalIntent, Query
-from pipeline.execution.engine.state import AccountView, Bracket, Holding, Policy, TradingView
+from pipeline.execution.engine.state import AccountView, Bracket, Holding, OrderTold, Policy, TradingView
 from pipeline.execution.gateway import reports_in
 from pipeline.settings import Risk
 from pipeline.timeline import SECOND
-from tests.execution.driver import FILTERS, SYMBOL, Driver, T, isolated, signal
+from tests.execution.driver import FILTERS, IDENTITY, SYMBOL, Driver, T, isolated, signal
 
 RULES = FILTERS.model_copy(
     update={
@@ -69,6 +69,19 @@ def test_the_liquidation_price(quantity, price):
 
 def test_a_short_that_is_paid_in_full_is_never_liquidated():
     assert liquidation.price(BTC, D(-1), PRICE, 1, BRACKETS) is None
+
+
+@pytest.mark.parametrize(
+    ("state", "filled", "average", "margin"), [("filled", 30, PRICE, "0.01666667"), ("accepted", 0, None, 0)]
+)
+def test_an_entry_that_is_found_again_without_its_plan_counts_by_what_it_was_filled_at(state, filled, average, margin):
+    driver = Coins()
+    told = OrderTold(
+        IDENTITY.order_id("s1", "entry"), SYMBOL, "BUY", state, D(filled), T + 1, exchange_id=7, average_price=average,
+        quantity=D(30),
+    )  # fmt: skip
+    driver(ev.OrderSeen(told, "stream"), 1)
+    assert eight(driver.core._worth.of("BTC").reserved()) == D(margin)
 
 
 def test_a_unit_loses_its_percent_of_the_coins_when_the_price_goes_an_atr_against_it():

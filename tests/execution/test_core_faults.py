@@ -53,6 +53,7 @@ def test_the_schedules_reach_what_they_are_for():
         "turned": 33, "killed between close and opening": 3, "climbed": 6, "climbed as shipped": 2,
         "another interval was left alone": 30, "another strategy was left alone": 30,
         "rested in vain": 100, "rested, and filled in part": 6, "ended by the exchange": 20, "naked for too long": 6,
+        "somebody opened one of his own": 60,
     }  # fmt: skip
     assert {what: seen[what] for what, few in least.items() if seen[what] <= few} == {}
 
@@ -93,5 +94,7 @@ def told_by(schedule: Schedule) -> dict[str, bool]:
         "rested in vain": any(not one.filled for one in withdrawn),
         "rested, and filled in part": any(one.filled for one in withdrawn),
         "naked for too long": schedule.faults.slow_to_fire and schedule.naked_for > risk.unprotected_seconds * SECOND,
+        "somebody opened one of his own": schedule.faults.opened is not None
+        and schedule.exchange.reopened_by_hand_at > 0,
         "ended by the exchange": any(one.status == "expired" for one in limits),
     }

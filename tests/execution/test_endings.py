@@ -144,6 +144,15 @@ def test_an_end_is_said_before_what_closes_the_next_position_could_be_taken_for_
     assert said_ends(driver) == [UNTOLD.words, "settled by the exchange: the contract has ended"]
 
 
+def test_of_a_symbol_that_is_gone_an_end_that_nobody_told_is_said_at_once():
+    driver = Driver()
+    closed_by_nobody(driver)
+    driver.wait(2_000)
+    assert said_ends(driver) == []
+    driver(ev.SymbolGone(SYMBOL, driver.now))
+    assert said_ends(driver) == [UNTOLD.words]
+
+
 @pytest.mark.parametrize("by", [-3_600_000, 3_600_000])
 def test_a_clock_that_is_put_right_keeps_no_end_from_being_said_in_time(by):
     driver = Driver()

@@ -147,6 +147,22 @@ def test_the_position_is_journaled_before_the_order_that_made_it():
     assert kinds.index(JournalPosition) < kinds.index(JournalOrder)
 
 
+def test_an_entry_that_waits_to_be_sent_again_is_not_while_the_position_is_being_closed():
+    driver = Driver()
+    driver.protected(kind="trial")
+    entry = driver.sent(name="s2", kind="entry")
+    driver.seen(driver.order("stop"), "cancelled")
+    driver.wait(SECOND)
+    driver.journal()
+    driver(ev.OrderRejected(driver.one(Place).order.id, -2021, "would trigger"), 1)
+    driver(ev.OrderFailed(entry.id, "no connection"), 1)
+    driver.wait(2 * SECOND)
+    assert driver.state("entry") == "abandoned"
+    assert [one for one in driver.all if isinstance(one, Place) and one.order.id == entry.id] == [Place(entry)]
+    (given_up,) = [one for one in driver.all if isinstance(one, JournalOrder) and one.order.state == "abandoned"]
+    assert given_up.detail.endswith("is not sent again: the position is being closed")
+
+
 # Unknown
 
 

@@ -174,6 +174,19 @@ def test_what_was_reduced_by_others_stays_ours():
     assert (driver.position().ours, driver.position().signal) == (True, "s0")
 
 
+def test_what_our_own_exit_has_left_of_what_others_added_stays_ours():
+    """There is one position a symbol, and it was never gone."""
+    opened, journal = journaled()
+    first, stop = journal["orders"]
+    added, left = replace(opened, exchange_id=98), replace(opened, exchange_id=9, side="SELL")
+    close = OrderTold(IDENTITY.order_id("s2", "exit"), SYMBOL, "SELL", "filled", left.quantity, T, exchange_id=9)
+    driver = Driver(ready=False, **journal)
+    standing = driver.told(stop)
+    driver.snapshot([standing], first.filled)
+    driver.recalled(standing, close, known=[first, stop], trades=[opened, added, left])
+    assert (driver.position().ours, driver.position().signal) == (True, "s0")
+
+
 def test_fills_that_do_not_show_our_entry_yet_prove_nothing():
     _, journal = journaled()
     first, stop = journal["orders"]

@@ -45,6 +45,8 @@ class Ended:
     """When the exchange last said that something of it was held."""
     since: int | None = None
     """When that was first looked at."""
+    cannot_be_asked: bool = False
+    """The exchange knows its symbol no more: it will not be known better."""
 
 
 @dataclass(slots=True)

@@ -38,8 +38,6 @@ def ended_by(memory: Memory, breakers: Iterable[BreakerView], order: OrderRecord
     )
     if stopped or memory.mode != "auto-execute":
         return stopped or _SIGNAL_ONLY
-    if position.closing:
-        return "the position is being closed"
     if position.managed and position.settled and not position.exposed:
         return "the position is closed"
     if now < memory.rest_until.setdefault(order.id, plan.cancel_at):
@@ -55,7 +53,7 @@ def ends(signal: SignalView, order: OrderRecord) -> bool:
 
 
 def _opens_nothing(memory: Memory, symbol: str) -> str | None:
-    """Which switch a person has thrown since the signal was decided."""
+    """Which switch a person has thrown since the signal was decided, or that what it would add to is being closed."""
     market = memory.market(symbol)
     if memory.leaving:
         return "the executor ends"
@@ -63,4 +61,6 @@ def _opens_nothing(memory: Memory, symbol: str) -> str | None:
         return "halted"
     if not market.trading.traded(production=memory.policy.production):
         return f"trading of {symbol} is off"
-    return f"{symbol} is being closed" if market.close_due else None
+    if market.close_due:
+        return f"{symbol} is being closed"
+    return "the position is being closed" if memory.position(symbol).closing else None

@@ -146,19 +146,20 @@ def theirs(position: PositionRecord) -> PositionRecord:
 def _made_by_others(
     position: PositionRecord, orders: Iterable[OrderRecord], trades: Sequence[TradeTold], made: Sequence[Fill]
 ) -> bool:
-    """Whether no order of ours has made what the journal takes for ours: none is among the fills since nothing was
-    held, and its own entry cannot be one of them, or one that is not listed yet."""
+    """Whether no order of ours has made what the journal takes for ours: none has added to the fills since nothing was
+    held, and its own entry cannot be among them, or not listed yet."""
     numbers = {one.exchange_id for one in orders if one.exchange_id is not None}
     if entered_by(numbers, position.quantity, made) is not False:
         return False
     entries = (one for one in orders if one.leg in ENTERING and one.signal == position.signal)
-    return not any(_may_be_among(trades, one) for one in entries)
+    return not any(_may_have_made(one, trades, made) for one in entries)
 
 
-def _may_be_among(trades: Sequence[TradeTold], entry: OrderRecord) -> bool:
-    """Whether some of these, or newer ones, may be of the entry, and nobody knows which."""
+def _may_have_made(entry: OrderRecord, trades: Sequence[TradeTold], made: Sequence[Fill]) -> bool:
+    """Whether some of the fills that made it are of the entry, though as much was taken out since, or may be: these,
+    or newer ones, and nobody knows which."""
     if entry.exchange_id in {one.exchange_id for one in trades}:
-        return False
+        return entry.exchange_id in {one.number for one in made}
     return entry.unsettled or (bool(entry.filled) and (entry.exchange_id is None or entry.seen_at > trades[-1].at))
 
 

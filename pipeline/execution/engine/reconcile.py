@@ -300,7 +300,8 @@ class Reconciler:
         ended.since = since
         ending = how_it_ended(position, memory.orders.values(), memory.newest_other(symbol), ended.held_at)
         next_one = memory.position(symbol)
-        if now >= since + _PATIENCE.get(ending, 0) or next_one.managed or next_one.quantity:
+        waits = now < since + _PATIENCE.get(ending, 0) and not ended.cannot_be_asked
+        if not waits or next_one.managed or next_one.quantity:
             memory.say_end(symbol, Notify(ending.level, f"{symbol} is closed", ending.words))
         elif ending is UNTOLD and now >= since + _STREAM_LATE and memory.may(symbol, "how it ended", now, _ASK_AGAIN):
             since = (position.opened_at or now - DAY) - MINUTE

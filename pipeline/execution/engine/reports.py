@@ -201,6 +201,9 @@ class Reports:
         """Nothing of the symbol can be asked any more, and nothing can be held in it: whatever became of its orders is
         over, so none waits for proof. Trades that are likely its own are as good as any proof will be."""
         reason = "the exchange knows its symbol no more, so what became of it cannot be asked"
+        if symbol in self._memory.ended:
+            self._memory.ended[symbol].cannot_be_asked = True
+            self._memory.touched.add(symbol)
         for order in [one for one in self._memory.orders.values() if one.symbol == symbol and one.unsettled]:
             wait = self._memory.doubts.get(order.id)
             if wait is None or asof < wait.gone_at:

@@ -9,7 +9,7 @@ from tests.execution.drill.setting import END, POLICY, START, TROUBLE
 
 SOON = 3_500
 """What has its end by then is known before a position would be closed for it: it is asked for 3.75 s after it fired."""
-_MAY_BE_NONE = ("halt", "fired_for", "restored")
+_MAY_BE_NONE = ("halt", "fired_for", "opened", "restored")
 
 
 @dataclass
@@ -57,6 +57,8 @@ class Faults:
     """So long after a fill the exchange lists it among the trades."""
     unheard: bool
     """Somebody closes what is held and opens as much again, while the stream is down."""
+    opened: int | None
+    """When somebody opens a position of his own, if nothing is held then."""
     restored: tuple[int | None, int] | None
     """The process dies then, and goes on with the journal as it was at the first moment; None: with an empty one."""
 
@@ -102,6 +104,7 @@ class Faults:
             slow_to_fire=firing.random() < 0.05,
             listed_late=firing.randrange(1, 12 * SECOND) if firing.random() < 0.2 else 0,
             unheard=False,
+            opened=None,
             restored=None,
         )
         if random.random() < 0.15:
@@ -124,6 +127,11 @@ class Faults:
         self.unheard = bool(self.by_hand) and chance.random() < 0.5
         if self.unheard:
             self.gaps += [(each - 1, each + chance.randrange(1, 8 * SECOND)) for each in self.by_hand]
+
+    def opened_by_hand(self, said: list[int], chance: Random) -> None:
+        """Now and then somebody opens one while an entry may be under way. `chance`: of its own, as above."""
+        if not self.blind and chance.random() < 0.08:
+            self.opened = chance.choice(said) + chance.choice([chance.randrange(1, 100), chance.randrange(4 * SECOND)])
 
     def calm(self, **but: Any) -> "Faults":
         """No fault at all, but these."""

@@ -1,11 +1,11 @@
 """The laws of docs/execution.md, as they hold once a schedule is quiet again."""
 
 from pipeline.execution.engine.effects import WriteVerdict
-from pipeline.execution.engine.state import ENTERING, PositionRecord, SignalView, TradeTold
+from pipeline.execution.engine.state import ENTERING, PositionRecord, SignalView
 from pipeline.timeline import SECOND
 from tests.execution.drill.faults import SOON
 from tests.execution.drill.setting import END, IDENTITY, POLICY, QUIET, RISK, SAID_WITHIN, TOLD_EVERY
-from tests.execution.drill.world import World
+from tests.execution.drill.world import World, made_by_others
 from tests.execution.model import SYMBOL, Placed
 
 
@@ -161,7 +161,7 @@ def broken_position_law(schedule: World) -> str | None:
             return f"flat, and open at the exchange: {standing}"
         being_said = held.as_of > END + QUIET - SAID_WITHIN
         return None if held.signal is None or being_said else f"flat, and not cleared: {held}"
-    if held.ours and (theirs := made_by_others(schedule)):
+    if held.ours and (theirs := made_by_others(exchange)):
         return f"taken for ours, and made by others: {held} {theirs}"
     if not held.ours and exchange.reopened_by_hand_at:
         return None
@@ -181,22 +181,10 @@ def broken_position_law(schedule: World) -> str | None:
     found_again = schedule.faults.restored is not None and held.take_profit_price is None
     if [one.trigger for one in targets] != ([] if found_again or without else [held.take_profit_price]):
         return f"the take-profits {targets} are not the journal's: {held}"
-    if held.closing or (held.units > RISK.max_units and not schedule.faults.by_hand):
+    theirs_too = schedule.faults.by_hand or schedule.faults.opened is not None
+    if held.closing or (held.units > RISK.max_units and not theirs_too):
         return f"not at rest: {held}"
     return None
-
-
-def made_by_others(schedule: World) -> list[TradeTold]:
-    """The trades of what is held, since nothing was held, where no order of ours is among them."""
-    exchange, left = schedule.exchange, schedule.exchange.position
-    numbers = {one.number for one in exchange.every_order() if IDENTITY.owns(one.client_id)}
-    made: list[TradeTold] = []
-    for trade in reversed(exchange.trades):
-        made.insert(0, trade)
-        left -= trade.quantity if trade.side == "BUY" else -trade.quantity
-        if not left * exchange.position > 0:
-            break
-    return [] if any(one.exchange_id in numbers for one in made) else made
 
 
 def badly_said(schedule: World) -> str | None:

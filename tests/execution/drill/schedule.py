@@ -64,6 +64,8 @@ class Schedule(Wire):
             self.at(end, lambda now: self.feed(ev.StreamBack(), now))
         for moment in self.faults.by_hand:
             self.at(moment, self.trade_by_hand)
+        if self.faults.opened is not None:
+            self.at(self.faults.opened, self.open_by_hand)
         for moment in self.faults.stops_cancelled:
             self.at(moment, self.cancel_a_stop)
         if self.faults.halt is not None:

@@ -11,11 +11,11 @@ from random import Random
 
 from pipeline.execution.engine import events as ev
 from pipeline.execution.engine.effects import Notify, WriteVerdict
-from pipeline.execution.engine.state import OrderRecord, PositionRecord
+from pipeline.execution.engine.state import OrderRecord, PositionRecord, TradeTold
 from pipeline.timeline import SECOND
 from tests.execution.drill.faults import Faults
 from tests.execution.drill.markets import UM, Market
-from tests.execution.drill.setting import END, POLICY, START
+from tests.execution.drill.setting import END, IDENTITY, POLICY, START
 from tests.execution.drill.story import draw_delisting, draw_risk, draw_signals
 from tests.execution.driver import isolated
 from tests.execution.model import SYMBOL, Exchange, Placed
@@ -35,6 +35,18 @@ class Journal:
         made.orders, made.positions, made.verdicts = dict(self.orders), dict(self.positions), dict(self.verdicts)
         made.breakers = set(self.breakers)
         return made
+
+
+def made_by_others(exchange: Exchange) -> list[TradeTold]:
+    """The trades of what is held, since nothing was held, where none of ours has added to it."""
+    left, made, adds = exchange.position, [], "BUY" if exchange.position > 0 else "SELL"
+    numbers = {one.number for one in exchange.every_order() if IDENTITY.owns(one.client_id)}
+    for trade in reversed(exchange.trades):
+        made.insert(0, trade)
+        left -= trade.quantity if trade.side == "BUY" else -trade.quantity
+        if not left * exchange.position > 0:
+            break
+    return [] if any(one.exchange_id in numbers and one.side == adds for one in made) else made
 
 
 class World:
@@ -75,7 +87,7 @@ class World:
         self.ends = 0
         """How many have come to their end in the journal."""
         self.settled: tuple[int, Decimal] | None = None
-        """When the contract ended, and what was held then, if the journal had it."""
+        """When the contract ended, and what of ours was held then, if the journal had it."""
         self.firing: set[int] = set()
         """Orders that have fired and have no end yet."""
         self.naked_since: int | None = None
@@ -92,6 +104,8 @@ class World:
         if self.faults.slow_to_fire:
             self.drift = 120 if next(iter(self.signals.values())).side == "short" else -120
         alone = self.faults.forgetful or self.faults.slow_to_fire
+        if not alone:
+            self.faults.opened_by_hand([one.at for one in self.signals.values()], Random(f"opened {seed}"))
         self.delisted = [] if alone else draw_delisting(Random(f"delisted {seed}"))
 
     def feed(self, event: ev.Event, now: int) -> None:
@@ -165,13 +179,19 @@ class World:
                 if change:
                     self.exchange.trade_by_hand(change)
 
+    def open_by_hand(self, now: int) -> None:
+        if not self.exchange.position and not self.exchange.settling:
+            way = self.random.choice([-1, 1])
+            self.exchange.open_by_hand(way * self.market.lots(self.random.choice([Decimal("0.05"), Decimal("0.011")])))
+
     def begin_settling(self, now: int) -> None:
         self.exchange.settling = True
         self.at(now + self.random.randrange(2 * SECOND), lambda then: self.feed(self.rules(then), then))
 
     def settle(self, now: int) -> None:
         known = self.journal.positions.get(SYMBOL)
-        self.settled = now, self.exchange.position if known and known.managed else Decimal(0)
+        ours = known and known.managed and not made_by_others(self.exchange)
+        self.settled = now, self.exchange.position if ours else Decimal(0)
         self.exchange.settle()
 
     def unlist(self, now: int) -> None:
