@@ -296,29 +296,28 @@ def _exact(money: Floats) -> list[Decimal]:
 
 
 def _on_one_grid(asked: Asked, names: Sequence[str]) -> compiled.MinuteGrid:
+    """A symbol at a time: many of them take no more room than their rows."""
     start, length = asked.start, (asked.end - asked.start) // MINUTE
-    minutes = [asked.minutes[name] for name in names]
-    places = [one.at(start) + np.arange(length) for one in minutes]
-    inside = [np.clip(place, 0, len(one.close) - 1) for one, place in zip(minutes, places, strict=True)]
-    there = np.stack(
-        [one.there[place] & (place == wanted) for one, place, wanted in zip(minutes, inside, places, strict=True)]
-    )
-    candles = marks = _table_of(minutes, inside, there)
-    if asked.marks:
-        marks = _table_of([asked.marks.get(name, asked.minutes[name]) for name in names], inside, there)
+    candles, there = np.empty((len(names), length), compiled.CANDLE), np.empty((len(names), length), np.bool_)
+    marks = np.empty_like(candles) if asked.marks else candles
+    for row, name in enumerate(names):
+        minutes = asked.minutes[name]
+        wanted = minutes.at(start) + np.arange(length)
+        places = np.clip(wanted, 0, len(minutes.close) - 1)
+        there[row] = minutes.there[places] & (places == wanted)
+        _fill(candles[row], minutes, places, there[row])
+        if asked.marks:
+            _fill(marks[row], asked.marks.get(name, minutes), places, there[row])
     shift = start // MINUTE % compiled.LARGE
     small, large = (compiled.extremes(candles, marks, size, shift) for size in (compiled.SMALL, compiled.LARGE))
     return compiled.MinuteGrid(start, shift, candles, marks, there, small, large)
 
 
-def _table_of(minutes: Sequence[Minutes], places: Sequence[Integers], there: Flags) -> Table:
-    """A row a symbol. What is not there is at the last close."""
-    found = np.empty(there.shape, compiled.CANDLE)
-    found["close"] = np.stack([one.close[place] for one, place in zip(minutes, places, strict=True)])
+def _fill(row: Table, minutes: Minutes, places: Integers, there: Flags) -> None:
+    """What is not there is at the last close."""
+    row["close"] = minutes.close[places]
     for name in ("open", "high", "low"):
-        known = np.stack([getattr(one, name)[place] for one, place in zip(minutes, places, strict=True)])
-        found[name] = np.where(there, known, found["close"])
-    return found
+        row[name] = np.where(there, getattr(minutes, name)[places], row["close"])
 
 
 def _risk(general: Risk, trading: TradingView) -> tuple[Any, ...]:
