@@ -18,6 +18,7 @@ from pipeline.execution.runtime.context import Pace
 from pipeline.execution.runtime.executor import opened
 from pipeline.settings import Risk
 from pipeline.store import connect
+from pipeline.timeline import MINUTE
 
 
 async def run(asked: dict[str, Any]) -> None:
@@ -29,7 +30,7 @@ async def run(asked: dict[str, Any]) -> None:
     policy = Policy(
         here.name, Risk(**asked["risk"]), arithmetic=product.arithmetic, coins=product.margin is None,
         look_at_stops_every=None if product.streams.tells_algos else 1_000,
-        recv_window=window, late_margin=200,
+        recv_window=window, late_margin=200, surely_listed=asked.get("surely_listed", MINUTE),
     )  # fmt: skip
     with (
         connect.client(asked["uri"]) as client,

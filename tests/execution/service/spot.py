@@ -4,7 +4,7 @@ import asyncio
 import itertools
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -52,9 +52,14 @@ class SpotHouse:
     async def executor(self, *, mode: str = "auto-execute", **risk: Any) -> AsyncIterator[Executor]:
         """Run one for the length of the block; it has compared the exchange when that begins."""
         stop = asyncio.Event()
-        policy = Policy(EXCHANGE, Risk(**(RISK | risk)), arithmetic=SPOT_COINS, coins=True)
+        window = risk.pop("recv_window", 5_000)
+        policy = Policy(
+            EXCHANGE, Risk(**(RISK | risk)), arithmetic=SPOT_COINS, coins=True, recv_window=window,
+            late_margin=min(window, 2_000),
+        )  # fmt: skip
+        place = replace(self.place, recv_window=window)
         with opened(
-            self.db, self.place, self.credentials, policy, mode=mode, symbols=lambda: {SYMBOL},
+            self.db, place, self.credentials, policy, mode=mode, symbols=lambda: {SYMBOL},
             notify=self.notes.append, holder=f"executor {next(_numbers)}",
             pace=Pace(sweep=0.3, switches=0.1, watched=0.5),
         ) as made:  # fmt: skip

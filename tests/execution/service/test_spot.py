@@ -1,7 +1,11 @@
 """Section "Spot" of docs/execution.md on the real parts: a real mongod, the simulator over HTTP and websockets."""
 
+import asyncio
+import time
 from collections.abc import Iterator
 from dataclasses import replace
+from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,7 +18,8 @@ from pipeline.exchange.signing import Credentials, signer_for
 from pipeline.simulator.handle import Simulator
 from pipeline.simulator.options import Account
 from pipeline.store.prepare import prepare
-from tests.execution.service.spot import EXCHANGE, OWN, STEP, SpotHouse
+from tests.execution.service.conftest import Executors
+from tests.execution.service.spot import EXCHANGE, OWN, RISK, STEP, SYMBOL, SpotHouse
 
 
 @pytest.fixture(scope="session")
@@ -59,3 +64,182 @@ async def test_a_signal_becomes_coins_covered_by_one_pair_for_what_was_received(
     (exit_,) = house.journal(leg="exit")
     assert exit_.realized == exit_.filled * (exit_.average_price - entry.average_price)
     await house.until(lambda: all(one.fee is not None for one in house.journal() if one.filled))
+
+
+async def closed(house: SpotHouse) -> None:
+    """Wait until nothing of ours is held, and nothing stands; what is the user's own is there still."""
+    await house.until(lambda: (found := house.position()) and not found.quantity)
+    await house.calm()
+    assert house.standing() == []
+    assert 0 <= (house.balance() - OWN) * house.price() < 6
+
+
+async def test_what_grows_has_a_new_pair_and_stands_without_one_no_longer_than_is_stated(house: SpotHouse) -> None:
+    async with house.executor() as executor:
+        first = await house.hold("trial")
+        house.say("entry")
+        await house.until(lambda: (found := house.position()) and found.quantity > first.quantity)
+        await house.calm()
+        gap = moved_within(house, str(first.stop_order))
+        assert gap < executor.figures()["naked_seconds"] * 1_000 + 1_000
+        assert gap < 10_000
+        house.say("exit")
+        await closed(house)
+
+
+def moved_within(house: SpotHouse, old: str) -> int:
+    """For so many milliseconds nothing stood when that stop had gone."""
+    ledger = house.ledger()
+    ended = next(one["time"] for one in ledger if one["kind"] == "Ended" and one["client_id"] == old)
+    stops = (one for one in ledger if one["kind"] == "Accepted" and one["type"] == "STOP_LOSS")
+    placed: int = next(one["time"] for one in stops if one["time"] >= ended)
+    return placed - int(ended)
+
+
+async def test_one_of_the_pair_ends_the_position_and_says_how(house: SpotHouse) -> None:
+    async with house.executor(stop_atr="1", take_profit_atr="1"):
+        price = float(house.price())
+        house.say(indicators={"atr": round(price * 0.0001, 2)})
+        await house.until(lambda: house.journal(leg="stop"))
+        await closed(house)
+    ended = [one for one in house.journal() if one.leg in {"stop", "take_profit", "flatten"} and one.filled]
+    assert len(ended) == 1
+    assert ended[0].realized is not None
+
+
+async def test_it_ends_and_begins_again_and_the_pair_stands(house: SpotHouse) -> None:
+    async with house.executor():
+        await house.hold()
+    standing = {one.name for one in house.standing()}
+    assert len(standing) == 2
+    async with house.executor():
+        await house.calm()
+        assert {one.name for one in house.standing()} == standing
+        house.say("exit")
+        await closed(house)
+
+
+async def test_a_lost_journal_is_made_again_and_nothing_of_the_users_own_is_sold(house: SpotHouse) -> None:
+    async with house.executor():
+        held = await house.hold()
+    house.db.orders.delete_many({})
+    house.db.positions.delete_many({})
+    async with house.executor():
+        await house.until(lambda: (found := house.position()) and found.quantity)
+        await house.calm()
+        found = house.position()
+        assert found is not None
+        assert (found.quantity, found.signal, found.stop_price) == (held.quantity, held.signal, held.stop_price)
+        house.say("exit")
+        await closed(house)
+
+
+async def test_what_the_user_buys_beside_it_stays_his(house: SpotHouse) -> None:
+    async with house.executor():
+        held = await house.hold()
+        house.trading.trade(SYMBOL, "BUY", Decimal("0.01"), "by-hand")
+        house.say("exit")
+        await house.until(lambda: (found := house.position()) and not found.quantity)
+        await house.calm()
+        assert house.balance() >= OWN + Decimal("0.00999")
+    assert [one.filled for one in house.journal(leg="exit")] == [held.quantity // STEP * STEP]
+
+
+@pytest.mark.parametrize("kind", ["unknown_after", "reset_after"])
+async def test_an_entry_whose_answer_is_lost_is_asked_for_and_bought_once(house: SpotHouse, kind: str) -> None:
+    house.simulator.faults.add(kind, market="spot", method="POST", path="/api/v3/order", next=1)
+    async with house.executor():
+        await house.hold()
+        assert len({one["order_id"] for one in house.ledger() if one["kind"] == "Fill"}) == 1
+        house.say("exit")
+        await closed(house)
+
+
+@pytest.mark.parametrize("kind", ["unknown_before", "unknown_after"])
+async def test_a_pair_whose_answer_is_lost_stands_once(house: SpotHouse, kind: str) -> None:
+    house.simulator.faults.add(kind, market="spot", method="POST", path="/api/v3/orderList/oco", next=1)
+    async with house.executor(recv_window=1_000):
+        await house.hold()
+        assert len([one for one in house.standing() if one.type == "STOP_LOSS"]) == 1
+        house.say("exit")
+        await closed(house)
+
+
+async def test_a_close_whose_answer_is_lost_sells_once(house: SpotHouse) -> None:
+    async with house.executor():
+        held = await house.hold()
+        house.simulator.faults.add("unknown_after", market="spot", method="POST", path="/api/v3/order", next=1)
+        house.say("exit")
+        await closed(house)
+    sold = [Decimal(one["quantity"]) for one in house.ledger() if one["kind"] == "Fill" and one["side"] == "SELL"]
+    assert sum(sold) == held.quantity // STEP * STEP
+
+
+async def test_while_the_stream_is_silent_answers_and_comparisons_do(house: SpotHouse) -> None:
+    async with house.executor():
+        await house.hold()
+        house.simulator.drop_connections(route="private", market="spot")
+        house.simulator.faults.add("lose", market="spot", route="private")
+        house.say("exit")
+        await closed(house)
+
+
+async def test_fees_in_another_coin_take_nothing_of_what_was_bought(house: SpotHouse) -> None:
+    house.trading.client.signed("POST", "/sapi/v1/bnbBurn", {"spotBNBBurn": "true"})
+    async with house.executor():
+        held = await house.hold()
+        (entry,) = house.journal(leg="entry")
+        assert (entry.kept, held.quantity) == (0, entry.filled)
+        await house.until(lambda: house.journal(leg="entry")[0].fee)
+        (entry,) = house.journal(leg="entry")
+        fee, worth = entry.fee, entry.filled * (entry.average_price or Decimal(0))
+        assert fee is not None
+        assert worth * Decimal("0.0007") < fee < worth * Decimal("0.0008"), "in dollars, a quarter less"
+        house.say("exit")
+        await closed(house)
+
+
+async def test_what_is_short_is_skipped_and_closes_what_is_held(house: SpotHouse) -> None:
+    async with house.executor():
+        name = house.say("entry", "short")
+        await house.until(lambda: house.verdict(name) != "fresh")
+        assert house.verdict(name) == "skipped"
+        assert "nothing is sold short" in (house.signal(name).reason or "")
+        await house.hold()
+        house.say("entry", "short")
+        await closed(house)
+
+
+async def test_signal_only_sends_nothing(house: SpotHouse) -> None:
+    async with house.executor(mode="signal-only"):
+        name = house.say()
+        await house.until(lambda: house.verdict(name) != "fresh")
+        assert house.verdict(name) == "would-take"
+    assert house.ledger() == [one for one in house.ledger() if one["kind"] == "Deposit"]
+
+
+@pytest.fixture
+def executors(house: SpotHouse, mongo_uri: str, tmp_path: Path) -> Iterator[Executors]:
+    made = Executors(house, mongo_uri, tmp_path / "executor.log")
+    yield made
+    made.end()
+
+
+async def test_killed_at_any_moment_it_goes_on_where_the_exchange_is(house: SpotHouse, executors: Executors) -> None:
+    def start() -> int:
+        holder = f"one {time.monotonic_ns()}"
+        return executors.start(holder, exchange=EXCHANGE, risk=RISK, lease_life=2.0, surely_listed=2_000)
+
+    pid = start()
+    for kind, pause in (("trial", 0.1), ("entry", 0.3), ("exit", 0.2)):
+        name = house.say(kind)
+        await asyncio.sleep(pause)
+        executors.kill(pid)
+        pid = start()
+        await house.until(lambda name=name: house.verdict(name) != "fresh")
+        await house.calm()
+    assert house.balance() >= OWN
+    told = executors.log.read_text()
+    assert "/api/v3/" in told
+    for secret in (house.account.secret, house.account.key, "signature="):
+        assert secret not in told
