@@ -98,6 +98,11 @@ def decimals_of_money(name: str) -> int:
     return 8 if name in EXCHANGES and EXCHANGES[name].market in _MARGINED_IN_COINS else 2
 
 
+def counts_in_several(name: str) -> bool:
+    """Whether its account is counted in several assets, each by itself."""
+    return name in EXCHANGES and EXCHANGES[name].market in _MARGINED_IN_COINS | _COINS_THEMSELVES
+
+
 def real_money_first(names: Iterable[str]) -> list[str]:
     """In the order in which they matter."""
     return sorted(

@@ -113,8 +113,9 @@ def prefects_own() -> set[str]:
 
 
 PROFILES = {
-    "executor": ["auto-execute"], "ingester-coin-m": ["coin-m", "coin-m-auto-execute"], "ingester-spot": ["spot"],
-    "executor-coin-m": ["coin-m-auto-execute"],
+    "executor": ["auto-execute"], "ingester-coin-m": ["coin-m", "coin-m-auto-execute"],
+    "ingester-spot": ["spot", "spot-auto-execute"],
+    "executor-coin-m": ["coin-m-auto-execute"], "executor-spot": ["spot-auto-execute"],
 }  # fmt: skip
 """Of the services that not everybody wants."""
 READERS = [name for name in OURS if "env_file" in SERVICES[name]]
@@ -124,7 +125,7 @@ PROXIES = {"TIDEMARK_PROXY"} | {name for name in TABLES if name.endswith("__PROX
 NOTIFYING = {"TIDEMARK_NOTIFY_URLS", "TIDEMARK_NOTIFY_URLS_FILE"}
 WITHHELD = {
     "mongo-init": KEYS | NOTIFYING | PROXIES, "flows": KEYS | NOTIFYING, "ingester": KEYS, "executor": set(),
-    "ingester-coin-m": KEYS, "ingester-spot": KEYS, "executor-coin-m": set(),
+    "ingester-coin-m": KEYS, "ingester-spot": KEYS, "executor-coin-m": set(), "executor-spot": set(),
     "page": KEYS | NOTIFYING,
 }  # fmt: skip
 """Settings that a service has no business with."""
@@ -187,7 +188,9 @@ def test_secrets_are_files_and_each_is_for_those_who_need_it() -> None:
     assert all(str(one["file"]).startswith("./secrets/") for one in declared.values())
     used = {name: set(service.get("secrets", [])) for name, service in SERVICES.items()}
     assert set().union(*used.values()) == set(declared)
-    assert [name for name, held in used.items() if held & {"api_key", "api_secret"}] == ["executor", "executor-coin-m"]
+    assert [name for name, held in used.items() if held & {"api_key", "api_secret"}] == [
+        "executor", "executor-coin-m", "executor-spot",
+    ]  # fmt: skip
     for name, service in SERVICES.items():
         said = json.dumps([service.get("command"), service.get("environment")])
         assert set(re.findall(r"/run/secrets/(\w+)", said)) == used[name], name
@@ -409,7 +412,7 @@ def test_every_service_of_ours_starts_is_healthy_and_ends(
     host: Host, until: Callable[..., Any], prefect_home: PrefectHome
 ) -> None:
     prefect_home.furnish(host.folder / "homes" / "prefect-server" / "prefect")
-    by_exchange = {"ingester", "ingester-coin-m", "ingester-spot", "executor", "executor-coin-m"}
+    by_exchange = {"ingester", "ingester-coin-m", "ingester-spot", "executor", "executor-coin-m", "executor-spot"}
     assert set(SERVICES) - NOT_RUN - by_exchange == {"mongo", "mongo-init", "prefect-server", "flows", "page"}
     host.start("mongo")
     host.start("prefect-server")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from pipeline.timeline import DAY
 
 if TYPE_CHECKING:
+    from pipeline.exchange.coin_trading import CoinOrder
     from pipeline.exchange.products.instrument import Instrument
     from pipeline.exchange.reports import AlgoReport, OrderReport, PositionReport, Wallet
     from pipeline.exchange.trading import Trading
@@ -40,9 +41,11 @@ class Listed:
 def worth_now(settings: "Settings") -> Mapping[str, Any]:
     """Balance, equity, what is free, and each position, as of this moment."""
     from pipeline.app.exchange_access import running_exchange  # noqa: PLC0415
-    from pipeline.app.trading_access import account_at, require_traded  # noqa: PLC0415
+    from pipeline.app.trading_access import account_at, holds_coins, require_traded  # noqa: PLC0415
 
     require_traded(settings)
+    if holds_coins(settings):
+        return _balances_now(settings)
     with running_exchange(settings) as place, account_at(settings, place) as trading:
         account, positions = trading.account(), trading.positions()
         listed = _listed(trading) if place.product.margin is None else {}
@@ -64,6 +67,21 @@ def worth_now(settings: "Settings") -> Mapping[str, Any]:
             if one.position_amt
         ],
     }
+
+
+def _balances_now(settings: "Settings") -> Mapping[str, Any]:
+    """Each coin, whosever: what of it is ours only the journal knows."""
+    from pipeline.app.exchange_access import running_exchange  # noqa: PLC0415
+    from pipeline.app.trading_access import account_at  # noqa: PLC0415
+    from pipeline.exchange.coin_trading import CoinTrading  # noqa: PLC0415
+    from pipeline.exchange.reports import Wallet  # noqa: PLC0415
+
+    with running_exchange(settings) as place, account_at(settings, place) as trading:
+        balances = CoinTrading(trading.client).balances().values()
+    wallets = [
+        Wallet(one.asset, there, Decimal(0), there, one.free) for one in balances if (there := one.free + one.locked)
+    ]
+    return {"environment": settings.environment, "wallets": [_wallet(one) for one in wallets], "positions": []}
 
 
 def _wallet(one: "Wallet") -> dict[str, Any]:
@@ -94,17 +112,33 @@ def _worth(one: "PositionReport", listed: "Mapping[str, Instrument]") -> Decimal
 def orders_now(settings: "Settings", identity: "Identity", symbol: str | None, limit: int) -> list[Listed]:
     """What is open now; of one symbol also what was, newest first."""
     from pipeline.app.exchange_access import running_exchange  # noqa: PLC0415
-    from pipeline.app.trading_access import account_at, require_traded  # noqa: PLC0415
+    from pipeline.app.trading_access import account_at, holds_coins, require_traded  # noqa: PLC0415
 
     require_traded(settings)
+    listed_by = _coins_listed if holds_coins(settings) else _listed_orders
     with running_exchange(settings) as place, account_at(settings, place) as trading:
-        ordinary, waiting = trading.open_orders(), trading.open_algos()
-        before = [] if symbol is None else _history(trading, identity, symbol)
-    listed = [*(_ordinary(one, identity) for one in ordinary), *(_waiting(one, identity) for one in waiting)]
+        listed, before = listed_by(trading, identity, symbol)
     now = _newest_first(one for one in listed if symbol in {None, one.symbol})
     open_ids = {one.id for one in now}
     ended = [one for one in _newest_first(before) if one.id not in open_ids]
     return [*now, *ended[:limit]]
+
+
+def _listed_orders(trading: "Trading", identity: "Identity", symbol: str | None) -> tuple[list[Listed], list[Listed]]:
+    """What is open, and what was in the symbol."""
+    ordinary, waiting = trading.open_orders(), trading.open_algos()
+    listed = [*(_ordinary(one, identity) for one in ordinary), *(_waiting(one, identity) for one in waiting)]
+    return listed, [] if symbol is None else _history(trading, identity, symbol)
+
+
+def _coins_listed(trading: "Trading", identity: "Identity", symbol: str | None) -> tuple[list[Listed], list[Listed]]:
+    """The same of coins, where stops are among the others."""
+    from pipeline.exchange.coin_trading import CoinTrading  # noqa: PLC0415
+
+    coins = CoinTrading(trading.client)
+    listed = [_of_coins(one, identity, is_open=True) for one in coins.open_orders()]
+    before = [] if symbol is None else coins.orders(symbol, trading.client.clock.now() - HISTORY)
+    return listed, [_of_coins(one, identity, is_open=False) for one in before]
 
 
 def whose(identity: "Identity", client_id: str) -> str:
@@ -138,6 +172,23 @@ def _ordinary(order: "OrderReport", identity: "Identity", *, is_open: bool = Tru
         whose=whose(identity, order.client_order_id),
         id=order.client_order_id,
         at=order.update_time,
+    )
+
+
+def _of_coins(order: "CoinOrder", identity: "Identity", *, is_open: bool) -> Listed:
+    filled = order.executed_qty
+    return Listed(
+        symbol=order.symbol,
+        type=order.type,
+        side=order.side,
+        quantity=order.orig_qty,
+        price=order.stop_price or order.price or (order.cummulative_quote_qty / filled if filled else None),
+        status=order.status,
+        open=is_open,
+        filled=filled,
+        whose=whose(identity, order.name),
+        id=order.name,
+        at=order.at,
     )
 
 

@@ -123,7 +123,7 @@ class Closing:
         except AwayError:
             heard = False
         try:
-            known = self.clerk.ask(_look(self.settings, self.within))
+            known = self.clerk.ask(look(self.settings, self.within))
         except AwayError as error:
             self.listener.complain(str(error))
             return None
@@ -140,7 +140,7 @@ class Closing:
         try:
             while known.acting is not None and time.monotonic() < until:
                 time.sleep(_LOOK_EVERY)
-                known = self.clerk.ask(_look(self.settings, self.within))
+                known = self.clerk.ask(look(self.settings, self.within))
                 symbols.update(known.scope.symbols or ())
                 known = replace(known, scope=replace(known.scope, symbols=symbols))
                 if not known.holds and flattener.is_flat(known.scope):
@@ -177,7 +177,8 @@ def _enters(settings: "Settings") -> "Callable[[str], bool]":
     return lambda name: leg_of(name) in ENTERING and known in {None, installation_of(name)}
 
 
-def _look(settings: "Settings", within: Symbols | None) -> "Job[Known]":
+def look(settings: "Settings", within: Symbols | None) -> "Job[Known]":
+    """What the database knows."""
     from pipeline.app.beside import acting  # noqa: PLC0415
     from pipeline.execution.account.flatten import Scope  # noqa: PLC0415
     from pipeline.execution.engine.client_ids import installation_of  # noqa: PLC0415
@@ -189,7 +190,7 @@ def _look(settings: "Settings", within: Symbols | None) -> "Job[Known]":
 
     environment = settings.environment
 
-    def look(db: "Database[Any]") -> Known:
+    def found(db: "Database[Any]") -> Known:
         identity = identity_of(ControlStore(db, environment).read().installation, environment)
         positions, journal = PositionStore(db, environment), OrderJournal(db, environment)
         stored = (one for one in positions.list() if one.quantity or one.signal)
@@ -205,4 +206,4 @@ def _look(settings: "Settings", within: Symbols | None) -> "Job[Known]":
         held = {one.symbol: one.quantity for one in ours if scope.covers(one.symbol)}
         return Known(identity, acting(settings, db), scope, held)
 
-    return look
+    return found

@@ -146,12 +146,23 @@ def _halted(
     report: Report | None = None
     closed: Sequence[Closure] | None = None
     if flatten and is_traded(settings):
-        report, closed = Closing(settings, clerk, listener, named or None).close_ours(recording)
+        report, closed = _close_ours(settings, clerk, listener, named or None, recording)
     elif flatten:
         listener.say(f"{settings.environment}: nothing of ours can be open there, since it is not traded yet")
     halted = _recorded(clerk, recording, switch, "the halt", listener)
     acting = _acting(settings, clerk)
     return Halted(settings.environment, settings.database, acting, list(named), halted, report, closed)
+
+
+def _close_ours(
+    settings: "Settings", clerk: "Clerk", listener: Listener, within: Symbols | None, recording: "Future[None]"
+) -> "tuple[Report, Sequence[Closure] | None]":
+    """Positions, or coins: the market says it."""
+    from pipeline.app.closing_coins import CoinClosing  # noqa: PLC0415
+    from pipeline.app.trading_access import holds_coins  # noqa: PLC0415
+
+    closing = CoinClosing if holds_coins(settings) else Closing
+    return closing(settings, clerk, listener, within).close_ours(recording)
 
 
 def close(settings: "Settings", symbol: str, *, by: str, listener: Listener, reason: str | None = None) -> Closed:
@@ -165,7 +176,7 @@ def close(settings: "Settings", symbol: str, *, by: str, listener: Listener, rea
         named = [symbol_in_need(settings, clerk, symbol, listener.complain)]
         asking = Asking(settings, named, {}, closes=True, by=by, reason=reason)
         recording = clerk.leave(asking.write)
-        report, closed = Closing(settings, clerk, listener, named).close_ours(recording)
+        report, closed = _close_ours(settings, clerk, listener, named, recording)
         if report.flat:
             asking.end(clerk, listener)
         else:

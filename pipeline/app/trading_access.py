@@ -93,6 +93,11 @@ def is_traded(settings: Settings) -> bool:
     return _product(settings).is_traded
 
 
+def holds_coins(settings: Settings) -> bool:
+    """Whether coins are held there, among others in one balance, and no positions."""
+    return not _product(settings).arithmetic.is_borrowed
+
+
 def _product(settings: Settings) -> "Product":
     from pipeline.exchange.environments import environment  # noqa: PLC0415
 

@@ -13,17 +13,21 @@ from decimal import Decimal
 from pipeline.app.audit_trail import note
 from pipeline.app.exchange_access import running_exchange
 from pipeline.app.opened import Opened
-from pipeline.app.trading_access import is_traded
+from pipeline.app.trading_access import holds_coins, is_traded
 from pipeline.app.wiring import credentials_of
 from pipeline.errors import TidemarkError
+from pipeline.exchange.coin_trading import CoinTrading
 from pipeline.exchange.market import MarketData
 from pipeline.exchange.rest import RestClient
 from pipeline.exchange.trading import Trading
 from pipeline.execution.account.books import Bookkeeper
+from pipeline.execution.account.coin_books import CoinBooks
+from pipeline.execution.account.coins import Held, account_of
 from pipeline.execution.account.fees import Rates
 from pipeline.execution.gateway.reports_in import Market
 from pipeline.settings import Settings
 from pipeline.store.account import AccountStore, PositionStore
+from pipeline.store.orders import OrderJournal
 from schemas.accounts import Snapshot
 
 __all__ = ["Holding", "Snapshot", "Worth", "worth"]
@@ -53,9 +57,9 @@ def worth(tm: Opened, *, warn: Callable[[str], None], by: str, reason: str | Non
     with _asking(tm.settings) as trading:
         if trading is None:
             return _stored(tm)
-        store = AccountStore(tm.db, tm.environment)
         note(tm.settings.home, "snapshot of the account", by=by, reason=reason)
-        return _asked(tm.environment, trading, store, warn)
+        ask = _asked_of_coins if holds_coins(tm.settings) else _asked
+        return ask(tm, trading, warn)
 
 
 def _stored(tm: Opened) -> Worth:
@@ -68,7 +72,8 @@ def _stored(tm: Opened) -> Worth:
     return Worth([one for one in newest if one is not None], held)
 
 
-def _asked(environment: str, trading: Trading, store: AccountStore, warn: Callable[[str], None]) -> Worth:
+def _asked(tm: Opened, trading: Trading, warn: Callable[[str], None]) -> Worth:
+    environment, store = tm.environment, AccountStore(tm.db, tm.environment)
     market, data = Market(trading.client.environment.product), MarketData(trading.client)
     asset = market.product.margin
     books = Bookkeeper(environment, asset, trading, store, Rates(data, asset), warn)
@@ -83,6 +88,31 @@ def _asked(environment: str, trading: Trading, store: AccountStore, warn: Callab
         if one.position_amt
     ]
     taken = books.snapshots(report, Counter(market.asset_of(one.symbol) for one in held), asof)
+    return _worth(taken, held)
+
+
+def _asked_of_coins(tm: Opened, trading: Trading, _warn: Callable[[str], None]) -> Worth:
+    """What of the balances is ours, the stored positions say: the exchange does not know it."""
+    market, data = Market(trading.client.environment.product), MarketData(trading.client)
+    market.list(data.symbols())
+    books = CoinBooks(
+        tm.environment, OrderJournal(tm.db, tm.environment), AccountStore(tm.db, tm.environment), market.asset_of
+    )
+    asof = trading.client.clock.now()
+    prices, balances = data.prices(), CoinTrading(trading.client).balances()
+    ours = [
+        Held(one.symbol, listed.base, listed.quote, one.quantity, one.entry_price, prices[one.symbol][0])
+        for one in PositionStore(tm.db, tm.environment).list()
+        if one.ours and one.quantity and (listed := market.listed.get(one.symbol)) and one.symbol in prices
+    ]
+    quotes = {asset for one in tm.settings.symbols if (asset := market.asset_of(one))}
+    report = account_of(balances, ours, sorted(quotes))
+    books.day_starts(report, asof)
+    taken = books.snapshots(report, Counter(one.quote for one in ours), asof)
+    return _worth(taken, [Holding(one.symbol, one.quantity, one.entry, one.mark, one.gain) for one in ours])
+
+
+def _worth(taken: Sequence[Snapshot], held: Sequence[Holding]) -> Worth:
     if not taken:
         raise TidemarkError("what the day began with could not be read, the log says why: run it again")
     return Worth(taken, held)

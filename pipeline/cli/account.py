@@ -12,7 +12,7 @@ from pipeline.cli.output import Json, Wide, print_json, print_table
 from pipeline.cli.table import Column
 from pipeline.cli.why import one_form, show_why
 from pipeline.errors import UsageError
-from pipeline.exchange_names import decimals_of_money
+from pipeline.exchange_names import counts_in_several, decimals_of_money
 from pipeline.timeline import to_datetime
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ def account(
     with answering(settings, as_json=as_json) as (tm, stands):
         found = asking.accounts(tm, line, back)
     if as_json:
-        several = decimals_of_money(settings.environment) > 2
+        several = counts_in_several(settings.environment)
         print_json({"environment": settings.environment, "standing": stands, **_listed(found, by, several=several)})
         return
     if not found:
@@ -240,9 +240,10 @@ def _show_now(settings: "Settings", *, wide: bool, as_json: bool) -> None:
     if as_json:
         print_json(found)
         return
-    decimals = decimals_of_money(settings.environment)
+    several = counts_in_several(settings.environment)
+    decimals = 8 if several else decimals_of_money(settings.environment)
     for one in found["wallets"]:
-        asset = f" {one['asset']}" if decimals > 2 else ""
+        asset = f" {one['asset']}" if several else ""
         equity, wallet, available = (money(one[name], decimals) for name in ("equity", "wallet", "available"))
         typer.echo(
             f"{settings.environment}, the exchange says: equity {equity}{asset}, wallet {wallet}, "

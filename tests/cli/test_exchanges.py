@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ from typer.main import get_command
 
 from pipeline.app.beside import Place, remembered
 from pipeline.cli.app import build
+from pipeline.exchange.environments import ENVIRONMENTS
+from pipeline.exchange.products.spot import SPOT
 from pipeline.simulator.handle import Simulator
 from pipeline.store.control import ControlStore
 from pipeline.store.watchlist import Watchlist
@@ -55,7 +58,11 @@ def test_what_is_watched_is_watched_at_its_exchange(tidemark: Run, db: Any) -> N
     [["execute"], ["close", "BTCUSDT"], ["account", "--now"], ["orders", "--now"]],
     ids=" ".join,
 )
-def test_where_nothing_is_traded_yet_no_account_is_touched(tidemark: Run, db: Any, asked: list[str]) -> None:
+def test_where_nothing_is_traded_yet_no_account_is_touched(
+    tidemark: Run, db: Any, asked: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shut = replace(ENVIRONMENTS["sim-spot"], product=replace(SPOT, is_traded=False))
+    monkeypatch.setattr("pipeline.exchange.environments.ENVIRONMENTS", {**ENVIRONMENTS, "sim-spot": shut})
     refused = tidemark(*asked, "--exchange", "sim-spot")
     assert refused.exit_code == 2
     assert "sim-spot: Tidemark keeps candles and signals of spot, and does not trade them yet" in refused.stderr
@@ -114,7 +121,7 @@ def test_one_exchange_that_cannot_be_closed_keeps_no_other_open(tidemark: Run, d
     assert home_exchange.exit_code == 3
     told = json.loads(home_exchange.stdout)
     flat = {one["environment"]: one["flattened"] and one["flattened"]["flat"] for one in (told, *told["elsewhere"])}
-    assert flat == {"binance-um-demo": False, "sim": True, "sim-cm": False, "sim-spot": None}
+    assert flat == {"binance-um-demo": False, "sim": True, "sim-cm": False, "sim-spot": True}
     assert "binance-um-demo: not everything is closed" in home_exchange.stderr
     assert "needs TIDEMARK_EXCHANGES__BINANCE_UM_DEMO__KEYS" in home_exchange.stderr
     assert "sim-cm: not everything is closed" in home_exchange.stderr

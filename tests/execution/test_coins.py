@@ -235,6 +235,26 @@ def test_what_fired_while_it_was_cancelled_is_not_sold_twice(core: Coins) -> Non
     assert core.state("exit") == "abandoned"
 
 
+def test_what_a_sale_has_brought_is_what_was_got_above_what_was_paid(core: Coins) -> None:
+    stop, target = core.paired()
+    core.seen(target, "expired")
+    core.seen(stop, "filled", stop.quantity, average_price=PRICE + 100)
+    assert core.order("stop").realized == stop.quantity * 100
+    number = core.order("stop").exchange_id
+    trade = TradeTold(number, "SELL", stop.quantity, PRICE + 100, Decimal(7), ZERO, core.now)
+    core(ev.FillsSeen(SYMBOL, (trade,), T - DAY, core.now), 1)
+    assert (core.order("stop").fee, core.order("stop").realized) == (7, stop.quantity * 100)
+    assert core.core.order(stop.id).kept in {None, ZERO}
+
+
+def test_the_account_is_compared_a_second_after_coins_were_paid(core: Coins) -> None:
+    core.wait(SECOND)
+    core.bought()
+    assert not core.got(Reconcile)
+    core.wait(SECOND)
+    assert core.got(Reconcile)
+
+
 def test_dust_is_told_once_and_left(core: Coins) -> None:
     stop, target = core.paired()
     core.seen(target, "expired")

@@ -84,5 +84,6 @@ SPOT: Final = Product(
     written=re.compile(r"\w+(USD[TC]|[FT]USD|BTC|ETH|BNB|EUR|TRY|BRL|JPY)"),
     right="enable_spot_and_margin_trading",
     says_not_done=False,
+    is_traded=True,
     intervals=frozenset({"1s"}),
 )

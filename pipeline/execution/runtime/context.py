@@ -86,6 +86,8 @@ class Context:
     symbols: Symbols
     notify: Callable[[Notify], None]
     pace: Pace = field(default_factory=Pace)
+    hears: bool = True
+    """False: no signal is decided about."""
     user_limits: UserLimits = field(default_factory=UserLimits)
     comparisons: Comparisons = field(default_factory=Comparisons)
     exposure: Exposure = field(default_factory=Exposure)

@@ -64,8 +64,10 @@ def opened(
     holder: str,
     pace: Pace | None = None,
     lease_life: float = LIFE,
+    hears: bool = True,
 ) -> Iterator["Executor"]:
-    """An executor on that database and that exchange. Its requests pass only while it holds the lease."""
+    """An executor on that database and that exchange. Its requests pass only while it holds the lease. `hears`: False
+    for one that decides about no signal, and keeps and closes what is held alone."""
     leadership = Leadership(LeaseStore(database, f"executor:{place.name}", holder, life=lease_life))
     clock = ServerClock()
     with RestClient(place, clock=clock, need=Need.PROTECTION) as patient:
@@ -103,6 +105,7 @@ def opened(
             symbols=symbols,
             notify=notify,
             pace=pace or Pace(),
+            hears=hears,
         )
         yield Executor(context, leadership)
 

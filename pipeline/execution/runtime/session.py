@@ -234,17 +234,16 @@ class TradingSession:
     # What it does
 
     def _work(self) -> list[Awaitable[Any]]:
-        pace = self._context.pace
+        pace, hears = self._context.pace, self._context.hears
         return [
             self._failed,
             self._perform(),
             self._journaling.run(),
             self._stream.run(),
             self._prices.feed.run(),
-            asyncio.to_thread(self._signals.follow),
+            *((asyncio.to_thread(self._signals.follow), self._every(pace.sweep, self._sweep)) if hears else ()),
             self._every(pace.tick, self._tick),
             self._every(pace.switches, self._look_at_switches),
-            self._every(pace.sweep, self._sweep),
             self._every(pace.watched, self._look_at_symbols),
             self._every(pace.rules, self._refresh_rules),
             self._every(pace.fees, self._ask_a_fee),
@@ -316,7 +315,8 @@ class TradingSession:
         held = [one for one in self.core.positions() if one.quantity]
         for position in held:
             self._effects.put_nowait(JournalPosition(position))
-        self._begin(self._signals.remind, [one for one in held if one.ours])
+        if self._context.hears:
+            self._begin(self._signals.remind, [one for one in held if one.ours])
         self._begin(self._book, Counter(self._market.asset_of(one.symbol) for one in held), snapshot.asof)
 
     def _book(self, open_positions: Mapping[str | None, int], now: int) -> None:

@@ -22,7 +22,8 @@ from pymongo.database import Database
 from typer.testing import CliRunner
 
 from pipeline.cli.app import build
-from pipeline.exchange.environments import SIM, Environment, at
+from pipeline.exchange.coin_trading import CoinTrading
+from pipeline.exchange.environments import ENVIRONMENTS, SIM, Environment, at
 from pipeline.exchange.rest import RestClient
 from pipeline.exchange.signing import Credentials, signer_for
 from pipeline.exchange.trading import NewOrder, Side, Trading
@@ -38,6 +39,7 @@ from pipeline.store.prepare import prepare
 from schemas.orders import Order
 from schemas.positions import Position
 from schemas.signals import Signal
+from tests.execution.service.spot import SpotHouse
 from tests.truth import naked, order_differences
 
 PATIENCE = 60.0
@@ -223,10 +225,33 @@ def house(db: Database[dict[str, Any]], venue: tuple[Simulator, Iterator[Account
     simulator.faults.clear()
 
 
+@pytest.fixture(scope="session")
+def spot_venue() -> Iterator[tuple[Simulator, Iterator[Account]]]:
+    """An exchange with a spot market for all these tests, and an account for each of them."""
+    accounts = [Account(name=f"spot {n}", key=f"spot-key-{n}", secret=f"spot-secret-{n}") for n in range(40)]
+    with Simulator.start(markets=("um", "spot"), accounts=tuple(accounts), lifted_limits=True) as simulator:
+        yield simulator, iter(accounts)
+
+
+@pytest.fixture
+def spot(db: Database[dict[str, Any]], spot_venue: tuple[Simulator, Iterator[Account]]) -> Iterator[SpotHouse]:
+    """A prepared database and an account of the test's own on spot, where nothing fails."""
+    prepare(db)
+    simulator, account = spot_venue[0].at("spot"), next(spot_venue[1])
+    simulator.faults.clear()
+    credentials = Credentials(account.key, signer_for(account.secret))
+    place = replace(at(ENVIRONMENTS["sim-spot"], simulator.url), weight_limit=1_000_000)
+    with RestClient(place, credentials) as client:
+        client.sync_clock()
+        yield SpotHouse(db, simulator, account, place, credentials, CoinTrading(client))
+    simulator.faults.clear()
+
+
 @pytest.fixture
 def run(house: House, mongo_uri: str, home: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
     """A command line on the house's database and exchange; its exit code is checked."""
     for name, value in {
+        "ENVIRONMENT": house.place.name,
         "HOME": str(home), "MONGO_URI": mongo_uri, "DATABASE": house.db.name, "SIM_URL": house.simulator.url,
         "API_KEY": house.account.key, "API_SECRET": house.account.secret,
     }.items():  # fmt: skip

@@ -100,6 +100,13 @@ class SpotHouse:
         assert found is not None
         return found
 
+    async def closed(self) -> None:
+        """Wait until nothing of ours is held, and nothing stands; what is the user's own is there still."""
+        await self.until(lambda: (found := self.position()) and not found.quantity)
+        await self.calm()
+        assert self.standing() == []
+        assert 0 <= (self.balance() - OWN) * self.price() < 6
+
     # Told and asked
 
     def say(self, kind: str = "entry", side: str = "long", **fields: Any) -> str:

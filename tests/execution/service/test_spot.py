@@ -1,49 +1,27 @@
 """Section "Spot" of docs/execution.md on the real parts: a real mongod, the simulator over HTTP and websockets."""
 
 import asyncio
+import logging
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
 import pytest
-from pymongo.database import Database
 
-from pipeline.exchange.coin_trading import CoinTrading
-from pipeline.exchange.environments import ENVIRONMENTS, at
-from pipeline.exchange.rest import RestClient
-from pipeline.exchange.signing import Credentials, signer_for
-from pipeline.simulator.handle import Simulator
-from pipeline.simulator.options import Account
-from pipeline.store.prepare import prepare
 from tests.execution.service.conftest import Executors
 from tests.execution.service.spot import EXCHANGE, OWN, RISK, STEP, SYMBOL, SpotHouse
 
 
-@pytest.fixture(scope="session")
-def spot_venue() -> Iterator[tuple[Simulator, Iterator[Account]]]:
-    """One exchange for all these tests, and an account for each of them."""
-    accounts = [Account(name=f"spot {n}", key=f"spot-key-{n}", secret=f"spot-secret-{n}") for n in range(30)]
-    with Simulator.start(markets=("um", "spot"), accounts=tuple(accounts), lifted_limits=True) as simulator:
-        yield simulator, iter(accounts)
-
-
 @pytest.fixture
-def house(db: Database[dict[str, Any]], spot_venue: tuple[Simulator, Iterator[Account]]) -> Iterator[SpotHouse]:
-    prepare(db)
-    simulator, account = spot_venue[0].at("spot"), next(spot_venue[1])
-    simulator.faults.clear()
-    credentials = Credentials(account.key, signer_for(account.secret))
-    place = replace(at(ENVIRONMENTS[EXCHANGE], simulator.url), weight_limit=1_000_000)
-    with RestClient(place, credentials) as client:
-        client.sync_clock()
-        yield SpotHouse(db, simulator, account, place, credentials, CoinTrading(client))
-    simulator.faults.clear()
+def house(spot: SpotHouse) -> SpotHouse:
+    return spot
 
 
-async def test_a_signal_becomes_coins_covered_by_one_pair_for_what_was_received(house: SpotHouse) -> None:
+async def test_a_signal_becomes_coins_covered_by_one_pair_for_what_was_received(
+    house: SpotHouse, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
     async with house.executor():
         position = await house.hold()
         (entry,) = house.journal(leg="entry")
@@ -64,14 +42,7 @@ async def test_a_signal_becomes_coins_covered_by_one_pair_for_what_was_received(
     (exit_,) = house.journal(leg="exit")
     assert exit_.realized == exit_.filled * (exit_.average_price - entry.average_price)
     await house.until(lambda: all(one.fee is not None for one in house.journal() if one.filled))
-
-
-async def closed(house: SpotHouse) -> None:
-    """Wait until nothing of ours is held, and nothing stands; what is the user's own is there still."""
-    await house.until(lambda: (found := house.position()) and not found.quantity)
-    await house.calm()
-    assert house.standing() == []
-    assert 0 <= (house.balance() - OWN) * house.price() < 6
+    assert f"closed {SYMBOL} long {exit_.filled.normalize():f} @ " in caplog.text
 
 
 async def test_what_grows_has_a_new_pair_and_stands_without_one_no_longer_than_is_stated(house: SpotHouse) -> None:
@@ -84,7 +55,7 @@ async def test_what_grows_has_a_new_pair_and_stands_without_one_no_longer_than_i
         assert gap < executor.figures()["naked_seconds"] * 1_000 + 1_000
         assert gap < 10_000
         house.say("exit")
-        await closed(house)
+        await house.closed()
 
 
 def moved_within(house: SpotHouse, old: str) -> int:
@@ -101,7 +72,7 @@ async def test_one_of_the_pair_ends_the_position_and_says_how(house: SpotHouse) 
         price = float(house.price())
         house.say(indicators={"atr": round(price * 0.0001, 2)})
         await house.until(lambda: house.journal(leg="stop"))
-        await closed(house)
+        await house.closed()
     ended = [one for one in house.journal() if one.leg in {"stop", "take_profit", "flatten"} and one.filled]
     assert len(ended) == 1
     assert ended[0].realized is not None
@@ -116,7 +87,7 @@ async def test_it_ends_and_begins_again_and_the_pair_stands(house: SpotHouse) ->
         await house.calm()
         assert {one.name for one in house.standing()} == standing
         house.say("exit")
-        await closed(house)
+        await house.closed()
 
 
 async def test_a_lost_journal_is_made_again_and_nothing_of_the_users_own_is_sold(house: SpotHouse) -> None:
@@ -131,7 +102,7 @@ async def test_a_lost_journal_is_made_again_and_nothing_of_the_users_own_is_sold
         assert found is not None
         assert (found.quantity, found.signal, found.stop_price) == (held.quantity, held.signal, held.stop_price)
         house.say("exit")
-        await closed(house)
+        await house.closed()
 
 
 async def test_what_the_user_buys_beside_it_stays_his(house: SpotHouse) -> None:
@@ -152,7 +123,7 @@ async def test_an_entry_whose_answer_is_lost_is_asked_for_and_bought_once(house:
         await house.hold()
         assert len({one["order_id"] for one in house.ledger() if one["kind"] == "Fill"}) == 1
         house.say("exit")
-        await closed(house)
+        await house.closed()
 
 
 @pytest.mark.parametrize("kind", ["unknown_before", "unknown_after"])
@@ -162,7 +133,7 @@ async def test_a_pair_whose_answer_is_lost_stands_once(house: SpotHouse, kind: s
         await house.hold()
         assert len([one for one in house.standing() if one.type == "STOP_LOSS"]) == 1
         house.say("exit")
-        await closed(house)
+        await house.closed()
 
 
 async def test_a_close_whose_answer_is_lost_sells_once(house: SpotHouse) -> None:
@@ -170,7 +141,7 @@ async def test_a_close_whose_answer_is_lost_sells_once(house: SpotHouse) -> None
         held = await house.hold()
         house.simulator.faults.add("unknown_after", market="spot", method="POST", path="/api/v3/order", next=1)
         house.say("exit")
-        await closed(house)
+        await house.closed()
     sold = [Decimal(one["quantity"]) for one in house.ledger() if one["kind"] == "Fill" and one["side"] == "SELL"]
     assert sum(sold) == held.quantity // STEP * STEP
 
@@ -181,7 +152,7 @@ async def test_while_the_stream_is_silent_answers_and_comparisons_do(house: Spot
         house.simulator.drop_connections(route="private", market="spot")
         house.simulator.faults.add("lose", market="spot", route="private")
         house.say("exit")
-        await closed(house)
+        await house.closed()
 
 
 async def test_fees_in_another_coin_take_nothing_of_what_was_bought(house: SpotHouse) -> None:
@@ -196,7 +167,7 @@ async def test_fees_in_another_coin_take_nothing_of_what_was_bought(house: SpotH
         assert fee is not None
         assert worth * Decimal("0.0007") < fee < worth * Decimal("0.0008"), "in dollars, a quarter less"
         house.say("exit")
-        await closed(house)
+        await house.closed()
 
 
 async def test_what_is_short_is_skipped_and_closes_what_is_held(house: SpotHouse) -> None:
@@ -207,7 +178,7 @@ async def test_what_is_short_is_skipped_and_closes_what_is_held(house: SpotHouse
         assert "nothing is sold short" in (house.signal(name).reason or "")
         await house.hold()
         house.say("entry", "short")
-        await closed(house)
+        await house.closed()
 
 
 async def test_signal_only_sends_nothing(house: SpotHouse) -> None:
