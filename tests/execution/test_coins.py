@@ -334,6 +334,24 @@ def test_a_lost_journal_is_made_again_from_our_orders_and_their_trades() -> None
     assert core.order("stop").quantity == Decimal("1.998")
 
 
+def test_a_past_that_was_read_before_a_sale_of_ours_makes_nothing_ours() -> None:
+    core = Coins()
+    core.compared(balance=3)
+    entry = OrderRecord(IDENTITY.order_id("s1", "entry"), SYMBOL, "s1", "entry", "BUY", "MARKET", Decimal(2), 0, 0)
+    (stop,) = placed(IDENTITY, HELD, PlaceProtection("stop", Decimal(59_400), Decimal("1.998")), T)
+    bought = TradeTold(5, "BUY", Decimal(2), PRICE, None, ZERO, T, Decimal("0.002"))
+    told = core.told(entry, "filled", 2, exchange_id=5, average_price=PRICE)
+    core(ev.OrderSeen(core.told(stop, "filled", "1.998", exchange_id=6, average_price=PRICE), "stream"), 1)
+    core.recalled(told, core.told(stop, exchange_id=6), trades=(bought,), signals=(signal("s1"),))
+    assert all(one.quantity == 0 for one in core.core.positions())
+    assert core.got(JournalIntent) == []
+    assert [one for one in core.wait(6 * SECOND) if isinstance(one, Recall)]
+    sold = TradeTold(6, "SELL", Decimal("1.998"), PRICE, None, ZERO, T + 1)
+    core.recalled(told, core.told(stop, "filled", "1.998", exchange_id=6), trades=(bought, sold))
+    assert all(one.quantity == 0 for one in core.core.positions())
+    assert [one for one in core.wait(12 * SECOND) if isinstance(one, Recall)] == []
+
+
 def test_an_order_in_doubt_of_an_earlier_position_is_not_counted_to_the_one_that_is_held() -> None:
     names = {number: IDENTITY.order_id(f"s{number}", leg) for number, leg in ((1, "entry"), (2, "exit"), (3, "entry"))}
     doubted = replace(ENTRY, id=names[1], signal="s1", leg="entry", state="sent")

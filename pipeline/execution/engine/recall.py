@@ -7,6 +7,7 @@ before its time is acted on. What follows from the answers is `rebuilding`'s; it
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from decimal import Decimal
 from typing import Final
 
 from pipeline.execution.engine import coins
@@ -19,6 +20,7 @@ from pipeline.execution.engine.rebuild import bought, found, guarded, rebuilt, t
 from pipeline.execution.engine.state import (
     DECIDED,
     ENTERING,
+    ZERO,
     OrderRecord,
     OrderTold,
     PositionRecord,
@@ -68,6 +70,8 @@ class Recaller:
         orders = self._orders(event, now)
         position = self._memory.position(event.symbol)
         if self._memory.policy.owned:
+            if self._is_too_old(event, now):
+                return
             self._learnt(event.symbol)
             self._count_coins(position, orders, event, now)
             return
@@ -89,6 +93,24 @@ class Recaller:
         if (mended.ours, mended.signal, mended.opened_at) != (position.ours, position.signal, position.opened_at):
             self._memory.warn(f"position {event.symbol} was found again", _said(mended))
         self._memory.put(mended)
+
+    def _is_too_old(self, event: ev.Recalled, now: int) -> bool:
+        """Whether a fill of ours was told since it was read, that would have to be among its trades, or soon will."""
+        memory = self._memory
+        traded: dict[int, Decimal] = {}
+        for trade in event.trades:
+            traded[trade.exchange_id] = traded.get(trade.exchange_id, ZERO) + trade.quantity
+        told = [(one.symbol, one.exchange_id, one.filled, one.seen_at) for one in memory.orders.values()]
+        told += [
+            (one.symbol, one.exchange_id, one.filled, one.at)
+            for one in memory.others.values()
+            if memory.identity.owns(one.id)
+        ]
+        return any(
+            filled > traded.get(number, ZERO) and now < at + memory.policy.surely_listed
+            for symbol, number, filled, at in told
+            if symbol == event.symbol and number is not None
+        )
 
     def _count_coins(self, position: PositionRecord, orders: list[OrderRecord], event: ev.Recalled, now: int) -> None:
         """What lies there is ours as far as orders of ours have bought it, and not sold it again."""
