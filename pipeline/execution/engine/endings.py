@@ -57,9 +57,9 @@ def _closed(order: OrderRecord, position: PositionRecord, entered_at: int) -> bo
     """Whether it has closed something of this very position."""
     if order.leg in ENTERING:
         return False
-    if order.leg == "exit" or order.signal is None:  # of another signal, of the same that turned what was held before,
-        return order.seen_at > entered_at  # or found again, and nobody knows of which
-    return order.signal == position.signal
+    if order.leg == "exit" or order.signal != position.signal:  # of the same that turned what was held before, or of
+        return order.seen_at > entered_at  # another, as whose the position counted at first; or nobody knows of which
+    return True
 
 
 def _by_other(told: OrderTold) -> Ending:
