@@ -10,7 +10,7 @@ TESTS ?= tests
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev demo test drills soak bench bench-quick sizing lock audit clean
+.PHONY: help install install-dev demo test drills soak bench bench-quick sizing screenshots lock audit clean
 
 help:
 	@echo "make demo         install, then run everything on embedded defaults (Ctrl-C ends it)"
@@ -19,6 +19,7 @@ help:
 	@echo "make soak         run the demo for half an hour under mixed faults, and compare everything (SOAK_MINUTES, SOAK_SEED)"
 	@echo "make bench        compare with the alternatives and with the limits of the machine (bench-quick: a smoke test of the same)"
 	@echo "make sizing       bytes, cores and oplog of so many symbols with all processes running (SYMBOLS=10 MINUTES=15 DAYS=300)"
+	@echo "make screenshots  take the picture of the page anew, from the story that a test tells in a browser"
 	@echo "make install      only install, into $(VENV)"
 	@echo "make lock         resolve the dependencies anew into constraints.txt and constraints-dev.txt"
 	@echo "make audit        ask for published weaknesses of every pinned package; what cannot be looked up fails (needs the network)"
@@ -95,6 +96,10 @@ bench-quick: install-dev
 
 sizing: install-dev
 	@$(BIN)/python -m bench.sizing --symbols $(or $(SYMBOLS),10) --minutes $(or $(MINUTES),15) --days $(or $(DAYS),300)
+
+screenshots: install-dev
+	$(BIN)/python -m pytest -q tests/web/test_story.py -k mouse
+	cp test-output/browser/story-hand.png docs/images/page.png
 
 RESOLVE = .lock/bin/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 \
 	--no-emit-index-url --no-header --no-annotate pyproject.toml

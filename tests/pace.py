@@ -20,7 +20,8 @@ settings.load_profile("patient")
 LONGEST = (
     "cli/test_demo.py", "browser/test_prefect_pages.py", "soak/test_soak.py", "execution/test_core_faults.py",
     "ingest/test_core_faults.py", "execution/test_coins_faults.py", "door/test_search.py", "door/test_trial.py",
-    "research/test_fast.py", "web/test_page.py", "web/test_server.py", "flows/test_backfill_flow.py",
+    "research/test_fast.py", "web/test_page.py", "web/test_server.py", "web/test_story.py",
+    "flows/test_backfill_flow.py",
     "history/test_parity.py", "ingest/test_service.py",
     "cli/test_backfill_command.py", "cli/test_db.py", "cli/test_live.py", "store/test_candle_machine.py",
     "faults/test_killed_ingester.py", "faults/test_failover.py", "test_compose.py", "history/test_interrupted.py",

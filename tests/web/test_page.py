@@ -202,7 +202,7 @@ def test_the_views_are_reached_by_keys_and_none_complains(page: Page, said: list
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     page.keyboard.press("g")
     page.keyboard.press("c")
-    page.wait_for_selector(READY)
+    page.wait_for_selector(f"{READY} canvas")
     page.keyboard.press("/")
     page.keyboard.type("eth")
     page.keyboard.press("Enter")

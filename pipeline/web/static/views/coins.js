@@ -32,13 +32,12 @@ export function coinList(app, symbol, chosen) {
 
   /** @param {KeyboardEvent} event */
   function enter(event) {
-    if (event.key === "Escape") {
-      input.value = "";
-      input.blur();
-      draw();
-    }
     const [first] = found();
-    if (event.key === "Enter" && first) chosen(first.symbol, first.stored);
+    if (event.key !== "Escape" && !(event.key === "Enter" && first)) return;
+    input.value = "";
+    input.blur();
+    draw();
+    if (event.key === "Enter") chosen(first.symbol, first.stored);
   }
 
   const end = app.live.on(`coins/${app.place.name}`, (data) => { coins = data; if (!rows.contains(document.activeElement)) draw(); });
