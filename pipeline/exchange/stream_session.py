@@ -138,7 +138,7 @@ class Session:
 
     @contextlib.asynccontextmanager
     async def _connection(self) -> AsyncIterator[ClientConnection]:
-        async with connect(
+        socket = await connect(
             self.url,
             proxy=self.place.stream_proxy,
             open_timeout=self.limits.open_timeout,
@@ -146,8 +146,14 @@ class Session:
             max_size=MOST_FRAME_BYTES,
             compression=None,
             ping_interval=None,  # `_watch` judges by data: a pong may wait behind seconds of frames and prove nothing
-        ) as socket:
+        )
+        try:
             yield socket
+        finally:
+            try:
+                await socket.close()
+            finally:
+                socket.transport.abort()  # where the goodbye was cancelled
 
     async def _receive(self, socket: ClientConnection) -> None:
         """What came in one go is handed on in turns: at a close, thousands of frames have much to be done for each."""

@@ -71,6 +71,7 @@ class _Line:
         self._counters = counters
         self._random = random_
         self._live: list[Session] = []
+        self._ending: set[asyncio.Task[None]] = set()
         self._is_up = False
         self.uptime = Uptime(time.monotonic(), limits.silence)
 
@@ -97,7 +98,13 @@ class _Line:
             session.tell(method, sorted(streams))
 
     async def keep(self) -> None:
-        """Carry the streams until cancelled."""
+        """Carry the streams until cancelled; no connection is left then."""
+        try:
+            await self._keep()
+        finally:
+            await self._ended()
+
+    async def _keep(self) -> None:
         delays = self._delays()
         while True:
             broke = await self._carry()
@@ -153,8 +160,19 @@ class _Line:
         return session
 
     def _end(self, session: Session) -> None:
-        session.task.cancel()
         self._live.remove(session)
+        self._ending.add(session.task)
+        session.task.add_done_callback(self._ending.discard)
+        session.task.cancel()
+
+    async def _ended(self) -> None:
+        """Wait for the connections. Who is cancelled meanwhile is in a hurry: they say no goodbye then."""
+        while self._ending:
+            try:
+                await asyncio.wait(self._ending)
+            except asyncio.CancelledError:
+                for task in self._ending:
+                    task.cancel()
 
     def _came_up(self) -> None:
         if not self._is_up:

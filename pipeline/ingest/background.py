@@ -48,12 +48,19 @@ class Background:
         return await asyncio.get_running_loop().run_in_executor(pool, do, *arguments)
 
     def end(self) -> None:
-        """Begin nothing more. Threads end with what they hold: whoever calls this has told it to stop."""
+        """Begin nothing more. Threads end with what they hold, which `ended` waits for: whoever calls this has told it
+        to stop."""
         self._is_open = False
         for task in self._tasks:
             task.cancel()
         for pool in (self._short, self._long):
             pool.shutdown(wait=False, cancel_futures=True)
+
+    async def ended(self) -> None:
+        """Wait until nothing of it is left that could use a connection."""
+        await cancel(self._tasks)
+        for pool in (self._short, self._long):
+            await asyncio.to_thread(pool.shutdown)
 
     def _ended(self, task: "asyncio.Task[None]") -> None:
         self._tasks.discard(task)

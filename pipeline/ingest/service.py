@@ -275,6 +275,12 @@ class Ingester:
     async def _leave(self) -> None:
         self._market.client.stop.set()
         self._background.end()
+        try:
+            await self._write_last()
+        finally:
+            await self._background.ended()
+
+    async def _write_last(self) -> None:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._pace.last_words
         with pymongo.timeout(self._pace.last_words):

@@ -115,6 +115,23 @@ async def feeds(exchange):
     await asyncio.gather(*running, return_exceptions=True)
 
 
+@pytest.mark.parametrize("cancelled", [1, 3], ids=["once", "again and again"])
+async def test_no_connection_outlives_the_feed(exchange, feeds, cancelled):
+    """Not even one whose other side does not say goodbye."""
+    _, heard, running = feeds()
+    await heard.until(lambda: heard.count("up"))
+    (theirs,) = exchange.sockets
+    theirs.transport.pause_reading()
+    for _ in range(cancelled):
+        running.cancel()
+        await asyncio.wait([running], timeout=0.1)
+    await asyncio.wait([running])
+    assert [task for task in asyncio.all_tasks() if task.get_coro().__qualname__ == "Session._run"] == []
+    theirs.transport.resume_reading()
+    async with asyncio.timeout(10):
+        await theirs.wait_closed()
+
+
 async def test_streams_are_subscribed_on_the_routed_path_and_delivered(exchange, feeds):
     _, heard, _ = feeds(streams=["btcusdt@kline_1m", "ethusdt@kline_1m"])
     await heard.until(lambda: len(heard.frames) == 2)

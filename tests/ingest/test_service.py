@@ -57,12 +57,6 @@ PACE = Pace(
     feed=LIMITS,
 )
 
-pytestmark = [
-    pytest.mark.filterwarnings(f"ignore:Exception ignored in. <{what}:pytest.PytestUnraisableExceptionWarning")
-    for what in ("socket.socket", "function _SelectorTransport.__del__")
-]
-"""A connection that was just opening as an earlier test's loop ended is found when garbage is searched here."""
-
 
 def fast_clock() -> ServerClock:
     """A clock of this machine that runs as fast as the exchange's."""
