@@ -24,6 +24,8 @@ from pipeline.timeline import MINUTE, SECOND
 from schemas.series import SeriesKey
 from tests.cli.conftest import Run
 
+A_DAY = {1_440, 1_441}
+"""One more where a minute ended while it was fetched."""
 BTC, ETH = (SeriesKey("sim", symbol, "1m") for symbol in ("BTCUSDT", "ETHUSDT"))
 
 
@@ -47,7 +49,7 @@ def test_one_that_is_not_listed_is_passed_over_and_said_once(
     assert first.stderr.count("the exchange lists no symbol 'ETHUSDT'") == 1
     assert "lists no symbol 'ETHUSDT'. This is not said again" in first.stderr
     store = SeriesStore(db)
-    assert store.get(BTC).stored == 1_440  # type: ignore[union-attr]
+    assert store.get(BTC).stored in A_DAY  # type: ignore[union-attr]
     assert "lists no symbol" in store.get(ETH).gone.why  # type: ignore[union-attr]
     second = tidemark("backfill")
     assert (second.exit_code, "ETHUSDT" in second.stderr) == (0, False)
@@ -55,7 +57,7 @@ def test_one_that_is_not_listed_is_passed_over_and_said_once(
     assert tidemark("backfill").exit_code == 0
     again = store.get(ETH)
     assert again is not None
-    assert (again.stored, again.gone) == (1_440, None), "it is listed again"
+    assert (again.stored in A_DAY, again.gone) == (True, None), "it is listed again"
 
 
 def test_one_that_ended_is_filled_to_its_end_and_then_left(

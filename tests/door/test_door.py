@@ -76,10 +76,11 @@ def test_candles_are_those_of_the_command(filled: Tidemark, command: Ask) -> Non
 
 def test_all_candles_are_there_unless_told_otherwise(filled: Tidemark) -> None:
     everything = filled.candles("BTCUSDT", "1h")
-    assert everything.filter("closed").height == 240
+    assert everything.filter("closed").height in {240, 241}, "one more where an hour ended while they were fetched"
+    asked = datetime.now(UTC)
     day = filled.candles("BTCUSDT", "1h", days=1)
     assert day.height in {24, 25}
-    assert day["t"].min() >= datetime.now(UTC) - timedelta(days=1, hours=1)
+    assert day["t"].min() >= asked - timedelta(days=1, hours=1)
     begin, end = everything["t"][10], everything["t"][20]
     assert (
         filled.candles("BTCUSDT", "1h", start=begin, end=end.isoformat())["t"].to_list()

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from pipeline.exchange.clock import ServerClock
 from pipeline.exchange.environments import SIM, Environment, at
 from pipeline.exchange.errors import RateLimitedError
 from pipeline.exchange.limits import period_of
@@ -196,11 +197,16 @@ def test_a_fourth_market_has_candles_and_rules_of_its_own(moon: Environment, exc
     assert [exchange.seen[-1].parameters[name] for name in ("symbol", "limit")] == ["CHEESE", "4"]
 
 
+def standing() -> ServerClock:
+    """No minute ends while a test counts what is used in it."""
+    return ServerClock(lambda: 1_700_000_010_000, lambda: 1_700_000_010_000)
+
+
 def test_a_fourth_market_keeps_its_own_count_of_orders(moon: Environment, exchange: Any, reply: Any) -> None:
     told = {"orderId": 1, "clientOrderId": "a", "symbol": "CHEESE", "status": "NEW", "side": "BUY", "type": "MARKET"}
     exchange.otherwise = lambda _: reply(msgspec.json.encode(told), headers={"X-MBX-ORDER-COUNT-5M": "8"})
     order = NewOrder(symbol="CHEESE", side="BUY", client_id="a", quantity=Decimal(1), reduce_only=True)
-    with RestClient(moon, KEYS, patience_ms=0) as client:
+    with RestClient(moon, KEYS, patience_ms=0, clock=standing()) as client:
         Trading(client).place_order(order)
         with pytest.raises(RateLimitedError, match="used up"):
             Trading(client).place_order(order)
@@ -225,7 +231,7 @@ def test_one_count_holds_both_futures_back(exchange: Any, reply: Any) -> None:
 
     exchange.otherwise = metered
     um, cm = (replace(at(SIM, exchange.url), product=one) for one in (UM, CM))
-    with RestClient(um) as first, RestClient(cm, patience_ms=0) as second:
+    with RestClient(um, clock=standing()) as first, RestClient(cm, patience_ms=0, clock=standing()) as second:
         first.server_time()
         second.server_time()
         assert second.weight.used == 2_000

@@ -41,14 +41,14 @@ READ_A_MINUTE = 100
 """A series: the watchlist is looked at each second."""
 BEATS_A_MINUTE = 35
 PATIENCE = 60.0
-NOW = int(time.time() * 1_000)
 
 
 @pytest.fixture
 def standstill(start_simulator: Callable[..., Simulator], monkeypatch: pytest.MonkeyPatch) -> Simulator:
     """An exchange whose time is some twenty minutes past an hour, and stays there."""
-    then = NOW // HOUR * HOUR - 2 * HOUR + 20 * MINUTE
-    simulator = start_simulator(clock_offset=then - NOW, speed=0.001, lifted_limits=True)
+    now = int(time.time() * 1_000)
+    then = now // HOUR * HOUR - 2 * HOUR + 20 * MINUTE
+    simulator = start_simulator(clock_offset=then - now, speed=0.001, lifted_limits=True)
     monkeypatch.setenv("TIDEMARK_SIM_URL", simulator.url)
     monkeypatch.setenv("TIDEMARK_SYMBOLS", ",".join(SYMBOLS))
     monkeypatch.setenv("TIDEMARK_INTERVALS", ",".join(INTERVALS))

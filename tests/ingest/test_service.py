@@ -86,7 +86,7 @@ class Desk:
         self.begun = simulator.now()
 
     @asynccontextmanager
-    async def ingesting(self, shard: Shard = WHOLE, symbols=SYMBOLS, limits=LIMITS, stream_path="", decimals=8):
+    async def ingesting(self, shard: Shard = WHOLE, symbols=SYMBOLS, limits=LIMITS, stream_path="", decimals=8, **pace):
         place = at(SIM, self.simulator.url)
         place = replace(place, stream_url=place.stream_url + stream_path)
         client = RestClient(place, clock=fast_clock())
@@ -104,7 +104,7 @@ class Desk:
             ),
             Recipe(LiveIndicators(), WINDOW),
             shard=shard,
-            pace=replace(PACE, feed=limits),
+            pace=replace(PACE, feed=limits, **pace),
         )
         Watchlist(self.database, "sim").watch(keys(symbols), datetime.now(UTC))
         stop = asyncio.Event()
@@ -197,14 +197,15 @@ FRAME_FAULTS = {
 
 
 async def test_connections_are_renewed_before_the_exchange_hangs_up(start_simulator, db, mongo_uri):
-    """The exchange hangs up after 6 seconds; each connection is renewed before, so none ever breaks."""
+    """The exchange hangs up after 15 seconds; each connection is renewed before, so none ever breaks. A busy machine
+    may be silent for long."""
     prepare(db)
     client = connect.async_client(mongo_uri)
-    simulator = start_simulator(speed=SPEED, lifted_limits=True, seed=11, connection_life=6.0)
+    simulator = start_simulator(speed=SPEED, lifted_limits=True, seed=11, connection_life=15.0)
     desk = Desk(simulator, db, client[db.name])
-    since = STEP.ceil(desk.begun)
-    async with desk.ingesting(limits=replace(LIMITS, lifetime=1.0)) as ingester:
-        await until_true(lambda: ingester.feed.counters.renewals >= 8)
+    since, hung_up = STEP.ceil(desk.begun), time.monotonic() + 16
+    async with desk.ingesting(limits=replace(LIMITS, lifetime=1.0, silence=60.0, ack_timeout=60.0)) as ingester:
+        await until_true(lambda: ingester.feed.counters.renewals >= 8 and time.monotonic() > hung_up)
         assert ingester.feed.counters.breaks == 0
         until = STEP.floor(simulator.now())
         assert await desk.becomes_right(since, until) is None
@@ -292,11 +293,10 @@ async def test_what_goes_live_together_is_written_down_together(desk):
     wanted = [SeriesKey("sim", symbol, code) for symbol in SYMBOLS for code in INTERVALS]
     Watchlist(desk.database, "sim").watch(wanted, datetime.now(UTC))
     noted = {"kind": "watch", "since": {"$ne": None}}
-    async with desk.ingesting() as ingester:
-        await until_true(lambda: len(ingester.core.watched()) == len(wanted))
+    async with desk.ingesting(watchlist=600.0) as ingester:
+        await until_true(lambda: len(ingester.core.watched()) == len(wanted), 240)
         await until_true(lambda: desk.database.control.count_documents(noted) == len(wanted))
-    moments = desk.database.control.distinct("since", noted)
-    assert len(moments) < len(wanted) / 3
+    assert len(desk.database.control.distinct("since", noted)) == 1, "nobody looked at the watchlist meanwhile"
 
 
 async def test_a_symbol_the_exchange_does_not_know_is_said_once_and_left(desk, caplog):

@@ -382,11 +382,13 @@ async def test_a_socket_of_another_page_is_refused(served: Served) -> None:
 async def test_a_candle_is_told_as_it_is_stored_and_a_turn_is_one_candle_more(served: Served) -> None:
     topic = "candles/sim/ETHUSDT/1h"
     key = SeriesKey("sim", "ETHUSDT", "1h")
-    opened = HOUR.floor(int(time.time() * 1000))
+    stored = CandleStore(served.db).columns(key, 0, int(time.time() * 1000), ("t", "closed"))
     async with live(served) as socket:
         await socket.send(json.dumps({"subscribe": [topic]}))
         first = await heard(socket, topic)
-        assert [one["t"] for one in first] == [HOUR.after(opened, -1), opened]
+        newest = zip(stored["t"][-2:].tolist(), stored["closed"][-2:].tolist(), strict=True)
+        assert [(one["t"], one["closed"]) for one in first] == list(newest)
+        opened = HOUR.after(first[-1]["t"]) if first[-1]["closed"] else first[-1]["t"]
         await asyncio.sleep(1)
         for t, closed, close in (
             (opened, False, 3_333.33),

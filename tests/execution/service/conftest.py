@@ -60,6 +60,8 @@ class House:
     trading: Trading
     notes: list[Notify] = field(default_factory=list)
     failure: AssertionError = field(default_factory=AssertionError)
+    symbol: str = SYMBOL
+    """What is traded, where nothing else is said."""
 
     @asynccontextmanager
     async def executor(
@@ -73,7 +75,7 @@ class House:
     ) -> AsyncIterator[Executor]:
         """Run one for the length of the block."""
         stop = asyncio.Event()
-        window, symbols = options.pop("recv_window", 5_000), options.pop("symbols", {SYMBOL})
+        window, symbols = options.pop("recv_window", 5_000), options.pop("symbols", {self.symbol})
         fees = options.pop("pace_fees", 2.0)
         policy = Policy(
             "sim", risk or Risk(), production=options.pop("production", False), recv_window=window,
@@ -114,7 +116,7 @@ class House:
         """An order that waits far below the price."""
         far = (self.price() * Decimal("0.97")).quantize(Decimal("0.1"))
         self.trading.place_order(
-            NewOrder(symbol=SYMBOL, side="BUY", client_id=client_id, quantity=Decimal("0.01"), price=far)
+            NewOrder(symbol=self.symbol, side="BUY", client_id=client_id, quantity=Decimal("0.01"), price=far)
         )
 
     async def until(self, so: Callable[[], Any]) -> Any:
@@ -124,10 +126,10 @@ class House:
                 await asyncio.sleep(0.02)
             return found
 
-    def price(self, symbol: str = SYMBOL) -> Decimal:
+    def price(self, symbol: str | None = None) -> Decimal:
         """What the exchange trades at."""
         now = self.simulator.now()
-        return Decimal(self.simulator.truth_klines(symbol, "1m", now - 120_000, now)[-1][4])
+        return Decimal(self.simulator.truth_klines(symbol or self.symbol, "1m", now - 120_000, now)[-1][4])
 
     def say(
         self, kind: str = "entry", side: str = "long", *, price: float | None = None, age: float = 0.0, **fields: Any
@@ -136,7 +138,7 @@ class House:
         now = datetime.fromtimestamp(self.simulator.now() / 1000, UTC) - timedelta(seconds=age)
         paid = float(price or self.price())
         known = {
-            "symbol": SYMBOL, "interval": "1h", "strategy": "turtle", "candle": now, "at": now, "price": paid,
+            "symbol": self.symbol, "interval": "1h", "strategy": "turtle", "candle": now, "at": now, "price": paid,
             "strength": 0.5, "indicators": {"atr": round(paid * 0.01, 1)}, "settings": "x", "source": "live",
             "confirmed": True, "created_at": now, "verdict": "fresh", "fresh_until": now + timedelta(seconds=120),
         }  # fmt: skip
@@ -160,12 +162,12 @@ class House:
 
     def position(self) -> Position | None:
         """The stored position."""
-        found = self.db.positions.find_one({"symbol": SYMBOL})
+        found = self.db.positions.find_one({"symbol": self.symbol})
         return None if found is None else Position.from_mongo(found)
 
     def held(self) -> Decimal:
         """What the exchange says we hold."""
-        return sum((one.position_amt for one in self.trading.positions(SYMBOL)), Decimal(0))
+        return sum((one.position_amt for one in self.trading.positions(self.symbol)), Decimal(0))
 
     def stops(self) -> list[Any]:
         """The conditional orders that stand at the exchange."""
@@ -200,7 +202,7 @@ def assert_journal_is_the_truth(house: House) -> None:
     """One entry a signal, journal == exchange, nothing unknown, nothing naked."""
     wrong = [*order_differences(house.ledger(), house.orders())]
     if house.held():
-        wrong += naked([SYMBOL], house.stops())
+        wrong += naked([house.symbol], house.stops())
     assert not wrong, "\n".join(wrong)
 
 
