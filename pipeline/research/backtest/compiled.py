@@ -693,6 +693,15 @@ def _begin_day(book, held, equity):  # type: ignore[no-untyped-def]
 
 
 @_part
+def _change(rules, changes, first, at, length):  # type: ignore[no-untyped-def]
+    """Take the rules that hold by that minute; which are next, and when."""
+    while first < len(changes) and changes[first]["minute"] <= at:
+        rules[changes[first]["symbol"]] = changes[first]["rules"]
+        first += 1
+    return first, length if first == len(changes) else min(length, changes[first]["minute"])
+
+
+@_part
 def _holds_nothing(held):  # type: ignore[no-untyped-def]
     for s in range(len(held)):
         if held[s]["quantity"] != 0:
@@ -738,12 +747,10 @@ def run(  # type: ignore[no-untyped-def]
     book["wallet"] = book["day_start"] = deposit
     ticks, plans = room.ticks, room.plans
     midnight = -(market.start // MINUTE) % 1_440
-    next_signal, next_funding, next_change, at, is_open = 0, 0, 0, 0, False
-    while next_change < len(changes) and changes[next_change]["minute"] <= 0:
-        rules[changes[next_change]["symbol"]] = changes[next_change]["rules"]
-        next_change += 1
+    next_signal, next_funding, at, is_open = 0, 0, 0, False
+    next_change, changes_at = _change(rules, changes, 0, 0, length)
     while at < length:
-        due = length if next_change == len(changes) else min(length, changes[next_change]["minute"])
+        due = changes_at
         if next_signal < len(signals):
             due = min(due, signals[next_signal]["minute"])
         if _holds_nothing(held):
@@ -767,9 +774,8 @@ def run(  # type: ignore[no-untyped-def]
         at, is_open = due, True
         for s in range(count):
             ticks[s] = market.candles[s, max(at - 1, 0)]["close"]
-        while next_change < len(changes) and changes[next_change]["minute"] <= at:
-            rules[changes[next_change]["symbol"]] = changes[next_change]["rules"]
-            next_change += 1
+        if changes_at <= at:
+            next_change, changes_at = _change(rules, changes, next_change, at, length)
         while next_funding < len(fundings) and fundings[next_funding]["minute"] <= at:
             _settle(book, held, fundings[next_funding], ticks, market.start + at * MINUTE, trades, flows, rules)
             next_funding += 1
