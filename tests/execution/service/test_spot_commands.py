@@ -102,5 +102,10 @@ async def test_the_account_its_positions_and_orders_as_stored_and_as_the_exchang
         ("STOP_LOSS", "ours", True), ("TAKE_PROFIT", "ours", True), ("MARKET", "ours", False),
     }  # fmt: skip
     assert len((await command(run, "orders", "--json"))["orders"]) == 3
-    for shown in (("status",), ("account",), ("positions",), ("orders",), ("account", "--now"), ("orders", "--now")):
-        assert SYMBOL in (await command(run, *shown)).output or shown[0] in {"account", "status"}
+    for shown in ("positions", "orders", "orders --now"):
+        assert SYMBOL in (await command(run, *shown.split())).output
+    assert "USDT" in (await command(run, "account")).output
+    assert "BTC" in (await command(run, "account", "--now")).output
+    assert f"held: {SYMBOL}" in (await command(run, "status")).output
+    assert "accepted, and may trade" in (await command(run, "doctor", "--only", "keys")).output
+    await command(run, "doctor", "--only", "stage")
