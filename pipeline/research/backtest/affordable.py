@@ -32,18 +32,18 @@ def least_equity(asked: Asked) -> Decimal | None:
             ask, instrument = _ask(asked, signal, asked.assumptions.equity)
             if _pays(ask, instrument):
                 return None
-            needed = _rounded(_needed(ask, instrument))
-            if _pays(*_ask(asked, signal, needed)):
+            unit = risk.unit(ask, instrument, _atr(ask)).quantity
+            if unit and _pays(*_ask(asked, signal, needed := _rounded(_needed(ask, instrument, unit)))):
                 found.append(needed)
     return min(found, default=None)
 
 
-def _needed(ask: Ask, instrument: Instrument) -> Decimal:
-    """The equity whose unit is the least that the exchange takes, where the unit grows as the equity does."""
+def _needed(ask: Ask, instrument: Instrument, unit: Decimal) -> Decimal:
+    """The equity of which so many units are the least that the exchange takes, where they grow as the equity does."""
     rules, step = instrument.rules, sizing.market_step(instrument.rules)
     least = max(rules.min_quantity, rules.market_min_quantity, rules.min_notional / instrument.notional(ONE, ask.price))
     lots = (least / step).to_integral_value(rounding=ROUND_CEILING) * step
-    return ask.account.equity * lots / (_units(ask) * risk.unit(ask, instrument, _atr(ask)).quantity)
+    return ask.account.equity * lots / (_units(ask) * unit)
 
 
 def _pays(ask: Ask, instrument: Instrument) -> bool:
