@@ -247,14 +247,6 @@ def test_what_a_sale_has_brought_is_what_was_got_above_what_was_paid(core: Coins
     assert core.core.order(stop.id).kept in {None, ZERO}
 
 
-def test_the_account_is_compared_a_second_after_coins_were_paid(core: Coins) -> None:
-    core.wait(SECOND)
-    core.bought()
-    assert not core.got(Reconcile)
-    core.wait(SECOND)
-    assert core.got(Reconcile)
-
-
 def test_dust_is_told_once_and_left(core: Coins) -> None:
     stop, target = core.paired()
     core.seen(target, "expired")

@@ -36,8 +36,7 @@ _PUT_FORWARD = 10 * SECOND
 """By so much the clock does not go back or forward between two events: time is told at least twice a second."""
 _RECONCILE_AGAIN = 5 * SECOND
 _BOOKED_AFTER = SECOND
-"""After a position has ended, or coins were paid, the exchange is compared so soon, and the account's books get their
-line."""
+"""After a position has ended the exchange is compared so soon, and the account's books get their line."""
 
 
 class Core:
@@ -152,14 +151,9 @@ class Core:
                 self._reconciler.keep(symbol, now)
                 self._recaller.ask(symbol, now)
         self._decisions.decide_waiting(now)
-        if self._reconciler.take_ended() or self._pays(event):
+        if self._reconciler.take_ended():
             self._reconcile_at = min(self._reconcile_at, now + _BOOKED_AFTER)
         return self._memory.take()
-
-    def _pays(self, event: ev.Event) -> bool:
-        """Whether it tells that coins have changed hands: what the account is worth then, only a comparison says."""
-        fills = isinstance(event, ev.OrderSeen) and event.by in {"answer", "stream"} and event.told.filled > 0
-        return self._policy.owned and fills
 
     def pass_over(self, now: int) -> None:
         """Time has gone by to then, and there was nothing to tell: no clock was put forward."""

@@ -87,13 +87,13 @@ async def test_the_account_its_positions_and_orders_as_stored_and_as_the_exchang
 ) -> None:
     async with house.executor():
         held = await house.hold()
-        await house.until(lambda: house.db.accounts.find_one({"open_positions": 1}))
+        await house.until(lambda: house.db.accounts.find_one({"asset": "USDT"}))
     (position,) = (await command(run, "positions", "--json"))["positions"]
     assert (position["symbol"], Decimal(str(position["quantity"]))) == (SYMBOL, held.quantity)
     (account,) = (await command(run, "account", "--json"))["accounts"]
     latest = account["latest"]
     assert latest["asset"] == "USDT"
-    assert abs(Decimal(str(latest["equity"])) - 10_000) < 20, "ten thousand dollars, less a fee: no coins of the user's"
+    assert abs(Decimal(str(latest["equity"])) - 10_000) < 20, "ten thousand dollars: no coins of the user's"
     now = await command(run, "account", "--now", "--json")
     balances = {one["asset"]: Decimal(str(one["wallet"])) for one in now["wallets"]}
     assert balances["BTC"] == OWN + held.quantity
