@@ -125,8 +125,12 @@ def part(found: Result) -> str:
 
 
 def report(found: Result, file: Path, answer: Why | None = None) -> None:
-    """Write it: the whole of it, or nothing. `answer`: why these months."""
-    text = page(found, answer)
+    """Write it. `answer`: why these months."""
+    write_report(page(found, answer), file)
+
+
+def write_report(text: str, file: Path) -> None:
+    """The whole of it, or nothing."""
     try:
         with NamedTemporaryFile("w", encoding="utf-8", dir=file.absolute().parent, delete=False) as beside:
             beside.write(text)

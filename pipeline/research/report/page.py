@@ -38,9 +38,21 @@ _STYLE: Final = """
 .tidemark .candle{fill:none;stroke-width:1}.tidemark .up{stroke:#6fb59a}.tidemark .down{stroke:#d6a09a}
 .tidemark .trade{stroke-width:2;fill:none}.tidemark path.won{stroke:#08804f}.tidemark path.lost{stroke:#c02626}
 .tidemark rect.won{fill:#08804f}.tidemark rect.lost{fill:#c02626}
+.tidemark rect.above{fill:#0b63b5}.tidemark rect.below{fill:#c02626}
 .tidemark .gain{color:#08804f}.tidemark .loss{color:#c02626}
 """
 _POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'"
+
+
+def document(title: str, parts: Iterable[str]) -> str:
+    """A file of these parts."""
+    return (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
+        '<meta name="viewport" content="width=device-width">'
+        f"<title>{escape(title)}</title><style>{_STYLE}</style></head>"
+        f'<body><main class="tidemark">{"".join(parts)}</main></body></html>\n'
+    )
 
 
 def page_of(found: Backtest, title: str, notes: Sequence[str], answer: Why | None = None) -> str:
@@ -65,13 +77,7 @@ def page_of(found: Backtest, title: str, notes: Sequence[str], answer: Why | Non
         "<h2>Trades</h2>",
         _trades(outcome.trades),
     ]
-    return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
-        '<meta name="viewport" content="width=device-width">'
-        f"<title>{escape(title)}</title><style>{_STYLE}</style></head>"
-        f'<body><main class="tidemark">{"".join(parts)}</main></body></html>\n'
-    )
+    return document(title, parts)
 
 
 def part_of(found: Backtest, title: str) -> str:
