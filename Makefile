@@ -15,7 +15,7 @@ export PYTHONDONTWRITEBYTECODE :=
 help:
 	@echo "make demo         install, then run everything on embedded defaults (Ctrl-C ends it)"
 	@echo "make test         install, lint, type-check, check the import contract, run every test"
-	@echo "make drills       kill the executor 200 times while it trades; 100,000 schedules of faults each for it and the ingester; 200 searches for luck"
+	@echo "make drills       kill the executor 200 times while it trades; 100,000 schedules of faults each for it and the ingester; 200 searches for luck; 50 searches and 100 of their workers killed"
 	@echo "make soak         run the demo for half an hour under mixed faults, and compare everything (SOAK_MINUTES, SOAK_SEED)"
 	@echo "make bench        compare with the alternatives and with the limits of the machine (bench-quick: a smoke test of the same)"
 	@echo "make sizing       bytes, cores and oplog of so many symbols with all processes running (SYMBOLS=10 MINUTES=15 DAYS=300)"
@@ -84,6 +84,7 @@ drills: install-dev
 	DRILL_SEEDS=100000 $(BIN)/pytest -q -n 2 tests/execution/test_core_faults.py tests/execution/test_coins_faults.py \
 		tests/ingest/test_core_faults.py tests/ingest/test_delisting_faults.py -o timeout=3600
 	SEARCH_SEEDS=100 $(BIN)/pytest -q -n 2 tests/research/test_verdict.py -o timeout=7200
+	SEARCH_KILLS=50 $(BIN)/pytest -q tests/door/test_search_workers.py -k killed_at_random -o timeout=7200
 
 soak: install-dev
 	@$(BIN)/python -m tests.soak
@@ -108,7 +109,7 @@ lock: | $(BIN)/python
 	@$(BIN)/python -m venv --clear .lock
 	@.lock/bin/python -m pip install --quiet --disable-pip-version-check uv
 	@$(RESOLVE) --all-extras --upgrade --output-file constraints-dev.txt
-	@$(RESOLVE) --extra build --extra notify --upgrade --constraint constraints-dev.txt --output-file constraints.txt
+	@$(RESOLVE) --extra build --extra notify --extra cluster --upgrade --constraint constraints-dev.txt --output-file constraints.txt
 	@rm -rf .lock
 
 audit: | $(BIN)/python

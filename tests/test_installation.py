@@ -100,7 +100,7 @@ def test_what_is_pinned_is_what_the_project_asks_for() -> None:
     extras = project["optional-dependencies"]
     everything = [*project["dependencies"], *(line for lines in extras.values() for line in lines)]
     wanted = {
-        "constraints.txt": [*project["dependencies"], *extras["build"], *extras["notify"], *bounds],
+        "constraints.txt": [*project["dependencies"], *extras["build"], *extras["notify"], *extras["cluster"], *bounds],
         "constraints-dev.txt": [*everything, *bounds],
     }
     for name, lines in wanted.items():

@@ -209,16 +209,20 @@ class Tidemark:
         prune: bool = False,
         sealed: float = 0.15,
         name: str | None = None,
+        workers: int = 1,
+        cluster: str | None = None,
         progress: bool = True,
         **parameters: object,
     ) -> "FoundSearch":
         """Which parameters would have earned? Sets of them over stored candles, each kept as a trial; what was best on
         a stretch is judged on the stretch behind it. `space`: names and their values, `{"n": range(5, 61, 5)}`; without
-        it what the strategy declares. What is left over is a parameter that stays."""
+        it what the strategy declares. `workers`: so many processes of this machine; `cluster`: the address of a Dask
+        cluster. What is left over is a parameter that stays."""
         from decimal import Decimal  # noqa: PLC0415
 
         from pipeline.app.progress import trials_done  # noqa: PLC0415
         from pipeline.app.search import SearchFor, search  # noqa: PLC0415
+        from pipeline.app.trying import workers_of  # noqa: PLC0415
         from tidemark.frames import to_moment, to_names  # noqa: PLC0415
         from tidemark.search import FoundSearch  # noqa: PLC0415
 
@@ -229,8 +233,9 @@ class Tidemark:
             sampler=sampler, seed=seed, objectives=to_names(objectives), folds=walk_forward, anchored=anchored,
             prune=prune, sealed=sealed, name=name,
         )  # fmt: skip
-        with trials_done(shown=progress) as told:
-            return FoundSearch(self._ask(lambda tm: search(tm, asked, progress=told)))
+        at_work = workers_of(self._opened.settings.home / "search", workers, cluster)
+        with at_work as those, trials_done(shown=progress) as told:
+            return FoundSearch(self._ask(lambda tm: search(tm, asked, workers=those, progress=told)))
 
     def trials(self, search: str) -> "pl.DataFrame":
         """The trials of a search that was kept, the best first: a row a trial."""

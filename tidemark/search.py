@@ -1,6 +1,7 @@
 """A search as Python programs read it: polars tables of its trials and of the walk through the folds."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -73,6 +74,12 @@ class FoundSearch:
         forward = self._found.forward
         data = {"at": list(forward.times), "equity": list(forward.equity)} if forward else {"at": [], "equity": []}
         return pl.DataFrame(data, schema={"at": pl.Int64, "equity": pl.Float64}).with_columns(pl.col("at").cast(TIME))
+
+    def report(self, file: "str | Path") -> None:
+        """Write a report: one file of HTML that any browser shows, without a network."""
+        from pipeline.app.search import report  # noqa: PLC0415
+
+        report(self._found, Path(file))
 
     def __repr__(self) -> str:
         one = self._found.search

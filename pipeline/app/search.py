@@ -6,24 +6,27 @@ tried again. It asks the database only, and sends nothing anywhere.
 
 import inspect
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
-from statistics import median
-from typing import Any, Final, NamedTuple, Protocol
+from pathlib import Path
+from typing import Any, Final
 
+from pipeline.app.backtest import write_report
 from pipeline.app.opened import Opened
 from pipeline.app.runs import changed, code_hash, hash_of, series_as_read, settings_hash
 from pipeline.app.stage import Set, set_up, space_for
+from pipeline.app.trying import Progress, Workers, in_this_process, try_all
 from pipeline.errors import UsageError
-from pipeline.research.search.asking import ROUND, SAMPLERS, Asking, Wanted
-from pipeline.research.search.evaluate import FIGURES, Stage
+from pipeline.research.report.searched import Told, Tried, page_of_search
+from pipeline.research.search.asking import SAMPLERS
+from pipeline.research.search.evaluate import FIGURES, Stage, times_of
 from pipeline.research.search.forward import Forward, forward_of
 from pipeline.research.search.judge import evidence_of
 from pipeline.research.search.objectives import Objectives
-from pipeline.research.search.space import INTERVAL, Point, Space
-from pipeline.research.search.trial import Answer, Plan, Trials
+from pipeline.research.search.space import INTERVAL, Space
+from pipeline.research.search.trial import Plan, Trials
 from pipeline.research.search.verdict import Verdict, verdict_of
 from pipeline.research.walk_forward import best_of, folds_of
 from pipeline.store.searches import SearchStore
@@ -31,8 +34,8 @@ from pipeline.timeline import DAY, to_datetime, to_ms
 from schemas.searches import Sealed, Search, Trial
 
 __all__ = [
-    "FIGURES", "SAMPLERS", "Found", "Kept", "Progress", "SearchFor", "ranked", "resumed", "search", "searches", "trial",
-    "trials",
+    "FIGURES", "SAMPLERS", "Found", "Kept", "Progress", "SearchFor", "ranked", "report", "resumed", "search",
+    "searches", "trial", "trials",
 ]  # fmt: skip
 
 _CODE: Final = ("research/search", "research/walk_forward.py", "research/significance.py")
@@ -66,24 +69,6 @@ class SearchFor:
     name: str | None = None
 
 
-class Progress(NamedTuple):
-    """How far it is: `best` is the highest first objective so far, `kept` were there before."""
-
-    done: int
-    wanted: int
-    kept: int
-    best: float | None
-
-
-class Evaluator(Protocol):
-    """Who tries sets: answers come as they are ready, with the number of the set."""
-
-    def __call__(self, wanted: Sequence[Wanted], floor: float | None) -> Iterator[tuple[int, Answer]]: ...
-
-
-Workers = Callable[[Trials], Evaluator]
-
-
 @dataclass(frozen=True, slots=True)
 class Found:
     """A search that has ended: its trials in their order, those that are best by its objectives first in `best`, and
@@ -105,14 +90,9 @@ class Kept:
     tried: int
 
 
-def in_this_process(trials: Trials) -> Evaluator:
-    """One after the other."""
-
-    def evaluate(wanted: Sequence[Wanted], floor: float | None) -> Iterator[tuple[int, Answer]]:
-        for one in wanted:
-            yield one.number, trials.answer(one.point, floor)
-
-    return evaluate
+def own_code() -> str:
+    """A hash of all that makes a trial what it is, but for the strategy and the settings."""
+    return code_hash(*_CODE)
 
 
 def search(
@@ -139,7 +119,7 @@ def search(
     begun(kept.id)
     plan = Plan(objectives, folds, early=bool(folds) and (asked.prune or asked.sampler == "tpe"))
     judged = Trials(searched, plan)
-    _try_all(store, kept, asked, judged, workers(judged), progress)
+    try_all(store, kept, judged, asked.trials, workers(judged), progress)
     ever = store.tried_on(kept.symbols, kept.start, kept.end)
     found = _found(kept, store.trials(kept.id), judged, ever)
     store.end(kept.id, datetime.now(UTC), max(kept.trials, asked.trials), _result(found))
@@ -172,6 +152,22 @@ def resumed(tm: Opened, name: str, trials: int | None = None) -> SearchFor:
 def ranked(found: Found) -> list[Trial]:
     """Its trials, the best by the first objective first; those without figures last."""
     return _ranked(Objectives.of(found.search.objectives), found.trials)
+
+
+def report(found: Found, file: Path) -> None:
+    """Write it as one file of HTML."""
+    one = found.search
+    told = Told(
+        title=f"{one.strategy} on {' '.join(one.symbols)} {' '.join(one.intervals)}, search {one.id}",
+        objectives=one.objectives,
+        space=one.space,
+        trials=[Tried(each.id, each.parameters, each.figures, each.equity) for each in ranked(found)],
+        times=times_of(to_ms(one.start), to_ms(one.end)),
+        forward=found.forward,
+        verdict=found.verdict,
+        notes=one.notes,
+    )
+    write_report(page_of_search(told), file)
 
 
 def searches(tm: Opened, most: int) -> list[Kept]:
@@ -281,7 +277,7 @@ def _keep(
         anchored=asked.anchored,
         prune=asked.prune,
         sealed=None if last <= searched.end else Sealed(start=to_datetime(searched.end), end=to_datetime(last)),
-        code=hash_of(f"{by}{settings_hash(searched.asked)}{code_hash(*_CODE)}"),
+        code=hash_of(f"{by}{settings_hash(searched.asked)}{own_code()}"),
         candles=[series_as_read(tm, key, read) for key, read in ready.read.items()],
         notes=list(ready.notes),
     )
@@ -308,75 +304,6 @@ def _require_same(tm: Opened, before: Search, now: Search) -> None:
             f"search {before.id!r} was begun otherwise: {', '.join(differs)}. Ask for the same, or give this one "
             "another name"
         )
-
-
-def _try_all(
-    store: SearchStore,
-    kept: Search,
-    asked: SearchFor,
-    judged: Trials,
-    evaluate: Evaluator,
-    progress: Callable[[Progress], None],
-) -> None:
-    """Round by round: ask, try what is not kept, keep it, tell."""
-    known = {one.number: one for one in store.trials(kept.id)}
-    before = len(known)
-    asking = Asking(judged.stage.space, asked.sampler, asked.seed, len(asked.objectives))
-    early: list[float] = []
-    done, best = 0, None
-    while done < asked.trials and (wanted := asking.ask(asked.trials - done)):
-        floor = median(early) if asked.prune and len(early) >= ROUND else None
-        missing = [one for one in wanted if one.number not in known]
-        known |= _tried(store, kept, missing, evaluate(missing, floor))
-        for one in wanted:
-            told = known[one.number]
-            if told.parameters != dict(one.point):
-                raise UsageError(f"trial {told.id} was another one: search {kept.id!r} was begun by another version")
-            scores = _told(judged.plan, told)
-            asking.tell(one.number, scores)
-            early += [told.early[0]] if told.early and told.state == "done" else []
-            done += 1
-            if scores is not None:
-                best = scores[0] if best is None else max(best, scores[0])
-        progress(Progress(done, asked.trials, min(before, done), best))
-
-
-def _tried(
-    store: SearchStore, kept: Search, wanted: Iterable[Wanted], answers: Iterator[tuple[int, Answer]]
-) -> dict[int, Trial]:
-    """Those that were missing. What is there when it is interrupted is kept."""
-    points = {one.number: one.point for one in wanted}
-    found: dict[int, Trial] = {}
-    try:
-        for number, answer in answers:
-            found[number] = _document(kept, number, points[number], answer)
-    finally:
-        store.add_trials(list(found.values()))
-    return found
-
-
-def _document(kept: Search, number: int, point: Point, answer: Answer) -> Trial:
-    return Trial(
-        id=f"{kept.id}:{number}",
-        search=kept.id,
-        environment=kept.environment,
-        number=number,
-        state=answer.state,
-        parameters=dict(point),
-        reason=answer.reason,
-        early=None if answer.early is None else list(answer.early),
-        figures=dict(answer.figures),
-        folds=[dict(one) for one in answer.folds],
-        equity=list(answer.equity),
-        hash=answer.hash,
-    )
-
-
-def _told(plan: Plan, told: Trial) -> tuple[float, ...] | None:
-    """What leads a sampler: of what is judged later, it hears nothing."""
-    if plan.early:
-        return None if told.early is None else tuple(told.early)
-    return plan.objectives.scores(told.figures)
 
 
 def _ranked(objectives: Objectives, found: Sequence[Trial]) -> list[Trial]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from decimal import Decimal
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -70,6 +71,14 @@ def search(
     resume: Annotated[
         str | None, typer.Option(metavar="NAME", help="Go on with that one, as it was asked for.")
     ] = None,
+    workers: Annotated[int, typer.Option(help="So many processes of this machine.")] = 1,
+    cluster: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="The workers of that Dask cluster: tcp://HOST:8786.")
+    ] = None,
+    html: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Also write a report: one file, for any browser.", dir_okay=False),
+    ] = None,
     exchange: Where = None,
     as_json: Json = False,
     wide: Wide = False,
@@ -81,15 +90,18 @@ def search(
     from pipeline.app.moments import moment as moment_of  # noqa: PLC0415
     from pipeline.app.opened import Opened, having_data  # noqa: PLC0415
     from pipeline.app.progress import trials_done  # noqa: PLC0415
-    from pipeline.app.search import SearchFor, resumed  # noqa: PLC0415
+    from pipeline.app.search import SearchFor, report, resumed  # noqa: PLC0415
     from pipeline.app.search import search as run  # noqa: PLC0415
+    from pipeline.app.trying import workers_of  # noqa: PLC0415
     from pipeline.app.wiring import begin  # noqa: PLC0415
 
     if (strategy is None) == (resume is None):
         raise UsageError("name a strategy to search, or --resume NAME, and not both")
     if days is not None and start is not None:
         raise UsageError("--days and --start exclude each other; choose one")
-    with Opened(having_data(begin(exchange))) as tm, trials_done(shown=not as_json) as told:
+    settings = having_data(begin(exchange))
+    at_work = workers_of(settings.home / "search", workers, cluster)
+    with Opened(settings) as tm, at_work as those, trials_done(shown=not as_json) as told:
         if resume is not None:
             asked = resumed(tm, resume, trials)
         else:
@@ -113,7 +125,10 @@ def search(
                 sealed=sealed,
                 name=name,
             )
-        found = run(tm, asked, begun=_say_name, progress=told)
+        found = run(tm, asked, workers=those, begun=_say_name, progress=told)
+    if html is not None:
+        report(found, html)
+        typer.echo(f"the report is in {html}", err=True)
     if as_json:
         print_json(_whole(found))
     else:

@@ -11,7 +11,7 @@ from importlib.machinery import SourceFileLoader
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from pipeline.strategies.base import Strategy, StrategyError
 from pipeline.strategies.bollinger import Bollinger
@@ -24,6 +24,7 @@ from pipeline.strategies.parameters import build, require_parameters
 from pipeline.strategies.rsi_reversal import RsiReversal
 
 ENTRY_POINTS: Final = "tidemark.strategies"
+_OWN: Final = "tidemark_user_strategy_"
 
 SHIPPED: Final[dict[str, type[Strategy]]] = {
     kind.name: kind for kind in (MacdCross, MaOrderGolden, MacdTurtle, MaBreakout, Bollinger, RsiReversal)
@@ -92,6 +93,40 @@ def _loaded(point: EntryPoint) -> type[Strategy]:
     return strategy
 
 
+class File(NamedTuple):
+    """A file of the user's own as it was read: executed elsewhere, it is the same module there."""
+
+    path: str
+    module: str
+    source: bytes
+
+    def execute(self) -> ModuleType:
+        """Run it as the module that it is. If it fails, the one before it is still there."""
+        loader = SourceFileLoader(self.module, self.path)
+        module = ModuleType(self.module)
+        module.__file__ = self.path
+        known = sys.modules.get(self.module)
+        sys.modules[self.module] = module  # dataclasses look their module up there
+        try:
+            exec(loader.source_to_code(self.source, self.path), vars(module))  # noqa: S102 - the user's own program
+        except (Exception, SystemExit):
+            _put_back(self.module, known)
+            raise
+        return module
+
+
+def file_of(kind: type[Strategy]) -> File | None:
+    """The file of the user's own that a strategy is from; None of those that can be imported."""
+    module = sys.modules[kind.__module__]
+    if not module.__name__.startswith(_OWN):
+        return None
+    path = Path(str(module.__file__))
+    source = path.read_bytes() if path.is_file() else b""
+    if _named(path, source) != module.__name__:
+        raise StrategyError(f"{path} changed since strategy {kind.name} was read: begin again")
+    return File(str(path), module.__name__, source)
+
+
 def path_in(spec: str) -> Path:
     """The file of `path/to/file.py:Name`."""
     return Path(spec.rpartition(":")[0])
@@ -122,18 +157,15 @@ def _execute(path: Path, spec: str) -> ModuleType:
         source = path.read_bytes()
     except OSError as error:
         raise StrategyError(f"strategy {spec}: {path} cannot be read: {error.strerror}") from error
-    content = blake2b(str(path.resolve()).encode() + b"\0" + source, digest_size=8).hexdigest()
-    loader = SourceFileLoader(f"tidemark_user_strategy_{path.stem}_{content}", str(path))
-    module = ModuleType(loader.name)
-    module.__file__ = str(path)
-    known = sys.modules.get(loader.name)
-    sys.modules[loader.name] = module  # dataclasses look their module up there
     try:
-        exec(loader.source_to_code(source, str(path)), vars(module))  # noqa: S102 - a program of the user's own
+        return File(str(path), _named(path, source), source).execute()
     except (Exception, SystemExit) as error:
-        _put_back(loader.name, known)
         raise StrategyError(f"strategy {spec} cannot be loaded: {type(error).__name__}: {error}") from error
-    return module
+
+
+def _named(path: Path, source: bytes) -> str:
+    content = blake2b(str(path.resolve()).encode() + b"\0" + source, digest_size=8).hexdigest()
+    return f"{_OWN}{path.stem}_{content}"
 
 
 def _put_back(name: str, module: ModuleType | None) -> None:

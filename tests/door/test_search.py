@@ -6,7 +6,9 @@ import json
 import shlex
 from collections.abc import Iterator
 from dataclasses import asdict
+from datetime import UTC, datetime
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,12 +16,14 @@ from typer.testing import CliRunner
 
 from pipeline.app import adopting
 from pipeline.app import search as searching
-from pipeline.app.search import FIGURES, Evaluator, SearchFor, search
+from pipeline.app.search import FIGURES, SearchFor, search
+from pipeline.app.trying import Evaluator
 from pipeline.cli.app import build
 from pipeline.errors import UsageError
 from pipeline.research.search.trial import Answer, Trials
 from pipeline.store.control import ControlStore
 from tests.door.test_pages import ROOT
+from tests.mongosh import Shell
 from tests.test_docs import fenced
 from tidemark import Tidemark
 
@@ -232,6 +236,38 @@ def test_what_the_page_tells_to_type_works(filled: Tidemark) -> None:
         assert told(*shlex.split(command)[1:]).strip(), command
 
 
+def test_the_ten_queries_of_the_page_find_what_they_say(filled: Tidemark) -> None:
+    tm = filled._opened
+    first = search(tm, SearchFor(**BASE | {"name": "first", "trials": 20, "space": ["n=5..60:5", "stop=1,2,3"]}))
+    search(tm, SearchFor(**BASE | {"name": "other", "trials": 5}))
+    failed = first.trials[0].model_copy(
+        update={"id": "first:99", "number": 99, "state": "failed", "reason": "no", "figures": {}, "folds": []}
+    )
+    tm.db["trials"].insert_one(failed.to_mongo())
+    tm.db["searches"].update_one({"_id": "other"}, {"$set": {"result.verdict.word": "fragile"}})
+    every = {one.id: one for one in [*first.trials, failed]}
+    lines = fenced(ROOT / "docs" / "search.md", "js")
+    found = [Shell(one, datetime.now(UTC)).run(tm.db) for one in lines if not one.startswith("//")]
+    names = [[one["_id"] for one in rows] for rows in found]
+    done = {key: one.figures for key, one in every.items() if one.state == "done"}
+    assert names[0] == sorted(done, key=lambda key: -done[key]["return_pct"])[:5]
+    assert set(names[1]) == {key for key, one in every.items() if int(str(one.parameters["n"])) >= 20}
+    sharpe = [done[key]["sharpe"] for key in done if every[key].parameters["n"] == names[2][0]]
+    known = [one for one in sharpe if one is not None]
+    assert found[2][0]["sharpe"] == (pytest.approx(sum(known) / len(known)) if known else None)
+    assert found[3] == [{"_id": "first:99", "parameters": failed.parameters, "reason": "no"}]
+    lost = {key for key, one in every.items() if any((fold["test"]["return_pct"] or 0) < 0 for fold in one.folds)}
+    assert set(names[4]) == set(every) - lost
+    steady = {key for key, one in done.items() if one["max_drawdown_pct"] <= 10 and one["trades"] >= 5}
+    assert (set(names[5]), names[6]) == (steady, [0, 1])
+    behind = [every[key].folds[1]["test"]["return_pct"] for key in done]
+    assert found[6][1]["brought"] == pytest.approx(sum(behind) / len(behind))
+    counted = {(one["_id"]["search"], one["_id"]["state"]): one["trials"] for one in found[7]}
+    assert counted == {("first", "done"): 20, ("other", "done"): 5, ("first", "failed"): 1}
+    assert (names[8], names[9]) == (["other", "first"], ["other"])
+    assert len(found) == 10
+
+
 def test_every_figure_of_a_trial_can_be_an_objective_and_the_door_says_the_same(filled: Tidemark) -> None:
     found = filled.search(
         "ma_breakout", symbols="BTCUSDT", interval="15m", space={"n": range(5, 61, 5)}, objectives="profit_factor",
@@ -247,6 +283,14 @@ def test_every_figure_of_a_trial_can_be_an_objective_and_the_door_says_the_same(
     grown = (1 + found.folds["return_pct"] / 100).product()
     assert grown == pytest.approx(1 + found.out_of_sample["return_pct"] / 100)
     assert "6 trials of ma_breakout" in repr(found)
+    found.report("report.html")
+    report = Path("report.html").read_text()
+    assert f"<td>{table['id'][0]}</td>" in report
+    assert f"Out of sample {found.out_of_sample['return_pct']:+,.2f} %" in report
+    told("search", "--resume", found.name, "--html", "again.html")
+    assert Path("again.html").read_text() == report
+    nowhere = CliRunner().invoke(build(), ["search", "--resume", found.name, "--html", "no/where.html"])
+    assert (nowhere.exit_code, "the report cannot be written to no/where.html" in nowhere.output) == (2, True)
     stored = filled._opened.db["trials"].find_one({"search": found.name})
     assert stored is not None
     assert set(FIGURES) == set(stored["figures"])

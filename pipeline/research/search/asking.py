@@ -1,8 +1,8 @@
 """Who says what is tried next: Optuna's samplers, a grid, and a memory of what was asked. It evaluates nothing.
 
-Sets are asked for in rounds of the same size, whoever evaluates them and how many do so at once; and what is told is
-told in the order in which it was asked. So the same seed asks for the same sets, with one worker and with many, and a
-search that was interrupted asks for the same again.
+Sets are asked for in rounds of a size that hangs on nothing but the sampler, whoever evaluates them and how many do so
+at once; and what is told is told in the order in which it was asked. So the same seed asks for the same sets, with one
+worker and with many, and a search that was interrupted asks for the same again.
 """
 
 import random
@@ -22,7 +22,9 @@ from pipeline.research.search.space import Axis, Point, Space
 Sampler = Literal["random", "tpe", "qmc", "grid"]
 SAMPLERS: Final[tuple[str, ...]] = get_args(Sampler)
 ROUND: Final = 20
-"""Sets that are asked for before any of them is told."""
+"""Sets that are asked for before any of them is told, where the next hang on that; and the first, in any case."""
+LONG_ROUND: Final = 500
+"""The same where nothing hangs on it: many workers are seldom idle at its end."""
 _MISSES: Final = 10
 """So often a sampler may name what was asked before, or what is refused, until another set is drawn for it."""
 _DRAWS: Final = 20_000
@@ -36,10 +38,11 @@ class Wanted(NamedTuple):
 
 
 class Asking:
-    """One search. `objectives`: how many there are."""
+    """One search. `objectives`: how many there are; `led`: whether what is told decides what becomes of the next."""
 
-    def __init__(self, space: Space, sampler: str, seed: int, objectives: int = 1) -> None:
+    def __init__(self, space: Space, sampler: str, seed: int, objectives: int = 1, *, led: bool = True) -> None:
         self._space = space
+        self._round = ROUND if led or sampler == "tpe" else LONG_ROUND
         self._dice = random.Random(seed)
         self._grid: Iterator[Point] | None = space.points() if sampler == "grid" else None
         self._distributions = {axis.name: _distribution(axis) for axis in space.axes}
@@ -53,7 +56,7 @@ class Asking:
 
     def ask(self, most: int) -> list[Wanted]:
         """The next round, or fewer; none once everything was asked for."""
-        return list(islice(self._new(), min(most, ROUND)))
+        return list(islice(self._new(), min(most, self._round if self._asked else ROUND)))
 
     def tell(self, number: int, scores: Sequence[float] | None) -> None:
         """What came of it: more is better; None where nothing did."""

@@ -22,7 +22,7 @@ from pipeline.research.backtest.asked import Asked
 from pipeline.research.backtest.fast import Prepared, Ran, Table
 from pipeline.research.backtest.minutes import Floats
 from pipeline.research.backtest.run import run
-from pipeline.research.search.candles import Candles
+from pipeline.research.search.candles import KEPT, Candles
 from pipeline.research.search.space import INTERVAL, Point, Space, risk_of
 from pipeline.strategies.base import Codes, Side, Strategy, meaning_of
 from pipeline.timeline import DAY, HOUR, MINUTE, interval, iso
@@ -102,6 +102,18 @@ class Stage:
     def times(self) -> list[int]:
         """The start, each midnight (UTC), and the end: when the equity of a trial is told."""
         return times_of(self.start, self.end)
+
+    def settle(self) -> "Stage":
+        """Work out at once what every trial needs: whoever gets a copy of the stage has it."""
+        _ = self._prepared
+        for one in self._candles:
+            one.column("atr")
+        return self
+
+    @property
+    def working_bytes(self) -> int:
+        """What trials keep beside what they share: averages, where the strategy asks for as many as are kept."""
+        return sum(one.numbers.nbytes for one in self._candles) * KEPT
 
     def within(self, start: int, end: int, equity: float | None = None) -> "Stage":
         """The same for a part of it, with another account."""

@@ -53,6 +53,13 @@ class Trials:
         self.stage = stage
         self.plan = plan
 
+    def settle(self) -> "Trials":
+        """Work out at once what every trial needs."""
+        self.stage.settle()
+        if self._first is not None:
+            self._first.settle()
+        return self
+
     def answer(self, point: Point, floor: float | None = None) -> Answer:
         """Try a set. Where its first objective on the first training stretch is below the floor, that is all."""
         try:

@@ -1,0 +1,93 @@
+"""What happens at a worker of a search: what trials share is mapped there, and trials are run on it. It knows neither
+the database nor the search."""
+
+import asyncio
+import signal
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import psutil
+from distributed import Worker, WorkerPlugin, get_worker
+
+from pipeline.app.parcel import Parcel
+from pipeline.errors import UsageError
+
+if TYPE_CHECKING:
+    from pipeline.research.search.space import Point
+    from pipeline.research.search.trial import Answer, Trials
+
+STALL: Final = "tidemark-search"
+"""Their names begin so, and go on with that of the client."""
+
+
+class Stall(WorkerPlugin):  # type: ignore[misc]  # Dask's own has no types
+    """What a worker is given: once, before its first trial, also where it comes later or begins anew. `body`: the
+    columns themselves, where the worker does not see the file; `own`: the file of the strategy, if it is the user's;
+    `code`: of the one who searches. What it takes is loaded beside the worker's own work, which is not to wait."""
+
+    def __init__(self, code: str, parcel: Parcel, own: tuple[str, str, bytes] | None, body: bytes | None) -> None:
+        self._parcel, self._own, self._body = parcel, own, body
+        self._code = code
+        self._file: Path | None = None
+        self.refused: str | None = None
+        self.trials: Trials | None = None
+
+    async def setup(self, worker: Worker) -> None:
+        """Map the columns. What is wrong is said when it is asked for, of which a newcomer's search hears too."""
+        if self._body is None and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # of a terminal, it is for the one who began the search
+        try:
+            await asyncio.to_thread(self._open, Path(worker.local_directory))
+        except Exception as error:  # noqa: BLE001 - whatever it is, the search is told
+            self.refused = f"{type(error).__name__}: {error}"
+
+    def teardown(self, worker: Worker) -> None:
+        """Remove what was written for it."""
+        del worker
+        self.trials = None
+        if self._file is not None:
+            self._file.unlink(missing_ok=True)
+
+    def _open(self, folder: Path) -> None:
+        from pipeline.app.search import own_code  # noqa: PLC0415 - here, beside the worker's own work
+        from pipeline.strategies.registry import File  # noqa: PLC0415
+
+        if own_code() != self._code:
+            self.refused = "it runs another version of Tidemark"
+            return
+        if self._own is not None:
+            File(*self._own).execute()
+        path = self._parcel.path
+        if self._body is not None:
+            path = self._file = folder / self._parcel.path.name
+            path.write_bytes(self._body)
+            self._body = None
+        self.trials = self._parcel.opened(path)
+
+
+def attempt(name: str, point: "Point", floor: float | None) -> "Answer":
+    """The trial of a point."""
+    worker = get_worker()
+    stall = worker.plugins[name]
+    if stall.trials is None:
+        raise UsageError(f"worker {worker.address} cannot try anything: {stall.refused}")
+    answer: Answer = stall.trials.answer(point, floor)
+    return answer
+
+
+def refusal(name: str, dask_worker: Any) -> str | None:
+    """Why this worker cannot try anything."""
+    refused: str | None = dask_worker.plugins[name].refused
+    return refused
+
+
+def left_by_the_dead(dask_scheduler: Any) -> list[str]:
+    """At the scheduler: stalls of searches that are no more."""
+    named = [one for one in dask_scheduler.worker_plugins if one.startswith(f"{STALL}:")]
+    return [one for one in named if one.split(":")[1] not in dask_scheduler.clients]
+
+
+def free_bytes() -> int:
+    """The memory that is free where this worker is."""
+    return int(psutil.virtual_memory().available)

@@ -1,0 +1,165 @@
+"""Sets are asked for, tried by whoever there is, and kept, each once. What is kept is told and not tried again.
+
+A round is told in the order in which it was asked for, whichever order it was ready in.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from time import monotonic
+from typing import Final, NamedTuple, Protocol
+
+from pipeline.errors import UsageError
+from pipeline.research.search.asking import ROUND, Asking, Wanted
+from pipeline.research.search.space import Point
+from pipeline.research.search.trial import Answer, Plan, Trials
+from pipeline.store.searches import SearchStore
+from schemas.searches import Search, Trial
+
+_WAITS: Final = 0.25
+"""Seconds after which trials that are ready are written."""
+
+
+class Progress(NamedTuple):
+    """How far it is: `best` is the highest first objective so far, `kept` were there before."""
+
+    done: int
+    wanted: int
+    kept: int
+    best: float | None
+
+
+class Evaluator(Protocol):
+    """Who tries sets: answers come as they are ready, with the number of the set."""
+
+    def __call__(self, wanted: Sequence[Wanted], floor: float | None) -> Iterator[tuple[int, Answer]]: ...
+
+
+Workers = Callable[[Trials], Evaluator]
+
+
+def in_this_process(trials: Trials) -> Evaluator:
+    """One after the other."""
+
+    def evaluate(wanted: Sequence[Wanted], floor: float | None) -> Iterator[tuple[int, Answer]]:
+        for one in wanted:
+            yield one.number, trials.answer(one.point, floor)
+
+    return evaluate
+
+
+@contextmanager
+def workers_of(folder: Path, count: int, cluster: str | None) -> Iterator[Workers]:
+    """Who tries sets, as long as the block lasts: this process alone, so many of this machine, or those of the Dask
+    cluster at that address. `folder`: where a file may lie that they map."""
+    if count < 1:
+        raise UsageError(f"--workers must be at least 1, not {count}")
+    if cluster is not None and count > 1:
+        raise UsageError("--workers and --cluster exclude each other: a cluster has the workers that it has")
+    if cluster is None and count == 1:
+        yield in_this_process
+        return
+    try:
+        from pipeline.app.cluster import dask_workers  # noqa: PLC0415 - slow, and an extra
+    except ImportError as error:
+        raise UsageError(
+            f"--workers and --cluster need Dask ({error}): install Tidemark with it, pip install 'tidemark[cluster]'"
+        ) from None
+    with dask_workers(folder, count, cluster) as workers:
+        yield workers
+
+
+def try_all(
+    store: SearchStore,
+    kept: Search,
+    judged: Trials,
+    most: int,
+    evaluate: Evaluator,
+    progress: Callable[[Progress], None],
+) -> None:
+    """Round by round: ask, try what is not kept, keep it, tell."""
+    known = {one.number: one for one in store.trials(kept.id)}
+    asking = Asking(judged.stage.space, kept.sampler, kept.seed, len(kept.objectives), led=kept.prune)
+    early: list[float] = []
+    seen = _Seen(judged.plan, most, progress)
+    while seen.done < most and (wanted := asking.ask(most - seen.done)):
+        floor = median(early) if kept.prune and len(early) >= ROUND else None
+        missing = [one for one in wanted if one.number not in known]
+        for one in wanted:
+            if one.number in known:
+                seen.add(known[one.number], was_kept=True)
+        known |= _tried(store, kept, missing, evaluate(missing, floor), seen)
+        for one in wanted:
+            told = known[one.number]
+            if told.parameters != dict(one.point):
+                raise UsageError(f"trial {told.id} was another one: search {kept.id!r} was begun by another version")
+            asking.tell(one.number, _told(judged.plan, told))
+            early += [told.early[0]] if told.early and told.state == "done" else []
+
+
+@dataclass(slots=True)
+class _Seen:
+    """How far it is, told with each trial."""
+
+    plan: Plan
+    wanted: int
+    progress: Callable[[Progress], None]
+    done: int = 0
+    kept: int = 0
+    best: float | None = None
+
+    def add(self, one: Trial, *, was_kept: bool = False) -> None:
+        scores = _told(self.plan, one)
+        self.done += 1
+        self.kept += was_kept
+        if scores is not None:
+            self.best = scores[0] if self.best is None else max(self.best, scores[0])
+        self.progress(Progress(self.done, self.wanted, self.kept, self.best))
+
+
+def _tried(
+    store: SearchStore, kept: Search, wanted: Iterable[Wanted], answers: Iterator[tuple[int, Answer]], seen: _Seen
+) -> dict[int, Trial]:
+    """Those that were missing, kept as they come: who is interrupted loses none that is ready, who is killed those of a
+    moment."""
+    points = {one.number: one.point for one in wanted}
+    found: dict[int, Trial] = {}
+    waiting: list[Trial] = []
+    written = monotonic()
+    try:
+        for number, answer in answers:
+            one = found[number] = _document(kept, number, points[number], answer)
+            waiting.append(one)
+            seen.add(one)
+            if monotonic() - written >= _WAITS:
+                store.add_trials(waiting)
+                waiting, written = [], monotonic()
+    finally:
+        store.add_trials(waiting)
+    return found
+
+
+def _document(kept: Search, number: int, point: Point, answer: Answer) -> Trial:
+    return Trial(
+        id=f"{kept.id}:{number}",
+        search=kept.id,
+        environment=kept.environment,
+        number=number,
+        state=answer.state,
+        parameters=dict(point),
+        reason=answer.reason,
+        early=None if answer.early is None else list(answer.early),
+        figures=dict(answer.figures),
+        folds=[dict(one) for one in answer.folds],
+        equity=list(answer.equity),
+        hash=answer.hash,
+    )
+
+
+def _told(plan: Plan, told: Trial) -> tuple[float, ...] | None:
+    """What leads a sampler: of what is judged later, it hears nothing."""
+    if plan.early:
+        return None if told.early is None else tuple(told.early)
+    return plan.objectives.scores(told.figures)
