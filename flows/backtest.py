@@ -1,6 +1,5 @@
 """A backtest as a Prefect flow: a form for what is run, its figures as a page, and the run kept."""
 
-from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from typing import Annotated, Any
 
@@ -8,6 +7,7 @@ from prefect import flow, get_run_logger
 from prefect.artifacts import create_markdown_artifact
 from pydantic import Field
 
+from flows.reporting import plain, table_of
 from flows.running import Chosen, key_of, leave_word
 from pipeline.app.backtest import FIGURES, Result, backtest, number, share
 from pipeline.app.moments import moment
@@ -83,21 +83,12 @@ def _page(found: Result, name: str) -> str:
         for one in found.by("reason")
     ]
     parts = [
-        f"# {_plain(found.title)}",
+        f"# {plain(found.title)}",
         f"Run `{name}`: `tidemark runs show {name}`.",
-        _table(("figure", *(str(one.inside) for one in outcomes)), figures),
-        _table(("month", "return", "drawdown", "trades"), months),
-        _table(("ended by", "trades", "profit", "won", "profit factor"), reasons),
-        _table(("assumed", "what"), list(found.backtest.assumed.items())),
-        *(f"- {_plain(one)}" for one in found.notes),
+        table_of(("figure", *(str(one.inside) for one in outcomes)), figures),
+        table_of(("month", "return", "drawdown", "trades"), months),
+        table_of(("ended by", "trades", "profit", "won", "profit factor"), reasons),
+        table_of(("assumed", "what"), list(found.backtest.assumed.items())),
+        *(f"- {plain(one)}" for one in found.notes),
     ]
     return "\n\n".join(parts)
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [head, ["---", *("---:" for _ in head[1:])], *rows]
-    return "\n".join(f"| {' | '.join(map(_plain, one))} |" for one in lines)
-
-
-def _plain(text: str) -> str:
-    return text.replace("|", "\\|").replace("<", "&lt;")

@@ -6,7 +6,7 @@ are.
 """
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, ParamSpec, TypeVar, cast
 from uuid import UUID
 
@@ -118,3 +118,14 @@ def fail_with(undone: Sequence[str], asked: int, what: str) -> None:
     """End the run failed, with the list, where something was not done."""
     if undone:
         raise TidemarkError(f"{len(undone)} of {asked} series {what}:\n" + "\n".join(first_of(undone)))
+
+
+def table_of(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table as Markdown, its numbers to the right."""
+    lines = [head, ["---", *("---:" for _ in head[1:])], *rows]
+    return "\n".join(f"| {' | '.join(map(plain, one))} |" for one in lines)
+
+
+def plain(text: str) -> str:
+    """What means nothing to Markdown."""
+    return text.replace("|", "\\|").replace("<", "&lt;")

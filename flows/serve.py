@@ -31,6 +31,7 @@ from flows.indicators import indicators
 from flows.leftovers import end_leftovers
 from flows.retention import retention
 from flows.returns import returns
+from flows.search import run_search
 from flows.sweep import sweep
 from pipeline.app.deployments import tell_ended, tell_served
 from pipeline.app.opened import Opened
@@ -57,6 +58,7 @@ def deployments() -> list[RunnerDeployment]:
     return [
         _served(backfill, "on-demand", "Fetch what you choose: symbols, intervals, days.", queue=True),
         _served(run_backtest, "on-demand", "Would it have earned? Over stored candles.", queue=True),
+        _served(run_search, "on-demand", "Which parameters would have earned? Each trial is kept.", queue=True),
         _served(backfill, "top-up", "Whatever the settings ask for, or is watched, and is not stored.", every(60)),
         _served(indicators, "every-5-minutes", "Indicators and signals of new candles.", every(5)),
         _served(returns, "every-minute", "What became of every signal.", every(1)),

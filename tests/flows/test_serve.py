@@ -20,6 +20,7 @@ SERVED = {
     "indicators/every-5-minutes": "every-5-minutes",
     "retention/nightly": "at-04-41-utc",
     "returns/every-minute": "every-1-minutes",
+    "search/on-demand": None,
     "sweep/every-minute": "every-1-minutes",
 }
 
