@@ -3,6 +3,7 @@
 SEARCH_KILLS says how often the whole and a worker are killed: `make drills` does so often.
 """
 
+import gc
 import json
 import os
 import random
@@ -33,7 +34,10 @@ from pipeline.store.mongod.launch import any_free_port
 from tests.door.dask_cluster import DaskCluster
 from tidemark import Tidemark
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = [
+    pytest.mark.timeout(900),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),  # Dask, its peer killed
+]
 
 KILLS = int(os.environ.get("SEARCH_KILLS", "1"))
 SPACE = ["n=3..60", "stop=1..3:0.5", "target=2..6:0.5"]
@@ -73,6 +77,7 @@ def nothing_left(filled: Tidemark) -> Iterator[None]:
     yield
     for name in ("searches", "trials"):
         filled._opened.db[name].delete_many({})
+    gc.collect()
 
 
 def made(tm: Tidemark, name: str, count: int = 1, address: str | None = None, **changed: Any) -> Found:
