@@ -34,12 +34,13 @@ from pipeline.store.mongod.launch import any_free_port
 from tests.door.dask_cluster import DaskCluster
 from tidemark import Tidemark
 
+KILLS = int(os.environ.get("SEARCH_KILLS", "1"))
+
 pytestmark = [
-    pytest.mark.timeout(900),
+    pytest.mark.timeout(900 * KILLS),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),  # Dask, its peer killed
 ]
 
-KILLS = int(os.environ.get("SEARCH_KILLS", "1"))
 SPACE = ["n=3..60", "stop=1..3:0.5", "target=2..6:0.5"]
 BASE: dict[str, Any] = {
     "strategy": "ma_breakout", "symbols": ["BTCUSDT"], "interval": "15m", "space": SPACE,
