@@ -358,6 +358,22 @@ def test_an_order_in_doubt_of_an_earlier_position_is_not_counted_to_the_one_that
     assert core.position().quantity == Decimal("0.999")
 
 
+def test_a_purchase_that_is_told_after_a_comparison_has_its_past_asked_for(core: Coins) -> None:
+    entry = core.sent()
+    core(ev.OrderUnknown(entry.id, "timeout"), 1)
+    bought_at = core.now
+    core.wait(SECOND)
+    core.compared(balance=entry.quantity)
+    core.core._memory.put(replace(core.core._memory.position(SYMBOL), as_of=core.now))
+    told = core.told(entry, "filled", entry.quantity, exchange_id=5, average_price=PRICE)
+    core(ev.OrderSeen(replace(told, at=bought_at), "query"), 1)
+    assert core.got(Recall)
+    trade = TradeTold(5, "BUY", entry.quantity, PRICE, None, ZERO, bought_at, entry.quantity / 1000)
+    core.recalled(told, trades=(trade,), signals=(signal("s1"),))
+    assert core.position().quantity == entry.quantity * Decimal("0.999")
+    assert core.order("stop").quantity
+
+
 def test_of_others_coins_nothing_becomes_ours_and_the_past_is_asked_for_until_it_is_known() -> None:
     core = Coins()
     core.compared(balance=3)

@@ -383,7 +383,7 @@ class Reports:
         grows = position.quantity > 0 if order.side == "BUY" else position.quantity < 0
         if at > position.as_of or (grows and (at == position.as_of or not position.is_theirs)):
             position = self._with_part(entered(position, order, now), order)
-        elif position.is_theirs:
+        elif position.is_theirs or (self._memory.policy.owned and order.id not in position.parts):
             self._memory.recall(order.symbol)
         if position.settled:
             self._memory.hold(order.symbol, "position", now + self._memory.policy.ask_first)  # the stream tells it too
