@@ -4,13 +4,16 @@ runs again: no slot stays taken by a run that is gone."""
 import json
 import shutil
 import time
+import urllib.error
 import urllib.request
 from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import psutil
 import pytest
@@ -53,11 +56,19 @@ class Flows:
         headers = {"Content-Type": "application/json", "Authorization": f"Basic {token}"}
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(f"http://127.0.0.1:{self.port}/api{path}", data, headers)
-        with urllib.request.urlopen(request, timeout=60) as answer:
-            return json.load(answer)
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            try:
+                with urllib.request.urlopen(request, timeout=60) as answer:
+                    return json.load(answer)
+            except urllib.error.HTTPError as error:  # its database is busy: nothing was done
+                if error.code != HTTPStatus.SERVICE_UNAVAILABLE or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.5)
 
     def start_run(self) -> str:
-        return str(self.ask(f"/deployments/{self.deployment()}/create_flow_run", {})["id"])
+        once = {"idempotency_key": str(uuid4())}
+        return str(self.ask(f"/deployments/{self.deployment()}/create_flow_run", once)["id"])
 
     def deployment(self) -> str:
         return str(self.ask(f"/deployments/name/{DEPLOYMENT}")["id"])
