@@ -164,8 +164,11 @@ def in_utc(moment: datetime) -> datetime:
 
 
 def to_datetime(time: int) -> datetime:
-    """The same moment as a datetime in UTC."""
-    return _EPOCH + time * _MILLISECOND
+    """The same moment as a datetime in UTC. `ValueError` where no calendar has it."""
+    try:
+        return _EPOCH + time * _MILLISECOND
+    except OverflowError:
+        raise ValueError(f"{time} ms since the epoch is beyond every calendar") from None
 
 
 def iso(time: int) -> str:

@@ -132,13 +132,19 @@ def _tried(
         for number, answer in answers:
             one = found[number] = _document(kept, number, points[number], answer)
             waiting.append(one)
-            seen.add(one)
             if monotonic() - written >= _WAITS:
-                store.add_trials(waiting)
+                _keep(store, waiting, seen)
                 waiting, written = [], monotonic()
     finally:
-        store.add_trials(waiting)
+        _keep(store, waiting, seen)
     return found
+
+
+def _keep(store: SearchStore, waiting: Sequence[Trial], seen: _Seen) -> None:
+    """Of none is told that it is done before it is stored."""
+    store.add_trials(waiting)
+    for one in waiting:
+        seen.add(one)
 
 
 def _document(kept: Search, number: int, point: Point, answer: Answer) -> Trial:

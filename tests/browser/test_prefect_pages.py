@@ -19,6 +19,7 @@ LISTED = [
     ("indicators", "every-5-minutes", "Every 5 minutes"),
     ("retention", "nightly", None),
     ("returns", "every-minute", "Every minute"),
+    ("search", "on-demand", None),
     ("sweep", "every-minute", "Every minute"),
 ]
 """Flow, deployment, and its schedule where the list has room for it."""
@@ -92,9 +93,10 @@ def test_the_deployments_page_lists_ours_with_their_schedules(page: Page, prefec
     page.set_viewport_size({"width": 1600, "height": 1000})
     page.goto(f"{prefect.url}/deployments")
     expect(page.get_by_text(f"{len(LISTED)} Deployments")).to_be_visible()
-    rows = page.locator("tbody tr")
-    expect(rows).to_have_count(len(LISTED))
+    rows, search = page.locator("tbody tr"), page.get_by_role("searchbox", name="Search deployments")
+    expect(rows).to_have_count(10)  # of a page
     for flow, name, schedule in LISTED:
+        search.fill(name)
         row = rows.filter(has=page.get_by_text(name, exact=True)).filter(has=page.get_by_text(flow, exact=True))
         expect(row).to_have_count(1)
         if schedule:

@@ -196,7 +196,7 @@ def test_a_cluster_without_workers_and_one_that_goes_away(
             made(filled, "x", address=small.address, progress=lambda at: at.done == 12 and small.end())
     finally:
         small.end()
-    assert len(kept(filled, "x")) == 12
+    assert len(kept(filled, "x")) >= 12, "of none was told that it is done before it was kept"
     whole = made(filled, "whole")
     require_same(filled, whole, made(filled, "x"))
 

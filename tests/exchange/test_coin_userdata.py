@@ -59,13 +59,17 @@ async def test_an_order_its_fill_and_the_balances_are_told(own: RunningSimulator
     async with following(own, *keys) as (client, heard, _):
         await heard.until(lambda: heard.story == ["connected"])
         await asyncio.to_thread(client.signed, "POST", "/api/v3/order", BUY | {"newClientOrderId": f"c-{kind}"})
-        await heard.until(lambda: len(of(heard.events, CoinOrderUpdate)) >= 2 and of(heard.events, CoinBalances))
+        await heard.until(lambda: len(of(heard.events, CoinOrderUpdate)) >= 2)
         new, filled = of(heard.events, CoinOrderUpdate)[:2]
         assert (new.execution, new.status, new.order) == ("NEW", "NEW", f"c-{kind}")
         assert (filled.execution, filled.status, filled.filled) == ("TRADE", "FILLED", Decimal("0.01"))
         assert (filled.fee, filled.fee_asset) == (Decimal("0.00001"), "BTC")
         assert filled.paid == filled.last_price * filled.last_quantity
-        assert {"BTC", "USDT"} == {one.asset for one in of(heard.events, CoinBalances)[-1].balances}
+        await heard.until(lambda: {"BTC", "USDT"} in _assets_told(heard.events))
+
+
+def _assets_told(events: list[object]) -> list[set[str]]:
+    return [{balance.asset for balance in one.balances} for one in of(events, CoinBalances)]
 
 
 async def test_of_a_pair_that_is_cancelled_both_are_told(own: RunningSimulator) -> None:
@@ -132,6 +136,7 @@ LISTED = (
                 symbol="BTCUSDT", client_id="tm-a", side="BUY", type="MARKET", execution="TRADE", status="FILLED",
                 order_id=7, quantity=Decimal("0.01"), filled=Decimal("0.01"), paid=Decimal(600), time=5, trade_id=3,
                 last_quantity=Decimal("0.01"), last_price=Decimal(60000), fee=Decimal("0.00001"), fee_asset="BTC",
+                    working_time=4,
             ),
         ),
         (

@@ -144,7 +144,7 @@ class Desk:
         while (left := end - self.simulator.now()) > 0:  # noqa: ASYNC110 - the exchange's clock has no event
             await asyncio.sleep(left / 1000 / SPEED)
 
-    async def becomes_right(self, since: int, until: int, symbols=SYMBOLS, seconds: float = 30.0) -> str | None:
+    async def becomes_right(self, since: int, until: int, symbols=SYMBOLS, seconds: float = 90.0) -> str | None:
         """The difference that is left after at most so many seconds."""
         deadline = time.monotonic() + seconds
         while (found := await asyncio.to_thread(self.difference, since, until, symbols)) is not None:
@@ -484,7 +484,7 @@ async def test_an_address_that_refuses_us_for_good_ends_it_with_words(desk):
     assert desk.database["control"].count_documents({"kind": "heartbeat"}) == 0
 
 
-async def until_true(condition, seconds=60.0):
+async def until_true(condition, seconds=150.0):
     async with asyncio.timeout(seconds):
         while not condition():  # noqa: ASYNC110 - state of another task, which has no event for it
             await asyncio.sleep(0.02)
