@@ -4,9 +4,9 @@ import asyncio
 import contextlib
 import itertools
 import logging
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Final, Protocol, Self
+from typing import Any, Final, Protocol, Self
 
 import msgspec
 from websockets.asyncio.client import ClientConnection, connect
@@ -28,6 +28,20 @@ class SilentFeedError(Exception):
         super().__init__(said)
         self.silent_for = silent_for
         """Seconds since its last data."""
+
+
+async def until_one_fails(*endless: Coroutine[Any, Any, None]) -> None:
+    """Carry these until one fails, raise what it raised, and leave none behind. Who is told to end at that very moment
+    ends: a `TaskGroup` would tell of the failure alone, and nobody tells twice."""
+    tasks = [asyncio.ensure_future(one) for one in endless]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    for task in done:
+        task.result()
 
 
 class FeedListener(Protocol):
@@ -122,12 +136,7 @@ class Session:
             self._heard_at = asyncio.get_running_loop().time()
             self.tell("SUBSCRIBE", sorted(self.streams))
             try:
-                async with asyncio.TaskGroup() as tasks:
-                    tasks.create_task(self._receive(socket))
-                    tasks.create_task(self._send(socket))
-                    tasks.create_task(self._watch())
-            except BaseExceptionGroup as group:
-                raise group.exceptions[0] from None
+                await until_one_fails(self._receive(socket), self._send(socket), self._watch())
             finally:
                 self.counters.connections -= 1
 

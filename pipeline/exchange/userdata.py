@@ -23,7 +23,7 @@ from pipeline.exchange.environments import Environment
 from pipeline.exchange.errors import ExchangeError
 from pipeline.exchange.frames import MOST_FRAME_BYTES
 from pipeline.exchange.products.product import NotOfferedError
-from pipeline.exchange.stream_session import SilentFeedError
+from pipeline.exchange.stream_session import SilentFeedError, until_one_fails
 from pipeline.exchange.streams import StreamBlockedError, reconnect_delays, worth_reconnecting
 from pipeline.exchange.trading import Trading
 from pipeline.exchange.user_events import EVENT_NAMES, KeyExpired, UserEvent, decode_event, decode_message
@@ -228,13 +228,7 @@ class UserStream:
         return EOFError("the stream ended")
 
     async def _live(self, socket: ClientConnection) -> None:
-        try:
-            async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._receive(socket))
-                tasks.create_task(self._way.keep())
-                tasks.create_task(self._watch())
-        except BaseExceptionGroup as group:
-            raise group.exceptions[0] from None
+        await until_one_fails(self._receive(socket), self._way.keep(), self._watch())
 
     @contextlib.asynccontextmanager
     async def _connection(self, address: str) -> Any:

@@ -15,6 +15,7 @@ from pipeline.exchange.environments import SIM, at
 from pipeline.exchange.errors import KeyProblemError
 from pipeline.exchange.rest import RestClient
 from pipeline.exchange.signing import Credentials, signer_for
+from pipeline.exchange.stream_session import SilentFeedError
 from pipeline.exchange.streams import StreamBlockedError
 from pipeline.exchange.trading import NewAlgo, NewOrder, Trading
 from pipeline.exchange.user_events import (
@@ -123,6 +124,25 @@ async def test_a_cut_connection_is_made_anew_and_said(simulator: Simulator) -> N
         await heard.until(lambda: len(heard.story) == 3)
         assert heard.story[0] == heard.story[2] == "connected"
         assert "close frame" in heard.story[1]
+
+
+async def test_an_end_that_comes_with_a_failure_is_not_lost(
+    simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that was suspended wakes to both at once: its key is gone, and its lease ended long ago."""
+    now = asyncio.Event()
+
+    async def fails(_: UserStream) -> None:
+        await now.wait()
+        raise SilentFeedError("it is gone")
+
+    monkeypatch.setattr(UserStream, "_watch", fails)
+    async with listening(simulator.url) as (_, heard, task):
+        await heard.until(lambda: heard.story == ["connected"])
+        now.set()
+        task.cancel()
+        await asyncio.wait([task], timeout=PATIENCE)
+        assert task.cancelled()
 
 
 async def test_an_expired_key_is_replaced(simulator: Simulator) -> None:
