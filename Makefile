@@ -10,11 +10,12 @@ TESTS ?= tests
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev demo test drills soak bench bench-quick sizing screenshots lock audit clean
+.PHONY: help install install-dev demo test coverage drills soak bench bench-quick sizing screenshots lock audit clean
 
 help:
 	@echo "make demo         install, then run everything on embedded defaults (Ctrl-C ends it)"
 	@echo "make test         install, lint, type-check, check the import contract, run every test"
+	@echo "make coverage     every test once more, counting the lines that they reach"
 	@echo "make drills       kill the executor 200 times while it trades; 100,000 schedules of faults each for it and the ingester; 200 searches for luck; 50 searches and 100 of their workers killed"
 	@echo "make soak         run the demo for half an hour under mixed faults, and compare everything (SOAK_MINUTES, SOAK_SEED)"
 	@echo "make bench        compare with the alternatives and with the limits of the machine (bench-quick: a smoke test of the same)"
@@ -76,6 +77,10 @@ test: install-dev
 	$(BIN)/ruff check .
 	$(TYPES)
 	$(BIN)/lint-imports --no-logo
+	$(BIN)/pytest -n 5 --dist loadfile --no-loadscope-reorder $(TESTS)
+
+# To count lines doubles the time of what is counted.
+coverage: install-dev
 	$(BIN)/pytest -n 5 --dist loadfile --no-loadscope-reorder --cov --cov-report=term $(TESTS)
 
 drills: install-dev
