@@ -46,6 +46,12 @@ SPEED = 30
 STEP = interval("1m")
 SYMBOLS = ("BTCUSDT", "ETHUSDT", "SOLUSDT")
 TOLD = ("open", "high", "low", "close", "volume", "quote_volume", "trades", "taker_buy_base", "taker_buy_quote")
+pytestmark = [
+    pytest.mark.filterwarnings(f"ignore:Exception ignored in. <{what}:pytest.PytestUnraisableExceptionWarning")
+    for what in ("socket.socket", "function _SelectorTransport.__del__")
+]
+"""A connection that was just opening as an earlier test's loop ended is found when garbage is searched here."""
+
 LIMITS = FeedLimits(command_every=0.01, silence=3.0, first_delay=0.05, longest_delay=0.5, ack_timeout=2.0)
 PACE = Pace(
     flush=0.05,
