@@ -72,16 +72,18 @@ demo: install
 # Two processes are quicker, and give up where one of them does not begin within three seconds: one alone has the last word.
 TYPES = $(BIN)/mypy --num-workers 2 >/dev/null 2>&1 || $(BIN)/mypy
 
+ALL_TESTS = $(BIN)/pytest -n 5 --dist loadfile --no-loadscope-reorder
+
 test: install-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(TYPES)
 	$(BIN)/lint-imports --no-logo
-	$(BIN)/pytest -n 5 --dist loadfile --no-loadscope-reorder $(TESTS)
+	$(ALL_TESTS) $(TESTS)
 
 # To count lines doubles the time of what is counted.
 coverage: install-dev
-	$(BIN)/pytest -n 5 --dist loadfile --no-loadscope-reorder --cov --cov-report=term $(TESTS)
+	$(ALL_TESTS) --cov --cov-report=term $(TESTS)
 
 drills: install-dev
 	DRILL_KILLS=200 $(BIN)/python -m pytest -q tests/execution/service/test_kills.py -o timeout=3600

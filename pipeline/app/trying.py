@@ -133,18 +133,19 @@ def _tried(
             one = found[number] = _document(kept, number, points[number], answer)
             waiting.append(one)
             if monotonic() - written >= _WAITS:
-                _keep(store, waiting, seen)
-                waiting, written = [], monotonic()
+                store.add_trials(waiting)
+                _tell(waiting, seen)
+                written = monotonic()
     finally:
-        _keep(store, waiting, seen)
+        store.add_trials(waiting)
+    _tell(waiting, seen)
     return found
 
 
-def _keep(store: SearchStore, waiting: Sequence[Trial], seen: _Seen) -> None:
-    """Of none is told that it is done before it is stored."""
-    store.add_trials(waiting)
-    for one in waiting:
-        seen.add(one)
+def _tell(stored: list[Trial], seen: _Seen) -> None:
+    """That they are done, of each once, also where somebody is interrupted as he hears it."""
+    while stored:
+        seen.add(stored.pop(0))
 
 
 def _document(kept: Search, number: int, point: Point, answer: Answer) -> Trial:

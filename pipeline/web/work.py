@@ -1,6 +1,6 @@
 """What runs in a process of its own for the page: a backtest, a search. Each answers under which name it is kept.
 
-What these need is loaded there alone: the server that everybody looks at stays small.
+What these need is loaded when they run.
 """
 
 from collections.abc import Mapping

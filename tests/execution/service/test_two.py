@@ -56,6 +56,23 @@ async def test_the_standby_takes_over_when_the_other_dies_and_when_it_sleeps(hou
     assert third in executors.running
 
 
+async def test_one_alone_that_slept_until_its_lease_and_its_listen_key_were_gone_acts_again(
+    house: Any, executors: Any
+) -> None:
+    """It wakes to both at once, as on a machine that was suspended."""
+    alone = executors.start("alone", lease_life=LIFE)
+    await house.until(lambda: holder(house) == "alone")
+    for _ in range(3):
+        await taken(house)
+        os.kill(alone, signal.SIGSTOP)
+        house.simulator.expire_listen_keys()
+        await house.until(lambda: holder(house) is None)
+        os.kill(alone, signal.SIGCONT)
+        await house.until(lambda: holder(house) == "alone")
+        await taken(house, "exit")
+        await flat(house)
+
+
 async def test_a_holder_that_leaves_in_order_is_followed_at_once(house: Any, executors: Any) -> None:
     first = executors.start("first", lease_life=60.0)
     await house.until(lambda: holder(house) == "first")
