@@ -83,9 +83,10 @@ class CoinClosing:
             known = self.clerk.ask(look(self.settings, self.within))
             if not self._of(known.scope.symbols or ()):
                 return None
-        self.listener.complain(
-            f"the executor did not close everything within {EXECUTOR_HAS:g} s; waiting for its lease"
-        )
+        if known.acting is not None:
+            self.listener.complain(
+                f"the executor did not close everything within {EXECUTOR_HAS:g} s; waiting for its lease"
+            )
         return known
 
     async def _sell(self, report: Report) -> None:

@@ -214,7 +214,7 @@ class UserStream:
                 self.connects += 1
                 self._news_due = None
                 self._listener.user_connected()
-                await self._live(socket)
+                await until_one_fails(self._receive(socket), self._way.keep(), self._watch())
         except (
             ExchangeError,
             SilentFeedError,
@@ -226,9 +226,6 @@ class UserStream:
         ) as error:
             return error
         return EOFError("the stream ended")
-
-    async def _live(self, socket: ClientConnection) -> None:
-        await until_one_fails(self._receive(socket), self._way.keep(), self._watch())
 
     @contextlib.asynccontextmanager
     async def _connection(self, address: str) -> Any:

@@ -116,15 +116,16 @@ def test_a_deployment_runs_again_however_its_last_run_ended(flows: Flows, mongo:
     deployments = DeploymentStore(mongo[DATABASE], "sim")
     with flows.running() as supervisor:
         flows.pause()
-        cut = flows.start_run()
-        flows.becomes(cut, {"PENDING", "RUNNING", "COMPLETED"})
+        while flows.becomes(cut := flows.start_run(), {"PENDING", "RUNNING", "COMPLETED"}) == "COMPLETED":
+            pass  # it was over before anybody saw it begin
         if how != "in order":
             kill(supervisor)
     assert all((one.served_since is None) == (how == "in order") for one in deployments.list())
     if "disk" in how:
         shutil.rmtree(flows.home / "prefect" / "concurrency_leases", ignore_errors=True)
     with flows.running():
-        assert flows.becomes(cut, ENDED) != "FAILED", "it ends, if not by itself before its end came"
+        left_to_end = {"COMPLETED"} if how == "in order" else set()
+        assert flows.becomes(cut, ENDED) in {"CRASHED", "CANCELLED"} | left_to_end
         before = datetime.now(UTC)
         assert flows.becomes(flows.start_run(), ENDED) == "COMPLETED"
         deadline = time.monotonic() + PATIENCE
