@@ -27,7 +27,9 @@ FROM ${PYTHON_IMAGE}
 RUN useradd --uid 10001 --user-group --no-create-home --shell /usr/sbin/nologin tidemark \
     && install --directory --owner=tidemark --group=tidemark --mode=0700 /var/lib/tidemark
 COPY --from=build /opt/tidemark /opt/tidemark
-ENV PATH=/opt/tidemark/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 TIDEMARK_HOME=/var/lib/tidemark
+# Compiled rules are kept where a container may write: numba refuses to be imported where it finds no such place.
+ENV PATH=/opt/tidemark/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 TIDEMARK_HOME=/var/lib/tidemark \
+    NUMBA_CACHE_DIR=/tmp/numba
 WORKDIR /var/lib/tidemark
 USER 10001:10001
 ENTRYPOINT []

@@ -7,6 +7,7 @@ its data in SQLite here instead of Postgres; Postgres and Prometheus themselves 
 """
 
 import json
+import os
 import re
 import secrets as randomness
 import shlex
@@ -25,6 +26,7 @@ from urllib.error import HTTPError
 
 import pytest
 import yaml
+from distributed import Client
 
 from pipeline import settings
 from pipeline.errors import UsageError
@@ -116,6 +118,7 @@ PROFILES = {
     "executor": ["auto-execute"], "ingester-coin-m": ["coin-m", "coin-m-auto-execute"],
     "ingester-spot": ["spot", "spot-auto-execute"],
     "executor-coin-m": ["coin-m-auto-execute"], "executor-spot": ["spot-auto-execute"],
+    "scheduler": ["cluster"], "workers": ["cluster"],
 }  # fmt: skip
 """Of the services that not everybody wants."""
 READERS = [name for name in OURS if "env_file" in SERVICES[name]]
@@ -126,9 +129,10 @@ NOTIFYING = {"TIDEMARK_NOTIFY_URLS", "TIDEMARK_NOTIFY_URLS_FILE"}
 WITHHELD = {
     "mongo-init": KEYS | NOTIFYING | PROXIES, "flows": KEYS | NOTIFYING, "ingester": KEYS, "executor": set(),
     "ingester-coin-m": KEYS, "ingester-spot": KEYS, "executor-coin-m": set(), "executor-spot": set(),
-    "page": KEYS | NOTIFYING,
+    "page": KEYS | NOTIFYING, "workers": KEYS | NOTIFYING,
 }  # fmt: skip
 """Settings that a service has no business with."""
+WITHOUT_SETTINGS = {"prefect-server", "scheduler"}
 
 
 def environment_of(name: str, chosen: dict[str, str]) -> dict[str, str]:
@@ -140,13 +144,14 @@ def environment_of(name: str, chosen: dict[str, str]) -> dict[str, str]:
 
 
 def test_every_setting_reaches_the_services_that_have_business_with_it() -> None:
-    assert set(READERS) == set(WITHHELD) == set(OURS) - {"prefect-server"}
+    assert set(READERS) == set(WITHHELD) == set(OURS) - WITHOUT_SETTINGS
     chosen = {name: f"chosen-{number}" for number, name in enumerate(variable_names())}
     for name, withheld in WITHHELD.items():
         given = environment_of(name, chosen)
         assert {key for key in chosen if given[key] == chosen[key]} == chosen.keys() - withheld, name
         assert {given[key] for key in withheld} <= {""}, name
-    assert not [key for key in environment_of("prefect-server", chosen) if key.startswith(PREFIX)]
+    for name in WITHOUT_SETTINGS:
+        assert not [key for key in environment_of(name, chosen) if key.startswith(PREFIX)]
     private = {"TIDEMARK_API_SECRET_FILE": "", "TIDEMARK_PRIVATE_KEY_FILE": "/run/secrets/api_secret"}
     assert private.items() <= environment_of("executor", private).items(), "a PEM in the place of the HMAC secret"
 
@@ -180,7 +185,7 @@ def test_the_settings_of_a_service_are_real_and_accepted(
     for key, value in environment.items():
         monkeypatch.setenv(key, value.replace("/run/secrets", str(tmp_path)))
     assert {key for key in environment if key.startswith("PREFECT_")} <= prefects_own
-    assert load(tmp_path).environment == ("sim" if name == "prefect-server" else "binance-um-demo")
+    assert load(tmp_path).environment == ("sim" if name in WITHOUT_SETTINGS else "binance-um-demo")
 
 
 def test_secrets_are_files_and_each_is_for_those_who_need_it() -> None:
@@ -286,12 +291,30 @@ def test_the_image_runs_as_nobody_special_and_holds_no_secret() -> None:
     assert "*" in (ROOT / ".dockerignore").read_text().splitlines()
 
 
+def test_rules_are_compiled_where_nothing_but_what_is_mounted_can_be_written(tmp_path: Path) -> None:
+    """A file in the place of its folder stands for the image's file system, which also root cannot write to."""
+    (kept,) = re.findall(r"NUMBA_CACHE_DIR=(\S+)", str([said for verb, said in instructions() if verb == "ENV"])[:-2])
+    for name in OURS:
+        mounts = [str(one).partition(":")[0] for one in SERVICES[name]["tmpfs"]]
+        assert any(Path(kept).is_relative_to(one) for one in mounts), name
+    (tmp_path / "rules.py").write_text("from numba import njit\n\n@njit(cache=True)\ndef two():\n    return 2\n")
+    (tmp_path / "__pycache__").write_text("")
+    given = {"PATH": "/usr/bin:/bin", "HOME": "/dev/null", "PYTHONDONTWRITEBYTECODE": "1"}
+    told = []
+    for more in ({}, {"NUMBA_CACHE_DIR": str(tmp_path / "numba")}):
+        command = [sys.executable, "-c", "import rules; print(rules.two())"]
+        told.append(subprocess.run(command, env=given | more, capture_output=True, text=True, cwd=tmp_path))
+    assert (told[0].returncode, told[1].stdout.strip()) == (1, "2"), told[1].stderr
+
+
 class Host:
     """This machine in the place of a container host: the same commands, with our paths, ports and names in them."""
 
     def __init__(self, folder: Path, simulator: Simulator) -> None:
         self.folder = folder
-        self.ports = {name: str(any_free_port()) for name in ("27017", "4200", "8080", "9464", "8420")}
+        self.ports = {
+            name: str(any_free_port()) for name in ("27017", "4200", "8080", "9464", "8420", "8786", "8787", "8788")
+        }
         self.running: dict[str, subprocess.Popen[bytes]] = {}
         self.password = randomness.token_urlsafe(12)
         secret = folder / "secrets"
@@ -331,6 +354,7 @@ class Host:
             "/var/lib/tidemark": str(self.folder / "homes" / name),
             "0.0.0.0": "127.0.0.1",
             "//prefect-server:": "//127.0.0.1:",
+            "//scheduler:": "//127.0.0.1:",
             "$$": "$",
             **self.ports,
         }
@@ -413,7 +437,8 @@ def test_every_service_of_ours_starts_is_healthy_and_ends(
 ) -> None:
     prefect_home.furnish(host.folder / "homes" / "prefect-server" / "prefect")
     by_exchange = {"ingester", "ingester-coin-m", "ingester-spot", "executor", "executor-coin-m", "executor-spot"}
-    assert set(SERVICES) - NOT_RUN - by_exchange == {"mongo", "mongo-init", "prefect-server", "flows", "page"}
+    beside = {"scheduler", "workers"}
+    assert set(SERVICES) - NOT_RUN - by_exchange - beside == {"mongo", "mongo-init", "prefect-server", "flows", "page"}
     host.start("mongo")
     host.start("prefect-server")
     host.becomes_healthy("mongo")
@@ -447,6 +472,20 @@ def test_every_service_of_ours_starts_is_healthy_and_ends(
     leaked = [name for name, value in host.secrets.items() if name != "api_key" and value in said]
     assert leaked == []
     assert host.password not in said
+
+
+def test_the_cluster_is_healthy_has_workers_and_ends(host: Host) -> None:
+    assert host.health("scheduler").returncode == host.health("workers").returncode == 1
+    host.start("scheduler")
+    host.becomes_healthy("scheduler")
+    host.start("workers")
+    host.becomes_healthy("workers")
+    with Client(f"tcp://127.0.0.1:{host.ports['8786']}", timeout=PATIENCE) as client:
+        client.wait_for_workers(1, timeout=PATIENCE)
+        given = client.submit(lambda: dict(os.environ)).result(timeout=PATIENCE)
+    assert not [key for key in KEYS & given.keys() if given[key]]
+    assert given["TIDEMARK_MONGO_URI_FILE"].endswith("/mongo_uri")
+    assert {name: host.stop(name) for name in ("workers", "scheduler")} == {"workers": 0, "scheduler": 0}
 
 
 @pytest.fixture

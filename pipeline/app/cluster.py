@@ -21,8 +21,9 @@ import dask
 from distributed import Client, Future, KilledWorker, LocalCluster
 
 from pipeline.app.parcel import Parcel, packed
+from pipeline.app.room import free_bytes
 from pipeline.app.search import own_code
-from pipeline.app.stall import STALL, Stall, attempt, free_bytes, left_by_the_dead, refusal
+from pipeline.app.stall import STALL, Stall, attempt, left_by_the_dead, refusal
 from pipeline.app.trying import Evaluator, Workers
 from pipeline.errors import AttentionError, UsageError
 from pipeline.research.search.asking import Wanted

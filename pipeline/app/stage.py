@@ -5,12 +5,11 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Final, NamedTuple
 
-import psutil
-
 from pipeline.app.backtest import DAYS, Read, candles_from, strategies_named, stretch
 from pipeline.app.filters import interval_filter, symbol_filter
 from pipeline.app.opened import Opened
 from pipeline.app.past import symbol_of
+from pipeline.app.room import free_bytes
 from pipeline.app.trading_access import require_backtested
 from pipeline.app.wiring import periods_of
 from pipeline.errors import UsageError
@@ -94,7 +93,7 @@ def _require_room(
         span = max(0, last - first)
         needed += span // MINUTE * MINUTE_BYTES
         needed += sum(span // (interval(code).milliseconds or 30 * DAY) * CANDLE_BYTES for code in codes)
-    free = psutil.virtual_memory().available
+    free = free_bytes()
     if needed > free:
         raise UsageError(
             f"this needs about {needed / 1e6:,.0f} MB of memory, and {free / 1e6:,.0f} MB are free: take fewer days "

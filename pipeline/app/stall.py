@@ -7,7 +7,6 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-import psutil
 from distributed import Worker, WorkerPlugin, get_worker
 
 from pipeline.app.parcel import Parcel
@@ -86,8 +85,3 @@ def left_by_the_dead(dask_scheduler: Any) -> list[str]:
     """At the scheduler: stalls of searches that are no more."""
     named = [one for one in dask_scheduler.worker_plugins if one.startswith(f"{STALL}:")]
     return [one for one in named if one.split(":")[1] not in dask_scheduler.clients]
-
-
-def free_bytes() -> int:
-    """The memory that is free where this worker is."""
-    return int(psutil.virtual_memory().available)

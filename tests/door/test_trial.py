@@ -4,7 +4,6 @@ import random
 from dataclasses import asdict
 from decimal import Decimal
 
-import psutil
 import pytest
 
 from pipeline.app import stage as stages
@@ -84,8 +83,7 @@ def test_what_does_not_fit_into_memory_is_refused_with_its_figure(
     filled: Tidemark, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     space = space_for(filled._opened, "ma_breakout", {}, ["n=5..60:5"])
-    free = psutil.virtual_memory()._replace(available=500_000)
-    monkeypatch.setattr(stages.psutil, "virtual_memory", lambda: free)
+    monkeypatch.setattr(stages, "free_bytes", lambda: 500_000)
     with pytest.raises(UsageError, match=r"about 1 MB of memory, and 0 MB are free: take fewer days"):
         set_up(filled._opened, space, symbols=["BTCUSDT"], interval_code="15m", days=5)
 
