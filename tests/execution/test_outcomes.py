@@ -778,8 +778,11 @@ def test_every_code_of_the_table_has_its_word():
 def test_fee_profit_and_average_come_from_the_trades():
     driver = Driver()
     order = driver.filled()
-    assert any(isinstance(one, QueryFills) for one in driver.all)
-    driver.snapshot([], order.quantity)
+    assert not any(isinstance(one, QueryFills) for one in driver.all), "what protects goes first"
+    driver.journal()
+    driver.seen(driver.order("stop"), "accepted")
+    assert driver.one(QueryFills)
+    driver.snapshot([driver.told(driver.order("stop"), "accepted")], order.quantity)
     assert driver.one(QueryFills), "an answer that never came is asked for again"
     trades = (trade(order, "0.1", 100), trade(order, "0.122", 100))
     driver(ev.FillsSeen(SYMBOL, trades, order.created_at, driver.now))

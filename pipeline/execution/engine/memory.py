@@ -90,6 +90,8 @@ class Memory:
     """By symbol."""
     halved: set[str] = field(default_factory=set)
     """What stood when the other one of its pair had ended: it was asked for."""
+    unpaid: dict[str, int] = field(default_factory=dict)
+    """Since when the trades of a symbol have to be asked for: what they cost is not known."""
     resend_at: dict[str, int] = field(default_factory=dict)
     not_before: dict[tuple[str, str], int] = field(default_factory=dict)
     pauses: dict[tuple[str, str], int] = field(default_factory=dict)

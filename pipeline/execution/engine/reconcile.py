@@ -63,6 +63,8 @@ class Reconciler:
         self._end_closing(symbol)
         if symbol in self._memory.ended:
             self._say_how_it_ended(self._memory.ended[symbol], now)
+        if symbol in self._memory.unpaid and (self._memory.policy.owned or self._is_quiet(symbol)):
+            self._memory.emit(QueryFills(symbol, self._memory.unpaid.pop(symbol)))
 
     def take_ended(self) -> bool:
         """Whether a position has ended since this was asked last."""
@@ -75,6 +77,13 @@ class Reconciler:
             return QueryPositions(position.symbol)
         made = (self._memory.orders[one].created_at for one in position.parts if one in self._memory.orders)
         return QueryFills(position.symbol, min(made, default=now) - SECOND)
+
+    def _is_quiet(self, symbol: str) -> bool:
+        """Whether nothing is under way, and what is held has its stop. A question counts against the address: one on
+        which nothing depends must not use up what a stop may need. Of coins, what they cost says how many there are."""
+        position = self._memory.position(symbol)
+        is_covered = not position.guarded or position.stop_order is not None
+        return position.settled and is_covered and not any(one.in_doubt for one in self._memory.unsettled(symbol))
 
     # Doubts
 

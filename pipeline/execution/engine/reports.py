@@ -9,7 +9,7 @@ from pipeline.execution.engine import coins, resolve, risk
 from pipeline.execution.engine import events as ev
 from pipeline.execution.engine.breakers import Breakers
 from pipeline.execution.engine.client_ids import leg_of
-from pipeline.execution.engine.effects import Explain, Query, QueryFills, QueryNumber, QueryPositions, Reconcile
+from pipeline.execution.engine.effects import Explain, Query, QueryNumber, QueryPositions, Reconcile
 from pipeline.execution.engine.memory import Memory
 from pipeline.execution.engine.order_life import merged, with_slippage
 from pipeline.execution.engine.others import Others, others_in, said
@@ -74,7 +74,7 @@ class Reports:
         else:
             self._memory.write(changed, by)
         if _unpaid(changed):
-            self._memory.emit(QueryFills(changed.symbol, changed.created_at - SECOND))
+            self._ask_what_was_paid(changed)
         if changed.fired:
             held = resolve.held_by(self._memory.position(changed.symbol), now)
             self._memory.doubts[changed.id] = resolve.lost(self._memory.policy, held, now)
@@ -268,6 +268,11 @@ class Reports:
         if newest is not None and newest.exchange_id not in known:
             self._memory.emit(QueryNumber(position.symbol, newest.exchange_id))
 
+    def _ask_what_was_paid(self, order: OrderRecord) -> None:
+        since = order.created_at - SECOND
+        self._memory.unpaid[order.symbol] = min(since, self._memory.unpaid.get(order.symbol, since))
+        self._memory.touched.add(order.symbol)
+
     def _account(self, order: OrderRecord, trades: list[TradeTold], now: int) -> None:
         quantity = sum((one.quantity for one in trades), ZERO)
         fees = [one.fee for one in trades if one.fee is not None]
@@ -417,7 +422,7 @@ class Reports:
             elif _forgotten(order) and order.id not in listed:
                 self._memory.emit(Query(order))
             if _unpaid(order) and not order.algo:
-                self._memory.emit(QueryFills(order.symbol, order.created_at - SECOND))
+                self._ask_what_was_paid(order)
         self._not_listed(listed, event.asof, now)
         told_positions = {one.symbol: one for one in event.positions}
         silent = [PositionTold(each, ZERO, ZERO) for each in self._memory.symbols() if each not in told_positions]

@@ -61,7 +61,7 @@ class Performer:
         """It is durable."""
         if isinstance(write, JournalOrder):
             order = write.order
-            if order.filled and not order.unsettled and order.fee is None:
+            if order.algo and order.filled and not order.unsettled and order.fee is None:
                 self.begin(self._book_costs, order)
 
     def _ask(self, request: Request) -> None:
@@ -108,7 +108,8 @@ class Performer:
         )
 
     def _book_costs(self, order: OrderRecord) -> None:
-        """What a filled order cost and brought, from its trades. Nothing depends on it: a failure is left at that."""
+        """What a fired conditional order cost and brought, from the trades of the order that it became. Nothing depends
+        on it: a failure is left at that. Of any other order the engine asks itself."""
         costs = self.gateway.costs(order)
         if costs is None:
             return
