@@ -31,7 +31,6 @@ from pipeline.execution.engine.client_ids import Identity
 from pipeline.execution.engine.machine import Core as Executing
 from pipeline.execution.engine.state import AccountView, Bracket, Margin, Policy, SignalView
 from pipeline.execution.runtime.executor import opened
-from pipeline.indicators import WINDOW
 from pipeline.ingest.background import pause_garbage_searches, resume_garbage_searches
 from pipeline.ingest.core import Core
 from pipeline.ingest.events import ClosedCandles
@@ -40,6 +39,7 @@ from pipeline.ingest.signals import LiveSignals
 from pipeline.ingest.telemetry import Metrics
 from pipeline.ingest.window import Recipe
 from pipeline.ingest.writer import Writer
+from pipeline.periods import WINDOW
 from pipeline.settings import Risk
 from pipeline.simulator.handle import Simulator
 from pipeline.simulator.options import READY_KEY, READY_SECRET, Account

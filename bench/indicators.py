@@ -9,9 +9,10 @@ import numpy as np
 import talib
 
 from bench.table import Row, alternate, rate
-from pipeline.indicators import PERIODS, WINDOW, Floats, Integers, compute
+from pipeline.indicators import compute
 from pipeline.ingest.indicators import LiveIndicators
 from pipeline.ingest.signals import LiveSignals
+from pipeline.periods import PERIODS, WINDOW, Floats, Integers
 from pipeline.strategies import registry, runner
 from schemas.series import SeriesKey
 

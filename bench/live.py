@@ -38,13 +38,13 @@ from pipeline.exchange.errors import NotDoneError
 from pipeline.exchange.frames import decode, kline_stream
 from pipeline.exchange.market import MarketData
 from pipeline.exchange.traffic import Traffic
-from pipeline.indicators import WINDOW
 from pipeline.ingest.core import Core
 from pipeline.ingest.events import NO_CANDLES
 from pipeline.ingest.indicators import LiveIndicators
 from pipeline.ingest.service import Ingester
 from pipeline.ingest.signals import LiveSignals
 from pipeline.ingest.window import Recipe
+from pipeline.periods import WINDOW
 from pipeline.store import connect
 from pipeline.store.candles.live import WriteReport
 from pipeline.store.candles.store import CandleStore

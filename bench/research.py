@@ -25,7 +25,8 @@ from bench.table import Row
 from pipeline.exchange.products.um import UM
 from pipeline.execution.engine.client_ids import Identity
 from pipeline.execution.engine.state import Policy, SignalView
-from pipeline.indicators import PERIODS, Floats, compute
+from pipeline.indicators import compute
+from pipeline.periods import PERIODS, Floats
 from pipeline.research.backtest import fast
 from pipeline.research.backtest.asked import Asked
 from pipeline.research.backtest.assumptions import Assumptions

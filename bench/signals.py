@@ -19,7 +19,6 @@ from bench.table import Row
 from pipeline.candle import Candle
 from pipeline.history import indicators, signals
 from pipeline.history.derive import Derivation, Derived
-from pipeline.indicators import PERIODS, WINDOW
 from pipeline.ingest.core import Core
 from pipeline.ingest.events import ClosedCandles
 from pipeline.ingest.indicators import LiveIndicators
@@ -27,6 +26,7 @@ from pipeline.ingest.signals import LiveSignals
 from pipeline.ingest.telemetry import Metrics
 from pipeline.ingest.window import Recipe
 from pipeline.ingest.writer import Writer
+from pipeline.periods import PERIODS, WINDOW
 from pipeline.store import connect
 from pipeline.store.candles.frame import FRAME_SCHEMA
 from pipeline.store.candles.store import CandleStore

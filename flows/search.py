@@ -11,7 +11,8 @@ from flows.reporting import plain, table_of
 from flows.running import OF_EXCHANGE, key_of, leave_word
 from pipeline.app.moments import moment
 from pipeline.app.opened import Opened
-from pipeline.app.search import Found, SearchFor, ranked, resumed, search
+from pipeline.app.search import Found, ranked, search
+from pipeline.app.searched import SearchFor, resumed
 from pipeline.app.trying import workers_of
 from pipeline.errors import UsageError
 from pipeline.settings import load

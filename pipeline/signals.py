@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.finding import Finding
-from pipeline.indicators import Periods
+from pipeline.periods import Periods
 from pipeline.strategies.base import Codes, Prices, Side, Strategy, edition_of, meaning_of, parameters_of
 from pipeline.timeline import Interval, interval
 from schemas.series import SeriesKey

@@ -9,21 +9,9 @@ from hypothesis import strategies as st
 
 from pipeline.app.candle_file import read_sample
 from pipeline.errors import UsageError
-from pipeline.indicators import (
-    PERIODS,
-    TAIL,
-    WINDOW,
-    Columns,
-    Floats,
-    Periods,
-    PriceScaleError,
-    compute,
-    newest,
-    newest_average,
-    newest_bands,
-    tail,
-)
+from pipeline.indicators import PriceScaleError, compute, newest, newest_average, newest_bands, tail
 from pipeline.ingest.indicators import LiveIndicators
+from pipeline.periods import PERIODS, TAIL, WINDOW, Columns, Floats, Periods
 from pipeline.strategies.synthetic import Sample, samples
 from schemas.candles import INDICATOR_FIELDS
 

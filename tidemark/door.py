@@ -239,7 +239,7 @@ class Tidemark:
 
     def trials(self, search: str) -> "pl.DataFrame":
         """The trials of a search that was kept, the best first: a row a trial."""
-        from pipeline.app.search import trials  # noqa: PLC0415
+        from pipeline.app.searched import trials  # noqa: PLC0415
         from tidemark.search import trials_frame  # noqa: PLC0415
 
         return trials_frame(self._ask(lambda tm: trials(tm, search))[1])

@@ -9,8 +9,8 @@ from decimal import Decimal
 from typing import Any, Final, NamedTuple
 
 from pipeline.app.opened import Opened
-from pipeline.app.search import resumed, trial, trials
-from pipeline.app.stage import set_up, space_for
+from pipeline.app.searched import resumed, trial, trials
+from pipeline.app.strategies import space_for
 from pipeline.app.trading_settings import set_trading
 from pipeline.app.wiring import strategies_of
 from pipeline.errors import UsageError
@@ -76,8 +76,10 @@ def adopt(tm: Opened, name: str, symbol: str, *, by: str, anyway: bool = False, 
 
 
 def _figures(tm: Opened, search: Search, found: Trial, start: int, end: int) -> dict[str, Any]:
+    from pipeline.app.stage import set_up  # noqa: PLC0415 - who only adopts a trial tries nothing
+
     asked = resumed(tm, search.id)
-    space = space_for(tm, asked.strategy, asked.parameters, asked.space)
+    space = space_for(tm.settings, asked.strategy, asked.parameters, asked.space)
     ready = set_up(
         tm, space, symbols=asked.symbols, interval_code=asked.interval, start=start, end=end, equity=asked.equity
     )
@@ -93,7 +95,7 @@ def _word(search: Search, found: Trial) -> str:
 def _require_parameters(tm: Opened, search: Search, found: Trial) -> str:
     """Refuse unless the strategy runs with what the trial had; its name."""
     asked = resumed(tm, search.id)
-    wanted = space_for(tm, asked.strategy, asked.parameters, asked.space).strategy(found.parameters)
+    wanted = space_for(tm.settings, asked.strategy, asked.parameters, asked.space).strategy(found.parameters)
     running = next((one for one in strategies_of(tm.settings) if one.name == wanted.name), None)
     lines = [
         f"{key} = {_toml(value)}"

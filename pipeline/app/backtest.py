@@ -16,14 +16,16 @@ import numpy as np
 from pipeline.app.filters import interval_filter, symbol_filter
 from pipeline.app.opened import Opened
 from pipeline.app.past import Read, funding_of, marks_of, minutes_of, own_holes, rules_of, stored_minutes, symbol_of
+from pipeline.app.strategies import strategies_named
 from pipeline.app.trading_access import policy_of, require_backtested
-from pipeline.app.wiring import exchange_of, intervals_of, periods_of, strategies_of
+from pipeline.app.wiring import exchange_of, intervals_of, periods_of
 from pipeline.errors import UsageError
 from pipeline.execution.engine.client_ids import Identity
 from pipeline.execution.engine.state import SignalView, TradingView
 from pipeline.execution.runtime import documents
 from pipeline.finding import Finding
-from pipeline.indicators import Columns, Integers, Periods, compute
+from pipeline.indicators import compute
+from pipeline.periods import Columns, Integers, Periods
 from pipeline.research.backtest.affordable import least_equity
 from pipeline.research.backtest.asked import Asked
 from pipeline.research.backtest.assumptions import Assumptions, Inside
@@ -41,7 +43,6 @@ from pipeline.store.candles.store import CandleStore
 from pipeline.store.control import ControlStore
 from pipeline.store.series import SeriesStore
 from pipeline.store.signals.write import fresh_for
-from pipeline.strategies import registry
 from pipeline.strategies.base import CANDLE_COLUMNS, Strategy
 from pipeline.strategies.runner import run_history
 from pipeline.timeline import DAY, MINUTE, SECOND, interval, to_datetime
@@ -164,7 +165,7 @@ def backtest(
     require_backtested(tm.settings)
     if equity <= 0:
         raise UsageError(f"an account begins with more than {equity:f}: name a larger equity")
-    chosen = strategies_named(tm, list(strategies), parameters or {})
+    chosen = strategies_named(tm.settings, list(strategies), parameters or {})
     named = [symbol_filter(tm, one) for one in symbols] or list(tm.settings.symbols)
     lengths = [interval_filter(tm, one) for one in intervals] or _intervals(tm, chosen)
     read: dict[SeriesKey, Read] = {}
@@ -259,26 +260,6 @@ def stretch(
         end=last,
     )
     return asked, notes
-
-
-def strategies_named(tm: Opened, names: Sequence[str], parameters: Mapping[str, Any]) -> list[Strategy]:
-    """Those named, with the parameters of the settings and those given here; without names those that run."""
-    if not names:
-        if parameters:
-            raise UsageError("--set changes the parameters of one strategy: name it")
-        return strategies_of(tm.settings)
-    if parameters and len(names) > 1:
-        raise UsageError(f"--set changes the parameters of one strategy, and {len(names)} are named")
-    own = [one.name for one in strategies_of(tm.settings)]
-    found = []
-    for name in names:
-        kind = registry.find(name, also=own) if name not in own or name in registry.names() else None
-        if kind is None:
-            found += [one for one in strategies_of(tm.settings) if one.name == name]
-            continue
-        settings = tm.settings.strategy_parameters.get(kind.name, {})
-        found.append(registry.make(kind, {**settings, **parameters}))
-    return found
 
 
 def _intervals(tm: Opened, strategies: Iterable[Strategy]) -> list[str]:

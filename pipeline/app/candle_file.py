@@ -7,7 +7,8 @@ import numpy as np
 import polars as pl
 
 from pipeline.errors import UsageError
-from pipeline.indicators import Floats, Integers, segments
+from pipeline.indicators import segments
+from pipeline.periods import Floats, Integers
 from pipeline.strategies.base import CANDLE_COLUMNS
 from pipeline.strategies.synthetic import Sample
 

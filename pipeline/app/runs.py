@@ -10,13 +10,11 @@ from decimal import Decimal
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import pipeline
-from pipeline.app.backtest import Outcome, Read, Result, backtest
 from pipeline.app.opened import Opened
 from pipeline.errors import UsageError
-from pipeline.research.backtest.asked import Asked
 from pipeline.store.candles.store import CandleStore
 from pipeline.store.runs import RunStore
 from pipeline.store.series import SeriesStore
@@ -25,11 +23,15 @@ from pipeline.timeline import to_datetime, to_ms
 from schemas.runs import Reading, Run, RunInputs, RunSeries
 from schemas.series import SeriesKey
 
+if TYPE_CHECKING:
+    from pipeline.app.backtest import Outcome, Read, Result
+    from pipeline.research.backtest.asked import Asked
+
 __all__ = ["AskedFor", "Kept", "Rerun", "keep", "mark", "rerun", "run", "runs"]
 
 _CODE: Final = (
     "research/figures.py", "research/backtest", "execution/engine", "execution/gateway", "simulator/venue",
-    "simulator/products", "indicators.py", "signals.py", "strategies/runner.py",
+    "simulator/products", "periods.py", "indicators.py", "signals.py", "strategies/runner.py",
 )  # fmt: skip
 _COUNTED: Final = ("reasons", "skipped")
 
@@ -65,13 +67,13 @@ class Rerun:
     """A run that was run again. `differs`: what it goes by that is not as it was then."""
 
     before: Run
-    found: Result
+    found: "Result"
     differs: Sequence[str]
     is_same: bool
     """To the bit: every trade, and the equity in every minute, in each reading."""
 
 
-def keep(tm: Opened, found: Result, asked: AskedFor) -> str:
+def keep(tm: Opened, found: "Result", asked: AskedFor) -> str:
     """Keep it; its name."""
     now = datetime.now(UTC)
     outcome = found.backtest.outcome
@@ -125,6 +127,8 @@ def mark(tm: Opened, name: str, *, kept: bool) -> None:
 
 def rerun(tm: Opened, name: str, progress: Any = lambda _, __, ___: None) -> Rerun:
     """The same again, with the settings, code and candles of now."""
+    from pipeline.app.backtest import backtest  # noqa: PLC0415 - who only looks at runs needs no engine
+
     before = _named(tm, name)
     inputs = before.inputs
     found = backtest(
@@ -159,7 +163,7 @@ def _named(tm: Opened, name: str) -> Run:
     return found
 
 
-def _reading(one: Outcome) -> Reading:
+def _reading(one: "Outcome") -> Reading:
     figures = {name: value for name, value in asdict(one.summary).items() if name not in _COUNTED}
     told = repr(one.trades).encode() + one.curve.close.tobytes() + one.curve.worst.tobytes()
     return Reading(inside=str(one.inside), engine=one.engine, figures=figures, hash=sha256(told).hexdigest())
@@ -173,14 +177,14 @@ def _trade(one: Any) -> dict[str, Any]:
     } | {"profit": str(one.profit)}
 
 
-def _strategies(found: Result) -> dict[str, str]:
+def _strategies(found: "Result") -> dict[str, str]:
     return {
         one.name: hash_of(f"{inspect.getsource(inspect.getmodule(type(one)) or type(one))}{one!r}")
         for one in found.spoke
     }
 
 
-def settings_hash(asked: Asked) -> str:
+def settings_hash(asked: "Asked") -> str:
     """Of risk, rules, settings of the symbols and funding."""
     changes = [(asked.start, one) for one in asked.symbols] + list(asked.changes)
     of_symbols = [(at, one.symbol, one.filters, one.taker_fee) for at, one in changes]
@@ -214,7 +218,7 @@ def hash_of(text: str) -> str:
     return sha256(text.encode()).hexdigest()
 
 
-def series_as_read(tm: Opened, key: SeriesKey, read: Read) -> RunSeries:
+def series_as_read(tm: Opened, key: SeriesKey, read: "Read") -> RunSeries:
     """Where the series changed since the run read it, its candles are known to be others: their hash fits nothing."""
     is_same = _changes(tm, key) == read.changes
     return RunSeries(

@@ -6,26 +6,28 @@ tried again. It asks the database only, and sends nothing anywhere.
 
 import inspect
 import uuid
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
 
 from pipeline.app.backtest import write_report
 from pipeline.app.opened import Opened
 from pipeline.app.runs import changed, code_hash, hash_of, series_as_read, settings_hash
-from pipeline.app.stage import Set, set_up, space_for
+from pipeline.app.searched import SearchFor, in_order
+from pipeline.app.stage import Set, set_up
+from pipeline.app.strategies import space_for
 from pipeline.app.trying import Progress, Workers, in_this_process, try_all
 from pipeline.errors import UsageError
 from pipeline.research.report.searched import Told, Tried, page_of_search
 from pipeline.research.search.asking import SAMPLERS
-from pipeline.research.search.evaluate import FIGURES, Stage, times_of
+from pipeline.research.search.evaluate import Stage
+from pipeline.research.search.figures import FIGURES, times_of
 from pipeline.research.search.forward import Forward, forward_of
 from pipeline.research.search.judge import evidence_of
 from pipeline.research.search.objectives import Objectives
-from pipeline.research.search.space import INTERVAL, Space
+from pipeline.research.search.space import Space
 from pipeline.research.search.trial import Plan, Trials
 from pipeline.research.search.verdict import Verdict, verdict_of
 from pipeline.research.walk_forward import best_of, folds_of
@@ -33,40 +35,12 @@ from pipeline.store.searches import SearchStore
 from pipeline.timeline import DAY, to_datetime, to_ms
 from schemas.searches import Sealed, Search, Trial
 
-__all__ = [
-    "FIGURES", "SAMPLERS", "Found", "Kept", "Progress", "SearchFor", "ranked", "report", "resumed", "search",
-    "searches", "trial", "trials",
-]  # fmt: skip
+__all__ = ["FIGURES", "SAMPLERS", "Found", "Progress", "SearchFor", "ranked", "report", "search"]
 
 _CODE: Final = ("research/search", "research/walk_forward.py", "research/significance.py")
 _FEWEST_DAYS: Final = 30
 _SCALED: Final = frozenset(("sharpe", "sortino", "calmar", "omega", "yearly_return_pct", "volatility_pct"))
 """Figures that are not said of fewer days than that."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SearchFor:
-    """What is asked for; empty: what the settings have. `sealed`: the share of the days, the last of them, that no
-    trial sees. `folds`: none is no walk-forward."""
-
-    strategy: str
-    symbols: Sequence[str] = ()
-    interval: str | None = None
-    parameters: Mapping[str, Any] = field(default_factory=dict)
-    space: Sequence[str] = ()
-    days: float | None = None
-    start: int | None = None
-    end: int | None = None
-    equity: Decimal = Decimal(10_000)
-    trials: int = 200
-    sampler: str = "random"
-    seed: int = 1
-    objectives: Sequence[str] = ("sharpe",)
-    folds: int = 6
-    anchored: bool = False
-    prune: bool = False
-    sealed: float = 0.15
-    name: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,14 +54,6 @@ class Found:
     best: Sequence[Trial]
     forward: Forward | None
     verdict: Verdict
-
-
-@dataclass(frozen=True, slots=True)
-class Kept:
-    """A search, and how many of its trials there are."""
-
-    search: Search
-    tried: int
 
 
 def own_code() -> str:
@@ -109,7 +75,7 @@ def search(
     _require_sense(asked)
     store = SearchStore(tm.db, tm.environment)
     before = store.get(asked.name) if asked.name else None
-    space = space_for(tm, asked.strategy, asked.parameters, asked.space)
+    space = space_for(tm.settings, asked.strategy, asked.parameters, asked.space)
     ready = _set(tm, asked, space, before)
     whole = ready.stage
     searched = whole if before is not None else whole.within(whole.start, _end_of(whole, asked.sealed))
@@ -127,31 +93,9 @@ def search(
     return Found(ended or kept, found.trials, found.best, found.forward, found.verdict)
 
 
-def resumed(tm: Opened, name: str, trials: int | None = None) -> SearchFor:
-    """What that search was asked for; with more trials, if so many are wanted."""
-    one = _named(SearchStore(tm.db, tm.environment), name)
-    codes = one.intervals if INTERVAL not in one.space else [None]
-    return SearchFor(
-        strategy=one.strategy,
-        symbols=one.symbols,
-        interval=codes[0],
-        parameters=one.fixed,
-        space=[f"{axis}={','.join(map(str, values))}" for axis, values in one.space.items()],
-        equity=one.equity,
-        trials=one.trials if trials is None else trials,
-        sampler=one.sampler,
-        seed=one.seed,
-        objectives=one.objectives,
-        folds=one.folds,
-        anchored=one.anchored,
-        prune=one.prune,
-        name=name,
-    )
-
-
 def ranked(found: Found) -> list[Trial]:
     """Its trials, the best by the first objective first; those without figures last."""
-    return _ranked(Objectives.of(found.search.objectives), found.trials)
+    return in_order(Objectives.of(found.search.objectives), found.trials)
 
 
 def report(found: Found, file: Path) -> None:
@@ -168,34 +112,6 @@ def report(found: Found, file: Path) -> None:
         notes=one.notes,
     )
     write_report(page_of_search(told), file)
-
-
-def searches(tm: Opened, most: int) -> list[Kept]:
-    """The newest first."""
-    store = SearchStore(tm.db, tm.environment)
-    return [Kept(one, store.count(one.id)) for one in store.newest(most)]
-
-
-def trials(tm: Opened, name: str) -> tuple[Search, list[Trial]]:
-    """Those of a search, the best first; those without figures last."""
-    store = SearchStore(tm.db, tm.environment)
-    found = _named(store, name)
-    return found, _ranked(Objectives.of(found.objectives), store.trials(name))
-
-
-def trial(tm: Opened, name: str) -> Trial:
-    """One of them."""
-    found = SearchStore(tm.db, tm.environment).trial(name)
-    if found is None:
-        raise UsageError(f"there is no trial {name!r}; `tidemark trials --search NAME` lists those of a search")
-    return found
-
-
-def _named(store: SearchStore, name: str) -> Search:
-    found = store.get(name)
-    if found is None:
-        raise UsageError(f"there is no search {name!r}; `tidemark trials` lists them")
-    return found
 
 
 def _require_sense(asked: SearchFor) -> None:
@@ -304,14 +220,6 @@ def _require_same(tm: Opened, before: Search, now: Search) -> None:
             f"search {before.id!r} was begun otherwise: {', '.join(differs)}. Ask for the same, or give this one "
             "another name"
         )
-
-
-def _ranked(objectives: Objectives, found: Sequence[Trial]) -> list[Trial]:
-    scores = [objectives.scores(one.figures) for one in found]
-    order = sorted(
-        range(len(found)), key=lambda place: (-(scores[place] or (float("-inf"),))[0], found[place].number)
-    )  # fmt: skip
-    return [found[place] for place in order]
 
 
 def _found(kept: Search, found: Sequence[Trial], judged: Trials, ever: int) -> Found:

@@ -3,9 +3,9 @@ fit into memory."""
 
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
-from pipeline.app.backtest import DAYS, Read, candles_from, strategies_named, stretch
+from pipeline.app.backtest import DAYS, Read, candles_from, stretch
 from pipeline.app.filters import interval_filter, symbol_filter
 from pipeline.app.opened import Opened
 from pipeline.app.past import symbol_of
@@ -13,10 +13,10 @@ from pipeline.app.room import free_bytes
 from pipeline.app.trading_access import require_backtested
 from pipeline.app.wiring import periods_of
 from pipeline.errors import UsageError
-from pipeline.indicators import LONGEST_AVERAGE, TAIL
+from pipeline.periods import LONGEST_AVERAGE, TAIL
 from pipeline.research.search.candles import KEPT, Candles
 from pipeline.research.search.evaluate import Stage
-from pipeline.research.search.space import INTERVAL, Space, space_of
+from pipeline.research.search.space import INTERVAL, Space
 from pipeline.store.series import SeriesStore
 from pipeline.store.signals.write import fresh_for
 from pipeline.timeline import DAY, MINUTE, SECOND, interval, to_ms
@@ -34,13 +34,6 @@ class Set(NamedTuple):
     stage: Stage
     notes: Sequence[str]
     read: Mapping[SeriesKey, Read]
-
-
-def space_for(tm: Opened, strategy: str, fixed: Mapping[str, Any], named: Sequence[str]) -> Space:
-    """The space of a strategy; what is neither fixed nor searched is as the settings have it."""
-    (base,) = strategies_named(tm, [strategy], {})
-    usual = tm.settings.strategy_parameters.get(base.name, {})
-    return space_of(type(base), fixed, named, usual)
 
 
 def set_up(

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from pipeline.exchange.environments import Environment
     from pipeline.exchange.signing import Credentials
     from pipeline.history.derive import Derivation
-    from pipeline.indicators import Periods
     from pipeline.notify import Notifier
+    from pipeline.periods import Periods
     from pipeline.strategies.base import Strategy
     from schemas.series import SeriesKey
 
@@ -42,7 +42,7 @@ def start_logging(settings: Settings, *, log_is_output: bool = False) -> None:
 def periods_of(settings: Settings, strategies: "Iterable[Strategy]") -> "Periods":
     """The periods of the indicators. The averages that stored candles have columns for are always computed: a column
     holds what its name says; other averages, and those these strategies need, are there for strategies to read."""
-    from pipeline.indicators import PERIODS, Periods  # noqa: PLC0415
+    from pipeline.periods import PERIODS, Periods  # noqa: PLC0415
 
     chosen = settings.indicators
     periods = Periods(

@@ -16,7 +16,8 @@ from pipeline.cli.table import Column
 from pipeline.errors import UsageError
 
 if TYPE_CHECKING:
-    from pipeline.app.search import Found, Kept
+    from pipeline.app.search import Found
+    from pipeline.app.searched import Kept
     from schemas.searches import Search, Trial
 
 app = typer.Typer()
@@ -90,8 +91,9 @@ def search(
     from pipeline.app.moments import moment as moment_of  # noqa: PLC0415
     from pipeline.app.opened import Opened, having_data  # noqa: PLC0415
     from pipeline.app.progress import trials_done  # noqa: PLC0415
-    from pipeline.app.search import SearchFor, report, resumed  # noqa: PLC0415
+    from pipeline.app.search import report  # noqa: PLC0415
     from pipeline.app.search import search as run  # noqa: PLC0415
+    from pipeline.app.searched import SearchFor, resumed  # noqa: PLC0415
     from pipeline.app.trying import workers_of  # noqa: PLC0415
     from pipeline.app.wiring import begin  # noqa: PLC0415
 
@@ -150,8 +152,8 @@ def trials(
     if context.invoked_subcommand is not None:
         return
     from pipeline.app.opened import Opened, having_data  # noqa: PLC0415
-    from pipeline.app.search import searches  # noqa: PLC0415
-    from pipeline.app.search import trials as ask  # noqa: PLC0415
+    from pipeline.app.searched import searches  # noqa: PLC0415
+    from pipeline.app.searched import trials as ask  # noqa: PLC0415
     from pipeline.app.wiring import begin  # noqa: PLC0415
 
     if as_json and as_csv:
@@ -183,7 +185,7 @@ def show(
 ) -> None:
     """One of them: its parameters, its figures, and those of each fold."""
     from pipeline.app.opened import Opened, having_data  # noqa: PLC0415
-    from pipeline.app.search import trial  # noqa: PLC0415
+    from pipeline.app.searched import trial  # noqa: PLC0415
     from pipeline.app.wiring import begin  # noqa: PLC0415
 
     with Opened(having_data(begin(exchange))) as tm:

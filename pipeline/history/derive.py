@@ -20,7 +20,7 @@ from pymongo.errors import PyMongoError
 from pipeline.errors import TidemarkError
 from pipeline.history import indicators, signals
 from pipeline.history.indicators import FinerPricesError, Stretch, stretches
-from pipeline.indicators import Periods
+from pipeline.periods import Periods
 from pipeline.signals import Calculation, named_in, settings_of
 from pipeline.store.candles.stale import is_forsaken, is_settled, new_mark
 from pipeline.store.candles.store import CandleStore

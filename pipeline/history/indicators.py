@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from pipeline.indicators import Floats, Periods, compute
+from pipeline.indicators import compute
+from pipeline.periods import Floats, Periods
 from pipeline.signals import Calculation
 from pipeline.store.candles.frame import indices, to_frame
 from pipeline.store.candles.live import WriteReport

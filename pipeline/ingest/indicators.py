@@ -2,8 +2,9 @@
 
 import logging
 
-from pipeline.indicators import PERIODS, Periods, PriceScaleError, newest
+from pipeline.indicators import PriceScaleError, newest
 from pipeline.ingest.window import CLOSE, HIGH, LOW, Columns
+from pipeline.periods import PERIODS, Periods
 from schemas.candles import INDICATOR_FIELDS
 
 log = logging.getLogger(__name__)

@@ -12,9 +12,10 @@ from typing import Final
 import numpy as np
 
 from pipeline.finding import Finding
-from pipeline.indicators import PERIODS, Columns, Floats, Periods, PriceScaleError, newest_average, newest_bands, tail
+from pipeline.indicators import PriceScaleError, newest_average, newest_bands, tail
 from pipeline.ingest.window import CLOSE, HIGH, LOW
 from pipeline.ingest.window import Columns as Candles
+from pipeline.periods import PERIODS, Columns, Floats, Periods
 from pipeline.signals import SIZED_BY, Calculation, findings
 from pipeline.strategies.base import CANDLE_COLUMNS, AnswerError, Codes, Strategy
 from pipeline.strategies.chosen import Intervals, on_interval

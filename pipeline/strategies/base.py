@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from pipeline.errors import UsageError
 from pipeline.exchange_names import MARKETS
-from pipeline.indicators import Floats
+from pipeline.periods import Floats
 
 Codes = npt.NDArray[np.int8]
 Prices = Mapping[str, Floats]

@@ -5,7 +5,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from pipeline.indicators import Periods
+from pipeline.periods import Periods
 from pipeline.strategies.base import Strategy
 from pipeline.strategies.chosen import Intervals, on_interval
 from pipeline.strategies.runner import run

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.errors import UsageError
-from pipeline.indicators import PERIODS, TAIL, Floats
-from pipeline.strategies.base import AnswerError, Codes, Prices, Strategy, StrategyError, edition_of, markets_of
+from pipeline.periods import PERIODS, Floats
+from pipeline.strategies.base import AnswerError, Codes, Prices, Strategy, StrategyError
+from pipeline.strategies.form import misstated_of
 from pipeline.strategies.runner import last_code, place_of, run
 from pipeline.strategies.synthetic import Sample, samples
 
@@ -39,13 +39,6 @@ def require(strategy: Strategy) -> None:
             )
 
 
-def require_in_form(strategy: Strategy) -> None:
-    """Refuse a strategy that needs columns or a look back that it cannot be given."""
-    misstated = _misstated(strategy)
-    if misstated is not None:
-        raise StrategyError(f"strategy {strategy.name} is refused: {misstated}")
-
-
 def findings(strategy: Strategy, extra: Sequence[Sample] = ()) -> Iterator[Examined]:
     """What each made-up market, and each given one, says of the strategy."""
     for market in (*samples(), *extra):
@@ -56,7 +49,7 @@ def examine(strategy: Strategy, market: Sample) -> Examined:
     """Hold a strategy against one market."""
     candles = len(market.numbers)
     try:
-        misstated = _misstated(strategy)
+        misstated = misstated_of(strategy)
         if misstated:
             return Examined(market.name, candles, 0, misstated)
         columns = market.columns(PERIODS.including(strategy.needs))
@@ -65,32 +58,6 @@ def examine(strategy: Strategy, market: Sample) -> Examined:
     except AnswerError as error:
         return Examined(market.name, candles, 0, f"it {error.reason}")
     return Examined(market.name, candles, int(np.count_nonzero(codes)), fault)
-
-
-def _misstated(strategy: Strategy) -> str | None:
-    """What is wrong with what a strategy says of itself."""
-    try:
-        needs, lookback = strategy.needs, strategy.lookback
-    except Exception as error:
-        raise AnswerError(strategy.name, f"failed: {type(error).__name__}: {error}") from error
-    if not isinstance(needs, tuple) or not needs or not all(isinstance(each, str) for each in needs):
-        return f"its needs must be a tuple of column names, not {needs!r}"
-    try:
-        PERIODS.including(needs)
-    except UsageError as error:
-        return str(error)
-    if not isinstance(lookback, int):
-        return f"its lookback must be a whole number of candles, not {lookback!r}"
-    if not 0 <= lookback < TAIL:
-        return f"its lookback is {lookback} candles; the live window allows 0 to {TAIL - 1}"
-    try:
-        markets_of(strategy)
-    except AnswerError as error:
-        return error.reason
-    edition = edition_of(strategy)
-    if not isinstance(edition, int) or edition < 1:
-        return f"its edition must be a whole number from 1 on, not {edition!r}"
-    return None
 
 
 def _fault(strategy: Strategy, columns: Prices, codes: Codes) -> str | None:

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.errors import UsageError
-from pipeline.indicators import Floats
+from pipeline.periods import Floats
 from pipeline.strategies.base import Codes, Kind
 
 Positions = npt.NDArray[np.intp]

@@ -6,7 +6,7 @@ from typing import ClassVar, Literal, get_args
 
 import numpy as np
 
-from pipeline.indicators import Floats
+from pipeline.periods import Floats
 from pipeline.strategies.base import Codes, Kind, Prices
 from pipeline.strategies.lines import (
     NOISE,

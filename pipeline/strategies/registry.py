@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple
 
 from pipeline.strategies.base import Strategy, StrategyError
 from pipeline.strategies.bollinger import Bollinger
-from pipeline.strategies.check import require, require_in_form
+from pipeline.strategies.form import require_in_form
 from pipeline.strategies.ma_breakout import MaBreakout
 from pipeline.strategies.ma_order_golden import MaOrderGolden
 from pipeline.strategies.macd_cross import MacdCross
@@ -39,7 +39,12 @@ def get(spec: str, parameters: Mapping[str, Any] | None = None) -> Strategy:
 def make(kind: type[Strategy], parameters: Mapping[str, Any]) -> Strategy:
     """The strategy with these parameters. One of ours is tested; what it says of itself follows from its parameters."""
     strategy = build(kind, parameters)
-    (require_in_form if SHIPPED.get(kind.name) is kind else require)(strategy)
+    if SHIPPED.get(kind.name) is kind:
+        require_in_form(strategy)
+    else:
+        from pipeline.strategies.check import require  # noqa: PLC0415 - slow, and only for those of somebody else
+
+        require(strategy)
     return strategy
 
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.indicators import Floats, Integers, segments
+from pipeline.indicators import segments
+from pipeline.periods import Floats, Integers
 from pipeline.strategies.base import AnswerError, Codes, Kind, Prices, Strategy
 
 _HIGHEST = int(max(Kind))

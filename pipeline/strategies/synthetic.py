@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.indicators import PERIODS, Floats, Integers, Periods, compute
+from pipeline.indicators import compute
+from pipeline.periods import PERIODS, Floats, Integers, Periods
 from pipeline.strategies.base import CANDLE_COLUMNS
 
 

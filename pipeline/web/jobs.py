@@ -54,6 +54,18 @@ class Jobs:
 
     def begin(self, exchange: str, wanted: object) -> Job:
         """Refused while one runs."""
+        return self._begin(exchange, wanted)[0]
+
+    def carry_out(self, exchange: str, wanted: object) -> str:
+        """Begin it and wait for it: the name under which it is kept. Refused with its own words where it failed."""
+        job, ends = self._begin(exchange, wanted)
+        ends.join()
+        ended = self.named(job.id)
+        if ended.run is None:
+            raise UsageError(ended.why or f"the {self._kind} ended without an answer")
+        return ended.run
+
+    def _begin(self, exchange: str, wanted: object) -> tuple[Job, threading.Thread]:
         with self._lock:
             if self._running is not None and self._jobs[self._running[0]].state == "running":
                 raise UsageError(f"a {self._kind} runs already: wait for it, or cancel it")
@@ -66,8 +78,9 @@ class Jobs:
             theirs.close()
             self._jobs = dict([*self._jobs.items(), (job.id, job)][-_REMEMBERED:])
             self._running = job.id, process
-        threading.Thread(target=self._listen, args=(job.id, process, ours), name=self._kind, daemon=True).start()
-        return job
+        listening = threading.Thread(target=self._listen, args=(job.id, process, ours), name=self._kind, daemon=True)
+        listening.start()
+        return job, listening
 
     def named(self, name: str) -> Job:
         """One of them, now."""

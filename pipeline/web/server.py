@@ -79,13 +79,14 @@ def application(places: Places, door: Door, port: int, names: Collection[str] = 
     """What answers, behind its guard."""
     live = Live(places)
     tried, searched = Jobs("backtest", work.backtest), Jobs("search", work.search)
+    opened_for = Jobs("opening of sealed days", work.opening)
 
     @asynccontextmanager
     async def alive(_: FastAPI) -> AsyncIterator[None]:
         await live.start()
         yield
-        tried.stop()
-        searched.stop()
+        for jobs in (tried, searched, opened_for):
+            jobs.stop()
         await live.stop()
 
     app = FastAPI(
@@ -97,7 +98,7 @@ def application(places: Places, door: Door, port: int, names: Collection[str] = 
         lifespan=alive,
         responses={status: {"model": answers.Refusal} for status in (401, 403, 409, 422, 503)},
     )
-    app.state.places, app.state.backtests, app.state.searching = places, tried, searched
+    app.state.places, app.state.backtests, app.state.searching, app.state.opening = places, tried, searched, opened_for
     for routes in (market, trading, backtests, searches, running):
         app.include_router(routes.router, prefix="/api")
     for kind, status in _STATUS:

@@ -1,4 +1,5 @@
-"""What runs in a process of its own for the page: a backtest, a search. Each answers under which name it is kept.
+"""What runs in a process of its own for the page: a backtest, a search, the opening of its sealed days. Each answers
+under which name it is kept.
 
 What these need is loaded when they run.
 """
@@ -27,12 +28,20 @@ class Backtest:
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """What is to be searched, by the names of `pipeline.app.search.SearchFor`; or the search that is to go on, with
+    """What is to be searched, by the names of `pipeline.app.searched.SearchFor`; or the search that is to go on, with
     `trials` of it in all, or as many as it was to have."""
 
     asked: Mapping[str, Any] = field(default_factory=dict)
     resume: str | None = None
     trials: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """The search whose sealed days are to be opened, and for which trial; the best if none is named."""
+
+    search: str
+    trial: str | None = None
 
 
 def backtest(exchange: str, wanted: Backtest, tell: Tell) -> str:
@@ -61,8 +70,8 @@ def backtest(exchange: str, wanted: Backtest, tell: Tell) -> str:
 def search(exchange: str, wanted: Search, tell: Tell) -> str:
     """Search, and keep each trial; one that is interrupted can go on."""
     from pipeline.app.opened import Opened  # noqa: PLC0415
-    from pipeline.app.search import SearchFor, resumed  # noqa: PLC0415
     from pipeline.app.search import search as run  # noqa: PLC0415
+    from pipeline.app.searched import SearchFor, resumed  # noqa: PLC0415
     from pipeline.settings import load  # noqa: PLC0415
 
     tell(what="reading candles")
@@ -77,3 +86,14 @@ def search(exchange: str, wanted: Search, tell: Tell) -> str:
             tell(what="trying", run=name, whole=asked.trials)
 
         return run(tm, asked, begun=begun, progress=progress).search.id
+
+
+def opening(exchange: str, wanted: Opening, tell: Tell) -> str:
+    """What the sealed days say of a trial is worked out, and kept with its search."""
+    from pipeline.app.adopting import open_sealed  # noqa: PLC0415
+    from pipeline.app.opened import Opened  # noqa: PLC0415
+    from pipeline.settings import load  # noqa: PLC0415
+
+    tell(what="reading candles")
+    with Opened(load().at(exchange)) as tm:
+        return open_sealed(tm, wanted.search, wanted.trial).id

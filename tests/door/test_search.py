@@ -15,8 +15,9 @@ import pytest
 from typer.testing import CliRunner
 
 from pipeline.app import adopting
-from pipeline.app import search as searching
-from pipeline.app.search import FIGURES, SearchFor, search
+from pipeline.app import searched as searching
+from pipeline.app.search import FIGURES, search
+from pipeline.app.searched import SearchFor
 from pipeline.app.trying import Evaluator
 from pipeline.cli.app import build
 from pipeline.errors import UsageError
@@ -337,7 +338,7 @@ def test_a_seal_that_was_broken_by_a_kill_says_it_all_the_same(
         raise Killed
 
     with monkeypatch.context() as patch:
-        patch.setattr("pipeline.app.adopting.set_up", kill)
+        patch.setattr("pipeline.app.stage.set_up", kill)
         with pytest.raises(Killed):
             adopting.open_sealed(tm, "x", chosen)
     assert adopting.open_sealed(tm, "x").sealed.trial == chosen  # type: ignore[union-attr]

@@ -21,9 +21,10 @@ from distributed import Client
 from typer.testing import CliRunner
 
 from pipeline.app import cluster
-from pipeline.app import search as searching
+from pipeline.app import searched as searching
 from pipeline.app.opened import Opened
-from pipeline.app.search import Found, SearchFor, search
+from pipeline.app.search import Found, search
+from pipeline.app.searched import SearchFor
 from pipeline.app.stall import STALL
 from pipeline.app.trying import Evaluator, Progress, workers_of
 from pipeline.cli.app import build

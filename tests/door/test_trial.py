@@ -9,9 +9,11 @@ import pytest
 from pipeline.app import stage as stages
 from pipeline.app.backtest import backtest
 from pipeline.app.opened import Opened
-from pipeline.app.stage import set_up, space_for
+from pipeline.app.stage import set_up
+from pipeline.app.strategies import space_for
 from pipeline.errors import UsageError
-from pipeline.research.search.evaluate import FIGURES, Stage
+from pipeline.research.search.evaluate import Stage
+from pipeline.research.search.figures import FIGURES
 from pipeline.research.search.space import Point, Space, risk_of
 from tidemark import Tidemark
 
@@ -61,7 +63,7 @@ def require_equal(tm: Opened, stage: Stage, name: str, point: Point, symbols: li
 def test_a_hundred_trials_are_the_plain_backtest_of_their_parameters(filled: Tidemark, name: str, trials: int) -> None:
     tm, dice = filled._opened, random.Random(name)
     symbols = ["BTCUSDT"]
-    space = space_for(tm, name, {}, NAMED[name])
+    space = space_for(tm.settings, name, {}, NAMED[name])
     code = None if name == "macd_turtle" else "15m"
     stage = set_up(tm, space, symbols=symbols, interval_code=code).stage
     for _ in range(trials):
@@ -70,7 +72,7 @@ def test_a_hundred_trials_are_the_plain_backtest_of_their_parameters(filled: Tid
 
 def test_a_part_of_the_stretch_is_the_backtest_of_that_part(filled: Tidemark) -> None:
     tm = filled._opened
-    space = space_for(tm, "ma_breakout", {}, ["n=5..60:5"])
+    space = space_for(tm.settings, "ma_breakout", {}, ["n=5..60:5"])
     whole = set_up(tm, space, symbols=["BTCUSDT"], interval_code="15m").stage
     begin, end = whole.times[2], whole.times[6]
     part = whole.within(begin, end)
@@ -82,7 +84,7 @@ def test_a_part_of_the_stretch_is_the_backtest_of_that_part(filled: Tidemark) ->
 def test_what_does_not_fit_into_memory_is_refused_with_its_figure(
     filled: Tidemark, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    space = space_for(filled._opened, "ma_breakout", {}, ["n=5..60:5"])
+    space = space_for(filled._opened.settings, "ma_breakout", {}, ["n=5..60:5"])
     monkeypatch.setattr(stages, "free_bytes", lambda: 500_000)
     with pytest.raises(UsageError, match=r"about 1 MB of memory, and 0 MB are free: take fewer days"):
         set_up(filled._opened, space, symbols=["BTCUSDT"], interval_code="15m", days=5)
@@ -95,12 +97,12 @@ def test_limit_entries_are_refused(filled: Tidemark) -> None:
     tm.settings = settings.model_copy(update={"risk": risk})
     try:
         with pytest.raises(UsageError, match="they know no limit entries"):
-            set_up(tm, space_for(tm, "ma_breakout", {}, []), symbols=["BTCUSDT"], interval_code="15m")
+            set_up(tm, space_for(tm.settings, "ma_breakout", {}, []), symbols=["BTCUSDT"], interval_code="15m")
     finally:
         tm.settings = settings
 
 
 def test_interval_is_given_once(filled: Tidemark) -> None:
-    space = space_for(filled._opened, "ma_breakout", {}, ["n=5", "interval=15m,1h"])
+    space = space_for(filled._opened.settings, "ma_breakout", {}, ["n=5", "interval=15m,1h"])
     with pytest.raises(UsageError, match="exclude each other"):
         set_up(filled._opened, space, symbols=["BTCUSDT"], interval_code="15m", days=5)

@@ -25,11 +25,11 @@ from pipeline.exchange.rest import RestClient
 from pipeline.exchange.stream_session import FeedLimits
 from pipeline.history.backfill import Backfill
 from pipeline.history.listing import wanted_series
-from pipeline.indicators import WINDOW
 from pipeline.ingest.book import Patience
 from pipeline.ingest.indicators import LiveIndicators
 from pipeline.ingest.service import Ingester, Pace
 from pipeline.ingest.window import Recipe
+from pipeline.periods import WINDOW
 from pipeline.simulator.handle import Simulator
 from pipeline.store import connect
 from pipeline.store.candles.store import CandleStore

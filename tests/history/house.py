@@ -10,7 +10,7 @@ from pymongo.database import Database
 
 from pipeline.finding import SAID
 from pipeline.history.derive import Derivation, Derived
-from pipeline.indicators import PERIODS, Periods
+from pipeline.periods import PERIODS, Periods
 from pipeline.store.candles.store import CandleStore
 from pipeline.store.series import SeriesStore
 from pipeline.strategies import registry

@@ -14,7 +14,8 @@ from pipeline.app.wiring import derivation_of, periods_of
 from pipeline.history import indicators
 from pipeline.history.derive import Derived
 from pipeline.history.indicators import Stretch, stretches
-from pipeline.indicators import PERIODS, Periods, compute
+from pipeline.indicators import compute
+from pipeline.periods import PERIODS, Periods
 from pipeline.settings import Indicators, Settings
 from pipeline.store.series import SeriesStore
 from pipeline.store.signals.write import SignalStore

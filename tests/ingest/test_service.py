@@ -24,12 +24,12 @@ from pipeline.exchange.market import MarketData
 from pipeline.exchange.rest import RestClient
 from pipeline.exchange.stream_session import FeedLimits
 from pipeline.exchange.streams import StreamBlockedError
-from pipeline.indicators import WINDOW
 from pipeline.ingest.book import Patience
 from pipeline.ingest.indicators import LiveIndicators
 from pipeline.ingest.service import Ingester, Pace
 from pipeline.ingest.watching import WHOLE, Shard
 from pipeline.ingest.window import Recipe
+from pipeline.periods import WINDOW
 from pipeline.simulator.handle import Simulator
 from pipeline.store import connect
 from pipeline.store.candles.store import CandleStore

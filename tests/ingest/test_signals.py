@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from pipeline.finding import Finding
-from pipeline.indicators import PERIODS, Floats, Periods, compute
+from pipeline.indicators import compute
 from pipeline.ingest.indicators import LiveIndicators
 from pipeline.ingest.signals import LiveSignals
+from pipeline.periods import PERIODS, Floats, Periods
 from pipeline.strategies.base import CANDLE_COLUMNS, Codes, Kind, Prices, Strategy
 from pipeline.strategies.chosen import chosen
 from pipeline.strategies.runner import run_history

@@ -18,11 +18,11 @@ from pipeline.exchange.stream_session import FeedLimits
 from pipeline.history.backfill import Backfill
 from pipeline.history.derive import Derivation
 from pipeline.history.listing import wanted_series
-from pipeline.indicators import PERIODS, WINDOW
 from pipeline.ingest.indicators import LiveIndicators
 from pipeline.ingest.service import Ingester, Pace
 from pipeline.ingest.signals import LiveSignals
 from pipeline.ingest.window import Recipe
+from pipeline.periods import PERIODS, WINDOW
 from pipeline.simulator.handle import Simulator
 from pipeline.store import connect
 from pipeline.store.prepare import prepare

@@ -3,7 +3,7 @@ without a database."""
 
 import numpy as np
 
-from pipeline.indicators import PERIODS
+from pipeline.periods import PERIODS
 from pipeline.research.backtest.minutes import Minutes
 from pipeline.research.search.asking import Asking
 from pipeline.research.search.candles import Candles

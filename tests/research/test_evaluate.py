@@ -6,13 +6,15 @@ import numpy as np
 import pytest
 
 from pipeline.execution.engine.state import TradingView
-from pipeline.indicators import PERIODS, average, compute
+from pipeline.indicators import average, compute
+from pipeline.periods import PERIODS
 from pipeline.research import figures
 from pipeline.research.backtest import fast
 from pipeline.research.backtest.fast import Prepared
 from pipeline.research.backtest.run import run
 from pipeline.research.search.candles import KEPT, Candles
-from pipeline.research.search.evaluate import FIGURES, Stage
+from pipeline.research.search.evaluate import Stage
+from pipeline.research.search.figures import FIGURES
 from pipeline.research.search.space import space_of
 from pipeline.strategies.ma_breakout import MaBreakout
 from pipeline.timeline import interval

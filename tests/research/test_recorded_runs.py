@@ -11,7 +11,8 @@ import polars as pl
 import pytest
 
 from pipeline.execution.engine.state import SignalView
-from pipeline.indicators import PERIODS, compute
+from pipeline.indicators import compute
+from pipeline.periods import PERIODS
 from pipeline.research.backtest.asked import Asked
 from pipeline.research.backtest.minutes import Minutes
 from pipeline.research.backtest.run import Outcome, run

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.app.candle_file import read_sample
-from pipeline.indicators import Floats
+from pipeline.periods import Floats
 from pipeline.strategies.synthetic import Sample
 
 PAGE = Path(__file__).parents[2] / "docs" / "strategies.md"

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis
 from hypothesis import strategies as st
 
-from pipeline.indicators import Floats
+from pipeline.periods import Floats
 from pipeline.strategies.base import Strategy
 from pipeline.strategies.lines import NOISE, REACH
 from pipeline.strategies.ma_order_golden import MaOrderGolden

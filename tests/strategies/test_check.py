@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from pipeline.app.candle_file import read_sample
-from pipeline.indicators import TAIL, WINDOW, tail
+from pipeline.indicators import tail
+from pipeline.periods import TAIL, WINDOW
 from pipeline.strategies import registry
 from pipeline.strategies.base import CANDLE_COLUMNS, Strategy, StrategyError, label_of
 from pipeline.strategies.check import findings, require

@@ -6,7 +6,7 @@ from statistics import median
 import numpy as np
 import pytest
 
-from pipeline.indicators import Periods
+from pipeline.periods import Periods
 from pipeline.strategies import registry
 from pipeline.strategies.base import Kind, Side, Strategy, label_of
 from pipeline.strategies.macd_cross import MacdCross

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.indicators import PERIODS, Periods
+from pipeline.periods import PERIODS, Periods
 from pipeline.strategies import renewal
 from pipeline.strategies.base import Strategy
 from pipeline.strategies.chosen import chosen

@@ -5,7 +5,7 @@ from typing import Final, get_args
 import numpy as np
 import pytest
 
-from pipeline.indicators import Floats
+from pipeline.periods import Floats
 from pipeline.strategies.base import Codes, Kind, Strategy, label_of
 from pipeline.strategies.lines import crossing
 from pipeline.strategies.ma_order_golden import MaOrderGolden

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from pipeline.app import runs, why
-from pipeline.app import search as app_search
+from pipeline.app import searched as app_searched
 from pipeline.app import signals as app_signals
 from pipeline.app.opened import Opened
 from pipeline.candle import Candle, CandleWrite
@@ -30,6 +31,7 @@ from schemas.series import SeriesKey
 from tests.live_writer import write_live
 from tests.web.conftest import Served
 from tests.web.test_columns import read
+from tests.web.test_lean import HEAVY
 
 HOUR = interval("1h")
 KEY = SeriesKey("sim", "BTCUSDT", "1h")
@@ -493,7 +495,7 @@ def test_a_search_is_run_kept_and_shown_as_python_has_it(served: Served, tm: Ope
     job = searched(served, **SEARCHED)
     assert (job["state"], job["why"], job["done"], job["whole"]) == ("done", None, 4, 4)
     shown = served.get(f"searches/{job['run']}")
-    kept, trials = app_search.trials(tm, job["run"])
+    kept, trials = app_searched.trials(tm, job["run"])
     assert kept.result is not None
     assert [one["id"] for one in shown["trials"]] == [one.id for one in trials]
     assert [one["figures"]["return_pct"] for one in shown["trials"]] == [one.figures["return_pct"] for one in trials]
@@ -533,7 +535,7 @@ def test_a_search_that_is_cancelled_keeps_what_it_tried(served: Served, tm: Open
 
 def test_a_trial_is_adopted_with_who_and_why(served: Served, tm: Opened) -> None:
     job = searched(served, **SEARCHED | {"trials": 1, "folds": 0})
-    best = app_search.trials(tm, job["run"])[1][0]
+    best = app_searched.trials(tm, job["run"])[1][0]
     body = {"trial": best.id, "symbol": "BTCUSDT", "reason": "to try it"}
     adopted = served.script().post(f"{served.url}/api/adopt", json=body, timeout=60)
     assert adopted.status_code == 200, adopted.text
@@ -544,3 +546,31 @@ def test_a_trial_is_adopted_with_who_and_why(served: Served, tm: Opened) -> None
     wrong = served.script().post(f"{served.url}/api/adopt", json=body | {"trial": "no:1"}, timeout=60)
     assert (wrong.status_code, "no:1" in wrong.json()["detail"]) == (422, True)
     served.db["control"].delete_many({"_id": {"$regex": "BTCUSDT"}})
+
+
+def test_sealed_days_are_opened_once_and_say_the_same_ever_after(served: Served) -> None:
+    job = searched(served, **SEARCHED | {"trials": 2, "folds": 0, "sealed": 0.34})
+    path, script = f"{served.url}/api/searches/{job['run']}/open", served.script()
+    best, other = (one["id"] for one in served.get(f"searches/{job['run']}")["trials"])
+    opened = script.post(path, json={}, timeout=120)
+    assert opened.status_code == 200, opened.text
+    kept = served.db["searches"].find_one({"_id": job["run"]})["sealed"]  # type: ignore[index]
+    assert opened.json()["trial"] == kept["trial"] == best
+    assert opened.json()["figures"]["return_pct"] == kept["figures"]["return_pct"]
+    assert script.post(path, json={"trial": best}, timeout=120).json() == opened.json()
+    refused = script.post(path, json={"trial": other}, timeout=120)
+    assert (refused.status_code, "once" in refused.json()["detail"]) == (422, True)
+
+
+def test_the_server_looks_things_up_and_loads_nothing_that_computes(served: Served) -> None:
+    """Whatever it was asked before, and all that there is to look at."""
+    looks = ["me", "health", "coins", "signals", "strategies", "trading", "trading/BTCUSDT", "account", "account/why"]
+    looks += [f"{what}/{one['id']}" for what in ("runs", "searches") for one in served.get(what)]
+    looks += [f"runs/{one['id']}/why" for one in served.get("runs")]
+    for path in looks:
+        served.get(path)
+    assert served.process is not None
+    loaded = [Path(one.path).parts for one in psutil.Process(served.process.pid).memory_maps()]
+    packages = {parts[parts.index("site-packages") + 1] for parts in loaded if "site-packages" in parts}
+    assert "numpy" in packages
+    assert packages & set(HEAVY) == set()

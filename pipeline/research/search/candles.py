@@ -4,7 +4,8 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import Final
 
-from pipeline.indicators import Columns, Floats, Integers, Periods, average, compute
+from pipeline.indicators import average, compute
+from pipeline.periods import Columns, Floats, Integers, Periods
 from pipeline.strategies.base import Codes, Strategy
 from pipeline.strategies.runner import run_history
 

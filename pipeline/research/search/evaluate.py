@@ -6,7 +6,7 @@ of the backtest, to the last bit. It knows nothing of who asks, or why. Pure.
 """
 
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from decimal import Decimal
 from functools import cached_property
@@ -23,12 +23,11 @@ from pipeline.research.backtest.fast import Prepared, Ran, Table
 from pipeline.research.backtest.minutes import Floats
 from pipeline.research.backtest.run import run
 from pipeline.research.search.candles import KEPT, Candles
+from pipeline.research.search.figures import FIGURES, Figures, equity_figures, profit_figures, times_of
 from pipeline.research.search.space import INTERVAL, Point, Space, risk_of
 from pipeline.strategies.base import Codes, Side, Strategy, meaning_of
-from pipeline.timeline import DAY, HOUR, MINUTE, interval, iso
+from pipeline.timeline import HOUR, MINUTE, interval, iso
 from schemas.signals import Kind
-
-Figures = Mapping[str, Any]
 
 SAID_KEPT: Final = 16
 """Sets of signals that are kept at once."""
@@ -52,16 +51,7 @@ class Evaluated:
         begin, end = times[first], times[last]
         equity = self.equity[first : last + 1]
         ended = np.array([one for one, at in zip(self.profits, self.closed, strict=True) if begin < at <= end])
-        return equity_figures(equity) | _of_profits(ended) | {"trades": len(ended)}
-
-
-FIGURES: Final = (
-    "return_pct", "yearly_return_pct", "max_drawdown_pct", "under_water_days", "volatility_pct", "sharpe", "sortino",
-    "calmar", "omega", "exposure_pct", "equity_end", "trades", "still_open", "won_pct", "profit_factor", "expectancy",
-    "quality", "kelly_pct", "chance", "fees", "funding", "turnover", "signals", "taken", "on_an_assumption",
-    "mean_hours",
-)  # fmt: skip
-"""By the names that they have in a backtest."""
+        return equity_figures(equity) | profit_figures(ended) | {"trades": len(ended)}
 
 
 class Stage:
@@ -202,7 +192,7 @@ class Stage:
         worth = self._prepared.worth(ran, float(self._asked.assumptions.equity))
         results = fast.results_from(ran)
         profits = results.profits.tolist()
-        found = _of_equity(worth.daily, worth.deepest_pct) | _of_profits(results.profits) | {
+        found = equity_figures(worth.daily, worth.deepest_pct) | profit_figures(results.profits) | {
             "exposure_pct": worth.inside / worth.minutes * 100,
             "trades": len(profits),
             "still_open": results.still_open,
@@ -265,11 +255,6 @@ class Stage:
         )
 
 
-def times_of(start: int, end: int) -> list[int]:
-    """The start, each midnight (UTC) between, and the end."""
-    return [start, *range((start // DAY + 1) * DAY, end, DAY), end]
-
-
 def _without(view: TradingView, point: Point) -> TradingView:
     """What a symbol has of its own, less what a point says of all."""
     changed: dict[str, Any] = {}
@@ -280,35 +265,3 @@ def _without(view: TradingView, point: Point) -> TradingView:
     if "leverage" in point:
         changed |= {"leverage": None}
     return replace(view, **changed) if changed else view
-
-
-def equity_figures(equity: Floats) -> dict[str, Any]:
-    """Those of an equity by days; its drawdown is that of the days."""
-    return _of_equity(equity, float(figures.drawdowns(equity).max()))
-
-
-def _of_equity(equity: Floats, deepest: float) -> dict[str, Any]:
-    daily = figures.returns_of(equity)
-    return {
-        "return_pct": figures.total_return(equity),
-        "yearly_return_pct": figures.yearly_return(equity),
-        "max_drawdown_pct": deepest,
-        "under_water_days": figures.longest_under_water(equity),
-        "volatility_pct": figures.volatility(daily),
-        "sharpe": figures.sharpe(daily),
-        "sortino": figures.sortino(daily),
-        "calmar": figures.calmar(equity, deepest),
-        "omega": figures.omega(daily),
-        "equity_end": float(equity[-1]),
-    }
-
-
-def _of_profits(profits: figures.Values) -> dict[str, Any]:
-    return {
-        "won_pct": figures.win_rate(profits),
-        "profit_factor": figures.profit_factor(profits),
-        "expectancy": figures.expectancy(profits),
-        "quality": figures.quality(profits),
-        "kelly_pct": figures.kelly(profits),
-        "chance": figures.chance(profits),
-    }

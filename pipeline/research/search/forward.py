@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.research.search.evaluate import Figures, equity_figures
+from pipeline.research.search.figures import Figures, equity_figures
 from pipeline.research.search.space import Point
 from pipeline.research.search.trial import Trials
 from pipeline.research.walk_forward import best_of

@@ -6,7 +6,7 @@ from difflib import get_close_matches
 from typing import Any, Final, Self
 
 from pipeline.errors import UsageError
-from pipeline.research.search.evaluate import FIGURES
+from pipeline.research.search.figures import FIGURES
 
 _LESS_IS_BETTER: Final = frozenset(
     ("max_drawdown_pct", "under_water_days", "volatility_pct", "exposure_pct", "chance", "fees", "turnover",

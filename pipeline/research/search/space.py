@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from pipeline.errors import UsageError
 from pipeline.settings import Risk
 from pipeline.strategies.base import Strategy
-from pipeline.strategies.check import require_in_form
+from pipeline.strategies.form import require_in_form
 from pipeline.strategies.parameters import build, read_as
 from pipeline.strategies.ranges import searched_of
 from pipeline.timeline import interval
