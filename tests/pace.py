@@ -18,7 +18,7 @@ settings.register_profile("patient", deadline=None, suppress_health_check=[Healt
 settings.load_profile("patient")
 
 LONGEST = (
-    "cli/test_demo.py", "browser/test_prefect_pages.py", "soak/test_soak.py", "execution/test_core_faults.py",
+    "soak/test_soak.py", "cli/test_demo.py", "browser/test_prefect_pages.py", "execution/test_core_faults.py",
     "ingest/test_core_faults.py", "execution/test_coins_faults.py", "door/test_search.py",
     "door/test_search_workers.py", "door/test_trial.py",
     "research/test_fast.py", "web/test_page.py", "web/test_server.py", "web/test_story.py",
@@ -39,10 +39,20 @@ TOGETHER = "tests/flows/"
 """These share a Prefect server, which takes seconds to start: one process runs them all."""
 
 
+WHOLE = (
+    "tests/cli/test_demo.py", "tests/soak/", "tests/browser/", "tests/faults/test_killed_flows.py",
+    "tests/test_newcomer.py", "tests/test_compose.py",
+)  # fmt: skip
+"""Each of these starts a database, an exchange, a Prefect server and its flows, and waits for what they do: one process
+runs them one after another, or each would wait for the others."""
+
+
 class Sharing(LoadFileScheduling):
-    """A file, or the folder that shares a server, is run by one process."""
+    """A file is run by one process, and so are the folder that shares a server and those that start the whole."""
 
     def _split_scope(self, nodeid: str) -> str:
+        if nodeid.startswith(WHOLE):
+            return "whole"
         return TOGETHER if nodeid.startswith(TOGETHER) else super()._split_scope(nodeid)
 
 

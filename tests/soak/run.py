@@ -34,6 +34,8 @@ SAMPLED_EVERY = 3.0
 TOLD_EVERY = 15.0
 RESET_EVERY = 20.0
 ASKED_EVERY = 30.0
+ASKED_AGAIN_AFTER = 120.0
+"""A run that was asked for may have to wait for others; one more of it would only make them wait longer."""
 CLIENT_OPTIONS = "&serverSelectionTimeoutMS=3000"
 
 Say = Callable[[str], None]
@@ -68,6 +70,7 @@ class Soak:
     patience: float
     say: Say
     memory: Memory = field(default_factory=Memory)
+    _asked: dict[str, float] = field(default_factory=dict)
     _next: dict[str, float] = field(default_factory=dict)
 
     def run(self) -> Report:
@@ -124,12 +127,21 @@ class Soak:
             if now > self.patience:
                 return
             if self._is_due("asked", ASKED_EVERY) and not asking.is_alive():
-                asking = Thread(target=_ask_for_runs, args=(demo, judge), daemon=True)
+                asking = Thread(target=self._ask_for_runs, args=(demo, judge), daemon=True)
                 asking.start()
             if self._is_due("missed", TOLD_EVERY):
                 self.say(f"not yet: {'; '.join(report.reasons)}"[:500])
             self._look(demo, judge, report, now)
             time.sleep(LOOKED_EVERY)
+
+    def _ask_for_runs(self, demo: Demo, judge: Judge) -> None:
+        """Of what is due too seldom to wait for; it may be in vain while Prefect comes up again. Whoever asks may have
+        to wait long, and the laws are looked at meanwhile."""
+        with suppress(PyMongoError, TidemarkError):
+            for name in judge.idle_deployments():
+                if time.monotonic() >= self._asked.get(name, -ASKED_AGAIN_AFTER) + ASKED_AGAIN_AFTER:
+                    demo.start_flow(name)
+                    self._asked[name] = time.monotonic()
 
     def _look(self, demo: Demo, judge: Judge, report: Report, now: float) -> None:
         if self._is_due("sampled", SAMPLED_EVERY):
@@ -174,14 +186,6 @@ def progress(database: Database[dict[str, Any]]) -> str:
     taken = database.signals.count_documents({"verdict": "taken"})
     orders, filled = database.orders.count_documents({}), database.orders.count_documents({"state": "filled"})
     return f"{live} live signals, {taken} taken, {orders} orders, {filled} filled"
-
-
-def _ask_for_runs(demo: Demo, judge: Judge) -> None:
-    """Of what is due too seldom to wait for; it may be in vain while Prefect comes up again. Whoever asks may have to
-    wait long, and the laws are looked at meanwhile."""
-    with suppress(PyMongoError, TidemarkError):
-        for name in judge.idle_deployments():
-            demo.start_flow(name)
 
 
 def _ended(demo: Demo, report: Report) -> Check:

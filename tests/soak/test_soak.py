@@ -18,11 +18,11 @@ log = logging.getLogger(__name__)
 HOUR = 3_600.0
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 def test_a_short_run(home: Path, prefect_home: PrefectHome) -> None:
     prefect_home.furnish(home / "prefect")
     with timed(log.info) as say:
-        report = Soak(home, seed=11, seconds=20, patience=240, say=say).run()
+        report = Soak(home, seed=11, seconds=20, patience=480, say=say).run()
     tell.store(report, home / "soak.json")
     with (home / "soak.txt").open("w") as told:
         tell.show(report, Console(file=told, width=160))
