@@ -14,6 +14,7 @@ from pipeline.app.moments import moment
 from pipeline.app.opened import Opened
 from pipeline.app.runs import AskedFor, keep
 from pipeline.errors import UsageError
+from pipeline.exchange_names import decimals_of_asset
 from pipeline.settings import load
 
 
@@ -29,7 +30,9 @@ class BacktestChoice(Chosen):
     )
     start: str | None = Field(default=None, description="from here on, ISO 8601, UTC; not together with days")
     end: str | None = Field(default=None, description="up to here; none: the newest stored minute")
-    equity: Annotated[Decimal, Field(gt=0)] = Field(default=Decimal(10_000), description="what the account begins with")
+    equity: Annotated[Decimal, Field(gt=0)] | None = Field(
+        default=None, description="what the account begins with; none: 10,000, or as many coins as that bought"
+    )
     exact: bool = Field(default=False, description="by the executor itself, not by its rules compiled")
     through_holes: bool = Field(
         default=False, description="go on although a position was held over minutes that are not stored"
@@ -76,7 +79,7 @@ def _page(found: Result, name: str) -> str:
         (
             one.name,
             str(one.trades + one.still_open),
-            f"{one.profit:+,.2f}",
+            f"{one.profit:+,.{decimals_of_asset(found.summary.asset)}f}",
             share(one.won_pct),
             number(one.profit_factor),
         )

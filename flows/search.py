@@ -43,7 +43,9 @@ class SearchChoice(BaseModel):
     )
     start: str | None = Field(default=None, description="from here on, ISO 8601, UTC; not together with days")
     end: str | None = Field(default=None, description="up to here; none: the newest stored minute")
-    equity: Annotated[Decimal, Field(gt=0)] = Field(default=Decimal(10_000), description="what the account begins with")
+    equity: Annotated[Decimal, Field(gt=0)] | None = Field(
+        default=None, description="what the account begins with; none: 10,000, or as many coins as that bought"
+    )
     trials: Annotated[int, Field(ge=1)] = Field(default=200, description="so many sets")
     sampler: str = Field(default="random", description="random, tpe, qmc or grid")
     seed: int = Field(default=1, description="the same seed tries the same sets")

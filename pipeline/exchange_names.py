@@ -29,6 +29,8 @@ REAL_MONEY: Final = "production"
 
 _COINS_THEMSELVES: Final = frozenset({"spot"})
 _MARGINED_IN_COINS: Final = frozenset({"cm"})
+_DOLLARS: Final = frozenset({"USDT", "USDC", "FDUSD", "TUSD", "BUSD", "USD", "EUR"})
+"""Money that has cents."""
 
 OTHER_NAMES: Final[Mapping[str, str]] = MappingProxyType({"sim-um": SIM})
 _MONEY_OF: Final[Mapping[str, str]] = MappingProxyType({"demo": "demo", "testnet": "testnet", "": REAL_MONEY})
@@ -96,6 +98,11 @@ def holds_shorts(name: str) -> bool:
 def decimals_of_money(name: str) -> int:
     """With how many its account is written: dollars have cents, and a coin is divided further."""
     return 8 if name in EXCHANGES and EXCHANGES[name].market in _MARGINED_IN_COINS else 2
+
+
+def decimals_of_asset(asset: str) -> int:
+    """The same by what is counted."""
+    return 2 if asset in _DOLLARS else 8
 
 
 def counts_in_several(name: str) -> bool:

@@ -17,6 +17,24 @@ _RULES: Final = {
 RULES: Final = Filters(max_orders=200, **{name: Decimal(text) for name, text in _RULES.items()})
 
 
+BTC_COIN: Final = "BTCUSD_PERP"
+_COIN_RULES: Final = {
+    "step_size": "1", "min_quantity": "1", "market_step_size": "1", "market_min_quantity": "1", "min_notional": "0",
+    "max_quantity": "1000000", "market_max_quantity": "60000",
+}  # fmt: skip
+
+
+def coin_contract(name: str = BTC_COIN, **other: Any) -> Symbol:
+    """A perpetual contract like BTCUSD_PERP: a hundred dollars of a coin, paid in it."""
+    base = name.partition("USD")[0]
+    rules = RULES.model_copy(update={name: Decimal(text) for name, text in _COIN_RULES.items()})
+    usual = {
+        "pair": f"{base}USD", "base_asset": base, "quote_asset": "USD", "margin_asset": base, "quantity_precision": 0,
+        "contract_size": Decimal(100), "filters": rules,
+    }  # fmt: skip
+    return contract(name, **{**usual, **other})
+
+
 def contract(name: str = BTC, **other: Any) -> Symbol:
     """A perpetual contract like BTCUSDT. `other`: what of it is not as usual."""
     usual = {

@@ -154,7 +154,7 @@ class Tidemark:
         days: float | None = None,
         start: "Moment | None" = None,
         end: "Moment | None" = None,
-        equity: float = 10_000,
+        equity: float | None = None,
         exact: bool = False,
         through_holes: bool = False,
         progress: bool = True,
@@ -163,17 +163,16 @@ class Tidemark:
         """Would it have earned? The executor's own decisions over stored candles, filled on 1m candles: without names,
         what runs now; over all of the last 300 days that is stored, unless told otherwise. Nothing is sent anywhere.
 
-        `through_holes`: also where a position was held over minutes that are not stored.
+        `equity`: what the account begins with; usual are 10,000, or as many coins as that bought. `through_holes`: also
+        where a position was held over minutes that are not stored.
 
         What is left over goes to the one strategy that is named: `tm.backtest("macd_cross", fast=8)`.
         """
-        from decimal import Decimal  # noqa: PLC0415
-
         from pipeline.app.backtest import backtest  # noqa: PLC0415
         from pipeline.app.progress import days_done  # noqa: PLC0415
         from pipeline.app.why import of_backtest  # noqa: PLC0415
         from tidemark.backtest import Backtest  # noqa: PLC0415
-        from tidemark.frames import to_moment, to_names  # noqa: PLC0415
+        from tidemark.frames import to_moment, to_names, to_sum  # noqa: PLC0415
 
         names, of, codes = to_names(strategies), to_names(symbols), to_names(intervals)
         first, last = to_moment("start", start), to_moment("end", end)
@@ -182,7 +181,7 @@ class Tidemark:
                 self._ask(
                     lambda tm: backtest(
                         tm, names, symbols=of, intervals=codes, days=days, start=first, end=last,
-                        equity=Decimal(repr(equity)), parameters=parameters, exact=exact, through_holes=through_holes,
+                        equity=to_sum(equity), parameters=parameters, exact=exact, through_holes=through_holes,
                         progress=told,
                     )
                 ),
@@ -199,7 +198,7 @@ class Tidemark:
         days: float | None = None,
         start: "Moment | None" = None,
         end: "Moment | None" = None,
-        equity: float = 10_000,
+        equity: float | None = None,
         trials: int = 200,
         sampler: str = "random",
         seed: int = 1,
@@ -218,18 +217,17 @@ class Tidemark:
         a stretch is judged on the stretch behind it. `space`: names and their values, `{"n": range(5, 61, 5)}`; without
         it what the strategy declares. `workers`: so many processes of this machine; `cluster`: the address of a Dask
         cluster. What is left over is a parameter that stays."""
-        from decimal import Decimal  # noqa: PLC0415
-
         from pipeline.app.progress import trials_done  # noqa: PLC0415
         from pipeline.app.search import SearchFor, search  # noqa: PLC0415
         from pipeline.app.trying import workers_of  # noqa: PLC0415
-        from tidemark.frames import to_moment, to_names  # noqa: PLC0415
+        from tidemark.frames import to_moment, to_names, to_sum  # noqa: PLC0415
         from tidemark.search import FoundSearch  # noqa: PLC0415
 
         asked = SearchFor(
             strategy=strategy, symbols=to_names(symbols), interval=interval, parameters=parameters,
             space=[f"{axis}={','.join(map(str, values))}" for axis, values in (space or {}).items()], days=days,
-            start=to_moment("start", start), end=to_moment("end", end), equity=Decimal(repr(equity)), trials=trials,
+            start=to_moment("start", start), end=to_moment("end", end),
+            equity=to_sum(equity), trials=trials,
             sampler=sampler, seed=seed, objectives=to_names(objectives), folds=walk_forward, anchored=anchored,
             prune=prune, sealed=sealed, name=name,
         )  # fmt: skip

@@ -34,6 +34,11 @@ _HELD: Final = ("quantity", "entry_price", "mark_price", "unrealized", "units", 
 _REPORT: Final = ("symbol", "interval", "wanted", "stored", "fetched", "holes", "known_holes", "source", "seconds")
 
 
+def to_sum(value: float | None) -> Decimal | None:
+    """The sum that a program means, to the digits that it wrote."""
+    return None if value is None else Decimal(repr(value))
+
+
 def to_moment(name: str, given: datetime | str | None) -> int | None:
     """A time in milliseconds."""
     if isinstance(given, datetime):

@@ -15,7 +15,8 @@ import numpy as np
 
 from pipeline.app.filters import interval_filter, symbol_filter
 from pipeline.app.opened import Opened
-from pipeline.app.past import Read, funding_of, marks_of, minutes_of, own_holes, rules_of, stored_minutes, symbol_of
+from pipeline.app.past import Read, funding_of, marks_of, minutes_of, rules_of, stored_minutes, symbol_of
+from pipeline.app.sound import held_in_the_dark, in_dollars, require_affordable, require_one_account, usual_equity
 from pipeline.app.strategies import strategies_named
 from pipeline.app.trading_access import policy_of, require_backtested
 from pipeline.app.wiring import exchange_of, intervals_of, periods_of
@@ -26,11 +27,9 @@ from pipeline.execution.runtime import documents
 from pipeline.finding import Finding
 from pipeline.indicators import compute
 from pipeline.periods import Columns, Integers, Periods
-from pipeline.research.backtest.affordable import least_equity
 from pipeline.research.backtest.asked import Asked
 from pipeline.research.backtest.assumptions import Assumptions, Inside
 from pipeline.research.backtest.groups import By, Group, groups_of
-from pipeline.research.backtest.holes import held_through, holes_of
 from pipeline.research.backtest.run import Backtest, Outcome, run
 from pipeline.research.backtest.summary import Summary
 from pipeline.research.backtest.trades import Trade
@@ -55,10 +54,6 @@ __all__ = [
 
 DAYS: Final = 300
 _IDENTITY: Final = "backte"
-_FETCH_OR_GO_ON: Final = (
-    "Fetch them: tidemark backfill SYMBOL --interval 1m; or go on, with nothing filled in a hole and a stop at the "
-    "first price behind it: --through-holes"
-)
 _FAR: Final = 2**62
 
 
@@ -152,18 +147,19 @@ def backtest(
     start: int | None = None,
     end: int | None = None,
     ends: Mapping[str, int] | None = None,
-    equity: Decimal = Decimal(10_000),
+    equity: Decimal | None = None,
     exact: bool = False,
     through_holes: bool = False,
     progress: Callable[[str, int, int], None] = lambda _, __, ___: None,
 ) -> Result:
     """The strategies of the settings, or these, over symbols and intervals of the settings, or these; until the newest
     stored minute, unless told otherwise, and over as many of the 300 days before it as are stored. `ends`: the last
-    minutes of symbols that end earlier. `exact`: by the executor itself, also where the compiled rules would do.
-    `through_holes`: also where a position was held over minutes that are not stored.
+    minutes of symbols that end earlier. `equity`: what the account begins with, or what is usual. `exact`: by the
+    executor itself, also where the compiled rules would do. `through_holes`: also where a position was held over
+    minutes that are not stored.
     `progress` hears what is being run, and how many days of how many are done."""
     require_backtested(tm.settings)
-    if equity <= 0:
+    if equity is not None and equity <= 0:
         raise UsageError(f"an account begins with more than {equity:f}: name a larger equity")
     chosen = strategies_named(tm.settings, list(strategies), parameters or {})
     named = [symbol_filter(tm, one) for one in symbols] or list(tm.settings.symbols)
@@ -180,43 +176,16 @@ def backtest(
             signals += found
             notes += said
     asked = replace(silent, signals=signals)
-    _require_affordable(asked)
+    require_affordable(asked)
     whole = (asked.end - asked.start) // DAY
     progress("backtest (the first one compiles its rules)", 0, whole)
     ran = run(
         asked, lambda inside, now: progress(f"backtest ({inside})", (now - asked.start) // DAY, whole), exact=exact
     )
-    if gap := _held_in_the_dark(tm, ran):
-        if not through_holes:
-            raise UsageError(f"{gap}. {_FETCH_OR_GO_ON}")
-        notes.insert(0, gap)
+    notes[:0] = held_in_the_dark(tm, ran, through_holes=through_holes)
+    notes += in_dollars(ran)
     named = list(asked.minutes)
     return Result([one.name for one in chosen], named, lengths, asked.start, asked.end, ran, notes, chosen, read)
-
-
-def _require_affordable(asked: Asked) -> None:
-    least, equity = least_equity(asked), asked.assumptions.equity
-    if least is not None:
-        raise UsageError(
-            f"an equity of {equity:f} cannot pay one unit: the least order of any of these {len(asked.signals)} "
-            f"signals takes about {least:f}; name a larger equity, or take a larger risk"
-        )
-
-
-def _held_in_the_dark(tm: Opened, ran: Backtest) -> str | None:
-    """How many trades were held over minutes that are not stored and that the exchange had, if any."""
-    holes = {name: holes_of(one, own_holes(tm, name)) for name, one in ran.asked.minutes.items() if not one.there.all()}
-    if not any(holes.values()):
-        return None
-    trades = ran.outcome.trades
-    if not (met := held_through(trades, holes)):
-        return None
-    first = min(met, key=lambda one: one.first)
-    return (
-        f"{len(met)} of {len(trades)} trades were held over minutes that are not stored, the first of them of "
-        f"{first.symbol} from {to_datetime(first.first):%Y-%m-%d %H:%M} to {to_datetime(first.last):%H:%M}: what their "
-        "stops would have done there, nobody can say"
-    )
 
 
 def stretch(
@@ -225,7 +194,7 @@ def stretch(
     days: float,
     start: int | None,
     end: int | None,
-    equity: Decimal,
+    equity: Decimal | None,
     read: dict[SeriesKey, Read],
     ends: Mapping[str, int] = MappingProxyType({}),
 ) -> tuple[Asked, list[str]]:
@@ -239,14 +208,16 @@ def stretch(
         for one, span in spans.items()
     }
     minutes, notes = minutes_of(tm, spans, wanted, start)
+    require_one_account(tm, minutes)
     read |= {SeriesKey(tm.environment, one, "1m"): each for one, each in wanted.items()}
     first = max(min(one.start for one in minutes.values()), start or 0)
     last = min(max(one.end for one in minutes.values()), end or _FAR)
     marks = marks_of(tm, minutes, read, notes)
     rules = [rules_of(tm, symbol, first, last, notes) for symbol in minutes]
+    policy = policy_of(tm.settings, exchange_of(tm.settings))
     asked = Asked(
-        policy=replace(policy_of(tm.settings, exchange_of(tm.settings)), production=False),
-        assumptions=Assumptions(equity=equity),
+        policy=replace(policy, production=False, look_at_stops_every=None),
+        assumptions=Assumptions(),
         product=exchange_of(tm.settings).product,
         identity=Identity(tm.environment, _IDENTITY),
         symbols=[begun for begun, _ in rules],
@@ -259,7 +230,8 @@ def stretch(
         start=first,
         end=last,
     )
-    return asked, notes
+    begun = usual_equity(asked) if equity is None else equity
+    return replace(asked, assumptions=replace(asked.assumptions, equity=begun)), notes
 
 
 def _intervals(tm: Opened, strategies: Iterable[Strategy]) -> list[str]:

@@ -30,8 +30,9 @@ if TYPE_CHECKING:
 __all__ = ["AskedFor", "Kept", "Rerun", "keep", "mark", "rerun", "run", "runs"]
 
 _CODE: Final = (
-    "research/figures.py", "research/backtest", "execution/engine", "execution/gateway", "simulator/venue",
-    "simulator/products", "periods.py", "indicators.py", "signals.py", "strategies/runner.py",
+    "research/figures.py", "research/backtest", "execution/engine", "execution/gateway", "exchange/products",
+    "simulator/venue", "simulator/worth.py", "simulator/products", "simulator/market/coin_contracts.py", "periods.py",
+    "indicators.py", "signals.py", "strategies/runner.py",
 )  # fmt: skip
 _COUNTED: Final = ("reasons", "skipped")
 

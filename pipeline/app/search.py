@@ -184,7 +184,7 @@ def _keep(
         intervals=sorted({one.interval for one in ready.read if one.interval != "1m"} or {"1m"}),
         start=to_datetime(searched.start),
         end=to_datetime(searched.end),
-        equity=asked.equity,
+        equity=searched.asked.assumptions.equity,
         trials=asked.trials,
         sampler=asked.sampler,
         seed=asked.seed,

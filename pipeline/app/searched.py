@@ -32,7 +32,7 @@ class SearchFor:
     days: float | None = None
     start: int | None = None
     end: int | None = None
-    equity: Decimal = Decimal(10_000)
+    equity: Decimal | None = None
     trials: int = 200
     sampler: str = "random"
     seed: int = 1

@@ -45,7 +45,7 @@ def set_up(
     days: float | None = None,
     start: int | None = None,
     end: int | None = None,
-    equity: Decimal = Decimal(10_000),
+    equity: Decimal | None = None,
 ) -> Set:
     """Load it. The interval: the first of the settings, where none is named or searched."""
     require_backtested(tm.settings)

@@ -16,6 +16,7 @@ from pipeline.cli.strategies import pair
 from pipeline.cli.table import Column
 from pipeline.cli.why import one_form, show_why
 from pipeline.errors import UsageError
+from pipeline.exchange_names import decimals_of_asset
 from pipeline.timeline import HOUR, to_datetime
 
 if TYPE_CHECKING:
@@ -76,7 +77,9 @@ def backtest(
     parameters: Annotated[
         list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A parameter; may be repeated.")
     ] = None,
-    equity: Annotated[float, typer.Option(min=0, help="What the account begins with.")] = 10_000,
+    equity: Annotated[
+        float | None, typer.Option(min=0, help="What the account begins with; usual: 10,000, or coins of that worth.")
+    ] = None,
     exact: Annotated[
         bool, typer.Option("--exact", help="By the executor itself, not by its rules compiled; slower, and equal.")
     ] = False,
@@ -127,7 +130,7 @@ def backtest(
                 days=days,
                 start=moment_of("--start", start),
                 end=moment_of("--end", end),
-                equity=Decimal(repr(equity)),
+                equity=None if equity is None else Decimal(repr(equity)),
                 exact=exact,
                 through_holes=through_holes,
                 progress=told,
@@ -186,6 +189,7 @@ def _print_csv(trades: "Sequence[Trade]") -> None:
 
 
 def _show_trades(found: "Result", *, wide: bool) -> None:
+    decimals = _decimals(found)
     ticks = {one.symbol: one.tick for one in found.backtest.asked.minutes.values()}
     rows = [
         (
@@ -198,15 +202,15 @@ def _show_trades(found: "Result", *, wide: bool) -> None:
             amount(one.quantity),
             price(one.entry_price, ticks[one.symbol]),
             price(one.exit_price, ticks[one.symbol]),
-            change(one.profit),
+            change(one.profit, decimals),
             one.reason,
-            change(-one.fees),
-            change(one.funding),
+            change(-one.fees, decimals),
+            change(one.funding, decimals),
             one.decided_by,
         )
         for one in found.trades
     ]
-    print_table(TRADES, rows, title="trades, in USDT", wide=wide)
+    print_table(TRADES, rows, title=f"trades, in {found.summary.asset}", wide=wide)
 
 
 def _show_curve(found: "Result") -> None:
@@ -216,7 +220,8 @@ def _show_curve(found: "Result") -> None:
     shown = equity[(len(equity) - 1) % step :: step]
     low, high = float(shown.min()), float(shown.max())
     places = ((shown - low) / ((high - low) or 1.0) * (len(_BLOCKS) - 1)).round().astype(int)
-    typer.echo(f"equity from {low:,.2f} to {high:,.2f}")
+    decimals = _decimals(found)
+    typer.echo(f"equity from {low:,.{decimals}f} to {high:,.{decimals}f} {found.summary.asset}")
     typer.echo("".join(_BLOCKS[one] for one in places.tolist()))
     typer.echo()
     _show_months(found)
@@ -238,24 +243,25 @@ def _show_groups(found: "Result", by: "By", *, wide: bool) -> None:
         "hours",
     )
     places = (1, 0, 2, 3, 4, 5, 6, 7, 8, 9)
+    decimals = _decimals(found)
     rows = [
         (
             one.name,
             one.trades + one.still_open,
-            change(one.profit),
+            change(one.profit, decimals),
             percent(one.return_pct, " %"),
             share(one.won_pct),
             number(one.profit_factor),
-            _sum(one.expectancy),
-            change(-one.fees),
-            change(one.funding),
-            _sum(one.worst),
+            _sum(one.expectancy, decimals),
+            change(-one.fees, decimals),
+            change(one.funding, decimals),
+            _sum(one.worst, decimals),
             number(one.mean_hours),
         )
         for one in found.by(by)
     ]
     columns = [Column(name, place, right=True) for name, place in zip(names, places, strict=True)]
-    print_table((by, *columns), rows, title="trades apart, in USDT", wide=wide)
+    print_table((by, *columns), rows, title=f"trades apart, in {found.summary.asset}", wide=wide)
 
 
 def _show(found: "Result") -> None:
@@ -289,7 +295,13 @@ def _show_months(found: "Result") -> None:
     names = ("return", "drawdown", "trades", "profit of trades")
     columns = (Column("month"), *(Column(name, place, right=True) for place, name in enumerate(names, 1)))
     rows = [
-        (one.month, percent(one.return_pct, " %"), share(one.max_drawdown_pct), one.trades, _sum(one.profit))
+        (
+            one.month,
+            percent(one.return_pct, " %"),
+            share(one.max_drawdown_pct),
+            one.trades,
+            _sum(one.profit, _decimals(found)),
+        )
         for one in found.backtest.outcome.months
     ]
     print_table(columns, rows)
@@ -304,5 +316,9 @@ def _coloured(text: str) -> "Text | str":
     return Text(text, style=colours.get(text[0], "") if text[1:] else "")
 
 
-def _sum(value: float | None) -> Any:
-    return change(None if value is None else Decimal(value))
+def _sum(value: float | None, decimals: int) -> Any:
+    return change(None if value is None else Decimal(value), decimals)
+
+
+def _decimals(found: "Result") -> int:
+    return decimals_of_asset(found.summary.asset)

@@ -10,6 +10,7 @@ from pipeline.cli.output import Json, Wide, print_json, print_table
 from pipeline.cli.signals import print_csv
 from pipeline.cli.table import Column
 from pipeline.errors import AttentionError, UsageError
+from pipeline.exchange_names import decimals_of_asset
 
 if TYPE_CHECKING:
     from pipeline.app.runs import Kept
@@ -70,7 +71,8 @@ def show(name: Name, *, exchange: Where = None, as_json: Json = False, wide: Wid
         print_json({**found.run.model_dump(), "stale": found.changed, "trades": found.trades})
         return
     readings = found.run.readings
-    rows = [(each, *(_said(one.figures.get(each)) for one in readings)) for each in readings[0].figures]
+    digits = decimals_of_asset(found.figures.get("asset", "USDT"))
+    rows = [(each, *(_said(one.figures.get(each), digits) for one in readings)) for each in readings[0].figures]
     columns: list[Column | str] = [
         "figure",
         *(Column(one.inside, place, right=True) for place, one in enumerate(readings, 1)),
@@ -159,5 +161,5 @@ def _stale(found: "Kept") -> list[str]:
     return [f"stale: candles of {', '.join(found.changed)} changed since; tidemark rerun {found.run.id}"]
 
 
-def _said(value: Any) -> Any:
-    return f"{value:,.2f}" if isinstance(value, float) else value
+def _said(value: Any, digits: int = 2) -> Any:
+    return f"{value:,.{digits}f}" if isinstance(value, float) else value

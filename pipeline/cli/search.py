@@ -67,7 +67,9 @@ def search(
     days: Annotated[float | None, typer.Option(min=0, help="So many, until the end.")] = None,
     start: Annotated[str | None, typer.Option(help="From here on, ISO 8601; without a zone it is UTC.")] = None,
     end: Annotated[str | None, typer.Option(help="Up to here.")] = None,
-    equity: Annotated[float, typer.Option(min=0, help="What the account begins with.")] = 10_000,
+    equity: Annotated[
+        float | None, typer.Option(min=0, help="What the account begins with; usual: 10,000, or coins of that worth.")
+    ] = None,
     name: Annotated[str | None, typer.Option(help="What it is called; one of that name goes on.")] = None,
     resume: Annotated[
         str | None, typer.Option(metavar="NAME", help="Go on with that one, as it was asked for.")
@@ -116,7 +118,7 @@ def search(
                 days=days,
                 start=moment_of("--start", start),
                 end=moment_of("--end", end),
-                equity=Decimal(repr(equity)),
+                equity=None if equity is None else Decimal(repr(equity)),
                 trials=200 if trials is None else trials,
                 sampler=sampler,
                 seed=seed,

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.exchange.products.cm import CM
+from pipeline.exchange.products.product import Product
 from pipeline.exchange.products.um import UM
 from pipeline.execution.engine.client_ids import Identity
 from pipeline.execution.engine.state import Policy, SignalView, TradingView
@@ -19,12 +21,14 @@ from pipeline.research.backtest.run import Backtest, run
 from pipeline.settings import Risk
 from pipeline.timeline import HOUR, MINUTE, to_ms
 from schemas.signals import Kind, Side
-from tests.contracts import BTC, TICK, contract
+from tests.contracts import BTC, TICK, coin_contract, contract
 
 Candle = tuple[float, float, float, float]
 """Open, high, low, close."""
 BEGIN = to_ms(datetime(2026, 3, 2, 1, tzinfo=UTC))
 """An hour after midnight, seven before funding."""
+EQUITY = {UM.name: Decimal(10_000), CM.name: Decimal("0.1")}
+LISTED = {UM.name: contract, CM.name: coin_contract}
 TARGET = TradingView(take_profit_atr=Decimal(2))
 
 
@@ -66,16 +70,17 @@ def asked(
     signals: Iterable[SignalView],
     *,
     trading: TradingView | None = None,
+    product: Product = UM,
     **risk: Any,
 ) -> Asked:
     """Everything as shipped, but for these settings of the risk."""
     of_all = {market.symbol: market} if isinstance(market, Minutes) else dict(market)
     return Asked(
-        policy=Policy("sim", Risk(**risk)),
-        assumptions=Assumptions(inside=Inside.PESSIMISTIC),
-        product=UM,
+        policy=Policy("sim", Risk(**risk), arithmetic=product.arithmetic, coins=product.margin is None),
+        assumptions=Assumptions(inside=Inside.PESSIMISTIC, equity=EQUITY[product.name]),
+        product=product,
         identity=Identity("sim", "backte"),
-        symbols=[contract(symbol) for symbol in of_all],
+        symbols=[LISTED[product.name](symbol) for symbol in of_all],
         minutes=of_all,
         trading={symbol: trading for symbol in of_all if trading is not None},
         funding={name: schedule_of((), one.start, one.end) for name, one in of_all.items()},

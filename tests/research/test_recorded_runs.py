@@ -109,4 +109,4 @@ def test_what_each_shipped_strategy_brings_is_in_the_table_of_the_page(code: str
 @needs_realdata
 def test_the_executor_itself_comes_to_the_same_on_the_recorded_hours() -> None:
     asked_for = question("1h", "ma_order_golden")
-    require_equal(outcome("1h", "ma_order_golden"), run(asked_for, exact=True).outcome)
+    require_equal(outcome("1h", "ma_order_golden"), run(asked_for, exact=True).outcome, asked_for)

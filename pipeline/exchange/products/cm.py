@@ -80,5 +80,6 @@ CM: Final = Product(
     written=re.compile(r"\w+USD_(PERP|\d{6})"),
     right="enable_futures",
     is_traded=True,
+    is_backtested=True,
     positions_of_symbol=False,
 )

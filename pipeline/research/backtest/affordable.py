@@ -16,7 +16,7 @@ from pipeline.execution.engine.state import (
     TradingView,
 )
 from pipeline.research.backtest.asked import Asked
-from pipeline.research.backtest.exact import spec_of
+from pipeline.research.backtest.contracts import spec_of
 from pipeline.simulator.venue.brackets import brackets_of
 from schemas.symbols import Symbol
 
@@ -98,5 +98,5 @@ def _ask(asked: Asked, signal: SignalView, equity: Decimal) -> tuple[Ask, Instru
 
 
 def _brackets(asked: Asked, symbol: Symbol) -> tuple[Bracket, ...]:
-    spec = spec_of(symbol, asked.minutes[symbol.symbol])
+    spec = spec_of(asked.product, symbol, asked.minutes[symbol.symbol])
     return tuple(Bracket(one.cap, one.rate, one.cum, one.leverage) for one in brackets_of(spec))

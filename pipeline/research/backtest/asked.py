@@ -2,8 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import NamedTuple
 
+from pipeline.exchange.products.instrument import Instrument
 from pipeline.exchange.products.product import Product
 from pipeline.execution.engine.client_ids import Identity
 from pipeline.execution.engine.state import Policy, SignalView, TradingView
@@ -41,6 +43,22 @@ class Asked:
     """The same minutes by mark price, of symbols of which it is known: what looks at the margin goes by it."""
     changes: Sequence[Change] = ()
     """Of what `symbols` say, in order of time."""
+
+    @property
+    def asset(self) -> str:
+        """What its account is counted in: all of its symbols are margined in that."""
+        return self.product.margin or self.symbols[0].margin_asset
+
+    @property
+    def instruments(self) -> dict[str, Instrument]:
+        """Its symbols, as their market counts them."""
+        return {one.symbol: Instrument.of(self.product, one) for one in self.symbols}
+
+    @property
+    def sizes(self) -> dict[str, float]:
+        """Of contracts that are worth so many dollars in a coin, how many; 0 where one is worth its price."""
+        in_coins = self.product.arithmetic.counts == "contracts"
+        return {one.symbol: float(one.contract_size or Decimal(1)) if in_coins else 0.0 for one in self.symbols}
 
     def rules_at(self, name: str, moment: int) -> Symbol:
         """A symbol under the rules of that moment."""

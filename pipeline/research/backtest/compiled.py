@@ -38,11 +38,12 @@ OPEN, CLOSE, TURN = 1, 2, 3
 ) = range(-1, -19, -1)  # fmt: skip
 """Why a signal is left out."""
 TAKER_FEE: Final = 0.0005
-LIQUIDATION_FEE: Final = 0.0125
 LEVEL_NOTIONAL: Final = 50_000.0
 ONLY_MARK: Final = -1
 """Instead of the price of a trade: there was none."""
 _NEAR: Final = 1e-9
+NEARLY: Final = 1e-6
+"""So large a part of a sum does not count where it is only looked for what may happen."""
 
 
 _OPTIONS: Final[dict[str, Any]] = {"error_model": "numpy", "_nrt": False}
@@ -86,9 +87,10 @@ FLOW = np.dtype([("time", "i8"), ("symbol", "i4"), ("change", "f8"), ("cash", "f
 """Something filled or paid: how the holding changed, and the wallet with it, what is held counted at its cost."""
 RULES = np.dtype(
     [("tick", "f8"), ("grid", "f8"), ("step", "f8"), ("least", "f8"), ("most", "f8"), ("min_notional", "f8"),
-     ("up", "f8"), ("down", "f8"), ("low", "f8"), ("high", "f8"), ("fee", "f8")]
+     ("up", "f8"), ("down", "f8"), ("low", "f8"), ("high", "f8"), ("fee", "f8"), ("forced", "f8"), ("size", "f8")]
 )  # fmt: skip
-"""Of a symbol. `tick`: of the stored prices; `grid`: of its orders; `fee`: of what is filled at once."""
+"""Of a symbol. `tick`: of the stored prices; `grid`: of its orders; `fee`: of what is filled at once, and `forced` of
+what is liquidated; `size`: how many dollars of a coin a contract is, or 0 where one is worth its price."""
 CHANGE = np.dtype([("minute", "i8"), ("symbol", "i4"), ("rules", RULES)])
 """Other rules of a symbol, as `minute` opens."""
 RISK = np.dtype(
@@ -138,6 +140,30 @@ class MinuteGrid(NamedTuple):
     there: Flags
     small: Table
     large: Table
+
+
+@_part
+def _value(price, size):  # type: ignore[no-untyped-def]
+    """Of one at that price; it rises with the price. Of contracts of a coin it is what is owed for it, with a minus."""
+    return price if size == 0 else -size / price
+
+
+@_part
+def _price_of(value, size):  # type: ignore[no-untyped-def]
+    if size == 0:
+        return value
+    return np.inf if value >= 0 else -size / value
+
+
+@_part
+def _notional(quantity, price, size):  # type: ignore[no-untyped-def]
+    return quantity * price if size == 0 else quantity * size / price
+
+
+@_part
+def _booked(coins):  # type: ignore[no-untyped-def]
+    """In whole parts of a coin, as the exchange books them."""
+    return np.rint(coins * 1e8) / 1e8
 
 
 @_part
@@ -195,8 +221,9 @@ def _price_at(times, prices, offset):  # type: ignore[no-untyped-def]
 
 
 @_part
-def _sweep(rules, side, quantity, last, mark):  # type: ignore[no-untyped-def]
-    """(filled, paid) of a market order: level by level, no further than the band."""
+def _sweep(rules, side, quantity, last, mark, entered, leverage):  # type: ignore[no-untyped-def]
+    """(filled, paid) of a market order: level by level, no further than the band. And of contracts of a coin, which are
+    booked level by level: fee, profit over the value at which it was `entered`, and margin."""
     half = max(1, last // 100_000)
     bid = max(1, last - half)
     best = max(bid + 1, last + half) if side > 0 else bid
@@ -208,23 +235,35 @@ def _sweep(rules, side, quantity, last, mark):  # type: ignore[no-untyped-def]
     )
     level = best * tick
     width = max(1, last // 10_000) * tick * side
-    depth = max(np.floor(LEVEL_NOTIONAL / level / rules["step"] + 1e-9), 1.0) * rules["step"]
-    filled = paid = 0.0
+    size = rules["size"]
+    each = level if size == 0 else size
+    depth = max(np.floor(LEVEL_NOTIONAL / each / rules["step"] + 1e-9), 1.0) * rules["step"]
+    filled = paid = fee = gain = margin = 0.0
     while quantity > 1e-12 and level > 0 and (worst - level) * side >= -1e-9:
         taken = min(quantity, depth)
         filled += taken
-        paid += taken * level
+        paid += _notional(taken, level, size)
+        if size != 0:
+            worth = taken * size / level
+            fee += _booked(worth * rules["fee"])
+            gain += _booked(side * taken * (entered + size / level))
+            margin += _booked(worth / leverage)
         quantity -= taken
         level += width
-    return filled, paid
+    return filled, paid, fee, gain, margin
 
 
 @_part
-def _liquidation(quantity, cost, isolated, brackets):  # type: ignore[no-untyped-def]
-    """The price at which what is left of the margin is what must be kept; the first that is reached."""
+def _liquidation(quantity, cost, isolated, brackets, size):  # type: ignore[no-untyped-def]
+    """The price at which what is left of the margin is what must be kept; the first that is reached, if any is."""
     found = np.inf if quantity < 0 else -np.inf
     for row in range(len(brackets)):
-        price = (cost - isolated - brackets[row, 2]) / (quantity - abs(quantity) * brackets[row, 1])
+        kept = abs(quantity) * brackets[row, 1]
+        price = (cost - isolated - brackets[row, 2]) / (quantity - (kept if size == 0 else -kept))
+        if size != 0:
+            if price >= 0:
+                continue
+            price = _price_of(price, size)
         found = max(found, price) if quantity > 0 else min(found, price)
     return found
 
@@ -282,9 +321,14 @@ def _unit(equity, price, side, atr, risk, rules, brackets):  # type: ignore[no-u
     """The quantity of one unit: by the risk, or as many as the position may grow to fit into each cap."""
     share = risk["unit_percent"] / 100
     leverage, most_units = risk["leverage"], risk["max_units"]
-    found = equity * share / (atr * leverage + 2 * rules["fee"] * price * share)
+    size, lost = rules["size"], atr
     adds = np.ceil((most_units - risk["entry_units"]) / risk["add_units"] - 1e-9)
     dearest = price + 2 * adds * atr if side > 0 else price
+    if size != 0:
+        least = max(rules["low"], rules["grid"])
+        lost = abs(size / max(price - side * atr, least) - size / price)
+        dearest = price if side > 0 else max(price - 2 * adds * atr, least)
+    found = equity * share / (lost * leverage + 2 * rules["fee"] * _notional(1.0, price, size) * share)
     found = min(found, rules["most"] / most_units)
     if np.isnan(risk["max_position_percent"]):
         margin = equity * (100 - risk["cushion_percent"]) / 100 / risk["max_open"]
@@ -293,8 +337,8 @@ def _unit(equity, price, side, atr, risk, rules, brackets):  # type: ignore[no-u
         cap = equity * risk["max_position_percent"] / 100
     cap = min(cap, _most_notional(leverage, brackets))
     if not np.isnan(risk["max_position"]):
-        cap = min(cap, risk["max_position"])
-    return min(found, max(cap, 0.0) / (most_units * dearest))
+        cap = min(cap, risk["max_position"] if size == 0 else risk["max_position"] / dearest)
+    return min(found, max(cap, 0.0) / (most_units * _notional(1.0, dearest, size)))
 
 
 @_part
@@ -309,7 +353,11 @@ def _equity(book, held, ticks, rules):  # type: ignore[no-untyped-def]
     found = book["wallet"]
     for s in range(len(held)):
         if held[s]["quantity"] != 0:
-            found += held[s]["quantity"] * ticks[s] * rules[s]["tick"] - held[s]["cost"]
+            if rules[s]["size"] == 0:
+                found += held[s]["quantity"] * ticks[s] * rules[s]["tick"] - held[s]["cost"]
+            else:
+                price = ticks[s] * rules[s]["tick"]
+                found += held[s]["quantity"] * _value(price, rules[s]["size"]) - held[s]["cost"]
     return found
 
 
@@ -328,16 +376,26 @@ def _leave(book, position, s, last, time, reason, assumed, trades, flows, rules)
     """Close all of it at market, or, by force, at the mark price."""
     size, tick = abs(position["quantity"]), rules["tick"]
     side = -1 if position["quantity"] > 0 else 1
+    in_coins, entered, rate = rules["size"] != 0, position["cost"] / position["quantity"], rules["fee"]
     if reason == BY_LIQUIDATION:
-        filled, paid, rate = size, size * last * tick, LIQUIDATION_FEE
+        price, rate = last * tick, rules["forced"]
+        filled, paid = size, size * last * tick
+        fee = gain = 0.0
+        if in_coins:
+            paid = _notional(size, price, rules["size"])
+            fee, gain = _booked(paid * rate), _booked(side * size * (entered + rules["size"] / price))
     else:
-        filled, paid = _sweep(rules, side, size, last, last * tick)
-        rate = rules["fee"]
+        filled, paid, fee, gain, _ = _sweep(rules, side, size, last, last * tick, entered, 1.0)
     if size - filled > _NEAR or size > rules["most"] + _NEAR or size - _floor_to(size, rules["step"]) > _NEAR:
         book["odd"] += 1  # more than one order closes it, or none closes all of it
     share = filled / size
+    cash = -side * paid
     realised = (paid if side < 0 else -paid) - position["cost"] * share
-    fee = paid * rate
+    if in_coins:
+        realised = gain
+        cash = realised + position["cost"] * share
+    else:
+        fee = paid * rate
     floor = book["wallet"] - max(0.0, position["isolated"])
     book["wallet"] += realised - fee
     trade = trades[position["trade"]]
@@ -345,7 +403,7 @@ def _leave(book, position, s, last, time, reason, assumed, trades, flows, rules)
     trade["received"] += paid
     trade["gross"] += realised
     trade["fees"] += fee
-    _write(flows, book, time, s, side * filled, -side * paid - fee)
+    _write(flows, book, time, s, side * filled, cash - fee)
     position["quantity"] *= 1 - share
     position["cost"] *= 1 - share
     position["isolated"] *= 1 - share
@@ -362,7 +420,7 @@ def _leave(book, position, s, last, time, reason, assumed, trades, flows, rules)
 @_part
 def _enter(book, position, s, side, size, last, time, number, signal, plan, trades, flows, rules, risk):  # type: ignore[no-untyped-def]
     """Fill an entry; `plan`: unit, ATR, stop and target that come with it."""
-    filled, paid = _sweep(rules, side, size, last, last * rules["tick"])
+    filled, paid, fee, _, margin = _sweep(rules, side, size, last, last * rules["tick"], 0.0, risk["leverage"])
     if size - filled > _NEAR:
         book["odd"] += 1
     if filled == 0:
@@ -375,11 +433,15 @@ def _enter(book, position, s, side, size, last, time, number, signal, plan, trad
         trade["symbol"], trade["side"], trade["signal"], trade["opened_at"] = s, side, number, time
         trade["closed_at"], trade["reason"] = -1, STILL_OPEN
         position["speaker"] = signal["speaker"]
-    fee = paid * rules["fee"]
+    average, cost = paid / filled, side * paid
+    if rules["size"] == 0:
+        fee, margin = paid * rules["fee"], paid / risk["leverage"]
+    else:
+        average, cost = filled * rules["size"] / paid, -side * paid
     book["wallet"] -= fee
     position["quantity"] += side * filled
-    position["cost"] += side * paid
-    position["isolated"] += paid / risk["leverage"]
+    position["cost"] += cost
+    position["isolated"] += margin
     position["trial"] = signal["kind"] == TRIAL and (opens or position["trial"])
     position["unit"], position["atr"], position["added_at"] = plan[0], plan[1], signal["price"]
     if opens:
@@ -393,15 +455,15 @@ def _enter(book, position, s, side, size, last, time, number, signal, plan, trad
     trade["paid"] += paid
     trade["fees"] += fee
     trade["quantity"] = max(trade["quantity"], abs(position["quantity"]))
-    _write(flows, book, time, s, side * filled, -side * paid - fee)
-    worse = (paid / filled - signal["price"]) * side
+    _write(flows, book, time, s, side * filled, -cost - fee)
+    worse = (average - signal["price"]) * side
     if worse / signal["price"] * 100 > risk["max_slippage"]:
         position["slipped"] = True
 
 
 @_part
-def _liquidates(position, price, brackets):  # type: ignore[no-untyped-def]
-    worth = position["quantity"] * price
+def _liquidates(position, price, brackets, size):  # type: ignore[no-untyped-def]
+    worth = position["quantity"] * _value(price, size)
     margin = position["isolated"] + worth - position["cost"]
     return margin <= _maintenance(abs(worth), brackets)
 
@@ -410,7 +472,7 @@ def _liquidates(position, price, brackets):  # type: ignore[no-untyped-def]
 def _meet(book, position, s, last, mark, time, at, market, trades, flows, rules, brackets, gap):  # type: ignore[no-untyped-def]
     """The market at these prices: the mark price is looked at, then stop and target see the trade."""
     price = last * rules["tick"]
-    if _liquidates(position, mark * rules["tick"], brackets):
+    if _liquidates(position, mark * rules["tick"], brackets, rules["size"]):
         _leave(book, position, s, mark, time, BY_LIQUIDATION, False, trades, flows, rules)
         return
     sign = 1 if position["quantity"] > 0 else -1
@@ -441,7 +503,8 @@ def _barriers(book, held, s, alone, rules, brackets, risk):  # type: ignore[no-u
     position = held[s]
     is_long = position["quantity"] > 0
     early = 1.002 if is_long else 1 / 1.002
-    forced = _liquidation(position["quantity"], position["cost"], position["isolated"], brackets) * early
+    size = rules["size"]
+    forced = _liquidation(position["quantity"], position["cost"], position["isolated"], brackets, size) * early
     below = max(position["stop"], forced) if is_long else -np.inf
     above = np.inf if is_long else min(position["stop"], forced)
     if not np.isnan(position["target"]):
@@ -452,7 +515,7 @@ def _barriers(book, held, s, alone, rules, brackets, risk):  # type: ignore[no-u
                 continue
             share = -risk["daily_loss"] if part == 0 else risk["daily_profit"]
             level = book["day_start"] * (1 + share / 100)
-            price = (level - book["wallet"] + position["cost"]) / position["quantity"]
+            price = _price_of((level - book["wallet"] + position["cost"]) / position["quantity"], size)
             if (part == 0) == is_long:
                 below = max(below, price)
             else:
@@ -463,10 +526,10 @@ def _barriers(book, held, s, alone, rules, brackets, risk):  # type: ignore[no-u
 @_part
 def _first_loss(book, held, first, last, market, rules, risk):  # type: ignore[no-untyped-def]
     """The first minute in which several positions together may have lost, or won, what a day may; or `last`."""
-    least = -np.inf if book["lost_day"] else book["day_start"] * (1 - risk["daily_loss"] / 100) + 0.01
+    least = -np.inf if book["lost_day"] else book["day_start"] * (1 - risk["daily_loss"] / 100) * (1 + NEARLY)
     most = np.inf
     if not (book["won_day"] or np.isnan(risk["daily_profit"])):
-        most = book["day_start"] * (1 + risk["daily_profit"] / 100) - 0.01
+        most = book["day_start"] * (1 + risk["daily_profit"] / 100) * (1 - NEARLY)
     at, shift = first, market.shift
     while at < last:
         is_block = (at + shift) % SMALL == 0 and at + SMALL <= last
@@ -487,8 +550,9 @@ def _is_safe(book, held, extremes, place, rules, least, most):  # type: ignore[n
     for s in range(len(held)):
         if held[s]["quantity"] != 0:
             low, high = extremes[s, place]["low"], extremes[s, place]["high"]
-            one = held[s]["quantity"] * low * rules[s]["tick"] - held[s]["cost"]
-            other = held[s]["quantity"] * high * rules[s]["tick"] - held[s]["cost"]
+            tick, size = rules[s]["tick"], rules[s]["size"]
+            one = held[s]["quantity"] * _value(low * tick, size) - held[s]["cost"]
+            other = held[s]["quantity"] * _value(high * tick, size) - held[s]["cost"]
             worst += min(one, other)
             best += max(one, other)
     return worst > least and best < most
@@ -535,7 +599,7 @@ def _rest_of_minute(book, held, at, inside, market, trades, flows, rules, bracke
             ticks[other] = _price_at(times[other], prices[other], offset)
             if (other != s or met == ONLY_MARK) and held[other]["quantity"] != 0:
                 mark = _price_at(times[other], marks[other], offset)
-                if _liquidates(held[other], mark * rules[other]["tick"], brackets[other]):
+                if _liquidates(held[other], mark * rules[other]["tick"], brackets[other], rules[other]["size"]):
                     _leave(book, held[other], other, mark, time, BY_LIQUIDATION, False, trades, flows, rules[other])
         _judge(book, _equity(book, held, ticks, rules), risks[0])
 
@@ -648,13 +712,14 @@ def _decide(  # type: ignore[no-untyped-def]
         if (goal - price) * side <= _NEAR or not rule["low"] <= goal <= rule["high"]:
             return NO_STOP
     quantity = _floor_to(units * unit - size, rule["step"])
-    notional = quantity * price
+    notional = _notional(quantity, price, rule["size"])
     if quantity < rule["least"] - _NEAR or quantity <= 0 or notional < rule["min_notional"] or quantity > rule["most"]:
         return TOO_SMALL
-    room = _most_notional(risk["leverage"], brackets[s])
+    room = _most_notional(risk["leverage"], brackets[s]) - abs(position["cost"])
     if not np.isnan(risk["max_position"]):
-        room = min(room, risk["max_position"])
-    if notional > room - abs(position["cost"]):
+        has = abs(position["cost"]) if rule["size"] == 0 else size * rule["size"]
+        room = min(room, (risk["max_position"] - has) * (1.0 if rule["size"] == 0 else 1 / price))
+    if notional > room:
         return NO_ROOM
     isolated = 0.0
     for one in range(len(held)):
@@ -663,8 +728,8 @@ def _decide(  # type: ignore[no-untyped-def]
     if notional * (1 / risk["leverage"] + 2 * rule["fee"]) > free:
         return NO_MARGIN
     total = position["quantity"] + side * quantity
-    paid = position["cost"] + side * notional
-    forced = _liquidation(total, paid, abs(paid) / risk["leverage"], brackets[s])
+    paid = position["cost"] + (side if rule["size"] == 0 else -side) * notional
+    forced = _liquidation(total, paid, abs(paid) / risk["leverage"], brackets[s], rule["size"])
     if _too_near(stop, price, forced):
         return LIQUIDATED_BEFORE
     plan[0], plan[1], plan[2], plan[3], plan[4] = unit, atr, stop, goal, quantity
@@ -678,6 +743,8 @@ def _settle(book, held, due, ticks, time, trades, flows, rules):  # type: ignore
         return
     mark = ticks[s] * rules[s]["tick"] if np.isnan(due["mark"]) else due["mark"]
     paid = -held[s]["quantity"] * mark * due["rate"]
+    if rules[s]["size"] != 0:
+        paid = _booked(-held[s]["quantity"] * rules[s]["size"] / mark * due["rate"])
     held[s]["isolated"] += paid
     book["wallet"] += paid
     trades[held[s]["trade"]]["funding"] += paid
@@ -819,7 +886,7 @@ def run(  # type: ignore[no-untyped-def]
                 if choice == OPEN:
                     opening[s] = True
                     cost = 1 / risks[s]["leverage"] + 2 * rules[s]["fee"]
-                    reserved += plans[s, 4] * signals[k]["price"] * cost
+                    reserved += _notional(plans[s, 4], signals[k]["price"], rules[s]["size"]) * cost
             for k in range(next_signal, last):
                 choice, s = choices[k - next_signal], signals[k]["symbol"]
                 if choice == 0:

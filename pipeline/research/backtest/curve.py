@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from pipeline.research import figures
+from pipeline.research.backtest.counting import value
 from pipeline.research.backtest.minutes import Flags, Floats, Integers, Minutes
 from pipeline.simulator.venue.ledger import Deposit, Fill, Funding, Insured, LedgerEntry
 from pipeline.simulator.venue.orders import Side
@@ -114,9 +115,30 @@ class Flow(NamedTuple):
     cash: float
 
 
-def curve_of(ledger: Iterable[LedgerEntry], minutes: Mapping[str, Minutes], start: int, end: int) -> Curve:
-    """From everything that moved money, and the prices of what was held."""
+@dataclass(slots=True)
+class _Bought:
+    """What is held of contracts that are paid in a coin, and its value when it was bought: a profit is booked in whole
+    parts of a coin, and what is held has to be worth the rest."""
+
+    size: float
+    quantity: float = 0.0
+    cost: float = 0.0
+
+    def cash(self, signed: float, price: float, realised: float) -> float:
+        """What a fill takes, or brings. None turns a position round."""
+        closes = self.quantity * signed < 0
+        changed = self.cost * signed / self.quantity if closes else signed * value(price, self.size)
+        self.quantity += signed
+        self.cost += changed
+        return realised - changed
+
+
+def curve_of(
+    ledger: Iterable[LedgerEntry], minutes: Mapping[str, Minutes], sizes: Mapping[str, float], start: int, end: int
+) -> Curve:
+    """From everything that moved money, and the prices of what was held. `sizes`: see `counting`."""
     begun, flows = 0.0, []
+    bought = {symbol: _Bought(size) for symbol, size in sizes.items() if size}
     for entry in ledger:
         match entry:
             case Deposit() if entry.time <= start:
@@ -127,12 +149,22 @@ def curve_of(ledger: Iterable[LedgerEntry], minutes: Mapping[str, Minutes], star
                 flows.append(Flow(entry.symbol, entry.time, 0.0, float(entry.amount)))
             case Fill():
                 signed = float(entry.quantity) * (1 if entry.side == Side.BUY else -1)
-                cash = -signed * float(entry.price) - float(entry.fee)
-                flows.append(Flow(entry.symbol, entry.time, signed, cash))
-    return curve_of_flows(begun, flows, minutes, start, end)
+                price = float(entry.price)
+                cash = -signed * price
+                if entry.symbol in bought:
+                    cash = bought[entry.symbol].cash(signed, price, float(entry.realised))
+                flows.append(Flow(entry.symbol, entry.time, signed, cash - float(entry.fee)))
+    return curve_of_flows(begun, flows, minutes, sizes, start, end)
 
 
-def curve_of_flows(begun: float, flows: Iterable[Flow], minutes: Mapping[str, Minutes], start: int, end: int) -> Curve:
+def curve_of_flows(
+    begun: float,
+    flows: Iterable[Flow],
+    minutes: Mapping[str, Minutes],
+    sizes: Mapping[str, float],
+    start: int,
+    end: int,
+) -> Curve:
     """From what the account began with, and all that was filled and paid."""
     length = (end - start) // MINUTE
     cash, held = _Steps(), defaultdict[str, _Steps](_Steps)
@@ -146,7 +178,8 @@ def curve_of_flows(begun: float, flows: Iterable[Flow], minutes: Mapping[str, Mi
     for symbol, steps in held.items():
         quantity = steps.by_minute(start, length)
         quantity[np.abs(quantity) < DUST] = 0.0
-        by_close, low, high = (quantity * one for one in _prices(minutes[symbol], start, length))
+        prices = _prices(minutes[symbol], start, length)
+        by_close, low, high = (quantity * value(one, sizes[symbol]) for one in prices)
         close += by_close
         worst += np.minimum(low, high)
         best += np.maximum(low, high)

@@ -36,21 +36,20 @@ from pipeline.execution.engine.events import (
     TradingSeen,
 )
 from pipeline.execution.engine.machine import Core
+from pipeline.execution.engine.risk import ACCOUNT_LOSS, ACCOUNT_PROFIT, of_coin
 from pipeline.execution.engine.state import PROTECTING, BreakerView, OrderRecord, TradingView
 from pipeline.execution.gateway import reports_in
 from pipeline.execution.gateway.orders_out import Gateway
 from pipeline.execution.gateway.position_desk import PositionDesk
 from pipeline.research.backtest.asked import Asked
-from pipeline.research.backtest.exchange import ACCOUNT, VenueClient, VirtualClock
+from pipeline.research.backtest.contracts import spec_of
+from pipeline.research.backtest.exchange import ACCOUNT, VenueClient, VirtualClock, venue_of
 from pipeline.research.backtest.funding import Scheduled
 from pipeline.research.backtest.market import HistoryMarket, Stance
-from pipeline.research.backtest.minutes import Minutes
 from pipeline.research.backtest.quiet import Range, first_event, levels_of
-from pipeline.simulator.types import SymbolSpec
-from pipeline.simulator.venue.account import MARGIN_ASSET, Account
+from pipeline.simulator.venue.account import Account
 from pipeline.simulator.venue.ledger import LedgerEntry
 from pipeline.simulator.venue.orders import PositionSide
-from pipeline.simulator.venue.venue import Venue
 from pipeline.timeline import DAY, MINUTE
 from schemas.symbols import Symbol
 
@@ -100,7 +99,8 @@ class ExactRun:
 
     def __init__(self, asked: Asked, progress: Callable[[int], None] = lambda _: None) -> None:
         self._asked = asked
-        self._specs = {one.symbol: spec_of(one, asked.minutes[one.symbol]) for one in asked.symbols}
+        self._specs = {one.symbol: spec_of(asked.product, one, asked.minutes[one.symbol]) for one in asked.symbols}
+        self._sizes = asked.sizes
         self._signals = sorted(asked.signals, key=lambda one: (one.at, one.id))
         self._next_signal = 0
         self._progress = progress
@@ -115,17 +115,23 @@ class ExactRun:
             asked.minutes, self._specs, asked.assumptions.inside, self._levels, self._stance, asked.marks
         )
         self._fundings = Scheduled(asked.funding)
-        self._venue = Venue(
-            self._market, now=asked.start, looks=self._looks, fundings=self._fundings, judged=self._market.judged
+        self._venue = venue_of(
+            asked.product,
+            asked.asset,
+            self._market,
+            now=asked.start,
+            looks=self._looks,
+            fundings=self._fundings,
+            judged=self._market.judged,
         )
-        self._venue.open_account(ACCOUNT, {MARGIN_ASSET: asked.assumptions.equity})
+        self._venue.open_account(ACCOUNT, {asked.asset: asked.assumptions.equity})
         client = VenueClient(
             self._venue, asked.product, self._clock, lambda symbol: self._market.is_there(symbol, self._clock.time)
         )
         self._trading = Trading(cast("RestClient", client))
         self._listing = reports_in.Market(asked.product)
         self._listing.list(asked.symbols)
-        rates = Rates(SimpleNamespace(prices=dict), MARGIN_ASSET)  # type: ignore[arg-type]
+        rates = Rates(SimpleNamespace(prices=dict), asked.product.margin)  # type: ignore[arg-type]
         desk = PositionDesk(self._trading, self._trading, self._began_with, dict, rates, self._listing)
         self._gateway = Gateway(self._trading.client, desk, self._answered)
         self._core = Core(asked.policy, asked.start, identity=asked.identity, mode="auto-execute")
@@ -178,7 +184,7 @@ class ExactRun:
         """Let the market run until then, or until it has done something to the account."""
         account = self._account
         while self._now < until:
-            opened = first_event(account, self._reach, self._specs, self._equity_range(), self._now, until)
+            opened = first_event(account, self._reach, self._specs, self._sizes, self._equity_range(), self._now, until)
             if opened is None:
                 self._skip(until)
                 return
@@ -342,7 +348,7 @@ class ExactRun:
 
     def _change(self, one: Symbol) -> None:
         """Its rules are others from now on, at the exchange and for the executor."""
-        self._specs[one.symbol] = spec_of(one, self._asked.minutes[one.symbol])
+        self._specs[one.symbol] = spec_of(self._asked.product, one, self._asked.minutes[one.symbol])
         self._listing.list([one])
         self._tell_rules(one)
 
@@ -363,7 +369,7 @@ class ExactRun:
     def _equity(self) -> Decimal:
         account = self._account
         held = list(account.held())
-        return account.wallet + sum(
+        return account.wallets[self._asked.asset] + sum(
             (one.unrealised(self._market.mark_price(one.symbol, self._now)) for one in held), Decimal()
         )
 
@@ -380,11 +386,12 @@ class ExactRun:
         """Beyond it the day's loss or target is reached. Once it is, the day has no more to tell."""
         risk, begun = self._asked.policy.risk, self._day_start.get(self._now // DAY * DAY)
         tripped = {one.name for one in self._core.breakers()}
+        lost, won = (of_coin(one, self._asked.policy, self._asked.asset) for one in (ACCOUNT_LOSS, ACCOUNT_PROFIT))
         if begun is None:
             return Range(None, None)
-        least = None if "daily-loss" in tripped else begun * (1 - risk.daily_loss_percent / 100)
+        least = None if lost in tripped else begun * (1 - risk.daily_loss_percent / 100)
         target = risk.daily_profit_percent
-        most = None if target is None or "daily-profit" in tripped else begun * (1 + target / 100)
+        most = None if target is None or won in tripped else begun * (1 + target / 100)
         return Range(least, most)
 
     def _levels(self, symbol: str) -> Iterable[int]:
@@ -403,30 +410,6 @@ class ExactRun:
         record.untold = self._market.untold
         record.undecided = tuple(one.id for one in self._signals[: self._next_signal] if one.id not in record.verdicts)
         return record
-
-
-def spec_of(symbol: Symbol, minutes: Minutes) -> SymbolSpec:
-    """The contract as the venue knows it."""
-    filters = symbol.filters
-    if filters is None:
-        raise ValueError(f"{symbol.symbol} has no filters")
-    return SymbolSpec(
-        symbol=symbol.symbol,
-        base=symbol.base_asset,
-        quote=symbol.quote_asset,
-        tick=minutes.tick,
-        step=filters.step_size,
-        onboard=minutes.start,
-        min_notional=filters.min_notional,
-        max_quantity=filters.max_quantity,
-        market_max_quantity=filters.market_max_quantity,
-        price_precision=symbol.decimals,
-        quantity_precision=symbol.quantity_precision,
-        multiplier_up=filters.multiplier_up,
-        multiplier_down=filters.multiplier_down,
-        max_orders=filters.max_orders,
-        taker=symbol.taker_fee,
-    )
 
 
 def _sign(value: Decimal | int) -> int:

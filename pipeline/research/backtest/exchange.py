@@ -1,7 +1,7 @@
 """The simulator's venue asked without a socket: the client that `Trading` wants, in virtual time."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import SimpleNamespace
 from typing import Any, Final
 
@@ -13,10 +13,24 @@ from pipeline.exchange.products.product import Ask, Product
 from pipeline.exchange.rest import Answer
 from pipeline.exchange.signing import as_sent
 from pipeline.simulator.errors import ApiError
+from pipeline.simulator.types import Prices
+from pipeline.simulator.venue.coin_terms import COIN_TERMS
+from pipeline.simulator.venue.desks import Desks, coin_desks, usd_desks
+from pipeline.simulator.venue.terms import USD_TERMS, Terms
 from pipeline.simulator.venue.venue import Venue
 
 ACCOUNT: Final = "backtest"
+_MARKETS: Final[Mapping[str, tuple[Desks, Terms]]] = {
+    "um": (usd_desks, USD_TERMS), "cm": (coin_desks, replace(COIN_TERMS, taker=USD_TERMS.taker, maker=USD_TERMS.maker)),
+}  # fmt: skip
+"""Who answers in each market, and how it trades: what is assumed to be paid is the same in all."""
 _NOBODY_THERE: Final = b'{"code": -1001, "msg": "Internal error; unable to process your request. Please try again."}'
+
+
+def venue_of(product: Product, asset: str, market: Prices, **more: Any) -> Venue:
+    """The exchange of a run, whose account is counted in that asset."""
+    desks, terms = _MARKETS[product.name]
+    return Venue(market, desks, replace(terms, assets=(asset,)), **more)
 
 
 @dataclass(slots=True)

@@ -17,8 +17,8 @@ from pipeline.execution.engine.state import SignalView, SymbolState, TradingView
 from pipeline.research.backtest import compiled
 from pipeline.research.backtest.asked import Asked
 from pipeline.research.backtest.assumptions import Inside
+from pipeline.research.backtest.contracts import spec_of
 from pipeline.research.backtest.curve import Curve, Flow, Worth, curve_of_flows
-from pipeline.research.backtest.exact import spec_of
 from pipeline.research.backtest.marking import marked
 from pipeline.research.backtest.minutes import Flags, Floats, Integers, Minutes
 from pipeline.research.backtest.summary import Results
@@ -81,9 +81,9 @@ class Prepared:
         self._start, self._end = asked.start, asked.end
         self.market = _on_one_grid(asked, self.names)
         self._fundings = _fundings(asked, self.names)
-        self._rules = np.array([_rules(one, asked.minutes[one.symbol]) for one in self._symbols], compiled.RULES)
+        self._rules = np.array([_rules(asked, one) for one in self._symbols], compiled.RULES)
         self._changes = _changes(asked, self.names)
-        self._brackets = np.array([_brackets(one, asked.minutes[one.symbol]) for one in self._symbols])
+        self._brackets = np.array([_brackets(asked, one) for one in self._symbols])
 
     def run(self, asked: Asked, signals: Table | None = None) -> Ran:
         """Run it: with other signals, settings and assumptions than it was prepared for, but the same stretch."""
@@ -118,7 +118,7 @@ class Prepared:
 
     def worth(self, ran: Ran, begun: float) -> Worth:
         """What the account was worth in that run, day by day, and how deep it fell."""
-        return marked(ran.flows, begun, self.market, self._rules["tick"])
+        return marked(ran.flows, begun, self.market, self._rules["tick"], self._rules["size"])
 
 
 def beyond(asked: Asked) -> str | None:
@@ -171,7 +171,7 @@ def _changes(asked: Asked, names: Sequence[str]) -> Table:
         (
             (change.at - asked.start) // MINUTE,
             names.index(change.symbol.symbol),
-            _rules(change.symbol, asked.minutes[change.symbol.symbol]),
+            _rules(asked, change.symbol),
         )
         for change in asked.changes
     ]
@@ -181,19 +181,34 @@ def _changes(asked: Asked, names: Sequence[str]) -> Table:
 def trades_from(ran: Ran, asked: Asked, names: Sequence[str]) -> list[Trade]:
     """In the order in which they were opened."""
     signals, rows = heard(asked), _as_opened(ran.trades)
-    exits = np.divide(rows["received"], rows["sold"], out=np.zeros(len(rows)), where=rows["sold"] > 0)
+    sizes = _sizes(rows, asked, names)
+    exits = np.zeros(len(rows))
+    is_over = rows["sold"] > 0
+    exits[is_over] = _mean(rows["sold"][is_over], rows["received"][is_over], sizes[is_over])
     columns = (
         *(rows[name].tolist() for name in ("symbol", "signal", "opened_at", "closed_at", "entries")),
         _ends(rows),
         _decided_by(rows),
-        *(_exact(one) for one in (rows["quantity"], rows["paid"] / rows["bought"], exits)),
+        *(_exact(one) for one in (rows["quantity"], _mean(rows["bought"], rows["paid"], sizes), exits)),
         *(_exact(rows[name]) for name in ("gross", "fees", "funding")),
     )
     told = [_Told(*row) for row in zip(*columns, strict=True)]
     return [_trade(one, signals[one.signal], names[one.symbol], asked) for one in told]
 
 
-def results_from(ran: Ran) -> Results:
+def _sizes(rows: Table, asked: Asked, names: Sequence[str]) -> Floats:
+    """Of the contract of each row."""
+    by_symbol: Floats = np.array([asked.sizes[one] for one in names])[rows["symbol"]]
+    return by_symbol
+
+
+def _mean(quantity: Floats, worth: Floats, sizes: Floats) -> Floats:
+    """The price at which so much is worth that."""
+    price: Floats = np.where(sizes == 0, worth / quantity, quantity * sizes / worth)
+    return price
+
+
+def results_from(ran: Ran, asked: Asked, names: Sequence[str]) -> Results:
     """What the figures want to know of the same, without a trade."""
     rows = _as_opened(ran.trades)
     over = rows[rows["closed_at"] >= 0]
@@ -201,10 +216,11 @@ def results_from(ran: Ran) -> Results:
     profits = (gross - fees + funding)[rows["closed_at"] >= 0]
     in_doubt = (over["assumed"] != 0) & _by_order(over) & (over["closed_at"] % MINUTE != 1)
     ends = np.bincount(rows["reason"], minlength=len(_REASONS)).tolist()
-    quantity, price = _whole(over["quantity"]), _whole(over["paid"] / over["bought"])
+    sizes = _sizes(over, asked, names)
+    quantity, price = _whole(over["quantity"]) / _EIGHT, _whole(_mean(over["bought"], over["paid"], sizes)) / _EIGHT
     return Results(
         profits=profits / _EIGHT,
-        stakes=(quantity / _EIGHT) * (price / _EIGHT),
+        stakes=np.where(sizes == 0, quantity * price, quantity * sizes / price),
         lasted=over["closed_at"] - over["opened_at"],
         still_open=len(rows) - len(over),
         fees=int(fees.sum()) / _EIGHT,
@@ -217,7 +233,7 @@ def results_from(ran: Ran) -> Results:
 def curve_from(ran: Ran, asked: Asked, names: Sequence[str]) -> Curve:
     """What the account was worth in every minute."""
     flows = [Flow(names[symbol], time, change, cash) for time, symbol, change, cash in ran.flows.tolist()]
-    return curve_of_flows(float(asked.assumptions.equity), flows, asked.minutes, asked.start, asked.end)
+    return curve_of_flows(float(asked.assumptions.equity), flows, asked.minutes, asked.sizes, asked.start, asked.end)
 
 
 class _Told(NamedTuple):
@@ -348,8 +364,9 @@ def _known(value: Decimal | None) -> float:
     return float("nan") if value is None else float(value)
 
 
-def _rules(symbol: Symbol, minutes: Minutes) -> tuple[float, ...]:
-    spec, filters = spec_of(symbol, minutes), symbol.filters
+def _rules(asked: Asked, symbol: Symbol) -> tuple[float, ...]:
+    minutes = asked.minutes[symbol.symbol]
+    spec, filters = spec_of(asked.product, symbol, minutes), symbol.filters
     if filters is None:
         raise ValueError(f"{symbol.symbol} has no filters")
     return (
@@ -364,10 +381,11 @@ def _rules(symbol: Symbol, minutes: Minutes) -> tuple[float, ...]:
         float(filters.min_price),
         float(filters.max_price),
         compiled.TAKER_FEE if symbol.taker_fee is None else float(symbol.taker_fee),
+        float(spec.liquidation_fee),
+        asked.sizes[symbol.symbol],
     )
 
 
-def _brackets(symbol: Symbol, minutes: Minutes) -> list[tuple[float, ...]]:
-    return [
-        (float(b.cap), float(b.rate), float(b.cum), float(b.leverage)) for b in brackets_of(spec_of(symbol, minutes))
-    ]
+def _brackets(asked: Asked, symbol: Symbol) -> list[tuple[float, ...]]:
+    spec = spec_of(asked.product, symbol, asked.minutes[symbol.symbol])
+    return [(float(b.cap), float(b.rate), float(b.cum), float(b.leverage)) for b in brackets_of(spec)]

@@ -25,17 +25,18 @@ FOUND = np.dtype(
 
 
 class _Held(NamedTuple):
-    """By symbol: all that was ever bought less what was sold, the same without dust, what a minute adds to it, and in
-    which order the symbols came."""
+    """By symbol: all that was ever bought less what was sold, the same without dust, what a minute adds to it, in
+    which order the symbols came, and how their contracts are counted."""
 
     summed: Floats
     now: Floats
     added: Floats
     order: Integers
+    sizes: Floats
 
 
-def marked(flows: Table, begun: float, market: MinuteGrid, ticks: Floats) -> Worth:
-    """From the flows of a run over that market. `ticks`: the tick of each symbol."""
+def marked(flows: Table, begun: float, market: MinuteGrid, ticks: Floats, sizes: Floats) -> Worth:
+    """From the flows of a run over that market. `ticks`, `sizes`: of each symbol (`counting.py`)."""
     count, length = market.candles.shape
     first_seen = np.full(count, -1)
     symbols, seen = np.unique(flows["symbol"][flows["change"] != 0], return_index=True)
@@ -46,7 +47,7 @@ def marked(flows: Table, begun: float, market: MinuteGrid, ticks: Floats) -> Wor
         places, flows = places[order], flows[order]
     midnight = -(market.start // MINUTE) % _A_DAY or _A_DAY
     daily, found = np.empty(length // _A_DAY + 3), np.zeros(1, FOUND)
-    held = _Held(np.zeros(count), np.zeros(count), np.zeros(count), first_seen)
+    held = _Held(np.zeros(count), np.zeros(count), np.zeros(count), first_seen, sizes)
     _mark(places, flows, begun, market, ticks, midnight, held, daily, found)
     one = found[0]
     ends = market.start + MINUTE * np.append(np.arange(midnight, length, _A_DAY), length)
@@ -69,16 +70,19 @@ def _part(rules: Any) -> Any:
 
 
 @_part
+def _value(price, size):  # type: ignore[no-untyped-def]
+    return price if size == 0 else -size / price
+
+
+@_part
 def _worth(prices, place, sign, base, held, ticks):  # type: ignore[no-untyped-def]
     """At the worst of these prices, or (`sign` > 0) at the best."""
     found = base
     for s in held.order:
         if s < 0:
             break
-        low, high = (
-            held.now[s] * (prices[s, place]["low"] * ticks[s]),
-            held.now[s] * (prices[s, place]["high"] * ticks[s]),
-        )
+        low = held.now[s] * _value(prices[s, place]["low"] * ticks[s], held.sizes[s])
+        high = held.now[s] * _value(prices[s, place]["high"] * ticks[s], held.sizes[s])
         found += max(low, high) if sign > 0 else min(low, high)
     return found
 
@@ -89,7 +93,7 @@ def _at_close(candles, place, base, held, ticks):  # type: ignore[no-untyped-def
     for s in held.order:
         if s < 0:
             break
-        found += held.now[s] * (candles[s, place]["close"] * ticks[s])
+        found += held.now[s] * _value(candles[s, place]["close"] * ticks[s], held.sizes[s])
     return found
 
 

@@ -11,6 +11,7 @@ from typing import Final
 
 import numpy as np
 
+from pipeline.research.backtest.counting import value
 from pipeline.research.backtest.minutes import Flags, Floats, Minutes
 from pipeline.simulator.types import SymbolSpec
 from pipeline.simulator.venue.account import Account
@@ -22,7 +23,8 @@ from pipeline.timeline import MINUTE
 _FIRST_LOOK: Final = 64
 _LONGEST_LOOK: Final = 32_768
 _EARLY: Final = 1.002
-_CENT: Final = 0.01
+_NEARLY: Final = 1e-6
+"""So large a part of a sum does not count."""
 _STOPS: Final = frozenset({OrderType.STOP, OrderType.STOP_MARKET})
 
 
@@ -52,6 +54,7 @@ def first_event(
     account: Account,
     minutes: Mapping[str, Minutes],
     specs: Mapping[str, SymbolSpec],
+    sizes: Mapping[str, float],
     equity: Range,
     now: int,
     until: int,
@@ -64,9 +67,9 @@ def first_event(
         found = _first(minutes[symbol], now, found, partial(barriers.crossed, minutes[symbol]))
     held = list(account.held())
     if held and (equity.least is not None or equity.most is not None):
-        worths = [_Worth(minutes[one.symbol], one, specs[one.symbol].tick) for one in held]
-        clock = minutes[held[0].symbol]
-        found = _first(clock, now, found, partial(_leaves, equity, float(account.wallet), worths, clock))
+        worths = [_Worth(minutes[one.symbol], one, specs[one.symbol].tick, sizes[one.symbol]) for one in held]
+        clock, wallet = minutes[held[0].symbol], float(account.wallets[held[0].worth.asset])
+        found = _first(clock, now, found, partial(_leaves, equity, wallet, worths, clock))
     return found if found < until else None
 
 
@@ -101,14 +104,20 @@ def _of_order(order: Order) -> tuple[float, bool]:
 
 def _of_position(position: Position, account: Account, spec: SymbolSpec) -> tuple[float, bool]:
     """Where it would be liquidated, a little before. In crossed margin that hangs on everything else: any price."""
-    is_short = position.quantity < 0
+    is_short, worth = position.quantity < 0, position.worth
     if position.symbol not in account.isolated:
         return (float("-inf") if is_short else float("inf")), is_short
-    prices = [
-        (position.cost - position.isolated_wallet - one.cum) / (position.quantity - abs(position.quantity) * one.rate)
+    values = [
+        (position.cost - position.isolated_wallet - one.cum)
+        / (position.quantity - abs(position.quantity) * one.rate * worth.sign)
         for one in brackets_of(spec)
     ]
-    return (float(min(prices)) / _EARLY, True) if is_short else (float(max(prices)) * _EARLY, False)
+    if worth.sign < 0:
+        values = [one for one in values if one < 0]
+    prices = [float(worth.price_at(one)) for one in values]
+    if is_short:
+        return min(prices, default=float("inf")) / _EARLY, True
+    return max(prices, default=float("-inf")) * _EARLY, False
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,12 +127,14 @@ class _Worth:
     minutes: Minutes
     position: Position
     tick: Decimal
+    size: float
 
     def bounds(self, start: int, length: int) -> tuple[Floats, Floats]:
         """Before the minutes begin and after they end, by the nearest."""
-        first, size = self.minutes.at(start), float(self.position.quantity * self.tick)
+        first, quantity = self.minutes.at(start), float(self.position.quantity)
         places = np.clip(np.arange(first, first + length), 0, len(self.minutes.close) - 1)
-        worths = [one[places] * size - float(self.position.cost) for one in (self.minutes.low, self.minutes.high)]
+        prices = [one[places] * float(self.tick) for one in (self.minutes.low, self.minutes.high)]
+        worths = [quantity * value(one, self.size) - float(self.position.cost) for one in prices]
         return np.minimum(*worths), np.maximum(*worths)
 
 
@@ -132,9 +143,9 @@ def _leaves(equity: Range, wallet: float, worths: Iterable[_Worth], clock: Minut
     bounds = [one.bounds(clock.opened(first), last - first) for one in worths]
     leaves = np.zeros(last - first, np.bool_)
     if equity.least is not None:
-        leaves |= wallet + sum(one for one, _ in bounds) <= float(equity.least) + _CENT
+        leaves |= wallet + sum(one for one, _ in bounds) <= float(equity.least) * (1 + _NEARLY)
     if equity.most is not None:
-        leaves |= wallet + sum(one for _, one in bounds) >= float(equity.most) - _CENT
+        leaves |= wallet + sum(one for _, one in bounds) >= float(equity.most) * (1 - _NEARLY)
     return leaves
 
 

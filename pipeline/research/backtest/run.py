@@ -40,6 +40,8 @@ class Outcome:
 
     inside: Inside
     engine: Engine
+    asset: str
+    """What its account is counted in."""
     tell: Callable[[], Sequence[Trade]]
     draw: Callable[[], Curve]
     weigh: Callable[[], Worth]
@@ -70,6 +72,7 @@ class Outcome:
             self.weigh(),
             self.count(),
             self.market,
+            asset=self.asset,
             signals=self.signals,
             taken=self.taken,
             turnover=self.turnover,
@@ -104,6 +107,19 @@ class Backtest:
         return {"engine": ran + because, **self.asked.assumptions.lines()}
 
     @property
+    def in_dollars(self) -> tuple[float, float] | None:
+        """What the account was worth at the start and at the end in what prices are in, where it is counted in a coin.
+        By the prices of its first contract."""
+        first = min(self.asked.minutes)
+        if not self.asked.sizes[first]:
+            return None
+        minutes, summary = self.asked.minutes[first], self.outcome.summary
+        tick = float(minutes.tick)
+        begun = float(minutes.open[max(minutes.at(self.asked.start), 0)]) * tick
+        last = float(minutes.close[min(minutes.at(self.asked.end - 1), len(minutes.close) - 1)]) * tick
+        return summary.equity_start * begun, summary.equity_end * last
+
+    @property
     def market_return(self) -> float:
         """What the symbols themselves did, held in equal parts, in percent."""
         return self.outcome.summary.market_return_pct
@@ -135,10 +151,11 @@ def _by_rules(engine: Prepared, asked: Asked) -> Outcome | None:
     return Outcome(
         inside=asked.assumptions.inside,
         engine="fast",
+        asset=asked.asset,
         tell=lambda: fast.trades_from(ran, asked, engine.names),
         draw=lambda: fast.curve_from(ran, asked, engine.names),
         weigh=lambda: engine.worth(ran, float(asked.assumptions.equity)),
-        count=lambda: fast.results_from(ran),
+        count=lambda: fast.results_from(ran, asked, engine.names),
         signals=len(verdicts),
         taken=sum(one > 0 for one in verdicts),
         left_out=_counted(fast.LEFT_OUT[one] for one in verdicts if one < 0),
@@ -153,20 +170,22 @@ def _by_executor(asked: Asked, progress: Callable[[int], None]) -> Outcome:
     signals = {one.id: one for one in asked.signals}
     verdicts = record.verdicts.values()
     fills = [one for one in record.ledger if isinstance(one, Fill)]
-    trades = trades_of(record.ledger, record.orders, signals, asked.minutes)
-    curve = curve_of(record.ledger, asked.minutes, asked.start, asked.end)
+    instruments, sizes = asked.instruments, asked.sizes
+    trades = trades_of(record.ledger, record.orders, signals, asked.minutes, instruments)
+    curve = curve_of(record.ledger, asked.minutes, sizes, asked.start, asked.end)
     return Outcome(
         inside=asked.assumptions.inside,
         engine="exact",
+        asset=asked.asset,
         tell=lambda: trades,
         draw=lambda: curve,
         weigh=curve.worth,
-        count=lambda: results_of(trades),
+        count=lambda: results_of(trades, sizes),
         signals=len(asked.signals),
         taken=sum(one.verdict == "taken" for one in verdicts),
         left_out=_counted(_kind_of(one.reason) for one in verdicts if one.verdict != "taken"),
         untold=record.untold,
-        turnover=float(sum((one.price * one.quantity for one in fills), Decimal())),
+        turnover=float(sum((instruments[one.symbol].notional(one.quantity, one.price) for one in fills), Decimal())),
         market=_market(asked),
     )
 

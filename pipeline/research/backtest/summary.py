@@ -9,6 +9,7 @@ from decimal import Decimal
 import numpy as np
 
 from pipeline.research import figures
+from pipeline.research.backtest.counting import notional
 from pipeline.research.backtest.curve import Worth
 from pipeline.research.backtest.minutes import Floats, Integers
 from pipeline.research.backtest.trades import Trade
@@ -23,6 +24,8 @@ class Summary:
     """The figures of a run. Percentages are of equity; None where so little data cannot tell. See `figures` for what
     each is."""
 
+    asset: str
+    """What its money is in."""
     days: float
     equity_start: float
     equity_end: float
@@ -114,12 +117,12 @@ class Results:
     reasons: Mapping[str, int]
 
 
-def results_of(trades: Sequence[Trade]) -> Results:
-    """From the trades themselves."""
+def results_of(trades: Sequence[Trade], sizes: Mapping[str, float]) -> Results:
+    """From the trades themselves. `sizes`: see `counting`."""
     ended = [one for one in trades if one.closed_at is not None]
     return Results(
         profits=np.array([float(one.profit) for one in ended]),
-        stakes=np.array([float(one.quantity) * float(one.entry_price) for one in ended]),
+        stakes=np.array([notional(float(one.quantity), float(one.entry_price), sizes[one.symbol]) for one in ended]),
         lasted=np.array([one.closed_at - one.opened_at for one in ended if one.closed_at is not None], np.int64),
         still_open=len(trades) - len(ended),
         fees=float(sum((one.fees for one in trades), Decimal())),
@@ -134,6 +137,7 @@ def summary_of(
     results: Results,
     market: Market,
     *,
+    asset: str,
     signals: int,
     taken: int,
     turnover: float,
@@ -149,6 +153,7 @@ def summary_of(
     begun, end = float(equity[0]), float(equity[-1])
     days = worth.minutes * MINUTE / DAY
     return Summary(
+        asset=asset,
         days=days,
         equity_start=begun,
         equity_end=end,

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Final, Literal
 
+from pipeline.exchange.products.instrument import Instrument
 from pipeline.execution.engine.state import ENTERING, OrderRecord, SignalView, side_of
 from pipeline.research.backtest.minutes import Minutes
 from pipeline.simulator.venue.ledger import Fill, Funding, Insured, LedgerEntry
@@ -82,8 +83,13 @@ def trades_of(
     orders: Mapping[str, OrderRecord],
     signals: Mapping[str, SignalView],
     minutes: Mapping[str, Minutes],
+    instruments: Mapping[str, Instrument],
 ) -> list[Trade]:
     """In the order in which they were opened; those that are still open have no end."""
+
+    def told(position: _Position, symbol: str) -> Trade:
+        return _trade(position, orders, signals, minutes[symbol], instruments[symbol])
+
     held: dict[str, _Position] = {}
     found: list[Trade] = []
     for entry in ledger:
@@ -92,17 +98,21 @@ def trades_of(
                 position = held.setdefault(entry.symbol, _Position())
                 position.add(entry)
                 if not position.held:
-                    found.append(_trade(held.pop(entry.symbol), orders, signals, minutes[entry.symbol]))
+                    found.append(told(held.pop(entry.symbol), entry.symbol))
             case Funding() if entry.symbol in held:
                 held[entry.symbol].funding += entry.amount
             case Insured():
                 found[-1] = replace(found[-1], gross=found[-1].gross + entry.amount)
-    found += (_trade(one, orders, signals, minutes[symbol]) for symbol, one in held.items())
+    found += (told(one, symbol) for symbol, one in held.items())
     return sorted(found, key=lambda one: (one.opened_at, one.symbol))
 
 
 def _trade(
-    position: _Position, orders: Mapping[str, OrderRecord], signals: Mapping[str, SignalView], minutes: Minutes
+    position: _Position,
+    orders: Mapping[str, OrderRecord],
+    signals: Mapping[str, SignalView],
+    minutes: Minutes,
+    instrument: Instrument,
 ) -> Trade:
     first, last = position.fills[0], position.fills[-1]
     opening = [one for one in position.fills if one.side == first.side]
@@ -121,8 +131,8 @@ def _trade(
         opened_at=first.time,
         closed_at=last.time if is_over else None,
         quantity=position.most,
-        entry_price=_average(opening),
-        exit_price=_average(closing) if closing else None,
+        entry_price=_average(opening, instrument),
+        exit_price=_average(closing, instrument) if closing else None,
         entries=sum(1 for one in named if one in orders and orders[one].leg in ENTERING),
         gross=sum((one.realised for one in position.fills), ZERO),
         fees=sum((one.fee for one in position.fills), ZERO),
@@ -159,9 +169,5 @@ def _rises(reason: Reason, fill: Fill) -> bool:
     return (reason == "stop") is (fill.side == OrderSide.BUY)
 
 
-def _average(fills: Iterable[Fill]) -> Decimal:
-    quantity = paid = ZERO
-    for one in fills:
-        quantity += one.quantity
-        paid += one.quantity * one.price
-    return paid / quantity
+def _average(fills: Iterable[Fill], instrument: Instrument) -> Decimal:
+    return instrument.average_entry((one.quantity, one.price) for one in fills)

@@ -107,7 +107,7 @@ def candles(times: Integers, columns: tuple[Floats, Floats, Floats, Floats], mar
     return framed(parts, height)
 
 
-def histogram(values: Sequence[float]) -> str:
+def histogram(values: Sequence[float], decimals: int) -> str:
     """How many lie where; those below 0 and those above stand apart."""
     counts, edges = np.histogram(values, bins=min(_BARS, max(len(values), 1)))
     height, most = 180, max(int(counts.max()), 1)
@@ -119,11 +119,11 @@ def histogram(values: Sequence[float]) -> str:
         parts.append(
             f'<rect class="{"won" if first + last > 0 else "lost"}" x="{LEFT + wide * place:.1f}" y="{156 - tall:.1f}" '
             f'width="{max(wide - 1, 1):.1f}" height="{tall}">'
-            f"<title>{int(count)} from {first:,.2f} to {last:,.2f}</title>"
+            f"<title>{int(count)} from {first:,.{decimals}f} to {last:,.{decimals}f}</title>"
             "</rect>"
         )
     for edge, x, anchor in ((edges[0], LEFT, "start"), (edges[-1], WIDTH, "end")):
-        parts.append(f'<text x="{x}" y="174" text-anchor="{anchor}">{edge:,.2f}</text>')
+        parts.append(f'<text x="{x}" y="174" text-anchor="{anchor}">{edge:,.{decimals}f}</text>')
     parts.append(f'<text x="{LEFT - 6}" y="16" text-anchor="end">{most}</text>')
     return framed(parts, height)
 

@@ -6,6 +6,8 @@ from typing import Any, Final
 
 import numpy as np
 
+from pipeline.exchange_names import decimals_of_asset
+from pipeline.research.backtest.asked import Asked
 from pipeline.research.backtest.groups import KEYS, groups_of
 from pipeline.research.backtest.minutes import Minutes
 from pipeline.research.backtest.run import Backtest, Outcome
@@ -68,14 +70,14 @@ def page_of(found: Backtest, title: str, notes: Sequence[str], answer: Why | Non
         *(() if answer is None else why_parts(answer)),
         *(part for by in KEYS for part in (f"<h2>By {by}</h2>", _groups(outcome, by))),
         "<h2>What trades brought</h2>",
-        _distribution(outcome.trades),
+        _distribution(outcome),
         *_charts(found),
         "<h2>Assumed</h2>",
         texts(found.assumed.items()),
         *(("<h2>Notes</h2>", texts(enumerate(notes, 1))) if notes else ()),
         *_counts("Left out", outcome.summary.skipped),
         "<h2>Trades</h2>",
-        _trades(outcome.trades),
+        _trades(outcome.trades, outcome.asset),
     ]
     return document(title, parts)
 
@@ -121,18 +123,20 @@ def _figures(found: Backtest, figures: Iterable[Figure]) -> str:
 
 def _months(outcome: Outcome) -> str:
     rows = [
-        (one.month, gain(one.return_pct), share(one.max_drawdown_pct), one.trades, money(one.profit))
+        (one.month, gain(one.return_pct), share(one.max_drawdown_pct), one.trades, money(one.profit, outcome.asset))
         for one in outcome.months
     ]
     return table(("month", "return", "drawdown", "trades", "profit of trades"), rows)
 
 
 def _groups(outcome: Outcome, by: Any) -> str:
+    asset = outcome.asset
     rows = [
         (
-            one.name, one.trades + one.still_open, money(float(one.profit)), gain(one.return_pct), share(one.won_pct),
-            number(one.profit_factor), money(one.expectancy), money(one.best), money(one.worst), hours(one.mean_hours),
-            money(-float(one.fees)), money(float(one.funding)),
+            one.name, one.trades + one.still_open, money(float(one.profit), asset), gain(one.return_pct),
+            share(one.won_pct), number(one.profit_factor), money(one.expectancy, asset), money(one.best, asset),
+            money(one.worst, asset), hours(one.mean_hours), money(-float(one.fees), asset),
+            money(float(one.funding), asset),
         )
         for one in groups_of(outcome.trades, by, outcome.curve.begun)
     ]  # fmt: skip
@@ -143,9 +147,9 @@ def _groups(outcome: Outcome, by: Any) -> str:
     return table(head, rows)
 
 
-def _distribution(trades: Sequence[Trade]) -> str:
-    profits = [float(one.profit) for one in trades if one.closed_at is not None]
-    return histogram(profits) if profits else "<p>No trade has ended.</p>"
+def _distribution(outcome: Outcome) -> str:
+    profits = [float(one.profit) for one in outcome.trades if one.closed_at is not None]
+    return histogram(profits, decimals_of_asset(outcome.asset)) if profits else "<p>No trade has ended.</p>"
 
 
 def _charts(found: Backtest) -> Iterable[str]:
@@ -159,13 +163,13 @@ def _charts(found: Backtest) -> Iterable[str]:
         yield f"<h2>{escape(name)}</h2>"
         if len(of_symbol[name]) > most:
             yield f"<p>The last {most:,} of {len(of_symbol[name]):,} trades are drawn.</p>"
-        yield _chart(found.asked.minutes[name], of_symbol[name][-most:], found.asked.start, found.asked.end)
+        yield _chart(found.asked, found.asked.minutes[name], of_symbol[name][-most:])
     if names[_CHARTS:]:
         yield f"<p>Not drawn for want of room: {escape(', '.join(names[_CHARTS:]))}.</p>"
 
 
-def _chart(minutes: Minutes, trades: Sequence[Trade], start: int, end: int) -> str:
-    first, last = max(minutes.at(start), 0), min(minutes.at(end), len(minutes.close))
+def _chart(asked: Asked, minutes: Minutes, trades: Sequence[Trade]) -> str:
+    first, last = max(minutes.at(asked.start), 0), min(minutes.at(asked.end), len(minutes.close))
     stretches = [slice(one.start + first, one.stop + first) for one in thinned(last - first, _CANDLES)]
     tick = float(minutes.tick)
     columns = (
@@ -175,18 +179,20 @@ def _chart(minutes: Minutes, trades: Sequence[Trade], start: int, end: int) -> s
         np.array([minutes.close[one.stop - 1] for one in stretches]) * tick,
     )
     times = np.array([minutes.start + one.start * MINUTE for one in stretches], np.int64)
-    return candles(times, columns, [_mark(one, int(times[-1]), columns[3][-1]) for one in trades])
+    return candles(times, columns, [_mark(one, int(times[-1]), columns[3][-1], asked.asset) for one in trades])
 
 
-def _mark(one: Trade, until: int, price: float) -> Mark:
+def _mark(one: Trade, until: int, price: float, asset: str) -> Mark:
     profit = float(one.profit)
-    said = f"{one.side} {one.quantity.normalize():f}, {one.strategy} {one.interval}, {money(profit)} ({one.reason})"
+    said = (
+        f"{one.side} {one.quantity.normalize():f}, {one.strategy} {one.interval}, {money(profit, asset)} ({one.reason})"
+    )
     entry = float(one.entry_price)
     end = price if one.exit_price is None or one.closed_at is None else float(one.exit_price)
     return Mark("won" if profit > 0 else "lost", one.opened_at, entry, one.closed_at or until, end, said)
 
 
-def _trades(trades: Sequence[Trade]) -> str:
+def _trades(trades: Sequence[Trade], asset: str) -> str:
     head = (
         "opened (UTC)", "closed", "symbol", "side", "strategy", "on", "quantity", "entry", "exit", "profit", "fees",
         "funding", "ended by", "decided by",
@@ -195,8 +201,8 @@ def _trades(trades: Sequence[Trade]) -> str:
         (
             _moment(one.opened_at), "" if one.closed_at is None else _moment(one.closed_at), one.symbol, one.side,
             one.strategy, one.interval, f"{one.quantity.normalize():f}", f"{float(one.entry_price):,.8g}",
-            "" if one.exit_price is None else f"{float(one.exit_price):,.8g}", money(float(one.profit)),
-            money(-float(one.fees)), money(float(one.funding)), one.reason, one.decided_by,
+            "" if one.exit_price is None else f"{float(one.exit_price):,.8g}", money(float(one.profit), asset),
+            money(-float(one.fees), asset), money(float(one.funding), asset), one.reason, one.decided_by,
         )
         for one in trades[-_MOST:]
     ]  # fmt: skip

@@ -13,7 +13,7 @@ import numpy as np
 from pipeline.research.report.drawing import LEFT, WIDTH, Line, framed, lines, thinned
 from pipeline.research.report.page import document
 from pipeline.research.report.tables import table, texts
-from pipeline.research.report.words import gain, money, number, share
+from pipeline.research.report.words import gain, number, share, signed
 from pipeline.research.search.forward import Forward
 from pipeline.research.search.objectives import Objectives
 from pipeline.research.search.verdict import Verdict
@@ -179,7 +179,7 @@ def _trials(found: Told) -> str:
 def _figure(name: str, value: Any) -> str:
     if value is None or isinstance(value, int):
         return "-" if value is None else f"{value:,}"
-    return money(value) if name == "return_pct" else number(value)
+    return signed(value) if name == "return_pct" else number(value)
 
 
 def _day(time: int) -> str:

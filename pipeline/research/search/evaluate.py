@@ -190,7 +190,7 @@ class Stage:
     def _told(self, ran: Ran) -> Evaluated:
         """The figures of a run."""
         worth = self._prepared.worth(ran, float(self._asked.assumptions.equity))
-        results = fast.results_from(ran)
+        results = fast.results_from(ran, self._asked, self._prepared.names)
         profits = results.profits.tolist()
         found = equity_figures(worth.daily, worth.deepest_pct) | profit_figures(results.profits) | {
             "exposure_pct": worth.inside / worth.minutes * 100,

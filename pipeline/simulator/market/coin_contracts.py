@@ -32,6 +32,9 @@ _PERPETUALS: Final[tuple[_Row, ...]] = (
 )
 DATED: Final = ("BTC", "ETH", "BNB", "SOL", "XRP")
 MARGIN_COINS: Final = tuple(row[0] for row in _PERPETUALS)
+BRACKET_UNITS: Final = {row[0]: Decimal(row[8]) for row in _PERPETUALS}
+LIQUIDATION_FEE: Final = Decimal("0.015")
+"""Of a perpetual."""
 
 _QUARTERLY_PACE: Final = 0.02  # of the coin's USD-M trades: quiet for minutes
 _AHEAD: Final = 6  # quarters from the one that an exchange is started in: enough for a year at any speed
@@ -62,7 +65,7 @@ def _perpetual(row: _Row) -> SymbolSpec:
         price_precision=digits,
         quantity_precision=0,
         max_algo_orders=20,
-        liquidation_fee=Decimal("0.015"),
+        liquidation_fee=LIQUIDATION_FEE,
         worth=Inverse(base, Decimal(size)),
         underlying=f"{base}USDT",
         pace=pace,

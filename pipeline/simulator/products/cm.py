@@ -4,7 +4,7 @@ Streams have no routes, a window of candles has at most 200 days and its last ro
 of conditional orders: nothing says that the real ones are.
 """
 
-from decimal import Decimal
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Final
 
@@ -12,9 +12,7 @@ from pipeline.simulator.market.coin_contracts import MARGIN_COINS, coin_contract
 from pipeline.simulator.options import Account
 from pipeline.simulator.products.product import Product
 from pipeline.simulator.venue import coin_desks
-from pipeline.simulator.venue.coin_forms import COIN_FORMS
-from pipeline.simulator.venue.orders import TimeInForce
-from pipeline.simulator.venue.terms import Terms
+from pipeline.simulator.venue.coin_terms import COIN_TERMS
 from pipeline.simulator.venue.trading import futures
 from pipeline.simulator.wire import coin_market_data, market_data
 from pipeline.simulator.wire.archive import ArchiveRules
@@ -97,15 +95,6 @@ ENDPOINTS: Final[dict[tuple[str, str], Endpoint]] = {
     **listen_key(LISTEN_KEY),
 }
 
-TERMS: Final = Terms(
-    taker=Decimal("0.0004"),
-    maker=Decimal("0.00015"),
-    assets=MARGIN_COINS,
-    times_in_force=frozenset(TimeInForce) - {TimeInForce.GTD},
-    tells_algos=False,
-    forms=COIN_FORMS,
-)
-
 
 def _deposits(account: Account) -> dict[str, str]:
     return account.coins
@@ -123,6 +112,6 @@ CM: Final = Product(
     archive=ArchiveRules("/data/futures/cm"),
     listen_key=LISTEN_KEY,
     order_counts=ORDER_COUNTS,
-    opens=futures(coin_desks, TERMS),
+    opens=futures(coin_desks, replace(COIN_TERMS, assets=MARGIN_COINS)),
     deposits=_deposits,
 )
