@@ -20,6 +20,8 @@ PAGE = Path(__file__).parent.parent / "docs" / "benchmarks.md"
 MARK = "<!-- what follows is written by `python -m bench --page` -->\n"
 _PARTS_OF_OTHERS = {
     "backtest_ways",
+    "charts_of_others",
+    "page_probe",
     "__main__",
     "alone",
     "disk",

@@ -3,7 +3,8 @@ run as processes of this machine.
 
 Only what a container network and its mounts would provide is put in the place of the real thing: host names, ports,
 paths of secrets and data. The database's entry script is one of our own that does what the image's does; Prefect keeps
-its data in SQLite here instead of Postgres; Postgres and Prometheus themselves are not run.
+its data in SQLite here instead of Postgres; Postgres and Prometheus themselves are not run, and the proxy is in
+`tests/web/test_proxy.py`.
 """
 
 import json
@@ -19,6 +20,8 @@ import tomllib
 import urllib.request
 from base64 import b64encode
 from collections.abc import Callable, Iterator
+from contextlib import closing
+from http.client import HTTPConnection
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -39,8 +42,9 @@ from pipeline.store.mongod.launch import any_free_port
 from tests.prefect_home import PrefectHome
 
 ROOT = Path(__file__).parents[1]
-NOT_RUN = {"postgres", "metrics"}
+NOT_RUN = {"postgres", "metrics", "proxy"}
 PATIENCE = 120.0
+PAGE_NAME = "tidemark.example.org"
 
 VARIABLE = r"(?<!\$)\$\{([A-Z_]+)(?:(:?)-([^}]*))?\}"
 
@@ -118,7 +122,7 @@ PROFILES = {
     "executor": ["auto-execute"], "ingester-coin-m": ["coin-m", "coin-m-auto-execute"],
     "ingester-spot": ["spot", "spot-auto-execute"],
     "executor-coin-m": ["coin-m-auto-execute"], "executor-spot": ["spot-auto-execute"],
-    "scheduler": ["cluster"], "workers": ["cluster"],
+    "scheduler": ["cluster"], "workers": ["cluster"], "proxy": ["tls"],
 }  # fmt: skip
 """Of the services that not everybody wants."""
 READERS = [name for name in OURS if "env_file" in SERVICES[name]]
@@ -197,7 +201,9 @@ def test_secrets_are_files_and_each_is_for_those_who_need_it() -> None:
         "executor", "executor-coin-m", "executor-spot",
     ]  # fmt: skip
     for name, service in SERVICES.items():
-        said = json.dumps([service.get("command"), service.get("environment")])
+        mounted = [ROOT / str(one).partition(":")[0] for one in service.get("volumes", [])]
+        texts = [one.read_text() for one in mounted if one.is_file()]
+        said = json.dumps([service.get("command"), service.get("environment"), texts])
         assert set(re.findall(r"/run/secrets/(\w+)", said)) == used[name], name
         given = {key for key, value in service.get("environment", {}).items() if value != ""}
         plain = [key for key in given if re.search("PASSWORD|SECRET|API_KEY|URI", key)]
@@ -341,7 +347,7 @@ class Host:
         self._chosen = {
             "TIDEMARK_ENVIRONMENT": "sim", "TIDEMARK_SIM_URL": simulator.url, "TIDEMARK_INTERVALS": "1h",
             "TIDEMARK_SYMBOLS": "BTCUSDT", "TIDEMARK_HISTORY_DAYS": "2", "TIDEMARK_ALSO": "sim-cm,sim-spot",
-            "COIN_M_EXCHANGE": "sim-cm", "SPOT_EXCHANGE": "sim-spot",
+            "COIN_M_EXCHANGE": "sim-cm", "SPOT_EXCHANGE": "sim-spot", "PAGE_URL": f"https://{PAGE_NAME}",
         }  # fmt: skip
 
         self._services: dict[str, Any] = composed(**self._chosen)["services"]
@@ -419,6 +425,18 @@ def deployments_of(host: Host, login: str, **headers: str) -> urllib.request.Req
     return urllib.request.Request(f"http://127.0.0.1:{host.ports['4200']}/api/deployments/filter", b"{}", asked)
 
 
+def entered(host: Host) -> str:
+    """The cookie of a browser that comes by a fresh link, through a proxy that passes its name on."""
+    said = subprocess.run(["tidemark", "page"], env=host.environment("page"), capture_output=True, text=True)
+    link = next(word for word in said.stdout.split() if word.startswith(f"https://{PAGE_NAME}/enter?"))
+    with closing(HTTPConnection("127.0.0.1", int(host.ports["8420"]), timeout=PATIENCE)) as line:
+        line.request("GET", link.partition(PAGE_NAME)[2], headers={"Host": "stranger.test"})
+        stranger = line.getresponse()
+        assert (stranger.status, bool(stranger.read())) == (421, True)
+        line.request("GET", link.partition(PAGE_NAME)[2], headers={"Host": PAGE_NAME})
+        return str(line.getresponse().headers["Set-Cookie"])
+
+
 @pytest.fixture
 def host(home: Path) -> Iterator[Host]:
     with Simulator.start(markets=("um", "cm", "spot")) as simulator:
@@ -461,6 +479,7 @@ def test_every_service_of_ours_starts_is_healthy_and_ends(
         urllib.request.urlopen(deployments_of(host, "tidemark:wrong"))
     with pytest.raises(HTTPError, match="400"):
         urllib.request.urlopen(deployments_of(host, host.secrets["prefect_login"], Host="stranger.test"))
+    assert "Secure" in entered(host)
     with connect.client(host.secrets["mongo_uri"]) as client:
         until(lambda: client["tidemark"]["candles"].find_one({}, {"_id": 1}))
 

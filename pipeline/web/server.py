@@ -2,7 +2,7 @@
 
 import signal
 import socket
-from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -38,7 +38,7 @@ _STATUS: Final = ((RevisionError, 409), (AttentionError, 503), (TidemarkError, 4
 
 def serve(settings: Settings, host: str, port: int, said: Callable[[str], None], urls: Sequence[str] = ()) -> None:
     """Answer at that address until a signal. `urls`: where browsers find it, if not there; `said`: is told where."""
-    names = [_name_in(url) for url in urls]
+    names = {_name_in(url): url.startswith("https:") for url in urls}
     with listening("the page", host, port) as taken, opened(settings) as places:
         here: int = taken.getsockname()[1]
         app = application(places, Door(settings.home), here, names)
@@ -75,8 +75,9 @@ class _Server(uvicorn.Server):
                 signal.signal(number, before)
 
 
-def application(places: Places, door: Door, port: int, names: Collection[str] = ()) -> Guard:
-    """What answers, behind its guard."""
+def application(places: Places, door: Door, port: int, names: Mapping[str, bool] | None = None) -> Guard:
+    """What answers, behind its guard. `names`: those it has besides, and whether browsers come to them over TLS."""
+    names = names or {}
     live = Live(places)
     tried, searched = Jobs("backtest", work.backtest), Jobs("search", work.search)
     opened_for = Jobs("opening of sealed days", work.opening)
@@ -127,7 +128,7 @@ def application(places: Places, door: Door, port: int, names: Collection[str] = 
             max_age=COOKIE_LASTS,
             httponly=True,
             samesite="strict",
-            secure=request.url.scheme == "https",
+            secure=names.get(request.headers["host"], False),
         )
         return answer
 

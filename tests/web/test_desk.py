@@ -139,9 +139,10 @@ def test_days_and_months_of_each_coin_are_those_of_the_door_and_the_database(pag
     assert {one.latest.asset for one in by_day if one.latest} == {"USDT", "BTC"}
     for days, months in zip(by_day, by_month, strict=True):
         assert days.latest is not None
-        asset = days.latest.asset
+        asset, digits = days.latest.asset, 2 if days.latest.asset == "USDT" else 8
         section = f"section[aria-label='In {asset}']"
-        wanted = [[one.name, rounded(one.equity), rounded(one.return_pct), rounded(one.realized), rounded(one.fees)]
+        wanted = [[one.name, rounded(one.equity, digits), rounded(one.return_pct), rounded(one.realized, digits),
+                   rounded(one.fees, digits)]
                   for one in (*months.periods, *reversed(days.periods))]  # fmt: skip
         shown = [*rows(page, 0, section), *rows(page, 1, section)]
         assert [[one[0], number(one[2]), number(one[3]), number(one[4]), number(one[5])] for one in shown] == wanted
@@ -149,7 +150,7 @@ def test_days_and_months_of_each_coin_are_those_of_the_door_and_the_database(pag
         assert kept is not None
         cards = page.locator(f"{section} .card b").all_inner_texts()
         stored = [kept[name].to_decimal() for name in ("equity", "wallet", "available", "unrealized")]
-        assert [number(one) for one in cards[:4]] == [rounded(one) for one in stored]
+        assert [number(one) for one in cards[:4]] == [rounded(one, digits) for one in stored]
 
 
 def test_positions_and_orders_are_those_of_the_database(page: Page, served: Served) -> None:

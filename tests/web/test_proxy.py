@@ -3,12 +3,15 @@
 import asyncio
 import json
 import os
+import shutil
+import signal
+import socket
 import ssl
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,27 +28,42 @@ from tests.tls import Authority
 from tests.web.conftest import SAYS
 
 PATIENCE = 120
+CONF = Path(__file__).parents[2] / "deploy" / "proxy.conf"
 
 
-@asynccontextmanager
-async def proxy(context: ssl.SSLContext, at: int, to: int) -> AsyncIterator[None]:
-    """Passes on what it is asked, `Host` as it came, and says that it came over TLS."""
+@contextmanager
+def proxy(folder: Path, certificate: Path, at: int, to: int) -> Iterator[None]:
+    """nginx, as compose runs it: only places and ports are this machine's."""
+    nginx = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
+    assert nginx is not None, "this test runs nginx, and there is none: apt-get install nginx-light"
+    text = CONF.read_text()
+    here = {
+        "/tmp/": f"{folder}/", "/run/secrets/page_certificate": str(certificate),
+        "/run/secrets/page_key": str(certificate), "resolver 127.0.0.11 valid=10s;": "",
+        "http://page:8420": f"http://127.0.0.1:{to}", "listen 8443": f"listen 127.0.0.1:{at}",
+        "127.0.0.1:8080": f"127.0.0.1:{any_free_port()}",
+    }  # fmt: skip
+    for there, ours in here.items():
+        assert there in text, there
+        text = text.replace(there, ours)
+    (folder / "nginx.conf").write_text(text)
+    command = [nginx, "-e", "stderr", "-c", str(folder / "nginx.conf"), "-g", "daemon off;"]
+    with (folder / "nginx.log").open("wb") as log, subprocess.Popen(command, stderr=log) as process:
+        try:
+            deadline = time.monotonic() + PATIENCE
+            while not _answers(at):
+                assert process.poll() is None, (folder / "nginx.log").read_text()
+                assert time.monotonic() < deadline, (folder / "nginx.log").read_text()
+                time.sleep(0.05)
+            yield
+        finally:
+            process.send_signal(signal.SIGQUIT)
+            process.wait(30)
 
-    async def pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
-        with suppress(ConnectionError):
-            while part := await source.read(65_536):
-                sink.write(part)
-                await sink.drain()
-        sink.close()
 
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        asked = await reader.readline()
-        inner_reader, inner = await asyncio.open_connection("127.0.0.1", to)
-        inner.write(asked + b"X-Forwarded-Proto: https\r\n")
-        await asyncio.gather(pump(reader, inner), pump(inner_reader, writer))
-
-    async with await asyncio.start_server(serve, "127.0.0.1", at, ssl=context):
-        yield
+def _answers(port: int) -> bool:
+    with socket.socket() as line:
+        return line.connect_ex(("127.0.0.1", port)) == 0
 
 
 @dataclass
@@ -83,7 +101,8 @@ def behind(home: Path, tmp_path: Path, db: Any, mongo_uri: str) -> Iterator[Behi
 
 async def test_it_is_found_by_its_name_over_tls_and_the_cookie_stays_there(behind: Behind, tmp_path: Path) -> None:
     authority = Authority(tmp_path)
-    async with proxy(authority.context("localhost"), behind.outer, behind.inner):
+    authority.context("localhost")
+    with proxy(tmp_path, tmp_path / "localhost.pem", behind.outer, behind.inner):
         await _as_a_browser(behind.url, Door(behind.home).code(), authority)
 
 
@@ -98,6 +117,8 @@ async def _as_a_browser(url: str, code: str, authority: Authority) -> None:
     assert entered.status_code == 303
     cookie = entered.headers["set-cookie"]
     assert "Secure" in cookie
+    assert "max-age" in entered.headers["strict-transport-security"]
+    assert "default-src 'none'" in entered.headers["content-security-policy"]
     mine = {"cookie": cookie.partition(";")[0], "origin": url}
     assert (await asyncio.to_thread(ask, "/api/me", headers=mine)).json()["role"] == "trade"
     halted = await asyncio.to_thread(ask, "/api/halt", "POST", json={}, headers=mine)

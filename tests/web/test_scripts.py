@@ -1,5 +1,6 @@
 """The page's own code, as far as it draws nothing: run by the Node that comes with the browser's driver."""
 
+import re
 import subprocess
 from pathlib import Path
 
@@ -15,3 +16,9 @@ def test_it_holds(file: Path) -> None:
     done = subprocess.run([NODE, "--test", file], capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "fail 0" in done.stdout
+
+
+def test_an_address_within_the_page_is_made_in_one_place_that_keeps_the_exchange() -> None:
+    static = Path(__file__).parents[2] / "pipeline" / "web" / "static"
+    told = {file.name for file in static.rglob("*.js") if re.search(r"""["'`]#/""", file.read_text(encoding="utf-8"))}
+    assert told == {"main.js"}

@@ -20,6 +20,12 @@ export function amount(value, digits) {
   return `${number < 0 ? "−" : ""}${shown}`;
 }
 
+/** With how many decimals money is written: dollars have cents, and a coin is divided further. @param {string} asset @returns {number} */
+export const cents = (asset) => /USD|EUR|DAI/.test(asset) ? 2 : 8;
+
+/** The same of what a symbol earns, which is a coin where coins are the margin. @param {string} symbol @param {string} market @returns {number} */
+export const centsOf = (symbol, market) => market === "cm" ? 8 : cents(symbol.slice(-5));
+
 /** With its sign. @param {number|string|null|undefined} value @param {number} [digits] @returns {string} */
 export function signed(value, digits = 2) {
   const text = amount(value, digits);

@@ -2,7 +2,7 @@
 /** The frame around the views: which one is shown, how trading stands, and the button that stops it. */
 import { get, order, Refused } from "./api.js";
 import { byId, fill, h } from "./dom.js";
-import { amount, moment, percent, span, way } from "./format.js";
+import { amount, cents, moment, percent, span, way } from "./format.js";
 import { Live } from "./live.js";
 import { accountView } from "./views/account.js";
 import { backtestView } from "./views/backtest.js";
@@ -15,7 +15,7 @@ import { signalsView } from "./views/signals.js";
 /**
  * @typedef {{name: string, market: string, production: boolean, traded: boolean}} Place
  * @typedef {{role: "read"|"trade", version: string, exchanges: Place[]}} Myself
- * @typedef {{live: Live, me: Myself, place: Place, query: {exchange: string}, go: (view: string, ...rest: string[]) => void, say: (text: string) => void, confirm: (asked: Asked) => Promise<FormData|null>}} App
+ * @typedef {{live: Live, me: Myself, place: Place, query: {exchange: string}, go: (view: string, ...rest: string[]) => void, href: (view: string, ...rest: string[]) => string, say: (text: string) => void, confirm: (asked: Asked) => Promise<FormData|null>}} App
  * @typedef {{title: string, text: string, button: string, bad?: boolean, fields?: HTMLElement[]}} Asked
  * @typedef {{end?: () => void}} Shown
  */
@@ -90,6 +90,7 @@ function show() {
   shown = VIEWS[view].show(root, {
     live, me, place, query: { exchange: place.name }, say, confirm,
     go: (name, ...more) => { location.hash = hash(place, name, ...more); },
+    href: (name, ...more) => hash(place, name, ...more),
   }, rest);
 }
 
@@ -99,7 +100,7 @@ function stand(data, place) {
   const worth = data.worth;
   fill(byId("worth"),
     h("span", {}, `${data.mode} · `),
-    worth ? h("b", {}, `${amount(worth.equity, 2)} ${worth.asset} `) : "no account yet ",
+    worth ? h("b", {}, `${amount(worth.equity, cents(worth.asset))} ${worth.asset} `) : "no account yet ",
     worth ? h("span", { class: way(worth.day_return_pct) }, `${percent(worth.day_return_pct)} today`) : null);
   const button = byId("halt");
   button.textContent = data.halted ? "Resume trading" : "Halt trading";

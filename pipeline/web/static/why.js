@@ -11,6 +11,8 @@ export function whyOf(app, path) {
   const place = h("div", { class: "why-of" });
   let by = "strategy";
 
+  const digits = app.place.market === "cm" ? 8 : 2;
+
   /** @param {any} found */
   function draw(found) {
     const cells = found.cells.filter((/** @type {any} */ one) => one.by === by);
@@ -28,7 +30,7 @@ export function whyOf(app, path) {
       h("div", { class: "bar" }, "By ", ...BY.map(([id, name]) => h("button", { type: "button", "aria-pressed": String(id === by), onclick: () => { by = id; draw(found); } }, name))),
       h("div", { class: "scroll" }, table([
         { name: "month", class: "text strong", cell: (one) => one.month },
-        ...names.map((name) => ({ name: String(name), class: (/** @type {any} */ one) => way(at.get(`${one.month} ${name}`)?.return_pct), cell: (/** @type {any} */ one) => cell(at.get(`${one.month} ${name}`)) })),
+        ...names.map((name) => ({ name: String(name), class: (/** @type {any} */ one) => way(at.get(`${one.month} ${name}`)?.return_pct), cell: (/** @type {any} */ one) => cell(at.get(`${one.month} ${name}`), digits) })),
       ], names.length ? found.months : [], "No trade has ended.")),
       h("p", {}, "* nine of ten draws of its trades lie on one side of nothing"),
       ...found.notes.map((/** @type {string} */ text) => h("p", { class: "warn" }, text)));
@@ -50,5 +52,5 @@ export function whyOf(app, path) {
 /** @param {any} one */
 const between = (one) => one.low_pct === null ? "too few" : `${signed(one.low_pct)} to ${signed(one.high_pct)} %`;
 
-/** @param {any} one */
-const cell = (one) => one ? h("span", { title: `${one.trades} trades, ${signed(one.profit)}; nine of ten: ${between(one)}` }, `${percent(one.return_pct)}${one.is_clear ? " *" : ""}`) : UNKNOWN;
+/** @param {any} one @param {number} digits of what was earned */
+const cell = (one, digits) => one ? h("span", { title: `${one.trades} trades, ${signed(one.profit, digits)}; nine of ten: ${between(one)}` }, `${percent(one.return_pct)}${one.is_clear ? " *" : ""}`) : UNKNOWN;

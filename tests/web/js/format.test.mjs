@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { ago, amount, decimals, moment, percent, signed, span, UNKNOWN, way } from "../../../pipeline/web/static/format.js";
+import { ago, amount, cents, centsOf, decimals, moment, percent, signed, span, UNKNOWN, way } from "../../../pipeline/web/static/format.js";
 
 test("what is not known is a dash, never nought", () => {
   for (const said of [amount(null), amount(undefined), amount(NaN), amount("x"), percent(null), percent(NaN), signed(null), ago(null), ago(0), span(null), span(Infinity), moment(NaN)]) assert.equal(said, UNKNOWN);
@@ -27,4 +27,9 @@ test("moments are UTC, spans are as long as they are", () => {
   assert.equal(ago(1000, 3500), "2.5 s ago");
   assert.deepEqual([30, 600, 7_200, 864_000].map(span), ["30 s", "10 min", "2 h", "10 days"]);
   assert.equal(span(-1), "0.0 s");
+});
+
+test("dollars have cents, and a coin is divided further", () => {
+  assert.deepEqual(["USDT", "USDC", "BTC", "DOGE"].map(cents), [2, 2, 8, 8]);
+  assert.deepEqual([centsOf("BTCUSDT", "um"), centsOf("BTCUSDT", "spot"), centsOf("ETHBTC", "spot"), centsOf("BTCUSD_PERP", "cm")], [2, 2, 8, 8]);
 });

@@ -3,7 +3,7 @@
 import { get } from "../api.js";
 import { curves } from "../curves.js";
 import { fill, h, table } from "../dom.js";
-import { amount, moment, percent, signed, UNKNOWN, way } from "../format.js";
+import { amount, cents, moment, percent, signed, UNKNOWN, way } from "../format.js";
 import { whyOf } from "../why.js";
 import { ordersTable, positionsTable } from "./dock.js";
 
@@ -14,12 +14,13 @@ export function accountView(root, app) {
   root.append(page);
 
   function cards(/** @type {any} */ worth) {
+    const digits = cents(worth.asset);
     /** @type {[string, string, string][]} */
-    const shown = worth ? [
-      ["equity", `${amount(worth.equity, 2)} ${worth.asset}`, ""], ["wallet", amount(worth.wallet, 2), ""], ["available", amount(worth.available, 2), ""],
-      ["unrealised", signed(worth.unrealized), way(worth.unrealized)], ["today", percent(worth.day_return_pct), way(worth.day_return_pct)],
-      ["this month", percent(worth.month_return_pct), way(worth.month_return_pct)], ["fees today", amount(worth.fees_today, 2), ""], ["funding today", signed(worth.funding_today), way(worth.funding_today)],
-    ] : [];
+    const shown = [
+      ["equity", `${amount(worth.equity, digits)} ${worth.asset}`, ""], ["wallet", amount(worth.wallet, digits), ""], ["available", amount(worth.available, digits), ""],
+      ["unrealised", signed(worth.unrealized, digits), way(worth.unrealized)], ["today", percent(worth.day_return_pct), way(worth.day_return_pct)],
+      ["this month", percent(worth.month_return_pct), way(worth.month_return_pct)], ["fees today", amount(worth.fees_today, digits), ""], ["funding today", signed(worth.funding_today, digits), way(worth.funding_today)],
+    ];
     return h("div", { class: "cards" }, ...shown.map(([name, value, kind]) => h("div", { class: "card" }, name, h("b", { class: kind }, value))));
   }
 
@@ -27,8 +28,8 @@ export function accountView(root, app) {
   const of = (one, several) => h("section", { "aria-label": `In ${one.asset}` }, several ? h("h2", {}, one.asset) : null,
     ...one.latest ? [cards(one.latest), h("p", {}, `as of ${moment(one.latest.at)} UTC`)] : [],
     h("h2", {}, "Equity at the end of each day"), equity(one.days),
-    h("h2", {}, "Days, UTC"), calendar(one.days), h("h2", {}, "Months, UTC"), h("div", { class: "scroll" }, periods(one.months)),
-    h("h2", {}, "Days as a table"), h("div", { class: "scroll" }, periods(one.days.slice().reverse())));
+    h("h2", {}, "Days, UTC"), calendar(one.days, cents(one.asset)), h("h2", {}, "Months, UTC"), h("div", { class: "scroll" }, periods(one.months, one.asset)),
+    h("h2", {}, "Days as a table"), h("div", { class: "scroll" }, periods(one.days.slice().reverse(), one.asset)));
 
   async function load() {
     const found = await get("account", app.query);
@@ -42,26 +43,26 @@ export function accountView(root, app) {
   }
 
   const end = app.live.on(`trading/${app.place.name}`, (data) => fill(open,
-    h("h2", {}, "Positions"), h("div", { class: "scroll" }, positionsTable(data.positions)), h("h2", {}, "Open orders"), h("div", { class: "scroll" }, ordersTable(data.orders)),
+    h("h2", {}, "Positions"), h("div", { class: "scroll" }, positionsTable(data.positions, app.place.market)), h("h2", {}, "Open orders"), h("div", { class: "scroll" }, ordersTable(data.orders)),
     h("h2", {}, "Limits that have tripped"), data.breakers.length ? h("ul", {}, ...data.breakers.map((/** @type {any} */ one) => h("li", { class: "wrong" }, `${one.name} ${one.symbol ?? ""}: ${one.reason} (${moment(one.at)})`))) : h("p", {}, "none")));
   load().catch((error) => { if (!ended) fill(page, h("p", { class: "wrong" }, error.message)); });
   return { end: () => { ended = true; end(); } };
 }
 
-/** @param {any[]} rows */
-const periods = (rows) => table([
+/** @param {any[]} rows @param {string} asset */
+const periods = (rows, asset) => table([
   { name: "", class: "text strong", cell: (one) => one.name },
   { name: "days known", cell: (one) => one.days },
-  { name: "equity", cell: (one) => amount(one.equity, 2) },
+  { name: `equity, ${asset}`, cell: (one) => amount(one.equity, cents(asset)) },
   { name: "return", class: (one) => way(one.return_pct), cell: (one) => percent(one.return_pct) },
-  { name: "realised", class: (one) => way(one.realized), cell: (one) => signed(one.realized) },
-  { name: "fees", cell: (one) => amount(one.fees, 2) },
-  { name: "funding", class: (one) => way(one.funding), cell: (one) => signed(one.funding) },
-  { name: "paid in or out", cell: (one) => signed(one.transfers) },
+  { name: "realised", class: (one) => way(one.realized), cell: (one) => signed(one.realized, cents(asset)) },
+  { name: "fees", cell: (one) => amount(one.fees, cents(asset)) },
+  { name: "funding", class: (one) => way(one.funding), cell: (one) => signed(one.funding, cents(asset)) },
+  { name: "paid in or out", cell: (one) => signed(one.transfers, cents(asset)) },
 ], rows, "No day is known yet.");
 
-/** @param {any[]} days */
-const calendar = (days) => days.length ? h("div", { class: "days" }, ...days.slice(-62).map((one) => h("div", { class: way(one.return_pct), title: `${amount(one.equity, 2)}, realised ${signed(one.realized)}` }, one.name.slice(5), h("b", {}, one.return_pct === null ? UNKNOWN : percent(one.return_pct))))) : h("p", {}, "No day is known yet.");
+/** @param {any[]} days @param {number} digits */
+const calendar = (days, digits) => days.length ? h("div", { class: "days" }, ...days.slice(-62).map((one) => h("div", { class: way(one.return_pct), title: `${amount(one.equity, digits)}, realised ${signed(one.realized, digits)}` }, one.name.slice(5), h("b", {}, one.return_pct === null ? UNKNOWN : percent(one.return_pct))))) : h("p", {}, "No day is known yet.");
 
 /** @param {any[]} days */
 const equity = (days) => curves([{ name: "equity", days: days.map((one) => Date.parse(one.name)), values: days.map((one) => Number(one.equity)) }]);

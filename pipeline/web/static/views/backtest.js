@@ -73,7 +73,7 @@ async function list(app, page, [symbol, interval], ended) {
     h("h2", {}, "Kept runs"), h("div", { class: "bar" }, compare),
     h("div", { class: "scroll" }, table([
       { name: "", cell: (one) => h("input", { type: "checkbox", "aria-label": `Choose ${one.id}`, onchange: () => { if (!chosen.delete(one.id)) chosen.add(one.id); compare.disabled = !chosen.size; } }) },
-      { name: "run", class: "text", cell: (one) => h("a", { href: `#/backtest/${one.id}` }, one.id) },
+      { name: "run", class: "text", cell: (one) => h("a", { href: app.href("backtest", one.id) }, one.id) },
       { name: "at (UTC)", class: "text", cell: (one) => moment(one.at) },
       { name: "return", class: (one) => way(one.return_pct), cell: (one) => percent(one.return_pct) },
       { name: "drawdown", cell: (one) => share(one.max_drawdown_pct) },
@@ -88,7 +88,7 @@ async function list(app, page, [symbol, interval], ended) {
 async function results(app, page, names) {
   const found = await Promise.all(names.map((name) => get(`runs/${encodeURIComponent(name)}`, app.query)));
   const [one] = found;
-  fill(page, h("h1", {}, found.length > 1 ? `${found.length} runs` : one.title), h("p", {}, h("a", { href: "#/backtest" }, "all runs")),
+  fill(page, h("h1", {}, found.length > 1 ? `${found.length} runs` : one.title), h("p", {}, h("a", { href: app.href("backtest") }, "all runs")),
     ...found.filter((run) => run.stale).map((run) => h("p", { class: "warn" }, `${run.id} is stale: candles of ${run.changed.join(", ")} changed since. \`tidemark rerun ${run.id}\` runs it again.`)),
     curves(found.map((run) => ({ name: run.id, days: run.days, values: run.equity }))),
     h("div", { class: "scroll" }, found.length > 1 ? compared(found) : readings(one)));

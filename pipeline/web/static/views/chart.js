@@ -3,7 +3,7 @@
 import { candles, get, Refused } from "../api.js";
 import { Chart } from "../chart/chart.js";
 import { fill, h } from "../dom.js";
-import { amount, decimals, moment, signed, UNKNOWN } from "../format.js";
+import { amount, centsOf, decimals, moment, signed, UNKNOWN } from "../format.js";
 import { coinList } from "./coins.js";
 import { dock } from "./dock.js";
 import { symbolSettings } from "./settings.js";
@@ -164,7 +164,7 @@ export function chartView(root, app, rest) {
     if (ended) return;
     if (trade) chart.setPriceLines(tradeLines(trade, chart.theme));
     else ends.push(app.live.on(`trading/${app.place.name}`, (data) => chart.setPriceLines(priceLines(data, symbol, chart.theme))));
-    fill(decided, trade ? h("a", { href: `#/backtest/${run}` }, "its run") : null, trade ? ` · ${tradeInWords(trade)}` : null);
+    fill(decided, trade ? h("a", { href: app.href("backtest", run) }, "its run") : null, trade ? ` · ${tradeInWords(trade, app.place.market)}` : null);
     if (trade) span = [trade.opened_at, trade.closed_at ?? trade.opened_at];
     ends.push(app.live.on(`signals/${app.place.name}`, (one) => {
       if (one.symbol !== symbol || one.interval !== interval) return;
@@ -221,7 +221,7 @@ const DECIDED = /** @type {Record<string, string>} */ ({
   assumption: "stop and target lie in one minute, which does not tell which came first",
 });
 
-/** @param {any} trade */
-const tradeInWords = (trade) => `${trade.side === "long" ? "▲ long" : "▼ short"} ${amount(trade.quantity)} ${moment(trade.opened_at)} at ${amount(trade.entry_price)}`
+/** @param {any} trade @param {string} market */
+const tradeInWords = (trade, market) => `${trade.side === "long" ? "▲ long" : "▼ short"} ${amount(trade.quantity)} ${moment(trade.opened_at)} at ${amount(trade.entry_price)}`
   + (trade.closed_at ? `, ended ${moment(trade.closed_at)} at ${amount(trade.exit_price)} by ${trade.reason}: ${DECIDED[trade.decided_by] ?? trade.decided_by}` : ", still open")
-  + ` · profit ${signed(trade.profit)} · ${trade.strategy}, ${trade.interval}`;
+  + ` · profit ${signed(trade.profit, centsOf(trade.symbol, market))} · ${trade.strategy}, ${trade.interval}`;

@@ -2,7 +2,7 @@
 /** What is held, what is on its way, and what was said of a symbol, or of all. */
 import { get } from "../api.js";
 import { fill, h, table } from "../dom.js";
-import { ago, amount, moment, percent, signed, way } from "../format.js";
+import { ago, amount, centsOf, moment, percent, signed, way } from "../format.js";
 
 const SHOWN = 200;
 
@@ -19,7 +19,7 @@ export function dock(app, root, symbol, show) {
     fill(root,
       h("div", { class: "bar" }, ...tabs.map(([id, name]) => h("button", { type: "button", "aria-pressed": String(id === tab), onclick: () => { tab = id; draw(); } }, name)),
         h("label", {}, h("input", { type: "checkbox", checked: only, onchange: () => { only = !only; void load(); } }), ` ${symbol} only`)),
-      h("div", { class: "scroll" }, tab === "positions" ? positionsTable(held) : tab === "orders" ? ordersTable(orders) : signalsTable(signals, { chosen, onchosen: choose })));
+      h("div", { class: "scroll" }, tab === "positions" ? positionsTable(held, app.place.market) : tab === "orders" ? ordersTable(orders) : signalsTable(signals, { chosen, onchosen: choose })));
   }
 
   /** @param {any} one */
@@ -50,14 +50,14 @@ export function dock(app, root, symbol, show) {
   };
 }
 
-/** @param {any[]} rows */
-export const positionsTable = (rows) => table([
+/** @param {any[]} rows @param {string} market */
+export const positionsTable = (rows, market) => table([
   { name: "symbol", class: "text strong", cell: (one) => one.symbol },
   { name: "side", class: (one) => Number(one.quantity) > 0 ? "text up" : "text down", cell: (one) => Number(one.quantity) > 0 ? "▲ long" : "▼ short" },
   { name: "size", cell: (one) => amount(one.quantity.replace("-", "")) },
   { name: "entry", cell: (one) => amount(one.entry_price) },
   { name: "mark", cell: (one) => amount(one.mark_price) },
-  { name: "unrealised", class: (one) => way(one.unrealized), cell: (one) => signed(one.unrealized) },
+  { name: "unrealised", class: (one) => way(one.unrealized), cell: (one) => signed(one.unrealized, centsOf(one.symbol, market)) },
   { name: "stop", class: (one) => one.stop_price ? "" : "wrong", cell: (one) => one.stop_price ? amount(one.stop_price) : "none" },
   { name: "target", cell: (one) => amount(one.take_profit_price) },
   { name: "liquidation", cell: (one) => amount(one.liquidation_price) },

@@ -32,7 +32,7 @@ export function monitorsView(root, app) {
     fill(rows, h("table", {}, h("thead", {}, h("tr", {}, ...["", "symbol", "series", "behind", "last frame", "last closed, UTC", "stored"].map((name) => h("th", { class: "text" }, name)))),
       h("tbody", {}, ...[...symbols].map(([symbol, series]) => h("tr", {},
         h("td", {}, h("input", { type: "checkbox", "aria-label": `Choose ${symbol}`, checked: chosen.has(symbol), onchange: () => { if (!chosen.delete(symbol)) chosen.add(symbol); } })),
-        h("td", { class: "text strong" }, h("a", { href: `#/chart/${symbol}/${series[0].interval}` }, symbol)),
+        h("td", { class: "text strong" }, h("a", { href: app.href("chart", symbol, series[0].interval) }, symbol)),
         h("td", { class: "text" }, series.map((one) => one.interval).join(" ")),
         h("td", { class: "text" }, ...series.map((one) => h("span", { class: one.behind === 0 ? "good" : "wrong" }, one.gone ?? (one.behind === null ? "not stored " : one.behind === 0 ? "live " : `${one.behind} behind `)))),
         h("td", { class: "text" }, `${span(Math.min(...series.map((one) => one.frame_age ?? Infinity)))} ago`),

@@ -93,7 +93,7 @@ async function list(app, page, [symbol, interval], ended) {
 
   fill(page, h("h1", {}, "Search"), symbols.length ? form : h("p", { class: "empty" }, "Fills are decided on 1m candles, and none are stored: `tidemark backfill BTCUSDT --interval 1m`."),
     h("h2", {}, "Kept searches"), h("div", { class: "scroll" }, table([
-      { name: "search", class: "text", cell: (one) => h("a", { href: `#/search/${encodeURIComponent(one.id)}` }, one.id) },
+      { name: "search", class: "text", cell: (one) => h("a", { href: app.href("search", one.id) }, one.id) },
       { name: "at (UTC)", class: "text", cell: (one) => moment(one.at) },
       { name: "strategy", class: "text strong", cell: (one) => one.strategy },
       { name: "of", class: "text", cell: (one) => `${one.symbols.join(" ")} ${one.intervals.join(" ")}` },
@@ -112,7 +112,7 @@ async function result(app, page, name, ended) {
   const lines = [{ name: "best trial, in sample", days: found.days, values: found.equity }];
   if (found.forward) lines.push({ name: "what was chosen, out of sample", days: found.forward.days, values: found.forward.equity });
   const again = () => result(app, page, name, ended);
-  fill(page, h("h1", {}, `${found.strategy} on ${found.symbols.join(" ")} ${found.intervals.join(" ")}, ${day(found.start)} to ${day(found.end)}`), h("p", {}, h("a", { href: "#/search" }, "all searches"), ` · ${found.id}`),
+  fill(page, h("h1", {}, `${found.strategy} on ${found.symbols.join(" ")} ${found.intervals.join(" ")}, ${day(found.start)} to ${day(found.end)}`), h("p", {}, h("a", { href: app.href("search") }, "all searches"), ` · ${found.id}`),
     verdict(found), found.ended ? null : goOn(), curves(lines.filter((line) => line.values.length)),
     h("p", {}, `Searched: ${Object.entries(found.space).map(([axis, values]) => `${axis}=${spread(/** @type {any} */ (values))}`).join(" ")} by ${found.sampler}, seed ${found.seed}, best by ${found.objectives.join(", ")}. ${Object.keys(found.fixed).length ? `Fixed: ${words(found.fixed)}.` : ""}`),
     found.forward ? h("h2", {}, "Out of sample, fold by fold") : null, found.forward ? h("div", { class: "scroll" }, folds(found)) : null,

@@ -1,0 +1,30 @@
+// The same candles, drawn by lightweight-charts: `charts_of_others.py` puts the number of marks in.
+const frame = () => new Promise((done) => requestAnimationFrame(done));
+(async () => {
+  const began = performance.now();
+  const buffer = await (await fetch("/candles")).arrayBuffer();
+  const length = new DataView(buffer).getUint32(0, true);
+  const head = JSON.parse(new TextDecoder().decode(new Uint8Array(buffer, 4, length)));
+  const column = {};
+  head.columns.forEach((name, k) => { column[name] = new Float64Array(buffer, 4 + length + 8 * k * head.count, head.count); });
+  const L = LightweightCharts;
+  const own = L.createChart(document.getElementById("chart"), { autoSize: true, timeScale: { minBarSpacing: 0.001, enableConflation: true } });
+  const times = Array.from(column.t, (t) => t / 1000);
+  const line = (name) => times.map((time, k) => Number.isNaN(column[name][k]) ? { time } : { time, value: column[name][k] });
+  const candles = own.addSeries(L.CandlestickSeries);
+  candles.setData(times.map((time, k) => ({ time, open: column.open[k], high: column.high[k], low: column.low[k], close: column.close[k] })));
+  own.addSeries(L.HistogramSeries, { priceScaleId: "volume" }).setData(line("volume"));
+  for (const name of ["sma7", "sma20", "sma60", "sma120"]) own.addSeries(L.LineSeries).setData(line(name));
+  own.addSeries(L.LineSeries, {}, 1).setData(line("rsi"));
+  own.addSeries(L.HistogramSeries, {}, 2).setData(line("macd_hist"));
+  for (const name of ["macd", "macd_signal"]) own.addSeries(L.LineSeries, {}, 2).setData(line(name));
+  const every = Math.max(1, Math.floor(times.length / MARKS));
+  const marks = Array.from({ length: MARKS }, (_, k) => ({ time: times[k * every], position: "belowBar", shape: "arrowUp", color: "#56b4e9" }));
+  L.createSeriesMarkers(candles, marks.filter((one) => one.time));
+  await frame();
+  await frame();
+  document.documentElement.dataset.took = String(performance.now() - began);
+  window.scale = own.timeScale();
+  window.count = times.length;
+  document.documentElement.dataset.ready = "yes";
+})();

@@ -1,0 +1,346 @@
+"""The page in a headless Chromium that draws in software: from the address to the first candle, 300 days of minutes at
+once, updates while somebody looks, and what its server takes for it.
+
+`BENCH_CHARTS` names a folder with `lightweight-charts.standalone.production.js`, which is then measured on the same
+candles; nothing of it is ever installed with us.
+"""
+
+import asyncio
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+import polars as pl
+import psutil
+import requests
+from playwright.sync_api import Page, sync_playwright
+from pymongo import AsyncMongoClient
+from pymongo.database import Database
+from websockets.asyncio.client import connect
+
+from bench.charts_of_others import lightweight
+from bench.page_probe import FRAMES, PAN, WHOLE, frames_of, heap_of, quantile
+from bench.store import mongod_at
+from bench.table import Row
+from pipeline.app.door import Door, secret_file
+from pipeline.candle import Candle, CandleWrite
+from pipeline.indicators import compute
+from pipeline.periods import PERIODS
+from pipeline.store.candles.frame import FRAME_SCHEMA
+from pipeline.store.candles.live import AsyncCandleWriter
+from pipeline.store.candles.store import CandleStore
+from pipeline.store.series import SeriesStore
+from pipeline.store.symbols import SymbolStore
+from pipeline.store.watchlist import Watchlist
+from pipeline.timeline import MINUTE, interval, to_datetime
+from schemas.series import SeriesKey
+from schemas.signals import SIGNALS, Signal
+from tests.browser.conftest import launch
+from tests.contracts import contract
+
+GROUP = "page"
+ROOT = Path(__file__).parents[1]
+STEP = interval("1m")
+KEY = SeriesKey("sim", "BTCUSDT", "1m")
+OTHERS = [SeriesKey("sim", f"S{number}USDT", "1m") for number in range(10)]
+DECIMALS = 1
+SAYS = "the page is served: "
+READY = "html[data-ready=yes]"
+PATIENCE_MS = 240_000
+PAINTED = """
+window.painted = [];
+new MutationObserver(() => {
+  if (document.documentElement.dataset.ready === "yes") window.painted.push(performance.now());
+}).observe(document, { subtree: true, attributes: true, attributeFilter: ["data-ready"] });
+"""
+
+
+def run(quick: bool) -> list[Row]:
+    """What a browser sees, what tabs hear, and what the server takes."""
+    count, marks, seconds = (20_000, 500, 3) if quick else (432_000, 10_000, 30)
+    with mongod_at() as (database, uri), tempfile.TemporaryDirectory(prefix="tidemark-bench-") as folder:
+        fill(database, KEY, count)
+        for key in OTHERS:
+            fill(database, key, 300)
+        database[SIGNALS.name].insert_many(said(marks, count))
+        with server(uri, database.name, Path(folder)) as served:
+            looked = seen(served, count, marks, uri, database.name, seconds)
+            heard = asyncio.run(tabs(served, uri, database.name, 20, seconds))
+            return [*looked, *heard, *asked(served, count)]
+
+
+# ---- what is stored
+
+
+def fill(database: Database[dict[str, Any]], key: SeriesKey, count: int) -> None:
+    """A random walk up to the candle that is open now, with its indicators; watched."""
+    random = np.random.default_rng(7)
+    SymbolStore(database).save([contract(key.symbol, exchange=key.exchange, price_precision=DECIMALS)])
+    t = STEP.floor(int(time.time() * 1000)) - np.arange(count, 0, -1) * MINUTE
+    close = np.round(60_000 * np.exp(np.cumsum(random.normal(0, 0.0005, count))), DECIMALS)
+    opened = np.concatenate((close[:1], close[:-1]))
+    high, low = (np.round(edge, DECIMALS) for edge in (np.maximum(opened, close) + 9, np.minimum(opened, close) - 9))
+    columns: dict[str, Any] = dict.fromkeys(FRAME_SCHEMA, random.exponential(50, count))
+    columns |= compute(t // MINUTE, high, low, close, decimals=DECIMALS, periods=PERIODS)
+    columns |= {"t": t, "te": t + MINUTE - 1, "u": t + MINUTE, "closed": np.ones(count, np.bool_)}
+    columns |= {"open": opened, "high": high, "low": low, "close": close}
+    frame = pl.DataFrame({name: columns[name] for name in FRAME_SCHEMA})
+    CandleStore(database).replace_closed(key, frame.select(pl.col(n).cast(kind) for n, kind in FRAME_SCHEMA.items()))
+    SeriesStore(database).recount(key, "rest", int(t[-1]) + MINUTE)
+    Watchlist(database, key.exchange).watch([key], datetime.now(UTC))
+
+
+def said(marks: int, count: int) -> list[dict[str, Any]]:
+    """So many signals, spread over the candles."""
+    last = STEP.floor(int(time.time() * 1000))
+    at = [to_datetime(last - number * (count // marks) * MINUTE) for number in range(marks)]
+    usual: dict[str, Any] = {
+        "exchange": KEY.exchange, "symbol": KEY.symbol, "interval": KEY.interval, "strategy": "macd_cross",
+        "kind": "entry", "price": 60_000.0, "strength": 1.0, "indicators": {"close": 60_000.0}, "settings": "v1",
+        "source": "history", "confirmed": True, "verdict": "expired",
+    }  # fmt: skip
+    return [
+        Signal(
+            id=f"{KEY}:{number}", side="long" if number % 2 else "short", at=one, created_at=one,
+            candle=one - timedelta(minutes=1), **usual,
+        ).to_mongo()
+        for number, one in enumerate(at)
+    ]  # fmt: skip
+
+
+# ---- the server
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A server of the page, in a process of its own."""
+
+    url: str
+    home: Path
+    process: psutil.Process
+
+    @property
+    def script(self) -> dict[str, str]:
+        """What a script sends."""
+        return {"authorization": f"Bearer {secret_file(self.home).read_text()}"}
+
+    @property
+    def cpu(self) -> float:
+        """Seconds of a core so far."""
+        spent = self.process.cpu_times()
+        return float(spent.user + spent.system)
+
+    @property
+    def resident(self) -> float:
+        """MB."""
+        return float(self.process.memory_info().rss) / 2**20
+
+
+@contextmanager
+def server(uri: str, database: str, folder: Path) -> Iterator[Served]:
+    """`tidemark web`, until the block ends."""
+    mine = {"TIDEMARK_HOME": str(folder), "TIDEMARK_MONGO_URI": uri, "TIDEMARK_DATABASE": database}
+    mine |= {"TIDEMARK_SYMBOLS": KEY.symbol, "TIDEMARK_INTERVALS": KEY.interval}
+    others = {name: value for name, value in os.environ.items() if not name.startswith("TIDEMARK_")}
+    log = folder / "web.log"
+    with log.open("wb") as out:
+        command = [sys.executable, "-m", "pipeline.cli", "web", "--port", "0"]
+        process = subprocess.Popen(command, env=others | mine, stdout=out, stderr=out, cwd=folder)
+    try:
+        while (found := re.search(rf"{SAYS}(\S+)", log.read_text())) is None:
+            if process.poll() is not None:
+                raise RuntimeError(log.read_text())
+            time.sleep(0.05)
+        yield Served(found[1], folder, psutil.Process(process.pid))
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def asked(served: Served, count: int) -> list[Row]:
+    """Everything at once, and what is left in memory after all that was asked."""
+    took = []
+    for _ in range(5):
+        begun = time.perf_counter()
+        answer = requests.get(
+            f"{served.url}/api/candles/{KEY.symbol}/1m?limit={count}", headers=served.script, timeout=60
+        )
+        took.append(time.perf_counter() - begun)
+    note = f"{len(answer.content) / 1e6:.1f} MB"
+    return [
+        row(f"/api/candles of {count:,} candles, 14 columns, median of 5", median(took), "s", at_most=0.6, note=note),
+        row("the page's server after all of this, resident", served.resident, "MB", at_most=150),
+    ]
+
+
+def row(name: str, ours: float, unit: str, **more: Any) -> Row:
+    """Less is better in all of them but frames."""
+    return Row(group=GROUP, name=name, ours=ours, unit=unit, **({"lower_is_better": True} | more))
+
+
+# ---- what a browser sees
+
+
+def seen(served: Served, count: int, marks: int, uri: str, database: str, seconds: int) -> list[Row]:
+    """In one Chromium, a tab after the other."""
+    with sync_playwright() as playwright, launch(playwright) as browser:
+        profile = browser.new_context(viewport={"width": 1280, "height": 720}, color_scheme="dark")
+        tab = profile.new_page()
+        tab.set_default_timeout(PATIENCE_MS)
+        tab.goto(f"{served.url}/enter?code={Door(served.home).code()}")
+        tab.wait_for_selector(READY)
+        tab.close()
+        rows = [first(profile, served)]
+        tab, took = opened(profile, f"{served.url}/?limit={count}#/chart/{KEY.symbol}/1m")
+        data = float(tab.evaluate("Number(document.documentElement.dataset.took)")) / 1000
+        candles, shown = tab.evaluate("[chart.describe().candles, chart.marks.length]")
+        pan, whole = frames_of(tab, PAN), frames_of(tab, WHOLE)
+        ours = {"data": data, "pan": quantile(pan, 0.95), "whole": median(whole), "heap": heap_of(tab)}
+        tab.close()
+        theirs = lightweight(browser, served, count, marks)
+        note = f"{candles:,} candles and {shown:,} marks drawn; {took:.2f} s from the address on"
+        rows += beside(count, marks, ours, theirs, note)
+        rows += moving(profile, served, uri, database, seconds)
+    return rows
+
+
+def opened(profile: Any, url: str) -> tuple[Page, float]:
+    """A tab, and after how many seconds from the address on it had drawn its candles."""
+    tab = profile.new_page()
+    tab.set_default_timeout(PATIENCE_MS)
+    tab.add_init_script(PAINTED)
+    tab.goto(url)
+    tab.wait_for_selector(READY)
+    return tab, float(tab.evaluate("window.painted[0]")) / 1000
+
+
+def first(profile: Any, served: Served) -> Row:
+    """The newest 2,000 candles: how everybody begins."""
+    took = []
+    for _ in range(5):
+        tab, seconds = opened(profile, f"{served.url}/#/chart/{KEY.symbol}/1m")
+        took.append(seconds)
+        tab.close()
+    return row(
+        "address to first candles painted, median of 5", median(took), "s", at_most=1, note=f"at best {min(took):.2f} s"
+    )
+
+
+def beside(count: int, marks: int, ours: dict[str, float], theirs: dict[str, float] | None, note: str) -> list[Row]:
+    """Each figure, and that of the other chart where it was there."""
+    about = f"{count:,} candles, four averages, RSI, MACD, {marks:,} marks"
+    named = {
+        "data": (f"{about}: asked for to painted", "s", 1.0),
+        "pan": ("the same: a frame while it is moved, p95", "ms", 33.0),
+        "whole": ("the same, all of it in view: a frame, p50", "ms", 33.0),
+        "heap": ("the same: heap and columns", "MB", 100.0),
+    }
+    return [
+        row(
+            name, ours[key], unit, at_most=most, note=note if key == "data" else "",
+            **({} if theirs is None else {"peer": theirs[key], "peer_name": "lightweight-charts"}),
+        )
+        for key, (name, unit, most) in named.items()
+    ]  # fmt: skip
+
+
+def moving(profile: Any, served: Served, uri: str, database: str, seconds: int) -> list[Row]:
+    """The open candle changes 60 times a second in the database, and a tab shows it."""
+    tab, _ = opened(profile, f"{served.url}/#/chart/{KEY.symbol}/1m")
+    session = tab.context.new_cdp_session(tab)
+    session.send("Performance.enable")
+    writer = subprocess.Popen(writing(uri, database, "one", 60, seconds + 4), cwd=ROOT)
+    tab.wait_for_timeout(2_000)
+    before, cpu = _busy(session), served.cpu
+    frames = float(tab.evaluate(FRAMES, seconds * 1000)) / seconds
+    busy, server_busy = (_busy(session) - before) / seconds, (served.cpu - cpu) / seconds
+    writer.wait()
+    tab.close()
+    told = f"the server took {server_busy:.0%} of a core"
+    return [
+        row(
+            f"60 updates a second for {seconds} s: frames", frames, "/s", at_least=55, lower_is_better=False, note=told
+        ),
+        row("the same: of a core, in the tab", busy * 100, "%", at_most=40),
+    ]
+
+
+def _busy(session: Any) -> float:
+    """Seconds that the tab's own thread has worked."""
+    told = {one["name"]: one["value"] for one in session.send("Performance.getMetrics")["metrics"]}
+    return float(told["TaskDuration"])
+
+
+def writing(uri: str, database: str, which: str, rate: float, seconds: float) -> list[str]:
+    """The command that keeps candles changing, in a process of its own."""
+    program = "import asyncio, sys; from bench.page import keep_changing; asyncio.run(keep_changing(*sys.argv[1:]))"
+    return [sys.executable, "-c", program, uri, database, which, str(rate), str(seconds)]
+
+
+async def keep_changing(uri: str, database: str, which: str, rate: str, seconds: str) -> None:
+    """The open candle of the one, or of each of the others, so many times a second, as the ingester writes it; `u` says
+    when."""
+    keys = [KEY] if which == "one" else OTHERS
+    async with AsyncMongoClient[dict[str, Any]](uri) as client:
+        writer = AsyncCandleWriter(client[database])
+        begun = asyncio.get_running_loop().time()
+        for number in range(int(float(seconds) * float(rate))):
+            await asyncio.sleep(max(0.0, begun + number / float(rate) - asyncio.get_running_loop().time()))
+            now = int(time.time() * 1000)
+            price = 60_000 + number % 100
+            shown = (50.0, 1.0, 1.0, 0.0, 30.0, *[60_000.0] * 4)
+            candle = Candle(STEP.floor(now), 60_000.0, 60_100.0, 59_900.0, price, 5.0, 1.0, 1, 1.0, 1.0, False, now)
+            await writer.write([CandleWrite(key, candle, shown) for key in keys])
+
+
+# ---- what tabs hear
+
+
+async def tabs(served: Served, uri: str, database: str, count: int, seconds: int) -> list[Row]:
+    """So many sockets, each of which follows ten symbols that change four times a second."""
+    late: list[float] = []
+    stop = asyncio.Event()
+    listening = [asyncio.create_task(_tab(served, late, stop)) for _ in range(count)]
+    await asyncio.sleep(3)
+    command = writing(uri, database, "others", 4, seconds + 4)
+    writer = await asyncio.create_subprocess_exec(*command, cwd=ROOT)
+    await asyncio.sleep(4)
+    late.clear()
+    cpu, begun = served.cpu, time.monotonic()
+    await asyncio.sleep(seconds - 2)
+    heard, busy = sorted(late), (served.cpu - cpu) / (time.monotonic() - begun)
+    await writer.wait()
+    stop.set()
+    await asyncio.gather(*listening)
+    note = f"{len(heard):,} candles heard in {seconds - 2} s; p50 {quantile(heard, 0.5):.0f} ms, the database included"
+    name = f"{count} tabs x {len(OTHERS)} symbols at 4 Hz"
+    return [
+        row(f"{name}: written to heard, p99", quantile(heard, 0.99), "ms", at_most=50, note=note),
+        row("the same: of a core, in the server", busy * 100, "%", at_most=25),
+    ]
+
+
+async def _tab(served: Served, late: list[float], stop: asyncio.Event) -> None:
+    """Notes how old each candle is as it comes in."""
+    url = f"{served.url.replace('http', 'ws')}/api/live"
+    async with connect(url, additional_headers=served.script, proxy=None) as socket:
+        topics = [f"candles/{key.exchange}/{key.symbol}/{key.interval}" for key in OTHERS]
+        await socket.send(json.dumps({"subscribe": topics}))
+        while not stop.is_set():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(0.5):
+                    told = json.loads(await socket.recv())
+                    if told["topic"] in topics and told["data"]:
+                        late.append(time.time() * 1000 - told["data"][-1]["u"])
