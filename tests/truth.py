@@ -18,14 +18,23 @@ IN_DOUBT = frozenset({"intended", "sent", "unknown"})
 
 
 def candle_differences(
-    simulator: RunningSimulator, store: CandleStore, keys: Iterable[SeriesKey], since: int, until: int
+    simulator: RunningSimulator,
+    store: CandleStore,
+    keys: Iterable[SeriesKey],
+    since: int,
+    until: int,
+    contract_size: Decimal | None = None,
 ) -> Iterator[str]:
-    """The candles that open in [since, until] and are not stored, closed, as they truly were."""
+    """The candles that open in [since, until] and are not stored, closed, as they truly were. `contract_size`: in a
+    market that counts contracts, which writes these where others write coins, and coins where others write money."""
     for key in keys:
         table = store.load(key, since, until).filter(pl.col("closed"))
         stored = dict(zip(table["t"].cast(pl.Int64).to_list(), table.select(TOLD).iter_rows(), strict=True))
         for row in simulator.truth_klines(key.symbol, key.interval, since, until):
-            truth = (*map(float, row[1:6]), float(row[7]), row[8], float(row[9]), float(row[10]))
+            volume, quote, base, taker = (float(row[column]) for column in (5, 7, 9, 10))
+            if contract_size is not None:
+                volume, quote, base, taker = quote, volume * float(contract_size), taker, base * float(contract_size)
+            truth = (*map(float, row[1:5]), volume, quote, row[8], base, taker)
             if stored.get(int(row[0])) != truth:
                 yield f"{key} {row[0]}: stored {stored.get(int(row[0]))}, truth {truth}"
 
