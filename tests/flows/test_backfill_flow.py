@@ -9,8 +9,6 @@ from typing import Any
 
 import pytest
 from prefect import flow
-from prefect.client.orchestration import get_client
-from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 from prefect.context import FlowRunContext
 from prefect.exceptions import ParameterTypeError
 from prefect.settings import get_current_settings
@@ -26,16 +24,11 @@ from pipeline.exchange.limits import Need
 from pipeline.exchange.rest import RestClient
 from pipeline.history.report import SeriesReport
 from pipeline.simulator.handle import Simulator
+from tests.flows.artifacts import newest_artifact
 
 pytestmark = pytest.mark.usefixtures("settings_of_the_run")
 
 KLINES = "/fapi/v1/klines"
-
-
-def newest_artifact(key: str) -> Any:
-    with get_client(sync_client=True) as client:
-        found = client.read_artifacts(artifact_filter=ArtifactFilter(key=ArtifactFilterKey(any_=[key])))
-    return max(found, key=lambda artifact: artifact.created).data
 
 
 def test_the_table_says_what_each_series_came_to(db: Database[Any]) -> None:

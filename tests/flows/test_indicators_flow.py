@@ -3,8 +3,6 @@
 from typing import Any
 
 import pytest
-from prefect.client.orchestration import get_client
-from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 from prefect.exceptions import ParameterTypeError
 from prefect.states import Failed
 from pymongo.database import Database
@@ -15,14 +13,9 @@ from flows.indicators import IndicatorsChoice, database_failed, indicators
 from pipeline.errors import TidemarkError
 from pipeline.history.derive import StoreFailedError
 from pipeline.store.candles.store import CandleStore
+from tests.flows.artifacts import newest_artifact
 
 pytestmark = pytest.mark.usefixtures("settings_of_the_run")
-
-
-def newest_artifact(key: str) -> Any:
-    with get_client(sync_client=True) as client:
-        found = client.read_artifacts(artifact_filter=ArtifactFilter(key=ArtifactFilterKey(any_=[key])))
-    return max(found, key=lambda artifact: artifact.created).data
 
 
 def test_a_backfill_computes_what_it_fetched_and_the_flow_all_of_it_anew(

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 import yaml
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 from prefect.exceptions import ParameterTypeError
 from pymongo.database import Database
 
@@ -31,16 +30,11 @@ from pipeline.timeline import to_ms
 from schemas.accounts import Snapshot
 from schemas.positions import Position
 from schemas.series import SeriesKey
+from tests.flows.artifacts import newest_artifact
 
 pytestmark = pytest.mark.usefixtures("settings_of_the_run")
 
 NOW = datetime.now(UTC)
-
-
-def newest_artifact(key: str) -> str:
-    with get_client(sync_client=True) as client:
-        found = client.read_artifacts(artifact_filter=ArtifactFilter(key=ArtifactFilterKey(any_=[key])))
-    return str(max(found, key=lambda artifact: artifact.created).data)
 
 
 def beat(db: Database[Any], role: str, age: timedelta) -> None:
