@@ -78,7 +78,7 @@ def payload(call: Call, raw: Raw, now: int) -> Any:
 
 def failure(call: Call, raw: Raw, now: int) -> ExchangeError:
     """The error for an answer that is not a success."""
-    code, text = _refusal(raw.body)
+    code, text, data = _refusal(raw.body)
     told = f"{call}: the exchange answered {raw.status}{f' ({code})' if code else ''}: {text or 'no text'}"
 
     if raw.status == 418:
@@ -95,7 +95,9 @@ def failure(call: Call, raw: Raw, now: int) -> ExchangeError:
         return RateLimitedError(
             f"{told}. Waiting {until_text(until)}", until, status=raw.status, code=code, headers=raw.headers
         )
-    return _kind(call, raw.status, code, text)(told, status=raw.status, code=code, headers=raw.headers)
+    error = _kind(call, raw.status, code, text)(told, status=raw.status, code=code, headers=raw.headers)
+    error.data = data
+    return error
 
 
 def _kind(call: Call, status: int, code: int | None, text: str) -> type[ExchangeError]:
@@ -124,16 +126,16 @@ def _unreadable(call: Call, raw: Raw, error: Exception) -> ExchangeError:
     return kind(told, status=raw.status, headers=raw.headers)
 
 
-def _refusal(body: bytes) -> tuple[int | None, str]:
-    """The exchange's code and text; a body that is neither is shown as it is, shortened."""
+def _refusal(body: bytes) -> tuple[int | None, str, Any]:
+    """The exchange's code and text, and what came with them; a body that is neither is shown as it is, shortened."""
     try:
         decoded = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError):
-        return None, body.decode(errors="replace").strip()[:_TEXT_SHOWN]
+        return None, body.decode(errors="replace").strip()[:_TEXT_SHOWN], None
     if not isinstance(decoded, dict):
-        return None, str(decoded)[:_TEXT_SHOWN]
+        return None, str(decoded)[:_TEXT_SHOWN], None
     code = decoded.get("code")
-    return (code if isinstance(code, int) else None), str(decoded.get("msg", ""))[:_TEXT_SHOWN]
+    return (code if isinstance(code, int) else None), str(decoded.get("msg", ""))[:_TEXT_SHOWN], decoded.get("data")
 
 
 def _wait_until(raw: Raw, text: str, now: int, at_least: int = 0) -> int:

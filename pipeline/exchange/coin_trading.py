@@ -21,6 +21,7 @@ T = TypeVar("T")
 
 MOST_ROWS: Final = 1_000
 _NO_SUCH_ORDER, _NOT_OPEN = -2013, -2011
+_HALF_DONE, _NOT_DONE = -2021, -2022
 
 
 class CoinFill(Record, frozen=True, kw_only=True):
@@ -89,6 +90,11 @@ class Balance(Record, frozen=True, kw_only=True):
     locked: Decimal
 
 
+class _Refusal(Record, frozen=True, kw_only=True):
+    code: int
+    msg: str = ""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pair:
     """A stop, and a target above it where there is one, for the same coins: both sell at market once their price is
@@ -118,6 +124,16 @@ class Pair:
         }
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replaced:
+    """What became of an order and of the one that was to take its place: what has ended, and the new one, or why there
+    is none. Nothing has ended where the old one could not be cancelled; then the new one was not tried."""
+
+    gone: tuple[CoinOrder, ...] = ()
+    placed: CoinOrder | None = None
+    refusal: RefusedError | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class CoinTrading:
     """An account, through `client`. Give it a client without retries where each attempt must be decided anew."""
@@ -140,6 +156,21 @@ class CoinTrading:
         answer = self._ask(Ask.PLACE_PAIR, pair.parameters(), dict[str, Any])
         return tuple(read(answer.get("orderReports"), list[CoinOrder], str(Ask.PLACE_PAIR)))
 
+    def replace(self, old: str, stop: Pair) -> Replaced:
+        """Cancel that order, with the other of its pair, and place a stop alone, in one request."""
+        asked = {**stop.parameters(), "cancelReplaceMode": "STOP_ON_FAILURE", "cancelOrigClientOrderId": old}
+        try:
+            found = self._ask(Ask.REPLACE_ORDER, asked, dict[str, Any])
+        except RefusedError as refusal:
+            if refusal.code not in {_HALF_DONE, _NOT_DONE}:
+                raise
+            parts = read(refusal.data, dict[str, Any], str(Ask.REPLACE_ORDER))
+            half = refusal.code == _HALF_DONE
+            why = _refused(parts.get("newOrderResponse" if half else "cancelResponse"), refusal)
+            return Replaced(gone=_cancelled(parts.get("cancelResponse")) if half else (), refusal=why)
+        placed = read(found.get("newOrderResponse"), CoinOrder, str(Ask.REPLACE_ORDER))
+        return Replaced(gone=_cancelled(found.get("cancelResponse")), placed=placed)
+
     def query(self, symbol: str, client_id: str) -> CoinOrder | None:
         """The order, or None where the exchange knows no such one (just after sending, that proves nothing)."""
         asked = {"symbol": symbol, "origClientOrderId": client_id}
@@ -156,7 +187,7 @@ class CoinTrading:
         found = _unless(_NOT_OPEN, lambda: self._ask(Ask.CANCEL_ORDER, asked, dict[str, Any]))
         if found is None:
             return ()
-        return tuple(read(found.get("orderReports", [found]), list[CoinOrder], str(Ask.CANCEL_ORDER)))
+        return _cancelled(found)
 
     def open_orders(self) -> list[CoinOrder]:
         """Every order that is open, of all symbols; stops are among them."""
@@ -195,6 +226,18 @@ class CoinTrading:
     def _ask(self, ask: Ask, asked: dict[str, Any], kind: type[T], *, need: Need = Need.PROTECTION) -> T:
         answer = self.client.ask_signed(ask, asked, need=need)
         return read(answer.payload, kind, str(self.client.environment.product.endpoint(ask)))
+
+
+def _cancelled(answer: Any) -> tuple[CoinOrder, ...]:
+    """What has ended: one order, or all of its list."""
+    found = read(answer, dict[str, Any], str(Ask.CANCEL_ORDER))
+    return tuple(read(found.get("orderReports", [found]), list[CoinOrder], str(Ask.CANCEL_ORDER)))
+
+
+def _refused(part: Any, whole: RefusedError) -> RefusedError:
+    """Why one of two things that were asked for in one request was not done."""
+    why = read(part, _Refusal, str(Ask.REPLACE_ORDER))
+    return RefusedError(f"{whole}: {why.code} {why.msg}", status=whole.status, code=why.code)
 
 
 def _days(since: int, now: int) -> Iterator[tuple[int, int]]:

@@ -11,7 +11,7 @@ from pipeline.timeline import iso
 
 class ExchangeError(TidemarkError):
     """The root of this tree. `status`, `code` and `headers` (names in lower case) are the exchange's own, where it gave
-    any."""
+    any; `data`: what else it said, of a request that was carried out by half."""
 
     def __init__(
         self,
@@ -25,6 +25,7 @@ class ExchangeError(TidemarkError):
         self.status = status
         self.code = code
         self.headers: Mapping[str, str] = headers or {}
+        self.data: object = None
 
 
 class RefusedError(ExchangeError):

@@ -65,6 +65,34 @@ def test_a_pair_locks_what_was_bought_and_goes_as_one(trading: CoinTrading) -> N
     assert (sold.status, sold.executed_qty) == ("FILLED", quantity)
 
 
+def test_a_stop_takes_the_place_of_a_pair_or_of_a_stop(trading: CoinTrading) -> None:
+    quantity, price = bought(trading)
+    pair = pair_of(quantity, price)
+    trading.protect(pair)
+    number = next(_ids)
+    first = replace(pair, stop_id=f"s-{number}", target_id=None, target_price=None)
+    done = trading.replace(pair.stop_id, first)
+    assert {one.name: one.status for one in done.gone} == {pair.stop_id: "CANCELED", str(pair.target_id): "CANCELED"}
+    assert done.placed is not None
+    assert (done.placed.name, done.placed.status, done.refusal) == (first.stop_id, "NEW", None)
+    second = replace(first, stop_id=f"s-{next(_ids)}", stop_price=first.stop_price + 1)
+    (gone,) = trading.replace(first.stop_id, second).gone
+    assert (gone.name, gone.status) == (first.stop_id, "CANCELED")
+    assert [one.name for one in trading.open_orders()] == [second.stop_id]
+    not_there = trading.replace(first.stop_id, replace(second, stop_id=f"s-{next(_ids)}"))
+    assert (not_there.gone, not_there.placed, not_there.refusal and not_there.refusal.code) == ((), None, -2011)
+    with pytest.raises(RefusedError, match="PRICE_FILTER"):
+        trading.replace(second.stop_id, replace(first, stop_price=Decimal("0.001")))
+    too_high = replace(first, stop_id=f"s-{next(_ids)}", stop_price=(price * 2).quantize(Decimal(1)))
+    half = trading.replace(second.stop_id, too_high)
+    assert ([one.name for one in half.gone], half.placed) == ([second.stop_id], None)
+    assert half.refusal is not None
+    assert half.refusal.code == -2010
+    assert "Order would trigger immediately." in str(half.refusal)
+    assert trading.open_orders() == []
+    trading.trade(SYMBOL, "SELL", quantity, f"x-{next(_ids)}")
+
+
 def test_a_stop_alone(trading: CoinTrading) -> None:
     quantity, price = bought(trading)
     stop = replace(pair_of(quantity, price), target_id=None, target_price=None)

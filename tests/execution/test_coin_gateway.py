@@ -8,17 +8,18 @@ from types import SimpleNamespace
 import pytest
 
 from pipeline.exchange.answers import Call, Raw, failure
-from pipeline.exchange.coin_trading import Balance, CoinOrder, CoinTrade
+from pipeline.exchange.coin_trading import Balance, CoinOrder, CoinTrade, CoinTrading, Replaced
 from pipeline.exchange.errors import BadAnswerError, RefusedError
 from pipeline.exchange.outcomes import Outcome, outcome_of
 from pipeline.exchange.products.instrument import Instrument
+from pipeline.exchange.products.product import Ask
 from pipeline.exchange.products.spot import SPOT
 from pipeline.exchange.products.um import UM
 from pipeline.exchange.reports import CommissionRate, read
 from pipeline.exchange.user_events import CoinOrderUpdate, decode_message
 from pipeline.execution.account.coins import Held, account_of
 from pipeline.execution.account.fees import Rates
-from pipeline.execution.engine.events import OrderFailed, OrderRejected, OrderSeen, OrderUnknown, Snapshot
+from pipeline.execution.engine.events import CallCounted, OrderFailed, OrderRejected, OrderSeen, OrderUnknown, Snapshot
 from pipeline.execution.engine.state import OrderRecord, PositionRecord
 from pipeline.execution.gateway import coin_reports
 from pipeline.execution.gateway.coin_desk import CoinDesk
@@ -244,6 +245,102 @@ def test_a_request_whose_outcome_is_unknown_is_told_so_and_sent_once(status, bod
     assert not gateway.place(ENTRY)
     assert [type(one) for one in told if hasattr(one, "order_id")] == [event]
     assert len(exchange.asked) == 1
+
+
+STOOD = replace(STOP_RECORD, id="tm-abc123-s-0", state="accepted")
+GONE = STOP | {"clientOrderId": "cancel", "origClientOrderId": STOOD.id, "orderId": 6, "status": "CANCELED"}
+GONE_TOO = GONE | {"type": "TAKE_PROFIT", "origClientOrderId": "tm-abc123-p-0", "orderId": 5}
+
+
+def raw(**fields) -> dict:
+    """An order as it is written."""
+    return {
+        "symbol": "BTCUSDT", "orderId": 7, "orderListId": -1, "transactTime": T, "price": "0", "origQty": "0.02",
+        "executedQty": "0", "origQuoteOrderQty": "0", "cummulativeQuoteQty": "0", "timeInForce": "GTC",
+    } | fields  # fmt: skip
+
+
+def replaced(status: int, answered: dict) -> list:
+    """What the gateway tells of a replacement that is answered so."""
+    client = SimpleNamespace(clock=SimpleNamespace(now=lambda: T, uncertainty=0), environment=None)
+    client.environment = SimpleNamespace(product=SPOT)
+
+    def ask_signed(ask, asked, *, need):
+        assert (ask, asked["cancelOrigClientOrderId"]) == (Ask.REPLACE_ORDER, STOOD.id)
+        assert (asked["cancelReplaceMode"], asked["type"], asked["stopPrice"]) == (
+            "STOP_ON_FAILURE", "STOP_LOSS", "59400",
+        )  # fmt: skip
+        if status == 200:
+            return SimpleNamespace(payload=answered)
+        raise failure(Call("POST", "/r", SPOT.says_not_done), Raw(status, {}, json.dumps(answered).encode()), T)
+
+    client.ask_signed = ask_signed
+    told: list = []
+    gateway = Gateway(client, desk_of(CoinTrading(client)), told.append)
+    taken = gateway.place(STOP_RECORD, None, STOOD)
+    assert taken is (isinstance(told[-1], OrderSeen))
+    return [
+        (type(one).__name__, one.told.id, one.told.state) if isinstance(one, OrderSeen)
+        else (type(one).__name__, one.order_id, getattr(one, "code", None))
+        for one in told
+        if not isinstance(one, CallCounted)
+    ]  # fmt: skip
+
+
+HALF = {"code": -2021, "msg": "Order cancel-replace partially failed."}
+WHOLE = {"code": -2022, "msg": "Order cancel-replace failed."}
+NOT_THERE = {"code": -2011, "msg": "Unknown order sent."}
+AT_ONCE = {"code": -2010, "msg": "Order would trigger immediately."}
+CANCELLED = ("OrderSeen", STOOD.id, "cancelled")
+
+
+@pytest.mark.parametrize(
+    ("status", "answered", "told"),
+    [
+        (
+            200,
+            {"cancelResult": "SUCCESS", "newOrderResult": "SUCCESS", "cancelResponse": raw(**GONE),
+             "newOrderResponse": raw(**STOP)},
+            [CANCELLED, ("OrderSeen", STOP_ID, "accepted")],
+        ),
+        (
+            200,
+            {"cancelResult": "SUCCESS", "newOrderResult": "SUCCESS", "newOrderResponse": raw(**STOP),
+             "cancelResponse": {"orderListId": 3, "orderReports": [raw(**GONE_TOO), raw(**GONE)]}},
+            [("OrderSeen", "tm-abc123-p-0", "cancelled"), CANCELLED, ("OrderSeen", STOP_ID, "accepted")],
+        ),
+        (
+            409,
+            HALF | {"data": {"cancelResult": "SUCCESS", "newOrderResult": "FAILURE", "cancelResponse": raw(**GONE),
+                             "newOrderResponse": AT_ONCE}},
+            [CANCELLED, ("OrderRejected", STOP_ID, -2010)],
+        ),
+        (
+            400,
+            WHOLE | {"data": {"cancelResult": "FAILURE", "newOrderResult": "NOT_ATTEMPTED",
+                              "cancelResponse": NOT_THERE, "newOrderResponse": None}},
+            [("CancelFailed", STOOD.id, None), ("OrderFailed", STOP_ID, None)],
+        ),
+        (400, {"code": -1013, "msg": "Filter failure: NOTIONAL"}, [("OrderRejected", STOP_ID, -1013)]),
+        (429, {"code": -1015, "msg": "Too many new orders."}, [("OrderFailed", STOP_ID, None)]),
+        (503, {"code": -1001, "msg": "Internal error"}, [("OrderUnknown", STOP_ID, None)]),
+        (409, HALF, [("OrderUnknown", STOP_ID, None)]),
+        (400, WHOLE | {"data": {"cancelResult": "FAILURE"}}, [("OrderUnknown", STOP_ID, None)]),
+        (200, {}, [("OrderUnknown", STOP_ID, None)]),
+    ],
+)  # fmt: skip
+def test_what_became_of_a_stop_and_of_the_one_in_its_place(status, answered, told):
+    assert replaced(status, answered) == told
+
+
+def test_why_nothing_came_in_its_place_is_told_by_the_words_of_that():
+    told: list = []
+    exchange = Exchange(
+        replace=Replaced(gone=(answer(**GONE),), refusal=RefusedError("no: Market is closed.", code=-2010))
+    )
+    gateway = Gateway(exchange.client, desk_of(exchange), told.append)
+    assert not gateway.place(STOP_RECORD, None, STOOD)
+    assert "Market is closed." in told[-1].text
 
 
 def test_a_comparison_tells_what_lies_there_of_each_symbol_and_what_is_ours_of_the_account():

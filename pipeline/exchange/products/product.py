@@ -36,6 +36,7 @@ class Ask(StrEnum):
     ALL_ORDERS = auto()
 
     PLACE_PAIR = auto()
+    REPLACE_ORDER = auto()
 
     PLACE_ALGO = auto()
     QUERY_ALGO = auto()

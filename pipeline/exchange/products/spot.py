@@ -48,6 +48,7 @@ SPOT: Final = Product(
             Ask.PRICES: Endpoint("GET", "/api/v3/ticker/price", weight=4),
             Ask.PLACE_ORDER: Endpoint("POST", "/api/v3/order", orders=1),
             Ask.PLACE_PAIR: Endpoint("POST", "/api/v3/orderList/oco", orders=2),
+            Ask.REPLACE_ORDER: Endpoint("POST", "/api/v3/order/cancelReplace", orders=1),
             Ask.QUERY_ORDER: Endpoint("GET", "/api/v3/order", weight=4),
             Ask.CANCEL_ORDER: Endpoint("DELETE", "/api/v3/order"),
             Ask.OPEN_ORDERS: Endpoint("GET", "/api/v3/openOrders", weight=80),

@@ -255,7 +255,7 @@ class Decisions:
             return
         self._memory.unjournaled.discard(order.id)
         if not self._memory.is_second(order):
-            self._memory.send(order, now)
+            self._reconciler.send(order, now)
 
     def _recent_sends(self, now: int) -> int:
         sends = self._memory.sends

@@ -60,10 +60,13 @@ class Explain:
 class Place:
     """Send the order (`order.algo`: as a conditional one). Ends in `OrderSeen`, `OrderRejected`, `OrderUnknown` or
     `OrderFailed`; the shell never sends it again by itself. `beside`: goes in the same request, of which the exchange
-    carries out one; the answer is told of `order`, and of both where both stand."""
+    carries out one; the answer is told of `order`, and of both where both stand. `instead`: stands, and is cancelled by
+    the same request first: where it cannot be, nothing is placed. Its end is told first (`OrderSeen`), or that it was
+    not cancelled (`CancelFailed`)."""
 
     order: OrderRecord
     beside: OrderRecord | None = None
+    instead: OrderRecord | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -93,6 +93,10 @@ class Memory:
     unpaid: dict[str, int] = field(default_factory=dict)
     """Since when the trades of a symbol have to be asked for: what they cost is not known."""
     resend_at: dict[str, int] = field(default_factory=dict)
+    instead: dict[str, str] = field(default_factory=dict)
+    """By an order on its way, what its request was to cancel first."""
+    one_by_one: set[str] = field(default_factory=set)
+    """Symbols in which the exchange did not take both in one request."""
     not_before: dict[tuple[str, str], int] = field(default_factory=dict)
     pauses: dict[tuple[str, str], int] = field(default_factory=dict)
     sends: list[int] = field(default_factory=list)
@@ -251,20 +255,27 @@ class Memory:
         self.touched.add(order.symbol)
         self.emit(JournalIntent(order))
 
-    def send(self, order: OrderRecord, now: int) -> None:
+    def send(self, order: OrderRecord, now: int, instead: OrderRecord | None = None) -> None:
         """The order leaves now, with what goes in the same request."""
-        leaving, *beside = (
+        leaving, *others = (
             replace(one, state="sent", attempts=one.attempts + 1, updated_at=now) for one in self.together(order)
         )
-        self.emit(Place(leaving, *beside))
+        self.emit(Place(leaving, others[0] if others else None, instead))
+        if instead is not None:
+            self.instead[leaving.id] = instead.id
         position = self.position(order.symbol)
-        for one in (leaving, *beside):
+        for one in (leaving, *others):
             self.held_before[one.id] = position.quantity
             self.doubts[one.id] = sent(self.policy, held_by(position, now), now)
             self.resend_at.pop(one.id, None)
             self.unjournaled.discard(one.id)
             self.write(one, "executor")
         self.sends.append(now)
+
+    def stands_behind(self, order: OrderRecord) -> bool:
+        """Whether something stands that the order's request was to cancel first."""
+        old = self.orders.get(self.instead.get(order.id, ""))
+        return old is not None and old.stands
 
     def doubt(self, order: OrderRecord, now: int) -> None:
         """It stood, and may not stand any more: it is asked for at once."""
@@ -294,9 +305,17 @@ class Memory:
         self.touched.add(order.symbol)
         if not (order.unsettled or order.filled):
             self._came_to_nothing(order)
+        if order.state not in {"sent", "unknown"}:
+            self._look_at_what_it_replaces(order)
         if not order.in_doubt:
             self.doubts.pop(order.id, None)
             self.resend_at.pop(order.id, None)
+
+    def _look_at_what_it_replaces(self, order: OrderRecord) -> None:
+        """It is known what became of the order: what was to be cancelled for it is asked for, unless that is known."""
+        old = self.orders.get(self.instead.pop(order.id, ""))
+        if old is not None and old.stands:
+            self.doubt(old, order.updated_at)
 
     def keep_other(self, told: OrderTold) -> None:
         """An order that the journal does not have was filled. The oldest of very many is forgotten."""

@@ -18,6 +18,8 @@ def obstacle(memory: Memory, order: OrderRecord, now: int) -> str | None:
         return "there is nothing left to protect or close"
     if order.side == "SELL" and memory.policy.owned and (order.quantity or 0) > memory.position(order.symbol).quantity:
         return "there is less of it by now"
+    if memory.policy.owned and order.leg in PROTECTING and memory.position(order.symbol).closing:
+        return "the position is being closed"
     if order.leg in PROTECTING or order.leg == "flatten":
         return None
     if order.plan is not None and now > order.plan.send_by:

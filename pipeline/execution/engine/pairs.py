@@ -2,8 +2,9 @@
 nothing. The other way to protect is `protect`, for positions that the exchange itself keeps.
 
 Coins are locked by the order that would sell them, so nothing stands beside a pair: it goes before the next one comes,
-and before what closes is sent. Nothing is sent while it is not known what became of the one before: two that sell the
-same coins would sell somebody else's.
+and before what closes is sent. What is to follow it is journaled first, so that between the two there is one answer and
+one request; a stop alone is replaced by one request. Nothing is sent while it is not known what became of the one
+before: two that sell the same coins would sell somebody else's.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -12,7 +13,13 @@ from decimal import Decimal
 from pipeline.execution.engine import client_ids
 from pipeline.execution.engine.client_ids import Identity
 from pipeline.execution.engine.coins import sellable
-from pipeline.execution.engine.protect import CancelProtection, PlaceProtection, Step
+from pipeline.execution.engine.protect import (
+    CancelProtection,
+    DropProtection,
+    MoveProtection,
+    PlaceProtection,
+    Step,
+)
 from pipeline.execution.engine.state import CLOSING, ENTERING, PROTECTING, OrderRecord, PositionRecord
 from schemas.symbols import Filters
 
@@ -26,32 +33,33 @@ def stop_of(
 
 
 def steps(position: PositionRecord, orders: Collection[OrderRecord], filters: Filters | None) -> list[Step]:
-    """What to do next. `orders`: the unsettled ones of the symbol."""
+    """What to do next. `orders`: the unsettled ones of the symbol; of those that have not been sent yet, nothing else
+    is known."""
     protecting = [one for one in orders if one.leg in PROTECTING]
-    if any(not one.waits for one in protecting) or not position.settled or filters is None:
+    placed = [one for one in protecting if one.state != "intended"]
+    if any(not one.waits for one in placed) or not position.settled or filters is None:
         return []
-    stops = [one for one in protecting if one.leg == "stop"]
-    pairs = [*stops, *(one for one in protecting if one.leg == "take_profit" and not _beside_any(one, stops))]
+    following = next((one for one in protecting if one.leg == "stop" and one not in placed), None)
+    standing = _standing(placed)
+    drop: list[Step] = [] if following is None else [DropProtection(following)]
     if position.closing or any(one.leg in CLOSING for one in orders):
-        return [CancelProtection(one) for one in pairs] if position.closing else []
+        return [*drop, *map(CancelProtection, standing)] if position.closing else []
     wanted = position.stop_price
     if wanted is None or not position.quantity:
         return []
-    targets = {one.id: one.trigger_price for one in protecting if one.leg == "take_profit"}
-    right = [
-        one
-        for one in stops
-        if one.trigger_price == wanted
-        and _covers(one, position, filters)
-        and one.quantity == sellable(position.quantity, filters)
-        and targets.get(client_ids.beside(one.id)) == position.take_profit_price
-    ]
-    if not pairs:
-        return [PlaceProtection("stop", wanted, sellable(position.quantity, filters), position.take_profit_price)]
+    right = [one for one in standing if _is_right(one, position, protecting, filters)]
     if right:
-        return [CancelProtection(one) for one in pairs if one is not right[0]]
-    grows = any(one.leg in ENTERING for one in orders)
-    return [] if grows else [CancelProtection(one) for one in pairs]
+        return [*drop, *(CancelProtection(one) for one in standing if one is not right[0])]
+    if standing and any(one.leg in ENTERING for one in orders):
+        return []
+    if following is None:
+        return [PlaceProtection("stop", wanted, sellable(position.quantity, filters), position.take_profit_price)]
+    if not standing:
+        return []
+    if not _is_right(following, position, protecting, filters):
+        return drop
+    alone = len(standing) == 1 and position.take_profit_price is None
+    return [MoveProtection(following, tuple(standing), at_once=alone)]
 
 
 def placed(identity: Identity, position: PositionRecord, step: PlaceProtection, now: int) -> tuple[OrderRecord, ...]:
@@ -106,6 +114,20 @@ def _target(stop: OrderRecord, trigger: Decimal) -> OrderRecord:
 def _other(order: OrderRecord, known: Mapping[str, OrderRecord]) -> OrderRecord | None:
     name = client_ids.beside(order.id) if order.leg == "stop" else client_ids.stop_beside(order.id)
     return known.get(name)
+
+
+def _standing(placed: Collection[OrderRecord]) -> list[OrderRecord]:
+    """Each stop, which stands for its pair, and each target without one."""
+    stops = [one for one in placed if one.leg == "stop"]
+    return [*stops, *(one for one in placed if one.leg == "take_profit" and not _beside_any(one, stops))]
+
+
+def _is_right(stop: OrderRecord, position: PositionRecord, protecting: Iterable[OrderRecord], filters: Filters) -> bool:
+    """Whether it is a stop as it should be, with its target if there should be one."""
+    targets = {one.id: one.trigger_price for one in protecting if one.leg == "take_profit"}
+    as_wanted = (position.stop_price, sellable(position.quantity, filters), position.take_profit_price)
+    found = (stop.trigger_price, stop.quantity, targets.get(client_ids.beside(stop.id)))
+    return stop.leg == "stop" and found == as_wanted
 
 
 def _beside_any(target: OrderRecord, stops: Iterable[OrderRecord]) -> bool:

@@ -34,7 +34,23 @@ class CancelProtection:
     order: OrderRecord
 
 
-Step = PlaceProtection | CancelProtection
+@dataclass(frozen=True, slots=True)
+class MoveProtection:
+    """Let that, which is journaled, take the place of what stands. `at_once`: one request can do both."""
+
+    order: OrderRecord
+    standing: tuple[OrderRecord, ...]
+    at_once: bool
+
+
+@dataclass(frozen=True, slots=True)
+class DropProtection:
+    """That has not been sent, and is not wanted any more."""
+
+    order: OrderRecord
+
+
+Step = PlaceProtection | CancelProtection | MoveProtection | DropProtection
 
 
 def steps(position: PositionRecord, orders: Collection[OrderRecord], filters: Filters | None) -> list[Step]:
@@ -134,7 +150,7 @@ def tightened(old: Decimal | None, new: Decimal, *, long: bool) -> Decimal:
 
 
 def _is_partial(step: Step, filters: Filters) -> bool:
-    if isinstance(step, CancelProtection) or step.quantity is None:
+    if not isinstance(step, PlaceProtection) or step.quantity is None:
         return False
     return closing_quantity(step.quantity, filters) != step.quantity
 

@@ -13,7 +13,15 @@ from pipeline.execution.engine.effects import Cancel, CloseDone, Notify, Query, 
 from pipeline.execution.engine.endings import BY_HAND, UNTOLD, how_it_ended
 from pipeline.execution.engine.memory import Ended, Memory
 from pipeline.execution.engine.obstacles import ended_by, obstacle
-from pipeline.execution.engine.protect import CancelProtection, Step, pace_of, stops_loss_of
+from pipeline.execution.engine.protect import (
+    CancelProtection,
+    DropProtection,
+    MoveProtection,
+    PlaceProtection,
+    Step,
+    pace_of,
+    stops_loss_of,
+)
 from pipeline.execution.engine.recall import REACH
 from pipeline.execution.engine.resolve import Doubt, trades_since
 from pipeline.execution.engine.state import (
@@ -122,23 +130,29 @@ class Reconciler:
         wait.asked(self._memory.policy, now)
 
     def send(self, order: OrderRecord, now: int) -> None:
-        """The order leaves, as soon as nothing keeps what it would close."""
+        """The order leaves, as soon as nothing keeps what it would sell."""
         if self._locked(order):
             self._memory.resend_at[order.id] = now
+            self._memory.touched.add(order.symbol)
         else:
             self._memory.send(order, now)
 
-    def _send_again(self, order: OrderRecord, now: int) -> None:
+    def _send_again(self, order: OrderRecord, now: int, instead: OrderRecord | None = None) -> None:
         reason = obstacle(self._memory, order, now)
         if reason is None:
-            self._memory.send(order, now)
+            self._memory.send(order, now, instead)
             return
         for one in self._memory.together(order):
             self._memory.move(one, "abandoned", "executor", f"it never arrived, and is not sent again: {reason}", now)
 
     def _locked(self, order: OrderRecord) -> bool:
-        """Whether what it would close is kept by something else."""
-        return order.leg in CLOSING and self._cover.locks(self._memory.unsettled(order.symbol))
+        """Whether what it would sell is kept by something else, or not known to be ours."""
+        if order.leg in ENTERING:
+            return False
+        together = {one.id for one in self._memory.together(order)}
+        others = [one for one in self._memory.unsettled(order.symbol) if one.id not in together]
+        unknown = order.leg in PROTECTING and self._memory.policy.owned and order.symbol in self._memory.recalling
+        return unknown or self._cover.locks(others)
 
     # Entries that rest
 
@@ -238,15 +252,34 @@ class Reconciler:
         return "halt with flatten" if self._memory.flatten else asked or (naked.reason if naked else None)
 
     def _protect(self, position: PositionRecord, step: Step, now: int) -> None:
-        if isinstance(step, CancelProtection):
-            if not self._doubted_beside(step.order):
-                self._cancel(step.order, now)
-            return
+        match step:
+            case CancelProtection(order) if not self._doubted_beside(order):
+                self._cancel(order, now)
+            case DropProtection(order) if order.id not in self._memory.unjournaled:
+                for one in self._memory.together(order):
+                    self._memory.move(one, "abandoned", "executor", "not sent: it is not wanted any more", now)
+            case MoveProtection():
+                self._move(step, now)
+            case PlaceProtection():
+                self._intend(position, step, now)
+
+    def _intend(self, position: PositionRecord, step: PlaceProtection, now: int) -> None:
         orders = self._cover.placed(self._memory.identity, position, step, now)
         pace = pace_of(step.leg, closing=orders[-1].close_position)
         if self._memory.may(position.symbol, pace, now, _PLACE_AGAIN):
             for order in orders:
                 self._memory.intend(order)
+
+    def _move(self, step: MoveProtection, now: int) -> None:
+        """Once it is journaled, what stands goes: by the same request, or by one before it."""
+        due = self._memory.resend_at.get(step.order.id)
+        if due is None or now < due:
+            return
+        if step.at_once and step.order.symbol not in self._memory.one_by_one:
+            self._send_again(step.order, now, step.standing[0])
+            return
+        for one in step.standing:
+            self._cancel(one, now)
 
     def _doubted_beside(self, order: OrderRecord) -> bool:
         """Whether another one of its kind may be gone: then this one has to stay."""

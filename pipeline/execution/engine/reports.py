@@ -101,10 +101,21 @@ class Reports:
         if meaning is Reaction.EXISTS:
             self.unknown(order, f"{code}: {text}", now)
             return
+        stands_behind = self._memory.stands_behind(order)
         order, *_ = [
             self._memory.move(replace(one, error_code=code), "rejected", "answer", f"{code}: {text}", now)
             for one in self._memory.together(order)
         ]
+        self._follow_refusal(order, meaning, code, text, now)
+        if stands_behind:
+            self._memory.one_by_one.add(order.symbol)
+            self._memory.hold(order.symbol, pace_of(order.leg, closing=order.close_position), now)
+        elif order.leg in PROTECTING:
+            self._protection_refused(order, meaning, f"{code} {text}", now)
+        elif order.leg in CLOSING:
+            self._memory.hold_longer(order.symbol, "close", now, self._memory.policy.retry_after)
+
+    def _follow_refusal(self, order: OrderRecord, meaning: Reaction, code: int, text: str, now: int) -> None:
         told = f"{order.leg} {order.side} {order.quantity or ''} {order.symbol}: {code} {text}"
         self._memory.warn("an order was refused", told)
         match meaning:
@@ -118,10 +129,6 @@ class Reports:
                 self._disbelieve(order, text)
             case Reaction.STOP_STANDS:
                 self._stands_already(order, now)
-        if order.leg in PROTECTING:
-            self._protection_refused(order, meaning, f"{code} {text}", now)
-        elif order.leg in CLOSING:
-            self._memory.hold_longer(order.symbol, "close", now, self._memory.policy.retry_after)
 
     def _stands_already(self, refused: OrderRecord, now: int) -> None:
         """One of its kind stands: ours that the exchange had forgotten, or one that only a look at everything shows."""

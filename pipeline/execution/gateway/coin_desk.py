@@ -26,7 +26,7 @@ from pipeline.execution.engine.state import (
     TradeTold,
 )
 from pipeline.execution.gateway import coin_reports, reports_in
-from pipeline.execution.gateway.desk import DayStarts, Past
+from pipeline.execution.gateway.desk import DayStarts, Past, Replaced
 from pipeline.execution.gateway.reports_in import Market
 
 log = logging.getLogger(__name__)
@@ -58,6 +58,14 @@ class CoinDesk:
         else:
             placed = (self.sending.trade(order.symbol, order.side, order.quantity, order.id),)
         return tuple(self._told(one) for one in placed)
+
+    def replace(self, order: OrderRecord, instead: OrderRecord) -> Replaced:
+        """A stop alone in the place of a stop, or of a pair."""
+        if order.quantity is None:
+            raise ValueError(f"order {order.id} has no quantity")
+        found = self.sending.replace(instead.id, _pair(order, order.quantity, None))
+        placed = () if found.placed is None else (found.placed,)
+        return tuple(self._told(one) for one in (*found.gone, *placed)), found.refusal
 
     def cancel(self, order: OrderRecord) -> tuple[OrderTold, ...]:
         """Cancel it; with one of a pair goes the other."""

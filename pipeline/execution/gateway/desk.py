@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Protocol
 
+from pipeline.exchange.errors import ExchangeError
 from pipeline.exchange.reports import Account, PositionReport
 from pipeline.execution.engine.events import Snapshot
 from pipeline.execution.engine.state import Margin, OrderRecord, OrderTold, PositionTold, TradeTold
@@ -14,6 +15,10 @@ from pipeline.execution.engine.state import Margin, OrderRecord, OrderTold, Posi
 DayStarts = Callable[[Account, int], Mapping[str, Decimal]]
 """The equity in each asset at 00:00 UTC, moved by deposits and withdrawals since, by an account that was asked for
 then; none while it cannot be said."""
+
+Replaced = tuple[tuple[OrderTold, ...], ExchangeError | None]
+"""What has ended and what stands; and why the new order does not, if it does not. Where nothing has ended either, it
+was not tried."""
 
 Past = tuple[tuple[OrderTold, ...], tuple[TradeTold, ...]]
 """Every order of a symbol, open or not, conditional ones first; and its trades."""
@@ -32,6 +37,9 @@ class Desk(Protocol):
 
     def send(self, order: OrderRecord, beside: OrderRecord | None) -> tuple[OrderTold, ...]:
         """Send it once, with what goes in the same request."""
+
+    def replace(self, order: OrderRecord, instead: OrderRecord) -> Replaced:
+        """Cancel what stands and send the order, in one request."""
 
     def cancel(self, order: OrderRecord) -> tuple[OrderTold, ...]:
         """Cancel it; what has ended thereby, or nothing where it was not open."""

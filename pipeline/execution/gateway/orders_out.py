@@ -63,10 +63,14 @@ class Gateway:
     desk: Desk
     tell: Tell
 
-    def place(self, order: OrderRecord, beside: OrderRecord | None = None) -> bool:
+    def place(self, order: OrderRecord, beside: OrderRecord | None = None, instead: OrderRecord | None = None) -> bool:
         """Send it once, with what goes in the same request; whether the exchange took it for sure."""
+        refusal: ExchangeError | None = None
         try:
-            seen = self.desk.send(order, beside)
+            if instead is None:
+                seen = self.desk.send(order, beside)
+            else:
+                seen, refusal = self.desk.replace(order, instead)
         except ExchangeError as error:
             self._count(error)
             self.tell(self._unplaced(order, error))
@@ -74,7 +78,12 @@ class Gateway:
         self.tell(CallCounted(True))
         for told in seen:
             self.tell(OrderSeen(told, "answer"))
-        return True
+        if refusal is not None and instead is not None and not seen:
+            self.tell(CancelFailed(instead.id, str(refusal)))
+            self.tell(OrderFailed(order.id, f"{instead.id} was not cancelled, so it was not tried"))
+        elif refusal is not None:
+            self.tell(self._unplaced(order, refusal))
+        return refusal is None
 
     def cancel(self, order: OrderRecord) -> None:
         """Cancel it."""

@@ -6,13 +6,14 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
 from pipeline.exchange.errors import ExchangeError
+from pipeline.exchange.products.product import NotOfferedError
 from pipeline.exchange.reports import Account, AlgoReport, PositionReport, TradeReport
 from pipeline.exchange.trading import NewAlgo, NewOrder, Trading
 from pipeline.execution.account.fees import Rates
 from pipeline.execution.engine.events import Snapshot
 from pipeline.execution.engine.state import ZERO, Margin, OrderRecord, OrderTold, PositionTold, TradeTold
 from pipeline.execution.gateway import reports_in
-from pipeline.execution.gateway.desk import DayStarts, Past
+from pipeline.execution.gateway.desk import DayStarts, Past, Replaced
 from pipeline.execution.gateway.reports_in import Market
 from pipeline.timeline import SECOND
 
@@ -37,6 +38,10 @@ class PositionDesk:
         if order.algo:
             return (reports_in.algo_told(self.sending.place_algo(_new_algo(order))),)
         return (reports_in.order_told(self.sending.place_order(_new_order(order, self._good_till(order)))),)
+
+    def replace(self, order: OrderRecord, instead: OrderRecord) -> Replaced:
+        """Two of its kind may stand at a time: nothing has to."""
+        raise NotOfferedError(f"{order.symbol}: {instead.id} is not replaced by one request")
 
     def cancel(self, order: OrderRecord) -> tuple[OrderTold, ...]:
         """Cancel it; nothing where it was not open."""

@@ -66,8 +66,8 @@ class Performer:
 
     def _ask(self, request: Request) -> None:
         match request:
-            case Place(order, beside):
-                self.begin(self.gateway.place, order, beside)
+            case Place(order, beside, instead):
+                self.begin(self.gateway.place, order, beside, instead)
             case Cancel(order):
                 self.begin(self.gateway.cancel, order)
             case Query(order):

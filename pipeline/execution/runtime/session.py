@@ -305,7 +305,7 @@ class TradingSession:
         begun, tells = self._loop.time(), self._market.product.streams.tells_algos or not effect.order.algo
 
         def sent() -> None:
-            if self._gateway.place(effect.order, effect.beside) and tells:
+            if self._gateway.place(effect.order, effect.beside, effect.instead) and tells:
                 self._loop.call_soon_threadsafe(self._stream.expect_news, begun)
 
         self._begin(sent)

@@ -73,7 +73,7 @@ class OrderDesk:
         return payloads.placed(order, account.trades_of(order), now, response or usual)
 
     def cancel(self, account: Account, params: Params, now: int) -> Payload:
-        """DELETE order: of a list, all of it."""
+        """DELETE order: of a list, all of it; and the answer is about all of it."""
         return self._cancel(account, params, now, QUERY_NAMES, "newClientOrderId")
 
     def cancel_all(self, account: Account, params: Params, now: int) -> list[Payload]:
@@ -137,12 +137,12 @@ class OrderDesk:
             raise refuse(-2011)
         if wanted is not None and order.status is not _RESTRICTED[wanted]:
             raise ApiError(-2011, "Order was not canceled due to cancel restrictions.")
-        return self._end(account, order, now, params.text(cancel_name) or self.engine.ids.text(), whole=False)
+        return self._end(account, order, now, params.text(cancel_name) or self.engine.ids.text())
 
-    def _end(self, account: Account, order: Order, now: int, cancel_id: str, *, whole: bool = True) -> Payload:
-        """Cancel an order; `whole`: of a list, the answer is about all of it."""
+    def _end(self, account: Account, order: Order, now: int, cancel_id: str) -> Payload:
+        """Cancel an order, and all of its list."""
         self.engine.cancel(account, order, now, cancel_id)
-        if order.group is None or not whole:
+        if order.group is None:
             return payloads.cancelled(order, now, cancel_id)
         reports = [payloads.cancelled(one, now, cancel_id) for one in order.group.orders]
         return {**payloads.listed(order.group), "orderReports": reports}

@@ -24,11 +24,22 @@ class Refused(Exception):
         self.code, self.text = code, text
 
 
+class HalfDone(Exception):
+    """What stood is cancelled, and nothing came in its place."""
+
+    def __init__(self, gone: "list[Placed]", refusal: Refused) -> None:
+        super().__init__(f"half done: {refusal}")
+        self.gone, self.refusal = gone, refusal
+
+
 NO_COINS = (-2010, "Account has insufficient balance for requested action.")
 DUPLICATE = (-2010, "Duplicate order sent.")
 AT_ONCE = (-2010, "Order would trigger immediately.")
 TOO_SMALL = (-1013, "Filter failure: NOTIONAL")
 TOO_MANY = (-1013, "Filter failure: MAX_NUM_ALGO_ORDERS")
+NO_REPLACING = (-2010, "Order cancel-replace is not supported for this symbol.")
+NOT_OPEN = -2011
+MOST_STOPS = 5
 
 
 @dataclass
@@ -74,6 +85,8 @@ class Exchange:
     theirs: Decimal
     """Coins of the user's own."""
     fee_in_coin: bool = True
+    replaces: bool = True
+    """Whether it cancels one order and places another in one request."""
     ours: Decimal = ZERO
     dust: Decimal = ZERO
     """What was too little to be sold: it may yet go with the next."""
@@ -101,6 +114,11 @@ class Exchange:
         """What of ours is enough to be sold."""
         lots = self.ours // LOT * LOT
         return lots if lots * self.price >= LEAST_WORTH else ZERO
+
+    @property
+    def bare(self) -> bool:
+        """Whether nothing stands that would sell anything of what is enough to be sold."""
+        return bool(self.held) and not any(one.open and one.side == "SELL" for one in self.orders)
 
     @property
     def covered(self) -> bool:
@@ -136,15 +154,29 @@ class Exchange:
         else:
             self._fill(self._record(order, None), self.part)
 
-    def cancel(self, client_id: str) -> Placed:
-        """With one of a pair goes the other."""
+    def replace(self, order: OrderRecord, old: str) -> list[Placed]:
+        """Cancel that, and place this: filters are looked at before, what trades allow after it. What was cancelled."""
+        if not self.replaces or sum(one.open and one.protects for one in self.orders) + 1 > MOST_STOPS:
+            raise Refused(*(TOO_MANY if self.replaces else NO_REPLACING))
+        if order.quantity * self.price < LEAST_WORTH:
+            raise Refused(*TOO_SMALL)
+        gone = self.cancel(old)
+        try:
+            self.place(order)
+        except Refused as refusal:
+            raise HalfDone(gone, refusal) from None
+        return gone
+
+    def cancel(self, client_id: str) -> list[Placed]:
+        """With one of a pair goes the other: both are told."""
         found = next((one for one in self.orders if one.status == "accepted" and one.client_id == client_id), None)
         if found is None:
-            raise Refused(-2011, "Unknown order sent.")
+            raise Refused(NOT_OPEN, "Unknown order sent.")
         self.locked -= found.quantity
-        for one in [one for one in self.orders if one.open and one.list_id == found.list_id]:
+        gone = [one for one in self.orders if one.open and one.list_id == found.list_id]
+        for one in gone:
             self._end(one, "cancelled")
-        return found
+        return gone
 
     # What happens
 
@@ -178,7 +210,7 @@ class Exchange:
     def _place_pair(self, stop: OrderRecord, target: OrderRecord | None) -> None:
         if stop.trigger_price >= self.price or (target and target.trigger_price <= self.price):
             raise Refused(*AT_ONCE)
-        if sum(one.open and one.protects for one in self.orders) + 1 + bool(target) > 5:
+        if sum(one.open and one.protects for one in self.orders) + 1 + bool(target) > MOST_STOPS:
             raise Refused(*TOO_MANY)
         self.locked += stop.quantity
         number = next(self.numbers)

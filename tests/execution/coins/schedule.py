@@ -5,7 +5,7 @@ hold once all is quiet again is checked by `broken_law`.
 """
 
 import heapq
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from functools import partial
@@ -28,7 +28,7 @@ from pipeline.execution.engine.state import (
 )
 from pipeline.settings import Risk
 from pipeline.timeline import SECOND
-from tests.execution.coins.exchange import LEAST_WORTH, LOT, ZERO, Exchange, Refused
+from tests.execution.coins.exchange import LEAST_WORTH, LOT, NOT_OPEN, ZERO, Exchange, HalfDone, Placed, Refused
 from tests.execution.driver import FILTERS
 from tests.execution.model import SYMBOL
 
@@ -43,12 +43,16 @@ RISK = Risk(leverage=1, max_position_percent=Decimal(90), unprotected_seconds=12
 POLICY = Policy("spot", RISK, arithmetic=SPOT_COINS, surely_listed=8 * SECOND, reconcile_every=15 * SECOND)
 INSTRUMENT = Instrument(SYMBOL, "BTC", "USDT", "USDT", SPOT_COINS, filters=RULES)
 MOST_NAKED = 1_500
-"""Of a schedule without faults: a round trip to cancel a pair, and one to place the next."""
+"""Of a schedule without faults: what was bought waits so long for a stop, because none is placed twice in a second; and
+two answers more where the exchange first says that it does not replace."""
+ANSWER = 60
+MOST_BARE = ANSWER + 10
+"""Of a schedule without faults nothing stands for so long when one pair follows another: an answer and a request."""
 
 CHANCES = {
     "lost_before": 0.4, "lost_after": 0.4, "late": 0.3, "failed": 0.5, "refused": 0.3, "hangs": 0.2, "query_fails": 0.6,
     "journal_refuses": 0.3, "slow_journal": 0.5, "crash": 0.06, "repeat": 0.5, "delay": 0.6, "untold": 0.5,
-    "partial": 0.9, "fired": 0.4, "user": 0.3, "robbed": 0.05,
+    "partial": 0.9, "fired": 0.4, "user": 0.3, "robbed": 0.05, "jump": 0.3,
 }  # fmt: skip
 
 
@@ -74,6 +78,7 @@ class Schedule:
         self.chance = dict.fromkeys(CHANCES, 0.0) | but if self.calm else drawn
         self.exchange = Exchange(PRICE, START, theirs=random.choice([ZERO, Decimal(7)]))
         self.exchange.fee_in_coin = random.random() < 0.7
+        self.exchange.replaces = seed % 5 > 0
         self.policy = replace(
             POLICY, risk=RISK.model_copy(update={"take_profit_atr": random.choice([None, Decimal(6)])})
         )
@@ -94,6 +99,9 @@ class Schedule:
         self.wrongs = self.exchange.wrongs
         self.naked_since: int | None = None
         self.naked_for = 0
+        self.bare_since: int | None = None
+        self.bare_for = 0
+        self.stood = False
         self.seen: set[str] = set()
         self.doubted: set[str] = set()
         self.was_missing = False
@@ -120,7 +128,7 @@ class Schedule:
         return now < END and self.random.random() < self.chance[what]
 
     def quick(self, now: int) -> int:
-        most = 4_000 if self.troubled("delay", now) else 60
+        most = 4_000 if self.troubled("delay", now) else ANSWER
         return now + self.random.randrange(1, most)
 
     # Time
@@ -182,12 +190,21 @@ class Schedule:
 
     def watch(self, now: int) -> None:
         """How long something of ours was neither covered nor being sold."""
+        self.watch_moves(now)
         if self.exchange.covered or self.away:
             self.naked_since = None
         elif self.naked_since is None:
             self.naked_since = now
         else:
             self.naked_for = max(self.naked_for, now - self.naked_since)
+
+    def watch_moves(self, now: int) -> None:
+        """How long nothing of ours stood or was sold after something had stood."""
+        if not self.exchange.bare or self.away:
+            self.bare_since, self.stood = None, bool(self.exchange.held) and not self.away
+        elif self.stood:
+            self.bare_since = now if self.bare_since is None else self.bare_since
+            self.bare_for = max(self.bare_for, now - self.bare_since)
 
     # The process
 
@@ -276,10 +293,10 @@ class Schedule:
                 self.seen.add("closed by a person")
                 self.close = None
                 self.at(now + 50, lambda then: self.feed(self.trading(None), then))
-            case ef.Place(order, beside):
+            case ef.Place(order, beside, instead):
                 if not self.core.ready:
                     self.wrongs.append(f"sent before the exchange was compared: {order}")
-                self.request(order, partial(self.exchange.place, order, beside), beside, now)
+                self.request(order, partial(self.send, order, beside, instead), now)
             case ef.Cancel(order):
                 self.cancel(order, now)
             case ef.Query(order):
@@ -314,7 +331,33 @@ class Schedule:
             self.unanswered.discard(order.id)
             self.back(ev.IntentJournaled(order.id), when)
 
-    def request(self, order: OrderRecord, what: Callable[[], None], beside: OrderRecord | None, now: int) -> None:
+    def send(self, order: OrderRecord, beside: OrderRecord | None, instead: OrderRecord | None) -> list[ev.Event]:
+        """The exchange carries it out; what it answers."""
+        gone: list[Placed] = []
+        if self.troubled("jump", self.exchange.now):
+            self.exchange.move(self.exchange.price + self.random.choice([-2, -1, 1, 2]) * ATR)
+        try:
+            if instead is None:
+                self.exchange.place(order, beside)
+            else:
+                gone = self.exchange.replace(order, instead.id)
+        except HalfDone as half:
+            gone, refusal = half.gone, half.refusal
+            self.seen.add("half replaced")
+            return [*self.told(gone), ev.OrderRejected(order.id, refusal.code, refusal.text)]
+        except Refused as refusal:
+            if instead is not None and refusal.code == NOT_OPEN:
+                self.seen.add("not replaced")
+                return [ev.CancelFailed(instead.id, "-2011"), ev.OrderFailed(order.id, "-2022")]
+            return [ev.OrderRejected(order.id, refusal.code, refusal.text)]
+        self.seen |= {"replaced"} if instead is not None else set()
+        both = (order, beside) if beside else (order,)
+        return self.told([*gone, *(self.exchange.find(one.id) for one in both)])
+
+    def told(self, orders: Iterable[Placed | None]) -> list[ev.Event]:
+        return [ev.OrderSeen(one.told(), "answer") for one in orders if one is not None]
+
+    def request(self, order: OrderRecord, what: Callable[[], list[ev.Event]], now: int) -> None:
         if self.troubled("failed", now):
             self.back(ev.OrderFailed(order.id, "overloaded"), self.quick(now))
         elif self.troubled("refused", now):
@@ -322,23 +365,13 @@ class Schedule:
         elif self.troubled("lost_before", now):
             self.back(ev.OrderUnknown(order.id, "timeout"), self.quick(now))
         elif self.troubled("late", now):
-            self.at(now + self.random.randrange(POLICY.recv_window), lambda _: self.carry_out(order, what, beside))
+            self.at(now + self.random.randrange(POLICY.recv_window), lambda _: what() and None)
             self.back(ev.OrderUnknown(order.id, "timeout"), self.quick(now))
         else:
-            self.at(now + 3, lambda then: self.carry_out_and_answer(order, what, beside, then))
+            self.at(now + 3, lambda then: self.carry_out(order, what, then))
 
-    def carry_out(self, order: OrderRecord, what: Callable[[], None], beside: OrderRecord | None) -> list[ev.Event]:
-        try:
-            what()
-        except Refused as refusal:
-            return [ev.OrderRejected(order.id, refusal.code, refusal.text)]
-        both = (order, beside) if beside else (order,)
-        return [ev.OrderSeen(self.exchange.find(one.id).told(), "answer") for one in both]
-
-    def carry_out_and_answer(
-        self, order: OrderRecord, what: Callable[[], None], beside: OrderRecord | None, now: int
-    ) -> None:
-        answers = self.carry_out(order, what, beside)
+    def carry_out(self, order: OrderRecord, what: Callable[[], list[ev.Event]], now: int) -> None:
+        answers = what()
         if self.troubled("hangs", now):
             return
         if self.troubled("lost_after", now):
@@ -350,13 +383,14 @@ class Schedule:
     def cancel(self, order: OrderRecord, now: int) -> None:
         def carry_out(then: int) -> None:
             try:
-                placed = self.exchange.cancel(order.id)
+                gone = self.exchange.cancel(order.id)
             except Refused as refusal:
                 self.back(ev.CancelFailed(order.id, f"{refusal.code}"), self.quick(then))
                 return
             lost = self.troubled("lost_after", then)
-            answer = ev.CancelFailed(order.id, "reset") if lost else ev.OrderSeen(placed.told(), "answer")
-            self.back(answer, self.quick(then))
+            when = self.quick(then)
+            for one in [ev.CancelFailed(order.id, "reset")] if lost else self.told(gone):
+                self.back(one, when)
 
         if self.troubled("lost_before", now):
             self.back(ev.CancelFailed(order.id, "timeout"), self.quick(now))
@@ -425,7 +459,12 @@ def broken_law(schedule: Schedule) -> str | None:
     stops = [(one.quantity, one.trigger) for one in standing if one.kind == "STOP_MARKET"]
     if stops != ([(quantity // LOT * LOT, position.stop_price)] if quantity else []):
         return f"this is held: {position}, and these stand: {standing}"
-    if schedule.calm and schedule.naked_for > MOST_NAKED:
+    most = MOST_NAKED + (0 if exchange.replaces else 2 * ANSWER)
+    if schedule.calm and schedule.naked_for > most:
         return f"nothing was wrong, and what is ours was without cover for {schedule.naked_for} ms"
+    if schedule.calm and schedule.bare_for > MOST_BARE:
+        return (
+            f"nothing was wrong, and between what stood and what followed it nothing stood for {schedule.bare_for} ms"
+        )
     missing = [one for one in schedule.signals if one not in journal.verdicts]
     return f"without a verdict: {missing}" if missing else None

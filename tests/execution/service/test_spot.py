@@ -6,9 +6,11 @@ import time
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from schemas.positions import Position
 from tests.execution.service.conftest import Executors
 from tests.execution.service.spot import EXCHANGE, OWN, RISK, STEP, SYMBOL, SpotHouse
 
@@ -45,24 +47,62 @@ async def test_a_signal_becomes_coins_covered_by_one_pair_for_what_was_received(
     assert f"closed {SYMBOL} long {exit_.filled.normalize():f} @ " in caplog.text
 
 
-async def test_what_grows_has_a_new_pair_and_stands_without_one_no_longer_than_is_stated(house: SpotHouse) -> None:
+async def test_a_pair_is_followed_by_the_next_as_soon_as_the_answer_says_that_it_is_gone(house: SpotHouse) -> None:
     async with house.executor():
         first = await house.hold("trial")
-        house.say("entry")
-        await house.until(lambda: (found := house.position()) and found.quantity > first.quantity)
+        house.simulator.drop_connections(route="private", market="spot")
+        house.simulator.faults.add("lose", market="spot", route="private")
+        house.simulator.faults.add("overloaded", market="spot", method="GET", path="/api/v3/order")
+        await grown(house, first)
+        house.simulator.faults.clear()
         await house.calm()
-        assert 0 <= moved_within(house, str(first.stop_order)) < 10_000
+        ended, placed = followed(house, str(first.stop_order))
+        assert placed["time"] - ended["time"] < 10_000
+        (stop,) = [one for one in house.journal(leg="stop") if one.id == placed["client_id"]]
+        assert stop.created_at.timestamp() * 1000 < ended["time"], "it was journaled while the other stood"
         house.say("exit")
         await house.closed()
 
 
-def moved_within(house: SpotHouse, old: str) -> int:
-    """For so many milliseconds nothing stood when that stop had gone."""
-    ledger = house.ledger()
-    ended = next(one["time"] for one in ledger if one["kind"] == "Ended" and one["client_id"] == old)
-    stops = (one for one in ledger if one["kind"] == "Accepted" and one["type"] == "STOP_LOSS")
-    placed: int = next(one["time"] for one in stops if one["time"] >= ended)
-    return placed - int(ended)
+async def test_a_stop_alone_is_replaced_and_at_no_time_there_is_none(house: SpotHouse) -> None:
+    async with house.executor(take_profit_atr=None):
+        first = await house.hold("trial")
+        await grown(house, first)
+        await house.calm()
+        ended, placed = followed(house, str(first.stop_order))
+        assert (placed["kind"], placed["time"]) == ("Accepted", ended["time"])
+        house.say("exit")
+        await house.closed()
+
+
+@pytest.mark.parametrize("kind", ["unknown_before", "unknown_after", "reset_after", "answer_code"])
+async def test_a_stop_whose_replacing_is_not_heard_of_or_refused_stands_once(house: SpotHouse, kind: str) -> None:
+    code = {"code": -2010} if kind == "answer_code" else {}
+    path = "/api/v3/order/cancelReplace"
+    house.simulator.faults.add(kind, market="spot", method="POST", path=path, next=1, **code)
+    async with house.executor(take_profit_atr=None, recv_window=1_000):
+        first = await house.hold("trial")
+        await grown(house, first)
+        await house.calm()
+        assert [one.type for one in house.standing()] == ["STOP_LOSS"]
+        assert house.journal(leg="flatten") == []
+        house.say("exit")
+        await house.closed()
+
+
+async def grown(house: SpotHouse, first: Position) -> None:
+    """More is bought, and what stands is for all of it."""
+    house.say("entry")
+    await house.until(lambda: (found := house.position()) and found.quantity > first.quantity)
+    await house.until(lambda: (found := house.position()) and found.stop_order not in {None, first.stop_order})
+
+
+def followed(house: SpotHouse, old: str) -> list[dict[str, Any]]:
+    """That a stop has ended, and what came next in the books of the exchange that is a stop's."""
+    ledger = [one for one in house.ledger() if one["kind"] in {"Ended", "Accepted"}]
+    ended = next(n for n, one in enumerate(ledger) if one["kind"] == "Ended" and one["client_id"] == old)
+    rest = [one for one in ledger[ended + 1 :] if "-p-" not in one["client_id"]]
+    return [ledger[ended], rest[0]]
 
 
 async def test_one_of_the_pair_ends_the_position_and_says_how(house: SpotHouse) -> None:

@@ -70,7 +70,10 @@ def test_who_cancels_one_cancels_all(open_spot_desk: Any, by: str) -> None:
     orders = reports(group)
     match by:
         case "leg":
-            desk.ask("DELETE", "order", symbol="BTCUSDT", orderId=orders["STOP_LOSS"]["orderId"])
+            gone = desk.ask("DELETE", "order", symbol="BTCUSDT", orderId=orders["STOP_LOSS"]["orderId"])
+            assert {each["origClientOrderId"] for each in gone["orderReports"]} == {
+                each["clientOrderId"] for each in orders.values()
+            }
         case "list":
             gone = desk.ask("DELETE", "orderList", symbol="BTCUSDT", orderListId=group["orderListId"])
             assert [each["status"] for each in gone["orderReports"]] == ["CANCELED", "CANCELED"]
@@ -187,6 +190,7 @@ def test_an_order_of_a_list_is_replaced_and_the_list_is_gone(open_spot_desk: Any
         desk, orders["STOP_LOSS"], "SELL", "1", mode="STOP_ON_FAILURE", type="STOP_LOSS", stopPrice="46000"
     )
     assert results(answer) == (200, None, "SUCCESS", "SUCCESS")
+    assert [each["status"] for each in answer["cancelResponse"]["orderReports"]] == ["CANCELED", "CANCELED"]
     assert {desk.status(order) for order in orders.values()} == {"CANCELED"}
     assert desk.balance("BTC") == (D(0), D(1))
 
@@ -223,6 +227,25 @@ def test_a_replacement_that_no_filter_lets_through_cancels_nothing(open_spot_des
     sent = desk.terms("SELL", "0.1", "60000.001", cancelOrderId=order["orderId"], **REPLACING)
     assert desk.refused("POST", "order/cancelReplace", **sent) == (-1013, "Filter failure: PRICE_FILTER")
     assert desk.status(order) == "NEW"
+
+
+def test_a_replacement_of_one_of_five_stops_would_be_the_sixth(open_spot_desk: Any) -> None:
+    desk = open_spot_desk()
+    stops = [desk.order("SELL", "0.1", type="STOP_LOSS", stopPrice=f"4{number}000") for number in range(5)]
+    sent = desk.terms(
+        "SELL", "0.1", type="STOP_LOSS", stopPrice="46000", cancelOrderId=stops[0]["orderId"], **REPLACING
+    )
+    assert desk.refused("POST", "order/cancelReplace", **sent) == (-1013, "Filter failure: MAX_NUM_ALGO_ORDERS")
+    assert {desk.status(order) for order in stops} == {"NEW"}
+
+
+def test_a_stop_that_would_trigger_at_once_replaces_nothing_and_what_stood_is_gone(open_spot_desk: Any) -> None:
+    desk = open_spot_desk()
+    stop = desk.order("SELL", "0.1", type="STOP_LOSS", stopPrice="40000")
+    answer = replaced(desk, stop, "SELL", "0.1", mode="STOP_ON_FAILURE", type="STOP_LOSS", stopPrice="60000")
+    assert results(answer) == (409, -2021, "SUCCESS", "FAILURE")
+    assert answer["newOrderResponse"] == {"code": -2010, "msg": "Order would trigger immediately."}
+    assert desk.status(stop) == "CANCELED"
 
 
 def test_a_replacement_may_ask_that_nothing_has_traded_yet(open_spot_desk: Any) -> None:
