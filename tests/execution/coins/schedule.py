@@ -52,7 +52,7 @@ MOST_BARE = ANSWER + 10
 CHANCES = {
     "lost_before": 0.4, "lost_after": 0.4, "late": 0.3, "failed": 0.5, "refused": 0.3, "hangs": 0.2, "query_fails": 0.6,
     "journal_refuses": 0.3, "slow_journal": 0.5, "crash": 0.06, "repeat": 0.5, "delay": 0.6, "untold": 0.5,
-    "partial": 0.9, "fired": 0.4, "user": 0.3, "robbed": 0.05, "jump": 0.3,
+    "partial": 0.9, "fired": 0.4, "user": 0.3, "robbed": 0.25, "jump": 0.3,
 }  # fmt: skip
 
 
