@@ -8,7 +8,7 @@ import pytest
 from pipeline.execution.engine import events as ev
 from pipeline.execution.engine.effects import JournalIntent, JournalPosition, Notify, QueryFills, QueryNumber
 from pipeline.execution.engine.endings import UNTOLD, how_it_ended
-from pipeline.execution.engine.state import OrderRecord, OrderTold, PositionRecord, TradeTold
+from pipeline.execution.engine.state import OrderRecord, OrderTold, PositionRecord, PositionTold, TradeTold
 from tests.execution.driver import PRICE, SYMBOL, Driver, signal
 
 POSITION = PositionRecord(SYMBOL, signal="s1", opened_at=1_000, entered_at=900, closing="signal s2")
@@ -59,16 +59,18 @@ def test_a_position_that_its_stop_has_closed_while_an_exit_was_decided_was_close
     assert driver.one(Notify).text == "by its stop"
 
 
-def test_a_stop_that_closed_a_part_long_before_has_not_closed_the_rest():
+@pytest.mark.parametrize("compared", [True, False], ids=["compared meanwhile", "the stream alone"])
+def test_a_stop_that_closed_a_part_long_before_has_not_closed_the_rest(compared):
     driver = Driver()
     held = driver.protected().quantity
     rest, part = held / 2, driver.told(driver.order("stop"), "expired", held / 2)
     driver(ev.OrderSeen(part, "stream"))
-    driver.holds(rest)
+    driver(ev.PositionsSeen((PositionTold(SYMBOL, rest, PRICE),), part.at, "stream"))
     driver.now += 2_000
-    driver.snapshot(quantity=rest)
-    driver.journal()
-    driver.seen(driver.order("stop"), "rejected")
+    if compared:
+        driver.snapshot(quantity=rest)
+        driver.journal()
+        driver.seen(driver.order("stop"), "rejected")
     driver.holds(0)
     settled = OrderTold("settlement_autoclose-1", SYMBOL, "SELL", "filled", rest, driver.now, exchange_id=77)
     driver(ev.OrderSeen(settled, "stream"), 5)

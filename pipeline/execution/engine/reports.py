@@ -327,9 +327,11 @@ class Reports:
             unheard = by == "reconcile" and self._is_unheard(told)
             if old.managed and told.quantity and (_may_be_another(old, told) or unheard):
                 self._memory.recall(told.symbol)
+            if not told.quantity:
+                self._memory.held_at[told.symbol] = min(self._memory.held_at[told.symbol], asof)
             self._memory.put(self._restated(old, told, asof, now))
-            if told.quantity:
-                self._memory.held_at[told.symbol] = asof
+            if told.quantity:  # the stream tells what a fill has left: another that closes it comes after that moment
+                self._memory.held_at[told.symbol] = asof + (by == "stream")
         elif old.managed and old.quantity * told.quantity <= 0 and old.quantity and asof > old.entered_at:
             self._memory.recall(told.symbol)  # it was gone meanwhile, and that is told late
         for order in self._memory.unsettled(told.symbol):

@@ -42,6 +42,12 @@ def check_abandoned(schedule: World, order: OrderRecord) -> None:
         schedule.wrongs.append(f"abandoned, and at the exchange: {order}")
 
 
+def count_end(schedule: World, handed: PositionRecord) -> None:
+    """Of each end that is handed to the journal."""
+    old, schedule.handed = schedule.handed, handed
+    schedule.ends_handed += old is not None and old.managed and not old.goes_on_as(handed)
+
+
 def check_end(schedule: World, old: PositionRecord | None, new: PositionRecord) -> None:
     """Each end is told once: by then the journal has it, and it is not told again."""
     if old is not None and old.managed and not old.goes_on_as(new):
@@ -54,8 +60,8 @@ def check_end(schedule: World, old: PositionRecord | None, new: PositionRecord) 
 
 def check_told(schedule: World) -> None:
     """No end is told before there is another."""
-    if len(schedule.endings) > schedule.ends + 1:
-        schedule.wrongs.append(f"{len(schedule.endings)} ends were told, and there were {schedule.ends}")
+    if len(schedule.endings) > schedule.ends_handed + 1:
+        schedule.wrongs.append(f"{len(schedule.endings)} ends were told, and there were {schedule.ends_handed}")
 
 
 def check_stop(schedule: World, old: PositionRecord | None, new: PositionRecord) -> None:

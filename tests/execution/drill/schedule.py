@@ -113,6 +113,7 @@ class Schedule(Wire):
     def start(self, now: int) -> None:
         """A new process: the journal is read, the switches are told, then time begins."""
         journal = self.journal
+        self.ends_handed, self.handed = self.ends, journal.positions.get(SYMBOL)
         self.unanswered: set[str] = set()
         orders, positions = journal.orders.values(), journal.positions.values()
         self.diary = Diary("sim")
@@ -161,6 +162,8 @@ class Schedule(Wire):
             if self.troubled(self.faults.crash, now):
                 self.crash(now)
                 return
+            if isinstance(effect, JournalPosition):
+                on_the_way.count_end(self, effect.position)
             if self.faults.lag and isinstance(effect, WRITES):
                 late = self.lagging.randrange(self.faults.lag) if now < END else 0
                 self.written_at = max(self.written_at, now + late)

@@ -86,6 +86,10 @@ class World:
         """What was said of positions that came to their end, and when."""
         self.ends = 0
         """How many have come to their end in the journal."""
+        self.ends_handed = 0
+        """How many the executor has handed to its journal, which may take its time."""
+        self.handed: PositionRecord | None = None
+        """What it has handed to it last."""
         self.settled: tuple[int, Decimal] | None = None
         """When the contract ended, and what of ours was held then, if the journal had it."""
         self.firing: set[int] = set()
