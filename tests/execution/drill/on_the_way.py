@@ -15,11 +15,13 @@ def check_closing(schedule: World, entry: OrderRecord) -> None:
 
 
 def check_turn(schedule: World, opening: OrderRecord) -> None:
-    """What turns a position opens nothing before the close is settled and nothing is held, as far as one can have
-    heard."""
+    """What turns a position opens nothing before the close is settled and nothing of the other side is held, as far as
+    one can have heard. What somebody opens meanwhile, the way it turns, is not what was to be closed."""
     unheard = schedule.exchange.now - schedule.exchange.reopened_by_hand_at < UNHEARD
     closes = [one for one in schedule.journal.orders.values() if (one.signal, one.leg) == (opening.signal, "exit")]
-    held = closes and schedule.exchange.position and not unheard
+    position = schedule.exchange.position
+    other_side = position < 0 if opening.side == "BUY" else position > 0
+    held = closes and other_side and not unheard
     if held or any(one.unsettled and one.attempts for one in closes):
         schedule.wrongs.append(
             f"turned before it was flat: {opening} while {schedule.exchange.position} is held: {closes}"
