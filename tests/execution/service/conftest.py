@@ -27,12 +27,13 @@ from pipeline.exchange.environments import ENVIRONMENTS, SIM, Environment, at
 from pipeline.exchange.rest import RestClient
 from pipeline.exchange.signing import Credentials, signer_for
 from pipeline.exchange.trading import NewOrder, Side, Trading
+from pipeline.exchange_names import market_of
 from pipeline.execution.engine.effects import Notify
 from pipeline.execution.engine.state import Policy
 from pipeline.execution.runtime.context import Pace
 from pipeline.execution.runtime.executor import Executor, opened
 from pipeline.settings import Risk
-from pipeline.simulator.handle import Simulator
+from pipeline.simulator.handle import RunningSimulator, Simulator
 from pipeline.simulator.options import Account
 from pipeline.store.lease import LIFE
 from pipeline.store.prepare import prepare
@@ -44,6 +45,8 @@ from tests.truth import naked, order_differences
 
 PATIENCE = 60.0
 SYMBOL = "BTCUSDT"
+TRADED = {"sim": (SYMBOL, "ETHUSDT"), "sim-cm": ("ETHUSD_PERP", "BTCUSD_PERP")}
+"""By exchange: what is traded, and what somebody else trades."""
 LAUNCHER = Path(__file__).with_name("launcher.py")
 _numbers = itertools.count(1)
 
@@ -53,7 +56,7 @@ class House:
     """A database, an exchange, and whoever trades between them."""
 
     db: Database[dict[str, Any]]
-    simulator: Simulator
+    simulator: RunningSimulator
     account: Account
     place: Environment
     credentials: Credentials
@@ -62,6 +65,8 @@ class House:
     failure: AssertionError = field(default_factory=AssertionError)
     symbol: str = SYMBOL
     """What is traded, where nothing else is said."""
+    other: str = "ETHUSDT"
+    """What somebody else trades."""
 
     @asynccontextmanager
     async def executor(
@@ -77,9 +82,11 @@ class House:
         stop = asyncio.Event()
         window, symbols = options.pop("recv_window", 5_000), options.pop("symbols", {self.symbol})
         fees = options.pop("pace_fees", 2.0)
+        product = self.place.product
         policy = Policy(
-            "sim", risk or Risk(), production=options.pop("production", False), recv_window=window,
-            late_margin=min(window, 2_000),
+            self.place.name, risk or Risk(), production=options.pop("production", False), recv_window=window,
+            late_margin=min(window, 2_000), arithmetic=product.arithmetic, coins=product.margin is None,
+            look_at_stops_every=None if product.streams.tells_algos else 1_000,
         )  # fmt: skip
         place = replace(self.place, recv_window=window, **options)
         with opened(
@@ -107,10 +114,13 @@ class House:
         assert (await self.verdict(self.say("entry"))).verdict == "taken"
         await self.until(lambda: self.held() and self.stops() and (self.position() or self).stop_order)
 
-    def trade_by_hand(self, symbol: str = "ETHUSDT", change: Decimal = Decimal("0.1")) -> None:
+    def trade_by_hand(self, symbol: str | None = None, change: Decimal | None = None) -> None:
         """Somebody trades on the same account with something else."""
-        side: Side = "BUY" if change > 0 else "SELL"
-        self.trading.place_order(NewOrder(symbol=symbol, side=side, client_id="by-hand", quantity=abs(change)))
+        least = Decimal(1) if self.place.product.arithmetic.counts == "contracts" else Decimal("0.1")
+        quantity = least if change is None else change
+        side: Side = "BUY" if quantity > 0 else "SELL"
+        order = NewOrder(symbol=symbol or self.other, side=side, client_id="by-hand", quantity=abs(quantity))
+        self.trading.place_order(order)
 
     def rest(self, client_id: str) -> None:
         """An order that waits far below the price."""
@@ -143,7 +153,7 @@ class House:
             "confirmed": True, "created_at": now, "verdict": "fresh", "fresh_until": now + timedelta(seconds=120),
         }  # fmt: skip
         name = f"signal {next(_numbers)}"
-        signal = Signal(id=name, exchange="sim", kind=kind, side=side, **(known | fields))
+        signal = Signal(id=name, exchange=self.place.name, kind=kind, side=side, **(known | fields))
         self.db.signals.insert_one(signal.to_mongo())
         return name
 
@@ -210,20 +220,29 @@ def assert_journal_is_the_truth(house: House) -> None:
 def venue() -> Iterator[tuple[Simulator, Iterator[Account]]]:
     """One exchange for all these tests, and an account for each of them."""
     accounts = [Account(name=f"trader {n}", key=f"canary-key-{n}", secret=f"canary-secret-{n}") for n in range(100)]
-    with Simulator.start(symbols=(SYMBOL, "ETHUSDT"), accounts=tuple(accounts), lifted_limits=True) as simulator:
+    traded = tuple(symbol for pair in TRADED.values() for symbol in pair)
+    with Simulator.start(
+        markets=("um", "cm"), symbols=traded, accounts=tuple(accounts), lifted_limits=True
+    ) as simulator:
         yield simulator, iter(accounts)
 
 
 @pytest.fixture
-def house(db: Database[dict[str, Any]], venue: tuple[Simulator, Iterator[Account]]) -> Iterator[House]:
-    """A prepared database and an account of the test's own, on an exchange without faults."""
+def house(
+    db: Database[dict[str, Any]], venue: tuple[Simulator, Iterator[Account]], request: pytest.FixtureRequest
+) -> Iterator[House]:
+    """A prepared database and an account of the test's own, on an exchange without faults: of USD-M, where the test
+    asks for no other market."""
     prepare(db)
-    simulator, account = venue[0], next(venue[1])
+    name = getattr(request, "param", SIM.name)
+    simulator, account = venue[0].at(market_of(name)), next(venue[1])
     simulator.faults.clear()
     credentials = Credentials(account.key, signer_for(account.secret))
-    place = replace(at(SIM, simulator.url), weight_limit=1_000_000)  # a test asks more often than a trader may
+    place = replace(at(ENVIRONMENTS[name], simulator.url), weight_limit=1_000_000)  # a test asks more than a trader may
     with RestClient(place, credentials) as client:
-        yield House(db, simulator, account, place, credentials, Trading(client))
+        yield House(
+            db, simulator, account, place, credentials, Trading(client), symbol=TRADED[name][0], other=TRADED[name][1]
+        )
     simulator.faults.clear()
 
 

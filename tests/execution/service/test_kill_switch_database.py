@@ -45,6 +45,10 @@ def mongod(scratch: Path, mongo_uri: str) -> Iterator[int]:
     os.kill(process.pid, signal.SIGCONT)
 
 
+EACH = pytest.mark.parametrize("house", ["sim", "sim-cm"], indirect=True)
+"""In both futures."""
+
+
 @contextmanager
 def soon() -> Iterator[None]:
     """What is inside must not take long."""
@@ -62,13 +66,14 @@ def held(house: Any) -> list[str]:
     return [one.symbol for one in house.trading.positions() if one.position_amt]
 
 
+@EACH
 async def test_a_database_that_takes_no_writes(house: Any, run: Run, locked: Callable[[], None]) -> None:
     async with house.executor():
         await house.hold()
     house.trade_by_hand()
     locked()
     failed = await flatten(run, code=3)
-    assert held(house) == ["ETHUSDT"], "it can be read, so what is ours is known"
+    assert held(house) == [house.other], "it can be read, so what is ours is known"
     assert house.stops() == []
     done = json.loads(failed.stdout)
     assert (done["halted"], done["flattened"]["flat"]) == (False, True)
@@ -85,7 +90,7 @@ async def test_one_position_is_closed_though_the_database_takes_no_writes(
     locked()
     with soon():
         done = await asyncio.to_thread(run, "close", "BTCUSDT")
-    assert held(house) == ["ETHUSDT"]
+    assert held(house) == [house.other]
     assert house.stops() == []
     assert "not recorded" in done.stderr
 
@@ -100,7 +105,7 @@ async def test_a_user_who_may_only_read(
     hosts = mongo_uri.rpartition("@")[2].partition("/")[0]
     monkeypatch.setenv("TIDEMARK_MONGO_URI", f"mongodb://reader:only-looks@{hosts}/?authSource={house.db.name}")
     failed = await flatten(run, code=3)
-    assert held(house) == ["ETHUSDT"]
+    assert held(house) == [house.other]
     assert house.stops() == []
     assert json.loads(failed.stdout)["halted"] is False
     assert "may not" in failed.stderr
@@ -109,6 +114,7 @@ async def test_a_user_who_may_only_read(
         assert "may not" in refused.stderr.replace("\n", " ")
 
 
+@EACH
 async def test_a_database_that_sleeps(house: Any, run: Run, mongod: int) -> None:
     async with house.executor():
         await house.hold()

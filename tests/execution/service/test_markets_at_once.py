@@ -127,16 +127,16 @@ class Traded:
         return "\n".join([*self._wrong(), str(verdicts), *complaints])
 
 
-def test_positions_in_both_futures_outlive_a_kill(desks: list[Desk], executors: Executors) -> None:
-    traded = Traded(desks[:2], executors)
+def test_what_is_held_in_three_markets_outlives_a_kill(desks: list[Desk], executors: Executors) -> None:
+    traded = Traded(desks, executors)
     traded.start()
-    traded.say("entry", "long", "short")
+    traded.say("entry", "long", "short", "long")
     traded.until_held()
     traded.kill()
-    traded.say("exit", "long", "short")
+    traded.say("exit", "long", "short", "long")
     traded.start()
     traded.until_flat()
-    traded.say("entry", "short", "long")
+    traded.say("entry", "short", "long", "long")
     traded.until_something_stands()
     traded.kill()
     traded.start()
