@@ -19,6 +19,15 @@ def living(db: Database[dict[str, Any]], exchange: str, now: datetime) -> list[d
     return list(db["control"].find(wanted).sort("at", 1))
 
 
+def heard_of(db: Database[dict[str, Any]], exchange: str) -> dict[str, datetime]:
+    """By role, when one that lives there or was killed was heard of last; who ended in order is not among them."""
+    beats = db["control"].find({"kind": "heartbeat", "exchange": {"$in": [exchange, None]}}, {"role": 1, "at": 1})
+    newest: dict[str, datetime] = {}
+    for beat in beats:
+        newest[beat["role"]] = max(beat["at"], newest.get(beat["role"], beat["at"]))
+    return newest
+
+
 def uptimes(db: Database[dict[str, Any]], exchange: str, now: datetime) -> dict[tuple[str, str], float]:
     """By role and detail at that exchange, the share of the last seven days, or of the time since the first start, that
     had no outage."""

@@ -179,6 +179,8 @@ class TradingNow(Answer):
     halted: HaltNow | None
     executor: bool = Field(description="whether one lives")
     ingester: bool
+    executor_at: Moment | None = Field(description="when it was heard of last; null: never, or it ended in order")
+    ingester_at: Moment | None
     worth: Worth | None
     breakers: list[BreakerNow] = Field(description="those that are tripped")
     positions: list[PositionNow]
@@ -286,15 +288,17 @@ class TargetNow(Answer):
     target: str
     measured: float | None
     met: bool | None
+    history: list[float | None] = Field(description="what it was at each of `measured_at`")
 
 
 class HealthNow(Answer):
-    """Processes, series, flows and targets."""
+    """Processes, series, flows and targets. `measured_at`: every five minutes of a day, while the server has lived."""
 
     processes: list[ProcessNow]
     series: list[SeriesNow]
     deployments: list[DeploymentNow]
     targets: list[TargetNow]
+    measured_at: list[Moment]
 
 
 class Halting(BaseModel):

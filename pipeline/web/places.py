@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
 from functools import cached_property
 from typing import Annotated, Final
 
@@ -10,9 +11,11 @@ from fastapi import Depends, Query, Request
 from pipeline.app.beside import beside
 from pipeline.app.coins import Coins
 from pipeline.app.opened import Opened
+from pipeline.app.status import Status, status
 from pipeline.app.trading_access import operator
 from pipeline.errors import UsageError
 from pipeline.settings import Settings
+from pipeline.web.measured import Measured
 
 BY: Final = "page"
 
@@ -22,11 +25,18 @@ class Place:
 
     def __init__(self, tm: Opened) -> None:
         self.tm = tm
+        self.measured = Measured()
 
     @cached_property
     def coins(self) -> Coins:
         """Its list of coins."""
         return Coins(self.tm)
+
+    def status(self) -> Status:
+        """How it stands; what is measured is noted."""
+        found = status(self.tm)
+        self.measured.note(found.targets, datetime.now(UTC))
+        return found
 
 
 class Places:
@@ -42,6 +52,11 @@ class Places:
         if name not in self.each:
             raise UsageError(f"{name!r} is not run here. There are: {', '.join(self.each)}")
         return self.each[name]
+
+    def measure(self) -> None:
+        """What is measured of each is noted."""
+        for one in self.each.values():
+            one.status()
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """The page's server: what answers at which address, until it is told to end."""
 
+import asyncio
 import signal
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
@@ -27,6 +28,7 @@ from pipeline.web import answers, work
 from pipeline.web.guard import Guard, cookie_name, page_of_words
 from pipeline.web.jobs import Jobs
 from pipeline.web.live import Live
+from pipeline.web.measured import note_for_ever
 from pipeline.web.places import Places, opened
 from pipeline.web.routes import backtests, market, running, searches, trading
 
@@ -85,7 +87,9 @@ def application(places: Places, door: Door, port: int, names: Mapping[str, bool]
     @asynccontextmanager
     async def alive(_: FastAPI) -> AsyncIterator[None]:
         await live.start()
+        measuring = asyncio.create_task(note_for_ever(places.measure))
         yield
+        measuring.cancel()
         for jobs in (tried, searched, opened_for):
             jobs.stop()
         await live.stop()

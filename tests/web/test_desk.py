@@ -1,17 +1,20 @@
 """The page over a desk on which much has happened: each number is that of the Python door and of the database, and all
 of them stay, with their age, while the database is away."""
 
+import asyncio
 import os
 import re
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
+from threading import Event, Thread
 from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
+from pymongo import AsyncMongoClient
 
 from pipeline.app.account import accounts
 from pipeline.app.door import secret_file
@@ -19,6 +22,7 @@ from pipeline.app.opened import Opened
 from pipeline.settings import Settings
 from pipeline.store import connect
 from pipeline.store.account import AccountStore
+from pipeline.store.heartbeat import Heartbeat
 from pipeline.store.mongod.folder import Folder
 from pipeline.store.mongod.launch import Limits, any_free_port
 from pipeline.store.mongod.server import Server
@@ -187,6 +191,49 @@ def test_signals_are_those_of_the_door_and_the_database(page: Page, served: Serv
         assert [number(text) for text in one[6:12]] == [rounded(answer[name]) for name in columns]
         assert [answer[name] for name in columns[1:4]] == [stored.get(name) for name in columns[1:4]]
         assert (one[12], one[13]) == (stored["verdict"], stored.get("reason") or "")
+
+
+@contextmanager
+def alive(served: Served, role: str) -> Iterator[None]:
+    """A process of that role lives, and is then killed: it has no last word."""
+    ended = Event()
+
+    async def beat() -> None:
+        async with AsyncMongoClient[dict[str, Any]](served.environment["TIDEMARK_MONGO_URI"]) as client:
+            heart = Heartbeat(client[DATABASE], role, "sim")
+            while not ended.is_set():
+                await heart.beat({})
+                await asyncio.sleep(0.5)
+
+    beating = Thread(target=asyncio.run, args=(beat(),))
+    beating.start()
+    yield
+    ended.set()
+    beating.join()
+
+
+@pytest.mark.parametrize(
+    ("role", "view", "dimmed", "says"),
+    [
+        ("ingester", "chart/BTCUSDT/1h", ".plot", "prices and signals are"),
+        ("executor", "account", ".cards", "account, positions and orders are"),
+    ],
+)
+def test_who_was_killed_is_missed_until_he_is_back(
+    page: Page, served: Served, role: str, view: str, dimmed: str, says: str
+) -> None:
+    show(page, view)
+    part, banner = page.locator(dimmed).first, page.locator("#banner")
+    with alive(served, role):
+        expect(page.locator("#processes")).not_to_contain_text(f"no {role} lives")
+        expect(part).to_have_css("opacity", "1")
+    expect(banner).to_contain_text(re.compile(rf"No {role} lives: {says} [\d.]+ (s|min) old"))
+    expect(part).to_have_css("opacity", "0.55")
+    expect(part).to_be_visible()
+    with alive(served, role):
+        expect(banner).not_to_contain_text(says)
+        expect(part).to_have_css("opacity", "1")
+    served.db["control"].delete_many({"kind": "heartbeat"})
 
 
 def test_a_database_that_goes_is_missed_and_what_was_there_stays_with_its_age(

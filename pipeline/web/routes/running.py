@@ -1,9 +1,10 @@
 """What runs: processes, series and flows; and which series are kept current."""
 
+from dataclasses import asdict
+
 from fastapi import APIRouter
 
 from pipeline.app import series
-from pipeline.app.status import status
 from pipeline.web import answers
 from pipeline.web.places import At, by
 
@@ -13,7 +14,17 @@ router = APIRouter(tags=["running"])
 @router.get("/health")
 def health(at: At) -> answers.HealthNow:
     """Processes, watched series, flows and targets."""
-    return answers.HealthNow.model_validate(status(at.tm))
+    found = at.status()
+    targets = [
+        answers.TargetNow.model_validate(asdict(one) | {"history": at.measured.of(one.key)}) for one in found.targets
+    ]
+    return answers.HealthNow(
+        processes=[answers.ProcessNow.model_validate(one) for one in found.processes],
+        series=[answers.SeriesNow.model_validate(one) for one in found.series],
+        deployments=[answers.DeploymentNow.model_validate(one) for one in found.deployments],
+        targets=targets,
+        measured_at=at.measured.at,
+    )
 
 
 @router.post("/watch")

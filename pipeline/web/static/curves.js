@@ -13,6 +13,28 @@ function made(name, given) {
   return one;
 }
 
+const SMALL = [96, 18];
+
+/** Where a small line goes: its known stretches, each as points. @param {(number|null)[]} values @returns {string[]} */
+export function stretches(values) {
+  const known = /** @type {number[]} */ (values.filter((one) => one !== null)), low = Math.min(...known), high = Math.max(...known);
+  const point = (/** @type {number} */ value, /** @type {number} */ k) =>
+    `${((k / Math.max(1, values.length - 1)) * SMALL[0]).toFixed(1)},${(high > low ? 1 + (1 - (value - low) / (high - low)) * (SMALL[1] - 2) : SMALL[1] / 2).toFixed(1)}`;
+  /** @type {string[][]} */
+  const found = [[]];
+  values.forEach((value, k) => value === null ? found.push([]) : found[found.length - 1].push(point(value, k)));
+  return found.filter((one) => one.length > 1).map((one) => one.join(" "));
+}
+
+/** What something was lately, without an axis. @param {(number|null)[]} values @param {string} said in words @returns {Node|string} */
+export function spark(values, said) {
+  const lines = stretches(values);
+  if (!lines.length) return "";
+  const picture = made("svg", { viewBox: `0 0 ${SMALL[0]} ${SMALL[1]}`, width: SMALL[0], height: SMALL[1], role: "img", "aria-label": said });
+  for (const points of lines) picture.append(made("polyline", { points, fill: "none", stroke: "var(--accent)" }));
+  return picture;
+}
+
 /** @param {{name: string, days: number[], values: number[]}[]} lines @returns {HTMLElement} */
 export function curves(lines) {
   const drawn = lines.filter((line) => line.values.length > 1).map((line) => ({ ...line, shares: line.values.map((value) => (value / line.values[0] - 1) * 100) }));

@@ -114,11 +114,24 @@ function stand(data, place) {
   banner();
 }
 
+/** Whoever was killed is missed: what it kept true is dimmed, and how old it is stands above. @returns {string[]} */
+function away() {
+  const { place } = address(), lost = (/** @type {string} */ role) => Boolean(trading && !trading[role] && trading[`${role}_at`]);
+  const age = (/** @type {string} */ role) => span((Date.now() - trading[`${role}_at`]) / 1000);
+  const ingester = lost("ingester"), executor = place.traded && lost("executor");
+  document.body.classList.toggle("no-ingester", ingester);
+  document.body.classList.toggle("no-executor", executor);
+  return [
+    ingester ? `No ingester lives: prices and signals are ${age("ingester")} old.` : "",
+    executor ? `No executor lives: account, positions and orders are ${age("executor")} old; what stands at the exchange stands.` : "",
+  ];
+}
+
 function banner() {
   const lost = state === "lost" ? "The server does not answer, and nothing can be changed. Trying again." : "";
-  const away = state === "lost" || database.up ? "" : `The database does not answer: ${database.why}`;
+  const silent = state === "lost" || database.up ? "" : `The database does not answer: ${database.why}`;
   const age = old ? `What is shown is ${span((Date.now() - old) / 1000)} old.` : "";
-  const text = [lost, away, age, said, standing].filter(Boolean).join(" · ");
+  const text = [lost, silent, age, ...away(), said, standing].filter(Boolean).join(" · ");
   byId("banner").hidden = !text;
   byId("banner").textContent = text;
 }
@@ -215,7 +228,7 @@ byId("theme").addEventListener("click", () => {
 byId("halt").addEventListener("click", haltOrResume);
 addEventListener("hashchange", show);
 setInterval(() => {
-  if (old) banner();
+  if (old || document.body.matches(".no-ingester, .no-executor")) banner();
   byId("clock").textContent = `UTC ${new Date().toISOString().slice(11, 19)}${state === "live" ? "" : ` · heard ${span((Date.now() - live.heard) / 1000)} ago`}`;
 }, 1000);
 paintTheme();

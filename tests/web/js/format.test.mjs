@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 import { ago, amount, cents, centsOf, decimals, moment, percent, signed, span, UNKNOWN, way } from "../../../pipeline/web/static/format.js";
+import { stretches } from "../../../pipeline/web/static/curves.js";
 
 test("what is not known is a dash, never nought", () => {
   for (const said of [amount(null), amount(undefined), amount(NaN), amount("x"), percent(null), percent(NaN), signed(null), ago(null), ago(0), span(null), span(Infinity), moment(NaN)]) assert.equal(said, UNKNOWN);
@@ -32,4 +33,10 @@ test("moments are UTC, spans are as long as they are", () => {
 test("dollars have cents, and a coin is divided further", () => {
   assert.deepEqual(["USDT", "USDC", "BTC", "DOGE"].map(cents), [2, 2, 8, 8]);
   assert.deepEqual([centsOf("BTCUSDT", "um"), centsOf("BTCUSDT", "spot"), centsOf("ETHBTC", "spot"), centsOf("BTCUSD_PERP", "cm")], [2, 2, 8, 8]);
+});
+
+test("a small line has gaps where nothing was known, and a level where nothing changed", () => {
+  assert.deepEqual(stretches([1, 3, null, 2, 1]), ["0.0,17.0 24.0,1.0", "72.0,9.0 96.0,17.0"]);
+  assert.deepEqual(stretches([5, 5]), ["0.0,9.0 96.0,9.0"]);
+  for (const nothing of [[], [null], [1], [1, null, 2]]) assert.deepEqual(stretches(nothing), []);
 });

@@ -10,18 +10,18 @@ import { ordersTable, positionsTable } from "./dock.js";
 /** @param {HTMLElement} root @param {import("../main.js").App} app */
 export function accountView(root, app) {
   let ended = false;
-  const page = h("div", { class: "page" }), open = h("div");
+  const page = h("div", { class: "page" }), open = h("div", { class: "of-executor" });
   root.append(page);
 
   function cards(/** @type {any} */ worth) {
     const digits = cents(worth.asset);
     /** @type {[string, string, string][]} */
     const shown = [
-      ["equity", `${amount(worth.equity, digits)} ${worth.asset}`, ""], ["wallet", amount(worth.wallet, digits), ""], ["available", amount(worth.available, digits), ""],
+      [`equity, ${worth.asset}`, amount(worth.equity, digits), ""], ["wallet", amount(worth.wallet, digits), ""], ["available", amount(worth.available, digits), ""],
       ["unrealised", signed(worth.unrealized, digits), way(worth.unrealized)], ["today", percent(worth.day_return_pct), way(worth.day_return_pct)],
       ["this month", percent(worth.month_return_pct), way(worth.month_return_pct)], ["fees today", amount(worth.fees_today, digits), ""], ["funding today", signed(worth.funding_today, digits), way(worth.funding_today)],
     ];
-    return h("div", { class: "cards" }, ...shown.map(([name, value, kind]) => h("div", { class: "card" }, name, h("b", { class: kind }, value))));
+    return h("div", { class: "cards of-executor" }, ...shown.map(([name, value, kind]) => h("div", { class: "card" }, name, h("b", { class: kind }, value))));
   }
 
   /** In one asset. @param {any} one @param {boolean} several */

@@ -19,7 +19,7 @@ export function dock(app, root, symbol, show) {
     fill(root,
       h("div", { class: "bar" }, ...tabs.map(([id, name]) => h("button", { type: "button", "aria-pressed": String(id === tab), onclick: () => { tab = id; draw(); } }, name)),
         h("label", {}, h("input", { type: "checkbox", checked: only, onchange: () => { only = !only; void load(); } }), ` ${symbol} only`)),
-      h("div", { class: "scroll" }, tab === "positions" ? positionsTable(held, app.place.market) : tab === "orders" ? ordersTable(orders) : signalsTable(signals, { chosen, onchosen: choose })));
+      h("div", { class: tab === "signals" ? "scroll" : "scroll of-executor" }, tab === "positions" ? positionsTable(held, app.place.market) : tab === "orders" ? ordersTable(orders) : signalsTable(signals, { chosen, onchosen: choose })));
   }
 
   /** @param {any} one */

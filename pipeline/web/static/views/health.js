@@ -1,6 +1,7 @@
 // @ts-check
 /** Targets with what is measured, processes with their signs of life, flows, and a way to Prefect. */
 import { get } from "../api.js";
+import { spark } from "../curves.js";
 import { fill, h, table } from "../dom.js";
 import { amount, moment, span } from "../format.js";
 
@@ -19,6 +20,7 @@ export function healthView(root, app) {
         { name: "what", class: "text strong", cell: (one) => one.name },
         { name: "now", cell: (one) => `${amount(one.measured, 2)} ${one.unit}` },
         { name: "target", cell: (one) => one.target },
+        { name: lately(found.measured_at), class: "text", cell: (one) => spark(one.history, said(one)) },
         { name: "", class: (one) => one.met === false ? "text wrong" : "text good", cell: (one) => one.met === null ? "not known yet" : one.met ? "OK" : "BREACHED" },
       ], found.targets, "No target is measured yet.")),
       h("h2", {}, "Processes"), h("div", { class: "scroll" }, table([
@@ -55,4 +57,13 @@ export function healthView(root, app) {
 
   void look();
   return { end: () => { ended = true; clearTimeout(timer); } };
+}
+
+/** @param {number[]} at */
+const lately = (at) => at.length > 1 ? `the last ${span((at[at.length - 1] - at[0]) / 1000)}` : "lately";
+
+/** @param {any} one */
+function said(one) {
+  const known = one.history.filter((/** @type {number|null} */ value) => value !== null);
+  return `${one.name}, lately from ${amount(Math.min(...known), 2)} to ${amount(Math.max(...known), 2)} ${one.unit}`;
 }
