@@ -261,8 +261,8 @@ def moving(profile: Any, served: Served, uri: str, database: str, seconds: int) 
     tab, _ = opened(profile, f"{served.url}/#/chart/{KEY.symbol}/1m")
     session = tab.context.new_cdp_session(tab)
     session.send("Performance.enable")
-    writer = subprocess.Popen(writing(uri, database, "one", 60, seconds + 4), cwd=ROOT)
-    tab.wait_for_timeout(2_000)
+    writer = subprocess.Popen(writing(uri, database, "one", 60, seconds + 4), cwd=ROOT, stdout=subprocess.PIPE)
+    _begun(writer)
     before, cpu = _busy(session), served.cpu
     frames = float(tab.evaluate(FRAMES, seconds * 1000)) / seconds
     busy, server_busy = (_busy(session) - before) / seconds, (served.cpu - cpu) / seconds
@@ -275,6 +275,12 @@ def moving(profile: Any, served: Served, uri: str, database: str, seconds: int) 
         ),
         row("the same: of a core, in the tab", busy * 100, "%", at_most=40),
     ]
+
+
+def _begun(writer: "subprocess.Popen[bytes]") -> None:
+    """It has written something."""
+    if writer.stdout is None or not writer.stdout.readline():
+        raise RuntimeError("the candles do not change: their writer ended")
 
 
 def _busy(session: Any) -> float:
@@ -303,6 +309,8 @@ async def keep_changing(uri: str, database: str, which: str, rate: str, seconds:
             shown = (50.0, 1.0, 1.0, 0.0, 30.0, *[60_000.0] * 4)
             candle = Candle(STEP.floor(now), 60_000.0, 60_100.0, 59_900.0, price, 5.0, 1.0, 1, 1.0, 1.0, False, now)
             await writer.write([CandleWrite(key, candle, shown) for key in keys])
+            if not number:
+                print("it has begun", flush=True)
 
 
 # ---- what tabs hear
@@ -315,13 +323,14 @@ async def tabs(served: Served, uri: str, database: str, count: int, seconds: int
     listening = [asyncio.create_task(_tab(served, late, stop)) for _ in range(count)]
     await asyncio.sleep(3)
     command = writing(uri, database, "others", 4, seconds + 4)
-    writer = await asyncio.create_subprocess_exec(*command, cwd=ROOT)
-    await asyncio.sleep(4)
+    writer = await asyncio.to_thread(subprocess.Popen, command, cwd=ROOT, stdout=subprocess.PIPE)
+    await asyncio.to_thread(_begun, writer)
+    await asyncio.sleep(2)
     late.clear()
     cpu, begun = served.cpu, time.monotonic()
     await asyncio.sleep(seconds - 2)
     heard, busy = sorted(late), (served.cpu - cpu) / (time.monotonic() - begun)
-    await writer.wait()
+    await asyncio.to_thread(writer.wait)
     stop.set()
     await asyncio.gather(*listening)
     note = f"{len(heard):,} candles heard in {seconds - 2} s; p50 {quantile(heard, 0.5):.0f} ms, the database included"

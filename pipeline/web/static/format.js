@@ -17,7 +17,7 @@ export function amount(value, digits) {
   const number = typeof value === "string" ? Number(value) : value;
   if (number === null || number === undefined || !Number.isFinite(number)) return UNKNOWN;
   const shown = Math.abs(number).toLocaleString("en-US", { minimumFractionDigits: digits ?? 0, maximumFractionDigits: digits ?? 8 });
-  return `${number < 0 ? "−" : ""}${shown}`;
+  return `${number < 0 && /[1-9]/.test(shown) ? "−" : ""}${shown}`;
 }
 
 /** With how many decimals money is written: dollars have cents, and a coin is divided further. @param {string} asset @returns {number} */
@@ -29,14 +29,18 @@ export const centsOf = (symbol, market) => market === "cm" ? 8 : cents(symbol.sl
 /** With its sign. @param {number|string|null|undefined} value @param {number} [digits] @returns {string} */
 export function signed(value, digits = 2) {
   const text = amount(value, digits);
-  return Number(value) > 0 && text !== UNKNOWN ? `+${text}` : text;
+  return Number(value) > 0 && /[1-9]/.test(text) ? `+${text}` : text;
 }
 
 /** A change in percent: its sign, and an arrow. @param {number|null|undefined} value @returns {string} */
 export function percent(value) {
   if (value === null || value === undefined || !Number.isFinite(value)) return UNKNOWN;
-  return `${value > 0 ? "▲" : value < 0 ? "▼" : ""} ${signed(value)} %`.trim();
+  const text = signed(value);
+  return `${text.startsWith("+") ? "▲" : text.startsWith("−") ? "▼" : ""} ${text} %`.trim();
 }
+
+/** How long a candle is, to put several in order. @param {string} code @returns {number} minutes, of a month those of its mean */
+export const minutesOf = (code) => parseInt(code, 10) * /** @type {Record<string, number>} */ ({ m: 1, h: 60, d: 1440, w: 10080, M: 43829 })[code.slice(-1)];
 
 /** The class of a change. @param {number|string|null|undefined} value @returns {string} */
 export const way = (value) => Number(value) > 0 ? "up" : Number(value) < 0 ? "down" : "";

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { ago, amount, cents, centsOf, decimals, moment, percent, signed, span, UNKNOWN, way } from "../../../pipeline/web/static/format.js";
+import { ago, amount, cents, centsOf, decimals, minutesOf, moment, percent, signed, span, UNKNOWN, way } from "../../../pipeline/web/static/format.js";
 import { stretches } from "../../../pipeline/web/static/curves.js";
 
 test("what is not known is a dash, never nought", () => {
@@ -39,4 +39,13 @@ test("a small line has gaps where nothing was known, and a level where nothing c
   assert.deepEqual(stretches([1, 3, null, 2, 1]), ["0.0,17.0 24.0,1.0", "72.0,9.0 96.0,17.0"]);
   assert.deepEqual(stretches([5, 5]), ["0.0,9.0 96.0,9.0"]);
   for (const nothing of [[], [null], [1], [1, null, 2]]) assert.deepEqual(stretches(nothing), []);
+});
+
+test("what is nought as it is written has no sign", () => {
+  assert.deepEqual([amount(-0.001, 2), signed(0.001), signed(-0.001), percent(0.004), percent(-0.004)], ["0.00", "0.00", "0.00", "0.00 %", "0.00 %"]);
+  assert.deepEqual([signed("0.00000012", 8), amount("-0.00000012", 8)], ["+0.00000012", "−0.00000012"]);
+});
+
+test("lengths of candles are in order", () => {
+  assert.deepEqual(["1d", "1m", "1h", "15m", "1M", "1w"].sort((a, b) => minutesOf(a) - minutesOf(b)), ["1m", "15m", "1h", "1d", "1w", "1M"]);
 });

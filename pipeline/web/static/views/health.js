@@ -18,10 +18,10 @@ export function healthView(root, app) {
     fill(page, h("h1", {}, "Health"),
       h("h2", {}, "Targets"), h("div", { class: "scroll" }, table([
         { name: "what", class: "text strong", cell: (one) => one.name },
-        { name: "now", cell: (one) => `${amount(one.measured, 2)} ${one.unit}` },
+        { name: "now", cell: (one) => one.measured === null ? amount(null) : `${amount(one.measured, 2)} ${one.unit}` },
         { name: "target", cell: (one) => one.target },
         { name: lately(found.measured_at), class: "text", cell: (one) => spark(one.history, said(one)) },
-        { name: "", class: (one) => one.met === false ? "text wrong" : "text good", cell: (one) => one.met === null ? "not known yet" : one.met ? "OK" : "BREACHED" },
+        { name: "", class: (one) => one.met === null ? "text" : one.met ? "text good" : "text wrong", cell: (one) => one.met === null ? "not known yet" : one.met ? "OK" : "BREACHED" },
       ], found.targets, "No target is measured yet.")),
       h("h2", {}, "Processes"), h("div", { class: "scroll" }, table([
         { name: "role", class: "text strong", cell: (one) => one.role },

@@ -2,7 +2,7 @@
 /** One monitor a symbol: how fresh its series are, and start and stop, all or chosen. */
 import { get, order } from "../api.js";
 import { fill, h } from "../dom.js";
-import { moment, span } from "../format.js";
+import { minutesOf, moment, span } from "../format.js";
 
 const EVERY = 2_000;
 
@@ -24,17 +24,17 @@ export function monitorsView(root, app) {
   function draw(health) {
     /** @type {Map<string, any[]>} */
     const symbols = new Map();
-    for (const one of health.series) symbols.set(one.symbol, [...(symbols.get(one.symbol) ?? []), one]);
+    for (const one of health.series.slice().sort((/** @type {any} */ a, /** @type {any} */ b) => minutesOf(a.interval) - minutesOf(b.interval))) symbols.set(one.symbol, [...(symbols.get(one.symbol) ?? []), one]);
     if (!symbols.size) {
       fill(rows, h("p", { class: "empty" }, "Nothing is watched: name symbols above and press Start, or `tidemark watch BTCUSDT`."));
       return;
     }
-    fill(rows, h("table", {}, h("thead", {}, h("tr", {}, ...["", "symbol", "series", "behind", "last frame", "last closed, UTC", "stored"].map((name) => h("th", { class: "text" }, name)))),
-      h("tbody", {}, ...[...symbols].map(([symbol, series]) => h("tr", {},
+    fill(rows, h("table", {}, h("thead", {}, h("tr", {}, ...["", "symbol", "series", "how they are", "last frame", "last closed, UTC", "stored"].map((name) => h("th", { class: "text" }, name)))),
+      h("tbody", {}, ...[...symbols].sort(([a], [b]) => a < b ? -1 : 1).map(([symbol, series]) => h("tr", {},
         h("td", {}, h("input", { type: "checkbox", "aria-label": `Choose ${symbol}`, checked: chosen.has(symbol), onchange: () => { if (!chosen.delete(symbol)) chosen.add(symbol); } })),
         h("td", { class: "text strong" }, h("a", { href: app.href("chart", symbol, series[0].interval) }, symbol)),
         h("td", { class: "text" }, series.map((one) => one.interval).join(" ")),
-        h("td", { class: "text" }, ...series.map((one) => h("span", { class: one.behind === 0 ? "good" : "wrong" }, one.gone ?? (one.behind === null ? "not stored " : one.behind === 0 ? "live " : `${one.behind} behind `)))),
+        h("td", { class: "text" }, ...series.map((one) => h("span", { class: one.behind === 0 ? "good" : "wrong" }, one.gone ?? (one.behind === null ? "not stored " : one.behind === 0 ? "current " : `${one.behind} behind `)))),
         h("td", { class: "text" }, `${span(Math.min(...series.map((one) => one.frame_age ?? Infinity)))} ago`),
         h("td", { class: "text" }, series.map((one) => moment(one.last_closed).slice(5)).join(", ")),
         h("td", { class: "text" }, series.map((one) => `${one.stored.toLocaleString("en-US")}${one.holes ? ` (${one.holes} missing)` : ""}`).join(", ")))))));
