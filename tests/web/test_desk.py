@@ -218,6 +218,7 @@ def alive(served: Served, role: str) -> Iterator[None]:
         ("ingester", "chart/BTCUSDT/1h", ".plot", "prices and signals are"),
         ("executor", "account", ".cards", "account, positions and orders are"),
     ],
+    ids=["ingester", "executor"],
 )
 def test_who_was_killed_is_missed_until_he_is_back(
     page: Page, served: Served, role: str, view: str, dimmed: str, says: str

@@ -301,6 +301,23 @@ def test_parameters_are_searched_and_a_trial_is_adopted(page: Page, served: Serv
     assert (own.changes[-1].reason or "").endswith("to see")
 
 
+def test_twelve_tabs_are_all_live_and_told_the_same(page: Page, served: Served) -> None:
+    """More than a browser asks at once of one host: each of them has its socket all the same."""
+    tabs = [page.context.new_page() for _ in range(11)]
+    for one in tabs:
+        one.goto(f"{served.url}/#/account")
+    control, now = ControlStore(served.db, "sim"), datetime.now(UTC)
+    control.set_halt(True, flatten=False, by="somebody", now=now, reason="twelve see it")
+    for one in (page, *tabs):
+        expect(one.locator("html")).to_have_attribute("data-connection", "live")
+        expect(one.locator("#banner")).to_contain_text("twelve see it")
+    control.set_halt(False, flatten=False, by="somebody", now=now)
+    for one in (page, *tabs):
+        expect(one.locator("#banner")).to_be_hidden()
+    for one in tabs:
+        one.close()
+
+
 @pytest.mark.parametrize("size", [(1280, 720), (390, 844)])
 def test_it_fits_a_desk_and_a_phone_in_both_themes(page: Page, size: tuple[int, int]) -> None:
     page.set_viewport_size({"width": size[0], "height": size[1]})
