@@ -22,7 +22,7 @@ from distributed import Client, Future, KilledWorker, LocalCluster
 
 from pipeline.app.parcel import Parcel, packed
 from pipeline.app.room import free_bytes
-from pipeline.app.search import own_code
+from pipeline.app.sources import trial_code
 from pipeline.app.stall import STALL, Stall, attempt, left_by_the_dead, refusal
 from pipeline.app.trying import Evaluator, Workers
 from pipeline.errors import AttentionError, UsageError
@@ -58,7 +58,7 @@ def dask_workers(folder: Path, count: int, address: str | None) -> Iterator[Work
             parcel = ends.enter_context(packed(trials.settle(), folder))
             _require_room(client, parcel, trials, travels=address is not None)
             body = None if address is None else parcel.path.read_bytes()
-            stall = Stall(own_code(), parcel, file_of(trials.stage.space.kind), body)
+            stall = Stall(trial_code(), parcel, file_of(trials.stage.space.kind), body)
             name = ends.enter_context(_given(client, stall))
             return _Asked(client, name, address or "this machine")
 

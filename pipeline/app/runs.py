@@ -7,13 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
-from functools import cache
 from hashlib import sha256
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-import pipeline
 from pipeline.app.opened import Opened
+from pipeline.app.sources import backtest_code, hash_of
 from pipeline.errors import UsageError
 from pipeline.store.candles.store import CandleStore
 from pipeline.store.runs import RunStore
@@ -29,11 +27,6 @@ if TYPE_CHECKING:
 
 __all__ = ["AskedFor", "Kept", "Rerun", "keep", "mark", "rerun", "run", "runs"]
 
-_CODE: Final = (
-    "research/figures.py", "research/backtest", "execution/engine", "execution/gateway", "exchange/products",
-    "simulator/venue", "simulator/worth.py", "simulator/products", "simulator/market/coin_contracts.py", "periods.py",
-    "indicators.py", "signals.py", "strategies/runner.py",
-)  # fmt: skip
 _COUNTED: Final = ("reasons", "skipped")
 
 
@@ -97,7 +90,7 @@ def keep(tm: Opened, found: "Result", asked: AskedFor) -> str:
         ),
         strategies=_strategies(found),
         settings=settings_hash(found.backtest.asked),
-        code=code_hash(),
+        code=backtest_code(),
         candles=[series_as_read(tm, key, read) for key, read in found.read.items()],
         readings=[_reading(one) for one in found.backtest.outcomes],
         assumptions=dict(found.backtest.assumed),
@@ -146,7 +139,7 @@ def rerun(tm: Opened, name: str, progress: Any = lambda _, __, ___: None) -> Rer
         through_holes=inputs.through_holes,
         progress=progress,
     )
-    now = {"strategies": _strategies(found), "settings": settings_hash(found.backtest.asked), "code": code_hash()}
+    now = {"strategies": _strategies(found), "settings": settings_hash(found.backtest.asked), "code": backtest_code()}
     differs = [f"the {what} changed" for what, one in now.items() if one != getattr(before, what)]
     differs += [f"candles of {one} changed" for one in changed(tm, before.candles)]
     readings = [_reading(one).hash for one in found.backtest.outcomes]
@@ -200,23 +193,6 @@ def settings_hash(asked: "Asked") -> str:
             )
         )
     )
-
-
-@cache
-def code_hash(*more: str) -> str:
-    """Of the engines' own code, and of these parts of it."""
-    root = Path(pipeline.__file__).parent
-    files = sorted(
-        file
-        for part in (*_CODE, *more)
-        for file in ((root / part).rglob("*.py") if (root / part).is_dir() else [root / part])
-    )
-    return hash_of("".join(file.read_text() for file in files))
-
-
-def hash_of(text: str) -> str:
-    """A name for a text that no other has."""
-    return sha256(text.encode()).hexdigest()
 
 
 def series_as_read(tm: Opened, key: SeriesKey, read: "Read") -> RunSeries:

@@ -14,8 +14,9 @@ from typing import Any, Final
 
 from pipeline.app.backtest import write_report
 from pipeline.app.opened import Opened
-from pipeline.app.runs import changed, code_hash, hash_of, series_as_read, settings_hash
+from pipeline.app.runs import changed, series_as_read, settings_hash
 from pipeline.app.searched import SearchFor, in_order
+from pipeline.app.sources import hash_of, trial_code
 from pipeline.app.stage import Set, set_up
 from pipeline.app.strategies import space_for
 from pipeline.app.trying import Progress, Workers, in_this_process, try_all
@@ -37,7 +38,6 @@ from schemas.searches import Sealed, Search, Trial
 
 __all__ = ["FIGURES", "SAMPLERS", "Found", "Progress", "SearchFor", "ranked", "report", "search"]
 
-_CODE: Final = ("research/search", "research/walk_forward.py", "research/significance.py")
 _FEWEST_DAYS: Final = 30
 _SCALED: Final = frozenset(("sharpe", "sortino", "calmar", "omega", "yearly_return_pct", "volatility_pct"))
 """Figures that are not said of fewer days than that."""
@@ -54,11 +54,6 @@ class Found:
     best: Sequence[Trial]
     forward: Forward | None
     verdict: Verdict
-
-
-def own_code() -> str:
-    """A hash of all that makes a trial what it is, but for the strategy and the settings."""
-    return code_hash(*_CODE)
 
 
 def search(
@@ -193,7 +188,7 @@ def _keep(
         anchored=asked.anchored,
         prune=asked.prune,
         sealed=None if last <= searched.end else Sealed(start=to_datetime(searched.end), end=to_datetime(last)),
-        code=hash_of(f"{by}{settings_hash(searched.asked)}{own_code()}"),
+        code=hash_of(f"{by}{settings_hash(searched.asked)}{trial_code()}"),
         candles=[series_as_read(tm, key, read) for key, read in ready.read.items()],
         notes=list(ready.notes),
     )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from distributed import Worker, WorkerPlugin, get_worker
 
 from pipeline.app.parcel import Parcel
+from pipeline.app.sources import trial_code
 from pipeline.errors import UsageError
 
 if TYPE_CHECKING:
@@ -49,10 +50,9 @@ class Stall(WorkerPlugin):  # type: ignore[misc]  # Dask's own has no types
             self._file.unlink(missing_ok=True)
 
     def _open(self, folder: Path) -> None:
-        from pipeline.app.search import own_code  # noqa: PLC0415 - here, beside the worker's own work
-        from pipeline.strategies.registry import File  # noqa: PLC0415
+        from pipeline.strategies.registry import File  # noqa: PLC0415 - here, beside the worker's own work
 
-        if own_code() != self._code:
+        if trial_code() != self._code:
             self.refused = "it runs another version of Tidemark"
             return
         if self._own is not None:

@@ -166,7 +166,7 @@ def test_what_a_worker_cannot_do_is_said_before_the_first_trial(
     filled: Tidemark, three: DaskCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(cluster, "own_code", lambda: "of a newer one")
+        patch.setattr(cluster, "trial_code", lambda: "of a newer one")
         with pytest.raises(UsageError, match=r"worker tcp://127\S+ cannot try anything: it runs another version"):
             made(filled, "x", address=three.address)
     with monkeypatch.context() as patch:
