@@ -12,7 +12,7 @@ from pipeline.cli.output import Json, Wide, print_json, print_table
 from pipeline.cli.table import Column
 from pipeline.cli.why import one_form, show_why
 from pipeline.errors import UsageError
-from pipeline.exchange_names import counts_in_several, decimals_of_money
+from pipeline.exchange_names import counts_in_several, decimals_of_asset, decimals_of_money
 from pipeline.timeline import to_datetime
 
 if TYPE_CHECKING:
@@ -203,7 +203,7 @@ def _listed(found: "Sequence[Account]", by: By | None, *, several: bool) -> dict
 def _show_periods(found: "Account", line: str, *, wide: bool) -> None:
     if found.latest is None:
         return
-    decimals = decimals_of_money(found.latest.environment)
+    decimals = decimals_of_asset(found.latest.asset)
     typer.echo(_headline(found.latest))
     print_table(
         (Column(line), *(Column(name, rank, right=True) for rank, name in enumerate(PERIOD, 1))),
@@ -241,13 +241,13 @@ def _show_now(settings: "Settings", *, wide: bool, as_json: bool) -> None:
         print_json(found)
         return
     several = counts_in_several(settings.environment)
-    decimals = 8 if several else decimals_of_money(settings.environment)
+    decimals = decimals_of_money(settings.environment)
     for one in found["wallets"]:
-        asset = f" {one['asset']}" if several else ""
-        equity, wallet, available = (money(one[name], decimals) for name in ("equity", "wallet", "available"))
+        asset, digits = (f" {one['asset']}", decimals_of_asset(one["asset"])) if several else ("", decimals)
+        equity, wallet, available = (money(one[name], digits) for name in ("equity", "wallet", "available"))
         typer.echo(
             f"{settings.environment}, the exchange says: equity {equity}{asset}, wallet {wallet}, "
-            f"{available} available, {change(one['unrealized'], decimals)} unrealized"
+            f"{available} available, {change(one['unrealized'], digits)} unrealized"
         )
     print_table(
         (Column("symbol"), *(Column(name, rank, right=True) for rank, name in enumerate(HELD_NOW, 1))),
@@ -276,7 +276,7 @@ def _show_at_exchange(listed: "ListedOrders", *, wide: bool) -> None:
 
 def _headline(latest: "Snapshot") -> str:
     today, month = percent(latest.day_return_pct, " %"), percent(latest.month_return_pct, " %")
-    equity, available = (money(one, decimals_of_money(latest.environment)) for one in (latest.equity, latest.available))
+    equity, available = (money(one, decimals_of_asset(latest.asset)) for one in (latest.equity, latest.available))
     return (
         f"{latest.environment}: {equity} {latest.asset} ({available} available), "
         f"today {today}, this month {month}, {latest.open_positions} positions; "

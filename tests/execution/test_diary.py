@@ -6,7 +6,7 @@ from decimal import Decimal
 from pipeline.execution.engine import events as ev
 from pipeline.execution.engine.diary import Diary
 from pipeline.execution.engine.state import TradingView
-from tests.execution.driver import POLICY, PRICE, RISK, SYMBOL, Driver, signal
+from tests.execution.driver import ACCOUNT, POLICY, PRICE, RISK, SYMBOL, Driver, signal
 
 HOUR = 3_600_000
 
@@ -31,6 +31,11 @@ class Written(Driver):
 def test_it_says_what_it_begins_with():
     assert Written().take() == ["ready: sim, auto-execute; nothing is held; equity 10000.00"]
     assert Written(mode="signal-only").take() == ["ready: sim, signal-only; nothing is held; equity 10000.00"]
+    several = Diary("sim-spot", coins=True)
+    told = [ev.AccountSeen(replace(ACCOUNT, asset=asset)) for asset in ("USDT", "BTC")]
+    assert not [line for event in told for line in several.told(event, [], 1)]
+    (line,) = several.told(ev.Snapshot((), (), (), 1), [], 1)
+    assert line.endswith("equity 10000.00 USDT, 10000.00000000 BTC")
     started = Written(ready=False)
     started(ev.HaltSeen(halted=True, flatten=False))
     started.snapshot()

@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Final
 
 from pipeline.exchange.products.instrument import Instrument
+from pipeline.exchange_names import decimals_of_asset
 from pipeline.execution.engine import coins
 from pipeline.execution.engine import events as ev
 from pipeline.execution.engine.effects import Effect, JournalOrder, JournalPosition, WriteVerdict
@@ -276,7 +277,7 @@ class Diary:
         return f"{f'{held} {_is(len(trades))} held' if held else 'nothing is held'}; equity {equity}"
 
     def _worth(self, asset: str, equity: Decimal) -> str:
-        return f"{equity:.8f} {asset}" if self._coins else f"{equity:.2f}"
+        return f"{equity:.{decimals_of_asset(asset)}f}{f' {asset}' if self._coins else ''}"
 
     def _price(self, symbol: str, price: Decimal | None) -> str:
         if price is None:

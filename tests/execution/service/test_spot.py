@@ -234,10 +234,13 @@ def executors(house: SpotHouse, mongo_uri: str, tmp_path: Path) -> Iterator[Exec
     made.end()
 
 
-async def test_killed_at_any_moment_it_goes_on_where_the_exchange_is(house: SpotHouse, executors: Executors) -> None:
+@pytest.mark.parametrize("target", ["3", None])
+async def test_killed_at_any_moment_it_goes_on_where_the_exchange_is(
+    house: SpotHouse, executors: Executors, target: str | None
+) -> None:
     def start() -> int:
-        holder = f"one {time.monotonic_ns()}"
-        return executors.start(holder, exchange=EXCHANGE, risk=RISK, lease_life=2.0, surely_listed=2_000)
+        holder, risk = f"one {time.monotonic_ns()}", RISK | {"take_profit_atr": target}
+        return executors.start(holder, exchange=EXCHANGE, risk=risk, lease_life=2.0, surely_listed=2_000)
 
     pid = start()
     for kind, pause in (("trial", 0.1), ("entry", 0.3), ("exit", 0.2)):

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
@@ -105,7 +106,9 @@ async def test_the_account_its_positions_and_orders_as_stored_and_as_the_exchang
     for shown in ("positions", "orders", "orders --now"):
         assert SYMBOL in (await command(run, *shown.split())).output
     assert "USDT" in (await command(run, "account")).output
-    assert "BTC" in (await command(run, "account", "--now")).output
+    shown = (await command(run, "account", "--now")).output
+    assert re.search(r"equity [\d,]+\.\d\d USDT, wallet [\d,]+\.\d\d, ", shown), shown
+    assert re.search(r"equity 0\.1\d{7} BTC, wallet 0\.1\d{7}, ", shown), shown
     assert f"held: {SYMBOL}" in (await command(run, "status")).output
     assert "accepted, and may trade" in (await command(run, "doctor", "--only", "keys")).output
     await command(run, "doctor", "--only", "stage")
