@@ -67,8 +67,10 @@ def compiled(days: int) -> list[Row]:
 
     def whole() -> Any:
         ran = engine.run(asked, signals)
-        worth, results = engine.worth(ran, 10_000.0), fast.results_from(ran)
-        return summary_of(worth, results, worth_of, signals=len(signals), taken=0, turnover=0.0, left_out={})
+        worth, results = engine.worth(ran, 10_000.0), fast.results_from(ran, asked, engine.names)
+        return summary_of(
+            worth, results, worth_of, asset=asked.asset, signals=len(signals), taken=0, turnover=0.0, left_out={}
+        )
 
     ours, rules = median(times(whole, 101)) * 1e3, median(times(lambda: engine.run(asked, signals), 101)) * 1e3
     trades, others = whole().trades, peers(asked, signals)

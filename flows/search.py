@@ -53,6 +53,9 @@ class SearchChoice(BaseModel):
     folds: Annotated[int, Field(ge=0)] = Field(default=6, description="of the walk forward; 0: none")
     anchored: bool = Field(default=False, description="train from the first day on in each fold")
     prune: bool = Field(default=False, description="end a set that is below the middle on the first stretch")
+    through_holes: bool = Field(
+        default=False, description="go on although minutes are not stored over which one may be held"
+    )
     sealed: Annotated[float, Field(ge=0, le=0.5)] = Field(
         default=0.15, description="the share of the days, the last, that no set sees"
     )
@@ -82,6 +85,7 @@ class SearchChoice(BaseModel):
             folds=self.folds,
             anchored=self.anchored,
             prune=self.prune,
+            through_holes=self.through_holes,
             sealed=self.sealed,
             name=self.name,
         )

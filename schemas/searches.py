@@ -41,6 +41,7 @@ class Search(Document):
     folds: int
     anchored: bool
     prune: bool
+    through_holes: bool = Field(default=False, description="also where minutes are not stored")
     sealed: Sealed | None
     code: str = Field(description="a hash of the strategy, the settings, and the engines' own code")
     candles: list[RunSeries]

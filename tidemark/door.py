@@ -206,6 +206,7 @@ class Tidemark:
         walk_forward: int = 6,
         anchored: bool = False,
         prune: bool = False,
+        through_holes: bool = False,
         sealed: float = 0.15,
         name: str | None = None,
         workers: int = 1,
@@ -229,7 +230,7 @@ class Tidemark:
             start=to_moment("start", start), end=to_moment("end", end),
             equity=to_sum(equity), trials=trials,
             sampler=sampler, seed=seed, objectives=to_names(objectives), folds=walk_forward, anchored=anchored,
-            prune=prune, sealed=sealed, name=name,
+            prune=prune, through_holes=through_holes, sealed=sealed, name=name,
         )  # fmt: skip
         at_work = workers_of(self._opened.settings.home / "search", workers, cluster)
         with at_work as those, trials_done(shown=progress) as told:

@@ -81,7 +81,14 @@ def _figures(tm: Opened, search: Search, found: Trial, start: int, end: int) -> 
     asked = resumed(tm, search.id)
     space = space_for(tm.settings, asked.strategy, asked.parameters, asked.space)
     ready = set_up(
-        tm, space, symbols=asked.symbols, interval_code=asked.interval, start=start, end=end, equity=asked.equity
+        tm,
+        space,
+        symbols=asked.symbols,
+        interval_code=asked.interval,
+        start=start,
+        end=end,
+        equity=asked.equity,
+        through_holes=asked.through_holes,
     )
     return dict(ready.stage.evaluate(found.parameters).figures)
 

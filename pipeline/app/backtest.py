@@ -176,7 +176,7 @@ def backtest(
             signals += found
             notes += said
     asked = replace(silent, signals=signals)
-    require_affordable(asked)
+    require_affordable([asked])
     whole = (asked.end - asked.start) // DAY
     progress("backtest (the first one compiles its rules)", 0, whole)
     ran = run(

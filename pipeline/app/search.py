@@ -152,6 +152,7 @@ def _set(tm: Opened, asked: SearchFor, space: Space, before: Search | None) -> S
         start=start,
         end=end,
         equity=asked.equity,
+        through_holes=asked.through_holes,
     )
 
 
@@ -187,6 +188,7 @@ def _keep(
         folds=asked.folds,
         anchored=asked.anchored,
         prune=asked.prune,
+        through_holes=asked.through_holes,
         sealed=None if last <= searched.end else Sealed(start=to_datetime(searched.end), end=to_datetime(last)),
         code=hash_of(f"{by}{settings_hash(searched.asked)}{trial_code()}"),
         candles=[series_as_read(tm, key, read) for key, read in ready.read.items()],

@@ -40,6 +40,7 @@ class SearchFor:
     folds: int = 6
     anchored: bool = False
     prune: bool = False
+    through_holes: bool = False
     sealed: float = 0.15
     name: str | None = None
 
@@ -101,6 +102,7 @@ def resumed(tm: Opened, name: str, trials: int | None = None) -> SearchFor:
         folds=one.folds,
         anchored=one.anchored,
         prune=one.prune,
+        through_holes=one.through_holes,
         name=name,
     )
 

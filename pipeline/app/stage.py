@@ -10,6 +10,7 @@ from pipeline.app.filters import interval_filter, symbol_filter
 from pipeline.app.opened import Opened
 from pipeline.app.past import symbol_of
 from pipeline.app.room import free_bytes
+from pipeline.app.sound import in_the_dark, require_affordable
 from pipeline.app.trading_access import require_backtested
 from pipeline.app.wiring import periods_of
 from pipeline.errors import UsageError
@@ -46,6 +47,7 @@ def set_up(
     start: int | None = None,
     end: int | None = None,
     equity: Decimal | None = None,
+    through_holes: bool = False,
 ) -> Set:
     """Load it. The interval: the first of the settings, where none is named or searched."""
     require_backtested(tm.settings)
@@ -58,6 +60,7 @@ def set_up(
     _require_room(tm, chosen, codes, asked_for, start, end)
     read: dict[SeriesKey, Read] = {}
     asked, notes = stretch(tm, chosen, asked_for, start, end, equity, read)
+    notes[:0] = in_the_dark(tm, asked, through_holes=through_holes)
     periods = periods_of(tm.settings, ())
     widest = periods.including([f"sma{LONGEST_AVERAGE}"])
     candles = []
@@ -69,7 +72,9 @@ def set_up(
             fresh = fresh_for(interval(code), tm.settings.fresh_seconds * SECOND)
             decimals = symbol_of(tm, symbol).decimals
             candles.append(Candles(symbol, code, numbers, prices, periods, decimals, fresh))
-    return Set(Stage(asked, candles, space), notes, read)
+    stage = Stage(asked, candles, space)
+    require_affordable(stage.parts())
+    return Set(stage, notes, read)
 
 
 def _require_room(

@@ -70,6 +70,9 @@ def search(
     equity: Annotated[
         float | None, typer.Option(min=0, help="What the account begins with; usual: 10,000, or coins of that worth.")
     ] = None,
+    through_holes: Annotated[
+        bool, typer.Option("--through-holes", help="Go on although minutes are not stored over which one may be held.")
+    ] = False,
     name: Annotated[str | None, typer.Option(help="What it is called; one of that name goes on.")] = None,
     resume: Annotated[
         str | None, typer.Option(metavar="NAME", help="Go on with that one, as it was asked for.")
@@ -126,6 +129,7 @@ def search(
                 folds=folds,
                 anchored=anchored,
                 prune=prune,
+                through_holes=through_holes,
                 sealed=sealed,
                 name=name,
             )

@@ -141,6 +141,9 @@ class SearchWanted(BaseModel):
     folds: int = Field(default=6, ge=0, le=100)
     anchored: bool = False
     prune: bool = False
+    through_holes: bool = Field(
+        default=False, description="go on although minutes are not stored over which one may be held"
+    )
     sealed: float = Field(default=0.15, ge=0, le=0.5, description="the share of the days, the last, that no trial sees")
     resume: str | None = Field(default=None, max_length=200)
 

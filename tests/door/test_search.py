@@ -22,7 +22,11 @@ from pipeline.app.trying import Evaluator
 from pipeline.cli.app import build
 from pipeline.errors import UsageError
 from pipeline.research.search.trial import Answer, Trials
+from pipeline.store.candles.store import CandleStore
 from pipeline.store.control import ControlStore
+from pipeline.store.series import SeriesStore
+from pipeline.timeline import MINUTE, to_ms
+from schemas.series import SeriesKey
 from tests.door.test_pages import ROOT
 from tests.mongosh import Shell
 from tests.test_docs import fenced
@@ -295,6 +299,42 @@ def test_every_figure_of_a_trial_can_be_an_objective_and_the_door_says_the_same(
     stored = filled._opened.db["trials"].find_one({"search": found.name})
     assert stored is not None
     assert set(FIGURES) == set(stored["figures"])
+
+
+def test_an_equity_that_pays_no_unit_is_refused_before_anything_is_tried(filled: Tidemark) -> None:
+    with pytest.raises(UsageError, match=r"an equity of 1 USDT cannot pay one unit: .* takes about [\d.]+ USDT"):
+        filled.search("ma_breakout", symbols="BTCUSDT", interval="15m", space={"n": range(5, 8)}, equity=1)
+    cheaper = {"n": [5], "unit": [1, 10], "leverage": [1, 20]}
+    found = filled.search(
+        "ma_breakout", symbols="BTCUSDT", interval="15m", space=cheaper, equity=200, trials=2, walk_forward=0,
+        objectives="return_pct", sealed=0,
+    )  # fmt: skip
+    assert len(found.trials) == 2, "one of its sets may pay"
+
+
+def test_minutes_that_are_not_stored_are_refused_unless_one_says_to_go_on(
+    filled: Tidemark, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stored, whole = CandleStore.columns, filled._opened
+    key = SeriesKey("sim", "BTCUSDT", "1m")
+    known = SeriesStore(whole.db).get(key)
+    assert known is not None
+    assert known.last_closed is not None
+    first = to_ms(known.last_closed) - 2_000 * MINUTE
+
+    def without(self: CandleStore, asked: SeriesKey, *rest: Any) -> Any:
+        columns = stored(self, asked, *rest)
+        if asked != key:
+            return columns
+        there = (columns["t"] < first) | (columns["t"] >= first + 3 * MINUTE)
+        return {name: values[there] for name, values in columns.items()}
+
+    monkeypatch.setattr(CandleStore, "columns", without)
+    with pytest.raises(UsageError, match=r"3 minutes are not stored .* BTCUSDT from .* --through-holes"):
+        search(whole, SearchFor(**BASE))
+    on = search(whole, SearchFor(**BASE | {"through_holes": True, "trials": 2, "name": "through"}))
+    assert on.search.notes[0].startswith("3 minutes are not stored")
+    assert searching.resumed(whole, "through").through_holes
 
 
 def test_every_trial_that_was_ever_made_on_these_days_counts(filled: Tidemark) -> None:

@@ -6,10 +6,11 @@ of the backtest, to the last bit. It knows nothing of who asks, or why. Pure.
 """
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from decimal import Decimal
 from functools import cached_property
+from itertools import product
 from typing import Any, Final, cast
 
 import numpy as np
@@ -112,6 +113,19 @@ class Stage:
         funding = {name: [one for one in dues if start < one.time <= end] for name, dues in self._asked.funding.items()}
         part = replace(self._asked, start=start, end=end, assumptions=assumed, funding=funding)
         return Stage(part, self._candles, self.space)
+
+    def parts(self) -> Iterator[Asked]:
+        """What is said of each symbol in one of the sets, with the least and the most that others have of what an order
+        is sized by."""
+        first = next(self.space.points())
+        sized = [one for one in self.space.axes if one.name in {"leverage", "unit"}]
+        corners = list(product(*((min(one.values, key=float), max(one.values, key=float)) for one in sized)))
+        for candles in self._candles:
+            if candles.interval != self._interval(first) or not (said := self._views(first, [candles])):
+                continue
+            for corner in corners:
+                point = {**first, **{axis.name: value for axis, value in zip(sized, corner, strict=True)}}
+                yield replace(self._at(point), signals=said)
 
     def evaluate(self, point: Point, said: Table | None = None) -> Evaluated:
         """Run it. `said`: other signals than those of the strategy, as `signals` gives them."""
@@ -223,10 +237,10 @@ class Stage:
             "exact",
         )
 
-    def _views(self, point: Point) -> list[SignalView]:
+    def _views(self, point: Point, of: Sequence[Candles] | None = None) -> list[SignalView]:
         strategy, code = self.space.strategy(point), self._interval(point)
         found: list[SignalView] = []
-        for candles in self._candles:
+        for candles in self._candles if of is None else of:
             if candles.interval == code:
                 codes, at = self._codes(candles, strategy)
                 found += (

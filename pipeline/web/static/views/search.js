@@ -46,7 +46,8 @@ async function list(app, page, [symbol, interval], ended) {
   const form = /** @type {HTMLFormElement} */ (h("form", { oninput: counted, onsubmit: (/** @type {Event} */ event) => { event.preventDefault(); void begin(); } },
     h("div", { class: "fields" }, h("label", {}, "Strategy", strategy), choice("Symbol", "symbol", symbols, symbol), choice("Candles", "interval", lengths, interval ?? "1h"),
       number("Days", "days", "300"), number("Trials", "trials", "200"), choice("Sets", "sampler", SAMPLERS, undefined), number("Seed", "seed", "1"), choice("Best by", "objective", OBJECTIVES, undefined),
-      number("Folds", "folds", "6"), number("Sealed, %", "sealed", "15")),
+      number("Folds", "folds", "6"), number("Sealed, %", "sealed", "15"),
+      h("label", { title: "minutes over which a position may be held: what its stop would have done there, nobody can say" }, "Through minutes that are not stored", h("input", { type: "checkbox", name: "through_holes" }))),
     h("h2", {}, "What is searched"), own, count, job.element));
   const known = () => strategies.find((/** @type {any} */ one) => one.name === strategy.value);
 
@@ -87,6 +88,7 @@ async function list(app, page, [symbol, interval], ended) {
     const found = await job.begin({
       strategy: one.name, symbols: [fields.get("symbol")], interval: fields.get("interval"), parameters: fixed, space: space(), days: Number(fields.get("days")), trials: Number(fields.get("trials")),
       sampler: fields.get("sampler"), seed: Number(fields.get("seed")), objectives: [fields.get("objective")], folds: Number(fields.get("folds")), sealed: Number(fields.get("sealed")) / 100,
+      through_holes: fields.get("through_holes") === "on",
     });
     if (found?.run) app.go("search", found.run);
   }
