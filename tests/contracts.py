@@ -35,6 +35,17 @@ def coin_contract(name: str = BTC_COIN, **other: Any) -> Symbol:
     return contract(name, **{**usual, **other})
 
 
+def pair(name: str = BTC, **other: Any) -> Symbol:
+    """A pair of coins like BTCUSDT of spot."""
+    rules = RULES.model_copy(
+        update={
+            one: Decimal("0.00001") for one in ("step_size", "min_quantity", "market_step_size", "market_min_quantity")
+        }
+        | {"min_notional": Decimal(5)}
+    )
+    return contract(name, **{"contract_type": "SPOT", "quantity_precision": 5, "filters": rules, **other})
+
+
 def contract(name: str = BTC, **other: Any) -> Symbol:
     """A perpetual contract like BTCUSDT. `other`: what of it is not as usual."""
     usual = {

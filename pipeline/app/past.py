@@ -6,8 +6,11 @@ from decimal import Decimal
 from typing import Final, NamedTuple
 
 from pipeline.app.opened import Opened
+from pipeline.app.wiring import exchange_of
 from pipeline.errors import UsageError
+from pipeline.exchange.products.product import Ask
 from pipeline.research.backtest.asked import Change
+from pipeline.research.backtest.exchange import assumed_fee
 from pipeline.research.backtest.funding import Due, schedule_of
 from pipeline.research.backtest.minutes import Minutes
 from pipeline.store.candles.store import CandleStore
@@ -75,7 +78,9 @@ def marks_of(
     tm: Opened, minutes: Mapping[str, Minutes], read: dict[SeriesKey, Read], notes: list[str]
 ) -> dict[str, Minutes]:
     """The mark prices that are stored of these minutes; what lacks is said."""
-    found = {}
+    found: dict[str, Minutes] = {}
+    if Ask.MARK_KLINES not in exchange_of(tm.settings).product.endpoints:
+        return found
     for symbol, one in minutes.items():
         key = SeriesKey(tm.environment, symbol, "1m").mark
         known = SeriesStore(tm.db).get(key)
@@ -116,8 +121,9 @@ def rules_of(tm: Opened, symbol: str, start: int, end: int, notes: list[str]) ->
     begins, changes = now.at(to_datetime(start)), [Change(_minute(one), now.at(one)) for one in later]
     told = [each.symbol.taker_fee is not None for each in (Change(start, begins), *changes)]
     if not all(told):
+        fee = assumed_fee(exchange_of(tm.settings).product) * 100
         until = next((f" before {one.since:%Y-%m-%d}" for one in now.recorded if one.taker_fee is not None), "")
-        notes.append(f"what the account paid for an order of {symbol} is not recorded{until}: 0.05 % was assumed")
+        notes.append(f"what the account paid for an order of {symbol} is not recorded{until}: {fee:.2f} % was assumed")
     return begins, changes
 
 

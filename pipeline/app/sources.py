@@ -8,9 +8,9 @@ from typing import Final
 import pipeline
 
 _ENGINES: Final = (
-    "research/figures.py", "research/backtest", "execution/engine", "execution/gateway", "exchange/products",
-    "simulator/venue", "simulator/worth.py", "simulator/products", "simulator/market/coin_contracts.py", "periods.py",
-    "indicators.py", "signals.py", "strategies/runner.py",
+    "research/figures.py", "research/backtest", "execution/engine", "execution/gateway", "execution/account/coins.py",
+    "exchange/products", "simulator/venue", "simulator/spot", "simulator/worth.py", "simulator/products",
+    "simulator/market/coin_contracts.py", "periods.py", "indicators.py", "signals.py", "strategies/runner.py",
 )  # fmt: skip
 _SEARCH: Final = ("research/search", "research/walk_forward.py", "research/significance.py")
 

@@ -58,3 +58,27 @@ def test_contracts_of_a_coin_are_counted_in_it_and_in_dollars(
     poor = tidemark("backtest", *RULE, "--equity", "0.0001", *CM, **at)
     assert poor.exit_code == 2
     assert "an equity of 0.0001 BTC cannot pay one unit" in " ".join(poor.output.split())
+
+
+def test_coins_are_bought_and_sold_by_the_executor_itself(tidemark: Run, db: Any, markets: Simulator) -> None:
+    at, spot = {"TIDEMARK_SIM_URL": markets.url}, ("--exchange", "sim-spot")
+    for code in ("15m", "1m"):
+        done = tidemark("backfill", "ETHUSDT", "-i", code, "--days", "3", *spot, **at)
+        assert done.exit_code == 0, done.output
+    asked = ("macd_turtle", "--symbol", "ETHUSDT", "-i", "15m")
+    done = tidemark("backtest", *asked, *spot, "--json", **at)
+    assert done.exit_code == 0, done.output
+    found = json.loads(done.stdout)
+    summary = found["summary"]["pessimistic"]
+    assert found["engine"] == "exact"
+    assert found["assumptions"]["engine"].endswith("because the compiled rules know no coins that change hands")
+    assert {one["side"] for one in found["trades"]} == {"long"}
+    assert any(one.startswith("nothing is sold short on sim-spot") for one in summary["skipped"])
+    assert summary["funding"] == 0
+    profits = sum(float(one["profit"]) for one in found["trades"] if one["closed_at"] is not None)
+    held = [one for one in found["trades"] if one["closed_at"] is None]
+    assert held or summary["equity_end"] - summary["equity_start"] == pytest.approx(profits, abs=1e-6)
+    assert not any("mark price" in one for one in found["notes"])
+    searched = tidemark("search", *asked, *spot, **at)
+    assert searched.exit_code == 2
+    assert "the compiled rules, and they know no coins that change hands" in " ".join(searched.output.split())

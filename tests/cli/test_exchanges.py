@@ -68,7 +68,11 @@ def test_where_nothing_is_traded_yet_no_account_is_touched(
     assert "sim-spot: Tidemark keeps candles and signals of spot, and does not trade them yet" in refused.stderr
 
 
-def test_where_coins_change_hands_no_past_is_traded(tidemark: Run, db: Any) -> None:
+def test_where_nobody_can_say_how_it_is_counted_no_past_is_traded(
+    tidemark: Run, db: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shut = replace(ENVIRONMENTS["sim-spot"], product=replace(SPOT, is_backtested=False))
+    monkeypatch.setattr("pipeline.exchange.environments.ENVIRONMENTS", {**ENVIRONMENTS, "sim-spot": shut})
     refused = tidemark("backtest", "--exchange", "sim-spot")
     assert refused.exit_code == 2
     assert "sim-spot: Tidemark does not backtest spot yet" in refused.stderr

@@ -10,6 +10,7 @@ import numpy as np
 
 from pipeline.exchange.products.cm import CM
 from pipeline.exchange.products.product import Product
+from pipeline.exchange.products.spot import SPOT
 from pipeline.exchange.products.um import UM
 from pipeline.execution.engine.client_ids import Identity
 from pipeline.execution.engine.state import Policy, SignalView, TradingView
@@ -21,14 +22,14 @@ from pipeline.research.backtest.run import Backtest, run
 from pipeline.settings import Risk
 from pipeline.timeline import HOUR, MINUTE, to_ms
 from schemas.signals import Kind, Side
-from tests.contracts import BTC, TICK, coin_contract, contract
+from tests.contracts import BTC, TICK, coin_contract, contract, pair
 
 Candle = tuple[float, float, float, float]
 """Open, high, low, close."""
 BEGIN = to_ms(datetime(2026, 3, 2, 1, tzinfo=UTC))
 """An hour after midnight, seven before funding."""
-EQUITY = {UM.name: Decimal(10_000), CM.name: Decimal("0.1")}
-LISTED = {UM.name: contract, CM.name: coin_contract}
+EQUITY = {UM.name: Decimal(10_000), CM.name: Decimal("0.1"), SPOT.name: Decimal(10_000)}
+LISTED = {UM.name: contract, CM.name: coin_contract, SPOT.name: pair}
 TARGET = TradingView(take_profit_atr=Decimal(2))
 
 
@@ -83,7 +84,7 @@ def asked(
         symbols=[LISTED[product.name](symbol) for symbol in of_all],
         minutes=of_all,
         trading={symbol: trading for symbol in of_all if trading is not None},
-        funding={name: schedule_of((), one.start, one.end) for name, one in of_all.items()},
+        funding={name: schedule_of((), one.start, one.end) for name, one in of_all.items() if product is not SPOT},
         signals=list(signals),
         start=min(one.start for one in of_all.values()),
         end=max(one.end for one in of_all.values()),

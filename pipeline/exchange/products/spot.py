@@ -86,5 +86,6 @@ SPOT: Final = Product(
     right="enable_spot_and_margin_trading",
     says_not_done=False,
     is_traded=True,
+    is_backtested=True,
     intervals=frozenset({"1s"}),
 )

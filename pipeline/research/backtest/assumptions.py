@@ -29,9 +29,9 @@ class Assumptions:
     one_way: int = 100
     """A request to the exchange takes as long, its answer does, and so does what the exchange tells by itself."""
 
-    def lines(self) -> dict[str, str]:
-        """As a report says them."""
-        return {
+    def lines(self, *, coins: bool = False) -> dict[str, str]:
+        """As a report says them. `coins`: they change hands, and there is no margin."""
+        told = {
             "inside a minute": _SAID[self.inside],
             "delay": f"a signal is heard {self.signal_delay} ms after its candle, a request takes {self.one_way} ms",
             "spread": "0.001 % of the price on each side, a hundredth of a percent more for each 50,000 of an order",
@@ -40,8 +40,16 @@ class Assumptions:
             "mark price": "liquidation looks at it; where it is not stored, at the last price",
             "rules": "filters as recorded for each moment, the first recorded before; margin brackets of today",
         }
+        return told | _OF_COINS if coins else told
 
 
+_OF_COINS: Final = {
+    "fees": "as recorded; before that 0.1 %, of what is bought in its coins",
+    "funding": "there is none",
+    "mark price": "there is none, and nothing is liquidated",
+    "rules": "filters as recorded for each moment, the first recorded before",
+    "crumbs": "what is left over of a position and too little to be sold counts for nothing",
+}
 _SAID: Final = {
     Inside.PESSIMISTIC: "against the position first",
     Inside.RESOLVED: "the extreme nearer to the open first",

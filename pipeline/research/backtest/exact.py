@@ -4,30 +4,23 @@ there. What is refused, sized, protected and closed here is what would be live, 
 Time jumps from one thing that happens to the next: a signal, an answer, a price that something waits for, a day's end.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import partial
 from heapq import heappop, heappush
 from itertools import count
-from types import SimpleNamespace
 from typing import Final, cast
-
-import msgspec
 
 from pipeline.exchange.reports import Account as Statement
 from pipeline.exchange.rest import RestClient
 from pipeline.exchange.trading import Trading
-from pipeline.exchange.user_events import AccountUpdate, AlgoUpdate, OrderUpdate, decode_event
-from pipeline.execution.account.fees import Rates
 from pipeline.execution.engine import effects as out
 from pipeline.execution.engine.events import (
     CallCounted,
     Event,
     FeeSeen,
     IntentJournaled,
-    OrderSeen,
-    PositionsSeen,
     PriceSeen,
     Recalled,
     RulesSeen,
@@ -40,16 +33,15 @@ from pipeline.execution.engine.risk import ACCOUNT_LOSS, ACCOUNT_PROFIT, of_coin
 from pipeline.execution.engine.state import PROTECTING, BreakerView, OrderRecord, TradingView
 from pipeline.execution.gateway import reports_in
 from pipeline.execution.gateway.orders_out import Gateway
-from pipeline.execution.gateway.position_desk import PositionDesk
 from pipeline.research.backtest.asked import Asked
+from pipeline.research.backtest.coins import CoinBooks
 from pipeline.research.backtest.contracts import spec_of
-from pipeline.research.backtest.exchange import ACCOUNT, VenueClient, VirtualClock, venue_of
+from pipeline.research.backtest.exchange import ACCOUNT, VenueClient, VirtualClock
 from pipeline.research.backtest.funding import Scheduled
+from pipeline.research.backtest.margined import MarginedBooks
 from pipeline.research.backtest.market import HistoryMarket, Stance
-from pipeline.research.backtest.quiet import Range, first_event, levels_of
-from pipeline.simulator.venue.account import Account
+from pipeline.research.backtest.quiet import Range, first_event
 from pipeline.simulator.venue.ledger import LedgerEntry
-from pipeline.simulator.venue.orders import PositionSide
 from pipeline.timeline import DAY, MINUTE
 from schemas.symbols import Symbol
 
@@ -115,30 +107,27 @@ class ExactRun:
             asked.minutes, self._specs, asked.assumptions.inside, self._levels, self._stance, asked.marks
         )
         self._fundings = Scheduled(asked.funding)
-        self._venue = venue_of(
-            asked.product,
-            asked.asset,
-            self._market,
-            now=asked.start,
-            looks=self._looks,
-            fundings=self._fundings,
-            judged=self._market.judged,
-        )
-        self._venue.open_account(ACCOUNT, {asked.asset: asked.assumptions.equity})
+        self._books = self._opened()
+        self._venue = self._books.venue
         client = VenueClient(
             self._venue, asked.product, self._clock, lambda symbol: self._market.is_there(symbol, self._clock.time)
         )
         self._trading = Trading(cast("RestClient", client))
         self._listing = reports_in.Market(asked.product)
         self._listing.list(asked.symbols)
-        rates = Rates(SimpleNamespace(prices=dict), asked.product.margin)  # type: ignore[arg-type]
-        desk = PositionDesk(self._trading, self._trading, self._began_with, dict, rates, self._listing)
-        self._gateway = Gateway(self._trading.client, desk, self._answered)
         self._core = Core(asked.policy, asked.start, identity=asked.identity, mode="auto-execute")
+        desk = self._books.desk(self._trading, self._began_with, self._listing, self._core.positions, lambda: self._now)
+        self._gateway = Gateway(self._trading.client, desk, self._answered)
         self._record = Record(asked.start, asked.end)
         self._may_fail = not all(one.there.all() for one in asked.minutes.values())
         self._idle_since = asked.start
         self._timed_at = 0
+
+    def _opened(self) -> MarginedBooks | CoinBooks:
+        """The account, as its market keeps it."""
+        if not self._asked.product.arithmetic.is_borrowed:
+            return CoinBooks(self._asked, self._market, self._specs)
+        return MarginedBooks(self._asked, self._market, self._specs, looks=self._looks, fundings=self._fundings)
 
     @property
     def _one_way(self) -> int:
@@ -182,9 +171,8 @@ class ExactRun:
 
     def _pass(self, until: int) -> None:
         """Let the market run until then, or until it has done something to the account."""
-        account = self._account
         while self._now < until:
-            opened = first_event(account, self._reach, self._specs, self._sizes, self._equity_range(), self._now, until)
+            opened = first_event(self._books, self._reach, self._sizes, self._equity_range(), self._now, until)
             if opened is None:
                 self._skip(until)
                 return
@@ -200,7 +188,7 @@ class ExactRun:
 
     def _watch_minute(self, until: int) -> bool:
         """Price by price; whether anything came of it."""
-        symbols = sorted(self._account.watched())
+        symbols = sorted(self._books.watched())
         while self._now < until:
             known = min(until, self._market.is_known_until(self._now))
             ticks = [one for symbol in symbols for one in self._market.ticks(symbol, self._now, known)[:1]]
@@ -239,7 +227,7 @@ class ExactRun:
 
     def _looks(self, after: int, until: int) -> Iterable[int]:
         """Positions are looked at wherever a price turns."""
-        watched = self._account.watched()
+        watched = self._books.watched()
         times = {tick.time for symbol in watched for tick in self._market.ticks(symbol, after, until)}
         return sorted(times.union(*(self._market.turns(symbol, after, until) for symbol in watched)))
 
@@ -274,8 +262,8 @@ class ExactRun:
                 record.breakers.append(breaker)
             case out.Notify(_, title, text):
                 record.told.append(Told(self._now, title, text))
-            case out.Place(order):
-                self._send(self._gateway.place, order)
+            case out.Place(order, beside):
+                self._send(self._gateway.place, order, beside)
             case out.Cancel(order):
                 self._send(self._gateway.cancel, order)
             case out.Query(order):
@@ -316,23 +304,12 @@ class ExactRun:
         """Pass on what the exchange tells of the account; whether there was anything."""
         told = self._venue.drain_events(ACCOUNT)
         for event in told:
-            for heard in self._heard(event):
+            for heard in self._books.heard(event, self._listing):
                 self._later(self._one_way, heard)
         if told:
             self._idle_since = self._now
             self._record.equity.append(Marked(self._now, self._equity()))
         return bool(told)
-
-    def _heard(self, event: Mapping[str, object]) -> Iterable[Event]:
-        decoded = decode_event(msgspec.json.encode(event))
-        match decoded:
-            case OrderUpdate():
-                yield OrderSeen(reports_in.order_streamed(decoded), "stream")
-            case AlgoUpdate():
-                yield OrderSeen(reports_in.algo_streamed(decoded), "stream")
-            case AccountUpdate():
-                yield PositionsSeen(reports_in.positions_streamed(decoded), decoded.time, "stream")
-                yield from reports_in.account_changes(decoded, self._listing)
 
     def _tell_prices(self, symbols: Sequence[str]) -> None:
         for symbol in symbols:
@@ -341,8 +318,9 @@ class ExactRun:
                 self._tell(PriceSeen(symbol, price, self._now))
 
     def _tell_rules(self, one: Symbol) -> None:
-        symbol, margin = one.symbol, reports_in.margin(self._trading.symbol_configs()[one.symbol])
-        brackets = reports_in.brackets(self._trading.brackets()[symbol])
+        symbol, config = one.symbol, self._trading.symbol_configs().get(one.symbol)
+        margin = None if config is None else reports_in.margin(config)
+        brackets = reports_in.brackets(self._trading.brackets().get(symbol, ()))
         self._tell(RulesSeen(symbol, self._listing.listed[symbol], margin, self._now, brackets))
         self._tell(FeeSeen(symbol, self._trading.taker_fee(symbol)))
 
@@ -362,16 +340,8 @@ class ExactRun:
 
     # The account
 
-    @property
-    def _account(self) -> Account:
-        return self._venue.books(ACCOUNT)
-
     def _equity(self) -> Decimal:
-        account = self._account
-        held = list(account.held())
-        return account.wallets[self._asked.asset] + sum(
-            (one.unrealised(self._market.mark_price(one.symbol, self._now)) for one in held), Decimal()
-        )
+        return self._books.equity(self._now)
 
     def _mark(self) -> Decimal:
         equity = self._equity()
@@ -395,13 +365,10 @@ class ExactRun:
         return Range(least, most)
 
     def _levels(self, symbol: str) -> Iterable[int]:
-        return levels_of(self._account, self._specs[symbol])
+        return self._books.levels(symbol)
 
     def _stance(self, symbol: str) -> Stance:
-        account = self._account
-        quantity = account.position(symbol, PositionSide.BOTH).quantity
-        entering = sum(one.side.sign for one in account.orders_of(symbol) if not one.only_closes)
-        return Stance(_sign(quantity), _sign(entering))
+        return self._books.stance(symbol)
 
     def _finished(self) -> Record:
         self._mark()
@@ -410,7 +377,3 @@ class ExactRun:
         record.untold = self._market.untold
         record.undecided = tuple(one.id for one in self._signals[: self._next_signal] if one.id not in record.verdicts)
         return record
-
-
-def _sign(value: Decimal | int) -> int:
-    return (value > 0) - (value < 0)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from types import SimpleNamespace
 from typing import Any, Final
 
@@ -13,6 +14,8 @@ from pipeline.exchange.products.product import Ask, Product
 from pipeline.exchange.rest import Answer
 from pipeline.exchange.signing import as_sent
 from pipeline.simulator.errors import ApiError
+from pipeline.simulator.spot.engine import FEE
+from pipeline.simulator.spot.venue import SpotVenue
 from pipeline.simulator.types import Prices
 from pipeline.simulator.venue.coin_terms import COIN_TERMS
 from pipeline.simulator.venue.desks import Desks, coin_desks, usd_desks
@@ -25,6 +28,14 @@ _MARKETS: Final[Mapping[str, tuple[Desks, Terms]]] = {
 }  # fmt: skip
 """Who answers in each market, and how it trades: what is assumed to be paid is the same in all."""
 _NOBODY_THERE: Final = b'{"code": -1001, "msg": "Internal error; unable to process your request. Please try again."}'
+
+
+def assumed_fee(product: Product) -> Decimal:
+    """The share of its worth that is paid for an order where nothing is recorded."""
+    return USD_TERMS.taker if product.arithmetic.is_borrowed else FEE
+
+
+_AT_ONCE: Final = frozenset({"MARKET", "LIMIT"})
 
 
 def venue_of(product: Product, asset: str, market: Prices, **more: Any) -> Venue:
@@ -48,7 +59,9 @@ class VirtualClock:
 class VenueClient:
     """Answers as the exchange would. Where the market has a hole, orders are not carried out."""
 
-    def __init__(self, venue: Venue, product: Product, clock: VirtualClock, trades_now: Callable[[str], bool]) -> None:
+    def __init__(
+        self, venue: Venue | SpotVenue, product: Product, clock: VirtualClock, trades_now: Callable[[str], bool]
+    ) -> None:
         self.environment = SimpleNamespace(product=product, recv_window=0)
         self.clock = clock
         self._venue = venue
@@ -68,7 +81,8 @@ class VenueClient:
         where = self.environment.product.endpoint(ask)
         call = Call(where.method, where.path)
         sent = {name: as_sent(value) for name, value in (parameters or {}).items() if value is not None}
-        if ask is Ask.PLACE_ORDER and not self._trades_now(sent["symbol"]):
+        at_once = ask is Ask.PLACE_ORDER and sent["type"] in _AT_ONCE
+        if at_once and not self._trades_now(sent["symbol"]):
             raise failure(call, Raw(503, {}, _NOBODY_THERE), self.clock.now())
         try:
             payload = self._venue.call(ACCOUNT, where.method, where.path, sent, self.clock.now())

@@ -125,6 +125,7 @@ def beyond(asked: Asked) -> str | None:
     """What is asked for that the compiled rules do not know, if anything."""
     risk, own = asked.policy.risk, asked.trading.values()
     asks = {
+        "coins that change hands": not asked.product.arithmetic.is_borrowed,
         "limit entries": risk.entry_order != "market",
         "crossed margin": risk.margin_type != "isolated",
         "daily target of a symbol": any(one.daily_profit_percent is not None for one in own),

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import partial
-from typing import Final
+from typing import Final, NamedTuple, Protocol
 
 import numpy as np
 
@@ -42,6 +42,14 @@ class Barriers:
         return crossed
 
 
+class Stake(NamedTuple):
+    """What is held of a symbol, signed, and what it had as its value when it was bought."""
+
+    symbol: str
+    quantity: float
+    cost: float
+
+
 @dataclass(frozen=True, slots=True)
 class Range:
     """Between which two sums the account's equity does not matter: None where it never does."""
@@ -50,10 +58,22 @@ class Range:
     most: Decimal | None
 
 
+class Books(Protocol):
+    """An account, as far as it is looked at here."""
+
+    def watched(self) -> set[str]:
+        """The symbols whose prices can change something."""
+
+    def barriers(self, symbol: str) -> Barriers:
+        """Between which prices nothing happens."""
+
+    def stakes(self) -> tuple[float, list[Stake]]:
+        """Its money, and what is held."""
+
+
 def first_event(
-    account: Account,
+    books: Books,
     minutes: Mapping[str, Minutes],
-    specs: Mapping[str, SymbolSpec],
     sizes: Mapping[str, float],
     equity: Range,
     now: int,
@@ -62,25 +82,30 @@ def first_event(
     """When the first minute opens, of those that reach beyond now and begin before `until`, in which an order fires or
     fills, a position is liquidated, or the equity leaves the range."""
     found = until
-    for symbol in account.watched():
-        barriers = barriers_of(account, specs[symbol])
+    for symbol in books.watched():
+        barriers = books.barriers(symbol)
         found = _first(minutes[symbol], now, found, partial(barriers.crossed, minutes[symbol]))
-    held = list(account.held())
+    wallet, held = books.stakes()
     if held and (equity.least is not None or equity.most is not None):
-        worths = [_Worth(minutes[one.symbol], one, specs[one.symbol].tick, sizes[one.symbol]) for one in held]
-        clock, wallet = minutes[held[0].symbol], float(account.wallets[held[0].worth.asset])
+        worths = [_Worth(minutes[one.symbol], one, sizes[one.symbol]) for one in held]
+        clock = minutes[held[0].symbol]
         found = _first(clock, now, found, partial(_leaves, equity, wallet, worths, clock))
     return found if found < until else None
 
 
 def barriers_of(account: Account, spec: SymbolSpec) -> Barriers:
     """What waits in that symbol."""
-    size = float(spec.tick)
     levels = [
         *(_of_algo(one) for one in account.algos_of(spec.symbol)),
         *(_of_order(one) for one in account.orders_of(spec.symbol)),
         *(_of_position(one, account, spec) for one in account.held() if one.symbol == spec.symbol),
     ]
+    return barriers_between(levels, spec)
+
+
+def barriers_between(levels: Iterable[tuple[float, bool]], spec: SymbolSpec) -> Barriers:
+    """The nearest of these prices; each with whether it lies above."""
+    size, levels = float(spec.tick), list(levels)
     below = max((price for price, is_above in levels if not is_above), default=float("-inf"))
     above = min((price for price, is_above in levels if is_above), default=float("inf"))
     return Barriers(below / size + 0.5, above / size - 0.5)
@@ -125,16 +150,15 @@ class _Worth:
     """What a position brings or costs, from the worst to the best price of each minute."""
 
     minutes: Minutes
-    position: Position
-    tick: Decimal
+    stake: Stake
     size: float
 
     def bounds(self, start: int, length: int) -> tuple[Floats, Floats]:
         """Before the minutes begin and after they end, by the nearest."""
-        first, quantity = self.minutes.at(start), float(self.position.quantity)
+        first, (_, quantity, cost) = self.minutes.at(start), self.stake
         places = np.clip(np.arange(first, first + length), 0, len(self.minutes.close) - 1)
-        prices = [one[places] * float(self.tick) for one in (self.minutes.low, self.minutes.high)]
-        worths = [quantity * value(one, self.size) - float(self.position.cost) for one in prices]
+        prices = [one[places] * float(self.minutes.tick) for one in (self.minutes.low, self.minutes.high)]
+        worths = [quantity * value(one, self.size) - cost for one in prices]
         return np.minimum(*worths), np.maximum(*worths)
 
 

@@ -13,8 +13,9 @@ import numpy as np
 from pipeline.research.backtest import fast
 from pipeline.research.backtest.asked import Asked
 from pipeline.research.backtest.assumptions import Inside
-from pipeline.research.backtest.curve import Curve, Worth, curve_of
-from pipeline.research.backtest.exact import ExactRun
+from pipeline.research.backtest.coins import flows_of_coins, trades_of_coins, turnover_of_coins
+from pipeline.research.backtest.curve import Curve, Worth, curve_of, curve_of_flows
+from pipeline.research.backtest.exact import ExactRun, Record
 from pipeline.research.backtest.fast import Prepared
 from pipeline.research.backtest.minutes import Floats, Integers
 from pipeline.research.backtest.months import Month, months_of
@@ -104,7 +105,10 @@ class Backtest:
         """What ran, and what it took for granted, as a report says it."""
         ran = " and ".join(dict.fromkeys(_RAN[one.engine] for one in self.outcomes))
         because = "" if self.beyond is None else f", because the compiled rules know no {self.beyond}"
-        return {"engine": ran + because, **self.asked.assumptions.lines()}
+        return {
+            "engine": ran + because,
+            **self.asked.assumptions.lines(coins=not self.asked.product.arithmetic.is_borrowed),
+        }
 
     @property
     def in_dollars(self) -> tuple[float, float] | None:
@@ -167,12 +171,9 @@ def _by_rules(engine: Prepared, asked: Asked) -> Outcome | None:
 
 def _by_executor(asked: Asked, progress: Callable[[int], None]) -> Outcome:
     record = ExactRun(asked, progress).run()
-    signals = {one.id: one for one in asked.signals}
     verdicts = record.verdicts.values()
-    fills = [one for one in record.ledger if isinstance(one, Fill)]
-    instruments, sizes = asked.instruments, asked.sizes
-    trades = trades_of(record.ledger, record.orders, signals, asked.minutes, instruments)
-    curve = curve_of(record.ledger, asked.minutes, sizes, asked.start, asked.end)
+    told = _of_contracts(record, asked) if asked.product.arithmetic.is_borrowed else _of_coins(record, asked)
+    trades, curve, turnover = told
     return Outcome(
         inside=asked.assumptions.inside,
         engine="exact",
@@ -180,14 +181,30 @@ def _by_executor(asked: Asked, progress: Callable[[int], None]) -> Outcome:
         tell=lambda: trades,
         draw=lambda: curve,
         weigh=curve.worth,
-        count=lambda: results_of(trades, sizes),
+        count=lambda: results_of(trades, asked.sizes),
         signals=len(asked.signals),
         taken=sum(one.verdict == "taken" for one in verdicts),
         left_out=_counted(_kind_of(one.reason) for one in verdicts if one.verdict != "taken"),
         untold=record.untold,
-        turnover=float(sum((instruments[one.symbol].notional(one.quantity, one.price) for one in fills), Decimal())),
+        turnover=turnover,
         market=_market(asked),
     )
+
+
+def _of_contracts(record: Record, asked: Asked) -> tuple[Sequence[Trade], Curve, float]:
+    instruments, signals = asked.instruments, {one.id: one for one in asked.signals}
+    fills = [one for one in record.ledger if isinstance(one, Fill)]
+    trades = trades_of(record.ledger, record.orders, signals, asked.minutes, instruments)
+    curve = curve_of(record.ledger, asked.minutes, asked.sizes, asked.start, asked.end)
+    turnover = sum((instruments[one.symbol].notional(one.quantity, one.price) for one in fills), Decimal())
+    return trades, curve, float(turnover)
+
+
+def _of_coins(record: Record, asked: Asked) -> tuple[Sequence[Trade], Curve, float]:
+    begun, flows = flows_of_coins(record.ledger, asked)
+    trades = trades_of_coins(record.ledger, record.orders, {one.id: one for one in asked.signals}, asked)
+    curve = curve_of_flows(begun, flows, asked.minutes, asked.sizes, asked.start, asked.end)
+    return trades, curve, turnover_of_coins(record.ledger)
 
 
 def _market(asked: Asked) -> Market:

@@ -7,7 +7,7 @@ the wallet changed by, to the last digit.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
-from typing import Final, Literal
+from typing import Final, Literal, Protocol
 
 from pipeline.exchange.products.instrument import Instrument
 from pipeline.execution.engine.state import ENTERING, OrderRecord, SignalView, side_of
@@ -61,6 +61,25 @@ class Trade:
     def profit(self) -> Decimal:
         """What is left of it."""
         return self.gross - self.fees + self.funding
+
+
+class Filled(Protocol):
+    """A fill, as far as it says what ended a position."""
+
+    @property
+    def time(self) -> int:
+        """When it was."""
+        ...
+
+    @property
+    def client_id(self) -> str:
+        """Of which order."""
+        ...
+
+    @property
+    def side(self) -> str:
+        """Whether it bought or sold."""
+        ...
 
 
 @dataclass(slots=True)
@@ -121,7 +140,7 @@ def _trade(
     opened_by = orders[first.client_id]
     signal = signals[str(opened_by.signal)]
     is_over = not position.held
-    reason = _reason(last, orders) if is_over else "open"
+    reason = reason_of(last, orders) if is_over else "open"
     return Trade(
         symbol=first.symbol,
         side=side_of(Decimal(1 if first.side == OrderSide.BUY else -1)),
@@ -138,19 +157,20 @@ def _trade(
         fees=sum((one.fee for one in position.fills), ZERO),
         funding=position.funding,
         reason=reason,
-        decided_by=_decided_by(reason, last, [one for one in orders.values() if one.signal == signal.id], minutes),
+        decided_by=decided_by(reason, last, [one for one in orders.values() if one.signal == signal.id], minutes),
         orders=tuple(named),
     )
 
 
-def _reason(fill: Fill, orders: Mapping[str, OrderRecord]) -> Reason:
+def reason_of(fill: Filled, orders: Mapping[str, OrderRecord]) -> Reason:
+    """Why the position ended, of which it was the last."""
     if fill.client_id.startswith(Force.LIQUIDATION):
         return "liquidation"
     return _REASONS[orders[fill.client_id].leg]
 
 
-def _decided_by(reason: Reason, fill: Fill, of_it: Iterable[OrderRecord], minutes: Minutes) -> DecidedBy:
-    """`of_it`: the orders of the position."""
+def decided_by(reason: Reason, fill: Filled, of_it: Iterable[OrderRecord], minutes: Minutes) -> DecidedBy:
+    """What settled that. `of_it`: the orders of the position."""
     if reason not in {"stop", "take-profit"}:
         return "signal" if reason in {"signal", "flatten", "open"} else "candle"
     place = minutes.at(fill.time)
@@ -164,7 +184,7 @@ def _decided_by(reason: Reason, fill: Fill, of_it: Iterable[OrderRecord], minute
     return "assumption" if any(low <= one <= high for one in rivals) else "candle"
 
 
-def _rises(reason: Reason, fill: Fill) -> bool:
+def _rises(reason: Reason, fill: Filled) -> bool:
     """Whether the price had to rise to it."""
     return (reason == "stop") is (fill.side == OrderSide.BUY)
 

@@ -262,11 +262,12 @@ class Engine:
         self, account: Account, spec: SymbolSpec, got: Decimal, received: str, turnover: Decimal, time: int
     ) -> tuple[Decimal, str]:
         """What is paid, and in which asset: in that which is received, or for less in BNB while there is enough."""
-        fee = (got * FEE).quantize(CENT, ROUND_DOWN)
+        rate = FEE if spec.taker is None else spec.taker
+        fee = (got * rate).quantize(CENT, ROUND_DOWN)
         pair = self.market.specs.get(_BNB + spec.quote)
         if account.burns and received != _BNB and pair is not None:
             price = self.last(pair.symbol, time) * pair.tick
-            in_bnb = (turnover * FEE * (1 - DISCOUNT) / price).quantize(CENT, ROUND_DOWN)
+            in_bnb = (turnover * rate * (1 - DISCOUNT) / price).quantize(CENT, ROUND_DOWN)
             if in_bnb <= account.free(_BNB):
                 return in_bnb, _BNB
         return fee, received

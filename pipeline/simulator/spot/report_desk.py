@@ -53,8 +53,9 @@ class ReportDesk:
 
     def commission(self, account: Account, params: Params, now: int) -> Payload:
         """GET account/commission"""
-        symbol = find_spec(self.engine, params, now).symbol
-        rates = {"maker": money(FEE), "taker": money(FEE), "buyer": money(ZERO), "seller": money(ZERO)}
+        spec = find_spec(self.engine, params, now)
+        symbol, fee = spec.symbol, FEE if spec.taker is None else spec.taker
+        rates = {"maker": money(fee), "taker": money(fee), "buyer": money(ZERO), "seller": money(ZERO)}
         nothing = dict.fromkeys(rates, money(ZERO))
         return {
             "symbol": symbol,
