@@ -76,6 +76,16 @@ def test_stop_and_target_are_one_pair_for_the_same_coins() -> None:
     assert (gone.status, record.orders[gone.client_id].leg) == ("EXPIRED", "take_profit")
 
 
+def test_a_stop_alone_is_replaced_when_more_is_bought() -> None:
+    signals = [said(2, "trial", "long", 100_000), said(6, "entry", "long", 100_000)]
+    record = ExactRun(asked(minutes(flat(100_000, 20)), signals, product=SPOT)).run()
+    first, second = [one for one in record.ledger if isinstance(one, Accepted) and one.type == "STOP_LOSS"]
+    (gone,) = [one for one in record.ledger if isinstance(one, Ended)]
+    assert (gone.client_id, gone.status, gone.time) == (first.client_id, "CANCELED", second.time)
+    assert second.quantity > first.quantity
+    assert {one.state for one in record.orders.values()} == {"filled", "cancelled", "accepted"}
+
+
 def test_nothing_is_sold_short_borrowed_or_funded() -> None:
     market = flat(100_000, 600)
     short = ran(market, said(2, "entry", "short", 100_000))

@@ -262,8 +262,8 @@ class ExactRun:
                 record.breakers.append(breaker)
             case out.Notify(_, title, text):
                 record.told.append(Told(self._now, title, text))
-            case out.Place(order, beside):
-                self._send(self._gateway.place, order, beside)
+            case out.Place(order, beside, instead):
+                self._send(self._gateway.place, order, beside, instead)
             case out.Cancel(order):
                 self._send(self._gateway.cancel, order)
             case out.Query(order):
