@@ -12,9 +12,10 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError
 from contextlib import ExitStack, contextmanager, suppress
+from itertools import count
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from time import monotonic
+from time import monotonic, sleep
 from typing import Final
 
 import dask
@@ -48,11 +49,11 @@ _CONFIG: Final = {
 
 
 @contextmanager
-def dask_workers(folder: Path, count: int, address: str | None) -> Iterator[Workers]:
+def dask_workers(folder: Path, number: int, address: str | None) -> Iterator[Workers]:
     """So many of this machine, or those that a cluster has, as long as the block lasts. `folder`: where the file lies
     that they map."""
     with ExitStack() as ends:
-        client = ends.enter_context(_cluster_here(count) if address is None else _cluster_at(address))
+        client = ends.enter_context(_cluster_here(number) if address is None else _cluster_at(address))
 
         def workers(trials: Trials) -> Evaluator:
             parcel = ends.enter_context(packed(trials.settle(), folder))
@@ -70,27 +71,44 @@ class _Asked:
 
     def __init__(self, client: Client, name: str, where: str) -> None:
         self._client, self._name, self._where = client, name, where
+        self._scheduler = client.scheduler_info()["id"]
+        self._submitted = count()
 
     def __call__(self, wanted: Sequence[Wanted], floor: float | None) -> Iterator[tuple[int, Answer]]:
         ready: SimpleQueue[Future] = SimpleQueue()
         lost: list[Future] = []
-        open_: dict[str, tuple[int, Future]] = {}
+        open_: dict[str, tuple[Wanted, Future]] = {}
+
+        def submit(one: Wanted) -> None:
+            key = f"{self._name}-{one.number}-{next(self._submitted)}"
+            future = self._client.submit(attempt, self._name, dict(one.point), floor, key=key, pure=False)
+            open_[key] = one, future
+            future.add_done_callback(ready.put)
+
         try:
             for one in wanted:
-                key = f"{self._name}-{one.number}"
-                future = self._client.submit(attempt, self._name, dict(one.point), floor, key=key, pure=False)
-                open_[key] = one.number, future
-                future.add_done_callback(ready.put)
+                submit(one)
             while open_:
                 future = self._next(ready, lost)
-                answer = self._answer(open_[future.key][0], future)
+                if future.key not in open_:
+                    continue
+                one, _ = open_[future.key]
+                try:
+                    answer = self._answer(one.number, future)
+                except CancelledError:  # every trial that is open is, where the connection breaks
+                    self._reach()
+                    del open_[future.key]
+                    submit(one)
+                    continue
                 if answer is None:
                     lost.append(future)
                 else:
-                    yield open_.pop(future.key)[0], answer
+                    del open_[future.key]
+                    yield one.number, answer
         finally:
-            with suppress(OSError, CancelledError):
-                self._client.cancel([future for _, future in open_.values()], force=True)
+            if self._client.status == "running":
+                with suppress(OSError, CancelledError):
+                    self._client.cancel([future for _, future in open_.values()], force=True)
 
     def _next(self, ready: SimpleQueue[Future], lost: list[Future]) -> Future:
         """The next that is ready, for the first time or again. Whether there is still somebody is looked at where
@@ -111,9 +129,21 @@ class _Asked:
 
     def _are_there(self) -> bool:
         """Whether there is any worker."""
+        self._reach()
+        try:
+            return bool(self._client.nthreads())
+        except OSError:
+            return False
+
+    def _reach(self) -> None:
+        """Wait until the scheduler answers. A connection that breaks is made anew; another scheduler at its place knows
+        nothing of this search."""
+        while self._client.status == "connecting":
+            sleep(_LOOKS)
         if self._client.status == "running":
             with suppress(OSError):
-                return bool(self._client.nthreads())
+                if self._client.scheduler_info()["id"] == self._scheduler:
+                    return
         raise self._lost("does not answer any more")
 
     def _answer(self, number: int, future: Future) -> Answer | None:
@@ -124,8 +154,6 @@ class _Asked:
             if future.status == "error":
                 raise
             return None
-        except CancelledError:
-            raise self._lost("does not answer any more") from None
         except KilledWorker:
             raise AttentionError(
                 f"every worker that was given trial {number} ended at it: have they too little memory? What was tried "
@@ -138,12 +166,12 @@ class _Asked:
 
 
 @contextmanager
-def _cluster_here(count: int) -> Iterator[Client]:
+def _cluster_here(number: int) -> Iterator[Client]:
     """Processes of this machine, which nobody else can ask: what they hear is encrypted and signed."""
     with (
         dask.config.set(_CONFIG),
         LocalCluster(
-            n_workers=count,
+            n_workers=number,
             threads_per_worker=1,
             memory_limit=0,
             security=True,
@@ -192,8 +220,9 @@ def _given(client: Client, stall: Stall) -> Iterator[str]:
                 raise UsageError(f"worker {worker} cannot try anything: {said}")
         yield name
     finally:
-        with suppress(OSError):  # of a scheduler that is gone there is nothing to take back
-            client.unregister_worker_plugin(name)
+        if client.status == "running":
+            with suppress(OSError):  # of a scheduler that is gone there is nothing to take back
+                client.unregister_worker_plugin(name)
 
 
 def _forget_the_dead(client: Client) -> None:
@@ -207,12 +236,12 @@ def _require_room(client: Client, parcel: Parcel, trials: Trials, *, travels: bo
     each = trials.stage.working_bytes + (2 * parcel.size if travels else 0)
     free: Mapping[str, int] = client.run(free_bytes)
     at = {worker: worker.rpartition(":")[0] for worker in free}
-    for host, count in Counter(at.values()).items():
-        needed = count * each + (0 if travels else parcel.size)
+    for host, number in Counter(at.values()).items():
+        needed = number * each + (0 if travels else parcel.size)
         there = min(free[worker] for worker in free if at[worker] == host)
         if needed > there:
             raise UsageError(
-                f"{count} workers at {host} need about {needed / 1e6:,.0f} MB of memory for this, and "
+                f"{number} workers at {host} need about {needed / 1e6:,.0f} MB of memory for this, and "
                 f"{there / 1e6:,.0f} MB are free there: take fewer workers, fewer days (--days), fewer symbols, or "
                 "longer candles"
             )

@@ -124,10 +124,20 @@ def test_two_processes_of_this_machine_try_the_same(filled: Tidemark) -> None:
         time.sleep(0.1)
 
 
-def test_three_workers_of_a_cluster_one_killed_meanwhile(filled: Tidemark, three: DaskCluster) -> None:
+def cut() -> None:
+    """The connection to the scheduler breaks, and nobody had a hand in it."""
+    client = Client.current()
+    client.loop.add_callback(client.scheduler_comm.comm.abort)
+
+
+def test_three_workers_of_a_cluster_one_killed_and_the_connection_cut_meanwhile(
+    filled: Tidemark, three: DaskCluster
+) -> None:
     killed: list[int] = []
 
     def told(at: Progress) -> None:
+        if at.done == 2:
+            cut()
         if at.done == 5:
             killed.append(three.workers[0].pid)
             three.kill(0)
@@ -182,6 +192,7 @@ def test_a_cluster_without_workers_and_one_that_goes_away(
 ) -> None:
     monkeypatch.setattr(cluster, "THERE_WITHIN", 0.1)
     monkeypatch.setattr(cluster, "GONE_FOR", 0.1)
+    monkeypatch.setattr(cluster, "ANSWERS_WITHIN", 10)
     small = DaskCluster(tmp_path, 0)
     try:
         small.has(0)
