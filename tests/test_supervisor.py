@@ -3,6 +3,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -82,6 +83,29 @@ def test_a_service_is_started_waited_for_heard_and_ended(supervisor: Supervisor,
     assert supervisor.stop() == []
     assert is_gone(status.process_id or 0)
     assert supervisor.statuses()[0].state is State.STOPPED
+
+
+def test_a_terminal_that_nobody_reads_holds_up_no_process(logs: Path) -> None:
+    read, heard = threading.Event(), []
+
+    def say(name: str, line: str) -> None:
+        read.wait()
+        heard.append(f"{name}: {line}")
+
+    chatter = f"for n in range(4_000): print('.' * 100)\n{PLAIN}"
+    with Reaper() as reaper, Supervisor(logs, reaper, say) as running:
+        running.start(service("chatter", chatter))
+        running.start(service("other", PLAIN))
+        try:
+            running.wait_ready("chatter")
+            running.wait_ready("other")
+            os.kill(running.statuses()[1].process_id or 0, signal.SIGKILL)
+            until(lambda: running.statuses()[1].restarts)
+            until(lambda: "up" in (logs / "chatter.log").read_text())
+            assert heard == []
+        finally:
+            read.set()
+        until(lambda: any("were not shown: they are in the logs" in line for line in heard))
 
 
 @pytest.mark.parametrize(

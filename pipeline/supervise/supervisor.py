@@ -1,7 +1,8 @@
 """Runs the processes of `demo` and `up`: starts them, waits for them, starts a dead one again, ends them all.
 
 Each is a process group of its own, so that Ctrl-C reaches the supervisor alone, and writes to a log file of its own.
-If the supervisor itself is killed, its reaper ends what it had started. It never decides what is to run.
+If the supervisor itself is killed, its reaper ends what it had started. It never decides what is to run, and no process
+ever waits for a terminal that nobody reads.
 """
 
 import os
@@ -16,6 +17,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from itertools import count
 from pathlib import Path
+from queue import Full, Queue
 from types import TracebackType
 from typing import IO, Final, Self
 
@@ -28,6 +30,8 @@ _LONGEST_DELAY: Final = 30.0
 _STEADY_AFTER: Final = 60.0
 _POLL: Final = 0.1
 _REMEMBERED: Final = 30
+_UNTOLD: Final = 1_000
+_TOLD_WITHIN: Final = 1.0
 
 
 class ServiceError(TidemarkError):
@@ -205,28 +209,64 @@ class _Runner:
             _kill_group(process.pid, number)
 
 
+class _Teller:
+    """Passes lines on in a thread of its own. A terminal that takes none (Ctrl-S) holds up nobody but this thread: what
+    finds no room is left out, for it stands in the logs."""
+
+    def __init__(self, say: Callable[[str, str], None]) -> None:
+        self._say = say
+        self._lines: Queue[tuple[str, str] | None] = Queue(_UNTOLD)
+        self._left_out = 0
+        self._thread = threading.Thread(target=self._run, name="teller", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def tell(self, name: str, line: str) -> None:
+        try:
+            self._lines.put_nowait((name, line))
+        except Full:
+            self._left_out += 1
+
+    def end(self) -> None:
+        """What was told is said, if it can be said soon."""
+        with suppress(Full):
+            self._lines.put(None, timeout=_TOLD_WITHIN)
+            self._thread.join(_TOLD_WITHIN)
+
+    def _run(self) -> None:
+        while told := self._lines.get():
+            self._say(*told)
+            if self._left_out and self._lines.empty():
+                left_out, self._left_out = self._left_out, 0
+                self._say(told[0], f"{left_out} lines of all were not shown: they are in the logs")
+
+
 class Supervisor:
-    """The processes of one run. `say` hears every line that one of them writes, with its name."""
+    """The processes of one run. `say` hears every line that one of them writes, with its name, as fast as it takes
+    them."""
 
     def __init__(self, logs: Path, reaper: Reaper, say: Callable[[str, str], None] = lambda *_: None) -> None:
         self._logs = logs
         self._reaper = reaper
-        self._say = say
+        self._teller = _Teller(say)
         self._runners: dict[str, _Runner] = {}
 
     def __enter__(self) -> Self:
         self._logs.mkdir(parents=True, exist_ok=True)
+        self._teller.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, failure: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+        self._teller.end()
 
     def start(self, service: Service) -> None:
         """Start it, and return at once."""
         log = Log(self._logs / f"{service.name}.log")
-        runner = _Runner(service, log, self._reaper, lambda line: self._say(service.name, line))
+        runner = _Runner(service, log, self._reaper, lambda line: self._teller.tell(service.name, line))
         self._runners[service.name] = runner
         runner.start()
 
@@ -267,7 +307,7 @@ class Supervisor:
         deadline = time.monotonic() + within
         killed = [runner.service.name for runner in runners if not runner.make_stop(deadline)]
         for name in killed:
-            self._say(name, f"did not end within {within:g} s and was killed")
+            self._teller.tell(name, f"did not end within {within:g} s and was killed")
         return killed
 
 
