@@ -52,6 +52,7 @@ _CONFIG: Final = {
 def dask_workers(folder: Path, number: int, address: str | None) -> Iterator[Workers]:
     """So many of this machine, or those that a cluster has, as long as the block lasts. `folder`: where the file lies
     that they map."""
+    _silence()
     with ExitStack() as ends:
         client = ends.enter_context(_cluster_here(number) if address is None else _cluster_at(address))
 
@@ -165,6 +166,12 @@ class _Asked:
         return AttentionError(f"the cluster at {self._where} {what}. What was tried is kept, and --resume goes on")
 
 
+def _silence() -> None:
+    """What goes wrong at a cluster is said in a sentence of ours."""
+    for name in [one for one in logging.root.manager.loggerDict if one.partition(".")[0] == "distributed"]:
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+
+
 @contextmanager
 def _cluster_here(number: int) -> Iterator[Client]:
     """Processes of this machine, which nobody else can ask: what they hear is encrypted and signed."""
@@ -187,7 +194,6 @@ def _cluster_here(number: int) -> Iterator[Client]:
 @contextmanager
 def _cluster_at(address: str) -> Iterator[Client]:
     """That of somebody: it goes on afterwards."""
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

@@ -188,7 +188,7 @@ def test_what_a_worker_cannot_do_is_said_before_the_first_trial(
 
 
 def test_a_cluster_without_workers_and_one_that_goes_away(
-    filled: Tidemark, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    filled: Tidemark, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(cluster, "THERE_WITHIN", 0.1)
     monkeypatch.setattr(cluster, "GONE_FOR", 0.1)
@@ -206,6 +206,7 @@ def test_a_cluster_without_workers_and_one_that_goes_away(
         small.has(1)
         with pytest.raises(AttentionError, match="does not answer any more"):
             made(filled, "x", address=small.address, progress=lambda at: at.done == 12 and small.end())
+        assert [one.getMessage() for one in caplog.records if one.name.startswith("distributed")] == []
     finally:
         small.end()
     assert len(kept(filled, "x")) >= 12, "of none was told that it is done before it was kept"
