@@ -52,19 +52,18 @@ def who_holds_keys(house: House) -> set[str | None]:
 
 
 def filled_order(db: Any) -> Any:
-    """An order that was filled for a live signal of the metronome's."""
-    taken = [one["_id"] for one in db["signals"].find(METRONOMES | {"verdict": "taken"}, {"_id": 1})]
+    """An order that was filled for a live signal, of whichever strategy spoke first."""
+    taken = [one["_id"] for one in db["signals"].find(LIVE | {"verdict": "taken"}, {"_id": 1})]
     return db["orders"].find_one({"signal": {"$in": taken}, "state": "filled", "leg": {"$in": ["entry", "trial"]}})
 
 
-METRONOMES = {"source": "live", "strategy": "metronome"}
+LIVE = {"source": "live"}
 
 
 def what_became_of_them(db: Any) -> list[str]:
-    """A line for each live signal of the metronome's, and for each order."""
+    """A line for each live signal, and for each order."""
     signals = [
-        f"{one['_id']}: {one.get('verdict')} {one.get('verdict_reason') or ''}"
-        for one in db["signals"].find(METRONOMES)
+        f"{one['_id']}: {one.get('verdict')} {one.get('verdict_reason') or ''}" for one in db["signals"].find(LIVE)
     ]
     return [*signals, *(f"{one['_id']}: {one['leg']} {one['state']}" for one in db["orders"].find())]
 
