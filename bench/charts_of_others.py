@@ -16,7 +16,7 @@ from typing import Any, Final
 import requests
 from playwright.sync_api import Browser
 
-from bench.page_probe import frames_of, heap_of, quantile
+from bench.page_probe import frames_of, frames_while, heap_of, quantile
 
 FOLDER: Final = os.environ.get("BENCH_CHARTS")
 LIBRARY: Final = "lightweight-charts.standalone.production.js"
@@ -24,21 +24,10 @@ PAGE: Final = """<!doctype html><meta charset="utf-8">
 <style>html, body, #chart { margin: 0; width: 100%; height: 100% }</style>
 <div id="chart"></div><script src="/library.js"></script><script src="/own.js"></script>"""
 OWN: Final = Path(__file__).with_suffix(".js")
-_WHILE: Final = """
-  const took = [];
-  let before = await new Promise((done) => requestAnimationFrame(done));
-  for (let k = 0; k < FRAMES; k++) {
-    scale.setVisibleLogicalRange(range(k));
-    const now = await new Promise((done) => requestAnimationFrame(done));
-    took.push(now - before);
-    before = now;
-  }
-  return took.slice(2);
-"""
-_PAN: Final = (
-    "async () => { const range = (k) => ({ from: (count >> 1) + 15 * k, to: (count >> 1) + 2000 + 15 * k }); WHILE }"
+_PAN: Final = frames_while(
+    "scale.setVisibleLogicalRange({ from: (count >> 1) + 15 * k, to: (count >> 1) + 2000 + 15 * k })", 122, 2
 )
-_WHOLE: Final = "async () => { const range = (k) => ({ from: k % 2, to: count + k % 2 }); WHILE }"
+_WHOLE: Final = frames_while("scale.setVisibleLogicalRange({ from: k % 2, to: count + k % 2 })", 22, 2)
 
 
 def lightweight(browser: Browser, served: Any, count: int, marks: int) -> dict[str, float] | None:
@@ -57,8 +46,8 @@ def lightweight(browser: Browser, served: Any, count: int, marks: int) -> dict[s
         tab.goto(url)
         tab.wait_for_selector("html[data-ready=yes]")
         took = float(tab.evaluate("Number(document.documentElement.dataset.took)")) / 1000
-        pan = frames_of(tab, _PAN.replace("WHILE", _WHILE).replace("FRAMES", "122"))
-        whole = frames_of(tab, _WHOLE.replace("WHILE", _WHILE).replace("FRAMES", "22"))
+        pan = frames_of(tab, f"async () => {{ {_PAN} }}")
+        whole = frames_of(tab, f"async () => {{ {_WHOLE} }}")
         return {"data": took, "pan": quantile(pan, 0.95), "whole": median(whole), "heap": heap_of(tab)}
 
 

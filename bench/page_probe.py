@@ -5,25 +5,31 @@ from typing import Any, Final
 
 from playwright.sync_api import Page
 
-_FRAMES_WHILE: Final = """
+
+def frames_while(move: str, frames: int, left_out: int) -> str:
+    """A piece of JavaScript: what was moved in each of so many frames (`k`), and how long each took but for the
+    first."""
+    return f"""
   const took = [];
   let before = await new Promise((done) => requestAnimationFrame(done));
-  for (let k = 0; k < 120; k++) {
-    move(k);
+  for (let k = 0; k < {frames}; k++) {{
+    {move};
     const now = await new Promise((done) => requestAnimationFrame(done));
     took.push(now - before);
     before = now;
-  }
-  return took.slice(5);
+  }}
+  return took.slice({left_out});
 """
+
+
 PAN: Final = (
     "async () => { const middle = chart.series.count >> 1; chart.show(middle, middle + 2000); "
-    f"const move = () => chart.pan(15); {_FRAMES_WHILE} }}"
+    f"{frames_while('chart.pan(15)', 120, 5)} }}"
 )
 """2,000 candles in view, moved in each frame."""
 WHOLE: Final = (
     "async () => { const all = chart.series.count; chart.show(0, all); "
-    f"const move = (k) => chart.show(k % 2, all + k % 2); {_FRAMES_WHILE} }}"
+    f"{frames_while('chart.show(k % 2, all + k % 2)', 120, 5)} }}"
 )
 """All of them, drawn anew in each frame."""
 FRAMES: Final = """async (ms) => {

@@ -5,6 +5,7 @@ back to the one process that writes. A worker that dies loses nothing: Dask give
 nothing and decides nothing.
 """
 
+import itertools
 import logging
 import uuid
 import warnings
@@ -12,7 +13,6 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError
 from contextlib import ExitStack, contextmanager, suppress
-from itertools import count
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from time import monotonic, sleep
@@ -49,12 +49,12 @@ _CONFIG: Final = {
 
 
 @contextmanager
-def dask_workers(folder: Path, number: int, address: str | None) -> Iterator[Workers]:
+def dask_workers(folder: Path, count: int, address: str | None) -> Iterator[Workers]:
     """So many of this machine, or those that a cluster has, as long as the block lasts. `folder`: where the file lies
     that they map."""
     _silence()
     with ExitStack() as ends:
-        client = ends.enter_context(_cluster_here(number) if address is None else _cluster_at(address))
+        client = ends.enter_context(_cluster_here(count) if address is None else _cluster_at(address))
 
         def workers(trials: Trials) -> Evaluator:
             parcel = ends.enter_context(packed(trials.settle(), folder))
@@ -73,7 +73,7 @@ class _Asked:
     def __init__(self, client: Client, name: str, where: str) -> None:
         self._client, self._name, self._where = client, name, where
         self._scheduler = client.scheduler_info()["id"]
-        self._submitted = count()
+        self._submitted = itertools.count()
 
     def __call__(self, wanted: Sequence[Wanted], floor: float | None) -> Iterator[tuple[int, Answer]]:
         ready: SimpleQueue[Future] = SimpleQueue()
@@ -96,10 +96,12 @@ class _Asked:
                 one, _ = open_[future.key]
                 try:
                     answer = self._answer(one.number, future)
-                except CancelledError:  # every trial that is open is, where the connection breaks
+                except CancelledError:  # as is every one that is open, where the connection breaks
                     self._reach()
-                    del open_[future.key]
-                    submit(one)
+                    for key, (each, of_it) in list(open_.items()):
+                        if key == future.key or of_it.cancelled():
+                            del open_[key]
+                            submit(each)
                     continue
                 if answer is None:
                     lost.append(future)
@@ -130,10 +132,12 @@ class _Asked:
 
     def _are_there(self) -> bool:
         """Whether there is any worker."""
-        self._reach()
+        if self._client.status != "running":
+            self._reach()
         try:
             return bool(self._client.nthreads())
         except OSError:
+            self._reach()
             return False
 
     def _reach(self) -> None:
@@ -173,12 +177,12 @@ def _silence() -> None:
 
 
 @contextmanager
-def _cluster_here(number: int) -> Iterator[Client]:
+def _cluster_here(count: int) -> Iterator[Client]:
     """Processes of this machine, which nobody else can ask: what they hear is encrypted and signed."""
     with (
         dask.config.set(_CONFIG),
         LocalCluster(
-            n_workers=number,
+            n_workers=count,
             threads_per_worker=1,
             memory_limit=0,
             security=True,
@@ -242,12 +246,12 @@ def _require_room(client: Client, parcel: Parcel, trials: Trials, *, travels: bo
     each = trials.stage.working_bytes + (2 * parcel.size if travels else 0)
     free: Mapping[str, int] = client.run(free_bytes)
     at = {worker: worker.rpartition(":")[0] for worker in free}
-    for host, number in Counter(at.values()).items():
-        needed = number * each + (0 if travels else parcel.size)
+    for host, count in Counter(at.values()).items():
+        needed = count * each + (0 if travels else parcel.size)
         there = min(free[worker] for worker in free if at[worker] == host)
         if needed > there:
             raise UsageError(
-                f"{number} workers at {host} need about {needed / 1e6:,.0f} MB of memory for this, and "
+                f"{count} workers at {host} need about {needed / 1e6:,.0f} MB of memory for this, and "
                 f"{there / 1e6:,.0f} MB are free there: take fewer workers, fewer days (--days), fewer symbols, or "
                 "longer candles"
             )

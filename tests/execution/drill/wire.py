@@ -2,6 +2,7 @@
 the schedule's faults allow.
 """
 
+from abc import abstractmethod
 from collections.abc import Callable
 
 from pipeline.execution.engine import events as ev
@@ -16,9 +17,9 @@ from tests.execution.model import SYMBOL, Refused
 class Wire(World):
     """Requests and their answers."""
 
+    @abstractmethod
     def compared(self, snapshot: ev.Snapshot, now: int) -> None:
         """The exchange has answered what is open and held."""
-        raise NotImplementedError
 
     def request(self, order: OrderRecord, carry_out: Callable[[], object], now: int) -> None:
         faults = self.faults

@@ -3,6 +3,7 @@ executor but that it is told things.
 """
 
 import heapq
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import replace
 from decimal import Decimal
@@ -49,7 +50,7 @@ def made_by_others(exchange: Exchange) -> list[TradeTold]:
     return [] if any(one.exchange_id in numbers and one.side == adds for one in made) else made
 
 
-class World:
+class World(ABC):
     """An exchange, a journal, faults, and an agenda of what happens when."""
 
     good_for = 606 * SECOND
@@ -112,9 +113,9 @@ class World:
             self.faults.opened_by_hand([one.at for one in self.signals.values()], Random(f"opened {seed}"))
         self.delisted = [] if alone else draw_delisting(Random(f"delisted {seed}"))
 
+    @abstractmethod
     def feed(self, event: ev.Event, now: int) -> None:
         """The executor is told, and does what follows."""
-        raise NotImplementedError
 
     # Time and chance
 
