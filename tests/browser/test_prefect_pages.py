@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, Request, expect
 from playwright.sync_api import TimeoutError as TookTooLong
 
 LISTED = [
@@ -38,16 +38,22 @@ def until(condition: Callable[[], Any], seconds: float = 150.0) -> Any:
 
 
 def submit(page: Page) -> None:
-    """Click until the page asks the server for a run: a click that comes while the page draws itself anew does nothing.
-    No request has left then, so that clicking again does nothing twice."""
+    """Click until the server has made a run: a click that comes while the page draws itself anew does nothing, and a
+    busy server may refuse one. No run has come of either, so that clicking again does nothing twice."""
+    answered: list[str] = []
     for _ in range(6):
-        with (
-            contextlib.suppress(TookTooLong),
-            page.expect_request(lambda sent: sent.method == "POST" and "/create_flow_run" in sent.url, timeout=10_000),
-        ):
-            page.get_by_role("button", name="Submit").click()
-            return
-    raise AssertionError("no request for a run came of clicking")
+        with contextlib.suppress(TookTooLong):
+            with page.expect_request(asks_for_a_run, timeout=10_000) as asked:
+                page.get_by_role("button", name="Submit").click()
+            answer = asked.value.response()
+            if answer and answer.ok:
+                return
+            answered.append(f"{answer.status} {answer.text()}" if answer else "nothing")
+    raise AssertionError(f"no run came of clicking; the server answered {answered}")
+
+
+def asks_for_a_run(sent: Request) -> bool:
+    return sent.method == "POST" and "/create_flow_run" in sent.url
 
 
 def turn(switch: Locator, wanted: bool, is_on: Callable[[], bool]) -> None:
