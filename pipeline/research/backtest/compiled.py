@@ -902,6 +902,11 @@ def run(  # type: ignore[no-untyped-def]
             _judge(book, _equity(book, held, ticks, rules), risks[0])
             offset += delays[1]
         next_signal = last
+    for s in range(count):
+        ticks[s] = market.candles[s, length - 1]["close"]
+    while next_funding < len(fundings) and fundings[next_funding]["minute"] <= length:
+        _settle(book, held, fundings[next_funding], ticks, market.start + length * MINUTE, trades, flows, rules)
+        next_funding += 1
 
 
 def extremes(candles: Table, marks: Table, size: int, shift: int) -> Table:

@@ -142,11 +142,11 @@ class ExactRun:
         for change in self._asked.changes:
             self._at(max(change.at, self._now), partial(self._change, change.symbol))
         self._tell(Time())
-        while (upcoming := self._upcoming()) <= self._record.end:
-            self._pass(upcoming)
-            if self._clock.time >= upcoming:
+        end = self._record.end
+        while (upcoming := self._upcoming()) <= end or self._now < end:
+            self._pass(min(upcoming, end))
+            if self._now >= upcoming:
                 self._arrive()
-        self._pass_to_end()
         return self._finished()
 
     # Time
@@ -220,10 +220,6 @@ class ExactRun:
             self._next_signal += 1
             self._tell_prices((signal.symbol,))
             self._tell(SignalSeen(signal))
-
-    def _pass_to_end(self) -> None:
-        while self._now < self._record.end:
-            self._pass(self._record.end)
 
     def _looks(self, after: int, until: int) -> Iterable[int]:
         """Positions are looked at wherever a price turns."""

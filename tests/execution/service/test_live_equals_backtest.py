@@ -1,5 +1,5 @@
-"""What was traded live is what a backtest of the same minutes and signals trades: the same verdicts, the same orders by
-their ids, and each difference in price has a name. `DAY_MINUTES` makes the day longer.
+"""What was traded live is what a backtest of the same minutes and signals trades, on USD-M and on COIN-M: the same
+verdicts, the same orders by their ids, and each difference in price has a name. `DAY_MINUTES` makes the day longer.
 
 | cause | what it is |
 |---|---|
@@ -25,12 +25,13 @@ import pytest
 from pymongo.database import Database
 
 from pipeline.exchange.clock import ServerClock
-from pipeline.exchange.environments import SIM, at
+from pipeline.exchange.environments import ENVIRONMENTS, at
 from pipeline.exchange.market import MarketData
-from pipeline.exchange.products.um import UM
+from pipeline.exchange.products.instrument import Instrument
 from pipeline.exchange.rest import RestClient
 from pipeline.exchange.signing import Credentials, signer_for
 from pipeline.exchange.trading import Trading
+from pipeline.exchange_names import market_of
 from pipeline.execution.engine.state import Policy
 from pipeline.execution.runtime import documents
 from pipeline.execution.runtime import executor as runtime
@@ -54,14 +55,16 @@ from pipeline.store.prepare import prepare
 from pipeline.timeline import MINUTE, to_datetime, to_ms
 from schemas.signals import Kind
 from schemas.signals import Side as SideOf
-from tests.execution.service.conftest import SYMBOL, House
+from tests.execution.service.conftest import House
 
+TRADED = {"sim": "BTCUSDT", "sim-cm": "BTCUSD_PERP"}
 SPEED = 20
 LENGTH = int(os.environ.get("DAY_MINUTES", "8"))
 ACCOUNT = Account(name="equal", key="canary-key-equal", secret="canary-secret-equal")
 SEED = 1
 SETTLED = datetime(2026, 11, 10, 16, tzinfo=UTC)
-RISK = Risk(max_slippage_percent=Decimal(5))
+RISK = Risk(max_slippage_percent=Decimal(5), unprotected_seconds=3_600, stale_feed_seconds=3_600)
+"""Half a second of a busy machine is ten of the exchange's."""
 ATR = 0.001
 """Of the price."""
 STORY: Final[tuple[tuple[Kind, SideOf], ...]] = (
@@ -85,8 +88,7 @@ class Told:
         """The exchange's price then, and what the book took from there: a law, not what was seen."""
         worst = Decimal("Infinity") if self.side is Side.BUY else Decimal(0)
         takes = sweep(spec, self.side, self.quantity, worst, base)
-        mean = sum((one.price * one.quantity for one in takes), Decimal()) / self.quantity
-        return base * spec.tick, mean - base * spec.tick
+        return base * spec.tick, mean(takes, spec) - base * spec.tick
 
 
 class Hurried:
@@ -102,20 +104,30 @@ class Hurried:
         return self._local + self.steady()
 
 
-@pytest.fixture
-def house(db: Database[dict[str, Any]], monkeypatch: pytest.MonkeyPatch) -> Iterator[House]:
+def mean(fills: Iterable[Any], spec: SymbolSpec) -> Decimal:
+    """The one price at which all of them have the value that they have."""
+    taken = list(fills)
+    value = sum((one.quantity * spec.worth.value(one.price) for one in taken), Decimal())
+    return spec.worth.price_at(value / sum((one.quantity for one in taken), Decimal()))
+
+
+@pytest.fixture(params=TRADED)
+def house(
+    db: Database[dict[str, Any]], monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> Iterator[House]:
     """An exchange that is fast, a few minutes before a settlement, and an executor whose clock is as fast."""
+    name, symbol = request.param, TRADED[request.param]
     prepare(db)
     hurried = Hurried()
     monkeypatch.setattr(runtime, "ServerClock", partial(ServerClock, hurried.local, hurried.steady))
     offset = begin() - 2 * MINUTE - time.time_ns() // 1_000_000
     credentials = Credentials(ACCOUNT.key, signer_for(ACCOUNT.secret))
-    options: dict[str, Any] = {"seed": SEED, "speed": SPEED, "clock_offset": offset, "symbols": (SYMBOL,)}
-    with Simulator.start(accounts=(ACCOUNT,), lifted_limits=True, **options) as simulator:
-        place = replace(at(SIM, simulator.url), weight_limit=1_000_000, recv_window=60_000)
+    options: dict[str, Any] = {"seed": SEED, "speed": SPEED, "clock_offset": offset, "symbols": (symbol,)}
+    with Simulator.start(accounts=(ACCOUNT,), lifted_limits=True, markets=(market_of(name),), **options) as simulator:
+        place = replace(at(ENVIRONMENTS[name], simulator.url), weight_limit=1_000_000, recv_window=60_000)
         with RestClient(place, credentials, clock=ServerClock(hurried.local, hurried.steady)) as client:
             client.sync_clock()
-            yield House(db, simulator, ACCOUNT, place, credentials, Trading(client))
+            yield House(db, simulator, ACCOUNT, place, credentials, Trading(client), symbol=symbol)
 
 
 def begin() -> int:
@@ -131,7 +143,7 @@ async def traded(house: House) -> list[str]:
             close = begin() + (number + 1) * MINUTE
             await house.until(lambda: house.simulator.now() > close)  # noqa: B023 - it is over before the next
             kind, side = STORY[number % len(STORY)]
-            paid = float(house.simulator.truth_klines(SYMBOL, "1m", close - MINUTE, close - 1)[0][4])
+            paid = float(house.simulator.truth_klines(house.symbol, "1m", close - MINUTE, close - 1)[0][4])
             moments = {"at": to_datetime(close), "candle": to_datetime(close - MINUTE), "interval": "1m"}
             moments["fresh_until"] = to_datetime(close + 5 * MINUTE)
             said.append(house.say(kind, side, price=paid, indicators={"atr": round(paid * ATR, 1)}, **moments))
@@ -144,39 +156,40 @@ async def traded(house: House) -> list[str]:
 def question(house: House, said: Sequence[str]) -> Asked:
     """The same minutes, signals, rules and settlements."""
     start, end = begin() - MINUTE, begin() + (LENGTH + 1) * MINUTE
-    rows = house.simulator.truth_klines(SYMBOL, "1m", start, end - 1)
+    rows = house.simulator.truth_klines(house.symbol, "1m", start, end - 1)
     times, prices = (
         np.array([int(row[0]) for row in rows]),
         np.array([[float(one) for one in row[1:5]] for row in rows]),
     )
+    name, product, environment = house.symbol, house.place.product, house.place.name
     with RestClient(house.place) as client:
         published = MarketData(client)
-        (symbol,) = [one for one in published.symbols() if one.symbol == SYMBOL]
-        settled = published.settlements(SYMBOL, start)
+        (symbol,) = [one for one in published.symbols() if one.symbol == name]
+        settled = published.settlements(name, start)
+    paid_in = {row["asset"]: Decimal(row["amount"]) for row in house.ledger() if row["kind"] == "Deposit"}
     return Asked(
-        policy=Policy("sim", RISK),
-        assumptions=Assumptions(),
-        product=UM,
-        identity=identify(ControlStore(house.db, "sim"), "sim"),
-        symbols=[symbol],
-        minutes={SYMBOL: Minutes.of(SYMBOL, Decimal("0.1"), times, *prices.T)},
+        policy=Policy(environment, RISK, arithmetic=product.arithmetic, coins=product.margin is None),
+        assumptions=Assumptions(equity=paid_in[symbol.margin_asset]),
+        product=product,
+        identity=identify(ControlStore(house.db, environment), environment),
+        symbols=[symbol.model_copy(update={"taker_fee": house.trading.taker_fee(name)})],
+        minutes={name: Minutes.of(name, Decimal("0.1"), times, *prices.T)},
         trading={},
-        funding={SYMBOL: schedule_of(settled, start, end)},
+        funding={name: schedule_of(settled, start, end)},
         signals=[replace(documents.signal_view(house.signal(one)), verdict="fresh") for one in said],
         start=start,
         end=end,
     )
 
 
-def told(fills: Sequence[Any], orders: Iterable[Any]) -> dict[tuple[str, str], Told]:
+def told(fills: Sequence[Any], orders: Iterable[Any], spec: SymbolSpec) -> dict[tuple[str, str], Told]:
     """By signal and leg."""
     names = {one.id: (one.signal, one.leg) for one in orders}
     found: dict[tuple[str, str], Told] = {}
     for client_id in dict.fromkeys(one.client_id for one in fills):
         own = [one for one in fills if one.client_id == client_id]
         quantity = sum((one.quantity for one in own), Decimal())
-        paid = sum((one.quantity * one.price for one in own), Decimal())
-        found[names[client_id]] = Told(client_id, own[0].side, quantity, paid / quantity, own[0].time)
+        found[names[client_id]] = Told(client_id, own[0].side, quantity, mean(own, spec), own[0].time)
     return found
 
 
@@ -188,28 +201,33 @@ async def test_what_was_traded_live_is_what_the_backtest_trades(house: House) ->
     assert [one.leg for one in house.orders()] == [one.leg for one in paper.orders.values()]
     assert own_ids(house.orders()) == own_ids(paper.orders.values())
 
-    live = told([fill_of(row) for row in house.ledger() if row["kind"] == "Fill"], house.orders())
-    written = told([one for one in paper.ledger if isinstance(one, Fill)], paper.orders.values())
+    name, market = house.symbol, house.place.product.name
+    prices = build_exchange(Options(seed=SEED, symbols=(name,), markets=(market,))).floors[market].market
+    minutes, spec = asked.minutes[name], prices.specs[name]
+    live = told([fill_of(row) for row in house.ledger() if row["kind"] == "Fill"], house.orders(), spec)
+    written = told([one for one in paper.ledger if isinstance(one, Fill)], paper.orders.values(), spec)
     assert live.keys() == written.keys()
     assert {leg for _, leg in live} >= {"trial", "entry", "exit", "stop"}, "the story has all of it"
-    market = build_exchange(Options(seed=SEED, symbols=(SYMBOL,))).floors["um"].market
-    minutes, spec = asked.minutes[SYMBOL], market.specs[SYMBOL]
-    for name, one in live.items():
-        other = written[name]
+    for which, one in live.items():
+        other = written[which]
         base = base_of(other, minutes, paper)
-        price, taken = one.explained(market.price(SYMBOL, one.time), spec)
+        price, taken = one.explained(prices.price(name, one.time), spec)
         assumed, assumed_taken = other.explained(base, spec)
         latency, slippage = price - assumed, taken - assumed_taken
-        assert one.price - other.price == latency + slippage, name
-        assert abs(one.quantity - other.quantity) <= spec.step * (latency != 0), name
+        assert one.price - other.price == latency + slippage, which
+        assert abs(one.quantity - other.quantity) <= spec.step * (latency != 0), which
 
-    (due,) = [one for one in asked.funding[SYMBOL] if one.known]
+    (due,), one_of_it = (
+        [one for one in asked.funding[name] if one.known],
+        Instrument.of(asked.product, asked.symbols[0]),
+    )
     paid = [sum(Decimal(row["amount"]) for row in house.ledger() if row["kind"] == "Funding")]
     paid += [sum((one.amount for one in paper.ledger if isinstance(one, Funding)), Decimal())]
     for amount, fills in zip(paid, (live, written), strict=True):
         held = sum((one.quantity * one.side.sign for one in fills.values() if one.time < due.time), Decimal())
         assert held
-        assert amount == pytest.approx(-held * due.rate * (due.mark or 0), abs=Decimal("1e-8"))
+        paid_by_longs = one_of_it.notional(held, due.mark or Decimal(1)) * due.rate
+        assert amount == pytest.approx(paid_by_longs * (-1 if held > 0 else 1), abs=Decimal("1e-8"))
 
     compiled = run(asked).outcome
     assert compiled.engine == "fast"
