@@ -273,6 +273,14 @@ class Tidemark:
         self._require_its_place()
         return positions_frame(self._ask(positions).positions)
 
+    def portfolio(self) -> "pl.DataFrame":
+        """What all positions come to together, and what of each cap is used: in percent of the equity."""
+        from pipeline.app.portfolio import portfolios  # noqa: PLC0415
+        from tidemark.frames import portfolio_frame  # noqa: PLC0415
+
+        self._require_its_place()
+        return portfolio_frame(self._ask(portfolios))
+
     def series(self) -> "pl.DataFrame":
         """Which candles are stored: from when to when, how many, and how many holes the exchange itself has."""
         from pipeline.app.series import series  # noqa: PLC0415

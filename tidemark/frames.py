@@ -17,6 +17,7 @@ from schemas.signals import Signal
 
 if TYPE_CHECKING:
     from pipeline.app.account import Period, Position
+    from pipeline.app.portfolio import Portfolio
     from pipeline.app.series import Series, SeriesKey
 
 TIME: Final = pl.Datetime("ms", "UTC")
@@ -136,6 +137,18 @@ def positions_frame(positions: "Iterable[Position]") -> pl.DataFrame:
     schema |= {"strategy": pl.String(), "interval": pl.String(), **dict.fromkeys(_HELD, MONEY)}
     rows = [{name: getattr(one, name) for name in schema} for one in positions]
     return pl.DataFrame(rows, schema=schema)
+
+
+def portfolio_frame(found: "Iterable[Portfolio]") -> pl.DataFrame:
+    """A row a cap."""
+    schema = {"asset": pl.String(), "counts": pl.String(), "setting": pl.String(), "now_pct": pl.Float64(),
+              "most_pct": pl.Float64()}  # fmt: skip
+    rows = [
+        (one.asset, use.cap.called, use.cap.setting, float(use.now), None if use.most is None else float(use.most))
+        for one in found
+        for use in one.uses
+    ]
+    return pl.DataFrame(rows, schema=schema, orient="row")
 
 
 def series_frame(found: "Iterable[Series]") -> pl.DataFrame:

@@ -65,6 +65,7 @@ def policy_of(settings: Settings, place: "Environment") -> "Policy":
     return Policy(
         place.name,
         settings.risk,
+        settings.portfolio,
         production=place.is_production,
         taker_fee=settings.taker_fee_percent / 100,
         recv_window=place.recv_window,

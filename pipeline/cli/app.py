@@ -39,6 +39,7 @@ MODULES = (
     "halt",
     "close",
     "account",
+    "portfolio",
     "trading",
     "backup",
     "shell",

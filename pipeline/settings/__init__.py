@@ -6,7 +6,7 @@ appear in no message. A manager of secrets is asked for those that are set nowhe
 """
 
 from pipeline.settings.complaints import OPEN_ENDED, variable_names
-from pipeline.settings.groups import Indicators, MarginType, Risk
+from pipeline.settings.groups import Indicators, MarginType, Portfolio, Risk
 from pipeline.settings.loading import load
 from pipeline.settings.model import PRODUCTION_PHRASE, Settings
 from pipeline.settings.secret import IN_FILES, KEYLESS, KEYS, PREFIX, secrets_of, take_keys, without_keys
@@ -20,6 +20,7 @@ __all__ = [
     "PRODUCTION_PHRASE",
     "Indicators",
     "MarginType",
+    "Portfolio",
     "Risk",
     "Settings",
     "load",

@@ -12,6 +12,9 @@ from pipeline.settings.values import FourPeriods, Percent, SomeIntervals, split
 MarginType = Literal["isolated", "crossed"]
 
 
+Share = Annotated[Decimal | None, Field(gt=0)]
+
+
 class Group(BaseModel):
     """Settings that belong together: a table in `tidemark.toml`, `TIDEMARK_<GROUP>__<NAME>` in the environment."""
 
@@ -77,6 +80,21 @@ class Risk(Group):
         if not self.trial_units <= self.entry_units <= self.max_units:
             raise ValueError("trial_units <= entry_units <= max_units must hold")
         return self
+
+
+class Portfolio(Group):
+    """What all positions of an account may come to together, in percent of its equity. Unset: as much as comes."""
+
+    gross_percent: Share = Field(default=None, description="longs and shorts, added")
+    net_percent: Share = Field(default=None, description="longs less shorts, whichever is more")
+    side_percent: Share = Field(default=None, description="all longs; and all shorts")
+    margin_percent: Share = Field(default=None, description="what the exchange keeps for what is held")
+    open_risk_percent: Share = Field(default=None, description="what is lost where every stop is reached")
+
+    @property
+    def is_capped(self) -> bool:
+        """Whether any of it is set."""
+        return any(most is not None for _, most in self)
 
 
 class StrategyIntervals(Group):

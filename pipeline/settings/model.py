@@ -19,7 +19,7 @@ from pipeline.exchange_names import (
 )
 from pipeline.secret_managers import ALLOWED
 from pipeline.settings.exchanges import OF_MARKET, OWN, Tables, keys_in, not_carried, table_name
-from pipeline.settings.groups import Indicators, Risk, Strategies
+from pipeline.settings.groups import Indicators, Portfolio, Risk, Strategies
 from pipeline.settings.secret import IN_FILES, PREFIX, TABLES, secret_in
 from pipeline.settings.values import (
     AbsolutePath,
@@ -146,6 +146,7 @@ class Settings(BaseSettings):
     mode: Mode = "signal-only"
     confirm_production: str = Field(default="", description=f"must read {PRODUCTION_PHRASE!r} to trade in production")
     risk: Risk = Risk()
+    portfolio: Portfolio = Portfolio()
     sweep: bool = Field(
         default=False, description="let the flow `sweep` have the keys, which otherwise only the executor has"
     )

@@ -31,7 +31,8 @@ from pipeline.execution.engine.state import (
     PositionTold,
     SignalView,
 )
-from pipeline.settings import Risk
+from pipeline.settings import Portfolio, Risk
+from schemas.signals import Side
 from tests.execution.driver import BRACKETS, FILTERS, T, isolated, linear
 
 ZERO, FEE = D(0), D("0.0005")
@@ -80,14 +81,15 @@ class Books:
 class Day:
     """A core, an account, and news that come when they come."""
 
-    def __init__(self, seed: int, risk: Risk) -> None:
+    def __init__(self, seed: int, risk: Risk, portfolio: Portfolio | None = None) -> None:
         self.random = Random(seed)
         self.books = Books(risk.leverage)
         self.prices = dict.fromkeys(SYMBOLS, PRICE)
         self.agenda: list[tuple[int, int, Callable[[int], None]]] = []
         self.numbers = count(1)
         self.verdicts: dict[str, WriteVerdict] = {}
-        self.core = Core(Policy("sim", risk), T, identity=Identity("sim", "drills"), mode="auto-execute")
+        policy = Policy("sim", risk, portfolio or Portfolio())
+        self.core = Core(policy, T, identity=Identity("sim", "drills"), mode="auto-execute")
         for symbol in SYMBOLS:
             self.feed(ev.RulesSeen(symbol, linear(symbol, RULES), isolated(risk.leverage), T, BRACKETS), T)
             self.feed(ev.PriceSeen(symbol, PRICE, T), T)
@@ -108,6 +110,10 @@ class Day:
     def soon(self, now: int, event: ev.Event, least: int = 1) -> None:
         self.at(now + least + self.random.randrange(40), lambda then: self.feed(event, then))
 
+    def side_of(self, _symbol: str) -> Side:
+        """Which way its signals point."""
+        return "long"
+
     def say(self, now: int) -> None:
         """Every strategy may speak in the same moment, at a price that has moved."""
         for symbol in self.random.sample(SYMBOLS, self.random.choice([1, 1, 5, 14])):
@@ -115,14 +121,15 @@ class Day:
             kind = self.random.choice(["trial", "entry", "entry", "add", "add", "add", "exit"])
             name, price = f"s{next(self.numbers)}", self.prices[symbol]
             self.feed(ev.PriceSeen(symbol, price, now), now)
-            asked = SignalView(name, symbol, "1m", "macd", kind, "long", now, price, ATR, True, now + 20_000)
+            side = self.side_of(symbol)
+            asked = SignalView(name, symbol, "1m", "macd", kind, side, now, price, ATR, True, now + 20_000)
             self.feed(ev.SignalSeen(asked), now)
 
     def feed(self, event: ev.Event, now: int) -> None:
         for effect in self.core.handle(event, now):
             match effect:
                 case JournalIntent(order):
-                    self.soon(now, ev.IntentJournaled(order.id))
+                    self.intended(order, now)
                 case Place(order):
                     self.at(now + self.random.randrange(1, 200), lambda then, order=order: self.place(order, then))
                 case Cancel(order):
@@ -133,6 +140,10 @@ class Day:
                     self.verdicts[effect.signal_id] = effect
                 case SetMargin() | QueryFills() | _:
                     pass
+
+    def intended(self, order: OrderRecord, now: int) -> None:
+        """The journal has it, a little later."""
+        self.soon(now, ev.IntentJournaled(order.id))
 
     def place(self, order: OrderRecord, now: int) -> None:
         if order.algo:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from decimal import Decimal
 
-from pipeline.execution.engine import risk, sizing
+from pipeline.execution.engine import risk, sizing, together
 from pipeline.execution.engine.risk import Ask
 from pipeline.execution.engine.sizing import Sized
 from pipeline.execution.engine.state import (
@@ -148,7 +148,7 @@ def _open(ask: Ask) -> Choice:
     found = sizing.sized(wanted, unit.bound, ask.price, one, risk.limits(ask, one), ask.limit)
     if isinstance(found, str):
         return Skip(found)
-    for check in (risk.liquidated_before, risk.unsellable):
+    for check in (risk.liquidated_before, risk.unsellable, together.beyond_caps):
         if reason := check(ask, one, found.quantity, plan.stop_price):
             return Skip(reason)
     return Open(_entry(ask, found, plan), _decision(ask, found, plan, unit.bound))

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Final
 
-from pipeline.execution.engine import decide, resolve, risk
+from pipeline.execution.engine import decide, resolve, risk, together
 from pipeline.execution.engine.breakers import Breakers
 from pipeline.execution.engine.decide import Close, Expire, Open, Skip
 from pipeline.execution.engine.effects import JournalOrder, WriteVerdict
@@ -179,6 +179,7 @@ class Decisions:
             open_symbols=self._memory.open_symbols(),
             closed=signal.id in self._turns,
             reserved=wallet.reserved(),
+            held=together.held(self._memory, market.asset) if self._policy.portfolio.is_capped else (),
         )
 
     def _verdict(self, verdict: WriteVerdict) -> None:

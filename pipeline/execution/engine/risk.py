@@ -2,7 +2,7 @@
 reason, or None. Closing and protecting are never limited.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Final
@@ -20,6 +20,7 @@ from pipeline.execution.engine.state import (
     SignalView,
     SymbolState,
 )
+from pipeline.portfolio.caps import Held
 from pipeline.settings import Risk
 from pipeline.timeline import DAY, MINUTE, SECOND, iso
 from schemas.shared import Mode
@@ -57,6 +58,8 @@ class Ask:
     """The signal has closed what was held already, and is decided once more, to open the other way."""
     reserved: Decimal = ZERO
     """Margin of entries that are under way, or that the account does not know of yet."""
+    held: Sequence[Held] = ()
+    """All that is margined in the same asset, and what is on its way; asked for where something caps it."""
 
     @property
     def newest(self) -> Decimal:

@@ -8,7 +8,7 @@ from typing import Final, Literal
 
 from pipeline.exchange.products.arithmetic import LINEAR, Arithmetic
 from pipeline.exchange.products.instrument import Instrument
-from pipeline.settings import MarginType, Risk
+from pipeline.settings import MarginType, Portfolio, Risk
 from pipeline.timeline import MINUTE, SECOND
 from schemas.orders import UNSETTLED, Leg, OrderType, State
 from schemas.shared import Mode
@@ -34,6 +34,7 @@ class Policy:
 
     environment: str
     risk: Risk
+    portfolio: Portfolio = field(default_factory=Portfolio)
     production: bool = False
     arithmetic: Arithmetic = LINEAR
     """How the market counts."""

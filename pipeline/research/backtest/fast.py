@@ -127,6 +127,7 @@ def beyond(asked: Asked) -> str | None:
     asks = {
         "coins that change hands": not asked.product.arithmetic.is_borrowed,
         "limit entries": risk.entry_order != "market",
+        "caps of all positions together": asked.policy.portfolio.is_capped,
         "crossed margin": risk.margin_type != "isolated",
         "daily target of a symbol": any(one.daily_profit_percent is not None for one in own),
         "strategies or intervals of a symbol": any((one.strategies, one.intervals) != (None, None) for one in own),

@@ -1,0 +1,1 @@
+"""All positions of an account together: what they may come to. Pure."""

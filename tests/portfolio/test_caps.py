@@ -1,0 +1,85 @@
+"""The caps of all positions together, counted by hand."""
+
+from dataclasses import replace
+from decimal import Decimal as D
+
+import pytest
+
+from pipeline.portfolio.caps import Held, refusal, uses
+from pipeline.settings import Portfolio
+
+EQUITY = D(1_000)
+HELD = (
+    Held("BTCUSDT", worth=D(900), margin=D(300), at_risk=D(30)),
+    Held("ETHUSDT", worth=D(600), margin=D(200), at_risk=D(20)),
+    Held("SOLUSDT", worth=D(-400), margin=D(100), at_risk=D(15)),
+)
+LONG = Held("XRPUSDT", worth=D(300), margin=D(100), at_risk=D(10))
+SHORT = Held("XRPUSDT", worth=D(-300), margin=D(100), at_risk=D(10))
+
+WOULD = "would come to"
+
+
+@pytest.mark.parametrize(
+    ("setting", "wanted", "comes_to", "said"),
+    [
+        ("gross_percent", LONG, D(220), f"everything held {WOULD} 220.00 %"),
+        ("gross_percent", SHORT, D(220), f"everything held {WOULD} 220.00 %"),
+        ("net_percent", LONG, D(140), f"longs less shorts {WOULD} 140.00 %"),
+        ("side_percent", LONG, D(180), f"all longs {WOULD} 180.00 %"),
+        ("margin_percent", LONG, D(70), f"the margin used {WOULD} 70.00 %"),
+        ("open_risk_percent", SHORT, D("7.5"), f"what is lost where every stop is reached {WOULD} 7.50 %"),
+    ],
+)
+def test_what_is_just_within_a_cap_is_opened_and_what_is_just_beyond_is_not(setting, wanted, comes_to, said):
+    assert refusal(Portfolio(**{setting: comes_to}), EQUITY, HELD, wanted) is None
+    least = comes_to - D("0.01")
+    assert refusal(Portfolio(**{setting: least}), EQUITY, HELD, wanted) == (
+        f"{said} of the equity, {least} is the most ([portfolio] {setting})"
+    )
+
+
+def test_shorts_have_the_same_room_as_longs():
+    assert refusal(Portfolio(side_percent=D(70)), EQUITY, HELD[2:], SHORT) is None
+    assert "all shorts" in (refusal(Portfolio(side_percent=D(69)), EQUITY, HELD[2:], SHORT) or "")
+
+
+@pytest.mark.parametrize(("setting", "most"), [("net_percent", D(50)), ("side_percent", D(100))])
+def test_what_takes_no_more_of_a_cap_is_opened_however_much_is_held(setting, most):
+    """110 % are held net, and 80 % would be; 150 % are held long, and stay as they are."""
+    assert refusal(Portfolio(**{setting: most}), EQUITY, HELD, SHORT) is None
+
+
+def test_a_short_past_the_other_side_is_as_much_as_a_long():
+    deep = Held("XRPUSDT", worth=D(-2_300), margin=D(700), at_risk=D(10))
+    assert "120.00 %" in (refusal(Portfolio(net_percent=D(115)), EQUITY, HELD, deep) or "")
+
+
+def test_what_is_being_closed_takes_nothing_off_the_other_side():
+    leaving = (*HELD[:2], replace(HELD[2], leaves=True))
+    assert refusal(Portfolio(net_percent=D(150)), EQUITY, HELD, LONG) is None
+    assert "180.00 %" in (refusal(Portfolio(net_percent=D(150)), EQUITY, leaving, LONG) or "")
+    assert refusal(Portfolio(net_percent=D(150)), EQUITY, leaving, SHORT) is None
+
+
+def test_nothing_is_capped_as_shipped():
+    assert not Portfolio().is_capped
+    assert refusal(Portfolio(), EQUITY, HELD, LONG) is None
+
+
+def test_of_no_equity_nothing_is_opened():
+    for equity in (D(0), D(-5)):
+        assert "Infinity %" in (refusal(Portfolio(gross_percent=D(500)), equity, (), LONG) or "")
+
+
+def test_what_is_used_of_each_cap_is_said_and_what_is_over():
+    found = {one.cap.called: one for one in uses(Portfolio(gross_percent=D(150), margin_percent=D(60)), EQUITY, HELD)}
+    told = {called: (one.now, one.most, one.is_over) for called, one in found.items()}
+    assert told == {
+        "everything held": (D(190), D(150), True),
+        "longs less shorts": (D(110), None, False),
+        "all longs": (D(150), None, False),
+        "all shorts": (D(40), None, False),
+        "the margin used": (D(60), D(60), False),
+        "what is lost where every stop is reached": (D("6.5"), None, False),
+    }
