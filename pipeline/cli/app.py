@@ -28,6 +28,7 @@ MODULES = (
     "performance",
     "backtest",
     "runs",
+    "explain",
     "search",
     "returns",
     "strategies",

@@ -90,6 +90,16 @@ class OrderJournal:
         """Orders made since then, oldest first."""
         return self._list({"created_at": {"$gte": moment}})
 
+    def of_symbol(self, symbol: str, since: datetime, until: datetime) -> list[Order]:
+        """Orders of a symbol made in [since, until), oldest first."""
+        return self._list({"symbol": symbol, "created_at": {"$gte": since, "$lt": until}})
+
+    def before(self, symbol: str, moment: datetime, limit: int) -> list[Order]:
+        """The last orders of a symbol that were made before then, newest first."""
+        wanted = {"environment": self._environment, "symbol": symbol, "created_at": {"$lt": moment}}
+        found = self._orders.find(wanted).sort("created_at", DESCENDING).limit(limit)
+        return [Order.from_mongo(one) for one in found]
+
     def settled_since(self, moment: datetime) -> list[Order]:
         """Orders whose end was learnt since then, oldest first."""
         return self._list({"state": {"$in": list(SETTLED)}, "updated_at": {"$gte": moment}})

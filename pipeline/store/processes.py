@@ -47,3 +47,25 @@ def uptimes(db: Database[dict[str, Any]], exchange: str, now: datetime) -> dict[
         if now > begin:
             found[key] = 1 - down / (now - begin)
     return found
+
+
+def outages(
+    db: Database[dict[str, Any]], exchange: str, since: datetime, now: datetime
+) -> list[tuple[str, datetime, datetime]]:
+    """By role, from when to when a process that works there was killed and had no successor; the last is not over where
+    none has come yet."""
+    there = {"exchange": {"$in": [exchange, None]}}
+    found = [
+        (known["role"], one["since"], one["until"])
+        for known in db["control"].find({"kind": "uptime", **there})
+        for one in known["outages"]
+        if one["until"] > since
+    ]
+    dead = ((role, at) for role, at in heard_of(db, exchange).items() if now - at > ALIVE_FOR)
+    return sorted([*found, *((role, at, now) for role, at in dead)], key=lambda one: one[1])
+
+
+def first_lived(db: Database[dict[str, Any]], role: str, exchange: str) -> datetime | None:
+    """When a process of that role first worked there."""
+    found = [one["since"] for one in db["control"].find({"kind": "uptime", "role": role, "exchange": exchange})]
+    return min(found, default=None)

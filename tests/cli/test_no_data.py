@@ -11,7 +11,7 @@ from tests.cli.conftest import Run
 READING = (
     ["signals"], ["performance"], ["candles", "BTCUSDT", "1h"], ["status"], ["account"], ["account", "--now"],
     ["positions"], ["orders"], ["mode"], ["trading"], ["trading", "BTCUSDT"], ["goal"], ["breakers"], ["stage"],
-    ["audit"], ["indicators"], ["returns"], ["unwatch", "BTCUSDT"], ["symbols"],
+    ["audit"], ["indicators"], ["returns"], ["unwatch", "BTCUSDT"], ["symbols"], ["explain"],
 )  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
 from itertools import islice
 from typing import Any, Final, Literal
@@ -122,6 +123,14 @@ def find_documents(
         stages.append({"$project": dict.fromkeys((*_VALUED_BY, *fields), 1)})
     found = list(database[SIGNALS.name].aggregate(stages, allowDiskUse=True))
     return at_newest_prices(database, found if sort == "return" else sorted(found, key=_newest_first))
+
+
+def said_between(database: Database[dict[str, Any]], exchange: str, since: datetime, until: datetime) -> list[Signal]:
+    """Confirmed signals that were said in [since, until), oldest first, as they are stored. It costs what was said
+    then."""
+    wanted = {"at": {"$gte": since, "$lt": until}, "exchange": exchange, "confirmed": True}
+    found = database[SIGNALS.name].find(wanted).sort("at", ASCENDING)
+    return [Signal.from_mongo(one) for one in found]
 
 
 def _newest_first(signal: Mapping[str, Any]) -> tuple[float, str]:

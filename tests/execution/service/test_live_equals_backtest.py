@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import partial
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Final
 
@@ -56,6 +57,7 @@ from pipeline.timeline import MINUTE, to_datetime, to_ms
 from schemas.signals import Kind
 from schemas.signals import Side as SideOf
 from tests.execution.service.conftest import House
+from tests.execution.service.explained import explained
 
 TRADED = {"sim": "BTCUSDT", "sim-cm": "BTCUSD_PERP"}
 SPEED = 20
@@ -193,7 +195,7 @@ def told(fills: Sequence[Any], orders: Iterable[Any], spec: SymbolSpec) -> dict[
     return found
 
 
-async def test_what_was_traded_live_is_what_the_backtest_trades(house: House) -> None:
+async def test_what_was_traded_live_is_what_the_backtest_trades(house: House, mongo_uri: str, home: Path) -> None:
     said = await traded(house)
     asked = question(house, said)
     paper = ExactRun(asked).run()
@@ -234,6 +236,13 @@ async def test_what_was_traded_live_is_what_the_backtest_trades(house: House) ->
     assert [one.orders[0] for one in compiled.trades] == [
         one.orders[0] for one in run(asked, exact=True).outcome.trades
     ]
+
+    found = explained(house, mongo_uri, home, RISK, asked.start, asked.end)
+    assert (found.signals, found.alike) == (len(said), len(said))
+    assert (found.rest, [one.rest for one in found.rows if one.rest]) == (0, [])
+    assert found.live - found.paper == sum(found.by_cause.values())
+    named = {"late", "latency", "level", "slippage", "size", "funding", "rounding", "fee"}
+    assert set(found.by_cause) <= named, "its fee was recorded after it had traded"
 
 
 def own_ids(orders: Iterable[Any]) -> list[str]:

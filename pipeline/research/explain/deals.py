@@ -1,0 +1,103 @@
+"""A position as both sides tell it, live and backtest: what entered it, what left it, and what it brought. Pure."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Final, Literal
+
+from pipeline.exchange.products.instrument import Instrument
+from schemas import orders as journal
+from schemas.signals import Side
+
+End = Literal["hand", "liquidation", "open"]
+"""What closes a position besides orders of ours: nobody we know of, the exchange, or nothing yet, and it is worth the
+last price."""
+Key = tuple[str | None, str]
+"""What tells an order from the others of its position, live and in a backtest: its signal, and what it is for."""
+
+ZERO: Final = Decimal(0)
+_LAST_DIGIT: Final = Decimal("1e-12")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Leg:
+    """What was filled of one order, or what stands for one where there was none."""
+
+    order: str
+    signal: str | None
+    leg: journal.Leg | End
+    quantity: Decimal
+    price: Decimal
+    at: int
+    fee: Decimal | None
+    """None: not known."""
+    wanted: Decimal | None = None
+    """What was ordered; None: all that was held."""
+    decided: Decimal | None = None
+    """The price by which it was decided."""
+    said: Decimal | None = None
+    """That of its signal."""
+    trigger: Decimal | None = None
+    late: int | None = None
+    """How long after its signal it was decided, in milliseconds."""
+    equity: Decimal | None = None
+    """By which it was sized."""
+    bound: str | None = None
+    """What kept it from being larger."""
+
+    @property
+    def key(self) -> Key:
+        """A position has one stop at a time, whatever signal moved it; the others are those of their signals."""
+        of_signal = self.leg in {"trial", "entry", "add", "exit"}
+        return (self.signal if of_signal else None, self.leg)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deal:
+    """A position from its first fill until nothing is held, or until the window ends. `gross` is what its prices
+    brought by the books of the exchange; `levels` are the triggers of its stops and of its targets, by leg, in their
+    order."""
+
+    symbol: str
+    side: Side
+    strategy: str
+    interval: str
+    signal: str
+    opened_at: int
+    closed_at: int | None
+    entering: Sequence[Leg]
+    closing: Sequence[Leg]
+    gross: Decimal
+    funding: Decimal = ZERO
+    levels: Mapping[str, Sequence[Decimal]] = field(default_factory=dict)
+
+    @property
+    def result(self) -> Decimal:
+        """What it brought after fees and funding, to the twelfth decimal."""
+        fees = sum((one.fee or ZERO for one in (*self.entering, *self.closing)), ZERO)
+        return rounded(self.gross - fees + self.funding)
+
+    @property
+    def sign(self) -> int:
+        """Which way it gains."""
+        return 1 if self.side == "long" else -1
+
+    def entered(self, one: Instrument) -> Decimal:
+        """What its entries were worth."""
+        return sum((one.notional(each.quantity, each.price) for each in self.entering), ZERO)
+
+
+def rounded(money: Decimal) -> Decimal:
+    """To where nothing that a division left matters any more: sums of such are exact."""
+    return money.quantize(_LAST_DIGIT)
+
+
+def gained(
+    one: Instrument, sign: int, entering: Iterable[tuple[Decimal, Decimal]], leaving: Iterable[tuple[Decimal, Decimal]]
+) -> Decimal:
+    """What quantities at their prices bring, in and out, before fees. Both have to come to the same quantity."""
+    paid, received = (
+        sum((quantity * one.arithmetic.value(price, one.size) for quantity, price in each), ZERO)
+        for each in (entering, leaving)
+    )
+    return sign * (received - paid)

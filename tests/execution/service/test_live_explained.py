@@ -1,0 +1,82 @@
+"""What went otherwise live is named: an order that was refused, a signal that was seen late, a position that somebody
+closed by hand. By the question, and by the command."""
+
+import json
+from collections.abc import Callable
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.exchange.trading import NewOrder
+from pipeline.timeline import MINUTE, SECOND, to_datetime
+from schemas.signals import Kind, Side
+from tests.execution.service import test_live_equals_backtest as day
+from tests.execution.service.conftest import House
+from tests.execution.service.explained import explained
+
+house = day.house
+LATE = 40 * SECOND
+ENTRY = {"method": "POST", "path": "/fapi/v1/order"}
+MINUTES = 6
+ATR = 0.01
+"""Of the price: no stop is reached."""
+
+
+async def traded(house: House) -> list[str]:
+    """A refused entry and an exit; an entry that is seen late, and closed by hand before its exit."""
+    async with house.executor(risk=day.RISK, recv_window=60_000):
+        number = house.simulator.faults.add("answer_code", code=-2019, **ENTRY, next=1)
+        refused = await say(house, 1, "entry", "long")
+        await house.until(lambda: house.simulator.faults.struck(number))
+        left = await say(house, 2, "exit", "long")
+        late = await say(house, 3, "entry", "short", after=LATE)
+        await house.until(
+            lambda: house.held() and house.stops() and (position := house.position()) and position.quantity
+        )
+        by_hand = NewOrder(symbol=house.symbol, side="BUY", client_id="by-hand", quantity=-house.held())
+        house.trading.place_order(by_hand)
+        await house.until(lambda: not house.held() and not house.stops())
+        closed = await say(house, 5, "exit", "short")
+        await house.until(lambda: house.simulator.now() > day.begin() + MINUTES * MINUTE)
+        await house.until(lambda: all(one.state in {"cancelled", "expired"} for one in house.orders(leg="stop")))
+    return [refused, left, late, closed]
+
+
+async def say(house: House, number: int, kind: Kind, side: Side, after: int = 0) -> str:
+    """At the close of that minute, or so long after it; it has its verdict when this returns."""
+    close = day.begin() + number * MINUTE
+    await house.until(lambda: house.simulator.now() > close + after)
+    paid = float(house.simulator.truth_klines(house.symbol, "1m", close - MINUTE, close - 1)[0][4])
+    moments = {"at": to_datetime(close), "candle": to_datetime(close - MINUTE), "interval": "1m"}
+    moments["fresh_until"] = to_datetime(close + 5 * MINUTE)
+    name = house.say(kind, side, price=paid, indicators={"atr": round(paid * ATR, 1)}, **moments)
+    await house.verdict(name)
+    return name
+
+
+@pytest.mark.parametrize("house", ["sim"], indirect=True)
+async def test_a_refused_order_a_late_signal_and_a_close_by_hand_are_named(
+    house: House, mongo_uri: str, home: Path, run: Callable[..., Any]
+) -> None:
+    refused, _, late, _ = await traded(house)
+    start, end = day.begin() - MINUTE, day.begin() + MINUTES * MINUTE
+    found = explained(house, mongo_uri, home, day.RISK, start, end)
+    by_signal = {one.signal: one for one in found.rows}
+    assert by_signal.keys() == {refused, late}
+    assert [one.cause for one in by_signal[refused].costs] == ["refused"]
+    assert "-2019" in by_signal[refused].costs[0].words
+    assert by_signal[refused].live is None
+    assert by_signal[late].by_cause.keys() >= {"late", "hand"}
+    assert [one.rest for one in found.rows] == [0, 0]
+    assert found.live - found.paper == sum(found.by_cause.values()) != 0
+
+    said = json.loads(run("explain", "--since", "2026-11-10", "--json").stdout)
+    (account,) = said["accounts"]
+    assert Decimal(account["rest"]) == 0
+    assert Decimal(account["difference"]) == sum(Decimal(one["money"]) for one in account["causes"].values())
+    assert {one["cause"] for each in account["trades"] for one in each["causes"]} == set(found.by_cause)
+    told = run("explain", "--since", "2026-11-10").stdout
+    for words in ("refused", "hand", "late", "rest", "of 4 signals had the same verdict"):
+        assert words in told

@@ -1,0 +1,326 @@
+"""Live explained by a backtest: each cause by what is stored, its cost, and that all adds up to the last digit."""
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.exchange.products.cm import CM
+from pipeline.exchange.products.instrument import Instrument
+from pipeline.exchange.products.um import UM
+from pipeline.execution.engine.state import TradingView
+from pipeline.research.backtest.exact import ExactRun
+from pipeline.research.backtest.funding import Due
+from pipeline.research.explain.answer import Explained, Row, rows_of
+from pipeline.research.explain.causes import MEANINGS
+from pipeline.research.explain.deals import Deal, Leg
+from pipeline.research.explain.heard import Away, Candle, Decided, Heard, Judged, Stored
+from pipeline.research.explain.live import decided_at
+from pipeline.timeline import HOUR, MINUTE, SECOND, to_datetime
+from schemas.orders import Order, Transition
+from tests.contracts import BTC, contract
+from tests.research.explained import by_paper, explained, heard_of, journal_of
+from tests.research.stage import BEGIN, asked, chatter, flat, minutes, said, wild
+
+ONE = Instrument.of(UM, contract(BTC))
+RATE = Decimal("0.0005")
+
+
+def leg(kind: Any, price: str, *, quantity: str = "1", signal: str | None = "s1", **more: Any) -> Leg:
+    """Decided where it was filled, and paid for as usual, unless said otherwise."""
+    paid = Decimal(price) * Decimal(quantity) * RATE
+    known: dict[str, Any] = {"decided": Decimal(price), "late": 600, "equity": Decimal(1000), "fee": paid}
+    return Leg(
+        order=f"{kind} {signal}", signal=signal, leg=kind, quantity=Decimal(quantity), price=Decimal(price), at=BEGIN,
+        **known | {"wanted": Decimal(quantity)} | more,
+    )  # fmt: skip
+
+
+def stop(price: str, trigger: str) -> Leg:
+    return leg("stop", price, decided=None, late=None, equity=None, wanted=None, trigger=Decimal(trigger))
+
+
+def deal(entering: Leg, closing: Leg, *, gross: str | None = None, ended: int = HOUR, **more: Any) -> Deal:
+    """A long; what it brought follows from its prices, unless said otherwise."""
+    brought = entering.quantity * (closing.price - entering.price) if gross is None else Decimal(gross)
+    return Deal(
+        symbol=BTC, side="long", strategy="rule", interval="1m", signal="s1", opened_at=BEGIN, closed_at=BEGIN + ended,
+        entering=[entering], closing=[closing], gross=brought, **more,
+    )  # fmt: skip
+
+
+PAPER = deal(leg("entry", "100"), leg("exit", "110", signal="s2"))
+STOPPED = deal(leg("entry", "100"), stop("94.9", "95"), levels={"stop": [Decimal(95)]})
+EXIT = leg("exit", "110", signal="s2")
+"""Of a backtest: 10 gained, less 0.105 of fees."""
+
+
+@pytest.mark.parametrize(
+    ("live", "paper", "costs", "rest"),
+    [
+        (PAPER, PAPER, {}, "0"),
+        (deal(leg("entry", "101"), EXIT), PAPER, {"latency": "-1.0005"}, "0"),
+        (deal(leg("entry", "101", late=30_000), EXIT), PAPER, {"late": "-1.0005"}, "0"),
+        (deal(leg("entry", "100.5", decided=Decimal(100)), EXIT), PAPER, {"slippage": "-0.50025"}, "0"),
+        (deal(leg("entry", "102", decided=Decimal(101)), EXIT), PAPER,
+         {"latency": "-1.0005", "slippage": "-1.0005"}, "0"),
+        (deal(leg("entry", "100", fee=Decimal("0.02")), EXIT), PAPER, {"fee": "0.03"}, "0"),
+        (deal(leg("entry", "100", fee=Decimal("0.05000001")), EXIT), PAPER, {"rounding": "-0.00000001"}, "0"),
+        (deal(leg("entry", "100"), EXIT, funding=Decimal("-0.3")), PAPER, {"funding": "-0.3"}, "0"),
+        (deal(leg("entry", "100"), EXIT, gross="10.00000001"), PAPER, {"rounding": "0.00000001"}, "0"),
+        (deal(leg("entry", "100", quantity="2", equity=Decimal(2000)), leg("exit", "110", quantity="2", signal="s2")),
+         PAPER, {"size": "9.895"}, "0"),
+        (deal(leg("entry", "100", quantity="2", bound="a cap"), leg("exit", "110", quantity="2", signal="s2")), PAPER,
+         {"size": "9.895"}, "0"),
+        (deal(leg("entry", "100", quantity="0.5", wanted=Decimal(1)), leg("exit", "110", quantity="0.5", signal="s2")),
+         PAPER, {"unfilled": "-4.9475"}, "0"),
+        (deal(leg("entry", "100"), stop("93.9", "94"), levels={"stop": [Decimal(94)]}), STOPPED,
+         {"level": "-0.9995"}, "0"),
+        (deal(leg("entry", "100"), stop("94", "95"), levels={"stop": [Decimal(95)]}), STOPPED,
+         {"slippage": "-0.89955"}, "0"),
+        (deal(leg("entry", "100"), leg("flatten", "105", signal=None), ended=MINUTE), PAPER,
+         {"command": "-4.9975"}, "0"),
+        (deal(leg("entry", "100"), leg("hand", "105", signal=None, fee=None), ended=MINUTE), PAPER,
+         {"hand": "-4.945"}, "0"),
+        (deal(leg("entry", "100"), leg("liquidation", "50", signal=None), ended=MINUTE), PAPER,
+         {"liquidation": "-59.97"}, "0"),
+        (deal(leg("entry", "100"), stop("96", "96"), levels={"stop": [Decimal(96)]}, ended=MINUTE),
+         replace(PAPER, levels={"stop": [Decimal(95)]}), {"level": "-13.993"}, "0"),
+        # nothing that is stored says why
+        (deal(leg("entry", "101", decided=None), EXIT), PAPER, {}, "-1.0005"),
+        (deal(leg("entry", "100", quantity="2"), leg("exit", "110", quantity="2", signal="s2")), PAPER, {}, "9.895"),
+        (deal(leg("entry", "100"), EXIT, gross="12"), PAPER, {}, "2"),
+        (deal(leg("entry", "100", fee=None), EXIT), PAPER, {}, "0.05"),
+        (deal(leg("entry", "100"), stop("95", "95"), levels={"stop": [Decimal(95)]}, ended=MINUTE),
+         replace(PAPER, levels={"stop": [Decimal(95)]}), {}, "-14.9925"),
+    ],
+)  # fmt: skip
+def test_what_both_had(live: Deal, paper: Deal, costs: dict[str, str], rest: str) -> None:
+    (row,) = rows_of([live], [paper], {BTC: ONE}, Stored())
+    expected = {name: Decimal(money) for name, money in costs.items()}
+    assert (row.by_cause, row.rest) == (expected, Decimal(rest))
+    add_up(row)
+
+
+def heard(verdict: Any = "taken", reason: str | None = None, **more: Any) -> Heard:
+    known: dict[str, Any] = {"id": "s1", "symbol": BTC, "interval": "1m", "strategy": "rule", "kind": "entry"}
+    return Heard(**known | {"side": "long", "at": BEGIN, "price": Decimal(100), "live": Judged(verdict, reason)} | more)
+
+
+def order(state: Any, detail: str | None = None, code: int | None = None, **more: Any) -> Order:
+    at = to_datetime(BEGIN)
+    known: dict[str, Any] = {"leg": "entry", "side": "BUY", "type": "MARKET", "quantity": Decimal(1), "fence": 1}
+    return Order(
+        id="o1", environment="sim", symbol=BTC, signal="s1", state=state, filled=Decimal(0), error_code=code,
+        history=[Transition(state=state, at=at, by="answer", detail=detail)], created_at=at, updated_at=at,
+        **known | more,
+    )  # fmt: skip
+
+
+CLOSE, LATER = Candle(Decimal(100), BEGIN), Candle(Decimal(100), BEGIN + HOUR)
+AWAY = [Away("ingester", BEGIN - MINUTE, BEGIN + MINUTE)]
+
+
+@pytest.mark.parametrize(
+    ("signal", "stored", "cause", "words"),
+    [
+        (heard("skipped", "breaker daily-loss: the day's loss is 5 %"), {}, "breaker", "live: breaker daily-loss"),
+        (heard("skipped", "halted since noon"), {}, "breaker", "halted since noon"),
+        (heard("skipped", "stale data: the feed of BTCUSDT was never heard"), {}, "skipped", "stale data"),
+        (heard("skipped", "held by turtle 1h"), {}, "before", "held by turtle 1h"),
+        (heard("skipped", "5 positions are open, and 5 is the most"), {}, "before", "5 is the most"),
+        (heard("skipped", "somebody else holds 3 BTCUSDT on this account"), {}, "hand", "somebody else holds 3"),
+        (heard("would-take", "signal-only: nothing is sent"), {}, "signal-only", "nothing is sent"),
+        (heard("expired", "seen 900 ms after it stopped being fresh"), {}, "late", "seen 900 ms"),
+        (heard("expired", from_history=True, candle=CLOSE), {}, "late", "found in history"),
+        (heard("expired", from_history=True, candle=LATER), {}, "corrected", "its candle was written at"),
+        (heard("expired", candle=CLOSE._replace(close=Decimal(101))), {}, "corrected", "closed at 101 by now"),
+        (heard("expired", "seen late", candle=CLOSE), {"away": AWAY}, "outage", "the ingester was away"),
+        (heard("fresh"), {"away": AWAY}, "outage", "the ingester was away"),
+        (heard(), {"orders": {"s1": [order("rejected", "Margin is insufficient", -2019)]}}, "refused",
+         "entry rejected (-2019): Margin is insufficient"),
+        (heard(), {"orders": {"s1": [order("abandoned", "not sent: halted")]}}, "refused", "not sent: halted"),
+        # nothing that is stored says why
+        (heard(), {}, None, ""),
+        (heard("fresh"), {}, None, ""),
+        (heard("expired", "no word", id="another"), {}, None, ""),
+    ],
+)  # fmt: skip
+def test_what_only_the_backtest_traded(signal: Heard, stored: dict[str, Any], cause: str | None, words: str) -> None:
+    (row,) = rows_of([], [PAPER], {BTC: ONE}, Stored({signal.id: signal}, **stored))
+    assert list(row.by_cause) == ([] if cause is None else [cause])
+    assert words in "".join(one.words for one in row.costs)
+    assert (row.live, row.paper, row.difference) == (None, PAPER.result, -PAPER.result)
+    add_up(row)
+
+
+@pytest.mark.parametrize(
+    ("paper", "cause"),
+    [
+        (Judged("skipped", "no position to add to"), "before"),
+        (Judged("skipped", "breaker account-loss: enough"), "breaker"),
+        (Judged("taken", "closed, and not turned: a long position is held again"), "before"),
+        (Judged("taken", decided=Decided(BEGIN, Decimal(1), Decimal(100), Decimal(1000))), "before"),
+        (Judged("taken", decided=Decided(BEGIN, Decimal(1), Decimal(100), Decimal(1000), "the risk")), None),
+        (Judged("taken"), None),
+        (None, None),
+    ],
+)
+def test_what_only_live_traded(paper: Judged | None, cause: str | None) -> None:
+    (row,) = rows_of([PAPER], [], {BTC: ONE}, Stored({"s1": heard(paper=paper)}))
+    assert list(row.by_cause) == ([] if cause is None else [cause])
+    assert (row.live, row.paper) == (PAPER.result, None)
+    add_up(row)
+
+
+@pytest.mark.parametrize(
+    ("who", "verdicts", "cause"),
+    [
+        ("live", (Judged("taken"), Judged("skipped", "held by turtle 1h")), "before"),
+        ("paper", (Judged("expired", "seen late"), Judged("taken")), "late"),
+        ("live", (Judged("taken"), Judged("taken")), None),
+    ],
+)
+def test_an_end_that_only_one_of_them_had(who: str, verdicts: tuple[Judged, Judged], cause: str | None) -> None:
+    early = deal(leg("entry", "100"), leg("exit", "103", signal="s3"), ended=MINUTE)
+    signal = heard(verdicts[0].verdict, verdicts[0].reason, id="s3", paper=verdicts[1])
+    live, paper = (early, PAPER) if who == "live" else (PAPER, early)
+    (row,) = rows_of([live], [paper], {BTC: ONE}, Stored({"s3": signal}))
+    assert list(row.by_cause) == ([] if cause is None else [cause])
+    add_up(row)
+
+
+def test_an_add_that_only_one_of_them_had_is_its_signals() -> None:
+    add = leg("add", "105", signal="s4")
+    more = replace(
+        PAPER, entering=[*PAPER.entering, add], closing=[leg("exit", "110", quantity="2", signal="s2")],
+        gross=Decimal(15),
+    )  # fmt: skip
+    late = heard("expired", "seen late", id="s4", paper=Judged("taken"))
+    (row,) = rows_of([PAPER], [more], {BTC: ONE}, Stored({"s4": late}))
+    assert {name: str(money) for name, money in row.by_cause.items()} == {"late": "-4.892500000000"}
+    add_up(row)
+
+
+def add_up(row: Row) -> None:
+    assert row.difference == sum((one.money for one in row.costs), Decimal(0)) + row.rest
+    assert {one.cause for one in row.costs} <= MEANINGS.keys()
+
+
+# The engine itself, live and on paper
+
+CHATTER = (minutes(wild(1_500, seed=4)), chatter(1_500, seed=4))
+DUE = [Due(BEGIN + hours * HOUR, Decimal("0.0003"), Decimal(100_000), known=True) for hours in (7, 15)]
+PAST = replace(asked(*CHATTER), funding={BTC: DUE})
+
+CHEAPER = contract(BTC).model_copy(update={"taker_fee": Decimal("0.0002")})
+
+
+def assumed(**changes: Any) -> Any:
+    return replace(PAST, assumptions=replace(PAST.assumptions, **changes))
+
+
+@pytest.mark.parametrize(
+    ("live", "causes"),
+    [
+        (PAST, set[str]()),
+        (assumed(signal_delay=30 * SECOND), {"late", "level", "slippage", "before", "size", "funding"}),
+        (assumed(equity=Decimal(11_000)), {"size", "funding"}),
+        (replace(PAST, symbols=[CHEAPER]), {"fee", "size", "funding"}),
+        (replace(PAST, funding={BTC: [DUE[0]._replace(rate=Decimal("0.001"))]}), {"funding", "size"}),
+        (replace(PAST, trading={BTC: TradingView(strategies=("others",))}), {"skipped"}),
+    ],
+)  # fmt: skip
+def test_a_run_that_went_otherwise_is_explained_without_a_rest(live: Any, causes: set[str]) -> None:
+    rows, _ = explained(live, PAST)
+    found = Explained("USDT", PAST.start, PAST.end, rows)
+    assert (found.rest, set(found.by_cause) - causes) == (0, set())
+    assert found.live - found.paper == sum(found.by_cause.values(), Decimal(0))
+    assert not causes or found.by_cause
+    for row in rows:
+        add_up(row)
+
+
+def test_what_live_earned_is_what_its_wallet_gained() -> None:
+    rows, _ = explained(PAST, PAST)
+    gained = ExactRun(PAST).run().equity[-1].equity - PAST.assumptions.equity
+    assert sum(row.live or 0 for row in rows) == gained
+    assert len(rows) > 10
+
+
+def test_contracts_of_a_coin_add_up_in_that_coin() -> None:
+    past = asked(*CHATTER, product=CM)
+    past = replace(past, funding={BTC: DUE})
+    rows, _ = explained(replace(past, assumptions=replace(past.assumptions, signal_delay=30 * SECOND)), past)
+    assert sum(abs(row.rest) for row in rows) == 0
+    assert any(row.by_cause for row in rows)
+    for row in rows:
+        add_up(row)
+
+
+QUIET = [*flat(100_000, 5), *flat(100_200, 5), *flat(100_400, 10)]
+ASKED = asked(minutes(QUIET), [said(3, "entry", "long", 100_000), said(8, "exit", "long", 100_200)])
+
+
+def by_journal(change: Callable[[list[Order]], list[Order]]) -> Row:
+    """The backtest's own orders as the journal, changed."""
+    record = ExactRun(ASKED).run()
+    (row,) = by_paper(change(journal_of(record)), heard_of(ASKED, record), ASKED, ASKED)[0]
+    add_up(row)
+    return row
+
+
+def test_a_position_that_somebody_closed_by_hand_ended_when_its_stop_was_taken_away() -> None:
+    at = BEGIN + 6 * MINUTE + 30 * SECOND
+
+    def closed(orders: list[Order]) -> list[Order]:
+        gone = {"state": "cancelled", "updated_at": to_datetime(at), "filled": Decimal(0)}
+        return [one.model_copy(update=gone if one.leg == "stop" else {}) for one in orders if one.leg != "exit"]
+
+    row = by_journal(closed)
+    assert (list(row.by_cause), row.rest, row.closed_at) == (["hand"], 0, at)
+    assert "counted at 100200" in row.costs[0].words
+
+
+def test_a_position_whose_stop_stands_is_still_held() -> None:
+    row = by_journal(lambda orders: [
+        one.model_copy(update={"state": "accepted"} if one.leg == "stop" else {}) for one in orders if one.leg != "exit"
+    ])  # fmt: skip
+    assert (row.closed_at, row.live is not None, row.rest != 0) == (None, True, True)
+
+
+def test_what_was_closed_of_something_older_is_left_out() -> None:
+    record = ExactRun(ASKED).run()
+    only_exit = [one for one in journal_of(record) if one.leg == "exit"]
+    rows, _ = by_paper(only_exit, heard_of(ASKED, record), ASKED, ASKED)
+    assert [row.live for row in rows] == [None]
+
+
+def test_a_second_position_after_one_that_ended_by_hand_is_another() -> None:
+    again = asked(minutes(QUIET), [said(3, "entry", "long", 100_000), said(12, "entry", "long", 100_400)])
+    record = ExactRun(again).run()
+    (first,) = [one for one in journal_of(record) if one.leg == "entry"]
+    stops = [one for one in journal_of(record) if one.leg == "stop"]
+    left = to_datetime(BEGIN + 7 * MINUTE)
+    gone = [one.model_copy(update={"state": "cancelled", "updated_at": left, "filled": Decimal(0)}) for one in stops]
+    at = to_datetime(BEGIN + 12 * MINUTE)
+    filled = [Transition(state="filled", at=at + timedelta(seconds=1), by="stream")]
+    later = {"id": "later", "signal": again.signals[1].id, "created_at": at, "updated_at": at, "history": filled}
+    rows, _ = by_paper([first, *gone, first.model_copy(update=later)], heard_of(again, record), again, again)
+    assert [row.orders for row in rows if row.live is not None] == [(first.id,), ("later",)]
+
+
+def test_decided_at_the_price_of_its_notional() -> None:
+    made = Decided(0, Decimal("0.3"), Decimal("30000.3") * Decimal("0.3"), Decimal(1))
+    assert decided_at(made, Decimal("0.3"), ONE) == Decimal("30000.3")
+    assert decided_at(made, Decimal("0.2"), ONE) is None, "of another order"
+
+
+def test_the_page_has_a_row_for_each_cause() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "explain.md").read_text()
+    assert re.findall(r"^\| `([\w-]+)` \|", page, re.MULTILINE) == list(MEANINGS)
