@@ -52,7 +52,7 @@ def is_gone(process_id: int) -> bool:
 
 def service(name: str, code: str, *, within: float = PATIENCE) -> Service:
     """A Python program; it is ready when it has written something."""
-    return Service(name, [sys.executable, "-c", code], bool, {**os.environ, "ONE_OF_OURS": "yes"}, within)
+    return Service(name, [sys.executable, "-c", code], {**os.environ, "ONE_OF_OURS": "yes"}, "", ready_within=within)
 
 
 @pytest.fixture
@@ -83,6 +83,15 @@ def test_a_service_is_started_waited_for_heard_and_ended(supervisor: Supervisor,
     assert supervisor.stop() == []
     assert is_gone(status.process_id or 0)
     assert supervisor.statuses()[0].state is State.STOPPED
+
+
+def test_what_it_said_when_it_was_ready_is_known_however_much_it_has_said_since(
+    supervisor: Supervisor, heard: list[tuple[str, str]]
+) -> None:
+    code = "import time; print('served', *range(100), sep='\\n', flush=True); time.sleep(600)"
+    supervisor.start(replace(service("talker", code), says="served"))
+    until(lambda: ("talker", "99") in heard)
+    supervisor.wait_ready("talker")
 
 
 def test_a_terminal_that_nobody_reads_holds_up_no_process(logs: Path) -> None:
@@ -119,7 +128,7 @@ def test_a_terminal_that_nobody_reads_holds_up_no_process(logs: Path) -> None:
 def test_one_that_ends_before_it_is_ready_is_named_with_its_last_words(
     code: str, exit_code: int, told: str, supervisor: Supervisor, logs: Path
 ) -> None:
-    supervisor.start(Service("weak", [sys.executable, "-c", code], lambda _: False, dict(os.environ)))
+    supervisor.start(Service("weak", [sys.executable, "-c", code], dict(os.environ), is_ready=lambda: False))
     with pytest.raises(ServiceError, match=told) as raised:
         supervisor.wait_ready("weak")
     assert str(raised.value).startswith("weak ended")
@@ -128,13 +137,13 @@ def test_one_that_ends_before_it_is_ready_is_named_with_its_last_words(
 
 
 def test_one_that_cannot_be_started_at_all_is_named(supervisor: Supervisor) -> None:
-    supervisor.start(Service("absent", ["/no/such/program"], lambda _: False, {}))
+    supervisor.start(Service("absent", ["/no/such/program"], {}, is_ready=lambda: False))
     with pytest.raises(ServiceError, match="cannot be started: No such file or directory: /no/such/program"):
         supervisor.wait_ready("absent")
 
 
 def test_one_that_is_never_ready_is_given_up(supervisor: Supervisor) -> None:
-    supervisor.start(Service("slow", ["sleep", "600"], lambda _: False, {}, ready_within=0.2))
+    supervisor.start(Service("slow", ["sleep", "600"], {}, is_ready=lambda: False, ready_within=0.2))
     with pytest.raises(ServiceError, match="slow was not ready within 0 s"):
         supervisor.wait_ready("slow")
 
@@ -218,7 +227,7 @@ from pipeline.supervise.supervisor import Service, Supervisor
 folder = Path(sys.argv[1])
 with Reaper(["touch", str(folder / "farewell")]) as reaper, Supervisor(folder / "logs", reaper) as supervisor:
     for name in ("first", "second"):
-        supervisor.start(Service(name, [sys.executable, "-c", sys.argv[2]], bool, dict(os.environ)))
+        supervisor.start(Service(name, [sys.executable, "-c", sys.argv[2]], dict(os.environ), ""))
         supervisor.wait_ready(name)
     print(*(one.process_id for one in supervisor.statuses()), flush=True)
     time.sleep(600)

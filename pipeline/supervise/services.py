@@ -7,7 +7,7 @@ import os
 import socket
 import sys
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
@@ -126,14 +126,16 @@ def simulator(port: int, deposit: Decimal) -> Service:
     """The simulated exchange with all its markets, and so much in its ready account."""
     command = [*_TIDEMARK, "sim", "--port", str(port), "--markets", ",".join(MARKETS), "--deposit", f"{deposit:f}"]
     ready = answers(f"http://{LOOPBACK}:{port}{UM.endpoint(Ask.TIME).path}")
-    return Service("exchange", command, ready, dict(os.environ))
+    return Service("exchange", command, dict(os.environ), is_ready=ready)
 
 
 def prefect_server(home: Path, port: int) -> Service:
     """Prefect's server with its pages, behind a door."""
     command = [sys.executable, "-m", "flows.server", "--host", LOOPBACK, "--port", str(port)]
     ready = answers(f"http://{LOOPBACK}:{port}/api/health")
-    return Service("prefect", command, ready, prefect_environment(home, port), ready_within=180, ends_last=True)
+    return Service(
+        "prefect", command, prefect_environment(home, port), is_ready=ready, ready_within=180, ends_last=True
+    )
 
 
 def flow_runner(home: Path, port: int, keys: Mapping[str, str]) -> Service:
@@ -141,8 +143,8 @@ def flow_runner(home: Path, port: int, keys: Mapping[str, str]) -> Service:
     return Service(
         "flows",
         [sys.executable, "-m", "flows.serve"],
-        lambda said: any(SERVED in line for line in said),
         {**without_keys(prefect_environment(home, port)), **keys},
+        says=SERVED,
         ready_within=180,
     )
 
@@ -152,20 +154,20 @@ def ingester(exchange: str, metrics_port: int | None, is_ready: Callable[[], boo
     metrics = [] if metrics_port is None else ["--metrics-port", str(metrics_port)]
     command = [*_TIDEMARK, "live", "--exchange", exchange, "--plain", *metrics]
     name = "ingester" if metrics_port is not None else exchange
-    return Service(name, command, lambda _: is_ready(), dict(os.environ), ready_within=180)
+    return Service(name, command, dict(os.environ), is_ready=is_ready, ready_within=180)
 
 
 def page(port: int) -> Service:
     """The page's server. It holds no keys: what it orders, the executor does."""
     command = [*_TIDEMARK, "web", "--port", str(port)]
-    return Service("page", command, lambda said: any(PAGE_SERVED in line for line in said), without_keys(os.environ))
+    return Service("page", command, without_keys(os.environ), says=PAGE_SERVED)
 
 
 def executor(exchange: str, is_ready: Callable[[], bool], keys: Mapping[str, str], *, is_first: bool) -> Service:
     """What acts on fresh signals of an exchange, with the variables that hold the keys of the account."""
     command = [*_TIDEMARK, "execute", "--exchange", exchange]
     name = "executor" if is_first else f"executor of {exchange}"
-    return Service(name, command, lambda _: is_ready(), {**without_keys(os.environ), **keys})
+    return Service(name, command, {**without_keys(os.environ), **keys}, is_ready=is_ready)
 
 
 def farewell() -> list[str]:
@@ -173,10 +175,10 @@ def farewell() -> list[str]:
     return [*_TIDEMARK, "db", "stop", "--unused"]
 
 
-def answers(url: str) -> Callable[[Sequence[str]], bool]:
+def answers(url: str) -> Callable[[], bool]:
     """Whether something answers there, and well."""
 
-    def ask(_: Sequence[str]) -> bool:
+    def ask() -> bool:
         try:
             with urllib.request.urlopen(url, timeout=2) as answer:  # noqa: S310 - always our own http URL
                 return bool(answer.status == 200)

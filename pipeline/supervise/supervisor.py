@@ -53,13 +53,14 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """One process: what runs, in which environment, and how to tell, from what it has said or otherwise, that it is
-    ready. `ends_last`: others still tell it something as they end."""
+    """One process: what runs, and in which environment. It is ready when it has said `says`, if anything is named, and
+    `is_ready`. `ends_last`: others still tell it something as they end."""
 
     name: str
     command: Sequence[str]
-    is_ready: Callable[[Sequence[str]], bool]
     environment: Mapping[str, str]
+    says: str | None = None
+    is_ready: Callable[[], bool] = lambda: True
     ready_within: float = 90.0
     ends_last: bool = False
 
@@ -115,6 +116,7 @@ class _Runner:
         self.was_ready = threading.Event()
         self.exit_code: int | None = None
         self._reaper, self._say = reaper, say
+        self._has_said = threading.Event()
         self._stopping = threading.Event()
         self._process: subprocess.Popen[str] | None = None
         self._changing = threading.Lock()
@@ -127,6 +129,10 @@ class _Runner:
     def process_id(self) -> int | None:
         process = self._process
         return process.pid if process is not None and process.returncode is None else None
+
+    @property
+    def is_ready(self) -> bool:
+        return (self.service.says is None or self._has_said.is_set()) and self.service.is_ready()
 
     @property
     def state(self) -> State:
@@ -197,6 +203,8 @@ class _Runner:
     def _read(self, output: IO[str]) -> None:
         with output:
             for line in output:
+                if self.service.says is not None and self.service.says in line:
+                    self._has_said.set()
                 self._line(line.rstrip())
 
     def _line(self, line: str) -> None:
@@ -274,7 +282,7 @@ class Supervisor:
         """Wait until it is ready; `ServiceError` if it ends before, or takes too long."""
         runner = self._runners[name]
         deadline = time.monotonic() + runner.service.ready_within
-        while not runner.service.is_ready(runner.log.recent):
+        while not runner.is_ready:
             if runner.state is State.STOPPED:
                 why = f"{name} ended {_how(runner.exit_code)} before it was ready: {runner.log.last_words}"
                 raise ServiceError(f"{why} (its log: {runner.log.path})", _code(runner.exit_code))
