@@ -53,7 +53,7 @@ class Desk(ABC):
             id=f"{self.exchange} {kind} {side} {now:%H:%M:%S.%f}", exchange=self.exchange, symbol=self.symbol,
             interval="1h", strategy="turtle", kind=kind, side=side, candle=now, at=now, price=price, strength=0.5,
             indicators={"atr": round(price * 0.01, 2)}, settings="x", source="live", confirmed=True, created_at=now,
-            verdict="fresh", fresh_until=now + timedelta(seconds=120),
+            verdict="fresh", fresh_until=now + timedelta(seconds=600),
         )  # fmt: skip
         self.db.signals.insert_one(signal.to_mongo())
         return signal.id

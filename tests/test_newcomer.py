@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from tests.cli.test_demo import end, until
-from tests.whole import House
+from tests.cli.test_demo import end
+from tests.whole import House, until, until_ready
 
 OUTPUT = Path(__file__).parents[1] / "test-output" / "newcomer.txt"
 
@@ -103,7 +103,7 @@ def test_a_newcomers_way(walk: Walk, house: House, tmp_path: Path) -> None:
     for symbol in ("BTCUSDT", "ETHUSDT"):
         walk.says(f"trading {symbol} --stop-percent 5")
     demo = house.run("demo", "--plain")
-    demo.expect("ready after")
+    until_ready(demo)
     with house.database() as db:
         until(lambda: held(db), "a position")
     assert "sim, auto-execute; held: " in walk.says("positions")

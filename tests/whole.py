@@ -3,7 +3,8 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,28 @@ from pipeline.store import connect
 from pipeline.store.mongod.folder import Folder, Remembered
 from pipeline.store.mongod.launch import any_free_port
 from pipeline.store.mongod.server import Server
+from pipeline.supervise.whole import STEPS
 
 COMMAND = str(Path(sys.executable).with_name("tidemark"))
 METRONOME = Path(__file__).with_name("metronome.py")
 PATIENCE = 280
+
+
+def until(condition: Callable[[], Any], what: str, otherwise: Callable[[], object] = str) -> Any:
+    """Wait for it; `otherwise` says what there was instead."""
+    deadline = time.monotonic() + PATIENCE
+    while not (found := condition()):
+        assert time.monotonic() < deadline, f"in vain waited for {what}: {otherwise()}"
+        time.sleep(0.1)
+    return found
+
+
+def until_ready(terminal: pexpect.spawn) -> None:
+    """Wait for the steps of its start, from the candles on. Together they may take long, as long as it goes on."""
+    names = [one.name for one in STEPS]
+    for name in names[names.index("candles") :]:
+        terminal.expect(rf"\n{name} ")
+    terminal.expect("ready after")
 
 
 class House:

@@ -355,8 +355,9 @@ STEPS: Final = (
     Step("executor", start_executor),
     Step("indicators", derive),
     Step("returns", refresh_returns),
-    Step("flows", finish_prefect),
     Step("page", start_page),
+    Step("flows", finish_prefect),
     Step("minutes", leave_minutes),
 )
-"""Of the start, after the database."""
+"""Of the start, after the database. What was due while it did not run begins with the flows, and nothing but them is
+waited for then."""

@@ -4,7 +4,7 @@ import json
 import shutil
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,18 +12,10 @@ import pexpect
 import pytest
 
 from schemas.registry import COLLECTIONS
+from tests.cli.three_accounts import BY_THE_MINUTE, SYMBOLS, Accounts, accounts_of
 from tests.prefect_home import PrefectHome
 from tests.soak.memory import role_of
-from tests.whole import PATIENCE, House
-
-
-def until(condition: Callable[[], Any], what: str, otherwise: Callable[[], object] = str) -> Any:
-    """Wait for it; `otherwise` says what there was instead."""
-    deadline = time.monotonic() + PATIENCE
-    while not (found := condition()):
-        assert time.monotonic() < deadline, f"in vain waited for {what}: {otherwise()}"
-        time.sleep(0.1)
-    return found
+from tests.whole import House, until, until_ready
 
 
 @pytest.fixture
@@ -68,18 +60,33 @@ def what_became_of_them(db: Any) -> list[str]:
     return [*signals, *(f"{one['_id']}: {one['leg']} {one['state']}" for one in db["orders"].find())]
 
 
+def killed_while_all_hold(house: House, accounts: Accounts) -> None:
+    """What acts and what keeps the candles dies, of each market, while each holds something. Those that follow close
+    it, as they were told while there was nobody to hear it."""
+    accounts.watch_minutes()
+    accounts.enter()
+    victims = [one for one in house.processes() if role_of(one.cmdline()) in {"executor", "ingester"}]
+    assert len(victims) == 2 * len(accounts.desks)
+    for process in victims:
+        process.kill()
+    accounts.leave()
+
+
 A_DAY = 1440
+MINUTES = {"exchange": "sim", "symbol": "BTCUSDT", "interval": "1m"}
 
 
 def stored_minutes(db: Any) -> int:
     """The closed candles of the one series of minutes."""
-    return sum(
-        bucket["stored"] for bucket in db["candles"].find({"symbol": "BTCUSDT", "interval": "1m"}, {"stored": 1})
-    )
+    return sum(bucket["stored"] for bucket in db["candles"].find(MINUTES, {"stored": 1}))
 
 
 @pytest.mark.timeout(900)
-def test_from_nothing_to_an_executed_signal_and_on_after_a_restart(house: House) -> None:
+def test_from_nothing_to_executed_signals_in_three_markets_and_on_after_kills_and_a_restart(
+    house: House, prefect_home: PrefectHome
+) -> None:
+    prefect_home.furnish(house.home / "prefect")
+    house.environment |= {"TIDEMARK_STRATEGIES": BY_THE_MINUTE, **SYMBOLS}
     terminal = house.run("demo")
     for step in ("database", "exchange", "candles", "ingester", "executor", "indicators", "returns"):
         terminal.expect(step)
@@ -97,7 +104,8 @@ def test_from_nothing_to_an_executed_signal_and_on_after_a_restart(house: House)
     assert "another `tidemark demo` or `tidemark up` runs in" in second.stderr
 
     assert who_holds_keys(house) == {"executor"}
-    with house.database() as db:
+    with house.database() as db, accounts_of(house, db) as accounts:
+        killed_while_all_hold(house, accounts)
         until(lambda: stored_minutes(db) >= 12 * A_DAY, "the rest of the minutes")
         order = until(
             lambda: filled_order(db), "a live signal to be executed", otherwise=lambda: what_became_of_them(db)
@@ -105,12 +113,12 @@ def test_from_nothing_to_an_executed_signal_and_on_after_a_restart(house: House)
         assert db["signals"].count_documents({"source": "history", "return_pct": {"$ne": None}})
         assert db["accounts"].find_one({"environment": "sim"})
         stored = db["candles"].estimated_document_count()
-    halted = house.runs("halt", "--flatten", "--json")
-    assert halted.returncode == 0, halted.stderr
-    assert json.loads(halted.stdout)["acting"], "the executor of the demo"
-    assert json.loads(halted.stdout)["flattened"]["flat"] is True
-    with house.database() as db:
-        assert [one for one in db["positions"].find() if one["quantity"].to_decimal()] == []
+        halted = house.runs("halt", "--flatten", "--json")
+        assert halted.returncode == 0, halted.stderr
+        assert json.loads(halted.stdout)["acting"], "the executor of the demo"
+        assert json.loads(halted.stdout)["flattened"]["flat"] is True
+        assert [one for one in db["positions"].find({"environment": "sim"}) if one["quantity"].to_decimal()] == []
+        accounts.until_candles_are_as_they_were()
     end(terminal)
     assert house.processes() == []
 
@@ -125,12 +133,12 @@ def test_from_nothing_to_an_executed_signal_and_on_after_a_restart(house: House)
     others.close()
     assert others.exitstatus == 1
     assert house.processes() == []
-    house.environment["TIDEMARK_STRATEGIES"] = "ma_breakout"
+    house.environment["TIDEMARK_STRATEGIES"] = BY_THE_MINUTE
 
     again = house.run("demo", "--plain")
     again.expect(f"{len(COLLECTIONS)}, 0 of them made now")
     again.expect("the account goes on, without its positions")
-    again.expect("ready after")
+    until_ready(again)
     with house.database() as db:
         assert db["orders"].find_one({"_id": order["_id"]})["state"] == "filled"
         assert db["candles"].estimated_document_count() >= stored
@@ -153,7 +161,7 @@ def test_killed_it_leaves_no_process_behind(house: House, prefect_home: PrefectH
 def test_a_data_folder_that_is_deleted_is_said_at_once_and_ends_it(house: House, prefect_home: PrefectHome) -> None:
     prefect_home.furnish(house.home / "prefect")
     terminal = house.run("demo", "--plain")
-    terminal.expect("ready after")
+    until_ready(terminal)
     shutil.rmtree(house.home, ignore_errors=True)
     began = time.monotonic()
     terminal.expect(r"the data folder \S+ is gone: everything is ended")
