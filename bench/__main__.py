@@ -28,6 +28,8 @@ _PARTS_OF_OTHERS = {
     "table",
     "tidy",
     "feed_server",
+    "ingesting",
+    "live_markets",
     "cryptofeed_way",
     "sizing",
 }

@@ -1,9 +1,10 @@
-"""The other end of `bench.live`: a websocket server that sends kline frames at a steady rate, in a process of its own.
+"""The other end of `bench.ingesting`: a websocket server that sends kline frames at a steady rate, in its own process.
 
 Its clock stands at `moment` until it is told to begin. It checks nothing; when its time is over it prints, as JSON, how
 many frames it sent and every closing frame.
 
-    python -m bench.feed_server '{"rate": 10000, "seconds": 60, "streams": 2500, "moment": 1767225570000}'
+    python -m bench.feed_server '{"rate": 10000, "seconds": 60, "streams": 2500, "moment": 1767225570000,
+        "contracts": false}'
 """
 
 import asyncio
@@ -24,6 +25,11 @@ MOST_WAITING = 4 << 20
 """Bytes that a slow reader may leave unread before a stream skips its turn."""
 
 
+COINS = b'"v":"%d.25","n":%d,"x":%s,"q":"9000000.50","V":"60.1","Q":"3600000.25"'
+CONTRACTS = b'"v":"%d","n":%d,"x":%s,"q":"150.25000000","V":"60","Q":"60.10000000"'
+"""Volumes as coins and what they cost, or as contracts and the coins that these are."""
+
+
 @dataclass(slots=True)
 class Stream:
     """One stream: where it goes, the candle it is in, and how many frames it sent."""
@@ -32,6 +38,7 @@ class Stream:
     step: Interval
     socket: ServerConnection
     opened: int
+    volumes: bytes = COINS
     sent: int = 0
 
     def message(self, moment: int, *, closed: bool) -> bytes:
@@ -40,8 +47,7 @@ class Stream:
         symbol, code = self.name.split("@")[0].upper().encode(), self.step.code.encode()
         body = (
             b'{"stream":"%s","data":{"e":"kline","E":%d,"s":"%s","k":{"t":%d,"T":%d,"s":"%s","i":"%s","f":100,"L":200,'
-            b'"o":"60500.0","c":"%d.5","h":"61001.0","l":"59999.0","v":"%d.25","n":%d,"x":%s,"q":"9000000.50",'
-            b'"V":"60.1","Q":"3600000.25","B":"0"}}}'
+            b'"o":"60500.0","c":"%d.5","h":"61001.0","l":"59999.0",' + self.volumes + b',"B":"0"}}}'
         ) % (
             *(self.name.encode(), moment, symbol, self.opened, self.step.close_time(self.opened), symbol, code),
             *(60_000 + self.sent * 7919 % 1_000, self.sent, self.sent, b"true" if closed else b"false"),
@@ -56,6 +62,7 @@ class Load:
     rate: int
     seconds: float
     moment: int
+    volumes: bytes
     offset: int | None = None
     streams: list[Stream] = field(default_factory=list)
     named: dict[str, Stream] = field(default_factory=dict)
@@ -79,7 +86,7 @@ class Load:
             known.socket = socket
             return
         step = interval(name.rpartition("_")[2])
-        self.named[name] = Stream(name, step, socket, step.floor(self.now()))
+        self.named[name] = Stream(name, step, socket, step.floor(self.now()), self.volumes)
         self.streams.append(self.named[name])
 
     async def send(self) -> None:
@@ -104,9 +111,9 @@ class Load:
             stream.opened = stream.step.floor(moment)
 
 
-async def main(rate: int, seconds: float, streams: int, moment: int) -> None:
+async def main(rate: int, seconds: float, streams: int, moment: int, contracts: bool) -> None:
     """Say the port; begin at a line; end at the next one, or when whoever began it is gone."""
-    load = Load(rate, seconds, moment)
+    load = Load(rate, seconds, moment, CONTRACTS if contracts else COINS)
     async with serve(load.talk, "127.0.0.1", 0, compression=None, ping_interval=None) as server:
         say({"port": next(iter(server.sockets)).getsockname()[1]})
         if not await asyncio.to_thread(sys.stdin.readline):

@@ -23,7 +23,7 @@ import psutil
 from bson import Timestamp
 from pymongo.database import Database
 
-from bench.live import find_mongod
+from bench.ingesting import find_mongod
 from bench.prefect_api import start_run
 from bench.tidy import leaving_nothing
 from pipeline.app.wiring import derivation_of
