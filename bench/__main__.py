@@ -28,6 +28,8 @@ _PARTS_OF_OTHERS = {
     "table",
     "tidy",
     "feed_server",
+    "budgets",
+    "filling",
     "ingesting",
     "live_markets",
     "cryptofeed_way",

@@ -2,7 +2,6 @@
 ccxt loop, where the time goes, how much memory fifty series take, and what Prefect adds.
 """
 
-import logging
 import multiprocessing
 import os
 import resource
@@ -13,9 +12,8 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -23,12 +21,11 @@ from typing import Any
 import ccxt
 from pymongo import UpdateOne
 
+from bench import budgets
+from bench.filling import client_at, fill, soon
 from bench.table import Row
 from pipeline.app.wiring import derivation_of
 from pipeline.exchange import market as market_module
-from pipeline.exchange.archive import Archive
-from pipeline.exchange.clock import local_time
-from pipeline.exchange.environments import SIM, environment
 from pipeline.exchange.market import MarketData
 from pipeline.exchange.products.um import UM
 from pipeline.exchange.rest import RestClient
@@ -42,7 +39,7 @@ from pipeline.store.mongod.launch import Limits, any_free_port
 from pipeline.store.mongod.server import Server
 from pipeline.store.prepare import prepare
 from pipeline.store.symbols import SymbolStore
-from pipeline.timeline import DAY, MINUTE, SECOND, Window, interval
+from pipeline.timeline import DAY, MINUTE, Window, interval
 
 PAGE = UM.klines.page
 GROUP = "backfill"
@@ -51,16 +48,7 @@ MEMORY_SERIES = 50
 MEMORY_SECONDS = 75
 """After so long the fifty series are left as they are; the note says how far they came and if the peak still grew."""
 UNLIMITED = 10**9
-STARTING = 5 * SECOND
-"""For the simulator to start."""
-PROCESSES_STARTING = 10 * SECOND
-"""The same for two processes that fetch."""
-POOL = {"um": ("sim", "BTCUSDT"), "cm": ("sim-cm", "BTCUSD_PERP")}
-"""Markets that share what an address may ask, and a series of each."""
 PREFECT_DAYS = 100
-ENDLESS = 2_000
-"""Days: more candles than can be fetched while the weight is measured."""
-
 FLOW = """
 import json, sys, time
 from dataclasses import replace
@@ -78,95 +66,23 @@ with prefect_test_harness(server_startup_timeout=120):
 def run(quick: bool) -> list[Row]:
     """All of them; the quick form is shorter in minutes, days and series."""
     with _mongod() as uri:
-        rows = [under_the_limits(uri, quick), both_of_a_pool(uri, quick), *beside_ccxt(uri, days=4 if quick else 100)]
+        rows = [*budgets.rows(uri, quick), *beside_ccxt(uri, days=4 if quick else 100)]
         rows.append(memory(uri, 3, series=10) if quick else memory(uri, 300))
         if not quick:  # Prefect's part is mostly fixed: a short run says nothing of it
             rows.append(prefect_overhead(uri, days=PREFECT_DAYS))
     return rows
 
 
-def under_the_limits(uri: str, quick: bool) -> Row:
-    """The real weight rules: the budgets of two minutes, spent within half a minute each around the minute's turn; in
-    the quick form an eighth of the weight. The simulator's clock is set so that nobody waits for that moment."""
-    limit, around = _weight_and_time(quick)
-    with Simulator.start(weight_limit=limit, clock_offset=_before_a_turn(around, STARTING)) as simulator:
-        turn = _turn_after(simulator.now() + around)
-        stored, refused = _spend_around(turn, around, uri, simulator.url, "um", limit)
-    return _budget_row("two minutes' budgets under the weight rules", stored, limit, around, refused)
-
-
-def both_of_a_pool(uri: str, quick: bool) -> Row:
-    """The same by two processes at once, one of USD-M and one of COIN-M, which have one budget and do not know of each
-    other: each goes by the count in the answers it gets."""
-    limit, around = _weight_and_time(quick)
-    context = multiprocessing.get_context("spawn")
-    offset = _before_a_turn(around, STARTING + PROCESSES_STARTING)
-    with (
-        Simulator.start(weight_limit=limit, clock_offset=offset, markets=tuple(POOL)) as simulator,
-        ProcessPoolExecutor(len(POOL), mp_context=context) as processes,
-    ):
-        turn = _turn_after(simulator.now() + PROCESSES_STARTING + around)
-        spent = [
-            processes.submit(_spend_around, turn, around, uri, simulator.at(market).url, market, limit)
-            for market in POOL
-        ]
-        by_market = [one.result() for one in spent]
-    stored, refused = (sum(column) for column in zip(*by_market, strict=True))
-    shares = ", ".join(f"{market} {fetched / stored:.0%}" for market, (fetched, _) in zip(POOL, by_market, strict=True))
-    row = _budget_row("the same by USD-M and COIN-M at once, which share it", stored, limit, around, refused)
-    return replace(row, note=f"{row.note}; of it {shares}")
-
-
-def _weight_and_time(quick: bool) -> tuple[int, int]:
-    return (300, 4 * SECOND) if quick else (2400, 30 * SECOND)
-
-
-def _before_a_turn(around: int, starting: int) -> int:
-    """How far the exchange's clock is to be set, so that a minute turns that long after what starts has started."""
-    return -(local_time() + around + starting) % MINUTE
-
-
-def _turn_after(moment: int) -> int:
-    return -(-moment // MINUTE) * MINUTE
-
-
-def _spend_around(turn: int, around: int, uri: str, url: str, market: str, limit: int) -> tuple[int, int]:
-    """Fetch from that long before a turn of the minute until that long after it: how many candles, and how often the
-    exchange had to say stop."""
-    exchange, symbol = POOL[market]
-    with _client(url, exchange) as client, _refusals() as refused:
-        client.weight.limit = limit
-        client.stop.wait((turn - around - client.clock.now()) / SECOND)
-        with _soon((turn + around - client.clock.now()) / SECOND, client.stop.set):
-            fetched = _fill(uri, client, ENDLESS, [symbol], database=f"bench_{market}").fetched
-    return fetched, len(refused)
-
-
-def _budget_row(name: str, stored: int, limit: int, around: int, refused: int) -> Row:
-    budget = int(limit * SIM.weight_buffer)
-    return Row(
-        group=GROUP,
-        name=name,
-        ours=stored,
-        unit="candles",
-        limit_name="the buffered budget allows",
-        limit=2 * budget / UM.klines.weight(PAGE) * PAGE,
-        share_of_limit=0.95,
-        note=f"budgets of {budget} weight, {around // SECOND} s before and after a minute's turn; "
-        f"answers 429: {refused}",
-    )
-
-
 def beside_ccxt(uri: str, days: int) -> list[Row]:
     """Without a weight limit: the same candles, stored, and where the time goes."""
-    with Simulator.start(lifted_limits=True) as simulator, _client(simulator.url) as client:
+    with Simulator.start(lifted_limits=True) as simulator, client_at(simulator.url) as client:
         client.weight.limit = UNLIMITED
         _remember(client, ["BTCUSDT"], days)
         with _timed() as spent:
-            ours = _rate(_fill(uri, client, days))
+            ours = _rate(fill(uri, client, days))
         theirs = _ccxt_rate(uri, simulator.url, days)
-        with_archive = _rate(_fill(uri, client, days, archive=True))
-        with_archive = max(with_archive, _rate(_fill(uri, client, days, archive=True)))
+        with_archive = _rate(fill(uri, client, days, archive=True))
+        with_archive = max(with_archive, _rate(fill(uri, client, days, archive=True)))
     parts = ", ".join(f"{name} {seconds / sum(spent.values()):.0%}" for name, seconds in spent.items())
     return [
         Row(
@@ -212,7 +128,7 @@ def prefect_overhead(uri: str, days: int) -> Row:
     """The same three series, with their indicators and signals, with and without Prefect, each in its turn on an empty
     database."""
     symbols = ["BTCUSDT", "ETHUSDT", "SOLUSDT"]
-    with Simulator.start(lifted_limits=True) as simulator, _client(simulator.url) as client:
+    with Simulator.start(lifted_limits=True) as simulator, client_at(simulator.url) as client:
         client.weight.limit = UNLIMITED
         _remember(client, symbols, days)
         plain = _plain_seconds(uri, client, symbols, days)
@@ -234,65 +150,6 @@ def _mongod() -> Iterator[str]:
         server = Server(Path(folder), port=any_free_port(), limits=Limits(cache_gb=1.0, oplog_mb=990))
         with server.running() as uri:
             yield uri
-
-
-@contextmanager
-def _soon(seconds: float, do: Callable[[], Any]) -> Iterator[None]:
-    """Do it after so long, unless all is over before."""
-    timer = threading.Timer(seconds, do)
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
-
-
-@contextmanager
-def _client(url: str, exchange: str = "sim") -> Iterator[RestClient]:
-    with RestClient(environment(exchange, url=url)) as client:
-        client.sync_clock()
-        yield client
-
-
-@contextmanager
-def _refusals() -> Iterator[list[str]]:
-    """What the client says about answers 429 meanwhile."""
-    found: list[str] = []
-
-    class Listener(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            if "answered 429" in record.getMessage():
-                found.append(record.getMessage())
-
-    logger, listener = logging.getLogger("pipeline.exchange.rest"), Listener()
-    level = logger.level
-    logger.addHandler(listener)
-    logger.setLevel(logging.INFO)
-    try:
-        yield found
-    finally:
-        logger.removeHandler(listener)
-        logger.setLevel(level)
-
-
-def _fill(
-    uri: str,
-    client: RestClient,
-    days: int,
-    symbols: list[str] | None = None,
-    *,
-    archive: bool = False,
-    database: str = "bench",
-) -> SeriesReport:
-    """Fill an empty database; the report of the first series."""
-    with connect.client(uri) as mongo:
-        mongo.drop_database(database)
-        prepare(mongo[database])
-        market = MarketData(client)
-        series = wanted_series(symbols or ["BTCUSDT"], ["1m"], market.symbols(), client.environment.name)
-        zips = Archive(client.environment, clock=client.clock, stop=client.stop) if archive else None
-        with Backfill(mongo[database], market, zips) as work:
-            return work.fill_all(series, days)[0]
 
 
 def _remember(client: RestClient, symbols: list[str], days: int) -> None:
@@ -369,7 +226,7 @@ def _ccxt_rate(uri: str, url: str, days: int) -> float:
 
 def _fill_many(uri: str, url: str, days: int, count: int, answer: Connection) -> None:
     peaks: list[float] = []
-    with connect.client(uri) as mongo, _client(url) as client:
+    with connect.client(uri) as mongo, client_at(url) as client:
         client.weight.limit = UNLIMITED
         mongo.drop_database("bench")
         prepare(mongo["bench"])
@@ -377,8 +234,8 @@ def _fill_many(uri: str, url: str, days: int, count: int, answer: Connection) ->
         trading = [one.symbol for one in market.symbols() if one.status == "TRADING"][:count]
         series = wanted_series(trading, ["1m"], market.symbols(), "sim")
         with (
-            _soon(MEMORY_SECONDS / 2, lambda: peaks.append(_peak())),
-            _soon(MEMORY_SECONDS, client.stop.set),
+            soon(MEMORY_SECONDS / 2, lambda: peaks.append(_peak())),
+            soon(MEMORY_SECONDS, client.stop.set),
             Backfill(mongo["bench"], market) as work,
         ):
             reports = work.fill_all(series, days)

@@ -143,7 +143,7 @@ class Bench:
             outcome.fetches += 1
             raise NotDoneError("this benchmark has no REST")
 
-        client = SimpleNamespace(
+        client: Any = SimpleNamespace(
             environment=at(self._exchange, f"http://127.0.0.1:{feed.port}"),
             clock=clock,
             stop=threading.Event(),

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from bench import cryptofeed_way, disk
 from bench.ingesting import Bench, Outcome, find_mongod, quantiles
-from bench.live_markets import INTERVALS, Halves, spread
+from bench.live_markets import INTERVALS, Stretches, spread
 from bench.table import Row
 from pipeline.candle import Candle
 from pipeline.exchange.clock import local_time
@@ -51,8 +51,8 @@ def run(quick: bool) -> list[Row]:
             ends = ordinary + int(minute * SECOND)
             with disk.watched(Path(folder)) as pages:
                 steady = asyncio.run(Bench(uri, mongod, keys).measure(rate, hours_end + minute, begins))
-            halves = Halves(begins, ordinary, max(ordinary, ends - int(COMPARED * SECOND)), ends)
-            beside = spread(uri, mongod.pid, symbols, rate, halves, steady)
+            stretches = Stretches(begins, ordinary, max(ordinary, ends - int(COMPARED * SECOND)), ends)
+            beside = spread(uri, mongod.pid, symbols, rate, stretches, steady)
             before = interval("1m").ceil(ends) - int(briefly * SECOND)
             flood = asyncio.run(Bench(uri, mongod, keys).measure(20 * rate, 2 * briefly, before, goes_on=True))
             plain = plain_way(uri, keys, briefly)

@@ -28,7 +28,7 @@ DATABASE = "three_markets"
 OPEN_WITHIN = 180.0
 
 
-class Halves(NamedTuple):
+class Stretches(NamedTuple):
     """What is compared: from when to when an hour ends, and of an ordinary minute."""
 
     begins: int
@@ -55,29 +55,29 @@ def shares(symbols: int, rate: int) -> list[Share]:
     return found
 
 
-def spread(uri: str, mongod: int, symbols: int, rate: int, halves: Halves, one: Outcome) -> list[Row]:
+def spread(uri: str, mongod: int, symbols: int, rate: int, stretches: Stretches, one: Outcome) -> list[Row]:
     """What it came to, beside one market's."""
     context = multiprocessing.get_context("spawn")
     together = context.Barrier(len(SYMBOLS), timeout=OPEN_WITHIN)
-    begun = [_begin(context, uri, mongod, share, halves, together) for share in shares(symbols, rate)]
+    begun = [_begin(context, uri, mongod, share, stretches, together) for share in shares(symbols, rate)]
     found: list[tuple[Outcome, Outcome]] = [receiving.recv() for receiving in begun]
-    return rows([first for first, _ in found], [second for _, second in found], symbols, rate, halves, one)
+    return rows([first for first, _ in found], [second for _, second in found], symbols, rate, stretches, one)
 
 
 def _begin(
-    context: SpawnContext, uri: str, mongod: int, share: Share, halves: Halves, together: Any
+    context: SpawnContext, uri: str, mongod: int, share: Share, stretches: Stretches, together: Any
 ) -> "Connection[None, tuple[Outcome, Outcome]]":
     receiving, sending = context.Pipe(duplex=False)
     context.Process(
         target=_measure,
-        args=(uri, mongod, share, halves, together, sending),
+        args=(uri, mongod, share, stretches, together, sending),
     ).start()
     sending.close()
     return receiving
 
 
 def _measure(
-    uri: str, mongod: int, share: Share, halves: Halves, together: Any, sending: "Connection[Any, None]"
+    uri: str, mongod: int, share: Share, stretches: Stretches, together: Any, sending: "Connection[Any, None]"
 ) -> None:
     bench = Bench(uri, psutil.Process(mongod), share.keys, DATABASE)
 
@@ -87,8 +87,8 @@ def _measure(
 
     with suppress(KeyboardInterrupt):
         try:
-            first = load(halves.begins, halves.hour_has_ended, goes_on=False)
-            sending.send((first, load(halves.ordinary_from, halves.ends, goes_on=True)))
+            first = load(stretches.begins, stretches.hour_has_ended, goes_on=False)
+            sending.send((first, load(stretches.ordinary_from, stretches.ends, goes_on=True)))
         except BaseException:
             together.abort()  # or the others would wait for it
             raise
@@ -99,14 +99,14 @@ def rows(
     ordinary: Sequence[Outcome],
     symbols: int,
     rate: int,
-    halves: Halves,
+    stretches: Stretches,
     one: Outcome,
 ) -> list[Row]:
     """Both stretches of all three, each candle as good as any other, beside the same of one market."""
     p50, p99 = quantiles(np.concatenate([each.ages() for each in ordinary]))
     worst50, worst99 = quantiles(np.concatenate([each.ages() for each in hours_end]))
-    one50, one99 = quantiles(one.ages(halves.ordinary_from, halves.ends))
-    _, one_worst = quantiles(one.ages(until=halves.hour_has_ended))
+    one50, one99 = quantiles(one.ages(stretches.ordinary_from, stretches.ends))
+    _, one_worst = quantiles(one.ages(until=stretches.hour_has_ended))
     both = [*hours_end, *ordinary]
     what = f"{symbols * len(INTERVALS):,} series of three markets, an ingester each"
     beside = "one market, in the same seconds"

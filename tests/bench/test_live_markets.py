@@ -10,7 +10,7 @@ import pytest
 
 from bench.feed_server import COINS, CONTRACTS, Stream
 from bench.ingesting import CONTRACT_SIZE, Ages, Outcome
-from bench.live_markets import INTERVALS, SYMBOLS, Halves, rows, shares
+from bench.live_markets import INTERVALS, SYMBOLS, Stretches, rows, shares
 from pipeline.exchange.environments import ENVIRONMENTS
 from pipeline.exchange.frames import decode, kline_stream
 from pipeline.exchange.market import MarketData
@@ -53,11 +53,11 @@ def outcome(old: list[int], *, at: list[int] | None = None, lost: int = 0) -> Ou
 
 def test_three_markets_are_judged_as_one_beside_the_same_seconds_of_one() -> None:
     one = outcome([500, 100, 900, 200, 300], at=[0, 5, 10, 20, 30])
-    halves = Halves(begins=0, hour_has_ended=10, ordinary_from=20, ends=30)
+    stretches = Stretches(begins=0, hour_has_ended=10, ordinary_from=20, ends=30)
     p50, p99, worst, lost = rows(
         [outcome([100]), outcome([200]), outcome([900])],
         [outcome([10] * 98), outcome([20]), outcome([400], lost=1)],
-        500, 10_000, halves, one,
+        500, 10_000, stretches, one,
     )  # fmt: skip
     assert (p50.ours, p50.peer) == (10, 200)
     assert p99.ours == pytest.approx(np.quantile([10] * 98 + [20, 400], 0.99))
