@@ -14,12 +14,12 @@ import numpy.typing as npt
 
 from pipeline.execution.engine import risk as settings_of_risk
 from pipeline.execution.engine.state import SignalView, SymbolState, TradingView
-from pipeline.research.backtest import compiled
 from pipeline.research.backtest.asked import Asked
 from pipeline.research.backtest.assumptions import Inside
+from pipeline.research.backtest.compiled import rules, tables
+from pipeline.research.backtest.compiled.marking import marked
 from pipeline.research.backtest.contracts import spec_of
 from pipeline.research.backtest.curve import Curve, Flow, Worth, curve_of_flows
-from pipeline.research.backtest.marking import marked
 from pipeline.research.backtest.minutes import Flags, Floats, Integers, Minutes
 from pipeline.research.backtest.summary import Results
 from pipeline.research.backtest.trades import DecidedBy, Reason, Trade
@@ -30,32 +30,32 @@ from schemas.symbols import Symbol
 
 Table = npt.NDArray[Any]
 
-_KINDS: Final = {"trial": compiled.TRIAL, "entry": compiled.ENTRY, "add": compiled.ADD, "exit": compiled.EXIT}
+_KINDS: Final = {"trial": tables.TRIAL, "entry": tables.ENTRY, "add": tables.ADD, "exit": tables.EXIT}
 _INSIDE: Final = {
-    Inside.PESSIMISTIC: compiled.PESSIMISTIC,
-    Inside.RESOLVED: compiled.RESOLVED,
-    Inside.OPTIMISTIC: compiled.OPTIMISTIC,
+    Inside.PESSIMISTIC: tables.PESSIMISTIC,
+    Inside.RESOLVED: tables.RESOLVED,
+    Inside.OPTIMISTIC: tables.OPTIMISTIC,
 }
 _REASONS: Final[tuple[Reason, ...]] = ("signal", "stop", "take-profit", "liquidation", "open")
 LEFT_OUT: Final = {
-    compiled.HELD_AGAIN: "a position is held again",
-    compiled.NOTHING_HELD: "no position to add to or to close",
-    compiled.HELD_BY_ANOTHER: "held by another strategy or interval",
-    compiled.NO_STEP: "no step up from what is held",
-    compiled.DAY_IS_OVER: "the day's loss or profit was reached",
-    compiled.SLIPPED: "a fill of the day was much worse than its signal",
-    compiled.NO_ATR: "the signal has no ATR to size by",
-    compiled.PRICE_MOVED: "the price moved too far since the signal",
-    compiled.OUTSIDE_BAND: "the signal's price is outside the exchange's band",
-    compiled.TOO_MANY: "as many positions are open as may be",
-    compiled.ENOUGH_HELD: "as many units are held as the signal asks for",
-    compiled.TOO_SOON: "an add comes an ATR after the one before",
-    compiled.NO_STOP: "there is no room for its stop or target",
-    compiled.TOO_SMALL: "less than the exchange takes, or more",
-    compiled.NO_ROOM: "a limit of the position leaves no room",
-    compiled.NO_MARGIN: "too little margin is free",
-    compiled.LIQUIDATED_BEFORE: "the stop would lie beyond the liquidation price",
-    compiled.HOLE: "the minute after it is not stored",
+    tables.HELD_AGAIN: "a position is held again",
+    tables.NOTHING_HELD: "no position to add to or to close",
+    tables.HELD_BY_ANOTHER: "held by another strategy or interval",
+    tables.NO_STEP: "no step up from what is held",
+    tables.DAY_IS_OVER: "the day's loss or profit was reached",
+    tables.SLIPPED: "a fill of the day was much worse than its signal",
+    tables.NO_ATR: "the signal has no ATR to size by",
+    tables.PRICE_MOVED: "the price moved too far since the signal",
+    tables.OUTSIDE_BAND: "the signal's price is outside the exchange's band",
+    tables.TOO_MANY: "as many positions are open as may be",
+    tables.ENOUGH_HELD: "as many units are held as the signal asks for",
+    tables.TOO_SOON: "an add comes an ATR after the one before",
+    tables.NO_STOP: "there is no room for its stop or target",
+    tables.TOO_SMALL: "less than the exchange takes, or more",
+    tables.NO_ROOM: "a limit of the position leaves no room",
+    tables.NO_MARGIN: "too little margin is free",
+    tables.LIQUIDATED_BEFORE: "the stop would lie beyond the liquidation price",
+    tables.HOLE: "the minute after it is not stored",
 }
 _EIGHT: Final = 10**8
 
@@ -81,7 +81,7 @@ class Prepared:
         self._start, self._end = asked.start, asked.end
         self.market = _on_one_grid(asked, self.names)
         self._fundings = _fundings(asked, self.names)
-        self._rules = np.array([_rules(asked, one) for one in self._symbols], compiled.RULES)
+        self._rules = np.array([_rules(asked, one) for one in self._symbols], tables.RULES)
         self._changes = _changes(asked, self.names)
         self._brackets = np.array([_brackets(asked, one) for one in self._symbols])
 
@@ -89,16 +89,16 @@ class Prepared:
         """Run it: with other signals, settings and assumptions than it was prepared for, but the same stretch."""
         rows = signals_table(asked, self.names) if signals is None else signals
         most = len(rows) + 1
-        books, held = np.zeros(1, compiled.BOOK), np.zeros(len(self.names), compiled.POSITION)
-        trades, verdicts = np.zeros(most, compiled.TRADE), np.zeros(len(rows), np.int8)
-        flows = np.zeros(6 * most + len(self._fundings), compiled.FLOW)
+        books, held = np.zeros(1, tables.BOOK), np.zeros(len(self.names), tables.POSITION)
+        trades, verdicts = np.zeros(most, tables.TRADE), np.zeros(len(rows), np.int8)
+        flows = np.zeros(6 * most + len(self._fundings), tables.FLOW)
         assumed = asked.assumptions
-        compiled.run(
+        rules.run(
             self.market,
             rows,
             self._fundings,
             np.array(
-                [_risk(asked.policy.risk, asked.trading.get(one, TradingView())) for one in self.names], compiled.RISK
+                [_risk(asked.policy.risk, asked.trading.get(one, TradingView())) for one in self.names], tables.RISK
             ),
             self._rules.copy(),
             self._changes,
@@ -106,7 +106,7 @@ class Prepared:
             _INSIDE[assumed.inside],
             float(assumed.equity),
             np.array([assumed.signal_delay + assumed.one_way, 4 * assumed.one_way]),
-            compiled.room_for(len(self.names), len(rows)),
+            tables.room_for(len(self.names), len(rows)),
             books,
             held,
             trades,
@@ -156,7 +156,7 @@ def signals_table(asked: Asked, names: Sequence[str]) -> Table:
         )
         for one in heard(asked)
     ]
-    return np.array(rows, compiled.SIGNAL)
+    return np.array(rows, tables.SIGNAL)
 
 
 def _fundings(asked: Asked, names: Sequence[str]) -> Table:
@@ -165,7 +165,7 @@ def _fundings(asked: Asked, names: Sequence[str]) -> Table:
         for place, name in enumerate(names)
         for due in asked.funding.get(name, ())
     ]
-    return np.array(sorted(rows), compiled.FUNDING)
+    return np.array(sorted(rows), tables.FUNDING)
 
 
 def _changes(asked: Asked, names: Sequence[str]) -> Table:
@@ -177,7 +177,7 @@ def _changes(asked: Asked, names: Sequence[str]) -> Table:
         )
         for change in asked.changes
     ]
-    return np.array(rows, compiled.CHANGE)
+    return np.array(rows, tables.CHANGE)
 
 
 def trades_from(ran: Ran, asked: Asked, names: Sequence[str]) -> list[Trade]:
@@ -292,14 +292,14 @@ def _ends(rows: Table) -> list[Reason]:
 
 def _decided_by(rows: Table) -> list[DecidedBy]:
     at_open = rows["closed_at"] % MINUTE == 1
-    cases = (rows["reason"] == compiled.BY_LIQUIDATION, ~_by_order(rows), at_open, rows["assumed"] != 0)
+    cases = (rows["reason"] == tables.BY_LIQUIDATION, ~_by_order(rows), at_open, rows["assumed"] != 0)
     found: list[DecidedBy] = np.select(cases, ("candle", "signal", "gap", "assumption"), "candle").tolist()
     return found
 
 
 def _by_order(rows: Table) -> Flags:
     """Which ended by an order that waited."""
-    by_order: Flags = (rows["reason"] == compiled.BY_STOP) | (rows["reason"] == compiled.BY_TARGET)
+    by_order: Flags = (rows["reason"] == tables.BY_STOP) | (rows["reason"] == tables.BY_TARGET)
     return by_order
 
 
@@ -313,10 +313,10 @@ def _exact(money: Floats) -> list[Decimal]:
     return [Decimal(repr(one)) for one in (_whole(money) / _EIGHT).tolist()]
 
 
-def _on_one_grid(asked: Asked, names: Sequence[str]) -> compiled.MinuteGrid:
+def _on_one_grid(asked: Asked, names: Sequence[str]) -> tables.MinuteGrid:
     """A symbol at a time: many of them take no more room than their rows."""
     start, length = asked.start, (asked.end - asked.start) // MINUTE
-    candles, there = np.empty((len(names), length), compiled.CANDLE), np.empty((len(names), length), np.bool_)
+    candles, there = np.empty((len(names), length), tables.CANDLE), np.empty((len(names), length), np.bool_)
     marks = np.empty_like(candles) if asked.marks else candles
     for row, name in enumerate(names):
         minutes = asked.minutes[name]
@@ -326,9 +326,9 @@ def _on_one_grid(asked: Asked, names: Sequence[str]) -> compiled.MinuteGrid:
         _fill(candles[row], minutes, places, there[row])
         if asked.marks:
             _fill(marks[row], asked.marks.get(name, minutes), places, there[row])
-    shift = start // MINUTE % compiled.LARGE
-    small, large = (compiled.extremes(candles, marks, size, shift) for size in (compiled.SMALL, compiled.LARGE))
-    return compiled.MinuteGrid(start, shift, candles, marks, there, small, large)
+    shift = start // MINUTE % tables.LARGE
+    small, large = (tables.extremes(candles, marks, size, shift) for size in (tables.SMALL, tables.LARGE))
+    return tables.MinuteGrid(start, shift, candles, marks, there, small, large)
 
 
 def _fill(row: Table, minutes: Minutes, places: Integers, there: Flags) -> None:
@@ -382,7 +382,7 @@ def _rules(asked: Asked, symbol: Symbol) -> tuple[float, ...]:
         float(filters.multiplier_down),
         float(filters.min_price),
         float(filters.max_price),
-        compiled.TAKER_FEE if symbol.taker_fee is None else float(symbol.taker_fee),
+        tables.TAKER_FEE if symbol.taker_fee is None else float(symbol.taker_fee),
         float(spec.liquidation_fee),
         asked.sizes[symbol.symbol],
     )

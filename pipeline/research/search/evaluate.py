@@ -18,8 +18,9 @@ import numpy as np
 from pipeline.errors import UsageError
 from pipeline.execution.engine.state import SignalView, TradingView
 from pipeline.research import figures
-from pipeline.research.backtest import compiled, fast
+from pipeline.research.backtest import fast
 from pipeline.research.backtest.asked import Asked
+from pipeline.research.backtest.compiled import tables
 from pipeline.research.backtest.fast import Prepared, Ran, Table
 from pipeline.research.backtest.minutes import Floats
 from pipeline.research.backtest.run import run
@@ -164,14 +165,14 @@ class Stage:
     def _signals(self, strategy: Strategy, code: str, later: float = 0.0) -> Table:
         """In the order in which a run hears them: by time, then as their ids sort."""
         parts = [self._of_symbol(one, strategy, later) for one in self._candles if one.interval == code]
-        rows = np.concatenate(parts) if parts else np.empty(0, compiled.SIGNAL)
+        rows = np.concatenate(parts) if parts else np.empty(0, tables.SIGNAL)
         names = self._prepared.names
         rank = np.argsort(np.argsort([f"{one}:" for one in names]))
         return rows[np.lexsort((rank[rows["symbol"]], rows["minute"]))]
 
     def _of_symbol(self, candles: Candles, strategy: Strategy, later: float) -> Table:
         codes, at = self._codes(candles, strategy, later)
-        rows = np.zeros(len(at), compiled.SIGNAL)
+        rows = np.zeros(len(at), tables.SIGNAL)
         rows["symbol"] = self._prepared.names.index(candles.symbol)
         rows["minute"] = (self._closes(candles, at) - self.start) // MINUTE
         rows["kind"] = np.abs(codes) - 1

@@ -8,15 +8,14 @@ its peak nor let it fall deeper than it has, is passed over.
 from typing import Any, Final, NamedTuple
 
 import numpy as np
-from numba import njit
 
-from pipeline.research.backtest.compiled import LARGE, SMALL, MinuteGrid, Table
+from pipeline.research.backtest.compiled.compiling import part, whole
+from pipeline.research.backtest.compiled.tables import LARGE, SMALL, MinuteGrid, Table
 from pipeline.research.backtest.curve import DUST, Worth
 from pipeline.research.backtest.minutes import Floats, Integers
 from pipeline.timeline import DAY, MINUTE
 
 _A_DAY: Final = DAY // MINUTE
-_OPTIONS: Final[dict[str, Any]] = {"error_model": "numpy", "_nrt": False}
 FOUND = np.dtype(
     [("begun", "f8"), ("paid", "f8"), ("inside", "i8"), ("peak", "f8"), ("peak_at", "i8"), ("lowest", "f8"),
      ("deepest", "f8"), ("fall", "f8"), ("fell_from", "i8"), ("deepest_at", "i8")]
@@ -65,16 +64,12 @@ def marked(flows: Table, begun: float, market: MinuteGrid, ticks: Floats, sizes:
     )
 
 
-def _part(rules: Any) -> Any:
-    return njit(rules, forceinline=True, **_OPTIONS)
-
-
-@_part
+@part
 def _value(price, size):  # type: ignore[no-untyped-def]
     return price if size == 0 else -size / price
 
 
-@_part
+@part
 def _worth(prices, place, sign, base, held, ticks):  # type: ignore[no-untyped-def]
     """At the worst of these prices, or (`sign` > 0) at the best."""
     found = base
@@ -87,7 +82,7 @@ def _worth(prices, place, sign, base, held, ticks):  # type: ignore[no-untyped-d
     return found
 
 
-@_part
+@part
 def _at_close(candles, place, base, held, ticks):  # type: ignore[no-untyped-def]
     found = base
     for s in held.order:
@@ -97,7 +92,7 @@ def _at_close(candles, place, base, held, ticks):  # type: ignore[no-untyped-def
     return found
 
 
-@_part
+@part
 def _is_dull(prices, place, base, held, ticks, found):  # type: ignore[no-untyped-def]
     """Whether nothing that is looked for can be in that block."""
     worst = _worth(prices, place, -1, base, held, ticks)
@@ -106,7 +101,7 @@ def _is_dull(prices, place, base, held, ticks, found):  # type: ignore[no-untype
     return _worth(prices, place, 1, base, held, ticks) <= found["peak"]
 
 
-@_part
+@part
 def _look(candles, place, base, held, ticks, found):  # type: ignore[no-untyped-def]
     """At one minute."""
     close = _at_close(candles, place, base, held, ticks)
@@ -121,7 +116,7 @@ def _look(candles, place, base, held, ticks, found):  # type: ignore[no-untyped-
         found["fell_from"], found["deepest_at"] = found["peak_at"], place + 1
 
 
-@_part
+@part
 def _take(flows, places, flow, held, found, dust):  # type: ignore[no-untyped-def]
     """What was filled and paid in the minute of that flow; the first flow after it."""
     spent, at = 0.0, places[flow]
@@ -137,7 +132,7 @@ def _take(flows, places, flow, held, found, dust):  # type: ignore[no-untyped-de
     return flow
 
 
-@_part
+@part
 def _dull_from(market, at, until, sizes, base, held, ticks, found):  # type: ignore[no-untyped-def]
     """How many minutes from there on hold nothing that is looked for, by the blocks that begin there."""
     place = at + market.shift
@@ -149,7 +144,7 @@ def _dull_from(market, at, until, sizes, base, held, ticks, found):  # type: ign
     return 0
 
 
-@_part
+@part
 def _pass(market, first, until, sizes, held, ticks, found):  # type: ignore[no-untyped-def]
     """While what is held stays the same; what it is worth at the end."""
     base, at, is_in = found["begun"] + found["paid"], first, False
@@ -188,7 +183,7 @@ def _compiled(sizes: tuple[int, int], dust: float, a_day: int) -> Any:
                 days += 1
                 midnight += a_day if at == midnight else 0
 
-    return njit(mark, cache=True, **_OPTIONS)
+    return whole(mark)
 
 
 _mark = _compiled((SMALL, LARGE), DUST, _A_DAY)

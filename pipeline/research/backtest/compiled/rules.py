@@ -1,0 +1,188 @@
+"""A run: from one thing that happens to the next.
+
+Minutes of all symbols lie on one grid. What is due is due where a minute begins.
+"""
+# ruff: noqa: C901, PLR0912, PLR0915, SIM110 - one state machine, compiled as a whole
+
+import numpy as np
+
+from pipeline.research.backtest.compiled.compiling import part, whole
+from pipeline.research.backtest.compiled.decisions import decide
+from pipeline.research.backtest.compiled.fills import enter, judge, leave, write
+from pipeline.research.backtest.compiled.minute import open_minute, rest_of_minute
+from pipeline.research.backtest.compiled.sums import booked, equity_of, worth_of
+from pipeline.research.backtest.compiled.tables import BY_SIGNAL, HOLE, MINUTE, OPEN, TAKEN, TURN, TURNING, UNDECIDED
+from pipeline.research.backtest.compiled.watching import first_event
+
+
+@part
+def _settle(book, held, due, ticks, time, trades, flows, rules):  # type: ignore[no-untyped-def]
+    s = due["symbol"]
+    if held[s]["quantity"] == 0:
+        return
+    mark = ticks[s] * rules[s]["tick"] if np.isnan(due["mark"]) else due["mark"]
+    paid = -held[s]["quantity"] * mark * due["rate"]
+    if rules[s]["size"] != 0:
+        paid = booked(-held[s]["quantity"] * rules[s]["size"] / mark * due["rate"])
+    held[s]["isolated"] += paid
+    book["wallet"] += paid
+    trades[held[s]["trade"]]["funding"] += paid
+    write(flows, book, time, s, 0.0, paid)
+
+
+@part
+def _begin_day(book, held, equity):  # type: ignore[no-untyped-def]
+    book["day_start"] = equity
+    book["lost_day"] = book["won_day"] = False
+    for s in range(len(held)):
+        held[s]["slipped"] = False
+
+
+@part
+def _change(rules, changes, first, at, length):  # type: ignore[no-untyped-def]
+    """Take the rules that hold by that minute; which are next, and when."""
+    while first < len(changes) and changes[first]["minute"] <= at:
+        rules[changes[first]["symbol"]] = changes[first]["rules"]
+        first += 1
+    return first, length if first == len(changes) else min(length, changes[first]["minute"])
+
+
+@part
+def _holds_nothing(held):  # type: ignore[no-untyped-def]
+    for s in range(len(held)):
+        if held[s]["quantity"] != 0:
+            return False
+    return True
+
+
+@part
+def _pass_over(book, held, at, due, midnight, fundings, next_funding):  # type: ignore[no-untyped-def]
+    """Days and settlements while nothing is held; the first settlement that is still to come."""
+    last = due - 1 - (due - 1 - midnight) % 1_440
+    if last >= max(at, 1):
+        _begin_day(book, held, book["wallet"])
+    while next_funding < len(fundings) and fundings[next_funding]["minute"] < due:
+        next_funding += 1
+    return next_funding
+
+
+@whole
+def run(  # type: ignore[no-untyped-def]
+    market,
+    signals,
+    fundings,
+    risks,
+    rules,
+    changes,
+    brackets,
+    inside,
+    deposit,
+    delays,
+    room,
+    books,
+    held,
+    trades,
+    verdicts,
+    flows,
+):
+    """Fill `trades`, `verdicts` (one a signal), `flows` (what was filled and paid, in order of time) and `book`.
+
+    `delays`: from the close of a candle until its order arrives, and until another of that symbol does."""
+    count, length = market.candles.shape
+    book = books[0]
+    book["wallet"] = book["day_start"] = deposit
+    ticks, plans = room.ticks, room.plans
+    midnight = -(market.start // MINUTE) % 1_440
+    next_signal, next_funding, at, is_open = 0, 0, 0, False
+    next_change, changes_at = _change(rules, changes, 0, 0, length)
+    while at < length:
+        due = changes_at
+        if next_signal < len(signals):
+            due = min(due, signals[next_signal]["minute"])
+        if _holds_nothing(held):
+            next_funding = _pass_over(book, held, at + is_open, due, midnight, fundings, next_funding)
+        else:
+            if next_funding < len(fundings):
+                due = min(due, fundings[next_funding]["minute"])
+            due = min(due, at + is_open + (midnight - at - is_open) % 1_440)
+        hit = first_event(book, held, at, due, market, rules, brackets, risks)
+        if hit < due:
+            if hit > at or not is_open:
+                open_minute(book, held, hit, market, trades, flows, rules, brackets)
+                for s in range(count):
+                    ticks[s] = market.candles[s, hit]["open"]
+                judge(book, equity_of(book, held, ticks, rules), risks[0])
+            rest_of_minute(book, held, hit, inside, market, trades, flows, rules, brackets, risks, ticks, room)
+            at, is_open = hit + 1, False
+            continue
+        if due >= length:
+            break
+        at, is_open = due, True
+        for s in range(count):
+            ticks[s] = market.candles[s, max(at - 1, 0)]["close"]
+        if changes_at <= at:
+            next_change, changes_at = _change(rules, changes, next_change, at, length)
+        while next_funding < len(fundings) and fundings[next_funding]["minute"] <= at:
+            _settle(book, held, fundings[next_funding], ticks, market.start + at * MINUTE, trades, flows, rules)
+            next_funding += 1
+        if at > 0 and (at - midnight) % 1_440 == 0:
+            _begin_day(book, held, equity_of(book, held, ticks, rules))
+        open_minute(book, held, at, market, trades, flows, rules, brackets)
+        for s in range(count):
+            ticks[s] = market.candles[s, at]["open"]
+        judge(book, equity_of(book, held, ticks, rules), risks[0])
+        last = next_signal
+        while last < len(signals) and signals[last]["minute"] <= at:
+            last += 1
+        offset = delays[0]
+        waiting = last > next_signal
+        while waiting:
+            waiting = False
+            choices, taken, opening = room.choices[: last - next_signal], room.taken, room.opening
+            choices[:] = 0
+            opening[:] = taken[:] = False
+            reserved = 0.0
+            for k in range(next_signal, last):
+                s = signals[k]["symbol"]
+                if verdicts[k] not in (UNDECIDED, TURNING) or taken[s]:
+                    waiting = waiting or verdicts[k] in (UNDECIDED, TURNING)
+                    continue
+                if not market.there[s, at]:
+                    book["odd"] += 1
+                    verdicts[k] = HOLE
+                    continue
+                choice = decide(
+                    signals[k], verdicts[k] == TURNING, book, held, opening, reserved, ticks, rules, brackets, risks,
+                    plans[s],
+                )  # fmt: skip
+                if choice < 0:
+                    verdicts[k] = TAKEN if verdicts[k] == TURNING else choice
+                    continue
+                choices[k - next_signal] = choice
+                taken[s] = True
+                verdicts[k] = TURNING if choice == TURN else TAKEN
+                waiting = waiting or choice == TURN
+                if choice == OPEN:
+                    opening[s] = True
+                    cost = 1 / risks[s]["leverage"] + 2 * rules[s]["fee"]
+                    reserved += worth_of(plans[s, 4], signals[k]["price"], rules[s]["size"]) * cost
+            for k in range(next_signal, last):
+                choice, s = choices[k - next_signal], signals[k]["symbol"]
+                if choice == 0:
+                    continue
+                time = market.start + at * MINUTE + offset
+                if choice == OPEN:
+                    enter(
+                        book, held[s], s, signals[k]["side"], plans[s, 4], ticks[s], time, k, signals[k], plans[s],
+                        trades, flows, rules[s], risks[s],
+                    )  # fmt: skip
+                else:
+                    leave(book, held[s], s, ticks[s], time, BY_SIGNAL, False, trades, flows, rules[s])
+            judge(book, equity_of(book, held, ticks, rules), risks[0])
+            offset += delays[1]
+        next_signal = last
+    for s in range(count):
+        ticks[s] = market.candles[s, length - 1]["close"]
+    while next_funding < len(fundings) and fundings[next_funding]["minute"] <= length:
+        _settle(book, held, fundings[next_funding], ticks, market.start + length * MINUTE, trades, flows, rules)
+        next_funding += 1
