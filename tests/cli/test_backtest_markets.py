@@ -11,6 +11,7 @@ from pipeline.simulator.handle import Simulator
 
 Run = Callable[..., Any]
 CM = ("--exchange", "sim-cm")
+FEW = ("--trials", "2", "--walk-forward", "0", "--objective", "return_pct")
 RULE = ("macd_turtle", "--symbol", "BTCUSD_PERP", "-i", "15m")
 
 
@@ -60,7 +61,7 @@ def test_contracts_of_a_coin_are_counted_in_it_and_in_dollars(
     assert "an equity of 0.0001 BTC cannot pay one unit" in " ".join(poor.output.split())
 
 
-def test_coins_are_bought_and_sold_by_the_executor_itself(tidemark: Run, db: Any, markets: Simulator) -> None:
+def test_coins_are_bought_and_sold_and_searched(tidemark: Run, db: Any, markets: Simulator) -> None:
     at, spot = {"TIDEMARK_SIM_URL": markets.url}, ("--exchange", "sim-spot")
     for code in ("15m", "1m"):
         done = tidemark("backfill", "ETHUSDT", "-i", code, "--days", "3", *spot, **at)
@@ -70,15 +71,16 @@ def test_coins_are_bought_and_sold_by_the_executor_itself(tidemark: Run, db: Any
     assert done.exit_code == 0, done.output
     found = json.loads(done.stdout)
     summary = found["summary"]["pessimistic"]
-    assert found["engine"] == "exact"
-    assert found["assumptions"]["engine"].endswith("because the compiled rules know no coins that change hands")
+    assert (found["engine"], found["assumptions"]["engine"]) == ("fast", "the executor's rules, compiled")
     assert {one["side"] for one in found["trades"]} == {"long"}
-    assert any(one.startswith("nothing is sold short on sim-spot") for one in summary["skipped"])
+    assert any(one.startswith("nothing is sold short") for one in summary["skipped"])
     assert summary["funding"] == 0
     profits = sum(float(one["profit"]) for one in found["trades"] if one["closed_at"] is not None)
     held = [one for one in found["trades"] if one["closed_at"] is None]
     assert held or summary["equity_end"] - summary["equity_start"] == pytest.approx(profits, abs=1e-6)
     assert not any("mark price" in one for one in found["notes"])
-    searched = tidemark("search", *asked, *spot, **at)
-    assert searched.exit_code == 2
-    assert "the compiled rules, and they know no coins that change hands" in " ".join(searched.output.split())
+    exact = json.loads(tidemark("backtest", *asked, *spot, "--exact", "--json", "--no-store", **at).stdout)
+    assert [one["opened_at"] for one in exact["trades"]] == [one["opened_at"] for one in found["trades"]]
+    assert exact["summary"]["pessimistic"]["equity_end"] == pytest.approx(summary["equity_end"], abs=1e-6)
+    searched = tidemark("search", *asked, *spot, *FEW, "--json", **at)
+    assert searched.exit_code == 0, searched.output

@@ -1,4 +1,4 @@
-"""Coins that are bought and sold, by the executor itself: sums by hand, to the last digit of the money."""
+"""Coins that are bought and sold, by both engines: sums by hand, to the last digit of the money."""
 
 from dataclasses import replace
 from decimal import ROUND_DOWN, Decimal
@@ -14,13 +14,19 @@ from pipeline.research.backtest.trades import Trade
 from pipeline.simulator.spot.ledger import Accepted, Fill
 from pipeline.simulator.venue.ledger import Ended
 from pipeline.timeline import MINUTE
+from tests.contracts import pair
 from tests.research.stage import BEGIN, TARGET, Candle, asked, at_market, chatter, flat, minutes, said, wild
 
 FEE, STEP = Decimal("0.001"), Decimal("0.00001")
 
 
-def ran(candles: list[Candle | None], *signals: Any, **more: Any) -> Backtest:
-    return run(asked(minutes(candles), signals, product=SPOT, **more))
+EXACT = pytest.mark.parametrize("exact", [False, True], ids=["fast", "exact"])
+
+
+def ran(candles: list[Candle | None], *signals: Any, exact: bool = True, **more: Any) -> Backtest:
+    found = run(asked(minutes(candles), signals, product=SPOT, **more), exact=exact)
+    assert found.outcome.engine == ("exact" if exact else "fast")
+    return found
 
 
 def only(found: Backtest) -> Trade:
@@ -43,6 +49,7 @@ def bought_by(trade: Trade) -> Decimal:
     return bought
 
 
+@EXACT
 @pytest.mark.parametrize(
     ("candle", "exit_price", "reason", "decided_by"),
     [
@@ -53,11 +60,10 @@ def bought_by(trade: Trade) -> Decimal:
     ],
 )
 def test_stop_and_target_sell_what_was_really_received(
-    candle: Candle, exit_price: str, reason: str, decided_by: str
+    candle: Candle, exit_price: str, reason: str, decided_by: str, exact: bool
 ) -> None:
-    trade = only(
-        ran([*flat(100_000, 5), candle, *flat(candle[3], 3)], said(2, "entry", "long", 100_000), trading=TARGET)
-    )
+    candles = [*flat(100_000, 5), candle, *flat(candle[3], 3)]
+    trade = only(ran(candles, said(2, "entry", "long", 100_000), trading=TARGET, exact=exact))
     assert trade.entry_price == Decimal("100001.0")
     assert (trade.reason, trade.decided_by, trade.side) == (reason, decided_by, "long")
     assert trade.exit_price == pytest.approx(Decimal(exit_price), abs=Decimal("1.1"))
@@ -86,25 +92,71 @@ def test_a_stop_alone_is_replaced_when_more_is_bought() -> None:
     assert {one.state for one in record.orders.values()} == {"filled", "cancelled", "accepted"}
 
 
-def test_nothing_is_sold_short_borrowed_or_funded() -> None:
+@EXACT
+def test_nothing_is_sold_short_borrowed_or_funded(exact: bool) -> None:
     market = flat(100_000, 600)
-    short = ran(market, said(2, "entry", "short", 100_000))
+    short = ran(market, said(2, "entry", "short", 100_000), exact=exact)
     assert not short.outcome.trades
     (reason,) = short.outcome.left_out
-    assert reason.startswith("nothing is sold short on ")
-    sizes = {ran(market, said(2, "entry", "long", 100_000), leverage=one).outcome.trades[0] for one in (1, 20)}
+    assert reason.startswith("nothing is sold short")
+    entry = said(2, "entry", "long", 100_000)
+    sizes = {ran(market, entry, leverage=one, exact=exact).outcome.trades[0] for one in (1, 20)}
     assert len(sizes) == 1
     assert sizes.pop().funding == 0
 
 
-def test_the_run_says_that_the_executor_itself_ran_and_what_is_assumed() -> None:
-    found = ran(flat(100_000, 20), said(2, "entry", "long", 100_000))
-    assert found.assumed["engine"] == (
-        "the executor itself, because the compiled rules know no coins that change hands"
-    )
+@EXACT
+def test_what_is_held_at_the_end_and_what_is_assumed(exact: bool) -> None:
+    found = ran(flat(100_000, 20), said(2, "entry", "long", 100_000), exact=exact)
+    assert found.assumed["engine"] == ("the executor itself" if exact else "the executor's rules, compiled")
     assert found.assumed["funding"] == "there is none"
     assert only(found).closed_at is None
     assert found.outcome.summary.exposure_pct == pytest.approx(18 / 20 * 100)
+
+
+@EXACT
+def test_a_sale_waits_until_the_stop_is_gone(exact: bool) -> None:
+    says = (said(2, "entry", "long", 100_000), said(5, "exit", "long", 100_000))
+    trade = only(ran(flat(100_000, 20), *says, exact=exact))
+    assert (trade.opened_at, trade.closed_at) == (BEGIN + 2 * MINUTE + 600, BEGIN + 5 * MINUTE + 800)
+
+
+@EXACT
+def test_the_other_side_sells_and_opens_nothing(exact: bool) -> None:
+    says = (said(2, "entry", "long", 100_000), said(5, "trial", "short", 100_000), said(9, "entry", "short", 100_000))
+    found = ran(flat(100_000, 20), *says, exact=exact, turn="entries")
+    assert only(found).reason == "signal"
+    assert (found.outcome.taken, sum(found.outcome.left_out.values())) == (2, 1)
+
+
+@EXACT
+def test_a_loss_of_the_day_ends_it_also_where_no_signal_asks(exact: bool) -> None:
+    """The price falls through the limit of the day and is back before the next signal."""
+    candles = [*flat(100_000, 5), (100_000, 100_000, 97_000, 100_000), *flat(100_000, 30)]
+    says = (said(2, "entry", "long", 100_000), said(20, "exit", "long", 100_000), said(25, "entry", "long", 100_000))
+    limits = {"stop_atr": 50, "daily_loss_percent": Decimal("0.1"), "max_open_positions": 1, "unit_percent": 10}
+    found = ran(candles, *says, exact=exact, **limits)
+    assert only(found).closed_at == BEGIN + 20 * MINUTE + 800
+    assert found.outcome.taken == 2
+
+
+@EXACT
+def test_what_could_not_be_protected_is_not_bought(exact: bool) -> None:
+    """At its stop it would be worth less than the exchange takes."""
+    listed = pair()
+    found = asked(minutes(flat(100_000, 20)), [said(2, "entry", "long", 100_000, atr=20_000)], product=SPOT, stop_atr=1)
+    probe = run(found, exact=True).outcome.trades[0]
+    least = probe.quantity * Decimal(90_000)
+    filters = listed.filters and listed.filters.model_copy(update={"min_notional": least})
+    dear = replace(found, symbols=[listed.model_copy(update={"filters": filters})])
+    outcome = run(dear, exact=exact).outcome
+    assert (outcome.engine, list(outcome.trades), outcome.taken) == ("exact" if exact else "fast", [], 0)
+
+
+def test_two_orders_of_a_minute_in_one_pair_are_the_executors() -> None:
+    exit_ = replace(said(2, "exit", "long", 100_000), id="sim:BTCUSDT:1m:later")
+    found = run(asked(minutes(flat(100_000, 20)), [said(2, "entry", "long", 100_000), exit_], product=SPOT))
+    assert found.outcome.engine == "exact"
 
 
 def test_all_trades_are_what_the_money_changed_by_and_what_is_passed_over_was_quiet(
@@ -114,7 +166,7 @@ def test_all_trades_are_what_the_money_changed_by_and_what_is_passed_over_was_qu
     signals = [at_market(one, candles) for one in chatter(1_500, seed=3)]
     signals += [said(1_490, "exit", "long", candles[1_489][3])]
     question = asked(minutes(candles), signals, product=SPOT, trading=TARGET, daily_loss_percent=1, unit_percent=3)
-    outcome = run(question).outcome
+    outcome = run(question, exact=True).outcome
     assert len(outcome.trades) > 10
     assert {one.reason for one in outcome.trades} >= {"stop", "take-profit"}
     gained = sum((one.profit for one in outcome.trades), Decimal())
@@ -128,10 +180,12 @@ def test_all_trades_are_what_the_money_changed_by_and_what_is_passed_over_was_qu
     assert jumping.verdicts.keys() == looking.verdicts.keys()
 
 
-def test_an_order_of_many_levels_is_one_end() -> None:
+@EXACT
+def test_an_order_of_many_levels_is_one_end(exact: bool) -> None:
     candles = [*flat(100_000, 5), (100_000, 100_050, 99_500, 99_600), *flat(99_600, 3)]
     question = asked(minutes(candles), [said(2, "entry", "long", 100_000)], product=SPOT)
-    found = run(replace(question, assumptions=replace(question.assumptions, equity=Decimal(2_000_000))))
+    rich = replace(question, assumptions=replace(question.assumptions, equity=Decimal(2_000_000)))
+    found = run(rich, exact=exact)
     sold = [one for one in ExactRun(found.asked).run().ledger if isinstance(one, Fill) and one.side == "SELL"]
     assert len(sold) > 2, "the book has fifty thousand at a level"
     trade = only(found)
@@ -139,18 +193,23 @@ def test_an_order_of_many_levels_is_one_end() -> None:
     assert found.outcome.curve.close[-1] == pytest.approx(float(2_000_000 + trade.profit), abs=1e-6)
 
 
-def test_a_fee_is_that_of_its_day() -> None:
+@EXACT
+def test_a_fee_is_that_of_its_day(exact: bool) -> None:
     question = asked(minutes(flat(100_000, 10)), [said(2, "entry", "long", 100_000)], product=SPOT)
     (pair,) = question.symbols
     half = pair.model_copy(update={"taker_fee": Decimal("0.0005")})
-    (cheap,) = run(replace(question, symbols=[half])).outcome.trades
+    (cheap,) = run(replace(question, symbols=[half]), exact=exact).outcome.trades
     assert cheap.fees == pytest.approx(cheap.quantity * cheap.entry_price * Decimal("0.0005"), rel=Decimal("0.002"))
 
 
-def test_nothing_is_bought_in_a_hole_and_a_stop_sells_behind_it() -> None:
-    assert not ran(
-        [*flat(100_000, 3), *[None] * 5, *flat(110_000, 5)], said(3, "entry", "long", 100_000)
-    ).outcome.trades
-    trade = only(ran([*flat(100_000, 4), *[None] * 5, *flat(99_000, 5)], said(2, "entry", "long", 100_000)))
+@EXACT
+def test_a_stop_sells_behind_a_hole(exact: bool) -> None:
+    candles = [*flat(100_000, 4), *[None] * 5, *flat(99_000, 5)]
+    trade = only(ran(candles, said(2, "entry", "long", 100_000), exact=exact))
     assert trade.closed_at == BEGIN + 9 * MINUTE + 1
     assert trade.exit_price == Decimal("98999.1")
+
+
+def test_nothing_is_bought_in_a_hole() -> None:
+    candles = [*flat(100_000, 3), *[None] * 5, *flat(110_000, 5)]
+    assert not ran(candles, said(3, "entry", "long", 100_000)).outcome.trades

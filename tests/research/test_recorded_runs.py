@@ -10,6 +10,9 @@ import numpy as np
 import polars as pl
 import pytest
 
+from pipeline.exchange.products.product import Product
+from pipeline.exchange.products.spot import SPOT
+from pipeline.exchange.products.um import UM
 from pipeline.execution.engine.state import SignalView
 from pipeline.indicators import compute
 from pipeline.periods import PERIODS
@@ -79,9 +82,9 @@ def signals_of(code: str, name: str) -> list[SignalView]:
 
 
 @cache
-def question(code: str, name: str) -> Asked:
+def question(code: str, name: str, product: Product = UM) -> Asked:
     """All of what was recorded."""
-    return asked(minutes_of(code), signals_of(code, name))
+    return asked(minutes_of(code), signals_of(code, name), product=product)
 
 
 @cache
@@ -107,6 +110,7 @@ def test_what_each_shipped_strategy_brings_is_in_the_table_of_the_page(code: str
 
 
 @needs_realdata
-def test_the_executor_itself_comes_to_the_same_on_the_recorded_hours() -> None:
-    asked_for = question("1h", "ma_order_golden")
-    require_equal(outcome("1h", "ma_order_golden"), run(asked_for, exact=True).outcome, asked_for)
+@pytest.mark.parametrize("product", [UM, SPOT], ids=repr)
+def test_the_executor_itself_comes_to_the_same_on_the_recorded_hours(product: Product) -> None:
+    asked_for = question("1h", "ma_order_golden", product)
+    require_equal(run(asked_for).outcome, run(asked_for, exact=True).outcome, asked_for)

@@ -3,7 +3,7 @@ coins that it fills is its fee. Pure.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from itertools import zip_longest
 
@@ -66,6 +66,9 @@ class Holdings:
 class CoinBooks:
     """The account, at an exchange of its own."""
 
+    is_compared = True
+    """Whether what it is worth is only told by a comparison."""
+
     def __init__(self, asked: Asked, market: HistoryMarket, specs: Mapping[str, SymbolSpec]) -> None:
         self._asked, self._market, self._specs = asked, market, specs
         self._bases = {one.symbol: one.base_asset for one in asked.symbols}
@@ -119,8 +122,13 @@ class CoinBooks:
         def prices() -> dict[str, tuple[Decimal, int]]:
             return {one: (self._market.mark_price(one, now()), now()) for one in symbols}
 
+        def still_ours() -> list[PositionRecord]:
+            """What is sold is not counted beside what it has brought, though the core hears of it a moment later: live,
+            what the day has brought is what its orders have, by the journal."""
+            return [replace(one, quantity=min(one.quantity, self._ours().get(one.symbol, ZERO))) for one in ours()]
+
         data: MarketData = Prices(prices)  # type: ignore[assignment]
-        return CoinDesk(coins, coins, day_starts, dict, Rates(data, None), listing, data, ours, lambda: symbols)
+        return CoinDesk(coins, coins, day_starts, dict, Rates(data, None), listing, data, still_ours, lambda: symbols)
 
     def heard(self, told: Mapping[str, object], _listing: Market) -> Iterable[Event]:
         """What the account's stream says, in the executor's words."""

@@ -42,11 +42,13 @@ from pipeline.research.backtest.margined import MarginedBooks
 from pipeline.research.backtest.market import HistoryMarket, Stance
 from pipeline.research.backtest.quiet import Range, first_event
 from pipeline.simulator.venue.ledger import LedgerEntry
-from pipeline.timeline import DAY, MINUTE
+from pipeline.timeline import DAY, MINUTE, SECOND
 from schemas.symbols import Symbol
 
 _LOOK_AGAIN: Final = 250
 """While something is under way, the core is told the time as often."""
+_COMPARED_AFTER: Final = SECOND
+"""Where the stream does not tell what an account is worth, the core is told by the next comparison."""
 _GIVE_UP: Final = 10 * MINUTE
 """Longer than this nothing is under way without news: what still is, waits for what cannot come here."""
 
@@ -304,6 +306,8 @@ class ExactRun:
                 self._later(self._one_way, heard)
         if told:
             self._idle_since = self._now
+            if self._books.is_compared:
+                self._at(self._now + _COMPARED_AFTER, lambda: self._send(self._gateway.reconcile))
             self._record.equity.append(Marked(self._now, self._equity()))
         return bool(told)
 

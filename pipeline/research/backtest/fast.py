@@ -20,10 +20,10 @@ from pipeline.research.backtest.compiled import rules, tables
 from pipeline.research.backtest.compiled.marking import marked
 from pipeline.research.backtest.contracts import spec_of
 from pipeline.research.backtest.curve import Curve, Flow, Worth, curve_of_flows
+from pipeline.research.backtest.exchange import assumed_fee
 from pipeline.research.backtest.minutes import Flags, Floats, Integers, Minutes
 from pipeline.research.backtest.summary import Results
 from pipeline.research.backtest.trades import DecidedBy, Reason, Trade
-from pipeline.settings import Risk
 from pipeline.simulator.venue.brackets import brackets_of
 from pipeline.timeline import MINUTE
 from schemas.symbols import Symbol
@@ -56,6 +56,7 @@ LEFT_OUT: Final = {
     tables.NO_MARGIN: "too little margin is free",
     tables.LIQUIDATED_BEFORE: "the stop would lie beyond the liquidation price",
     tables.HOLE: "the minute after it is not stored",
+    tables.NO_SHORT: "nothing is sold short: coins can only be bought and sold again",
 }
 _EIGHT: Final = 10**8
 
@@ -92,20 +93,18 @@ class Prepared:
         books, held = np.zeros(1, tables.BOOK), np.zeros(len(self.names), tables.POSITION)
         trades, verdicts = np.zeros(most, tables.TRADE), np.zeros(len(rows), np.int8)
         flows = np.zeros(6 * most + len(self._fundings), tables.FLOW)
-        assumed = asked.assumptions
+        assumed, frees = asked.assumptions, 0 if asked.product.arithmetic.is_borrowed else 2
         rules.run(
             self.market,
             rows,
             self._fundings,
-            np.array(
-                [_risk(asked.policy.risk, asked.trading.get(one, TradingView())) for one in self.names], tables.RISK
-            ),
+            np.array([_risk(asked, asked.trading.get(one, TradingView())) for one in self.names], tables.RISK),
             self._rules.copy(),
             self._changes,
             self._brackets,
             _INSIDE[assumed.inside],
             float(assumed.equity),
-            np.array([assumed.signal_delay + assumed.one_way, 4 * assumed.one_way]),
+            np.array([assumed.signal_delay + assumed.one_way, 4 * assumed.one_way, frees * assumed.one_way]),
             tables.room_for(len(self.names), len(rows)),
             books,
             held,
@@ -125,7 +124,6 @@ def beyond(asked: Asked) -> str | None:
     """What is asked for that the compiled rules do not know, if anything."""
     risk, own = asked.policy.risk, asked.trading.values()
     asks = {
-        "coins that change hands": not asked.product.arithmetic.is_borrowed,
         "limit entries": risk.entry_order != "market",
         "caps of all positions together": asked.policy.portfolio.is_capped,
         "crossed margin": risk.margin_type != "isolated",
@@ -338,11 +336,11 @@ def _fill(row: Table, minutes: Minutes, places: Integers, there: Flags) -> None:
         row[name] = np.where(there, getattr(minutes, name)[places], row["close"])
 
 
-def _risk(general: Risk, trading: TradingView) -> tuple[Any, ...]:
-    own = settings_of_risk.settings_of(SymbolState(trading=trading), general)
+def _risk(asked: Asked, trading: TradingView) -> tuple[Any, ...]:
+    own = settings_of_risk.settings_of(SymbolState(trading=trading), asked.policy.risk)
     return (
         float(own.unit_percent),
-        float(own.leverage),
+        float(own.leverage) if asked.product.arithmetic.is_borrowed else 1.0,
         float(own.trial_units),
         float(own.entry_units),
         float(own.add_units),
@@ -382,12 +380,16 @@ def _rules(asked: Asked, symbol: Symbol) -> tuple[float, ...]:
         float(filters.multiplier_down),
         float(filters.min_price),
         float(filters.max_price),
-        tables.TAKER_FEE if symbol.taker_fee is None else float(symbol.taker_fee),
+        float(assumed_fee(asked.product) if symbol.taker_fee is None else symbol.taker_fee),
         float(spec.liquidation_fee),
         asked.sizes[symbol.symbol],
+        not asked.product.arithmetic.is_borrowed,
     )
 
 
 def _brackets(asked: Asked, symbol: Symbol) -> list[tuple[float, ...]]:
+    """Of coins that change hands there is one, and nothing has to be kept in it."""
+    if not asked.product.arithmetic.is_borrowed:
+        return [(np.inf, 0.0, 0.0, np.inf)]
     spec = spec_of(asked.product, symbol, asked.minutes[symbol.symbol])
     return [(float(b.cap), float(b.rate), float(b.cum), float(b.leverage)) for b in brackets_of(spec)]

@@ -27,6 +27,9 @@ from pipeline.simulator.venue.orders import PositionSide
 class MarginedBooks:
     """The account, at an exchange of its own."""
 
+    is_compared = False
+    """Whether what it is worth is only told by a comparison."""
+
     def __init__(self, asked: Asked, market: HistoryMarket, specs: Mapping[str, SymbolSpec], **more: Any) -> None:
         self._asset, self._market, self._specs = asked.asset, market, specs
         self._rates = Rates(SimpleNamespace(prices=dict), asked.product.margin)  # type: ignore[arg-type]

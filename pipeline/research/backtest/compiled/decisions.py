@@ -27,6 +27,7 @@ from pipeline.research.backtest.compiled.tables import (
     NO_ATR,
     NO_MARGIN,
     NO_ROOM,
+    NO_SHORT,
     NO_STEP,
     NO_STOP,
     NOTHING_HELD,
@@ -100,7 +101,8 @@ def decide(  # type: ignore[no-untyped-def]
             return HELD_BY_ANOTHER
         leaves = 0 if kind == ADD else side if kind == EXIT else -side
         if own == leaves and (position["trial"] or kind != TRIAL):
-            return TURN if kind == TRIAL or (kind == ENTRY and risk["turns_entries"]) else CLOSE
+            turns = kind == TRIAL or (kind == ENTRY and risk["turns_entries"])
+            return TURN if turns and not rule["owned"] else CLOSE
         if side != own or kind in (TRIAL, EXIT) or (kind == ADD and position["trial"]):
             return NO_STEP
     elif kind in (ADD, EXIT):
@@ -109,6 +111,8 @@ def decide(  # type: ignore[no-untyped-def]
         return DAY_IS_OVER
     if position["slipped"]:
         return SLIPPED
+    if rule["owned"] and side < 0:
+        return NO_SHORT
     if not signal["atr"] > 0:
         return NO_ATR
     price = ticks[s] * rule["tick"]
@@ -158,6 +162,8 @@ def decide(  # type: ignore[no-untyped-def]
     room = most_notional(risk["leverage"], brackets[s]) - abs(position["cost"])
     if not np.isnan(risk["max_position"]):
         has = abs(position["cost"]) if rule["size"] == 0 else size * rule["size"]
+        if rule["owned"] and is_held:
+            has *= size / position["bought"]
         room = min(room, (risk["max_position"] - has) * (1.0 if rule["size"] == 0 else 1 / price))
     if notional > room:
         return NO_ROOM
@@ -167,6 +173,12 @@ def decide(  # type: ignore[no-untyped-def]
     free = book["wallet"] - isolated - reserved - equity * risk["cushion_percent"] / 100
     if notional * (1 / risk["leverage"] + 2 * rule["fee"]) > free:
         return NO_MARGIN
+    if rule["owned"]:
+        left = floor_to(size + quantity * (1 - rule["fee"]), rule["step"])
+        if left * stop < rule["min_notional"]:
+            return TOO_SMALL
+        plan[0], plan[1], plan[2], plan[3], plan[4] = unit, atr, stop, goal, quantity
+        return OPEN
     total = position["quantity"] + side * quantity
     paid = position["cost"] + (side if rule["size"] == 0 else -side) * notional
     forced = liquidated_at(total, paid, abs(paid) / risk["leverage"], brackets[s], rule["size"])

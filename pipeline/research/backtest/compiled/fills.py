@@ -3,9 +3,10 @@
 import numpy as np
 
 from pipeline.research.backtest.compiled.compiling import part
-from pipeline.research.backtest.compiled.sums import booked, floor_to, maintenance, value_of, worth_of
+from pipeline.research.backtest.compiled.sums import booked, floor_to, kept_of, maintenance, value_of, worth_of
 from pipeline.research.backtest.compiled.tables import (
     BY_LIQUIDATION,
+    BY_SIGNAL,
     BY_STOP,
     BY_TARGET,
     LEVEL_NOTIONAL,
@@ -18,7 +19,8 @@ from pipeline.research.backtest.compiled.tables import (
 @part
 def sweep(rules, side, quantity, last, mark, entered, leverage):  # type: ignore[no-untyped-def]
     """(filled, paid) of a market order: level by level, no further than the band. And of contracts of a coin, which are
-    booked level by level: fee, profit over the value at which it was `entered`, and margin."""
+    booked level by level: fee, profit over the value at which it was `entered`, and margin. Of coins that change hands:
+    the fee, in what is received, and in money."""
     half = max(1, last // 100_000)
     bid = max(1, last - half)
     best = max(bid + 1, last + half) if side > 0 else bid
@@ -43,6 +45,10 @@ def sweep(rules, side, quantity, last, mark, entered, leverage):  # type: ignore
             fee += booked(worth * rules["fee"])
             gain += booked(side * taken * (entered + size / level))
             margin += booked(worth / leverage)
+        elif rules["owned"]:
+            kept = kept_of(taken * rules["fee"]) if side > 0 else kept_of(taken * level * rules["fee"])
+            fee += kept
+            gain += kept * level if side > 0 else kept
         quantity -= taken
         level += width
     return filled, paid, fee, gain, margin
@@ -66,8 +72,32 @@ def judge(book, equity, risk):  # type: ignore[no-untyped-def]
 
 
 @part
+def _sell(book, position, s, last, time, reason, assumed, trades, flows, rules):  # type: ignore[no-untyped-def]
+    """All lots of coins. What is left over counts for nothing."""
+    held, price = position["quantity"], last * rules["tick"]
+    lots = floor_to(held, rules["step"])
+    filled, paid, fee, _, _ = sweep(rules, -1, lots, last, price, 0.0, 1.0)
+    is_refused = lots < rules["least"] - NEAR or (reason == BY_SIGNAL and lots * price < rules["min_notional"])
+    if lots - filled > NEAR or lots > rules["most"] + NEAR or is_refused:
+        book["odd"] += 1  # one order does not sell all of it
+    gained = paid - position["cost"]
+    book["wallet"] += gained - fee
+    trade = trades[position["trade"]]
+    trade["sold"] += filled
+    trade["received"] += paid
+    trade["gross"] += gained + trade["fees"]
+    trade["fees"] += fee
+    write(flows, book, time, s, -held, paid - fee)
+    position["quantity"] = position["cost"] = position["isolated"] = position["bought"] = 0.0
+    trade["closed_at"], trade["reason"], trade["assumed"] = time, reason, assumed
+
+
+@part
 def leave(book, position, s, last, time, reason, assumed, trades, flows, rules):  # type: ignore[no-untyped-def]
     """Close all of it at market, or, by force, at the mark price."""
+    if rules["owned"]:
+        _sell(book, position, s, last, time, reason, assumed, trades, flows, rules)
+        return
     size, tick = abs(position["quantity"]), rules["tick"]
     side = -1 if position["quantity"] > 0 else 1
     in_coins, entered, rate = rules["size"] != 0, position["cost"] / position["quantity"], rules["fee"]
@@ -107,14 +137,14 @@ def leave(book, position, s, last, time, reason, assumed, trades, flows, rules):
         write(flows, book, time, s, 0.0, borne)
         book["wallet"] = floor
     if abs(position["quantity"]) < NEAR:
-        position["quantity"] = position["cost"] = position["isolated"] = 0.0
+        position["quantity"] = position["cost"] = position["isolated"] = position["bought"] = 0.0
         trade["closed_at"], trade["reason"], trade["assumed"] = time, reason, assumed
 
 
 @part
 def enter(book, position, s, side, size, last, time, number, signal, plan, trades, flows, rules, risk):  # type: ignore[no-untyped-def]
     """Fill an entry; `plan`: unit, ATR, stop and target that come with it."""
-    filled, paid, fee, _, margin = sweep(rules, side, size, last, last * rules["tick"], 0.0, risk["leverage"])
+    filled, paid, fee, worth, margin = sweep(rules, side, size, last, last * rules["tick"], 0.0, risk["leverage"])
     if size - filled > NEAR:
         book["odd"] += 1
     if filled == 0:
@@ -127,14 +157,17 @@ def enter(book, position, s, side, size, last, time, number, signal, plan, trade
         trade["symbol"], trade["side"], trade["signal"], trade["opened_at"] = s, side, number, time
         trade["closed_at"], trade["reason"] = -1, STILL_OPEN
         position["speaker"] = signal["speaker"]
-    average, cost = paid / filled, side * paid
-    if rules["size"] == 0:
-        fee, margin = paid * rules["fee"], paid / risk["leverage"]
+    average, cost, got = paid / filled, side * paid, filled
+    if rules["owned"]:
+        got, fee, margin = filled - fee, 0.0, paid
+    elif rules["size"] == 0:
+        fee, margin, worth = paid * rules["fee"], paid / risk["leverage"], paid * rules["fee"]
     else:
-        average, cost = filled * rules["size"] / paid, -side * paid
+        average, cost, worth = filled * rules["size"] / paid, -side * paid, fee
     book["wallet"] -= fee
-    position["quantity"] += side * filled
+    position["quantity"] += side * got
     position["cost"] += cost
+    position["bought"] += filled
     position["isolated"] += margin
     position["trial"] = signal["kind"] == TRIAL and (opens or position["trial"])
     position["unit"], position["atr"], position["added_at"] = plan[0], plan[1], signal["price"]
@@ -147,9 +180,9 @@ def enter(book, position, s, side, size, last, time, number, signal, plan, trade
     trade["entries"] += 1
     trade["bought"] += filled
     trade["paid"] += paid
-    trade["fees"] += fee
+    trade["fees"] += worth
     trade["quantity"] = max(trade["quantity"], abs(position["quantity"]))
-    write(flows, book, time, s, side * filled, -cost - fee)
+    write(flows, book, time, s, side * got, -cost - fee)
     worse = (average - signal["price"]) * side
     if worse / signal["price"] * 100 > risk["max_slippage"]:
         position["slipped"] = True

@@ -10,7 +10,7 @@ from pipeline.research.backtest.compiled.compiling import part, whole
 from pipeline.research.backtest.compiled.decisions import decide
 from pipeline.research.backtest.compiled.fills import enter, judge, leave, write
 from pipeline.research.backtest.compiled.minute import open_minute, rest_of_minute
-from pipeline.research.backtest.compiled.sums import booked, equity_of, worth_of
+from pipeline.research.backtest.compiled.sums import booked, equity_of, floor_to, worth_of
 from pipeline.research.backtest.compiled.tables import BY_SIGNAL, HOLE, MINUTE, OPEN, TAKEN, TURN, TURNING, UNDECIDED
 from pipeline.research.backtest.compiled.watching import first_event
 
@@ -39,10 +39,14 @@ def _begin_day(book, held, equity):  # type: ignore[no-untyped-def]
 
 
 @part
-def _change(rules, changes, first, at, length):  # type: ignore[no-untyped-def]
+def _change(rules, changes, first, at, length, book, held):  # type: ignore[no-untyped-def]
     """Take the rules that hold by that minute; which are next, and when."""
     while first < len(changes) and changes[first]["minute"] <= at:
-        rules[changes[first]["symbol"]] = changes[first]["rules"]
+        s = changes[first]["symbol"]
+        rules[s] = changes[first]["rules"]
+        if rules[s]["owned"] and held[s]["quantity"] != 0:
+            lots = floor_to(held[s]["quantity"], rules[s]["step"])
+            book["odd"] += lots * held[s]["stop"] < rules[s]["min_notional"]  # no stop stands under these
         first += 1
     return first, length if first == len(changes) else min(length, changes[first]["minute"])
 
@@ -56,13 +60,23 @@ def _holds_nothing(held):  # type: ignore[no-untyped-def]
 
 
 @part
+def _is_before(fundings, place, due):  # type: ignore[no-untyped-def]
+    return place < len(fundings) and fundings[place]["minute"] < due
+
+
+@part
 def _pass_over(book, held, at, due, midnight, fundings, next_funding):  # type: ignore[no-untyped-def]
     """Days and settlements while nothing is held; the first settlement that is still to come."""
     last = due - 1 - (due - 1 - midnight) % 1_440
     if last >= max(at, 1):
         _begin_day(book, held, book["wallet"])
-    while next_funding < len(fundings) and fundings[next_funding]["minute"] < due:
-        next_funding += 1
+    step = 1
+    while _is_before(fundings, next_funding + step - 1, due):
+        next_funding, step = next_funding + step, step * 2
+    while step > 1:
+        step //= 2
+        if _is_before(fundings, next_funding + step - 1, due):
+            next_funding += step
     return next_funding
 
 
@@ -87,14 +101,15 @@ def run(  # type: ignore[no-untyped-def]
 ):
     """Fill `trades`, `verdicts` (one a signal), `flows` (what was filled and paid, in order of time) and `book`.
 
-    `delays`: from the close of a candle until its order arrives, and until another of that symbol does."""
+    `delays`: from the close of a candle until its order arrives, until another of that symbol does, and how much later
+    what is held is sold, because its stop has to go first."""
     count, length = market.candles.shape
     book = books[0]
     book["wallet"] = book["day_start"] = deposit
     ticks, plans = room.ticks, room.plans
     midnight = -(market.start // MINUTE) % 1_440
     next_signal, next_funding, at, is_open = 0, 0, 0, False
-    next_change, changes_at = _change(rules, changes, 0, 0, length)
+    next_change, changes_at = _change(rules, changes, 0, 0, length, book, held)
     while at < length:
         due = changes_at
         if next_signal < len(signals):
@@ -121,7 +136,7 @@ def run(  # type: ignore[no-untyped-def]
         for s in range(count):
             ticks[s] = market.candles[s, max(at - 1, 0)]["close"]
         if changes_at <= at:
-            next_change, changes_at = _change(rules, changes, next_change, at, length)
+            next_change, changes_at = _change(rules, changes, next_change, at, length, book, held)
         while next_funding < len(fundings) and fundings[next_funding]["minute"] <= at:
             _settle(book, held, fundings[next_funding], ticks, market.start + at * MINUTE, trades, flows, rules)
             next_funding += 1
@@ -160,6 +175,7 @@ def run(  # type: ignore[no-untyped-def]
                     continue
                 choices[k - next_signal] = choice
                 taken[s] = True
+                book["odd"] += rules[s]["owned"] and offset > delays[0]  # two orders of a minute, and a stop between
                 verdicts[k] = TURNING if choice == TURN else TAKEN
                 waiting = waiting or choice == TURN
                 if choice == OPEN:
@@ -177,7 +193,7 @@ def run(  # type: ignore[no-untyped-def]
                         trades, flows, rules[s], risks[s],
                     )  # fmt: skip
                 else:
-                    leave(book, held[s], s, ticks[s], time, BY_SIGNAL, False, trades, flows, rules[s])
+                    leave(book, held[s], s, ticks[s], time + delays[2], BY_SIGNAL, False, trades, flows, rules[s])
             judge(book, equity_of(book, held, ticks, rules), risks[0])
             offset += delays[1]
         next_signal = last

@@ -30,6 +30,12 @@ def booked(coins):  # type: ignore[no-untyped-def]
 
 
 @part
+def kept_of(sum_):  # type: ignore[no-untyped-def]
+    """A fee of coins that change hands: never more than it is."""
+    return np.floor(sum_ * 1e8 + 1e-4) / 1e8
+
+
+@part
 def floor_to(value, step):  # type: ignore[no-untyped-def]
     return np.floor(value / step + 1e-9) * step
 

@@ -20,10 +20,9 @@ UNDECIDED, TAKEN, TURNING = 0, 1, 2
 OPEN, CLOSE, TURN = 1, 2, 3
 (
     HELD_AGAIN, NOTHING_HELD, HELD_BY_ANOTHER, NO_STEP, DAY_IS_OVER, SLIPPED, NO_ATR, PRICE_MOVED, OUTSIDE_BAND,
-    TOO_MANY, ENOUGH_HELD, TOO_SOON, NO_STOP, TOO_SMALL, NO_ROOM, NO_MARGIN, LIQUIDATED_BEFORE, HOLE,
-) = range(-1, -19, -1)  # fmt: skip
+    TOO_MANY, ENOUGH_HELD, TOO_SOON, NO_STOP, TOO_SMALL, NO_ROOM, NO_MARGIN, LIQUIDATED_BEFORE, HOLE, NO_SHORT,
+) = range(-1, -20, -1)  # fmt: skip
 """Why a signal is left out."""
-TAKER_FEE: Final = 0.0005
 LEVEL_NOTIONAL: Final = 50_000.0
 ONLY_MARK: Final = -1
 """Instead of the price of a trade: there was none."""
@@ -48,7 +47,8 @@ TRADE = np.dtype(
 )  # fmt: skip
 POSITION = np.dtype(
     [("quantity", "f8"), ("cost", "f8"), ("isolated", "f8"), ("stop", "f8"), ("target", "f8"), ("unit", "f8"),
-     ("atr", "f8"), ("added_at", "f8"), ("trial", "?"), ("slipped", "?"), ("speaker", "i4"), ("trade", "i8")]
+     ("atr", "f8"), ("added_at", "f8"), ("bought", "f8"), ("trial", "?"), ("slipped", "?"), ("speaker", "i4"),
+     ("trade", "i8")]
 )  # fmt: skip
 BOOK = np.dtype(
     [("wallet", "f8"), ("day_start", "f8"), ("lost_day", "?"), ("won_day", "?"), ("done", "i8"), ("flows", "i8"),
@@ -59,10 +59,12 @@ FLOW = np.dtype([("time", "i8"), ("symbol", "i4"), ("change", "f8"), ("cash", "f
 """Something filled or paid: how the holding changed, and the wallet with it, what is held counted at its cost."""
 RULES = np.dtype(
     [("tick", "f8"), ("grid", "f8"), ("step", "f8"), ("least", "f8"), ("most", "f8"), ("min_notional", "f8"),
-     ("up", "f8"), ("down", "f8"), ("low", "f8"), ("high", "f8"), ("fee", "f8"), ("forced", "f8"), ("size", "f8")]
+     ("up", "f8"), ("down", "f8"), ("low", "f8"), ("high", "f8"), ("fee", "f8"), ("forced", "f8"), ("size", "f8"),
+     ("owned", "?")]
 )  # fmt: skip
 """Of a symbol. `tick`: of the stored prices; `grid`: of its orders; `fee`: of what is filled at once, and `forced` of
-what is liquidated; `size`: how many dollars of a coin a contract is, or 0 where one is worth its price."""
+what is liquidated; `size`: how many dollars of a coin a contract is, or 0 where one is worth its price; `owned`: coins
+change hands. They are paid at once, and the fee is taken from what is received."""
 CHANGE = np.dtype([("minute", "i8"), ("symbol", "i4"), ("rules", RULES)])
 """Other rules of a symbol, as `minute` opens."""
 RISK = np.dtype(
