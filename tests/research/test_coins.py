@@ -153,6 +153,16 @@ def test_what_could_not_be_protected_is_not_bought(exact: bool) -> None:
     assert (outcome.engine, list(outcome.trades), outcome.taken) == ("exact" if exact else "fast", [], 0)
 
 
+def test_what_coins_have_not_is_not_asked_of_the_rules() -> None:
+    """Their entries are market orders, and there is no margin, whatever the settings say."""
+    candles, entry = flat(100_000, 20), said(2, "entry", "long", 100_000)
+    plain = only(ran(candles, entry, exact=False))
+    assert only(ran(candles, entry, exact=False, entry_order="limit", margin_type="crossed")) == plain
+    assert only(ran(candles, entry, exact=True, entry_order="limit", margin_type="crossed")).entry_price == (
+        plain.entry_price
+    )
+
+
 def test_two_orders_of_a_minute_in_one_pair_are_the_executors() -> None:
     exit_ = replace(said(2, "exit", "long", 100_000), id="sim:BTCUSDT:1m:later")
     found = run(asked(minutes(flat(100_000, 20)), [said(2, "entry", "long", 100_000), exit_], product=SPOT))

@@ -122,11 +122,11 @@ class Prepared:
 
 def beyond(asked: Asked) -> str | None:
     """What is asked for that the compiled rules do not know, if anything."""
-    risk, own = asked.policy.risk, asked.trading.values()
+    risk, own, is_borrowed = asked.policy.risk, asked.trading.values(), asked.product.arithmetic.is_borrowed
     asks = {
-        "limit entries": risk.entry_order != "market",
+        "limit entries": is_borrowed and risk.entry_order != "market",
         "caps of all positions together": asked.policy.portfolio.is_capped,
-        "crossed margin": risk.margin_type != "isolated",
+        "crossed margin": is_borrowed and risk.margin_type != "isolated",
         "daily target of a symbol": any(one.daily_profit_percent is not None for one in own),
         "strategies or intervals of a symbol": any((one.strategies, one.intervals) != (None, None) for one in own),
     }
