@@ -20,7 +20,7 @@ settings.load_profile("patient")
 LONGEST = (
     "soak/test_soak.py", "cli/test_demo.py", "browser/test_prefect_pages.py", "execution/test_core_faults.py",
     "ingest/test_core_faults.py", "execution/test_coins_faults.py", "door/test_search.py",
-    "door/test_search_workers.py", "door/test_trial.py",
+    "door/test_search_workers.py", "door/test_trial.py", "history/test_given_out.py",
     "research/test_fast.py", "web/test_page.py", "web/test_server.py", "web/test_story.py",
     "flows/test_backfill_flow.py",
     "history/test_parity.py", "ingest/test_service.py",

@@ -315,30 +315,34 @@ class Tidemark:
         days: int | None = None,
         limit: int | None = None,
         source: Literal["auto", "rest", "archive"] = "auto",
+        cluster: str | None = None,
         progress: bool = True,
         reason: str | None = None,
     ) -> "pl.DataFrame":
         """Fetch the candles that are not stored yet, and compute indicators and signals of them: what each series came
         to. Without a symbol: those of the settings and of all that is watched.
 
-        `days` back, or the newest `limit` candles of each. A bar shows how far it is, in a terminal and in a notebook.
+        `days` back, or the newest `limit` candles of each. `cluster`: the address of a Dask cluster, whose workers
+        fetch, each with the request weight of its own host. A bar shows how far it is, in a terminal and in a notebook.
         Interrupt it whenever you like: the next one goes on from there. `TidemarkError` says which series is not whole.
         """
         import threading  # noqa: PLC0415
 
-        from pipeline.app.backfill import backfill, unshown  # noqa: PLC0415
+        from pipeline.app.backfill import backfill, fetchers_of, unshown  # noqa: PLC0415
         from pipeline.app.progress import where_one_looks  # noqa: PLC0415
         from pipeline.app.trading_access import operator  # noqa: PLC0415
         from tidemark.frames import reports_frame, require_whole, to_names  # noqa: PLC0415
 
         names, codes = to_names(symbols), to_names(intervals)
         is_main = threading.current_thread() is threading.main_thread()
-        done = self._opened.ask(
-            lambda tm: backfill(
-                tm, names, codes, days=days, limit=limit, source=source, by=operator(), reason=reason,
-                shown=where_one_looks if progress else unshown, stop=None if is_main else threading.Event(),
-            )
-        )  # fmt: skip
+        with fetchers_of(cluster) as fetchers:
+            done = self._opened.ask(
+                lambda tm: backfill(
+                    tm, names, codes, days=days, limit=limit, source=source, by=operator(), reason=reason,
+                    shown=where_one_looks if progress else unshown, stop=None if is_main else threading.Event(),
+                    fetchers=fetchers,
+                )
+            )  # fmt: skip
         require_whole(done)
         return reports_frame(done.reports)
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from pipeline.app.audit_trail import named, note
 from pipeline.app.exchange_access import archive_of, client_of
+from pipeline.app.extra import having_dask
 from pipeline.app.opened import Opened
 from pipeline.app.wiring import derivation_of, due_keys
 from pipeline.errors import UsageError
@@ -25,9 +26,9 @@ from pipeline.timeline import DAY
 from schemas.series import SeriesKey
 
 __all__ = [
-    "SERIES_AT_ONCE", "Backfill", "Backfilled", "Derived", "Filling", "LimitGate", "NoProgress", "Progress",
-    "SeriesReport", "Shown", "SourceChoice", "Wanted", "backfill", "filling", "lacks", "unshown",
-    "withdrawals",
+    "SERIES_AT_ONCE", "Backfill", "Backfilled", "Derived", "Fetchers", "Filling", "LimitGate", "NoProgress", "Progress",
+    "Reach", "SeriesReport", "Shown", "SourceChoice", "Wanted", "backfill", "fetchers_of", "filling", "lacks",
+    "unshown", "withdrawals",
 ]  # fmt: skip
 
 Shown = Callable[[LimitGate], AbstractContextManager[Progress]]
@@ -78,6 +79,37 @@ class Filling:
     def derive(self, keys: Sequence[SeriesKey], progress: Callable[[int, int], None] | None = None) -> list[Derived]:
         """Compute what is new in these of them."""
         return self.derivation.bring_up_all(keys, self.client.clock.now(), progress=progress)
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """How far back a backfill goes, so many days or the newest `limit` candles, and where it fetches from."""
+
+    days: int
+    limit: int | None
+    source: SourceChoice
+
+
+Fetchers = Callable[[Opened, Filling, Shown, Reach], Sequence[SeriesReport]]
+"""Who fetches what was ordered: the reports, in the order of its series."""
+
+
+def in_this_process(tm: Opened, order: Filling, shown: Shown, reach: Reach) -> Sequence[SeriesReport]:  # noqa: ARG001
+    """A few series at a time."""
+    with order.fetching(shown) as work:
+        return work.fill_all(order.series, reach.days, reach.source, limit=reach.limit)
+
+
+@contextmanager
+def fetchers_of(cluster: str | None) -> Iterator[Fetchers]:
+    """Who fetches, as long as the block lasts: this process, or the workers of the Dask cluster at that address."""
+    if cluster is None:
+        yield in_this_process
+        return
+    with having_dask("--cluster needs"):
+        from pipeline.app import filling_far  # noqa: PLC0415 - slow, and an extra
+    with filling_far.fetchers_of(cluster) as fetchers:
+        yield fetchers
 
 
 @contextmanager
@@ -136,6 +168,7 @@ def backfill(
     agreed: Callable[[Mapping[str, int]], None] = lambda _: None,
     waits: Callable[[str], None] | None = None,
     stop: threading.Event | None = None,
+    fetchers: Fetchers = in_this_process,
 ) -> Backfilled:
     """All of it at once: `days` back, or the newest `limit` candles. `agreed`: is told first how many signals of which
     strategies will be withdrawn, and may raise."""
@@ -144,9 +177,9 @@ def backfill(
     made = filling(tm, symbols, intervals, source=source, by=by, reason=reason, stop=stop, waits=waits)
     with made as order:
         agreed(order.not_chosen())
-        with order.fetching(shown) as work:
-            reports = work.fill_all(order.series, days or tm.settings.history_days, source, limit=limit)
-        order.besides(days or tm.settings.history_days, limit)
+        reach = Reach(days or tm.settings.history_days, limit, source)
+        reports = fetchers(tm, order, shown, reach)
+        order.besides(reach.days, limit)
         with deriving() as progress:
             return Backfilled(reports, order.derive([one.key for one in order.series], progress))
 

@@ -12,6 +12,7 @@ _ENGINES: Final = (
     "exchange/products", "simulator/venue", "simulator/spot", "simulator/worth.py", "simulator/products",
     "simulator/market/coin_contracts.py", "periods.py", "indicators.py", "signals.py", "strategies/runner.py",
 )  # fmt: skip
+_BACKFILL: Final = ("app/outpost.py", "history", "exchange", "store", "timeline.py")
 _SEARCH: Final = ("research/search", "research/walk_forward.py", "research/significance.py")
 
 
@@ -23,6 +24,11 @@ def backtest_code() -> str:
 def trial_code() -> str:
     """All that makes a trial of a search what it is, but for the strategy and the settings."""
     return _hash_of(*_ENGINES, *_SEARCH)
+
+
+def backfill_code() -> str:
+    """All that makes what a backfill stores what it is."""
+    return _hash_of(*_BACKFILL)
 
 
 def hash_of(text: str) -> str:

@@ -5,7 +5,7 @@ import asyncio
 import signal
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from distributed import Worker, WorkerPlugin, get_worker
 
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from pipeline.research.search.space import Point
     from pipeline.research.search.trial import Answer, Trials
 
-STALL: Final = "tidemark-search"
-"""Their names begin so, and go on with that of the client."""
+PURPOSE: Final = "search"
+UNABLE: Final = "cannot try anything"
 
 
 class Stall(WorkerPlugin):  # type: ignore[misc]  # Dask's own has no types
@@ -70,18 +70,6 @@ def attempt(name: str, point: "Point", floor: float | None) -> "Answer":
     worker = get_worker()
     stall = worker.plugins[name]
     if stall.trials is None:
-        raise UsageError(f"worker {worker.address} cannot try anything: {stall.refused}")
+        raise UsageError(f"worker {worker.address} {UNABLE}: {stall.refused}")
     answer: Answer = stall.trials.answer(point, floor)
     return answer
-
-
-def refusal(name: str, dask_worker: Any) -> str | None:
-    """Why this worker cannot try anything."""
-    refused: str | None = dask_worker.plugins[name].refused
-    return refused
-
-
-def left_by_the_dead(dask_scheduler: Any) -> list[str]:
-    """At the scheduler: stalls of searches that are no more."""
-    named = [one for one in dask_scheduler.worker_plugins if one.startswith(f"{STALL}:")]
-    return [one for one in named if one.split(":")[1] not in dask_scheduler.clients]

@@ -11,6 +11,7 @@ from statistics import median
 from time import monotonic
 from typing import Final, NamedTuple, Protocol
 
+from pipeline.app.extra import having_dask
 from pipeline.errors import UsageError
 from pipeline.research.search.asking import ROUND, Asking, Wanted
 from pipeline.research.search.space import Point
@@ -61,12 +62,8 @@ def workers_of(folder: Path, count: int, cluster: str | None) -> Iterator[Worker
     if cluster is None and count == 1:
         yield in_this_process
         return
-    try:
-        from pipeline.app.cluster import dask_workers  # noqa: PLC0415 - slow, and an extra
-    except ImportError as error:
-        raise UsageError(
-            f"--workers and --cluster need Dask ({error}): install Tidemark with it, pip install 'tidemark[cluster]'"
-        ) from None
+    with having_dask("--workers and --cluster need"):
+        from pipeline.app.trying_far import dask_workers  # noqa: PLC0415 - slow, and an extra
     with dask_workers(folder, count, cluster) as workers:
         yield workers
 

@@ -27,6 +27,8 @@ Examples:
   tidemark backfill BTCUSDT -i 15m --limit 2000        the newest 2,000 candles
 
   tidemark backfill BTCUSDT ETHUSDT -i 1m -i 1h --source rest --json
+
+  tidemark backfill -i 1m --cluster tcp://10.0.0.5:8786    by several hosts, each with its own request weight
 """
 
 COLUMNS = ("symbol", "interval", "wanted", "stored", "fetched", "holes", "source", "seconds")
@@ -55,6 +57,14 @@ def backfill(
     source: Annotated[
         From, typer.Option(help="auto: the archive for whole months and days, REST for the rest.")
     ] = From.AUTO,
+    cluster: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Series are given out to the workers of that Dask cluster, tcp://HOST:8786: each fetches from its own "
+            "address, with the request weight that the exchange counts there, and writes into this database.",
+        ),
+    ] = None,
     exchange: Where = None,
     wide: Wide = False,
     as_json: Json = False,
@@ -71,12 +81,15 @@ def backfill(
     from pipeline.cli.upgrade_bar import bring_up  # noqa: PLC0415
 
     console = Console(stderr=True, force_terminal=False if as_json else None)
-    with Opened(begin(exchange), bring_up) as tm, Countdown(console) as countdown:
+    settings = begin(exchange)
+    with (
+        ordering.fetchers_of(cluster) as fetchers, Opened(settings, bring_up) as tm, Countdown(console) as countdown
+    ):  # fmt: skip
         done = ordering.backfill(
             tm, symbols or (), interval or (), days=days, limit=limit, source=source.value, by=operator(),
             shown=partial(fetching, console, log.info, countdown), deriving=partial(computing, console, log.info),
             agreed=partial(agree_to_withdraw, as_json=as_json),
-            waits=countdown if console.is_terminal else None,
+            waits=countdown if console.is_terminal else None, fetchers=fetchers,
         )  # fmt: skip
     tell(done.derived)
     _show(done.reports, wide=wide, as_json=as_json)

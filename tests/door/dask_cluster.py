@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from distributed import Client
@@ -24,11 +25,11 @@ class DaskCluster:
         for _ in range(workers):
             self.add()
 
-    def add(self) -> None:
-        """One worker more."""
+    def add(self, given: Mapping[str, str] | None = None) -> None:
+        """One worker more, with these variables and no others."""
         port = str(any_free_port())
         options = ("--no-nanny", "--nthreads", "1", "--worker-port", port, "--local-directory", str(self._folder))
-        self.workers.append(self._start("worker", self.address, *options, "--memory-limit", "0"))
+        self.workers.append(self._start("worker", self.address, *options, "--memory-limit", "0", given=given))
 
     def kill(self, place: int) -> None:
         """As the machine does when it runs out of memory."""
@@ -50,7 +51,7 @@ class DaskCluster:
             one.kill()
             one.wait(20)
 
-    def _start(self, kind: str, *arguments: str) -> subprocess.Popen[bytes]:
+    def _start(self, kind: str, *arguments: str, given: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
         command = [DASK, kind, *arguments, "--host", "127.0.0.1", "--dashboard-address", "127.0.0.1:0"]
         with (self._folder / "dask.log").open("ab") as log:
-            return subprocess.Popen([*command, "--no-dashboard"], stdout=log, stderr=log, cwd=self._folder)
+            return subprocess.Popen([*command, "--no-dashboard"], stdout=log, stderr=log, cwd=self._folder, env=given)

@@ -20,12 +20,11 @@ import pytest
 from distributed import Client
 from typer.testing import CliRunner
 
-from pipeline.app import cluster
+from pipeline.app import cluster, trying_far
 from pipeline.app import searched as searching
 from pipeline.app.opened import Opened
 from pipeline.app.search import Found, search
 from pipeline.app.searched import SearchFor
-from pipeline.app.stall import STALL
 from pipeline.app.trying import Evaluator, Progress, workers_of
 from pipeline.cli.app import build
 from pipeline.errors import AttentionError, UsageError
@@ -176,11 +175,11 @@ def test_what_a_worker_cannot_do_is_said_before_the_first_trial(
     filled: Tidemark, three: DaskCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(cluster, "trial_code", lambda: "of a newer one")
+        patch.setattr(trying_far, "trial_code", lambda: "of a newer one")
         with pytest.raises(UsageError, match=r"worker tcp://127\S+ cannot try anything: it runs another version"):
             made(filled, "x", address=three.address)
     with monkeypatch.context() as patch:
-        patch.setattr(cluster, "free_bytes", lambda: 1_000_000)
+        patch.setattr(trying_far, "free_bytes", lambda: 1_000_000)
         with pytest.raises(UsageError, match=r"\d workers at tcp://127.0.0.1 need about \d+ MB .* and 1 MB are free"):
             made(filled, "x", address=three.address)
     assert filled._opened.db["trials"].count_documents({}) == 0
@@ -238,7 +237,7 @@ def test_a_dead_address_is_said_in_a_sentence(
 def given_out(three: DaskCluster) -> list[str]:
     with Client(three.address) as client:
         found = client.run_on_scheduler(lambda dask_scheduler: list(dask_scheduler.worker_plugins))
-        return [one for one in found if one.startswith(STALL)]
+        return [one for one in found if one.startswith(cluster.OURS)]
 
 
 def test_killed_at_random_it_is_the_same_and_no_trial_is_run_twice(

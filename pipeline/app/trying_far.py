@@ -1,0 +1,66 @@
+"""Trials in many processes: those of a cluster of this machine, made for one search, or of any Dask cluster.
+
+What trials share goes to each worker once, and is mapped there; a trial travels as its parameters, and its answer comes
+back to the one process that writes. It keeps nothing and decides nothing.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from distributed import Client
+
+from pipeline.app.cluster import Errand, Errands, cluster_at, cluster_here, given
+from pipeline.app.parcel import Parcel, packed
+from pipeline.app.room import free_bytes
+from pipeline.app.sources import trial_code
+from pipeline.app.stall import PURPOSE, UNABLE, Stall, attempt
+from pipeline.app.trying import Evaluator, Workers
+from pipeline.errors import UsageError
+from pipeline.research.search.asking import Wanted
+from pipeline.research.search.trial import Answer, Trials
+from pipeline.strategies.registry import file_of
+
+
+@contextmanager
+def dask_workers(folder: Path, count: int, address: str | None) -> Iterator[Workers]:
+    """So many of this machine, or those that a cluster has, as long as the block lasts. `folder`: where the file lies
+    that they map."""
+    with ExitStack() as ends:
+        client = ends.enter_context(cluster_here(count) if address is None else cluster_at(address))
+
+        def workers(trials: Trials) -> Evaluator:
+            parcel = ends.enter_context(packed(trials.settle(), folder))
+            _require_room(client, parcel, trials, travels=address is not None)
+            body = None if address is None else parcel.path.read_bytes()
+            stall = Stall(trial_code(), parcel, file_of(trials.stage.space.kind), body)
+            name = ends.enter_context(given(client, stall, PURPOSE, UNABLE))
+            kept = "What was tried is kept, and --resume goes on"
+            return _evaluator(Errands(client, name, attempt, where=address or "this machine", kept=kept))
+
+        yield workers
+
+
+def _evaluator(errands: Errands) -> Evaluator:
+    def evaluate(wanted: Sequence[Wanted], floor: float | None) -> Iterator[tuple[int, Answer]]:
+        for place, answer in errands([Errand(f"trial {one.number}", (dict(one.point), floor)) for one in wanted]):
+            yield wanted[place].number, answer
+
+    return evaluate
+
+
+def _require_room(client: Client, parcel: Parcel, trials: Trials, *, travels: bool) -> None:
+    """Refuse what would not fit into the memory that is free at the workers, with both figures."""
+    each = trials.stage.working_bytes + (2 * parcel.size if travels else 0)
+    free: Mapping[str, int] = client.run(free_bytes)
+    at = {worker: worker.rpartition(":")[0] for worker in free}
+    for host, count in Counter(at.values()).items():
+        needed = count * each + (0 if travels else parcel.size)
+        there = min(free[worker] for worker in free if at[worker] == host)
+        if needed > there:
+            raise UsageError(
+                f"{count} workers at {host} need about {needed / 1e6:,.0f} MB of memory for this, and "
+                f"{there / 1e6:,.0f} MB are free there: take fewer workers, fewer days (--days), fewer symbols, or "
+                "longer candles"
+            )
