@@ -28,11 +28,12 @@ from pymongo.database import Database
 from bench.research import BEGIN, PEERS, QUARTER, STOP_ATR, question, walk
 from bench.store import mongod
 from bench.table import Row
-from pipeline.app.trying import in_this_process, try_all, workers_of
+from pipeline.app.trying import try_all, workers_of
 from pipeline.periods import PERIODS
 from pipeline.research.search.asking import Asking
 from pipeline.research.search.candles import Candles
 from pipeline.research.search.evaluate import Stage
+from pipeline.research.search.jobs import in_this_process
 from pipeline.research.search.objectives import Objectives
 from pipeline.research.search.space import Point, space_of
 from pipeline.research.search.trial import Plan, Trials

@@ -19,13 +19,14 @@ from pipeline.app.searched import SearchFor, in_order
 from pipeline.app.sources import hash_of, trial_code
 from pipeline.app.stage import Set, set_up
 from pipeline.app.strategies import space_for
-from pipeline.app.trying import Progress, Workers, in_this_process, try_all
+from pipeline.app.trying import Progress, try_all
 from pipeline.errors import UsageError
 from pipeline.research.report.searched import Told, Tried, page_of_search
 from pipeline.research.search.asking import SAMPLERS
 from pipeline.research.search.evaluate import Stage
 from pipeline.research.search.figures import FIGURES, times_of
 from pipeline.research.search.forward import Forward, forward_of
+from pipeline.research.search.jobs import Doer, Doers, in_this_process
 from pipeline.research.search.judge import evidence_of
 from pipeline.research.search.objectives import Objectives
 from pipeline.research.search.space import Space
@@ -60,7 +61,7 @@ def search(
     tm: Opened,
     asked: SearchFor,
     *,
-    workers: Workers = in_this_process,
+    workers: Doers = in_this_process,
     begun: Callable[[str], None] = lambda _: None,
     progress: Callable[[Progress], None] = lambda _: None,
 ) -> Found:
@@ -80,9 +81,10 @@ def search(
     begun(kept.id)
     plan = Plan(objectives, folds, early=bool(folds) and (asked.prune or asked.sampler == "tpe"))
     judged = Trials(searched, plan)
-    try_all(store, kept, judged, asked.trials, workers(judged), progress)
+    do = workers(judged)
+    try_all(store, kept, judged, asked.trials, do, progress)
     ever = store.tried_on(kept.symbols, kept.start, kept.end)
-    found = _found(kept, store.trials(kept.id), judged, ever)
+    found = _found(kept, store.trials(kept.id), judged, do, ever)
     store.end(kept.id, datetime.now(UTC), max(kept.trials, asked.trials), _result(found))
     ended = store.get(kept.id)
     return Found(ended or kept, found.trials, found.best, found.forward, found.verdict)
@@ -219,7 +221,7 @@ def _require_same(tm: Opened, before: Search, now: Search) -> None:
         )
 
 
-def _found(kept: Search, found: Sequence[Trial], judged: Trials, ever: int) -> Found:
+def _found(kept: Search, found: Sequence[Trial], judged: Trials, do: Doer, ever: int) -> Found:
     objectives = judged.plan.objectives
     front = objectives.front([objectives.scores(one.figures) for one in found])
     done = [one for one in found if one.state == "done"]
@@ -228,7 +230,7 @@ def _found(kept: Search, found: Sequence[Trial], judged: Trials, ever: int) -> F
     top = best_of([None if one is None else one[0] for one in (objectives.scores(each.figures) for each in done)])
     point = None if top is None else points[top]
     equities = [one.equity for one in done]
-    evidence = evidence_of(judged, point, equities, top, forward, ever=ever, seed=kept.seed)
+    evidence = evidence_of(judged, do, point, equities, top, forward, ever=ever, seed=kept.seed)
     return Found(kept, found, [found[place] for place in front], forward, verdict_of(evidence))
 
 

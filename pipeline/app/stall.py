@@ -5,7 +5,7 @@ import asyncio
 import signal
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from distributed import Worker, WorkerPlugin, get_worker
 
@@ -14,8 +14,8 @@ from pipeline.app.sources import trial_code
 from pipeline.errors import UsageError
 
 if TYPE_CHECKING:
-    from pipeline.research.search.space import Point
-    from pipeline.research.search.trial import Answer, Trials
+    from pipeline.research.search.jobs import Job
+    from pipeline.research.search.trial import Trials
 
 PURPOSE: Final = "search"
 UNABLE: Final = "cannot try anything"
@@ -65,11 +65,10 @@ class Stall(WorkerPlugin):  # type: ignore[misc]  # Dask's own has no types
         self.trials = self._parcel.opened(path)
 
 
-def attempt(name: str, point: "Point", floor: float | None) -> "Answer":
-    """The trial of a point."""
+def done_there(name: str, job: "Job") -> Any:
+    """A trial, or what else there is to do with what they share."""
     worker = get_worker()
     stall = worker.plugins[name]
     if stall.trials is None:
         raise UsageError(f"worker {worker.address} {UNABLE}: {stall.refused}")
-    answer: Answer = stall.trials.answer(point, floor)
-    return answer
+    return job(stall.trials)

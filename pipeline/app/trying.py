@@ -3,17 +3,18 @@
 A round is told in the order in which it was asked for, whichever order it was ready in.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from time import monotonic
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple
 
 from pipeline.app.extra import having_dask
 from pipeline.errors import UsageError
-from pipeline.research.search.asking import ROUND, Asking, Wanted
+from pipeline.research.search.asking import ROUND, Asking
+from pipeline.research.search.jobs import Attempt, Doer, Doers, in_this_process
 from pipeline.research.search.space import Point
 from pipeline.research.search.trial import Answer, Plan, Trials
 from pipeline.store.searches import SearchStore
@@ -32,27 +33,8 @@ class Progress(NamedTuple):
     best: float | None
 
 
-class Evaluator(Protocol):
-    """Who tries sets: answers come as they are ready, with the number of the set."""
-
-    def __call__(self, wanted: Sequence[Wanted], floor: float | None) -> Iterator[tuple[int, Answer]]: ...
-
-
-Workers = Callable[[Trials], Evaluator]
-
-
-def in_this_process(trials: Trials) -> Evaluator:
-    """One after the other."""
-
-    def evaluate(wanted: Sequence[Wanted], floor: float | None) -> Iterator[tuple[int, Answer]]:
-        for one in wanted:
-            yield one.number, trials.answer(one.point, floor)
-
-    return evaluate
-
-
 @contextmanager
-def workers_of(folder: Path, count: int, cluster: str | None) -> Iterator[Workers]:
+def workers_of(folder: Path, count: int, cluster: str | None) -> Iterator[Doers]:
     """Who tries sets, as long as the block lasts: this process alone, so many of this machine, or those of the Dask
     cluster at that address. `folder`: where a file may lie that they map."""
     if count < 1:
@@ -73,7 +55,7 @@ def try_all(
     kept: Search,
     judged: Trials,
     most: int,
-    evaluate: Evaluator,
+    do: Doer,
     progress: Callable[[Progress], None],
 ) -> None:
     """Round by round: ask, try what is not kept, keep it, tell."""
@@ -87,7 +69,7 @@ def try_all(
         for one in wanted:
             if one.number in known:
                 seen.add(known[one.number], was_kept=True)
-        known |= _tried(store, kept, missing, evaluate(missing, floor), seen)
+        known |= _tried(store, kept, [Attempt(one.number, dict(one.point), floor) for one in missing], do, seen)
         for one in wanted:
             told = known[one.number]
             if told.parameters != dict(one.point):
@@ -116,18 +98,16 @@ class _Seen:
         self.progress(Progress(self.done, self.wanted, self.kept, self.best))
 
 
-def _tried(
-    store: SearchStore, kept: Search, wanted: Iterable[Wanted], answers: Iterator[tuple[int, Answer]], seen: _Seen
-) -> dict[int, Trial]:
+def _tried(store: SearchStore, kept: Search, wanted: Sequence[Attempt], do: Doer, seen: _Seen) -> dict[int, Trial]:
     """Those that were missing, kept as they come: who is interrupted loses none that is ready, who is killed those of a
     moment."""
-    points = {one.number: one.point for one in wanted}
     found: dict[int, Trial] = {}
     waiting: list[Trial] = []
     written = monotonic()
     try:
-        for number, answer in answers:
-            one = found[number] = _document(kept, number, points[number], answer)
+        for place, answer in do(wanted):
+            number = wanted[place].number
+            one = found[number] = _document(kept, number, wanted[place].point, answer)
             waiting.append(one)
             if monotonic() - written >= _WAITS:
                 store.add_trials(waiting)

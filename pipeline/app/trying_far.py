@@ -1,4 +1,5 @@
-"""Trials in many processes: those of a cluster of this machine, made for one search, or of any Dask cluster.
+"""Trials in many processes: those of a cluster of this machine, made for one search, or of any Dask cluster; and what
+else of a search takes long.
 
 What trials share goes to each worker once, and is mapped there; a trial travels as its parameters, and its answer comes
 back to the one process that writes. It keeps nothing and decides nothing.
@@ -8,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 from distributed import Client
 
@@ -15,39 +17,37 @@ from pipeline.app.cluster import Errand, Errands, cluster_at, cluster_here, give
 from pipeline.app.parcel import Parcel, packed
 from pipeline.app.room import free_bytes
 from pipeline.app.sources import trial_code
-from pipeline.app.stall import PURPOSE, UNABLE, Stall, attempt
-from pipeline.app.trying import Evaluator, Workers
+from pipeline.app.stall import PURPOSE, UNABLE, Stall, done_there
 from pipeline.errors import UsageError
-from pipeline.research.search.asking import Wanted
-from pipeline.research.search.trial import Answer, Trials
+from pipeline.research.search.jobs import Doer, Doers, Job
+from pipeline.research.search.trial import Trials
 from pipeline.strategies.registry import file_of
 
 
 @contextmanager
-def dask_workers(folder: Path, count: int, address: str | None) -> Iterator[Workers]:
+def dask_workers(folder: Path, count: int, address: str | None) -> Iterator[Doers]:
     """So many of this machine, or those that a cluster has, as long as the block lasts. `folder`: where the file lies
     that they map."""
     with ExitStack() as ends:
         client = ends.enter_context(cluster_here(count) if address is None else cluster_at(address))
 
-        def workers(trials: Trials) -> Evaluator:
+        def workers(trials: Trials) -> Doer:
             parcel = ends.enter_context(packed(trials.settle(), folder))
             _require_room(client, parcel, trials, travels=address is not None)
             body = None if address is None else parcel.path.read_bytes()
             stall = Stall(trial_code(), parcel, file_of(trials.stage.space.kind), body)
             name = ends.enter_context(given(client, stall, PURPOSE, UNABLE))
             kept = "What was tried is kept, and --resume goes on"
-            return _evaluator(Errands(client, name, attempt, where=address or "this machine", kept=kept))
+            return _doer(Errands(client, name, done_there, where=address or "this machine", kept=kept))
 
         yield workers
 
 
-def _evaluator(errands: Errands) -> Evaluator:
-    def evaluate(wanted: Sequence[Wanted], floor: float | None) -> Iterator[tuple[int, Answer]]:
-        for place, answer in errands([Errand(f"trial {one.number}", (dict(one.point), floor)) for one in wanted]):
-            yield wanted[place].number, answer
+def _doer(errands: Errands) -> Doer:
+    def do(jobs: Sequence[Job]) -> Iterator[tuple[int, Any]]:
+        return errands([Errand(one.name, (one,)) for one in jobs])
 
-    return evaluate
+    return do
 
 
 def _require_room(client: Client, parcel: Parcel, trials: Trials, *, travels: bool) -> None:

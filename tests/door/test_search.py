@@ -4,7 +4,7 @@ import csv
 import io
 import json
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -18,9 +18,9 @@ from pipeline.app import adopting
 from pipeline.app import searched as searching
 from pipeline.app.search import FIGURES, search
 from pipeline.app.searched import SearchFor
-from pipeline.app.trying import Evaluator
 from pipeline.cli.app import build
 from pipeline.errors import UsageError
+from pipeline.research.search.jobs import Doer, Job
 from pipeline.research.search.trial import Answer, Trials
 from pipeline.store.candles.store import CandleStore
 from pipeline.store.control import ControlStore
@@ -85,16 +85,16 @@ class Killed(BaseException):
 def dying(after: int) -> Any:
     """Who tries sets, the last of a round first, and dies on the way."""
 
-    def workers(trials: Trials) -> Evaluator:
+    def workers(trials: Trials) -> Doer:
         left = iter(range(after))
 
-        def evaluate(wanted: Any, floor: float | None) -> Iterator[tuple[int, Answer]]:
-            for one in reversed(wanted):
+        def do(jobs: Sequence[Job]) -> Iterator[tuple[int, Any]]:
+            for place, one in reversed(list(enumerate(jobs))):
                 if next(left, None) is None:
                     raise Killed
-                yield one.number, trials.answer(one.point, floor)
+                yield place, one(trials)
 
-        return evaluate
+        return do
 
     return workers
 

@@ -25,11 +25,12 @@ from pipeline.app import searched as searching
 from pipeline.app.opened import Opened
 from pipeline.app.search import Found, search
 from pipeline.app.searched import SearchFor
-from pipeline.app.trying import Evaluator, Progress, workers_of
+from pipeline.app.trying import Progress, workers_of
 from pipeline.cli.app import build
 from pipeline.errors import AttentionError, UsageError
-from pipeline.research.search.asking import Wanted
-from pipeline.research.search.trial import Answer, Trials
+from pipeline.research.search.jobs import Attempt, Doer, Job
+from pipeline.research.search.judge import DRAWS, Draws
+from pipeline.research.search.trial import Trials
 from pipeline.store.mongod.launch import any_free_port
 from tests.door.dask_cluster import DaskCluster
 from tidemark import Tidemark
@@ -95,7 +96,7 @@ def kept(tm: Tidemark, name: str) -> list[dict[str, Any]]:
 def require_same(tm: Tidemark, one: Found, other: Found) -> None:
     assert kept(tm, one.search.id) == kept(tm, other.search.id)
     assert [each.number for each in one.best] == [each.number for each in other.best]
-    assert (one.forward, one.verdict.word) == (other.forward, other.verdict.word)
+    assert (one.forward, one.verdict) == (other.forward, other.verdict)
 
 
 def left(tm: Tidemark) -> list[str]:
@@ -280,18 +281,22 @@ def kept_at_last(tm: Opened) -> dict[str, dict[str, Any]]:
 def resumed(tm: Opened, three: DaskCluster) -> tuple[Found, list[int]]:
     """To its end; and which trials were run for that."""
     ran: list[int] = []
+    drawn: list[float] = []
     with workers_of(tm.settings.home / "search", 1, three.address) as workers:
 
-        def heard(trials: Trials) -> Evaluator:
+        def heard(trials: Trials) -> Doer:
             asked = workers(trials)
 
-            def evaluate(wanted: Sequence[Wanted], floor: float | None) -> Iterator[tuple[int, Answer]]:
-                ran.extend(one.number for one in wanted)
-                return asked(wanted, floor)
+            def do(jobs: Sequence[Job]) -> Iterator[tuple[int, Any]]:
+                ran.extend(one.number for one in jobs if isinstance(one, Attempt))
+                drawn.extend(share for one in jobs if isinstance(one, Draws) for share in one.shares)
+                return asked(jobs)
 
-            return evaluate
+            return do
 
-        return search(tm, searching.resumed(tm, "killed"), workers=heard), ran
+        again = search(tm, searching.resumed(tm, "killed"), workers=heard)
+    assert len(drawn) == DRAWS, "they are drawn by the workers as well"
+    return again, ran
 
 
 def asked_of(again: Found) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from pipeline.research.search.asking import Asking
 from pipeline.research.search.candles import Candles
 from pipeline.research.search.evaluate import Stage
 from pipeline.research.search.forward import forward_of
+from pipeline.research.search.jobs import in_this_process
 from pipeline.research.search.judge import evidence_of
 from pipeline.research.search.objectives import Objectives
 from pipeline.research.search.space import space_of
@@ -62,4 +63,5 @@ def verdict(seed: int, edge: float, *, trials: int, days: int, draws: int, named
     top = best_of([one.figures.get("sharpe") for one in answers])
     equities = [one.equity for one in answers]
     best = None if top is None else points[top]
-    return verdict_of(evidence_of(judged, best, equities, top, forward, ever=trials, seed=seed, draws=draws))
+    do = in_this_process(judged)
+    return verdict_of(evidence_of(judged, do, best, equities, top, forward, ever=trials, seed=seed, draws=draws))

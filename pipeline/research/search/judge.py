@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Sequence
+from dataclasses import dataclass
 from statistics import median
 from typing import Final
 
@@ -9,6 +10,7 @@ import numpy as np
 
 from pipeline.research.figures import returns_of
 from pipeline.research.search.forward import Forward
+from pipeline.research.search.jobs import Doer
 from pipeline.research.search.objectives import Objectives
 from pipeline.research.search.space import Point
 from pipeline.research.search.trial import Trials
@@ -24,12 +26,40 @@ from pipeline.research.significance import (
 
 DRAWS: Final = 99
 """Times that signals are moved to other moments."""
+_TOGETHER: Final = 9
+"""Draws that are one job: few enough that no worker is idle for long, and what they share is worked out once."""
 _MOST: Final = 2_000
 """Trials that are looked at for overfitting: more of them change it by little, and take memory."""
 
 
+@dataclass(frozen=True, slots=True)
+class Draws:
+    """What was chosen, on the stretches behind, with its signals moved in time all together by each of these shares:
+    sides and distances stay, and what they go by is lost."""
+
+    walk: Sequence[tuple[Point, tuple[int, int]]]
+    shares: Sequence[float]
+
+    @property
+    def name(self) -> str:
+        """As a person calls it."""
+        return "the same signals at other moments"
+
+    def __call__(self, trials: Trials) -> list[float]:
+        """What each draw brought, in percent."""
+        stages = [(point, trials.stage.within(*stretch)) for point, stretch in self.walk]
+        found = []
+        for share in self.shares:
+            worth = 1.0
+            for point, stage in stages:
+                worth *= 1 + stage.evaluate(point, stage.moved(point, share)).figures["return_pct"] / 100
+            found.append((worth - 1) * 100)
+        return found
+
+
 def evidence_of(
     judged: Trials,
+    do: Doer,
     best: Point | None,
     equities: Sequence[Sequence[float]],
     chosen: int | None,
@@ -39,8 +69,8 @@ def evidence_of(
     seed: int,
     draws: int = DRAWS,
 ) -> Evidence:
-    """`equities`: of all trials that came to an end, and `chosen` the place of the best among them; `ever`: how many
-    were made on these data."""
+    """`do`: who does what takes long. `equities`: of all trials that came to an end, and `chosen` the place of the best
+    among them; `ever`: how many were made on these data."""
     daily = [returns_of(np.asarray(one, float)) for one in equities]
     moments = [moments_of(one) for one in daily]
     sharpes = [one.sharpe for one in moments if one is not None]
@@ -59,25 +89,20 @@ def evidence_of(
         out_of_sample_pct=None if forward is None else float(forward.figures["return_pct"]),
         folds=0 if forward is None else len(forward.steps),
         folds_won=0 if forward is None else sum(one.brought["return_pct"] > 0 for one in forward.steps),
-        chance=None if forward is None else _chance(judged, forward, seed, draws),
+        chance=None if forward is None else _chance(do, forward, seed, draws),
         trade_low=None if between is None else between[0],
         trade_high=None if between is None else between[1],
         plateau=None if best is None else _plateau(judged, best),
     )
 
 
-def _chance(judged: Trials, forward: Forward, seed: int, draws: int) -> float:
-    """What was chosen, on the stretches behind, with its signals moved in time all together: sides and distances stay,
-    and what they go by is lost."""
+def _chance(do: Doer, forward: Forward, seed: int, draws: int) -> float:
+    """How often the same signals at other moments did as well as what was chosen."""
     dice = random.Random(seed)
-    stages = [judged.stage.within(*one.test) for one in forward.steps]
-    found = []
-    for _ in range(draws):
-        share, worth = dice.uniform(0.05, 0.95), 1.0
-        for stage, step in zip(stages, forward.steps, strict=True):
-            moved = stage.evaluate(step.point, stage.moved(step.point, share))
-            worth *= 1 + moved.figures["return_pct"] / 100
-        found.append((worth - 1) * 100)
+    shares = [dice.uniform(0.05, 0.95) for _ in range(draws)]
+    walk = [(dict(one.point), one.test) for one in forward.steps]
+    jobs = [Draws(walk, shares[first : first + _TOGETHER]) for first in range(0, draws, _TOGETHER)]
+    found = [one for _, of_job in sorted(do(jobs)) for one in of_job]
     return chance_of(float(forward.figures["return_pct"]), found)
 
 
