@@ -7,11 +7,13 @@ import gc
 import json
 import os
 import random
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +33,9 @@ from pipeline.errors import AttentionError, UsageError
 from pipeline.research.search.jobs import Attempt, Doer, Job
 from pipeline.research.search.judge import DRAWS, Draws
 from pipeline.research.search.trial import Trials
+from pipeline.research.search.verdict import Evidence
 from pipeline.store.mongod.launch import any_free_port
-from tests.door.dask_cluster import DaskCluster
+from tests.door.dask_cluster import PATIENCE, DaskCluster
 from tidemark import Tidemark
 
 KILLS = int(os.environ.get("SEARCH_KILLS", "1"))
@@ -96,7 +99,12 @@ def kept(tm: Tidemark, name: str) -> list[dict[str, Any]]:
 def require_same(tm: Tidemark, one: Found, other: Found) -> None:
     assert kept(tm, one.search.id) == kept(tm, other.search.id)
     assert [each.number for each in one.best] == [each.number for each in other.best]
-    assert (one.forward, one.verdict) == (other.forward, other.verdict)
+    assert (one.forward, one.verdict.word, evidence(one)) == (other.forward, other.verdict.word, evidence(other))
+
+
+def evidence(found: Found) -> Evidence:
+    """Without what hangs on how many trials there were before."""
+    return replace(found.verdict.evidence, trials=0, by_luck=0.0, deflated=None)
 
 
 def left(tm: Tidemark) -> list[str]:
@@ -233,6 +241,66 @@ def test_a_dead_address_is_said_in_a_sentence(
     assert done.exit_code == 2, done.output
     assert says in " ".join(done.output.split())
     assert "Traceback" not in done.output
+
+
+def interrupted(tm: Tidemark, said: Path, *where: str) -> tuple[subprocess.Popen[bytes], list[psutil.Process]]:
+    """A search as a person runs it, once some of its trials are kept; and all that it had begun, which a terminal sends
+    Ctrl-C as well."""
+    space = ("n=3..60", "stop=1..3:0.5", "target=2..6:0.1")
+    words = [
+        "search",
+        "ma_breakout",
+        "--symbol",
+        "BTCUSDT",
+        "-i",
+        "15m",
+        "--objective",
+        "return_pct",
+        "--trials",
+        "9000",
+    ]
+    words += [word for one in space for word in ("--space", one)]
+    command = [
+        str(Path(sys.executable).with_name("tidemark")),
+        *words,
+        "--walk-forward",
+        "2",
+        "--name",
+        "killed",
+        *where,
+    ]
+    with said.open("wb") as out:
+        asked = subprocess.Popen(command, stdout=out, stderr=out, start_new_session=True)
+    some_are_kept(tm, asked, 30)
+    family = psutil.Process(asked.pid).children(recursive=True)
+    os.killpg(asked.pid, signal.SIGINT)
+    return asked, family
+
+
+@pytest.mark.parametrize("where", ["workers", "cluster"])
+def test_ctrl_c_ends_all_that_it_began_and_what_was_tried_is_kept(
+    filled: Tidemark, three: DaskCluster, tmp_path: Path, where: str
+) -> None:
+    own = where == "workers"
+    said = tmp_path / "said"
+    asked, family = interrupted(filled, said, *(("--workers", "2") if own else ("--cluster", three.address)))
+    so_far = len(kept(filled, "killed"))
+    code, told = asked.wait(PATIENCE), said.read_text()
+    assert code == 130, told
+    assert "Traceback" not in told
+    assert "if it is interrupted, tidemark search --resume killed goes on" in " ".join(told.split())
+    assert len(family) >= (2 if own else 0)
+    _, alive = psutil.wait_procs(family, PATIENCE)
+    assert alive == []
+    assert left(filled) == []
+    if not own:
+        three.has(3)
+        assert given_out(three) == []
+    at_last = len(kept(filled, "killed"))
+    assert so_far <= at_last < 9000
+    done = CliRunner().invoke(build(), ["search", "--resume", "killed", "--trials", str(at_last + 5), "--json"])
+    assert done.exit_code == 0, done.output
+    assert {one["number"] for one in kept(filled, "killed")} >= set(range(at_last + 5))
 
 
 def given_out(three: DaskCluster) -> list[str]:
