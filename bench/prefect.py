@@ -43,6 +43,7 @@ AN_HOUR: Final[Mapping[str, float]] = {
     "account/hourly": 1,
     "health/every-minute": 60,
     "audit/nightly": 1 / 24,
+    "likeness/nightly": 1 / 24,
     "retention/nightly": 1 / 24,
 }
 """In the order in which they are run here: each finds what the one before has left."""

@@ -29,6 +29,7 @@ from flows.backtest import run_backtest
 from flows.health import health
 from flows.indicators import indicators
 from flows.leftovers import end_leftovers
+from flows.likeness import likeness
 from flows.retention import retention
 from flows.returns import returns
 from flows.search import run_search
@@ -72,6 +73,7 @@ def deployments() -> list[RunnerDeployment]:
         _served(account, "hourly", "What the account is worth.", every(60)),
         _served(sweep, "every-minute", "One pass of the executor, without its service.", every(1), paused=True),
         _served(health, "every-minute", "Do the processes live, and is every series current?", every(1)),
+        _served(likeness, "nightly", "Which symbols move alike, for the caps of the portfolio.", nightly(2, 47)),
         _served(retention, "nightly", "Forget what is older than it is to be kept.", nightly(4, 41)),
     ]
 

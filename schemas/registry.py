@@ -7,6 +7,7 @@ from schemas.base import Collection
 from schemas.candles import CANDLES
 from schemas.control import CONTROL
 from schemas.funding import FUNDING
+from schemas.likeness import LIKENESS
 from schemas.orders import ORDERS
 from schemas.positions import POSITIONS
 from schemas.runs import RUN_TRADES, RUNS
@@ -29,6 +30,7 @@ COLLECTIONS: Final[tuple[Collection, ...]] = (
     CONTROL,
     SYMBOLS,
     FUNDING,
+    LIKENESS,
     RUNS,
     RUN_TRADES,
     SEARCHES,

@@ -8,8 +8,10 @@ from decimal import Decimal
 from pipeline.app.opened import Opened
 from pipeline.app.wiring import exchange_of
 from pipeline.exchange.products.instrument import Instrument
+from pipeline.portfolio.alike import groups
 from pipeline.portfolio.caps import Held, Use, uses
 from pipeline.store.account import AccountStore, PositionStore
+from pipeline.store.likeness import LikenessStore
 from pipeline.store.symbols import SymbolStore
 
 __all__ = ["Portfolio", "Use", "portfolios"]
@@ -39,9 +41,13 @@ class Portfolio:
 def portfolios(tm: Opened) -> list[Portfolio]:
     """In each asset that the account is counted in."""
     held = _held(tm)
+    measured = {symbol: one.correlations for symbol, one in LikenessStore(tm.db, tm.environment).load().items()}
+    alike = groups(measured, tm.settings.portfolio.alike)
     newest = [found for store in AccountStore(tm.db, tm.environment).each() if (found := store.latest()) is not None]
     return [
-        Portfolio(one.asset, one.equity, one.at, uses(tm.settings.portfolio, one.equity, held.get(one.asset, ())))
+        Portfolio(
+            one.asset, one.equity, one.at, uses(tm.settings.portfolio, one.equity, held.get(one.asset, ()), alike)
+        )
         for one in newest
     ]
 

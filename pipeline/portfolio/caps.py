@@ -4,7 +4,7 @@ what it counts. A cap keeps something from being opened; it never closes anythin
 Everything is in the asset that the account is counted in, and at the newest price.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final, Self
@@ -12,6 +12,8 @@ from typing import Final, Self
 from pipeline.exchange.products.instrument import Instrument
 from pipeline.settings import Portfolio
 
+Groups = Mapping[str, Collection[str]]
+"""Of each symbol, those that move like it."""
 _NONE: Final = Decimal(0)
 
 
@@ -108,11 +110,25 @@ CAPS: Final = (
 )
 
 
-def refusal(settings: Portfolio, equity: Decimal, held: Sequence[Held], wanted: Held) -> str | None:
+def group_of(symbol: str, alike: Collection[str]) -> Cap:
+    """What moves like that symbol, itself among it: longs less shorts."""
+    symbols = {symbol, *alike}
+    return Cap(
+        "group_percent",
+        f"longs less shorts of what moves like {symbol}",
+        lambda held: net([one for one in held if one.symbol in symbols]),
+    )
+
+
+def refusal(
+    settings: Portfolio, equity: Decimal, held: Sequence[Held], wanted: Held, alike: Collection[str] | None
+) -> str | None:
     """Why that is not to be opened beside what is held: it would take more of a cap than there is. What takes no more
-    of it than was taken before is never refused."""
+    of it than was taken before is never refused. `alike`: the symbols that move like its own; None: nobody knows."""
+    if alike is None and settings.group_percent is not None:
+        return f"what moves like {wanted.symbol} is not known, and [portfolio] group_percent caps it"
     after = [*held, wanted]
-    for cap in CAPS:
+    for cap in (*CAPS, group_of(wanted.symbol, alike or ())):
         most = _most(cap, settings)
         if most is None:
             continue
@@ -125,9 +141,10 @@ def refusal(settings: Portfolio, equity: Decimal, held: Sequence[Held], wanted: 
     return None
 
 
-def uses(settings: Portfolio, equity: Decimal, held: Sequence[Held]) -> list[Use]:
-    """Of every cap, how much of it is used."""
-    return [Use(cap, _share(cap.counts(held), equity), _most(cap, settings)) for cap in CAPS]
+def uses(settings: Portfolio, equity: Decimal, held: Sequence[Held], alike: Groups) -> list[Use]:
+    """Of every cap, how much of it is used; of groups, by each symbol that is held."""
+    groups = [group_of(one.symbol, alike.get(one.symbol, ())) for one in held]
+    return [Use(cap, _share(cap.counts(held), equity), _most(cap, settings)) for cap in (*CAPS, *groups)]
 
 
 def _most(cap: Cap, settings: Portfolio) -> Decimal | None:

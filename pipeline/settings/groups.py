@@ -88,13 +88,15 @@ class Portfolio(Group):
     gross_percent: Share = Field(default=None, description="longs and shorts, added")
     net_percent: Share = Field(default=None, description="longs less shorts, whichever is more")
     side_percent: Share = Field(default=None, description="all longs; and all shorts")
+    group_percent: Share = Field(default=None, description="longs less shorts of a symbol and of what moves like it")
+    alike: float = Field(default=0.8, ge=0, lt=1, description="the correlation from which on two symbols move alike")
     margin_percent: Share = Field(default=None, description="what the exchange keeps for what is held")
     open_risk_percent: Share = Field(default=None, description="what is lost where every stop is reached")
 
     @property
     def is_capped(self) -> bool:
         """Whether any of it is set."""
-        return any(most is not None for _, most in self)
+        return any(most is not None for name, most in self if name != "alike")
 
 
 class StrategyIntervals(Group):

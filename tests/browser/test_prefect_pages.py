@@ -17,6 +17,7 @@ LISTED = [
     ("backtest", "on-demand", None),
     ("health", "every-minute", "Every minute"),
     ("indicators", "every-5-minutes", "Every 5 minutes"),
+    ("likeness", "nightly", None),
     ("retention", "nightly", None),
     ("returns", "every-minute", "Every minute"),
     ("search", "on-demand", None),

@@ -9,8 +9,10 @@ import pytest
 from pymongo.database import Database
 
 from pipeline.store.account import AccountStore, PositionStore
+from pipeline.store.likeness import LikenessStore
 from pipeline.store.prepare import prepare
 from pipeline.store.symbols import SymbolStore
+from schemas.likeness import Likeness
 from schemas.positions import Position
 from tests.cli.conftest import Run
 from tests.contracts import contract
@@ -46,6 +48,15 @@ def stored(db: Database[dict[str, Any]]) -> None:
     )
 
 
+@pytest.fixture(autouse=True)
+def measured(db: Database[dict[str, Any]]) -> None:
+    together = {"BTCUSDT": {"ETHUSDT": 0.91, "SOLUSDT": 0.79}, "ETHUSDT": {"BTCUSDT": 0.91}}
+    LikenessStore(db, "sim").save(
+        Likeness(id=f"sim:{symbol}", exchange="sim", symbol=symbol, at=NOW, correlations=of_it)
+        for symbol, of_it in together.items()
+    )
+
+
 def test_what_everything_comes_to_is_shown_beside_what_it_may(tidemark: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TIDEMARK_PORTFOLIO__GROSS_PERCENT", "100")
     found = json.loads(tidemark("portfolio", "--json").stdout)["portfolios"]
@@ -57,6 +68,9 @@ def test_what_everything_comes_to_is_shown_beside_what_it_may(tidemark: Run, mon
         "all shorts": 220,
         "the margin used": (1100 + 220 + 110) / Decimal(5),
         "what is lost where every stop is reached": 100 + 20 + 110,
+        "longs less shorts of what moves like BTCUSDT": 1100 - 220,
+        "longs less shorts of what moves like ETHUSDT": 1100 - 220,
+        "longs less shorts of what moves like SOLUSDT": 110,
     }
     assert {one["counts"]: round(Decimal(one["now_pct"]), 6) for one in found[0]["caps"]} == {
         name: round(Decimal(value) * 100 / equity, 6) for name, value in worth.items()

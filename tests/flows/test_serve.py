@@ -18,6 +18,7 @@ SERVED = {
     "backtest/on-demand": None,
     "health/every-minute": "every-1-minutes",
     "indicators/every-5-minutes": "every-5-minutes",
+    "likeness/nightly": "at-02-47-utc",
     "retention/nightly": "at-04-41-utc",
     "returns/every-minute": "every-1-minutes",
     "search/on-demand": None,

@@ -32,48 +32,69 @@ WOULD = "would come to"
     ],
 )
 def test_what_is_just_within_a_cap_is_opened_and_what_is_just_beyond_is_not(setting, wanted, comes_to, said):
-    assert refusal(Portfolio(**{setting: comes_to}), EQUITY, HELD, wanted) is None
+    assert refusal(Portfolio(**{setting: comes_to}), EQUITY, HELD, wanted, None) is None
     least = comes_to - D("0.01")
-    assert refusal(Portfolio(**{setting: least}), EQUITY, HELD, wanted) == (
+    assert refusal(Portfolio(**{setting: least}), EQUITY, HELD, wanted, None) == (
         f"{said} of the equity, {least} is the most ([portfolio] {setting})"
     )
 
 
 def test_shorts_have_the_same_room_as_longs():
-    assert refusal(Portfolio(side_percent=D(70)), EQUITY, HELD[2:], SHORT) is None
-    assert "all shorts" in (refusal(Portfolio(side_percent=D(69)), EQUITY, HELD[2:], SHORT) or "")
+    assert refusal(Portfolio(side_percent=D(70)), EQUITY, HELD[2:], SHORT, None) is None
+    assert "all shorts" in (refusal(Portfolio(side_percent=D(69)), EQUITY, HELD[2:], SHORT, None) or "")
 
 
 @pytest.mark.parametrize(("setting", "most"), [("net_percent", D(50)), ("side_percent", D(100))])
 def test_what_takes_no_more_of_a_cap_is_opened_however_much_is_held(setting, most):
     """110 % are held net, and 80 % would be; 150 % are held long, and stay as they are."""
-    assert refusal(Portfolio(**{setting: most}), EQUITY, HELD, SHORT) is None
+    assert refusal(Portfolio(**{setting: most}), EQUITY, HELD, SHORT, None) is None
 
 
 def test_a_short_past_the_other_side_is_as_much_as_a_long():
     deep = Held("XRPUSDT", worth=D(-2_300), margin=D(700), at_risk=D(10))
-    assert "120.00 %" in (refusal(Portfolio(net_percent=D(115)), EQUITY, HELD, deep) or "")
+    assert "120.00 %" in (refusal(Portfolio(net_percent=D(115)), EQUITY, HELD, deep, None) or "")
 
 
 def test_what_is_being_closed_takes_nothing_off_the_other_side():
     leaving = (*HELD[:2], replace(HELD[2], leaves=True))
-    assert refusal(Portfolio(net_percent=D(150)), EQUITY, HELD, LONG) is None
-    assert "180.00 %" in (refusal(Portfolio(net_percent=D(150)), EQUITY, leaving, LONG) or "")
-    assert refusal(Portfolio(net_percent=D(150)), EQUITY, leaving, SHORT) is None
+    assert refusal(Portfolio(net_percent=D(150)), EQUITY, HELD, LONG, None) is None
+    assert "180.00 %" in (refusal(Portfolio(net_percent=D(150)), EQUITY, leaving, LONG, None) or "")
+    assert refusal(Portfolio(net_percent=D(150)), EQUITY, leaving, SHORT, None) is None
 
 
 def test_nothing_is_capped_as_shipped():
     assert not Portfolio().is_capped
-    assert refusal(Portfolio(), EQUITY, HELD, LONG) is None
+    assert refusal(Portfolio(), EQUITY, HELD, LONG, None) is None
 
 
 def test_of_no_equity_nothing_is_opened():
     for equity in (D(0), D(-5)):
-        assert "Infinity %" in (refusal(Portfolio(gross_percent=D(500)), equity, (), LONG) or "")
+        assert "Infinity %" in (refusal(Portfolio(gross_percent=D(500)), equity, (), LONG, None) or "")
+
+
+def test_a_group_is_a_symbol_and_what_moves_like_it():
+    def asked(most, alike):
+        return refusal(Portfolio(group_percent=most), EQUITY, HELD, LONG, alike)
+
+    assert asked(D(30), frozenset()) is None
+    assert asked(D(90), {"ETHUSDT"}) is None
+    assert asked(D("89.99"), {"ETHUSDT"}) == (
+        "longs less shorts of what moves like XRPUSDT would come to 90.00 % of the equity, 89.99 is the most "
+        "([portfolio] group_percent)"
+    )
+    assert asked(D(50), {"ETHUSDT", "SOLUSDT"}) is None, "what is short takes off of it"
+
+
+def test_where_nobody_knows_what_moves_alike_a_cap_on_it_lets_nothing_through():
+    said = refusal(Portfolio(group_percent=D(500)), EQUITY, HELD, LONG, None)
+    assert said == "what moves like XRPUSDT is not known, and [portfolio] group_percent caps it"
+    assert not Portfolio(alike=0.5).is_capped
 
 
 def test_what_is_used_of_each_cap_is_said_and_what_is_over():
-    found = {one.cap.called: one for one in uses(Portfolio(gross_percent=D(150), margin_percent=D(60)), EQUITY, HELD)}
+    found = {
+        one.cap.called: one for one in uses(Portfolio(gross_percent=D(150), margin_percent=D(60)), EQUITY, HELD, {})
+    }
     told = {called: (one.now, one.most, one.is_over) for called, one in found.items()}
     assert told == {
         "everything held": (D(190), D(150), True),
@@ -82,4 +103,7 @@ def test_what_is_used_of_each_cap_is_said_and_what_is_over():
         "all shorts": (D(40), None, False),
         "the margin used": (D(60), D(60), False),
         "what is lost where every stop is reached": (D("6.5"), None, False),
+        "longs less shorts of what moves like BTCUSDT": (D(90), None, False),
+        "longs less shorts of what moves like ETHUSDT": (D(60), None, False),
+        "longs less shorts of what moves like SOLUSDT": (D(40), None, False),
     }

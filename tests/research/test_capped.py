@@ -6,7 +6,8 @@ from decimal import Decimal
 from pipeline.research.backtest.asked import Asked
 from pipeline.research.backtest.run import run
 from pipeline.settings import Portfolio
-from tests.research.stage import asked, flat, minutes, said
+from pipeline.timeline import DAY, MINUTE
+from tests.research.stage import BEGIN, asked, flat, minutes, said, wild
 
 
 def of_two(most: int) -> Asked:
@@ -25,3 +26,25 @@ def test_what_a_cap_leaves_no_room_for_is_left_out_and_the_executor_itself_says_
     assert (count, reason.partition(" would")[0]) == (1, "everything held")
     assert scarce.outcome.engine == "exact"
     assert scarce.assumed["engine"].endswith("because the compiled rules know no caps of all positions together")
+
+
+def test_what_moves_alike_is_what_moved_alike_until_then() -> None:
+    """Two symbols walk together and one by itself. Of the first week nothing is known, and nothing is opened."""
+    together, alone = wild(10 * DAY // MINUTE, seed=1), wild(10 * DAY // MINUTE, seed=2)
+    walks = {"ABUSDT": together, "CDUSDT": together, "EFUSDT": alone}
+    markets = {name: minutes(walk, name) for name, walk in walks.items()}
+    early, late = DAY // MINUTE, 9 * DAY // MINUTE
+    signals = [
+        said(after + n, "entry", "long", walk[after + n - 1][3], symbol=name)
+        for after in (early, late)
+        for n, (name, walk) in enumerate(walks.items())
+    ]
+    question = asked(markets, signals)
+    policy = replace(question.policy, portfolio=Portfolio(group_percent=Decimal(40)))
+    found = run(replace(question, policy=policy)).outcome
+    assert [one.symbol for one in found.trades] == ["ABUSDT", "EFUSDT"]
+    assert {one.opened_at // DAY for one in found.trades} == {(BEGIN + 9 * DAY) // DAY}
+    reasons = sorted(found.left_out)
+    assert reasons[0].startswith("longs less shorts of what moves like CDUSDT would come to")
+    unknown = [f"what moves like {name} is not known, and [portfolio] group_percent caps it" for name in walks]
+    assert reasons[1:] == unknown

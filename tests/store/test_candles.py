@@ -432,3 +432,18 @@ def test_two_backfills_and_a_live_writer_at_once(store: CandleStore, db: Any) ->
 def test_reports_add_up() -> None:
     one = WriteReport(4, 3, 1, 0)
     assert one + replace(one, refused=2) == WriteReport(8, 6, 2, 2)
+
+
+@pytest.mark.parametrize("code", ["1m", "1h"])
+@pytest.mark.parametrize(("first", "last"), [(-50, 600), (3, 3), (100, 260), (239, 240), (500, 700), (900, 950)])
+def test_what_candles_closed_at_is_read_without_the_rest_of_them(
+    store: CandleStore, code: str, first: int, last: int
+) -> None:
+    key, step = SeriesKey("sim", "BTCUSDT", code), interval(code)
+    numbers = [number for number in range(520) if number % 7 or number < 240]
+    table = history(numbers, code=code).with_columns(pl.int_range(pl.len()).cast(pl.Float64).alias("close"))
+    store.replace_closed(key, table)
+    start, end = step.after(T0, first), step.after(T0, last)
+    loaded = store.load(key, start, end, ("t", "close"))
+    wanted = dict(zip(loaded["t"].cast(pl.Int64), loaded["close"], strict=True))
+    assert store.closes(key, start, end) == wanted

@@ -180,6 +180,7 @@ class Decisions:
             closed=signal.id in self._turns,
             reserved=wallet.reserved(),
             held=together.held(self._memory, market.asset) if self._policy.portfolio.is_capped else (),
+            alike=self._memory.alike.get(signal.symbol),
         )
 
     def _verdict(self, verdict: WriteVerdict) -> None:

@@ -4,6 +4,7 @@ The shell tells what happened and nothing else; each event may come twice, late,
 `asof` is a moment of the exchange's clock that surely lies before it read what it answered.
 """
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Literal
@@ -276,6 +277,13 @@ class GoalSeen:
 
 
 @dataclass(frozen=True, slots=True)
+class AlikeSeen:
+    """Of each symbol, as far as it was measured, those that move like it."""
+
+    groups: Mapping[str, Collection[str]]
+
+
+@dataclass(frozen=True, slots=True)
 class StageSeen:
     """How much production trading may hold: 1, 2, or 3 for the user's own limit."""
 
@@ -338,6 +346,7 @@ Event = (
     | HaltSeen
     | BreakersSeen
     | GoalSeen
+    | AlikeSeen
     | StageSeen
     | CallCounted
     | StreamBack

@@ -261,6 +261,8 @@ class Core:
             case ev.GoalSeen():
                 self._memory.goal = event
                 self._judge_all(now)
+            case ev.AlikeSeen(groups):
+                self._memory.alike = groups
             case ev.StageSeen(stage):
                 self._decisions.stage = stage
             case ev.CallCounted(ok):

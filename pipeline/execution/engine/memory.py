@@ -3,7 +3,7 @@ nothing; what it changes, it journals.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from decimal import Decimal
 from operator import attrgetter
@@ -61,6 +61,8 @@ class Memory:
     leaving: bool = False
     """The process is about to end."""
     goal: GoalSeen = field(default_factory=lambda: GoalSeen(None, "stop"))
+    alike: Mapping[str, Collection[str]] = field(default_factory=dict)
+    """Of each symbol, as far as it was measured, those that move like it."""
     compared: bool = False
     """Whether the exchange was compared: before, nobody knows what is held, by us or by others."""
     orders: dict[str, OrderRecord] = field(default_factory=dict)

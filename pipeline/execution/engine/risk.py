@@ -2,7 +2,7 @@
 reason, or None. Closing and protecting are never limited.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Final
@@ -60,6 +60,8 @@ class Ask:
     """Margin of entries that are under way, or that the account does not know of yet."""
     held: Sequence[Held] = ()
     """All that is margined in the same asset, and what is on its way; asked for where something caps it."""
+    alike: Collection[str] | None = None
+    """What moves like the signal's symbol; None: nobody knows."""
 
     @property
     def newest(self) -> Decimal:

@@ -24,7 +24,7 @@ def beyond_caps(ask: Ask, one: Instrument, quantity: Decimal, stop: Decimal) -> 
         return None
     signed = quantity if ask.signal.side == "long" else -quantity
     wanted = Held.of(one, signed, ask.price, ask.risk.leverage, stop)
-    return caps.refusal(ask.policy.portfolio, ask.account.equity, ask.held, wanted)
+    return caps.refusal(ask.policy.portfolio, ask.account.equity, ask.held, wanted, ask.alike)
 
 
 def _positions(memory: Memory, counted: dict[str, Instrument]) -> Iterator[Held]:

@@ -24,6 +24,7 @@ from pipeline.execution.engine import tradable
 from pipeline.execution.engine.diary import Diary
 from pipeline.execution.engine.effects import Effect, JournalPosition, Place, TripBreaker
 from pipeline.execution.engine.events import (
+    AlikeSeen,
     Event,
     FeeSeen,
     LeaseLost,
@@ -52,6 +53,7 @@ from pipeline.execution.runtime.instruments import Instruments
 from pipeline.execution.runtime.journaling import Journaling
 from pipeline.execution.runtime.opening import open_core
 from pipeline.execution.runtime.writing import Write, Writing
+from pipeline.portfolio.alike import groups
 from pipeline.timeline import to_datetime
 
 log = logging.getLogger(__name__)
@@ -199,8 +201,16 @@ class TradingSession:
         symbols = context.symbols() | held
         fees = context.stores.symbols.taker_fees(context.policy.environment)
         kept = (FeeSeen(symbol, fee) for symbol, fee in fees.items() if symbol in symbols)
-        for event in (*switched, *self._first_rules(symbols, held), *kept):
+        for event in (*switched, *self._alike(), *self._first_rules(symbols, held), *kept):
             self.tell_from_thread(event)
+
+    def _alike(self) -> list[Event]:
+        """What moves alike, where that caps anything."""
+        portfolio = self._context.policy.portfolio
+        if portfolio.group_percent is None:
+            return []
+        measured = {symbol: one.correlations for symbol, one in self._context.stores.likeness.load().items()}
+        return [AlikeSeen(groups(measured, portfolio.alike))]
 
     def _first_rules(self, symbols: set[str], held: set[str]) -> list[Event]:
         """What is allowed in these symbols. What is held waits for no answer: it is protected without, and the next
@@ -246,6 +256,7 @@ class TradingSession:
             self._every(pace.switches, self._look_at_switches),
             self._every(pace.watched, self._look_at_symbols),
             self._every(pace.rules, self._refresh_rules),
+            self._every(pace.rules, self._look_at_likeness),
             self._every(pace.fees, self._ask_a_fee),
             self._every(pace.clock, self._sync_clock),
             self._every(pace.clock_in_doubt, self._keep_clock),
@@ -377,6 +388,13 @@ class TradingSession:
 
     async def _refresh_rules(self) -> None:
         await self._learn(set(self._instruments.known))
+
+    async def _look_at_likeness(self) -> None:
+        try:
+            for event in await self._in_thread(self._alike):
+                self.tell(event)
+        except PyMongoError as error:
+            log.warning("what moves alike cannot be read: %s; it stays as it was", str(error)[:200])
 
     async def _keep_clock(self) -> None:
         if self._context.asking.client.clock.in_doubt:

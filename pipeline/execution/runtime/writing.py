@@ -29,6 +29,7 @@ from pipeline.execution.engine.state import OrderRecord
 from pipeline.execution.runtime import documents
 from pipeline.store.account import PositionStore
 from pipeline.store.control import ControlStore
+from pipeline.store.likeness import LikenessStore
 from pipeline.store.orders import OrderJournal
 from pipeline.store.signals.feed import SignalFeed
 from pipeline.store.symbols import SymbolStore
@@ -54,6 +55,7 @@ class Stores:
     signals: SignalFeed
     control: ControlStore
     symbols: SymbolStore
+    likeness: LikenessStore
 
 
 def stores_of(database: Database[dict[str, Any]], environment: str) -> tuple[Stores, Stores]:
@@ -64,6 +66,7 @@ def stores_of(database: Database[dict[str, Any]], environment: str) -> tuple[Sto
         SignalFeed(database, environment),
         ControlStore(database, environment),
         SymbolStore(database),
+        LikenessStore(database, environment),
     )
     loose = database.with_options(write_concern=UNHURRIED)
     return durable, replace(

@@ -17,6 +17,7 @@ from pipeline.exchange.rest import RestClient
 from pipeline.exchange.trading import Trading
 from pipeline.execution.engine import effects as out
 from pipeline.execution.engine.events import (
+    AlikeSeen,
     CallCounted,
     Event,
     FeeSeen,
@@ -38,6 +39,7 @@ from pipeline.research.backtest.coins import CoinBooks
 from pipeline.research.backtest.contracts import spec_of
 from pipeline.research.backtest.exchange import ACCOUNT, VenueClient, VirtualClock
 from pipeline.research.backtest.funding import Scheduled
+from pipeline.research.backtest.likeness import groups_at
 from pipeline.research.backtest.margined import MarginedBooks
 from pipeline.research.backtest.market import HistoryMarket, Stance
 from pipeline.research.backtest.quiet import Range, first_event
@@ -143,6 +145,7 @@ class ExactRun:
             self._tell(TradingSeen(one.symbol, self._asked.trading.get(one.symbol, TradingView())))
         for change in self._asked.changes:
             self._at(max(change.at, self._now), partial(self._change, change.symbol))
+        self._tell_what_moves_alike()
         self._tell(Time())
         end = self._record.end
         while (upcoming := self._upcoming()) <= end or self._now < end:
@@ -208,6 +211,7 @@ class ExactRun:
         if self._now % DAY == 0:
             self._day_start[self._now] = self._mark()
             self._progress(self._now)
+            self._tell_what_moves_alike()
         while self._queue and self._queue[0][0] <= self._now:
             heappop(self._queue)[2]()
         self._tell_signals()
@@ -323,6 +327,11 @@ class ExactRun:
         brackets = reports_in.brackets(self._trading.brackets().get(symbol, ()))
         self._tell(RulesSeen(symbol, self._listing.listed[symbol], margin, self._now, brackets))
         self._tell(FeeSeen(symbol, self._trading.taker_fee(symbol)))
+
+    def _tell_what_moves_alike(self) -> None:
+        """Where that caps anything; it is measured once a day."""
+        if self._asked.policy.portfolio.group_percent is not None:
+            self._tell(AlikeSeen(groups_at(self._asked, self._now)))
 
     def _change(self, one: Symbol) -> None:
         """Its rules are others from now on, at the exchange and for the executor."""

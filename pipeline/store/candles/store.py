@@ -43,7 +43,7 @@ from pipeline.store.candles.live import (
     only_duplicates,
 )
 from pipeline.store.candles.merge import Law, Merged, merge_indicators, merge_truth
-from pipeline.timeline import Window, interval
+from pipeline.timeline import Window, interval, to_ms
 from schemas.candles import CANDLE_FIELDS, CANDLES, INDICATOR_FIELDS
 from schemas.series import SERIES, SeriesKey
 
@@ -90,6 +90,19 @@ class CandleStore:
         for grid in self._grids(key, start, end, wanted):
             collected.add(grid)
         return collected.columns()
+
+    def closes(self, key: SeriesKey, start: int, end: int) -> dict[int, float]:
+        """What each stored candle that opens in [start, end] closed at, and nothing else of it: by when it opens."""
+        step = interval(key.interval)
+        first, last = step.slot(step.ceil(start)), step.slot(end)
+        span = {"$gte": bucket_id(key, first.bucket), "$lte": bucket_id(key, last.bucket)}
+        closes = {"$map": {"input": "$candles", "in": "$$this.close"}}
+        found: dict[int, float] = {}
+        for bucket in self._collection.aggregate([{"$match": {"_id": span}}, {"$project": {"start": 1, "c": closes}}]):
+            begin = step.index(to_ms(bucket["start"]))
+            opened = ((step.open_time(begin + place), close) for place, close in enumerate(bucket["c"]))
+            found |= {t: close for t, close in opened if close is not None and start <= t <= end}
+        return found
 
     def newest_two(self, keys: Sequence[SeriesKey], now: int) -> dict[SeriesKey, list[dict[str, Any]]]:
         """The candle that is open at that moment and the one before it, of each series that has stored them: all series

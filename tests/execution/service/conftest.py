@@ -32,7 +32,7 @@ from pipeline.execution.engine.effects import Notify
 from pipeline.execution.engine.state import Policy
 from pipeline.execution.runtime.context import Pace
 from pipeline.execution.runtime.executor import Executor, opened
-from pipeline.settings import Risk
+from pipeline.settings import Portfolio, Risk
 from pipeline.simulator.handle import RunningSimulator, Simulator
 from pipeline.simulator.options import Account
 from pipeline.store.lease import LIFE
@@ -84,7 +84,8 @@ class House:
         fees = options.pop("pace_fees", 2.0)
         product = self.place.product
         policy = Policy(
-            self.place.name, risk or Risk(), production=options.pop("production", False), recv_window=window,
+            self.place.name, risk or Risk(), options.pop("portfolio", Portfolio()),
+            production=options.pop("production", False), recv_window=window,
             late_margin=min(window, 2_000), arithmetic=product.arithmetic, coins=product.margin is None,
             look_at_stops_every=None if product.streams.tells_algos else 1_000,
         )  # fmt: skip

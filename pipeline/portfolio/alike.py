@@ -1,0 +1,48 @@
+"""Which symbols move alike: the correlation of their returns, hour by hour."""
+
+from collections.abc import Mapping
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+DAYS: Final = 30
+"""So far back it is measured."""
+FEWEST: Final = 7 * 24
+"""Of fewer hours in common nothing is said."""
+_DIGITS: Final = 3
+
+
+def correlations(closes: Mapping[str, Floats]) -> dict[str, dict[str, float]]:
+    """Of each symbol with each other one. `closes`: of the same hours, one after the other; NaN where none is known. A
+    symbol of which too little is known is left out; one that moves like nothing else has nobody."""
+    names = sorted(closes)
+    if not names:
+        return {}
+    prices = np.array([closes[name] for name in names], dtype=float)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        returns = np.diff(np.log(prices), axis=1)
+    known = np.isfinite(returns)
+    moves = np.where(known, returns, 0.0)
+    counts = known.astype(float) @ known.T.astype(float)
+    sums = moves @ known.T.astype(float)
+    squares = (moves**2) @ known.T.astype(float)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        covariance = moves @ moves.T / counts - (sums / counts) * (sums.T / counts)
+        variance = squares / counts - (sums / counts) ** 2
+        found = covariance / np.sqrt(variance * variance.T)
+    enough = [place for place in range(len(names)) if counts[place, place] >= FEWEST and variance[place, place] > 0]
+    return {
+        names[one]: {
+            names[other]: round(float(np.clip(found[one, other], -1.0, 1.0)), _DIGITS)
+            for other in enough
+            if other != one and counts[one, other] >= FEWEST and np.isfinite(found[one, other])
+        }
+        for one in enough
+    }
+
+
+def groups(found: Mapping[str, Mapping[str, float]], least: float) -> dict[str, frozenset[str]]:
+    """Of each symbol, those that move like it: as far together as `least`, or farther."""
+    return {name: frozenset(other for other, one in of_it.items() if one >= least) for name, of_it in found.items()}
