@@ -45,6 +45,7 @@ AN_HOUR: Final[Mapping[str, float]] = {
     "audit/nightly": 1 / 24,
     "likeness/nightly": 1 / 24,
     "retention/nightly": 1 / 24,
+    "explain/nightly": 1 / 24,
 }
 """In the order in which they are run here: each finds what the one before has left."""
 RUNS_KEPT: Final = timedelta(seconds=259_200)

@@ -26,6 +26,7 @@ from flows.account import account
 from flows.audit import AuditChoice, audit
 from flows.backfill import backfill
 from flows.backtest import run_backtest
+from flows.explain import explain_days
 from flows.health import health
 from flows.indicators import indicators
 from flows.leftovers import end_leftovers
@@ -71,6 +72,7 @@ def deployments() -> list[RunnerDeployment]:
             chosen=AuditChoice(repair=True, everything=False),
         ),
         _served(account, "hourly", "What the account is worth.", every(60)),
+        _served(explain_days, "nightly", "Why live did not earn what a backtest says, of yesterday.", nightly(0, 23)),
         _served(sweep, "every-minute", "One pass of the executor, without its service.", every(1), paused=True),
         _served(health, "every-minute", "Do the processes live, and is every series current?", every(1)),
         _served(likeness, "nightly", "Which symbols move alike, for the caps of the portfolio.", nightly(2, 47)),

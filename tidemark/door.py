@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pipeline.app.opened import Opened
     from pipeline.app.runs import Kept
     from tidemark.backtest import Backtest
+    from tidemark.explain import Explanation
     from tidemark.search import FoundSearch
 
     Moment = datetime | str
@@ -264,6 +265,31 @@ class Tidemark:
 
         self._require_its_place()
         return periods_frame(one for each in self._ask(lambda tm: accounts(tm, by, days)) for one in each.periods)
+
+    def explain(
+        self,
+        *,
+        since: "Moment | None" = None,
+        until: "Moment | None" = None,
+        symbol: str | None = None,
+        strategy: str | None = None,
+        progress: bool = True,
+    ) -> "Explanation":
+        """Why live did not earn what a backtest of the same signals says: each difference with its cause and its cost,
+        over the last seven days. `since`: also how long ago, like `"12h"`, `"2d"` or `"4w"`. Nothing is sent anywhere.
+        """
+        from pipeline.app.explain import explain  # noqa: PLC0415
+        from pipeline.app.progress import days_done  # noqa: PLC0415
+        from tidemark.explain import Explanation  # noqa: PLC0415
+        from tidemark.frames import to_moment, to_since  # noqa: PLC0415
+
+        self._require_its_place()
+        begin, end = to_since("since", since), to_moment("until", until)
+        with days_done(shown=progress) as told:
+            found = self._ask(
+                lambda tm: explain(tm, since=begin, until=end, symbol=symbol, strategy=strategy, progress=told)
+            )
+        return Explanation(found)
 
     def positions(self) -> "pl.DataFrame":
         """What is held, and the stop that protects it. Money is exact (Decimal)."""

@@ -13,7 +13,6 @@ from pipeline.app.filters import strategy_filter, symbol_filter
 from pipeline.app.opened import Opened
 from pipeline.app.past import Read, symbol_of
 from pipeline.app.sound import usual_equity
-from pipeline.app.trading_access import require_backtested
 from pipeline.app.wiring import exchange_of
 from pipeline.errors import UsageError
 from pipeline.execution.engine.state import SignalView
@@ -25,6 +24,7 @@ from pipeline.research.explain.causes import MEANINGS, Cause
 from pipeline.research.explain.heard import Away, Candle, Decided, Heard, Judged, Stored
 from pipeline.research.explain.live import Known, deals, held_at
 from pipeline.research.explain.paper import paper_of, price_at
+from pipeline.settings import Settings
 from pipeline.store.account import AccountStore, PositionStore
 from pipeline.store.candles.store import CandleStore
 from pipeline.store.control import ControlStore
@@ -39,7 +39,7 @@ from schemas.orders import Order
 from schemas.series import SeriesKey
 from schemas.signals import Signal
 
-__all__ = ["MEANINGS", "ROW", "Cause", "Explained", "Row", "explain", "row_of", "told"]
+__all__ = ["MEANINGS", "ROW", "Cause", "Explained", "Row", "explain", "knows", "row_of", "told"]
 
 DAYS: Final = 7
 _LOOKED_BACK: Final = 50
@@ -61,6 +61,12 @@ class _Live:
     notes: Sequence[str]
 
 
+def knows(settings: Settings) -> bool:
+    """Whether that market's positions can be explained."""
+    product = exchange_of(settings).product
+    return product.is_backtested and product.arithmetic.is_borrowed
+
+
 def explain(
     tm: Opened,
     *,
@@ -70,24 +76,25 @@ def explain(
     strategy: str | None = None,
     progress: Callable[[str, int, int], None] = lambda _, __, ___: None,
 ) -> list[Explained]:
-    """What was traded since then, or in the last seven days, until the newest stored minute or an earlier moment; an
-    account of several coins is one of each. `symbol`, `strategy`: only the positions of one are shown; all are run."""
-    product = exchange_of(tm.settings).product
-    require_backtested(tm.settings)
-    if not product.arithmetic.is_borrowed:
-        raise UsageError(f"{tm.environment}: explain knows contracts, and coins that change hands not yet")
+    """What was traded since then, or in the last seven days, until the newest stored minute or an earlier moment, and
+    not before an executor first lived; an account of several coins is one of each. None where nobody has traded.
+    `symbol`, `strategy`: only the positions of one are shown; all are run."""
+    if not knows(tm.settings):
+        raise UsageError(f"{tm.environment}: explain knows contracts, and no coins that change hands")
     only = (
         None if symbol is None else symbol_filter(tm, symbol),
         None if strategy is None else strategy_filter(tm, strategy),
     )
+    lived = first_lived(tm.db, "executor", tm.environment)
+    if lived is None and not PositionStore(tm.db, tm.environment).list():
+        return []
     end = min(until or _FAR, _newest_minute(tm))
-    start = _begins(tm, end - DAYS * DAY if since is None else since)
+    start = max(end - DAYS * DAY if since is None else since, to_ms(lived) if lived is not None else 0)
+    start = start // MINUTE * MINUTE
     if start >= end:
-        raise UsageError(
-            f"there is nothing to explain yet: the window would begin at {iso(start)}, and 1m candles are stored until "
-            f"{iso(end)}"
-        )
+        return []
     found = _live(tm, start, end)
+    product = exchange_of(tm.settings).product
     assets: dict[str, list[str]] = {}
     for name in found.begins:
         assets.setdefault(symbol_of(tm, name).margin_asset if product.margin is None else product.margin, []).append(
@@ -145,12 +152,6 @@ def _newest_minute(tm: Opened) -> int:
             "--interval 1m"
         )
     return last // MINUTE * MINUTE + MINUTE
-
-
-def _begins(tm: Opened, since: int) -> int:
-    """Not before an executor first lived: nobody listened to what was said before."""
-    lived = first_lived(tm.db, "executor", tm.environment)
-    return (since if lived is None else max(since, to_ms(lived))) // MINUTE * MINUTE
 
 
 def _live(tm: Opened, start: int, end: int) -> _Live:

@@ -85,10 +85,8 @@ def _show(found: "Explained", *, wide: bool) -> None:
     from pipeline.app.explain import MEANINGS  # noqa: PLC0415
 
     digits = decimals_of_asset(found.asset)
-    typer.echo(
-        f"{moment(to_datetime(found.start))} to {moment(to_datetime(found.end))} UTC: "
-        f"{found.alike} of {found.signals} signals had the same verdict"
-    )
+    typer.echo(f"{moment(to_datetime(found.start))} to {moment(to_datetime(found.end))} UTC")
+    typer.echo(f"{found.alike} of {found.signals} signals had the same verdict")
     rows: list[tuple[Any, ...]] = [("the backtest", change(found.paper, digits), None, None, "")]
     for cause, money in found.by_cause.items():
         count = sum(cause in one.by_cause for one in found.rows)

@@ -15,6 +15,7 @@ LISTED = [
     ("backfill", "on-demand", None),
     ("backfill", "top-up", "Hourly"),
     ("backtest", "on-demand", None),
+    ("explain", "nightly", None),
     ("health", "every-minute", "Every minute"),
     ("indicators", "every-5-minutes", "Every 5 minutes"),
     ("likeness", "nightly", None),

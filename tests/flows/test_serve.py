@@ -16,6 +16,7 @@ SERVED = {
     "backfill/on-demand": None,
     "backfill/top-up": "every-60-minutes",
     "backtest/on-demand": None,
+    "explain/nightly": "at-00-23-utc",
     "health/every-minute": "every-1-minutes",
     "indicators/every-5-minutes": "every-5-minutes",
     "likeness/nightly": "at-02-47-utc",

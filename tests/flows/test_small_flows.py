@@ -2,6 +2,7 @@
 
 import os
 import socket
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -14,6 +15,7 @@ from prefect.exceptions import ParameterTypeError
 from pymongo.database import Database
 
 from flows.account import account
+from flows.explain import ExplainChoice, explain_days
 from flows.health import HealthChoice, health
 from flows.indicators import IndicatorsChoice, indicators
 from flows.retention import RetentionChoice, retention
@@ -21,16 +23,20 @@ from flows.returns import ReturnsChoice, returns
 from flows.sweep import SweepChoice, sweep
 from pipeline.app.audit_trail import file_of
 from pipeline.errors import AttentionError, TidemarkError, UsageError
+from pipeline.research.explain.answer import Explained, rows_of
+from pipeline.research.explain.heard import Stored
 from pipeline.store.deployments import DeploymentStore
 from pipeline.store.lease import LeaseStore
 from pipeline.store.prepare import prepare
 from pipeline.store.series import SeriesStore
 from pipeline.store.watchlist import Watchlist
-from pipeline.timeline import to_ms
+from pipeline.timeline import DAY, to_ms
 from schemas.accounts import Snapshot
 from schemas.positions import Position
 from schemas.series import SeriesKey
+from tests.contracts import BTC
 from tests.flows.artifacts import newest_artifact
+from tests.research.test_explain import ONE, PAPER
 
 pytestmark = pytest.mark.usefixtures("settings_of_the_run")
 
@@ -236,3 +242,29 @@ def test_what_a_flow_orders_is_noted(db: Database[Any], home: Path, monkeypatch:
         "flow account: snapshot of the account",
         "flow sweep: sweep, signal-only",
     ]
+
+
+def test_a_night_without_trades_is_explained_by_nothing(db: Database[Any]) -> None:
+    prepare(db)
+    assert explain_days() == []
+
+
+def test_a_night_with_trades_shows_causes_and_rest(db: Database[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    prepare(db)
+    asked: list[dict[str, Any]] = []
+    late = replace(PAPER, gross=PAPER.gross - 1)
+    rows = rows_of([late], [PAPER], {BTC: ONE}, Stored())
+    found = Explained("USDT", 0, DAY, rows, signals=3, alike=2, notes=["one of them is left out"])
+    monkeypatch.setattr("flows.explain.explain", lambda _, **more: asked.append(more) or [found])
+    assert explain_days(ExplainChoice(days=2)) == [{"exchange": "sim", "asset": "USDT", "rest": str(found.rest)}]
+    assert asked[0]["until"] - asked[0]["since"] == 2 * DAY
+    assert asked[0]["until"] % DAY == 0
+    page = newest_artifact("explain")
+    assert page.startswith("# live +8.90 USDT, the backtest +9.90, unexplained -1.00")
+    for words in (
+        "2 of 3 signals",
+        "| rest | -1.00 | -100.00 | nothing explains it |",
+        "| BTCUSDT | long |",
+        "- one of",
+    ):
+        assert words in page

@@ -1,0 +1,94 @@
+"""`tidemark explain` and `tm.explain`: what nobody has traded needs no explanation, what only the backtest traded has
+one; the same by both doors."""
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import polars as pl
+import pytest
+from typer.testing import CliRunner
+
+from pipeline.app.explain import knows
+from pipeline.cli.app import build
+from pipeline.settings import Settings
+from schemas.control import CONTROL
+from tidemark import Tidemark
+
+LIVED = {"_id": "uptime:executor:sim", "kind": "uptime", "role": "executor", "exchange": "sim", "detail": "sim"}
+
+
+def told(*arguments: str, code: int = 0, width: str = "200") -> Any:
+    done = CliRunner().invoke(build(), ["explain", *arguments], env={"COLUMNS": width})
+    assert done.exit_code == code, done.output
+    return done
+
+
+@pytest.fixture
+def lived(filled: Tidemark) -> Iterator[Tidemark]:
+    """An executor was there for the last two days, and heard of nothing. Of one contract there are no minutes."""
+    filled.backfill("BTCUSDT", "1m", days=1)
+    control = filled._opened.db[CONTROL.name]
+    control.insert_one(LIVED | {"since": datetime.now(UTC) - timedelta(days=2), "outages": []})
+    yield filled
+    control.delete_one({"_id": LIVED["_id"]})
+
+
+def test_where_no_executor_ever_lived_there_is_nothing_to_explain(filled: Tidemark) -> None:
+    assert filled.explain().accounts.is_empty()
+    assert "nothing was traded" in repr(filled.explain())
+    assert "Nothing was traded" in told().stderr
+    assert json.loads(told("--json").stdout)["accounts"] == []
+
+
+def test_what_only_the_backtest_traded_is_late_by_both_doors(lived: Tidemark) -> None:
+    found = lived.explain(since="6h")
+    (account,) = found.accounts.to_dicts()
+    assert (account["asset"], account["live"], account["signals"] > 0) == ("USDT", 0, True)
+    assert account["difference"] == -account["backtest"] == found.causes["money"].sum() + account["rest"]
+    causes = set(found.causes["cause"])
+    assert "corrected" in causes <= {"corrected", "late"}, "a candle was fetched long after its close, or just then"
+    assert account["rest"] == 0 == found.rest["USDT"]
+    assert found.positions.height == found.costs.height == account["positions"] > 0
+    assert found.positions["live"].null_count() == account["positions"]
+    assert "its candle was written at" in found.costs["words"][0]
+    assert "no 1m candles of ETHUSDT are stored of then: left out" in found.notes[0]
+    assert "<table" in found._repr_html_()
+
+    (same,) = json.loads(told("--since", "6h", "--json").stdout)["accounts"]
+    assert len(same["trades"]) == account["positions"]
+    assert [one["signal"] for one in same["trades"]] == found.positions["signal"].to_list()
+
+
+def test_one_symbol_or_strategy_is_shown_of_all_that_is_run(lived: Tidemark) -> None:
+    every = lived.explain(since="6h").positions
+    assert lived.explain(since="6h", symbol="ETHUSDT").positions.is_empty()
+    strategy = every["strategy"][0]
+    assert lived.explain(since="6h", strategy=strategy).positions.equals(every.filter(pl.col("strategy") == strategy))
+
+
+@pytest.mark.parametrize("width", ["60", "80", "120"])
+def test_what_a_person_reads_fits(lived: Tidemark, width: str) -> None:
+    done = told("--since", "6h", width=width)
+    assert max(map(len, done.stdout.splitlines())) <= int(width)
+    assert "rest" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("--since", "yesterday"), "'yesterday' is no time"),
+        (("--symbol", "BTCUSD_PERP"), "BTCUSD_PERP"),
+        (("--strategy", "macd_turtel"), "macd_turtle"),
+    ],
+)
+def test_what_cannot_be_asked_is_refused(arguments: tuple[str, ...], says: str) -> None:
+    done = told(*arguments, code=2)
+    assert says in done.output
+    assert "Traceback" not in done.output
+
+
+@pytest.mark.parametrize(("exchange", "can"), [("binance-um", True), ("binance-cm", True), ("binance-spot", False)])
+def test_coins_that_change_hands_are_not_explained(exchange: str, can: bool) -> None:
+    assert knows(Settings(environment=exchange)) is can
