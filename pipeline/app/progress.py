@@ -215,7 +215,9 @@ def where_one_looks(weight: LimitGate) -> AbstractContextManager[Told]:
 @contextmanager
 def days_done(*, shown: bool = True) -> Iterator[Callable[[str, int, int], None]]:
     """A bar of days for one long run; it hears what is being done, how far that is, and how far it goes."""
-    with Progress(console=Console(stderr=True), transient=True, disable=not shown) as bars:
+    console = Console(stderr=True)
+    seen = console.is_terminal or console.is_jupyter
+    with Progress(console=console, transient=True, disable=not (shown and seen)) as bars:
         bar = bars.add_task("", total=None)
         yield lambda what, done, whole: bars.update(bar, description=what, completed=done, total=whole)
 
