@@ -99,6 +99,19 @@ class Goal(Document):
     changes: list[Change]
 
 
+class Allocation(Document):
+    """How much of the equity each strategy goes by."""
+
+    id: str = Field(alias="_id", description="allocation:<environment>")
+    kind: Literal["allocation"]
+    environment: str
+    shares: dict[str, Money] | None = Field(
+        default=None,
+        description="by strategy, in percent; what is not named opens nothing. None: each goes by all of it",
+    )
+    changes: list[Change]
+
+
 class Stage(Document):
     """How much production trading may hold: a stage is left only by command, after clean days."""
 
@@ -212,6 +225,7 @@ Control = Annotated[
     | Breaker
     | Trading
     | Goal
+    | Allocation
     | Stage
     | Installation
     | Lease

@@ -175,7 +175,7 @@ def backtest(
             found, said = _signals(tm, key, speaking, silent.start, silent.end, read)
             signals += found
             notes += said
-    asked = replace(silent, signals=signals)
+    asked = replace(silent, signals=signals, shares=_shares(tm, notes))
     require_affordable([asked])
     whole = (asked.end - asked.start) // DAY
     progress("backtest (the first one compiles its rules)", 0, whole)
@@ -246,6 +246,18 @@ def _trading(tm: Opened, symbols: Iterable[str]) -> dict[str, TradingView]:
     stored = ControlStore(tm.db, tm.environment).read().trading
     views = {symbol: documents.trading_view(stored.get(symbol)) for symbol in symbols}
     return {symbol: replace(view, enabled=True, close_asked=None) for symbol, view in views.items()}
+
+
+def _shares(tm: Opened, notes: list[str]) -> Mapping[str, Decimal] | None:
+    """How much of the equity each strategy goes by, as it is now."""
+    found = ControlStore(tm.db, tm.environment).read().allocation
+    shares = found.shares if found else None
+    if shares is not None:
+        notes.append(
+            f"sized by what is allocated: {', '.join(f'{name} {share:f} %' for name, share in shares.items())} of the "
+            "equity (tidemark allocate --all lets each strategy go by all of it)"
+        )
+    return shares
 
 
 def _signals(

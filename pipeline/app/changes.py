@@ -25,7 +25,7 @@ from schemas.positions import POSITIONS
 from schemas.series import SeriesKey
 from schemas.signals import SIGNALS
 
-_SWITCHES: Final = "^(mode|halt|trading|goal|stage|breaker):"
+_SWITCHES: Final = "^(mode|halt|trading|goal|allocation|stage|breaker):"
 _WAIT_MS: Final = 200
 _PAUSES: Final = (0.5, 1.0, 2.0, 5.0)
 _SLOT: Final = re.compile(r"candles\.\d+")

@@ -271,6 +271,7 @@ def _asked(
         identity=documents.identity_of(control.installation, tm.environment),
         trading={name: replace(view, close_asked=None) for name, view in views.items()},
         funding=funding,
+        shares=control.allocation.shares if control.allocation else None,
         signals=[_view(tm, one) for one in listed if to_ms(one.at) < silent.end],
     ), notes
 

@@ -22,7 +22,7 @@ from schemas.control import Trading
 
 __all__ = [
     "AS_SETTINGS", "Changes", "Goal", "Listed", "RevisionError", "Trading", "amounts", "changed", "goal",
-    "of_symbol", "set_goal", "set_trading", "trading",
+    "of_symbol", "require_strategies", "set_goal", "set_trading", "trading",
 ]  # fmt: skip
 
 AS_SETTINGS: Final = "default"
@@ -66,7 +66,7 @@ def changed(
     changes = amounts(given) | {name: value for name, value in plain.items() if value is not None}
     if strategies:
         changes["strategies"] = None if list(strategies) == [AS_SETTINGS] else list(strategies)
-        _require_strategies(settings, changes["strategies"] or ())
+        require_strategies(settings, changes["strategies"] or ())
     if intervals:
         changes["intervals"] = None if list(intervals) == [AS_SETTINGS] else _intervals(intervals)
     return changes
@@ -149,8 +149,8 @@ def _amount(name: str, text: str) -> Decimal | None:
     return amount
 
 
-def _require_strategies(settings: Settings, wanted: Sequence[str]) -> None:
-
+def require_strategies(settings: Settings, wanted: Iterable[str]) -> None:
+    """Refuse a name that is no strategy's."""
     known = {*registry.names(), *(one.name for one in strategies_of(settings))}
     for name in wanted:
         if name not in known:

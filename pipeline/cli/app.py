@@ -41,6 +41,7 @@ MODULES = (
     "close",
     "account",
     "portfolio",
+    "allocate",
     "trading",
     "backup",
     "shell",

@@ -7,6 +7,7 @@ It stores what is to be done; acting on it is the executor's.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from decimal import Decimal
 from typing import Any, Final, TypeGuard
 
 from pymongo import ReturnDocument
@@ -15,10 +16,10 @@ from pymongo.errors import DuplicateKeyError
 
 from pipeline.errors import AttentionError
 from pipeline.store.orders import to_bson
-from schemas.control import CONTROL, Breaker, Change, Goal, Halt, Installation, ModeSwitch, Stage, Trading
+from schemas.control import CONTROL, Allocation, Breaker, Change, Goal, Halt, Installation, ModeSwitch, Stage, Trading
 from schemas.shared import Mode
 
-_KINDS: Final = ("mode", "halt", "breaker", "trading", "goal", "stage", "installation")
+_KINDS: Final = ("mode", "halt", "breaker", "trading", "goal", "allocation", "stage", "installation")
 
 
 class RevisionError(AttentionError):
@@ -35,6 +36,7 @@ class Controls:
     mode: ModeSwitch | None = None
     halt: Halt | None = None
     goal: Goal | None = None
+    allocation: Allocation | None = None
     stage: Stage | None = None
     installation: Installation | None = None
     breakers: Mapping[str, Breaker] = field(default_factory=dict)
@@ -56,6 +58,7 @@ class ControlStore:
             mode=next((one for one in models if isinstance(one, ModeSwitch)), None),
             halt=next((one for one in models if isinstance(one, Halt)), None),
             goal=next((one for one in models if isinstance(one, Goal)), None),
+            allocation=next((one for one in models if isinstance(one, Allocation)), None),
             stage=next((one for one in models if isinstance(one, Stage)), None),
             installation=next((one for one in models if self._is_this_database(one)), None),
             breakers={one.name: one for one in models if isinstance(one, Breaker)},
@@ -106,6 +109,16 @@ class ControlStore:
         old = ", ".join(f"{name}={getattr(before, name)}" for name in changes) if before else None
         change = Change(at=now, by=by, old=old, new=new, reason=reason)
         self._switch("goal", f"goal:{self._environment}", to_bson(changes), change)
+
+    def set_allocation(
+        self, shares: Mapping[str, Decimal] | None, *, by: str, now: datetime, reason: str | None = None
+    ) -> None:
+        """Change how much of the equity each strategy goes by; None: all of them by all of it."""
+        before = self.read().allocation
+        old = None if before is None else _shares_in_words(before.shares)
+        change = Change(at=now, by=by, old=old, new=_shares_in_words(shares), reason=reason)
+        fields = {"shares": None if shares is None else to_bson(shares)}
+        self._switch("allocation", f"allocation:{self._environment}", fields, change)
 
     def set_stage(self, stage: int, *, by: str, now: datetime, reason: str | None = None) -> None:
         """Leave a stage for another; clean days are counted anew."""
@@ -199,3 +212,7 @@ def _halt_word(halted: bool, flatten: bool) -> str:
     if not halted:
         return "running"
     return "halted, flatten" if flatten else "halted"
+
+
+def _shares_in_words(shares: Mapping[str, Decimal] | None) -> str:
+    return "all of it each" if shares is None else ", ".join(f"{name}={share:f}" for name, share in shares.items())

@@ -48,3 +48,12 @@ def test_what_moves_alike_is_what_moved_alike_until_then() -> None:
     assert reasons[0].startswith("longs less shorts of what moves like CDUSDT would come to")
     unknown = [f"what moves like {name} is not known, and [portfolio] group_percent caps it" for name in walks]
     assert reasons[1:] == unknown
+
+
+def test_a_strategy_that_goes_by_a_part_of_the_equity_is_run_by_the_executor_itself() -> None:
+    question = asked(minutes(flat(100_000, 9)), [said(3, "entry", "long", 100_000)])
+    whole, half = run(question), run(replace(question, shares={"rule": Decimal(50)}))
+    assert half.assumed["engine"].endswith("because the compiled rules know no shares of the equity")
+    sizes = [one.outcome.trades[0].quantity for one in (whole, half)]
+    assert 0 <= sizes[0] - 2 * sizes[1] <= Decimal("0.002"), "in lots"
+    assert not run(replace(question, shares={"other": Decimal(50)})).outcome.trades

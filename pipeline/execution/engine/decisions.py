@@ -30,6 +30,7 @@ from pipeline.execution.engine.state import (
 )
 from pipeline.execution.engine.turning import with_close
 from pipeline.execution.engine.worth import Wallets
+from pipeline.portfolio import allocation as portfolio
 from pipeline.timeline import MINUTE, SECOND
 from schemas.signals import Verdict
 
@@ -179,6 +180,7 @@ class Decisions:
             open_symbols=self._memory.open_symbols(),
             closed=signal.id in self._turns,
             reserved=wallet.reserved(),
+            share=portfolio.share_of(signal.strategy, self._memory.shares),
             held=together.held(self._memory, market.asset) if self._policy.portfolio.is_capped else (),
             alike=self._memory.alike.get(signal.symbol),
         )

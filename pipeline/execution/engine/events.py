@@ -277,6 +277,13 @@ class GoalSeen:
 
 
 @dataclass(frozen=True, slots=True)
+class AllocationSeen:
+    """How much of the equity each strategy goes by, in percent; None: each by all of it."""
+
+    shares: Mapping[str, Decimal] | None
+
+
+@dataclass(frozen=True, slots=True)
 class AlikeSeen:
     """Of each symbol, as far as it was measured, those that move like it."""
 
@@ -346,6 +353,7 @@ Event = (
     | HaltSeen
     | BreakersSeen
     | GoalSeen
+    | AllocationSeen
     | AlikeSeen
     | StageSeen
     | CallCounted

@@ -216,7 +216,7 @@ class Core:
             case _:
                 self._learn(event, now)
 
-    def _learn(self, event: ev.Event, now: int) -> None:  # noqa: C901, PLR0912 - a table of events
+    def _learn(self, event: ev.Event, now: int) -> None:  # noqa: C901, PLR0912, PLR0915 - a table of events
         """Facts and switches that no order hangs on."""
         match event:
             case ev.AccountSeen(account):
@@ -261,6 +261,8 @@ class Core:
             case ev.GoalSeen():
                 self._memory.goal = event
                 self._judge_all(now)
+            case ev.AllocationSeen(shares):
+                self._memory.shares = shares
             case ev.AlikeSeen(groups):
                 self._memory.alike = groups
             case ev.StageSeen(stage):

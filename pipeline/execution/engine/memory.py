@@ -61,6 +61,8 @@ class Memory:
     leaving: bool = False
     """The process is about to end."""
     goal: GoalSeen = field(default_factory=lambda: GoalSeen(None, "stop"))
+    shares: Mapping[str, Decimal] | None = None
+    """How much of the equity each strategy goes by, in percent; None: each by all of it."""
     alike: Mapping[str, Collection[str]] = field(default_factory=dict)
     """Of each symbol, as far as it was measured, those that move like it."""
     compared: bool = False

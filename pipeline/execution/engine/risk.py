@@ -20,6 +20,7 @@ from pipeline.execution.engine.state import (
     SignalView,
     SymbolState,
 )
+from pipeline.portfolio.allocation import WHOLE
 from pipeline.portfolio.caps import Held
 from pipeline.settings import Risk
 from pipeline.timeline import DAY, MINUTE, SECOND, iso
@@ -58,6 +59,8 @@ class Ask:
     """The signal has closed what was held already, and is decided once more, to open the other way."""
     reserved: Decimal = ZERO
     """Margin of entries that are under way, or that the account does not know of yet."""
+    share: Decimal = WHOLE
+    """How much of the equity its strategy goes by, in percent."""
     held: Sequence[Held] = ()
     """All that is margined in the same asset, and what is on its way; asked for where something caps it."""
     alike: Collection[str] | None = None
@@ -82,6 +85,11 @@ class Ask:
         if self.limit is None:
             return self.newest
         return min(self.newest, self.limit) if self.signal.side == "long" else max(self.newest, self.limit)
+
+    @property
+    def equity(self) -> Decimal:
+        """What its strategy goes by."""
+        return self.account.equity * self.share / WHOLE
 
     @property
     def taker_fee(self) -> Decimal:
@@ -128,6 +136,12 @@ def _interval_off(ask: Ask) -> str | None:
     if allowed is None or ask.signal.interval in allowed:
         return None
     return f"{ask.signal.interval} is not among the intervals of {ask.signal.symbol}: {', '.join(allowed)}"
+
+
+def _no_share(ask: Ask) -> str | None:
+    if ask.share:
+        return None
+    return f"no share of the equity is allocated to {ask.signal.strategy} (tidemark allocate)"
 
 
 def _not_traded(ask: Ask) -> str | None:
@@ -218,6 +232,7 @@ CHECKS: Final[tuple[Callable[[Ask], str | None], ...]] = (
     _symbol_off,
     _strategy_off,
     _interval_off,
+    _no_share,
     _not_traded,
     _short_of_coins,
     _others_stops,
@@ -243,7 +258,7 @@ def unit(ask: Ask, one: Instrument, atr: Decimal) -> sizing.Unit:
     if ask.position.unit_quantity is not None:
         return sizing.Unit(ask.position.unit_quantity, "the position's unit")
     settings, fee = ask.risk, ask.taker_fee
-    equity, side = ask.account.equity, ask.signal.side
+    equity, side = ask.equity, ask.signal.side
     price = dearer(one, ask.price, ask.limit)
     worth = one.notional(ONE, ask.price)
     by_risk = sizing.unit_quantity(equity, settings.unit_percent, _lost(one, ask, atr), settings.leverage, worth, fee)
@@ -318,7 +333,7 @@ def unsellable(ask: Ask, one: Instrument, quantity: Decimal, stop: Decimal) -> s
 
 def _shares(ask: Ask) -> dict[str, Decimal]:
     """What a new position may come to be worth by the equity: as much as `max_open_positions` alike can pay for."""
-    settings, equity = ask.risk, ask.account.equity
+    settings, equity = ask.risk, ask.equity
     if settings.max_position_percent is not None:
         return {"max_position_percent": equity * settings.max_position_percent / 100}
     margin = equity * (100 - settings.margin_cushion_percent) / 100 / settings.max_open_positions

@@ -15,6 +15,7 @@ from pipeline.exchange.frames import KlineFrame, kline_stream
 from pipeline.exchange.stream_session import FeedLimits
 from pipeline.exchange.streams import Feed
 from pipeline.execution.engine.events import (
+    AllocationSeen,
     BreakersSeen,
     Event,
     GoalSeen,
@@ -142,6 +143,7 @@ class Switches:
     mode: Mode | None = None
     halt: HaltSeen = field(default_factory=lambda: HaltSeen(halted=False, flatten=False))
     goal: GoalSeen = field(default_factory=lambda: GoalSeen(None, "stop"))
+    shares: Mapping[str, Decimal] | None = None
     stage: int = 1
     breakers: frozenset[BreakerView] = frozenset()
     trips: int = 0
@@ -159,6 +161,7 @@ class Switches:
         halt = HaltSeen(halted.halted, halted.flatten) if halted else HaltSeen(halted=False, flatten=False)
         wanted = controls.goal
         goal = GoalSeen(wanted.daily_profit_percent, wanted.when_reached) if wanted else GoalSeen(None, "stop")
+        shares = controls.allocation.shares if controls.allocation else None
         stage = controls.stage.stage if controls.stage else 1
         breakers = frozenset(documents.breaker_view(one) for one in controls.breakers.values() if one.tripped)
         trading = {symbol: documents.trading_view(one) for symbol, one in controls.trading.items()}
@@ -169,12 +172,14 @@ class Switches:
             news.append(halt)
         if goal != self.goal:
             news.append(goal)
+        if shares != self.shares:
+            news.append(AllocationSeen(shares))
         if stage != self.stage:
             news.append(StageSeen(stage))
         if breakers != self.breakers:
             news.append(BreakersSeen(tuple(breakers - self.breakers), tuple(self.breakers - breakers)))
         news += [TradingSeen(symbol, one) for symbol, one in trading.items() if one != self.trading.get(symbol)]
-        self.mode, self.halt, self.goal, self.stage = mode, halt, goal, stage
+        self.mode, self.halt, self.goal, self.shares, self.stage = mode, halt, goal, shares, stage
         self.breakers, self.trading = breakers, trading
         return news
 

@@ -15,6 +15,7 @@ from pipeline.execution.engine.state import (
     SymbolState,
     TradingView,
 )
+from pipeline.portfolio.allocation import share_of
 from pipeline.research.backtest.asked import Asked
 from pipeline.research.backtest.contracts import spec_of
 from pipeline.simulator.venue.brackets import brackets_of
@@ -93,6 +94,7 @@ def _ask(asked: Asked, signal: SignalView, equity: Decimal) -> tuple[Ask, Instru
         stage=0,
         breakers=(),
         open_symbols=frozenset(),
+        share=share_of(signal.strategy, asked.shares),
     )
     return ask, instrument
 

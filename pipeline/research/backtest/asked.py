@@ -41,6 +41,8 @@ class Asked:
     end: int
     marks: Mapping[str, Minutes] = field(default_factory=dict)
     """The same minutes by mark price, of symbols of which it is known: what looks at the margin goes by it."""
+    shares: Mapping[str, Decimal] | None = None
+    """How much of the equity each strategy goes by, in percent; None: each by all of it."""
     changes: Sequence[Change] = ()
     """Of what `symbols` say, in order of time."""
 

@@ -18,6 +18,7 @@ from pipeline.exchange.trading import Trading
 from pipeline.execution.engine import effects as out
 from pipeline.execution.engine.events import (
     AlikeSeen,
+    AllocationSeen,
     CallCounted,
     Event,
     FeeSeen,
@@ -145,6 +146,7 @@ class ExactRun:
             self._tell(TradingSeen(one.symbol, self._asked.trading.get(one.symbol, TradingView())))
         for change in self._asked.changes:
             self._at(max(change.at, self._now), partial(self._change, change.symbol))
+        self._tell(AllocationSeen(self._asked.shares))
         self._tell_what_moves_alike()
         self._tell(Time())
         end = self._record.end

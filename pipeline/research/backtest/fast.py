@@ -125,6 +125,7 @@ def beyond(asked: Asked) -> str | None:
     risk, own, is_borrowed = asked.policy.risk, asked.trading.values(), asked.product.arithmetic.is_borrowed
     asks = {
         "limit entries": is_borrowed and risk.entry_order != "market",
+        "shares of the equity": asked.shares is not None,
         "caps of all positions together": asked.policy.portfolio.is_capped,
         "crossed margin": is_borrowed and risk.margin_type != "isolated",
         "daily target of a symbol": any(one.daily_profit_percent is not None for one in own),

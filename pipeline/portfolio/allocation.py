@@ -1,0 +1,28 @@
+"""How much of an account's equity each strategy goes by: it sizes as if that were all there is."""
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Final
+
+WHOLE: Final = Decimal(100)
+"""Percent."""
+_NOTHING: Final = Decimal(0)
+
+
+def share_of(strategy: str, shares: Mapping[str, Decimal] | None) -> Decimal:
+    """In percent. Where nobody has allocated anything, all of it; where somebody has, what is not named has none."""
+    return WHOLE if shares is None else shares.get(strategy, _NOTHING)
+
+
+def complaint(shares: Mapping[str, Decimal]) -> str | None:
+    """Why they cannot be, if they cannot."""
+    if not shares:
+        return "nothing is allocated: name a strategy and its share, or --all"
+    for name, share in shares.items():
+        if not share.is_finite() or not _NOTHING < share <= WHOLE:
+            return f"{name}={share}: a share is more than 0 and at most 100 percent"
+    whole = sum(shares.values(), _NOTHING)
+    if whole > WHOLE:
+        told = " + ".join(f"{share:f}" for share in shares.values())
+        return f"the shares come to {told} = {whole:f} percent of the equity, and there are 100"
+    return None
