@@ -112,14 +112,17 @@ class Load:
 
 
 async def main(rate: int, seconds: float, streams: int, moment: int, contracts: bool) -> None:
-    """Say the port; begin at a line; end at the next one, or when whoever began it is gone."""
+    """Say the port, and when all streams are listened to; begin at a line; end at the next one, or when whoever began
+    it is gone."""
     load = Load(rate, seconds, moment, CONTRACTS if contracts else COINS)
     async with serve(load.talk, "127.0.0.1", 0, compression=None, ping_interval=None) as server:
         say({"port": next(iter(server.sockets)).getsockname()[1]})
+        counting = asyncio.create_task(tell_when_complete(load, streams))
         if not await asyncio.to_thread(sys.stdin.readline):
             return
+        await counting
         over = asyncio.create_task(asyncio.to_thread(sys.stdin.readline))
-        sending = asyncio.create_task(deliver(load, streams))
+        sending = asyncio.create_task(deliver(load))
         await asyncio.wait((over, sending), return_when=asyncio.FIRST_COMPLETED)
         if sending.done():
             await sending
@@ -127,10 +130,15 @@ async def main(rate: int, seconds: float, streams: int, moment: int, contracts: 
         sending.cancel()
 
 
-async def deliver(load: Load, streams: int) -> None:
-    """Wait for the streams; say what the clock is set to; send; say what was sent."""
+async def tell_when_complete(load: Load, streams: int) -> None:
+    """Wait for the streams."""
     while len(load.streams) < streams:  # noqa: ASYNC110 - the connections have no event for it
         await asyncio.sleep(0.01)
+    say({"streams": streams})
+
+
+async def deliver(load: Load) -> None:
+    """Say what the clock is set to; send; say what was sent."""
     load.offset = load.moment - time.time_ns() // 1_000_000
     say({"offset": load.offset})
     await load.send()

@@ -127,6 +127,7 @@ class Bench:
                 if running.done():
                     running.result()
             outcome.opening = time.monotonic() - begun
+            await feed.listened_to()
             await asyncio.to_thread(opened)
             await self._load(feed, ingester, outcome)
             stop.set()
@@ -270,6 +271,10 @@ class Feeding:
     def now(self) -> int:
         """The time of the market: it stands still until the load begins."""
         return self.moment if self.offset is None else local_time() + self.offset
+
+    async def listened_to(self) -> None:
+        """Wait until somebody listens to every stream."""
+        await self._read()
 
     async def begin(self) -> None:
         """Send now."""
