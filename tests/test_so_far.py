@@ -1,15 +1,20 @@
 """What is said of long work: how far it is, what it waits for, and how often."""
 
 import io
+import re
+import subprocess
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+import psutil
 import pytest
 from rich.console import Console
 
-from pipeline.app.progress import Bars
+from pipeline.app.progress import Bars, trials_done
 from pipeline.app.so_far import Minutely, clock, so_far
+from pipeline.app.trying import Progress
 from pipeline.app.waits import waits_said
 from pipeline.exchange.clock import ServerClock
 from pipeline.exchange.errors import StoppedError
@@ -105,3 +110,22 @@ def test_the_bars_of_a_backfill_say_that_they_wait() -> None:
 def _spend(gate: LimitGate) -> None:
     with gate.spend(1):
         pass
+
+
+def test_a_search_shows_how_many_how_fast_how_long_the_best_and_the_memory_of_its_workers_too() -> None:
+    console = Console(file=io.StringIO(), force_terminal=True, width=160)
+    holds = "held = b'x' * 200_000_000; print(len(held), flush=True); input()"
+    with subprocess.Popen([sys.executable, "-c", holds], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as worker:
+        assert worker.stdout is not None
+        worker.stdout.readline()
+        own = psutil.Process().memory_info().rss
+        with trials_done(console=console) as told:
+            for done in (150, 200, 250):
+                told(Progress(done, wanted=1_000, kept=50, best=1.234))
+        worker.communicate(b"\n")
+    shown = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "250/1,000 trials" in shown
+    assert re.search(r"[\d,.]+/s", shown)
+    assert re.search(r"\d:\d\d:\d\d", shown), "how long it takes still"
+    (memory,) = re.findall(r"best 1\.23  ([\d,]+) MB", shown)[-1:]
+    assert int(memory.replace(",", "")) > own / 1e6 + 150

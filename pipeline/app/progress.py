@@ -6,7 +6,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from importlib import import_module
 from typing import Any, Final, Self, cast
 
@@ -222,24 +222,45 @@ def days_done(*, shown: bool = True) -> Iterator[Callable[[str, int, int], None]
         yield lambda what, done, whole: bars.update(bar, description=what, completed=done, total=whole)
 
 
+class _Memory:
+    """Of this process and of all that it began, in bytes; what others map as well is that of this one. Looked at once a
+    second."""
+
+    def __init__(self) -> None:
+        self._own = psutil.Process()
+        self._bytes, self._next = 0, 0.0
+
+    def __call__(self) -> int:
+        """By now."""
+        if (now := time.monotonic()) >= self._next:
+            self._bytes, self._next = self._own.memory_info().rss + sum(map(_apart, self._own.children(True))), now + 1
+        return self._bytes
+
+
+def _apart(process: psutil.Process) -> int:
+    with suppress(psutil.Error):  # it ended
+        held = process.memory_info()
+        return int(held.rss - getattr(held, "shared", 0))
+    return 0
+
+
 @contextmanager
-def trials_done(*, shown: bool = True) -> Iterator[Callable[[Any], None]]:
-    """A bar of trials: how many, how many a second, how long still, the best so far, and the memory of this process."""
+def trials_done(*, shown: bool = True, console: Console | None = None) -> Iterator[Callable[[Any], None]]:
+    """A bar of trials: how many, how many a second, how long still, the best so far, and the memory that this machine
+    gives to it."""
     columns = (
         TextColumn("{task.completed:,.0f}/{task.total:,.0f} trials"), BarColumn(), TextColumn("{task.fields[rate]}"),
         TimeRemainingColumn(), TextColumn("{task.fields[best]}"),
     )  # fmt: skip
-    with Progress(*columns, console=Console(stderr=True), transient=True, disable=not shown) as bars:
+    with Progress(*columns, console=console or Console(stderr=True), transient=True, disable=not shown) as bars:
         bar = bars.add_task("", total=0, rate="", best="")
-        began, process = time.monotonic(), psutil.Process()
+        began, memory = time.monotonic(), _Memory()
 
         def told(at: Any) -> None:
             rate = (at.done - at.kept) / max(time.monotonic() - began, 0.001)
-            memory = process.memory_info().rss / 1e6
             best = "" if at.best is None else f"best {at.best:,.2f}"
-            bars.update(
-                bar, completed=at.done, total=at.wanted, rate=f"{rate:,.1f}/s", best=f"{best}  {memory:,.0f} MB"
-            )
+            said = f"{best}  {memory() / 1e6:,.0f} MB"
+            bars.update(bar, completed=at.done, total=at.wanted, rate=f"{rate:,.1f}/s", best=said)
 
         yield told
 
