@@ -2,6 +2,7 @@
 
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import astuple
@@ -12,13 +13,15 @@ from urllib.parse import urlsplit
 from urllib.request import urlopen
 
 import pytest
+from distributed import Client
 from pymongo.database import Database
 
 from pipeline.app import cluster, filling_far
 from pipeline.app.backfill import Backfilled, NoProgress, backfill, fetchers_of
+from pipeline.app.cluster import OURS
 from pipeline.app.filling_far import Heard
 from pipeline.app.opened import Opened
-from pipeline.app.outpost import FETCHED, PLANNED, WAITS
+from pipeline.app.outpost import FETCHED, PLANNED, PURPOSE, WAITS
 from pipeline.errors import UsageError
 from pipeline.history.backfill import SeriesReport
 from pipeline.history.plan import wanted
@@ -26,7 +29,7 @@ from pipeline.settings import load
 from pipeline.simulator.handle import Simulator
 from pipeline.store.mongod.launch import any_free_port
 from schemas.series import SeriesKey
-from tests.door.dask_cluster import DaskCluster
+from tests.door.dask_cluster import PATIENCE, DaskCluster
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -51,7 +54,8 @@ class Host:
                     host.asked += 1
                     if host.asked > host.lets:
                         host.held.set()
-                        host.cut.wait(300)
+                        host.cut.wait(PATIENCE)
+                        self.close_connection = True
                         return
                 with urlopen(url + self.path, timeout=60) as answer:
                     body = answer.read()
@@ -101,6 +105,17 @@ class Hosts:
     def kill(self, place: int) -> None:
         self.cluster.kill(place)
         self.hosts.pop(place).close()
+
+    def have_heard_it(self) -> None:
+        """Wait until every worker was told to stop."""
+        deadline = time.monotonic() + PATIENCE
+        ours = f"{OURS}-{PURPOSE}:"
+        with Client(self.cluster.address, timeout=PATIENCE) as client:
+            while not all(client.run(lambda dask_worker: [
+                one.stop.is_set() for name, one in dask_worker.plugins.items() if name.startswith(ours)
+            ] == [True]).values()):  # fmt: skip
+                assert time.monotonic() < deadline, "it was not passed on"
+                time.sleep(0.1)
 
     def end(self) -> None:
         self.cluster.end()
@@ -166,8 +181,8 @@ def given_out(tm: Opened, two: Hosts, told: Counted, **chosen: Any) -> Backfille
 def given_out_at(tm: Opened, address: str, told: Counted, **chosen: Any) -> Backfilled:
     with fetchers_of(address) as fetchers:
         return backfill(
-            tm, SYMBOLS, INTERVALS, days=DAYS, by="a test", fetchers=fetchers, shown=lambda _: nullcontext(told),
-            **chosen,
+            tm, SYMBOLS, INTERVALS, days=DAYS, source="rest", by="a test", fetchers=fetchers,
+            shown=lambda _: nullcontext(told), **chosen,
         )  # fmt: skip
 
 
@@ -180,7 +195,7 @@ def test_two_hosts_fetch_and_one_that_dies_in_the_middle_loses_nothing_and_doubl
     killed = threading.Event()
 
     def kill() -> None:
-        if dying.held.wait(300):
+        if dying.held.wait(PATIENCE):
             two.kill(1)
             killed.set()
 
@@ -216,8 +231,9 @@ def test_told_to_stop_it_ends_at_the_workers_too_and_the_next_goes_on(tm: Opened
     stop = threading.Event()
 
     def interrupt() -> None:
-        two.hosts[0].held.wait(300)
+        two.hosts[0].held.wait(PATIENCE)
         stop.set()
+        two.have_heard_it()
         for one in two.hosts:
             one.cut.set()
 
