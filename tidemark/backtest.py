@@ -35,6 +35,23 @@ class Backtest:
         return self._result.summary
 
     @property
+    def contributions(self) -> pl.DataFrame:
+        """A row a strategy: the whole run's figures beside those of the run without it, and how what its trades brought
+        day by day correlates with what those of each other one did. Runs it once more for each."""
+        from pipeline.app.backtest import apart  # noqa: PLC0415
+
+        whole = self.summary
+        rows = [
+            {"strategy": one.strategy, "profit": one.profit, "return_pct": whole.return_pct}
+            | {"return_without_pct": one.without.return_pct, "drawdown_pct": whole.max_drawdown_pct}
+            | {"drawdown_without_pct": one.without.max_drawdown_pct, "sharpe": whole.sharpe}
+            | {"sharpe_without": one.without.sharpe}
+            | {f"with_{other}": value for other, value in one.correlations.items()}
+            for one in apart(self._result)
+        ]
+        return pl.DataFrame(rows, infer_schema_length=None)
+
+    @property
     def bounds(self) -> pl.DataFrame:
         """A row for each reading of what a minute does not tell: pessimistic, resolved, optimistic."""
         rows = [

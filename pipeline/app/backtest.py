@@ -29,6 +29,7 @@ from pipeline.indicators import compute
 from pipeline.periods import Columns, Integers, Periods
 from pipeline.research.backtest.asked import Asked
 from pipeline.research.backtest.assumptions import Assumptions, Inside
+from pipeline.research.backtest.contribution import Contribution, contributions
 from pipeline.research.backtest.groups import By, Group, groups_of
 from pipeline.research.backtest.run import Backtest, Outcome, run
 from pipeline.research.backtest.summary import Summary
@@ -48,8 +49,8 @@ from pipeline.timeline import DAY, MINUTE, SECOND, interval, to_datetime
 from schemas.series import SeriesKey
 
 __all__ = [
-    "FIGURES", "ROW", "Assumptions", "Backtest", "By", "Group", "Inside", "Outcome", "Read", "Result", "Summary",
-    "Trade", "backtest", "number", "page", "part", "report", "row_of", "share",
+    "FIGURES", "ROW", "Assumptions", "Backtest", "By", "Contribution", "Group", "Inside", "Outcome", "Read", "Result",
+    "Summary", "Trade", "apart", "backtest", "number", "page", "part", "report", "row_of", "share",
 ]  # fmt: skip
 
 DAYS: Final = 300
@@ -108,6 +109,12 @@ def row_of(trade: Trade) -> dict[str, Any]:
         "ended_by": trade.reason,
         "orders": list(trade.orders),
     }
+
+
+def apart(found: Result, progress: Callable[[str], None] = lambda _: None) -> list[Contribution]:
+    """What each of its strategies adds to it."""
+    ran = found.backtest
+    return contributions(ran, progress, exact=ran.outcome.engine == "exact" and ran.beyond is None)
 
 
 def page(found: Result, answer: Why | None = None) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pipeline.cli.beside import Where
+from pipeline.cli.contribution import show_contributions, told_contributions
 from pipeline.cli.figures import amount, change, moment, percent, price
 from pipeline.cli.output import Json, Wide, print_json, print_table
 from pipeline.cli.signals import print_csv
@@ -34,6 +35,8 @@ Examples:
   tidemark backtest macd_turtle --symbol BTCUSDT --interval 1h --days 90
 
   tidemark backtest macd_cross --set fast=8 --trades --csv > trades.csv
+
+  tidemark backtest macd_cross rsi_reversal --contribution
 
   tidemark backtest macd_turtle --why            what was different in the months that earned
 """
@@ -89,6 +92,10 @@ def backtest(
     ] = False,
     trades: Annotated[bool, typer.Option("--trades", help="Every trade, not the figures.")] = False,
     by: Annotated[Apart | None, typer.Option(help="The trades apart, not the figures.")] = None,
+    contribution: Annotated[
+        bool,
+        typer.Option("--contribution", help="What each strategy adds: the run without it, and how they go together."),
+    ] = False,
     curve: Annotated[bool, typer.Option("--curve", help="The equity as a line, and the months.")] = False,
     html: Annotated[
         Path | None,
@@ -142,22 +149,41 @@ def backtest(
                 typer.echo(f"the report is in {html}", err=True)
             if why and answer is not None:
                 show_why(answer, as_json=as_json, as_csv=as_csv, wide=wide)
-            elif as_json:
-                print_json(_whole(found))
-            elif as_csv:
-                _print_csv(found.trades)
-            elif trades:
-                _show_trades(found, wide=wide)
-            elif curve:
-                _show_curve(found)
-            elif by is not None:
-                _show_groups(found, by.value, wide=wide)
             else:
-                _show(found)
+                _print(found, trades=trades, by=by, curve=curve, contribution=contribution, as_json=as_json,
+                       as_csv=as_csv, wide=wide)  # fmt: skip
         finally:
             if not no_store:
                 asked = AskedFor(strategies or [], symbol or [], interval or [], given, exact, through_holes)
                 typer.echo(f"kept as run {keep(tm, found, asked)}", err=True)
+
+
+def _print(
+    found: "Result",
+    *,
+    trades: bool,
+    by: Apart | None,
+    curve: bool,
+    contribution: bool,
+    as_json: bool,
+    as_csv: bool,
+    wide: bool,
+) -> None:
+    """What was asked for of it."""
+    if as_json:
+        print_json(_whole(found) | ({"contributions": told_contributions(found)} if contribution else {}))
+    elif as_csv:
+        _print_csv(found.trades)
+    elif trades:
+        _show_trades(found, wide=wide)
+    elif curve:
+        _show_curve(found)
+    elif contribution:
+        show_contributions(found, wide=wide)
+    elif by is not None:
+        _show_groups(found, by.value, wide=wide)
+    else:
+        _show(found)
 
 
 def _whole(found: "Result") -> dict[str, Any]:

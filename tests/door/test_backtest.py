@@ -206,6 +206,22 @@ def test_the_trades_apart_are_the_same_by_all_doors(filled: Tidemark, by: str, t
         assert f"<td>{name}</td>" in page
 
 
+def test_what_each_strategy_adds_is_the_same_by_both_doors_and_beside_a_run_without_it(filled: Tidemark) -> None:
+    two = ("macd_turtle", "rsi_reversal")
+    found = filled.backtest(two, symbols="BTCUSDT", intervals="15m").contributions
+    alone = filled.backtest("rsi_reversal", symbols="BTCUSDT", intervals="15m").summary
+    assert found["strategy"].to_list() == list(two)
+    assert found["return_without_pct"][0] == pytest.approx(alone.return_pct)
+    of_command = json.loads(told(*two, *RUN[1:], "--contribution", "--json"))["contributions"]
+    assert [one["without"]["sharpe"] for one in of_command] == pytest.approx(found["sharpe_without"].to_list())
+    assert of_command[0]["correlations"]["rsi_reversal"] == pytest.approx(found["with_rsi_reversal"][0])
+    shown = told(*two, *RUN[1:], "--contribution")
+    assert "without macd_turtle" in shown
+    refused = CliRunner().invoke(build(), ["backtest", *RUN, "--contribution"])
+    assert refused.exit_code == 2
+    assert "of these macd_turtle spoke" in " ".join(refused.output.split())
+
+
 def test_a_report_is_written_whole_or_not_at_all(filled: Tidemark, tmp_path: Path) -> None:
     found = filled.backtest("macd_turtle", symbols="BTCUSDT", intervals="15m")
     found.report(tmp_path / "x.html")

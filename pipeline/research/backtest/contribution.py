@@ -1,0 +1,60 @@
+"""What each strategy of a run adds to it: the same run without its signals, and how its days go with those of the
+others. Strategies share an account, so a part is not what it would have been alone. Pure."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.research.backtest.run import Backtest, run
+from pipeline.research.backtest.summary import Summary
+from pipeline.research.backtest.trades import Trade
+from pipeline.timeline import DAY
+
+
+@dataclass(frozen=True, slots=True)
+class Contribution:
+    """Of one strategy. `without`: the figures of the run that did not hear it. `correlations`: of what its trades
+    brought day by day with what those of each other one did; None where one of the two never brought anything else."""
+
+    strategy: str
+    profit: float
+    without: Summary
+    correlations: Mapping[str, float | None]
+
+
+def contributions(
+    found: Backtest, progress: Callable[[str], None] = lambda _: None, *, exact: bool = False
+) -> list[Contribution]:
+    """Of each strategy that spoke, by name; as many runs more. Of one alone there is nothing to say."""
+    asked = found.asked
+    names = sorted({one.strategy for one in asked.signals})
+    if len(names) < 2:
+        return []
+    days = daily(found.outcome.trades, names, asked.start, asked.end)
+    parts = []
+    for name in names:
+        progress(name)
+        others = [one for one in asked.signals if one.strategy != name]
+        without = run(replace(asked, signals=others), exact=exact).outcome.summary
+        beside = {other: _correlation(days[name], days[other]) for other in names if other != name}
+        parts.append(Contribution(name, float(days[name].sum()), without, beside))
+    return parts
+
+
+def daily(trades: Sequence[Trade], names: Sequence[str], start: int, end: int) -> dict[str, npt.NDArray[np.float64]]:
+    """What the trades of each brought on the day on which they ended, UTC, days without any included; what is still
+    open counts on the last."""
+    first, last = start // DAY, (end - 1) // DAY
+    found = {name: np.zeros(last - first + 1) for name in names}
+    for one in trades:
+        ended = end - 1 if one.closed_at is None else min(one.closed_at, end - 1)
+        found[one.strategy][ended // DAY - first] += float(one.profit)
+    return found
+
+
+def _correlation(one: npt.NDArray[np.float64], other: npt.NDArray[np.float64]) -> float | None:
+    if not one.std() or not other.std():
+        return None
+    return float(np.corrcoef(one, other)[0, 1])
