@@ -72,11 +72,12 @@ def explain(
     *,
     since: int | None = None,
     until: int | None = None,
+    days: float = DAYS,
     symbol: str | None = None,
     strategy: str | None = None,
     progress: Callable[[str, int, int], None] = lambda _, __, ___: None,
 ) -> list[Explained]:
-    """What was traded since then, or in the last seven days, until the newest stored minute or an earlier moment, and
+    """What was traded since then, or in so many days, until the newest stored minute or an earlier moment, and
     not before an executor first lived; an account of several coins is one of each. None where nobody has traded.
     `symbol`, `strategy`: only the positions of one are shown; all are run."""
     if not knows(tm.settings):
@@ -89,7 +90,7 @@ def explain(
     if lived is None and not PositionStore(tm.db, tm.environment).list():
         return []
     end = min(until or _FAR, _newest_minute(tm))
-    start = max(end - DAYS * DAY if since is None else since, to_ms(lived) if lived is not None else 0)
+    start = max(end - int(days * DAY) if since is None else since, to_ms(lived) if lived is not None else 0)
     start = start // MINUTE * MINUTE
     if start >= end:
         return []

@@ -22,7 +22,7 @@ State = Literal["running", "done", "failed", "cancelled"]
 Tell = Callable[..., None]
 """Hears what of a job is new, by the names of its fields."""
 Work = Callable[[str, Any, Tell], str]
-"""At an exchange, what is wanted, and who hears how far it is; answers under which name it is kept."""
+"""At an exchange, what is wanted, and who hears how far it is; answers under which name it is kept, or what it is."""
 _REMEMBERED: Final = 50
 _SPAWN: Final = multiprocessing.get_context("spawn")
 
@@ -57,7 +57,7 @@ class Jobs:
         return self._begin(exchange, wanted)[0]
 
     def carry_out(self, exchange: str, wanted: object) -> str:
-        """Begin it and wait for it: the name under which it is kept. Refused with its own words where it failed."""
+        """Begin it and wait for it: what it answers. Refused with its own words where it failed."""
         job, ends = self._begin(exchange, wanted)
         ends.join()
         ended = self.named(job.id)

@@ -30,7 +30,7 @@ from pipeline.web.jobs import Jobs
 from pipeline.web.live import Live
 from pipeline.web.measured import note_for_ever
 from pipeline.web.places import Places, opened
-from pipeline.web.routes import backtests, market, running, searches, trading
+from pipeline.web.routes import backtests, explaining, market, running, searches, trading
 
 STATIC: Final = Path(__file__).parent / "static"
 _ENDS_WITHIN: Final = 3
@@ -83,6 +83,7 @@ def application(places: Places, door: Door, port: int, names: Mapping[str, bool]
     live = Live(places)
     tried, searched = Jobs("backtest", work.backtest), Jobs("search", work.search)
     opened_for = Jobs("opening of sealed days", work.opening)
+    explained = Jobs("explanation", work.explaining)
 
     @asynccontextmanager
     async def alive(_: FastAPI) -> AsyncIterator[None]:
@@ -90,7 +91,7 @@ def application(places: Places, door: Door, port: int, names: Mapping[str, bool]
         measuring = asyncio.create_task(note_for_ever(places.measure))
         yield
         measuring.cancel()
-        for jobs in (tried, searched, opened_for):
+        for jobs in (tried, searched, opened_for, explained):
             jobs.stop()
         await live.stop()
 
@@ -104,7 +105,8 @@ def application(places: Places, door: Door, port: int, names: Mapping[str, bool]
         responses={status: {"model": answers.Refusal} for status in (401, 403, 409, 422, 503)},
     )
     app.state.places, app.state.backtests, app.state.searching, app.state.opening = places, tried, searched, opened_for
-    for routes in (market, trading, backtests, searches, running):
+    app.state.explaining = explained
+    for routes in (market, trading, backtests, searches, running, explaining):
         app.include_router(routes.router, prefix="/api")
     for kind, status in _STATUS:
         app.add_exception_handler(kind, _refusing(status))

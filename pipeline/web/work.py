@@ -1,5 +1,5 @@
-"""What runs in a process of its own for the page: a backtest, a search, the opening of its sealed days. Each answers
-under which name it is kept.
+"""What runs in a process of its own for the page: a backtest, a search, the opening of its sealed days, an explanation.
+Each answers under which name it is kept; what is not kept, is the answer itself.
 
 What these need is loaded when they run.
 """
@@ -43,6 +43,13 @@ class Opening:
 
     search: str
     trial: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Explaining:
+    """How many days are to be explained."""
+
+    days: int
 
 
 def backtest(exchange: str, wanted: Backtest, tell: Tell) -> str:
@@ -101,3 +108,18 @@ def opening(exchange: str, wanted: Opening, tell: Tell) -> str:
     tell(what="reading candles")
     with Opened(load().at(exchange)) as tm:
         return open_sealed(tm, wanted.search, wanted.trial).id
+
+
+def explaining(exchange: str, wanted: Explaining, tell: Tell) -> str:
+    """What was traded, explained: as JSON, for it is not kept."""
+    from pydantic import TypeAdapter  # noqa: PLC0415
+
+    from pipeline.app.explain import explain, told  # noqa: PLC0415
+    from pipeline.app.opened import Opened  # noqa: PLC0415
+    from pipeline.settings import load  # noqa: PLC0415
+    from pipeline.web.explained import ExplainedNow, plain  # noqa: PLC0415
+
+    tell(what="reading the journal")
+    with Opened(load().at(exchange)) as tm:
+        found = [ExplainedNow.model_validate(plain(told(one))) for one in explain(tm, days=wanted.days)]
+    return TypeAdapter(list[ExplainedNow]).dump_json(found).decode()

@@ -20,7 +20,7 @@ from tests.web.conftest import Served
 ROOT = Path(__file__).parents[2]
 KEPT = ROOT / "test-output" / "api.md"
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
-BEGINS = {("POST", "/api/backtests"), ("POST", "/api/searching")}
+BEGINS = {("POST", "/api/backtests"), ("POST", "/api/searching"), ("GET", "/api/explain")}
 """These begin a process: other tests do."""
 EXAMPLES = 3
 

@@ -4,7 +4,8 @@ import json
 import threading
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -194,7 +195,7 @@ def test_halting_takes_a_click_and_enter_and_whoever_resumes_it_is_seen(page: Pa
 
 
 def test_the_views_are_reached_by_keys_and_none_complains(page: Page, said: list[str]) -> None:
-    for key, title in (("s", "Signals"), ("a", "Account"), ("m", "Monitors"), ("h", "Health")):
+    for key, title in (("s", "Signals"), ("a", "Account"), ("e", "Explain"), ("m", "Monitors"), ("h", "Health")):
         page.keyboard.press("g")
         page.keyboard.press(key)
         expect(page.get_by_role("heading", name=title, level=1)).to_be_visible()
@@ -428,3 +429,30 @@ def test_no_file_of_the_page_writes_markup_or_asks_elsewhere() -> None:
         text = file.read_text(encoding="utf-8").replace("http://www.w3.org/2000/svg", "")
         for word in ("innerHTML", "outerHTML", "insertAdjacent", "eval(", "http://", "https://", "document.write"):
             assert word not in text, f"{word} in {file.name}"
+
+
+def test_what_went_otherwise_live_is_explained_as_the_question_explains_it(page: Page, served: Served) -> None:
+    show(page, "explain")
+    expect(page.locator("main .empty")).to_have_text("Nothing was traded then, by neither of the two.")
+    lived = {"_id": "uptime:executor:sim", "kind": "uptime", "role": "executor", "exchange": "sim", "detail": "sim"}
+    control = served.db["control"]
+    own = list(control.find({"kind": "trading"}))
+    control.delete_many({"kind": "trading"})  # whatever others have set of the symbol
+    control.insert_one(lived | {"since": datetime.now(UTC) - timedelta(days=3), "outages": []})
+    try:
+        page.get_by_role("button", name="Explain").click()
+        positions = page.locator("main table").nth(1).locator("tbody tr")
+        expect(positions.first).to_be_visible(timeout=PROCESS_MS)
+        (told,) = served.get("explain", days=1)
+        assert positions.count() == len(told["trades"]) > 0
+        causes = page.locator("main table").nth(0).locator("tbody tr")
+        assert [one.locator("td").first.inner_text() for one in causes.all()] == [
+            *(one["cause"] for one in told["causes"]), "rest",
+        ]  # fmt: skip
+        assert (told["live"], Decimal(told["rest"])) == ("0", 0)
+        assert Decimal(told["backtest"]) == -sum(Decimal(one["money"]) for one in told["causes"])
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    finally:
+        control.delete_one({"_id": lived["_id"]})
+        for one in own:
+            control.insert_one(one)

@@ -7,6 +7,7 @@ import { Live } from "./live.js";
 import { accountView } from "./views/account.js";
 import { backtestView } from "./views/backtest.js";
 import { chartView } from "./views/chart.js";
+import { explainView } from "./views/explain.js";
 import { healthView } from "./views/health.js";
 import { monitorsView } from "./views/monitors.js";
 import { searchView } from "./views/search.js";
@@ -27,11 +28,12 @@ const VIEWS = {
   search: { name: "Search", key: "r", show: searchView },
   signals: { name: "Signals", key: "s", show: signalsView },
   account: { name: "Account", key: "a", show: accountView },
+  explain: { name: "Explain", key: "e", show: explainView },
   monitors: { name: "Monitors", key: "m", show: monitorsView },
   health: { name: "Health", key: "h", show: healthView },
 };
 const KEYS = [
-  ["/ or a letter", "search a symbol"], ["1 5 h 4 d", "interval, where it is stored"], ["g then c b r s a m h", "the views"], ["arrows, + −", "move and zoom the chart"],
+  ["/ or a letter", "search a symbol"], ["1 5 h 4 d", "interval, where it is stored"], ["g then c b r s a e m h", "the views"], ["arrows, + −", "move and zoom the chart"],
   ["Home End", "oldest shown, newest"], ["?", "this list"], ["Esc", "close"],
 ];
 
