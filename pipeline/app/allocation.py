@@ -6,12 +6,15 @@ from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 
 from pipeline.app.opened import Opened
+from pipeline.app.runs import run
 from pipeline.app.trading_settings import require_strategies
 from pipeline.errors import UsageError
-from pipeline.portfolio.allocation import complaint
+from pipeline.portfolio.allocation import complaint, equal_risk
+from pipeline.research.backtest.contribution import Ended, daily
 from pipeline.store.control import ControlStore
+from pipeline.timeline import to_ms
 
-__all__ = ["allocate", "allocation", "shares_in"]
+__all__ = ["allocate", "allocation", "equal_risk_of", "shares_in"]
 
 
 def allocation(tm: Opened) -> Mapping[str, Decimal] | None:
@@ -27,6 +30,17 @@ def allocate(tm: Opened, shares: Mapping[str, Decimal] | None, *, by: str, reaso
             raise UsageError(why)
         require_strategies(tm.settings, shares)
     ControlStore(tm.db, tm.environment).set_allocation(shares, by=by, now=datetime.now(UTC), reason=reason)
+
+
+def equal_risk_of(tm: Opened, name: str) -> dict[str, Decimal]:
+    """Shares by which each strategy of a kept backtest brings as much unrest as the others: its days, as it was run."""
+    kept = run(tm, name)
+    start, end = to_ms(kept.run.inputs.start), to_ms(kept.run.inputs.end)
+    ended = [Ended(one["strategy"], one["closed_at"], float(one["profit"])) for one in kept.trades]
+    shares = equal_risk(daily(ended, sorted({one.strategy for one in ended}), start, end))
+    if not shares:
+        raise UsageError(f"run {name} has no trades to tell a risk by: give shares by hand, or name another run")
+    return shares
 
 
 def shares_in(given: Sequence[str]) -> dict[str, Decimal]:

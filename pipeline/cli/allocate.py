@@ -23,6 +23,8 @@ Examples:
 
   tidemark allocate macd_cross=60 rsi_reversal=30    the others open nothing
 
+  tidemark allocate --equal-risk 20261127-101500-3fa2c1
+
   tidemark allocate --all                            each goes by all of it
 """
 
@@ -30,6 +32,10 @@ Examples:
 @app.command(epilog=EXAMPLES)
 def allocate(
     shares: Annotated[list[str] | None, typer.Argument(help="NAME=PERCENT of each strategy that trades.")] = None,
+    equal_risk: Annotated[
+        str | None,
+        typer.Option(metavar="RUN", help="Shares by which each strategy of that backtest brings as much unrest."),
+    ] = None,
     all_of_it: Annotated[bool, typer.Option("--all", help="Each strategy goes by all of the equity again.")] = False,
     reason: Reason = None,
     exchange: Where = None,
@@ -42,12 +48,15 @@ def allocate(
     from pipeline.app.trading_access import operator  # noqa: PLC0415
     from pipeline.cli.beside import answering  # noqa: PLC0415
 
-    if shares and all_of_it:
-        raise UsageError("name shares or give --all, not both")
+    orders = bool(shares) + all_of_it + (equal_risk is not None)
+    if orders > 1:
+        raise UsageError("name shares, or give --equal-risk or --all: one of them")
     wanted = ordering.shares_in(shares or ())
     settings = begin_beside(exchange)
-    with answering(settings, as_json=as_json, begins=bool(shares) or all_of_it) as (tm, _):
-        if shares or all_of_it:
+    with answering(settings, as_json=as_json, begins=orders > 0) as (tm, _):
+        if equal_risk is not None:
+            wanted, reason = ordering.equal_risk_of(tm, equal_risk), reason or f"equal risk by run {equal_risk}"
+        if orders:
             ordering.allocate(tm, wanted or None, by=operator(), reason=reason)
         found = ordering.allocation(tm)
     if as_json:

@@ -1,12 +1,16 @@
 """How much of an account's equity each strategy goes by: it sizes as if that were all there is."""
 
 from collections.abc import Mapping
-from decimal import Decimal
+from decimal import ROUND_FLOOR, Decimal
 from typing import Final
+
+import numpy as np
+import numpy.typing as npt
 
 WHOLE: Final = Decimal(100)
 """Percent."""
 _NOTHING: Final = Decimal(0)
+_STEP: Final = Decimal("0.1")
 
 
 def share_of(strategy: str, shares: Mapping[str, Decimal] | None) -> Decimal:
@@ -26,3 +30,13 @@ def complaint(shares: Mapping[str, Decimal]) -> str | None:
         told = " + ".join(f"{share:f}" for share in shares.values())
         return f"the shares come to {told} = {whole:f} percent of the equity, and there are 100"
     return None
+
+
+def equal_risk(daily: Mapping[str, npt.NDArray[np.float64]], whole: Decimal = WHOLE) -> dict[str, Decimal]:
+    """Shares of which each brings as much unrest as the others: the less, the more what a strategy brought day by day
+    went up and down. Together no more than `whole`, in tenths of a percent; what never brought anything has none."""
+    unrest = {name: float(np.std(of_it)) for name, of_it in daily.items()}
+    calm = {name: 1 / one for name, one in unrest.items() if one > 0}
+    total = sum(calm.values())
+    shares = {name: whole * Decimal(one / total) for name, one in calm.items()}
+    return {name: one.quantize(_STEP, ROUND_FLOOR).normalize() + _NOTHING for name, one in shares.items()}

@@ -34,7 +34,7 @@ def test_shares_are_set_shown_and_taken_back_and_each_change_says_who_and_why(
         (("macd_cross=much",), "write NAME=PERCENT"),
         (("macd_cross=10", "macd_cross=20"), "macd_cross is named twice"),
         (("macd_cross=0",), "more than 0"),
-        (("macd_cross=10", "--all"), "not both"),
+        (("macd_cross=10", "--all"), "one of them"),
     ],
 )
 def test_what_cannot_be_is_refused_and_nothing_is_changed(

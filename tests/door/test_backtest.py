@@ -222,6 +222,34 @@ def test_what_each_strategy_adds_is_the_same_by_both_doors_and_beside_a_run_with
     assert "of these macd_turtle spoke" in " ".join(refused.output.split())
 
 
+def test_shares_of_equal_risk_are_those_of_the_days_of_a_kept_run(filled: Tidemark) -> None:
+    two = ("macd_turtle", "rsi_reversal")
+    found = filled.backtest(two, symbols="BTCUSDT", intervals="15m")
+    ran = CliRunner().invoke(build(), ["backtest", *two, *RUN[1:]])
+    name = re.search(r"kept as run (\S+)", ran.stderr)
+    assert name is not None
+    done = CliRunner().invoke(build(), ["allocate", "--equal-risk", name[1], "--json"])
+    assert done.exit_code == 0, done.output
+    shares = {one: Decimal(share) for one, share in json.loads(done.stdout)["shares"].items()}
+    first, last = found.equity["at"].dt.date()[0], found.equity["at"].dt.date()[-1]
+    days = pl.DataFrame({"day": pl.date_range(first, last, eager=True)})
+    unrest = {}
+    for one in two:
+        ended = found.trades.filter(pl.col("strategy") == one).select(
+            pl.col("closed_at").fill_null(found.equity["at"][-1]).dt.date().alias("day"), pl.col("profit").cast(float)
+        )
+        by_day = days.join(ended.group_by("day").agg(pl.col("profit").sum()), on="day", how="left")
+        unrest[one] = by_day["profit"].fill_null(0).std(ddof=0)
+    total = sum(1 / one for one in unrest.values())
+    assert {one: float(share) for one, share in shares.items()} == pytest.approx(
+        {one: 100 / each / total for one, each in unrest.items()}, abs=0.1
+    )
+    assert CliRunner().invoke(build(), ["allocate", "--all"]).exit_code == 0
+    unknown = CliRunner().invoke(build(), ["allocate", "--equal-risk", "nothing"])
+    assert unknown.exit_code == 2
+    assert "Traceback" not in unknown.output
+
+
 def test_a_report_is_written_whole_or_not_at_all(filled: Tidemark, tmp_path: Path) -> None:
     found = filled.backtest("macd_turtle", symbols="BTCUSDT", intervals="15m")
     found.report(tmp_path / "x.html")

@@ -2,9 +2,10 @@
 
 from decimal import Decimal as D
 
+import numpy as np
 import pytest
 
-from pipeline.portfolio.allocation import complaint, share_of
+from pipeline.portfolio.allocation import complaint, equal_risk, share_of
 
 
 def test_where_nobody_has_allocated_anything_each_goes_by_all_of_it():
@@ -31,3 +32,16 @@ def test_what_comes_to_no_more_than_all_of_it_can_be(shares):
 )
 def test_what_cannot_be_is_said(shares, said):
     assert said in complaint(shares)
+
+
+def test_by_equal_risk_the_restless_one_has_less_and_each_brings_the_same_unrest():
+    dice = np.random.default_rng(1)
+    days = {name: dice.normal(5, unrest, 400) for name, unrest in (("calm", 10), ("wild", 40), ("wilder", 80))}
+    shares = equal_risk(days | {"silent": np.zeros(400)})
+    assert set(shares) == set(days)
+    assert D("99.7") <= sum(shares.values()) <= 100
+    assert all(share == round(share, 1) for share in shares.values())
+    brought = [float(shares[name]) * days[name].std() for name in days]
+    assert max(brought) == pytest.approx(min(brought), rel=0.02)
+    assert complaint(shares) is None
+    assert equal_risk({"silent": np.zeros(5)}) == {}

@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import pytest
 
-from pipeline.research.backtest.contribution import contributions, daily
+from pipeline.research.backtest.contribution import contributions, daily, ends_of
 from pipeline.research.backtest.run import run
 from pipeline.timeline import DAY, MINUTE
 from tests.research.stage import BEGIN, asked, chatter, flat, minutes, said, wild
@@ -49,7 +49,7 @@ def test_days_are_those_on_which_trades_ended_and_the_last_one_of_what_is_open()
     ]
     found = run(asked(minutes(candles), signals))
     closed, still = found.outcome.trades
-    days = daily(found.outcome.trades, ["rule", "silent"], BEGIN, BEGIN + 3 * DAY)
+    days = daily(ends_of(found.outcome.trades), ["rule", "silent"], BEGIN, BEGIN + 3 * DAY)
     wanted = [0.0] * 4
     wanted[closed.closed_at // DAY - BEGIN // DAY] = float(closed.profit)
     wanted[-1] = float(still.profit)

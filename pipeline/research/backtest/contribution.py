@@ -1,8 +1,9 @@
 """What each strategy of a run adds to it: the same run without its signals, and how its days go with those of the
 others. Strategies share an account, so a part is not what it would have been alone. Pure."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +12,16 @@ from pipeline.research.backtest.run import Backtest, run
 from pipeline.research.backtest.summary import Summary
 from pipeline.research.backtest.trades import Trade
 from pipeline.timeline import DAY
+
+Floats = npt.NDArray[np.float64]
+
+
+class Ended(NamedTuple):
+    """A trade, as far as its day goes. `closed_at` None: it is still open."""
+
+    strategy: str
+    closed_at: int | None
+    profit: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +43,7 @@ def contributions(
     names = sorted({one.strategy for one in asked.signals})
     if len(names) < 2:
         return []
-    days = daily(found.outcome.trades, names, asked.start, asked.end)
+    days = daily(ends_of(found.outcome.trades), names, asked.start, asked.end)
     parts = []
     for name in names:
         progress(name)
@@ -43,18 +54,23 @@ def contributions(
     return parts
 
 
-def daily(trades: Sequence[Trade], names: Sequence[str], start: int, end: int) -> dict[str, npt.NDArray[np.float64]]:
+def daily(ended: Iterable[Ended], names: Sequence[str], start: int, end: int) -> dict[str, Floats]:
     """What the trades of each brought on the day on which they ended, UTC, days without any included; what is still
     open counts on the last."""
     first, last = start // DAY, (end - 1) // DAY
     found = {name: np.zeros(last - first + 1) for name in names}
-    for one in trades:
-        ended = end - 1 if one.closed_at is None else min(one.closed_at, end - 1)
-        found[one.strategy][ended // DAY - first] += float(one.profit)
+    for strategy, closed_at, profit in ended:
+        day = (end - 1 if closed_at is None else min(closed_at, end - 1)) // DAY
+        found[strategy][day - first] += profit
     return found
 
 
-def _correlation(one: npt.NDArray[np.float64], other: npt.NDArray[np.float64]) -> float | None:
+def ends_of(trades: Iterable[Trade]) -> Iterator[Ended]:
+    """The same of the trades of a run."""
+    return (Ended(one.strategy, one.closed_at, float(one.profit)) for one in trades)
+
+
+def _correlation(one: Floats, other: Floats) -> float | None:
     if not one.std() or not other.std():
         return None
     return float(np.corrcoef(one, other)[0, 1])
