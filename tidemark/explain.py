@@ -1,6 +1,7 @@
 """Live explained by a backtest, as Python programs read it: polars tables of positions and of causes."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from decimal import Decimal
 from html import escape
 from typing import TYPE_CHECKING, Any
@@ -99,6 +100,15 @@ class Explanation:
             "points": pl.Float64, "order": pl.String, "words": pl.String,
         }  # fmt: skip
         return pl.DataFrame(rows, schema=schema)
+
+    @property
+    def slippage(self) -> pl.DataFrame:
+        """How far live's fills were from where they were decided or from their triggers, by symbol and size of the
+        order: in basis points, positive is worse. `assumed`: the median of the backtest's."""
+        schema: dict[str, Any] = {"symbol": pl.String, "size": pl.String, "orders": pl.Int64} | dict.fromkeys(
+            ("median", "low", "high", "assumed"), pl.Float64()
+        )
+        return pl.DataFrame([asdict(each) for one in self._found for each in one.slippage], schema=schema)
 
     @property
     def rest(self) -> dict[str, Decimal]:

@@ -24,6 +24,7 @@ from pipeline.research.explain.causes import MEANINGS, Cause
 from pipeline.research.explain.heard import Away, Candle, Decided, Heard, Judged, Stored
 from pipeline.research.explain.live import Known, deals, held_at
 from pipeline.research.explain.paper import paper_of, price_at
+from pipeline.research.explain.slippage import Slippage, slippages
 from pipeline.settings import Settings
 from pipeline.store.account import AccountStore, PositionStore
 from pipeline.store.candles.store import CandleStore
@@ -39,7 +40,7 @@ from schemas.orders import Order
 from schemas.series import SeriesKey
 from schemas.signals import Signal
 
-__all__ = ["MEANINGS", "ROW", "Cause", "Explained", "Row", "explain", "knows", "row_of", "told"]
+__all__ = ["MEANINGS", "ROW", "Cause", "Explained", "Row", "Slippage", "explain", "knows", "row_of", "told"]
 
 DAYS: Final = 7
 _LOOKED_BACK: Final = 50
@@ -139,6 +140,7 @@ def told(found: Explained) -> dict[str, Any]:
         "rest": found.rest,
         "rest_points": found.points(found.rest),
         "trades": [row_of(one) for one in found.rows],
+        "slippage": list(found.slippage),
         "notes": list(found.notes),
     }
 
@@ -249,7 +251,8 @@ def _explained(
         and (one.closed_at is None or one.closed_at > window[0])
     ]
     alike = sum(one.paper is not None and one.paper.verdict == one.live.verdict for one in heard.values())
-    return Explained(asset, window[0], asked.end, shown, len(heard), alike, [*found.notes, *notes])
+    fills = slippages(traded, paper.deals, instruments)
+    return Explained(asset, window[0], asked.end, shown, len(heard), alike, [*found.notes, *notes], fills)
 
 
 def _asked(

@@ -1,6 +1,6 @@
 """`tidemark explain`: what was traded live, explained by a backtest of the same signals."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -15,7 +15,7 @@ from pipeline.timeline import to_datetime
 if TYPE_CHECKING:
     from decimal import Decimal
 
-    from pipeline.app.explain import Explained, Row
+    from pipeline.app.explain import Explained, Row, Slippage
 
 app = typer.Typer()
 
@@ -28,12 +28,18 @@ POSITIONS = (
     *(Column("live", 3, right=True), Column("backtest", 4, right=True), Column("difference", 5, right=True)),
     *(Column("causes, in basis points", 7, long="wrap", least=20), Column("rest", 2, right=True)),
 )
+SLIPPAGE = (
+    *(Column("symbol"), Column("orders of", 2), Column("count", 1, right=True), Column("median", 1, right=True)),
+    *(Column("half lie between", 3, right=True), Column("the backtest", 4, right=True)),
+)
 EXAMPLES = """
 Examples:
 
   tidemark explain                          the last seven days
 
   tidemark explain --since 24h --symbol BTCUSDT
+
+  tidemark explain --since 4w --slippage    how far fills were from where they were decided
 
   tidemark explain --since 2026-01-31 --json
 """
@@ -45,6 +51,9 @@ def explain(
     since: Since = None,
     symbol: Symbol = None,
     strategy: Strategy = None,
+    slippage: Annotated[
+        bool, typer.Option("--slippage", help="How far fills were from where they were decided, by symbol and size.")
+    ] = False,
     exchange: Where = None,
     as_json: Json = False,
     wide: Wide = False,
@@ -75,7 +84,11 @@ def explain(
     if not any(one.rows for one in found):
         typer.echo("Nothing was traded then, by neither of the two.", err=True)
     for one in found:
-        if one.rows:
+        if slippage:
+            print_table(
+                SLIPPAGE, [_fills(each) for each in one.slippage], title="in basis points, + is worse", wide=wide
+            )
+        elif one.rows:
             _show(one, wide=wide)
         for note in one.notes:
             typer.echo(f"note: {note}", err=True)
@@ -111,6 +124,11 @@ def _row(one: "Row", digits: int) -> tuple[Any, ...]:
         causes or "-",
         _points(one.points(one.rest)),
     )
+
+
+def _fills(one: "Slippage") -> tuple[Any, ...]:
+    assumed = "-" if one.assumed is None else f"{one.assumed:+.2f}"
+    return (one.symbol, one.size, one.orders, f"{one.median:+.2f}", f"{one.low:+.2f} to {one.high:+.2f}", assumed)
 
 
 def _points(value: "Decimal") -> str:

@@ -21,6 +21,7 @@ from pipeline.research.explain.causes import MEANINGS
 from pipeline.research.explain.deals import Deal, Leg
 from pipeline.research.explain.heard import Away, Candle, Decided, Heard, Judged, Stored
 from pipeline.research.explain.live import decided_at
+from pipeline.research.explain.slippage import slippages
 from pipeline.timeline import HOUR, MINUTE, SECOND, to_datetime
 from schemas.orders import Order, Transition
 from tests.contracts import BTC, contract
@@ -319,6 +320,17 @@ def test_decided_at_the_price_of_its_notional() -> None:
     made = Decided(0, Decimal("0.3"), Decimal("30000.3") * Decimal("0.3"), Decimal(1))
     assert decided_at(made, Decimal("0.3"), ONE) == Decimal("30000.3")
     assert decided_at(made, Decimal("0.2"), ONE) is None, "of another order"
+
+
+def test_slippage_is_by_symbol_and_size_and_worse_is_positive() -> None:
+    bought = deal(leg("entry", "100.5", decided=Decimal(100)), stop("94.05", "95"))
+    more = deal(leg("entry", "100.1", decided=Decimal(100)), leg("hand", "110", signal=None, decided=None))
+    large = deal(leg("entry", "100", quantity="300"), leg("exit", "110", quantity="300", signal="s2"))
+    small, big = slippages([bought, more, large], [PAPER], {BTC: ONE})
+    assert (small.symbol, small.size, small.orders, small.median, small.assumed) == (BTC, "under 1,000", 3, 50, 0)
+    assert (small.low, small.high) == (pytest.approx(30), pytest.approx(75))
+    assert (big.size, big.orders, big.median, big.assumed) == ("under 50,000", 2, 0, None)
+    assert slippages([], [PAPER], {BTC: ONE}) == []
 
 
 def test_the_page_has_a_row_for_each_cause() -> None:

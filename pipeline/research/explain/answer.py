@@ -11,6 +11,7 @@ from pipeline.research.explain import causes
 from pipeline.research.explain.causes import Cause
 from pipeline.research.explain.deals import ZERO, Deal, rounded
 from pipeline.research.explain.heard import Stored
+from pipeline.research.explain.slippage import Slippage
 from pipeline.research.explain.walk import Cost, alone, walked
 
 _POINTS: Final = Decimal(10_000)
@@ -62,6 +63,7 @@ class Explained:
     alike: int = 0
     """Signals on which both came to the same verdict."""
     notes: Sequence[str] = field(default=())
+    slippage: Sequence[Slippage] = ()
 
     @property
     def live(self) -> Decimal:

@@ -78,5 +78,6 @@ async def test_a_refused_order_a_late_signal_and_a_close_by_hand_are_named(
     assert Decimal(account["difference"]) == sum(Decimal(one["money"]) for one in account["causes"].values())
     assert {one["cause"] for each in account["trades"] for one in each["causes"]} == set(found.by_cause)
     told = run("explain", "--since", "2026-11-10").stdout
+    assert house.symbol in run("explain", "--since", "2026-11-10", "--slippage").stdout
     for words in ("refused", "hand", "late", "rest", "of 4 signals had the same verdict"):
         assert words in told
