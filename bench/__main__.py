@@ -21,7 +21,9 @@ MARK = "<!-- what follows is written by `python -m bench --page` -->\n"
 _PARTS_OF_OTHERS = {
     "backtest_ways",
     "charts_of_others",
+    "page_exchange",
     "page_probe",
+    "page_served",
     "__main__",
     "alone",
     "disk",

@@ -7,15 +7,11 @@ candles; nothing of it is ever installed with us.
 
 import asyncio
 import json
-import os
-import re
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from statistics import median
@@ -23,7 +19,6 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-import psutil
 import requests
 from playwright.sync_api import Page, sync_playwright
 from pymongo import AsyncMongoClient
@@ -31,10 +26,12 @@ from pymongo.database import Database
 from websockets.asyncio.client import connect
 
 from bench.charts_of_others import lightweight
+from bench.page_exchange import from_the_exchange
 from bench.page_probe import FRAMES, PAN, WHOLE, frames_of, heap_of, quantile
+from bench.page_served import KEY, Served, environment_of, row, server
 from bench.store import mongod_at
 from bench.table import Row
-from pipeline.app.door import Door, secret_file
+from pipeline.app.door import Door
 from pipeline.candle import Candle, CandleWrite
 from pipeline.indicators import compute
 from pipeline.periods import PERIODS
@@ -44,19 +41,17 @@ from pipeline.store.candles.store import CandleStore
 from pipeline.store.series import SeriesStore
 from pipeline.store.symbols import SymbolStore
 from pipeline.store.watchlist import Watchlist
-from pipeline.timeline import MINUTE, interval, to_datetime
+from pipeline.timeline import MINUTE, interval, to_datetime, to_ms
+from schemas.candles import CANDLES
 from schemas.series import SeriesKey
 from schemas.signals import SIGNALS, Signal
 from tests.browser.conftest import launch
 from tests.contracts import contract
 
-GROUP = "page"
 ROOT = Path(__file__).parents[1]
 STEP = interval("1m")
-KEY = SeriesKey("sim", "BTCUSDT", "1m")
 OTHERS = [SeriesKey("sim", f"S{number}USDT", "1m") for number in range(10)]
 DECIMALS = 1
-SAYS = "the page is served: "
 READY = "html[data-ready=yes]"
 PATIENCE_MS = 240_000
 PAINTED = """
@@ -75,10 +70,12 @@ def run(quick: bool) -> list[Row]:
         for key in OTHERS:
             fill(database, key, 300)
         database[SIGNALS.name].insert_many(said(marks, count))
-        with server(uri, database.name, Path(folder)) as served:
+        with server(environment_of(uri, database.name, Path(folder)), Path(folder)) as served:
+            begun = served.resident
             looked = seen(served, count, marks, uri, database.name, seconds)
             heard = asyncio.run(tabs(served, uri, database.name, 20, seconds))
-            return [*looked, *heard, *asked(served, count)]
+            rows = [*looked, *heard, *asked(served, count, begun)]
+    return [*rows, *from_the_exchange(seconds)]
 
 
 # ---- what is stored
@@ -120,57 +117,11 @@ def said(marks: int, count: int) -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
-# ---- the server
+# ---- all at once
 
 
-@dataclass(frozen=True, slots=True)
-class Served:
-    """A server of the page, in a process of its own."""
-
-    url: str
-    home: Path
-    process: psutil.Process
-
-    @property
-    def script(self) -> dict[str, str]:
-        """What a script sends."""
-        return {"authorization": f"Bearer {secret_file(self.home).read_text()}"}
-
-    @property
-    def cpu(self) -> float:
-        """Seconds of a core so far."""
-        spent = self.process.cpu_times()
-        return float(spent.user + spent.system)
-
-    @property
-    def resident(self) -> float:
-        """MB."""
-        return float(self.process.memory_info().rss) / 2**20
-
-
-@contextmanager
-def server(uri: str, database: str, folder: Path) -> Iterator[Served]:
-    """`tidemark web`, until the block ends."""
-    mine = {"TIDEMARK_HOME": str(folder), "TIDEMARK_MONGO_URI": uri, "TIDEMARK_DATABASE": database}
-    mine |= {"TIDEMARK_SYMBOLS": KEY.symbol, "TIDEMARK_INTERVALS": KEY.interval}
-    others = {name: value for name, value in os.environ.items() if not name.startswith("TIDEMARK_")}
-    log = folder / "web.log"
-    with log.open("wb") as out:
-        command = [sys.executable, "-m", "pipeline.cli", "web", "--port", "0"]
-        process = subprocess.Popen(command, env=others | mine, stdout=out, stderr=out, cwd=folder)
-    try:
-        while (found := re.search(rf"{SAYS}(\S+)", log.read_text())) is None:
-            if process.poll() is not None:
-                raise RuntimeError(log.read_text())
-            time.sleep(0.05)
-        yield Served(found[1], folder, psutil.Process(process.pid))
-    finally:
-        process.terminate()
-        process.wait(30)
-
-
-def asked(served: Served, count: int) -> list[Row]:
-    """Everything at once, and what is left in memory after all that was asked."""
+def asked(served: Served, count: int, at_first: float) -> list[Row]:
+    """Everything at once, and what is left in memory after all that was asked. `at_first`: what it was then."""
     took = []
     for _ in range(5):
         begun = time.perf_counter()
@@ -178,16 +129,12 @@ def asked(served: Served, count: int) -> list[Row]:
             f"{served.url}/api/candles/{KEY.symbol}/1m?limit={count}", headers=served.script, timeout=60
         )
         took.append(time.perf_counter() - begun)
-    note = f"{len(answer.content) / 1e6:.1f} MB"
+    name, note = f"/api/candles of {count:,} candles, 14 columns, median of 5", f"{len(answer.content) / 1e6:.1f} MB"
+    then = f"{at_first:.0f} MB when it had begun"
     return [
-        row(f"/api/candles of {count:,} candles, 14 columns, median of 5", median(took), "s", at_most=0.6, note=note),
-        row("the page's server after all of this, resident", served.resident, "MB", at_most=150),
+        row(name, median(took), "s", at_most=0.6, note=f"{note}; at best {min(took):.2f} s"),
+        row("the page's server after all of this, resident", served.resident, "MB", at_most=150, note=then),
     ]
-
-
-def row(name: str, ours: float, unit: str, **more: Any) -> Row:
-    """Less is better in all of them but frames."""
-    return Row(group=GROUP, name=name, ours=ours, unit=unit, **({"lower_is_better": True} | more))
 
 
 # ---- what a browser sees
@@ -260,7 +207,7 @@ def moving(profile: Any, served: Served, uri: str, database: str, seconds: int) 
     """The open candle changes 60 times a second in the database, and a tab shows it."""
     tab, _ = opened(profile, f"{served.url}/#/chart/{KEY.symbol}/1m")
     session = tab.context.new_cdp_session(tab)
-    session.send("Performance.enable")
+    session.send("Performance.enable", {"timeDomain": "threadTicks"})
     writer = subprocess.Popen(writing(uri, database, "one", 60, seconds + 4), cwd=ROOT, stdout=subprocess.PIPE)
     _begun(writer)
     before, cpu = _busy(session), served.cpu
@@ -284,7 +231,7 @@ def _begun(writer: "subprocess.Popen[bytes]") -> None:
 
 
 def _busy(session: Any) -> float:
-    """Seconds that the tab's own thread has worked."""
+    """Seconds of a core that the tab's own thread has taken."""
     told = {one["name"]: one["value"] for one in session.send("Performance.getMetrics")["metrics"]}
     return float(told["TaskDuration"])
 
@@ -318,9 +265,11 @@ async def keep_changing(uri: str, database: str, which: str, rate: str, seconds:
 
 async def tabs(served: Served, uri: str, database: str, count: int, seconds: int) -> list[Row]:
     """So many sockets, each of which follows ten symbols that change four times a second."""
-    late: list[float] = []
+    late: list[tuple[str, float, float]] = []
+    seen: dict[tuple[str, float], float] = {}
     stop = asyncio.Event()
     listening = [asyncio.create_task(_tab(served, late, stop)) for _ in range(count)]
+    listening.append(asyncio.create_task(_bare(uri, database, seen, stop)))
     await asyncio.sleep(3)
     command = writing(uri, database, "others", 4, seconds + 4)
     writer = await asyncio.to_thread(subprocess.Popen, command, cwd=ROOT, stdout=subprocess.PIPE)
@@ -329,20 +278,23 @@ async def tabs(served: Served, uri: str, database: str, count: int, seconds: int
     late.clear()
     cpu, begun = served.cpu, time.monotonic()
     await asyncio.sleep(seconds - 2)
-    heard, busy = sorted(late), (served.cpu - cpu) / (time.monotonic() - begun)
+    heard, busy = sorted(at - u for _, u, at in late), (served.cpu - cpu) / (time.monotonic() - begun)
+    share = [at - seen[topic, u] for topic, u, at in late if (topic, u) in seen]
     await asyncio.to_thread(writer.wait)
     stop.set()
     await asyncio.gather(*listening)
     note = f"{len(heard):,} candles heard in {seconds - 2} s; p50 {quantile(heard, 0.5):.0f} ms, the database included"
     name = f"{count} tabs x {len(OTHERS)} symbols at 4 Hz"
+    beside = f"p50 {quantile(share, 0.5):.0f} ms; behind one that listens to the database and does nothing else"
     return [
-        row(f"{name}: written to heard, p99", quantile(heard, 0.99), "ms", at_most=50, note=note),
+        row(f"{name}: in the server, p99", quantile(share, 0.99), "ms", at_most=50, note=beside),
+        row("the same: written to heard, p99", quantile(heard, 0.99), "ms", note=note),
         row("the same: of a core, in the server", busy * 100, "%", at_most=25),
     ]
 
 
-async def _tab(served: Served, late: list[float], stop: asyncio.Event) -> None:
-    """Notes how old each candle is as it comes in."""
+async def _tab(served: Served, late: list[tuple[str, float, float]], stop: asyncio.Event) -> None:
+    """Notes of each candle when it was written, and when it came in."""
     url = f"{served.url.replace('http', 'ws')}/api/live"
     async with connect(url, additional_headers=served.script, proxy=None) as socket:
         topics = [f"candles/{key.exchange}/{key.symbol}/{key.interval}" for key in OTHERS]
@@ -352,4 +304,20 @@ async def _tab(served: Served, late: list[float], stop: asyncio.Event) -> None:
                 async with asyncio.timeout(0.5):
                     told = json.loads(await socket.recv())
                     if told["topic"] in topics and told["data"]:
-                        late.append(time.time() * 1000 - told["data"][-1]["u"])
+                        late.append((told["topic"], told["data"][-1]["u"], time.time() * 1000))
+
+
+async def _bare(uri: str, database: str, seen: dict[tuple[str, float], float], stop: asyncio.Event) -> None:
+    """The same changes as the database tells them, without a server between."""
+    async with AsyncMongoClient[dict[str, Any]](uri, tz_aware=True) as client:
+        wanted = {"$match": {"operationType": "update"}}
+        async with await client[database][CANDLES.name].watch([wanted], max_await_time_ms=100) as changes:
+            while not stop.is_set():
+                change = await changes.try_next()
+                now = time.time() * 1000
+                if change is None:
+                    continue
+                exchange, symbol, code = change["documentKey"]["_id"].split(":")[:3]
+                for value in change["updateDescription"]["updatedFields"].values():
+                    if isinstance(value, dict) and "u" in value:
+                        seen[f"candles/{exchange}/{symbol}/{code}", to_ms(value["u"])] = now

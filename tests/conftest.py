@@ -32,6 +32,7 @@ from pipeline.timeline import interval, to_datetime
 from schemas.signals import Signal
 from tests import folders, pace, prefect_home, secret_watch
 from tests.secret_watch import keep_secret, search_database
+from tests.web import covered
 
 Document = dict[str, Any]
 
@@ -44,6 +45,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(secret_watch)
     config.pluginmanager.register(pace)
     config.pluginmanager.register(prefect_home)
+    config.pluginmanager.register(covered)
 
 
 @pytest.fixture(scope="session")

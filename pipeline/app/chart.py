@@ -58,24 +58,43 @@ class Stretch:
 
 def stretch(tm: Opened, symbol: str, code: str, *, before: int | None = None, limit: int = 2_000) -> Stretch:
     """The newest candles, or the newest of those that open before that moment."""
+    found = _span(tm, symbol, code, before, limit)
+    columns = CandleStore(tm.db).columns(found.key, found.start, found.end, ("t", *COLUMNS))
+    tick = SymbolStore(tm.db).ticks(tm.environment).get(found.key.symbol)
+    return Stretch(found.key, interval(found.key.interval), columns, found.start > found.first, tick)
+
+
+class _Span(NamedTuple):
+    """Which candles are asked for: those that open in [start, end]. `first`: the oldest that is stored."""
+
+    key: SeriesKey
+    first: int
+    start: int
+    end: int
+
+
+def _span(tm: Opened, symbol: str, code: str, before: int | None, limit: int) -> _Span:
     if not 1 <= limit <= MOST:
         raise UsageError(f"limit must be from 1 to {MOST:,}, not {limit}")
     key = SeriesKey(tm.environment, folded(symbol).upper(), code_of(code))
-    ticks, store, step = SymbolStore(tm.db).ticks(tm.environment), SeriesStore(tm.db), interval(key.interval)
+    store, step = SeriesStore(tm.db), interval(key.interval)
     known = store.get(key)
     if known is None or known.first is None or known.last_closed is None:
-        raise UsageError(unknown(store, ticks, key))
+        raise UsageError(unknown(store, SymbolStore(tm.db).ticks(tm.environment), key))
     first, end = to_ms(known.first), step.after(to_ms(known.last_closed))
     if before is not None:
         end = min(end, step.after(step.ceil(before), -1))
-    start = max(first, step.after(end, 1 - limit))
-    columns = CandleStore(tm.db).columns(key, start, end, ("t", *COLUMNS))
-    return Stretch(key, step, columns, start > first, ticks.get(key.symbol))
+    return _Span(key, first, max(first, step.after(end, 1 - limit)), end)
 
 
-def marks(tm: Opened, symbol: str, code: str, *, since: int, before: int | None = None) -> list[Mark]:
-    """The confirmed signals of the candles that open from `since` on, and before that moment: in the order of time, and
-    of very many the newest."""
+def marks(
+    tm: Opened, symbol: str, code: str, *, since: int | None = None, before: int | None = None, limit: int = 2_000
+) -> list[Mark]:
+    """The confirmed signals of the candles that open from `since` on, and before that moment; without `since`, of those
+    that `stretch` has, and of what came after them where nothing is to lie before. In the order of time, and of very
+    many the newest."""
+    if since is None:
+        since = _span(tm, symbol, code, before, limit).start
     step = interval(code_of(code))
     first = to_datetime(step.after(step.ceil(since)))
     span = {"$gte": first} if before is None else {"$gte": first, "$lt": to_datetime(step.after(step.ceil(before)))}

@@ -55,6 +55,11 @@ class Kept:
         """Those that do not flatter."""
         return self.run.readings[0].figures
 
+    @property
+    def asset(self) -> str:
+        """What its money is counted in."""
+        return str(self.figures.get("asset", "USDT"))
+
 
 @dataclass(frozen=True, slots=True)
 class Rerun:

@@ -14,6 +14,7 @@ import numpy as np
 from pipeline.app.opened import Opened
 from pipeline.app.wiring import exchange_of
 from pipeline.exchange.products.instrument import ONE, Instrument
+from pipeline.exchange_names import decimals_of_asset, decimals_of_money
 from pipeline.research.backtest.funding import Due, schedule_of
 from pipeline.research.why.answer import MonthTold, Why, why
 from pipeline.research.why.journal import Traded, symbols_of, traded
@@ -41,9 +42,10 @@ _COLUMNS: Final = ("open", "high", "low", "close", "volume")
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """`notes`: what whoever reads it has to know besides."""
+    """`decimals`: of its money. `notes`: what whoever reads it has to know besides."""
 
     why: Why
+    decimals: int
     notes: Sequence[str]
 
 
@@ -68,7 +70,8 @@ def of_backtest(tm: Opened, found: "Result") -> Answer:
     """Of a run, in its pessimistic reading."""
     history, notes = _history(tm, found.symbols)
     outcome = found.backtest.outcome
-    return Answer(why(parts_of(*outcome.curve.daily()), outcome.trades, history), notes)
+    said = why(parts_of(*outcome.curve.daily()), outcome.trades, history)
+    return Answer(said, decimals_of_asset(found.summary.asset), notes)
 
 
 def of_run(tm: Opened, found: "Kept") -> Answer:
@@ -76,7 +79,8 @@ def of_run(tm: Opened, found: "Kept") -> Answer:
     run = found.run
     history, notes = _history(tm, run.inputs.symbols)
     times = np.array([to_ms(one) for one in run.days])
-    return Answer(why(parts_of(times, np.array(run.equity)), [_Ended.of(one) for one in found.trades], history), notes)
+    said = why(parts_of(times, np.array(run.equity)), [_Ended.of(one) for one in found.trades], history)
+    return Answer(said, decimals_of_asset(found.asset), notes)
 
 
 def of_account(tm: Opened) -> Answer:
@@ -92,7 +96,13 @@ def of_account(tm: Opened) -> Answer:
             f"{traces.unseen} positions ended without an order of the journal, liquidated or closed by hand: what "
             "their end brought is not in the trades"
         )
-    return Answer(why(parts, deals, history), notes)
+    return Answer(why(parts, deals, history), _decimals(tm), notes)
+
+
+def _decimals(tm: Opened) -> int:
+    """As many as the finest of what the account is counted in; before that is known, those of its market."""
+    known = [decimals_of_asset(asset) for asset in AccountStore(tm.db, tm.environment).assets()]
+    return max(known, default=decimals_of_money(tm.environment))
 
 
 def _settled(tm: Opened, found: Sequence[Traded], notes: list[str]) -> list[Traded]:

@@ -93,10 +93,10 @@ def _show(answer: "Answer", *, wide: bool) -> None:
         "be by chance."
     )
     if clear:
-        print_table(CELLS, [_row(one) for one in (clear if wide else clear[:_MOST])], wide=wide)
+        print_table(CELLS, [_row(one, answer.decimals) for one in (clear if wide else clear[:_MOST])], wide=wide)
 
 
-def _row(one: "Cell") -> tuple[Any, ...]:
+def _row(one: "Cell", decimals: int) -> tuple[Any, ...]:
     return (
         one.month,
         one.by,
@@ -104,7 +104,7 @@ def _row(one: "Cell") -> tuple[Any, ...]:
         one.trades,
         percent(one.return_pct, " %"),
         _between(one.low_pct, one.high_pct),
-        change(one.profit),
+        change(one.profit, decimals),
     )
 
 

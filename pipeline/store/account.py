@@ -47,8 +47,11 @@ class AccountStore:
 
     def each(self) -> "list[AccountStore]":
         """The same for each asset that was ever counted in, by its name."""
-        assets = self._accounts.distinct("asset", self._ours)
-        return [self.of(one) for one in sorted(assets)]
+        return [self.of(one) for one in self.assets()]
+
+    def assets(self) -> "list[str]":
+        """What was ever counted in, by name."""
+        return sorted(self._accounts.distinct("asset", self._ours))
 
     def add(self, snapshot: Snapshot) -> None:
         """Store it; the same moment twice is stored once."""

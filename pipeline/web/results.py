@@ -114,6 +114,7 @@ class WhyNow(Answer):
     """Why did these months earn, and those not?"""
 
     verdict: str
+    decimals: int = Field(description="of its money: dollars have cents, and a coin is divided further")
     months: list[MonthNow]
     cells: list[CellNow]
     notes: list[str]

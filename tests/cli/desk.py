@@ -1,5 +1,6 @@
 """A desk on which much has happened: what the tables of the command line have to show, with long names and numbers."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -74,26 +75,32 @@ def _symbol(name: str, tick: str, step: str) -> Symbol:
 
 
 def _candles(db: Database[dict[str, Any]]) -> None:
-    now, times = to_ms(NOW), pl.Datetime("ms", "UTC")
+    now = to_ms(NOW)
     for key, price in ((BTC, 71_000.5), (PEPE, 0.0123457)):
         step = interval(key.interval)
-        opened = [step.after(now, -number) for number in range(30, 0, -1)]
-        count = len(opened)
-        prices = {name: np.full(count, price) for name in ("open", "high", "low", "close")}
-        volumes = ("volume", "quote_volume", "taker_buy_base", "taker_buy_quote")
-        table = pl.DataFrame(
-            {
-                "t": pl.Series(opened).cast(times),
-                "te": pl.Series([step.close_time(t) for t in opened]).cast(times),
-                **prices,
-                **{name: np.full(count, 123_456.789) for name in volumes},
-                "trades": pl.Series([7] * count, dtype=pl.Int64),
-                "closed": [True] * count,
-                "u": pl.Series([step.after(t) for t in opened]).cast(times),
-            }
+        CandleStore(db).replace_closed(
+            key, closed(key, [step.after(now, -number) for number in range(30, 0, -1)], price)
         )
-        CandleStore(db).replace_closed(key, table)
         SeriesStore(db).recount(key, "rest", now)
+
+
+def closed(key: SeriesKey, opened: Sequence[int], price: float) -> pl.DataFrame:
+    """Candles that open then and have closed, all of them at that price."""
+    step, count, times = interval(key.interval), len(opened), pl.Datetime("ms", "UTC")
+    return pl.DataFrame(
+        {
+            "t": pl.Series(opened).cast(times),
+            "te": pl.Series([step.close_time(t) for t in opened]).cast(times),
+            **{name: np.full(count, price) for name in ("open", "high", "low", "close")},
+            **{
+                name: np.full(count, 123_456.789)
+                for name in ("volume", "quote_volume", "taker_buy_base", "taker_buy_quote")
+            },
+            "trades": pl.Series([7] * count, dtype=pl.Int64),
+            "closed": [True] * count,
+            "u": pl.Series([step.after(t) for t in opened]).cast(times),
+        }
+    )
 
 
 def _signals(db: Database[dict[str, Any]], make: Any) -> None:

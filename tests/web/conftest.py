@@ -16,7 +16,9 @@ from pymongo.database import Database
 from typer.testing import CliRunner
 
 from pipeline.app.door import Door, secret_file
+from pipeline.app.opened import Opened
 from pipeline.cli import app as cli
+from pipeline.settings import Settings
 from pipeline.simulator.handle import Simulator
 from tests.secret_watch import keep_secret
 
@@ -119,3 +121,12 @@ def served(
         one.process.terminate()
         assert one.process.wait(20) == 0
     mongo.drop_database(name)
+
+
+@pytest.fixture
+def tm(served: Served) -> Iterator[Opened]:
+    """The app on the same database."""
+    chosen = {name.removeprefix("TIDEMARK_").lower(): value for name, value in served.environment.items()
+              if name.startswith("TIDEMARK_")}  # fmt: skip
+    with Opened(Settings(**(chosen | {"symbols": ["BTCUSDT", "ETHUSDT"], "intervals": ["15m", "1h"]}))) as opened:
+        yield opened

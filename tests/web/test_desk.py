@@ -2,8 +2,10 @@
 of them stay, with their age, while the database is away."""
 
 import asyncio
+import itertools
 import os
 import re
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
@@ -13,25 +15,35 @@ from threading import Event, Thread
 from typing import Any
 
 import pytest
+from bson.decimal128 import Decimal128
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 from pymongo import AsyncMongoClient
 
 from pipeline.app.account import accounts
 from pipeline.app.door import secret_file
 from pipeline.app.opened import Opened
+from pipeline.candle import Candle, CandleWrite
 from pipeline.settings import Settings
 from pipeline.store import connect
 from pipeline.store.account import AccountStore
+from pipeline.store.candles.store import CandleStore
 from pipeline.store.heartbeat import Heartbeat
 from pipeline.store.mongod.folder import Folder
 from pipeline.store.mongod.launch import Limits, any_free_port
 from pipeline.store.mongod.server import Server
+from pipeline.store.series import SeriesStore
+from pipeline.timeline import interval
+from schemas.series import SeriesKey
 from tests.browser.conftest import PATIENCE_MS, SHOTS, launch
 from tests.cli import desk
+from tests.live_writer import write_live
 from tests.secret_watch import keep_secret
+from tests.web import covered
 from tests.web.conftest import Served
+from tests.web.shown import number, rounded, rows, show, until
 
 DATABASE = "desk"
+MINUTE = interval("1m")
 
 
 class Away:
@@ -109,32 +121,12 @@ def page(request: pytest.FixtureRequest, browser: Browser, served: Served) -> It
     with browser.new_context(viewport={"width": 1280, "height": 900}, color_scheme="dark") as profile:
         tab = profile.new_page()
         tab.set_default_timeout(PATIENCE_MS)
+        counting = covered.counted(tab)
         tab.goto(served.link)
         tab.wait_for_selector("html[data-ready=yes]")
         yield tab
+        covered.note(counting, request.node.name)
         tab.screenshot(path=SHOTS / f"desk-{request.node.name}.png", full_page=True)
-
-
-def show(page: Page, view: str) -> None:
-    page.evaluate("where => { delete document.documentElement.dataset.ready; location.hash = where }", f"#/{view}")
-    page.wait_for_selector("html[data-ready=yes]")
-
-
-def rows(page: Page, table: int = 0, of: str = "main") -> list[list[str]]:
-    """What stands in a table."""
-    found = page.locator(of).locator("table").nth(table).locator("tbody tr")
-    expect(found.first).to_be_visible()
-    return [one.locator("td").all_inner_texts() for one in found.all()]
-
-
-def number(text: str) -> Decimal | None:
-    """As it was before it was written for people."""
-    plain = re.sub(r"[^0-9.−]", "", text).replace("−", "-")
-    return Decimal(plain) if any(each.isdigit() for each in plain) else None
-
-
-def rounded(value: Any, digits: int = 2) -> Decimal | None:
-    return None if value is None else Decimal(f"{value:.{digits}f}")
 
 
 def test_days_and_months_of_each_coin_are_those_of_the_door_and_the_database(page: Page, tm: Opened) -> None:
@@ -175,6 +167,39 @@ def test_positions_and_orders_are_those_of_the_database(page: Page, served: Serv
     assert [(one[0], number(one[4]), number(one[5]), one[7]) for one in shown] == [
         (one["symbol"], one["quantity"].to_decimal(), one["trigger_price"].to_decimal(), one["state"]) for one in stored
     ]
+
+
+LINES = "() => chart.priceLines.map((one) => [one.text, one.price])"
+
+
+def test_what_is_held_stands_on_the_chart_as_lines_and_is_gone_when_it_is_closed(page: Page, served: Served) -> None:
+    show(page, "chart/1000PEPEUSDT/15m")
+    held = served.db["positions"].find_one({"symbol": "1000PEPEUSDT"})
+    assert held is not None
+    named = {"▼ short 1234567": "entry_price", "stop": "stop_price", "target": "take_profit_price"}
+    wanted = [[text, float(held[name].to_decimal())] for text, name in named.items()]
+    until(page, lambda: page.evaluate(LINES), wanted, "the lines of what is held")
+    for _, price in wanted:
+        assert page.evaluate(
+            "y => chart.valueAt(chart.placed[0], chart.y(chart.placed[0], y))", price
+        ) == pytest.approx(price)
+    served.db["positions"].update_one({"_id": held["_id"]}, {"$set": {"quantity": Decimal128("0")}})
+    until(page, lambda: page.evaluate(LINES), [], "the lines of what is not held any more")
+    served.db["positions"].replace_one({"_id": held["_id"]}, held)
+    until(page, lambda: page.evaluate(LINES), wanted, "the lines of what is held again")
+
+
+def test_what_trades_brought_is_written_as_finely_as_its_money(page: Page) -> None:
+    common = {"month": "2026-10", "trades": 2, "return_pct": 1.5, "low_pct": None, "high_pct": None}
+    told = {
+        "verdict": "1 of 1 months won", "decimals": 8, "notes": [], "months": [common | {"because": ""}],
+        "cells": [common | {"by": "strategy", "name": "macd_cross", "profit": "0.00012345", "is_clear": False}],
+    }  # fmt: skip
+    page.route("**/api/account/why*", lambda route: route.fulfill(json=told))
+    show(page, "account")
+    page.get_by_role("button", name="Why these months?").click()
+    cell = page.locator(".why-of td span")
+    expect(cell).to_have_attribute("title", "2 trades, +0.00012345; nine of ten: too few")
 
 
 def test_signals_are_those_of_the_door_and_the_database(page: Page, served: Served) -> None:
@@ -235,6 +260,55 @@ def test_who_was_killed_is_missed_until_he_is_back(
         expect(banner).not_to_contain_text(says)
         expect(part).to_have_css("opacity", "1")
     served.db["control"].delete_many({"kind": "heartbeat"})
+
+
+SOL = SeriesKey("sim", "SOLUSDT", "1m")
+CLOSES = "() => [...chart.series.columns.close.subarray(0, chart.series.count)].map((one) => one || null)"
+
+
+def test_what_was_closed_while_nobody_heard_is_drawn_and_what_is_stored_later_too(
+    page: Page, served: Served, signal_document: Any
+) -> None:
+    """The server is away and four minutes pass; then the ingester has left three out, and they come later."""
+    now = MINUTE.floor(int(time.time() * 1000))
+
+    def store(first: int, last: int, price: float) -> None:
+        times = [MINUTE.after(now, -back) for back in range(first, last - 1, -1)]
+        CandleStore(served.db).replace_closed(SOL, desk.closed(SOL, times, price))
+        SeriesStore(served.db).recount(SOL, "rest", int(time.time() * 1000))
+
+    def closes() -> Any:
+        return page.evaluate(CLOSES)
+
+    store(40, 10, 100.0)
+    show(page, "chart/SOLUSDT/1m")
+    until(page, closes, [100.0] * 31, "the first candles")
+    served.kill()
+    expect(page.locator("#banner")).to_contain_text("The server does not answer")
+    store(9, 6, 101.0)
+    served.db["signals"].insert_one(signal_document(MINUTE.after(now, -6), symbol="SOLUSDT", interval="1m"))
+    served.start()
+    heard = [100.0] * 31 + [101.0] * 4
+    until(page, closes, heard, "those that closed meanwhile")
+    until(page, lambda: page.evaluate("chart.marks.length"), 1, "what was said meanwhile")
+
+    def live(close: float) -> None:
+        opened = MINUTE.after(now, -2)
+        candle = Candle(opened, 102.0, 104.0, 102.0, close, 5.0, 1.0, 1, 1.0, 1.0, False, int(time.time() * 1000))
+        write_live(served.db, [CandleWrite(SOL, candle)])
+
+    live(103.0)
+    until(page, closes, [*heard, None, None, None, 103.0], "the one behind those that are left out")
+    store(5, 3, 102.0)
+    closing = itertools.cycle((103.25, 103.5))
+
+    def closes_later() -> Any:
+        live(next(closing))
+        page.wait_for_timeout(500)
+        return closes()[:-1]
+
+    until(page, closes_later, [*heard, 102.0, 102.0, 102.0], "those that were stored later")
+    served.db["signals"].delete_one({"symbol": "SOLUSDT"})
 
 
 def test_a_database_that_goes_is_missed_and_what_was_there_stays_with_its_age(

@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from pipeline.app import runs
+from pipeline.app.opened import Opened
 from pipeline.candle import Candle, CandleWrite
 from pipeline.store.candles.store import CandleStore
 from pipeline.store.control import ControlStore
@@ -20,7 +22,9 @@ from pipeline.timeline import interval
 from schemas.series import SeriesKey
 from tests.browser.conftest import PATIENCE_MS, SHOTS, launch
 from tests.live_writer import write_live
+from tests.web import covered
 from tests.web.conftest import Served
+from tests.web.shown import is_shown, show
 
 HOUR = interval("1h")
 KEY = SeriesKey("sim", "BTCUSDT", "1h")
@@ -50,6 +54,7 @@ def page(request: pytest.FixtureRequest, browser: Browser, served: Served, said:
     with browser.new_context(viewport={"width": 1280, "height": 720}, color_scheme="dark") as profile:
         tab = profile.new_page()
         tab.set_default_timeout(PATIENCE_MS)
+        counting = covered.counted(tab)
         tab.on("console", lambda message: said.append(message.text))
         tab.on("pageerror", lambda error: said.append(str(error)))
         tab.on("request", lambda asked: None if asked.url.startswith(served.url) else said.append(asked.url))
@@ -57,14 +62,8 @@ def page(request: pytest.FixtureRequest, browser: Browser, served: Served, said:
         tab.wait_for_selector(READY)
         show(tab, "chart/BTCUSDT/1h")
         yield tab
+        covered.note(counting, request.node.name)
         tab.screenshot(path=SHOTS / f"page-{request.node.name}.png")
-
-
-def show(page: Page, where: str) -> None:
-    """Go there, and wait until it is drawn."""
-    if page.evaluate("location.hash") != f"#/{where}":
-        page.evaluate("where => { delete document.documentElement.dataset.ready; location.hash = where }", f"#/{where}")
-    page.wait_for_selector(READY)
 
 
 def seen(page: Page) -> Any:
@@ -226,7 +225,9 @@ def test_monitors_are_stopped_and_started(page: Page, served: Served) -> None:
     expect(page.get_by_label("Choose ETHUSDT")).to_be_visible()
 
 
-def test_a_strategy_is_tried_from_the_chart_and_a_trade_leads_back_to_its_candles(page: Page, served: Served) -> None:
+def test_a_strategy_is_tried_from_the_chart_and_a_trade_leads_back_to_its_candles(
+    page: Page, served: Served, tm: Opened
+) -> None:
     show(page, "chart/BTCUSDT/15m")
     page.get_by_role("button", name="Backtest").click()
     page.get_by_label("Days", exact=True).fill("2")
@@ -240,10 +241,10 @@ def test_a_strategy_is_tried_from_the_chart_and_a_trade_leads_back_to_its_candle
     name = page.url.rpartition("/")[2]
     kept = served.db["runs"].find_one({"_id": name})
     assert kept is not None
-    row = page.get_by_role("row", name="equity at the end").get_by_role("cell").nth(1)
-    expect(row).to_have_text(f"{kept['readings'][0]['figures']['equity_end']:,.2f}")
+    is_shown(page, runs.run(tm, name), kept)
     page.reload()
     expect(page.get_by_role("heading", name="Months, UTC")).to_be_visible()
+    is_shown(page, runs.run(tm, name), kept)
     page.get_by_role("button", name="Why these months?").click()
     expect(page.locator(".why-of")).to_contain_text("months won")
     page.get_by_role("button", name="side", exact=True).click()

@@ -18,6 +18,14 @@ def test_it_holds(file: Path) -> None:
     assert "fail 0" in done.stdout
 
 
+def test_the_page_asks_for_all_of_its_code_at_once_and_not_one_file_behind_the_other() -> None:
+    static = Path(__file__).parents[2] / "pipeline" / "web" / "static"
+    page = (static / "index.html").read_text(encoding="utf-8")
+    begun = re.findall(r"""<script type="module" src="(.+?)">|<link rel="modulepreload" href="(.+?)">""", page)
+    code = sorted(f"/{file.relative_to(static).as_posix()}" for file in static.rglob("*.js"))
+    assert sorted(one or other for one, other in begun) == code
+
+
 def test_an_address_within_the_page_is_made_in_one_place_that_keeps_the_exchange() -> None:
     static = Path(__file__).parents[2] / "pipeline" / "web" / "static"
     told = {file.name for file in static.rglob("*.js") if re.search(r"""["'`]#/""", file.read_text(encoding="utf-8"))}

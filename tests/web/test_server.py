@@ -4,7 +4,6 @@ import asyncio
 import json
 import math
 import time
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -22,7 +21,6 @@ from pipeline.app import searched as app_searched
 from pipeline.app import signals as app_signals
 from pipeline.app.opened import Opened
 from pipeline.candle import Candle, CandleWrite
-from pipeline.settings import Settings
 from pipeline.store.candles.store import CandleStore
 from pipeline.store.control import ControlStore
 from pipeline.timeline import interval, to_ms
@@ -43,15 +41,6 @@ def logged_in(served: Served) -> requests.Session:
     session = requests.Session()
     assert session.get(served.link, timeout=60).status_code == 200
     return session
-
-
-@pytest.fixture
-def tm(served: Served) -> Iterator[Opened]:
-    """The app on the same database."""
-    chosen = {name.removeprefix("TIDEMARK_").lower(): value for name, value in served.environment.items()
-              if name.startswith("TIDEMARK_")}  # fmt: skip
-    with Opened(Settings(**(chosen | {"symbols": ["BTCUSDT", "ETHUSDT"], "intervals": ["15m", "1h"]}))) as opened:
-        yield opened
 
 
 # ---- the door
@@ -197,6 +186,14 @@ def test_marks_are_the_signals_of_the_candles_asked_for(served: Served) -> None:
     )
     assert sorted(one[0] for one in marks) == sorted(one["_id"] for one in wanted) != []
     assert [one[1] for one in marks] == sorted(one[1] for one in marks)
+    newest = columns["t"][-1]
+    for query in ({"limit": 300}, {"limit": 100, "before": int(columns["t"][200])}, {"limit": 10_000}):
+        _, found = read(served.script().get(f"{served.url}/api/candles/BTCUSDT/1h", params=query, timeout=60).content)
+        end = found["t"][-1] + HOUR.milliseconds if "before" in query else newest + 1e12
+        span = {"$gte": _at(int(found["t"][0])), "$lt": _at(int(end))}
+        wanted = served.db["signals"].find({"symbol": "BTCUSDT", "interval": "1h", "candle": span})
+        told = served.get("marks/BTCUSDT/1h", **query)
+        assert sorted(one[0] for one in told) == sorted(one["_id"] for one in wanted) != []
 
 
 def _at(t: int) -> datetime:
@@ -213,6 +210,7 @@ def _at(t: int) -> datetime:
         ("candles/BTCUSDT/1h?limit=x", "limit"),
         ("candles/BTCUSDT/1h?before=9007199254740992", "before"),
         ("marks/BTCUSDT/1h?since=-1", "since"),
+        ("marks/BTCUSDT/1h?limit=0", "limit"),
         ("signals?symbol=BTCUSTD", "BTCUSDT"),
         ("coins?exchange=binance-um", "sim"),
         ("trading/BTCUSTD", "BTCUSDT"),

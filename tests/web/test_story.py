@@ -17,6 +17,7 @@ from pipeline.simulator.options import READY_KEY, READY_SECRET
 from pipeline.store.control import ControlStore
 from schemas.signals import Signal
 from tests.browser.conftest import PATIENCE_MS, SHOTS, launch
+from tests.web import covered
 from tests.web.conftest import Served
 
 SYMBOL = "BTCUSDT"
@@ -132,6 +133,7 @@ def test_from_the_link_to_a_halt(
     with browser.new_context(viewport={"width": 1280, "height": 720}, color_scheme="dark") as profile:
         page = profile.new_page()
         page.set_default_timeout(PATIENCE_MS)
+        counting = covered.counted(page)
         hand = kind(page)
         page.goto(served.link)
         page.wait_for_selector(READY)
@@ -155,6 +157,7 @@ def test_from_the_link_to_a_halt(
         later = until(lambda: decided(served, name), "the later one to be decided")
         assert later["verdict"] == "skipped"
         page.screenshot(path=SHOTS / f"story-{kind.__name__.lower()}-halted.png")
+        covered.note(counting, kind.__name__)
     _leave_nothing(served)
 
 

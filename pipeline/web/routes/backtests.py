@@ -62,7 +62,7 @@ def one(at: At, run: str) -> results.RunWhole:
         assumptions=found.run.assumptions,
         notes=found.run.notes,
         changed=list(found.changed),
-        decimals=decimals_of_asset(found.figures.get("asset", "USDT")),
+        decimals=decimals_of_asset(found.asset),
         days=found.run.days,
         equity=found.run.equity,
         trades=[results.plain(dict(trade)) for trade in found.trades],
@@ -83,7 +83,7 @@ def why_of_account(at: At) -> results.WhyNow:
 
 def _why(found: why.Answer) -> results.WhyNow:
     told = {name: getattr(found.why, name) for name in ("verdict", "months", "cells")}
-    return results.WhyNow.model_validate(told | {"notes": found.notes})
+    return results.WhyNow.model_validate(told | {"decimals": found.decimals, "notes": found.notes})
 
 
 def _jobs(request: Request) -> Jobs:

@@ -17,8 +17,8 @@ MOST_SIGNALS: Final = 10_000
 FARTHEST: Final = 4_102_444_800_000
 """The year 2100: no candle is looked for after it."""
 
-Moment = Annotated[int, Query(ge=0, le=FARTHEST, description="milliseconds, UTC")]
 MaybeMoment = Annotated[int | None, Query(ge=0, le=FARTHEST, description="milliseconds, UTC")]
+Limit = Annotated[int, Query(description=f"at most so many candles, up to {chart.MOST:,}")]
 
 
 @router.get("/me")
@@ -46,7 +46,7 @@ def candles(
     symbol: str,
     interval: str,
     before: MaybeMoment = None,
-    limit: Annotated[int, Query(description=f"at most so many, up to {chart.MOST:,}")] = 2_000,
+    limit: Limit = 2_000,
 ) -> Response:
     """The newest candles, or the newest of those that open before a moment.
 
@@ -72,14 +72,16 @@ def marks(
     at: At,
     symbol: str,
     interval: str,
-    since: Moment,
+    since: MaybeMoment = None,
     before: MaybeMoment = None,
+    limit: Limit = 2_000,
 ) -> list[tuple[str, int, str, str, str, str]]:
     """Signals as a chart marks them: id, opening time of the candle, side, kind, strategy, verdict.
 
-    Of the candles that open from `since` on, and before `before`.
+    Of the candles that open from `since` on, and before `before`; without `since`, of those that the same `before` and
+    `limit` are answered with under `/candles`.
     """
-    return list(chart.marks(at.tm, symbol, interval, since=since, before=before))
+    return list(chart.marks(at.tm, symbol, interval, since=since, before=before, limit=limit))
 
 
 @router.get("/signals")

@@ -2,6 +2,8 @@
 /** One socket: what changes, as it changes. Lost, it comes back by itself and is told everything anew. */
 
 const PAUSES = [250, 500, 1000, 2000, 4000];
+/** Of these the server is not asked: the first it tells everybody, the second is told here, when the socket is back. */
+const NOT_ASKED = ["database", "again"];
 
 /** @typedef {"connecting"|"live"|"lost"} State */
 
@@ -40,15 +42,17 @@ export class Live {
     const socket = new WebSocket(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/api/live`);
     this.socket = socket;
     socket.onopen = () => {
+      const again = this.heard > 0;
       this.failures = 0;
       this.heard = Date.now();
       this.told("live");
       this.#subscribe();
+      if (again) this.#tell("again", null);
     };
     socket.onmessage = (event) => {
       this.heard = Date.now();
       const { topic, data } = JSON.parse(event.data);
-      for (const told of this.listeners.get(topic) ?? []) told(data);
+      this.#tell(topic, data);
     };
     socket.onclose = () => {
       this.told("lost");
@@ -56,8 +60,13 @@ export class Live {
     };
   }
 
+  /** @param {string} topic @param {any} data */
+  #tell(topic, data) {
+    for (const told of this.listeners.get(topic) ?? []) told(data);
+  }
+
   #subscribe() {
     if (this.socket?.readyState !== WebSocket.OPEN) return;
-    this.socket.send(JSON.stringify({ subscribe: [...this.listeners.keys()].filter((topic) => topic !== "database") }));
+    this.socket.send(JSON.stringify({ subscribe: [...this.listeners.keys()].filter((topic) => !NOT_ASKED.includes(topic)) }));
   }
 }

@@ -11,8 +11,6 @@ export function whyOf(app, path) {
   const place = h("div", { class: "why-of" });
   let by = "strategy";
 
-  const digits = app.place.market === "cm" ? 8 : 2;
-
   /** @param {any} found */
   function draw(found) {
     const cells = found.cells.filter((/** @type {any} */ one) => one.by === by);
@@ -30,7 +28,7 @@ export function whyOf(app, path) {
       h("div", { class: "bar" }, "By ", ...BY.map(([id, name]) => h("button", { type: "button", "aria-pressed": String(id === by), onclick: () => { by = id; draw(found); } }, name))),
       h("div", { class: "scroll" }, table([
         { name: "month", class: "text strong", cell: (one) => one.month },
-        ...names.map((name) => ({ name: String(name), class: (/** @type {any} */ one) => way(at.get(`${one.month} ${name}`)?.return_pct), cell: (/** @type {any} */ one) => cell(at.get(`${one.month} ${name}`), digits) })),
+        ...names.map((name) => ({ name: String(name), class: (/** @type {any} */ one) => way(at.get(`${one.month} ${name}`)?.return_pct), cell: (/** @type {any} */ one) => cell(at.get(`${one.month} ${name}`), found.decimals) })),
       ], names.length ? found.months : [], "No trade has ended.")),
       h("p", {}, "* nine of ten draws of its trades lie on one side of nothing"),
       ...found.notes.map((/** @type {string} */ text) => h("p", { class: "warn" }, text)));

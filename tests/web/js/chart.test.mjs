@@ -73,6 +73,19 @@ test("a moment has its place, and a place its moment, also outside", () => {
   assert.equal(fresh.columns.t[0], HOUR);
 });
 
+test("a moment's place is what a plain loop finds, on a grid of months too", () => {
+  const next = numbers(5);
+  for (let round = 0; round < 300; round++) {
+    const even = round % 2 === 0, times = [next() * HOUR];
+    while (times.length < 60) times.push(times[times.length - 1] + (even ? HOUR : HOUR * (0.7 + 0.6 * next())));
+    const one = series(times);
+    for (let k = 0; k < 50; k++) {
+      const t = k % 5 ? (next() * 70 - 5) * HOUR : times[Math.floor(next() * 60)];
+      assert.equal(one.placeBefore(t), times.filter((at) => at <= t).length - 1);
+    }
+  }
+});
+
 test("labels leave each other room and keep their order", () => {
   const next = numbers(3);
   for (let round = 0; round < 500; round++) {

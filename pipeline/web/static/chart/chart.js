@@ -88,8 +88,17 @@ export class Chart {
 
   /** A candle as it is now. @param {Record<string, number|null>} candle */
   update(candle) {
-    const sawNewest = this.to > this.series.count - 1;
-    const more = this.series.put(candle);
+    this.#grown(() => this.series.put(candle));
+  }
+
+  /** Candles that were missed. @param {Columns} columns @param {Set<number>} told of these something newer is known */
+  merge(columns, told) {
+    this.#grown(() => this.series.merge(columns, told));
+  }
+
+  /** Who looks at the newest candle goes on to. @param {() => number} change how many places it adds */
+  #grown(change) {
+    const sawNewest = this.to > this.series.count - 1, more = change();
     if (more && sawNewest) this.show(this.from + more, this.to + more);
     this.draw();
   }
@@ -202,8 +211,7 @@ export class Chart {
 
   /** What is seen, in words and numbers: for the label that is read aloud, and for tests. */
   describe() {
-    const { columns, count } = this.series, { t } = columns;
-    const first = Math.max(0, Math.floor(this.from)), last = Math.min(count, Math.ceil(this.to)) - 1;
+    const { columns, count } = this.series, { t } = columns, [first, last] = this.#seen();
     return {
       candles: count,
       from: t[first],
@@ -216,6 +224,11 @@ export class Chart {
       panes: this.placed.map(({ pane, low, high, top, height }) => ({ name: pane.name, low, high, top, height })),
       frames: this.frames,
     };
+  }
+
+  /** The first and the last place that are seen. @returns {[number, number]} */
+  #seen() {
+    return [Math.max(0, Math.floor(this.from)), Math.min(this.series.count, Math.ceil(this.to)) - 1];
   }
 
   /** Where a moment and a price are on the canvas: for tests. @param {number} t @param {number} price */
@@ -236,9 +249,8 @@ export class Chart {
   paint() {
     this.frames++;
     paint(this);
-    if (!this.series.count) return;
-    const { from, to, close } = this.describe();
-    this.canvas.setAttribute("aria-label", `Chart from ${moment(from)} to ${moment(to)} UTC, last price ${close?.toFixed(this.digits)}`);
+    const { columns: { t, close }, count } = this.series, [first, last] = this.#seen();
+    if (count) this.canvas.setAttribute("aria-label", `Chart from ${moment(t[first])} to ${moment(t[last])} UTC, last price ${close?.[count - 1].toFixed(this.digits)}`);
   }
 
   /** The size of its place has changed, or the colours. */

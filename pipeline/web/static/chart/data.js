@@ -46,6 +46,22 @@ export class Series {
     return this.count - before;
   }
 
+  /** Candles that were missed, as they are stored, but for those of which something newer was told; how many places were added. @param {Columns} columns @param {Set<number>} told when those open @returns {number} */
+  merge(columns, told) {
+    const before = this.count;
+    columns.t.forEach((t, i) => {
+      if (!told.has(t)) this.put(Object.fromEntries(Object.entries(columns).map(([name, column]) => [name, column[i]])));
+    });
+    return this.count - before;
+  }
+
+  /** Whether every candle from that one on is known. @param {number} t @returns {boolean} */
+  isWhole(t) {
+    const { close } = this.columns;
+    for (let place = Math.max(0, this.placeBefore(t)); place < this.count; place++) if (Number.isNaN(close[place])) return false;
+    return true;
+  }
+
   /** Which candle opens then; -1: none. @param {number} t @returns {number} */
   placeOf(t) {
     const place = this.placeBefore(t);
@@ -54,7 +70,8 @@ export class Series {
 
   /** The candle that a moment falls into; -1: before all. @param {number} t @returns {number} */
   placeBefore(t) {
-    const times = this.columns.t;
+    const times = this.columns.t, straight = Math.floor((t - times[0]) / this.interval);
+    if (times[straight] <= t && t < times[straight + 1] && straight + 1 < this.count) return straight;
     let low = 0, high = this.count;
     while (low < high) {
       const middle = (low + high) >> 1;

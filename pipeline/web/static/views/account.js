@@ -42,11 +42,11 @@ export function accountView(root, app) {
     document.documentElement.dataset.ready = "yes";
   }
 
-  const end = app.live.on(`trading/${app.place.name}`, (data) => fill(open,
+  const ends = [app.live.on("again", () => void load().catch((error) => app.say(error.message))), app.live.on(`trading/${app.place.name}`, (data) => fill(open,
     h("h2", {}, "Positions"), h("div", { class: "scroll" }, positionsTable(data.positions, app.place.market)), h("h2", {}, "Open orders"), h("div", { class: "scroll" }, ordersTable(data.orders)),
-    h("h2", {}, "Limits that have tripped"), data.breakers.length ? h("ul", {}, ...data.breakers.map((/** @type {any} */ one) => h("li", { class: "wrong" }, `${one.name} ${one.symbol ?? ""}: ${one.reason} (${moment(one.at)})`))) : h("p", {}, "none")));
+    h("h2", {}, "Limits that have tripped"), data.breakers.length ? h("ul", {}, ...data.breakers.map((/** @type {any} */ one) => h("li", { class: "wrong" }, `${one.name} ${one.symbol ?? ""}: ${one.reason} (${moment(one.at)})`))) : h("p", {}, "none")))];
   load().catch((error) => { if (!ended) fill(page, h("p", { class: "wrong" }, error.message)); });
-  return { end: () => { ended = true; end(); } };
+  return { end: () => { ended = true; for (const end of ends) end(); } };
 }
 
 /** @param {any[]} rows @param {string} asset */

@@ -10,7 +10,7 @@ import { symbolSettings } from "./settings.js";
 
 /** @typedef {import("../main.js").App} App */
 
-const PAGE = 4_000, FIRST = 2_000, MONTH = 2_629_746_000;
+const PAGE = 4_000, FIRST = 2_000, FIRST_PAUSE = 1_000, LAST_PAUSE = 3_600_000, MONTH = 2_629_746_000;
 const INTERVALS = /** @type {Record<string, string[]>} */ ({ "1": ["1m"], "5": ["5m", "15m"], h: ["1h"], "4": ["4h"], d: ["1d"] });
 const AVERAGES = [["sma7", "SMA 7", "#009e73"], ["sma20", "20", "#cc79a7"], ["sma60", "60", "#8ab4ff"], ["sma120", "120", "#8c8c8c"]];
 
@@ -42,11 +42,7 @@ export function chartView(root, app, rest) {
       if (loading || !older || !symbol) return;
       loading = true;
       try {
-        const more = await candles(symbol, interval, { ...app.query, before, limit: PAGE });
-        if (ended) return;
-        older = more.head.older;
-        chart.prepend(more.columns);
-        if (more.head.count) chart.setMarks([...await marks(more.columns.t[0], before), ...chart.marks]);
+        await further(before, PAGE);
       } catch (error) {
         app.say(`older candles: ${error instanceof Error ? error.message : error}`);
       } finally {
@@ -57,6 +53,10 @@ export function chartView(root, app, rest) {
     chosen: (mark) => lowerDock?.choose(mark.id),
   });
   let pointed = /** @type {number|null} */ (null);
+  /** From when on a candle is missing, and when it is asked for again, after which pause. @type {{t: number, pause: number, again: number}|null} */
+  let missed = null;
+  /** When the candles open that were told since those that are missing were asked for. @type {Set<number>} */
+  const told = new Set();
   const colours = () => chart.resize();
   addEventListener("theme", colours);
   ends.push(() => removeEventListener("theme", colours), () => chart.end());
@@ -103,74 +103,135 @@ export function chartView(root, app, rest) {
   }
 
   async function load() {
-    const began = performance.now();
-    const first = await candles(symbol, interval, { ...app.query, limit: new URLSearchParams(location.search).get("limit") ?? FIRST });
+    const began = performance.now(), newest = { limit: new URLSearchParams(location.search).get("limit") ?? FIRST };
+    const coming = marks(newest), first = await candles(symbol, interval, { ...app.query, ...newest });
     if (ended) return;
     tick = first.head.tick;
     older = first.head.older;
     chart.set(first.columns, first.head.milliseconds ?? MONTH, decimals(tick));
     said();
-    ends.push(app.live.on(`candles/${app.place.name}/${symbol}/${interval}`, (changed) => {
-      for (const one of changed) chart.update(one);
-      said();
-    }));
-    if (first.head.count) chart.setMarks(await marks(first.columns.t[0]));
-    if (ended) return;
-    if (at) await back(Number(at));
-    if (span) chart.between(...span);
+    ends.push(app.live.on(`candles/${app.place.name}/${symbol}/${interval}`, heard), app.live.on("again", () => void catchUp()));
+    join(await coming);
     await new Promise((done) => requestAnimationFrame(done));
-    Object.assign(document.documentElement.dataset, { ready: "yes", took: String(Math.round(performance.now() - began)) });
+    document.documentElement.dataset.took = String(Math.round(performance.now() - began));
+  }
+
+  /** Candles as they are now; where that leaves some out, these are asked for. @param {any[]} changed */
+  function heard(changed) {
+    const { count } = chart.series, newest = chart.series.timeAt(count - 1);
+    for (const one of changed) {
+      chart.update(one);
+      told.add(one.t);
+    }
+    said();
+    if (chart.series.count - count > 1) missed ??= { t: newest, pause: FIRST_PAUSE, again: 0 };
+    if (missed && Date.now() >= missed.again) void catchUp();
+  }
+
+  /** Candles and signals that were not told: nothing was heard for a while, or they were stored later. */
+  async function catchUp() {
+    const newest = chart.series.timeAt(chart.series.count - 1), { t: since, pause } = missed ?? { t: newest, pause: FIRST_PAUSE };
+    const limit = Math.min(20 * PAGE, Math.ceil((Math.max(Date.now(), newest) - since) / chart.series.interval) + 3 || FIRST);
+    missed = { t: since, pause, again: Infinity };
+    told.clear();
+    try {
+      const coming = marks({ limit }), found = await candles(symbol, interval, { ...app.query, limit });
+      if (ended) return;
+      chart.merge(found.columns, told);
+      said();
+      const again = await coming, ids = new Set(again.map((one) => one.id));
+      chart.setMarks(chart.marks.filter((one) => !ids.has(one.id)));
+      join(again);
+    } catch (error) {
+      app.say(`candles that were missed: ${error instanceof Error ? error.message : error}`);
+    }
+    missed = chart.series.isWhole(since) || pause > LAST_PAUSE ? null : { t: since, pause: 2 * pause, again: Date.now() + pause };
+  }
+
+  /** Candles before that moment, with their signals; how many. @param {number} before @param {number} limit @returns {Promise<number>} */
+  async function further(before, limit) {
+    const coming = marks({ before, limit }), more = await candles(symbol, interval, { ...app.query, before, limit });
+    if (ended) return 0;
+    older = more.head.older;
+    chart.prepend(more.columns);
+    join(await coming);
+    return more.head.count;
   }
 
   /** Older candles until that moment is among them, and then to it. @param {number} t */
   async function back(t) {
-    while (!ended && older && chart.series.columns.t[0] > t) {
-      const before = chart.series.columns.t[0];
-      const more = await candles(symbol, interval, { ...app.query, before, limit: 20 * PAGE });
-      if (ended || !more.head.count) return;
-      older = more.head.older;
-      chart.prepend(more.columns);
-      chart.setMarks([...await marks(more.columns.t[0], before), ...chart.marks]);
-    }
+    while (!ended && older && chart.series.columns.t[0] > t && await further(chart.series.columns.t[0], 20 * PAGE));
     chart.goTo(t);
   }
 
   /** @param {any} one @returns {import("../chart/chart.js").Mark} */
   const mark = ({ id, candle, side, kind, strategy, verdict }) => ({ t: candle, side, id, text: kind === "exit" ? "X" : kind[0].toUpperCase(), title: `${strategy}: ${kind} ${side}, ${verdict}` });
 
-  /** @param {number} since @param {number} [before] */
-  async function marks(since, before) {
-    const found = await get(`marks/${encodeURIComponent(symbol)}/${interval}`, { ...app.query, since, before });
-    return found.map((/** @type {any[]} */ [id, candle, side, kind, strategy, verdict]) => mark({ id, candle, side, kind, strategy, verdict }));
+  /** The signals of the candles that are asked for likewise; without them the candles are shown all the same. @param {Record<string, any>} query @returns {Promise<import("../chart/chart.js").Mark[]>} */
+  async function marks(query) {
+    try {
+      const found = await get(`marks/${encodeURIComponent(symbol)}/${interval}`, { ...app.query, ...query });
+      return found.map((/** @type {any[]} */ [id, candle, side, kind, strategy, verdict]) => mark({ id, candle, side, kind, strategy, verdict }));
+    } catch (error) {
+      app.say(`signals on the chart: ${error instanceof Error ? error.message : error}`);
+      return [];
+    }
   }
 
-  async function begin() {
-    const coins = await get("coins", app.query);
+  /** Signals beside those that are drawn: what was told of one meanwhile is newer. @param {import("../chart/chart.js").Mark[]} more */
+  function join(more) {
     if (ended) return;
-    list.set(coins);
-    if (!symbol) {
-      const first = coins.find((/** @type {any} */ one) => one.stored.length);
-      if (first) app.go("chart", first.symbol, first.stored.includes("1h") ? "1h" : first.stored[0]);
-      else fill(plot, h("p", { class: "empty" }, "No candles are stored yet: `tidemark backfill BTCUSDT` fetches some, `tidemark watch BTCUSDT` keeps them current."));
-      return;
-    }
-    stored = coins.find((/** @type {any} */ one) => one.symbol === symbol)?.stored ?? [];
-    interval ||= stored.includes("1h") ? "1h" : stored[0] ?? "1h";
-    tools();
+    const known = new Set(chart.marks.map((one) => one.id));
+    chart.setMarks([...more.filter((one) => !known.has(one.id)), ...chart.marks].sort((a, b) => a.t - b.t));
+  }
+
+  /** What is said where nothing is chosen, or where to. @param {any[]} coins */
+  function choose(coins) {
+    const first = coins.find((one) => one.stored.length);
+    if (first) app.go("chart", first.symbol, first.stored.includes("1h") ? "1h" : first.stored[0]);
+    else fill(plot, h("p", { class: "empty" }, "No candles are stored yet: `tidemark backfill BTCUSDT` fetches some, `tidemark watch BTCUSDT` keeps them current."));
+  }
+
+  /** Everything around the candles. */
+  function around() {
     lowerDock = dock(app, lower, symbol, (signal) => chart.goTo(signal.candle));
-    ends.push(lowerDock.end);
-    ends.push(symbolSettings(app, settings, symbol));
-    const trade = run ? (await get(`runs/${encodeURIComponent(run)}`, app.query)).trades[Number(number)] : null;
-    if (ended) return;
-    if (trade) chart.setPriceLines(tradeLines(trade, chart.theme));
-    else ends.push(app.live.on(`trading/${app.place.name}`, (data) => chart.setPriceLines(priceLines(data, symbol, chart.theme))));
-    fill(decided, trade ? h("a", { href: app.href("backtest", run) }, "its run") : null, trade ? ` · ${tradeInWords(trade, app.place.market)}` : null);
-    if (trade) span = [trade.opened_at, trade.closed_at ?? trade.opened_at];
+    ends.push(lowerDock.end, symbolSettings(app, settings, symbol));
     ends.push(app.live.on(`signals/${app.place.name}`, (one) => {
       if (one.symbol !== symbol || one.interval !== interval) return;
       chart.setMarks([...chart.marks.filter((known) => known.id !== one.id), mark(one)].sort((a, b) => a.t - b.t));
     }));
-    await load();
+  }
+
+  /** What is held and on its way, or one trade of a backtest, as lines. */
+  async function priced() {
+    const trade = run ? (await get(`runs/${encodeURIComponent(run)}`, app.query)).trades[Number(number)] : null;
+    if (ended) return;
+    if (trade) {
+      chart.setPriceLines(tradeLines(trade, chart.theme));
+      span = [trade.opened_at, trade.closed_at ?? trade.opened_at];
+      fill(decided, h("a", { href: app.href("backtest", run) }, "its run"), ` · ${tradeInWords(trade, app.place.market)}`);
+    } else ends.push(app.live.on(`trading/${app.place.name}`, (data) => chart.setPriceLines(priceLines(data, symbol, chart.theme))));
+  }
+
+  async function begin() {
+    const asked = get("coins", app.query).then((coins) => {
+      if (ended) return;
+      list.set(coins);
+      if (!symbol) return choose(coins);
+      stored = coins.find((/** @type {any} */ one) => one.symbol === symbol)?.stored ?? [];
+      interval ||= stored.includes("1h") ? "1h" : stored[0] ?? "1h";
+      tools();
+    });
+    if (!symbol || !interval) await asked;
+    if (ended || !symbol) return;
+    const candles = load();
+    around();
+    await Promise.all([asked, candles, priced()]);
+    if (at) await back(Number(at));
+    if (ended) return;
+    if (span) chart.between(...span);
+    await new Promise((done) => requestAnimationFrame(done));
+    document.documentElement.dataset.ready = "yes";
   }
 
   const key = (/** @type {KeyboardEvent} */ event) => {

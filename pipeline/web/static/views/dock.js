@@ -42,8 +42,10 @@ export function dock(app, root, symbol, show) {
       if (tab === "signals") draw();
     }),
   ];
+  const look = () => void load().catch((error) => app.say(error.message));
   draw();
-  load().catch((error) => app.say(error.message));
+  look();
+  ends.push(app.live.on("again", look));
   return {
     end: () => ends.forEach((end) => end()),
     choose: (/** @type {string} */ id) => { tab = "signals"; chosen = id; draw(); root.querySelector("[aria-selected=true]")?.scrollIntoView({ block: "nearest" }); },

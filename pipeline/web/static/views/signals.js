@@ -31,6 +31,7 @@ export function signalsView(root, app, rest) {
   }
 
   void load();
-  const end = app.live.on(`signals/${app.place.name}`, () => { count.textContent = "there are newer ones: Show"; });
-  return { end: () => { ended = true; end(); } };
+  const newer = () => { count.textContent = "there are newer ones: Show"; };
+  const ends = [app.live.on(`signals/${app.place.name}`, newer), app.live.on("again", () => void load())];
+  return { end: () => { ended = true; for (const end of ends) end(); } };
 }
