@@ -3,6 +3,7 @@
 Of each tab that a test was given; what runs in others that it opens is not counted.
 """
 
+import itertools
 import json
 import os
 import shutil
@@ -19,23 +20,34 @@ KEPT = Path(__file__).parents[2] / "test-output" / "js-coverage"
 NO_CODE = ("//", "/*", "*")
 
 
-def counted(tab: "Page") -> "CDPSession":
+_sessions: "dict[Page, CDPSession]" = {}
+_numbers = itertools.count()
+
+
+def begin(tab: "Page") -> None:
     """From now on what runs in this tab is counted."""
     session = tab.context.new_cdp_session(tab)
     session.send("Profiler.enable")
     session.send("Profiler.startPreciseCoverage", {"callCount": False, "detailed": True})
-    return session
+    _sessions[tab] = session
 
 
-def note(session: "CDPSession", who: str) -> None:
-    """Keep what has run there, beside what ran elsewhere."""
+def note(tab: "Page") -> None:
+    """Keep what has run there, beside what ran elsewhere: before it closes, or goes to another document."""
     found: dict[str, set[int]] = {}
-    for script in session.send("Profiler.takePreciseCoverage")["result"]:
+    for script in _sessions[tab].send("Profiler.takePreciseCoverage")["result"]:
         file = script["url"].partition("//")[2].partition("/")[2]
         if file.endswith(".js") and (STATIC / file).is_file():
             found.setdefault(file, set()).update(ran((STATIC / file).read_text(encoding="utf-8"), script["functions"]))
     KEPT.mkdir(parents=True, exist_ok=True)
-    (KEPT / f"{os.getpid()}-{who}.json").write_text(json.dumps({file: sorted(lines) for file, lines in found.items()}))
+    kept = KEPT / f"{os.getpid()}-{next(_numbers)}.json"
+    kept.write_text(json.dumps({file: sorted(lines) for file, lines in found.items()}))
+
+
+def reload(tab: "Page") -> None:
+    """A browser forgets with a document what has run in it."""
+    note(tab)
+    tab.reload()
 
 
 def ran(text: str, functions: list[Any]) -> set[int]:

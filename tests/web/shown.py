@@ -100,3 +100,27 @@ def is_shown(page: Page, kept: Any, stored: Any) -> None:
         for text, name in zip(said[7:10], ("profit", "fees", "funding"), strict=True):
             assert is_said(text, trade[name]), (name, text, trade[name])
         assert (said[10], said[11]) == (trade["reason"] or "", trade["decided_by"] or "")
+
+
+CONTRAST = """() => {
+  const shade = (text) => {
+    const [r, g, b, a = 1] = text.match(/[\\d.]+/g).map(Number);
+    return { c: [r, g, b], a };
+  };
+  const linear = (v) => v / 255 <= 0.03928 ? v / 255 / 12.92 : ((v / 255 + 0.055) / 1.055) ** 2.4;
+  const light = (c) => { const [x, y, z] = c.map(linear); return 0.2126 * x + 0.7152 * y + 0.0722 * z; };
+  const found = [];
+  for (const one of document.querySelectorAll("body *")) {
+    const own = [...one.childNodes].some((node) => node.nodeType === 3 && node.textContent.trim());
+    if (!own || !one.checkVisibility() || one.closest(".old, :disabled, option, noscript")) continue;
+    let under = one, ground = { a: 0 };
+    while (under && !ground.a) {
+      ground = shade(getComputedStyle(under).backgroundColor);
+      under = under.parentElement;
+    }
+    const a = light(shade(getComputedStyle(one).color).c), b = light(ground.c);
+    found.push([one.textContent.trim().slice(0, 30), (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05)]);
+  }
+  return found;
+}"""
+"""Each text that is seen, and how it stands out from its ground."""

@@ -40,7 +40,7 @@ from tests.live_writer import write_live
 from tests.secret_watch import keep_secret
 from tests.web import covered
 from tests.web.conftest import Served
-from tests.web.shown import number, rounded, rows, show, until
+from tests.web.shown import CONTRAST, number, rounded, rows, show, until
 
 DATABASE = "desk"
 MINUTE = interval("1m")
@@ -121,11 +121,11 @@ def page(request: pytest.FixtureRequest, browser: Browser, served: Served) -> It
     with browser.new_context(viewport={"width": 1280, "height": 900}, color_scheme="dark") as profile:
         tab = profile.new_page()
         tab.set_default_timeout(PATIENCE_MS)
-        counting = covered.counted(tab)
+        covered.begin(tab)
         tab.goto(served.link)
         tab.wait_for_selector("html[data-ready=yes]")
         yield tab
-        covered.note(counting, request.node.name)
+        covered.note(tab)
         tab.screenshot(path=SHOTS / f"desk-{request.node.name}.png", full_page=True)
 
 
@@ -216,6 +216,20 @@ def test_signals_are_those_of_the_door_and_the_database(page: Page, served: Serv
         assert [number(text) for text in one[6:12]] == [rounded(answer[name]) for name in columns]
         assert [answer[name] for name in columns[1:4]] == [stored.get(name) for name in columns[1:4]]
         assert (one[12], one[13]) == (stored["verdict"], stored.get("reason") or "")
+
+
+VIEWS = ("chart/BTCUSDT/1h", "backtest", "search", "signals", "account", "monitors", "health")
+
+
+@pytest.mark.parametrize("size", [(1280, 720), (390, 844)], ids=["desk", "phone"])
+def test_every_view_fits_and_can_be_read_in_both_themes(page: Page, size: tuple[int, int]) -> None:
+    page.set_viewport_size({"width": size[0], "height": size[1]})
+    for view in VIEWS:
+        show(page, view)
+        for _ in range(2):
+            assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), view
+            assert [one for one in page.evaluate(CONTRAST) if one[1] < 4.5] == [], view
+            page.locator("#theme").click()
 
 
 @contextmanager

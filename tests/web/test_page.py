@@ -54,7 +54,7 @@ def page(request: pytest.FixtureRequest, browser: Browser, served: Served, said:
     with browser.new_context(viewport={"width": 1280, "height": 720}, color_scheme="dark") as profile:
         tab = profile.new_page()
         tab.set_default_timeout(PATIENCE_MS)
-        counting = covered.counted(tab)
+        covered.begin(tab)
         tab.on("console", lambda message: said.append(message.text))
         tab.on("pageerror", lambda error: said.append(str(error)))
         tab.on("request", lambda asked: None if asked.url.startswith(served.url) else said.append(asked.url))
@@ -62,7 +62,7 @@ def page(request: pytest.FixtureRequest, browser: Browser, served: Served, said:
         tab.wait_for_selector(READY)
         show(tab, "chart/BTCUSDT/1h")
         yield tab
-        covered.note(counting, request.node.name)
+        covered.note(tab)
         tab.screenshot(path=SHOTS / f"page-{request.node.name}.png")
 
 
@@ -242,7 +242,7 @@ def test_a_strategy_is_tried_from_the_chart_and_a_trade_leads_back_to_its_candle
     kept = served.db["runs"].find_one({"_id": name})
     assert kept is not None
     is_shown(page, runs.run(tm, name), kept)
-    page.reload()
+    covered.reload(page)
     expect(page.get_by_role("heading", name="Months, UTC")).to_be_visible()
     is_shown(page, runs.run(tm, name), kept)
     page.get_by_role("button", name="Why these months?").click()
@@ -284,7 +284,7 @@ def test_parameters_are_searched_and_a_trial_is_adopted(page: Page, served: Serv
     page.get_by_role("button", name="Search", exact=True).click()
     expect(page.get_by_label("Verdict")).to_be_visible(timeout=PROCESS_MS)
     name = page.url.rpartition("/")[2]
-    page.reload()
+    covered.reload(page)
     found = served.get(f"searches/{name}")
     verdict = page.get_by_label("Verdict")
     expect(verdict.locator("b")).to_have_text(found["word"])
@@ -318,39 +318,6 @@ def test_twelve_tabs_are_all_live_and_told_the_same(page: Page, served: Served) 
         expect(one.locator("#banner")).to_be_hidden()
     for one in tabs:
         one.close()
-
-
-@pytest.mark.parametrize("size", [(1280, 720), (390, 844)])
-def test_it_fits_a_desk_and_a_phone_in_both_themes(page: Page, size: tuple[int, int]) -> None:
-    page.set_viewport_size({"width": size[0], "height": size[1]})
-    for _ in range(2):
-        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-        low = page.evaluate(CONTRAST)
-        assert [one for one in low if one[1] < 4.5] == []
-        page.locator("#theme").click()
-
-
-CONTRAST = """() => {
-  const shade = (text) => {
-    const [r, g, b, a = 1] = text.match(/[\\d.]+/g).map(Number);
-    return { c: [r, g, b], a };
-  };
-  const linear = (v) => v / 255 <= 0.03928 ? v / 255 / 12.92 : ((v / 255 + 0.055) / 1.055) ** 2.4;
-  const light = (c) => { const [x, y, z] = c.map(linear); return 0.2126 * x + 0.7152 * y + 0.0722 * z; };
-  const found = [];
-  for (const one of document.querySelectorAll("body *")) {
-    const own = [...one.childNodes].some((node) => node.nodeType === 3 && node.textContent.trim());
-    if (!own || !one.checkVisibility() || one.closest(".old, :disabled, option, noscript")) continue;
-    let under = one, ground = { a: 0 };
-    while (under && !ground.a) {
-      ground = shade(getComputedStyle(under).backgroundColor);
-      under = under.parentElement;
-    }
-    const a = light(shade(getComputedStyle(one).color).c), b = light(ground.c);
-    found.push([one.textContent.trim().slice(0, 30), (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05)]);
-  }
-  return found;
-}"""
 
 
 def test_a_server_that_dies_is_missed_and_found_again(page: Page, served: Served) -> None:
@@ -426,6 +393,7 @@ def test_under_another_name_it_is_not_there(page: Page, served: Served) -> None:
 def test_no_file_of_the_page_writes_markup_or_asks_elsewhere() -> None:
     files = list((Path(__file__).parents[2] / "pipeline" / "web" / "static").rglob("*.*"))
     assert len(files) > 15
+    assert sum(file.stat().st_size for file in files) < 300_000
     for file in files:
         text = file.read_text(encoding="utf-8").replace("http://www.w3.org/2000/svg", "")
         for word in ("innerHTML", "outerHTML", "insertAdjacent", "eval(", "http://", "https://", "document.write"):

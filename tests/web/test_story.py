@@ -133,7 +133,7 @@ def test_from_the_link_to_a_halt(
     with browser.new_context(viewport={"width": 1280, "height": 720}, color_scheme="dark") as profile:
         page = profile.new_page()
         page.set_default_timeout(PATIENCE_MS)
-        counting = covered.counted(page)
+        covered.begin(page)
         hand = kind(page)
         page.goto(served.link)
         page.wait_for_selector(READY)
@@ -152,12 +152,14 @@ def test_from_the_link_to_a_halt(
         stop = f"{held['stop_price'].to_decimal():,.1f}".removesuffix(".0")
         expect(page.locator(".dock tbody tr").first).to_contain_text(stop)
         page.screenshot(path=SHOTS / f"story-{kind.__name__.lower()}.png")
+        if by_mouse:
+            _outlive_the_page(page, served, shared_simulator)
         _halt(page, hand)
         name = say(served, shared_simulator, f"{kind.__name__} later")
         later = until(lambda: decided(served, name), "the later one to be decided")
         assert later["verdict"] == "skipped"
         page.screenshot(path=SHOTS / f"story-{kind.__name__.lower()}-halted.png")
-        covered.note(counting, kind.__name__)
+        covered.note(page)
     _leave_nothing(served)
 
 
@@ -199,6 +201,16 @@ def _run_a_backtest(page: Page, hand: Hand) -> None:
     hand.press(page.get_by_label("By the executor itself"))
     hand.press(page.get_by_role("button", name="Run", exact=True))
     expect(page.get_by_role("heading", name="Months, UTC")).to_be_visible(timeout=PROCESS_MS)
+
+
+def _outlive_the_page(page: Page, served: Served, simulator: Simulator) -> None:
+    """Its server is killed: the executor decides as before, and the page finds its server again."""
+    served.kill()
+    name = say(served, simulator, "while the page is dead")
+    until(lambda: decided(served, name), "what is said without a page to be decided")
+    served.start()
+    expect(page.locator("#state")).to_have_text("live")
+    expect(page.locator("#banner")).not_to_contain_text("does not answer")
 
 
 def _halt(page: Page, hand: Hand) -> None:
