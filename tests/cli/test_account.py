@@ -74,8 +74,12 @@ def test_why_these_months_goes_by_snapshots_and_journal(tidemark: Run, db: Datab
     assert side["low_pct"] > 0
     shown = tidemark("account", "--why")
     assert "months won" in shown.stdout
+    assert "+63.00" in shown.stdout.split()
     assert "2 settlements of BTCUSDT while it was held are not stored" in " ".join(shown.stderr.split())
     assert tidemark("account", "--why", "--csv").stdout.startswith("month,by,name,trades,profit")
+    coins = day(2, 7, -1.0, equity="990").model_copy(update={"id": "sim:BTC:counted", "asset": "BTC"})
+    AccountStore(db, "sim").add(coins)
+    assert "+63.00000000" in tidemark("account", "--why").stdout.split()
 
 
 def test_why_counts_the_funding_of_what_was_held(tidemark: Run, db: Database[dict[str, Any]]) -> None:
