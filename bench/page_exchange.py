@@ -20,13 +20,16 @@ from tests.browser.conftest import launch
 PATIENCE_MS: Final = 240_000
 NOTES: Final = """
 window.late = [];
+let newest = 0;
 window.WebSocket = class extends WebSocket {
   constructor(...given) {
     super(...given);
     this.addEventListener("message", (event) => {
       const { topic, data } = JSON.parse(event.data);
-      if (!topic.startsWith("candles/") || !data.length) return;
-      requestAnimationFrame(() => setTimeout(() => window.late.push(Date.now() - data[data.length - 1].u)));
+      if (!topic.startsWith("candles/") || !data.length || data[data.length - 1].u <= newest) return;
+      newest = data[data.length - 1].u;
+      const said = newest;
+      requestAnimationFrame(() => setTimeout(() => window.late.push(Date.now() - said)));
     });
   }
 };

@@ -32,12 +32,12 @@ WHOLE: Final = (
     f"{frames_while('chart.show(k % 2, all + k % 2)', 120, 5)} }}"
 )
 """All of them, drawn anew in each frame."""
-FRAMES: Final = """async (ms) => {
-  const before = chart.frames;
-  await new Promise((done) => setTimeout(done, ms));
-  return chart.frames - before;
+NEWEST: Final = """() => {
+  const { columns, count } = chart.series;
+  const at = (column) => Number.isNaN(column[count - 1]) ? null : column[count - 1];
+  return JSON.stringify(Object.fromEntries(Object.entries(columns).map(([name, column]) => [name, at(column)])));
 }"""
-"""How many are drawn in so many milliseconds."""
+"""The newest candle that it shows, as JSON."""
 
 
 def frames_of(tab: Page, moved: str) -> list[float]:

@@ -93,6 +93,11 @@ class Order(Document):
     created_at: datetime
     updated_at: datetime
 
+    @property
+    def filled_at(self) -> datetime | None:
+        """When it was first known to be filled, if only a part of it."""
+        return next((one.at for one in self.history if one.state in {"partially_filled", "filled"}), None)
+
 
 ORDERS = Collection(
     "orders",

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -9,13 +10,16 @@ from pymongo import DESCENDING
 
 from pipeline.app.candles import unknown
 from pipeline.app.filters import code_of
+from pipeline.app.known_symbols import known_symbol
 from pipeline.app.opened import Opened
 from pipeline.errors import UsageError
 from pipeline.nearest import folded
 from pipeline.store.candles.store import CandleStore
+from pipeline.store.orders import OrderJournal
 from pipeline.store.series import SeriesStore
 from pipeline.store.symbols import SymbolStore
 from pipeline.timeline import Interval, interval, to_datetime, to_ms
+from schemas.orders import Order
 from schemas.series import SeriesKey
 from schemas.signals import SIGNALS
 
@@ -62,6 +66,34 @@ def stretch(tm: Opened, symbol: str, code: str, *, before: int | None = None, li
     columns = CandleStore(tm.db).columns(found.key, found.start, found.end, ("t", *COLUMNS))
     tick = SymbolStore(tm.db).ticks(tm.environment).get(found.key.symbol)
     return Stretch(found.key, interval(found.key.interval), columns, found.start > found.first, tick)
+
+
+@dataclass(frozen=True, slots=True)
+class Fill:
+    """An order of which something was filled: when and at which price on the average."""
+
+    id: str
+    at: datetime
+    side: str
+    leg: str
+    quantity: Decimal
+    price: Decimal
+    signal: str | None
+    realized: Decimal | None
+
+
+def fills(tm: Opened, symbol: str, limit: int) -> list[Fill]:
+    """The newest so many of a symbol, in the order of time."""
+    named = folded(symbol).upper()
+    found = OrderJournal(tm.db, tm.environment).filled(named, limit)
+    if not found:
+        known_symbol(tm.settings, tm.db, named)
+    return sorted((_fill(one) for one in found if one.average_price is not None), key=lambda one: one.at)
+
+
+def _fill(one: Order) -> Fill:
+    at, price = one.filled_at or one.updated_at, one.average_price or Decimal()
+    return Fill(one.id, at, one.side, one.leg, one.filled, price, one.signal, one.realized)
 
 
 class _Span(NamedTuple):

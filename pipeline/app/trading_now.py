@@ -21,7 +21,8 @@ __all__ = ["TradingNow", "trading_now"]
 @dataclass(frozen=True, slots=True)
 class TradingNow:
     """The switches, who lives, what the account was worth when it was looked at last (of several coins the one in which
-    most is open), and what is open. `executor_at`, `ingester_at`: when one that was not ended in order was heard of."""
+    most is open), what is open, and when an order was last filled whole. `executor_at`, `ingester_at`: when one that
+    was not ended in order was heard of."""
 
     exchange: str
     mode: str
@@ -34,11 +35,13 @@ class TradingNow:
     breakers: Sequence[Breaker]
     positions: Sequence[Position]
     orders: Sequence[Order]
+    filled_at: datetime | None
 
 
 def trading_now(tm: Opened) -> TradingNow:
     """It, now."""
     db, exchange, now = tm.db, tm.environment, datetime.now(UTC)
+    journal = OrderJournal(db, exchange)
     beats = list(living(db, exchange, now))
     controls = ControlStore(db, exchange).read()
     newest = newest_of(db, exchange)
@@ -56,5 +59,6 @@ def trading_now(tm: Opened) -> TradingNow:
         worth=max(newest, key=lambda one: one.open_positions, default=None),
         breakers=[one for one in controls.breakers.values() if one.tripped],
         positions=held,
-        orders=OrderJournal(db, exchange).unsettled(),
+        orders=journal.unsettled(),
+        filled_at=journal.last_filled(),
     )

@@ -118,6 +118,17 @@ class OrderJournal:
         found = self._orders.find({"environment": self._environment} | of_symbol)
         return [Order.from_mongo(one) for one in found.sort("created_at", DESCENDING).limit(limit)]
 
+    def filled(self, symbol: str, limit: int) -> list[Order]:
+        """The latest orders of a symbol of which something was filled, newest first."""
+        of_it = {"environment": self._environment, "symbol": {"$eq": symbol}, "filled": {"$gt": Decimal128("0")}}
+        return [Order.from_mongo(one) for one in self._orders.find(of_it).sort("created_at", DESCENDING).limit(limit)]
+
+    def last_filled(self) -> datetime | None:
+        """When an order was last learnt to be filled whole."""
+        ours = {"environment": self._environment, "state": "filled"}
+        found = self._orders.find_one(ours, {"updated_at": 1}, sort=[("updated_at", DESCENDING)])
+        return None if found is None else found["updated_at"]
+
     def _list(self, filter_: dict[str, Any]) -> list[Order]:
         found = self._orders.find({"environment": self._environment} | filter_).sort("created_at", 1)
         return [Order.from_mongo(one) for one in found]

@@ -135,6 +135,19 @@ class OrderNow(Answer):
     updated_at: Moment
 
 
+class FillNow(Answer):
+    """An order of which something was filled, as a chart shows it. `price`: on the average."""
+
+    id: str
+    at: Moment
+    side: Literal["BUY", "SELL"]
+    leg: str
+    quantity: Exact
+    price: Exact
+    signal: str | None
+    realized: Exact | None
+
+
 class HaltNow(Answer):
     """Since when nothing is opened, by whom and why."""
 
@@ -185,6 +198,7 @@ class TradingNow(Answer):
     breakers: list[BreakerNow] = Field(description="those that are tripped")
     positions: list[PositionNow]
     orders: list[OrderNow] = Field(description="those that are not settled, oldest first")
+    filled_at: Moment | None = Field(description="when an order was last learnt to be filled whole")
 
 
 class SymbolSettings(Answer):

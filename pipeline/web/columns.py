@@ -14,19 +14,24 @@ from numpy.typing import NDArray
 from pipeline.timeline import Interval
 
 
-def packed(step: Interval, stored: Mapping[str, NDArray[np.generic]], names: Sequence[str], **head: object) -> bytes:
+def packed(
+    step: Interval, stored: Mapping[str, NDArray[np.generic]], names: Sequence[str], **head: object
+) -> memoryview:
     """These columns from the first stored candle to the last, on the grid of the interval. `stored["t"]`: their opening
-    times, in order."""
+    times, in order. Written where they are sent from: of 300 days of minutes a second copy would be 50 MB."""
     times = stored["t"].astype(np.int64, copy=False)
     places, grid = _places(step, times)
     said = json.dumps({"columns": ["t", *names], "count": len(grid), **head}).encode()
     said += b" " * (-(4 + len(said)) % 8)
-    parts = [struct.pack("<I", len(said)), said, grid.astype("<f8").tobytes()]
-    for name in names:
-        column = np.full(len(grid), np.nan)
+    start = struct.pack("<I", len(said)) + said
+    body = bytearray(len(start) + 8 * len(grid) * (1 + len(names)))
+    body[: len(start)] = start
+    columns = np.frombuffer(body, "<f8", offset=len(start)).reshape(1 + len(names), len(grid))
+    columns[0] = grid
+    for column, name in zip(columns[1:], names, strict=True):
+        column[:] = np.nan
         column[places] = stored[name]
-        parts.append(column.astype("<f8", copy=False).tobytes())
-    return b"".join(parts)
+    return memoryview(body)
 
 
 def _places(step: Interval, times: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

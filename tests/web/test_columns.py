@@ -11,10 +11,10 @@ from pipeline.web.columns import packed
 HOUR = 3_600_000
 
 
-def read(body: bytes) -> tuple[dict[str, object], dict[str, np.ndarray]]:
+def read(body: bytes | memoryview) -> tuple[dict[str, object], dict[str, np.ndarray]]:
     """As the page reads it."""
     (length,) = struct.unpack_from("<I", body)
-    head = json.loads(body[4 : 4 + length])
+    head = json.loads(bytes(body[4 : 4 + length]))
     assert (4 + length) % 8 == 0
     columns = np.frombuffer(body, "<f8", offset=4 + length).reshape(len(head["columns"]), head["count"])
     return head, dict(zip(head["columns"], columns, strict=True))

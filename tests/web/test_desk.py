@@ -31,8 +31,10 @@ from pipeline.store.heartbeat import Heartbeat
 from pipeline.store.mongod.folder import Folder
 from pipeline.store.mongod.launch import Limits, any_free_port
 from pipeline.store.mongod.server import Server
+from pipeline.store.orders import OrderJournal
 from pipeline.store.series import SeriesStore
-from pipeline.timeline import interval
+from pipeline.timeline import interval, to_ms
+from schemas.orders import Transition
 from schemas.series import SeriesKey
 from tests.browser.conftest import PATIENCE_MS, SHOTS, launch
 from tests.cli import desk
@@ -187,6 +189,40 @@ def test_what_is_held_stands_on_the_chart_as_lines_and_is_gone_when_it_is_closed
     until(page, lambda: page.evaluate(LINES), [], "the lines of what is not held any more")
     served.db["positions"].replace_one({"_id": held["_id"]}, held)
     until(page, lambda: page.evaluate(LINES), wanted, "the lines of what is held again")
+
+
+FILLS = "() => chart.fills.map((one) => [one.t, one.price, one.side])"
+
+
+def test_what_was_bought_and_sold_is_on_its_candle_at_its_price(page: Page, served: Served) -> None:
+    show(page, "chart/BTCUSDT/1h")
+    journal = OrderJournal(served.db, "sim")
+    (stored,) = journal.filled("BTCUSDT", 10)
+    told = served.get("fills/BTCUSDT")
+    assert [(one["id"], one["quantity"]) for one in told] == [(stored.id, f"{stored.filled:f}")]
+    first = [to_ms(stored.updated_at), float(stored.average_price or 0), stored.side]
+    until(page, lambda: page.evaluate(FILLS), [first], "what the journal has")
+    at = desk.NOW - timedelta(hours=5, minutes=20)
+    steps = [Transition(state=state, at=at, by="answer") for state in ("intended", "accepted")]
+    sent = stored.model_copy(
+        update={"id": "tm-e-9", "state": "accepted", "filled": Decimal(0), "average_price": None, "history": steps}
+    )
+    journal.intend(sent)
+    end = Transition(state="filled", at=at + timedelta(seconds=1), by="stream")
+    journal.append(sent, end, {"filled": Decimal("0.5"), "average_price": Decimal("71000.25"), "side": "BUY"})
+    wanted = [[to_ms(end.at), 71_000.25, "BUY"], first]
+    until(page, lambda: page.evaluate(FILLS), wanted, "what was filled meanwhile")
+    place = page.evaluate("t => chart.series.timeAt(chart.series.placeBefore(t))", wanted[0][0])
+    assert place == to_ms(desk.NOW - timedelta(hours=6))
+    box, spot = (
+        page.locator("canvas").bounding_box(),
+        page.evaluate("([t, price]) => chart.locate(t, price)", wanted[0]),
+    )
+    assert box is not None
+    page.mouse.move(box["x"] + spot["x"], box["y"] + spot["y"])
+    said = page.evaluate("([x, y]) => chart.markAt(x, y).title", [spot["x"], spot["y"]])
+    assert said == "take_profit: bought 0.5 at 71,000.25, realised −122.82"
+    served.db["orders"].delete_one({"_id": "tm-e-9"})
 
 
 def test_what_trades_brought_is_written_as_finely_as_its_money(page: Page) -> None:

@@ -212,6 +212,8 @@ def _at(t: int) -> datetime:
         ("marks/BTCUSDT/1h?since=-1", "since"),
         ("marks/BTCUSDT/1h?limit=0", "limit"),
         ("signals?symbol=BTCUSTD", "BTCUSDT"),
+        ("fills/BTCUSTD", "BTCUSDT"),
+        ("fills/BTCUSDT?limit=0", "limit"),
         ("coins?exchange=binance-um", "sim"),
         ("trading/BTCUSTD", "BTCUSDT"),
     ],

@@ -151,6 +151,7 @@ def test_from_the_link_to_a_halt(
         assert abs(away - Decimal(400) * Decimal("1.5" if by_mouse else "2.5")) < 100
         stop = f"{held['stop_price'].to_decimal():,.1f}".removesuffix(".0")
         expect(page.locator(".dock tbody tr").first).to_contain_text(stop)
+        until(lambda: page.evaluate("chart.fills.length"), "its fill on the chart")
         page.screenshot(path=SHOTS / f"story-{kind.__name__.lower()}.png")
         if by_mouse:
             _outlive_the_page(page, served, shared_simulator)

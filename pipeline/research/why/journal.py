@@ -124,5 +124,4 @@ def _signed(order: Order) -> Decimal:
 
 def _filled_at(order: Order) -> int:
     """When it was first known to be filled."""
-    known = (one.at for one in order.history if one.state in {"partially_filled", "filled"})
-    return to_ms(next(known, order.updated_at))
+    return to_ms(order.filled_at or order.updated_at)

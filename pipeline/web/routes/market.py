@@ -14,6 +14,7 @@ from pipeline.web.places import At, Places
 router = APIRouter(tags=["market"])
 
 MOST_SIGNALS: Final = 10_000
+MOST_FILLS: Final = 10_000
 FARTHEST: Final = 4_102_444_800_000
 """The year 2100: no candle is looked for after it."""
 
@@ -82,6 +83,12 @@ def marks(
     `limit` are answered with under `/candles`.
     """
     return list(chart.marks(at.tm, symbol, interval, since=since, before=before, limit=limit))
+
+
+@router.get("/fills/{symbol}")
+def fills(at: At, symbol: str, limit: Annotated[int, Query(ge=1, le=MOST_FILLS)] = 2_000) -> list[answers.FillNow]:
+    """The newest orders of a symbol of which something was filled, in the order of time."""
+    return [answers.FillNow.model_validate(one) for one in chart.fills(at.tm, symbol, limit)]
 
 
 @router.get("/signals")

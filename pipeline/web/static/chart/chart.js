@@ -10,9 +10,10 @@ import { paint } from "./paint.js";
  * @typedef {{column: string, name: string, colour: string, bars?: boolean}} Line
  * @typedef {{name: string, share: number, lines: Line[], candles?: boolean, range?: [number, number], guides?: number[]}} Pane
  * @typedef {{t: number, side: "long"|"short", text: string, title: string, id: string}} Mark
+ * @typedef {{t: number, price: number, side: "BUY"|"SELL", title: string, id: string}} Fill
  * @typedef {{price: number, text: string, colour: string, dashed?: boolean, at?: number}} PriceLine
  * @typedef {{pane: Pane, top: number, height: number, low: number, high: number, digits: number, log: boolean}} Placed
- * @typedef {{older?: (before: number) => void, pointed?: (place: number|null) => void, chosen?: (mark: Mark) => void}} Told
+ * @typedef {{older?: (before: number) => void, pointed?: (place: number|null) => void, chosen?: (mark: Mark|Fill) => void}} Told
  */
 
 export const AXIS = 84, FOOT = 22;
@@ -35,11 +36,13 @@ export class Chart {
     this.to = USUAL;
     /** @type {Mark[]} */
     this.marks = [];
+    /** @type {Fill[]} */
+    this.fills = [];
     /** @type {PriceLine[]} */
     this.priceLines = [];
     /** @type {{x: number, y: number}|null} */
     this.pointer = null;
-    /** @type {{mark: Mark, x: number, y: number}[]} */
+    /** @type {{mark: Mark|Fill, x: number, y: number}[]} */
     this.drawnMarks = [];
     /** The price axis as it was dragged; null: as the candles want it. @type {[number, number]|null} */
     this.span = null;
@@ -106,6 +109,12 @@ export class Chart {
   /** @param {Mark[]} marks in order of time */
   setMarks(marks) {
     this.marks = marks;
+    this.draw();
+  }
+
+  /** @param {Fill[]} fills in order of time */
+  setFills(fills) {
+    this.fills = fills;
     this.draw();
   }
 
@@ -204,7 +213,7 @@ export class Chart {
     return Math.floor(this.from + (x / this.width) * (this.to - this.from));
   }
 
-  /** The mark that is under there. @param {number} x @param {number} y @returns {Mark|null} */
+  /** The mark that is under there. @param {number} x @param {number} y @returns {Mark|Fill|null} */
   markAt(x, y) {
     return this.drawnMarks.find((one) => Math.abs(one.x - x) < 8 && Math.abs(one.y - y) < 10)?.mark ?? null;
   }

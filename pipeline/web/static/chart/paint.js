@@ -11,7 +11,7 @@ import { priceTicks, timeLabel, timeStep } from "./ticks.js";
  * @typedef {import("./chart.js").Line} Line
  */
 
-const MARGIN = 0.08, TICK_EVERY = 48, TAG = 18, LABELS_UNDER = 150, MARKS_APART = 9;
+const MARGIN = 0.08, TICK_EVERY = 48, TAG = 18, LABELS_UNDER = 150, MARKS_APART = 9, FILLS_APART = 3;
 
 /** @param {Chart} chart */
 export function paint(chart) {
@@ -29,6 +29,7 @@ export function paint(chart) {
     return at;
   });
   times(chart);
+  chart.drawnMarks = [];
   for (const at of chart.placed) drawPane(chart, at, from, to);
   tags(chart, chart.placed[0]);
   legends(chart);
@@ -75,7 +76,10 @@ function drawPane(chart, at, from, to) {
   pen.clip();
   if (at.pane.candles) candles(chart, at, from, to);
   for (const line of at.pane.lines) (line.bars ? bars : curve)(chart, at, line, from, to);
-  if (at.pane.candles) marks(chart, at);
+  if (at.pane.candles) {
+    marks(chart, at);
+    fills(chart, at);
+  }
   pen.restore();
 }
 
@@ -195,17 +199,41 @@ function bars(chart, at, line, from, to) {
   pen.fill();
 }
 
+/** The first of them that is not before that moment. @param {{t: number}[]} listed in order of time @param {number} t @returns {number} */
+function firstFrom(listed, t) {
+  let low = 0, high = listed.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (listed[middle].t < t) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
+/** Rings at the prices of fills, in their candles; where they would cover each other, one stands for all. @param {Chart} chart @param {Placed} at */
+function fills(chart, at) {
+  const { pen, theme, series } = chart, end = series.timeAt(Math.ceil(chart.to));
+  const lastX = { BUY: -99, SELL: -99 };
+  pen.lineWidth = 2;
+  for (let i = firstFrom(chart.fills, series.timeAt(Math.floor(chart.from))); i < chart.fills.length && chart.fills[i].t < end; i++) {
+    const fill = chart.fills[i], x = chart.x(series.placeBefore(fill.t)), y = chart.y(at, fill.price);
+    if (x - lastX[fill.side] < FILLS_APART || !Number.isFinite(y)) continue;
+    lastX[fill.side] = x;
+    pen.beginPath();
+    pen.arc(x, y, 4, 0, 2 * Math.PI);
+    pen.fillStyle = theme.ground;
+    pen.fill();
+    pen.strokeStyle = fill.side === "BUY" ? theme.rise : theme.fall;
+    pen.stroke();
+    chart.drawnMarks.push({ mark: fill, x, y });
+  }
+  pen.lineWidth = 1;
+}
+
 /** Triangles below and above candles; where they would cover each other, one stands for all. @param {Chart} chart @param {Placed} at */
 function marks(chart, at) {
   const { pen, theme, series } = chart, { columns } = series;
-  const start = series.timeAt(Math.floor(chart.from)), end = series.timeAt(Math.ceil(chart.to));
-  let low = 0, high = chart.marks.length;
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    if (chart.marks[middle].t < start) low = middle + 1;
-    else high = middle;
-  }
-  chart.drawnMarks = [];
+  const end = series.timeAt(Math.ceil(chart.to)), low = firstFrom(chart.marks, series.timeAt(Math.floor(chart.from)));
   const lastX = { long: -99, short: -99 };
   pen.textAlign = "center";
   for (let i = low; i < chart.marks.length && chart.marks[i].t <= end; i++) {

@@ -53,6 +53,8 @@ export function chartView(root, app, rest) {
     chosen: (mark) => lowerDock?.choose(mark.id),
   });
   let pointed = /** @type {number|null} */ (null);
+  /** What was filled when fills were asked for. */
+  let stands = "";
   /** From when on a candle is missing, and when it is asked for again, after which pause. @type {{t: number, pause: number, again: number}|null} */
   let missed = null;
   /** When the candles open that were told since those that are missing were asked for. @type {Set<number>} */
@@ -210,7 +212,24 @@ export function chartView(root, app, rest) {
       chart.setPriceLines(tradeLines(trade, chart.theme));
       span = [trade.opened_at, trade.closed_at ?? trade.opened_at];
       fill(decided, h("a", { href: app.href("backtest", run) }, "its run"), ` · ${tradeInWords(trade, app.place.market)}`);
-    } else ends.push(app.live.on(`trading/${app.place.name}`, (data) => chart.setPriceLines(priceLines(data, symbol, chart.theme))));
+    } else ends.push(app.live.on(`trading/${app.place.name}`, standing), app.live.on("again", () => { stands = ""; }));
+  }
+
+  /** What is held and on its way; fills are asked for where there are others. @param {any} data */
+  function standing(data) {
+    chart.setPriceLines(priceLines(data, symbol, chart.theme));
+    const now = JSON.stringify([data.filled_at, ...data.orders.map((/** @type {any} */ one) => one.filled)]);
+    if (now !== stands) filled().then(() => { stands = now; }, (error) => app.say(`fills: ${error.message}`));
+  }
+
+  /** What was bought and sold, at its price. */
+  async function filled() {
+    const found = await get(`fills/${encodeURIComponent(symbol)}`, app.query);
+    if (ended) return;
+    chart.setFills(found.map((/** @type {any} */ one) => ({
+      t: one.at, price: Number(one.price), side: one.side, id: one.signal ?? one.id,
+      title: `${one.leg}: ${one.side === "BUY" ? "bought" : "sold"} ${amount(one.quantity)} at ${amount(one.price)}${Number(one.realized) ? `, realised ${signed(one.realized, centsOf(symbol, app.place.market))}` : ""}`,
+    })));
   }
 
   async function begin() {
