@@ -254,7 +254,7 @@ def test_signals_are_those_of_the_door_and_the_database(page: Page, served: Serv
         assert (one[12], one[13]) == (stored["verdict"], stored.get("reason") or "")
 
 
-VIEWS = ("chart/BTCUSDT/1h", "backtest", "search", "signals", "account", "monitors", "health")
+VIEWS = ("chart/BTCUSDT/1h", "backtest", "search", "explain", "signals", "account", "monitors", "health")
 
 
 @pytest.mark.parametrize("size", [(1280, 720), (390, 844)], ids=["desk", "phone"])
