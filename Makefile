@@ -90,6 +90,7 @@ drills: install-dev
 	DAY_MINUTES=20 $(BIN)/pytest -q tests/execution/service/test_live_equals_backtest.py -o timeout=600
 	DRILL_SEEDS=100000 $(BIN)/pytest -q -n 2 tests/execution/test_core_faults.py tests/execution/test_coins_faults.py \
 		tests/ingest/test_core_faults.py tests/ingest/test_delisting_faults.py -o timeout=3600
+	BACKTEST_SEEDS=100 $(BIN)/pytest -q -n 2 tests/research/test_fast.py -o timeout=7200
 	SEARCH_SEEDS=100 $(BIN)/pytest -q -n 2 tests/research/test_verdict.py -o timeout=7200
 	SEARCH_KILLS=50 $(BIN)/pytest -q tests/door/test_search_workers.py -k killed_at_random -o timeout=7200
 

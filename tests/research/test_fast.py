@@ -1,5 +1,7 @@
-"""The compiled rules against the executor itself, trade by trade, on random markets under random settings."""
+"""The compiled rules against the executor itself, trade by trade, on random markets under random settings.
+`BACKTEST_SEEDS` makes them so many more of each kind."""
 
+import os
 import random
 from collections import Counter
 from collections.abc import Mapping
@@ -29,6 +31,7 @@ from schemas.symbols import Symbol
 from tests.contracts import contract
 from tests.research.stage import BEGIN, LISTED, TARGET, Candle, asked, at_market, chatter, flat, minutes, said, wild
 
+MORE = int(os.environ.get("BACKTEST_SEEDS", "0"))
 CENT = {UM.name: 1e-5, CM.name: 1e-9, SPOT.name: 1e-5}
 """So near are sums of money: of dollars, and of a coin, of which the books know eight decimals."""
 NAMES = {
@@ -164,7 +167,7 @@ def question(seed: int, product: Product = UM) -> Asked:
 @pytest.mark.parametrize(("product", "part"), [(UM, 0), (UM, 1), (UM, 2), (UM, 3), (CM, 5), (SPOT, 8)], ids=repr)
 def test_the_compiled_rules_do_what_the_executor_does(product: Product, part: int) -> None:
     met: Counter[str] = Counter()
-    for seed in range(part * 8, part * 8 + 8):
+    for seed in (*range(part * 8, part * 8 + 8), *range(1_000 * (part + 1), 1_000 * (part + 1) + MORE)):
         outcome = both(question(seed, product))
         met.update(one.reason for one in outcome.trades)
         met.update(outcome.left_out.keys())
@@ -247,3 +250,12 @@ def test_a_part_of_a_run_is_the_beginning_of_the_whole_and_trades_are_what_the_w
     assert all(one.closed_at is not None for one in whole.trades)
     unit = 1e-8 * len(whole.trades)
     assert float(sum(one.profit for one in whole.trades)) == pytest.approx(whole.curve.close[-1] - 10_000, abs=4 * unit)
+
+
+def test_a_minute_takes_little_room_and_a_price_that_does_not_fit_is_refused() -> None:
+    one = minutes(flat(100_000, 1_000))
+    assert sum(getattr(one, name).nbytes for name in ("open", "high", "low", "close", "there")) == 17 * 1_000
+    with pytest.raises(
+        ValueError, match=r"BTCUSDT is at 300000000\.000000: more than 2,147,483,647 of its ticks of 0\.1"
+    ):
+        minutes(flat(300_000_000))

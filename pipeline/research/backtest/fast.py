@@ -7,6 +7,7 @@ prepares once and runs a thousand times.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from operator import attrgetter
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -135,15 +136,17 @@ def beyond(asked: Asked) -> str | None:
 
 
 def heard(asked: Asked) -> list[SignalView]:
-    """The signals in the order in which they are."""
-    return sorted(asked.signals, key=lambda one: (one.at, one.id))
+    """The signals in the order in which they are: by time, and those of one moment by their names."""
+    found = sorted(asked.signals, key=attrgetter("id"))
+    found.sort(key=attrgetter("at"))
+    return found
 
 
 def signals_table(asked: Asked, names: Sequence[str]) -> Table:
     """The same as numbers."""
     places = {name: place for place, name in enumerate(names)}
     speakers: dict[tuple[str, str], int] = {}
-    rows = [
+    rows = (
         (
             places[one.symbol],
             (one.at - asked.start) // MINUTE,
@@ -154,8 +157,8 @@ def signals_table(asked: Asked, names: Sequence[str]) -> Table:
             np.nan if one.atr is None else float(one.atr),
         )
         for one in heard(asked)
-    ]
-    return np.array(rows, tables.SIGNAL)
+    )
+    return np.fromiter(rows, tables.SIGNAL, len(asked.signals))
 
 
 def _fundings(asked: Asked, names: Sequence[str]) -> Table:

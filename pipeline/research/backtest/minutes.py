@@ -2,16 +2,19 @@
 
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from typing import Self
+from typing import Final, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from pipeline.timeline import MINUTE
 
+Ticks = npt.NDArray[np.int32]
 Integers = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
+
+_MOST_TICKS: Final = 2**31 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,10 +25,10 @@ class Minutes:
     symbol: str
     tick: Decimal
     start: int
-    open: Integers
-    high: Integers
-    low: Integers
-    close: Integers
+    open: Ticks
+    high: Ticks
+    low: Ticks
+    close: Ticks
     there: Flags
 
     @classmethod
@@ -42,9 +45,9 @@ class Minutes:
         there[places] = True
         last = np.maximum.accumulate(np.where(there, np.arange(length), 0))
         size = float(tick)
-        columns = [
-            _spread(np.rint(one / size).astype(np.int64), places, length) for one in (opens, highs, lows, closes)
-        ]
+        if (highs / size).max() > _MOST_TICKS:
+            raise ValueError(f"{symbol} is at {highs.max():f}: more than {_MOST_TICKS:,} of its ticks of {tick}")
+        columns = [_spread(np.rint(one / size), places, length) for one in (opens, highs, lows, closes)]
         close = columns[3][last]
         opened, high, low = (np.where(there, one, close) for one in columns[:3])
         return cls(symbol, tick, start, opened, high, low, close, there)
@@ -58,7 +61,7 @@ class Minutes:
         columns = []
         for own, given in ((self.open, opens), (self.high, highs), (self.low, lows), (self.close, closes)):
             column = own.copy()
-            column[places[inside]] = np.rint(given[inside] / size).astype(np.int64)
+            column[places[inside]] = np.rint(given[inside] / size)
             columns.append(column)
         return replace(self, open=columns[0], high=columns[1], low=columns[2], close=columns[3])
 
@@ -80,7 +83,7 @@ class Minutes:
         return self.start + place * MINUTE
 
 
-def _spread(values: Integers, places: Integers, length: int) -> Integers:
-    column = np.zeros(length, np.int64)
+def _spread(values: Floats, places: Integers, length: int) -> Ticks:
+    column = np.zeros(length, np.int32)
     column[places] = values
     return column

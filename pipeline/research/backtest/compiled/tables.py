@@ -117,13 +117,14 @@ class MinuteGrid(NamedTuple):
 
 
 def extremes(candles: Table, marks: Table, size: int, shift: int) -> Table:
-    """Of each block of so many minutes, by either price; the first and the last may be shorter."""
+    """Of each block of so many minutes, by either price; the first and the last may be shorter. A symbol at a time: of
+    many of them only the blocks take room."""
     length = -(-(candles.shape[1] + shift) // size) * size
     found = np.empty((len(candles), length // size), EXTREMES)
     for name, outside in (("high", np.iinfo(np.int32).min), ("low", np.iinfo(np.int32).max)):
         furthest = np.maximum if name == "high" else np.minimum
-        padded = np.full((len(candles), length), outside, np.int32)
-        either = candles[name] if marks is candles else furthest(candles[name], marks[name])
-        padded[:, shift : shift + candles.shape[1]] = either
-        found[name] = furthest.reduce(padded.reshape(len(candles), -1, size), axis=2)
+        padded = np.full(length, outside, np.int32)
+        for row in range(len(candles)):
+            padded[shift : shift + candles.shape[1]] = furthest(candles[name][row], marks[name][row])
+            found[name][row] = furthest.reduce(padded.reshape(-1, size), axis=1)
     return found
