@@ -305,6 +305,13 @@ def test_a_run_is_shown_before_it_is_kept_and_kept_although_nobody_reads_on(
     monkeypatch.undo()
 
 
+def test_where_too_little_lies_before_the_first_signals_it_is_said(filled: Tidemark) -> None:
+    whole, later = (filled.backtest("rsi_reversal", symbols="BTCUSDT", intervals="1m", days=days) for days in (10, 5))
+    (note,) = [one for one in whole.notes if one.startswith("BTCUSDT 1m begins on ")]
+    assert note.endswith(": the first signals rest on indicators that had not settled")
+    assert not any("had not settled" in one for one in later.notes)
+
+
 def test_the_rules_and_fees_are_those_of_their_day_and_what_is_not_known_of_them_is_said(filled: Tidemark) -> None:
     symbols, name = filled._opened.db["symbols"], {"_id": "sim:BTCUSDT"}
     known = symbols.find_one(name) or {}

@@ -187,6 +187,20 @@ def test_every_hand_made_end_is_the_same(side: Any) -> None:
         both(asked(market, [said(2, "entry", side, 100_000)], trading=TARGET))
 
 
+@pytest.mark.parametrize("opens", [100_000, 100_300])
+def test_the_target_of_the_day_is_reached_at_the_price_that_is_heard_before_its_fill(opens: float) -> None:
+    """What the sale costs takes the account below it again, and the day is over all the same."""
+    candles = [*flat(100_000, 5), (opens, 100_400, opens, 100_400), *flat(100_400, 20)]
+    says = [said(2, "entry", "long", 100_000), said(10, "entry", "long", 100_400)]
+    question = asked(minutes(candles), says, trading=TARGET)
+    (first, _) = both(question).trades
+    before, after = float(first.gross) / 100, float(first.profit) / 100
+    least = Decimal(str(round((before + after) / 2, 4)))
+    outcome = both(asked(minutes(candles), says, trading=TARGET, daily_profit_percent=least))
+    assert [one.closed_at for one in outcome.trades] == [first.closed_at]
+    assert outcome.curve.close[-1] < 10_000 * (1 + float(least) / 100)
+
+
 def test_what_the_rules_do_not_know_the_executor_runs() -> None:
     market, signals = minutes(wild(400, 1)), chatter(400, 1)
     found = run(asked(market, signals))

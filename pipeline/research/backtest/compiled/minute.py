@@ -19,13 +19,21 @@ from pipeline.research.backtest.compiled.tables import (
 
 
 @part
-def open_minute(book, held, at, market, trades, flows, rules, brackets):  # type: ignore[no-untyped-def]
-    """Its first trade: what it opens beyond is filled there."""
+def open_minute(  # type: ignore[no-untyped-def]
+    book, held, at, is_new_day, market, trades, flows, rules, brackets, risks, ticks
+):
+    """Its first trade: what it opens beyond is filled there. The price is heard before what it filled; of a new day it
+    is not known by then what it began with."""
     time = market.start + at * MINUTE + 1
+    for s in range(len(held)):
+        ticks[s] = market.candles[s, at]["open"]
+    if not is_new_day:
+        judge(book, equity_of(book, held, ticks, rules), risks[0])
     for s in range(len(held)):
         if held[s]["quantity"] != 0 and market.there[s, at]:
             opened, mark = market.candles[s, at]["open"], market.marks[s, at]["open"]
             meet(book, held[s], s, opened, mark, time, at, market, trades, flows, rules[s], brackets[s], True)
+    judge(book, equity_of(book, held, ticks, rules), risks[0])
 
 
 @part
@@ -114,11 +122,13 @@ def rest_of_minute(book, held, at, inside, market, trades, flows, rules, bracket
     for place in range(number):
         offset, s, met = room.met_at[place], room.whose[place], room.met[place]
         time = market.start + at * MINUTE + offset
+        for other in range(len(held)):
+            ticks[other] = _price_at(times[other], prices[other], offset)
+        judge(book, equity_of(book, held, ticks, rules), risks[0])
         if held[s]["quantity"] != 0 and met != ONLY_MARK:
             mark = _price_at(times[s], marks[s], offset)
             meet(book, held[s], s, met, mark, time, at, market, trades, flows, rules[s], brackets[s], False)
         for other in range(len(held)):
-            ticks[other] = _price_at(times[other], prices[other], offset)
             if (other != s or met == ONLY_MARK) and held[other]["quantity"] != 0:
                 mark = _price_at(times[other], marks[other], offset)
                 if liquidates(held[other], mark * rules[other]["tick"], brackets[other], rules[other]["size"]):

@@ -123,10 +123,7 @@ def run(  # type: ignore[no-untyped-def]
         hit = first_event(book, held, at, due, market, rules, brackets, risks)
         if hit < due:
             if hit > at or not is_open:
-                open_minute(book, held, hit, market, trades, flows, rules, brackets)
-                for s in range(count):
-                    ticks[s] = market.candles[s, hit]["open"]
-                judge(book, equity_of(book, held, ticks, rules), risks[0])
+                open_minute(book, held, hit, False, market, trades, flows, rules, brackets, risks, ticks)
             rest_of_minute(book, held, hit, inside, market, trades, flows, rules, brackets, risks, ticks, room)
             at, is_open = hit + 1, False
             continue
@@ -140,12 +137,10 @@ def run(  # type: ignore[no-untyped-def]
         while next_funding < len(fundings) and fundings[next_funding]["minute"] <= at:
             _settle(book, held, fundings[next_funding], ticks, market.start + at * MINUTE, trades, flows, rules)
             next_funding += 1
-        if at > 0 and (at - midnight) % 1_440 == 0:
+        is_new_day = at > 0 and (at - midnight) % 1_440 == 0
+        if is_new_day:
             _begin_day(book, held, equity_of(book, held, ticks, rules))
-        open_minute(book, held, at, market, trades, flows, rules, brackets)
-        for s in range(count):
-            ticks[s] = market.candles[s, at]["open"]
-        judge(book, equity_of(book, held, ticks, rules), risks[0])
+        open_minute(book, held, at, is_new_day, market, trades, flows, rules, brackets, risks, ticks)
         last = next_signal
         while last < len(signals) and signals[last]["minute"] <= at:
             last += 1
