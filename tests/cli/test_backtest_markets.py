@@ -37,7 +37,8 @@ def test_contracts_of_a_coin_are_counted_in_it_and_in_dollars(
     assert summary["trades"] > 5
     assert 0.01 < summary["equity_start"] < 1, "as many coins as 10,000 dollars bought"
     profits = sum(float(one["profit"]) for one in found["trades"])
-    assert summary["equity_end"] - summary["equity_start"] == pytest.approx(profits, abs=1e-4)
+    held = any(one["closed_at"] is None for one in found["trades"])
+    assert held or summary["equity_end"] - summary["equity_start"] == pytest.approx(profits, abs=1e-6)
     (dollars,) = [one for one in found["notes"] if one.startswith("in dollars: ")]
     assert f"{summary['equity_end']:.8f} BTC are " in dollars
 
