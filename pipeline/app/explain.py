@@ -11,7 +11,7 @@ from typing import Any, Final
 from pipeline.app.backtest import stretch
 from pipeline.app.filters import strategy_filter, symbol_filter
 from pipeline.app.opened import Opened
-from pipeline.app.past import Read, symbol_of
+from pipeline.app.past import ASSUMED, Read, symbol_of
 from pipeline.app.sound import usual_equity
 from pipeline.app.wiring import exchange_of
 from pipeline.errors import UsageError
@@ -267,7 +267,16 @@ def _asked(
     if equity is None:
         equity = usual_equity(silent)
         notes.append(f"what the account was worth at {iso(span[0])} is not known: the backtest begins with {equity:f}")
-    funding = {name: [due for due in dues if due.known] for name, dues in silent.funding.items()}
+    funding = {
+        name: [due for due in dues if due.known and due.mark is not None] for name, dues in silent.funding.items()
+    }
+    lacking = {name: len(dues) - len(funding[name]) for name, dues in silent.funding.items()}
+    notes = [one for one in notes if ASSUMED not in one] + [
+        f"{count} settlements of {name} are not stored, or not with their price: neither of the two counts them. Fetch "
+        f"them: tidemark backfill {name} --interval 1m"
+        for name, count in lacking.items()
+        if count
+    ]
     views = {name: documents.trading_view(control.trading.get(name)) for name in symbols}
     return replace(
         silent,

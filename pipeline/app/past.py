@@ -21,6 +21,8 @@ from pipeline.timeline import MINUTE, iso, to_datetime, to_ms
 from schemas.series import SeriesKey
 from schemas.symbols import Symbol
 
+ASSUMED: Final = "0.01 % was assumed for them"
+"""Of settlements that are not stored."""
 _PRICES: Final = ("open", "high", "low", "close")
 
 
@@ -140,7 +142,7 @@ def funding_of(tm: Opened, symbol: str, start: int, end: int, notes: list[str]) 
     unknown = sum(not one.known for one in due)
     if unknown:
         notes.append(
-            f"{unknown} of {len(due)} settlements of {symbol} are not stored: 0.01 % was assumed for them. Fetch them: "
+            f"{unknown} of {len(due)} settlements of {symbol} are not stored: {ASSUMED}. Fetch them: "
             f"tidemark backfill {symbol} --interval 1m"
         )
     return due

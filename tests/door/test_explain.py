@@ -53,6 +53,7 @@ def test_what_only_the_backtest_traded_is_late_by_both_doors(lived: Tidemark) ->
     assert found.positions.height == found.costs.height == account["positions"] > 0
     assert found.positions["live"].null_count() == account["positions"]
     assert "its candle was written at" in found.costs["words"][0]
+    assert not any("was assumed for them" in one for one in found.notes)
     assert "no 1m candles of ETHUSDT are stored of then: left out" in found.notes[0]
     assert "<table" in found._repr_html_()
 

@@ -295,6 +295,13 @@ def test_a_position_whose_stop_stands_is_still_held() -> None:
     assert (row.closed_at, row.live is not None, row.rest != 0) == (None, True, True)
 
 
+def test_an_order_whose_price_is_not_known_yet_has_no_cause_by_its_price() -> None:
+    row = by_journal(lambda orders: [
+        one.model_copy(update={"average_price": None} if one.leg == "entry" else {}) for one in orders
+    ])  # fmt: skip
+    assert (dict(row.by_cause), row.rest) == ({}, row.difference)
+
+
 def test_what_was_closed_of_something_older_is_left_out() -> None:
     record = ExactRun(ASKED).run()
     only_exit = [one for one in journal_of(record) if one.leg == "exit"]

@@ -201,14 +201,14 @@ def moved(live: Leg, paper: Leg, stored: Stored) -> Found | None:
 def slipped(live: Leg, paper: Leg, before: Decimal, assumed: Decimal) -> Found | None:
     """The fill was elsewhere than where it was decided. `before`, `assumed`: the prices it is seen from, live and in
     the backtest."""
-    if before == live.price and assumed == paper.price:
+    if not live.is_priced or (before == live.price and assumed == paper.price):
         return None
     return Found("slippage", f"filled at {live.price} from {before}, the backtest at {paper.price} from {assumed}")
 
 
 def charged(live: Leg, paper: Leg, expected: Decimal) -> Found | None:
     """The fee was another share of it. `expected`: what the backtest's share of it comes to."""
-    if live.fee is None or paper.fee is None:
+    if live.fee is None or paper.fee is None or not live.is_priced:
         return None
     if abs(live.fee - expected) <= _FILLS * _BOOKED:
         return Found("rounding", f"{live.fee - expected} of a fee, booked fill by fill")

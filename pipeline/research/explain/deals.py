@@ -44,6 +44,8 @@ class Leg:
     """By which it was sized."""
     bound: str | None = None
     """What kept it from being larger."""
+    is_priced: bool = True
+    """False: the price of its fill is not known yet, and stands for what it may be."""
 
     @property
     def key(self) -> Key:

@@ -153,13 +153,13 @@ def _leg(order: Order, signals: Mapping[str, Heard], one: Instrument) -> Leg:
     heard = signals.get(order.signal or "") if order.leg in DECIDED else None
     decided = None if heard is None else heard.live.decided
     said = None if heard is None else heard.price
-    price = order.average_price or order.trigger_price or said or (order.plan.price if order.plan else ZERO)
+    usual = order.trigger_price or said or (order.plan.price if order.plan else ZERO)
     return Leg(
         order=order.id,
         signal=order.signal,
         leg=order.leg,
         quantity=order.filled,
-        price=price,
+        price=order.average_price or usual,
         at=filled_at(order),
         fee=order.fee,
         wanted=order.quantity,
@@ -169,6 +169,7 @@ def _leg(order: Order, signals: Mapping[str, Heard], one: Instrument) -> Leg:
         late=None if heard is None or decided is None else decided.at - heard.at,
         equity=None if decided is None else decided.equity,
         bound=None if decided is None else decided.bound,
+        is_priced=order.average_price is not None,
     )
 
 

@@ -59,5 +59,5 @@ def _of(deal: Deal, one: Instrument) -> Iterator[tuple[Decimal, Decimal]]:
     for legs, sign in ((deal.entering, deal.sign), (deal.closing, -deal.sign)):
         for leg in legs:
             base = leg.decided if leg.trigger is None else leg.trigger
-            if base:
+            if base and leg.is_priced:
                 yield one.quoted(leg.quantity, leg.price), sign * (leg.price - base) / base * _POINTS
