@@ -1,12 +1,12 @@
 """What commands need that ask the exchange: the environment, with the folder's own exchange where one is due."""
 
 import logging
-import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from pipeline.app.interrupts import signals_set
 from pipeline.app.so_far import Minutely
 from pipeline.app.wiring import exchange_of
 from pipeline.errors import UsageError
@@ -63,7 +63,7 @@ def client_of(
     with ExitStack() as ends:
         if stop is None:
             stop = threading.Event()
-            ends.enter_context(_signals_set(stop))
+            ends.enter_context(signals_set(stop))
         place = ends.enter_context(running_exchange(settings))
         need = Need.SCHEDULED if scheduled else Need.BULK
         client = ends.enter_context(RestClient(place, stop=stop, need=need))
@@ -87,29 +87,3 @@ def archive_of(client: "RestClient", source: str) -> Iterator["Archive | None"]:
         yield archive
     finally:
         archive.close()
-
-
-@contextmanager
-def _signals_set(stop: threading.Event) -> Iterator[None]:
-    """SIGINT and SIGTERM set the event once; after that they do what they did before. They are the main thread's: in
-    another one nothing is to be done about them."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before: dict[int, Any] = {}
-
-    def on_signal(*_: object) -> None:
-        stop.set()
-        restore()
-
-    def restore() -> None:
-        while before:
-            number, handler = before.popitem()
-            signal.signal(number, handler)
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        before[number] = signal.signal(number, on_signal)
-    try:
-        yield
-    finally:
-        restore()

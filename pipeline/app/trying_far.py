@@ -5,6 +5,8 @@ What trials share goes to each worker once, and is mapped there; a trial travels
 back to the one process that writes. It keeps nothing and decides nothing.
 """
 
+import signal
+import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -14,6 +16,7 @@ from typing import Any
 from distributed import Client
 
 from pipeline.app.cluster import Errand, Errands, cluster_at, cluster_here, given
+from pipeline.app.interrupts import signals_set
 from pipeline.app.parcel import Parcel, packed
 from pipeline.app.room import free_bytes
 from pipeline.app.sources import trial_code
@@ -30,6 +33,8 @@ def dask_workers(folder: Path, count: int, address: str | None) -> Iterator[Doer
     that they map."""
     with ExitStack() as ends:
         client = ends.enter_context(cluster_here(count) if address is None else cluster_at(address))
+        stop = threading.Event()
+        ends.enter_context(signals_set(stop, signal.SIGINT))
 
         def workers(trials: Trials) -> Doer:
             parcel = ends.enter_context(packed(trials.settle(), folder))
@@ -38,14 +43,19 @@ def dask_workers(folder: Path, count: int, address: str | None) -> Iterator[Doer
             stall = Stall(trial_code(), parcel, file_of(trials.stage.space.kind), body)
             name = ends.enter_context(given(client, stall, PURPOSE, UNABLE))
             kept = "What was tried is kept, and --resume goes on"
-            return _doer(Errands(client, name, done_there, where=address or "this machine", kept=kept))
+            return _doer(Errands(client, name, done_there, where=address or "this machine", kept=kept), stop)
 
         yield workers
 
 
-def _doer(errands: Errands) -> Doer:
+def _doer(errands: Errands, stop: threading.Event) -> Doer:
+    def heed() -> None:
+        """Ctrl-C ends it here: where it strikes, an object of Dask's may be at its end, and Python forgets it there."""
+        if stop.is_set():
+            raise KeyboardInterrupt
+
     def do(jobs: Sequence[Job]) -> Iterator[tuple[int, Any]]:
-        return errands([Errand(one.name, (one,)) for one in jobs])
+        return errands([Errand(one.name, (one,)) for one in jobs], heed)
 
     return do
 

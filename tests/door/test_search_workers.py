@@ -243,6 +243,22 @@ def test_a_dead_address_is_said_in_a_sentence(
     assert "Traceback" not in done.output
 
 
+class Ending:
+    """Where Python forgets what is raised."""
+
+    def __del__(self) -> None:
+        signal.raise_signal(signal.SIGINT)
+
+
+def test_ctrl_c_that_strikes_where_python_would_forget_it_ends_the_search_all_the_same(
+    filled: Tidemark, three: DaskCluster
+) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        made(filled, "x", address=three.address, progress=lambda at: at.done == 5 and Ending())
+    assert len(kept(filled, "x")) >= 5
+    assert given_out(three) == []
+
+
 def interrupted(tm: Tidemark, said: Path, *where: str) -> tuple[subprocess.Popen[bytes], list[psutil.Process]]:
     """A search as a person runs it, once some of its trials are kept; and all that it had begun, which a terminal sends
     Ctrl-C as well."""
