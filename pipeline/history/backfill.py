@@ -199,7 +199,8 @@ class Backfill:
 
     def _fetch_runs(self, run: _Run, gaps: Iterable[Window]) -> None:
         """By REST, the runs cut into chunks; a page that fails is noted and the others go on."""
-        work = (chunk for gap in gaps for chunk in chunks(run.wanted.step, gap))
+        step = run.wanted.step
+        work = (chunk for gap in gaps for chunk in chunks(step, gap, self.market.page(step)))
         self._each(run, lambda chunk: self._fetch_chunk(run, chunk), work)
 
     def _fetch_chunk(self, run: _Run, chunk: Window) -> None:

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.exchange.environments import PRODUCTS
 from pipeline.exchange.products.um import UM
-from pipeline.history.plan import CHUNK_BUCKETS, Slots, archived, chunks, lacking, pages, wanted
+from pipeline.history.plan import MOST_BUCKETS, Slots, archived, chunks, lacking, pages, wanted
 from pipeline.store.candles.coverage import SlotState
 from pipeline.timeline import DAY, HOUR, INTERVALS, MINUTE, Interval, Window, interval, to_ms
 from schemas.series import Hole, Series
@@ -158,27 +159,32 @@ def test_given_up_pages_are_not_asked_for_again_but_stay_missing() -> None:
     assert found.without([page]).missing == 6
 
 
-@given(code=st.sampled_from(sorted(INTERVALS)), moment=st.integers(0, 2**40), count=st.integers(1, 30_000))
-def test_chunks_cover_a_run_once_share_no_bucket_and_fill_pages(code: str, moment: int, count: int) -> None:
+@given(
+    code=st.sampled_from(sorted(INTERVALS)),
+    moment=st.integers(0, 2**40),
+    count=st.integers(1, 30_000),
+    most=st.integers(1, 1_500),
+)
+def test_chunks_cover_a_run_once_share_no_bucket_and_fill_pages(code: str, moment: int, count: int, most: int) -> None:
     step = interval(code)
     if step.milliseconds is None:
         count = min(count, 300)
     start = step.floor(moment)
     run = Window(start, step.after(start, count - 1))
-    cut = list(chunks(step, run))
+    cut = list(chunks(step, run, most))
     assert (cut[0].start, cut[-1].end) == run
     assert all(step.after(sooner.end) == later.start for sooner, later in itertools.pairwise(cut))
     assert all(step.bucket(sooner.end) != step.bucket(later.start) for sooner, later in itertools.pairwise(cut))
     for chunk in cut:
-        assert step.count(*chunk) <= CHUNK_BUCKETS * SLOTS_PER_BUCKET
-        assert sum(step.count(*page) for page in pages(step, chunk, PAGE)) == step.count(*chunk)
-        assert all(step.count(*page) <= PAGE for page in pages(step, chunk, PAGE))
+        assert step.count(*chunk) <= MOST_BUCKETS * SLOTS_PER_BUCKET
+        assert sum(step.count(*page) for page in pages(step, chunk, most)) == step.count(*chunk)
+        assert all(step.count(*page) <= most for page in pages(step, chunk, most))
 
 
-def test_whole_chunks_waste_almost_nothing_of_their_pages() -> None:
-    chunk = CHUNK_BUCKETS * SLOTS_PER_BUCKET
-    requests = -(-chunk // PAGE)
-    assert chunk / (requests * PAGE) > 0.99
+@pytest.mark.parametrize("page", [one.klines.page for one in PRODUCTS.values()], ids=PRODUCTS)
+def test_whole_chunks_waste_almost_nothing_of_their_pages(page: int) -> None:
+    chunk, *_ = chunks(M1, Window(0, DAY * 30 - MINUTE), page)
+    assert M1.count(*chunk) / (sum(1 for _ in pages(M1, chunk, page)) * page) > 0.99
 
 
 def of_days(stored: set[int], days: int = 40, step: Interval = M1) -> Slots:
