@@ -124,6 +124,7 @@ def order(state: Any, detail: str | None = None, code: int | None = None, **more
 
 
 CLOSE, LATER = Candle(Decimal(100), BEGIN), Candle(Decimal(100), BEGIN + HOUR)
+CLOSES = Decided(BEGIN, Decimal(1), Decimal(100), Decimal(1000))
 AWAY = [Away("ingester", BEGIN - MINUTE, BEGIN + MINUTE)]
 
 
@@ -146,6 +147,7 @@ AWAY = [Away("ingester", BEGIN - MINUTE, BEGIN + MINUTE)]
         (heard(), {"orders": {"s1": [order("rejected", "Margin is insufficient", -2019)]}}, "refused",
          "entry rejected (-2019): Margin is insufficient"),
         (heard(), {"orders": {"s1": [order("abandoned", "not sent: halted")]}}, "refused", "not sent: halted"),
+        (heard(live=Judged("taken", decided=CLOSES)), {}, "before", "live: it closed what was still held"),
         # nothing that is stored says why
         (heard(), {}, None, ""),
         (heard("fresh"), {}, None, ""),
@@ -166,8 +168,8 @@ def test_what_only_the_backtest_traded(signal: Heard, stored: dict[str, Any], ca
         (Judged("skipped", "no position to add to"), "before"),
         (Judged("skipped", "breaker account-loss: enough"), "breaker"),
         (Judged("taken", "closed, and not turned: a long position is held again"), "before"),
-        (Judged("taken", decided=Decided(BEGIN, Decimal(1), Decimal(100), Decimal(1000))), "before"),
-        (Judged("taken", decided=Decided(BEGIN, Decimal(1), Decimal(100), Decimal(1000), "the risk")), None),
+        (Judged("taken", decided=CLOSES), "before"),
+        (Judged("taken", decided=CLOSES._replace(bound="the risk")), None),
         (Judged("taken"), None),
         (None, None),
     ],
