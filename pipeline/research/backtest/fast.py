@@ -94,7 +94,8 @@ class Prepared:
         books, held = np.zeros(1, tables.BOOK), np.zeros(len(self.names), tables.POSITION)
         trades, verdicts = np.zeros(most, tables.TRADE), np.zeros(len(rows), np.int8)
         flows = np.zeros(6 * most + len(self._fundings), tables.FLOW)
-        assumed, frees = asked.assumptions, 0 if asked.product.arithmetic.is_borrowed else 2
+        assumed = asked.assumptions
+        frees = 0 if asked.product.arithmetic.is_borrowed else 2 * assumed.one_way
         rules.run(
             self.market,
             rows,
@@ -105,7 +106,7 @@ class Prepared:
             self._brackets,
             _INSIDE[assumed.inside],
             float(assumed.equity),
-            np.array([assumed.signal_delay + assumed.one_way, 4 * assumed.one_way, frees * assumed.one_way]),
+            np.array([assumed.signal_delay + assumed.one_way, 4 * assumed.one_way, frees]),
             tables.room_for(len(self.names), len(rows)),
             books,
             held,

@@ -144,7 +144,7 @@ def leave(book, position, s, last, time, reason, assumed, trades, flows, rules):
 @part
 def enter(book, position, s, side, size, last, time, number, signal, plan, trades, flows, rules, risk):  # type: ignore[no-untyped-def]
     """Fill an entry; `plan`: unit, ATR, stop and target that come with it."""
-    filled, paid, fee, worth, margin = sweep(rules, side, size, last, last * rules["tick"], 0.0, risk["leverage"])
+    filled, paid, fee, charged, margin = sweep(rules, side, size, last, last * rules["tick"], 0.0, risk["leverage"])
     if size - filled > NEAR:
         book["odd"] += 1
     if filled == 0:
@@ -161,9 +161,9 @@ def enter(book, position, s, side, size, last, time, number, signal, plan, trade
     if rules["owned"]:
         got, fee, margin = filled - fee, 0.0, paid
     elif rules["size"] == 0:
-        fee, margin, worth = paid * rules["fee"], paid / risk["leverage"], paid * rules["fee"]
+        fee, margin, charged = paid * rules["fee"], paid / risk["leverage"], paid * rules["fee"]
     else:
-        average, cost, worth = filled * rules["size"] / paid, -side * paid, fee
+        average, cost, charged = filled * rules["size"] / paid, -side * paid, fee
     book["wallet"] -= fee
     position["quantity"] += side * got
     position["cost"] += cost
@@ -180,7 +180,7 @@ def enter(book, position, s, side, size, last, time, number, signal, plan, trade
     trade["entries"] += 1
     trade["bought"] += filled
     trade["paid"] += paid
-    trade["fees"] += worth
+    trade["fees"] += charged
     trade["quantity"] = max(trade["quantity"], abs(position["quantity"]))
     write(flows, book, time, s, side * got, -cost - fee)
     worse = (average - signal["price"]) * side
