@@ -322,7 +322,8 @@ CLOSES = "() => [...chart.series.columns.close.subarray(0, chart.series.count)].
 def test_what_was_closed_while_nobody_heard_is_drawn_and_what_is_stored_later_too(
     page: Page, served: Served, signal_document: Any
 ) -> None:
-    """The server is away and four minutes pass; then the ingester has left three out, and they come later."""
+    """The server is away and two minutes pass, then the browser; then the ingester has left three out, and they come
+    later."""
     now = MINUTE.floor(int(time.time() * 1000))
 
     def store(first: int, last: int, price: float) -> None:
@@ -338,12 +339,17 @@ def test_what_was_closed_while_nobody_heard_is_drawn_and_what_is_stored_later_to
     until(page, closes, [100.0] * 31, "the first candles")
     served.kill()
     expect(page.locator("#banner")).to_contain_text("The server does not answer")
-    store(9, 6, 101.0)
+    store(9, 8, 101.0)
     served.db["signals"].insert_one(signal_document(MINUTE.after(now, -6), symbol="SOLUSDT", interval="1m"))
     served.start()
-    heard = [100.0] * 31 + [101.0] * 4
-    until(page, closes, heard, "those that closed meanwhile")
+    until(page, closes, [100.0] * 31 + [101.0] * 2, "those that closed meanwhile")
     until(page, lambda: page.evaluate("chart.marks.length"), 1, "what was said meanwhile")
+    page.context.set_offline(True)
+    until(page, lambda: page.evaluate("navigator.onLine"), False, "whether it is connected")
+    store(7, 6, 101.5)
+    page.context.set_offline(False)
+    heard = [100.0] * 31 + [101.0] * 2 + [101.5] * 2
+    until(page, closes, heard, "those that closed while the browser was away")
 
     def live(close: float) -> None:
         opened = MINUTE.after(now, -2)
