@@ -86,7 +86,7 @@ def fills(tm: Opened, symbol: str, limit: int) -> list[Fill]:
     """The newest so many of a symbol, in the order of time."""
     named = folded(symbol).upper()
     found = OrderJournal(tm.db, tm.environment).filled(named, limit)
-    if not found:
+    if not found and not SeriesStore(tm.db).list(tm.environment, named):
         known_symbol(tm.settings, tm.db, named)
     return sorted((_fill(one) for one in found if one.average_price is not None), key=lambda one: one.at)
 

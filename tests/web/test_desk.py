@@ -337,6 +337,7 @@ def test_what_was_closed_while_nobody_heard_is_drawn_and_what_is_stored_later_to
     store(40, 10, 100.0)
     show(page, "chart/SOLUSDT/1m")
     until(page, closes, [100.0] * 31, "the first candles")
+    assert served.get("fills/SOLUSDT") == []
     served.kill()
     expect(page.locator("#banner")).to_contain_text("The server does not answer")
     store(9, 8, 101.0)
