@@ -3,6 +3,8 @@
 from dataclasses import replace
 from decimal import Decimal
 
+import pytest
+
 from pipeline.research.backtest.asked import Asked
 from pipeline.research.backtest.run import run
 from pipeline.settings import Portfolio
@@ -50,10 +52,12 @@ def test_what_moves_alike_is_what_moved_alike_until_then() -> None:
     assert reasons[1:] == unknown
 
 
-def test_a_strategy_that_goes_by_a_part_of_the_equity_is_run_by_the_executor_itself() -> None:
+@pytest.mark.parametrize("exact", [False, True])
+def test_a_strategy_goes_by_its_share_of_the_equity(exact: bool) -> None:
     question = asked(minutes(flat(100_000, 9)), [said(3, "entry", "long", 100_000)])
-    whole, half = run(question), run(replace(question, shares={"rule": Decimal(50)}))
-    assert half.assumed["engine"].endswith("because the compiled rules know no shares of the equity")
+    whole, half = (run(one, exact=exact) for one in (question, replace(question, shares={"rule": Decimal(50)})))
     sizes = [one.outcome.trades[0].quantity for one in (whole, half)]
     assert 0 <= sizes[0] - 2 * sizes[1] <= Decimal("0.002"), "in lots"
-    assert not run(replace(question, shares={"other": Decimal(50)})).outcome.trades
+    none = run(replace(question, shares={"other": Decimal(50)}), exact=exact).outcome
+    assert not none.trades
+    assert [one.startswith("no share of the equity is allocated to") for one in none.left_out] == [True]

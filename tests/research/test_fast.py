@@ -41,6 +41,7 @@ NAMES = {
 STEPS = {
     UM.name: ("0.001", "0.005", "0.01"), CM.name: ("1", "2", "4"), SPOT.name: ("0.00001", "0.0001", "0.001"),
 }  # fmt: skip
+SHARES = (None, None, {"rule": Decimal(25), "other": Decimal(50)}, {"rule": Decimal("70.5")})
 LEAST = {UM.name: (5, 100, 1_500), CM.name: (0, 0), SPOT.name: (5, 50, 300)}
 
 
@@ -161,6 +162,7 @@ def question(seed: int, product: Product = UM) -> Asked:
     found = asked(markets, signals, trading=trading, product=product, **settings)
     found = replace(found, funding={name: settled(one, dice) for name, one in markets.items() if product is not SPOT})
     found = replace(found, changes=changed(markets, random.Random(seed + 500), product))
+    found = replace(found, shares=random.Random(seed + 900).choice(SHARES))
     return replace(found, assumptions=replace(found.assumptions, inside=dice.choice(list(Inside))))
 
 
@@ -175,6 +177,7 @@ def test_the_compiled_rules_do_what_the_executor_does(product: Product, part: in
     assert met["signal"] > 10
     assert met["take-profit"] > 5
     assert any("daily-loss" in reason for reason in met)
+    assert any("no share of the equity" in reason for reason in met)
 
 
 @pytest.mark.parametrize("side", ["long", "short"])

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from pipeline.execution.engine import risk as settings_of_risk
 from pipeline.execution.engine.state import SignalView, SymbolState, TradingView
+from pipeline.portfolio.allocation import share_of
 from pipeline.research.backtest.asked import Asked
 from pipeline.research.backtest.assumptions import Inside
 from pipeline.research.backtest.compiled import rules, tables
@@ -57,6 +58,7 @@ LEFT_OUT: Final = {
     tables.NO_MARGIN: "too little margin is free",
     tables.LIQUIDATED_BEFORE: "the stop would lie beyond the liquidation price",
     tables.HOLE: "the minute after it is not stored",
+    tables.NO_SHARE: "no share of the equity is allocated to its strategy",
     tables.NO_SHORT: "nothing is sold short: coins can only be bought and sold again",
 }
 _EIGHT: Final = 10**8
@@ -127,7 +129,6 @@ def beyond(asked: Asked) -> str | None:
     risk, own, is_borrowed = asked.policy.risk, asked.trading.values(), asked.product.arithmetic.is_borrowed
     asks = {
         "limit entries": is_borrowed and risk.entry_order != "market",
-        "shares of the equity": asked.shares is not None,
         "caps of all positions together": asked.policy.portfolio.is_capped,
         "crossed margin": is_borrowed and risk.margin_type != "isolated",
         "daily target of a symbol": any(one.daily_profit_percent is not None for one in own),
@@ -156,6 +157,7 @@ def signals_table(asked: Asked, names: Sequence[str]) -> Table:
             speakers.setdefault((one.strategy, one.interval), len(speakers)),
             float(one.price),
             np.nan if one.atr is None else float(one.atr),
+            float(share_of(one.strategy, asked.shares)),
         )
         for one in heard(asked)
     )

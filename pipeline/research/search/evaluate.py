@@ -17,6 +17,7 @@ import numpy as np
 
 from pipeline.errors import UsageError
 from pipeline.execution.engine.state import SignalView, TradingView
+from pipeline.portfolio.allocation import WHOLE
 from pipeline.research import figures
 from pipeline.research.backtest import fast
 from pipeline.research.backtest.asked import Asked
@@ -178,6 +179,7 @@ class Stage:
         rows["kind"] = np.abs(codes) - 1
         rows["side"] = np.sign(codes)
         rows["price"] = candles.column("close")[at]
+        rows["share"] = float(WHOLE)
         rows["atr"] = candles.column("atr")[at]
         return rows
 

@@ -27,6 +27,7 @@ from pipeline.research.backtest.compiled.tables import (
     NO_ATR,
     NO_MARGIN,
     NO_ROOM,
+    NO_SHARE,
     NO_SHORT,
     NO_STEP,
     NO_STOP,
@@ -111,6 +112,8 @@ def decide(  # type: ignore[no-untyped-def]
         return DAY_IS_OVER
     if position["slipped"]:
         return SLIPPED
+    if signal["share"] == 0:
+        return NO_SHARE
     if rule["owned"] and side < 0:
         return NO_SHORT
     if not signal["atr"] > 0:
@@ -141,7 +144,11 @@ def decide(  # type: ignore[no-untyped-def]
             units = min(now_held + risk["add_units"], risk["max_units"])
     atr = position["atr"] if kind == ADD else signal["atr"]
     equity = equity_of(book, held, ticks, rules)
-    unit = position["unit"] if is_held else _unit(equity, price, side, atr, risk, rule, brackets[s])
+    unit = (
+        position["unit"]
+        if is_held
+        else _unit(equity * signal["share"] / 100, price, side, atr, risk, rule, brackets[s])
+    )
     distance = risk["stop_atr"] * atr if np.isnan(risk["stop_percent"]) else price * risk["stop_percent"] / 100
     stop = to_tick(price - side * distance, rule["grid"], side > 0)
     if (price - stop) * side <= NEAR or not rule["low"] <= stop <= rule["high"]:

@@ -21,7 +21,8 @@ OPEN, CLOSE, TURN = 1, 2, 3
 (
     HELD_AGAIN, NOTHING_HELD, HELD_BY_ANOTHER, NO_STEP, DAY_IS_OVER, SLIPPED, NO_ATR, PRICE_MOVED, OUTSIDE_BAND,
     TOO_MANY, ENOUGH_HELD, TOO_SOON, NO_STOP, TOO_SMALL, NO_ROOM, NO_MARGIN, LIQUIDATED_BEFORE, HOLE, NO_SHORT,
-) = range(-1, -20, -1)  # fmt: skip
+    NO_SHARE,
+) = range(-1, -21, -1)  # fmt: skip
 """Why a signal is left out."""
 LEVEL_NOTIONAL: Final = 50_000.0
 ONLY_MARK: Final = -1
@@ -35,9 +36,10 @@ CANDLE = np.dtype([("open", "i4"), ("high", "i4"), ("low", "i4"), ("close", "i4"
 EXTREMES = np.dtype([("high", "i4"), ("low", "i4")])
 SIGNAL = np.dtype(
     [("symbol", "i4"), ("minute", "i8"), ("kind", "i1"), ("side", "i1"), ("speaker", "i4"), ("price", "f8"),
-     ("atr", "f8")]
+     ("atr", "f8"), ("share", "f8")]
 )  # fmt: skip
-"""A signal: `minute` is the one that opens as it is said; `speaker` is its strategy on its interval."""
+"""A signal: `minute` is the one that opens as it is said; `speaker` is its strategy on its interval; `share`: how much
+of the equity that goes by, in percent."""
 FUNDING = np.dtype([("minute", "i8"), ("symbol", "i4"), ("rate", "f8"), ("mark", "f8")])
 """A settlement, as `minute` opens. `mark`: NaN where it is the last price."""
 TRADE = np.dtype(
