@@ -37,7 +37,13 @@ _CONFIG: Final = {
     "distributed.scheduler.allowed-failures": _DEATHS,
     "distributed.scheduler.http.routes": [],
     "distributed.worker.http.routes": [],
+    "distributed.nanny.pre-spawn-environ": {
+        "MALLOC_TRIM_THRESHOLD_": 64 << 20,
+        "MALLOC_MMAP_THRESHOLD_": 32 << 20,
+        **dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), 1),
+    },
 }
+"""Dask lets workers give memory back at once, and get it again for every column: a fifth of all seconds of a search."""
 
 
 class Errand(NamedTuple):
