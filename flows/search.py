@@ -61,7 +61,9 @@ class SearchChoice(BaseModel):
     )
     name: str | None = Field(default=None, description="what it is called; one of that name goes on")
     resume: str | None = Field(default=None, description="go on with that one, as it was asked for")
-    workers: Annotated[int, Field(ge=1)] = Field(default=1, description="so many processes of this machine")
+    workers: Annotated[int, Field(ge=1)] | None = Field(
+        default=None, description="so many processes of this machine; none: one a core where it takes long"
+    )
     cluster: str | None = Field(default=None, description="the workers of that Dask cluster: tcp://HOST:8786")
 
     def asked(self, tm: Opened) -> SearchFor:

@@ -3,23 +3,29 @@
 A round is told in the order in which it was asked for, whichever order it was ready in.
 """
 
+import logging
+import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from time import monotonic
-from typing import Final, NamedTuple
+from time import monotonic, process_time
+from typing import Any, Final, NamedTuple
 
 from pipeline.app.extra import having_dask
 from pipeline.errors import UsageError
 from pipeline.research.search.asking import ROUND, Asking
-from pipeline.research.search.jobs import Attempt, Doer, Doers, in_this_process
+from pipeline.research.search.jobs import Attempt, Doer, Doers, Job, in_this_process
 from pipeline.research.search.space import Point
 from pipeline.research.search.trial import Answer, Plan, Trials
 from pipeline.store.searches import SearchStore
 from schemas.searches import Search, Trial
 
+log = logging.getLogger(__name__)
+
+ALONE = 20.0
+"""Seconds of a core that this process works before others are begun, which takes some itself."""
 _WAITS: Final = 0.25
 """Seconds after which trials that are ready are written."""
 
@@ -34,20 +40,50 @@ class Progress(NamedTuple):
 
 
 @contextmanager
-def workers_of(folder: Path, count: int, cluster: str | None) -> Iterator[Doers]:
+def workers_of(folder: Path, count: int | None, cluster: str | None) -> Iterator[Doers]:
     """Who tries sets, as long as the block lasts: this process alone, so many of this machine, or those of the Dask
-    cluster at that address. `folder`: where a file may lie that they map."""
-    if count < 1:
+    cluster at that address; None: this process, and where it takes long, one for each core. `folder`: where a file may
+    lie that they map."""
+    if count is not None and count < 1:
         raise UsageError(f"--workers must be at least 1, not {count}")
-    if cluster is not None and count > 1:
+    if cluster is not None and count is not None and count > 1:
         raise UsageError("--workers and --cluster exclude each other: a cluster has the workers that it has")
     if cluster is None and count == 1:
         yield in_this_process
-        return
+    elif cluster is None and count is None:
+        with ExitStack() as ends:
+            yield lambda trials: _helped(trials, folder, ends)
+    else:
+        with _begun(folder, count or 1, cluster) as workers:
+            yield workers
+
+
+def _helped(trials: Trials, folder: Path, ends: ExitStack) -> Doer:
+    """This process, until it has worked for a while; then as many as there are cores. Where they cannot be had, it goes
+    on alone."""
+    doer, spent = in_this_process(trials), 0.0
+    cores = os.cpu_count() or 1
+    settled = cores == 1
+
+    def do(jobs: Sequence[Job]) -> Iterator[tuple[int, Any]]:
+        nonlocal doer, spent, settled
+        if not settled and spent >= ALONE:
+            settled = True
+            try:
+                doer = ends.enter_context(_begun(folder, cores, None))(trials)
+            except UsageError as error:
+                log.info("%s; this process goes on alone", error)
+        before = process_time()
+        yield from doer(jobs)
+        spent += process_time() - before
+
+    return do
+
+
+def _begun(folder: Path, count: int, cluster: str | None) -> AbstractContextManager[Doers]:
     with having_dask("--workers and --cluster need"):
         from pipeline.app.trying_far import dask_workers  # noqa: PLC0415 - slow, and an extra
-    with dask_workers(folder, count, cluster) as workers:
-        yield workers
+    return dask_workers(folder, count, cluster)
 
 
 def try_all(

@@ -77,7 +77,9 @@ def search(
     resume: Annotated[
         str | None, typer.Option(metavar="NAME", help="Go on with that one, as it was asked for.")
     ] = None,
-    workers: Annotated[int, typer.Option(help="So many processes of this machine.")] = 1,
+    workers: Annotated[
+        int | None, typer.Option(help="So many processes of this machine; unless said, one a core where it takes long.")
+    ] = None,
     cluster: Annotated[
         str | None, typer.Option(metavar="ADDRESS", help="The workers of that Dask cluster: tcp://HOST:8786.")
     ] = None,

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ import pytest
 from distributed import Client
 from typer.testing import CliRunner
 
-from pipeline.app import cluster, trying_far
+from pipeline.app import cluster, trying, trying_far
 from pipeline.app import searched as searching
 from pipeline.app.opened import Opened
 from pipeline.app.search import Found, search
@@ -30,7 +30,7 @@ from pipeline.app.searched import SearchFor
 from pipeline.app.trying import Progress, workers_of
 from pipeline.cli.app import build
 from pipeline.errors import AttentionError, UsageError
-from pipeline.research.search.jobs import Attempt, Doer, Job
+from pipeline.research.search.jobs import Attempt, Doer, Doers, Job
 from pipeline.research.search.judge import DRAWS, Draws
 from pipeline.research.search.trial import Trials
 from pipeline.research.search.verdict import Evidence
@@ -85,7 +85,7 @@ def nothing_left(filled: Tidemark) -> Iterator[None]:
     gc.collect()
 
 
-def made(tm: Tidemark, name: str, count: int = 1, address: str | None = None, **changed: Any) -> Found:
+def made(tm: Tidemark, name: str, count: int | None = 1, address: str | None = None, **changed: Any) -> Found:
     told = changed.pop("progress", lambda _: None)
     with workers_of(tm._opened.settings.home / "search", count, address) as workers:
         return search(tm._opened, SearchFor(**BASE | {"name": name} | changed), workers=workers, progress=told)
@@ -119,10 +119,26 @@ def spawned() -> list[str]:
     return found
 
 
-def test_two_processes_of_this_machine_try_the_same(filled: Tidemark) -> None:
+@pytest.mark.parametrize("count", [2, None])
+def test_two_processes_of_this_machine_try_the_same(
+    filled: Tidemark, count: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Begun at once, or after the first round, by which it has taken long."""
+    begun: list[int] = []
+    plain = trying_far.dask_workers
+
+    def told(folder: Path, count: int, address: str | None) -> AbstractContextManager[Doers]:
+        begun.append(count)
+        return plain(folder, count, address)
+
+    monkeypatch.setattr(trying_far, "dask_workers", told)
+    monkeypatch.setattr(trying, "ALONE", 1e-9)
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
     alone = made(filled, "alone", prune=True, sampler="tpe")
+    assert begun == []
     seen: list[Progress] = []
-    two = made(filled, "two", 2, prune=True, sampler="tpe", progress=seen.append)
+    two = made(filled, "two", count, prune=True, sampler="tpe", progress=seen.append)
+    assert begun == [2]
     require_same(filled, alone, two)
     assert [one.done for one in seen] == list(range(1, 46))
     assert left(filled) == []
@@ -130,6 +146,16 @@ def test_two_processes_of_this_machine_try_the_same(filled: Tidemark) -> None:
     while spawned():
         assert time.monotonic() < deadline, spawned()
         time.sleep(0.1)
+
+
+def test_where_no_others_can_be_had_it_goes_on_alone(filled: Tidemark, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object) -> None:
+        raise UsageError("2 workers need 9,000 MB of memory for this")
+
+    monkeypatch.setattr(trying_far, "dask_workers", refused)
+    monkeypatch.setattr(trying, "ALONE", 1e-9)
+    found = made(filled, "alone", None)
+    assert [one.state for one in found.trials] == ["done"] * 45
 
 
 def cut() -> None:

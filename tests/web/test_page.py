@@ -10,6 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
@@ -112,6 +113,15 @@ def test_every_value_drawn_is_the_stored_one_across_the_seams(page: Page, served
     for name, drawn in columns.items():
         assert drawn == [None if value != value else float(value) for value in stored[name].tolist()], name
     assert middle["x"] > 0
+    page.get_by_role("button", name="bands").click()
+    windows = np.lib.stride_tricks.sliding_window_view(np.asarray(stored["close"], float), 20)
+    mean, half = windows.mean(axis=1), 2 * windows.std(axis=1)
+    drawn = page.evaluate(COLUMNS)
+    for name, wanted in (("band_upper", mean + half), ("band_lower", mean - half)):
+        assert drawn[name][:19] == [None] * 19
+        assert drawn[name][19:] == pytest.approx(wanted.tolist(), abs=1e-6), name
+    page.get_by_role("button", name="bands").click()
+    assert set(page.evaluate(COLUMNS)) == set(columns)
 
 
 def test_dragging_to_older_candles_leaves_the_candle_under_the_pointer(page: Page) -> None:
@@ -301,6 +311,23 @@ def test_parameters_are_searched_and_a_trial_is_adopted(page: Page, served: Serv
     own = ControlStore(served.db, "sim").read().trading["BTCUSDT"]
     assert float(own.stop_atr or 0) == best["parameters"]["stop"]
     assert (own.changes[-1].reason or "").endswith("to see")
+
+
+def test_a_search_is_cancelled_from_the_page(page: Page, served: Served) -> None:
+    served.db["control"].update_one({"_id": "trading:sim:BTCUSDT"}, {"$set": {"strategies": None, "intervals": None}})
+    show(page, "search/new/BTCUSDT/15m")
+    for label, value in (("Days", "3"), ("Trials", "100000"), ("Folds", "0"), ("Sealed, %", "0")):
+        page.get_by_label(label, exact=True).fill(value)
+    page.get_by_label("Strategy").select_option("macd_cross")
+    page.get_by_label("Best by").select_option("return_pct")
+    page.get_by_role("button", name="Search", exact=True).click()
+    expect(page.get_by_role("status")).to_contain_text("of 100000 trials", timeout=PROCESS_MS)
+    page.get_by_role("button", name="Cancel").click()
+    expect(page.get_by_role("heading", name="macd_cross on BTCUSDT 15m")).to_be_visible(timeout=PROCESS_MS)
+    expect(page.get_by_role("button", name="Cancel")).to_be_hidden()
+    (kept,) = served.db["searches"].find({"trials": 100_000})
+    assert page.url.endswith(kept["_id"]), "what was tried is shown"
+    assert kept.get("ended") is None
 
 
 def test_twelve_tabs_are_all_live_and_told_the_same(page: Page, served: Served) -> None:

@@ -55,6 +55,7 @@ def candles(
     names, each `count` numbers long. A place in a column is a time; where no candle is stored it holds NaN.
     """
     found = chart.stretch(at.tm, symbol, interval, before=before, limit=limit)
+    indicators = at.tm.settings.indicators
     body = packed(
         found.step,
         found.columns,
@@ -64,6 +65,7 @@ def candles(
         milliseconds=found.step.milliseconds,
         older=found.older,
         tick=None if found.tick is None else f"{found.tick:f}",
+        bands={"length": indicators.bollinger, "deviations": indicators.bollinger_deviations},
     )
     return Response(body, media_type="application/octet-stream", headers={"cache-control": "no-store"})
 

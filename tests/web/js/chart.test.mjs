@@ -114,3 +114,32 @@ test("scales are round, and say enough digits to tell their values apart", () =>
   assert.equal(timeLabel(5000, 1000), "00:00:05");
   assert.equal(timeLabel(0, 365 * 24 * HOUR), "1970-01");
 });
+
+test("bands are the mean and so many deviations of their closes, whatever comes in front, behind and in between", () => {
+  const next = numbers(3), bands = { length: 5, deviations: 2 };
+  const closes = (count) => Float64Array.from({ length: count }, () => 60_000 + next());
+  const one = new Series({ t: Float64Array.from({ length: 40 }, (_, k) => (k + 30) * HOUR), close: closes(40) }, HOUR);
+  one.extent("close", "close");
+  one.setBands(bands);
+  const check = () => {
+    const { close, band_upper: upper, band_lower: lower } = one.columns;
+    for (let place = 0; place < one.count; place++) {
+      const seen = close.subarray(Math.max(0, place - 4), place + 1), mean = seen.reduce((a, b) => a + b, 0) / 5;
+      const half = 2 * Math.sqrt(seen.reduce((a, b) => a + (b - mean) ** 2, 0) / 5);
+      if (seen.length < 5 || !Number.isFinite(mean)) assert.deepEqual([upper[place], lower[place]], [NaN, NaN]);
+      else assert.ok(Math.abs(upper[place] - mean - half) < 1e-6 && Math.abs(lower[place] - mean + half) < 1e-6, `${place}`);
+    }
+    const extent = one.extent("band_lower", "band_upper");
+    extent.scan(0, one.count);
+    assert.equal(extent.most, Math.max(...upper.subarray(0, one.count).filter(Number.isFinite)));
+  };
+  check();
+  one.prepend({ t: Float64Array.from({ length: 20 }, (_, k) => (k + 8) * HOUR), close: closes(20) });
+  check();
+  for (const [at, close] of [[69, 60_500], [70, 60_700], [75, 60_100], [50, 59_000], [33, NaN]]) {
+    one.put({ t: at * HOUR, close });
+    check();
+  }
+  one.setBands(null);
+  assert.deepEqual(Object.keys(one.columns), ["t", "close"]);
+});

@@ -1,6 +1,7 @@
 // @ts-check
 /** The chart: what is shown of a series, and where. `paint.js` draws it, `hands.js` moves it. */
 import { moment } from "../format.js";
+import { LOWER, UPPER } from "./bands.js";
 import { Series } from "./data.js";
 import { listen } from "./hands.js";
 import { paint } from "./paint.js";
@@ -18,6 +19,7 @@ import { paint } from "./paint.js";
 
 export const AXIS = 84, FOOT = 22;
 const NEWEST_GAP = 4, NARROWEST = 12, USUAL = 160;
+const BANDS = "#d55e00";
 const THEME = ["ground", "ink", "strong", "faint", "rise", "fall", "cross", "accent"];
 
 export class Chart {
@@ -47,6 +49,8 @@ export class Chart {
     /** The price axis as it was dragged; null: as the candles want it. @type {[number, number]|null} */
     this.span = null;
     this.log = false;
+    /** @type {import("./bands.js").Bands|null} */
+    this.bands = null;
     /** @type {Placed[]} */
     this.placed = [];
     this.frames = 0;
@@ -76,6 +80,7 @@ export class Chart {
   /** Everything anew; shows the newest candles. @param {Columns} columns @param {number} interval @param {number} digits of its prices @param {number} [visible] */
   set(columns, interval, digits, visible = USUAL) {
     this.series = new Series(columns, interval);
+    this.series.setBands(this.bands);
     this.digits = digits;
     this.span = null;
     this.show(this.series.count - visible, this.series.count + NEWEST_GAP);
@@ -169,6 +174,16 @@ export class Chart {
   setLog(log) {
     this.log = log;
     this.span = null;
+    this.draw();
+  }
+
+  /** Bollinger bands around the prices; null: none. @param {import("./bands.js").Bands|null} bands */
+  setBands(bands) {
+    this.bands = bands;
+    this.series.setBands(bands);
+    const [prices] = this.panes;
+    prices.lines = prices.lines.filter((line) => line.column !== UPPER && line.column !== LOWER);
+    if (bands) prices.lines.push({ column: UPPER, name: `BB ${bands.length}`, colour: BANDS }, { column: LOWER, name: "to", colour: BANDS });
     this.draw();
   }
 

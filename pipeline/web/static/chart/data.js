@@ -1,5 +1,6 @@
 // @ts-check
 /** Candles in columns of numbers, on a dense grid of time: where none is known there is NaN, so that a place is a time. */
+import { band, LOWER, UPPER } from "./bands.js";
 import { Extent } from "./extent.js";
 
 /** @typedef {Record<string, Float64Array>} Columns `t` in ms, `open`, `high`, `low`, `close`, `volume`, and indicators */
@@ -14,6 +15,19 @@ export class Series {
     this.count = columns.t.length;
     /** @type {Map<string, Extent>} */
     this.extents = new Map();
+    /** @type {import("./bands.js").Bands|null} */
+    this.bands = null;
+  }
+
+  /** Have these bands as columns too; null: none any more. @param {import("./bands.js").Bands|null} bands */
+  setBands(bands) {
+    this.bands = bands;
+    for (const name of [UPPER, LOWER]) {
+      delete this.columns[name];
+      this.extents.delete(`${name} ${name}`);
+      if (bands) this.columns[name] = new Float64Array(this.columns.t.length).fill(NaN);
+    }
+    if (bands) band(this.columns, 0, this.count, bands);
   }
 
   /** Older candles in front; how many places that were. @param {Columns} older @returns {number} */
@@ -30,6 +44,7 @@ export class Series {
       this.columns[name] = joined;
     }
     this.count += more;
+    if (this.bands) band(this.columns, 0, Math.min(this.count, more + this.bands.length - 1), this.bands);
     this.extents.clear();
     return more;
   }
@@ -42,7 +57,9 @@ export class Series {
     const place = this.placeOf(t);
     if (place < 0) return 0;
     for (const name of Object.keys(this.columns)) if (name !== "t") this.columns[name][place] = candle[name] ?? NaN;
-    for (const extent of this.extents.values()) extent.touch(place);
+    const end = this.bands ? Math.min(this.count, place + this.bands.length) : place + 1;
+    if (this.bands) band(this.columns, place, end, this.bands);
+    for (const extent of this.extents.values()) for (let touched = place; touched < end; touched++) extent.touch(touched);
     return this.count - before;
   }
 

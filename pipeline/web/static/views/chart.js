@@ -53,6 +53,8 @@ export function chartView(root, app, rest) {
     chosen: (mark) => lowerDock?.choose(mark.id),
   });
   let pointed = /** @type {number|null} */ (null);
+  /** As the indicator is set. @type {import("../chart/bands.js").Bands|null} */
+  let bands = null;
   /** What was filled when fills were asked for. */
   let stands = "";
   /** From when on a candle is missing, and when it is asked for again, after which pause. @type {{t: number, pause: number, again: number}|null} */
@@ -81,6 +83,7 @@ export function chartView(root, app, rest) {
       h("b", {}, symbol),
       ...stored.map((code) => h("button", { type: "button", "aria-pressed": String(code === interval), onclick: () => app.go("chart", symbol, code) }, code)),
       h("button", { type: "button", "aria-pressed": "false", title: "Logarithmic prices", onclick: (/** @type {Event} */ event) => { chart.setLog(!chart.log); /** @type {HTMLElement} */ (event.currentTarget).setAttribute("aria-pressed", String(chart.log)); } }, "log"),
+      h("button", { type: "button", "aria-pressed": String(chart.bands !== null), title: "Bollinger bands", onclick: (/** @type {Event} */ event) => { chart.setBands(chart.bands ? null : bands); /** @type {HTMLElement} */ (event.currentTarget).setAttribute("aria-pressed", String(chart.bands !== null)); } }, "bands"),
       h("button", { type: "button", title: "The chart as a picture", onclick: picture }, "PNG"),
       h("button", { type: "button", title: "The newest candles as a table", onclick: asTable }, "table"),
       h("button", { type: "button", onclick: () => app.go("backtest", "new", symbol, interval) }, "Backtest"));
@@ -110,6 +113,7 @@ export function chartView(root, app, rest) {
     if (ended) return;
     tick = first.head.tick;
     older = first.head.older;
+    bands = first.head.bands;
     chart.set(first.columns, first.head.milliseconds ?? MONTH, decimals(tick));
     said();
     ends.push(app.live.on(`candles/${app.place.name}/${symbol}/${interval}`, heard), app.live.on("again", () => void catchUp()));
