@@ -29,6 +29,8 @@ GONE_FOR: Final = 60
 """Seconds for which all workers of a cluster may be away: whoever watches them begins them anew."""
 OURS: Final = "tidemark"
 """What workers are given is called so, and goes on with what it is for and the client whose it is."""
+_SILENT: Final = logging.CRITICAL + 1
+"""Dask calls it critical where a worker that was told to end hears no more."""
 _LOOKS: Final = 0.2
 _ASKS: Final = 2
 _DEATHS: Final = 10
@@ -163,7 +165,7 @@ class Errands:
 def silence() -> None:
     """What goes wrong at a cluster is said in a sentence of ours."""
     for name in [one for one in logging.root.manager.loggerDict if one.partition(".")[0] == "distributed"]:
-        logging.getLogger(name).setLevel(logging.CRITICAL)
+        logging.getLogger(name).setLevel(_SILENT)
 
 
 @contextmanager
@@ -177,7 +179,7 @@ def cluster_here(count: int) -> Iterator[Client]:
             threads_per_worker=1,
             memory_limit=0,
             security=True,
-            silence_logs=logging.CRITICAL,
+            silence_logs=_SILENT,
             dashboard_address=None,
             scheduler_kwargs={"dashboard": False, "dashboard_address": "127.0.0.1:0"},
         ) as cluster,
