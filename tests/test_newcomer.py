@@ -135,7 +135,7 @@ def test_a_newcomers_way(walk: Walk, house: House, tmp_path: Path) -> None:
 
 
 def held(db: Any) -> list[Any]:
-    return [one for one in db["positions"].find() if one["quantity"].to_decimal()]
+    return [one for one in db["positions"].find({"environment": "sim"}) if one["quantity"].to_decimal()]
 
 
 def symbol_held(house: House) -> str:
