@@ -44,6 +44,7 @@ from tests.execution.service.spot import SpotHouse
 from tests.truth import naked, order_differences
 
 PATIENCE = 60.0
+CLOCKS_APART = 2_000
 SYMBOL = "BTCUSDT"
 TRADED = {"sim": (SYMBOL, "ETHUSDT"), "sim-cm": ("ETHUSD_PERP", "BTCUSD_PERP")}
 """By exchange: what is traded, and what somebody else trades."""
@@ -122,6 +123,13 @@ class House:
         side: Side = "BUY" if quantity > 0 else "SELL"
         order = NewOrder(symbol=symbol or self.other, side=side, client_id="by-hand", quantity=abs(quantity))
         self.trading.place_order(order)
+
+    async def lose_its_stop(self) -> None:
+        """Somebody cancels it, and nobody hears of it: long enough after it was placed that an answer which does not
+        name it is surely newer, however far apart the clocks are."""
+        placed = self.simulator.now()
+        await self.until(lambda: self.simulator.now() > placed + CLOCKS_APART)
+        self.trading.cancel_algo(self.stops()[0].client_algo_id)
 
     def rest(self, client_id: str) -> None:
         """An order that waits far below the price."""

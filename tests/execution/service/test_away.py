@@ -175,7 +175,7 @@ async def test_after_a_restart_what_is_held_waits_for_no_answer_that_protection_
 ) -> None:
     async with house.executor():
         await house.hold()
-    house.trading.cancel_algo(house.stops()[0].client_algo_id)
+    await house.lose_its_stop()
     house.simulator.faults.add("maintenance", method="GET", path=path)
     async with house.executor(ready=False):
         await house.until(lambda: house.held() and [one.close_position for one in house.stops()] == [True])
@@ -190,7 +190,7 @@ async def test_an_account_that_is_not_understood_any_more_leaves_no_position_alo
 
     async with house.executor():
         await house.hold()
-    house.trading.cancel_algo(house.stops()[0].client_algo_id)
+    await house.lose_its_stop()
     monkeypatch.setattr("pipeline.execution.runtime.opening.require_understood", refuse)
     async with house.executor():
         await house.until(lambda: house.stops())

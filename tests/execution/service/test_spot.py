@@ -109,7 +109,7 @@ def followed(house: SpotHouse, old: str) -> list[dict[str, Any]]:
 async def test_one_of_the_pair_ends_the_position_and_says_how(house: SpotHouse) -> None:
     async with house.executor(stop_atr="1", take_profit_atr="1"):
         price = float(house.price())
-        house.say(indicators={"atr": round(price * 0.0001, 2)})
+        house.say(indicators={"atr": round(price * 0.00003, 2)})
         await house.until(lambda: house.journal(leg="stop"))
         await house.closed()
     ended = [one for one in house.journal() if one.leg in {"stop", "take_profit", "flatten"} and one.filled]
