@@ -75,9 +75,9 @@ class SpotHouse:
                 stop.set()
                 await asyncio.wait_for(running, PATIENCE)
 
-    async def until(self, so: Callable[[], Any]) -> Any:
+    async def until(self, so: Callable[[], Any], seconds: float = PATIENCE) -> Any:
         """Wait for a condition."""
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(seconds):
             while not (found := await asyncio.to_thread(so)):  # noqa: ASYNC110 - the server tells nobody
                 await asyncio.sleep(0.02)
             return found

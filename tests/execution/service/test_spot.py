@@ -20,6 +20,10 @@ def house(spot: SpotHouse) -> SpotHouse:
     return spot
 
 
+MARKET_MOVES = 200.0
+"""Seconds in which the price goes so far for certain: there are quiet minutes, one after another."""
+
+
 async def test_a_signal_becomes_coins_covered_by_one_pair_for_what_was_received(
     house: SpotHouse, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -111,6 +115,7 @@ async def test_one_of_the_pair_ends_the_position_and_says_how(house: SpotHouse) 
         price = float(house.price())
         house.say(indicators={"atr": round(price * 0.00003, 2)})
         await house.until(lambda: house.journal(leg="stop"))
+        await house.until(lambda: (found := house.position()) and not found.quantity, MARKET_MOVES)
         await house.closed()
     ended = [one for one in house.journal() if one.leg in {"stop", "take_profit", "flatten"} and one.filled]
     assert len(ended) == 1
