@@ -157,6 +157,13 @@ class Memory:
         held = {one.symbol for one in self.positions.values() if one.ours and one.exposed}
         return frozenset(held | {one.symbol for one in self.orders.values() if one.unsettled and one.leg in ENTERING})
 
+    def unseen(self, order: OrderRecord, shown: Decimal | None) -> Decimal:
+        """How much of an entry what is shown of its symbol does not have yet; None: nothing is shown of it."""
+        before = self.held_before.get(order.id)
+        grown = ZERO if before is None or shown is None else max(ZERO, abs(shown) - abs(before))
+        wanted = (order.quantity or ZERO) if order.unsettled else order.filled
+        return max(ZERO, wanted - grown)
+
     def newest_other(self, symbol: str) -> OrderTold | None:
         """The newest fill in the symbol by an order that the journal does not have."""
         mine = (one for one in self.others.values() if one.symbol == symbol)

@@ -6,7 +6,7 @@ from decimal import Decimal
 from pipeline.exchange.products.instrument import Instrument
 from pipeline.execution.engine.memory import Memory
 from pipeline.execution.engine.risk import Ask
-from pipeline.execution.engine.state import CLOSING, ENTERING, ZERO, OrderRecord, PositionRecord, entry_side
+from pipeline.execution.engine.state import CLOSING, ENTERING, entry_side
 from pipeline.portfolio import caps
 from pipeline.portfolio.caps import Held
 
@@ -48,16 +48,10 @@ def _coming(memory: Memory, counted: dict[str, Instrument]) -> Iterator[Held]:
             continue
         position = memory.position(order.symbol)
         if order.unsettled or (order.filled and not position.settled):
-            unseen = _unseen(memory, order, position)
+            unseen = memory.unseen(order, position.quantity)
             quantity = unseen if order.side == entry_side("long") else -unseen
             leverage = _leverage(memory, order.symbol)
             yield Held.of(counted[order.symbol], quantity, order.plan.price, leverage, order.plan.stop_price)
-
-
-def _unseen(memory: Memory, order: OrderRecord, position: PositionRecord) -> Decimal:
-    before = memory.held_before.get(order.id)
-    grown = ZERO if before is None else max(ZERO, abs(position.quantity) - abs(before))
-    return max(ZERO, ((order.quantity or ZERO) if order.unsettled else order.filled) - grown)
 
 
 def _leverage(memory: Memory, symbol: str) -> int:

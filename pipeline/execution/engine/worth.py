@@ -148,13 +148,11 @@ class Worth:
 
     def _unseen(self, order: OrderRecord) -> Decimal:
         shown = self._held.get(order.symbol)
-        before = self._memory.held_before.get(order.id)
-        grown = ZERO if before is None or shown is None else max(ZERO, abs(shown.quantity) - abs(before))
-        wanted = (order.quantity or ZERO) if order.unsettled else order.filled
+        unseen = self._memory.unseen(order, None if shown is None else shown.quantity)
         price = order.plan.price if order.plan else order.average_price or order.price
         market = self._memory.market(order.symbol)
         fee = self._memory.policy.taker_fee if market.taker_fee is None else market.taker_fee
-        worth = self._memory.notional(order.symbol, max(ZERO, wanted - grown), price) if price else ZERO
+        worth = self._memory.notional(order.symbol, unseen, price) if price else ZERO
         return margin_cost(worth, self._leverage(order.symbol), fee)
 
     def _leverage(self, symbol: str) -> int:
