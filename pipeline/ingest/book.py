@@ -142,7 +142,9 @@ class Book:
 
     def missing(self, now: int) -> int:
         """How many candles should be closed by now and are not."""
-        return max(0, self.step.index(now) - 1 - self._settled - len(self.ahead))
+        over = self.step.index(now)
+        ahead = sum(number < over for number in self.ahead)
+        return max(0, over - 1 - self._settled - ahead)
 
     # Events
 

@@ -125,6 +125,11 @@ def test_a_repeated_close_behind_a_gap_is_not_written_again(book):
     assert len(book.candles) == 1
 
 
+def test_a_close_that_comes_before_our_clock_has_it_hides_none_that_is_missing(book):
+    book.frame(candle(2, closed=True), at(2))
+    assert [book.missing(at(number)) for number in range(5)] == [0, 1, 2, 2, 3]
+
+
 @pytest.mark.parametrize(
     ("now", "asked"),
     [
