@@ -35,7 +35,9 @@ def test_300_days_of_minutes_without_a_hole_equal_to_the_truth(
         "holes": 0,
         "source": "mixed",
     }
-    assert (series["fetched"], series["failures"]) == (432_000, [])
+    closed_meanwhile = 1  # the candle that was open when it began may end while it is asked for
+    assert 0 <= series["fetched"] - 432_000 <= closed_meanwhile
+    assert series["failures"] == []
     assert series["seconds"] > 0
 
     start = before - 300 * DAY + MINUTE
