@@ -9,8 +9,9 @@ import numpy.typing as npt
 
 WHOLE: Final = Decimal(100)
 """Percent."""
+STEP: Final = Decimal("0.1")
+"""Shares that are worked out are multiples of it."""
 _NOTHING: Final = Decimal(0)
-_STEP: Final = Decimal("0.1")
 
 
 def share_of(strategy: str, shares: Mapping[str, Decimal] | None) -> Decimal:
@@ -32,6 +33,18 @@ def complaint(shares: Mapping[str, Decimal]) -> str | None:
     return None
 
 
+def off_by(now: Mapping[str, Decimal], wanted: Mapping[str, Decimal]) -> dict[str, Decimal]:
+    """By how many points of a percent each would become another; what is not named has none."""
+    return {name: wanted.get(name, _NOTHING) - now.get(name, _NOTHING) for name in {**now, **wanted}}
+
+
+def band_complaint(band: Decimal) -> str | None:
+    """Why a share cannot be off by that before it is changed, if it cannot."""
+    if band.is_finite() and _NOTHING < band <= WHOLE:
+        return None
+    return f"--band {band}: points of a percent that a share may be off by, more than 0 and at most 100"
+
+
 def equal_risk(daily: Mapping[str, npt.NDArray[np.float64]], whole: Decimal = WHOLE) -> dict[str, Decimal]:
     """Shares of which each brings as much unrest as the others: the less, the more what a strategy brought day by day
     went up and down. Together no more than `whole`, in tenths of a percent; what never brought anything has none."""
@@ -39,4 +52,4 @@ def equal_risk(daily: Mapping[str, npt.NDArray[np.float64]], whole: Decimal = WH
     calm = {name: 1 / one for name, one in unrest.items() if one > 0}
     total = sum(calm.values())
     shares = {name: whole * Decimal(one / total) for name, one in calm.items()}
-    return {name: one.quantize(_STEP, ROUND_FLOOR).normalize() + _NOTHING for name, one in shares.items()}
+    return {name: one.quantize(STEP, ROUND_FLOOR).normalize() + _NOTHING for name, one in shares.items()}

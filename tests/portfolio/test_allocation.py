@@ -5,7 +5,7 @@ from decimal import Decimal as D
 import numpy as np
 import pytest
 
-from pipeline.portfolio.allocation import complaint, equal_risk, share_of
+from pipeline.portfolio.allocation import band_complaint, complaint, equal_risk, off_by, share_of
 
 
 def test_where_nobody_has_allocated_anything_each_goes_by_all_of_it():
@@ -45,3 +45,12 @@ def test_by_equal_risk_the_restless_one_has_less_and_each_brings_the_same_unrest
     assert max(brought) == pytest.approx(min(brought), rel=0.02)
     assert complaint(shares) is None
     assert equal_risk({"silent": np.zeros(5)}) == {}
+
+
+def test_by_how_much_a_share_is_off_is_told_of_what_comes_and_of_what_goes():
+    assert off_by({"a": D(60), "b": D(40)}, {"a": D(50), "c": D(10)}) == {"a": D(-10), "b": D(-40), "c": D(10)}
+
+
+@pytest.mark.parametrize(("band", "can_be"), [("5", True), ("100", True), ("0", False), ("101", False), ("NaN", False)])
+def test_a_band_is_points_of_a_percent(band, can_be):
+    assert (band_complaint(D(band)) is None) == can_be
