@@ -42,6 +42,7 @@ AN_HOUR: Final[Mapping[str, float]] = {
     "returns/every-minute": 60,
     "account/hourly": 1,
     "health/every-minute": 60,
+    "allocation/nightly": 1 / 24,
     "audit/nightly": 1 / 24,
     "likeness/nightly": 1 / 24,
     "retention/nightly": 1 / 24,

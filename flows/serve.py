@@ -23,6 +23,7 @@ from prefect.schedules import Cron, Interval, Schedule
 from prefect.types.entrypoint import EntrypointType
 
 from flows.account import account
+from flows.allocation import allocation
 from flows.audit import AuditChoice, audit
 from flows.backfill import backfill
 from flows.backtest import run_backtest
@@ -76,6 +77,7 @@ def deployments() -> list[RunnerDeployment]:
         _served(sweep, "every-minute", "One pass of the executor, without its service.", every(1), paused=True),
         _served(health, "every-minute", "Do the processes live, and is every series current?", every(1)),
         _served(likeness, "nightly", "Which symbols move alike, for the caps of the portfolio.", nightly(2, 47)),
+        _served(allocation, "nightly", "Shares that follow newer runs, or searches.", nightly(1, 37)),
         _served(retention, "nightly", "Forget what is older than it is to be kept.", nightly(4, 41)),
     ]
 

@@ -99,6 +99,19 @@ class Goal(Document):
     changes: list[Change]
 
 
+class AllocationRule(Document):
+    """What the shares are worked out from, and whether they follow it."""
+
+    kind: Literal["equal-risk", "walk-forward"]
+    by: list[str] = Field(description="the run, or the searches, that the shares come from")
+    least: Money | None = Field(default=None, description="percent that each strategy has at least, by walk-forward")
+    most: Money | None = Field(default=None, description="and at most")
+    band: Money | None = Field(
+        default=None,
+        description="points of a percent that a share may be off by before the flow changes it; None: it never does",
+    )
+
+
 class Allocation(Document):
     """How much of the equity each strategy goes by."""
 
@@ -109,6 +122,7 @@ class Allocation(Document):
         default=None,
         description="by strategy, in percent; what is not named opens nothing. None: each goes by all of it",
     )
+    rule: AllocationRule | None = Field(default=None, description="None: the shares are given by hand")
     changes: list[Change]
 
 

@@ -4,43 +4,60 @@ up within a second; what is held keeps the size that it has."""
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
+from typing import Final
 
 from pipeline.app.opened import Opened
-from pipeline.app.runs import run
 from pipeline.app.trading_settings import require_strategies
 from pipeline.errors import UsageError
-from pipeline.portfolio.allocation import complaint, equal_risk
-from pipeline.research.backtest.contribution import Ended, daily
+from pipeline.portfolio.allocation import band_complaint, complaint
 from pipeline.store.control import ControlStore
-from pipeline.timeline import to_ms
+from schemas.control import Allocation, AllocationRule
 
-__all__ = ["allocate", "allocation", "equal_risk_of", "shares_in"]
+__all__ = ["BAND", "Allocation", "AllocationRule", "allocate", "allocation", "follow", "shares_in"]
 
-
-def allocation(tm: Opened) -> Mapping[str, Decimal] | None:
-    """In percent, by strategy; None: each goes by all of it."""
-    found = ControlStore(tm.db, tm.environment).read().allocation
-    return found.shares if found else None
+BAND: Final = Decimal(5)
+"""Points of a percent that a share may be off by where nobody says otherwise."""
 
 
-def allocate(tm: Opened, shares: Mapping[str, Decimal] | None, *, by: str, reason: str | None = None) -> None:
-    """From now on these; None: each strategy goes by all of it again."""
+def allocation(tm: Opened) -> Allocation | None:
+    """What was set last; None: nobody has ever set anything, and each strategy goes by all of the equity."""
+    return ControlStore(tm.db, tm.environment).allocation()
+
+
+def allocate(
+    tm: Opened,
+    shares: Mapping[str, Decimal] | None,
+    *,
+    by: str,
+    reason: str | None = None,
+    rule: AllocationRule | None = None,
+    band: Decimal | None = None,
+) -> None:
+    """From now on these; None: each strategy goes by all of it again. With a band they follow their rule."""
     if shares is not None:
         if (why := complaint(shares)) is not None:
             raise UsageError(why)
         require_strategies(tm.settings, shares)
-    ControlStore(tm.db, tm.environment).set_allocation(shares, by=by, now=datetime.now(UTC), reason=reason)
+    followed = _followed(rule, band)
+    store = ControlStore(tm.db, tm.environment)
+    store.set_allocation(shares, by=by, now=datetime.now(UTC), reason=reason, rule=followed)
 
 
-def equal_risk_of(tm: Opened, name: str) -> dict[str, Decimal]:
-    """Shares by which each strategy of a kept backtest brings as much unrest as the others: its days, as it was run."""
-    kept = run(tm, name)
-    start, end = to_ms(kept.run.inputs.start), to_ms(kept.run.inputs.end)
-    ended = [Ended(one["strategy"], one["closed_at"], float(one["profit"])) for one in kept.trades]
-    shares = equal_risk(daily(ended, sorted({one.strategy for one in ended}), start, end))
-    if not shares:
-        raise UsageError(f"run {name} has no trades to tell a risk by: give shares by hand, or name another run")
-    return shares
+def follow(tm: Opened, band: Decimal | None, *, by: str, reason: str | None = None) -> None:
+    """The shares stay, and follow from now on what they come from; None: they do not."""
+    store = ControlStore(tm.db, tm.environment)
+    before = store.allocation()
+    rule = None if before is None else before.rule
+    if rule is None and band is None:
+        return
+    store.set_allocation(
+        None if before is None else before.shares,
+        by=by,
+        now=datetime.now(UTC),
+        reason=reason,
+        rule=_followed(rule, band),
+        revision=None if before is None else len(before.changes),
+    )
 
 
 def shares_in(given: Sequence[str]) -> dict[str, Decimal]:
@@ -55,3 +72,17 @@ def shares_in(given: Sequence[str]) -> dict[str, Decimal]:
         except InvalidOperation as error:
             raise UsageError(f"{one!r} is no share: write NAME=PERCENT, for example macd_cross=40") from error
     return found
+
+
+def _followed(rule: AllocationRule | None, band: Decimal | None) -> AllocationRule | None:
+    """The rule with that band; refused of shares that have none."""
+    if band is None:
+        return None if rule is None else rule.model_copy(update={"band": None})
+    if (why := band_complaint(band)) is not None:
+        raise UsageError(why)
+    if rule is None:
+        raise UsageError(
+            "shares that are given by hand are never changed: --rebalance is of --equal-risk RUN and of --walk-forward "
+            "SEARCH"
+        )
+    return rule.model_copy(update={"band": band})

@@ -16,7 +16,19 @@ from pymongo.errors import DuplicateKeyError
 
 from pipeline.errors import AttentionError
 from pipeline.store.orders import to_bson
-from schemas.control import CONTROL, Allocation, Breaker, Change, Goal, Halt, Installation, ModeSwitch, Stage, Trading
+from schemas.control import (
+    CONTROL,
+    Allocation,
+    AllocationRule,
+    Breaker,
+    Change,
+    Goal,
+    Halt,
+    Installation,
+    ModeSwitch,
+    Stage,
+    Trading,
+)
 from schemas.shared import Mode
 
 _KINDS: Final = ("mode", "halt", "breaker", "trading", "goal", "allocation", "stage", "installation")
@@ -110,15 +122,28 @@ class ControlStore:
         change = Change(at=now, by=by, old=old, new=new, reason=reason)
         self._switch("goal", f"goal:{self._environment}", to_bson(changes), change)
 
+    def allocation(self) -> Allocation | None:
+        """That switch alone."""
+        found = self._control.find_one({"_id": f"allocation:{self._environment}"})
+        return None if found is None else Allocation.from_mongo(found)
+
     def set_allocation(
-        self, shares: Mapping[str, Decimal] | None, *, by: str, now: datetime, reason: str | None = None
+        self,
+        shares: Mapping[str, Decimal] | None,
+        *,
+        by: str,
+        now: datetime,
+        reason: str | None = None,
+        rule: AllocationRule | None = None,
+        revision: int | None = None,
     ) -> None:
-        """Change how much of the equity each strategy goes by; None: all of them by all of it."""
-        before = self.read().allocation
-        old = None if before is None else _shares_in_words(before.shares)
-        change = Change(at=now, by=by, old=old, new=_shares_in_words(shares), reason=reason)
-        fields = {"shares": None if shares is None else to_bson(shares)}
-        self._switch("allocation", f"allocation:{self._environment}", fields, change)
+        """Change how much of the equity each strategy goes by; None: all of them by all of it. `rule`: what the shares
+        are worked out from. `revision`: as of `set_trading`."""
+        before = self.allocation()
+        old = None if before is None else _allocated_in_words(before.shares, before.rule)
+        change = Change(at=now, by=by, old=old, new=_allocated_in_words(shares, rule), reason=reason)
+        fields = to_bson({"shares": None if shares is None else to_bson(shares), "rule": rule})
+        self._switch("allocation", f"allocation:{self._environment}", fields, change, revision)
 
     def set_stage(self, stage: int, *, by: str, now: datetime, reason: str | None = None) -> None:
         """Leave a stage for another; clean days are counted anew."""
@@ -214,5 +239,8 @@ def _halt_word(halted: bool, flatten: bool) -> str:
     return "halted, flatten" if flatten else "halted"
 
 
-def _shares_in_words(shares: Mapping[str, Decimal] | None) -> str:
-    return "all of it each" if shares is None else ", ".join(f"{name}={share:f}" for name, share in shares.items())
+def _allocated_in_words(shares: Mapping[str, Decimal] | None, rule: AllocationRule | None) -> str:
+    if shares is None:
+        return "all of it each"
+    said = ", ".join(f"{name}={share:f}" for name, share in shares.items())
+    return said if rule is None or rule.band is None else f"{said}; rebalanced beyond {rule.band:f} points"

@@ -43,6 +43,20 @@ class RunStore:
         found = self._runs.find_one({"_id": name, "environment": self._environment})
         return None if found is None else Run.from_mongo(found)
 
+    def newer_like(self, run: Run) -> Run | None:
+        """The newest that asked the same after it; what is older is not looked at."""
+        asked = run.inputs
+        same = {
+            "environment": self._environment,
+            "at": {"$gt": run.at},
+            "inputs.strategies": asked.strategies,
+            "inputs.symbols": asked.symbols,
+            "inputs.intervals": asked.intervals,
+            "inputs.parameters": asked.parameters,
+        }
+        found = self._runs.find_one(same, sort=[("at", DESCENDING)])
+        return None if found is None else Run.from_mongo(found)
+
     def trades(self, name: str) -> list[dict[str, Any]]:
         """Its trades, in their order."""
         portions = self._trades.find({"run": name}).sort("number", ASCENDING)

@@ -34,6 +34,26 @@ class SearchStore:
         found = self._searches.find_one({"_id": name, "environment": self._environment})
         return None if found is None else Search.from_mongo(found)
 
+    def place_of(self, name: str) -> str | None:
+        """At which exchange the search of that name was made, wherever it is."""
+        found = self._searches.find_one({"_id": name}, {"environment": 1})
+        return None if found is None else str(found["environment"])
+
+    def newer_like(self, search: Search) -> Search | None:
+        """The newest that was begun after it, of the same strategy on the same candles, and has ended with a
+        walk-forward; what is older is not looked at."""
+        same = {
+            "environment": self._environment,
+            "at": {"$gt": search.at},
+            "strategy": search.strategy,
+            "symbols": search.symbols,
+            "intervals": search.intervals,
+            "ended_at": {"$ne": None},
+            "result.forward": {"$ne": None},
+        }
+        found = self._searches.find_one(same, sort=[("at", DESCENDING)])
+        return None if found is None else Search.from_mongo(found)
+
     def newest(self, most: int) -> list[Search]:
         """The newest first."""
         found = self._searches.find({"environment": self._environment}).sort("at", DESCENDING).limit(most)

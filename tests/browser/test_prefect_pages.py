@@ -11,6 +11,7 @@ from playwright.sync_api import TimeoutError as TookTooLong
 
 LISTED = [
     ("account", "hourly", "Hourly"),
+    ("allocation", "nightly", None),
     ("audit", "nightly", None),
     ("backfill", "on-demand", None),
     ("backfill", "top-up", "Hourly"),

@@ -284,6 +284,10 @@ def test_every_figure_of_a_trial_can_be_an_objective_and_the_door_says_the_same(
     assert found.best == {"n": table["n"][0]}
     assert filled.trials(found.name).equals(table)
     assert found.equity["equity"][-1] == pytest.approx(10_000 * (1 + found.out_of_sample["return_pct"] / 100))
+    daily = found.equity["equity"].pct_change().drop_nulls()
+    shared = json.loads(told("allocate", "--walk-forward", found.name, "--json"))
+    assert f"% (Sharpe {daily.mean() / daily.std() * 365**0.5:.2f}" in shared["changed"]["reason"]  # type: ignore[operator]
+    told("allocate", "--all")
     assert found.folds.height == 2
     grown = (1 + found.folds["return_pct"] / 100).product()
     assert grown == pytest.approx(1 + found.out_of_sample["return_pct"] / 100)

@@ -12,6 +12,7 @@ from flows.serve import deployments, leave_as_it_was
 
 SERVED = {
     "account/hourly": "every-60-minutes",
+    "allocation/nightly": "at-01-37-utc",
     "audit/nightly": "at-03-17-utc",
     "backfill/on-demand": None,
     "backfill/top-up": "every-60-minutes",
