@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 
 TOPICS: Final = ("candles", "coins", "trading", "signals")
 MOST_TOPICS: Final = 50
+LONGEST_TOPIC: Final = 100
 _TURN: Final = 0.25
 _EVERY: Final = {"coins": 1.0, "trading": 2.0}
 """These are looked at again though nothing changed: prices and signs of life have a time."""
@@ -45,7 +46,6 @@ class Tab:
         self.topics: set[Topic] = set()
         self._waiting: dict[object, Mapping[str, Any]] = {}
         self._news = asyncio.Event()
-        self.sending_since: float | None = None
 
     def put(self, about: object, message: Mapping[str, Any]) -> None:
         """To be sent, in place of an older one about the same."""
@@ -54,15 +54,14 @@ class Tab:
         self._news.set()
 
     async def send_all(self, socket: WebSocket) -> None:
-        """Send what comes, until it is cancelled."""
+        """Send what comes, until it is cancelled, or what was sent is not taken."""
         while True:
             await self._news.wait()
             self._news.clear()
             waiting, self._waiting = self._waiting, {}
             for message in waiting.values():
-                self.sending_since = time.monotonic()
-                await socket.send_text(json.dumps(message, separators=(",", ":")))
-                self.sending_since = None
+                async with asyncio.timeout(_TOO_SLOW):
+                    await socket.send_text(json.dumps(message, separators=(",", ":")))
 
 
 class Live:
@@ -88,20 +87,29 @@ class Live:
 
     async def stop(self) -> None:
         """Let everybody go."""
-        for socket in list(self._tabs.values()):
-            await _close(socket, _TRY_AGAIN)
+        await asyncio.gather(*(_close(socket, _TRY_AGAIN) for socket in self._tabs.values()))
         if self._turning is not None:
             self._turning.cancel()
             await asyncio.gather(self._turning, return_exceptions=True)
         await asyncio.to_thread(self._changes.stop)
 
     async def serve(self, socket: WebSocket) -> None:
-        """One tab, as long as it stays."""
+        """One tab, as long as it stays and reads. To one that does not read nothing can be said, not even goodbye."""
         await socket.accept()
         tab = Tab()
         self._tabs[tab] = socket
         tab.put("database", self._message(("database",), _said(self._database)))
-        sending = asyncio.create_task(tab.send_all(socket))
+        both = [asyncio.create_task(one) for one in (self._hear(tab, socket), tab.send_all(socket))]
+        try:
+            await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            del self._tabs[tab]
+            for one in both:
+                one.cancel()
+            await asyncio.gather(*both, return_exceptions=True)
+            self._choose()
+
+    async def _hear(self, tab: Tab, socket: WebSocket) -> None:
         try:
             while True:
                 self._listen(tab, await socket.receive_json())
@@ -109,11 +117,6 @@ class Live:
             pass
         except (ValueError, TypeError, KeyError, AttributeError, TidemarkError) as error:
             await _close(socket, _BAD, str(error))
-        finally:
-            del self._tabs[tab]
-            sending.cancel()
-            await asyncio.gather(sending, return_exceptions=True)
-            self._choose()
 
     def _listen(self, tab: Tab, asked: Any) -> None:
         """{"subscribe": ["candles/sim/BTCUSDT/1m", "trading/sim"]}: these from now on, and no others."""
@@ -124,7 +127,7 @@ class Live:
 
     def _topic(self, text: str) -> Topic:
         topic = tuple(text.split("/"))
-        if topic[0] not in TOPICS or len(topic) != (4 if topic[0] == "candles" else 2):
+        if topic[0] not in TOPICS or len(topic) != (4 if topic[0] == "candles" else 2) or len(text) > LONGEST_TOPIC:
             raise ValueError(f"no topic {text[:80]!r}")
         self._places.named(topic[1])
         if topic[0] == "candles":
@@ -163,7 +166,6 @@ class Live:
         while True:
             await asyncio.sleep(_TURN)
             now = time.monotonic()
-            await self._let_go(now)
             again = {
                 topic
                 for topic in self._wanted()
@@ -205,11 +207,6 @@ class Live:
     def _message(self, topic: Topic, data: Any) -> Mapping[str, Any]:
         self._number += 1
         return {"topic": "/".join(topic), "number": self._number, "data": data}
-
-    async def _let_go(self, now: float) -> None:
-        for tab, socket in list(self._tabs.items()):
-            if tab.sending_since is not None and now - tab.sending_since > _TOO_SLOW:
-                await _close(socket, _TRY_AGAIN)
 
 
 def _coins(place: Place) -> Any:

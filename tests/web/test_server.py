@@ -25,6 +25,8 @@ from pipeline.store.candles.store import CandleStore
 from pipeline.store.control import ControlStore
 from pipeline.timeline import interval, to_ms
 from pipeline.web.guard import HEADERS
+from pipeline.web.live import Live
+from pipeline.web.places import Place, Places
 from schemas.series import SeriesKey
 from tests.live_writer import write_live
 from tests.web.conftest import Served
@@ -439,6 +441,7 @@ NONSENSE = (
     '{"subscribe": ["secrets/sim"]}',
     '{"subscribe": ["coins/nowhere"]}',
     '{"subscribe": ["candles/sim/BTCUSDT/7m"]}',
+    json.dumps({"subscribe": [f"candles/sim/{'X' * 200}/1m"]}),
     '{"subscribe": 5}',
 )
 
@@ -453,7 +456,7 @@ async def test_a_tab_that_talks_nonsense_is_let_go_and_no_other(served: Served, 
         assert await heard(good, "coins/sim")
 
 
-async def test_a_tab_that_does_not_read_costs_others_nothing_and_is_let_go(served: Served) -> None:
+async def test_a_tab_that_does_not_read_costs_others_nothing(served: Served) -> None:
     async with live(served) as good, live(served) as idle:
         for one in (good, idle):
             await one.send(json.dumps({"subscribe": ["coins/sim", "trading/sim"]}))
@@ -462,6 +465,33 @@ async def test_a_tab_that_does_not_read_costs_others_nothing_and_is_let_go(serve
         for _ in range(5):
             await heard(good, "coins/sim")
         assert time.monotonic() - before < 20
+
+
+class Deaf:
+    """A socket over which nothing goes any more, once it has said what it wants."""
+
+    def __init__(self) -> None:
+        self._said = iter([{"subscribe": ["coins/sim"]}])
+
+    async def accept(self) -> None:
+        pass
+
+    async def receive_json(self) -> Any:
+        return next(self._said, None) or await asyncio.Event().wait()
+
+    async def send_text(self, text: str) -> None:
+        await asyncio.Event().wait()
+
+
+async def test_who_takes_nothing_is_let_go_without_a_word(tm: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.web.live._TOO_SLOW", 0.1)
+    served_live = Live(Places({"sim": Place(tm)}))
+    await served_live.start()
+    try:
+        async with asyncio.timeout(30):
+            await served_live.serve(Deaf())  # type: ignore[arg-type]
+    finally:
+        await served_live.stop()
 
 
 def test_its_words_are_described(served: Served) -> None:
