@@ -16,7 +16,7 @@ help:
 	@echo "make demo         install, then run everything on embedded defaults (Ctrl-C ends it)"
 	@echo "make test         install, lint, type-check, check the import contract, run every test"
 	@echo "make coverage     every test once more, counting the lines that they reach"
-	@echo "make drills       kill the executor 200 times while it trades; 100,000 schedules of faults each for it and the ingester; 200 searches for luck; 50 searches and 100 of their workers killed"
+	@echo "make drills       kill the executor 200 times while it trades; 100,000 schedules of faults each for it and the ingester; 200 searches for luck; 50 searches and 100 of their workers killed; an hour of the page"
 	@echo "make soak         run the demo for half an hour under mixed faults, and compare everything (SOAK_MINUTES, SOAK_SEED)"
 	@echo "make bench        compare with the alternatives and with the limits of the machine (bench-quick: a smoke test of the same)"
 	@echo "make sizing       bytes, cores and oplog of so many symbols with all processes running (SYMBOLS=10 MINUTES=15 DAYS=300)"
@@ -72,12 +72,16 @@ demo: install
 # Two processes are quicker, and give up where one of them does not begin within three seconds: one alone has the last word.
 TYPES = $(BIN)/mypy --num-workers 2 >/dev/null 2>&1 || $(BIN)/mypy
 
+# The types of the page's own code, as its comments tell them.
+SCRIPTS = DENO_DIR=$(VENV)/.deno DENO_NO_UPDATE_CHECK=1 $(BIN)/deno check --quiet --no-lock --config tests/web/deno.json pipeline/web/static
+
 ALL_TESTS = $(BIN)/pytest -n 5 --dist loadfile --no-loadscope-reorder
 
 test: install-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(TYPES)
+	$(SCRIPTS)
 	$(BIN)/lint-imports --no-logo
 	$(ALL_TESTS) $(TESTS)
 
@@ -93,6 +97,7 @@ drills: install-dev
 	BACKTEST_SEEDS=100 $(BIN)/pytest -q -n 2 tests/research/test_fast.py -o timeout=7200
 	SEARCH_SEEDS=100 $(BIN)/pytest -q -n 2 tests/research/test_verdict.py -o timeout=7200
 	SEARCH_KILLS=50 $(BIN)/pytest -q tests/door/test_search_workers.py -k killed_at_random -o timeout=7200
+	STEADY_MINUTES=60 $(BIN)/pytest -q tests/web/test_steady.py
 
 soak: install-dev
 	@$(BIN)/python -m tests.soak

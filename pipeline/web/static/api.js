@@ -41,7 +41,7 @@ export const order = async (method, path, query, body) =>
 /**
  * Candles: a head, and a column of doubles for each name.
  * @param {string} symbol @param {string} interval @param {Record<string, any>} query
- * @returns {Promise<{head: {milliseconds: number|null, older: boolean, tick: string|null, count: number}, columns: import("./chart/data.js").Columns}>}
+ * @returns {Promise<{head: {milliseconds: number|null, older: boolean, tick: string|null, count: number, bands: import("./chart/bands.js").Bands|null}, columns: import("./chart/data.js").Columns}>}
  */
 export async function candles(symbol, interval, query) {
   const buffer = await (await ask(address(`candles/${encodeURIComponent(symbol)}/${interval}`, query))).arrayBuffer();

@@ -39,7 +39,7 @@ export function paint(chart) {
 
 /** @param {Chart} chart @param {Pane} pane @param {number} top @param {number} height @param {number} from @param {number} to @returns {Placed} */
 function place(chart, pane, top, height, from, to) {
-  let [low, high] = pane.range ?? (pane.candles && chart.span) ?? [Infinity, -Infinity];
+  let [low, high] = pane.range ?? (pane.candles ? chart.span : null) ?? [Infinity, -Infinity];
   if (!(low <= high)) {
     const { series } = chart;
     for (const line of pane.lines) {

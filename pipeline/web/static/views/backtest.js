@@ -108,7 +108,7 @@ const readings = (run) => table([
 const compared = (runs) => table([
   { name: "figure", class: "text strong", cell: (row) => row[0] },
   ...runs.map((run) => ({ name: run.id, cell: (/** @type {any} */ row) => row[2](run.readings[0].figures[row[1]] ?? null, run.decimals) })),
-], [["of", "", () => ""], ...FIGURES].filter(([, name]) => name), "");
+], FIGURES, "");
 
 /** What each month brought, from the equity at its midnights. @param {any} run */
 function months(run) {
