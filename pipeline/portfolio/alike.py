@@ -20,9 +20,18 @@ def correlations(closes: Mapping[str, Floats]) -> dict[str, dict[str, float]]:
     names = sorted(closes)
     if not names:
         return {}
-    prices = np.array([closes[name] for name in names], dtype=float)
+    found = matrix(np.array([closes[name] for name in names], dtype=float))
+    return {
+        names[one]: {names[other]: float(row[other]) for other in np.flatnonzero(np.isfinite(row)) if other != one}
+        for one, row in enumerate(found)
+        if np.isfinite(row[one])
+    }
+
+
+def matrix(closes: Floats) -> Floats:
+    """The same of rows, a symbol each: NaN where nothing is said, of a symbol itself too."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        returns = np.diff(np.log(prices), axis=1)
+        returns = np.diff(np.log(closes), axis=1)
     known = np.isfinite(returns)
     moves = np.where(known, returns, 0.0)
     counts = known.astype(float) @ known.T.astype(float)
@@ -32,15 +41,10 @@ def correlations(closes: Mapping[str, Floats]) -> dict[str, dict[str, float]]:
         covariance = moves @ moves.T / counts - (sums / counts) * (sums.T / counts)
         variance = squares / counts - (sums / counts) ** 2
         found = covariance / np.sqrt(variance * variance.T)
-    enough = [place for place in range(len(names)) if counts[place, place] >= FEWEST and variance[place, place] > 0]
-    return {
-        names[one]: {
-            names[other]: round(float(np.clip(found[one, other], -1.0, 1.0)), _DIGITS)
-            for other in enough
-            if other != one and counts[one, other] >= FEWEST and np.isfinite(found[one, other])
-        }
-        for one in enough
-    }
+    told = (counts >= FEWEST) & np.isfinite(found)
+    told &= np.diagonal(told & (variance > 0))
+    told &= np.diagonal(told)[:, None]
+    return np.where(told, np.round(np.clip(found, -1.0, 1.0), _DIGITS), np.nan)
 
 
 def groups(found: Mapping[str, Mapping[str, float]], least: float) -> dict[str, frozenset[str]]:

@@ -15,6 +15,7 @@ from pipeline.errors import UsageError
 from pipeline.research.search.evaluate import Stage
 from pipeline.research.search.figures import FIGURES
 from pipeline.research.search.space import Point, Space, risk_of
+from pipeline.settings import Portfolio
 from tidemark import Tidemark
 
 NAMED = {
@@ -88,6 +89,21 @@ def test_what_does_not_fit_into_memory_is_refused_with_its_figure(
     monkeypatch.setattr(stages, "free_bytes", lambda: 500_000)
     with pytest.raises(UsageError, match=r"about 1 MB of memory, and 0 MB are free: take fewer days"):
         set_up(filled._opened, space, symbols=["BTCUSDT"], interval_code="15m", days=5)
+
+
+def test_a_trial_keeps_the_caps_of_all_positions_together(filled: Tidemark) -> None:
+    tm = filled._opened
+    settings, point, taken = tm.settings, {"unit": 0.3}, []
+    for most in (None, Decimal(15)):
+        tm.settings = settings.model_copy(update={"portfolio": Portfolio(gross_percent=most)})
+        try:
+            space = space_for(tm.settings, "macd_turtle", {}, ["unit=0.3"])
+            stage = set_up(tm, space, symbols=["BTCUSDT"], interval_code="15m").stage
+            require_equal(tm, stage, "macd_turtle", point, ["BTCUSDT"])
+        finally:
+            tm.settings = settings
+        taken.append(stage.evaluate(point).figures["taken"])
+    assert 0 < taken[1] < taken[0], "entries have room, adds have none"
 
 
 def test_limit_entries_are_refused(filled: Tidemark) -> None:

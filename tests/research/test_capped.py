@@ -3,6 +3,7 @@
 from dataclasses import replace
 from decimal import Decimal
 
+import numpy as np
 import pytest
 
 from pipeline.research.backtest.asked import Asked
@@ -11,26 +12,40 @@ from pipeline.settings import Portfolio
 from pipeline.timeline import DAY, MINUTE
 from tests.research.stage import BEGIN, asked, flat, minutes, said, wild
 
+either_engine = pytest.mark.parametrize("exact", [False, True], ids=["fast", "exact"])
 
-def of_two(most: int) -> Asked:
-    """An entry in each of two symbols, one after the other."""
-    markets = {name: minutes(flat(100_000, 9), name) for name in ("ABUSDT", "CDUSDT")}
-    question = asked(markets, [said(3 + n, "entry", "long", 100_000, symbol=name) for n, name in enumerate(markets)])
+
+def of_two(most: int, rises_to: float = 100_000) -> Asked:
+    """An entry in each of two symbols, one after the other; the first may rise in between."""
+    way = np.linspace(100_000, rises_to, 60).tolist()
+    walks = {"ABUSDT": [*flat(100_000, 4), *((one, one, one, one) for one in way)], "CDUSDT": flat(100_000, 64)}
+    markets = {name: minutes(walk, name) for name, walk in walks.items()}
+    signals = [said(3 + 60 * n, "entry", "long", 100_000, symbol=name) for n, name in enumerate(markets)]
+    question = asked(markets, signals, unit_percent=1, daily_profit_percent=None)
     policy = replace(question.policy, portfolio=Portfolio(gross_percent=Decimal(most)))
     return replace(question, policy=policy)
 
 
-def test_what_a_cap_leaves_no_room_for_is_left_out_and_the_executor_itself_says_so() -> None:
-    plenty, scarce = run(of_two(1_000)), run(of_two(40))
+@either_engine
+def test_what_a_cap_leaves_no_room_for_is_left_out(exact: bool) -> None:
+    plenty, scarce = run(of_two(1_000), exact=exact), run(of_two(40), exact=exact)
     assert [one.symbol for one in plenty.outcome.trades] == ["ABUSDT", "CDUSDT"]
     assert [one.symbol for one in scarce.outcome.trades] == ["ABUSDT"]
     ((reason, count),) = scarce.outcome.left_out.items()
     assert (count, reason.partition(" would")[0]) == (1, "everything held")
-    assert scarce.outcome.engine == "exact"
-    assert scarce.assumed["engine"].endswith("because the compiled rules know no caps of all positions together")
+    assert scarce.outcome.engine == ("exact" if exact else "fast")
 
 
-def test_what_moves_alike_is_what_moved_alike_until_then() -> None:
+@either_engine
+def test_what_is_held_counts_at_its_newest_price(exact: bool) -> None:
+    worth = 100_000 * float(run(of_two(1_000), exact=exact).outcome.trades[0].quantity) / 100
+    most = round(2.2 * worth)
+    traded = [[one.symbol for one in run(of_two(most, to), exact=exact).outcome.trades] for to in (100_000, 150_000)]
+    assert traded == [["ABUSDT", "CDUSDT"], ["ABUSDT"]]
+
+
+@either_engine
+def test_what_moves_alike_is_what_moved_alike_until_then(exact: bool) -> None:
     """Two symbols walk together and one by itself. Of the first week nothing is known, and nothing is opened."""
     together, alone = wild(10 * DAY // MINUTE, seed=1), wild(10 * DAY // MINUTE, seed=2)
     walks = {"ABUSDT": together, "CDUSDT": together, "EFUSDT": alone}
@@ -43,16 +58,16 @@ def test_what_moves_alike_is_what_moved_alike_until_then() -> None:
     ]
     question = asked(markets, signals)
     policy = replace(question.policy, portfolio=Portfolio(group_percent=Decimal(40)))
-    found = run(replace(question, policy=policy)).outcome
+    found = run(replace(question, policy=policy), exact=exact).outcome
     assert [one.symbol for one in found.trades] == ["ABUSDT", "EFUSDT"]
     assert {one.opened_at // DAY for one in found.trades} == {(BEGIN + 9 * DAY) // DAY}
     reasons = sorted(found.left_out)
-    assert reasons[0].startswith("longs less shorts of what moves like CDUSDT would come to")
-    unknown = [f"what moves like {name} is not known, and [portfolio] group_percent caps it" for name in walks]
-    assert reasons[1:] == unknown
+    assert reasons[0].startswith("longs less shorts of what moves")
+    assert all(" is not known" in one for one in reasons[1:])
+    assert sum(found.left_out.values()) == 1 + len(walks)
 
 
-@pytest.mark.parametrize("exact", [False, True])
+@either_engine
 def test_a_strategy_goes_by_its_share_of_the_equity(exact: bool) -> None:
     question = asked(minutes(flat(100_000, 9)), [said(3, "entry", "long", 100_000)])
     whole, half = (run(one, exact=exact) for one in (question, replace(question, shares={"rule": Decimal(50)})))

@@ -24,7 +24,8 @@ from pipeline.research.backtest.minutes import Minutes
 from pipeline.research.backtest.run import Outcome, run
 from pipeline.research.backtest.summary import Results, results_of
 from pipeline.research.backtest.trades import Trade
-from pipeline.timeline import HOUR, MINUTE, to_datetime
+from pipeline.settings import Portfolio
+from pipeline.timeline import DAY, HOUR, MINUTE, to_datetime
 from schemas.funding import Settlement
 from schemas.signals import Kind
 from schemas.symbols import Symbol
@@ -42,6 +43,11 @@ STEPS = {
     UM.name: ("0.001", "0.005", "0.01"), CM.name: ("1", "2", "4"), SPOT.name: ("0.00001", "0.0001", "0.001"),
 }  # fmt: skip
 SHARES = (None, None, {"rule": Decimal(25), "other": Decimal(50)}, {"rule": Decimal("70.5")})
+CAPS = {
+    "gross_percent": (10, 40), "net_percent": (10, 40), "side_percent": (10, 40), "group_percent": (10, 40),
+    "margin_percent": (2, 10), "open_risk_percent": (Decimal("0.05"), Decimal("0.3")),
+}  # fmt: skip
+"""Such that each of them binds now and then."""
 LEAST = {UM.name: (5, 100, 1_500), CM.name: (0, 0), SPOT.name: (5, 50, 300)}
 
 
@@ -132,6 +138,28 @@ def changed(markets: Mapping[str, Minutes], dice: random.Random, product: Produc
     return sorted(found, key=lambda one: one.at)
 
 
+def capped(seed: int) -> Portfolio:
+    """One cap of all positions together after the other, so that none hides behind another one; now and then two."""
+    dice, names = random.Random(seed + 1_300), [*sorted(CAPS), None, None]
+    chosen = {names[seed % len(names)], dice.choice(names) if dice.random() < 0.2 else None} - {None}
+    return Portfolio(**{name: dice.choice(CAPS[name]) for name in sorted(chosen)})
+
+
+def remembered(markets: Mapping[str, Minutes], seed: int) -> dict[str, Minutes]:
+    """The same with nine days before them, in which the first two symbols went together."""
+    days = 9 * DAY // MINUTE
+    before = {name: minutes(wild(days, seed + number // 2), name) for number, name in enumerate(markets)}
+    columns = ("open", "high", "low", "close", "there")
+    return {
+        name: replace(
+            one,
+            start=one.start - days * MINUTE,
+            **{column: np.append(getattr(before[name], column), getattr(one, column)) for column in columns},
+        )
+        for name, one in markets.items()
+    }
+
+
 def question(seed: int, product: Product = UM) -> Asked:
     """One to three symbols and two strategies, under settings that bind."""
     dice = random.Random(seed)
@@ -163,6 +191,10 @@ def question(seed: int, product: Product = UM) -> Asked:
     found = replace(found, funding={name: settled(one, dice) for name, one in markets.items() if product is not SPOT})
     found = replace(found, changes=changed(markets, random.Random(seed + 500), product))
     found = replace(found, shares=random.Random(seed + 900).choice(SHARES))
+    caps = capped(seed)
+    if caps.group_percent is not None:
+        found = replace(found, minutes=remembered(markets, seed))
+    found = replace(found, policy=replace(found.policy, portfolio=caps))
     return replace(found, assumptions=replace(found.assumptions, inside=dice.choice(list(Inside))))
 
 
@@ -173,11 +205,12 @@ def test_the_compiled_rules_do_what_the_executor_does(product: Product, part: in
         outcome = both(question(seed, product))
         met.update(one.reason for one in outcome.trades)
         met.update(outcome.left_out.keys())
-    assert met["stop"] > (50 if product is not SPOT else 25), "where nothing is sold short, there are half as many"
-    assert met["signal"] > 10
+    assert met["stop"] > (40 if product is not SPOT else 20), "where nothing is sold short, there are half as many"
+    assert met["signal"] > 5
     assert met["take-profit"] > 5
     assert any("daily-loss" in reason for reason in met)
     assert any("no share of the equity" in reason for reason in met)
+    assert any("of the equity, n is the most" in reason for reason in met), "a cap of all positions together"
 
 
 @pytest.mark.parametrize("side", ["long", "short"])

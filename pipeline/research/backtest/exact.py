@@ -227,6 +227,7 @@ class ExactRun:
             signal = self._signals[self._next_signal]
             self._next_signal += 1
             self._tell_prices((signal.symbol,))
+            self._tell_what_is_held_is_worth()
             self._tell(SignalSeen(signal))
 
     def _looks(self, after: int, until: int) -> Iterable[int]:
@@ -322,6 +323,14 @@ class ExactRun:
             if self._market.is_there(symbol, self._now):
                 price = self._market.price(symbol, self._now) * self._specs[symbol].tick
                 self._tell(PriceSeen(symbol, price, self._now))
+
+    def _tell_what_is_held_is_worth(self) -> None:
+        """Where that is capped: live it is heard every second."""
+        if not self._asked.policy.portfolio.is_capped:
+            return
+        for symbol in sorted(self._books.watched()):
+            price = self._market.price(symbol, self._now) * self._specs[symbol].tick
+            self._tell(PriceSeen(symbol, price, self._market.traded_at(symbol, self._now)))
 
     def _tell_rules(self, one: Symbol) -> None:
         symbol, config = one.symbol, self._trading.symbol_configs().get(one.symbol)

@@ -1,7 +1,7 @@
 """The compiled rules, asked and answered in the same words as the exact engine.
 
-`Prepared` holds what does not change from run to run: the minutes on one grid, and the rules of the symbols. A search
-prepares once and runs a thousand times.
+`Prepared` holds what does not change from run to run: the minutes on one grid, the rules of the symbols, and the caps
+of all positions together. A search prepares once and runs a thousand times.
 """
 
 from collections.abc import Sequence
@@ -23,11 +23,12 @@ from pipeline.research.backtest.compiled.marking import marked
 from pipeline.research.backtest.contracts import spec_of
 from pipeline.research.backtest.curve import Curve, Flow, Worth, curve_of_flows
 from pipeline.research.backtest.exchange import assumed_fee
+from pipeline.research.backtest.likeness import alike_at
 from pipeline.research.backtest.minutes import Flags, Floats, Integers, Minutes
 from pipeline.research.backtest.summary import Results
 from pipeline.research.backtest.trades import DecidedBy, Reason, Trade
 from pipeline.simulator.venue.brackets import brackets_of
-from pipeline.timeline import MINUTE
+from pipeline.timeline import DAY, MINUTE
 from schemas.symbols import Symbol
 
 Table = npt.NDArray[Any]
@@ -39,6 +40,15 @@ _INSIDE: Final = {
     Inside.OPTIMISTIC: tables.OPTIMISTIC,
 }
 _REASONS: Final[tuple[Reason, ...]] = ("signal", "stop", "take-profit", "liquidation", "open")
+_CAPPED: Final = (
+    (tables.BEYOND_GROSS, "everything held", "gross_percent"),
+    (tables.BEYOND_NET, "longs less shorts", "net_percent"),
+    (tables.BEYOND_LONGS, "all longs", "side_percent"),
+    (tables.BEYOND_SHORTS, "all shorts", "side_percent"),
+    (tables.BEYOND_MARGIN, "the margin used", "margin_percent"),
+    (tables.BEYOND_OPEN_RISK, "what is lost where every stop is reached", "open_risk_percent"),
+    (tables.BEYOND_GROUP, "longs less shorts of what moves alike", "group_percent"),
+)
 LEFT_OUT: Final = {
     tables.HELD_AGAIN: "a position is held again",
     tables.NOTHING_HELD: "no position to add to or to close",
@@ -59,6 +69,8 @@ LEFT_OUT: Final = {
     tables.LIQUIDATED_BEFORE: "the stop would lie beyond the liquidation price",
     tables.HOLE: "the minute after it is not stored",
     tables.NO_SHARE: "no share of the equity is allocated to its strategy",
+    **{code: f"{called} would come to more than {setting} allows" for code, called, setting in _CAPPED},
+    tables.LIKENESS_UNKNOWN: "what moves like it is not known",
     tables.NO_SHORT: "nothing is sold short: coins can only be bought and sold again",
 }
 _EIGHT: Final = 10**8
@@ -77,7 +89,7 @@ class Ran:
 
 
 class Prepared:
-    """Minutes and rules as numbers."""
+    """Minutes, rules and caps as numbers."""
 
     def __init__(self, asked: Asked) -> None:
         self._symbols = sorted(asked.symbols, key=lambda one: one.symbol)
@@ -88,6 +100,7 @@ class Prepared:
         self._rules = np.array([_rules(asked, one) for one in self._symbols], tables.RULES)
         self._changes = _changes(asked, self.names)
         self._brackets = np.array([_brackets(asked, one) for one in self._symbols])
+        self._caps, self._alike = _caps(asked), _alike(asked, self.names)
 
     def run(self, asked: Asked, signals: Table | None = None) -> Ran:
         """Run it: with other signals, settings and assumptions than it was prepared for, but the same stretch."""
@@ -106,6 +119,8 @@ class Prepared:
             self._rules.copy(),
             self._changes,
             self._brackets,
+            self._caps,
+            self._alike,
             _INSIDE[assumed.inside],
             float(assumed.equity),
             np.array([assumed.signal_delay + assumed.one_way, 4 * assumed.one_way, frees]),
@@ -129,7 +144,6 @@ def beyond(asked: Asked) -> str | None:
     risk, own, is_borrowed = asked.policy.risk, asked.trading.values(), asked.product.arithmetic.is_borrowed
     asks = {
         "limit entries": is_borrowed and risk.entry_order != "market",
-        "caps of all positions together": asked.policy.portfolio.is_capped,
         "crossed margin": is_borrowed and risk.margin_type != "isolated",
         "daily target of a symbol": any(one.daily_profit_percent is not None for one in own),
         "strategies or intervals of a symbol": any((one.strategies, one.intervals) != (None, None) for one in own),
@@ -365,6 +379,20 @@ def _risk(asked: Asked, trading: TradingView) -> tuple[Any, ...]:
         float(own.daily_loss_percent),
         _known(own.daily_profit_percent),
     )
+
+
+def _caps(asked: Asked) -> Table:
+    own = asked.policy.portfolio
+    most = (own.gross_percent, own.net_percent, own.side_percent, own.margin_percent, own.open_risk_percent)
+    return np.array([(own.is_capped, *map(_known, most), _known(own.group_percent))], tables.CAPS)
+
+
+def _alike(asked: Asked, names: Sequence[str]) -> Flags:
+    """Of each day and symbol what moves like it; itself, where that is known."""
+    moments = [asked.start, *range((asked.start // DAY + 1) * DAY, asked.end, DAY)]
+    if asked.policy.portfolio.group_percent is None:
+        return np.zeros((len(moments), 0, 0), np.bool_)
+    return np.array([alike_at(asked, names, one) for one in moments])
 
 
 def _known(value: Decimal | None) -> float:

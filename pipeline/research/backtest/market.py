@@ -12,6 +12,8 @@ from decimal import Decimal
 from itertools import pairwise
 from typing import Final, NamedTuple
 
+import numpy as np
+
 from pipeline.research.backtest.assumptions import Inside
 from pipeline.research.backtest.minutes import Minutes
 from pipeline.simulator.types import SymbolSpec, Tick
@@ -102,6 +104,13 @@ class HistoryMarket:
         minutes = self.minutes[symbol]
         place = minutes.at(now)
         return 0 <= place < len(minutes.close) and bool(minutes.there[place])
+
+    def traded_at(self, symbol: str, now: int) -> int:
+        """When something traded last, of a symbol in which something did."""
+        minutes = self.minutes[symbol]
+        place = min(minutes.at(now), len(minutes.close) - 1)
+        since = int(np.argmax(minutes.there[place::-1]))
+        return min(now, minutes.opened(place - since + 1))
 
     def is_known_until(self, now: int) -> int:
         """Until when it is known where the price goes: where it goes from the open is decided as it leaves it."""

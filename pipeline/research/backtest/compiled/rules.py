@@ -12,6 +12,7 @@ from pipeline.research.backtest.compiled.fills import enter, judge, leave, write
 from pipeline.research.backtest.compiled.minute import open_minute, rest_of_minute
 from pipeline.research.backtest.compiled.sums import booked, equity_of, floor_to, worth_of
 from pipeline.research.backtest.compiled.tables import BY_SIGNAL, HOLE, MINUTE, OPEN, TAKEN, TURN, TURNING, UNDECIDED
+from pipeline.research.backtest.compiled.together import beyond_caps
 from pipeline.research.backtest.compiled.watching import first_event
 
 
@@ -52,6 +53,13 @@ def _change(rules, changes, first, at, length, book, held):  # type: ignore[no-u
 
 
 @part
+def _days_before(market, at):  # type: ignore[no-untyped-def]
+    """How often it was midnight (UTC) since the run began."""
+    begun = market.start // MINUTE
+    return (begun + at) // 1_440 - begun // 1_440
+
+
+@part
 def _holds_nothing(held):  # type: ignore[no-untyped-def]
     for s in range(len(held)):
         if held[s]["quantity"] != 0:
@@ -89,6 +97,8 @@ def run(  # type: ignore[no-untyped-def]
     rules,
     changes,
     brackets,
+    caps,
+    alike,
     inside,
     deposit,
     delays,
@@ -101,6 +111,7 @@ def run(  # type: ignore[no-untyped-def]
 ):
     """Fill `trades`, `verdicts` (one a signal), `flows` (what was filled and paid, in order of time) and `book`.
 
+    `caps`: of all positions together; `alike`: by the day, of each symbol what moves like it (see `together`).
     `delays`: from the close of a candle until its order arrives, until another of that symbol does, and how much later
     what is held is sold, because its stop has to go first."""
     count, length = market.candles.shape
@@ -165,6 +176,11 @@ def run(  # type: ignore[no-untyped-def]
                     signals[k], verdicts[k] == TURNING, book, held, opening, reserved, ticks, rules, brackets, risks,
                     plans[s],
                 )  # fmt: skip
+                if choice == OPEN and caps[0]["is_set"]:
+                    choice = beyond_caps(
+                        signals[k], book, held, taken, opening, ticks, rules, risks, plans, caps[0],
+                        alike[_days_before(market, at)], room,
+                    )  # fmt: skip
                 if choice < 0:
                     verdicts[k] = TAKEN if verdicts[k] == TURNING else choice
                     continue
@@ -175,6 +191,7 @@ def run(  # type: ignore[no-untyped-def]
                 waiting = waiting or choice == TURN
                 if choice == OPEN:
                     opening[s] = True
+                    plans[s, 5], plans[s, 6] = signals[k]["price"], signals[k]["side"]
                     cost = 1 / risks[s]["leverage"] + 2 * rules[s]["fee"]
                     reserved += worth_of(plans[s, 4], signals[k]["price"], rules[s]["size"]) * cost
             for k in range(next_signal, last):

@@ -21,8 +21,9 @@ OPEN, CLOSE, TURN = 1, 2, 3
 (
     HELD_AGAIN, NOTHING_HELD, HELD_BY_ANOTHER, NO_STEP, DAY_IS_OVER, SLIPPED, NO_ATR, PRICE_MOVED, OUTSIDE_BAND,
     TOO_MANY, ENOUGH_HELD, TOO_SOON, NO_STOP, TOO_SMALL, NO_ROOM, NO_MARGIN, LIQUIDATED_BEFORE, HOLE, NO_SHORT,
-    NO_SHARE,
-) = range(-1, -21, -1)  # fmt: skip
+    NO_SHARE, BEYOND_GROSS, BEYOND_NET, BEYOND_LONGS, BEYOND_SHORTS, BEYOND_MARGIN, BEYOND_OPEN_RISK, BEYOND_GROUP,
+    LIKENESS_UNKNOWN,
+) = range(-1, -29, -1)  # fmt: skip
 """Why a signal is left out."""
 LEVEL_NOTIONAL: Final = 50_000.0
 ONLY_MARK: Final = -1
@@ -76,6 +77,11 @@ RISK = np.dtype(
      ("max_open", "i4"), ("max_slippage", "f8"), ("daily_loss", "f8"), ("daily_profit", "f8")]
 )  # fmt: skip
 """Of a symbol: those of the settings, with what it has of its own. What is not set is NaN."""
+CAPS = np.dtype(
+    [("is_set", "?"), ("gross", "f8"), ("net", "f8"), ("side", "f8"), ("margin", "f8"), ("open_risk", "f8"),
+     ("group", "f8")]
+)  # fmt: skip
+"""Of all positions together, in percent of the equity. `is_set`: whether any is; one that is not is NaN."""
 
 
 class Room(NamedTuple):
@@ -92,16 +98,17 @@ class Room(NamedTuple):
     choices: Integers
     taken: Flags
     opening: Flags
+    sums: Floats
 
 
 def room_for(symbols: int, signals: int) -> Room:
     """As much of it as so many signals may need at once."""
-    ticks, plans = np.zeros(symbols, np.int64), np.zeros((symbols, 5))
+    ticks, plans = np.zeros(symbols, np.int64), np.zeros((symbols, 7))
     times, prices, marks = np.zeros((3, symbols, 5), np.int64)
     met_at, met, whose = np.zeros((3, symbols * 12), np.int64)
     choices = np.zeros(signals + 1, np.int64)
     taken, opening = np.zeros((2, symbols), np.bool_)
-    return Room(ticks, plans, times, prices, marks, met_at, met, whose, choices, taken, opening)
+    return Room(ticks, plans, times, prices, marks, met_at, met, whose, choices, taken, opening, np.zeros(6))
 
 
 class MinuteGrid(NamedTuple):
