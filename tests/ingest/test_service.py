@@ -144,6 +144,11 @@ class Desk:
                     return f"{symbol} candle {(opened - since) // MINUTE}: stored {stored.get(opened)}, truth {candle}"
         return None
 
+    async def live(self, *ingesters: Ingester, series: int = len(SYMBOLS)) -> int:
+        """When so many series are live, which takes a busy machine minutes of the market: the next candle to open."""
+        await until_true(lambda: sum(len(one.core.watched()) for one in ingesters) >= series)
+        return STEP.ceil(self.simulator.now())
+
     async def minutes(self, count: float) -> None:
         """Let so many minutes of the market pass."""
         end = self.simulator.now() + count * MINUTE
@@ -177,8 +182,8 @@ async def desk(start_simulator: Callable[..., Simulator], db, mongo_uri):
 
 async def test_in_calm_every_candle_is_stored_and_said(calm_desk):
     desk = calm_desk
-    since = STEP.ceil(desk.begun)
-    async with desk.ingesting():
+    async with desk.ingesting() as ingester:
+        since = await desk.live(ingester)
         await desk.minutes(3)
         until = STEP.floor(desk.simulator.now()) - MINUTE
         assert await desk.becomes_right(since, until) is None
@@ -209,8 +214,9 @@ async def test_connections_are_renewed_before_the_exchange_hangs_up(start_simula
     client = connect.async_client(mongo_uri)
     simulator = start_simulator(speed=SPEED, lifted_limits=True, seed=11, connection_life=15.0)
     desk = Desk(simulator, db, client[db.name])
-    since, hung_up = STEP.ceil(desk.begun), time.monotonic() + 16
+    hung_up = time.monotonic() + 16
     async with desk.ingesting(limits=replace(LIMITS, lifetime=1.0, silence=60.0, ack_timeout=60.0)) as ingester:
+        since = await desk.live(ingester)
         await until_true(lambda: ingester.feed.counters.renewals >= 8 and time.monotonic() > hung_up)
         assert ingester.feed.counters.breaks == 0
         until = STEP.floor(simulator.now())
@@ -220,11 +226,11 @@ async def test_connections_are_renewed_before_the_exchange_hangs_up(start_simula
 
 async def test_after_any_fault_of_the_frames_the_store_is_right(desk, caplog):
     symbols = tuple(FRAME_FAULTS)
-    since = STEP.ceil(desk.begun)
     for symbol, faults in FRAME_FAULTS.items():
         for fault in faults:
             desk.simulator.faults.add(**fault, stream=f"{symbol.lower()}@kline_1m", seed=5)
-    async with desk.ingesting(symbols=symbols):
+    async with desk.ingesting(symbols=symbols) as ingester:
+        since = await desk.live(ingester, series=len(symbols))
         await desk.minutes(4)
         await until_true(lambda: "sim:ADAUSDT:1m: its stream is connected and acknowledged, but silent" in caplog.text)
         until = STEP.floor(desk.simulator.now())
@@ -233,13 +239,13 @@ async def test_after_any_fault_of_the_frames_the_store_is_right(desk, caplog):
 
 
 async def test_after_rest_and_the_connections_fail_together_the_store_is_right(desk):
-    since = STEP.ceil(desk.begun)
     for kind in ("overloaded", "truncated", "invalid_json", "reset_before", "timeout_after", "maintenance"):
         desk.simulator.faults.add(kind, path="/fapi/v1/klines", probability=0.2, seed=3)
-    desk.simulator.faults.add("malformed_rows", start=since, end=since + 9 * MINUTE, probability=0.3)
-    desk.simulator.faults.add("hole", start=since + MINUTE, end=since + 2 * MINUTE)
     desk.simulator.faults.add("lose", closing=True, probability=0.5)
-    async with desk.ingesting():
+    async with desk.ingesting() as ingester:
+        since = await desk.live(ingester)
+        desk.simulator.faults.add("malformed_rows", start=since, end=since + 9 * MINUTE, probability=0.3)
+        desk.simulator.faults.add("hole", start=since + MINUTE, end=since + 2 * MINUTE)
         for _ in range(3):
             await desk.minutes(1)
             desk.simulator.drop_connections()
@@ -251,9 +257,9 @@ async def test_after_rest_and_the_connections_fail_together_the_store_is_right(d
 
 
 async def test_two_ingesters_on_the_same_series_do_no_harm(desk):
-    since = STEP.ceil(desk.begun)
     desk.simulator.faults.add("lose", probability=0.3)
-    async with desk.ingesting():
+    async with desk.ingesting() as ingester:
+        since = await desk.live(ingester)
         async with desk.ingesting():
             await desk.minutes(2)
         await desk.minutes(1)
@@ -263,8 +269,8 @@ async def test_two_ingesters_on_the_same_series_do_no_harm(desk):
 
 
 async def test_shards_share_the_series(desk):
-    since = STEP.ceil(desk.begun)
     async with desk.ingesting(Shard(1, 2)) as first, desk.ingesting(Shard(2, 2)) as second:
+        since = await desk.live(first, second)
         await desk.minutes(2)
         until = STEP.floor(desk.simulator.now())
         assert await desk.becomes_right(since, until) is None
@@ -319,9 +325,9 @@ async def test_a_symbol_the_exchange_does_not_know_is_said_once_and_left(desk, c
 
 @pytest.mark.parametrize("status", ["SETTLING", "UNLISTED"])
 async def test_a_symbol_that_is_delisted_while_it_is_watched_is_noted_and_said_once(desk, caplog, status):
-    since = STEP.ceil(desk.begun)
     btc, eth = keys(("BTCUSDT", "ETHUSDT"))
     async with desk.ingesting(symbols=("BTCUSDT", "ETHUSDT")) as ingester:
+        since = await desk.live(ingester, series=2)
         await desk.minutes(2)
         end = desk.simulator.delist("ETHUSDT", status)
         await until_true(lambda: set(ingester.core.watched()) == {btc})
@@ -424,10 +430,10 @@ async def test_what_follows_from_the_past_is_computed_when_the_series_is_live(de
         assert may_end.wait(60)
 
     desk.backfill = compute_for_long
-    since = STEP.ceil(desk.begun)
-    async with desk.ingesting(symbols=("BTCUSDT",)):
+    async with desk.ingesting(symbols=("BTCUSDT",)) as ingester:
         try:
             await until_true(lambda: desk.backfilled == [btc])
+            since = await desk.live(ingester, series=1)
             assert desk.fetched == [btc]
             await desk.minutes(2)
             assert await desk.becomes_right(since, since + MINUTE, ("BTCUSDT",)) is None
