@@ -4,24 +4,15 @@ from typing import Any
 
 from prefect import flow, get_run_logger
 from prefect.artifacts import create_table_artifact
-from pydantic import BaseModel, ConfigDict
 
-from flows.running import OF_EXCHANGE, at_each, key_of, leave_word
+from flows.running import Where, at_each, key_of, leave_word
 from pipeline.app.opened import Opened
 from pipeline.app.rebalancing import rebalance
 from pipeline.settings import Settings
 
 
-class AllocationChoice(BaseModel):
-    """Where."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    exchange: str | None = OF_EXCHANGE
-
-
 @flow(name="allocation", persist_result=False, on_completion=[leave_word])
-def allocation(chosen: AllocationChoice = AllocationChoice()) -> list[dict[str, Any]]:  # noqa: B008 - never changed
+def allocation(chosen: Where = Where()) -> list[dict[str, Any]]:  # noqa: B008 - never changed
     """Change the shares of strategies where a newer run, or search, says so by more than the band."""
     return at_each(chosen.exchange, _rebalanced)
 

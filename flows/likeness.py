@@ -4,24 +4,15 @@ from typing import Any
 
 from prefect import flow, get_run_logger
 from prefect.artifacts import create_table_artifact
-from pydantic import BaseModel, ConfigDict
 
-from flows.running import OF_EXCHANGE, at_each, key_of, leave_word
+from flows.running import Where, at_each, key_of, leave_word
 from pipeline.app.likeness import measure
 from pipeline.app.opened import Opened
 from pipeline.settings import Settings
 
 
-class LikenessChoice(BaseModel):
-    """Where."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    exchange: str | None = OF_EXCHANGE
-
-
 @flow(name="likeness", persist_result=False, on_completion=[leave_word])
-def likeness(chosen: LikenessChoice = LikenessChoice()) -> list[dict[str, Any]]:  # noqa: B008 - never changed
+def likeness(chosen: Where = Where()) -> list[dict[str, Any]]:  # noqa: B008 - never changed
     """Measure how the symbols of an exchange moved together over the last thirty days."""
     return at_each(chosen.exchange, _measured)
 

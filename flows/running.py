@@ -45,6 +45,14 @@ def key_of(settings: Settings, name: str) -> str:
     return name if settings.is_first else f"{name}-{settings.environment}"
 
 
+class Where(BaseModel):
+    """Where."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    exchange: str | None = OF_EXCHANGE
+
+
 class Chosen(BaseModel):
     """Which series a run is about. Empty: those of the settings."""
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pipeline.app.backtest import Outcome, Read, Result
     from pipeline.research.backtest.asked import Asked
 
-__all__ = ["AskedFor", "Kept", "Rerun", "keep", "mark", "rerun", "run", "runs"]
+__all__ = ["AskedFor", "Kept", "Rerun", "keep", "mark", "named", "rerun", "run", "runs"]
 
 _COUNTED: Final = ("reasons", "skipped")
 
@@ -114,21 +114,21 @@ def runs(tm: Opened, most: int) -> list[Kept]:
 
 def run(tm: Opened, name: str) -> Kept:
     """One of them, with its trades."""
-    one = _named(tm, name)
+    one = named(tm, name)
     return Kept(one, changed(tm, one.candles), RunStore(tm.db, tm.environment).trades(name))
 
 
 def mark(tm: Opened, name: str, *, kept: bool) -> None:
     """Whether it stays, whatever retention forgets."""
     if not RunStore(tm.db, tm.environment).mark(name, kept=kept):
-        _named(tm, name)
+        named(tm, name)
 
 
 def rerun(tm: Opened, name: str, progress: Any = lambda _, __, ___: None) -> Rerun:
     """The same again, with the settings, code and candles of now."""
     from pipeline.app.backtest import backtest  # noqa: PLC0415 - who only looks at runs needs no engine
 
-    before = _named(tm, name)
+    before = named(tm, name)
     inputs = before.inputs
     found = backtest(
         tm,
@@ -155,7 +155,8 @@ def _is_filled_on(candles: RunSeries, run: Run) -> bool:
     return candles.interval == "1m" and candles.exchange == run.environment
 
 
-def _named(tm: Opened, name: str) -> Run:
+def named(tm: Opened, name: str) -> Run:
+    """One of them, without its trades; nothing else is read."""
     found = RunStore(tm.db, tm.environment).get(name)
     if found is None:
         raise UsageError(f"no run {name!r} is kept at {tm.environment}; `tidemark runs` lists them")

@@ -86,7 +86,7 @@ def searched(tm: Opened, name: str, most: int) -> Searched:
 
 def resumed(tm: Opened, name: str, trials: int | None = None) -> SearchFor:
     """What that search was asked for; with more trials, if so many are wanted."""
-    one = _named(SearchStore(tm.db, tm.environment), name)
+    one = named(SearchStore(tm.db, tm.environment), name)
     codes = one.intervals if INTERVAL not in one.space else [None]
     return SearchFor(
         strategy=one.strategy,
@@ -116,7 +116,7 @@ def searches(tm: Opened, most: int) -> list[Kept]:
 def trials(tm: Opened, name: str) -> tuple[Search, list[Trial]]:
     """Those of a search, the best first; those without figures last."""
     store = SearchStore(tm.db, tm.environment)
-    found = _named(store, name)
+    found = named(store, name)
     return found, in_order(Objectives.of(found.objectives), store.trials(name))
 
 
@@ -128,11 +128,17 @@ def trial(tm: Opened, name: str) -> Trial:
     return found
 
 
-def _named(store: SearchStore, name: str) -> Search:
+def named(store: SearchStore, name: str) -> Search:
+    """One of them, without its trials."""
     found = store.get(name)
-    if found is None:
-        raise UsageError(f"there is no search {name!r}; `tidemark trials` lists them")
-    return found
+    if found is not None:
+        return found
+    elsewhere = store.place_of(name)
+    if elsewhere is not None:
+        raise UsageError(
+            f"search {name!r} is of {elsewhere}: name one that was made here, or say --exchange {elsewhere}"
+        )
+    raise UsageError(f"there is no search {name!r}; `tidemark trials` lists them")
 
 
 def in_order(objectives: Objectives, found: Sequence[Trial]) -> list[Trial]:

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from pipeline.app import runs, searched
 from pipeline.app.opened import Opened
 from pipeline.errors import UsageError
 from pipeline.portfolio.allocation import equal_risk
@@ -21,7 +22,6 @@ from pipeline.store.searches import SearchStore
 from pipeline.strategies import registry
 from pipeline.timeline import to_ms
 from schemas.control import AllocationRule
-from schemas.runs import Run
 from schemas.searches import Search
 
 __all__ = ["WorkedOut", "by_equal_risk", "by_walk_forward", "newer"]
@@ -40,7 +40,7 @@ class WorkedOut:
 
 def by_equal_risk(tm: Opened, name: str) -> WorkedOut:
     """Shares by which each strategy of a kept backtest brings as much unrest as the others: its days, as it was run."""
-    kept = _run(tm, name).inputs
+    kept = runs.named(tm, name).inputs
     ended = [
         Ended(one["strategy"], one["closed_at"], float(one["profit"]))
         for one in RunStore(tm.db, tm.environment).trades(name)
@@ -84,31 +84,15 @@ def newer(tm: Opened, rule: AllocationRule) -> list[str]:
     """The newest run, or searches, that asked the same as those that the shares come from; those themselves where there
     are none."""
     if rule.kind == "equal-risk":
-        runs = RunStore(tm.db, tm.environment)
-        return [(runs.newer_like(one) or one).id for one in (_run(tm, name) for name in rule.by)]
+        store = RunStore(tm.db, tm.environment)
+        return [(store.newer_like(one) or one).id for one in (runs.named(tm, name) for name in rule.by)]
     searches = SearchStore(tm.db, tm.environment)
     return [(searches.newer_like(one) or one).id for one in (_search(tm, name) for name in rule.by)]
 
 
-def _run(tm: Opened, name: str) -> Run:
-    found = RunStore(tm.db, tm.environment).get(name)
-    if found is None:
-        raise UsageError(f"no run {name!r} is kept at {tm.environment}; `tidemark runs` lists them")
-    return found
-
-
 def _search(tm: Opened, name: str) -> Search:
     """One that says something out of sample."""
-    store = SearchStore(tm.db, tm.environment)
-    found = store.get(name)
-    if found is None:
-        elsewhere = store.place_of(name)
-        if elsewhere is not None:
-            raise UsageError(
-                f"search {name!r} is of {elsewhere}, and this allocation of {tm.environment}: name one that was made "
-                f"here, or say --exchange {elsewhere}"
-            )
-        raise UsageError(f"there is no search {name!r}; `tidemark trials` lists them")
+    found = searched.named(SearchStore(tm.db, tm.environment), name)
     if found.result is None:
         raise UsageError(f"search {name!r} has not ended: `tidemark search --resume {name}` goes on with it")
     if not found.folds:

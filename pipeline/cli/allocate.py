@@ -34,7 +34,7 @@ Examples:
 
   tidemark allocate --walk-forward mine --walk-forward other --least 5 --most 40
 
-  tidemark allocate --rebalance --band 5             from now on each night, where one is off by more than 5 points
+  tidemark allocate --rebalance --band 5             each night, where one is off by more than 5 points
 
   tidemark allocate --all                            each goes by all of it
 """
@@ -55,7 +55,7 @@ def allocate(
         float | None, typer.Option(help="By walk-forward: percent that each has at least; 5 where nothing is said.")
     ] = None,
     most: Annotated[
-        float | None, typer.Option(help="By walk-forward: percent that each has at most; 50 where nothing is said.")
+        float | None, typer.Option(help="By walk-forward: percent that each has at most; 60 where nothing is said.")
     ] = None,
     all_of_it: Annotated[bool, typer.Option("--all", help="Each strategy goes by all of the equity again.")] = False,
     rebalance: Annotated[
@@ -133,18 +133,21 @@ def _show(tm: "Opened", *, as_json: bool) -> None:
     if found is not None:
         last = found.changes[-1]
         typer.echo(f"changed {moment(last.at)} UTC by {last.by}{f': {last.reason}' if last.reason else ''}")
-        _show_shares(found, coming)
-    if refused is not None:
-        typer.echo(f"what would become of them cannot be told: {refused}")
+        _show_shares(found, coming, refused)
 
 
-def _show_shares(found: "Allocation", coming: "Rebalancing | None") -> None:
+def _show_shares(found: "Allocation", coming: "Rebalancing | None", refused: str | None) -> None:
     shares = found.shares or {}
     if coming is None and shares:
-        print_table(SHARES, [(name, f"{share:f}") for name, share in shares.items()])
+        print_table(SHARES, [(name, f"{share:f}") for name, share in shares.items()], _stays(found.rule, refused))
     elif coming is not None:
         rows = [
-            (name, f"{shares.get(name, 0):f}", f"{coming.wanted.shares.get(name, 0):f}", f"{points:+f}")
+            (
+                name,
+                f"{shares.get(name, 0):f}",
+                f"{coming.wanted.shares.get(name, 0):f}",
+                f"{points:+f}" if points else "0",
+            )
             for name, points in coming.off_by.items()
         ]
         print_table(NEXT, rows, _will(coming))
@@ -160,6 +163,14 @@ def _rule_in_words(rule: "AllocationRule | None") -> str:
         else f"rebalanced each night where one is off by more than {rule.band:f} points"
     )
     return f"shares by {rule.kind} ({', '.join(rule.by)}{bounds}), {follows}"
+
+
+def _stays(rule: "AllocationRule | None", refused: str | None) -> str | None:
+    """Why nothing would become of them, where that is to be said."""
+    if refused is not None:
+        return f"what would become of them cannot be told: {refused}"
+    is_followed = rule is not None and rule.band is not None
+    return "nothing is newer than that: the next rebalancing leaves them" if is_followed else None
 
 
 def _will(coming: "Rebalancing") -> str:

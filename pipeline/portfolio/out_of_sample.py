@@ -14,10 +14,12 @@ from pipeline.portfolio.allocation import STEP, WHOLE
 Floats = npt.NDArray[np.float64]
 
 LEAST: Final = Decimal(5)
-MOST: Final = Decimal(50)
+MOST: Final = Decimal(60)
 """Percent that a strategy has at least and at most where nobody says otherwise."""
 _NINE_OF_TEN: Final = 2 * 1.6449
 """So many standard errors lie between the bounds of nine of ten draws."""
+_NEXT_TO_NONE: Final = 1e-9
+"""A smaller part of the largest weight is as good as that."""
 _EXACT: Final = 6
 """Decimals of a percent that are more than rounding."""
 
@@ -108,7 +110,7 @@ def _filled(weights: Sequence[float], rest: float, least: float, most: float) ->
     weights times one scale, which is found between those at which one of them reaches a bound."""
     if not weights:
         return []
-    known = np.array(weights)
+    known = np.maximum(np.array(weights) / max(weights), _NEXT_TO_NONE)
     scales = np.unique(np.concatenate([least / known, most / known]))
     comes_to = [float(np.clip(scale * known, least, most).sum()) for scale in scales]
     scale = float(np.interp(rest, comes_to, scales))

@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 from pymongo.database import Database
 
-from flows.likeness import LikenessChoice, likeness
+from flows.likeness import likeness
 from pipeline.store.candles.store import CandleStore
 from pipeline.store.likeness import LikenessStore
 from pipeline.store.prepare import prepare
@@ -51,7 +51,7 @@ def test_each_symbol_is_measured_by_the_candles_that_it_has(db: Database[Any]) -
     store(db, "CUSDT", "1h", walks[2])
     store(db, "CUSDT", "1m", walks[0])  # an hour's candles are fewer
     store(db, "DUSDT", "1d", walks[0])  # and a day's are too few
-    rows = likeness(LikenessChoice())
+    rows = likeness()
     assert {row["symbol"]: row["moves like"] for row in rows} == {"AUSDT": "BUSDT", "BUSDT": "AUSDT", "CUSDT": ""}
     found = LikenessStore(db, "sim").load()
     wanted = np.corrcoef([np.diff(np.log(one)) for one in walks])

@@ -35,6 +35,7 @@ def luck(figure: float) -> Record:
             {"a": 50, "b": 25, "c": 25},
         ),
         ({"a": Record(0.98, SURE), "b": Record(0.02, SURE)}, 5, 100, {"a": 95, "b": 5}),
+        ({"a": Record(0.3, SURE), "b": Record(5e-324, SURE)}, 5, 100, {"a": 95, "b": 5}),
         ({"a": Record(0.2, SURE), "b": luck(0.9)}, 5, 100, {"a": 95, "b": 5}),
         ({"a": Record(0.2, SURE), "b": luck(0.9)}, 0, 100, {"a": 100}),
         ({"a": Record(0.2, SURE), "b": Record(0.0, SURE), "c": Record(-0.1, SURE)}, 5, 50, {"a": 50, "b": 5, "c": 5}),
