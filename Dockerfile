@@ -1,9 +1,9 @@
 # The one image of every Tidemark service: the dependencies exactly as constraints.txt pins them by hash, and the program.
 #
-#     docker build --tag tidemark:0.1.0 .
+#     docker build --tag tidemark:0.2.0 .
 #
 # PYTHON_IMAGE may name the same image by its digest, so that a later build is of the same base:
-#     docker build --build-arg PYTHON_IMAGE=python:3.11.15-slim-bookworm@sha256:... --tag tidemark:0.1.0 .
+#     docker build --build-arg PYTHON_IMAGE=python:3.11.15-slim-bookworm@sha256:... --tag tidemark:0.2.0 .
 
 ARG PYTHON_IMAGE=python:3.11.15-slim-bookworm
 

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from pipeline.cli.app import build
 
 ROOT = Path(__file__).parents[1]
-PAGES = sorted([*(ROOT / "docs").glob("*.md"), ROOT / "README.md"])
+PAGES = sorted([*(ROOT / "docs").glob("*.md"), ROOT / "README.md", ROOT / "CHANGELOG.md"])
 TIDEMARK = Path(sys.executable).parent / "tidemark"
 
 
