@@ -15,7 +15,7 @@ from pipeline.app.past import ASSUMED, Read, symbol_of
 from pipeline.app.sound import usual_equity
 from pipeline.app.wiring import exchange_of
 from pipeline.errors import UsageError
-from pipeline.execution.engine.state import SignalView
+from pipeline.execution.engine.state import DECIDED, SignalView
 from pipeline.execution.runtime import documents
 from pipeline.research.backtest.asked import Asked
 from pipeline.research.backtest.exact import ExactRun
@@ -32,7 +32,7 @@ from pipeline.store.control import ControlStore
 from pipeline.store.orders import OrderJournal
 from pipeline.store.processes import first_lived, outages
 from pipeline.store.series import SeriesStore
-from pipeline.store.signals.queries import said_between
+from pipeline.store.signals.queries import named, said_between
 from pipeline.store.signals.write import fresh_for
 from pipeline.store.watchlist import Watchlist
 from pipeline.timeline import DAY, MINUTE, SECOND, interval, iso, to_datetime, to_ms
@@ -95,7 +95,7 @@ def explain(
     start = start // MINUTE * MINUTE
     if start >= end:
         return []
-    found = _live(tm, start, end)
+    found = _live(tm, start, end, 0 if lived is None else to_ms(lived))
     product = exchange_of(tm.settings).product
     assets: dict[str, list[str]] = {}
     for name in found.begins:
@@ -157,8 +157,9 @@ def _newest_minute(tm: Opened) -> int:
     return last // MINUTE * MINUTE + MINUTE
 
 
-def _live(tm: Opened, start: int, end: int) -> _Live:
-    """Each symbol from the window's beginning on, or from where what it held then was opened."""
+def _live(tm: Opened, start: int, end: int, lived: int) -> _Live:
+    """Each symbol from the window's beginning on; or from where what it held then was opened, or the first was said that
+    was acted on in it."""
     journal = OrderJournal(tm.db, tm.environment)
     said = said_between(tm.db, tm.environment, to_datetime(start), to_datetime(end))
     begins: dict[str, int] = {}
@@ -166,15 +167,15 @@ def _live(tm: Opened, start: int, end: int) -> _Live:
     symbols, notes = _with_minutes(tm, _symbols(tm, said), start)
     for symbol in symbols:
         before = journal.before(symbol, to_datetime(start), _LOOKED_BACK)
+        within = journal.of_symbol(symbol, to_datetime(start), to_datetime(end))
         opened = held_at(before, start)
-        begins[symbol] = start if opened is None else _minute_before(opened)
-        earlier = [one for one in before[::-1] if to_ms(one.created_at) >= begins[symbol]]
-        orders[symbol] = earlier + journal.of_symbol(symbol, to_datetime(start), to_datetime(end))
+        begins[symbol] = min(_said_first(tm, within, said, start), start if opened is None else _minute_before(opened))
+        orders[symbol] = [one for one in before[::-1] if to_ms(one.created_at) >= begins[symbol]] + within
     earliest = min(begins.values(), default=start)
     if earliest < start:
         said = said_between(tm.db, tm.environment, to_datetime(earliest), to_datetime(end))
     watched = {key: to_ms(one) for key, one in Watchlist(tm.db, tm.environment).asked().items()}
-    heard = {one.id: one for one in said if _could_hear(one, begins, watched)}
+    heard = {one.id: one for one in said if _could_hear(one, begins, watched, lived)}
     return _Live(begins, orders, heard, notes)
 
 
@@ -197,14 +198,22 @@ def _with_minutes(tm: Opened, symbols: Iterable[str], start: int) -> tuple[list[
     return found, notes
 
 
+def _said_first(tm: Opened, orders: Iterable[Order], said: Iterable[Signal], start: int) -> int:
+    """The minute of the first signal that was acted on by these orders: it was still fresh when the window began."""
+    ids = {one.signal for one in orders if one.leg in DECIDED and one.signal} - {one.id for one in said}
+    return min((to_ms(one.at) // MINUTE * MINUTE for one in named(tm.db, ids)), default=start)
+
+
 def _minute_before(order: Order) -> int:
     return to_ms(order.created_at) // MINUTE * MINUTE - MINUTE
 
 
-def _could_hear(signal: Signal, begins: Mapping[str, int], watched: Mapping[SeriesKey, int]) -> bool:
-    """Whether live was there for it: not before its series was watched."""
+def _could_hear(signal: Signal, begins: Mapping[str, int], watched: Mapping[SeriesKey, int], lived: int) -> bool:
+    """Whether live was there for it: not before its series was watched, nor before anybody lived who could decide."""
     at, key = to_ms(signal.at), SeriesKey(signal.exchange, signal.symbol, signal.interval)
-    return at >= begins.get(signal.symbol, _FAR) and (key not in watched or at >= watched[key] or not _is_old(signal))
+    is_too_old = at < lived and signal.verdict in {"expired", "fresh"}
+    is_watched = key not in watched or at >= watched[key] or not _is_old(signal)
+    return at >= begins.get(signal.symbol, _FAR) and is_watched and not is_too_old
 
 
 def _is_old(signal: Signal) -> bool:

@@ -187,11 +187,12 @@ def _is_over(signal: dict[str, Any], now: datetime) -> bool:
 
 
 def _check(name: str, seen: str, wrong: Iterable[str], looked_at: int) -> Check:
-    told = list(_few(wrong)) if looked_at else ["there was nothing to look at"]
+    told = list(few(wrong)) if looked_at else ["there was nothing to look at"]
     return Check(name, seen, told)
 
 
-def _few(wrong: Iterable[str]) -> Iterator[str]:
+def few(wrong: Iterable[str]) -> Iterator[str]:
+    """The first of them, and how many more there are."""
     listed = list(wrong)
     yield from listed[:MOST_TOLD]
     if len(listed) > MOST_TOLD:

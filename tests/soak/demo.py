@@ -21,19 +21,23 @@ from pipeline.simulator.handle import RunningSimulator
 from pipeline.simulator.options import READY_KEY, READY_SECRET
 from pipeline.supervise.prefect_login import login_of
 from tests.soak.memory import role_of
-from tests.whole import House
+from tests.whole import METRONOME, House
 
+DICE = Path(__file__).with_name("dice.py")
+DICES = ("RedDice", "BlueDice")
 SETTINGS = {
     "TIDEMARK_SYMBOLS": "BTCUSDT,ETHUSDT,SOLUSDT",
     "TIDEMARK_INTERVALS": "1m,5m",
     "TIDEMARK_HISTORY_DAYS": "1",
     "TIDEMARK_STRATEGIES": "ma_breakout",
+    "TIDEMARK_STRATEGY_PATHS": ",".join([f"{METRONOME}:Metronome", *(f"{DICE}:{one}" for one in DICES)]),
     "TIDEMARK_RISK__MAX_POSITION_PERCENT": "20",
     "TIDEMARK_RISK__MAX_ERROR_PERCENT": "100",
     "TIDEMARK_RISK__DAILY_LOSS_PERCENT": "100",
     "TIDEMARK_LOG_LEVEL": "info",
 }
-"""Small series, and limits that do not end the trading where most requests fail on purpose."""
+"""Small series, four strategies of which three speak often, and limits that do not end the trading where most requests
+fail on purpose."""
 EXCHANGE_ENDED = "exchange | ended"
 READY = "ready after"
 STOPPED = "stopped; the data stay in"

@@ -23,6 +23,7 @@ from pipeline.store.mongod.server import Server
 from pipeline.timeline import MINUTE, to_datetime
 from tests.soak.checks import Check, Judge
 from tests.soak.demo import EXCHANGE_ENDED, READY, Demo, DemoError, becomes_true
+from tests.soak.explaining import explained, is_explained
 from tests.soak.memory import Life, Memory
 from tests.soak.mischief import Act, Mischief, plan
 
@@ -51,6 +52,7 @@ class Report:
     faults: dict[str, int] = field(default_factory=dict)
     breakers: int = 0
     lives: list[Life] = field(default_factory=list)
+    explained: list[dict[str, Any]] = field(default_factory=list)
     quiet_after: float | None = None
     ended_within: float | None = None
 
@@ -89,6 +91,8 @@ class Soak:
                 report.faults = dict(sorted(mischief.done.items()))
                 self.say("the faults are over")
                 self._settle(demo, replace(judge, quiet_since=datetime.now(UTC)), report)
+                report.explained = explained(demo.house)
+                report.checks.append(is_explained(report.explained))
             report.checks.append(_ended(demo, report))
         report.lives = self.memory.lives
         lasted = time.monotonic() - began

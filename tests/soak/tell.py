@@ -1,6 +1,7 @@
 """The report of a soak as one table, and as JSON."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from tests.soak.explaining import by_cause
 from tests.soak.memory import Life
 from tests.soak.run import Report
 
@@ -28,12 +30,25 @@ def show(report: Report, console: Console) -> None:
     for life in report.lives:
         table.add_row(f"memory of {life.role}", f"{life.seconds:.0f} s", _memory(life))
     console.print(table)
+    for account in report.explained:
+        _show_causes(account, console)
 
 
 def store(report: Report, path: Path) -> None:
     """The same for a program; the samples of memory are left out."""
     told = asdict(report) | {"reasons": report.reasons, "lives": [_life(life) for life in report.lives]}
     path.write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
+
+
+def _show_causes(account: Mapping[str, Any], console: Console) -> None:
+    """What live brought, from what the backtest did."""
+    title = f"live {account['live']} {account['asset']}, the backtest {account['backtest']}"
+    table = Table(title=title, title_justify="left", header_style="bold")
+    for column in ("cause", "positions", "money", "basis points"):
+        table.add_column(column)
+    for name, count, money, points in by_cause(account):
+        table.add_row(name, str(count), f"{money:+.4f}", f"{points:+.2f}")
+    console.print(table)
 
 
 def _memory(life: Life) -> str:

@@ -1,6 +1,6 @@
 """Reads signals: a list of them by what a trader asks, and how well they did. Never writes."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -131,6 +131,11 @@ def said_between(database: Database[dict[str, Any]], exchange: str, since: datet
     wanted = {"at": {"$gte": since, "$lt": until}, "exchange": exchange, "confirmed": True}
     found = database[SIGNALS.name].find(wanted).sort("at", ASCENDING)
     return [Signal.from_mongo(one) for one in found]
+
+
+def named(database: Database[dict[str, Any]], ids: Collection[str]) -> list[Signal]:
+    """Signals by their names."""
+    return [Signal.from_mongo(one) for one in database[SIGNALS.name].find({"_id": {"$in": sorted(ids)}})] if ids else []
 
 
 def _newest_first(signal: Mapping[str, Any]) -> tuple[float, str]:
