@@ -25,8 +25,9 @@ from tests.whole import METRONOME, House
 
 DICE = Path(__file__).with_name("dice.py")
 DICES = ("RedDice", "BlueDice")
+SYMBOLS = ("BTCUSDT", "ETHUSDT", "SOLUSDT")
 SETTINGS = {
-    "TIDEMARK_SYMBOLS": "BTCUSDT,ETHUSDT,SOLUSDT",
+    "TIDEMARK_SYMBOLS": ",".join(SYMBOLS),
     "TIDEMARK_INTERVALS": "1m,5m",
     "TIDEMARK_HISTORY_DAYS": "1",
     "TIDEMARK_STRATEGIES": "ma_breakout",

@@ -22,7 +22,7 @@ from pipeline.store.control import ControlStore
 from pipeline.store.mongod.server import Server
 from pipeline.timeline import MINUTE, to_datetime
 from tests.soak.checks import Check, Judge
-from tests.soak.demo import EXCHANGE_ENDED, READY, Demo, DemoError, becomes_true
+from tests.soak.demo import EXCHANGE_ENDED, READY, SYMBOLS, Demo, DemoError, becomes_true
 from tests.soak.explaining import explained, is_explained
 from tests.soak.memory import Life, Memory
 from tests.soak.mischief import Act, Mischief, plan
@@ -84,6 +84,7 @@ class Soak:
             demo.wait_for(READY, STARTS_WITHIN)
             uri = Server(self.home).uri + CLIENT_OPTIONS
             with connect.client(uri) as client, demo.account(exchange) as trading:
+                trade_by_the_minute(client["tidemark"], exchange.now())
                 judge = Judge(exchange, trading, client["tidemark"], exchange.now())
                 mischief = Mischief(exchange, demo.kill)
                 self._misbehave(demo, mischief, judge, report)
@@ -175,6 +176,13 @@ def last_words(demo: Demo) -> Iterator[None]:
         raise DemoError(
             f"{failure}. The demo said last:\n{demo.said.read_text(encoding='utf-8')[-6_000:]}"
         ) from failure
+
+
+def trade_by_the_minute(database: Database[dict[str, Any]], now: int) -> None:
+    """What is held by a strategy on longer candles would keep all others away from its symbol."""
+    control = ControlStore(database, "sim")
+    for symbol in SYMBOLS:
+        control.set_trading(symbol, {"intervals": ["1m"]}, by="soak", now=to_datetime(now))
 
 
 def reset_breakers(database: Database[dict[str, Any]], now: int) -> int:
