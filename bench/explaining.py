@@ -103,7 +103,7 @@ def candles(minutes: Minutes) -> pl.DataFrame:
     """Stored minutes."""
     opened = minutes.start + MINUTE * np.arange(len(minutes.close))
     columns: dict[str, Any] = dict.fromkeys(FRAME_SCHEMA, 1.0)
-    columns |= {name: getattr(minutes, name) * float(minutes.tick) for name in ("open", "high", "low", "close")}
+    columns |= {name: getattr(minutes, name) / float(1 / minutes.tick) for name in ("open", "high", "low", "close")}
     columns |= {"t": opened, "te": opened + MINUTE - 1, "u": opened + MINUTE, "closed": minutes.there, "trades": 1}
     return pl.DataFrame(columns).select(pl.col(name).cast(kind) for name, kind in FRAME_SCHEMA.items())
 

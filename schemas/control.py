@@ -126,6 +126,27 @@ class Allocation(Document):
     changes: list[Change]
 
 
+class SlippageFit(Document):
+    """What live's fills had, in basis points."""
+
+    points: Money = Field(description="of symbols that are not named")
+    symbols: dict[str, Money] = Field(description="of those that had enough orders by themselves")
+    orders: int = Field(ge=1, description="it was fitted on so many")
+    since: datetime
+    until: datetime
+    by: str
+
+
+class Slippage(Document):
+    """What a backtest assumes of the slippage, as a person adopted it."""
+
+    id: str = Field(alias="_id", description="slippage:<environment>")
+    kind: Literal["slippage"]
+    environment: str
+    fit: SlippageFit | None = Field(default=None, description="None: as if nobody had fitted it")
+    changes: list[Change]
+
+
 class Stage(Document):
     """How much production trading may hold: a stage is left only by command, after clean days."""
 
@@ -240,6 +261,7 @@ Control = Annotated[
     | Trading
     | Goal
     | Allocation
+    | Slippage
     | Stage
     | Installation
     | Lease

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal, Self, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
+    from decimal import Decimal
     from pathlib import Path
     from types import TracebackType
 
@@ -290,6 +291,33 @@ class Tidemark:
                 lambda tm: explain(tm, since=begin, until=end, symbol=symbol, strategy=strategy, progress=told)
             )
         return Explanation(found)
+
+    def adopt_slippage(
+        self, *, since: "Moment | None" = None, reason: str | None = None, progress: bool = True
+    ) -> dict[str, "Decimal"]:
+        """From now on backtests and searches assume the slippage that live's fills had, over the last seven days or
+        since then: in basis points, of symbols with enough fills by themselves, and of all `others`."""
+        from pipeline.app.explain import explain  # noqa: PLC0415
+        from pipeline.app.progress import days_done  # noqa: PLC0415
+        from pipeline.app.slippage import adopt  # noqa: PLC0415
+        from pipeline.app.trading_access import operator  # noqa: PLC0415
+        from tidemark.frames import to_since  # noqa: PLC0415
+
+        self._require_its_place()
+        begin = to_since("since", since)
+        with days_done(shown=progress) as told:
+            found = self._ask(
+                lambda tm: adopt(tm, explain(tm, since=begin, progress=told), by=operator(), reason=reason)
+            )
+        return {**found.symbols, "others": found.points}
+
+    def forget_slippage(self, *, reason: str | None = None) -> None:
+        """From now on they assume what is usual again."""
+        from pipeline.app.slippage import forget  # noqa: PLC0415
+        from pipeline.app.trading_access import operator  # noqa: PLC0415
+
+        self._require_its_place()
+        self._ask(lambda tm: forget(tm, by=operator(), reason=reason))
 
     def positions(self) -> "pl.DataFrame":
         """What is held, and the stop that protects it. Money is exact (Decimal)."""

@@ -1,8 +1,8 @@
 """Who ordered what, when and why, of the orders that have no document of their own to keep it: a line each in
 `<home>/logs/audit.log`, the older half in `audit.log.1`.
 
-The switches (mode, halt, trading settings, goal, allocation, stage, breakers) keep it with themselves in `control`. An
-order is never refused because it could not be noted: that is logged.
+The switches (mode, halt, trading settings, goal, allocation, slippage, stage, breakers) keep it with themselves in
+`control`. An order is never refused because it could not be noted: that is logged.
 """
 
 import logging

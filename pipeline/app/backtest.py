@@ -16,6 +16,7 @@ import numpy as np
 from pipeline.app.filters import interval_filter, symbol_filter
 from pipeline.app.opened import Opened
 from pipeline.app.past import Read, funding_of, marks_of, minutes_of, rules_of, stored_minutes, symbol_of
+from pipeline.app.slippage import adopted
 from pipeline.app.sound import held_in_the_dark, in_dollars, require_affordable, require_one_account, usual_equity
 from pipeline.app.strategies import strategies_named
 from pipeline.app.trading_access import policy_of, require_backtested
@@ -224,7 +225,7 @@ def stretch(
     policy = policy_of(tm.settings, exchange_of(tm.settings))
     asked = Asked(
         policy=replace(policy, production=False, look_at_stops_every=None),
-        assumptions=Assumptions(),
+        assumptions=Assumptions(slippage=adopted(tm)),
         product=exchange_of(tm.settings).product,
         identity=Identity(tm.environment, _IDENTITY),
         symbols=[begun for begun, _ in rules],

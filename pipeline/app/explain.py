@@ -24,7 +24,7 @@ from pipeline.research.explain.causes import MEANINGS, Cause
 from pipeline.research.explain.heard import Away, Candle, Decided, Heard, Judged, Stored
 from pipeline.research.explain.live import Known, deals, held_at
 from pipeline.research.explain.paper import paper_of, price_at
-from pipeline.research.explain.slippage import Slippage, slippages
+from pipeline.research.explain.slippage import Slippage, fills_of, slippages
 from pipeline.settings import Settings
 from pipeline.store.account import AccountStore, PositionStore
 from pipeline.store.candles.store import CandleStore
@@ -158,8 +158,8 @@ def _newest_minute(tm: Opened) -> int:
 
 
 def _live(tm: Opened, start: int, end: int, lived: int) -> _Live:
-    """Each symbol from the window's beginning on; or from where what it held then was opened, or the first was said that
-    was acted on in it."""
+    """Each symbol from the window's beginning on; or from where what it held then was opened, or where that was said
+    which was acted on in it."""
     journal = OrderJournal(tm.db, tm.environment)
     said = said_between(tm.db, tm.environment, to_datetime(start), to_datetime(end))
     begins: dict[str, int] = {}
@@ -260,8 +260,9 @@ def _explained(
         and (one.closed_at is None or one.closed_at > window[0])
     ]
     alike = sum(one.paper is not None and one.paper.verdict == one.live.verdict for one in heard.values())
-    fills = slippages(traded, paper.deals, instruments)
-    return Explained(asset, window[0], asked.end, shown, len(heard), alike, [*found.notes, *notes], fills)
+    fills = fills_of(traded, instruments)
+    costs = slippages(fills, fills_of(paper.deals, instruments))
+    return Explained(asset, window[0], asked.end, shown, len(heard), alike, [*found.notes, *notes], costs, fills)
 
 
 def _asked(

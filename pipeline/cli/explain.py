@@ -9,6 +9,8 @@ from pipeline.cli.figures import change, moment
 from pipeline.cli.output import Json, Wide, print_json, print_table
 from pipeline.cli.signals import Since, Strategy, Symbol
 from pipeline.cli.table import Column
+from pipeline.cli.trading import Reason
+from pipeline.errors import UsageError
 from pipeline.exchange_names import decimals_of_asset
 from pipeline.timeline import to_datetime
 
@@ -42,6 +44,10 @@ Examples:
   tidemark explain --since 4w --slippage    how far fills were from where they were decided
 
   tidemark explain --since 2026-01-31 --json
+
+  tidemark explain --since 4w --adopt-slippage --reason "measured in October"    backtests assume it from now on
+
+  tidemark explain --forget-slippage        they assume what is usual again
 """
 
 
@@ -54,6 +60,14 @@ def explain(
     slippage: Annotated[
         bool, typer.Option("--slippage", help="How far fills were from where they were decided, by symbol and size.")
     ] = False,
+    adopts: Annotated[
+        bool,
+        typer.Option("--adopt-slippage", help="From now on backtests and searches assume what these fills had."),
+    ] = False,
+    forgets: Annotated[
+        bool, typer.Option("--forget-slippage", help="They assume what is usual again; nothing is explained.")
+    ] = False,
+    reason: Reason = None,
     exchange: Where = None,
     as_json: Json = False,
     wide: Wide = False,
@@ -62,39 +76,56 @@ def explain(
 
     The signals of the window are traded once more by the exact backtest, with today's settings and the equity of then.
     Costs are what live lost by them (negative) or gained, in money and in basis points of what was entered; the rest is
-    what nothing stored explains. Sends and writes nothing.
+    what nothing stored explains. Sends nothing; writes only where slippage is adopted or forgotten.
     """
     from pipeline.app.beside import begin_beside  # noqa: PLC0415
     from pipeline.app.explain import explain as ask  # noqa: PLC0415
     from pipeline.app.explain import told  # noqa: PLC0415
     from pipeline.app.moments import since as since_of  # noqa: PLC0415
     from pipeline.app.progress import days_done  # noqa: PLC0415
+    from pipeline.app.slippage import adopt, adopted, forget  # noqa: PLC0415
+    from pipeline.app.trading_access import operator  # noqa: PLC0415
     from pipeline.cli.beside import answering  # noqa: PLC0415
 
-    begin = since_of("--since", since)
-    with (
-        answering(begin_beside(exchange), as_json=as_json) as (tm, stands),
-        days_done(shown=not as_json) as progress,
-    ):
-        found = ask(tm, since=begin, symbol=symbol, strategy=strategy, progress=progress)
-        environment = tm.environment
+    _require_sense(adopts, forgets, symbol or strategy)
+    begin, settings = since_of("--since", since), begin_beside(exchange)
+    with answering(settings, as_json=as_json) as (tm, stands), days_done(shown=not (as_json or forgets)) as progress:
+        if forgets:
+            forget(tm, by=operator(), reason=reason)
+            found = []
+        else:
+            found = ask(tm, since=begin, symbol=symbol, strategy=strategy, progress=progress)
+        assumed = adopt(tm, found, by=operator(), reason=reason) if adopts else adopted(tm)
     if as_json:
-        print_json({"environment": environment, "standing": stands, "accounts": [told(one) for one in found]})
+        print_json({"environment": settings.environment, "standing": stands, "accounts": [told(one) for one in found],
+                    "assumed": assumed})  # fmt: skip
         return
-    if not any(one.rows for one in found):
+    if not (forgets or any(one.rows for one in found)):
         typer.echo("Nothing was traded then, by neither of the two.", err=True)
     for one in found:
-        if slippage:
-            print_table(
-                SLIPPAGE, [_fills(each) for each in one.slippage], title="in basis points, + is worse", wide=wide
-            )
-        elif one.rows:
-            _show(one, wide=wide)
-        for note in one.notes:
-            typer.echo(f"note: {note}", err=True)
+        _show(one, slippage=slippage or adopts, wide=wide)
+    if slippage or adopts or forgets:
+        typer.echo(f"{settings.environment}: a backtest assumes {assumed or 'the slippage that is usual'}")
 
 
-def _show(found: "Explained", *, wide: bool) -> None:
+def _require_sense(adopts: bool, forgets: bool, only: str | None) -> None:
+    if adopts and forgets:
+        raise UsageError("slippage is adopted or forgotten: give one of --adopt-slippage and --forget-slippage")
+    if adopts and only is not None:
+        raise UsageError("slippage is fitted on all that was traded: leave out --symbol and --strategy")
+
+
+def _show(found: "Explained", *, slippage: bool, wide: bool) -> None:
+    if slippage:
+        rows = [_fills(each) for each in found.slippage]
+        print_table(SLIPPAGE, rows, title="in basis points, + is worse", wide=wide)
+    elif found.rows:
+        _show_positions(found, wide=wide)
+    for note in found.notes:
+        typer.echo(f"note: {note}", err=True)
+
+
+def _show_positions(found: "Explained", *, wide: bool) -> None:
     from pipeline.app.explain import MEANINGS  # noqa: PLC0415
 
     digits = decimals_of_asset(found.asset)

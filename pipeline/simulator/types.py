@@ -86,6 +86,8 @@ class SymbolSpec:
     """What is paid of an order that is filled at once; None: what its market asks of all."""
     bracket_unit: Decimal = Decimal(1)
     """What the steps of its margin brackets are multiples of, in the margin asset."""
+    half_spread: int = 10
+    """How far the best bid and the best offer are from the last trade, in millionths of the price."""
 
     @property
     def pair(self) -> str:

@@ -1,5 +1,5 @@
-"""The switches: mode, halt, breakers, per-symbol trading settings, stage; and which installation this database is.
-Every change says who made it and why.
+"""The switches: mode, halt, breakers, per-symbol trading settings, allocation, slippage, stage; and which installation
+this database is. Every change says who made it and why.
 
 It stores what is to be done; acting on it is the executor's.
 """
@@ -26,12 +26,14 @@ from schemas.control import (
     Halt,
     Installation,
     ModeSwitch,
+    Slippage,
+    SlippageFit,
     Stage,
     Trading,
 )
 from schemas.shared import Mode
 
-_KINDS: Final = ("mode", "halt", "breaker", "trading", "goal", "allocation", "stage", "installation")
+_KINDS: Final = ("mode", "halt", "breaker", "trading", "goal", "allocation", "slippage", "stage", "installation")
 
 
 class RevisionError(AttentionError):
@@ -49,6 +51,7 @@ class Controls:
     halt: Halt | None = None
     goal: Goal | None = None
     allocation: Allocation | None = None
+    slippage: Slippage | None = None
     stage: Stage | None = None
     installation: Installation | None = None
     breakers: Mapping[str, Breaker] = field(default_factory=dict)
@@ -71,6 +74,7 @@ class ControlStore:
             halt=next((one for one in models if isinstance(one, Halt)), None),
             goal=next((one for one in models if isinstance(one, Goal)), None),
             allocation=next((one for one in models if isinstance(one, Allocation)), None),
+            slippage=next((one for one in models if isinstance(one, Slippage)), None),
             stage=next((one for one in models if isinstance(one, Stage)), None),
             installation=next((one for one in models if self._is_this_database(one)), None),
             breakers={one.name: one for one in models if isinstance(one, Breaker)},
@@ -144,6 +148,14 @@ class ControlStore:
         change = Change(at=now, by=by, old=old, new=_allocated_in_words(shares, rule), reason=reason)
         fields = to_bson({"shares": None if shares is None else to_bson(shares), "rule": rule})
         self._switch("allocation", f"allocation:{self._environment}", fields, change, revision)
+
+    def set_slippage(self, fit: SlippageFit | None, *, by: str, now: datetime, reason: str | None = None) -> None:
+        """Change what a backtest assumes of it; None: as if nobody had fitted it."""
+        before = self.read().slippage
+        old = None if before is None else _fit_in_words(before.fit)
+        change = Change(at=now, by=by, old=old, new=_fit_in_words(fit), reason=reason)
+        fields = {"fit": None if fit is None else fit.to_mongo()}
+        self._switch("slippage", f"slippage:{self._environment}", fields, change)
 
     def set_stage(self, stage: int, *, by: str, now: datetime, reason: str | None = None) -> None:
         """Leave a stage for another; clean days are counted anew."""
@@ -244,3 +256,9 @@ def _allocated_in_words(shares: Mapping[str, Decimal] | None, rule: AllocationRu
         return "all of it each"
     said = ", ".join(f"{name}={share:f}" for name, share in shares.items())
     return said if rule is None or rule.band is None else f"{said}; rebalanced beyond {rule.band:f} points"
+
+
+def _fit_in_words(fit: SlippageFit | None) -> str:
+    if fit is None:
+        return "as usual"
+    return ", ".join([f"{fit.points:f} bp", *(f"{symbol}={points:f}" for symbol, points in fit.symbols.items())])

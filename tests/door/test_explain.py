@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 from pipeline.app.explain import knows
 from pipeline.cli.app import build
+from pipeline.errors import UsageError
 from pipeline.settings import Settings
 from schemas.control import CONTROL
 from tidemark import Tidemark
@@ -69,6 +70,19 @@ def test_one_symbol_or_strategy_is_shown_of_all_that_is_run(lived: Tidemark) -> 
     assert lived.explain(since="6h", strategy=strategy).positions.equals(every.filter(pl.col("strategy") == strategy))
 
 
+def test_slippage_of_too_few_orders_is_not_adopted_and_is_forgotten_by_both_doors(lived: Tidemark) -> None:
+    assert "0 orders of that window have a fill" in told("--since", "6h", "--adopt-slippage", code=2).output
+    with pytest.raises(UsageError, match="0 orders of that window"):
+        lived.adopt_slippage(since="6h")
+    assert lived._opened.db[CONTROL.name].find_one({"kind": "slippage"}) is None
+    assert "a backtest assumes the slippage that is usual" in told("--forget-slippage", "--reason", "a try").stdout
+    assert json.loads(told("--forget-slippage", "--json").stdout)["assumed"] is None
+    lived.forget_slippage(reason="another")
+    kept = lived._opened.db[CONTROL.name].find_one_and_delete({"kind": "slippage"})
+    assert kept is not None
+    assert [one["reason"] for one in kept["changes"]] == ["a try", None, "another"]
+
+
 @pytest.mark.parametrize("width", ["60", "80", "120"])
 def test_what_a_person_reads_fits(lived: Tidemark, width: str) -> None:
     done = told("--since", "6h", width=width)
@@ -82,6 +96,8 @@ def test_what_a_person_reads_fits(lived: Tidemark, width: str) -> None:
         (("--since", "yesterday"), "'yesterday' is no time"),
         (("--symbol", "BTCUSD_PERP"), "BTCUSD_PERP"),
         (("--strategy", "macd_turtel"), "macd_turtle"),
+        (("--adopt-slippage", "--forget-slippage"), "one of"),
+        (("--adopt-slippage", "--symbol", "BTCUSDT"), "all that was traded"),
     ],
 )
 def test_what_cannot_be_asked_is_refused(arguments: tuple[str, ...], says: str) -> None:

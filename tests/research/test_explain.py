@@ -21,7 +21,7 @@ from pipeline.research.explain.causes import MEANINGS
 from pipeline.research.explain.deals import Deal, Leg
 from pipeline.research.explain.heard import Away, Candle, Decided, Heard, Judged, Stored
 from pipeline.research.explain.live import decided_at
-from pipeline.research.explain.slippage import slippages
+from pipeline.research.explain.slippage import ENOUGH, Filled, fills_of, fit, slippages
 from pipeline.timeline import HOUR, MINUTE, SECOND, to_datetime
 from schemas.orders import Order, Transition
 from tests.contracts import BTC, contract
@@ -335,11 +335,37 @@ def test_slippage_is_by_symbol_and_size_and_worse_is_positive() -> None:
     bought = deal(leg("entry", "100.5", decided=Decimal(100)), stop("94.05", "95"))
     more = deal(leg("entry", "100.1", decided=Decimal(100)), leg("hand", "110", signal=None, decided=None))
     large = deal(leg("entry", "100", quantity="300"), leg("exit", "110", quantity="300", signal="s2"))
-    small, big = slippages([bought, more, large], [PAPER], {BTC: ONE})
+    live, paper = (fills_of(deals, {BTC: ONE}) for deals in ([bought, more, large], [PAPER]))
+    small, big = slippages(live, paper)
     assert (small.symbol, small.size, small.orders, small.median, small.assumed) == (BTC, "under 1,000", 3, 50, 0)
     assert (small.low, small.high) == (pytest.approx(30), pytest.approx(75))
     assert (big.size, big.orders, big.median, big.assumed) == ("under 50,000", 2, 0, None)
-    assert slippages([], [PAPER], {BTC: ONE}) == []
+    assert slippages([], paper) == []
+
+
+def filled(symbol: str, count: int, points: str, worth: str = "1000") -> list[Filled]:
+    return [Filled(symbol, Decimal(worth), Decimal(points))] * count
+
+
+@pytest.mark.parametrize(
+    ("fills", "found"),
+    [
+        ([], None),
+        (filled("A", ENOUGH - 1, "2"), None),
+        (filled("A", ENOUGH, "2.006"), ("2.01", {"A": "2.01"})),
+        (filled("A", ENOUGH, "2") + filled("B", 5, "9"), ("2.00", {"A": "2.00"})),
+        (filled("A", 20, "2") + filled("B", 19, "9"), ("2.00", {})),
+        (filled("A", ENOUGH, "2") + filled("B", ENOUGH + 1, "3"), ("3.00", {"A": "2.00", "B": "3.00"})),
+        # better than the book is luck; and what a backtest's book asks of a large order comes on top by itself
+        (filled("A", ENOUGH, "-3"), ("0.1", {"A": "0.1"})),
+        (filled("A", ENOUGH, "2", worth="50000"), ("2.00", {"A": "2.00"})),
+        (filled("A", ENOUGH, "2", worth="100000"), ("1.50", {"A": "1.50"})),
+        (filled("A", ENOUGH, "2", worth="125000"), ("1.20", {"A": "1.20"})),
+    ],
+)  # fmt: skip
+def test_what_a_backtest_has_to_assume_to_fill_as_live_did(fills: list[Filled], found: Any) -> None:
+    expected = None if found is None else (Decimal(found[0]), {name: Decimal(one) for name, one in found[1].items()})
+    assert fit(fills) == expected
 
 
 def test_the_page_has_a_row_for_each_cause() -> None:

@@ -3,6 +3,7 @@ middle of a position on, and with an outage."""
 
 from collections.abc import Iterator
 from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,12 @@ from pymongo.database import Database
 
 from bench.explaining import LATE, store, week
 from bench.research import BEGIN
+from pipeline.app.backtest import backtest
 from pipeline.app.explain import explain
 from pipeline.app.opened import Opened
+from pipeline.app.slippage import adopt, adopted, forget
+from pipeline.errors import UsageError
+from pipeline.research.backtest.assumptions import Fitted
 from pipeline.research.backtest.exact import ExactRun
 from pipeline.settings import Settings
 from pipeline.store.prepare import prepare
@@ -23,15 +28,17 @@ from schemas.control import CONTROL
 from schemas.orders import ORDERS
 from schemas.signals import SIGNALS
 
+PAID = Fitted(points=Decimal(3), symbols={"B1USDT": Decimal(5)}, orders=1, since=0, until=0, by="")
 UPTIME = {"_id": "uptime:executor:sim", "kind": "uptime", "role": "executor", "exchange": "sim", "detail": "sim"}
 
 
 @pytest.fixture
 def tm(db: Database[dict[str, Any]], mongo_uri: str, home: Path) -> Iterator[Opened]:
-    """Live is the executor itself, whose signals came twenty seconds after they were said."""
+    """Live is the executor itself, whose signals came twenty seconds after they were said, and who paid more."""
     prepare(db)
     asked = week(2, 1)
-    store(db, asked, ExactRun(replace(asked, assumptions=replace(asked.assumptions, signal_delay=LATE))).run())
+    assumed = replace(asked.assumptions, signal_delay=LATE, slippage=PAID)
+    store(db, asked, ExactRun(replace(asked, assumptions=assumed)).run())
     settings = Settings(home=home, mongo_uri=SecretStr(mongo_uri), database=db.name, environment="sim")
     with Opened(settings) as opened:
         yield opened
@@ -68,3 +75,35 @@ def test_what_was_said_while_nobody_lived_is_an_outage(tm: Opened) -> None:
     assert outages(tm.db, "sim", began, to_datetime(BEGIN + 24 * HOUR)) == [("executor", at - minute, at + minute)]
     (row,) = [one for one in explain(tm, since=BEGIN)[0].rows if one.signal == first.signal]
     assert (row.live, list(row.by_cause), row.rest) == (None, ["outage"], 0)
+
+
+def test_slippage_is_adopted_on_request_and_every_backtest_assumes_it_until_it_is_forgotten(tm: Opened) -> None:
+    (before,) = explain(tm, since=BEGIN)
+    with pytest.raises(UsageError, match=f"^{len(before.fills)} orders .* 30 at least: name an earlier --since"):
+        adopt(tm, [before], by="ana")
+    assert adopted(tm) is None
+    four_days = replace(before, fills=[*before.fills] * 4)
+    fitted = adopt(tm, [four_days], by="ana", reason="measured")
+    assert float(fitted.points) == pytest.approx(4, abs=1)
+    assert {name: float(one) for name, one in fitted.symbols.items()} == pytest.approx(
+        {"B0USDT": 3, "B1USDT": 5}, abs=0.1
+    )
+    assert (fitted, fitted.by) == (adopted(tm), "ana")
+    assert fitted.orders == len(four_days.fills)
+    (after,) = explain(tm, since=BEGIN)
+    assert (after.rest, after.fills) == (0, before.fills)
+    assumed = [(one.assumed, one.median) for one in after.slippage if one.assumed is not None]
+    assert all(one == pytest.approx(other, abs=0.2) for one, other in assumed)
+    assert assumed
+    run = backtest(tm, ["macd_cross"], symbols=["B0USDT"], intervals=["1m"], start=BEGIN + 22 * HOUR, exact=True)
+    told = run.backtest.assumed["spread"]
+    assert told.startswith(f"slippage {fitted.points} bp, B0USDT {fitted.symbols['B0USDT']}, B1USDT ")
+    assert f"fitted on {fitted.orders} orders of " in told
+    assert "by ana" in told
+
+    forget(tm, by="bob")
+    assert adopted(tm) is None
+    assert explain(tm, since=BEGIN)[0].by_cause == before.by_cause
+    first, second = tm.db[CONTROL.name].find_one({"_id": "slippage:sim"})["changes"]  # type: ignore[index]
+    assert (first["by"], first["reason"], first["old"]) == ("ana", "measured", None)
+    assert (second["by"], second["old"], second["new"]) == ("bob", first["new"], "as usual")

@@ -18,7 +18,7 @@ from pipeline.exchange.products.spot import SPOT
 from pipeline.exchange.products.um import UM
 from pipeline.execution.engine.state import SignalView, TradingView
 from pipeline.research.backtest.asked import Asked, Change
-from pipeline.research.backtest.assumptions import Inside
+from pipeline.research.backtest.assumptions import Fitted, Inside
 from pipeline.research.backtest.funding import Due, schedule_of
 from pipeline.research.backtest.minutes import Minutes
 from pipeline.research.backtest.run import Outcome, run
@@ -48,6 +48,9 @@ CAPS = {
     "margin_percent": (2, 10), "open_risk_percent": (Decimal("0.05"), Decimal("0.3")),
 }  # fmt: skip
 """Such that each of them binds now and then."""
+SLIPPAGE = Fitted(
+    points=Decimal("1.83"), symbols={"AUSDT": Decimal("4.07")}, orders=30, since=BEGIN, until=BEGIN + HOUR, by="ana"
+)
 LEAST = {UM.name: (5, 100, 1_500), CM.name: (0, 0), SPOT.name: (5, 50, 300)}
 
 
@@ -195,7 +198,8 @@ def question(seed: int, product: Product = UM) -> Asked:
     if caps.group_percent is not None:
         found = replace(found, minutes=remembered(markets, seed))
     found = replace(found, policy=replace(found.policy, portfolio=caps))
-    return replace(found, assumptions=replace(found.assumptions, inside=dice.choice(list(Inside))))
+    slippage = random.Random(seed + 1_300).choice([None, SLIPPAGE])
+    return replace(found, assumptions=replace(found.assumptions, inside=dice.choice(list(Inside)), slippage=slippage))
 
 
 @pytest.mark.parametrize(("product", "part"), [(UM, 0), (UM, 1), (UM, 2), (UM, 3), (CM, 5), (SPOT, 8)], ids=repr)

@@ -100,5 +100,5 @@ def _ask(asked: Asked, signal: SignalView, equity: Decimal) -> tuple[Ask, Instru
 
 
 def _brackets(asked: Asked, symbol: Symbol) -> tuple[Bracket, ...]:
-    spec = spec_of(asked.product, symbol, asked.minutes[symbol.symbol])
+    spec = spec_of(asked, symbol)
     return tuple(Bracket(one.cap, one.rate, one.cum, one.leverage) for one in brackets_of(spec))

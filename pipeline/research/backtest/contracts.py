@@ -4,6 +4,7 @@ from decimal import Decimal
 from typing import Any
 
 from pipeline.exchange.products.product import Product
+from pipeline.research.backtest.asked import Asked
 from pipeline.research.backtest.minutes import Minutes
 from pipeline.simulator.market.coin_contracts import BRACKET_UNITS, LIQUIDATION_FEE
 from pipeline.simulator.types import SymbolSpec
@@ -11,9 +12,9 @@ from pipeline.simulator.worth import Inverse
 from schemas.symbols import Symbol
 
 
-def spec_of(product: Product, symbol: Symbol, minutes: Minutes) -> SymbolSpec:
-    """The contract as the venue knows it."""
-    filters = symbol.filters
+def spec_of(asked: Asked, symbol: Symbol) -> SymbolSpec:
+    """The contract as the venue knows it, under these rules of it."""
+    filters, minutes = symbol.filters, asked.minutes[symbol.symbol]
     if filters is None:
         raise ValueError(f"{symbol.symbol} has no filters")
     return SymbolSpec(
@@ -32,7 +33,8 @@ def spec_of(product: Product, symbol: Symbol, minutes: Minutes) -> SymbolSpec:
         multiplier_down=filters.multiplier_down,
         max_orders=filters.max_orders,
         taker=symbol.taker_fee,
-        **_counted(product, symbol, minutes),
+        half_spread=asked.assumptions.half_spread(symbol.symbol),
+        **_counted(asked.product, symbol, minutes),
     )
 
 

@@ -96,7 +96,7 @@ class ExactRun:
 
     def __init__(self, asked: Asked, progress: Callable[[int], None] = lambda _: None) -> None:
         self._asked = asked
-        self._specs = {one.symbol: spec_of(asked.product, one, asked.minutes[one.symbol]) for one in asked.symbols}
+        self._specs = {one.symbol: spec_of(asked, one) for one in asked.symbols}
         self._sizes = asked.sizes
         self._signals = sorted(asked.signals, key=lambda one: (one.at, one.id))
         self._next_signal = 0
@@ -346,7 +346,7 @@ class ExactRun:
 
     def _change(self, one: Symbol) -> None:
         """Its rules are others from now on, at the exchange and for the executor."""
-        self._specs[one.symbol] = spec_of(self._asked.product, one, self._asked.minutes[one.symbol])
+        self._specs[one.symbol] = spec_of(self._asked, one)
         self._listing.list([one])
         self._tell_rules(one)
 

@@ -401,7 +401,7 @@ def _known(value: Decimal | None) -> float:
 
 def _rules(asked: Asked, symbol: Symbol) -> tuple[float, ...]:
     minutes = asked.minutes[symbol.symbol]
-    spec, filters = spec_of(asked.product, symbol, minutes), symbol.filters
+    spec, filters = spec_of(asked, symbol), symbol.filters
     if filters is None:
         raise ValueError(f"{symbol.symbol} has no filters")
     return (
@@ -417,6 +417,7 @@ def _rules(asked: Asked, symbol: Symbol) -> tuple[float, ...]:
         float(filters.max_price),
         float(assumed_fee(asked.product) if symbol.taker_fee is None else symbol.taker_fee),
         float(spec.liquidation_fee),
+        spec.half_spread,
         asked.sizes[symbol.symbol],
         not asked.product.arithmetic.is_borrowed,
     )
@@ -426,5 +427,5 @@ def _brackets(asked: Asked, symbol: Symbol) -> list[tuple[float, ...]]:
     """Of coins that change hands there is one, and nothing has to be kept in it."""
     if not asked.product.arithmetic.is_borrowed:
         return [(np.inf, 0.0, 0.0, np.inf)]
-    spec = spec_of(asked.product, symbol, asked.minutes[symbol.symbol])
+    spec = spec_of(asked, symbol)
     return [(float(b.cap), float(b.rate), float(b.cum), float(b.leverage)) for b in brackets_of(spec)]

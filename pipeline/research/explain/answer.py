@@ -11,7 +11,7 @@ from pipeline.research.explain import causes
 from pipeline.research.explain.causes import Cause
 from pipeline.research.explain.deals import ZERO, Deal, rounded
 from pipeline.research.explain.heard import Stored
-from pipeline.research.explain.slippage import Slippage
+from pipeline.research.explain.slippage import Filled, Slippage
 from pipeline.research.explain.walk import Cost, alone, walked
 
 _POINTS: Final = Decimal(10_000)
@@ -64,6 +64,7 @@ class Explained:
     """Signals on which both came to the same verdict."""
     notes: Sequence[str] = field(default=())
     slippage: Sequence[Slippage] = ()
+    fills: Sequence[Filled] = ()
 
     @property
     def live(self) -> Decimal:

@@ -74,7 +74,7 @@ class Engine:
         if not order.quote_quantity:
             return
         spec, money = self.spec(order.symbol), order.quote_quantity
-        best = matching.quote(self.last(order.symbol, now))
+        best = matching.quote(spec, self.last(order.symbol, now))
         enough = money / ((best.ask if order.side is Side.BUY else best.bid) * spec.tick)
         order.quantity = ZERO
         for piece in self._sweep(order, _floor(enough * 2, spec.step) + spec.step, self.last(order.symbol, now)):

@@ -372,5 +372,6 @@ class Engine:
     def _assumed_price(self, order: Order, last: int) -> Decimal:
         if order.type is OrderType.LIMIT:
             return order.price
-        best = matching.quote(last)
-        return (best.ask if order.side is Side.BUY else best.bid) * self.spec(order.symbol).tick
+        spec = self.spec(order.symbol)
+        best = matching.quote(spec, last)
+        return (best.ask if order.side is Side.BUY else best.bid) * spec.tick

@@ -64,7 +64,7 @@ def check_band(spec: SymbolSpec, side: Side, price: Decimal, mark: Decimal) -> N
 def check_counterparty(spec: SymbolSpec, side: Side, last: int, mark: Decimal) -> None:
     """A market order needs somebody inside the band to trade with."""
     highest, lowest = band(spec, mark)
-    best = quote(last)
+    best = quote(spec, last)
     outside = best.ask * spec.tick > highest if side is Side.BUY else best.bid * spec.tick < lowest
     if outside:
         raise refuse(-4131)

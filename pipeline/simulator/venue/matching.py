@@ -12,7 +12,7 @@ from pipeline.simulator.venue.orders import ZERO, Side
 LEVEL_NOTIONAL: Final = Decimal(50_000)
 """How much is offered at one level of the book. Levels are a basis point apart: a larger order pays a worse price."""
 
-_HALF_SPREAD: Final = 100_000  # a hundred-thousandth of the price on either side of the last trade
+_MILLION: Final = 1_000_000
 _LEVEL_WIDTH: Final = 10_000
 
 
@@ -50,9 +50,9 @@ class Take:
     quantity: Decimal
 
 
-def quote(last: int) -> Quote:
+def quote(spec: SymbolSpec, last: int) -> Quote:
     """The best bid and ask when the last trade was at that price."""
-    half = max(1, last // _HALF_SPREAD)
+    half = max(1, last * spec.half_spread // _MILLION)
     bid = max(1, last - half)
     return Quote(bid, max(bid + 1, last + half))
 
@@ -65,13 +65,13 @@ def level_quantity(spec: SymbolSpec, price: Decimal) -> Decimal:
 
 def crosses(spec: SymbolSpec, side: Side, price: Decimal, last: int) -> bool:
     """Whether a limit order at that price would trade at once."""
-    best = quote(last)
+    best = quote(spec, last)
     return price >= best.ask * spec.tick if side is Side.BUY else price <= best.bid * spec.tick
 
 
 def sweep(spec: SymbolSpec, side: Side, quantity: Decimal, worst: Decimal, last: int) -> list[Take]:
     """Take from the book level by level, no further than the price `worst`. What the sum lacks was not there."""
-    best = quote(last)
+    best = quote(spec, last)
     level = (best.ask if side is Side.BUY else best.bid) * spec.tick
     width = max(1, last // _LEVEL_WIDTH) * spec.tick * side.sign
     depth = level_quantity(spec, level)

@@ -21,13 +21,13 @@ class Best(NamedTuple):
 
 def best(spec: SymbolSpec, last: int) -> Best:
     """Both sides of the book when the last trade was at that price."""
-    bid, ask = quote(last)
+    bid, ask = quote(spec, last)
     return Best(_level(spec, bid), _level(spec, ask))
 
 
 def book(spec: SymbolSpec, last: int, levels: int) -> tuple[list[Level], list[Level]]:
     """Bids downwards and offers upwards from the best ones."""
-    bid, ask = quote(last)
+    bid, ask = quote(spec, last)
     width = max(1, last // _LEVEL_WIDTH)
     bids = [_level(spec, price) for price in range(bid, max(0, bid - levels * width), -width)]
     asks = [_level(spec, price) for price in range(ask, ask + levels * width, width)]

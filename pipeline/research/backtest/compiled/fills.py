@@ -21,7 +21,7 @@ def sweep(rules, side, quantity, last, mark, entered, leverage):  # type: ignore
     """(filled, paid) of a market order: level by level, no further than the band. And of contracts of a coin, which are
     booked level by level: fee, profit over the value at which it was `entered`, and margin. Of coins that change hands:
     the fee, in what is received, and in money."""
-    half = max(1, last // 100_000)
+    half = max(1, last * rules["away"] // 1_000_000)
     bid = max(1, last - half)
     best = max(bid + 1, last + half) if side > 0 else bid
     tick = rules["tick"]

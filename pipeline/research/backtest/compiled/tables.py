@@ -62,12 +62,13 @@ FLOW = np.dtype([("time", "i8"), ("symbol", "i4"), ("change", "f8"), ("cash", "f
 """Something filled or paid: how the holding changed, and the wallet with it, what is held counted at its cost."""
 RULES = np.dtype(
     [("tick", "f8"), ("grid", "f8"), ("step", "f8"), ("least", "f8"), ("most", "f8"), ("min_notional", "f8"),
-     ("up", "f8"), ("down", "f8"), ("low", "f8"), ("high", "f8"), ("fee", "f8"), ("forced", "f8"), ("size", "f8"),
-     ("owned", "?")]
+     ("up", "f8"), ("down", "f8"), ("low", "f8"), ("high", "f8"), ("fee", "f8"), ("forced", "f8"), ("away", "i8"),
+     ("size", "f8"), ("owned", "?")]
 )  # fmt: skip
 """Of a symbol. `tick`: of the stored prices; `grid`: of its orders; `fee`: of what is filled at once, and `forced` of
-what is liquidated; `size`: how many dollars of a coin a contract is, or 0 where one is worth its price; `owned`: coins
-change hands. They are paid at once, and the fee is taken from what is received."""
+what is liquidated; `away`: how far the best bid and offer are from the last price, in millionths of it; `size`: how
+many dollars of a coin a contract is, or 0 where one is worth its price; `owned`: coins change hands. They are paid at
+once, and the fee is taken from what is received."""
 CHANGE = np.dtype([("minute", "i8"), ("symbol", "i4"), ("rules", RULES)])
 """Other rules of a symbol, as `minute` opens."""
 RISK = np.dtype(
