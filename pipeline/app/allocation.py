@@ -13,7 +13,7 @@ from pipeline.portfolio.allocation import band_complaint, complaint
 from pipeline.store.control import ControlStore
 from schemas.control import Allocation, AllocationRule
 
-__all__ = ["BAND", "Allocation", "AllocationRule", "allocate", "allocation", "follow", "shares_in"]
+__all__ = ["BAND", "Allocation", "AllocationRule", "allocate", "allocation", "follow", "in_words", "shares_in"]
 
 BAND: Final = Decimal(5)
 """Points of a percent that a share may be off by where nobody says otherwise."""
@@ -22,6 +22,19 @@ BAND: Final = Decimal(5)
 def allocation(tm: Opened) -> Allocation | None:
     """What was set last; None: nobody has ever set anything, and each strategy goes by all of the equity."""
     return ControlStore(tm.db, tm.environment).allocation()
+
+
+def in_words(found: Allocation | None) -> str:
+    """What the shares come from, and whether they follow it."""
+    if found is None or found.shares is None:
+        return "each strategy goes by all of the equity"
+    rule = found.rule
+    if rule is None:
+        return "shares by hand, never changed by a flow"
+    bounds = "" if rule.least is None or rule.most is None else f", {rule.least:f} to {rule.most:f} percent each"
+    beyond = f"rebalanced each night where one is off by more than {rule.band or 0:f} points"
+    follows = "not rebalanced" if rule.band is None else beyond
+    return f"shares by {rule.kind} ({', '.join(rule.by)}{bounds}), {follows}"
 
 
 def allocate(

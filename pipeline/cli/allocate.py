@@ -115,7 +115,7 @@ def _worked_out(
 
 def _show(tm: "Opened", *, as_json: bool) -> None:
     """What is set, who set it, and what the next rebalancing would do."""
-    from pipeline.app.allocation import allocation  # noqa: PLC0415
+    from pipeline.app.allocation import allocation, in_words  # noqa: PLC0415
     from pipeline.app.rebalancing import rebalancing  # noqa: PLC0415
 
     found, coming, refused = allocation(tm), None, None
@@ -126,10 +126,7 @@ def _show(tm: "Opened", *, as_json: bool) -> None:
     if as_json:
         print_json(_told(tm.environment, found, coming, refused))
         return
-    if found is None or found.shares is None:
-        typer.echo(f"{tm.environment}: each strategy goes by all of the equity")
-    else:
-        typer.echo(f"{tm.environment}: {_rule_in_words(found.rule)}")
+    typer.echo(f"{tm.environment}: {in_words(found)}")
     if found is not None:
         last = found.changes[-1]
         typer.echo(f"changed {moment(last.at)} UTC by {last.by}{f': {last.reason}' if last.reason else ''}")
@@ -151,18 +148,6 @@ def _show_shares(found: "Allocation", coming: "Rebalancing | None", refused: str
             for name, points in coming.off_by.items()
         ]
         print_table(NEXT, rows, _will(coming))
-
-
-def _rule_in_words(rule: "AllocationRule | None") -> str:
-    if rule is None:
-        return "shares by hand, never changed by a flow"
-    bounds = "" if rule.least is None or rule.most is None else f", {rule.least:f} to {rule.most:f} percent each"
-    follows = (
-        "not rebalanced"
-        if rule.band is None
-        else f"rebalanced each night where one is off by more than {rule.band:f} points"
-    )
-    return f"shares by {rule.kind} ({', '.join(rule.by)}{bounds}), {follows}"
 
 
 def _stays(rule: "AllocationRule | None", refused: str | None) -> str | None:

@@ -256,6 +256,16 @@ class AccountNow(Answer):
     months: list[PeriodDone]
 
 
+class AllocationNow(Answer):
+    """How much of the equity each strategy goes by, who said so last, and why."""
+
+    shares: dict[str, Exact] | None = Field(description="by strategy, in percent; null: each goes by all of it")
+    rule: str = Field(description="what they come from, and whether they follow it, in words")
+    changed_at: Moment | None = None
+    changed_by: str | None = None
+    changed_why: str | None = None
+
+
 class SeriesNow(Answer):
     """A watched series, and how far it is."""
 

@@ -27,6 +27,7 @@ from pipeline.settings import Settings
 from pipeline.store import connect
 from pipeline.store.account import AccountStore
 from pipeline.store.candles.store import CandleStore
+from pipeline.store.control import ControlStore
 from pipeline.store.heartbeat import Heartbeat
 from pipeline.store.mongod.folder import Folder
 from pipeline.store.mongod.launch import Limits, any_free_port
@@ -149,6 +150,23 @@ def test_days_and_months_of_each_coin_are_those_of_the_door_and_the_database(pag
         cards = page.locator(f"{section} .card b").all_inner_texts()
         stored = [kept[name].to_decimal() for name in ("equity", "wallet", "available", "unrealized")]
         assert [number(one) for one in cards[:4]] == [rounded(one, digits) for one in stored]
+
+
+def test_how_the_equity_is_shared_out_is_said_with_who_said_so_last_and_why(page: Page, tm: Opened) -> None:
+    show(page, "account")
+    shares = page.get_by_label("Shares of the equity")
+    expect(shares).to_contain_text("each strategy goes by all of the equity")
+    store, wanted = ControlStore(tm.db, "sim"), {"macd_cross": Decimal("66.6"), "rsi_reversal": Decimal(20)}
+    store.set_allocation(wanted, by="ada", now=desk.NOW, reason="a try")
+    try:
+        show(page, "signals")
+        show(page, "account")
+        expect(shares).to_contain_text("shares by hand, never changed by a flow; changed ")
+        expect(shares).to_contain_text("by ada: a try")
+        shown = [one.locator("td").all_inner_texts() for one in shares.locator("tbody tr").all()]
+        assert shown == [["macd_cross", "66.6"], ["rsi_reversal", "20"]]
+    finally:
+        tm.db["control"].delete_one({"_id": "allocation:sim"})
 
 
 def test_positions_and_orders_are_those_of_the_database(page: Page, served: Served) -> None:

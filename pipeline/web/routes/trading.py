@@ -4,7 +4,7 @@ from typing import Final
 
 from fastapi import APIRouter
 
-from pipeline.app import kill_switch, trading_settings
+from pipeline.app import allocation, kill_switch, trading_settings
 from pipeline.app.account import Account, accounts
 from pipeline.app.trading_now import trading_now
 from pipeline.errors import UsageError
@@ -97,6 +97,17 @@ def account_now(at: At) -> list[answers.AccountNow]:
         for one in sorted(accounts(at.tm, "day", DAYS), key=_open, reverse=True)
         if one.latest is not None and one.latest.asset in months
     ]
+
+
+@router.get("/allocation")
+def allocation_now(at: At) -> answers.AllocationNow:
+    """How much of the equity each strategy goes by."""
+    found = allocation.allocation(at.tm)
+    last = None if found is None else found.changes[-1]
+    changed = {} if last is None else {"changed_at": last.at, "changed_by": last.by, "changed_why": last.reason}
+    return answers.AllocationNow.model_validate(
+        {"shares": None if found is None else found.shares, "rule": allocation.in_words(found), **changed}
+    )
 
 
 def _open(found: Account) -> int:

@@ -32,12 +32,12 @@ export function accountView(root, app) {
     h("h2", {}, "Days as a table"), h("div", { class: "scroll" }, periods(one.days.slice().reverse(), one.asset)));
 
   async function load() {
-    const found = await get("account", app.query);
+    const [found, allocated] = await Promise.all([get("account", app.query), get("allocation", app.query)]);
     if (ended) return;
     if (!found.some((/** @type {any} */ one) => one.latest)) {
       fill(page, h("h1", {}, "Account"), h("p", { class: "empty" }, "Nobody has looked at the account yet: an executor does (`tidemark execute`), or `tidemark balance`."), open);
     } else {
-      fill(page, h("h1", {}, "Account"), ...found.map((/** @type {any} */ one) => of(one, found.length > 1)), whyOf(app, "account/why"), open);
+      fill(page, h("h1", {}, "Account"), ...found.map((/** @type {any} */ one) => of(one, found.length > 1)), whyOf(app, "account/why"), sharesOf(allocated), open);
     }
     document.documentElement.dataset.ready = "yes";
   }
@@ -48,6 +48,11 @@ export function accountView(root, app) {
   load().catch((error) => { if (!ended) fill(page, h("p", { class: "wrong" }, error.message)); });
   return { end: () => { ended = true; for (const end of ends) end(); } };
 }
+
+/** How the equity is shared out, who said so last, and why. @param {any} found */
+const sharesOf = (found) => h("section", { "aria-label": "Shares of the equity" }, h("h2", {}, "Shares of the equity"),
+  found.shares ? table([{ name: "strategy", class: "text strong", cell: ([name]) => name }, { name: "% of the equity", cell: ([, share]) => share }], Object.entries(found.shares), "") : null,
+  h("p", {}, `${found.rule}${found.changed_at === null ? "" : `; changed ${moment(found.changed_at)} by ${found.changed_by}${found.changed_why ? `: ${found.changed_why}` : ""}`}`));
 
 /** @param {any[]} rows @param {string} asset */
 const periods = (rows, asset) => table([
