@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any, Final, Self
 import numpy as np
 
 from pipeline.app.opened import Opened
-from pipeline.app.wiring import exchange_of
+from pipeline.exchange.environments import PRODUCTS
 from pipeline.exchange.products.instrument import ONE, Instrument
-from pipeline.exchange_names import decimals_of_asset, decimals_of_money
+from pipeline.exchange.products.product import Product
+from pipeline.exchange_names import EXCHANGES, decimals_of_asset
 from pipeline.research.backtest.funding import Due, schedule_of
 from pipeline.research.why.answer import MonthTold, Why, why
 from pipeline.research.why.journal import Traded, symbols_of, traded
@@ -28,6 +29,7 @@ from pipeline.store.series import SeriesStore
 from pipeline.store.symbols import SymbolStore
 from pipeline.timeline import DAY, HOUR, interval, to_ms
 from schemas.accounts import Snapshot
+from schemas.orders import Order
 from schemas.series import Series, SeriesKey
 from schemas.symbols import Symbol
 
@@ -42,11 +44,16 @@ _COLUMNS: Final = ("open", "high", "low", "close", "volume")
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """`decimals`: of its money. `notes`: what whoever reads it has to know besides."""
+    """`asset`: what its money is counted in. `notes`: what whoever reads it has to know besides."""
 
     why: Why
-    decimals: int
+    asset: str
     notes: Sequence[str]
+
+    @property
+    def decimals(self) -> int:
+        """Of its money."""
+        return decimals_of_asset(self.asset)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +78,7 @@ def of_backtest(tm: Opened, found: "Result") -> Answer:
     history, notes = _history(tm, found.symbols)
     outcome = found.backtest.outcome
     said = why(parts_of(*outcome.curve.daily()), outcome.trades, history)
-    return Answer(said, decimals_of_asset(found.summary.asset), notes)
+    return Answer(said, found.summary.asset, notes)
 
 
 def of_run(tm: Opened, found: "Kept") -> Answer:
@@ -80,15 +87,44 @@ def of_run(tm: Opened, found: "Kept") -> Answer:
     history, notes = _history(tm, run.inputs.symbols)
     times = np.array([to_ms(one) for one in run.days])
     said = why(parts_of(times, np.array(run.equity)), [_Ended.of(one) for one in found.trades], history)
-    return Answer(said, decimals_of_asset(found.asset), notes)
+    return Answer(said, found.asset, notes)
 
 
-def of_account(tm: Opened) -> Answer:
-    """Of what the account earned, as snapshots and the journal have it."""
-    traces = traded(OrderJournal(tm.db, tm.environment).since(datetime.fromtimestamp(0, UTC)))
+def of_account(tm: Opened) -> list[Answer]:
+    """Of what the account earned, as snapshots and the journal have it: in each asset that it is counted in."""
+    journal = OrderJournal(tm.db, tm.environment).since(datetime.fromtimestamp(0, UTC))
+    margins = {one: _margin(tm, one) for one in {order.symbol for order in journal}}
+    lost = [
+        f"{one} is not known any more, nor what it was counted in: its trades are left out"
+        for one, asset in sorted(margins.items())
+        if asset is None
+    ]
+    common = _product(tm).margin
+    counted = {*AccountStore(tm.db, tm.environment).assets(), *margins.values(), common}
+    return [
+        _of_asset(tm, asset, [one for one in journal if margins[one.symbol] == asset], lost)
+        for asset in sorted(one for one in counted if one is not None)
+    ]
+
+
+def _product(tm: Opened) -> Product:
+    return PRODUCTS[EXCHANGES[tm.environment].market]
+
+
+def _margin(tm: Opened, symbol: str) -> str | None:
+    """What its trades are counted in."""
+    if (common := _product(tm).margin) is not None:
+        return common
+    known = SymbolStore(tm.db).get(tm.environment, symbol)
+    return None if known is None else known.margin_asset
+
+
+def _of_asset(tm: Opened, asset: str, journal: Iterable[Order], lost: Sequence[str]) -> Answer:
+    traces = traded(journal)
     history, notes = _history(tm, symbols_of(traces.traded))
+    notes[:0] = lost
     deals = _settled(tm, traces.traded, notes)
-    parts = _parts(AccountStore(tm.db, tm.environment).daily())
+    parts = _parts(AccountStore(tm.db, tm.environment, asset).daily())
     if parts:
         notes.append("months go by the account's snapshots; trades by the journal, and by the settlements stored")
     if traces.unseen:
@@ -96,19 +132,13 @@ def of_account(tm: Opened) -> Answer:
             f"{traces.unseen} positions ended without an order of the journal, liquidated or closed by hand: what "
             "their end brought is not in the trades"
         )
-    return Answer(why(parts, deals, history), _decimals(tm), notes)
-
-
-def _decimals(tm: Opened) -> int:
-    """As many as the finest of what the account is counted in; before that is known, those of its market."""
-    known = [decimals_of_asset(asset) for asset in AccountStore(tm.db, tm.environment).assets()]
-    return max(known, default=decimals_of_money(tm.environment))
+    return Answer(why(parts, deals, history), asset, notes)
 
 
 def _settled(tm: Opened, found: Sequence[Traded], notes: list[str]) -> list[Traded]:
     """Each with its funding; what is not known of it is said."""
     done, now = [], to_ms(datetime.now(UTC))
-    product = exchange_of(tm.settings).product
+    product = _product(tm)
     for symbol in symbols_of(found):
         of_it = [one for one in found if one.symbol == symbol]
         known = SymbolStore(tm.db).get(tm.environment, symbol)

@@ -99,8 +99,9 @@ def account(
     settings = begin_beside(exchange)
     if why:
         with answering(settings, as_json=as_json or as_csv) as (tm, _):
-            answer = of_account(tm)
-        show_why(answer, as_json=as_json, as_csv=as_csv, wide=wide)
+            answers = of_account(tm)
+        several = counts_in_several(settings.environment) or len(answers) > 1
+        show_why(answers, several=several, as_json=as_json, as_csv=as_csv, wide=wide)
         return
     if now:
         if by is not None or days is not None:

@@ -148,7 +148,7 @@ def backtest(
                 report(found, html, None if answer is None else answer.why)
                 typer.echo(f"the report is in {html}", err=True)
             if why and answer is not None:
-                show_why(answer, as_json=as_json, as_csv=as_csv, wide=wide)
+                show_why([answer], as_json=as_json, as_csv=as_csv, wide=wide)
             else:
                 _print(found, trades=trades, by=by, curve=curve, contribution=contribution, as_json=as_json,
                        as_csv=as_csv, wide=wide)  # fmt: skip

@@ -1,5 +1,6 @@
 """What `--why` shows, of a backtest and of an account: months, what goes with them, and the cells that stand out."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -25,15 +26,25 @@ _MOST = 12
 _HEAD = ("month", "by", "name", "trades", "profit", "return_pct", "low_pct", "high_pct")
 
 
-def show_why(answer: "Answer", *, as_json: bool = False, as_csv: bool = False, wide: bool = False) -> None:
-    """As it is asked for; the notes go to stderr."""
+def show_why(
+    answers: Sequence["Answer"],
+    *,
+    several: bool = False,
+    as_json: bool = False,
+    as_csv: bool = False,
+    wide: bool = False,
+) -> None:
+    """As it is asked for; the notes go to stderr, each once. `several`: of an account in several assets, each by
+    itself."""
     if as_json:
-        print_json(told(answer))
+        print_json({"accounts": [told(one) for one in answers]} if several else told(answers[0]))
     elif as_csv:
-        print_csv(_HEAD, (tuple(getattr(one, name) for name in _HEAD) for one in answer.why.cells))
+        cells = ((one, answer.asset) for answer in answers for one in answer.why.cells)
+        print_csv((*_HEAD, "asset"), ((*(getattr(one, name) for name in _HEAD), asset) for one, asset in cells))
     else:
-        _show(answer, wide=wide)
-    for note in answer.notes:
+        for one in answers:
+            _show(one, several=several, wide=wide)
+    for note in dict.fromkeys(note for one in answers for note in one.notes):
         typer.echo(f"note: {note}", err=True)
 
 
@@ -47,6 +58,7 @@ def told(answer: "Answer") -> dict[str, Any]:
     """Everything, for a program."""
     found = answer.why
     return {
+        "asset": answer.asset,
         "verdict": found.verdict,
         "months": [
             {
@@ -72,12 +84,12 @@ def told(answer: "Answer") -> dict[str, Any]:
     }
 
 
-def _show(answer: "Answer", *, wide: bool) -> None:
-    found = answer.why
+def _show(answer: "Answer", *, several: bool, wide: bool) -> None:
+    found, head = answer.why, f"In {answer.asset}: " if several else ""
     if not found.months:
-        typer.echo("No month is known yet.", err=True)
+        typer.echo(f"{head}No month is known yet.", err=True)
         return
-    typer.echo(found.verdict + ".")
+    typer.echo(f"{head}{found.verdict}.")
     rows = [
         (one.month, percent(one.return_pct, " %"), _between(one.low_pct, one.high_pct), one.trades, one.because)
         for one in found.months

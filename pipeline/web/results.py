@@ -113,6 +113,7 @@ class CellNow(Answer):
 class WhyNow(Answer):
     """Why did these months earn, and those not?"""
 
+    asset: str = Field(description="what it is counted in", examples=["USDT"])
     verdict: str
     decimals: int = Field(description="of its money: dollars have cents, and a coin is divided further")
     months: list[MonthNow]

@@ -77,9 +77,36 @@ def test_why_these_months_goes_by_snapshots_and_journal(tidemark: Run, db: Datab
     assert "+63.00" in shown.stdout.split()
     assert "2 settlements of BTCUSDT while it was held are not stored" in " ".join(shown.stderr.split())
     assert tidemark("account", "--why", "--csv").stdout.startswith("month,by,name,trades,profit")
-    coins = day(2, 7, -1.0, equity="990").model_copy(update={"id": "sim:BTC:counted", "asset": "BTC"})
-    AccountStore(db, "sim").add(coins)
-    assert "+63.00000000" in tidemark("account", "--why").stdout.split()
+
+
+def test_why_is_asked_of_each_coin_by_itself(tidemark: Run, db: Database[dict[str, Any]]) -> None:
+    """Two coins, each with its snapshots on the same days and its own trades: none of them counts in the other."""
+    store, journal = AccountStore(db, "sim-cm"), OrderJournal(db, "sim-cm")
+    for asset, symbol, share in (("BTC", "BTCUSD_PERP", 2.0), ("ETH", "ETHUSD_PERP", -1.0)):
+        coin = {"exchange": "sim-cm", "margin_asset": asset, "base_asset": asset, "contract_size": Decimal(100)}
+        SymbolStore(db).save([contract(symbol, **coin)])
+        for number in (1, 7):
+            one = day(2, number, share, equity="2")
+            store.add(one.model_copy(update={"id": f"{asset}:{number}", "asset": asset, "environment": "sim-cm"}))
+        for side, hour, more in (
+            ("BUY", 1, {}),
+            ("SELL", 2, {"realized": Decimal(f"0.00{len(symbol)}{int(share) + 3}")}),
+        ):
+            made = filled(symbol, "entry" if side == "BUY" else "exit", side, hour, "1")
+            at = datetime(2026, 2, 2, hour, tzinfo=UTC)
+            history = [step.model_copy(update={"at": at}) for step in made.history]
+            moved = {"history": history, "created_at": at, "updated_at": at, "environment": "sim-cm", **more}
+            journal.intend(made.model_copy(update={"id": f"{made.id}-cm", **moved}))
+    found = json.loads(tidemark("account", "--why", "--json", "--exchange", "sim-cm").stdout)["accounts"]
+    assert [(one["asset"], len(one["months"])) for one in found] == [("BTC", 1), ("ETH", 1)]
+    for one, (share, symbol) in zip(found, ((2.0, "BTCUSD_PERP"), (-1.0, "ETHUSD_PERP")), strict=True):
+        assert one["months"][0]["return_pct"] == pytest.approx(((1 + share / 100) ** 2 - 1) * 100)
+        assert [each["name"] for each in one["cells"] if each["by"] == "symbol"] == [symbol]
+    shown = " ".join(tidemark("account", "--why", "--exchange", "sim-cm").stdout.split())
+    assert "In BTC: 1 of 1 months won" in shown
+    assert "In ETH: 0 of 1 months won" in shown
+    lines = tidemark("account", "--why", "--csv", "--exchange", "sim-cm").stdout.splitlines()
+    assert {line.rpartition(",")[2] for line in lines} == {"asset", "BTC", "ETH"}
 
 
 def test_why_counts_the_funding_of_what_was_held(tidemark: Run, db: Database[dict[str, Any]]) -> None:

@@ -132,7 +132,9 @@ def page(request: pytest.FixtureRequest, browser: Browser, served: Served) -> It
         tab.screenshot(path=SHOTS / f"desk-{request.node.name}.png", full_page=True)
 
 
-def test_days_and_months_of_each_coin_are_those_of_the_door_and_the_database(page: Page, tm: Opened) -> None:
+def test_days_and_months_of_each_coin_are_those_of_the_door_and_the_database(
+    page: Page, served: Served, tm: Opened
+) -> None:
     show(page, "account")
     by_day, by_month = accounts(tm, "day", 400), accounts(tm, "month")
     assert {one.latest.asset for one in by_day if one.latest} == {"USDT", "BTC"}
@@ -150,6 +152,14 @@ def test_days_and_months_of_each_coin_are_those_of_the_door_and_the_database(pag
         cards = page.locator(f"{section} .card b").all_inner_texts()
         stored = [kept[name].to_decimal() for name in ("equity", "wallet", "available", "unrealized")]
         assert [number(one) for one in cards[:4]] == [rounded(one, digits) for one in stored]
+    page.get_by_role("button", name="Why these months?").click()
+    answers = {one["asset"]: one["months"] for one in served.get("account/why")}
+    assert set(answers) == {"USDT", "BTC"}
+    for asset, told in answers.items():
+        shown = rows(page, 0, f"section[aria-label='Why, in {asset}']")
+        assert [(one[0], number(one[1])) for one in shown] == [
+            (one["month"], rounded(one["return_pct"])) for one in told
+        ]
 
 
 def test_how_the_equity_is_shared_out_is_said_with_who_said_so_last_and_why(page: Page, tm: Opened) -> None:
@@ -246,10 +256,11 @@ def test_what_was_bought_and_sold_is_on_its_candle_at_its_price(page: Page, serv
 def test_what_trades_brought_is_written_as_finely_as_its_money(page: Page) -> None:
     common = {"month": "2026-10", "trades": 2, "return_pct": 1.5, "low_pct": None, "high_pct": None}
     told = {
-        "verdict": "1 of 1 months won", "decimals": 8, "notes": [], "months": [common | {"because": ""}],
+        "asset": "BTC", "verdict": "1 of 1 months won", "decimals": 8, "notes": [],
+        "months": [common | {"because": ""}],
         "cells": [common | {"by": "strategy", "name": "macd_cross", "profit": "0.00012345", "is_clear": False}],
     }  # fmt: skip
-    page.route("**/api/account/why*", lambda route: route.fulfill(json=told))
+    page.route("**/api/account/why*", lambda route: route.fulfill(json=[told]))
     show(page, "account")
     page.get_by_role("button", name="Why these months?").click()
     cell = page.locator(".why-of td span")

@@ -76,14 +76,17 @@ def why_of_run(at: At, run: str) -> results.WhyNow:
 
 
 @router.get("/account/why")
-def why_of_account(at: At) -> results.WhyNow:
-    """The same of what the account earned, as its snapshots and the journal of orders have it."""
-    return _why(why.of_account(at.tm))
+def why_of_account(at: At) -> list[results.WhyNow]:
+    """The same of what the account earned, as its snapshots and the journal of orders have it: in each asset that it is
+    counted in."""
+    return [_why(one) for one in why.of_account(at.tm)]
 
 
 def _why(found: why.Answer) -> results.WhyNow:
     told = {name: getattr(found.why, name) for name in ("verdict", "months", "cells")}
-    return results.WhyNow.model_validate(told | {"decimals": found.decimals, "notes": found.notes})
+    return results.WhyNow.model_validate(
+        told | {"asset": found.asset, "decimals": found.decimals, "notes": found.notes}
+    )
 
 
 def _jobs(request: Request) -> Jobs:
