@@ -220,19 +220,41 @@ def test_the_views_are_reached_by_keys_and_none_complains(page: Page, said: list
     assert said == []
 
 
-def test_monitors_are_stopped_and_started(page: Page, served: Served) -> None:
+def test_monitors_are_stopped_and_started_all_or_chosen_and_what_failed_is_said(page: Page, served: Served) -> None:
+    def watched() -> set[tuple[str, str]]:
+        return {(one["symbol"], one["interval"]) for one in served.get("health")["series"]}
+
+    every = watched()
+    said, line = page.locator(".page > p"), page.locator("main tbody tr")
     show(page, "monitors")
+    page.get_by_role("button", name="Stop chosen").click()
+    expect(said).to_have_text("Name or choose the symbols.")
     page.get_by_label("Choose ETHUSDT").check()
     page.get_by_role("button", name="Stop chosen").click()
     page.get_by_role("dialog").get_by_role("button", name="Stop").click()
-    expect(page.get_by_label("Choose ETHUSDT")).to_have_count(0)
-    assert {one["symbol"] for one in served.get("health")["series"]} == {"BTCUSDT"}
-    page.get_by_label("Symbols to start").fill("ETHUSTD")
+    expect(said).to_have_text("stopped ETHUSDT")
+    expect(line.filter(has_text="ETHUSDT")).to_contain_text("stopped")
+    assert watched() == {one for one in every if one[0] == "BTCUSDT"}
+    page.get_by_label("Symbols to start").fill("ETHUSDT ETHUSTD")
+    page.get_by_label("Intervals").fill("1h")
     page.get_by_role("button", name="Start", exact=True).click()
-    expect(page.locator(".page > p")).to_contain_text("ETHUSDT")
-    page.get_by_label("Symbols to start").fill("ETHUSDT")
-    page.get_by_role("button", name="Start", exact=True).click()
-    expect(page.get_by_label("Choose ETHUSDT")).to_be_visible()
+    expect(said).to_contain_text("started ETHUSDT")
+    expect(said).to_contain_text("ETHUSTD")
+    expect(said).to_contain_text("no ingester lives")
+    assert watched() == {one for one in every if one[0] == "BTCUSDT"} | {("ETHUSDT", "1h")}
+    page.get_by_label("Intervals").fill("")
+    page.get_by_role("button", name="Stop all").click()
+    page.get_by_role("dialog").get_by_role("button", name="Stop").click()
+    expect(said).to_have_text("stopped all")
+    assert watched() == set()
+    for symbol in ("BTCUSDT", "ETHUSDT"):
+        page.get_by_label(f"Choose {symbol}").check()
+    page.get_by_role("button", name="Stop chosen").click()
+    page.get_by_role("dialog").get_by_role("button", name="Stop").click()
+    expect(said).to_contain_text("nothing was stopped · BTCUSDT: not watched")
+    page.get_by_role("button", name="Start all").click()
+    expect(said).to_contain_text("started")
+    assert watched() >= every
 
 
 def test_a_strategy_is_tried_from_the_chart_and_a_trade_leads_back_to_its_candles(
