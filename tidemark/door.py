@@ -335,6 +335,16 @@ class Tidemark:
         self._require_its_place()
         return portfolio_frame(self._ask(portfolios))
 
+    def allocation(self) -> "pl.DataFrame":
+        """How much of the equity each strategy goes by, in percent, and what the newest that it follows says. No row:
+        each goes by all of it."""
+        from pipeline.app.allocation import allocation  # noqa: PLC0415
+        from pipeline.app.rebalancing import rebalancing  # noqa: PLC0415
+        from tidemark.frames import allocation_frame  # noqa: PLC0415
+
+        self._require_its_place()
+        return self._ask(lambda tm: allocation_frame(found := allocation(tm), rebalancing(tm, found)))
+
     def series(self) -> "pl.DataFrame":
         """Which candles are stored: from when to when, how many, and how many holes the exchange itself has."""
         from pipeline.app.series import series  # noqa: PLC0415

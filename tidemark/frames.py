@@ -17,7 +17,9 @@ from schemas.signals import Signal
 
 if TYPE_CHECKING:
     from pipeline.app.account import Period, Position
+    from pipeline.app.allocation import Allocation
     from pipeline.app.portfolio import Portfolio
+    from pipeline.app.rebalancing import Rebalancing
     from pipeline.app.series import Series, SeriesKey
 
 TIME: Final = pl.Datetime("ms", "UTC")
@@ -148,6 +150,15 @@ def portfolio_frame(found: "Iterable[Portfolio]") -> pl.DataFrame:
         for one in found
         for use in one.uses
     ]
+    return pl.DataFrame(rows, schema=schema, orient="row")
+
+
+def allocation_frame(found: "Allocation | None", coming: "Rebalancing | None") -> pl.DataFrame:
+    """A row a strategy. Where nothing is newer than what the shares come from, that says what they are."""
+    now = (found and found.shares) or {}
+    newest = now if coming is None else coming.wanted.shares
+    rows = [(name, now.get(name, Decimal(0)), newest.get(name, Decimal(0))) for name in {**now, **newest}]
+    schema = {"strategy": pl.String(), "percent": MONEY, "by_newest": MONEY}
     return pl.DataFrame(rows, schema=schema, orient="row")
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from pymongo.database import Database
 
+import tidemark as door
 from pipeline.store.prepare import prepare
 from tests.cli.conftest import Run
 from tests.kept import BEGIN, keep_run, keep_search
@@ -125,7 +126,11 @@ def test_a_search_that_says_nothing_of_this_is_refused(
     assert db["control"].find_one({"kind": "allocation"}) is None
 
 
-def test_it_is_shown_what_the_next_rebalancing_would_do(tidemark: Run, db: Database[dict[str, Any]]) -> None:
+def test_it_is_shown_what_the_next_rebalancing_would_do(
+    tidemark: Run, db: Database[dict[str, Any]], chosen: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in chosen.items():
+        monkeypatch.setenv(name, value)
     prepare(db)
     keep_run(db, "one", {"macd_cross": [10, -10] * 9, "rsi_reversal": [30, -30] * 9})
     assert "not rebalanced" in tidemark("allocate", "--equal-risk", "one").stdout
@@ -135,6 +140,12 @@ def test_it_is_shown_what_the_next_rebalancing_would_do(tidemark: Run, db: Datab
     shown = tidemark("allocate").stdout
     assert "nobody has switched rebalancing on" in shown
     assert re.search(r"macd_cross +75 +50 +-25\n *rsi_reversal +25 +50 +\+25", shown), shown
+    with door.open() as tm:
+        table = tm.allocation()
+        assert table.cast({"percent": float, "by_newest": float}).rows() == [
+            ("macd_cross", 75, 50),
+            ("rsi_reversal", 25, 50),
+        ]
     shown = tidemark("allocate", "--rebalance", "--band", "30").stdout
     assert "off by more than 30 points" in shown
     assert "leaves them" in shown
