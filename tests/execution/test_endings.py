@@ -41,13 +41,22 @@ OTHER = OrderTold("x", SYMBOL, "SELL", "filled", Decimal(1), 3_000)
     ],
 )
 def test_the_newest_fill_says_what_closed_it(orders, other, level, words):
-    ending = how_it_ended(POSITION, orders, other, 899)
+    ending = how_it_ended(POSITION, orders, other, 899, 899)
     assert (ending.level, words in ending.words) == (level, True), ending
 
 
 def test_what_was_filled_before_the_exchange_still_held_some_has_not_closed_it():
-    assert how_it_ended(POSITION, [STOP], None, STOP.seen_at + 1) is UNTOLD
-    assert how_it_ended(POSITION, [STOP], None, STOP.seen_at).words == "by its stop", "in parts, in one millisecond"
+    at = STOP.seen_at
+    assert how_it_ended(POSITION, [STOP], None, at + 1, at) is UNTOLD
+    assert how_it_ended(POSITION, [STOP], None, at, at).words == "by its stop", "in parts, in one millisecond"
+
+
+def test_an_order_that_closed_a_part_and_ended_in_vain_later_has_not_closed_the_rest():
+    part, held_at = replace(STOP, leg="flatten", state="expired"), STOP.seen_at - 500
+    assert how_it_ended(POSITION, [part], None, held_at, held_at - 1) is UNTOLD
+    settled = replace(OTHER, id="settlement_autoclose-1")
+    assert "settled" in how_it_ended(POSITION, [part], settled, held_at, held_at - 1).words
+    assert how_it_ended(POSITION, [part], None, held_at, held_at).words == POSITION.closing
 
 
 def test_a_position_that_its_stop_has_closed_while_an_exit_was_decided_was_closed_by_its_stop():
@@ -101,15 +110,15 @@ def test_a_position_in_a_symbol_that_is_traded_no_more_is_closed_all_the_same():
 
 def test_a_close_that_turned_what_was_held_before_has_not_closed_what_it_made_room_for():
     before = replace(STOP, leg="exit", seen_at=POSITION.entered_at)
-    assert how_it_ended(POSITION, [before], None, 0) is UNTOLD
+    assert how_it_ended(POSITION, [before], None, 0, before.seen_at) is UNTOLD
     opener = replace(STOP, leg="trial", seen_at=before.seen_at)
     after_a_restart = replace(POSITION, entered_at=0)
-    assert how_it_ended(after_a_restart, [before, opener], None, 0) is UNTOLD
+    assert how_it_ended(after_a_restart, [before, opener], None, 0, before.seen_at) is UNTOLD
 
 
 def test_the_exit_that_closed_it_is_known_whatever_our_clock_said_when_it_was_made():
     exit_order = replace(STOP, leg="exit", signal="s2", created_at=POSITION.opened_at - 15_000)
-    assert how_it_ended(POSITION, [exit_order], None, 900).words == "signal s2"
+    assert how_it_ended(POSITION, [exit_order], None, 900, 900).words == "signal s2"
 
 
 def said_ends(driver: Driver) -> list[str]:

@@ -257,6 +257,20 @@ def test_trades_that_nobody_else_claims_are_its_own(quantity, state):
     assert (kept.state, kept.filled, kept.exchange_id) == (state, Decimal(quantity), 77)
 
 
+def test_what_somebody_opened_just_before_a_lost_entry_is_not_taken_for_its_fill():
+    """Nothing was ever held of the symbol: that is known since all that is open was read, not since the entry left."""
+    driver = Driver()
+    driver.now += SECOND
+    theirs = replace(trade(driver.sent(), "0.3", at=driver.now - 500), exchange_id=55)
+    order = driver.order("entry")
+    driver(ev.OrderSeen(OrderTold("web", SYMBOL, "BUY", "filled", Decimal("0.3"), theirs.at, exchange_id=55), "stream"))
+    driver.holds("0.3")
+    lost(driver, order)
+    driver(ev.FillsSeen(SYMBOL, (theirs,), T, driver.now))
+    driver(ev.PositionsSeen((replace(FLAT, quantity=Decimal("0.3")),), driver.now, "query"))
+    assert driver.state("entry") == "abandoned"
+
+
 def test_trades_that_do_not_make_up_what_is_held_are_not_all_that_there_are():
     driver = Driver()
     order = driver.sent()

@@ -83,6 +83,13 @@ def test_the_unit_that_is_found_again_is_the_nearest_that_the_orders_show():
     assert (driver.position().signal, driver.position().units) == ("s0", 4)
 
 
+def test_the_unit_of_an_order_that_is_still_being_filled_is_that_of_all_it_wants():
+    part = replace(ENTRY, state="partially_filled", filled=HELD / 4)
+    driver = restarted(held=HELD / 4)
+    driver.recalled(part, trades=[replace(OPENED, quantity=HELD / 4)], signals=[SAID])
+    assert (driver.position().unit_quantity, driver.position().units) == (HELD / 2, Decimal("0.5"))
+
+
 def test_a_position_of_ours_without_a_stop_gets_the_one_its_entry_would_have_had():
     driver = restarted()
     driver.recalled(ENTRY, trades=[OPENED], signals=[SAID])

@@ -33,10 +33,11 @@ _BY_OURS: Final = {"stop": "by its stop", "take_profit": "by its take-profit"}
 
 
 def how_it_ended(
-    position: PositionRecord, orders: Iterable[OrderRecord], other: OrderTold | None, held_at: int
+    position: PositionRecord, orders: Iterable[OrderRecord], other: OrderTold | None, held_at: int, reduced_at: int
 ) -> Ending:
     """What closed it: the newest fill that is known of. `other`: the newest of an order that is not in the journal.
-    `held_at`: when the exchange last said that something was held; what was filled before has not closed that."""
+    `held_at`: when the exchange last said that something was held, `reduced_at`: when an order of ours last closed any
+    of it; what was filled before has not closed that."""
     every = [one for one in orders if one.symbol == position.symbol]
     entries = [one for one in every if one.leg in ENTERING and one.signal == position.signal]
     if entries and not any(one.unsettled or one.filled for one in entries):
@@ -44,7 +45,8 @@ def how_it_ended(
     symbol = [one for one in every if one.filled]
     opened = (one.seen_at for one in entries if one.filled)
     entered_at = max(position.entered_at, *opened, 0)
-    ours = [one for one in symbol if _closed(one, position, entered_at) and one.seen_at >= held_at]
+    closed = symbol if reduced_at >= held_at else []
+    ours = [one for one in closed if _closed(one, position, entered_at) and one.seen_at >= held_at]
     newest = max(ours, key=lambda one: one.seen_at, default=None)
     if other is not None and other.at > (newest.seen_at if newest else entered_at):
         return _by_other(other)

@@ -67,6 +67,8 @@ class Memory:
     """Of each symbol, as far as it was measured, those that move like it."""
     compared: bool = False
     """Whether the exchange was compared: before, nobody knows what is held, by us or by others."""
+    compared_at: int = 0
+    """When everything that was open was read last."""
     orders: dict[str, OrderRecord] = field(default_factory=dict)
     positions: dict[str, PositionRecord] = field(default_factory=dict)
     markets: dict[str, SymbolState] = field(default_factory=dict)
@@ -277,7 +279,7 @@ class Memory:
         position = self.position(order.symbol)
         for one in (leaving, *others):
             self.held_before[one.id] = position.quantity
-            self.doubts[one.id] = sent(self.policy, held_by(position, now), now)
+            self.doubts[one.id] = sent(self.policy, held_by(position, self.compared_at), now)
             self.resend_at.pop(one.id, None)
             self.unjournaled.discard(one.id)
             self.write(one, "executor")
@@ -290,7 +292,7 @@ class Memory:
 
     def doubt(self, order: OrderRecord, now: int) -> None:
         """It stood, and may not stand any more: it is asked for at once."""
-        wait = lost(self.policy, held_by(self.position(order.symbol), now), now)
+        wait = lost(self.policy, held_by(self.position(order.symbol), self.compared_at), now)
         wait.ask_at = wait.gone_at = now
         if self.policy.owned:
             wait.gone_at += self.policy.surely_listed  # no other may stand beside it

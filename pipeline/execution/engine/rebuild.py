@@ -192,14 +192,14 @@ def _opened_by(
 
 
 def _unit_of(entries: Iterable[OrderRecord], risk: Risk) -> Decimal:
-    """The unit that they were sized by. Each was rounded down to lots, or filled in part: the largest that they show,
-    one after the other, is nearest to it."""
+    """The unit that they were sized by. Each was rounded down to lots: the largest that they show, one after the other,
+    is nearest to it. What was wanted of one says it, however much of it is filled."""
     held = units = unit = ZERO
     for one in entries:
-        held += one.filled
         added = risk.trial_units if one.leg == "trial" else risk.add_units
         units = max(units, risk.entry_units) if one.leg == "entry" else units + added
-        unit = max(unit, held / units)
+        unit = max(unit, (held + (one.quantity or one.filled)) / units)
+        held += one.filled
     return unit
 
 

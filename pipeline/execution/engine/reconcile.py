@@ -198,7 +198,7 @@ class Reconciler:
         for one in pairs.halves(every):
             if one.id not in memory.halved:
                 memory.halved.add(one.id)
-                wait = resolve.lost(memory.policy, resolve.held_by(position, now), now)
+                wait = resolve.lost(memory.policy, resolve.held_by(position, memory.compared_at), now)
                 wait.ask_at, wait.gone_at = now, now + memory.policy.surely_listed
                 memory.doubts.setdefault(one.id, wait)
         return any(one.id in memory.doubts for one in every if one.leg in PROTECTING and one.unsettled)
@@ -340,8 +340,10 @@ class Reconciler:
         memory, position = self._memory, ended.position
         symbol, since = position.symbol, now if ended.since is None else ended.since
         ended.since = since
-        ending = how_it_ended(position, memory.orders.values(), memory.newest_other(symbol), ended.held_at)
         next_one = memory.position(symbol)
+        reduced_at = max(position.reduced_at, next_one.reduced_at)
+        other = memory.newest_other(symbol)
+        ending = how_it_ended(position, memory.orders.values(), other, ended.held_at, reduced_at)
         waits = now < since + _PATIENCE.get(ending, 0) and not ended.cannot_be_asked
         if not waits or next_one.managed or next_one.quantity:
             memory.say_end(symbol, Notify(ending.level, f"{symbol} is closed", ending.words))

@@ -76,7 +76,7 @@ class Reports:
         if _unpaid(changed):
             self._ask_what_was_paid(changed)
         if changed.fired:
-            held = resolve.held_by(self._memory.position(changed.symbol), now)
+            held = resolve.held_by(self._memory.position(changed.symbol), self._memory.compared_at)
             self._memory.doubts[changed.id] = resolve.lost(self._memory.policy, held, now)
 
     def _merged(self, order: OrderRecord, told: OrderTold, now: int) -> OrderRecord:
@@ -169,7 +169,7 @@ class Reports:
         """The answer to its request was lost."""
         for one in self._memory.together(order):
             wait = self._memory.doubts.get(one.id)
-            before = wait.held if wait else resolve.held_by(self._memory.position(one.symbol), now)
+            before = wait.held if wait else resolve.held_by(self._memory.position(one.symbol), self._memory.compared_at)
             self._memory.move(one, "unknown", "answer", reason, now)
             self._memory.doubts[one.id] = resolve.lost(self._memory.policy, before, now, wait.seen if wait else ())
 
@@ -437,6 +437,7 @@ class Reports:
         silent = [PositionTold(each, ZERO, ZERO) for each in self._memory.symbols() if each not in told_positions]
         self.positions([*told_positions.values(), *silent], event.asof, "reconcile", now)
         self._memory.hear_from(event.asof)
+        self._memory.compared_at = max(self._memory.compared_at, event.asof)
         return others
 
     def _open(self, told: OrderTold, now: int) -> None:

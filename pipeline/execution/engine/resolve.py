@@ -98,9 +98,10 @@ def lost(policy: Policy, held: Held, now: int, seen: Iterable[Decimal] = ()) -> 
     return Doubt(now + policy.surely_gone, now + policy.ask_first, policy.ask_first, *held, seen=set(seen))
 
 
-def held_by(position: PositionRecord, now: int) -> Held:
-    """What is held now, and when the exchange said so; of what it never told of, nothing is held until now."""
-    return position.quantity, position.as_of or now
+def held_by(position: PositionRecord, compared_at: int) -> Held:
+    """What is held now, and when the exchange said so; of what it never told of, nothing was held when all that is open
+    was read."""
+    return position.quantity, position.as_of or compared_at
 
 
 def trades_since(order: OrderRecord, doubt: Doubt) -> int:

@@ -64,7 +64,7 @@ def broken_law(schedule: World) -> str | None:
         if kept is None and not (closes and schedule.faults.journal_refuses and not placed.open):
             return f"at the exchange and not in the journal: {placed}"
         copies = [one for one in ours if (one.client_id, one.algo) == (placed.client_id, placed.algo)]
-        again = len(copies) > 1 or (kept is not None and kept.attempts > 1)
+        again = len(copies) > 1 or schedule.sent[placed.client_id] > 1
         sent_twice = kept is None or (closes and again and not placed.open and not kept.stands)
         newest = placed is exchange.find(placed.client_id)
         if exchange.said_of(placed) is None and kept is not None and kept.state == "abandoned":

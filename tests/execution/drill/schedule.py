@@ -245,6 +245,7 @@ class Schedule(Wire):
             case CloseDone(_, asked):
                 self.close_done(asked, now)
             case Place(order):
+                self.sent[order.id] += 1
                 if order.leg in ENTERING and self.close_asked is not None:
                     self.wrongs.append(f"sent while the position is to be closed: {order}")
                 if order.leg in ENTERING and not (

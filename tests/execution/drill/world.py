@@ -4,6 +4,7 @@ executor but that it is told things.
 
 import heapq
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from decimal import Decimal
@@ -81,6 +82,8 @@ class World(ABC):
         self.close_asked: int | None = None
         self.overtaken = False
         """The market was beyond a stop before it stood: the move that fired the one before filled what rested."""
+        self.sent: Counter[str] = Counter()
+        """How often each order has left."""
         self.wrongs: list[str] = []
         """Laws that were broken on the way."""
         self.endings: list[tuple[int, Notify]] = []
