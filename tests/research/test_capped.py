@@ -45,6 +45,22 @@ def test_what_is_held_counts_at_its_newest_price(exact: bool) -> None:
 
 
 @either_engine
+@pytest.mark.parametrize(("leaves", "opens"), [("ABUSDT", 1), ("EFUSDT", 2)], ids=["the long leaves", "it stays"])
+def test_what_is_being_closed_takes_nothing_off_the_other_side(leaves: str, opens: int, exact: bool) -> None:
+    """A trial is held as four times as much is to be opened the other way: three times as much is left, or four."""
+    signals = [
+        said(3, "trial", "long", 100_000, symbol="ABUSDT"),
+        said(6, "exit", "long", 100_000, symbol=leaves),
+        said(6, "entry", "short", 100_000, symbol="CDUSDT"),
+    ]
+    question = asked({name: minutes(flat(100_000, 9), name) for name in ("ABUSDT", "CDUSDT", "EFUSDT")}, signals)
+    trial = float(run(question, exact=exact).outcome.trades[0].quantity) * 100_000 / 100
+    policy = replace(question.policy, portfolio=Portfolio(net_percent=round(3.5 * trial)))
+    found = run(replace(question, policy=policy), exact=exact).outcome
+    assert (len(found.trades), found.engine) == (opens, "exact" if exact else "fast")
+
+
+@either_engine
 def test_what_moves_alike_is_what_moved_alike_until_then(exact: bool) -> None:
     """Two symbols walk together and one by itself. Of the first week nothing is known, and nothing is opened."""
     together, alone = wild(10 * DAY // MINUTE, seed=1), wild(10 * DAY // MINUTE, seed=2)

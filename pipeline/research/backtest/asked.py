@@ -45,6 +45,9 @@ class Asked:
     """How much of the equity each strategy goes by, in percent; None: each by all of it."""
     changes: Sequence[Change] = ()
     """Of what `symbols` say, in order of time."""
+    endings: Mapping[str, int] = field(default_factory=dict)
+    """When trading of a symbol ended for good, at a full minute: its last minute is the one before, and what is held of
+    it is settled by the exchange at the last price. Coins stay."""
 
     @property
     def asset(self) -> str:

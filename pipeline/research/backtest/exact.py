@@ -45,6 +45,8 @@ from pipeline.research.backtest.margined import MarginedBooks
 from pipeline.research.backtest.market import HistoryMarket, Stance
 from pipeline.research.backtest.quiet import Range, first_event
 from pipeline.simulator.venue.ledger import LedgerEntry
+from pipeline.simulator.venue.liquidation import Force
+from pipeline.simulator.venue.venue import Venue
 from pipeline.timeline import DAY, MINUTE, SECOND
 from schemas.symbols import Symbol
 
@@ -146,6 +148,8 @@ class ExactRun:
             self._tell(TradingSeen(one.symbol, self._asked.trading.get(one.symbol, TradingView())))
         for change in self._asked.changes:
             self._at(max(change.at, self._now), partial(self._change, change.symbol))
+        for symbol, end in self._asked.endings.items():
+            self._at(max(end, self._now), partial(self._end, symbol))
         self._tell(AllocationSeen(self._asked.shares))
         self._tell_what_moves_alike()
         self._tell(Time())
@@ -349,6 +353,13 @@ class ExactRun:
         self._specs[one.symbol] = spec_of(self._asked, one)
         self._listing.list([one])
         self._tell_rules(one)
+
+    def _end(self, symbol: str) -> None:
+        """The exchange does not trade it any more. The executor hears what became of its position, then of that."""
+        if isinstance(self._venue, Venue):
+            self._venue.close_by_force(ACCOUNT, symbol, Force.SETTLEMENT, self._now)
+            self._drain()
+        self._later(2 * self._one_way, RulesSeen(symbol, None, None, self._now))
 
     def _is_busy(self) -> bool:
         """Whether the core may want to do something as time goes by. What has had no news for long has no more."""

@@ -39,7 +39,7 @@ _INSIDE: Final = {
     Inside.RESOLVED: tables.RESOLVED,
     Inside.OPTIMISTIC: tables.OPTIMISTIC,
 }
-_REASONS: Final[tuple[Reason, ...]] = ("signal", "stop", "take-profit", "liquidation", "open")
+_REASONS: Final[tuple[Reason, ...]] = ("signal", "stop", "take-profit", "liquidation", "open", "settlement")
 _CAPPED: Final = (
     (tables.BEYOND_GROSS, "everything held", "gross_percent"),
     (tables.BEYOND_NET, "longs less shorts", "net_percent"),
@@ -68,6 +68,7 @@ LEFT_OUT: Final = {
     tables.NO_MARGIN: "too little margin is free",
     tables.LIQUIDATED_BEFORE: "the stop would lie beyond the liquidation price",
     tables.HOLE: "the minute after it is not stored",
+    tables.ENDED: "trading of its symbol has ended",
     tables.NO_SHARE: "no share of the equity is allocated to its strategy",
     **{code: f"{called} would come to more than {setting} allows" for code, called, setting in _CAPPED},
     tables.LIKENESS_UNKNOWN: "what moves like it is not known",
@@ -311,7 +312,8 @@ def _ends(rows: Table) -> list[Reason]:
 
 def _decided_by(rows: Table) -> list[DecidedBy]:
     at_open = rows["closed_at"] % MINUTE == 1
-    cases = (rows["reason"] == tables.BY_LIQUIDATION, ~_by_order(rows), at_open, rows["assumed"] != 0)
+    by_force = (rows["reason"] == tables.BY_LIQUIDATION) | (rows["reason"] == tables.BY_SETTLEMENT)
+    cases = (by_force, ~_by_order(rows), at_open, rows["assumed"] != 0)
     found: list[DecidedBy] = np.select(cases, ("candle", "signal", "gap", "assumption"), "candle").tolist()
     return found
 
@@ -347,7 +349,8 @@ def _on_one_grid(asked: Asked, names: Sequence[str]) -> tables.MinuteGrid:
             _fill(marks[row], asked.marks.get(name, minutes), places, there[row])
     shift = start // MINUTE % tables.LARGE
     small, large = (tables.extremes(candles, marks, size, shift) for size in (tables.SMALL, tables.LARGE))
-    return tables.MinuteGrid(start, shift, candles, marks, there, small, large)
+    ends = [(asked.endings[one] - start) // MINUTE if one in asked.endings else tables.NEVER for one in names]
+    return tables.MinuteGrid(start, shift, np.array(ends, np.int64), candles, marks, there, small, large)
 
 
 def _fill(row: Table, minutes: Minutes, places: Integers, there: Flags) -> None:

@@ -18,8 +18,8 @@ from pipeline.simulator.venue.orders import Side as OrderSide
 from schemas.orders import Leg
 from schemas.signals import Side
 
-Reason = Literal["signal", "stop", "take-profit", "liquidation", "flatten", "open"]
-"""Why a position ended. `open`: it did not."""
+Reason = Literal["signal", "stop", "take-profit", "liquidation", "flatten", "open", "settlement"]
+"""Why a position ended. `open`: it did not; `settlement`: trading of its symbol did."""
 DecidedBy = Literal["signal", "candle", "gap", "assumption"]
 """What settled the moment and the price of an end. `candle`: its minute can have had no other; `gap`: it opened beyond
 what waited for it; `assumption`: stop and target lie in one minute, and it does not tell which came first."""
@@ -166,6 +166,8 @@ def reason_of(fill: Filled, orders: Mapping[str, OrderRecord]) -> Reason:
     """Why the position ended, of which it was the last."""
     if fill.client_id.startswith(Force.LIQUIDATION):
         return "liquidation"
+    if fill.client_id.startswith(Force.SETTLEMENT):
+        return "settlement"
     return _REASONS[orders[fill.client_id].leg]
 
 

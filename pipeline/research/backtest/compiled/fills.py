@@ -6,6 +6,7 @@ from pipeline.research.backtest.compiled.compiling import part
 from pipeline.research.backtest.compiled.sums import booked, floor_to, kept_of, maintenance, value_of, worth_of
 from pipeline.research.backtest.compiled.tables import (
     BY_LIQUIDATION,
+    BY_SETTLEMENT,
     BY_SIGNAL,
     BY_STOP,
     BY_TARGET,
@@ -94,15 +95,15 @@ def _sell(book, position, s, last, time, reason, assumed, trades, flows, rules):
 
 @part
 def leave(book, position, s, last, time, reason, assumed, trades, flows, rules):  # type: ignore[no-untyped-def]
-    """Close all of it at market, or, by force, at the mark price."""
+    """Close all of it at market, or, by force, at the mark price, or at the last one because its trading has ended."""
     if rules["owned"]:
         _sell(book, position, s, last, time, reason, assumed, trades, flows, rules)
         return
     size, tick = abs(position["quantity"]), rules["tick"]
     side = -1 if position["quantity"] > 0 else 1
     in_coins, entered, rate = rules["size"] != 0, position["cost"] / position["quantity"], rules["fee"]
-    if reason == BY_LIQUIDATION:
-        price, rate = last * tick, rules["forced"]
+    if reason in (BY_LIQUIDATION, BY_SETTLEMENT):
+        price, rate = last * tick, rules["forced"] if reason == BY_LIQUIDATION else 0.0
         filled, paid = size, size * last * tick
         fee = gain = 0.0
         if in_coins:

@@ -11,7 +11,19 @@ from pipeline.research.backtest.compiled.decisions import decide
 from pipeline.research.backtest.compiled.fills import enter, judge, leave, write
 from pipeline.research.backtest.compiled.minute import open_minute, rest_of_minute
 from pipeline.research.backtest.compiled.sums import booked, equity_of, floor_to, worth_of
-from pipeline.research.backtest.compiled.tables import BY_SIGNAL, HOLE, MINUTE, OPEN, TAKEN, TURN, TURNING, UNDECIDED
+from pipeline.research.backtest.compiled.tables import (
+    BY_SETTLEMENT,
+    BY_SIGNAL,
+    ENDED,
+    HOLE,
+    MINUTE,
+    NEVER,
+    OPEN,
+    TAKEN,
+    TURN,
+    TURNING,
+    UNDECIDED,
+)
 from pipeline.research.backtest.compiled.together import beyond_caps
 from pipeline.research.backtest.compiled.watching import first_event
 
@@ -50,6 +62,19 @@ def _change(rules, changes, first, at, length, book, held):  # type: ignore[no-u
             book["odd"] += lots * held[s]["stop"] < rules[s]["min_notional"]  # no stop stands under these
         first += 1
     return first, length if first == len(changes) else min(length, changes[first]["minute"])
+
+
+@part
+def _end(market, at, book, held, ticks, trades, flows, rules):  # type: ignore[no-untyped-def]
+    """Settle what is held of symbols whose trading ends as that minute would begin; when the next one's does."""
+    upcoming = NEVER
+    for s in range(len(held)):
+        if market.ends[s] > at:
+            upcoming = min(upcoming, market.ends[s])
+        elif market.ends[s] == at and held[s]["quantity"] != 0 and not rules[s]["owned"]:
+            time = market.start + at * MINUTE
+            leave(book, held[s], s, ticks[s], time, BY_SETTLEMENT, False, trades, flows, rules[s])
+    return upcoming
 
 
 @part
@@ -121,8 +146,9 @@ def run(  # type: ignore[no-untyped-def]
     midnight = -(market.start // MINUTE) % 1_440
     next_signal, next_funding, at, is_open = 0, 0, 0, False
     next_change, changes_at = _change(rules, changes, 0, 0, length, book, held)
+    ends_at = _end(market, 0, book, held, ticks, trades, flows, rules)
     while at < length:
-        due = changes_at
+        due = min(changes_at, ends_at)
         if next_signal < len(signals):
             due = min(due, signals[next_signal]["minute"])
         if _holds_nothing(held):
@@ -151,6 +177,8 @@ def run(  # type: ignore[no-untyped-def]
         is_new_day = at > 0 and (at - midnight) % 1_440 == 0
         if is_new_day:
             _begin_day(book, held, equity_of(book, held, ticks, rules))
+        if ends_at <= at:
+            ends_at = _end(market, at, book, held, ticks, trades, flows, rules)
         open_minute(book, held, at, is_new_day, market, trades, flows, rules, brackets, risks, ticks)
         last = next_signal
         while last < len(signals) and signals[last]["minute"] <= at:
@@ -169,8 +197,8 @@ def run(  # type: ignore[no-untyped-def]
                     waiting = waiting or verdicts[k] in (UNDECIDED, TURNING)
                     continue
                 if not market.there[s, at]:
-                    book["odd"] += 1
-                    verdicts[k] = HOLE
+                    book["odd"] += at < market.ends[s]
+                    verdicts[k] = HOLE if at < market.ends[s] else ENDED
                     continue
                 choice = decide(
                     signals[k], verdicts[k] == TURNING, book, held, opening, reserved, ticks, rules, brackets, risks,
@@ -178,7 +206,7 @@ def run(  # type: ignore[no-untyped-def]
                 )  # fmt: skip
                 if choice == OPEN and caps[0]["is_set"]:
                     choice = beyond_caps(
-                        signals[k], book, held, taken, opening, ticks, rules, risks, plans, caps[0],
+                        signals[k], market, at, book, held, taken, opening, ticks, rules, risks, plans, caps[0],
                         alike[_days_before(market, at)], room,
                     )  # fmt: skip
                 if choice < 0:
@@ -214,3 +242,4 @@ def run(  # type: ignore[no-untyped-def]
     while next_funding < len(fundings) and fundings[next_funding]["minute"] <= length:
         _settle(book, held, fundings[next_funding], ticks, market.start + length * MINUTE, trades, flows, rules)
         next_funding += 1
+    _end(market, length, book, held, ticks, trades, flows, rules)

@@ -14,7 +14,7 @@ SMALL, LARGE = 15, 480
 MINUTE: Final = 60_000
 LEAVES, FIRST, SECOND, CLOSES = 10_000, 25_000, 40_000, 55_000
 TRIAL, ENTRY, ADD, EXIT = 0, 1, 2, 3
-BY_SIGNAL, BY_STOP, BY_TARGET, BY_LIQUIDATION, STILL_OPEN = 0, 1, 2, 3, 4
+BY_SIGNAL, BY_STOP, BY_TARGET, BY_LIQUIDATION, STILL_OPEN, BY_SETTLEMENT = 0, 1, 2, 3, 4, 5
 PESSIMISTIC, RESOLVED, OPTIMISTIC = 0, 1, 2
 UNDECIDED, TAKEN, TURNING = 0, 1, 2
 OPEN, CLOSE, TURN = 1, 2, 3
@@ -22,10 +22,11 @@ OPEN, CLOSE, TURN = 1, 2, 3
     HELD_AGAIN, NOTHING_HELD, HELD_BY_ANOTHER, NO_STEP, DAY_IS_OVER, SLIPPED, NO_ATR, PRICE_MOVED, OUTSIDE_BAND,
     TOO_MANY, ENOUGH_HELD, TOO_SOON, NO_STOP, TOO_SMALL, NO_ROOM, NO_MARGIN, LIQUIDATED_BEFORE, HOLE, NO_SHORT,
     NO_SHARE, BEYOND_GROSS, BEYOND_NET, BEYOND_LONGS, BEYOND_SHORTS, BEYOND_MARGIN, BEYOND_OPEN_RISK, BEYOND_GROUP,
-    LIKENESS_UNKNOWN,
-) = range(-1, -29, -1)  # fmt: skip
+    LIKENESS_UNKNOWN, ENDED,
+) = range(-1, -30, -1)  # fmt: skip
 """Why a signal is left out."""
 LEVEL_NOTIONAL: Final = 50_000.0
+NEVER: Final = 2**62
 ONLY_MARK: Final = -1
 """Instead of the price of a trade: there was none."""
 NEAR: Final = 1e-9
@@ -113,12 +114,14 @@ def room_for(symbols: int, signals: int) -> Room:
 
 
 class MinuteGrid(NamedTuple):
-    """Minutes on one grid, a row a symbol, and the extremes of blocks of them. The first block may be shorter: it lacks
+    """Minutes on one grid, a row a symbol, and the extremes of blocks of them. `ends`: of each symbol the minute before
+    which its trading ended for good; `NEVER` where it did not. The first block may be shorter: it lacks
     `shift` minutes at its beginning. `marks`: by mark price; where it is not known, `candles` again. Blocks are as far
     as either goes."""
 
     start: int
     shift: int
+    ends: Integers
     candles: Table
     marks: Table
     there: Flags

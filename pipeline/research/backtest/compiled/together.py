@@ -40,11 +40,12 @@ def _is_beyond(before, then, equity, most):  # type: ignore[no-untyped-def]
 
 
 @part
-def _sum(sums, alike, of, held, taken, opening, ticks, rules, risks, plans):  # type: ignore[no-untyped-def]
-    """Of all that is held, and comes; or of what moves like the symbol `of`, where that is none below 0."""
+def _sum(sums, alike, of, market, at, held, taken, opening, ticks, rules, risks, plans):  # type: ignore[no-untyped-def]
+    """Of all that is held of what is still traded, and comes; or of what moves like the symbol `of`, where that is none
+    below 0."""
     sums[:] = 0.0
     for s in range(len(held)):
-        if of >= 0 and not alike[of, s]:
+        if market.ends[s] <= at or (of >= 0 and not alike[of, s]):
             continue
         leverage, size = risks[s]["leverage"], rules[s]["size"]
         if held[s]["quantity"] != 0:
@@ -55,7 +56,9 @@ def _sum(sums, alike, of, held, taken, opening, ticks, rules, risks, plans):  # 
 
 
 @part
-def beyond_caps(signal, book, held, taken, opening, ticks, rules, risks, plans, caps, alike, room):  # type: ignore[no-untyped-def]
+def beyond_caps(  # type: ignore[no-untyped-def]
+    signal, market, at, book, held, taken, opening, ticks, rules, risks, plans, caps, alike, room
+):
     """`OPEN`, or what keeps the signal from that. `taken`: symbols in which something of that moment was decided;
     `alike`: of each symbol those that move like it, itself among them where that is known; empty where nobody asks."""
     s = signal["symbol"]
@@ -65,7 +68,7 @@ def beyond_caps(signal, book, held, taken, opening, ticks, rules, risks, plans, 
     quantity, price, stop = plans[s, 4] * signal["side"], ticks[s] * rules[s]["tick"], plans[s, 2]
     leverage, size = risks[s]["leverage"], rules[s]["size"]
     sums = room.sums
-    _sum(sums, alike, -1, held, taken, opening, ticks, rules, risks, plans)
+    _sum(sums, alike, -1, market, at, held, taken, opening, ticks, rules, risks, plans)
     longs, shorts, net, margin, open_risk = sums[LONGS], sums[SHORTS], _net(sums), sums[MARGIN], sums[OPEN_RISK]
     _count(sums, quantity, price, stop, False, leverage, size)
     if _is_beyond(longs + shorts, sums[LONGS] + sums[SHORTS], equity, caps["gross"]):
@@ -81,7 +84,7 @@ def beyond_caps(signal, book, held, taken, opening, ticks, rules, risks, plans, 
     if _is_beyond(open_risk, sums[OPEN_RISK], equity, caps["open_risk"]):
         return BEYOND_OPEN_RISK
     if len(alike) > 0:
-        _sum(sums, alike, s, held, taken, opening, ticks, rules, risks, plans)
+        _sum(sums, alike, s, market, at, held, taken, opening, ticks, rules, risks, plans)
         net = _net(sums)
         _count(sums, quantity, price, stop, False, leverage, size)
         if _is_beyond(net, _net(sums), equity, caps["group"]):
