@@ -152,6 +152,7 @@ class Tidemark:
         strategies: "Names" = (),
         *,
         symbols: "Names" = (),
+        everything: bool = False,
         intervals: "Names" = (),
         days: float | None = None,
         start: "Moment | None" = None,
@@ -166,7 +167,8 @@ class Tidemark:
         what runs now; over all of the last 300 days that is stored, unless told otherwise. Nothing is sent anywhere.
 
         `equity`: what the account begins with; usual are 10,000, or as many coins as that bought. `through_holes`: also
-        where a position was held over minutes that are not stored.
+        where a position was held over minutes that are not stored. `everything`: all symbols that traded then, also
+        those that do not any more, as far as their candles are stored.
 
         What is left over goes to the one strategy that is named: `tm.backtest("macd_cross", fast=8)`.
         """
@@ -182,9 +184,9 @@ class Tidemark:
             return Backtest(
                 self._ask(
                     lambda tm: backtest(
-                        tm, names, symbols=of, intervals=codes, days=days, start=first, end=last,
-                        equity=to_sum(equity), parameters=parameters, exact=exact, through_holes=through_holes,
-                        progress=told,
+                        tm, names, symbols=of, everything=everything, intervals=codes, days=days, start=first,
+                        end=last, equity=to_sum(equity), parameters=parameters, exact=exact,
+                        through_holes=through_holes, progress=told,
                     )
                 ),
                 lambda found: self._ask(lambda tm: of_backtest(tm, found)),

@@ -15,7 +15,17 @@ import numpy as np
 
 from pipeline.app.filters import interval_filter, symbol_filter
 from pipeline.app.opened import Opened
-from pipeline.app.past import Read, funding_of, marks_of, minutes_of, rules_of, stored_minutes, symbol_of
+from pipeline.app.past import (
+    Read,
+    endings_of,
+    funding_of,
+    marks_of,
+    minutes_of,
+    parts_told,
+    rules_of,
+    stored_minutes,
+    symbol_of,
+)
 from pipeline.app.slippage import adopted
 from pipeline.app.sound import held_in_the_dark, in_dollars, require_affordable, require_one_account, usual_equity
 from pipeline.app.strategies import strategies_named
@@ -46,7 +56,7 @@ from pipeline.store.series import SeriesStore
 from pipeline.store.signals.write import fresh_for
 from pipeline.strategies.base import CANDLE_COLUMNS, Strategy
 from pipeline.strategies.runner import run_history
-from pipeline.timeline import DAY, MINUTE, SECOND, interval, to_datetime
+from pipeline.timeline import DAY, MINUTE, SECOND, interval, to_datetime, to_ms
 from schemas.series import SeriesKey
 
 __all__ = [
@@ -82,6 +92,20 @@ class Result:
     def trades(self) -> Sequence[Trade]:
         """Those behind them."""
         return self.backtest.outcome.trades
+
+    @property
+    def parts(self) -> list[dict[str, Any]]:
+        """From when to when each symbol took part; `settled`: its trading ended there."""
+        asked = self.backtest.asked
+        return [
+            {
+                "symbol": symbol,
+                "start": to_datetime(max(one.start, asked.start)),
+                "end": to_datetime(min(one.end, asked.end)),
+                "settled": symbol in asked.endings,
+            }
+            for symbol, one in asked.minutes.items()
+        ]
 
     @property
     def title(self) -> str:
@@ -149,6 +173,7 @@ def backtest(
     strategies: Iterable[str] = (),
     *,
     symbols: Iterable[str] = (),
+    everything: bool = False,
     intervals: Iterable[str] = (),
     parameters: Mapping[str, Any] | None = None,
     days: float | None = None,
@@ -162,7 +187,8 @@ def backtest(
 ) -> Result:
     """The strategies of the settings, or these, over symbols and intervals of the settings, or these; until the newest
     stored minute, unless told otherwise, and over as many of the 300 days before it as are stored. `ends`: the last
-    minutes of symbols that end earlier. `equity`: what the account begins with, or what is usual. `exact`: by the
+    minutes of symbols that end earlier. `everything`: all symbols that traded then, also those that do not any more, as
+    far as they are stored. `equity`: what the account begins with, or what is usual. `exact`: by the
     executor itself, also where the compiled rules would do. `through_holes`: also where a position was held over
     minutes that are not stored.
     `progress` hears what is being run, and how many days of how many are done."""
@@ -172,6 +198,8 @@ def backtest(
     chosen = strategies_named(tm.settings, list(strategies), parameters or {})
     named = [symbol_filter(tm, one) for one in symbols] or list(tm.settings.symbols)
     lengths = [interval_filter(tm, one) for one in intervals] or _intervals(tm, chosen)
+    if everything:
+        named = _universe(tm, lengths, DAYS if days is None else days, start, end)
     read: dict[SeriesKey, Read] = {}
     silent, notes = stretch(tm, named, DAYS if days is None else days, start, end, equity, read, ends or {})
     allowed = intervals_of(tm.settings)
@@ -215,12 +243,12 @@ def stretch(
         one: Read(begin if start is not None else max(span.first, begin), untils[one], span.changes)
         for one, span in spans.items()
     }
-    minutes, notes = minutes_of(tm, spans, wanted, start)
+    minutes, notes = minutes_of(tm, spans, wanted)
     require_one_account(tm, minutes)
-    read |= {SeriesKey(tm.environment, one, "1m"): each for one, each in wanted.items()}
+    read |= {SeriesKey(tm.environment, one, "1m"): wanted[one] for one in minutes}
     first = max(min(one.start for one in minutes.values()), start or 0)
     last = min(max(one.end for one in minutes.values()), end or _FAR)
-    marks = marks_of(tm, minutes, read, notes)
+    endings, marks = endings_of(tm, minutes, last), marks_of(tm, minutes, read, notes)
     rules = [rules_of(tm, symbol, first, last, notes) for symbol in minutes]
     policy = policy_of(tm.settings, exchange_of(tm.settings))
     asked = Asked(
@@ -232,14 +260,38 @@ def stretch(
         changes=sorted((change for _, changes in rules for change in changes), key=lambda one: one.at),
         minutes=minutes,
         trading=_trading(tm, minutes),
-        funding={symbol: funding_of(tm, symbol, first, last, notes) for symbol in minutes},
+        funding={
+            name: funding_of(tm, name, max(first, one.start), endings.get(name, last), notes)
+            for name, one in minutes.items()
+        },
+        endings=endings,
         signals=[],
         marks=marks,
         start=first,
         end=last,
     )
+    notes += parts_told(tm, asked, start)
     begun = usual_equity(asked) if equity is None else equity
     return replace(asked, assumptions=replace(asked.assumptions, equity=begun)), notes
+
+
+def _universe(tm: Opened, lengths: Iterable[str], days: float, start: int | None, end: int | None) -> list[str]:
+    """The symbols that traded at any time of that, of which minutes and candles of these lengths are stored."""
+    spans = {
+        (one.symbol, one.interval): (to_ms(one.first), to_ms(one.last_closed))
+        for one in SeriesStore(tm.db).list(tm.environment)
+        if one.first is not None and one.last_closed is not None
+    }
+    minutes = {symbol: span for (symbol, code), span in spans.items() if code == "1m"}
+    until = min(max((last for _, last in minutes.values()), default=0), _FAR if end is None else end)
+    begin = until - int(days * DAY) if start is None else start
+    found = [one for one, (first, last) in minutes.items() if first <= until and last >= begin]
+    if not (whole := [one for one in found if all((one, code) in spans for code in lengths)]):
+        raise UsageError(
+            f"of no symbol both 1m candles of that time and those of {', '.join(lengths)} are stored. Fetch them: "
+            "tidemark backfill SYMBOL --interval 1m"
+        )
+    return whole
 
 
 def _intervals(tm: Opened, strategies: Iterable[Strategy]) -> list[str]:

@@ -271,6 +271,11 @@ def _asked(
     """The same minutes, signals, rules, settings, settlements and equity."""
     read: dict[SeriesKey, Read] = {}
     silent, notes = stretch(tm, symbols, 0, span[0] - MINUTE, span[1], None, read)
+    if missing := [one for one in symbols if one not in silent.minutes]:
+        raise UsageError(
+            f"no 1m candles of {', '.join(missing)} are stored of that time. Fetch them: "
+            f"tidemark backfill {missing[0]} --interval 1m"
+        )
     control = ControlStore(tm.db, tm.environment).read()
     listed = sorted(signals, key=lambda one: (one.at, one.id))
     equity = _equity(tm, asset, listed, span[0])

@@ -8,8 +8,9 @@ from typing import Final, NamedTuple
 from pipeline.app.opened import Opened
 from pipeline.app.wiring import exchange_of
 from pipeline.errors import UsageError
+from pipeline.exchange.listed import ending
 from pipeline.exchange.products.product import Ask
-from pipeline.research.backtest.asked import Change
+from pipeline.research.backtest.asked import Asked, Change
 from pipeline.research.backtest.exchange import assumed_fee
 from pipeline.research.backtest.funding import Due, schedule_of
 from pipeline.research.backtest.minutes import Minutes
@@ -17,7 +18,7 @@ from pipeline.store.candles.store import CandleStore
 from pipeline.store.funding import FundingStore
 from pipeline.store.series import SeriesStore
 from pipeline.store.symbols import SymbolStore
-from pipeline.timeline import MINUTE, iso, to_datetime, to_ms
+from pipeline.timeline import DAY, MINUTE, iso, to_datetime, to_ms
 from schemas.series import SeriesKey
 from schemas.symbols import Symbol
 
@@ -52,10 +53,11 @@ def own_holes(tm: Opened, symbol: str) -> list[tuple[int, int]]:
 
 
 def minutes_of(
-    tm: Opened, spans: Mapping[str, Read], wanted: Mapping[str, Read], start: int | None
+    tm: Opened, spans: Mapping[str, Read], wanted: Mapping[str, Read]
 ) -> tuple[dict[str, Minutes], list[str]]:
-    """What fills are decided on, and what is to be said of it."""
+    """What fills are decided on, and what is to be said of it. Who has none is left out, if others have some."""
     found: dict[str, Minutes] = {}
+    lacking: list[str] = []
     notes: list[str] = []
     for symbol, (since, until, _) in wanted.items():
         key = SeriesKey(tm.environment, symbol, "1m")
@@ -63,17 +65,51 @@ def minutes_of(
         closed = columns["closed"].astype(bool)
         times = columns["t"][closed]
         if not len(times):
-            raise UsageError(
-                f"no 1m candles of {symbol} are stored from {iso(since)} to {iso(until)}: stored are "
+            lacking.append(
+                f"no 1m candles of {symbol} are stored from {iso(since)} to {iso(max(since, until))}: stored are "
                 f"{to_datetime(spans[symbol].first):%Y-%m-%d} to {to_datetime(spans[symbol].last):%Y-%m-%d}"
             )
+            continue
         prices = (columns[name][closed] for name in _PRICES)
         found[symbol] = Minutes.of(symbol, Decimal(1).scaleb(-symbol_of(tm, symbol).decimals), times, *prices)
-        if start is not None and times[0] > start + MINUTE:
-            notes.append(f"{symbol} begins on {to_datetime(int(times[0])):%Y-%m-%d %H:%M}: nothing older is stored")
         if holes := int((~found[symbol].there).sum()):
             notes.append(f"{symbol} lacks {holes} minutes: nothing could trade in them")
-    return found, notes
+    if not found:
+        raise UsageError("; ".join(lacking))
+    return found, [*(f"{one}. It is left out" for one in lacking), *notes]
+
+
+def endings_of(tm: Opened, minutes: Mapping[str, Minutes], end: int) -> dict[str, int]:
+    """When trading of each ended, of those whose did for good by then. None of those that go on behind what is read."""
+    found = {}
+    for symbol, one in minutes.items():
+        known, rules = SeriesStore(tm.db).get(SeriesKey(tm.environment, symbol, "1m")), symbol_of(tm, symbol)
+        is_whole = known is not None and known.last_closed is not None and to_ms(known.last_closed) < one.end
+        is_gone = known is not None and known.gone is not None
+        if is_whole and (is_gone or ending(symbol, rules.status, to_ms(rules.delivery), end) is not None):
+            found[symbol] = one.end
+    return found
+
+
+def parts_told(tm: Opened, asked: Asked, start: int | None) -> list[str]:
+    """Of each symbol that was not there all the time, or not from the `start` that was asked for, from when to when it
+    was, and why."""
+    told, begin = [], asked.start if start is None else start + MINUTE
+    for symbol, one in asked.minutes.items():
+        if one.start > begin:
+            is_new = to_ms(symbol_of(tm, symbol).onboarded) + DAY > one.start
+            why = "it was listed then" if is_new else "nothing older is stored"
+            told.append(f"{symbol} took part from {_minute_of(one.start)} on: {why}")
+        if one.end < asked.end:
+            why = "its trading ended" if symbol in asked.endings else "nothing newer is stored"
+            is_settled = symbol in asked.endings and asked.product.arithmetic.is_borrowed
+            why += f", and what was held of it {'was settled at its last price' if is_settled else 'stayed'}"
+            told.append(f"{symbol} took part until {_minute_of(one.end)}: {why}")
+    return told
+
+
+def _minute_of(moment: int) -> str:
+    return f"{to_datetime(moment):%Y-%m-%d %H:%M}"
 
 
 def marks_of(

@@ -196,6 +196,7 @@ def settings_hash(asked: "Asked") -> str:
                 sorted(asked.trading.items(), key=str),
                 of_symbols,
                 sorted(asked.funding.items()),
+                *([sorted(asked.endings.items())] if asked.endings else []),
             )
         )
     )

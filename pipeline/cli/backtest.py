@@ -34,6 +34,8 @@ Examples:
 
   tidemark backtest macd_turtle --symbol BTCUSDT --interval 1h --days 90
 
+  tidemark backtest macd_turtle --all -i 1h      every symbol that traded then, delisted ones too
+
   tidemark backtest macd_cross --set fast=8 --trades --csv > trades.csv
 
   tidemark backtest macd_cross rsi_reversal --contribution
@@ -71,6 +73,10 @@ def backtest(
         list[str] | None, typer.Argument(help="Names, or path/to/file.py:Name; none: those that run.")
     ] = None,
     symbol: Annotated[list[str] | None, typer.Option(help="Which contracts; repeat it for several.")] = None,
+    everything: Annotated[
+        bool,
+        typer.Option("--all", help="All symbols that traded then, delisted ones too, of which candles are stored."),
+    ] = False,
     interval: Annotated[
         list[str] | None, typer.Option("--interval", "-i", help="Candles of the signals; repeat it for several.")
     ] = None,
@@ -125,6 +131,8 @@ def backtest(
     one_form(as_json=as_json, as_csv=as_csv)
     if days is not None and start is not None:
         raise UsageError("--days and --start exclude each other; choose one")
+    if everything and symbol:
+        raise UsageError("--all and --symbol exclude each other; choose one")
     given = dict(map(pair, parameters or []))
     with Opened(having_data(begin(exchange))) as tm:
         with days_done(shown=not (as_json or as_csv)) as told:
@@ -132,6 +140,7 @@ def backtest(
                 tm,
                 strategies or (),
                 symbols=symbol or (),
+                everything=everything,
                 intervals=interval or (),
                 parameters=given,
                 days=days,
@@ -193,6 +202,7 @@ def _whole(found: "Result") -> dict[str, Any]:
     return {
         "strategies": found.strategies,
         "symbols": found.symbols,
+        "took_part": found.parts,
         "intervals": found.intervals,
         "start": to_datetime(found.start),
         "end": to_datetime(found.end),
