@@ -37,11 +37,17 @@ def test_what_a_cap_leaves_no_room_for_is_left_out(exact: bool) -> None:
 
 
 @either_engine
-def test_what_is_held_counts_at_its_newest_price(exact: bool) -> None:
+def test_what_is_held_counts_at_its_newest_price_which_before_a_hole_is_the_last(exact: bool) -> None:
     worth = 100_000 * float(run(of_two(1_000), exact=exact).outcome.trades[0].quantity) / 100
     most = round(2.2 * worth)
     traded = [[one.symbol for one in run(of_two(most, to), exact=exact).outcome.trades] for to in (100_000, 150_000)]
     assert traded == [["ABUSDT", "CDUSDT"], ["ABUSDT"]]
+    holed = of_two(most, 150_000)
+    there = holed.minutes["ABUSDT"].there.copy()
+    there[-5:-1] = False
+    market = replace(holed.minutes["ABUSDT"], there=there)
+    found = run(replace(holed, minutes={**holed.minutes, "ABUSDT": market}), exact=exact).outcome
+    assert ([one.symbol for one in found.trades], found.engine) == (["ABUSDT"], "exact" if exact else "fast")
 
 
 @either_engine
@@ -58,6 +64,34 @@ def test_what_is_being_closed_takes_nothing_off_the_other_side(leaves: str, open
     policy = replace(question.policy, portfolio=Portfolio(net_percent=round(3.5 * trial)))
     found = run(replace(question, policy=policy), exact=exact).outcome
     assert (len(found.trades), found.engine) == (opens, "exact" if exact else "fast")
+
+
+@either_engine
+def test_what_takes_no_more_of_a_cap_goes_through_however_much_that_is(exact: bool) -> None:
+    """The long has risen beyond the cap; a short makes longs less shorts less, and not so much less as to be within."""
+    rising, _ = of_two(1_000, 150_000).minutes.values()
+    markets = {"ABUSDT": rising, "CDUSDT": minutes(flat(100_000, 64), "CDUSDT")}
+    signals = [said(3, "entry", "long", 100_000, symbol="ABUSDT"), said(63, "trial", "short", 100_000, symbol="CDUSDT")]
+    question = asked(markets, signals, unit_percent=1, daily_profit_percent=None)
+    bought = float(run(question, exact=exact).outcome.trades[0].quantity) * 100_000 / 100
+    policy = replace(question.policy, portfolio=Portfolio(net_percent=round(1.02 * bought)))
+    found = run(replace(question, policy=policy), exact=exact).outcome
+    assert [one.side for one in found.trades] == ["long", "short"]
+
+
+@either_engine
+def test_what_is_on_its_way_counts_at_the_price_of_its_signal(exact: bool) -> None:
+    """Two are to be opened at one moment; since the signal of the first its price has risen."""
+    markets = {
+        "ABUSDT": minutes([*flat(100_000, 3), *flat(100_400, 6)], "ABUSDT"),
+        "CDUSDT": minutes(flat(100_000, 9), "CDUSDT"),
+    }
+    signals = [said(3, "entry", "long", 100_000, symbol=name) for name in markets]
+    question = asked(markets, signals)
+    bought = sum(float(one.quantity) * 100_000 / 100 for one in run(question, exact=exact).outcome.trades)
+    policy = replace(question.policy, portfolio=Portfolio(gross_percent=Decimal(str(round(bought * 1.001, 3)))))
+    found = run(replace(question, policy=policy), exact=exact).outcome
+    assert [one.symbol for one in found.trades] == ["ABUSDT", "CDUSDT"]
 
 
 @either_engine
