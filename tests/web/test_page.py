@@ -1,6 +1,8 @@
 """The page in a real Chromium: what is drawn is what is stored, what is ordered is recorded, nothing else gets in."""
 
 import json
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -19,7 +21,7 @@ from pipeline.app.opened import Opened
 from pipeline.candle import Candle, CandleWrite
 from pipeline.store.candles.store import CandleStore
 from pipeline.store.control import ControlStore
-from pipeline.timeline import interval
+from pipeline.timeline import interval, to_ms
 from schemas.series import SeriesKey
 from tests.browser.conftest import PATIENCE_MS, SHOTS, launch
 from tests.live_writer import write_live
@@ -190,17 +192,52 @@ def test_settings_are_saved_once_and_a_second_tab_is_told(page: Page, served: Se
     expect(side.get_by_label("Stop, ATR")).to_have_value("1e400")
 
 
-def test_halting_takes_a_click_and_enter_and_whoever_resumes_it_is_seen(page: Page, served: Served) -> None:
-    page.get_by_role("button", name="Halt trading").click()
-    page.get_by_role("dialog").get_by_label("Why").fill("looks odd")
-    page.keyboard.press("Enter")
-    expect(page.locator("#banner")).to_contain_text("looks odd")
-    halt = ControlStore(served.db, "sim").read().halt
+def ordered(served: Served, *words: str) -> dict[str, Any]:
+    """What a command says, run as a person runs it."""
+    command = [sys.executable, "-m", "pipeline.cli", *words, "--json"]
+    done = subprocess.run(command, env=served.environment, cwd=served.home, capture_output=True, text=True, check=True)
+    return dict(json.loads(done.stdout))
+
+
+SWITCHED = """() => {
+  window.switched = [];
+  new MutationObserver(() => switched.push([document.getElementById("halt").textContent, Date.now()]))
+    .observe(document.getElementById("halt"), { childList: true });
+}"""
+
+
+def test_what_the_page_switches_the_command_says_and_the_other_way_round(page: Page, served: Served) -> None:
+    """How soon is told in `test-output/switched.json`, and decides nothing."""
+    button, banner, control = page.locator("#halt"), page.locator("#banner"), ControlStore(served.db, "sim")
+    page.evaluate(SWITCHED)
+
+    def by_page(reason: str, then: str) -> Any:
+        button.click()
+        page.get_by_role("dialog").get_by_label("Why").fill(reason)
+        page.keyboard.press("Enter")
+        expect(button).to_have_text(then)
+        return ordered(served, "positions")["standing"]["halted"]
+
+    assert by_page("looks odd", "Resume trading")["reason"] == "looks odd"
+    expect(banner).to_contain_text("looks odd")
+    ordered(served, "resume", "--reason", "was nothing")
+    expect(button).to_have_text("Halt trading")
+    expect(banner).not_to_contain_text("looks odd")
+    ordered(served, "halt", "--reason", "said in a terminal")
+    expect(button).to_have_text("Resume trading")
+    expect(banner).to_contain_text("said in a terminal")
+    assert not by_page("seen on the page", "Halt trading")
+    halt = control.read().halt
     assert halt is not None
-    assert halt.halted
-    ControlStore(served.db, "sim").set_halt(False, flatten=False, by="somebody", now=datetime.now(UTC))
-    expect(page.get_by_role("button", name="Halt trading")).to_be_visible()
-    expect(page.locator("#banner")).to_be_hidden()
+    reasons = ["looks odd", "was nothing", "said in a terminal", "seen on the page"]
+    assert [one.reason for one in halt.changes][-4:] == reasons
+    told = {}
+    for one in [each for each in halt.changes[-4:] if "page" not in each.by]:
+        text, at = "Resume trading" if one.new == "halted" else "Halt trading", to_ms(one.at)
+        told[one.reason or ""] = (
+            min(when for said, when in page.evaluate("switched") if said == text and when >= at) - at
+        )
+    (SHOTS.parent / "switched.json").write_text(json.dumps(told))
 
 
 def test_the_views_are_reached_by_keys_and_none_complains(page: Page, said: list[str]) -> None:
