@@ -43,6 +43,7 @@ from pipeline.store.series import SeriesStore
 from pipeline.store.symbols import SymbolStore
 from pipeline.store.watchlist import Watchlist
 from pipeline.timeline import MINUTE, interval, to_datetime, to_ms
+from pipeline.web.memory import EVERY
 from schemas.candles import CANDLES
 from schemas.series import SeriesKey
 from schemas.signals import SIGNALS, Signal
@@ -131,7 +132,9 @@ def asked(served: Served, count: int, at_first: float) -> list[Row]:
         )
         took.append(time.perf_counter() - begun)
     name, note = f"/api/candles of {count:,} candles, 14 columns, median of 5", f"{len(answer.content) / 1e6:.1f} MB"
-    then = f"{at_first:.0f} MB when it had begun"
+    at_once = served.resident
+    time.sleep(EVERY + 2)
+    then = f"{at_first:.0f} MB when it had begun, {at_once:.0f} MB before the pause"
     return [
         row(name, median(took), "s", at_most=0.6, note=f"{note}; at best {min(took):.2f} s"),
         row("the page's server after all of this, resident", served.resident, "MB", at_most=150, note=then),

@@ -29,6 +29,7 @@ from pipeline.web.guard import Guard, cookie_name, page_of_words
 from pipeline.web.jobs import Jobs
 from pipeline.web.live import Live
 from pipeline.web.measured import note_for_ever
+from pipeline.web.memory import give_back_for_ever
 from pipeline.web.places import Places, opened
 from pipeline.web.routes import backtests, explaining, market, running, searches, trading
 
@@ -88,9 +89,9 @@ def application(places: Places, door: Door, port: int, names: Mapping[str, bool]
     @asynccontextmanager
     async def alive(_: FastAPI) -> AsyncIterator[None]:
         await live.start()
-        measuring = asyncio.create_task(note_for_ever(places.measure))
+        beside = asyncio.gather(note_for_ever(places.measure), give_back_for_ever())
         yield
-        measuring.cancel()
+        beside.cancel()
         for jobs in (tried, searched, opened_for, explained):
             jobs.stop()
         await live.stop()

@@ -1,14 +1,17 @@
 """Would it have earned? Backtests begun, watched, cancelled; and those that were kept."""
 
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 from fastapi import APIRouter, Query, Request
 
-from pipeline.app import runs, why
+from pipeline.app import runs
 from pipeline.exchange_names import decimals_of_asset
 from pipeline.web import results, work
 from pipeline.web.jobs import Jobs
 from pipeline.web.places import At
+
+if TYPE_CHECKING:
+    from pipeline.app.why import Answer
 
 router = APIRouter(tags=["backtests"])
 
@@ -72,17 +75,21 @@ def one(at: At, run: str) -> results.RunWhole:
 @router.get("/runs/{run}/why")
 def why_of_run(at: At, run: str) -> results.WhyNow:
     """Why did its months earn, and those not? The stored candles say what the market was like."""
-    return _why(why.of_run(at.tm, runs.run(at.tm, run)))
+    from pipeline.app.why import of_run  # noqa: PLC0415
+
+    return _why(of_run(at.tm, runs.run(at.tm, run)))
 
 
 @router.get("/account/why")
 def why_of_account(at: At) -> list[results.WhyNow]:
     """The same of what the account earned, as its snapshots and the journal of orders have it: in each asset that it is
     counted in."""
-    return [_why(one) for one in why.of_account(at.tm)]
+    from pipeline.app.why import of_account  # noqa: PLC0415
+
+    return [_why(one) for one in of_account(at.tm)]
 
 
-def _why(found: why.Answer) -> results.WhyNow:
+def _why(found: "Answer") -> results.WhyNow:
     told = {name: getattr(found.why, name) for name in ("verdict", "months", "cells")}
     return results.WhyNow.model_validate(
         told | {"asset": found.asset, "decimals": found.decimals, "notes": found.notes}
