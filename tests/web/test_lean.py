@@ -45,7 +45,7 @@ async def test_what_was_freed_goes_back_to_the_system(monkeypatch: pytest.Monkey
     pieces.clear()
     giving = asyncio.create_task(memory.give_back_for_ever())
     async with asyncio.timeout(60):
-        while psutil.Process().memory_info().rss > held - 50_000_000:
+        while psutil.Process().memory_info().rss > held - 50_000_000:  # noqa: ASYNC110 - nobody tells of it
             await asyncio.sleep(0.01)
     giving.cancel()
     assert last
