@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import sysconfig
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import requests
+from packaging.requirements import Requirement
 
 from pipeline.app.door import secret_file
 from tests.test_changelog import HEADINGS
@@ -83,6 +85,16 @@ def test_it_says_the_newest_version_and_loads_all_from_itself(installed: Path, t
     assert all(Path(one).is_relative_to(installed.parent) for one in rooms), rooms
     assert {"notify", "secrets", "cluster", "bench"} <= set(extras)
     assert "ma_breakout" in strategies
+
+
+def test_what_pip_installs_without_our_pins_is_what_prefect_runs_with(wheel: Path) -> None:
+    """Prefect 3.8.8 sets no bounds itself: beside these its server does not start, or schedules nothing."""
+    with zipfile.ZipFile(wheel) as files:
+        (metadata,) = (name for name in files.namelist() if name.endswith(".dist-info/METADATA"))
+        lines = re.findall(r"^Requires-Dist: (.+)$", files.read(metadata).decode(), re.MULTILINE)
+    asked = {one.name: one.specifier for one in map(Requirement, lines)}
+    assert not asked["fastapi"].contains("0.165.0")
+    assert not asked["sqlalchemy"].contains("2.1.9")
 
 
 @pytest.fixture
