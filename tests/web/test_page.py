@@ -27,7 +27,7 @@ from tests.browser.conftest import PATIENCE_MS, SHOTS, launch
 from tests.live_writer import write_live
 from tests.web import covered
 from tests.web.conftest import Served
-from tests.web.shown import is_shown, show
+from tests.web.shown import is_shown, number, show
 
 HOUR = interval("1h")
 KEY = SeriesKey("sim", "BTCUSDT", "1h")
@@ -137,6 +137,20 @@ def test_dragging_to_older_candles_leaves_the_candle_under_the_pointer(page: Pag
     page.mouse.move(x + 200, y, steps=4)
     assert page.evaluate("chart.series.timeAt(chart.placeAt(500))") == under
     page.mouse.up()
+
+
+def test_a_chart_is_saved_as_a_picture_and_read_as_a_table(page: Page, served: Served) -> None:
+    with page.expect_download() as saved:
+        page.get_by_role("button", name="PNG").click()
+    assert saved.value.suggested_filename == "BTCUSDT-1h.png"
+    assert saved.value.path().read_bytes().startswith(b"\x89PNG")
+    page.get_by_role("button", name="table").click()
+    stored = CandleStore(served.db).columns(KEY, 0, int(time.time() * 1000), ("t", "open", "high", "low", "close"))
+    told = page.locator("dialog table tr").nth(1).locator("td").all_inner_texts()
+    assert told[0] == f"{datetime.fromtimestamp(stored['t'][-1] / 1000, UTC):%Y-%m-%d %H:%M}"
+    assert [number(one) for one in told[1:5]] == [Decimal(repr(float(stored[name][-1]))) for name in list(stored)[1:]]
+    page.keyboard.press("Escape")
+    expect(page.locator("dialog")).to_be_hidden()
 
 
 def test_signals_are_on_their_candles_and_a_chosen_one_is_shown(page: Page, served: Served) -> None:
