@@ -12,6 +12,7 @@ import pytest
 from pipeline.settings import load
 from pipeline.supervise.whole import STEPS
 from schemas.signals import Signal
+from tests.mongosh import Shell
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -65,6 +66,14 @@ def test_the_python_example_finds_a_signal(mongo: Any, mongo_uri: str) -> None:
     assert done.returncode == 0, done.stderr
     assert re.search(r"│ 2026-01-01 01:00:00 UTC ┆ macd_cross ┆ long ┆ 1.5 +│", done.stdout)
     assert len(example("import tidemark").splitlines()) == 4
+
+
+def test_the_lines_for_mongosh_find_what_they_say(db: Any) -> None:
+    db["signals"].insert_many([SIGNAL.to_mongo(), SIGNAL.to_mongo() | {"_id": "b", "verdict": "taken"}])
+    newest, taken = (line for line in example("use tidemark").splitlines() if line.startswith("db."))
+    assert len(Shell(newest, SIGNAL.at).run(db)) == 2
+    assert Shell(taken, SIGNAL.at).run(db) == [{"at": SIGNAL.at, "symbol": "BTCUSDT", "reason": None}]
+    assert len(example("use tidemark").splitlines()) == 4
 
 
 def test_the_settings_example_is_accepted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
