@@ -58,6 +58,7 @@ async def _execute(settings: "Settings", uri: str, db: Any, place: "Environment"
     from pipeline.app.wiring import notifier_of  # noqa: PLC0415
     from pipeline.execution.runtime.executor import opened  # noqa: PLC0415
     from pipeline.store.watchlist import Watchlist  # noqa: PLC0415
+    from pipeline.tasks import cancel  # noqa: PLC0415
 
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -86,8 +87,7 @@ async def _execute(settings: "Settings", uri: str, db: Any, place: "Environment"
         try:
             await executor.run(stop)
         finally:
-            beating.cancel()
-            await asyncio.gather(beating, return_exceptions=True)
+            await cancel([beating])
 
 
 async def _beat(settings: "Settings", uri: str, executor: "Executor") -> None:

@@ -8,9 +8,11 @@ now.
 import asyncio
 import gc
 import logging
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine
 from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import Any, TypeVar
+
+from pipeline.tasks import cancel
 
 log = logging.getLogger(__name__)
 
@@ -66,15 +68,6 @@ class Background:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("a job of the ingester failed: %s", error, exc_info=error)
-
-
-async def cancel(tasks: Iterable["asyncio.Task[Any]"]) -> None:
-    """Cancel until they have ended. Once may not do: a library may take a cancellation for its own time-out."""
-    waiting = set(tasks)
-    while waiting:
-        for task in waiting:
-            task.cancel()
-        _, waiting = await asyncio.wait(waiting, timeout=0.5)
 
 
 def pause_garbage_searches() -> None:

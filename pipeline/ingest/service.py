@@ -20,7 +20,7 @@ from pipeline.exchange.frames import KlineFrame, kline_stream
 from pipeline.exchange.market import MarketData
 from pipeline.exchange.stream_session import FeedLimits
 from pipeline.exchange.streams import Feed
-from pipeline.ingest.background import Background, cancel, resume_garbage_searches
+from pipeline.ingest.background import Background, resume_garbage_searches
 from pipeline.ingest.book import Patience
 from pipeline.ingest.core import Core
 from pipeline.ingest.fetching import Fetching
@@ -35,6 +35,7 @@ from pipeline.store.series import SeriesStore
 from pipeline.store.signals.write import FRESH_FOR
 from pipeline.store.symbols import SymbolStore
 from pipeline.store.watchlist import Watchlist
+from pipeline.tasks import cancel
 from pipeline.timeline import SECOND
 from schemas.candles import CANDLES
 from schemas.series import SeriesKey
