@@ -169,7 +169,10 @@ def _live(tm: Opened, start: int, end: int, lived: int) -> _Live:
         before = journal.before(symbol, to_datetime(start), _LOOKED_BACK)
         within = journal.of_symbol(symbol, to_datetime(start), to_datetime(end))
         opened = held_at(before, start)
-        begins[symbol] = min(_said_first(tm, within, said, start), start if opened is None else _minute_before(opened))
+        acted_on = _acted_on(tm, within, said)
+        first = min((at // MINUTE * MINUTE for at in acted_on.values()), default=start)
+        begins[symbol] = min(first, start if opened is None else _minute_before(opened))
+        within = [one for one in within if acted_on.get(one.signal or "", start) < end]
         orders[symbol] = [one for one in before[::-1] if to_ms(one.created_at) >= begins[symbol]] + within
     earliest = min(begins.values(), default=start)
     if earliest < start:
@@ -198,10 +201,11 @@ def _with_minutes(tm: Opened, symbols: Iterable[str], start: int) -> tuple[list[
     return found, notes
 
 
-def _said_first(tm: Opened, orders: Iterable[Order], said: Iterable[Signal], start: int) -> int:
-    """The minute of the first signal that was acted on by these orders: it was still fresh when the window began."""
+def _acted_on(tm: Opened, orders: Iterable[Order], said: Iterable[Signal]) -> dict[str, int]:
+    """When the signals were said that these orders act on, of those that were not said in the window: before it, and
+    still fresh when it began; or at its end, by a clock that was behind."""
     ids = {one.signal for one in orders if one.leg in DECIDED and one.signal} - {one.id for one in said}
-    return min((to_ms(one.at) // MINUTE * MINUTE for one in named(tm.db, ids)), default=start)
+    return {one.id: to_ms(one.at) for one in named(tm.db, ids)}
 
 
 def _minute_before(order: Order) -> int:
