@@ -238,4 +238,4 @@ async def test_what_a_killed_executor_has_left_is_cancelled_by_the_next_when_its
     await explained(house, signal, "no more within 8 s")
     (placed,) = house.accepted()
     ended = next(one for one in house.ledger() if one["kind"] == "Ended")
-    assert 7_900 < ended["time"] - placed["time"] < 15_000
+    assert 5_000 < ended["time"] - placed["time"] < 15_000, "eight seconds from its decision on"
