@@ -23,13 +23,18 @@ def laid_out(db: Database[Any], signal_document: Any) -> None:
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
 def test_no_word_and_no_number_is_broken(tidemark: Run, command: list[str]) -> None:
-    whole = set(tidemark(*command, COLUMNS="1000").stdout.split())
+    whole = wide(tidemark, command)
+    shown = [tidemark(*command, COLUMNS=str(width)) for width in WIDTHS]
+    whole |= wide(tidemark, command)  # a candle may have ended meanwhile, and a series be one behind
     words = whole | {word.rstrip(",;:.") for word in whole}  # as a text that is shortened ends
-    for width in WIDTHS:
-        shown = tidemark(*command, COLUMNS=str(width))
-        assert shown.exit_code in {0, 3}, shown.output
-        broken = [word for word in shown.stdout.split() if word.strip("─…") and word.rstrip("…") not in words]
-        assert not broken, shown.stdout
+    for table in shown:
+        assert table.exit_code in {0, 3}, table.output
+        broken = [word for word in table.stdout.split() if word.strip("─…") and word.rstrip("…") not in words]
+        assert not broken, table.stdout
+
+
+def wide(tidemark: Run, command: list[str]) -> set[str]:
+    return set(tidemark(*command, COLUMNS="1000").stdout.split())
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
