@@ -13,8 +13,10 @@ from pipeline.app.filters import strategy_filter, symbol_filter
 from pipeline.app.opened import Opened
 from pipeline.app.past import ASSUMED, Read, symbol_of
 from pipeline.app.sound import usual_equity
+from pipeline.app.trading_access import require_backtested
 from pipeline.app.wiring import exchange_of
 from pipeline.errors import UsageError
+from pipeline.exchange.products.instrument import Instrument
 from pipeline.execution.engine.state import DECIDED, SignalView
 from pipeline.execution.runtime import documents
 from pipeline.research.backtest.asked import Asked
@@ -25,7 +27,6 @@ from pipeline.research.explain.heard import Away, Candle, Decided, Heard, Judged
 from pipeline.research.explain.live import Known, deals, held_at
 from pipeline.research.explain.paper import paper_of, price_at
 from pipeline.research.explain.slippage import Slippage, fills_of, slippages
-from pipeline.settings import Settings
 from pipeline.store.account import AccountStore, PositionStore
 from pipeline.store.candles.store import CandleStore
 from pipeline.store.control import ControlStore
@@ -40,7 +41,7 @@ from schemas.orders import Order
 from schemas.series import SeriesKey
 from schemas.signals import Signal
 
-__all__ = ["MEANINGS", "ROW", "Cause", "Explained", "Row", "Slippage", "explain", "knows", "row_of", "told"]
+__all__ = ["MEANINGS", "ROW", "Cause", "Explained", "Row", "Slippage", "explain", "row_of", "told"]
 
 DAYS: Final = 7
 _LOOKED_BACK: Final = 50
@@ -62,12 +63,6 @@ class _Live:
     notes: Sequence[str]
 
 
-def knows(settings: Settings) -> bool:
-    """Whether that market's positions can be explained."""
-    product = exchange_of(settings).product
-    return product.is_backtested and product.arithmetic.is_borrowed
-
-
 def explain(
     tm: Opened,
     *,
@@ -81,8 +76,7 @@ def explain(
     """What was traded since then, or in so many days, until the newest stored minute or an earlier moment, and
     not before an executor first lived; an account of several coins is one of each. None where nobody has traded.
     `symbol`, `strategy`: only the positions of one are shown; all are run."""
-    if not knows(tm.settings):
-        raise UsageError(f"{tm.environment}: explain knows contracts, and no coins that change hands")
+    require_backtested(tm.settings)
     only = (
         None if symbol is None else symbol_filter(tm, symbol),
         None if strategy is None else strategy_filter(tm, strategy),
@@ -168,7 +162,7 @@ def _live(tm: Opened, start: int, end: int, lived: int) -> _Live:
     for symbol in symbols:
         before = journal.before(symbol, to_datetime(start), _LOOKED_BACK)
         within = journal.of_symbol(symbol, to_datetime(start), to_datetime(end))
-        opened = held_at(before, start)
+        opened = held_at(before, start, Instrument.of(exchange_of(tm.settings).product, symbol_of(tm, symbol)))
         acted_on = _acted_on(tm, within, said)
         first = min((at // MINUTE * MINUTE for at in acted_on.values()), default=start)
         begins[symbol] = min(first, start if opened is None else _minute_before(opened))

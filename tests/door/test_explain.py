@@ -10,10 +10,8 @@ import polars as pl
 import pytest
 from typer.testing import CliRunner
 
-from pipeline.app.explain import knows
 from pipeline.cli.app import build
 from pipeline.errors import UsageError
-from pipeline.settings import Settings
 from schemas.control import CONTROL
 from tidemark import Tidemark
 
@@ -104,8 +102,3 @@ def test_what_cannot_be_asked_is_refused(arguments: tuple[str, ...], says: str) 
     done = told(*arguments, code=2)
     assert says in done.output
     assert "Traceback" not in done.output
-
-
-@pytest.mark.parametrize(("exchange", "can"), [("binance-um", True), ("binance-cm", True), ("binance-spot", False)])
-def test_coins_that_change_hands_are_not_explained(exchange: str, can: bool) -> None:
-    assert knows(Settings(environment=exchange)) is can

@@ -13,6 +13,7 @@ from pipeline.research.explain.answer import Row, rows_of
 from pipeline.research.explain.heard import Decided, Heard, Judged, Stored
 from pipeline.research.explain.live import Known, deals
 from pipeline.research.explain.paper import paper_of, price_at
+from pipeline.simulator.spot.ledger import Fill as CoinFill
 from pipeline.simulator.venue.ledger import Fill
 from pipeline.timeline import to_datetime
 from schemas.orders import Order, Transition
@@ -22,7 +23,7 @@ def journal_of(record: Record) -> list[Order]:
     """Its orders, as the executor writes them down."""
     filled: dict[str, int] = {}
     for entry in record.ledger:
-        if isinstance(entry, Fill):
+        if isinstance(entry, Fill | CoinFill):
             filled.setdefault(entry.client_id, entry.time)
     made = []
     for one in record.orders.values():

@@ -12,21 +12,23 @@ import pytest
 
 from pipeline.exchange.products.cm import CM
 from pipeline.exchange.products.instrument import Instrument
+from pipeline.exchange.products.spot import SPOT
 from pipeline.exchange.products.um import UM
 from pipeline.execution.engine.state import TradingView
+from pipeline.research.backtest.coins import trades_of_coins
 from pipeline.research.backtest.exact import ExactRun
 from pipeline.research.backtest.funding import Due
 from pipeline.research.explain.answer import Explained, Row, rows_of
 from pipeline.research.explain.causes import MEANINGS
-from pipeline.research.explain.deals import Deal, Leg
+from pipeline.research.explain.deals import Deal, Leg, rounded
 from pipeline.research.explain.heard import Away, Candle, Decided, Heard, Judged, Stored
 from pipeline.research.explain.live import decided_at
 from pipeline.research.explain.slippage import ENOUGH, Filled, fills_of, fit, slippages
 from pipeline.timeline import HOUR, MINUTE, SECOND, to_datetime
 from schemas.orders import Order, Transition
-from tests.contracts import BTC, contract
+from tests.contracts import BTC, contract, pair
 from tests.research.explained import by_paper, explained, heard_of, journal_of
-from tests.research.stage import BEGIN, asked, chatter, flat, minutes, said, wild
+from tests.research.stage import BEGIN, EQUITY, TARGET, asked, chatter, flat, minutes, said, wild
 
 ONE = Instrument.of(UM, contract(BTC))
 RATE = Decimal("0.0005")
@@ -136,6 +138,7 @@ AWAY = [Away("ingester", BEGIN - MINUTE, BEGIN + MINUTE)]
         (heard("skipped", "stale data: the feed of BTCUSDT was never heard"), {}, "skipped", "stale data"),
         (heard("skipped", "held by turtle 1h"), {}, "before", "held by turtle 1h"),
         (heard("skipped", "5 positions are open, and 5 is the most"), {}, "before", "5 is the most"),
+        (heard("skipped", "too small: the position's unit allows 0.00001, worth 0.69"), {}, "before", "too small"),
         (heard("skipped", "somebody else holds 3 BTCUSDT on this account"), {}, "hand", "somebody else holds 3"),
         (heard("would-take", "signal-only: nothing is sent"), {}, "signal-only", "nothing is sent"),
         (heard("expired", "seen 900 ms after it stopped being fresh"), {}, "late", "seen 900 ms"),
@@ -160,6 +163,19 @@ def test_what_only_the_backtest_traded(signal: Heard, stored: dict[str, Any], ca
     assert words in "".join(one.words for one in row.costs)
     assert (row.live, row.paper, row.difference) == (None, PAPER.result, -PAPER.result)
     add_up(row)
+
+
+def test_of_two_that_spoke_at_once_the_other_came_first() -> None:
+    """And only then: what another strategy has held for longer is a difference before it."""
+    kept_out = Judged("skipped", "held by other 1m")
+    for at, cause in ((BEGIN, "rival"), (BEGIN - MINUTE, "before")):
+        other = heard(id="s9", strategy="other", at=at, paper=kept_out)
+        stored = Stored({"s1": heard(live=kept_out, paper=Judged("taken")), "s9": other})
+        (row,) = rows_of([], [PAPER], {BTC: ONE}, stored)
+        assert list(row.by_cause) == [cause]
+        stored = Stored({"s1": heard(paper=kept_out), "s9": replace(other, live=kept_out, paper=Judged("taken"))})
+        (row,) = rows_of([PAPER], [], {BTC: ONE}, stored)
+        assert list(row.by_cause) == [cause]
 
 
 @pytest.mark.parametrize(
@@ -264,6 +280,42 @@ def test_contracts_of_a_coin_add_up_in_that_coin() -> None:
     assert any(row.by_cause for row in rows)
     for row in rows:
         add_up(row)
+
+
+SPOTTED = asked(*CHATTER, product=SPOT, trading=TARGET)
+CHEAP_PAIR = pair(BTC).model_copy(update={"taker_fee": Decimal("0.00075")})
+
+
+@pytest.mark.parametrize(
+    ("live", "causes"),
+    [
+        (SPOTTED, set[str]()),
+        (
+            replace(SPOTTED, assumptions=replace(SPOTTED.assumptions, signal_delay=30 * SECOND)),
+            {"late", "level", "slippage", "before", "size", "crumbs", "rounding"},
+        ),
+        (
+            replace(SPOTTED, assumptions=replace(SPOTTED.assumptions, equity=EQUITY[SPOT.name] + 777)),
+            {"size", "crumbs", "rounding", "slippage"},
+        ),
+        (
+            replace(SPOTTED, symbols=[CHEAP_PAIR]),
+            {"fee", "size", "crumbs", "rounding"},
+        ),
+    ],
+)  # fmt: skip
+def test_coins_are_explained_to_the_last_digit_of_the_money(live: Any, causes: set[str]) -> None:
+    rows, _ = explained(live, SPOTTED)
+    found = Explained("USDT", SPOTTED.start, SPOTTED.end, rows)
+    assert ([one.rest for one in rows if one.rest], set(found.by_cause) - causes) == ([], set())
+    assert found.live - found.paper == sum(found.by_cause.values(), Decimal(0))
+    assert not causes or {"size", "fee", "late"} & found.by_cause.keys()
+    assert len(rows) > 5
+    record = ExactRun(live).run()
+    told = trades_of_coins(record.ledger, record.orders, {one.id: one for one in live.signals}, live)
+    assert [one.live for one in rows if one.live is not None and one.closed_at] == [
+        rounded(one.profit) for one in told if one.closed_at
+    ]
 
 
 QUIET = [*flat(100_000, 5), *flat(100_200, 5), *flat(100_400, 10)]

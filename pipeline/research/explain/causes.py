@@ -8,14 +8,16 @@ from collections.abc import Callable, Iterable
 from decimal import Decimal
 from typing import Final, Literal, NamedTuple
 
-from pipeline.research.explain.deals import Deal, Leg
+from pipeline.exchange.products.instrument import ONE
+from pipeline.research.explain.deals import ZERO, Deal, Leg
 from pipeline.research.explain.heard import Heard, Judged, Stored
 from pipeline.timeline import iso
 from schemas.orders import Order
 
 Cause = Literal[
-    "corrected", "late", "outage", "refused", "breaker", "skipped", "signal-only", "before", "size", "unfilled",
-    "latency", "level", "slippage", "fee", "funding", "command", "hand", "liquidation", "rounding",
+    "corrected", "late", "outage", "refused", "breaker", "skipped", "signal-only", "rival", "before", "size",
+    "unfilled", "latency", "level", "slippage", "fee", "funding", "command", "hand", "liquidation", "crumbs",
+    "rounding",
 ]  # fmt: skip
 MEANINGS: Final[dict[Cause, str]] = {
     "corrected": "the candle of its signal was written or corrected after its close",
@@ -25,6 +27,7 @@ MEANINGS: Final[dict[Cause, str]] = {
     "breaker": "a breaker had tripped",
     "skipped": "a filter or a limit let it be skipped",
     "signal-only": "orders were only worked out",
+    "rival": "of signals that were said at once, another strategy's came first",
     "before": "something else was held, by a difference before it",
     "size": "the quantity was worked out by another price or another equity",
     "unfilled": "not all of the order was filled",
@@ -36,6 +39,7 @@ MEANINGS: Final[dict[Cause, str]] = {
     "command": "it was closed by a command or a target, and not by a signal",
     "hand": "somebody else traded on the account",
     "liquidation": "the exchange closed it by force",
+    "crumbs": "more or fewer coins were left over, too few to be sold",
     "rounding": "the books of the exchange have eight decimals",
 }  # fmt: skip
 LATE: Final = 2_000
@@ -50,7 +54,8 @@ _BY_WHAT_IS_HELD: Final = (
     "no position to ", "held by ", "a long position is held", "a short position is held", "its trial is held",
     "the position is past its trial", "what is held is a trial", "nothing is known of the position's entry",
 )  # fmt: skip
-_ALSO_BY_WHAT_IS_HELD: Final = (" is the most", " an entry goes to ", " an add needs an ATR")
+_ALSO_BY_WHAT_IS_HELD: Final = (" is the most", " an entry goes to ", " an add needs an ATR", ": the position's unit ")
+_BY_ANOTHER: Final = "held by "
 _NOT_TURNED: Final = "closed, and not turned: "
 _BY_OTHERS: Final = ("somebody else holds", "the position was found at the exchange")
 
@@ -108,12 +113,17 @@ def _was_only_worked_out(heard: Heard, _: Stored) -> Found | None:
     return Found("signal-only", heard.live.reason or "signal-only: nothing is sent")
 
 
+def _came_second(heard: Heard, stored: Stored) -> Found | None:
+    return _rival(heard, stored, lambda one: one.live, "live")
+
+
 def _was_skipped(heard: Heard, _: Stored) -> Found | None:
     return skip_of(heard.live, "live")
 
 
 MISSED: Final[tuple[Callable[[Heard, Stored], Found | None], ...]] = (
-    _was_refused, _nobody_lived, _was_corrected, _came_late, _was_only_worked_out, _was_skipped,
+    _was_refused, _nobody_lived, _was_corrected, _came_late, _was_only_worked_out, _came_second,
+    _was_skipped,
 )  # fmt: skip
 
 
@@ -131,7 +141,26 @@ def only_live(signal: str | None, stored: Stored, *, opens: bool = True) -> Foun
     heard = stored.signals.get(signal or "")
     if heard is None or heard.paper is None:
         return None
-    return skip_of(heard.paper, "the backtest") or (_closed(heard.paper, "the backtest") if opens else None)
+    found = _rival(heard, stored, lambda one: one.paper, "the backtest") or skip_of(heard.paper, "the backtest")
+    return found or (_closed(heard.paper, "the backtest") if opens else None)
+
+
+def _rival(heard: Heard, stored: Stored, by: Callable[[Heard], Judged | None], who: str) -> Found | None:
+    """It was skipped for what another strategy holds that opened it on a signal of the same moment."""
+    judged = by(heard)
+    if judged is None or judged.verdict != "skipped" or not (judged.reason or "").startswith(_BY_ANOTHER):
+        return None
+    for one in stored.at_once[heard.symbol, heard.at]:
+        other = by(one)
+        if (
+            other is not None
+            and other.verdict == "taken"
+            and judged.reason == f"{_BY_ANOTHER}{one.strategy} {one.interval}"
+        ):
+            return Found(
+                "rival", f"{who}: {one.strategy} {one.interval} said {one.kind} at the same moment, and came first"
+            )
+    return None
 
 
 def skip_of(judged: Judged, who: str) -> Found | None:
@@ -210,7 +239,7 @@ def charged(live: Leg, paper: Leg, expected: Decimal) -> Found | None:
     """The fee was another share of it. `expected`: what the backtest's share of it comes to."""
     if live.fee is None or paper.fee is None or not live.is_priced:
         return None
-    if abs(live.fee - expected) <= _FILLS * _BOOKED:
+    if abs(live.fee - expected) <= _FILLS * _BOOKED * (max(live.price, ONE) if live.kept else ONE):
         return Found("rounding", f"{live.fee - expected} of a fee, booked fill by fill")
     return Found("fee", f"{live.fee} of {live.quantity} at {live.price}, by the backtest's share {expected}")
 
@@ -218,6 +247,12 @@ def charged(live: Leg, paper: Leg, expected: Decimal) -> Found | None:
 def settled(live: Deal, paper: Deal) -> Found:
     """What each of the two held at the settlements."""
     return Found("funding", f"{live.funding} was settled, the backtest counts {paper.funding}")
+
+
+def left_over(live: Deal, paper: Deal) -> Found | None:
+    """Coins are sold in lots: what is less than one of them stays."""
+    mine, other = (sum((one.quantity for one in each.closing if one.leg == "crumbs"), ZERO) for each in (live, paper))
+    return Found("crumbs", f"{mine} were left over, in the backtest {other}") if mine or other else None
 
 
 def booked(difference: Decimal, legs: Iterable[Leg]) -> Found | None:
@@ -253,7 +288,7 @@ def _by_force(live: Deal) -> Found | None:
 
 
 def _ended_by(first: Deal, other: Deal, why: Callable[[str | None], Found | None]) -> Found | None:
-    last = first.closing[-1]
+    last = next(one for one in reversed(first.closing) if one.leg != "crumbs")
     if last.leg == "exit":
         return why(last.signal)
     levels = other.levels.get(last.leg, ())

@@ -9,9 +9,9 @@ from pipeline.exchange.products.instrument import Instrument
 from schemas import orders as journal
 from schemas.signals import Side
 
-End = Literal["hand", "liquidation", "open"]
+End = Literal["hand", "liquidation", "open", "crumbs"]
 """What closes a position besides orders of ours: nobody we know of, the exchange, or nothing yet, and it is worth the
-last price."""
+last price. `crumbs`: coins that are left over and too few to be sold, worth nothing."""
 Key = tuple[str | None, str]
 """What tells an order from the others of its position, live and in a backtest: its signal, and what it is for."""
 
@@ -30,7 +30,9 @@ class Leg:
     price: Decimal
     at: int
     fee: Decimal | None
-    """None: not known."""
+    """In money; None: not known."""
+    kept: Decimal = ZERO
+    """So many of the coins it bought the exchange kept: their worth is in the fee, and never came in."""
     wanted: Decimal | None = None
     """What was ordered; None: all that was held."""
     decided: Decimal | None = None
@@ -89,6 +91,23 @@ class Deal:
         return sum((one.notional(each.quantity, each.price) for each in self.entering), ZERO)
 
 
+def left_of_coins(entering: Iterable[Leg], closing: Iterable[Leg]) -> Decimal:
+    """What was bought and came in, and was not sold."""
+    came = sum((one.quantity - one.kept for one in entering), ZERO)
+    return came - sum((one.quantity for one in closing), ZERO)
+
+
+def gained_of_coins(entering: Iterable[Leg], closing: Iterable[Leg]) -> Decimal:
+    """What they brought, before fees."""
+    paid = sum(((one.quantity - one.kept) * one.price for one in entering), ZERO)
+    return sum((one.quantity * one.price for one in closing), ZERO) - paid
+
+
+def crumbs(quantity: Decimal, at: int) -> Leg:
+    """What was left over."""
+    return Leg(order="", signal=None, leg="crumbs", quantity=quantity, price=ZERO, at=at, fee=ZERO)
+
+
 def rounded(money: Decimal) -> Decimal:
     """To where nothing that a division left matters any more: sums of such are exact."""
     return money.quantize(_LAST_DIGIT)
@@ -97,7 +116,8 @@ def rounded(money: Decimal) -> Decimal:
 def gained(
     one: Instrument, sign: int, entering: Iterable[tuple[Decimal, Decimal]], leaving: Iterable[tuple[Decimal, Decimal]]
 ) -> Decimal:
-    """What quantities at their prices bring, in and out, before fees. Both have to come to the same quantity."""
+    """What quantities at their prices bring, in and out, before fees. Both have to come to the same quantity, but for
+    what was kept of coins."""
     paid, received = (
         sum((quantity * one.arithmetic.value(price, one.size) for quantity, price in each), ZERO)
         for each in (entering, leaving)

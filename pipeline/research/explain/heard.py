@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import cached_property
 from typing import NamedTuple
 
 from schemas.orders import Order
@@ -63,7 +64,7 @@ class Away(NamedTuple):
     until: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Stored:
     """All that is asked for a cause."""
 
@@ -73,3 +74,11 @@ class Stored:
     away: Sequence[Away] = ()
     hears_after: int = 500
     """By how much later than its close a backtest hears of a signal, in milliseconds."""
+
+    @cached_property
+    def at_once(self) -> Mapping[tuple[str, int], Sequence[Heard]]:
+        """The signals of a symbol that were said at the same moment."""
+        found: dict[tuple[str, int], list[Heard]] = {}
+        for one in self.signals.values():
+            found.setdefault((one.symbol, one.at), []).append(one)
+        return found

@@ -11,9 +11,10 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from pipeline.exchange.products.instrument import ONE, Instrument
+from pipeline.execution.engine.coins import is_dust
 from pipeline.execution.engine.state import DECIDED, ENTERING, PROTECTING
 from pipeline.research.backtest.funding import Due
-from pipeline.research.explain.deals import ZERO, Deal, Leg, gained
+from pipeline.research.explain.deals import ZERO, Deal, Leg, crumbs, gained, gained_of_coins, left_of_coins
 from pipeline.research.explain.heard import Decided, Heard
 from pipeline.timeline import to_ms
 from schemas.orders import UNSETTLED, Order
@@ -32,12 +33,12 @@ def deals(orders: Iterable[Order], signals: Mapping[str, Heard], known: Known) -
     """Those of one symbol, in the order in which they were opened. What closes something that was opened before the
     first of these orders is left out."""
     journal = sorted(orders, key=lambda one: one.created_at)
-    return [_deal(held, signals, known) for held in _positions(journal, known.end)]
+    return [_deal(held, signals, known) for held in _positions(journal, known.end, known.one)]
 
 
-def held_at(orders: Iterable[Order], moment: int) -> Order | None:
+def held_at(orders: Iterable[Order], moment: int, one: Instrument) -> Order | None:
     """The order that opened what was held then."""
-    *_, last = (None, *_positions(sorted(orders, key=lambda one: one.created_at), moment))
+    *_, last = (None, *_positions(sorted(orders, key=lambda each: each.created_at), moment, one))
     return None if last is None or last.ended_at is not None else last.filled[0]
 
 
@@ -66,15 +67,24 @@ class _Held:
     stops: list[Order] = field(default_factory=list)
     ended_at: int | None = None
 
-    def add(self, order: Order) -> None:
+    def add(self, order: Order, one: Instrument) -> None:
         self.filled.append(order)
-        self.quantity += _signed(order)
+        self.quantity += _signed(order) - (order.kept or ZERO)
+        if order.side == "SELL" and _is_left_over(self.quantity, order, one):
+            self.quantity = ZERO
         self.steps.append((filled_at(order), self.quantity))
         if not self.quantity:
             self.ended_at = filled_at(order)
 
 
-def _positions(journal: Sequence[Order], end: int) -> Iterator[_Held]:
+def _is_left_over(quantity: Decimal, order: Order, one: Instrument) -> bool:
+    """Coins, and too few to be sold after that sale."""
+    if one.arithmetic.is_borrowed:
+        return False
+    return is_dust(quantity, order.average_price or ONE, one.rules)
+
+
+def _positions(journal: Sequence[Order], end: int, one: Instrument) -> Iterator[_Held]:
     """Told apart: a position is over when nothing is held, or when another begins without its own end being known."""
     protecting = [one for one in journal if one.leg in PROTECTING]
     held: _Held | None = None
@@ -86,7 +96,7 @@ def _positions(journal: Sequence[Order], end: int) -> Iterator[_Held]:
             if order.plan is None:
                 continue
             held = _Held()
-        held.add(order)
+        held.add(order, one)
         if not held.quantity:
             yield _over(held, protecting, to_ms(order.updated_at) + 1, is_over=True)
             held = None
@@ -133,6 +143,10 @@ def _deal(held: _Held, signals: Mapping[str, Heard], known: Known) -> Deal:
         closing.append(left)
         brought.append(_brought(left, average, sign, one))
         booked.append(None)
+    gross = sum((told if said is None else said for said, told in zip(booked, brought, strict=True)), ZERO)
+    if not one.arithmetic.is_borrowed:
+        gross = gained_of_coins(entering, closing)
+        closing += [crumbs(left_of_coins(entering, closing), filled_at(held.filled[-1]))] * (not held.quantity)
     return Deal(
         symbol=first.symbol,
         side="long" if sign > 0 else "short",
@@ -143,7 +157,7 @@ def _deal(held: _Held, signals: Mapping[str, Heard], known: Known) -> Deal:
         closed_at=held.ended_at,
         entering=entering,
         closing=closing,
-        gross=sum((told if said is None else said for said, told in zip(booked, brought, strict=True)), ZERO),
+        gross=gross,
         funding=_funding(held, known),
         levels=_levels(held.stops),
     )
@@ -154,14 +168,16 @@ def _leg(order: Order, signals: Mapping[str, Heard], one: Instrument) -> Leg:
     decided = None if heard is None else heard.live.decided
     said = None if heard is None else heard.price
     usual = order.trigger_price or said or (order.plan.price if order.plan else ZERO)
+    price = order.average_price or usual
     return Leg(
         order=order.id,
         signal=order.signal,
         leg=order.leg,
         quantity=order.filled,
-        price=order.average_price or usual,
+        price=price,
         at=filled_at(order),
-        fee=order.fee,
+        fee=order.kept * price if order.kept else order.fee,
+        kept=order.kept or ZERO,
         wanted=order.quantity,
         decided=decided_at(decided, order.quantity, one),
         said=said,

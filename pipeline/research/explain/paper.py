@@ -7,11 +7,13 @@ from decimal import Decimal
 from pipeline.exchange.products.instrument import Instrument
 from pipeline.execution.engine.state import DECIDED, ENTERING, DecisionView, OrderRecord
 from pipeline.research.backtest.asked import Asked
+from pipeline.research.backtest.coins import trades_of_coins
 from pipeline.research.backtest.exact import Record
 from pipeline.research.backtest.trades import Trade, trades_of
-from pipeline.research.explain.deals import ZERO, Deal, Leg, gained
+from pipeline.research.explain.deals import ZERO, Deal, Leg, crumbs, gained, gained_of_coins, left_of_coins
 from pipeline.research.explain.heard import Decided, Heard, Judged
 from pipeline.research.explain.live import decided_at
+from pipeline.simulator.spot.ledger import Fill as CoinFill
 from pipeline.simulator.venue.ledger import Fill
 from schemas import orders as journal
 
@@ -32,10 +34,13 @@ def paper_of(record: Record, asked: Asked, signals: Mapping[str, Heard]) -> Pape
     }
     instruments = asked.instruments
     said = {one.id: one for one in asked.signals}
-    found = trades_of(record.ledger, record.orders, said, asked.minutes, instruments)
-    fills: dict[str, list[Fill]] = {}
+    if asked.product.arithmetic.is_borrowed:
+        found = trades_of(record.ledger, record.orders, said, asked.minutes, instruments)
+    else:
+        found = trades_of_coins(record.ledger, record.orders, said, asked)
+    fills: dict[str, list[Fill | CoinFill]] = {}
     for one in record.ledger:
-        if isinstance(one, Fill):
+        if isinstance(one, Fill | CoinFill):
             fills.setdefault(one.client_id, []).append(one)
     made = [_deal(one, fills, record, verdicts, signals, asked) for one in found]
     return Paper(made, verdicts)
@@ -54,7 +59,7 @@ def _decided(view: DecisionView | None) -> Decided | None:
 
 def _deal(
     trade: Trade,
-    fills: Mapping[str, list[Fill]],
+    fills: Mapping[str, list[Fill | CoinFill]],
     record: Record,
     verdicts: Mapping[str, Judged],
     signals: Mapping[str, Heard],
@@ -64,13 +69,16 @@ def _deal(
     legs = [_leg(name, fills[name], record.orders.get(name), verdicts, signals, one) for name in trade.orders]
     entering = [each for each in legs if each.leg in ENTERING]
     closing = [each for each in legs if each.leg not in ENTERING]
-    gross = trade.gross
-    held = sum((each.quantity for each in entering), ZERO) - sum((each.quantity for each in closing), ZERO)
-    if held:
+    held, gross = left_of_coins(entering, closing), trade.gross
+    is_over = trade.closed_at is not None
+    if held and not is_over:
         price = price_at(asked, trade.symbol, asked.end)
         closing.append(Leg(order="", signal=None, leg="open", quantity=held, price=price, at=asked.end, fee=ZERO))
         average = one.average_entry((each.quantity, each.price) for each in entering)
         gross += gained(one, sign, [(held, average)], [(held, price)])
+    if not one.arithmetic.is_borrowed:
+        gross = gained_of_coins(entering, closing)
+        closing += [crumbs(held, trade.closed_at or asked.end)] * is_over
     return Deal(
         symbol=trade.symbol,
         side=trade.side,
@@ -89,13 +97,15 @@ def _deal(
 
 def _leg(
     name: str,
-    fills: Iterable[Fill],
+    fills: Iterable[Fill | CoinFill],
     order: OrderRecord | None,
     verdicts: Mapping[str, Judged],
     signals: Mapping[str, Heard],
     one: Instrument,
 ) -> Leg:
     listed = list(fills)
+    price = one.average_entry((each.quantity, each.price) for each in listed)
+    kept = sum((each.fee for each in listed if isinstance(each, CoinFill) and each.fee_asset == each.base), ZERO)
     signal = None if order is None else order.signal
     heard = signals.get(signal or "") if order is not None and order.leg in DECIDED else None
     decided = verdicts[heard.id].decided if heard is not None and heard.id in verdicts else None
@@ -105,9 +115,10 @@ def _leg(
         signal=signal,
         leg="liquidation" if order is None else order.leg,
         quantity=sum((each.quantity for each in listed), ZERO),
-        price=one.average_entry((each.quantity, each.price) for each in listed),
+        price=price,
         at=listed[0].time,
-        fee=sum((each.fee for each in listed), ZERO),
+        fee=kept * price if kept else sum((each.fee for each in listed), ZERO),
+        kept=kept,
         wanted=wanted,
         decided=decided_at(decided, wanted, one),
         said=None if heard is None else heard.price,

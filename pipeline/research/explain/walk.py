@@ -36,6 +36,8 @@ class _Line:
     away: Decimal
     rate: Decimal
     """Its fee, as a share of its worth."""
+    kept: Decimal = ZERO
+    """The part of it that was taken from the coins that came in, as a share of them."""
 
     @property
     def price(self) -> Decimal:
@@ -45,7 +47,9 @@ class _Line:
     def of(cls, leg: Leg, base: Decimal, one: Instrument) -> Self:
         """One whose fee is not known has none."""
         worth = one.notional(leg.quantity, leg.price)
-        return cls(leg.quantity, base, leg.price - base, (leg.fee or ZERO) / worth if worth else ZERO)
+        if not worth:
+            return cls(leg.quantity, base, leg.price - base, ZERO)
+        return cls(leg.quantity, base, leg.price - base, (leg.fee or ZERO) / worth, leg.kept / leg.quantity)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +63,14 @@ class _State:
     @property
     def result(self) -> Decimal:
         """What leaves is as much as what entered, in the proportions of what left."""
-        entered = sum((each.quantity for each in self.entering.values()), ZERO)
+        entered = sum((each.quantity * (1 - each.kept) for each in self.entering.values()), ZERO)
         left = sum((each.quantity for each in self.closing.values()), ZERO)
         share = entered / left if left else ZERO
         leaving = [replace(each, quantity=each.quantity * share) for each in self.closing.values()]
         ways = [[(each.quantity, each.price) for each in lines] for lines in (self.entering.values(), leaving)]
         fees = (
-            self.one.notional(each.quantity, each.price) * each.rate for each in (*self.entering.values(), *leaving)
+            self.one.notional(each.quantity, each.price) * (each.rate - each.kept)
+            for each in (*self.entering.values(), *leaving)
         )
         return rounded(gained(self.one, self.sign, *ways) - sum(fees, ZERO) + self.funding)
 
@@ -112,7 +117,7 @@ def walked(live: Deal, paper: Deal, one: Instrument, stored: Stored) -> Walk:
         walk.go(replace(walk.state, closing=closing), causes.ended(live, paper, stored))
     else:
         shares = {key: replace(line, quantity=closing[key].quantity) for key, line in walk.state.closing.items()}
-        walk.go(replace(walk.state, closing=shares), None)
+        walk.go(replace(walk.state, closing=shares), causes.left_over(live, paper))
     both = [(key, leg, theirs.get(key) or their_outs.get(key)) for key, leg in {**ours, **outs}.items()]
     for key, leg, other in both:
         if other is not None:
@@ -152,7 +157,8 @@ def _prices(walk: Walk, key: Key, both: tuple[Leg, Leg], bases: tuple[Decimal, D
     walk.go(_with(walk.state, key, line), causes.slipped(live, paper, base, assumed), live.order)
     expected = state.one.notional(live.quantity, live.price) * line.rate
     if live.fee is not None:
-        line = replace(line, rate=_Line.of(live, base, state.one).rate)
+        paid = _Line.of(live, base, state.one)
+        line = replace(line, rate=paid.rate, kept=paid.kept)
     walk.go(_with(walk.state, key, line), causes.charged(live, paper, expected), live.order)
 
 
