@@ -279,9 +279,15 @@ def test_a_sound_signal_written_by_hand_is_taken(prepared: Database[Any]) -> Non
 SPOT = SeriesKey("binance-spot-demo", "BTCUSDT", "1h")
 
 
-@pytest.mark.parametrize("kind", ["trial", "entry", "add", "exit"])
-@pytest.mark.parametrize(("key", "verdict"), [(SPOT, "skipped"), (KEY, "fresh")])
-def test_a_short_on_spot_is_written_and_skipped(key: SeriesKey, verdict: str, kind: str) -> None:
+@pytest.mark.parametrize(
+    ("key", "kind", "verdict"),
+    [
+        *((SPOT, kind, "fresh") for kind in ("trial", "entry")),
+        *((SPOT, kind, "skipped") for kind in ("add", "exit")),
+        *((KEY, kind, "fresh") for kind in ("trial", "entry", "add", "exit")),
+    ],
+)
+def test_of_a_short_on_spot_only_what_closes_a_long_is_heard(key: SeriesKey, kind: str, verdict: str) -> None:
     short = finding(key=key)._replace(side="short", kind=kind)
     live, past = live_document(short, NOW), history_document(short, BORN, NOW)
     assert live["verdict"] == verdict
@@ -291,7 +297,7 @@ def test_a_short_on_spot_is_written_and_skipped(key: SeriesKey, verdict: str, ki
 
 
 def test_a_short_on_spot_that_nobody_decided_on_goes_with_its_strategy(prepared: Database[Any]) -> None:
-    store, short = SignalStore(prepared), finding(key=SPOT)._replace(side="short")
+    store, short = SignalStore(prepared), finding(key=SPOT)._replace(side="short", kind="exit")
     window = Window(T, T + HOUR)
     assert store.reconcile(SPOT, window, [short], NOW).added == 1
     assert store.of_others({SPOT: ["macd_cross"]}) == {"macd_cross": 1}

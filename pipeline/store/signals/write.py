@@ -34,6 +34,8 @@ Document = dict[str, Any]
 FRESH_FOR: Final = 5 * MINUTE
 NO_SHORTS: Final = "spot holds no shorts"
 """Why a signal is skipped that nobody has decided on."""
+_ONLY_OF_A_SHORT: Final = ("add", "exit")
+"""Kinds that say nothing to who holds the other side."""
 NOT_ACTED_ON: Final[Mapping[str, Any]] = {
     "$nor": [{"verdict": {"$in": ["taken", "would-take"]}}, {"verdict": "skipped", "reason": {"$ne": NO_SHORTS}}],
     "decision": None,
@@ -99,8 +101,9 @@ def history_document(finding: Finding, returns: Document, now: int) -> Document:
 
 
 def _never_taken(finding: Finding) -> Document:
-    """The verdict on what nobody can hold where it was said."""
-    if finding.side == "short" and not holds_shorts(finding.key.exchange):
+    """The verdict on what nobody can act on where it was said: a short that is opened at least closes a long."""
+    of_a_short = finding.side == "short" and finding.kind in _ONLY_OF_A_SHORT
+    if of_a_short and not holds_shorts(finding.key.exchange):
         return {"verdict": "skipped", "reason": NO_SHORTS}
     return {}
 

@@ -19,12 +19,13 @@ from pipeline.store.symbols import SymbolStore
 from pipeline.timeline import MINUTE
 from schemas.series import SeriesKey
 from tests.execution.service.conftest import House
+from tests.execution.service.spot import SpotHouse
 
 _NUMBERS = ("open", "high", "low", "close", "volume")
 _MORE = ("quote_volume", "taker_buy_base", "taker_buy_quote")
 
 
-def explained(house: House, mongo_uri: str, home: Path, risk: Risk, start: int, end: int) -> Explained:
+def explained(house: House | SpotHouse, mongo_uri: str, home: Path, risk: Risk, start: int, end: int) -> Explained:
     """What was traded in that window."""
     store(house, start, end)
     with asking(house, mongo_uri, home, risk) as tm:
@@ -33,21 +34,22 @@ def explained(house: House, mongo_uri: str, home: Path, risk: Risk, start: int, 
 
 
 @contextmanager
-def asking(house: House, mongo_uri: str, home: Path, risk: Risk) -> Iterator[Opened]:
+def asking(house: House | SpotHouse, mongo_uri: str, home: Path, risk: Risk) -> Iterator[Opened]:
     """Whoever asks the house's database."""
     chosen = {"mongo_uri": SecretStr(mongo_uri), "database": house.db.name, "environment": house.place.name}
     with Opened(Settings(home=home, risk=risk, **chosen)) as tm:
         yield tm
 
 
-def store(house: House, start: int, end: int) -> None:
-    """Its rules with the account's fee, its minutes and its settlements."""
+def store(house: House | SpotHouse, start: int, end: int) -> None:
+    """Its rules, its minutes; of a contract also the account's fee and the settlements."""
     name, exchange = house.symbol, house.place.name
     with RestClient(house.place) as client:
         published = MarketData(client)
         SymbolStore(house.db).save([one for one in published.symbols() if one.symbol == name])
-        FundingStore(house.db, exchange).add(name, published.settlements(name, start))
-    SymbolStore(house.db).note_fee(exchange, name, house.trading.taker_fee(name))
+        if isinstance(house, House):
+            FundingStore(house.db, exchange).add(name, published.settlements(name, start))
+            SymbolStore(house.db).note_fee(exchange, name, house.trading.taker_fee(name))
     key, rows = SeriesKey(exchange, name, "1m"), house.simulator.truth_klines(name, "1m", start - MINUTE, end - 1)
     times = pl.Datetime("ms", "UTC")
     opened = [int(row[0]) for row in rows]

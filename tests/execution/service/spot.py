@@ -47,6 +47,7 @@ class SpotHouse:
     credentials: Credentials
     trading: CoinTrading
     notes: list[Notify] = field(default_factory=list)
+    symbol: str = SYMBOL
 
     @asynccontextmanager
     async def executor(self, *, mode: str = "auto-execute", **risk: Any) -> AsyncIterator[Executor]:
