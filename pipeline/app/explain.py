@@ -158,11 +158,14 @@ def _live(tm: Opened, start: int, end: int, lived: int) -> _Live:
     said = said_between(tm.db, tm.environment, to_datetime(start), to_datetime(end))
     begins: dict[str, int] = {}
     orders: dict[str, list[Order]] = {}
-    symbols, notes = _with_minutes(tm, _symbols(tm, said), start)
+    spoken, touched = {one.symbol for one in said}, journal.symbols_since(to_datetime(start)) | _held(tm)
+    symbols, notes = _with_minutes(tm, spoken | touched, start)
     for symbol in symbols:
         before = journal.before(symbol, to_datetime(start), _LOOKED_BACK)
         within = journal.of_symbol(symbol, to_datetime(start), to_datetime(end))
         opened = held_at(before, start, Instrument.of(exchange_of(tm.settings).product, symbol_of(tm, symbol)))
+        if opened is None and not within and symbol not in spoken:
+            continue
         acted_on = _acted_on(tm, within, said)
         first = min((at // MINUTE * MINUTE for at in acted_on.values()), default=start)
         begins[symbol] = min(first, start if opened is None else _minute_before(opened))
@@ -176,17 +179,16 @@ def _live(tm: Opened, start: int, end: int, lived: int) -> _Live:
     return _Live(begins, orders, heard, notes)
 
 
-def _symbols(tm: Opened, said: Iterable[Signal]) -> list[str]:
-    """What anything was said of, and what is held of ours."""
-    held = {one.symbol for one in PositionStore(tm.db, tm.environment).list() if one.ours and one.quantity}
-    return sorted(held | {one.symbol for one in said})
+def _held(tm: Opened) -> set[str]:
+    """Where something of ours is held now."""
+    return {one.symbol for one in PositionStore(tm.db, tm.environment).list() if one.ours and one.quantity}
 
 
 def _with_minutes(tm: Opened, symbols: Iterable[str], start: int) -> tuple[list[str], list[str]]:
-    """Those whose minutes are stored, and what is to be said of the others."""
+    """Those whose minutes are stored, by name, and what is to be said of the others."""
     stored = {one.symbol: one for one in SeriesStore(tm.db).list(tm.environment) if one.interval == "1m"}
     found, notes = [], []
-    for symbol in symbols:
+    for symbol in sorted(symbols):
         one = stored.get(symbol)
         if one is None or one.last_closed is None or to_ms(one.last_closed) < start:
             notes.append(f"no 1m candles of {symbol} are stored of then: left out. tidemark backfill {symbol} -i 1m")

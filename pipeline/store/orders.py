@@ -104,6 +104,11 @@ class OrderJournal:
         """Orders whose end was learnt since then, oldest first."""
         return self._list({"state": {"$in": list(SETTLED)}, "updated_at": {"$gte": moment}})
 
+    def symbols_since(self, moment: datetime) -> set[str]:
+        """Where the end of an order was learnt since then."""
+        settled = {"environment": self._environment, "state": {"$in": list(SETTLED)}, "updated_at": {"$gte": moment}}
+        return set(self._orders.distinct("symbol", settled))
+
     def named(self, ids: Iterable[str]) -> list[Order]:
         """Those of these orders that are here, oldest first."""
         return self._list({"_id": {"$in": list(ids)}})

@@ -3,6 +3,7 @@ middle of a position on, and with an outage."""
 
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from pipeline.research.backtest.exact import ExactRun
 from pipeline.settings import Settings
 from pipeline.store.prepare import prepare
 from pipeline.store.processes import first_lived, outages
-from pipeline.timeline import HOUR, MINUTE, to_datetime
+from pipeline.timeline import HOUR, MINUTE, to_datetime, to_ms
 from schemas.control import CONTROL
 from schemas.orders import ORDERS
 from schemas.signals import SIGNALS
@@ -59,6 +60,32 @@ def test_a_day_is_explained_and_so_is_what_was_held_when_the_window_began(tm: Op
     (after,) = explain(tm, since=held.closed_at + MINUTE)
     assert held.signal not in {one.signal for one in after.rows}
     assert explain(tm, since=BEGIN + 2 * 24 * HOUR) == []
+
+
+def test_a_position_that_its_stop_ended_is_there_where_nothing_was_said(tm: Opened) -> None:
+    (whole,) = explain(tm, since=BEGIN)
+    spoken = [to_ms(one["at"]) for one in tm.db[SIGNALS.name].find({}, {"at": 1})]
+    stopped, quiet = next(
+        (one, before)
+        for one in whole.rows
+        if one.closed_at and "-s-" in one.orders[-1]
+        if (before := one.closed_at // MINUTE * MINUTE - MINUTE) > max(at for at in spoken if at < one.closed_at)
+    )
+    until = min(at for at in spoken if at > quiet)
+    (there,) = explain(tm, since=quiet, until=until)
+    (row,) = [one for one in there.rows if one.signal == stopped.signal]
+    assert (row.closed_at, row.live, row.rest) == (stopped.closed_at, stopped.live, 0)
+
+
+def test_an_order_that_a_hurried_clock_sent_before_its_signals_moment_is_of_the_next_window(tm: Opened) -> None:
+    first = explain(tm, since=BEGIN)[0].rows[0]
+    said = tm.db[SIGNALS.name].find_one({"_id": first.signal})["at"]  # type: ignore[index]
+    early = said - timedelta(seconds=2.5)
+    at = {"created_at": early, "updated_at": early, "history.$[].at": early}
+    tm.db[ORDERS.name].update_one({"_id": first.orders[0]}, {"$set": at})
+    assert explain(tm, since=BEGIN, until=to_ms(said))[0].rows == []
+    (row,) = [one for one in explain(tm, since=to_ms(said))[0].rows if one.signal == first.signal]
+    assert (row.live, row.rest) == (first.live, 0)
 
 
 def test_what_was_said_while_nobody_lived_is_an_outage(tm: Opened) -> None:

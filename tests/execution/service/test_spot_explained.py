@@ -1,5 +1,5 @@
-"""Coins that were traded live are explained to the last digit; and a short that the ingester heard closes a long, live as
-in the backtest."""
+"""Coins that were traded live are explained to the last digit; and a short that the ingester heard closes a long, live
+as in the backtest."""
 
 import time
 from collections.abc import Iterator
