@@ -309,7 +309,7 @@ def _equity(tm: Opened, asset: str, signals: Iterable[Signal], start: int) -> De
     sized = next((one.decision.equity for one in signals if one.decision is not None and one.decision.equity), None)
     if sized is not None:
         return sized
-    snapshot = AccountStore(tm.db, tm.environment, asset).latest_before(to_datetime(start))
+    snapshot = AccountStore(tm.db, tm.environment).of(asset).latest_before(to_datetime(start))
     return None if snapshot is None or snapshot.equity <= 0 else snapshot.equity
 
 

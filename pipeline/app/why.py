@@ -124,7 +124,7 @@ def _of_asset(tm: Opened, asset: str, journal: Iterable[Order], lost: Sequence[s
     history, notes = _history(tm, symbols_of(traces.traded))
     notes[:0] = lost
     deals = _settled(tm, traces.traded, notes)
-    parts = _parts(AccountStore(tm.db, tm.environment, asset).daily())
+    parts = _parts(AccountStore(tm.db, tm.environment).of(asset).daily())
     if parts:
         notes.append("months go by the account's snapshots; trades by the journal, and by the settlements stored")
     if traces.unseen:

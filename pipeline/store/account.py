@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from pymongo import ASCENDING, DESCENDING, ReplaceOne
+from pymongo.collection import Collection
 from pymongo.database import Database
 
 from schemas.accounts import ACCOUNTS, Snapshot
@@ -32,30 +33,36 @@ class PositionStore:
 
 
 class AccountStore:
-    """The snapshots of one environment's account."""
+    """The snapshots of one environment's account, of each asset that it is counted in by itself: amounts of two assets
+    have no sum."""
 
-    def __init__(self, database: Database[dict[str, Any]], environment: str, asset: str | None = None) -> None:
-        """`asset`: only what it was worth in that; an account of several coins is one of each."""
+    def __init__(self, database: Database[dict[str, Any]], environment: str) -> None:
         self._accounts = database[ACCOUNTS.name]
-        self._ours = {"environment": environment} | ({} if asset is None else {"asset": asset})
         self._environment = environment
-        self._database = database
-
-    def of(self, asset: str) -> "AccountStore":
-        """The same in that asset."""
-        return AccountStore(self._database, self._environment, asset)
-
-    def each(self) -> "list[AccountStore]":
-        """The same for each asset that was ever counted in, by its name."""
-        return [self.of(one) for one in self.assets()]
-
-    def assets(self) -> "list[str]":
-        """What was ever counted in, by name."""
-        return sorted(self._accounts.distinct("asset", self._ours))
 
     def add(self, snapshot: Snapshot) -> None:
         """Store it; the same moment twice is stored once."""
         self._accounts.replace_one({"_id": snapshot.id}, snapshot.to_mongo(), upsert=True)
+
+    def assets(self) -> list[str]:
+        """What was ever counted in, by name."""
+        return sorted(self._accounts.distinct("asset", {"environment": self._environment}))
+
+    def of(self, asset: str) -> "AssetSnapshots":
+        """Those in that asset."""
+        return AssetSnapshots(self._accounts, self._environment, asset)
+
+    def each(self) -> "list[AssetSnapshots]":
+        """Those in each asset that was ever counted in, by its name."""
+        return [self.of(one) for one in self.assets()]
+
+
+class AssetSnapshots:
+    """What an account was worth in one asset."""
+
+    def __init__(self, accounts: Collection[dict[str, Any]], environment: str, asset: str) -> None:
+        self._accounts = accounts
+        self._ours = {"environment": environment, "asset": asset}
 
     def latest(self) -> Snapshot | None:
         """The newest snapshot."""

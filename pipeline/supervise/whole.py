@@ -23,6 +23,7 @@ from pipeline.app.so_far import Computed, Fetched
 from pipeline.app.trading_access import is_traded
 from pipeline.app.wiring import credentials_of, derivation_of, due_keys
 from pipeline.errors import TidemarkError
+from pipeline.exchange.environments import SIM
 from pipeline.exchange.market import MarketData
 from pipeline.history.backfill import Backfill
 from pipeline.history.claim import claimed
@@ -173,7 +174,7 @@ def start_exchange(whole: Whole) -> str:
     _begin_prefect(whole)
     if not whole.choice.own_exchange:
         return ", ".join(whole.settings.every)
-    latest = AccountStore(whole.db, whole.settings.environment).latest()
+    latest = AccountStore(whole.db, SIM.name).of("USDT").latest()
     deposit = DEPOSIT if latest is None or latest.equity <= 0 else latest.equity
     whole.ends.enter_context(HomeExchange(whole.settings.home).served(whole.ports.exchange_urls))
     whole.supervisor.start(services.simulator(whole.ports.simulator, deposit))

@@ -224,7 +224,8 @@ def test_a_breaker_is_tripped_and_reset(prepared: Db) -> None:
 
 
 def test_positions_are_replaced_and_snapshots_grow(prepared: Db) -> None:
-    positions, accounts = PositionStore(prepared, "sim"), AccountStore(prepared, "sim")
+    positions, store = PositionStore(prepared, "sim"), AccountStore(prepared, "sim")
+    accounts = store.of("USDT")
     held = Position(
         id="sim:BTCUSDT:BOTH", environment="sim", symbol="BTCUSDT", quantity=Decimal("-0.5"), entry_price=Decimal(100),
         ours=True, closing="exit", side="short", updated_at=NOW,
@@ -236,8 +237,8 @@ def test_positions_are_replaced_and_snapshots_grow(prepared: Db) -> None:
     assert (found.quantity, found.side, found.closing) == (Decimal(0), "short", "exit")
     assert accounts.latest() is None
     for hour in (0, 5, 30):
-        accounts.add(snapshot(hour))
-        accounts.add(snapshot(hour))
+        store.add(snapshot(hour))
+        store.add(snapshot(hour))
     assert accounts.latest() == snapshot(30)
     assert accounts.latest_before(NOW + timedelta(hours=30)) == snapshot(5)
     assert accounts.latest_before(NOW) is None
@@ -245,11 +246,21 @@ def test_positions_are_replaced_and_snapshots_grow(prepared: Db) -> None:
     assert accounts.daily(NOW) == [snapshot(5), snapshot(30)]
     assert accounts.daily() == [snapshot(5), snapshot(30)]
     assert accounts.daily(NOW + timedelta(hours=6)) == [snapshot(30)]
-    assert AccountStore(prepared, "binance-um").daily(NOW) == []
+    assert AccountStore(prepared, "binance-um").of("USDT").daily(NOW) == []
+
+
+def test_what_an_account_was_worth_is_told_in_one_asset(prepared: Db) -> None:
+    store, of_coin = AccountStore(prepared, "sim"), snapshot(6)
+    of_coin = of_coin.model_copy(update={"id": "sim:BTC", "asset": "BTC"})
+    for one in (snapshot(5), of_coin):
+        store.add(one)
+    assert store.assets() == ["BTC", "USDT"]
+    assert [one.daily() for one in store.each()] == [[of_coin], [snapshot(5)]]
+    assert store.of("USDT").latest() == snapshot(5)
 
 
 def test_the_days_of_an_account_cost_a_look_up_each_however_many_snapshots_they_have(prepared: Db) -> None:
-    accounts = AccountStore(prepared, "sim")
+    accounts = AccountStore(prepared, "sim").of("USDT")
     for day in range(3):
         minutes = [NOW + timedelta(days=day, minutes=one) for one in range(600)]
         prepared.accounts.insert_many([snapshot(0, at).to_mongo() for at in minutes])

@@ -19,7 +19,7 @@ from pipeline.exchange.trading import Trading
 from pipeline.execution.account.fees import Rates
 from pipeline.execution.account.incomes import PLACES, Place, place_of
 from pipeline.execution.account.periods import compounded
-from pipeline.store.account import AccountStore
+from pipeline.store.account import AccountStore, AssetSnapshots
 from pipeline.timeline import DAY, MINUTE, iso, to_datetime
 from schemas.accounts import Snapshot
 
@@ -172,10 +172,10 @@ class Bookkeeper:
             self.warn(text)
 
 
-def month_return(store: AccountStore, now: int, today: float | None) -> float | None:
-    """What the month has brought in percent: the returns of its days, one upon the other. `store`: of one asset."""
+def month_return(taken: AssetSnapshots, now: int, today: float | None) -> float | None:
+    """What the month has brought in percent: the returns of its days, one upon the other."""
     first = to_datetime(now).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
-    past = [one.day_return_pct for one in store.daily(first) if one.at < to_datetime(now // DAY * DAY)]
+    past = [one.day_return_pct for one in taken.daily(first) if one.at < to_datetime(now // DAY * DAY)]
     return compounded([*past, today])
 
 

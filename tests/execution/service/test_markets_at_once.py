@@ -144,14 +144,11 @@ def test_what_is_held_in_three_markets_outlives_a_kill(desks: list[Desk], execut
     coin = desks[1]
     assert isinstance(coin, ContractDesk)
     (wallet,) = (one for one in coin.trading.account().wallets if one.asset == "ETH")
-    until(lambda: AccountStore(coin.db, "sim-cm", "ETH").latest() is not None, str)
-    taken = AccountStore(coin.db, "sim-cm", "ETH").latest()
+    until(lambda: AccountStore(coin.db, "sim-cm").of("ETH").latest() is not None, str)
+    taken = AccountStore(coin.db, "sim-cm").of("ETH").latest()
     assert taken is not None
     assert taken.wallet == pytest.approx(wallet.balance, abs=Decimal("0.01"))
-    assert {one.asset for one in map(AccountStore.latest, AccountStore(coin.db, "sim-cm").each()) if one} >= {
-        "BTC",
-        "ETH",
-    }
+    assert {"BTC", "ETH"} <= set(AccountStore(coin.db, "sim-cm").assets())
     (usdt,) = AccountStore(coin.db, "sim").each()
     assert usdt.latest() is not None
     entry = next(one for one in coin.journal() if one.leg == "entry" and one.filled)
