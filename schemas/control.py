@@ -104,6 +104,9 @@ class AllocationRule(Document):
 
     kind: Literal["equal-risk", "walk-forward"]
     by: list[str] = Field(description="the run, or the searches, that the shares come from")
+    as_of: datetime | None = Field(
+        default=None, description="when the last of the searches had ended: one that goes on is newer; None: of a run"
+    )
     least: Money | None = Field(default=None, description="percent that each strategy has at least, by walk-forward")
     most: Money | None = Field(default=None, description="and at most")
     band: Money | None = Field(

@@ -42,7 +42,7 @@ def rebalancing(tm: Opened, found: Allocation | None) -> Rebalancing | None:
     if found is None or found.shares is None or found.rule is None:
         return None
     sources = newer(tm, found.rule)
-    if sources == found.rule.by:
+    if sources is None:
         return None
     wanted = _worked_out(tm, found.rule.model_copy(update={"by": sources}))
     return Rebalancing(wanted, off_by(found.shares, wanted.shares), found.rule.band)

@@ -4,6 +4,7 @@ Reads only."""
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
 from math import sqrt
 from typing import Any, Final
@@ -75,19 +76,30 @@ def by_walk_forward(
             f"nothing speaks for {', '.join(records)} out of sample, and a floor of 0 leaves them nothing: "
             "give --least, or shares by hand"
         )
-    rule = AllocationRule(kind="walk-forward", by=[one.id for one in found.values()], least=least, most=most)
+    searches = list(found.values())
+    rule = AllocationRule(
+        kind="walk-forward", by=[one.id for one in searches], as_of=_as_of(searches), least=least, most=most
+    )
     told = ", ".join(f"{name} {shares.get(name, 0):f} % ({_in_words(one)})" for name, one in records.items())
     return WorkedOut(shares, rule, f"walk-forward by {', '.join(rule.by)}: {told}")
 
 
-def newer(tm: Opened, rule: AllocationRule) -> list[str]:
-    """The newest run, or searches, that asked the same as those that the shares come from; those themselves where there
-    are none."""
+def newer(tm: Opened, rule: AllocationRule) -> list[str] | None:
+    """The newest run, or searches, that asked the same as those that the shares come from; None where nothing is newer
+    than those: no other one, and none of them went on."""
     if rule.kind == "equal-risk":
         store = RunStore(tm.db, tm.environment)
-        return [(store.newer_like(one) or one).id for one in (runs.named(tm, name) for name in rule.by)]
-    searches = SearchStore(tm.db, tm.environment)
-    return [(searches.newer_like(one) or one).id for one in (_search(tm, name) for name in rule.by)]
+        of_runs = [(store.newer_like(one) or one).id for one in (runs.named(tm, name) for name in rule.by)]
+        return None if of_runs == rule.by else of_runs
+    store_of = SearchStore(tm.db, tm.environment)
+    found = [store_of.newer_like(one) or one for one in (_search(tm, name) for name in rule.by)]
+    names = [one.id for one in found]
+    return None if names == rule.by and rule.as_of in {None, _as_of(found)} else names
+
+
+def _as_of(searches: Sequence[Search]) -> datetime | None:
+    """When the last of them had ended."""
+    return max((one.ended_at for one in searches if one.ended_at is not None), default=None)
 
 
 def _search(tm: Opened, name: str) -> Search:

@@ -2,7 +2,7 @@
 
 import json
 import re
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -11,7 +11,7 @@ from pymongo.database import Database
 import tidemark as door
 from pipeline.store.prepare import prepare
 from tests.cli.conftest import Run
-from tests.kept import BEGIN, keep_run, keep_search
+from tests.kept import BEGIN, STRETCH, keep_run, keep_search
 
 BY_WALK = ("allocate", "--walk-forward", "good", "--walk-forward", "poor")
 
@@ -78,9 +78,11 @@ def test_by_walk_forward_what_lost_out_of_sample_has_the_floor_and_why_is_kept(
 ) -> None:
     found = json.loads(tidemark(*BY_WALK, "--most", "80", "--json").stdout)
     assert found["shares"] == {"macd_cross": "80", "rsi_reversal": "5"}
+    as_of = found["rule"].pop("as_of")
     assert found["rule"] == {
         "kind": "walk-forward", "by": ["good", "poor"], "least": "5", "most": "80", "band": None
     }  # fmt: skip
+    assert datetime.fromisoformat(as_of) == BEGIN + timedelta(days=4 * STRETCH)
     reason = found["changed"]["reason"]
     assert reason.startswith("walk-forward by good, poor: macd_cross 80 % (Sharpe ")
     assert "rsi_reversal 5 % (Sharpe -" in reason

@@ -15,6 +15,7 @@ from pipeline.app.shares import by_equal_risk, by_walk_forward
 from pipeline.settings import load
 from pipeline.store.control import ControlStore, RevisionError
 from pipeline.store.prepare import prepare
+from pipeline.store.searches import SearchStore
 from tests.flows.artifacts import newest_artifact
 from tests.kept import BEGIN, keep_run, keep_search
 from tests.profile import Cost, profiled
@@ -69,6 +70,22 @@ def test_by_walk_forward_a_newer_search_of_the_same_is_followed(db: Database[Any
     assert after is not None
     assert after.shares == {"macd_cross": 50, "rsi_reversal": 50}
     assert (after.rule.by, after.rule.least, after.rule.most) == (["good", "newer"], 10, 80)
+
+
+def test_a_search_that_went_on_is_followed_though_it_keeps_its_name(db: Database[Any]) -> None:
+    keep_search(db, "good", "macd_cross", [0.004, 0.005, 0.006, 0.005])
+    keep_search(db, "grows", "rsi_reversal", [-0.002, -0.001, 0.001, -0.003])
+    keep_search(db, "grown", "rsi_reversal", [0.004, 0.005, 0.006, 0.005], symbols=["elsewhere"])
+    with Opened(load()) as tm:
+        found = by_walk_forward(tm, ["good", "grows"], Decimal(10), Decimal(80))
+        ordering.allocate(tm, found.shares, by="ada", rule=found.rule, band=Decimal(5))
+    assert allocation() == []
+    store = SearchStore(db, "sim")
+    grown = store.get("grown")
+    assert grown is not None
+    store.end("grows", grown.end + timedelta(days=1), 2 * grown.trials, grown.result or {})
+    assert [row["was off by"] for row in allocation()] == ["-30", "+40"]
+    assert allocation() == [], "it has followed"
 
 
 @pytest.mark.parametrize("band", [None, 25])
