@@ -191,8 +191,9 @@ export class Chart {
   stretch(factor) {
     const [at] = this.placed;
     if (!at) return;
-    const middle = (at.low + at.high) / 2, half = ((at.high - at.low) / 2) * factor;
-    this.span = [middle - half, middle + half];
+    const measure = at.log ? Math.log : Number, back = at.log ? Math.exp : Number;
+    const [low, high] = (this.span ?? [at.low, at.high]).map(measure), middle = (low + high) / 2, half = ((high - low) / 2) * factor;
+    this.span = [back(middle - half), back(middle + half)];
     this.draw();
   }
 

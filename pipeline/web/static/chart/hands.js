@@ -51,6 +51,7 @@ function pointers(chart, signal) {
       else chart.pan((x * (chart.to - chart.from)) / chart.width);
     }
     if (before && second) {
+      moved = TAP;
       const other = before === first ? second : first;
       const was = Math.abs(before.offsetX - other.offsetX), is = Math.abs(event.offsetX - other.offsetX);
       if (was > 10 && is > 10) chart.zoom(was / is, (event.offsetX + other.offsetX) / 2 / chart.width);

@@ -39,28 +39,38 @@ export function paint(chart) {
 
 /** @param {Chart} chart @param {Pane} pane @param {number} top @param {number} height @param {number} from @param {number} to @returns {Placed} */
 function place(chart, pane, top, height, from, to) {
-  let [low, high] = pane.range ?? (pane.candles ? chart.span : null) ?? [Infinity, -Infinity];
-  if (!(low <= high)) {
-    const { series } = chart;
-    for (const line of pane.lines) {
-      const extent = series.extent(line.column, line.column);
-      extent.scan(from, to);
-      low = Math.min(low, extent.least, line.bars ? 0 : Infinity);
-      high = Math.max(high, extent.most, line.bars ? 0 : -Infinity);
-    }
-    if (pane.candles) {
-      const extent = series.extent("low", "high");
-      extent.scan(from, to);
-      low = Math.min(low, extent.least);
-      high = Math.max(high, extent.most);
-    }
-    if (!(low <= high)) [low, high] = [0, 1];
-    const margin = (high - low) * MARGIN || Math.abs(high) * 1e-3 || 1;
-    low = pane.candles && low > 0 ? Math.max(low - 2 * margin, low / 2) : low - margin;
-    high += margin;
-  }
-  const log = Boolean(pane.candles && chart.log && low > 0);
+  const [least, most] = pane.range ?? (pane.candles ? chart.span : null) ?? extremes(chart, pane, from, to);
+  const log = Boolean(pane.candles && chart.log && least > 0);
+  const [low, high] = pane.range || pane.candles && chart.span ? [least, most] : roomy(pane, least, most, log);
   return { pane, top, height, low, high, digits: priceTicks(low, high, height / TICK_EVERY).digits, log };
+}
+
+/** The lowest and the highest that is seen of a pane. @param {Chart} chart @param {Pane} pane @param {number} from @param {number} to @returns {[number, number]} */
+function extremes({ series }, pane, from, to) {
+  let low = Infinity, high = -Infinity;
+  for (const line of pane.lines) {
+    const extent = series.extent(line.column, line.column);
+    extent.scan(from, to);
+    low = Math.min(low, extent.least, line.bars ? 0 : Infinity);
+    high = Math.max(high, extent.most, line.bars ? 0 : -Infinity);
+  }
+  if (pane.candles) {
+    const extent = series.extent("low", "high");
+    extent.scan(from, to);
+    low = Math.min(low, extent.least);
+    high = Math.max(high, extent.most);
+  }
+  return low <= high ? [low, high] : [0, 1];
+}
+
+/** With room above, and below twice as much where volumes stand. @param {Pane} pane @param {number} low @param {number} high @param {boolean} log @returns {[number, number]} */
+function roomy(pane, low, high, log) {
+  if (log) {
+    const room = Math.max(1.001, (high / low) ** MARGIN);
+    return [low / room ** 2, high * room];
+  }
+  const room = (high - low) * MARGIN || Math.abs(high) * 1e-3 || 1;
+  return [pane.candles && low > 0 ? Math.max(low - 2 * room, low / 2) : low - room, high + room];
 }
 
 /** @param {Chart} chart @param {Placed} at @param {number} from @param {number} to */
