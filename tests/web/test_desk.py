@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from threading import Event, Thread
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -23,6 +24,8 @@ from pipeline.app.account import accounts
 from pipeline.app.door import secret_file
 from pipeline.app.opened import Opened
 from pipeline.candle import Candle, CandleWrite
+from pipeline.exchange.reports import Account, IncomeReport, Wallet
+from pipeline.execution.account.books import Bookkeeper
 from pipeline.settings import Settings
 from pipeline.store import connect
 from pipeline.store.account import AccountStore
@@ -35,7 +38,7 @@ from pipeline.store.mongod.server import Server
 from pipeline.store.orders import OrderJournal
 from pipeline.store.series import SeriesStore
 from pipeline.timeline import interval, to_ms
-from schemas.orders import Transition
+from schemas.orders import Order, Transition
 from schemas.series import SeriesKey
 from tests.browser.conftest import PATIENCE_MS, SHOTS, launch
 from tests.cli import desk
@@ -160,6 +163,106 @@ def test_days_and_months_of_each_coin_are_those_of_the_door_and_the_database(
         assert [(one[0], number(one[1])) for one in shown] == [
             (one["month"], rounded(one["return_pct"])) for one in told
         ]
+
+
+FUTURE = "BTCUSDC"
+PAID_IN = Decimal(1_000)
+TICK = timedelta(milliseconds=1)
+
+
+def traded() -> list[Order]:
+    """On both sides of midnight, as UTC has it and as Berlin has it, on the Sunday that its clocks were put back; on
+    both sides of a month's end. In September none."""
+    year = desk.NOW.year - (datetime(desk.NOW.year, 11, 3, tzinfo=UTC) > desk.NOW)
+    november = datetime(year, 11, 1, tzinfo=UTC)
+    sunday = november - timedelta(days=november.isoweekday() % 7 or 7)
+    edges = [sunday, sunday + timedelta(hours=23), sunday + timedelta(days=1), november]
+    moments = [datetime(year, 8, 31, 12, tzinfo=UTC), *(at for edge in edges for at in (edge - TICK, edge))]
+    return [
+        Order(
+            id=f"tm-x-{number}", environment="sim", symbol=FUTURE, signal=None, leg="exit", side="SELL", type="MARKET",
+            quantity=Decimal(1), fence=1, state="filled", filled=Decimal(1), average_price=Decimal(70_000),
+            fee=Decimal(number + 1) / 10, realized=Decimal(-3) ** number / 100, created_at=at, updated_at=at,
+            history=[Transition(state="filled", at=at, by="stream")],
+        )
+        for number, at in enumerate(moments)
+    ]  # fmt: skip
+
+
+def days_of(orders: list[Order]) -> list[datetime]:
+    """Those on which there were some, with the first two of September, on which there were none."""
+    found = {one.created_at.replace(hour=0, minute=0, second=0, microsecond=0) for one in orders}
+    return sorted(found | {min(found) + timedelta(days=later) for later in (1, 2)})
+
+
+def keep_books(db: Any, orders: list[Order]) -> None:
+    """The executor's books, at the first and at the last moment of each day, by what the exchange lists of these."""
+    told = [
+        IncomeReport(
+            income_type=kind, income=income, asset="USDC", symbol=FUTURE, time=to_ms(one.created_at), tran_id=k
+        )
+        for k, one in enumerate(orders)
+        for kind, income in (("REALIZED_PNL", one.realized), ("COMMISSION", -(one.fee or 0)))
+        if income is not None
+    ]
+    now = 0
+    asked = SimpleNamespace(
+        client=SimpleNamespace(clock=SimpleNamespace(now=lambda: now)),
+        incomes=lambda since, until: [one for one in told if since <= one.time <= until],
+    )
+    books = Bookkeeper("sim", "USDC", asked, AccountStore(db, "sim"), SimpleNamespace(), pytest.fail)  # type: ignore[arg-type]
+    for day in days_of(orders):
+        for now in (to_ms(day), to_ms(day + timedelta(days=1)) - 1):
+            worth = PAID_IN + sum((one.income for one in told if one.time <= now), Decimal())
+            seen = Account((Wallet("USDC", worth, Decimal(), worth, worth),))
+            books.day_starts(seen, now)
+            books.snapshots(seen, {}, now)
+
+
+def by_orders(db: Any, length: int) -> dict[str, list[Any]]:
+    """What each day (10) or month (7) ended with, brought in percent, realised and paid, by the journal alone; its name
+    is so many letters of when an order was filled, UTC."""
+    worth, found, shares = PAID_IN, dict[str, list[Any]](), dict[str, float]()
+    known = {f"{one['at']:%Y-%m-%d}" for one in db["accounts"].find({"asset": "USDC"})}
+    filled = [(f"{one['history'][-1]['at']:%Y-%m-%d}", one) for one in db["orders"].find({"symbol": FUTURE})]
+    for day in sorted(known):
+        mine = [one for name, one in filled if name == day]
+        realized = sum((one["realized"].to_decimal() for one in mine), Decimal())
+        fees = sum((one["fee"].to_decimal() for one in mine), Decimal())
+        begun, worth = worth, worth + realized - fees
+        of = found.setdefault(day[:length], [Decimal(), None, Decimal(), Decimal()])
+        shares[day[:length]] = shares.get(day[:length], 1.0) * float(worth / begun)
+        of[:] = [worth, (shares[day[:length]] - 1) * 100, of[2] + realized, of[3] - fees]
+    return {name: [rounded(value) for value in of] for name, of in found.items()}
+
+
+def test_days_and_months_are_what_the_orders_brought_wherever_the_browser_is(browser: Browser, served: Served) -> None:
+    """A day is one of UTC, and the browser's clock was put back in one; a month without an order brought nothing."""
+    orders = traded()
+    for one in orders:
+        OrderJournal(served.db, "sim").intend(one)
+    keep_books(served.db, orders)
+    try:
+        with browser.new_context(timezone_id="Europe/Berlin", viewport={"width": 1280, "height": 900}) as profile:
+            page = profile.new_page()
+            page.set_default_timeout(PATIENCE_MS)
+            page.goto(served.link)
+            show(page, "account")
+            late = "([at, later]) => new Date(at).getTimezoneOffset() - new Date(later).getTimezoneOffset()"
+            assert page.evaluate(late, [to_ms(one.created_at) for one in (orders[1], orders[-1])]) == -60
+            section = "section[aria-label='In USDC']"
+            months, days = ({one[0]: one for one in rows(page, number, section)} for number in (0, 1))
+            for shown, wanted in ((months, by_orders(served.db, 7)), (days, by_orders(served.db, 10))):
+                told = {name: [number(text) for text in one[2:6]] for name, one in shown.items()}
+                assert told == {name: of for name, of in wanted.items() if name in told or shown is months}
+            assert [(name[5:], one[3]) for name, one in months.items()][1] == ("09", "0.00 %")
+            assert [name[5:] for name in months] == ["08", "09", "10", "11"], "nothing is said of what was before"
+            assert set(days) >= {f"{one.created_at:%Y-%m-%d}" for one in orders[1:]}
+            squares = page.locator(f"{section} .days").first.locator("> div")
+            assert [one.inner_text().split()[0] for one in squares.all()] == [name[5:] for name in reversed(days)]
+    finally:
+        served.db["orders"].delete_many({"symbol": FUTURE})
+        served.db["accounts"].delete_many({"asset": "USDC"})
 
 
 def test_how_the_equity_is_shared_out_is_said_with_who_said_so_last_and_why(page: Page, tm: Opened) -> None:
