@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from flows.reporting import SHOWN, table_of
 from flows.running import OF_EXCHANGE, at_each, key_of, leave_word
-from pipeline.app.explain import MEANINGS, Explained, Row, explain
+from pipeline.app.explain import Explained, Row, explain, means
 from pipeline.app.opened import Opened
 from pipeline.exchange_names import decimals_of_asset
 from pipeline.settings import Settings
@@ -65,7 +65,7 @@ def _page(found: Explained) -> Iterator[str]:
         f"{to_datetime(found.start):%Y-%m-%d %H:%M} to {to_datetime(found.end):%Y-%m-%d %H:%M} UTC; {found.alike} of "
         f"{found.signals} signals had the same verdict."
     )
-    causes = [(name, f"{money:+,.{digits}f}", f"{found.points(money):+.2f}", MEANINGS[name])
+    causes = [(name, f"{money:+,.{digits}f}", f"{found.points(money):+.2f}", means(name))
               for name, money in found.by_cause.items()]  # fmt: skip
     rest = ("rest", f"{found.rest:+,.{digits}f}", f"{found.points(found.rest):+.2f}", "nothing explains it")
     yield table_of(_CAUSES, [*causes, rest])

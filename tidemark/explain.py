@@ -51,11 +51,11 @@ class Explanation:
     @property
     def causes(self) -> pl.DataFrame:
         """A row a cause, the dearest first."""
-        from pipeline.app.explain import MEANINGS  # noqa: PLC0415
+        from pipeline.app.explain import means  # noqa: PLC0415
 
         rows = [
             {"asset": one.asset, "cause": cause, "money": money, "points": float(one.points(money)),
-             "positions": sum(cause in each.by_cause for each in one.rows), "means": MEANINGS[cause]}
+             "positions": sum(cause in each.by_cause for each in one.rows), "means": means(cause)}
             for one in self._found
             for cause, money in one.by_cause.items()
         ]  # fmt: skip

@@ -22,7 +22,7 @@ from pipeline.execution.runtime import documents
 from pipeline.research.backtest.asked import Asked
 from pipeline.research.backtest.exact import ExactRun
 from pipeline.research.explain.answer import Explained, Row, rows_of
-from pipeline.research.explain.causes import MEANINGS, Cause
+from pipeline.research.explain.causes import means
 from pipeline.research.explain.heard import Away, Candle, Decided, Heard, Judged, Stored
 from pipeline.research.explain.live import Known, deals, held_at
 from pipeline.research.explain.paper import paper_of, price_at
@@ -41,7 +41,7 @@ from schemas.orders import Order
 from schemas.series import SeriesKey
 from schemas.signals import Signal
 
-__all__ = ["MEANINGS", "ROW", "Cause", "Explained", "Row", "Slippage", "explain", "row_of", "told"]
+__all__ = ["ROW", "Explained", "Row", "Slippage", "explain", "means", "row_of", "told"]
 
 DAYS: Final = 7
 _LOOKED_BACK: Final = 50
@@ -128,7 +128,7 @@ def told(found: Explained) -> dict[str, Any]:
         "backtest": found.paper,
         "difference": found.live - found.paper,
         "causes": {
-            name: {"money": money, "points": found.points(money), "means": MEANINGS[name]}
+            name: {"money": money, "points": found.points(money), "means": means(name)}
             for name, money in found.by_cause.items()
         },
         "rest": found.rest,

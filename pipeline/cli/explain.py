@@ -126,7 +126,7 @@ def _show(found: "Explained", *, slippage: bool, wide: bool) -> None:
 
 
 def _show_positions(found: "Explained", *, wide: bool) -> None:
-    from pipeline.app.explain import MEANINGS  # noqa: PLC0415
+    from pipeline.app.explain import means  # noqa: PLC0415
 
     digits = decimals_of_asset(found.asset)
     typer.echo(f"{moment(to_datetime(found.start))} to {moment(to_datetime(found.end))} UTC")
@@ -134,7 +134,7 @@ def _show_positions(found: "Explained", *, wide: bool) -> None:
     rows: list[tuple[Any, ...]] = [("the backtest", change(found.paper, digits), None, None, "")]
     for cause, money in found.by_cause.items():
         count = sum(cause in one.by_cause for one in found.rows)
-        rows.append((cause, change(money, digits), _points(found.points(money)), count, MEANINGS[cause]))
+        rows.append((cause, change(money, digits), _points(found.points(money)), count, means(cause)))
     rest = sum(1 for one in found.rows if one.rest)
     rows.append(("rest", change(found.rest, digits), _points(found.points(found.rest)), rest, "nothing explains it"))
     rows.append(("live", change(found.live, digits), None, None, f"in {found.asset}"))

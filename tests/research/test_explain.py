@@ -19,7 +19,7 @@ from pipeline.research.backtest.coins import trades_of_coins
 from pipeline.research.backtest.exact import ExactRun
 from pipeline.research.backtest.funding import Due
 from pipeline.research.explain.answer import Explained, Row, rows_of
-from pipeline.research.explain.causes import MEANINGS
+from pipeline.research.explain.causes import MEANINGS, means
 from pipeline.research.explain.deals import Deal, Leg, rounded
 from pipeline.research.explain.heard import Away, Candle, Decided, Heard, Judged, Stored
 from pipeline.research.explain.live import decided_at
@@ -226,9 +226,96 @@ def test_an_add_that_only_one_of_them_had_is_its_signals() -> None:
     add_up(row)
 
 
+# What followed from a difference before
+
+KEPT_OUT = Judged("skipped", "held by rule 1m")
+TAKEN = Judged("taken")
+THEN = BEGIN + 5 * MINUTE
+
+
+def later(deal_: Deal, **more: Any) -> Deal:
+    """Another position, after the first began."""
+    return replace(deal_, signal="s9", strategy="other", opened_at=THEN, closed_at=THEN + HOUR, **more)
+
+
+NEXT = later(PAPER, entering=[leg("entry", "100", signal="s9")])
+LEFT_EARLY = deal(leg("entry", "100"), leg("flatten", "105", signal=None), ended=MINUTE)
+LEFT_LATE = deal(leg("entry", "100"), leg("exit", "110", signal="s2", late=20_000), ended=6 * MINUTE)
+LEFT_IN_TIME = deal(leg("entry", "100"), leg("exit", "110", signal="s2"), ended=5 * MINUTE)
+
+
+@pytest.mark.parametrize(
+    ("live", "paper", "verdicts", "cause"),
+    [
+        # the backtest holds what live missed, or live what the backtest did
+        ([NEXT], [PAPER], {"s1": (Judged("expired", "seen late"), TAKEN), "s9": (TAKEN, KEPT_OUT)}, "after-late"),
+        ([PAPER], [NEXT], {"s1": (TAKEN, Judged("skipped", "breaker x: enough")), "s9": (KEPT_OUT, TAKEN)},
+         "after-breaker"),
+        # both had it, and one has left it
+        ([LEFT_EARLY, NEXT], [PAPER], {"s1": (TAKEN, TAKEN), "s9": (TAKEN, KEPT_OUT)}, "after-command"),
+        ([LEFT_LATE], [LEFT_IN_TIME, NEXT], {"s1": (TAKEN, TAKEN), "s9": (KEPT_OUT, TAKEN)}, "after-late"),
+        # there is room for one of two
+        ([NEXT], [replace(PAPER, symbol="ETHUSDT")],
+         {"s1": (Judged("expired", "seen late"), TAKEN),
+          "s9": (TAKEN, Judged("skipped", "5 positions are open, and 5 is the most"))}, "after-late"),
+        # nothing that is stored says why the first was missed; or nothing was held
+        ([NEXT], [PAPER], {"s1": (TAKEN, TAKEN), "s9": (TAKEN, KEPT_OUT)}, None),
+        ([NEXT], [], {"s9": (TAKEN, KEPT_OUT)}, "before"),
+        ([NEXT], [replace(PAPER, symbol="ETHUSDT")],
+         {"s1": (Judged("expired", "seen late"), TAKEN), "s9": (TAKEN, KEPT_OUT)}, "before"),
+    ],
+)  # fmt: skip
+def test_what_followed_from_a_difference_counts_by_its_name(
+    live: list[Deal], paper: list[Deal], verdicts: dict[str, tuple[Judged, Judged]], cause: str | None
+) -> None:
+    signals = {
+        name: heard(id=name, at=THEN if name == "s9" else BEGIN, live=mine, paper=other)
+        for name, (mine, other) in verdicts.items()
+    }
+    rows = rows_of(live, paper, {BTC: ONE, "ETHUSDT": ONE}, Stored(signals))
+    (row,) = [one for one in rows if one.signal == "s9"]
+    assert list(row.by_cause) == ([] if cause is None else [cause])
+    assert bool(row.rest) is (cause is None)
+    for one in rows:
+        add_up(one)
+
+
+def test_a_step_that_followed_from_an_earlier_step_counts_by_its_name() -> None:
+    missed, made = leg("add", "104", signal="s4"), replace(leg("add", "105", signal="s9"), at=THEN)
+    left = [leg("exit", "110", quantity="2", signal="s2")]
+    live, paper = (
+        replace(PAPER, entering=[*PAPER.entering, one], closing=left, gross=20 - (one.price - 100))
+        for one in (made, missed)
+    )
+    signals = {
+        "s4": heard("expired", "seen late", id="s4", kind="add", paper=TAKEN),
+        "s9": heard(id="s9", kind="add", at=THEN, paper=Judged("skipped", "2.00 units are held, 2 is the most")),
+    }
+    (row,) = rows_of([live], [paper], {BTC: ONE}, Stored(signals))
+    assert (list(row.by_cause), row.rest) == (["late", "after-late"], 0)
+
+
+def test_a_chain_of_positions_is_led_back_to_its_beginning() -> None:
+    third = replace(NEXT, signal="s10", strategy="rule", entering=[leg("entry", "100", signal="s10")],
+                    opened_at=THEN + MINUTE)  # fmt: skip
+    signals = {
+        "s1": heard(live=Judged("expired", "seen late"), paper=TAKEN),
+        "s9": heard(id="s9", at=THEN, live=TAKEN, paper=KEPT_OUT),
+        "s10": heard(id="s10", at=THEN + MINUTE, live=Judged("skipped", "held by other 1m"), paper=TAKEN),
+    }
+    rows = rows_of([NEXT], [replace(PAPER, closed_at=THEN + 30_000), third], {BTC: ONE}, Stored(signals))
+    assert [list(one.by_cause) for one in rows] == [["late"], ["after-late"], ["after-late"]]
+    assert "held by other 1m; it began with BTCUSDT long of rule at" in rows[2].costs[0].words
+
+
+def firsts(found: Explained) -> set[str]:
+    """The causes, those too after which others came."""
+    return {one.removeprefix("after-") for one in found.by_cause}
+
+
 def add_up(row: Row) -> None:
     assert row.difference == sum((one.money for one in row.costs), Decimal(0)) + row.rest
-    assert {one.cause for one in row.costs} <= MEANINGS.keys()
+    assert all(means(one.cause) for one in row.costs)
 
 
 # The engine itself, live and on paper
@@ -248,7 +335,7 @@ def assumed(**changes: Any) -> Any:
     ("live", "causes"),
     [
         (PAST, set[str]()),
-        (assumed(signal_delay=30 * SECOND), {"late", "level", "slippage", "before", "size", "funding"}),
+        (assumed(signal_delay=30 * SECOND), {"late", "level", "slippage", "size", "funding"}),
         (assumed(equity=Decimal(11_000)), {"size", "funding"}),
         (replace(PAST, symbols=[CHEAPER]), {"fee", "size", "funding"}),
         (replace(PAST, funding={BTC: [DUE[0]._replace(rate=Decimal("0.001"))]}), {"funding", "size"}),
@@ -258,7 +345,7 @@ def assumed(**changes: Any) -> Any:
 def test_a_run_that_went_otherwise_is_explained_without_a_rest(live: Any, causes: set[str]) -> None:
     rows, _ = explained(live, PAST)
     found = Explained("USDT", PAST.start, PAST.end, rows)
-    assert (found.rest, set(found.by_cause) - causes) == (0, set())
+    assert (found.rest, firsts(found) - causes) == (0, set())
     assert found.live - found.paper == sum(found.by_cause.values(), Decimal(0))
     assert not causes or found.by_cause
     for row in rows:
@@ -292,7 +379,7 @@ CHEAP_PAIR = pair(BTC).model_copy(update={"taker_fee": Decimal("0.00075")})
         (SPOTTED, set[str]()),
         (
             replace(SPOTTED, assumptions=replace(SPOTTED.assumptions, signal_delay=30 * SECOND)),
-            {"late", "level", "slippage", "before", "size", "crumbs", "rounding"},
+            {"late", "level", "slippage", "size", "crumbs", "rounding"},
         ),
         (
             replace(SPOTTED, assumptions=replace(SPOTTED.assumptions, equity=EQUITY[SPOT.name] + 777)),
@@ -307,7 +394,7 @@ CHEAP_PAIR = pair(BTC).model_copy(update={"taker_fee": Decimal("0.00075")})
 def test_coins_are_explained_to_the_last_digit_of_the_money(live: Any, causes: set[str]) -> None:
     rows, _ = explained(live, SPOTTED)
     found = Explained("USDT", SPOTTED.start, SPOTTED.end, rows)
-    assert ([one.rest for one in rows if one.rest], set(found.by_cause) - causes) == ([], set())
+    assert ([one.rest for one in rows if one.rest], firsts(found) - causes) == ([], set())
     assert found.live - found.paper == sum(found.by_cause.values(), Decimal(0))
     assert not causes or {"size", "fee", "late"} & found.by_cause.keys()
     assert len(rows) > 5

@@ -1,17 +1,17 @@
 """Live explained by a backtest: positions of both matched by the ids of their orders, each difference with its causes,
 and all of it added up. Pure."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Final
 
 from pipeline.exchange.products.instrument import Instrument
 from pipeline.research.explain import causes
-from pipeline.research.explain.causes import Cause
 from pipeline.research.explain.deals import ZERO, Deal, rounded
 from pipeline.research.explain.heard import Stored
 from pipeline.research.explain.slippage import Filled, Slippage
+from pipeline.research.explain.trace import Pair, Trace
 from pipeline.research.explain.walk import Cost, alone, walked
 
 _POINTS: Final = Decimal(10_000)
@@ -46,7 +46,7 @@ class Row:
         return money / self.entered * _POINTS if self.entered else ZERO
 
     @property
-    def by_cause(self) -> Mapping[Cause, Decimal]:
+    def by_cause(self) -> Mapping[str, Decimal]:
         """The money of each, in the order in which they were met."""
         return _added(self.costs)
 
@@ -87,7 +87,7 @@ class Explained:
         return sum((one.entered for one in self.rows), ZERO)
 
     @property
-    def by_cause(self) -> Mapping[Cause, Decimal]:
+    def by_cause(self) -> Mapping[str, Decimal]:
         """The money of each, the dearest first."""
         found = _added(cost for one in self.rows for cost in one.costs)
         return dict(sorted(found.items(), key=lambda each: (-abs(each[1]), each[0])))
@@ -101,31 +101,36 @@ def rows_of(
     live: Iterable[Deal], paper: Iterable[Deal], instruments: Mapping[str, Instrument], stored: Stored
 ) -> list[Row]:
     """Each position once, in the order in which they were opened."""
-    ours, theirs = list(live), list(paper)
+    pairs = list(_matched(live, paper))
+    trace = Trace(pairs, stored)
+    found = [_told(pair, instruments[pair.one.symbol], stored, trace) for pair in pairs]
+    return sorted(found, key=lambda one: (one.opened_at, one.symbol))
+
+
+def _matched(live: Iterable[Deal], paper: Iterable[Deal]) -> Iterator[Pair]:
+    theirs = list(paper)
     by_key = {(each.symbol, leg.key): each for each in theirs for leg in each.entering}
-    found, taken = [], set[int]()
-    for deal in ours:
+    taken = set[int]()
+    for deal in live:
         keys = ((deal.symbol, leg.key) for leg in deal.entering)
         other = next((by_key[key] for key in keys if key in by_key and id(by_key[key]) not in taken), None)
         if other is not None and other.side == deal.side:
             taken.add(id(other))
-            found.append(_both(deal, other, instruments[deal.symbol], stored))
+            yield Pair(deal, deal, other)
         else:
-            found.append(_only(deal, instruments[deal.symbol], stored, is_live=True))
-    found += (_only(one, instruments[one.symbol], stored, is_live=False) for one in theirs if id(one) not in taken)
-    return sorted(found, key=lambda one: (one.opened_at, one.symbol))
+            yield Pair(deal, live=deal)
+    yield from (Pair(one, paper=one) for one in theirs if id(one) not in taken)
 
 
-def _both(live: Deal, paper: Deal, one: Instrument, stored: Stored) -> Row:
-    walk = walked(live, paper, one, stored)
-    return _row(live, one, live.result, paper.result, walk.costs, walk.rest)
-
-
-def _only(deal: Deal, one: Instrument, stored: Stored, *, is_live: bool) -> Row:
-    ask = causes.only_live if is_live else causes.only_paper
-    result = deal.result if is_live else -deal.result
-    costs, rest = alone(result, ask(deal.entering[0].signal, stored))
-    return _row(deal, one, deal.result if is_live else None, None if is_live else deal.result, costs, rest)
+def _told(pair: Pair, one: Instrument, stored: Stored, trace: Trace) -> Row:
+    deal, live, paper = pair
+    if live is not None and paper is not None:
+        walk = walked(live, paper, one, stored, trace)
+        return _row(live, one, live.result, paper.result, walk.costs, walk.rest)
+    ask = causes.only_paper if live is None else causes.only_live
+    result = deal.result if paper is None else -deal.result
+    costs, rest = alone(result, trace.back(ask(deal.entering[0].signal, stored)))
+    return _row(deal, one, live.result if live else None, paper.result if paper else None, costs, rest)
 
 
 def _row(
@@ -148,8 +153,8 @@ def _row(
     )
 
 
-def _added(costs: Iterable[Cost]) -> dict[Cause, Decimal]:
-    found: dict[Cause, Decimal] = {}
+def _added(costs: Iterable[Cost]) -> dict[str, Decimal]:
+    found: dict[str, Decimal] = {}
     for one in costs:
         found[one.cause] = found.get(one.cause, ZERO) + one.money
     return found

@@ -19,7 +19,7 @@ Cause = Literal[
     "unfilled", "latency", "level", "slippage", "fee", "funding", "command", "hand", "liquidation", "crumbs",
     "rounding",
 ]  # fmt: skip
-MEANINGS: Final[dict[Cause, str]] = {
+MEANINGS: Final[dict[str, str]] = {
     "corrected": "the candle of its signal was written or corrected after its close",
     "late": "its signal was seen late",
     "outage": "a process that was to hear of it did not live",
@@ -28,7 +28,7 @@ MEANINGS: Final[dict[Cause, str]] = {
     "skipped": "a filter or a limit let it be skipped",
     "signal-only": "orders were only worked out",
     "rival": "of signals that were said at once, another strategy's came first",
-    "before": "something else was held, by a difference before it",
+    "before": "something else was held, or nothing, and no position of the window says why",
     "size": "the quantity was worked out by another price or another equity",
     "unfilled": "not all of the order was filled",
     "latency": "the price moved until it was decided",
@@ -56,15 +56,35 @@ _BY_WHAT_IS_HELD: Final = (
 )  # fmt: skip
 _ALSO_BY_WHAT_IS_HELD: Final = (" is the most", " an entry goes to ", " an add needs an ATR", ": the position's unit ")
 _BY_ANOTHER: Final = "held by "
+_AFTER: Final = "after-"
 _NOT_TURNED: Final = "closed, and not turned: "
 _BY_OTHERS: Final = ("somebody else holds", "the position was found at the exchange")
 
 
-class Found(NamedTuple):
-    """A cause, and what in the store says so."""
+Who = Literal["live", "the backtest"]
 
-    cause: Cause
+
+class Found(NamedTuple):
+    """A cause, and what in the store says so. `signal`, `who`: of what was done by what was held, the signal, and whose
+    verdict on it that was."""
+
+    cause: str
     words: str
+    signal: str | None = None
+    who: Who = "live"
+
+
+def means(cause: str) -> str:
+    """A cause in words; also of what came after it."""
+    first = cause.removeprefix(_AFTER)
+    return (
+        MEANINGS[cause] if first == cause else f"something else was held, or nothing, by this before: {MEANINGS[first]}"
+    )
+
+
+def after(first: Found, words: str) -> Found:
+    """What followed from it: it counts by its name, and apart from it."""
+    return Found(first.cause if first.cause == "before" else f"{_AFTER}{first.cause}", words)
 
 
 # Why live did not do what the backtest did
@@ -114,11 +134,11 @@ def _was_only_worked_out(heard: Heard, _: Stored) -> Found | None:
 
 
 def _came_second(heard: Heard, stored: Stored) -> Found | None:
-    return _rival(heard, stored, lambda one: one.live, "live")
+    return _rival(heard, stored, "live")
 
 
 def _was_skipped(heard: Heard, _: Stored) -> Found | None:
-    return skip_of(heard.live, "live")
+    return _skip_of(heard, "live")
 
 
 MISSED: Final[tuple[Callable[[Heard, Stored], Found | None], ...]] = (
@@ -133,7 +153,7 @@ def only_paper(signal: str | None, stored: Stored, *, opens: bool = True) -> Fou
     if heard is None:
         return None
     found = next((found for ask in MISSED if (found := ask(heard, stored))), None)
-    return found or (_closed(heard.live, "live") if opens else None)
+    return found or (_closed(heard, "live") if opens else None)
 
 
 def only_live(signal: str | None, stored: Stored, *, opens: bool = True) -> Found | None:
@@ -141,43 +161,47 @@ def only_live(signal: str | None, stored: Stored, *, opens: bool = True) -> Foun
     heard = stored.signals.get(signal or "")
     if heard is None or heard.paper is None:
         return None
-    found = _rival(heard, stored, lambda one: one.paper, "the backtest") or skip_of(heard.paper, "the backtest")
-    return found or (_closed(heard.paper, "the backtest") if opens else None)
+    found = _rival(heard, stored, "the backtest") or _skip_of(heard, "the backtest")
+    return found or (_closed(heard, "the backtest") if opens else None)
 
 
-def _rival(heard: Heard, stored: Stored, by: Callable[[Heard], Judged | None], who: str) -> Found | None:
+def _judged(heard: Heard, who: Who) -> Judged | None:
+    return heard.live if who == "live" else heard.paper
+
+
+def _rival(heard: Heard, stored: Stored, who: Who) -> Found | None:
     """It was skipped for what another strategy holds that opened it on a signal of the same moment."""
-    judged = by(heard)
+    judged = _judged(heard, who)
     if judged is None or judged.verdict != "skipped" or not (judged.reason or "").startswith(_BY_ANOTHER):
         return None
     for one in stored.at_once[heard.symbol, heard.at]:
-        other = by(one)
-        if (
-            other is not None
-            and other.verdict == "taken"
-            and judged.reason == f"{_BY_ANOTHER}{one.strategy} {one.interval}"
-        ):
-            return Found(
-                "rival", f"{who}: {one.strategy} {one.interval} said {one.kind} at the same moment, and came first"
-            )
+        other, holder = _judged(one, who), f"{_BY_ANOTHER}{one.strategy} {one.interval}"
+        if other is not None and other.verdict == "taken" and judged.reason == holder:
+            words = f"{who}: {one.strategy} {one.interval} said {one.kind} at the same moment, and came first"
+            return Found("rival", words)
     return None
 
 
-def skip_of(judged: Judged, who: str) -> Found | None:
+def _skip_of(heard: Heard, who: Who) -> Found | None:
     """The cause that a reason for a skip names."""
-    reason = judged.reason or ""
-    if judged.verdict == "taken" and reason.startswith(_NOT_TURNED):
-        return Found(_kind_of(reason.removeprefix(_NOT_TURNED)), f"{who}: {reason}")
-    if judged.verdict != "skipped" or not reason:
+    judged = _judged(heard, who)
+    if judged is None or not judged.reason:
         return None
-    return Found(_kind_of(reason), f"{who}: {reason}")
+    if judged.verdict == "taken" and judged.reason.startswith(_NOT_TURNED):
+        cause = _kind_of(judged.reason.removeprefix(_NOT_TURNED))
+    elif judged.verdict == "skipped":
+        cause = _kind_of(judged.reason)
+    else:
+        return None
+    return Found(cause, f"{who}: {judged.reason}", heard.id if cause == "before" else None, who)
 
 
-def _closed(judged: Judged, who: str) -> Found | None:
+def _closed(heard: Heard, who: Who) -> Found | None:
     """A decision that nothing bounds closes: what the other did not hold any more."""
-    if judged.verdict != "taken" or judged.decided is None or judged.decided.bound is not None:
+    judged = _judged(heard, who)
+    if judged is None or judged.verdict != "taken" or judged.decided is None or judged.decided.bound is not None:
         return None
-    return Found("before", f"{who}: it closed what was still held")
+    return Found("before", f"{who}: it closed what was still held", heard.id, who)
 
 
 def _kind_of(reason: str) -> Cause:
@@ -223,8 +247,19 @@ def moved(live: Leg, paper: Leg, stored: Stored) -> Found | None:
         return Found("level", f"its {live.leg} stood at {live.trigger}, the backtest's at {paper.trigger}")
     if live.decided is None or paper.decided is None or live.late is None:
         return None
-    cause: Cause = "late" if live.late > stored.hears_after + LATE else "latency"
-    return Found(cause, f"decided {live.late} ms after its signal at {live.decided}, the backtest at {paper.decided}")
+    words = f"decided {live.late} ms after its signal at {live.decided}, the backtest at {paper.decided}"
+    return Found(_lateness(live.late, stored), words)
+
+
+def waited(live: Leg, stored: Stored) -> Found | None:
+    """It was decided later than in the backtest."""
+    if live.late is None or live.late <= stored.hears_after:
+        return None
+    return Found(_lateness(live.late, stored), f"{live.leg} decided {live.late} ms after its signal")
+
+
+def _lateness(late: int, stored: Stored) -> Cause:
+    return "late" if late > stored.hears_after + LATE else "latency"
 
 
 def slipped(live: Leg, paper: Leg, before: Decimal, assumed: Decimal) -> Found | None:

@@ -16,12 +16,13 @@ from pipeline.research.explain import causes
 from pipeline.research.explain.causes import Found
 from pipeline.research.explain.deals import ZERO, Deal, Key, Leg, gained, rounded
 from pipeline.research.explain.heard import Stored
+from pipeline.research.explain.trace import Trace
 
 
 class Cost(NamedTuple):
     """What a cause took (negative) or gave, and what says that it is one. `order`: None where it is of the position."""
 
-    cause: causes.Cause
+    cause: str
     money: Decimal
     words: str
     order: str | None = None
@@ -81,6 +82,7 @@ class Walk:
 
     state: _State
     result: Decimal
+    trace: Trace
     costs: list[Cost] = field(default_factory=list)
     rest: Decimal = ZERO
 
@@ -97,19 +99,20 @@ class Walk:
         change, self.result = result - self.result, result
         if not change:
             return
+        found = self.trace.back(found)
         if found is None:
             self.rest += change
         else:
             self.costs.append(Cost(found.cause, change, found.words, order))
 
 
-def walked(live: Deal, paper: Deal, one: Instrument, stored: Stored) -> Walk:
+def walked(live: Deal, paper: Deal, one: Instrument, stored: Stored, trace: Trace) -> Walk:
     """From the one to the other."""
     ours, theirs = _by_key(live.entering), _by_key(paper.entering)
     outs, their_outs = _by_key(live.closing), _by_key(paper.closing)
     bases = _bases({**ours, **outs}, {**theirs, **their_outs})
     start = _State(one, live.sign, _lines(theirs, bases, one), _lines(their_outs, bases, one), paper.funding)
-    walk = Walk(start, paper.result)
+    walk = Walk(start, paper.result, trace)
     walk.arrive(start.result, causes.booked(start.result - paper.result, (*paper.entering, *paper.closing)))
     _entries(walk, ours, theirs, one, stored)
     closing = _lines(outs, bases, one, 0)
