@@ -1,4 +1,5 @@
 import asyncio
+import contextlib
 
 import pytest
 
@@ -26,3 +27,20 @@ async def test_what_loses_a_cancellation_or_fails_for_one_has_ended_all_the_same
     await cancel(tasks)
     assert [one.done() for one in tasks] == [True, True, True]
     assert tasks[0].cancelled()
+
+
+@pytest.mark.timeout(30)
+async def test_who_is_cancelled_meanwhile_leaves_none_behind():
+    async def loses_one():
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        await asyncio.Event().wait()
+
+    task = asyncio.create_task(loses_one())
+    await asyncio.sleep(0)
+    cancelling = asyncio.create_task(cancel([task]))
+    await asyncio.sleep(0)
+    cancelling.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await cancelling
+    assert task.done()

@@ -14,6 +14,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from pipeline.exchange.environments import Environment
 from pipeline.exchange.frames import MOST_FRAME_BYTES, Incoming, KlineFrame, decode, ends
 from pipeline.exchange.products.product import Streams
+from pipeline.tasks import cancel
 
 log = logging.getLogger(__name__)
 
@@ -37,9 +38,7 @@ async def until_one_fails(*endless: Coroutine[Any, Any, None]) -> None:
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await cancel(tasks)
     for task in done:
         task.result()
 

@@ -18,6 +18,7 @@ from pipeline.app import signals
 from pipeline.app.changes import CandleChanged, Change, Changes, Database, SignalChanged, TradingChanged, newest_two
 from pipeline.app.trading_now import trading_now
 from pipeline.errors import TidemarkError
+from pipeline.tasks import cancel
 from pipeline.timeline import interval
 from pipeline.web import answers
 from pipeline.web.places import Place, Places
@@ -89,8 +90,7 @@ class Live:
         """Let everybody go."""
         await asyncio.gather(*(_close(socket, _TRY_AGAIN) for socket in self._tabs.values()))
         if self._turning is not None:
-            self._turning.cancel()
-            await asyncio.gather(self._turning, return_exceptions=True)
+            await cancel([self._turning])
         await asyncio.to_thread(self._changes.stop)
 
     async def serve(self, socket: WebSocket) -> None:
@@ -104,9 +104,7 @@ class Live:
             await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
         finally:
             del self._tabs[tab]
-            for one in both:
-                one.cancel()
-            await asyncio.gather(*both, return_exceptions=True)
+            await cancel(both)
             self._choose()
 
     async def _hear(self, tab: Tab, socket: WebSocket) -> None:

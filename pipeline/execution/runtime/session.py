@@ -54,6 +54,7 @@ from pipeline.execution.runtime.journaling import Journaling
 from pipeline.execution.runtime.opening import open_core
 from pipeline.execution.runtime.writing import Write, Writing
 from pipeline.portfolio.alike import groups
+from pipeline.tasks import cancel
 from pipeline.timeline import to_datetime
 
 log = logging.getLogger(__name__)
@@ -99,10 +100,8 @@ class TradingSession:
             tasks += [asyncio.ensure_future(one) for one in self._work()]
             return await self._until_one_ends(tasks, stop)
         finally:
-            for task in tasks:
-                task.cancel()
             self._end()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await cancel(tasks)
 
     # What is told
 

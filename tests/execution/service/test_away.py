@@ -5,6 +5,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import pairwise
 from typing import Any
 
@@ -15,6 +16,7 @@ from pipeline.errors import AttentionError
 from pipeline.exchange.errors import StoppedError
 from pipeline.execution.runtime.executor import pause_after
 from pipeline.execution.runtime.lease import Leadership
+from pipeline.execution.runtime.session import TradingSession
 from pipeline.settings import Risk
 from pipeline.store import connect
 from pipeline.store.control import ControlStore
@@ -199,3 +201,17 @@ async def test_an_account_that_is_not_understood_any_more_leaves_no_position_alo
     monkeypatch.undo()
     async with house.executor():
         assert not ControlStore(house.db, "sim").read().breakers["account"].tripped
+
+
+@pytest.mark.timeout(120)
+async def test_a_term_ends_also_where_what_it_does_loses_its_cancellation(
+    house: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def loses_one(_: TradingSession) -> None:
+        with suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(TradingSession, "_keep_clock", loses_one)
+    async with house.executor():
+        pass
