@@ -3,6 +3,7 @@
 from datetime import datetime
 
 from pydantic import Field
+from pymongo import ASCENDING, IndexModel
 
 from schemas.base import Collection, Document
 
@@ -15,6 +16,11 @@ class Likeness(Document):
     symbol: str
     at: datetime
     correlations: dict[str, float] = Field(description="of its hourly returns with those of each other symbol, -1 to 1")
+    written: datetime | None = Field(default=None, description="when it was last measured otherwise than before")
 
 
-LIKENESS = Collection("likeness", Likeness)
+LIKENESS = Collection(
+    "likeness",
+    Likeness,
+    (IndexModel([("exchange", ASCENDING), ("written", ASCENDING)], name="written"),),
+)

@@ -1,5 +1,6 @@
 """Which symbols move alike: measured from the stored candles, and kept for the executor. Asks the database only."""
 
+from datetime import UTC, datetime
 from typing import Final
 
 import numpy as np
@@ -37,7 +38,7 @@ def measure(tm: Opened) -> list[Likeness]:
         )
         for symbol, of_it in found.items()
     ]
-    LikenessStore(tm.db, tm.environment).save(measured)
+    LikenessStore(tm.db, tm.environment).save(measured, datetime.now(UTC))
     return measured
 
 

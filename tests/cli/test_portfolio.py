@@ -52,8 +52,11 @@ def stored(db: Database[dict[str, Any]]) -> None:
 def measured(db: Database[dict[str, Any]]) -> None:
     together = {"BTCUSDT": {"ETHUSDT": 0.91, "SOLUSDT": 0.79}, "ETHUSDT": {"BTCUSDT": 0.91}}
     LikenessStore(db, "sim").save(
-        Likeness(id=f"sim:{symbol}", exchange="sim", symbol=symbol, at=NOW, correlations=of_it)
-        for symbol, of_it in together.items()
+        (
+            Likeness(id=f"sim:{symbol}", exchange="sim", symbol=symbol, at=NOW, correlations=of_it)
+            for symbol, of_it in together.items()
+        ),
+        NOW,
     )
 
 

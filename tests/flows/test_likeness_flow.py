@@ -58,9 +58,13 @@ def test_each_symbol_is_measured_by_the_candles_that_it_has(db: Database[Any]) -
     assert found["AUSDT"].correlations == pytest.approx({"BUSDT": wanted[0, 1], "CUSDT": wanted[0, 2]}, abs=1e-3)
     assert to_ms(found["AUSDT"].at) == END
     assert "AUSDT" in newest_artifact("likeness")
+    state = LikenessStore(db, "sim").state()
+    likeness()
+    assert LikenessStore(db, "sim").state() == state, "the same is not written again"
 
     db["series"].delete_many({"symbol": "CUSDT"})
     likeness()
+    assert LikenessStore(db, "sim").state() != state
     assert {one["symbol"]: set(one["correlations"]) for one in db[LIKENESS.name].find()} == {
         "AUSDT": {"BUSDT"},
         "BUSDT": {"AUSDT"},

@@ -54,6 +54,7 @@ from pipeline.execution.runtime.journaling import Journaling
 from pipeline.execution.runtime.opening import open_core
 from pipeline.execution.runtime.writing import Write, Writing
 from pipeline.portfolio.alike import groups
+from pipeline.store.likeness import State
 from pipeline.tasks import cancel
 from pipeline.timeline import to_datetime
 
@@ -75,6 +76,7 @@ class TradingSession:
         self._workers = ThreadPoolExecutor(context.pace.workers, thread_name_prefix="executor")
         self._journal = ThreadPoolExecutor(1, thread_name_prefix="journal")
         self._switches = Switches(context.default_mode, context.may_execute)
+        self._likeness: State | None = None
         self._market = context.listed
         self._desk = desk_of(context, self._positions, self._symbols)
         self._gateway = Gateway(context.asking.client, self._desk, self.tell_from_thread)
@@ -204,11 +206,12 @@ class TradingSession:
             self.tell_from_thread(event)
 
     def _alike(self) -> list[Event]:
-        """What moves alike, where that caps anything."""
-        portfolio = self._context.policy.portfolio
-        if portfolio.group_percent is None:
+        """What moves alike, where that caps anything and was measured anew since the last look."""
+        portfolio, store = self._context.policy.portfolio, self._context.stores.likeness
+        if portfolio.group_percent is None or (state := store.state()) == self._likeness:
             return []
-        measured = {symbol: one.correlations for symbol, one in self._context.stores.likeness.load().items()}
+        measured = {symbol: one.correlations for symbol, one in store.load().items()}
+        self._likeness = state
         return [AlikeSeen(groups(measured, portfolio.alike))]
 
     def _first_rules(self, symbols: set[str], held: set[str]) -> list[Event]:

@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
+from pipeline.execution.engine.events import AlikeSeen
 from pipeline.settings import Portfolio
 from pipeline.store.likeness import LikenessStore
 from schemas.likeness import Likeness
@@ -23,7 +24,11 @@ async def test_what_is_not_measured_is_not_opened_and_a_term_knows_what_was_meas
         at=datetime.now(UTC),
         correlations={house.other: 0.93, "OTHERUSDT": 0.79},
     )
-    LikenessStore(house.db, "sim").save([measured])
+    store = LikenessStore(house.db, "sim")
+    store.save([measured], datetime.now(UTC))
     async with house.executor(portfolio=CAPPED) as executor:
         assert executor.term.core._memory.alike == {house.symbol: {house.other}}
+        assert executor.term._alike() == [], "it is read again where it was measured otherwise"
+        store.save([measured.model_copy(update={"correlations": {}})], datetime.now(UTC))
+        assert executor.term._alike() == [AlikeSeen({house.symbol: frozenset()})]
         assert (await house.verdict(house.say("entry"))).verdict == "taken"
