@@ -94,6 +94,14 @@ def test_what_it_said_when_it_was_ready_is_known_however_much_it_has_said_since(
     supervisor.wait_ready("talker")
 
 
+@pytest.mark.parametrize(("code", "state"), [(0, State.DONE), (1, State.STOPPED)])
+def test_what_is_to_do_something_once_is_not_started_again(supervisor: Supervisor, code: int, state: State) -> None:
+    work = service("work", f"import sys; sys.stdin.readline(); sys.exit({code})")
+    supervisor.start(replace(work, once=True))
+    until(lambda: supervisor.statuses()[0].state is state)
+    assert supervisor.statuses()[0].restarts == 0
+
+
 def test_a_terminal_that_nobody_reads_holds_up_no_process(logs: Path) -> None:
     read, heard = threading.Event(), []
 

@@ -19,7 +19,7 @@ from pipeline import log_file, logs
 from pipeline.app import door
 from pipeline.app.overview import Overview
 from pipeline.cli.live_view import line, live_view, signals_table
-from pipeline.cli.start_view import PlainStart, RichStart
+from pipeline.cli.start_view import PlainStart, RichStart, show_link
 from pipeline.errors import AttentionError
 from pipeline.settings import Settings, secrets_of, take_keys
 from pipeline.supervise import services
@@ -141,8 +141,7 @@ def _tell_ready(whole: Whole, console: Console, seconds: float) -> None:
     console.print(signals_table(whole.overviews.look(), "the newest signals"))
     console.print()
     link = door.link(services.page_address(whole.ports), door.Door(whole.settings.home).code())
-    console.print(f"look at it   {link}", markup=False, highlight=False, soft_wrap=True)
-    console.print(f"{'':<12} (lets in once, within five minutes; `tidemark page` prints another)", highlight=False)
+    show_link(console, link)
     for name, address in _addresses(whole).items():
         console.print(f"{name:<12} {address}", markup=False, highlight=False, soft_wrap=True)
     console.print(f"ready after {seconds:.1f} s. Ctrl-C ends it; the data stay", highlight=False, soft_wrap=True)

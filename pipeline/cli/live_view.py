@@ -44,7 +44,9 @@ TARGET_NAMES = {
     "weight": "request weight",
     "backup": "age of the backup",
 }
-_STATE_STYLES = {State.RUNNING: "green", State.STARTING: "yellow", State.RESTARTING: "red", State.STOPPED: "red"}
+_STATE_STYLES = {
+    State.RUNNING: "green", State.STARTING: "yellow", State.RESTARTING: "red", State.STOPPED: "red", State.DONE: "dim",
+}  # fmt: skip
 
 
 def live_view(

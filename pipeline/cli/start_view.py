@@ -24,6 +24,14 @@ def _is_agreed(said: Sequence[str], question: str) -> bool:
     return not sys.stdin.isatty() or typer.confirm(question, err=True)
 
 
+def show_link(console: Console, text: str) -> None:
+    """The link to the page, in one piece."""
+    console.print(f"{'look at it':<{_NAME_WIDTH}} {text}", highlight=False, markup=False, soft_wrap=True)
+    console.print(
+        f"{'':<{_NAME_WIDTH}} (lets in once, within five minutes; `tidemark page` prints another)", style="dim"
+    )
+
+
 class PlainStart:
     """A line for each step that is done."""
 
@@ -49,6 +57,10 @@ class PlainStart:
     def done(self, text: str) -> None:
         """Say it."""
         self._console.print(f"{self._name:<{_NAME_WIDTH}} {text}", highlight=False, markup=False, soft_wrap=True)
+
+    def link(self, text: str) -> None:
+        """The same of a link."""
+        show_link(self._console, text)
 
     def is_agreed(self, said: Sequence[str], question: str) -> bool:
         """A log is asked nothing; a terminal is, in whichever way it is shown."""
@@ -94,6 +106,10 @@ class RichStart:
         """The spinner becomes a tick."""
         step = self._steps[-1]
         step.text, step.seconds = text, time.monotonic() - step.began
+
+    def link(self, text: str) -> None:
+        """Above the table, which would break it in two."""
+        show_link(self._live.console, text)
 
     def is_agreed(self, said: Sequence[str], question: str) -> bool:
         """What moves stands still while somebody thinks."""

@@ -15,6 +15,7 @@ from pipeline.history.derive import Derivation, withdrawals
 from pipeline.history.listing import Wanted, wanted_series
 from pipeline.history.plan import lacking, wanted
 from pipeline.history.report import SeriesReport, SourceChoice
+from pipeline.memory import give_back
 from pipeline.store.symbols import SymbolStore
 from schemas.series import SeriesKey
 
@@ -58,6 +59,7 @@ class KeptHistory:
             log.warning("%s: %s", key, said)
         report = self._work.fill(self._wanted(key), self._days, self._source)
         (derived,) = derivation.bring_up_all([key], self._clock.now())
+        give_back()
         if derived.failure is not None:  # trying again would not help, and candles do not wait for it
             log.error("%s: its indicators and signals are not new: %s", key, derived.failure)
         _refuse_incomplete(report)

@@ -163,6 +163,12 @@ def page(port: int) -> Service:
     return Service("page", command, without_keys(os.environ), says=PAGE_SERVED)
 
 
+def examples(symbol: str) -> Service:
+    """What makes the first backtest, search and shares, if nobody has."""
+    command = [sys.executable, "-m", "pipeline.supervise.examples", symbol]
+    return Service("examples", command, without_keys(os.environ), once=True)
+
+
 def executor(exchange: str, is_ready: Callable[[], bool], keys: Mapping[str, str], *, is_first: bool) -> Service:
     """What acts on fresh signals of an exchange, with the variables that hold the keys of the account."""
     command = [*_TIDEMARK, "execute", "--exchange", exchange]

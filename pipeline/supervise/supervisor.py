@@ -49,12 +49,14 @@ class State(StrEnum):
     RUNNING = "running"
     RESTARTING = "restarting"
     STOPPED = "stopped"
+    DONE = "done"
 
 
 @dataclass(frozen=True, slots=True)
 class Service:
     """One process: what runs, and in which environment. It is ready when it has said `says`, if anything is named, and
-    `is_ready`. `ends_last`: others still tell it something as they end."""
+    `is_ready`. `ends_last`: others still tell it something as they end. `once`: it does something and
+    ends; nobody waits for it, and it is not started again."""
 
     name: str
     command: Sequence[str]
@@ -63,6 +65,7 @@ class Service:
     is_ready: Callable[[], bool] = lambda: True
     ready_within: float = 90.0
     ends_last: bool = False
+    once: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,10 +140,10 @@ class _Runner:
     @property
     def state(self) -> State:
         if not self._thread.is_alive():
-            return State.STOPPED
+            return State.DONE if self.service.once and self.exit_code == 0 else State.STOPPED
         if self.process_id is None:
             return State.RESTARTING
-        return State.RUNNING if self.was_ready.is_set() else State.STARTING
+        return State.RUNNING if self.service.once or self.was_ready.is_set() else State.STARTING
 
     def ask_to_stop(self) -> None:
         with self._changing:

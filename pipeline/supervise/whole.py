@@ -16,6 +16,7 @@ from decimal import Decimal
 from functools import partial
 from typing import Any, Final, Protocol
 
+from pipeline.app import door
 from pipeline.app.exchange_access import archive_of, client_of
 from pipeline.app.home_exchange import HomeExchange
 from pipeline.app.overview import Overviews
@@ -31,6 +32,7 @@ from pipeline.history.derive import withdrawals
 from pipeline.history.funding import Settlements
 from pipeline.history.listing import Wanted, kept_series, wanted_series
 from pipeline.history.report import SeriesReport
+from pipeline.memory import give_back
 from pipeline.settings import KEYLESS, Settings
 from pipeline.store import connect
 from pipeline.store.account import AccountStore
@@ -45,9 +47,11 @@ from pipeline.store.symbols import SymbolStore
 from pipeline.store.upgrade import upgrade
 from pipeline.store.watchlist import Watchlist
 from pipeline.supervise import services
+from pipeline.supervise.examples import are_wanted
 from pipeline.supervise.services import Ports
 from pipeline.supervise.supervisor import Service, Supervisor
 from pipeline.timeline import DAY, SECOND
+from schemas.accounts import Snapshot
 from schemas.registry import COLLECTIONS
 from schemas.series import SeriesKey
 from schemas.signals import SIGNALS
@@ -77,6 +81,10 @@ class StartView(Protocol):
         """The step is done, and what there is to say about it."""
         ...
 
+    def link(self, text: str) -> None:
+        """Where a person may look already, in one piece."""
+        ...
+
     def is_agreed(self, said: Sequence[str], question: str) -> bool:
         """Say it, and ask whoever is there. Where nobody is, it is agreed."""
         ...
@@ -85,7 +93,7 @@ class StartView(Protocol):
 @dataclass(frozen=True, slots=True)
 class Choice:
     """What is to run. `own_exchange`: whether a simulated exchange belongs to it; `minutes_of`: a symbol whose
-    one-minute candles are wanted besides the settings' series."""
+    one-minute candles are wanted besides the settings' series, and the examples that are made of them."""
 
     settings: Settings
     ports: Ports
@@ -168,23 +176,37 @@ def prepare_collections(whole: Whole) -> str:
     return f"{len(COLLECTIONS)}, {len(made)} of them made now; documents: {', '.join(held) or 'none yet'}"
 
 
-def start_exchange(whole: Whole) -> str:
-    """The exchange: our own is started, any other is there. Prefect begins too: it takes its seconds beside the other
-    steps."""
-    _begin_prefect(whole)
+def start_page(whole: Whole) -> str:
+    """Where a person looks, from here on. An exchange of our own and Prefect begin too: they take their seconds beside
+    each other."""
+    if whole.choice.own_exchange:
+        whole.ends.enter_context(HomeExchange(whole.settings.home).served(whole.ports.exchange_urls))
+        whole.supervisor.start(services.simulator(whole.ports.simulator, _deposit(whole)))
+    whole.supervisor.start(services.page(whole.ports.page))
+    whole.supervisor.start(services.prefect_server(whole.settings.home, whole.ports.prefect))
+    whole.supervisor.wait_ready("page")
+    address = services.page_address(whole.ports)
+    whole.view.link(door.link(address, door.Door(whole.settings.home).code()))
+    return address
+
+
+def finish_exchange(whole: Whole) -> str:
+    """The exchange: our own answers, any other is there."""
     if not whole.choice.own_exchange:
         return ", ".join(whole.settings.every)
-    latest = AccountStore(whole.db, SIM.name).of("USDT").latest()
-    deposit = DEPOSIT if latest is None or latest.equity <= 0 else latest.equity
-    whole.ends.enter_context(HomeExchange(whole.settings.home).served(whole.ports.exchange_urls))
-    whole.supervisor.start(services.simulator(whole.ports.simulator, deposit))
     whole.supervisor.wait_ready("exchange")
-    begins = "" if latest is None else "; the account goes on, without its positions"
-    return f"a simulated one, with {deposit:,.2f} USDT of paper money{begins}"
+    begins = "" if _account(whole) is None else "; the account goes on, without its positions"
+    return f"a simulated one, with {_deposit(whole):,.2f} USDT of paper money{begins}"
 
 
-def _begin_prefect(whole: Whole) -> None:
-    whole.supervisor.start(services.prefect_server(whole.settings.home, whole.ports.prefect))
+def _account(whole: Whole) -> Snapshot | None:
+    return AccountStore(whole.db, SIM.name).of("USDT").latest()
+
+
+def _deposit(whole: Whole) -> Decimal:
+    """What the account goes on with, or begins with."""
+    latest = _account(whole)
+    return DEPOSIT if latest is None or latest.equity <= 0 else latest.equity
 
 
 def finish_prefect(whole: Whole) -> str:
@@ -317,19 +339,19 @@ def _mode(whole: Whole, settings: Settings) -> str:
     return settings.mode if switched is None else f"{switched.mode}, set by `tidemark mode`"
 
 
-def start_page(whole: Whole) -> str:
-    """Where a person looks."""
-    whole.supervisor.start(services.page(whole.ports.page))
-    whole.supervisor.wait_ready("page")
-    return services.page_address(whole.ports)
-
-
 def leave_minutes(whole: Whole) -> str:
-    """The ingester fetches the rest of the minutes from here on: until now the start had the machine for itself."""
+    """The ingester fetches the rest of the minutes from here on: until now the start had the machine for itself, and it
+    gives back what that took."""
     whole.claims.close()
-    if whole.choice.minutes_of is None:
+    give_back()
+    symbol = whole.choice.minutes_of
+    if symbol is None:
         return "as the schedules say"
-    return f"{whole.settings.history_days} days of {whole.choice.minutes_of} {MINUTES} are fetched as it goes"
+    told = f"{whole.settings.history_days} days of {symbol} {MINUTES} are fetched as it goes"
+    if not are_wanted(whole.settings):
+        return told
+    whole.supervisor.start(services.examples(symbol))
+    return f"{told}, then a backtest, a search and shares of the equity are made to look at"
 
 
 def _minutes(whole: Whole, listed: Any) -> list[Wanted]:
@@ -350,13 +372,13 @@ def _refuse_incomplete(reports: Sequence[SeriesReport]) -> None:
 
 STEPS: Final = (
     Step("collections", prepare_collections),
-    Step("exchange", start_exchange),
+    Step("page", start_page),
+    Step("exchange", finish_exchange),
     Step("candles", fetch_candles),
     Step("ingester", start_ingester),
     Step("executor", start_executor),
     Step("indicators", derive),
     Step("returns", refresh_returns),
-    Step("page", start_page),
     Step("flows", finish_prefect),
     Step("minutes", leave_minutes),
 )

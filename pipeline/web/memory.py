@@ -1,19 +1,19 @@
 """What large answers took goes back to the system once there is a pause.
 
-By itself glibc keeps what was freed: after five answers of 300 days of minutes the server held 70 MB of nothing. Given
-back after each of them, the next would take half as long again, for it begins with fetching the memory anew.
+After five answers of 300 days of minutes the server held 70 MB of nothing. Given back after each of them, the next
+would take half as long again, for it begins with fetching the memory anew.
 """
 
 import asyncio
-import ctypes
 from typing import Final
+
+from pipeline.memory import give_back
 
 EVERY: Final = 10.0
 
 
 async def give_back_for_ever() -> None:
-    """Until it is cancelled; elsewhere than on glibc there is nothing to do."""
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    while trim is not None:
+    """Until it is cancelled."""
+    while True:
         await asyncio.sleep(EVERY)
-        await asyncio.to_thread(trim, 0)
+        await asyncio.to_thread(give_back)

@@ -5,12 +5,20 @@ import shutil
 import signal
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pexpect
+import psutil
 import pytest
+import requests
 
+from pipeline.app.sim import READY_KEY, READY_SECRET
+from pipeline.store.control import ControlStore
+from pipeline.store.mongod.folder import Folder
+from pipeline.supervise.examples import TWO
+from pipeline.supervise.prefect_login import login_of
 from schemas.registry import COLLECTIONS
 from tests.cli.three_accounts import BY_THE_MINUTE, SYMBOLS, Accounts, accounts_of
 from tests.prefect_home import PrefectHome
@@ -34,13 +42,36 @@ def end(terminal: pexpect.spawn) -> None:
     assert terminal.exitstatus == 0
 
 
-def who_holds_keys(house: House) -> set[str | None]:
-    """The roles of the processes that have what it takes to trade in their environment."""
-    found = {
-        role_of(one.cmdline()): {name for name, value in one.environ().items() if value} for one in house.processes()
+def who_holds(house: House) -> dict[str, set[str]]:
+    """By secret, who has it in his environment: roles, and of those without one their command lines."""
+    secrets = {
+        "keys": {READY_KEY, READY_SECRET},
+        "password of the database": {Folder(house.home).password.strip()},
+        "login of Prefect": {login_of(house.home), login_of(house.home).partition(":")[2]},
     }
-    assert {"mongod", "exchange", "prefect", "flows", "ingester", "executor"} <= found.keys()
-    return {role for role, names in found.items() if names & {"TIDEMARK_API_KEY", "TIDEMARK_API_SECRET"}}
+    found: dict[str, set[str]] = {name: set() for name in secrets}
+    roles = set()
+    for one in house.processes():
+        with suppress(psutil.NoSuchProcess):  # a run of a flow, which ends when it likes
+            role = role_of(one.cmdline()) or " ".join(one.cmdline())
+            told = set(one.environ().values())
+            roles.add(role)
+            for name, values in secrets.items():
+                found[name] |= {role} if any(value in text for text in told for value in values) else set()
+    assert {"mongod", "exchange", "prefect", "flows", "ingester", "executor", "page"} <= roles
+    return found
+
+
+def look_at_the_page(terminal: pexpect.spawn) -> None:
+    """By the link that is said before anything is fetched: what there is, which is nothing yet."""
+    terminal.expect(r"look at it +(http://\S+)")
+    assert "candles " not in terminal.before
+    link = terminal.match[1]
+    with requests.Session() as browser:
+        assert "<title>Tidemark" in browser.get(link, timeout=60).text
+        for name in ("coins", "signals", "runs", "searches", "account"):
+            answer = browser.get(f"{link.partition('/enter')[0]}/api/{name}", timeout=60)
+            assert answer.status_code == 200, answer.text
 
 
 def filled_order(db: Any) -> Any:
@@ -103,7 +134,11 @@ def test_from_nothing_to_executed_signals_in_three_markets_and_on_after_kills_an
     assert second.returncode == 3
     assert "another `tidemark demo` or `tidemark up` runs in" in second.stderr
 
-    assert who_holds_keys(house) == {"executor"}
+    assert who_holds(house) == {
+        "keys": {"executor"},
+        "password of the database": set(),
+        "login of Prefect": {"prefect", "flows"},
+    }
     with house.database() as db, accounts_of(house, db) as accounts:
         killed_while_all_hold(house, accounts)
         until(lambda: stored_minutes(db) >= 12 * A_DAY, "the rest of the minutes")
@@ -158,10 +193,19 @@ def test_killed_it_leaves_no_process_behind(house: House, prefect_home: PrefectH
 
 
 @pytest.mark.timeout(600)
-def test_a_data_folder_that_is_deleted_is_said_at_once_and_ends_it(house: House, prefect_home: PrefectHome) -> None:
+def test_there_is_something_to_look_at_and_a_data_folder_that_is_deleted_is_said_at_once_and_ends_it(
+    house: House, prefect_home: PrefectHome
+) -> None:
     prefect_home.furnish(house.home / "prefect")
+    for name in ("TIDEMARK_STRATEGIES", "TIDEMARK_STRATEGY_PATHS"):
+        del house.environment[name]
     terminal = house.run("demo", "--plain")
+    look_at_the_page(terminal)
     until_ready(terminal)
+    with house.database() as db:
+        until(lambda: db["searches"].find_one({"ended_at": {"$ne": None}}), "a search with its verdict")
+        assert db["runs"].find_one({"inputs.strategies": list(TWO)})
+        assert set(ControlStore(db, "sim").allocation().shares) == set(TWO)
     shutil.rmtree(house.home, ignore_errors=True)
     began = time.monotonic()
     terminal.expect(r"the data folder \S+ is gone: everything is ended")

@@ -25,6 +25,7 @@ ROLES = {
     "executor": ("pipeline.cli", "execute"),
     "prefect": ("flows.server",),
     "flows": ("flows.serve",),
+    "page": ("pipeline.cli", "web"),
     "demo": ("demo", "--plain"),
 }
 """The processes that last, by words of their command lines that follow each other."""
