@@ -230,9 +230,9 @@ async def test_each_signal_is_a_line_and_a_flood_is_counted(writer, caplog):
     await writer._write_signals(Batch((), (), (found(0),)))
     assert len(caplog.records) == 1, "what is stored already is not said again"
     caplog.clear()
-    await writer._write_signals(Batch((), (), tuple(map(found, range(1, 31)))))
+    await writer._write_signals(Batch((), (), tuple(map(found, range(10, 40)))))
     assert [one.message for one in caplog.records][-2:] == [
-        "signal S20USDT short entry @ 70952.0 by cross 1m",
+        "signal S29USDT short entry @ 70952.0 by cross 1m",
         "and 10 more signals at this close",
     ]
     assert writer._metrics.hour.signals == 31

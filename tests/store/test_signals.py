@@ -126,6 +126,16 @@ def test_a_candle_settled_late_gives_a_signal_that_is_not_fresh(late: int, verdi
 # --- writing live --------------------------------------------------------------------------------------------------
 
 
+async def test_signals_of_one_moment_are_heard_in_the_order_in_which_a_backtest_decides_them(
+    prepared: Database[Any], async_db: Any
+) -> None:
+    said = [(name, place) for place in (1, 0) for name in ("metronome", "blue_dice", "ma_breakout")]
+    with prepared["signals"].watch() as stream:
+        await AsyncSignalWriter(async_db).write([live_document(finding(place, name), NOW) for name, place in said])
+        heard = [stream.next()["documentKey"]["_id"] for _ in said]
+    assert heard == [finding(place, name).id for name, place in sorted(said, key=lambda one: (one[1], one[0]))]
+
+
 async def test_a_signal_is_written_once_and_stays_as_it_was(prepared: Database[Any], async_db: Any) -> None:
     writer = AsyncSignalWriter(async_db)
     await writer.write([live_document(finding(), NOW)])

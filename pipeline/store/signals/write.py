@@ -13,6 +13,7 @@ The document of a signal on the open candle has another id and is `confirmed: fa
 import logging
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any, Final
 
 from pymongo import DeleteMany, DeleteOne, InsertOne, UpdateOne
@@ -200,10 +201,12 @@ class AsyncSignalWriter:
 
     async def write(self, documents: Sequence[Document], takings: Sequence[DeleteMany] = ()) -> list[Document]:
         """Store those that are not stored yet, which are returned, then take back. What the validator refuses would be
-        refused for ever: it is said and left out."""
-        failed = await self._send([InsertOne(document) for document in documents])
+        refused for ever: it is said and left out. Whoever follows hears of them in the order in which he decides those
+        that he hears of together, and in which a backtest does."""
+        in_turn = sorted(documents, key=itemgetter("at", "_id"))
+        failed = await self._send([InsertOne(document) for document in in_turn])
         await self._send(takings)
-        return [document for number, document in enumerate(documents) if number not in failed]
+        return [document for number, document in enumerate(in_turn) if number not in failed]
 
     async def _send(self, operations: Sequence[InsertOne[Document] | DeleteMany]) -> set[int]:
         """The numbers of those that had no effect."""
