@@ -84,10 +84,11 @@ class Heartbeat:
             await self._control.update_one(known, {"$push": {"outages": outage}})
 
     async def end(self) -> None:
-        """The process leaves in order."""
+        """The process leaves in order, and with it what is left of those that were killed while it did their work."""
+        dead = self._others | {"at": {"$lt": datetime.now(UTC) - ALIVE_FOR}}
         try:
             with pymongo.timeout(self._patience):
-                await self._control.delete_one({"_id": self._id})
+                await self._control.delete_many({"$or": [{"_id": self._id}, dead]})
         except PyMongoError as error:
             log.debug("the last heartbeat stays: %s", error)
 

@@ -165,6 +165,22 @@ def test_what_only_the_backtest_traded(signal: Heard, stored: dict[str, Any], ca
     add_up(row)
 
 
+def test_what_a_refused_exit_left_and_another_order_closed_is_by_the_refusal() -> None:
+    closed = deal(leg("entry", "100"), leg("flatten", "105", signal=None), ended=MINUTE)
+    failed = order("abandoned", "unknown id", leg="exit")
+    exits = {
+        "s2": (failed.model_copy(update={"signal": "s2"}), "refused"),
+        "s3": (failed.model_copy(update={"signal": "s3"}), "skipped"),
+    }
+    skip = heard(id="s3", kind="exit", paper=Judged("skipped", "stale data: no word"))
+    for name, (one, cause) in exits.items():
+        (row,) = rows_of([closed], [PAPER], {BTC: ONE}, Stored({"s3": skip}, {name: [one]}))
+        assert list(row.by_cause) == [cause]
+    later = failed.model_copy(update={"created_at": to_datetime(BEGIN + HOUR)})
+    (row,) = rows_of([closed], [PAPER], {BTC: ONE}, Stored({}, {"s2": [later]}))
+    assert list(row.by_cause) == ["command"]
+
+
 def test_of_two_that_spoke_at_once_the_other_came_first() -> None:
     """And only then: what another strategy has held for longer is a difference before it."""
     kept_out = Judged("skipped", "held by other 1m")
@@ -173,6 +189,9 @@ def test_of_two_that_spoke_at_once_the_other_came_first() -> None:
         stored = Stored({"s1": heard(live=kept_out, paper=Judged("taken")), "s9": other})
         (row,) = rows_of([], [PAPER], {BTC: ONE}, stored)
         assert list(row.by_cause) == [cause]
+        closing = replace(other, kind="exit")
+        (row,) = rows_of([], [PAPER], {BTC: ONE}, Stored({**stored.signals, "s9": closing}))
+        assert list(row.by_cause) == ["before"]
         stored = Stored({"s1": heard(paper=kept_out), "s9": replace(other, live=kept_out, paper=Judged("taken"))})
         (row,) = rows_of([PAPER], [], {BTC: ONE}, stored)
         assert list(row.by_cause) == [cause]

@@ -85,7 +85,10 @@ async def test_the_time_without_a_process_is_noted_once(async_db, db):
     db["control"].update_one({"_id": "heartbeat:1"}, {"$set": {"at": died}})
     await first.succeed()
     assert len(noted()) == 1, "another went on with the work"
+    await second.beat({})
+    db["control"].update_one({"_id": "heartbeat:1"}, {"$set": {"at": died}})
     await third.end()
+    assert db["control"].count_documents({"kind": "heartbeat", "at": died}) == 0, "the dead needs nobody's attention"
     await first.succeed()
     assert len(noted()) == 1, "an orderly end is no outage"
 

@@ -11,8 +11,9 @@ from typing import Final, Literal, NamedTuple
 from pipeline.exchange.products.instrument import ONE
 from pipeline.research.explain.deals import ZERO, Deal, Leg
 from pipeline.research.explain.heard import Heard, Judged, Stored
-from pipeline.timeline import iso
+from pipeline.timeline import iso, to_ms
 from schemas.orders import Order
+from schemas.signals import Kind
 
 Cause = Literal[
     "corrected", "late", "outage", "refused", "breaker", "skipped", "signal-only", "rival", "before", "size",
@@ -92,7 +93,7 @@ def after(first: Found, words: str) -> Found:
 
 def _was_refused(heard: Heard, stored: Stored) -> Found | None:
     sent = [one for one in stored.orders.get(heard.id, ()) if one.leg in {heard.kind, "exit"}]
-    failed = next((one for one in sent if one.state in _NOT_SENT and not one.filled), None)
+    failed = next((one for one in sent if _has_failed(one)), None)
     return None if failed is None else Found("refused", _why_not_sent(failed))
 
 
@@ -176,10 +177,16 @@ def _rival(heard: Heard, stored: Stored, who: Who) -> Found | None:
         return None
     for one in stored.at_once[heard.symbol, heard.at]:
         other, holder = _judged(one, who), f"{_BY_ANOTHER}{one.strategy} {one.interval}"
-        if other is not None and other.verdict == "taken" and judged.reason == holder:
+        if other is not None and _opened(one.kind, other) and judged.reason == holder:
             words = f"{who}: {one.strategy} {one.interval} said {one.kind} at the same moment, and came first"
             return Found("rival", words)
     return None
+
+
+def _opened(kind: Kind, judged: Judged) -> bool:
+    """A decision that nothing bounds closes."""
+    closes = judged.decided is not None and judged.decided.bound is None
+    return judged.verdict == "taken" and kind in {"trial", "entry"} and not closes
 
 
 def _skip_of(heard: Heard, who: Who) -> Found | None:
@@ -212,6 +219,10 @@ def _kind_of(reason: str) -> Cause:
     if reason.startswith(_BY_WHAT_IS_HELD) or any(one in reason for one in _ALSO_BY_WHAT_IS_HELD):
         return "before"
     return "skipped"
+
+
+def _has_failed(order: Order) -> bool:
+    return order.state in _NOT_SENT and not order.filled
 
 
 def _why_not_sent(order: Order) -> str:
@@ -302,11 +313,27 @@ def booked(difference: Decimal, legs: Iterable[Leg]) -> Found | None:
 
 def ended(live: Deal, paper: Deal, stored: Stored) -> Found | None:
     """Whoever ended it first says why."""
+    if failed := _failed_exit(live, stored):
+        if any(one.signal == failed.signal for one in paper.closing):
+            return Found("refused", f"{_why_not_sent(failed)}; another order closed it after that")
+        return only_live(failed.signal, stored, opens=False)
     if found := _by_force(live):
         return found
     if _end(live) <= _end(paper):
         return _ended_by(live, paper, lambda signal: only_live(signal, stored, opens=False))
     return _ended_by(paper, live, lambda signal: only_paper(signal, stored, opens=False))
+
+
+def _failed_exit(live: Deal, stored: Stored) -> Order | None:
+    """What a signal was to close, and its order did not: another order closed it."""
+    if all(one.leg != "flatten" for one in live.closing):
+        return None
+    exits = (one for sent in stored.orders.values() for one in sent if one.leg == "exit" and one.symbol == live.symbol)
+    return next((one for one in exits if _has_failed(one) and _is_of(one, live)), None)
+
+
+def _is_of(order: Order, deal: Deal) -> bool:
+    return deal.opened_at <= to_ms(order.created_at) <= _end(deal)
 
 
 def _by_force(live: Deal) -> Found | None:
