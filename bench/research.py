@@ -136,15 +136,7 @@ def many(symbols: int, days: int) -> Row:
     """All shipped strategies on many symbols in one account, from candles to figures."""
 
     def whole() -> None:
-        parts = [question(f"B{number}USDT", days, list(registry.SHIPPED), number) for number in range(symbols)]
-        asked = replace(
-            parts[0],
-            symbols=[one for part in parts for one in part.symbols],
-            minutes={name: one for part in parts for name, one in part.minutes.items()},
-            funding={name: one for part in parts for name, one in part.funding.items()},
-            signals=[one for part in parts for one in part.signals],
-        )
-        found.append(backtest(asked).outcome.summary.trades)
+        found.append(backtest(together(symbols, days, list(registry.SHIPPED))).outcome.summary.trades)
 
     found: list[int] = []
     (took,) = times(whole, 1)
@@ -157,6 +149,18 @@ def many(symbols: int, days: int) -> Row:
         at_most=60,
         lower_is_better=True,
         note=f"{found[0]:,} trades; candles, indicators and signals worked out with it; memory at most {peak:.2f} GiB",
+    )
+
+
+def together(symbols: int, days: int, strategies: list[str]) -> Asked:
+    """On one account."""
+    parts = [question(f"B{number}USDT", days, strategies, number) for number in range(symbols)]
+    return replace(
+        parts[0],
+        symbols=[one for part in parts for one in part.symbols],
+        minutes={name: one for part in parts for name, one in part.minutes.items()},
+        funding={name: one for part in parts for name, one in part.funding.items()},
+        signals=[one for part in parts for one in part.signals],
     )
 
 

@@ -76,8 +76,9 @@ def gross(held: Sequence[Held]) -> Decimal:
 
 def net(held: Sequence[Held]) -> Decimal:
     """What is left when shorts are taken off longs, whichever is more. What leaves takes nothing off."""
-    stays = [one for one in held if not one.leaves]
-    return max(longs(held) - shorts(stays), shorts(held) - longs(stays))
+    leaves = [one for one in held if one.leaves]
+    left = longs(held) - shorts(held)
+    return max(left + shorts(leaves), longs(leaves) - left)
 
 
 def longs(held: Sequence[Held]) -> Decimal:
@@ -133,7 +134,7 @@ def refusal(
         if most is None:
             continue
         then = cap.counts(after)
-        if then > cap.counts(held) and then > equity * most / 100:
+        if then > equity * most / 100 and then > cap.counts(held):
             return (
                 f"{cap.called} would come to {_share(then, equity):.2f} % of the equity, {most} is the most "
                 f"([portfolio] {cap.setting})"
