@@ -40,7 +40,7 @@ from pipeline.indicators import compute
 from pipeline.periods import Columns, Integers, Periods
 from pipeline.research.backtest.asked import Asked
 from pipeline.research.backtest.assumptions import Assumptions, Inside
-from pipeline.research.backtest.contribution import Contribution, contributions
+from pipeline.research.backtest.contribution import FEWEST, Contribution, contributions
 from pipeline.research.backtest.groups import By, Group, groups_of
 from pipeline.research.backtest.run import Backtest, Outcome, run
 from pipeline.research.backtest.summary import Summary
@@ -60,8 +60,8 @@ from pipeline.timeline import DAY, MINUTE, SECOND, interval, to_datetime, to_ms
 from schemas.series import SeriesKey
 
 __all__ = [
-    "FIGURES", "ROW", "Assumptions", "Backtest", "By", "Contribution", "Group", "Inside", "Outcome", "Read", "Result",
-    "Summary", "Trade", "apart", "backtest", "number", "page", "part", "report", "row_of", "share",
+    "FEWEST", "FIGURES", "ROW", "Assumptions", "Backtest", "By", "Contribution", "Group", "Inside", "Outcome", "Read",
+    "Result", "Summary", "Trade", "apart", "backtest", "number", "page", "part", "report", "row_of", "share",
 ]  # fmt: skip
 
 DAYS: Final = 300
@@ -139,7 +139,7 @@ def row_of(trade: Trade) -> dict[str, Any]:
 def apart(found: Result, progress: Callable[[str], None] = lambda _: None) -> list[Contribution]:
     """What each of its strategies adds to it."""
     ran = found.backtest
-    return contributions(ran, progress, exact=ran.outcome.engine == "exact" and ran.beyond is None)
+    return contributions(ran, found.strategies, progress, exact=ran.outcome.engine == "exact" and ran.beyond is None)
 
 
 def page(found: Result, answer: Why | None = None) -> str:

@@ -23,7 +23,7 @@ WITHOUT = (
 
 def show_contributions(found: "Result", *, wide: bool) -> None:
     """Two tables."""
-    from pipeline.app.backtest import number, share  # noqa: PLC0415
+    from pipeline.app.backtest import FEWEST, number, share  # noqa: PLC0415
 
     parts = _parts(found)
     decimals = decimals_of_asset(found.summary.asset)
@@ -43,10 +43,16 @@ def show_contributions(found: "Result", *, wide: bool) -> None:
     names = [one.strategy for one in parts]
     head = (Column("days go with those of"), *(Column(name, place, right=True) for place, name in enumerate(names, 1)))
     beside = [
-        (one.strategy, *("" if other == one.strategy else number(one.correlations[other]) for other in names))
+        (one.strategy, *("" if other == one.strategy else _together(one.correlations[other]) for other in names))
         for one in parts
     ]
     print_table(head, beside, wide=wide)
+    if any(value is None for one in parts for value in one.correlations.values()):
+        typer.echo(f"too few: trades of the two ended on fewer than {FEWEST} days, or one of them had none")
+
+
+def _together(correlation: float | None) -> str:
+    return "too few" if correlation is None else f"{correlation:,.2f}"
 
 
 def told_contributions(found: "Result") -> list[dict[str, Any]]:
@@ -59,6 +65,8 @@ def _parts(found: "Result") -> "list[Contribution]":
 
     parts = apart(found, lambda name: typer.echo(f"the same without {name}", err=True))
     if not parts:
-        spoke = ", ".join(sorted({one.strategy for one in found.backtest.asked.signals})) or "none"
-        raise UsageError(f"a part is told from a whole of two strategies or more, and of these {spoke} spoke")
+        raise UsageError(
+            f"a part is told from a whole of two strategies or more, and this is of {', '.join(found.strategies)} "
+            "alone: name another one beside it"
+        )
     return parts

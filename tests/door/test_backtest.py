@@ -219,7 +219,7 @@ def test_what_each_strategy_adds_is_the_same_by_both_doors_and_beside_a_run_with
     assert "without macd_turtle" in shown
     refused = CliRunner().invoke(build(), ["backtest", *RUN, "--contribution"])
     assert refused.exit_code == 2
-    assert "of these macd_turtle spoke" in " ".join(refused.output.split())
+    assert "this is of macd_turtle alone" in " ".join(refused.output.split())
 
 
 def test_shares_of_equal_risk_are_those_of_the_days_of_a_kept_run(filled: Tidemark) -> None:

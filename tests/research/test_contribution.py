@@ -13,11 +13,11 @@ from tests.research.stage import BEGIN, asked, chatter, flat, minutes, said, wil
 LENGTH = 3 * DAY // MINUTE
 
 
-def of_two():
+def of_two(length=LENGTH):
     """One strategy on each of two symbols, and a third that speaks of the first symbol too late to be heard."""
-    markets = {name: minutes(wild(LENGTH, seed=n), name) for n, name in enumerate(("ABUSDT", "CDUSDT"))}
+    markets = {name: minutes(wild(length, seed=n), name) for n, name in enumerate(("ABUSDT", "CDUSDT"))}
     first, second = (
-        [replace(one, strategy=strategy, id=f"{strategy}:{one.id}") for one in chatter(LENGTH, seed=n, symbol=name)]
+        [replace(one, strategy=strategy, id=f"{strategy}:{one.id}") for one in chatter(length, seed=n, symbol=name)]
         for n, (name, strategy) in enumerate((("ABUSDT", "first"), ("CDUSDT", "second")))
     )
     return asked(markets, [*first, *second])
@@ -27,7 +27,7 @@ def of_two():
 def test_without_a_strategy_the_run_is_the_one_that_never_heard_it(exact):
     question = of_two()
     whole = run(question, exact=exact)
-    found = {one.strategy: one for one in contributions(whole, exact=exact)}
+    found = {one.strategy: one for one in contributions(whole, [], exact=exact)}
     assert set(found) == {"first", "second"}
     for name, one in found.items():
         alone = run(replace(question, signals=[s for s in question.signals if s.strategy != name]), exact=exact)
@@ -35,8 +35,29 @@ def test_without_a_strategy_the_run_is_the_one_that_never_heard_it(exact):
         trades = [trade for trade in whole.outcome.trades if trade.strategy == name]
         assert len(trades) > 5
         assert one.profit == pytest.approx(float(sum(trade.profit for trade in trades)))
-    together = found["first"].correlations["second"]
-    assert found["second"].correlations["first"] == pytest.approx(together)
+
+
+@pytest.mark.parametrize(("days", "is_told"), [(18, False), (20, True)])
+def test_how_days_go_together_is_told_of_as_many_as_tell_it(days, is_told):
+    found = {one.strategy: one.correlations for one in contributions(run(of_two(days * DAY // MINUTE)), [])}
+    together = found["first"]["second"]
+    assert (together is not None) is is_told
+    assert found["second"]["first"] == (pytest.approx(together) if is_told else None)
+    assert together is None or 0 < abs(together) < 0.9
+
+
+def test_a_strategy_that_said_nothing_or_never_traded_adds_nothing():
+    question = of_two(30 * DAY // MINUTE)
+    question = replace(question, shares={"first": Decimal(50), "silent": Decimal(50)})
+    whole = run(question)
+    runs = []
+    found = {one.strategy: one for one in contributions(whole, ["first", "second", "silent"], runs.append)}
+    assert runs == ["first", "second"], "it is not run again without what said nothing"
+    for name in ("second", "silent"):
+        assert (found[name].profit, found[name].correlations["first"]) == (0, None)
+    assert found["silent"].without == whole.outcome.summary
+    assert found["second"].without.return_pct == whole.outcome.summary.return_pct
+    assert found["first"].without.trades == 0
 
 
 def test_days_are_those_on_which_trades_ended_and_the_last_one_of_what_is_open():
@@ -60,4 +81,4 @@ def test_days_are_those_on_which_trades_ended_and_the_last_one_of_what_is_open()
 
 def test_of_one_strategy_there_is_nothing_to_tell_apart():
     found = run(asked(minutes(flat(100_000, 9)), [said(3, "entry", "long", 100_000)]))
-    assert contributions(found) == []
+    assert contributions(found, ["rule"]) == []

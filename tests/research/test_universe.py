@@ -9,9 +9,11 @@ from pipeline.exchange.products.product import Product
 from pipeline.exchange.products.spot import SPOT
 from pipeline.exchange.products.um import UM
 from pipeline.research.backtest.asked import Asked
+from pipeline.research.backtest.funding import schedule_of
 from pipeline.research.backtest.run import Outcome, run
-from pipeline.timeline import MINUTE
-from tests.research.stage import BEGIN, asked, flat, minutes, said
+from pipeline.settings import Portfolio
+from pipeline.timeline import DAY, MINUTE
+from tests.research.stage import BEGIN, asked, flat, minutes, said, until_funding
 
 ENDS = BEGIN + 20 * MINUTE
 either_engine = pytest.mark.parametrize("exact", [False, True], ids=["fast", "exact"])
@@ -76,3 +78,56 @@ def test_who_ended_before_the_run_has_no_part_in_it(exact: bool) -> None:
     late = [one for one in whole.signals if one.at > ENDS]
     found = ran(replace(whole, start=ENDS + 2 * MINUTE, signals=late), exact=exact)
     assert [one.symbol for one in found.trades] == ["CDUSDT", "EFUSDT"]
+
+
+@either_engine
+@pytest.mark.parametrize(("after", "paid"), [(-1, 0), (0, -28), (1, -28)], ids=["before", "at", "after"])
+def test_what_ends_pays_funding_until_then_and_none_after(after: int, paid: int, exact: bool) -> None:
+    ends = until_funding() + after
+    markets = {name: minutes(flat(100_000, n), name) for name, n in (("ABUSDT", ends), ("CDUSDT", ends + 60))}
+    question = asked(markets, [said(3, "entry", "long", 100_000, symbol="ABUSDT")])
+    dues = schedule_of((), question.start, question.end)
+    question = replace(question, endings={"ABUSDT": BEGIN + ends * MINUTE}, funding=dict.fromkeys(markets, dues))
+    (trade,) = ran(question, exact=exact).trades
+    assert trade.reason == "settlement"
+    assert round(trade.funding * 100) == paid
+
+
+@either_engine
+@pytest.mark.parametrize("has_ended", [False, True])
+def test_what_is_held_of_what_has_no_newer_minute_counts_in_a_cap_unless_its_trading_has_ended(
+    has_ended: bool, exact: bool
+) -> None:
+    markets = {name: minutes(flat(100_000, n), name) for name, n in (("ABUSDT", 20), ("CDUSDT", 60))}
+    signals = [said(at, "entry", "long", 100_000, symbol=name) for at, name in ((3, "ABUSDT"), (40, "CDUSDT"))]
+    question = asked(markets, signals, unit_percent=1)
+    bought = ran(question, exact=False).trades[0].quantity * 100_000
+    caps = Portfolio(gross_percent=round(bought * 150 / question.assumptions.equity))
+    question = replace(question, policy=replace(question.policy, portfolio=caps))
+    found = ran(replace(question, endings={"ABUSDT": ENDS} if has_ended else {}), exact=exact)
+    assert [one.symbol for one in found.trades] == (["ABUSDT", "CDUSDT"] if has_ended else ["ABUSDT"])
+    assert sum(one.startswith("everything held") for one in found.left_out) == (not has_ended)
+
+
+@either_engine
+def test_a_day_that_ends_in_a_hole_of_a_symbol_goes_by_its_last_price(exact: bool) -> None:
+    """It begins an hour after midnight, so that its day ends in the hole."""
+    markets = {
+        "ABUSDT": minutes([*flat(100_000, 1_000), *([None] * 1_000), *flat(101_000, 2_000)], "ABUSDT"),
+        "CDUSDT": minutes(flat(100_000, 4_000), "CDUSDT"),
+    }
+    question = asked(markets, [said(3, "entry", "long", 100_000, symbol="ABUSDT")])
+    found = ran(replace(question, funding={}), exact=exact)
+    (held,) = found.trades
+    begun, in_it, after, _ = found.weigh().daily
+    paid = held.fees + (held.entry_price - 100_000) * held.quantity
+    assert in_it == pytest.approx(begun - float(paid))
+    assert after - in_it == pytest.approx(float(held.quantity * 1_000))
+    assert found.weigh().daily.tolist() == pytest.approx(found.curve.daily()[1].tolist())
+
+
+def test_a_month_in_which_nothing_was_traded_brought_exactly_nothing() -> None:
+    signals = [said(3, "entry", "long", 100_000), said(30, "exit", "long", 100_000)]
+    months = ran(asked(minutes(flat(100_000, 70 * DAY // MINUTE)), signals), exact=False).months
+    assert [(one.month, one.trades) for one in months] == [("2026-03", 1), ("2026-04", 0), ("2026-05", 0)]
+    assert [(one.return_pct, one.max_drawdown_pct, one.profit) for one in months[1:]] == [(0, 0, 0)] * 2

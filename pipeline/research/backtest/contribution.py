@@ -3,7 +3,7 @@ others. Strategies share an account, so a part is not what it would have been al
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,8 @@ from pipeline.research.backtest.trades import Trade
 from pipeline.timeline import DAY
 
 Floats = npt.NDArray[np.float64]
+FEWEST: Final = 20
+"""Of two strategies whose trades ended on fewer days it is not told how those go together: of two days, any two do."""
 
 
 class Ended(NamedTuple):
@@ -27,7 +29,8 @@ class Ended(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class Contribution:
     """Of one strategy. `without`: the figures of the run that did not hear it. `correlations`: of what its trades
-    brought day by day with what those of each other one did; None where one of the two never brought anything else."""
+    brought day by day with what those of each other one did; None where that is too little to tell: fewer than
+    `FEWEST` days on which either brought anything, or one of the two never did."""
 
     strategy: str
     profit: float
@@ -36,19 +39,23 @@ class Contribution:
 
 
 def contributions(
-    found: Backtest, progress: Callable[[str], None] = lambda _: None, *, exact: bool = False
+    found: Backtest, asked_for: Iterable[str], progress: Callable[[str], None] = lambda _: None, *, exact: bool = False
 ) -> list[Contribution]:
-    """Of each strategy that spoke, by name; as many runs more. Of one alone there is nothing to say."""
+    """Of each strategy that was asked for, by name; as many runs more as spoke: without one that did not, it is the
+    same run. Of one alone there is nothing to say."""
     asked = found.asked
-    names = sorted({one.strategy for one in asked.signals})
+    spoke = {one.strategy for one in asked.signals}
+    names = sorted({*asked_for, *spoke})
     if len(names) < 2:
         return []
     days = daily(ends_of(found.outcome.trades), names, asked.start, asked.end)
     parts = []
     for name in names:
-        progress(name)
-        others = [one for one in asked.signals if one.strategy != name]
-        without = run(replace(asked, signals=others), exact=exact).outcome.summary
+        without = found.outcome.summary
+        if name in spoke:
+            progress(name)
+            others = [one for one in asked.signals if one.strategy != name]
+            without = run(replace(asked, signals=others), exact=exact).outcome.summary
         beside = {other: _correlation(days[name], days[other]) for other in names if other != name}
         parts.append(Contribution(name, float(days[name].sum()), without, beside))
     return parts
@@ -71,6 +78,7 @@ def ends_of(trades: Iterable[Trade]) -> Iterator[Ended]:
 
 
 def _correlation(one: Floats, other: Floats) -> float | None:
-    if not one.std() or not other.std():
+    told = np.count_nonzero((one != 0) | (other != 0))
+    if told < FEWEST or not one.std() or not other.std():
         return None
     return float(np.corrcoef(one, other)[0, 1])
