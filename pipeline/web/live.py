@@ -32,6 +32,9 @@ LONGEST_TOPIC: Final = 100
 _TURN: Final = 0.25
 _EVERY: Final = {"coins": 1.0, "trading": 2.0}
 """These are looked at again though nothing changed: prices and signs of life have a time."""
+_LIVES: Final = 2.0
+"""So often every tab is told something, if nothing else then how the database is: one that hears nothing for longer
+knows that it is cut off."""
 _TOO_SLOW: Final = 5.0
 _TRY_AGAIN: Final = 1013
 _BAD: Final = 1008
@@ -78,19 +81,18 @@ class Live:
         self._looked: dict[Topic, float] = {}
         self._number = 0
         self._database = Database(up=True)
-        self._turning: asyncio.Task[None] | None = None
+        self._at_work: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
         """Begin to follow what changes."""
         self._loop = asyncio.get_running_loop()
         self._changes.start()
-        self._turning = asyncio.create_task(self._turn_for_ever())
+        self._at_work = [asyncio.create_task(one) for one in (self._turn_for_ever(), self._live_for_ever())]
 
     async def stop(self) -> None:
         """Let everybody go."""
         await asyncio.gather(*(_close(socket, _TRY_AGAIN) for socket in self._tabs.values()))
-        if self._turning is not None:
-            await cancel([self._turning])
+        await cancel(self._at_work)
         await asyncio.to_thread(self._changes.stop)
 
     async def serve(self, socket: WebSocket) -> None:
@@ -98,7 +100,7 @@ class Live:
         await socket.accept()
         tab = Tab()
         self._tabs[tab] = socket
-        tab.put("database", self._message(("database",), _said(self._database)))
+        self._tell_of_database(tab)
         both = [asyncio.create_task(one) for one in (self._hear(tab, socket), tab.send_all(socket))]
         try:
             await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
@@ -152,8 +154,7 @@ class Live:
                 self._due |= {topic for topic in self._wanted() if topic[0] == "trading"}
             case Database():
                 self._database = change
-                for tab in self._tabs:
-                    tab.put("database", self._message(("database",), _said(change)))
+                self._tell_of_database(*self._tabs)
                 if change.up:
                     self._due |= self._wanted()
 
@@ -173,6 +174,17 @@ class Live:
             for topic in due:
                 self._looked[topic] = now
                 await self._look(topic)
+
+    async def _live_for_ever(self) -> None:
+        """Beside what is looked at: that may wait for a database."""
+        while True:
+            await asyncio.sleep(_LIVES)
+            self._tell_of_database(*self._tabs)
+
+    def _tell_of_database(self, *tabs: Tab) -> None:
+        message = self._message(("database",), _said(self._database))
+        for tab in tabs:
+            tab.put("database", message)
 
     async def _look(self, topic: Topic) -> None:
         try:

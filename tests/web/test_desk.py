@@ -5,6 +5,7 @@ import asyncio
 import itertools
 import os
 import re
+import signal
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -46,7 +47,7 @@ from tests.live_writer import write_live
 from tests.secret_watch import keep_secret
 from tests.web import covered
 from tests.web.conftest import Served
-from tests.web.shown import CONTRAST, number, rounded, rows, show, until
+from tests.web.shown import CONTRAST, nameless, number, rounded, rows, show, until
 
 DATABASE = "desk"
 MINUTE = interval("1m")
@@ -403,6 +404,22 @@ def test_every_view_fits_and_can_be_read_in_both_themes(page: Page, size: tuple[
     assert (too_wide, too_faint) == (set(), [])
 
 
+def test_whatever_can_be_used_has_a_role_and_a_name(page: Page) -> None:
+    found = {}
+    for view in VIEWS:
+        show(page, view)
+        found[view] = nameless(page)
+    for opens in ("?", "#halt"):
+        if opens.startswith("#"):
+            page.locator(opens).click()
+        else:
+            page.keyboard.press(opens)
+        expect(page.get_by_role("dialog")).to_be_visible()
+        found[opens] = nameless(page)
+        page.keyboard.press("Escape")
+    assert {view: names for view, names in found.items() if names} == {}
+
+
 @contextmanager
 def alive(served: Served, role: str) -> Iterator[None]:
     """A process of that role lives, and is then killed: it has no last word."""
@@ -501,6 +518,56 @@ def test_what_was_closed_while_nobody_heard_is_drawn_and_what_is_stored_later_to
 
     until(page, closes_later, [*heard, 102.0, 102.0, 102.0], "those that were stored later")
     served.db["signals"].delete_one({"symbol": "SOLUSDT"})
+
+
+@contextmanager
+def offline(page: Page, served: Served) -> Iterator[None]:
+    """The browser has no network, and knows it."""
+    page.context.set_offline(True)
+    yield
+    page.context.set_offline(False)
+
+
+@contextmanager
+def silent(page: Page, served: Served) -> Iterator[None]:
+    """Nothing comes any more, and no socket ends: a laptop that sleeps, a network that is gone."""
+    assert served.process is not None
+    served.process.send_signal(signal.SIGSTOP)
+    yield
+    served.process.send_signal(signal.SIGCONT)
+
+
+@pytest.mark.parametrize("away", [offline, silent])
+def test_who_hears_nothing_for_a_minute_says_so_and_has_missed_nothing_afterwards(
+    page: Page, served: Served, away: Any
+) -> None:
+    """The minute is the page's own: its clock is put forward."""
+    now, key = MINUTE.floor(int(time.time() * 1000)), SeriesKey("sim", f"{away.__name__.upper()}USDT", "1m")
+
+    def store(*back: int) -> None:
+        CandleStore(served.db).replace_closed(key, desk.closed(key, [MINUTE.after(now, -one) for one in back], 100.0))
+        SeriesStore(served.db).recount(key, "rest", int(time.time() * 1000))
+
+    store(*range(30, 10, -1))
+    page.clock.install()
+    show(page, f"chart/{key.symbol}/1m")
+    covered.reload(page)
+    page.wait_for_selector("html[data-ready=yes]")
+    assert page.evaluate(CLOSES) == [100.0] * 20
+    expect(page.locator("#state")).to_have_text("live")
+    banner = page.locator("#banner")
+    with away(page, served):
+        page.clock.fast_forward(60_000)
+        expect(banner).to_contain_text("The server does not answer, and nothing can be changed")
+        expect(banner).to_contain_text(re.compile(r"What is shown is (6|7)\d s old"))
+        expect(page.locator("main")).to_have_css("opacity", "0.55")
+        expect(page.locator("#halt")).to_be_disabled()
+        store(*range(10, 5, -1))
+    expect(page.locator("#state")).to_have_text("live")
+    until(page, lambda: page.evaluate(CLOSES), [100.0] * 25, "those that closed meanwhile")
+    expect(page.locator("main")).to_have_css("opacity", "1")
+    expect(page.locator("#halt")).to_be_enabled()
+    expect(banner).not_to_contain_text("old")
 
 
 def test_a_database_that_goes_is_missed_and_what_was_there_stays_with_its_age(

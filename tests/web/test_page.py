@@ -27,7 +27,7 @@ from tests.browser.conftest import PATIENCE_MS, SHOTS, launch
 from tests.live_writer import write_live
 from tests.web import covered
 from tests.web.conftest import Served
-from tests.web.shown import is_shown, number, show
+from tests.web.shown import is_shown, nameless, number, show
 
 HOUR = interval("1h")
 KEY = SeriesKey("sim", "BTCUSDT", "1h")
@@ -145,6 +145,7 @@ def test_a_chart_is_saved_as_a_picture_and_read_as_a_table(page: Page, served: S
     assert saved.value.suggested_filename == "BTCUSDT-1h.png"
     assert saved.value.path().read_bytes().startswith(b"\x89PNG")
     page.get_by_role("button", name="table").click()
+    assert nameless(page) == []
     stored = CandleStore(served.db).columns(KEY, 0, int(time.time() * 1000), ("t", "open", "high", "low", "close"))
     told = page.locator("dialog table tr").nth(1).locator("td").all_inner_texts()
     assert told[0] == f"{datetime.fromtimestamp(stored['t'][-1] / 1000, UTC):%Y-%m-%d %H:%M}"
@@ -316,6 +317,7 @@ def test_a_strategy_is_tried_from_the_chart_and_a_trade_leads_back_to_its_candle
     page.get_by_label("Days", exact=True).fill("2")
     page.get_by_label("By the executor itself").check()
     page.get_by_label("average").fill("x")
+    assert nameless(page) == []
     page.get_by_role("button", name="Run").click()
     expect(page.get_by_role("status")).to_contain_text("average", timeout=PROCESS_MS)
     page.get_by_label("average").fill("0")
@@ -331,6 +333,7 @@ def test_a_strategy_is_tried_from_the_chart_and_a_trade_leads_back_to_its_candle
     page.get_by_role("button", name="Why these months?").click()
     expect(page.locator(".why-of")).to_contain_text("months won")
     page.get_by_role("button", name="side", exact=True).click()
+    assert nameless(page) == []
     said = served.get(f"runs/{name}/why")
     (month,) = {one["month"] for one in said["months"] if one["trades"]}
     row = page.locator(".why-of table").nth(1).get_by_role("row", name=month)
@@ -345,6 +348,7 @@ def test_a_strategy_is_tried_from_the_chart_and_a_trade_leads_back_to_its_candle
     assert found["from"] <= shown["opened_at"] <= found["to"] + 60_000
     expect(page.locator(".decided")).to_contain_text(shown["strategy"])
     expect(page.locator(".decided")).to_contain_text(f"{float(shown['entry_price']):,}".removesuffix(".0"))
+    assert nameless(page) == []
     page.get_by_role("link", name="its run").click()
     expect(page.get_by_role("heading", name="Months, UTC")).to_be_visible()
 
@@ -364,6 +368,7 @@ def test_parameters_are_searched_and_a_trial_is_adopted(page: Page, served: Serv
     expect(page.get_by_role("status")).to_contain_text("stop=x", timeout=PROCESS_MS)
     page.get_by_label("stop, ATR", exact=True).fill("1..3:0.5")
     expect(page.get_by_text("5 sets there are")).to_be_visible()
+    assert nameless(page) == []
     page.get_by_role("button", name="Search", exact=True).click()
     expect(page.get_by_label("Verdict")).to_be_visible(timeout=PROCESS_MS)
     name = page.url.rpartition("/")[2]
@@ -377,7 +382,9 @@ def test_parameters_are_searched_and_a_trial_is_adopted(page: Page, served: Serv
     best = found["trials"][0]
     expect(rows.first).to_contain_text(f"stop={best['parameters']['stop']:g}")
     expect(rows.first).to_contain_text(f"{abs(best['figures']['return_pct']):,.2f} %")
+    assert nameless(page) == []
     rows.first.get_by_role("button", name="Adopt").click()
+    assert nameless(page) == []
     page.get_by_role("dialog").get_by_label("Why").fill("to see")
     page.get_by_role("dialog").get_by_role("button", name="Adopt").click()
     expect(page.get_by_role("status").first).to_contain_text(f"stop_atr {best['parameters']['stop']:g}")

@@ -494,6 +494,36 @@ async def test_who_takes_nothing_is_let_go_without_a_word(tm: Opened, monkeypatc
         await served_live.stop()
 
 
+class Hearing(Deaf):
+    """One that notes what it is told about."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.heard: list[str] = []
+
+    async def send_text(self, text: str) -> None:
+        self.heard.append(json.loads(text)["topic"])
+
+
+async def test_who_asks_for_nothing_that_changes_still_hears_that_the_server_lives(
+    tm: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also while nothing can be looked at, for the database is away."""
+    monkeypatch.setattr("pipeline.web.live._LIVES", 0.05)
+    monkeypatch.setattr("pipeline.web.live.Live._look", lambda *_: asyncio.Event().wait())
+    served_live, tab = Live(Places({"sim": Place(tm)})), Hearing()
+    await served_live.start()
+    serving = asyncio.create_task(served_live.serve(tab))  # type: ignore[arg-type]
+    try:
+        async with asyncio.timeout(30):
+            while tab.heard.count("database") < 4:  # noqa: ASYNC110 - nobody tells of it
+                await asyncio.sleep(0.01)
+    finally:
+        serving.cancel()
+        await asyncio.gather(serving, return_exceptions=True)
+        await served_live.stop()
+
+
 def test_its_words_are_described(served: Served) -> None:
     described = served.get("openapi.json")
     assert {"/api/coins", "/api/candles/{symbol}/{interval}", "/api/halt", "/api/trading/{symbol}"} <= set(

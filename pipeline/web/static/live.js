@@ -2,6 +2,8 @@
 /** One socket: what changes, as it changes. Lost, it comes back by itself and is told everything anew. */
 
 const PAUSES = [250, 500, 1000, 2000, 4000];
+/** The server says every two seconds that it lives. Where nothing is heard for so long there is none, or no way to it: a network that is gone tells nobody. */
+const SILENCE = 7_000;
 /** Of these the server is not asked: the first it tells everybody, the second is told here, when the socket is back. */
 const NOT_ASKED = ["database", "again"];
 
@@ -17,10 +19,14 @@ export class Live {
     this.socket = null;
     this.failures = 0;
     this.heard = 0;
+    this.begun = 0;
+    setInterval(() => {
+      if (this.socket && Date.now() - Math.max(this.heard, this.begun) > SILENCE) this.#lose(this.socket);
+    }, 1000);
     document.addEventListener("visibilitychange", () => {
-      if (document.visibilityState === "visible" && Date.now() - this.heard > 10_000) this.socket?.close();
+      if (document.visibilityState === "visible" && this.socket && Date.now() - this.heard > SILENCE) this.#lose(this.socket);
     });
-    addEventListener("online", () => this.socket?.close());
+    addEventListener("online", () => this.socket && this.#lose(this.socket));
   }
 
   /** Listen to a topic; what is returned ends it. @param {string} topic @param {(data: any) => void} told @returns {() => void} */
@@ -41,6 +47,7 @@ export class Live {
     this.told(this.failures ? "lost" : "connecting");
     const socket = new WebSocket(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/api/live`);
     this.socket = socket;
+    this.begun = Date.now();
     socket.onopen = () => {
       const again = this.heard > 0;
       this.failures = 0;
@@ -54,10 +61,17 @@ export class Live {
       const { topic, data } = JSON.parse(event.data);
       this.#tell(topic, data);
     };
-    socket.onclose = () => {
-      this.told("lost");
-      setTimeout(() => this.open(), PAUSES[Math.min(this.failures++, PAUSES.length - 1)]);
-    };
+    socket.onclose = () => this.#lose(socket);
+  }
+
+  /** Nothing more is expected of that one: another is tried. @param {WebSocket} socket */
+  #lose(socket) {
+    if (this.socket !== socket) return;
+    this.socket = null;
+    socket.onopen = socket.onmessage = null;
+    socket.close();
+    this.told("lost");
+    setTimeout(() => this.open(), PAUSES[Math.min(this.failures++, PAUSES.length - 1)]);
   }
 
   /** @param {string} topic @param {any} data */
