@@ -126,18 +126,21 @@ CONTRAST = """() => {
 """Each text that is seen, and how it stands out from its ground."""
 
 
-_TOLD = {"button", "link", "textbox", "searchbox", "checkbox", "combobox", "spinbutton", "image", "img", "dialog",
+_USED = {"button", "link", "textbox", "searchbox", "checkbox", "combobox", "spinbutton", "image", "img", "dialog",
          "progressindicator", "canvas", "listbox", "menuitem", "tab"}  # fmt: skip
 
 
 def nameless(page: Page) -> list[str]:
     """What of the page has no name, though it can be used or is a picture: as whoever does not see it is told of it."""
+    of = page.locator("dialog[open]" if page.locator("dialog[open]").count() else "body")
+    used = of.locator("button, a[href], input, select, textarea, canvas, [tabindex='0']").filter(visible=True)
+    until(page, lambda: used.count() <= len(_told(page)), True, "whether all that can be used is told of")
+    return [f"{role} {name!r}" for role, name in _told(page) if not re.search(r"\w", name)]
+
+
+def _told(page: Page) -> list[tuple[str, str]]:
     session = page.context.new_cdp_session(page)
     nodes = session.send("Accessibility.getFullAXTree")["nodes"]
     session.detach()
     named = [(one["role"]["value"], one["name"]["value"]) for one in nodes if not one["ignored"] and "name" in one]
-    told = [(role, name) for role, name in named if role.lower() in _TOLD]
-    of = page.locator("dialog[open]" if page.locator("dialog[open]").count() else "body")
-    used = of.locator("button, a[href], input, select, textarea, canvas, [tabindex='0']").filter(visible=True).count()
-    assert len(told) >= used > 0, f"{used} can be used, and {len(told)} are told of"
-    return [f"{role} {name!r}" for role, name in told if not re.search(r"\w", name)]
+    return [(role, name) for role, name in named if role.lower() in _USED]

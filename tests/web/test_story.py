@@ -1,6 +1,7 @@
 """A newcomer's first hour on the page: from the link to a chart, a strategy, another stop, a backtest, a live signal
 that is executed on the simulator, and the button that stops it all. By mouse, and by keyboard alone."""
 
+import json
 import subprocess
 import sys
 import time
@@ -15,15 +16,18 @@ from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 from pipeline.simulator.handle import Simulator
 from pipeline.simulator.options import READY_KEY, READY_SECRET
 from pipeline.store.control import ControlStore
+from pipeline.timeline import to_ms
 from schemas.signals import Signal
 from tests.browser.conftest import PATIENCE_MS, SHOTS, launch
 from tests.web import covered
-from tests.web.conftest import Served
+from tests.web.conftest import SYMBOLS, Served
 
 SYMBOL = "BTCUSDT"
 READY = "html[data-ready=yes]"
 PROCESS_MS = 2 * PATIENCE_MS
 MOST_TABS = 400
+HALTED, RESUMED = "halted: nothing is opened", "resumed: what is fresh"
+"""As the executor's log has it."""
 
 
 @pytest.fixture(scope="module")
@@ -105,17 +109,22 @@ def until(so: Callable[[], Any], what: str) -> Any:
     return found
 
 
-def say(served: Served, simulator: Simulator, name: str) -> str:
+def say(served: Served, simulator: Simulator, name: str, symbol: str = SYMBOL) -> str:
     """The strategy speaks at the close of a candle."""
     now = datetime.fromtimestamp(simulator.now() / 1000, UTC)
-    price = float(simulator.truth_klines(SYMBOL, "1m", simulator.now() - 120_000, simulator.now())[-1][4])
+    price = float(simulator.truth_klines(symbol, "1m", simulator.now() - 120_000, simulator.now())[-1][4])
     signal = Signal(
-        id=f"sim:{SYMBOL}:{name}", exchange="sim", symbol=SYMBOL, interval="15m", strategy="macd_cross", kind="entry",
+        id=f"sim:{symbol}:{name}", exchange="sim", symbol=symbol, interval="15m", strategy="macd_cross", kind="entry",
         side="long", candle=now, at=now, price=price, strength=0.5, indicators={"atr": 400.0}, settings="x",
         source="live", confirmed=True, created_at=now, verdict="fresh", fresh_until=now + timedelta(minutes=5),
     )  # fmt: skip
     served.db["signals"].insert_one(signal.to_mongo())
     return signal.id
+
+
+def entries(simulator: Simulator) -> list[Any]:
+    """What the exchange itself was sent that opens something."""
+    return [one for one in simulator.ledger()["trading"] if one["kind"] == "Accepted" and not one["reduce_only"]]
 
 
 def decided(served: Served, name: str) -> Any:
@@ -156,9 +165,7 @@ def test_from_the_link_to_a_halt(
         if by_mouse:
             _outlive_the_page(page, served, shared_simulator)
         _halt(page, hand)
-        name = say(served, shared_simulator, f"{kind.__name__} later")
-        later = until(lambda: decided(served, name), "the later one to be decided")
-        assert later["verdict"] == "skipped"
+        _nothing_is_sent_any_more(served, shared_simulator, kind.__name__)
         page.screenshot(path=SHOTS / f"story-{kind.__name__.lower()}-halted.png")
         covered.note(page)
     _leave_nothing(served)
@@ -219,6 +226,22 @@ def _halt(page: Page, hand: Hand) -> None:
     expect(page.get_by_role("dialog")).to_be_visible()
     page.keyboard.press("Enter")
     expect(page.locator("#banner")).to_contain_text("Halted by page")
+
+
+def _nothing_is_sent_any_more(served: Served, simulator: Simulator, name: str) -> None:
+    """The executor looks at the switches every second: how soon it saw this one is told in `test-output/halted.json`,
+    and decides nothing. From then on the exchange is sent nothing that opens anything, whatever is said."""
+    halt = ControlStore(served.db, "sim").read().halt
+    assert halt is not None
+    log = served.home / "execute.log"
+    until(lambda: (said := log.read_text()).rfind(HALTED) > said.rfind(RESUMED), "the executor to halt")
+    (SHOTS.parent / "halted.json").write_text(json.dumps({name: time.time() * 1000 - to_ms(halt.changes[-1].at)}))
+    opened = entries(simulator)
+    later = {symbol: say(served, simulator, f"{name} later", symbol) for symbol in SYMBOLS}
+    told = {symbol: until(lambda one=one: decided(served, one), "it to be decided") for symbol, one in later.items()}
+    assert {one["verdict"] for one in told.values()} == {"skipped"}
+    assert told["ETHUSDT"]["reason"] == "halted", "nothing is held there"
+    assert entries(simulator) == opened != []
 
 
 def _leave_nothing(served: Served) -> None:
