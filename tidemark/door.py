@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from tidemark.backtest import Backtest
     from tidemark.explain import Explanation
     from tidemark.search import FoundSearch
+    from tidemark.why import AccountWhy
 
     Moment = datetime | str
     """A time, or its ISO 8601 text; without a zone it is UTC."""
@@ -268,6 +269,15 @@ class Tidemark:
 
         self._require_its_place()
         return periods_frame(one for each in self._ask(lambda tm: accounts(tm, by, days)) for one in each.periods)
+
+    def why(self) -> "AccountWhy":
+        """Why the account's months earned, and those not: what was different about the market, and what trades had in
+        common. By all snapshots and the whole journal of orders."""
+        from pipeline.app.why import of_account  # noqa: PLC0415
+        from tidemark.why import AccountWhy  # noqa: PLC0415
+
+        self._require_its_place()
+        return AccountWhy(self._ask(of_account))
 
     def explain(
         self,

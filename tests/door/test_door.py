@@ -22,6 +22,7 @@ import tidemark
 from pipeline.app.audit_trail import file_of
 from pipeline.app.progress import Notebook
 from pipeline.app.trading_access import operator
+from pipeline.app.why import of_account
 from pipeline.cli.app import build
 from pipeline.errors import AttentionError, TidemarkError, UsageError
 from pipeline.history.report import SeriesReport
@@ -154,6 +155,12 @@ def test_the_account_is_exact(filled: Tidemark, mongo: MongoClient[Document]) ->
     assert found["period"].to_list() == [f"{now - timedelta(days=1):%Y-%m-%d}", f"{now:%Y-%m-%d}"]
     assert found["equity"].to_list() == [Decimal(10000), Decimal("10100.12345678")]
     assert filled.positions().is_empty()
+    reasons, (told,) = filled.why(), of_account(filled._opened)
+    assert reasons.verdict == {"USDT": told.why.verdict}
+    months = [(one.month, one.return_pct, one.because) for one in told.why.months]
+    assert list(reasons.months.select("month", "return_pct", "because").iter_rows()) == months != []
+    assert (set(reasons.months["asset"]), reasons.matrix.height, reasons.notes) == ({"USDT"}, 0, list(told.notes))
+    assert told.why.verdict in repr(reasons)
 
 
 def test_an_account_of_another_place_is_refused(filled: Tidemark) -> None:
@@ -162,6 +169,8 @@ def test_an_account_of_another_place_is_refused(filled: Tidemark) -> None:
     try:
         with pytest.raises(UsageError, match="trades at binance-um-demo"):
             filled.account()
+        with pytest.raises(UsageError, match="trades at binance-um-demo"):
+            filled.why()
     finally:
         file.unlink()
 

@@ -39,7 +39,7 @@ def blocks() -> list[str]:
     return re.findall(r"^```python\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
 
 
-@pytest.mark.parametrize(("code", "tables"), [(cells, 6), (blocks, 3)], ids=["notebook", "page"])
+@pytest.mark.parametrize(("code", "tables"), [(cells, 6), (blocks, 4)], ids=["notebook", "page"])
 def test_it_runs_as_it_stands(code, tables: int, home: Path, simulator: Simulator) -> None:
     program = "\n".join(map(shown, code()))
     environment = {name: value for name, value in os.environ.items() if not name.startswith("TIDEMARK_")}
