@@ -9,11 +9,12 @@ from decimal import Decimal
 from pipeline.app.opened import Opened
 from pipeline.app.shares import WorkedOut, by_equal_risk, by_walk_forward, newer
 from pipeline.app.trading_settings import require_strategies
+from pipeline.errors import UsageError
 from pipeline.portfolio.allocation import off_by
 from pipeline.store.control import ControlStore
 from schemas.control import Allocation, AllocationRule
 
-__all__ = ["Rebalancing", "rebalance", "rebalancing"]
+__all__ = ["Coming", "Rebalancing", "coming", "rebalance", "rebalancing"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,37 @@ class Rebalancing:
         """In a sentence."""
         name, most = max(self.off_by.items(), key=lambda one: abs(one[1]))
         return f"{name} was off by {most:+f} points, and the band is {self.band or 0:f}; {self.wanted.why}"
+
+    @property
+    def will(self) -> str:
+        """What the next rebalancing does, in a sentence."""
+        source = ", ".join(self.wanted.rule.by)
+        if self.band is None:
+            return f"by the newest, {source}; nobody has switched rebalancing on (--rebalance)"
+        does = "changes them" if self.is_due else "leaves them: none is off by more than the band"
+        return f"by the newest, {source}; the next rebalancing {does}"
+
+
+@dataclass(frozen=True, slots=True)
+class Coming:
+    """What would become of shares. `to`: None where nothing is newer than what they come from, or where it cannot be
+    told; `refused`: why not; `words`: None where nothing is to be said."""
+
+    to: Rebalancing | None
+    refused: str | None
+    words: str | None
+
+
+def coming(tm: Opened, found: Allocation | None) -> Coming:
+    """What the next rebalancing would do to these."""
+    try:
+        to = rebalancing(tm, found)
+    except UsageError as error:
+        return Coming(None, str(error), f"what would become of them cannot be told: {error}")
+    if to is not None:
+        return Coming(to, None, to.will)
+    is_followed = found is not None and found.rule is not None and found.rule.band is not None
+    return Coming(None, None, "nothing is newer than that: the next rebalancing leaves them" if is_followed else None)
 
 
 def rebalancing(tm: Opened, found: Allocation | None) -> Rebalancing | None:

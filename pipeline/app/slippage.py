@@ -2,17 +2,19 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from pipeline.app.opened import Opened
 from pipeline.errors import UsageError
-from pipeline.research.backtest.assumptions import Fitted
-from pipeline.research.explain.answer import Explained
-from pipeline.research.explain.slippage import ENOUGH, fit
+from pipeline.research.backtest.assumptions import USUAL_SLIPPAGE, Fitted
 from pipeline.store.control import ControlStore
 from pipeline.timeline import to_datetime, to_ms
-from schemas.control import SlippageFit
+from schemas.control import Change, SlippageFit
 
-__all__ = ["adopt", "adopted", "forget"]
+if TYPE_CHECKING:
+    from pipeline.research.explain.answer import Explained
+
+__all__ = ["adopt", "adopted", "changes", "forget", "in_words"]
 
 
 def adopted(tm: Opened) -> Fitted | None:
@@ -21,8 +23,21 @@ def adopted(tm: Opened) -> Fitted | None:
     return None if found is None or found.fit is None else _fitted(found.fit)
 
 
-def adopt(tm: Opened, found: Sequence[Explained], *, by: str, reason: str | None = None) -> Fitted:
+def changes(tm: Opened) -> Sequence[Change]:
+    """Who adopted or forgot it, and why, the last of them last."""
+    found = ControlStore(tm.db, tm.environment).read().slippage
+    return () if found is None else found.changes
+
+
+def in_words(found: Fitted | None) -> str:
+    """As a report says it."""
+    return f"slippage {USUAL_SLIPPAGE:f} bp, as usual: nobody adopted what fills cost" if found is None else str(found)
+
+
+def adopt(tm: Opened, found: "Sequence[Explained]", *, by: str, reason: str | None = None) -> Fitted:
     """From now on every backtest and search at this exchange assumes what this window's fills had."""
+    from pipeline.research.explain.slippage import ENOUGH, fit  # noqa: PLC0415 - whoever only looks needs none of it
+
     fills = [each for one in found for each in one.fills]
     fitted = fit(fills)
     if fitted is None:

@@ -13,9 +13,11 @@ from pipeline.cli.trading import Reason
 from pipeline.errors import UsageError
 
 if TYPE_CHECKING:
-    from pipeline.app.allocation import Allocation, AllocationRule
+    from collections.abc import Mapping
+
+    from pipeline.app.allocation import Allocation
     from pipeline.app.opened import Opened
-    from pipeline.app.rebalancing import Rebalancing
+    from pipeline.app.rebalancing import Coming
     from pipeline.app.shares import WorkedOut
 
 app = typer.Typer()
@@ -116,57 +118,37 @@ def _worked_out(
 def _show(tm: "Opened", *, as_json: bool) -> None:
     """What is set, who set it, and what the next rebalancing would do."""
     from pipeline.app.allocation import allocation, in_words  # noqa: PLC0415
-    from pipeline.app.rebalancing import rebalancing  # noqa: PLC0415
+    from pipeline.app.rebalancing import coming  # noqa: PLC0415
 
-    found, coming, refused = allocation(tm), None, None
-    try:
-        coming = rebalancing(tm, found)
-    except UsageError as error:
-        refused = str(error)
+    found = allocation(tm)
+    follows = coming(tm, found)
     if as_json:
-        print_json(_told(tm.environment, found, coming, refused))
+        print_json(_told(tm.environment, found, follows))
         return
     typer.echo(f"{tm.environment}: {in_words(found)}")
     if found is not None:
         last = found.changes[-1]
         typer.echo(f"changed {moment(last.at)} UTC by {last.by}{f': {last.reason}' if last.reason else ''}")
-        _show_shares(found, coming, refused)
+        _show_shares(found.shares or {}, follows)
 
 
-def _show_shares(found: "Allocation", coming: "Rebalancing | None", refused: str | None) -> None:
-    shares = found.shares or {}
-    if coming is None and shares:
-        print_table(SHARES, [(name, f"{share:f}") for name, share in shares.items()], _stays(found.rule, refused))
-    elif coming is not None:
+def _show_shares(shares: "Mapping[str, Decimal]", follows: "Coming") -> None:
+    if follows.to is None and shares:
+        print_table(SHARES, [(name, f"{share:f}") for name, share in shares.items()], follows.words)
+    elif follows.to is not None:
         rows = [
             (
                 name,
                 f"{shares.get(name, 0):f}",
-                f"{coming.wanted.shares.get(name, 0):f}",
+                f"{follows.to.wanted.shares.get(name, 0):f}",
                 f"{points:+f}" if points else "0",
             )
-            for name, points in coming.off_by.items()
+            for name, points in follows.to.off_by.items()
         ]
-        print_table(NEXT, rows, _will(coming))
+        print_table(NEXT, rows, follows.words)
 
 
-def _stays(rule: "AllocationRule | None", refused: str | None) -> str | None:
-    """Why nothing would become of them, where that is to be said."""
-    if refused is not None:
-        return f"what would become of them cannot be told: {refused}"
-    is_followed = rule is not None and rule.band is not None
-    return "nothing is newer than that: the next rebalancing leaves them" if is_followed else None
-
-
-def _will(coming: "Rebalancing") -> str:
-    source = ", ".join(coming.wanted.rule.by)
-    if coming.band is None:
-        return f"by the newest, {source}; nobody has switched rebalancing on (--rebalance)"
-    does = "changes them" if coming.is_due else "leaves them: none is off by more than the band"
-    return f"by the newest, {source}; the next rebalancing {does}"
-
-
-def _told(environment: str, found: "Allocation | None", coming: "Rebalancing | None", refused: str | None) -> Any:
+def _told(environment: str, found: "Allocation | None", follows: "Coming") -> Any:
     told: dict[str, Any] = {"environment": environment, "shares": None, "rule": None, "changed": None, "next": None}
     if found is not None:
         last = found.changes[-1]
@@ -175,13 +157,13 @@ def _told(environment: str, found: "Allocation | None", coming: "Rebalancing | N
             "rule": None if found.rule is None else found.rule.model_dump(),
             "changed": {"at": last.at, "by": last.by, "reason": last.reason},
         }
-    if coming is not None:
+    if follows.to is not None:
         told["next"] = {
-            "shares": dict(coming.wanted.shares),
-            "off_by": dict(coming.off_by),
-            "due": coming.is_due,
-            "why": coming.wanted.why,
+            "shares": dict(follows.to.wanted.shares),
+            "off_by": dict(follows.to.off_by),
+            "due": follows.to.is_due,
+            "why": follows.to.wanted.why,
         }
-    if refused is not None:
-        told["next"] = {"refused": refused}
+    if follows.refused is not None:
+        told["next"] = {"refused": follows.refused}
     return told

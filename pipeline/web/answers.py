@@ -3,6 +3,7 @@
 The names are promises: scripts use them, and `docs/api.md` lists them.
 """
 
+from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, Any, Literal
@@ -10,6 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from pipeline.timeline import to_ms
+from schemas.control import Change
 
 
 def _ms(value: Any) -> Any:
@@ -201,6 +203,14 @@ class TradingNow(Answer):
     filled_at: Moment | None = Field(description="when an order was last learnt to be filled whole")
 
 
+def last_change(changes: Sequence[Change] | None) -> dict[str, Any]:
+    """Who changed it last, and why; nothing where nobody has."""
+    if not changes:
+        return {}
+    last = changes[-1]
+    return {"changed_at": last.at, "changed_by": last.by, "changed_why": last.reason}
+
+
 class SymbolSettings(Answer):
     """A symbol's own trading settings; null: as in the settings. `revision` is sent back with a change."""
 
@@ -261,6 +271,19 @@ class AllocationNow(Answer):
 
     shares: dict[str, Exact] | None = Field(description="by strategy, in percent; null: each goes by all of it")
     rule: str = Field(description="what they come from, and whether they follow it, in words")
+    newest: dict[str, Exact] | None = Field(default=None, description="what they would be by the newest of that")
+    next: str | None = Field(default=None, description="what the next rebalancing does to them, in words")
+    changed_at: Moment | None = None
+    changed_by: str | None = None
+    changed_why: str | None = None
+
+
+class SlippageNow(Answer):
+    """What a backtest assumes of the slippage. `words`: how far from the price, and where that comes from."""
+
+    words: str
+    points: Exact | None = Field(description="basis points as they were fitted; null: as usual, nobody adopted any")
+    symbols: dict[str, Exact] = Field(description="of those that had enough fills by themselves")
     changed_at: Moment | None = None
     changed_by: str | None = None
     changed_why: str | None = None

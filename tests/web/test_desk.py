@@ -22,8 +22,10 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from pymongo import AsyncMongoClient
 
 from pipeline.app.account import accounts
+from pipeline.app.allocation import allocation
 from pipeline.app.door import secret_file
 from pipeline.app.opened import Opened
+from pipeline.app.rebalancing import coming
 from pipeline.candle import Candle, CandleWrite
 from pipeline.exchange.reports import Account, IncomeReport, Wallet
 from pipeline.execution.account.books import Bookkeeper
@@ -39,8 +41,10 @@ from pipeline.store.mongod.server import Server
 from pipeline.store.orders import OrderJournal
 from pipeline.store.series import SeriesStore
 from pipeline.timeline import interval, to_ms
+from schemas.control import AllocationRule
 from schemas.orders import Order, Transition
 from schemas.series import SeriesKey
+from tests import kept
 from tests.browser.conftest import PATIENCE_MS, SHOTS, launch
 from tests.cli import desk
 from tests.live_writer import write_live
@@ -281,6 +285,39 @@ def test_how_the_equity_is_shared_out_is_said_with_who_said_so_last_and_why(page
         assert shown == [["macd_cross", "66.6"], ["rsi_reversal", "20"]]
     finally:
         tm.db["control"].delete_one({"_id": "allocation:sim"})
+
+
+def test_what_the_next_rebalancing_does_to_the_shares_is_said_beside_them(page: Page, tm: Opened) -> None:
+    store, shares = ControlStore(tm.db, "sim"), page.get_by_label("Shares of the equity")
+    rule = AllocationRule(kind="equal-risk", by=["one"], band=Decimal(5))
+    kept.keep_run(tm.db, "one", {"macd_cross": [10, -10] * 9, "rsi_reversal": [30, -30] * 9})
+    store.set_allocation({"macd_cross": Decimal(75), "rsi_reversal": Decimal(25)}, by="ada", now=desk.NOW, rule=rule)
+
+    def says(text: str) -> list[list[str]]:
+        assert coming(tm, allocation(tm)).words == text
+        show(page, "signals")
+        show(page, "account")
+        expect(shares).to_contain_text(
+            "shares by equal-risk (one), rebalanced each night where one is off by more than 5"
+        )
+        expect(shares.locator("p").last).to_have_text(text)
+        return rows(page, 0, "[aria-label='Shares of the equity']")
+
+    try:
+        nothing = says("nothing is newer than that: the next rebalancing leaves them")
+        assert nothing == [["macd_cross", "75"], ["rsi_reversal", "25"]]
+        kept.keep_run(tm.db, "two", {"macd_cross": [10, -10] * 9, "rsi_reversal": [10, -10] * 9}, desk.NOW)
+        newer = says("by the newest, two; the next rebalancing changes them")
+        assert [[one[0], number(one[1]), number(one[2])] for one in newer] == [
+            ["macd_cross", 75, 50], ["rsi_reversal", 25, 50],
+        ]  # fmt: skip
+        tm.db["runs"].delete_one({"_id": "one"})
+        refused = coming(tm, allocation(tm)).refused
+        says(f"what would become of them cannot be told: {refused}")
+    finally:
+        tm.db["control"].delete_one({"_id": "allocation:sim"})
+        for name in ("runs", "run_trades"):
+            tm.db.drop_collection(name)
 
 
 def test_positions_and_orders_are_those_of_the_database(page: Page, served: Served) -> None:

@@ -16,12 +16,13 @@ import numpy as np
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from pipeline.app import runs
+from pipeline.app import runs, slippage
 from pipeline.app.opened import Opened
 from pipeline.candle import Candle, CandleWrite
 from pipeline.store.candles.store import CandleStore
 from pipeline.store.control import ControlStore
 from pipeline.timeline import interval, to_ms
+from schemas.control import SlippageFit
 from schemas.series import SeriesKey
 from tests.browser.conftest import PATIENCE_MS, SHOTS, launch
 from tests.live_writer import write_live
@@ -34,6 +35,7 @@ KEY = SeriesKey("sim", "BTCUSDT", "1h")
 READY = "html[data-ready=yes]"
 PROCESS_MS = 2 * PATIENCE_MS
 """A process of its own has to begin first."""
+LONG_AGO = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 @pytest.fixture(scope="module")
@@ -312,10 +314,19 @@ def test_monitors_are_stopped_and_started_all_or_chosen_and_what_failed_is_said(
 def test_a_strategy_is_tried_from_the_chart_and_a_trade_leads_back_to_its_candles(
     page: Page, served: Served, tm: Opened
 ) -> None:
+    show(page, "backtest")
+    expect(page.get_by_label("Slippage")).to_have_text(
+        "Assumed: slippage 0.1 bp, as usual: nobody adopted what fills cost."
+    )
+    adopted = SlippageFit(points=Decimal("1.5"), symbols={}, orders=412, since=LONG_AGO, until=LONG_AGO, by="ada")
+    ControlStore(served.db, "sim").set_slippage(adopted, by="ada", now=LONG_AGO, reason="four weeks of live")
     show(page, "chart/BTCUSDT/15m")
     page.get_by_role("button", name="Backtest").click()
     page.get_by_label("Days", exact=True).fill("2")
     page.get_by_label("By the executor itself").check()
+    expect(page.get_by_label("Slippage")).to_have_text(
+        f"Assumed: {slippage.in_words(slippage.adopted(tm))}; changed 2026-01-01 00:00 by ada: four weeks of live."
+    )
     page.get_by_label("average").fill("x")
     assert nameless(page) == []
     page.get_by_role("button", name="Run").click()
@@ -323,6 +334,8 @@ def test_a_strategy_is_tried_from_the_chart_and_a_trade_leads_back_to_its_candle
     page.get_by_label("average").fill("0")
     page.get_by_role("button", name="Run").click()
     expect(page.get_by_role("heading", name="Months, UTC")).to_be_visible(timeout=PROCESS_MS)
+    expect(page.locator("main")).to_contain_text("slippage 1.5 bp, fitted on 412 orders")
+    ControlStore(served.db, "sim").set_slippage(None, by="ada", now=LONG_AGO)
     name = page.url.rpartition("/")[2]
     kept = served.db["runs"].find_one({"_id": name})
     assert kept is not None

@@ -4,9 +4,9 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 from fastapi import APIRouter, Query, Request
 
-from pipeline.app import runs
+from pipeline.app import runs, slippage
 from pipeline.exchange_names import decimals_of_asset
-from pipeline.web import results, work
+from pipeline.web import answers, results, work
 from pipeline.web.jobs import Jobs
 from pipeline.web.places import At
 
@@ -43,6 +43,20 @@ def progress(request: Request, job: str) -> results.JobNow:
 def cancel(request: Request, job: str) -> results.JobNow:
     """End it; nothing of it is kept."""
     return results.JobNow.model_validate(_jobs(request).cancel(job))
+
+
+@router.get("/slippage")
+def assumed(at: At) -> answers.SlippageNow:
+    """What a backtest that is begun now assumes of the slippage, and where that comes from."""
+    found, changes = slippage.adopted(at.tm), slippage.changes(at.tm)
+    return answers.SlippageNow.model_validate(
+        {
+            "words": slippage.in_words(found),
+            "points": None if found is None else found.points,
+            "symbols": {} if found is None else found.symbols,
+            **answers.last_change(changes),
+        }
+    )
 
 
 @router.get("/runs")

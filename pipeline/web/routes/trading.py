@@ -68,10 +68,10 @@ def settings_of(at: At, symbol: str) -> answers.SymbolSettings:
     named, own, traded = trading_settings.of_symbol(at.tm, symbol)
     if own is None:
         return answers.SymbolSettings(symbol=named, revision=0, traded=traded)
-    last = own.changes[-1] if own.changes else None
-    said = {} if last is None else {"changed_at": last.at, "changed_by": last.by, "changed_why": last.reason}
     fields = {name: getattr(own, name) for name in answers.SymbolSettings.model_fields if hasattr(own, name)}
-    return answers.SymbolSettings.model_validate(fields | {"revision": len(own.changes), "traded": traded} | said)
+    return answers.SymbolSettings.model_validate(
+        fields | {"revision": len(own.changes), "traded": traded} | answers.last_change(own.changes)
+    )
 
 
 @router.put("/trading/{symbol}")
@@ -102,11 +102,18 @@ def account_now(at: At) -> list[answers.AccountNow]:
 @router.get("/allocation")
 def allocation_now(at: At) -> answers.AllocationNow:
     """How much of the equity each strategy goes by."""
+    from pipeline.app.rebalancing import coming  # noqa: PLC0415
+
     found = allocation.allocation(at.tm)
-    last = None if found is None else found.changes[-1]
-    changed = {} if last is None else {"changed_at": last.at, "changed_by": last.by, "changed_why": last.reason}
+    follows = coming(at.tm, found)
     return answers.AllocationNow.model_validate(
-        {"shares": None if found is None else found.shares, "rule": allocation.in_words(found), **changed}
+        {
+            "shares": None if found is None else found.shares,
+            "rule": allocation.in_words(found),
+            "newest": None if follows.to is None else follows.to.wanted.shares,
+            "next": follows.words,
+            **answers.last_change(None if found is None else found.changes),
+        }
     )
 
 

@@ -45,6 +45,9 @@ export const minutesOf = (code) => parseInt(code, 10) * /** @type {Record<string
 /** The class of a change. @param {number|string|null|undefined} value @returns {string} */
 export const way = (value) => Number(value) > 0 ? "up" : Number(value) < 0 ? "down" : "";
 
+/** Who changed it last, and why. @param {{changed_at: number|null, changed_by: string|null, changed_why: string|null}} one @returns {string} */
+export const changed = (one) => one.changed_at === null ? "" : `; changed ${moment(one.changed_at)} by ${one.changed_by}${one.changed_why ? `: ${one.changed_why}` : ""}`;
+
 /** How long ago. @param {number|null|undefined} t @param {number} [now] @returns {string} */
 export function ago(t, now = Date.now()) {
   if (!t) return UNKNOWN;

@@ -3,7 +3,7 @@
 import { get } from "../api.js";
 import { curves } from "../curves.js";
 import { fill, h, table } from "../dom.js";
-import { amount, cents, moment, percent, signed, UNKNOWN, way } from "../format.js";
+import { amount, cents, changed, moment, percent, signed, UNKNOWN, way } from "../format.js";
 import { whyOf } from "../why.js";
 import { ordersTable, positionsTable } from "./dock.js";
 
@@ -51,8 +51,11 @@ export function accountView(root, app) {
 
 /** How the equity is shared out, who said so last, and why. @param {any} found */
 const sharesOf = (found) => h("section", { "aria-label": "Shares of the equity" }, h("h2", {}, "Shares of the equity"),
-  found.shares ? table([{ name: "strategy", class: "text strong", cell: ([name]) => name }, { name: "% of the equity", cell: ([, share]) => share }], Object.entries(found.shares), "") : null,
-  h("p", {}, `${found.rule}${found.changed_at === null ? "" : `; changed ${moment(found.changed_at)} by ${found.changed_by}${found.changed_why ? `: ${found.changed_why}` : ""}`}`));
+  found.shares ? table([
+    { name: "strategy", class: "text strong", cell: (name) => name }, { name: "% of the equity", cell: (name) => found.shares[name] ?? "0" },
+    ...found.newest ? [{ name: "by the newest", cell: (/** @type {string} */ name) => found.newest[name] ?? "0" }] : [],
+  ], Object.keys({ ...found.shares, ...found.newest }), "") : null,
+  h("p", {}, `${found.rule}${changed(found)}`), found.next ? h("p", {}, found.next) : null);
 
 /** @param {any[]} rows @param {string} asset */
 const periods = (rows, asset) => table([

@@ -3,7 +3,7 @@
 import { get } from "../api.js";
 import { curves } from "../curves.js";
 import { fill, h, table } from "../dom.js";
-import { amount, moment, percent, signed, UNKNOWN, way } from "../format.js";
+import { amount, changed, moment, percent, signed, UNKNOWN, way } from "../format.js";
 import { jobBar } from "../job.js";
 import { whyOf } from "../why.js";
 
@@ -32,7 +32,7 @@ export function backtestView(root, app, rest) {
 
 /** @param {App} app @param {HTMLElement} page @param {string[]} given symbol and interval @param {() => boolean} ended */
 async function list(app, page, [symbol, interval], ended) {
-  const [strategies, coins, runs] = await Promise.all([get("strategies", app.query), get("coins", app.query), get("runs", app.query)]);
+  const [strategies, coins, runs, slippage] = await Promise.all(["strategies", "coins", "runs", "slippage"].map((path) => get(path, app.query)));
   if (ended()) return;
   const symbols = coins.filter((/** @type {any} */ one) => one.stored.includes("1m")).map((/** @type {any} */ one) => one.symbol);
   const lengths = [...new Set(coins.flatMap((/** @type {any} */ one) => one.stored))];
@@ -44,7 +44,7 @@ async function list(app, page, [symbol, interval], ended) {
       h("label", {}, "Candles", h("select", { name: "interval" }, ...lengths.map((/** @type {any} */ code) => option(code, interval ?? "1h")))), h("label", {}, "Days", h("input", { name: "days", value: "300", inputmode: "decimal", size: 6 })),
       h("label", {}, "By the executor itself, slower", h("input", { type: "checkbox", name: "exact" })),
       h("label", { title: "also where a position was held over them: what its stop would have done there, nobody can say" }, "Through minutes that are not stored", h("input", { type: "checkbox", name: "through_holes" }))),
-    own, job.element));
+    own, h("p", { "aria-label": "Slippage" }, `Assumed: ${slippage.words}${changed(slippage)}.`), job.element));
 
   function parameters() {
     const one = strategies.find((/** @type {any} */ known) => known.name === strategy.value);
