@@ -2,6 +2,7 @@
 that is executed on the simulator, and the button that stops it all. By mouse, and by keyboard alone."""
 
 import json
+import re
 import subprocess
 import sys
 import time
@@ -21,6 +22,7 @@ from schemas.signals import Signal
 from tests.browser.conftest import PATIENCE_MS, SHOTS, launch
 from tests.web import covered
 from tests.web.conftest import SYMBOLS, Served
+from tests.web.shown import show
 
 SYMBOL = "BTCUSDT"
 READY = "html[data-ready=yes]"
@@ -249,3 +251,67 @@ def _leave_nothing(served: Served) -> None:
     script.post(f"{served.url}/api/halt", json={"flatten": True}, timeout=120)
     until(lambda: served.get("trading")["positions"] == [], "what is held to be closed")
     script.post(f"{served.url}/api/resume", json={}, timeout=60)
+
+
+@pytest.fixture
+def ingester(served: Served) -> Iterator[None]:
+    """One that follows what is watched."""
+    with (served.home / "live.log").open("wb") as log:
+        command = [sys.executable, "-m", "pipeline.cli", "live", "--plain"]
+        process = subprocess.Popen(command, env=served.environment, stdout=log, stderr=log, cwd=served.home)
+    yield
+    process.terminate()
+    process.wait(60)
+
+
+def beat(served: Served) -> Any:
+    """When the ingester said last that it lives."""
+    found = served.db["control"].find_one({"kind": "heartbeat", "role": "ingester"})
+    return found and found["at"]
+
+
+def frames(served: Served) -> dict[str, Any]:
+    """When each symbol was heard of last."""
+    found = served.db["series"].find({"symbol": {"$in": list(SYMBOLS)}, "last_frame": {"$ne": None}})
+    return {one["symbol"]: one["last_frame"] for one in found.sort("last_frame", 1)}
+
+
+def heard(served: Served) -> set[str]:
+    """Of which symbols frames come, from one sign of life of the ingester to the next but one."""
+    before = frames(served)
+    for _ in range(2):
+        last = beat(served)
+        until(lambda last=last: beat(served) != last, "a sign of life of the ingester")
+    return {symbol for symbol, at in frames(served).items() if at != before.get(symbol)}
+
+
+def come(served: Served) -> None:
+    """Wait for new frames of both."""
+    before = frames(served)
+    until(lambda: all(at != before.get(symbol) for symbol, at in frames(served).items()), "frames of both")
+
+
+def test_monitors_begin_and_end_with_what_the_page_orders(browser: Browser, served: Served, ingester: None) -> None:
+    """Seen by the frames that are stored of each symbol."""
+    with browser.new_context(viewport={"width": 1280, "height": 720}) as profile:
+        page = profile.new_page()
+        page.set_default_timeout(PATIENCE_MS)
+        page.goto(served.link)
+        show(page, "monitors")
+        said, line = page.locator(".page > p"), page.locator("main tbody tr")
+        until(lambda: set(frames(served)) == set(SYMBOLS), "the first frames")
+        come(served)
+        page.get_by_label("Choose ETHUSDT").check()
+        page.get_by_role("button", name="Stop chosen").click()
+        page.get_by_role("dialog").get_by_role("button", name="Stop").click()
+        expect(said).to_have_text("stopped ETHUSDT")
+        until(lambda: heard(served) == {SYMBOL}, "only the other to be heard")
+        expect(line.filter(has_text="ETHUSDT")).to_contain_text("stopped")
+        expect(line.filter(has_text=SYMBOL)).to_contain_text(re.compile(r"current .*\d s ago"))
+        page.get_by_role("button", name="Start all").click()
+        expect(said).to_contain_text("started ETHUSDT")
+        come(served)
+        page.get_by_role("button", name="Stop all").click()
+        page.get_by_role("dialog").get_by_role("button", name="Stop").click()
+        expect(said).to_have_text("stopped all")
+        until(lambda: heard(served) == set(), "none to be heard, while the ingester lives")
