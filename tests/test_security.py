@@ -21,6 +21,8 @@ import pytest
 import websockets
 from packaging.version import Version
 
+from pipeline.app.audit_trail import note
+from pipeline.app.home_exchange import HomeExchange
 from pipeline.errors import AttentionError
 from pipeline.exchange import archive
 from pipeline.exchange.archive import ArchiveFile
@@ -34,6 +36,8 @@ from pipeline.store.mongod.launch import any_free_port
 from pipeline.store.mongod.server import Server
 from pipeline.supervise import services
 from pipeline.supervise.prefect_login import login_file, login_of
+from pipeline.supervise.reaper import Reaper
+from pipeline.supervise.supervisor import Supervisor
 from pipeline.timeline import interval
 
 ROOT = Path(__file__).parents[1]
@@ -205,6 +209,25 @@ def test_data_and_keys_are_their_owners_alone(run: Run) -> None:
     modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in (mongo, *mongo.iterdir())}
     assert (modes["mongo"], modes["data"]) == (0o700, 0o700)
     assert (modes["key"], modes["password"], modes["server.json"]) == (0o600, 0o600, 0o600)
+
+
+def test_other_users_of_the_machine_may_read_nothing_of_a_data_folder(run: Run) -> None:
+    """Also where it lies open to them, and what is in it was open to them before."""
+    closed = [run.home / name for name in ("mongo", "prefect", "logs", "exchange")]
+    for folder in closed[1:]:
+        folder.mkdir(exist_ok=True)
+        folder.chmod(0o755)
+    login_of(run.home)
+    note(run.home, "an order", by="me", reason=None)
+    with HomeExchange(run.home).served({"um": "http://127.0.0.1:1"}):
+        pass
+    with Reaper() as reaper, Supervisor(run.home / "logs", reaper):
+        pass
+    assert {folder.name: stat.S_IMODE(folder.stat().st_mode) for folder in closed} == dict.fromkeys(
+        (folder.name for folder in closed), 0o700
+    )
+    beside = {one.name for one in run.home.iterdir() if one.is_file() and one.stat().st_mode & 0o077}
+    assert beside <= {"running.lock", *(f"{name}.log" for name in ("live", "execute", "sim"))}, "the test's own logs"
 
 
 def test_the_login_of_prefect_is_made_once_and_its_owners_alone(tmp_path: Path) -> None:

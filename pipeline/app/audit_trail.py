@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from pipeline import log_file
+from pipeline.store.mongod.sharing import close
 from schemas.series import SeriesKey
 
 log = logging.getLogger(__name__)
@@ -37,7 +38,7 @@ def note(home: Path, order: str, *, by: str, reason: str | None) -> None:
     line = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} {by}: {order}{f' ({reason})' if reason else ''}"
     file = file_of(home)
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
+        close(file.parent)
         log_file.append(file, " ".join(line.split()))
     except OSError as error:
         log.warning("%s cannot be written (%s): %s", file, error.strerror, line)

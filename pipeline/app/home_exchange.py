@@ -30,7 +30,7 @@ from pipeline.errors import AttentionError, TidemarkError
 from pipeline.exchange_names import EXCHANGES
 from pipeline.simulator.options import Options, Running
 from pipeline.store.mongod import launch
-from pipeline.store.mongod.sharing import Shared, is_locked, write_private
+from pipeline.store.mongod.sharing import Shared, close, is_locked, write_private
 
 _START_WITHIN: Final = 30.0
 _STOP_WITHIN: Final = 5.0
@@ -68,7 +68,7 @@ class HomeExchange:
     @contextmanager
     def running(self, market: str = FIRST) -> Iterator[str]:
         """The address of that market, for the length of a `with` block."""
-        self._folder.path.mkdir(parents=True, exist_ok=True)
+        close(self._folder.path)
         with self._folder.starting(_START_WITHIN):
             membership = self._folder.enter()
             try:
@@ -95,7 +95,7 @@ class HomeExchange:
     def served(self, urls: Mapping[str, str]) -> Iterator[None]:
         """Whoever runs an exchange there says so, market by market, for the length of a `with` block: from now on it is
         the folder's."""
-        self._folder.path.mkdir(parents=True, exist_ok=True)
+        close(self._folder.path)
         with ExitStack() as ends:
             with self._folder.starting(_START_WITHIN):
                 if is_locked(self._serving_lock):

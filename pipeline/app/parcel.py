@@ -16,6 +16,8 @@ from tempfile import NamedTemporaryFile
 from types import MappingProxyType
 from typing import IO, Any, Final, NamedTuple
 
+from pipeline.store.mongod.sharing import close
+
 _ALIGNED: Final = 64
 _SUFFIX: Final = ".columns"
 
@@ -65,7 +67,7 @@ def packed(what: Any, folder: Path) -> Iterator[Parcel]:
 
 def _file_in(folder: Path) -> IO[bytes]:
     """A new one, locked as long as it is open; one process at a time makes one, and clears away what nobody holds."""
-    folder.mkdir(parents=True, exist_ok=True)
+    close(folder)
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         _clear(folder)

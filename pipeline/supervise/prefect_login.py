@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from pipeline.errors import AttentionError
-from pipeline.store.mongod.sharing import write_private
+from pipeline.store.mongod.sharing import close, write_private
 
 USER: Final = "tidemark"
 
@@ -22,8 +22,8 @@ def login_of(home: Path) -> str:
     """The login of the Prefect in this data folder; the first who asks makes it."""
     file = login_file(home)
     try:
+        close(file.parent)
         if not file.exists() or not file.stat().st_size:
-            file.parent.mkdir(parents=True, exist_ok=True)
             write_private(file, f"{USER}:{secrets.token_hex(24)}")
         file.chmod(0o600)
         return file.read_text(encoding="utf-8").strip()

@@ -23,6 +23,7 @@ from typing import IO, Final, Self
 
 from pipeline import log_file
 from pipeline.errors import TidemarkError
+from pipeline.store.mongod.sharing import close
 from pipeline.supervise.reaper import Reaper
 
 STOP_WITHIN: Final = 5.0
@@ -264,7 +265,7 @@ class Supervisor:
         self._runners: dict[str, _Runner] = {}
 
     def __enter__(self) -> Self:
-        self._logs.mkdir(parents=True, exist_ok=True)
+        close(self._logs)
         self._teller.start()
         return self
 
