@@ -1,5 +1,6 @@
 """A desk on which much has happened: what the tables of the command line have to show, with long names and numbers."""
 
+import time
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -26,6 +27,7 @@ from schemas.series import SeriesKey
 from schemas.symbols import Filters, Symbol
 
 NOW = to_datetime(interval("1h").floor(to_ms(datetime.now(UTC))))
+A_TEST = timedelta(seconds=30)
 BTC = SeriesKey("sim", "BTCUSDT", "1h")
 PEPE = SeriesKey("sim", "1000PEPEUSDT", "15m")
 HELD = "held by ma_order_golden 15m"
@@ -147,6 +149,15 @@ def _orders(journal: OrderJournal) -> None:
                 history=[Transition(state="intended", at=at, by="executor")],
             )
         )  # fmt: skip
+
+
+def lay_out_today(db: Database[dict[str, Any]], signal_document: Any) -> None:
+    """The same, with what the day has brought, which may be another than when the tests began and does not end soon."""
+    while (now := datetime.now(UTC)).date() != (now + A_TEST).date():
+        time.sleep(1)
+    lay_out(db, signal_document)
+    if now.date() != NOW.date():
+        AccountStore(db, "sim").add(_snapshot(now))
 
 
 def _snapshot(at: datetime) -> Snapshot:

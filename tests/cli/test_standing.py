@@ -32,7 +32,7 @@ def halted(db: Database[Any], tidemark: Run) -> str:
 def test_the_first_line_says_that_it_is_halted(
     tidemark: Run, db: Database[Any], signal_document: Any, asked: list[str]
 ) -> None:
-    desk.lay_out(db, signal_document)
+    desk.lay_out_today(db, signal_document)
     first, *_ = tidemark(*asked).stdout.splitlines()
     assert first == "sim, auto-execute; held: 1000PEPEUSDT, BTCUSDT; today -1.23 %"
     said = halted(db, tidemark)
@@ -47,7 +47,7 @@ def test_the_first_line_says_that_it_is_halted(
 
 @pytest.mark.parametrize("asked", ["status", "mode", "account", "positions", "orders"])
 def test_json_says_it_too(tidemark: Run, db: Database[Any], signal_document: Any, asked: str) -> None:
-    desk.lay_out(db, signal_document)
+    desk.lay_out_today(db, signal_document)
     halted(db, tidemark)
     found = json.loads(tidemark(asked, "--json").stdout)["standing"]
     assert (found["environment"], found["mode"]) == ("sim", "auto-execute")

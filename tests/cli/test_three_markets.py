@@ -34,7 +34,7 @@ def test_each_market_is_fetched_and_read_by_its_name(tidemark: Run, db: Any, mar
         rows = json.loads(tidemark("candles", symbol, "1h", "--exchange", name, "--json", **at).stdout)
         assert len(rows) == 20
         assert rows[0]["rsi"] is not None
-        assert all(row["volume"] > 0 for row in rows)
+        assert all(row["volume"] > 0 for row in rows if row["closed"]), "an hour may have begun just now"
         assert tidemark("audit", "--exchange", name, **at).exit_code == 0
         listed = json.loads(tidemark("symbols", "--exchange", name, "--json", **at).stdout)
         assert symbol in {one["symbol"] for one in listed}

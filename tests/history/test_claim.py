@@ -1,5 +1,6 @@
 """Two that want the same candles: one fetches them, whoever of them dies."""
 
+import logging
 import threading
 import time
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from pymongo.database import Database
 
 from pipeline.exchange.errors import StoppedError
 from pipeline.exchange.market import MarketData
+from pipeline.history import claim
 from pipeline.history.backfill import Backfill
 from pipeline.history.claim import claimed
 from pipeline.history.listing import Wanted
@@ -44,8 +46,8 @@ def test_two_that_fill_a_series_at_once_fetch_each_candle_once(
 def test_the_claim_of_one_that_died_lapses(
     work: Backfill, prepared: Database[Any], series: Callable[[str, str], Wanted]
 ) -> None:
-    LeaseStore(prepared, f"history:{BTC}", "desk:77:dead", life=2.0).acquire()
     began = time.monotonic()
+    LeaseStore(prepared, f"history:{BTC}", "desk:77:dead", life=2.0).acquire()
     report = work.fill(series("BTCUSDT", "1m"), 1, "rest")
     assert time.monotonic() - began > 1.5, "it might have lived"
     assert (report.is_complete, report.fetched >= 1440) == (True, True)
@@ -61,13 +63,14 @@ def test_what_is_whole_waits_for_nobody(
 
 
 def test_it_is_kept_for_as_long_as_it_takes(prepared: Database[Any]) -> None:
-    other = LeaseStore(prepared, f"history:{BTC}", "other")
-    with claimed(prepared, BTC, threading.Event(), life=1.0):
-        until = time.monotonic() + 3
-        while time.monotonic() < until:
-            assert other.holder() not in {None, "other"}
-            time.sleep(0.2)
-    assert other.holder() is None
+    with claimed(prepared, BTC, threading.Event(), life=5.0):
+        (first,) = leases(prepared)
+        deadline = time.monotonic() + 60
+        while leases(prepared)[0]["until"] == first["until"]:
+            assert time.monotonic() < deadline, "it is not renewed"
+            time.sleep(0.1)
+        assert leases(prepared)[0]["fence"] == first["fence"]
+    assert leases(prepared) == []
 
 
 def test_who_is_told_to_stop_waits_no_longer(prepared: Database[Any]) -> None:
@@ -80,9 +83,18 @@ def test_who_is_told_to_stop_waits_no_longer(prepared: Database[Any]) -> None:
     assert time.monotonic() - began < 5
 
 
-def test_the_wait_is_said(prepared: Database[Any], caplog: pytest.LogCaptureFixture) -> None:
+def test_the_wait_is_said(
+    prepared: Database[Any], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = LeaseStore(prepared, f"history:{BTC}", "desk:77:at-work", life=600)
+    other.acquire()
+
+    class Ends(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            other.forget_of("desk:77:at-work")
+
     caplog.set_level("INFO")
-    LeaseStore(prepared, f"history:{BTC}", "desk:77:at-work", life=1.0).acquire()
+    monkeypatch.setattr(claim.log, "handlers", [Ends()])
     with claimed(prepared, BTC, threading.Event()):
         said = [record.message for record in caplog.records if "BTCUSDT" in record.message]
     assert said == ["sim:BTCUSDT:1m: process 77 on desk sees to its candles; waiting for that"]
