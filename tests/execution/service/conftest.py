@@ -151,8 +151,9 @@ class House:
         return Decimal(self.simulator.truth_klines(symbol or self.symbol, "1m", now - 120_000, now)[-1][4])
 
     def say(
-        self, kind: str = "entry", side: str = "long", *, price: float | None = None, age: float = 0.0, **fields: Any
-    ) -> str:
+        self, kind: str = "entry", side: str = "long", *, price: float | None = None, age: float = 0.0,
+        name: str | None = None, **fields: Any,
+    ) -> str:  # fmt: skip
         """A strategy writes a signal."""
         now = datetime.fromtimestamp(self.simulator.now() / 1000, UTC) - timedelta(seconds=age)
         paid = float(price or self.price())
@@ -161,7 +162,7 @@ class House:
             "strength": 0.5, "indicators": {"atr": round(paid * 0.01, 1)}, "settings": "x", "source": "live",
             "confirmed": True, "created_at": now, "verdict": "fresh", "fresh_until": now + timedelta(seconds=120),
         }  # fmt: skip
-        name = f"signal {next(_numbers)}"
+        name = name or f"signal {next(_numbers)}"
         signal = Signal(id=name, exchange=self.place.name, kind=kind, side=side, **(known | fields))
         self.db.signals.insert_one(signal.to_mongo())
         return name

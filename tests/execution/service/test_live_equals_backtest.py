@@ -13,6 +13,7 @@ What is left is nothing, to the last digit.
 import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -56,6 +57,7 @@ from pipeline.store.prepare import prepare
 from pipeline.timeline import MINUTE, to_datetime, to_ms
 from schemas.signals import Kind
 from schemas.signals import Side as SideOf
+from schemas.symbols import Symbol
 from tests.execution.service.conftest import House
 from tests.execution.service.explained import explained
 
@@ -117,19 +119,27 @@ def mean(fills: Iterable[Any], spec: SymbolSpec) -> Decimal:
 def house(
     db: Database[dict[str, Any]], monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> Iterator[House]:
+    """Of one symbol."""
+    with hurried_house(db, monkeypatch, request.param, TRADED[request.param]) as made:
+        yield made
+
+
+@contextmanager
+def hurried_house(
+    db: Database[dict[str, Any]], monkeypatch: pytest.MonkeyPatch, name: str, *symbols: str
+) -> Iterator[House]:
     """An exchange that is fast, a few minutes before a settlement, and an executor whose clock is as fast."""
-    name, symbol = request.param, TRADED[request.param]
     prepare(db)
     hurried = Hurried()
     monkeypatch.setattr(runtime, "ServerClock", partial(ServerClock, hurried.local, hurried.steady))
     offset = begin() - 2 * MINUTE - time.time_ns() // 1_000_000
     credentials = Credentials(ACCOUNT.key, signer_for(ACCOUNT.secret))
-    options: dict[str, Any] = {"seed": SEED, "speed": SPEED, "clock_offset": offset, "symbols": (symbol,)}
+    options: dict[str, Any] = {"seed": SEED, "speed": SPEED, "clock_offset": offset, "symbols": symbols}
     with Simulator.start(accounts=(ACCOUNT,), lifted_limits=True, markets=(market_of(name),), **options) as simulator:
         place = replace(at(ENVIRONMENTS[name], simulator.url), weight_limit=1_000_000, recv_window=60_000)
         with RestClient(place, credentials, clock=ServerClock(hurried.local, hurried.steady)) as client:
             client.sync_clock()
-            yield House(db, simulator, ACCOUNT, place, credentials, Trading(client), symbol=symbol)
+            yield House(db, simulator, ACCOUNT, place, credentials, Trading(client), symbol=symbols[0])
 
 
 def begin() -> int:
@@ -155,33 +165,36 @@ async def traded(house: House) -> list[str]:
     return said
 
 
-def question(house: House, said: Sequence[str]) -> Asked:
-    """The same minutes, signals, rules and settlements."""
-    start, end = begin() - MINUTE, begin() + (LENGTH + 1) * MINUTE
-    rows = house.simulator.truth_klines(house.symbol, "1m", start, end - 1)
-    times, prices = (
-        np.array([int(row[0]) for row in rows]),
-        np.array([[float(one) for one in row[1:5]] for row in rows]),
-    )
-    name, product, environment = house.symbol, house.place.product, house.place.name
+def question(house: House, said: Sequence[str], *names: str, length: int = LENGTH) -> Asked:
+    """The same minutes, signals, rules and settlements, of these symbols."""
+    start, end = begin() - MINUTE, begin() + (length + 1) * MINUTE
+    product, environment = house.place.product, house.place.name
     with RestClient(house.place) as client:
         published = MarketData(client)
-        (symbol,) = [one for one in published.symbols() if one.symbol == name]
-        settled = published.settlements(name, start)
+        symbols = [one for one in published.symbols() if one.symbol in (names or (house.symbol,))]
+        settled = {one.symbol: published.settlements(one.symbol, start) for one in symbols}
     paid_in = {row["asset"]: Decimal(row["amount"]) for row in house.ledger() if row["kind"] == "Deposit"}
     return Asked(
         policy=Policy(environment, RISK, arithmetic=product.arithmetic, coins=product.margin is None),
-        assumptions=Assumptions(equity=paid_in[symbol.margin_asset]),
+        assumptions=Assumptions(equity=paid_in[symbols[0].margin_asset]),
         product=product,
         identity=identify(ControlStore(house.db, environment), environment),
-        symbols=[symbol.model_copy(update={"taker_fee": house.trading.taker_fee(name)})],
-        minutes={name: Minutes.of(name, Decimal("0.1"), times, *prices.T)},
+        symbols=[one.model_copy(update={"taker_fee": house.trading.taker_fee(one.symbol)}) for one in symbols],
+        minutes={one.symbol: minutes_of(house, one, start, end) for one in symbols},
         trading={},
-        funding={name: schedule_of(settled, start, end)},
+        funding={name: schedule_of(of_it, start, end) for name, of_it in settled.items()},
         signals=[replace(documents.signal_view(house.signal(one)), verdict="fresh") for one in said],
         start=start,
         end=end,
     )
+
+
+def minutes_of(house: House, symbol: Symbol, start: int, end: int) -> Minutes:
+    rows = house.simulator.truth_klines(symbol.symbol, "1m", start, end - 1)
+    times = np.array([int(row[0]) for row in rows])
+    prices = np.array([[float(one) for one in row[1:5]] for row in rows])
+    assert symbol.filters is not None
+    return Minutes.of(symbol.symbol, symbol.filters.tick_size, times, *prices.T)
 
 
 def told(fills: Sequence[Any], orders: Iterable[Any], spec: SymbolSpec) -> dict[tuple[str, str], Told]:
