@@ -51,7 +51,7 @@ def allocate(
         if (why := complaint(shares)) is not None:
             raise UsageError(why)
         require_strategies(tm.settings, shares)
-    followed = _followed(rule, band)
+    followed = _followed(shares, rule, band)
     store = ControlStore(tm.db, tm.environment)
     store.set_allocation(shares, by=by, now=datetime.now(UTC), reason=reason, rule=followed)
 
@@ -63,12 +63,13 @@ def follow(tm: Opened, band: Decimal | None, *, by: str, reason: str | None = No
     rule = None if before is None else before.rule
     if rule is None and band is None:
         return
+    shares = None if before is None else before.shares
     store.set_allocation(
-        None if before is None else before.shares,
+        shares,
         by=by,
         now=datetime.now(UTC),
         reason=reason,
-        rule=_followed(rule, band),
+        rule=_followed(shares, rule, band),
         revision=None if before is None else len(before.changes),
     )
 
@@ -87,15 +88,17 @@ def shares_in(given: Sequence[str]) -> dict[str, Decimal]:
     return found
 
 
-def _followed(rule: AllocationRule | None, band: Decimal | None) -> AllocationRule | None:
+def _followed(
+    shares: Mapping[str, Decimal] | None, rule: AllocationRule | None, band: Decimal | None
+) -> AllocationRule | None:
     """The rule with that band; refused of shares that have none."""
     if band is None:
         return None if rule is None else rule.model_copy(update={"band": None})
     if (why := band_complaint(band)) is not None:
         raise UsageError(why)
     if rule is None:
-        raise UsageError(
-            "shares that are given by hand are never changed: --rebalance is of --equal-risk RUN and of --walk-forward "
-            "SEARCH"
-        )
+        why = "shares that are given by hand are never changed"
+        if shares is None:
+            why = "nothing is allocated, and each strategy goes by all of the equity"
+        raise UsageError(f"{why}: --rebalance is of --equal-risk RUN and of --walk-forward SEARCH")
     return rule.model_copy(update={"band": band})

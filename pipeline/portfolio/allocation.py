@@ -29,7 +29,10 @@ def complaint(shares: Mapping[str, Decimal]) -> str | None:
     whole = sum(shares.values(), _NOTHING)
     if whole > WHOLE:
         told = " + ".join(f"{share:f}" for share in shares.values())
-        return f"the shares come to {told} = {whole:f} percent of the equity, and there are 100"
+        return (
+            f"the shares come to {told} = {whole:f} percent of the equity, and there are 100: take "
+            f"{whole - WHOLE:f} off them"
+        )
     return None
 
 

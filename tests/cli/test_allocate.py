@@ -51,6 +51,8 @@ def test_shares_are_set_shown_and_taken_back_and_each_change_says_who_and_why(
         (("macd_cross=10", "--least", "5"), "are of --walk-forward"),
         (("macd_cross=10", "--band", "5"), "--band is of --rebalance"),
         (("macd_cross=10", "--rebalance"), "given by hand are never changed"),
+        (("--rebalance",), "nothing is allocated, and each strategy goes by all of the equity: --rebalance is of"),
+        (("--all", "--rebalance"), "nothing is allocated"),
         (("--rebalance", "--band", "0"), "more than 0 and at most 100"),
         (("--equal-risk", "none"), "no run 'none' is kept at sim"),
         (("--walk-forward", "none"), "no search 'none'; `tidemark trials` lists them"),

@@ -27,7 +27,10 @@ def test_what_comes_to_no_more_than_all_of_it_can_be(shares):
         ({"a": D(-5), "b": D(20)}, "a=-5"),
         ({"a": D("NaN")}, "a=NaN"),
         ({"a": D("Infinity")}, "a=Infinity"),
-        ({"a": D(60), "b": D("40.01")}, "60 + 40.01 = 100.01 percent of the equity, and there are 100"),
+        (
+            {"a": D(60), "b": D("40.01")},
+            "60 + 40.01 = 100.01 percent of the equity, and there are 100: take 0.01 off them",
+        ),
     ],
 )
 def test_what_cannot_be_is_said(shares, said):
