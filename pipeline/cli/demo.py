@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pipeline.exchange_names import SIM, market_of
+from pipeline.memory import be_lean
 
 if TYPE_CHECKING:
     from pipeline.supervise.services import Ports
@@ -38,6 +39,7 @@ Plain = Annotated[bool, typer.Option("--plain", help="Print lines instead of a v
 @app.command(epilog=EXAMPLES)
 def demo(plain: Plain = False) -> None:
     """Run everything on embedded defaults, with a simulated exchange and paper money. Ctrl-C ends it; the data stay."""
+    be_lean(os.environ)
     from pipeline.app.wiring import begin  # noqa: PLC0415
     from pipeline.cli.conduct import conduct  # noqa: PLC0415
     from pipeline.supervise.services import Ports  # noqa: PLC0415

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from pipeline.cli.demo import Plain, use_own_exchange
+from pipeline.memory import be_lean
 from schemas.shared import Mode
 
 app = typer.Typer()
@@ -31,6 +32,7 @@ def up(
     plain: Plain = False,
 ) -> None:
     """Run everything for the configured environment: database, history, candles, signals, flows. Ctrl-C ends it."""
+    be_lean(os.environ)
     from pipeline.app.exchange_access import is_folders_own  # noqa: PLC0415
     from pipeline.app.wiring import begin  # noqa: PLC0415
     from pipeline.cli.conduct import conduct  # noqa: PLC0415
