@@ -13,18 +13,23 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
+from pymongo.database import Database
 
 from pipeline.app import runs, slippage
 from pipeline.app.opened import Opened
 from pipeline.candle import Candle, CandleWrite
 from pipeline.store.candles.store import CandleStore
 from pipeline.store.control import ControlStore
-from pipeline.timeline import interval, to_ms
+from pipeline.store.series import SeriesStore
+from pipeline.store.symbols import SymbolStore
+from pipeline.timeline import DAY, MINUTE, interval, to_ms
 from schemas.control import SlippageFit
 from schemas.series import SeriesKey
 from tests.browser.conftest import PATIENCE_MS, SHOTS, launch
+from tests.cli import desk
 from tests.live_writer import write_live
 from tests.web import covered
 from tests.web.conftest import Served
@@ -548,3 +553,56 @@ def test_what_went_otherwise_live_is_explained_as_the_question_explains_it(page:
         control.delete_one({"_id": lived["_id"]})
         for one in own:
             control.insert_one(one)
+
+
+def long_history(db: Database[dict[str, Any]], symbol: str, days: int) -> None:
+    """A contract like BTCUSDT whose price swings for so long: its minutes, and the hours that they make."""
+    known = SymbolStore(db).get("sim", "BTCUSDT")
+    assert known is not None
+    SymbolStore(db).save([known.model_copy(update={"id": f"sim:{symbol}", "symbol": symbol, "pair": symbol})])
+    end = HOUR.floor(int(time.time() * 1000))
+    opened = np.arange(end - days * DAY, end, MINUTE)
+    close = np.round(60_000 + 3_000 * np.sin(np.arange(len(opened)) / 600), 1)
+    for code in ("1m", "1h"):
+        step, key = interval(code).milliseconds or MINUTE, SeriesKey("sim", symbol, code)
+        first, last = np.append(close[:1], close[:-1])[:: step // MINUTE], close[step // MINUTE - 1 :: step // MINUTE]
+        told = {"open": first, "close": last, "high": np.maximum(first, last), "low": np.minimum(first, last)}
+        frame = desk.closed(key, opened[:: step // MINUTE].tolist(), 1.0).with_columns(
+            **{name: pl.Series(values) for name, values in told.items()}
+        )
+        CandleStore(db).replace_closed(key, frame)
+        SeriesStore(db).recount(key, "rest", end)
+
+
+PROGRESS = """() => {
+  window.progress = [];
+  const bar = document.querySelector("progress");
+  new MutationObserver(() => progress.push([bar.value, bar.max])).observe(bar, { attributes: true });
+}"""
+"""How far it was each time that the page said so."""
+
+
+def test_300_days_are_tried_from_the_page_and_found_by_their_address(page: Page, served: Served, tm: Opened) -> None:
+    """By the executor itself, which takes long enough to be watched."""
+    long_history(served.db, "LONGUSDT", 300)
+    served.kill()  # which coins there are it learns when it begins, and then every five minutes
+    served.start()
+    expect(page.locator("#state")).to_have_text("live")
+    show(page, "backtest/new/LONGUSDT/1h")
+    expect(page.get_by_label("Symbol")).to_have_value("LONGUSDT")
+    expect(page.get_by_label("Days", exact=True)).to_have_value("300")
+    page.get_by_label("Strategy").select_option("macd_cross")
+    page.get_by_label("By the executor itself").check()
+    page.evaluate(PROGRESS)
+    page.get_by_role("button", name="Run").click()
+    expect(page.get_by_role("heading", name="Months, UTC")).to_be_visible(timeout=PROCESS_MS)
+    done = [value / most for value, most in page.evaluate("progress")]
+    assert done == sorted(done)
+    assert len(set(done)) > 1, "it moves"
+    name = page.url.rpartition("/")[2]
+    covered.reload(page)
+    expect(page.get_by_role("heading", name="Months, UTC")).to_be_visible()
+    kept = served.db["runs"].find_one({"_id": name})
+    assert kept is not None
+    assert (kept["inputs"]["end"] - kept["inputs"]["start"]).days >= 299
+    is_shown(page, runs.run(tm, name), kept)
