@@ -24,6 +24,7 @@ from pipeline.app.opened import in_words
 from pipeline.app.trading_settings import RevisionError
 from pipeline.errors import AttentionError, TidemarkError, UsageError
 from pipeline.settings import Settings
+from pipeline.tasks import cancel
 from pipeline.web import answers, work
 from pipeline.web.guard import Guard, cookie_name, page_of_words
 from pipeline.web.jobs import Jobs
@@ -89,9 +90,9 @@ def application(places: Places, door: Door, port: int, names: Mapping[str, bool]
     @asynccontextmanager
     async def alive(_: FastAPI) -> AsyncIterator[None]:
         await live.start()
-        beside = asyncio.gather(note_for_ever(places.measure), give_back_for_ever())
+        beside = [asyncio.create_task(one) for one in (note_for_ever(places.measure), give_back_for_ever())]
         yield
-        beside.cancel()
+        await cancel(beside)
         for jobs in (tried, searched, opened_for, explained):
             jobs.stop()
         await live.stop()

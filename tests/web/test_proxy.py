@@ -97,6 +97,7 @@ def behind(home: Path, tmp_path: Path, db: Any, mongo_uri: str) -> Iterator[Behi
     yield one
     process.terminate()
     assert process.wait(30) == 0
+    assert "Traceback" not in log.read_text(), "what it does beside is called off in order"
 
 
 async def test_it_is_found_by_its_name_over_tls_and_the_cookie_stays_there(behind: Behind, tmp_path: Path) -> None:
