@@ -37,6 +37,7 @@ from pipeline.simulator.handle import RunningSimulator, Simulator
 from pipeline.simulator.options import Account
 from pipeline.store.lease import LIFE
 from pipeline.store.prepare import prepare
+from pipeline.timeline import MINUTE
 from schemas.orders import Order
 from schemas.positions import Position
 from schemas.signals import Signal
@@ -88,6 +89,7 @@ class House:
             self.place.name, risk or Risk(), options.pop("portfolio", Portfolio()),
             production=options.pop("production", False), recv_window=window,
             late_margin=min(window, 2_000), arithmetic=product.arithmetic, coins=product.margin is None,
+            reconcile_every=options.pop("reconcile_every", MINUTE),
             look_at_stops_every=None if product.streams.tells_algos else 1_000,
         )  # fmt: skip
         place = replace(self.place, recv_window=window, **options)
