@@ -391,8 +391,8 @@ async def test_a_candle_is_told_as_it_is_stored_and_a_turn_is_one_candle_more(se
     async with live(served) as socket:
         await socket.send(json.dumps({"subscribe": [topic]}))
         first = await heard(socket, topic)
-        newest = zip(stored["t"][-2:].tolist(), stored["closed"][-2:].tolist(), strict=True)
-        assert [(one["t"], one["closed"]) for one in first] == list(newest)
+        newest = list(zip(stored["t"].tolist(), stored["closed"].tolist(), strict=True))[-len(first) :]
+        assert [(one["t"], one["closed"]) for one in first] == newest, "one, where the next hour has begun"
         opened = HOUR.after(first[-1]["t"]) if first[-1]["closed"] else first[-1]["t"]
         await asyncio.sleep(1)
         for t, closed, close in (
