@@ -340,7 +340,8 @@ class Tidemark:
         return positions_frame(self._ask(positions).positions)
 
     def portfolio(self) -> "pl.DataFrame":
-        """What all positions come to together, and what of each cap is used: in percent of the equity."""
+        """What all positions come to together, and what of each cap is used: in percent of the equity. `is_over`: more
+        is held than is allowed; nothing more of it is opened, and nothing is closed for it."""
         from pipeline.app.portfolio import portfolios  # noqa: PLC0415
         from tidemark.frames import portfolio_frame  # noqa: PLC0415
 

@@ -144,9 +144,16 @@ def positions_frame(positions: "Iterable[Position]") -> pl.DataFrame:
 def portfolio_frame(found: "Iterable[Portfolio]") -> pl.DataFrame:
     """A row a cap."""
     schema = {"asset": pl.String(), "counts": pl.String(), "setting": pl.String(), "now_pct": pl.Float64(),
-              "most_pct": pl.Float64()}  # fmt: skip
+              "most_pct": pl.Float64(), "is_over": pl.Boolean()}  # fmt: skip
     rows = [
-        (one.asset, use.cap.called, use.cap.setting, float(use.now), None if use.most is None else float(use.most))
+        (
+            one.asset,
+            use.cap.called,
+            use.cap.setting,
+            float(use.now),
+            None if use.most is None else float(use.most),
+            use.is_over,
+        )
         for one in found
         for use in one.uses
     ]

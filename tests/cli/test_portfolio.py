@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from pymongo.database import Database
 
+import tidemark as door
 from pipeline.store.account import AccountStore, PositionStore
 from pipeline.store.likeness import LikenessStore
 from pipeline.store.prepare import prepare
@@ -82,6 +83,18 @@ def test_what_everything_comes_to_is_shown_beside_what_it_may(tidemark: Run, mon
     assert any("everything held" in one and "100" in one and "gross_percent" in one for one in lines)
     assert any("nothing is closed for it" in one for one in lines)
     assert any("all shorts" in one and "no cap" in one for one in lines)
+
+
+def test_in_python_it_is_told_of_which_cap_more_is_held_than_is_allowed(
+    chosen: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {**chosen, "TIDEMARK_PORTFOLIO__SIDE_PERCENT": "90"}.items():
+        monkeypatch.setenv(name, value)
+    with door.open() as tm:
+        rows = tm.portfolio().rows(named=True)
+    sides = {one["counts"]: (one["most_pct"], one["is_over"]) for one in rows if one["setting"] == "side_percent"}
+    assert sides == {"all longs": (90, True), "all shorts": (90, False)}
+    assert not any(one["is_over"] for one in rows if one["most_pct"] is None)
 
 
 def test_a_cap_that_cannot_be_is_refused_by_name(tidemark: Run, monkeypatch: pytest.MonkeyPatch) -> None:
