@@ -68,8 +68,8 @@ def search_database(database: Database[Any]) -> None:
 
 
 def passwords_below(folder: Path) -> list[str]:
-    """Of the databases and the Prefects that have their files there."""
-    files = [each for name in ("password", "login") for each in folder.rglob(name) if each.is_file()]
+    """Of the databases, the Prefects and the pages that have their files there."""
+    files = [each for name in ("password", "login", "token") for each in folder.rglob(name) if each.is_file()]
     found = [each.read_text().strip().rpartition(":")[2] for each in files]
     return [each for each in found if len(each) > 8]
 

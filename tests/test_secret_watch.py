@@ -62,11 +62,14 @@ def test_a_database_and_log_files_are_searched(db: Any, home: Path) -> None:
     db.orders.delete_many({})
     (home / "mongo").mkdir()
     (home / "mongo" / "password").write_text("the database's own\n")
+    (home / "page").mkdir()
+    (home / "page" / "token").write_text("the word of the page\n")
     texts = {"a.log": f"key={SECRET}", "b.log.1": "the database's own", "c.log": "nothing", "d": SECRET}
+    texts |= {"e.log": "Bearer the word of the page"}
     for name, text in texts.items():
         (home / "mongo" / name).write_text(text)
-    assert sorted(Path(one.rpartition(" ")[2]).name for one in search_logs(home)) == ["a.log", "b.log.1"]
-    for name in ("a.log", "b.log.1"):
+    assert sorted(Path(one.rpartition(" ")[2]).name for one in search_logs(home)) == ["a.log", "b.log.1", "e.log"]
+    for name in ("a.log", "b.log.1", "e.log"):
         (home / "mongo" / name).unlink()
 
 
