@@ -64,6 +64,10 @@ class Order(Document):
     interval: str | None = Field(
         default=None, description="of its signal; None: of no signal, or from before it was kept"
     )
+    strategy: str | None = Field(
+        default=None,
+        description="whose it is; None: of the position as a whole, or the plan's, or from before it was kept",
+    )
     turns: bool = Field(default=False, description="of a close: its signal opens the other way then, if it may")
     leg: Leg
     side: Literal["BUY", "SELL"]

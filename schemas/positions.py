@@ -11,6 +11,33 @@ from schemas.base import Collection, Document, Money
 from schemas.orders import PositionSide
 
 
+class Book(Document):
+    """What one strategy holds of a position, as if it held it alone. `quantity` is signed."""
+
+    quantity: Money
+    entry_price: Money
+    side: Literal["long", "short"] | None = None
+    strategy: str | None = None
+    interval: str | None = None
+    signal: str | None = Field(default=None, description="the signal that opened it")
+    trial: bool = False
+    unit_quantity: Money | None = None
+    atr: Money | None = None
+    last_add_price: Money | None = None
+    stop_price: Money | None = None
+    take_profit_price: Money | None = None
+    closing: str | None = Field(default=None, description="why it is being closed, while it is")
+    opened_at: datetime | None = None
+
+
+class CountedOrder(Document):
+    """How much of an order's fills is in the books."""
+
+    order: str = Field(description="id in `orders`")
+    filled: Money
+    at: datetime
+
+
 class Position(Document):
     """A position and what protects it. `quantity` is signed: negative is short, zero is flat."""
 
@@ -47,6 +74,8 @@ class Position(Document):
     opened_at: datetime | None = None
     parts: list[str] = Field(default=[], description="of coins: the orders that bought them and sold of them")
     missing: Money = Field(default=Decimal(0), description="of coins: how many of ours somebody else has taken")
+    books: list[Book] = Field(default=[], description="what each strategy holds of it, where each has a book")
+    counted: list[CountedOrder] = Field(default=[], description="the fills that are in the books, of the last orders")
     updated_at: datetime
 
 

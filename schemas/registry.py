@@ -16,7 +16,7 @@ from schemas.series import SERIES
 from schemas.signals import SIGNAL_SETTINGS, SIGNALS
 from schemas.symbols import SYMBOLS
 
-SCHEMA_VERSION: Final = 7
+SCHEMA_VERSION: Final = 8
 """Raised with every change of a shape that older code could not read."""
 
 COLLECTIONS: Final[tuple[Collection, ...]] = (

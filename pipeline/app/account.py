@@ -75,7 +75,7 @@ def accounts(tm: Opened, by: By = "day", days: int | None = None) -> list[Accoun
 def positions(tm: Opened, *, flat_too: bool = False) -> Held:
     """What is held."""
     found = PositionStore(tm.db, tm.environment).list()
-    held = [one for one in found if flat_too or one.quantity]
+    held = [one for one in found if flat_too or one.quantity or one.books]
     return Held(held, _ticks(tm), _caps(tm, held))
 
 

@@ -27,6 +27,7 @@ from pipeline.research.explain.heard import Away, Candle, Decided, Heard, Judged
 from pipeline.research.explain.live import Known, deals, held_at
 from pipeline.research.explain.paper import paper_of, price_at
 from pipeline.research.explain.slippage import Slippage, fills_of, slippages
+from pipeline.settings import Settings
 from pipeline.store.account import AccountStore, PositionStore
 from pipeline.store.candles.store import CandleStore
 from pipeline.store.control import ControlStore
@@ -63,6 +64,16 @@ class _Live:
     notes: Sequence[str]
 
 
+def not_explained(settings: Settings) -> str | None:
+    """Why nothing can be explained, whatever was traded."""
+    if not settings.portfolio.books or not exchange_of(settings).product.arithmetic.is_borrowed:
+        return None
+    return (
+        "what strategies traded in books of their own ([portfolio] books) is not explained yet: `tidemark signals` and "
+        "`tidemark orders` say what became of each"
+    )
+
+
 def explain(
     tm: Opened,
     *,
@@ -77,6 +88,8 @@ def explain(
     not before an executor first lived; an account of several coins is one of each. None where nobody has traded.
     `symbol`, `strategy`: only the positions of one are shown; all are run."""
     require_backtested(tm.settings)
+    if reason := not_explained(tm.settings):
+        raise UsageError(reason)
     only = (
         None if symbol is None else symbol_filter(tm, symbol),
         None if strategy is None else strategy_filter(tm, strategy),

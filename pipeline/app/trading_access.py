@@ -62,6 +62,8 @@ def policy_of(settings: Settings, place: "Environment") -> "Policy":
     """How the executor behaves."""
     from pipeline.execution.engine.state import Policy  # noqa: PLC0415
 
+    if settings.portfolio.books and not place.product.arithmetic.is_borrowed:
+        log.warning("[portfolio] books is for contracts: at %s one strategy holds a coin at a time", place.name)
     return Policy(
         place.name,
         settings.risk,

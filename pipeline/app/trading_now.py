@@ -45,7 +45,7 @@ def trading_now(tm: Opened) -> TradingNow:
     beats = list(living(db, exchange, now))
     controls = ControlStore(db, exchange).read()
     newest = newest_of(db, exchange)
-    held = [one for one in PositionStore(db, exchange).list() if one.quantity]
+    held = [one for one in PositionStore(db, exchange).list() if one.quantity or one.books]
     standing = stands(exchange, controls, beats, newest, held, tm.settings.mode, now)
     roles, heard = {beat["role"] for beat in beats}, heard_of(db, exchange)
     return TradingNow(

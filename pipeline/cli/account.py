@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from pipeline.app.account import Account, Journal, ListedOrders, Snapshot
     from pipeline.settings import Settings
+    from schemas.positions import Position
 
 app = typer.Typer()
 
@@ -34,6 +35,11 @@ POSITIONS = (
         Column("strategy", 7),
         Column("interval", 9),
     ),
+)
+BOOKS = (
+    *(Column("symbol"), Column("strategy", 1), Column("interval", 2), Column("quantity", 3, right=True)),
+    *(Column("entry", 4, right=True), Column("units", 7, right=True), Column("stop", 5, right=True)),
+    Column("take profit", 6, right=True),
 )
 ORDERS = (
     *(Column("at (UTC)"), Column("symbol", 1), Column("interval", 11), Column("leg", 6), Column("side", 2)),
@@ -149,11 +155,24 @@ def positions(
             (one.symbol, amount(one.quantity), *_prices(ticks, one.symbol, one.entry_price, one.mark_price),
              change(one.unrealized, decimals_of_money(one.environment)), money(one.units),
              *_prices(ticks, one.symbol, one.stop_price, one.take_profit_price),
-             one.strategy if one.ours else "not ours", one.interval)
+             _whose(one), one.interval if len(one.books) < 2 else None)
             for one in found
         ],
         wide=wide,
     )  # fmt: skip
+    if shared := [(held, one) for held in found if len(held.books) > 1 for one in held.books]:
+        typer.echo("\nof these, each strategy's own:")
+        print_table(
+            BOOKS,
+            [
+                (held.symbol, one.strategy, one.interval, amount(one.quantity),
+                 *_prices(ticks, held.symbol, one.entry_price),
+                 money(abs(one.quantity) / one.unit_quantity if one.unit_quantity else None),
+                 *_prices(ticks, held.symbol, one.stop_price, one.take_profit_price))
+                for held, one in shared
+            ],
+            wide=wide,
+        )  # fmt: skip
     for symbol, cap in sorted(held.caps.items()):
         typer.echo(f"{symbol}: {cap} decided how large a unit is, and not the risk of one; see docs/words.md")
 
@@ -283,6 +302,12 @@ def _headline(latest: "Snapshot") -> str:
         f"today {today}, this month {month}, {latest.open_positions} positions; "
         f"at {moment(latest.at, seconds=True)} UTC"
     )
+
+
+def _whose(position: "Position") -> str | None:
+    if not position.ours:
+        return "not ours"
+    return f"{len(position.books)} strategies" if len(position.books) > 1 else position.strategy
 
 
 def _prices(ticks: Ticks, symbol: str, *prices: "Decimal | None") -> Iterator[str]:

@@ -92,11 +92,14 @@ class Portfolio(Group):
     alike: float = Field(default=0.8, ge=0, lt=1, description="the correlation from which on two symbols move alike")
     margin_percent: Share = Field(default=None, description="what the exchange keeps for what is held")
     open_risk_percent: Share = Field(default=None, description="what is lost where every stop is reached")
+    books: bool = Field(
+        default=False, description="each strategy and interval holds what is its own, also in a symbol that others hold"
+    )
 
     @property
     def is_capped(self) -> bool:
         """Whether any of it is set."""
-        return any(most is not None for name, most in self if name != "alike")
+        return any(most is not None for name, most in self if name.endswith("_percent"))
 
 
 class StrategyIntervals(Group):

@@ -95,6 +95,20 @@ class SignalNow(Answer):
     return_7d: float | None
 
 
+class BookNow(Answer):
+    """What one strategy holds of a position, where each has a book of its own."""
+
+    quantity: Exact
+    entry_price: Exact
+    strategy: str | None
+    interval: str | None
+    signal: str | None
+    stop_price: Exact | None
+    take_profit_price: Exact | None
+    closing: str | None
+    opened_at: Moment | None
+
+
 class PositionNow(Answer):
     """What is held in a symbol, and what protects it."""
 
@@ -114,6 +128,7 @@ class PositionNow(Answer):
     unprotected_since: Moment | None
     closing: str | None
     opened_at: Moment | None
+    books: list[BookNow]
 
 
 class OrderNow(Answer):

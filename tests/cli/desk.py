@@ -22,7 +22,7 @@ from pipeline.timeline import HOUR, interval, to_datetime, to_ms
 from schemas.accounts import Snapshot
 from schemas.control import Breaker
 from schemas.orders import Order, Transition
-from schemas.positions import Position
+from schemas.positions import Book, Position
 from schemas.series import SeriesKey
 from schemas.symbols import Filters, Symbol
 
@@ -127,6 +127,10 @@ def _positions() -> list[Position]:
             entry_price=Decimal("0.012345700000"), mark_price=Decimal("0.0123000"), unrealized=Decimal("56.41971190"),
             ours=True, side="short", strategy="ma_order_golden", interval="15m", stop_price=Decimal("0.0130000"),
             take_profit_price=Decimal("0.0100000"), units=Decimal("1.333333333333333333333333333"), updated_at=NOW,
+            books=[
+                _book("ma_order_golden", "15m", "-1000000", "0.0130000"),
+                _book("macd_cross", "1h", "-234567", "0.0127000"),
+            ],
         ),
         Position(
             id="sim:BTCUSDT:BOTH", environment="sim", symbol="BTCUSDT", quantity=Decimal("0.140"),
@@ -134,6 +138,13 @@ def _positions() -> list[Position]:
             ours=False, side="long", updated_at=NOW,
         ),
     ]  # fmt: skip
+
+
+def _book(strategy: str, interval_code: str, quantity: str, stop: str) -> Book:
+    return Book(
+        quantity=Decimal(quantity), entry_price=Decimal("0.012345700000"), side="short", strategy=strategy,
+        interval=interval_code, stop_price=Decimal(stop), unit_quantity=Decimal(750_000),
+    )  # fmt: skip
 
 
 def _orders(journal: OrderJournal) -> None:

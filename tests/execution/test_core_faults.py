@@ -15,6 +15,8 @@ from pipeline.settings import Risk
 from pipeline.timeline import SECOND
 from tests.execution.drill.laws import broken_law
 from tests.execution.drill.markets import MARKETS
+from tests.execution.drill.of_books import BookSchedule
+from tests.execution.drill.of_books import broken_law as broken_law_of_books
 from tests.execution.drill.schedule import Schedule
 
 SEEDS, CHUNKS = int(os.environ.get("DRILL_SEEDS", "10000")), 20
@@ -39,6 +41,17 @@ def test_after_any_schedule_of_faults_every_law_holds(chunk, market):
         schedule.run()
         found = broken_law(schedule)
         assert found is None, f"{found}\nreplay alone: TIDEMARK_FAULT_SEED={seed} pytest {os.path.relpath(__file__)}"
+
+
+@EACH_MARKET
+@pytest.mark.parametrize("chunk", range(4))
+def test_after_any_schedule_of_faults_the_books_hold_as_well(chunk, market):
+    """Two or three strategies in one contract, each with its own story."""
+    share = SEEDS // 40
+    for seed in range(chunk * share, (chunk + 1) * share):
+        schedule = BookSchedule(seed, market=MARKETS[market])
+        schedule.run()
+        assert (found := broken_law_of_books(schedule)) is None, f"seed {seed}: {found}"
 
 
 def test_the_schedules_reach_what_they_are_for():

@@ -6,7 +6,7 @@ from decimal import Decimal
 import pytest
 
 from pipeline.execution.engine.client_ids import NOBODY, Identity
-from pipeline.execution.engine.state import BreakerView, OrderRecord, PlanRecord, PositionRecord
+from pipeline.execution.engine.state import BreakerView, Counted, OrderRecord, PlanRecord, PositionRecord
 from pipeline.execution.runtime import documents
 from schemas.control import Breaker, Installation
 from schemas.orders import Order
@@ -31,7 +31,7 @@ STOP = OrderRecord(
     [
         ORDER,
         STOP,
-        replace(ORDER, leg="exit", plan=None, turns=True),
+        replace(ORDER, leg="exit", plan=None, turns=True, strategy="turtle"),
         replace(ORDER, type="LIMIT", price=Decimal("100.5"), plan=replace(PLAN, cancel_at=NOW + 3)),
         replace(ORDER, state="filled", filled=Decimal("0.01"), average_price=Decimal("100.6")),
     ],
@@ -54,6 +54,11 @@ def test_a_position_survives_but_for_what_the_exchange_says_anew() -> None:
         unit_quantity=Decimal("0.25"), stop_order="tm-s-1", stop_price=Decimal(102), closing="exit", opened_at=NOW,
         unprotected_since=NOW, as_of=NOW, entered_at=NOW,
     )  # fmt: skip
+    book = PositionRecord(
+        "BTCUSDT", Decimal("-0.5"), Decimal(100), side="short", strategy="turtle", signal="s", interval="1h",
+        stop_price=Decimal(102), opened_at=NOW, closing="its stop was reached",
+    )  # fmt: skip
+    held = replace(held, books=(book,), counted=(Counted("tm-e-1", Decimal("0.5"), NOW),))
     stored = documents.position_document(held, IDENTITY, NOW, None).to_mongo()
     assert documents.position_record(Position.from_mongo(stored)) == replace(held, as_of=0, entered_at=0)
     assert stored["installation"] == "abc123"

@@ -325,7 +325,10 @@ def test_positions_and_orders_are_those_of_the_database(page: Page, served: Serv
     expect(page.get_by_role("heading", name="Positions")).to_be_visible()
     kept = {one["symbol"]: one for one in served.db["positions"].find()}
     table = page.get_by_role("heading", name="Positions").locator("xpath=following-sibling::div[1]//tbody/tr")
-    for one in [each.locator("td").all_inner_texts() for each in table.all()]:
+    books = [f"{each['strategy']} {each['interval']}" for one in kept.values() for each in one.get("books", [])]
+    rows = [each.locator("td").all_inner_texts() for each in table.all()]
+    assert [one[9] for one in rows if one[9] in books] == books
+    for one in [each for each in rows if each[9] not in books]:
         stored = kept.pop(one[0])
         assert number(one[2]) == abs(stored["quantity"].to_decimal())
         assert number(one[3]) == stored["entry_price"].to_decimal()
@@ -347,14 +350,18 @@ def test_what_is_held_stands_on_the_chart_as_lines_and_is_gone_when_it_is_closed
     show(page, "chart/1000PEPEUSDT/15m")
     held = served.db["positions"].find_one({"symbol": "1000PEPEUSDT"})
     assert held is not None
-    named = {"▼ short 1234567": "entry_price", "stop": "stop_price", "target": "take_profit_price"}
-    wanted = [[text, float(held[name].to_decimal())] for text, name in named.items()]
+    named = {"▼ {}": "entry_price", "stop {}": "stop_price"}
+    wanted = [
+        [text.format(one["strategy"] + (f" {one['interval']}" if "▼" in text else "")), float(one[name].to_decimal())]
+        for one in held["books"]
+        for text, name in named.items()
+    ]
     until(page, lambda: page.evaluate(LINES), wanted, "the lines of what is held")
     for _, price in wanted:
         assert page.evaluate(
             "y => chart.valueAt(chart.placed[0], chart.y(chart.placed[0], y))", price
         ) == pytest.approx(price)
-    served.db["positions"].update_one({"_id": held["_id"]}, {"$set": {"quantity": Decimal128("0")}})
+    served.db["positions"].update_one({"_id": held["_id"]}, {"$set": {"quantity": Decimal128("0"), "books": []}})
     until(page, lambda: page.evaluate(LINES), [], "the lines of what is not held any more")
     served.db["positions"].replace_one({"_id": held["_id"]}, held)
     until(page, lambda: page.evaluate(LINES), wanted, "the lines of what is held again")

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from decimal import Decimal
 
-from pipeline.execution.engine import risk, sizing, together
+from pipeline.execution.engine import books, risk, sizing, together
 from pipeline.execution.engine.risk import Ask
 from pipeline.execution.engine.sizing import Sized
 from pipeline.execution.engine.state import (
@@ -215,12 +215,13 @@ def _close(ask: Ask) -> Choice:
         symbol=signal.symbol,
         signal=signal.id,
         interval=signal.interval,
+        strategy=position.strategy,
         turns=_turns(ask),
         leg="exit",
         side=exit_side(position.side),
         type="MARKET",
         quantity=quantity,
-        reduce_only=True,
+        reduce_only=books.reduces(ask.net, position),
         created_at=ask.now,
         updated_at=ask.now,
     )

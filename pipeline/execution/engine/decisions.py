@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Final
 
 from pipeline.execution.engine import decide, resolve, risk, together
+from pipeline.execution.engine.books import book_of, changed, view
 from pipeline.execution.engine.breakers import Breakers
 from pipeline.execution.engine.decide import Close, Expire, Open, Skip
 from pipeline.execution.engine.effects import JournalOrder, WriteVerdict
@@ -82,12 +83,20 @@ class Decisions:
         self._memory.orders[order.id] = order
         if order.turns and order.signal is not None:
             self._turns[order.signal] = order
-        position = self._memory.position(order.symbol)
         if order.in_doubt:
+            position = self._memory.position(order.symbol)
             self._memory.doubts[order.id] = resolve.lost(self._policy, (position.quantity, None), now)
-        leaves = order.leg == "exit" and position.managed and order.side == exit_side(position.side or "long")
-        if order.unsettled and leaves and not position.closing:
-            self._memory.put(replace(position, closing=f"signal {order.signal}"))
+        if order.unsettled and order.leg == "exit":
+            self._leave(order)
+
+    def _leave(self, order: OrderRecord) -> None:
+        """What the order closes is being closed, until it is gone."""
+        position, closing = self._memory.position(order.symbol), f"signal {order.signal}"
+        book = book_of(position, order)
+        if book is not None:
+            self._memory.put(changed(position, replace(book, closing=book.closing or closing)))
+        elif position.managed and order.side == exit_side(position.side or "long") and not position.books:
+            self._memory.put(replace(position, closing=position.closing or closing))
 
     # Signals
 
@@ -162,6 +171,7 @@ class Decisions:
 
     def _ask(self, signal: SignalView, now: int) -> Ask:
         market = self._memory.market(signal.symbol)
+        whole = self._memory.position(signal.symbol)
         wallet = self._worth.of(market.asset)
         account = wallet.now() or AccountView(market.asset or "", equity=ZERO, available=ZERO, at=0)
         return Ask(
@@ -173,7 +183,8 @@ class Decisions:
             risk=risk.settings_of(market, self._policy.risk),
             market=market,
             account=account,
-            position=self._memory.position(signal.symbol),
+            position=view(whole, signal) if self._policy.books else whole,
+            whole=whole,
             halted=self._memory.halted,
             stage=self.stage,
             breakers=self._breakers.tripped(),
@@ -218,12 +229,12 @@ class Decisions:
             else:
                 self._decided_with(order, None)
             if order.leg == "exit":
-                self._memory.put(replace(self._memory.position(order.symbol), closing=f"signal {order.signal}"))
+                self._leave(order)
             self._breakers.trip(risk.too_many_orders(self._recent_sends(now), self._policy.risk, now))
         else:
             if not order.turns:
                 self._decided_with(order, reason)
-            elif self._memory.position(order.symbol).exposed:
+            elif self._memory.holding(order).exposed:
                 self._verdict(WriteVerdict(str(order.signal), "skipped", reason))
             for one in self._memory.together(order):
                 self._memory.move(one, "abandoned", "executor", f"not sent: {reason}", now)
@@ -248,6 +259,10 @@ class Decisions:
                 self._verdict(WriteVerdict(decided[0].id, "taken", "decided before", orders=(order.id,)))
             return
         self._memory.warn("the journal refused an order", f"{order.id} ({order.leg} {order.symbol}): {event.reason}")
+        if order.leg not in DECIDED and not order.only_closes:
+            self._memory.forget(order)  # the journal may have it all the same
+            self._memory.emit(JournalOrder(replace(order, state="abandoned"), "executor", event.reason))
+            return
         if order.leg in DECIDED:
             self._memory.forget(order)
             self._refused[order.id] = order

@@ -49,10 +49,13 @@ def how_it_ended(
     ours = [one for one in closed if _closed(one, position, entered_at) and one.seen_at >= held_at]
     newest = max(ours, key=lambda one: one.seen_at, default=None)
     if other is not None and other.at > (newest.seen_at if newest else entered_at):
-        return _by_other(other)
-    if newest is None:
-        return UNTOLD
-    return Ending("info", _BY_OURS.get(newest.leg) or position.closing or "by an order of ours")
+        return by_other(other)
+    return UNTOLD if newest is None else by_ours(newest, position)
+
+
+def by_ours(order: OrderRecord, closed: PositionRecord) -> Ending:
+    """An order of ours has closed that."""
+    return Ending("info", _BY_OURS.get(order.leg) or closed.closing or "by an order of ours")
 
 
 def _closed(order: OrderRecord, position: PositionRecord, entered_at: int) -> bool:
@@ -64,6 +67,7 @@ def _closed(order: OrderRecord, position: PositionRecord, entered_at: int) -> bo
     return True
 
 
-def _by_other(told: OrderTold) -> Ending:
+def by_other(told: OrderTold) -> Ending:
+    """An order that the journal does not have has closed it."""
     forced = next((ending for prefix, ending in _BY_FORCE.items() if told.id.startswith(prefix)), None)
     return forced or (_BY_COMMAND if installation_of(told.id) else BY_HAND)

@@ -117,12 +117,12 @@ class Core:
 
     def keeps(self) -> bool:
         """Whether anything of ours is held or under way."""
-        held = any(one.ours and one.exposed for one in self.positions())
+        held = any(one.ours and (one.exposed or one.books) for one in self.positions())
         return held or any(one.unsettled for one in self.orders())
 
     def occupied(self) -> frozenset[str]:
         """Where something of ours is held or under way, or may be: its past is still asked for."""
-        held = {one.symbol for one in self.positions() if one.ours and (one.exposed or one.managed)}
+        held = {one.symbol for one in self.positions() if one.ours and (one.exposed or one.managed or one.books)}
         return frozenset(held | {one.symbol for one in self.orders() if one.unsettled} | self._memory.recalling)
 
     @property

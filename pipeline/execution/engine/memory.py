@@ -11,6 +11,7 @@ from typing import Final
 
 from pipeline.exchange.products.instrument import ONE
 from pipeline.execution.engine import client_ids
+from pipeline.execution.engine.books import book_of, opened_as
 from pipeline.execution.engine.client_ids import Identity
 from pipeline.execution.engine.effects import Effect, JournalIntent, JournalOrder, JournalPosition, Notify, Place
 from pipeline.execution.engine.events import GoalSeen
@@ -111,6 +112,8 @@ class Memory:
     touched: set[str] = field(default_factory=set)
     recalling: set[str] = field(default_factory=set)
     """Symbols whose past is asked for: until it is known, nothing is decided there."""
+    uneven: set[str] = field(default_factory=set)
+    """Symbols of which more or less is held than the books of its strategies add up to."""
     corrections: int = 0
     """Where a comparison with the exchange found the journal wrong. An order in doubt is no mistake: it is resolved."""
     _told: set[str] = field(default_factory=set)
@@ -137,6 +140,13 @@ class Memory:
         """The position in the symbol; flat if there is none."""
         return self.positions.get(symbol) or flat(symbol)
 
+    def holding(self, order: OrderRecord) -> PositionRecord:
+        """What the order is of: its owner's book where there are books, else all that is held of its symbol."""
+        position = self.position(order.symbol)
+        if not self.policy.books or order.owner[0] is None:
+            return position
+        return book_of(position, order) or flat(order.symbol)
+
     def unsettled(self, symbol: str, *legs: Leg) -> list[OrderRecord]:
         """The symbol's orders that still need watching, of those legs or of all."""
         return [
@@ -145,10 +155,16 @@ class Memory:
             if one.symbol == symbol and one.unsettled and (not legs or one.leg in legs)
         ]
 
+    def of(self, symbol: str) -> list[OrderRecord]:
+        """Every order of the symbol that is remembered."""
+        return [one for one in self.orders.values() if one.symbol == symbol]
+
     def busy(self, symbol: str, now: int) -> bool:
         """Whether something is under way that a new decision would have to wait for."""
         position = self.position(symbol)
         if not position.settled or position.closing or self.market(symbol).close_due:
+            return True
+        if symbol in self.uneven or any(one.closing for one in position.books):
             return True
         if symbol in self.recalling or now < self.not_before.get((symbol, "decide"), 0):
             return True
@@ -156,7 +172,7 @@ class Memory:
 
     def open_symbols(self) -> frozenset[str]:
         """Where we hold something, or soon may."""
-        held = {one.symbol for one in self.positions.values() if one.ours and one.exposed}
+        held = {one.symbol for one in self.positions.values() if one.ours and (one.exposed or one.books)}
         return frozenset(held | {one.symbol for one in self.orders.values() if one.unsettled and one.leg in ENTERING})
 
     def unseen(self, order: OrderRecord, shown: Decimal | None) -> Decimal:
@@ -180,6 +196,17 @@ class Memory:
         """The order, and what goes or went with it in one request and is not settled."""
         beside = self.orders.get(client_ids.beside(order.id)) if order.leg == "stop" and self.policy.owned else None
         return (order,) if beside is None or not beside.unsettled else (order, beside)
+
+    def doubted_beside(self, order: OrderRecord, now: int) -> bool:
+        """Whether another one of its kind may be gone: then this one has to stay."""
+        others = (one for one in self.unsettled(order.symbol, order.leg) if one.id != order.id and one.stands)
+        return any(one.id in self.doubts or self._leaves(one, now) for one in others)
+
+    def _leaves(self, order: OrderRecord, now: int) -> bool:
+        """Whether it was to be cancelled just now, and that is not answered: where there are books, a price that was
+        wanted before may be wanted again meanwhile."""
+        asked = self.not_before.get((order.symbol, f"cancel {order.id}"))
+        return self.policy.books and asked is not None and now < asked + self.policy.answer_within
 
     def is_second(self, order: OrderRecord) -> bool:
         """Whether it leaves with another one, and never by itself."""
@@ -355,7 +382,7 @@ class Memory:
         """Keep the position as it is now; it is journaled with the next effects."""
         symbol, old = position.symbol, self.position(position.symbol)
         if old != position or symbol not in self.positions:
-            if old.managed and not old.goes_on_as(position):
+            if old.managed and not old.goes_on_as(position) and not self.policy.books:
                 self.ended[symbol] = Ended(old, self.held_at[symbol])
             self.positions[symbol] = position
             self.touched.add(symbol)
@@ -371,8 +398,18 @@ class Memory:
         self.orders.update((one.id, one) for one in orders)
         for one in positions:
             loaded = replace(one, as_of=0, entered_at=0, reduced_at=0, unheard_at=-1)
-            self.positions[one.symbol] = self._journaled[one.symbol] = loaded
+            self._journaled[one.symbol] = loaded
+            self.positions[one.symbol] = self._with_books(loaded)
         self.touched.update(self.symbols())
+
+    def _with_books(self, position: PositionRecord) -> PositionRecord:
+        """As the settings are now: what was held before there were books is one, and without them there are none."""
+        if not self.policy.books:
+            return replace(position, books=(), counted=())
+        if position.books or position.counted:
+            return position
+        orders = self.of(position.symbol)
+        return opened_as(position, orders, max((one.updated_at for one in orders), default=0))
 
     def prune(self, now: int) -> None:
         """Forget what has been settled for long: it can have no news that a snapshot would not tell."""
@@ -414,7 +451,7 @@ class Memory:
 
 def _occupies(order: OrderRecord, position: PositionRecord) -> bool:
     """Whether it is more than a stop or take-profit that simply stands, as a bridge does under what is not ours."""
-    moves = position.managed and not order.close_position
+    moves = position.managed and not order.close_position and order.strategy is None
     return order.leg not in PROTECTING or not order.waits or moves
 
 

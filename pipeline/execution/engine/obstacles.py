@@ -14,7 +14,7 @@ _SIGNAL_ONLY = "the mode was changed to signal-only"
 
 def obstacle(memory: Memory, order: OrderRecord, now: int) -> str | None:
     """Why an order that is about to leave must not: its intent, or the wait before it is sent again, took its time."""
-    if order.leg not in ENTERING and not memory.position(order.symbol).guarded:
+    if order.leg not in ENTERING and not memory.holding(order).guarded:
         return "there is nothing left to protect or close"
     if order.side == "SELL" and memory.policy.owned and (order.quantity or 0) > memory.position(order.symbol).quantity:
         return "there is less of it by now"
@@ -24,7 +24,7 @@ def obstacle(memory: Memory, order: OrderRecord, now: int) -> str | None:
         return None
     if order.plan is not None and now > order.plan.send_by:
         return "the signal is not fresh any more" if now > order.plan.fresh_until else "it should be filled by now"
-    if order.leg in ENTERING and (stopped := _opens_nothing(memory, order.symbol)):
+    if order.leg in ENTERING and (stopped := _opens_nothing(memory, order)):
         return stopped
     return None if memory.mode == "auto-execute" else _SIGNAL_ONLY
 
@@ -33,14 +33,16 @@ def ended_by(memory: Memory, breakers: Iterable[BreakerView], order: OrderRecord
     """Why an entry that rests is to be cancelled: whatever keeps others from being opened, what it belongs to is gone,
     or its time is over. One whose plan is lost would open what nobody has sized."""
     position, plan = memory.position(order.symbol), order.plan
+    mine = memory.holding(order)
     if plan is None or plan.cancel_at is None:
         return "nobody knows what it was planned with"
-    stopped = _opens_nothing(memory, order.symbol) or risk.stopped_by(
+    stopped = _opens_nothing(memory, order) or risk.stopped_by(
         breakers, order.symbol, memory.market(order.symbol).asset
     )
     if stopped or memory.mode != "auto-execute":
         return stopped or _SIGNAL_ONLY
-    if position.managed and position.settled and not position.exposed:
+    is_gone = position.managed if mine is position else bool(order.filled) or order.leg == "add"
+    if is_gone and position.settled and not mine.exposed:
         return "the position is closed"
     if now < memory.rest_until.setdefault(order.id, plan.cancel_at):
         return None
@@ -54,8 +56,9 @@ def ends(signal: SignalView, order: OrderRecord) -> bool:
     return its_own and against and (order.leg == "trial" or signal.kind != "trial")
 
 
-def _opens_nothing(memory: Memory, symbol: str) -> str | None:
+def _opens_nothing(memory: Memory, order: OrderRecord) -> str | None:
     """Which switch a person has thrown since the signal was decided, or that what it would add to is being closed."""
+    symbol = order.symbol
     market = memory.market(symbol)
     if memory.leaving:
         return "the executor ends"
@@ -65,4 +68,5 @@ def _opens_nothing(memory: Memory, symbol: str) -> str | None:
         return f"trading of {symbol} is off"
     if market.close_due:
         return f"{symbol} is being closed"
-    return "the position is being closed" if memory.position(symbol).closing else None
+    closing = memory.position(symbol).closing or memory.holding(order).closing
+    return "the position is being closed" if closing else None

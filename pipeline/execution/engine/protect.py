@@ -11,7 +11,7 @@ from decimal import Decimal
 
 from pipeline.execution.engine.client_ids import Identity
 from pipeline.execution.engine.sizing import closing_quantity
-from pipeline.execution.engine.state import ENTERING, OrderRecord, PositionRecord, exit_side, side_of
+from pipeline.execution.engine.state import OrderRecord, PositionRecord, exit_side, side_of
 from schemas.orders import Leg
 from schemas.symbols import Filters
 
@@ -105,7 +105,7 @@ def stop_steps(position: PositionRecord, orders: Collection[OrderRecord]) -> lis
     wanted = position.stop_price
     if wanted is None or any(one.in_doubt or one.fired for one in stops):
         return []
-    grows = any(one.leg in ENTERING and one.unsettled for one in orders)
+    grows = any(one.unsettled and one.may_open for one in orders)
     closing = next((one for one in stops if one.close_position), None)
     bridges = [one for one in stops if not one.close_position]
     if closing is None:
@@ -124,7 +124,7 @@ def target_steps(position: PositionRecord, orders: Iterable[OrderRecord]) -> lis
     targets = [one for one in orders if one.leg == "take_profit" and one.unsettled]
     if any(one.in_doubt or one.fired for one in targets):
         return []
-    wrong = [one for one in targets if one.trigger_price != position.take_profit_price]
+    wrong = [one for one in targets if one.trigger_price != position.take_profit_price or not one.close_position]
     if wrong:
         return [CancelProtection(one) for one in wrong]
     if targets or position.take_profit_price is None:

@@ -13,6 +13,7 @@ from pipeline.execution.engine.client_ids import leg_of
 from pipeline.execution.engine.protect import stops_loss_of, tightened
 from pipeline.execution.engine.provenance import Fill, entered_by, fill_of, since_flat
 from pipeline.execution.engine.state import (
+    CLOSING,
     ENTERING,
     ZERO,
     OrderRecord,
@@ -20,6 +21,7 @@ from pipeline.execution.engine.state import (
     PositionRecord,
     SignalView,
     TradeTold,
+    entry_side,
     flat,
     side_of,
 )
@@ -94,10 +96,11 @@ def rebuilt(
     made = since_flat(position.quantity, [fill_of(one) for one in trades])
     first = made[0] if made else None
     entries = [one for one in orders if one.leg in ENTERING and one.filled]
-    opener = None if first is None else next((one for one in entries if one.exchange_id == first.number), None)
+    opener = None if first is None else _opener(first, position, orders, entries)
     stops = [one for one in orders if one.stands and stops_loss_of(one, position)]
     made_of = [] if opener is None else entries[entries.index(opener) :]
-    if opener is not None and not (position.managed and opener.signal in {None, position.signal}):
+    its_own = position.managed and (position.books or (opener and opener.signal in {None, position.signal}))
+    if opener is not None and not its_own:
         mended = _opened_by(position, made_of, signals.get(opener.id), risk)
     elif position.managed:
         if _made_by_others(position, orders, trades, made):
@@ -107,9 +110,22 @@ def rebuilt(
         mended = replace(position, ours=True, opened_at=stops[0].created_at)
     else:
         return None
-    for later in made_of[1:]:
+    for later in () if position.books else made_of[1:]:
         mended = _added(mended, later, signals.get(later.id))
     return guarded(mended, orders)
+
+
+def _opener(
+    first: Fill, position: PositionRecord, orders: Iterable[OrderRecord], entries: Sequence[OrderRecord]
+) -> OrderRecord | None:
+    """The entry that made the first of the fills of what is held. Where that was the close of one strategy's book,
+    another's lay the other way: the newest entry of its side opened that."""
+    opened = next((one for one in entries if one.exchange_id == first.number), None)
+    closed = (one for one in orders if one.exchange_id == first.number and one.leg in CLOSING)
+    if opened is not None or next(closed, None) is None:
+        return opened
+    side = entry_side(side_of(position.quantity))
+    return next((one for one in reversed(entries) if one.side == side), None)
 
 
 def bought(

@@ -12,6 +12,7 @@ from typing import Final
 
 from pipeline.execution.engine import coins
 from pipeline.execution.engine import events as ev
+from pipeline.execution.engine.books import opened_as, view
 from pipeline.execution.engine.client_ids import leg_of
 from pipeline.execution.engine.effects import Query, Recall
 from pipeline.execution.engine.memory import Memory
@@ -92,6 +93,8 @@ class Recaller:
             return
         if (mended.ours, mended.signal, mended.opened_at) != (position.ours, position.signal, position.opened_at):
             self._memory.warn(f"position {event.symbol} was found again", _said(mended))
+        if self._memory.policy.books and not mended.books:
+            mended = opened_as(mended, self._memory.of(event.symbol), now)
         self._memory.put(mended)
 
     def _is_too_old(self, event: ev.Recalled, now: int) -> bool:
@@ -163,7 +166,8 @@ class Recaller:
         signals = self._signals_of(orders.values(), event.signals)
         for name, order in orders.items():
             if order.signal is None and name in signals:
-                orders[name] = replace(order, signal=signals[name].id, interval=signals[name].interval)
+                one = signals[name]
+                orders[name] = replace(order, signal=one.id, interval=one.interval, strategy=one.strategy)
         for name, order in orders.items():
             if name in lost or (name in self._memory.orders and order != self._memory.orders[name]):
                 self._memory.write(order, "reconcile", "it was at the exchange, and not in the journal")
@@ -198,6 +202,8 @@ class Recaller:
     def _wanted(self, signal: SignalView, now: int) -> Iterator[Leg]:
         """What may have to be done about it, as far as is known now."""
         position, late = self._memory.position(signal.symbol), signal.is_late(now)
+        if self._memory.policy.books:
+            position = view(position, signal)
         held = position.ours and position.quantity != 0
         if held and position.is_left_by(signal) and position.belongs_to(signal) and (signal.last_word or not late):
             yield "exit"

@@ -5,12 +5,15 @@ tidies up. Safe to call at any time, any number of times.
 from dataclasses import replace
 from decimal import Decimal
 
-from pipeline.execution.engine import liquidation, pairs, protect, resolve, risk, sizing
+from pipeline.execution.engine import pairs, protect, resolve, risk, sizing
 from pipeline.execution.engine.breakers import Breakers
 from pipeline.execution.engine.client_ids import Identity
 from pipeline.execution.engine.coins import Coins
 from pipeline.execution.engine.effects import Cancel, CloseDone, Notify, Query, QueryFills, QueryPositions, Reconcile
 from pipeline.execution.engine.endings import BY_HAND, UNTOLD, how_it_ended
+from pipeline.execution.engine.found_stop import with_stop
+from pipeline.execution.engine.guards import is_guard
+from pipeline.execution.engine.ledger import Ledger
 from pipeline.execution.engine.memory import Ended, Memory
 from pipeline.execution.engine.obstacles import ended_by, obstacle
 from pipeline.execution.engine.protect import (
@@ -32,7 +35,6 @@ from pipeline.execution.engine.state import (
     PositionRecord,
     exit_side,
     flat,
-    side_of,
 )
 from pipeline.timeline import DAY, MINUTE, SECOND
 
@@ -53,12 +55,15 @@ class Reconciler:
         self._breakers = breakers
         self._coins = Coins(memory)
         self._cover = pairs if memory.policy.owned else protect
+        self._ledger = Ledger(memory)
         self._has_ended = False
 
     def keep(self, symbol: str, now: int) -> None:
         """Whatever the symbol needs now."""
         if self._memory.policy.owned:
             self._coins.restate(symbol)
+        if self._memory.policy.books:
+            self._ledger.keep(symbol, now)
         self._resolve(symbol, now)
         self._end_entries(symbol, now)
         position = self._memory.position(symbol)
@@ -68,6 +73,8 @@ class Reconciler:
             self._guard(position, now)
         elif position.settled:
             self._tidy(position, now)
+        if self._memory.policy.books:
+            self._ledger.guard(symbol, now)
         self._end_closing(symbol)
         if symbol in self._memory.ended:
             self._say_how_it_ended(self._memory.ended[symbol], now)
@@ -77,7 +84,7 @@ class Reconciler:
     def take_ended(self) -> bool:
         """Whether a position has ended since this was asked last."""
         ended, self._has_ended = self._has_ended, False
-        return ended
+        return self._ledger.take_ended() or ended
 
     def _question(self, position: PositionRecord, now: int) -> QueryPositions | QueryFills:
         """What tells how much is held: of coins, what was filled of our orders, and kept of it."""
@@ -172,7 +179,7 @@ class Reconciler:
         orders = self._without_strays(position, now)
         filters = self._memory.market(position.symbol).filters
         stop = self._cover.stop_of(position, orders, filters)
-        position = _with_standing(self._with_stop_price(position), stop, orders, now)
+        position = _with_standing(with_stop(position, self._memory), stop, orders, now)
         doom = self._doom(position, now)
         position = replace(position, closing=position.closing or doom)
         self._memory.put(position)
@@ -209,33 +216,14 @@ class Reconciler:
         closes = exit_side(position.side or "long")
         orders = self._memory.unsettled(position.symbol)
         strays = [one for one in orders if one.leg in PROTECTING and one.side != closes]
-        ours = [one for one in orders if one not in strays]
-        if self._cover.stop_of(position, ours, self._memory.market(position.symbol).filters):
+        ours = [one for one in orders if one not in strays and not is_guard(one)]
+        stands = self._cover.stop_of(position, ours, self._memory.market(position.symbol).filters)
+        turning = not position.settled or any(one.may_open for one in orders) or position.symbol in self._memory.uneven
+        if stands and not (self._memory.policy.books and turning):
             for stray in strays:
                 if stray.waits and not stops_loss_of(stray, position):
                     self._cancel(stray, now)
         return ours
-
-    def _with_stop_price(self, position: PositionRecord) -> PositionRecord:
-        """The position, with the stop that its entry would have had: it was found again, and none stands. Where nobody
-        knows its ATR, the stop is as far away as one may be."""
-        market = self._memory.market(position.symbol)
-        missing = position.stop_price is None and position.quantity and position.symbol not in self._memory.recalling
-        one = market.instrument
-        if not missing or one is None or not (market.brackets or self._memory.policy.owned):
-            return position
-        settings = risk.settings_of(market, self._memory.policy.risk)
-        leverage = market.margin.leverage if market.margin else settings.leverage
-        distance = liquidation.room(one, position.quantity, position.entry_price, leverage, market.brackets)
-        if market.trading.stop_percent is not None:
-            distance = min(distance, position.entry_price * market.trading.stop_percent / 100)
-        elif position.atr is not None:
-            distance = min(distance, settings.stop_atr * position.atr)
-        stop = sizing.stop_price(position.entry_price, side_of(position.quantity), distance, one.rules)
-        if isinstance(stop, str):
-            self._memory.warn_once(f"{position.symbol} cannot have a stop", stop)
-            return position
-        return replace(position, stop_price=stop)
 
     def _doom(self, position: PositionRecord, now: int) -> str | None:
         """Why whatever is held is to be closed now: it is asked for, or it has been naked for too long."""
@@ -253,7 +241,7 @@ class Reconciler:
 
     def _protect(self, position: PositionRecord, step: Step, now: int) -> None:
         match step:
-            case CancelProtection(order) if not self._doubted_beside(order):
+            case CancelProtection(order) if not self._memory.doubted_beside(order, now):
                 self._cancel(order, now)
             case DropProtection(order) if order.id not in self._memory.unjournaled:
                 for one in self._memory.together(order):
@@ -281,11 +269,6 @@ class Reconciler:
         for one in step.standing:
             self._cancel(one, now)
 
-    def _doubted_beside(self, order: OrderRecord) -> bool:
-        """Whether another one of its kind may be gone: then this one has to stay."""
-        others = self._memory.unsettled(order.symbol, order.leg)
-        return any(one.id != order.id and one.stands and one.id in self._memory.doubts for one in others)
-
     def _cancel(self, order: OrderRecord, now: int) -> None:
         if self._memory.may(order.symbol, f"cancel {order.id}", now, _CANCEL_AGAIN):
             self._memory.emit(Cancel(order))
@@ -311,7 +294,7 @@ class Reconciler:
         is not ours brings nothing."""
         market, position = self._memory.market(symbol), self._memory.position(symbol)
         unknown = not position.settled or symbol in self._memory.recalling
-        held = unknown or (position.ours and position.exposed)
+        held = unknown or (position.ours and (position.exposed or position.books))
         coming = any(not (one.waits and stops_loss_of(one, position)) for one in self._memory.unsettled(symbol))
         if (asked := market.close_due) and not held and not coming:
             market.close_done = asked
@@ -320,7 +303,7 @@ class Reconciler:
     # A position that is gone, or not ours
 
     def _tidy(self, position: PositionRecord, now: int) -> None:
-        if self._memory.unsettled(position.symbol, *ENTERING):
+        if any(one.may_open for one in self._memory.unsettled(position.symbol)):
             return  # it may be filled at this moment: what stands would protect it
         if position.symbol in self._memory.recalling:
             return  # what stands may belong to what is held
@@ -332,7 +315,10 @@ class Reconciler:
             self._has_ended = True
             self._memory.hold_no_more(position.symbol)
             as_of, entered, reduced = position.as_of, position.entered_at, position.reduced_at
-            self._memory.put(replace(flat(position.symbol, as_of), entered_at=entered, reduced_at=reduced))
+            gone = replace(flat(position.symbol, as_of), entered_at=entered, reduced_at=reduced)
+            self._memory.put(replace(gone, books=position.books, counted=position.counted))
+        elif position.books and not under_way and (reason := self._doom(position, now)):
+            self._ledger.cross(position.symbol, reason)
 
     def _say_how_it_ended(self, ended: Ended, now: int) -> None:
         """The stream tells of the position first, and of the order that closed it right after. Where it does not, as

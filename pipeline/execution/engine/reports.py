@@ -7,9 +7,11 @@ from dataclasses import replace
 
 from pipeline.execution.engine import coins, resolve, risk
 from pipeline.execution.engine import events as ev
+from pipeline.execution.engine.books import book_of, changed
 from pipeline.execution.engine.breakers import Breakers
 from pipeline.execution.engine.client_ids import leg_of
 from pipeline.execution.engine.effects import Explain, Query, QueryNumber, QueryPositions, Reconcile
+from pipeline.execution.engine.ledger import Ledger
 from pipeline.execution.engine.memory import Memory
 from pipeline.execution.engine.order_life import merged, with_slippage
 from pipeline.execution.engine.others import Others, others_in, said
@@ -113,7 +115,9 @@ class Reports:
         elif order.leg in PROTECTING:
             self._protection_refused(order, meaning, f"{code} {text}", now)
         elif order.leg in CLOSING:
-            self._memory.hold_longer(order.symbol, "close", now, self._memory.policy.retry_after)
+            several = len(self._memory.position(order.symbol).books) > 1
+            pace = Ledger.pace(order.strategy, order.interval) if several and order.strategy else "close"
+            self._memory.hold_longer(order.symbol, pace, now, self._memory.policy.retry_after)
 
     def _follow_refusal(self, order: OrderRecord, meaning: Reaction, code: int, text: str, now: int) -> None:
         told = f"{order.leg} {order.side} {order.quantity or ''} {order.symbol}: {code} {text}"
@@ -153,12 +157,26 @@ class Reports:
         most = self._memory.policy.retry_after if stands else self._memory.policy.naked_again
         self._memory.hold_longer(order.symbol, pace, now, most)
         if meaning is Reaction.WOULD_TRIGGER:
-            self._close(order.symbol, f"the price is beyond its {order.leg.replace('_', '-')} already")
+            self._overtaken(order)
         elif order.leg == "stop" and order.close_position:
             if meaning not in {Reaction.NOTHING_TO_REDUCE, Reaction.STOP_STANDS}:
                 self._close(order.symbol, f"its stop was refused: {why}")
         else:
             self._memory.hold(order.symbol, pace, now + self._memory.policy.retry_after)
+
+    def _overtaken(self, order: OrderRecord) -> None:
+        """The price was beyond it before it stood: what it is of is closed; of several those whose stop it is."""
+        reason = f"the price is beyond its {order.leg.replace('_', '-')} already"
+        position = self._memory.position(order.symbol)
+        if len(position.books) < 2:
+            self._close(order.symbol, reason)
+            return
+        mine = book_of(position, order)
+        for book in position.books:
+            is_meant = book is mine if order.strategy else book.stop_price == order.trigger_price
+            if is_meant and book.closing is None:
+                position = changed(position, replace(book, closing=reason))
+        self._memory.put(position)
 
     def _close(self, symbol: str, reason: str) -> None:
         position = self._memory.position(symbol)
@@ -350,6 +368,8 @@ class Reports:
         side = side_of(told.quantity)
         if old.managed and old.side == side:
             return new
+        if any(one.side == side for one in old.books):
+            return replace(new, ours=True, side=side, signal=None, opened_at=None, closing=None)
         entry = next((one for one in self._memory.unsettled(told.symbol, *ENTERING) if _opens(one, told)), None)
         if entry is not None and not (old.is_theirs and old.side == side):
             return entered(replace(new, side=None, signal=None, stop_price=None), entry, now)
@@ -395,8 +415,12 @@ class Reports:
             self._memory.put(replace(self._with_part(position, order), reduced_at=max(position.reduced_at, at)))
             return
         grows = position.quantity > 0 if order.side == "BUY" else position.quantity < 0
-        if at > position.as_of or (grows and (at == position.as_of or not position.is_theirs)):
-            position = self._with_part(entered(position, order, now), order)
+        theirs_too = position.is_theirs and self._memory.policy.books
+        if theirs_too:
+            self._memory.recall(order.symbol)
+        elif at > position.as_of or (grows and (at == position.as_of or not position.is_theirs)):
+            known = bool(position.books) and position.managed  # what it means for its own book is counted there
+            position = position if known else self._with_part(entered(position, order, now), order)
         elif position.is_theirs or (self._memory.policy.owned and order.id not in position.parts):
             self._memory.recall(order.symbol)
         if position.settled:

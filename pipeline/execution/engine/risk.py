@@ -19,6 +19,7 @@ from pipeline.execution.engine.state import (
     PositionRecord,
     SignalView,
     SymbolState,
+    flat,
 )
 from pipeline.portfolio.allocation import WHOLE
 from pipeline.portfolio.caps import Held
@@ -55,6 +56,8 @@ class Ask:
     stage: int
     breakers: tuple[BreakerView, ...]
     open_symbols: frozenset[str]
+    whole: PositionRecord | None = None
+    """All that is held of the symbol; `position` is what the signal's strategy sees of it. None: the same."""
     closed: bool = False
     """The signal has closed what was held already, and is decided once more, to open the other way."""
     reserved: Decimal = ZERO
@@ -65,6 +68,11 @@ class Ask:
     """All that is margined in the same asset, and what is on its way; asked for where something caps it."""
     alike: Collection[str] | None = None
     """What moves like the signal's symbol; None: nobody knows."""
+
+    @property
+    def net(self) -> PositionRecord:
+        """What is held of the symbol, whoever's."""
+        return self.position if self.whole is None else self.whole
 
     @property
     def newest(self) -> Decimal:
@@ -282,7 +290,7 @@ def _lost(one: Instrument, ask: Ask, atr: Decimal) -> Decimal:
 def limits(ask: Ask, one: Instrument) -> sizing.Limits:
     """What may be added to what is held, by what that was bought for, and what is free: not what is on its way
     already, and not the cushion."""
-    rooms = _rooms(ask, one, dearer(one, ask.price, ask.limit), ask.position)
+    rooms = _rooms(ask, one, dearer(one, ask.price, ask.limit), ask.net)
     cushion = ask.account.equity * ask.risk.margin_cushion_percent / 100
     free = ask.account.available - ask.reserved - cushion
     return sizing.Limits(rooms, free, ask.risk.leverage, ask.taker_fee)
@@ -304,13 +312,17 @@ def take_profit_distance(ask: Ask, atr: Decimal) -> Decimal | None:
 
 def liquidated_before(ask: Ask, one: Instrument, quantity: Decimal, stop: Decimal) -> str | None:
     """Why the stop would not be the first to close the position, with that quantity added."""
-    held, settings = ask.position, ask.risk
+    held, settings = ask.net, ask.risk
     sign = 1 if ask.signal.side == "long" else -1
-    fills = [(sign * quantity, ask.price)]
+    if held.quantity * sign < 0:  # of another strategy: as much of it is closed first
+        quantity, held = max(ZERO, quantity - abs(held.quantity)), flat(ask.signal.symbol)
+    elif held.books and held.stop_price is not None:
+        stop = min(stop, held.stop_price) if sign == 1 else max(stop, held.stop_price)
+    fills = [(sign * quantity, ask.price)] if quantity else []
     if held.quantity:
         fills.append((held.quantity, held.entry_price))
-    total, entry = held.quantity + sign * quantity, one.average_entry(fills)
-    price = liquidation.price(one, total, entry, settings.leverage, ask.market.brackets)
+    total, entry = held.quantity + sign * quantity, one.average_entry(fills) if fills else ask.price
+    price = liquidation.price(one, total, entry, settings.leverage, ask.market.brackets) if total else None
     if price is None or not liquidation.too_near(stop, ask.price, price):
         return None
     beyond = sign * (stop - price) <= 0
@@ -343,19 +355,21 @@ def _shares(ask: Ask) -> dict[str, Decimal]:
 
 def _rooms(ask: Ask, one: Instrument, price: Decimal, held: PositionRecord | None = None) -> dict[str, Decimal]:
     """What the position may be worth whatever the equity, less what is held of it, in the asset of its margin: what a
-    person or a stage allows is said in what prices are in, and counts at that price."""
+    person or a stage allows is said in what prices are in, and counts at that price. What others hold the other way is
+    closed first, and leaves so much more room."""
     has = ZERO if held is None or not held.quantity else held.quantity
     entry = held.entry_price if held is not None and has else price
+    way = 1 if has == 0 or (has > 0) == (ask.signal.side == "long") else -1
     rooms = {}
     if one.arithmetic.is_borrowed:
         allowed = liquidation.most(ask.risk.leverage, ask.market.brackets)
-        rooms[f"the exchange at leverage {ask.risk.leverage}"] = allowed - one.notional(has, entry)
+        rooms[f"the exchange at leverage {ask.risk.leverage}"] = allowed - way * one.notional(has, entry)
     caps = {"the symbol's max_position": ask.market.trading.max_position}
     if ask.policy.production:
         caps[f"production stage {ask.stage}"] = sizing.stage_cap(ask.stage)
     for name, cap in caps.items():
         if cap is not None:
-            rooms[name] = (cap - one.quoted(has, entry)) * one.notional(ONE, price) / one.quoted(ONE, price)
+            rooms[name] = (cap - way * one.quoted(has, entry)) * one.notional(ONE, price) / one.quoted(ONE, price)
     return rooms
 
 

@@ -68,6 +68,11 @@ class Policy:
         return not self.arithmetic.is_borrowed
 
     @property
+    def books(self) -> bool:
+        """Whether each strategy has a book of its own. Coins are counted by whoever bought them first."""
+        return self.portfolio.books and not self.owned
+
+    @property
     def surely_gone(self) -> int:
         """After so long, a request that nobody has seen will not be carried out any more."""
         return self.recv_window + self.late_margin
@@ -147,6 +152,8 @@ class OrderRecord:
     updated_at: int
     interval: str | None = None
     """Of the signal or the position that it is for; None: from before it was kept."""
+    strategy: str | None = None
+    """Whose it is; None: of the position as a whole, whoever's that is."""
     turns: bool = False
     """Of a close: its signal is decided once more when nothing is held, to open the other way."""
     state: State = "intended"
@@ -180,9 +187,25 @@ class OrderRecord:
         return self.state in IN_DOUBT
 
     @property
+    def may_open(self) -> bool:
+        """Whether it opens something, whatever it is for: the close of one strategy's book does, where another holds
+        the other way."""
+        return self.leg not in PROTECTING and not self.only_closes
+
+    @property
+    def only_closes(self) -> bool:
+        """Whether it can open nothing, whatever is held when it comes."""
+        return self.reduce_only or self.close_position
+
+    @property
     def stands(self) -> bool:
         """Whether it is open at the exchange, as far as we know."""
         return self.state in STANDING
+
+    @property
+    def owner(self) -> tuple[str | None, str | None]:
+        """The strategy and the interval whose it is; without a strategy it is the position's as a whole."""
+        return self.strategy or (self.plan.strategy if self.plan else None), self.interval
 
     @property
     def rests(self) -> bool:
@@ -199,6 +222,15 @@ class OrderRecord:
     def waits(self) -> bool:
         """Of a conditional order: it stands, and its price has not been reached."""
         return self.state == "accepted"
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """So much of what an order has filled is in the books. `at`: when that was last counted."""
+
+    order: str
+    filled: Decimal
+    at: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,6 +267,11 @@ class PositionRecord:
     """Of coins: the orders that have bought them and sold of them."""
     missing: Decimal = ZERO
     """Of coins: how many of ours somebody else has taken."""
+    books: tuple["PositionRecord", ...] = ()
+    """Where each strategy has a book of its own: what each holds, as if it held it alone. They add up to the
+    quantity."""
+    counted: tuple[Counted, ...] = ()
+    """What is in the books of the orders that were filled lately."""
 
     @property
     def managed(self) -> bool:
@@ -255,6 +292,11 @@ class PositionRecord:
     def exposed(self) -> bool:
         """Whether there is, or has to be assumed, something to protect."""
         return self.quantity != 0 or self.entered_at > self.as_of
+
+    @property
+    def owner(self) -> tuple[str | None, str | None]:
+        """The strategy and the interval whose it is."""
+        return self.strategy, self.interval
 
     def belongs_to(self, signal: SignalView) -> bool:
         """Whether it is of the signal's strategy and interval; where its interval is not known, of the strategy."""

@@ -14,6 +14,7 @@ from pipeline.execution.engine.client_ids import NOBODY, Identity
 from pipeline.execution.engine.state import (
     BreakerView,
     By,
+    Counted,
     DecisionView,
     OrderRecord,
     PlanRecord,
@@ -26,7 +27,7 @@ from pipeline.execution.engine.state import (
 from pipeline.timeline import to_datetime, to_ms
 from schemas.control import Breaker, Installation, Trading
 from schemas.orders import Order, Plan, Transition
-from schemas.positions import Position
+from schemas.positions import Book, CountedOrder, Position
 from schemas.signals import Decision, Signal
 
 
@@ -77,6 +78,7 @@ def order_record(order: Order) -> OrderRecord:
         symbol=order.symbol,
         signal=order.signal,
         interval=order.interval,
+        strategy=order.strategy,
         turns=order.turns,
         leg=order.leg,
         side=order.side,
@@ -133,8 +135,15 @@ def position_document(position: PositionRecord, identity: Identity, now: int, wo
         opened_at=_moment(position.opened_at),
         parts=list(position.parts),
         missing=position.missing,
+        books=[_book(one) for one in position.books],
+        counted=[CountedOrder(order=one.order, filled=one.filled, at=to_datetime(one.at)) for one in position.counted],
         updated_at=to_datetime(now),
     )
+
+
+def _book(book: PositionRecord) -> Book:
+    fields = {name: getattr(book, name) for name in Book.model_fields}
+    return Book(**fields | {"opened_at": _moment(book.opened_at)})
 
 
 def _worth(report: PositionReport | None) -> dict[str, Decimal | None]:
@@ -171,7 +180,14 @@ def position_record(position: Position) -> PositionRecord:
         opened_at=_time(position.opened_at),
         parts=tuple(position.parts),
         missing=position.missing,
+        books=tuple(_book_record(position.symbol, one) for one in position.books),
+        counted=tuple(Counted(one.order, one.filled, to_ms(one.at)) for one in position.counted),
     )
+
+
+def _book_record(symbol: str, book: Book) -> PositionRecord:
+    fields = {name: getattr(book, name) for name in Book.model_fields}
+    return PositionRecord(symbol, **fields | {"opened_at": _time(book.opened_at)})
 
 
 def disowned(position: Position) -> PositionRecord:

@@ -73,7 +73,7 @@ class Signals:
         """Tell of what the strategy of each position said last, where that closes it and nobody acted on it: it was
         found late, or it expired before an older signal opened the position."""
         try:
-            for position in held:
+            for position in (book for one in held for book in one.books or (one,)):
                 if position.side is not None and position.strategy is not None:
                     self._remind(position, position.strategy, position.side)
         except PyMongoError as error:

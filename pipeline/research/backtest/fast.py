@@ -143,7 +143,9 @@ class Prepared:
 def beyond(asked: Asked) -> str | None:
     """What is asked for that the compiled rules do not know, if anything."""
     risk, own, is_borrowed = asked.policy.risk, asked.trading.values(), asked.product.arithmetic.is_borrowed
+    speakers = {(one.strategy, one.interval) for one in asked.signals} if asked.policy.books else ()
     asks = {
+        "books of several strategies": len(speakers) > 1,
         "limit entries": is_borrowed and risk.entry_order != "market",
         "crossed margin": is_borrowed and risk.margin_type != "isolated",
         "daily target of a symbol": any(one.daily_profit_percent is not None for one in own),

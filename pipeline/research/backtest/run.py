@@ -194,7 +194,7 @@ def _by_executor(asked: Asked, progress: Callable[[int], None]) -> Outcome:
 def _of_contracts(record: Record, asked: Asked) -> tuple[Sequence[Trade], Curve, float]:
     instruments, signals = asked.instruments, {one.id: one for one in asked.signals}
     fills = [one for one in record.ledger if isinstance(one, Fill)]
-    trades = trades_of(record.ledger, record.orders, signals, asked.minutes, instruments)
+    trades = trades_of(record.ledger, record.orders, signals, asked.minutes, instruments, books=asked.policy.books)
     curve = curve_of(record.ledger, asked.minutes, asked.sizes, asked.start, asked.end)
     turnover = sum((instruments[one.symbol].notional(one.quantity, one.price) for one in fills), Decimal())
     return trades, curve, float(turnover)

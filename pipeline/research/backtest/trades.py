@@ -11,6 +11,7 @@ from typing import Final, Literal, Protocol
 
 from pipeline.exchange.products.instrument import Instrument
 from pipeline.execution.engine.state import ENTERING, OrderRecord, SignalView, side_of
+from pipeline.research.backtest.by_book import Whose, by_book
 from pipeline.research.backtest.minutes import Minutes
 from pipeline.simulator.venue.ledger import Fill, Funding, Insured, LedgerEntry
 from pipeline.simulator.venue.liquidation import Force
@@ -103,27 +104,35 @@ def trades_of(
     signals: Mapping[str, SignalView],
     minutes: Mapping[str, Minutes],
     instruments: Mapping[str, Instrument],
+    *,
+    books: bool = False,
 ) -> list[Trade]:
-    """In the order in which they were opened; those that are still open have no end."""
+    """In the order in which they were opened; those that are still open have no end. `books`: each strategy's own,
+    where several held a contract together."""
 
     def told(position: _Position, symbol: str) -> Trade:
         return _trade(position, orders, signals, minutes[symbol], instruments[symbol])
 
-    held: dict[str, _Position] = {}
+    held: dict[Whose, _Position] = {}
     found: list[Trade] = []
-    for entry in ledger:
+    for whose, entry in by_book(ledger, orders, instruments) if books else map(_nobodys, ledger):
         match entry:
             case Fill():
-                position = held.setdefault(entry.symbol, _Position())
+                position = held.setdefault(whose, _Position())
                 position.add(entry)
                 if not position.held:
-                    found.append(told(held.pop(entry.symbol), entry.symbol))
-            case Funding() if entry.symbol in held:
-                held[entry.symbol].funding += entry.amount
+                    found.append(told(held.pop(whose), entry.symbol))
+            case Funding() if whose in held:
+                held[whose].funding += entry.amount
             case Insured():
                 found[-1] = replace(found[-1], gross=found[-1].gross + entry.amount)
-    found += (told(one, symbol) for symbol, one in held.items())
+    found += (told(one, whose[0]) for whose, one in held.items())
     return sorted(found, key=lambda one: (one.opened_at, one.symbol))
+
+
+def _nobodys(entry: LedgerEntry) -> tuple[Whose, LedgerEntry]:
+    """There is one position a symbol."""
+    return (entry.symbol if isinstance(entry, Fill | Funding) else "", None, None), entry
 
 
 def _trade(

@@ -1,5 +1,7 @@
 """The laws of docs/execution.md, as they hold once a schedule is quiet again."""
 
+from collections.abc import Callable
+
 from pipeline.execution.engine.effects import WriteVerdict
 from pipeline.execution.engine.state import ENTERING, PositionRecord, SignalView
 from pipeline.timeline import SECOND
@@ -9,7 +11,7 @@ from tests.execution.drill.world import World, made_by_others
 from tests.execution.model import SYMBOL, Placed
 
 
-def broken_law(schedule: World) -> str | None:
+def broken_law(schedule: World, position_law: Callable[[World], str | None] | None = None) -> str | None:
     """The first law of docs/execution.md that does not hold now that all is quiet."""
     exchange, journal = schedule.exchange, schedule.journal
     if schedule.wrongs:
@@ -45,7 +47,9 @@ def broken_law(schedule: World) -> str | None:
         if verdict is not None and verdict.verdict == "taken" and not set(verdict.orders) <= set(journal.orders):
             return f"signal {signal.id} is taken, and its order is not in the journal"
     forgetful = schedule.faults.forgetful and not schedule.overtaken
-    if forgetful and (closed := [one for one in journal.orders.values() if one.leg == "flatten"]):
+    if forgetful and (
+        closed := [one for one in journal.orders.values() if one.leg == "flatten" and one.strategy is None]
+    ):
         return f"nothing was wrong but that the exchange forgot for a while, and the position was closed: {closed}"
     if unheeded := late_exit(schedule):
         return f"held, though its strategy is out since {unheeded}"
@@ -84,7 +88,7 @@ def broken_law(schedule: World) -> str | None:
     invented = [one for one in journal.orders.values() if one.filled and exchange.find(one.id) is None]
     if invented:
         return f"filled in the journal, and never at the exchange: {invented}"
-    return broken_position_law(schedule)
+    return (position_law or broken_position_law)(schedule)
 
 
 def naked_for_too_long(schedule: World) -> str | None:
@@ -121,9 +125,15 @@ def unsaid_end(schedule: World, verdict: WriteVerdict | None, entries: list[Plac
 
 def late_exit(schedule: World, now: int = END + QUIET) -> SignalView | None:
     """The exit that was said last of what is held, and that nobody acted on because it came late."""
-    held = schedule.journal.positions.get(SYMBOL)
-    if held is None or not held.quantity or not held.ours:
+    position = schedule.journal.positions.get(SYMBOL)
+    if position is None or not position.ours:
         return None
+    books = position.books or ([position] if position.quantity else [])
+    return next((late for held in books if (late := late_exit_of(schedule, held, now))), None)
+
+
+def late_exit_of(schedule: World, held: PositionRecord, now: int) -> SignalView | None:
+    """The same, of what one strategy holds."""
     said = [
         one
         for one in schedule.signals.values()

@@ -2,6 +2,8 @@
 broken is added to its `wrongs`.
 """
 
+from itertools import product
+
 from pipeline.execution.engine.state import OrderRecord, PositionRecord
 from tests.execution.drill.world import World
 from tests.execution.model import SYMBOL, UNHEARD
@@ -20,6 +22,9 @@ def check_turn(schedule: World, opening: OrderRecord) -> None:
     unheard = schedule.exchange.now - schedule.exchange.reopened_by_hand_at < UNHEARD
     closes = [one for one in schedule.journal.orders.values() if (one.signal, one.leg) == (opening.signal, "exit")]
     position = schedule.exchange.position
+    held_by = schedule.journal.positions.get(SYMBOL)
+    if schedule.policy.books and held_by is not None:
+        position = sum(one.quantity for one in held_by.books if one.owner == opening.owner)
     other_side = position < 0 if opening.side == "BUY" else position > 0
     held = closes and other_side and not unheard
     if held or any(one.unsettled and one.attempts for one in closes):
@@ -46,13 +51,15 @@ def check_abandoned(schedule: World, order: OrderRecord) -> None:
 
 def count_end(schedule: World, handed: PositionRecord) -> None:
     """Of each end that is handed to the journal."""
+    if schedule.policy.books:
+        return  # each book's end is told, and not the position's
     old, schedule.handed = schedule.handed, handed
     schedule.ends_handed += old is not None and old.managed and not old.goes_on_as(handed)
 
 
 def check_end(schedule: World, old: PositionRecord | None, new: PositionRecord) -> None:
     """Each end is told once: by then the journal has it, and it is not told again."""
-    if old is not None and old.managed and not old.goes_on_as(new):
+    if old is not None and old.managed and not old.goes_on_as(new) and not schedule.policy.books:
         schedule.ends += 1
         check_told(schedule)
         if len(schedule.endings) < schedule.ends:
@@ -62,12 +69,17 @@ def check_end(schedule: World, old: PositionRecord | None, new: PositionRecord) 
 
 def check_told(schedule: World) -> None:
     """No end is told before there is another."""
-    if len(schedule.endings) > schedule.ends_handed + 1:
+    if len(schedule.endings) > schedule.ends_handed + 1 and not schedule.policy.books:
         schedule.wrongs.append(f"{len(schedule.endings)} ends were told, and there were {schedule.ends_handed}")
 
 
 def check_stop(schedule: World, old: PositionRecord | None, new: PositionRecord) -> None:
-    """A stop never loosens."""
+    """A stop never loosens: of each strategy its own, where there are books."""
+    if old is not None and (old.books or new.books):
+        for before, after in product(old.books, new.books):
+            if before.owner == after.owner:
+                check_stop(schedule, before, after)
+        return
     if old is None or old.signal is None or old.signal != new.signal or old.side != new.side:
         return
     if old.stop_price is None or new.stop_price is None:

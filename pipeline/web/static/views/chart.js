@@ -282,6 +282,12 @@ export function priceLines(data, symbol, theme) {
   /** @type {import("../chart/chart.js").PriceLine[]} */
   const lines = [];
   for (const one of data.positions.filter((/** @type {any} */ held) => held.symbol === symbol)) {
+    for (const book of one.books.length > 1 ? one.books : []) {
+      lines.push({ price: Number(book.entry_price), text: `${Number(book.quantity) > 0 ? "▲" : "▼"} ${book.strategy} ${book.interval}`, colour: theme.ink });
+      if (book.stop_price) lines.push({ price: Number(book.stop_price), text: `stop ${book.strategy}`, colour: theme.fall, dashed: true });
+      if (book.take_profit_price) lines.push({ price: Number(book.take_profit_price), text: `target ${book.strategy}`, colour: theme.rise, dashed: true });
+    }
+    if (one.books.length > 1) continue;
     lines.push({ price: Number(one.entry_price), text: `${Number(one.quantity) > 0 ? "▲ long" : "▼ short"} ${one.quantity.replace("-", "")}${one.ours ? "" : ", not ours"}`, colour: theme.ink });
     if (one.stop_price) lines.push({ price: Number(one.stop_price), text: "stop", colour: theme.fall, dashed: true });
     if (one.take_profit_price) lines.push({ price: Number(one.take_profit_price), text: "target", colour: theme.rise, dashed: true });

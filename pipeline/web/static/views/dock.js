@@ -65,7 +65,15 @@ export const positionsTable = (rows, market) => table([
   { name: "liquidation", cell: (one) => amount(one.liquidation_price) },
   { name: "strategy", class: "text", cell: (one) => one.ours ? one.strategy ?? "" : "not ours: left alone" },
   { name: "since", class: "text", cell: (one) => moment(one.opened_at) },
-], rows, "Nothing is held.");
+], rows.flatMap(withBooks), "Nothing is held.");
+
+/** What several strategies hold of it is shown below what is held, each with its own stop.
+ * @param {any} one */
+function withBooks(one) {
+  if (one.books.length < 2) return [one];
+  const nobodys = { symbol: one.symbol, mark_price: null, unrealized: null, liquidation_price: null, ours: true };
+  return [{ ...one, strategy: `${one.books.length} strategies` }, ...one.books.map((/** @type {any} */ each) => ({ ...each, ...nobodys, strategy: `${each.strategy} ${each.interval}` }))];
+}
 
 /** @param {any[]} rows */
 export const ordersTable = (rows) => table([

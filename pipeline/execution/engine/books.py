@@ -1,0 +1,200 @@
+"""The books of a position: what each strategy holds of it, as if it held it alone. Pure.
+
+The exchange keeps one position a symbol, so the books add up to it. A fill is its order's owner's. What closes more
+than the owner has, or is nobody's own, is taken from those whom it reduces, pro rata. Nothing is ever ordered to put a
+book right: the exchange is right, and the books follow.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from decimal import Decimal
+
+from pipeline.exchange.products.arithmetic import Arithmetic
+from pipeline.execution.engine.rebuild import entered
+from pipeline.execution.engine.state import (
+    ENTERING,
+    ZERO,
+    Counted,
+    OrderRecord,
+    PositionRecord,
+    SignalView,
+    flat,
+    side_of,
+)
+from pipeline.portfolio.sharing import shared
+from pipeline.timeline import HOUR
+
+Books = tuple[PositionRecord, ...]
+
+
+def total(books: Iterable[PositionRecord]) -> Decimal:
+    """What they add up to."""
+    return sum((one.quantity for one in books), ZERO)
+
+
+def book_of(position: PositionRecord, order: OrderRecord) -> PositionRecord | None:
+    """The book that the order is of, if anything is held in it."""
+    return next((one for one in position.books if one.owner == order.owner), None)
+
+
+def view(position: PositionRecord, signal: SignalView) -> PositionRecord:
+    """What the signal's strategy holds, as if it held it alone; what is not ours is everybody's to see."""
+    if position.is_theirs:
+        return position
+    return next((one for one in position.books if one.belongs_to(signal)), flat(position.symbol))
+
+
+def reduces(position: PositionRecord, book: PositionRecord) -> bool:
+    """Whether closing the book closes as much of the position, and opens nothing."""
+    return position.quantity * book.quantity > 0 and abs(position.quantity) >= abs(book.quantity)
+
+
+def opened_as(position: PositionRecord, orders: Iterable[OrderRecord], now: int) -> PositionRecord:
+    """The position with one book: it was held before there were any, or was found again."""
+    book = replace(
+        position, stop_order=None, take_profit_order=None, unprotected_since=None, as_of=0, entered_at=0, reduced_at=0,
+        unheard_at=-1, books=(), counted=(),
+    )  # fmt: skip
+    counted = tuple(Counted(one.id, one.filled, now) for one in orders if one.filled)
+    return replace(position, books=(book,) if position.ours and position.quantity else (), counted=counted)
+
+
+def carried(
+    position: PositionRecord, orders: Sequence[OrderRecord], arithmetic: Arithmetic, lot: Decimal, now: int
+) -> PositionRecord:
+    """With what the orders of its symbol have filled since that was counted last."""
+    counted = {one.order: one for one in position.counted}
+    books = position.books
+    for order in sorted(orders, key=lambda one: (one.created_at, one.id)):
+        before = counted[order.id].filled if order.id in counted else ZERO
+        if order.filled > before:
+            change = order.filled - before if order.side == "BUY" else before - order.filled
+            entering = order.leg in ENTERING
+            books = _grown(books, order, change, arithmetic, now) if entering else _closed(books, order, change, lot)
+            counted[order.id] = Counted(order.id, order.filled, now)
+    if books is position.books and len(counted) == len(position.counted):
+        return position
+    known = {one.id for one in orders}
+    lately = tuple(one for one in counted.values() if one.at > now - HOUR or one.order in known)
+    return replace(position, books=books, counted=lately)
+
+
+def evened(position: PositionRecord, lot: Decimal) -> Books:
+    """Books that add up to what the exchange has: somebody else has closed some of it, or added to it. Where nothing is
+    left, nobody has anything left: what they hold against each other ends as well."""
+    missing = position.quantity - total(position.books)
+    if not position.quantity:
+        return ()
+    books, left = _taken(position.books, missing, lot)
+    if not left:
+        return books
+    side = [one for one in books if one.quantity * left > 0]
+    if not side:
+        return books
+    parts = _pro_rata(abs(left), [abs(one.quantity) for one in side], lot)
+    return _moved(books, {one.owner: part if left > 0 else -part for one, part in zip(side, parts, strict=True)})
+
+
+def dressed(position: PositionRecord) -> PositionRecord:
+    """The position as its books make it: of one, all that it is; of several, the stop that lies farthest."""
+    books = position.books
+    held = position.quantity or total(books)
+    if not books or not position.ours or not held or not position.exposed:
+        return position
+    side = side_of(held)
+    mine = [one for one in books if one.side == side]
+    if not mine:
+        return replace(position, side=side)
+    if len(books) == 1:
+        (book,) = books
+        return replace(
+            position, side=side, strategy=book.strategy, interval=book.interval, trial=book.trial,
+            signal=position.signal or book.signal, unit_quantity=book.unit_quantity, atr=book.atr,
+            last_add_price=book.last_add_price, stop_price=book.stop_price or position.stop_price,
+            take_profit_price=book.take_profit_price, opened_at=position.opened_at or book.opened_at,
+            closing=book.closing or position.closing,
+        )  # fmt: skip
+    most = max(mine, key=lambda one: abs(one.quantity))
+    return replace(
+        position, side=side, strategy=most.strategy, interval=most.interval, trial=False,
+        signal=position.signal or most.signal, stop_price=farthest(mine), take_profit_price=None,
+        opened_at=position.opened_at or most.opened_at,
+    )  # fmt: skip
+
+
+def farthest(books: Sequence[PositionRecord]) -> Decimal | None:
+    """The stop of theirs that is reached last; all are of one side."""
+    stops = [one.stop_price for one in books if one.stop_price is not None]
+    return (min if books[0].side == "long" else max)(stops, default=None)
+
+
+def changed(position: PositionRecord, book: PositionRecord) -> PositionRecord:
+    """The position with the book as it is now."""
+    return replace(position, books=tuple(book if one.owner == book.owner else one for one in position.books))
+
+
+def _grown(books: Books, order: OrderRecord, change: Decimal, arithmetic: Arithmetic, now: int) -> Books:
+    """What a signal has opened, or added."""
+    strategy, interval = order.owner
+    old = next((one for one in books if one.owner == order.owner), None)
+    held = old or replace(flat(order.symbol), strategy=strategy, interval=interval)
+    price = order.average_price or (order.plan.price if order.plan else ZERO)
+    quantity = held.quantity + change
+    new = replace(entered(held, order, now), quantity=quantity, side=side_of(quantity))
+    if held.quantity * change >= 0:
+        fills = [(abs(held.quantity), held.entry_price), (abs(change), price)]
+        average = arithmetic.average([one for one in fills if one[0] and one[1]])
+        new = replace(new, entry_price=average or price, signal=new.signal or order.signal)
+    if not quantity:
+        return tuple(one for one in books if one is not old)
+    return (*books, new) if old is None else tuple(new if one is old else one for one in books)
+
+
+def _closed(books: Books, order: OrderRecord, change: Decimal, lot: Decimal) -> Books:
+    """What has closed something: its owner's first, else theirs whose price it was. What was closed beyond all that is
+    in the books is not in them: something that was opened has not been told yet, or the exchange says what is held."""
+    for is_meant in _order_of_taking(order):
+        meant = [one for one in books if is_meant(one)]
+        taken, change = _taken(meant, change, lot)
+        books = _with(books, meant, taken)
+    return books
+
+
+def _order_of_taking(order: OrderRecord) -> Sequence[Callable[[PositionRecord], bool]]:
+    if order.strategy is not None:
+        return (lambda one: one.owner == order.owner, lambda _: True)
+    if order.leg == "stop":
+        return (lambda one: one.stop_price == order.trigger_price, lambda _: True)
+    if order.leg == "take_profit":
+        return (lambda one: one.take_profit_price == order.trigger_price, lambda _: True)
+    return (lambda _: True,)
+
+
+def _taken(books: Sequence[PositionRecord], change: Decimal, lot: Decimal) -> tuple[Books, Decimal]:
+    """Those that the change reduces, less what it took of them; and what it did not find."""
+    side = [one for one in books if one.quantity * change < 0]
+    held = [abs(one.quantity) for one in side]
+    parts = shared(abs(change), held, lot)
+    sign = 1 if change > 0 else -1
+    left = change - sign * sum(parts, ZERO)
+    return _moved(tuple(books), {one.owner: sign * part for one, part in zip(side, parts, strict=True)}), left
+
+
+def _pro_rata(quantity: Decimal, held: Sequence[Decimal], lot: Decimal) -> tuple[Decimal, ...]:
+    """What is added to what they hold, which may be more than that."""
+    times, rest = divmod(quantity, sum(held, ZERO))
+    more = shared(rest, held, lot) if rest else [ZERO] * len(held)
+    return tuple(times * each + part for each, part in zip(held, more, strict=True))
+
+
+def _moved(books: Books, changes: dict[tuple[str | None, str | None], Decimal]) -> Books:
+    moved = (replace(one, quantity=one.quantity + changes.get(one.owner, ZERO)) for one in books)
+    return tuple(one for one in moved if one.quantity)
+
+
+def _with(books: Books, old: Sequence[PositionRecord], new: Sequence[PositionRecord]) -> Books:
+    """In their places, the new for the old; those that have ended are gone."""
+    by_owner = {one.owner: one for one in new}
+    replaced = {one.owner for one in old}
+    found = (by_owner.get(one.owner) if one.owner in replaced else one for one in books)
+    return tuple(one for one in found if one is not None)

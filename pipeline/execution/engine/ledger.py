@@ -1,0 +1,258 @@
+"""Keeps the books of each position true to it, and each book's own stop and target; closes a book that is to end.
+
+The position as a whole is kept and protected as ever (`reconcile`). Here is what lies inside it: see `books`, `guards`.
+"""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from decimal import Decimal
+from typing import Final
+
+from pipeline.execution.engine import books, guards, sizing
+from pipeline.execution.engine.effects import Cancel, Notify, Reconcile
+from pipeline.execution.engine.endings import UNTOLD, by_other, by_ours
+from pipeline.execution.engine.found_stop import with_stop
+from pipeline.execution.engine.memory import Memory
+from pipeline.execution.engine.protect import pace_of
+from pipeline.execution.engine.state import CLOSING, DECIDED, ENTERING, OrderRecord, PositionRecord, exit_side
+from pipeline.timeline import MINUTE, SECOND
+
+_TOLD_WITHIN: Final = 2 * SECOND
+"""So long after the position, or before it, the stream may tell the fill that moved it."""
+_LOOK_AGAIN: Final = 2 * SECOND
+_AGAIN: Final = SECOND
+_CANCEL_AGAIN: Final = 2 * SECOND
+_CRUMB: Final = Decimal("1e-8")
+_NOBODYS: Final = "more of it was closed than any strategy holds"
+
+
+class Ledger:
+    """Of all symbols."""
+
+    def __init__(self, memory: Memory) -> None:
+        self._memory = memory
+        self._ended = False
+        self._uneven: dict[str, tuple[Decimal, int]] = {}
+
+    def keep(self, symbol: str, now: int) -> None:
+        """What was filled is in the books, and the position is as they make it."""
+        position = self._memory.position(symbol)
+        if position.is_theirs:
+            self._memory.uneven.discard(symbol)
+            return
+        orders, lot = self._memory.of(symbol), self._lot(symbol)
+        carried = books.carried(position, orders, self._memory.policy.arithmetic, lot, now)
+        even = self._evened(carried, orders, lot, now)
+        self._tell_ends(position.books, carried, orders)
+        self._tell_ends(carried.books, even, ())
+        self._memory.put(books.dressed(self._with_stops(even)))
+
+    def _with_stops(self, position: PositionRecord) -> PositionRecord:
+        """One that was found again has the stop of what stands, else as its entry would have had."""
+        for book in position.books:
+            if book.stop_price is None:
+                known = position.stop_price if len(position.books) == 1 else None
+                priced = replace(book, stop_price=known, entry_price=book.entry_price or position.entry_price)
+                position = books.changed(position, with_stop(priced, self._memory) if priced.entry_price else priced)
+        return position
+
+    def guard(self, symbol: str, now: int) -> None:
+        """Each book has what protects it, and ends when it is to."""
+        position = self._memory.position(symbol)
+        if position.is_theirs or symbol in self._memory.recalling or symbol in self._memory.uneven:
+            return  # what was filled is not told yet: nothing is closed twice
+        orders = self._memory.unsettled(symbol)
+        wanted = guards.wanted(position) if position.settled else None
+        if wanted is not None:
+            self._place(position, wanted, orders, now)
+        if len(position.books) > 1 or not position.exposed:
+            self._watch(position, orders)
+        if not position.closing and position.settled:
+            if self._has_ended(position):
+                self.cross(symbol, "the exchange does not trade it any more")
+            for book in self._memory.position(symbol).books:
+                if book.closing is not None:
+                    self._close(position, book, orders, now)
+
+    def cross(self, symbol: str, reason: str) -> None:
+        """Nothing is held, and everything is to be closed: what they hold against each other ends."""
+        position = self._memory.position(symbol)
+        self._memory.put(replace(position, books=()))
+        self._memory.emit(
+            Notify("info", f"{symbol} is crossed", f"{reason}: what its strategies held against each other is gone")
+        )
+
+    def _lot(self, symbol: str) -> Decimal:
+        filters = self._memory.market(symbol).filters
+        return _CRUMB if filters is None else sizing.market_step(filters)
+
+    def take_ended(self) -> bool:
+        """Whether a book has ended since this was asked last."""
+        ended, self._ended = self._ended, False
+        return ended
+
+    def _tell_ends(
+        self, before: Iterable[PositionRecord], position: PositionRecord, orders: Iterable[OrderRecord]
+    ) -> None:
+        """What is not in them any more was closed: by the newest of these orders, or by nobody's that is known."""
+        held = {one.owner for one in position.books}
+        for book in before:
+            if book.owner not in held:
+                self._ended = True
+                newest = max((one for one in orders if one.filled), key=lambda one: one.seen_at, default=None)
+                other = self._memory.newest_other(book.symbol)
+                ending = by_ours(newest, book) if newest else by_other(other) if other else UNTOLD
+                title = f"{book.symbol} of {book.strategy} {book.interval or ''}".rstrip()
+                self._memory.emit(Notify(ending.level, f"{title} is closed", ending.words))
+
+    def _has_ended(self, position: PositionRecord) -> bool:
+        """Whether what is to be closed cannot be, and nothing is held at the exchange."""
+        untraded = self._memory.market(position.symbol).instrument is None
+        return untraded and not position.quantity and any(one.closing for one in position.books)
+
+    # As much as is held
+
+    def _evened(
+        self, position: PositionRecord, orders: Iterable[OrderRecord], lot: Decimal, now: int
+    ) -> PositionRecord:
+        """Where they do not add up to what is held, a fill has not been told yet, or somebody else has traded: which of
+        the two, two comparisons with the exchange say, between which nothing of ours has moved."""
+        symbol, missing = position.symbol, position.quantity - books.total(position.books)
+        if not missing:
+            self._memory.uneven.discard(symbol)
+            self._uneven.pop(symbol, None)
+            return position
+        if symbol not in self._memory.uneven:
+            self._memory.uneven.add(symbol)
+            self._memory.hold(symbol, "even", now + _TOLD_WITHIN)
+        if symbol in self._memory.recalling or not position.settled or any(map(self._moves, orders)):
+            self._uneven.pop(symbol, None)
+            return position
+        compared_at = self._memory.compared_at
+        before, since = self._uneven.setdefault(symbol, (missing, compared_at))
+        if before != missing or position.as_of > compared_at:
+            self._uneven[symbol] = missing, compared_at
+        elif compared_at > since:
+            return self._followed(position, lot)
+        if self._memory.may(symbol, "even", now, _LOOK_AGAIN):
+            self._memory.emit(Reconcile(f"{symbol}: {missing} is in no strategy's book"))
+        return position
+
+    def _followed(self, position: PositionRecord, lot: Decimal) -> PositionRecord:
+        symbol = position.symbol
+        even = books.evened(position, lot)
+        self._memory.warn(
+            f"the books of {symbol} follow the exchange",
+            f"{books.total(position.books)} was in them, {position.quantity} is held",
+        )
+        self._memory.uneven.discard(symbol)
+        if books.total(even) != position.quantity:
+            return replace(position, books=even, closing=position.closing or _NOBODYS)
+        return replace(position, books=even)
+
+    def _moves(self, order: OrderRecord) -> bool:
+        """Whether it may have filled something that was not told."""
+        in_doubt = order.id in self._memory.doubts or order.in_doubt or order.fired
+        return order.unsettled and (in_doubt or order.leg in {*DECIDED, *CLOSING})
+
+    # Stops and targets of their own
+
+    def _place(
+        self, position: PositionRecord, wanted: Iterable[guards.Guard], orders: Iterable[OrderRecord], now: int
+    ) -> None:
+        """The new one first: each only reduces, and the closing stop stands beside them."""
+        standing = [one for one in orders if guards.is_guard(one)]
+        coming = any(one.leg in ENTERING for one in orders)
+        kept: set[str] = set()
+        missing = set()
+        for each in wanted:
+            made = [one for one in standing if each.is_made_by(one)]
+            kept.update(one.id for one in made[:1])
+            if not any(one.waits for one in made):
+                missing.add(each.book.owner)
+            if not made and each.book.closing is None and self._may(position, each, now):
+                self._memory.intend(guards.placed(self._memory.identity, each, now))
+        for one in standing:
+            alone = not position.quantity or self._closing_stands(position)
+            if one.id not in kept and one.waits and one.owner not in missing and alone and not coming:
+                self._cancel(one, now)
+
+    def _may(self, position: PositionRecord, each: guards.Guard, now: int) -> bool:
+        strategy, interval = each.book.owner
+        pace = pace_of(each.leg, closing=False)
+        return self._memory.may(position.symbol, f"{pace} {strategy} {interval}", now, _AGAIN)
+
+    def _closing_stands(self, position: PositionRecord) -> bool:
+        stop = self._memory.orders.get(position.stop_order or "")
+        return stop is not None and stop.waits and stop.trigger_price == position.stop_price
+
+    def _cancel(self, order: OrderRecord, now: int) -> None:
+        doubted = self._memory.doubted_beside(order, now)
+        if not doubted and self._memory.may(order.symbol, f"cancel {order.id}", now, _CANCEL_AGAIN):
+            self._memory.emit(Cancel(order))
+
+    def _watch(self, position: PositionRecord, orders: list[OrderRecord]) -> None:
+        price = self._memory.market(position.symbol).price
+        for book in position.books if price is not None else ():
+            if book.closing is None and not guards.is_kept(position, book, orders) and price is not None:
+                reason = guards.reached(book, price)
+                if reason is not None:
+                    self.end(book, reason)
+
+    # Its end
+
+    def end(self, book: PositionRecord, reason: str) -> None:
+        """The book is to be closed."""
+        position = self._memory.position(book.symbol)
+        self._memory.put(books.dressed(books.changed(position, replace(book, closing=reason))))
+
+    def _close(self, position: PositionRecord, book: PositionRecord, orders: Iterable[OrderRecord], now: int) -> None:
+        is_moved = not books.reduces(position, book) and any(map(_is_bridge, orders))
+        if is_moved or any(self._may_close(one, book) for one in orders):
+            return
+        pace = self.pace(book.strategy, book.interval)
+        if not self._memory.may(position.symbol, pace, now, _AGAIN):
+            return
+        filters = self._memory.market(position.symbol).filters
+        quantity = sizing.closing_quantity(book.quantity, filters) if filters else abs(book.quantity)
+        if not quantity:
+            if self._memory.may(position.symbol, f"dust {pace}", now, MINUTE):
+                self._memory.warn(
+                    f"{book.symbol} cannot be closed", f"{book.quantity} of {book.strategy} is less than a lot"
+                )
+            return
+        self._memory.emit(Notify("warning", f"closing {book.symbol} of {book.strategy}", book.closing or ""))
+        self._memory.intend(self._closing(position, book, quantity, now))
+
+    def _may_close(self, order: OrderRecord, book: PositionRecord) -> bool:
+        """Whether it closes the book, or may have."""
+        if order.leg in CLOSING:
+            return order.strategy is None or order.owner == book.owner
+        return guards.is_guard(order) and order.owner == book.owner and not order.waits
+
+    def _closing(self, position: PositionRecord, book: PositionRecord, quantity: Decimal, now: int) -> OrderRecord:
+        of = f"{book.signal or book.symbol} {book.strategy} {book.interval}"
+        return OrderRecord(
+            id=self._memory.identity.order_id(of, "flatten", now),
+            symbol=book.symbol,
+            signal=book.signal,
+            interval=book.interval,
+            strategy=book.strategy,
+            leg="flatten",
+            side=exit_side(book.side or "long"),
+            type="MARKET",
+            quantity=quantity,
+            reduce_only=books.reduces(position, book),
+            created_at=now,
+            updated_at=now,
+        )
+
+    @staticmethod
+    def pace(strategy: str | None, interval: str | None) -> str:
+        """What is not tried too often: to close that book."""
+        return f"close {strategy} {interval}"
+
+
+def _is_bridge(order: OrderRecord) -> bool:
+    """Whether it stands for all that is held while the closing stop is moved, and would be too small for more."""
+    return order.leg == "stop" and not order.close_position and order.strategy is None

@@ -1,0 +1,114 @@
+"""Schedules in which several strategies hold the same contract, each in a book of its own: their story, and the laws
+that hold for books beside all others.
+"""
+
+from dataclasses import replace
+from decimal import Decimal
+from random import Random
+
+from pipeline.execution.engine.effects import JournalPosition
+from pipeline.execution.engine.state import PositionRecord, SignalView
+from pipeline.settings import Portfolio
+from pipeline.timeline import SECOND
+from tests.execution.drill import laws
+from tests.execution.drill.schedule import Schedule
+from tests.execution.drill.setting import ATR, IDENTITY, START, TROUBLE
+from tests.execution.drill.story import LADDER, OWN, draw_story
+from tests.execution.model import SYMBOL, Placed
+
+STRATEGIES = (OWN, ("turtle", "1m"), ("macd", "15m"))
+ZERO = Decimal(0)
+
+
+class BookSchedule(Schedule):
+    """One in which two or three strategies speak, each of its own side and at its own pace."""
+
+    def draw(self, seed: int, rests: float) -> None:
+        super().draw(seed, rests)
+        self.policy = replace(self.policy, portfolio=Portfolio(books=True))
+        self.signals = draw_stories(Random(f"books {seed}"))
+        self.crossed = 0
+        """How often a book was written that faces another one."""
+
+    def perform(self, effect: object, now: int) -> None:
+        if isinstance(effect, JournalPosition):
+            self.crossed += len({one.side for one in effect.position.books}) > 1
+        super().perform(effect, now)
+
+
+def draw_stories(random: Random) -> dict[str, SignalView]:
+    """What each strategy says: its own story, at its own moments. Their stops lie at different distances."""
+    signals = {}
+    for strategy, interval in random.sample(STRATEGIES, random.choice([2, 2, 3])):
+        side, other = random.choice([("long", "short"), ("short", "long")])
+        at = START + 500 + random.randrange(6 * SECOND)
+        atr = ATR * random.choice([Decimal(1), Decimal(1), Decimal(2)])
+        for kind, turned in draw_story(random) if random.random() < 0.8 else LADDER:
+            name = f"s{len(signals)}"
+            fresh = at + random.choice([2 * SECOND, 20 * SECOND])
+            way = other if turned else side
+            signals[name] = SignalView(
+                name, SYMBOL, interval, strategy, kind, way, at, ZERO, atr, random.random() > 0.05, fresh
+            )
+            at = min(at + random.randrange(1, 8) * SECOND, START + TROUBLE - 1)
+    return signals
+
+
+def broken_law(schedule: BookSchedule) -> str | None:
+    """The first law that does not hold."""
+    return laws.broken_law(schedule, broken_book_law)
+
+
+def broken_book_law(schedule: BookSchedule) -> str | None:
+    """Of what is held, once all is quiet: the books add up, and each has its stop."""
+    exchange = schedule.exchange
+    held = schedule.journal.positions.get(SYMBOL) or PositionRecord(SYMBOL)
+    standing = [one for one in exchange.open_orders() if IDENTITY.owns(one.client_id)]
+    if held.quantity != exchange.position:
+        return f"the journal holds {held.quantity}, the exchange {exchange.position}"
+    if schedule.close_asked is not None:
+        return f"to be closed since {schedule.close_asked}, and holding {exchange.position}"
+    if held.ours and sum((one.quantity for one in held.books), ZERO) != held.quantity:
+        return f"the books do not add up to what is held: {held}"
+    if schedule.halted and held.ours and (held.quantity or held.books):
+        return f"halted with flatten, and still holding {held}"
+    if odd := next((one for one in held.books if one.closing or (one.quantity > 0) != (one.side == "long")), None):
+        return f"not at rest: {odd}"
+    if resting := [one for one in standing if not one.algo]:
+        return f"an entry rests after its time: {resting}"
+    if not exchange.position:
+        return f"flat, and open at the exchange: {standing}" if standing else watched(schedule, held.books)
+    if not held.ours and exchange.reopened_by_hand_at:
+        return None
+    return broken_stop_law(schedule, held, [one for one in standing if one.kind == "STOP_MARKET"])
+
+
+def broken_stop_law(schedule: BookSchedule, held: PositionRecord, stops: list[Placed]) -> str | None:
+    """The stop that is farthest closes it all; a nearer one is for its own book, as far as the position goes."""
+    mine = [one for one in held.books if one.quantity * held.quantity > 0]
+    if not mine:
+        return f"nobody's: {held}"
+    long = held.quantity > 0
+    closing = [one for one in stops if one.close_position]
+    last = (min if long else max)(one.stop_price for one in mine)
+    if [one.trigger for one in closing] != [last] or closing[0].client_id != held.stop_order:
+        return f"the closing stop is not the farthest: {closing} {held}"
+    nearer = sorted((one for one in mine if one.stop_price != last), key=lambda one: one.stop_price, reverse=long)
+    left, wanted = abs(held.quantity), []
+    for one in nearer:
+        quantity = min(left, abs(one.quantity))
+        left -= quantity
+        wanted += [(one.stop_price, quantity)] if quantity else []
+    found = sorted((one.trigger, one.quantity) for one in stops if not one.close_position)
+    if found != sorted(wanted):
+        return f"the stops of the books are {found}, not {sorted(wanted)}: {held}"
+    return watched(schedule, [one for one in held.books if one not in mine])
+
+
+def watched(schedule: BookSchedule, books: object) -> str | None:
+    """What has no stop at the exchange is closed when its price has come."""
+    price = schedule.exchange.price
+    for one in books:
+        if price <= one.stop_price if one.quantity > 0 else price >= one.stop_price:
+            return f"the price is {price}, and held is {one}"
+    return None

@@ -1,0 +1,59 @@
+"""Several strategies in one contract, where the executor runs: the exchange has one position, the database each one's
+own part of it, and every part its own stop.
+"""
+
+from decimal import Decimal
+from typing import Any
+
+from pipeline.settings import Portfolio
+
+BOOKS = Portfolio(books=True)
+
+
+def held(house: Any) -> dict[str, Decimal]:
+    """What each strategy holds, as it is stored."""
+    position = house.position()
+    return {} if position is None else {one.strategy: one.quantity for one in position.books}
+
+
+def stands(house: Any) -> bool:
+    """Whether the books are what is held, and each that can has its stop at the exchange."""
+    position = house.position()
+    even = position is not None and sum(held(house).values(), Decimal(0)) == position.quantity == house.held()
+    mine = [one for one in position.books if one.quantity * position.quantity > 0] if even else []
+    wanted = {one.stop_price for one in mine}
+    return even and wanted == {one.trigger_price for one in house.stops() if "STOP" in one.order_type}
+
+
+async def test_two_hold_it_and_each_leaves_by_itself(house: Any) -> None:
+    async with house.executor(portfolio=BOOKS):
+        assert (await house.verdict(house.say("entry"))).verdict == "taken"
+        atr = {"atr": round(float(house.price()) * 0.02, 1)}
+        other = await house.verdict(house.say("entry", strategy="rsi", interval="15m", indicators=atr))
+        assert other.verdict == "taken"
+        await house.until(lambda: len(held(house)) == 2 and stands(house))
+        assert len(house.stops()) == 2
+        assert (await house.verdict(house.say("exit"))).verdict == "taken"
+        await house.until(lambda: [*held(house)] == ["rsi"] and stands(house))
+        assert len(house.stops()) == 1
+    await house.check()
+
+
+async def test_what_they_hold_against_each_other_is_not_held_at_the_exchange(house: Any) -> None:
+    """A restart knows whose it is; a halt that closes ends both."""
+    async with house.executor(portfolio=BOOKS):
+        assert (await house.verdict(house.say("entry"))).verdict == "taken"
+        await house.until(lambda: held(house) and stands(house))
+        whole = house.held()
+        assert (await house.verdict(house.say("trial", "short", strategy="rsi"))).verdict == "taken"
+        await house.until(lambda: len(held(house)) == 2 and stands(house))
+        assert 0 < house.held() < whole
+        before = held(house)
+    async with house.executor(portfolio=BOOKS):
+        assert held(house) == before
+        assert (await house.verdict(house.say("exit"))).verdict == "taken"
+        await house.until(lambda: [*held(house)] == ["rsi"] and stands(house))
+        assert house.held() == before["rsi"] < 0
+        assert (await house.verdict(house.say("exit", "short", strategy="rsi"))).verdict == "taken"
+        await house.until(lambda: not held(house) and not house.held() and not house.stops())
+    await house.check()

@@ -1,0 +1,422 @@
+"""Several strategies in one contract: each has a book of its own, the exchange one position."""
+
+from dataclasses import replace
+from decimal import Decimal
+from random import Random
+
+import pytest
+
+from pipeline.exchange.products.arithmetic import INVERSE, LINEAR, Arithmetic
+from pipeline.execution.engine import books, guards
+from pipeline.execution.engine import events as ev
+from pipeline.execution.engine.effects import Cancel, Notify, Place, Reconcile
+from pipeline.execution.engine.state import OrderRecord, PlanRecord, PositionRecord, PositionTold, TradingView, flat
+from pipeline.settings import Portfolio
+from tests.execution.drill.markets import MARKETS
+from tests.execution.drill.of_books import BookSchedule
+from tests.execution.drill.schedule import Schedule
+from tests.execution.drill.story import OWN
+from tests.execution.driver import POLICY, PRICE, SYMBOL, Driver, T, signal
+from tests.execution.model import COINS, DOLLARS, Exchange, Refused, Terms
+
+BOOKS = replace(POLICY, portfolio=Portfolio(books=True))
+RSI = {"name": "r1", "strategy": "rsi", "at": T + 1}
+ONE = Decimal("0.001")
+D = Decimal
+
+
+def held(driver: Driver) -> dict[str, Decimal]:
+    """What each strategy holds."""
+    return {str(one.strategy): one.quantity for one in driver.position().books}
+
+
+def stops(driver: Driver) -> dict[tuple[str | None, Decimal | None], Decimal | None]:
+    """The stops that stand, or are to: of whom, at which price, for how much."""
+    found = [one for one in driver.core.orders() if one.leg == "stop" and one.unsettled]
+    return {(one.strategy, one.trigger_price): one.quantity for one in found}
+
+
+def stand(driver: Driver) -> None:
+    """What is intended is journaled, sent and stands; what is to go is gone."""
+    for _ in range(12):
+        driver.wait(1_100)
+        for order in [one for one in driver.core.orders() if one.algo and one.state == "intended"]:
+            driver(ev.IntentJournaled(order.id))
+        for order in [one for one in driver.core.orders() if one.algo and one.state == "sent"]:
+            driver.seen(order)
+        for cancel in [one for one in driver.all if isinstance(one, Cancel)]:
+            order = driver.core.order(cancel.order.id)
+            if order is not None and order.unsettled:
+                driver.seen(order, "cancelled")
+
+
+def two(way: str = "long", atr: int = 600) -> Driver:
+    """The ladder holds 0.222 long, with its stop at 59,400; the other strategy holds a position of its own."""
+    driver = Driver(BOOKS)
+    driver.protected()
+    driver.protected(**RSI, side=way, atr=D(atr))
+    stand(driver)
+    return driver
+
+
+# Two of one side
+
+
+def test_each_holds_its_own_and_the_exchange_their_sum() -> None:
+    driver = two()
+    assert held(driver) == {"macd": D("0.222"), "rsi": D("0.111")}
+    assert driver.position().quantity == D("0.333")
+
+
+def test_the_farthest_stop_closes_all_and_a_nearer_one_only_its_own() -> None:
+    assert stops(two()) == {(None, D(58_800)): None, ("macd", D(59_400)): D("0.222")}
+
+
+def test_a_stop_that_fires_takes_from_its_own_book() -> None:
+    driver = two()
+    near = next(one for one in driver.core.orders() if one.leg == "stop" and one.strategy == "macd")
+    driver.seen(near, "filled", "0.222", average_price=D(59_400))
+    driver.holds("0.111")
+    assert held(driver) == {"rsi": D("0.111")}
+    assert [one.title for one in driver.all if isinstance(one, Notify) and "closed" in one.title] == [
+        "BTCUSDT of macd 1h is closed"
+    ]
+
+
+def test_one_leaves_by_its_signal_and_the_other_stays() -> None:
+    driver = two()
+    order = driver.sent(name="x", kind="exit", at=T + 2, fresh_until=T + 600_000)
+    assert (order.quantity, order.reduce_only, order.strategy) == (D("0.222"), True, "macd")
+    driver.seen(order, "filled", "0.222", average_price=PRICE)
+    driver.holds("0.111")
+    stand(driver)
+    assert held(driver) == {"rsi": D("0.111")}
+    assert stops(driver) == {(None, D(58_800)): None}
+
+
+def test_an_exit_of_one_that_holds_nothing_is_skipped() -> None:
+    driver = two()
+    driver(ev.SignalSeen(signal("t1", at=driver.now, fresh_until=driver.now + 60_000, strategy="turtle", kind="exit")))
+    assert driver.verdict("t1").reason == "no position to close"
+
+
+def test_what_closes_more_than_its_book_has_is_taken_from_the_others() -> None:
+    """Its stop fired while its exit was on its way: the exchange has one position, and reduced it twice."""
+    driver = two()
+    order = driver.sent(name="x", kind="exit", at=T + 2, fresh_until=T + 600_000)
+    near = next(one for one in driver.core.orders() if one.leg == "stop" and one.strategy == "macd")
+    driver.seen(near, "filled", "0.222", average_price=D(59_400))
+    driver.seen(order, "filled", "0.111", average_price=D(59_400))
+    driver.holds(0)
+    assert held(driver) == {}
+    assert driver.position().quantity == 0
+
+
+# Against each other
+
+
+def test_one_that_is_against_the_other_reduces_what_is_held() -> None:
+    driver = two("short")
+    assert held(driver) == {"macd": D("0.222"), "rsi": D("-0.111")}
+    assert driver.position().quantity == D("0.111")
+    assert stops(driver) == {(None, D(59_400)): None}
+
+
+def test_the_stop_of_what_faces_the_position_is_watched() -> None:
+    """An order for it would open something at the exchange once the other is gone."""
+    driver = two("short")
+    driver(ev.PriceSeen(SYMBOL, D(61_201), driver.now))
+    driver.wait(250)
+    driver.journal()
+    order = driver.one(Place).order
+    assert (order.side, order.quantity, order.reduce_only, order.strategy) == ("BUY", D("0.111"), False, "rsi")
+    driver.seen(order, "filled", "0.111", average_price=D(61_201))
+    driver.holds("0.222")
+    assert held(driver) == {"macd": D("0.222")}
+
+
+def test_it_is_not_closed_twice_while_a_fill_is_on_its_way() -> None:
+    """The closing stop has fired, and only the position was told."""
+    driver = Driver(BOOKS)
+    driver.protected()
+    driver.holds(0)
+    driver(ev.PriceSeen(SYMBOL, D(59_000), driver.now))
+    driver.wait(4_000)
+    assert not [one for one in driver.core.orders() if one.leg == "flatten"]
+
+
+def test_what_is_left_when_the_others_are_gone_has_its_stop() -> None:
+    driver = two("short")
+    order = driver.sent(name="x", kind="exit", at=T + 2, fresh_until=T + 600_000)
+    assert (order.quantity, order.reduce_only) == (D("0.222"), False)
+    driver.seen(order, "filled", "0.222", average_price=PRICE)
+    driver.holds("-0.111")
+    stand(driver)
+    assert held(driver) == {"rsi": D("-0.111")}
+    assert stops(driver) == {(None, D(61_200)): None}
+
+
+def test_nothing_is_held_and_both_are_kept() -> None:
+    driver = two("short", 300)
+    assert (held(driver), driver.position().quantity) == ({"macd": D("0.222"), "rsi": D("-0.222")}, 0)
+    assert stops(driver) == {}
+    assert driver.core.keeps()
+
+
+def test_what_is_held_against_each_other_ends_with_a_close_by_a_person() -> None:
+    driver = two("short", 300)
+    driver(ev.TradingSeen(SYMBOL, TradingView(close_asked=driver.now)))
+    driver.wait(1_000)
+    assert held(driver) == {}
+    assert "BTCUSDT is crossed" in [one.title for one in driver.all if isinstance(one, Notify)]
+
+
+def test_a_close_by_a_person_ends_all_of_them() -> None:
+    driver = two("short")
+    driver(ev.TradingSeen(SYMBOL, TradingView(close_asked=driver.now)))
+    driver.journal()
+    order = driver.order("flatten")
+    assert (order.side, order.quantity, order.strategy) == ("SELL", D("0.111"), None)
+    driver.seen(order, "filled", "0.111", average_price=PRICE)
+    driver.holds(0)
+    stand(driver)
+    assert held(driver) == {}
+
+
+# What others do
+
+
+def test_what_the_exchange_liquidates_is_taken_pro_rata_once_it_is_sure() -> None:
+    driver = two()
+    driver.holds("0.222", by="query")
+    assert held(driver) == {"macd": D("0.222"), "rsi": D("0.111")}
+    driver.wait(2_500)
+    assert driver.got(Reconcile)
+    for _ in range(2):
+        orders = [driver.told(one) for one in driver.core.orders() if one.leg == "stop" and one.unsettled]
+        driver.snapshot(orders, D("0.222"))
+    assert held(driver) == {"macd": D("0.148"), "rsi": D("0.074")}
+
+
+def test_what_somebody_adds_is_shared_out_as_well() -> None:
+    driver = two()
+    driver.holds("0.666", by="query")
+    for _ in range(2):
+        orders = [driver.told(one) for one in driver.core.orders() if one.leg == "stop" and one.unsettled]
+        driver.snapshot(orders, D("0.666"))
+    assert held(driver) == {"macd": D("0.444"), "rsi": D("0.222")}
+
+
+def test_after_a_restart_the_books_are_what_they_were() -> None:
+    before = two("short")
+    after = Driver(BOOKS, orders=before.core.orders(), positions=before.core.positions())
+    after(ev.PositionsSeen((PositionTold(SYMBOL, D("0.111"), PRICE),), after.now, "query"))
+    assert held(after) == held(before)
+
+
+def test_what_was_held_before_there_were_books_is_one() -> None:
+    before = Driver()
+    before.protected()
+    after = Driver(BOOKS, orders=before.core.orders(), positions=before.core.positions(), ready=False)
+    after.snapshot([after.told(one) for one in before.core.orders() if one.leg == "stop"], D("0.222"))
+    assert held(after) == {"macd": D("0.222")}
+
+
+def test_without_books_there_are_none_again() -> None:
+    before = two()
+    after = Driver(orders=before.core.orders(), positions=before.core.positions(), ready=False)
+    assert after.position().books == ()
+    assert after.position().stop_price == D(58_800)
+
+
+# One strategy alone
+
+
+class Alone(Schedule):
+    """Only one strategy speaks, and nothing is drawn as it comes: the same moments have the same chances."""
+
+    books = False
+
+    def draw(self, seed: int, rests: float) -> None:
+        super().draw(seed, rests)
+        self.faults = replace(self.faults.calm(), partial=0.3)
+        self.delisted = []
+        self.policy = replace(self.policy, portfolio=Portfolio(books=self.books))
+        own = {name: one for name, one in self.signals.items() if (one.strategy, one.interval) == OWN}
+        self.signals = own
+
+    def quick(self, now: int) -> int:
+        return now + 20
+
+    def troubled(self, chance: float, now: int) -> bool:
+        return Random(f"{now} {chance}").random() < chance
+
+
+class AloneWithBooks(Alone):
+    """The same, with books."""
+
+    books = True
+
+
+@pytest.mark.parametrize("market", MARKETS)
+def test_of_one_strategy_every_order_is_what_it_was_without_books(market: str) -> None:
+    for seed in range(60):
+        assert done(Alone(seed, market=MARKETS[market])) == done(AloneWithBooks(seed, market=MARKETS[market]))
+
+
+def done(schedule: Schedule) -> object:
+    """Every order at the exchange, every verdict, and what it all has brought."""
+    schedule.run()
+    orders = [
+        (one.client_id, one.side, one.quantity, one.trigger, one.kind, one.status, one.at, one.filled, one.reduce_only)
+        for one in schedule.exchange.orders
+    ]
+    verdicts = {name: (one.verdict, one.reason) for name, one in schedule.journal.verdicts.items()}
+    return orders, verdicts, schedule.exchange.wallet
+
+
+# How fills are shared out
+
+
+def book(strategy: str, quantity: str, stop: int | None = None) -> PositionRecord:
+    signed = D(quantity)
+    side = "long" if signed > 0 else "short"
+    price = None if stop is None else D(stop)
+    return PositionRecord(SYMBOL, signed, PRICE, side=side, strategy=strategy, interval="1h", stop_price=price)
+
+
+def order(leg: str, side: str, filled: str, strategy: str | None = None, trigger: int | None = None) -> OrderRecord:
+    return OrderRecord(
+        f"{leg}-{strategy}-{filled}", SYMBOL, "s", leg, side, "MARKET", D(filled), T, T, interval="1h",
+        strategy=strategy, filled=D(filled), average_price=PRICE, trigger_price=None if trigger is None else D(trigger),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("before", "made", "after"),
+    [
+        ({"a": "0.2", "b": "0.1"}, order("flatten", "SELL", "0.3"), {}),
+        ({"a": "0.2", "b": "0.1"}, order("flatten", "SELL", "0.15"), {"a": "0.1", "b": "0.05"}),
+        ({"a": "0.2", "b": "0.1"}, order("flatten", "SELL", "0.001"), {"a": "0.199", "b": "0.1"}),
+        ({"a": "0.2", "b": "0.1"}, order("exit", "SELL", "0.05", "a"), {"a": "0.15", "b": "0.1"}),
+        ({"a": "0.2", "b": "0.1"}, order("exit", "SELL", "0.25", "a"), {"b": "0.05"}),
+        ({"a": "0.2", "b": "0.1"}, order("exit", "SELL", "0.1", "gone"), {"a": "0.133", "b": "0.067"}),
+        ({"a": "0.2", "b": "-0.1"}, order("exit", "BUY", "0.1", "b"), {"a": "0.2"}),
+        ({"a": "0.2", "b": "-0.1"}, order("flatten", "SELL", "0.1"), {"a": "0.1", "b": "-0.1"}),
+        ({"a": "0.2", "b": "-0.1"}, order("flatten", "SELL", "0.05"), {"a": "0.15", "b": "-0.1"}),
+        ({"a": "-0.2", "b": "-0.1"}, order("stop", "BUY", "0.15", trigger=1), {"a": "-0.1", "b": "-0.05"}),
+        ({"a": "0.0005", "b": "0.0005"}, order("flatten", "SELL", "0.0007"), {"b": "0.0003"}),
+    ],
+    ids=[
+        "all", "half of all", "one lot", "a part of its own", "more than its own", "of one that has none",
+        "the one that faces it", "a close of the whole", "a part of the whole", "a stop of the whole", "dust",
+    ],
+)  # fmt: skip
+def test_a_fill_is_shared_out(before: dict[str, str], made: OrderRecord, after: dict[str, str]) -> None:
+    position = replace(flat(SYMBOL), books=tuple(book(name, each) for name, each in before.items()))
+    shared = books.carried(position, [made], LINEAR, ONE, T)
+    assert {one.strategy: one.quantity for one in shared.books} == {name: D(each) for name, each in after.items()}
+    assert books.carried(shared, [made], LINEAR, ONE, T + 1) is shared
+
+
+def test_a_stop_of_the_whole_takes_from_those_first_whose_price_it_was() -> None:
+    position = replace(flat(SYMBOL), books=(book("a", "0.2", 59_000), book("b", "0.1", 58_000)))
+    shared = books.carried(position, [order("stop", "SELL", "0.15", trigger=58_000)], LINEAR, ONE, T)
+    assert {one.strategy: one.quantity for one in shared.books} == {"a": D("0.15")}
+
+
+@pytest.mark.parametrize(
+    ("before", "exchange", "after"),
+    [
+        ({"a": "0.2", "b": "0.1"}, "0", {}),
+        ({"a": "0.2", "b": "-0.1"}, "0", {}),
+        ({"a": "0.2", "b": "0.1"}, "0.15", {"a": "0.1", "b": "0.05"}),
+        ({"a": "0.2", "b": "-0.1"}, "0.05", {"a": "0.15", "b": "-0.1"}),
+        ({"a": "0.2", "b": "0.1"}, "0.6", {"a": "0.4", "b": "0.2"}),
+        ({"a": "0.2", "b": "-0.1"}, "-0.1", {"b": "-0.1"}),
+    ],
+    ids=["liquidated", "liquidated, one faced it", "auto-deleveraged", "reduced", "added by hand", "more than it had"],
+)
+def test_the_books_follow_the_exchange(before: dict[str, str], exchange: str, after: dict[str, str]) -> None:
+    position = replace(
+        flat(SYMBOL), quantity=D(exchange), books=tuple(book(name, each) for name, each in before.items())
+    )
+    even = {one.strategy: one.quantity for one in books.evened(position, ONE)}
+    assert even == {name: D(each) for name, each in after.items()}
+
+
+def test_nearer_stops_are_for_no_more_than_is_held() -> None:
+    mine = (book("a", "0.2", 58_000), book("b", "0.1", 59_000), book("c", "-0.25", 62_000))
+    position = replace(flat(SYMBOL), quantity=D("0.05"), side="long", books=mine)
+    assert [(one.book.strategy, one.trigger, one.quantity) for one in guards.wanted(position)] == [
+        ("b", D(59_000), D("0.05"))
+    ]
+
+
+@pytest.mark.parametrize(("terms", "arithmetic"), [(DOLLARS, LINEAR), (COINS, INVERSE)], ids=["dollars", "coins"])
+def test_after_any_history_the_books_add_up_to_the_position_and_their_profits_to_the_wallet(
+    terms: Terms, arithmetic: Arithmetic
+) -> None:
+    """To the last unit of what the exchange itself counts: the profits are counted from the books' fills alone."""
+    for seed in range(250):
+        history(Random(seed), terms, arithmetic)
+
+
+def history(random: Random, terms: Terms, arithmetic: Arithmetic) -> None:
+    exchange = Exchange(D(60_000), T, terms)
+    position = flat(SYMBOL)
+    cash: dict[object, Decimal] = {}
+    began = exchange.wallet
+    for number in range(random.randrange(2, 14)):
+        exchange.move(D(60_000 + random.randrange(-900, 900)))
+        made = drawn(random, number, position, terms)
+        exchange.part = random.choice([None, terms.step * 3])
+        try:
+            placed = exchange.place(made)
+        except Refused:  # nothing was there to reduce
+            continue
+        exchange.fill_rest()
+        before = {one.owner: one.quantity for one in position.books}
+        done = replace(made, filled=placed.filled, average_price=terms.price(placed.cost / placed.filled))
+        position = books.carried(replace(position, quantity=exchange.position), [done], arithmetic, terms.step, T)
+        if books.total(position.books) != exchange.position:
+            position = replace(position, books=books.evened(position, terms.step))
+        after = {one.owner: one.quantity for one in position.books}
+        for owner in {*before, *after}:
+            change = after.get(owner, D(0)) - before.get(owner, D(0))
+            cash[owner] = cash.get(owner, D(0)) - change * placed.cost / placed.filled
+        assert books.total(position.books) == exchange.position
+    worth = sum((one.quantity * terms.value(exchange.price) for one in position.books), D(0))
+    fees = sum((one.fee or D(0) for one in exchange.trades), D(0))
+    earned = exchange.wallet - began + fees + exchange.unrealized
+    assert abs(sum(cash.values(), D(0)) + worth - earned) < D("1e-18")
+
+
+def drawn(random: Random, number: int, position: PositionRecord, terms: Terms) -> OrderRecord:
+    """An entry of one of three strategies, the close of one of them, or of all that is held."""
+    strategy = random.choice("abc")
+    mine = next((one for one in position.books if one.strategy == strategy), None)
+    quantity = terms.step * random.randrange(1, 30)
+    if mine is None:
+        side = random.choice(["BUY", "SELL"])
+        plan = PlanRecord(strategy, D(60_000), D(300), D(1), D(1), None, T)
+        return replace(order("entry", side, "0"), id=f"o{number}", quantity=quantity, plan=plan, filled=D(0))
+    if random.random() < 0.2 and position.quantity:
+        side = "SELL" if position.quantity > 0 else "BUY"
+        whole = replace(order("flatten", side, "0"), id=f"o{number}", quantity=abs(position.quantity), filled=D(0))
+        return replace(whole, reduce_only=True)
+    side = "SELL" if mine.quantity > 0 else "BUY"
+    return replace(order("exit", side, "0", strategy), id=f"o{number}", quantity=abs(mine.quantity), filled=D(0))
+
+
+def test_the_schedules_of_books_reach_what_they_are_for() -> None:
+    """Strategies hold against each other, and each closes in its own way."""
+    crossed = closed = guarded = 0
+    for seed in range(120):
+        schedule = BookSchedule(seed)
+        schedule.run()
+        orders = schedule.journal.orders.values()
+        crossed += schedule.crossed > 0
+        closed += any(one.leg == "exit" and not one.reduce_only and one.filled for one in orders)
+        guarded += any(one.leg == "stop" and one.strategy and one.state == "filled" for one in orders)
+    assert (crossed > 15, closed > 3, guarded > 1) == (True, True, True), (crossed, closed, guarded)
