@@ -1,6 +1,7 @@
 """Backfill against the simulator and a real database: complete, equal to the truth, and honest when it cannot be."""
 
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -22,7 +23,7 @@ from pipeline.history.report import SeriesReport
 from pipeline.simulator.handle import Simulator
 from pipeline.store.candles.coverage import SlotState
 from pipeline.store.candles.store import CandleStore
-from pipeline.timeline import DAY, HOUR, MINUTE, Window, interval, to_ms
+from pipeline.timeline import DAY, HOUR, MINUTE, SECOND, Window, interval, to_ms
 from tests.live_writer import write_live
 
 Find = Callable[[str, str], Wanted]
@@ -30,10 +31,14 @@ Check = Callable[..., None]
 
 M1 = interval("1m")
 KLINES = "GET /fapi/v1/klines"
+AT_ONCE = 3 * SECOND
 
 
 def window_of(series: Wanted, client: RestClient, days: int) -> Window:
-    found = wanted(series.step, client.clock.now(), days, series.listed, series.delivered)
+    """What is wanted now, and will be a moment later: not where the candle that is open ends at once."""
+    while series.step.floor((now := client.clock.now()) + AT_ONCE) != series.step.floor(now):
+        time.sleep(0.1)
+    found = wanted(series.step, now, days, series.listed, series.delivered)
     assert found is not None
     return found
 
