@@ -80,3 +80,17 @@ def test_what_was_not_paid_yet_when_it_was_read_is_read_again(db: Database[dict[
     journal.add("sold", {"fee": D(5)})
     assert kept.day_starts(wallet(10_045), NOW + HOUR) == {"USDT": D(10_000)}
     assert kept.day_starts(wallet(10_045), NOW + DAY) == {"USDT": D(10_045)}, "another day"
+
+
+def test_what_was_sold_between_the_last_look_and_midnight_is_not_lost_again(
+    db: Database[dict[str, Any]], books: Books
+) -> None:
+    """20 were open when it was looked at last, and were sold before the day was over."""
+    OrderJournal(db, "sim-spot").intend(order("early", MIDNIGHT - MINUTE, "BUY", fee=D(0)))
+    kept, seen = books(), MIDNIGHT - 40_000
+    kept.day_starts(wallet(10_020, unrealized=20), seen)
+    kept.snapshots(wallet(10_020, unrealized=20), {"USDT": 1}, seen)
+    OrderJournal(db, "sim-spot").intend(order("late", MIDNIGHT - 20_000, realized=D(20), fee=D(1)))
+    assert kept.day_starts(wallet(10_019), MIDNIGHT + 5_000) == {"USDT": D(10_019)}
+    (taken,) = kept.snapshots(wallet(10_019), {"USDT": 0}, MIDNIGHT + 5_000)
+    assert (taken.day_return_pct, taken.transfers_today) == (0, 0)

@@ -16,11 +16,13 @@ from pymongo.errors import PyMongoError
 from pipeline.exchange.errors import BadAnswerError, ExchangeError
 from pipeline.exchange.reports import Account, IncomeReport, Wallet
 from pipeline.exchange.trading import Trading
+from pipeline.execution.account import day_ends
+from pipeline.execution.account.day_ends import Since
 from pipeline.execution.account.fees import Rates
 from pipeline.execution.account.incomes import PLACES, Place, place_of
 from pipeline.execution.account.periods import compounded
 from pipeline.store.account import AccountStore, AssetSnapshots
-from pipeline.timeline import DAY, MINUTE, iso, to_datetime
+from pipeline.timeline import DAY, MINUTE, iso, to_datetime, to_ms
 from schemas.accounts import Snapshot
 
 log = logging.getLogger(__name__)
@@ -48,7 +50,12 @@ class Bookkeeper:
     """Such fees that could not be valued yet: each question tries again."""
     _warned: set[str] = field(default_factory=set)
     _asked_until: int = 0
-    _unrealized_before: dict[str, Decimal] = field(default_factory=dict)
+    _before: dict[str, Snapshot | None] = field(default_factory=dict)
+    """The last snapshot of the days before, by asset."""
+    _last_words: list[IncomeReport] = field(default_factory=list)
+    """What came between those and midnight."""
+    _said_until: int = 0
+    """Until when that was asked for: it may be listed late."""
     _complete: bool = False
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -117,8 +124,9 @@ class Bookkeeper:
         """Fees that the wallet does not show count as if they had been paid into it, and out again. What came after the
         account was asked for is not taken out of its wallet: it may not be in it."""
         incomes = [one for one in self._of(wallet.asset) if one.time <= asof]
-        at_first = wallet.balance - total(incomes) + total(incomes, "moved")
-        return at_first + self._unrealized_at_first(wallet.asset) - self._paid_elsewhere()
+        at_first = wallet.balance - total(incomes)
+        unrealized = self._ended_with(wallet.asset, at_first)
+        return at_first + total(incomes, "moved") + unrealized - self._paid_elsewhere()
 
     def _of(self, asset: str) -> list[IncomeReport]:
         return [one for one in self._incomes.values() if one.asset == asset]
@@ -126,17 +134,41 @@ class Bookkeeper:
     def _paid_elsewhere(self) -> Decimal:
         return sum(self._elsewhere.values(), Decimal(0))
 
-    def _unrealized_at_first(self, asset: str) -> Decimal:
-        if asset not in self._unrealized_before:
-            before = self.store.of(asset).latest_before(to_datetime(self._day * DAY))
-            self._unrealized_before[asset] = before.unrealized if before else Decimal(0)
-        return self._unrealized_before[asset]
+    def _ended_with(self, asset: str, wallet: Decimal) -> Decimal:
+        """What was open at midnight; the day before has its last snapshot then."""
+        before = self._day_before(asset)
+        if before is None:
+            return Decimal(0)
+        since = self._since(before)
+        if not since.is_nothing and to_ms(before.at) >= (self._day - 1) * DAY:
+            self.store.add(day_ends.ended(before, since, wallet))
+        return day_ends.still_open(before, since)
+
+    def _day_before(self, asset: str) -> Snapshot | None:
+        if asset not in self._before:
+            self._before[asset] = self.store.of(asset).latest_before(to_datetime(self._day * DAY))
+        return self._before[asset]
+
+    def _since(self, before: Snapshot) -> Since:
+        rows = [one for one in self._last_words if one.asset == before.asset and one.time > to_ms(before.at)]
+        return Since(total(rows, "result"), total(rows, "fee"), total(rows, "funding"), total(rows, "moved"))
+
+    def _read_last_words(self, now: int) -> None:
+        """Once a day, and again as long as something may be listed late."""
+        midnight = self._day * DAY
+        if self._said_until > midnight + _LATE:
+            return
+        known = [self._day_before(one) for one in self.store.assets()]
+        since = min((to_ms(one.at) for one in known if one is not None), default=midnight)
+        self._last_words = self.asking.incomes(max(since, midnight - DAY), midnight - 1) if since < midnight else []
+        self._said_until = now
 
     def _read_incomes(self, now: int) -> None:
         day = now // DAY
         if day != self._day:
-            self._unrealized_before = {}
+            self._before, self._last_words, self._said_until = {}, [], 0
             self._day, self._incomes, self._elsewhere, self._unpriced, self._asked_until = day, {}, {}, {}, day * DAY
+        self._read_last_words(now)
         since = max(day * DAY, self._asked_until - _LATE)
         for row in self.asking.incomes(since, now):
             if row.time >= day * DAY:

@@ -14,6 +14,7 @@ from pymongo.errors import PyMongoError
 
 from pipeline.exchange.reports import Account, Wallet
 from pipeline.execution.account.books import month_return, percent
+from pipeline.execution.account.day_ends import Since, still_open
 from pipeline.store.account import AccountStore
 from pipeline.store.orders import OrderJournal
 from pipeline.timeline import DAY, MINUTE, iso, to_datetime, to_ms
@@ -41,7 +42,9 @@ class CoinBooks:
     _asked_until: int = 0
     _orders: dict[str, Order] = field(default_factory=dict)
     _before: dict[str, Snapshot | None] = field(default_factory=dict)
-    """How the day before has ended, by asset."""
+    """How the day before was when it was looked at last, by asset."""
+    _last_orders: list[Order] = field(default_factory=list)
+    """What was filled between that and midnight."""
     _complete: bool = False
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -92,7 +95,7 @@ class CoinBooks:
             realized_today=_total(one.realized for one in orders),
             fees_today=-_total(one.fee for one in orders),
             funding_today=ZERO,
-            transfers_today=wallet.equity - brought - before.equity if before else ZERO,
+            transfers_today=wallet.equity - brought - self._at_midnight(before) if before else ZERO,
             open_positions=open_positions,
             day_return_pct=today,
             month_return_pct=month_return(self.store.of(wallet.asset), now, today),
@@ -104,7 +107,18 @@ class CoinBooks:
         """What the day has brought in that asset."""
         orders, before = self._of(wallet.asset), self._ended_before(wallet.asset)
         sold = _total(one.realized for one in orders) - _total(one.fee for one in orders)
-        return sold + wallet.unrealized - (before.unrealized if before else ZERO)
+        return sold + wallet.unrealized - (still_open(before, self._since(before)) if before else ZERO)
+
+    def _at_midnight(self, before: Snapshot) -> Decimal:
+        """What there was when the day before was over."""
+        since = self._since(before)
+        return before.equity - before.unrealized + since.result + since.fees + still_open(before, since)
+
+    def _since(self, before: Snapshot) -> Since:
+        """What was sold after the last look at the day before, until midnight."""
+        last = [one for one in self._last_orders if self.asset_of(one.symbol) == before.asset]
+        sold = [one for one in last if one.seen_at is not None and one.seen_at > before.at]
+        return Since(_total(one.realized for one in sold), -_total(one.fee for one in sold))
 
     def _of(self, asset: str) -> list[Order]:
         return [one for one in self._orders.values() if self.asset_of(one.symbol) == asset]
@@ -114,11 +128,19 @@ class CoinBooks:
             self._before[asset] = self.store.of(asset).latest_before(to_datetime(self._day * DAY))
         return self._before[asset]
 
+    def _filled_before(self, midnight: int) -> list[Order]:
+        """In the day before, since the account was looked at last."""
+        known = [self._ended_before(one) for one in self.store.assets()]
+        since = min((to_ms(one.at) for one in known if one is not None), default=midnight)
+        found = self.journal.settled_since(to_datetime(max(since, midnight - DAY))) if since < midnight else ()
+        return [one for one in found if one.filled and one.seen_at is not None and to_ms(one.seen_at) < midnight]
+
     def _read(self, now: int) -> None:
         """What has ended since it was read last, and what was not known to the end then."""
         day = now // DAY
         if day != self._day:
             self._day, self._orders, self._before, self._asked_until = day, {}, {}, day * DAY
+            self._last_orders = self._filled_before(day * DAY)
         since = max(day * DAY, self._asked_until - _LATE)
         unpaid = [one.id for one in self._orders.values() if one.fee is None]
         for one in (*self.journal.settled_since(to_datetime(since)), *(self.journal.named(unpaid) if unpaid else ())):

@@ -17,6 +17,7 @@ from pipeline.exchange.errors import UnknownOutcomeError
 from pipeline.exchange.reports import Account, IncomeReport, Wallet
 from pipeline.execution.account.books import Bookkeeper
 from pipeline.execution.account.clean_days import SNAPSHOTS_A_DAY, CleanDays
+from pipeline.execution.account.day_ends import Since, still_open
 from pipeline.execution.account.fees import Rates
 from pipeline.execution.account.incomes import PLACES
 from pipeline.store.account import AccountStore
@@ -105,8 +106,49 @@ def test_deposits_are_no_profit_and_yesterdays_unrealized_is_no_news(prepared: A
     assert day_start(books, account("1537", "80"), exchange.at) == started
     assert exchange.asked[-1][0] > midnight + HOUR, "what is known is not asked for again"
     exchange.at += DAY
-    assert day_start(books, account("1537"), exchange.at) == 1537 + 80
+    assert day_start(books, account("1537"), exchange.at) == 1537 + 80 - 10, "what was closed since is in the wallet"
     assert warnings == []
+
+
+@pytest.mark.parametrize("listed_late", [False, True])
+def test_what_is_closed_between_the_last_look_and_midnight_is_of_that_day_and_counted_once(
+    prepared: Any, listed_late: bool
+) -> None:
+    """50 are open at 23:59:20, and realised at 23:59:40: nothing is lost by that at midnight. `listed_late`: the
+    exchange lists it only after the first look of the new day."""
+    midnight = to_ms(NOON) + 12 * HOUR
+    exchange = Exchange(to_datetime(midnight - 40_000))
+    store = AccountStore(prepared, "sim")
+    books = Bookkeeper("sim", "USDT", exchange, store, rates(exchange), pytest.fail)
+    exchange.add("TRANSFER", "1000", to_ms(NOON))
+    day_start(books, account("1000", "50"), exchange.at)
+    snapshot(books, account("1000", "50"), 1, exchange.at)
+    if not listed_late:
+        exchange.add("REALIZED_PNL", "50", midnight - 20_000)
+        exchange.add("COMMISSION", "-1", midnight - 20_000)
+    exchange.at = midnight + 5_000
+    if listed_late:
+        day_start(books, account("1049"), exchange.at)
+        exchange.add("REALIZED_PNL", "50", midnight - 20_000)
+        exchange.add("COMMISSION", "-1", midnight - 20_000)
+        exchange.at += 30_000
+    assert day_start(books, account("1049"), exchange.at) == 1049
+    taken = snapshot(books, account("1049"), 0, exchange.at)
+    assert taken is not None
+    assert taken.day_return_pct == 0
+    (yesterday, _) = store.of("USDT").daily()
+    assert (yesterday.at, yesterday.equity) == (to_datetime(midnight - 1), 1049)
+    assert yesterday.day_return_pct == pytest.approx(4.9)
+    assert (yesterday.realized_today, yesterday.fees_today, yesterday.transfers_today) == (50, -1, 1000)
+
+
+@pytest.mark.parametrize(
+    ("open_then", "closed", "still"),
+    [(50, 20, 30), (50, 80, 0), (50, -10, 50), (-50, -20, -30), (-50, -90, 0), (0, 30, 0)],
+)
+def test_of_what_was_open_as_much_is_left_as_was_not_closed(open_then: int, closed: int, still: int) -> None:
+    last = SimpleNamespace(unrealized=Decimal(open_then))
+    assert still_open(last, Since(Decimal(closed))) == still  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
