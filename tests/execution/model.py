@@ -119,6 +119,8 @@ class Exchange:
     added_by_hand: Decimal = ZERO
     cancelled_by_hand_at: int = 0
     reopened_by_hand_at: int = 0
+    fired_unheard_at: int = 0
+    """When a conditional order fired last where the stream tells of none."""
     naked_by_cancel: list[str] = field(default_factory=list)
     forgets: bool = False
     """Conditional orders stand, and neither a list nor a question shows them."""
@@ -168,7 +170,7 @@ class Exchange:
         self._end(order, "cancelled")
         if not by_us:
             self.cancelled_by_hand_at = self.now
-        unheard = self.now - max(self.cancelled_by_hand_at, self.reopened_by_hand_at) < UNHEARD
+        unheard = self.now - max(self.cancelled_by_hand_at, self.reopened_by_hand_at, self.fired_unheard_at) < UNHEARD
         naked = self.position and not self.protected(but=self.added_by_hand)
         if by_us and order.kind == "STOP_MARKET" and self._reduces(order.side) and naked and not unheard:
             self.naked_by_cancel.append(client_id)
@@ -342,6 +344,8 @@ class Exchange:
         self._trade(order, order.side, quantity, price)
 
     def _fire(self, order: Placed) -> None:
+        if not self.terms.tells_algos:
+            self.fired_unheard_at = self.now
         if not self._reduces(order.side):
             self._end(order, "expired")
         elif self.holds_fired:

@@ -63,13 +63,14 @@ def reached(book: PositionRecord, price: Decimal) -> str | None:
 
 
 def is_kept(position: PositionRecord, book: PositionRecord, orders: Iterable[OrderRecord]) -> bool:
-    """Whether the exchange watches the book's stop: with an order of its own, or with the one that closes it all."""
+    """Whether the exchange watches the book's stop: with an order of its own, or with the one that closes it all, as
+    also of what nobody knows whose it is."""
     if book.quantity * position.quantity <= 0:
         return False
     if any(one.leg == "stop" and one.owner == book.owner and one.unsettled for one in orders if is_guard(one)):
         return True
     mine = [one for one in position.books if one.side == book.side]
-    return position.stop_order is not None and book.stop_price == farthest(mine)
+    return position.stop_order is not None and (book.strategy is None or book.stop_price == farthest(mine))
 
 
 def placed(identity: Identity, guard: Guard, now: int) -> OrderRecord:

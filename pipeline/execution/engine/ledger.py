@@ -52,7 +52,8 @@ class Ledger:
         for book in position.books:
             if book.stop_price is None:
                 known = position.stop_price if len(position.books) == 1 else None
-                priced = replace(book, stop_price=known, entry_price=book.entry_price or position.entry_price)
+                price = book.entry_price or position.entry_price or self._memory.market(position.symbol).price
+                priced = replace(book, stop_price=known, entry_price=price or book.entry_price)
                 position = books.changed(position, with_stop(priced, self._memory) if priced.entry_price else priced)
         return position
 

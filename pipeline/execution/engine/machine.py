@@ -165,6 +165,7 @@ class Core:
         if by > -_PUT_BACK and by < _PUT_FORWARD:
             return
         self._memory.shift(by)
+        self._memory.none_is_newer(now)
         self._calls = deque((at + by, ok) for at, ok in self._calls)
         self._reconcile_at = now
 

@@ -262,6 +262,12 @@ class Memory:
             if one.unprotected_since is not None:
                 self.put(replace(one, unprotected_since=one.unprotected_since + by))
 
+    def none_is_newer(self, now: int) -> None:
+        """The clock was put back: what was decided by it before it was right was not decided later than now. Its trades
+        would be older than the order."""
+        for order in [one for one in self.orders.values() if one.unsettled and one.created_at > now]:
+            self.orders[order.id] = replace(order, created_at=now)
+
     # Writing
 
     def emit(self, effect: Effect) -> None:

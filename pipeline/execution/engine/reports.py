@@ -363,6 +363,8 @@ class Reports:
 
     def _restated(self, old: PositionRecord, told: PositionTold, asof: int, now: int) -> PositionRecord:
         new = replace(old, quantity=told.quantity, entry_price=told.entry_price, as_of=asof)
+        if old.books and old.quantity * told.quantity <= 0:
+            new = replace(new, unprotected_since=None)  # what was without a stop is gone
         if not told.quantity:
             return new
         side = side_of(told.quantity)

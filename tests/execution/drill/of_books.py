@@ -93,7 +93,9 @@ def broken_stop_law(schedule: BookSchedule, held: PositionRecord, stops: list[Pl
     last = (min if long else max)(one.stop_price for one in mine)
     if [one.trigger for one in closing] != [last] or closing[0].client_id != held.stop_order:
         return f"the closing stop is not the farthest: {closing} {held}"
-    nearer = sorted((one for one in mine if one.stop_price != last), key=lambda one: one.stop_price, reverse=long)
+    nearer = sorted(
+        (one for one in mine if one.strategy and one.stop_price != last), key=lambda one: one.stop_price, reverse=long
+    )
     left, wanted = abs(held.quantity), []
     for one in nearer:
         quantity = min(left, abs(one.quantity))
@@ -106,8 +108,10 @@ def broken_stop_law(schedule: BookSchedule, held: PositionRecord, stops: list[Pl
 
 
 def watched(schedule: BookSchedule, books: object) -> str | None:
-    """What has no stop at the exchange is closed when its price has come."""
+    """What has no stop at the exchange is closed when its price has come; of what is not traded any more nothing is."""
     price = schedule.exchange.price
+    if schedule.exchange.settling:
+        return None
     for one in books:
         if price <= one.stop_price if one.quantity > 0 else price >= one.stop_price:
             return f"the price is {price}, and held is {one}"
