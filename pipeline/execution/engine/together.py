@@ -13,9 +13,7 @@ from pipeline.portfolio.caps import Held
 
 def held(memory: Memory, asset: str | None) -> tuple[Held, ...]:
     """Everything that is margined in the asset, whose ever it is."""
-    known = {symbol: one.instrument for symbol, one in memory.markets.items() if one.instrument is not None}
-    counted = {symbol: one for symbol, one in known.items() if one.margin_asset == asset}
-    return (*_positions(memory, counted), *_coming(memory, counted))
+    return (*_positions(memory, asset), *_coming(memory, asset))
 
 
 def beyond_caps(ask: Ask, one: Instrument, quantity: Decimal, stop: Decimal) -> str | None:
@@ -27,31 +25,39 @@ def beyond_caps(ask: Ask, one: Instrument, quantity: Decimal, stop: Decimal) -> 
     return caps.refusal(ask.policy.portfolio, ask.account.equity, ask.held, wanted, ask.alike)
 
 
-def _positions(memory: Memory, counted: dict[str, Instrument]) -> Iterator[Held]:
+def _counted(memory: Memory, symbol: str, asset: str | None) -> Instrument | None:
+    """The contract, where it is margined in that."""
+    one = memory.market(symbol).instrument
+    return one if one is not None and one.margin_asset == asset else None
+
+
+def _positions(memory: Memory, asset: str | None) -> Iterator[Held]:
+    closed = {one.symbol for one in memory.orders.values() if one.leg in CLOSING and one.unsettled}
     for position in memory.positions.values():
         symbol = position.symbol
-        if position.quantity and symbol in counted:
+        if position.quantity and (instrument := _counted(memory, symbol, asset)) is not None:
             yield Held.of(
-                counted[symbol],
+                instrument,
                 position.quantity,
                 memory.market(symbol).price or position.entry_price,
                 _leverage(memory, symbol),
                 position.stop_price if position.ours else None,
-                leaves=bool(position.closing or memory.unsettled(symbol, *CLOSING)),
+                leaves=bool(position.closing) or symbol in closed,
             )
 
 
-def _coming(memory: Memory, counted: dict[str, Instrument]) -> Iterator[Held]:
+def _coming(memory: Memory, asset: str | None) -> Iterator[Held]:
     """Of each entry as much as its position does not show yet."""
     for order in memory.orders.values():
-        if order.leg not in ENTERING or order.plan is None or order.symbol not in counted:
+        if order.leg not in ENTERING or order.plan is None:
             continue
+        instrument = _counted(memory, order.symbol, asset)
         position = memory.position(order.symbol)
-        if order.unsettled or (order.filled and not position.settled):
+        if instrument is not None and (order.unsettled or (order.filled and not position.settled)):
             unseen = memory.unseen(order, position.quantity)
             quantity = unseen if order.side == entry_side("long") else -unseen
             leverage = _leverage(memory, order.symbol)
-            yield Held.of(counted[order.symbol], quantity, order.plan.price, leverage, order.plan.stop_price)
+            yield Held.of(instrument, quantity, order.plan.price, leverage, order.plan.stop_price)
 
 
 def _leverage(memory: Memory, symbol: str) -> int:
