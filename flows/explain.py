@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from flows.reporting import SHOWN, table_of
 from flows.running import OF_EXCHANGE, at_each, key_of, leave_word
-from pipeline.app.explain import Explained, Row, explain, means, not_explained
+from pipeline.app.explain import Explained, Row, explain, means
 from pipeline.app.opened import Opened
 from pipeline.exchange_names import decimals_of_asset
 from pipeline.settings import Settings
@@ -38,9 +38,6 @@ def explain_days(chosen: ExplainChoice = ExplainChoice()) -> list[dict[str, Any]
 def _explained(settings: Settings, days: int) -> list[dict[str, Any]]:
     """At one exchange."""
     log = get_run_logger()
-    if reason := not_explained(settings):
-        log.warning("%s: %s", settings.environment, reason)
-        return []
     today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     begin, end = to_ms(today - timedelta(days=days)), to_ms(today)
     with Opened(settings) as tm:

@@ -23,11 +23,11 @@ from pipeline.research.backtest.asked import Asked
 from pipeline.research.backtest.exact import ExactRun
 from pipeline.research.explain.answer import Explained, Row, rows_of
 from pipeline.research.explain.causes import means
+from pipeline.research.explain.each_own import each_own
 from pipeline.research.explain.heard import Away, Candle, Decided, Heard, Judged, Stored
 from pipeline.research.explain.live import Known, deals, held_at
 from pipeline.research.explain.paper import paper_of, price_at
 from pipeline.research.explain.slippage import Slippage, fills_of, slippages
-from pipeline.settings import Settings
 from pipeline.store.account import AccountStore, PositionStore
 from pipeline.store.candles.store import CandleStore
 from pipeline.store.control import ControlStore
@@ -64,16 +64,6 @@ class _Live:
     notes: Sequence[str]
 
 
-def not_explained(settings: Settings) -> str | None:
-    """Why nothing can be explained, whatever was traded."""
-    if not settings.portfolio.books or not exchange_of(settings).product.arithmetic.is_borrowed:
-        return None
-    return (
-        "what strategies traded in books of their own ([portfolio] books) is not explained yet: `tidemark signals` and "
-        "`tidemark orders` say what became of each"
-    )
-
-
 def explain(
     tm: Opened,
     *,
@@ -88,8 +78,6 @@ def explain(
     not before an executor first lived; an account of several coins is one of each. None where nobody has traded.
     `symbol`, `strategy`: only the positions of one are shown; all are run."""
     require_backtested(tm.settings)
-    if reason := not_explained(tm.settings):
-        raise UsageError(reason)
     only = (
         None if symbol is None else symbol_filter(tm, symbol),
         None if strategy is None else strategy_filter(tm, strategy),
@@ -176,7 +164,8 @@ def _live(tm: Opened, start: int, end: int, lived: int) -> _Live:
     for symbol in symbols:
         before = journal.before(symbol, to_datetime(start), _LOOKED_BACK)
         within = journal.of_symbol(symbol, to_datetime(start), to_datetime(end))
-        opened = held_at(before, start, Instrument.of(exchange_of(tm.settings).product, symbol_of(tm, symbol)))
+        one = Instrument.of(exchange_of(tm.settings).product, symbol_of(tm, symbol))
+        opened = _first_held(before, start, one, books=tm.settings.portfolio.books)
         if opened is None and not within and symbol not in spoken:
             continue
         acted_on = _acted_on(tm, within, said)
@@ -192,9 +181,22 @@ def _live(tm: Opened, start: int, end: int, lived: int) -> _Live:
     return _Live(begins, orders, heard, notes)
 
 
+def _own(orders: Sequence[Order], one: Instrument, *, books: bool) -> list[Sequence[Order]]:
+    """Each strategy's, where each has a book."""
+    return list(each_own(orders, one).values()) if books and one.arithmetic.is_borrowed else [orders]
+
+
+def _first_held(orders: Sequence[Order], moment: int, one: Instrument, *, books: bool) -> Order | None:
+    """The order that opened what was held then; of several the oldest."""
+    opened = [first for own in _own(orders, one, books=books) if (first := held_at(own, moment, one)) is not None]
+    return min(opened, key=lambda each: each.created_at, default=None)
+
+
 def _held(tm: Opened) -> set[str]:
     """Where something of ours is held now."""
-    return {one.symbol for one in PositionStore(tm.db, tm.environment).list() if one.ours and one.quantity}
+    return {
+        one.symbol for one in PositionStore(tm.db, tm.environment).list() if one.ours and (one.quantity or one.books)
+    }
 
 
 def _with_minutes(tm: Opened, symbols: Iterable[str], start: int) -> tuple[list[str], list[str]]:
@@ -257,8 +259,9 @@ def _explained(
     traded = [
         deal
         for name in symbols
+        for own in _own(found.orders[name], instruments[name], books=asked.policy.books)
         for deal in deals(
-            found.orders[name],
+            own,
             heard,
             Known(instruments[name], partial(price_at, asked, name), asked.funding.get(name, ()), asked.end),
         )

@@ -7,6 +7,7 @@ from decimal import Decimal
 from pipeline.exchange.products.instrument import Instrument
 from pipeline.execution.engine.state import DECIDED, ENTERING, DecisionView, OrderRecord
 from pipeline.research.backtest.asked import Asked
+from pipeline.research.backtest.by_book import by_book
 from pipeline.research.backtest.coins import trades_of_coins
 from pipeline.research.backtest.exact import Record
 from pipeline.research.backtest.trades import Trade, trades_of
@@ -35,15 +36,33 @@ def paper_of(record: Record, asked: Asked, signals: Mapping[str, Heard]) -> Pape
     instruments = asked.instruments
     said = {one.id: one for one in asked.signals}
     if asked.product.arithmetic.is_borrowed:
-        found = trades_of(record.ledger, record.orders, said, asked.minutes, instruments)
+        found = trades_of(record.ledger, record.orders, said, asked.minutes, instruments, books=asked.policy.books)
     else:
         found = trades_of_coins(record.ledger, record.orders, said, asked)
-    fills: dict[str, list[Fill | CoinFill]] = {}
-    for one in record.ledger:
-        if isinstance(one, Fill | CoinFill):
-            fills.setdefault(one.client_id, []).append(one)
-    made = [_deal(one, fills, record, verdicts, signals, asked) for one in found]
+    fills = _fills(record, asked)
+    made = [
+        _deal(
+            one, fills[(one.strategy, one.interval) if asked.policy.books else None], record, verdicts, signals, asked
+        )
+        for one in found
+    ]
     return Paper(made, verdicts)
+
+
+def _fills(
+    record: Record, asked: Asked
+) -> dict[tuple[str | None, str | None] | None, dict[str, list[Fill | CoinFill]]]:
+    """By order; where strategies hold a contract together, of each what its book had of it."""
+    fills: dict[tuple[str | None, str | None] | None, dict[str, list[Fill | CoinFill]]] = {None: {}}
+    if asked.policy.books:
+        for (_, *owner), one in by_book(record.ledger, record.orders, asked.instruments):
+            if isinstance(one, Fill):
+                fills.setdefault((owner[0], owner[1]), {}).setdefault(one.client_id, []).append(one)
+    else:
+        for one in record.ledger:
+            if isinstance(one, Fill | CoinFill):
+                fills[None].setdefault(one.client_id, []).append(one)
+    return fills
 
 
 def price_at(asked: Asked, symbol: str, moment: int) -> Decimal:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 from pydantic import SecretStr
@@ -25,19 +26,21 @@ _NUMBERS = ("open", "high", "low", "close", "volume")
 _MORE = ("quote_volume", "taker_buy_base", "taker_buy_quote")
 
 
-def explained(house: House | SpotHouse, mongo_uri: str, home: Path, risk: Risk, start: int, end: int) -> Explained:
+def explained(
+    house: House | SpotHouse, mongo_uri: str, home: Path, risk: Risk, start: int, end: int, **settings: Any
+) -> Explained:
     """What was traded in that window."""
     store(house, start, end)
-    with asking(house, mongo_uri, home, risk) as tm:
+    with asking(house, mongo_uri, home, risk, **settings) as tm:
         (found,) = explain(tm, since=start, until=end)
     return found
 
 
 @contextmanager
-def asking(house: House | SpotHouse, mongo_uri: str, home: Path, risk: Risk) -> Iterator[Opened]:
+def asking(house: House | SpotHouse, mongo_uri: str, home: Path, risk: Risk, **settings: Any) -> Iterator[Opened]:
     """Whoever asks the house's database."""
     chosen = {"mongo_uri": SecretStr(mongo_uri), "database": house.db.name, "environment": house.place.name}
-    with Opened(Settings(home=home, risk=risk, **chosen)) as tm:
+    with Opened(Settings(home=home, risk=risk, **chosen, **settings)) as tm:
         yield tm
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from pipeline.exchange.trading import NewOrder
+from pipeline.settings import Portfolio
 from pipeline.timeline import MINUTE, SECOND, to_datetime
 from schemas.signals import Kind, Side
 from tests.execution.service import test_live_equals_backtest as day
@@ -44,14 +45,15 @@ async def traded(house: House) -> list[str]:
     return [refused, left, late, closed]
 
 
-async def say(house: House, number: int, kind: Kind, side: Side, after: int = 0) -> str:
+async def say(house: House, number: int, kind: Kind, side: Side, after: int = 0, strategy: str = "turtle") -> str:
     """At the close of that minute, or so long after it; it has its verdict when this returns."""
     close = day.begin() + number * MINUTE
     await house.until(lambda: house.simulator.now() > close + after)
     paid = float(house.simulator.truth_klines(house.symbol, "1m", close - MINUTE, close - 1)[0][4])
     moments = {"at": to_datetime(close), "candle": to_datetime(close - MINUTE), "interval": "1m"}
     moments["fresh_until"] = to_datetime(close + 5 * MINUTE)
-    name = house.say(kind, side, price=paid, indicators={"atr": round(paid * ATR, 1)}, **moments)
+    atr = {"atr": round(paid * ATR, 1)}
+    name = house.say(kind, side, price=paid, indicators=atr, strategy=strategy, **moments)
     await house.verdict(name)
     return name
 
@@ -81,3 +83,26 @@ async def test_a_refused_order_a_late_signal_and_a_close_by_hand_are_named(
     assert house.symbol in run("explain", "--since", "2026-11-10", "--slippage").stdout
     for words in ("refused", "hand", "late", "rest", "of 4 signals had the same verdict"):
         assert words in told
+
+
+@pytest.mark.parametrize("house", ["sim"], indirect=True)
+async def test_what_two_strategies_held_against_each_other_is_explained_for_each(
+    house: House, mongo_uri: str, home: Path
+) -> None:
+    """One position at the exchange, and two in the journal: each was opened, turned into nothing, and closed."""
+    books = Portfolio(books=True)
+    async with house.executor(risk=day.RISK, recv_window=60_000, portfolio=books):
+        first = await say(house, 1, "entry", "long")
+        second = await say(house, 2, "entry", "short", strategy="rsi")
+        await say(house, 3, "exit", "long")
+        await say(house, 4, "exit", "short", strategy="rsi")
+        await house.until(lambda: house.simulator.now() > day.begin() + 5 * MINUTE)
+        await house.until(lambda: not house.held() and not house.stops())
+    start, end = day.begin() - MINUTE, day.begin() + 5 * MINUTE
+    found = explained(house, mongo_uri, home, day.RISK, start, end, portfolio=books)
+    assert [(one.signal, one.strategy, one.side) for one in found.rows] == [
+        (first, "turtle", "long"), (second, "rsi", "short"),
+    ]  # fmt: skip
+    assert [one.live is None or one.paper is None for one in found.rows] == [False, False]
+    assert [one.rest for one in found.rows] == [0, 0], found.rows
+    assert found.alike == 4

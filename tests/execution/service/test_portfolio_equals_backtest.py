@@ -24,6 +24,8 @@ from tests.execution.service.conftest import House
 SYMBOLS = ("BTCUSDT", "ETHUSDT", "SOLUSDT")
 SHARES = {"first": Decimal(60), "second": Decimal(40)}
 CAPS = Portfolio(gross_percent=Decimal(27), side_percent=Decimal(25))
+ROOM = Portfolio(gross_percent=Decimal(52), side_percent=Decimal(50), books=True)
+"""For all of them, where the second strategy may hold what the first one does."""
 LENGTH = int(os.environ.get("DAY_MINUTES", "4"))
 ATR = 0.01
 """Of the price: no stop is reached in so short a day."""
@@ -43,10 +45,10 @@ def house(db: Database[dict[str, Any]], monkeypatch: pytest.MonkeyPatch) -> Iter
         yield made
 
 
-async def traded(house: House) -> list[str]:
+async def traded(house: House, portfolio: Portfolio) -> list[str]:
     """Let the strategies speak at the closes of minutes, each after what became of the one before."""
     said: list[str] = []
-    async with house.executor(risk=day.RISK, recv_window=60_000, symbols=set(SYMBOLS), portfolio=CAPS):
+    async with house.executor(risk=day.RISK, recv_window=60_000, symbols=set(SYMBOLS), portfolio=portfolio):
         for number in range(LENGTH):
             close = day.begin() + (number + 1) * MINUTE
             await house.until(lambda: house.simulator.now() > close)  # noqa: B023 - it is over before the next
@@ -63,22 +65,32 @@ async def traded(house: House) -> list[str]:
     return said
 
 
-async def test_several_strategies_with_shares_and_caps_come_to_the_same_live_and_in_a_backtest(house: House) -> None:
+@pytest.mark.parametrize("books", [False, True], ids=["one a symbol", "books"])
+async def test_several_strategies_with_shares_and_caps_come_to_the_same_live_and_in_a_backtest(
+    house: House, books: bool
+) -> None:
+    portfolio = ROOM if books else CAPS
     ControlStore(house.db, "sim").set_allocation(SHARES, by="a test", now=datetime.now(UTC))
-    said = await traded(house)
+    said = await traded(house, portfolio)
     asked = day.question(house, said, *SYMBOLS, length=LENGTH)
-    asked = replace(asked, shares=SHARES, policy=replace(asked.policy, portfolio=CAPS))
+    asked = replace(asked, shares=SHARES, policy=replace(asked.policy, portfolio=portfolio))
     paper = ExactRun(asked).run()
     live = {one: (house.signal(one).verdict, _kind_of(house.signal(one).reason)) for one in said}
     assert live == {one: (paper.verdicts[one].verdict, _kind_of(paper.verdicts[one].reason)) for one in said}
     reasons = " ".join(why for _, why in live.values())
-    for wanted in ("no share of the equity", "held by first", "would come to n % of the equity"):
+    beyond = () if books else ("held by first", "would come to n % of the equity")
+    for wanted in ("no share of the equity", *beyond):
         assert wanted in reasons, reasons
+    assert ("held by" in reasons) is not books
     assert day.own_ids(house.orders()) == day.own_ids(paper.orders.values())
     steps = {one.symbol: one.filters.step_size for one in asked.symbols if one.filters}
     for name in day.own_ids(house.orders()):
         (mine,), other = house.orders(_id=name), paper.orders[name]
         assert mine.quantity == pytest.approx(other.quantity, rel=Decimal("0.01"), abs=steps[mine.symbol]), name
+    if books:
+        together = {one.strategy for one in run(asked).outcome.trades if one.symbol == SYMBOLS[0]}
+        assert together == {"first", "second"}
+        return
     trades = [run(asked, exact=exact).outcome for exact in (False, True)]
     assert [one.engine for one in trades] == ["fast", "exact"]
     fast, exact = ([(one.signal, one.quantity, one.profit) for one in each.trades] for each in trades)
