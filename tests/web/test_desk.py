@@ -635,3 +635,17 @@ def test_a_database_that_goes_is_missed_and_what_was_there_stays_with_its_age(
     show(page, "signals")
     assert len(rows(page)) == len(served.get("signals", limit=500)) > 0
     assert datetime.now(UTC) > desk.NOW
+
+
+def test_a_dialog_keeps_the_focus_and_gives_it_back(page: Page, served: Served) -> None:
+    show(page, "account")
+    page.locator("#halt").focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("dialog")).to_be_visible()
+    inside = "() => [document.body, ...document.querySelectorAll('dialog *')].includes(document.activeElement)"
+    for _ in range(8):
+        page.keyboard.press("Tab")
+        assert page.evaluate(inside)
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_be_hidden()
+    until(page, lambda: page.evaluate("() => document.activeElement.id"), "halt", "what has the focus again")
