@@ -74,7 +74,7 @@ def laid_out(db: Database[Any], signal_document: Any) -> None:
     ("command", "header", "row"),
     [
         (["positions"], "symbol quantity entry mark unrealized units stop take profit strategy interval",
-         "1000PEPEUSDT -1,234,567 0.0123457 0.0123000 +56.42 1.33 0.0130000 0.0100000 ma_order_golden 15m"),
+         "1000PEPEUSDT -1,234,567 0.0123457 0.0123000 +56.42 1.33 0.0130000 0.0100000 2 strategies"),
         (["account"], "day equity return % realized fees funding transfers",
          f"{desk.NOW:%Y-%m-%d} 10,000.00 -1.23 -122.82 -3.98 0.00 0.00"),
         (["orders"], "at (UTC) symbol interval leg side quantity trigger state filled price fee realized",

@@ -161,7 +161,7 @@ function connection(now) {
 
 /** Ask a person; null: no. @param {Asked} asked @returns {Promise<FormData|null>} */
 function confirm(asked) {
-  const dialog = /** @type {HTMLDialogElement} */ (byId("dialog")), before = document.activeElement;
+  const dialog = /** @type {HTMLDialogElement} */ (byId("dialog"));
   const form = /** @type {HTMLFormElement} */ (h("form", { method: "dialog" },
     h("h1", { id: "dialog-title" }, asked.title), h("p", {}, asked.text), ...(asked.fields ?? []),
     h("div", { class: "bar" }, h("button", { type: "button", onclick: () => dialog.close("no") }, "Cancel"), h("button", { value: "yes", class: asked.bad ? "bad" : null, autofocus: !asked.fields }, asked.button))));
@@ -170,7 +170,6 @@ function confirm(asked) {
   dialog.showModal();
   return new Promise((resolve) => {
     dialog.addEventListener("close", () => {
-      if (before instanceof HTMLElement) before.focus();
       resolve(dialog.returnValue === "yes" ? new FormData(form) : null);
     }, { once: true });
   });

@@ -20,12 +20,14 @@ from schemas.accounts import Snapshot
 from tests.by_hand import set_hedge_mode
 
 
-async def protected(house: Any, quantity: Decimal, above: Decimal = Decimal(0)) -> Any:
-    """Wait until that much is held under one stop, placed above that price, and the journal says so."""
+async def protected(house: Any, quantity: Decimal | None = None, above: Decimal = Decimal(0)) -> Any:
+    """Wait until that much, or anything, is held under one stop, placed above that price, and the journal says so: an
+    order that is sent is filled a moment later."""
 
     def so() -> Any:
         found = house.position()
-        calm = found is not None and found.quantity == quantity and found.stop_order and not found.unprotected_since
+        held = house.held() if quantity is None else quantity
+        calm = found is not None and found.quantity == held != 0 and found.stop_order and not found.unprotected_since
         stops = house.stops()
         if not calm or len(stops) != 1 or not stops[0].close_position or found.stop_price != stops[0].trigger_price:
             return None
@@ -108,7 +110,7 @@ async def test_a_trial_the_other_way_turns_a_trial_and_another_interval_leaves_i
 async def test_what_a_symbol_brought_today_is_known_with_the_next_comparison(house: Any) -> None:
     async with house.executor() as executor:
         await house.verdict(house.say("trial"))
-        await protected(house, house.held())
+        await protected(house)
         await house.verdict(house.say("exit"))
         await house.until(lambda: {one.leg for one in house.orders() if one.filled and one.fee} == {"trial", "exit"})
         executor.term.tell(StreamBack())
@@ -211,7 +213,7 @@ async def test_the_leverage_of_somebodys_own_position_is_not_touched(house: Any)
 async def test_an_exit_that_came_late_closes_what_is_held(house: Any, late: Any, away: bool) -> None:
     async with house.executor() as executor:
         await house.verdict(house.say("trial", age=200, fresh_until=to_datetime(house.simulator.now() + 60_000)))
-        await protected(house, house.held())
+        await protected(house)
         if not away:
             name = house.say("exit", **late)
             executor.term.tell(StreamBack())
@@ -238,7 +240,7 @@ async def test_a_position_that_is_closed_is_said_to_be_closed_by_what_closed_it(
 ) -> None:
     async with house.executor():
         await house.verdict(house.say("trial"))
-        await protected(house, house.held())
+        await protected(house)
         if by == "exit":
             house.say("exit")
         elif by == "hand":
@@ -255,7 +257,7 @@ async def test_a_position_that_is_closed_is_said_to_be_closed_by_what_closed_it(
 async def test_a_late_exit_that_its_strategy_took_back_closes_nothing(house: Any) -> None:
     async with house.executor():
         await house.verdict(house.say("trial", age=200, fresh_until=to_datetime(house.simulator.now() + 60_000)))
-        await protected(house, house.held())
+        await protected(house)
     exit_, add = house.say("exit", age=150), house.say("add", age=140)
     async with house.executor():
         assert [(await house.verdict(name)).verdict for name in (exit_, add)] == ["expired", "expired"]
