@@ -16,7 +16,7 @@ from tests.execution.drill.markets import MARKETS
 from tests.execution.drill.of_books import BookSchedule
 from tests.execution.drill.schedule import Schedule
 from tests.execution.drill.story import OWN
-from tests.execution.driver import POLICY, PRICE, SYMBOL, Driver, T, signal
+from tests.execution.driver import FILTERS, POLICY, PRICE, SYMBOL, Driver, T, rules, signal
 from tests.execution.model import COINS, DOLLARS, Exchange, Refused, Terms
 
 BOOKS = replace(POLICY, portfolio=Portfolio(books=True))
@@ -143,6 +143,21 @@ def test_it_is_not_closed_twice_while_a_fill_is_on_its_way() -> None:
     driver(ev.PriceSeen(SYMBOL, D(59_000), driver.now))
     driver.wait(4_000)
     assert not [one for one in driver.core.orders() if one.leg == "flatten"]
+
+
+def test_what_is_worth_too_little_to_be_closed_against_the_others_waits() -> None:
+    """The exchange takes as little as it comes only where it reduces what is held."""
+    driver = Driver(BOOKS)
+    driver(rules(filters=FILTERS.model_copy(update={"min_notional": D(7_000)})))
+    driver.protected()
+    driver.protected(**RSI, side="short", atr=D(500))
+    stand(driver)
+    driver(ev.PriceSeen(SYMBOL, D(52_000), driver.now))
+    driver(
+        ev.SignalSeen(signal("x", kind="exit", side="short", strategy="rsi", at=driver.now, fresh_until=T + 900_000))
+    )
+    assert driver.verdict("x").reason.startswith("too small: 0.133 is worth 6916.00")
+    assert not driver.got(Place)
 
 
 def test_what_is_left_when_the_others_are_gone_has_its_stop() -> None:

@@ -210,6 +210,9 @@ def _close(ask: Ask) -> Choice:
     quantity = sizing.closing_quantity(held, filters) if filters else held
     if not quantity or position.side is None:
         return Skip(f"dust: {held} {signal.symbol} is less than a lot")
+    one, reduces = ask.market.instrument, books.reduces(ask.net, position)
+    if not reduces and one is not None and (reason := sizing.too_small_alone(quantity, ask.price, one)):
+        return Skip(reason)
     order = OrderRecord(
         id=ask.identity.order_id(signal.id, "exit"),
         symbol=signal.symbol,
@@ -221,7 +224,7 @@ def _close(ask: Ask) -> Choice:
         side=exit_side(position.side),
         type="MARKET",
         quantity=quantity,
-        reduce_only=books.reduces(ask.net, position),
+        reduce_only=reduces,
         created_at=ask.now,
         updated_at=ask.now,
     )

@@ -214,13 +214,15 @@ class Ledger:
         pace = self.pace(book.strategy, book.interval)
         if not self._memory.may(position.symbol, pace, now, _AGAIN):
             return
-        filters = self._memory.market(position.symbol).filters
+        market = self._memory.market(position.symbol)
+        filters, one = market.filters, market.instrument
         quantity = sizing.closing_quantity(book.quantity, filters) if filters else abs(book.quantity)
-        if not quantity:
+        reason = None if quantity else f"{book.quantity} is less than a lot"
+        if one is not None and market.price is not None and not books.reduces(position, book):
+            reason = reason or sizing.too_small_alone(quantity, market.price, one)
+        if reason is not None:
             if self._memory.may(position.symbol, f"dust {pace}", now, MINUTE):
-                self._memory.warn(
-                    f"{book.symbol} cannot be closed", f"{book.quantity} of {book.strategy} is less than a lot"
-                )
+                self._memory.warn(f"{book.symbol} of {book.strategy} cannot be closed", reason)
             return
         self._memory.emit(Notify("warning", f"closing {book.symbol} of {book.strategy}", book.closing or ""))
         self._memory.intend(self._closing(position, book, quantity, now))

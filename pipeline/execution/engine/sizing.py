@@ -123,6 +123,14 @@ def closing_quantity(held: Decimal, filters: Filters) -> Decimal:
     return floor_to(min(abs(held), _most(filters)), market_step(filters))
 
 
+def too_small_alone(quantity: Decimal, price: Decimal, one: Instrument) -> str | None:
+    """Why an order that may open something is not taken: only what reduces may be worth as little as it comes."""
+    worth, least = one.notional(quantity, price), one.rules.min_notional
+    if worth >= least:
+        return None
+    return f"too small: {quantity} is worth {one.amount(worth)}, the least against what others hold is {least}"
+
+
 def limit_price(price: Decimal, side: Side, filters: Filters) -> Decimal:
     """The price of a limit entry: never worse for us than that."""
     return to_tick(price, filters, up=side == "short")
