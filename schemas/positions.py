@@ -36,6 +36,7 @@ class CountedOrder(Document):
     order: str = Field(description="id in `orders`")
     filled: Money
     at: datetime
+    price: Money | None = None
 
 
 class Position(Document):
@@ -76,6 +77,7 @@ class Position(Document):
     missing: Money = Field(default=Decimal(0), description="of coins: how many of ours somebody else has taken")
     books: list[Book] = Field(default=[], description="what each strategy holds of it, where each has a book")
     counted: list[CountedOrder] = Field(default=[], description="the fills that are in the books, of the last orders")
+    evened_at: datetime | None = Field(default=None, description="when the exchange had said what the books followed")
     updated_at: datetime
 
 

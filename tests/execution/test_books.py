@@ -9,7 +9,7 @@ import pytest
 from pipeline.exchange.products.arithmetic import INVERSE, LINEAR, Arithmetic
 from pipeline.execution.engine import books, guards
 from pipeline.execution.engine import events as ev
-from pipeline.execution.engine.effects import Cancel, Notify, Place, Reconcile
+from pipeline.execution.engine.effects import Cancel, JournalIntent, Notify, Place, Reconcile
 from pipeline.execution.engine.state import OrderRecord, PlanRecord, PositionRecord, PositionTold, TradingView, flat
 from pipeline.settings import Portfolio
 from tests.execution.drill.markets import MARKETS
@@ -198,6 +198,87 @@ def test_a_close_by_a_person_ends_all_of_them() -> None:
     assert held(driver) == {}
 
 
+# What was decided, and does not fit any more
+
+
+def test_a_close_that_waited_is_not_sent_for_more_than_is_left_of_its_book() -> None:
+    """It opens something where others hold the other way: the stop has taken a part of it meanwhile."""
+    driver = two("short")
+    order = driver.sent(name="x", kind="exit", at=T + 2, fresh_until=T + 600_000)
+    driver(ev.OrderFailed(order.id, "429", driver.now + 10_000))
+    stop = next(one for one in driver.core.orders() if one.leg == "stop" and one.close_position and one.unsettled)
+    driver.seen(stop, "filled", "0.111", average_price=D(59_400))
+    driver.holds(0)
+    driver.wait(12_000)
+    assert driver.core.order(order.id).state == "abandoned"
+    (rest,) = [one for one in driver.core.orders() if one.leg == "flatten"]
+    assert (rest.side, rest.quantity, rest.strategy) == ("SELL", D("0.111"), "macd")
+
+
+def test_what_was_closed_beyond_its_book_is_its_own_to_close_again_and_not_another_ones() -> None:
+    """The same, and the close was carried out: the other one holds what it held."""
+    driver = two("short")
+    order = driver.sent(name="x", kind="exit", at=T + 2, fresh_until=T + 600_000)
+    stop = next(one for one in driver.core.orders() if one.leg == "stop" and one.close_position and one.unsettled)
+    driver.seen(stop, "filled", "0.111", average_price=D(59_400))
+    driver.holds(0)
+    driver.seen(order, "filled", "0.222", average_price=PRICE)
+    driver.holds("-0.222")
+    for _ in range(6):  # its past is asked for, and nobody answers
+        stand(driver)
+    assert held(driver) == {"rsi": D("-0.111"), "macd": D("-0.111")}
+    back = driver.order("flatten")
+    assert (back.side, back.quantity, back.strategy) == ("BUY", D("0.111"), "macd")
+
+
+def test_what_the_books_have_followed_is_not_counted_when_it_is_told_later() -> None:
+    position = replace(flat(SYMBOL), books=(book("a", "0.2"),), evened_at=T + 10)
+    old = replace(order("flatten", "SELL", "0.1"), seen_at=T + 9)
+    assert books.carried(position, [old], LINEAR, ONE, T + 20).books == position.books
+    new = replace(old, seen_at=T + 11)
+    assert [one.quantity for one in books.carried(position, [new], LINEAR, ONE, T + 20).books] == [D("0.1")]
+
+
+def test_one_that_waits_to_be_closed_keeps_no_other_strategy_waiting() -> None:
+    driver = two("short")
+    driver(ev.PriceSeen(SYMBOL, D(61_201), driver.now))
+    driver.wait(250)
+    driver.journal()
+    driver(ev.OrderRejected(driver.one(Place).order.id, -2019, "margin is insufficient"))
+    driver(ev.SignalSeen(signal("x", kind="exit", at=driver.now, fresh_until=driver.now + 60_000)))
+    driver.journal()
+    assert driver.verdict("x").verdict == "taken"
+
+
+def test_what_is_held_the_other_way_makes_no_room_for_it_may_leave_first() -> None:
+    """Of the symbol's limit, and before the price at which it would be liquidated."""
+    alone, facing = Driver(BOOKS), two("short")
+    for driver in (alone, facing):
+        driver(ev.TradingSeen(SYMBOL, TradingView(max_position=D(14_000))))
+        driver(ev.SignalSeen(signal("m", strategy="turtle", at=driver.now, fresh_until=driver.now + 60_000)))
+    assert alone.got(JournalIntent)
+    assert facing.verdict("m").reason.startswith("no room: the symbol's max_position leaves 680")
+
+
+def test_a_book_whose_interval_is_not_known_is_closed_by_its_strategy() -> None:
+    before = Driver()
+    before.protected()
+    known = [replace(one, interval=None) for one in before.core.positions()]
+    after = Driver(BOOKS, orders=before.core.orders(), positions=known, ready=False)
+    after.snapshot([after.told(one) for one in before.core.orders() if one.leg == "stop"], D("0.222"))
+    closing = after.sent(name="x", kind="exit", at=after.now, fresh_until=after.now + 60_000)
+    assert (closing.quantity, closing.owner) == (D("0.222"), ("macd", None))
+
+
+def test_a_part_is_priced_by_what_it_cost_itself() -> None:
+    plan = PlanRecord("a", D(60_000), D(300), D(1), D(1), None, T)
+    entry = replace(order("entry", "BUY", "0.1"), plan=plan, average_price=D(60_000), seen_at=T)
+    first = books.carried(flat(SYMBOL), [entry], LINEAR, ONE, T)
+    whole = replace(entry, filled=D("0.2"), average_price=D(61_000), seen_at=T + 1)
+    (held_now,) = books.carried(first, [whole], LINEAR, ONE, T).books
+    assert held_now.entry_price == 61_000
+
+
 # What others do
 
 
@@ -317,7 +398,7 @@ def order(leg: str, side: str, filled: str, strategy: str | None = None, trigger
         ({"a": "0.2", "b": "0.1"}, order("exit", "SELL", "0.25", "a"), {"b": "0.05"}),
         ({"a": "0.2", "b": "0.1"}, order("exit", "SELL", "0.1", "gone"), {"a": "0.133", "b": "0.067"}),
         ({"a": "0.2", "b": "-0.1"}, order("exit", "BUY", "0.1", "b"), {"a": "0.2"}),
-        ({"a": "0.2", "b": "-0.1"}, order("flatten", "SELL", "0.1"), {"a": "0.1", "b": "-0.1"}),
+        ({"a": "0.2", "b": "-0.1"}, order("flatten", "SELL", "0.1"), {}),
         ({"a": "0.2", "b": "-0.1"}, order("flatten", "SELL", "0.05"), {"a": "0.15", "b": "-0.1"}),
         ({"a": "-0.2", "b": "-0.1"}, order("stop", "BUY", "0.15", trigger=1), {"a": "-0.1", "b": "-0.05"}),
         ({"a": "0.0005", "b": "0.0005"}, order("flatten", "SELL", "0.0007"), {"b": "0.0003"}),

@@ -10,6 +10,7 @@ from dataclasses import replace
 from decimal import Decimal
 
 from pipeline.exchange.products.arithmetic import Arithmetic
+from pipeline.exchange.products.instrument import ONE
 from pipeline.execution.engine.rebuild import entered
 from pipeline.execution.engine.state import (
     ENTERING,
@@ -55,8 +56,9 @@ def opened_as(position: PositionRecord, orders: Iterable[OrderRecord], now: int)
         position, stop_order=None, take_profit_order=None, unprotected_since=None, as_of=0, entered_at=0, reduced_at=0,
         unheard_at=-1, books=(), counted=(),
     )  # fmt: skip
-    counted = tuple(Counted(one.id, one.filled, now) for one in orders if one.filled)
-    return replace(position, books=(book,) if position.ours and position.quantity else (), counted=counted)
+    counted = tuple(Counted(one.id, one.filled, now, one.average_price) for one in orders if one.filled)
+    books = (book,) if position.ours and position.quantity else ()
+    return replace(position, books=books, counted=counted, evened_at=max(position.evened_at, position.as_of))
 
 
 def carried(
@@ -66,17 +68,38 @@ def carried(
     counted = {one.order: one for one in position.counted}
     books = position.books
     for order in sorted(orders, key=lambda one: (one.created_at, one.id)):
-        before = counted[order.id].filled if order.id in counted else ZERO
-        if order.filled > before:
-            change = order.filled - before if order.side == "BUY" else before - order.filled
-            entering = order.leg in ENTERING
-            books = _grown(books, order, change, arithmetic, now) if entering else _closed(books, order, change, lot)
-            counted[order.id] = Counted(order.id, order.filled, now)
+        before = counted.get(order.id) or Counted(order.id, ZERO, now)
+        if order.filled > before.filled:
+            if not position.evened_at or order.seen_at > position.evened_at:
+                books = _traded(books, order, before, arithmetic, lot, now)
+            counted[order.id] = Counted(order.id, order.filled, now, order.average_price)
     if books is position.books and len(counted) == len(position.counted):
         return position
     known = {one.id for one in orders}
     lately = tuple(one for one in counted.values() if one.at > now - HOUR or one.order in known)
     return replace(position, books=books, counted=lately)
+
+
+def _traded(books: Books, order: OrderRecord, before: Counted, arithmetic: Arithmetic, lot: Decimal, now: int) -> Books:
+    more = order.filled - before.filled
+    change = more if order.side == "BUY" else -more
+    if order.leg in ENTERING:
+        return _grown(books, order, change, _price_of(order, before, more, arithmetic), arithmetic, now)
+    left = _closed(books, order, change, lot)
+    is_over = order.leg == "flatten" and order.strategy is None and not total(left)
+    return () if is_over else left  # what they hold against each other ends as well
+
+
+def _price_of(order: OrderRecord, before: Counted, more: Decimal, arithmetic: Arithmetic) -> Decimal:
+    """At which so much more of it was filled."""
+    if order.average_price is None:
+        return order.plan.price if order.plan else ZERO
+    if not before.filled or before.price is None:
+        return order.average_price
+    paid = order.filled * arithmetic.value(order.average_price, ONE) - before.filled * arithmetic.value(
+        before.price, ONE
+    )
+    return arithmetic.price_at(paid / more, ONE)
 
 
 def evened(position: PositionRecord, lot: Decimal) -> Books:
@@ -105,6 +128,9 @@ def dressed(position: PositionRecord) -> PositionRecord:
     mine = [one for one in books if one.side == side]
     if not mine:
         return replace(position, side=side)
+    own = {one.closing for one in books} - {None}
+    if len(books) > 1 and position.closing in own:
+        position = replace(position, closing=None)  # it was of that one alone
     if len(books) == 1:
         (book,) = books
         return replace(
@@ -133,18 +159,20 @@ def changed(position: PositionRecord, book: PositionRecord) -> PositionRecord:
     return replace(position, books=tuple(book if one.owner == book.owner else one for one in position.books))
 
 
-def _grown(books: Books, order: OrderRecord, change: Decimal, arithmetic: Arithmetic, now: int) -> Books:
+def _grown(
+    books: Books, order: OrderRecord, change: Decimal, price: Decimal, arithmetic: Arithmetic, now: int
+) -> Books:
     """What a signal has opened, or added."""
     strategy, interval = order.owner
     old = next((one for one in books if one.owner == order.owner), None)
     held = old or replace(flat(order.symbol), strategy=strategy, interval=interval)
-    price = order.average_price or (order.plan.price if order.plan else ZERO)
     quantity = held.quantity + change
     new = replace(entered(held, order, now), quantity=quantity, side=side_of(quantity))
     if held.quantity * change >= 0:
         fills = [(abs(held.quantity), held.entry_price), (abs(change), price)]
-        average = arithmetic.average([one for one in fills if one[0] and one[1]])
-        new = replace(new, entry_price=average or price, signal=new.signal or order.signal)
+        known = [one for one in fills if one[0] and one[1]]
+        average = arithmetic.average(known) if known else price
+        new = replace(new, entry_price=average, signal=new.signal or order.signal)
     if not quantity:
         return tuple(one for one in books if one is not old)
     return (*books, new) if old is None else tuple(new if one is old else one for one in books)
@@ -157,7 +185,14 @@ def _closed(books: Books, order: OrderRecord, change: Decimal, lot: Decimal) -> 
         meant = [one for one in books if is_meant(one)]
         taken, change = _taken(meant, change, lot)
         books = _with(books, meant, taken)
-    return books
+    if not change or order.strategy is None or not order.may_open:
+        return books
+    strategy, interval = order.owner
+    beyond = PositionRecord(
+        order.symbol, change, order.average_price or ZERO, side=side_of(change), strategy=strategy, interval=interval,
+        signal=order.signal, closing="more of it was closed than was held",
+    )  # fmt: skip
+    return (*books, beyond)
 
 
 def _order_of_taking(order: OrderRecord) -> Sequence[Callable[[PositionRecord], bool]]:

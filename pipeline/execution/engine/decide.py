@@ -160,7 +160,7 @@ def _entry(ask: Ask, found: Sized, plan: PlanRecord) -> OrderRecord:
         id=ask.identity.order_id(signal.id, signal.kind),
         symbol=signal.symbol,
         signal=signal.id,
-        interval=signal.interval,
+        interval=_interval(ask),
         leg=signal.kind,
         side=entry_side(signal.side),
         type="MARKET" if ask.limit is None else "LIMIT",
@@ -170,6 +170,11 @@ def _entry(ask: Ask, found: Sized, plan: PlanRecord) -> OrderRecord:
         created_at=ask.now,
         updated_at=ask.now,
     )
+
+
+def _interval(ask: Ask) -> str | None:
+    """The signal's; of a book that is older than that was kept, none."""
+    return ask.position.interval if ask.net.books and ask.position.quantity else ask.signal.interval
 
 
 def _plan(ask: Ask, filters: Filters, atr: Decimal, unit: Decimal) -> PlanRecord | str:
@@ -217,7 +222,7 @@ def _close(ask: Ask) -> Choice:
         id=ask.identity.order_id(signal.id, "exit"),
         symbol=signal.symbol,
         signal=signal.id,
-        interval=signal.interval,
+        interval=_interval(ask),
         strategy=position.strategy,
         turns=_turns(ask),
         leg="exit",

@@ -13,9 +13,10 @@ from pipeline.execution.engine.breakers import Breakers
 from pipeline.execution.engine.decide import Close, Expire, Open, Skip
 from pipeline.execution.engine.effects import JournalOrder, WriteVerdict
 from pipeline.execution.engine.events import IntentRefused
+from pipeline.execution.engine.ledger import Ledger
 from pipeline.execution.engine.margins import Margins
 from pipeline.execution.engine.memory import Memory
-from pipeline.execution.engine.obstacles import ends, obstacle
+from pipeline.execution.engine.obstacles import LESS, ends, obstacle
 from pipeline.execution.engine.recall import Recaller
 from pipeline.execution.engine.reconcile import Reconciler
 from pipeline.execution.engine.risk import Ask
@@ -86,7 +87,7 @@ class Decisions:
         if order.in_doubt:
             position = self._memory.position(order.symbol)
             self._memory.doubts[order.id] = resolve.lost(self._policy, (position.quantity, None), now)
-        if order.unsettled and order.leg == "exit":
+        if order.unsettled and order.leg == "exit" and not self._memory.position(order.symbol).closing:
             self._leave(order)
 
     def _leave(self, order: OrderRecord) -> None:
@@ -96,7 +97,7 @@ class Decisions:
         if book is not None:
             self._memory.put(changed(position, replace(book, closing=book.closing or closing)))
         elif position.managed and order.side == exit_side(position.side or "long") and not position.books:
-            self._memory.put(replace(position, closing=position.closing or closing))
+            self._memory.put(replace(position, closing=closing))
 
     # Signals
 
@@ -135,6 +136,7 @@ class Decisions:
         if late and signal.leaves is None:
             return True
         known = self._memory.compared and self._worth.known and not self._memory.busy(signal.symbol, now)
+        known = known and view(self._memory.position(signal.symbol), signal).closing is None
         if not known or (not late and self._margins.awaited(signal.symbol)):
             return False
         return self._recaller.is_new(self._unless_taken_back(signal), now)
@@ -238,6 +240,8 @@ class Decisions:
                 self._verdict(WriteVerdict(str(order.signal), "skipped", reason))
             for one in self._memory.together(order):
                 self._memory.move(one, "abandoned", "executor", f"not sent: {reason}", now)
+            if reason == LESS and order.leg == "exit":
+                self._leave(order)  # what is left of it is closed by another
 
     def _decided_with(self, order: OrderRecord, reason: str | None) -> None:
         decided = self._pending.pop(order.id, None)
@@ -262,6 +266,7 @@ class Decisions:
         if order.leg not in DECIDED and not order.only_closes:
             self._memory.forget(order)  # the journal may have it all the same
             self._memory.emit(JournalOrder(replace(order, state="abandoned"), "executor", event.reason))
+            self._memory.hold_longer(order.symbol, Ledger.pace(*order.owner), now, _DECIDE_AT_MOST)
             return
         if order.leg in DECIDED:
             self._memory.forget(order)

@@ -67,7 +67,7 @@ class Ledger:
         if wanted is not None:
             self._place(position, wanted, orders, now)
         if len(position.books) > 1 or not position.exposed:
-            self._watch(position, orders)
+            self._watch(position, orders, now)
         if not position.closing and position.settled:
             if self._has_ended(position):
                 self.cross(symbol, "the exchange does not trade it any more")
@@ -147,9 +147,10 @@ class Ledger:
             f"{books.total(position.books)} was in them, {position.quantity} is held",
         )
         self._memory.uneven.discard(symbol)
+        followed = replace(position, books=even, evened_at=self._memory.compared_at)
         if books.total(even) != position.quantity:
-            return replace(position, books=even, closing=position.closing or _NOBODYS)
-        return replace(position, books=even)
+            return replace(followed, closing=position.closing or _NOBODYS)
+        return followed
 
     def _moves(self, order: OrderRecord) -> bool:
         """Whether it may have filled something that was not told."""
@@ -192,8 +193,15 @@ class Ledger:
         if not doubted and self._memory.may(order.symbol, f"cancel {order.id}", now, _CANCEL_AGAIN):
             self._memory.emit(Cancel(order))
 
-    def _watch(self, position: PositionRecord, orders: list[OrderRecord]) -> None:
-        price = self._memory.market(position.symbol).price
+    def _watch(self, position: PositionRecord, orders: list[OrderRecord], now: int) -> None:
+        market = self._memory.market(position.symbol)
+        price, silent = market.price, now - market.price_at
+        facing = any(not guards.is_kept(position, one, orders) for one in position.books)
+        if facing and silent > self._memory.policy.risk.stale_feed_seconds * SECOND:
+            self._memory.warn_once(
+                f"{position.symbol} is watched in vain",
+                f"its price was heard {silent // SECOND} s ago, and strategies hold it against each other",
+            )
         for book in position.books if price is not None else ():
             if book.closing is None and not guards.is_kept(position, book, orders) and price is not None:
                 reason = guards.reached(book, price)

@@ -164,7 +164,7 @@ class Memory:
         position = self.position(symbol)
         if not position.settled or position.closing or self.market(symbol).close_due:
             return True
-        if symbol in self.uneven or any(one.closing for one in position.books):
+        if symbol in self.uneven:
             return True
         if symbol in self.recalling or now < self.not_before.get((symbol, "decide"), 0):
             return True
@@ -411,6 +411,9 @@ class Memory:
     def _with_books(self, position: PositionRecord) -> PositionRecord:
         """As the settings are now: what was held before there were books is one, and without them there are none."""
         if not self.policy.books:
+            if len(position.books) > 1:
+                held = ", ".join(f"{one.quantity} of {one.strategy} {one.interval}" for one in position.books)
+                self.warn(f"{position.symbol} has no books any more", f"{held}: what is held of it is one position now")
             return replace(position, books=(), counted=())
         if position.books or position.counted:
             return position

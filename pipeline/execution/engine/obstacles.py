@@ -6,9 +6,10 @@ from collections.abc import Iterable
 
 from pipeline.execution.engine import risk
 from pipeline.execution.engine.memory import Memory
-from pipeline.execution.engine.state import ENTERING, PROTECTING, BreakerView, OrderRecord, SignalView
+from pipeline.execution.engine.state import CLOSING, ENTERING, PROTECTING, BreakerView, OrderRecord, SignalView
 from pipeline.timeline import SECOND
 
+LESS = "there is less of it by now"
 _SIGNAL_ONLY = "the mode was changed to signal-only"
 
 
@@ -16,8 +17,10 @@ def obstacle(memory: Memory, order: OrderRecord, now: int) -> str | None:
     """Why an order that is about to leave must not: its intent, or the wait before it is sent again, took its time."""
     if order.leg not in ENTERING and not memory.holding(order).guarded:
         return "there is nothing left to protect or close"
+    if order.leg in CLOSING and order.may_open and (order.quantity or 0) > abs(memory.holding(order).quantity):
+        return LESS
     if order.side == "SELL" and memory.policy.owned and (order.quantity or 0) > memory.position(order.symbol).quantity:
-        return "there is less of it by now"
+        return LESS
     if memory.policy.owned and order.leg in PROTECTING and memory.position(order.symbol).closing:
         return "the position is being closed"
     if order.leg in PROTECTING or order.leg == "flatten":

@@ -94,7 +94,7 @@ class Recaller:
         if (mended.ours, mended.signal, mended.opened_at) != (position.ours, position.signal, position.opened_at):
             self._memory.warn(f"position {event.symbol} was found again", _said(mended))
         if self._memory.policy.books and not mended.books:
-            mended = opened_as(mended, self._memory.of(event.symbol), now)
+            mended = opened_as(mended, seen, now)
         self._memory.put(mended)
 
     def _is_too_old(self, event: ev.Recalled, now: int) -> bool:

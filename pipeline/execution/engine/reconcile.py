@@ -216,7 +216,7 @@ class Reconciler:
         closes = exit_side(position.side or "long")
         orders = self._memory.unsettled(position.symbol)
         strays = [one for one in orders if one.leg in PROTECTING and one.side != closes]
-        ours = [one for one in orders if one not in strays and not is_guard(one)]
+        ours = [one for one in orders if one not in strays and not (self._memory.policy.books and is_guard(one))]
         stands = self._cover.stop_of(position, ours, self._memory.market(position.symbol).filters)
         turning = not position.settled or any(one.may_open for one in orders) or position.symbol in self._memory.uneven
         if stands and not (self._memory.policy.books and turning):
@@ -316,7 +316,8 @@ class Reconciler:
             self._memory.hold_no_more(position.symbol)
             as_of, entered, reduced = position.as_of, position.entered_at, position.reduced_at
             gone = replace(flat(position.symbol, as_of), entered_at=entered, reduced_at=reduced)
-            self._memory.put(replace(gone, books=position.books, counted=position.counted))
+            gone = replace(gone, books=position.books, counted=position.counted, evened_at=position.evened_at)
+            self._memory.put(gone)
         elif position.books and not under_way and (reason := self._doom(position, now)):
             self._ledger.cross(position.symbol, reason)
 
@@ -351,11 +352,13 @@ def _with_standing(
 
 
 def _closing(identity: Identity, position: PositionRecord, quantity: Decimal, now: int) -> OrderRecord:
+    own = position.books[0] if len(position.books) == 1 and position.books[0].closing is not None else None
     return OrderRecord(
         id=identity.order_id(position.signal or position.symbol, "flatten", now),
         symbol=position.symbol,
         signal=position.signal,
-        interval=position.interval,
+        interval=position.interval if own is None else own.interval,
+        strategy=None if own is None else own.strategy,
         leg="flatten",
         side="SELL" if position.quantity > 0 else "BUY",
         type="MARKET",

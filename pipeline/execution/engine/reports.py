@@ -168,12 +168,13 @@ class Reports:
         """The price was beyond it before it stood: what it is of is closed; of several those whose stop it is."""
         reason = f"the price is beyond its {order.leg.replace('_', '-')} already"
         position = self._memory.position(order.symbol)
-        if len(position.books) < 2:
+        if not position.books:
             self._close(order.symbol, reason)
             return
         mine = book_of(position, order)
         for book in position.books:
-            is_meant = book is mine if order.strategy else book.stop_price == order.trigger_price
+            price = book.stop_price if order.leg == "stop" else book.take_profit_price
+            is_meant = book is mine if order.strategy else price == order.trigger_price
             if is_meant and book.closing is None:
                 position = changed(position, replace(book, closing=reason))
         self._memory.put(position)

@@ -19,13 +19,13 @@ from pipeline.execution.engine.state import (
     PositionRecord,
     SignalView,
     SymbolState,
-    flat,
 )
 from pipeline.portfolio.allocation import WHOLE
 from pipeline.portfolio.caps import Held
 from pipeline.settings import Risk
 from pipeline.timeline import DAY, MINUTE, SECOND, iso
 from schemas.shared import Mode
+from schemas.signals import Side
 
 NOT_COMPARED: Final = "reconcile"
 """The breaker that holds while the exchange could not be compared with the journal."""
@@ -311,18 +311,16 @@ def take_profit_distance(ask: Ask, atr: Decimal) -> Decimal | None:
 
 
 def liquidated_before(ask: Ask, one: Instrument, quantity: Decimal, stop: Decimal) -> str | None:
-    """Why the stop would not be the first to close the position, with that quantity added."""
+    """Why the stop would not be the first to close the position, with that quantity added. Where strategies hold
+    against each other, all of its side counts: the others may leave first."""
     held, settings = ask.net, ask.risk
     sign = 1 if ask.signal.side == "long" else -1
-    if held.quantity * sign < 0:  # of another strategy: as much of it is closed first
-        quantity, held = max(ZERO, quantity - abs(held.quantity)), flat(ask.signal.symbol)
-    elif held.books and held.stop_price is not None:
-        stop = min(stop, held.stop_price) if sign == 1 else max(stop, held.stop_price)
-    fills = [(sign * quantity, ask.price)] if quantity else []
-    if held.quantity:
-        fills.append((held.quantity, held.entry_price))
-    total, entry = held.quantity + sign * quantity, one.average_entry(fills) if fills else ask.price
-    price = liquidation.price(one, total, entry, settings.leverage, ask.market.brackets) if total else None
+    mine = [one for one in held.books if one.quantity * sign > 0] if held.books else [held]
+    stops = [stop, *(one.stop_price for one in mine if held.books and one.stop_price is not None)]
+    stop = min(stops) if sign == 1 else max(stops)
+    fills = [(sign * quantity, ask.price), *((each.quantity, each.entry_price) for each in mine if each.quantity)]
+    total, entry = sum((each for each, _ in fills), ZERO), one.average_entry(fills)
+    price = liquidation.price(one, total, entry, settings.leverage, ask.market.brackets)
     if price is None or not liquidation.too_near(stop, ask.price, price):
         return None
     beyond = sign * (stop - price) <= 0
@@ -355,22 +353,26 @@ def _shares(ask: Ask) -> dict[str, Decimal]:
 
 def _rooms(ask: Ask, one: Instrument, price: Decimal, held: PositionRecord | None = None) -> dict[str, Decimal]:
     """What the position may be worth whatever the equity, less what is held of it, in the asset of its margin: what a
-    person or a stage allows is said in what prices are in, and counts at that price. What others hold the other way is
-    closed first, and leaves so much more room."""
-    has = ZERO if held is None or not held.quantity else held.quantity
-    entry = held.entry_price if held is not None and has else price
-    way = 1 if has == 0 or (has > 0) == (ask.signal.side == "long") else -1
+    person or a stage allows is said in what prices are in, and counts at that price. What strategies hold the other
+    way takes nothing off: they may leave first."""
+    has = ZERO if held is None else _of_its_side(held, ask.signal.side)
+    entry = held.entry_price if held is not None and has and held.entry_price else price
     rooms = {}
     if one.arithmetic.is_borrowed:
         allowed = liquidation.most(ask.risk.leverage, ask.market.brackets)
-        rooms[f"the exchange at leverage {ask.risk.leverage}"] = allowed - way * one.notional(has, entry)
+        rooms[f"the exchange at leverage {ask.risk.leverage}"] = allowed - one.notional(has, entry)
     caps = {"the symbol's max_position": ask.market.trading.max_position}
     if ask.policy.production:
         caps[f"production stage {ask.stage}"] = sizing.stage_cap(ask.stage)
     for name, cap in caps.items():
         if cap is not None:
-            rooms[name] = (cap - way * one.quoted(has, entry)) * one.notional(ONE, price) / one.quoted(ONE, price)
+            rooms[name] = (cap - one.quoted(has, entry)) * one.notional(ONE, price) / one.quoted(ONE, price)
     return rooms
+
+
+def _of_its_side(held: PositionRecord, side: Side) -> Decimal:
+    """How much of it is held that way: by all strategies, where each has a book."""
+    return sum((one.quantity for one in held.books if one.side == side), ZERO) if held.books else held.quantity
 
 
 # What trips by itself

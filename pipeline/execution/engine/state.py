@@ -69,8 +69,8 @@ class Policy:
 
     @property
     def books(self) -> bool:
-        """Whether each strategy has a book of its own. Coins are counted by whoever bought them first."""
-        return self.portfolio.books and not self.owned
+        """Whether each strategy has a book: not of coins, which are their buyer's, and not with real money."""
+        return self.portfolio.books and not self.owned and not self.production
 
     @property
     def surely_gone(self) -> int:
@@ -226,11 +226,12 @@ class OrderRecord:
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """So much of what an order has filled is in the books. `at`: when that was last counted."""
+    """So much of what an order has filled is in the books, at that price. `at`: when that was last counted."""
 
     order: str
     filled: Decimal
     at: int
+    price: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,6 +273,9 @@ class PositionRecord:
     quantity."""
     counted: tuple[Counted, ...] = ()
     """What is in the books of the orders that were filled lately."""
+    evened_at: int = 0
+    """When the exchange had said what the books followed: what was filled until then is in them, whoever tells it
+    later."""
 
     @property
     def managed(self) -> bool:

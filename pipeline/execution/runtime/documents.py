@@ -136,7 +136,11 @@ def position_document(position: PositionRecord, identity: Identity, now: int, wo
         parts=list(position.parts),
         missing=position.missing,
         books=[_book(one) for one in position.books],
-        counted=[CountedOrder(order=one.order, filled=one.filled, at=to_datetime(one.at)) for one in position.counted],
+        counted=[
+            CountedOrder(order=one.order, filled=one.filled, at=to_datetime(one.at), price=one.price)
+            for one in position.counted
+        ],
+        evened_at=_moment(position.evened_at),
         updated_at=to_datetime(now),
     )
 
@@ -181,7 +185,8 @@ def position_record(position: Position) -> PositionRecord:
         parts=tuple(position.parts),
         missing=position.missing,
         books=tuple(_book_record(position.symbol, one) for one in position.books),
-        counted=tuple(Counted(one.order, one.filled, to_ms(one.at)) for one in position.counted),
+        counted=tuple(Counted(one.order, one.filled, to_ms(one.at), one.price) for one in position.counted),
+        evened_at=_time(position.evened_at) or 0,
     )
 
 
