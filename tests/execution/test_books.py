@@ -235,6 +235,11 @@ def test_what_the_books_have_followed_is_not_counted_when_it_is_told_later() -> 
     position = replace(flat(SYMBOL), books=(book("a", "0.2"),), evened_at=T + 10)
     old = replace(order("flatten", "SELL", "0.1"), seen_at=T + 9)
     assert books.carried(position, [old], LINEAR, ONE, T + 20).books == position.books
+    again = books.carried(
+        books.carried(position, [old], LINEAR, ONE, T + 20), [replace(old, filled=D("0.15"))], LINEAR, ONE, T
+    )
+    more = replace(old, filled=D("0.16"), seen_at=T + 12)
+    assert [one.quantity for one in books.carried(again, [more], LINEAR, ONE, T).books] == [D("0.19")]
     new = replace(old, seen_at=T + 11)
     assert [one.quantity for one in books.carried(position, [new], LINEAR, ONE, T + 20).books] == [D("0.1")]
 

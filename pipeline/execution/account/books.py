@@ -54,6 +54,8 @@ class Bookkeeper:
     """The last snapshot of the days before, by asset."""
     _last_words: list[IncomeReport] = field(default_factory=list)
     """What came between those and midnight."""
+    _day_ended: dict[str, Since] = field(default_factory=dict)
+    """By what the last snapshot of the day before was written, by asset."""
     _said_until: int = 0
     """Until when that was asked for: it may be listed late."""
     _complete: bool = False
@@ -99,6 +101,7 @@ class Bookkeeper:
 
     def _snapshot(self, wallet: Wallet, open_positions: int, now: int) -> Snapshot:
         incomes = self._of(wallet.asset)
+        self._end_day_before(wallet, now)
         today = percent(wallet.equity, self._started_with(wallet, now))
         taken = Snapshot(
             id=f"{self.environment}:{wallet.asset}:{iso(now)}",
@@ -124,9 +127,8 @@ class Bookkeeper:
         """Fees that the wallet does not show count as if they had been paid into it, and out again. What came after the
         account was asked for is not taken out of its wallet: it may not be in it."""
         incomes = [one for one in self._of(wallet.asset) if one.time <= asof]
-        at_first = wallet.balance - total(incomes)
-        unrealized = self._ended_with(wallet.asset, at_first)
-        return at_first + total(incomes, "moved") + unrealized - self._paid_elsewhere()
+        at_first = self._at_first(wallet, asof) + total(incomes, "moved")
+        return at_first + self._open_at_first(wallet.asset) - self._paid_elsewhere()
 
     def _of(self, asset: str) -> list[IncomeReport]:
         return [one for one in self._incomes.values() if one.asset == asset]
@@ -134,15 +136,27 @@ class Bookkeeper:
     def _paid_elsewhere(self) -> Decimal:
         return sum(self._elsewhere.values(), Decimal(0))
 
-    def _ended_with(self, asset: str, wallet: Decimal) -> Decimal:
-        """What was open at midnight; the day before has its last snapshot then."""
+    def _at_first(self, wallet: Wallet, asof: int) -> Decimal:
+        """What lay in the wallet at midnight. What came after the account was asked for is not taken out of it."""
+        return wallet.balance - total(one for one in self._of(wallet.asset) if one.time <= asof)
+
+    def _open_at_first(self, asset: str) -> Decimal:
+        """What was not realised at midnight."""
         before = self._day_before(asset)
         if before is None:
             return Decimal(0)
+        return day_ends.still_open(before, self._since(before))
+
+    def _end_day_before(self, wallet: Wallet, asof: int) -> None:
+        """Its last snapshot, where something came after the one that was taken; written where it is news."""
+        before = self._day_before(wallet.asset)
+        if before is None or to_ms(before.at) < (self._day - 1) * DAY:
+            return
         since = self._since(before)
-        if not since.is_nothing and to_ms(before.at) >= (self._day - 1) * DAY:
-            self.store.add(day_ends.ended(before, since, wallet))
-        return day_ends.still_open(before, since)
+        if since.is_nothing or self._day_ended.get(wallet.asset) == since:
+            return
+        self.store.add(day_ends.ended(before, since, self._at_first(wallet, asof)))
+        self._day_ended[wallet.asset] = since
 
     def _day_before(self, asset: str) -> Snapshot | None:
         if asset not in self._before:
@@ -166,7 +180,7 @@ class Bookkeeper:
     def _read_incomes(self, now: int) -> None:
         day = now // DAY
         if day != self._day:
-            self._before, self._last_words, self._said_until = {}, [], 0
+            self._before, self._last_words, self._said_until, self._day_ended = {}, [], 0, {}
             self._day, self._incomes, self._elsewhere, self._unpriced, self._asked_until = day, {}, {}, {}, day * DAY
         self._read_last_words(now)
         since = max(day * DAY, self._asked_until - _LATE)

@@ -73,7 +73,7 @@ def carried(
             if not position.evened_at or order.seen_at > position.evened_at:
                 books = _traded(books, order, before, arithmetic, lot, now)
             counted[order.id] = Counted(order.id, order.filled, now, order.average_price)
-    if books is position.books and len(counted) == len(position.counted):
+    if list(counted.values()) == list(position.counted):
         return position
     known = {one.id for one in orders}
     lately = tuple(one for one in counted.values() if one.at > now - HOUR or one.order in known)

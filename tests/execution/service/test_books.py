@@ -133,10 +133,15 @@ def test_what_is_closed_between_the_last_look_and_midnight_is_of_that_day_and_co
         exchange.add("COMMISSION", "-1", midnight - 20_000)
         exchange.at += 30_000
     assert day_start(books, account("1049"), exchange.at) == 1049
+    assert prepared.accounts.count_documents({}) == 1, "a question writes nothing"
     taken = snapshot(books, account("1049"), 0, exchange.at)
     assert taken is not None
     assert taken.day_return_pct == 0
     (yesterday, _) = store.of("USDT").daily()
+    prepared.accounts.delete_one({"_id": yesterday.id})
+    day_start(books, account("1049"), exchange.at)
+    snapshot(books, account("1049"), 0, exchange.at)
+    assert store.of("USDT").daily()[0].id != yesterday.id, "it is written once"
     assert (yesterday.at, yesterday.equity) == (to_datetime(midnight - 1), 1049)
     assert yesterday.day_return_pct == pytest.approx(4.9)
     assert (yesterday.realized_today, yesterday.fees_today, yesterday.transfers_today) == (50, -1, 1000)
