@@ -67,7 +67,7 @@ class Bookkeeper:
         with self._lock:
             self._complete = False
             try:
-                self._read_incomes(self.asking.client.clock.now())
+                self._read_incomes(self.asking.client.clock.now(), [one.asset for one in account.wallets])
                 starts = {one.asset: self._started_with(one, asof) for one in account.wallets}
             except (PyMongoError, ExchangeError) as error:
                 log.warning("what the day began with cannot be read: %s", str(error)[:200])
@@ -167,22 +167,22 @@ class Bookkeeper:
         rows = [one for one in self._last_words if one.asset == before.asset and one.time > to_ms(before.at)]
         return Since(total(rows, "result"), total(rows, "fee"), total(rows, "funding"), total(rows, "moved"))
 
-    def _read_last_words(self, now: int) -> None:
+    def _read_last_words(self, now: int, assets: Iterable[str]) -> None:
         """Once a day, and again as long as something may be listed late."""
         midnight = self._day * DAY
         if self._said_until > midnight + _LATE:
             return
-        known = [self._day_before(one) for one in self.store.assets()]
+        known = [self._day_before(one) for one in assets]
         since = min((to_ms(one.at) for one in known if one is not None), default=midnight)
         self._last_words = self.asking.incomes(max(since, midnight - DAY), midnight - 1) if since < midnight else []
         self._said_until = now
 
-    def _read_incomes(self, now: int) -> None:
+    def _read_incomes(self, now: int, assets: Iterable[str]) -> None:
         day = now // DAY
         if day != self._day:
             self._before, self._last_words, self._said_until, self._day_ended = {}, [], 0, {}
             self._day, self._incomes, self._elsewhere, self._unpriced, self._asked_until = day, {}, {}, {}, day * DAY
-        self._read_last_words(now)
+        self._read_last_words(now, assets)
         since = max(day * DAY, self._asked_until - _LATE)
         for row in self.asking.incomes(since, now):
             if row.time >= day * DAY:

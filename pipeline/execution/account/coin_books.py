@@ -53,7 +53,7 @@ class CoinBooks:
         with self._lock:
             self._complete = False
             try:
-                self._read(asof)
+                self._read(asof, [one.asset for one in account.wallets])
                 starts = {one.asset: one.equity - self._result(one) for one in account.wallets}
             except PyMongoError as error:
                 log.warning("what the day began with cannot be read: %s", str(error)[:200])
@@ -128,19 +128,19 @@ class CoinBooks:
             self._before[asset] = self.store.of(asset).latest_before(to_datetime(self._day * DAY))
         return self._before[asset]
 
-    def _filled_before(self, midnight: int) -> list[Order]:
+    def _filled_before(self, midnight: int, assets: Iterable[str]) -> list[Order]:
         """In the day before, since the account was looked at last."""
-        known = [self._ended_before(one) for one in self.store.assets()]
+        known = [self._ended_before(one) for one in assets]
         since = min((to_ms(one.at) for one in known if one is not None), default=midnight)
         found = self.journal.settled_since(to_datetime(max(since, midnight - DAY))) if since < midnight else ()
         return [one for one in found if one.filled and one.seen_at is not None and to_ms(one.seen_at) < midnight]
 
-    def _read(self, now: int) -> None:
+    def _read(self, now: int, assets: Iterable[str]) -> None:
         """What has ended since it was read last, and what was not known to the end then."""
         day = now // DAY
         if day != self._day:
             self._day, self._orders, self._before, self._asked_until = day, {}, {}, day * DAY
-            self._last_orders = self._filled_before(day * DAY)
+            self._last_orders = self._filled_before(day * DAY, assets)
         since = max(day * DAY, self._asked_until - _LATE)
         unpaid = [one.id for one in self._orders.values() if one.fee is None]
         for one in (*self.journal.settled_since(to_datetime(since)), *(self.journal.named(unpaid) if unpaid else ())):

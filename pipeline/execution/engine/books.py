@@ -102,6 +102,13 @@ def _price_of(order: OrderRecord, before: Counted, more: Decimal, arithmetic: Ar
     return arithmetic.price_at(paid / more, ONE)
 
 
+def even(position: PositionRecord, lot: Decimal) -> PositionRecord:
+    """The position, with books that add up to it."""
+    if total(position.books) == position.quantity:
+        return position
+    return replace(position, books=evened(position, lot))
+
+
 def evened(position: PositionRecord, lot: Decimal) -> Books:
     """Books that add up to what the exchange has: somebody else has closed some of it, or added to it. Where nothing is
     left, nobody has anything left: what they hold against each other ends as well."""

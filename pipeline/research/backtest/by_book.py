@@ -34,9 +34,7 @@ class _Shared:
             self.filled[order.id] = self.filled.get(order.id, ZERO) + fill.quantity
             so_far = replace(order, filled=self.filled[order.id], average_price=fill.price)
             position = books.carried(position, [so_far], self.one.arithmetic, lot, fill.time)
-        if books.total(position.books) != position.quantity:
-            position = replace(position, books=books.evened(position, lot))
-        self.position = position
+        self.position = position = books.even(position, lot)
         return self._parts(fill, before, {one.owner: one for one in position.books})
 
     def _parts(

@@ -53,10 +53,7 @@ def _record(order: Order) -> OrderRecord:
 def _after(before: PositionRecord, signed: Decimal, carried: PositionRecord, lot: Decimal) -> PositionRecord:
     if carried.books is before.books:
         return replace(carried, quantity=before.quantity)  # it closed what was opened before the first of these
-    held = replace(carried, quantity=before.quantity + signed)
-    if books.total(held.books) == held.quantity:
-        return held
-    return replace(held, books=books.evened(held, lot))
+    return books.even(replace(carried, quantity=before.quantity + signed), lot)
 
 
 def _part(order: Order, change: Decimal, every: Decimal) -> Order:
