@@ -1,7 +1,7 @@
 """Tasks of the event loop that have to end."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Coroutine, Iterable
 from typing import Any
 
 _AGAIN_AFTER = 0.5
@@ -25,3 +25,15 @@ async def cancel(tasks: Iterable["asyncio.Future[Any]"]) -> None:
             task.exception()  # looked at: else it would be said that nobody did
     if hurry is not None:
         raise hurry
+
+
+async def until_one_ends(*work: Coroutine[Any, Any, Any]) -> None:
+    """Carry these until one ends, raise what it raised, if anything, and leave none behind. Not a `TaskGroup`: that
+    cancels once, and who is told to end at the moment of a failure would hear of the failure alone."""
+    tasks = [asyncio.ensure_future(one) for one in work]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        await cancel(tasks)
+    for task in done:
+        task.result()

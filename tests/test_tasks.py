@@ -3,7 +3,7 @@ import contextlib
 
 import pytest
 
-from pipeline.tasks import cancel
+from pipeline.tasks import cancel, until_one_ends
 
 
 @pytest.mark.timeout(30)
@@ -44,3 +44,18 @@ async def test_who_is_cancelled_meanwhile_leaves_none_behind():
     with pytest.raises(asyncio.CancelledError):
         await cancelling
     assert task.done()
+
+
+@pytest.mark.timeout(30)
+async def test_what_loses_a_cancellation_keeps_nobody_from_his_end():
+    async def loses_one():
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        await asyncio.Event().wait()
+
+    async def breaks():
+        raise EOFError
+
+    with pytest.raises(EOFError):
+        await until_one_ends(loses_one(), breaks())
+    await until_one_ends(loses_one(), asyncio.sleep(0))

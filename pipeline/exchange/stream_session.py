@@ -4,9 +4,9 @@ import asyncio
 import contextlib
 import itertools
 import logging
-from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, Protocol, Self
+from typing import Final, Protocol, Self
 
 import msgspec
 from websockets.asyncio.client import ClientConnection, connect
@@ -14,7 +14,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from pipeline.exchange.environments import Environment
 from pipeline.exchange.frames import MOST_FRAME_BYTES, Incoming, KlineFrame, decode, ends
 from pipeline.exchange.products.product import Streams
-from pipeline.tasks import cancel
+from pipeline.tasks import until_one_ends
 
 log = logging.getLogger(__name__)
 
@@ -29,18 +29,6 @@ class SilentFeedError(Exception):
         super().__init__(said)
         self.silent_for = silent_for
         """Seconds since its last data."""
-
-
-async def until_one_fails(*endless: Coroutine[Any, Any, None]) -> None:
-    """Carry these until one fails, raise what it raised, and leave none behind. Who is told to end at that very moment
-    ends: a `TaskGroup` would tell of the failure alone, and nobody tells twice."""
-    tasks = [asyncio.ensure_future(one) for one in endless]
-    try:
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
-    finally:
-        await cancel(tasks)
-    for task in done:
-        task.result()
 
 
 class FeedListener(Protocol):
@@ -135,7 +123,7 @@ class Session:
             self._heard_at = asyncio.get_running_loop().time()
             self.tell("SUBSCRIBE", sorted(self.streams))
             try:
-                await until_one_fails(self._receive(socket), self._send(socket), self._watch())
+                await until_one_ends(self._receive(socket), self._send(socket), self._watch())
             finally:
                 self.counters.connections -= 1
 

@@ -23,10 +23,11 @@ from pipeline.exchange.environments import Environment
 from pipeline.exchange.errors import ExchangeError
 from pipeline.exchange.frames import MOST_FRAME_BYTES
 from pipeline.exchange.products.product import NotOfferedError
-from pipeline.exchange.stream_session import SilentFeedError, until_one_fails
+from pipeline.exchange.stream_session import SilentFeedError
 from pipeline.exchange.streams import StreamBlockedError, reconnect_delays, worth_reconnecting
 from pipeline.exchange.trading import Trading
 from pipeline.exchange.user_events import EVENT_NAMES, KeyExpired, UserEvent, decode_event, decode_message
+from pipeline.tasks import until_one_ends
 
 log = logging.getLogger(__name__)
 
@@ -214,7 +215,7 @@ class UserStream:
                 self.connects += 1
                 self._news_due = None
                 self._listener.user_connected()
-                await until_one_fails(self._receive(socket), self._way.keep(), self._watch())
+                await until_one_ends(self._receive(socket), self._way.keep(), self._watch())
         except (
             ExchangeError,
             SilentFeedError,

@@ -35,7 +35,7 @@ from pipeline.store.series import SeriesStore
 from pipeline.store.signals.write import FRESH_FOR
 from pipeline.store.symbols import SymbolStore
 from pipeline.store.watchlist import Watchlist
-from pipeline.tasks import cancel
+from pipeline.tasks import until_one_ends
 from pipeline.timeline import SECOND
 from schemas.candles import CANDLES
 from schemas.series import SeriesKey
@@ -177,26 +177,19 @@ class Ingester:
                     "%s keeps this share already; this one stands by: it stores too, and goes on alone if need be",
                     first,
                 )
-            async with asyncio.TaskGroup() as tasks:
-                running = [
-                    tasks.create_task(one)
-                    for one in (
-                        self.feed.run(),
-                        self._writer.keep_closed(),
-                        self._writer.keep_open(),
-                        self._every(self._pace.tend, self._fetching.tend),
-                        self._every(self._pace.watchlist, self._watching.follow),
-                        self._every(self._pace.progress, self._tell),
-                        self._every(self._pace.clock, self._sync_clock),
-                        self._every(self._pace.clock_in_doubt, self._keep_clock),
-                        self._every(self._pace.targets, self._look_at_targets),
-                        self._every(self._pace.strategies, self._renew),
-                    )
-                ]
-                await stop.wait()
-                await cancel(running)
-        except BaseExceptionGroup as group:
-            raise group.exceptions[0] from None
+            await until_one_ends(
+                stop.wait(),
+                self.feed.run(),
+                self._writer.keep_closed(),
+                self._writer.keep_open(),
+                self._every(self._pace.tend, self._fetching.tend),
+                self._every(self._pace.watchlist, self._watching.follow),
+                self._every(self._pace.progress, self._tell),
+                self._every(self._pace.clock, self._sync_clock),
+                self._every(self._pace.clock_in_doubt, self._keep_clock),
+                self._every(self._pace.targets, self._look_at_targets),
+                self._every(self._pace.strategies, self._renew),
+            )
         finally:
             await self._leave()
             resume_garbage_searches()

@@ -33,6 +33,19 @@ def filled(
     mongo.drop_database("door")
 
 
+@pytest.fixture(scope="module", autouse=True)
+def as_filled(filled: Tidemark) -> Iterator[None]:
+    """What a module's tests have made is gone after it: none depends on which came before."""
+    db = filled._opened.db
+    collections = {"type": "collection", "name": {"$not": {"$regex": "^system"}}}
+    found = {name: list(db[name].find()) for name in db.list_collection_names(filter=collections)}
+    yield
+    for name in db.list_collection_names(filter=collections):
+        db[name].delete_many({})
+        if found.get(name):
+            db[name].insert_many(found[name])
+
+
 @pytest.fixture(autouse=True)
 def shell(monkeypatch: pytest.MonkeyPatch, filled: Tidemark, mongo_uri: str, home: Path) -> None:
     """Whatever opens another one, or runs a command, means the same database and exchange."""

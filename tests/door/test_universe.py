@@ -64,7 +64,7 @@ def test_everything_that_traded_then_takes_part_as_long_as_it_traded(filled: Tid
     assert [one.partition(":00: ")[2] for one in notes][1] == (
         "its trading ended, and what was held of it was settled at its last price"
     )
-    assert found["engine"] == "fast"
+    assert found["engine"] == "fast", found["assumptions"]
     assert {one["closed_at"] is None for one in found["trades"] if one["symbol"] == GONE} == {False}
     by_door = filled.backtest("macd_turtle", everything=True, intervals="15m")
     assert by_door.trades.height == len(found["trades"])

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from decimal import Decimal
 from itertools import count
@@ -15,7 +15,7 @@ from pipeline.exchange.environments import SIM, at
 from pipeline.exchange.errors import KeyProblemError
 from pipeline.exchange.rest import RestClient
 from pipeline.exchange.signing import Credentials, signer_for
-from pipeline.exchange.stream_session import SilentFeedError, until_one_fails
+from pipeline.exchange.stream_session import SilentFeedError
 from pipeline.exchange.streams import StreamBlockedError
 from pipeline.exchange.trading import NewAlgo, NewOrder, Trading
 from pipeline.exchange.user_events import (
@@ -243,20 +243,6 @@ async def test_an_address_without_a_stream_ends_it_and_the_message_names_no_key(
     key = await asyncio.to_thread(stream._trading.open_listen_key)
     assert len(key) == 64
     assert key not in caplog.text + str(told.value)
-
-
-@pytest.mark.timeout(30)
-async def test_what_loses_a_cancellation_keeps_no_connection_from_its_end() -> None:
-    async def loses_one() -> None:
-        with suppress(asyncio.CancelledError):
-            await asyncio.Event().wait()
-        await asyncio.Event().wait()
-
-    async def breaks() -> None:
-        raise EOFError
-
-    with pytest.raises(EOFError):
-        await until_one_fails(loses_one(), breaks())
 
 
 @pytest.mark.parametrize(

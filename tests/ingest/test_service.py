@@ -8,7 +8,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -494,6 +494,19 @@ async def test_an_address_that_refuses_us_for_good_ends_it_with_words(desk):
         async with desk.ingesting(stream_path="/nowhere") as ingester:
             await until_true(lambda: ingester.feed.counters.breaks)
     assert desk.database["control"].count_documents({"kind": "heartbeat"}) == 0
+
+
+@pytest.mark.timeout(90)
+async def test_it_ends_for_good_also_where_a_library_loses_a_cancellation(desk, monkeypatch):
+    async def loses_one(_):
+        with suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(Ingester, "_look_at_targets", loses_one)
+    with pytest.raises(StreamBlockedError):
+        async with desk.ingesting(stream_path="/nowhere") as ingester:
+            await until_true(lambda: ingester.feed.counters.breaks)
 
 
 async def until_true(condition, seconds=150.0):
