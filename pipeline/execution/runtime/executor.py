@@ -37,7 +37,6 @@ from pipeline.execution.runtime.session import TradingSession
 from pipeline.execution.runtime.writing import stores_of
 from pipeline.store.account import AccountStore
 from pipeline.store.lease import LIFE, LeaseStore
-from pipeline.tasks import cancel
 from schemas.shared import Mode
 
 log = logging.getLogger(__name__)
@@ -163,7 +162,9 @@ class Executor:
             await asyncio.wait([winning, stopping], return_when=asyncio.FIRST_COMPLETED)
             return winning.result() if winning.done() else None
         finally:
-            await cancel([winning, stopping])
+            winning.cancel()
+            stopping.cancel()
+            await asyncio.wait([winning])
 
     async def _act(self, fence: int, stop: asyncio.Event) -> None:
         self.term = TradingSession(self._context, fence)
