@@ -116,8 +116,9 @@ def test_returns_are_exact_at_the_moment_of_reading(filled: Tidemark, mongo: Mon
 
 
 def test_performance_is_that_of_the_command(filled: Tidemark, command: Ask) -> None:
-    found = filled.performance(["strategy", "interval"], since="9d")
-    said = command("performance", "--by", "strategy", "--by", "interval", "--since", "9d")
+    since = (datetime.now(UTC) - timedelta(days=9)).isoformat()
+    found = filled.performance(["strategy", "interval"], since=since)
+    said = command("performance", "--by", "strategy", "--by", "interval", "--since", since)
     assert (found["strategy"] + " " + found["interval"]).to_list() == [one["name"] for one in said]
     assert found["signals"].to_list() == [one["signals"] for one in said]
     for horizon in ("return_1h", "return_1d"):

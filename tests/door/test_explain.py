@@ -41,8 +41,14 @@ def test_where_no_executor_ever_lived_there_is_nothing_to_explain(filled: Tidema
     assert json.loads(told("--json").stdout)["accounts"] == []
 
 
+def six_hours_ago() -> str:
+    """A moment that stays where it is while a test asks of it twice."""
+    return (datetime.now(UTC) - timedelta(hours=6)).isoformat()
+
+
 def test_what_only_the_backtest_traded_is_late_by_both_doors(lived: Tidemark) -> None:
-    found = lived.explain(since="6h")
+    since = six_hours_ago()
+    found = lived.explain(since=since)
     (account,) = found.accounts.to_dicts()
     assert (account["asset"], account["live"], account["signals"] > 0) == ("USDT", 0, True)
     assert account["difference"] == -account["backtest"] == found.causes["money"].sum() + account["rest"]
@@ -56,16 +62,17 @@ def test_what_only_the_backtest_traded_is_late_by_both_doors(lived: Tidemark) ->
     assert "no 1m candles of ETHUSDT are stored of then: left out" in found.notes[0]
     assert "<table" in found._repr_html_()
 
-    (same,) = json.loads(told("--since", "6h", "--json").stdout)["accounts"]
+    (same,) = json.loads(told("--since", since, "--json").stdout)["accounts"]
     assert len(same["trades"]) == account["positions"]
     assert [one["signal"] for one in same["trades"]] == found.positions["signal"].to_list()
 
 
 def test_one_symbol_or_strategy_is_shown_of_all_that_is_run(lived: Tidemark) -> None:
-    every = lived.explain(since="6h").positions
-    assert lived.explain(since="6h", symbol="ETHUSDT").positions.is_empty()
+    since = six_hours_ago()
+    every = lived.explain(since=since).positions
+    assert lived.explain(since=since, symbol="ETHUSDT").positions.is_empty()
     strategy = every["strategy"][0]
-    assert lived.explain(since="6h", strategy=strategy).positions.equals(every.filter(pl.col("strategy") == strategy))
+    assert lived.explain(since=since, strategy=strategy).positions.equals(every.filter(pl.col("strategy") == strategy))
 
 
 def test_slippage_of_too_few_orders_is_not_adopted_and_is_forgotten_by_both_doors(lived: Tidemark) -> None:

@@ -5,12 +5,12 @@ from typing import Any
 import msgspec
 import pytest
 
-from pipeline.exchange.clock import ClockSample, local_time
 from pipeline.exchange.environments import Environment
 from pipeline.exchange.errors import BadAnswerError
 from pipeline.exchange.market import MarketData
 from pipeline.exchange.rest import RestClient
 from pipeline.timeline import HOUR, MINUTE, Window, interval
+from tests.exchange.standing import NOW, standing
 
 START = 1_700_006_400_000
 M1 = interval("1m")
@@ -18,9 +18,7 @@ M1 = interval("1m")
 
 @pytest.fixture
 def market(place: Environment) -> MarketData:
-    with RestClient(place) as client:
-        steady, now = client.clock.steady(), client.clock.local()
-        client.clock.adopt([ClockSample(steady, steady, now, now)])
+    with RestClient(place, clock=standing()) as client:
         yield MarketData(client)
 
 
@@ -51,9 +49,8 @@ def test_a_short_page_costs_one(market: MarketData, exchange: Any, reply: Any) -
 def test_the_last_row_is_open_while_the_exchange_says_its_time_is_not_over(
     market: MarketData, exchange: Any, reply: Any
 ) -> None:
-    this_minute = market.client.clock.now() // MINUTE * MINUTE
-    exchange.otherwise = lambda _: reply(msgspec.json.encode([row(this_minute - MINUTE * 2), row(this_minute)]))
-    table = market.klines("BTCUSDT", M1, Window(this_minute - 2 * MINUTE, this_minute))
+    exchange.otherwise = lambda _: reply(msgspec.json.encode([row(START - MINUTE * 2), row(START)]))
+    table = market.klines("BTCUSDT", M1, Window(START - 2 * MINUTE, START))
     assert table["closed"].to_list() == [True, False]
 
 
@@ -61,17 +58,16 @@ def test_the_last_row_is_open_while_the_exchange_says_its_time_is_not_over(
 def test_a_clock_that_is_set_closes_no_candle_and_is_measured_anew(
     market: MarketData, exchange: Any, reply: Any, step: int
 ) -> None:
-    this_minute = market.client.clock.now() // MINUTE * MINUTE
-    rows = msgspec.json.encode([row(this_minute - MINUTE), row(this_minute + 10 * MINUTE)])
+    rows = msgspec.json.encode([row(START - MINUTE), row(START)])
 
     def answer(seen: Any) -> Any:
-        told = msgspec.json.encode({"serverTime": local_time()})
+        told = msgspec.json.encode({"serverTime": NOW})
         return reply(told if seen.path == "/fapi/v1/time" else rows)
 
     exchange.otherwise = answer
-    market.client.clock.local = lambda: local_time() + step
+    market.client.clock.local = lambda: NOW + step
     for _ in range(2):
-        table = market.klines("BTCUSDT", M1, Window(this_minute - MINUTE, this_minute + 10 * MINUTE))
+        table = market.klines("BTCUSDT", M1, Window(START - MINUTE, START))
         assert table["closed"].to_list() == [True, False]
     assert [seen.path for seen in exchange.seen].count("/fapi/v1/time") == 3
 

@@ -9,7 +9,6 @@ from typing import Any
 import msgspec
 import pytest
 
-from pipeline.exchange.clock import ServerClock
 from pipeline.exchange.environments import SIM, Environment, at
 from pipeline.exchange.errors import RateLimitedError
 from pipeline.exchange.limits import period_of
@@ -34,6 +33,7 @@ from pipeline.exchange.rest import RestClient
 from pipeline.exchange.signing import Credentials, signer_for
 from pipeline.exchange.trading import NewOrder, Trading
 from pipeline.timeline import MINUTE, Window, interval
+from tests.exchange.standing import standing
 
 ROOT = Path(__file__).parents[2]
 PRODUCTS = (UM, CM, SPOT)
@@ -159,7 +159,7 @@ def test_a_fourth_market_is_asked_where_it_lies_at_its_weight(moon: Environment,
         "/moon/v9/quotes": [{"symbol": "CHEESE", "price": "3.5", "time": 1_700_000_000_001}],
     }
     exchange.otherwise = lambda seen: reply(msgspec.json.encode(answers[seen.path]))
-    with RestClient(moon) as client:
+    with RestClient(moon, clock=standing()) as client:
         assert client.server_time() == 1_700_000_000_000
         assert client.weight.used == 3
         assert MarketData(client).prices() == {"CHEESE": (Decimal("3.5"), 1_700_000_000_001)}
@@ -195,11 +195,6 @@ def test_a_fourth_market_has_candles_and_rules_of_its_own(moon: Environment, exc
     assert (candle["volume"], candle["quote_volume"]) == (0.5, 280.0)
     assert (candle["taker_buy_base"], candle["taker_buy_quote"]) == (0.25, 70.0)
     assert [exchange.seen[-1].parameters[name] for name in ("symbol", "limit")] == ["CHEESE", "4"]
-
-
-def standing() -> ServerClock:
-    """No minute ends while a test counts what is used in it."""
-    return ServerClock(lambda: 1_700_000_010_000, lambda: 1_700_000_010_000)
 
 
 def test_a_fourth_market_keeps_its_own_count_of_orders(moon: Environment, exchange: Any, reply: Any) -> None:

@@ -30,7 +30,7 @@ def test_a_backfill_computes_what_it_fetched_and_the_flow_all_of_it_anew(
         ("ETHUSDT", "1h", 0),
         ("ETHUSDT", "4h", 0),
     ]
-    assert rows[0]["candles"] == 480
+    assert rows[0]["candles"] in {480, 481}, "one more where an hour ended while they were fetched"
     assert newest_artifact("indicators-progress") == 100.0
     assert '"symbol": "ETHUSDT"' in newest_artifact("indicators-series")
 
@@ -73,7 +73,7 @@ def test_a_database_that_is_away_for_a_moment_is_asked_again(monkeypatch: pytest
 
     monkeypatch.setattr(CandleStore, "load", once)
     (row,) = indicators(IndicatorsChoice(anew=True))
-    assert (row["candles"], failures) == (72, [])
+    assert (row["candles"] in {72, 73}, failures) == (True, [])
 
 
 @pytest.mark.parametrize(("error", "again"), [(StoreFailedError("gone"), True), (ValueError("a bug"), False)])

@@ -2,6 +2,7 @@
 
 import random
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -21,15 +22,17 @@ from pipeline.exchange.market import MarketData
 from pipeline.exchange.rest import RestClient
 from pipeline.history.backfill import Backfill
 from pipeline.history.listing import Wanted, wanted_series
+from pipeline.history.plan import wanted
 from pipeline.simulator.handle import Simulator
 from pipeline.store.candles.store import CandleStore
 from pipeline.store.prepare import prepare
 from pipeline.store.symbols import SymbolStore
 from pipeline.store.upgrade import META
-from pipeline.timeline import DAY, Window, interval
+from pipeline.timeline import DAY, SECOND, Window, interval
 from schemas.series import SeriesKey
 from tests.history.house import House, described
 
+AT_ONCE = 3 * SECOND
 PRICES = ("open", "high", "low", "close", "volume", "quote_volume", "taker_buy_base", "taker_buy_quote")
 
 
@@ -85,6 +88,15 @@ def prepared(history: Database[Any]) -> Database[Any]:
 def house(prepared: Database[Any]) -> House:
     SymbolStore(prepared).save([described("sim"), described("binance-um")])
     return House(prepared)
+
+
+def window_of(series: Wanted, client: RestClient, days: int) -> Window:
+    """What is wanted now, and will be a moment later: not where the candle that is open ends at once."""
+    while series.step.floor((now := client.clock.now()) + AT_ONCE) != series.step.floor(now):
+        time.sleep(0.1)
+    found = wanted(series.step, now, days, series.listed, series.delivered)
+    assert found is not None
+    return found
 
 
 @pytest.fixture

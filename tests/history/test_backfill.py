@@ -1,7 +1,6 @@
 """Backfill against the simulator and a real database: complete, equal to the truth, and honest when it cannot be."""
 
 import threading
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -18,12 +17,12 @@ from pipeline.exchange.market import MarketData
 from pipeline.exchange.rest import RestClient
 from pipeline.history.backfill import Backfill, DatabaseFailedError
 from pipeline.history.listing import Wanted
-from pipeline.history.plan import wanted
 from pipeline.history.report import SeriesReport
 from pipeline.simulator.handle import Simulator
 from pipeline.store.candles.coverage import SlotState
 from pipeline.store.candles.store import CandleStore
-from pipeline.timeline import DAY, HOUR, MINUTE, SECOND, Window, interval, to_ms
+from pipeline.timeline import DAY, HOUR, MINUTE, Window, interval, to_ms
+from tests.history.conftest import window_of
 from tests.live_writer import write_live
 
 Find = Callable[[str, str], Wanted]
@@ -31,16 +30,6 @@ Check = Callable[..., None]
 
 M1 = interval("1m")
 KLINES = "GET /fapi/v1/klines"
-AT_ONCE = 3 * SECOND
-
-
-def window_of(series: Wanted, client: RestClient, days: int) -> Window:
-    """What is wanted now, and will be a moment later: not where the candle that is open ends at once."""
-    while series.step.floor((now := client.clock.now()) + AT_ONCE) != series.step.floor(now):
-        time.sleep(0.1)
-    found = wanted(series.step, now, days, series.listed, series.delivered)
-    assert found is not None
-    return found
 
 
 def test_by_rest_alone_every_candle_is_the_truth(
@@ -102,8 +91,8 @@ def test_the_candle_that_is_open_now_is_stored_as_open(
     work: Backfill, series: Find, client: RestClient, prepared: Database[Any]
 ) -> None:
     bitcoin = series("BTCUSDT", "1d")
+    forming = window_of(bitcoin, client, 5).end + DAY
     work.fill(bitcoin, 5)
-    forming = bitcoin.step.floor(client.clock.now())
     states = CandleStore(prepared).presence(bitcoin.key, forming - DAY, forming)
     assert states.tolist() == [SlotState.CLOSED, SlotState.OPEN]
 
@@ -129,8 +118,8 @@ def test_a_symbol_listed_later_is_complete_from_its_first_candle(
     work: Backfill, series: Find, client: RestClient, equals_truth: Check
 ) -> None:
     young = series("TIDEUSDT", "1h")
-    report = work.fill(young, 300)
     window = window_of(young, client, 300)
+    report = work.fill(young, 300)
     assert report.is_complete
     assert report.wanted == young.step.count(*window) < 101 * 24
     assert report.note is not None

@@ -9,10 +9,12 @@ import pytest
 from pymongo.database import Database
 
 from pipeline.exchange.market import MarketData
+from pipeline.exchange.rest import RestClient
 from pipeline.history.backfill import Backfill
 from pipeline.history.listing import Wanted
 from pipeline.store.series import SeriesStore
 from pipeline.store.symbols import SymbolStore
+from tests.history.conftest import window_of
 from tests.history.house import LONG_AFTER, House, key_of, market_of
 from tests.profile import Cost, profiled
 
@@ -20,9 +22,13 @@ Find = Callable[[str, str], Wanted]
 
 
 @pytest.mark.parametrize("days", [40, 160])
-def test_a_backfill_with_nothing_to_fetch(prepared: Database[Any], work: Backfill, series: Find, days: int) -> None:
+def test_a_backfill_with_nothing_to_fetch(
+    prepared: Database[Any], client: RestClient, work: Backfill, series: Find, days: int
+) -> None:
     """160 days of hours are 16 buckets of 86 kB, 40 days 4: it costs the same."""
     hours = series("BTCUSDT", "1h")
+    work.fill(hours, days, "rest")
+    window_of(hours, client, days)
     work.fill(hours, days, "rest")
     costs: list[Cost] = []
     with profiled(prepared, costs):
