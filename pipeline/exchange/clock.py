@@ -82,6 +82,11 @@ class ServerClock:
         """The exchange's time in milliseconds."""
         return self.local() if self.best is None else self.steady() + self.best.offset
 
+    @property
+    def surely(self) -> int:
+        """The latest moment that has come at the exchange for certain: what ends by then has ended there."""
+        return self.now() - self.uncertainty
+
     def adopt(self, samples: Iterable[ClockSample]) -> None:
         """Forget the old measurement and keep the best of these: the quickest round trip tells most."""
         self.best = min(samples, key=lambda sample: sample.round_trip)

@@ -150,14 +150,11 @@ class LimitGate:
         if now < self._closed_until:
             return self._closed_until - now
         self._roll()
-        return wait_ms(self._used + self._in_flight, cost, self.limit, share, self._late_now(), period=self.period)
-
-    def _late_now(self) -> int:
-        """The latest moment that has surely come at the exchange: a new period is used only when it surely began."""
-        return self.clock.now() - self.clock.uncertainty
+        return wait_ms(self._used + self._in_flight, cost, self.limit, share, self.clock.surely, period=self.period)
 
     def _roll(self) -> None:
-        number = self._late_now() // self.period
+        """A new period is used only when it has surely begun."""
+        number = self.clock.surely // self.period
         if number > self._period_number:
             self._period_number, self._used, self._sure = number, 0, False
 

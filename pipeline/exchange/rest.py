@@ -257,7 +257,7 @@ class RestClient:
     def _exchange(
         self, call: Call, parameters: Parameters, security: Security, tickets: Mapping[str, Ticket]
     ) -> Answer:
-        began, asked_at = time.monotonic(), self.clock.now() - self.clock.uncertainty
+        began, asked_at = time.monotonic(), self.clock.surely
         query, headers = self._signed(call, parameters, security)
         if self._permit is not None:
             self._permit(call)

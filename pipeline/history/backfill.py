@@ -128,7 +128,7 @@ class Backfill:
         """Fill one series: its last `days` days, or its newest `limit` candles. What went wrong is in the report."""
         began = time.monotonic()
         run = _Run(series)
-        now = self._clock.now()
+        now = self._clock.surely
         window = wanted(series.step, now, days, series.listed, series.delivered, limit)
         asked = f"{days} days" if limit is None else f"{limit:,} candles"
         try:

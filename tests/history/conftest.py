@@ -92,7 +92,7 @@ def house(prepared: Database[Any]) -> House:
 
 def window_of(series: Wanted, client: RestClient, days: int) -> Window:
     """What is wanted now, and will be a moment later: not where the candle that is open ends at once."""
-    while series.step.floor((now := client.clock.now()) + AT_ONCE) != series.step.floor(now):
+    while series.step.floor((now := client.clock.surely) + AT_ONCE) != series.step.floor(now):
         time.sleep(0.1)
     found = wanted(series.step, now, days, series.listed, series.delivered)
     assert found is not None

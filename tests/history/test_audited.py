@@ -5,7 +5,6 @@ from typing import Any
 
 import polars as pl
 import pytest
-from pymongo import UpdateOne
 from pymongo.database import Database
 
 from pipeline.candle import Candle, CandleWrite
@@ -15,12 +14,12 @@ from pipeline.history.backfill import Backfill
 from pipeline.history.listing import Wanted, listed_in
 from pipeline.simulator.handle import Simulator
 from pipeline.store.candles.integrity import Integrity
-from pipeline.store.candles.live import upsert_operations
 from pipeline.store.candles.store import CandleStore
 from pipeline.store.series import SeriesStore
 from pipeline.timeline import HOUR, MINUTE, Window, in_utc, interval, to_datetime, to_ms
 from schemas.series import SeriesKey
-from tests.history.test_unchanged import Cost, profiled
+from tests.live_writer import write_live
+from tests.profile import Cost, profiled
 
 MINUTES, HOURS = SeriesKey("sim", "BTCUSDT", "1m"), SeriesKey("sim", "BTCUSDT", "1h")
 M1 = interval("1m")
@@ -69,8 +68,7 @@ def written(db: Database[Any], opened: int, **changes: Any) -> None:
 
 def closed_by_the_stream(db: Database[Any], opened: int, *, volume: float = 1.0) -> None:
     candle = CandleWrite(MINUTES, Candle(opened, 1.0, 1.0, 1.0, 1.0, volume, 1.0, 1, 0.5, 0.5, True, opened + MINUTE))
-    done = db.candles.bulk_write(upsert_operations([candle]))
-    assert done.modified_count + done.upserted_count == 1
+    assert write_live(db, [candle]).written == 1
 
 
 def looked_at(audit: SeriesAudit) -> list[tuple[Check, int, int]]:
@@ -216,8 +214,7 @@ def test_a_bucket_written_while_it_was_proved_is_not_taken_for_sound(
 def test_every_write_of_a_closed_candle_clears_it(prepared: Database[Any], nightly: Audit, authority: bool) -> None:
     opened = M1.after(span_of(prepared).end)
     candle = CandleWrite(MINUTES, Candle(opened, *[1.0] * 6, 1, 0.5, 0.5, True, opened + MINUTE), authority=authority)
-    operations: list[UpdateOne] = upsert_operations([candle])
-    prepared.candles.bulk_write(operations)
+    assert write_live(prepared, [candle]).written == 1
     assert waiting(prepared) == [("1m", M1.bucket(opened).start)]
 
 

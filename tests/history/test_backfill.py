@@ -12,7 +12,7 @@ from pymongo.errors import AutoReconnect
 
 from pipeline.candle import Candle, CandleWrite
 from pipeline.exchange.archive import Archive
-from pipeline.exchange.clock import local_time
+from pipeline.exchange.clock import ClockSample, local_time
 from pipeline.exchange.market import MarketData
 from pipeline.exchange.rest import RestClient
 from pipeline.history.backfill import Backfill, DatabaseFailedError
@@ -112,6 +112,17 @@ def test_a_clock_that_is_set_during_a_run_stores_nothing_as_closed_that_is_open_
     known = work.series.get(bitcoin.key)
     assert known is not None
     assert known.holes == []
+
+
+def test_a_candle_of_which_nobody_is_sure_that_it_has_closed_is_not_wanted_yet(
+    work: Backfill, series: Find, client: RestClient
+) -> None:
+    """A moment after its end, by a clock that is not that exact."""
+    at = M1.floor(client.clock.now()) + 10
+    client.clock.steady = client.clock.local = lambda: at
+    client.clock.adopt([ClockSample(at, at, at, at)])
+    report = work.fill(series("BTCUSDT", "1m"), 1, "rest")
+    assert (report.is_complete, report.holes) == (True, 0)
 
 
 def test_a_symbol_listed_later_is_complete_from_its_first_candle(
