@@ -93,6 +93,7 @@ drills: install-dev
 	DRILL_KILLS=200 $(BIN)/python -m pytest -q tests/execution/service/test_kills.py -o timeout=3600
 	DAY_MINUTES=20 $(BIN)/pytest -q tests/execution/service/test_live_equals_backtest.py \
 		tests/execution/service/test_portfolio_equals_backtest.py -o timeout=600
+	DRILL_SEEDS=1000000 $(BIN)/pytest -q -n 2 tests/execution/test_coins_in_books.py -o timeout=3600
 	DRILL_SEEDS=100000 $(BIN)/pytest -q -n 2 tests/execution/test_core_faults.py tests/execution/test_coins_faults.py \
 		tests/ingest/test_core_faults.py tests/ingest/test_delisting_faults.py -o timeout=3600
 	BACKTEST_SEEDS=100 $(BIN)/pytest -q -n 2 tests/research/test_fast.py -o timeout=7200

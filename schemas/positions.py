@@ -28,6 +28,13 @@ class Book(Document):
     take_profit_price: Money | None = None
     closing: str | None = Field(default=None, description="why it is being closed, while it is")
     opened_at: datetime | None = None
+    stop_order: str | None = Field(
+        default=None, description="of coins: id in `orders`; each book has a pair of its own"
+    )
+    take_profit_order: str | None = None
+    unprotected_since: datetime | None = Field(default=None, description="of coins: None while its stop stands")
+    parts: list[str] = Field(default=[], description="of coins: the orders that bought them and sold of them")
+    missing: Money = Field(default=Decimal(0), description="of coins: how many of these somebody else has taken")
 
 
 class CountedOrder(Document):

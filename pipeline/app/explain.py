@@ -183,7 +183,7 @@ def _live(tm: Opened, start: int, end: int, lived: int) -> _Live:
 
 def _own(orders: Sequence[Order], one: Instrument, *, books: bool) -> list[Sequence[Order]]:
     """Each strategy's, where each has a book."""
-    return list(each_own(orders, one).values()) if books and one.arithmetic.is_borrowed else [orders]
+    return list(each_own(orders, one).values()) if books else [orders]
 
 
 def _first_held(orders: Sequence[Order], moment: int, one: Instrument, *, books: bool) -> Order | None:

@@ -62,9 +62,10 @@ def policy_of(settings: Settings, place: "Environment") -> "Policy":
     """How the executor behaves."""
     from pipeline.execution.engine.state import Policy  # noqa: PLC0415
 
-    if settings.portfolio.books and (place.is_production or not place.product.arithmetic.is_borrowed):
-        why = "not used with real money yet" if place.is_production else "for contracts"
-        log.warning("[portfolio] books is %s: at %s one strategy holds a symbol at a time", why, place.name)
+    if settings.portfolio.books and place.is_production:
+        log.warning(
+            "[portfolio] books is not used with real money yet: at %s one strategy holds a symbol at a time", place.name
+        )
     return Policy(
         place.name,
         settings.risk,

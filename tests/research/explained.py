@@ -10,6 +10,7 @@ from pipeline.execution.runtime import documents
 from pipeline.research.backtest.asked import Asked
 from pipeline.research.backtest.exact import ExactRun, Record
 from pipeline.research.explain.answer import Row, rows_of
+from pipeline.research.explain.each_own import each_own
 from pipeline.research.explain.heard import Decided, Heard, Judged, Stored
 from pipeline.research.explain.live import Known, deals
 from pipeline.research.explain.paper import paper_of, price_at
@@ -56,6 +57,10 @@ def explained(live: Asked, paper: Asked, **stored: Any) -> tuple[list[Row], Mapp
     return by_paper(journal_of(record), heard_of(live, record), live, paper, **stored)
 
 
+def _own(orders: Sequence[Order], live: Asked, name: str) -> list[Sequence[Order]]:
+    return list(each_own(orders, live.instruments[name]).values()) if live.policy.books else [orders]
+
+
 def by_paper(
     orders: Sequence[Order], heard: dict[str, Heard], live: Asked, paper: Asked, **stored: Any
 ) -> tuple[list[Row], Mapping[str, Heard]]:
@@ -68,8 +73,9 @@ def by_paper(
     traded = [
         deal
         for name, one in live.instruments.items()
+        for own in _own([each for each in orders if each.symbol == name], live, name)
         for deal in deals(
-            [each for each in orders if each.symbol == name],
+            own,
             heard,
             Known(one, partial(price_at, live, name), live.funding.get(name, ()), live.end),
         )

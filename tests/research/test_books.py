@@ -1,17 +1,20 @@
-"""Strategies that hold one contract together, in a backtest: each trade is its strategy's, and together they are the
-account.
+"""Strategies that hold one contract together, or coins beside each other, in a backtest: each trade is its strategy's,
+and together they are the account.
 """
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from decimal import Decimal
 
+from pipeline.exchange.products.spot import SPOT
 from pipeline.execution.engine.state import SignalView
 from pipeline.research.backtest import fast
+from pipeline.research.backtest.asked import Asked
 from pipeline.research.backtest.exact import ExactRun
 from pipeline.research.backtest.run import Backtest, run
 from pipeline.settings import Portfolio
-from pipeline.timeline import HOUR, MINUTE
+from pipeline.timeline import HOUR, MINUTE, SECOND
+from tests.research.explained import explained
 from tests.research.stage import BEGIN, Candle, asked, chatter, flat, minutes, ran, said, until_funding, wild
 
 
@@ -72,3 +75,46 @@ def test_what_the_trades_bring_is_what_the_wallet_changed_by() -> None:
 
 def price_at(candles: Sequence[Candle], signal: SignalView) -> Decimal:
     return Decimal(str(candles[(signal.at - BEGIN) // MINUTE - 1][3]))
+
+
+# Coins
+
+
+def coins(count: int = 500, **changes: object) -> Asked:
+    """Three strategies that buy the same coins; all that is held is sold at the end."""
+    candles = wild(count, seed=11)
+    out = [said(count - 30, "exit", "long", candles[count - 31][3])]
+    own = [one for one in chatter(count, seed=11) if one.side == "long" and one.at < BEGIN + (count - 60) * MINUTE]
+    later = [
+        replace(one, at=one.at + 7 * MINUTE, fresh_until=one.at + 12 * MINUTE, id=f"{one.id} later") for one in own
+    ]
+    others = [replace(one, price=price_at(candles, one)) for one in later]
+    said_by_all = [*own, *out, *by("other", [*others, *out]), *by("third", [*own[::2], *out])]
+    question = asked(minutes(candles), said_by_all, product=SPOT)
+    return replace(question, policy=replace(question.policy, portfolio=Portfolio(books=True)), **changes)
+
+
+def test_of_coins_each_has_its_own_trades_and_together_they_are_what_the_account_has_gained() -> None:
+    question = coins()
+    found, record = run(question), ExactRun(question).run()
+    trades = found.outcome.trades
+    assert found.beyond == "books of several strategies"
+    assert {one.strategy for one in trades} == {"rule", "other", "third"}
+    assert not [one for one in trades if one.closed_at is None]
+    assert any(a.opened_at < b.opened_at < a.closed_at for a in trades for b in trades if a.strategy != b.strategy)
+    gained = sum((one.profit for one in trades), Decimal(0))
+    assert abs(gained - (record.equity[-1].equity - 10_000)) < Decimal("1e-8")
+
+
+def test_of_one_strategys_coins_it_is_what_it_was() -> None:
+    market, signals = minutes(wild(400, seed=5)), chatter(400, seed=5)
+    question = asked(market, signals, product=SPOT)
+    books = replace(question, policy=replace(question.policy, portfolio=Portfolio(books=True)))
+    assert run(books, exact=True).outcome.trades == run(question, exact=True).outcome.trades
+
+
+def test_coins_of_several_strategies_are_explained_to_the_last_digit() -> None:
+    live = coins(300)
+    rows, _ = explained(live, replace(live, assumptions=replace(live.assumptions, signal_delay=30 * SECOND)))
+    assert {one.strategy for one in rows} == {"rule", "other", "third"}
+    assert [one.rest for one in rows if one.rest] == []

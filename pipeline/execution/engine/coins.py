@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
-from pipeline.execution.engine import sizing
+from pipeline.execution.engine import holdings, sizing
 from pipeline.execution.engine.memory import Memory
 from pipeline.execution.engine.state import ZERO, By, OrderRecord, OrderTold, PositionRecord, PositionTold, TradeTold
 from schemas.symbols import Filters
@@ -100,7 +100,11 @@ class Coins:
 
     def restate(self, symbol: str) -> None:
         """Count again what is held. What is too little to be sold is told, and left."""
-        position = self._memory.position(symbol)
+        for position in self._memory.each(symbol):
+            self._restate(position)
+
+    def _restate(self, position: PositionRecord) -> None:
+        symbol = position.symbol
         known = max(position.as_of, position.entered_at, position.reduced_at, position.unheard_at + 1)
         if not position.managed and known > position.as_of:
             self._memory.put(replace(position, as_of=known))
@@ -110,7 +114,7 @@ class Coins:
         quantity = max(ZERO, held.quantity - position.missing)
         filters = self._memory.market(symbol).filters
         price = self._memory.market(symbol).price or held.price
-        under_way = bool(self._memory.unsettled(symbol)) or not held.certain
+        under_way = bool(self._memory.unsettled_of(position)) or not held.certain
         if filters is not None and not under_way and is_dust(quantity, price, filters):
             if quantity:
                 self._memory.warn_once(f"dust {symbol} {position.signal}", f"{quantity} is too little to sell: left")
@@ -146,8 +150,15 @@ class Coins:
         title = f"{gone} {position.symbol} of ours are gone"
         self._memory.warn(title, f"{position.quantity} were ours, and {there} are there: somebody else took them")
         self._memory.corrections += 1
-        self._memory.put(replace(position, missing=position.missing + gone))
+        self._take(position, gone)
         self.restate(position.symbol)
+
+    def _take(self, position: PositionRecord, gone: Decimal) -> None:
+        if not self._memory.policy.apart:
+            self._memory.put(replace(position, missing=position.missing + gone))
+            return
+        books = holdings.taken(position.books, gone, self._memory.lot(position.symbol))
+        self._memory.put_books(position.symbol, books)
 
     def _wonder(self, position: PositionRecord, there: Decimal) -> None:
         """More lies there than the journal explains: it may be ours, and the journal lost. Or it has what

@@ -22,7 +22,6 @@ _TOLD_WITHIN: Final = 2 * SECOND
 _LOOK_AGAIN: Final = 2 * SECOND
 _AGAIN: Final = SECOND
 _CANCEL_AGAIN: Final = 2 * SECOND
-_CRUMB: Final = Decimal("1e-8")
 _NOBODYS: Final = "more of it was closed than any strategy holds"
 
 
@@ -40,7 +39,7 @@ class Ledger:
         if position.is_theirs:
             self._memory.uneven.discard(symbol)
             return
-        orders, lot = self._memory.of(symbol), self._lot(symbol)
+        orders, lot = self._memory.of(symbol), self._memory.lot(symbol)
         carried = books.carried(position, orders, self._memory.policy.arithmetic, lot, now)
         even = self._evened(carried, orders, lot, now)
         self._tell_ends(position.books, carried, orders)
@@ -82,10 +81,6 @@ class Ledger:
         self._memory.emit(
             Notify("info", f"{symbol} is crossed", f"{reason}: what its strategies held against each other is gone")
         )
-
-    def _lot(self, symbol: str) -> Decimal:
-        filters = self._memory.market(symbol).filters
-        return _CRUMB if filters is None else sizing.market_step(filters)
 
     def take_ended(self) -> bool:
         """Whether a book has ended since this was asked last."""

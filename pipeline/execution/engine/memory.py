@@ -10,7 +10,7 @@ from operator import attrgetter
 from typing import Final
 
 from pipeline.exchange.products.instrument import ONE
-from pipeline.execution.engine import client_ids
+from pipeline.execution.engine import client_ids, holdings, sizing
 from pipeline.execution.engine.books import book_of, opened_as
 from pipeline.execution.engine.client_ids import Identity
 from pipeline.execution.engine.effects import Effect, JournalIntent, JournalOrder, JournalPosition, Notify, Place
@@ -34,6 +34,7 @@ from schemas.shared import Mode
 
 _REMEMBERED: Final = 10 * MINUTE
 _OTHERS: Final = 1_000
+_CRUMB: Final = Decimal("1e-8")
 
 
 @dataclass(slots=True)
@@ -130,6 +131,11 @@ class Memory:
             found = self.markets[symbol] = SymbolState()
         return found
 
+    def lot(self, symbol: str) -> Decimal:
+        """The step of an order at market."""
+        filters = self.market(symbol).filters
+        return _CRUMB if filters is None else sizing.market_step(filters)
+
     def notional(self, symbol: str, quantity: Decimal, price: Decimal) -> Decimal:
         """What so much of it is worth at that price, in the asset of its margin."""
         instrument = self.market(symbol).instrument
@@ -140,10 +146,20 @@ class Memory:
         """The position in the symbol; flat if there is none."""
         return self.positions.get(symbol) or flat(symbol)
 
+    def each(self, symbol: str) -> tuple[PositionRecord, ...]:
+        """What has a stop of its own in the symbol: the position; of coins each book."""
+        position = self.position(symbol)
+        return holdings.each(position) if self.policy.apart else (position,)
+
+    def moved_by(self, order: OrderRecord) -> PositionRecord:
+        """What the order's fills change: the position; of coins the book that it is of."""
+        position = self.position(order.symbol)
+        return holdings.of_order(position, order) if self.policy.apart else position
+
     def holding(self, order: OrderRecord) -> PositionRecord:
         """What the order is of: its owner's book where there are books, else all that is held of its symbol."""
-        position = self.position(order.symbol)
-        if not self.policy.books or order.owner[0] is None:
+        position = self.moved_by(order)
+        if not self.policy.netted or order.owner[0] is None:
             return position
         return book_of(position, order) or flat(order.symbol)
 
@@ -158,6 +174,28 @@ class Memory:
     def of(self, symbol: str) -> list[OrderRecord]:
         """Every order of the symbol that is remembered."""
         return [one for one in self.orders.values() if one.symbol == symbol]
+
+    def orders_of(self, held: PositionRecord) -> list[OrderRecord]:
+        """Every order of what has a stop of its own (`each`)."""
+        return [one for one in self.of(held.symbol) if self._is_of(one, held)]
+
+    def unsettled_of(self, held: PositionRecord, *legs: Leg) -> list[OrderRecord]:
+        """Those of them that still need watching."""
+        return [one for one in self.unsettled(held.symbol, *legs) if self._is_of(one, held)]
+
+    def _is_of(self, order: OrderRecord, held: PositionRecord) -> bool:
+        if not self.policy.apart:
+            return True
+        its = self.moved_by(order)
+        return (its.managed, its.owner) == (held.managed, held.owner)
+
+    def locking(self, held: PositionRecord) -> list[OrderRecord]:
+        """What may keep coins that are to be sold: its own orders, and what nobody knows whose it is."""
+        mine = self.unsettled_of(held)
+        return mine if not self.policy.apart else [*mine, *self._nobodys(held.symbol)]
+
+    def _nobodys(self, symbol: str) -> list[OrderRecord]:
+        return [one for one in self.unsettled(symbol) if not self.moved_by(one).managed]
 
     def busy(self, symbol: str, now: int) -> bool:
         """Whether something is under way that a new decision would have to wait for."""
@@ -199,20 +237,25 @@ class Memory:
 
     def doubted_beside(self, order: OrderRecord, now: int) -> bool:
         """Whether another one of its kind may be gone: then this one has to stay."""
-        others = (one for one in self.unsettled(order.symbol, order.leg) if one.id != order.id and one.stands)
+        mine = self.unsettled_of(self.moved_by(order), order.leg)
+        others = (one for one in mine if one.id != order.id and one.stands)
         return any(one.id in self.doubts or self._leaves(one, now) for one in others)
 
     def _leaves(self, order: OrderRecord, now: int) -> bool:
         """Whether it was to be cancelled just now, and that is not answered: where there are books, a price that was
         wanted before may be wanted again meanwhile."""
         asked = self.not_before.get((order.symbol, f"cancel {order.id}"))
-        return self.policy.books and asked is not None and now < asked + self.policy.answer_within
+        return self.policy.netted and asked is not None and now < asked + self.policy.answer_within
 
     def is_second(self, order: OrderRecord) -> bool:
         """Whether it leaves with another one, and never by itself."""
         return self.policy.owned and order.leg == "take_profit"
 
     # Waiting
+
+    def pace(self, what: str, of: PositionRecord | OrderRecord) -> str:
+        """What is not tried too often: of coins in books for each of them."""
+        return f"{what} {of.owner[0]} {of.owner[1]}" if self.policy.apart else what
 
     def may(self, symbol: str, what: str, now: int, pause: int) -> bool:
         """Whether `what` may be tried for the symbol now; if so, not again before `pause` has passed."""
@@ -239,9 +282,10 @@ class Memory:
         if key in self.not_before:
             self.not_before[key] = min(self.not_before[key], until)
 
-    def hold_no_more(self, symbol: str) -> None:
-        """What was tried in vain for a position that is gone keeps nothing waiting for the next one."""
-        for what in [what for what in self.pauses if what[0] == symbol]:
+    def hold_no_more(self, symbol: str, *pace: str) -> None:
+        """What was tried in vain for a position that is gone keeps nothing waiting for the next one: all of its symbol,
+        or these."""
+        for what in [what for what in self.pauses if what[0] == symbol and (not pace or what[1] in pace)]:
             del self.pauses[what]
             self.not_before.pop(what, None)
 
@@ -258,7 +302,7 @@ class Memory:
             ended.since = None if ended.since is None else ended.since + by
         for wait in self.doubts.values():
             wait.ask_at, wait.gone_at = wait.ask_at + by, wait.gone_at + by
-        for one in list(self.positions.values()):
+        for one in [one for symbol in self.positions for one in self.each(symbol)]:
             if one.unprotected_since is not None:
                 self.put(replace(one, unprotected_since=one.unprotected_since + by))
 
@@ -380,18 +424,35 @@ class Memory:
 
     def _came_to_nothing(self, order: OrderRecord) -> None:
         """What was taken for its position, as long as it could be, somebody else has opened."""
-        position = self.position(order.symbol)
+        position = self.moved_by(order)
         if order.leg in ENTERING and position.managed and position.quantity and position.signal == order.signal:
             self.recall(order.symbol)
 
     def put(self, position: PositionRecord) -> None:
         """Keep the position as it is now; it is journaled with the next effects."""
-        symbol, old = position.symbol, self.position(position.symbol)
+        old = self.position(position.symbol)
+        if self.policy.apart:
+            position = holdings.put(old, position)
+        self._put(old, position)
+
+    def put_books(self, symbol: str, books: tuple[PositionRecord, ...]) -> None:
+        """These are what strategies hold of its coins."""
+        old = self.position(symbol)
+        self._put(old, holdings.whole(old, books))
+
+    def _put(self, old: PositionRecord, position: PositionRecord) -> None:
+        symbol = position.symbol
         if old != position or symbol not in self.positions:
             if old.managed and not old.goes_on_as(position) and not self.policy.books:
                 self.ended[symbol] = Ended(old, self.held_at[symbol])
             self.positions[symbol] = position
             self.touched.add(symbol)
+
+    def end(self, book: PositionRecord, note: Notify) -> None:
+        """Nothing is left of a strategy's coins."""
+        old = self.position(book.symbol)
+        self._put(old, holdings.without(old, book))
+        self._endings.append(note)
 
     def say_end(self, symbol: str, note: Notify) -> None:
         """How the position ended is known, or will not be known better."""
@@ -403,7 +464,7 @@ class Memory:
         """What the journal has."""
         self.orders.update((one.id, one) for one in orders)
         for one in positions:
-            loaded = replace(one, as_of=0, entered_at=0, reduced_at=0, unheard_at=-1)
+            loaded = replace(_untold(one), books=tuple(map(_untold, one.books)))
             self._journaled[one.symbol] = loaded
             self.positions[one.symbol] = self._with_books(loaded)
         self.touched.update(self.symbols())
@@ -415,6 +476,9 @@ class Memory:
                 held = ", ".join(f"{one.quantity} of {one.strategy} {one.interval}" for one in position.books)
                 self.warn(f"{position.symbol} has no books any more", f"{held}: what is held of it is one position now")
             return replace(position, books=(), counted=())
+        if self.policy.apart:
+            books = position.books or ((position,) if position.managed else ())
+            return holdings.whole(position, books)
         if position.books or position.counted:
             return position
         orders = self.of(position.symbol)
@@ -464,11 +528,20 @@ def _occupies(order: OrderRecord, position: PositionRecord) -> bool:
     return order.leg not in PROTECTING or not order.waits or moves
 
 
-_durable: Final = attrgetter(
+_said: Final = attrgetter(
     *(
         each.name
         for each in fields(PositionRecord)
-        if each.name not in {"as_of", "entered_at", "reduced_at", "unheard_at"}
+        if each.name not in {"as_of", "entered_at", "reduced_at", "unheard_at", "books"}
     )
 )
-"""What of a position is worth a write: not when the exchange said it."""
+
+
+def _durable(position: PositionRecord) -> tuple[object, ...]:
+    """What of a position is worth a write: not when the exchange said it."""
+    return _said(position), tuple(map(_said, position.books))
+
+
+def _untold(position: PositionRecord) -> PositionRecord:
+    """The position, of which the exchange has said nothing yet."""
+    return replace(position, as_of=0, entered_at=0, reduced_at=0, unheard_at=-1)

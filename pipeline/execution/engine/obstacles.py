@@ -19,9 +19,9 @@ def obstacle(memory: Memory, order: OrderRecord, now: int) -> str | None:
         return "there is nothing left to protect or close"
     if order.leg in CLOSING and order.may_open and (order.quantity or 0) > abs(memory.holding(order).quantity):
         return LESS
-    if order.side == "SELL" and memory.policy.owned and (order.quantity or 0) > memory.position(order.symbol).quantity:
+    if order.side == "SELL" and memory.policy.owned and (order.quantity or 0) > memory.moved_by(order).quantity:
         return LESS
-    if memory.policy.owned and order.leg in PROTECTING and memory.position(order.symbol).closing:
+    if memory.policy.owned and order.leg in PROTECTING and memory.moved_by(order).closing:
         return "the position is being closed"
     if order.leg in PROTECTING or order.leg == "flatten":
         return None

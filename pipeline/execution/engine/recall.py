@@ -5,12 +5,12 @@ before its time is acted on. What follows from the answers is `rebuilding`'s; it
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from decimal import Decimal
 from typing import Final
 
-from pipeline.execution.engine import coins
+from pipeline.execution.engine import coins, holdings
 from pipeline.execution.engine import events as ev
 from pipeline.execution.engine.books import opened_as, view
 from pipeline.execution.engine.client_ids import leg_of
@@ -93,7 +93,7 @@ class Recaller:
             return
         if (mended.ours, mended.signal, mended.opened_at) != (position.ours, position.signal, position.opened_at):
             self._memory.warn(f"position {event.symbol} was found again", _said(mended))
-        if self._memory.policy.books and not mended.books:
+        if self._memory.policy.netted and not mended.books:
             mended = opened_as(mended, seen, now)
         self._memory.put(mended)
 
@@ -123,6 +123,17 @@ class Recaller:
             if order is not None and (changed := merged(order, told, now)) is not order:
                 memory.write(changed, "reconcile")
         orders = [memory.orders.get(one.id, one) for one in orders]
+        if memory.policy.apart:
+            self._count_books(position, orders, event)
+            return
+        mended = self._counted(position, orders, event)
+        if mended.parts != position.parts:
+            memory.warn(f"position {event.symbol} was found again", _said(mended))
+        memory.put(mended)
+
+    def _counted(self, position: PositionRecord, orders: list[OrderRecord], event: ev.Recalled) -> PositionRecord:
+        """What these orders have left of what they bought."""
+        memory = self._memory
         listed = {one.exchange_id for one in event.trades}
         mine = (memory.orders[name] for name in position.parts if name in memory.orders)
         before = [one for one in mine if one.filled and one.exchange_id not in listed]
@@ -134,10 +145,50 @@ class Recaller:
             if memory.orders[name].kept is None and known[name].kept is not None:
                 memory.write(known[name], "reconcile")
         signals = self._signals_of(orders, event.signals)
-        mended = bought(position, [known[name] for name in parts], orders, signals, memory.policy.risk)
-        if mended.parts != position.parts:
-            memory.warn(f"position {event.symbol} was found again", _said(mended))
-        memory.put(mended)
+        return bought(position, [known[name] for name in parts], orders, signals, memory.policy.risk)
+
+    def _count_books(self, position: PositionRecord, orders: list[OrderRecord], event: ev.Recalled) -> None:
+        """The same, of each strategy. Where nobody knows whose coins were sold, what is left is one book, of whose
+        entry is the oldest of it."""
+        memory = self._memory
+        whole = self._counted(position, orders, event)
+        owners = holdings.owners([*memory.of(event.symbol), *orders])
+        made = [memory.orders[name] for name in whole.parts]
+        if len({owners[one.id] for one in made}) > 1 and all(owners[one.id][0] for one in made if one.side == "SELL"):
+            books = self._each_counted(position, orders, owners, event)
+        else:
+            books = (self._as_one(position, whole, orders, event),)
+        books = tuple(one for one in books if one.managed)
+        if [one.parts for one in books] != [one.parts for one in position.books]:
+            for one in books:
+                memory.warn(f"position {event.symbol} was found again", _said(one))
+        memory.put_books(event.symbol, books)
+
+    def _each_counted(
+        self,
+        position: PositionRecord,
+        orders: list[OrderRecord],
+        owners: Mapping[str, holdings.Owner],
+        event: ev.Recalled,
+    ) -> tuple[PositionRecord, ...]:
+        held = {one.owner: one for one in position.books}
+        found = dict.fromkeys([*held, *(owners[one.id] for one in orders if one.filled)])
+        return tuple(
+            self._counted(
+                held.get(owner) or holdings.bare(position), [one for one in orders if owners[one.id] == owner], event
+            )
+            for owner in found
+        )
+
+    def _as_one(
+        self, position: PositionRecord, whole: PositionRecord, orders: list[OrderRecord], event: ev.Recalled
+    ) -> PositionRecord:
+        """What somebody has taken of any stays taken."""
+        held = position.books
+        if len(held) == 1 or not held:
+            return replace(whole, books=())
+        mended = self._counted(replace(holdings.bare(position), parts=position.parts), orders, event)
+        return replace(mended, missing=position.missing)
 
     def _is_listed(self, event: ev.Recalled, now: int) -> bool:
         """Whether the trades go up to the last change, or the one that made it would have been listed by now."""

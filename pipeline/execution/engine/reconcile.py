@@ -62,18 +62,19 @@ class Reconciler:
         """Whatever the symbol needs now."""
         if self._memory.policy.owned:
             self._coins.restate(symbol)
-        if self._memory.policy.books:
+        if self._memory.policy.netted:
             self._ledger.keep(symbol, now)
         self._resolve(symbol, now)
         self._end_entries(symbol, now)
         position = self._memory.position(symbol)
         if not position.settled and self._memory.may(symbol, "position", now, self._memory.policy.ask_first * 2):
             self._memory.emit(self._question(position, now))
-        if position.guarded:
-            self._guard(position, now)
-        elif position.settled:
-            self._tidy(position, now)
-        if self._memory.policy.books:
+        for held in self._memory.each(symbol):
+            if held.guarded:
+                self._guard(held, now)
+            elif held.settled:
+                self._tidy(held, now)
+        if self._memory.policy.netted:
             self._ledger.guard(symbol, now)
         self._end_closing(symbol)
         if symbol in self._memory.ended:
@@ -157,7 +158,8 @@ class Reconciler:
         if order.leg in ENTERING:
             return False
         together = {one.id for one in self._memory.together(order)}
-        others = [one for one in self._memory.unsettled(order.symbol) if one.id not in together]
+        every = self._memory.locking(self._memory.moved_by(order))
+        others = [one for one in every if one.id not in together]
         unknown = order.leg in PROTECTING and self._memory.policy.owned and order.symbol in self._memory.recalling
         return unknown or self._cover.locks(others)
 
@@ -188,7 +190,8 @@ class Reconciler:
             for step in self._cover.steps(position, orders, filters):
                 self._protect(position, step, now)
         if position.stop_order is None:
-            self._memory.hold_at_most(position.symbol, "close", now + self._memory.policy.naked_again)
+            close = self._memory.pace("close", position)
+            self._memory.hold_at_most(position.symbol, close, now + self._memory.policy.naked_again)
         ours = not (self._memory.policy.owned and position.symbol in self._memory.recalling)
         if position.closing and position.settled and ours and (doom or not unexplained):
             self._close(position, now)
@@ -201,7 +204,7 @@ class Reconciler:
             return False
         if position.symbol in memory.recalling:
             return True
-        every = [one for one in memory.orders.values() if one.symbol == position.symbol]
+        every = memory.orders_of(position)
         for one in pairs.halves(every):
             if one.id not in memory.halved:
                 memory.halved.add(one.id)
@@ -214,12 +217,12 @@ class Reconciler:
         """The symbol's orders, but what was to protect an earlier position on the other side: that is cancelled, once
         the position has a stop of its own."""
         closes = exit_side(position.side or "long")
-        orders = self._memory.unsettled(position.symbol)
+        orders = self._memory.unsettled_of(position)
         strays = [one for one in orders if one.leg in PROTECTING and one.side != closes]
-        ours = [one for one in orders if one not in strays and not (self._memory.policy.books and is_guard(one))]
+        ours = [one for one in orders if one not in strays and not (self._memory.policy.netted and is_guard(one))]
         stands = self._cover.stop_of(position, ours, self._memory.market(position.symbol).filters)
         turning = not position.settled or any(one.may_open for one in orders) or position.symbol in self._memory.uneven
-        if stands and not (self._memory.policy.books and turning):
+        if stands and not (self._memory.policy.netted and turning):
             for stray in strays:
                 if stray.waits and not stops_loss_of(stray, position):
                     self._cancel(stray, now)
@@ -253,10 +256,14 @@ class Reconciler:
 
     def _intend(self, position: PositionRecord, step: PlaceProtection, now: int) -> None:
         orders = self._cover.placed(self._memory.identity, position, step, now)
-        pace = pace_of(step.leg, closing=orders[-1].close_position)
+        pace = self._memory.pace(pace_of(step.leg, closing=orders[-1].close_position), position)
         if self._memory.may(position.symbol, pace, now, _PLACE_AGAIN):
             for order in orders:
-                self._memory.intend(order)
+                self._memory.intend(self._signed(order, position))
+
+    def _signed(self, order: OrderRecord, position: PositionRecord) -> OrderRecord:
+        """The order, with whose it is where each strategy's coins are a position of their own."""
+        return replace(order, strategy=position.strategy) if self._memory.policy.apart else order
 
     def _move(self, step: MoveProtection, now: int) -> None:
         """Once it is journaled, what stands goes: by the same request, or by one before it."""
@@ -274,20 +281,18 @@ class Reconciler:
             self._memory.emit(Cancel(order))
 
     def _close(self, position: PositionRecord, now: int) -> None:
-        if self._memory.unsettled(position.symbol, *CLOSING) or self._cover.locks(
-            self._memory.unsettled(position.symbol)
-        ):
+        if self._memory.unsettled_of(position, *CLOSING) or self._cover.locks(self._memory.locking(position)):
             return
-        if not self._memory.may(position.symbol, "close", now, _PLACE_AGAIN):
+        if not self._memory.may(position.symbol, self._memory.pace("close", position), now, _PLACE_AGAIN):
             return
         filters = self._memory.market(position.symbol).filters
         quantity = sizing.closing_quantity(position.quantity, filters) if filters else abs(position.quantity)
         if not quantity:
-            if self._memory.may(position.symbol, "dust", now, _DUST_AGAIN):
+            if self._memory.may(position.symbol, self._memory.pace("dust", position), now, _DUST_AGAIN):
                 self._memory.warn(f"{position.symbol} cannot be closed", f"{position.quantity} is less than a lot")
             return
         self._memory.emit(Notify("warning", f"closing {position.symbol}", position.closing or ""))
-        self._memory.intend(_closing(self._memory.identity, position, quantity, now))
+        self._memory.intend(self._signed(_closing(self._memory.identity, position, quantity, now), position))
 
     def _end_closing(self, symbol: str) -> None:
         """It is done when nothing of ours is held in the symbol and nothing can come any more: what stands under what
@@ -303,15 +308,17 @@ class Reconciler:
     # A position that is gone, or not ours
 
     def _tidy(self, position: PositionRecord, now: int) -> None:
-        if any(one.may_open for one in self._memory.unsettled(position.symbol)):
+        if any(one.may_open for one in self._memory.unsettled_of(position)):
             return  # it may be filled at this moment: what stands would protect it
         if position.symbol in self._memory.recalling:
             return  # what stands may belong to what is held
-        for order in self._memory.unsettled(position.symbol, *PROTECTING):
+        for order in self._memory.unsettled_of(position, *PROTECTING):
             if order.waits and not stops_loss_of(order, position):
                 self._cancel(order, now)
-        under_way = self._memory.unsettled(position.symbol)
-        if position.managed and not under_way:
+        under_way = self._memory.unsettled_of(position)
+        if position.managed and not under_way and self._memory.policy.apart:
+            self._end(position)
+        elif position.managed and not under_way:
             self._has_ended = True
             self._memory.hold_no_more(position.symbol)
             as_of, entered, reduced = position.as_of, position.entered_at, position.reduced_at
@@ -320,6 +327,17 @@ class Reconciler:
             self._memory.put(gone)
         elif position.books and not under_way and (reason := self._doom(position, now)):
             self._ledger.cross(position.symbol, reason)
+
+    def _end(self, book: PositionRecord) -> None:
+        """Nothing is left of a strategy's coins: that is said at once, for only an order of its own ends them, or
+        somebody who has taken them."""
+        memory = self._memory
+        self._has_ended = True
+        for what in ("stop", "close"):
+            memory.hold_no_more(book.symbol, memory.pace(what, book))
+        other = memory.newest_other(book.symbol) if book.missing else None
+        ending = how_it_ended(book, memory.orders_of(book), other, 0, book.reduced_at)
+        memory.end(book, Notify(ending.level, f"{book.symbol} of {book.strategy} is closed", ending.words))
 
     def _say_how_it_ended(self, ended: Ended, now: int) -> None:
         """The stream tells of the position first, and of the order that closed it right after. Where it does not, as

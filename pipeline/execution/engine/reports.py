@@ -85,7 +85,7 @@ class Reports:
         changed = merged(order, told, now)
         if not self._memory.policy.owned or changed.filled == order.filled:
             return changed
-        return coins.with_gain(changed, self._memory.position(order.symbol))
+        return coins.with_gain(changed, self._memory.moved_by(order))
 
     def _say_what_was_filled(self, order: OrderRecord) -> None:
         if order.signal is not None and order.state in {"cancelled", "expired"}:
@@ -111,13 +111,18 @@ class Reports:
         self._follow_refusal(order, meaning, code, text, now)
         if stands_behind:
             self._memory.one_by_one.add(order.symbol)
-            self._memory.hold(order.symbol, pace_of(order.leg, closing=order.close_position), now)
+            self._memory.hold(order.symbol, self._pace(order), now)
         elif order.leg in PROTECTING:
             self._protection_refused(order, meaning, f"{code} {text}", now)
         elif order.leg in CLOSING:
-            several = len(self._memory.position(order.symbol).books) > 1
-            pace = Ledger.pace(order.strategy, order.interval) if several and order.strategy else "close"
-            self._memory.hold_longer(order.symbol, pace, now, self._memory.policy.retry_after)
+            self._memory.hold_longer(order.symbol, self._pace(order), now, self._memory.policy.retry_after)
+
+    def _pace(self, order: OrderRecord) -> str:
+        """What is not tried too often, where the order protects or closes."""
+        if order.leg in PROTECTING:
+            return self._memory.pace(pace_of(order.leg, closing=order.close_position), order)
+        several = self._memory.policy.netted and len(self._memory.position(order.symbol).books) > 1
+        return Ledger.pace(*order.owner) if several and order.strategy else self._memory.pace("close", order)
 
     def _follow_refusal(self, order: OrderRecord, meaning: Reaction, code: int, text: str, now: int) -> None:
         told = f"{order.leg} {order.side} {order.quantity or ''} {order.symbol}: {code} {text}"
@@ -146,13 +151,13 @@ class Reports:
     def _disbelieve(self, order: OrderRecord, text: str) -> None:
         """What it should close is not held: no other is sent before the position was told anew. Coins are compared."""
         if order.leg in CLOSING:
-            position = self._memory.position(order.symbol)
+            position = self._memory.moved_by(order)
             self._memory.put(replace(position, reduced_at=max(position.reduced_at, position.as_of + 1)))
         compared = self._memory.policy.owned
         self._memory.emit(Reconcile(f"{order.symbol}: {text}") if compared else QueryPositions(order.symbol))
 
     def _protection_refused(self, order: OrderRecord, meaning: Reaction, why: str, now: int) -> None:
-        pace = pace_of(order.leg, closing=order.close_position)
+        pace = self._pace(order)
         stands = order.leg != "stop" or not order.close_position or meaning is Reaction.STOP_STANDS
         most = self._memory.policy.retry_after if stands else self._memory.policy.naked_again
         self._memory.hold_longer(order.symbol, pace, now, most)
@@ -160,16 +165,16 @@ class Reports:
             self._overtaken(order)
         elif order.leg == "stop" and order.close_position:
             if meaning not in {Reaction.NOTHING_TO_REDUCE, Reaction.STOP_STANDS}:
-                self._close(order.symbol, f"its stop was refused: {why}")
+                self._close(self._memory.moved_by(order), f"its stop was refused: {why}")
         else:
             self._memory.hold(order.symbol, pace, now + self._memory.policy.retry_after)
 
     def _overtaken(self, order: OrderRecord) -> None:
         """The price was beyond it before it stood: what it is of is closed; of several those whose stop it is."""
         reason = f"the price is beyond its {order.leg.replace('_', '-')} already"
-        position = self._memory.position(order.symbol)
+        position = self._memory.moved_by(order)
         if not position.books:
-            self._close(order.symbol, reason)
+            self._close(position, reason)
             return
         mine = book_of(position, order)
         for book in position.books:
@@ -179,8 +184,7 @@ class Reports:
                 position = changed(position, replace(book, closing=reason))
         self._memory.put(position)
 
-    def _close(self, symbol: str, reason: str) -> None:
-        position = self._memory.position(symbol)
+    def _close(self, position: PositionRecord, reason: str) -> None:
         if position.exposed and position.ours and not position.closing:
             self._memory.put(replace(position, closing=reason))
 
@@ -403,7 +407,7 @@ class Reports:
 
     def _streamed(self, order: OrderRecord, at: int) -> None:
         """The stream has come to a fill that something else told first, and it tells the position before the fill."""
-        position = self._memory.position(order.symbol)
+        position = self._memory.moved_by(order)
         if position.unheard_at == at:
             self._memory.put(replace(position, unheard_at=-1))
 
@@ -411,14 +415,14 @@ class Reports:
         """From now on the quantity is known again once it is told as it was after the fill. An order may be filled in
         parts within one millisecond: what the stream says of that millisecond may be the position between two of them,
         until the stream has told the fill itself."""
-        position = self._memory.position(order.symbol)
+        position = self._memory.moved_by(order)
         if by != "stream":
             position = replace(position, unheard_at=max(position.unheard_at, at))
         if order.leg not in ENTERING:
             self._memory.put(replace(self._with_part(position, order), reduced_at=max(position.reduced_at, at)))
             return
         grows = position.quantity > 0 if order.side == "BUY" else position.quantity < 0
-        theirs_too = position.is_theirs and self._memory.policy.books
+        theirs_too = position.is_theirs and self._memory.policy.netted
         if theirs_too:
             self._memory.recall(order.symbol)
         elif at > position.as_of or (grows and (at == position.as_of or not position.is_theirs)):
@@ -501,7 +505,7 @@ class Reports:
         self._memory.recall(order.symbol)
         if not order.filled:
             return
-        position = self._memory.position(order.symbol)
+        position = self._memory.moved_by(order)
         if order.leg in ENTERING:
             self._memory.put(replace(position, entered_at=max(position.entered_at, told.at)))
         else:

@@ -167,9 +167,11 @@ def _short_of_coins(ask: Ask) -> str | None:
 
 
 def _others_stops(ask: Ask) -> str | None:
-    if not ask.policy.owned or ask.market.others_stops + _STOPS_OF_A_PAIR <= _MOST_STOPS:
+    others = (one for one in ask.net.books if one.owner != ask.position.owner)
+    stops = ask.market.others_stops + sum(1 if one.take_profit_price is None else _STOPS_OF_A_PAIR for one in others)
+    if not ask.policy.owned or stops + _STOPS_OF_A_PAIR <= _MOST_STOPS:
         return None
-    return f"{ask.market.others_stops} stops of others stand in {ask.signal.symbol}, and {_MOST_STOPS} are the most"
+    return f"{stops} stops of others stand in {ask.signal.symbol}, and {_MOST_STOPS} are the most"
 
 
 def _no_brackets(ask: Ask) -> str | None:

@@ -69,8 +69,18 @@ class Policy:
 
     @property
     def books(self) -> bool:
-        """Whether each strategy has a book: not of coins, which are their buyer's, and not with real money."""
-        return self.portfolio.books and not self.owned and not self.production
+        """Whether each strategy has a book: not with real money."""
+        return self.portfolio.books and not self.production
+
+    @property
+    def netted(self) -> bool:
+        """Whether they add up to the one position that the exchange has."""
+        return self.books and not self.owned
+
+    @property
+    def apart(self) -> bool:
+        """Whether each is a position of its own: the exchange knows nothing of what its coins are for."""
+        return self.books and self.owned
 
     @property
     def surely_gone(self) -> int:

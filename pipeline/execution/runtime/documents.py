@@ -147,7 +147,8 @@ def position_document(position: PositionRecord, identity: Identity, now: int, wo
 
 def _book(book: PositionRecord) -> Book:
     fields = {name: getattr(book, name) for name in Book.model_fields}
-    return Book(**fields | {"opened_at": _moment(book.opened_at)})
+    times = {"opened_at": _moment(book.opened_at), "unprotected_since": _moment(book.unprotected_since)}
+    return Book(**fields | times | {"parts": list(book.parts)})
 
 
 def _worth(report: PositionReport | None) -> dict[str, Decimal | None]:
@@ -192,7 +193,8 @@ def position_record(position: Position) -> PositionRecord:
 
 def _book_record(symbol: str, book: Book) -> PositionRecord:
     fields = {name: getattr(book, name) for name in Book.model_fields}
-    return PositionRecord(symbol, **fields | {"opened_at": _time(book.opened_at)})
+    times = {"opened_at": _time(book.opened_at), "unprotected_since": _time(book.unprotected_since)}
+    return PositionRecord(symbol, **fields | times | {"parts": tuple(book.parts)})
 
 
 def disowned(position: Position) -> PositionRecord:

@@ -43,23 +43,35 @@ class Prices:
     prices: Callable[[], Mapping[str, tuple[Decimal, int]]]
 
 
-class Holdings:
-    """What is held of each symbol by what was filled. What is left over and too little to be sold is none of it any
-    more: the executor never sells it, and it counts for nothing."""
+Whose = tuple[str, str | None, str | None]
+"""A symbol, and the strategy and the interval whose coins of it they are, where each has a book."""
 
-    def __init__(self, asked: Asked) -> None:
-        self._asked = asked
-        self.held: dict[str, Decimal] = {}
+
+class Holdings:
+    """What is held of each symbol by what was filled, and of that of each strategy. What is left over and too little to
+    be sold is none of it any more: the executor never sells it, and it counts for nothing."""
+
+    def __init__(self, asked: Asked, orders: Mapping[str, OrderRecord]) -> None:
+        self._asked, self._orders = asked, orders
+        self.held: dict[Whose, Decimal] = {}
+        self.of_symbol: dict[str, Decimal] = {}
+
+    def whose(self, fill: Fill) -> Whose:
+        """Whose coins it has bought or sold."""
+        order = self._orders.get(fill.client_id) if self._asked.policy.apart else None
+        return (fill.symbol, *((None, None) if order is None else order.owner))
 
     def take(self, fill: Fill, *, is_last: bool) -> Decimal:
         """By how much the holding changed; where it is the last of its order, with what was left over by that."""
-        before = self.held.get(fill.symbol, ZERO)
+        whose = self.whose(fill)
+        before = self.held.get(whose, ZERO)
         kept = fill.fee if fill.fee_asset == fill.base else ZERO
         after = before + (fill.quantity if fill.side == Side.BUY else -fill.quantity) - kept
         filters = self._asked.rules_at(fill.symbol, fill.time).filters
         if is_last and fill.side == Side.SELL and filters is not None and is_dust(after, fill.price, filters):
             after = ZERO
-        self.held[fill.symbol] = after
+        self.held[whose] = after
+        self.of_symbol[fill.symbol] = self.of_symbol.get(fill.symbol, ZERO) + after - before
         return after - before
 
 
@@ -69,10 +81,16 @@ class CoinBooks:
     is_compared = True
     """Whether what it is worth is only told by a comparison."""
 
-    def __init__(self, asked: Asked, market: HistoryMarket, specs: Mapping[str, SymbolSpec]) -> None:
+    def __init__(
+        self,
+        asked: Asked,
+        market: HistoryMarket,
+        specs: Mapping[str, SymbolSpec],
+        orders: Mapping[str, OrderRecord],
+    ) -> None:
         self._asked, self._market, self._specs = asked, market, specs
         self._bases = {one.symbol: one.base_asset for one in asked.symbols}
-        self._holdings, self._read = Holdings(asked), 0
+        self._holdings, self._read = Holdings(asked, orders), 0
         self.venue = SpotVenue(market, now=asked.start)
         self.venue.open_account(ACCOUNT, {asked.asset: asked.assumptions.equity})
 
@@ -147,7 +165,7 @@ class CoinBooks:
         for fill, is_last in fills_of(ledger[self._read :]):
             self._holdings.take(fill, is_last=is_last)
         self._read = len(ledger)
-        return self._holdings.held
+        return self._holdings.of_symbol
 
 
 def fills_of(ledger: Iterable[LedgerEntry]) -> Iterator[tuple[Fill, bool]]:
@@ -164,23 +182,25 @@ def trades_of_coins(
     asked: Asked,
 ) -> list[Trade]:
     """In the order in which they were opened; those that are still open have no end. What is left over is lost."""
-    holdings, found = Holdings(asked), list[Trade]()
-    filled: dict[str, list[Fill]] = {}
-    most: dict[str, Decimal] = {}
+    holdings, found = Holdings(asked, orders), list[Trade]()
+    filled: dict[Whose, list[Fill]] = {}
+    most: dict[Whose, Decimal] = {}
     for fill, is_last in fills_of(ledger):
-        symbol = fill.symbol
-        filled.setdefault(symbol, []).append(fill)
+        whose = holdings.whose(fill)
+        filled.setdefault(whose, []).append(fill)
         holdings.take(fill, is_last=is_last)
-        most[symbol] = max(most.get(symbol, ZERO), holdings.held[symbol])
-        if not holdings.held[symbol]:
-            found.append(_trade(filled.pop(symbol), most.pop(symbol), orders, signals, asked, is_over=True))
+        most[whose] = max(most.get(whose, ZERO), holdings.held[whose])
+        if not holdings.held[whose]:
+            found.append(_trade(filled.pop(whose), most.pop(whose), orders, signals, asked, is_over=True))
     found += (_trade(filled[one], most[one], orders, signals, asked, is_over=False) for one in filled)
     return sorted(found, key=lambda one: (one.opened_at, one.symbol))
 
 
-def flows_of_coins(ledger: Iterable[LedgerEntry], asked: Asked) -> tuple[float, list[Flow]]:
+def flows_of_coins(
+    ledger: Iterable[LedgerEntry], orders: Mapping[str, OrderRecord], asked: Asked
+) -> tuple[float, list[Flow]]:
     """What was there at the start, and everything that moved money or coins since."""
-    holdings, entries = Holdings(asked), list(ledger)
+    holdings, entries = Holdings(asked, orders), list(ledger)
     begun = sum(float(one.amount) for one in entries if isinstance(one, Deposit) and one.time <= asked.start)
     changes = ((fill, holdings.take(fill, is_last=is_last)) for fill, is_last in fills_of(entries))
     return begun, [Flow(one.symbol, one.time, float(change), float(_paid(one))) for one, change in changes]

@@ -114,6 +114,7 @@ class ExactRun:
             asked.minutes, self._specs, asked.assumptions.inside, self._levels, self._stance, asked.marks
         )
         self._fundings = Scheduled(asked.funding)
+        self._record = Record(asked.start, asked.end)
         self._books = self._opened()
         self._venue = self._books.venue
         client = VenueClient(
@@ -125,7 +126,6 @@ class ExactRun:
         self._core = Core(asked.policy, asked.start, identity=asked.identity, mode="auto-execute")
         desk = self._books.desk(self._trading, self._began_with, self._listing, self._core.positions, lambda: self._now)
         self._gateway = Gateway(self._trading.client, desk, self._answered)
-        self._record = Record(asked.start, asked.end)
         self._may_fail = not all(one.there.all() for one in asked.minutes.values())
         self._idle_since = asked.start
         self._timed_at = 0
@@ -133,7 +133,7 @@ class ExactRun:
     def _opened(self) -> MarginedBooks | CoinBooks:
         """The account, as its market keeps it."""
         if not self._asked.product.arithmetic.is_borrowed:
-            return CoinBooks(self._asked, self._market, self._specs)
+            return CoinBooks(self._asked, self._market, self._specs, self._record.orders)
         return MarginedBooks(self._asked, self._market, self._specs, looks=self._looks, fundings=self._fundings)
 
     @property

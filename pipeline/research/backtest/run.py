@@ -201,7 +201,7 @@ def _of_contracts(record: Record, asked: Asked) -> tuple[Sequence[Trade], Curve,
 
 
 def _of_coins(record: Record, asked: Asked) -> tuple[Sequence[Trade], Curve, float]:
-    begun, flows = flows_of_coins(record.ledger, asked)
+    begun, flows = flows_of_coins(record.ledger, record.orders, asked)
     trades = trades_of_coins(record.ledger, record.orders, {one.id: one for one in asked.signals}, asked)
     curve = curve_of_flows(begun, flows, asked.minutes, asked.sizes, asked.start, asked.end)
     return trades, curve, turnover_of_coins(record.ledger)

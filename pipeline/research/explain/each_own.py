@@ -1,5 +1,5 @@
 """The orders of a contract that several strategies held together, as each one's own: what an order filled of whose
-book, shared out as the executor shared it. Pure.
+book, shared out as the executor shared it. Of coins each order is one's own. Pure.
 """
 
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ from dataclasses import replace
 from decimal import Decimal
 
 from pipeline.exchange.products.instrument import Instrument
-from pipeline.execution.engine import books, sizing
+from pipeline.execution.engine import books, holdings, sizing
 from pipeline.execution.engine.state import PROTECTING, ZERO, OrderRecord, PlanRecord, PositionRecord, flat
 from pipeline.research.explain.live import filled_at
 from schemas.orders import Order
@@ -16,7 +16,9 @@ Owner = tuple[str | None, str | None]
 
 
 def each_own(orders: Sequence[Order], one: Instrument) -> dict[Owner, list[Order]]:
-    """By strategy and interval. What protects, and filled nothing, is everybody's to know."""
+    """By strategy and interval. What protects a contract, and filled nothing, is everybody's to know."""
+    if not one.arithmetic.is_borrowed:
+        return _of_coins(orders)
     found: dict[Owner, list[Order]] = {}
     lot, position = sizing.market_step(one.rules), None
     for order in sorted((each for each in orders if each.filled), key=filled_at):
@@ -35,6 +37,14 @@ def each_own(orders: Sequence[Order], one: Instrument) -> dict[Owner, list[Order
                 found.setdefault(owner, []).append(_part(order, change, every))
     unfilled = [each for each in orders if each.leg in PROTECTING and not each.filled]
     return {owner: [*mine, *unfilled] for owner, mine in found.items()}
+
+
+def _of_coins(orders: Sequence[Order]) -> dict[Owner, list[Order]]:
+    whose = holdings.owners([_record(one) for one in orders])
+    found: dict[Owner, list[Order]] = {}
+    for order in orders:
+        found.setdefault(whose[order.id], []).append(order)
+    return found
 
 
 def _record(order: Order) -> OrderRecord:

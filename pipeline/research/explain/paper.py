@@ -42,7 +42,7 @@ def paper_of(record: Record, asked: Asked, signals: Mapping[str, Heard]) -> Pape
     fills = _fills(record, asked)
     made = [
         _deal(
-            one, fills[(one.strategy, one.interval) if asked.policy.books else None], record, verdicts, signals, asked
+            one, fills[(one.strategy, one.interval) if asked.policy.netted else None], record, verdicts, signals, asked
         )
         for one in found
     ]
@@ -54,7 +54,7 @@ def _fills(
 ) -> dict[tuple[str | None, str | None] | None, dict[str, list[Fill | CoinFill]]]:
     """By order; where strategies hold a contract together, of each what its book had of it."""
     fills: dict[tuple[str | None, str | None] | None, dict[str, list[Fill | CoinFill]]] = {None: {}}
-    if asked.policy.books:
+    if asked.policy.netted:
         for (_, *owner), one in by_book(record.ledger, record.orders, asked.instruments):
             if isinstance(one, Fill):
                 fills.setdefault((owner[0], owner[1]), {}).setdefault(one.client_id, []).append(one)
@@ -110,7 +110,7 @@ def _deal(
         closing=closing,
         gross=gross,
         funding=trade.funding,
-        levels=_levels(record.orders.values(), trade, asked.end),
+        levels=_levels(_its_own(record, trade, asked), trade, asked.end),
     )
 
 
@@ -146,6 +146,12 @@ def _leg(
         equity=None if decided is None else decided.equity,
         bound=None if decided is None else decided.bound,
     )
+
+
+def _its_own(record: Record, trade: Trade, asked: Asked) -> Iterable[OrderRecord]:
+    """What may have protected it: where strategies hold coins of a symbol, each has its own."""
+    its = (trade.strategy, trade.interval)
+    return [one for one in record.orders.values() if not asked.policy.apart or one.owner == its]
 
 
 def _levels(orders: Iterable[OrderRecord], trade: Trade, end: int) -> dict[str, list[Decimal]]:

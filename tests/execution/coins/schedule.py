@@ -71,12 +71,14 @@ class Journal:
 class Schedule:
     """Make one and `run` it. `but`: these chances instead of those drawn, and no other fault."""
 
+    made_by = Exchange
+
     def __init__(self, seed: int, **but: float) -> None:
         random = self.random = Random(seed)
         drawn = {name: random.choice([0.0, 0.0, random.random() * high]) for name, high in CHANCES.items()}
         self.calm = bool(but) or random.random() < 0.1
         self.chance = dict.fromkeys(CHANCES, 0.0) | but if self.calm else drawn
-        self.exchange = Exchange(PRICE, START, theirs=random.choice([ZERO, Decimal(7)]))
+        self.exchange = self.made_by(PRICE, START, theirs=random.choice([ZERO, Decimal(7)]))
         self.exchange.fee_in_coin = random.random() < 0.7
         self.exchange.replaces = seed % 5 > 0
         self.policy = replace(
@@ -435,7 +437,23 @@ class Schedule:
         self.at(self.quick(now), read_balances, mine=True)
 
 
-def broken_law(schedule: Schedule) -> str | None:
+Held = Callable[[Schedule, list[Placed]], str | None]
+"""What is wrong about what is held, and what stands for it."""
+
+
+def held_as_one(schedule: Schedule, standing: list[Placed]) -> str | None:
+    """All that is ours is held, and one stop covers it."""
+    exchange, position = schedule.exchange, schedule.journal.positions.get(SYMBOL)
+    quantity = position.quantity if position else ZERO
+    if not exchange.ours <= quantity <= exchange.ours + exchange.dust and (quantity or exchange.held):
+        return f"{exchange.ours} are ours, and {exchange.dust} of dust, and the journal has {position}"
+    stops = [(one.quantity, one.trigger) for one in standing if one.kind == "STOP_MARKET"]
+    if stops != ([(quantity // LOT * LOT, position.stop_price)] if quantity else []):
+        return f"this is held: {position}, and these stand: {standing}"
+    return None
+
+
+def broken_law(schedule: Schedule, held_law: Held = held_as_one) -> str | None:
     """The first law that does not hold now that all is quiet."""
     exchange, journal = schedule.exchange, schedule.journal
     if schedule.wrongs:
@@ -452,13 +470,8 @@ def broken_law(schedule: Schedule) -> str | None:
     for kept in journal.orders.values():
         if kept.stands and not any(one.client_id == kept.id for one in standing):
             return f"the journal has {kept}, which does not stand"
-    position = journal.positions.get(SYMBOL)
-    quantity = position.quantity if position else ZERO
-    if not exchange.ours <= quantity <= exchange.ours + exchange.dust and (quantity or exchange.held):
-        return f"{exchange.ours} are ours, and {exchange.dust} of dust, and the journal has {position}"
-    stops = [(one.quantity, one.trigger) for one in standing if one.kind == "STOP_MARKET"]
-    if stops != ([(quantity // LOT * LOT, position.stop_price)] if quantity else []):
-        return f"this is held: {position}, and these stand: {standing}"
+    if wrong := held_law(schedule, standing):
+        return wrong
     most = MOST_NAKED + (0 if exchange.replaces else 2 * ANSWER)
     if schedule.calm and schedule.naked_for > most:
         return f"nothing was wrong, and what is ours was without cover for {schedule.naked_for} ms"

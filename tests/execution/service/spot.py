@@ -19,7 +19,7 @@ from pipeline.execution.engine.effects import Notify
 from pipeline.execution.engine.state import Policy
 from pipeline.execution.runtime.context import Pace
 from pipeline.execution.runtime.executor import Executor, opened
-from pipeline.settings import Risk
+from pipeline.settings import Portfolio, Risk
 from pipeline.simulator.handle import RunningSimulator
 from pipeline.simulator.options import Account
 from schemas.orders import UNSETTLED, Order
@@ -53,9 +53,9 @@ class SpotHouse:
     async def executor(self, *, mode: str = "auto-execute", **risk: Any) -> AsyncIterator[Executor]:
         """Run one for the length of the block; it has compared the exchange when that begins."""
         stop = asyncio.Event()
-        window = risk.pop("recv_window", 5_000)
+        window, portfolio = risk.pop("recv_window", 5_000), risk.pop("portfolio", Portfolio())
         policy = Policy(
-            EXCHANGE, Risk(**(RISK | risk)), arithmetic=SPOT_COINS, coins=True, recv_window=window,
+            EXCHANGE, Risk(**(RISK | risk)), portfolio, arithmetic=SPOT_COINS, coins=True, recv_window=window,
             late_margin=min(window, 2_000),
         )  # fmt: skip
         place = replace(self.place, recv_window=window)
@@ -186,6 +186,7 @@ class SpotHouse:
         if set(mine) != unsettled:
             found.append(f"open at the exchange {set(mine)}, in the journal {unsettled}")
         stops = [one for one in mine.values() if one.type == "STOP_LOSS"]
-        if [one.orig_qty for one in stops] != ([held // STEP * STEP] if held else []):
-            found.append(f"{held} are held, and these stops stand: {stops}")
+        apart = [one.quantity for one in stored.books] or [held] if stored and held else []
+        if sorted(one.orig_qty for one in stops) != sorted(one // STEP * STEP for one in apart):
+            found.append(f"{apart} are held, and these stops stand: {stops}")
         return found
