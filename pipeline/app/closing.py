@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pipeline.execution.account.flatten import Flattener, Scope, Sent
     from pipeline.execution.engine.client_ids import Identity
     from pipeline.settings import Settings
+    from schemas.positions import Position
 
 __all__ = ["Closing", "Closure", "Known", "Listener", "Report", "Symbols"]
 
@@ -52,11 +53,13 @@ class Known:
     acting: str | None
     scope: "Scope"
     held: Mapping[str, Decimal]
+    crossed: "Collection[Position]" = ()
+    """Where strategies hold against each other, and nothing is held at the exchange."""
 
     @property
     def holds(self) -> bool:
         """Whether any is held."""
-        return any(self.held.values())
+        return any(self.held.values()) or bool(self.crossed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +113,24 @@ class Closing:
         left = known if known.acting is None else self._left_by_the_executor(flattener, known)
         if left is not None:
             flattener.flatten(left.scope)
+            self._end_crossed(left, flattener.report)
+        flattener.report.crossed += [one.symbol for one in known.crossed if one.symbol not in flattener.report.left]
         return known.held
+
+    def _end_crossed(self, known: Known, report: Report) -> None:
+        """What strategies hold against each other ends with what the database has of it. An executor that acts ends it
+        itself, and has not."""
+        from pipeline.app.clerk import AwayError  # noqa: PLC0415
+        from pipeline.store.account import PositionStore  # noqa: PLC0415
+
+        crossed, left = known.crossed, [one.symbol for one in known.crossed]
+        if crossed and report.flat and known.acting is None:
+            try:
+                left = self.clerk.ask(lambda db: PositionStore(db, self.settings.environment).end_books(crossed))
+            except AwayError as error:
+                report.problems.append(f"{error}, so what strategies hold against each other is still stored.")
+        report.left += left
+        report.flat = report.flat and not left
 
     def _known(self, recording: "Future[None]") -> Known | None:
         """What the database knows; None where it does not say. An executor that cannot hear of it does nothing about
@@ -193,7 +213,7 @@ def look(settings: "Settings", within: Symbols | None) -> "Job[Known]":
     def found(db: "Database[Any]") -> Known:
         identity = identity_of(ControlStore(db, environment).read().installation, environment)
         positions, journal = PositionStore(db, environment), OrderJournal(db, environment)
-        stored = (one for one in positions.list() if one.quantity or one.signal)
+        stored = (one for one in positions.list() if one.quantity or one.signal or one.books)
         ours = [one for one in stored if one.ours and identity.keeps(one.installation)]
         unsettled = [one for one in journal.unsettled() if identity.keeps(installation_of(one.id))]
         ids = {one.id for one in unsettled}
@@ -203,7 +223,9 @@ def look(settings: "Settings", within: Symbols | None) -> "Job[Known]":
             {one.id: one.symbol for one in unsettled if one.leg in ENTERING and (not within or one.symbol in within)},
             within,
         )
-        held = {one.symbol: one.quantity for one in ours if scope.covers(one.symbol)}
-        return Known(identity, acting(settings, db), scope, held)
+        asked = [one for one in ours if scope.covers(one.symbol)]
+        held = {one.symbol: one.quantity for one in asked}
+        crossed = [one for one in asked if one.books and not one.quantity]
+        return Known(identity, acting(settings, db), scope, held, crossed)
 
     return found

@@ -33,6 +33,7 @@ def said(report: "Report", closed: "Sequence[Closure] | None") -> str:
         lines.append(f"the exchange did not tell what was closed; from here it was: {here or 'nothing'}")
     else:
         lines += [_closed(one) for one in closed] or ["nothing was held that is gone now"]
+    lines += [f"{one}: what its strategies held against each other has ended" for one in report.crossed]
     if report.others:
         lines.append(f"left alone, because it is not ours: {', '.join(report.others)}")
     return "\n".join(lines)

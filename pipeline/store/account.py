@@ -26,6 +26,15 @@ class PositionStore:
         if changes:
             self._positions.bulk_write(changes, ordered=False)
 
+    def end_books(self, positions: Iterable[Position]) -> "list[str]":
+        """Strategies hold nothing in them any more. The symbols of those that are not as they were read."""
+        left = []
+        for one in positions:
+            as_read = {"_id": one.id, "quantity": 0, "updated_at": one.updated_at}
+            if not self._positions.update_one(as_read, {"$set": {"books": []}}).matched_count:
+                left.append(one.symbol)
+        return left
+
     def list(self) -> list[Position]:
         """All of them, flat ones too, by symbol."""
         found = self._positions.find({"environment": self._environment}).sort("symbol", ASCENDING)

@@ -27,9 +27,11 @@ class Terms:
     step: Decimal
     tells_algos: bool = True
     """Whether its stream tells of conditional orders, and a question of those that wait no more."""
+    least: Decimal = ZERO
+    """What an order that may open something has to be worth."""
 
 
-DOLLARS = Terms(lambda price: price, lambda value: value, Decimal("0.001"))
+DOLLARS = Terms(lambda price: price, lambda value: value, Decimal("0.001"), least=Decimal(50))
 """Of a coin, margined in dollars."""
 COINS = Terms(lambda price: -100 / price, lambda value: -100 / value, Decimal(1), tells_algos=False)
 """Of a hundred dollars, margined in the coin: what is owed is the less, the higher the price."""
@@ -157,6 +159,8 @@ class Exchange:
         quantity = min(order.quantity, abs(self.position)) if order.reduce_only else order.quantity
         if order.price is not None and order.price % TICK:
             raise Refused(-4014)
+        if not order.reduce_only:
+            self._require_room(order.side, quantity, order.price or self.price)
         placed = self._record(order, quantity)
         self._tell(placed)
         if _takes(placed, self.price):
@@ -213,6 +217,14 @@ class Exchange:
     def unrealized(self) -> Decimal:
         """What closing the position at the price now would bring, before its fee."""
         return self.position * (self._value(self.price) - self._value(self.entry_price)) if self.position else ZERO
+
+    @property
+    def free(self) -> Decimal:
+        """What neither the position nor what rests keeps as its margin."""
+        kept = abs(self.position * self._value(self.entry_price)) if self.position else ZERO
+        resting = (one for one in self.open_orders() if one.price is not None)
+        kept += sum((abs((one.quantity - one.filled) * self._value(one.price)) for one in resting), ZERO)
+        return self.wallet - kept / self.leverage
 
     def protected(self, but: Decimal = ZERO) -> bool:
         """Whether an open order closes all that is held, `but` so much, when the price goes against it."""
@@ -278,6 +290,16 @@ class Exchange:
         self.reopened_by_hand_at = self.now
 
     # Inside
+
+    def _require_room(self, side: str, quantity: Decimal, price: Decimal) -> None:
+        """An order that may open something is worth enough, and what it opens beyond what is held can be paid for."""
+        worth = abs(quantity * self._value(price))
+        if worth < self.terms.least:
+            raise Refused(-4164)
+        after = abs(self.position + (quantity if side == "BUY" else -quantity))
+        opened = max(ZERO, after - abs(self.position)) / quantity
+        if opened and worth * opened / self.leverage + worth * TAKER_FEE > self.free:
+            raise Refused(-2019)
 
     def _place_algo(self, order: OrderRecord) -> Placed:
         alike = (

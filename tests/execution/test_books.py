@@ -10,7 +10,15 @@ from pipeline.exchange.products.arithmetic import INVERSE, LINEAR, Arithmetic
 from pipeline.execution.engine import books, guards
 from pipeline.execution.engine import events as ev
 from pipeline.execution.engine.effects import Cancel, JournalIntent, Notify, Place, Reconcile
-from pipeline.execution.engine.state import OrderRecord, PlanRecord, PositionRecord, PositionTold, TradingView, flat
+from pipeline.execution.engine.state import (
+    OrderRecord,
+    PlanRecord,
+    PositionRecord,
+    PositionTold,
+    TradeTold,
+    TradingView,
+    flat,
+)
 from pipeline.settings import Portfolio
 from tests.execution.drill.markets import MARKETS
 from tests.execution.drill.of_books import BookSchedule
@@ -70,6 +78,24 @@ def test_each_holds_its_own_and_the_exchange_their_sum() -> None:
 
 def test_the_farthest_stop_closes_all_and_a_nearer_one_only_its_own() -> None:
     assert stops(two()) == {(None, D(58_800)): None, ("macd", D(59_400)): D("0.222")}
+
+
+def test_a_nearer_stop_that_is_refused_is_not_asked_for_each_second() -> None:
+    """Its price is watched meanwhile, and the stop that closes all of it stands."""
+    driver = two()
+    driver.seen(guard := next(one for one in driver.core.orders() if one.leg == "stop" and one.strategy), "cancelled")
+    asked = {guard.id}
+    for _ in range(15):
+        driver.wait(1_100)
+        new = [one for one in driver.core.orders() if one.strategy and one.leg == "stop" and one.id not in asked]
+        for order in new:
+            driver(ev.IntentJournaled(order.id))
+            driver(ev.OrderRejected(order.id, -4045, "reached max stop order limit"))
+        asked.update(one.id for one in new)
+    assert len(asked) == 2
+    driver(ev.PriceSeen(SYMBOL, D(59_399), driver.now))
+    driver.wait(250)
+    assert driver.order("flatten").owner == ("macd", "1h")
 
 
 def test_a_stop_that_fires_takes_from_its_own_book() -> None:
@@ -255,6 +281,19 @@ def test_one_that_waits_to_be_closed_keeps_no_other_strategy_waiting() -> None:
     assert driver.verdict("x").verdict == "taken"
 
 
+def test_an_exit_waits_for_no_entry_that_another_strategy_lets_rest() -> None:
+    """Nor for what that strategy says meanwhile; its own entry that rests is cancelled first."""
+    driver = Driver(replace(BOOKS, risk=BOOKS.risk.model_copy(update={"entry_order": "limit"})))
+    driver.protected()
+    resting = driver.sent(**RSI, price=PRICE - 100)
+    driver.seen(resting)
+    driver(ev.SignalSeen(signal("r2", kind="add", strategy="rsi", at=T + 2, fresh_until=T + 900_000)))
+    assert driver.verdict("r2") is None
+    closing = driver.sent(name="x", kind="exit", at=T + 3, fresh_until=T + 900_000)
+    assert (closing.owner, closing.quantity) == (("macd", "1h"), D("0.222"))
+    assert driver.core.order(resting.id).rests
+
+
 def test_what_is_held_the_other_way_makes_no_room_for_it_may_leave_first() -> None:
     """Of the symbol's limit, and before the price at which it would be liquidated."""
     alone, facing = Driver(BOOKS), two("short")
@@ -313,6 +352,29 @@ def test_after_a_restart_the_books_are_what_they_were() -> None:
     after = Driver(BOOKS, orders=before.core.orders(), positions=before.core.positions())
     after(ev.PositionsSeen((PositionTold(SYMBOL, D("0.111"), PRICE),), after.now, "query"))
     assert held(after) == held(before)
+
+
+def test_an_entry_that_is_found_again_is_its_owners_with_the_stop_that_its_signal_would_have() -> None:
+    """The journal is from before it. Until its past is known nobody's book has it."""
+    before = two()
+    (entry,) = [one for one in before.core.orders() if one.leg == "entry" and one.owner[0] == "rsi"]
+    known = [one for one in before.core.orders() if one.id != entry.id]
+    then = before.position()
+    old = replace(then, quantity=D("0.222"), books=then.books[:1], counted=then.counted[:1])
+    after = Driver(BOOKS, orders=known, positions=[old], ready=False)
+    after.snapshot([after.told(one) for one in known if one.leg == "stop" and one.unsettled], D("0.333"))
+    found = after.told(entry, "filled", "0.111", average_price=PRICE)
+    after(ev.OrderSeen(found, "query"), 1)
+    assert held(after) == {"macd": D("0.222")}
+    trades = [
+        TradeTold(one.exchange_id, "BUY", one.filled, PRICE, D(0), D(0), one.seen_at)
+        for one in before.core.orders()
+        if one.filled
+    ]
+    after.recalled(found, trades=tuple(trades), signals=(signal("r1", strategy="rsi", at=T + 1, atr=D(600)),))
+    assert {one.strategy: (one.quantity, one.stop_price, one.atr) for one in after.position().books} == {
+        "macd": (D("0.222"), D(59_400), D(300)), "rsi": (D("0.111"), D(58_800), D(600)),
+    }  # fmt: skip
 
 
 def test_what_was_held_before_there_were_books_is_one() -> None:

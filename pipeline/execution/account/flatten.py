@@ -78,6 +78,8 @@ class Report:
     left: list[str] = field(default_factory=list)
     in_doubt: list[str] = field(default_factory=list)
     others: list[str] = field(default_factory=list)
+    crossed: list[str] = field(default_factory=list)
+    """Where nothing was held, and what strategies held against each other has ended."""
     problems: list[str] = field(default_factory=list)
     flat: bool = False
 

@@ -17,6 +17,7 @@ from pipeline.execution.engine.state import (
     ZERO,
     Counted,
     OrderRecord,
+    Owner,
     PositionRecord,
     SignalView,
     flat,
@@ -229,7 +230,7 @@ def _pro_rata(quantity: Decimal, held: Sequence[Decimal], lot: Decimal) -> tuple
     return tuple(times * each + part for each, part in zip(held, more, strict=True))
 
 
-def _moved(books: Books, changes: dict[tuple[str | None, str | None], Decimal]) -> Books:
+def _moved(books: Books, changes: dict[Owner, Decimal]) -> Books:
     moved = (replace(one, quantity=one.quantity + changes.get(one.owner, ZERO)) for one in books)
     return tuple(one for one in moved if one.quantity)
 

@@ -13,7 +13,7 @@ from pipeline.execution.engine.breakers import Breakers
 from pipeline.execution.engine.decide import Close, Expire, Open, Skip
 from pipeline.execution.engine.effects import JournalOrder, WriteVerdict
 from pipeline.execution.engine.events import IntentRefused
-from pipeline.execution.engine.ledger import Ledger
+from pipeline.execution.engine.guards import pace_of
 from pipeline.execution.engine.margins import Margins
 from pipeline.execution.engine.memory import Memory
 from pipeline.execution.engine.obstacles import LESS, ends, obstacle
@@ -27,6 +27,7 @@ from pipeline.execution.engine.state import (
     AccountView,
     DecisionView,
     OrderRecord,
+    Owner,
     SignalView,
     exit_side,
 )
@@ -113,16 +114,24 @@ class Decisions:
             self._acted_on(signal, order.id)
 
     def decide_waiting(self, now: int) -> None:
-        """In the order in which they were said: none overtakes another of its symbol."""
-        waits: set[str] = set()
+        """In the order in which they were said: none overtakes another of its symbol, but one that closes its own book
+        those of other strategies."""
+        waits: set[tuple[str, ...]] = set()
         for signal in sorted(self._waiting.values(), key=lambda one: (one.at, one.id)):
+            symbol, its_own = (signal.symbol,), (signal.symbol, signal.strategy, signal.interval)
             if orders := self._recaller.orders_of(signal):
                 self._acted_on(signal, *orders)
-            elif signal.symbol not in waits and self._can_decide(signal, now):
+            elif (its_own if self._closed_by(signal) else symbol) not in waits and self._can_decide(signal, now):
                 self._decide(signal, now)
             else:
-                waits.add(signal.symbol)
+                waits |= {symbol, its_own}
                 self._clear_the_way(signal, now)
+
+    def _closed_by(self, signal: SignalView) -> Owner | None:
+        """Whose book the signal closes, if it closes one."""
+        book = view(self._memory.position(signal.symbol), signal)
+        closes = self._policy.netted and book.ours and book.quantity != 0 and book.is_left_by(signal)
+        return book.owner if closes else None
 
     def _acted_on(self, signal: SignalView, *orders: str) -> None:
         self._verdict(WriteVerdict(signal.id, "taken", "it was acted on before", orders=orders))
@@ -135,7 +144,11 @@ class Decisions:
         late = signal.is_late(now)
         if late and signal.leaves is None:
             return True
-        known = self._memory.compared and self._worth.known and not self._memory.busy(signal.symbol, now)
+        known = (
+            self._memory.compared
+            and self._worth.known
+            and not self._memory.busy(signal.symbol, now, self._closed_by(signal))
+        )
         known = known and view(self._memory.position(signal.symbol), signal).closing is None
         if not known or (not late and self._margins.awaited(signal.symbol)):
             return False
@@ -266,7 +279,7 @@ class Decisions:
         if order.leg not in DECIDED and not order.only_closes:
             self._memory.forget(order)  # the journal may have it all the same
             self._memory.emit(JournalOrder(replace(order, state="abandoned"), "executor", event.reason))
-            self._memory.hold_longer(order.symbol, Ledger.pace(*order.owner), now, _DECIDE_AT_MOST)
+            self._memory.hold_longer(order.symbol, pace_of(order.leg, order.owner), now, _DECIDE_AT_MOST)
             return
         if order.leg in DECIDED:
             self._memory.forget(order)

@@ -6,15 +6,17 @@ would open something there when the others are gone. Its price is watched instea
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Final
 
 from pipeline.execution.engine.books import farthest
 from pipeline.execution.engine.client_ids import Identity
 from pipeline.execution.engine.state import (
+    CLOSING,
     PROTECTING,
     OrderRecord,
+    Owner,
     PositionRecord,
     exit_side,
 )
@@ -75,24 +77,34 @@ def is_kept(position: PositionRecord, book: PositionRecord, orders: Iterable[Ord
 
 def placed(identity: Identity, guard: Guard, now: int) -> OrderRecord:
     """The order for it."""
-    book = guard.book
+    order = order_of(identity, guard.book, guard.leg, _TYPES[guard.leg], guard.quantity, now)
+    return replace(order, algo=True, trigger_price=guard.trigger, reduce_only=True)
+
+
+def order_of(
+    identity: Identity, book: PositionRecord, leg: Leg, type_: OrderType, quantity: Decimal, now: int
+) -> OrderRecord:
+    """An order that makes the book smaller: its owner's own."""
     of = f"{book.signal or book.symbol} {book.strategy} {book.interval}"
     return OrderRecord(
-        id=identity.order_id(of, guard.leg, now),
+        id=identity.order_id(of, leg, now),
         symbol=book.symbol,
         signal=book.signal,
         interval=book.interval,
         strategy=book.strategy,
-        leg=guard.leg,
+        leg=leg,
         side=exit_side(book.side or "long"),
-        type=_TYPES[guard.leg],
-        quantity=guard.quantity,
-        algo=True,
-        trigger_price=guard.trigger,
-        reduce_only=True,
+        type=type_,
+        quantity=quantity,
         created_at=now,
         updated_at=now,
     )
+
+
+def pace_of(leg: Leg, owner: Owner) -> str:
+    """What is not tried too often for that owner's book: each stop, each target, and its close."""
+    strategy, interval = owner
+    return f"{'close' if leg in CLOSING else leg} {strategy} {interval}"
 
 
 def _stops(position: PositionRecord, mine: list[PositionRecord]) -> Iterable[Guard]:

@@ -13,8 +13,7 @@ from pipeline.execution.engine.effects import Cancel, Notify, Reconcile
 from pipeline.execution.engine.endings import UNTOLD, by_other, by_ours
 from pipeline.execution.engine.found_stop import with_stop
 from pipeline.execution.engine.memory import Memory
-from pipeline.execution.engine.protect import pace_of
-from pipeline.execution.engine.state import CLOSING, DECIDED, ENTERING, OrderRecord, PositionRecord, exit_side
+from pipeline.execution.engine.state import CLOSING, DECIDED, ENTERING, OrderRecord, PositionRecord
 from pipeline.timeline import MINUTE, SECOND
 
 _TOLD_WITHIN: Final = 2 * SECOND
@@ -39,12 +38,19 @@ class Ledger:
         if position.is_theirs:
             self._memory.uneven.discard(symbol)
             return
-        orders, lot = self._memory.of(symbol), self._memory.lot(symbol)
+        orders, lot = self._whose_is_known(symbol), self._memory.lot(symbol)
         carried = books.carried(position, orders, self._memory.policy.arithmetic, lot, now)
         even = self._evened(carried, orders, lot, now)
         self._tell_ends(position.books, carried, orders)
         self._tell_ends(carried.books, even, ())
         self._memory.put(books.dressed(self._with_stops(even)))
+
+    def _whose_is_known(self, symbol: str) -> list[OrderRecord]:
+        """Its orders. Of an entry that was found again its past is to say whose it is."""
+        orders = self._memory.of(symbol)
+        if symbol not in self._memory.recalling:
+            return orders
+        return [one for one in orders if one.leg not in ENTERING or one.owner[0] is not None]
 
     def _with_stops(self, position: PositionRecord) -> PositionRecord:
         """One that was found again has the stop of what stands, else as its entry would have had."""
@@ -167,17 +173,14 @@ class Ledger:
             kept.update(one.id for one in made[:1])
             if not any(one.waits for one in made):
                 missing.add(each.book.owner)
-            if not made and each.book.closing is None and self._may(position, each, now):
+            pace = guards.pace_of(each.leg, each.book.owner)
+            is_new = not made and each.book.closing is None
+            if is_new and self._memory.may(position.symbol, pace, now, _AGAIN):
                 self._memory.intend(guards.placed(self._memory.identity, each, now))
         for one in standing:
             alone = not position.quantity or self._closing_stands(position)
             if one.id not in kept and one.waits and one.owner not in missing and alone and not coming:
                 self._cancel(one, now)
-
-    def _may(self, position: PositionRecord, each: guards.Guard, now: int) -> bool:
-        strategy, interval = each.book.owner
-        pace = pace_of(each.leg, closing=False)
-        return self._memory.may(position.symbol, f"{pace} {strategy} {interval}", now, _AGAIN)
 
     def _closing_stands(self, position: PositionRecord) -> bool:
         stop = self._memory.orders.get(position.stop_order or "")
@@ -214,7 +217,7 @@ class Ledger:
         is_moved = not books.reduces(position, book) and any(map(_is_bridge, orders))
         if is_moved or any(self._may_close(one, book) for one in orders):
             return
-        pace = self.pace(book.strategy, book.interval)
+        pace = guards.pace_of("flatten", book.owner)
         if not self._memory.may(position.symbol, pace, now, _AGAIN):
             return
         market = self._memory.market(position.symbol)
@@ -228,35 +231,14 @@ class Ledger:
                 self._memory.warn(f"{book.symbol} of {book.strategy} cannot be closed", reason)
             return
         self._memory.emit(Notify("warning", f"closing {book.symbol} of {book.strategy}", book.closing or ""))
-        self._memory.intend(self._closing(position, book, quantity, now))
+        order = guards.order_of(self._memory.identity, book, "flatten", "MARKET", quantity, now)
+        self._memory.intend(replace(order, reduce_only=books.reduces(position, book)))
 
     def _may_close(self, order: OrderRecord, book: PositionRecord) -> bool:
         """Whether it closes the book, or may have."""
         if order.leg in CLOSING:
             return order.strategy is None or order.owner == book.owner
         return guards.is_guard(order) and order.owner == book.owner and not order.waits
-
-    def _closing(self, position: PositionRecord, book: PositionRecord, quantity: Decimal, now: int) -> OrderRecord:
-        of = f"{book.signal or book.symbol} {book.strategy} {book.interval}"
-        return OrderRecord(
-            id=self._memory.identity.order_id(of, "flatten", now),
-            symbol=book.symbol,
-            signal=book.signal,
-            interval=book.interval,
-            strategy=book.strategy,
-            leg="flatten",
-            side=exit_side(book.side or "long"),
-            type="MARKET",
-            quantity=quantity,
-            reduce_only=books.reduces(position, book),
-            created_at=now,
-            updated_at=now,
-        )
-
-    @staticmethod
-    def pace(strategy: str | None, interval: str | None) -> str:
-        """What is not tried too often: to close that book."""
-        return f"close {strategy} {interval}"
 
 
 def _is_bridge(order: OrderRecord) -> bool:

@@ -23,6 +23,7 @@ from pipeline.execution.engine.state import (
     By,
     OrderRecord,
     OrderTold,
+    Owner,
     Policy,
     PositionRecord,
     SymbolState,
@@ -197,8 +198,9 @@ class Memory:
     def _nobodys(self, symbol: str) -> list[OrderRecord]:
         return [one for one in self.unsettled(symbol) if not self.moved_by(one).managed]
 
-    def busy(self, symbol: str, now: int) -> bool:
-        """Whether something is under way that a new decision would have to wait for."""
+    def busy(self, symbol: str, now: int, closes: Owner | None = None) -> bool:
+        """Whether something is under way that a new decision would have to wait for. `closes`: whose own book it is to
+        close, if it does: what others let rest is nothing to that."""
         position = self.position(symbol)
         if not position.settled or position.closing or self.market(symbol).close_due:
             return True
@@ -206,7 +208,8 @@ class Memory:
             return True
         if symbol in self.recalling or now < self.not_before.get((symbol, "decide"), 0):
             return True
-        return any(_occupies(one, position) or not position.exposed for one in self.unsettled(symbol))
+        under_way = [one for one in self.unsettled(symbol) if closes is None or not one.rests or one.owner == closes]
+        return any(_occupies(one, position) or not position.exposed for one in under_way)
 
     def open_symbols(self) -> frozenset[str]:
         """Where we hold something, or soon may."""

@@ -201,13 +201,13 @@ def _opened_by(
         interval=signal.interval if signal else None,
         trial=opener.leg == "trial",
         atr=signal.atr if signal else None,
-        unit_quantity=_unit_of(entries, risk),
+        unit_quantity=unit_of(entries, risk),
         last_add_price=signal.price if signal else opener.average_price,
         opened_at=opener.created_at,
     )
 
 
-def _unit_of(entries: Iterable[OrderRecord], risk: Risk) -> Decimal:
+def unit_of(entries: Iterable[OrderRecord], risk: Risk) -> Decimal:
     """The unit that they were sized by. Each was rounded down to lots: the largest that they show, one after the other,
     is nearest to it. What was wanted of one says it, however much of it is filled."""
     held = units = unit = ZERO

@@ -15,15 +15,17 @@ from pipeline.execution.engine import events as ev
 from pipeline.execution.engine.books import opened_as, view
 from pipeline.execution.engine.client_ids import leg_of
 from pipeline.execution.engine.effects import Query, Recall
+from pipeline.execution.engine.found_stop import with_stop
 from pipeline.execution.engine.memory import Memory
 from pipeline.execution.engine.order_life import merged
-from pipeline.execution.engine.rebuild import bought, found, guarded, rebuilt, theirs
+from pipeline.execution.engine.rebuild import bought, found, guarded, rebuilt, theirs, unit_of
 from pipeline.execution.engine.state import (
     DECIDED,
     ENTERING,
     ZERO,
     OrderRecord,
     OrderTold,
+    PlanRecord,
     PositionRecord,
     SignalView,
     entry_side,
@@ -79,12 +81,13 @@ class Recaller:
         if position.quantity and not self._is_listed(event, now):
             return
         self._learnt(event.symbol)
+        signals = self._signals_of(orders, event.signals)
+        if self._memory.policy.netted:
+            orders = [self._planned(one, signals.get(one.id)) for one in orders]
         if not position.quantity:
             return
         seen = _as_told(orders, event.orders, now)
-        mended = rebuilt(
-            position, seen, event.trades, self._signals_of(orders, event.signals), self._memory.policy.risk
-        )
+        mended = rebuilt(position, seen, event.trades, signals, self._memory.policy.risk)
         if mended is None:
             self._memory.put(theirs(position))
             self._memory.warn_once(
@@ -96,6 +99,23 @@ class Recaller:
         if self._memory.policy.netted and not mended.books:
             mended = opened_as(mended, seen, now)
         self._memory.put(mended)
+
+    def _planned(self, order: OrderRecord, signal: SignalView | None) -> OrderRecord:
+        """An entry that was found again, with what its signal would have planned: its book is as its owner left it."""
+        if order.plan is not None or signal is None or signal.atr is None or order.leg not in ENTERING:
+            return order
+        quantity = order.quantity or order.filled
+        signed = quantity if order.side == entry_side("long") else -quantity
+        bare = PositionRecord(order.symbol, signed, order.average_price or signal.price, atr=signal.atr)
+        stop = with_stop(bare, self._memory).stop_price
+        if stop is None:
+            return order
+        unit = unit_of([order], self._memory.policy.risk)
+        plan = PlanRecord(signal.strategy, signal.price, signal.atr, unit, stop, None, order.created_at)
+        planned = replace(order, plan=plan)
+        if order.id in self._memory.orders:
+            self._memory.write(planned, "reconcile", "planned as its signal would have it")
+        return planned
 
     def _is_too_old(self, event: ev.Recalled, now: int) -> bool:
         """Whether a fill of ours was told since it was read, that would have to be among its trades, or soon will."""

@@ -5,13 +5,12 @@ should follow from it is decided by comparing (`reconcile`).
 from collections.abc import Collection, Iterable
 from dataclasses import replace
 
-from pipeline.execution.engine import coins, resolve, risk
+from pipeline.execution.engine import coins, guards, resolve, risk
 from pipeline.execution.engine import events as ev
 from pipeline.execution.engine.books import book_of, changed
 from pipeline.execution.engine.breakers import Breakers
 from pipeline.execution.engine.client_ids import leg_of
 from pipeline.execution.engine.effects import Explain, Query, QueryNumber, QueryPositions, Reconcile
-from pipeline.execution.engine.ledger import Ledger
 from pipeline.execution.engine.memory import Memory
 from pipeline.execution.engine.order_life import merged, with_slippage
 from pipeline.execution.engine.others import Others, others_in, said
@@ -119,10 +118,12 @@ class Reports:
 
     def _pace(self, order: OrderRecord) -> str:
         """What is not tried too often, where the order protects or closes."""
-        if order.leg in PROTECTING:
-            return self._memory.pace(pace_of(order.leg, closing=order.close_position), order)
-        several = self._memory.policy.netted and len(self._memory.position(order.symbol).books) > 1
-        return Ledger.pace(*order.owner) if several and order.strategy else self._memory.pace("close", order)
+        netted = self._memory.policy.netted
+        several = netted and len(self._memory.position(order.symbol).books) > 1
+        if (netted and guards.is_guard(order)) or (several and order.leg in CLOSING and order.strategy):
+            return guards.pace_of(order.leg, order.owner)
+        what = pace_of(order.leg, closing=order.close_position) if order.leg in PROTECTING else "close"
+        return self._memory.pace(what, order)
 
     def _follow_refusal(self, order: OrderRecord, meaning: Reaction, code: int, text: str, now: int) -> None:
         told = f"{order.leg} {order.side} {order.quantity or ''} {order.symbol}: {code} {text}"

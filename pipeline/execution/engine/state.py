@@ -16,6 +16,8 @@ from schemas.signals import Kind, Side, Verdict
 from schemas.symbols import Filters
 
 OrderSide = Literal["BUY", "SELL"]
+Owner = tuple[str | None, str | None]
+"""A strategy, and the interval of its signals."""
 By = Literal["executor", "answer", "stream", "query", "fills", "position", "reconcile", "command"]
 
 ZERO: Final = Decimal(0)
@@ -213,7 +215,7 @@ class OrderRecord:
         return self.state in STANDING
 
     @property
-    def owner(self) -> tuple[str | None, str | None]:
+    def owner(self) -> Owner:
         """The strategy and the interval whose it is; without a strategy it is the position's as a whole."""
         return self.strategy or (self.plan.strategy if self.plan else None), self.interval
 
@@ -308,7 +310,7 @@ class PositionRecord:
         return self.quantity != 0 or self.entered_at > self.as_of
 
     @property
-    def owner(self) -> tuple[str | None, str | None]:
+    def owner(self) -> Owner:
         """The strategy and the interval whose it is."""
         return self.strategy, self.interval
 

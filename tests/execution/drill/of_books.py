@@ -6,11 +6,12 @@ from dataclasses import replace
 from decimal import Decimal
 from random import Random
 
-from pipeline.execution.engine.effects import JournalPosition
-from pipeline.execution.engine.state import PositionRecord, SignalView
+from pipeline.execution.engine.effects import JournalPosition, Place
+from pipeline.execution.engine.state import ENTERING, OrderRecord, PositionRecord, SignalView
 from pipeline.settings import Portfolio
 from pipeline.timeline import SECOND
 from tests.execution.drill import laws
+from tests.execution.drill.markets import UM, Market
 from tests.execution.drill.schedule import Schedule
 from tests.execution.drill.setting import ATR, IDENTITY, START, TROUBLE
 from tests.execution.drill.story import LADDER, OWN, draw_story
@@ -23,16 +24,32 @@ ZERO = Decimal(0)
 class BookSchedule(Schedule):
     """One in which two or three strategies speak, each of its own side and at its own pace."""
 
+    def __init__(self, seed: int, rests: float = 0.4, market: Market = UM) -> None:
+        super().__init__(seed, rests, market)
+        if self.paying.random() < 0.5:
+            self.exchange.wallet = market.equity * self.paying.choice([Decimal(1), Decimal("0.5"), Decimal("0.2")])
+
     def draw(self, seed: int, rests: float) -> None:
         super().draw(seed, rests)
+        self.paying = Random(f"paying {seed}")
+        """Of its own: whether there is less to pay with than the executor is told."""
         self.policy = replace(self.policy, portfolio=Portfolio(books=True))
         self.signals = draw_stories(Random(f"books {seed}"))
         self.crossed = 0
         """How often a book was written that faces another one."""
+        self.left: dict[str, OrderRecord] = {}
+        """Each order that has left, as it left first."""
+
+    def become_quiet(self, now: int) -> None:
+        """Somebody pays in."""
+        self.exchange.wallet += 100 * self.market.equity
+        super().become_quiet(now)
 
     def perform(self, effect: object, now: int) -> None:
         if isinstance(effect, JournalPosition):
             self.crossed += len({one.side for one in effect.position.books}) > 1
+        if isinstance(effect, Place):
+            self.left.setdefault(effect.order.id, effect.order)
         super().perform(effect, now)
 
 
@@ -76,11 +93,43 @@ def broken_book_law(schedule: BookSchedule) -> str | None:
         return f"not at rest: {odd}"
     if resting := [one for one in standing if not one.algo]:
         return f"an entry rests after its time: {resting}"
+    if larger := larger_than_its_own(schedule, held):
+        return larger
     if not exchange.position:
         return f"flat, and open at the exchange: {standing}" if standing else watched(schedule, held.books)
     if not held.ours and exchange.reopened_by_hand_at:
         return None
     return broken_stop_law(schedule, held, [one for one in standing if one.kind == "STOP_MARKET"])
+
+
+def larger_than_its_own(schedule: BookSchedule, held: PositionRecord) -> str | None:
+    """No book is larger than what its own entries have made of it, less what its own orders have closed since: of what
+    others do on the account it has its share."""
+    if schedule.faults.by_hand or schedule.faults.opened is not None:
+        return None
+    made = made_by_each(schedule)
+    for one in held.books:
+        most = made.get(one.owner, ZERO)
+        if one.strategy is not None and (one.quantity * most <= 0 or abs(one.quantity) > abs(most)):
+            return f"larger than its own entries have made it, which is {most}: {one}"
+    return None
+
+
+def made_by_each(schedule: BookSchedule) -> dict[tuple[str | None, str | None], Decimal]:
+    """What the fills of each strategy's own orders come to, as the exchange has them. An entry the other way begins
+    anew: what it had was closed by an order for all."""
+    names = {one.number: one.client_id for one in schedule.exchange.every_order()}
+    made: dict[tuple[str | None, str | None], Decimal] = {}
+    for trade in schedule.exchange.trades:
+        order = schedule.left.get(names[trade.exchange_id])
+        if order is None or order.owner[0] is None:
+            continue
+        held, change = made.get(order.owner, ZERO), trade.quantity if trade.side == "BUY" else -trade.quantity
+        if order.leg in ENTERING:
+            made[order.owner] = held + change if held * change >= 0 else change
+        elif held * change < 0:
+            made[order.owner] = held + (change if abs(change) <= abs(held) else -held)
+    return made
 
 
 def broken_stop_law(schedule: BookSchedule, held: PositionRecord, stops: list[Placed]) -> str | None:

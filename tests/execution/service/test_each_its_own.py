@@ -2,10 +2,19 @@
 own part of it, and every part its own stop.
 """
 
+import asyncio
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
+import pytest
+
 from pipeline.settings import Portfolio
+from pipeline.store.control import ControlStore
+
+Run = Callable[..., Any]
 
 BOOKS = Portfolio(books=True)
 
@@ -57,3 +66,34 @@ async def test_what_they_hold_against_each_other_is_not_held_at_the_exchange(hou
         assert (await house.verdict(house.say("exit", "short", strategy="rsi"))).verdict == "taken"
         await house.until(lambda: not held(house) and not house.held() and not house.stops())
     await house.check()
+
+
+@pytest.mark.parametrize("acts", [True, False], ids=["an executor acts", "none acts"])
+async def test_a_halt_ends_what_is_held_against_each_other_where_the_exchange_holds_nothing(
+    house: Any, run: Run, acts: bool
+) -> None:
+    most = (house.price() * 2 * Decimal("0.0036")).quantize(Decimal(1))  # three lots each, wherever the price goes
+    ControlStore(house.db, "sim").set_trading("BTCUSDT", {"max_position": most}, by="a person", now=datetime.now(UTC))
+    async with house.executor(portfolio=BOOKS):
+        for number, (side, strategy) in enumerate((("long", "turtle"), ("short", "rsi"))):
+            said = await house.verdict(house.say("entry", side, strategy=strategy))
+            assert said.verdict == "taken"
+            await house.until(lambda number=number: len(held(house)) == number + 1 and stands(house))
+        assert house.held() == 0 < len(held(house))
+        if acts:
+            assert await flattened(run) == ["BTCUSDT"]
+    if not acts:
+        assert await flattened(run) == ["BTCUSDT"]
+    assert held(house) == {}
+    assert json.loads(run("positions", "--json").stdout)["positions"] == []
+    run("resume")
+    async with house.executor(portfolio=BOOKS):
+        assert held(house) == {}
+    await house.check()
+
+
+async def flattened(run: Run) -> list[str]:
+    """Where what strategies held against each other has ended with it."""
+    done = json.loads((await asyncio.to_thread(run, "halt", "--flatten", "--json")).stdout)
+    assert done["flattened"]["flat"]
+    return done["flattened"]["crossed"]

@@ -38,7 +38,8 @@ async def test_halt_and_resume_with_an_executor(house: Any, run: Run) -> None:
         lines = house.db.accounts.count_documents({})
         done = await command(run, "halt", "--flatten", "--json")
         assert done["flattened"] == {
-            "closed": {}, "cancelled": [], "left": [], "in_doubt": [], "others": [], "problems": [], "flat": True,
+            "closed": {}, "cancelled": [], "left": [], "in_doubt": [], "others": [], "crossed": [],
+            "problems": [], "flat": True,
         }  # fmt: skip
         await house.until(lambda: house.held() == 0 and house.stops() == [])
         (closing,) = house.orders(leg="flatten")
