@@ -171,6 +171,19 @@ def test_it_is_not_closed_twice_while_a_fill_is_on_its_way() -> None:
     assert not [one for one in driver.core.orders() if one.leg == "flatten"]
 
 
+def test_it_is_not_closed_beside_the_stop_of_all_that_has_fired_and_has_no_end_yet() -> None:
+    driver = two()
+    for stop in [one for one in driver.core.orders() if one.leg == "stop" and one.unsettled]:
+        driver.seen(stop, "partially_filled")
+    driver(ev.PriceSeen(SYMBOL, D(58_000), driver.now))
+    driver.wait(3_000)
+    assert [one for one in driver.core.orders() if one.leg == "flatten"] == []
+    (closing,) = [one for one in driver.core.orders() if one.close_position and one.fired]
+    driver.seen(closing, "expired")
+    driver.wait(1_000)
+    assert driver.order("flatten").owner == ("rsi", "1h")
+
+
 def test_what_is_worth_too_little_to_be_closed_against_the_others_waits() -> None:
     """The exchange takes as little as it comes only where it reduces what is held."""
     driver = Driver(BOOKS)

@@ -13,7 +13,7 @@ from pipeline.execution.engine.effects import Cancel, Notify, Reconcile
 from pipeline.execution.engine.endings import UNTOLD, by_other, by_ours
 from pipeline.execution.engine.found_stop import with_stop
 from pipeline.execution.engine.memory import Memory
-from pipeline.execution.engine.state import CLOSING, DECIDED, ENTERING, OrderRecord, PositionRecord
+from pipeline.execution.engine.state import CLOSING, DECIDED, ENTERING, OrderRecord, PositionRecord, exit_side
 from pipeline.timeline import MINUTE, SECOND
 
 _TOLD_WITHIN: Final = 2 * SECOND
@@ -236,9 +236,11 @@ class Ledger:
 
     def _may_close(self, order: OrderRecord, book: PositionRecord) -> bool:
         """Whether it closes the book, or may have."""
+        if guards.is_guard(order):
+            return order.owner == book.owner and not order.waits
         if order.leg in CLOSING:
             return order.strategy is None or order.owner == book.owner
-        return guards.is_guard(order) and order.owner == book.owner and not order.waits
+        return order.fired and order.side == exit_side(book.side or "long")
 
 
 def _is_bridge(order: OrderRecord) -> bool:

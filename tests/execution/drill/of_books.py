@@ -103,9 +103,10 @@ def broken_book_law(schedule: BookSchedule) -> str | None:
 
 
 def larger_than_its_own(schedule: BookSchedule, held: PositionRecord) -> str | None:
-    """No book is larger than what its own entries have made of it, less what its own orders have closed since: of what
-    others do on the account it has its share."""
-    if schedule.faults.by_hand or schedule.faults.opened is not None:
+    """No book is larger than what its own entries have made of it, less what its own orders have closed since. Of what
+    others do on the account it has its share, and where the journal is lost one book has it all."""
+    faults = schedule.faults
+    if faults.by_hand or faults.opened is not None or faults.restored is not None:
         return None
     made = made_by_each(schedule)
     for one in held.books:
