@@ -22,6 +22,7 @@ from pipeline.app.closing import EXECUTOR_HAS, Known, Listener, Symbols, look
 from pipeline.errors import TidemarkError
 from pipeline.execution.account.closures import By, Closure
 from pipeline.execution.account.flatten import Report
+from schemas.orders import SETTLED
 
 if TYPE_CHECKING:
     from pymongo.database import Database
@@ -147,7 +148,8 @@ class CoinClosing:
 
         def sales(db: "Database[Any]") -> "list[Order]":
             found = OrderJournal(db, self.settings.environment).settled_since(began)
-            return [one for one in found if one.side == "SELL" and one.filled and self._of([one.symbol])]
+            sold = (one for one in found if one.side == "SELL" and one.filled and _ended_at(one) >= began)
+            return [one for one in sold if self._of([one.symbol])]
 
         with suppress(AwayError):
             sold: dict[str, list[Order]] = {}
@@ -157,6 +159,11 @@ class CoinClosing:
                 report.closed = {symbol: sum((one.filled for one in each), Decimal(0)) for symbol, each in sold.items()}
             return tuple(_closure(symbol, each, here=here) for symbol, each in sold.items())
         return None
+
+
+def _ended_at(order: "Order") -> datetime:
+    """What it has cost is learnt after that."""
+    return next((one.at for one in order.history if one.state in SETTLED), order.updated_at)
 
 
 def _closure(symbol: str, sales: "Collection[Order]", *, here: bool) -> Closure:

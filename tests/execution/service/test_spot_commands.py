@@ -4,6 +4,7 @@ import asyncio
 import json
 import re
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -46,7 +47,8 @@ async def test_without_an_executor_the_command_sells_what_is_ours_and_no_more(ho
     assert Decimal(done["closed"][0]["quantity"]) == held.quantity // STEP * STEP
     assert house.balance() >= OWN + Decimal("0.00999")
     await house.calm()
-    again = await command(run, "halt", "--flatten", "--json")
+    house.db.orders.update_many({"side": "SELL"}, {"$set": {"updated_at": datetime.now(UTC) + timedelta(minutes=1)}})
+    again = await command(run, "halt", "--flatten", "--json")  # what a sale has cost was learnt meanwhile
     assert (again["flattened"]["flat"], again["closed"]) == (True, [])
     assert len([one for one in house.ledger() if one["kind"] == "Fill" and one["side"] == "SELL"]) == 1
 
