@@ -10,7 +10,7 @@ import pytest
 
 from pipeline.execution.engine import events as ev
 from pipeline.execution.engine.effects import Cancel, JournalIntent, Notify, Place
-from pipeline.execution.engine.state import OrderRecord, TradeTold
+from pipeline.execution.engine.state import OrderRecord, OrderTold, TradeTold
 from pipeline.execution.runtime.documents import position_document, position_record
 from pipeline.settings import Portfolio
 from pipeline.timeline import SECOND
@@ -156,6 +156,24 @@ def test_where_nobody_knows_whose_were_sold_what_is_left_is_one_book() -> None:
     assert list(held(after)) == ["macd"]
     bought = sum(one.quantity - one.kept for one in trades(before) if one.side == "BUY")
     assert after.position().quantity == bought - stop.quantity
+
+
+def test_what_was_sold_until_only_dust_was_left_is_of_no_book() -> None:
+    """By an order of which nobody knows whose it was."""
+    said = {1: signal("s1"), 3: signal("s3"), 4: signal(**RSI)}
+    names = {number: IDENTITY.order_id(one.id, one.kind) for number, one in said.items()}
+    names[2] = IDENTITY.order_id("whose", "flatten", T)
+    sides = {1: "BUY", 2: "SELL", 3: "BUY", 4: "BUY"}
+    done = {n: TradeTold(n, sides[n], D(1 if sides[n] == "BUY" else "0.999"), PRICE, ZERO, ZERO, T + n,
+                         D("0.001") if sides[n] == "BUY" else ZERO) for n in (1, 2, 3, 4)}  # fmt: skip
+    core = Coins(BOOKS)
+    core.compared(balance=2)
+    told = (
+        OrderTold(names[n], SYMBOL, sides[n], "filled", one.quantity, one.at, exchange_id=n, average_price=PRICE)
+        for n, one in done.items()
+    )
+    core.recalled(*told, trades=tuple(done.values()), signals=tuple(said.values()))
+    assert held(core) == {"macd": D("0.999"), "rsi": D("0.999")}
 
 
 def test_what_was_held_before_there_were_books_is_one() -> None:

@@ -9,12 +9,10 @@ from dataclasses import replace
 from decimal import Decimal
 
 from pipeline.execution.engine.books import farthest, total
-from pipeline.execution.engine.state import ZERO, OrderRecord, PositionRecord, flat
+from pipeline.execution.engine.state import ZERO, OrderRecord, Owner, PositionRecord, flat
 from pipeline.portfolio.sharing import shared
 
 Books = tuple[PositionRecord, ...]
-Owner = tuple[str | None, str | None]
-"""A strategy and its interval."""
 
 
 def each(position: PositionRecord) -> Books:

@@ -5,12 +5,11 @@ before its time is acted on. What follows from the answers is `rebuilding`'s; it
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from decimal import Decimal
 from typing import Final
 
-from pipeline.execution.engine import coins, holdings
 from pipeline.execution.engine import events as ev
 from pipeline.execution.engine.books import opened_as, view
 from pipeline.execution.engine.client_ids import leg_of
@@ -18,7 +17,8 @@ from pipeline.execution.engine.effects import Query, Recall
 from pipeline.execution.engine.found_stop import with_stop
 from pipeline.execution.engine.memory import Memory
 from pipeline.execution.engine.order_life import merged
-from pipeline.execution.engine.rebuild import bought, found, guarded, rebuilt, theirs, unit_of
+from pipeline.execution.engine.rebuild import found, guarded, rebuilt, theirs, unit_of
+from pipeline.execution.engine.recount import Recount
 from pipeline.execution.engine.state import (
     DECIDED,
     ENTERING,
@@ -143,72 +143,16 @@ class Recaller:
             if order is not None and (changed := merged(order, told, now)) is not order:
                 memory.write(changed, "reconcile")
         orders = [memory.orders.get(one.id, one) for one in orders]
+        counted = Recount(memory, event, orders, self._signals_of(orders, event.signals))
         if memory.policy.apart:
-            self._count_books(position, orders, event)
-            return
-        mended = self._counted(position, orders, event)
-        if mended.parts != position.parts:
-            memory.warn(f"position {event.symbol} was found again", _said(mended))
-        memory.put(mended)
-
-    def _counted(self, position: PositionRecord, orders: list[OrderRecord], event: ev.Recalled) -> PositionRecord:
-        """What these orders have left of what they bought."""
-        memory = self._memory
-        listed = {one.exchange_id for one in event.trades}
-        mine = (memory.orders[name] for name in position.parts if name in memory.orders)
-        before = [one for one in mine if one.filled and one.exchange_id not in listed]
-        filters = memory.market(event.symbol).filters
-        parts = coins.since_dust(before, orders, event.trades, filters)
-        known = {one.id: coins.with_kept(one, event.trades) for one in (*before, *orders)}
-        for name in parts:
-            memory.orders.setdefault(name, known[name])
-            if memory.orders[name].kept is None and known[name].kept is not None:
-                memory.write(known[name], "reconcile")
-        signals = self._signals_of(orders, event.signals)
-        return bought(position, [known[name] for name in parts], orders, signals, memory.policy.risk)
-
-    def _count_books(self, position: PositionRecord, orders: list[OrderRecord], event: ev.Recalled) -> None:
-        """The same, of each strategy. Where nobody knows whose coins were sold, what is left is one book, of whose
-        entry is the oldest of it."""
-        memory = self._memory
-        whole = self._counted(position, orders, event)
-        owners = holdings.owners([*memory.of(event.symbol), *orders])
-        made = [memory.orders[name] for name in whole.parts]
-        if len({owners[one.id] for one in made}) > 1 and all(owners[one.id][0] for one in made if one.side == "SELL"):
-            books = self._each_counted(position, orders, owners, event)
+            books, before = counted.books(position), position.books
+            memory.put_books(event.symbol, books)
         else:
-            books = (self._as_one(position, whole, orders, event),)
-        books = tuple(one for one in books if one.managed)
-        if [one.parts for one in books] != [one.parts for one in position.books]:
+            books, before = (counted.of(position),), (position,)
+            memory.put(books[0])
+        if [one.parts for one in books] != [one.parts for one in before]:
             for one in books:
                 memory.warn(f"position {event.symbol} was found again", _said(one))
-        memory.put_books(event.symbol, books)
-
-    def _each_counted(
-        self,
-        position: PositionRecord,
-        orders: list[OrderRecord],
-        owners: Mapping[str, holdings.Owner],
-        event: ev.Recalled,
-    ) -> tuple[PositionRecord, ...]:
-        held = {one.owner: one for one in position.books}
-        found = dict.fromkeys([*held, *(owners[one.id] for one in orders if one.filled)])
-        return tuple(
-            self._counted(
-                held.get(owner) or holdings.bare(position), [one for one in orders if owners[one.id] == owner], event
-            )
-            for owner in found
-        )
-
-    def _as_one(
-        self, position: PositionRecord, whole: PositionRecord, orders: list[OrderRecord], event: ev.Recalled
-    ) -> PositionRecord:
-        """What somebody has taken of any stays taken."""
-        held = position.books
-        if len(held) == 1 or not held:
-            return replace(whole, books=())
-        mended = self._counted(replace(holdings.bare(position), parts=position.parts), orders, event)
-        return replace(mended, missing=position.missing)
 
     def _is_listed(self, event: ev.Recalled, now: int) -> bool:
         """Whether the trades go up to the last change, or the one that made it would have been listed by now."""
