@@ -341,7 +341,8 @@ class Tidemark:
 
     def portfolio(self) -> "pl.DataFrame":
         """What all positions come to together, and what of each cap is used: in percent of the equity. `is_over`: more
-        is held than is allowed; nothing more of it is opened, and nothing is closed for it."""
+        is held than is allowed; nothing more of it is opened, and nothing is closed for it. `refuses`: what would not
+        be opened now, in words."""
         from pipeline.app.portfolio import portfolios  # noqa: PLC0415
         from tidemark.frames import portfolio_frame  # noqa: PLC0415
 

@@ -144,7 +144,7 @@ def positions_frame(positions: "Iterable[Position]") -> pl.DataFrame:
 def portfolio_frame(found: "Iterable[Portfolio]") -> pl.DataFrame:
     """A row a cap."""
     schema = {"asset": pl.String(), "counts": pl.String(), "setting": pl.String(), "now_pct": pl.Float64(),
-              "most_pct": pl.Float64(), "is_over": pl.Boolean()}  # fmt: skip
+              "most_pct": pl.Float64(), "is_over": pl.Boolean(), "refuses": pl.String()}  # fmt: skip
     rows = [
         (
             one.asset,
@@ -153,6 +153,7 @@ def portfolio_frame(found: "Iterable[Portfolio]") -> pl.DataFrame:
             float(use.now),
             None if use.most is None else float(use.most),
             use.is_over,
+            one.refuses(use),
         )
         for one in found
         for use in one.uses

@@ -8,6 +8,7 @@ from decimal import Decimal
 from pipeline.app.opened import Opened
 from pipeline.app.wiring import exchange_of
 from pipeline.exchange.products.instrument import Instrument
+from pipeline.exchange_names import decimals_of_asset
 from pipeline.portfolio.alike import groups
 from pipeline.portfolio.caps import Held, Use, uses
 from pipeline.store.account import AccountStore, PositionStore
@@ -25,6 +26,10 @@ class Portfolio:
     equity: Decimal
     at: datetime
     uses: Sequence[Use]
+
+    def refuses(self, use: Use) -> str | None:
+        """What that cap would let nobody open now, in words; None: it is not set."""
+        return use.refuses(lambda amount: f"{amount:,.{decimals_of_asset(self.asset)}f} {self.asset}")
 
     @property
     def over(self) -> list[str]:

@@ -12,6 +12,7 @@ app = typer.Typer()
 USES = (
     *(Column("in % of the equity"), Column("now", 1, right=True), Column("at most", 2, right=True)),
     Column("setting in [portfolio]", 3),
+    Column("would refuse", 4),
 )
 
 
@@ -33,7 +34,13 @@ def portfolio(exchange: Where = None, wide: Wide = False, as_json: Json = False)
                 "equity": one.equity,
                 "at": one.at,
                 "caps": [
-                    {"counts": use.cap.called, "setting": use.cap.setting, "now_pct": use.now, "most_pct": use.most}
+                    {
+                        "counts": use.cap.called,
+                        "setting": use.cap.setting,
+                        "now_pct": use.now,
+                        "most_pct": use.most,
+                        "refuses": one.refuses(use),
+                    }
                     for use in one.uses
                 ],
             }
@@ -50,7 +57,13 @@ def portfolio(exchange: Where = None, wide: Wide = False, as_json: Json = False)
         print_table(
             USES,
             [
-                (use.cap.called, f"{use.now:.2f}", "no cap" if use.most is None else f"{use.most:f}", use.cap.setting)
+                (
+                    use.cap.called,
+                    f"{use.now:.2f}",
+                    "no cap" if use.most is None else f"{use.most:f}",
+                    use.cap.setting,
+                    one.refuses(use) or "",
+                )
                 for use in one.uses
             ],
             wide=wide,

@@ -7,14 +7,16 @@ Everything is in the asset that the account is counted in, and at the newest pri
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Final, Self
+from typing import Final, Literal, Self
 
 from pipeline.exchange.products.instrument import Instrument
 from pipeline.settings import Portfolio
 
+Side = Literal["long", "short"]
 Groups = Mapping[str, Collection[str]]
 """Of each symbol, those that move like it."""
 _NONE: Final = Decimal(0)
+_SIGNS: Final[Mapping[Side, int]] = {"long": 1, "short": -1}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,20 +50,37 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class Cap:
-    """`setting` names it in `[portfolio]`, `called` in a sentence."""
+    """`setting` names it in `[portfolio]`, `called` in a sentence; `taking`: what it counts of an order, in a sentence
+    that goes on with an amount. `group`: of which symbol it is, and None of all that is held."""
 
     setting: str
     called: str
+    taking: str
     counts: Callable[[Sequence[Held]], Decimal]
+    group: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """How much of a cap is used: both in percent of the equity. `most` None: it is not set."""
+    """How much of a cap is used: both in percent of the equity. `most` None: it is not set. `room`: as much as it still
+    lets a long take, and a short, in what it counts; of a side that is not named, as much as comes. None: nobody knows
+    what moves alike, and nothing is opened."""
 
     cap: Cap
     now: Decimal
     most: Decimal | None
+    room: Mapping[Side, Decimal] | None
+
+    def refuses(self, money: Callable[[Decimal], str]) -> str | None:
+        """What it would let nobody open now, in words."""
+        if self.most is None:
+            return None
+        if self.room is None:
+            return "every position: what moves like it is not known"
+        told = {side: f"{self.cap.taking} {money(room)}" if room else "" for side, room in self.room.items()}
+        alike = len(told) == len(_SIGNS) and len(set(told.values())) == 1
+        named = {"position": told["long"]} if alike else {**told}
+        return ", ".join(f"a {what} {words}" if words else f"every {what}" for what, words in named.items())
 
     @property
     def is_over(self) -> bool:
@@ -102,12 +121,12 @@ def open_risk(held: Sequence[Held]) -> Decimal:
 
 
 CAPS: Final = (
-    Cap("gross_percent", "everything held", gross),
-    Cap("net_percent", "longs less shorts", net),
-    Cap("side_percent", "all longs", longs),
-    Cap("side_percent", "all shorts", shorts),
-    Cap("margin_percent", "the margin used", margin),
-    Cap("open_risk_percent", "what is lost where every stop is reached", open_risk),
+    Cap("gross_percent", "everything held", "worth more than", gross),
+    Cap("net_percent", "longs less shorts", "worth more than", net),
+    Cap("side_percent", "all longs", "worth more than", longs),
+    Cap("side_percent", "all shorts", "worth more than", shorts),
+    Cap("margin_percent", "the margin used", "whose margin is more than", margin),
+    Cap("open_risk_percent", "what is lost where every stop is reached", "that loses at its stop more than", open_risk),
 )
 
 
@@ -117,7 +136,9 @@ def group_of(symbol: str, alike: Collection[str]) -> Cap:
     return Cap(
         "group_percent",
         f"longs less shorts of what moves like {symbol}",
+        "worth more than",
         lambda held: net([one for one in held if one.symbol in symbols]),
+        symbol,
     )
 
 
@@ -144,8 +165,31 @@ def refusal(
 
 def uses(settings: Portfolio, equity: Decimal, held: Sequence[Held], alike: Groups) -> list[Use]:
     """Of every cap, how much of it is used; of groups, by each symbol that is held."""
-    groups = [group_of(one.symbol, alike.get(one.symbol, ())) for one in held]
-    return [Use(cap, _share(cap.counts(held), equity), _most(cap, settings)) for cap in (*CAPS, *groups)]
+    groups = [group_of(symbol, alike.get(symbol, ())) for symbol in dict.fromkeys(one.symbol for one in held)]
+    if not groups:
+        groups = [Cap("group_percent", "longs less shorts of what moves alike", "worth more than", net)]
+    found = []
+    for cap in (*CAPS, *groups):
+        now, most = cap.counts(held), _most(cap, settings)
+        if most is None:
+            room: dict[Side, Decimal] | None = {}
+        elif cap.group is not None and cap.group not in alike:
+            room = None
+        else:
+            room = _room(cap, max(equity * most / 100, now), held)
+        found.append(Use(cap, _share(now, equity), most, room))
+    return found
+
+
+def _room(cap: Cap, most: Decimal, held: Sequence[Held]) -> dict[Side, Decimal]:
+    """What `refusal` lets through, from the other end: of something far too large, what is too much of it."""
+    large = 2 * (gross(held) + abs(most)) + 1
+    found: dict[Side, Decimal] = {}
+    for side, sign in _SIGNS.items():
+        then = cap.counts([*held, Held(cap.group or "", sign * large, large, large)])
+        if then > most:
+            found[side] = large - (then - most)
+    return found
 
 
 def _most(cap: Cap, settings: Portfolio) -> Decimal | None:

@@ -281,6 +281,30 @@ class AccountNow(Answer):
     months: list[PeriodDone]
 
 
+class CapNow(Answer):
+    """A cap on what all positions may come to together, in percent of the equity."""
+
+    counts: str = Field(examples=["everything held"])
+    setting: str = Field(description="its name in `[portfolio]`", examples=["gross_percent"])
+    now: Exact
+    most: Exact | None = Field(description="null: it is not set")
+    is_over: bool = Field(description="nothing more of it is opened, and nothing is closed for it")
+    refuses: str | None = Field(description="what would not be opened now, in words; null: it is not set")
+
+
+class PortfolioNow(Answer):
+    """What all positions come to together, as they were stored last: in one of the assets the account is counted in."""
+
+    asset: str = Field(examples=["USDT"])
+    at: Moment
+    caps: list[CapNow]
+    over: list[str] = Field(description="of each cap of which more is held than is allowed, how it comes back")
+    position: Exact | None = Field(
+        description="what one position may be worth, in percent of the equity: an order for more is made smaller; "
+        "null: its share of the margin"
+    )
+
+
 class AllocationNow(Answer):
     """How much of the equity each strategy goes by, who said so last, and why."""
 

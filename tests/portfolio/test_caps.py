@@ -91,6 +91,54 @@ def test_where_nobody_knows_what_moves_alike_a_cap_on_it_lets_nothing_through():
     assert not Portfolio(alike=0.5).is_capped
 
 
+LEAVING = (*HELD[:2], replace(HELD[2], leaves=True))
+ALIKE = {"BTCUSDT": {"ETHUSDT"}, "ETHUSDT": {"BTCUSDT"}}
+
+
+def used(settings, held, equity=EQUITY, alike=ALIKE):
+    return [one for one in uses(settings, equity, held, alike) if one.most is not None]
+
+
+@pytest.mark.parametrize(
+    "held", [HELD, HELD[:2], LEAVING, HELD[2:], ()], ids=["all", "longs", "leaving", "short", "none"]
+)
+@pytest.mark.parametrize("most", [D(1), D(40), D(120), D(260)])
+@pytest.mark.parametrize("setting", ["gross", "net", "side", "group", "margin", "open_risk"])
+def test_what_a_cap_is_said_to_refuse_is_what_it_refuses(setting, most, held):
+    """An order that takes all of the room passes; of one that takes a cent more, that cap is the reason."""
+    settings = Portfolio(**{f"{setting}_percent": most})
+    for one in used(settings, held):
+        symbol = one.cap.group or "XRPUSDT"
+        alike = ALIKE.get(symbol) if one.cap.group else ()
+        if one.room is None:
+            assert alike is None
+            assert "is not known" in (refusal(settings, EQUITY, held, Held(symbol, D(1), D(1), D(1)), alike) or "")
+            continue
+        for side, sign in (("long", 1), ("short", -1)):
+            if side not in one.room:
+                assert setting == "side", "the other side has its own"
+                continue
+            wanted = [Held(symbol, sign * each, each, each) for each in (one.room[side], one.room[side] + D("0.01"))]
+            fits, beyond = [refusal(settings, EQUITY, held, each, alike) for each in wanted]
+            assert fits is None
+            assert f"[portfolio] {setting}_percent" in (beyond or "")
+
+
+def test_what_would_be_refused_is_said_in_words():
+    def said(settings, held=HELD):
+        return [one.refuses(lambda amount: f"{amount:.0f} USDT") for one in used(settings, held)]
+
+    assert said(Portfolio(gross_percent=D(200))) == ["a position worth more than 100 USDT"]
+    assert said(Portfolio(net_percent=D(150))) == ["a long worth more than 400 USDT, a short worth more than 2600 USDT"]
+    assert said(Portfolio(net_percent=D(50))) == ["every long, a short worth more than 2200 USDT"]
+    assert said(Portfolio(side_percent=D(100))) == ["every long", "a short worth more than 600 USDT"]
+    assert said(Portfolio(margin_percent=D(60))) == ["every position"]
+    assert said(Portfolio(open_risk_percent=D(7))) == ["a position that loses at its stop more than 5 USDT"]
+    assert said(Portfolio(group_percent=D(60)), ()) == ["a position worth more than 600 USDT"]
+    assert said(Portfolio(group_percent=D(60)))[2] == "every position: what moves like it is not known"
+    assert [one.refuses(str) for one in uses(Portfolio(), EQUITY, HELD, ALIKE)] == [None] * 9
+
+
 def test_what_is_used_of_each_cap_is_said_and_what_is_over():
     found = {
         one.cap.called: one for one in uses(Portfolio(gross_percent=D(150), margin_percent=D(60)), EQUITY, HELD, {})

@@ -25,6 +25,7 @@ from pipeline.app.account import accounts
 from pipeline.app.allocation import allocation
 from pipeline.app.door import secret_file
 from pipeline.app.opened import Opened
+from pipeline.app.portfolio import portfolios
 from pipeline.app.rebalancing import coming
 from pipeline.candle import Candle, CandleWrite
 from pipeline.exchange.reports import Account, IncomeReport, Wallet
@@ -54,6 +55,7 @@ from tests.web.conftest import Served
 from tests.web.shown import CONTRAST, nameless, number, rounded, rows, show, until
 
 DATABASE = "desk"
+CAPS = {"gross_percent": Decimal(300), "side_percent": Decimal(120), "group_percent": Decimal(500)}
 MINUTE = interval("1m")
 
 
@@ -94,6 +96,7 @@ def served(mongod: Away, scratch: Path, signal_document: Any) -> Iterator[Served
         for back in range(40):
             AccountStore(db, "sim").add(coins(desk.NOW - timedelta(days=back), back))
         mine = {"TIDEMARK_HOME": str(home), "TIDEMARK_MONGO_URI": mongod.uri, "TIDEMARK_DATABASE": DATABASE}
+        mine |= {f"TIDEMARK_PORTFOLIO__{name.upper()}": str(most) for name, most in CAPS.items()}
         others = {name: value for name, value in os.environ.items() if not name.startswith("TIDEMARK_")}
         one = Served(others | mine, home, db)
         one.start()
@@ -115,7 +118,7 @@ def coins(at: datetime, back: int) -> Any:
 
 @pytest.fixture(scope="module")
 def tm(served: Served, mongod: Away) -> Iterator[Opened]:
-    with Opened(Settings(mongo_uri=mongod.uri, database=DATABASE, home=served.home)) as opened:
+    with Opened(Settings(mongo_uri=mongod.uri, database=DATABASE, home=served.home, portfolio=CAPS)) as opened:
         yield opened
 
 
@@ -320,11 +323,42 @@ def test_what_the_next_rebalancing_does_to_the_shares_is_said_beside_them(page: 
             tm.db.drop_collection(name)
 
 
+def test_each_cap_is_shown_with_what_is_used_of_it_and_what_it_would_refuse(page: Page, tm: Opened) -> None:
+    show(page, "account")
+    found = {one.asset: one for one in portfolios(tm)}
+    section = page.get_by_label("All positions together, in USDT")
+    shown = [one.locator("td").all_inner_texts() for one in section.locator("tbody tr").all()]
+    wanted = [(one, found["USDT"].refuses(one)) for one in found["USDT"].uses if one.most is not None]
+    assert [[one[0], number(one[1]), number(one[2]), one[3]] for one in shown] == [
+        [one.cap.called, rounded(one.now), one.most, says] for one, says in wanted
+    ]
+    held = Decimal("0.140") * Decimal("70123.40"), Decimal(1234567) * Decimal("0.0123")
+    assert (number(shown[0][1]), shown[0][3]) == (
+        rounded(sum(held) / 100), f"a position worth more than {30_000 - sum(held):,.2f} USDT"
+    )  # fmt: skip
+    over = section.locator("p.wrong")
+    expect(over).to_have_text(found["USDT"].over[0])
+    expect(over).to_contain_text("all shorts: 151.85 % of the equity, and 120 is the most")
+    expect(page.get_by_label("All positions together, in BTC").locator("tbody tr")).to_have_count(len(CAPS) + 1)
+    position = {"symbol": "BTCUSDT"}
+    held_before = tm.db["positions"].find_one(position)
+    assert held_before is not None
+    tm.db["positions"].update_one(position, {"$set": {"quantity": Decimal128("0.150")}})
+    try:
+        more = sum(held) + Decimal("0.010") * Decimal("70123.40")
+        expect(section.locator("tbody tr").first).to_contain_text(f"{30_000 - more:,.2f} USDT")
+    finally:
+        tm.db["positions"].replace_one(position, held_before)
+    section.scroll_into_view_if_needed()
+
+
 def test_positions_and_orders_are_those_of_the_database(page: Page, served: Served) -> None:
     show(page, "account")
-    expect(page.get_by_role("heading", name="Positions")).to_be_visible()
+    expect(page.get_by_role("heading", name="Positions", exact=True)).to_be_visible()
     kept = {one["symbol"]: one for one in served.db["positions"].find()}
-    table = page.get_by_role("heading", name="Positions").locator("xpath=following-sibling::div[1]//tbody/tr")
+    table = page.get_by_role("heading", name="Positions", exact=True).locator(
+        "xpath=following-sibling::div[1]//tbody/tr"
+    )
     books = [f"{each['strategy']} {each['interval']}" for one in kept.values() for each in one.get("books", [])]
     rows = [each.locator("td").all_inner_texts() for each in table.all()]
     assert [one[9] for one in rows if one[9] in books] == books

@@ -625,7 +625,18 @@ def test_sealed_days_are_opened_once_and_say_the_same_ever_after(served: Served)
 
 def test_the_server_looks_things_up_and_loads_nothing_that_computes(served: Served) -> None:
     """Whatever it was asked before, and all that there is to look at."""
-    looks = ["me", "health", "coins", "signals", "strategies", "trading", "trading/BTCUSDT", "account", "account/why"]
+    looks = [
+        "me",
+        "health",
+        "coins",
+        "signals",
+        "strategies",
+        "trading",
+        "trading/BTCUSDT",
+        "account",
+        "portfolio",
+        "account/why",
+    ]
     looks += [f"{what}/{one['id']}" for what in ("runs", "searches") for one in served.get(what)]
     looks += [f"runs/{one['id']}/why" for one in served.get("runs")]
     for path in looks:

@@ -6,9 +6,11 @@ from fastapi import APIRouter
 
 from pipeline.app import allocation, kill_switch, trading_settings
 from pipeline.app.account import Account, accounts
+from pipeline.app.portfolio import portfolios
 from pipeline.app.trading_now import trading_now
 from pipeline.errors import UsageError
 from pipeline.exchange_names import is_production
+from pipeline.timeline import to_ms
 from pipeline.web import answers
 from pipeline.web.places import At, Place, by
 
@@ -96,6 +98,33 @@ def account_now(at: At) -> list[answers.AccountNow]:
         )
         for one in sorted(accounts(at.tm, "day", DAYS), key=_open, reverse=True)
         if one.latest is not None and one.latest.asset in months
+    ]
+
+
+@router.get("/portfolio")
+def portfolio_now(at: At) -> list[answers.PortfolioNow]:
+    """What all positions come to together, and what each cap on that would refuse."""
+    return [
+        answers.PortfolioNow(
+            asset=one.asset,
+            at=to_ms(one.at),
+            caps=[
+                answers.CapNow.model_validate(
+                    {
+                        "counts": use.cap.called,
+                        "setting": use.cap.setting,
+                        "now": use.now,
+                        "most": use.most,
+                        "is_over": use.is_over,
+                        "refuses": one.refuses(use),
+                    }
+                )
+                for use in one.uses
+            ],
+            over=one.over,
+            position=at.tm.settings.risk.max_position_percent,
+        )
+        for one in portfolios(at.tm)
     ]
 
 

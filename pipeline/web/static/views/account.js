@@ -10,7 +10,9 @@ import { ordersTable, positionsTable } from "./dock.js";
 /** @param {HTMLElement} root @param {import("../main.js").App} app */
 export function accountView(root, app) {
   let ended = false;
-  const page = h("div", { class: "page" }), open = h("div", { class: "of-executor" });
+  const page = h("div", { class: "page" }), open = h("div", { class: "of-executor" }), together = h("div", { class: "of-executor" });
+  /** @type {string|null} */
+  let held = null;
   root.append(page);
 
   function cards(/** @type {any} */ worth) {
@@ -31,20 +33,32 @@ export function accountView(root, app) {
     h("h2", {}, "Days, UTC"), calendar(one.days, cents(one.asset)), h("h2", {}, "Months, UTC"), h("div", { class: "scroll" }, periods(one.months, one.asset)),
     h("h2", {}, "Days as a table"), h("div", { class: "scroll" }, periods(one.days.slice().reverse(), one.asset)));
 
+  async function caps() {
+    const found = await get("portfolio", app.query);
+    if (!ended) fill(together, ...found.map(capsOf));
+  }
+
   async function load() {
-    const [found, allocated] = await Promise.all([get("account", app.query), get("allocation", app.query)]);
+    const [found, allocated] = await Promise.all([get("account", app.query), get("allocation", app.query), caps()]);
     if (ended) return;
     if (!found.some((/** @type {any} */ one) => one.latest)) {
       fill(page, h("h1", {}, "Account"), h("p", { class: "empty" }, "Nobody has looked at the account yet: an executor does (`tidemark execute`), or `tidemark balance`."), open);
     } else {
-      fill(page, h("h1", {}, "Account"), ...found.map((/** @type {any} */ one) => of(one, found.length > 1)), whyOf(app, "account/why"), sharesOf(allocated), open);
+      fill(page, h("h1", {}, "Account"), ...found.map((/** @type {any} */ one) => of(one, found.length > 1)), whyOf(app, "account/why"), sharesOf(allocated), together, open);
     }
     document.documentElement.dataset.ready = "yes";
   }
 
-  const ends = [app.live.on("again", () => void load().catch((error) => app.say(error.message))), app.live.on(`trading/${app.place.name}`, (data) => fill(open,
-    h("h2", {}, "Positions"), h("div", { class: "scroll" }, positionsTable(data.positions, app.place.market)), h("h2", {}, "Open orders"), h("div", { class: "scroll" }, ordersTable(data.orders)),
-    h("h2", {}, "Limits that have tripped"), data.breakers.length ? h("ul", {}, ...data.breakers.map((/** @type {any} */ one) => h("li", { class: "wrong" }, `${one.name} ${one.symbol ?? ""}: ${one.reason} (${moment(one.at)})`))) : h("p", {}, "none")))];
+  function trading(/** @type {any} */ data) {
+    const now = data.positions.map((/** @type {any} */ one) => `${one.symbol} ${one.quantity}`).join();
+    if (held !== null && now !== held) caps().catch((error) => app.say(error.message));
+    held = now;
+    fill(open,
+      h("h2", {}, "Positions"), h("div", { class: "scroll" }, positionsTable(data.positions, app.place.market)), h("h2", {}, "Open orders"), h("div", { class: "scroll" }, ordersTable(data.orders)),
+      h("h2", {}, "Limits that have tripped"), data.breakers.length ? h("ul", {}, ...data.breakers.map((/** @type {any} */ one) => h("li", { class: "wrong" }, `${one.name} ${one.symbol ?? ""}: ${one.reason} (${moment(one.at)})`))) : h("p", {}, "none"));
+  }
+
+  const ends = [app.live.on("again", () => void load().catch((error) => app.say(error.message))), app.live.on(`trading/${app.place.name}`, trading)];
   load().catch((error) => { if (!ended) fill(page, h("p", { class: "wrong" }, error.message)); });
   return { end: () => { ended = true; for (const end of ends) end(); } };
 }
@@ -56,6 +70,17 @@ const sharesOf = (found) => h("section", { "aria-label": "Shares of the equity" 
     ...found.newest ? [{ name: "by the newest", cell: (/** @type {string} */ name) => found.newest[name] ?? "0" }] : [],
   ], Object.keys({ ...found.shares, ...found.newest }), "") : null,
   h("p", {}, `${found.rule}${changed(found)}`), found.next ? h("p", {}, found.next) : null);
+
+/** What all positions come to together in one asset, beside what they may. @param {any} found */
+const capsOf = (found) => h("section", { "aria-label": `All positions together, in ${found.asset}` }, h("h2", {}, `All positions together, in ${found.asset}`),
+  h("div", { class: "scroll" }, table([
+    { name: "in % of the equity", class: "text strong", cell: (one) => one.counts },
+    { name: "now", class: (one) => one.is_over ? "wrong" : "", cell: (one) => amount(one.now, 2) },
+    { name: "at most", cell: (one) => amount(one.most) },
+    { name: "would refuse", class: "why", cell: (one) => one.refuses },
+  ], found.caps.filter((/** @type {any} */ one) => one.most !== null), "No cap is set: [portfolio] in the settings says what all positions may come to together.")),
+  found.position ? h("p", {}, `One position is worth at most ${amount(found.position)} %: an order for more is made smaller.`) : null,
+  ...found.over.map((/** @type {string} */ one) => h("p", { class: "wrong" }, one)));
 
 /** @param {any[]} rows @param {string} asset */
 const periods = (rows, asset) => table([
