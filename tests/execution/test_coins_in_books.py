@@ -9,12 +9,13 @@ from random import Random
 import pytest
 
 from pipeline.execution.engine import events as ev
+from pipeline.execution.engine.diary import Diary
 from pipeline.execution.engine.effects import Cancel, JournalIntent, Notify, Place
 from pipeline.execution.engine.state import OrderRecord, OrderTold, TradeTold
 from pipeline.execution.runtime.documents import position_document, position_record
 from pipeline.settings import Portfolio
 from pipeline.timeline import SECOND
-from tests.execution.coin_driver import RISK, SPOT, ZERO, Coins
+from tests.execution.coin_driver import INSTRUMENT, RISK, SPOT, ZERO, Coins
 from tests.execution.coins.of_books import BookSchedule, broken_law
 from tests.execution.coins.schedule import Schedule
 from tests.execution.driver import IDENTITY, PRICE, SYMBOL, T, signal
@@ -79,6 +80,21 @@ def test_one_leaves_by_its_signal_and_the_others_pair_is_not_touched() -> None:
     assert ends(core) == [(f"{SYMBOL} of macd is closed", "signal x")]
     assert core.order("exit").realized == sale.quantity * 30
     assert set(standing(core, "rsi")) == {"stop", "take_profit"}
+
+
+def test_the_log_says_of_each_what_it_has_brought() -> None:
+    core, diary, lines, brought = two(), Diary("sim-spot"), [], []
+    diary.takes_over(core.core.orders(), core.core.positions())
+    diary.told(ev.RulesSeen(SYMBOL, INSTRUMENT, None, T), [], T)
+    for strategy, price in (("rsi", 59_400), ("macd", 61_000)):
+        pair = standing(core, strategy)
+        gone, fired = ("take_profit", "stop") if price < PRICE else ("stop", "take_profit")
+        for one, state, filled in ((pair[gone], "expired", 0), (pair[fired], "filled", pair[fired].quantity)):
+            event = ev.OrderSeen(core.told(one, state, filled, average_price=D(price)), "stream")
+            lines += diary.told(event, core(event, 1), core.now)
+        lines += diary.told(ev.Time(), core(ev.Time(), SECOND), core.now)
+        brought.append(f"{pair['stop'].quantity * (price - PRICE):+.2f} before fees")
+    assert [line.split(", ")[1] for line in lines if line.startswith("closed")] == brought
 
 
 def test_a_stop_that_fires_ends_its_own_book() -> None:

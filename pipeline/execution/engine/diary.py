@@ -20,6 +20,7 @@ from pipeline.execution.engine.state import (
     OrderRecord,
     PositionRecord,
     SignalView,
+    flat,
 )
 from pipeline.timeline import MINUTE
 from schemas.shared import Mode
@@ -33,6 +34,10 @@ _MODES: Final[dict[Mode, str]] = {
 _ENDED_BADLY: Final = ("rejected", "abandoned", "expired")
 _COUNTED: Final = {"signal": "signals", "entry": "entries", "fill": "fills", "stop": "stops", "close": "closes"}
 _CLOSED_BY: Final = {"stop": "its stop", "take_profit": "its take-profit"}
+
+
+_Whose = tuple[str, str | None, str | None]
+"""A symbol, and whose coins of it."""
 
 
 @dataclass(slots=True)
@@ -63,15 +68,15 @@ class Diary:
         self._counts: Counter[str] = Counter()
         self._known: dict[str, Instrument] = {}
         self._signals: dict[str, SignalView] = {}
-        self._trades: dict[str, _Trade] = {}
+        self._trades: dict[_Whose, _Trade] = {}
         self._orders: dict[str, OrderRecord] = {}
 
     def takes_over(self, orders: Iterable[OrderRecord], positions: Iterable[PositionRecord]) -> None:
         """What another term has left, and told of."""
         self._orders.update((one.id, one) for one in orders)
         for one in positions:
-            if one.ours and one.quantity:
-                self._trades[one.symbol] = _Trade(one, abs(one.quantity), one.stop_price)
+            for whose, held in _apart(one).items() if one.ours and one.quantity else ():
+                self._trades[whose] = _Trade(held, abs(held.quantity), held.stop_price)
 
     def told(self, event: ev.Event, effects: Iterable[Effect], now: int) -> list[str]:
         """What is to be said of that."""
@@ -112,7 +117,7 @@ class Diary:
             case JournalOrder(order, _, detail):
                 return self._ordered(order, detail)
             case JournalPosition(position):
-                return self._moved(position)
+                return self._all_moved(position)
         return []
 
     # Signals
@@ -169,7 +174,7 @@ class Diary:
         return lines
 
     def _stop_stands(self, order: OrderRecord) -> list[str]:
-        trade, trigger = self._trades.get(order.symbol), order.trigger_price
+        trade, trigger = self._trade_of(order), order.trigger_price
         before = trade.stop if trade else None
         if trigger is None or before == trigger:
             return []
@@ -183,8 +188,23 @@ class Diary:
 
     # Positions
 
-    def _moved(self, position: PositionRecord) -> list[str]:
-        trade = self._trades.get(position.symbol)
+    def _all_moved(self, position: PositionRecord) -> list[str]:
+        """Where each strategy has coins of its own, what it holds is a position to this."""
+        parts = _apart(position)
+        gone = [one for one in self._trades if one[0] == position.symbol and one not in parts]
+        nothing = flat(position.symbol)
+        lines = [line for whose in gone for line in self._moved(whose, nothing)]
+        return lines + [line for whose, held in parts.items() for line in self._moved(whose, held)]
+
+    def _trade_of(self, order: OrderRecord) -> _Trade | None:
+        """The one that the order is of: its owner's, else the only one of its symbol."""
+        of_symbol = {whose: one for whose, one in self._trades.items() if whose[0] == order.symbol}
+        return of_symbol.get((order.symbol, *order.owner)) or (
+            next(iter(of_symbol.values())) if len(of_symbol) == 1 else None
+        )
+
+    def _moved(self, whose: _Whose, position: PositionRecord) -> list[str]:
+        trade = self._trades.get(whose)
         if not position.quantity:
             if trade is None:
                 return []
@@ -195,7 +215,7 @@ class Diary:
         turned = trade is not None and (trade.is_flat or trade.held.side != position.side)
         if trade is None or turned:
             ended = self._closed(trade, waits=False) if trade is not None else []
-            self._trades[position.symbol] = _Trade(position, abs(position.quantity))
+            self._trades[whose] = _Trade(position, abs(position.quantity))
             return [*ended, self._opened(position)]
         grown = abs(position.quantity) > abs(trade.held.quantity)
         trade.held, trade.closing = position, position.closing
@@ -214,7 +234,7 @@ class Diary:
 
     def _left(self, order: OrderRecord) -> list[str]:
         """The fill of an order that closes: the stream tells of it before the position, or after."""
-        trade = self._trades.get(order.symbol)
+        trade = self._trade_of(order)
         if order.leg in ENTERING or trade is None:
             return []
         trade.left[order.id] = order
@@ -229,7 +249,7 @@ class Diary:
         if waits and any(one.filled and not one.average_price for one in trade.left.values()):
             return []
         held = trade.held
-        del self._trades[held.symbol]
+        self._trades = {whose: one for whose, one in self._trades.items() if one is not trade}
         self._counts["close"] += 1
         by = self._closed_by(trade, max(trade.left.values(), key=lambda one: one.seen_at))
         return [f"closed {held.symbol} {held.side} {_figure(sold)} @ {self._gained(trade, sold)}, {by}"]
@@ -284,6 +304,13 @@ class Diary:
             return "a price not known yet"
         one = self._known.get(symbol)
         return _figure(price) if one is None else f"{price:.{max(0, -_exponent(one.rules.tick_size))}f}"
+
+
+def _apart(position: PositionRecord) -> dict[_Whose, PositionRecord]:
+    """What is told of by itself: the position, or each strategy's coins."""
+    if not (position.books and position.parts):
+        return {(position.symbol, None, None): position}
+    return {(position.symbol, *one.owner): one for one in position.books}
 
 
 def _what(order: OrderRecord) -> str:

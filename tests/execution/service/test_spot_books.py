@@ -66,6 +66,8 @@ async def test_a_lost_journal_gives_each_its_own_back_and_a_halt_ends_both(
     shown = await asyncio.to_thread(run, "positions", "--json")
     (position,) = json.loads(shown.stdout)["positions"]
     assert {one["strategy"] for one in position["books"]} == {"turtle", "rsi"}
+    table = (await asyncio.to_thread(run, "positions")).output
+    assert all(words in table for words in ("2 strategies", "rsi", "turtle")), table
     done = json.loads((await asyncio.to_thread(run, "halt", "--flatten", "--json")).stdout)
     assert (done["flattened"]["flat"], done["flattened"]["problems"]) == (True, [])
     assert [one["symbol"] for one in done["closed"]] in ([SYMBOL], [SYMBOL, SYMBOL])

@@ -19,7 +19,7 @@ from pipeline.exchange.rest import RestClient
 from pipeline.exchange.signing import Credentials, signer_for
 from pipeline.execution.runtime import executor as runtime
 from pipeline.finding import Finding
-from pipeline.settings import Risk
+from pipeline.settings import Portfolio, Risk
 from pipeline.simulator.handle import Simulator
 from pipeline.store.prepare import prepare
 from pipeline.store.signals.write import live_document
@@ -52,13 +52,13 @@ def house(db: Database[dict[str, Any]], monkeypatch: pytest.MonkeyPatch) -> Iter
             yield SpotHouse(db, simulator, day.ACCOUNT, place, credentials, CoinTrading(client))
 
 
-async def said(house: SpotHouse, number: int, kind: Kind, side: Side) -> str:
+async def said(house: SpotHouse, number: int, kind: Kind, side: Side, strategy: str = "turtle") -> str:
     """At the close of that minute a strategy speaks, and the ingester writes it down; the verdict."""
     close = day.begin() + number * MINUTE
     await house.until(lambda: house.simulator.now() > close)
     paid = float(house.simulator.truth_klines(SYMBOL, "1m", close - MINUTE, close - 1)[0][4])
     key, seen = SeriesKey(EXCHANGE, SYMBOL, "1m"), {"atr": round(paid * ATR, 2)}
-    finding = Finding(key, "turtle", kind, side, close - MINUTE, paid, 0.5, seen, "x")
+    finding = Finding(key, strategy, kind, side, close - MINUTE, paid, 0.5, seen, "x")
     house.db.signals.insert_one(live_document(finding, house.simulator.now()))
     await house.until(lambda: house.verdict(finding.id) != "fresh")
     return house.verdict(finding.id)
@@ -85,3 +85,22 @@ async def test_coins_are_explained_and_an_opposite_signal_sells_them(
     assert None not in {sold.live, sold.paper, kept.live, kept.paper}
     assert (sold.rest, kept.rest) == (Decimal(0), Decimal(0))
     assert found.live - found.paper == sum(found.by_cause.values())
+
+
+async def test_coins_that_two_strategies_hold_are_explained_for_each_of_them(
+    house: SpotHouse, mongo_uri: str, home: Path
+) -> None:
+    books = Portfolio(books=True)
+    async with house.executor(recv_window=60_000, portfolio=books, **SLOW):
+        assert await said(house, 1, "entry", "long") == "taken"
+        assert await said(house, 1, "trial", "long", "rsi") == "taken"
+        await house.calm()
+        assert await said(house, 2, "exit", "long") == "taken"
+        await house.until(lambda: (found := house.position()) and len(found.books) == 1)
+        await house.until(lambda: house.simulator.now() > day.begin() + 3 * MINUTE)
+        await house.calm()
+    risk = Risk(**(RISK | SLOW))
+    found = explained(house, mongo_uri, home, risk, day.begin() - MINUTE, day.begin() + 3 * MINUTE, portfolio=books)
+    assert (found.asset, found.signals, found.alike) == ("USDT", 3, 3)
+    assert {(one.strategy, one.closed_at is None) for one in found.rows} == {("turtle", False), ("rsi", True)}
+    assert [one.rest for one in found.rows] == [Decimal(0), Decimal(0)]
