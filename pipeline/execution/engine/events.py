@@ -132,7 +132,8 @@ class FillsSeen:
 @dataclass(frozen=True, slots=True)
 class Recalled:
     """The answer to `Recall`: every order of the account in the symbol, open or not, conditional ones first; those of
-    them that are in the journal; the trades; and the signals that could have opened something."""
+    them that are in the journal; the trades; and the signals that could have opened something, where one of ours is
+    `unexplained` without."""
 
     symbol: str
     orders: tuple[OrderTold, ...]

@@ -14,6 +14,7 @@ from pipeline.execution.engine.protect import stops_loss_of, tightened
 from pipeline.execution.engine.provenance import Fill, entered_by, fill_of, since_flat
 from pipeline.execution.engine.state import (
     CLOSING,
+    DECIDED,
     ENTERING,
     ZERO,
     OrderRecord,
@@ -81,6 +82,13 @@ def entered(position: PositionRecord, order: OrderRecord, now: int) -> PositionR
         opened_at=now if opened else position.opened_at,
         missing=ZERO if opened else position.missing,
     )
+
+
+def unexplained(orders: Iterable[OrderTold], known: Iterable[OrderRecord]) -> bool:
+    """Whether one of the orders was made of a signal that has to be found first: the journal, which has those that are
+    `known`, does not have what was decided."""
+    explained = {one.id for one in known if one.plan is not None or (one.leg == "exit" and one.signal is not None)}
+    return any(leg_of(one.id) in DECIDED and one.id not in explained for one in orders)
 
 
 def rebuilt(

@@ -26,6 +26,7 @@ from pipeline.execution.engine.effects import (
     SetMargin,
 )
 from pipeline.execution.engine.events import Recalled
+from pipeline.execution.engine.rebuild import unexplained
 from pipeline.execution.engine.state import OrderRecord
 from pipeline.execution.gateway.orders_out import Gateway
 from pipeline.execution.runtime import documents
@@ -92,8 +93,10 @@ class Performer:
             return
         orders, trades = past
         try:
-            known = self.stores.journal.named(one.id for one in orders)
-            signals = self.stores.signals.of_symbol(symbol, to_datetime(since))
+            found = self.stores.journal.named(one.id for one in orders)
+            known = tuple(documents.order_record(one) for one in found)
+            wanted = unexplained(orders, known)
+            signals = self.stores.signals.of_symbol(symbol, to_datetime(since)) if wanted else []
         except PyMongoError as error:
             log.warning("the past of %s cannot be read in the database: %s", symbol, str(error)[:200])
             return
@@ -101,7 +104,7 @@ class Performer:
             Recalled(
                 symbol,
                 orders,
-                tuple(documents.order_record(one) for one in known),
+                known,
                 trades,
                 tuple(documents.signal_view(one) for one in signals),
             )

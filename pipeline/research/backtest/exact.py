@@ -31,6 +31,7 @@ from pipeline.execution.engine.events import (
     TradingSeen,
 )
 from pipeline.execution.engine.machine import Core
+from pipeline.execution.engine.rebuild import unexplained
 from pipeline.execution.engine.risk import ACCOUNT_LOSS, ACCOUNT_PROFIT, of_coin
 from pipeline.execution.engine.state import PROTECTING, BreakerView, OrderRecord, TradingView
 from pipeline.execution.gateway import reports_in
@@ -306,8 +307,9 @@ class ExactRun:
             raise ValueError(f"the venue does not say what became of {symbol}")
         orders, trades = past
         known = tuple(self._record.orders[one.id] for one in orders if one.id in self._record.orders)
-        said = tuple(one for one in self._signals[: self._next_signal] if one.symbol == symbol and one.at >= since)
-        self._later(self._one_way, Recalled(symbol, orders, known, trades, said))
+        said = self._signals[: self._next_signal] if unexplained(orders, known) else ()
+        signals = tuple(one for one in said if one.symbol == symbol and one.at >= since)
+        self._later(self._one_way, Recalled(symbol, orders, known, trades, signals))
 
     def _drain(self) -> bool:
         """Pass on what the exchange tells of the account; whether there was anything."""

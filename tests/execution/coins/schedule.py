@@ -18,6 +18,7 @@ from pipeline.execution.engine import effects as ef
 from pipeline.execution.engine import events as ev
 from pipeline.execution.engine.client_ids import Identity
 from pipeline.execution.engine.machine import Core
+from pipeline.execution.engine.rebuild import unexplained
 from pipeline.execution.engine.state import (
     ENTERING,
     AccountView,
@@ -422,7 +423,8 @@ class Schedule:
     def answer_past(self, now: int) -> None:
         orders = tuple(one.told(fee=False) for one in self.exchange.orders)
         known = tuple(self.journal.orders[one.id] for one in orders if one.id in self.journal.orders)
-        signals = tuple(one for one in self.signals.values() if one.at <= now and one.kind in ENTERING)
+        wanted = unexplained(orders, known)
+        signals = tuple(one for one in self.signals.values() if wanted and one.at <= now and one.kind in ENTERING)
         self.back(ev.Recalled(SYMBOL, orders, known, tuple(self.exchange.trades), signals), self.quick(now))
 
     def answer_snapshot(self, asked: int, now: int) -> None:

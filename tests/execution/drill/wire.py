@@ -6,6 +6,7 @@ from abc import abstractmethod
 from collections.abc import Callable
 
 from pipeline.execution.engine import events as ev
+from pipeline.execution.engine.rebuild import unexplained
 from pipeline.execution.engine.state import ENTERING, AccountView, OrderRecord, TradeTold
 from tests.execution.drill import on_the_way
 from tests.execution.drill.setting import END, IDENTITY, POLICY
@@ -128,8 +129,9 @@ class Wire(World):
         said = (self.exchange.said_of(one) for one in sorted(self.exchange.orders, key=lambda one: not one.algo))
         orders = tuple(one for one in said if one is not None)
         known = {one.id: self.journal.orders[one.id] for one in orders if one.id in self.journal.orders}
+        wanted = unexplained(orders, known.values())
         signals = tuple(
-            one for one in self.signals.values() if one.confirmed and one.at <= now and one.kind in ENTERING
+            one for one in self.signals.values() if wanted and one.confirmed and one.at <= now and one.kind in ENTERING
         )
         past = ev.Recalled(SYMBOL, orders, tuple(known.values()), self.listed(now), signals)
         self.back(past, self.quick(now))
