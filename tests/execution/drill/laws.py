@@ -154,14 +154,28 @@ def closes(signal: SignalView, held: PositionRecord) -> bool:
     return signal.kind == "entry" or (signal.kind == "trial" and held.trial)
 
 
-def broken_position_law(schedule: World) -> str | None:
-    exchange = schedule.exchange
+def held_and_standing(schedule: World) -> tuple[PositionRecord, list[Placed]]:
+    """What the journal holds, and what of ours is open at the exchange."""
     held = schedule.journal.positions.get(SYMBOL) or PositionRecord(SYMBOL)
-    standing = [one for one in exchange.open_orders() if IDENTITY.owns(one.client_id)]
-    if held.quantity != exchange.position:
-        return f"the journal holds {held.quantity}, the exchange {exchange.position}"
+    return held, [one for one in schedule.exchange.open_orders() if IDENTITY.owns(one.client_id)]
+
+
+def broken_in_any(schedule: World) -> str | None:
+    """The law of what is held, whoever's: as much as the exchange has, nothing that is to be closed, and no entry that
+    rests after its time."""
+    held, standing = held_and_standing(schedule)
+    if held.quantity != schedule.exchange.position:
+        return f"the journal holds {held.quantity}, the exchange {schedule.exchange.position}"
     if schedule.close_asked is not None:
-        return f"to be closed since {schedule.close_asked}, and holding {exchange.position}"
+        return f"to be closed since {schedule.close_asked}, and holding {schedule.exchange.position}"
+    resting = [one for one in standing if not one.algo]
+    return f"{schedule.exchange.position} held, and an entry rests after its time: {resting}" if resting else None
+
+
+def broken_position_law(schedule: World) -> str | None:
+    exchange, (held, standing) = schedule.exchange, held_and_standing(schedule)
+    if broken := broken_in_any(schedule):
+        return broken
     if unsaid := badly_said(schedule):
         return unsaid
     if len(schedule.endings) != schedule.ends:
@@ -179,8 +193,6 @@ def broken_position_law(schedule: World) -> str | None:
         return f"halted with flatten, and still holding {exchange.position}"
     if held.signal is None and not schedule.faults.by_hand:
         return f"nobody knows the signal of what is held: {held}"
-    if resting := [one for one in standing if not one.algo]:
-        return f"{exchange.position} held, and an entry rests after its time: {resting}"
     stops = [one for one in standing if one.kind == "STOP_MARKET"]
     targets = [one for one in standing if one.kind != "STOP_MARKET"]
     if not exchange.protected() or len(stops) != 1 or not stops[0].close_position:

@@ -2,18 +2,19 @@
 that hold for books beside all others.
 """
 
+from collections.abc import Iterable
 from dataclasses import replace
 from decimal import Decimal
 from random import Random
 
 from pipeline.execution.engine.effects import JournalPosition, Place
-from pipeline.execution.engine.state import ENTERING, OrderRecord, PositionRecord, SignalView
+from pipeline.execution.engine.state import ENTERING, OrderRecord, Owner, PositionRecord, SignalView
 from pipeline.settings import Portfolio
 from pipeline.timeline import SECOND
 from tests.execution.drill import laws
 from tests.execution.drill.markets import UM, Market
 from tests.execution.drill.schedule import Schedule
-from tests.execution.drill.setting import ATR, IDENTITY, START, TROUBLE
+from tests.execution.drill.setting import ATR, START, TROUBLE
 from tests.execution.drill.story import LADDER, OWN, draw_story
 from tests.execution.model import SYMBOL, Placed
 
@@ -25,14 +26,16 @@ class BookSchedule(Schedule):
     """One in which two or three strategies speak, each of its own side and at its own pace."""
 
     def __init__(self, seed: int, rests: float = 0.4, market: Market = UM) -> None:
-        super().__init__(seed, rests, market)
+        self.paying = Random(f"paying {seed}")
+        """Of its own: what the exchange refuses, and the executor may not have heard of."""
+        least = market.terms.least * self.paying.choice([1, 1, 20, 60])
+        market = replace(market, terms=replace(market.terms, least=least))
+        super().__init__(seed, rests, self.paying.choice([market, with_its_least(market)]))
         if self.paying.random() < 0.5:
             self.exchange.wallet = market.equity * self.paying.choice([Decimal(1), Decimal("0.5"), Decimal("0.2")])
 
     def draw(self, seed: int, rests: float) -> None:
         super().draw(seed, rests)
-        self.paying = Random(f"paying {seed}")
-        """Of its own: whether there is less to pay with than the executor is told."""
         self.policy = replace(self.policy, portfolio=Portfolio(books=True))
         self.signals = draw_stories(Random(f"books {seed}"))
         self.crossed = 0
@@ -41,9 +44,11 @@ class BookSchedule(Schedule):
         """Each order that has left, as it left first."""
 
     def become_quiet(self, now: int) -> None:
-        """Somebody pays in."""
+        """Somebody pays in, and what the exchange takes at least is known."""
         self.exchange.wallet += 100 * self.market.equity
+        self.market = with_its_least(self.market)
         super().become_quiet(now)
+        self.feed(self.rules(now), now)
 
     def perform(self, effect: object, now: int) -> None:
         if isinstance(effect, JournalPosition):
@@ -51,6 +56,12 @@ class BookSchedule(Schedule):
         if isinstance(effect, Place):
             self.left.setdefault(effect.order.id, effect.order)
         super().perform(effect, now)
+
+
+def with_its_least(market: Market) -> Market:
+    """One of whose contract the executor knows what an order has to be worth at least."""
+    filters = market.instrument.rules.model_copy(update={"min_notional": market.terms.least})
+    return replace(market, instrument=replace(market.instrument, filters=filters))
 
 
 def draw_stories(random: Random) -> dict[str, SignalView]:
@@ -78,25 +89,20 @@ def broken_law(schedule: BookSchedule) -> str | None:
 
 def broken_book_law(schedule: BookSchedule) -> str | None:
     """Of what is held, once all is quiet: the books add up, and each has its stop."""
-    exchange = schedule.exchange
-    held = schedule.journal.positions.get(SYMBOL) or PositionRecord(SYMBOL)
-    standing = [one for one in exchange.open_orders() if IDENTITY.owns(one.client_id)]
-    if held.quantity != exchange.position:
-        return f"the journal holds {held.quantity}, the exchange {exchange.position}"
-    if schedule.close_asked is not None:
-        return f"to be closed since {schedule.close_asked}, and holding {exchange.position}"
+    exchange, (held, standing) = schedule.exchange, laws.held_and_standing(schedule)
+    if broken := laws.broken_in_any(schedule):
+        return broken
     if held.ours and sum((one.quantity for one in held.books), ZERO) != held.quantity:
         return f"the books do not add up to what is held: {held}"
     if schedule.halted and held.ours and (held.quantity or held.books):
         return f"halted with flatten, and still holding {held}"
-    if odd := next((one for one in held.books if one.closing or (one.quantity > 0) != (one.side == "long")), None):
-        return f"not at rest: {odd}"
-    if resting := [one for one in standing if not one.algo]:
-        return f"an entry rests after its time: {resting}"
+    for one in held.books:
+        if (one.quantity > 0) != (one.side == "long") or (one.closing and not is_too_small(schedule, held, one)):
+            return f"not at rest: {one}"
     if larger := larger_than_its_own(schedule, held):
         return larger
     if not exchange.position:
-        return f"flat, and open at the exchange: {standing}" if standing else watched(schedule, held.books)
+        return f"flat, and open at the exchange: {standing}" if standing else watched(schedule, held, held.books)
     if not held.ours and exchange.reopened_by_hand_at:
         return None
     return broken_stop_law(schedule, held, [one for one in standing if one.kind == "STOP_MARKET"])
@@ -116,11 +122,11 @@ def larger_than_its_own(schedule: BookSchedule, held: PositionRecord) -> str | N
     return None
 
 
-def made_by_each(schedule: BookSchedule) -> dict[tuple[str | None, str | None], Decimal]:
+def made_by_each(schedule: BookSchedule) -> dict[Owner, Decimal]:
     """What the fills of each strategy's own orders come to, as the exchange has them. An entry the other way begins
     anew: what it had was closed by an order for all."""
     names = {one.number: one.client_id for one in schedule.exchange.every_order()}
-    made: dict[tuple[str | None, str | None], Decimal] = {}
+    made: dict[Owner, Decimal] = {}
     for trade in schedule.exchange.trades:
         order = schedule.left.get(names[trade.exchange_id])
         if order is None or order.owner[0] is None:
@@ -131,6 +137,13 @@ def made_by_each(schedule: BookSchedule) -> dict[tuple[str | None, str | None], 
         elif held * change < 0:
             made[order.owner] = held + (change if abs(change) <= abs(held) else -held)
     return made
+
+
+def is_too_small(schedule: BookSchedule, held: PositionRecord, book: PositionRecord) -> bool:
+    """Whether it cannot be closed: an order for it may open something, and is worth less than the exchange takes."""
+    reduces = book.quantity * held.quantity > 0 and abs(held.quantity) >= abs(book.quantity)
+    worth = abs(book.quantity) * abs(schedule.market.terms.value(schedule.exchange.price))
+    return not reduces and worth < schedule.market.terms.least
 
 
 def broken_stop_law(schedule: BookSchedule, held: PositionRecord, stops: list[Placed]) -> str | None:
@@ -154,15 +167,16 @@ def broken_stop_law(schedule: BookSchedule, held: PositionRecord, stops: list[Pl
     found = sorted((one.trigger, one.quantity) for one in stops if not one.close_position)
     if found != sorted(wanted):
         return f"the stops of the books are {found}, not {sorted(wanted)}: {held}"
-    return watched(schedule, [one for one in held.books if one not in mine])
+    return watched(schedule, held, [one for one in held.books if one not in mine])
 
 
-def watched(schedule: BookSchedule, books: object) -> str | None:
+def watched(schedule: BookSchedule, held: PositionRecord, books: Iterable[PositionRecord]) -> str | None:
     """What has no stop at the exchange is closed when its price has come; of what is not traded any more nothing is."""
     price = schedule.exchange.price
     if schedule.exchange.settling:
         return None
     for one in books:
-        if price <= one.stop_price if one.quantity > 0 else price >= one.stop_price:
+        reached = price <= one.stop_price if one.quantity > 0 else price >= one.stop_price
+        if reached and not is_too_small(schedule, held, one):
             return f"the price is {price}, and held is {one}"
     return None
