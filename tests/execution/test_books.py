@@ -58,6 +58,12 @@ def stand(driver: Driver) -> None:
                 driver.seen(order, "cancelled")
 
 
+def trades_of(driver: Driver) -> tuple[TradeTold, ...]:
+    """The fills as the exchange lists them."""
+    filled = [one for one in driver.core.orders() if one.filled]
+    return tuple(TradeTold(one.exchange_id, one.side, one.filled, PRICE, D(0), D(0), one.seen_at) for one in filled)
+
+
 def two(way: str = "long", atr: int = 600) -> Driver:
     """The ladder holds 0.222 long, with its stop at 59,400; the other strategy holds a position of its own."""
     driver = Driver(BOOKS)
@@ -379,15 +385,23 @@ def test_an_entry_that_is_found_again_is_its_owners_with_the_stop_that_its_signa
     found = after.told(entry, "filled", "0.111", average_price=PRICE)
     after(ev.OrderSeen(found, "query"), 1)
     assert held(after) == {"macd": D("0.222")}
-    trades = [
-        TradeTold(one.exchange_id, "BUY", one.filled, PRICE, D(0), D(0), one.seen_at)
-        for one in before.core.orders()
-        if one.filled
-    ]
-    after.recalled(found, trades=tuple(trades), signals=(signal("r1", strategy="rsi", at=T + 1, atr=D(600)),))
+    after.recalled(found, trades=trades_of(before), signals=(signal("r1", strategy="rsi", at=T + 1, atr=D(600)),))
     assert {one.strategy: (one.quantity, one.stop_price, one.atr) for one in after.position().books} == {
         "macd": (D("0.222"), D(59_400), D(300)), "rsi": (D("0.111"), D(58_800), D(600)),
     }  # fmt: skip
+
+
+def test_where_the_journal_is_lost_what_is_held_is_of_one_that_has_entered_its_side() -> None:
+    before = two("short")
+    filled = [one for one in before.core.orders() if one.filled]
+    after = Driver(BOOKS, ready=False)
+    after.snapshot(
+        [before.told(one) for one in before.core.orders() if one.leg == "stop" and one.unsettled], D("0.111")
+    )
+    said = (signal(), signal("r1", strategy="rsi", at=T + 1, side="short", atr=D(600)))
+    told = [before.told(one, "filled", one.filled, average_price=PRICE) for one in filled]
+    after.recalled(*told, trades=trades_of(before), signals=said)
+    assert held(after) == {"macd": D("0.111")}
 
 
 def test_what_was_held_before_there_were_books_is_one() -> None:

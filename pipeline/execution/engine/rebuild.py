@@ -106,7 +106,8 @@ def rebuilt(
     entries = [one for one in orders if one.leg in ENTERING and one.filled]
     opener = None if first is None else _opener(first, position, orders, entries)
     stops = [one for one in orders if one.stands and stops_loss_of(one, position)]
-    made_of = [] if opener is None else entries[entries.index(opener) :]
+    later = [] if opener is None else entries[entries.index(opener) + 1 :]
+    made_of = [] if opener is None else [opener, *(one for one in later if one.side == opener.side)]
     its_own = position.managed and (position.books or (opener and opener.signal in {None, position.signal}))
     if opener is not None and not its_own:
         mended = _opened_by(position, made_of, signals.get(opener.id), risk)
@@ -118,8 +119,8 @@ def rebuilt(
         mended = replace(position, ours=True, opened_at=stops[0].created_at)
     else:
         return None
-    for later in () if position.books else made_of[1:]:
-        mended = _added(mended, later, signals.get(later.id))
+    for one in () if position.books else made_of[1:]:
+        mended = _added(mended, one, signals.get(one.id))
     return guarded(mended, orders)
 
 

@@ -110,13 +110,16 @@ def broken_book_law(schedule: BookSchedule) -> str | None:
 
 def larger_than_its_own(schedule: BookSchedule, held: PositionRecord) -> str | None:
     """No book is larger than what its own entries have made of it, less what its own orders have closed since. Of what
-    others do on the account it has its share, and where the journal is lost one book has it all."""
-    faults = schedule.faults
-    if faults.by_hand or faults.opened is not None or faults.restored is not None:
+    others do on the account it has its share, and where the journal is lost one book has it all: one of those that have
+    entered its side."""
+    faults, made = schedule.faults, made_by_each(schedule)
+    if faults.by_hand or faults.opened is not None:
         return None
-    made = made_by_each(schedule)
     for one in held.books:
         most = made.get(one.owner, ZERO)
+        entered = [each for each in schedule.left.values() if each.leg in ENTERING and each.owner == one.owner]
+        if faults.restored is not None and any((each.side == "BUY") == (one.quantity > 0) for each in entered):
+            continue
         if one.strategy is not None and (one.quantity * most <= 0 or abs(one.quantity) > abs(most)):
             return f"larger than its own entries have made it, which is {most}: {one}"
     return None
