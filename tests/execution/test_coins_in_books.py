@@ -162,6 +162,22 @@ def test_of_a_lost_journal_each_has_what_its_own_orders_have_bought() -> None:
     assert {one.order.strategy for one in after.got(JournalIntent)} == {"macd", "rsi"}
 
 
+def test_what_stands_and_is_nobodys_goes_before_anything_else_sells_the_same_coins() -> None:
+    before = two()
+    pairs = [one for one in before.core.orders() if one.stands]
+    after = Coins(BOOKS)
+    after.compared(*(before.told(one) for one in pairs), balance=before.position().quantity)
+    after.recalled(*past(before), trades=trades(before), signals=(signal(), signal(**RSI)))
+    assert {one.order.id for one in after.got(Cancel)} >= {one.id for one in pairs if one.leg == "stop"}
+    after.journal()
+    after.wait(SECOND)
+    assert [one for one in after.all if isinstance(one, Place)] == []
+    for one in pairs:
+        after.seen(one, "cancelled")
+    after.wait(SECOND)
+    assert {one.order.strategy for one in after.all if isinstance(one, Place)} == {"macd", "rsi"}
+
+
 def test_where_nobody_knows_whose_were_sold_what_is_left_is_one_book() -> None:
     before = two()
     stop = standing(before, "rsi")["stop"]

@@ -333,8 +333,7 @@ class Reconciler:
         somebody who has taken them."""
         memory = self._memory
         self._has_ended = True
-        for what in ("stop", "close"):
-            memory.hold_no_more(book.symbol, memory.pace(what, book))
+        memory.hold_no_more(book.symbol, memory.pace("stop", book), memory.pace("close", book))
         other = memory.newest_other(book.symbol) if book.missing else None
         ending = how_it_ended(book, memory.orders_of(book), other, 0, book.reduced_at)
         memory.end(book, Notify(ending.level, f"{book.symbol} of {book.strategy} is closed", ending.words))
