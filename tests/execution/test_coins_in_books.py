@@ -156,18 +156,35 @@ def test_of_a_lost_journal_each_has_what_its_own_orders_have_bought() -> None:
     before = two()
     after = Coins(BOOKS)
     after.compared(balance=before.position().quantity)
-    after.recalled(*past(before), trades=trades(before), signals=(signal(), signal(**RSI)))
+    bought = [one for one in past(before) if one.side == "BUY"]
+    after.recalled(*bought, trades=trades(before), signals=(signal(), signal(**RSI)))
     assert held(after) == held(before)
     assert all(one.stop_price for one in after.position().books)
     assert {one.order.strategy for one in after.got(JournalIntent)} == {"macd", "rsi"}
 
 
+def lost(pairs: list[OrderTold], before: Coins) -> Coins:
+    """What was held by two is found again; these stand."""
+    after = Coins(BOOKS)
+    after.compared(*pairs, balance=before.position().quantity)
+    after.recalled(*past(before), trades=trades(before), signals=(signal(), signal(**RSI)))
+    return after
+
+
+def test_what_stands_for_just_so_much_as_one_holds_is_its_own() -> None:
+    before = two()
+    after = lost([before.told(one) for one in before.core.orders() if one.stands], before)
+    after.wait(5 * SECOND)
+    assert [one for one in after.all if isinstance(one, JournalIntent | Cancel)] == []
+    assert [(one.stop_order, one.stop_price) for one in after.position().books] == [
+        (one.stop_order, one.stop_price) for one in before.position().books
+    ]
+
+
 def test_what_stands_and_is_nobodys_goes_before_anything_else_sells_the_same_coins() -> None:
     before = two()
     pairs = [one for one in before.core.orders() if one.stands]
-    after = Coins(BOOKS)
-    after.compared(*(before.told(one) for one in pairs), balance=before.position().quantity)
-    after.recalled(*past(before), trades=trades(before), signals=(signal(), signal(**RSI)))
+    after = lost([replace(before.told(one), quantity=D("0.001")) for one in pairs], before)
     assert {one.order.id for one in after.got(Cancel)} >= {one.id for one in pairs if one.leg == "stop"}
     after.journal()
     after.wait(SECOND)

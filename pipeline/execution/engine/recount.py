@@ -4,12 +4,13 @@ the journal lacks of it is written into it.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from decimal import Decimal
 
 from pipeline.execution.engine import coins, holdings
 from pipeline.execution.engine.events import Recalled
 from pipeline.execution.engine.memory import Memory
-from pipeline.execution.engine.rebuild import bought
-from pipeline.execution.engine.state import OrderRecord, Owner, PositionRecord, SignalView
+from pipeline.execution.engine.rebuild import bought, guarded
+from pipeline.execution.engine.state import PROTECTING, OrderRecord, Owner, PositionRecord, SignalView
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +45,27 @@ class Recount:
         made = [self.memory.orders[name] for name in whole.parts]
         is_known = all(owners[one.id][0] for one in made if one.side == "SELL")
         several = {*(one.owner for one in position.books), *(owners[one.id] for one in made)}
-        if is_known and len(several) > 1:
-            books = self._since(made)._each(position, owners, whole.parts)
-        else:
-            books = (self._as_one(position, whole),)
-        return tuple(one for one in books if one.managed)
+        if not is_known or len(several) < 2:
+            return tuple(one for one in (self._as_one(position, whole),) if one.managed)
+        return self._claimed([one for one in self._since(made)._each(position, owners, whole.parts) if one.managed])
+
+    def _claimed(self, books: Sequence[PositionRecord]) -> holdings.Books:
+        """With what stands of which nobody knows whose it is: it is theirs who hold just so much, if only one does."""
+        claimed: dict[Owner, list[OrderRecord]] = {}
+        quantities = {one.owner: self._sellable(one) for one in books}
+        for order in self.memory.unsettled(self.past.symbol, *PROTECTING):
+            fits = [one for one in books if quantities[one.owner] == order.quantity]
+            if order.owner[0] is None and order.signal is None and order.stands and len(fits) == 1:
+                (book,) = fits
+                its = replace(order, strategy=book.strategy, interval=book.interval, signal=book.signal)
+                self.memory.write(its, "reconcile", "it is for all that its strategy holds")
+                claimed.setdefault(book.owner, []).append(its)
+        return tuple(guarded(one, claimed[one.owner]) if one.owner in claimed else one for one in books)
+
+    def _sellable(self, book: PositionRecord) -> Decimal | None:
+        filters = self.memory.market(book.symbol).filters
+        held = coins.holding(book, self.memory.orders).quantity - book.missing
+        return None if filters is None else coins.sellable(held, filters)
 
     def _since(self, made: Sequence[OrderRecord]) -> "Recount":
         """Only by what these orders have traded: before, all that was ours was sold."""

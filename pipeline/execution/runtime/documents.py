@@ -60,8 +60,8 @@ def order_changes(order: OrderRecord) -> dict[str, Any]:
     """Everything of an order that can change after its intent."""
     fields = _order_fields(order)
     changing = (
-        "signal", "interval", "exchange_id", "filled", "average_price", "fee", "realized", "slippage_pct", "error_code",
-        "seen_at", "attempts",
+        "signal", "strategy", "interval", "exchange_id", "filled", "average_price", "fee", "realized", "slippage_pct",
+        "error_code", "seen_at", "attempts",
     )  # fmt: skip
     return {name: fields[name] for name in changing if fields[name] is not None} | {"kept": order.kept}
 
