@@ -40,11 +40,9 @@ async def test_two_hold_it_and_each_leaves_by_itself(house: Any) -> None:
         atr = {"atr": round(float(house.price()) * 0.02, 1)}
         other = await house.verdict(house.say("entry", strategy="rsi", interval="15m", indicators=atr))
         assert other.verdict == "taken"
-        await house.until(lambda: len(held(house)) == 2 and stands(house))
-        assert len(house.stops()) == 2
+        await house.until(lambda: len(held(house)) == 2 and stands(house) and len(house.stops()) == 2)
         assert (await house.verdict(house.say("exit"))).verdict == "taken"
-        await house.until(lambda: [*held(house)] == ["rsi"] and stands(house))
-        assert len(house.stops()) == 1
+        await house.until(lambda: [*held(house)] == ["rsi"] and stands(house) and len(house.stops()) == 1)
     await house.check()
 
 
