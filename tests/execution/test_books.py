@@ -391,6 +391,17 @@ def test_an_entry_that_is_found_again_is_its_owners_with_the_stop_that_its_signa
     }  # fmt: skip
 
 
+def test_what_was_told_before_its_fill_and_a_restart_between_the_two_is_counted_once() -> None:
+    before = Driver(BOOKS)
+    entry = before.sent()
+    before.holds("0.222")
+    after = Driver(BOOKS, orders=before.core.orders(), positions=before.core.positions(), ready=False)
+    after.snapshot([], D("0.222"))
+    assert held(after) == {}
+    after(ev.OrderSeen(after.told(entry, "filled", "0.222", average_price=PRICE), "query"), 1)
+    assert held(after) == {"macd": D("0.222")}
+
+
 def test_where_the_journal_is_lost_what_is_held_is_of_one_that_has_entered_its_side() -> None:
     before = two("short")
     filled = [one for one in before.core.orders() if one.filled]

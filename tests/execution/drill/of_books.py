@@ -53,6 +53,7 @@ class BookSchedule(Schedule):
     def perform(self, effect: object, now: int) -> None:
         if isinstance(effect, JournalPosition):
             self.crossed += len({one.side for one in effect.position.books}) > 1
+            self.wrongs += larger_than_all_its_own(self, effect.position.books)
         if isinstance(effect, Place):
             self.left.setdefault(effect.order.id, effect.order)
         super().perform(effect, now)
@@ -108,6 +109,27 @@ def broken_book_law(schedule: BookSchedule) -> str | None:
     return broken_stop_law(schedule, held, [one for one in standing if one.kind == "STOP_MARKET"])
 
 
+def larger_than_all_its_own(schedule: BookSchedule, books: Iterable[PositionRecord]) -> list[str]:
+    """At no time a book is larger than all that its owner has ever wanted on its side, but for what others do on the
+    account, and one that has it all where the journal is lost."""
+    faults = schedule.faults
+    if faults.by_hand or faults.opened is not None or faults.restored is not None:
+        return []
+    return [
+        f"larger than all its own entries, which are {most}: {one}"
+        for one in books
+        if one.strategy is not None
+        and one.closing is None
+        and abs(one.quantity) > (most := sum((each.quantity for each in entries(schedule, one)), ZERO))
+    ]
+
+
+def entries(schedule: BookSchedule, book: PositionRecord) -> list[OrderRecord]:
+    """Those of its owner that have left, on its side."""
+    mine = [one for one in schedule.left.values() if one.leg in ENTERING and one.owner == book.owner]
+    return [one for one in mine if (one.side == "BUY") == (book.quantity > 0)]
+
+
 def larger_than_its_own(schedule: BookSchedule, held: PositionRecord) -> str | None:
     """No book is larger than what its own entries have made of it, less what its own orders have closed since. Of what
     others do on the account it has its share, and where the journal is lost one book has it all: one of those that have
@@ -117,10 +139,9 @@ def larger_than_its_own(schedule: BookSchedule, held: PositionRecord) -> str | N
         return None
     for one in held.books:
         most = made.get(one.owner, ZERO)
-        entered = [each for each in schedule.left.values() if each.leg in ENTERING and each.owner == one.owner]
-        if faults.restored is not None and any((each.side == "BUY") == (one.quantity > 0) for each in entered):
+        if one.strategy is None or (faults.restored is not None and entries(schedule, one)):
             continue
-        if one.strategy is not None and (one.quantity * most <= 0 or abs(one.quantity) > abs(most)):
+        if one.quantity * most <= 0 or abs(one.quantity) > abs(most):
             return f"larger than its own entries have made it, which is {most}: {one}"
     return None
 
