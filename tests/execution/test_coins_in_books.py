@@ -8,12 +8,14 @@ from random import Random
 
 import pytest
 
+from pipeline.app.trading_access import policy_of
+from pipeline.exchange.environments import ENVIRONMENTS
 from pipeline.execution.engine import events as ev
 from pipeline.execution.engine.diary import Diary
 from pipeline.execution.engine.effects import Cancel, JournalIntent, Notify, Place
 from pipeline.execution.engine.state import OrderRecord, OrderTold, TradeTold
 from pipeline.execution.runtime.documents import position_document, position_record
-from pipeline.settings import Portfolio
+from pipeline.settings import Portfolio, Settings
 from pipeline.timeline import SECOND
 from tests.execution.coin_driver import INSTRUMENT, RISK, SPOT, ZERO, Coins
 from tests.execution.coins.of_books import BookSchedule, broken_law
@@ -241,6 +243,14 @@ def test_without_books_what_is_held_is_one_position_again() -> None:
     assert after.position().books == ()
     assert set(after.position().parts) == {one for each in before.position().books for one in each.parts}
     assert after.position().quantity == before.position().quantity
+
+
+def test_on_spot_too_each_has_its_own_but_not_with_real_money(caplog: pytest.LogCaptureFixture) -> None:
+    settings = Settings(portfolio=Portfolio(books=True))
+    assert policy_of(settings, ENVIRONMENTS["sim-spot"]).apart
+    assert caplog.messages == []
+    assert not policy_of(settings, ENVIRONMENTS["binance-spot"]).books
+    assert ["books is not used with real money yet" in one for one in caplog.messages] == [True]
 
 
 def past(core: Coins) -> list:

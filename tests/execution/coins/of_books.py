@@ -9,11 +9,12 @@ from random import Random
 
 from pipeline.execution.engine import effects as ef
 from pipeline.execution.engine.state import OrderRecord, PositionRecord, SignalView
+from pipeline.execution.runtime.documents import position_document, position_record
 from pipeline.settings import Portfolio
 from pipeline.timeline import SECOND
 from tests.execution.coins import schedule
 from tests.execution.coins.exchange import LEAST_WORTH, LOT, Exchange, Placed
-from tests.execution.coins.schedule import ATR, START, TROUBLE, ZERO, Schedule
+from tests.execution.coins.schedule import ATR, IDENTITY, START, TROUBLE, ZERO, Schedule
 from tests.execution.model import SYMBOL
 
 STRATEGIES = (("macd", "1h"), ("turtle", "1m"), ("macd", "15m"))
@@ -90,8 +91,11 @@ class BookSchedule(Schedule):
                 self.bare_for = max(self.bare_for, now - self.bare.setdefault(owner, now))
 
     def perform(self, effect: ef.Effect, now: int) -> None:
+        """A restart goes on with what is stored of the books."""
         if isinstance(effect, ef.JournalPosition):
             self.most = max(self.most, len(effect.position.books))
+            stored = position_document(effect.position, IDENTITY, now, None)
+            effect = ef.JournalPosition(position_record(stored))
         super().perform(effect, now)
 
 
