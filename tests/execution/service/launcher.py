@@ -16,7 +16,7 @@ from pipeline.exchange.signing import Credentials, signer_for
 from pipeline.execution.engine.state import Policy
 from pipeline.execution.runtime.context import Pace
 from pipeline.execution.runtime.executor import opened
-from pipeline.settings import Risk
+from pipeline.settings import Portfolio, Risk
 from pipeline.store import connect
 from pipeline.timeline import MINUTE
 
@@ -28,7 +28,8 @@ async def run(asked: dict[str, Any]) -> None:
     here = at(ENVIRONMENTS[asked.get("exchange", "sim")], asked["url"])
     place, product = replace(here, weight_limit=1_000_000, recv_window=window), here.product
     policy = Policy(
-        here.name, Risk(**asked["risk"]), arithmetic=product.arithmetic, coins=product.margin is None,
+        here.name, Risk(**asked["risk"]), Portfolio(**asked.get("portfolio", {})),
+        arithmetic=product.arithmetic, coins=product.margin is None,
         look_at_stops_every=None if product.streams.tells_algos else 1_000,
         recv_window=window, late_margin=200, surely_listed=asked.get("surely_listed", MINUTE),
     )  # fmt: skip

@@ -240,21 +240,25 @@ def executors(house: SpotHouse, mongo_uri: str, tmp_path: Path) -> Iterator[Exec
     made.end()
 
 
-@pytest.mark.parametrize("target", ["3", None])
+@pytest.mark.parametrize(("target", "strategies"), [("3", ["turtle"]), (None, ["turtle", "rsi"])])
 async def test_killed_at_any_moment_it_goes_on_where_the_exchange_is(
-    house: SpotHouse, executors: Executors, target: str | None
+    house: SpotHouse, executors: Executors, target: str | None, strategies: list[str]
 ) -> None:
     def start() -> int:
         holder, risk = f"one {time.monotonic_ns()}", RISK | {"take_profit_atr": target}
-        return executors.start(holder, exchange=EXCHANGE, risk=risk, lease_life=2.0, surely_listed=2_000)
+        books = {"books": len(strategies) > 1}
+        return executors.start(
+            holder, exchange=EXCHANGE, risk=risk, portfolio=books, lease_life=2.0, surely_listed=2_000
+        )
 
     pid = start()
     for kind, pause in (("trial", 0.1), ("entry", 0.3), ("exit", 0.2)):
-        name = house.say(kind)
+        names = [house.say(kind, strategy=one) for one in strategies]
         await asyncio.sleep(pause)
         executors.kill(pid)
         pid = start()
-        await house.until(lambda name=name: house.verdict(name) != "fresh")
+        for name in names:
+            await house.until(lambda name=name: house.verdict(name) != "fresh")
         await house.calm()
     assert house.balance() >= OWN
     told = executors.log.read_text()
