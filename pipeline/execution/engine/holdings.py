@@ -9,7 +9,7 @@ from dataclasses import replace
 from decimal import Decimal
 
 from pipeline.execution.engine.books import farthest, total
-from pipeline.execution.engine.state import ZERO, OrderRecord, Owner, PositionRecord, flat
+from pipeline.execution.engine.state import ZERO, OrderRecord, Owner, PositionRecord
 from pipeline.portfolio.sharing import shared
 
 Books = tuple[PositionRecord, ...]
@@ -20,19 +20,19 @@ def each(position: PositionRecord) -> Books:
     return (*position.books, bare(position)) if position.books else (position,)
 
 
-def of_order(position: PositionRecord, order: OrderRecord) -> PositionRecord:
-    """The book that the order is of, or an empty one. What nobody knows whose it is, is of the only one."""
+def of_order(position: PositionRecord, order: OrderRecord) -> PositionRecord | None:
+    """The book that the order is of, if anything is held in it. What nobody knows whose it is, is of the only one."""
     books = position.books
-    found = next((one for one in books if _is_of(order, one)), None)
-    if found is None and len(books) == 1 and order.owner[0] is None and order.signal is None:
-        found = books[0]
-    return found or bare(position)
+    if len(books) == 1 and order.owner[0] is None and order.signal is None:
+        return books[0]
+    return next((one for one in books if _is_of(order, one)), None)
 
 
 def bare(position: PositionRecord) -> PositionRecord:
     """Nothing is held, as far as is known of the symbol."""
-    nothing = flat(position.symbol, position.as_of)
-    return replace(nothing, entered_at=position.entered_at, reduced_at=position.reduced_at)
+    return PositionRecord(
+        position.symbol, as_of=position.as_of, entered_at=position.entered_at, reduced_at=position.reduced_at
+    )
 
 
 def put(position: PositionRecord, changed: PositionRecord) -> PositionRecord:

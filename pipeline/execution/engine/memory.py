@@ -155,7 +155,9 @@ class Memory:
     def moved_by(self, order: OrderRecord) -> PositionRecord:
         """What the order's fills change: the position; of coins the book that it is of."""
         position = self.position(order.symbol)
-        return holdings.of_order(position, order) if self.policy.apart else position
+        if not self.policy.apart:
+            return position
+        return holdings.of_order(position, order) or holdings.bare(position)
 
     def holding(self, order: OrderRecord) -> PositionRecord:
         """What the order is of: its owner's book where there are books, else all that is held of its symbol."""
@@ -187,8 +189,8 @@ class Memory:
     def _is_of(self, order: OrderRecord, held: PositionRecord) -> bool:
         if not self.policy.apart:
             return True
-        its = self.moved_by(order)
-        return (its.managed, its.owner) == (held.managed, held.owner)
+        its = holdings.of_order(self.position(order.symbol), order)
+        return its.owner == held.owner if its and held.managed else not (its or held.managed)
 
     def locking(self, held: PositionRecord) -> list[OrderRecord]:
         """What may keep coins that are to be sold: its own orders, and what nobody knows whose it is."""
@@ -196,7 +198,8 @@ class Memory:
         return mine if not self.policy.apart else [*mine, *self._nobodys(held.symbol)]
 
     def _nobodys(self, symbol: str) -> list[OrderRecord]:
-        return [one for one in self.unsettled(symbol) if not self.moved_by(one).managed]
+        position = self.position(symbol)
+        return [one for one in self.unsettled(symbol) if holdings.of_order(position, one) is None]
 
     def busy(self, symbol: str, now: int, closes: Owner | None = None) -> bool:
         """Whether something is under way that a new decision would have to wait for. `closes`: whose own book it is to
