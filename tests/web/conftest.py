@@ -5,12 +5,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 from pymongo import MongoClient
 from pymongo.database import Database
 from typer.testing import CliRunner
@@ -20,10 +22,13 @@ from pipeline.app.opened import Opened
 from pipeline.cli import app as cli
 from pipeline.settings import Settings
 from pipeline.simulator.handle import Simulator
+from tests.browser.conftest import PATIENCE_MS, SHOTS, launch
 from tests.secret_watch import keep_secret
+from tests.web import covered
 
 SAYS = "the page is served: "
 SYMBOLS = ("BTCUSDT", "ETHUSDT")
+READY = "html[data-ready=yes]"
 
 
 @dataclass
@@ -78,6 +83,40 @@ class Served:
         answer = self.script().get(f"{self.url}/api/{path}", params=query, timeout=60)
         assert answer.status_code == 200, answer.text
         return answer.json()
+
+
+@contextmanager
+def serving(home: Path, db: Database[dict[str, Any]], uri: str, **more: str) -> Iterator[Served]:
+    """A server over what that database has; `more`: settings."""
+    chosen = {"HOME": str(home), "MONGO_URI": uri, "DATABASE": db.name, **more}
+    others = {name: value for name, value in os.environ.items() if not name.startswith("TIDEMARK_")}
+    one = Served(others | {f"TIDEMARK_{name}": value for name, value in chosen.items()}, home, db)
+    one.start()
+    keep_secret(secret_file(home).read_text())
+    yield one
+    one.kill()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """A Chromium."""
+    expect.set_options(timeout=PATIENCE_MS)
+    with sync_playwright() as playwright, launch(playwright) as one:
+        yield one
+
+
+@contextmanager
+def let_in(browser: Browser, served: Served, height: int = 900, **chosen: Any) -> Iterator[Page]:
+    """A tab that came by a link; which lines of the page run in it is counted."""
+    SHOTS.mkdir(parents=True, exist_ok=True)
+    with browser.new_context(viewport={"width": 1280, "height": height}, color_scheme="dark", **chosen) as profile:
+        tab = profile.new_page()
+        tab.set_default_timeout(PATIENCE_MS)
+        covered.begin(tab)
+        tab.goto(served.link)
+        tab.wait_for_selector(READY)
+        yield tab
+        covered.note(tab)
 
 
 @pytest.fixture(scope="module")

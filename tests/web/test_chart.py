@@ -3,7 +3,6 @@ stairs, each twice as high as the last, and a hole in the first. Beside it an ex
 
 import itertools
 import math
-import os
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,10 +11,9 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 from pymongo import MongoClient
 
-from pipeline.app.door import secret_file
 from pipeline.store.candles.store import CandleStore
 from pipeline.store.control import ControlStore
 from pipeline.store.prepare import prepare
@@ -23,12 +21,10 @@ from pipeline.store.series import SeriesStore
 from pipeline.store.symbols import SymbolStore
 from pipeline.timeline import interval, to_ms
 from schemas.series import SeriesKey
-from tests.browser.conftest import PATIENCE_MS, SHOTS, launch
+from tests.browser.conftest import SHOTS
 from tests.cli import desk
 from tests.contracts import contract
-from tests.secret_watch import keep_secret
-from tests.web import covered
-from tests.web.conftest import Served
+from tests.web.conftest import Served, let_in, serving
 from tests.web.shown import show
 
 HOUR = interval("1h")
@@ -58,38 +54,16 @@ def served(mongo: MongoClient[dict[str, Any]], mongo_uri: str, scratch: Path) ->
     SymbolStore(db).save([contract(KEY.symbol, exchange=KEY.exchange)])
     CandleStore(db).replace_closed(KEY, candles())
     SeriesStore(db).recount(KEY, "rest", to_ms(desk.NOW))
-    mine = {
-        "TIDEMARK_HOME": str(home), "TIDEMARK_MONGO_URI": mongo_uri, "TIDEMARK_DATABASE": "stairs",
-        "TIDEMARK_ALSO": REAL,
-    }  # fmt: skip
-    others = {name: value for name, value in os.environ.items() if not name.startswith("TIDEMARK_")}
-    one = Served(others | mine, home, db)
-    one.start()
-    keep_secret(secret_file(home).read_text())
-    yield one
-    one.kill()
-    mongo.drop_database("stairs")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    expect.set_options(timeout=PATIENCE_MS)
-    with sync_playwright() as playwright, launch(playwright) as one:
+    with serving(home, db, mongo_uri, ALSO=REAL) as one:
         yield one
+    mongo.drop_database("stairs")
 
 
 @pytest.fixture(scope="module")
 def tab(browser: Browser, served: Served) -> Iterator[Page]:
     """One that has a mouse and can be touched."""
-    SHOTS.mkdir(parents=True, exist_ok=True)
-    with browser.new_context(viewport={"width": 1280, "height": 900}, color_scheme="dark", has_touch=True) as profile:
-        one = profile.new_page()
-        one.set_default_timeout(PATIENCE_MS)
-        covered.begin(one)
-        one.goto(served.link)
-        one.wait_for_selector("html[data-ready=yes]")
+    with let_in(browser, served, has_touch=True) as one:
         yield one
-        covered.note(one)
 
 
 @pytest.fixture

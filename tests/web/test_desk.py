@@ -3,7 +3,6 @@ of them stay, with their age, while the database is away."""
 
 import asyncio
 import itertools
-import os
 import re
 import signal
 import time
@@ -18,12 +17,11 @@ from typing import Any
 
 import pytest
 from bson.decimal128 import Decimal128
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 from pymongo import AsyncMongoClient
 
 from pipeline.app.account import accounts
 from pipeline.app.allocation import allocation
-from pipeline.app.door import secret_file
 from pipeline.app.opened import Opened
 from pipeline.app.portfolio import portfolios
 from pipeline.app.rebalancing import coming
@@ -46,12 +44,12 @@ from schemas.control import AllocationRule
 from schemas.orders import Order, Transition
 from schemas.series import SeriesKey
 from tests import kept
-from tests.browser.conftest import PATIENCE_MS, SHOTS, launch
+from tests.browser.conftest import PATIENCE_MS, SHOTS
 from tests.cli import desk
 from tests.live_writer import write_live
 from tests.secret_watch import keep_secret
 from tests.web import covered
-from tests.web.conftest import Served
+from tests.web.conftest import Served, let_in, serving
 from tests.web.shown import CONTRAST, nameless, number, rounded, rows, show, until
 
 DATABASE = "desk"
@@ -95,14 +93,9 @@ def served(mongod: Away, scratch: Path, signal_document: Any) -> Iterator[Served
         desk.lay_out(db, signal_document)
         for back in range(40):
             AccountStore(db, "sim").add(coins(desk.NOW - timedelta(days=back), back))
-        mine = {"TIDEMARK_HOME": str(home), "TIDEMARK_MONGO_URI": mongod.uri, "TIDEMARK_DATABASE": DATABASE}
-        mine |= {f"TIDEMARK_PORTFOLIO__{name.upper()}": str(most) for name, most in CAPS.items()}
-        others = {name: value for name, value in os.environ.items() if not name.startswith("TIDEMARK_")}
-        one = Served(others | mine, home, db)
-        one.start()
-        keep_secret(secret_file(home).read_text())
-        yield one
-        one.kill()
+        caps = {f"PORTFOLIO__{name.upper()}": str(most) for name, most in CAPS.items()}
+        with serving(home, db, mongod.uri, **caps) as one:
+            yield one
 
 
 def coins(at: datetime, back: int) -> Any:
@@ -122,24 +115,10 @@ def tm(served: Served, mongod: Away) -> Iterator[Opened]:
         yield opened
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    expect.set_options(timeout=PATIENCE_MS)
-    with sync_playwright() as playwright, launch(playwright) as one:
-        yield one
-
-
 @pytest.fixture
 def page(request: pytest.FixtureRequest, browser: Browser, served: Served) -> Iterator[Page]:
-    SHOTS.mkdir(parents=True, exist_ok=True)
-    with browser.new_context(viewport={"width": 1280, "height": 900}, color_scheme="dark") as profile:
-        tab = profile.new_page()
-        tab.set_default_timeout(PATIENCE_MS)
-        covered.begin(tab)
-        tab.goto(served.link)
-        tab.wait_for_selector("html[data-ready=yes]")
+    with let_in(browser, served) as tab:
         yield tab
-        covered.note(tab)
         tab.screenshot(path=SHOTS / f"desk-{request.node.name}.png", full_page=True)
 
 

@@ -32,12 +32,11 @@ from tests.browser.conftest import PATIENCE_MS, SHOTS, launch
 from tests.cli import desk
 from tests.live_writer import write_live
 from tests.web import covered
-from tests.web.conftest import Served
+from tests.web.conftest import READY, Served
 from tests.web.shown import is_shown, nameless, number, show
 
 HOUR = interval("1h")
 KEY = SeriesKey("sim", "BTCUSDT", "1h")
-READY = "html[data-ready=yes]"
 PROCESS_MS = 2 * PATIENCE_MS
 """A process of its own has to begin first."""
 LONG_AGO = datetime(2026, 1, 1, tzinfo=UTC)

@@ -12,20 +12,18 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, expect
 
 from pipeline.simulator.handle import Simulator
 from pipeline.simulator.options import READY_KEY, READY_SECRET
 from pipeline.store.control import ControlStore
 from pipeline.timeline import to_ms
 from schemas.signals import Signal
-from tests.browser.conftest import PATIENCE_MS, SHOTS, launch
-from tests.web import covered
-from tests.web.conftest import SYMBOLS, Served
+from tests.browser.conftest import PATIENCE_MS, SHOTS
+from tests.web.conftest import READY, SYMBOLS, Served, let_in
 from tests.web.shown import show
 
 SYMBOL = "BTCUSDT"
-READY = "html[data-ready=yes]"
 PROCESS_MS = 2 * PATIENCE_MS
 MOST_TABS = 400
 HALTED, RESUMED = "halted: nothing is opened", "resumed: what is fresh"
@@ -37,13 +35,6 @@ def shared_simulator() -> Iterator[Simulator]:
     """An exchange of this story's own: nobody else has traded there."""
     with Simulator.start(lifted_limits=True) as simulator:
         yield simulator
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    expect.set_options(timeout=PATIENCE_MS)
-    with sync_playwright() as playwright, launch(playwright) as one:
-        yield one
 
 
 @pytest.fixture(scope="module")
@@ -139,15 +130,9 @@ def decided(served: Served, name: str) -> Any:
 def test_from_the_link_to_a_halt(
     kind: type[Hand], browser: Browser, served: Served, executor: None, shared_simulator: Simulator
 ) -> None:
-    SHOTS.mkdir(parents=True, exist_ok=True)
     by_mouse = kind is Hand
-    with browser.new_context(viewport={"width": 1280, "height": 720}, color_scheme="dark") as profile:
-        page = profile.new_page()
-        page.set_default_timeout(PATIENCE_MS)
-        covered.begin(page)
+    with let_in(browser, served, height=720) as page:
         hand = kind(page)
-        page.goto(served.link)
-        page.wait_for_selector(READY)
         _choose_a_coin(page, by_mouse=by_mouse)
         _change_a_stop(page, hand, "1.5" if by_mouse else "2.5")
         _run_a_backtest(page, hand)
@@ -169,7 +154,6 @@ def test_from_the_link_to_a_halt(
         _halt(page, hand)
         _nothing_is_sent_any_more(served, shared_simulator, kind.__name__)
         page.screenshot(path=SHOTS / f"story-{kind.__name__.lower()}-halted.png")
-        covered.note(page)
     _leave_nothing(served)
 
 
