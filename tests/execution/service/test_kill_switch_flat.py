@@ -100,9 +100,10 @@ async def test_stored_flatness_is_not_believed_while_an_entry_is_in_flight(house
 
 
 async def test_an_entry_that_arrives_after_the_death_of_its_executor_is_closed(house: Any, run: Run) -> None:
-    order = intended(house)
+    order, before = intended(house), looks(house)
     flattening = asyncio.create_task(flatten(run))
-    await asyncio.sleep(3)
+    await house.until(lambda: looks(house) > before)
+    assert not flattening.done(), "it may still come"
     await arrives(house, order.id)
     done = json.loads((await flattening).stdout)
     assert house.held() == 0
@@ -113,8 +114,10 @@ async def test_without_the_database_whatever_is_on_its_way_is_waited_for(
     house: Any, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TIDEMARK_MONGO_URI", f"mongodb://127.0.0.1:{any_free_port()}/?serverSelectionTimeoutMS=300")
+    before = looks(house)
     flattening = asyncio.create_task(flatten(run, code=3))
-    await asyncio.sleep(4)
+    await house.until(lambda: looks(house) > before)
+    assert not flattening.done(), "something may still come"
     await arrives(house, us(house).order_id("late", "entry"))
     assert json.loads((await flattening).stdout)["flattened"]["flat"] is True
     assert house.held() == 0
@@ -198,6 +201,11 @@ async def test_the_orders_of_another_installation_are_left_where_it_is_known_who
     await asyncio.to_thread(run, "halt", "--flatten")
     open_ = [one.client_order_id for one in house.trading.open_orders()]
     assert open_ == [another][:left]
+
+
+def looks(house: Any) -> int:
+    """How often somebody has asked what is held."""
+    return int(house.simulator.ledger()["requests"].get("GET /fapi/v3/positionRisk", 0))
 
 
 def intended(house: Any) -> Order:
