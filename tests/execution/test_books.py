@@ -205,6 +205,25 @@ def test_what_is_worth_too_little_to_be_closed_against_the_others_waits() -> Non
     assert not driver.got(Place)
 
 
+def test_what_its_strategy_says_of_what_cannot_be_closed_yet_is_decided_and_keeps_no_other_waiting() -> None:
+    driver = two("short")
+    driver(rules(filters=FILTERS.model_copy(update={"min_notional": D(7_000)}), asof=driver.now))
+    driver(ev.PriceSeen(SYMBOL, D(61_201), driver.now))
+    driver.wait(250)
+    assert [one.closing for one in driver.position().books] == [None, "its stop at 61200 was reached"]
+    soon = driver.now + 500
+    driver(
+        ev.SignalSeen(
+            signal("r2", kind="exit", side="short", strategy="rsi", at=driver.now, fresh_until=soon, last_word=True)
+        )
+    )
+    driver(ev.SignalSeen(signal("m", strategy="turtle", at=driver.now + 1, fresh_until=driver.now + 60_000)))
+    driver.wait(1_000)
+    assert driver.verdict("r2").verdict == "expired"
+    assert driver.verdict("m") or [one for one in driver.core.orders() if one.signal == "m"]
+    assert not [one for one in driver.core.orders() if one.owner[0] == "rsi" and one.leg in {"exit", "flatten"}]
+
+
 def test_what_is_left_when_the_others_are_gone_has_its_stop() -> None:
     driver = two("short")
     order = driver.sent(name="x", kind="exit", at=T + 2, fresh_until=T + 600_000)

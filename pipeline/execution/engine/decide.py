@@ -57,7 +57,8 @@ def decide(ask: Ask) -> Choice:
     signal, position = ask.signal, ask.position
     held = position.ours and position.quantity != 0
     closes = held and position.is_left_by(signal)
-    if signal.is_late(ask.now) and not (closes and signal.last_word and position.belongs_to(signal)):
+    is_to_close = closes and position.closing is None  # what is being closed needs no other order for it
+    if signal.is_late(ask.now) and not (is_to_close and signal.last_word and position.belongs_to(signal)):
         return Expire(_lateness(signal, ask.now))
     if ask.closed and held:
         return Skip(f"a {position.side} position is held again")

@@ -144,12 +144,11 @@ class Decisions:
         late = signal.is_late(now)
         if late and signal.leaves is None:
             return True
-        known = (
-            self._memory.compared
-            and self._worth.known
-            and not self._memory.busy(signal.symbol, now, self._closed_by(signal))
-        )
-        known = known and view(self._memory.position(signal.symbol), signal).closing is None
+        is_closing = view(self._memory.position(signal.symbol), signal).closing is not None
+        if late and is_closing and self._policy.netted and self._memory.compared and signal.id not in self._turns:
+            return True  # it may take for ever: what is worth too little is not closed against what others hold
+        known = self._memory.compared and self._worth.known and not is_closing
+        known = known and not self._memory.busy(signal.symbol, now, self._closed_by(signal))
         if not known or (not late and self._margins.awaited(signal.symbol)):
             return False
         return self._recaller.is_new(self._unless_taken_back(signal), now)

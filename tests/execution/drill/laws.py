@@ -51,7 +51,7 @@ def broken_law(schedule: World, position_law: Callable[[World], str | None] | No
         closed := [one for one in journal.orders.values() if one.leg == "flatten" and one.strategy is None]
     ):
         return f"nothing was wrong but that the exchange forgot for a while, and the position was closed: {closed}"
-    if unheeded := late_exit(schedule):
+    if unheeded := late_exit(schedule, but_closing=True):
         return f"held, though its strategy is out since {unheeded}"
     if naked := naked_for_too_long(schedule):
         return naked
@@ -123,13 +123,15 @@ def unsaid_end(schedule: World, verdict: WriteVerdict | None, entries: list[Plac
     return None
 
 
-def late_exit(schedule: World, now: int = END + QUIET) -> SignalView | None:
-    """The exit that was said last of what is held, and that nobody acted on because it came late."""
+def late_exit(schedule: World, now: int = END + QUIET, *, but_closing: bool = False) -> SignalView | None:
+    """The exit that was said last of what is held, and that nobody acted on because it came late. `but_closing`: what
+    is to be closed for another reason needs none."""
     position = schedule.journal.positions.get(SYMBOL)
     if position is None or not position.ours:
         return None
     books = position.books or ([position] if position.quantity else [])
-    return next((late for held in books if (late := late_exit_of(schedule, held, now))), None)
+    held = [one for one in books if not (but_closing and one.closing)]
+    return next((late for one in held if (late := late_exit_of(schedule, one, now))), None)
 
 
 def late_exit_of(schedule: World, held: PositionRecord, now: int) -> SignalView | None:
