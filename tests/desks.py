@@ -96,12 +96,14 @@ class Desk(ABC):
 
     def wrong(self) -> list[str]:
         """Where journal, store and exchange do not say the same; nothing once they do."""
-        found = [*order_differences(self.ledger(), self.journal()), *self.held_otherwise()]
+        differences = order_differences(self.ledger(), self.journal())
+        return [*differences, *self.held_otherwise(), *self.standing_otherwise()]
+
+    def standing_otherwise(self) -> list[str]:
+        """Where what is open at the exchange is not what is unsettled in the journal."""
         here = {one for one in self.standing() if one.startswith(OURS)}
         journaled = {one.id for one in OrderJournal(self.db, self.exchange).unsettled()}
-        if here != journaled:
-            found.append(f"open at the exchange {sorted(here)}, in the journal {sorted(journaled)}")
-        return found
+        return [] if here == journaled else [f"open at the exchange {sorted(here)}, in the journal {sorted(journaled)}"]
 
     def wrong_candles(self, since: int) -> Iterator[str]:
         """What of the watched series has closed since then and is not stored as it was."""
@@ -166,10 +168,16 @@ class CoinDesk(Desk):
             quantity = stored[symbol].quantity if symbol in stored else Decimal(0)
             if not 0 <= (bought - quantity) * self.price(symbol) < DUST:
                 found.append(f"{symbol}: {bought} are ours, stored {quantity}")
-            covered = [one.orig_qty for one in stops if one.symbol == symbol]
-            if covered != ([self.in_whole_steps(quantity, symbol)] if quantity else []):
-                found.append(f"{symbol}: {quantity} are held, and there are stops for {covered}")
+            covered = sorted(one.orig_qty for one in stops if one.symbol == symbol)
+            apart = self.apart(stored[symbol]) if quantity else []
+            if covered != sorted(self.in_whole_steps(one, symbol) for one in apart):
+                found.append(f"{symbol}: {apart} are held, and there are stops for {covered}")
         return found
+
+    def apart(self, position: Position) -> list[Decimal]:
+        """What has a stop of its own: all of it, or each strategy's, unless it is too little to be sold."""
+        price = self.price(position.symbol)
+        return [one.quantity for one in position.books if one.quantity * price >= DUST] or [position.quantity]
 
     def standing(self) -> list[str]:
         return [one.name for one in self.trading.open_orders()]

@@ -3,18 +3,25 @@
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from decimal import Decimal
+from itertools import chain
 from typing import Any
 
 import polars as pl
 
 from pipeline.simulator.handle import RunningSimulator
 from pipeline.store.candles.store import CandleStore
+from pipeline.timeline import to_ms
+from schemas.accounts import Snapshot
 from schemas.orders import Order
 from schemas.series import SeriesKey
 
 TOLD = ("open", "high", "low", "close", "volume", "quote_volume", "trades", "taker_buy_base", "taker_buy_quote")
 ENTERING = frozenset({"trial", "entry", "add"})
 IN_DOUBT = frozenset({"intended", "sent", "unknown"})
+AROUND = 10_000
+"""Milliseconds: the clocks of the two may be so far apart."""
+ROUNDED = Decimal("0.00000001")
+"""The exchange tells its amounts to so much."""
 
 
 def candle_differences(
@@ -74,6 +81,28 @@ def fills_of(ledger: Iterable[dict[str, Any]]) -> dict[str, Decimal]:
         if one["kind"] == "Fill":
             fills[one["client_id"]] = fills.get(one["client_id"], Decimal(0)) + Decimal(one["quantity"])
     return fills
+
+
+def wallet_differences(ledger: Iterable[dict[str, Any]], lines: Iterable[Snapshot]) -> Iterator[str]:
+    """The lines of an account's books whose wallet is not what its ledger comes to by then. What moved around that
+    moment may be in it or not: of such a line nothing can be told."""
+    moves = list(chain.from_iterable(map(_moved, ledger)))
+    for line in lines:
+        at, mine = to_ms(line.at), [(time, money) for time, asset, money in moves if asset == line.asset]
+        if not any(abs(time - at) < AROUND for time, _ in mine):
+            come_to = sum((money for time, money in mine if time < at), Decimal(0))
+            if abs(come_to - line.wallet) > ROUNDED * len(mine):
+                yield f"{line.id}: {line.wallet} in the books, {come_to} at the exchange"
+
+
+def _moved(entry: dict[str, Any]) -> Iterator[tuple[int, str, Decimal]]:
+    """When, in which asset, and by how much a wallet was moved."""
+    at = entry["time"]
+    if entry["kind"] in {"Deposit", "Funding", "Insured"}:
+        yield at, entry["asset"], Decimal(entry["amount"])
+    elif entry["kind"] == "Fill":
+        yield at, entry["asset"], Decimal(entry["realised"])
+        yield at, entry["fee_asset"], -Decimal(entry["fee"])
 
 
 def naked(held: Iterable[str], stops: Collection[Any]) -> Iterator[str]:

@@ -17,7 +17,7 @@ from rich.console import Console
 from tests.soak import tell
 from tests.soak.run import Soak, timed
 
-PATIENCE = 180.0
+PATIENCE = 480.0
 
 
 def main() -> int:

@@ -4,8 +4,9 @@ and ended with Ctrl-C."""
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,8 @@ import pexpect
 import psutil
 
 from bench.prefect_api import start_run
-from pipeline.exchange.environments import SIM, at
-from pipeline.exchange.rest import RestClient
-from pipeline.exchange.signing import Credentials, signer_for
-from pipeline.exchange.trading import Trading
+from pipeline.app.door import Door
 from pipeline.simulator.handle import RunningSimulator
-from pipeline.simulator.options import READY_KEY, READY_SECRET
 from pipeline.supervise.prefect_login import login_of
 from tests.soak.memory import role_of
 from tests.whole import METRONOME, House
@@ -32,13 +29,14 @@ SETTINGS = {
     "TIDEMARK_HISTORY_DAYS": "1",
     "TIDEMARK_STRATEGIES": "ma_breakout",
     "TIDEMARK_STRATEGY_PATHS": ",".join([f"{METRONOME}:Metronome", *(f"{DICE}:{one}" for one in DICES)]),
+    "TIDEMARK_PORTFOLIO__BOOKS": "true",
     "TIDEMARK_RISK__MAX_POSITION_PERCENT": "20",
     "TIDEMARK_RISK__MAX_ERROR_PERCENT": "100",
     "TIDEMARK_RISK__DAILY_LOSS_PERCENT": "100",
     "TIDEMARK_LOG_LEVEL": "info",
 }
-"""Small series, four strategies of which three speak often, and limits that do not end the trading where most requests
-fail on purpose."""
+"""Small series, four strategies of which three speak often, each with books of its own, and limits that do not end the
+trading where most requests fail on purpose."""
 EXCHANGE_ENDED = "exchange | ended"
 READY = "ready after"
 STOPPED = "stopped; the data stay in"
@@ -94,27 +92,26 @@ class Demo:
             raise DemoError("the demo did not say where its Prefect is")
         start_run(int(found[1]), login_of(self.house.home), deployment, {})
 
-    @contextmanager
-    def account(self, exchange: RunningSimulator) -> Iterator[Trading]:
-        """What the exchange says of the account that the executor trades with."""
-        with RestClient(at(SIM, exchange.url), Credentials(READY_KEY, signer_for(READY_SECRET))) as client:
-            client.sync_clock()
-            yield Trading(client)
+    def link(self) -> str:
+        """To its page, for whoever opens it within minutes."""
+        found = re.search(r"page +(http://\S+)", self.wait_for(READY, 0))
+        if found is None:
+            raise DemoError("the demo did not say where its page is")
+        return f"{found[1]}/enter?code={Door(self.house.home).code()}"
 
     def processes(self) -> list[psutil.Process]:
         """Everything that runs for it."""
         return self.house.processes()
 
-    def kill(self, role: str) -> bool:
-        """kill -9; False if there is nobody to kill."""
+    def victim(self, name: str) -> psutil.Process | None:
+        """A role, and of which exchange where there is one for each: "executor of sim-cm"."""
+        role, _, exchange = name.partition(" of ")
         for process in self.processes():
-            try:
-                if role_of(process.cmdline()) == role:
-                    process.kill()
-                    return True
-            except psutil.NoSuchProcess:
-                continue
-        return False
+            with suppress(psutil.NoSuchProcess):
+                command = process.cmdline()
+                if role_of(command) == role and (not exchange or serves(command, exchange)):
+                    return process
+        return None
 
     def interrupt(self) -> float:
         """Press Ctrl-C, and wait for the end; how long it took. `DemoError` if anything is left."""
@@ -145,6 +142,11 @@ class Demo:
                     log.flush()
                 except pexpect.EOF:
                     return
+
+
+def serves(command: Sequence[str], exchange: str) -> bool:
+    """Whether that is what it was started for."""
+    return ("--exchange", exchange) in pairwise(command)
 
 
 def becomes_true(so: Callable[[], Any], seconds: float) -> Any:

@@ -51,6 +51,12 @@ class Life:
         return self.samples[-1][0] - self.samples[0][0]
 
     @property
+    def by_minute(self) -> list[float]:
+        """What it took, the first sample of each minute."""
+        begin = self.samples[0][0]
+        return list({(at - begin) // 60: size for at, size in reversed(self.samples)}.values())[::-1]
+
+    @property
     def slope(self) -> float:
         """MB an hour, by the straight line that fits best, without the first third."""
         later = self._between(1 / 3, 1)

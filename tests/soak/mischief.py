@@ -7,10 +7,15 @@ kinds; kills come at the close of a minute, when there is most to lose.
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import cycle
 from random import Random
 from typing import Any
 
+import psutil
+
+from pipeline.exchange_names import EXCHANGES, is_simulated
 from pipeline.simulator.handle import RunningSimulator
 
 MINUTE = 60.0
@@ -19,9 +24,32 @@ LIMITED_EVERY = 4 * MINUTE
 LASTS = 20.0
 """Seconds after which a rule that has not struck as often as it may is taken out."""
 SKEWED_FOR = 5.0
-VICTIMS = ("executor", "ingester", "mongod", "prefect", "flows")
+MARKETS = ("um", "um", "cm", "spot")
+"""Where a rule strikes, as often as each is named."""
+SIMULATED = tuple(name for name in EXCHANGES if is_simulated(name))
+OF_EACH = tuple(f" of {name}" for name in SIMULATED)
+VICTIMS = {
+    "executor": OF_EACH,
+    "ingester": OF_EACH,
+    **dict.fromkeys(("mongod", "prefect", "flows", "page", "exchange"), ("",)),
+}
+"""Who is killed, and where there are several: which of them. The exchange only stands still for a while: its accounts
+live no longer than its process, and an exchange that forgets everything is not among what is survived."""
+EARLY = {
+    "executor": 0.0,
+    "ingester": -12.0,
+    "mongod": 2.5,
+    "prefect": 4.0,
+    "flows": 1.0,
+    "page": -5.0,
+    "exchange": -3.0,
+}
+"""When they are killed, from the close of a minute."""
+STANDS_STILL_FOR = 8.0
+"""Longer than the executor waits for an answer."""
 PAUSES = (0.5, 2.5)
-ORDERS = "/fapi/v1/*rder"
+ORDERS = "*rder"
+LISTS = "/api/v3/orderList*"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +80,11 @@ REQUESTS: Sequence[Mapping[str, Any]] = [
         )
     ),
     *({"kind": kind} for kind in ("maintenance", "truncated", "invalid_json", "reset_before")),
+    *({"kind": kind, "path": LISTS, "market": "spot"} for kind in ("unknown_after", "timeout_before", "reset_after")),
     {"kind": "answer_code", "code": -1021},
     {"kind": "answer_code", "code": -1001, "path": ORDERS},
     *({"kind": kind, "code": -1000, "path": ORDERS} for kind in ("answer_code", "answer_code_after")),
-    {"kind": "forget", "method": "GET", "path": "/fapi/v1/*lgo*"},
+    {"kind": "forget", "method": "GET", "path": "*lgo*"},
     {"kind": "slow", "milliseconds": 1_200},
     {"kind": "hang_before", "path": "*klines"},
 ]  # fmt: skip
@@ -88,7 +117,7 @@ def _deals(luck: Random, seconds: float) -> Iterator[Act]:
 def _act(at: float, card: Mapping[str, Any], luck: Random) -> Act:
     if "call" in card:
         return Act(at, card["call"])
-    rule = dict(card["rule"])
+    rule = {"market": luck.choice(MARKETS), **card["rule"]}
     rule["next"] = 1 if rule["kind"] in _NEVER_TWICE else luck.randint(1, 3)
     return Act(at, "rule", rule)
 
@@ -102,13 +131,15 @@ def _limits(luck: Random, seconds: float) -> Iterator[Act]:
 
 
 def _kills(luck: Random, seconds: float, first_close: float) -> Iterator[Act]:
-    """Each victim alike often, in the first half: a life must be long enough to see whether its memory grows."""
+    """Each victim alike often, in the first half: a life must be long enough to see whether its memory grows. Of those
+    that are one of several, one after the other."""
     half = max(seconds / 2, first_close + 1)
     closes = [first_close + MINUTE * minute for minute in range(int((half - first_close) // MINUTE) + 1)]
-    for victim in VICTIMS:
+    for victim, several in VICTIMS.items():
+        ones = cycle(luck.sample(several, k=len(several)))
         for close in luck.sample(closes, k=min(len(closes), max(1, round(half / KILLED_EVERY)))):
-            early = {"executor": 0.0, "ingester": -12.0, "mongod": 2.5, "prefect": 4.0, "flows": 1.0}[victim]
-            yield Act(max(1.0, close + early + luck.uniform(0.1, 2.0)), f"kill {victim}")
+            at = max(1.0, close + EARLY[victim] + luck.uniform(0.1, 2.0))
+            yield Act(at, f"{'stop' if victim == 'exchange' else 'kill'} {victim}{next(ones)}")
 
 
 @dataclass
@@ -116,7 +147,8 @@ class Mischief:
     """Carries acts out, and counts what came of them."""
 
     simulator: RunningSimulator
-    kill: Callable[[str], bool]
+    victim: Callable[[str], psutil.Process | None]
+    """By its name, if it lives."""
     done: Counter[str] = field(default_factory=Counter)
     _rules: dict[int, float] = field(default_factory=dict)
     _skewed_at: float | None = None
@@ -125,11 +157,26 @@ class Mischief:
         """Do it now."""
         if act.name == "rule":
             self._rules[self.simulator.faults.add(**act.fields)] = time.monotonic()
-        elif act.name.startswith("kill "):
-            self.done[act.name] += self.kill(act.name.removeprefix("kill "))
+        elif act.name.startswith(("kill ", "stop ")):
+            self._harm(act.name)
         else:
             self._call(act.name)
             self.done[act.name] += 1
+
+    def _harm(self, name: str) -> None:
+        """Nobody may be there."""
+        word, _, whom = name.partition(" ")
+        process = self.victim(whom)
+        if process is None:
+            return
+        with suppress(psutil.NoSuchProcess):
+            if word == "kill":
+                process.kill()
+            else:
+                process.suspend()
+                time.sleep(STANDS_STILL_FOR)
+                process.resume()
+            self.done[name] += 1
 
     def tidy(self) -> None:
         """Take out what has struck or had its time, and set the clock right after a while."""

@@ -20,14 +20,17 @@ from pipeline.simulator.handle import SimulatorError
 from pipeline.store import connect
 from pipeline.store.control import ControlStore
 from pipeline.store.mongod.server import Server
+from pipeline.store.watchlist import Watchlist
 from pipeline.timeline import MINUTE, to_datetime
+from tests.cli.three_accounts import accounts_of
 from tests.soak.checks import Check, Judge
-from tests.soak.demo import EXCHANGE_ENDED, READY, SYMBOLS, Demo, DemoError, becomes_true
+from tests.soak.demo import EXCHANGE_ENDED, READY, Demo, DemoError, becomes_true
 from tests.soak.explaining import explained, is_explained
 from tests.soak.memory import Life, Memory
-from tests.soak.mischief import Act, Mischief, plan
+from tests.soak.mischief import SIMULATED, Act, Mischief, plan
+from tests.soak.onlooker import Onlooker, looking
 
-STARTS_WITHIN = 120.0
+STARTS_WITHIN = 400.0
 AFTER_A_CLOSE = 8.0
 """A run has at least one close, and goes on for so long after the first: a strategy speaks only at a close."""
 LOOKED_EVERY = 1.0
@@ -72,6 +75,7 @@ class Soak:
     patience: float
     say: Say
     memory: Memory = field(default_factory=Memory)
+    onlooker: Onlooker = field(init=False)
     _asked: dict[str, float] = field(default_factory=dict)
     _next: dict[str, float] = field(default_factory=dict)
 
@@ -83,16 +87,20 @@ class Soak:
             exchange = demo.exchange()
             demo.wait_for(READY, STARTS_WITHIN)
             uri = Server(self.home).uri + CLIENT_OPTIONS
-            with connect.client(uri) as client, demo.account(exchange) as trading:
+            with (
+                connect.client(uri) as client,
+                accounts_of(demo.house, client["tidemark"]) as accounts,
+                looking(demo.link()) as self.onlooker,
+            ):
                 trade_by_the_minute(client["tidemark"], exchange.now())
-                judge = Judge(exchange, trading, client["tidemark"], exchange.now())
-                mischief = Mischief(exchange, demo.kill)
+                judge = Judge(accounts.desks, exchange.now())
+                mischief = Mischief(exchange, demo.victim)
                 self._misbehave(demo, mischief, judge, report)
                 mischief.end()
                 report.faults = dict(sorted(mischief.done.items()))
                 self.say("the faults are over")
                 self._settle(demo, replace(judge, quiet_since=datetime.now(UTC)), report)
-                report.explained = explained(demo.house)
+                report.explained = [one for desk in accounts.desks for one in explained(demo.house, desk.exchange)]
                 report.checks.append(is_explained(report.explained))
             report.checks.append(_ended(demo, report))
         report.lives = self.memory.lives
@@ -125,7 +133,7 @@ class Soak:
         began, asking = time.monotonic(), Thread()
         while True:
             now = time.monotonic() - began
-            report.checks = judge.look()
+            report.checks = [*judge.look(), self.onlooker.check(judge.exchange.now())]
             if all(check.fine for check in report.checks):
                 report.quiet_after = now
                 return
@@ -151,6 +159,7 @@ class Soak:
     def _look(self, demo: Demo, judge: Judge, report: Report, now: float) -> None:
         if self._is_due("sampled", SAMPLED_EVERY):
             self.memory.sample(demo.processes(), time.monotonic())
+            self.onlooker.look()
         if self._is_due("reset", RESET_EVERY):
             with suppress(PyMongoError):
                 report.breakers += reset_breakers(judge.database, judge.exchange.now())
@@ -179,17 +188,21 @@ def last_words(demo: Demo) -> Iterator[None]:
 
 
 def trade_by_the_minute(database: Database[dict[str, Any]], now: int) -> None:
-    """What is held by a strategy on longer candles would keep all others away from its symbol."""
-    control = ControlStore(database, "sim")
-    for symbol in SYMBOLS:
-        control.set_trading(symbol, {"intervals": ["1m"]}, by="soak", now=to_datetime(now))
+    """Where strategies have no books, what is held by one on longer candles would keep all others away from its
+    symbol."""
+    for exchange in SIMULATED:
+        control = ControlStore(database, exchange)
+        for symbol in {key.symbol for key in Watchlist(database, exchange).wanted()}:
+            control.set_trading(symbol, {"intervals": ["1m"]}, by="soak", now=to_datetime(now))
 
 
 def reset_breakers(database: Database[dict[str, Any]], now: int) -> int:
     """What a person would do after reading why: let go what only a person lets go. How many there were."""
-    control = ControlStore(database, "sim")
-    tripped = [one for one in control.read().breakers.values() if one.tripped]
-    return sum(control.reset(one.name, now=to_datetime(now), reason="seen") for one in tripped)
+    reset = 0
+    for control in (ControlStore(database, exchange) for exchange in SIMULATED):
+        tripped = [one for one in control.read().breakers.values() if one.tripped]
+        reset += sum(control.reset(one.name, now=to_datetime(now), reason="seen") for one in tripped)
+    return reset
 
 
 def progress(database: Database[dict[str, Any]]) -> str:

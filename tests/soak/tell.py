@@ -35,14 +35,14 @@ def show(report: Report, console: Console) -> None:
 
 
 def store(report: Report, path: Path) -> None:
-    """The same for a program; the samples of memory are left out."""
+    """The same for a program; of the samples of memory one a minute."""
     told = asdict(report) | {"reasons": report.reasons, "lives": [_life(life) for life in report.lives]}
     path.write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
 
 
 def _show_causes(account: Mapping[str, Any], console: Console) -> None:
     """What live brought, from what the backtest did."""
-    title = f"live {account['live']} {account['asset']}, the backtest {account['backtest']}"
+    title = f"{account['exchange']}: live {account['live']} {account['asset']}, the backtest {account['backtest']}"
     table = Table(title=title, title_justify="left", header_style="bold")
     for column in ("cause", "positions", "money", "basis points"):
         table.add_column(column)
@@ -65,6 +65,7 @@ def _life(life: Life) -> dict[str, Any]:
         "first_mb": round(sizes[0], 1),
         "last_mb": round(sizes[-1], 1),
         "most_mb": round(max(sizes), 1),
+        "mb_by_minute": [round(size) for size in life.by_minute],
         "slope_mb_per_hour": round(life.slope, 1) if life.is_long else None,
         "judged": life.is_long,
     }

@@ -10,9 +10,9 @@ from pymongo.database import Database
 from pipeline.simulator.handle import Simulator
 from pipeline.store.candles.store import CandleStore
 from pipeline.store.prepare import prepare
-from pipeline.timeline import MINUTE, interval
+from pipeline.timeline import MINUTE, interval, to_datetime
 from schemas.series import SeriesKey
-from tests.truth import candle_differences, naked, order_differences
+from tests.truth import candle_differences, naked, order_differences, wallet_differences
 
 
 def order(name: str = "tm-1", **changes: Any) -> Any:
@@ -49,6 +49,32 @@ def fill(quantity: str, name: str = "tm-1") -> dict[str, Any]:
 )
 def test_orders(ledger: list[dict[str, Any]], orders: list[Any], told: str | None) -> None:
     found = list(order_differences(ledger, orders))
+    assert found == [] if told is None else len(found) == 1 and told in found[0]
+
+
+def line(wallet: str, at: int) -> Any:
+    return SimpleNamespace(id="sim", at=to_datetime(at), asset="USDT", wallet=Decimal(wallet))
+
+
+@pytest.mark.parametrize(
+    ("lines", "told"),
+    [
+        ([line("100", MINUTE), line("107.5", 3 * MINUTE), line("107", 5 * MINUTE)], None),
+        ([line("100", MINUTE), line("108", 3 * MINUTE)], "108 in the books, 107.5 at the exchange"),
+        ([line("100", 3 * MINUTE)], "100 in the books, 107.5"),
+        ([line("100", 2 * MINUTE + 5_000)], None),
+    ],
+    ids=["true", "without the fee", "without the fill", "nobody knows"],
+)
+def test_the_books_of_an_account(lines: list[Any], told: str | None) -> None:
+    moved = {"asset": "USDT", "fee_asset": "USDT"}
+    ledger = [
+        {"kind": "Deposit", "time": 0, "amount": "100", **moved},
+        {"kind": "Deposit", "time": 0, "amount": "3", "asset": "BNB"},
+        {"kind": "Fill", "time": 2 * MINUTE, "realised": "8", "fee": "0.5", **moved},
+        {"kind": "Funding", "time": 4 * MINUTE, "amount": "-0.5", **moved},
+    ]
+    found = list(wallet_differences(ledger, lines))
     assert found == [] if told is None else len(found) == 1 and told in found[0]
 
 
