@@ -68,7 +68,7 @@ def _understand(context: Context) -> None:
 
 
 def _has_something(context: Context) -> bool:
-    held = any(one.ours and one.quantity for one in context.stores.positions.list())
+    held = any(one.ours and (one.quantity or one.books) for one in context.stores.positions.list())
     return held or bool(context.stores.journal.unsettled())
 
 

@@ -329,7 +329,8 @@ class TradingSession:
         for position in held:
             self._effects.put_nowait(JournalPosition(position))
         if self._context.hears:
-            self._begin(self._signals.remind, [one for one in held if one.ours])
+            kept = (one for one in self.core.positions() if one.quantity or one.books)
+            self._begin(self._signals.remind, [one for one in kept if one.ours])
         self._begin(self._book, Counter(self._market.asset_of(one.symbol) for one in held), snapshot.asof)
 
     def _book(self, open_positions: Mapping[str | None, int], now: int) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from pipeline.execution.engine.events import StreamBack
 from pipeline.settings import Portfolio
 from pipeline.store.control import ControlStore
 
@@ -70,14 +71,9 @@ async def test_what_they_hold_against_each_other_is_not_held_at_the_exchange(hou
 async def test_a_halt_ends_what_is_held_against_each_other_where_the_exchange_holds_nothing(
     house: Any, run: Run, acts: bool
 ) -> None:
-    most = (house.price() * 2 * Decimal("0.0036")).quantize(Decimal(1))  # three lots each, wherever the price goes
-    ControlStore(house.db, "sim").set_trading("BTCUSDT", {"max_position": most}, by="a person", now=datetime.now(UTC))
+    limit(house)
     async with house.executor(portfolio=BOOKS):
-        for number, (side, strategy) in enumerate((("long", "turtle"), ("short", "rsi"))):
-            said = await house.verdict(house.say("entry", side, strategy=strategy))
-            assert said.verdict == "taken"
-            await house.until(lambda number=number: len(held(house)) == number + 1 and stands(house))
-        assert house.held() == 0 < len(held(house))
+        await cross(house)
         if acts:
             assert await flattened(run) == ["BTCUSDT"]
     if not acts:
@@ -88,6 +84,32 @@ async def test_a_halt_ends_what_is_held_against_each_other_where_the_exchange_ho
     async with house.executor(portfolio=BOOKS):
         assert held(house) == {}
     await house.check()
+
+
+async def test_an_exit_that_is_found_late_is_carried_out_where_the_exchange_holds_nothing(house: Any) -> None:
+    limit(house)
+    async with house.executor(portfolio=BOOKS) as executor:
+        await cross(house)
+        found = {"verdict": "expired", "fresh_until": None, "source": "history"}
+        name = house.say("exit", **found)
+        executor.term.tell(StreamBack())
+        await house.until(lambda: [*held(house)] == ["rsi"] and stands(house))
+        assert house.signal(name).verdict == "taken"
+    await house.check()
+
+
+def limit(house: Any) -> None:
+    """Three lots each, wherever the price goes."""
+    most = (house.price() * 2 * Decimal("0.0036")).quantize(Decimal(1))
+    ControlStore(house.db, "sim").set_trading("BTCUSDT", {"max_position": most}, by="a person", now=datetime.now(UTC))
+
+
+async def cross(house: Any) -> None:
+    """Two hold as much against each other: the exchange holds nothing."""
+    for number, (side, strategy) in enumerate((("long", "turtle"), ("short", "rsi"))):
+        assert (await house.verdict(house.say("entry", side, strategy=strategy))).verdict == "taken"
+        await house.until(lambda number=number: len(held(house)) == number + 1 and stands(house))
+    assert house.held() == 0 < len(held(house))
 
 
 async def flattened(run: Run) -> list[str]:
