@@ -180,7 +180,7 @@ class Recaller:
         orders = known | lost
         signals = self._signals_of(orders.values(), event.signals)
         for name, order in orders.items():
-            if order.signal is None and name in signals:
+            if order.owner[0] is None and name in signals:
                 one = signals[name]
                 orders[name] = replace(order, signal=one.id, interval=one.interval, strategy=one.strategy)
         for name, order in orders.items():
