@@ -83,7 +83,11 @@ class Position(Document):
     parts: list[str] = Field(default=[], description="of coins: the orders that bought them and sold of them")
     missing: Money = Field(default=Decimal(0), description="of coins: how many of ours somebody else has taken")
     books: list[Book] = Field(default=[], description="what each strategy holds of it, where each has a book")
-    counted: list[CountedOrder] = Field(default=[], description="the fills that are in the books, of the last orders")
+    counted: list[CountedOrder] = Field(
+        default=[],
+        description="the fills that are in the books, of the last orders; of coins: those that are not counted again, "
+        "because somebody has taken of what they bought",
+    )
     evened_at: datetime | None = Field(default=None, description="when the exchange had said what the books followed")
     updated_at: datetime
 

@@ -130,6 +130,23 @@ def test_what_somebody_took_is_taken_of_each_by_what_it_holds() -> None:
     assert all(abs(after[one] - before[one] / 2) <= D("0.001") for one in before)
 
 
+@pytest.mark.parametrize("policy", [SPOT, BOOKS], ids=["as one", "in books"])
+def test_what_somebody_took_is_never_ours_again_whatever_lies_there_after_a_restart(policy) -> None:
+    before = Coins(policy)
+    before.compared()
+    before.paired()
+    before.compared(*(before.told(one) for one in before.core.orders() if one.stands))
+    for one in [one for one in before.core.orders() if one.stands]:
+        before.seen(one, "cancelled")
+    before.wait(5 * SECOND)
+    assert not before.position().managed
+    stored = position_record(position_document(before.position(), IDENTITY, T, None))
+    after = Coins(policy, orders=before.core.orders(), positions=[stored])
+    after.compared(balance=2)
+    after.recalled(*past(before), trades=trades(before), signals=(signal(), signal(**RSI)))
+    assert (after.position().quantity, after.position().books, after.got(JournalIntent)) == (0, (), [])
+
+
 def test_the_exchange_takes_five_stops_and_a_third_pair_is_left_out() -> None:
     core = two()
     core(ev.SignalSeen(signal("t1", strategy="turtle")), 1)
@@ -225,6 +242,25 @@ def test_what_was_sold_until_only_dust_was_left_is_of_no_book() -> None:
     )
     core.recalled(*told, trades=tuple(done.values()), signals=tuple(said.values()))
     assert held(core) == {"macd": D("0.999"), "rsi": D("0.999")}
+
+
+def test_an_order_that_was_found_again_is_its_strategys_though_the_journal_has_its_signal_alone() -> None:
+    before = two()
+    said, name = signal("a1", kind="add"), IDENTITY.order_id("a1", "add")
+    more = OrderRecord(
+        name, SYMBOL, "a1", "add", "BUY", "MARKET", D("0.05"), T + 50, T + 50, interval="1h", state="filled",
+        exchange_id=900, filled=D("0.05"), average_price=PRICE, kept=D("0.00005"), fee=ZERO, seen_at=T + 50,
+    )  # fmt: skip
+    bought = TradeTold(900, "BUY", more.filled, PRICE, ZERO, ZERO, more.seen_at, more.kept)
+    after = Coins(BOOKS, orders=[*before.core.orders(), more], positions=[before.position()])
+    balance = before.position().quantity + more.filled - more.kept
+    after.compared(*(after.told(one) for one in before.core.orders() if one.stands), balance=balance)
+    after.recalled(
+        *past(before), after.told(more, "filled", more.filled), trades=(*trades(before), bought),
+        signals=(signal(), signal(**RSI), said),
+    )  # fmt: skip
+    assert held(after) == held(before) | {"macd": held(before)["macd"] + more.filled - more.kept}
+    assert len(after.position().books) == 2
 
 
 def test_what_was_held_before_there_were_books_is_one() -> None:

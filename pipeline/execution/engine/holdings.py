@@ -7,12 +7,16 @@ Together they are what is ours of the symbol.
 from collections.abc import Collection
 from dataclasses import replace
 from decimal import Decimal
+from typing import Final
 
 from pipeline.execution.engine.books import farthest, total
-from pipeline.execution.engine.state import ZERO, OrderRecord, Owner, PositionRecord
+from pipeline.execution.engine.state import ZERO, Counted, OrderRecord, Owner, PositionRecord
 from pipeline.portfolio.sharing import shared
+from pipeline.timeline import DAY
 
 Books = tuple[PositionRecord, ...]
+_LISTED: Final = 7 * DAY
+"""So far back the exchange lists what was traded."""
 
 
 def each(position: PositionRecord) -> Books:
@@ -30,8 +34,9 @@ def of_order(position: PositionRecord, order: OrderRecord) -> PositionRecord | N
 
 def bare(position: PositionRecord) -> PositionRecord:
     """Nothing is held, as far as is known of the symbol."""
+    entered, reduced, counted = position.entered_at, position.reduced_at, position.counted
     return PositionRecord(
-        position.symbol, as_of=position.as_of, entered_at=position.entered_at, reduced_at=position.reduced_at
+        position.symbol, as_of=position.as_of, entered_at=entered, reduced_at=reduced, counted=counted
     )
 
 
@@ -55,8 +60,9 @@ def whole(position: PositionRecord, books: Books) -> PositionRecord:
     """What the books are together: of one, all that it is."""
     if not books:
         return bare(position)
+    books = tuple(replace(one, counted=()) if one.counted else one for one in books)
     if len(books) == 1:
-        return replace(books[0], books=books)
+        return replace(books[0], books=books, counted=position.counted)
     most = max(books, key=lambda one: one.quantity)
     naked = [one.unprotected_since for one in books if one.unprotected_since is not None]
     last = farthest(books)
@@ -76,6 +82,17 @@ def whole(position: PositionRecord, books: Books) -> PositionRecord:
         parts=tuple(dict.fromkeys(name for one in books for name in one.parts)),
         missing=sum((one.missing for one in books), ZERO),
         books=books,
+        counted=position.counted,
+    )
+
+
+def over(position: PositionRecord, ended: PositionRecord, now: int) -> tuple[Counted, ...]:
+    """The orders that are not to be counted again, also not by the past of their symbol: somebody has taken of what
+    they had bought, and the rest has come to its end. A balance that is there later is not theirs."""
+    gone = ended.parts if ended.missing else ()
+    return (
+        *(one for one in position.counted if one.at > now - _LISTED),
+        *(Counted(name, ZERO, now) for name in gone),
     )
 
 

@@ -454,10 +454,10 @@ class Memory:
             self.positions[symbol] = position
             self.touched.add(symbol)
 
-    def end(self, book: PositionRecord, note: Notify) -> None:
+    def end(self, book: PositionRecord, note: Notify, now: int) -> None:
         """Nothing is left of a strategy's coins."""
         old = self.position(book.symbol)
-        self._put(old, holdings.without(old, book))
+        self._put(old, replace(holdings.without(old, book), counted=holdings.over(old, book, now)))
         self._endings.append(note)
 
     def say_end(self, symbol: str, note: Notify) -> None:
@@ -481,7 +481,7 @@ class Memory:
             if len(position.books) > 1:
                 held = ", ".join(f"{one.quantity} of {one.strategy} {one.interval}" for one in position.books)
                 self.warn(f"{position.symbol} has no books any more", f"{held}: what is held of it is one position now")
-            return replace(position, books=(), counted=())
+            return replace(position, books=(), counted=position.counted if self.policy.owned else ())
         if self.policy.apart:
             books = position.books or ((position,) if position.managed else ())
             return holdings.whole(position, books)

@@ -154,7 +154,8 @@ def bought(
     opener, *later = entries
     held = replace(position, quantity=sum((one.filled for one in entries), ZERO), entry_price=ZERO)
     if not (position.managed and opener.signal in {None, position.signal}):
-        held = replace(_opened_by(held, entries, signals.get(opener.id), risk), ours=True, parts=position.parts)
+        bare = _opened_by(held, entries, signals.get(opener.id), risk)
+        held = replace(bare, ours=True, parts=position.parts, counted=position.counted)
     for one in later:
         held = _added(held, one, signals.get(one.id))
     return guarded(held, orders)

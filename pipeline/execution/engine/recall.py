@@ -142,7 +142,8 @@ class Recaller:
             order = memory.orders.get(told.id)
             if order is not None and (changed := merged(order, told, now)) is not order:
                 memory.write(changed, "reconcile")
-        orders = [memory.orders.get(one.id, one) for one in orders]
+        over = {one.order for one in position.counted}
+        orders = [memory.orders.get(one.id, one) for one in orders if one.id not in over]
         counted = Recount(memory, event, orders, self._signals_of(orders, event.signals))
         if memory.policy.apart:
             books, before = counted.books(position), position.books

@@ -5,7 +5,7 @@ tidies up. Safe to call at any time, any number of times.
 from dataclasses import replace
 from decimal import Decimal
 
-from pipeline.execution.engine import pairs, protect, resolve, risk, sizing
+from pipeline.execution.engine import holdings, pairs, protect, resolve, risk, sizing
 from pipeline.execution.engine.breakers import Breakers
 from pipeline.execution.engine.client_ids import Identity
 from pipeline.execution.engine.coins import Coins
@@ -317,18 +317,19 @@ class Reconciler:
                 self._cancel(order, now)
         under_way = self._memory.unsettled_of(position)
         if position.managed and not under_way and self._memory.policy.apart:
-            self._end(position)
+            self._end(position, now)
         elif position.managed and not under_way:
             self._has_ended = True
             self._memory.hold_no_more(position.symbol)
             as_of, entered, reduced = position.as_of, position.entered_at, position.reduced_at
             gone = replace(flat(position.symbol, as_of), entered_at=entered, reduced_at=reduced)
-            gone = replace(gone, books=position.books, counted=position.counted, evened_at=position.evened_at)
+            counted = holdings.over(position, position, now) if self._memory.policy.owned else position.counted
+            gone = replace(gone, books=position.books, counted=counted, evened_at=position.evened_at)
             self._memory.put(gone)
         elif position.books and not under_way and (reason := self._doom(position, now)):
             self._ledger.cross(position.symbol, reason)
 
-    def _end(self, book: PositionRecord) -> None:
+    def _end(self, book: PositionRecord, now: int) -> None:
         """Nothing is left of a strategy's coins: that is said at once, for only an order of its own ends them, or
         somebody who has taken them."""
         memory = self._memory
@@ -336,7 +337,7 @@ class Reconciler:
         memory.hold_no_more(book.symbol, memory.pace("stop", book), memory.pace("close", book))
         other = memory.newest_other(book.symbol) if book.missing else None
         ending = how_it_ended(book, memory.orders_of(book), other, 0, book.reduced_at)
-        memory.end(book, Notify(ending.level, f"{book.symbol} of {book.strategy} is closed", ending.words))
+        memory.end(book, Notify(ending.level, f"{book.symbol} of {book.strategy} is closed", ending.words), now)
 
     def _say_how_it_ended(self, ended: Ended, now: int) -> None:
         """The stream tells of the position first, and of the order that closed it right after. Where it does not, as
