@@ -79,7 +79,7 @@ def test_one_leaves_by_its_signal_and_the_others_pair_is_not_touched() -> None:
     assert (sale.strategy, sale.quantity) == ("macd", mine["stop"].quantity)
     core.seen(sale, "filled", sale.quantity, average_price=PRICE + 30)
     assert set(held(core)) == {"rsi"}
-    assert ends(core) == [(f"{SYMBOL} of macd is closed", "signal x")]
+    assert ends(core) == [(f"{SYMBOL} of macd 1h is closed", "signal x")]
     assert core.order("exit").realized == sale.quantity * 30
     assert set(standing(core, "rsi")) == {"stop", "take_profit"}
 
@@ -106,7 +106,7 @@ def test_a_stop_that_fires_ends_its_own_book() -> None:
     core.seen(pair["stop"], "filled", pair["stop"].quantity, average_price=D(59_400))
     core.wait(SECOND)
     assert set(held(core)) == {"macd"}
-    assert ends(core) == [(f"{SYMBOL} of rsi is closed", "by its stop")]
+    assert ends(core) == [(f"{SYMBOL} of rsi 1h is closed", "by its stop")]
     assert set(standing(core, "macd")) == {"stop", "take_profit"}
 
 

@@ -337,7 +337,8 @@ class Reconciler:
         memory.hold_no_more(book.symbol, memory.pace("stop", book), memory.pace("close", book))
         other = memory.newest_other(book.symbol) if book.missing else None
         ending = how_it_ended(book, memory.orders_of(book), other, 0, book.reduced_at)
-        memory.end(book, Notify(ending.level, f"{book.symbol} of {book.strategy} is closed", ending.words), now)
+        title = f"{book.symbol} of {book.strategy} {book.interval or ''}".rstrip()
+        memory.end(book, Notify(ending.level, f"{title} is closed", ending.words), now)
 
     def _say_how_it_ended(self, ended: Ended, now: int) -> None:
         """The stream tells of the position first, and of the order that closed it right after. Where it does not, as
