@@ -98,7 +98,7 @@ def test_the_page_of_health_holds_only_what_is_wrong(db: Database[Any]) -> None:
         closed = (now - timedelta(hours=hours)).replace(minute=0, second=0, microsecond=0)
         named = {"exchange": "sim", "symbol": key.symbol, "interval": "1h"}
         db.series.insert_one({"_id": str(key), **named, "stored": 1, "last_closed": closed})
-    with pytest.raises(TidemarkError, match=r"ETHUSDT 1h is 2[89] candles behind"):
+    with pytest.raises(TidemarkError, match=r"ETHUSDT 1h is (28|29|30) candles behind"):
         health()
     page = newest_artifact("health")
     assert "2 series" in page
