@@ -2,7 +2,8 @@
 enough to tell.
 
 A process fills its caches at first, so the beginning of a life says nothing: the last third is compared with the middle
-third. The database is judged by its bound instead: it is meant to fill its cache.
+third. It is sampled while it does the same all the time: what is asked for once, after the faults, is other work. The
+database is judged by its bound instead: it is meant to fill its cache.
 """
 
 from collections.abc import Iterable, Iterator, Sequence

@@ -82,7 +82,6 @@ class Soak:
     def run(self) -> Report:
         """From nothing to the report."""
         demo, report = Demo(self.home), Report(self.seed, self.seconds)
-        began = time.monotonic()
         with demo.running(), last_words(demo):
             exchange = demo.exchange()
             demo.wait_for(READY, STARTS_WITHIN)
@@ -104,8 +103,7 @@ class Soak:
                 report.checks.append(is_explained(report.explained))
             report.checks.append(_ended(demo, report))
         report.lives = self.memory.lives
-        lasted = time.monotonic() - began
-        grown = list(self.memory.complaints(lasted))
+        grown = list(self.memory.complaints(report.planned))
         report.checks.append(Check("memory is flat", f"{sum(one.is_long for one in report.lives)} long lives", grown))
         return report
 
@@ -118,7 +116,9 @@ class Soak:
         while (now := time.monotonic() - began) < report.planned:
             while acts and acts[0].seconds <= now:
                 self._perform(mischief, acts.pop(0))
-            self._look(demo, judge, report, now)
+            self._look(judge, report, now)
+            if self._is_due("sampled", SAMPLED_EVERY):
+                self.memory.sample(demo.processes(), time.monotonic())
             if self._is_due("tidied", 1.0):
                 mischief.tidy()
             time.sleep(0.05)
@@ -144,7 +144,7 @@ class Soak:
                 asking.start()
             if self._is_due("missed", TOLD_EVERY):
                 self.say(f"not yet: {'; '.join(report.reasons)}"[:500])
-            self._look(demo, judge, report, now)
+            self._look(judge, report, now)
             time.sleep(LOOKED_EVERY)
 
     def _ask_for_runs(self, demo: Demo, judge: Judge) -> None:
@@ -156,9 +156,8 @@ class Soak:
                     demo.start_flow(name)
                     self._asked[name] = time.monotonic()
 
-    def _look(self, demo: Demo, judge: Judge, report: Report, now: float) -> None:
-        if self._is_due("sampled", SAMPLED_EVERY):
-            self.memory.sample(demo.processes(), time.monotonic())
+    def _look(self, judge: Judge, report: Report, now: float) -> None:
+        if self._is_due("seen", SAMPLED_EVERY):
             self.onlooker.look()
         if self._is_due("reset", RESET_EVERY):
             with suppress(PyMongoError):
