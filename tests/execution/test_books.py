@@ -190,6 +190,23 @@ def test_it_is_not_closed_beside_the_stop_of_all_that_has_fired_and_has_no_end_y
     assert driver.order("flatten").owner == ("rsi", "1h")
 
 
+def test_what_would_open_something_is_not_closed_while_nobody_knows_whether_the_stop_of_all_has_fired() -> None:
+    driver = two("short")
+    driver.seen(next(one for one in driver.core.orders() if one.close_position and one.unsettled), "cancelled")
+    driver.wait(1_100)
+    (stop,) = [one for one in driver.core.orders() if one.close_position and one.unsettled]
+    driver(ev.IntentJournaled(stop.id))
+    driver(ev.OrderUnknown(stop.id, "timeout"))
+    driver(ev.PriceSeen(SYMBOL, D(59_399), driver.now))
+    driver.wait(1_000)
+    assert driver.position().books[0].closing == "its stop at 59400 was reached"
+    assert not [one for one in driver.core.orders() if one.leg == "flatten"]
+    driver.seen(stop, "filled", "0.111", average_price=D(59_399))
+    driver.holds("0")
+    driver.wait(1_000)
+    assert driver.order("flatten").quantity == D("0.111")
+
+
 def test_what_is_worth_too_little_to_be_closed_against_the_others_waits() -> None:
     """The exchange takes as little as it comes only where it reduces what is held."""
     driver = Driver(BOOKS)
@@ -521,6 +538,7 @@ def order(leg: str, side: str, filled: str, strategy: str | None = None, trigger
         ({"a": "0.2", "b": "0.1"}, order("exit", "SELL", "0.05", "a"), {"a": "0.15", "b": "0.1"}),
         ({"a": "0.2", "b": "0.1"}, order("exit", "SELL", "0.25", "a"), {"b": "0.05"}),
         ({"a": "0.2", "b": "0.1"}, order("exit", "SELL", "0.1", "gone"), {"a": "0.133", "b": "0.067"}),
+        ({"a": "0.1", "b": "-0.1"}, order("stop", "SELL", "0.15", "a"), {"a": "-0.05", "b": "-0.1"}),
         ({"a": "0.2", "b": "-0.1"}, order("exit", "BUY", "0.1", "b"), {"a": "0.2"}),
         ({"a": "0.2", "b": "-0.1"}, order("flatten", "SELL", "0.1"), {}),
         ({"a": "0.2", "b": "-0.1"}, order("flatten", "SELL", "0.05"), {"a": "0.15", "b": "-0.1"}),
@@ -529,6 +547,7 @@ def order(leg: str, side: str, filled: str, strategy: str | None = None, trigger
     ],
     ids=[
         "all", "half of all", "one lot", "a part of its own", "more than its own", "of one that has none",
+        "more than anybody has",
         "the one that faces it", "a close of the whole", "a part of the whole", "a stop of the whole", "dust",
     ],
 )  # fmt: skip

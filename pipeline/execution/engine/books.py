@@ -193,7 +193,7 @@ def _closed(books: Books, order: OrderRecord, change: Decimal, lot: Decimal) -> 
         meant = [one for one in books if is_meant(one)]
         taken, change = _taken(meant, change, lot)
         books = _with(books, meant, taken)
-    if not change or order.strategy is None or not order.may_open:
+    if not change or order.strategy is None:
         return books
     strategy, interval = order.owner
     beyond = PositionRecord(

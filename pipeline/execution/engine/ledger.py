@@ -214,8 +214,9 @@ class Ledger:
         self._memory.put(books.dressed(books.changed(position, replace(book, closing=reason))))
 
     def _close(self, position: PositionRecord, book: PositionRecord, orders: Iterable[OrderRecord], now: int) -> None:
-        is_moved = not books.reduces(position, book) and any(map(_is_bridge, orders))
-        if is_moved or any(self._may_close(one, book) for one in orders):
+        opens = not books.reduces(position, book)
+        may_be_more = opens and any(_is_bridge(one) or _may_have_fired(one, book) for one in orders)
+        if may_be_more or any(self._may_close(one, book) for one in orders):
             return
         pace = guards.pace_of("flatten", book.owner)
         if not self._memory.may(position.symbol, pace, now, _AGAIN):
@@ -246,3 +247,9 @@ class Ledger:
 def _is_bridge(order: OrderRecord) -> bool:
     """Whether it stands for all that is held while the closing stop is moved, and would be too small for more."""
     return order.leg == "stop" and not order.close_position and order.strategy is None
+
+
+def _may_have_fired(order: OrderRecord, book: PositionRecord) -> bool:
+    """Whether it would close the book with all that is held, and nobody knows whether it stands, or has done it."""
+    is_asked_for = order.in_doubt and order.attempts > 0
+    return is_asked_for and order.close_position and order.side == exit_side(book.side or "long")
