@@ -187,8 +187,9 @@ def _grown(
 
 
 def _closed(books: Books, order: OrderRecord, change: Decimal, lot: Decimal) -> Books:
-    """What has closed something: its owner's first, else theirs whose price it was. What was closed beyond all that is
-    in the books is not in them: something that was opened has not been told yet, or the exchange says what is held."""
+    """What has closed something: its owner's first, else theirs whose price it was. What an order of all has closed
+    beyond the books is in none of them: something that was opened has not been told yet, or the exchange says what is
+    held. What one's own has is his to close again."""
     for is_meant in _order_of_taking(order):
         meant = [one for one in books if is_meant(one)]
         taken, change = _taken(meant, change, lot)
