@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from enum import Enum
+from functools import cache
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Self, Union, get_args, get_origin
 
@@ -48,8 +49,14 @@ class Collection:
 
     def parse(self, stored: Mapping[str, Any]) -> Document:
         """The model of a stored document, whichever of the union it is."""
-        document: Document = TypeAdapter(self.model).validate_python(stored)
+        document: Document = _reader(self.model).validate_python(stored)
         return document
+
+
+@cache
+def _reader(model: Any) -> TypeAdapter[Any]:
+    """To make one takes much longer than to read a document with it."""
+    return TypeAdapter(model)
 
 
 def _to_bson(value: Any) -> Any:
