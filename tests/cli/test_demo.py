@@ -4,10 +4,12 @@ import json
 import os
 import shutil
 import signal
+import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from secrets import token_hex
 from typing import Any
 
 import pexpect
@@ -17,6 +19,8 @@ import requests
 
 from pipeline.app.sim import READY_KEY, READY_SECRET
 from pipeline.cli.conduct import LOCK
+from pipeline.simulator.handle import Simulator
+from pipeline.simulator.options import Account
 from pipeline.store.control import ControlStore
 from pipeline.store.mongod.folder import Folder
 from pipeline.supervise.examples import TWO
@@ -26,7 +30,7 @@ from tests.cli.three_accounts import BY_THE_MINUTE, SYMBOLS, Accounts, accounts_
 from tests.other_user import what_he_can
 from tests.prefect_home import PrefectHome
 from tests.soak.memory import role_of
-from tests.whole import House, until, until_ready
+from tests.whole import COMMAND, House, until, until_ready
 
 
 @pytest.fixture
@@ -45,10 +49,10 @@ def end(terminal: pexpect.spawn) -> None:
     assert terminal.exitstatus == 0
 
 
-def who_holds(house: House) -> dict[str, set[str]]:
+def who_holds(house: House, *keys: str) -> dict[str, set[str]]:
     """By secret, who has it in his environment: roles, and of those without one their command lines."""
     secrets = {
-        "keys": {READY_KEY, READY_SECRET},
+        "keys": set(keys),
         "password of the database": {Folder(house.home).password.strip()},
         "login of Prefect": {login_of(house.home), login_of(house.home).partition(":")[2]},
     }
@@ -61,8 +65,15 @@ def who_holds(house: House) -> dict[str, set[str]]:
             roles.add(role)
             for name, values in secrets.items():
                 found[name] |= {role} if any(value in text for text in told for value in values) else set()
-    assert {"mongod", "exchange", "prefect", "flows", "ingester", "executor", "page"} <= roles
+    assert {"mongod", "prefect", "flows", "ingester", "executor", "page"} <= roles
     return found
+
+
+ONLY_WHO_NEEDS_IT = {
+    "keys": {"executor"},
+    "password of the database": set(),
+    "login of Prefect": {"prefect", "flows"},
+}
 
 
 def is_closed_to_others(house: House) -> None:
@@ -155,11 +166,7 @@ def test_from_nothing_to_executed_signals_in_three_markets_and_on_after_kills_an
     assert second.returncode == 3
     assert "another `tidemark demo` or `tidemark up` runs in" in second.stderr
 
-    assert who_holds(house) == {
-        "keys": {"executor"},
-        "password of the database": set(),
-        "login of Prefect": {"prefect", "flows"},
-    }
+    assert who_holds(house, READY_KEY, READY_SECRET) == ONLY_WHO_NEEDS_IT
     is_closed_to_others(house)
     with house.database() as db, accounts_of(house, db) as accounts:
         killed_while_all_hold(house, accounts)
@@ -205,11 +212,24 @@ def test_from_nothing_to_executed_signals_in_three_markets_and_on_after_kills_an
 
 
 @pytest.mark.timeout(600)
-def test_killed_it_leaves_no_process_behind(house: House, prefect_home: PrefectHome) -> None:
+def test_up_elsewhere_gives_the_keys_to_the_executor_alone_and_killed_it_leaves_no_process_behind(
+    house: House, prefect_home: PrefectHome, start_simulator: Callable[..., Simulator]
+) -> None:
     prefect_home.furnish(house.home / "prefect")
+    key, secret = token_hex(32), token_hex(32)
+    exchange = start_simulator(lifted_limits=True, accounts=(Account(name="main", key=key, secret=secret),))
+    house.environment |= {
+        "TIDEMARK_ENVIRONMENT": "binance-um-demo",
+        "TIDEMARK_REST_URL": exchange.url,
+        "TIDEMARK_STREAM_URL": exchange.ws_url,
+        "TIDEMARK_API_KEY": key,
+        "TIDEMARK_API_SECRET": secret,
+    }
     terminal = house.run("up", "--plain")
-    terminal.expect("candles +[0-9,]+ of")
-    assert len(house.processes()) > 3
+    terminal.expect(r"\nexecutor +signal-only")
+    terminal.expect("deployments are served")
+    given_to = " ".join([sys.executable, COMMAND, "up", "--plain"])
+    assert who_holds(house, key, secret) == ONLY_WHO_NEEDS_IT | {"keys": {"executor", given_to}}
     terminal.kill(signal.SIGKILL)
     terminal.close()
     until(lambda: not house.processes(), "everything to end")
