@@ -7,7 +7,6 @@ from prefect.artifacts import create_table_artifact
 
 from flows.running import Where, at_each, key_of, leave_word
 from pipeline.app.opened import Opened
-from pipeline.app.rebalancing import rebalance
 from pipeline.settings import Settings
 
 
@@ -19,6 +18,8 @@ def allocation(chosen: Where = Where()) -> list[dict[str, Any]]:  # noqa: B008 -
 
 def _rebalanced(settings: Settings) -> list[dict[str, Any]]:
     """At one exchange."""
+    from pipeline.app.rebalancing import rebalance  # noqa: PLC0415
+
     log = get_run_logger()
     with Opened(settings) as tm:
         found = rebalance(tm, by="flow allocation")

@@ -1,7 +1,7 @@
 """A backtest as a Prefect flow: a form for what is run, its figures as a page, and the run kept."""
 
 from decimal import Decimal
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from prefect import flow, get_run_logger
 from prefect.artifacts import create_markdown_artifact
@@ -9,13 +9,14 @@ from pydantic import Field
 
 from flows.reporting import plain, table_of
 from flows.running import Chosen, key_of, leave_word
-from pipeline.app.backtest import FIGURES, Result, backtest, number, share
 from pipeline.app.moments import moment
 from pipeline.app.opened import Opened
-from pipeline.app.runs import AskedFor, keep
 from pipeline.errors import UsageError
 from pipeline.exchange_names import decimals_of_asset
 from pipeline.settings import load
+
+if TYPE_CHECKING:
+    from pipeline.app.backtest import Result
 
 
 class BacktestChoice(Chosen):
@@ -42,6 +43,9 @@ class BacktestChoice(Chosen):
 @flow(name="backtest", persist_result=False, on_completion=[leave_word])
 def run_backtest(chosen: BacktestChoice = BacktestChoice()) -> dict[str, Any]:  # noqa: B008 - never changed
     """Would it have earned? Over stored candles, with the settings as they are now; nothing is sent anywhere."""
+    from pipeline.app.backtest import backtest  # noqa: PLC0415
+    from pipeline.app.runs import AskedFor, keep  # noqa: PLC0415
+
     if chosen.days is not None and chosen.start is not None:
         raise UsageError("days and start exclude each other; choose one")
     settings = load() if chosen.exchange is None else load().at(chosen.exchange)
@@ -68,7 +72,9 @@ def run_backtest(chosen: BacktestChoice = BacktestChoice()) -> dict[str, Any]:  
     return {"run": name, "return_pct": found.summary.return_pct, "trades": found.summary.trades}
 
 
-def _page(found: Result, name: str) -> str:
+def _page(found: "Result", name: str) -> str:
+    from pipeline.app.backtest import FIGURES, number, share  # noqa: PLC0415
+
     outcomes = found.backtest.outcomes
     figures = [(one.name, *(one.text(each.summary) for each in outcomes)) for one in FIGURES if one.telling]
     months = [

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from prefect import flow, get_run_logger
 from prefect.artifacts import create_markdown_artifact
@@ -10,11 +10,13 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from flows.reporting import SHOWN, table_of
 from flows.running import OF_EXCHANGE, at_each, key_of, leave_word
-from pipeline.app.explain import Explained, Row, explain, means
 from pipeline.app.opened import Opened
 from pipeline.exchange_names import decimals_of_asset
 from pipeline.settings import Settings
 from pipeline.timeline import to_datetime, to_ms
+
+if TYPE_CHECKING:
+    from pipeline.app.explain import Explained, Row
 
 _CAUSES: Final = ("cause", "money", "basis points", "what it is")
 _POSITIONS: Final = ("opened (UTC)", "symbol", "side", "strategy", "live", "backtest", "causes", "rest")
@@ -37,6 +39,8 @@ def explain_days(chosen: ExplainChoice = ExplainChoice()) -> list[dict[str, Any]
 
 def _explained(settings: Settings, days: int) -> list[dict[str, Any]]:
     """At one exchange."""
+    from pipeline.app.explain import explain  # noqa: PLC0415
+
     log = get_run_logger()
     today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     begin, end = to_ms(today - timedelta(days=days)), to_ms(today)
@@ -52,13 +56,15 @@ def _explained(settings: Settings, days: int) -> list[dict[str, Any]]:
     return [{"exchange": settings.environment, "asset": one.asset, "rest": str(one.rest)} for one in found]
 
 
-def _told(found: Explained) -> str:
+def _told(found: "Explained") -> str:
     digits = decimals_of_asset(found.asset)
     live, paper, rest = (f"{one:+,.{digits}f}" for one in (found.live, found.paper, found.rest))
     return f"live {live} {found.asset}, the backtest {paper}, unexplained {rest}"
 
 
-def _page(found: Explained) -> Iterator[str]:
+def _page(found: "Explained") -> Iterator[str]:
+    from pipeline.app.explain import means  # noqa: PLC0415
+
     digits = decimals_of_asset(found.asset)
     yield f"# {_told(found)}"
     yield (
@@ -76,7 +82,7 @@ def _page(found: Explained) -> Iterator[str]:
     yield "\n".join(f"- {note}" for note in found.notes)
 
 
-def _row(one: Row, digits: int) -> Sequence[str]:
+def _row(one: "Row", digits: int) -> Sequence[str]:
     money = ("-" if each is None else f"{each:+,.{digits}f}" for each in (one.live, one.paper))
     causes = ", ".join(f"{name} {one.points(cost):+.2f}" for name, cost in one.by_cause.items())
     opened = f"{to_datetime(one.opened_at):%Y-%m-%d %H:%M:%S}"

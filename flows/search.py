@@ -1,7 +1,7 @@
 """A search as a Prefect flow: a form for what is tried, its best and its verdict as a page, and each trial kept."""
 
 from decimal import Decimal
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from prefect import flow, get_run_logger
 from prefect.artifacts import create_markdown_artifact
@@ -11,11 +11,12 @@ from flows.reporting import plain, table_of
 from flows.running import OF_EXCHANGE, key_of, leave_word
 from pipeline.app.moments import moment
 from pipeline.app.opened import Opened
-from pipeline.app.search import Found, ranked, search
-from pipeline.app.searched import SearchFor, resumed
-from pipeline.app.trying import workers_of
 from pipeline.errors import UsageError
 from pipeline.settings import load
+
+if TYPE_CHECKING:
+    from pipeline.app.search import Found
+    from pipeline.app.searched import SearchFor
 
 _BEST = 10
 _SHOWN = ("return_pct", "max_drawdown_pct", "sharpe", "trades", "profit_factor")
@@ -66,8 +67,10 @@ class SearchChoice(BaseModel):
     )
     cluster: str | None = Field(default=None, description="the workers of that Dask cluster: tcp://HOST:8786")
 
-    def asked(self, tm: Opened) -> SearchFor:
+    def asked(self, tm: Opened) -> "SearchFor":
         """In the words of a search."""
+        from pipeline.app.searched import SearchFor, resumed  # noqa: PLC0415
+
         if self.resume is not None:
             return resumed(tm, self.resume, self.trials if "trials" in self.model_fields_set else None)
         return SearchFor(
@@ -96,6 +99,9 @@ class SearchChoice(BaseModel):
 @flow(name="search", persist_result=False, on_completion=[leave_word])
 def run_search(chosen: SearchChoice = SearchChoice()) -> dict[str, Any]:  # noqa: B008 - never changed
     """Which parameters would have earned? Sets of them over stored candles; nothing is sent anywhere."""
+    from pipeline.app.search import search  # noqa: PLC0415
+    from pipeline.app.trying import workers_of  # noqa: PLC0415
+
     if (chosen.strategy is None) == (chosen.resume is None):
         raise UsageError("name a strategy to search, or a search to resume, and not both")
     if chosen.days is not None and chosen.start is not None:
@@ -121,7 +127,9 @@ def run_search(chosen: SearchChoice = SearchChoice()) -> dict[str, Any]:  # noqa
     return {"search": one.id, "trials": len(found.trials), "best": best, "verdict": found.verdict.word}
 
 
-def _page(found: Found) -> str:
+def _page(found: "Found") -> str:
+    from pipeline.app.search import ranked  # noqa: PLC0415
+
     one, verdict = found.search, found.verdict
     names = [*one.objectives, *(each for each in _SHOWN if each not in one.objectives)]
     best = found.best[:_BEST] if len(one.objectives) > 1 else ranked(found)[:_BEST]
@@ -145,7 +153,7 @@ def _page(found: Found) -> str:
     return "\n\n".join(parts)
 
 
-def _forward(found: Found) -> list[str]:
+def _forward(found: "Found") -> list[str]:
     """What was chosen on a stretch, and what it brought behind it."""
     if found.forward is None:
         return []

@@ -18,7 +18,7 @@ from prefect.client.orchestration import PrefectClient, get_client
 from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
 from prefect.deployments.runner import RunnerDeployment
 from prefect.exceptions import ObjectNotFound
-from prefect.runner import Runner
+from prefect.runner import Runner, _starter_engine
 from prefect.schedules import Cron, Interval, Schedule
 from prefect.types.entrypoint import EntrypointType
 
@@ -28,6 +28,7 @@ from flows.audit import AuditChoice, audit
 from flows.backfill import backfill
 from flows.backtest import run_backtest
 from flows.explain import explain_days
+from flows.forkserver import Forkserver
 from flows.health import health
 from flows.indicators import indicators
 from flows.leftovers import end_leftovers
@@ -114,9 +115,9 @@ def distance(deployment: RunnerDeployment) -> timedelta | None:
     return None
 
 
-async def serve(listed: Sequence[RunnerDeployment]) -> None:
+async def serve(listed: Sequence[RunnerDeployment], forks: Forkserver | None) -> None:
     """Make them known, say so, and run what is due until SIGTERM; then end what runs, while Prefect is there to hear
-    of it."""
+    of it. `forks`: from which runs begin, in place of a Python each."""
     runner = Runner("tidemark", limit=RUNS_AT_ONCE, pause_on_shutdown=False)
     async with get_client() as client:
         identities = []
@@ -127,17 +128,23 @@ async def serve(listed: Sequence[RunnerDeployment]) -> None:
     sys.stdout.write(f"{len(listed)} deployments are served\n")
     sys.stdout.flush()
     told = asyncio.Event()
+    lasting: set[asyncio.Task[Any]] = {asyncio.create_task(told.wait())}
+    if forks is not None:
+        # Prefect names this as the place
+        _starter_engine.run_process = forks.run_process  # type: ignore[assignment, attr-defined]
+        lasting.add(asyncio.create_task(forks.hear()))
     running = asyncio.create_task(runner.start())
     await asyncio.sleep(0)  # its first act is to take SIGTERM for itself, and its answer to that is not awaited
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, told.set)
-    asked = asyncio.create_task(told.wait())
-    await asyncio.wait({running, asked}, return_when=asyncio.FIRST_COMPLETED)
+    await asyncio.wait({running, *lasting}, return_when=asyncio.FIRST_COMPLETED)
     if told.is_set():
         with Opened(load()) as tm:
             tell_ended(tm)
         with suppress(TimeoutError):
             await asyncio.wait_for(runner.astop(), ENDS_WITHIN)
-        running.cancel()
+    elif not running.done():
+        raise TidemarkError("what runs of flows begin from has ended")
+    running.cancel()
     with suppress(asyncio.CancelledError):
         await running
 
@@ -154,13 +161,14 @@ async def leave_as_it_was(client: PrefectClient, deployment: RunnerDeployment) -
 
 def main() -> None:
     """Serve all of them."""
+    forks = Forkserver() if sys.platform == "linux" else None  # before there is a thread
     try:
         listed = deployments()
         with Opened(load()) as tm:
             tell_served(
                 tm, {f"{one.flow_name}/{one.name}": far for one in listed if (far := distance(one)) is not None}
             )
-        asyncio.run(serve(listed))
+        asyncio.run(serve(listed, forks))
     except TidemarkError as error:
         sys.stderr.write(f"error: {error}\n")
         sys.exit(error.exit_code)

@@ -255,7 +255,7 @@ def test_a_night_with_trades_shows_causes_and_rest(db: Database[Any], monkeypatc
     late = replace(PAPER, gross=PAPER.gross - 1)
     rows = rows_of([late], [PAPER], {BTC: ONE}, Stored())
     found = Explained("USDT", 0, DAY, rows, signals=3, alike=2, notes=["one of them is left out"])
-    monkeypatch.setattr("flows.explain.explain", lambda _, **more: asked.append(more) or [found])
+    monkeypatch.setattr("pipeline.app.explain.explain", lambda _, **more: asked.append(more) or [found])
     assert explain_days(ExplainChoice(days=2)) == [{"exchange": "sim", "asset": "USDT", "rest": str(found.rest)}]
     assert asked[0]["until"] - asked[0]["since"] == 2 * DAY
     assert asked[0]["until"] % DAY == 0
