@@ -9,7 +9,7 @@ import pytest
 from pipeline.exchange.products.arithmetic import INVERSE, LINEAR, Arithmetic
 from pipeline.execution.engine import books, guards
 from pipeline.execution.engine import events as ev
-from pipeline.execution.engine.effects import Cancel, JournalIntent, Notify, Place, Reconcile
+from pipeline.execution.engine.effects import Cancel, JournalIntent, Notify, Place, Query, Reconcile
 from pipeline.execution.engine.state import (
     OrderRecord,
     PlanRecord,
@@ -205,6 +205,20 @@ def test_what_would_open_something_is_not_closed_while_nobody_knows_whether_the_
     driver.holds("0")
     driver.wait(1_000)
     assert driver.order("flatten").quantity == D("0.111")
+
+
+def test_beyond_the_stop_of_all_it_is_asked_whether_that_has_fired_before_a_close_that_would_open_something() -> None:
+    driver = two("short")
+    mine = next(one for one in driver.position().books if one.strategy == "macd")
+    stop = driver.core.order(driver.position().stop_order)
+    driver.core._reconciler._ledger.end(mine, "it is to end")
+    driver(ev.PriceSeen(SYMBOL, stop.trigger_price - 1, driver.now))
+    driver.wait(1_000)
+    assert {one.order.id for one in driver.got(Query)} == {stop.id}
+    assert [one for one in driver.core.orders() if one.leg == "flatten"] == []
+    driver(ev.OrderSeen(driver.told(stop), "query"))
+    driver.wait(1_000)
+    assert driver.order("flatten").owner == mine.owner
 
 
 def test_what_is_worth_too_little_to_be_closed_against_the_others_waits() -> None:
