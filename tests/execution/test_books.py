@@ -221,6 +221,18 @@ def test_beyond_the_stop_of_all_it_is_asked_whether_that_has_fired_before_a_clos
     assert driver.order("flatten").owner == mine.owner
 
 
+def test_an_entry_of_before_its_book_began_that_is_found_again_is_not_in_it() -> None:
+    driver = Driver(BOOKS)
+    entry, position = driver.protected(), driver.position()
+    before = position.books[0].opened_at - 1
+    old = replace(
+        driver.core.order(entry.id), id="old", signal="s0", side="SELL", filled=D("0.055"), created_at=before,
+        seen_at=before,
+    )  # fmt: skip
+    carried = books.carried(position, [old], LINEAR, ONE, driver.now)
+    assert (carried.books, carried.counted[-1].order) == (position.books, "old")
+
+
 def test_what_is_worth_too_little_to_be_closed_against_the_others_waits() -> None:
     """The exchange takes as little as it comes only where it reduces what is held."""
     driver = Driver(BOOKS)

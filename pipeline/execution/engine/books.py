@@ -71,7 +71,8 @@ def carried(
     for order in sorted(orders, key=lambda one: (one.created_at, one.id)):
         before = counted.get(order.id) or Counted(order.id, ZERO, now)
         if order.filled > before.filled:
-            if not position.evened_at or order.seen_at > position.evened_at:
+            is_over = order.id not in counted and _is_over(books, order)
+            if not is_over and (not position.evened_at or order.seen_at > position.evened_at):
                 books = _traded(books, order, before, arithmetic, lot, now)
             counted[order.id] = Counted(order.id, order.filled, now, order.average_price)
     if list(counted.values()) == list(position.counted):
@@ -79,6 +80,14 @@ def carried(
     known = {one.id for one in orders}
     lately = tuple(one for one in counted.values() if one.at > now - HOUR or one.order in known)
     return replace(position, books=books, counted=lately)
+
+
+def _is_over(books: Books, order: OrderRecord) -> bool:
+    """Whether it is found again, and was filled before its owner's book began: what it had opened is long closed."""
+    book = next((one for one in books if one.owner == order.owner), None)
+    began = None if book is None or order.leg not in ENTERING else book.opened_at
+    told_at = max(order.created_at, order.seen_at)
+    return book is not None and began is not None and told_at < began and order.signal != book.signal
 
 
 def _traded(books: Books, order: OrderRecord, before: Counted, arithmetic: Arithmetic, lot: Decimal, now: int) -> Books:
