@@ -214,6 +214,22 @@ def test_what_stands_and_is_nobodys_goes_before_anything_else_sells_the_same_coi
     assert {one.order.strategy for one in after.all if isinstance(one, Place)} == {"macd", "rsi"}
 
 
+def test_what_stood_for_the_only_one_stays_its_own_when_another_buys() -> None:
+    before = Coins(BOOKS)
+    before.compared()
+    stop, target = before.paired()
+    after = Coins(BOOKS)
+    after.now = before.now
+    after.compared(*map(before.told, (stop, target)), balance=before.position().quantity)
+    after.recalled(*past(before), trades=trades(before), signals=(signal(),))
+    after.bought(**RSI, at=after.now + 1)
+    assert set(held(after)) == {"macd", "rsi"}
+    after.seen(after.core.order(target.id), "expired")
+    after.seen(after.core.order(stop.id), "filled", stop.quantity, average_price=D(59_400))
+    after.wait(SECOND)
+    assert set(held(after)) == {"rsi"}
+
+
 def test_where_nobody_knows_whose_were_sold_what_is_left_is_one_book() -> None:
     before = two()
     stop = standing(before, "rsi")["stop"]

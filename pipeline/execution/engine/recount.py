@@ -46,15 +46,16 @@ class Recount:
         is_known = all(owners[one.id][0] for one in made if one.side == "SELL")
         several = {*(one.owner for one in position.books), *(owners[one.id] for one in made)}
         if not is_known or len(several) < 2:
-            return tuple(one for one in (self._as_one(position, whole),) if one.managed)
+            return self._claimed([one for one in (self._as_one(position, whole),) if one.managed])
         return self._claimed([one for one in self._since(made)._each(position, owners, whole.parts) if one.managed])
 
     def _claimed(self, books: Sequence[PositionRecord]) -> holdings.Books:
-        """With what stands of which nobody knows whose it is: it is theirs who hold just so much, if only one does."""
+        """With what stands of which nobody knows whose it is: it is theirs who hold just so much, if only one does;
+        or the only one's, and stays that when there are others."""
         claimed: dict[Owner, list[OrderRecord]] = {}
         quantities = {one.owner: self._sellable(one) for one in books}
         for order in self.memory.unsettled(self.past.symbol, *PROTECTING):
-            fits = [one for one in books if quantities[one.owner] == order.quantity]
+            fits = books if len(books) == 1 else [one for one in books if quantities[one.owner] == order.quantity]
             if order.owner[0] is None and order.signal is None and order.stands and len(fits) == 1:
                 (book,) = fits
                 its = replace(order, strategy=book.strategy, interval=book.interval, signal=book.signal)

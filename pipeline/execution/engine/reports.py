@@ -420,6 +420,8 @@ class Reports:
         if by != "stream":
             position = replace(position, unheard_at=max(position.unheard_at, at))
         if order.leg not in ENTERING:
+            if self._memory.position(order.symbol).managed and not position.managed:
+                self._memory.recall(order.symbol)  # whose coins it has sold, nobody knows
             self._memory.put(replace(self._with_part(position, order), reduced_at=max(position.reduced_at, at)))
             return
         grows = position.quantity > 0 if order.side == "BUY" else position.quantity < 0
