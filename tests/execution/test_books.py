@@ -338,6 +338,16 @@ def test_what_was_closed_beyond_its_book_is_its_own_to_close_again_and_not_anoth
     assert (back.side, back.quantity, back.strategy) == ("BUY", D("0.111"), "macd")
 
 
+def test_what_was_closed_again_because_the_stop_of_all_is_told_late_is_its_own_to_close_again() -> None:
+    position = replace(flat(SYMBOL), books=(book("a", "-0.2", 61_000), book("b", "0.05", 59_000)))
+    stop = replace(order("stop", "BUY", "0.15", trigger=61_000), seen_at=T + 1)
+    close = replace(order("exit", "BUY", "0.2", "a"), seen_at=T + 2)
+    told = books.carried(position, [close], LINEAR, ONE, T + 3)
+    position = books.carried(told, [close, stop], LINEAR, ONE, T + 3)
+    assert {one.strategy: one.quantity for one in position.books} == {"b": D("0.05"), "a": D("0.15")}
+    assert position.books[-1].closing == "more of it was closed than was held"
+
+
 def test_what_the_books_have_followed_is_not_counted_when_it_is_told_later() -> None:
     position = replace(flat(SYMBOL), books=(book("a", "0.2"),), evened_at=T + 10)
     old = replace(order("flatten", "SELL", "0.1"), seen_at=T + 9)

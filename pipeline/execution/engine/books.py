@@ -13,6 +13,7 @@ from pipeline.exchange.products.arithmetic import Arithmetic
 from pipeline.exchange.products.instrument import ONE
 from pipeline.execution.engine.rebuild import entered
 from pipeline.execution.engine.state import (
+    CLOSING,
     ENTERING,
     ZERO,
     Counted,
@@ -73,7 +74,8 @@ def carried(
         if order.filled > before.filled:
             is_over = order.id not in counted and _is_over(books, order)
             if not is_over and (not position.evened_at or order.seen_at > position.evened_at):
-                books = _traded(books, order, before, arithmetic, lot, now)
+                again = [one for one in orders if one.id in counted and _closes_again(one, order)]
+                books = _traded(books, order, before, again, arithmetic, lot, now)
             counted[order.id] = Counted(order.id, order.filled, now, order.average_price)
     if list(counted.values()) == list(position.counted):
         return position
@@ -90,12 +92,20 @@ def _is_over(books: Books, order: OrderRecord) -> bool:
     return book is not None and began is not None and told_at < began and order.signal != book.signal
 
 
-def _traded(books: Books, order: OrderRecord, before: Counted, arithmetic: Arithmetic, lot: Decimal, now: int) -> Books:
+def _traded(
+    books: Books,
+    order: OrderRecord,
+    before: Counted,
+    again: Iterable[OrderRecord],
+    arithmetic: Arithmetic,
+    lot: Decimal,
+    now: int,
+) -> Books:
     more = order.filled - before.filled
     change = more if order.side == "BUY" else -more
     if order.leg in ENTERING:
         return _grown(books, order, change, _price_of(order, before, more, arithmetic), arithmetic, now)
-    left = _closed(books, order, change, lot)
+    left = _closed(books, order, change, again, lot)
     is_over = order.leg == "flatten" and order.strategy is None and not total(left)
     return () if is_over else left  # what they hold against each other ends as well
 
@@ -195,17 +205,37 @@ def _grown(
     return (*books, new) if old is None else tuple(new if one is old else one for one in books)
 
 
-def _closed(books: Books, order: OrderRecord, change: Decimal, lot: Decimal) -> Books:
-    """What has closed something: its owner's first, else theirs whose price it was. What an order of all has closed
-    beyond the books is in none of them: something that was opened has not been told yet, or the exchange says what is
-    held. What one's own has is his to close again."""
+def _closed(books: Books, order: OrderRecord, change: Decimal, again: Iterable[OrderRecord], lot: Decimal) -> Books:
+    """What has closed something: its owner's first, else theirs whose price it was. What one's own has closed beyond
+    the books is his to close again, also where an order of all that had closed it before is told after it. What else an
+    order of all has closed beyond the books is in none of them: something that was opened has not been told yet, or the
+    exchange says what is held."""
     for is_meant in _order_of_taking(order):
         meant = [one for one in books if is_meant(one)]
         taken, change = _taken(meant, change, lot)
         books = _with(books, meant, taken)
-    if not change or order.strategy is None:
+    if order.strategy is not None:
+        return _beyond(books, order, change)
+    for one in sorted(again, key=lambda one: one.seen_at):
+        part = max(min(change, one.filled), -one.filled)
+        books, change = _beyond(books, one, part), change - part
+    return books
+
+
+def _closes_again(order: OrderRecord, closed: OrderRecord) -> bool:
+    """Whether it was filled for one book after that other had closed what there was."""
+    is_later = order.seen_at > closed.seen_at and order.side == closed.side
+    return is_later and order.strategy is not None and order.leg in CLOSING
+
+
+def _beyond(books: Books, order: OrderRecord, change: Decimal) -> Books:
+    """With what the order's owner has closed beyond his own, to be closed again."""
+    if not change:
         return books
     strategy, interval = order.owner
+    old = next((one for one in books if one.owner == order.owner), None)
+    if old is not None:
+        return tuple(replace(one, quantity=one.quantity + change) if one is old else one for one in books)
     beyond = PositionRecord(
         order.symbol, change, order.average_price or ZERO, side=side_of(change), strategy=strategy, interval=interval,
         signal=order.signal, closing="more of it was closed than was held",
