@@ -24,7 +24,7 @@ from tests.execution.drill.markets import MARKETS
 from tests.execution.drill.of_books import BookSchedule
 from tests.execution.drill.schedule import Schedule
 from tests.execution.drill.story import OWN
-from tests.execution.driver import FILTERS, POLICY, PRICE, SYMBOL, Driver, T, rules, signal
+from tests.execution.driver import FILTERS, IDENTITY, POLICY, PRICE, SYMBOL, Driver, T, rules, signal
 from tests.execution.model import COINS, DOLLARS, Exchange, Refused, Terms
 
 BOOKS = replace(POLICY, portfolio=Portfolio(books=True))
@@ -472,6 +472,23 @@ def test_what_was_told_before_its_fill_and_a_restart_between_the_two_is_counted_
     assert held(after) == {}
     after(ev.OrderSeen(after.told(entry, "filled", "0.222", average_price=PRICE), "query"), 1)
     assert held(after) == {"macd": D("0.222")}
+
+
+def test_what_is_found_again_from_before_anything_was_held_is_in_no_book() -> None:
+    driver = Driver(BOOKS)
+    entry = driver.protected()
+    now = driver.core.order(entry.id)
+    opened = replace(now, id=IDENTITY.order_id("r0", "entry"), exchange_id=901)
+    closed = replace(now, id=IDENTITY.order_id("r0", "flatten"), exchange_id=902, side="SELL")
+    past = [driver.told(one, "filled", "0.1", at=T - 9, average_price=PRICE) for one in (opened, closed)]
+    traded = [TradeTold(one.exchange_id, one.side, one.filled, PRICE, D(0), D(0), one.at) for one in past]
+    traded += trades_of(driver)
+    driver(ev.OrderSeen(past[0], "query"), 1)
+    for _ in range(2):  # at first the newest trade may not be listed yet
+        driver.recalled(*past, trades=tuple(traded), signals=(signal("r0", strategy="rsi", at=T - 10),))
+        assert held(driver) == {"macd": D("0.222")}
+        driver.wait(driver.core._memory.policy.surely_listed)
+    assert driver.core.order(closed.id).filled == D("0.1")
 
 
 def test_where_the_journal_is_lost_what_is_held_is_of_one_that_has_entered_its_side() -> None:

@@ -11,6 +11,7 @@ from decimal import Decimal
 
 from pipeline.exchange.products.arithmetic import Arithmetic
 from pipeline.exchange.products.instrument import ONE
+from pipeline.execution.engine.provenance import Fill
 from pipeline.execution.engine.rebuild import entered
 from pipeline.execution.engine.state import (
     CLOSING,
@@ -82,6 +83,22 @@ def carried(
     known = {one.id for one in orders}
     lately = tuple(one for one in counted.values() if one.at > now - HOUR or one.order in known)
     return replace(position, books=books, counted=lately)
+
+
+def without_past(
+    position: PositionRecord, orders: Iterable[OrderRecord], made: Iterable[Fill], now: int
+) -> PositionRecord:
+    """The position, with what was filled before its first book began counted, unless it is among the fills that it was
+    `made` of: it was found again, and what it has opened or closed is long over."""
+    began = min((one.opened_at for one in position.books if one.opened_at is not None), default=None)
+    numbers = {one.number for one in made}
+    counted = {one.order for one in position.counted}
+    if began is None or not numbers:
+        return position
+    past = [one for one in orders if one.filled and one.id not in counted and one.exchange_id not in {None, *numbers}]
+    over = [one for one in past if max(one.created_at, one.seen_at) < began]
+    more = tuple(Counted(one.id, one.filled, now, one.average_price) for one in over)
+    return replace(position, counted=(*position.counted, *more)) if more else position
 
 
 def _is_over(books: Books, order: OrderRecord) -> bool:

@@ -11,12 +11,13 @@ from decimal import Decimal
 from typing import Final
 
 from pipeline.execution.engine import events as ev
-from pipeline.execution.engine.books import opened_as, view
+from pipeline.execution.engine.books import opened_as, view, without_past
 from pipeline.execution.engine.client_ids import leg_of
 from pipeline.execution.engine.effects import Query, Recall
 from pipeline.execution.engine.found_stop import with_stop
 from pipeline.execution.engine.memory import Memory
 from pipeline.execution.engine.order_life import merged
+from pipeline.execution.engine.provenance import fill_of, since_flat
 from pipeline.execution.engine.rebuild import found, guarded, rebuilt, theirs, unit_of
 from pipeline.execution.engine.recount import Recount
 from pipeline.execution.engine.state import (
@@ -70,6 +71,9 @@ class Recaller:
 
     def recalled(self, event: ev.Recalled, now: int) -> None:
         """The symbol's past: what the journal lacks is written into it, and what is held gets what belongs to it."""
+        held = self._memory.position(event.symbol).quantity
+        if self._memory.policy.netted and held and not self._is_listed(event, now):
+            return  # what is found again is counted at once, and it has to be known of what
         orders = self._orders(event, now)
         position = self._memory.position(event.symbol)
         if self._memory.policy.owned:
@@ -86,6 +90,8 @@ class Recaller:
             orders = [self._planned(one, signals.get(one.id)) for one in orders]
         if not position.quantity:
             return
+        made = since_flat(position.quantity, [fill_of(one) for one in event.trades])
+        position = without_past(position, orders, made, now)
         seen = _as_told(orders, event.orders, now)
         mended = rebuilt(position, seen, event.trades, signals, self._memory.policy.risk)
         if mended is None:
