@@ -18,8 +18,9 @@ from pipeline.execution.engine.effects import (
     Recall,
     WriteVerdict,
 )
+from pipeline.execution.engine.rebuild import rebuilt
 from pipeline.execution.engine.state import OrderTold, PositionTold, TradeTold
-from pipeline.timeline import DAY, MINUTE, SECOND
+from pipeline.timeline import DAY, HOUR, MINUTE, SECOND
 from tests.execution.driver import ACCOUNT, IDENTITY, POLICY, PRICE, SYMBOL, Driver, T, signal
 
 ZERO = Decimal(0)
@@ -142,6 +143,16 @@ def test_an_older_journal_learns_what_was_added_and_its_stop_does_not_loosen():
     assert (position.signal, position.stop_price) == ("s0", tighter.trigger_price)
     assert position.last_add_price == PRICE + 300
     assert not [one for one in driver.all if isinstance(one, Cancel)]
+
+
+def test_what_was_filled_before_is_no_part_of_it_though_our_clock_has_been_set_back_since():
+    before = Driver()
+    before.protected(name="s0", price=PRICE)
+    first = before.order("entry")
+    older = replace(first, id="older", interval="4h", exchange_id=1, created_at=T + HOUR, seen_at=T - MINUTE)
+    opened = TradeTold(first.exchange_id, "BUY", first.filled, PRICE, ZERO, ZERO, first.seen_at)
+    mended = rebuilt(before.position(), [first, older], [opened], {}, POLICY.risk)
+    assert mended.interval == first.interval
 
 
 def journaled():

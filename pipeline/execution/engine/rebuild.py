@@ -106,7 +106,7 @@ def rebuilt(
     entries = [one for one in orders if one.leg in ENTERING and one.filled]
     opener = None if first is None else _opener(first, position, orders, entries)
     stops = [one for one in orders if one.stands and stops_loss_of(one, position)]
-    later = [] if opener is None else entries[entries.index(opener) + 1 :]
+    later = [] if opener is None else _since(trades[len(trades) - len(made)].at, entries[entries.index(opener) + 1 :])
     made_of = [] if opener is None else [opener, *(one for one in later if one.side == opener.side)]
     its_own = position.managed and (position.books or (opener and opener.signal in {None, position.signal}))
     if opener is not None and not its_own:
@@ -122,6 +122,11 @@ def rebuilt(
     for one in () if position.books else made_of[1:]:
         mended = _added(mended, one, signals.get(one.id))
     return guarded(mended, orders)
+
+
+def _since(at: int, entries: Sequence[OrderRecord]) -> Sequence[OrderRecord]:
+    """Those that the exchange has filled since then: their order is by our own clock, which may have been set back."""
+    return [one for one in entries if (one.seen_at or one.created_at) >= at]
 
 
 def _opener(
