@@ -592,6 +592,7 @@ def order(leg: str, side: str, filled: str, strategy: str | None = None, trigger
         ({"a": "0.2", "b": "0.1"}, order("exit", "SELL", "0.25", "a"), {"b": "0.05"}),
         ({"a": "0.2", "b": "0.1"}, order("exit", "SELL", "0.1", "gone"), {"a": "0.133", "b": "0.067"}),
         ({"a": "0.1", "b": "-0.1"}, order("stop", "SELL", "0.15", "a"), {"a": "-0.05", "b": "-0.1"}),
+        ({"a": "0.1"}, order("exit", "BUY", "0.05", "a"), {"a": "0.15"}),
         ({"a": "0.2", "b": "-0.1"}, order("exit", "BUY", "0.1", "b"), {"a": "0.2"}),
         ({"a": "0.2", "b": "-0.1"}, order("flatten", "SELL", "0.1"), {}),
         ({"a": "0.2", "b": "-0.1"}, order("flatten", "SELL", "0.05"), {"a": "0.15", "b": "-0.1"}),
@@ -600,7 +601,7 @@ def order(leg: str, side: str, filled: str, strategy: str | None = None, trigger
     ],
     ids=[
         "all", "half of all", "one lot", "a part of its own", "more than its own", "of one that has none",
-        "more than anybody has",
+        "more than anybody has", "told after its own has turned",
         "the one that faces it", "a close of the whole", "a part of the whole", "a stop of the whole", "dust",
     ],
 )  # fmt: skip
