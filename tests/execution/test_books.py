@@ -221,6 +221,22 @@ def test_beyond_the_stop_of_all_it_is_asked_whether_that_has_fired_before_a_clos
     assert driver.order("flatten").owner == mine.owner
 
 
+def test_where_the_stop_of_all_is_gone_what_is_held_is_told_before_a_close_that_would_open_something() -> None:
+    """It may have fired: the exchange does not know it, nor yet the order that it became."""
+    driver = two("short")
+    mine = next(one for one in driver.position().books if one.strategy == "macd")
+    stop = driver.core.order(driver.position().stop_order)
+    driver.core._reconciler._ledger.end(mine, "it is to end")
+    driver(ev.PriceSeen(SYMBOL, stop.trigger_price - 1, driver.now))
+    driver.wait(1_000)
+    driver(ev.OrderNotFound(stop.id, driver.now), 1)
+    driver.wait(1_000)
+    assert [one for one in driver.core.orders() if one.leg == "flatten"] == []
+    driver.holds("0.111", by="query")
+    driver.wait(1_000)
+    assert driver.order("flatten").owner == mine.owner
+
+
 def test_an_entry_of_before_its_book_began_that_is_found_again_is_not_in_it() -> None:
     driver = Driver(BOOKS)
     entry, position = driver.protected(), driver.position()

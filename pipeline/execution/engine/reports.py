@@ -249,6 +249,9 @@ class Reports:
         given up only until the exchange shows it again: it may have forgotten it for a moment."""
         if order.stands and not (self._memory.policy.owned and asof < gone_at):
             self._memory.move(order, "abandoned", "query", "the exchange does not know it any more", now)
+            position = self._memory.moved_by(order)
+            if order.close_position and len(position.books) > 1:  # it may have fired: what is held is told first
+                self._memory.put(replace(position, reduced_at=max(position.reduced_at, asof)))
         elif self._memory.position(order.symbol).guarded and not self._memory.policy.owned:
             self._memory.send(order, now)
         elif asof >= gone_at:
