@@ -44,8 +44,9 @@ RISK = Risk(leverage=1, max_position_percent=Decimal(90), unprotected_seconds=12
 POLICY = Policy("spot", RISK, arithmetic=SPOT_COINS, surely_listed=8 * SECOND, reconcile_every=15 * SECOND)
 INSTRUMENT = Instrument(SYMBOL, "BTC", "USDT", "USDT", SPOT_COINS, filters=RULES)
 MOST_NAKED = 1_500
-"""Of a schedule without faults: what was bought waits so long for a stop, because none is placed twice in a second; and
-two answers more where the exchange first says that it does not replace."""
+"""Of a schedule without faults: what was bought waits so long for a stop, because none is placed twice in a second."""
+MORE_WHERE_NONE_IS_REPLACED = 620
+"""Two answers, and the next time that it is told how late it is: once a second, when all is quiet."""
 ANSWER = 60
 MOST_BARE = ANSWER + 10
 """Of a schedule without faults nothing stands for so long when one pair follows another: an answer and a request."""
@@ -474,7 +475,7 @@ def broken_law(schedule: Schedule, held_law: Held = held_as_one) -> str | None:
             return f"the journal has {kept}, which does not stand"
     if wrong := held_law(schedule, standing):
         return wrong
-    most = MOST_NAKED + (0 if exchange.replaces else 2 * ANSWER)
+    most = MOST_NAKED + (0 if exchange.replaces else MORE_WHERE_NONE_IS_REPLACED)
     if schedule.calm and schedule.naked_for > most:
         return f"nothing was wrong, and what is ours was without cover for {schedule.naked_for} ms"
     if schedule.calm and schedule.bare_for > MOST_BARE:
