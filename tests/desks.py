@@ -160,13 +160,20 @@ class CoinDesk(Desk):
                 bought += Decimal(one["quantity"]) - kept if one["side"] == "BUY" else -Decimal(one["quantity"])
         return bought
 
+    def crumbs(self, symbol: str) -> Decimal:
+        """What the sales may have left in all: of each, less than a lot."""
+        filters = self.listed[symbol].filters
+        assert filters is not None
+        sold = {one["client_id"] for one in self.ledger() if one["kind"] == "Fill" and one["side"] == "SELL"}
+        return len(sold) * filters.step_size
+
     def held_otherwise(self) -> list[str]:
         found, stored = [], self.stored()
         stops = [one for one in self.trading.open_orders() if one.type == "STOP_LOSS"]
         for symbol in sorted({one.symbol for one in self.journal()} | stored.keys()):
             bought = self.bought(symbol)
             quantity = stored[symbol].quantity if symbol in stored else Decimal(0)
-            if not 0 <= (bought - quantity) * self.price(symbol) < DUST:
+            if not 0 <= bought - quantity < DUST / self.price(symbol) + self.crumbs(symbol):
                 found.append(f"{symbol}: {bought} are ours, stored {quantity}")
             covered = sorted(one.orig_qty for one in stops if one.symbol == symbol)
             apart = self.apart(stored[symbol]) if quantity else []
