@@ -200,10 +200,10 @@ def test_from_nothing_to_executed_signals_in_three_markets_and_on_after_kills_an
     assert house.processes() == []
     house.environment["TIDEMARK_STRATEGIES"] = BY_THE_MINUTE
 
-    again = house.run("demo")
+    again = house.run("demo", "--plain")
     again.expect(f"{len(COLLECTIONS)}, 0 of them made now")
     again.expect("the account goes on, without its positions")
-    again.expect("ready after")
+    until_ready(again)
     with house.database() as db:
         assert db["orders"].find_one({"_id": order["_id"]})["state"] == "filled"
         assert db["candles"].estimated_document_count() >= stored
