@@ -231,7 +231,7 @@ def assert_journal_is_the_truth(house: House) -> None:
 @pytest.fixture(scope="session")
 def venue() -> Iterator[tuple[Simulator, Iterator[Account]]]:
     """One exchange for all these tests, and an account for each of them."""
-    accounts = [Account(name=f"trader {n}", key=f"canary-key-{n}", secret=f"canary-secret-{n}") for n in range(100)]
+    accounts = [Account(name=f"trader {n}", key=f"canary-key-{n}", secret=f"canary-secret-{n}") for n in range(300)]
     traded = tuple(symbol for pair in TRADED.values() for symbol in pair)
     with Simulator.start(
         markets=("um", "cm"), symbols=traded, accounts=tuple(accounts), lifted_limits=True
@@ -261,7 +261,7 @@ def house(
 @pytest.fixture(scope="session")
 def spot_venue() -> Iterator[tuple[Simulator, Iterator[Account]]]:
     """An exchange with a spot market for all these tests, and an account for each of them."""
-    accounts = [Account(name=f"spot {n}", key=f"spot-key-{n}", secret=f"spot-secret-{n}") for n in range(40)]
+    accounts = [Account(name=f"spot {n}", key=f"spot-key-{n}", secret=f"spot-secret-{n}") for n in range(150)]
     with Simulator.start(markets=("um", "spot"), accounts=tuple(accounts), lifted_limits=True) as simulator:
         yield simulator, iter(accounts)
 
