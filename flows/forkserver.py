@@ -52,8 +52,12 @@ class Fork:
             await self._ended.wait()
         finally:
             if self.returncode is None:
-                with suppress(ProcessLookupError):
-                    os.kill(self.pid, signal.SIGKILL)
+                self.kill()
+
+    def kill(self) -> None:
+        """Whatever it is in the middle of. It may have ended, and nobody have heard of it yet."""
+        with suppress(ProcessLookupError):
+            os.kill(self.pid, signal.SIGKILL)
 
 
 class Forkserver:
@@ -112,7 +116,7 @@ class Forkserver:
         self._forks[pid] = Fork(pid)
         asked = self._asked.popleft()
         if asked.cancelled():
-            os.kill(pid, signal.SIGKILL)
+            self._forks[pid].kill()
         else:
             asked.set_result(self._forks[pid])
 

@@ -6,9 +6,15 @@ import pytest
 from pipeline.tasks import cancel, until_one_ends
 
 
+async def loses_one():
+    with contextlib.suppress(asyncio.CancelledError):
+        await asyncio.Event().wait()
+    await asyncio.Event().wait()
+
+
 @pytest.mark.timeout(30)
 async def test_what_loses_a_cancellation_or_fails_for_one_has_ended_all_the_same():
-    async def loses_one():
+    async def loses_what_comes_alone():
         for _ in range(2):
             try:
                 await asyncio.sleep(60)
@@ -22,7 +28,7 @@ async def test_what_loses_a_cancellation_or_fails_for_one_has_ended_all_the_same
         except asyncio.CancelledError:
             raise ValueError("it was in the middle of something") from None
 
-    tasks = [asyncio.create_task(one) for one in (loses_one(), fails(), asyncio.sleep(0))]
+    tasks = [asyncio.create_task(one) for one in (loses_what_comes_alone(), fails(), asyncio.sleep(0))]
     await asyncio.sleep(0)
     await cancel(tasks)
     assert [one.done() for one in tasks] == [True, True, True]
@@ -31,11 +37,6 @@ async def test_what_loses_a_cancellation_or_fails_for_one_has_ended_all_the_same
 
 @pytest.mark.timeout(30)
 async def test_who_is_cancelled_meanwhile_leaves_none_behind():
-    async def loses_one():
-        with contextlib.suppress(asyncio.CancelledError):
-            await asyncio.Event().wait()
-        await asyncio.Event().wait()
-
     task = asyncio.create_task(loses_one())
     await asyncio.sleep(0)
     cancelling = asyncio.create_task(cancel([task]))
@@ -48,11 +49,6 @@ async def test_who_is_cancelled_meanwhile_leaves_none_behind():
 
 @pytest.mark.timeout(30)
 async def test_what_loses_a_cancellation_keeps_nobody_from_his_end():
-    async def loses_one():
-        with contextlib.suppress(asyncio.CancelledError):
-            await asyncio.Event().wait()
-        await asyncio.Event().wait()
-
     async def breaks():
         raise EOFError
 

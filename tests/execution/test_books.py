@@ -207,13 +207,19 @@ def test_what_would_open_something_is_not_closed_while_nobody_knows_whether_the_
     assert driver.order("flatten").quantity == D("0.111")
 
 
-def test_beyond_the_stop_of_all_it_is_asked_whether_that_has_fired_before_a_close_that_would_open_something() -> None:
+def beyond_the_stop_of_all():
+    """Where one book is to be closed, whose close would open something, and the price has come to the stop of all."""
     driver = two("short")
     mine = next(one for one in driver.position().books if one.strategy == "macd")
     stop = driver.core.order(driver.position().stop_order)
     driver.core._reconciler._ledger.end(mine, "it is to end")
     driver(ev.PriceSeen(SYMBOL, stop.trigger_price - 1, driver.now))
     driver.wait(1_000)
+    return driver, mine, stop
+
+
+def test_beyond_the_stop_of_all_it_is_asked_whether_that_has_fired_before_a_close_that_would_open_something() -> None:
+    driver, mine, stop = beyond_the_stop_of_all()
     assert {one.order.id for one in driver.got(Query)} == {stop.id}
     assert [one for one in driver.core.orders() if one.leg == "flatten"] == []
     driver(ev.OrderSeen(driver.told(stop), "query"))
@@ -223,12 +229,7 @@ def test_beyond_the_stop_of_all_it_is_asked_whether_that_has_fired_before_a_clos
 
 def test_where_the_stop_of_all_is_gone_what_is_held_is_told_before_a_close_that_would_open_something() -> None:
     """It may have fired: the exchange does not know it, nor yet the order that it became."""
-    driver = two("short")
-    mine = next(one for one in driver.position().books if one.strategy == "macd")
-    stop = driver.core.order(driver.position().stop_order)
-    driver.core._reconciler._ledger.end(mine, "it is to end")
-    driver(ev.PriceSeen(SYMBOL, stop.trigger_price - 1, driver.now))
-    driver.wait(1_000)
+    driver, mine, stop = beyond_the_stop_of_all()
     driver(ev.OrderNotFound(stop.id, driver.now), 1)
     driver.wait(1_000)
     assert [one for one in driver.core.orders() if one.leg == "flatten"] == []
