@@ -126,7 +126,7 @@ class Exchange:
 
     def __init__(self, **answers) -> None:
         self.answers, self.asked = answers, []
-        clock = SimpleNamespace(now=lambda: T, uncertainty=0)
+        clock = SimpleNamespace(now=lambda: T, surely=T)
         self.client = SimpleNamespace(clock=clock, environment=SimpleNamespace(product=SPOT))
 
     def __getattr__(self, name):
@@ -262,7 +262,7 @@ def raw(**fields) -> dict:
 
 def replaced(status: int, answered: dict) -> list:
     """What the gateway tells of a replacement that is answered so."""
-    client = SimpleNamespace(clock=SimpleNamespace(now=lambda: T, uncertainty=0), environment=None)
+    client = SimpleNamespace(clock=SimpleNamespace(now=lambda: T, surely=T), environment=None)
     client.environment = SimpleNamespace(product=SPOT)
 
     def ask_signed(ask, asked, *, need):

@@ -37,7 +37,7 @@ def counted(error: ExchangeError) -> list[bool]:
     def positions(symbol):
         raise error
 
-    clock = SimpleNamespace(now=lambda: 0, uncertainty=0)
+    clock = SimpleNamespace(now=lambda: 0, surely=0)
     asking = SimpleNamespace(client=SimpleNamespace(clock=clock), positions=positions)
     gateway_of(asking, told.append).query_positions("BTCUSDT")
     return [one.ok for one in told if isinstance(one, CallCounted)]
@@ -64,7 +64,7 @@ def test_a_symbol_that_is_gone_is_told_to_whoever_asks_about_its_orders_and_trad
     def refuses(*_):
         raise RefusedError("no", status=400, code=code)
 
-    clock = SimpleNamespace(now=lambda: 9, uncertainty=2)
+    clock = SimpleNamespace(now=lambda: 9, surely=7)
     client = SimpleNamespace(clock=clock)
     asking = SimpleNamespace(client=client, query_order=refuses, trades=refuses)
     gateway = gateway_of(asking, told.append)

@@ -281,7 +281,7 @@ class Schedule:
         if not self.keep_clock() or (troubled and self.random.random() < self.faults.rest_fails):
             self.at(now + self.random.randrange(3_000), "failed")
             return
-        judged_at = self.clock.now() - self.clock.uncertainty
+        judged_at = self.clock.surely
         rows = self.world.rest(effect.window, now, judged_at)
         if troubled:
             rows = tuple(row for row in rows if self.random.random() >= self.faults.rest_holes)

@@ -105,7 +105,7 @@ class Delisting(Schedule):
         if not self.keep_clock():
             self.core.fetch_failed(OTHER, self.clock.now())
             return
-        judged_at = self.clock.now() - self.clock.uncertainty
+        judged_at = self.clock.surely
         self.at(now + 50, Answer(OTHER, effect.window, self.beside.rest(effect.window, now, judged_at), judged_at))
 
     def is_deaf(self, now: int) -> bool:

@@ -102,7 +102,7 @@ class Gateway:
 
     def query(self, order: OrderRecord) -> None:
         """Ask how it stands; a question that fails is not answered, and asked again by the core."""
-        asof = self._surely_before_now()
+        asof = self.client.clock.surely
         found = self._ask(
             lambda: _if_listed(lambda: self.desk.query(order)), f"the order {order.id} could not be asked for"
         )
@@ -121,7 +121,7 @@ class Gateway:
 
     def query_fills(self, symbol: str, since: int) -> None:
         """Ask for the trades of a symbol."""
-        asof = self._surely_before_now()
+        asof = self.client.clock.surely
         found = self._ask(
             lambda: _if_listed(lambda: self.desk.trades(symbol, since)), f"trades of {symbol} could not be asked for"
         )
@@ -132,7 +132,7 @@ class Gateway:
 
     def query_positions(self, symbol: str) -> None:
         """Ask for the position of a symbol."""
-        asof = self._surely_before_now()
+        asof = self.client.clock.surely
         found = self._ask(lambda: self.desk.positions(symbol), f"the position of {symbol} could not be asked for")
         if found is not _FAILED:
             self.tell(PositionsSeen(found, asof, "query"))
@@ -144,7 +144,7 @@ class Gateway:
 
     def reconcile(self) -> None:
         """Read everything that is open."""
-        asof = self._surely_before_now()
+        asof = self.client.clock.surely
         try:
             snapshot = self.desk.snapshot(asof)
         except ExchangeError as error:
@@ -218,10 +218,6 @@ class Gateway:
 
     def _now(self) -> int:
         return self.client.clock.now()
-
-    def _surely_before_now(self) -> int:
-        clock = self.client.clock
-        return clock.now() - clock.uncertainty
 
 
 _FAILED, _GONE = object(), object()

@@ -49,10 +49,14 @@ class VirtualClock:
     """The time of the run; it is never wrong."""
 
     time: int
-    uncertainty: int = 0
 
     def now(self) -> int:
         """The exchange's time."""
+        return self.time
+
+    @property
+    def surely(self) -> int:
+        """The latest moment that has come for certain."""
         return self.time
 
 
