@@ -75,7 +75,7 @@ TYPES = $(BIN)/mypy --num-workers 2 >/dev/null 2>&1 || $(BIN)/mypy
 # The types of the page's own code, as its comments tell them.
 SCRIPTS = DENO_DIR=$(VENV)/.deno DENO_NO_UPDATE_CHECK=1 $(BIN)/deno check --quiet --no-lock --config tests/web/deno.json pipeline/web/static
 
-ALL_TESTS = $(BIN)/pytest -n 5 --dist loadfile --no-loadscope-reorder
+ALL_TESTS = $(BIN)/pytest --cache-clear -n 5 --dist loadfile --no-loadscope-reorder
 
 test: install-dev
 	$(BIN)/ruff format --check .
@@ -83,7 +83,7 @@ test: install-dev
 	$(TYPES)
 	$(SCRIPTS)
 	$(BIN)/lint-imports --no-logo
-	$(ALL_TESTS) $(TESTS)
+	$(ALL_TESTS) $(TESTS) || $(BIN)/python -m tests.alone $$?
 
 # To count lines doubles the time of what is counted.
 coverage: install-dev
