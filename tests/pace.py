@@ -22,6 +22,8 @@ LONGEST = (
     "ingest/test_core_faults.py", "execution/test_coins_faults.py", "door/test_search.py",
     "door/test_search_workers.py", "door/test_trial.py", "history/test_given_out.py",
     "research/test_fast.py", "web/test_page.py", "web/test_server.py", "web/test_story.py",
+    "web/test_desk.py", "web/test_steady.py", "strategies/test_executed_year.py", "cli/test_waiting.py",
+    "execution/service/test_live_equals_backtest.py",
     "flows/test_backfill_flow.py",
     "history/test_parity.py", "ingest/test_service.py",
     "cli/test_backfill_command.py", "cli/test_db.py", "cli/test_live.py", "store/test_candle_machine.py",
