@@ -508,6 +508,20 @@ def test_what_is_found_again_from_before_anything_was_held_is_in_no_book() -> No
     assert driver.core.order(closed.id).filled == D("0.1")
 
 
+def test_what_has_been_closed_and_is_not_told_yet_is_not_found_again() -> None:
+    driver = two()
+    stop = driver.core.order(driver.position().stop_order)
+    closed = driver.told(stop, "filled", "0.333", average_price=D(58_800))
+    driver(ev.OrderSeen(closed, "query"), 1)
+    driver.recalled(closed, trades=trades_of(driver))
+    assert (held(driver), driver.position().quantity) == ({}, D("0.333"))
+    driver.holds(0, by="query")
+    assert [one.title for one in driver.all if isinstance(one, Notify) and "closed" in one.title] == [
+        "BTCUSDT of macd 1h is closed",
+        "BTCUSDT of rsi 1h is closed",
+    ]
+
+
 def test_where_the_journal_is_lost_what_is_held_is_of_one_that_has_entered_its_side() -> None:
     before = two("short")
     filled = [one for one in before.core.orders() if one.filled]

@@ -71,8 +71,8 @@ class Recaller:
 
     def recalled(self, event: ev.Recalled, now: int) -> None:
         """The symbol's past: what the journal lacks is written into it, and what is held gets what belongs to it."""
-        held = self._memory.position(event.symbol).quantity
-        if self._memory.policy.netted and held and not self._is_listed(event, now):
+        held = self._memory.position(event.symbol)
+        if self._memory.policy.netted and held.quantity and not (held.settled and self._is_listed(event, now)):
             return  # what is found again is counted at once, and it has to be known of what
         orders = self._orders(event, now)
         position = self._memory.position(event.symbol)
