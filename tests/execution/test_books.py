@@ -284,6 +284,27 @@ def test_what_its_strategy_says_of_what_cannot_be_closed_yet_is_decided_and_keep
     assert not [one for one in driver.core.orders() if one.owner[0] == "rsi" and one.leg in {"exit", "flatten"}]
 
 
+def test_a_turn_whose_close_is_refused_is_decided_when_it_is_late_and_keeps_no_other_waiting() -> None:
+    """The exchange takes nothing as small as the book, and the executor has not heard of it."""
+    driver = Driver(BOOKS)
+    driver.protected()
+    driver.protected(**RSI, kind="trial", side="short")
+    stand(driver)
+    soon = driver.now + 2_000
+    close = driver.sent(name="r2", kind="trial", strategy="rsi", at=driver.now, fresh_until=soon)
+    assert (close.leg, close.turns, close.reduce_only) == ("exit", True, False)
+    driver(ev.OrderRejected(close.id, -4164, "order's notional must be no smaller than 7000"), 1)
+    driver(ev.SignalSeen(signal("m", strategy="turtle", at=driver.now, fresh_until=driver.now + 60_000)), 1)
+    driver.wait(2_250)
+    driver(ev.IntentJournaled(driver.order("flatten").id))
+    driver(ev.OrderRejected(driver.order("flatten").id, -4164, "order's notional must be no smaller than 7000"), 1)
+    verdict = driver.verdict("r2")
+    assert (verdict.verdict, verdict.orders) == ("taken", (close.id,))
+    assert verdict.reason.startswith("to be closed, and not turned: seen ")
+    assert driver.verdict("m").reason.startswith("breaker refused:BTCUSDT")
+    assert held(driver)["rsi"] == D("-0.055")
+
+
 def test_what_is_left_when_the_others_are_gone_has_its_stop() -> None:
     driver = two("short")
     order = driver.sent(name="x", kind="exit", at=T + 2, fresh_until=T + 600_000)

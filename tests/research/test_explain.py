@@ -203,6 +203,7 @@ def test_of_two_that_spoke_at_once_the_other_came_first() -> None:
         (Judged("skipped", "no position to add to"), "before"),
         (Judged("skipped", "breaker account-loss: enough"), "breaker"),
         (Judged("taken", "closed, and not turned: a long position is held again"), "before"),
+        (Judged("taken", "to be closed, and not turned: halted"), "breaker"),
         (Judged("taken", decided=CLOSES), "before"),
         (Judged("taken", decided=CLOSES._replace(bound="the risk")), None),
         (Judged("taken"), None),

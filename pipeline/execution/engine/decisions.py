@@ -145,13 +145,18 @@ class Decisions:
         if late and signal.leaves is None:
             return True
         is_closing = view(self._memory.position(signal.symbol), signal).closing is not None
-        if late and is_closing and self._policy.netted and self._memory.compared and signal.id not in self._turns:
+        if late and is_closing and self._policy.netted and self._memory.compared and not self._is_turning(signal):
             return True  # it may take for ever: what is worth too little is not closed against what others hold
         known = self._memory.compared and self._worth.known and not is_closing
         known = known and not self._memory.busy(signal.symbol, now, self._closed_by(signal))
         if not known or (not late and self._margins.awaited(signal.symbol)):
             return False
         return self._recaller.is_new(self._unless_taken_back(signal), now)
+
+    def _is_turning(self, signal: SignalView) -> bool:
+        """Whether what it closes with is under way."""
+        close = self._turns.get(signal.id)
+        return close is not None and self._memory.orders.get(close.id, close).unsettled
 
     def _clear_the_way(self, signal: SignalView, now: int) -> None:
         """What rests, and would be closed by the signal once it is filled, is cancelled first."""
@@ -227,7 +232,8 @@ class Decisions:
         if close is None:
             return verdict
         _, decision = self._pending.pop(close.id, (None, None))
-        return with_close(verdict, self._memory.orders.get(close.id, close), decision)
+        close = self._memory.orders.get(close.id, close)
+        return with_close(verdict, close, decision, closing=bool(self._memory.holding(close).closing))
 
     # The journal's answers
 

@@ -194,8 +194,8 @@ def _skip_of(heard: Heard, who: Who) -> Found | None:
     judged = _judged(heard, who)
     if judged is None or not judged.reason:
         return None
-    if judged.verdict == "taken" and judged.reason.startswith(_NOT_TURNED):
-        cause = _kind_of(judged.reason.removeprefix(_NOT_TURNED))
+    if judged.verdict == "taken" and _NOT_TURNED in judged.reason:
+        cause = _kind_of(judged.reason.partition(_NOT_TURNED)[2])
     elif judged.verdict == "skipped":
         cause = _kind_of(judged.reason)
     else:
