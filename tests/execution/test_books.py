@@ -238,6 +238,25 @@ def test_where_the_stop_of_all_is_gone_what_is_held_is_told_before_a_close_that_
     assert driver.order("flatten").owner == mine.owner
 
 
+@pytest.mark.parametrize(("fired", "leg", "quantity"), [("0", "exit", "0.222"), ("0.111", "flatten", "0.111")])
+def test_beyond_the_stop_of_all_it_is_asked_whether_that_has_fired_before_a_signal_closes_by_what_would_open_something(
+    fired: str, leg: str, quantity: str
+) -> None:
+    """Both together would sell 0.333, of 0.222."""
+    driver = two("short")
+    stop = driver.core.order(driver.position().stop_order)
+    driver(ev.PriceSeen(SYMBOL, stop.trigger_price - 1, driver.now))
+    driver(ev.SignalSeen(signal("x", kind="exit", at=driver.now, fresh_until=driver.now + 60_000)), 1)
+    driver.wait(250)
+    assert driver.one(Query).order.id == stop.id
+    assert not [one for one in driver.core.orders() if one.signal == "x"]
+    driver(ev.OrderSeen(driver.told(stop, "filled" if D(fired) else "accepted", fired), "query"), 1)
+    driver.holds(D("0.111") - D(fired))
+    driver.wait(250)
+    close = driver.order(leg)
+    assert (close.owner, close.quantity) == (("macd", "1h"), D(quantity))
+
+
 def test_an_entry_of_before_its_book_began_that_is_found_again_is_not_in_it() -> None:
     driver = Driver(BOOKS)
     entry, position = driver.protected(), driver.position()

@@ -14,6 +14,7 @@ from pipeline.execution.engine.decide import Close, Expire, Open, Skip
 from pipeline.execution.engine.effects import JournalOrder, WriteVerdict
 from pipeline.execution.engine.events import IntentRefused
 from pipeline.execution.engine.guards import pace_of
+from pipeline.execution.engine.ledger import asks_for_the_stop_of_all
 from pipeline.execution.engine.margins import Margins
 from pipeline.execution.engine.memory import Memory
 from pipeline.execution.engine.obstacles import LESS, ends, obstacle
@@ -27,7 +28,7 @@ from pipeline.execution.engine.state import (
     AccountView,
     DecisionView,
     OrderRecord,
-    Owner,
+    PositionRecord,
     SignalView,
     exit_side,
 )
@@ -127,11 +128,11 @@ class Decisions:
                 waits |= {symbol, its_own}
                 self._clear_the_way(signal, now)
 
-    def _closed_by(self, signal: SignalView) -> Owner | None:
-        """Whose book the signal closes, if it closes one."""
+    def _closed_by(self, signal: SignalView) -> PositionRecord | None:
+        """The book that the signal closes, if it closes one."""
         book = view(self._memory.position(signal.symbol), signal)
         closes = self._policy.netted and book.ours and book.quantity != 0 and book.is_left_by(signal)
-        return book.owner if closes else None
+        return book if closes else None
 
     def _acted_on(self, signal: SignalView, *orders: str) -> None:
         self._verdict(WriteVerdict(signal.id, "taken", "it was acted on before", orders=orders))
@@ -147,9 +148,12 @@ class Decisions:
         is_closing = view(self._memory.position(signal.symbol), signal).closing is not None
         if late and is_closing and self._policy.netted and self._memory.compared and not self._is_turning(signal):
             return True  # it may take for ever: what is worth too little is not closed against what others hold
+        closes = self._closed_by(signal)
         known = self._memory.compared and self._worth.known and not is_closing
-        known = known and not self._memory.busy(signal.symbol, now, self._closed_by(signal))
+        known = known and not self._memory.busy(signal.symbol, now, closes.owner if closes else None)
         if not known or (not late and self._margins.awaited(signal.symbol)):
+            return False
+        if closes is not None and asks_for_the_stop_of_all(self._memory, closes, now):
             return False
         return self._recaller.is_new(self._unless_taken_back(signal), now)
 

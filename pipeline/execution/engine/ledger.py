@@ -24,6 +24,22 @@ _CANCEL_AGAIN: Final = 2 * SECOND
 _NOBODYS: Final = "more of it was closed than any strategy holds"
 
 
+def asks_for_the_stop_of_all(memory: Memory, book: PositionRecord, now: int) -> bool:
+    """Whether the stop of all that is held may have closed the book unheard, because the price has come to it, and
+    closing the book opens something: that is asked first. A plain close beside it would open as much again."""
+    if books.reduces(memory.position(book.symbol), book):
+        return False
+    price, side = memory.market(book.symbol).price, exit_side(book.side or "long")
+    closing = [one for one in memory.unsettled(book.symbol, "stop") if one.close_position and one.waits]
+    mine = [one for one in closing if one.side == side]
+    for one in mine:
+        reached = replace(book, stop_price=one.trigger_price, take_profit_price=None)
+        is_beyond = price is not None and guards.reached(reached, price) is not None
+        if is_beyond and memory.may(book.symbol, f"fired {one.id}", now, _LOOK_AGAIN):
+            memory.doubt(one, now)
+    return any(one.id in memory.doubts for one in mine)
+
+
 class Ledger:
     """Of all symbols."""
 
@@ -218,7 +234,7 @@ class Ledger:
         may_be_more = opens and any(_is_bridge(one) or _may_have_fired(one, book) for one in orders)
         if may_be_more or any(self._may_close(one, book) for one in orders):
             return
-        if opens and self._asks_for_the_stop_of_all(book, orders, now):
+        if asks_for_the_stop_of_all(self._memory, book, now):
             return
         pace = guards.pace_of("flatten", book.owner)
         if not self._memory.may(position.symbol, pace, now, _AGAIN):
@@ -236,19 +252,6 @@ class Ledger:
         self._memory.emit(Notify("warning", f"closing {book.symbol} of {book.strategy}", book.closing or ""))
         order = guards.order_of(self._memory.identity, book, "flatten", "MARKET", quantity, now)
         self._memory.intend(replace(order, reduce_only=books.reduces(position, book)))
-
-    def _asks_for_the_stop_of_all(self, book: PositionRecord, orders: Iterable[OrderRecord], now: int) -> bool:
-        """Whether the stop of all that is held may have closed it unheard, because the price has come to it: that is
-        asked first. A plain close beside it would open as much again."""
-        price = self._memory.market(book.symbol).price
-        side = exit_side(book.side or "long")
-        closing = [one for one in orders if one.leg == "stop" and one.close_position and one.waits and one.side == side]
-        for one in closing:
-            reached = replace(book, stop_price=one.trigger_price, take_profit_price=None)
-            is_beyond = price is not None and guards.reached(reached, price) is not None
-            if is_beyond and self._memory.may(book.symbol, f"fired {one.id}", now, _LOOK_AGAIN):
-                self._memory.doubt(one, now)
-        return any(one.id in self._memory.doubts for one in closing)
 
     def _may_close(self, order: OrderRecord, book: PositionRecord) -> bool:
         """Whether it closes the book, or may have."""
