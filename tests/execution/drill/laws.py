@@ -73,10 +73,10 @@ def broken_law(schedule: World, position_law: Callable[[World], str | None] | No
         newest = placed is exchange.find(placed.client_id)
         if exchange.said_of(placed) is None and kept is not None and kept.state == "abandoned":
             newest = kept.filled != placed.filled  # that it waits no more is seen; what became of it, nobody says
-        if schedule.faults.blind and (kept.state, placed.status) in {
-            ("cancelled", "expired"),
-            ("abandoned", "expired"),
-        }:
+        endings = {("cancelled", "expired"), ("abandoned", "expired")}
+        if schedule.life:
+            endings.add(("abandoned", "cancelled"))  # by a process that died before it was journaled
+        if schedule.faults.blind and (kept.state, placed.status) in endings:
             newest = kept.filled != placed.filled  # that it rests no more is seen; who ended it, only its id could say
         if schedule.faults.blind and placed.reduce_only and (kept.state, placed.status) == ("expired", "filled"):
             newest = kept.filled != placed.filled  # fills say how much; not that the exchange had cut the order to that
