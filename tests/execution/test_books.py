@@ -238,23 +238,30 @@ def test_where_the_stop_of_all_is_gone_what_is_held_is_told_before_a_close_that_
     assert driver.order("flatten").owner == mine.owner
 
 
-@pytest.mark.parametrize(("fired", "leg", "quantity"), [("0", "exit", "0.222"), ("0.111", "flatten", "0.111")])
-def test_beyond_the_stop_of_all_it_is_asked_whether_that_has_fired_before_a_signal_closes_by_what_would_open_something(
-    fired: str, leg: str, quantity: str
+@pytest.mark.parametrize(
+    ("other", "fired", "closes"),
+    [
+        ("short", "0", [("exit", "0.222")]), ("short", "0.111", [("flatten", "0.111")]),
+        ("long", "0", [("exit", "0.222")]), ("long", "0.222", []),
+    ],
+)  # fmt: skip
+def test_it_is_asked_whether_a_stop_that_the_price_has_come_to_has_fired_before_a_signal_closes_its_book(
+    other: str, fired: str, closes: list[tuple[str, str]]
 ) -> None:
-    """Both together would sell 0.333, of 0.222."""
-    driver = two("short")
-    stop = driver.core.order(driver.position().stop_order)
-    driver(ev.PriceSeen(SYMBOL, stop.trigger_price - 1, driver.now))
+    """Both together would sell 0.333 of 0.222, or what the other strategy holds."""
+    driver = two(other)
+    before = driver.position().quantity
+    stop = next(one for one in driver.core.orders() if one.waits and one.trigger_price == D(59_400))
+    driver(ev.PriceSeen(SYMBOL, D(59_399), driver.now))
     driver(ev.SignalSeen(signal("x", kind="exit", at=driver.now, fresh_until=driver.now + 60_000)), 1)
     driver.wait(250)
     assert driver.one(Query).order.id == stop.id
-    assert not [one for one in driver.core.orders() if one.signal == "x"]
+    assert not [one for one in driver.core.orders() if one.leg in {"exit", "flatten"}]
     driver(ev.OrderSeen(driver.told(stop, "filled" if D(fired) else "accepted", fired), "query"), 1)
-    driver.holds(D("0.111") - D(fired))
+    driver.holds(before - D(fired))
     driver.wait(250)
-    close = driver.order(leg)
-    assert (close.owner, close.quantity) == (("macd", "1h"), D(quantity))
+    made = [one for one in driver.core.orders() if one.leg in {"exit", "flatten"}]
+    assert [(one.leg, str(one.quantity)) for one in made] == closes
 
 
 def test_an_entry_of_before_its_book_began_that_is_found_again_is_not_in_it() -> None:

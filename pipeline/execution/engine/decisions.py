@@ -14,7 +14,7 @@ from pipeline.execution.engine.decide import Close, Expire, Open, Skip
 from pipeline.execution.engine.effects import JournalOrder, WriteVerdict
 from pipeline.execution.engine.events import IntentRefused
 from pipeline.execution.engine.guards import pace_of
-from pipeline.execution.engine.ledger import asks_for_the_stop_of_all
+from pipeline.execution.engine.ledger import asks_what_has_fired
 from pipeline.execution.engine.margins import Margins
 from pipeline.execution.engine.memory import Memory
 from pipeline.execution.engine.obstacles import LESS, ends, obstacle
@@ -153,7 +153,7 @@ class Decisions:
         known = known and not self._memory.busy(signal.symbol, now, closes.owner if closes else None)
         if not known or (not late and self._margins.awaited(signal.symbol)):
             return False
-        if closes is not None and asks_for_the_stop_of_all(self._memory, closes, now):
+        if closes is not None and asks_what_has_fired(self._memory, closes, now):
             return False
         return self._recaller.is_new(self._unless_taken_back(signal), now)
 

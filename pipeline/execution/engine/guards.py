@@ -64,6 +64,13 @@ def reached(book: PositionRecord, price: Decimal) -> str | None:
     return None
 
 
+def is_reached(order: OrderRecord, price: Decimal) -> bool:
+    """Whether the price has come to what would close something there."""
+    falls = (order.leg == "stop") == (order.side == "SELL")
+    trigger = order.trigger_price
+    return trigger is not None and (price <= trigger if falls else price >= trigger)
+
+
 def is_kept(position: PositionRecord, book: PositionRecord, orders: Iterable[OrderRecord]) -> bool:
     """Whether the exchange watches the book's stop: with an order of its own, or with the one that closes it all, as
     also of what nobody knows whose it is."""

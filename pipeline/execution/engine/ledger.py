@@ -13,7 +13,15 @@ from pipeline.execution.engine.effects import Cancel, Notify, Reconcile
 from pipeline.execution.engine.endings import UNTOLD, by_other, by_ours
 from pipeline.execution.engine.found_stop import with_stop
 from pipeline.execution.engine.memory import Memory
-from pipeline.execution.engine.state import CLOSING, DECIDED, ENTERING, OrderRecord, PositionRecord, exit_side
+from pipeline.execution.engine.state import (
+    CLOSING,
+    DECIDED,
+    ENTERING,
+    PROTECTING,
+    OrderRecord,
+    PositionRecord,
+    exit_side,
+)
 from pipeline.timeline import MINUTE, SECOND
 
 _TOLD_WITHIN: Final = 2 * SECOND
@@ -24,20 +32,19 @@ _CANCEL_AGAIN: Final = 2 * SECOND
 _NOBODYS: Final = "more of it was closed than any strategy holds"
 
 
-def asks_for_the_stop_of_all(memory: Memory, book: PositionRecord, now: int) -> bool:
-    """Whether the stop of all that is held may have closed the book unheard, because the price has come to it, and
-    closing the book opens something: that is asked first. A plain close beside it would open as much again."""
-    if books.reduces(memory.position(book.symbol), book):
-        return False
-    price, side = memory.market(book.symbol).price, exit_side(book.side or "long")
-    closing = [one for one in memory.unsettled(book.symbol, "stop") if one.close_position and one.waits]
-    mine = [one for one in closing if one.side == side]
-    for one in mine:
-        reached = replace(book, stop_price=one.trigger_price, take_profit_price=None)
-        is_beyond = price is not None and guards.reached(reached, price) is not None
-        if is_beyond and memory.may(book.symbol, f"fired {one.id}", now, _LOOK_AGAIN):
+def asks_what_has_fired(memory: Memory, book: PositionRecord, now: int) -> bool:
+    """Whether something that stands may have closed the book unheard, because the price has come to it: that is asked
+    first. A close beside its own stop or target would take what the others hold; one that opens something, beside the
+    stop of all that is held, would open as much again."""
+    price, opens = memory.market(book.symbol).price, not books.reduces(memory.position(book.symbol), book)
+    standing = [one for one in memory.unsettled(book.symbol, *PROTECTING) if one.waits]
+    its_own = [one for one in standing if (one.owner == book.owner if guards.is_guard(one) else opens)]
+    closing = [one for one in its_own if one.side == exit_side(book.side or "long")]
+    reached = [one for one in closing if price is not None and guards.is_reached(one, price)]
+    for one in reached:
+        if memory.may(book.symbol, f"fired {one.id}", now, _LOOK_AGAIN):
             memory.doubt(one, now)
-    return any(one.id in memory.doubts for one in mine)
+    return any(one.id in memory.doubts for one in closing if one.close_position or one in reached)
 
 
 class Ledger:
@@ -234,7 +241,7 @@ class Ledger:
         may_be_more = opens and any(_is_bridge(one) or _may_have_fired(one, book) for one in orders)
         if may_be_more or any(self._may_close(one, book) for one in orders):
             return
-        if asks_for_the_stop_of_all(self._memory, book, now):
+        if asks_what_has_fired(self._memory, book, now):
             return
         pace = guards.pace_of("flatten", book.owner)
         if not self._memory.may(position.symbol, pace, now, _AGAIN):
