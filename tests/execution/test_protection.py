@@ -200,6 +200,26 @@ def test_a_bridge_stays_while_the_stop_beside_it_may_be_gone():
     assert driver.one(Cancel).order.id == bridge.id
 
 
+def test_the_old_stop_stays_while_nobody_can_know_that_the_bridge_stands():
+    """Somebody may have cancelled it while the stream was down, and nothing was compared since."""
+    driver = Driver()
+    driver.protected()
+    old = driver.order("stop")
+    driver(ev.PriceSeen(SYMBOL, PRICE + 300, driver.now))
+    driver.filled(name="s2", kind="add", price=PRICE + 300)
+    bridge = driver.one(JournalIntent).order
+    driver.journal()
+    driver.seen(bridge)
+    driver(ev.CancelFailed(old.id, "the request limit is used up"))
+    driver(ev.StreamBack())
+    driver(ev.ReconcileFailed("the request limit is used up"))
+    assert not [one for one in driver.wait(6 * SECOND) if isinstance(one, Cancel)]
+    driver.snapshot([driver.told(old)], driver.position().quantity)
+    assert (driver.one(Query).order.id, driver.got(Cancel)) == (bridge.id, [])
+    driver(ev.OrderSeen(driver.told(bridge), "query"))
+    assert driver.one(Cancel).order.id == old.id
+
+
 @pytest.mark.parametrize(("code", "closes"), [(-2021, True), (-4045, False)])
 def test_a_bridge_that_is_refused(code, closes):
     driver = Driver()

@@ -242,10 +242,11 @@ class Memory:
         return (order,) if beside is None or not beside.unsettled else (order, beside)
 
     def doubted_beside(self, order: OrderRecord, now: int) -> bool:
-        """Whether another one of its kind may be gone: then this one has to stay."""
+        """Whether another one of its kind may be gone: then this one has to stay. Of what has gone while the stream was
+        down nobody tells before the exchange is compared."""
         mine = self.unsettled_of(self.moved_by(order), order.leg)
         others = (one for one in mine if one.id != order.id and one.stands)
-        return any(one.id in self.doubts or self._leaves(one, now) for one in others)
+        return any(self.deaf_since is not None or one.id in self.doubts or self._leaves(one, now) for one in others)
 
     def _leaves(self, order: OrderRecord, now: int) -> bool:
         """Whether it was to be cancelled just now, and that is not answered: where there are books, a price that was
