@@ -61,7 +61,7 @@ class Schedule(Wire):
         for now in range(START, END + QUIET, 5 * SECOND):
             self.at(now, self.sweep)
         for _, end in self.faults.gaps:
-            self.at(end, lambda now: self.feed(ev.StreamBack(), now))
+            self.at(min(end, END), lambda now: self.feed(ev.StreamBack(), now))
         for moment in self.faults.by_hand:
             self.at(moment, self.trade_by_hand)
         if self.faults.opened is not None:
