@@ -276,6 +276,17 @@ def test_an_entry_of_before_its_book_began_that_is_found_again_is_not_in_it() ->
     assert (carried.books, carried.counted[-1].order) == (position.books, "old")
 
 
+def test_an_entry_is_its_owners_where_the_clock_that_his_book_began_by_has_been_set_back() -> None:
+    driver = Driver(BOOKS)
+    entry, position = driver.protected(), driver.position()
+    ahead = books.changed(position, replace(position.books[0], opened_at=driver.now + 3_600_000))
+    more = replace(
+        driver.core.order(entry.id), id="new", signal="s2", filled=D("0.055"), created_at=driver.now,
+        seen_at=driver.now,
+    )  # fmt: skip
+    assert [one.quantity for one in books.carried(ahead, [more], LINEAR, ONE, driver.now).books] == [D("0.277")]
+
+
 def test_what_is_worth_too_little_to_be_closed_against_the_others_waits() -> None:
     """The exchange takes as little as it comes only where it reduces what is held."""
     driver = Driver(BOOKS)

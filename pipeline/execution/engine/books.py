@@ -73,7 +73,7 @@ def carried(
     for order in sorted(orders, key=lambda one: (one.created_at, one.id)):
         before = counted.get(order.id) or Counted(order.id, ZERO, now)
         if order.filled > before.filled:
-            is_over = order.id not in counted and _is_over(books, order)
+            is_over = order.id not in counted and _is_over(books, order, now)
             if not is_over and (not position.evened_at or order.seen_at > position.evened_at):
                 again = [one for one in orders if one.id in counted and _closes_again(one, order)]
                 books = _traded(books, order, before, again, arithmetic, lot, now)
@@ -101,12 +101,13 @@ def without_past(
     return replace(position, counted=(*position.counted, *more)) if more else position
 
 
-def _is_over(books: Books, order: OrderRecord) -> bool:
-    """Whether it is found again, and was filled before its owner's book began: what it had opened is long closed."""
+def _is_over(books: Books, order: OrderRecord, now: int) -> bool:
+    """Whether it is found again, and was filled before its owner's book began: what it had opened is long closed. A
+    book that began later than now, because our clock has been set back, may have begun at any time."""
     book = next((one for one in books if one.owner == order.owner), None)
     began = None if book is None or order.leg not in ENTERING else book.opened_at
     told_at = max(order.created_at, order.seen_at)
-    return book is not None and began is not None and told_at < began and order.signal != book.signal
+    return book is not None and began is not None and told_at < began <= now and order.signal != book.signal
 
 
 def _traded(
