@@ -64,7 +64,8 @@ def policy_of(settings: Settings, place: "Environment") -> "Policy":
 
     if settings.portfolio.books and place.is_production:
         log.warning(
-            "[portfolio] books is not used with real money yet: at %s one strategy holds a symbol at a time", place.name
+            "[portfolio] books: with real money at %s several strategies may hold a symbol, each with its own stop",
+            place.name,
         )
     return Policy(
         place.name,

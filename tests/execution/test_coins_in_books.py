@@ -297,12 +297,15 @@ def test_without_books_what_is_held_is_one_position_again() -> None:
     assert after.position().quantity == before.position().quantity
 
 
-def test_on_spot_too_each_has_its_own_but_not_with_real_money(caplog: pytest.LogCaptureFixture) -> None:
+def test_each_has_its_own_only_where_somebody_says_so_and_with_real_money_he_is_told(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     settings = Settings(portfolio=Portfolio(books=True))
     assert policy_of(settings, ENVIRONMENTS["sim-spot"]).apart
+    assert not policy_of(Settings(), ENVIRONMENTS["binance-spot"]).books
     assert caplog.messages == []
-    assert not policy_of(settings, ENVIRONMENTS["binance-spot"]).books
-    assert ["books is not used with real money yet" in one for one in caplog.messages] == [True]
+    assert policy_of(settings, ENVIRONMENTS["binance-spot"]).apart
+    assert ["with real money at binance-spot several strategies" in one for one in caplog.messages] == [True]
 
 
 def past(core: Coins) -> list:

@@ -71,8 +71,8 @@ class Policy:
 
     @property
     def books(self) -> bool:
-        """Whether each strategy has a book: not with real money."""
-        return self.portfolio.books and not self.production
+        """Whether each strategy has a book."""
+        return self.portfolio.books
 
     @property
     def netted(self) -> bool:
