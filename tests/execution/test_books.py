@@ -538,13 +538,19 @@ def test_an_entry_that_is_found_again_is_its_owners_with_the_stop_that_its_signa
     }  # fmt: skip
 
 
-def test_what_was_told_before_its_fill_and_a_restart_between_the_two_is_counted_once() -> None:
+@pytest.mark.parametrize("told", ["0", "0.1"])
+def test_what_was_told_before_its_fill_and_a_restart_between_the_two_is_counted_once(told: str) -> None:
+    """Told of the first fills or of none; the journal has the position, and from before it had a book."""
     before = Driver(BOOKS)
     entry = before.sent()
+    if D(told):
+        before(ev.OrderSeen(before.told(entry, "partially_filled", told, average_price=PRICE), "stream"), 1)
     before.holds("0.222")
-    after = Driver(BOOKS, orders=before.core.orders(), positions=before.core.positions(), ready=False)
+    orders, (position,) = before.core.orders(), before.core.positions()
+    bare = replace(position, books=(), counted=())
+    after = Driver(BOOKS, orders=orders, positions=[bare], ready=False)
     after.snapshot([], D("0.222"))
-    assert held(after) == {}
+    assert held(after) == ({"macd": D(told)} if D(told) else {})
     after(ev.OrderSeen(after.told(entry, "filled", "0.222", average_price=PRICE), "query"), 1)
     assert held(after) == {"macd": D("0.222")}
 

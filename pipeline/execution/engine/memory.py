@@ -490,8 +490,8 @@ class Memory:
             return position
         orders = self.of(position.symbol)
         its_own = (one for one in orders if one.leg in ENTERING and one.signal == position.signal)
-        if position.signal and any(one.unsettled and not one.filled for one in its_own):
-            return position  # the fill that has made it was not told yet: it is in no book, and will be
+        if position.signal and any(one.unsettled and one.filled < abs(position.quantity) for one in its_own):
+            return position  # a fill that has made it was not told yet: it is in no book, and will be
         return opened_as(position, orders, max((one.updated_at for one in orders), default=0))
 
     def prune(self, now: int) -> None:
