@@ -7,6 +7,7 @@ is in `drill/faults.py`, the laws are in `drill/laws.py` and `drill/on_the_way.p
 
 import os
 from collections import Counter
+from functools import cache
 
 import pytest
 
@@ -33,13 +34,24 @@ def seeds(chunk: int) -> range:
     return range(chunk * share, (chunk + 1) * share)
 
 
+@cache
+def ran(seed: int, market: str) -> tuple[str | None, frozenset[str]]:
+    """Which law the schedule has broken, and what has happened in it."""
+    schedule = Schedule(seed, market=MARKETS[market])
+    schedule.run()
+    return broken_law(schedule), frozenset(what for what, so in told_by(schedule).items() if so)
+
+
+def happened(market: str) -> Counter[str]:
+    """In how many of two thousand each has."""
+    return Counter(what for seed in range(2_000) for what in ran(seed, market)[1])
+
+
 @EACH_MARKET
 @pytest.mark.parametrize("chunk", range(CHUNKS))
 def test_after_any_schedule_of_faults_every_law_holds(chunk, market):
     for seed in seeds(chunk):
-        schedule = Schedule(seed, market=MARKETS[market])
-        schedule.run()
-        found = broken_law(schedule)
+        found, _ = ran(seed, market)
         assert found is None, f"{found}\nreplay alone: TIDEMARK_FAULT_SEED={seed} pytest {os.path.relpath(__file__)}"
 
 
@@ -57,11 +69,7 @@ def test_after_any_schedule_of_faults_the_books_hold_as_well(chunk, market):
 def test_the_schedules_reach_what_they_are_for():
     """Positions turn and climb to four units, also with every setting as it is shipped; others speak beside their
     strategy; the process dies between close and opening; entries rest, and end in every way."""
-    seen = Counter()
-    for seed in range(2_000):
-        schedule = Schedule(seed)
-        schedule.run()
-        seen.update(what for what, so in told_by(schedule).items() if so)
+    seen = happened("um")
     least = {
         "turned": 33, "killed between close and opening": 3, "climbed": 6, "climbed as shipped": 2,
         "another interval was left alone": 30, "another strategy was left alone": 30,
@@ -73,11 +81,7 @@ def test_the_schedules_reach_what_they_are_for():
 
 def test_those_of_coin_margined_contracts_reach_it_as_well():
     """But for one thing: a stop that has fired is not known there any more, and at once another stands in its place."""
-    seen = Counter()
-    for seed in range(2_000):
-        schedule = Schedule(seed, market=MARKETS["cm"])
-        schedule.run()
-        seen.update(what for what, so in told_by(schedule).items() if so)
+    seen = happened("cm")
     least = {
         "turned": 30, "killed between close and opening": 1, "climbed": 6, "another interval was left alone": 27,
         "another strategy was left alone": 27, "rested in vain": 90, "rested, and filled in part": 6,
