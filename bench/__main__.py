@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import pkgutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,31 +17,14 @@ from bench.tidy import leaving_nothing
 RESULTS = Path(__file__).parent / "results"
 PAGE = Path(__file__).parent.parent / "docs" / "benchmarks.md"
 MARK = "<!-- what follows is written by `python -m bench --page` -->\n"
-_PARTS_OF_OTHERS = {
-    "backtest_ways",
-    "charts_of_others",
-    "page_exchange",
-    "page_probe",
-    "page_served",
-    "__main__",
-    "alone",
-    "disk",
-    "table",
-    "tidy",
-    "feed_server",
-    "budgets",
-    "filling",
-    "ingesting",
-    "live_markets",
-    "cryptofeed_way",
-    "sizing",
-}
+GROUP = "\ndef run(quick: bool) -> list[Row]:\n"
+"""What a module of this package has that is a benchmark, and no part of others."""
 INTERRUPTED = 130
 
 
 def names() -> list[str]:
     """The benchmark modules of this package."""
-    return sorted(module.name for module in pkgutil.iter_modules(bench.__path__) if module.name not in _PARTS_OF_OTHERS)
+    return sorted(file.stem for file in Path(__file__).parent.glob("*.py") if GROUP in file.read_text())
 
 
 def main() -> int:
