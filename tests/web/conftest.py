@@ -127,7 +127,7 @@ def served(
     shared_simulator: Simulator,
     scratch: Path,
 ) -> Iterator[Served]:
-    """30 days of 15m and 1h, with indicators, signals and returns; the series are watched. Of one symbol three days of
+    """30 days of 15m and 1h, with indicators, signals and returns; the series are watched. Of one symbol four days of
     minutes, too."""
     name = request.module.__name__.rpartition(".")[2]
     home = scratch / name
@@ -148,7 +148,7 @@ def served(
         for variable, value in mine.items():
             patch.setenv(variable, value)
         patch.chdir(home)
-        minutes = ["backfill", "BTCUSDT", "--interval", "1m", "--days", "3"]
+        minutes = ["backfill", "BTCUSDT", "--interval", "1m", "--days", "4"]
         for command in (["backfill", "--days", "30"], minutes, ["watch", *SYMBOLS]):
             result = CliRunner().invoke(cli.build(), command)
             assert result.exit_code == 0, result.output

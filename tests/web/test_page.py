@@ -352,9 +352,10 @@ def test_a_strategy_is_tried_from_the_chart_and_a_trade_leads_back_to_its_candle
     page.get_by_role("button", name="side", exact=True).click()
     assert nameless(page) == []
     said = served.get(f"runs/{name}/why")
-    (month,) = {one["month"] for one in said["months"] if one["trades"]}
-    row = page.locator(".why-of table").nth(1).get_by_role("row", name=month)
-    for one in [each for each in said["cells"] if each["by"] == "side"]:
+    sides = [each for each in said["cells"] if each["by"] == "side"]
+    assert {one["month"] for one in sides} == {one["month"] for one in said["months"] if one["trades"]} != set()
+    for one in sides:
+        row = page.locator(".why-of table").nth(1).get_by_role("row", name=one["month"])
         expect(row).to_contain_text(f"{abs(one['return_pct']):.2f} %")
     shown = served.get(f"runs/{name}")["trades"][-1]
     trade = page.locator("td button[title='its minutes']").first
@@ -372,7 +373,7 @@ def test_a_strategy_is_tried_from_the_chart_and_a_trade_leads_back_to_its_candle
 
 def test_parameters_are_searched_and_a_trial_is_adopted(page: Page, served: Served) -> None:
     show(page, "search/new/BTCUSDT/15m")
-    for label, value in (("Days", "3"), ("Trials", "4"), ("Folds", "2"), ("Sealed, %", "0")):
+    for label, value in (("Days", "4"), ("Trials", "4"), ("Folds", "2"), ("Sealed, %", "0")):
         page.get_by_label(label, exact=True).fill(value)
     page.get_by_label("Strategy").select_option("macd_cross")
     page.get_by_label("Best by").select_option("return_pct")

@@ -536,7 +536,7 @@ def test_its_words_are_described(served: Served) -> None:
 
 
 SEARCHED = {
-    "strategy": "macd_cross", "symbols": ["BTCUSDT"], "interval": "15m", "days": 3, "space": ["stop=1..3:0.5"],
+    "strategy": "macd_cross", "symbols": ["BTCUSDT"], "interval": "15m", "days": 4, "space": ["stop=1..3:0.5"],
     "trials": 4, "objectives": ["return_pct"], "folds": 2, "sealed": 0,
 }  # fmt: skip
 
