@@ -32,7 +32,9 @@ def stands(house: Any) -> bool:
     even = position is not None and sum(held(house).values(), Decimal(0)) == position.quantity == house.held()
     mine = [one for one in position.books if one.quantity * position.quantity > 0] if even else []
     wanted = {one.stop_price for one in mine}
-    return even and wanted == {one.trigger_price for one in house.stops() if "STOP" in one.order_type}
+    return even and wanted == {
+        one.trigger_price for one in house.stops() if "STOP" in one.order_type and one.symbol == house.symbol
+    }
 
 
 async def test_two_hold_it_and_each_leaves_by_itself(house: Any) -> None:
@@ -68,6 +70,31 @@ async def test_what_they_hold_against_each_other_is_not_held_at_the_exchange(hou
 
 
 @pytest.mark.parametrize("acts", [True, False], ids=["an executor acts", "none acts"])
+async def test_a_close_of_one_symbol_ends_every_book_of_it_and_none_of_another(
+    house: Any, run: Run, acts: bool
+) -> None:
+    """Two hold it against each other, and the exchange what is left of that."""
+    async with house.executor(portfolio=BOOKS, symbols={house.symbol, house.other}):
+        price = float(house.price(house.other))
+        other = house.say(symbol=house.other, price=price, indicators={"atr": round(price * 0.01, 2)})
+        for said in (house.say("entry"), other):
+            assert (await house.verdict(said)).verdict == "taken"
+        await house.until(lambda: held(house) and stands(house) and len(house.stops()) == 2)
+        assert (await house.verdict(house.say("trial", "short", strategy="rsi"))).verdict == "taken"
+        await house.until(lambda: len(held(house)) == 2 and stands(house))
+        if acts:
+            await closed(house, run)
+            assert held(house) == {}
+    if not acts:
+        await closed(house, run)
+        async with house.executor(portfolio=BOOKS):
+            await house.until(lambda: not held(house))
+    (left,) = json.loads(run("positions", "--json").stdout)["positions"]
+    assert (left["symbol"], len(left["books"])) == (house.other, 1)
+    await house.check()
+
+
+@pytest.mark.parametrize("acts", [True, False], ids=["an executor acts", "none acts"])
 async def test_a_halt_ends_what_is_held_against_each_other_where_the_exchange_holds_nothing(
     house: Any, run: Run, acts: bool
 ) -> None:
@@ -96,6 +123,14 @@ async def test_an_exit_that_is_found_late_is_carried_out_where_the_exchange_hold
         await house.until(lambda: [*held(house)] == ["rsi"] and stands(house))
         assert house.signal(name).verdict == "taken"
     await house.check()
+
+
+async def closed(house: Any, run: Run) -> None:
+    """By the command: nothing of the symbol is held, and only the other keeps its stop."""
+    done = json.loads((await asyncio.to_thread(run, "close", house.symbol, "--json")).stdout)
+    assert done["flattened"]["flat"]
+    assert not house.held()
+    assert {one.symbol for one in house.stops()} == {house.other}
 
 
 def limit(house: Any) -> None:
