@@ -8,7 +8,7 @@ from decimal import Decimal
 from random import Random
 
 from pipeline.execution.engine.effects import JournalPosition, Place
-from pipeline.execution.engine.state import ENTERING, OrderRecord, Owner, PositionRecord, SignalView
+from pipeline.execution.engine.state import ENTERING, PROTECTING, OrderRecord, Owner, PositionRecord, SignalView
 from pipeline.settings import Portfolio
 from pipeline.timeline import SECOND
 from tests.execution.drill import laws
@@ -111,7 +111,7 @@ def broken_book_law(schedule: BookSchedule) -> str | None:
 
 def larger_than_all_its_own(schedule: BookSchedule, books: Iterable[PositionRecord]) -> list[str]:
     """At no time a book is larger than all that its owner has ever wanted on its side, but for what others do on the
-    account, and one that has it all where the journal is lost."""
+    account, and one that has it all where the journal is lost; and but for what a stop of its own has opened."""
     faults = schedule.faults
     if faults.by_hand or faults.opened is not None or faults.restored is not None:
         return []
@@ -121,6 +121,7 @@ def larger_than_all_its_own(schedule: BookSchedule, books: Iterable[PositionReco
         if one.strategy is not None
         and one.closing is None
         and abs(one.quantity) > (most := sum((each.quantity for each in entries(schedule, one)), ZERO))
+        and not 0 < abs(one.quantity) <= made_by_each(schedule).get(one.owner, ZERO) * (1 if one.quantity > 0 else -1)
     ]
 
 
@@ -148,7 +149,8 @@ def larger_than_its_own(schedule: BookSchedule, held: PositionRecord) -> str | N
 
 def made_by_each(schedule: BookSchedule) -> dict[Owner, Decimal]:
     """What the fills of each strategy's own orders come to, as the exchange has them. An entry the other way begins
-    anew: what it had was closed by an order for all."""
+    anew: what it had was closed by an order for all. A stop or target that is filled where nothing is left for it to
+    close, because it was given up and another order had closed that, opens what is its own."""
     names = {one.number: one.client_id for one in schedule.exchange.every_order()}
     made: dict[Owner, Decimal] = {}
     for trade in schedule.exchange.trades:
@@ -156,7 +158,7 @@ def made_by_each(schedule: BookSchedule) -> dict[Owner, Decimal]:
         if order is None or order.owner[0] is None:
             continue
         held, change = made.get(order.owner, ZERO), trade.quantity if trade.side == "BUY" else -trade.quantity
-        if order.leg in ENTERING:
+        if order.leg in ENTERING or (order.leg in PROTECTING and held * change >= 0):
             made[order.owner] = held + change if held * change >= 0 else change
         elif held * change < 0:
             made[order.owner] = held + (change if abs(change) <= abs(held) else -held)
