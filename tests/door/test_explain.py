@@ -41,13 +41,13 @@ def test_where_no_executor_ever_lived_there_is_nothing_to_explain(filled: Tidema
     assert json.loads(told("--json").stdout)["accounts"] == []
 
 
-def six_hours_ago() -> str:
+def half_a_day_ago() -> str:
     """A moment that stays where it is while a test asks of it twice."""
-    return (datetime.now(UTC) - timedelta(hours=6)).isoformat()
+    return (datetime.now(UTC) - timedelta(hours=12)).isoformat()
 
 
 def test_what_only_the_backtest_traded_is_late_by_both_doors(lived: Tidemark) -> None:
-    since = six_hours_ago()
+    since = half_a_day_ago()
     found = lived.explain(since=since)
     (account,) = found.accounts.to_dicts()
     assert (account["asset"], account["live"], account["signals"] > 0) == ("USDT", 0, True)
@@ -68,7 +68,7 @@ def test_what_only_the_backtest_traded_is_late_by_both_doors(lived: Tidemark) ->
 
 
 def test_one_symbol_or_strategy_is_shown_of_all_that_is_run(lived: Tidemark) -> None:
-    since = six_hours_ago()
+    since = half_a_day_ago()
     every = lived.explain(since=since).positions
     assert lived.explain(since=since, symbol="ETHUSDT").positions.is_empty()
     strategy = every["strategy"][0]
