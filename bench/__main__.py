@@ -10,7 +10,7 @@ from time import perf_counter
 from rich.console import Console
 
 import bench
-from bench.alone import FailedError, measure_alone
+from bench.alone import Ended, measured_alone
 from bench.table import Row, machine, to_json, to_markdown, to_table
 from bench.tidy import leaving_nothing
 
@@ -19,6 +19,8 @@ PAGE = Path(__file__).parent.parent / "docs" / "benchmarks.md"
 MARK = "<!-- what follows is written by `python -m bench --page` -->\n"
 GROUP = "\ndef run(quick: bool) -> list[Row]:\n"
 """What a module of this package has that is a benchmark, and no part of others."""
+AT_ONCE = 2
+"""Groups beside each other in the quick form: many of them only wait, for servers and by the clock."""
 INTERRUPTED = 130
 
 
@@ -38,43 +40,41 @@ def main() -> int:
     if arguments.quick and arguments.page:
         parser.error("--quick is a smoke test: its figures are not for the page")
     console = Console(width=None if sys.stdout.isatty() else 180)
+    begun = perf_counter()
     try:
         with leaving_nothing():
             rows, took, failed = measure(arguments.only or names(), console, quick=arguments.quick)
     except KeyboardInterrupt:
         console.print("interrupted: what was begun is ended, and nothing is written")
         return INTERRUPTED
-    report(rows, took, console, quick=arguments.quick, page=arguments.page and not failed)
+    report(rows, took, perf_counter() - begun, console, quick=arguments.quick, page=arguments.page and not failed)
     if failed:
         console.print(f"without a result, see above: {', '.join(failed)}")
     return 1 if failed or (arguments.strict and any(row.met is False for row in rows)) else 0
 
 
 def measure(wanted: Sequence[str], console: Console, *, quick: bool) -> tuple[list[Row], dict[str, float], list[str]]:
-    """The rows of these benchmarks, how many seconds each of them took, and those that failed."""
-    rows: list[Row] = []
-    took: dict[str, float] = {}
-    failed: list[str] = []
-    for name in wanted:
-        begun = perf_counter()
-        try:
-            rows += measure_alone(name, quick=quick)
-        except FailedError:
-            failed.append(name)
-        took[name] = perf_counter() - begun
-        console.print(f"[dim]{name}: {took[name]:.0f} s[/dim]")
-    return rows, took, failed
+    """The rows of these benchmarks, how many seconds each of them took, and those that failed. They are run one after
+    the other; in the quick form, whose times are no figures, some at once."""
+    ended: dict[str, Ended] = {}
+    for one in measured_alone(wanted, quick=quick, at_once=AT_ONCE if quick else 1):
+        ended[one.name] = one
+        console.print(f"[dim]{one.name}: {one.seconds:.0f} s[/dim]")
+    in_order = [ended[name] for name in wanted]
+    rows = [row for one in in_order for row in one.rows or ()]
+    failed = [one.name for one in in_order if one.rows is None]
+    return rows, {one.name: one.seconds for one in in_order}, failed
 
 
-def report(rows: list[Row], took: dict[str, float], console: Console, *, quick: bool, page: bool) -> None:
+def report(rows: list[Row], took: dict[str, float], whole: float, console: Console, *, quick: bool, page: bool) -> None:
     """Print the table and write it."""
     where = machine()
-    markdown = to_markdown(rows, where, took, quick=quick)
-    console.print(to_table(rows, took, quick=quick))
+    markdown = to_markdown(rows, where, took, whole, quick=quick)
+    console.print(to_table(rows, took, whole, quick=quick))
     RESULTS.mkdir(exist_ok=True)
     stem = RESULTS / ("quick" if quick else "full")
     stem.with_suffix(".md").write_text(markdown)
-    found = {"machine": where, "smoke_test": quick, "seconds": took, "rows": to_json(rows)}
+    found = {"machine": where, "smoke_test": quick, "seconds": took, "whole": whole, "rows": to_json(rows)}
     stem.with_suffix(".json").write_text(json.dumps(found, indent=2))
     console.print(f"written: {stem}.md, {stem}.json")
     if page:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
+from threading import Barrier
 
 from bench.filling import client_at, fill, soon
 from bench.table import Row
@@ -17,8 +18,6 @@ from pipeline.timeline import MINUTE, SECOND
 
 STARTING = 5 * SECOND
 """For the simulator to start."""
-PROCESSES_STARTING = 10 * SECOND
-"""The same for two processes that fetch."""
 SERIES = {"um": ("sim", "BTCUSDT"), "cm": ("sim-cm", "BTCUSD_PERP"), "spot": ("sim-spot", "BTCUSDT")}
 POOL = ("um", "cm")
 """Markets that share what an address may ask."""
@@ -33,8 +32,8 @@ def rows(uri: str, quick: bool) -> list[Row]:
 
 def alone(uri: str, market: str, quick: bool) -> Row:
     """The real weight rules: the budgets of two minutes, spent within half a minute each around the minute's turn; of
-    spot a quarter of the futures' weight, in a quarter of the time; in the quick form an eighth. The simulator's clock
-    is set so that nobody waits for that moment."""
+    spot a quarter of the futures' weight, in a quarter of the time; in the quick form a sixteenth. The simulator's
+    clock is set so that nobody waits for that moment."""
     limit, around = _weight_and_time(market, quick)
     offset = _before_a_turn(around, STARTING)
     with Simulator.start(weight_limit=limit, clock_offset=offset, markets=(market,)) as simulator:
@@ -48,27 +47,39 @@ def both_of_a_pool(uri: str, quick: bool) -> Row:
     """The same by two processes at once, one of USD-M and one of COIN-M, which have one budget and do not know of each
     other: each goes by the count in the answers it gets."""
     limit, around = _weight_and_time(POOL[0], quick)
-    context = multiprocessing.get_context("spawn")
-    offset = _before_a_turn(around, STARTING + PROCESSES_STARTING)
-    with (
-        Simulator.start(weight_limit=limit, clock_offset=offset, markets=POOL) as simulator,
-        ProcessPoolExecutor(len(POOL), mp_context=context) as processes,
-    ):
-        turn = _turn_after(simulator.now() + PROCESSES_STARTING + around)
-        spent = [
-            processes.submit(_spend_around, turn, around, uri, simulator.at(market).url, market, limit)
-            for market in POOL
-        ]
-        by_market = [one.result() for one in spent]
+    with _processes() as processes:
+        offset = _before_a_turn(around, STARTING)
+        with Simulator.start(weight_limit=limit, clock_offset=offset, markets=POOL) as simulator:
+            turn = _turn_after(simulator.now() + around)
+            spent = [
+                processes.submit(_spend_around, turn, around, uri, simulator.at(market).url, market, limit)
+                for market in POOL
+            ]
+            by_market = [one.result() for one in spent]
     stored, refused = (sum(column) for column in zip(*by_market, strict=True))
     shares = ", ".join(f"{market} {fetched / stored:.0%}" for market, (fetched, _) in zip(POOL, by_market, strict=True))
     row = _budget_row("the same by USD-M and COIN-M at once, which share it", POOL[0], stored, limit, around, refused)
     return replace(row, note=f"{row.note}; of it {shares}")
 
 
+@contextmanager
+def _processes() -> Iterator[ProcessPoolExecutor]:
+    """One for each market of the pool, and each of them has begun."""
+    context = multiprocessing.get_context("spawn")
+    together = context.Barrier(len(POOL), timeout=60)
+    with ProcessPoolExecutor(len(POOL), context, _has_begun, (together,)) as processes:
+        list(processes.map(abs, range(len(POOL))))
+        yield processes
+
+
+def _has_begun(together: Barrier) -> None:
+    """Wait for the others."""
+    together.wait()
+
+
 def _weight_and_time(market: str, quick: bool) -> tuple[int, int]:
     if quick:
-        return 300, 4 * SECOND
+        return 150, 2 * SECOND
     return (2400, 30 * SECOND) if market in POOL else (600, 8 * SECOND)
 
 

@@ -70,7 +70,7 @@ ALLOWED_MS = 50
 
 def run(quick: bool) -> list[Row]:
     """The whole path, then the core alone."""
-    return [*whole_path(20 if quick else 150), *deciding(2_000 if quick else 20_000)]
+    return [*whole_path(10 if quick else 150, waits=not quick), *deciding(2_000 if quick else 20_000)]
 
 
 # --- from the frame to the order -----------------------------------------------------------------------------------
@@ -89,8 +89,9 @@ class Every:
         return np.full(len(columns["close"]), int(Kind.TRIAL) if self.speaks else 0, dtype=np.int8)
 
 
-def whole_path(closes: int) -> list[Row]:
-    """Each symbol closes one candle; the exchange says when its order came."""
+def whole_path(closes: int, *, waits: bool) -> list[Row]:
+    """Each symbol closes one candle; the exchange says when its order came. `waits`: for candles that close while the
+    executor runs, as in earnest; what closed before, it asks the exchange about before it acts."""
     account = Account(name="main", key=READY_KEY, secret=READY_SECRET, deposit=DEPOSIT)
     with tempfile.TemporaryDirectory(prefix="tidemark-bench-") as folder:
         server = Server(Path(folder), port=any_free_port(), limits=Limits(cache_gb=0.5, oplog_mb=990))
@@ -106,7 +107,7 @@ def whole_path(closes: int) -> list[Row]:
             try:
                 until_leverage_is_set(sim, symbols)
                 with disk.watched(Path(folder)) as pages:
-                    sent, stored = asyncio.run(close_candles(uri, sim, symbols))
+                    sent, stored = asyncio.run(close_candles(uri, sim, symbols, _now() if waits else 0))
                 came = arrivals(sim, len(sent))
             finally:
                 executor.terminate()
@@ -164,7 +165,7 @@ def until_leverage_is_set(sim: Simulator, symbols: dict[str, Symbol]) -> None:
 
 def just_closed(enough: int, since: int) -> Interval:
     """The shortest interval whose last candle closed after `since`, and so lately that its signals stay fresh for
-    `enough`. What was said before the executor began is asked for at the exchange before it is acted on."""
+    `enough`."""
     while True:
         now = _now()
         for step in INTERVALS.values():
@@ -174,10 +175,10 @@ def just_closed(enough: int, since: int) -> Interval:
 
 
 async def close_candles(
-    uri: str, sim: Simulator, symbols: dict[str, Symbol]
+    uri: str, sim: Simulator, symbols: dict[str, Symbol], since: int
 ) -> tuple[dict[str, float], dict[str, float]]:
-    """When each closing frame came, and when its signal was acknowledged."""
-    step = just_closed(len(symbols) * SENDING_MS, _now())
+    """When each closing frame came, and when its signal was acknowledged; of candles that closed after `since`."""
+    step = just_closed(len(symbols) * SENDING_MS, since)
     client = connect.async_client(uri)
     strategy = Every()
     core = Core(Recipe(LiveIndicators(), WINDOW, LiveSignals([strategy])))

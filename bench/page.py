@@ -76,7 +76,7 @@ def run(quick: bool) -> list[Row]:
             begun = served.resident
             looked = seen(served, count, marks, seconds)
             heard = asyncio.run(tabs(served, uri, database.name, 20, seconds))
-            rows = [*looked, *heard, *asked(served, count, begun)]
+            rows = [*looked, *heard, *asked(served, count, begun, pause=0 if quick else EVERY + 2)]
     return [*rows, *from_the_exchange(seconds)]
 
 
@@ -122,8 +122,9 @@ def said(marks: int, count: int) -> list[dict[str, Any]]:
 # ---- all at once
 
 
-def asked(served: Served, count: int, at_first: float) -> list[Row]:
-    """Everything at once, and what is left in memory after all that was asked. `at_first`: what it was then."""
+def asked(served: Served, count: int, at_first: float, *, pause: float) -> list[Row]:
+    """Everything at once, and what is left in memory after all that was asked and a pause of so many seconds.
+    `at_first`: what it was then."""
     took = []
     for _ in range(5):
         begun = time.perf_counter()
@@ -133,7 +134,7 @@ def asked(served: Served, count: int, at_first: float) -> list[Row]:
         took.append(time.perf_counter() - begun)
     name, note = f"/api/candles of {count:,} candles, 14 columns, median of 5", f"{len(answer.content) / 1e6:.1f} MB"
     at_once = served.resident
-    time.sleep(EVERY + 2)
+    time.sleep(pause)
     then = f"{at_first:.0f} MB when it had begun, {at_once:.0f} MB before the pause"
     return [
         row(name, median(took), "s", at_most=0.6, note=f"{note}; at best {min(took):.2f} s"),
@@ -289,6 +290,7 @@ async def tabs(served: Served, uri: str, database: str, count: int, seconds: int
     await asyncio.sleep(seconds - 2)
     heard, busy = sorted(at - u for _, u, at in late), (served.cpu - cpu) / (time.monotonic() - begun)
     share = [at - seen[topic, u] for topic, u, at in late if (topic, u) in seen]
+    writer.terminate()
     await asyncio.to_thread(writer.wait)
     stop.set()
     await asyncio.gather(*listening)

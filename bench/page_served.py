@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -14,6 +14,7 @@ from typing import Any, Final
 import psutil
 
 from bench.table import Row
+from bench.tidy import PATIENCE
 from pipeline.app.door import secret_file
 from schemas.series import SeriesKey
 
@@ -60,7 +61,8 @@ def server(environment: dict[str, str], folder: Path) -> Iterator[Served]:
 
 @contextmanager
 def running(environment: dict[str, str], folder: Path, *words: str) -> "Iterator[tuple[subprocess.Popen[bytes], Path]]":
-    """A command of ours until the block ends, and where it says what."""
+    """A command of ours until the block ends, and where it says what. What it is still at then is not waited for: an
+    ingester that works out the past of a series takes its time."""
     log = folder / f"{words[0]}.log"
     with log.open("wb") as out:
         process = subprocess.Popen(
@@ -70,7 +72,10 @@ def running(environment: dict[str, str], folder: Path, *words: str) -> "Iterator
         yield process, log
     finally:
         process.terminate()
-        process.wait(30)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(PATIENCE)
+        process.kill()
+        process.wait()
 
 
 def environment_of(uri: str, database: str, folder: Path, **more: str) -> dict[str, str]:

@@ -140,10 +140,10 @@ def _cells(row: Row) -> tuple[str, ...]:
 SMOKE_TEST = "A smoke test with small data: these numbers are no figures."
 
 
-def to_table(rows: Sequence[Row], took: Mapping[str, float], *, quick: bool = False) -> Table:
+def to_table(rows: Sequence[Row], took: Mapping[str, float], whole: float, *, quick: bool = False) -> Table:
     """For the terminal."""
     title = SMOKE_TEST if quick else "Benchmarks: ours beside the best other way and the machine's limit"
-    table = Table(*_HEADINGS, title=title, caption=time_line(took))
+    table = Table(*_HEADINGS, title=title, caption=time_line(took, whole))
     for group, members in _groups(rows):
         table.add_row(f"[bold]{group}[/bold]")
         for row in members:
@@ -154,7 +154,7 @@ def to_table(rows: Sequence[Row], took: Mapping[str, float], *, quick: bool = Fa
 
 
 def to_markdown(
-    rows: Sequence[Row], where: Mapping[str, str], took: Mapping[str, float], *, quick: bool = False
+    rows: Sequence[Row], where: Mapping[str, str], took: Mapping[str, float], whole: float, *, quick: bool = False
 ) -> str:
     """For `docs/benchmarks.md`."""
     lines = [f"**{SMOKE_TEST}**", ""] if quick else []
@@ -163,12 +163,12 @@ def to_markdown(
         lines += ["", f"### {group}", "", "| " + " | ".join(_HEADINGS) + " |", "|---" * len(_HEADINGS) + "|"]
         lines += ["| " + " | ".join(_cells(row)) + " |" for row in members]
         lines += [f"\n{row.name}: {row.note}" for row in members if row.note]
-    return "\n".join([*lines, "", time_line(took)]) + "\n"
+    return "\n".join([*lines, "", time_line(took, whole)]) + "\n"
 
 
-def time_line(took: Mapping[str, float]) -> str:
-    """How long each part took, and all of them."""
-    minutes, seconds = divmod(round(sum(took.values())), 60)
+def time_line(took: Mapping[str, float], whole: float) -> str:
+    """How long all of it took, and each part, some of which may have run beside each other."""
+    minutes, seconds = divmod(round(whole), 60)
     parts = ", ".join(f"{name} {spent:.0f} s" for name, spent in took.items())
     return f"Measuring took {minutes} min {seconds} s: {parts}."
 

@@ -56,8 +56,8 @@ def test_ways_take_turns_and_the_median_counts() -> None:
 
 def test_the_same_rows_as_table_markdown_and_json() -> None:
     rows = [row(peer=10.0, peer_name="find()", times_peer=4, note="why"), row(group="Write", name="again")]
-    assert to_table(rows, {}).row_count == 5
-    markdown = to_markdown(rows, {"cores": "2"}, {})
+    assert to_table(rows, {}, 0).row_count == 5
+    markdown = to_markdown(rows, {"cores": "2"}, {}, 0)
     assert "### Load" in markdown
     assert "| all | 100 candles/s | 10 (find()) | 10.0x |" in markdown
     assert "all: why" in markdown
@@ -67,14 +67,14 @@ def test_the_same_rows_as_table_markdown_and_json() -> None:
 def test_the_table_ends_with_how_long_its_parts_took() -> None:
     took = {"live": 204.6, "store": 92.0}
     line = "Measuring took 4 min 57 s: live 205 s, store 92 s."
-    assert to_markdown([row()], {}, took).endswith(f"\n\n{line}\n")
-    assert to_table([row()], took).caption == line
+    assert to_markdown([row()], {}, took, 297.4).endswith(f"\n\n{line}\n")
+    assert to_table([row()], took, 297.4).caption == line
 
 
 @pytest.mark.parametrize("quick", [True, False])
 def test_a_smoke_test_says_that_it_is_one(quick: bool) -> None:
-    assert (SMOKE_TEST in to_markdown([row()], {}, {}, quick=quick)) is quick
-    assert (to_table([row()], {}, quick=quick).title == SMOKE_TEST) is quick
+    assert (SMOKE_TEST in to_markdown([row()], {}, {}, 0, quick=quick)) is quick
+    assert (to_table([row()], {}, 0, quick=quick).title == SMOKE_TEST) is quick
 
 
 def test_the_machine_is_described() -> None:
