@@ -45,7 +45,7 @@ PAGE = UM.klines.page
 GROUP = "backfill"
 MEMORY_LIMIT_MB = 600
 MEMORY_SERIES = 50
-MEMORY_SECONDS = 75
+MEMORY_SECONDS = 45
 """After so long the fifty series are left as they are; the note says how far they came and if the peak still grew."""
 UNLIMITED = 10**9
 PREFECT_DAYS = 100

@@ -31,8 +31,8 @@ def rows(uri: str, quick: bool) -> list[Row]:
 
 
 def alone(uri: str, market: str, quick: bool) -> Row:
-    """The real weight rules: the budgets of two minutes, spent within half a minute each around the minute's turn; of
-    spot a quarter of the futures' weight, in a quarter of the time; in the quick form a sixteenth. The simulator's
+    """The real weight rules: the budgets of two minutes, spent within twenty seconds each around the minute's
+    turn; of spot a quarter of the futures' weight, in eight; in the quick form a sixteenth, in two. The simulator's
     clock is set so that nobody waits for that moment."""
     limit, around = _weight_and_time(market, quick)
     offset = _before_a_turn(around, STARTING)
@@ -80,7 +80,7 @@ def _has_begun(together: Barrier) -> None:
 def _weight_and_time(market: str, quick: bool) -> tuple[int, int]:
     if quick:
         return 150, 2 * SECOND
-    return (2400, 30 * SECOND) if market in POOL else (600, 8 * SECOND)
+    return (2400, 20 * SECOND) if market in POOL else (600, 8 * SECOND)
 
 
 def _before_a_turn(around: int, starting: int) -> int:

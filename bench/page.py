@@ -66,7 +66,7 @@ new MutationObserver(() => {
 
 def run(quick: bool) -> list[Row]:
     """What a browser sees, what tabs hear, and what the server takes."""
-    count, marks, seconds = (20_000, 500, 3) if quick else (432_000, 10_000, 30)
+    count, marks, seconds = (20_000, 500, 3) if quick else (432_000, 10_000, 15)
     with mongod_at() as (database, uri), tempfile.TemporaryDirectory(prefix="tidemark-bench-") as folder:
         fill(database, KEY, count)
         for key in OTHERS:
@@ -77,7 +77,7 @@ def run(quick: bool) -> list[Row]:
             looked = seen(served, count, marks, seconds)
             heard = asyncio.run(tabs(served, uri, database.name, 20, seconds))
             rows = [*looked, *heard, *asked(served, count, begun, pause=0 if quick else EVERY + 2)]
-    return [*rows, *from_the_exchange(seconds)]
+    return [*rows, *from_the_exchange(3 if quick else 30)]
 
 
 # ---- what is stored

@@ -200,6 +200,7 @@ def fill(prefect: sqlite3.Connection, samples: Mapping[str, Sample], hours: Iter
     """The runs of these hours; at the end of each, what is older than it is kept goes."""
     prefect.execute("pragma synchronous = off")
     prefect.execute("pragma foreign_keys = off")
+    prefect.execute("pragma cache_size = -400000")
     runs: list[tuple[int, str]] = []
     events: list[tuple[int, str]] = []
     begins = datetime.now(UTC)
@@ -260,10 +261,10 @@ def parsed(text: str) -> datetime:
 def insert(prefect: sqlite3.Connection, sample: Sample) -> None:
     """Put the rows in."""
     for table, rows in sample.items():
-        for row in rows:
-            marks = ", ".join(f":{name}" for name in row)
-            names = ", ".join(f'"{name}"' for name in row)
-            prefect.execute(f"insert into {table} ({names}) values ({marks})", row)
+        if rows:
+            marks = ", ".join(f":{name}" for name in rows[0])
+            names = ", ".join(f'"{name}"' for name in rows[0])
+            prefect.executemany(f"insert into {table} ({names}) values ({marks})", rows)
 
 
 def size(prefect: sqlite3.Connection) -> int:
