@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 
 ROOT = Path(__file__).parents[1]
 
@@ -108,6 +109,15 @@ def test_what_is_pinned_is_what_the_project_asks_for() -> None:
             if requirement.name != "tidemark":
                 versions = pinned[requirement.name.lower()]
                 assert all(requirement.specifier.contains(version) for version in versions), (name, requirement)
+
+
+def test_the_pythons_that_are_named_are_those_that_are_taken() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    taken = [f"3.{minor}" for minor in range(50) if f"3.{minor}" in SpecifierSet(project["requires-python"])]
+    assert project["classifiers"] == [f"Programming Language :: Python :: {version}" for version in taken]
+    said = f"Python {', '.join(taken[:-1])} or {taken[-1]}"
+    for name in ("README.md", "CONTRIBUTING.md", "Makefile", "pipeline/app/checks.py"):
+        assert said in (ROOT / name).read_text(), name
 
 
 def test_users_and_developers_run_the_same_versions() -> None:
