@@ -586,6 +586,24 @@ def test_what_has_been_closed_and_is_not_told_yet_is_not_found_again() -> None:
     ]
 
 
+@pytest.mark.parametrize(("price", "taken"), [(59_300, "unknown"), (59_900, "filled")])
+def test_what_nobody_can_name_may_have_been_traded_by_a_stop_that_fires_at_its_price(price: int, taken: str) -> None:
+    """An entry the other way was lost in the same moment, and the exchange answers nothing by an order's number."""
+    driver = Driver(BOOKS)
+    held_of_it = driver.protected().quantity
+    stand(driver)
+    entry = driver.sent(**RSI, side="short")
+    driver(ev.OrderUnknown(entry.id, "timeout"), 1)
+    driver.wait(BOOKS.surely_gone + 60)
+    driver(ev.OrderNotFound(entry.id, driver.now))
+    driver.wait(5_000)
+    driver(ev.NumberNotFound(77))
+    sold = TradeTold(77, "SELL", held_of_it, D(price), D(0), D(0), entry.created_at + 5)
+    driver(ev.FillsSeen(SYMBOL, (sold,), T, driver.now))
+    driver(ev.PositionsSeen((PositionTold(SYMBOL, D(0), D(0)),), driver.now, "query"))
+    assert driver.core.order(entry.id).state == taken
+
+
 def test_where_the_journal_is_lost_what_is_held_is_of_one_that_has_entered_its_side() -> None:
     before = two("short")
     filled = [one for one in before.core.orders() if one.filled]

@@ -4,6 +4,7 @@ should follow from it is decided by comparing (`reconcile`).
 
 from collections.abc import Collection, Iterable
 from dataclasses import replace
+from decimal import Decimal
 
 from pipeline.execution.engine import coins, guards, resolve, risk
 from pipeline.execution.engine import events as ev
@@ -282,18 +283,24 @@ class Reports:
             self._memory.emit(QueryNumber(order.symbol, trades[0].exchange_id))
             wait.ask_at = now + self._memory.policy.ask_first
             return
-        if trades and now < wait.gone_at + self._memory.policy.surely_listed and self._may_be_anothers(order):
+        if (
+            trades
+            and now < wait.gone_at + self._memory.policy.surely_listed
+            and self._may_be_anothers(order, trades[0].price)
+        ):
             wait.likely = trades
             return  # of which it is, that one's end says soon
         wait.trades, wait.trades_at, wait.listed = trades, event.asof, event.trades
         wait.others = tuple(one for one in event.trades if one not in trades and one.exchange_id != order.exchange_id)
         self._conclude(order, now)
 
-    def _may_be_anothers(self, order: OrderRecord) -> bool:
-        """Whether a stop or take-profit of ours whose end is not known may have traded what nobody can name."""
+    def _may_be_anothers(self, order: OrderRecord, price: Decimal) -> bool:
+        """Whether a stop or take-profit of ours may have traded at that price what nobody can name: its end is not
+        known, or it stands as far as we know and fires there."""
         mine = (one for one in self._memory.orders.values() if one.symbol == order.symbol and one.side == order.side)
-        closing = (one for one in mine if one.leg in PROTECTING and one.id != order.id)
-        return any(one.id in self._memory.doubts or one.state == "abandoned" for one in closing)
+        closing = [one for one in mine if one.leg in PROTECTING and one.id != order.id]
+        unknown = any(one.id in self._memory.doubts or one.state == "abandoned" for one in closing)
+        return unknown or any(one.waits and guards.is_reached(one, price) for one in closing)
 
     def _find_what_ended(self, position: PositionRecord, event: ev.FillsSeen) -> None:
         """The newest trade of the symbol has closed it: whose was it?"""
