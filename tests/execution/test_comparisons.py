@@ -6,7 +6,10 @@ from decimal import Decimal
 
 import pytest
 
+from pipeline.execution.engine import events as ev
+from pipeline.execution.engine.effects import Reconcile
 from pipeline.execution.engine.state import OrderTold
+from pipeline.timeline import MINUTE, SECOND
 from tests.execution.driver import IDENTITY, Driver
 
 
@@ -59,3 +62,15 @@ def test_an_order_in_doubt_that_is_found_is_resolved_and_not_set_right() -> None
     driver.snapshot([driver.told(order)])
     assert driver.order("entry").state == "accepted"
     assert driver.core.corrections == 0
+
+
+@pytest.mark.parametrize(("before", "again"), [(300, 5 * SECOND), (0, MINUTE)], ids=["perhaps before", "since"])
+def test_what_was_compared_as_of_before_the_stream_was_back_is_compared_again_soon(before: int, again: int) -> None:
+    """The exchange's clock is known to some milliseconds: what is asked at once is surely only of before."""
+    driver = Driver()
+    driver(ev.StreamBack())
+    driver(ev.Snapshot((), (), (), driver.now - before), 0)
+    compared = driver.now
+    while not driver.got(Reconcile):
+        driver.wait(250)
+    assert driver.now - compared == again

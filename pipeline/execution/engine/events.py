@@ -307,7 +307,10 @@ class CallCounted:
 
 @dataclass(frozen=True, slots=True)
 class StreamBack:
-    """The user data stream is connected (again): what happened in between was not told."""
+    """The user data stream is connected (again): what happened in between was not told. `asof`: no later by the
+    exchange's clock, as a comparison that is begun then says it; None: by the time at which this is told."""
+
+    asof: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

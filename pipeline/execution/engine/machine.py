@@ -209,8 +209,8 @@ class Core:
             case ev.ReconcileFailed(reason):
                 self._breakers.trip(risk.not_compared(reason, now))
                 self._reconcile_at = now + _RECONCILE_AGAIN
-            case ev.StreamBack():
-                self._memory.deaf_since = now
+            case ev.StreamBack(asof):
+                self._memory.deaf_since = now if asof is None else asof
                 self._reconcile("the user stream is back", now)
             case ev.LeaseLost():
                 self._lost = True
@@ -285,7 +285,8 @@ class Core:
             self._recaller.begin(max(event.asof, now))
         self._beware_of_others(now)
         self._breakers.reset(risk.NOT_COMPARED)
-        self._reconcile_at = now + self._policy.reconcile_every
+        every = self._policy.reconcile_every if self._memory.deaf_since is None else _RECONCILE_AGAIN
+        self._reconcile_at = now + every
         for account in event.accounts:
             self._account_seen(account, now)
         self._margins.keep_all(now)

@@ -180,7 +180,7 @@ class TradingSession:
 
     def user_connected(self) -> None:
         """What happened before has to be asked for."""
-        self.tell(StreamBack())
+        self.tell(StreamBack(self._context.sending.client.clock.surely))
 
     def user_lost(self, reason: str) -> None:
         """Until it is back, answers and the comparison each minute have to do."""
