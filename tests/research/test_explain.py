@@ -181,6 +181,16 @@ def test_what_a_refused_exit_left_and_another_order_closed_is_by_the_refusal() -
     assert list(row.by_cause) == ["command"]
 
 
+@pytest.mark.parametrize(("owner", "cause"), [(("rule", "1m"), "refused"), (("rule", "5m"), "command")])
+def test_an_exit_that_failed_is_looked_for_among_those_of_its_own_strategy(owner: tuple[str, str], cause: str) -> None:
+    closed = deal(leg("entry", "100"), leg("flatten", "105", signal=None), ended=MINUTE)
+    failed = {"leg": "exit", "strategy": owner[0], "interval": owner[1]}
+    theirs = order("abandoned", **failed | {"strategy": "another"}).model_copy(update={"signal": "s9"})
+    own = order("abandoned", **failed).model_copy(update={"signal": "s2"})
+    (row,) = rows_of([closed], [PAPER], {BTC: ONE}, Stored({}, {"s9": [theirs], "s2": [own]}))
+    assert list(row.by_cause) == [cause]
+
+
 def test_of_two_that_spoke_at_once_the_other_came_first() -> None:
     """And only then: what another strategy has held for longer is a difference before it."""
     kept_out = Judged("skipped", "held by other 1m")

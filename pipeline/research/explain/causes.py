@@ -328,12 +328,15 @@ def _failed_exit(live: Deal, stored: Stored) -> Order | None:
     """What a signal was to close, and its order did not: another order closed it."""
     if all(one.leg != "flatten" for one in live.closing):
         return None
-    exits = (one for sent in stored.orders.values() for one in sent if one.leg == "exit" and one.symbol == live.symbol)
+    exits = (one for sent in stored.orders.values() for one in sent if one.leg == "exit")
     return next((one for one in exits if _has_failed(one) and _is_of(one, live)), None)
 
 
 def _is_of(order: Order, deal: Deal) -> bool:
-    return deal.opened_at <= to_ms(order.created_at) <= _end(deal)
+    """Sent while it was held, and not for what another strategy held of the symbol."""
+    is_others = order.strategy is not None and (order.strategy, order.interval) != (deal.strategy, deal.interval)
+    is_within = deal.opened_at <= to_ms(order.created_at) <= _end(deal)
+    return order.symbol == deal.symbol and is_within and not is_others
 
 
 def _by_force(live: Deal) -> Found | None:
