@@ -37,7 +37,8 @@ class Wire(World):
             self.at(now + self.random.randrange(POLICY.recv_window), lambda _: self.carry_out(order, carry_out))
             self.back(ev.OrderUnknown(order.id, "timeout"), self.quick(now))
         else:
-            self.at(now + 3, lambda then: self.carry_out_and_answer(order, carry_out, then))
+            life = self.life
+            self.at(now + 3, lambda then: self.carry_out_and_answer(order, carry_out, life, then))
 
     def carry_out(self, order: OrderRecord, what: Callable[[], object]) -> ev.Event:
         try:
@@ -50,24 +51,26 @@ class Wire(World):
         on_the_way.check_abandoned(self, self.journal.orders.get(order.id, order))
         return ev.OrderSeen(placed.told(), "answer")
 
-    def carry_out_and_answer(self, order: OrderRecord, what: Callable[[], object], now: int) -> None:
+    def carry_out_and_answer(self, order: OrderRecord, what: Callable[[], object], life: int, now: int) -> None:
         answer = self.carry_out(order, what)
         if self.troubled(self.faults.hangs, now):
             return
         if self.troubled(self.faults.lost_after, now):
             answer = ev.OrderUnknown(order.id, "reset")
-        self.back(answer, self.quick(now))
+        self.back(answer, self.quick(now), life)
 
     def cancel(self, order: OrderRecord, now: int) -> None:
+        life = self.life
+
         def carry_out(then: int) -> None:
             try:
                 placed = self.exchange.cancel(order.id)
             except Refused as refusal:
-                self.back(ev.CancelFailed(order.id, f"{refusal.code}"), self.quick(then))
+                self.back(ev.CancelFailed(order.id, f"{refusal.code}"), self.quick(then), life)
                 return
             lost = self.troubled(self.faults.lost_after, then)
             answer = ev.CancelFailed(order.id, "reset") if lost else ev.OrderSeen(placed.told(), "answer")
-            self.back(answer, self.quick(then))
+            self.back(answer, self.quick(then), life)
 
         if self.skew or self.troubled(self.faults.lost_before, now):
             self.back(ev.CancelFailed(order.id, "timeout"), self.quick(now))

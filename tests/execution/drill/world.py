@@ -231,6 +231,7 @@ class World(ABC):
         """It left before, and may have come late."""
         return self.faults.restored is not None and placed.at < self.faults.restored[1] + POLICY.surely_gone
 
-    def back(self, event: ev.Event, moment: int) -> None:
-        """The answer comes in then, if the process still lives."""
-        self.at(moment, lambda now: self.feed(event, now), mine=True)
+    def back(self, event: ev.Event, moment: int, asked_by: int | None = None) -> None:
+        """The answer comes in then, if the process still lives. `asked_by`: in which life it was asked."""
+        if asked_by is None or asked_by == self.life:
+            self.at(moment, lambda now: self.feed(event, now), mine=True)
