@@ -24,6 +24,7 @@ from pipeline.research.explain.deals import Deal, Leg, rounded
 from pipeline.research.explain.heard import Away, Candle, Decided, Heard, Judged, Stored
 from pipeline.research.explain.live import decided_at
 from pipeline.research.explain.slippage import ENOUGH, Filled, fills_of, fit, slippages
+from pipeline.settings import Portfolio
 from pipeline.timeline import HOUR, MINUTE, SECOND, to_datetime
 from schemas.orders import Order, Transition
 from tests.contracts import BTC, contract, pair
@@ -380,6 +381,37 @@ def test_a_run_that_went_otherwise_is_explained_without_a_rest(live: Any, causes
     assert not causes or found.by_cause
     for row in rows:
         add_up(row)
+
+
+def opposed(lowest: int, delay: int) -> Any:
+    """Two strategies with books hold a contract against each other; where one's stop is reached, it closes what they
+    come to, and the executor closes the rest of that one's at the market."""
+    falls = [(100_080, 100_080, lowest, lowest), *flat(lowest, 5)]
+    market = [*flat(100_000, 3), (100_000, 100_080, 100_000, 100_080), *flat(100_080, 3), *falls]
+    long, short = (said(3, kind, side, 100_000) for kind, side in (("entry", "long"), ("trial", "short")))
+    short = replace(short, strategy="other", id=f"{short.id} other")
+    question = asked(minutes(market), [long, short])
+    policy = replace(question.policy, portfolio=Portfolio(books=True))
+    return replace(question, policy=policy, assumptions=replace(question.assumptions, signal_delay=delay))
+
+
+@pytest.mark.parametrize(
+    ("lowest", "delays", "level"),
+    [
+        (99_700, (30_000, 500), "0.74722620"),
+        (99_810, (30_000, 500), "-0.9803486"),
+        (99_810, (500, 30_000), "0.9803486"),
+    ],
+)
+def test_what_the_executor_closed_because_a_stop_was_reached_is_of_that_stop(
+    lowest: int, delays: tuple[int, int], level: str
+) -> None:
+    live, paper = (opposed(lowest, delay) for delay in delays)
+    rows, _ = explained(live, paper)
+    (row,) = (one for one in rows if one.strategy == "rule")
+    assert (row.rest, set(row.by_cause) - {"late", "latency"}) == (0, {"level", "slippage"})
+    assert row.by_cause["level"] == Decimal(level)
+    add_up(row)
 
 
 def test_what_live_earned_is_what_its_wallet_gained() -> None:

@@ -255,7 +255,7 @@ def unfilled(live: Leg) -> Found | None:
 def moved(live: Leg, paper: Leg, stored: Stored) -> Found | None:
     """The price by which it was decided, or at which it fires, was another."""
     if live.trigger is not None and paper.trigger is not None:
-        return Found("level", f"its {live.leg} stood at {live.trigger}, the backtest's at {paper.trigger}")
+        return Found("level", f"its {live.purpose} stood at {live.trigger}, the backtest's at {paper.trigger}")
     if live.decided is None or paper.decided is None or live.late is None:
         return None
     words = f"decided {live.late} ms after its signal at {live.decided}, the backtest at {paper.decided}"
@@ -345,7 +345,7 @@ def _by_force(live: Deal) -> Found | None:
             return Found(
                 "hand", f"{one.quantity} ended by no order of ours; counted at {one.price}, a price of that minute"
             )
-        if one.leg == "flatten":
+        if one.leg == "flatten" and one.reached is None:
             return Found("command", f"{one.order} closed it: a command, a target or a breaker, and no signal")
         if one.leg == "liquidation":
             return Found("liquidation", f"{one.quantity} at {one.price}")
@@ -356,9 +356,9 @@ def _ended_by(first: Deal, other: Deal, why: Callable[[str | None], Found | None
     last = next(one for one in reversed(first.closing) if one.leg != "crumbs")
     if last.leg == "exit":
         return why(last.signal)
-    levels = other.levels.get(last.leg, ())
-    if last.trigger is not None and levels and levels[-1] != last.trigger:
-        return Found("level", f"the {last.leg} that ended it stood at {last.trigger}, the other's at {levels[-1]}")
+    level = other.stood_at(last.purpose)
+    if last.trigger is not None and level is not None and level != last.trigger:
+        return Found("level", f"the {last.purpose} that ended it stood at {last.trigger}, the other's at {level}")
     return None
 
 

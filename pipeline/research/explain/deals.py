@@ -1,7 +1,7 @@
 """A position as both sides tell it, live and backtest: what entered it, what left it, and what it brought. Pure."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Final, Literal
 
@@ -12,6 +12,7 @@ from schemas.signals import Side
 End = Literal["hand", "liquidation", "open", "crumbs"]
 """What closes a position besides orders of ours: nobody we know of, the exchange, or nothing yet, and it is worth the
 last price. `crumbs`: coins that are left over and too few to be sold, worth nothing."""
+Guard = Literal["stop", "take_profit"]
 Key = tuple[str | None, str]
 """What tells an order from the others of its position, live and in a backtest: its signal, and what it is for."""
 
@@ -48,12 +49,23 @@ class Leg:
     """What kept it from being larger."""
     is_priced: bool = True
     """False: the price of its fill is not known yet, and stands for what it may be."""
+    stop: Decimal | None = None
+    """Where the plan of an entry puts the position's stop."""
+    target: Decimal | None = None
+    reached: Guard | None = None
+    """Of what the executor closed at the market: which of the position's own the price had come to; `trigger` is where
+    that stood."""
+
+    @property
+    def purpose(self) -> str:
+        """What it closed it by, or what it entered it with."""
+        return self.reached or self.leg
 
     @property
     def key(self) -> Key:
         """A position has one stop at a time, whatever signal moved it; the others are those of their signals."""
         of_signal = self.leg in {"trial", "entry", "add", "exit"}
-        return (self.signal if of_signal else None, self.leg)
+        return (self.signal if of_signal else None, self.purpose)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +98,11 @@ class Deal:
         """Which way it gains."""
         return 1 if self.side == "long" else -1
 
+    def stood_at(self, guard: str) -> Decimal | None:
+        """Where its stop or its target stood in the end: by its own plan, else by the orders."""
+        levels = self.levels.get(guard, ())
+        return _planned(self.sign, self.entering).get(guard, levels[-1] if levels else None)
+
     def entered(self, one: Instrument) -> Decimal:
         """What its entries were worth."""
         return sum((one.notional(each.quantity, each.price) for each in self.entering), ZERO)
@@ -101,6 +118,36 @@ def gained_of_coins(entering: Iterable[Leg], closing: Iterable[Leg]) -> Decimal:
     """What they brought, before fees."""
     paid = sum(((one.quantity - one.kept) * one.price for one in entering), ZERO)
     return sum((one.quantity * one.price for one in closing), ZERO) - paid
+
+
+def by_guards(sign: int, entering: Sequence[Leg], closing: Sequence[Leg]) -> list[Leg]:
+    """What left it. Where strategies hold a contract together, the exchange watches only what they come to, and the
+    executor closes at the market what a stop left of its owner's: that is of the stop, which had fired before, or which
+    the price was beyond."""
+    planned = _planned(sign, entering)
+    return [_by_guard(one, sign, planned, closing) if one.leg == "flatten" else one for one in closing]
+
+
+def _planned(sign: int, entering: Iterable[Leg]) -> dict[str, Decimal]:
+    """A stop never loosens; a target is that of the last."""
+    found: dict[str, Decimal] = {}
+    for one in entering:
+        if one.stop is not None:
+            found["stop"] = sign * max(sign * one.stop, sign * found.get("stop", one.stop))
+        if one.target is not None:
+            found["take_profit"] = one.target
+    return found
+
+
+def _by_guard(leg: Leg, sign: int, planned: Mapping[str, Decimal], closing: Iterable[Leg]) -> Leg:
+    fired = {(one.leg, one.trigger) for one in closing if one.at <= leg.at}
+    guards: tuple[tuple[Guard, int], ...] = (("stop", -sign), ("take_profit", sign))
+    for guard, way in guards:
+        level = planned.get(guard)
+        is_beyond = level is not None and leg.is_priced and way * (leg.price - level) >= 0
+        if is_beyond or (guard, level) in fired:
+            return replace(leg, reached=guard, trigger=level)
+    return leg
 
 
 def crumbs(quantity: Decimal, at: int) -> Leg:

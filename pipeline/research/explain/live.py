@@ -14,7 +14,7 @@ from pipeline.exchange.products.instrument import ONE, Instrument
 from pipeline.execution.engine.coins import is_dust
 from pipeline.execution.engine.state import DECIDED, ENTERING, PROTECTING
 from pipeline.research.backtest.funding import Due
-from pipeline.research.explain.deals import ZERO, Deal, Leg, crumbs, gained, gained_of_coins, left_of_coins
+from pipeline.research.explain.deals import ZERO, Deal, Leg, by_guards, crumbs, gained, gained_of_coins, left_of_coins
 from pipeline.research.explain.heard import Decided, Heard
 from pipeline.timeline import to_ms
 from schemas.orders import UNSETTLED, Order
@@ -135,6 +135,7 @@ def _deal(held: _Held, signals: Mapping[str, Heard], known: Known) -> Deal:
     entering = [_leg(each, signals, one) for each in held.filled if each.leg in ENTERING]
     closing = [_leg(each, signals, one) for each in held.filled if each.leg not in ENTERING]
     sign = 1 if first.side == "BUY" else -1
+    closing = by_guards(sign, entering, closing)
     booked = [each.realized for each in held.filled if each.leg not in ENTERING]
     average = one.average_entry((each.quantity, each.price) for each in entering)
     brought = [_brought(each, average, sign, one) for each in closing]
@@ -186,6 +187,8 @@ def _leg(order: Order, signals: Mapping[str, Heard], one: Instrument) -> Leg:
         equity=None if decided is None else decided.equity,
         bound=None if decided is None else decided.bound,
         is_priced=order.average_price is not None,
+        stop=order.plan.stop_price if order.plan else None,
+        target=order.plan.take_profit_price if order.plan else None,
     )
 
 

@@ -11,7 +11,7 @@ from pipeline.research.backtest.by_book import by_book
 from pipeline.research.backtest.coins import trades_of_coins
 from pipeline.research.backtest.exact import Record
 from pipeline.research.backtest.trades import Trade, trades_of
-from pipeline.research.explain.deals import ZERO, Deal, Leg, crumbs, gained, gained_of_coins, left_of_coins
+from pipeline.research.explain.deals import ZERO, Deal, Leg, by_guards, crumbs, gained, gained_of_coins, left_of_coins
 from pipeline.research.explain.heard import Decided, Heard, Judged
 from pipeline.research.explain.live import decided_at
 from pipeline.simulator.spot.ledger import Fill as CoinFill
@@ -87,7 +87,7 @@ def _deal(
     one, sign = asked.instruments[trade.symbol], 1 if trade.side == "long" else -1
     legs = [_leg(name, fills[name], record.orders.get(name), verdicts, signals, one) for name in trade.orders]
     entering = [each for each in legs if each.leg in ENTERING]
-    closing = [each for each in legs if each.leg not in ENTERING]
+    closing = by_guards(sign, entering, [each for each in legs if each.leg not in ENTERING])
     held, gross = left_of_coins(entering, closing), trade.gross
     is_over = trade.closed_at is not None
     if held and not is_over:
@@ -128,7 +128,7 @@ def _leg(
     signal = None if order is None else order.signal
     heard = signals.get(signal or "") if order is not None and order.leg in DECIDED else None
     decided = verdicts[heard.id].decided if heard is not None and heard.id in verdicts else None
-    wanted = None if order is None else order.quantity
+    wanted, plan = (None, None) if order is None else (order.quantity, order.plan)
     return Leg(
         order=name,
         signal=signal,
@@ -145,6 +145,8 @@ def _leg(
         late=None if heard is None or decided is None else decided.at - heard.at,
         equity=None if decided is None else decided.equity,
         bound=None if decided is None else decided.bound,
+        stop=plan.stop_price if plan else None,
+        target=plan.take_profit_price if plan else None,
     )
 
 

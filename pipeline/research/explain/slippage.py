@@ -100,7 +100,7 @@ def _by_size(fills: Iterable[Filled]) -> dict[tuple[str, str], list[float]]:
 def _of(deal: Deal, one: Instrument) -> Iterator[Filled]:
     for legs, sign in ((deal.entering, deal.sign), (deal.closing, -deal.sign)):
         for leg in legs:
-            base = leg.decided if leg.trigger is None else leg.trigger
+            base = leg.decided if leg.trigger is None or leg.reached else leg.trigger
             if base and leg.is_priced:
                 points = sign * (leg.price - base) / base * _POINTS
                 yield Filled(deal.symbol, one.quoted(leg.quantity, leg.price), points)

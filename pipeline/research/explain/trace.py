@@ -88,7 +88,7 @@ def _steps(deal: Deal | None) -> dict[Key, Decimal]:
 
 
 def _ends(deal: Deal) -> list[Key]:
-    return [one.key for one in deal.closing if one.leg != "crumbs"]
+    return list(dict.fromkeys(one.key for one in deal.closing if one.leg != "crumbs"))
 
 
 def _grown_otherwise(live: Deal, paper: Deal, heard: Heard, stored: Stored) -> Found | None:

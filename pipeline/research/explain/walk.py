@@ -108,8 +108,8 @@ class Walk:
 
 def walked(live: Deal, paper: Deal, one: Instrument, stored: Stored, trace: Trace) -> Walk:
     """From the one to the other."""
-    ours, theirs = _by_key(live.entering), _by_key(paper.entering)
-    outs, their_outs = _by_key(live.closing), _by_key(paper.closing)
+    ours, theirs = _by_key(live.entering, one), _by_key(paper.entering, one)
+    outs, their_outs = _by_key(live.closing, one), _by_key(paper.closing, one)
     bases = _bases({**ours, **outs}, {**theirs, **their_outs})
     start = _State(one, live.sign, _lines(theirs, bases, one), _lines(their_outs, bases, one), paper.funding)
     walk = Walk(start, paper.result, trace)
@@ -185,12 +185,29 @@ def _lines(
     return {key: _Line.of(leg, bases[key][side], one) for key, leg in legs.items()}
 
 
-def _by_key(legs: Sequence[Leg]) -> dict[Key, Leg]:
-    """Of two stops, one after the other, the second is told from the first by its name."""
+def _by_key(legs: Sequence[Leg], one: Instrument) -> dict[Key, Leg]:
+    """What closed at the same trigger is one; of two stops, one after the other, the second is told from the first by
+    its name."""
     found: dict[Key, Leg] = {}
     for leg in legs:
-        found[leg.key if leg.key not in found else (leg.order, leg.leg)] = leg
+        same = found.get(leg.key)
+        if same is None:
+            found[leg.key] = leg
+        elif leg.trigger is not None and leg.trigger == same.trigger:
+            found[leg.key] = _together(same, leg, one)
+        else:
+            found[leg.order, leg.leg] = leg
     return found
+
+
+def _together(leg: Leg, more: Leg, one: Instrument) -> Leg:
+    return replace(
+        leg,
+        quantity=leg.quantity + more.quantity,
+        price=one.average_entry((each.quantity, each.price) for each in (leg, more)),
+        fee=None if leg.fee is None or more.fee is None else leg.fee + more.fee,
+        is_priced=leg.is_priced and more.is_priced,
+    )
 
 
 def _with(state: _State, key: Key, line: _Line) -> _State:
