@@ -39,7 +39,8 @@ class Faults:
     stops_cancelled: list[int]
     halt: int | None
     closes: list[int]
-    """When a person asks for what is held to be closed."""
+    """When a person asks for what is held to be closed. It is known by its moment: what is asked twice within one is
+    asked once."""
     blind: bool
     """The exchange does not know our ids for as long as it is troubled, and the stream is down."""
     forgets: list[tuple[int, int]]
@@ -93,7 +94,7 @@ class Faults:
             by_hand=moments(1),
             stops_cancelled=moments(2),
             halt=START + random.randrange(TROUBLE) if random.random() < 0.1 else None,
-            closes=moments(2),
+            closes=sorted(set(moments(2))),
             blind=random.random() < 0.05,
             forgets=[(a, a + random.randrange(12 * SECOND)) for a in moments(2)],
             clock_steps=[
