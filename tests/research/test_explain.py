@@ -27,6 +27,7 @@ from pipeline.research.explain.slippage import ENOUGH, Filled, fills_of, fit, sl
 from pipeline.settings import Portfolio
 from pipeline.timeline import HOUR, MINUTE, SECOND, to_datetime
 from schemas.orders import Order, Transition
+from schemas.signals import Kind
 from tests.contracts import BTC, contract, pair
 from tests.research.explained import by_paper, explained, heard_of, journal_of
 from tests.research.stage import BEGIN, EQUITY, TARGET, asked, chatter, flat, minutes, said, wild
@@ -383,12 +384,12 @@ def test_a_run_that_went_otherwise_is_explained_without_a_rest(live: Any, causes
         add_up(row)
 
 
-def opposed(lowest: int, delay: int) -> Any:
+def opposed(lowest: int, delay: int, other: Kind = "trial") -> Any:
     """Two strategies with books hold a contract against each other; where one's stop is reached, it closes what they
     come to, and the executor closes the rest of that one's at the market."""
     falls = [(100_080, 100_080, lowest, lowest), *flat(lowest, 5)]
     market = [*flat(100_000, 3), (100_000, 100_080, 100_000, 100_080), *flat(100_080, 3), *falls]
-    long, short = (said(3, kind, side, 100_000) for kind, side in (("entry", "long"), ("trial", "short")))
+    long, short = (said(3, kind, side, 100_000) for kind, side in (("entry", "long"), (other, "short")))
     short = replace(short, strategy="other", id=f"{short.id} other")
     question = asked(minutes(market), [long, short])
     policy = replace(question.policy, portfolio=Portfolio(books=True))
@@ -412,6 +413,14 @@ def test_what_the_executor_closed_because_a_stop_was_reached_is_of_that_stop(
     assert (row.rest, set(row.by_cause) - {"late", "latency"}) == (0, {"level", "slippage"})
     assert row.by_cause["level"] == Decimal(level)
     add_up(row)
+
+
+def test_of_two_that_hold_as_much_against_each_other_nobody_closed_by_hand_what_has_no_stop() -> None:
+    live = opposed(99_900, 500, "entry")
+    rows, _ = explained(live, live)
+    assert {one.strategy: (one.closed_at, dict(one.by_cause), one.rest) for one in rows} == {
+        "rule": (None, {}, 0), "other": (None, {}, 0),
+    }  # fmt: skip
 
 
 def test_what_live_earned_is_what_its_wallet_gained() -> None:

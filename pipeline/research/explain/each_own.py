@@ -2,6 +2,7 @@
 book, shared out as the executor shared it. Of coins each order is one's own. Pure.
 """
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import replace
 from decimal import Decimal
@@ -10,7 +11,8 @@ from pipeline.exchange.products.instrument import Instrument
 from pipeline.execution.engine import books, holdings, sizing
 from pipeline.execution.engine.state import PROTECTING, ZERO, OrderRecord, PlanRecord, PositionRecord, flat
 from pipeline.research.explain.live import filled_at
-from schemas.orders import Order
+from pipeline.timeline import to_ms
+from schemas.orders import UNSETTLED, Order
 
 Owner = tuple[str | None, str | None]
 
@@ -20,6 +22,7 @@ def each_own(orders: Sequence[Order], one: Instrument) -> dict[Owner, list[Order
     if not one.arithmetic.is_borrowed:
         return _of_coins(orders)
     found: dict[Owner, list[Order]] = {}
+    facing: list[tuple[int, bool]] = []
     lot, position = sizing.market_step(one.rules), None
     for order in sorted((each for each in orders if each.filled), key=filled_at):
         position = position or flat(order.symbol)
@@ -29,13 +32,14 @@ def each_own(orders: Sequence[Order], one: Instrument) -> dict[Owner, list[Order
         position = _after(
             position, signed, books.carried(position, [record], one.arithmetic, lot, filled_at(order)), lot
         )
+        facing.append((filled_at(order), bool(position.books) and not position.quantity))
         after = {each.owner: each.quantity for each in position.books}
         moved = {each: after.get(each, ZERO) - before.get(each, ZERO) for each in dict.fromkeys([*before, *after])}
         every = sum(map(abs, moved.values()), ZERO)
         for owner, change in moved.items():
             if change:
                 found.setdefault(owner, []).append(_part(order, change, every))
-    unfilled = [each for each in orders if each.leg in PROTECTING and not each.filled]
+    unfilled = [_as_it_stood(each, facing) for each in orders if each.leg in PROTECTING and not each.filled]
     return {owner: [*mine, *unfilled] for owner, mine in found.items()}
 
 
@@ -64,6 +68,15 @@ def _after(before: PositionRecord, signed: Decimal, carried: PositionRecord, lot
     if carried.books is before.books:
         return replace(carried, quantity=before.quantity)  # it closed what was opened before the first of these
     return books.even(replace(carried, quantity=before.quantity + signed), lot)
+
+
+def _as_it_stood(order: Order, facing: Sequence[tuple[int, bool]]) -> Order:
+    """What was taken away because strategies hold as much against each other is no sign that one of them holds nothing:
+    as if it still stood. `facing`: since when they do, and since when not."""
+    place = bisect_right(facing, to_ms(order.updated_at), key=lambda each: each[0]) - 1
+    if place < 0 or not facing[place][1] or order.state in UNSETTLED:
+        return order
+    return order.model_copy(update={"state": "accepted"})
 
 
 def _part(order: Order, change: Decimal, every: Decimal) -> Order:
