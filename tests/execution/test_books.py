@@ -604,6 +604,27 @@ def test_what_nobody_can_name_may_have_been_traded_by_a_stop_that_fires_at_its_p
     assert driver.core.order(entry.id).state == taken
 
 
+def test_what_somebody_has_added_is_not_his_where_what_a_book_holds_the_other_way_is_among_what_made_it() -> None:
+    """What our orders have put into it since nothing was held they have taken out again, and the books stand."""
+    driver = Driver(BOOKS)
+    driver.protected(name="t1", strategy="turtle", side="short")
+    driver.filled()
+    stand(driver)
+    left = driver.sent(name="x", strategy="turtle", side="short", kind="exit", at=T + 2, fresh_until=T + 600_000)
+    driver.seen(left, "filled", "0.222", average_price=PRICE)
+    driver.holds("0.222")
+    driver.holds("0.322")  # somebody has bought
+    by_hand = TradeTold(900, "BUY", D("0.1"), PRICE, D(0), D(0), driver.now)
+    stand(driver)
+    for _ in range(2):
+        driver.snapshot([driver.told(one) for one in driver.core.orders() if one.waits], D("0.322"))
+    driver.protected(**RSI, side="short")
+    assert held(driver) == {"macd": D("0.322"), "rsi": D("-0.222")}
+    driver.wait(driver.core._memory.policy.surely_listed)
+    driver.recalled(trades=sorted((*trades_of(driver), by_hand), key=lambda one: one.at))
+    assert held(driver) == {"macd": D("0.322"), "rsi": D("-0.222")}
+
+
 def test_where_the_journal_is_lost_what_is_held_is_of_one_that_has_entered_its_side() -> None:
     before = two("short")
     filled = [one for one in before.core.orders() if one.filled]

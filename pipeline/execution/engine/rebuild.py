@@ -178,11 +178,12 @@ def _made_by_others(
     position: PositionRecord, orders: Iterable[OrderRecord], trades: Sequence[TradeTold], made: Sequence[Fill]
 ) -> bool:
     """Whether no order of ours has made what the journal takes for ours: none has added to the fills since nothing was
-    held, and its own entry cannot be among them, or not listed yet."""
+    held, and its own entry, or that of one of its books, cannot be among them, or not listed yet."""
     numbers = {one.exchange_id for one in orders if one.exchange_id is not None}
     if entered_by(numbers, position.quantity, made) is not False:
         return False
-    entries = (one for one in orders if one.leg in ENTERING and one.signal == position.signal)
+    signals = {position.signal, *(one.signal for one in position.books)}
+    entries = (one for one in orders if one.leg in ENTERING and one.signal in signals)
     return not any(_may_have_made(one, trades, made) for one in entries)
 
 
