@@ -625,6 +625,17 @@ def test_what_somebody_has_added_is_not_his_where_what_a_book_holds_the_other_wa
     assert held(driver) == {"macd": D("0.322"), "rsi": D("-0.222")}
 
 
+def test_what_is_in_the_books_is_not_counted_again_after_somebody_else_has_held_something() -> None:
+    """The stop of all was placed before one of the entries that it has closed."""
+    driver = two(atr=300)
+    stop = driver.core.order(driver.position().stop_order)
+    driver.seen(stop, "filled", driver.position().quantity, average_price=D(59_400))
+    driver.holds(0)
+    driver.holds("-0.1")
+    driver.holds(0)
+    assert held(driver) == {}
+
+
 def test_where_the_journal_is_lost_what_is_held_is_of_one_that_has_entered_its_side() -> None:
     before = two("short")
     filled = [one for one in before.core.orders() if one.filled]

@@ -167,10 +167,10 @@ def bought(
 
 
 def theirs(position: PositionRecord) -> PositionRecord:
-    """What is held, as somebody else's."""
+    """What is held, as somebody else's. What our orders have filled is counted as before: else it would be again."""
     return PositionRecord(
         position.symbol, position.quantity, position.entry_price, ours=False, side=side_of(position.quantity),
-        as_of=position.as_of, entered_at=position.entered_at, reduced_at=position.reduced_at,
+        as_of=position.as_of, entered_at=position.entered_at, reduced_at=position.reduced_at, counted=position.counted,
     )  # fmt: skip
 
 
