@@ -274,6 +274,14 @@ NEXT = later(PAPER, entering=[leg("entry", "100", signal="s9")])
 LEFT_EARLY = deal(leg("entry", "100"), leg("flatten", "105", signal=None), ended=MINUTE)
 LEFT_LATE = deal(leg("entry", "100"), leg("exit", "110", signal="s2", late=20_000), ended=6 * MINUTE)
 LEFT_IN_TIME = deal(leg("entry", "100"), leg("exit", "110", signal="s2"), ended=5 * MINUTE)
+HALF = replace(stop("94.9", "95"), quantity=Decimal("0.5"), fee=Decimal("0.023725"))
+IN_PARTS = replace(
+    STOPPED,
+    closing=[HALF, replace(HALF, order="f1", leg="flatten", reached="stop", price=Decimal("94.7"))],
+    gross=Decimal("-5.2"),
+    closed_at=BEGIN + 6 * MINUTE,
+)
+"""At its stop, as `STOPPED` is, but a half of it by the executor."""
 
 
 @pytest.mark.parametrize(
@@ -286,6 +294,8 @@ LEFT_IN_TIME = deal(leg("entry", "100"), leg("exit", "110", signal="s2"), ended=
         # both had it, and one has left it
         ([LEFT_EARLY, NEXT], [PAPER], {"s1": (TAKEN, TAKEN), "s9": (TAKEN, KEPT_OUT)}, "after-command"),
         ([LEFT_LATE], [LEFT_IN_TIME, NEXT], {"s1": (TAKEN, TAKEN), "s9": (KEPT_OUT, TAKEN)}, "after-late"),
+        ([IN_PARTS], [replace(STOPPED, closed_at=THEN), NEXT], {"s1": (TAKEN, TAKEN), "s9": (KEPT_OUT, TAKEN)},
+         "after-latency"),
         # there is room for one of two
         ([NEXT], [replace(PAPER, symbol="ETHUSDT")],
          {"s1": (Judged("expired", "seen late"), TAKEN),
@@ -310,6 +320,12 @@ def test_what_followed_from_a_difference_counts_by_its_name(
     assert bool(row.rest) is (cause is None)
     for one in rows:
         add_up(one)
+
+
+def test_what_left_at_a_stop_in_two_parts_is_seen_from_its_trigger_as_one() -> None:
+    (row,) = rows_of([IN_PARTS], [STOPPED], {BTC: ONE}, Stored())
+    assert (dict(row.by_cause), row.rest) == ({"slippage": Decimal("-0.09995"), "fee": Decimal("-0.00005")}, 0)
+    add_up(row)
 
 
 def test_a_step_that_followed_from_an_earlier_step_counts_by_its_name() -> None:
