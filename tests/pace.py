@@ -22,15 +22,15 @@ LONGEST = (
     "ingest/test_core_faults.py", "execution/test_coins_faults.py", "door/test_search.py",
     "door/test_search_workers.py", "door/test_trial.py", "history/test_given_out.py",
     "research/test_fast.py", "web/test_page.py", "web/test_server.py", "web/test_story.py",
-    "web/test_desk.py", "web/test_steady.py", "strategies/test_executed_year.py", "cli/test_waiting.py",
-    "execution/service/test_live_equals_backtest.py",
     "flows/test_backfill_flow.py",
     "history/test_parity.py", "ingest/test_service.py",
     "cli/test_backfill_command.py", "cli/test_db.py", "cli/test_live.py", "store/test_candle_machine.py",
     "faults/test_killed_ingester.py", "faults/test_failover.py", "test_compose.py", "history/test_interrupted.py",
     "cli/test_indicators_command.py", "execution/service/test_faults.py", "execution/service/test_kill_switch.py",
     "flows/test_indicators_flow.py", "cli/test_sim.py", "test_security.py", "test_docs.py", "strategies/test_check.py",
-    "store/test_server_recovery.py", "history/test_derive.py", "store/test_backup.py",
+    "store/test_server_recovery.py", "history/test_derive.py", "store/test_backup.py", "web/test_desk.py",
+    "web/test_steady.py", "strategies/test_executed_year.py", "cli/test_waiting.py",
+    "execution/service/test_live_equals_backtest.py",
 )  # fmt: skip
 """These begin first, so that no process is still at one when the others have nothing left to do."""
 

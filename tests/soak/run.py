@@ -113,7 +113,8 @@ class Soak:
         acts = plan(self.seed, report.planned, first_close)
         self.say(f"seed {self.seed}: {len(acts)} acts in {report.planned:.0f} s")
         began = time.monotonic()
-        while (now := time.monotonic() - began) < report.planned:
+        while acts or time.monotonic() - began < report.planned:  # a look may take longer than all that is planned
+            now = time.monotonic() - began
             while acts and acts[0].seconds <= now:
                 self._perform(mischief, acts.pop(0))
             self._look(judge, report, now)
