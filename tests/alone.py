@@ -1,7 +1,7 @@
 """What failed while five processes shared the machine is run once more, alone, and both are told.
 
-A fault of the product fails again. What passes alone was a matter of the machine or of the order, and is named at the
-end, for somebody to look for its root. Where more than a few failed, nothing is run again.
+Most faults of the product fail again. What passes alone was a matter of the machine, of the order, or of a race, and is
+named at the end, for somebody to look for its root. Where more than a few failed, nothing is run again.
 """
 
 import json
