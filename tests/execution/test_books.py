@@ -159,6 +159,7 @@ def test_the_stop_of_what_faces_the_position_is_watched() -> None:
     driver = two("short")
     driver(ev.PriceSeen(SYMBOL, D(61_201), driver.now))
     driver.wait(250)
+    assert driver.one(JournalIntent).why == "its stop at 61200 was reached"
     driver.journal()
     order = driver.one(Place).order
     assert (order.side, order.quantity, order.reduce_only, order.strategy) == ("BUY", D("0.111"), False, "rsi")
@@ -460,6 +461,24 @@ def test_an_exit_waits_for_no_entry_that_another_strategy_lets_rest() -> None:
     assert driver.core.order(resting.id).rests
 
 
+@pytest.mark.parametrize("is_told_first", [False, True], ids=["the entry later", "the entry first"])
+def test_what_is_held_once_a_book_has_ended_is_not_closed_for_its_sake(is_told_first: bool) -> None:
+    """Another strategy's entry was filled beside its exit: the position is told of both before their orders are."""
+    driver = Driver(replace(BOOKS, risk=BOOKS.risk.model_copy(update={"entry_order": "limit"})))
+    driver.protected()
+    entry = driver.sent(**RSI, price=PRICE - 100)
+    driver.seen(entry)
+    leaves = driver.sent(name="x", kind="exit", at=T + 2, fresh_until=T + 600_000)
+    filled_at = driver.now
+    driver.holds(entry.quantity)
+    for order in (entry, leaves) if is_told_first else (leaves, entry):
+        driver.wait(500)
+        driver.seen(order, "filled", order.quantity, average_price=PRICE - 100, at=filled_at)
+    stand(driver)
+    assert [one for one in driver.core.orders() if one.leg == "flatten"] == []
+    assert held(driver) == {"rsi": entry.quantity}
+
+
 def test_what_is_held_the_other_way_makes_no_room_for_it_may_leave_first() -> None:
     """Of the symbol's limit, and before the price at which it would be liquidated."""
     alone, facing = Driver(BOOKS), two("short")
@@ -570,6 +589,25 @@ def test_what_is_found_again_from_before_anything_was_held_is_in_no_book() -> No
         assert held(driver) == {"macd": D("0.222")}
         driver.wait(driver.core._memory.policy.surely_listed)
     assert driver.core.order(closed.id).filled == D("0.1")
+
+
+@pytest.mark.parametrize("given_up", [True, False], ids=["given up", "in doubt"])
+def test_what_the_past_tells_was_filled_of_an_order_that_is_not_known_any_more_is_counted(given_up: bool) -> None:
+    """Before what is held is explained by it: that may be from before the fill."""
+    if given_up:
+        driver, _, order = beyond_the_stop_of_all()
+        driver(ev.OrderNotFound(order.id, driver.now), 1)
+        driver.holds("0.111", by="query")
+    else:
+        driver = two("short")
+        order = driver.sent(name="x", kind="exit", at=T + 2, fresh_until=T + 600_000)
+        driver(ev.OrderUnknown(order.id, "timeout"), 1)
+    assert driver.core.order(order.id).state == ("abandoned" if given_up else "unknown")
+    traded = trades_of(driver)
+    told = driver.told(order, "filled", "0.111", average_price=PRICE)
+    last = TradeTold(told.exchange_id, "SELL", told.filled, PRICE, D(0), D(0), told.at)
+    driver.recalled(told, trades=(*traded, last))
+    assert held(driver) == {"macd": D("0.111"), "rsi": D("-0.111")}
 
 
 def test_what_has_been_closed_and_is_not_told_yet_is_not_found_again() -> None:

@@ -42,6 +42,11 @@ def test_an_order_survives(order: OrderRecord) -> None:
     assert stored["fence"] == 3
 
 
+def test_what_an_order_is_for_stands_in_its_history_where_no_signal_says_so() -> None:
+    (born,) = documents.order_document(ORDER, "sim", 3, "asked for by a person").history
+    assert (born.state, born.by, born.detail) == ("intended", "executor", "asked for by a person")
+
+
 def test_what_is_not_known_overwrites_nothing() -> None:
     assert "fee" not in documents.order_changes(ORDER)
     assert documents.order_changes(replace(ORDER, fee=Decimal(0)))["fee"] == 0

@@ -20,7 +20,7 @@ from pipeline.research.backtest.exact import ExactRun
 from pipeline.research.backtest.funding import Due
 from pipeline.research.explain.answer import Explained, Row, rows_of
 from pipeline.research.explain.causes import MEANINGS, means
-from pipeline.research.explain.deals import Deal, Leg, rounded
+from pipeline.research.explain.deals import Deal, Leg, by_guards, rounded
 from pipeline.research.explain.heard import Away, Candle, Decided, Heard, Judged, Stored
 from pipeline.research.explain.live import decided_at
 from pipeline.research.explain.slippage import ENOUGH, Filled, fills_of, fit, slippages
@@ -320,6 +320,24 @@ def test_what_followed_from_a_difference_counts_by_its_name(
     assert bool(row.rest) is (cause is None)
     for one in rows:
         add_up(one)
+
+
+@pytest.mark.parametrize(
+    ("why", "purpose"),
+    [
+        ("its stop at 95 was reached", "stop"),
+        ("the price is beyond its stop already", "stop"),
+        ("its take-profit at 120 was reached", "take_profit"),
+        ("asked for by a person", "flatten"),
+        ("BTCUSDT had no stop since 12:00, longer than 60 s", "flatten"),
+        (None, "flatten"),
+    ],
+)
+def test_what_the_executor_closed_is_of_what_its_journal_says(why: str | None, purpose: str) -> None:
+    """Also where the price that it got stood on the other side of that again."""
+    entry = leg("entry", "100", stop=Decimal(95), target=Decimal(120))
+    (closed,) = by_guards(1, [entry], [leg("flatten", "96", why=why)])
+    assert closed.purpose == purpose
 
 
 def test_what_left_at_a_stop_in_two_parts_is_seen_from_its_trigger_as_one() -> None:

@@ -163,6 +163,14 @@ def evened(position: PositionRecord, lot: Decimal) -> Books:
     return _moved(books, {one.owner: part if left > 0 else -part for one, part in zip(side, parts, strict=True)})
 
 
+def without_closing(position: PositionRecord, before: Books) -> PositionRecord:
+    """The position, not to be closed any more for the sake of a book that has ended since: what is held beside it is
+    another's, also where that was not told yet."""
+    held = {one.owner for one in position.books}
+    ended = {one.closing for one in before if one.owner not in held}
+    return replace(position, closing=None) if position.quantity and position.closing in ended else position
+
+
 def dressed(position: PositionRecord) -> PositionRecord:
     """The position as its books make it: of one, all that it is; of several, the stop that lies farthest."""
     books = position.books

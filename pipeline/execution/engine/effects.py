@@ -15,9 +15,11 @@ from schemas.signals import Verdict
 
 @dataclass(frozen=True, slots=True)
 class JournalIntent:
-    """Insert the order, durably, under our fence; then tell `IntentJournaled` or `IntentRefused`."""
+    """Insert the order, durably, under our fence; then tell `IntentJournaled` or `IntentRefused`. `why`: what
+    for, where no signal and no plan says so."""
 
     order: OrderRecord
+    why: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ from pipeline.execution.engine.state import (
 )
 from schemas.orders import Leg, OrderType
 
+NAMES: Final[dict[Leg, str]] = {"stop": "its stop", "take_profit": "its take-profit"}
 _TYPES: Final[dict[Leg, OrderType]] = {"stop": "STOP_MARKET", "take_profit": "TAKE_PROFIT_MARKET"}
 
 
@@ -58,10 +59,15 @@ def reached(book: PositionRecord, price: Decimal) -> str | None:
     """What of the book's own the price has come to."""
     stop, target = book.stop_price, book.take_profit_price
     if stop is not None and (price <= stop if book.side == "long" else price >= stop):
-        return f"its stop at {stop} was reached"
+        return f"{NAMES['stop']} at {stop} was reached"
     if target is not None and (price >= target if book.side == "long" else price <= target):
-        return f"its take-profit at {target} was reached"
+        return f"{NAMES['take_profit']} at {target} was reached"
     return None
+
+
+def named_in(why: str) -> Leg | None:
+    """Which of its own what was closed for this reason had come to."""
+    return next((leg for leg, name in NAMES.items() if name in why), None)
 
 
 def is_reached(order: OrderRecord, price: Decimal) -> bool:

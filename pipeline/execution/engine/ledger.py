@@ -63,6 +63,7 @@ class Ledger:
             return
         orders, lot = self._whose_is_known(symbol), self._memory.lot(symbol)
         carried = books.carried(position, orders, self._memory.policy.arithmetic, lot, now)
+        carried = books.without_closing(carried, position.books)
         even = self._evened(carried, orders, lot, now)
         self._tell_ends(position.books, carried, orders)
         self._tell_ends(carried.books, even, ())
@@ -258,7 +259,7 @@ class Ledger:
             return
         self._memory.emit(Notify("warning", f"closing {book.symbol} of {book.strategy}", book.closing or ""))
         order = guards.order_of(self._memory.identity, book, "flatten", "MARKET", quantity, now)
-        self._memory.intend(replace(order, reduce_only=books.reduces(position, book)))
+        self._memory.intend(replace(order, reduce_only=books.reduces(position, book)), book.closing)
 
     def _may_close(self, order: OrderRecord, book: PositionRecord) -> bool:
         """Whether it closes the book, or may have."""

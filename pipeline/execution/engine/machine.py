@@ -199,6 +199,7 @@ class Core:
             case ev.NumberNotFound(number):
                 self._memory.nameless.add(number)
             case ev.Recalled():
+                reports.past(event.orders, now)
                 self._recaller.recalled(event, now)
             case ev.FillsSeen():
                 reports.fills(event, now)

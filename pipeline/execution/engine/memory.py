@@ -345,12 +345,12 @@ class Memory:
         if self.deaf_since is not None and asof >= self.deaf_since:
             self.deaf_since = None
 
-    def intend(self, order: OrderRecord) -> None:
+    def intend(self, order: OrderRecord, why: str | None = None) -> None:
         """Ask the journal to take the order; it is sent once that is done."""
         self.orders[order.id] = order
         self.unjournaled.add(order.id)
         self.touched.add(order.symbol)
-        self.emit(JournalIntent(order))
+        self.emit(JournalIntent(order, why))
 
     def send(self, order: OrderRecord, now: int, instead: OrderRecord | None = None) -> None:
         """The order leaves now, with what goes in the same request."""

@@ -292,7 +292,8 @@ class Reconciler:
                 self._memory.warn(f"{position.symbol} cannot be closed", f"{position.quantity} is less than a lot")
             return
         self._memory.emit(Notify("warning", f"closing {position.symbol}", position.closing or ""))
-        self._memory.intend(self._signed(_closing(self._memory.identity, position, quantity, now), position))
+        closing = _closing(self._memory.identity, position, quantity, now)
+        self._memory.intend(self._signed(closing, position), position.closing)
 
     def _end_closing(self, symbol: str) -> None:
         """It is done when nothing of ours is held in the symbol and nothing can come any more: what stands under what

@@ -57,6 +57,14 @@ class Reports:
         elif told.filled:
             self._memory.keep_other(told)
 
+    def past(self, told: Iterable[OrderTold], now: int) -> None:
+        """What was filled of orders that are in doubt, or were given up: it is counted before what is held is explained
+        by them."""
+        for one in told:
+            order = self._memory.orders.get(one.id)
+            if self._memory.policy.netted and order is not None and one.filled > order.filled:
+                self._follow(order, one, "reconcile", now)
+
     def _follow(self, order: OrderRecord, told: OrderTold, by: By, now: int) -> None:
         if by == "stream" and told.filled and told.filled >= order.filled:
             self._streamed(order, told.at)
@@ -173,7 +181,7 @@ class Reports:
 
     def _overtaken(self, order: OrderRecord) -> None:
         """The price was beyond it before it stood: what it is of is closed; of several those whose stop it is."""
-        reason = f"the price is beyond its {order.leg.replace('_', '-')} already"
+        reason = f"the price is beyond {guards.NAMES[order.leg]} already"
         position = self._memory.moved_by(order)
         if not position.books:
             self._close(position, reason)

@@ -50,9 +50,9 @@ def signal_view(signal: Signal) -> SignalView:
     )
 
 
-def order_document(order: OrderRecord, environment: str, fence: int) -> Order:
+def order_document(order: OrderRecord, environment: str, fence: int, why: str | None = None) -> Order:
     """A new order, as it is journaled first."""
-    step = transition(order, "executor", None)
+    step = transition(order, "executor", why)
     return Order(id=order.id, environment=environment, fence=fence, history=[step], **_order_fields(order))
 
 

@@ -115,8 +115,8 @@ class Writing:
 
     def _together(self, write: Together, stores: Stores) -> bool:
         match write:
-            case JournalIntent(order):
-                return stores.journal.intend(self._order(order))
+            case JournalIntent(order, why):
+                return stores.journal.intend(self._order(order, why))
             case JournalOrder(order, by, detail):
                 step, changes = documents.transition(order, by, detail), documents.order_changes(order)
                 stores.journal.append(self._order(order), step, changes)
@@ -129,8 +129,8 @@ class Writing:
                 stores.signals.explain(signal_id, reason)
         return True
 
-    def _order(self, order: OrderRecord) -> Order:
-        return documents.order_document(order, self.identity.environment, self.fence)
+    def _order(self, order: OrderRecord, why: str | None = None) -> Order:
+        return documents.order_document(order, self.identity.environment, self.fence, why)
 
     def _decide(self, told: WriteVerdict, signals: SignalFeed) -> None:
         written = signals.decide(

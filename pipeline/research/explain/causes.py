@@ -346,7 +346,7 @@ def _by_force(live: Deal) -> Found | None:
                 "hand", f"{one.quantity} ended by no order of ours; counted at {one.price}, a price of that minute"
             )
         if one.leg == "flatten" and one.reached is None:
-            return Found("command", f"{one.order} closed it: a command, a target or a breaker, and no signal")
+            return Found("command", f"{one.order} closed it: {one.why or 'a command, a target or a breaker'}")
         if one.leg == "liquidation":
             return Found("liquidation", f"{one.quantity} at {one.price}")
     return None

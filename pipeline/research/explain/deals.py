@@ -6,6 +6,7 @@ from decimal import Decimal
 from typing import Final, Literal
 
 from pipeline.exchange.products.instrument import Instrument
+from pipeline.execution.engine.guards import named_in
 from schemas import orders as journal
 from schemas.signals import Side
 
@@ -47,6 +48,8 @@ class Leg:
     """By which it was sized."""
     bound: str | None = None
     """What kept it from being larger."""
+    why: str | None = None
+    """What the executor closed it for, where no signal did."""
     is_priced: bool = True
     """False: the price of its fill is not known yet, and stands for what it may be."""
     stop: Decimal | None = None
@@ -122,8 +125,8 @@ def gained_of_coins(entering: Iterable[Leg], closing: Iterable[Leg]) -> Decimal:
 
 def by_guards(sign: int, entering: Sequence[Leg], closing: Sequence[Leg]) -> list[Leg]:
     """What left it. Where strategies hold a contract together, the exchange watches only what they come to, and the
-    executor closes at the market what a stop left of its owner's: that is of the stop, which had fired before, or which
-    the price was beyond."""
+    executor closes at the market what a stop left of its owner's: that is of the stop, where it says so, or where the
+    stop had fired before, or the price was beyond it."""
     planned = _planned(sign, entering)
     return [_by_guard(one, sign, planned, closing) if one.leg == "flatten" else one for one in closing]
 
@@ -145,7 +148,8 @@ def _by_guard(leg: Leg, sign: int, planned: Mapping[str, Decimal], closing: Iter
     for guard, way in guards:
         level = planned.get(guard)
         is_beyond = level is not None and leg.is_priced and way * (leg.price - level) >= 0
-        if is_beyond or (guard, level) in fired:
+        is_said = level is not None and leg.why is not None and named_in(leg.why) == guard
+        if is_said or is_beyond or (guard, level) in fired:
             return replace(leg, reached=guard, trigger=level)
     return leg
 

@@ -187,6 +187,7 @@ def _leg(order: Order, signals: Mapping[str, Heard], one: Instrument) -> Leg:
         equity=None if decided is None else decided.equity,
         bound=None if decided is None else decided.bound,
         is_priced=order.average_price is not None,
+        why=order.history[0].detail if order.leg == "flatten" and order.history[0].state == "intended" else None,
         stop=order.plan.stop_price if order.plan else None,
         target=order.plan.take_profit_price if order.plan else None,
     )
