@@ -175,7 +175,8 @@ class Exchange:
         if not by_us:
             self.cancelled_by_hand_at = self.now
         unheard = self.now - max(self.cancelled_by_hand_at, self.reopened_by_hand_at, self.fired_unheard_at) < UNHEARD
-        naked = self.position and not self.protected(but=self.added_by_hand)
+        but = self.added_by_hand
+        naked = self.position and not self.protected(but) and not self.is_closing(but)
         if by_us and order.kind == "STOP_MARKET" and self._reduces(order.side) and naked and not unheard:
             self.naked_by_cancel.append(client_id)
         return order
@@ -228,12 +229,15 @@ class Exchange:
 
     def protected(self, but: Decimal = ZERO) -> bool:
         """Whether an open order closes all that is held, `but` so much, when the price goes against it."""
-        return any(
-            one.kind == "STOP_MARKET"
-            and self._reduces(one.side)
-            and (one.close_position or one.quantity >= abs(self.position) - but)
-            for one in self.open_orders()
-        )
+        return any(self._covers(one, but) for one in self.open_orders())
+
+    def is_closing(self, but: Decimal = ZERO) -> bool:
+        """Whether one has fired that closes it, and has no end yet."""
+        return any(self._covers(one, but) for one in self.orders if one.fired)
+
+    def _covers(self, order: Placed, but: Decimal) -> bool:
+        is_stop = order.kind == "STOP_MARKET" and self._reduces(order.side)
+        return is_stop and (order.close_position or order.quantity >= abs(self.position) - but)
 
     # The market
 
