@@ -21,6 +21,7 @@ from pipeline.execution.engine.state import (
     PositionRecord,
     PositionTold,
     SignalView,
+    TradeTold,
 )
 from pipeline.settings import Risk
 from schemas.symbols import Filters
@@ -69,6 +70,13 @@ def rules(symbol: str = SYMBOL, filters: Filters | None = FILTERS, leverage: int
     return ev.RulesSeen(
         symbol, None if filters is None else linear(symbol, filters), isolated(leverage), asof, BRACKETS
     )
+
+
+def trade(
+    order: OrderRecord, quantity: str | Decimal, number: int = 77, side: str | None = None, at: int | None = None
+) -> TradeTold:
+    """A trade of that order, or one that could be taken for it."""
+    return TradeTold(number, side or order.side, Decimal(quantity), PRICE, Decimal("0.1"), Decimal(2), at or T + 5)
 
 
 def signal(name: str = "s1", **changes: object) -> SignalView:

@@ -1,0 +1,103 @@
+"""Several strategies in one contract: what was decided, and does not fit any more."""
+
+from dataclasses import replace
+
+import pytest
+
+from pipeline.execution.engine import events as ev
+from pipeline.execution.engine.effects import JournalIntent, Place
+from pipeline.execution.engine.state import TradingView
+from tests.execution.driver import PRICE, SYMBOL, Driver, T, signal
+from tests.execution.of_books import BOOKS, RSI, D, held, stand, two
+
+
+def test_a_close_that_waited_is_not_sent_for_more_than_is_left_of_its_book() -> None:
+    """It opens something where others hold the other way: the stop has taken a part of it meanwhile."""
+    driver = two("short")
+    order = driver.sent(name="x", kind="exit", at=T + 2, fresh_until=T + 600_000)
+    driver(ev.OrderFailed(order.id, "429", driver.now + 10_000))
+    stop = next(one for one in driver.core.orders() if one.leg == "stop" and one.close_position and one.unsettled)
+    driver.seen(stop, "filled", "0.111", average_price=D(59_400))
+    driver.holds(0)
+    driver.wait(12_000)
+    assert driver.core.order(order.id).state == "abandoned"
+    (rest,) = [one for one in driver.core.orders() if one.leg == "flatten"]
+    assert (rest.side, rest.quantity, rest.strategy) == ("SELL", D("0.111"), "macd")
+
+
+def test_what_was_closed_beyond_its_book_is_its_own_to_close_again_and_not_another_ones() -> None:
+    """The same, and the close was carried out: the other one holds what it held."""
+    driver = two("short")
+    order = driver.sent(name="x", kind="exit", at=T + 2, fresh_until=T + 600_000)
+    stop = next(one for one in driver.core.orders() if one.leg == "stop" and one.close_position and one.unsettled)
+    driver.seen(stop, "filled", "0.111", average_price=D(59_400))
+    driver.holds(0)
+    driver.seen(order, "filled", "0.222", average_price=PRICE)
+    driver.holds("-0.222")
+    for _ in range(6):  # its past is asked for, and nobody answers
+        stand(driver)
+    assert held(driver) == {"rsi": D("-0.111"), "macd": D("-0.111")}
+    back = driver.order("flatten")
+    assert (back.side, back.quantity, back.strategy) == ("BUY", D("0.111"), "macd")
+
+
+def test_one_that_waits_to_be_closed_keeps_no_other_strategy_waiting() -> None:
+    driver = two("short")
+    driver(ev.PriceSeen(SYMBOL, D(61_201), driver.now))
+    driver.wait(250)
+    driver.journal()
+    driver(ev.OrderRejected(driver.one(Place).order.id, -2019, "margin is insufficient"))
+    driver(ev.SignalSeen(signal("x", kind="exit", at=driver.now, fresh_until=driver.now + 60_000)))
+    driver.journal()
+    assert driver.verdict("x").verdict == "taken"
+
+
+def test_an_exit_waits_for_no_entry_that_another_strategy_lets_rest() -> None:
+    """Nor for what that strategy says meanwhile; its own entry that rests is cancelled first."""
+    driver = Driver(replace(BOOKS, risk=BOOKS.risk.model_copy(update={"entry_order": "limit"})))
+    driver.protected()
+    resting = driver.sent(**RSI, price=PRICE - 100)
+    driver.seen(resting)
+    driver(ev.SignalSeen(signal("r2", kind="add", strategy="rsi", at=T + 2, fresh_until=T + 900_000)))
+    assert driver.verdict("r2") is None
+    closing = driver.sent(name="x", kind="exit", at=T + 3, fresh_until=T + 900_000)
+    assert (closing.owner, closing.quantity) == (("macd", "1h"), D("0.222"))
+    assert driver.core.order(resting.id).rests
+
+
+@pytest.mark.parametrize("is_told_first", [False, True], ids=["the entry later", "the entry first"])
+def test_what_is_held_once_a_book_has_ended_is_not_closed_for_its_sake(is_told_first: bool) -> None:
+    """Another strategy's entry was filled beside its exit: the position is told of both before their orders are."""
+    driver = Driver(replace(BOOKS, risk=BOOKS.risk.model_copy(update={"entry_order": "limit"})))
+    driver.protected()
+    entry = driver.sent(**RSI, price=PRICE - 100)
+    driver.seen(entry)
+    leaves = driver.sent(name="x", kind="exit", at=T + 2, fresh_until=T + 600_000)
+    filled_at = driver.now
+    driver.holds(entry.quantity)
+    for order in (entry, leaves) if is_told_first else (leaves, entry):
+        driver.wait(500)
+        driver.seen(order, "filled", order.quantity, average_price=PRICE - 100, at=filled_at)
+    stand(driver)
+    assert [one for one in driver.core.orders() if one.leg == "flatten"] == []
+    assert held(driver) == {"rsi": entry.quantity}
+
+
+def test_what_is_held_the_other_way_makes_no_room_for_it_may_leave_first() -> None:
+    """Of the symbol's limit, and before the price at which it would be liquidated."""
+    alone, facing = Driver(BOOKS), two("short")
+    for driver in (alone, facing):
+        driver(ev.TradingSeen(SYMBOL, TradingView(max_position=D(14_000))))
+        driver(ev.SignalSeen(signal("m", strategy="turtle", at=driver.now, fresh_until=driver.now + 60_000)))
+    assert alone.got(JournalIntent)
+    assert facing.verdict("m").reason.startswith("no room: the symbol's max_position leaves 680")
+
+
+def test_a_book_whose_interval_is_not_known_is_closed_by_its_strategy() -> None:
+    before = Driver()
+    before.protected()
+    known = [replace(one, interval=None) for one in before.core.positions()]
+    after = Driver(BOOKS, orders=before.core.orders(), positions=known, ready=False)
+    after.snapshot([after.told(one) for one in before.core.orders() if one.leg == "stop"], D("0.222"))
+    closing = after.sent(name="x", kind="exit", at=after.now, fresh_until=after.now + 60_000)
+    assert (closing.quantity, closing.owner) == (D("0.222"), ("macd", None))
