@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from pipeline.execution.engine import events as ev
-from pipeline.execution.engine.effects import Notify, Reconcile
+from pipeline.execution.engine.effects import Notify, Query, Reconcile
 from pipeline.execution.engine.state import PositionTold, TradeTold
 from tests.execution.driver import IDENTITY, PRICE, SYMBOL, Driver, T, signal
 from tests.execution.of_books import BOOKS, RSI, D, beyond_the_stop_of_all, held, stand, trades_of, two
@@ -21,6 +21,24 @@ def test_what_the_exchange_liquidates_is_taken_pro_rata_once_it_is_sure() -> Non
         orders = [driver.told(one) for one in driver.core.orders() if one.leg == "stop" and one.unsettled]
         driver.snapshot(orders, D("0.222"))
     assert held(driver) == {"macd": D("0.148"), "rsi": D("0.074")}
+
+
+def test_what_a_stop_has_closed_that_the_exchange_had_forgotten_is_its_owners() -> None:
+    """It is asked for with each comparison: before what is missing is taken from all, its answer is there."""
+    driver = two()
+    near = next(one for one in driver.core.orders() if one.leg == "stop" and one.strategy == "macd")
+    driver.core._memory.doubt(near, driver.now)
+    driver(ev.OrderNotFound(near.id, driver.now), 1)
+    assert driver.core.order(near.id).forgotten
+    driver.holds("0.111", by="query")
+    for _ in range(2):
+        driver.wait(2_500)
+        orders = [driver.told(one) for one in driver.core.orders() if one.leg == "stop" and one.unsettled]
+        driver.snapshot(orders, D("0.111"))
+        assert near.id in {one.order.id for one in driver.got(Query)}
+        assert held(driver) == {"macd": D("0.222"), "rsi": D("0.111")}
+    driver.seen(near, "filled", "0.222", average_price=near.trigger_price)
+    assert held(driver) == {"rsi": D("0.111")}
 
 
 def test_what_somebody_adds_is_shared_out_as_well() -> None:

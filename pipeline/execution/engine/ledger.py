@@ -53,7 +53,7 @@ class Ledger:
     def __init__(self, memory: Memory) -> None:
         self._memory = memory
         self._ended = False
-        self._uneven: dict[str, tuple[Decimal, int]] = {}
+        self._uneven: dict[str, tuple[Decimal, int, bool]] = {}
 
     def keep(self, symbol: str, now: int) -> None:
         """What was filled is in the books, and the position is as they make it."""
@@ -142,7 +142,8 @@ class Ledger:
         self, position: PositionRecord, orders: Iterable[OrderRecord], lot: Decimal, now: int
     ) -> PositionRecord:
         """Where they do not add up to what is held, a fill has not been told yet, or somebody else has traded: which of
-        the two, two comparisons with the exchange say, between which nothing of ours has moved."""
+        the two, two comparisons with the exchange say, between which nothing of ours has moved; and a third, where the
+        exchange had forgotten something: that is asked for again with each."""
         symbol, missing = position.symbol, position.quantity - books.total(position.books)
         if not missing:
             self._memory.uneven.discard(symbol)
@@ -155,11 +156,14 @@ class Ledger:
             self._uneven.pop(symbol, None)
             return position
         compared_at = self._memory.compared_at
-        before, since = self._uneven.setdefault(symbol, (missing, compared_at))
+        is_asked = not any(one.forgotten for one in self._memory.of(symbol))
+        before, since, was_asked = self._uneven.setdefault(symbol, (missing, compared_at, is_asked))
         if before != missing or position.as_of > compared_at:
-            self._uneven[symbol] = missing, compared_at
-        elif compared_at > since:
+            self._uneven[symbol] = missing, compared_at, is_asked
+        elif compared_at > since and was_asked:
             return self._followed(position, lot)
+        elif compared_at > since:
+            self._uneven[symbol] = missing, compared_at, True
         if self._memory.may(symbol, "even", now, _LOOK_AGAIN):
             self._memory.emit(Reconcile(f"{symbol}: {missing} is in no strategy's book"))
         return position

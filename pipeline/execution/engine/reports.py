@@ -151,7 +151,7 @@ class Reports:
 
     def _stands_already(self, refused: OrderRecord, now: int) -> None:
         """One of its kind stands: ours that the exchange had forgotten, or one that only a look at everything shows."""
-        alike = [one for one in self._memory.orders.values() if _forgotten(one) and _same_close(one, refused)]
+        alike = [one for one in self._memory.orders.values() if one.forgotten and _same_close(one, refused)]
         if alike:
             why = f"no other is taken beside it: {refused.id} got {refused.error_code}"
             self._memory.move(max(alike, key=lambda one: one.updated_at), "accepted", "answer", why, now)
@@ -480,7 +480,7 @@ class Reports:
         for order in list(self._memory.orders.values()):
             if order.stands and order.id not in listed and order.seen_at < event.asof:
                 self._missing(order, now)
-            elif _forgotten(order) and order.id not in listed:
+            elif order.forgotten and order.id not in listed:
                 self._memory.emit(Query(order))
             if _unpaid(order) and not order.algo:
                 self._ask_what_was_paid(order)
@@ -542,11 +542,6 @@ def _may_be_another(old: PositionRecord, told: PositionTold) -> bool:
     """Whether it was gone meanwhile; after a restart, whether it is not as it was left."""
     is_known = bool(old.as_of or not old.quantity)
     return not old.exposed or (not is_known and (old.quantity, old.entry_price) != (told.quantity, told.entry_price))
-
-
-def _forgotten(order: OrderRecord) -> bool:
-    """Whether it stood, and the exchange did not know it any more when it was asked."""
-    return order.state == "abandoned" and order.exchange_id is not None
 
 
 def _same_close(order: OrderRecord, other: OrderRecord) -> bool:

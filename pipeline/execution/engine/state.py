@@ -215,6 +215,11 @@ class OrderRecord:
         return self.state in STANDING
 
     @property
+    def forgotten(self) -> bool:
+        """Whether it stood, and the exchange did not know it any more when it was asked."""
+        return self.state == "abandoned" and self.exchange_id is not None
+
+    @property
     def owner(self) -> Owner:
         """The strategy and the interval whose it is; without a strategy it is the position's as a whole."""
         return self.strategy or (self.plan.strategy if self.plan else None), self.interval
