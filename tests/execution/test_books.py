@@ -97,7 +97,6 @@ def test_the_stop_of_what_faces_the_position_is_watched() -> None:
     """An order for it would open something at the exchange once the other is gone."""
     driver = two("short")
     driver(ev.PriceSeen(SYMBOL, D(61_201), driver.now))
-    driver.wait(250)
     assert driver.one(JournalIntent).why == "its stop at 61200 was reached"
     driver.journal()
     order = driver.one(Place).order

@@ -44,7 +44,6 @@ def test_what_was_closed_beyond_its_book_is_its_own_to_close_again_and_not_anoth
 def test_one_that_waits_to_be_closed_keeps_no_other_strategy_waiting() -> None:
     driver = two("short")
     driver(ev.PriceSeen(SYMBOL, D(61_201), driver.now))
-    driver.wait(250)
     driver.journal()
     driver(ev.OrderRejected(driver.one(Place).order.id, -2019, "margin is insufficient"))
     driver(ev.SignalSeen(signal("x", kind="exit", at=driver.now, fresh_until=driver.now + 60_000)))

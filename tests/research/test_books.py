@@ -5,17 +5,24 @@ and together they are the account.
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from decimal import Decimal
+from typing import Final
+
+import numpy as np
+import pytest
 
 from pipeline.exchange.products.spot import SPOT
-from pipeline.execution.engine.state import SignalView
-from pipeline.research.backtest import fast
+from pipeline.execution.engine.state import SignalView, TradingView
+from pipeline.research.backtest import exact, fast
 from pipeline.research.backtest.asked import Asked
 from pipeline.research.backtest.exact import ExactRun
 from pipeline.research.backtest.run import Backtest, run
+from pipeline.research.backtest.trades import trades_of
 from pipeline.settings import Portfolio
 from pipeline.timeline import HOUR, MINUTE, SECOND
+from schemas.signals import Kind, Side
+from tests.contracts import BTC
 from tests.research.explained import explained
-from tests.research.stage import BEGIN, Candle, asked, chatter, flat, minutes, ran, said, until_funding, wild
+from tests.research.stage import BEGIN, TARGET, Candle, asked, chatter, flat, minutes, ran, said, until_funding, wild
 
 
 def by(strategy: str, signals: Iterable[SignalView]) -> list[SignalView]:
@@ -71,6 +78,102 @@ def test_what_the_trades_bring_is_what_the_wallet_changed_by() -> None:
     assert sum(one.funding for one in trades)
     gained = sum((one.profit for one in trades), Decimal(0))
     assert abs(gained - (record.equity[-1].equity - 10_000)) < Decimal("1e-12")
+
+
+# What only the executor watches
+
+
+def against(candles: Sequence[Candle], *, other: Kind = "trial", target: int | None = None) -> Asked:
+    """One strategy is long from the third close on, the other is short: a quarter of it, or as much."""
+    long = said(3, "entry", "long", 100_000)
+    (short,) = by("other", [said(3, other, "short", 100_000)])
+    trading = TradingView(take_profit_atr=None if target is None else Decimal(target))
+    question = asked(minutes([*flat(100_000, 5), *candles]), [long, short], trading=trading)
+    return replace(question, policy=replace(question.policy, portfolio=Portfolio(books=True)))
+
+
+RISES: Final[list[Candle]] = [(100_000, 100_300, 100_000, 100_300), *flat(100_300, 5)]
+FALLS: Final[list[Candle]] = [(100_000, 100_000, 99_850, 99_850), *flat(99_850, 5)]
+JUMPS: Final = flat(100_400, 5)
+SOARS: Final[list[Candle]] = [(100_000, 109_000, 100_000, 109_000), *flat(109_000, 5)]
+"""By six ticks in a millisecond."""
+
+
+@pytest.mark.parametrize(
+    ("question", "at", "price"),
+    [
+        # up by 300 from 25 s to 40 s; the order is there 100 ms after the price, which is 2 higher by then
+        pytest.param(against(RISES), 35_000, "100203", id="the stop of what faces the position"),
+        pytest.param(against(RISES, other="entry"), 35_000, "100203", id="a stop where they come to nothing"),
+        pytest.param(against(SOARS), 25_333, "100260.8", id="a stop that is passed within a millisecond"),
+        pytest.param(against(JUMPS), 1, "100401", id="a stop behind a gap"),
+        pytest.param(against(FALLS, target=1), 20_000, "99899.9", id="the target of what faces the position"),
+    ],
+)  # fmt: skip
+def test_what_only_the_executor_watches_ends_where_the_price_has_come_to_it(
+    question: Asked, at: int, price: str
+) -> None:
+    short, long = run(question).outcome.trades
+    assert (short.strategy, short.closed_at) == ("other", BEGIN + 5 * MINUTE + at + 100)
+    assert (short.exit_price, long.closed_at) == (Decimal(price), None)
+
+
+@pytest.mark.parametrize("other", ["trial", "entry"])
+def test_what_strategies_hold_against_each_other_is_not_looked_at_while_nothing_can_end_it(
+    other: Kind, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked: list[int] = []
+    watch = ExactRun._watch_minute
+    monkeypatch.setattr(ExactRun, "_watch_minute", lambda *one: looked.append(one[1]) or watch(*one))
+    quiet: list[Candle] = [(100_000, 100_199, 99_801, 100_000)] * 1_000
+    short, _ = run(against([*quiet, *RISES], other=other)).outcome.trades
+    assert short.closed_at == BEGIN + 1_005 * MINUTE + 35_100
+    assert len(looked) < 20
+
+
+def at_random(seed: int, count: int = 200) -> Asked:
+    """Three strategies say what comes to their minds of one contract, and leave it in the end."""
+    dice, candles = np.random.default_rng(seed), wild(count, seed)
+    kinds: Sequence[Kind] = ("trial", "entry", "entry", "add", "exit")
+    sides: Sequence[Side] = ("long", "short")
+    signals: list[SignalView] = []
+    for strategy in ("rule", "other", "third"):
+        moments = sorted(map(int, dice.choice(np.arange(2, count - 30), 10, replace=False)))
+        told = [said(at, kinds[dice.integers(5)], sides[dice.integers(2)], candles[at - 1][3]) for at in moments]
+        leaves = [said(count - 20, "exit", side, candles[count - 21][3]) for side in sides]
+        signals += by(strategy, [*told, *leaves])
+    question = asked(minutes(candles), signals, trading=TARGET if seed % 2 else None, stop_atr=1 + seed % 2)
+    return replace(question, policy=replace(question.policy, portfolio=Portfolio(books=True)))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_no_book_outlives_its_stop_and_all_together_are_the_account(seed: int) -> None:
+    question = at_random(seed)
+    record = ExactRun(question).run()
+    market, said_by = question.minutes[BTC], {one.id: one for one in question.signals}
+    trades = trades_of(record.ledger, record.orders, said_by, question.minutes, question.instruments, books=True)
+    assert len(trades) > 10
+    for trade in trades:
+        planned = [one for one in map(record.orders.__getitem__, trade.orders) if one.plan is not None]
+        began = market.at(max(one.updated_at for one in planned)) + 1
+        held = slice(began, market.at(trade.closed_at or market.end))
+        stops = [one.plan.stop_price / market.tick for one in planned if one.plan is not None]
+        is_long = trade.side == "long"
+        passed = market.low[held] <= max(stops) if is_long else market.high[held] >= min(stops)
+        assert not passed.any(), trade
+    assert not [one for one in trades if one.closed_at is None]
+    gained = sum((one.profit for one in trades), Decimal(0))
+    assert abs(gained - (record.equity[-1].equity - 10_000)) < Decimal("1e-12")
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_what_is_passed_over_between_books_was_quiet(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same run, looking at every minute, comes to the same."""
+    jumping = ExactRun(at_random(seed)).run()
+    monkeypatch.setattr(exact, "first_event", lambda *arguments: arguments[-2])
+    looking = ExactRun(at_random(seed)).run()
+    assert jumping.orders.keys() == looking.orders.keys()
+    assert [one.equity for one in jumping.equity] == [one.equity for one in looking.equity]
 
 
 def price_at(candles: Sequence[Candle], signal: SignalView) -> Decimal:

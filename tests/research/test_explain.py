@@ -96,6 +96,8 @@ EXIT = leg("exit", "110", signal="s2")
          {"liquidation": "-59.97"}, "0"),
         (deal(leg("entry", "100"), stop("96", "96"), levels={"stop": [Decimal(96)]}, ended=MINUTE),
          replace(PAPER, levels={"stop": [Decimal(95)]}), {"level": "-13.993"}, "0"),
+        (deal(leg("entry", "100"), leg("take_profit", "104", signal=None, trigger=Decimal(104)), ended=MINUTE),
+         replace(PAPER, levels={"take_profit": [Decimal(105)]}), {"level": "-5.997"}, "0"),
         # nothing that is stored says why
         (deal(leg("entry", "101", decided=None), EXIT), PAPER, {}, "-1.0005"),
         (deal(leg("entry", "100", quantity="2"), leg("exit", "110", quantity="2", signal="s2")), PAPER, {}, "9.895"),
@@ -103,6 +105,8 @@ EXIT = leg("exit", "110", signal="s2")
         (deal(leg("entry", "100", fee=None), EXIT), PAPER, {}, "0.05"),
         (deal(leg("entry", "100"), stop("95", "95"), levels={"stop": [Decimal(95)]}, ended=MINUTE),
          replace(PAPER, levels={"stop": [Decimal(95)]}), {}, "-14.9925"),
+        (deal(leg("entry", "100"), stop("96", "96"), levels={"stop": [Decimal(96)]}, ended=MINUTE),
+         replace(PAPER, levels={"stop": [Decimal(97)]}), {}, "-13.993"),
     ],
 )  # fmt: skip
 def test_what_both_had(live: Deal, paper: Deal, costs: dict[str, str], rest: str) -> None:
@@ -418,11 +422,11 @@ def test_a_run_that_went_otherwise_is_explained_without_a_rest(live: Any, causes
         add_up(row)
 
 
-def opposed(lowest: int, delay: int, other: Kind = "trial") -> Any:
+def opposed(last: int, delay: int, other: Kind = "trial") -> Any:
     """Two strategies with books hold a contract against each other; where one's stop is reached, it closes what they
     come to, and the executor closes the rest of that one's at the market."""
-    falls = [(100_080, 100_080, lowest, lowest), *flat(lowest, 5)]
-    market = [*flat(100_000, 3), (100_000, 100_080, 100_000, 100_080), *flat(100_080, 3), *falls]
+    way = [(100_080, max(100_080, last), min(100_080, last), last), *flat(last, 5)]
+    market = [*flat(100_000, 3), (100_000, 100_080, 100_000, 100_080), *flat(100_080, 3), *way]
     long, short = (said(3, kind, side, 100_000) for kind, side in (("entry", "long"), (other, "short")))
     short = replace(short, strategy="other", id=f"{short.id} other")
     question = asked(minutes(market), [long, short])
@@ -431,19 +435,21 @@ def opposed(lowest: int, delay: int, other: Kind = "trial") -> Any:
 
 
 @pytest.mark.parametrize(
-    ("lowest", "delays", "level"),
+    ("strategy", "other", "last", "delays", "level"),
     [
-        (99_700, (30_000, 500), "0.74722620"),
-        (99_810, (30_000, 500), "-0.9803486"),
-        (99_810, (500, 30_000), "0.9803486"),
+        ("rule", "trial", 99_700, (30_000, 500), "0.74722620"),
+        ("rule", "trial", 99_810, (30_000, 500), "-0.9803486"),
+        ("rule", "trial", 99_810, (500, 30_000), "0.9803486"),
+        ("other", "trial", 100_400, (30_000, 500), "-0.18699345"),
+        ("other", "entry", 100_400, (500, 30_000), "0.7479738"),
     ],
 )
 def test_what_the_executor_closed_because_a_stop_was_reached_is_of_that_stop(
-    lowest: int, delays: tuple[int, int], level: str
+    strategy: str, other: Kind, last: int, delays: tuple[int, int], level: str
 ) -> None:
-    live, paper = (opposed(lowest, delay) for delay in delays)
+    live, paper = (opposed(last, delay, other) for delay in delays)
     rows, _ = explained(live, paper)
-    (row,) = (one for one in rows if one.strategy == "rule")
+    (row,) = (one for one in rows if one.strategy == strategy)
     assert (row.rest, set(row.by_cause) - {"late", "latency"}) == (0, {"level", "slippage"})
     assert row.by_cause["level"] == Decimal(level)
     add_up(row)

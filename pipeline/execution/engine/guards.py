@@ -5,7 +5,7 @@ quantity and only reduce. What faces the position, or is more than it, has nothi
 would open something there when the others are gone. Its price is watched instead.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Final
@@ -86,6 +86,20 @@ def is_kept(position: PositionRecord, book: PositionRecord, orders: Iterable[Ord
         return True
     mine = [one for one in position.books if one.side == book.side]
     return position.stop_order is not None and (book.strategy is None or book.stop_price == farthest(mine))
+
+
+def unkept(position: PositionRecord, orders: Collection[OrderRecord]) -> list[PositionRecord]:
+    """The books whose prices the exchange does not watch."""
+    return [one for one in position.books if not is_kept(position, one, orders)]
+
+
+def levels(book: PositionRecord) -> Iterator[tuple[Decimal, bool]]:
+    """Its stop and its target, each with whether the price has to rise to it."""
+    is_long = book.side == "long"
+    if book.stop_price is not None:
+        yield book.stop_price, not is_long
+    if book.take_profit_price is not None:
+        yield book.take_profit_price, is_long
 
 
 def placed(identity: Identity, guard: Guard, now: int) -> OrderRecord:

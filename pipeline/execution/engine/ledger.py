@@ -47,6 +47,19 @@ def asks_what_has_fired(memory: Memory, book: PositionRecord, now: int) -> bool:
     return any(one.id in memory.doubts for one in closing if one.close_position or one in reached)
 
 
+def watched(memory: Memory, position: PositionRecord) -> list[PositionRecord]:
+    """Its books that end at a price which only the executor watches, and which has not been reached yet."""
+    if not memory.policy.netted or not position.books or not _is_shared(position):
+        return []
+    unkept = guards.unkept(position, memory.unsettled(position.symbol))
+    return [one for one in unkept if one.closing is None]
+
+
+def _is_shared(position: PositionRecord) -> bool:
+    """Whether the exchange's one stop does not stand for all of it."""
+    return len(position.books) > 1 or not position.exposed
+
+
 class Ledger:
     """Of all symbols."""
 
@@ -95,7 +108,7 @@ class Ledger:
         wanted = guards.wanted(position) if position.settled else None
         if wanted is not None:
             self._place(position, wanted, orders, now)
-        if len(position.books) > 1 or not position.exposed:
+        if _is_shared(position):
             self._watch(position, orders, now)
         if not position.closing and position.settled:
             if self._has_ended(position):
@@ -222,17 +235,15 @@ class Ledger:
     def _watch(self, position: PositionRecord, orders: list[OrderRecord], now: int) -> None:
         market = self._memory.market(position.symbol)
         price, silent = market.price, now - market.price_at
-        facing = any(not guards.is_kept(position, one, orders) for one in position.books)
+        facing = guards.unkept(position, orders)
         if facing and silent > self._memory.policy.risk.stale_feed_seconds * SECOND:
             self._memory.warn_once(
                 f"{position.symbol} is watched in vain",
                 f"its price was heard {silent // SECOND} s ago, and strategies hold it against each other",
             )
-        for book in position.books if price is not None else ():
-            if book.closing is None and not guards.is_kept(position, book, orders) and price is not None:
-                reason = guards.reached(book, price)
-                if reason is not None:
-                    self.end(book, reason)
+        for book in facing:
+            if book.closing is None and price is not None and (reason := guards.reached(book, price)):
+                self.end(book, reason)
 
     # Its end
 

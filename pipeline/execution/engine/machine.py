@@ -6,10 +6,11 @@ it is in the journal, and never sends one again that may have arrived and could 
 """
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from decimal import Decimal
 
 from pipeline.execution.engine import events as ev
-from pipeline.execution.engine import risk
+from pipeline.execution.engine import guards, ledger, risk
 from pipeline.execution.engine.breakers import Breakers
 from pipeline.execution.engine.client_ids import Identity
 from pipeline.execution.engine.decisions import Decisions
@@ -130,6 +131,11 @@ class Core:
         """How often a comparison with the exchange found the journal wrong."""
         return self._memory.corrections
 
+    def watched(self) -> Iterator[PositionRecord]:
+        """What ends at a price that nobody else watches: a strategy's, of what several hold against each other."""
+        for position in self._memory.positions.values():
+            yield from ledger.watched(self._memory, position)
+
     def breakers(self) -> tuple[BreakerView, ...]:
         """Those that are tripped."""
         return self._breakers.tripped()
@@ -230,6 +236,7 @@ class Core:
                 market = self._memory.market(symbol)
                 if at >= market.price_at:
                     market.price, market.price_at = price, at
+                    self._look_at_books(symbol, price)
                 for asset in self._worth.holding(symbol):
                     self._judge_day(asset, now)
             case ev.RulesSeen(symbol, instrument, margin, asof, brackets):
@@ -272,6 +279,11 @@ class Core:
             case ev.CallCounted(ok):
                 self._calls.append((now, ok))
                 self._breakers.trip(risk.too_many_errors(self._recent_calls(now), self._policy.risk, now))
+
+    def _look_at_books(self, symbol: str, price: Decimal) -> None:
+        watched = ledger.watched(self._memory, self._memory.position(symbol))
+        if any(guards.reached(one, price) for one in watched):
+            self._memory.touched.add(symbol)
 
     def _in_doubt(self, order_id: str) -> OrderRecord | None:
         order = self._memory.orders.get(order_id)

@@ -4,12 +4,13 @@ there. What is refused, sized, protected and closed here is what would be live, 
 Time jumps from one thing that happens to the next: a signal, an answer, a price that something waits for, a day's end.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import partial
 from heapq import heappop, heappush
 from itertools import count
+from types import MappingProxyType
 from typing import Final, cast
 
 from pipeline.exchange.reports import Account as Statement
@@ -116,6 +117,7 @@ class ExactRun:
         )
         self._fundings = Scheduled(asked.funding)
         self._record = Record(asked.start, asked.end)
+        self._core = Core(asked.policy, asked.start, identity=asked.identity, mode="auto-execute")
         self._books = self._opened()
         self._venue = self._books.venue
         client = VenueClient(
@@ -124,7 +126,6 @@ class ExactRun:
         self._trading = Trading(cast("RestClient", client))
         self._listing = reports_in.Market(asked.product)
         self._listing.list(asked.symbols)
-        self._core = Core(asked.policy, asked.start, identity=asked.identity, mode="auto-execute")
         desk = self._books.desk(self._trading, self._began_with, self._listing, self._core.positions, lambda: self._now)
         self._gateway = Gateway(self._trading.client, desk, self._answered)
         self._may_fail = not all(one.there.all() for one in asked.minutes.values())
@@ -135,7 +136,9 @@ class ExactRun:
         """The account, as its market keeps it."""
         if not self._asked.product.arithmetic.is_borrowed:
             return CoinBooks(self._asked, self._market, self._specs, self._record.orders)
-        return MarginedBooks(self._asked, self._market, self._specs, looks=self._looks, fundings=self._fundings)
+        return MarginedBooks(
+            self._asked, self._market, self._specs, self._core.watched, looks=self._looks, fundings=self._fundings
+        )
 
     @property
     def _one_way(self) -> int:
@@ -199,15 +202,15 @@ class ExactRun:
         self._clock.time = to
 
     def _watch_minute(self, until: int) -> bool:
-        """Price by price; whether anything came of it."""
-        symbols = sorted(self._books.watched())
+        """Price by price; whether anything came of it, at the exchange or for the executor to do."""
+        symbols, waiting = sorted(self._books.watched()), len(self._queue)
         while self._now < until:
             known = min(until, self._market.is_known_until(self._now))
-            ticks = [one for symbol in symbols for one in self._market.ticks(symbol, self._now, known)[:1]]
-            self._clock.time = min((one.time for one in ticks), default=known)
+            ticks = {symbol: one for symbol in symbols for one in self._market.ticks(symbol, self._now, known)[:1]}
+            self._clock.time = min((one.time for one in ticks.values()), default=known)
             self._venue.advance(self._now)
-            self._tell_prices(symbols)
-            if self._drain():
+            self._tell_prices(symbols, {name: one.price for name, one in ticks.items() if one.time == self._now})
+            if self._drain() or len(self._queue) > waiting:
                 return True
         return False
 
@@ -324,11 +327,12 @@ class ExactRun:
             self._record.equity.append(Marked(self._now, self._equity()))
         return bool(told)
 
-    def _tell_prices(self, symbols: Sequence[str]) -> None:
+    def _tell_prices(self, symbols: Sequence[str], traded: Mapping[str, int] = MappingProxyType({})) -> None:
+        """`traded`: at which price something did, at this very moment; between two trades it is on its way."""
         for symbol in symbols:
             if self._market.is_there(symbol, self._now):
-                price = self._market.price(symbol, self._now) * self._specs[symbol].tick
-                self._tell(PriceSeen(symbol, price, self._now))
+                price = traded.get(symbol) or self._market.price(symbol, self._now)
+                self._tell(PriceSeen(symbol, price * self._specs[symbol].tick, self._now))
 
     def _tell_what_is_held_is_worth(self) -> None:
         """Where that is capped: live it is heard every second."""

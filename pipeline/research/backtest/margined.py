@@ -10,6 +10,7 @@ import msgspec
 from pipeline.exchange.trading import Trading
 from pipeline.exchange.user_events import AccountUpdate, AlgoUpdate, OrderUpdate, decode_event
 from pipeline.execution.account.fees import Rates
+from pipeline.execution.engine import guards
 from pipeline.execution.engine.events import Event, OrderSeen, PositionsSeen
 from pipeline.execution.engine.state import PositionRecord
 from pipeline.execution.gateway import reports_in
@@ -30,8 +31,16 @@ class MarginedBooks:
     is_compared = False
     """Whether what it is worth is only told by a comparison."""
 
-    def __init__(self, asked: Asked, market: HistoryMarket, specs: Mapping[str, SymbolSpec], **more: Any) -> None:
-        self._asset, self._market, self._specs = asked.asset, market, specs
+    def __init__(
+        self,
+        asked: Asked,
+        market: HistoryMarket,
+        specs: Mapping[str, SymbolSpec],
+        unkept: Callable[[], Iterable[PositionRecord]],
+        **more: Any,
+    ) -> None:
+        """`unkept`: books of which the executor watches the price, since nothing waits for it at the exchange."""
+        self._asset, self._market, self._specs, self._unkept = asked.asset, market, specs, unkept
         self._rates = Rates(SimpleNamespace(prices=dict), asked.product.margin)  # type: ignore[arg-type]
         self.venue = venue_of(asked.product, asked.asset, market, now=asked.start, judged=market.judged, **more)
         self.venue.open_account(ACCOUNT, {asked.asset: asked.assumptions.equity})
@@ -48,11 +57,13 @@ class MarginedBooks:
 
     def watched(self) -> set[str]:
         """The symbols whose prices can change something."""
-        return self._account.watched()
+        return self._account.watched().union(one.symbol for one in self._unkept())
 
     def levels(self, symbol: str) -> Iterator[int]:
-        """The prices at which an order waits, in ticks."""
-        return levels_of(self._account, self._specs[symbol])
+        """The prices at which an order waits, or the executor, in ticks."""
+        spec = self._specs[symbol]
+        yield from levels_of(self._account, spec)
+        yield from (int(price / spec.tick) for price, _ in self._levels_of_books(symbol))
 
     def stance(self, symbol: str) -> Stance:
         """What is held, and which way resting orders would take it."""
@@ -63,7 +74,12 @@ class MarginedBooks:
 
     def barriers(self, symbol: str) -> Barriers:
         """Between which prices nothing happens."""
-        return barriers_of(self._account, self._specs[symbol])
+        return barriers_of(self._account, self._specs[symbol], self._levels_of_books(symbol))
+
+    def _levels_of_books(self, symbol: str) -> Iterator[tuple[Decimal, bool]]:
+        for one in self._unkept():
+            if one.symbol == symbol:
+                yield from guards.levels(one)
 
     def stakes(self) -> tuple[float, list[Stake]]:
         """The wallet, and the positions."""

@@ -93,9 +93,10 @@ def first_event(
     return found if found < until else None
 
 
-def barriers_of(account: Account, spec: SymbolSpec) -> Barriers:
-    """What waits in that symbol."""
+def barriers_of(account: Account, spec: SymbolSpec, of_books: Iterable[tuple[Decimal, bool]]) -> Barriers:
+    """What waits in that symbol. `of_books`: what the executor waits for, each with whether it lies above."""
     levels = [
+        *((float(price), is_above) for price, is_above in of_books),
         *(_of_algo(one) for one in account.algos_of(spec.symbol)),
         *(_of_order(one) for one in account.orders_of(spec.symbol)),
         *(_of_position(one, account, spec) for one in account.held() if one.symbol == spec.symbol),

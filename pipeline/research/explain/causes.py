@@ -357,9 +357,15 @@ def _ended_by(first: Deal, other: Deal, why: Callable[[str | None], Found | None
     if last.leg == "exit":
         return why(last.signal)
     level = other.stood_at(last.purpose)
-    if last.trigger is not None and level is not None and level != last.trigger:
-        return Found("level", f"the {last.purpose} that ended it stood at {last.trigger}, the other's at {level}")
-    return None
+    if last.trigger is None or level is None or not _is_farther(level, last.trigger, last.purpose, first.sign):
+        return None
+    return Found("level", f"the {last.purpose} that ended it stood at {last.trigger}, the other's at {level}")
+
+
+def _is_farther(level: Decimal, trigger: Decimal, purpose: str, sign: int) -> bool:
+    """Whether the price has to go on from that trigger to come to the level."""
+    on = -sign if purpose == "stop" else sign
+    return on * (level - trigger) > 0
 
 
 def _end(deal: Deal) -> float:
