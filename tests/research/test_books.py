@@ -146,7 +146,7 @@ def at_random(seed: int, count: int = 200) -> Asked:
     return replace(question, policy=replace(question.policy, portfolio=Portfolio(books=True)))
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", [0, 1, 2, 12])
 def test_no_book_outlives_its_stop_and_all_together_are_the_account(seed: int) -> None:
     question = at_random(seed)
     record = ExactRun(question).run()

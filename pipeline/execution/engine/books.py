@@ -8,6 +8,7 @@ book right: the exchange is right, and the books follow.
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from decimal import Decimal
+from typing import Final
 
 from pipeline.exchange.products.arithmetic import Arithmetic
 from pipeline.exchange.products.instrument import ONE
@@ -16,19 +17,23 @@ from pipeline.execution.engine.rebuild import entered
 from pipeline.execution.engine.state import (
     CLOSING,
     ENTERING,
+    PROTECTING,
     ZERO,
     Counted,
     OrderRecord,
     Owner,
     PositionRecord,
     SignalView,
+    exit_side,
     flat,
     side_of,
 )
 from pipeline.portfolio.sharing import shared
 from pipeline.timeline import HOUR
+from schemas.orders import Leg
 
 Books = tuple[PositionRecord, ...]
+NAMES: Final[dict[Leg, str]] = {"stop": "its stop", "take_profit": "its take-profit"}
 
 
 def total(books: Iterable[PositionRecord]) -> Decimal:
@@ -125,7 +130,28 @@ def _traded(
         return _grown(books, order, change, _price_of(order, before, more, arithmetic), arithmetic, now)
     left = _closed(books, order, change, again, lot)
     is_over = order.leg == "flatten" and order.strategy is None and not total(left)
-    return () if is_over else left  # what they hold against each other ends as well
+    return () if is_over else _ending(left, order)  # what they hold against each other ends as well
+
+
+def _ending(books: Books, order: OrderRecord) -> Books:
+    """Of what a stop or a target has closed, the rest is to be closed as well, wherever the price is by then: it closed
+    no more than all of them came to."""
+    if len(books) < 2 or order.leg not in PROTECTING or order.unsettled:
+        return books
+    reason = reached(order.leg, order.trigger_price)
+    return tuple(replace(one, closing=one.closing or reason) if _is_its(order, one) else one for one in books)
+
+
+def _is_its(order: OrderRecord, book: PositionRecord) -> bool:
+    """Whether it stood for the book, alone or with others."""
+    level = book.stop_price if order.leg == "stop" else book.take_profit_price
+    is_alike = level is not None and level == order.trigger_price and order.side == exit_side(book.side or "long")
+    return is_alike and (order.strategy is None or order.owner == book.owner)
+
+
+def reached(leg: Leg, level: Decimal | None) -> str:
+    """Why a book is closed, once the price has come to what it has of its own."""
+    return f"{NAMES[leg]} at {level} was reached"
 
 
 def _price_of(order: OrderRecord, before: Counted, more: Decimal, arithmetic: Arithmetic) -> Decimal:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Final
 
-from pipeline.execution.engine.books import farthest
+from pipeline.execution.engine import books
 from pipeline.execution.engine.client_ids import Identity
 from pipeline.execution.engine.state import (
     CLOSING,
@@ -22,7 +22,6 @@ from pipeline.execution.engine.state import (
 )
 from schemas.orders import Leg, OrderType
 
-NAMES: Final[dict[Leg, str]] = {"stop": "its stop", "take_profit": "its take-profit"}
 _TYPES: Final[dict[Leg, OrderType]] = {"stop": "STOP_MARKET", "take_profit": "TAKE_PROFIT_MARKET"}
 
 
@@ -48,10 +47,9 @@ def is_guard(order: OrderRecord) -> bool:
 
 def wanted(position: PositionRecord) -> list[Guard]:
     """What should stand beside the closing stop: nothing where one holds all of it."""
-    books = position.books
-    if len(books) < 2 or not position.quantity:
+    if len(position.books) < 2 or not position.quantity:
         return []
-    mine = [one for one in books if one.quantity * position.quantity > 0]
+    mine = [one for one in position.books if one.quantity * position.quantity > 0]
     return [*_stops(position, mine), *_targets(position, mine)] if mine else []
 
 
@@ -59,15 +57,15 @@ def reached(book: PositionRecord, price: Decimal) -> str | None:
     """What of the book's own the price has come to."""
     stop, target = book.stop_price, book.take_profit_price
     if stop is not None and (price <= stop if book.side == "long" else price >= stop):
-        return f"{NAMES['stop']} at {stop} was reached"
+        return books.reached("stop", stop)
     if target is not None and (price >= target if book.side == "long" else price <= target):
-        return f"{NAMES['take_profit']} at {target} was reached"
+        return books.reached("take_profit", target)
     return None
 
 
 def named_in(why: str) -> Leg | None:
     """Which of its own what was closed for this reason had come to."""
-    return next((leg for leg, name in NAMES.items() if name in why), None)
+    return next((leg for leg, name in books.NAMES.items() if name in why), None)
 
 
 def is_reached(order: OrderRecord, price: Decimal) -> bool:
@@ -85,7 +83,7 @@ def is_kept(position: PositionRecord, book: PositionRecord, orders: Iterable[Ord
     if any(one.leg == "stop" and one.owner == book.owner and one.unsettled for one in orders if is_guard(one)):
         return True
     mine = [one for one in position.books if one.side == book.side]
-    return position.stop_order is not None and (book.strategy is None or book.stop_price == farthest(mine))
+    return position.stop_order is not None and (book.strategy is None or book.stop_price == books.farthest(mine))
 
 
 def unkept(position: PositionRecord, orders: Collection[OrderRecord]) -> list[PositionRecord]:
@@ -136,7 +134,7 @@ def pace_of(leg: Leg, owner: Owner) -> str:
 
 def _stops(position: PositionRecord, mine: list[PositionRecord]) -> Iterable[Guard]:
     """The nearest is reached first, and finds most of the position."""
-    last, left = farthest(mine), abs(position.quantity)
+    last, left = books.farthest(mine), abs(position.quantity)
     nearer = [one for one in mine if one.stop_price not in {None, last} and one.strategy is not None]
     for one in sorted(nearer, key=lambda one: one.stop_price or Decimal(0), reverse=mine[0].side == "long"):
         quantity = min(abs(one.quantity), left)

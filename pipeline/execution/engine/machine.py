@@ -6,7 +6,7 @@ it is in the journal, and never sends one again that may have arrived and could 
 """
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from decimal import Decimal
 
 from pipeline.execution.engine import events as ev
@@ -131,10 +131,14 @@ class Core:
         """How often a comparison with the exchange found the journal wrong."""
         return self._memory.corrections
 
-    def watched(self) -> Iterator[PositionRecord]:
+    def watched(self, symbol: str) -> list[PositionRecord]:
         """What ends at a price that nobody else watches: a strategy's, of what several hold against each other."""
-        for position in self._memory.positions.values():
-            yield from ledger.watched(self._memory, position)
+        return ledger.watched(self._memory, self._memory.position(symbol))
+
+    def watching(self) -> set[str]:
+        """The symbols in which there is something of that."""
+        held = (one.symbol for one in self._memory.positions.values() if one.books)
+        return {one for one in held if self.watched(one)}
 
     def breakers(self) -> tuple[BreakerView, ...]:
         """Those that are tripped."""
@@ -281,8 +285,7 @@ class Core:
                 self._breakers.trip(risk.too_many_errors(self._recent_calls(now), self._policy.risk, now))
 
     def _look_at_books(self, symbol: str, price: Decimal) -> None:
-        watched = ledger.watched(self._memory, self._memory.position(symbol))
-        if any(guards.reached(one, price) for one in watched):
+        if any(guards.reached(one, price) for one in self.watched(symbol)):
             self._memory.touched.add(symbol)
 
     def _in_doubt(self, order_id: str) -> OrderRecord | None:

@@ -8,7 +8,7 @@ from decimal import Decimal
 
 from pipeline.execution.engine import coins, guards, resolve, risk
 from pipeline.execution.engine import events as ev
-from pipeline.execution.engine.books import book_of, changed
+from pipeline.execution.engine.books import NAMES, book_of, changed
 from pipeline.execution.engine.breakers import Breakers
 from pipeline.execution.engine.client_ids import leg_of
 from pipeline.execution.engine.effects import Explain, Query, QueryNumber, QueryPositions, Reconcile
@@ -181,7 +181,7 @@ class Reports:
 
     def _overtaken(self, order: OrderRecord) -> None:
         """The price was beyond it before it stood: what it is of is closed; of several those whose stop it is."""
-        reason = f"the price is beyond {guards.NAMES[order.leg]} already"
+        reason = f"the price is beyond {NAMES[order.leg]} already"
         position = self._memory.moved_by(order)
         if not position.books:
             self._close(position, reason)

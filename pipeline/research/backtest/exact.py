@@ -137,7 +137,7 @@ class ExactRun:
         if not self._asked.product.arithmetic.is_borrowed:
             return CoinBooks(self._asked, self._market, self._specs, self._record.orders)
         return MarginedBooks(
-            self._asked, self._market, self._specs, self._core.watched, looks=self._looks, fundings=self._fundings
+            self._asked, self._market, self._specs, self._core, looks=self._looks, fundings=self._fundings
         )
 
     @property

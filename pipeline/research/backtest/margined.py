@@ -12,6 +12,7 @@ from pipeline.exchange.user_events import AccountUpdate, AlgoUpdate, OrderUpdate
 from pipeline.execution.account.fees import Rates
 from pipeline.execution.engine import guards
 from pipeline.execution.engine.events import Event, OrderSeen, PositionsSeen
+from pipeline.execution.engine.machine import Core
 from pipeline.execution.engine.state import PositionRecord
 from pipeline.execution.gateway import reports_in
 from pipeline.execution.gateway.desk import DayStarts
@@ -36,11 +37,11 @@ class MarginedBooks:
         asked: Asked,
         market: HistoryMarket,
         specs: Mapping[str, SymbolSpec],
-        unkept: Callable[[], Iterable[PositionRecord]],
+        core: Core,
         **more: Any,
     ) -> None:
-        """`unkept`: books of which the executor watches the price, since nothing waits for it at the exchange."""
-        self._asset, self._market, self._specs, self._unkept = asked.asset, market, specs, unkept
+        """`core`: the executor, which watches the price of what has nothing at the exchange."""
+        self._asset, self._market, self._specs, self._core = asked.asset, market, specs, core
         self._rates = Rates(SimpleNamespace(prices=dict), asked.product.margin)  # type: ignore[arg-type]
         self.venue = venue_of(asked.product, asked.asset, market, now=asked.start, judged=market.judged, **more)
         self.venue.open_account(ACCOUNT, {asked.asset: asked.assumptions.equity})
@@ -57,7 +58,7 @@ class MarginedBooks:
 
     def watched(self) -> set[str]:
         """The symbols whose prices can change something."""
-        return self._account.watched().union(one.symbol for one in self._unkept())
+        return self._account.watched() | self._core.watching()
 
     def levels(self, symbol: str) -> Iterator[int]:
         """The prices at which an order waits, or the executor, in ticks."""
@@ -77,9 +78,8 @@ class MarginedBooks:
         return barriers_of(self._account, self._specs[symbol], self._levels_of_books(symbol))
 
     def _levels_of_books(self, symbol: str) -> Iterator[tuple[Decimal, bool]]:
-        for one in self._unkept():
-            if one.symbol == symbol:
-                yield from guards.levels(one)
+        for one in self._core.watched(symbol):
+            yield from guards.levels(one)
 
     def stakes(self) -> tuple[float, list[Stake]]:
         """The wallet, and the positions."""
