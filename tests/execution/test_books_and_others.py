@@ -6,7 +6,7 @@ import pytest
 
 from pipeline.execution.engine import events as ev
 from pipeline.execution.engine.effects import Notify, Query, Reconcile
-from pipeline.execution.engine.state import PositionTold, TradeTold
+from pipeline.execution.engine.state import PositionTold, TradeTold, TradingView
 from tests.execution.driver import IDENTITY, PRICE, SYMBOL, Driver, T, signal
 from tests.execution.of_books import BOOKS, RSI, D, beyond_the_stop_of_all, held, stand, trades_of, two
 
@@ -128,6 +128,15 @@ def test_what_the_past_tells_was_filled_of_an_order_that_is_not_known_any_more_i
     assert held(driver) == {"macd": D("0.111"), "rsi": D("-0.111")}
 
 
+def test_what_the_past_tells_to_stand_is_in_doubt_no_more() -> None:
+    """The exchange does not know it by its name, and lists it."""
+    driver = two()
+    order = driver.sent(name="x", kind="exit", at=T + 2, fresh_until=T + 600_000)
+    driver(ev.OrderUnknown(order.id, "timeout"), 1)
+    driver.recalled(driver.told(order), trades=trades_of(driver))
+    assert driver.core.order(order.id).state == "accepted"
+
+
 def test_what_has_been_closed_and_is_not_told_yet_is_not_found_again() -> None:
     driver = two()
     stop = driver.core.order(driver.position().stop_order)
@@ -158,6 +167,30 @@ def test_what_nobody_can_name_may_have_been_traded_by_a_stop_that_fires_at_its_p
     driver(ev.FillsSeen(SYMBOL, (sold,), T, driver.now))
     driver(ev.PositionsSeen((PositionTold(SYMBOL, D(0), D(0)),), driver.now, "query"))
     assert driver.core.order(entry.id).state == taken
+
+
+def test_what_nobody_can_name_is_of_the_order_in_doubt_whose_quantity_it_has() -> None:
+    """An entry that was lost would be filled in part by it, and a close by a person to the end."""
+    driver = Driver(BOOKS)
+    held_of_it = driver.protected(**RSI, atr=D(600)).quantity
+    stand(driver)
+    entry = driver.sent(side="short")
+    driver(ev.OrderUnknown(entry.id, "timeout"), 1)
+    driver(ev.TradingSeen(SYMBOL, TradingView(close_asked=driver.now)), 1)
+    driver.journal()
+    closes = driver.order("flatten")
+    assert (closes.side, closes.quantity) == (entry.side, held_of_it)
+    driver(ev.OrderUnknown(closes.id, "timeout"), 1)
+    driver(ev.NumberNotFound(77))
+    for _ in range(2):
+        driver.wait(BOOKS.surely_gone + BOOKS.surely_listed + 5_000)
+        for order in (entry, closes):
+            driver(ev.OrderNotFound(order.id, driver.now))
+        sold = TradeTold(77, "SELL", held_of_it, PRICE, D(0), D(0), closes.created_at + 5)
+        driver(ev.PositionsSeen((PositionTold(SYMBOL, D(0), D(0)),), driver.now, "query"))
+        driver(ev.FillsSeen(SYMBOL, (sold,), T, driver.now))
+    assert driver.core.order(entry.id).filled == 0
+    assert driver.core.order(closes.id).state == "filled"
 
 
 def test_what_somebody_has_added_is_not_his_where_what_a_book_holds_the_other_way_is_among_what_made_it() -> None:

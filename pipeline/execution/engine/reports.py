@@ -58,11 +58,12 @@ class Reports:
             self._memory.keep_other(told)
 
     def past(self, told: Iterable[OrderTold], now: int) -> None:
-        """What was filled of orders that are in doubt, or were given up: it is counted before what is held is explained
-        by them."""
+        """What became of orders that are in doubt, or were given up: it is counted before what is held is explained by
+        them."""
         for one in told:
             order = self._memory.orders.get(one.id)
-            if self._memory.policy.netted and order is not None and one.filled > order.filled:
+            is_news = order is not None and (order.in_doubt or one.filled > order.filled)
+            if self._memory.policy.netted and order is not None and is_news:
                 self._follow(order, one, "reconcile", now)
 
     def _follow(self, order: OrderRecord, told: OrderTold, by: By, now: int) -> None:
@@ -291,16 +292,23 @@ class Reports:
             self._memory.emit(QueryNumber(order.symbol, trades[0].exchange_id))
             wait.ask_at = now + self._memory.policy.ask_first
             return
-        if (
-            trades
-            and now < wait.gone_at + self._memory.policy.surely_listed
-            and self._may_be_anothers(order, trades[0].price)
+        is_soon_said = now < wait.gone_at + self._memory.policy.surely_listed
+        if trades and (
+            self._fits_another(order, trades) or (is_soon_said and self._may_be_anothers(order, trades[0].price))
         ):
             wait.likely = trades
             return  # of which it is, that one's end says soon
         wait.trades, wait.trades_at, wait.listed = trades, event.asof, event.trades
         wait.others = tuple(one for one in event.trades if one not in trades and one.exchange_id != order.exchange_id)
         self._conclude(order, now)
+
+    def _fits_another(self, order: OrderRecord, trades: Iterable[TradeTold]) -> bool:
+        """Whether they are all of another order in doubt, and only a part of this one."""
+        traded = sum((one.quantity for one in trades), ZERO)
+        others = (one for one in self._memory.of(order.symbol) if one.id in self._memory.doubts and one is not order)
+        return order.quantity != traded and any(
+            one.side == order.side and one.quantity == traded and one.in_doubt for one in others
+        )
 
     def _may_be_anothers(self, order: OrderRecord, price: Decimal) -> bool:
         """Whether a stop or take-profit of ours may have traded at that price what nobody can name: its end is not

@@ -142,6 +142,8 @@ def larger_than_its_own(schedule: BookSchedule, held: PositionRecord) -> str | N
         most = made.get(one.owner, ZERO)
         if one.strategy is None or (faults.restored is not None and entries(schedule, one)):
             continue
+        if one.closing is not None and one.quantity * most < 0:
+            continue  # more of it was closed than was held: it is closed again, unless that is too small alone
         if one.quantity * most <= 0 or abs(one.quantity) > abs(most):
             return f"larger than its own entries have made it, which is {most}: {one}"
     return None
