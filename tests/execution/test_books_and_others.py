@@ -214,29 +214,40 @@ def test_what_somebody_has_added_is_not_his_where_what_a_book_holds_the_other_wa
     assert held(driver) == {"macd": D("0.322"), "rsi": D("-0.222")}
 
 
-def test_what_an_entry_of_ours_has_opened_is_ours_where_the_journal_is_from_before_and_somebody_has_added() -> None:
-    """Two have held as much against each other since. What a third has opened is closed, and what was added is left."""
+@pytest.mark.parametrize(
+    ("meanwhile", "is_left"),
+    [
+        ({"name": "t1", "strategy": "turtle", "side": "short"}, {"macd": D("0.222"), "turtle": D("-0.222")}),
+        ({"name": "t1", "kind": "exit"}, {}),
+    ],
+    ids=["held against each other", "closed"],
+)
+def test_what_somebody_has_added_is_ours_only_where_more_is_left_than_the_journal_knows_of(
+    meanwhile: dict[str, object], is_left: dict[str, object]
+) -> None:
+    """It is from before another strategy's entry, which opened what he has added to, and is closed."""
     driver = Driver(BOOKS)
     driver.protected()
     stand(driver)
     orders, positions = driver.core.orders(), driver.core.positions()
-    against = {"name": "t1", "strategy": "turtle", "side": "short", "at": T + 1}
-    leaves = {"name": "x", "strategy": "rsi", "kind": "exit", "at": T + 2, "fresh_until": T + 600_000}
-    driver.protected(**against)
+    fresh = {"at": T + 2, "fresh_until": T + 600_000}
+    leaves = {"name": "x", "strategy": "rsi", "kind": "exit"} | fresh
+    first = driver.sent(**meanwhile | fresh)
+    driver.seen(first, "filled", first.quantity, average_price=PRICE)
+    driver.holds(0)
     stand(driver)
     driver.snapshot()
-    third = driver.protected(**RSI)
+    opened = driver.protected(**RSI)
     stand(driver)
-    left = driver.sent(**leaves)
-    driver.seen(left, "filled", third.quantity, average_price=PRICE)
+    driver.seen(driver.sent(**leaves), "filled", opened.quantity, average_price=PRICE)
     *ours, last = trades_of(driver)
     by_hand = TradeTold(900, "BUY", D("0.1"), PRICE, D(0), D(0), last.at)
     told = [driver.told(one, "filled", one.filled, average_price=PRICE) for one in driver.core.orders() if one.filled]
+    said = [signal(**one) for one in ({}, meanwhile | fresh, RSI, leaves)]
     after = Driver(BOOKS, orders=orders, positions=positions, ready=False)
     after.snapshot([after.told(one) for one in orders if one.waits], D("0.1"))
-    said = [signal(**one) for one in ({}, against, RSI, leaves)]
     after.recalled(*told, trades=(*ours, by_hand, last), signals=said)
-    assert held(after) == {"macd": D("0.222"), "turtle": D("-0.222")}
+    assert (held(after), after.position().ours) == (is_left, bool(is_left))
 
 
 def test_what_is_in_the_books_is_not_counted_again_after_somebody_else_has_held_something() -> None:

@@ -97,10 +97,11 @@ def rebuilt(
     trades: Sequence[TradeTold],
     signals: Mapping[str, SignalView],
     risk: Risk,
+    left: Sequence[PositionRecord] = (),
 ) -> PositionRecord | None:
-    """What is held, with what belongs to it; None where it is not ours. It is ours if an order of ours opened it, also
-    beside books that the journal has from before; or, if that was too long ago to be listed, if a stop of ours stands
-    under it. What the journal takes for ours is, unless the trades show that others made it."""
+    """What is held, with what belongs to it; None where it is not ours. It is ours if an order of ours opened it, or,
+    if that was too long ago to be listed, if a stop of ours stands under it. What the journal takes for ours is, unless
+    the trades show that others made it, and nothing is `left` of its books by all that is found."""
     made = since_flat(position.quantity, [fill_of(one) for one in trades])
     first = made[0] if made else None
     entries = [one for one in orders if one.leg in ENTERING and one.filled]
@@ -112,7 +113,7 @@ def rebuilt(
     if opener is not None and not its_own:
         mended = _opened_by(position, made_of, signals.get(opener.id), risk)
     elif position.managed:
-        if not (opener and position.books) and _made_by_others(position, orders, trades, made):
+        if not (opener and left) and _made_by_others(position, orders, trades, made):
             return None
         mended = position
     elif first is None and stops:

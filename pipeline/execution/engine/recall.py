@@ -11,7 +11,7 @@ from decimal import Decimal
 from typing import Final
 
 from pipeline.execution.engine import events as ev
-from pipeline.execution.engine.books import opened_as, view, without_past
+from pipeline.execution.engine.books import Books, carried, opened_as, view, without_past
 from pipeline.execution.engine.client_ids import leg_of
 from pipeline.execution.engine.effects import Query, Recall
 from pipeline.execution.engine.found_stop import with_stop
@@ -93,7 +93,8 @@ class Recaller:
         made = since_flat(position.quantity, [fill_of(one) for one in event.trades])
         position = without_past(position, orders, made, now)
         seen = _as_told(orders, event.orders, now)
-        mended = rebuilt(position, seen, event.trades, signals, self._memory.policy.risk)
+        left = self._left(position, now)
+        mended = rebuilt(position, seen, event.trades, signals, self._memory.policy.risk, left)
         if mended is None:
             self._memory.put(theirs(position))
             self._memory.warn_once(
@@ -105,6 +106,13 @@ class Recaller:
         if self._memory.policy.netted and not mended.books:
             mended = opened_as(mended, seen, now)
         self._memory.put(mended)
+
+    def _left(self, position: PositionRecord, now: int) -> Books:
+        """What its books are once all that is known by now is counted in them."""
+        if not position.books:
+            return ()
+        memory, symbol = self._memory, position.symbol
+        return carried(position, memory.of(symbol), memory.policy.arithmetic, memory.lot(symbol), now).books
 
     def _planned(self, order: OrderRecord, signal: SignalView | None) -> OrderRecord:
         """An entry that was found again, with what its signal would have planned: its book is as its owner left it."""
