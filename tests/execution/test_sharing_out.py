@@ -58,6 +58,14 @@ def test_a_fill_is_shared_out(before: dict[str, str], made: OrderRecord, after: 
     assert books.carried(shared, [made], LINEAR, ONE, T + 1) is shared
 
 
+def test_what_was_filled_while_nobody_counted_is_counted_in_that_order() -> None:
+    """The stop was sent before the entry that it has closed."""
+    plan = PlanRecord("a", D(60_000), D(300), D(1), D(1), None, T)
+    entry = replace(order("entry", "BUY", "0.1", "a"), plan=plan, created_at=T + 5, seen_at=T + 6)
+    stop = replace(order("stop", "SELL", "0.1"), created_at=T, seen_at=T + 9)
+    assert books.carried(flat(SYMBOL), [stop, entry], LINEAR, ONE, T + 60).books == ()
+
+
 def test_a_stop_of_the_whole_takes_from_those_first_whose_price_it_was() -> None:
     position = replace(flat(SYMBOL), books=(book("a", "0.2", 59_000), book("b", "0.1", 58_000)))
     shared = books.carried(position, [order("stop", "SELL", "0.15", trigger=58_000)], LINEAR, ONE, T)

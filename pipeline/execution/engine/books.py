@@ -72,10 +72,10 @@ def opened_as(position: PositionRecord, orders: Iterable[OrderRecord], now: int)
 def carried(
     position: PositionRecord, orders: Sequence[OrderRecord], arithmetic: Arithmetic, lot: Decimal, now: int
 ) -> PositionRecord:
-    """With what the orders of its symbol have filled since that was counted last."""
+    """With what the orders of its symbol have filled since that was counted last, in the order in which they did."""
     counted = {one.order: one for one in position.counted}
     books = position.books
-    for order in sorted(orders, key=lambda one: (one.created_at, one.id)):
+    for order in sorted(orders, key=lambda one: (one.seen_at, one.created_at, one.id)):
         before = counted.get(order.id) or Counted(order.id, ZERO, now)
         if order.filled > before.filled:
             is_over = order.id not in counted and _is_over(books, order, now)
