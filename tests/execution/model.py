@@ -16,6 +16,8 @@ TAKER_FEE = Decimal("0.0005")
 SETTLED, BY_HAND = "settlement_autoclose-1", "web"
 UNHEARD = 5_000
 """Milliseconds within which nobody may have heard yet of what somebody else did."""
+ON_ITS_WAY = 60
+"""Milliseconds that the stream takes at most: what has fired since then cannot be known."""
 
 
 @dataclass(frozen=True)
@@ -121,6 +123,8 @@ class Exchange:
     added_by_hand: Decimal = ZERO
     cancelled_by_hand_at: int = 0
     reopened_by_hand_at: int = 0
+    fired_at: int = 0
+    """When a conditional order fired last."""
     fired_unheard_at: int = 0
     """When a conditional order fired last where the stream tells of none."""
     naked_by_cancel: list[str] = field(default_factory=list)
@@ -177,6 +181,7 @@ class Exchange:
         unheard = self.now - max(self.cancelled_by_hand_at, self.reopened_by_hand_at, self.fired_unheard_at) < UNHEARD
         but = self.added_by_hand
         naked = self.position and not self.protected(but) and not self.is_closing(but)
+        unheard = unheard or self.now - self.fired_at < ON_ITS_WAY
         if by_us and order.kind == "STOP_MARKET" and self._reduces(order.side) and naked and not unheard:
             self.naked_by_cancel.append(client_id)
         return order
@@ -370,6 +375,7 @@ class Exchange:
         self._trade(order, order.side, quantity, price)
 
     def _fire(self, order: Placed) -> None:
+        self.fired_at = self.now
         if not self.terms.tells_algos:
             self.fired_unheard_at = self.now
         if not self._reduces(order.side):
