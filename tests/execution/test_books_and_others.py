@@ -137,6 +137,15 @@ def test_what_the_past_tells_to_stand_is_in_doubt_no_more() -> None:
     assert driver.core.order(order.id).state == "accepted"
 
 
+def test_what_the_past_tells_of_a_stop_whose_copy_stands_is_of_the_one_before() -> None:
+    """It was sent twice: the first has fired, and the second came after it."""
+    driver = two()
+    stop = driver.core.order(driver.position().stop_order)
+    first = driver.told(stop, "filled", "0.1", algo=False, exchange_id=stop.exchange_id - 1, at=stop.seen_at - 1)
+    driver.recalled(first, trades=trades_of(driver))
+    assert driver.core.order(stop.id) == stop
+
+
 def test_what_has_been_closed_and_is_not_told_yet_is_not_found_again() -> None:
     driver = two()
     stop = driver.core.order(driver.position().stop_order)

@@ -59,11 +59,12 @@ class Reports:
 
     def past(self, told: Iterable[OrderTold], now: int) -> None:
         """What became of orders that are in doubt, or were given up: it is counted before what is held is explained by
-        them."""
+        them. What stands may be a copy of one that was filled, and is left as it is."""
         for one in told:
             order = self._memory.orders.get(one.id)
-            is_news = order is not None and (order.in_doubt or one.filled > order.filled)
-            if self._memory.policy.netted and order is not None and is_news:
+            if not self._memory.policy.netted or order is None or order.stands:
+                continue
+            if order.in_doubt or one.filled > order.filled:
                 self._follow(order, one, "reconcile", now)
 
     def _follow(self, order: OrderRecord, told: OrderTold, by: By, now: int) -> None:
