@@ -106,13 +106,16 @@ def test_the_stop_of_what_faces_the_position_is_watched() -> None:
     assert held(driver) == {"macd": D("0.222")}
 
 
-def test_what_a_stop_leaves_of_its_own_is_closed_also_where_the_price_has_come_back() -> None:
+@pytest.mark.parametrize("told", [["filled"], ["partially_filled", "expired"]], ids=["at once", "and then its end"])
+def test_what_a_stop_leaves_of_its_own_is_closed_also_where_the_price_has_come_back(told: list[str]) -> None:
     """The stop closes what all of them come to, and half of it was another's against it."""
     driver = two("short")
     stop = driver.core.order(driver.position().stop_order)
-    driver.seen(stop, "filled", "0.111", average_price=D(59_400))
-    driver.holds("0")
-    driver.wait(250)
+    for state in told:
+        assert [one for one in driver.core.orders() if one.leg == "flatten"] == []
+        driver.seen(stop, state, "0.111", average_price=D(59_400))
+        driver.holds("0")
+        driver.wait(250)
     order = driver.order("flatten")
     assert (order.side, order.quantity, order.owner) == ("SELL", D("0.111"), ("macd", "1h"))
 

@@ -1,6 +1,7 @@
 """Several strategies in one contract: what somebody else does to it, and what is found again after a restart."""
 
 from dataclasses import replace
+from decimal import Decimal
 
 import pytest
 
@@ -257,6 +258,37 @@ def test_what_somebody_has_added_is_ours_only_where_more_is_left_than_the_journa
     after.snapshot([after.told(one) for one in orders if one.waits], D("0.1"))
     after.recalled(*told, trades=(*ours, by_hand, last), signals=said)
     assert (held(after), after.position().ours) == (is_left, bool(is_left))
+
+
+def test_what_somebody_has_added_is_his_where_all_that_is_left_of_ours_faces_it() -> None:
+    """The journal is from before two entries, of which one has left since."""
+    driver = Driver(BOOKS)
+    driver.protected()
+    stand(driver)
+    orders, positions = driver.core.orders(), driver.core.positions()
+    said = [signal()]
+
+    def trades(change: Decimal, **what: object) -> Decimal:
+        what = {"at": driver.now, "fresh_until": driver.now + 600_000} | what
+        said.append(signal(**what))
+        order = driver.sent(**what)
+        driver.seen(order, "filled", order.quantity, average_price=PRICE)
+        left = change + (order.quantity if order.side == "BUY" else -order.quantity)
+        driver.holds(left)
+        stand(driver)
+        driver.snapshot([driver.told(one) for one in driver.core.orders() if one.waits], left)
+        return left
+
+    trades(D("0.222"), name="x", kind="exit")
+    both = trades(trades(D(0), **RSI), name="t1", strategy="turtle", kind="trial", side="short")
+    left = trades(both, name="y", strategy="rsi", kind="exit")
+    *ours, last = trades_of(driver)
+    by_hand = TradeTold(900, "BUY", D("0.5"), PRICE, D(0), D(0), last.at)
+    told = [driver.told(one, "filled", one.filled, average_price=PRICE) for one in driver.core.orders() if one.filled]
+    after = Driver(BOOKS, orders=orders, positions=positions, ready=False)
+    after.snapshot([after.told(one) for one in orders if one.waits], left + D("0.5"))
+    after.recalled(*told, trades=(*ours, by_hand, last), signals=said)
+    assert (held(driver), after.position().ours) == ({"turtle": left}, False)
 
 
 def test_what_is_in_the_books_is_not_counted_again_after_somebody_else_has_held_something() -> None:

@@ -333,6 +333,7 @@ def test_what_followed_from_a_difference_counts_by_its_name(
         ("the price is beyond its stop already", "stop"),
         ("its take-profit at 120 was reached", "take_profit"),
         ("asked for by a person", "flatten"),
+        ("its stop was refused: -4045: reached max stop order limit", "flatten"),
         ("BTCUSDT had no stop since 12:00, longer than 60 s", "flatten"),
         (None, "flatten"),
     ],

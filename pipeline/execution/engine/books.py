@@ -136,7 +136,7 @@ def _traded(
 def _ending(books: Books, order: OrderRecord) -> Books:
     """Of what a stop or a target has closed, the rest is to be closed as well, wherever the price is by then: it closed
     no more than all of them came to."""
-    if len(books) < 2 or order.leg not in PROTECTING or order.unsettled:
+    if len(books) < 2 or order.leg not in PROTECTING:
         return books
     reason = reached(order.leg, order.trigger_price)
     return tuple(replace(one, closing=one.closing or reason) if _is_its(order, one) else one for one in books)
@@ -152,6 +152,17 @@ def _is_its(order: OrderRecord, book: PositionRecord) -> bool:
 def reached(leg: Leg, level: Decimal | None) -> str:
     """Why a book is closed, once the price has come to what it has of its own."""
     return f"{NAMES[leg]} at {level} was reached"
+
+
+def overtaken(leg: Leg) -> str:
+    """Why, where the price was beyond it before it stood."""
+    return f"the price is beyond {NAMES[leg]} already"
+
+
+def reached_by(why: str) -> Leg | None:
+    """Which of its own what was closed for this reason had come to."""
+    said = (leg for leg, name in NAMES.items() if why == overtaken(leg) or (name in why and why.endswith("reached")))
+    return next(said, None)
 
 
 def _price_of(order: OrderRecord, before: Counted, more: Decimal, arithmetic: Arithmetic) -> Decimal:

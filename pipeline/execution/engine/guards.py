@@ -63,11 +63,6 @@ def reached(book: PositionRecord, price: Decimal) -> str | None:
     return None
 
 
-def named_in(why: str) -> Leg | None:
-    """Which of its own what was closed for this reason had come to."""
-    return next((leg for leg, name in books.NAMES.items() if name in why), None)
-
-
 def is_reached(order: OrderRecord, price: Decimal) -> bool:
     """Whether the price has come to what would close something there."""
     falls = (order.leg == "stop") == (order.side == "SELL")

@@ -102,14 +102,16 @@ class Ledger:
     def guard(self, symbol: str, now: int) -> None:
         """Each book has what protects it, and ends when it is to."""
         position = self._memory.position(symbol)
-        if position.is_theirs or symbol in self._memory.recalling or symbol in self._memory.uneven:
-            return  # what was filled is not told yet: nothing is closed twice
+        if position.is_theirs or symbol in self._memory.recalling:
+            return
         orders = self._memory.unsettled(symbol)
+        if _is_shared(position):
+            self._watch(position, orders, now)
+        if symbol in self._memory.uneven:
+            return  # what was filled is not told yet: nothing is closed twice
         wanted = guards.wanted(position) if position.settled else None
         if wanted is not None:
             self._place(position, wanted, orders, now)
-        if _is_shared(position):
-            self._watch(position, orders, now)
         if not position.closing and position.settled:
             if self._has_ended(position):
                 self.cross(symbol, "the exchange does not trade it any more")
@@ -169,11 +171,11 @@ class Ledger:
             self._uneven.pop(symbol, None)
             return position
         compared_at = self._memory.compared_at
-        is_asked = not any(one.forgotten for one in self._memory.of(symbol))
-        before, since, was_asked = self._uneven.setdefault(symbol, (missing, compared_at, is_asked))
+        is_sure = not any(one.forgotten for one in self._memory.of(symbol))
+        before, since, was_sure = self._uneven.setdefault(symbol, (missing, compared_at, is_sure))
         if before != missing or position.as_of > compared_at:
-            self._uneven[symbol] = missing, compared_at, is_asked
-        elif compared_at > since and was_asked:
+            self._uneven[symbol] = missing, compared_at, is_sure
+        elif compared_at > since and was_sure:
             return self._followed(position, lot)
         elif compared_at > since:
             self._uneven[symbol] = missing, compared_at, True

@@ -285,7 +285,9 @@ class Core:
                 self._breakers.trip(risk.too_many_errors(self._recent_calls(now), self._policy.risk, now))
 
     def _look_at_books(self, symbol: str, price: Decimal) -> None:
-        if any(guards.reached(one, price) for one in self.watched(symbol)):
+        books = self._memory.position(symbol).books
+        is_reached = any(one.closing is None and guards.reached(one, price) for one in books)
+        if is_reached and any(guards.reached(one, price) for one in self.watched(symbol)):
             self._memory.touched.add(symbol)
 
     def _in_doubt(self, order_id: str) -> OrderRecord | None:

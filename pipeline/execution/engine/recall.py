@@ -108,11 +108,12 @@ class Recaller:
         self._memory.put(mended)
 
     def _left(self, position: PositionRecord, now: int) -> Books:
-        """What its books are once all that is known by now is counted in them."""
+        """What is in its books on the side of what is held, once all that is known by now is counted in them."""
         if not position.books:
             return ()
         memory, symbol = self._memory, position.symbol
-        return carried(position, memory.of(symbol), memory.policy.arithmetic, memory.lot(symbol), now).books
+        counted = carried(position, memory.of(symbol), memory.policy.arithmetic, memory.lot(symbol), now)
+        return tuple(one for one in counted.books if one.quantity * position.quantity > 0)
 
     def _planned(self, order: OrderRecord, signal: SignalView | None) -> OrderRecord:
         """An entry that was found again, with what its signal would have planned: its book is as its owner left it."""

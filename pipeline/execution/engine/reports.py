@@ -2,13 +2,13 @@
 should follow from it is decided by comparing (`reconcile`).
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from decimal import Decimal
 
 from pipeline.execution.engine import coins, guards, resolve, risk
 from pipeline.execution.engine import events as ev
-from pipeline.execution.engine.books import NAMES, book_of, changed
+from pipeline.execution.engine.books import book_of, changed, overtaken
 from pipeline.execution.engine.breakers import Breakers
 from pipeline.execution.engine.client_ids import leg_of
 from pipeline.execution.engine.effects import Explain, Query, QueryNumber, QueryPositions, Reconcile
@@ -183,7 +183,7 @@ class Reports:
 
     def _overtaken(self, order: OrderRecord) -> None:
         """The price was beyond it before it stood: what it is of is closed; of several those whose stop it is."""
-        reason = f"the price is beyond {NAMES[order.leg]} already"
+        reason = overtaken(order.leg)
         position = self._memory.moved_by(order)
         if not position.books:
             self._close(position, reason)
@@ -303,13 +303,15 @@ class Reports:
         wait.others = tuple(one for one in event.trades if one not in trades and one.exchange_id != order.exchange_id)
         self._conclude(order, now)
 
-    def _fits_another(self, order: OrderRecord, trades: Iterable[TradeTold]) -> bool:
-        """Whether they are all of another order in doubt, and only a part of this one."""
+    def _fits_another(self, order: OrderRecord, trades: Sequence[TradeTold]) -> bool:
+        """Whether they are all of another order in doubt, and only a part of this one, which nothing else names."""
+        if trades[0].exchange_id == order.exchange_id:
+            return False
         traded = sum((one.quantity for one in trades), ZERO)
-        others = (one for one in self._memory.of(order.symbol) if one.id in self._memory.doubts and one is not order)
-        return order.quantity != traded and any(
-            one.side == order.side and one.quantity == traded and one.in_doubt for one in others
-        )
+        if order.quantity is None or traded >= order.quantity:
+            return False
+        others = (one for one in self._memory.of(order.symbol) if one.id in self._memory.doubts and one.in_doubt)
+        return any(one.side == order.side and one.quantity == traded for one in others)
 
     def _may_be_anothers(self, order: OrderRecord, price: Decimal) -> bool:
         """Whether a stop or take-profit of ours may have traded at that price what nobody can name: its end is not

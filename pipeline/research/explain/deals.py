@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Final, Literal
 
 from pipeline.exchange.products.instrument import Instrument
-from pipeline.execution.engine.guards import named_in
+from pipeline.execution.engine.books import reached_by
 from schemas import orders as journal
 from schemas.signals import Side
 
@@ -148,7 +148,7 @@ def _by_guard(leg: Leg, sign: int, planned: Mapping[str, Decimal], closing: Iter
     for guard, way in guards:
         level = planned.get(guard)
         is_beyond = level is not None and leg.is_priced and way * (leg.price - level) >= 0
-        is_said = level is not None and leg.why is not None and named_in(leg.why) == guard
+        is_said = level is not None and leg.why is not None and reached_by(leg.why) == guard
         if is_said or is_beyond or (guard, level) in fired:
             return replace(leg, reached=guard, trigger=level)
     return leg

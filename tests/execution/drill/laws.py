@@ -81,7 +81,7 @@ def broken_law(schedule: World, position_law: Callable[[World], str | None] | No
         if schedule.faults.blind and placed.reduce_only and (kept.state, placed.status) == ("expired", "filled"):
             newest = kept.filled != placed.filled  # fills say how much; not that the exchange had cut the order to that
         of_all = sum((one.filled for one in copies), ZERO)  # the journal has one order for all that were sent of it
-        filled = placed.filled if kept.filled != of_all else of_all
+        filled = of_all if kept is not None and kept.filled == of_all else placed.filled
         if newest and not sent_twice and (kept.state, kept.filled) != (placed.status, filled):
             return f"journal and exchange differ: {kept} {placed}"
     gone = [one.id for one in journal.orders.values() if one.stands and exchange.find(one.id) is None]
