@@ -204,8 +204,8 @@ def test_a_position_that_was_read_after_the_trades_proves_nothing_until_they_are
     assert driver.state("entry") == "filled"
 
 
-def test_after_a_restart_trades_of_others_explain_how_the_position_moved():
-    """Nobody knows whether what the journal has of the position is from before them or after."""
+def lost_close():
+    """A close whose end an earlier term has not heard of, and how much it was to close."""
     driver = Driver()
     held = driver.protected().quantity
     driver(ev.HaltSeen(halted=True, flatten=True))
@@ -214,6 +214,12 @@ def test_after_a_restart_trades_of_others_explain_how_the_position_moved():
     later.snapshot()
     close = later.order("flatten")
     lost(later, close)
+    return later, close, held
+
+
+def test_after_a_restart_trades_of_others_explain_how_the_position_moved():
+    """Nobody knows whether what the journal has of the position is from before them or after."""
+    later, close, held = lost_close()
     later(ev.OrderSeen(OrderTold("web_1", SYMBOL, "SELL", "filled", held, later.now, exchange_id=77), "query"))
     later(ev.FillsSeen(SYMBOL, (trade(close, held),), close.created_at - DAY, later.now))
     later(ev.PositionsSeen((FLAT,), later.now, "query"))
@@ -221,15 +227,8 @@ def test_after_a_restart_trades_of_others_explain_how_the_position_moved():
 
 
 def restarted_closing():
-    """A close whose end an earlier term has not heard of, what it was to close, and that others traded that day."""
-    driver = Driver()
-    held = driver.protected().quantity
-    driver(ev.HaltSeen(halted=True, flatten=True))
-    driver.journal()
-    later = Driver(ready=False, orders=driver.core.orders(), positions=driver.core.positions())
-    later.snapshot()
-    close = later.order("flatten")
-    lost(later, close)
+    """The same, and what others traded that day: as much as it was to close, one way and the other."""
+    later, close, held = lost_close()
     told = OrderTold("web_1", SYMBOL, "BUY", "filled", held, later.now, exchange_id=77)
     later(ev.OrderSeen(told, "query"))
     later(ev.OrderSeen(replace(told, side="SELL", exchange_id=78), "query"))
