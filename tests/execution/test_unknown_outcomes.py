@@ -10,7 +10,7 @@ from pipeline.execution.engine import events as ev
 from pipeline.execution.engine.effects import JournalIntent, Place, Query, QueryFills, QueryNumber, QueryPositions
 from pipeline.execution.engine.state import OrderTold, PositionTold
 from pipeline.timeline import DAY, MINUTE, SECOND
-from tests.execution.driver import POLICY, SYMBOL, Driver, T, trade
+from tests.execution.driver import POLICY, PRICE, SYMBOL, Driver, T, trade
 
 GONE = POLICY.surely_gone
 FLAT = PositionTold(SYMBOL, Decimal(0), Decimal(0))
@@ -371,3 +371,21 @@ def test_a_close_that_is_unknown_is_proven_absent_before_there_is_another():
     again = driver.one(JournalIntent).order
     assert (again.leg, again.quantity) == ("flatten", held)
     assert again.id != close.id
+
+
+def test_what_is_told_of_a_position_is_of_no_earlier_than_its_last_change():
+    """Asked for before an entry was filled, and read afterwards: its trade is in it, and leaves nothing to explain."""
+    driver = Driver()
+    entry = driver.sent()
+    driver.seen(entry)
+    asked_at, filled_at = driver.now, driver.now + SECOND
+    held = PositionTold(SYMBOL, entry.quantity, PRICE, filled_at)
+    driver(ev.PositionsSeen((held,), asked_at, "query"), 2 * SECOND)
+    driver(ev.HaltSeen(halted=True, flatten=True))
+    driver.journal()
+    close = next(one.order for one in driver.got(Place) if one.order.leg == "flatten")
+    lost(driver, close)
+    bought = trade(entry, entry.quantity, driver.order("entry").exchange_id, at=filled_at)
+    driver(ev.FillsSeen(SYMBOL, (bought,), close.created_at - MINUTE, driver.now))
+    driver(ev.PositionsSeen((held,), driver.now, "query"))
+    assert driver.core.order(close.id).state == "abandoned"

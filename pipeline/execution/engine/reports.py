@@ -372,8 +372,9 @@ class Reports:
         for one in told:
             self._position(one, asof, by, now)
 
-    def _position(self, told: PositionTold, asof: int, by: By, now: int) -> None:
+    def _position(self, told: PositionTold, asked_at: int, by: By, now: int) -> None:
         old = self._memory.position(told.symbol)
+        asof = max(asked_at, told.changed_at)  # an answer knows what was changed after the question
         if asof >= old.as_of:
             self._moved_by_others(old, told, by)
             self._hear(told, asof, by)
@@ -391,7 +392,7 @@ class Reports:
             wait = self._memory.doubts.get(order.id)
             if wait is not None and asof > (wait.held_at or 0):
                 wait.seen.add(told.quantity)
-            if wait is not None and wait.unseen and asof >= wait.gone_at and by != "stream":
+            if wait is not None and wait.unseen and asked_at >= wait.gone_at and by != "stream":
                 wait.held_now = told.quantity
                 wait.trades = wait.trades if wait.trades_at >= asof else None
                 self._conclude(order, now)
