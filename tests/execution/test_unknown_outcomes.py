@@ -298,6 +298,23 @@ def test_trades_that_cannot_be_its_own_are_not_taken(foreign):
     assert driver.state("entry") == "abandoned"
 
 
+@pytest.mark.parametrize("side", ["long", "short"])
+def test_trades_that_are_worse_than_its_limit_are_not_taken(side):
+    """Another order of ours is in doubt as well, and it has done that."""
+    driver = Driver(replace(POLICY, risk=POLICY.risk.model_copy(update={"entry_order": "limit", "limit_seconds": 20})))
+    order = driver.sent(side=side)
+    lost(driver, order)
+    driver.snapshot()
+    driver(ev.NumberNotFound(77))
+    worse = replace(trade(order, order.quantity), price=order.price + (1 if side == "long" else -1))
+    back = trade(order, order.quantity, 78, side="SELL" if side == "long" else "BUY")
+    told = OrderTold("web_1", SYMBOL, back.side, "filled", back.quantity, driver.now, exchange_id=78)
+    driver(ev.OrderSeen(told, "query"))
+    driver(ev.PositionsSeen((FLAT,), driver.now, "query"))
+    driver(ev.FillsSeen(SYMBOL, (worse, back), order.created_at - SECOND, driver.now))
+    assert driver.state("entry") == "abandoned"
+
+
 def test_a_position_that_moved_its_way_is_its_doing_where_no_trade_says_so_for_a_minute():
     driver = Driver()
     order = driver.sent()

@@ -136,16 +136,22 @@ def made_by(order: OrderRecord, trades: Sequence[TradeTold], policy: Policy) -> 
 
 
 def unclaimed(order: OrderRecord, trades: Iterable[TradeTold], known: Collection[int | None]) -> tuple[TradeTold, ...]:
-    """The trades that can only be this order's: its side, its time, of one exchange order that nobody else claims; or
-    of its own, where the exchange has shown it before."""
+    """The trades that can only be this order's: its side, its time, no worse than its limit, of one exchange order that
+    nobody else claims; or of its own, where the exchange has shown it before."""
     if order.type == "LIMIT" and order.exchange_id is not None:
         return tuple(one for one in trades if one.exchange_id == order.exchange_id)
-    mine = [one for one in trades if one.side == order.side and one.at >= order.created_at - SECOND]
     by_order: dict[int, list[TradeTold]] = {}
-    for one in mine:
-        if one.exchange_id not in known:
+    for one in trades:
+        if one.exchange_id not in known and _may_be_of(order, one):
             by_order.setdefault(one.exchange_id, []).append(one)
     for group in by_order.values():
         if order.quantity is not None and sum((one.quantity for one in group), ZERO) <= order.quantity:
             return tuple(group)
     return ()
+
+
+def _may_be_of(order: OrderRecord, trade: TradeTold) -> bool:
+    if trade.side != order.side or trade.at < order.created_at - SECOND:
+        return False
+    limit = order.price if order.type == "LIMIT" else None
+    return limit is None or (trade.price <= limit if order.side == "BUY" else trade.price >= limit)
