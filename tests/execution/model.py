@@ -182,9 +182,20 @@ class Exchange:
         but = self.added_by_hand
         naked = self.position and not self.protected(but) and not self.is_closing(but)
         unheard = unheard or self.now - self.fired_at < ON_ITS_WAY
-        if by_us and order.kind == "STOP_MARKET" and self._reduces(order.side) and naked and not unheard:
+        protects = order.kind == "STOP_MARKET" and self._reduces(order.side) and not self.is_by_hand()
+        if by_us and protects and naked and not unheard:
             self.naked_by_cancel.append(client_id)
         return order
+
+    def is_by_hand(self) -> bool:
+        """Whether somebody holds all of it by his own trades, since nothing was held."""
+        theirs = {one.number for one in self.orders if one.client_id.startswith(BY_HAND)}
+        left = self.position
+        for trade in reversed(self.trades):
+            left -= trade.quantity if trade.side == "BUY" else -trade.quantity
+            if trade.exchange_id not in theirs or not left * self.position > 0:
+                return trade.exchange_id in theirs
+        return False
 
     def find(self, client_id: str) -> Placed | None:
         return next((one for one in reversed(self.orders) if one.client_id == client_id), None)
